@@ -1,0 +1,90 @@
+package trackway
+
+import (
+	"crypto/sha256"
+	"net/netip"
+	"time"
+)
+
+// Project is one tracked site, app or company: customers, events and keys of different projects never meet.
+type Project struct {
+	Name     string
+	Token    string // a UUID, lower case: the name in the API's paths
+	Hard     []string
+	Soft     []string
+	Personal []string // properties that an erasure removes
+	Keys     []Key
+}
+
+// KeyKind says how a key is presented and what it may do by default.
+type KeyKind string
+
+// The kinds of key.
+const (
+	PublicKey  KeyKind = "public"  // Authorization: Token …; may track; is meant for browsers and apps
+	PrivateKey KeyKind = "private" // Authorization: Basic …; may do everything
+)
+
+// Key is one way to be let in to a project.
+type Key struct {
+	Name   string
+	Kind   KeyKind
+	ID     string            // the public key's token, or the private key's id
+	Secret [sha256.Size]byte // SHA-256 of the private key's secret
+}
+
+// Algorithm is how a limit counts calls over time.
+type Algorithm string
+
+// The algorithms.
+const (
+	Fixed   Algorithm = "fixed"   // the window starts at the caller's first call; refused calls do not move it
+	Sliding Algorithm = "sliding" // this window's calls and the last one's, weighted by what of it still counts
+	GCRA    Algorithm = "gcra"    // evenly spaced calls after a burst (generic cell rate algorithm, ITU-T I.371)
+)
+
+// Per says whose calls are counted together.
+type Per string
+
+// What a policy can count by.
+const (
+	PerIP     Per = "ip"
+	PerIPPath Per = "ip+path" // each route has a count of its own
+	PerKey    Per = "key"
+	PerProj   Per = "project"
+)
+
+// Mode says what a policy does with a call over its limit.
+type Mode string
+
+// The modes.
+const (
+	Enforce Mode = "enforce" // refuse it
+	Report  Mode = "report"  // count it, send the fields, refuse nothing
+	Off     Mode = "off"     // do not even count
+)
+
+// Policy is one rate limit: how many calls, of what, by whom, in what time.
+type Policy struct {
+	Name      string
+	Paths     []string // prefixes ("/api/") or exact paths, each optionally with a method in front ("POST /data/")
+	Limit     uint32   // calls in a window
+	Window    time.Duration
+	Per       Per
+	Algorithm Algorithm
+	Burst     uint32 // gcra: calls admitted at once; 0 is a tenth of the limit, at least 1
+	Mode      Mode
+	Also      bool   // applies on top of the policy with the longest matching path, not instead of it
+	Candidate uint32 // a second limit, counted beside the one in force and refusing nothing; 0: none
+}
+
+// Override gives some callers another limit than the policy's own. Exactly one of Address, Project and Key is set.
+type Override struct {
+	Policy    string
+	Address   netip.Prefix
+	Project   string // token
+	Key       string // name of the key
+	Limit     uint32 // 0 blocks
+	Unlimited bool   // exempt, whatever Limit says
+	Until     time.Time
+}

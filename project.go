@@ -8,6 +8,7 @@ import (
 
 // Project is one tracked site, app or company: customers, events and keys of different projects never meet.
 type Project struct {
+	Number   uint32 // the store's, given at start; 0 before
 	Name     string
 	Token    string // a UUID, lower case: the name in the API's paths
 	Hard     []string
@@ -76,6 +77,17 @@ type Policy struct {
 	Mode      Mode
 	Also      bool   // applies on top of the policy with the longest matching path, not instead of it
 	Candidate uint32 // a second limit, counted beside the one in force and refusing nothing; 0: none
+
+	AllowBelowFloor bool     // a limit on the tracking API may promise less than is published
+	IPv6Prefix      uint32   // bits of an IPv6 address that make one caller; 0 is 64
+	IPv6Wide        IPv6Wide // a second, wider count of IPv6 callers
+}
+
+// IPv6Wide counts the callers of a wider IPv6 prefix together, at a multiple of the limit, so that whoever holds a /48 is
+// not 65 536 callers.
+type IPv6Wide struct {
+	Prefix uint32 // bits, fewer than the policy's IPv6Prefix
+	Times  uint32 // the multiple; 0: no such count
 }
 
 // Override gives some callers another limit than the policy's own. Exactly one of Address, Project and Key is set.

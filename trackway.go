@@ -20,7 +20,6 @@ const (
 	MaxProperties    = 255        // properties of one customer
 	MaxSoftIDs       = 64         // soft identifiers of one name that a customer holds
 	MaxEventBytes    = 800_000    // bytes of one event's JSON (800 KB)
-	MaxRequestIDs    = 100        // identifiers in one command
 	minYear, maxYear = 1970, 2200 // years an event or an update may lie in
 )
 
@@ -95,8 +94,7 @@ type Command struct {
 	Anonymous  bool         // with no IDs: a customer without identifiers is created
 	Type       string       // of the event; empty for an update
 	Time       Micros       // when the event happened, or since when the properties hold
-	TimeGiven  bool         // the client chose Time: only such events are checked for duplicates
-	Age        Micros       // with TimeGiven false: how long before its receipt it happened
+	TimeGiven  bool         // the client chose Time (not as an age): only such events are checked for duplicates
 	Received   Micros       // when this server received it
 	Properties []Property   // sorted by name, names unique
 	Bytes      int          // length of the command's JSON as it was sent

@@ -1,0 +1,78 @@
+# Trackway's tasks: `make` prints them, `make ci` is what CI runs.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --dirty 2>/dev/null)
+PKG       ?= ./...
+BENCH     ?= .
+BENCHTIME ?= 1s
+COUNT     ?= 1
+FUZZTIME  ?= 10s
+ARGS      ?=
+
+# Tools are pinned in tools/go.mod, apart from what ships; the first use builds them, later ones take them from Go's cache.
+TOOL := $(GO) tool -modfile=tools/go.mod
+
+.PHONY: help
+help: ## print this help
+	@echo 'Usage: make TARGET [VARIABLE=VALUE]'
+	@echo
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-10s %s\n", $$1, $$2 }'
+
+.PHONY: run
+run: build ## build everything and start the server in this folder; ARGS="--listen …" are its flags
+	./bin/trackway serve $(ARGS)
+
+# The go tool asks git for the commit, and fails where git refuses, as it does in a clone that another user owns.
+VCS = $(shell git rev-parse --verify --quiet HEAD >/dev/null 2>&1 && echo true || echo false)
+
+.PHONY: build
+build: ## build bin/trackway; VERSION overrides the tag that git knows
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/trackway ./cmd/trackway
+
+.PHONY: test
+test: test-deps ## install what the tests need and run them all, with the race detector
+	$(GO) test -race $(PKG)
+
+.PHONY: e2e
+e2e: test-deps ## run the end-to-end tests of the real binary only, each run anew
+	$(GO) test -race -count=1 -v ./internal/e2e
+
+# The race detector needs a C compiler, and the test of the lines that a first start prints needs curl.
+.PHONY: test-deps
+test-deps:
+	@./tools/install-packages cc:gcc,libc6-dev curl:curl
+
+.PHONY: lint
+lint: ## check style, layers and likely bugs, and that go.mod is tidy
+	$(TOOL) golangci-lint run ./...
+	$(GO) mod tidy -diff
+
+.PHONY: ci
+ci: lint build test ## what CI runs: lint, build, test
+
+.PHONY: bench
+bench: ## run the benchmarks: BENCH (a pattern), PKG, BENCHTIME, COUNT (10 for benchstat)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(COUNT) $(PKG)
+
+.PHONY: benchstat
+benchstat: ## compare two outputs of bench: OLD=a.txt NEW=b.txt
+	$(TOOL) benchstat $(OLD) $(NEW)
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	@grep -rno --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's|^\(.*\)/[^/]*:[0-9]*:func |\1 |' | \
+	while read -r dir name; do \
+		echo "fuzz $$dir $$name"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || exit 1; \
+	done
+
+.PHONY: fmt
+fmt: ## format the source
+	$(TOOL) golangci-lint fmt
+
+.PHONY: tidy
+tidy: ## tidy go.mod and tools/go.mod
+	$(GO) mod tidy
+	cd tools && $(GO) mod tidy

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trackway"
+	"trackway/internal/api"
+	"trackway/internal/auth"
+	"trackway/internal/clientip"
+	"trackway/internal/ingest"
+	"trackway/internal/limit"
+	"trackway/internal/store"
+)
+
+const (
+	project = "12345678-1234-1234-1234-123456789abc"
+	token   = "public-token-of-the-benchmark"
+)
+
+// serve is the server process. It prints its address and serves until its standard input ends.
+func serve(role string, fsync time.Duration) error {
+	var handler http.Handler = http.HandlerFunc(bare)
+	if role == "trackway" {
+		dir, err := os.MkdirTemp("", "trackway-bench-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		st, err := store.Open(dir, store.Options{FS: slowFS{vfs.Default, fsync}, Fatal: func(err error) { panic(err) }})
+		if err != nil {
+			return err
+		}
+		if handler, err = tracking(st); err != nil {
+			return err
+		}
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(ln.Addr())
+	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	go srv.Serve(ln)
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// bare is the baseline: the body is read, nothing is done with it.
+func bare(w http.ResponseWriter, r *http.Request) {
+	body := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, body); err != nil {
+		panic(err)
+	}
+	w.Header()["Content-Type"] = []string{"application/json"}
+	w.Write([]byte(`{"errors":[],"success":true}`))
+}
+
+// tracking is the server as it runs, with limits that this load does not reach.
+func tracking(st *store.Store) (http.Handler, error) {
+	number, err := st.Project(project)
+	if err != nil {
+		return nil, err
+	}
+	p := trackway.Project{
+		Number: number, Token: project, Hard: []string{"registered"}, Soft: []string{"cookie"},
+		Keys: []trackway.Key{{Kind: trackway.PublicKey, ID: token}},
+	}
+	clients, err := clientip.New(clientip.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Header: "X-Forwarded-For"})
+	if err != nil {
+		return nil, err
+	}
+	set, err := limit.NewSet([]trackway.Policy{{
+		Name: "track", Paths: []string{"/track/"}, Limit: math.MaxInt32, Window: time.Minute, Per: trackway.PerIP,
+	}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	reg := prometheus.NewRegistry()
+	return api.New(api.Config{
+		Name: "bench", Keys: auth.New([]trackway.Project{p}), Clients: clients, Limits: limit.New(set, 1<<20),
+		Ingest: ingest.New(st, reg), Store: st, Eraser: st, Log: slog.New(slog.DiscardHandler), Registry: reg,
+	}), nil
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"trackway/internal/config"
+)
+
+type initCommand struct{ configFile }
+
+// Run makes the configuration file.
+func (c *initCommand) Run(out output) error {
+	if _, err := makeConfig(c.Config, out); err != nil {
+		return err
+	}
+	fmt.Fprintln(out.stdout, "Next: trackway serve --config", c.Config)
+	return nil
+}
+
+// makeConfig makes a configuration file at path and says so.
+func makeConfig(path string, out output) (config.Credentials, error) {
+	made, err := config.Init(path)
+	if errors.Is(err, fs.ErrExist) {
+		return made, fmt.Errorf("%w; it is left as it is", err)
+	} else if err != nil {
+		return made, err
+	}
+	fmt.Fprintf(out.stdout, "Made %s, readable by its owner only: a project, demo, with random keys.\n", path)
+	return made, nil
+}

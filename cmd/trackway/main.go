@@ -1,0 +1,83 @@
+// Command trackway is a tracking server and the commands that go with it. main wires: each command is a struct, with its
+// flags and the environment variables that stand for them in its tags, in a file of its own; what a command does, the
+// packages in internal do.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"trackway/internal/config"
+)
+
+// The exit statuses.
+const (
+	fine   = 0
+	failed = 1 // refused or failed; the reason is on stderr
+	misuse = 2 // no such command or flag
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Run the server. Without a configuration file it makes one first, and prints how to try it."`
+	Init    initCommand    `cmd:"" help:"Make a configuration file with a project and random keys."`
+	Check   checkCommand   `cmd:"" help:"Say what is wrong with the configuration."`
+	Version versionCommand `cmd:"" help:"Print which version this is."`
+}
+
+// configFile is the flag of every command that needs a configuration.
+type configFile struct {
+	Config string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file (${default})." placeholder:"FILE"`
+}
+
+// settings are the flags that win over the configuration file: those of [config.Flags], which they are converted to.
+type settings struct {
+	Listen    string `env:"TRACKWAY_LISTEN" help:"Where clients reach the server." placeholder:"HOST:PORT"`
+	OpsListen string `env:"TRACKWAY_OPS_LISTEN" help:"Health and metrics, for the operator only." placeholder:"HOST:PORT"`
+	DataDir   string `env:"TRACKWAY_DATA" help:"Where everything is stored." name:"data" placeholder:"DIR"`
+	LogLevel  string `env:"TRACKWAY_LOG_LEVEL" help:"debug, info, warn or error." placeholder:"LEVEL"`
+	LogFormat string `env:"TRACKWAY_LOG_FORMAT" help:"text or json." placeholder:"FORMAT"`
+}
+
+// output is where a command writes: what was asked for, and what is said about it.
+type output struct{ stdout, stderr io.Writer }
+
+// run runs the command that args name and returns the exit status. No command reads its standard input yet.
+func run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	status := -1 // of --help, which ends the parsing in its midst
+	parser := kong.Must(&commands{},
+		kong.Name("trackway"),
+		kong.Description("A self-hosted tracking server. Flags win over the environment, which wins over the configuration file."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(s int) { status = s }),
+	)
+	ctx, err := parser.Parse(args)
+	switch {
+	case status >= 0:
+		return status
+	case err != nil:
+		fmt.Fprintf(stderr, "trackway: %v\nTry: trackway --help\n", err)
+		return misuse
+	}
+	if err := ctx.Run(output{stdout, stderr}); err != nil {
+		complain(stderr, err)
+		return failed
+	}
+	return fine
+}
+
+// complain prints why a command failed. Problems of a configuration have a line and a place each, as compilers print them.
+func complain(stderr io.Writer, err error) {
+	var problems config.InvalidError
+	if errors.As(err, &problems) {
+		fmt.Fprintln(stderr, problems)
+		return
+	}
+	fmt.Fprintf(stderr, "trackway: %v\n", err)
+}

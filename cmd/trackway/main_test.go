@@ -1,0 +1,151 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+// runs a command and checks its exit status.
+func runs(t *testing.T, want int, args ...string) (stdout, stderr string) {
+	t.Helper()
+	var out, errs strings.Builder
+	if got := run(args, strings.NewReader(""), &out, &errs); got != want {
+		t.Errorf("trackway %s: got exit status %d, want %d\n%s%s", strings.Join(args, " "), got, want, &out, &errs)
+	}
+	return out.String(), errs.String()
+}
+
+func contains(t *testing.T, what, got, want string) {
+	t.Helper()
+	if !strings.Contains(got, want) {
+		t.Errorf("%s: got\n%s\nwant %q in it", what, got, want)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, want string }{
+		{"", "expected one of"},
+		{"fly", "fly"},
+		{"serve --wings", "--wings"},
+		{"serve --listen", "--listen"},
+		{"check extra", "extra"},
+	} {
+		stdout, stderr := runs(t, misuse, strings.Fields(c.args)...)
+		contains(t, "stderr of "+c.args, stderr, c.want)
+		if stdout != "" {
+			t.Errorf("stdout of %q: got %q, want nothing", c.args, stdout)
+		}
+	}
+	for _, args := range []string{"--help", "serve --help", "check --help"} {
+		stdout, stderr := runs(t, fine, strings.Fields(args)...)
+		contains(t, "stdout of "+args, stdout, "Usage: trackway")
+		if stderr != "" {
+			t.Errorf("stderr of %q: got %q, want nothing", args, stderr)
+		}
+	}
+}
+
+func TestInitAndCheck(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	stdout, _ := runs(t, fine, "init", "--config", path)
+	contains(t, "init", stdout, "Made "+path)
+	stdout, stderr := runs(t, fine, "check", "--config", path)
+	contains(t, "check", stdout, path+" is fine. Projects: 1, limits: 3, overrides: 0.")
+	if stderr != "" {
+		t.Errorf("check: got %q on stderr, want nothing", stderr)
+	}
+	_, stderr = runs(t, failed, "init", "--config", path)
+	contains(t, "second init", stderr, path+": file exists; it is left as it is")
+
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr = runs(t, fine, "check", "--config", path)
+	contains(t, "check of a file that others may read", stderr, "warning: "+path+": holds a secret")
+	_, stderr = runs(t, failed, "check", "--config", path, "--listen", "nonsense")
+	contains(t, "check of a flag", stderr, `--listen or TRACKWAY_LISTEN "nonsense"`)
+	_, stderr = runs(t, failed, "check", "--config", path+".absent")
+	contains(t, "check of nothing", stderr, "trackway: read configuration: open "+path+".absent")
+}
+
+func TestCheckSaysAll(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	if err := os.WriteFile(path, []byte("colour: blue\nlisten: x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"check", "serve"} {
+		_, stderr := runs(t, failed, command, "--config", path)
+		for i, want := range []string{": needs at least one project", ":1:1: colour: unknown key", `:2:9: listen "x": must be`} {
+			lines := append(strings.Split(stderr, "\n"), "", "", "")
+			if !strings.HasPrefix(lines[i], path+want) {
+				t.Errorf("%s, line %d: got %q, want %s…", command, i+1, lines[i], path+want)
+			}
+		}
+	}
+}
+
+// The environment stands for flags, which win over it.
+func TestEnvironment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	t.Setenv("TRACKWAY_CONFIG", path)
+	runs(t, fine, "init")
+	for name, flag := range map[string]string{
+		"TRACKWAY_LISTEN": "--listen", "TRACKWAY_OPS_LISTEN": "--ops-listen",
+		"TRACKWAY_LOG_LEVEL": "--log-level", "TRACKWAY_LOG_FORMAT": "--log-format",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, "from-the-environment")
+			_, stderr := runs(t, failed, "check")
+			contains(t, name, stderr, flag+" or "+name+` "from-the-environment"`)
+			_, stderr = runs(t, failed, "check", flag, "from-a-flag")
+			contains(t, flag, stderr, flag+" or "+name+` "from-a-flag"`)
+		})
+	}
+}
+
+// Any directory may hold the data, so that no complaint shows that the variable is read.
+func TestDataEnvironment(t *testing.T) {
+	t.Setenv("TRACKWAY_DATA", "elsewhere")
+	var c commands
+	if _, err := kong.Must(&c).Parse([]string{"serve"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Serve.DataDir; got != "elsewhere" {
+		t.Errorf("got %q, want elsewhere", got)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	stdout, _ := runs(t, fine, "version")
+	contains(t, "version", stdout, "trackway ")
+	built := func(settings ...debug.BuildSetting) *debug.BuildInfo {
+		return &debug.BuildInfo{Main: debug.Module{Version: "v0.0.0-2027"}, Settings: settings}
+	}
+	revision := debug.BuildSetting{Key: "vcs.revision", Value: "0123abcd"}
+	for _, c := range []struct {
+		linked       string
+		info         *debug.BuildInfo
+		name, commit string
+	}{
+		{"v1.2.3", nil, "v1.2.3", ""},
+		{"", nil, "unreleased", ""},
+		{"", &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}, "unreleased", ""},
+		{"", built(), "v0.0.0-2027", ""},
+		{"v1.2.3", built(revision), "v1.2.3", "0123abcd"},
+		{"v1.2.3", built(revision, debug.BuildSetting{Key: "vcs.modified", Value: "true"}), "v1.2.3", "0123abcd+changes"},
+		{"v1.2.3", built(revision, debug.BuildSetting{Key: "vcs.modified", Value: "false"}), "v1.2.3", "0123abcd"},
+	} {
+		if name, commit := versionOf(c.linked, c.info); name != c.name || commit != c.commit {
+			t.Errorf("%q, %v: got %q, %q, want %q, %q", c.linked, c.info, name, commit, c.name, c.commit)
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"trackway/internal/app"
+	"trackway/internal/config"
+)
+
+// stopTime is how long a clean stop may take. It is a little under the ten seconds that are promised, so that the process
+// has ended by then.
+const stopTime = 9500 * time.Millisecond
+
+type serveCommand struct {
+	configFile
+	settings
+}
+
+// server is [app.Run], or a test's stand-in.
+type server func(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(public, ops net.Addr)) error
+
+// Run serves until SIGTERM or SIGINT; a second one does not wait for the stop.
+func (c *serveCommand) Run(out output) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return c.serve(ctx, out, app.Run)
+}
+
+func (c *serveCommand) serve(ctx context.Context, out output, run server) error {
+	cfg, warnings, made, err := c.load(out)
+	if err != nil {
+		return err
+	}
+	log := cfg.Log.Logger(out.stderr)
+	for _, w := range warnings {
+		log.Warn("unwise configuration", "warning", w.String())
+	}
+	ready := func(public, ops net.Addr) {
+		log.Info("ready", "public", public.String(), "ops", ops.String())
+		if made != nil {
+			printTrial(out.stdout, public, *made)
+		}
+	}
+	return await(ctx, func() error { return run(ctx, cfg, log, ready) })
+}
+
+// load reads the configuration. Where there is none it makes one, and returns its keys, too: they are to be had only then.
+func (c *serveCommand) load(out output) (cfg *config.Config, warnings []config.Problem, made *config.Credentials, err error) {
+	flags := config.Flags(c.settings)
+	cfg, warnings, err = config.Load(c.Config, flags)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return cfg, warnings, nil, err
+	}
+	credentials, err := makeConfig(c.Config, out)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	cfg, warnings, err = config.Load(c.Config, flags)
+	return cfg, warnings, &credentials, err
+}
+
+// await returns what run returns, but waits no longer than stopTime for it once ctx has ended. Leaving then is safe: what
+// was acknowledged is on the disk.
+func await(ctx context.Context, run func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- run() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(stopTime)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fmt.Errorf("not stopped cleanly within %v: requests under way were cut off", stopTime)
+	}
+}
+
+// printTrial prints commands that work as they stand: an event in, and out again.
+func printTrial(w io.Writer, public net.Addr, keys config.Credentials) {
+	base := "http://" + reachable(public)
+	fmt.Fprintf(w, `
+Send a first event:
+
+  curl -sS %[1]s/track/v2/projects/%[2]s/customers/events \
+    -H 'Authorization: Token %[3]s' -H 'Content-Type: application/json' \
+    -d '{"customer_ids": {"registered": "jane@example.com"}, "event_type": "hello", "properties": {"from": "curl"}}'
+
+And read it back:
+
+  curl -sS %[1]s/data/v2/projects/%[2]s/customers/events \
+    -u '%[4]s:%[5]s' -H 'Content-Type: application/json' \
+    -d '{"customer_ids": {"registered": "jane@example.com"}, "event_types": ["hello"]}'
+
+`, base, keys.ProjectToken, keys.PublicToken, keys.KeyID, keys.Secret)
+}
+
+// reachable returns an address at which the listener can be reached from here: one that listens everywhere is reached on
+// the loopback interface.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return addr.String()
+	}
+	local := &net.TCPAddr{IP: net.IPv6loopback, Port: tcp.Port}
+	if tcp.IP.To4() != nil {
+		local.IP = net.IPv4(127, 0, 0, 1)
+	}
+	return local.String()
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"trackway/internal/config"
+)
+
+// readyServer is ready at once, at fixed addresses, and stops when it is asked to.
+func readyServer(ctx context.Context, _ *config.Config, _ *slog.Logger, ready func(public, ops net.Addr)) error {
+	ready(&net.TCPAddr{IP: net.IPv4zero, Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8081})
+	<-ctx.Done()
+	return nil
+}
+
+// serves runs a server that is asked to stop from the start, and returns what was printed.
+func serves(t *testing.T, c serveCommand, s server) (stdout, stderr string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs strings.Builder
+	err = c.serve(ctx, output{&out, &errs}, s)
+	return out.String(), errs.String(), err
+}
+
+func TestFirstServe(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	c := serveCommand{configFile{path}, settings{LogFormat: "json"}}
+	stdout, stderr, err := serves(t, c, readyServer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, "first start", stdout, "Made "+path)
+	contains(t, "log", stderr, `"msg":"ready","public":"0.0.0.0:8080","ops":"127.0.0.1:8081"`)
+	cfg, _, err := config.Load(path, config.Flags{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := cfg.Projects[0]
+	contains(t, "event", stdout, "curl -sS http://127.0.0.1:8080/track/v2/projects/"+p.Token+"/customers/events")
+	contains(t, "event", stdout, "Token "+p.Keys[0].ID)
+	contains(t, "reading", stdout, "curl -sS http://127.0.0.1:8080/data/v2/projects/"+p.Token+"/customers/events")
+	contains(t, "reading", stdout, "-u '"+p.Keys[1].ID+":")
+
+	stdout, _, err = serves(t, c, readyServer)
+	if stdout != "" || err != nil {
+		t.Errorf("second start: got %q, %v, want nothing", stdout, err)
+	}
+}
+
+func TestServeFails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	never := func(context.Context, *config.Config, *slog.Logger, func(_, _ net.Addr)) error {
+		t.Error("a server was started")
+		return nil
+	}
+	_, _, err := serves(t, serveCommand{configFile{filepath.Join(dir, "absent", "t.yaml")}, settings{}}, never)
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no directory: got %v, want fs.ErrNotExist", err)
+	}
+	errTaken := errors.New("address in use")
+	_, _, err = serves(t, serveCommand{configFile{filepath.Join(dir, "t.yaml")}, settings{}},
+		func(context.Context, *config.Config, *slog.Logger, func(_, _ net.Addr)) error { return errTaken })
+	if !errors.Is(err, errTaken) {
+		t.Errorf("a server that fails: got %v, want %v", err, errTaken)
+	}
+}
+
+func TestServeWarns(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	runs(t, fine, "init", "--config", path)
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, err := serves(t, serveCommand{configFile{path}, settings{}}, readyServer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, "log", stderr, "level=WARN")
+	contains(t, "log", stderr, "holds a secret")
+}
+
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		after := func(d time.Duration) func() error {
+			return func() error { <-time.After(d); return nil }
+		}
+		if err := await(ctx, after(time.Hour)); err != nil {
+			t.Errorf("nobody asked it to stop: got %v", err)
+		}
+		cancel()
+		if err := await(ctx, after(stopTime-1)); err != nil {
+			t.Errorf("stopped in time: got %v", err)
+		}
+		hang := make(chan error)
+		defer close(hang)
+		start := time.Now()
+		if err := await(ctx, func() error { return <-hang }); err == nil {
+			t.Error("stopped too late: got no error")
+		}
+		if took := time.Since(start); took != stopTime {
+			t.Errorf("gave up after %v, want %v", took, stopTime)
+		}
+	})
+}
+
+func TestReachable(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{
+		"0.0.0.0:80": "127.0.0.1:80", "[::]:80": "[::1]:80", "127.0.0.2:80": "127.0.0.2:80", "[2001:db8::1]:80": "[2001:db8::1]:80",
+	} {
+		tcp, err := net.ResolveTCPAddr("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reachable(tcp); got != want {
+			t.Errorf("%s: got %s, want %s", addr, got, want)
+		}
+	}
+}

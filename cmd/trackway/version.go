@@ -1,0 +1,48 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+// version is set by the linker (-X main.version=v1.2.3). Builds without it say what the go command knows.
+var version string
+
+type versionCommand struct{}
+
+// Run prints "trackway v1.2.3 (commit 0123abcd, go1.26.0, linux/amd64)"; a commit that is unknown is left out.
+func (versionCommand) Run(out output) error {
+	info, _ := debug.ReadBuildInfo()
+	name, commit := versionOf(version, info)
+	if commit != "" {
+		commit = "commit " + commit + ", "
+	}
+	_, err := fmt.Fprintf(out.stdout, "trackway %s (%s%s, %s/%s)\n", name, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
+
+// versionOf returns the version and the commit that a binary was built from. info is nil where nothing was recorded.
+func versionOf(linked string, info *debug.BuildInfo) (name, commit string) {
+	name = linked
+	if info == nil {
+		return cmp.Or(name, "unreleased"), ""
+	}
+	if name == "" && info.Main.Version != "(devel)" {
+		name = info.Main.Version
+	}
+	dirty := ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "+changes"
+		}
+	}
+	if commit != "" {
+		commit += dirty
+	}
+	return cmp.Or(name, "unreleased"), commit
+}

@@ -1,0 +1,38 @@
+package api
+
+import (
+	"net/http"
+
+	"trackway/internal/limit"
+)
+
+// allowed asks the limits whether the caller may make this call now, and tells them in the answer. A call that is refused is
+// answered at once: its body is not read, its credentials are not looked at.
+func (c *call) allowed() bool {
+	addr, ignored := c.Clients.Addr(c.r.RemoteAddr, c.r.Header)
+	if ignored && !c.warnedForwarded.Swap(true) {
+		c.Log.Warn("a forwarded address was ignored, because the peer is not in trusted_proxies; said once",
+			"explanation", c.Clients.Explain(c.r.RemoteAddr, c.r.Header).String())
+	}
+	ask := limit.Call{Method: c.r.Method, Path: c.r.URL.Path, Route: c.route.path, Addr: addr}
+	if c.Limits.Set().ByKey() {
+		c.identify(&ask)
+	}
+	d := c.Limits.Allow(c.received, &ask)
+	c.fields.Set(c.w.Header(), &d)
+	if d.Allowed {
+		return true
+	}
+	c.leaveBody()
+	_ = c.answer(http.StatusTooManyRequests, d.AppendBody(nil))
+	return false
+}
+
+// identify says whose key a call came with, for policies that count by key or project. Credentials that are no good say
+// nothing: such a call counts for its address.
+func (c *call) identify(ask *limit.Call) {
+	if c.route.open || c.authorize() != nil {
+		return
+	}
+	ask.Project, ask.Key = c.grant.Project.Token, c.grant.Key.Name
+}

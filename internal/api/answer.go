@@ -1,0 +1,113 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"trackway"
+	"trackway/internal/wire"
+)
+
+// statuses is the one table from codes to HTTP statuses. A conflict is 400, as every failure of a single command is.
+var statuses = map[trackway.Code]int{
+	trackway.Invalid:      http.StatusBadRequest,
+	trackway.Unidentified: http.StatusUnauthorized,
+	trackway.Forbidden:    http.StatusForbidden,
+	trackway.NotFound:     http.StatusNotFound,
+	trackway.Conflict:     http.StatusBadRequest,
+	trackway.TooLarge:     http.StatusRequestEntityTooLarge,
+	trackway.Unsupported:  http.StatusUnsupportedMediaType,
+	trackway.Overloaded:   http.StatusServiceUnavailable,
+	trackway.Internal:     http.StatusInternalServerError,
+}
+
+// Values of header fields that never change.
+var (
+	jsonType  = []string{"application/json"}
+	noStore   = []string{"no-store"}
+	challenge = []string{`Token realm="trackway"`} // not Basic: a browser would ask its user for a password
+)
+
+// answer sends a JSON answer. It returns nil, for handlers to end with.
+func (c *call) answer(status int, body []byte) error {
+	c.head(status, len(body))
+	_, _ = c.w.Write(body) // if the client has gone there is nobody to tell
+	return nil
+}
+
+// head sends status and fields. A length below 0 is unknown.
+func (c *call) head(status, length int) {
+	h := c.w.Header()
+	h["Content-Type"] = jsonType
+	if length >= 0 {
+		h["Content-Length"] = []string{strconv.Itoa(length)}
+	}
+	c.status = status
+	c.w.WriteHeader(status)
+}
+
+// refuse answers a call that was not let in.
+func (c *call) refuse(err *trackway.Error) {
+	c.leaveBody()
+	if err.Code == trackway.Unidentified {
+		c.w.Header()["Www-Authenticate"] = challenge
+	}
+	_ = c.answer(statuses[err.Code], wire.AppendRefusal(nil, err.Msg))
+}
+
+// fail answers a call that failed, in the shape that the route's clients expect. What is not a
+// *trackway.Error is ours: it is logged in full and answered without detail.
+func (c *call) fail(err error) {
+	gone := c.r.Context().Err() != nil
+	if !gone && c.status != 0 {
+		c.Log.Error("answer broken off", "err", err, "route", c.route.path, "request_id", c.requestID())
+	}
+	if gone || c.status != 0 { // all that is left is to break the answer off, so that nobody takes it for a whole one
+		panic(http.ErrAbortHandler)
+	}
+	var known *trackway.Error
+	if !errors.As(err, &known) {
+		c.Log.Error("request failed", "err", err, "route", c.route.path, "request_id", c.requestID())
+		known = &trackway.Error{Code: trackway.Internal, Msg: "Internal error, request " + c.requestID() + "."}
+	}
+	if known.Code == trackway.Overloaded {
+		c.w.Header()["Retry-After"] = []string{"1"}
+	}
+	_ = c.answer(statuses[known.Code], c.failure(known))
+}
+
+// failure is the body of an answer to a failed call.
+func (c *call) failure(err *trackway.Error) []byte {
+	switch err.Code {
+	case trackway.TooLarge, trackway.Unsupported, trackway.Overloaded, trackway.Internal:
+		return wire.AppendStatus(nil, statuses[err.Code], err.Msg)
+	}
+	switch {
+	case c.route.data:
+		return wire.AppendFieldError(nil, err)
+	case err.Field == "":
+		return wire.AppendMessage(nil, err.Msg)
+	}
+	return wire.AppendResult(nil, err)
+}
+
+func (c *call) requestID() string { return c.w.Header()["X-Request-Id"][0] }
+
+func (c *call) unknownRoute() error {
+	c.leaveBody()
+	const code = http.StatusNotFound
+	return c.answer(code, wire.AppendStatus(nil, code, "There is no such route. The routes are described in the documentation of this server's API."))
+}
+
+// notAllowed answers a known path that was called by another method.
+func notAllowed(methods []string) func(*call) error {
+	allow := []string{strings.Join(append(methods, http.MethodOptions), ", ")}
+	return func(c *call) error {
+		c.leaveBody()
+		c.w.Header()["Allow"] = allow
+		const code = http.StatusMethodNotAllowed
+		return c.answer(code, wire.AppendStatus(nil, code, "This route is called by "+allow[0]+"."))
+	}
+}

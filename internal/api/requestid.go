@@ -1,0 +1,46 @@
+package api
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+)
+
+// requestIDs gives each request an id: the caller's own if it is sane, else the next of this process. They are unique, not
+// secret.
+type requestIDs struct {
+	prefix string
+	last   *atomic.Uint64
+}
+
+func newRequestIDs() requestIDs {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return requestIDs{prefix: hex.EncodeToString(b[:]) + "-", last: new(atomic.Uint64)}
+}
+
+// of returns the id as the value of a header field.
+func (ids requestIDs) of(r *http.Request) []string {
+	if own := r.Header["X-Request-Id"]; len(own) == 1 && sane(own[0]) {
+		return own
+	}
+	return []string{ids.prefix + strconv.FormatUint(ids.last.Add(1), 36)}
+}
+
+// sane tells whether an id can be repeated in a field and in a log as it is.
+func sane(id string) bool {
+	const most = 64
+	if id == "" || len(id) > most {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,78 @@
+package api
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"trackway"
+	"trackway/internal/wire"
+)
+
+// Sizes of bodies, inflated. An event may have 800 KB; what goes around it is small.
+const (
+	maxSmallBody  = 64 << 10
+	maxSingleBody = trackway.MaxEventBytes + 16<<10
+	maxBatchBody  = trackway.MaxCommands*trackway.MaxEventBytes + 64<<10
+)
+
+// route is one row of the table.
+type route struct {
+	method  string
+	path    string
+	open    bool // nobody has to say who they are
+	private bool // only a private key will do
+	cors    bool // browsers of any site may call it
+	data    bool // errors are an object of arrays, as the data API's clients expect
+	maxBody int  // bytes; 0: there is no body
+	do      func(*call) error
+}
+
+const (
+	track = "/track/v2/projects/{token}/"
+	data  = "/data/v2/projects/{token}/"
+)
+
+// routes is all that the public listener serves.
+func routes() []route {
+	return []route{
+		{method: "GET", path: track + "system/time", cors: true, do: (*call).systemTime},
+		{method: "POST", path: track + wire.Customers, cors: true, maxBody: maxSingleBody, do: single(wire.Customers)},
+		{method: "POST", path: track + wire.Events, cors: true, maxBody: maxSingleBody, do: single(wire.Events)},
+		{method: "POST", path: track + wire.Clicks, cors: true, maxBody: maxSingleBody, do: single(wire.Clicks)},
+		{method: "POST", path: track + "batch", cors: true, maxBody: maxBatchBody, do: (*call).batch},
+
+		{method: "POST", path: data + "customers/export-one", private: true, data: true, maxBody: maxSmallBody, do: (*call).exportOne},
+		{method: "POST", path: data + "customers/events", private: true, data: true, maxBody: maxSmallBody, do: (*call).events},
+		{method: "POST", path: data + "customers/attributes", private: true, data: true, maxBody: maxSmallBody, do: (*call).attributes},
+		{method: "POST", path: data + "customers/export", private: true, data: true, maxBody: maxSmallBody, do: (*call).export},
+		{method: "POST", path: data + "customers/anonymize", private: true, data: true, maxBody: maxSmallBody, do: (*call).anonymize},
+	}
+}
+
+// register puts the table into the mux, together with what answers where the table says nothing: 405 on a path that has
+// other methods, 404 elsewhere. Those are limited like any route, by the same policies.
+func (s *Server) register() {
+	methods := map[string][]string{}
+	for _, rt := range routes() {
+		s.handle(rt.method+" "+rt.path, rt)
+		methods[rt.path] = append(methods[rt.path], rt.method)
+		if rt.method == http.MethodGet {
+			methods[rt.path] = append(methods[rt.path], http.MethodHead)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(methods)) {
+		cors := strings.HasPrefix(path, track)
+		s.handle(path, route{path: path, open: true, cors: cors, do: notAllowed(methods[path])})
+		if cors {
+			s.mux.HandleFunc("OPTIONS "+path, preflight(methods[path]))
+		}
+	}
+	s.handle("/track/", route{path: "/track/", open: true, cors: true, do: (*call).unknownRoute})
+	s.handle("/", route{path: "/", open: true, do: (*call).unknownRoute})
+}
+
+func (s *Server) handle(pattern string, rt route) {
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(&rt, w, r) })
+}

@@ -1,0 +1,159 @@
+// Package api is the public HTTP face: it speaks the wire format of the tracking API and of the data API. Its one idea is
+// that a request takes the same few steps in the same order, cheap refusals first, and that each step has one way to refuse:
+//
+//	address, limit (429) → project and key (400 401 403) → room (503) → body (413 415) → decode (400) → do it → answer
+//
+// routes.go is the table of what is served. The package decides nothing about customers; it does not know how they are kept.
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trackway"
+	"trackway/internal/auth"
+	"trackway/internal/clientip"
+	"trackway/internal/limit"
+	"trackway/internal/query"
+)
+
+// Ingester takes commands in; a nil error and a result without one mean that the command is durable.
+type Ingester interface {
+	Accept(p *trackway.Project, cmds []trackway.Command, results []trackway.Result) error
+}
+
+// Eraser erases personal data, durably on return.
+type Eraser interface {
+	Erase(project uint32, c trackway.Customer, personal []string) error
+}
+
+// Config is what a server is made of. All fields are required.
+type Config struct {
+	Name     string // this server's, sent as X-Served-By
+	Keys     *auth.Keys
+	Clients  *clientip.Resolver
+	Limits   *limit.Limiter
+	Ingest   Ingester
+	Store    query.Store
+	Eraser   Eraser
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// Server is the public handler. Safe for concurrent use.
+type Server struct {
+	Config
+
+	mux      *http.ServeMux
+	servedBy []string
+	ids      requestIDs
+	room     room
+	metrics  *metrics
+
+	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
+}
+
+// New returns the handler for the public listener.
+func New(c Config) *Server {
+	s := &Server{
+		Config: c, mux: http.NewServeMux(), servedBy: []string{c.Name}, ids: newRequestIDs(),
+		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry),
+	}
+	s.register()
+	return s
+}
+
+// ServeHTTP serves one request of the public listener.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h["X-Request-Id"] = s.ids.of(r)
+	h["X-Served-By"] = s.servedBy
+	if strings.Contains(r.URL.Path, "//") {
+		r.URL.Path, r.URL.RawPath = collapseSlashes(r.URL.Path), ""
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// collapseSlashes makes each run of slashes one: clients join "https://host/" and "/track". No redirect is sent, for many of
+// them do not follow one with a POST.
+func collapseSlashes(path string) string {
+	b := make([]byte, 0, len(path))
+	for i := range len(path) {
+		if path[i] != '/' || i == 0 || path[i-1] != '/' {
+			b = append(b, path[i])
+		}
+	}
+	return string(b)
+}
+
+// call is one request on its way.
+type call struct {
+	*Server
+	w        http.ResponseWriter
+	r        *http.Request
+	route    *route
+	received time.Time
+	grant    auth.Grant
+	body     []byte // whole, inflated; belongs to this request alone
+	status   int    // that was answered; 0: nothing yet
+	fields   limit.Fields
+}
+
+// serve takes a request of a route through the steps.
+func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
+	c := &call{Server: s, w: w, r: r, route: rt, received: time.Now()}
+	defer c.observe() // an answer that is broken off is counted, too
+	c.steps()
+}
+
+// steps takes the call through the steps. Each refuses by answering.
+func (c *call) steps() {
+	if c.route.cors {
+		c.w.Header()["Access-Control-Allow-Origin"] = anyOrigin
+		c.w.Header()["Access-Control-Expose-Headers"] = exposed
+	}
+	if !c.allowed() {
+		return
+	}
+	if !c.route.open {
+		if err := c.authorize(); err != nil {
+			c.refuse(err)
+			return
+		}
+	}
+	if c.route.maxBody > 0 {
+		release, err := c.readBody()
+		defer release()
+		if err != nil {
+			c.fail(err)
+			return
+		}
+	}
+	if err := c.route.do(c); err != nil {
+		c.fail(err)
+	}
+}
+
+// authorize lets the call in, or returns why not.
+func (c *call) authorize() (err *trackway.Error) {
+	c.grant, err = c.Keys.Authorize(c.r.PathValue("token"), c.r.Header.Get("Authorization"), accessToken(c.r.URL.RawQuery))
+	return err
+}
+
+// accessToken returns the access_token parameter of a query.
+func accessToken(query string) string {
+	if query == "" {
+		return ""
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil && len(values) == 0 {
+		return ""
+	}
+	return values.Get("access_token")
+}

@@ -1,0 +1,65 @@
+package api
+
+import (
+	"net/http"
+
+	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/wire"
+)
+
+// stream is an answer of unknown length. It is sent in pieces, so that memory is bounded however much there is; an answer that
+// fits in one piece is sent with its length.
+type stream struct {
+	c   *call
+	b   []byte
+	err error // of writing: the client has gone
+}
+
+const piece = 64 << 10
+
+func (c *call) stream() *stream { return &stream{c: c} }
+
+// flush sends what has been gathered once it is worth it, and tells whether to go on.
+func (st *stream) flush() bool {
+	if len(st.b) < piece {
+		return true
+	}
+	if st.c.status == 0 {
+		st.c.head(http.StatusOK, -1)
+	}
+	_, st.err = st.c.w.Write(st.b)
+	st.b = st.b[:0]
+	return st.err == nil
+}
+
+// end sends the rest.
+func (st *stream) end() error {
+	if st.err != nil {
+		return nil // the client has gone; there is nobody to tell
+	}
+	if st.c.status == 0 {
+		return st.c.answer(http.StatusOK, st.b)
+	}
+	_, _ = st.c.w.Write(st.b) // as above
+	return nil
+}
+
+// events appends a member that is an array of events, then the end of the object, and sends all of it.
+func (st *stream) events(open string, s query.Snapshot, customer trackway.Customer, f query.EventFilter) error {
+	st.b = append(st.b, open...)
+	first := true
+	err := query.Events(st.c.r.Context(), s, customer, f, func(e *trackway.Event) bool {
+		if !first {
+			st.b = append(st.b, ',')
+		}
+		first = false
+		st.b = wire.AppendEvent(st.b, e)
+		return st.flush()
+	})
+	if err != nil {
+		return err
+	}
+	st.b = append(st.b, "]}"...)
+	return st.end()
+}

@@ -1,0 +1,74 @@
+package archtest
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// trackway is the architecture of this module: docs/architecture.md says the same in words.
+var trackway = Rules{
+	Module: "trackway",
+	Layers: map[string]int{
+		".": -1, // the domain: everyone may speak its words
+
+		"internal/clientip": 0,
+		"internal/durable":  0,
+
+		"internal/config":   1,
+		"internal/auth":     1,
+		"internal/limit":    1,
+		"internal/identity": 1,
+		"internal/query":    1,
+		"internal/wire":     1,
+
+		"internal/ingest": 2,
+
+		"internal/store": 3,
+
+		"internal/api": 4,
+		"internal/ops": 4,
+
+		"internal/app": 5,
+
+		"cmd/trackway": 6,
+
+		"internal/archtest": 6,
+		"internal/e2e":      6,
+	},
+	Modules: map[string][]string{
+		"github.com/alecthomas/kong":          {"cmd/trackway"},
+		"github.com/cockroachdb/pebble/v2":    {"internal/store"},
+		"github.com/gaissmai/bart":            {"internal/clientip", "internal/limit"},
+		"github.com/go-json-experiment/json":  {Tests},
+		"github.com/goccy/go-yaml":            {"internal/config"},
+		"github.com/google/go-cmp":            {Tests},
+		"github.com/klauspost/compress":       {"internal/api", Tests},
+		"github.com/prometheus/client_golang": {"internal/api", "internal/app", "internal/ingest", "internal/limit", "internal/ops", "internal/store", Tests},
+		"github.com/prometheus/client_model":  {Tests},
+		"github.com/prometheus/common":        {Tests},
+		"github.com/rogpeppe/go-internal":     {Tests},
+		"go.uber.org/goleak":                  {Tests},
+		"golang.org/x/sync":                   {"internal/app", Tests},
+		"golang.org/x/sys":                    {"internal/durable", "internal/store"},
+		"pgregory.net/rapid":                  {Tests},
+	},
+	Importers: map[string][]string{
+		"internal/store": {"internal/app"}, // app alone knows both an interface and its implementation
+		"internal/app":   {"cmd/trackway"},
+	},
+	MaxFileLines:    600,
+	MaxPackageLines: 3000,
+	MaxExports:      25,
+}
+
+func TestTrackway(t *testing.T) {
+	t.Parallel()
+	pkgs, err := Load(os.DirFS("../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := trackway.Check(pkgs); len(found) > 0 {
+		t.Errorf("%d findings:\n%s", len(found), strings.Join(found, "\n"))
+	}
+}

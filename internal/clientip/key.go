@@ -1,0 +1,53 @@
+package clientip
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// Key is the part of an address by which a caller is told from others: all of an IPv4 address, the first bits of an IPv6
+// address. Comparable. The zero Key is that of no address; whoever counts by Key must not count all of those as one caller.
+type Key struct {
+	Hi, Lo uint64 // the 16 bytes, big-endian, IPv4 as ::ffff:a.b.c.d; bits beyond the prefix are zero
+	Bits   uint8  // that are kept: of the 128
+}
+
+// KeyOf returns the key of addr, of which the first bits (1 to 128) count if it is IPv6. Mapped addresses are IPv4, zones
+// do not count. It costs a few nanoseconds.
+func KeyOf(addr netip.Addr, bits int) Key {
+	if !addr.IsValid() {
+		return Key{}
+	}
+	b := addr.As16()
+	k := Key{Hi: binary.BigEndian.Uint64(b[:8]), Lo: binary.BigEndian.Uint64(b[8:]), Bits: 128}
+	if addr.Is4() || addr.Is4In6() {
+		return k
+	}
+	k.Bits = uint8(bits) //nolint:gosec // G115: at most 128
+	if bits <= 64 {
+		k.Hi, k.Lo = k.Hi&(^uint64(0)<<(64-bits)), 0
+	} else {
+		k.Lo &= ^uint64(0) << (128 - bits)
+	}
+	return k
+}
+
+// Addr returns the first address that has this key.
+func (k Key) Addr() netip.Addr {
+	if k.Bits == 0 {
+		return netip.Addr{}
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], k.Hi)
+	binary.BigEndian.PutUint64(b[8:], k.Lo)
+	return netip.AddrFrom16(b).Unmap()
+}
+
+// String returns an IPv4 address as it is and an IPv6 key as a prefix: "2001:db8:1:2::/64".
+func (k Key) String() string {
+	a := k.Addr()
+	if !a.Is6() {
+		return a.String()
+	}
+	return netip.PrefixFrom(a, int(k.Bits)).String()
+}

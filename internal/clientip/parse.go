@@ -1,0 +1,63 @@
+package clientip
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// parse reads one entry: an address, bare or with a port, in brackets if it is IPv6 with a port, blanks around it. Zones
+// and ports are dropped, mapped addresses are IPv4. Not addresses: 010.1.2.3 (octal to some), names, and the unspecified
+// addresses, which are what a proxy writes that knows none: as a limiter's key they would be shared by all.
+func parse(s string) (netip.Addr, bool) {
+	host, ok := splitPort(strings.Trim(s, " \t"))
+	if !ok {
+		return netip.Addr{}, false
+	}
+	if i := strings.IndexByte(host, '%'); i >= 0 && strings.IndexByte(host[:i], ':') >= 0 {
+		host = host[:i] // before parsing: netip would intern the zone, which is the caller's to choose
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil || addr.IsUnspecified() {
+		return netip.Addr{}, false
+	}
+	addr = addr.Unmap()
+	return addr, !addr.IsUnspecified()
+}
+
+// splitPort drops brackets and port.
+func splitPort(s string) (host string, ok bool) {
+	if strings.HasPrefix(s, "[") {
+		end := strings.IndexByte(s, ']')
+		if end < 0 || strings.IndexByte(s[:end], ':') < 0 {
+			return "", false
+		}
+		return s[1:end], end+1 == len(s) || (s[end+1] == ':' && isPort(s[end+2:]))
+	}
+	i := strings.IndexByte(s, ':')
+	if i < 0 || strings.IndexByte(s[i+1:], ':') >= 0 {
+		return s, true // no colon: no port; several: bare IPv6
+	}
+	return s[:i], isPort(s[i+1:])
+}
+
+// isPort accepts a number, or a name of RFC 7239 section 6.3 (_abc).
+func isPort(s string) bool {
+	if len(s) > 1 && s[0] == '_' {
+		return len(s) <= 64 && strings.IndexFunc(s, func(r rune) bool { return !nameChar(r) }) < 0
+	}
+	if s == "" || len(s) > 5 {
+		return false
+	}
+	n := 0
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return false
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n < 1<<16
+}
+
+func nameChar(r rune) bool {
+	return r == '.' || r == '_' || r == '-' || (r >= '0' && r <= '9') || (r|0x20 >= 'a' && r|0x20 <= 'z')
+}

@@ -1,0 +1,159 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"trackway/internal/clientip"
+)
+
+// clientIPHeaders are the request headers that a proxy may name its client in.
+var clientIPHeaders = []string{clientip.XForwardedFor, clientip.Forwarded, clientip.XRealIP, clientip.CFConnectingIP}
+
+var logLevels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
+
+// check looks at the settings that are used as they are written.
+func (d *doc) check() {
+	f := &d.file
+	d.checkListen(&f.Listen)
+	d.checkListen(&f.OpsListen)
+	d.checkListenApart()
+	if f.DataDir == "" {
+		d.report(&f.DataDir, "must name a directory")
+	}
+	if (f.TLS.Cert == "") != (f.TLS.Key == "") {
+		d.report(&f.TLS, "needs both cert and key, or neither")
+	}
+	d.checkServer(&f.Server)
+	d.warnOfProxies()
+	d.checkClientIPHeader(&f.ClientIPHeader)
+	oneOf(d, &f.Log.Level, slices.SortedFunc(maps.Keys(logLevels), byLevel)...)
+	oneOf(d, &f.Log.Format, "text", "json")
+}
+
+func byLevel(a, b string) int { return int(logLevels[a] - logLevels[b]) }
+
+func (d *doc) checkListen(listen *string) {
+	_, port, err := net.SplitHostPort(*listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		d.report(listen, "must be host:port, such as 127.0.0.1:8080")
+	}
+}
+
+// checkListenApart refuses one address for both listeners, which would fail on start; port 0 is another port each time.
+func (d *doc) checkListenApart() {
+	f := &d.file
+	if f.Listen != f.OpsListen || strings.HasSuffix(f.Listen, ":0") || !d.good(&f.Listen, &f.OpsListen) {
+		return
+	}
+	at := &f.OpsListen
+	if !d.given(at) {
+		at = &f.Listen
+	}
+	d.report(at, "must not be the address of both listen and ops_listen")
+}
+
+func (d *doc) checkServer(s *Server) {
+	d.checkName(&s.Name, s, "server")
+	if s.Region != "" {
+		d.checkName(&s.Region, s, "region")
+	}
+	if s.URL == "" {
+		return
+	}
+	u, err := url.Parse(s.URL)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" {
+		return
+	}
+	if strings.Contains(s.URL, "@") { // user:password@host
+		d.conceal(&s.URL)
+	}
+	d.report(&s.URL, "must be an address such as https://ts1.example.com")
+}
+
+// warnOfProxies warns where everybody is trusted to say whose address a request comes from.
+func (d *doc) warnOfProxies() {
+	for i := range d.file.TrustedProxies {
+		if at := &d.file.TrustedProxies[i]; at.IsValid() && at.Bits() == 0 {
+			d.warn(at, "lets every caller choose the address that its calls are counted by")
+		}
+	}
+}
+
+// checkClientIPHeader brings the header's name into the letter case that it is known by.
+func (d *doc) checkClientIPHeader(header *string) {
+	for _, known := range clientIPHeaders {
+		if strings.EqualFold(*header, known) {
+			*header = known
+			return
+		}
+	}
+	d.report(header, "must be one of %s", strings.Join(clientIPHeaders, ", "))
+}
+
+// checkName looks at a required name of a thing, which stands in addresses, headers, logs and metrics.
+func (d *doc) checkName(name *string, thing any, what string) {
+	switch {
+	case !d.given(name) && *name == "":
+		d.missing(thing, "needs a name")
+	case !isName(*name):
+		d.report(name, "must name the %s in 1 to %d letters, digits, '-', '_' and '.'", what, maxName)
+	}
+}
+
+const maxName = 64
+
+func isName(s string) bool {
+	return s != "" && len(s) <= maxName && strings.IndexFunc(s, func(c rune) bool { return !isNameRune(c) }) < 0
+}
+
+func isNameRune(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_.", c)
+}
+
+// isToken says whether s can stand in an HTTP field as one word.
+func isToken(s string) bool {
+	const most = 256
+	return s != "" && len(s) <= most && strings.IndexFunc(s, func(c rune) bool { return c <= ' ' || c > '~' }) < 0
+}
+
+// oneOf checks that a value is one of a few words.
+func oneOf[T ~string](d *doc, at *T, words ...T) {
+	if slices.Contains(words, *at) {
+		return
+	}
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = string(w)
+	}
+	d.report(at, "must be %s or %s", strings.Join(list[:len(list)-1], ", "), list[len(list)-1])
+}
+
+// unique checks that no value has been seen before. Where it has, it says where; a value that is missing is no repetition.
+func unique[T ~string](d *doc, seen map[string]any, at *T) {
+	if *at == "" || !d.good(at) {
+		return
+	}
+	if before, ok := seen[string(*at)]; ok {
+		d.report(at, "is %s already", d.where(before))
+		return
+	}
+	seen[string(*at)] = at
+}
+
+// where names the place of a value for a message about another one.
+func (d *doc) where(at any) string {
+	p := d.places[at]
+	return fmt.Sprintf("%s (line %d)", p.field, p.line)
+}

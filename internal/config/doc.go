@@ -1,0 +1,84 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+)
+
+// doc is a configuration file while it is being read: the values, where each one stands, and what is wrong.
+//
+// The library's own strict decoding was not taken for two reasons: it stops at the first error, and it shows the source
+// around it, which is where the secrets are.
+type doc struct {
+	name     string
+	file     file
+	places   map[any]place // by the address of the value, so that a check names its place as it names the value: &p.Limit
+	problems InvalidError
+	warnings []Problem
+}
+
+// place is where a value was given.
+type place struct {
+	file         string // empty: by a flag
+	line, column int
+	field        string
+	text         string // as it may be shown
+	bad          bool   // a problem was reported: further ones would only repeat it
+}
+
+func newDoc(name string) *doc { return &doc{name: name, places: make(map[any]place)} }
+
+// given says whether the value at an address was written in the file, rightly or not, or given as a flag.
+func (d *doc) given(at any) bool {
+	_, ok := d.places[at]
+	return ok
+}
+
+// good says whether nothing is known against the values at some addresses.
+func (d *doc) good(at ...any) bool {
+	return !slices.ContainsFunc(at, func(at any) bool { return d.places[at].bad })
+}
+
+// report notes what is wrong with the value at an address, once for each. A value that was not given has no place; its
+// problem is then the whole file's.
+func (d *doc) report(at any, format string, args ...any) {
+	d.missing(at, format, args...)
+	p := d.places[at]
+	p.bad = true
+	d.places[at] = p
+}
+
+// missing is report for what is not in the thing at an address, of which there may be several; that thing stays good.
+func (d *doc) missing(at any, format string, args ...any) {
+	p, ok := d.places[at]
+	if p.bad {
+		return
+	}
+	if !ok {
+		p.file = d.name
+	}
+	d.problems = append(d.problems, p.problem(fmt.Sprintf(format, args...)))
+}
+
+// warn notes what is unwise about the value at an address.
+func (d *doc) warn(at any, msg string) { d.warnings = append(d.warnings, d.places[at].problem(msg)) }
+
+func (p place) problem(msg string) Problem {
+	return Problem{File: p.file, Line: p.line, Column: p.column, Field: p.field, Text: p.text, Msg: msg}
+}
+
+// conceal keeps the text of the value at an address out of problems.
+func (d *doc) conceal(at any) {
+	p := d.places[at]
+	p.text = ""
+	d.places[at] = p
+}
+
+// set gives a value by a flag, unless that is empty.
+func (d *doc) set(dst *string, value, flag string) {
+	if value == "" {
+		return
+	}
+	*dst = value
+	d.places[dst] = place{field: flag, text: quoted(value)}
+}

@@ -1,0 +1,107 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"trackway"
+)
+
+// file is the YAML file: the settings that are used as they are written, and the sections that are translated.
+type file struct {
+	Config
+	Projects  []project  `yaml:"projects"`
+	Limits    []policy   `yaml:"limits"`
+	Overrides []override `yaml:"overrides"`
+}
+
+type project struct {
+	Name        string      `yaml:"name"`
+	Token       string      `yaml:"token"`
+	Identifiers identifiers `yaml:"identifiers"`
+	Personal    []string    `yaml:"personal"`
+	Keys        []key       `yaml:"keys"`
+}
+
+type identifiers struct {
+	Hard []string `yaml:"hard"`
+	Soft []string `yaml:"soft"`
+}
+
+type key struct {
+	Name         string           `yaml:"name"`
+	Kind         trackway.KeyKind `yaml:"kind"`
+	Token        hidden           `yaml:"token"`
+	ID           string           `yaml:"id"`
+	Secret       hidden           `yaml:"secret"`
+	SecretSHA256 hidden           `yaml:"secret_sha256"`
+	SecretEnv    hidden           `yaml:"secret_env"` // hidden, because a secret may stand here by mistake
+}
+
+type policy struct {
+	Name            string             `yaml:"name"`
+	Paths           []string           `yaml:"paths"`
+	Limit           uint32             `yaml:"limit"`
+	Window          time.Duration      `yaml:"window"`
+	Per             trackway.Per       `yaml:"per"`
+	Algorithm       trackway.Algorithm `yaml:"algorithm"`
+	Burst           uint32             `yaml:"burst"`
+	Mode            trackway.Mode      `yaml:"mode"`
+	Also            bool               `yaml:"also"`
+	Candidate       uint32             `yaml:"candidate"`
+	AllowBelowFloor bool               `yaml:"allow_below_floor"`
+	IPv6Prefix      uint32             `yaml:"ipv6_prefix"`
+	IPv6Wide        ipv6Wide           `yaml:"ipv6_wide"`
+}
+
+type ipv6Wide struct {
+	Prefix uint32 `yaml:"prefix"`
+	Times  uint32 `yaml:"times"`
+}
+
+type override struct {
+	Policy    string       `yaml:"policy"`
+	Address   netip.Prefix `yaml:"address"`
+	Project   string       `yaml:"project"` // its name
+	Key       string       `yaml:"key"`
+	Limit     uint32       `yaml:"limit"`
+	Unlimited bool         `yaml:"unlimited"`
+	Until     time.Time    `yaml:"until"`
+}
+
+// The defaults hold for what is not written; a list that is written replaces its default as a whole. Those of the limits
+// are the published rates.
+
+func (f *file) setDefaults() {
+	f.Config = defaults()
+	f.Limits = []policy{
+		{Name: "track", Paths: []string{"/track/"}, Limit: 6000, Window: time.Minute},
+		{Name: "api", Paths: []string{"/api/", "/data/"}, Limit: 30, Window: 30 * time.Second, Per: trackway.PerIPPath},
+		{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second},
+	}
+	for i := range f.Limits {
+		f.Limits[i].setDefaults()
+	}
+}
+
+func (p *project) setDefaults() {
+	p.Identifiers = identifiers{Hard: []string{"registered"}, Soft: []string{"cookie"}}
+}
+
+func (p *policy) setDefaults() {
+	if p.Per == "" {
+		p.Per = trackway.PerIP
+	}
+	p.Algorithm = trackway.Fixed
+	p.Mode = trackway.Enforce
+	p.IPv6Prefix = 64
+	p.IPv6Wide = ipv6Wide{Prefix: 48, Times: 16}
+}
+
+// holdsSecret says whether a secret can be read in the file.
+func (f *file) holdsSecret() bool {
+	return slices.ContainsFunc(f.Projects, func(p project) bool {
+		return slices.ContainsFunc(p.Keys, func(k key) bool { return k.Secret != "" })
+	})
+}

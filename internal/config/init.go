@@ -1,0 +1,44 @@
+package config
+
+import (
+	"crypto/rand"
+	_ "embed" // for initial
+	"fmt"
+	"strings"
+
+	"trackway/internal/durable"
+)
+
+//go:embed initial.yaml
+var initial string
+
+// Credentials are what a client needs to use the first project. Only [Init] knows them: a [Config] holds no secret.
+type Credentials struct {
+	ProjectToken string
+	PublicToken  string
+	KeyID        string
+	Secret       string
+}
+
+// Init writes a first configuration to path, with random keys that no other has, readable by its owner only. Where there is
+// a file already it is left alone and the error is [fs.ErrExist].
+func Init(path string) (Credentials, error) {
+	c := Credentials{ProjectToken: newUUID(), PublicToken: rand.Text(), KeyID: rand.Text(), Secret: rand.Text()}
+	text := strings.NewReplacer(
+		"{{project_token}}", c.ProjectToken, "{{public_token}}", c.PublicToken, "{{key_id}}", c.KeyID, "{{secret}}", c.Secret,
+	).Replace(initial)
+	const ownerOnly = 0o600
+	if err := durable.Create(path, []byte(text), ownerOnly); err != nil {
+		return Credentials{}, fmt.Errorf("make configuration: %w", err)
+	}
+	return c, nil
+}
+
+// newUUID returns a random UUID (RFC 9562 section 5.4).
+func newUUID() string {
+	var u [16]byte
+	rand.Read(u[:]) // never fails: it would end the program first
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:])
+}

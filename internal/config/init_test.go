@@ -1,0 +1,146 @@
+package config
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trackway"
+)
+
+func TestInit(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "trackway.yaml")
+	made, err := Init(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, warnings, err := Load(path, Flags{})
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("the generated file is not right: %v %v", err, warnings)
+	}
+	want := []trackway.Project{{
+		Name: "demo", Token: made.ProjectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
+		Keys: []trackway.Key{
+			{Name: "web", Kind: trackway.PublicKey, ID: made.PublicToken},
+			{Name: "backend", Kind: trackway.PrivateKey, ID: made.KeyID, Secret: sha256.Sum256([]byte(made.Secret))},
+		},
+	}}
+	if diff := cmp.Diff(want, cfg.Projects); diff != "" {
+		t.Error("projects (-want +got):\n" + diff)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode: got %v, %v, want 0600", info.Mode(), err)
+	}
+
+	if _, err := Init(path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("second Init: got %v, want fs.ErrExist", err)
+	}
+	if again, _, err := Load(path, Flags{}); err != nil || again.Projects[0].Token != made.ProjectToken {
+		t.Errorf("the second Init changed the file (%v)", err)
+	}
+}
+
+// The generated file says that its values are the defaults: apart from the project they have to be.
+func TestInitIsDefault(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "trackway.yaml")
+	if _, err := Init(path); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := Load(path, Flags{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Parse(path, []byte(minimal), Flags{}, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Projects, got.Projects = nil, nil
+	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes)); diff != "" {
+		t.Error("(-default +generated):\n" + diff)
+	}
+}
+
+func TestNewUUID(t *testing.T) {
+	t.Parallel()
+	v4 := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	a, b := newUUID(), newUUID()
+	if !v4.MatchString(a) || a == b {
+		t.Errorf("got %s and %s, want two UUIDs of version 4", a, b)
+	}
+}
+
+// testCertificate returns a certificate and its key, in PEM.
+func testCertificate(t *testing.T) (cert, key []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certDER, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certDER}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+}
+
+var logTime = regexp.MustCompile(`time=\S+ |"time":"[^"]*",`)
+
+func withoutTimes(log string) string { return logTime.ReplaceAllString(log, "") }
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(initial))
+	f.Add([]byte(minimal))
+	text, err := os.ReadFile(filepath.Join("testdata", "problems.txt"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for c := range strings.SplitSeq(string(text), "\n====\n") {
+		src, _, _ := strings.Cut(c, "\n--\n")
+		f.Add([]byte(src))
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		cfg, err := Parse("t.yaml", src, Flags{}, env)
+		if err == nil {
+			again, err := Parse("t.yaml", src, Flags{}, env)
+			if diff := cmp.Diff(cfg, again, cmp.Comparer(comparePrefixes)); diff != "" || err != nil {
+				t.Fatalf("reading twice gives two results (%v):\n%s", err, diff)
+			}
+			return
+		}
+		var problems InvalidError
+		if !errors.As(err, &problems) || len(problems) == 0 {
+			t.Fatalf("got %T, want InvalidError", err)
+		}
+		lines := strings.Count(string(src), "\n") + strings.Count(string(src), "\r") + 1
+		for _, p := range problems {
+			if p.Msg == "" || p.Line > lines {
+				t.Errorf("of %d lines: %+v", lines, p)
+			}
+			if strings.ContainsFunc(p.String(), func(c rune) bool { return c < ' ' }) {
+				t.Errorf("a control character is shown: %q", p.String())
+			}
+		}
+	})
+}

@@ -1,0 +1,51 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a configuration. It never holds a secret, or a text that might be one.
+type Problem struct {
+	File         string // empty where the value came from a flag or the environment
+	Line, Column int    // counted from 1; 0: of the file as a whole
+	Field        string // such as limits[1].window
+	Text         string // the offending text, as it may be shown; may be empty
+	Msg          string // what was expected
+}
+
+// String returns "trackway.yaml:12:13: limits[1].window "60": must be …".
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+		}
+		b.WriteString(": ")
+	}
+	if subject := strings.TrimSpace(p.Field + " " + p.Text); subject != "" {
+		b.WriteString(subject + ": ")
+	}
+	return b.String() + p.Msg
+}
+
+// InvalidError is everything that is wrong with a configuration, one a line. As an error it is never empty.
+type InvalidError []Problem
+
+func (ps InvalidError) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// sort puts ps in the order of the file.
+func (ps InvalidError) sort() {
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}

@@ -1,0 +1,175 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+	"slices"
+	"strings"
+
+	"trackway"
+)
+
+// uuid is what a project's token looks like (RFC 9562 section 4), in either letter case.
+var uuid = regexp.MustCompile(`^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// keyring checks and translates the projects. What must differ between all of them is noted as it is seen.
+type keyring struct {
+	*doc
+	lookup             func(string) (string, bool) // the environment
+	names, tokens, ids map[string]any
+}
+
+func (d *doc) projects(lookup func(string) (string, bool)) []trackway.Project {
+	f := &d.file
+	if len(f.Projects) == 0 { // also because a file cut to nothing must not end all tracking on a reload
+		d.report(&f.Projects, "needs at least one project")
+	}
+	r := keyring{d, lookup, make(map[string]any), make(map[string]any), make(map[string]any)}
+	var projects []trackway.Project
+	for i := range f.Projects {
+		projects = append(projects, r.project(&f.Projects[i]))
+	}
+	return projects
+}
+
+func (r keyring) project(p *project) trackway.Project {
+	r.checkName(&p.Name, p, "project")
+	unique(r.doc, r.names, &p.Name)
+	p.Token = strings.ToLower(p.Token)
+	switch {
+	case !r.given(&p.Token):
+		r.missing(p, "needs a token: a UUID, which names the project in the API's paths")
+	case !uuid.MatchString(p.Token):
+		r.report(&p.Token, "must be a UUID, such as 12345678-1234-1234-1234-123456789abc")
+	}
+	unique(r.doc, r.tokens, &p.Token)
+	r.checkIdentifiers(p)
+	r.checkPersonal(p.Personal)
+	domain := trackway.Project{
+		Name: p.Name, Token: p.Token, Hard: p.Identifiers.Hard, Soft: p.Identifiers.Soft, Personal: p.Personal,
+	}
+	names := make(map[string]any)
+	for i := range p.Keys {
+		domain.Keys = append(domain.Keys, r.key(&p.Keys[i], names))
+	}
+	return domain
+}
+
+func (r keyring) checkIdentifiers(p *project) {
+	ids := &p.Identifiers
+	if len(ids.Hard)+len(ids.Soft) == 0 && r.good(&ids.Hard, &ids.Soft, ids) {
+		r.report(ids, "needs at least one identifier, hard or soft")
+	}
+	seen := make(map[string]any)
+	for _, list := range [][]string{ids.Hard, ids.Soft} {
+		for i := range list {
+			r.checkName(&list[i], ids, "identifier")
+			r.checkIdentifier(seen, &list[i])
+		}
+	}
+}
+
+// checkIdentifier refuses a name that is there twice, also where one of the two is a default.
+func (r keyring) checkIdentifier(seen map[string]any, at *string) {
+	before, ok := seen[*at]
+	switch {
+	case !ok:
+		seen[*at] = at
+	case !r.given(at):
+		r.report(before, "is a soft identifier by default: write soft, too")
+	case !r.given(before):
+		r.report(at, "is a hard identifier by default: write hard, too")
+	default:
+		unique(r.doc, seen, at)
+	}
+}
+
+func (r keyring) checkPersonal(names []string) {
+	seen := make(map[string]any)
+	for i := range names {
+		if n := len(names[i]); n == 0 || n > trackway.MaxNameBytes {
+			r.report(&names[i], "must name a property in 1 to %d bytes", trackway.MaxNameBytes)
+		}
+		unique(r.doc, seen, &names[i])
+	}
+}
+
+func (r keyring) key(k *key, names map[string]any) trackway.Key {
+	r.checkName(&k.Name, k, "key")
+	unique(r.doc, names, &k.Name)
+	domain := trackway.Key{Name: k.Name, Kind: k.Kind}
+	switch {
+	case !r.given(&k.Kind):
+		r.missing(k, "needs a kind: public or private")
+	case k.Kind == trackway.PublicKey:
+		domain.ID = r.publicID(k)
+	case k.Kind == trackway.PrivateKey:
+		domain.ID = r.privateID(k)
+		domain.Secret = r.secret(k)
+	default:
+		oneOf(r.doc, &k.Kind, trackway.PublicKey, trackway.PrivateKey)
+	}
+	return domain
+}
+
+func (r keyring) publicID(k *key) string {
+	for _, at := range []any{&k.ID, &k.Secret, &k.SecretSHA256, &k.SecretEnv} {
+		if r.given(at) {
+			r.conceal(at) // an id may be anything where the kinds are mixed up
+			r.report(at, "belongs to a private key; a public one has a token only")
+		}
+	}
+	switch {
+	case !r.given(&k.Token):
+		r.missing(k, "needs a token")
+	case !isToken(string(k.Token)):
+		r.report(&k.Token, "must be 1 to 256 printable ASCII characters without spaces")
+	}
+	unique(r.doc, r.ids, &k.Token)
+	return string(k.Token)
+}
+
+func (r keyring) privateID(k *key) string {
+	if r.given(&k.Token) {
+		r.report(&k.Token, "belongs to a public key; a private one has an id and a secret")
+	}
+	switch {
+	case !r.given(&k.ID):
+		r.missing(k, "needs an id")
+	case !isToken(k.ID) || strings.Contains(k.ID, ":"): // RFC 7617 section 2: a colon ends the id
+		r.conceal(&k.ID) // it may be id:secret
+		r.report(&k.ID, "must be 1 to 256 printable ASCII characters without spaces and colons")
+	}
+	unique(r.doc, r.ids, &k.ID)
+	return k.ID
+}
+
+// secret returns the SHA-256 of a private key's secret, from whichever of its three forms is given.
+func (r keyring) secret(k *key) (sum [sha256.Size]byte) {
+	forms := slices.DeleteFunc([]any{&k.Secret, &k.SecretSHA256, &k.SecretEnv}, func(at any) bool { return !r.given(at) })
+	if len(forms) != 1 {
+		r.missing(k, "needs exactly one of secret, secret_sha256 and secret_env")
+		return sum
+	}
+	switch forms[0] {
+	case any(&k.Secret):
+		if k.Secret == "" {
+			r.report(&k.Secret, "must not be empty")
+		}
+		return sha256.Sum256([]byte(k.Secret))
+	case any(&k.SecretSHA256):
+		b, err := hex.DecodeString(string(k.SecretSHA256))
+		if err != nil || len(b) != len(sum) {
+			r.report(&k.SecretSHA256, "must be the secret's SHA-256 in %d hexadecimal digits", hex.EncodedLen(len(sum)))
+		}
+		copy(sum[:], b)
+		return sum
+	default:
+		value, _ := r.lookup(string(k.SecretEnv))
+		if value == "" {
+			r.report(&k.SecretEnv, "names an environment variable that is not set, or empty")
+		}
+		return sha256.Sum256([]byte(value))
+	}
+}

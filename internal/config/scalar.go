@@ -1,0 +1,155 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+)
+
+// hidden is a text that never stands in a problem: a secret, or a public key's token.
+type hidden string
+
+// isScalar says whether values of type t are written as one word or text.
+func isScalar(t reflect.Type) bool {
+	switch t {
+	case reflect.TypeFor[netip.Prefix](), reflect.TypeFor[time.Time]():
+		return true
+	}
+	return t.Kind() != reflect.Struct && t.Kind() != reflect.Slice
+}
+
+// setScalar sets v to what n says, or returns what was expected instead.
+func setScalar(v reflect.Value, n ast.Node) (want string) {
+	switch dst := v.Addr().Interface().(type) {
+	case *time.Duration:
+		return setText(dst, n, parseDuration)
+	case *netip.Prefix:
+		return setText(dst, n, parsePrefix)
+	case *time.Time:
+		return setText(dst, n, parseDate)
+	case *bool:
+		b, ok := n.(*ast.BoolNode)
+		if !ok {
+			return "must be true or false"
+		}
+		*dst = b.Value
+		return ""
+	case *uint32:
+		return setUint32(dst, n)
+	}
+	if v.Kind() != reflect.String {
+		panic("bug: no configuration value can be of type " + v.Type().String())
+	}
+	s, ok := textOf(n)
+	if _, scalar := n.(ast.ScalarNode); !ok && scalar {
+		return "must be text: put it in quotes"
+	} else if !ok {
+		return "must be one text"
+	}
+	v.SetString(s)
+	return ""
+}
+
+// setText sets dst to what parse makes of n's text; parse, like its caller, returns what was expected.
+func setText[T any](dst *T, n ast.Node, parse func(string) (T, string)) (want string) {
+	s, _ := textOf(n) // the empty text of another kind of node is refused by every parse
+	v, want := parse(s)
+	if want == "" {
+		*dst = v
+	}
+	return want
+}
+
+func textOf(n ast.Node) (s string, ok bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	}
+	return "", false
+}
+
+func parseDuration(s string) (d time.Duration, want string) {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, "must be a duration with its unit, such as 60s or 1m30s"
+	}
+	return d, ""
+}
+
+// parsePrefix reads a range of addresses, or one address as the range of itself.
+func parsePrefix(s string) (p netip.Prefix, want string) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		addr, err := netip.ParseAddr(s)
+		if err != nil || addr.Zone() != "" {
+			return p, "must be an address or a range of addresses, such as 203.0.113.7 or 203.0.113.0/24"
+		}
+		p = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	switch {
+	case p.Addr().Is4In6(): // callers' mapped addresses are counted as IPv4, so that this would never match
+		return p, "must be written as an IPv4 address"
+	case p != p.Masked():
+		return p, "has bits set beyond its length: write " + p.Masked().String()
+	}
+	return p, ""
+}
+
+// parseDate reads a day, which is its first moment in UTC, or a moment.
+func parseDate(s string) (t time.Time, want string) {
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		t, err = time.Parse(time.RFC3339, s)
+	}
+	if err != nil {
+		return t, "must be a day or a time, such as 2027-01-01 or 2027-01-01T12:00:00Z"
+	}
+	return t, ""
+}
+
+// decimal matches whole numbers that mean the same to everybody: to some readers of YAML 010 is eight.
+var decimal = regexp.MustCompile(`^[+-]?(0|[1-9][0-9]*)$`)
+
+func setUint32(dst *uint32, n ast.Node) (want string) {
+	const expected = "must be a whole number from 0 to 4294967295"
+	t := n.GetToken()
+	// The parser takes numbers beyond 64 bits for text, so the token is looked at and not the node.
+	if t.Type == token.SingleQuoteType || t.Type == token.DoubleQuoteType || !decimal.MatchString(t.Value) {
+		return expected
+	}
+	u, err := strconv.ParseUint(t.Value, 10, 32)
+	if err != nil {
+		return expected
+	}
+	*dst = uint32(u)
+	return ""
+}
+
+// shownScalar returns n as it may be shown: scalars only.
+func shownScalar(n ast.Node) string {
+	switch n := n.(type) {
+	case *ast.StringNode, *ast.LiteralNode:
+		s, _ := textOf(n)
+		return quoted(s)
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return n.GetToken().Value
+	}
+	return ""
+}
+
+// quoted returns s in quotes, safe for a terminal and a log, and cut where it is long.
+func quoted(s string) string {
+	const most = 60
+	if r := []rune(s); len(r) > most {
+		return fmt.Sprintf("%q…", string(r[:most]))
+	}
+	return strconv.Quote(s)
+}

@@ -1,0 +1,87 @@
+// Package durable writes whole files so that they survive a power cut. Its one idea: a file appears under its name only
+// when all of it is on the disk, and the call returns only when the name is on the disk too. So after a crash a reader
+// finds the old file, no file, or the new one, never a part. It is for small files that are written rarely, such as the
+// configuration (two disk syncs a call); it does not append, lock, or make directories.
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Create writes data to a new file with the given permissions, whatever the umask. Where path exists already, even as a
+// dangling symbolic link, the error is [fs.ErrExist] and nothing is changed; of several concurrent calls one wins. The
+// file system must know hard links.
+func Create(path string, data []byte, perm fs.FileMode) error {
+	// A hard link fails where the name is taken, in one step; a rename would replace it. Opening path with O_EXCL would
+	// let a crash leave a part of the file, which then could never be created again.
+	w := writer{place: os.Link, sync: (*os.File).Sync}
+	return w.write("create", path, data, perm)
+}
+
+// Replace writes data to path with the given permissions, whatever the umask, in place of the file that may be there.
+// Readers see the old content or the new. A symbolic link is replaced itself, not what it points to.
+func Replace(path string, data []byte, perm fs.FileMode) error {
+	w := writer{place: os.Rename, sync: (*os.File).Sync}
+	return w.write("replace", path, data, perm)
+}
+
+// writer holds the two steps that tests watch or let fail.
+type writer struct {
+	place func(from, to string) error // gives a finished file its name
+	sync  func(f *os.File) error      // returns when the file, or directory, is on the disk
+}
+
+func (w writer) write(op, path string, data []byte, perm fs.FileMode) error {
+	if err := w.writeVia(path, data, perm); err != nil {
+		return fmt.Errorf("%s %s: %w", op, path, err)
+	}
+	return nil
+}
+
+func (w writer) writeVia(path string, data []byte, perm fs.FileMode) (err error) {
+	dir := filepath.Dir(path)
+	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*") // mode 0600 until all is there
+	if err != nil {
+		return err
+	}
+	defer func() { // after a rename there is nothing left to remove
+		if rmErr := os.Remove(tmp.Name()); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
+			err = errors.Join(err, rmErr)
+		}
+	}()
+	if err := w.fill(tmp, data, perm); err != nil {
+		return err
+	}
+	if err := w.place(tmp.Name(), path); err != nil {
+		if link := (*os.LinkError)(nil); errors.As(err, &link) {
+			err = link.Err // without the temporary name, which says nothing to anybody
+		}
+		return err
+	}
+	return w.syncDir(dir)
+}
+
+// fill writes, syncs, and closes f.
+func (w writer) fill(f *os.File, data []byte, perm fs.FileMode) error {
+	_, err := f.Write(data)
+	if err == nil {
+		err = f.Chmod(perm)
+	}
+	if err == nil {
+		err = w.sync(f)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// syncDir makes the new name durable: until its directory is synced, a power cut may undo a link or a rename.
+func (w writer) syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.sync(d), d.Close())
+}

@@ -1,0 +1,88 @@
+// Package e2e tests the whole: it builds the real binary, starts it as its users do, and talks to it over HTTP, signals,
+// files and the command line. What one package promises is tested beside that package; here stands what only the whole can
+// break.
+package e2e
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// root is the module's root, seen from this package.
+const root = "../.."
+
+// binDir is where the binary is built, for as long as the tests run.
+var binDir string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "trackway-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binDir = dir
+	status := m.Run()
+	web.CloseIdleConnections()
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return status
+}
+
+// binary builds trackway, once, and returns its path.
+func binary(tb testing.TB) string {
+	tb.Helper()
+	name, err := build()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return name
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	// The go tool answers from its cache of test results while the files that a test opened are the same. A child's files
+	// are not among them, so the sources' folders are read here: a change of any source then runs the tests anew.
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		if entry != nil && entry.IsDir() && name != root && strings.HasPrefix(entry.Name(), ".") {
+			return fs.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the sources: %w", err)
+	}
+	name := filepath.Join(binDir, "trackway")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", name, "./cmd/trackway")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build trackway: %w\n%s", err, out)
+	}
+	return name, nil
+})
+
+// shared reads a file of the data that the project shares with other implementations; without it the test is skipped.
+func shared(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(root, "..", "shared", filepath.FromSlash(name)))
+	if os.IsNotExist(err) {
+		t.Skipf("the shared test data is not beside the project: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

@@ -1,0 +1,270 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+const (
+	loadClients   = 32
+	loadCustomers = 8  // fewer than clients, so that they contend for the same customers
+	loadBatch     = 10 // events in a batch
+	loadGroup     = 30 // events from one anonymous visit to the next; half-way its customer is merged into a registered one
+	loadTime      = 1_700_000_000
+)
+
+// load is what clients sent to one data directory, and what they were told. While they send, each has its element of
+// clients to itself; the rest is read when they have ended.
+type load struct {
+	clients [loadClients]loadClient
+	acks    atomic.Int64 // requests that were acknowledged
+}
+
+type loadClient struct {
+	made    int           // events so far
+	acked   []string      // names of events
+	unknown []loadRequest // requests that got no answer, or were told to come back
+}
+
+// loadRequest is kept to be sent again byte for byte.
+type loadRequest struct {
+	request
+	names []string // of the events in it
+}
+
+// TestKill promises: what was acknowledged is there after a kill -9 at any moment, once; and what was not can be sent again,
+// as often as one likes, and is there once.
+func TestKill(t *testing.T) {
+	t.Parallel()
+	rounds := 5
+	if testing.Short() {
+		rounds = 2
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	var l load
+	for range rounds {
+		s := startIn(t, dir, baseConfig+wideLimits)
+		l.check(t, s)
+		l.sendUntil(t, s, 1+random.Int64N(1500), func() { s.kill(t) })
+	}
+	l.check(t, startIn(t, dir, baseConfig+wideLimits))
+}
+
+// TestTerminate promises the same for SIGTERM under load, and an orderly end.
+func TestTerminate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var l load
+	s := startIn(t, dir, baseConfig+wideLimits)
+	l.sendUntil(t, s, 500, func() {
+		if status := s.stop(t); status != 0 {
+			t.Errorf("got exit status %d after SIGTERM, want 0\n%s", status, s.log)
+		}
+	})
+	l.check(t, startIn(t, dir, baseConfig+wideLimits))
+}
+
+// sendUntil lets all clients send, calls end once so many more requests were acknowledged, and returns when every client
+// has met the server's absence.
+func (l *load) sendUntil(t *testing.T, s *server, more int64, end func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	enough := make(chan struct{})
+	target := l.acks.Load() + more
+	var clients sync.WaitGroup
+	for i := range l.clients {
+		clients.Go(func() {
+			for l.send(ctx, t, s, i) {
+				if l.acks.Add(1) == target {
+					close(enough)
+				}
+			}
+		})
+	}
+	select {
+	case <-enough:
+	case <-ctx.Done():
+		t.Errorf("%d requests of %d were acknowledged in %v\n%s", l.acks.Load(), target, patience, s.log)
+	}
+	end()
+	clients.Wait()
+}
+
+// send makes client i send its next request, and reports whether it was acknowledged.
+func (l *load) send(ctx context.Context, t *testing.T, s *server, i int) bool {
+	t.Helper()
+	c := &l.clients[i]
+	r := c.next(t, i)
+	res, err := s.try(ctx, r.request)
+	if err == nil && r.acknowledged(res) {
+		c.acked = append(c.acked, r.names...)
+		return true
+	}
+	if err == nil && res.status != http.StatusServiceUnavailable {
+		t.Errorf("client %d: got %v for %s", i, res, r.body)
+	}
+	c.unknown = append(c.unknown, r)
+	return false
+}
+
+func (r loadRequest) acknowledged(res response) bool {
+	if len(r.names) == 1 {
+		return res.success()
+	}
+	return batchSuccess(res, len(r.names))
+}
+
+// next makes the next request of client i: one event, or every fourth time a batch.
+func (c *loadClient) next(t *testing.T, i int) loadRequest {
+	t.Helper()
+	if c.made%4 != 3 {
+		name, data := c.nextEvent(i)
+		return loadRequest{request{path: "/track/v2/projects/{token}/customers/events", body: encode(t, data)}, []string{name}}
+	}
+	var r loadRequest
+	var commands []command
+	for range loadBatch {
+		name, data := c.nextEvent(i)
+		r.names = append(r.names, name)
+		commands = append(commands, command{"customers/events", encode(t, data)})
+	}
+	r.path, r.body = "/track/v2/projects/{token}/batch", encode(t, map[string]any{"commands": commands})
+	return r
+}
+
+func (c *loadClient) nextEvent(i int) (name string, data map[string]any) {
+	n := c.made
+	c.made++
+	name = fmt.Sprintf("event-%d-%d", i, n)
+	registered, cookie := fmt.Sprintf("person-%d", i%loadCustomers), loadCookie(i, n)
+	ids := map[string]any{"registered": registered}
+	switch n % loadGroup {
+	case 0:
+		ids = map[string]any{"cookie": cookie}
+	case loadGroup / 2:
+		ids["cookie"] = cookie
+	}
+	return name, map[string]any{
+		"customer_ids": ids, "event_type": "load", "timestamp": loadTime + float64(n)/8, "properties": map[string]any{"name": name},
+	}
+}
+
+func loadCookie(client, n int) string { return fmt.Sprintf("visit-%d-%d", client, n/loadGroup) }
+
+// check compares the store with what the clients know, sends again, twice, whatever got no answer, and compares once more.
+func (l *load) check(t *testing.T, s *server) {
+	t.Helper()
+	s.log.private("person-", "visit-")
+	stored := l.stored(t, s)
+	for i := range l.clients {
+		c := &l.clients[i]
+		l.compare(t, stored, c.acked, 1, "was acknowledged")
+		for _, r := range c.unknown {
+			l.compare(t, stored, r.names, 0, "was not acknowledged")
+		}
+	}
+	for i := range l.clients {
+		for _, r := range slices.Concat(l.clients[i].unknown, l.clients[i].unknown) {
+			if res := s.do(t, r.request); !r.acknowledged(res) {
+				t.Errorf("sent again: got %v for %s", res, r.body)
+			}
+		}
+	}
+	stored = l.stored(t, s)
+	total := 0
+	for i := range l.clients {
+		c := &l.clients[i]
+		for _, r := range c.unknown {
+			c.acked = append(c.acked, r.names...)
+		}
+		c.unknown = nil
+		l.compare(t, stored, c.acked, 1, "was sent again or acknowledged")
+		total += len(c.acked)
+	}
+	if len(stored) != total {
+		t.Errorf("%d events are stored, want %d", len(stored), total)
+	}
+	t.Logf("%d events, each stored once", total)
+}
+
+// compare wants each event of names to be stored at least so often, and never twice.
+func (l *load) compare(t *testing.T, stored map[string]int, names []string, least int, what string) {
+	t.Helper()
+	for _, name := range names {
+		if n := stored[name]; n < least || n > 1 {
+			t.Errorf("%s %s, and is stored %d times", name, what, n)
+		}
+	}
+}
+
+// stored counts the events that the server gives back, by name.
+func (l *load) stored(t *testing.T, s *server) map[string]int {
+	t.Helper()
+	count := map[string]int{}
+	add := func(events []event) {
+		for _, e := range events {
+			if e.Type == "load" {
+				count[e.Properties["name"].(string)]++
+			}
+		}
+	}
+	for k := range loadCustomers {
+		add(s.events(t, fmt.Sprintf("person-%d", k)))
+	}
+	for i := range l.clients {
+		for _, cookie := range l.clients[i].openCookies(i) {
+			// One that is merged already shows its events under the registered customer.
+			if c := s.exportOne(t, map[string]any{"cookie": cookie}); c != nil && c.IDs["registered"] == nil {
+				add(c.Events)
+			}
+		}
+	}
+	return count
+}
+
+// openCookies names the anonymous visits of client i that may not be merged yet: the last one, and those whose requests got no answer.
+func (c *loadClient) openCookies(i int) []string {
+	first := c.made - 1
+	for _, r := range c.unknown {
+		first = min(first, c.made-len(r.names))
+	}
+	var cookies []string
+	for n := max(first, 0); n < c.made; n++ {
+		cookies = append(cookies, loadCookie(i, n))
+	}
+	return slices.Compact(cookies)
+}
+
+// events reads all load events of a registered customer, a page at a time; an unknown customer has none.
+func (s *server) events(t *testing.T, registered string) []event {
+	t.Helper()
+	const page = 1000
+	var all []event
+	for {
+		res := s.do(t, request{path: "/data/v2/projects/{token}/customers/events", body: encode(t, map[string]any{
+			"customer_ids": map[string]any{"registered": registered}, "event_types": []string{"load"}, "order": "asc", "limit": page, "skip": len(all),
+		})})
+		if res.status == http.StatusNotFound {
+			return nil
+		}
+		var answer struct{ Data []event }
+		if err := json.Unmarshal(res.body, &answer); err != nil || !res.success() {
+			t.Fatalf("events of %s: got %v, want events (%v)", registered, res, err)
+		}
+		all = append(all, answer.Data...)
+		if len(answer.Data) < page {
+			return all
+		}
+	}
+}

@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestSecondProcess promises that two servers never share a data directory, and that the second one says why it will not.
+func TestSecondProcess(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := startIn(t, dir, baseConfig)
+	data := filepath.Join(dir, "data")
+	second := launch(t, dir, "--config", filepath.Join(dir, "trackway.yaml"), "--data", data)
+	if status := second.await(t, patience); status != 1 {
+		t.Errorf("got exit status %d, want 1", status)
+	}
+	if text := second.log.String(); !strings.Contains(text, data) || !strings.Contains(text, "another process") {
+		t.Errorf("got %q, want it to say that another process uses %s", text, data)
+	}
+	first.track(t, "customers", map[string]any{"customer_ids": map[string]any{"registered": "still-here"}})
+	if status := first.stop(t); status != 0 {
+		t.Errorf("the first server: got exit status %d, want 0", status)
+	}
+}
+
+// TestRestart promises that what was stored is there after an orderly stop, and that nothing was counted away.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ids := map[string]any{"registered": "who", "cookie": "what"}
+	s := startIn(t, dir, baseConfig)
+	s.track(t, "customers", map[string]any{"customer_ids": ids, "properties": map[string]any{"first_name": "L"}})
+	s.track(t, "customers/events", map[string]any{"customer_ids": ids, "event_type": "e", "timestamp": 1000.5})
+	before := s.exportOne(t, ids)
+	if status := s.stop(t); status != 0 {
+		t.Errorf("got exit status %d, want 0", status)
+	}
+	s = startIn(t, dir, baseConfig)
+	after := s.exportOne(t, ids)
+	if got, want := string(encode(t, after)), string(encode(t, before)); got != want || before == nil {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestFirstStart does what a newcomer does: starts the server in an empty folder, and pastes what it says.
+func TestFirstStart(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skipf("the lines to paste are for curl: %v", err)
+	}
+	dir := t.TempDir()
+	s := launch(t, dir)
+	s.awaitReady(t)
+	file := filepath.Join(dir, "trackway.yaml")
+	info, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode := info.Mode().Perm(); mode != 0o600 {
+		t.Errorf("got mode %o for the configuration, want 600", mode)
+	}
+	s.awaitLog(t, "the lines to paste", func(text string) bool { return len(curlLines(text)) == 2 && strings.HasSuffix(text, "\n\n") })
+	for _, line := range curlLines(s.log.String()) {
+		paste(t, line)
+	}
+	if status := s.stop(t); status != 0 {
+		t.Errorf("got exit status %d, want 0", status)
+	}
+
+	config, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = launch(t, dir)
+	s.awaitReady(t)
+	again, err := os.ReadFile(file)
+	if err != nil || string(again) != string(config) {
+		t.Errorf("a second start changed the configuration (%v)", err)
+	}
+	if more := curlLines(s.log.String()); len(more) > 0 {
+		t.Errorf("a second start printed keys: %q", more)
+	}
+}
+
+// curlLines finds the commands to paste: from "curl" at the start of a line to the end of the last line that ends in no backslash.
+func curlLines(text string) []string {
+	var found []string
+	open := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch {
+		case open:
+			found[len(found)-1] += "\n" + line
+		case strings.HasPrefix(line, "curl "):
+			found = append(found, line)
+		default:
+			continue
+		}
+		open = strings.HasSuffix(line, `\`)
+	}
+	return found
+}
+
+// paste runs a line as a shell does; the server must answer that it succeeded.
+func paste(t *testing.T, line string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "sh", "-c", line).Output()
+	if err != nil {
+		t.Errorf("%s: %v", line, err)
+	}
+	var answer struct{ Success bool }
+	if err := json.Unmarshal(out, &answer); err != nil || !answer.Success {
+		t.Errorf("%s\ngot %s, want success", line, out)
+	}
+}

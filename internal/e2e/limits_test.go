@@ -1,0 +1,240 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The addresses of RFC 5737: the flooder's, and others'.
+const (
+	flooder   = "203.0.113.7"
+	bystander = "203.0.113.8"
+)
+
+func from(address string) map[string]string { return map[string]string{"X-Forwarded-For": address} }
+
+// TestLimits spends one address's 6000 calls of a minute, then looks at what its next ones are told. The subtests share the
+// server, since spending takes seconds, and change nothing that another one looks at.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig)
+	began := time.Now()
+	s.spend(t, flooder, 6000)
+
+	t.Cleanup(func() { // when the subtests have ended
+		if spent := time.Since(began); spent > 55*time.Second {
+			t.Errorf("the window of a minute may have ended under the test, which took %v", spent)
+		}
+	})
+
+	t.Run("the next call is refused, in these bytes", func(t *testing.T) {
+		t.Parallel()
+		checkRefusal(t, s.raw(t, "GET", "/track/v2/projects/"+projectToken+"/system/time", "", flooder), true)
+	})
+	t.Run("to HEAD without a body", func(t *testing.T) {
+		t.Parallel()
+		checkRefusal(t, s.raw(t, "HEAD", "/track/v2/projects/"+projectToken+"/system/time", "", flooder), false)
+	})
+	t.Run("others are not affected", func(t *testing.T) {
+		t.Parallel()
+		res := s.do(t, request{path: "/track/v2/projects/{token}/system/time", header: from(bystander)})
+		if got := res.header.Get("X-RateLimit-Remaining"); !res.success() || got != "5999" {
+			t.Errorf("got %v with %q left, want success and 5999", res, got)
+		}
+	})
+	t.Run("refused data is not stored", func(t *testing.T) {
+		t.Parallel()
+		res := s.do(t, request{
+			path: "/track/v2/projects/{token}/customers/events", header: from(flooder),
+			body: []byte(`{"customer_ids": {"registered": "refused-person"}, "event_type": "refused"}`),
+		})
+		if res.status != http.StatusTooManyRequests {
+			t.Errorf("got %v, want 429", res)
+		}
+		if c := s.exportOne(t, map[string]any{"registered": "refused-person"}); c != nil {
+			t.Errorf("got %+v, want no customer", c)
+		}
+	})
+	t.Run("a refused body is not awaited", func(t *testing.T) {
+		t.Parallel()
+		for _, fields := range []string{
+			"Content-Length: 500\r\n",
+			"Content-Length: 700000\r\n",
+			"Content-Length: 500\r\nExpect: 100-continue\r\n",
+			"Content-Length: 700000\r\nExpect: 100-continue\r\n",
+			"Transfer-Encoding: chunked\r\n",
+		} {
+			checkRefusal(t, s.raw(t, "POST", "/track/v2/projects/"+projectToken+"/customers/events", fields, flooder), true)
+		}
+	})
+	t.Run("credentials do not matter", func(t *testing.T) {
+		t.Parallel()
+		for _, auth := range []string{"none", "unknown-key", "bad-secret", "public"} {
+			res := s.do(t, request{path: "/track/v2/projects/{token}/system/time", auth: auth, header: from(flooder)})
+			if res.status != http.StatusTooManyRequests {
+				t.Errorf("%s: got %v, want 429", auth, res)
+			}
+		}
+	})
+	t.Run("preflights pass", func(t *testing.T) {
+		t.Parallel()
+		header := from(flooder)
+		header["Origin"], header["Access-Control-Request-Method"] = "https://shop.example", "POST"
+		res := s.do(t, request{method: "OPTIONS", path: "/track/v2/projects/{token}/customers/events", auth: "none", header: header})
+		if res.status/100 != 2 {
+			t.Errorf("got %v, want 2xx", res)
+		}
+	})
+}
+
+// TestLimitsByPath promises 30 calls in 30 s for each address and path of the data API.
+func TestLimitsByPath(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig)
+	call := func(path, address string) response {
+		return s.do(t, request{path: "/data/v2/projects/{token}/customers/" + path, header: from(address), body: []byte(`{"customer_ids": {"registered": "r"}}`)})
+	}
+	for i := range 30 {
+		res := call("export-one", flooder)
+		if got, want := res.header.Get("X-RateLimit-Remaining"), strconv.Itoa(29-i); res.status != http.StatusNotFound || got != want {
+			t.Fatalf("call %d: got %v with %q left, want 404 and %s", i, res, got, want)
+		}
+	}
+	if res := call("export-one", flooder); res.status != http.StatusTooManyRequests {
+		t.Errorf("the 31st call: got %v, want 429", res)
+	}
+	if res := call("export-one", bystander); res.status != http.StatusNotFound {
+		t.Errorf("another address: got %v, want 404", res)
+	}
+	if res := call("attributes", flooder); res.status == http.StatusTooManyRequests {
+		t.Errorf("another path: got %v", res)
+	}
+}
+
+// TestLimitsDistrust promises that nobody chooses an address but through a trusted proxy.
+func TestLimitsDistrust(t *testing.T) {
+	t.Parallel()
+	s := start(t, strings.Replace(baseConfig, `[127.0.0.0/8, "::1/128"]`, "[]", 1))
+	for i := range 3 {
+		res := s.do(t, request{path: "/track/v2/projects/{token}/system/time", header: from(fmt.Sprintf("203.0.113.%d", i))})
+		if got, want := res.header.Get("X-RateLimit-Remaining"), strconv.Itoa(5999-i); got != want {
+			t.Errorf("call %d: got %q left, want %s", i, got, want)
+		}
+	}
+}
+
+// spend makes calls that must all succeed.
+func (s *server) spend(t *testing.T, address string, calls int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	work := make(chan struct{}, calls)
+	for range calls {
+		work <- struct{}{}
+	}
+	close(work)
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for range work {
+				res, err := s.try(ctx, request{path: "/track/v2/projects/{token}/system/time", auth: "public", header: from(address)})
+				if err != nil || !res.success() {
+					t.Errorf("got %v, want success (%v)", res, err)
+					cancel()
+				}
+			}
+		})
+	}
+	workers.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// raw sends the head of a request, and never a body, over a connection of its own, and returns the answer byte for byte.
+func (s *server) raw(t *testing.T, method, path, fields, address string) string {
+	t.Helper()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(t.Context(), "tcp", s.public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// Well under the time that the server gives a client to send its body.
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: trackway\r\nAuthorization: Token %s\r\nX-Forwarded-For: %s\r\n%s\r\n",
+		method, path, publicKey, address, fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer strings.Builder
+	res, err := http.ReadResponse(bufio.NewReader(io.TeeReader(conn, &answer)), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("after %q: %v", answer.String(), err)
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		t.Fatalf("after %q: %v", answer.String(), err)
+	}
+	return answer.String()
+}
+
+// checkRefusal compares a refusal by the policy track with what rate-limits.md promises, letter case included.
+func checkRefusal(t *testing.T, answer string, withBody bool) {
+	t.Helper()
+	head, body, _ := strings.Cut(answer, "\r\n\r\n")
+	status, fields, _ := strings.Cut(head, "\r\n")
+	if status != "HTTP/1.1 429 Too Many Requests" {
+		t.Fatalf("got %q, want a 429", answer)
+	}
+	got := map[string]string{}
+	lines := bufio.NewScanner(strings.NewReader(fields))
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), ": ")
+		if _, twice := got[name]; twice {
+			t.Errorf("the field %s is there twice", name)
+		}
+		got[name] = value
+	}
+	wait, err := strconv.Atoi(got["Retry-After"])
+	if err != nil || wait < 1 || wait > 60 {
+		t.Errorf("got Retry-After %q, want 1 to 60", got["Retry-After"])
+	}
+	for name, want := range map[string]string{
+		"X-RateLimit-Limit":     "6000",
+		"X-RateLimit-Remaining": "0",
+		"RateLimit-Policy":      `"track";q=6000;w=60`,
+		"RateLimit":             fmt.Sprintf(`"track";r=0;t=%d`, wait),
+		"Cache-Control":         "no-store",
+		"Content-Type":          "application/json",
+		"X-Served-By":           serverName,
+	} {
+		if got[name] != want {
+			t.Errorf("got %s: %q, want %q, in\n%s", name, got[name], want, head)
+		}
+	}
+	if reset, err := strconv.ParseInt(got["X-RateLimit-Reset"], 10, 64); err != nil || reset < time.Now().Unix()-1 || reset > time.Now().Unix()+61 {
+		t.Errorf("got X-RateLimit-Reset %q, want Unix seconds within the next minute", got["X-RateLimit-Reset"])
+	}
+	if _, err := http.ParseTime(got["Date"]); err != nil {
+		t.Errorf("got Date %q: %v", got["Date"], err)
+	}
+	want := ""
+	if withBody {
+		want = fmt.Sprintf(`{"status":429,"error":"rate limit","message":"Too many requests. Limit to max 6000 per 60 seconds. Try again in %d seconds."}`, wait)
+	}
+	if body != want {
+		t.Errorf("got body %q, want %q", body, want)
+	}
+}

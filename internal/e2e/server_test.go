@@ -1,0 +1,217 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The project that the tests' configuration declares, and its keys. They look like nothing else, so that a log can be
+// searched for them.
+const (
+	projectToken = "12345678-1234-1234-1234-123456789abc"
+	publicKey    = "public-key-7d1f0c52aa"
+	privateID    = "private-id-0b9e6f41c3"
+	secretKey    = "secret-key-e83a1795d4"
+	serverName   = "e2e-1"
+)
+
+// patience bounds every wait for a process. It is no measure of speed: a test that reaches it fails.
+const patience = 60 * time.Second
+
+const baseConfig = `
+server: {name: ` + serverName + `, region: test}
+trusted_proxies: [127.0.0.0/8, "::1/128"]
+projects:
+  - name: demo
+    token: ` + projectToken + `
+    identifiers: {hard: [registered], soft: [cookie]}
+    personal: [email, phone, first_name, last_name]
+    keys:
+      - {name: web, kind: public, token: "` + publicKey + `"}
+      - {name: backend, kind: private, id: "` + privateID + `", secret: "` + secretKey + `"}
+`
+
+// wideLimits are for tests of other things than limits.
+const wideLimits = `
+limits:
+  - {name: track, paths: [/track/], limit: 4000000, window: 60s, per: ip}
+  - {name: api, paths: [/api/, /data/], limit: 4000000, window: 30s, per: ip+path}
+  - {name: grid, paths: [/grid/], limit: 4000000, window: 30s, per: ip}
+`
+
+// server is one running trackway.
+type server struct {
+	public, ops string // addresses
+	cmd         *exec.Cmd
+	log         *serverLog
+	exited      chan struct{} // closed once err is set
+	err         error
+}
+
+// start runs a server with a fresh data directory until the end of the test.
+func start(t *testing.T, config string) *server {
+	t.Helper()
+	return startIn(t, t.TempDir(), config)
+}
+
+// startIn runs a server whose configuration and data lie in dir.
+func startIn(t *testing.T, dir, config string) *server {
+	t.Helper()
+	file := filepath.Join(dir, "trackway.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := launch(t, dir, "--config", file, "--data", filepath.Join(dir, "data"))
+	s.awaitReady(t)
+	return s
+}
+
+// launch starts `trackway serve` on free ports, without waiting for it.
+func launch(t *testing.T, dir string, args ...string) *server {
+	t.Helper()
+	s := &server{
+		log:    &serverLog{changed: make(chan struct{}, 1), hide: []string{publicKey, privateID, secretKey}},
+		exited: make(chan struct{}),
+	}
+	s.cmd = exec.Command(binary(t), slices.Concat([]string{"serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-format", "json"}, args)...)
+	s.cmd.Dir = dir
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		s.err = s.cmd.Wait()
+		close(s.exited)
+	}()
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill() // a server that is stopped already does not mind
+		<-s.exited
+		s.log.check(t)
+	})
+	return s
+}
+
+// awaitReady waits for the log line that says where the server listens.
+func (s *server) awaitReady(t *testing.T) {
+	t.Helper()
+	s.awaitLog(t, "a line that says it is ready", func(text string) bool {
+		for line := range strings.Lines(text) {
+			var ready struct{ Msg, Public, Ops string }
+			if json.Unmarshal([]byte(line), &ready) == nil && ready.Msg == "ready" {
+				s.public, s.ops = ready.Public, ready.Ops
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// awaitLog waits until what the server has written is as it should be.
+func (s *server) awaitLog(t *testing.T, what string, ok func(text string) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for !ok(s.log.String()) {
+		select {
+		case <-s.log.changed:
+		case <-s.exited:
+			t.Fatalf("the server ended (%v) without %s:\n%s", s.err, what, s.log)
+		case <-ctx.Done():
+			t.Fatalf("after %v there is not %s:\n%s", patience, what, s.log)
+		}
+	}
+}
+
+// kill ends the server as a power cut would, as far as a process can be told.
+func (s *server) kill(t *testing.T) {
+	t.Helper()
+	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Error(err)
+	}
+	<-s.exited
+}
+
+// stop asks the server to end and returns its exit status, which has to come within the 10 s that are promised.
+func (s *server) stop(t *testing.T) int {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	return s.await(t, 10*time.Second)
+}
+
+// await returns the exit status of a server that ends by itself.
+func (s *server) await(t *testing.T, limit time.Duration) int {
+	t.Helper()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-s.exited:
+	case <-timer.C:
+		t.Errorf("the server has not ended after %v", limit)
+		s.kill(t)
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// serverLog keeps what a server writes, to its standard output too.
+type serverLog struct {
+	changed chan struct{} // holds one element when something was written that nobody has looked at
+
+	mu   sync.Mutex // guards what follows
+	text bytes.Buffer
+	hide []string // what must not be in the log
+}
+
+func (l *serverLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+	return l.text.Write(p)
+}
+
+// private says what else must not be found in the log.
+func (l *serverLog) private(texts ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hide = append(l.hide, texts...)
+}
+
+func (l *serverLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// check holds every server of every test to a log without keys, customers, errors and panics.
+func (l *serverLog) check(t *testing.T) {
+	t.Helper()
+	text := l.String()
+	for _, private := range l.hide {
+		if strings.Contains(text, private) {
+			t.Errorf("the log holds %q:\n%s", private, text)
+		}
+	}
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Scan() {
+		line := lines.Text()
+		if strings.Contains(line, `"level":"ERROR"`) || strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") {
+			t.Errorf("the log holds an error: %s", line)
+		}
+	}
+}

@@ -1,0 +1,240 @@
+package identity
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"trackway"
+)
+
+// Decision is what a command's identifiers lead to. The holders in it are those that were passed in, changed in place;
+// carrying it out means writing them and the index from identifier to customer.
+type Decision struct {
+	Holder   *Holder               // whom the command is about; Customer is 0 where it has to be created
+	Changed  bool                  // Holder differs from what is stored
+	Absorbed []*Holder             // merged into Holder, the older first; each still lists the identifiers it had
+	Before   []ID                  // with Absorbed: the identifiers that Holder had
+	Robbed   []*Holder             // lost a contested identifier to Holder
+	Assign   []trackway.Identifier // these lead to Holder from now on
+	Release  []trackway.Identifier // these lead nowhere from now on: dropped as unused longest
+}
+
+// Resolve decides which customer a command that was received at now and names ids is about. found[i] is the holder of
+// ids[i], nil where nobody holds it; the same customer is the same pointer. Resolve owns found from here on.
+//
+// The error is a [trackway.Conflict]: the hard identifiers contradict each other or what a customer has already. Nothing
+// has been changed then.
+//
+// REQUIRES: ids are classified (Hard) and free of repetitions, with at most one hard identifier of a name.
+func Resolve(ids []trackway.Identifier, found []*Holder, now trackway.Micros) (Decision, *trackway.Error) {
+	if len(ids) == 1 && found[0] != nil && !ids[0].Hard && found[0].inFront(ids) {
+		return Decision{Holder: found[0]}, nil // the usual case: a device that is known
+	}
+	g := group{ids: ids, found: found}
+	if err := g.byHard(); err != nil {
+		return Decision{}, err
+	}
+	g.bySoft()
+	return g.decide(now), nil
+}
+
+// inFront tells whether ids are in front of the others of their name, in this order, so that using them changes nothing.
+// Hard identifiers only have to be there.
+func (h *Holder) inFront(ids []trackway.Identifier) bool {
+	for i, id := range ids {
+		if id.Hard {
+			if !h.holds(id) {
+				return false
+			}
+			continue
+		}
+		rank := 0
+		for _, earlier := range ids[:i] {
+			if !earlier.Hard && earlier.Name == id.Name {
+				rank++
+			}
+		}
+		start, end := h.run(id.Name)
+		if start+rank >= end || h.IDs[start+rank].Value != id.Value {
+			return false
+		}
+	}
+	return true
+}
+
+// group gathers the holders that are one customer.
+type group struct {
+	ids     []trackway.Identifier
+	found   []*Holder
+	members []*Holder // those who become one; empty: a new customer
+	loose   []*Holder // holders of soft identifiers who cannot be merged with them
+	named   bool      // the command names a hard identifier
+}
+
+// byHard takes in the holders that hard identifiers lead to. They must not contradict each other or the command.
+func (g *group) byHard() *trackway.Error {
+	for i, id := range g.ids {
+		if !id.Hard {
+			continue
+		}
+		g.named = true
+		h := g.found[i]
+		if h == nil || slices.Contains(g.members, h) {
+			continue
+		}
+		if name, ok := g.conflict(h); ok {
+			return conflictError(name, len(g.members) > 0)
+		}
+		g.members = append(g.members, h)
+	}
+	return nil
+}
+
+func conflictError(name string, several bool) *trackway.Error {
+	msg := fmt.Sprintf("Field 'customer_ids.%s': the customer that the other identifiers lead to has another '%s' already.", name, name)
+	if several {
+		msg = fmt.Sprintf("Field 'customer_ids.%s': the identifiers lead to different customers, which cannot be merged because each has its own '%s'.", name, name)
+	}
+	return &trackway.Error{Code: trackway.Conflict, Field: "customer_ids." + name, Msg: msg}
+}
+
+// bySoft takes in the holders that soft identifiers lead to, the older first, as far as none contradicts the group.
+// Where no hard identifier says who is meant, the first soft one that is known does.
+func (g *group) bySoft() {
+	var others []*Holder
+	for i, h := range g.found {
+		if h == nil || g.ids[i].Hard || slices.Contains(g.members, h) || slices.Contains(others, h) {
+			continue
+		}
+		if !g.named && len(g.members) == 0 {
+			g.members = append(g.members, h)
+			continue
+		}
+		others = append(others, h)
+	}
+	slices.SortFunc(others, byAge)
+	for _, h := range others {
+		if _, ok := g.conflict(h); ok {
+			g.loose = append(g.loose, h)
+		} else {
+			g.members = append(g.members, h)
+		}
+	}
+}
+
+func byAge(a, b *Holder) int { return cmp.Compare(a.Customer, b.Customer) }
+
+// conflict returns the first hard identifier of h for which the command or a member has another value.
+func (g *group) conflict(h *Holder) (name string, ok bool) {
+	for _, own := range h.IDs {
+		if !own.Hard {
+			break
+		}
+		for _, id := range g.ids {
+			if id.Hard && id.Name == own.Name && id.Value != own.Value {
+				return own.Name, true
+			}
+		}
+		for _, m := range g.members {
+			if v, has := m.hard(own.Name); has && v != own.Value {
+				return own.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// decide makes the members one customer, the oldest of them, that holds all their identifiers and the command's.
+func (g *group) decide(now trackway.Micros) Decision {
+	slices.SortFunc(g.members, byAge)
+	if len(g.members) == 0 {
+		g.members = append(g.members, &Holder{Created: now})
+	}
+	d := Decision{Holder: g.members[0], Absorbed: g.members[1:]}
+	if len(d.Absorbed) == 0 && d.Holder.inFront(g.ids) {
+		return d
+	}
+	d.Changed = true
+	if len(d.Absorbed) > 0 {
+		d.Before = slices.Clone(d.Holder.IDs)
+	}
+	for _, m := range d.Absorbed {
+		for _, id := range m.IDs {
+			if !d.Holder.holds(id.Identifier) {
+				d.Holder.IDs = append(d.Holder.IDs, id)
+			}
+			d.Assign = append(d.Assign, id.Identifier)
+		}
+	}
+	sortIDs(d.Holder.IDs)
+	g.use(&d, now)
+	d.Holder.cap(&d)
+	return d
+}
+
+// use gives the holder the command's identifiers and puts them in front, the first named first.
+func (g *group) use(d *Decision, now trackway.Micros) {
+	h := d.Holder
+	for i, id := range slices.Backward(g.ids) {
+		from := g.found[i]
+		if slices.Contains(g.loose, from) {
+			if !g.named {
+				continue // nobody is named who could claim it: it stays where it is
+			}
+			from.remove(id)
+			if !slices.Contains(d.Robbed, from) {
+				d.Robbed = append(d.Robbed, from)
+			}
+		}
+		if !h.holds(id) {
+			d.Assign = append(d.Assign, id)
+		}
+		h.toFront(ID{Identifier: id, Used: now})
+	}
+	slices.SortFunc(d.Robbed, byAge)
+}
+
+func (h *Holder) remove(id trackway.Identifier) {
+	if i := h.index(id); i >= 0 {
+		h.IDs = slices.Delete(h.IDs, i, i+1)
+	}
+}
+
+// toFront adds id, or moves it, to the front of the soft ones of its name; a hard one goes to its place by name.
+func (h *Holder) toFront(id ID) {
+	if id.Hard {
+		if !h.holds(id.Identifier) {
+			at := slices.IndexFunc(h.IDs, func(own ID) bool { return !own.Hard || own.Name > id.Name })
+			if at < 0 {
+				at = len(h.IDs)
+			}
+			h.IDs = slices.Insert(h.IDs, at, id)
+		}
+		return
+	}
+	h.remove(id.Identifier)
+	start, _ := h.run(id.Name)
+	h.IDs = slices.Insert(h.IDs, start, id)
+}
+
+// cap drops the soft identifiers beyond [trackway.MaxSoftIDs] of a name, the longest unused ones, and says so in d.
+func (h *Holder) cap(d *Decision) {
+	for i := 0; i < len(h.IDs); {
+		id := h.IDs[i]
+		if id.Hard {
+			i++
+			continue
+		}
+		_, end := h.run(id.Name)
+		if over := i + trackway.MaxSoftIDs; over < end {
+			for _, dropped := range h.IDs[over:end] {
+				d.Release = append(d.Release, dropped.Identifier)
+				d.Assign = slices.DeleteFunc(d.Assign, func(a trackway.Identifier) bool { return a == dropped.Identifier })
+			}
+			h.IDs = slices.Delete(h.IDs, over, end)
+			end = over
+		}
+		i = end
+	}
+}

@@ -1,0 +1,236 @@
+package limit
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/limit/table"
+)
+
+// What a configuration may hold.
+const (
+	maxPolicies = 64 // so that those which apply to a call fit into a word
+	maxName     = 32 // bytes
+	maxWindow   = table.MaxWindowMillis * time.Millisecond
+)
+
+// The published promise: a caller of the tracking API may always make at least this many calls in any minute.
+const (
+	floorCalls  = 6000
+	floorWindow = time.Minute
+	floorPath   = "/track/"
+)
+
+// Problem is one thing that is wrong with policies or overrides.
+type Problem struct {
+	Field string // its place: "limits[1].window", "overrides[0].policy"
+	Name  string // the policy's
+	Msg   string // what was expected
+}
+
+func (p Problem) Error() string { return fmt.Sprintf("%s (policy %q): %s", p.Field, p.Name, p.Msg) }
+
+// Problems is all that is wrong, in the order of the configuration.
+type Problems []Problem
+
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i := range p {
+		lines[i] = p[i].Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// checker collects what is wrong. at and name are the place and the policy that are looked at.
+type checker struct {
+	problems Problems
+	at, name string
+	tracked  bool // a policy has the tracking API's own path, so that one for all paths does not apply there
+}
+
+func (c *checker) wrong(field, format string, args ...any) {
+	c.problems = append(c.problems, Problem{Field: c.at + "." + field, Name: c.name, Msg: fmt.Sprintf(format, args...)})
+}
+
+func check(policies []trackway.Policy, overrides []trackway.Override) Problems {
+	var c checker
+	byName := make(map[string]*trackway.Policy, len(policies))
+	seen := make(map[string]string)
+	for i := range policies {
+		c.tracked = c.tracked || (!policies[i].Also && slices.Contains(policies[i].Paths, floorPath))
+	}
+	for i := range policies {
+		p := withDefaults(policies[i])
+		c.at, c.name = fmt.Sprintf("limits[%d]", i), p.Name
+		if byName[p.Name] != nil {
+			c.wrong("name", "two policies have this name")
+		}
+		byName[p.Name] = &p
+		c.policy(&p)
+		c.paths(&p, seen)
+	}
+	if len(policies) > maxPolicies {
+		c.wrong("name", "there are %d policies, at most %d can be", len(policies), maxPolicies)
+	}
+	c.grid(policies, byName)
+	whose := make(map[trackway.Override]bool, len(overrides))
+	for i := range overrides {
+		o := &overrides[i]
+		c.at, c.name = fmt.Sprintf("overrides[%d]", i), o.Policy
+		c.override(o, byName[o.Policy])
+		same := trackway.Override{Policy: o.Policy, Address: unmapped(o.Address), Project: o.Project, Key: o.Key}
+		if whose[same] {
+			c.wrong("policy", "there is another override of it for the same callers")
+		}
+		whose[same] = true
+	}
+	return c.problems
+}
+
+func (c *checker) policy(p *trackway.Policy) {
+	if !isName(p.Name) {
+		c.wrong("name", "must be 1 to %d of a-z, 0-9, '-' and '_'", maxName)
+	}
+	if p.Limit == 0 || p.Limit > table.MaxLimit {
+		c.wrong("limit", "must lie between 1 and %d (to block somebody, write an override)", table.MaxLimit)
+	}
+	if p.Candidate > table.MaxLimit {
+		c.wrong("candidate", "must be at most %d", table.MaxLimit)
+	}
+	if p.Window < time.Second || p.Window > maxWindow || p.Window%time.Second != 0 {
+		c.wrong("window", "must be whole seconds, from 1s to 24h")
+	}
+	if width(p.Per) < 0 {
+		c.wrong("per", "%q is none of ip, ip+path, key, project", p.Per)
+	}
+	if p.Mode != trackway.Enforce && p.Mode != trackway.Report && p.Mode != trackway.Off {
+		c.wrong("mode", "%q is none of enforce, report, off", p.Mode)
+	}
+	c.algorithm(p)
+	c.ipv6(p)
+}
+
+func (c *checker) algorithm(p *trackway.Policy) {
+	switch p.Algorithm {
+	case trackway.GCRA:
+		switch even := time.Duration(p.Limit) - time.Duration(p.Burst); {
+		case p.Limit > 1 && even <= 0:
+			c.wrong("burst", "must be less than the limit of %d: a bucket that holds all of it admits nearly twice that in its first window", p.Limit)
+		case p.Limit > 0 && time.Duration(p.Burst)*(p.Window/time.Second) > max(even, 1)*(maxWindow/time.Second):
+			c.wrong("burst", "leaves so little for the rest of the window that a spent burst takes more than 24h to come back")
+		}
+	case trackway.Fixed, trackway.Sliding:
+		if p.Burst != 0 {
+			c.wrong("burst", "only gcra has one, not %s", p.Algorithm)
+		}
+	default:
+		c.wrong("algorithm", "%q is none of fixed, sliding, gcra", p.Algorithm)
+	}
+}
+
+func (c *checker) ipv6(p *trackway.Policy) {
+	if p.IPv6Prefix < 16 || p.IPv6Prefix > 128 {
+		c.wrong("ipv6_prefix", "must lie between 16 and 128")
+	}
+	if w := p.IPv6Wide; w.Times > 0 && (w.Prefix < 16 || w.Prefix >= p.IPv6Prefix) {
+		c.wrong("ipv6_wide.prefix", "must lie between 16 and %d, one less than ipv6_prefix", p.IPv6Prefix-1)
+	}
+}
+
+// paths checks the patterns. seen holds those of all policies that apply alone, with whose they are.
+func (c *checker) paths(p *trackway.Policy, seen map[string]string) {
+	if len(p.Paths) == 0 {
+		c.wrong("paths", "must hold at least one")
+	}
+	for i, text := range p.Paths {
+		field := fmt.Sprintf("paths[%d]", i)
+		pat := parsePattern(text)
+		if !strings.HasPrefix(pat.path, "/") || strings.ContainsAny(pat.path, " ?#{}*") {
+			c.wrong(field, `%q is no path: write "/api/" for all below it, "/api/status" for one, or "POST /data/"`, text)
+		}
+		if strings.Trim(pat.method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" || (pat.method == "" && strings.HasPrefix(text, " ")) {
+			c.wrong(field, "%q has no method in capital letters in front", text)
+		}
+		if other, ok := seen[text]; ok && !p.Also {
+			c.wrong(field, "%q is a path of policy %q too: mark one of them with also", text, other)
+		}
+		if !p.Also {
+			seen[text] = p.Name
+		}
+		c.floor(p, pat, field)
+	}
+}
+
+// floor refuses a policy on the tracking API under which a caller who keeps to the published rate can be refused: whoever
+// makes 6000 calls at once and then none for a minute keeps to it.
+func (c *checker) floor(p *trackway.Policy, pat pattern, field string) {
+	around := !pat.exact && strings.HasPrefix(floorPath, pat.path)
+	onTrack := strings.HasPrefix(pat.path, floorPath) || (around && (p.Also || !c.tracked))
+	if !onTrack || p.AllowBelowFloor || p.Mode != trackway.Enforce {
+		return
+	}
+	rate := float64(p.Limit) / math.Max(p.Window.Seconds(), 1)
+	if atOnce := atOnce(p); atOnce < floorCalls || rate < floorCalls/floorWindow.Seconds() {
+		c.wrong("limit", "%d per %s (%d at once) on %s is below the published %d per %s: raise it, or write allow_below_floor: true beside it",
+			p.Limit, p.Window, atOnce, field, floorCalls, floorWindow)
+	}
+}
+
+// atOnce returns how many calls at once p admits at least from a caller who keeps to the rate: sliding may count as many
+// again, of the window before.
+func atOnce(p *trackway.Policy) uint32 {
+	switch p.Algorithm {
+	case trackway.GCRA:
+		return p.Burst
+	case trackway.Sliding:
+		return p.Limit / 2
+	}
+	return p.Limit
+}
+
+// grid refuses pages that may be asked for faster than the API that feeds them.
+func (c *checker) grid(policies []trackway.Policy, byName map[string]*trackway.Policy) {
+	api, grid := byName["api"], byName["grid"]
+	if api == nil || grid == nil {
+		return
+	}
+	if float64(grid.Limit)*api.Window.Seconds() <= float64(api.Limit)*grid.Window.Seconds() {
+		return
+	}
+	for i := range policies {
+		if policies[i].Name == "grid" {
+			c.at, c.name = fmt.Sprintf("limits[%d]", i), "grid"
+		}
+	}
+	c.wrong("limit", "%d per %s is looser than api's %d per %s: the grid must be the stricter one", grid.Limit, grid.Window, api.Limit, api.Window)
+}
+
+func (c *checker) override(o *trackway.Override, p *trackway.Policy) {
+	if p == nil {
+		c.wrong("policy", "there is no policy of this name")
+	}
+	given := 0
+	for _, is := range []bool{o.Address != netip.Prefix{}, o.Project != "", o.Key != ""} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		c.wrong("address", "exactly one of address, project and key must be given, not %d", given)
+	}
+	if o.Address != (netip.Prefix{}) && (!o.Address.IsValid() || (o.Address.Addr().Is4In6() && o.Address.Bits() < 96)) {
+		c.wrong("address", "%s is no range of IPv4 or of IPv6 addresses", o.Address)
+	}
+	if o.Limit > table.MaxLimit {
+		c.wrong("limit", "must be at most %d; write unlimited: true for none", table.MaxLimit)
+	}
+}
+
+func isName(s string) bool {
+	return s != "" && len(s) <= maxName && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}

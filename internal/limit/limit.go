@@ -1,0 +1,313 @@
+// Package limit decides whether a caller may make a call now, and says so in the answer. Its one idea is that a policy is
+// data: an immutable [Set] of policies is compiled from the configuration and can be replaced at any moment, while the counts
+// live in one table (internal/limit/table) that outlives every set. It does not know who the caller is (internal/clientip
+// finds the address, internal/auth the key), it keeps nothing on disk, and each server counts for itself.
+//
+// DESIGN.md, beside this file, argues.
+package limit
+
+import (
+	"math/bits"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"trackway"
+	"trackway/internal/clientip"
+	"trackway/internal/limit/table"
+)
+
+// Call is what a limit can depend on. Strings are only read, and only during the call.
+//
+// Project and Key say what the credentials were found to be, never what they claim to be; with [Set.ByKey] false they need
+// not be found out. Where they are empty a policy per key or per project counts by address, so that a caller who makes up
+// keys has one count and not as many as he makes up, and cannot use up the count of a key whose secret he does not know.
+//
+// Preflights (OPTIONS with Access-Control-Request-Method) are not limited: do not ask for them.
+type Call struct {
+	Method  string
+	Path    string     // which policies apply: URL.Path, as it will be routed
+	Route   string     // the route's pattern, such as "/api/projects/{token}/stats": what "per ip+path" counts by; "" if there is none
+	Addr    netip.Addr // from clientip; without one, policies per address let the call pass
+	Project string     // the project's token, if the credentials are good
+	Key     string     // the key's name, if the credentials are good
+}
+
+// Decision is the answer to one call, and describes the applying policy that has the least left.
+type Decision struct {
+	Allowed   bool
+	Limited   bool          // a policy counted the call; if not, what follows is zero and no fields are sent
+	Policy    string        // name
+	Limit     uint32        // calls in a window
+	Window    time.Duration // whole seconds
+	Remaining uint32        // calls left now
+	Wait      time.Duration // with nothing left, until the next call is admitted; else until the window ends, or all of a burst is back
+	Reset     int64         // the moment at the end of Wait by the wall clock: Unix seconds, rounded up
+
+	fields *constants
+	taken  receipt
+}
+
+// RetryAfter returns Wait in whole seconds, rounded up, at least 1.
+func (d *Decision) RetryAfter() int64 { return max(1, ceilSeconds(d.Wait)) }
+
+func ceilSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
+// Limiter counts calls under the set in force. Safe for concurrent use.
+type Limiter struct {
+	table *table.Table
+	base  time.Time // the zero of the table's time
+	force atomic.Pointer[force]
+
+	mu    sync.Mutex        // guards slots, and is held over a Reload
+	slots map[string]*tally // by policy name: what outlives a set
+}
+
+// force is a set together with what the limiter has for each of its policies, by index.
+type force struct {
+	set     *Set
+	tallies []*tally
+}
+
+// New returns a limiter with room for this many callers at once, at 27 bytes each. A caller has a counter for each policy
+// that counts it, for each route where that is per route, and one more for a candidate; IPv6 callers share those of
+// their /48. When there are more, those are forgotten first who have used the least.
+func New(set *Set, callers int) *Limiter {
+	l := &Limiter{table: table.New(callers), base: time.Now(), slots: make(map[string]*tally)}
+	l.Reload(set)
+	return l
+}
+
+// Set returns the set in force.
+func (l *Limiter) Set() *Set { return l.force.Load().set }
+
+// Reload puts another set in force. Counts stay with the policy's name: a changed limit applies to the windows that run, a
+// changed window to the next ones, while another algorithm, per or prefix starts to count anew.
+func (l *Limiter) Reload(set *Set) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := &force{set: set, tallies: make([]*tally, len(set.policies))}
+	keep := make(map[string]*tally, len(set.policies))
+	for i, p := range set.policies {
+		if f.tallies[i] = l.slots[p.Name]; f.tallies[i] != nil {
+			keep[p.Name] = f.tallies[i]
+		}
+	}
+	for i, p := range set.policies {
+		if f.tallies[i] == nil {
+			f.tallies[i] = &tally{class: freeClass(l.slots, keep)}
+			keep[p.Name] = f.tallies[i]
+		}
+		l.table.Prepare(f.tallies[i].class, &p.own.narrow)
+		l.table.Prepare(f.tallies[i].class+1, &p.own.narrow)
+	}
+	l.slots = keep
+	l.force.Store(f)
+}
+
+// freeClass returns the first of two classes of the table, one for a policy's callers and one for its other counters, that
+// no policy has, or had until now if that can be had.
+func freeClass(old, now map[string]*tally) uint8 {
+	var taken, recent uint64
+	for _, t := range now {
+		taken |= 1 << (t.class / 2)
+	}
+	for _, t := range old {
+		recent |= 1 << (t.class / 2)
+	}
+	if ^(taken | recent) != 0 {
+		taken |= recent
+	}
+	return uint8(2 * bits.TrailingZeros64(^taken)) //nolint:gosec // G115: at most maxPolicies
+}
+
+// Allow counts c, unless a policy refuses it: a refused call costs nothing under any policy. Only the monotonic part of
+// now counts, so that a step of the clock neither refills nor freezes a counter; the wall clock is used for Reset alone,
+// and to tell whether an override has ended. Allow does not allocate.
+func (l *Limiter) Allow(now time.Time, c *Call) Decision {
+	f := l.force.Load()
+	m := moment{at: int64(now.Sub(l.base)), wall: now}
+	best := verdict{allowed: true}
+	taken := receipt{force: f, moment: m}
+	for rest := f.set.match(c.Method, c.Path); rest != 0; rest &= rest - 1 {
+		i := bits.TrailingZeros64(rest)
+		v := l.decide(f.set.policies[i], f.tallies[i], m, c)
+		if !v.allowed {
+			l.refund(m, c, &taken)
+			return v.decision(receipt{moment: m})
+		}
+		taken.add(i, &v)
+		if v.policy != nil && (best.policy == nil || v.res.Remaining < best.res.Remaining) {
+			best = v
+		}
+	}
+	return best.decision(taken)
+}
+
+// Refund gives back the call that d admitted: one that is answered with 304, which is published to cost nothing. c is the
+// call as Allow saw it. What no longer counts is not given back: a call of a window that is over.
+// REQUIRES: no decision is given back twice.
+func (l *Limiter) Refund(now time.Time, c *Call, d *Decision) {
+	if d.taken.force != nil {
+		l.refund(moment{at: int64(now.Sub(l.base)), wall: now}, c, &d.taken)
+	}
+}
+
+func (l *Limiter) refund(now moment, c *Call, r *receipt) {
+	for rest := r.calls | r.candidates; rest != 0; rest &= rest - 1 {
+		i := bits.TrailingZeros64(rest)
+		l.restore(r.force.set.policies[i], r.force.tallies[i], now, c, r.moment, r.calls>>i&1 != 0, r.candidates>>i&1 != 0)
+	}
+}
+
+// receipt says what a call took, so that just that can be given back, even after a reload.
+type receipt struct {
+	force             *force
+	calls, candidates uint64 // policies, as bits by index
+	moment            moment
+}
+
+func (r *receipt) add(i int, v *verdict) {
+	if v.took {
+		r.calls |= 1 << i
+	}
+	if v.tookCandidate {
+		r.candidates |= 1 << i
+	}
+}
+
+// moment is one instant on both clocks.
+type moment struct {
+	at   int64 // nanoseconds since the limiter's base, monotonic
+	wall time.Time
+}
+
+// verdict is what one policy says.
+type verdict struct {
+	allowed bool
+	policy  *policy // nil: it did not count the call
+	res     table.Result
+	fields  *constants
+
+	took, tookCandidate bool
+}
+
+func (v *verdict) decision(taken receipt) Decision {
+	if v.policy == nil {
+		return Decision{Allowed: v.allowed, taken: taken}
+	}
+	now := taken.moment.wall
+	wait := time.Duration(v.res.Wait) * time.Millisecond
+	return Decision{
+		Allowed: v.allowed, Limited: true,
+		Policy: v.policy.Name, Limit: v.fields.quota, Window: v.policy.Window,
+		Remaining: v.res.Remaining, Wait: wait,
+		Reset:  now.Unix() + ceilSeconds(time.Duration(now.Nanosecond())+wait),
+		fields: v.fields, taken: taken,
+	}
+}
+
+// decide counts c under p.
+func (l *Limiter) decide(p *policy, t *tally, m moment, c *Call) verdict {
+	q := p.quota(c, m.wall)
+	if q.unlimited {
+		return verdict{allowed: true}
+	}
+	if q.blocked {
+		return p.blocks(q, t)
+	}
+	who, ok := p.caller(l.table, c)
+	if !ok {
+		return verdict{allowed: true}
+	}
+	v := l.take(p, q, t, m, &who)
+	if q.hasCandidate {
+		key := who.key(l.table, p.salts.candidate)
+		v.tookCandidate = l.table.Take(m.at, key, t.class+1, &q.candidate).Allowed
+		t.noteCandidate(uint64(key), v.tookCandidate)
+	}
+	v.allowed = v.took || p.Mode == trackway.Report
+	return v
+}
+
+// take counts a call for the caller and, if it is an IPv6 one, for its wider range: for both or for neither.
+func (l *Limiter) take(p *policy, q *quota, t *tally, m moment, who *caller) verdict {
+	key := who.key(l.table, p.salts.narrow)
+	v := verdict{policy: p, fields: q.fields, res: l.table.Take(m.at, key, t.class, &q.narrow)}
+	if who.wide && v.res.Allowed {
+		res := l.table.Take(m.at, who.key(l.table, p.salts.wide), t.class+1, &q.wide)
+		if !res.Allowed {
+			l.table.Refund(m.at, m.at, key, t.class, &q.narrow)
+		}
+		if !res.Allowed || res.Remaining < v.res.Remaining {
+			v.res, v.fields = res, q.wideFields
+		}
+	}
+	v.took = v.res.Allowed
+	t.count(uint64(key), v.took, p.Mode)
+	return v
+}
+
+// blocks refuses a caller whose limit is 0, for a window's length at a time.
+func (p *policy) blocks(q *quota, t *tally) verdict {
+	t.count(0, false, p.Mode)
+	wait := uint32(p.Window.Milliseconds()) //nolint:gosec // G115: at most a day
+	return verdict{allowed: p.Mode == trackway.Report, policy: p, fields: q.fields, res: table.Result{Wait: wait}}
+}
+
+// restore gives back what decide took of p.
+func (l *Limiter) restore(p *policy, t *tally, now moment, c *Call, then moment, call, candidate bool) {
+	q := p.quota(c, then.wall)
+	who, ok := p.caller(l.table, c)
+	if !ok {
+		return
+	}
+	if call {
+		l.table.Refund(now.at, then.at, who.key(l.table, p.salts.narrow), t.class, &q.narrow)
+	}
+	if call && who.wide {
+		l.table.Refund(now.at, then.at, who.key(l.table, p.salts.wide), t.class+1, &q.wide)
+	}
+	if candidate {
+		l.table.Refund(now.at, then.at, who.key(l.table, p.salts.candidate), t.class+1, &q.candidate)
+	}
+}
+
+// caller is whom a call is counted for under one policy.
+type caller struct {
+	near clientip.Key
+	far  clientip.Key // the wider IPv6 range
+	wide bool
+	sub  uint64 // the route, the key
+}
+
+// key returns the name of the caller's counter. The far range has its own salt, and with it its own address.
+func (w *caller) key(t *table.Table, salt salt) table.Key {
+	if salt.far {
+		return t.Key(salt.word, w.far.Hi, w.far.Lo, w.sub)
+	}
+	return t.Key(salt.word, w.near.Hi, w.near.Lo, w.sub)
+}
+
+// caller returns false if there is nothing to count c by.
+func (p *policy) caller(t *table.Table, c *Call) (w caller, ok bool) {
+	switch {
+	case p.Per == trackway.PerKey && c.Key != "":
+		return caller{near: clientip.Key{Hi: t.Word(c.Project), Lo: t.Word(c.Key)}, sub: byName}, true
+	case p.Per == trackway.PerProj && c.Project != "":
+		return caller{near: clientip.Key{Hi: t.Word(c.Project)}, sub: byName}, true
+	case !c.Addr.IsValid():
+		return caller{}, false
+	case p.Per == trackway.PerIPPath:
+		w.sub = t.Word(c.Route)
+	}
+	w.near = clientip.KeyOf(c.Addr, int(p.IPv6Prefix))
+	if p.IPv6Wide.Times > 0 && c.Addr.Is6() && !c.Addr.Is4In6() {
+		w.wide, w.far = true, clientip.KeyOf(c.Addr, int(p.IPv6Wide.Prefix))
+	}
+	return w, true
+}
+
+// byName keeps the counter of a key or a project apart from that of an address under the same policy.
+const byName = 1

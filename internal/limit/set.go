@@ -1,0 +1,282 @@
+package limit
+
+import (
+	"cmp"
+	"hash/fnv"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gaissmai/bart"
+
+	"trackway"
+	"trackway/internal/limit/table"
+)
+
+// Set is a configuration's policies, compiled. Immutable, safe for concurrent use.
+type Set struct {
+	policies []*policy // the narrowest count first: what one caller does must not touch, even for a moment, what many share
+	paths    []pattern // of the policies that apply alone, the longest first
+	also     []pattern // of those that apply on top
+	byKey    bool
+}
+
+// policy is one policy with its overrides.
+type policy struct {
+	trackway.Policy
+	own     *quota
+	salts   struct{ narrow, wide, candidate salt }
+	address bart.Table[*quota]
+	limited bool // address holds something
+	project map[string]*quota
+	key     map[string]*quota
+}
+
+// salt keeps the counters of different policies apart.
+type salt struct {
+	word uint64
+	far  bool
+}
+
+// pattern is one of a policy's paths.
+type pattern struct {
+	method string // "" is any
+	path   string
+	exact  bool
+	policy int
+}
+
+// quota is a limit as it is for some callers: a policy's own, or an override's.
+type quota struct {
+	narrow, wide, candidate table.Rule
+	hasCandidate            bool
+	blocked, unlimited      bool
+	until                   time.Time // zero: for ever
+	fields, wideFields      *constants
+}
+
+// Policies returns the policies of the set, with the defaults filled in, in the order in which a call meets them.
+func (s *Set) Policies() []trackway.Policy {
+	list := make([]trackway.Policy, len(s.policies))
+	for i, p := range s.policies {
+		list[i] = p.Policy
+		list[i].Paths = slices.Clone(p.Paths)
+	}
+	return list
+}
+
+// ByKey tells whether a policy counts by project or key, or has an override for one: only then need Project and Key of a
+// [Call] be known.
+func (s *Set) ByKey() bool { return s.byKey }
+
+// NewSet checks and compiles policies and overrides. The error is a [Problems].
+func NewSet(policies []trackway.Policy, overrides []trackway.Override) (*Set, error) {
+	if problems := check(policies, overrides); len(problems) > 0 {
+		return nil, problems
+	}
+	s := &Set{policies: make([]*policy, len(policies))}
+	for i := range policies {
+		s.policies[i] = compile(withDefaults(policies[i]))
+	}
+	slices.SortFunc(s.policies, func(a, b *policy) int {
+		return cmp.Or(cmp.Compare(width(a.Per), width(b.Per)), cmp.Compare(a.Name, b.Name))
+	})
+	for i, p := range s.policies {
+		s.byKey = s.byKey || p.Per == trackway.PerKey || p.Per == trackway.PerProj
+		s.addPaths(p, i)
+	}
+	for i := range overrides {
+		s.override(&overrides[i])
+	}
+	slices.SortFunc(s.paths, func(a, b pattern) int {
+		return cmp.Or(cmp.Compare(len(b.path), len(a.path)), cmp.Compare(len(b.method), len(a.method)))
+	})
+	return s, nil
+}
+
+// width orders what policies count by: from what belongs to one caller to what many share.
+func width(per trackway.Per) int {
+	return slices.Index([]trackway.Per{trackway.PerIPPath, trackway.PerIP, trackway.PerKey, trackway.PerProj}, per)
+}
+
+func withDefaults(p trackway.Policy) trackway.Policy {
+	if p.Per == "" {
+		p.Per = trackway.PerIP
+	}
+	if p.Algorithm == "" {
+		p.Algorithm = trackway.Fixed
+	}
+	if p.Mode == "" {
+		p.Mode = trackway.Enforce
+	}
+	if p.IPv6Prefix == 0 {
+		p.IPv6Prefix = 64
+	}
+	if p.Algorithm == trackway.GCRA && p.Burst == 0 {
+		p.Burst = max(1, p.Limit/10)
+	}
+	return p
+}
+
+func compile(p trackway.Policy) *policy {
+	c := &policy{Policy: p, project: make(map[string]*quota), key: make(map[string]*quota)}
+	c.own = c.newQuota(p.Limit)
+	for i, s := range []*salt{&c.salts.narrow, &c.salts.wide, &c.salts.candidate} {
+		h := fnv.New64a() // not secret: the table's hash is
+		for _, part := range []string{p.Name, string(p.Per), string(p.Algorithm), string(rune('0' + i))} {
+			_, _ = h.Write(append([]byte(part), 0))
+		}
+		s.word = h.Sum64()
+	}
+	c.salts.wide.far = true
+	return c
+}
+
+// newQuota returns what this policy is with another limit: a burst and a candidate's burst keep their share of it.
+func (p *policy) newQuota(limit uint32) *quota {
+	q := &quota{fields: p.newConstants(limit)}
+	if limit == 0 {
+		q.blocked = true
+		return q
+	}
+	q.narrow = p.rule(limit)
+	if times := p.IPv6Wide.Times; times > 0 {
+		wide := uint32(min(uint64(limit)*uint64(times), table.MaxLimit)) //nolint:gosec // G115: MaxLimit fits
+		q.wide, q.wideFields = p.rule(wide), p.newConstants(wide)
+	}
+	if p.Candidate > 0 {
+		q.hasCandidate, q.candidate = true, p.rule(p.Candidate)
+	}
+	return q
+}
+
+func (p *policy) rule(limit uint32) table.Rule {
+	window := p.Window.Milliseconds()
+	switch p.Algorithm {
+	case trackway.Sliding:
+		return table.Sliding(limit, window)
+	case trackway.GCRA:
+		burst := max(1, uint32(uint64(p.Burst)*uint64(limit)/uint64(p.Limit))) //nolint:gosec // G115: at most limit
+		return table.GCRA(limit, burst, window)
+	default:
+		return table.Fixed(limit, window)
+	}
+}
+
+func (s *Set) addPaths(p *policy, index int) {
+	for _, text := range p.Paths {
+		pat := parsePattern(text)
+		pat.policy = index
+		switch {
+		case p.Also && p.Mode != trackway.Off:
+			s.also = append(s.also, pat)
+		case !p.Also:
+			s.paths = append(s.paths, pat)
+		}
+	}
+}
+
+// parsePattern reads "POST /data/": a path that ends in a slash is a prefix.
+func parsePattern(text string) pattern {
+	method, path, ok := strings.Cut(text, " ")
+	if !ok {
+		method, path = "", text
+	}
+	return pattern{method: method, path: path, exact: !strings.HasSuffix(path, "/")}
+}
+
+// match returns the policies that apply, as bits by index.
+func (s *Set) match(method, path string) uint64 {
+	var applying uint64
+	for i := range s.also {
+		if s.also[i].matches(method, path) {
+			applying |= 1 << s.also[i].policy
+		}
+	}
+	for i := range s.paths {
+		p := &s.paths[i]
+		if !p.matches(method, path) {
+			continue
+		}
+		if s.policies[p.policy].Mode != trackway.Off {
+			applying |= 1 << p.policy
+		}
+		break
+	}
+	return applying
+}
+
+// matches takes HEAD for a GET, as net/http's patterns do: it would else be a way around.
+func (p *pattern) matches(method, path string) bool {
+	if p.method != "" && p.method != method && !(p.method == "GET" && method == "HEAD") {
+		return false
+	}
+	if p.exact {
+		return p.path == path
+	}
+	return strings.HasPrefix(path, p.path)
+}
+
+// override adds o. The addresses it names are narrowed to their range; mapped IPv4 is IPv4.
+func (s *Set) override(o *trackway.Override) {
+	p := s.policies[slices.IndexFunc(s.policies, func(p *policy) bool { return p.Name == o.Policy })]
+	q := p.newQuota(o.Limit)
+	q.unlimited, q.until = o.Unlimited, o.Until
+	switch {
+	case o.Project != "":
+		p.project[o.Project], s.byKey = q, true
+	case o.Key != "":
+		p.key[o.Key], s.byKey = q, true
+	default:
+		p.limited = true
+		p.address.Insert(unmapped(o.Address), q)
+	}
+}
+
+func unmapped(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
+}
+
+// quota returns the limit that holds for c: that of the longest address range that has an override, else of the key, else
+// of the project, else the policy's own. The address goes first because a block must not be lifted by what the caller shows.
+func (p *policy) quota(c *Call, now time.Time) *quota {
+	if p.limited {
+		if q := p.byAddress(c.Addr, now); q != nil {
+			return q
+		}
+	}
+	if c.Key != "" {
+		if q := p.key[c.Key]; q.holds(now) {
+			return q
+		}
+	}
+	if c.Project != "" {
+		if q := p.project[c.Project]; q.holds(now) {
+			return q
+		}
+	}
+	return p.own
+}
+
+func (p *policy) byAddress(a netip.Addr, now time.Time) *quota {
+	a = a.Unmap().WithZone("")
+	q, ok := p.address.Lookup(a)
+	if !ok || q.holds(now) {
+		return q
+	}
+	for _, wider := range p.address.Supernets(netip.PrefixFrom(a, a.BitLen())) { // from the longest to the shortest
+		if wider.holds(now) {
+			return wider
+		}
+	}
+	return nil
+}
+
+// holds tells whether there is a quota and it has not ended.
+func (q *quota) holds(now time.Time) bool {
+	return q != nil && (q.until.IsZero() || now.Before(q.until))
+}

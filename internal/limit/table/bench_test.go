@@ -1,0 +1,77 @@
+package table
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// BenchmarkTake is one call, the time passed in: a caller far from its limit and one that is refused; and callers drawn from
+// many, evenly or by Zipf's law (exponent 1.1). Keys are hashed within the loop, as they are for each call.
+func BenchmarkTake(b *testing.B) {
+	ids := func(n int, draw func() uint64) []uint32 {
+		list := make([]uint32, n)
+		for i := range list {
+			list[i] = uint32(draw())
+		}
+		return list
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	const drawn = 1 << 22
+	even := func(n uint64) []uint32 { return ids(drawn, func() uint64 { return rnd.Uint64N(n) }) }
+	zipf := rand.NewZipf(rnd, 1.1, 1, 1e6-1)
+	for _, c := range []struct {
+		name    string
+		callers int
+		rule    Rule
+		ids     func() []uint32
+	}{
+		{"hot", 1e6, Fixed(MaxLimit, 60e3), func() []uint32 { return []uint32{7} }},
+		{"refused", 1e6, Fixed(1, MaxWindowMillis), func() []uint32 { return []uint32{7} }},
+		{"hot-sliding", 1e6, Sliding(MaxLimit, 60e3), func() []uint32 { return []uint32{7} }},
+		{"hot-gcra", 1e6, GCRA(MaxLimit, MaxLimit/10, 60e3), func() []uint32 { return []uint32{7} }},
+		{"1M-uniform", 1e6, Fixed(6000, 60e3), func() []uint32 { return even(1e6) }},
+		{"1M-zipf", 1e6, Fixed(6000, 60e3), func() []uint32 { return ids(drawn, zipf.Uint64) }},
+		{"10M-uniform", 1e7, Fixed(6000, 60e3), func() []uint32 { return even(1e7) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			if testing.Short() && c.callers > 1e6 {
+				b.Skip("267 MB")
+			}
+			t, list := New(c.callers), c.ids()
+			if len(list) > 1 { // every caller is known, so that no lap measures the first touch of memory
+				for id := range uint64(c.callers) {
+					t.Take(1, t.Key(1, 0, id, 0), 1, &c.rule)
+				}
+			}
+			mask := uint64(len(list) - 1)
+			b.Run("serial", func(b *testing.B) {
+				b.ReportAllocs()
+				for i := range uint64(b.N) {
+					t.Take(int64(i), t.Key(1, 0, uint64(list[i&mask]), 0), 1, &c.rule)
+				}
+			})
+			b.Run("parallel", func(b *testing.B) {
+				b.ReportAllocs()
+				b.RunParallel(func(pb *testing.PB) {
+					for i := rand.Uint64(); pb.Next(); i++ {
+						t.Take(int64(i%1e9), t.Key(1, 0, uint64(list[i&mask]), 0), 1, &c.rule)
+					}
+				})
+			})
+		})
+	}
+}
+
+// BenchmarkInsert is the first call of callers that never come again: a spray of addresses.
+func BenchmarkInsert(b *testing.B) {
+	for _, callers := range []int{1e4, 1e6} {
+		b.Run(fmt.Sprint(callers), func(b *testing.B) {
+			t, r := New(callers), Fixed(30, 30e3)
+			b.ReportAllocs()
+			for i := range uint64(b.N) {
+				t.Take(1, t.Key(1, 0, i, 0), 1, &r)
+			}
+		})
+	}
+}

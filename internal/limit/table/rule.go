@@ -1,0 +1,201 @@
+package table
+
+import "math/bits"
+
+// Rule is how calls are counted: an algorithm with its numbers. Immutable.
+type Rule struct {
+	kind     kind
+	limit    uint64
+	window   uint64 // ms
+	interval uint64 // gcra: 2⁻²² ms from one call to the next
+	reach    uint64 // gcra: how far the theoretical arrival time may lie ahead after a call
+}
+
+type kind uint8
+
+const (
+	fixed kind = iota
+	sliding
+	gcra
+)
+
+// Fixed returns the rule that a caller makes at most limit calls in a window that starts with its first call; refused calls
+// do not move it.
+func Fixed(limit uint32, windowMillis int64) Rule { return newRule(fixed, limit, windowMillis) }
+
+// Sliding returns the two-window counter: the calls of the running window, and of the one before it the part that lies less
+// than a window back, as if they had come evenly.
+func Sliding(limit uint32, windowMillis int64) Rule { return newRule(sliding, limit, windowMillis) }
+
+// GCRA returns the generic cell rate algorithm (ITU-T I.371): burst calls at once, and limit−burst calls evenly in each
+// window after that, so that no window holds more than limit. A limit of 1 is one call each window.
+// REQUIRES: burst < limit, or both are 1; burst·window/(limit−burst) ≤ [MaxWindowMillis].
+func GCRA(limit, burst uint32, windowMillis int64) Rule {
+	r := newRule(gcra, limit, windowMillis)
+	even := uint64(max(limit-burst, 1))
+	r.interval = (r.window<<lowBits + even - 1) / even // rounded up: never one call too many
+	r.reach = uint64(burst) * r.interval
+	if burst == 0 || (burst >= limit && limit > 1) || r.reach>>lowBits > MaxWindowMillis {
+		panic("bug: burst out of range")
+	}
+	return r
+}
+
+func newRule(k kind, limit uint32, windowMillis int64) Rule {
+	if limit == 0 || limit > MaxLimit || windowMillis <= 0 || windowMillis > MaxWindowMillis {
+		panic("bug: limit or window out of range")
+	}
+	return Rule{kind: k, limit: uint64(limit), window: uint64(windowMillis)}
+}
+
+// grace is how long a window matters after its end, in ms.
+func (r *Rule) grace() uint64 {
+	if r.kind == sliding {
+		return r.window
+	}
+	return 0
+}
+
+// Result is the answer to one call.
+type Result struct {
+	Allowed   bool
+	Remaining uint32 // calls that would be admitted right after this one
+	// Wait is in milliseconds: with nothing remaining, until the next call is admitted; else until the window ends (fixed,
+	// sliding) or all of the burst is back (gcra). At least 1.
+	Wait uint32
+}
+
+// step is one call on a counter whose state is word: the state after it, the answer, and whether instead the window has to
+// be moved first (sliding, which has a count of the window before to move along). A refused call only marks the state.
+func (r *Rule) step(word, prev uint64, now int64) (next uint64, res Result, move bool) {
+	if r.kind == gcra {
+		next, res = r.stepGCRA(word, now)
+		return next, res, false
+	}
+	ms := millis(now)
+	left := (word>>lowBits - ms) & timeMask
+	over := left-1 >= maxAhead
+	used := word & low
+	switch {
+	case over && r.kind == sliding:
+		return 0, Result{}, true
+	case over:
+		next, res = r.first(now)
+		return next | word&genMask, res, false
+	case r.kind == sliding:
+		return r.stepSliding(word, prev, left)
+	case used >= r.limit:
+		return word | levelMask, Result{Wait: uint32(left)}, false //nolint:gosec // G115: at most maxAhead
+	}
+	used++
+	return word&^(levelMask|low) | level(used, r.limit) | used, admitted(r.limit-used, left), false
+}
+
+// first is the first call of a caller: the state, of generation 0, and the answer.
+func (r *Rule) first(now int64) (word uint64, res Result) {
+	if r.kind == gcra {
+		return r.stepGCRA(fine(now), now)
+	}
+	end := (millis(now) + r.window) & timeMask
+	res = admitted(r.limit-1, r.window)
+	if r.kind == sliding && r.limit == 1 {
+		res.Wait += uint32(r.window) //nolint:gosec // G115: at most MaxWindowMillis
+	}
+	return valid(level(1, r.limit) | end<<lowBits | 1), res
+}
+
+// stepSliding is a call in a running window. All terms are calls times milliseconds, so that nothing is rounded.
+func (r *Rule) stepSliding(word, prev, left uint64) (next uint64, res Result, move bool) {
+	used, all := word&low, r.limit*r.window
+	before := prev * min(left, r.window)
+	if before+(used+1)*r.window > all {
+		return word | levelMask, Result{Wait: r.slidingWait(used, prev, left)}, false
+	}
+	used++
+	sum := before + used*r.window
+	res = admitted((all-sum)/r.window, left)
+	if res.Remaining == 0 {
+		res.Wait = r.slidingWait(used, prev, left)
+	}
+	return word&^(levelMask|low) | level(sum, all) | used, res, false
+}
+
+// slidingWait is the time until the next call is admitted if none comes before: when enough of the window before has slid
+// out, or, if this window is full by itself, enough of this one.
+func (r *Rule) slidingWait(used, prev, left uint64) uint32 {
+	if used >= r.limit {
+		left, prev, used = left+r.window, used, 0
+	}
+	weighs := min(r.window, (r.limit-used-1)*r.window/max(prev, 1)) // what may still lie before the next window's end
+	return uint32(max(left, weighs+1) - weighs)                     //nolint:gosec // G115: at most two windows
+}
+
+// slide returns the state and the calls before of a sliding window that is over: the next window if now lies in it, else
+// one that starts now.
+func (r *Rule) slide(word uint64, now int64) (next, prev uint64) {
+	ms, end := millis(now), word>>lowBits&timeMask
+	if (ms-end)&timeMask >= r.window {
+		return valid((ms + r.window) & timeMask << lowBits), 0
+	}
+	prev = word & low
+	return valid(level(prev, r.limit) | (end+r.window)&timeMask<<lowBits), prev
+}
+
+// stepGCRA is a call on the theoretical arrival time in word.
+func (r *Rule) stepGCRA(word uint64, now int64) (next uint64, res Result) {
+	at := fine(now)
+	ahead := (word - at) & tatMask
+	if ahead > maxAhead<<lowBits {
+		ahead = 0 // it lies in the past
+	}
+	then := ahead + r.interval
+	if then > r.reach {
+		return word | levelMask, Result{Wait: ceilMillis(then - r.reach)}
+	}
+	res = Result{Allowed: true, Remaining: uint32((r.reach - then) / r.interval), Wait: ceilMillis(then)} //nolint:gosec // G115: < limit
+	if res.Remaining == 0 {
+		res.Wait = ceilMillis(then + r.interval - r.reach)
+	}
+	return valid(word&genMask | level(then, r.reach) | (at+then)&tatMask), res
+}
+
+// refund is the state after the call that was admitted at the time at is given back, or word if there is nothing to give
+// back: its window is over, or what it took has already drained.
+func (r *Rule) refund(word uint64, at, now int64) uint64 {
+	if r.kind == gcra {
+		if (fine(now)-fine(at))&tatMask >= r.interval {
+			return word
+		}
+		return valid(word&^tatMask | (word-r.interval)&tatMask)
+	}
+	left := (word>>lowBits - millis(at)) & timeMask
+	if left-1 >= r.window || word&low == 0 {
+		return word
+	}
+	return valid(word - 1)
+}
+
+func admitted(remaining, wait uint64) Result {
+	return Result{Allowed: true, Remaining: uint32(remaining), Wait: uint32(wait)} //nolint:gosec // G115: both are bounded by MaxLimit, maxAhead
+}
+
+// level is how much of its limit a caller has used, in steps of two (14: half or more), shifted to its place; 15 is one who
+// was refused. Steps of two and not of a fifteenth, so that the one call of a sprayed address is told from twenty.
+func level(used, limit uint64) uint64 {
+	return uint64(max(0, 14+bits.Len64(used)-bits.Len64(limit))) << levelAt //nolint:gosec // G115: not negative
+}
+
+// valid keeps a state from being taken for a free or a busy one, which it could be for one millisecond in two years.
+func valid(word uint64) uint64 { return max(word, busy+1) }
+
+func millis(now int64) uint64 { return uint64(max(now, 0)) / 1e6 }
+
+// fine is now in units of 2⁻²² ms.
+func fine(now int64) uint64 {
+	n := uint64(max(now, 0))
+	return (n/1e6<<lowBits | n%1e6<<lowBits/1e6) & tatMask
+}
+
+func ceilMillis(fine uint64) uint32 {
+	return uint32((max(fine, 1) + low) >> lowBits) //nolint:gosec // G115: at most maxAhead
+}

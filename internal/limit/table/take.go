@@ -1,0 +1,143 @@
+package table
+
+import "sync/atomic"
+
+// Take counts a call at the time now (nanoseconds since any fixed moment, monotonic) against the counter of k under rule r.
+// A refused call changes nothing but a mark that keeps its counter from being forgotten. Counting is exact: of any number
+// of goroutines, exactly as many are admitted as the rule allows. It does not allocate, and takes a lock (shared with a
+// 256th of all keys, for the time of an insertion) only for a caller that is not in the table.
+//
+// class groups counters for [Table.Live]; a key is always used with the same one.
+func (t *Table) Take(now int64, k Key, class uint8, r *Rule) Result {
+	home, other, name := t.place(k, class)
+	for {
+		c, ok := home.find(name)
+		if !ok {
+			c, ok = other.find(name)
+		}
+		if !ok {
+			if res, done := t.insert(now, k, class, r); done {
+				return res
+			}
+			continue
+		}
+		next, res, move := r.step(c.word, c.prev, now)
+		switch {
+		case move:
+			t.move(now, k, name, c, r)
+		case next == c.word:
+			if c.state.Load() == c.word { // nobody took the counter over while we looked
+				return res
+			}
+		case c.state.CompareAndSwap(c.word, next):
+			return res
+		}
+	}
+}
+
+// Refund gives back a call that was admitted at the time at, if it still counts. It never gives more than was taken: after
+// the window has ended, or what a gcra call took may have drained, it does nothing.
+func (t *Table) Refund(now, at int64, k Key, class uint8, r *Rule) {
+	home, other, name := t.place(k, class)
+	for {
+		c, ok := home.find(name)
+		if !ok {
+			c, ok = other.find(name)
+		}
+		if !ok {
+			return
+		}
+		next := r.refund(c.word, at, now)
+		if next == c.word || c.state.CompareAndSwap(c.word, next) {
+			return
+		}
+	}
+}
+
+// insert makes a counter for k and counts its first call. done is false if another goroutine has made one meanwhile.
+func (t *Table) insert(now int64, k Key, class uint8, r *Rule) (res Result, done bool) {
+	lock := &t.stripes[k%stripes]
+	lock.Lock()
+	defer lock.Unlock()
+	home, other, name := t.place(k, class)
+	if _, ok := home.find(name); ok {
+		return Result{}, false
+	}
+	if _, ok := other.find(name); ok {
+		return Result{}, false
+	}
+	word, res := r.first(now)
+	for {
+		slot, ok := t.victim(home, other, millis(now))
+		if !ok {
+			t.untracked.Add(1)
+			return res, true
+		}
+		if slot.state.CompareAndSwap(slot.word, busy) {
+			slot.key.Store(name)
+			slot.state.Store(word&^genMask | (slot.word+genOne)&genMask)
+			return res, true
+		}
+	}
+}
+
+// move takes a sliding counter into the next window. It holds the lock because others who find the counter busy go to
+// insert, and must wait there.
+func (t *Table) move(now int64, k Key, name uint64, c counter, r *Rule) {
+	lock := &t.stripes[k%stripes]
+	lock.Lock()
+	defer lock.Unlock()
+	if !c.state.CompareAndSwap(c.word, busy) {
+		return
+	}
+	next, prev := r.slide(c.word, now)
+	c.key.Store(name | prev)
+	c.state.Store(next | (c.word+genOne)&genMask)
+}
+
+// victim returns the slot for a new counter: a free or expired one, in the set that has more of them; else that of the
+// caller who has used the least of its limit, the first to expire among equals; never that of one who is being refused, and
+// false if there is no other.
+//
+// Least recently used, the usual rule, makes a refused caller free again as soon as enough other addresses have called.
+func (t *Table) victim(home, other *set, ms uint64) (offer, bool) {
+	a, b := t.cheapest(home, ms), t.cheapest(other, ms)
+	if b.room > a.room || (b.room == a.room && b.cost < a.cost) {
+		a = b
+	}
+	return a, a.cost != notForSale
+}
+
+// offer is a slot that could be given to another caller.
+type offer struct {
+	key, state *atomic.Uint64
+	word       uint64 // the state for which cost was reckoned
+	cost       uint64 // 0: free or expired
+	room       int    // slots of the same set that cost nothing
+}
+
+const notForSale = ^uint64(0)
+
+// cheapest returns the slot of s that is the least loss.
+func (t *Table) cheapest(s *set, ms uint64) offer {
+	best := offer{cost: notForSale}
+	for i := range ways {
+		word := s.state[i].Load()
+		class := uint8(s.key[i].Load() >> classAt) //nolint:gosec // G115: the low eight bits are meant
+		cost := uint64(0)
+		switch {
+		case word == busy:
+			continue
+		case word == free || !t.runs(word, class, ms):
+			best.room++
+		case word&levelMask == levelMask:
+			continue
+		default:
+			cost = word&^genMask>>lowBits + 1 // level, then end of the window
+		}
+		if cost < best.cost {
+			best.key, best.state, best.word, best.cost = &s.key[i], &s.state[i], word, cost
+		}
+	}
+	return best
+}

@@ -1,0 +1,377 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/identity"
+	"trackway/internal/wire"
+)
+
+// Apply carries the commands out in order, puts what became of each into results (as long as cmds), and returns once all of
+// it is on the disk. A command may be refused (its result's Err) without harm to the others. Each command sees the effects of
+// those before it, of all callers; no reader sees half a command.
+//
+// An error is ours (a damaged store, above all): then nothing of cmds was stored, and results mean nothing.
+//
+// REQUIRES: the commands are valid, as internal/ingest checks.
+func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
+	if err := s.apply(cmds, results); err != nil {
+		return fmt.Errorf("apply %d commands: %w", len(cmds), err)
+	}
+	return s.barrier()
+}
+
+// apply commits the commands as one batch, in order with those of others, without waiting for the disk. What it decides on
+// has been committed before but need not be on the disk yet: the write-ahead log keeps the order, so that a crash that
+// forgets the earlier forgets the later too.
+func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.begin(len(cmds) > 1)
+	defer t.close()
+	for i := range cmds {
+		var err error
+		if results[i], err = t.command(&cmds[i]); err != nil {
+			return err
+		}
+	}
+	return t.commit()
+}
+
+// scratch is memory that one transaction after the other uses.
+type scratch struct {
+	key, value, object []byte
+	found              []*identity.Holder
+	recent             []*identity.Holder
+}
+
+// tx is a batch in the making. It exists only while the store's lock is held.
+type tx struct {
+	*scratch
+	s            *Store
+	b            *pebble.Batch
+	from         pebble.Reader // the database, or the batch on top of it
+	nextSeq      uint64
+	nextCustomer trackway.Customer
+}
+
+// begin starts a transaction. One of several commands has to read its own writes. A single command decides before it writes,
+// unless it merges customers, and is spared the cost.
+func (s *Store) begin(several bool) *tx {
+	t := &tx{scratch: &s.scratch, s: s, nextSeq: s.nextSeq, nextCustomer: s.nextCustomer}
+	t.recent = t.recent[:0]
+	if several {
+		t.readOwnWrites()
+	} else {
+		t.b, t.from = s.db.NewBatch(), s.db
+	}
+	return t
+}
+
+// readOwnWrites makes the batch one that can be read from. REQUIRES: nothing is staged.
+func (t *tx) readOwnWrites() {
+	t.b = t.s.db.NewIndexedBatch()
+	t.from = t.b
+}
+
+func (t *tx) close() {
+	clear(t.recent)
+	clear(t.found)
+	_ = t.b.Close() // gives memory back; what was committed stays committed
+}
+
+func (t *tx) commit() error {
+	if t.b.Empty() {
+		return nil
+	}
+	if err := t.b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	t.s.nextSeq, t.s.nextCustomer = t.nextSeq, t.nextCustomer
+	return nil
+}
+
+// get reads a key into memory that is valid until release is called.
+func (t *tx) get(key []byte) (value []byte, release func() error, err error) {
+	value, closer, err := t.from.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, func() error { return nil }, nil
+	} else if err != nil {
+		return nil, nil, err
+	}
+	return value, closer.Close, nil
+}
+
+// command carries out one command. It stages nothing unless it succeeds.
+func (t *tx) command(c *trackway.Command) (trackway.Result, error) {
+	h, refused, err := t.resolve(c)
+	if err != nil || refused != nil {
+		return trackway.Result{Err: refused}, err
+	}
+	if c.Kind == trackway.UpdateCustomer {
+		refused, err := t.update(h, c)
+		return trackway.Result{Customer: h.Customer, Err: refused}, err
+	}
+	return t.addEvent(h, c)
+}
+
+// resolve finds whom the command is about, creating and merging customers as identity decides.
+func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, error) {
+	t.found = t.found[:0]
+	for _, id := range c.IDs {
+		h, err := t.holderOf(c.Project, id)
+		if err != nil {
+			return nil, nil, err
+		}
+		t.found = append(t.found, h)
+	}
+	d, refused := identity.Resolve(c.IDs, t.found, c.Received)
+	if refused != nil {
+		return nil, refused, nil
+	}
+	return d.Holder, nil, t.carryOut(c, &d)
+}
+
+// holderOf returns the holder of an identifier, nil where there is none; the same customer is the same pointer throughout
+// the transaction.
+func (t *tx) holderOf(project uint32, id trackway.Identifier) (*identity.Holder, error) {
+	t.key = appendIDKey(t.key[:0], project, id)
+	value, release, err := t.get(t.key)
+	if err != nil || value == nil {
+		return nil, err
+	}
+	customer := trackway.Customer(binary.BigEndian.Uint64(value))
+	if err := release(); err != nil {
+		return nil, err
+	}
+	return t.holder(project, customer)
+}
+
+func (t *tx) holder(project uint32, customer trackway.Customer) (*identity.Holder, error) {
+	for _, h := range t.recent {
+		if h.Customer == customer {
+			return h, nil
+		}
+	}
+	t.key = appendCustomerKey(t.key[:0], project, customer)
+	value, release, err := t.get(t.key)
+	if err != nil {
+		return nil, err
+	}
+	h, err := decodeHolder(customer, value)
+	if err != nil {
+		return nil, fmt.Errorf("customer %d: %w", customer, err)
+	}
+	t.recent = append(t.recent, h)
+	return h, release()
+}
+
+// carryOut stages what identity decided.
+func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
+	h := d.Holder
+	if h.Customer == 0 {
+		h.Customer = t.nextCustomer
+		t.nextCustomer++
+		t.recent = append(t.recent, h)
+	} else if !d.Changed {
+		return nil
+	}
+	if len(d.Absorbed) > 0 && t.b.Empty() {
+		_ = t.b.Close() // empty
+		t.readOwnWrites()
+	}
+	for _, id := range d.Release {
+		if err := t.b.Delete(t.idKey(c.Project, id), nil); err != nil {
+			return err
+		}
+	}
+	for _, id := range d.Assign {
+		t.value = binary.BigEndian.AppendUint64(t.value[:0], uint64(h.Customer))
+		if err := t.b.Set(t.idKey(c.Project, id), t.value, nil); err != nil {
+			return err
+		}
+	}
+	for _, robbed := range d.Robbed {
+		if err := t.putHolder(c.Project, robbed); err != nil {
+			return err
+		}
+	}
+	for _, absorbed := range d.Absorbed {
+		if err := t.absorb(c, h, d.Before, absorbed); err != nil {
+			return err
+		}
+	}
+	return t.putHolder(c.Project, h)
+}
+
+func (t *tx) idKey(project uint32, id trackway.Identifier) []byte {
+	t.key = appendIDKey(t.key[:0], project, id)
+	return t.key
+}
+
+func (t *tx) putHolder(project uint32, h *identity.Holder) error {
+	t.key = appendCustomerKey(t.key[:0], project, h.Customer)
+	t.value = appendHolder(t.value[:0], h)
+	return t.b.Set(t.key, t.value, nil)
+}
+
+// update sets the properties of a command that are not older than what is known. New ones beyond the customer's share are
+// refused, and named; the others are set all the same.
+func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, error) {
+	var over []string
+	before := h.Properties
+	for _, p := range c.Properties {
+		known, err := t.setProperty(h, p, c.Time, h.Properties < trackway.MaxProperties)
+		if err != nil {
+			return nil, err
+		}
+		if !known {
+			over = append(over, p.Name)
+		}
+	}
+	if h.Properties != before {
+		if err := t.putHolder(c.Project, h); err != nil {
+			return nil, err
+		}
+	}
+	if over == nil {
+		return nil, nil //nolint:nilnil // neither refused nor failed
+	}
+	return &trackway.Error{
+		Code: trackway.Invalid, Field: "properties." + over[0],
+		Msg: fmt.Sprintf("Field 'properties': the customer has %d properties, the most there may be; not added: %s.",
+			h.Properties, strings.Join(over, ", ")),
+	}, nil
+}
+
+// setProperty sets one property unless a newer value is known. It returns false where the property would be a new one and
+// mayAdd is false.
+func (t *tx) setProperty(h *identity.Holder, p trackway.Property, at trackway.Micros, mayAdd bool) (bool, error) {
+	t.key = appendPropKey(t.key[:0], h.Customer, p.Name)
+	stored, release, err := t.get(t.key)
+	if err != nil {
+		return false, err
+	}
+	if stored == nil {
+		if !mayAdd {
+			return false, nil
+		}
+		h.Properties++
+	} else {
+		since, _, err := splitDated(stored)
+		if err := errors.Join(err, release()); err != nil {
+			return false, err
+		}
+		if since > at {
+			return true, nil
+		}
+	}
+	t.value = appendDated(t.value[:0], at, p.Value)
+	return true, t.b.Set(t.key, t.value, nil)
+}
+
+// addEvent appends an event to the log and to its customer's timeline, unless it is a duplicate.
+func (t *tx) addEvent(h *identity.Holder, c *trackway.Command) (trackway.Result, error) {
+	t.object = wire.AppendObject(t.object[:0], c.Properties)
+	e := trackway.Event{
+		Seq: t.nextSeq, Project: c.Project, Customer: h.Customer,
+		Type: c.Type, Time: c.Time, Received: c.Received, Properties: t.object,
+	}
+	tail := e.Seq
+	if c.TimeGiven {
+		var duplicate bool
+		var err error
+		if tail, duplicate, err = t.freeTail(h, &e); err != nil || duplicate {
+			return trackway.Result{Customer: h.Customer, Duplicate: duplicate}, err
+		}
+	}
+	return trackway.Result{Customer: h.Customer, Seq: e.Seq}, t.append(&e, tail)
+}
+
+// append stages an event: its record in the log, its entry in the timeline.
+func (t *tx) append(e *trackway.Event, tail uint64) error {
+	t.key = appendLogKey(t.key[:0], e.Seq)
+	t.value = appendEvent(t.value[:0], e)
+	if err := t.b.Set(t.key, t.value, nil); err != nil {
+		return err
+	}
+	t.key = appendTimelineKey(t.key[:0], e.Customer, e.Time, tail)
+	t.value = binary.AppendUvarint(t.value[:0], e.Seq)
+	t.nextSeq++
+	return t.b.Set(t.key, t.value, nil)
+}
+
+// maxAbsorbedChecked bounds how many absorbed customers' timelines are searched for a duplicate.
+const maxAbsorbedChecked = 64
+
+// freeTail returns the end of the timeline key for an event whose time its sender chose, or tells that the event is stored.
+func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, duplicate bool, err error) {
+	hash := contentHash(e)
+	tail, duplicate, err = t.probe(h.Customer, e, hash)
+	if err != nil || duplicate || h.Absorbed == 0 {
+		return tail, duplicate, err
+	}
+	absorbed, err := absorbedBy(t.from, h.Customer, maxAbsorbedChecked)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, c := range absorbed {
+		if _, duplicate, err := t.probe(c, e, hash); err != nil || duplicate {
+			return 0, duplicate, err
+		}
+	}
+	return tail, false, nil
+}
+
+// probe looks for the event in one customer's timeline, from its hash on: where another event has taken that place, the next
+// one is tried. So a collision of hashes costs a look-up, never an event.
+func (t *tx) probe(c trackway.Customer, e *trackway.Event, hash uint64) (free uint64, duplicate bool, err error) {
+	for tail := hash; ; tail = (tail + 1) | hashTail {
+		t.key = appendTimelineKey(t.key[:0], c, e.Time, tail)
+		entry, release, err := t.get(t.key)
+		if err != nil || entry == nil {
+			return tail, false, err
+		}
+		seq, n := binary.Uvarint(entry)
+		if err := release(); err != nil {
+			return 0, false, err
+		}
+		if n <= 0 {
+			return 0, false, fmt.Errorf("timeline of customer %d: %w", c, errCorrupt)
+		}
+		if same, err := t.sameContent(seq, e); err != nil || same {
+			return 0, same, err
+		}
+	}
+}
+
+func (t *tx) sameContent(seq uint64, e *trackway.Event) (bool, error) {
+	t.key = appendLogKey(t.key[:0], seq)
+	record, release, err := t.get(t.key)
+	if err != nil {
+		return false, err
+	}
+	stored, err := decodeEvent(seq, record)
+	if err != nil {
+		return false, fmt.Errorf("event %d: %w", seq, errors.Join(err, release()))
+	}
+	return stored.Type == e.Type && bytes.Equal(stored.Properties, e.Properties), release()
+}
+
+// contentHash is the tail of a timeline key: the first 63 bits of SHA-256 over type and properties. A faster hash would do
+// but for this: whoever can make collisions at will could make each of their events cost as many look-ups as there are
+// others, under the store's lock.
+func contentHash(e *trackway.Event) uint64 {
+	var stack [1024]byte
+	b := appendString(stack[:0], e.Type)
+	sum := sha256.Sum256(append(b, e.Properties...))
+	return binary.BigEndian.Uint64(sum[:8]) | hashTail
+}

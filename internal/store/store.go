@@ -1,0 +1,172 @@
+// Package store keeps customers and events in one directory, so that what it has acknowledged survives a power cut.
+//
+// Its one idea: a change is committed to the write-ahead log without waiting, under a lock, in order; and then, outside the
+// lock, waits at a barrier whose fsync it shares with all others that wait. The log of events is the primary copy; all the
+// rest are small indexes into it. DESIGN.md argues, docs/format.md gives every byte.
+//
+// The store is a function of the commands it was given, in order: it reads no clock, draws no random numbers and knows no
+// configuration. It validates nothing: that is internal/ingest's.
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trackway"
+)
+
+// FormatVersion is the version of the layout of keys and records that this program writes. A store of another version is
+// refused, not guessed at.
+const FormatVersion = 1
+
+// ErrInUse is returned by [Open] when another process has the directory open.
+var ErrInUse = errors.New("the data directory is in use by another process")
+
+// Options configures a store. The zero value of each field but Fatal is usable.
+type Options struct {
+	FS       vfs.FS                // nil: the operating system's
+	Log      *slog.Logger          // nil: nothing is logged
+	Registry prometheus.Registerer // nil: no metrics
+	Cache    int64                 // bytes of decompressed blocks kept in memory; 0: 128 MiB
+
+	// Fatal is called when the disk has failed to keep what was written (a failed fsync, above all). After that nothing that
+	// is written can be trusted to last, so it must end the process and not return.
+	Fatal func(error)
+}
+
+// Store is a directory of customers and events. Its methods are safe for concurrent use.
+type Store struct {
+	db *pebble.DB
+
+	// mu makes resolving an identity, which reads and then writes, one step, and puts commits in order. It guards what
+	// follows. Reads of the database and a commit that does not wait for the disk are done under it; an fsync never is.
+	mu           sync.Mutex
+	nextSeq      uint64
+	nextCustomer trackway.Customer
+	scratch      scratch
+}
+
+// Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
+// Errors: [ErrInUse]; a store of an unknown format; any error of the disk.
+func Open(dir string, o Options) (*Store, error) {
+	db, err := pebble.Open(dir, pebbleOptions(o))
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("open store in %s: %w", dir, ErrInUse)
+	} else if err != nil {
+		return nil, fmt.Errorf("open store in %s: %w", dir, err)
+	}
+	s := &Store{db: db}
+	if err := errors.Join(s.checkFormat(), s.findNext()); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
+	}
+	if o.Registry != nil {
+		o.Registry.MustRegister(newCollector(db))
+	}
+	return s, nil
+}
+
+// Close waits for background work and closes the store. It must not be used after that. What was acknowledged needs no Close
+// to be kept.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.db.Close()
+}
+
+// checkFormat writes the format version into a new store and refuses an unknown one.
+func (s *Store) checkFormat() error {
+	value, closer, err := s.db.Get(keyFormat)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync)
+	}
+	if err != nil {
+		return err
+	}
+	found := string(value)
+	if err := closer.Close(); err != nil {
+		return err
+	}
+	if found != strconv.Itoa(FormatVersion) {
+		return fmt.Errorf("the store has format version %q, this program reads version %d only", found, FormatVersion)
+	}
+	return nil
+}
+
+// findNext finds the sequence number and the customer number to go on with. A log record at the end is never deleted, nor
+// is a customer's record, so that no number is given out twice.
+func (s *Store) findNext() error {
+	seq, err := s.last([]byte{tableLog})
+	if err != nil {
+		return err
+	}
+	s.nextSeq = seq + 1
+	for project := uint32(1); ; project++ {
+		last, err := s.last(appendCustomersPrefix(nil, project))
+		if err != nil {
+			return err
+		}
+		s.nextCustomer = max(s.nextCustomer, trackway.Customer(last)+1)
+		if known, err := s.projects(); err != nil || project >= known {
+			return err
+		}
+	}
+}
+
+// last returns the number that ends the last key under prefix, 0 where there is none.
+func (s *Store) last(prefix []byte) (uint64, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return 0, err
+	}
+	var n uint64
+	if it.Last() {
+		key := it.Key()
+		n = binary.BigEndian.Uint64(key[len(key)-8:])
+	}
+	return n, errors.Join(it.Error(), it.Close())
+}
+
+// Project returns the store's number of the project with this token, giving it one if it has none. Durable on return.
+func (s *Store) Project(token string) (uint32, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := append(bytes.Clone(prefixProject), token...)
+	value, closer, err := s.db.Get(key)
+	if err == nil {
+		n := binary.BigEndian.Uint32(value)
+		return n, closer.Close()
+	} else if !errors.Is(err, pebble.ErrNotFound) {
+		return 0, err
+	}
+	n, err := s.projects()
+	if err != nil {
+		return 0, err
+	}
+	return n + 1, s.db.Set(key, binary.BigEndian.AppendUint32(nil, n+1), pebble.Sync)
+}
+
+// projects returns how many projects have a number; they are numbered from 1.
+func (s *Store) projects() (n uint32, err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefixProject, UpperBound: after(prefixProject)})
+	if err != nil {
+		return 0, err
+	}
+	for it.First(); it.Valid(); it.Next() {
+		n++
+	}
+	return n, errors.Join(it.Error(), it.Close())
+}
+
+// barrier returns when all that was committed before it is on the disk. Its record is empty: what counts is its place in the
+// write-ahead log, and that Pebble shares one fsync among all who wait. A failed fsync does not return: see [Options].
+func (s *Store) barrier() error { return s.db.LogData(nil, pebble.Sync) }

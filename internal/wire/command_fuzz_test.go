@@ -1,0 +1,190 @@
+package wire
+
+import (
+	"bytes"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"trackway"
+)
+
+// FuzzDecode gives the same body to every decoder: none panics, what they accept is JSON, and commands are as promised.
+func FuzzDecode(f *testing.F) {
+	for _, body := range fixtureBodies(f) {
+		f.Add(body)
+	}
+	for _, body := range []string{
+		benchEvent, pyEvent,
+		`{"commands":[{"name":"campaigns/clicks","command_id":[1],"data":{"url":"\/","customer_ids":{"a":[1e2,"\ud83d\ude00"],"a":[]}}},{}]}`,
+		`{"customer_ids":{"a":1},"customer_ids":null,"properties":{"b":{"c":1, "c":2},"a":0,"b":[]},"age":-0.5e1,"type":"x"}`,
+		`{"customers":[{"customer_ids":{"a":"b"}}],"customer_ids":{"a":7},"event_types":["x"],"order":"desc","limit":1,"skip":2}`,
+		`{"attributes":[{"type":"id","id":"x"},{"type":"z"}],"customer_ids":{"a":7},"format":"csv","filter":"all"}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		sent := bytes.Clone(body)
+		for _, name := range []string{Customers, Events, Clicks} {
+			c, err := DecodeCommand(name, body, received)
+			checkError(t, body, err)
+			if err == nil {
+				checkCommand(t, c)
+			}
+		}
+		items, err := DecodeBatch(body, received)
+		if err == nil && (len(items) == 0 || len(items) > trackway.MaxCommands) {
+			t.Errorf("got %d items", len(items))
+		}
+		for _, it := range items {
+			if it.Err == nil && !it.Time {
+				checkCommand(t, it.Command)
+			}
+		}
+		if answer := jsontext.Value(AppendBatch(nil, items, received, received)); !answer.IsValid(jsontext.AllowDuplicateNames(true)) {
+			t.Errorf("the answer is not JSON: %s", answer)
+		}
+		checkQueries(t, body)
+		if !bytes.Equal(body, sent) {
+			t.Errorf("the body was changed")
+		}
+	})
+}
+
+// checkError says whether the body as a whole is refused exactly when it is not an object in JSON.
+func checkError(t *testing.T, body []byte, err *trackway.Error) {
+	t.Helper()
+	whole := err != nil && err.Field == ""
+	if whole && err.Msg == tooDeep {
+		return
+	}
+	v := jsontext.Value(body)
+	if isObject := v.IsValid(jsontext.AllowDuplicateNames(true)) && v.Kind() == '{'; isObject == whole {
+		t.Errorf("got error %v, an object: %t", err, isObject)
+	}
+	if err != nil {
+		if answer := jsontext.Value(AppendFieldError(nil, err)); err.Code != trackway.Invalid || !answer.IsValid() {
+			t.Errorf("got error %#v, answered as %s", err, answer)
+		}
+	}
+}
+
+func checkCommand(t *testing.T, c trackway.Command) {
+	t.Helper()
+	if c.Time < trackway.MinTime || c.Time > trackway.MaxTime {
+		t.Errorf("got time %d", c.Time)
+	}
+	for i, p := range c.Properties {
+		if i > 0 && c.Properties[i-1].Name >= p.Name {
+			t.Errorf("%q comes before %q", c.Properties[i-1].Name, p.Name)
+		}
+		if again := appendCanonical(nil, p.Value); !bytes.Equal(again, p.Value) {
+			t.Errorf("%s is not canonical: %s is", p.Value, again)
+		}
+	}
+	for i, id := range c.IDs {
+		if i > 0 && c.IDs[i-1].Name > id.Name {
+			t.Errorf("%q comes before %q", c.IDs[i-1].Name, id.Name)
+		}
+	}
+	object := AppendObject(nil, c.Properties)
+	if v := jsontext.Value(object); !v.IsValid() || !bytes.Equal(AppendObject(nil, SplitObject(object)), object) {
+		t.Errorf("got properties %s", object)
+	}
+	if c.Anonymous && (len(c.IDs) > 0 || c.Type != clickType) {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func checkQueries(t *testing.T, body []byte) {
+	t.Helper()
+	ids, err := DecodeCustomer(body)
+	checkError(t, body, err)
+	if err == nil && len(ids) == 0 {
+		t.Error("a customer without ids")
+	}
+	customers, err := DecodeCustomers(body)
+	if checkError(t, body, err); err == nil && len(customers) == 0 {
+		t.Error("no customers")
+	}
+	events, err := DecodeEvents(body)
+	if checkError(t, body, err); err == nil && (len(events.IDs) == 0 || len(events.Types) == 0 || events.Limit < 0 || events.Skip < 0) {
+		t.Errorf("got %+v", events)
+	}
+	_, attributes, err := DecodeAttributes(body)
+	if checkError(t, body, err); err == nil && len(attributes) == 0 {
+		t.Error("no attributes")
+	}
+	format, _, err := DecodeExport(body)
+	if checkError(t, body, err); err == nil && format == "" {
+		t.Error("no format")
+	}
+}
+
+// FuzzTimestamp holds date-times to package time, and numbers (as times and as ids) to exact arithmetic.
+func FuzzTimestamp(f *testing.F) {
+	for _, text := range []string{
+		`2018-8-5 12:20:25`, `2018-8-5T12:20:25.555Z`, `2021-08-16T13:03:00.0000005+02:00`, `2024-02-29t00:00:00-0730`,
+		`1533495544.343536`, `1.762000000123E9`, `-0`, `-0.0000005`, `12e-1`, `7289654399.9999995`, `0.00000000000001e14`, `1e255`,
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		checkDateTime(t, text)
+		if v, s := scanned([]byte(text)); s.err == nil && v.kind == numberKind {
+			checkNumber(t, v.raw)
+		}
+	})
+}
+
+// checkDateTime: what package time reads as RFC 3339 is read alike, and what is read beyond that is a form of ours.
+func checkDateTime(t *testing.T, text string) {
+	t.Helper()
+	got, ok := parseDateTime(text)
+	strict, err := time.Parse(time.RFC3339Nano, strings.ToUpper(text))
+	// Package time takes a comma for the point, and a fraction is rounded here but cut there.
+	if err == nil && !strings.Contains(text, ",") && (!ok || got-strict.UnixMicro() > 1 || got < strict.UnixMicro()) {
+		t.Fatalf("got %d, %t; package time says %d", got, ok, strict.UnixMicro())
+	}
+	if !ok || err == nil {
+		return
+	}
+	plain := strings.NewReplacer("t", "T", "z", "Z", " ", "T").Replace(text)
+	for _, layout := range []string{"2006-1-2T15:4:5", "2006-1-2T15:4:5Z07:00", "2006-1-2T15:4:5Z0700"} {
+		if loose, err := time.Parse(layout, plain); err == nil && got-loose.UnixMicro() <= 1 && got >= loose.UnixMicro() {
+			return
+		}
+	}
+	t.Errorf("got %d, which package time does not", got)
+}
+
+func checkNumber(t *testing.T, raw []byte) {
+	t.Helper()
+	if d := decimalOf(string(raw)); d.point < -1000 || d.point > 1000 {
+		return // too much work for package big
+	}
+	exact, _ := new(big.Rat).SetString(string(raw))
+	if id, ok := plainDecimal(raw, trackway.MaxIDBytes); ok {
+		spelled, _ := new(big.Rat).SetString(id)
+		if spelled.Cmp(exact) != 0 || strings.ContainsAny(id, "eE+") || len(id) > trackway.MaxIDBytes+len("-0.") {
+			t.Errorf("got id %q", id)
+		}
+		if again, ok := plainDecimal([]byte(id), len(id)); !ok || again != id {
+			t.Errorf("got id %q for id %q", again, id)
+		}
+	}
+	micros := new(big.Rat).Mul(exact, big.NewRat(1e6, 1))
+	got, ok := decimalOf(string(raw)).millionths()
+	if !ok {
+		if micros.Abs(micros).Cmp(big.NewRat(9e16, 1)) < 0 {
+			t.Errorf("refused")
+		}
+		return
+	}
+	if off := micros.Sub(micros, new(big.Rat).SetInt64(got)); off.Abs(off).Cmp(big.NewRat(1, 2)) > 0 {
+		t.Errorf("got %d microseconds", got)
+	}
+}

@@ -1,0 +1,235 @@
+package wire
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"trackway"
+)
+
+// maxCustomers is how many customers one request for erasure may name.
+const maxCustomers = 1000
+
+// EventsQuery asks for events of one customer.
+type EventsQuery struct {
+	IDs        []trackway.Identifier // at least one
+	Types      []string              // at least one
+	Descending bool                  // the newest event first
+	Limit      int                   // events at most; 0: the client gave no limit
+	Skip       int                   // events passed over first
+}
+
+// Attribute names something about a customer that is asked for: Type is "property" or "id", and Name says which. Any other
+// type is unknown to this server and comes without a name.
+type Attribute struct {
+	Type string
+	Name string
+}
+
+// The types of attribute that have a name.
+const (
+	PropertyAttribute = "property"
+	IDAttribute       = "id"
+)
+
+// DecodeCustomer decodes a body that names a customer by one id or more (customers/export-one, customers/anonymize).
+// Strings are parts of body, here as in the other functions.
+func DecodeCustomer(body []byte) ([]trackway.Identifier, *trackway.Error) {
+	q := readQuery(body)
+	return q.customer(), q.err
+}
+
+// DecodeCustomers decodes the body of customers/anonymize_bulk: the ids of 1 to 1000 customers.
+func DecodeCustomers(body []byte) ([][]trackway.Identifier, *trackway.Error) {
+	q := readQuery(body)
+	var customers [][]trackway.Identifier
+	for _, v := range q.array("customers", objectKind, maxCustomers) {
+		ids, err := DecodeCustomer(v.raw)
+		if err != nil {
+			return nil, err
+		}
+		customers = append(customers, ids)
+	}
+	if len(customers) == 0 {
+		q.fail(required("customers"))
+	}
+	return customers, q.err
+}
+
+// DecodeEvents decodes the body of customers/events under /data/. The order is ascending unless "desc" is asked for.
+func DecodeEvents(body []byte) (EventsQuery, *trackway.Error) {
+	q := readQuery(body)
+	events := EventsQuery{
+		IDs:        q.customer(),
+		Types:      q.eventTypes(),
+		Descending: q.choice("order", "asc", "desc") == "desc",
+		Limit:      q.count("limit", 1),
+		Skip:       q.count("skip", 0),
+	}
+	return events, q.err
+}
+
+// DecodeAttributes decodes the body of customers/attributes: whom and what to tell about them, in order.
+func DecodeAttributes(body []byte) ([]trackway.Identifier, []Attribute, *trackway.Error) {
+	q := readQuery(body)
+	ids, attributes := q.customer(), q.attributes()
+	if len(attributes) == 0 {
+		q.fail(required("attributes"))
+	}
+	return ids, attributes, q.err
+}
+
+// DecodeExport decodes the body of customers/export: the format ("csv", "table_json" or "native_json") and the columns.
+// No attributes at all are all of them. Attributes of unknown type, and filters other than "all", are errors.
+func DecodeExport(body []byte) (format string, attributes []Attribute, err *trackway.Error) {
+	q := readQuery(body)
+	format = q.choice("format", "csv", "table_json", "native_json")
+	if format == "" {
+		q.fail(required("format"))
+	}
+	q.choice("filter", "all")
+	attributes = q.attributes()
+	unknown := func(a Attribute) bool { return a.Type != PropertyAttribute && a.Type != IDAttribute }
+	if slices.ContainsFunc(attributes, unknown) {
+		q.fail(invalid("attributes", "Field 'attributes': expected attributes of type property or id."))
+	}
+	return format, attributes, q.err
+}
+
+// query is a request for reading: the members of its body. Its methods take fields; the first error of all is kept in err.
+type query struct {
+	fields map[string]value
+	err    *trackway.Error
+}
+
+func readQuery(body []byte) *query {
+	q := &query{fields: make(map[string]value)}
+	s := scanner{b: body}
+	for name := range s.members {
+		q.fields[name] = s.value()
+	}
+	if s.end(); s.err != nil {
+		return &query{err: s.err}
+	}
+	return q
+}
+
+func (q *query) fail(err *trackway.Error) {
+	if q.err == nil {
+		q.err = err
+	}
+}
+
+// customer takes the ids of the customer that the request is about.
+func (q *query) customer() []trackway.Identifier {
+	var ids []trackway.Identifier
+	if v := q.fields[idsField]; !v.absent() {
+		var err *trackway.Error
+		d := newDecoder(v.raw, 0)
+		if ids, err = d.identifiers(); err != nil {
+			q.fail(err)
+		}
+	}
+	if len(ids) == 0 {
+		q.fail(invalid(idsField, "Must specify at least one customer ID"))
+	}
+	return ids
+}
+
+// array takes an array with at most limit elements, all of one kind.
+func (q *query) array(field string, of kind, limit int) []value {
+	v := q.fields[field]
+	if v.absent() {
+		return nil
+	}
+	if v.kind != arrayKind {
+		q.fail(unexpected(field, "an array", v.kind))
+		return nil
+	}
+	var elements []value
+	s := scanner{b: v.raw}
+	for range s.elements {
+		element := s.value()
+		if element.kind != of {
+			q.fail(unexpected(field, of.String()+" as each element of the array", element.kind))
+		}
+		elements = append(elements, element)
+	}
+	if len(elements) > limit {
+		q.fail(invalid(field, "Field '"+field+"': at most "+strconv.Itoa(limit)+" elements."))
+	}
+	if q.err != nil {
+		return nil
+	}
+	return elements
+}
+
+const maxNames = 1000 // event types or attributes in one request
+
+func (q *query) eventTypes() []string {
+	var types []string
+	for _, v := range q.array("event_types", stringKind, maxNames) {
+		types = append(types, v.text())
+	}
+	if len(types) == 0 {
+		q.fail(required("event_types"))
+	}
+	return types
+}
+
+func (q *query) attributes() []Attribute {
+	var attributes []Attribute
+	for _, v := range q.array("attributes", objectKind, maxNames) {
+		attributes = append(attributes, q.attribute(v.raw))
+	}
+	return attributes
+}
+
+func (q *query) attribute(raw []byte) Attribute {
+	inner := readQuery(raw)
+	a := Attribute{Type: inner.text("type")}
+	if a.Type == PropertyAttribute || a.Type == IDAttribute {
+		a.Name = inner.text(a.Type) // the member that holds the name is called like the type
+	}
+	if inner.err != nil {
+		q.fail(invalid("attributes", "Field 'attributes': each needs a type, and a name under property or id."))
+	}
+	return a
+}
+
+// text takes a string that must be there.
+func (q *query) text(field string) string {
+	v := q.fields[field]
+	if v.kind != stringKind {
+		q.fail(required(field))
+		return ""
+	}
+	return v.text()
+}
+
+// choice takes an optional string that is one of several, "" if it is absent.
+func (q *query) choice(field string, options ...string) string {
+	v := q.fields[field]
+	if v.absent() {
+		return ""
+	}
+	if v.kind == stringKind && slices.Contains(options, v.text()) {
+		return v.text()
+	}
+	q.fail(invalid(field, "Field '"+field+"': expected "+strings.Join(options, ", or ")+"."))
+	return ""
+}
+
+// count takes an optional whole number of at least least, 0 if it is absent.
+func (q *query) count(field string, least int) int {
+	v := q.fields[field]
+	if v.absent() {
+		return 0
+	}
+	n, err := strconv.ParseUint(text(v.raw, true), 10, 31)
+	if err != nil || int(n) < least { //nolint:gosec // G115: 31 bits
+		q.fail(invalid(field, "Field '"+field+"': expected a whole number of at least "+strconv.Itoa(least)+"."))
+	}
+	return int(n) //nolint:gosec // G115: 31 bits
+}

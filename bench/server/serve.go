@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime/pprof"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -52,6 +52,17 @@ func serve(role string, fsync time.Duration) error {
 	fmt.Println(ln.Addr())
 	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	go srv.Serve(ln)
+	if profile := os.Getenv("CPUPROFILE"); profile != "" && role == "trackway" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }
@@ -81,7 +92,7 @@ func tracking(st *store.Store) (http.Handler, error) {
 		return nil, err
 	}
 	set, err := limit.NewSet([]trackway.Policy{{
-		Name: "track", Paths: []string{"/track/"}, Limit: math.MaxInt32, Window: time.Minute, Per: trackway.PerIP,
+		Name: "track", Paths: []string{"/track/"}, Limit: 4_000_000, Window: time.Second, Per: trackway.PerIP,
 	}}, nil)
 	if err != nil {
 		return nil, err

@@ -1,9 +1,10 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 
 	"trackway/internal/config"
+	"trackway/internal/limit"
 )
 
 type checkCommand struct {
@@ -13,14 +14,31 @@ type checkCommand struct {
 
 // Run reads the configuration as serve would, flags and environment included.
 func (c *checkCommand) Run(out output) error {
-	cfg, warnings, err := config.Load(c.Config, config.Flags(c.settings))
+	cfg, warnings, err := loadConfig(c.Config, c.settings)
 	for _, w := range warnings {
-		fmt.Fprintln(out.stderr, "warning:", w)
+		say(out.stderr, "warning: %v\n", w)
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out.stdout, "%s is fine. Projects: %d, limits: %d, overrides: %d.\n",
+	say(out.stdout, "%s is fine. Projects: %d, limits: %d, overrides: %d.\n",
 		c.Config, len(cfg.Projects), len(cfg.Policies), len(cfg.Overrides))
 	return nil
+}
+
+// loadConfig reads the configuration and has it checked in full.
+func loadConfig(path string, s settings) (*config.Config, []config.Problem, error) {
+	return config.Load(path, config.Flags(s), checkLimits)
+}
+
+// checkLimits has internal/limit look at the limits. It stands here because internal/config, a layer's neighbor, may not
+// know internal/limit.
+func checkLimits(cfg *config.Config) []config.Problem {
+	_, err := limit.NewSet(cfg.Policies, cfg.Overrides)
+	wrong, _ := errors.AsType[limit.Problems](err)
+	found := make([]config.Problem, len(wrong))
+	for i, w := range wrong {
+		found[i] = config.Problem{Field: w.Field, Msg: w.Msg}
+	}
+	return found
 }

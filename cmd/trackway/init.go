@@ -15,7 +15,7 @@ func (c *initCommand) Run(out output) error {
 	if _, err := makeConfig(c.Config, out); err != nil {
 		return err
 	}
-	fmt.Fprintln(out.stdout, "Next: trackway serve --config", c.Config)
+	say(out.stdout, "Next: trackway serve --config %s\n", c.Config)
 	return nil
 }
 
@@ -27,6 +27,6 @@ func makeConfig(path string, out output) (config.Credentials, error) {
 	} else if err != nil {
 		return made, err
 	}
-	fmt.Fprintf(out.stdout, "Made %s, readable by its owner only: a project, demo, with random keys.\n", path)
+	say(out.stdout, "Made %s, readable by its owner only: a project, demo, with random keys.\n", path)
 	return made, nil
 }

@@ -62,7 +62,7 @@ func run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	case status >= 0:
 		return status
 	case err != nil:
-		fmt.Fprintf(stderr, "trackway: %v\nTry: trackway --help\n", err)
+		say(stderr, "trackway: %v\nTry: trackway --help\n", err)
 		return misuse
 	}
 	if err := ctx.Run(output{stdout, stderr}); err != nil {
@@ -72,12 +72,14 @@ func run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 	return fine
 }
 
-// complain prints why a command failed. Problems of a configuration have a line and a place each, as compilers print them.
+// complain prints why a command failed. What is wrong with a configuration has a line and a place each, as compilers print it.
 func complain(stderr io.Writer, err error) {
-	var problems config.InvalidError
-	if errors.As(err, &problems) {
-		fmt.Fprintln(stderr, problems)
+	if invalid, ok := errors.AsType[config.InvalidError](err); ok {
+		say(stderr, "%v\n", invalid)
 		return
 	}
-	fmt.Fprintf(stderr, "trackway: %v\n", err)
+	say(stderr, "trackway: %v\n", err)
 }
+
+// say prints for a person. Where that fails nobody is reading, and there is nobody to tell.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }

@@ -78,16 +78,44 @@ func TestInitAndCheck(t *testing.T) {
 func TestCheckSaysAll(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "t.yaml")
-	if err := os.WriteFile(path, []byte("colour: blue\nlisten: x\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("shade: blue\nlisten: x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"check", "serve"} {
 		_, stderr := runs(t, failed, command, "--config", path)
-		for i, want := range []string{": needs at least one project", ":1:1: colour: unknown key", `:2:9: listen "x": must be`} {
+		for i, want := range []string{": needs at least one project", ":1:1: shade: unknown key", `:2:9: listen "x": must be`} {
 			lines := append(strings.Split(stderr, "\n"), "", "", "")
 			if !strings.HasPrefix(lines[i], path+want) {
 				t.Errorf("%s, line %d: got %q, want %s…", command, i+1, lines[i], path+want)
 			}
+		}
+	}
+}
+
+// What the parts of the server refuse, check finds, with its place.
+func TestCheckLimits(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	const src = `projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]
+limits:
+  - {name: track, paths: [/track/], limit: 5999, window: 60s}
+  - {name: a, paths: [/a/], limit: 1, window: 1500ms, per: moon}
+overrides:
+  - {policy: none, address: 203.0.113.0/24, limit: 1}
+`
+	if err := os.WriteFile(path, []byte(src), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"check", "serve"} {
+		_, stderr := runs(t, failed, command, "--config", path)
+		for _, want := range []string{
+			":3:44: limits[0].limit 5999: ", `:4:47: limits[1].window "1500ms": `, `:4:60: limits[1].per "moon": `,
+			`:6:14: overrides[0].policy "none": `,
+		} {
+			contains(t, command, stderr, path+want)
+		}
+		if got := strings.Count(stderr, "\n"); got != 4 {
+			t.Errorf("%s: got %d lines, want 4:\n%s", command, got, stderr)
 		}
 	}
 }

@@ -56,8 +56,7 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 
 // load reads the configuration. Where there is none it makes one, and returns its keys, too: they are to be had only then.
 func (c *serveCommand) load(out output) (cfg *config.Config, warnings []config.Problem, made *config.Credentials, err error) {
-	flags := config.Flags(c.settings)
-	cfg, warnings, err = config.Load(c.Config, flags)
+	cfg, warnings, err = loadConfig(c.Config, c.settings)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return cfg, warnings, nil, err
 	}
@@ -65,7 +64,7 @@ func (c *serveCommand) load(out output) (cfg *config.Config, warnings []config.P
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	cfg, warnings, err = config.Load(c.Config, flags)
+	cfg, warnings, err = loadConfig(c.Config, c.settings)
 	return cfg, warnings, &credentials, err
 }
 
@@ -92,7 +91,7 @@ func await(ctx context.Context, run func() error) error {
 // printTrial prints commands that work as they stand: an event in, and out again.
 func printTrial(w io.Writer, public net.Addr, keys config.Credentials) {
 	base := "http://" + reachable(public)
-	fmt.Fprintf(w, `
+	say(w, `
 Send a first event:
 
   curl -sS %[1]s/track/v2/projects/%[2]s/customers/events \

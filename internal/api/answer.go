@@ -26,7 +26,6 @@ var statuses = map[trackway.Code]int{
 // Values of header fields that never change.
 var (
 	jsonType  = []string{"application/json"}
-	noStore   = []string{"no-store"}
 	challenge = []string{`Token realm="trackway"`} // not Basic: a browser would ask its user for a password
 )
 

@@ -69,7 +69,9 @@ func (s *Server) register() {
 			s.mux.HandleFunc("OPTIONS "+path, preflight(methods[path]))
 		}
 	}
-	s.handle("/track/", route{path: "/track/", open: true, cors: true, do: (*call).unknownRoute})
+	for _, path := range []string{"/track", "/track/"} { // the former, or the mux would redirect it to the latter
+		s.handle(path, route{path: "/track/", open: true, cors: true, do: (*call).unknownRoute})
+	}
 	s.handle("/", route{path: "/", open: true, do: (*call).unknownRoute})
 }
 

@@ -126,6 +126,11 @@ func (c *call) steps() {
 			c.refuse(err)
 			return
 		}
+		if c.route.private && !c.grant.Private() {
+			c.leaveBody()
+			c.fail(errNotPrivate)
+			return
+		}
 	}
 	if c.route.maxBody > 0 {
 		release, err := c.readBody()
@@ -145,6 +150,8 @@ func (c *call) authorize() (err *trackway.Error) {
 	c.grant, err = c.Keys.Authorize(c.r.PathValue("token"), c.r.Header.Get("Authorization"), accessToken(c.r.URL.RawQuery))
 	return err
 }
+
+var errNotPrivate = &trackway.Error{Code: trackway.Forbidden, Msg: "Not authorized: this route needs a private key."}
 
 // accessToken returns the access_token parameter of a query.
 func accessToken(query string) string {

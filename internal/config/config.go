@@ -100,10 +100,14 @@ func hostname() string {
 	return name
 }
 
+// Check looks at a part of the configuration whose rules are another package's, and returns what is wrong: Field, as it is
+// in a [Problem], and Msg. The rest of the configuration, and of that part, may be wrong, too.
+type Check func(*Config) []Problem
+
 // Load reads the configuration at path: the file, its mode, the certificate it names, and the environment variables that
 // its keys name. What is wrong with it comes as [InvalidError], what is merely unwise as warnings, which are returned whatever
 // err is. A file that is not there is [fs.ErrNotExist].
-func Load(path string, flags Flags) (cfg *Config, warnings []Problem, err error) {
+func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Problem, err error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read configuration: %w", err)
@@ -112,7 +116,7 @@ func Load(path string, flags Flags) (cfg *Config, warnings []Problem, err error)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
-	d := parse(path, src, flags, os.LookupEnv)
+	d := parse(path, src, flags, os.LookupEnv, checks)
 	d.checkCertificate()
 	d.warnOfMode(info.Mode())
 	cfg, err = d.result()
@@ -121,11 +125,11 @@ func Load(path string, flags Flags) (cfg *Config, warnings []Problem, err error)
 
 // Parse is [Load] for a text that is at hand: name stands in the problems, relative paths start at its folder, and lookup
 // answers for the environment. It touches no file. It never fails in another way than with [InvalidError].
-func Parse(name string, src []byte, flags Flags, lookup func(string) (string, bool)) (*Config, error) {
-	return parse(name, src, flags, lookup).result()
+func Parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks ...Check) (*Config, error) {
+	return parse(name, src, flags, lookup, checks).result()
 }
 
-func parse(name string, src []byte, flags Flags, lookup func(string) (string, bool)) *doc {
+func parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks []Check) *doc {
 	d := newDoc(name)
 	d.file.setDefaults()
 	if !d.read(src) {
@@ -137,6 +141,9 @@ func parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 	d.file.Config.Projects = d.projects(lookup)
 	d.file.Config.Policies = d.policies()
 	d.file.Config.Overrides = d.overrides()
+	for _, check := range checks {
+		d.reportAll(check(&d.file.Config))
+	}
 	return d
 }
 

@@ -190,6 +190,54 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// What a Check finds gets its place: the value's, or that of what it is missing from.
+func TestChecks(t *testing.T) {
+	t.Parallel()
+	const src = minimal + `limits:
+  - {name: a, paths: [/a/, /b/], limit: 7, window: 60}
+  - name: b
+    paths: [/c/]
+    limit: 8
+    window: 60s
+  - {name: c, paths: [/d/], window: 60s}
+`
+	check := func(cfg *Config) []Problem {
+		if len(cfg.Projects) != 1 || len(cfg.Policies) != 3 || cfg.Policies[1].Limit != 8 {
+			t.Errorf("the check got %+v", cfg)
+		}
+		return []Problem{
+			{Field: "limits[0].paths[1]", Msg: "is odd"},
+			{Field: "limits[0].window", Msg: "was told already"},
+			{Field: "limits[1].limit", Msg: "is even"},
+			{Field: "limits[1].per", Msg: "is missing"},
+			{Field: "limits[1].ipv6_wide.prefix", Msg: "may follow from that"},
+			{Field: "limits[2].limit", Msg: "was told already"},
+		}
+	}
+	_, err := Parse("t.yaml", []byte(src), Flags{}, env, check)
+	want := `t.yaml:3:28: limits[0].paths[1] "/b/": is odd
+t.yaml:3:52: limits[0].window 60: must be a duration with its unit, such as 60s or 1m30s
+t.yaml:6:12: limits[1].limit 8: is even
+t.yaml:8:5: limits[2]: needs a limit: calls in a window`
+	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+		t.Error("(-want +got):\n" + diff)
+	}
+
+	_, err = Parse("t.yaml", []byte(src[:strings.Index(src, "  - {name: a")]+src[strings.Index(src, "  - name: b"):strings.Index(src, "  - {name: c")]),
+		Flags{}, env, func(*Config) []Problem {
+			return []Problem{{Field: "limits[0].ipv6_wide.prefix", Msg: "is missing"}}
+		})
+	if want := "t.yaml:3:5: limits[0].ipv6_wide.prefix: is missing"; fmt.Sprint(err) != want {
+		t.Errorf("missing: got %v, want %s", err, want)
+	}
+	_, err = Parse("t.yaml", []byte(minimal), Flags{}, env, func(*Config) []Problem {
+		return []Problem{{Field: "limits[0].limit", Msg: "is wrong"}}
+	})
+	if want := "t.yaml:1:1: limits[0].limit: is wrong"; fmt.Sprint(err) != want {
+		t.Errorf("a default: got %v, want %s", err, want)
+	}
+}
+
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // doc is a configuration file while it is being read: the values, where each one stands, and what is wrong.
@@ -65,6 +66,37 @@ func (d *doc) warn(at any, msg string) { d.warnings = append(d.warnings, d.place
 
 func (p place) problem(msg string) Problem {
 	return Problem{File: p.file, Line: p.line, Column: p.column, Field: p.field, Text: p.text, Msg: msg}
+}
+
+// reportAll notes what a [Check] found, with its places. What is about something that is not in the file has the place of
+// what it is missing from, unless more was said about that already: it may be but the consequence.
+func (d *doc) reportAll(found []Problem) {
+	for _, f := range found {
+		if at := d.at(f.Field); at != nil {
+			d.report(at, "%s", f.Msg)
+			continue
+		}
+		within := f.Field
+		for within != "" && d.at(within) == nil {
+			within = within[:max(strings.LastIndexByte(within, '.'), 0)]
+		}
+		if slices.ContainsFunc(d.problems, func(p Problem) bool { return strings.HasPrefix(p.Field, within) }) {
+			continue
+		}
+		p := d.places[d.at(within)]
+		p.file, p.field, p.text = d.name, f.Field, ""
+		d.problems = append(d.problems, p.problem(f.Msg))
+	}
+}
+
+// at returns the address of the value of a field, nil if it was not given.
+func (d *doc) at(field string) any {
+	for at, p := range d.places {
+		if p.field == field {
+			return at
+		}
+	}
+	return nil
 }
 
 // conceal keeps the text of the value at an address out of problems.

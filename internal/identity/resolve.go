@@ -68,7 +68,7 @@ type group struct {
 	ids     []trackway.Identifier
 	found   []*Holder
 	members []*Holder // those who become one; empty: a new customer
-	loose   []*Holder // holders of soft identifiers who cannot be merged with them
+	loose   []*Holder // holders of soft identifiers who cannot be merged with them, and lose those to them
 	named   bool      // the command names a hard identifier
 }
 
@@ -121,6 +121,22 @@ func (g *group) bySoft() {
 			g.members = append(g.members, h)
 		}
 	}
+	if !g.named && len(g.loose) > 0 {
+		g.leaveLoose()
+	}
+}
+
+// leaveLoose forgets the identifiers of loose holders: nobody is named who could claim them, so they stay where they are,
+// and a command that repeats them changes nothing.
+func (g *group) leaveLoose() {
+	ids, found := g.ids, g.found
+	g.ids, g.found = nil, nil // the command's own slices are not to be changed
+	for i, h := range found {
+		if !slices.Contains(g.loose, h) {
+			g.ids, g.found = append(g.ids, ids[i]), append(g.found, h)
+		}
+	}
+	g.loose = nil
 }
 
 func byAge(a, b *Holder) int { return cmp.Compare(a.Customer, b.Customer) }
@@ -179,9 +195,6 @@ func (g *group) use(d *Decision, now trackway.Micros) {
 	for i, id := range slices.Backward(g.ids) {
 		from := g.found[i]
 		if slices.Contains(g.loose, from) {
-			if !g.named {
-				continue // nobody is named who could claim it: it stays where it is
-			}
 			from.remove(id)
 			if !slices.Contains(d.Robbed, from) {
 				d.Robbed = append(d.Robbed, from)

@@ -64,10 +64,17 @@ type Limiter struct {
 	slots map[string]*tally // by policy name: what outlives a set
 }
 
-// force is a set together with what the limiter has for each of its policies, by index.
+// force is a set together with what the limiter has for each of its policies.
 type force struct {
-	set     *Set
-	tallies []*tally
+	set      *Set
+	policies []active // by the set's index
+}
+
+// active is a policy in force.
+type active struct {
+	*policy
+	*tally
+	narrow, wide, shadow uint64 // what its counters' keys begin with: the caller's, his range's, the candidate's
 }
 
 // New returns a limiter with room for this many callers at once, at 27 bytes each. A caller has a counter for each policy
@@ -87,23 +94,32 @@ func (l *Limiter) Set() *Set { return l.force.Load().set }
 func (l *Limiter) Reload(set *Set) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f := &force{set: set, tallies: make([]*tally, len(set.policies))}
+	f := &force{set: set, policies: make([]active, len(set.policies))}
 	keep := make(map[string]*tally, len(set.policies))
-	for i, p := range set.policies {
-		if f.tallies[i] = l.slots[p.Name]; f.tallies[i] != nil {
-			keep[p.Name] = f.tallies[i]
+	for _, p := range set.policies {
+		if t := l.slots[p.Name]; t != nil {
+			keep[p.Name] = t
 		}
 	}
 	for i, p := range set.policies {
-		if f.tallies[i] == nil {
-			f.tallies[i] = &tally{class: freeClass(l.slots, keep)}
-			keep[p.Name] = f.tallies[i]
+		if keep[p.Name] == nil {
+			keep[p.Name] = &tally{class: freeClass(l.slots, keep)}
 		}
-		l.table.Prepare(f.tallies[i].class, &p.own.narrow)
-		l.table.Prepare(f.tallies[i].class+1, &p.own.narrow)
+		f.policies[i] = l.activate(p, keep[p.Name])
 	}
 	l.slots = keep
 	l.force.Store(f)
+}
+
+// activate prepares the table for p. Whatever makes the counts of before mean something else is part of their keys.
+func (l *Limiter) activate(p *policy, t *tally) active {
+	l.table.Prepare(t.class, &p.own.narrow)
+	l.table.Prepare(t.class+1, &p.own.narrow)
+	name := p.Name + " " + string(p.Per) + " " + string(p.Algorithm) + " "
+	return active{
+		policy: p, tally: t,
+		narrow: l.table.Word(name + "narrow"), wide: l.table.Word(name + "wide"), shadow: l.table.Word(name + "candidate"),
+	}
 }
 
 // freeClass returns the first of two classes of the table, one for a policy's callers and one for its other counters, that
@@ -132,7 +148,7 @@ func (l *Limiter) Allow(now time.Time, c *Call) Decision {
 	taken := receipt{force: f, moment: m}
 	for rest := f.set.match(c.Method, c.Path); rest != 0; rest &= rest - 1 {
 		i := bits.TrailingZeros64(rest)
-		v := l.decide(f.set.policies[i], f.tallies[i], m, c)
+		v := l.decide(&f.policies[i], m, c)
 		if !v.allowed {
 			l.refund(m, c, &taken)
 			return v.decision(receipt{moment: m})
@@ -157,7 +173,7 @@ func (l *Limiter) Refund(now time.Time, c *Call, d *Decision) {
 func (l *Limiter) refund(now moment, c *Call, r *receipt) {
 	for rest := r.calls | r.candidates; rest != 0; rest &= rest - 1 {
 		i := bits.TrailingZeros64(rest)
-		l.restore(r.force.set.policies[i], r.force.tallies[i], now, c, r.moment, r.calls>>i&1 != 0, r.candidates>>i&1 != 0)
+		l.restore(&r.force.policies[i], now, c, r.moment, r.calls>>i&1 != 0, r.candidates>>i&1 != 0)
 	}
 }
 
@@ -209,68 +225,68 @@ func (v *verdict) decision(taken receipt) Decision {
 }
 
 // decide counts c under p.
-func (l *Limiter) decide(p *policy, t *tally, m moment, c *Call) verdict {
+func (l *Limiter) decide(p *active, m moment, c *Call) verdict {
 	q := p.quota(c, m.wall)
 	if q.unlimited {
 		return verdict{allowed: true}
 	}
 	if q.blocked {
-		return p.blocks(q, t)
+		return p.blocks(q)
 	}
 	who, ok := p.caller(l.table, c)
 	if !ok {
 		return verdict{allowed: true}
 	}
-	v := l.take(p, q, t, m, &who)
+	v := l.take(p, q, m, &who)
 	if q.hasCandidate {
-		key := who.key(l.table, p.salts.candidate)
-		v.tookCandidate = l.table.Take(m.at, key, t.class+1, &q.candidate).Allowed
-		t.noteCandidate(uint64(key), v.tookCandidate)
+		key := who.key(l.table, p.shadow)
+		v.tookCandidate = l.table.Take(m.at, key, p.class+1, &q.candidate).Allowed
+		p.noteCandidate(uint64(key), v.tookCandidate)
 	}
 	v.allowed = v.took || p.Mode == trackway.Report
 	return v
 }
 
 // take counts a call for the caller and, if it is an IPv6 one, for its wider range: for both or for neither.
-func (l *Limiter) take(p *policy, q *quota, t *tally, m moment, who *caller) verdict {
-	key := who.key(l.table, p.salts.narrow)
-	v := verdict{policy: p, fields: q.fields, res: l.table.Take(m.at, key, t.class, &q.narrow)}
+func (l *Limiter) take(p *active, q *quota, m moment, who *caller) verdict {
+	key := who.key(l.table, p.narrow)
+	v := verdict{policy: p.policy, fields: q.fields, res: l.table.Take(m.at, key, p.class, &q.narrow)}
 	if who.wide && v.res.Allowed {
-		res := l.table.Take(m.at, who.key(l.table, p.salts.wide), t.class+1, &q.wide)
+		res := l.table.Take(m.at, who.farKey(l.table, p.wide), p.class+1, &q.wide)
 		if !res.Allowed {
-			l.table.Refund(m.at, m.at, key, t.class, &q.narrow)
+			l.table.Refund(m.at, m.at, key, p.class, &q.narrow)
 		}
 		if !res.Allowed || res.Remaining < v.res.Remaining {
 			v.res, v.fields = res, q.wideFields
 		}
 	}
 	v.took = v.res.Allowed
-	t.count(uint64(key), v.took, p.Mode)
+	p.count(uint64(key), v.took, p.Mode)
 	return v
 }
 
 // blocks refuses a caller whose limit is 0, for a window's length at a time.
-func (p *policy) blocks(q *quota, t *tally) verdict {
-	t.count(0, false, p.Mode)
+func (p *active) blocks(q *quota) verdict {
+	p.count(0, false, p.Mode)
 	wait := uint32(p.Window.Milliseconds()) //nolint:gosec // G115: at most a day
-	return verdict{allowed: p.Mode == trackway.Report, policy: p, fields: q.fields, res: table.Result{Wait: wait}}
+	return verdict{allowed: p.Mode == trackway.Report, policy: p.policy, fields: q.fields, res: table.Result{Wait: wait}}
 }
 
 // restore gives back what decide took of p.
-func (l *Limiter) restore(p *policy, t *tally, now moment, c *Call, then moment, call, candidate bool) {
+func (l *Limiter) restore(p *active, now moment, c *Call, then moment, call, candidate bool) {
 	q := p.quota(c, then.wall)
 	who, ok := p.caller(l.table, c)
 	if !ok {
 		return
 	}
 	if call {
-		l.table.Refund(now.at, then.at, who.key(l.table, p.salts.narrow), t.class, &q.narrow)
+		l.table.Refund(now.at, then.at, who.key(l.table, p.narrow), p.class, &q.narrow)
 	}
 	if call && who.wide {
-		l.table.Refund(now.at, then.at, who.key(l.table, p.salts.wide), t.class+1, &q.wide)
+		l.table.Refund(now.at, then.at, who.farKey(l.table, p.wide), p.class+1, &q.wide)
 	}
 	if candidate {
-		l.table.Refund(now.at, then.at, who.key(l.table, p.salts.candidate), t.class+1, &q.candidate)
+		l.table.Refund(now.at, then.at, who.key(l.table, p.shadow), p.class+1, &q.candidate)
 	}
 }
 
@@ -282,12 +298,12 @@ type caller struct {
 	sub  uint64 // the route, the key
 }
 
-// key returns the name of the caller's counter. The far range has its own salt, and with it its own address.
-func (w *caller) key(t *table.Table, salt salt) table.Key {
-	if salt.far {
-		return t.Key(salt.word, w.far.Hi, w.far.Lo, w.sub)
-	}
-	return t.Key(salt.word, w.near.Hi, w.near.Lo, w.sub)
+func (w *caller) key(t *table.Table, salt uint64) table.Key {
+	return t.Key(salt, w.near.Hi, w.near.Lo, w.sub)
+}
+
+func (w *caller) farKey(t *table.Table, salt uint64) table.Key {
+	return t.Key(salt, w.far.Hi, w.far.Lo, w.sub)
 }
 
 // caller returns false if there is nothing to count c by.
@@ -310,4 +326,4 @@ func (p *policy) caller(t *table.Table, c *Call) (w caller, ok bool) {
 }
 
 // byName keeps the counter of a key or a project apart from that of an address under the same policy.
-const byName = 1
+const byName = 0x6279206e616d65

@@ -2,7 +2,6 @@ package limit
 
 import (
 	"cmp"
-	"hash/fnv"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,17 +25,10 @@ type Set struct {
 type policy struct {
 	trackway.Policy
 	own     *quota
-	salts   struct{ narrow, wide, candidate salt }
 	address bart.Table[*quota]
 	limited bool // address holds something
 	project map[string]*quota
 	key     map[string]*quota
-}
-
-// salt keeps the counters of different policies apart.
-type salt struct {
-	word uint64
-	far  bool
 }
 
 // pattern is one of a policy's paths.
@@ -122,14 +114,6 @@ func withDefaults(p trackway.Policy) trackway.Policy {
 func compile(p trackway.Policy) *policy {
 	c := &policy{Policy: p, project: make(map[string]*quota), key: make(map[string]*quota)}
 	c.own = c.newQuota(p.Limit)
-	for i, s := range []*salt{&c.salts.narrow, &c.salts.wide, &c.salts.candidate} {
-		h := fnv.New64a() // not secret: the table's hash is
-		for _, part := range []string{p.Name, string(p.Per), string(p.Algorithm), string(rune('0' + i))} {
-			_, _ = h.Write(append([]byte(part), 0))
-		}
-		s.word = h.Sum64()
-	}
-	c.salts.wide.far = true
 	return c
 }
 

@@ -22,10 +22,10 @@ type Stats struct {
 func (l *Limiter) Stats(now time.Time) []Stats {
 	f := l.force.Load()
 	live := l.table.Live(int64(now.Sub(l.base)))
-	list := make([]Stats, len(f.tallies))
-	for i, t := range f.tallies {
-		list[i] = t.stats()
-		list[i].Policy, list[i].Live = f.set.policies[i].Name, live[t.class]
+	list := make([]Stats, len(f.policies))
+	for i, p := range f.policies {
+		list[i] = p.stats()
+		list[i].Policy, list[i].Live = p.Name, live[p.class]
 	}
 	return list
 }

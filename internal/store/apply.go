@@ -40,6 +40,7 @@ func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) error 
 	for i := range cmds {
 		var err error
 		if results[i], err = t.command(&cmds[i]); err != nil {
+			s.cache.empty() // it holds what was staged
 			return err
 		}
 	}
@@ -50,7 +51,6 @@ func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) error 
 type scratch struct {
 	key, value, object []byte
 	found              []*identity.Holder
-	recent             []*identity.Holder
 }
 
 // tx is a batch in the making. It exists only while the store's lock is held.
@@ -67,7 +67,6 @@ type tx struct {
 // unless it merges customers, and is spared the cost.
 func (s *Store) begin(several bool) *tx {
 	t := &tx{scratch: &s.scratch, s: s, nextSeq: s.nextSeq, nextCustomer: s.nextCustomer}
-	t.recent = t.recent[:0]
 	if several {
 		t.readOwnWrites()
 	} else {
@@ -83,8 +82,6 @@ func (t *tx) readOwnWrites() {
 }
 
 func (t *tx) close() {
-	clear(t.recent)
-	clear(t.found)
 	_ = t.b.Close() // gives memory back; what was committed stays committed
 }
 
@@ -140,38 +137,35 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 	return d.Holder, nil, t.carryOut(c, &d)
 }
 
-// holderOf returns the holder of an identifier, nil where there is none; the same customer is the same pointer throughout
-// the transaction.
+// holderOf returns the holder of an identifier, nil where there is none. The same customer is the same pointer, for they are
+// all in the cache.
 func (t *tx) holderOf(project uint32, id trackway.Identifier) (*identity.Holder, error) {
-	t.key = appendIDKey(t.key[:0], project, id)
-	value, release, err := t.get(t.key)
-	if err != nil || value == nil {
-		return nil, err
-	}
-	customer := trackway.Customer(binary.BigEndian.Uint64(value))
-	if err := release(); err != nil {
-		return nil, err
+	key := t.idKey(project, id)
+	customer, known := t.s.cache.customer(key)
+	if !known {
+		value, release, err := t.get(key)
+		if err != nil || value == nil {
+			return nil, err
+		}
+		customer = trackway.Customer(binary.BigEndian.Uint64(value))
+		if err := release(); err != nil {
+			return nil, err
+		}
+		t.s.cache.putID(key, customer)
 	}
 	return t.holder(project, customer)
 }
 
 func (t *tx) holder(project uint32, customer trackway.Customer) (*identity.Holder, error) {
-	for _, h := range t.recent {
-		if h.Customer == customer {
-			return h, nil
-		}
+	if h := t.s.cache.holder(customer); h != nil {
+		return h, nil
 	}
-	t.key = appendCustomerKey(t.key[:0], project, customer)
-	value, release, err := t.get(t.key)
+	h, err := readHolder(t.from, project, customer)
 	if err != nil {
 		return nil, err
 	}
-	h, err := decodeHolder(customer, value)
-	if err != nil {
-		return nil, fmt.Errorf("customer %d: %w", customer, err)
-	}
-	t.recent = append(t.recent, h)
-	return h, release()
+	t.s.cache.putHolder(h)
+	return h, nil
 }
 
 // carryOut stages what identity decided.
@@ -180,7 +174,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	if h.Customer == 0 {
 		h.Customer = t.nextCustomer
 		t.nextCustomer++
-		t.recent = append(t.recent, h)
+		t.s.cache.putHolder(h)
 	} else if !d.Changed {
 		return nil
 	}
@@ -189,13 +183,18 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		t.readOwnWrites()
 	}
 	for _, id := range d.Release {
-		if err := t.b.Delete(t.idKey(c.Project, id), nil); err != nil {
+		key := t.idKey(c.Project, id)
+		t.s.cache.forgetID(key)
+		if err := t.b.Delete(key, nil); err != nil {
 			return err
 		}
 	}
 	for _, id := range d.Assign {
+		key := t.idKey(c.Project, id)
+		t.s.cache.forgetID(key)
+		t.s.cache.putID(key, h.Customer)
 		t.value = binary.BigEndian.AppendUint64(t.value[:0], uint64(h.Customer))
-		if err := t.b.Set(t.idKey(c.Project, id), t.value, nil); err != nil {
+		if err := t.b.Set(key, t.value, nil); err != nil {
 			return err
 		}
 	}

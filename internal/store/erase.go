@@ -18,8 +18,8 @@ import (
 const eraseBatch = 4 << 20
 
 // Erase removes a customer's identifiers and those properties, of the customer and of its events, that personal names. The
-// events stay, on a customer that nobody can name any more. It returns once that is durable; no read shows the data after
-// that. The files lose the bytes when the store next compacts them.
+// events stay, on a customer that nobody can name any more. A customer that has been absorbed is erased with its survivor.
+// It returns once that is durable; no read shows the data after that. The files lose the bytes when the store next compacts them.
 //
 // After an error or a crash part of it may be done; the identifiers go last, so that the caller can ask again. Cost: a read
 // of all of the customer's events, with writers waiting.
@@ -34,16 +34,19 @@ func (s *Store) erase(project uint32, c trackway.Customer, personal []string) er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h, err := readHolder(s.db, project, c)
+	for err == nil && h.MergedInto != 0 { // merged since the caller asked who it is: the survivor has it all
+		h, err = readHolder(s.db, project, h.MergedInto)
+	}
 	if err != nil {
 		return err
 	}
-	absorbed, err := absorbedBy(s.db, c, math.MaxInt)
+	absorbed, err := absorbedBy(s.db, h.Customer, math.MaxInt)
 	if err != nil {
 		return err
 	}
 	e := eraser{s: s, b: s.db.NewBatch(), personal: personal}
 	defer func() { _ = e.b.Close() }() // gives memory back
-	for _, owner := range append(absorbed, c) {
+	for _, owner := range append(absorbed, h.Customer) {
 		if err := e.events(owner); err != nil {
 			return err
 		}
@@ -78,10 +81,13 @@ func (e *eraser) holder(project uint32, h *identity.Holder) error {
 		}
 	}
 	for _, id := range h.IDs {
-		if err := e.b.Delete(appendIDKey(nil, project, id.Identifier), nil); err != nil {
+		key := appendIDKey(nil, project, id.Identifier)
+		e.s.cache.forgetID(key)
+		if err := e.b.Delete(key, nil); err != nil {
 			return err
 		}
 	}
+	e.s.cache.forgetHolder(h.Customer)
 	h.IDs = nil
 	return e.b.Set(appendCustomerKey(nil, project, h.Customer), appendHolder(nil, h), nil)
 }

@@ -16,14 +16,14 @@ import (
 const shared = "../../../shared/"
 
 // sharedFile returns a file of the folder beside the project, nil where that is absent.
-func sharedFile(t testing.TB, name string) []byte {
-	t.Helper()
+func sharedFile(tb testing.TB, name string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile(shared + name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -37,14 +37,14 @@ type request struct {
 }
 
 // fixtures returns the requests of real clients that have a body.
-func fixtures(t testing.TB) []request {
-	t.Helper()
+func fixtures(tb testing.TB) []request {
+	tb.Helper()
 	var requests []request
-	lines := bufio.NewScanner(bytes.NewReader(sharedFile(t, "fixtures/clients.jsonl")))
+	lines := bufio.NewScanner(bytes.NewReader(sharedFile(tb, "fixtures/clients.jsonl")))
 	for lines.Scan() {
 		var r request
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if r.Body != nil {
 			requests = append(requests, r)
@@ -53,9 +53,9 @@ func fixtures(t testing.TB) []request {
 	return requests
 }
 
-func fixtureBodies(t testing.TB) (bodies [][]byte) {
-	t.Helper()
-	for _, r := range fixtures(t) {
+func fixtureBodies(tb testing.TB) (bodies [][]byte) {
+	tb.Helper()
+	for _, r := range fixtures(tb) {
 		bodies = append(bodies, []byte(*r.Body))
 	}
 	return bodies

@@ -16,7 +16,7 @@ type decimal struct {
 
 // maxExponent bounds exponents, so that sums of them and lengths of texts cannot overflow. A number with a larger one is as
 // far beyond all bounds, or as close to zero, as one with this.
-const maxExponent = 1 << 40
+const maxExponent = 100_000_000
 
 // decimalOf takes a valid JSON number apart.
 func decimalOf(number string) decimal {

@@ -34,7 +34,7 @@ const (
 )
 
 // DecodeCustomer decodes a body that names a customer by one id or more (customers/export-one, customers/anonymize).
-// Strings are parts of body, here as in the other functions.
+// Strings are parts of body, and what comes with an error is of no use, here as in the other functions.
 func DecodeCustomer(body []byte) ([]trackway.Identifier, *trackway.Error) {
 	q := readQuery(body)
 	return q.customer(), q.err
@@ -217,7 +217,9 @@ func (q *query) choice(field string, options ...string) string {
 	if v.kind == stringKind && slices.Contains(options, v.text()) {
 		return v.text()
 	}
-	q.fail(invalid(field, "Field '"+field+"': expected "+strings.Join(options, ", or ")+"."))
+	last := len(options) - 1
+	expected := strings.TrimPrefix(strings.Join(options[:last], ", ")+" or "+options[last], " or ")
+	q.fail(invalid(field, "Field '"+field+"': expected "+expected+"."))
 	return ""
 }
 
@@ -228,8 +230,8 @@ func (q *query) count(field string, least int) int {
 		return 0
 	}
 	n, err := strconv.ParseUint(text(v.raw, true), 10, 31)
-	if err != nil || int(n) < least { //nolint:gosec // G115: 31 bits
+	if err != nil || int(n) < least {
 		q.fail(invalid(field, "Field '"+field+"': expected a whole number of at least "+strconv.Itoa(least)+"."))
 	}
-	return int(n) //nolint:gosec // G115: 31 bits
+	return int(n)
 }

@@ -231,7 +231,7 @@ func (s *scanner) name() (raw []byte, plain bool) {
 func (s *scanner) quoted() (plain bool) {
 	plain = true
 	for i := plainEnd(s.b, s.i+1); i < len(s.b); i = plainEnd(s.b, i) {
-		n := 1
+		n := 0 // bytes of this character; 0 if it may not stand here
 		switch c := s.b[i]; {
 		case c == '"':
 			s.i = i + 1
@@ -239,12 +239,9 @@ func (s *scanner) quoted() (plain bool) {
 		case c == '\\':
 			plain = false
 			n = s.escape(s.b[i:])
-		case c < ' ':
-			n = 0
-		default:
-			var r rune
-			if r, n = utf8.DecodeRune(s.b[i:]); r == utf8.RuneError && n == 1 {
-				n = 0
+		case c >= utf8.RuneSelf:
+			if r, size := utf8.DecodeRune(s.b[i:]); r != utf8.RuneError || size > 1 {
+				n = size
 			}
 		}
 		if n == 0 {

@@ -10,7 +10,7 @@ import (
 // text returns what stands between the quotes of a valid string. A plain string, one without escapes, is not copied.
 func text(raw []byte, plain bool) string {
 	if plain {
-		return unsafe.String(unsafe.SliceData(raw), len(raw)) // a body is never changed once it is decoded
+		return unsafe.String(unsafe.SliceData(raw), len(raw)) //nolint:gosec // G103: a body is never changed once it is decoded
 	}
 	return string(appendUnescaped(make([]byte, 0, len(raw)), raw))
 }
@@ -88,11 +88,8 @@ func appendRune(dst []byte, r rune) []byte {
 }
 
 // escapedRune returns the character that the escape at the beginning of b stands for and the escape's length, which is 0 if
-// it is not valid. A pair of surrogates is one escape; half a pair is not valid.
+// it is not valid. A pair of surrogates is one escape; half a pair is not valid. There are two bytes at least.
 func escapedRune(b []byte) (r rune, n int) {
-	if len(b) < 2 {
-		return 0, 0
-	}
 	switch b[1] {
 	case '"', '\\', '/':
 		return rune(b[1]), 2

@@ -6,44 +6,44 @@ import (
 	"trackway"
 )
 
-const (
-	aTime   = "a number of seconds since 1970 or a date and time such as 2018-08-05T12:20:25.5Z"
-	outside = "': expected a time between the years 1970 and 2200 (numbers are seconds since 1970)."
-)
+// aTime says what a time looks like.
+const aTime = "a number of seconds since 1970 or a date and time such as 2018-08-05T12:20:25.5Z"
 
 // timeField returns the time that a field holds: a number of seconds since 1970, rounded to the nearest microsecond, or a
 // string as for parseDateTime. Milliseconds are not guessed: as seconds they lie outside of the accepted years. A string
 // of digits is refused, because it could as well be a date.
 func timeField(field string, v value) (trackway.Micros, *trackway.Error) {
-	var t int64
-	ok := false
 	switch v.kind {
 	case numberKind:
-		t, ok = decimalOf(text(v.raw, true)).millionths()
+		t, ok := decimalOf(text(v.raw, true)).millionths()
+		return within(field, t, ok)
 	case stringKind:
-		var wellFormed bool
-		if t, wellFormed = parseDateTime(v.text()); !wellFormed {
+		t, ok := parseDateTime(v.text())
+		if !ok {
 			return 0, invalid(field, "Field '"+field+"': expected "+aTime+".")
 		}
-		ok = true
+		return within(field, t, true)
 	default:
 		return 0, unexpected(field, aTime, v.kind)
 	}
-	return within(field, trackway.Micros(t), ok)
 }
 
-// ageField returns the time that lies as many seconds before received as a field holds.
+// ageField returns the time that lies as many seconds before received as a field holds. It may be
+// below zero: the clock of a device may have been set back in between.
 func ageField(field string, v value, received trackway.Micros) (trackway.Micros, *trackway.Error) {
 	if v.kind != numberKind {
 		return 0, unexpected(field, "a number of seconds", v.kind)
 	}
 	age, ok := decimalOf(text(v.raw, true)).millionths()
-	return within(field, received-trackway.Micros(age), ok)
+	return within(field, int64(received)-age, ok)
 }
 
-func within(field string, t trackway.Micros, ok bool) (trackway.Micros, *trackway.Error) {
+// within returns the time that is so many microseconds behind the epoch, unless it lies outside of the accepted years or
+// ok is false.
+func within(field string, micros int64, ok bool) (trackway.Micros, *trackway.Error) {
+	t := trackway.Micros(micros)
 	if !ok || t < trackway.MinTime || t > trackway.MaxTime {
-		return 0, invalid(field, "Field '"+field+outside)
+		return 0, invalid(field, "Field '"+field+"': expected a time between the years 1970 and 2200 (numbers are seconds).")
 	}
 	return t, nil
 }

@@ -65,31 +65,33 @@ type Result struct {
 	Wait uint32
 }
 
-// step is one call on a counter whose state is word: the state after it, the answer, and whether instead the window has to
-// be moved first (sliding, which has a count of the window before to move along). A refused call only marks the state.
-func (r *Rule) step(word, prev uint64, now int64) (next uint64, res Result, move bool) {
+// step is one call on a counter whose state is word: the state after it and the answer; or [over], if the window has to be
+// moved first (sliding, which has a count of the window before to move along). A refused call only marks the state.
+func (r *Rule) step(word, prev uint64, now int64) (next uint64, res Result) {
 	if r.kind == gcra {
-		next, res = r.stepGCRA(word, now)
-		return next, res, false
+		return r.stepGCRA(word, now)
 	}
-	ms := millis(now)
-	left := (word>>lowBits - ms) & timeMask
-	over := left-1 >= maxAhead
-	used := word & low
-	switch {
-	case over && r.kind == sliding:
-		return 0, Result{}, true
-	case over:
+	left := (word>>lowBits - millis(now)) & timeMask
+	if left-1 >= maxAhead {
+		if r.kind == sliding {
+			return over, Result{}
+		}
 		next, res = r.first(now)
-		return next | word&genMask, res, false
-	case r.kind == sliding:
+		return next | word&genMask, res
+	}
+	if r.kind == sliding {
 		return r.stepSliding(word, prev, left)
-	case used >= r.limit:
-		return word | levelMask, Result{Wait: uint32(left)}, false //nolint:gosec // G115: at most maxAhead
+	}
+	used := word & low
+	if used >= r.limit {
+		return word | levelMask, Result{Wait: uint32(left)} //nolint:gosec // G115: at most maxAhead
 	}
 	used++
-	return word&^(levelMask|low) | level(used, r.limit) | used, admitted(r.limit-used, left), false
+	return word&^(levelMask|low) | level(used, r.limit) | used, admitted(r.limit-used, left)
 }
+
+// over is no state: that of a free slot.
+const over = free
 
 // first is the first call of a caller: the state, of generation 0, and the answer.
 func (r *Rule) first(now int64) (word uint64, res Result) {
@@ -105,11 +107,11 @@ func (r *Rule) first(now int64) (word uint64, res Result) {
 }
 
 // stepSliding is a call in a running window. All terms are calls times milliseconds, so that nothing is rounded.
-func (r *Rule) stepSliding(word, prev, left uint64) (next uint64, res Result, move bool) {
+func (r *Rule) stepSliding(word, prev, left uint64) (next uint64, res Result) {
 	used, all := word&low, r.limit*r.window
 	before := prev * min(left, r.window)
 	if before+(used+1)*r.window > all {
-		return word | levelMask, Result{Wait: r.slidingWait(used, prev, left)}, false
+		return word | levelMask, Result{Wait: r.slidingWait(used, prev, left)}
 	}
 	used++
 	sum := before + used*r.window
@@ -117,7 +119,7 @@ func (r *Rule) stepSliding(word, prev, left uint64) (next uint64, res Result, mo
 	if res.Remaining == 0 {
 		res.Wait = r.slidingWait(used, prev, left)
 	}
-	return word&^(levelMask|low) | level(sum, all) | used, res, false
+	return word&^(levelMask|low) | level(sum, all) | used, res
 }
 
 // slidingWait is the time until the next call is admitted if none comes before: when enough of the window before has slid

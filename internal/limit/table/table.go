@@ -99,11 +99,14 @@ func (t *Table) Untracked() uint64 { return t.untracked.Load() }
 // Key names a counter: a hash under the table's secret, so that nobody outside can choose who shares a set.
 type Key uint64
 
-type parts struct{ salt, hi, lo, sub uint64 }
-
-// Key returns the key of these numbers.
+// Key returns the key of these numbers. salt and sub must be [Table.Word]s or constants that no caller chooses; hi and lo
+// may be anybody's choice. One or two hashes of a word cost less than one of four words, and hide as much: whatever the
+// caller chooses meets the hash of a secret before it meets the next word.
 func (t *Table) Key(salt, hi, lo, sub uint64) Key {
-	return Key(maphash.Comparable(t.seed, parts{salt, hi, lo, sub}))
+	if hi != 0 { // not IPv4
+		salt = maphash.Comparable(t.seed, hi^salt)
+	}
+	return Key(maphash.Comparable(t.seed, lo^salt^sub))
 }
 
 // Word returns a number that stands for s in [Table.Key].
@@ -121,26 +124,41 @@ func (t *Table) place(k Key, class uint8) (home, other *set, name uint64) {
 	return &t.sets[first], &t.sets[second], (uint64(k)<<8 | uint64(class)) << classAt
 }
 
-// counter is one slot as it was seen at one moment: prev and word belong to the key that was looked for if a
-// compare-and-swap of word succeeds.
-type counter struct {
-	key, state *atomic.Uint64
-	prev, word uint64
+// slot returns which counter of s has this name, or -1. Written out, it is inlined into its callers.
+func (s *set) slot(name uint64) int {
+	switch name {
+	case s.key[0].Load() &^ low:
+		return 0
+	case s.key[1].Load() &^ low:
+		return 1
+	case s.key[2].Load() &^ low:
+		return 2
+	case s.key[3].Load() &^ low:
+		return 3
+	}
+	return -1
 }
 
-// find returns the counter of this name in s.
-func (s *set) find(name uint64) (c counter, ok bool) {
-	for i := range ways {
-		if s.key[i].Load()&^low != name {
-			continue
-		}
-		word := s.state[i].Load() // before the key: see the invariant
-		key := s.key[i].Load()
-		if word > busy && key&^low == name {
-			return counter{&s.key[i], &s.state[i], key & low, word}, true
-		}
+// counter is one slot.
+type counter struct{ key, state *atomic.Uint64 }
+
+// find returns the slot of this name, or nil.
+func find(home, other *set, name uint64) counter {
+	if i := home.slot(name); i >= 0 {
+		return counter{&home.key[i], &home.state[i]}
 	}
-	return counter{}, false
+	if i := other.slot(name); i >= 0 {
+		return counter{&other.key[i], &other.state[i]}
+	}
+	return counter{}
+}
+
+// read returns the state of a slot and the calls of the window before, as they were at one moment if a compare-and-swap of
+// word succeeds; false if the slot is busy, or has no longer this name.
+func (c counter) read(name uint64) (word, prev uint64, ok bool) {
+	word = c.state.Load() // before the key: see the invariant
+	key := c.key.Load()
+	return word, key & low, word > busy && key&^low == name
 }
 
 // Live counts the running counters by class. It reads the whole table: milliseconds for each hundred megabytes.

@@ -11,25 +11,29 @@ import "sync/atomic"
 func (t *Table) Take(now int64, k Key, class uint8, r *Rule) Result {
 	home, other, name := t.place(k, class)
 	for {
-		c, ok := home.find(name)
-		if !ok {
-			c, ok = other.find(name)
+		c := find(home, other, name)
+		if c.key == nil {
+			if res, done := t.insert(now, k, class, r); done {
+				return res
+			}
+			continue
 		}
+		word, prev, ok := c.read(name)
 		if !ok {
 			if res, done := t.insert(now, k, class, r); done {
 				return res
 			}
 			continue
 		}
-		next, res, move := r.step(c.word, c.prev, now)
+		next, res := r.step(word, prev, now)
 		switch {
-		case move:
-			t.move(now, k, name, c, r)
-		case next == c.word:
-			if c.state.Load() == c.word { // nobody took the counter over while we looked
+		case next == over:
+			t.move(now, k, name, c, word, r)
+		case next == word:
+			if c.state.Load() == word { // nobody took the counter over while we looked
 				return res
 			}
-		case c.state.CompareAndSwap(c.word, next):
+		case c.state.CompareAndSwap(word, next):
 			return res
 		}
 	}
@@ -40,15 +44,16 @@ func (t *Table) Take(now int64, k Key, class uint8, r *Rule) Result {
 func (t *Table) Refund(now, at int64, k Key, class uint8, r *Rule) {
 	home, other, name := t.place(k, class)
 	for {
-		c, ok := home.find(name)
-		if !ok {
-			c, ok = other.find(name)
+		c := find(home, other, name)
+		if c.key == nil {
+			return
 		}
+		word, _, ok := c.read(name)
 		if !ok {
 			return
 		}
-		next := r.refund(c.word, at, now)
-		if next == c.word || c.state.CompareAndSwap(c.word, next) {
+		next := r.refund(word, at, now)
+		if next == word || c.state.CompareAndSwap(word, next) {
 			return
 		}
 	}
@@ -60,10 +65,7 @@ func (t *Table) insert(now int64, k Key, class uint8, r *Rule) (res Result, done
 	lock.Lock()
 	defer lock.Unlock()
 	home, other, name := t.place(k, class)
-	if _, ok := home.find(name); ok {
-		return Result{}, false
-	}
-	if _, ok := other.find(name); ok {
+	if home.has(name) || other.has(name) {
 		return Result{}, false
 	}
 	word, res := r.first(now)
@@ -81,18 +83,28 @@ func (t *Table) insert(now int64, k Key, class uint8, r *Rule) (res Result, done
 	}
 }
 
+// has tells whether a counter of this name is in s and not about to be given away.
+func (s *set) has(name uint64) bool {
+	for i := range ways {
+		if _, _, ok := (counter{&s.key[i], &s.state[i]}).read(name); ok {
+			return true
+		}
+	}
+	return false
+}
+
 // move takes a sliding counter into the next window. It holds the lock because others who find the counter busy go to
 // insert, and must wait there.
-func (t *Table) move(now int64, k Key, name uint64, c counter, r *Rule) {
+func (t *Table) move(now int64, k Key, name uint64, c counter, word uint64, r *Rule) {
 	lock := &t.stripes[k%stripes]
 	lock.Lock()
 	defer lock.Unlock()
-	if !c.state.CompareAndSwap(c.word, busy) {
+	if !c.state.CompareAndSwap(word, busy) {
 		return
 	}
-	next, prev := r.slide(c.word, now)
+	next, prev := r.slide(word, now)
 	c.key.Store(name | prev)
-	c.state.Store(next | (c.word+genOne)&genMask)
+	c.state.Store(next | (word+genOne)&genMask)
 }
 
 // victim returns the slot for a new counter: a free or expired one, in the set that has more of them; else that of the

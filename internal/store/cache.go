@@ -1,0 +1,95 @@
+package store
+
+import (
+	"trackway"
+	"trackway/internal/identity"
+)
+
+// cacheSize is how many customers each of the cache's two generations holds: some 30 MB in all.
+const cacheSize = 64 << 10
+
+// cache keeps the identities that were used last, so that who a known customer is costs a look-up in a map and not two
+// searches of the store. It holds what the store holds, including what was staged by the transaction under way; so it is
+// emptied when one fails. It is used under the store's lock.
+//
+// Two generations stand for an order of use: what is found in the old one moves to the young one, and when the young one is
+// full, it becomes the old one.
+type cache struct {
+	size       int
+	young, old generation
+}
+
+type generation struct {
+	ids     map[string]trackway.Customer // by key in the table of identifiers
+	holders map[trackway.Customer]*identity.Holder
+}
+
+func newGeneration() generation {
+	return generation{ids: make(map[string]trackway.Customer), holders: make(map[trackway.Customer]*identity.Holder)}
+}
+
+func newCache(size int) cache { return cache{size: size, young: newGeneration(), old: newGeneration()} }
+
+// customer returns whom the identifier with this key leads to, false if the cache does not know.
+func (c *cache) customer(key []byte) (trackway.Customer, bool) {
+	if customer, ok := c.young.ids[string(key)]; ok {
+		return customer, true
+	}
+	customer, ok := c.old.ids[string(key)]
+	if ok {
+		c.putID(key, customer)
+	}
+	return customer, ok
+}
+
+// holder returns a customer's holder, nil if the cache does not know it.
+func (c *cache) holder(customer trackway.Customer) *identity.Holder {
+	if h := c.young.holders[customer]; h != nil {
+		return h
+	}
+	h := c.old.holders[customer]
+	if h != nil {
+		c.putHolder(h)
+	}
+	return h
+}
+
+func (c *cache) putID(key []byte, customer trackway.Customer) {
+	const idsEach = 4 // a customer of many devices must not make the cache larger than it is meant to be
+	if len(c.young.ids) >= idsEach*c.size {
+		c.turn()
+	}
+	c.young.ids[string(key)] = customer
+}
+
+func (c *cache) putHolder(h *identity.Holder) {
+	if len(c.young.holders) >= c.size {
+		c.turn()
+	}
+	c.young.holders[h.Customer] = h
+}
+
+// turn makes the young generation the old one.
+func (c *cache) turn() {
+	c.young, c.old = c.old, c.young
+	clear(c.young.ids)
+	clear(c.young.holders)
+}
+
+// forgetID drops an identifier that leads nowhere any more.
+func (c *cache) forgetID(key []byte) {
+	delete(c.young.ids, string(key))
+	delete(c.old.ids, string(key))
+}
+
+// forgetHolder drops a customer whose record was changed behind the cache.
+func (c *cache) forgetHolder(customer trackway.Customer) {
+	delete(c.young.holders, customer)
+	delete(c.old.holders, customer)
+}
+
+// empty drops everything.
+func (c *cache) empty() {
+	c.turn()
+	c.turn()
+}

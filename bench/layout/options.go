@@ -36,8 +36,6 @@ var variants = []variant{
 	{name: "log-mem16", blockKB: 64, zstd: everyLevel, memMB: 16},
 	{name: "log-32k", blockKB: 32, zstd: everyLevel},
 	{name: "log-16k", blockKB: 16, zstd: everyLevel},
-	{name: "log-nofilter", blockKB: 64, zstd: everyLevel, noFilter: true},
-	{name: "log-nofilter-32k", blockKB: 32, zstd: everyLevel, noFilter: true},
 	{name: "log-belowl0", blockKB: 64, zstd: belowL0},
 	{name: "log-last", blockKB: 64, zstd: lastLevel},
 	{name: "log-plain", blockKB: 64, zstd: lastLevel, plain: true},
@@ -90,7 +88,7 @@ func (v variant) options(cacheBytes int64, stalls *stalls) *pebble.Options {
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = v.blockKB << 10
 		o.Levels[i].IndexBlockSize = 256 << 10
-		o.Levels[i].FilterPolicy = v.filter()
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].Compression = func() *sstable.CompressionProfile {
 			if i >= int(v.zstd) {
 				return sstable.BalancedCompression
@@ -116,13 +114,6 @@ func (v variant) options(cacheBytes int64, stalls *stalls) *pebble.Options {
 	return o
 }
 
-func (v variant) filter() pebble.FilterPolicy {
-	if v.noFilter {
-		return indexFilter{bloom.FilterPolicy(10)}
-	}
-	return bloom.FilterPolicy(10)
-}
-
 // span ends a table of Pebble's at the end of each of ours, so that no file holds both log and index: a file that holds the
 // log only overlaps nothing below it, and is moved down instead of being written again. Where zstd begins at the top, the
 // indexes, which are compacted again and again, keep the fast algorithm.
@@ -135,27 +126,6 @@ func (v variant) span(start []byte) (pebble.SpanPolicy, []byte, error) {
 		payload = start[0] == tableEvents
 	}
 	return pebble.SpanPolicy{PreferFastCompression: v.zstd == everyLevel && !payload}, []byte{start[0] + 1}, nil
-}
-
-// indexFilter is a Bloom filter without the log's keys: who asks for one knows that it is there.
-type indexFilter struct{ bloom.FilterPolicy }
-
-func (f indexFilter) Name() string { return "trackway.index." + f.FilterPolicy.Name() }
-
-func (f indexFilter) MayContain(t pebble.FilterType, filter, key []byte) bool {
-	return key[0] == tableLog || f.FilterPolicy.MayContain(t, filter, key)
-}
-
-func (f indexFilter) NewWriter(t pebble.FilterType) pebble.FilterWriter {
-	return indexFilterWriter{f.FilterPolicy.NewWriter(t)}
-}
-
-type indexFilterWriter struct{ pebble.FilterWriter }
-
-func (w indexFilterWriter) AddKey(key []byte) {
-	if key[0] != tableLog {
-		w.FilterWriter.AddKey(key)
-	}
 }
 
 type quiet struct{}

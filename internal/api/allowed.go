@@ -9,10 +9,10 @@ import (
 // allowed asks the limits whether the caller may make this call now, and tells them in the answer. A call that is refused is
 // answered at once: its body is not read, its credentials are not looked at.
 func (c *call) allowed() bool {
-	addr, ignored := c.Clients.Addr(c.r.RemoteAddr, c.r.Header)
+	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {
 		c.Log.Warn("a forwarded address was ignored, because the peer is not in trusted_proxies; said once",
-			"explanation", c.Clients.Explain(c.r.RemoteAddr, c.r.Header).String())
+			"explanation", c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header).String())
 	}
 	ask := limit.Call{Method: c.r.Method, Path: c.r.URL.Path, Route: c.route.path, Addr: addr}
 	if c.Limits.Set().ByKey() {

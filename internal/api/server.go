@@ -36,8 +36,7 @@ type Eraser interface {
 // Config is what a server is made of. All fields are required.
 type Config struct {
 	Name     string // this server's, sent as X-Served-By
-	Keys     *auth.Keys
-	Clients  *clientip.Resolver
+	Access   Access
 	Limits   *limit.Limiter
 	Ingest   Ingester
 	Store    query.Store
@@ -46,10 +45,17 @@ type Config struct {
 	Registry prometheus.Registerer
 }
 
+// Access is what a reload may replace. Both are immutable.
+type Access struct {
+	Keys    *auth.Keys
+	Clients *clientip.Resolver
+}
+
 // Server is the public handler. Safe for concurrent use.
 type Server struct {
 	Config
 
+	access   atomic.Pointer[Access]
 	mux      *http.ServeMux
 	servedBy []string
 	ids      requestIDs
@@ -65,9 +71,13 @@ func New(c Config) *Server {
 		Config: c, mux: http.NewServeMux(), servedBy: []string{c.Name}, ids: newRequestIDs(),
 		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry),
 	}
+	s.Reload(c.Access)
 	s.register()
 	return s
 }
+
+// Reload lets later requests in by other keys, and finds their address by other rules. Requests under way are not affected.
+func (s *Server) Reload(a Access) { s.access.Store(&a) }
 
 // ServeHTTP serves one request of the public listener.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -95,6 +105,7 @@ func collapseSlashes(path string) string {
 // call is one request on its way.
 type call struct {
 	*Server
+	access   *Access // as it was when the call came
 	w        http.ResponseWriter
 	r        *http.Request
 	route    *route
@@ -107,7 +118,7 @@ type call struct {
 
 // serve takes a request of a route through the steps.
 func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
-	c := &call{Server: s, w: w, r: r, route: rt, received: time.Now()}
+	c := &call{Server: s, access: s.access.Load(), w: w, r: r, route: rt, received: time.Now()}
 	defer c.observe() // an answer that is broken off is counted, too
 	c.steps()
 }
@@ -147,7 +158,7 @@ func (c *call) steps() {
 
 // authorize lets the call in, or returns why not.
 func (c *call) authorize() (err *trackway.Error) {
-	c.grant, err = c.Keys.Authorize(c.r.PathValue("token"), c.r.Header.Get("Authorization"), accessToken(c.r.URL.RawQuery))
+	c.grant, err = c.access.Keys.Authorize(c.r.PathValue("token"), c.r.Header.Get("Authorization"), accessToken(c.r.URL.RawQuery))
 	return err
 }
 

@@ -131,7 +131,7 @@ func newAPI(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer, st 
 		return nil, fmt.Errorf("limits: %w", err)
 	}
 	return api.New(api.Config{
-		Name: cfg.Server.Name, Keys: auth.New(projects), Clients: clients, Limits: limit.New(set, maxCallers),
+		Name: cfg.Server.Name, Access: api.Access{Keys: auth.New(projects), Clients: clients}, Limits: limit.New(set, maxCallers),
 		Ingest: ingest.New(st, reg), Store: st, Eraser: st, Log: log, Registry: reg,
 	}), nil
 }

@@ -15,12 +15,13 @@ var trackway = Rules{
 		"internal/clientip": 0,
 		"internal/durable":  0,
 
-		"internal/config":   1,
-		"internal/auth":     1,
-		"internal/limit":    1,
-		"internal/identity": 1,
-		"internal/query":    1,
-		"internal/wire":     1,
+		"internal/config":      1,
+		"internal/auth":        1,
+		"internal/limit":       1,
+		"internal/limit/table": 1,
+		"internal/identity":    1,
+		"internal/query":       1,
+		"internal/wire":        1,
 
 		"internal/ingest": 2,
 
@@ -39,6 +40,7 @@ var trackway = Rules{
 	Modules: map[string][]string{
 		"github.com/alecthomas/kong":          {"cmd/trackway"},
 		"github.com/cockroachdb/pebble/v2":    {"internal/store"},
+		"github.com/cockroachdb/datadriven":   {Tests},
 		"github.com/gaissmai/bart":            {"internal/clientip", "internal/limit"},
 		"github.com/go-json-experiment/json":  {Tests},
 		"github.com/goccy/go-yaml":            {"internal/config"},

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"testing"
@@ -64,6 +65,36 @@ func TestIdentity(t *testing.T) {
 			}
 			s.checkCustomers(t, c.Customers)
 		})
+	}
+}
+
+// TestSentAgainAfterMerges promises that an event is stored once however many customers its own one has absorbed since: first
+// each visit is merged into the same person, then the visits' events come again, as from a phone that was offline.
+func TestSentAgainAfterMerges(t *testing.T) {
+	t.Parallel()
+	const visits, again = 100, 60 // a person keeps 64 cookies: events that come by an older one are a stranger's
+	s := start(t, baseConfig+wideLimits)
+	visit := func(i int) []command {
+		cookie := fmt.Sprintf("visit-%d", i)
+		event := func(ids map[string]any) command {
+			return command{"customers/events", encode(t, map[string]any{"customer_ids": ids, "event_type": "e", "timestamp": 1000 + i, "properties": ids})}
+		}
+		return []command{event(map[string]any{"cookie": cookie}), event(map[string]any{"cookie": cookie, "registered": "person"})}
+	}
+	for i := range visits {
+		s.batch(t, visit(i))
+	}
+	for i := visits - again; i < visits; i++ {
+		s.batch(t, visit(i))
+	}
+	stored := 0
+	for _, e := range s.exportOne(t, map[string]any{"registered": "person"}).Events {
+		if e.Type == "e" {
+			stored++
+		}
+	}
+	if stored != 2*visits {
+		t.Errorf("%d events are stored, want %d", stored, 2*visits)
 	}
 }
 

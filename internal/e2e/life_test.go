@@ -20,7 +20,7 @@ func TestSecondProcess(t *testing.T) {
 	if status := second.await(t, patience); status != 1 {
 		t.Errorf("got exit status %d, want 1", status)
 	}
-	if text := second.log.String(); !strings.Contains(text, data) || !strings.Contains(text, "another process") {
+	if text := second.log.all(); !strings.Contains(text, data) || !strings.Contains(text, "another process") {
 		t.Errorf("got %q, want it to say that another process uses %s", text, data)
 	}
 	first.track(t, "customers", map[string]any{"customer_ids": map[string]any{"registered": "still-here"}})
@@ -66,7 +66,7 @@ func TestFirstStart(t *testing.T) {
 		t.Errorf("got mode %o for the configuration, want 600", mode)
 	}
 	s.awaitLog(t, "the lines to paste", func(text string) bool { return len(curlLines(text)) == 2 && strings.HasSuffix(text, "\n\n") })
-	for _, line := range curlLines(s.log.String()) {
+	for _, line := range curlLines(s.log.all()) {
 		paste(t, line)
 	}
 	if status := s.stop(t); status != 0 {
@@ -83,7 +83,7 @@ func TestFirstStart(t *testing.T) {
 	if err != nil || string(again) != string(config) {
 		t.Errorf("a second start changed the configuration (%v)", err)
 	}
-	if more := curlLines(s.log.String()); len(more) > 0 {
+	if more := curlLines(s.log.all()); len(more) > 0 {
 		t.Errorf("a second start printed keys: %q", more)
 	}
 }

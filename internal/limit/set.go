@@ -117,7 +117,7 @@ func compile(p trackway.Policy) *policy {
 	return c
 }
 
-// newQuota returns what this policy is with another limit: a burst and a candidate's burst keep their share of it.
+// newQuota returns what this policy is with another limit: a burst keeps its share of it.
 func (p *policy) newQuota(limit uint32) *quota {
 	q := &quota{fields: p.newConstants(limit)}
 	if limit == 0 {
@@ -141,8 +141,11 @@ func (p *policy) rule(limit uint32) table.Rule {
 	case trackway.Sliding:
 		return table.Sliding(limit, window)
 	case trackway.GCRA:
-		burst := max(1, uint32(uint64(p.Burst)*uint64(limit)/uint64(p.Limit))) //nolint:gosec // G115: at most limit
-		return table.GCRA(limit, burst, window)
+		burst := uint32(uint64(p.Burst) * uint64(limit) / uint64(p.Limit)) //nolint:gosec // G115: at most limit
+		if p.Limit == 1 {
+			burst = limit / 10 // of one call there is no share to keep
+		}
+		return table.GCRA(limit, max(1, burst), window)
 	default:
 		return table.Fixed(limit, window)
 	}

@@ -110,23 +110,23 @@ func (d *decoder) object(field string) ([]trackway.Property, *trackway.Error) {
 		if d.err != nil {
 			return nil, nil
 		}
-		members = append(members, trackway.Property{Name: name, Value: d.canonical(v)})
+		if !v.canonical {
+			v.raw = d.rewrite(v.raw)
+		}
+		members = append(members, trackway.Property{Name: name, Value: v.raw})
 	}
 	start := len(d.properties)
 	d.properties = appendSorted(d.properties, members)
 	return slices.Clip(d.properties[start:]), nil
 }
 
-// canonical returns v's text in canonical form: as it was sent, if possible.
-func (d *decoder) canonical(v value) []byte {
-	if v.canonical {
-		return v.raw
-	}
+// rewrite returns the text of a value in canonical form.
+func (d *decoder) rewrite(raw []byte) []byte {
 	if d.rewritten == nil {
 		d.rewritten = make([]byte, 0, min(len(d.b), maxGuess))
 	}
 	start := len(d.rewritten)
-	d.rewritten = appendCanonical(d.rewritten, v.raw)
+	d.rewritten = appendCanonical(d.rewritten, raw)
 	return slices.Clip(d.rewritten[start:])
 }
 

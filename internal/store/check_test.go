@@ -1,0 +1,299 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+
+	"trackway"
+	"trackway/internal/identity"
+)
+
+const demo = uint32(1) // the project of most tests
+
+// smallCache is so small that the cache of identities turns over all the time. A command of the tests names fewer
+// identifiers, as one of a real store names fewer than a real cache holds.
+const smallCache = 16
+
+func mustOpen(tb testing.TB, fs vfs.FS) *Store {
+	tb.Helper()
+	s, err := Open("data", Options{FS: fs, Cache: 1 << 20, Fatal: func(err error) { panic(err) }})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.cache = newCache(smallCache)
+	return s
+}
+
+// openTest opens a store in memory that lives as long as the test.
+func openTest(tb testing.TB) *Store {
+	tb.Helper()
+	s := mustOpen(tb, vfs.NewMem())
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s
+}
+
+// contents is all that a store holds, table by table.
+type contents struct {
+	format    string
+	projects  map[string]uint32
+	holders   map[trackway.Customer]*identity.Holder
+	projectOf map[trackway.Customer]uint32
+	ids       map[string]trackway.Customer // by key
+	events    map[uint64]trackway.Event
+	timeline  map[uint64][]entry // by sequence number
+	props     map[trackway.Customer]int
+	absorbed  map[[2]trackway.Customer]merge
+}
+
+type entry struct {
+	customer trackway.Customer
+	at       trackway.Micros
+	tail     uint64
+}
+
+type merge struct {
+	seq uint64
+	at  trackway.Micros
+}
+
+// readAll reads every key by what docs/format.md says.
+func readAll(from pebble.Reader) (*contents, error) {
+	c := &contents{
+		projects: make(map[string]uint32), holders: make(map[trackway.Customer]*identity.Holder),
+		projectOf: make(map[trackway.Customer]uint32), ids: make(map[string]trackway.Customer),
+		events: make(map[uint64]trackway.Event), timeline: make(map[uint64][]entry),
+		props: make(map[trackway.Customer]int), absorbed: make(map[[2]trackway.Customer]merge),
+	}
+	it, err := from.NewIter(nil)
+	if err != nil {
+		return nil, err
+	}
+	for it.First(); it.Valid(); it.Next() {
+		if err := c.read(it.Key(), it.Value()); err != nil {
+			return nil, fmt.Errorf("%q: %w", it.Key(), err)
+		}
+	}
+	if err := it.Error(); err != nil {
+		return nil, err
+	}
+	return c, it.Close()
+}
+
+func (c *contents) read(key, value []byte) (err error) {
+	number := func(at int) trackway.Customer { return trackway.Customer(binary.BigEndian.Uint64(key[at:])) }
+	switch key[0] {
+	case 'a':
+		seq, n := binary.Uvarint(value)
+		at, m := binary.Uvarint(value[n:])
+		if n+m != len(value) {
+			return errCorrupt
+		}
+		c.absorbed[[2]trackway.Customer{number(1), number(9)}] = merge{seq, trackway.Micros(at)}
+	case 'c':
+		c.projectOf[number(5)] = binary.BigEndian.Uint32(key[1:])
+		c.holders[number(5)], err = decodeHolder(number(5), value)
+	case 'i':
+		c.ids[string(key)] = trackway.Customer(binary.BigEndian.Uint64(value))
+	case 'l':
+		seq := uint64(number(1))
+		c.events[seq], err = decodeEvent(seq, value)
+	case 'm':
+		if string(key) == "mformat" {
+			c.format = string(value)
+		} else {
+			c.projects[string(key[len("mproject/"):])] = binary.BigEndian.Uint32(value)
+		}
+	case 'p':
+		c.props[number(1)]++
+		_, _, err = splitDated(value)
+	case 't':
+		seq, n := binary.Uvarint(value)
+		if len(key) != 25 || n != len(value) {
+			return errCorrupt
+		}
+		c.timeline[seq] = append(c.timeline[seq], entry{number(1), trackway.Micros(number(9)), uint64(number(17))})
+	default:
+		return fmt.Errorf("there is no table %q", key[0])
+	}
+	return err
+}
+
+// mustBeConsistent fails the test where the tables of a store contradict each other, or the cache contradicts them.
+func mustBeConsistent(tb interface {
+	Helper()
+	Fatal(args ...any)
+}, s *Store,
+) {
+	tb.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := readAll(s.db)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkCache(s)} {
+		if broken != "" {
+			tb.Fatal(broken)
+		}
+	}
+}
+
+// checkLog: each event has one entry in the timeline of its customer, and there is no other; numbers have no gaps.
+func (c *contents) checkLog(s *Store) string {
+	for seq, entries := range c.timeline {
+		if e, ok := c.events[seq]; !ok || len(entries) != 1 {
+			return fmt.Sprintf("the timeline leads to event %d (stored: %v) from %v", seq, ok, entries)
+		} else if t := entries[0]; t.customer != e.Customer || t.at != e.Time || (t.tail != seq && t.tail != contentHash(&e)) {
+			return fmt.Sprintf("entry %v of the timeline leads to %v", t, e)
+		}
+	}
+	for seq := range uint64(len(c.events)) {
+		if len(c.timeline[seq+1]) == 0 {
+			return fmt.Sprintf("event %d of %d is missing from the log or from its timeline", seq+1, len(c.events))
+		}
+		e := c.events[seq+1]
+		if c.holders[e.Customer] == nil || c.projectOf[e.Customer] != e.Project {
+			return fmt.Sprintf("event %v is of nobody in its project", e)
+		}
+	}
+	if want := uint64(len(c.events)) + 1; s.nextSeq != want {
+		return fmt.Sprintf("the next sequence number is %d, want %d", s.nextSeq, want)
+	}
+	return ""
+}
+
+// checkIDs: each identifier leads to the one customer that lists it.
+func (c *contents) checkIDs() string {
+	want := make(map[string]trackway.Customer)
+	for customer, h := range c.holders {
+		for _, id := range h.IDs {
+			key := string(appendIDKey(nil, c.projectOf[customer], id.Identifier))
+			if other := want[key]; other != 0 {
+				return fmt.Sprintf("%v is listed by %d and by %d", id, other, customer)
+			}
+			want[key] = customer
+		}
+	}
+	if diff := cmp.Diff(want, c.ids); diff != "" {
+		return "the index of identifiers is not what customers list (-want): " + diff
+	}
+	return ""
+}
+
+func (c *contents) checkCustomers(s *Store) string {
+	for n := range len(c.holders) {
+		customer := trackway.Customer(n + 1)
+		h := c.holders[customer]
+		switch {
+		case h == nil:
+			return fmt.Sprintf("customer %d of %d is missing", customer, len(c.holders))
+		case h.Properties != c.props[customer]:
+			return fmt.Sprintf("customer %d counts %d properties and has %d", customer, h.Properties, c.props[customer])
+		case h.MergedInto != 0 && len(h.IDs)+h.Properties > 0:
+			return fmt.Sprintf("customer %d was absorbed and has %v", customer, h)
+		}
+	}
+	for customer := range c.props {
+		if c.holders[customer] == nil {
+			return fmt.Sprintf("customer %d has properties and no record", customer)
+		}
+	}
+	if want := trackway.Customer(len(c.holders)) + 1; s.nextCustomer != want {
+		return fmt.Sprintf("the next customer is %d, want %d", s.nextCustomer, want)
+	}
+	return ""
+}
+
+func (c *contents) checkMerges() string {
+	count := make(map[trackway.Customer]int)
+	for pair, m := range c.absorbed {
+		count[pair[0]]++
+		e := c.events[m.seq]
+		if e.Type != mergeType || e.Customer != pair[0] || e.Time != m.at {
+			return fmt.Sprintf("%d absorbed %d by event %v", pair[0], pair[1], e)
+		}
+		if h := c.holders[pair[1]]; h == nil || h.MergedInto != pair[0] || pair[0] >= pair[1] {
+			return fmt.Sprintf("%d absorbed %d, which is %v", pair[0], pair[1], h)
+		}
+	}
+	merged := 0
+	for customer, h := range c.holders {
+		if h.Absorbed != count[customer] {
+			return fmt.Sprintf("customer %d counts %d absorbed and has %d", customer, h.Absorbed, count[customer])
+		}
+		if h.MergedInto != 0 {
+			merged++
+		}
+	}
+	if merged != len(c.absorbed) {
+		return fmt.Sprintf("%d customers were merged, %d absorbed", merged, len(c.absorbed))
+	}
+	return ""
+}
+
+// checkCache: what is remembered is what is stored.
+func (c *contents) checkCache(s *Store) string {
+	for _, g := range []generation{s.cache.young, s.cache.old} {
+		for key, customer := range g.ids {
+			if c.ids[key] != customer {
+				return fmt.Sprintf("the cache has %q lead to %d, the store to %d", key, customer, c.ids[key])
+			}
+		}
+		for customer, h := range g.holders {
+			stored := c.holders[customer]
+			if stored == nil || !slices.Equal(h.IDs, stored.IDs) || h.Properties != stored.Properties ||
+				h.Absorbed != stored.Absorbed || h.MergedInto != stored.MergedInto || h.Created != stored.Created {
+				return fmt.Sprintf("the cache has customer %d be %v, the store %v", customer, h, stored)
+			}
+		}
+	}
+	return ""
+}
+
+// identifierOf takes "name=value"; registered and email are hard.
+func identifierOf(name, value string) trackway.Identifier {
+	return trackway.Identifier{Name: name, Value: value, Hard: name == "registered" || name == "email"}
+}
+
+// event is a command that adds an event at a time its sender chose.
+func event(typ string, at trackway.Micros, properties map[string]string, ids ...trackway.Identifier) trackway.Command {
+	return trackway.Command{
+		Kind: trackway.AddEvent, Project: demo, IDs: ids, Anonymous: len(ids) == 0, Type: typ,
+		Time: at, TimeGiven: true, Received: at, Properties: propertiesOf(properties),
+	}
+}
+
+func update(at trackway.Micros, properties map[string]string, ids ...trackway.Identifier) trackway.Command {
+	return trackway.Command{
+		Kind: trackway.UpdateCustomer, Project: demo, IDs: ids, Anonymous: len(ids) == 0,
+		Time: at, TimeGiven: true, Received: at, Properties: propertiesOf(properties),
+	}
+}
+
+func propertiesOf(m map[string]string) []trackway.Property {
+	properties := make([]trackway.Property, 0, len(m))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		properties = append(properties, trackway.Property{Name: name, Value: []byte(m[name])})
+	}
+	return properties
+}
+
+func mustApply(tb testing.TB, s *Store, cmds ...trackway.Command) []trackway.Result {
+	tb.Helper()
+	results := make([]trackway.Result, len(cmds))
+	if err := s.Apply(cmds, results); err != nil {
+		tb.Fatal(err)
+	}
+	return results
+}

@@ -1,0 +1,379 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"trackway"
+	"trackway/internal/identity"
+	"trackway/internal/wire"
+)
+
+// model is what a store should hold, kept the plainest way. Whose identifiers these are it leaves to internal/identity, whose
+// own model is in its tests; but of a decision it takes only who holds what, so that the store's indexes are on their own.
+type model struct {
+	customers []*modelCustomer // by number, from 1
+	events    []*modelEvent    // by sequence number, from 1
+}
+
+type modelCustomer struct {
+	project uint32
+	holder  *identity.Holder
+	props   map[string]trackway.DatedProperty
+}
+
+type modelEvent struct {
+	trackway.Event
+	properties []trackway.Property
+	unique     bool // its time was chosen by its sender, and it was not erased: a second one is a duplicate
+}
+
+func (m *model) holderOf(project uint32, id trackway.Identifier) *identity.Holder {
+	for _, c := range m.customers {
+		if c.project == project && slices.ContainsFunc(c.holder.IDs, func(own identity.ID) bool { return own.Identifier == id }) {
+			return c.holder
+		}
+	}
+	return nil
+}
+
+func (m *model) customer(n trackway.Customer) *modelCustomer { return m.customers[n-1] }
+
+// survivor returns whom n is part of now.
+func (m *model) survivor(n trackway.Customer) trackway.Customer {
+	for m.customer(n).holder.MergedInto != 0 {
+		n = m.customer(n).holder.MergedInto
+	}
+	return n
+}
+
+func (m *model) apply(c *trackway.Command) trackway.Result {
+	found := make([]*identity.Holder, len(c.IDs))
+	for i, id := range c.IDs {
+		found[i] = m.holderOf(c.Project, id)
+	}
+	d, refused := identity.Resolve(c.IDs, found, c.Received)
+	if refused != nil {
+		return trackway.Result{Err: refused}
+	}
+	h := d.Holder
+	if h.Customer == 0 {
+		h.Customer = trackway.Customer(len(m.customers) + 1)
+		m.customers = append(m.customers, &modelCustomer{project: c.Project, holder: h, props: make(map[string]trackway.DatedProperty)})
+	}
+	for _, absorbed := range d.Absorbed {
+		m.merge(c, h, d.Before, absorbed)
+	}
+	result := trackway.Result{Customer: h.Customer}
+	if c.Kind == trackway.UpdateCustomer {
+		result.Err = m.update(m.customer(h.Customer), c)
+		return result
+	}
+	result.Seq = m.add(h.Customer, c)
+	result.Duplicate = result.Seq == 0
+	return result
+}
+
+func (m *model) merge(c *trackway.Command, survivor *identity.Holder, before []identity.ID, absorbed *identity.Holder) {
+	to, from := m.customer(survivor.Customer), m.customer(absorbed.Customer)
+	for name, p := range from.props {
+		if own, ok := to.props[name]; !ok || own.Updated < p.Updated {
+			to.props[name] = p
+		}
+	}
+	m.store(&modelEvent{
+		Event: trackway.Event{Project: c.Project, Customer: survivor.Customer, Type: "merge", Time: c.Received, Received: c.Received},
+		properties: []trackway.Property{
+			{Name: "absorbed_ids", Value: wire.AppendIDs(nil, plain(absorbed.IDs))},
+			{Name: "survivor_ids", Value: wire.AppendIDs(nil, plain(before))},
+		},
+	})
+	from.props = nil
+	absorbed.IDs, absorbed.MergedInto = nil, survivor.Customer
+}
+
+func plain(ids []identity.ID) (out []trackway.Identifier) {
+	for _, id := range ids {
+		out = append(out, id.Identifier)
+	}
+	return out
+}
+
+func (m *model) update(c *modelCustomer, cmd *trackway.Command) *trackway.Error {
+	var over bool
+	for _, p := range cmd.Properties {
+		own, known := c.props[p.Name]
+		switch {
+		case !known && len(c.props) >= trackway.MaxProperties:
+			over = true
+		case !known || own.Updated <= cmd.Time:
+			c.props[p.Name] = trackway.DatedProperty{Property: p, Updated: cmd.Time}
+		}
+	}
+	if over {
+		return &trackway.Error{Code: trackway.Invalid}
+	}
+	return nil
+}
+
+func (m *model) store(e *modelEvent) uint64 {
+	m.events = append(m.events, e)
+	e.Seq = uint64(len(m.events))
+	return e.Seq
+}
+
+// add returns the event's sequence number, 0 if it is a duplicate.
+func (m *model) add(c trackway.Customer, cmd *trackway.Command) uint64 {
+	e := &modelEvent{
+		Event:      trackway.Event{Project: cmd.Project, Customer: c, Type: cmd.Type, Time: cmd.Time, Received: cmd.Received},
+		properties: cmd.Properties, unique: cmd.TimeGiven,
+	}
+	if e.unique && slices.ContainsFunc(m.events, func(old *modelEvent) bool {
+		return old.unique && m.survivor(old.Customer) == c && old.Type == e.Type && old.Time == e.Time &&
+			bytes.Equal(wire.AppendObject(nil, old.properties), wire.AppendObject(nil, e.properties))
+	}) {
+		return 0
+	}
+	return m.store(e)
+}
+
+func (m *model) erase(c trackway.Customer, personal []string) {
+	c = m.survivor(c)
+	for _, e := range m.events {
+		if m.survivor(e.Customer) != c {
+			continue
+		}
+		kept := slices.DeleteFunc(slices.Clone(e.properties), func(p trackway.Property) bool {
+			return e.Type == "merge" || slices.Contains(personal, p.Name)
+		})
+		if len(kept) < len(e.properties) {
+			e.properties, e.unique = kept, false
+		}
+	}
+	for _, name := range personal {
+		delete(m.customer(c).props, name)
+	}
+	m.customer(c).holder.IDs = nil
+}
+
+// timeline returns the customer's events by time, those of the same time in any order.
+func (m *model) timeline(c trackway.Customer) (events []trackway.Event) {
+	for _, e := range m.events {
+		if m.survivor(e.Customer) == c {
+			e := e.Event
+			e.Properties = wire.AppendObject(nil, m.events[e.Seq-1].properties)
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+func (m *model) profile(c *modelCustomer) *trackway.Profile {
+	p := &trackway.Profile{Customer: c.holder.Customer, Created: c.holder.Created, IDs: plain(c.holder.IDs)}
+	for _, name := range slices.Sorted(maps.Keys(c.props)) {
+		p.Properties = append(p.Properties, c.props[name])
+	}
+	return p
+}
+
+// machine drives a store and its model by the same commands.
+type machine struct {
+	fs    vfs.FS
+	store *Store
+	model model
+	now   trackway.Micros
+}
+
+var machineIDs = func() (ids []trackway.Identifier) {
+	for _, name := range []string{"cookie", "device", "registered", "email"} {
+		for _, value := range []string{"a", "b", "a\x00", "\x00a", "a\xff"} {
+			ids = append(ids, identifierOf(name, value))
+		}
+	}
+	return ids
+}()
+
+var machinePersonal = []string{"", "email"}
+
+func drawCommand(t *rapid.T, now trackway.Micros) trackway.Command {
+	c := trackway.Command{
+		Kind:     rapid.SampledFrom([]trackway.Kind{trackway.AddEvent, trackway.UpdateCustomer}).Draw(t, "kind"),
+		Project:  rapid.SampledFrom([]uint32{1, 1, 1, 2}).Draw(t, "project"),
+		IDs:      rapid.SliceOfNDistinct(rapid.SampledFrom(machineIDs), 0, 4, uniqueHard).Draw(t, "ids"),
+		Received: now,
+		Time:     now,
+	}
+	c.Anonymous = len(c.IDs) == 0
+	if c.TimeGiven = rapid.IntRange(0, 3).Draw(t, "given") > 0; c.TimeGiven {
+		c.Time = trackway.Micros(rapid.SampledFrom([]int64{0, 255, 256, 1 << 40}).Draw(t, "time"))
+	}
+	values := rapid.MapOfN(
+		rapid.SampledFrom([]string{"", "a", "b\x00", "email", "ÿ"}),
+		rapid.SampledFrom([]string{"1", "null", `"x"`, `{"a":[1]}`}), 0, 4,
+	).Draw(t, "properties")
+	if c.Kind == trackway.AddEvent {
+		c.Type = rapid.SampledFrom([]string{"e", "f", "merge"}).Draw(t, "type")
+	} else if rapid.IntRange(0, 7).Draw(t, "crowd") == 0 {
+		from := rapid.SampledFrom([]int{0, 100, 200}).Draw(t, "from")
+		for i := range 150 {
+			values[fmt.Sprint("p", from+i)] = "0"
+		}
+	}
+	c.Properties = propertiesOf(values)
+	return c
+}
+
+// uniqueHard is the same for identifiers that cannot be in one command.
+func uniqueHard(id trackway.Identifier) string {
+	if id.Hard {
+		return id.Name
+	}
+	return id.Name + "=" + id.Value
+}
+
+func (m *machine) apply(t *rapid.T, n int) {
+	cmds := make([]trackway.Command, n)
+	for i := range cmds {
+		m.now++
+		cmds[i] = drawCommand(t, m.now)
+	}
+	results := make([]trackway.Result, n)
+	if err := m.store.Apply(cmds, results); err != nil {
+		t.Fatal(err)
+	}
+	for i := range cmds {
+		got, want := results[i], m.model.apply(&cmds[i])
+		if (got.Err != nil) != (want.Err != nil) || (got.Err != nil && got.Err.Code != want.Err.Code) {
+			t.Fatalf("%v: got %v, want %v", cmds[i], got.Err, want.Err)
+		}
+		got.Err, want.Err = nil, nil
+		if got != want {
+			t.Fatalf("%v: got %+v, want %+v", cmds[i], got, want)
+		}
+	}
+}
+
+func (m *machine) erase(t *rapid.T) {
+	if len(m.model.customers) == 0 {
+		t.Skip("nobody to erase")
+	}
+	c := rapid.SampledFrom(m.model.customers).Draw(t, "customer")
+	if err := m.store.Erase(c.project, c.holder.Customer, machinePersonal); err != nil {
+		t.Fatal(err)
+	}
+	m.model.erase(c.holder.Customer, machinePersonal)
+}
+
+func (m *machine) reopen(t *rapid.T) {
+	if err := m.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open("data", Options{FS: m.fs, Cache: 1 << 20, Fatal: func(err error) { panic(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cache = newCache(smallCache)
+	m.store = s
+}
+
+// check compares all that can be read, in both directions of time.
+func (m *machine) check(t *rapid.T) {
+	mustBeConsistent(t, m.store)
+	v := m.store.Snapshot()
+	defer func() { _ = v.Close() }()
+	for _, project := range []uint32{1, 2} {
+		for _, id := range machineIDs {
+			got, err := v.Find(project, id)
+			want := trackway.Customer(0)
+			if h := m.model.holderOf(project, id); h != nil {
+				want = h.Customer
+			}
+			if got != want || err != nil {
+				t.Fatalf("%v leads to %d (%v), want %d", id, got, err, want)
+			}
+		}
+		var got, want []*trackway.Profile
+		if err := v.Profiles(project, func(p *trackway.Profile) bool { got = append(got, p); return true }); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range m.model.customers {
+			if c.project == project && c.holder.MergedInto == 0 {
+				want = append(want, m.model.profile(c))
+			}
+		}
+		if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("customers (-want): %s", diff)
+		}
+		for _, p := range got {
+			m.checkEvents(t, p.Customer)
+		}
+	}
+}
+
+func (m *machine) checkEvents(t *rapid.T, c trackway.Customer) {
+	v := m.store.Snapshot()
+	defer func() { _ = v.Close() }()
+	var lists [2][]trackway.Event
+	for i, newestFirst := range []bool{false, true} {
+		err := v.Events(c, newestFirst, func(e *trackway.Event) bool {
+			copied := *e
+			copied.Properties = bytes.Clone(e.Properties)
+			lists[i] = append(lists[i], copied)
+			return true
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := lists[0]
+	if !slices.IsSortedFunc(got, func(a, b trackway.Event) int { return cmp.Compare(a.Time, b.Time) }) {
+		t.Fatalf("events of customer %d are not in order of time: %v", c, got)
+	}
+	slices.Reverse(lists[1])
+	if diff := gocmp.Diff(got, lists[1]); diff != "" {
+		t.Fatalf("events of customer %d, newest first, are not the others turned round: %s", c, diff)
+	}
+	slices.SortFunc(got, func(a, b trackway.Event) int { return cmp.Compare(a.Seq, b.Seq) })
+	if diff := gocmp.Diff(m.model.timeline(c), got, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("events of customer %d (-want): %s", c, diff)
+	}
+}
+
+func TestModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := &machine{fs: vfs.NewMem(), now: 1000}
+		s, err := Open("data", Options{FS: m.fs, Cache: 1 << 20, Fatal: func(err error) { panic(err) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.store = s
+		for _, token := range []string{"one", "two"} {
+			if _, err := s.Project(token); err != nil {
+				t.Fatal(err)
+			}
+		}
+		defer func() {
+			if err := m.store.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}()
+		t.Repeat(map[string]func(*rapid.T){
+			"":       m.check,
+			"single": func(t *rapid.T) { m.apply(t, 1) },
+			"more":   func(t *rapid.T) { m.apply(t, 1) },
+			"batch":  func(t *rapid.T) { m.apply(t, rapid.IntRange(2, 8).Draw(t, "commands")) },
+			"erase":  m.erase,
+			"reopen": m.reopen,
+		})
+	})
+}

@@ -23,7 +23,6 @@ func (c *call) allowed() bool {
 	if d.Allowed {
 		return true
 	}
-	c.leaveBody()
 	_ = c.answer(http.StatusTooManyRequests, d.AppendBody(nil))
 	return false
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -25,15 +26,36 @@ var statuses = map[trackway.Code]int{
 
 // Values of header fields that never change.
 var (
-	jsonType  = []string{"application/json"}
-	challenge = []string{`Token realm="trackway"`} // not Basic: a browser would ask its user for a password
+	jsonType        = []string{"application/json"}
+	closeConnection = []string{"close"}
+	challenge       = []string{`Token realm="trackway"`} // not Basic: a browser would ask its user for a password
 )
 
 // answer sends a JSON answer. It returns nil, for handlers to end with.
 func (c *call) answer(status int, body []byte) error {
+	if c.r.ContentLength != 0 && !c.taken {
+		c.answerFirst(status, body)
+		return nil
+	}
 	c.head(status, len(body))
 	_, _ = c.w.Write(body) // if the client has gone there is nobody to tell
 	return nil
+}
+
+// answerFirst sends the answer to a call whose body is not wanted without waiting for it. net/http would first read what is
+// left of it, so that the connection can be used again. Here a small body is read after the answer; the connection of a
+// large one, or of a client that waits to be asked for it (Expect), is closed.
+func (c *call) answerFirst(status int, body []byte) {
+	again := c.r.ContentLength > 0 && c.r.ContentLength <= maxSmallBody && c.r.Header.Get("Expect") == "" &&
+		http.NewResponseController(c.w).EnableFullDuplex() == nil
+	if !again && c.r.ProtoMajor == 1 {
+		c.w.Header()["Connection"] = closeConnection
+	}
+	c.head(status, len(body))
+	_, _ = c.w.Write(body) // as above
+	if again && http.NewResponseController(c.w).Flush() == nil {
+		_, _ = io.Copy(io.Discard, c.r.Body) // at most maxSmallBody, in the time that a request may take
+	}
 }
 
 // head sends status and fields. A length below 0 is unknown.
@@ -49,7 +71,6 @@ func (c *call) head(status, length int) {
 
 // refuse answers a call that was not let in.
 func (c *call) refuse(err *trackway.Error) {
-	c.leaveBody()
 	if err.Code == trackway.Unidentified {
 		c.w.Header()["Www-Authenticate"] = challenge
 	}
@@ -95,7 +116,6 @@ func (c *call) failure(err *trackway.Error) []byte {
 func (c *call) requestID() string { return c.w.Header()["X-Request-Id"][0] }
 
 func (c *call) unknownRoute() error {
-	c.leaveBody()
 	const code = http.StatusNotFound
 	return c.answer(code, wire.AppendStatus(nil, code, "There is no such route. The routes are described in the documentation of this server's API."))
 }
@@ -104,7 +124,6 @@ func (c *call) unknownRoute() error {
 func notAllowed(methods []string) func(*call) error {
 	allow := []string{strings.Join(append(methods, http.MethodOptions), ", ")}
 	return func(c *call) error {
-		c.leaveBody()
 		c.w.Header()["Allow"] = allow
 		const code = http.StatusMethodNotAllowed
 		return c.answer(code, wire.AppendStatus(nil, code, "This route is called by "+allow[0]+"."))

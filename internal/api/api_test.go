@@ -57,9 +57,11 @@ func (noSnapshot) Find(uint32, trackway.Identifier) (trackway.Customer, error) {
 func (noSnapshot) Profile(uint32, trackway.Customer) (*trackway.Profile, error) {
 	return nil, errDisk
 }
-func (noSnapshot) Events(trackway.Customer, bool, func(*trackway.Event) bool) error { return errDisk }
-func (noSnapshot) Profiles(uint32, func(*trackway.Profile) bool) error             { return errDisk }
-func (noSnapshot) Close() error                                                    { return nil }
+func (noSnapshot) Events(uint32, trackway.Customer, bool, func(*trackway.Event) bool) error {
+	return errDisk
+}
+func (noSnapshot) Profiles(uint32, func(*trackway.Profile) bool) error { return errDisk }
+func (noSnapshot) Close() error                                        { return nil }
 
 type fixture struct {
 	*Server

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net/http"
 	"strings"
 	"sync/atomic"
 
@@ -60,9 +59,9 @@ func (c *call) readBody() (release func(), err error) {
 		return release, err
 	}
 	if c.r.ContentLength > int64(c.route.maxBody) {
-		c.leaveBody()
 		return release, errTooLarge(c.route.maxBody)
 	}
+	c.taken = true
 	in := io.Reader(c.r.Body)
 	length := c.r.ContentLength // of the body as it will be in memory; -1: unknown
 	if coding := c.r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
@@ -200,11 +199,4 @@ func (b *bodyReader) grow(size int) bool {
 	copy(grown, b.buf)
 	b.buf = grown
 	return true
-}
-
-// leaveBody makes net/http answer without reading the rest of the body first, as it would up to 256 KiB.
-func (c *call) leaveBody() {
-	if c.r.ContentLength != 0 {
-		_ = http.NewResponseController(c.w).EnableFullDuplex() // HTTP/2 needs none and says so
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -112,6 +113,7 @@ type call struct {
 	received time.Time
 	grant    auth.Grant
 	body     []byte // whole, inflated; belongs to this request alone
+	taken    bool   // the body has been read, or begun to be
 	status   int    // that was answered; 0: nothing yet
 	fields   limit.Fields
 }
@@ -119,8 +121,21 @@ type call struct {
 // serve takes a request of a route through the steps.
 func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	c := &call{Server: s, access: s.access.Load(), w: w, r: r, route: rt, received: time.Now()}
-	defer c.observe() // an answer that is broken off is counted, too
+	defer c.end()
 	c.steps()
+}
+
+// end counts the call, however it ended. A panic is a bug of ours: it is logged, and the connection closed.
+func (c *call) end() {
+	bug := recover()
+	c.observe()
+	if bug == nil {
+		return
+	}
+	if bug != http.ErrAbortHandler { //nolint:errorlint // what was panicked with, not what it wraps
+		c.Log.Error("panic", "bug", bug, "stack", string(debug.Stack()), "route", c.route.path, "request_id", c.requestID())
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // steps takes the call through the steps. Each refuses by answering.
@@ -138,7 +153,6 @@ func (c *call) steps() {
 			return
 		}
 		if c.route.private && !c.grant.Private() {
-			c.leaveBody()
 			c.fail(errNotPrivate)
 			return
 		}

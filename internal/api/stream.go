@@ -49,7 +49,7 @@ func (st *stream) end() error {
 func (st *stream) events(open string, s query.Snapshot, customer trackway.Customer, f query.EventFilter) error {
 	st.b = append(st.b, open...)
 	first := true
-	err := query.Events(st.c.r.Context(), s, customer, f, func(e *trackway.Event) bool {
+	err := query.Events(st.c.r.Context(), s, st.c.grant.Project.Number, customer, f, func(e *trackway.Event) bool {
 		if !first {
 			st.b = append(st.b, ',')
 		}

@@ -99,7 +99,7 @@ func (e *Explanation) trust() {
 
 func (e *Explanation) hop(text string, a netip.Addr, trusted bool) {
 	if e != nil {
-		e.Hops = append(e.Hops, Hop{Text: strings.Trim(text, " \t"), Addr: a, Trusted: trusted})
+		e.Hops = append(e.Hops, Hop{Text: trim(text), Addr: a, Trusted: trusted})
 	}
 }
 

@@ -50,13 +50,13 @@ func forParameter(s string) string {
 		if !ok {
 			return ""
 		}
-		if strings.EqualFold(strings.Trim(name, " \t"), "for") {
+		if strings.EqualFold(trim(name), "for") {
 			if seen {
 				return "" // "each parameter MUST NOT occur more than once"
 			}
 			found, seen = value, true
 		}
-		rest = strings.TrimLeft(rest, " \t")
+		rest = trim(rest)
 		if rest == "" {
 			return found
 		}
@@ -74,7 +74,7 @@ func pairValue(s string) (value, rest string, ok bool) {
 		if end < 0 {
 			end = len(s)
 		}
-		value = strings.TrimRight(s[:end], " \t")
+		value = trim(s[:end])
 		return value, s[end:], strings.IndexByte(value, '"') < 0
 	}
 	for i := 1; i < len(s); i++ {

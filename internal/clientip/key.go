@@ -18,11 +18,12 @@ func KeyOf(addr netip.Addr, bits int) Key {
 	if !addr.IsValid() {
 		return Key{}
 	}
-	b := addr.As16()
-	k := Key{Hi: binary.BigEndian.Uint64(b[:8]), Lo: binary.BigEndian.Uint64(b[8:]), Bits: 128}
 	if addr.Is4() || addr.Is4In6() {
-		return k
+		b := addr.As4()
+		return Key{Lo: 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[:])), Bits: 128}
 	}
+	b := addr.As16()
+	k := Key{Hi: binary.BigEndian.Uint64(b[:8]), Lo: binary.BigEndian.Uint64(b[8:])}
 	k.Bits = uint8(bits) //nolint:gosec // G115: at most 128
 	if bits <= 64 {
 		k.Hi, k.Lo = k.Hi&(^uint64(0)<<(64-bits)), 0

@@ -9,7 +9,7 @@ import (
 // and ports are dropped, mapped addresses are IPv4. Not addresses: 010.1.2.3 (octal to some), names, and the unspecified
 // addresses, which are what a proxy writes that knows none: as a limiter's key they would be shared by all.
 func parse(s string) (netip.Addr, bool) {
-	host, ok := splitPort(strings.Trim(s, " \t"))
+	host, ok := splitPort(trim(s))
 	if !ok {
 		return netip.Addr{}, false
 	}
@@ -22,6 +22,17 @@ func parse(s string) (netip.Addr, bool) {
 	}
 	addr = addr.Unmap()
 	return addr, !addr.IsUnspecified()
+}
+
+// trim drops blanks (OWS of RFC 9110 section 5.6.3). [strings.Trim] would cost as much as reading the address.
+func trim(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 // splitPort drops brackets and port.

@@ -81,11 +81,15 @@ func TestSentAgainAfterMerges(t *testing.T) {
 		}
 		return []command{event(map[string]any{"cookie": cookie}), event(map[string]any{"cookie": cookie, "registered": "person"})}
 	}
+	var commands []command
 	for i := range visits {
-		s.batch(t, visit(i))
+		commands = append(commands, visit(i)...)
 	}
 	for i := visits - again; i < visits; i++ {
-		s.batch(t, visit(i))
+		commands = append(commands, visit(i)...)
+	}
+	for batch := range slices.Chunk(commands, 50) {
+		s.batch(t, batch)
 	}
 	stored := 0
 	for _, e := range s.exportOne(t, map[string]any{"registered": "person"}).Events {

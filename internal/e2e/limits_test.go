@@ -181,11 +181,11 @@ func (s *server) raw(t *testing.T, method, path, fields, address string) string 
 	var answer strings.Builder
 	res, err := http.ReadResponse(bufio.NewReader(io.TeeReader(conn, &answer)), &http.Request{Method: method})
 	if err != nil {
-		t.Fatalf("after %q: %v", answer.String(), err)
+		t.Fatalf("%s %q: %v after %q", method, fields, err, answer.String())
 	}
 	defer res.Body.Close()
 	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		t.Fatalf("after %q: %v", answer.String(), err)
+		t.Fatalf("%s %q: %v after %q", method, fields, err, answer.String())
 	}
 	return answer.String()
 }

@@ -31,7 +31,7 @@ type Holder struct {
 	Created    trackway.Micros
 	IDs        []ID
 	Properties int               // how many properties the customer has
-	Absorbed   int               // how many customers were merged into this one directly
+	Absorbed   int               // how many customers' timelines, besides its own, hold its events
 	MergedInto trackway.Customer // 0, or the survivor: then the holder holds nothing any more
 }
 

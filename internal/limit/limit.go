@@ -141,24 +141,27 @@ func freeClass(old, now map[string]*tally) uint8 {
 // Allow counts c, unless a policy refuses it: a refused call costs nothing under any policy. Only the monotonic part of
 // now counts, so that a step of the clock neither refills nor freezes a counter; the wall clock is used for Reset alone,
 // and to tell whether an override has ended. Allow does not allocate.
-func (l *Limiter) Allow(now time.Time, c *Call) Decision {
+func (l *Limiter) Allow(now time.Time, c *Call) (d Decision) {
 	f := l.force.Load()
-	m := moment{at: int64(now.Sub(l.base)), wall: now}
+	m := l.moment(now)
+	d.taken = receipt{force: f, moment: m}
 	best := verdict{allowed: true}
-	taken := receipt{force: f, moment: m}
 	for rest := f.set.match(c.Method, c.Path); rest != 0; rest &= rest - 1 {
 		i := bits.TrailingZeros64(rest)
 		v := l.decide(&f.policies[i], m, c)
 		if !v.allowed {
-			l.refund(m, c, &taken)
-			return v.decision(receipt{moment: m})
+			l.refund(m, c, &d.taken)
+			d.taken = receipt{}
+			d.describe(&v, now)
+			return d
 		}
-		taken.add(i, &v)
+		d.taken.add(i, &v)
 		if v.policy != nil && (best.policy == nil || v.res.Remaining < best.res.Remaining) {
 			best = v
 		}
 	}
-	return best.decision(taken)
+	d.describe(&best, now)
+	return d
 }
 
 // Refund gives back the call that d admitted: one that is answered with 304, which is published to cost nothing. c is the
@@ -166,7 +169,7 @@ func (l *Limiter) Allow(now time.Time, c *Call) Decision {
 // REQUIRES: no decision is given back twice.
 func (l *Limiter) Refund(now time.Time, c *Call, d *Decision) {
 	if d.taken.force != nil {
-		l.refund(moment{at: int64(now.Sub(l.base)), wall: now}, c, &d.taken)
+		l.refund(l.moment(now), c, &d.taken)
 	}
 }
 
@@ -196,7 +199,11 @@ func (r *receipt) add(i int, v *verdict) {
 // moment is one instant on both clocks.
 type moment struct {
 	at   int64 // nanoseconds since the limiter's base, monotonic
-	wall time.Time
+	unix int64 // seconds of the wall clock
+}
+
+func (l *Limiter) moment(now time.Time) moment {
+	return moment{at: int64(now.Sub(l.base)), unix: now.Unix()}
 }
 
 // verdict is what one policy says.
@@ -209,24 +216,22 @@ type verdict struct {
 	took, tookCandidate bool
 }
 
-func (v *verdict) decision(taken receipt) Decision {
+// describe writes what v says into d.
+func (d *Decision) describe(v *verdict, now time.Time) {
+	d.Allowed = v.allowed
 	if v.policy == nil {
-		return Decision{Allowed: v.allowed, taken: taken}
+		return
 	}
-	now := taken.moment.wall
-	wait := time.Duration(v.res.Wait) * time.Millisecond
-	return Decision{
-		Allowed: v.allowed, Limited: true,
-		Policy: v.policy.Name, Limit: v.fields.quota, Window: v.policy.Window,
-		Remaining: v.res.Remaining, Wait: wait,
-		Reset:  now.Unix() + ceilSeconds(time.Duration(now.Nanosecond())+wait),
-		fields: v.fields, taken: taken,
-	}
+	d.Limited = true
+	d.Policy, d.Limit, d.Window = v.policy.Name, v.fields.quota, v.policy.Window
+	d.Remaining, d.Wait = v.res.Remaining, time.Duration(v.res.Wait)*time.Millisecond
+	d.Reset = now.Unix() + ceilSeconds(time.Duration(now.Nanosecond())+d.Wait)
+	d.fields = v.fields
 }
 
 // decide counts c under p.
 func (l *Limiter) decide(p *active, m moment, c *Call) verdict {
-	q := p.quota(c, m.wall)
+	q := p.quota(c, m.unix)
 	if q.unlimited {
 		return verdict{allowed: true}
 	}
@@ -274,7 +279,7 @@ func (p *active) blocks(q *quota) verdict {
 
 // restore gives back what decide took of p.
 func (l *Limiter) restore(p *active, now moment, c *Call, then moment, call, candidate bool) {
-	q := p.quota(c, then.wall)
+	q := p.quota(c, then.unix)
 	who, ok := p.caller(l.table, c)
 	if !ok {
 		return

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gaissmai/bart"
 
@@ -44,7 +43,7 @@ type quota struct {
 	narrow, wide, candidate table.Rule
 	hasCandidate            bool
 	blocked, unlimited      bool
-	until                   time.Time // zero: for ever
+	until                   int64 // Unix seconds; 0: for ever
 	fields, wideFields      *constants
 }
 
@@ -209,7 +208,9 @@ func (p *pattern) matches(method, path string) bool {
 func (s *Set) override(o *trackway.Override) {
 	p := s.policies[slices.IndexFunc(s.policies, func(p *policy) bool { return p.Name == o.Policy })]
 	q := p.newQuota(o.Limit)
-	q.unlimited, q.until = o.Unlimited, o.Until
+	if q.unlimited = o.Unlimited; !o.Until.IsZero() {
+		q.until = o.Until.Unix()
+	}
 	switch {
 	case o.Project != "":
 		p.project[o.Project], s.byKey = q, true
@@ -230,7 +231,7 @@ func unmapped(p netip.Prefix) netip.Prefix {
 
 // quota returns the limit that holds for c: that of the longest address range that has an override, else of the key, else
 // of the project, else the policy's own. The address goes first because a block must not be lifted by what the caller shows.
-func (p *policy) quota(c *Call, now time.Time) *quota {
+func (p *policy) quota(c *Call, now int64) *quota {
 	if p.limited {
 		if q := p.byAddress(c.Addr, now); q != nil {
 			return q
@@ -249,7 +250,7 @@ func (p *policy) quota(c *Call, now time.Time) *quota {
 	return p.own
 }
 
-func (p *policy) byAddress(a netip.Addr, now time.Time) *quota {
+func (p *policy) byAddress(a netip.Addr, now int64) *quota {
 	a = a.Unmap().WithZone("")
 	q, ok := p.address.Lookup(a)
 	if !ok || q.holds(now) {
@@ -264,6 +265,6 @@ func (p *policy) byAddress(a netip.Addr, now time.Time) *quota {
 }
 
 // holds tells whether there is a quota and it has not ended.
-func (q *quota) holds(now time.Time) bool {
-	return q != nil && (q.until.IsZero() || now.Before(q.until))
+func (q *quota) holds(now int64) bool {
+	return q != nil && (q.until == 0 || now < q.until)
 }

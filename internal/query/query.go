@@ -26,7 +26,7 @@ type Snapshot interface {
 
 	// Events calls yield for the events of c and of those it absorbed, by time, until yield returns false. The event is valid
 	// only during the call. Cost: a step of an index and a look-up in the log each.
-	Events(c trackway.Customer, newestFirst bool, yield func(*trackway.Event) bool) error
+	Events(project uint32, c trackway.Customer, newestFirst bool, yield func(*trackway.Event) bool) error
 
 	// Profiles calls yield for the customers of a project, the oldest first, until yield returns false. Absorbed customers are
 	// left out.
@@ -64,9 +64,11 @@ type EventFilter struct {
 }
 
 // Events calls yield for the events of c that f chooses, until yield returns false or ctx ends; then it returns the cause.
-func Events(ctx context.Context, s Snapshot, c trackway.Customer, f EventFilter, yield func(*trackway.Event) bool) error {
+func Events(
+	ctx context.Context, s Snapshot, project uint32, c trackway.Customer, f EventFilter, yield func(*trackway.Event) bool,
+) error {
 	skip, left := f.Skip, f.Limit
-	err := s.Events(c, f.NewestFirst, func(e *trackway.Event) bool {
+	err := s.Events(project, c, f.NewestFirst, func(e *trackway.Event) bool {
 		if ctx.Err() != nil {
 			return false
 		}

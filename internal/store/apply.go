@@ -308,9 +308,6 @@ func (t *tx) append(e *trackway.Event, tail uint64) error {
 	return t.b.Set(t.key, t.value, nil)
 }
 
-// maxAbsorbedChecked bounds how many absorbed customers' timelines are searched for a duplicate.
-const maxAbsorbedChecked = 64
-
 // freeTail returns the end of the timeline key for an event whose time its sender chose, or tells that the event is stored.
 func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, duplicate bool, err error) {
 	hash := contentHash(e)
@@ -318,11 +315,11 @@ func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, dupli
 	if err != nil || duplicate || h.Absorbed == 0 {
 		return tail, duplicate, err
 	}
-	absorbed, err := absorbedBy(t.from, h.Customer, maxAbsorbedChecked)
+	timelines, err := timelinesOf(t.from, h)
 	if err != nil {
 		return 0, false, err
 	}
-	for _, c := range absorbed {
+	for _, c := range timelines[1:] {
 		if _, duplicate, err := t.probe(c, e, hash); err != nil || duplicate {
 			return 0, duplicate, err
 		}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -40,13 +39,13 @@ func (s *Store) erase(project uint32, c trackway.Customer, personal []string) er
 	if err != nil {
 		return err
 	}
-	absorbed, err := absorbedBy(s.db, h.Customer, math.MaxInt)
+	timelines, err := timelinesOf(s.db, h)
 	if err != nil {
 		return err
 	}
 	e := eraser{s: s, b: s.db.NewBatch(), personal: personal}
 	defer func() { _ = e.b.Close() }() // gives memory back
-	for _, owner := range append(absorbed, h.Customer) {
+	for _, owner := range timelines {
 		if err := e.events(owner); err != nil {
 			return err
 		}
@@ -100,7 +99,7 @@ func (e *eraser) events(c trackway.Customer) error {
 		if n <= 0 {
 			return errCorrupt
 		}
-		if err := e.event(seq, append(prefix[:len(prefix):len(prefix)], rest...)); err != nil {
+		if err := e.event(seq, c, append(prefix[:len(prefix):len(prefix)], rest...)); err != nil {
 			return fmt.Errorf("event %d: %w", seq, err)
 		}
 		if e.b.Len() < eraseBatch {
@@ -116,7 +115,7 @@ func (e *eraser) events(c trackway.Customer) error {
 
 // event rewrites an event without what is personal. Its entry in the timeline must not end in a hash of what was erased, so
 // it ends in its sequence number from then on.
-func (e *eraser) event(seq uint64, timelineKey []byte) error {
+func (e *eraser) event(seq uint64, owner trackway.Customer, timelineKey []byte) error {
 	record, closer, err := e.s.db.Get(appendLogKey(nil, seq))
 	if err != nil {
 		return err
@@ -133,7 +132,7 @@ func (e *eraser) event(seq uint64, timelineKey []byte) error {
 	return errors.Join(
 		e.b.Set(appendLogKey(nil, seq), appendEvent(nil, &event), nil),
 		e.b.Delete(timelineKey, nil),
-		e.b.Set(appendTimelineKey(nil, event.Customer, event.Time, seq), binary.AppendUvarint(nil, seq), nil),
+		e.b.Set(appendTimelineKey(nil, owner, event.Time, seq), binary.AppendUvarint(nil, seq), nil),
 	)
 }
 

@@ -9,7 +9,7 @@ import (
 // The tables, by the first byte of a key. docs/format.md describes every key and record byte by byte; numbers in keys are
 // big-endian, so that the store's order is theirs.
 const (
-	tableAbsorbed  = 'a' // survivor, absorbed customer → when
+	tableAbsorbed  = 'a' // survivor, absorbed customer whose timeline stayed → nothing
 	tableCustomers = 'c' // project, customer → holder
 	tableIDs       = 'i' // project, name, value → customer
 	tableLog       = 'l' // sequence number → event

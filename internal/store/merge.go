@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,30 +16,101 @@ import (
 // mergeType is the type of the event that records a merge.
 const mergeType = "merge"
 
-// absorb stages the merge of one customer into another: the properties move, the newer of each winning; the events stay
-// where they are and the survivor remembers whom it absorbed; an event tells so. The identifiers were moved already.
+// maxMoved is how many events an absorbed customer may have for their places in its timeline to move to the survivor's. It
+// bounds how long a merge holds the lock.
+const maxMoved = 1000
+
+// absorb stages the merge of one customer into another: the properties move, the newer of each winning; an event tells of it.
+// What events hold stays where it is, in the log; their places in the timeline move. A timeline too long to move stays, and the
+// survivor remembers it: there are never many, since each takes more than maxMoved events to make. The identifiers were moved
+// already.
 func (t *tx) absorb(c *trackway.Command, survivor *identity.Holder, before []identity.ID, absorbed *identity.Holder) error {
 	if err := t.moveProperties(survivor, absorbed); err != nil {
+		return err
+	}
+	if err := t.moveTimelines(survivor, absorbed); err != nil {
 		return err
 	}
 	event := trackway.Event{
 		Seq: t.nextSeq, Project: c.Project, Customer: survivor.Customer,
 		Type: mergeType, Time: c.Received, Received: c.Received, Properties: mergeProperties(before, absorbed.IDs),
 	}
-	t.key = appendAbsorbedKey(t.key[:0], survivor.Customer, absorbed.Customer)
-	t.value = appendMicros(binary.AppendUvarint(t.value[:0], event.Seq), c.Received)
-	if err := t.b.Set(t.key, t.value, nil); err != nil {
-		return err
-	}
 	if err := t.append(&event, event.Seq); err != nil {
 		return err
 	}
-	survivor.Absorbed++
-	*absorbed = identity.Holder{
-		Customer: absorbed.Customer, Created: absorbed.Created,
-		Absorbed: absorbed.Absorbed, MergedInto: survivor.Customer,
-	}
+	*absorbed = identity.Holder{Customer: absorbed.Customer, Created: absorbed.Created, MergedInto: survivor.Customer}
 	return t.putHolder(c.Project, absorbed)
+}
+
+// moveTimelines gives the survivor the timelines of the absorbed customer: its own, and those it remembers.
+func (t *tx) moveTimelines(survivor, absorbed *identity.Holder) error {
+	remembered, err := timelinesOf(t.from, absorbed)
+	if err != nil {
+		return err
+	}
+	for _, c := range remembered {
+		if c == absorbed.Customer {
+			moved, err := t.moveEvents(survivor.Customer, c)
+			if err != nil {
+				return err
+			}
+			if moved {
+				continue
+			}
+		} else if err := t.b.Delete(appendAbsorbedKey(nil, absorbed.Customer, c), nil); err != nil {
+			return err
+		}
+		if err := t.b.Set(appendAbsorbedKey(nil, survivor.Customer, c), nil, nil); err != nil {
+			return err
+		}
+		survivor.Absorbed++
+	}
+	return nil
+}
+
+// moveEvents moves a timeline's entries, if there are not too many, and tells whether it did.
+func (t *tx) moveEvents(to, from trackway.Customer) (moved bool, err error) {
+	prefix := appendTimelinePrefix(nil, from)
+	var keys, values [][]byte
+	err = scan(t.from, prefix, func(rest, value []byte) error {
+		if len(keys) == maxMoved {
+			keys = nil
+			return errStop
+		}
+		keys, values = append(keys, bytes.Clone(rest)), append(values, bytes.Clone(value))
+		moved = true
+		return nil
+	})
+	if err != nil || moved && keys == nil {
+		return false, err
+	}
+	for i, rest := range keys {
+		if err := t.moveEvent(to, rest, values[i]); err != nil {
+			return false, err
+		}
+		if err := t.b.Delete(append(prefix[:len(prefix):len(prefix)], rest...), nil); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// moveEvent gives an event its place in another timeline. Where an event of the same time and content has that place, both
+// are kept: this one's entry ends in its sequence number.
+func (t *tx) moveEvent(to trackway.Customer, rest, value []byte) error {
+	t.key = append(appendTimelinePrefix(t.key[:0], to), rest...)
+	taken, release, err := t.get(t.key)
+	if err != nil {
+		return err
+	}
+	if taken != nil {
+		if err := release(); err != nil {
+			return err
+		}
+		seq, _ := binary.Uvarint(value)
+		binary.BigEndian.PutUint64(t.key[len(t.key)-8:], seq)
+	}
+	return t.b.Set(t.key, value, nil)
 }
 
 // mergeProperties are those of a merge event: the identifiers of both.
@@ -97,20 +169,16 @@ func (t *tx) moveProperty(survivor *identity.Holder, name string, record []byte)
 	return t.b.Set(t.key, t.value, nil)
 }
 
-// absorbedBy lists the customers merged into c, directly or through one another, up to most of them.
-func absorbedBy(from pebble.Reader, c trackway.Customer, most int) ([]trackway.Customer, error) {
-	all := []trackway.Customer{c}
-	for i := 0; i < len(all) && len(all) <= most; i++ {
-		err := scan(from, appendAbsorbedPrefix(nil, all[i]), func(absorbed, _ []byte) error {
-			all = append(all, trackway.Customer(binary.BigEndian.Uint64(absorbed)))
-			if len(all) > most {
-				return errStop
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
+// timelinesOf lists the customers on whose timelines the holder's events are: its own, and those of customers it absorbed
+// that were too long to move.
+func timelinesOf(from pebble.Reader, h *identity.Holder) ([]trackway.Customer, error) {
+	all := []trackway.Customer{h.Customer}
+	if h.Absorbed == 0 {
+		return all, nil
 	}
-	return all[1:], nil
+	err := scan(from, appendAbsorbedPrefix(nil, h.Customer), func(absorbed, _ []byte) error {
+		all = append(all, trackway.Customer(binary.BigEndian.Uint64(absorbed)))
+		return nil
+	})
+	return all, err
 }

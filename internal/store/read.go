@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -98,14 +97,18 @@ func (v *snapshot) Profiles(project uint32, yield func(*trackway.Profile) bool) 
 	})
 }
 
-func (v *snapshot) Events(c trackway.Customer, newestFirst bool, yield func(*trackway.Event) bool) error {
-	absorbed, err := absorbedBy(v.from, c, math.MaxInt)
+func (v *snapshot) Events(project uint32, c trackway.Customer, newestFirst bool, yield func(*trackway.Event) bool) error {
+	h, err := readHolder(v.from, project, c)
+	if err != nil {
+		return err
+	}
+	timelines, err := timelinesOf(v.from, h)
 	if err != nil {
 		return err
 	}
 	w := walk{newestFirst: newestFirst}
 	defer w.close()
-	for _, c := range append(absorbed, c) {
+	for _, c := range timelines {
 		if err := w.add(v.from, c); err != nil {
 			return err
 		}

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"trackway"
+)
+
+const (
+	exitOpened = 10 // of the other process in TestInUse
+	exitInUse  = 11
+)
+
+// TestMain is also the other process of TestInUse: with a directory as its argument it opens that and says how it went.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.NArg() == 0 {
+		os.Exit(m.Run())
+	}
+	s, err := Open(flag.Arg(0), Options{Fatal: func(err error) { panic(err) }})
+	switch {
+	case errors.Is(err, ErrInUse):
+		os.Exit(exitInUse)
+	case err != nil:
+		panic(err)
+	}
+	if err := s.Close(); err != nil {
+		panic(err)
+	}
+	os.Exit(exitOpened)
+}
+
+// TestInUse promises that two processes never have one directory open, on the operating system's own files.
+func TestInUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(dir, Options{Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := openElsewhere(t, dir); got != exitInUse {
+		t.Errorf("another process exits with %d while the store is open, want %d", got, exitInUse)
+	}
+	if second, err := Open(dir, Options{}); err == nil {
+		t.Error("this process opened it twice", second.Close())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := openElsewhere(t, dir); got != exitOpened {
+		t.Errorf("another process exits with %d when the store is closed, want %d", got, exitOpened)
+	}
+}
+
+func openElsewhere(t *testing.T, dir string) int {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, dir)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	if len(out) > 0 {
+		t.Logf("%s", out)
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+func TestInUseInMemory(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	if _, err := Open("data", Options{FS: fs}); !errors.Is(err, ErrInUse) {
+		t.Errorf("got %v, want ErrInUse", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUnknownFormat: a store of another version is refused, left as it is, and let go of.
+func TestUnknownFormat(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"0", "2", "", "1 ", "10"} {
+		fs := vfs.NewMem()
+		s := mustOpen(t, fs)
+		if err := errors.Join(s.db.Set(keyFormat, []byte(version), pebble.Sync), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time shows that the first has not kept it open
+			_, err := Open("data", Options{FS: fs, Fatal: func(err error) { t.Error(err) }})
+			if err == nil || errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "format version") {
+				t.Errorf("version %q: got %v, want a refusal that names the format version", version, err)
+			}
+		}
+	}
+}
+
+// TestOpenFails: what is no store is reported, not replaced.
+func TestOpenFails(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	if f, err := fs.Create("data", vfs.WriteCategoryUnspecified); err != nil || f.Close() != nil {
+		t.Fatal(err)
+	}
+	if s, err := Open("data", Options{FS: fs}); err == nil || !strings.Contains(err.Error(), "data") {
+		t.Errorf("got %v, %v, want an error that names the directory", s, err)
+	}
+}
+
+// TestFailedSync promises: once the disk has failed to keep what was written, nothing is acknowledged any more, even though
+// later syncs succeed (the kernel reports a lost page once), and Fatal is told.
+func TestFailedSync(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	var fatal atomic.Int32
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		switch op.Kind {
+		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+			if strings.HasSuffix(op.Path, ".log") && broken.Load() {
+				return errors.New("input/output error")
+			}
+		default:
+		}
+		return nil
+	}))
+	// Fatal must not return. A process would end here; in a test the goroutine does.
+	s, err := Open("data", Options{FS: fs, Fatal: func(error) { fatal.Add(1); runtime.Goexit() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply := func(typ string) (acknowledged bool) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			cmds := []trackway.Command{event(typ, 1, nil, identifierOf("registered", "r"))}
+			acknowledged = s.Apply(cmds, make([]trackway.Result, 1)) == nil
+		}()
+		<-done
+		return acknowledged
+	}
+	if !apply("before") || fatal.Load() != 0 {
+		t.Fatal("nothing is broken yet, and it was not acknowledged")
+	}
+	broken.Store(true)
+	if apply("during") || fatal.Load() == 0 {
+		t.Errorf("a sync failed, and it was acknowledged, or Fatal was not called (%d times)", fatal.Load())
+	}
+	broken.Store(false)
+	for range 3 {
+		if apply("after") {
+			t.Error("acknowledged after a failed sync")
+		}
+	}
+	// The store is not closed: its log cannot be, and a process that runs into this ends.
+}

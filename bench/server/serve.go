@@ -99,7 +99,7 @@ func tracking(st *store.Store) (http.Handler, error) {
 	}
 	reg := prometheus.NewRegistry()
 	return api.New(api.Config{
-		Name: "bench", Access: api.Access{Keys: auth.New([]trackway.Project{p}), Clients: clients}, Limits: limit.New(set, 1<<20),
+		Access: api.Access{Name: "bench", Keys: auth.New([]trackway.Project{p}), Clients: clients}, Limits: limit.New(set, 1<<20),
 		Ingest: ingest.New(st, reg), Store: st, Eraser: st, Log: slog.New(slog.DiscardHandler), Registry: reg,
 	}), nil
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
-
+	"trackway/internal/app"
 	"trackway/internal/config"
-	"trackway/internal/limit"
 )
 
 type checkCommand struct {
@@ -28,17 +26,5 @@ func (c *checkCommand) Run(out output) error {
 
 // loadConfig reads the configuration and has it checked in full.
 func loadConfig(path string, s settings) (*config.Config, []config.Problem, error) {
-	return config.Load(path, config.Flags(s), checkLimits)
-}
-
-// checkLimits has internal/limit look at the limits. It stands here because internal/config, a layer's neighbor, may not
-// know internal/limit.
-func checkLimits(cfg *config.Config) []config.Problem {
-	_, err := limit.NewSet(cfg.Policies, cfg.Overrides)
-	wrong, _ := errors.AsType[limit.Problems](err)
-	found := make([]config.Problem, len(wrong))
-	for i, w := range wrong {
-		found[i] = config.Problem{Field: w.Field, Msg: w.Msg}
-	}
-	return found
+	return config.Load(path, config.Flags(s), app.CheckLimits)
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -26,9 +27,9 @@ type serveCommand struct {
 }
 
 // server is [app.Run], or a test's stand-in.
-type server func(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(public, ops net.Addr)) error
+type server func(context.Context, app.Setup) error
 
-// Run serves until SIGTERM or SIGINT; a second one does not wait for the stop.
+// Run serves until SIGTERM or SIGINT; a second one does not wait for the stop. SIGHUP has the configuration read again.
 func (c *serveCommand) Run(out output) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -41,17 +42,34 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 	if err != nil {
 		return err
 	}
-	log := cfg.Log.Logger(out.stderr)
+	level := new(slog.LevelVar)
+	level.Set(cfg.Log.SlogLevel())
+	log := cfg.Log.Logger(out.stderr, level)
+	warn(log, warnings)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	setup := app.Setup{
+		Config: cfg, Log: log, Level: level, Hangup: hangup,
+		Load: func() (*config.Config, error) {
+			cfg, warnings, err := loadConfig(c.Config, c.settings)
+			warn(log, warnings)
+			return cfg, err
+		},
+		Ready: func(public, ops net.Addr) {
+			log.Info("ready", "public", public.String(), "ops", ops.String())
+			if made != nil {
+				printTrial(out.stdout, public, *made)
+			}
+		},
+	}
+	return await(ctx, func() error { return run(ctx, setup) })
+}
+
+func warn(log *slog.Logger, warnings []config.Problem) {
 	for _, w := range warnings {
 		log.Warn("unwise configuration", "warning", w.String())
 	}
-	ready := func(public, ops net.Addr) {
-		log.Info("ready", "public", public.String(), "ops", ops.String())
-		if made != nil {
-			printTrial(out.stdout, public, *made)
-		}
-	}
-	return await(ctx, func() error { return run(ctx, cfg, log, ready) })
 }
 
 // load reads the configuration. Where there is none it makes one, and returns its keys, too: they are to be had only then.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,12 +12,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"trackway/internal/app"
 	"trackway/internal/config"
 )
 
 // readyServer is ready at once, at fixed addresses, and stops when it is asked to.
-func readyServer(ctx context.Context, _ *config.Config, _ *slog.Logger, ready func(public, ops net.Addr)) error {
-	ready(&net.TCPAddr{IP: net.IPv4zero, Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8081})
+func readyServer(ctx context.Context, setup app.Setup) error {
+	setup.Ready(&net.TCPAddr{IP: net.IPv4zero, Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8081})
 	<-ctx.Done()
 	return nil
 }
@@ -62,7 +62,7 @@ func TestFirstServe(t *testing.T) {
 func TestServeFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	never := func(context.Context, *config.Config, *slog.Logger, func(_, _ net.Addr)) error {
+	never := func(context.Context, app.Setup) error {
 		t.Error("a server was started")
 		return nil
 	}
@@ -72,7 +72,7 @@ func TestServeFails(t *testing.T) {
 	}
 	errTaken := errors.New("address in use")
 	_, _, err = serves(t, serveCommand{configFile{filepath.Join(dir, "t.yaml")}, settings{}},
-		func(context.Context, *config.Config, *slog.Logger, func(_, _ net.Addr)) error { return errTaken })
+		func(context.Context, app.Setup) error { return errTaken })
 	if !errors.Is(err, errTaken) {
 		t.Errorf("a server that fails: got %v, want %v", err, errTaken)
 	}

@@ -82,9 +82,9 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 	}
 	f := &fixture{ingest: &fakeIngest{}, log: &bytes.Buffer{}}
 	f.Server = New(Config{
-		Name: "ts1.eu", Limits: limit.New(set, 1024), Ingest: f.ingest, Store: brokenStore{},
+		Limits: limit.New(set, 1024), Ingest: f.ingest, Store: brokenStore{},
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: prometheus.NewRegistry(),
-		Access: Access{Clients: clients, Keys: auth.New([]trackway.Project{{
+		Access: Access{Name: "ts1.eu", Clients: clients, Keys: auth.New([]trackway.Project{{
 			Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
 			Keys: []trackway.Key{
 				{Name: "web", Kind: trackway.PublicKey, ID: publicToken},

@@ -36,7 +36,6 @@ type Eraser interface {
 
 // Config is what a server is made of. All fields are required.
 type Config struct {
-	Name     string // this server's, sent as X-Served-By
 	Access   Access
 	Limits   *limit.Limiter
 	Ingest   Ingester
@@ -46,8 +45,9 @@ type Config struct {
 	Registry prometheus.Registerer
 }
 
-// Access is what a reload may replace. Both are immutable.
+// Access is what a reload may replace. Keys and Clients are immutable.
 type Access struct {
+	Name    string // this server's, sent as X-Served-By
 	Keys    *auth.Keys
 	Clients *clientip.Resolver
 }
@@ -56,12 +56,11 @@ type Access struct {
 type Server struct {
 	Config
 
-	access   atomic.Pointer[Access]
-	mux      *http.ServeMux
-	servedBy []string
-	ids      requestIDs
-	room     room
-	metrics  *metrics
+	access  atomic.Pointer[access]
+	mux     *http.ServeMux
+	ids     requestIDs
+	room    room
+	metrics *metrics
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }
@@ -69,7 +68,7 @@ type Server struct {
 // New returns the handler for the public listener.
 func New(c Config) *Server {
 	s := &Server{
-		Config: c, mux: http.NewServeMux(), servedBy: []string{c.Name}, ids: newRequestIDs(),
+		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
 		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry),
 	}
 	s.Reload(c.Access)
@@ -78,13 +77,20 @@ func New(c Config) *Server {
 }
 
 // Reload lets later requests in by other keys, and finds their address by other rules. Requests under way are not affected.
-func (s *Server) Reload(a Access) { s.access.Store(&a) }
+func (s *Server) Reload(a Access) { s.access.Store(&access{Access: a, servedBy: []string{a.Name}}) }
+
+// access is an Access with its name as the value of a header field.
+type access struct {
+	Access
+
+	servedBy []string
+}
 
 // ServeHTTP serves one request of the public listener.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["X-Request-Id"] = s.ids.of(r)
-	h["X-Served-By"] = s.servedBy
+	h["X-Served-By"] = s.access.Load().servedBy
 	if strings.Contains(r.URL.Path, "//") {
 		r.URL.Path, r.URL.RawPath = collapseSlashes(r.URL.Path), ""
 	}
@@ -106,7 +112,7 @@ func collapseSlashes(path string) string {
 // call is one request on its way.
 type call struct {
 	*Server
-	access   *Access // as it was when the call came
+	access   *access // as it was when the call came
 	w        http.ResponseWriter
 	r        *http.Request
 	route    *route

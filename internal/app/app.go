@@ -19,10 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
-	"trackway"
 	"trackway/internal/api"
-	"trackway/internal/auth"
-	"trackway/internal/clientip"
 	"trackway/internal/config"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
@@ -41,51 +38,82 @@ const maxCallers = 1 << 20
 var errStopping = errors.New("stopping")
 
 // Run serves until ctx ends, and returns nil once everything has stopped cleanly: requests under way are answered, then the
-// store is closed. ready is called once, when both listeners accept; it gets their addresses.
-func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func(public, ops net.Addr)) (err error) {
+// store is closed.
+func Run(ctx context.Context, setup Setup) (err error) {
+	cfg, log := setup.Config, setup.Log
 	reg := newRegistry()
-	st, err := openStore(cfg, log, reg)
-	if err != nil {
+	s := &server{Setup: setup}
+	if s.store, err = openStore(cfg, log, reg); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	handler, err := newAPI(cfg, log, reg, st)
+	defer func() { err = errors.Join(err, s.store.Close()) }()
+	if err := s.build(reg); err != nil {
+		return err
+	}
+	public, err := listen(ctx, cfg.Listen, s.api, log)
 	if err != nil {
 		return err
 	}
 	var stopping atomic.Bool
-	isReady := func() error {
-		if stopping.Load() {
-			return errStopping
-		}
-		return nil
-	}
-	public, err := listen(ctx, cfg.Listen, handler, log)
-	if err != nil {
-		return err
-	}
-	private, err := listen(ctx, cfg.OpsListen, ops.Handler(reg, isReady), log)
+	private, err := listen(ctx, cfg.OpsListen, ops.Handler(ops.Config{
+		Gatherer: reg, Reload: s.reload,
+		Ready: func() error {
+			if stopping.Load() {
+				return errStopping
+			}
+			return nil
+		},
+	}), log)
 	if err != nil {
 		return errors.Join(err, public.ln.Close())
 	}
 	if public.ln, err = withTLS(public.ln, cfg.TLS); err != nil {
 		return errors.Join(err, public.ln.Close(), private.ln.Close())
 	}
-	ready(public.ln.Addr(), private.ln.Addr())
-	return serve(ctx, public, private, func() { stopping.Store(true) })
+	setup.Ready(public.ln.Addr(), private.ln.Addr())
+	return s.serve(ctx, public, private, func() { stopping.Store(true) })
+}
+
+// build makes the parts between the store and the listeners.
+func (s *server) build(reg *prometheus.Registry) error {
+	set, err := limit.NewSet(s.Config.Policies, s.Config.Overrides)
+	if err != nil {
+		return fmt.Errorf("limits: %w", err)
+	}
+	s.limits = limit.New(set, maxCallers)
+	access, err := newAccess(s.Config, s.store)
+	if err != nil {
+		return err
+	}
+	s.api = api.New(api.Config{
+		Access: access, Limits: s.limits, Ingest: ingest.New(s.store, reg), Store: s.store, Eraser: s.store, Log: s.Log, Registry: reg,
+	})
+	return nil
 }
 
 // serve runs both listeners until ctx ends or one fails. The operator's stays until the public one has drained.
-func serve(ctx context.Context, public, private *listener, stopping func()) error {
+func (s *server) serve(ctx context.Context, public, private *listener, stopping func()) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(public.serve)
 	g.Go(private.serve)
 	g.Go(func() error {
-		<-ctx.Done()
+		s.reloadOnHangup(ctx)
 		stopping()
 		return errors.Join(public.drain(), private.srv.Close())
 	})
 	return g.Wait()
+}
+
+// reloadOnHangup reloads whenever it is asked to, until ctx ends.
+func (s *server) reloadOnHangup(ctx context.Context) {
+	for {
+		select {
+		case <-s.Hangup:
+			_ = s.reload() // it has been logged, and there is nobody else to tell
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // newRegistry returns the process's own metrics; the parts add theirs.
@@ -111,29 +139,6 @@ func openStore(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) 
 			os.Exit(1) //nolint:forbidigo // a clean stop would go on writing to a disk that has failed
 		},
 	})
-}
-
-func newAPI(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer, st *store.Store) (*api.Server, error) {
-	projects := make([]trackway.Project, len(cfg.Projects))
-	for i, p := range cfg.Projects {
-		var err error
-		if p.Number, err = st.Project(p.Token); err != nil {
-			return nil, fmt.Errorf("register project %q: %w", p.Name, err)
-		}
-		projects[i] = p
-	}
-	clients, err := clientip.New(clientip.Config{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader})
-	if err != nil {
-		return nil, err
-	}
-	set, err := limit.NewSet(cfg.Policies, cfg.Overrides)
-	if err != nil {
-		return nil, fmt.Errorf("limits: %w", err)
-	}
-	return api.New(api.Config{
-		Name: cfg.Server.Name, Access: api.Access{Keys: auth.New(projects), Clients: clients}, Limits: limit.New(set, maxCallers),
-		Ingest: ingest.New(st, reg), Store: st, Eraser: st, Log: log, Registry: reg,
-	}), nil
 }
 
 // listener is an address and the server behind it.

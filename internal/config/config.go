@@ -24,16 +24,16 @@ import (
 )
 
 // Config is a checked configuration. It is not changed once it is made, so that it may be shared; a reload makes another.
-// Fields tagged fixed cannot change while the server runs (see [CheckReload]).
+// Not all of it can change while the server runs (see [CheckReload]).
 type Config struct {
-	Listen         string         `fixed:"true" yaml:"listen"`     // host:port of the public listener
-	OpsListen      string         `fixed:"true" yaml:"ops_listen"` // host:port of the operator's listener
-	DataDir        string         `fixed:"true" yaml:"data_dir"`   // a relative path in the file starts at the file's folder
-	TLS            TLS            `fixed:"true" yaml:"tls"`
+	Listen         string         `yaml:"listen"`     // host:port of the public listener
+	OpsListen      string         `yaml:"ops_listen"` // host:port of the operator's listener
+	DataDir        string         `yaml:"data_dir"`   // a relative path in the file starts at the file's folder
+	TLS            TLS            `yaml:"tls"`
 	Server         Server         `yaml:"server"`
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`  // masked; IPv4 is never written as IPv6
 	ClientIPHeader string         `yaml:"client_ip_header"` // one of clientip's constants
-	Log            Log            `fixed:"true" yaml:"log"`
+	Log            Log            `yaml:"log"`
 
 	Projects  []trackway.Project
 	Policies  []trackway.Policy
@@ -59,9 +59,12 @@ type Log struct {
 	Format string `yaml:"format"` // text or json
 }
 
-// Logger returns a logger that writes to w as l says.
-func (l Log) Logger(w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: logLevels[l.Level]}
+// SlogLevel returns the level as log/slog knows it.
+func (l Log) SlogLevel() slog.Level { return logLevels[l.Level] }
+
+// Logger returns a logger that writes to w, in l's format, what level lets through.
+func (l Log) Logger(w io.Writer, level slog.Leveler) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
 	if l.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}

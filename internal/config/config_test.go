@@ -328,13 +328,13 @@ func TestCheckReload(t *testing.T) {
 	if err := CheckReload(old, mustParse(t, minimal, Flags{})); err != nil {
 		t.Errorf("nothing changed: got %v", err)
 	}
-	free := "server: {name: other}\ntrusted_proxies: []\nclient_ip_header: X-Real-IP\nlimits: []\n" + strings.ReplaceAll(minimal, "demo", "shop")
+	free := "server: {name: other}\ntrusted_proxies: []\nclient_ip_header: X-Real-IP\nlimits: []\nlog: {level: warn}\n" + strings.ReplaceAll(minimal, "demo", "shop")
 	if err := CheckReload(old, mustParse(t, free, Flags{})); err != nil {
 		t.Errorf("what may change: got %v", err)
 	}
-	fixed := "listen: a:1\nops_listen: a:2\ndata_dir: a\ntls: {cert: a, key: b}\nlog: {level: warn}\n" + minimal
+	fixed := "listen: a:1\nops_listen: a:2\ndata_dir: a\ntls: {cert: a, key: b}\nlog: {format: json}\n" + minimal
 	err := CheckReload(old, mustParse(t, fixed, Flags{}))
-	if want := "only a restart can change listen, ops_listen, data_dir, tls, log"; fmt.Sprint(err) != want {
+	if want := "only a restart can change listen, ops_listen, data_dir, tls, log.format"; fmt.Sprint(err) != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -350,7 +350,7 @@ func TestLogger(t *testing.T) {
 		{Log{"debug", "json"}, `{"level":"DEBUG","msg":"a"}` + "\n" + `{"level":"INFO","msg":"b","k":1}` + "\n" + `{"level":"ERROR","msg":"c"}` + "\n"},
 	} {
 		var out strings.Builder
-		log := c.log.Logger(&out)
+		log := c.log.Logger(&out, c.log.SlogLevel())
 		log.Debug("a")
 		log.Info("b", "k", 1)
 		log.Error("c")

@@ -2,18 +2,25 @@ package config
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
 )
 
 // CheckReload returns an error that names each setting that differs between the configuration in force and the next one
-// and cannot change while the server runs.
+// and cannot change while the server runs: where it listens, and where it keeps what it keeps.
 func CheckReload(old, next *Config) error {
 	var changed []string
-	before, after := reflect.ValueOf(old).Elem(), reflect.ValueOf(next).Elem()
-	for f, value := range before.Fields() {
-		if f.Tag.Get("fixed") == "true" && !reflect.DeepEqual(value.Interface(), after.FieldByIndex(f.Index).Interface()) {
-			changed = append(changed, f.Tag.Get("yaml"))
+	for _, setting := range []struct {
+		name    string
+		changed bool
+	}{
+		{"listen", old.Listen != next.Listen},
+		{"ops_listen", old.OpsListen != next.OpsListen},
+		{"data_dir", old.DataDir != next.DataDir},
+		{"tls", old.TLS != next.TLS},
+		{"log.format", old.Log.Format != next.Log.Format},
+	} {
+		if setting.changed {
+			changed = append(changed, setting.name)
 		}
 	}
 	if len(changed) > 0 {

@@ -1,5 +1,5 @@
 // Package ops is the HTTP face for those who run the server: health, metrics and profiles, on a listener of its own that is
-// never for the public. It changes nothing and knows no customer.
+// never for the public. It knows no customer.
 package ops
 
 import (
@@ -10,23 +10,30 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// Config is what the handler shows and does. All fields are required.
+type Config struct {
+	Gatherer prometheus.Gatherer
+	Ready    func() error // nil while the server takes requests; else why not
+	Reload   func() error // puts the configuration as it is now in force, or says why nothing was changed
+}
+
 // Handler returns the routes of the ops listener.
 //
 //	/-/healthy      200 as long as the process answers
-//	/-/ready        200 while ready returns nil; 503 with the reason otherwise (at start, and from the moment a stop begins)
+//	/-/ready        200 while it takes requests; 503 with the reason otherwise (from the moment a stop begins)
+//	POST /-/reload  200 once the configuration is in force; 400 with the reason if it is wrong, and nothing was changed
 //	/metrics        Prometheus text or OpenMetrics
 //	/debug/pprof/   profiles (net/http/pprof)
-func Handler(gather prometheus.Gatherer, ready func() error) http.Handler {
+func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "healthy\n") })
+	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil, http.StatusOK, "healthy") })
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
-			text(w, http.StatusServiceUnavailable, err.Error()+"\n")
-			return
-		}
-		text(w, http.StatusOK, "ready\n")
+		answer(w, c.Ready(), http.StatusServiceUnavailable, "ready")
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(gather, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.HandleFunc("POST /-/reload", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, c.Reload(), http.StatusBadRequest, "reloaded")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -35,8 +42,12 @@ func Handler(gather prometheus.Gatherer, ready func() error) http.Handler {
 	return mux
 }
 
-func text(w http.ResponseWriter, status int, body string) {
+// answer says that all is well, or answers failed with the reason why not.
+func answer(w http.ResponseWriter, err error, failed int, well string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = w.Write([]byte(body)) // the caller has gone
+	if err != nil {
+		w.WriteHeader(failed)
+		well = err.Error()
+	}
+	_, _ = w.Write([]byte(well + "\n")) // the caller has gone
 }

@@ -40,7 +40,6 @@ func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) error 
 	for i := range cmds {
 		var err error
 		if results[i], err = t.command(&cmds[i]); err != nil {
-			s.cache.empty() // it holds what was staged
 			return err
 		}
 	}
@@ -61,6 +60,7 @@ type tx struct {
 	from         pebble.Reader // the database, or the batch on top of it
 	nextSeq      uint64
 	nextCustomer trackway.Customer
+	committed    bool
 }
 
 // begin starts a transaction. One of several commands has to read its own writes. A single command decides before it writes,
@@ -81,18 +81,21 @@ func (t *tx) readOwnWrites() {
 	t.from = t.b
 }
 
+// close ends the transaction. Where it was not committed, be it for a panic, the cache must forget: it holds what was staged.
 func (t *tx) close() {
+	if !t.committed {
+		t.s.cache.empty()
+	}
 	_ = t.b.Close() // gives memory back; what was committed stays committed
 }
 
 func (t *tx) commit() error {
-	if t.b.Empty() {
-		return nil
+	if !t.b.Empty() {
+		if err := t.b.Commit(pebble.NoSync); err != nil {
+			return err
+		}
 	}
-	if err := t.b.Commit(pebble.NoSync); err != nil {
-		return err
-	}
-	t.s.nextSeq, t.s.nextCustomer = t.nextSeq, t.nextCustomer
+	t.s.nextSeq, t.s.nextCustomer, t.committed = t.nextSeq, t.nextCustomer, true
 	return nil
 }
 
@@ -178,6 +181,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	} else if !d.Changed {
 		return nil
 	}
+	own(h, c.Received)
 	if len(d.Absorbed) > 0 && t.b.Empty() {
 		_ = t.b.Close() // empty
 		t.readOwnWrites()
@@ -209,6 +213,17 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		}
 	}
 	return t.putHolder(c.Project, h)
+}
+
+// own copies those identifiers of h that a command received at now has put there: they are parts of its request's body, and
+// the cache would keep the whole of that in memory.
+func own(h *identity.Holder, now trackway.Micros) {
+	for i := range h.IDs {
+		if id := &h.IDs[i]; id.Used == now {
+			text := id.Name + id.Value
+			id.Name, id.Value = text[:len(id.Name)], text[len(id.Name):]
+		}
+	}
 }
 
 func (t *tx) idKey(project uint32, id trackway.Identifier) []byte {

@@ -53,7 +53,7 @@ type contents struct {
 	events    map[uint64]trackway.Event
 	timeline  map[uint64][]entry // by sequence number
 	props     map[trackway.Customer]int
-	absorbed  map[[2]trackway.Customer]merge
+	kept      map[[2]trackway.Customer]bool // survivor and absorbed customer whose timeline stayed
 }
 
 type entry struct {
@@ -62,18 +62,13 @@ type entry struct {
 	tail     uint64
 }
 
-type merge struct {
-	seq uint64
-	at  trackway.Micros
-}
-
 // readAll reads every key by what docs/format.md says.
 func readAll(from pebble.Reader) (*contents, error) {
 	c := &contents{
 		projects: make(map[string]uint32), holders: make(map[trackway.Customer]*identity.Holder),
 		projectOf: make(map[trackway.Customer]uint32), ids: make(map[string]trackway.Customer),
 		events: make(map[uint64]trackway.Event), timeline: make(map[uint64][]entry),
-		props: make(map[trackway.Customer]int), absorbed: make(map[[2]trackway.Customer]merge),
+		props: make(map[trackway.Customer]int), kept: make(map[[2]trackway.Customer]bool),
 	}
 	it, err := from.NewIter(nil)
 	if err != nil {
@@ -94,12 +89,10 @@ func (c *contents) read(key, value []byte) (err error) {
 	number := func(at int) trackway.Customer { return trackway.Customer(binary.BigEndian.Uint64(key[at:])) }
 	switch key[0] {
 	case 'a':
-		seq, n := binary.Uvarint(value)
-		at, m := binary.Uvarint(value[n:])
-		if n+m != len(value) {
+		if len(key) != 17 || len(value) != 0 {
 			return errCorrupt
 		}
-		c.absorbed[[2]trackway.Customer{number(1), number(9)}] = merge{seq, trackway.Micros(at)}
+		c.kept[[2]trackway.Customer{number(1), number(9)}] = true
 	case 'c':
 		c.projectOf[number(5)] = binary.BigEndian.Uint32(key[1:])
 		c.holders[number(5)], err = decodeHolder(number(5), value)
@@ -149,12 +142,12 @@ func mustBeConsistent(tb interface {
 	}
 }
 
-// checkLog: each event has one entry in the timeline of its customer, and there is no other; numbers have no gaps.
+// checkLog: each event has one entry in a timeline of its customer, and there is no other; numbers have no gaps.
 func (c *contents) checkLog(s *Store) string {
 	for seq, entries := range c.timeline {
 		if e, ok := c.events[seq]; !ok || len(entries) != 1 {
 			return fmt.Sprintf("the timeline leads to event %d (stored: %v) from %v", seq, ok, entries)
-		} else if t := entries[0]; t.customer != e.Customer || t.at != e.Time || (t.tail != seq && t.tail != contentHash(&e)) {
+		} else if t := entries[0]; !c.onTimeline(&e, t.customer) || t.at != e.Time || (t.tail != seq && t.tail != contentHash(&e)) {
 			return fmt.Sprintf("entry %v of the timeline leads to %v", t, e)
 		}
 	}
@@ -215,29 +208,36 @@ func (c *contents) checkCustomers(s *Store) string {
 	return ""
 }
 
+// survivor returns whom a customer is part of.
+func (c *contents) survivor(n trackway.Customer) trackway.Customer {
+	for c.holders[n] != nil && c.holders[n].MergedInto != 0 {
+		n = c.holders[n].MergedInto
+	}
+	return n
+}
+
+// onTimeline tells whether readers find the event on that customer's timeline: the one of whom it is now, or one that stayed.
+func (c *contents) onTimeline(e *trackway.Event, owner trackway.Customer) bool {
+	now := c.survivor(e.Customer)
+	return owner == now || c.kept[[2]trackway.Customer{now, owner}]
+}
+
+// checkMerges: there is a merge event for each absorbed customer, and timelines stayed only where they may.
 func (c *contents) checkMerges() string {
 	count := make(map[trackway.Customer]int)
-	for pair, m := range c.absorbed {
+	for pair := range c.kept {
 		count[pair[0]]++
-		e := c.events[m.seq]
-		if e.Type != mergeType || e.Customer != pair[0] || e.Time != m.at {
-			return fmt.Sprintf("%d absorbed %d by event %v", pair[0], pair[1], e)
-		}
-		if h := c.holders[pair[1]]; h == nil || h.MergedInto != pair[0] || pair[0] >= pair[1] {
-			return fmt.Sprintf("%d absorbed %d, which is %v", pair[0], pair[1], h)
+		if h := c.holders[pair[1]]; h == nil || h.MergedInto == 0 || c.survivor(pair[1]) != pair[0] {
+			return fmt.Sprintf("%d keeps the timeline of %d, which is %v", pair[0], pair[1], h)
 		}
 	}
-	merged := 0
 	for customer, h := range c.holders {
 		if h.Absorbed != count[customer] {
-			return fmt.Sprintf("customer %d counts %d absorbed and has %d", customer, h.Absorbed, count[customer])
+			return fmt.Sprintf("customer %d counts %d timelines and keeps %d", customer, h.Absorbed, count[customer])
 		}
-		if h.MergedInto != 0 {
-			merged++
+		if h.MergedInto >= customer {
+			return fmt.Sprintf("customer %d was merged into the younger %d", customer, h.MergedInto)
 		}
-	}
-	if merged != len(c.absorbed) {
-		return fmt.Sprintf("%d customers were merged, %d absorbed", merged, len(c.absorbed))
 	}
 	return ""
 }

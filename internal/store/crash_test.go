@@ -309,11 +309,3 @@ func (r request) lostUpdate(c trackway.Customer, db *pebble.DB) string {
 	}
 	return ""
 }
-
-// survivor returns whom a customer is part of.
-func (c *contents) survivor(n trackway.Customer) trackway.Customer {
-	for c.holders[n] != nil && c.holders[n].MergedInto != 0 {
-		n = c.holders[n].MergedInto
-	}
-	return n
-}

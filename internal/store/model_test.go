@@ -315,7 +315,7 @@ func (m *machine) check(t *rapid.T) {
 			t.Fatalf("customers (-want): %s", d)
 		}
 		for _, p := range got {
-			m.checkEvents(t, p.Customer)
+			m.checkEvents(t, project, p.Customer)
 		}
 	}
 }
@@ -328,12 +328,12 @@ func diff(want, got any) string {
 	return gocmp.Diff(want, got)
 }
 
-func (m *machine) checkEvents(t *rapid.T, c trackway.Customer) {
+func (m *machine) checkEvents(t *rapid.T, project uint32, c trackway.Customer) {
 	v := m.store.Snapshot()
 	defer func() { _ = v.Close() }()
 	var lists [2][]trackway.Event
 	for i, newestFirst := range []bool{false, true} {
-		err := v.Events(c, newestFirst, func(e *trackway.Event) bool {
+		err := v.Events(project, c, newestFirst, func(e *trackway.Event) bool {
 			copied := *e
 			copied.Properties = bytes.Clone(e.Properties)
 			lists[i] = append(lists[i], copied)

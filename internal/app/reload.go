@@ -1,0 +1,105 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+
+	"trackway"
+	"trackway/internal/api"
+	"trackway/internal/auth"
+	"trackway/internal/clientip"
+	"trackway/internal/config"
+	"trackway/internal/limit"
+	"trackway/internal/store"
+)
+
+// Setup is what a server is started with. All fields are required.
+type Setup struct {
+	Config *config.Config
+	Log    *slog.Logger
+	Level  *slog.LevelVar                 // which messages Log lets through
+	Load   func() (*config.Config, error) // reads the configuration again, and checks it in full
+	Hangup <-chan os.Signal               // asks for a reload
+	Ready  func(public, ops net.Addr)     // called once, when both listeners accept
+}
+
+// CheckLimits says what is wrong with a configuration's limits. internal/config, which is of the same layer as
+// internal/limit, has it called.
+func CheckLimits(cfg *config.Config) []config.Problem {
+	_, err := limit.NewSet(cfg.Policies, cfg.Overrides)
+	wrong, _ := errors.AsType[limit.Problems](err)
+	found := make([]config.Problem, len(wrong))
+	for i, w := range wrong {
+		found[i] = config.Problem{Field: w.Field, Msg: w.Msg}
+	}
+	return found
+}
+
+// server is a running server: what it was made from, and the parts that a reload reaches.
+type server struct {
+	Setup
+
+	store  *store.Store
+	limits *limit.Limiter
+	api    *api.Server
+
+	mu sync.Mutex // guards Config, and makes a reload one step
+}
+
+// reload puts the configuration as it is now in force: keys, projects, proxies, limits, overrides and the log's level. It
+// changes all or nothing, loses no count, and disturbs no request. The error says why nothing was changed.
+func (s *server) reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.reloadLocked()
+	if err != nil {
+		s.Log.Error("reload refused: the configuration stays as it was", "err", err)
+		return err
+	}
+	s.Log.Info("reloaded", "projects", len(s.Config.Projects), "limits", len(s.Config.Policies), "overrides", len(s.Config.Overrides))
+	return nil
+}
+
+func (s *server) reloadLocked() error {
+	next, err := s.Load()
+	if err != nil {
+		return err
+	}
+	if err := config.CheckReload(s.Config, next); err != nil {
+		return err
+	}
+	set, err := limit.NewSet(next.Policies, next.Overrides)
+	if err != nil {
+		return fmt.Errorf("limits: %w", err)
+	}
+	access, err := newAccess(next, s.store)
+	if err != nil {
+		return err
+	}
+	s.limits.Reload(set)
+	s.api.Reload(access)
+	s.Level.Set(next.Log.SlogLevel())
+	s.Config = next
+	return nil
+}
+
+// newAccess makes what lets requests in, giving each new project its number in the store.
+func newAccess(cfg *config.Config, st *store.Store) (api.Access, error) {
+	projects := make([]trackway.Project, len(cfg.Projects))
+	for i, p := range cfg.Projects {
+		var err error
+		if p.Number, err = st.Project(p.Token); err != nil {
+			return api.Access{}, fmt.Errorf("register project %q: %w", p.Name, err)
+		}
+		projects[i] = p
+	}
+	clients, err := clientip.New(clientip.Config{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader})
+	if err != nil {
+		return api.Access{}, err
+	}
+	return api.Access{Name: cfg.Server.Name, Keys: auth.New(projects), Clients: clients}, nil
+}

@@ -26,17 +26,19 @@ func main() {
 
 func run() error {
 	var p plan
-	var names, worker, reader, file string
+	var names, modes, worker, reader, file string
 	flag.StringVar(&p.dir, "dir", "", "directory to fill; what it makes there is deleted afterwards")
 	flag.Uint64Var(&p.events, "events", 20_000_000, "events to write")
 	flag.Uint64Var(&p.customers, "customers", 1_000_000, "customers who do them")
 	flag.DurationVar(&p.budget, "budget", time.Hour, "time that each variant may take for writing")
 	flag.StringVar(&names, "variants", "log,customer", "which to measure, comma separated: "+strings.Join(variantNames(), ", "))
+	flag.StringVar(&modes, "reads", strings.Join([]string{warm, pages, cold, scans}, ","), "what to measure of reading; empty: nothing")
 	flag.StringVar(&file, "json", "", "file for the figures as JSON")
 	flag.BoolVar(&p.byGet, "by-get", false, "read the log's events with one Get each instead of an iterator")
 	flag.StringVar(&worker, "worker", "", "used by the program itself: be the writing process of this variant")
 	flag.StringVar(&reader, "reader", "", "used by the program itself: be the reading process (variant:mode)")
 	flag.Parse()
+	p.modes = strings.FieldsFunc(modes, func(r rune) bool { return r == ',' })
 	if p.dir == "" {
 		return fmt.Errorf("-dir is needed")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -18,6 +19,8 @@ type variant struct {
 	plain    bool  // neither spans nor large L0 files: what Pebble does when it is told nothing about the tables
 	blobs    bool  // Pebble's value separation
 	noFilter bool  // no Bloom filter for the log's keys
+	l0       int   // L0CompactionThreshold, twice the number of flushes after which L0 is compacted; 0 is 4
+	lbaseMB  int64 // LBaseMaxBytes; 0 is 256
 	memMB    int64 // of a memtable; 0 is 32
 }
 
@@ -34,6 +37,10 @@ var variants = []variant{
 	{name: "log", blockKB: 64, zstd: everyLevel},
 	{name: "log-mem64", blockKB: 64, zstd: everyLevel, memMB: 64},
 	{name: "log-mem16", blockKB: 64, zstd: everyLevel, memMB: 16},
+	{name: "log-l0-16", blockKB: 32, zstd: everyLevel, l0: 16},
+	{name: "log-l0-16-lbase64", blockKB: 32, zstd: everyLevel, l0: 16, lbaseMB: 64},
+	{name: "log-lbase64", blockKB: 32, zstd: everyLevel, lbaseMB: 64},
+	{name: "log-l0-2-lbase64", blockKB: 32, zstd: everyLevel, l0: 2, lbaseMB: 64},
 	{name: "log-32k", blockKB: 32, zstd: everyLevel},
 	{name: "log-16k", blockKB: 16, zstd: everyLevel},
 	{name: "log-belowl0", blockKB: 64, zstd: belowL0},
@@ -76,9 +83,9 @@ func (v variant) options(cacheBytes int64, stalls *stalls) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                uint64(v.memtable()), //nolint:gosec // G115: megabytes,
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       20,
-		LBaseMaxBytes:               256 << 20,
+		L0CompactionThreshold:       cmp.Or(v.l0, 4),
+		L0StopWritesThreshold:       40,
+		LBaseMaxBytes:               cmp.Or(v.lbaseMB, 256) << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		MaxOpenFiles:                4000,
 		WALBytesPerSync:             1 << 20,

@@ -20,6 +20,7 @@ type plan struct {
 	events    uint64
 	customers uint64
 	byGet     bool
+	modes     []string      // of reading
 	budget    time.Duration // of filling, for each variant: who has used it up gets no more turns
 }
 
@@ -187,7 +188,7 @@ func (f *filled) add(g filled) {
 
 // read has a new process read each variant in each mode, on a checkpoint, since the writer keeps its directory's lock.
 func (p *plan) read(all []*contender) error {
-	for _, mode := range []string{warm, pages, cold, scans} {
+	for _, mode := range p.modes {
 		for _, c := range all {
 			copied := filepath.Join(c.dir, "reading")
 			if err := c.ask(request{Do: "checkpoint"}, new(string)); err != nil {

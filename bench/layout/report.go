@@ -24,7 +24,11 @@ func writeTable(out io.Writer, results []*result) {
 	for part := range parts {
 		row(fmt.Sprintf("thousand events/s, part %d", part+1), func(r *result) string { return number(r.rate(part) / 1e3) })
 	}
-	row("last part / first", func(r *result) string { return number(r.rate(parts-1) / r.rate(0)) })
+	row("last whole part / first", func(r *result) string { return number(r.rate(r.last()) / r.rate(0)) })
+	for part := range parts {
+		row(fmt.Sprintf("CPU µs/event, part %d", part+1), func(r *result) string { return number(r.cpu(part)) })
+	}
+	row("first / last whole part", func(r *result) string { return number(r.cpu(0) / r.cpu(r.last())) })
 	row("thousand events/s, all", func(r *result) string { return number(float64(r.Events) / r.total().Seconds / 1e3) })
 	row("the same, compactions finished", func(r *result) string {
 		return number(float64(r.Events) / (r.total().Seconds + r.Settled.Seconds) / 1e3)
@@ -92,6 +96,22 @@ func readRows(row func(string, func(*result) string)) {
 
 func (r *result) rate(part int) float64 {
 	return float64(r.Parts[part].Events) / max(r.Parts[part].Seconds, 1e-9)
+}
+
+// cpu is what an event of a part cost, in microseconds. Other processes on the machine hardly change it.
+func (r *result) cpu(part int) float64 {
+	return r.Parts[part].CPUSeconds / float64(max(r.Parts[part].Events, 1)) * 1e6
+}
+
+// last is the last part that was not cut short by the budget.
+func (r *result) last() int {
+	last := 0
+	for part := range parts {
+		if r.Parts[part].Events == r.Parts[0].Events {
+			last = part
+		}
+	}
+	return last
 }
 
 func (r *result) total() (t filled) {

@@ -39,7 +39,7 @@ type fakeIngest struct {
 	cmds []trackway.Command
 }
 
-func (f *fakeIngest) Accept(_ *trackway.Project, cmds []trackway.Command, _ []trackway.Result) error {
+func (f *fakeIngest) Accept(_ *trackway.Project, _ trackway.Micros, cmds []trackway.Command, _ []trackway.Result) error {
 	f.cmds = append(f.cmds, cmds...)
 	return f.err
 }
@@ -60,8 +60,9 @@ func (noSnapshot) Profile(uint32, trackway.Customer) (*trackway.Profile, error) 
 func (noSnapshot) Events(uint32, trackway.Customer, bool, func(*trackway.Event) bool) error {
 	return errDisk
 }
-func (noSnapshot) Profiles(uint32, func(*trackway.Profile) bool) error { return errDisk }
-func (noSnapshot) Close() error                                        { return nil }
+func (noSnapshot) Profiles(uint32, func(*trackway.Profile) bool) error         { return errDisk }
+func (noSnapshot) Usage(uint32, func(trackway.Day, trackway.Usage) bool) error { return errDisk }
+func (noSnapshot) Close() error                                                { return nil }
 
 type fixture struct {
 	*Server
@@ -358,7 +359,9 @@ func BenchmarkRequest(b *testing.B) {
 
 type discard struct{}
 
-func (discard) Accept(*trackway.Project, []trackway.Command, []trackway.Result) error { return nil }
+func (discard) Accept(*trackway.Project, trackway.Micros, []trackway.Command, []trackway.Result) error {
+	return nil
+}
 
 type discardWriter http.Header
 

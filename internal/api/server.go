@@ -24,9 +24,10 @@ import (
 	"trackway/internal/query"
 )
 
-// Ingester takes commands in; a nil error and a result without one mean that the command is durable.
+// Ingester takes in the commands that came at a time; a nil error and a result without one mean that the command is durable.
+// A result that comes with an error is of a command that was refused already.
 type Ingester interface {
-	Accept(p *trackway.Project, cmds []trackway.Command, results []trackway.Result) error
+	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
 // Eraser erases personal data, durably on return.

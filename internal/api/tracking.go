@@ -19,12 +19,10 @@ var success = wire.AppendResult(nil, nil)
 // single returns the handler of a command that is sent alone.
 func single(name string) func(*call) error {
 	return func(c *call) error {
-		cmd, refused := wire.DecodeCommand(name, c.body, trackway.MicrosOf(c.received))
-		if refused != nil {
-			return refused
-		}
-		cmds, results := []trackway.Command{cmd}, make([]trackway.Result, 1)
-		if err := c.Ingest.Accept(c.grant.Project, cmds, results); err != nil {
+		at := trackway.MicrosOf(c.received)
+		cmd, refused := wire.DecodeCommand(name, c.body, at)
+		cmds, results := []trackway.Command{cmd}, []trackway.Result{{Err: refused}}
+		if err := c.Ingest.Accept(c.grant.Project, at, cmds, results); err != nil {
 			return err
 		}
 		if results[0].Err != nil {
@@ -36,30 +34,36 @@ func single(name string) func(*call) error {
 
 // batch carries out up to 50 commands and answers for each.
 func (c *call) batch() error {
-	items, refused := wire.DecodeBatch(c.body, trackway.MicrosOf(c.received))
+	at := trackway.MicrosOf(c.received)
+	items, refused := wire.DecodeBatch(c.body, at)
 	if refused != nil {
-		return &trackway.Error{Code: refused.Code, Msg: refused.Msg} // the batch as a whole: whatever field it names
+		refused = &trackway.Error{Code: refused.Code, Msg: refused.Msg} // the batch as a whole: whatever field it names
+		items = []wire.Item{{Err: refused}}                             // which is counted as one
 	}
-	if err := c.carryOut(items); err != nil {
+	if err := c.carryOut(at, items); err != nil {
 		return err
+	}
+	if refused != nil {
+		return refused
 	}
 	const perResult = 24
 	answer := make([]byte, 0, 128+perResult*len(items))
-	return c.answer(http.StatusOK, wire.AppendBatch(answer, items, trackway.MicrosOf(c.received), trackway.MicrosOf(time.Now())))
+	return c.answer(http.StatusOK, wire.AppendBatch(answer, items, at, trackway.MicrosOf(time.Now())))
 }
 
 // carryOut passes on those items that are commands, and notes at each what it failed by.
-func (c *call) carryOut(items []wire.Item) error {
+func (c *call) carryOut(at trackway.Micros, items []wire.Item) error {
 	cmds := make([]trackway.Command, 0, len(items))
+	results := make([]trackway.Result, 0, len(items))
 	places := make([]int, 0, len(items))
 	for i := range items {
-		if items[i].Err == nil && !items[i].Time {
+		if !items[i].Time {
 			cmds = append(cmds, items[i].Command)
+			results = append(results, trackway.Result{Err: items[i].Err})
 			places = append(places, i)
 		}
 	}
-	results := make([]trackway.Result, len(cmds))
-	if err := c.Ingest.Accept(c.grant.Project, cmds, results); err != nil {
+	if err := c.Ingest.Accept(c.grant.Project, at, cmds, results); err != nil {
 		return err
 	}
 	for i, place := range places {

@@ -3,6 +3,7 @@ package clientip
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -45,7 +46,7 @@ func (r *Resolver) Explain(remote string, h http.Header) *Explanation {
 func (r *Resolver) advice(peer netip.Addr) string {
 	var b strings.Builder
 	b.WriteString("trusted_proxies: [")
-	for _, p := range append(r.proxies[:len(r.proxies):len(r.proxies)], netip.PrefixFrom(peer, peer.BitLen())) {
+	for _, p := range append(slices.Clip(r.proxies), netip.PrefixFrom(peer, peer.BitLen())) {
 		if b.Len() > len("trusted_proxies: [") {
 			b.WriteString(", ")
 		}

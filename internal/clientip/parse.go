@@ -9,7 +9,11 @@ import (
 // and ports are dropped, mapped addresses are IPv4. Not addresses: 010.1.2.3 (octal to some), names, and the unspecified
 // addresses, which are what a proxy writes that knows none: as a limiter's key they would be shared by all.
 func parse(s string) (netip.Addr, bool) {
-	host, ok := splitPort(trim(s))
+	s = trim(s)
+	if a, end := prefix4(s); end == len(s) || (end > 0 && s[end] == ':' && isPort(s[end+1:])) {
+		return netip.AddrFrom4(a), a != [4]byte{}
+	}
+	host, ok := splitPort(s)
 	if !ok {
 		return netip.Addr{}, false
 	}
@@ -22,6 +26,29 @@ func parse(s string) (netip.Addr, bool) {
 	}
 	addr = addr.Unmap()
 	return addr, !addr.IsUnspecified()
+}
+
+// prefix4 reads four decimal numbers off the front of s and returns where they end, 0 if they are not there. It is the usual
+// case in one pass: half of what finding the port and [netip.ParseAddr] cost. FuzzParse compares the two.
+func prefix4(s string) (a [4]byte, end int) {
+	i := 0
+	for field := range 4 {
+		if field > 0 {
+			if i >= len(s) || s[i] != '.' {
+				return a, 0
+			}
+			i++
+		}
+		n, start := 0, i
+		for ; i < len(s) && s[i]-'0' < 10 && i-start < 4; i++ {
+			n = 10*n + int(s[i]-'0')
+		}
+		if i == start || n > 255 || (s[start] == '0' && i-start > 1) {
+			return a, 0
+		}
+		a[field] = byte(n)
+	}
+	return a, i
 }
 
 // trim drops blanks (OWS of RFC 9110 section 5.6.3). [strings.Trim] would cost as much as reading the address.

@@ -62,9 +62,14 @@ func checkMetrics(t *testing.T, text []byte) {
 
 func get(t *testing.T, address, path string) (status int, body []byte) {
 	t.Helper()
+	return fetch(t, http.MethodGet, address, path)
+}
+
+func fetch(t *testing.T, method, address, path string) (status int, body []byte) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func (m *model) send(ids []trackway.Identifier) trackway.Customer {
 func (m *model) unite(group []*person) (p *person, merged bool) {
 	if len(group) == 0 {
 		p = &person{
-			number: trackway.Customer(len(m.people) + 1), //nolint:gosec // G115: a count
+			number: trackway.Customer(len(m.people) + 1),
 			hard:   make(map[string]string), soft: make(map[string][]ID),
 		}
 		m.people = append(m.people, p)

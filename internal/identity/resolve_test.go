@@ -23,8 +23,10 @@ import (
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		t.Helper()
 		w := newWorld()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			t.Helper()
 			var out strings.Builder
 			switch d.Cmd {
 			case "send":
@@ -82,7 +84,7 @@ func sendLine(t *testing.T, w *world, line string) string {
 // parseIDs reads "name=value name=v{1..9}". Repetitions go, as in validation.
 func parseIDs(t *testing.T, line string) (ids []trackway.Identifier) {
 	t.Helper()
-	for _, field := range strings.Fields(line) {
+	for field := range strings.FieldsSeq(line) {
 		name, value, ok := strings.Cut(field, "=")
 		if !ok {
 			t.Fatalf("%q is not name=value", field)

@@ -16,6 +16,10 @@ type Store interface {
 	// error does not tell of. After an error nothing may be assumed: it may be stored and may come to be durable, or not.
 	// Safe for concurrent use; cmds and results are the caller's again on return.
 	Apply(cmds []trackway.Command, results []trackway.Result) error
+
+	// Refused counts n commands of a project that were refused at the given time and do not come to Apply. A crash may forget
+	// the last of them.
+	Refused(project uint32, at trackway.Micros, n int) error
 }
 
 // Ingest accepts commands. Safe for concurrent use.
@@ -25,12 +29,16 @@ type Ingest struct {
 }
 
 // Accept validates the commands of one request and stores the good ones, whatever becomes of the others. results, as long
-// as cmds, says what became of each; cmds is changed (identifiers are classified, and good commands move to the front).
+// as cmds, says what became of each. Where a result comes with an error the command was refused already, and is only counted
+// as such. cmds is changed (identifiers are classified, and good commands move to the front).
 // An error is the server's own: the client should send the whole again, which does no harm where it was stored.
-func (in *Ingest) Accept(p *trackway.Project, cmds []trackway.Command, results []trackway.Result) error {
+func (in *Ingest) Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
 	good := 0
 	for i := range cmds {
-		if results[i].Err = Validate(p, &cmds[i]); results[i].Err == nil {
+		if results[i].Err == nil {
+			results[i].Err = Validate(p, &cmds[i])
+		}
+		if results[i].Err == nil {
 			cmds[i].Project = p.Number
 			good++
 		}
@@ -40,6 +48,9 @@ func (in *Ingest) Accept(p *trackway.Project, cmds []trackway.Command, results [
 		return err
 	}
 	in.metrics.count(results)
+	if bad := len(cmds) - good; bad > 0 {
+		return in.store.Refused(p.Number, at, bad)
+	}
 	return nil
 }
 

@@ -118,10 +118,11 @@ func (c *checker) policy(p *trackway.Policy) {
 func (c *checker) algorithm(p *trackway.Policy) {
 	switch p.Algorithm {
 	case trackway.GCRA:
-		switch even := time.Duration(p.Limit) - time.Duration(p.Burst); {
+		const day = int64(maxWindow / time.Second)
+		switch even := int64(p.Limit) - int64(p.Burst); {
 		case p.Limit > 1 && even <= 0:
 			c.wrong("burst", "must be less than the limit of %d: a bucket that holds all of it admits nearly twice that in its first window", p.Limit)
-		case p.Limit > 0 && time.Duration(p.Burst)*(p.Window/time.Second) > max(even, 1)*(maxWindow/time.Second):
+		case p.Limit > 0 && int64(p.Burst)*int64(p.Window/time.Second) > max(even, 1)*day:
 			c.wrong("burst", "leaves so little for the rest of the window that a spent burst takes more than 24h to come back")
 		}
 	case trackway.Fixed, trackway.Sliding:

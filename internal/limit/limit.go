@@ -148,7 +148,8 @@ func (l *Limiter) Allow(now time.Time, c *Call) (d Decision) {
 	best := verdict{allowed: true}
 	for rest := f.set.match(c.Method, c.Path); rest != 0; rest &= rest - 1 {
 		i := bits.TrailingZeros64(rest)
-		v := l.decide(&f.policies[i], m, c)
+		var v verdict
+		l.decide(&v, &f.policies[i], m, c)
 		if !v.allowed {
 			l.refund(m, c, &d.taken)
 			d.taken = receipt{}
@@ -229,33 +230,36 @@ func (d *Decision) describe(v *verdict, now time.Time) {
 	d.fields = v.fields
 }
 
-// decide counts c under p.
-func (l *Limiter) decide(p *active, m moment, c *Call) verdict {
+// decide counts c under p. v is its zero value before.
+func (l *Limiter) decide(v *verdict, p *active, m moment, c *Call) {
 	q := p.quota(c, m.unix)
 	if q.unlimited {
-		return verdict{allowed: true}
+		v.allowed = true
+		return
 	}
 	if q.blocked {
-		return p.blocks(q)
+		p.block(v, q)
+		return
 	}
-	who, ok := p.caller(l.table, c)
-	if !ok {
-		return verdict{allowed: true}
+	var who caller
+	if !p.caller(&who, l.table, c) {
+		v.allowed = true
+		return
 	}
-	v := l.take(p, q, m, &who)
+	l.take(v, p, q, m, &who)
 	if q.hasCandidate {
 		key := who.key(l.table, p.shadow)
 		v.tookCandidate = l.table.Take(m.at, key, p.class+1, &q.candidate).Allowed
 		p.noteCandidate(uint64(key), v.tookCandidate)
 	}
 	v.allowed = v.took || p.Mode == trackway.Report
-	return v
 }
 
 // take counts a call for the caller and, if it is an IPv6 one, for its wider range: for both or for neither.
-func (l *Limiter) take(p *active, q *quota, m moment, who *caller) verdict {
+func (l *Limiter) take(v *verdict, p *active, q *quota, m moment, who *caller) {
 	key := who.key(l.table, p.narrow)
-	v := verdict{policy: p.policy, fields: q.fields, res: l.table.Take(m.at, key, p.class, &q.narrow)}
+	v.policy, v.fields = p.policy, q.fields
+	v.res = l.table.Take(m.at, key, p.class, &q.narrow)
 	if who.wide && v.res.Allowed {
 		res := l.table.Take(m.at, who.farKey(l.table, p.wide), p.class+1, &q.wide)
 		if !res.Allowed {
@@ -267,21 +271,20 @@ func (l *Limiter) take(p *active, q *quota, m moment, who *caller) verdict {
 	}
 	v.took = v.res.Allowed
 	p.count(uint64(key), v.took, p.Mode)
-	return v
 }
 
-// blocks refuses a caller whose limit is 0, for a window's length at a time.
-func (p *active) blocks(q *quota) verdict {
+// block refuses a caller whose limit is 0, for a window's length at a time.
+func (p *active) block(v *verdict, q *quota) {
 	p.count(0, false, p.Mode)
-	wait := uint32(p.Window.Milliseconds()) //nolint:gosec // G115: at most a day
-	return verdict{allowed: p.Mode == trackway.Report, policy: p.policy, fields: q.fields, res: table.Result{Wait: wait}}
+	v.allowed, v.policy, v.fields = p.Mode == trackway.Report, p.policy, q.fields
+	v.res.Wait = uint32(p.Window.Milliseconds()) //nolint:gosec // G115: at most a day
 }
 
 // restore gives back what decide took of p.
 func (l *Limiter) restore(p *active, now moment, c *Call, then moment, call, candidate bool) {
 	q := p.quota(c, then.unix)
-	who, ok := p.caller(l.table, c)
-	if !ok {
+	var who caller
+	if !p.caller(&who, l.table, c) {
 		return
 	}
 	if call {
@@ -311,15 +314,17 @@ func (w *caller) farKey(t *table.Table, salt uint64) table.Key {
 	return t.Key(salt, w.far.Hi, w.far.Lo, w.sub)
 }
 
-// caller returns false if there is nothing to count c by.
-func (p *policy) caller(t *table.Table, c *Call) (w caller, ok bool) {
+// caller finds whom c is counted for, and returns false if there is nothing to tell that by.
+func (p *policy) caller(w *caller, t *table.Table, c *Call) bool {
 	switch {
 	case p.Per == trackway.PerKey && c.Key != "":
-		return caller{near: clientip.Key{Hi: t.Word(c.Project), Lo: t.Word(c.Key)}, sub: byName}, true
+		w.near, w.sub = clientip.Key{Hi: t.Word(c.Project), Lo: t.Word(c.Key)}, byName
+		return true
 	case p.Per == trackway.PerProj && c.Project != "":
-		return caller{near: clientip.Key{Hi: t.Word(c.Project)}, sub: byName}, true
+		w.near, w.sub = clientip.Key{Hi: t.Word(c.Project)}, byName
+		return true
 	case !c.Addr.IsValid():
-		return caller{}, false
+		return false
 	case p.Per == trackway.PerIPPath:
 		w.sub = t.Word(c.Route)
 	}
@@ -327,7 +332,7 @@ func (p *policy) caller(t *table.Table, c *Call) (w caller, ok bool) {
 	if p.IPv6Wide.Times > 0 && c.Addr.Is6() && !c.Addr.Is4In6() {
 		w.wide, w.far = true, clientip.KeyOf(c.Addr, int(p.IPv6Wide.Prefix))
 	}
-	return w, true
+	return true
 }
 
 // byName keeps the counter of a key or a project apart from that of an address under the same policy.

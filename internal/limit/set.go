@@ -125,7 +125,7 @@ func (p *policy) newQuota(limit uint32) *quota {
 	}
 	q.narrow = p.rule(limit)
 	if times := p.IPv6Wide.Times; times > 0 {
-		wide := uint32(min(uint64(limit)*uint64(times), table.MaxLimit)) //nolint:gosec // G115: MaxLimit fits
+		wide := uint32(min(uint64(limit)*uint64(times), table.MaxLimit))
 		q.wide, q.wideFields = p.rule(wide), p.newConstants(wide)
 	}
 	if p.Candidate > 0 {

@@ -42,6 +42,10 @@ func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) error 
 		if results[i], err = t.command(&cmds[i]); err != nil {
 			return err
 		}
+		t.count(&cmds[i], &results[i])
+	}
+	if err := t.stageUsage(); err != nil {
+		return err
 	}
 	return t.commit()
 }
@@ -50,6 +54,7 @@ func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) error 
 type scratch struct {
 	key, value, object []byte
 	found              []*identity.Holder
+	usage              []usageDelta
 }
 
 // tx is a batch in the making. It exists only while the store's lock is held.
@@ -67,6 +72,7 @@ type tx struct {
 // unless it merges customers, and is spared the cost.
 func (s *Store) begin(several bool) *tx {
 	t := &tx{scratch: &s.scratch, s: s, nextSeq: s.nextSeq, nextCustomer: s.nextCustomer}
+	t.usage = t.usage[:0]
 	if several {
 		t.readOwnWrites()
 	} else {
@@ -96,6 +102,9 @@ func (t *tx) commit() error {
 		}
 	}
 	t.s.nextSeq, t.s.nextCustomer, t.committed = t.nextSeq, t.nextCustomer, true
+	for i := range t.usage {
+		t.s.setUsageLocked(t.usage[i].usageDay, t.usage[i].add)
+	}
 	return nil
 }
 

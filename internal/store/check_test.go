@@ -54,6 +54,7 @@ type contents struct {
 	timeline  map[uint64][]entry // by sequence number
 	props     map[trackway.Customer]int
 	kept      map[[2]trackway.Customer]bool // survivor and absorbed customer whose timeline stayed
+	usage     trackway.Usage
 }
 
 type entry struct {
@@ -116,6 +117,10 @@ func (c *contents) read(key, value []byte) (err error) {
 			return errCorrupt
 		}
 		c.timeline[seq] = append(c.timeline[seq], entry{number(1), trackway.Micros(number(9)), uint64(number(17))})
+	case 'u':
+		u, err := decodeUsage(value)
+		c.usage.Add(u)
+		return err
 	default:
 		return fmt.Errorf("there is no table %q", key[0])
 	}
@@ -135,7 +140,7 @@ func mustBeConsistent(tb interface {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkCache(s)} {
+	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkUsage(), c.checkCache(s)} {
 		if broken != "" {
 			tb.Fatal(broken)
 		}
@@ -238,6 +243,20 @@ func (c *contents) checkMerges() string {
 		if h.MergedInto >= customer {
 			return fmt.Sprintf("customer %d was merged into the younger %d", customer, h.MergedInto)
 		}
+	}
+	return ""
+}
+
+// checkUsage: what was counted as stored is stored, merges aside.
+func (c *contents) checkUsage() string {
+	stored := uint64(len(c.events))
+	for _, h := range c.holders {
+		if h.MergedInto != 0 {
+			stored--
+		}
+	}
+	if c.usage.Stored != stored {
+		return fmt.Sprintf("%d events are counted, %d are stored", c.usage.Stored, stored)
 	}
 	return ""
 }

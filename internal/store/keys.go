@@ -16,6 +16,7 @@ const (
 	tableMeta      = 'm' // name → value
 	tableProps     = 'p' // customer, name → time, value
 	tableTimeline  = 't' // customer, time, tail → sequence number
+	tableUsage     = 'u' // project, day → events stored, duplicate; commands refused
 )
 
 // hashTail marks the tail of a timeline key that is a hash of the event's content; without it the tail is the event's

@@ -21,8 +21,9 @@ import (
 // model is what a store should hold, kept the plainest way. Whose identifiers these are it leaves to internal/identity, whose
 // own model is in its tests; but of a decision it takes only who holds what, so that the store's indexes are on their own.
 type model struct {
-	customers []*modelCustomer // by number, from 1
-	events    []*modelEvent    // by sequence number, from 1
+	customers []*modelCustomer  // by number, from 1
+	events    []*modelEvent     // by sequence number, from 1
+	usage     [3]trackway.Usage // by project; all on the first of days
 }
 
 type modelCustomer struct {
@@ -81,6 +82,18 @@ func (m *model) apply(c *trackway.Command) trackway.Result {
 	result.Seq = m.add(h.Customer, c)
 	result.Duplicate = result.Seq == 0
 	return result
+}
+
+func (m *model) count(c *trackway.Command, r trackway.Result) {
+	u := &m.usage[c.Project]
+	switch {
+	case r.Err != nil:
+		u.Refused++
+	case r.Duplicate:
+		u.Duplicate++
+	case r.Seq != 0:
+		u.Stored++
+	}
 }
 
 func (m *model) merge(c *trackway.Command, survivor *identity.Holder, before []identity.ID, absorbed *identity.Holder) {
@@ -253,6 +266,7 @@ func (m *machine) apply(t *rapid.T, n int) {
 	}
 	for i := range cmds {
 		got, want := results[i], m.model.apply(&cmds[i])
+		m.model.count(&cmds[i], want)
 		if (got.Err != nil) != (want.Err != nil) || (got.Err != nil && got.Err.Code != want.Err.Code) {
 			t.Fatalf("%v: got %v, want %v", cmds[i], got.Err, want.Err)
 		}
@@ -301,6 +315,14 @@ func (m *machine) check(t *rapid.T) {
 			if got != want || err != nil {
 				t.Fatalf("%v leads to %d (%v), want %d", id, got, err, want)
 			}
+		}
+		if err := v.Usage(project, func(day trackway.Day, u trackway.Usage) bool {
+			if day != 0 || u != m.model.usage[project] {
+				t.Fatalf("got usage %+v on day %d, want %+v", u, day, m.model.usage[project])
+			}
+			return true
+		}); err != nil {
+			t.Fatal(err)
 		}
 		var got, want []*trackway.Profile
 		if err := v.Profiles(project, func(p *trackway.Profile) bool { got = append(got, p); return true }); err != nil {

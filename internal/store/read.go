@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"container/heap"
 	"encoding/binary"
 	"errors"
@@ -190,10 +191,11 @@ func (w *walk) close() {
 // Len, Less, Swap, Push and Pop are [heap.Interface].
 func (w *walk) Len() int { return len(w.lines) }
 
-// Less compares what follows the customer in the keys: time and tail.
+// Less compares what follows the customer in the keys: time and tail; of the same event on two timelines, the customers.
 func (w *walk) Less(i, j int) bool {
 	const at = 1 + 8
-	order := bytes.Compare(w.lines[i].Key()[at:], w.lines[j].Key()[at:])
+	a, b := w.lines[i].Key(), w.lines[j].Key()
+	order := cmp.Or(bytes.Compare(a[at:], b[at:]), bytes.Compare(a, b))
 	if w.newestFirst {
 		return order > 0
 	}

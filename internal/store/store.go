@@ -55,6 +55,7 @@ type Store struct {
 	nextSeq      uint64
 	nextCustomer trackway.Customer
 	cache        cache
+	usage        map[usageDay]trackway.Usage
 	scratch      scratch
 }
 
@@ -67,7 +68,7 @@ func Open(dir string, o Options) (*Store, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
-	s := &Store{db: db, cache: newCache(cacheSize), sync: func() error { return db.LogData(nil, pebble.Sync) }}
+	s := &Store{db: db, cache: newCache(cacheSize), usage: make(map[usageDay]trackway.Usage), sync: func() error { return db.LogData(nil, pebble.Sync) }}
 	if err := errors.Join(s.checkFormat(), s.findNext()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}

@@ -1,8 +1,8 @@
 package table
 
 import (
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 )
 
@@ -66,7 +66,7 @@ func BenchmarkTake(b *testing.B) {
 // BenchmarkInsert is the first call of callers that never come again: a spray of addresses.
 func BenchmarkInsert(b *testing.B) {
 	for _, callers := range []int{1e4, 1e6} {
-		b.Run(fmt.Sprint(callers), func(b *testing.B) {
+		b.Run(strconv.Itoa(callers), func(b *testing.B) {
 			t, r := New(callers), Fixed(30, 30e3)
 			b.ReportAllocs()
 			for i := range uint64(b.N) {

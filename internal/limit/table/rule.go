@@ -84,7 +84,7 @@ func (r *Rule) step(word, prev uint64, now int64) (next uint64, res Result) {
 	}
 	used := word & low
 	if used >= r.limit {
-		return word | levelMask, Result{Wait: uint32(left)} //nolint:gosec // G115: at most maxAhead
+		return word | levelMask, Result{Wait: uint32(left)}
 	}
 	used++
 	return word&^(levelMask|low) | level(used, r.limit) | used, admitted(r.limit-used, left)
@@ -184,7 +184,7 @@ func admitted(remaining, wait uint64) Result {
 // level is how much of its limit a caller has used, in steps of two (14: half or more), shifted to its place; 15 is one who
 // was refused. Steps of two and not of a fifteenth, so that the one call of a sprayed address is told from twenty.
 func level(used, limit uint64) uint64 {
-	return uint64(max(0, 14+bits.Len64(used)-bits.Len64(limit))) << levelAt //nolint:gosec // G115: not negative
+	return uint64(max(0, 14+bits.Len64(used)-bits.Len64(limit))) << levelAt
 }
 
 // valid keeps a state from being taken for a free or a busy one, which it could be for one millisecond in two years.

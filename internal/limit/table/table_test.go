@@ -166,8 +166,10 @@ func TestSprayForgetsNobodyRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			table := New(1)
-			key := table.Key(1, 0, 1<<40, 0)
-			for table.Take(1, key, 1, &rule).Allowed { //nolint:revive // until it is refused
+			key := table.Key(1, 2, 3, 4) // race's
+			race(table, 1, 600, &rule)
+			if table.Take(1, key, 1, &rule).Allowed {
+				t.Fatal("the caller is not refused")
 			}
 			for i := range uint64(100_000) {
 				table.Take(1, table.Key(1, 0, i, 0), 1, &rule)

@@ -1,0 +1,166 @@
+// Command limit measures what counting one call costs: Trackway's limiter against the Go limiters that are best known, side
+// by side in one run. It prints a Markdown table.
+//
+//	go run ./limit                      # every column; 10 M callers need about 8 GB
+//	go run ./limit -columns hot,refused -rounds 3 -slice 50ms
+//
+// Each limiter lives in a process of its own, so that no collector marks another's heap. They are measured in turn, a slice
+// of time each, round after round, first on one core and then on two; the medians of the rounds are printed. Only what ran
+// in one run can be compared.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+func main() {
+	log.SetFlags(0)
+	child := flag.String("child", "", "internal: be the process of this limiter")
+	names := flag.String("columns", "", "measure only these, separated by commas: hot, refused, 1M-uniform, 1M-zipf, 10M-uniform")
+	only := flag.String("only", "", "measure only the limiters whose names contain this")
+	rounds := flag.Int("rounds", 9, "rounds; medians are printed")
+	slice := flag.Duration("slice", 200*time.Millisecond, "how long a limiter is measured at a time")
+	flag.Parse()
+	if *child != "" {
+		serve(contestantNamed(*child), columnNamed(*names))
+		return
+	}
+	report := newReport(*rounds, *slice)
+	for _, c := range columns {
+		if *names == "" || slices.Contains(strings.Split(*names, ","), c.name) {
+			report.measure(c, *only)
+		}
+	}
+	report.print()
+}
+
+// report is what was measured, by limiter and column.
+type report struct {
+	rounds   int
+	slice    time.Duration
+	measured []column
+	cells    map[string]map[string]*cell
+}
+
+// cell is one limiter in one column.
+type cell struct {
+	ready            ready
+	serial, parallel []float64 // ns a call, one for each round
+	allocs           float64   // a call
+}
+
+func newReport(rounds int, slice time.Duration) *report {
+	return &report{rounds: rounds, slice: slice, cells: make(map[string]map[string]*cell)}
+}
+
+// measure runs one column: a process for each limiter, then slices in turn. Each round starts with another limiter.
+func (r *report) measure(col column, only string) {
+	var procs []*process
+	var cells []*cell
+	for _, c := range contestants {
+		if !strings.Contains(c.name, only) || (c.slow && col.callers > 1e6) {
+			continue
+		}
+		p := start(c.name, col.name)
+		procs = append(procs, p)
+		cells = append(cells, r.cell(c.name, col.name, p.ready))
+		fmt.Fprintf(os.Stderr, "%s, %s: %d bytes a caller, collector %v\n", col.name, c.name, p.ready.BytesPerCaller, p.ready.Collector)
+	}
+	for round := range r.rounds {
+		for i := range procs {
+			at := (i + round) % len(procs)
+			a := procs[at].run(1, r.slice)
+			cells[at].serial = append(cells[at].serial, a.Nanos)
+			cells[at].allocs = a.Allocs
+			cells[at].parallel = append(cells[at].parallel, procs[at].run(2, r.slice).Nanos)
+		}
+	}
+	for _, p := range procs {
+		p.stop()
+	}
+	r.measured = append(r.measured, col)
+}
+
+func (r *report) cell(contestant, col string, is ready) *cell {
+	if r.cells[contestant] == nil {
+		r.cells[contestant] = make(map[string]*cell)
+	}
+	c := &cell{ready: is}
+	r.cells[contestant][col] = c
+	return c
+}
+
+// print writes the Markdown table: ns a call on one core / on two, then what keeping the callers costs.
+func (r *report) print() {
+	fmt.Printf("%s, %s/%s, GOMAXPROCS %d, %s, medians of %d rounds of %v\n\n",
+		time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version(), r.rounds, r.slice)
+	head, rule := "| ns a call, one core / two |", "| --- |"
+	for _, c := range r.measured {
+		head, rule = head+" "+c.title+" |", rule+" --- |"
+	}
+	fmt.Println(head + " allocations a call | bytes a caller at 1 M (10 M) | collector CPU a cycle at 1 M (10 M) |")
+	fmt.Println(rule + " --- | --- | --- |")
+	for _, c := range contestants {
+		if cells := r.cells[c.name]; cells != nil {
+			r.printRow(c.name, cells)
+		}
+	}
+}
+
+func (r *report) printRow(name string, cells map[string]*cell) {
+	row := "| " + name + " |"
+	allocs := 0.0
+	for _, c := range r.measured {
+		v := cells[c.name]
+		if v == nil {
+			row += " – |"
+			continue
+		}
+		allocs = max(allocs, v.allocs)
+		row += fmt.Sprintf(" %.0f / %.0f |", median(v.serial), median(v.parallel))
+	}
+	bytes, collector := "–", "–"
+	if v := cells["1M-uniform"]; v != nil {
+		bytes, collector = fmt.Sprint(v.ready.BytesPerCaller), short(v.ready.Collector)
+	}
+	if v := cells["10M-uniform"]; v != nil {
+		bytes += fmt.Sprintf(" (%d)", v.ready.BytesPerCaller)
+		collector += " (" + short(v.ready.Collector) + ")"
+	}
+	fmt.Printf("%s %.1f | %s | %s |\n", row, allocs, bytes, collector)
+}
+
+// short rounds to three digits or so.
+func short(d time.Duration) string {
+	switch {
+	case d > time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d > 10*time.Millisecond:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Microsecond).String()
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}
+
+// child returns the command that runs this program as the process of a limiter.
+func childCommand(contestant, col string) *exec.Cmd {
+	return exec.Command(os.Args[0], "-child", contestant, "-columns", col)
+}
+
+func must(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"slices"
+	"sync"
+	"time"
+)
+
+// ready is what a limiter's process tells once it knows all callers of a column.
+type ready struct {
+	BytesPerCaller int           // of the heap, the callers' keys included where the limiter keeps them
+	Collector      time.Duration // processor time of one garbage collection, median of five
+}
+
+// order asks for a measurement, and answer is its result.
+type order struct {
+	Workers int
+	Length  time.Duration
+}
+
+type answer struct {
+	Nanos  float64 // wall time over calls, of all workers together
+	Allocs float64 // a call
+}
+
+// process is a limiter's process, seen from the one that measures.
+type process struct {
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	send  *json.Encoder
+	recv  *json.Decoder
+	ready ready
+}
+
+func start(contestant, col string) *process {
+	cmd := childCommand(contestant, col)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	must(err)
+	out, err := cmd.StdoutPipe()
+	must(err)
+	must(cmd.Start())
+	p := &process{cmd: cmd, in: in, send: json.NewEncoder(in), recv: json.NewDecoder(out)}
+	must(p.recv.Decode(&p.ready))
+	return p
+}
+
+func (p *process) run(workers int, length time.Duration) (a answer) {
+	must(p.send.Encode(order{workers, length}))
+	must(p.recv.Decode(&a))
+	return a
+}
+
+func (p *process) stop() {
+	must(p.in.Close())
+	must(p.cmd.Wait())
+}
+
+// serve is the process of a limiter: it meets all callers, tells what they cost, and measures when it is asked to.
+func serve(c contestant, col column) {
+	before := heap()
+	l := c.open(col)
+	if col.draw != nil {
+		l.meet(col.callers)
+	}
+	is := ready{BytesPerCaller: (heap() - before) / max(col.callers, 1), Collector: collection()}
+	calls := newCalls(col)
+	l.prepare(col, calls)
+	heap()
+	debug.FreeOSMemory()
+	out, in := json.NewEncoder(os.Stdout), json.NewDecoder(os.Stdin)
+	must(out.Encode(is))
+	for {
+		debug.SetGCPercent(-1) // while others are measured
+		var o order
+		if in.Decode(&o) != nil {
+			return
+		}
+		debug.SetGCPercent(100)
+		must(out.Encode(measure(l, calls, o)))
+	}
+}
+
+// heap returns the bytes that live.
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// collection returns the processor time that the collector says one cycle takes, idle processors apart.
+func collection() time.Duration {
+	sample := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}}
+	var all []float64
+	for range 5 {
+		metrics.Read(sample)
+		before := sample[0].Value.Float64()
+		runtime.GC()
+		metrics.Read(sample)
+		all = append(all, sample[0].Value.Float64()-before)
+	}
+	slices.Sort(all)
+	return time.Duration(all[2] * 1e9)
+}
+
+// measure makes calls for the length of time, on as many cores as there are workers.
+func measure(l *limiter, calls *calls, o order) answer {
+	runtime.GOMAXPROCS(max(o.Workers, 1))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var wg sync.WaitGroup
+	done := make([]int, o.Workers)
+	began := time.Now()
+	for w := range o.Workers {
+		wg.Go(func() { done[w] = work(l, calls, w, began.Add(o.Length)) })
+	}
+	wg.Wait()
+	took := time.Since(began)
+	runtime.ReadMemStats(&after)
+	n := 0
+	for _, d := range done {
+		n += d
+	}
+	return answer{Nanos: float64(took.Nanoseconds()) / float64(n), Allocs: float64(after.Mallocs-before.Mallocs) / float64(n)}
+}
+
+// work makes calls until end, and returns how many. Workers start at different places of the sequence.
+func work(l *limiter, calls *calls, worker int, end time.Time) int {
+	take := l.worker()
+	const lap = 1 << 12
+	at := calls.next(worker)
+	for n := lap; ; n += lap {
+		for range lap {
+			take(at & calls.mask)
+			at++
+		}
+		if !time.Now().Before(end) {
+			calls.keep(worker, at)
+			return n
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const secondKey = "public-key-b64fd2019e"
+
+// withSecondKey and withOverride are what an operator adds to the configuration while the server runs.
+var (
+	withSecondKey = strings.Replace(baseConfig, "    keys:\n", "    keys:\n      - {name: app, kind: public, token: \""+secondKey+"\"}\n", 1)
+	withOverride  = baseConfig + "overrides:\n  - {policy: track, address: 203.0.113.0/24, limit: 60000}\n"
+)
+
+// TestReload promises that a changed configuration is in force without a restart and without losing a count, and that a
+// wrong one changes nothing.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig)
+	s.log.private(secondKey)
+	s.log.mayHold("reload refused") // which is an error in the log, and asked for below
+	s.checkLeft(t, 5999)
+	s.checkKey(t, http.StatusUnauthorized)
+
+	s.configure(t, withSecondKey)
+	s.checkKey(t, http.StatusUnauthorized) // a file alone changes nothing
+	s.reload(t, http.StatusOK, "reloaded")
+	s.checkKey(t, http.StatusOK)
+	s.checkLeft(t, 5998)
+
+	s.configure(t, strings.Replace(withOverride, "limit: 60000", "limit: many", 1))
+	s.reload(t, http.StatusBadRequest, s.config+":")
+	s.checkKey(t, http.StatusOK)
+	s.checkLeft(t, 5997)
+
+	s.configure(t, withOverride)
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitLog(t, "a second line that says it has reloaded", func(text string) bool { return strings.Count(text, `"msg":"reloaded"`) == 2 })
+	s.checkKey(t, http.StatusUnauthorized)
+	s.checkLeft(t, 60000-4)
+}
+
+func (s *server) configure(t *testing.T, config string) {
+	t.Helper()
+	if err := os.WriteFile(s.config, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reload asks for one, and wants this status and a text that holds words.
+func (s *server) reload(t *testing.T, status int, words string) {
+	t.Helper()
+	if got, body := fetch(t, http.MethodPost, s.ops, "/-/reload"); got != status || !strings.Contains(string(body), words) {
+		t.Errorf("reload: got %d %s, want %d with %q", got, body, status, words)
+	}
+}
+
+// checkKey wants the second key to be answered so.
+func (s *server) checkKey(t *testing.T, status int) {
+	t.Helper()
+	res := s.do(t, request{path: "/track/v2/projects/{token}/system/time", auth: "none", header: map[string]string{"Authorization": "Token " + secondKey}})
+	if res.status != status {
+		t.Errorf("the second key: got %v, want %d", res, status)
+	}
+}
+
+// checkLeft makes one call as the flooder and wants it to have so many left.
+func (s *server) checkLeft(t *testing.T, want int) {
+	t.Helper()
+	res := s.do(t, request{path: "/track/v2/projects/{token}/system/time", header: from(flooder)})
+	if got := res.header.Get("X-RateLimit-Remaining"); got != strconv.Itoa(want) {
+		t.Errorf("got %v with %q left, want %d", res, got, want)
+	}
+}

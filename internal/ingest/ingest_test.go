@@ -1,0 +1,223 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"trackway"
+)
+
+const received = trackway.Micros(1_700_000_000_000_000)
+
+var errDisk = errors.New("disk")
+
+// fakeStore keeps events by their type and time. It can fail with and without having stored, as a real one can.
+type fakeStore struct {
+	events    map[string]int // type and time → how many are stored
+	failFirst int            // this many calls fail
+	store     bool           // and have stored nevertheless
+	applied   [][]trackway.Command
+	refused   map[trackway.Micros]int // when → how many
+}
+
+func (f *fakeStore) Apply(cmds []trackway.Command, results []trackway.Result) error {
+	if len(cmds) != len(results) {
+		panic("bug: results are not as many as commands")
+	}
+	f.applied = append(f.applied, append([]trackway.Command(nil), cmds...))
+	failing := len(f.applied) <= f.failFirst
+	if failing && !f.store {
+		return errDisk
+	}
+	for i := range cmds {
+		results[i] = f.apply(&cmds[i])
+	}
+	if failing {
+		return errDisk
+	}
+	return nil
+}
+
+func (f *fakeStore) apply(c *trackway.Command) trackway.Result {
+	if c.Type == "refused" {
+		return trackway.Result{Err: &trackway.Error{Code: trackway.Conflict, Msg: "Refused by the store."}}
+	}
+	key := fmt.Sprintf("%s at %d", c.Type, c.Time)
+	if f.events[key] > 0 {
+		return trackway.Result{Customer: 1, Duplicate: true}
+	}
+	f.events[key]++
+	return trackway.Result{Customer: 1, Seq: uint64(len(f.events))}
+}
+
+func (f *fakeStore) Refused(project uint32, at trackway.Micros, n int) error {
+	if project != shop.Number {
+		return fmt.Errorf("there is no project %d", project)
+	}
+	f.refused[at] += n
+	return nil
+}
+
+func newFake() *fakeStore {
+	return &fakeStore{events: make(map[string]int), refused: make(map[trackway.Micros]int)}
+}
+
+func newIngest(t *testing.T, s Store) (*Ingest, *prometheus.Registry) {
+	t.Helper()
+	reg := prometheus.NewPedanticRegistry()
+	return New(s, reg), reg
+}
+
+// visit is a good event; one of no type is bad.
+func visit(typ string, at trackway.Micros) trackway.Command {
+	return trackway.Command{Kind: trackway.AddEvent, IDs: named("registered", "r"), Type: typ, Time: at, TimeGiven: true}
+}
+
+// early is the error of a command that was refused before it came here.
+var early = &trackway.Error{Code: trackway.Forbidden, Field: "name", Msg: "Not authorized."}
+
+// outcome is what became of a command, in a word.
+func outcome(r trackway.Result) string {
+	switch {
+	case r.Err != nil:
+		return string(r.Err.Code) + " " + r.Err.Field
+	case r.Duplicate:
+		return "duplicate"
+	}
+	return fmt.Sprint("event ", r.Seq)
+}
+
+// TestAccept: each result is at the index of its command, whichever of them are good, and the store sees only good ones.
+func TestAccept(t *testing.T) {
+	t.Parallel()
+	const bad, refused, before = "", "refused", "before"
+	tests := map[string]struct{ types, want []string }{
+		"one":              {[]string{"a"}, []string{"event 1"}},
+		"one bad":          {[]string{bad}, []string{"invalid event_type"}},
+		"none":             {nil, []string{}},
+		"all good":         {[]string{"a", "b", "a"}, []string{"event 1", "event 2", "duplicate"}},
+		"all bad":          {[]string{bad, bad}, []string{"invalid event_type", "invalid event_type"}},
+		"bad in front":     {[]string{bad, "a", "b"}, []string{"invalid event_type", "event 1", "event 2"}},
+		"bad at the end":   {[]string{"a", "b", bad}, []string{"event 1", "event 2", "invalid event_type"}},
+		"bad in between":   {[]string{"a", bad, "b", bad, bad, "c"}, []string{"event 1", "invalid event_type", "event 2", "invalid event_type", "invalid event_type", "event 3"}},
+		"refused before":   {[]string{before, "a", bad, before}, []string{"forbidden name", "event 1", "invalid event_type", "forbidden name"}},
+		"all before":       {[]string{before}, []string{"forbidden name"}},
+		"refused by store": {[]string{"a", bad, refused, "a", "c"}, []string{"event 1", "invalid event_type", "conflict ", "duplicate", "event 2"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			in, _ := newIngest(t, f)
+			cmds, results := make([]trackway.Command, len(test.types)), make([]trackway.Result, len(test.types))
+			unseen := 0 // by the store
+			for i, typ := range test.types {
+				cmds[i] = visit(typ, 1)
+				if typ == before {
+					results[i].Err = early
+				}
+				if typ == before || typ == bad {
+					unseen++
+				}
+			}
+			if err := in.Accept(shop, received, cmds, results); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]string, len(results))
+			for i := range results {
+				got[i] = outcome(results[i])
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want): %s", diff)
+			}
+			for _, c := range f.applied {
+				for i := range c {
+					if c[i].Type == bad || c[i].Type == before || c[i].Project != shop.Number || !c[i].IDs[0].Hard {
+						t.Errorf("the store was given %+v", c[i])
+					}
+				}
+			}
+			if f.refused[received] != unseen {
+				t.Errorf("the store was told of %v refused, want %d", f.refused, unseen)
+			}
+		})
+	}
+}
+
+// TestAcceptFails: an error says that nothing may be assumed. Sent again, as the client is told to, every event is there once.
+func TestAcceptFails(t *testing.T) {
+	t.Parallel()
+	for _, stored := range []bool{false, true} {
+		for _, types := range [][]string{{"a"}, {"a", "b"}, {"", "a", "", "b"}} {
+			t.Run(fmt.Sprintf("stored=%v, %q", stored, types), func(t *testing.T) {
+				t.Parallel()
+				f := newFake()
+				f.failFirst, f.store = 2, stored
+				in, reg := newIngest(t, f)
+				good := 0
+				for try := range 4 {
+					cmds, results := make([]trackway.Command, len(types)), make([]trackway.Result, len(types))
+					good = 0
+					for i, typ := range types {
+						cmds[i] = visit(typ, 1)
+						if typ != "" {
+							good++
+						}
+					}
+					err := in.Accept(shop, received, cmds, results)
+					if failed := try < f.failFirst; errors.Is(err, errDisk) != failed || (err != nil) != failed {
+						t.Fatalf("try %d: got %v", try, err)
+					}
+				}
+				if len(f.events) != good || f.events["a at 1"] != 1 {
+					t.Errorf("got %v, want each of %d events once", f.events, good)
+				}
+				if got := counted(t, reg, "failed"); got != float64(f.failFirst*good) {
+					t.Errorf("counted %v failed, want %d", got, f.failFirst*good)
+				}
+			})
+		}
+	}
+}
+
+// counted returns how many commands were counted with an outcome.
+func counted(t *testing.T, reg *prometheus.Registry, outcome string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range families[0].GetMetric() {
+		if m.GetLabel()[0].GetValue() == outcome {
+			return m.GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("no commands are counted as %s", outcome)
+	return 0
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	in, reg := newIngest(t, newFake())
+	cmds := []trackway.Command{visit("a", 1), visit("", 1), visit("a", 1), visit("refused", 1), visit("b", 1), visit("c", 1)}
+	if err := in.Accept(shop, received, cmds, make([]trackway.Result, len(cmds))); err != nil {
+		t.Fatal(err)
+	}
+	for outcome, want := range map[string]float64{"stored": 3, "duplicate": 1, "refused": 2, "failed": 0} {
+		if got := counted(t, reg, outcome); got != want {
+			t.Errorf("%s: got %v, want %v", outcome, got, want)
+		}
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems, err := promlint.NewWithMetricFamilies(families).Lint(); err != nil || len(problems) > 0 {
+		t.Error(problems, err)
+	}
+}

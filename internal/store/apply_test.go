@@ -1,0 +1,473 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/cockroachdb/pebble/v2"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+var (
+	reg1    = identifierOf("registered", "r1")
+	reg2    = identifierOf("registered", "r2")
+	cookie1 = identifierOf("cookie", "c1")
+	cookie2 = identifierOf("cookie", "c2")
+	cookie3 = identifierOf("cookie", "c3")
+)
+
+func mustFind(tb testing.TB, s *Store, id trackway.Identifier) trackway.Customer {
+	tb.Helper()
+	v := s.Snapshot()
+	defer func() { _ = v.Close() }()
+	c, err := v.Find(demo, id)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+func mustProfile(tb testing.TB, s *Store, c trackway.Customer) *trackway.Profile {
+	tb.Helper()
+	v := s.Snapshot()
+	defer func() { _ = v.Close() }()
+	p, err := v.Profile(demo, c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+// eventsOf returns a customer's events, each as "type time properties".
+func eventsOf(tb testing.TB, v query.Snapshot, c trackway.Customer, newestFirst bool) (texts []string) {
+	tb.Helper()
+	err := v.Events(demo, c, newestFirst, func(e *trackway.Event) bool {
+		texts = append(texts, fmt.Sprintf("%s %d %s", e.Type, e.Time, e.Properties))
+		return true
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return texts
+}
+
+func mustEvents(tb testing.TB, s *Store, c trackway.Customer) []string {
+	tb.Helper()
+	v := s.Snapshot()
+	defer func() { _ = v.Close() }()
+	return eventsOf(tb, v, c, false)
+}
+
+// TestBatchReadsItsOwnWrites: a batch is the same as its commands one by one.
+func TestBatchReadsItsOwnWrites(t *testing.T) {
+	t.Parallel()
+	cmds := []trackway.Command{
+		event("visit", 1, nil, cookie1),
+		event("visit", 1, nil, cookie1), // a duplicate
+		event("visit", 1, nil, cookie2), // the same, of another customer
+		update(2, map[string]string{"p": "1", "q": "1"}, cookie1),
+		update(1, map[string]string{"p": "0", "r": "0"}, cookie2),
+		event("login", 3, nil, reg1, cookie1),
+		event("login", 4, nil, reg1, cookie2), // merges
+		event("visit", 1, nil, cookie2),       // a duplicate, of an event that came by the merge
+		update(1, map[string]string{"p": "old"}, reg1),
+		event("login", 5, nil, reg2, cookie1), // takes the cookie
+		event("visit", 1, nil, cookie1),       // so this is of another customer
+	}
+	batch, single := openTest(t), openTest(t)
+	want := make([]trackway.Result, len(cmds))
+	for i := range cmds {
+		want[i] = mustApply(t, single, cmds[i])[0]
+	}
+	if diff := gocmp.Diff(want, mustApply(t, batch, cmds...)); diff != "" {
+		t.Errorf("results (-one by one +batch): %s", diff)
+	}
+	for _, s := range []*Store{batch, single} {
+		mustBeConsistent(t, s)
+		if want, got := []string{"visit 1 {}", "visit 1 {}", "login 3 {}", "login 4 {}"}, withoutMerges(mustEvents(t, s, 1)); gocmp.Diff(want, got) != "" {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if p := mustProfile(t, s, 1).Properties; len(p) != 3 || string(p[0].Value) != "1" || p[0].Updated != 2 || string(p[2].Value) != "0" {
+			t.Errorf("got properties %v", p)
+		}
+	}
+}
+
+func withoutMerges(events []string) (kept []string) {
+	for _, e := range events {
+		if !strings.HasPrefix(e, "merge ") {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// TestMergeEvent: it holds what both had before the command.
+func TestMergeEvent(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	mustApply(t, s, event("a", 1, nil, reg1, cookie1), event("b", 2, nil, cookie2, cookie3))
+	mustApply(t, s, event("c", 3, nil, reg1, cookie2, identifierOf("cookie", "new")))
+	want := `merge 3 {"absorbed_ids":{"cookie":["c2","c3"]},"survivor_ids":{"registered":"r1","cookie":["c1"]}}`
+	if got := mustEvents(t, s, 1); len(got) != 4 || got[2] != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestLongTimeline: one that is too long to move stays; readers, duplicates, erasures and further merges find it.
+func TestLongTimeline(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	const long = maxMoved + 1
+	mustApply(t, s, event("first", 1, nil, reg1))
+	mustApply(t, s, event("second", 1, nil, cookie1))
+	cmds := make([]trackway.Command, long)
+	for i := range cmds {
+		cmds[i] = event("e", trackway.Micros(10+i), map[string]string{"email": strconv.Itoa(i)}, cookie2)
+	}
+	mustApply(t, s, cmds...)
+	mustApply(t, s, event("e", 10, map[string]string{"email": "0"}, cookie1)) // the same event on both
+	for _, ids := range [][]trackway.Identifier{{cookie2, cookie1}, {cookie1, reg1}} {
+		mustApply(t, s, update(5000, nil, ids...))
+		mustBeConsistent(t, s)
+		c := mustFind(t, s, cookie2)
+		if r := mustApply(t, s, cmds[0], cmds[long-1]); !r[0].Duplicate || !r[1].Duplicate || r[0].Customer != c {
+			t.Errorf("%v: got %v, want duplicates", ids, r)
+		}
+	}
+	if n := len(s.mustRead(t).kept); n != 1 {
+		t.Errorf("%d timelines stayed, want 1", n)
+	}
+	v := s.Snapshot()
+	defer func() { _ = v.Close() }()
+	oldest, newest := eventsOf(t, v, 1, false), eventsOf(t, v, 1, true)
+	if len(oldest) != long+5 || len(oldest) != len(newest) {
+		t.Fatalf("got %d and %d events, want %d", len(oldest), len(newest), long+5)
+	}
+	if err := s.Erase(demo, 1, []string{"email"}); err != nil {
+		t.Fatal(err)
+	}
+	mustBeConsistent(t, s)
+	if all := strings.Join(mustEvents(t, s, 1), "\n"); strings.Contains(all, "email") || strings.Contains(all, "cookie") {
+		t.Error("erased and there")
+	}
+}
+
+// TestOrderOfEqualEvents: two customers had the same event at the same time, and one of the timelines stayed. Read backwards,
+// events come in the opposite order nevertheless, so that pages fit together.
+func TestOrderOfEqualEvents(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	cmds := []trackway.Command{event("same", 1, nil, cookie1)}
+	for i := range maxMoved + 1 {
+		cmds = append(cmds, event("e", trackway.Micros(i), nil, cookie2))
+	}
+	cmds = append(cmds, event("same", 1, nil, cookie2), update(9, nil, cookie1, cookie2))
+	mustApply(t, s, cmds...)
+	v := s.Snapshot()
+	defer func() { _ = v.Close() }()
+	var orders [2][]uint64
+	for i, newestFirst := range []bool{false, true} {
+		err := v.Events(demo, 1, newestFirst, func(e *trackway.Event) bool {
+			if e.Type == "same" {
+				orders[i] = append(orders[i], e.Seq)
+			}
+			return true
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a, b := orders[0], orders[1]; len(a) != 2 || len(b) != 2 || a[0] != b[1] || a[1] != b[0] {
+		t.Errorf("got sequence numbers %v, and backwards %v", a, b)
+	}
+}
+
+func (s *Store) mustRead(tb testing.TB) *contents {
+	tb.Helper()
+	c, err := readAll(s.db)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+// TestProperties: an older update leaves alone what is newer, property by property; the later of two equally old ones wins.
+func TestProperties(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	mustApply(t, s, update(2000, map[string]string{"a": `"new"`, "b": `"new"`}, reg1))
+	mustApply(t, s, update(1000, map[string]string{"a": `"old"`, "c": `"old"`}, reg1))
+	mustApply(t, s, update(2000, map[string]string{"b": `"same time"`}, reg1))
+	want := []trackway.DatedProperty{
+		{Property: trackway.Property{Name: "a", Value: []byte(`"new"`)}, Updated: 2000},
+		{Property: trackway.Property{Name: "b", Value: []byte(`"same time"`)}, Updated: 2000},
+		{Property: trackway.Property{Name: "c", Value: []byte(`"old"`)}, Updated: 1000},
+	}
+	if diff := gocmp.Diff(want, mustProfile(t, s, 1).Properties); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func numbered(from, to int) map[string]string {
+	m := make(map[string]string)
+	for i := from; i < to; i++ {
+		m[fmt.Sprintf("p%03d", i)] = "1"
+	}
+	return m
+}
+
+// TestMaxProperties: new ones beyond the share are refused by name, known ones are still updated; a merge keeps all; an
+// erasure makes room.
+func TestMaxProperties(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	if r := mustApply(t, s, update(1, numbered(0, 250), reg1)); r[0].Err != nil {
+		t.Fatal(r[0].Err)
+	}
+	r := mustApply(t, s, update(2, numbered(240, 258), reg1))[0]
+	if r.Err == nil || r.Err.Code != trackway.Invalid || r.Err.Field != "properties.p255" || r.Customer != 1 ||
+		!strings.Contains(r.Err.Msg, "p255, p256, p257.") {
+		t.Errorf("got %+v, want a refusal of p255, p256 and p257", r)
+	}
+	if p := mustProfile(t, s, 1).Properties; len(p) != trackway.MaxProperties || p[254].Updated != 2 || p[0].Updated != 1 {
+		t.Errorf("got %d properties", len(p))
+	}
+	mustApply(t, s, update(3, numbered(200, 300), cookie1))
+	mustApply(t, s, update(4, nil, reg1, cookie1))
+	if p := mustProfile(t, s, 1).Properties; len(p) != 300 || p[200].Updated != 3 {
+		t.Errorf("got %d properties after the merge, want 300", len(p))
+	}
+	mustBeConsistent(t, s)
+	personal := make([]string, 0, 100)
+	for name := range numbered(0, 100) {
+		personal = append(personal, name)
+	}
+	if err := s.Erase(demo, 1, append(personal, "unknown")); err != nil {
+		t.Fatal(err)
+	}
+	if p := mustProfile(t, s, 1); len(p.Properties) != 200 || len(p.IDs) != 0 {
+		t.Errorf("got %d properties and %d identifiers after the erasure", len(p.Properties), len(p.IDs))
+	}
+	mustBeConsistent(t, s)
+}
+
+// TestEraseAfterMerge: whoever asks for an erasure has looked the customer up before, and a merge may have come between. The
+// data is gone all the same, of all who were merged.
+func TestEraseAfterMerge(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	email := map[string]string{"email": `"x"`, "kept": "1"}
+	for i, id := range []trackway.Identifier{cookie3, cookie2, cookie1} {
+		mustApply(t, s, event("e", trackway.Micros(i), email, id), update(5, email, id))
+	}
+	c := mustFind(t, s, cookie1)
+	mustApply(t, s, update(6, nil, cookie1, cookie2), update(7, nil, cookie3, cookie2))
+	if err := s.Erase(demo, c, []string{"email"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []trackway.Identifier{cookie1, cookie2, cookie3} {
+		if c := mustFind(t, s, id); c != 0 {
+			t.Errorf("%v still leads to customer %d", id, c)
+		}
+	}
+	want := []string{`e 0 {"kept":1}`, `e 1 {"kept":1}`, `e 2 {"kept":1}`, "merge 6 {}", "merge 7 {}"}
+	if diff := gocmp.Diff(want, mustEvents(t, s, 1)); diff != "" {
+		t.Error(diff)
+	}
+	if p := mustProfile(t, s, 1); len(p.Properties) != 1 || p.Properties[0].Name != "kept" {
+		t.Errorf("got %v", p)
+	}
+	mustBeConsistent(t, s)
+	if r := mustApply(t, s, event("e", 0, email, cookie1))[0]; r.Duplicate || r.Customer != 4 {
+		t.Errorf("who comes again is somebody new: got %+v", r)
+	}
+	if err := s.Erase(demo, 77, nil); err == nil {
+		t.Error("customer 77 was erased and does not exist")
+	}
+	if err := s.Erase(2, 1, nil); err == nil {
+		t.Error("a customer was erased by way of another project")
+	}
+}
+
+// TestCollision: another event has taken the place of an event's hash. Both are stored, and both are recognized.
+func TestCollision(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	mustApply(t, s, event("taker", 1, nil, cookie1))
+	wanted := event("wanted", 7, nil, cookie1)
+	hash := contentHash(&trackway.Event{Type: wanted.Type, Properties: []byte("{}")})
+	for i := range uint64(3) {
+		key := appendTimelineKey(nil, 1, 7, (hash+i)|hashTail)
+		if err := s.db.Set(key, binary.AppendUvarint(nil, 1), pebble.NoSync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := mustApply(t, s, wanted, wanted); r[0].Seq != 2 || r[0].Duplicate || !r[1].Duplicate {
+		t.Errorf("got %+v", r)
+	}
+	if r := mustApply(t, s, wanted); !r[0].Duplicate {
+		t.Errorf("got %+v", r)
+	}
+	if _, closer, err := s.db.Get(appendTimelineKey(nil, 1, 7, (hash+3)|hashTail)); err != nil || closer.Close() != nil {
+		t.Errorf("the event is not in the fourth place: %v", err)
+	}
+}
+
+// TestZeroBytes: identifiers may hold any bytes, and none is taken for another.
+func TestZeroBytes(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	seen := make(map[trackway.Customer]trackway.Identifier)
+	for _, name := range []string{"cookie", "cookiea"} {
+		for _, value := range []string{"a", "\x00a", "a\x00", "a\x00a", "\xff\xffa", "aa"} {
+			id := trackway.Identifier{Name: name, Value: value}
+			c := mustApply(t, s, event("e", 1, nil, id))[0].Customer
+			if other, ok := seen[c]; ok {
+				t.Errorf("%+q and %+q are customer %d", other.Value, id.Value, c)
+			}
+			seen[c] = id
+		}
+	}
+	for c, id := range seen {
+		if got := mustFind(t, s, id); got != c {
+			t.Errorf("%q leads to %d, want %d", id.Value, got, c)
+		}
+	}
+}
+
+// TestFailureLeavesNoTrace: a batch that fails half-way, be it on a damaged record or by a panic, has never been.
+func TestFailureLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	fail := map[string]func(*Store, []trackway.Command){
+		"a damaged record": func(s *Store, cmds []trackway.Command) {
+			key := appendCustomerKey(nil, demo, mustFind(t, s, cookie3))
+			value, closer, err := s.db.Get(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			intact := bytes.Clone(value)
+			s.cache.empty()
+			if err := errors.Join(closer.Close(), s.db.Set(key, []byte("?"), pebble.NoSync)); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Apply(cmds, make([]trackway.Result, len(cmds))); !errors.Is(err, errCorrupt) {
+				t.Errorf("got %v, want errCorrupt", err)
+			}
+			if err := s.db.Set(key, intact, pebble.NoSync); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a panic": func(s *Store, cmds []trackway.Command) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			_ = s.Apply(cmds, make([]trackway.Result, len(cmds)-1)) // too short: a bug of the caller's
+		},
+	}
+	for name, fail := range fail {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := openTest(t)
+			mustApply(t, s, event("e", 1, nil, cookie1), event("e", 1, nil, cookie3))
+			fail(s, []trackway.Command{
+				event("e", 2, nil, cookie2),
+				update(3, map[string]string{"p": "1"}, cookie1, reg1),
+				event("e", 4, nil, cookie1, cookie2),
+				event("e", 5, nil, cookie3),
+			})
+			mustBeConsistent(t, s)
+			if c := mustFind(t, s, cookie2); c != 0 {
+				t.Errorf("the failed batch created customer %d", c)
+			}
+			if r := mustApply(t, s, event("e", 2, nil, cookie2))[0]; r.Customer != 3 || r.Seq != 3 {
+				t.Errorf("got %+v, want customer 3 and event 3", r)
+			}
+			mustBeConsistent(t, s)
+		})
+	}
+}
+
+// TestRequestsMemory: what a command was decoded from is the caller's again once Apply has returned.
+func TestRequestsMemory(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	body := []byte("registered cookie r1 c1 1")
+	part := func(from, to int) string { return unsafe.String(&body[from], to-from) }
+	mustApply(t, s, trackway.Command{
+		Kind: trackway.UpdateCustomer, Project: demo, Time: 1, Received: 1,
+		IDs:        []trackway.Identifier{{Name: part(0, 10), Value: part(18, 20), Hard: true}, {Name: part(11, 17), Value: part(21, 23)}},
+		Properties: []trackway.Property{{Name: part(18, 20), Value: body[24:25]}},
+	})
+	clear(body)
+	mustApply(t, s, update(2, nil, cookie2, reg1)) // writes the customer's record anew
+	mustBeConsistent(t, s)
+	want := []trackway.Identifier{reg1, cookie2, cookie1}
+	if diff := gocmp.Diff(want, mustProfile(t, s, mustFind(t, s, cookie1)).IDs); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestSnapshot: it stays as it was, and what it gave out outlives it.
+func TestSnapshot(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	mustApply(t, s, event("e", 1, nil, cookie1), update(1, map[string]string{"p": "1"}, cookie1))
+	v := s.Snapshot()
+	before, err := v.Profile(demo, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustApply(t, s, event("e", 2, nil, cookie1, cookie2), update(2, map[string]string{"p": "2"}, cookie1))
+	if err := s.Erase(demo, 1, []string{"p"}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := v.Profile(demo, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := eventsOf(t, v, 1, false)
+	if c, err := v.Find(demo, cookie1); c != 1 || err != nil {
+		t.Errorf("the snapshot finds %d, %v", c, err)
+	}
+	if _, err := v.Profile(demo, 9); err == nil {
+		t.Error("customer 9 has a profile and does not exist")
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(before, again); diff != "" || len(events) != 1 || string(before.Properties[0].Value) != "1" {
+		t.Errorf("the snapshot changed: %s%q", diff, events)
+	}
+}
+
+// TestNumbers: projects, customers and events are numbered without gaps, over all projects and across a new start.
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	for _, p := range []struct {
+		token string
+		want  uint32
+	}{{"one", 1}, {"two", 2}, {"three", 3}, {"two", 2}} {
+		if got, err := s.Project(p.token); got != p.want || err != nil {
+			t.Errorf("project %q has number %d, want %d (%v)", p.token, got, p.want, err)
+		}
+	}
+	last := event("e", 1, nil, cookie1)
+	last.Project = 3
+	mustApply(t, s, event("e", 1, nil, cookie1), last)
+	if err := s.findNext(); err != nil || s.nextCustomer != 3 || s.nextSeq != 3 {
+		t.Errorf("goes on with customer %d and event %d: %v", s.nextCustomer, s.nextSeq, err)
+	}
+}

@@ -1,0 +1,201 @@
+package store
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"trackway"
+)
+
+// benchEvent is an event of some 500 bytes, at a time that no other has.
+func benchEvent(n int, id trackway.Identifier) trackway.Command {
+	c := event("page_visit", trackway.Micros(1_700_000_000_000_000+n), nil, id)
+	for i := range 12 {
+		c.Properties = append(c.Properties, trackway.Property{
+			Name: fmt.Sprintf("property_%02d", i), Value: []byte(`"a value that is usual"`),
+		})
+	}
+	return c
+}
+
+func benchOpen(b *testing.B) *Store {
+	b.Helper()
+	s, err := Open(b.TempDir(), Options{Fatal: func(err error) { panic(err) }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return s
+}
+
+// known makes a thousand customers, and returns an identifier of each.
+func known(b *testing.B, s *Store) []trackway.Identifier {
+	b.Helper()
+	ids := make([]trackway.Identifier, 1000)
+	for i := range ids {
+		ids[i] = identifierOf("cookie", fmt.Sprintf("c0000000-0000-0000-0000-%012d", i))
+		mustCommit(b, s, update(1, map[string]string{"last": "1"}, ids[i]))
+	}
+	return ids
+}
+
+// mustCommit does all of Apply but for the wait for the disk.
+func mustCommit(b *testing.B, s *Store, cmds ...trackway.Command) {
+	b.Helper()
+	results := make([]trackway.Result, len(cmds))
+	if err := s.apply(cmds, results); err != nil || results[0].Err != nil {
+		b.Fatal(err, results[0].Err)
+	}
+}
+
+// BenchmarkCommit is what is done under the lock, without the disk.
+func BenchmarkCommit(b *testing.B) {
+	b.Run("event of a known customer", func(b *testing.B) {
+		s := benchOpen(b)
+		ids := known(b, s)
+		cmds, results := []trackway.Command{benchEvent(0, ids[0])}, make([]trackway.Result, 1)
+		b.ReportAllocs()
+		for n := 0; b.Loop(); n++ {
+			cmds[0].IDs[0], cmds[0].Time = ids[n*7919%len(ids)], cmds[0].Time+1
+			if err := s.apply(cmds, results); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("event of a new customer", func(b *testing.B) {
+		s := benchOpen(b)
+		cmds, results := []trackway.Command{benchEvent(0, cookie1)}, make([]trackway.Result, 1)
+		b.ReportAllocs()
+		for n := 0; b.Loop(); n++ {
+			cmds[0].IDs[0].Value = fmt.Sprintf("c0000000-0000-0000-0000-%012d", n)
+			if err := s.apply(cmds, results); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("batch of 50 events", func(b *testing.B) {
+		s := benchOpen(b)
+		ids := known(b, s)
+		cmds, results := make([]trackway.Command, trackway.MaxCommands), make([]trackway.Result, trackway.MaxCommands)
+		for i := range cmds {
+			cmds[i] = benchEvent(i, ids[i])
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			for i := range cmds {
+				cmds[i].Time += trackway.MaxCommands
+			}
+			if err := s.apply(cmds, results); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(cmds)), "ns/event")
+	})
+	b.Run("update of two properties", func(b *testing.B) {
+		s := benchOpen(b)
+		ids := known(b, s)
+		cmds, results := []trackway.Command{update(2, map[string]string{"last": "2", "plan": `"free"`}, ids[0])}, make([]trackway.Result, 1)
+		b.ReportAllocs()
+		for n := 0; b.Loop(); n++ {
+			cmds[0].IDs[0], cmds[0].Time = ids[n*7919%len(ids)], cmds[0].Time+1
+			if err := s.apply(cmds, results); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkApply is all of it: 64 clients, each waiting for the disk.
+func BenchmarkApply(b *testing.B) {
+	for _, size := range []int{1, trackway.MaxCommands} {
+		b.Run(fmt.Sprintf("commands=%d", size), func(b *testing.B) {
+			s := benchOpen(b)
+			ids := known(b, s)
+			var client atomic.Int64
+			b.ReportAllocs()
+			b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+			b.RunParallel(func(pb *testing.PB) {
+				me := int(client.Add(1))
+				cmds, results := make([]trackway.Command, size), make([]trackway.Result, size)
+				for i := range cmds {
+					cmds[i] = benchEvent(me<<32+i, ids[(me*31+i)%len(ids)])
+				}
+				for pb.Next() {
+					for i := range cmds {
+						cmds[i].Time += trackway.MaxCommands
+					}
+					if err := s.Apply(cmds, results); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+// BenchmarkRead is what export-one does: one customer of many, with a hundred events, all in memory.
+func BenchmarkRead(b *testing.B) {
+	s := benchOpen(b)
+	ids := known(b, s)
+	for n := range 100 * len(ids) {
+		mustCommit(b, s, benchEvent(n, ids[n%len(ids)]))
+	}
+	if err := s.db.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		if got := readOne(b, s, ids[n*7919%10]); got != 100 {
+			b.Fatalf("got %d events, want 100", got)
+		}
+	}
+}
+
+func readOne(b *testing.B, s *Store, id trackway.Identifier) (events int) {
+	b.Helper()
+	v := s.Snapshot()
+	defer func() { _ = v.Close() }()
+	c, err := v.Find(demo, id)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err = v.Profile(demo, c); err != nil {
+		b.Fatal(err)
+	}
+	if err := v.Events(demo, c, false, func(*trackway.Event) bool { events++; return true }); err != nil {
+		b.Fatal(err)
+	}
+	return events
+}
+
+// BenchmarkMerge merges a customer of so many events into another.
+func BenchmarkMerge(b *testing.B) {
+	for _, events := range []int{1, 100, maxMoved} {
+		b.Run(fmt.Sprintf("events=%d", events), func(b *testing.B) {
+			s := benchOpen(b)
+			mustCommit(b, s, event("e", 1, nil, reg1))
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				b.StopTimer()
+				visitor := identifierOf("cookie", strconv.Itoa(n))
+				cmds := make([]trackway.Command, events)
+				for i := range cmds {
+					cmds[i] = event("e", trackway.Micros(n*events+i), nil, visitor)
+				}
+				mustCommit(b, s, cmds...)
+				merge := update(trackway.Micros(n), nil, reg1, visitor)
+				b.StartTimer()
+				mustCommit(b, s, merge)
+			}
+		})
+	}
+}

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"trackway"
+	"trackway/internal/identity"
+)
+
+// TestKeys holds every kind of key to its bytes, which docs/format.md describes. A store on somebody's disk is made of them:
+// where this test fails, the format has changed, and FormatVersion must.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	id := trackway.Identifier{Name: "cookie", Value: "a\x00b"}
+	tests := map[string]struct {
+		got  []byte
+		want string
+	}{
+		"absorbed":  {appendAbsorbedKey(nil, 1, 0x0203), "61 0000000000000001 0000000000000203"},
+		"customers": {appendCustomerKey(nil, 7, 0x0203), "63 00000007 0000000000000203"},
+		"ids":       {appendIDKey(nil, 7, id), "69 00000007 636f6f6b6965 00 610062"},
+		"log":       {appendLogKey(nil, 0x0102), "6c 0000000000000102"},
+		"format":    {keyFormat, "6d 666f726d6174"},
+		"project":   {append(slices.Clip(prefixProject), "ab-1"...), "6d 70726f6a6563742f 61622d31"},
+		"props":     {appendPropKey(nil, 7, "email"), "70 0000000000000007 656d61696c"},
+		"usage":     {appendUsageKey(nil, usageDay{7, 20000}), "75 00000007 00004e20"},
+		"timeline":  {appendTimelineKey(nil, 7, 1_700_000_000_000_000, 9), "74 0000000000000007 00060a24181e4000 0000000000000009"},
+		"timeline, hash": {
+			appendTimelineKey(nil, 7, 0, contentHash(&trackway.Event{Type: "purchase", Properties: []byte(`{"total":7.99}`)})),
+			"74 0000000000000007 0000000000000000 ab815d1a3fde7747",
+		},
+	}
+	for name, test := range tests {
+		if got := hex.EncodeToString(test.got); got != strings.ReplaceAll(test.want, " ", "") {
+			t.Errorf("%s: got %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+// goldenStore makes a store that holds every kind of record.
+func goldenStore(t *testing.T) *Store {
+	t.Helper()
+	s := openTest(t)
+	if n, err := s.Project("12345678-1234-1234-1234-123456789abc"); n != demo || err != nil {
+		t.Fatal(n, err)
+	}
+	mustApply(t, s, event("visit", 300, map[string]string{"n": "1"}, cookie1))
+	untimed := event("visit", 400, nil, reg1)
+	untimed.TimeGiven = false
+	mustApply(t, s, untimed, update(500, map[string]string{"name": `"J"`}, reg1))
+	mustApply(t, s, update(600, nil, reg1, cookie1))
+	if r := mustApply(t, s, event("visit", 300, map[string]string{"n": "1"}, reg1)); !r[0].Duplicate {
+		t.Fatal(r)
+	}
+	if err := s.Refused(demo, 700, 1); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestRecords holds every key and record of a small store to its bytes.
+func TestRecords(t *testing.T) {
+	t.Parallel()
+	s := goldenStore(t)
+	// A timeline that stays takes more events than a reader would like to see; its entry is written by hand.
+	if err := s.db.Set(appendAbsorbedKey(nil, 1, 2), nil, pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+a 00000000000000010000000000000002 = 
+c 000000010000000000000001 = ac02 00 01 00 02  01 0a72656769737465726564 027231 9003  00 06636f6f6b6965 026331 d804
+c 000000010000000000000002 = 9003 01 00 00 00
+i 00000001636f6f6b6965006331 = 0000000000000001
+i 0000000172656769737465726564007231 = 0000000000000001
+l 0000000000000001 = 01 01 ac02 ac02 057669736974 7b226e223a317d
+l 0000000000000002 = 01 02 9003 9003 057669736974 7b7d
+l 0000000000000003 = 01 01 d804 d804 056d65726765 ` + hex.EncodeToString([]byte(`{"absorbed_ids":{"registered":"r1"},"survivor_ids":{"cookie":["c1"]}}`)) + `
+m 666f726d6174 = 31
+m 70726f6a6563742f31323334353637382d313233342d313233342d313233342d313233343536373839616263 = 00000001
+p 00000000000000016e616d65 = f403 224a22
+t 0000000000000001000000000000012ccebd852b0c82fc9b = 01
+t 000000000000000100000000000001900000000000000002 = 02
+t 000000000000000100000000000002580000000000000003 = 03
+u 0000000100000000 = 02 01 01
+`
+	var got strings.Builder
+	got.WriteByte('\n')
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for it.First(); it.Valid(); it.Next() {
+		fmt.Fprintf(&got, "%c %x = %x\n", it.Key()[0], it.Key()[1:], it.Value())
+	}
+	if err := it.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want = regexp.MustCompile(`(?m)(= .*)$`).ReplaceAllStringFunc(want, func(record string) string {
+		return "= " + strings.ReplaceAll(record[2:], " ", "")
+	})
+	if diff := gocmp.Diff(strings.Split(want, "\n"), strings.Split(got.String(), "\n")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestFormatIsDescribed: every table of keys.go stands in docs/format.md, and the version is the program's.
+func TestFormatIsDescribed(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/format.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []byte{tableAbsorbed, tableCustomers, tableIDs, tableLog, tableMeta, tableProps, tableTimeline, tableUsage} {
+		if heading := fmt.Sprintf("## `%c`", table); !strings.Contains(string(text), heading) {
+			t.Errorf("there is no section %q", heading)
+		}
+	}
+	if version := fmt.Sprintf("format version %d", FormatVersion); !strings.Contains(string(text), version) {
+		t.Errorf("the page does not speak of %s", version)
+	}
+}
+
+// TestRecordsRoundTrip: what is written is read again, and a record that is cut off is refused, not guessed at.
+func TestRecordsRoundTrip(t *testing.T) {
+	t.Parallel()
+	h := &identity.Holder{
+		Customer: 5, Created: trackway.MaxTime, MergedInto: 3, Properties: 300, Absorbed: 2,
+		IDs: []identity.ID{
+			{Identifier: trackway.Identifier{Name: "registered", Value: "a\x00b", Hard: true}, Used: 1},
+			{Identifier: trackway.Identifier{Name: "cookie", Value: strings.Repeat("c", trackway.MaxIDBytes)}, Used: 1 << 50},
+		},
+	}
+	record := appendHolder(nil, h)
+	got, err := decodeHolder(5, record)
+	if diff := gocmp.Diff(h, got); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	for i := range record {
+		if got, err := decodeHolder(5, record[:i]); err == nil {
+			t.Errorf("a holder cut off after %d of %d bytes is read as %v", i, len(record), got)
+		}
+	}
+	e := trackway.Event{
+		Seq: 9, Project: 1 << 31, Customer: 1 << 40, Type: "ä \x00", Time: 0, Received: trackway.MaxTime, Properties: []byte(`{"a":1}`),
+	}
+	record = appendEvent(nil, &e)
+	decoded, err := decodeEvent(9, record)
+	if diff := gocmp.Diff(e, decoded); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	for i := range len(record) - len(e.Properties) { // what is left are the properties, which reach to the end
+		if got, err := decodeEvent(9, record[:i]); err == nil {
+			t.Errorf("an event cut off after %d bytes is read as %v", i, got)
+		}
+	}
+	at, value, err := splitDated(appendDated(nil, 1<<50, []byte("null")))
+	if at != 1<<50 || string(value) != "null" || err != nil {
+		t.Errorf("got %d, %q, %v", at, value, err)
+	}
+	if _, _, err := splitDated(nil); err == nil {
+		t.Error("no bytes at all are a property")
+	}
+}
+
+// FuzzRecords: no bytes make the decoders panic or take memory that is not theirs.
+func FuzzRecords(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
+	f.Add(appendHolder(nil, &identity.Holder{Created: 1, IDs: []identity.ID{{Identifier: trackway.Identifier{Name: "n", Value: "v"}}}}))
+	f.Add(appendEvent(nil, &trackway.Event{Project: 1, Customer: 2, Type: "t", Properties: []byte("{}")}))
+	f.Fuzz(func(t *testing.T, record []byte) {
+		if h, err := decodeHolder(1, record); err == nil {
+			if again, err := decodeHolder(1, appendHolder(nil, h)); err != nil || gocmp.Diff(h, again) != "" {
+				t.Errorf("%v is written and read as %v, %v", h, again, err)
+			}
+		}
+		if e, err := decodeEvent(1, record); err == nil {
+			if again, err := decodeEvent(1, appendEvent(nil, &e)); err != nil || gocmp.Diff(e, again) != "" {
+				t.Errorf("%v is written and read as %v, %v", e, again, err)
+			}
+		}
+		_, _, _ = splitDated(record)
+	})
+}
+
+// TestAfter: the range under a prefix holds all keys that begin with it, and no others.
+func TestAfter(t *testing.T) {
+	t.Parallel()
+	for prefix, want := range map[string]string{"a": "b", "a\xff": "b", "a\x00\xff\xff": "a\x01", "a\xfe": "a\xff"} {
+		if got := string(after([]byte(prefix))); got != want {
+			t.Errorf("after %q: got %q, want %q", prefix, got, want)
+		}
+	}
+}
+
+// TestReopen: a store that was closed is the same when it is opened.
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	mustApply(t, s, event("e", 1, map[string]string{"a": "1"}, cookie1), update(2, map[string]string{"p": "1"}, reg1, cookie1))
+	want := s.mustRead(t)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, fs)
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if diff := gocmp.Diff(want, s.mustRead(t), gocmp.AllowUnexported(contents{}, entry{})); diff != "" {
+		t.Error(diff)
+	}
+	mustBeConsistent(t, s)
+}

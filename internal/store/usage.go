@@ -1,0 +1,138 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+)
+
+// Usage is counted with what it counts: the totals of a project's day are written in the batch that changes them, so that a
+// crash keeps both or neither.
+
+// usageDay names a total.
+type usageDay struct {
+	project uint32
+	day     trackway.Day
+}
+
+// maxUsageDays is how many totals are kept in memory. There is one for each project that sends, and a further one at midnight.
+const maxUsageDays = 1024
+
+func appendUsageKey(b []byte, u usageDay) []byte {
+	return binary.BigEndian.AppendUint32(appendUsagePrefix(b, u.project), uint32(u.day))
+}
+
+func appendUsagePrefix(b []byte, project uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(b, tableUsage), project)
+}
+
+func appendUsage(b []byte, u trackway.Usage) []byte {
+	b = binary.AppendUvarint(b, u.Stored)
+	b = binary.AppendUvarint(b, u.Duplicate)
+	return binary.AppendUvarint(b, u.Refused)
+}
+
+func decodeUsage(record []byte) (trackway.Usage, error) {
+	r := reader{s: string(record)}
+	u := trackway.Usage{Stored: r.uvarint(), Duplicate: r.uvarint(), Refused: r.uvarint()}
+	return u, r.err()
+}
+
+// usageLocked returns the total of a day.
+func (s *Store) usageLocked(u usageDay) (trackway.Usage, error) {
+	if total, ok := s.usage[u]; ok {
+		return total, nil
+	}
+	value, closer, err := s.db.Get(appendUsageKey(nil, u))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return trackway.Usage{}, nil
+	} else if err != nil {
+		return trackway.Usage{}, err
+	}
+	total, err := decodeUsage(value)
+	return total, errors.Join(err, closer.Close())
+}
+
+func (s *Store) setUsageLocked(u usageDay, total trackway.Usage) {
+	if len(s.usage) >= maxUsageDays {
+		clear(s.usage)
+	}
+	s.usage[u] = total
+}
+
+// Refused counts commands of a project that were refused before they came to the store. The count is on the disk with the
+// next change that is: a crash may forget the last of them.
+func (s *Store) Refused(project uint32, at trackway.Micros, n int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := usageDay{project, at.Day()}
+	total, err := s.usageLocked(u)
+	if err != nil {
+		return err
+	}
+	total.Refused += uint64(n) //nolint:gosec // G115: a count
+	s.setUsageLocked(u, total)
+	return s.db.Set(appendUsageKey(nil, u), appendUsage(nil, total), pebble.NoSync)
+}
+
+// usageDelta is what a transaction adds to a total.
+type usageDelta struct {
+	usageDay
+
+	add trackway.Usage
+}
+
+// count notes what became of a command.
+func (t *tx) count(c *trackway.Command, r *trackway.Result) {
+	var one trackway.Usage
+	switch {
+	case r.Err != nil:
+		one.Refused = 1
+	case c.Kind != trackway.AddEvent:
+		return
+	case r.Duplicate:
+		one.Duplicate = 1
+	default:
+		one.Stored = 1
+	}
+	u := usageDay{c.Project, c.Received.Day()}
+	for i := range t.usage {
+		if t.usage[i].usageDay == u {
+			t.usage[i].add.Add(one)
+			return
+		}
+	}
+	t.usage = append(t.usage, usageDelta{u, one})
+}
+
+// stageUsage stages the totals that the transaction changes, and leaves the totals themselves in t.usage.
+func (t *tx) stageUsage() error {
+	for i := range t.usage {
+		d := &t.usage[i]
+		total, err := t.s.usageLocked(d.usageDay)
+		if err != nil {
+			return err
+		}
+		d.add.Add(total)
+		t.key = appendUsageKey(t.key[:0], d.usageDay)
+		t.value = appendUsage(t.value[:0], d.add)
+		if err := t.b.Set(t.key, t.value, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Usage implements [query.Snapshot].
+func (v *snapshot) Usage(project uint32, yield func(trackway.Day, trackway.Usage) bool) error {
+	return scan(v.from, appendUsagePrefix(nil, project), func(day, record []byte) error {
+		u, err := decodeUsage(record)
+		if err == nil && !yield(trackway.Day(binary.BigEndian.Uint32(day)), u) {
+			err = errStop
+		}
+		return err
+	})
+}

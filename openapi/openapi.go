@@ -1,0 +1,132 @@
+// Package openapi holds the contract of the public listener, openapi.yaml, and reads it for those who show it. Its one idea is
+// that the contract comes first: the guide is made from it, and tests hold the server to it (openapitest). It checks no
+// request, and it does not know the limits in force.
+package openapi
+
+import (
+	_ "embed" // for source
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+//go:embed openapi.yaml
+var source []byte
+
+// Source returns the contract as it was written, an OpenAPI 3.1 document in YAML. It must not be changed.
+func Source() []byte { return source }
+
+// Document is what a reader is shown of the contract, in the order in which it is written.
+type Document struct {
+	Title       string
+	Summary     string
+	Description string
+	Groups      []Group
+}
+
+// Group is the routes of one tag.
+type Group struct {
+	Name        string
+	Description string
+	Routes      []Route
+}
+
+// Route is a path and a method that is called on it. Preflights are no routes.
+type Route struct {
+	ID          string // names the route within the document
+	Method      string
+	Path        string // with its parameters in braces
+	Summary     string
+	Description string
+	Keys        []string // the kinds of key that let a call in, by their names in the document; empty where none is needed
+	Parameters  []Field  // of path, query and header
+	Body        []Field  // the members of the object that is sent; empty where nothing is
+	Example     string   // a body that works, as JSON
+	Answers     []Answer
+}
+
+// Field is one thing that a call may or must hold.
+type Field struct {
+	Name        string
+	In          string // path, query, header or body
+	Type        string // such as "string or number"
+	Required    bool
+	Description string
+	Example     string // may be empty
+}
+
+// Answer is one way in which a call can be answered.
+type Answer struct {
+	Status      string
+	Description string
+	Example     string // JSON; empty where there is no body, or one that is no JSON
+}
+
+// Parse reads the contract. It costs some milliseconds. An error is a mistake in openapi.yaml.
+func Parse() (*Document, error) {
+	var root yaml.MapSlice
+	if err := yaml.UnmarshalWithOptions(source, &root, yaml.UseOrderedMap()); err != nil {
+		return nil, fmt.Errorf("read the contract: %w", err)
+	}
+	top := node{root, root}
+	info := top.get("info")
+	d := &Document{Title: info.text("title"), Summary: info.text("summary"), Description: info.text("description")}
+	for _, tag := range top.get("tags").items() {
+		d.Groups = append(d.Groups, Group{Name: tag.text("name"), Description: tag.text("description")})
+	}
+	for path, item := range top.get("paths").members {
+		for method, op := range item.members {
+			if method == "parameters" || method == "options" {
+				continue
+			}
+			i := slices.IndexFunc(d.Groups, func(g Group) bool { return slices.Contains(op.get("tags").texts(), g.Name) })
+			if i < 0 {
+				return nil, fmt.Errorf("the contract: %s %s has none of the tags", method, path)
+			}
+			d.Groups[i].Routes = append(d.Groups[i].Routes, readRoute(path, method, item, op))
+		}
+	}
+	return d, nil
+}
+
+func readRoute(path, method string, item, op node) Route {
+	r := Route{
+		ID: op.text("operationId"), Method: strings.ToUpper(method), Path: path,
+		Summary: op.text("summary"), Description: op.text("description"),
+	}
+	for _, requirement := range op.get("security").items() {
+		for scheme := range requirement.members {
+			r.Keys = append(r.Keys, scheme)
+		}
+	}
+	for _, p := range slices.Concat(item.get("parameters").items(), op.get("parameters").items()) {
+		r.Parameters = append(r.Parameters, Field{
+			Name: p.text("name"), In: p.text("in"), Type: p.get("schema").typeName(), Required: p.get("required").v == true,
+			Description: p.text("description"), Example: p.text("example"),
+		})
+	}
+	if media := op.get("requestBody").get("content").get("application/json"); media.v != nil {
+		r.Body, r.Example = readFields(media.get("schema")), media.get("example").json()
+	}
+	for status, answer := range op.get("responses").members {
+		r.Answers = append(r.Answers, Answer{
+			Status: status, Description: answer.text("description"),
+			Example: answer.get("content").get("application/json").get("example").json(),
+		})
+	}
+	return r
+}
+
+// readFields reads the members of an object's schema.
+func readFields(schema node) []Field {
+	var fields []Field
+	required := schema.get("required").texts()
+	for name, member := range schema.get("properties").members {
+		fields = append(fields, Field{
+			Name: name, In: "body", Type: member.typeName(), Required: slices.Contains(required, name), Description: member.text("description"),
+		})
+	}
+	return fields
+}

@@ -1,0 +1,13 @@
+package openapi
+
+import (
+	"testing"
+	"encoding/json"
+)
+
+func TestDump(t *testing.T) {
+	d, err := Parse()
+	if err != nil { t.Fatal(err) }
+	b, _ := json.MarshalIndent(d, "", " ")
+	t.Log(string(b))
+}

@@ -123,6 +123,9 @@ func readRoute(path, method string, item, op node) Route {
 func readFields(schema node) []Field {
 	var fields []Field
 	required := schema.get("required").texts()
+	if either := schema.get("anyOf").items(); len(either) > 0 { // the old name of a member is no better than the member
+		required = append(required, either[0].get("required").texts()...)
+	}
 	for name, member := range schema.get("properties").members {
 		fields = append(fields, Field{
 			Name: name, In: "body", Type: member.typeName(), Required: slices.Contains(required, name), Description: member.text("description"),

@@ -9,9 +9,14 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable"
 )
 
-const defaultCache = 128 << 20
+// Sizes and thresholds, as docs/adr/0001-log-primary-layout.md measured them.
+const (
+	defaultCache = 128 << 20
+	memTable     = 32 << 20
+	blockSize    = 32 << 10
+	tableSize    = 32 << 20 // of the upper levels: tables of the log are moved down as they are
+)
 
-// pebbleOptions are those that docs/adr/0001-log-primary-layout.md measured.
 func pebbleOptions(o Options) *pebble.Options {
 	if o.Cache == 0 {
 		o.Cache = defaultCache
@@ -21,24 +26,38 @@ func pebbleOptions(o Options) *pebble.Options {
 	}
 	po := &pebble.Options{
 		FS:                          o.FS,
-		CacheSize:                   o.Cache,
+		CacheSize:                   o.Cache + 2*memTable, // Pebble takes memtables off the cache
 		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                64 << 20,
+		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       2,
-		L0StopWritesThreshold:       1000,
-		LBaseMaxBytes:               64 << 20,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       40,
+		LBaseMaxBytes:               256 << 20,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		MaxOpenFiles:                4000,
 		Logger:                      logger{o.Log, o.Fatal},
 	}
+	po.TargetFileSizes[0], po.TargetFileSizes[1] = tableSize, tableSize
+	po.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
+		return pebble.UniformDBCompressionSettings(sstable.BalancedCompression)
+	})
+	po.Experimental.SpanPolicyFunc = spanPolicy
 	for i := range po.Levels {
-		l := &po.Levels[i]
-		l.BlockSize = 32 << 10
-		l.IndexBlockSize = 256 << 10
-		l.FilterPolicy = bloom.FilterPolicy(10)
-		l.Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+		po.Levels[i].BlockSize = blockSize
+		po.Levels[i].IndexBlockSize = 256 << 10
+		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
-	po.Levels[len(po.Levels)-1].Compression = func() *sstable.CompressionProfile { return sstable.ZstdCompression }
 	return po
+}
+
+// spanPolicy keeps each of our tables in files of its own, so that files of the log, which only grows at its end, are moved
+// down the levels and not rewritten. Such a file stays compressed as it was first written; so the log is compressed well from
+// the start, and the indexes, which gain nothing by it, fast.
+func spanPolicy(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
+	if len(start) == 0 {
+		return pebble.SpanPolicy{}, []byte{tableAbsorbed}, nil
+	}
+	return pebble.SpanPolicy{PreferFastCompression: start[0] != tableLog}, []byte{start[0] + 1}, nil
 }
 
 // logger passes Pebble's messages on: what it does in the background only to those who debug.

@@ -115,32 +115,38 @@ func (v *snapshot) Events(project uint32, c trackway.Customer, newestFirst bool,
 		}
 	}
 	heap.Init(&w)
+	log, err := v.from.NewIter(&pebble.IterOptions{LowerBound: []byte{tableLog}, UpperBound: []byte{tableLog + 1}})
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.events(log, yield), log.Close())
+}
+
+// events reads the events from the log, by one iterator: unlike a Get it asks no filter, and it stays where it is when the next
+// event is near.
+func (w *walk) events(log *pebble.Iterator, yield func(*trackway.Event) bool) error {
+	var key []byte
 	for len(w.lines) > 0 {
 		seq, n := binary.Uvarint(w.lines[0].Value())
 		if n <= 0 {
-			return fmt.Errorf("timeline of customer %d: %w", c, errCorrupt)
+			return fmt.Errorf("entry of a timeline: %w", errCorrupt)
 		}
-		more, err := v.event(seq, yield)
-		if err != nil || !more {
-			return err
+		key = appendLogKey(key[:0], seq)
+		if !log.SeekGE(key) || !bytes.Equal(log.Key(), key) {
+			return errors.Join(fmt.Errorf("event %d: %w", seq, errCorrupt), log.Error())
+		}
+		e, err := decodeEvent(seq, log.Value())
+		if err != nil {
+			return fmt.Errorf("event %d: %w", seq, err)
+		}
+		if !yield(&e) {
+			return nil
 		}
 		if err := w.next(); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (v *snapshot) event(seq uint64, yield func(*trackway.Event) bool) (more bool, err error) {
-	record, closer, err := v.from.Get(appendLogKey(nil, seq))
-	if err != nil {
-		return false, fmt.Errorf("event %d: %w", seq, err)
-	}
-	e, err := decodeEvent(seq, record)
-	if err = errors.Join(err, closer.Close()); err != nil {
-		return false, fmt.Errorf("event %d: %w", seq, err)
-	}
-	return yield(&e), nil
 }
 
 // walk goes through the timelines of several customers at once, in order of time. It is a heap: the line whose event comes

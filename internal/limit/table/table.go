@@ -158,7 +158,7 @@ func find(home, other *set, name uint64) counter {
 func (c counter) read(name uint64) (word, prev uint64, ok bool) {
 	word = c.state.Load() // before the key: see the invariant
 	key := c.key.Load()
-	return word, key & low, word > busy
+	return word, key & low, word > busy && key&^low == name
 }
 
 // Live counts the running counters by class. It reads the whole table: milliseconds for each hundred megabytes.

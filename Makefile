@@ -33,7 +33,7 @@ build: ## build bin/trackway; VERSION overrides the tag that git knows
 
 .PHONY: test
 test: test-deps ## install what the tests need and run them all, with the race detector
-	$(GO) test -race $(PKG)
+	$(GO) test -race -timeout 20m $(PKG)
 
 .PHONY: e2e
 e2e: test-deps ## run the end-to-end tests of the real binary only, each run anew

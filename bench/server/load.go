@@ -24,11 +24,12 @@ type workload struct {
 
 // body of about 500 bytes: what a shop's page sends.
 func event(r *rand.Rand, known int) string {
+	now := time.Now() // events come as they happen
 	return fmt.Sprintf(`{"customer_ids":{"cookie":"%08x-4782-47ae-ba14-df6e29eefb36"},"event_type":"view_item","timestamp":%d.%06d,`+
 		`"properties":{"item_id":"sku-%06d","title":"Trail running shoe %d, waterproof","category":"Shoes > Running > Trail","price":%d.90,`+
 		`"currency":"EUR","stock":%d,"url":"https://shop.example/p/%06d?utm_source=newsletter&utm_campaign=autumn","referrer":"https://www.example.org/search",`+
 		`"os":"Android","browser":"Chrome 141","language":"de-DE","viewport":"412x915","discount":false}}`,
-		r.IntN(known), 1763000000+r.IntN(500000), r.IntN(1000000), r.IntN(40000), r.IntN(1000), r.IntN(200), r.IntN(50), r.IntN(40000))
+		r.IntN(known), now.Unix(), now.Nanosecond()/1000, r.IntN(40000), r.IntN(1000), r.IntN(200), r.IntN(50), r.IntN(40000))
 }
 
 func single(known int) workload {

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +32,8 @@ func (d *doc) check() {
 		d.report(&f.TLS, "needs both cert and key, or neither")
 	}
 	d.checkServer(&f.Server)
+	d.checkServers()
+	d.checkContact(&f.Contact)
 	d.warnOfProxies()
 	d.checkClientIPHeader(&f.ClientIPHeader)
 	oneOf(d, &f.Log.Level, slices.SortedFunc(maps.Keys(logLevels), byLevel)...)
@@ -62,24 +63,6 @@ func (d *doc) checkListenApart() {
 		at = &f.Listen
 	}
 	d.report(at, "must not be the address of both listen and ops_listen")
-}
-
-func (d *doc) checkServer(s *Server) {
-	d.checkName(&s.Name, s, "server")
-	if s.Region != "" {
-		d.checkName(&s.Region, s, "region")
-	}
-	if s.URL == "" {
-		return
-	}
-	u, err := url.Parse(s.URL)
-	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" {
-		return
-	}
-	if strings.Contains(s.URL, "@") { // user:password@host
-		d.conceal(&s.URL)
-	}
-	d.report(&s.URL, "must be an address such as https://ts1.example.com")
 }
 
 // warnOfProxies warns where everybody is trusted to say whose address a request comes from.

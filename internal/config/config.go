@@ -33,6 +33,8 @@ type Config struct {
 	Server         Server         `yaml:"server"`
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`  // masked; IPv4 is never written as IPv6
 	ClientIPHeader string         `yaml:"client_ip_header"` // one of clientip's constants
+	Servers        []Server       `yaml:"servers"`          // the others
+	Contact        Contact        `yaml:"contact"`
 	Log            Log            `yaml:"log"`
 
 	Projects  []trackway.Project
@@ -46,11 +48,17 @@ type TLS struct {
 	Key  string `yaml:"key"`
 }
 
-// Server is how this server names itself.
+// Server is how a tracking server is named.
 type Server struct {
-	Name   string `yaml:"name"` // by default the host's name
+	Name   string `yaml:"name"` // this one's is by default the host's
 	Region string `yaml:"region"`
-	URL    string `yaml:"url"` // where clients reach it; may be empty
+	URL    string `yaml:"url"` // where clients reach it; this one's may be empty
+}
+
+// Contact is whom the guide names for asking for a higher limit or for missing data. Both may be empty.
+type Contact struct {
+	Email string `yaml:"email"`
+	URL   string `yaml:"url"`
 }
 
 // Log says what is logged, and how.

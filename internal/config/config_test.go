@@ -43,6 +43,8 @@ ops_listen: "[::1]:8081"
 data_dir: /var/lib/trackway
 tls: {cert: cert.pem, key: /etc/key.pem}
 server: {name: ts1.eu, region: eu, url: "http://127.0.0.1:8080"}
+servers: [{name: ts2.us, region: us, url: "https://ts2.us.example.com"}]
+contact: {email: tracking@example.com, url: "https://example.com/support"}
 trusted_proxies: [10.0.0.0/8, 192.0.2.1, "2001:db8::/32"]
 client_ip_header: forwarded
 projects:
@@ -77,8 +79,10 @@ log: {level: debug, format: json}
 	const token = "12345678-1234-1234-1234-123456789abc"
 	want := &Config{
 		Listen: "0.0.0.0:8080", OpsListen: "[::1]:8081", DataDir: "/var/lib/trackway",
-		TLS:    TLS{Cert: filepath.Join("conf", "cert.pem"), Key: "/etc/key.pem"},
-		Server: Server{Name: "ts1.eu", Region: "eu", URL: "http://127.0.0.1:8080"},
+		TLS:     TLS{Cert: filepath.Join("conf", "cert.pem"), Key: "/etc/key.pem"},
+		Server:  Server{Name: "ts1.eu", Region: "eu", URL: "http://127.0.0.1:8080"},
+		Servers: []Server{{Name: "ts2.us", Region: "us", URL: "https://ts2.us.example.com"}},
+		Contact: Contact{Email: "tracking@example.com", URL: "https://example.com/support"},
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32"),
 		},

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"trackway"
 )
@@ -71,7 +72,7 @@ func TestInitIsDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Projects, got.Projects = nil, nil
-	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes)); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes), cmpopts.EquateEmpty()); diff != "" {
 		t.Error("(-default +generated):\n" + diff)
 	}
 }

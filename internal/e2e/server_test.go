@@ -28,7 +28,7 @@ const (
 )
 
 // patience bounds every wait for a process. It is no measure of speed: a test that reaches it fails.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 const baseConfig = `
 server: {name: ` + serverName + `, region: test}

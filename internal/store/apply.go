@@ -187,6 +187,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		h.Customer = t.nextCustomer
 		t.nextCustomer++
 		t.s.cache.putHolder(h)
+		t.s.cache.putLatest(h.Customer, 0) // it has no events
 	} else if !d.Changed {
 		return nil
 	}
@@ -316,6 +317,7 @@ func (t *tx) addEvent(h *identity.Holder, c *trackway.Command) (trackway.Result,
 			return trackway.Result{Customer: h.Customer, Duplicate: duplicate}, err
 		}
 	}
+	t.s.cache.sawEvent(h.Customer, e.Time)
 	return trackway.Result{Customer: h.Customer, Seq: e.Seq}, t.append(&e, tail)
 }
 
@@ -335,6 +337,9 @@ func (t *tx) append(e *trackway.Event, tail uint64) error {
 // freeTail returns the end of the timeline key for an event whose time its sender chose, or tells that the event is stored.
 func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, duplicate bool, err error) {
 	hash := contentHash(e)
+	if later, err := t.laterThanAll(h, e.Time); later || err != nil {
+		return hash, false, err
+	}
 	tail, duplicate, err = t.probe(h.Customer, e, hash)
 	if err != nil || duplicate || h.Absorbed == 0 {
 		return tail, duplicate, err
@@ -349,6 +354,39 @@ func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, dupli
 		}
 	}
 	return tail, false, nil
+}
+
+// laterThanAll tells whether an event at this time is certainly later than all of the holder's, as the events of a customer who
+// is there now are: then it is no duplicate, and none has to be looked for. It may say no where it does not know.
+func (t *tx) laterThanAll(h *identity.Holder, at trackway.Micros) (bool, error) {
+	latest, known := t.s.cache.latest(h.Customer)
+	switch {
+	case h.Absorbed > 0:
+		return false, nil // some events are on other timelines
+	case !known:
+		t.s.cache.putLatest(h.Customer, met)
+		return false, nil
+	case latest == met:
+		var err error
+		if latest, err = lastEvent(t.from, h.Customer); err != nil {
+			return false, err
+		}
+		t.s.cache.putLatest(h.Customer, latest)
+	}
+	return at > latest, nil
+}
+
+// lastEvent returns the time of the last event on a customer's timeline, 0 if there is none.
+func lastEvent(from pebble.Reader, c trackway.Customer) (at trackway.Micros, err error) {
+	prefix := appendTimelinePrefix(nil, c)
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return 0, err
+	}
+	if it.Last() {
+		at = trackway.Micros(binary.BigEndian.Uint64(it.Key()[len(prefix):])) //nolint:gosec // G115: written from a Micros
+	}
+	return at, errors.Join(it.Error(), it.Close())
 }
 
 // probe looks for the event in one customer's timeline, from its hash on: where another event has taken that place, the next

@@ -22,10 +22,18 @@ type cache struct {
 type generation struct {
 	ids     map[string]trackway.Customer // by key in the table of identifiers
 	holders map[trackway.Customer]*identity.Holder
+	latest  map[trackway.Customer]trackway.Micros // no event on the customer's timeline is later
 }
 
+// met stands in latest for a customer that was met once: whose last event it is worth looking up the next time.
+const met trackway.Micros = -1
+
 func newGeneration() generation {
-	return generation{ids: make(map[string]trackway.Customer), holders: make(map[trackway.Customer]*identity.Holder)}
+	return generation{
+		ids:     make(map[string]trackway.Customer),
+		holders: make(map[trackway.Customer]*identity.Holder),
+		latest:  make(map[trackway.Customer]trackway.Micros),
+	}
 }
 
 func newCache(size int) cache { return cache{size: size, young: newGeneration(), old: newGeneration()} }
@@ -54,6 +62,26 @@ func (c *cache) holder(customer trackway.Customer) *identity.Holder {
 	return h
 }
 
+// latest returns a time that no event on the customer's timeline is later than, false if the cache knows none. It may be met.
+func (c *cache) latest(customer trackway.Customer) (at trackway.Micros, known bool) {
+	if at, known = c.young.latest[customer]; known {
+		return at, true
+	}
+	if at, known = c.old.latest[customer]; known {
+		c.young.latest[customer] = at
+	}
+	return at, known
+}
+
+func (c *cache) putLatest(customer trackway.Customer, at trackway.Micros) {
+	c.young.latest[customer] = at
+}
+
+func (c *cache) forgetLatest(customer trackway.Customer) {
+	delete(c.young.latest, customer)
+	delete(c.old.latest, customer)
+}
+
 func (c *cache) putID(key []byte, customer trackway.Customer) {
 	const idsEach = 4 // a customer of many devices must not make the cache larger than it is meant to be
 	if len(c.young.ids) >= idsEach*c.size {
@@ -69,11 +97,19 @@ func (c *cache) putHolder(h *identity.Holder) {
 	c.young.holders[h.Customer] = h
 }
 
+// sawEvent keeps latest true when an event is added to a customer's timeline.
+func (c *cache) sawEvent(customer trackway.Customer, at trackway.Micros) {
+	if latest, known := c.latest(customer); known && latest != met && at > latest {
+		c.putLatest(customer, at)
+	}
+}
+
 // turn makes the young generation the old one.
 func (c *cache) turn() {
 	c.young, c.old = c.old, c.young
 	clear(c.young.ids)
 	clear(c.young.holders)
+	clear(c.young.latest)
 }
 
 // forgetID drops an identifier that leads nowhere any more.
@@ -84,8 +120,10 @@ func (c *cache) forgetID(key []byte) {
 
 // forgetHolder drops a customer whose record was changed behind the cache.
 func (c *cache) forgetHolder(customer trackway.Customer) {
-	delete(c.young.holders, customer)
-	delete(c.old.holders, customer)
+	for _, g := range []generation{c.young, c.old} {
+		delete(g.holders, customer)
+		delete(g.latest, customer)
+	}
 }
 
 // empty drops everything.

@@ -19,7 +19,7 @@ const demo = uint32(1) // the project of most tests
 
 // smallCache is so small that the cache of identities turns over all the time. A command of the tests names fewer
 // identifiers, as one of a real store names fewer than a real cache holds.
-const smallCache = 16
+const smallCache = 6
 
 func mustOpen(tb testing.TB, fs vfs.FS) *Store {
 	tb.Helper()
@@ -267,6 +267,12 @@ func (c *contents) checkCache(s *Store) string {
 		for key, customer := range g.ids {
 			if c.ids[key] != customer {
 				return fmt.Sprintf("the cache has %q lead to %d, the store to %d", key, customer, c.ids[key])
+			}
+		}
+		for _, entries := range c.timeline {
+			if latest, known := s.cache.latest(entries[0].customer); known && latest != met && entries[0].at > latest {
+				return fmt.Sprintf("the cache has no event of customer %d be later than %d, one is at %d",
+					entries[0].customer, latest, entries[0].at)
 			}
 		}
 		for customer, h := range g.holders {

@@ -50,6 +50,7 @@ func (t *tx) moveTimelines(survivor, absorbed *identity.Holder) error {
 	}
 	for _, c := range remembered {
 		if c == absorbed.Customer {
+			t.s.cache.forgetLatest(survivor.Customer) // events of any time come to it
 			moved, err := t.moveEvents(survivor.Customer, c)
 			if err != nil {
 				return err

@@ -74,7 +74,7 @@ func (r *Rule) step(word, prev uint64, now int64) (next uint64, res Result) {
 	left := (word>>lowBits - millis(now)) & timeMask
 	if left-1 >= maxAhead {
 		if r.kind == sliding {
-			return over, Result{}
+			return r.stepOver(word, now)
 		}
 		next, res = r.first(now)
 		return next | word&genMask, res
@@ -120,6 +120,16 @@ func (r *Rule) stepSliding(word, prev, left uint64) (next uint64, res Result) {
 		res.Wait = r.slidingWait(used, prev, left)
 	}
 	return word&^(levelMask|low) | level(sum, all) | used, res
+}
+
+// stepOver is a call after the end of a sliding window: the window is moved only if the call will be admitted in the one
+// that it then falls into, since a refused call must not choose where windows begin.
+func (r *Rule) stepOver(word uint64, now int64) (next uint64, res Result) {
+	moved, prev := r.slide(word, now)
+	if _, res = r.stepSliding(moved, prev, (moved>>lowBits-millis(now))&timeMask); res.Allowed {
+		return over, Result{}
+	}
+	return word | levelMask, res
 }
 
 // slidingWait is the time until the next call is admitted if none comes before: when enough of the window before has slid

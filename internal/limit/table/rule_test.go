@@ -50,21 +50,26 @@ func TestSlidingIsTheModel(t *testing.T) {
 		table, rule := New(10), Sliding(uint32(limit), window)
 		table.Prepare(1, &rule)
 		key := table.Key(1, 2, 3, 4)
-		start, used, before := int64(0), int64(0), int64(0)
+		start, used, before := int64(0), int64(0), int64(0) // as the last admitted call left them
 		for i, at := range script(t) {
+			s, u, b := start, used, before
 			switch {
-			case i == 0 || at >= start+2*window:
-				start, used, before = at, 0, 0
-			case at >= start+window:
-				start, used, before = start+window, 0, used
+			case i == 0 || at >= s+2*window:
+				s, u, b = at, 0, 0
+			case at >= s+window:
+				s, u, b = s+window, 0, u
 			}
-			left := start + window - at
-			allowed := before*left+(used+1)*window <= limit*window
+			left := s + window - at
+			allowed := b*left+(u+1)*window <= limit*window
 			if allowed {
-				used++
+				start, used, before = s, u+1, b
 			}
-			if got := table.Take(at*ms, key, 1, &rule); got.Allowed != allowed {
-				t.Fatalf("call %d at %d ms: got %+v, want allowed %v (before %d, used %d)", i, at, got, allowed, before, used)
+			got := table.Take(at*ms, key, 1, &rule)
+			if got.Allowed != allowed {
+				t.Fatalf("call %d at %d ms: got %+v, want allowed %v (before %d, used %d)", i, at, got, allowed, b, u)
+			}
+			if got.Remaining > 0 && int64(got.Wait) != left {
+				t.Fatalf("call %d at %d ms: got %+v, but the window ends in %d ms", i, at, got, left)
 			}
 		}
 	})

@@ -1,0 +1,71 @@
+package config
+
+import (
+	"net/mail"
+	"net/url"
+	"strings"
+)
+
+func (d *doc) checkServer(s *Server) {
+	d.checkName(&s.Name, s, "server")
+	if s.Region != "" {
+		d.checkName(&s.Region, s, "region")
+	}
+	d.checkServerURL(&s.URL)
+}
+
+// checkServers looks at the other servers: each is known by its name, and asked how it is at its address.
+func (d *doc) checkServers() {
+	seen := map[string]any{d.file.Server.Name: &d.file.Server.Name}
+	if !d.given(&d.file.Server.Name) {
+		clear(seen) // the host's name has no place in the file that could be shown
+	}
+	for i := range d.file.Servers {
+		s := &d.file.Servers[i]
+		d.checkServer(s)
+		if !d.given(&s.URL) {
+			d.missing(s, "needs a url, where clients and this server reach it")
+		}
+		if !d.given(&d.file.Server.Name) && s.Name == d.file.Server.Name {
+			d.report(&s.Name, "is this server's own, its host's: give it another by server: {name: …}")
+		}
+		unique(d, seen, &s.Name)
+	}
+}
+
+func (d *doc) checkServerURL(at *string) {
+	if *at == "" {
+		return
+	}
+	u, err := url.Parse(*at)
+	if err == nil && isWeb(u) && u.User == nil && u.RawQuery == "" && u.Fragment == "" {
+		return
+	}
+	d.reportURL(at, "must be an address such as https://ts1.example.com")
+}
+
+func (d *doc) checkContact(c *Contact) {
+	if c.Email != "" {
+		if a, err := mail.ParseAddress(c.Email); err != nil || a.Address != c.Email {
+			d.report(&c.Email, "must be an address such as tracking@example.com")
+		}
+	}
+	if c.URL == "" {
+		return
+	}
+	u, err := url.Parse(c.URL)
+	if err == nil && u.User == nil && isWeb(u) {
+		return
+	}
+	d.reportURL(&c.URL, "must be the address of a page, such as https://example.com/support")
+}
+
+func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
+
+// reportURL keeps an address that may hold a password (user:password@host) out of the problem.
+func (d *doc) reportURL(at *string, msg string) {
+	if strings.Contains(*at, "@") {
+		d.conceal(at)
+	}
+	d.report(at, "%s", msg)
+}

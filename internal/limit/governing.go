@@ -1,0 +1,90 @@
+package limit
+
+import (
+	"slices"
+	"strings"
+
+	"trackway"
+)
+
+// Governing returns the policies that count the calls of a route, for those who describe it: those that count them all, and those
+// that count only the calls of some paths, since one of their own paths names what is a parameter of the route's. A template is
+// a path with its parameters in braces, such as "/api/projects/{token}/stats". Policies that are off count nothing.
+func (s *Set) Governing(method, template string) (always, sometimes []trackway.Policy) {
+	add := func(list []trackway.Policy, p *pattern) []trackway.Policy {
+		policy := s.policies[p.policy].Policy
+		known := func(q trackway.Policy) bool { return q.Name == policy.Name }
+		if policy.Mode == trackway.Off || slices.ContainsFunc(list, known) {
+			return list
+		}
+		return append(list, policy)
+	}
+	for i := range s.paths { // the longest first
+		p := &s.paths[i]
+		all, some := p.covers(method, template)
+		if some {
+			sometimes = add(sometimes, p)
+		}
+		if all {
+			always = add(always, p)
+			break
+		}
+	}
+	for i := range s.also {
+		switch all, some := s.also[i].covers(method, template); {
+		case all:
+			always = add(always, &s.also[i])
+		case some:
+			sometimes = add(sometimes, &s.also[i])
+		}
+	}
+	return always, sometimes
+}
+
+// covers tells whether p matches all the paths that a template stands for, or else some of them.
+func (p *pattern) covers(method, template string) (all, some bool) {
+	if p.method != "" && p.method != method {
+		return false, false
+	}
+	fixed, _, variable := strings.Cut(template, "{")
+	if p.exact && !variable {
+		return p.path == template, false
+	}
+	if !p.exact && strings.HasPrefix(fixed, p.path) {
+		return true, false
+	}
+	return false, p.meets(strings.Split(template, "/"))
+}
+
+// meets tells whether p matches a path that has these parts, where a part in braces is any.
+func (p *pattern) meets(template []string) bool {
+	own := strings.Split(p.path, "/")
+	if !p.exact {
+		own = own[:len(own)-1] // nothing, behind the last slash
+	}
+	if p.exact && len(own) != len(template) || len(own) > len(template) {
+		return false
+	}
+	for i, part := range own {
+		if !strings.HasPrefix(template[i], "{") && template[i] != part {
+			return false
+		}
+	}
+	return p.exact || len(template) > len(own)
+}
+
+// Refunded returns d as it is once its call was given back by [Limiter.Refund]: with one call more left, if the policy that it
+// describes had counted the call.
+func (d *Decision) Refunded() Decision {
+	after := *d
+	after.taken = receipt{}
+	if d.taken.force == nil || d.Remaining >= d.Limit {
+		return after
+	}
+	for i, p := range d.taken.force.policies {
+		if p.Name == d.Policy && d.taken.calls>>i&1 != 0 {
+			after.Remaining++
+		}
+	}
+	return after
+}

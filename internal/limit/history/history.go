@@ -1,0 +1,262 @@
+// Package history remembers how the rate limits came to be what they are. Its one idea: it compares what is put in force with
+// what was in force before, whoever changed it and however, even while the server was stopped, and appends the differences to
+// a file. It decides nothing about limits, and it does not undo a change.
+//
+// The file holds a change as JSON on each line. It is synced before a change counts as recorded, a last line that a crash left
+// damaged is dropped, and it is trimmed now and then, so that it stays small however often limits change.
+package history
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"trackway"
+	"trackway/internal/durable"
+)
+
+// Change is one thing that became different.
+type Change struct {
+	At     time.Time       `json:"at"` // whole seconds, UTC
+	What   Kind            `json:"what"`
+	Policy string          `json:"policy"`        // its name
+	For    string          `json:"for,omitempty"` // whom an override is for: "address 203.0.113.0/24", "project <token>" or "key <name>"
+	Old    json.RawMessage `json:"old"`           // a [Policy] or an [Override], null if there was none
+	New    json.RawMessage `json:"new"`           // as Old; null if there is none any more
+}
+
+// Kind says what was changed.
+type Kind string
+
+// What can be changed.
+const (
+	OfPolicy   Kind = "policy"
+	OfOverride Kind = "override"
+)
+
+// item names what a change is about.
+type item struct {
+	what        Kind
+	policy, who string
+}
+
+func (c *Change) item() item { return item{c.What, c.Policy, c.For} }
+
+// kept is how many changes are remembered; a file of twice as many is trimmed. Besides, the last change of what is in force is
+// never forgotten: it says since when that has been so.
+const kept = 1000
+
+// Log is the file and what it holds. Safe for concurrent use.
+type Log struct {
+	path string
+	keep int
+	sync func(*os.File) error // returns when the file is on the disk; a test's may fail
+
+	mu      sync.Mutex // guards what follows, and is held over a sync: limits change rarely
+	file    *os.File
+	size    int64    // of the part of the file that is good
+	changes []Change // the oldest first
+	last    map[item]Change
+}
+
+// Open opens the file at path, which is made if it is not there. A line that cannot be read, other than the last one, is an
+// error: somebody has to look at it.
+func Open(path string) (*Log, error) {
+	l := &Log{path: path, keep: kept, sync: (*os.File).Sync, last: make(map[item]Change)}
+	if err := l.open(); err != nil {
+		return nil, fmt.Errorf("open the record of changed limits: %w", err)
+	}
+	return l, nil
+}
+
+func (l *Log) open() error {
+	const ownerOnly = 0o600 // it holds addresses of callers
+	if err := durable.Create(l.path, nil, ownerOnly); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	file, err := os.OpenFile(l.path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(file)
+	if err == nil {
+		err = l.read(text)
+	}
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	l.file = file
+	return nil
+}
+
+// read takes in the lines of the file, up to a damaged last one, which the next change overwrites.
+func (l *Log) read(text []byte) error {
+	for n := 1; len(text) > 0; n++ {
+		line, rest, whole := bytes.Cut(text, []byte("\n"))
+		var c Change
+		if err := json.Unmarshal(line, &c); err != nil || !whole {
+			if len(rest) == 0 {
+				return nil
+			}
+			return fmt.Errorf("%s:%d: not a change: repair the line, or move the file away", l.path, n)
+		}
+		l.add(c)
+		l.size += int64(len(line)) + 1
+		text = rest
+	}
+	return nil
+}
+
+func (l *Log) add(c Change) {
+	l.changes = append(l.changes, c)
+	l.last[c.item()] = c
+}
+
+// Close closes the file.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.file.Close()
+}
+
+// Record notes what differs between what was recorded last and what is put in force now. When it returns nil that is on the
+// disk; with an error nothing was recorded. Where nothing differs it touches no file.
+func (l *Log) Record(now time.Time, policies []trackway.Policy, overrides []trackway.Override) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	changes := l.compareLocked(now.UTC().Truncate(time.Second), settings(policies, overrides))
+	if len(changes) == 0 {
+		return nil
+	}
+	var err error
+	if len(l.changes) > 2*l.keep {
+		err = l.trimLocked()
+	}
+	if err == nil {
+		err = l.appendLocked(changes)
+	}
+	if err != nil {
+		return fmt.Errorf("record the change of limits: %w", err)
+	}
+	return nil
+}
+
+// compareLocked returns the changes that make what was recorded into next.
+func (l *Log) compareLocked(now time.Time, next []setting) []Change {
+	var changes []Change
+	there := make(map[item]bool, len(next))
+	for _, s := range next {
+		there[s.item] = true
+		if old := l.last[s.item].New; !same(old, s.value) {
+			changes = append(changes, Change{now, s.what, s.policy, s.who, old, s.value})
+		}
+	}
+	gone := len(changes)
+	for it, c := range l.last {
+		if !there[it] && !same(c.New, nil) {
+			changes = append(changes, Change{now, it.what, it.policy, it.who, c.New, nil})
+		}
+	}
+	slices.SortFunc(changes[gone:], byItem)
+	return changes
+}
+
+// same compares settings; JSON's null and nothing are the same.
+func same(a, b json.RawMessage) bool {
+	none := func(v json.RawMessage) bool { return len(v) == 0 || string(v) == "null" }
+	return bytes.Equal(a, b) || none(a) && none(b)
+}
+
+// appendLocked writes changes behind what is good, all or none.
+func (l *Log) appendLocked(changes []Change) error {
+	text, err := encode(changes)
+	if err != nil {
+		return err
+	}
+	if err := l.writeLocked(text); err != nil {
+		// What is behind size does not count, but a reader would take it for a change once a shorter one lies before it.
+		return errors.Join(err, l.file.Truncate(l.size))
+	}
+	l.size += int64(len(text))
+	for _, c := range changes {
+		l.add(c)
+	}
+	return nil
+}
+
+func (l *Log) writeLocked(text []byte) error {
+	if err := l.file.Truncate(l.size); err != nil { // a damaged line of before
+		return err
+	}
+	if _, err := l.file.WriteAt(text, l.size); err != nil {
+		return err
+	}
+	return l.sync(l.file)
+}
+
+func encode(changes []Change) ([]byte, error) {
+	var text bytes.Buffer
+	for _, c := range changes {
+		line, err := json.Marshal(c)
+		if err != nil {
+			return nil, err
+		}
+		text.Write(append(line, '\n'))
+	}
+	return text.Bytes(), nil
+}
+
+// trimLocked forgets old changes, but not the last one of what is in force: reading the rest gives the same state. Where it
+// fails it is done again before the next change.
+func (l *Log) trimLocked() error {
+	old := l.changes[:len(l.changes)-l.keep]
+	seen := make(map[item]bool)
+	for _, c := range l.changes[len(old):] {
+		seen[c.item()] = true
+	}
+	var trimmed []Change
+	for _, c := range slices.Backward(old) {
+		if !seen[c.item()] && !same(c.New, nil) {
+			trimmed = append(trimmed, c)
+		}
+		seen[c.item()] = true
+	}
+	slices.Reverse(trimmed)
+	next := &Log{path: l.path, last: make(map[item]Change)}
+	text, err := encode(append(trimmed, l.changes[len(old):]...))
+	if err != nil {
+		return err
+	}
+	const ownerOnly = 0o600
+	if err := durable.Replace(l.path, text, ownerOnly); err != nil {
+		return err
+	}
+	if err := next.open(); err != nil {
+		return err
+	}
+	err = l.file.Close()
+	l.file, l.size, l.changes, l.last = next.file, next.size, next.changes, next.last
+	return err
+}
+
+// Changes returns what is remembered, the newest first.
+func (l *Log) Changes() []Change {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	changes := slices.Clone(l.changes)
+	slices.Reverse(changes)
+	return changes
+}
+
+// Since returns since when a policy has been as it was recorded last, the zero time if it never was.
+func (l *Log) Since(policy string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last[item{what: OfPolicy, policy: policy}].At
+}

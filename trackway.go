@@ -132,33 +132,3 @@ type DatedProperty struct {
 	Property
 	Updated Micros
 }
-
-// Usage is what a project sent in some time. Only events count as stored and duplicate; refused are commands of any kind that
-// were not valid. Calls over a rate limit are not looked at, so they are not among them.
-type Usage struct {
-	Stored    uint64
-	Duplicate uint64
-	Refused   uint64
-}
-
-// Processed is how many were looked at.
-func (u Usage) Processed() uint64 { return u.Stored + u.Duplicate + u.Refused }
-
-// Add adds v to u.
-func (u *Usage) Add(v Usage) {
-	u.Stored += v.Stored
-	u.Duplicate += v.Duplicate
-	u.Refused += v.Refused
-}
-
-// Day numbers the days of UTC, from 1970-01-01, which is 0.
-type Day uint32
-
-// Day returns the day that m lies in.
-func (m Micros) Day() Day {
-	const micros = 24 * 60 * 60 * 1e6
-	return Day(m / micros) //nolint:gosec // G115: times before 1970 are refused
-}
-
-// Time returns the beginning of the day.
-func (d Day) Time() time.Time { return time.Unix(int64(d)*24*60*60, 0).UTC() }

@@ -1,13 +1,15 @@
 package openapi
 
 import (
-	"testing"
 	"encoding/json"
+	"testing"
 )
 
 func TestDump(t *testing.T) {
 	d, err := Parse()
-	if err != nil { t.Fatal(err) }
+	if err != nil {
+		t.Fatal(err)
+	}
 	b, _ := json.MarshalIndent(d, "", " ")
 	t.Log(string(b))
 }

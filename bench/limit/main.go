@@ -72,7 +72,7 @@ func (r *report) measure(col column, only string) {
 		p := start(c.name, col.name)
 		procs = append(procs, p)
 		cells = append(cells, r.cell(c.name, col.name, p.ready))
-		fmt.Fprintf(os.Stderr, "%s, %s: %d bytes a caller, collector %v\n", col.name, c.name, p.ready.BytesPerCaller, p.ready.Collector)
+		fmt.Fprintf(os.Stderr, "%s: %s is ready\n", col.name, c.name)
 	}
 	for round := range r.rounds {
 		for i := range procs {
@@ -154,7 +154,7 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// child returns the command that runs this program as the process of a limiter.
+// childCommand returns the command that runs this program as the process of a limiter.
 func childCommand(contestant, col string) *exec.Cmd {
 	return exec.Command(os.Args[0], "-child", contestant, "-columns", col)
 }

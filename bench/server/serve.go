@@ -41,6 +41,7 @@ func serve(role string, fsync time.Duration) error {
 		if err != nil {
 			return err
 		}
+		defer st.Close() // before its directory goes
 		if handler, err = tracking(st); err != nil {
 			return err
 		}

@@ -147,7 +147,7 @@ func (c *call) end() {
 
 // steps takes the call through the steps. Each refuses by answering.
 func (c *call) steps() {
-	if c.route.cors {
+	if c.route.cors && c.r.Header.Get("Origin") != "" { // all others need not be bothered with it
 		c.w.Header()["Access-Control-Allow-Origin"] = anyOrigin
 		c.w.Header()["Access-Control-Expose-Headers"] = exposed
 	}

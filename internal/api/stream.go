@@ -36,7 +36,7 @@ func (st *stream) flush() bool {
 // end sends the rest.
 func (st *stream) end() error {
 	if st.err != nil {
-		return nil // the client has gone; there is nobody to tell
+		return nil //nolint:nilerr // the client has gone; there is nobody to tell
 	}
 	if st.c.status == 0 {
 		return st.c.answer(http.StatusOK, st.b)

@@ -99,7 +99,7 @@ func (s *server) serve(ctx context.Context, public, private *listener, stopping 
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
 		stopping()
-		return errors.Join(public.drain(), private.srv.Close())
+		return errors.Join(public.drain(), private.srv.Close()) //nolint:contextcheck // ctx has ended; draining has its own time
 	})
 	return g.Wait()
 }

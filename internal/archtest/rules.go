@@ -89,9 +89,11 @@ func (r Rules) checkFile(p *Package, f File) []string {
 }
 
 // checkImport says what is wrong with one import, or nothing. Test files may reach across layers, since nothing that ships
-// follows them there, but not for modules of others that their package is kept from.
+// follows them there, but not for modules of others that their package is kept from. All files of a package like limittest
+// are test files.
 func (r Rules) checkImport(from string, test bool, imported string) string {
 	to, ours := r.ours(imported)
+	test = test || forTests(from)
 	switch {
 	case !ours && standard(imported):
 		return ""
@@ -99,6 +101,8 @@ func (r Rules) checkImport(from string, test bool, imported string) string {
 		return r.checkModule(from, test, imported)
 	case test:
 		return ""
+	case forTests(to):
+		return to + " is for tests only"
 	case below(from, to) || below(to, from):
 		return ""
 	case r.Importers[to] != nil && !slices.Contains(r.Importers[to], from):
@@ -160,6 +164,9 @@ func standard(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")
 	return !strings.Contains(first, ".")
 }
+
+// forTests reports whether a package serves tests only: its name says so.
+func forTests(folder string) bool { return strings.HasSuffix(folder, "test") }
 
 // below reports whether the package at folder p lies strictly below the one at folder tree. Nothing is below the root in
 // this sense, or everything would be one tree.

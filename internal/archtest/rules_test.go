@@ -13,7 +13,7 @@ import (
 var (
 	madeUp = Rules{
 		Module:          "example",
-		Layers:          map[string]int{".": -1, "floor": 0, "tree": 1, "tree/branch": 1, "twin": 1, "roof": 2},
+		Layers:          map[string]int{".": -1, "floor": 0, "tree": 1, "tree/branch": 1, "tree/treetest": 1, "twin": 1, "roof": 2},
 		Modules:         map[string][]string{"heavy.org/db": {"tree"}, "heavy.org/db/mem": {"tree", Tests}, "test.org/cmp": {Tests}},
 		Importers:       map[string][]string{"floor": {"tree", "tree/branch"}},
 		MaxFileLines:    10,
@@ -25,6 +25,7 @@ var (
 		"floor/floor.go":          "// Package floor carries.\npackage floor\n\nimport _ \"example\"\n",
 		"tree/tree.go":            "// Package tree grows.\npackage tree\n\nimport (\n\t_ \"example/floor\"\n\t_ \"example/tree/branch\"\n\t_ \"heavy.org/db\"\n)\n",
 		"tree/branch/branch.go":   "// Package branch bears.\npackage branch\n\nimport _ \"heavy.org/db/vfs\"\n",
+		"tree/treetest/t.go":      "// Package treetest tries.\npackage treetest\n\nimport (\n\t_ \"example/roof\"\n\t_ \"test.org/cmp\"\n)\n",
 		"twin/twin.go":            "// Package twin follows.\npackage twin\n",
 		"twin/twin_test.go":       "package twin_test\n\nimport (\n\t_ \"example/roof\"\n\t_ \"heavy.org/db/mem\"\n\t_ \"test.org/cmp\"\n)\n",
 		"roof/roof.go":            "// Command roof covers.\npackage main\n\nimport _ \"example/tree\"\n",
@@ -53,6 +54,7 @@ func TestCheck(t *testing.T) {
 		"foreign at the root":  {"db.go", "package example\n\nimport _ \"heavy.org/db\"\n", []string{"heavy.org/db may be imported by tree only"}},
 		"foreign in a test":    {"twin/db_test.go", "package twin\n\nimport _ \"heavy.org/db\"\n", []string{"heavy.org/db may be imported by tree only"}},
 		"test module shipped":  {"twin/cmp.go", "package twin\n\nimport _ \"test.org/cmp\"\n", []string{"test.org/cmp may be imported by tests only"}},
+		"test package shipped": {"tree/t.go", "package tree\n\nimport _ \"example/tree/treetest\"\n", []string{"tree/t.go: tree/treetest is for tests only"}},
 		"unknown module":       {"twin/new.go", "package twin\n\nimport _ \"new.org/thing\"\n", []string{"new.org/thing is not among the modules"}},
 		"prefix of a name":     {"twin/dbx.go", "package twin\n\nimport _ \"heavy.org/dbx\"\n", []string{"heavy.org/dbx is not among the modules"}},
 		"no comment":           {"twin/twin.go", "package twin\n", []string{`twin: the package has no comment that starts with "Package twin"`}},
@@ -78,7 +80,7 @@ func TestCheck(t *testing.T) {
 func TestCheckGone(t *testing.T) {
 	t.Parallel()
 	rules := madeUp
-	rules.Layers = map[string]int{".": -1, "floor": 0, "tree": 1, "tree/branch": 1, "twin": 1, "roof": 2, "attic": 3}
+	rules.Layers = map[string]int{".": -1, "floor": 0, "tree": 1, "tree/branch": 1, "tree/treetest": 1, "twin": 1, "roof": 2, "attic": 3}
 	want := []string{"attic: has a layer in archtest, but there is no such package"}
 	if diff := cmp.Diff(want, rules.Check(load(t, "", ""))); diff != "" {
 		t.Error(diff)
@@ -102,7 +104,7 @@ func TestLoad(t *testing.T) {
 			t.Errorf("the package twin (-want +got):\n%s", diff)
 		}
 	}
-	if diff := cmp.Diff([]string{".", "floor", "roof", "tree", "tree/branch", "twin"}, got); diff != "" {
+	if diff := cmp.Diff([]string{".", "floor", "roof", "tree", "tree/branch", "tree/treetest", "twin"}, got); diff != "" {
 		t.Errorf("packages (-want +got):\n%s", diff)
 	}
 }

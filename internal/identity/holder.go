@@ -25,7 +25,7 @@ type ID struct {
 // INVARIANT: IDs holds the hard ones first, sorted by name, one of each; then the soft ones, sorted by name and, within a
 // name, the most recently used first, at most [trackway.MaxSoftIDs] of each. Keeping them in the order of use makes "unused
 // longest" exact without a write for each use: a customer that keeps coming with the identifier already in front changes
-// nothing.
+// nothing. Between customers that merge the order is by Used, and may be wrong about one that has stayed in front since.
 type Holder struct {
 	Customer   trackway.Customer // 0: not created yet
 	Created    trackway.Micros

@@ -33,7 +33,7 @@ type Snapshot interface {
 	Profiles(project uint32, yield func(*trackway.Profile) bool) error
 
 	// Usage calls yield for the days of a project on which it sent anything, in order, until yield returns false.
-	Usage(project uint32, yield func(trackway.Day, trackway.Usage) bool) error
+	Usage(project uint32, yield func(Day, Usage) bool) error
 
 	Close() error
 }

@@ -5,8 +5,12 @@ import (
 	"trackway/internal/identity"
 )
 
-// cacheSize is how many customers each of the cache's two generations holds: some 30 MB in all.
-const cacheSize = 64 << 10
+// cacheSize is how many customers each of the cache's two generations holds, and a fourth of how many identifiers: some 60 MB
+// in all, 200 MB if each identifier has the 256 bytes that it may have.
+const (
+	cacheSize = 64 << 10
+	idsEach   = 4
+)
 
 // cache keeps the identities that were used last, so that who a known customer is costs a look-up in a map and not two
 // searches of the store. It holds what the store holds, including what was staged by the transaction under way; so it is
@@ -23,6 +27,7 @@ type generation struct {
 	ids     map[string]trackway.Customer // by key in the table of identifiers
 	holders map[trackway.Customer]*identity.Holder
 	latest  map[trackway.Customer]trackway.Micros // no event on the customer's timeline is later
+	listed  int                                   // identifiers that holders listed when they came
 }
 
 // met stands in latest for a customer that was met once: whose last event it is worth looking up the next time.
@@ -83,7 +88,6 @@ func (c *cache) forgetLatest(customer trackway.Customer) {
 }
 
 func (c *cache) putID(key []byte, customer trackway.Customer) {
-	const idsEach = 4 // a customer of many devices must not make the cache larger than it is meant to be
 	if len(c.young.ids) >= idsEach*c.size {
 		c.turn()
 	}
@@ -91,10 +95,11 @@ func (c *cache) putID(key []byte, customer trackway.Customer) {
 }
 
 func (c *cache) putHolder(h *identity.Holder) {
-	if len(c.young.holders) >= c.size {
+	if len(c.young.holders) >= c.size || c.young.listed >= idsEach*c.size {
 		c.turn()
 	}
 	c.young.holders[h.Customer] = h
+	c.young.listed += len(h.IDs)
 }
 
 // sawEvent keeps latest true when an event is added to a customer's timeline.
@@ -110,6 +115,7 @@ func (c *cache) turn() {
 	clear(c.young.ids)
 	clear(c.young.holders)
 	clear(c.young.latest)
+	c.young.listed = 0
 }
 
 // forgetID drops an identifier that leads nowhere any more.

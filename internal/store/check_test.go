@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -13,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/query"
 )
 
 const demo = uint32(1) // the project of most tests
@@ -54,7 +56,7 @@ type contents struct {
 	timeline  map[uint64][]entry // by sequence number
 	props     map[trackway.Customer]int
 	kept      map[[2]trackway.Customer]bool // survivor and absorbed customer whose timeline stayed
-	usage     trackway.Usage
+	usage     query.Usage
 }
 
 type entry struct {
@@ -103,9 +105,11 @@ func (c *contents) read(key, value []byte) (err error) {
 		seq := uint64(number(1))
 		c.events[seq], err = decodeEvent(seq, value)
 	case 'm':
-		if string(key) == "mformat" {
+		switch {
+		case string(key) == "mformat":
 			c.format = string(value)
-		} else {
+		case bytes.HasPrefix(key, prefixIdentifier):
+		default:
 			c.projects[string(key[len("mproject/"):])] = binary.BigEndian.Uint32(value)
 		}
 	case 'p':
@@ -119,7 +123,7 @@ func (c *contents) read(key, value []byte) (err error) {
 		c.timeline[seq] = append(c.timeline[seq], entry{number(1), trackway.Micros(number(9)), uint64(number(17))})
 	case 'u':
 		u, err := decodeUsage(value)
-		c.usage.Add(u)
+		c.usage = c.usage.Plus(u)
 		return err
 	default:
 		return fmt.Errorf("there is no table %q", key[0])

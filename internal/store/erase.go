@@ -99,7 +99,7 @@ func (e *eraser) events(c trackway.Customer) error {
 		if n <= 0 {
 			return errCorrupt
 		}
-		if err := e.event(seq, c, append(prefix[:len(prefix):len(prefix)], rest...)); err != nil {
+		if err := e.event(seq, c, slices.Concat(prefix, rest)); err != nil {
 			return fmt.Errorf("event %d: %w", seq, err)
 		}
 		if e.b.Len() < eraseBatch {

@@ -26,7 +26,7 @@ func TestKeys(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		"absorbed":  {appendAbsorbedKey(nil, 1, 0x0203), "61 0000000000000001 0000000000000203"},
+		"absorbed":  {absorbedKey(1, 0x0203), "61 0000000000000001 0000000000000203"},
 		"customers": {appendCustomerKey(nil, 7, 0x0203), "63 00000007 0000000000000203"},
 		"ids":       {appendIDKey(nil, 7, id), "69 00000007 636f6f6b6965 00 610062"},
 		"log":       {appendLogKey(nil, 0x0102), "6c 0000000000000102"},
@@ -73,7 +73,7 @@ func TestRecords(t *testing.T) {
 	t.Parallel()
 	s := goldenStore(t)
 	// A timeline that stays takes more events than a reader would like to see; its entry is written by hand.
-	if err := s.db.Set(appendAbsorbedKey(nil, 1, 2), nil, pebble.NoSync); err != nil {
+	if err := s.db.Set(absorbedKey(1, 2), nil, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
 	want := `

@@ -26,12 +26,12 @@ const hashTail = 1 << 63
 var (
 	keyFormat     = []byte("mformat")
 	prefixProject = []byte("mproject/")
+
+	prefixIdentifier = []byte("midentifier/")
 )
 
-func appendAbsorbedKey(b []byte, survivor, absorbed trackway.Customer) []byte {
-	b = append(b, tableAbsorbed)
-	b = binary.BigEndian.AppendUint64(b, uint64(survivor))
-	return binary.BigEndian.AppendUint64(b, uint64(absorbed))
+func absorbedKey(survivor, absorbed trackway.Customer) []byte {
+	return binary.BigEndian.AppendUint64(appendAbsorbedPrefix(nil, survivor), uint64(absorbed))
 }
 
 func appendAbsorbedPrefix(b []byte, survivor trackway.Customer) []byte {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -58,10 +59,10 @@ func (t *tx) moveTimelines(survivor, absorbed *identity.Holder) error {
 			if moved {
 				continue
 			}
-		} else if err := t.b.Delete(appendAbsorbedKey(nil, absorbed.Customer, c), nil); err != nil {
+		} else if err := t.b.Delete(absorbedKey(absorbed.Customer, c), nil); err != nil {
 			return err
 		}
-		if err := t.b.Set(appendAbsorbedKey(nil, survivor.Customer, c), nil, nil); err != nil {
+		if err := t.b.Set(absorbedKey(survivor.Customer, c), nil, nil); err != nil {
 			return err
 		}
 		survivor.Absorbed++
@@ -89,7 +90,7 @@ func (t *tx) moveEvents(to, from trackway.Customer) (moved bool, err error) {
 		if err := t.moveEvent(to, rest, values[i]); err != nil {
 			return false, err
 		}
-		if err := t.b.Delete(append(prefix[:len(prefix):len(prefix)], rest...), nil); err != nil {
+		if err := t.b.Delete(slices.Concat(prefix, rest), nil); err != nil {
 			return false, err
 		}
 	}

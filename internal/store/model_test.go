@@ -15,15 +15,16 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/query"
 	"trackway/internal/wire"
 )
 
 // model is what a store should hold, kept the plainest way. Whose identifiers these are it leaves to internal/identity, whose
 // own model is in its tests; but of a decision it takes only who holds what, so that the store's indexes are on their own.
 type model struct {
-	customers []*modelCustomer  // by number, from 1
-	events    []*modelEvent     // by sequence number, from 1
-	usage     [3]trackway.Usage // by project; all on the first of days
+	customers []*modelCustomer // by number, from 1
+	events    []*modelEvent    // by sequence number, from 1
+	usage     [3]query.Usage   // by project; all on the first of days
 }
 
 type modelCustomer struct {
@@ -316,7 +317,7 @@ func (m *machine) check(t *rapid.T) {
 				t.Fatalf("%v leads to %d (%v), want %d", id, got, err, want)
 			}
 		}
-		if err := v.Usage(project, func(day trackway.Day, u trackway.Usage) bool {
+		if err := v.Usage(project, func(day query.Day, u query.Usage) bool {
 			if day != 0 || u != m.model.usage[project] {
 				t.Fatalf("got usage %+v on day %d, want %+v", u, day, m.model.usage[project])
 			}

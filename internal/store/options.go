@@ -27,7 +27,7 @@ func pebbleOptions(o Options) *pebble.Options {
 	po := &pebble.Options{
 		FS:                          o.FS,
 		CacheSize:                   o.Cache + 2*memTable, // Pebble takes memtables off the cache
-		FormatMajorVersion:          pebble.FormatNewest,
+		FormatMajorVersion:          pebble.FormatValueSeparation, // raising it is a step that cannot be undone: not with each upgrade
 		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
@@ -69,6 +69,7 @@ type logger struct {
 func (l logger) Infof(format string, args ...any) {
 	l.log.Debug("store", "detail", fmt.Sprintf(format, args...))
 }
+
 func (l logger) Errorf(format string, args ...any) {
 	l.log.Error("store", "detail", fmt.Sprintf(format, args...))
 }

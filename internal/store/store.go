@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/query"
 )
 
 // FormatVersion is the version of the layout of keys and records that this program writes. A store of another version is
@@ -50,12 +51,13 @@ type Store struct {
 	sync func() error // see barrier; a test takes it away, to show that it is what keeps things
 
 	// mu makes resolving an identity, which reads and then writes, one step, and puts commits in order. It guards what
-	// follows. Reads of the database and a commit that does not wait for the disk are done under it; an fsync never is.
+	// follows. Reads of the database and a commit that does not wait for the disk are done under it; an fsync only where a
+	// project is registered, which is at a start or a reload.
 	mu           sync.Mutex
 	nextSeq      uint64
 	nextCustomer trackway.Customer
 	cache        cache
-	usage        map[usageDay]trackway.Usage
+	usage        map[usageDay]query.Usage
 	scratch      scratch
 }
 
@@ -68,7 +70,7 @@ func Open(dir string, o Options) (*Store, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
-	s := &Store{db: db, cache: newCache(cacheSize), usage: make(map[usageDay]trackway.Usage), sync: func() error { return db.LogData(nil, pebble.Sync) }}
+	s := &Store{db: db, cache: newCache(cacheSize), usage: make(map[usageDay]query.Usage), sync: func() error { return db.LogData(nil, pebble.Sync) }}
 	if err := errors.Join(s.checkFormat(), s.findNext()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
@@ -156,6 +158,33 @@ func (s *Store) Project(token string) (uint32, error) {
 		return 0, err
 	}
 	return n + 1, s.db.Set(key, binary.BigEndian.AppendUint32(nil, n+1), pebble.Sync)
+}
+
+// Identifiers notes which identifiers of a project are hard and which soft. A name keeps its kind for ever, for the
+// customers' records and the index are made by it: the error names one that is configured to be of the other.
+func (s *Store) Identifiers(project uint32, hard, soft []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }() // gives memory back
+	for kind, names := range map[byte][]string{flagHard: hard, 0: soft} {
+		for _, name := range names {
+			key := append(binary.BigEndian.AppendUint32(bytes.Clone(prefixIdentifier), project), name...)
+			value, closer, err := s.db.Get(key)
+			switch {
+			case errors.Is(err, pebble.ErrNotFound):
+				err = b.Set(key, []byte{kind}, nil)
+			case err == nil && !bytes.Equal(value, []byte{kind}):
+				err = errors.Join(fmt.Errorf("identifier %q: a hard one cannot become soft, nor a soft one hard: use a new name", name), closer.Close())
+			case err == nil:
+				err = closer.Close()
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return b.Commit(pebble.Sync)
 }
 
 // projects returns how many projects have a number; they are numbered from 1.

@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/query"
 )
 
 // Usage is counted with what it counts: the totals of a project's day are written in the batch that changes them, so that a
@@ -15,7 +16,7 @@ import (
 // usageDay names a total.
 type usageDay struct {
 	project uint32
-	day     trackway.Day
+	day     query.Day
 }
 
 // maxUsageDays is how many totals are kept in memory. There is one for each project that sends, and a further one at midnight.
@@ -29,34 +30,34 @@ func appendUsagePrefix(b []byte, project uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(b, tableUsage), project)
 }
 
-func appendUsage(b []byte, u trackway.Usage) []byte {
+func appendUsage(b []byte, u query.Usage) []byte {
 	b = binary.AppendUvarint(b, u.Stored)
 	b = binary.AppendUvarint(b, u.Duplicate)
 	return binary.AppendUvarint(b, u.Refused)
 }
 
-func decodeUsage(record []byte) (trackway.Usage, error) {
+func decodeUsage(record []byte) (query.Usage, error) {
 	r := reader{s: string(record)}
-	u := trackway.Usage{Stored: r.uvarint(), Duplicate: r.uvarint(), Refused: r.uvarint()}
+	u := query.Usage{Stored: r.uvarint(), Duplicate: r.uvarint(), Refused: r.uvarint()}
 	return u, r.err()
 }
 
 // usageLocked returns the total of a day.
-func (s *Store) usageLocked(u usageDay) (trackway.Usage, error) {
+func (s *Store) usageLocked(u usageDay) (query.Usage, error) {
 	if total, ok := s.usage[u]; ok {
 		return total, nil
 	}
 	value, closer, err := s.db.Get(appendUsageKey(nil, u))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return trackway.Usage{}, nil
+		return query.Usage{}, nil
 	} else if err != nil {
-		return trackway.Usage{}, err
+		return query.Usage{}, err
 	}
 	total, err := decodeUsage(value)
 	return total, errors.Join(err, closer.Close())
 }
 
-func (s *Store) setUsageLocked(u usageDay, total trackway.Usage) {
+func (s *Store) setUsageLocked(u usageDay, total query.Usage) {
 	if len(s.usage) >= maxUsageDays {
 		clear(s.usage)
 	}
@@ -68,26 +69,29 @@ func (s *Store) setUsageLocked(u usageDay, total trackway.Usage) {
 func (s *Store) Refused(project uint32, at trackway.Micros, n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := usageDay{project, at.Day()}
+	u := usageDay{project, query.DayOf(at)}
 	total, err := s.usageLocked(u)
 	if err != nil {
 		return err
 	}
 	total.Refused += uint64(n) //nolint:gosec // G115: a count
+	if err := s.db.Set(appendUsageKey(nil, u), appendUsage(nil, total), pebble.NoSync); err != nil {
+		return err
+	}
 	s.setUsageLocked(u, total)
-	return s.db.Set(appendUsageKey(nil, u), appendUsage(nil, total), pebble.NoSync)
+	return nil
 }
 
 // usageDelta is what a transaction adds to a total.
 type usageDelta struct {
 	usageDay
 
-	add trackway.Usage
+	add query.Usage
 }
 
 // count notes what became of a command.
 func (t *tx) count(c *trackway.Command, r *trackway.Result) {
-	var one trackway.Usage
+	var one query.Usage
 	switch {
 	case r.Err != nil:
 		one.Refused = 1
@@ -98,10 +102,10 @@ func (t *tx) count(c *trackway.Command, r *trackway.Result) {
 	default:
 		one.Stored = 1
 	}
-	u := usageDay{c.Project, c.Received.Day()}
+	u := usageDay{c.Project, query.DayOf(c.Received)}
 	for i := range t.usage {
 		if t.usage[i].usageDay == u {
-			t.usage[i].add.Add(one)
+			t.usage[i].add = t.usage[i].add.Plus(one)
 			return
 		}
 	}
@@ -116,7 +120,7 @@ func (t *tx) stageUsage() error {
 		if err != nil {
 			return err
 		}
-		d.add.Add(total)
+		d.add = d.add.Plus(total)
 		t.key = appendUsageKey(t.key[:0], d.usageDay)
 		t.value = appendUsage(t.value[:0], d.add)
 		if err := t.b.Set(t.key, t.value, nil); err != nil {
@@ -127,10 +131,10 @@ func (t *tx) stageUsage() error {
 }
 
 // Usage implements [query.Snapshot].
-func (v *snapshot) Usage(project uint32, yield func(trackway.Day, trackway.Usage) bool) error {
+func (v *snapshot) Usage(project uint32, yield func(query.Day, query.Usage) bool) error {
 	return scan(v.from, appendUsagePrefix(nil, project), func(day, record []byte) error {
 		u, err := decodeUsage(record)
-		if err == nil && !yield(trackway.Day(binary.BigEndian.Uint32(day)), u) {
+		if err == nil && !yield(query.Day(binary.BigEndian.Uint32(day)), u) {
 			err = errStop
 		}
 		return err

@@ -1,0 +1,34 @@
+package auth
+
+import (
+	"testing"
+
+	"trackway"
+)
+
+func TestOperator(t *testing.T) {
+	t.Parallel()
+	keys := New(projects)
+	for _, c := range []struct {
+		authorization, key string
+		err                *trackway.Error
+	}{
+		{basic("backend-id:" + secret), "backend", nil},
+		{"Token shop-key", "shop", nil}, // a public one: the caller of Operator refuses it
+		{basic("backend-id:wrong"), "", errSecret},
+		{basic("nobody:" + secret), "", errNotFound},
+		{"Token nobody", "", errNotFound},
+		{"Token", "", errNoKey},
+		{"", "", errNoKey},
+	} {
+		for range 20 { // in whatever order the projects are looked at
+			grant, err := keys.Operator(c.authorization)
+			if err != c.err {
+				t.Fatalf("%q: got %v, want %v", c.authorization, err, c.err)
+			}
+			if err == nil && (grant.Key.Name != c.key || grant.Project == nil) {
+				t.Fatalf("%q: got %v, want %s", c.authorization, grant.Key.Name, c.key)
+			}
+		}
+	}
+}

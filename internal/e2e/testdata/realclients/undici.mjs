@@ -1,0 +1,8 @@
+// Makes one call through undici's RetryAgent as it is by default, and prints the status that came in the end.
+import { Agent, RetryAgent, request } from 'undici';
+
+const dispatcher = new RetryAgent(new Agent());
+const answer = await request(process.argv[2], { dispatcher });
+await answer.body.dump();
+console.log(answer.statusCode);
+await dispatcher.close();

@@ -1,0 +1,159 @@
+// Package guide writes what the server publishes about itself: the guide for people, the front page, and the limits for programs.
+// Its one idea is that all of it is made from two things only, the contract (openapi) and the policies in force, so that none
+// can say what is not so. What it makes is immutable; a reload makes it anew. It does not serve it, and it knows no caller.
+package guide
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"time"
+
+	"trackway"
+	"trackway/internal/limit"
+	"trackway/internal/limit/history"
+	"trackway/openapi"
+)
+
+//go:embed guide.html home.html style.css
+var files embed.FS
+
+// Facts is what the guide is made from, besides the contract. All fields but Contact are required.
+type Facts struct {
+	Server    Server
+	Others    []Server
+	Contact   Contact
+	Limits    *limit.Set
+	Overrides []trackway.Override
+	Since     func(policy string) time.Time // when a policy became what it is
+}
+
+// Server is one tracking server, as it is configured.
+type Server struct {
+	Name   string
+	Region string // may be empty
+	URL    string // where clients reach it, without a slash at its end
+}
+
+// Contact is whom to ask for a higher limit or for missing data. Both may be empty.
+type Contact struct {
+	Email string
+	URL   string
+}
+
+// Guide is the documents. Immutable, safe for concurrent use.
+type Guide struct {
+	Page     Document // the guide, HTML
+	Home     Document // the front page, HTML
+	Limits   Document // the policies in force, JSON
+	Contract Document // openapi.yaml
+}
+
+// Document is something that is served as it is.
+type Document struct {
+	Type   string // media type
+	ETag   string // strong, in quotes (RFC 9110 section 8.8.3)
+	Policy string // Content-Security-Policy; empty where nothing is shown by a browser
+	Body   []byte
+}
+
+// New makes the guide. It costs some milliseconds, and serving it nothing.
+func New(f Facts) (*Guide, error) {
+	contract, err := openapi.Parse()
+	if err != nil {
+		return nil, err
+	}
+	limits, err := json.Marshal(limitsOf(&f))
+	if err != nil {
+		return nil, fmt.Errorf("write the limits: %w", err)
+	}
+	g := &Guide{
+		Limits:   newDocument("application/json", "", limits),
+		Contract: newDocument("application/yaml", "", openapi.Source()),
+	}
+	v := newView(contract, &f)
+	if g.Page, err = render("guide.html", v); err != nil {
+		return nil, err
+	}
+	g.Home, err = render("home.html", v)
+	return g, err
+}
+
+func newDocument(media, policy string, body []byte) Document {
+	return Document{Type: media, ETag: ETag(body), Policy: policy, Body: body}
+}
+
+// ETag returns a strong validator for a body.
+func ETag(body []byte) string {
+	const enough = 16 // bytes of the digest
+	sum := sha256.Sum256(body)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:enough]) + `"`
+}
+
+func render(name string, v *view) (Document, error) {
+	t, err := template.ParseFS(files, name)
+	if err != nil {
+		return Document{}, err
+	}
+	var page bytes.Buffer
+	if err := t.Execute(&page, v); err != nil {
+		return Document{}, fmt.Errorf("write the guide: %w", err)
+	}
+	// Nothing runs and nothing is loaded; the one style sheet stands in the page, known by its digest.
+	digest := sha256.Sum256([]byte(v.Style))
+	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	return newDocument("text/html; charset=utf-8", policy, page.Bytes()), nil
+}
+
+// limits is the answer of /api/limits.
+type limits struct {
+	Server   string        `json:"server"`
+	Scope    string        `json:"scope"` // "server": each counts for itself
+	Policies []policyLimit `json:"policies"`
+	Fields   []string      `json:"fields"`
+	Free     []string      `json:"free"`
+}
+
+type policyLimit struct {
+	Name string `json:"name"`
+	history.Policy
+
+	Overrides int    `json:"overrides"`
+	Since     string `json:"since"` // RFC 3339
+}
+
+var (
+	fields = []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit"}
+	free   = []string{
+		"answers 304 Not Modified: the call is given back",
+		"preflights: OPTIONS on the routes that pages of other sites may call",
+		"/, /about/api and /openapi.yaml",
+		"the operator's own listener: health and metrics",
+	}
+)
+
+func limitsOf(f *Facts) limits {
+	out := limits{Server: f.Server.Name, Scope: "server", Policies: []policyLimit{}, Fields: fields, Free: free}
+	for _, p := range f.Limits.Policies() {
+		out.Policies = append(out.Policies, policyLimit{
+			Name: p.Name, Policy: history.PolicyOf(&p), Overrides: f.overrides(p.Name), Since: f.Since(p.Name).UTC().Format(time.RFC3339),
+		})
+	}
+	return out
+}
+
+// overrides counts those of a policy. Whose they are is not published.
+func (f *Facts) overrides(policy string) int {
+	n := 0
+	for i := range f.Overrides {
+		if f.Overrides[i].Policy == policy {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,280 @@
+package guide
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/limit"
+	"trackway/openapi"
+)
+
+// view is what the pages are filled in from.
+type view struct {
+	*openapi.Document
+
+	Style    template.CSS
+	Server   Server
+	Servers  []Server // all, this one first
+	Contact  Contact
+	Groups   []group
+	Policies []policy
+	Free     []string
+	Errors   []failure
+	Refusal  refusal
+}
+
+type group struct {
+	openapi.Group
+
+	Anchor string
+	Routes []route
+}
+
+// route is a route together with how it is called and what it costs.
+type route struct {
+	openapi.Route
+
+	Anchor string
+	Fields []openapi.Field // of the path, the query, and the body
+	Keys   string          // which keys let a call in; empty where none is needed
+	Curl   string
+	Status string // of the good answer
+	Good   string // its body, over several lines; empty where it is no JSON
+	Errors []failure
+	Rates  []rate
+	Free   bool
+}
+
+// failure is one way to be refused.
+type failure struct {
+	openapi.Answer
+
+	Anchor string // in the list of all
+}
+
+// rate is a policy that counts a route's calls.
+type rate struct {
+	Name      string
+	Text      string
+	Sometimes bool // only those of some paths
+}
+
+type policy struct {
+	Name      string
+	Paths     []string
+	Rate      string
+	By        string
+	Detail    []string
+	Overrides int
+	Since     time.Time
+}
+
+// refusal is an example of a call over the limit, in the words of a policy in force.
+type refusal struct {
+	Policy        string
+	Limit, Window string
+	Body          string
+}
+
+// freeRoutes are those that no policy counts, whatever its paths.
+var freeRoutes = []string{"/", "/about/api", "/openapi.yaml"}
+
+func newView(contract *openapi.Document, f *Facts) *view {
+	style, err := files.ReadFile("style.css")
+	if err != nil {
+		panic("bug: " + err.Error()) // it is in the binary
+	}
+	v := &view{
+		Document: contract, Style: template.CSS(style), //nolint:gosec // G203: our own file
+		Server: f.Server, Servers: append([]Server{f.Server}, f.Others...), Contact: f.Contact, Free: free,
+	}
+	for _, p := range f.Limits.Policies() {
+		if p.Mode != trackway.Off {
+			v.Policies = append(v.Policies, policyView(&p, f))
+		}
+	}
+	for _, g := range contract.Groups {
+		shown := group{Group: g, Anchor: strings.ToLower(g.Name)}
+		for i := range g.Routes {
+			shown.Routes = append(shown.Routes, v.route(&g.Routes[i], f.Limits))
+		}
+		v.Groups = append(v.Groups, shown)
+	}
+	v.Refusal = newRefusal(f.Limits.Policies())
+	return v
+}
+
+func (v *view) route(r *openapi.Route, set *limit.Set) route {
+	out := route{
+		Route: *r, Anchor: "route-" + r.ID, Keys: keysOf(r), Curl: curl(r), Free: slices.Contains(freeRoutes, r.Path),
+		Fields: slices.Concat(r.Parameters, r.Body),
+	}
+	for _, a := range r.Answers {
+		switch a.Status[0] {
+		case '2':
+			out.Status, out.Good = a.Status, spread(a.Example)
+		case '4', '5':
+			out.Errors = append(out.Errors, v.failure(a))
+		}
+	}
+	if out.Free {
+		return out
+	}
+	always, sometimes := set.Governing(r.Method, r.Path)
+	for i := range always {
+		out.Rates = append(out.Rates, rate{always[i].Name, rateOf(&always[i]) + ", counted by " + by(always[i].Per), false})
+	}
+	for i := range sometimes {
+		out.Rates = append(out.Rates, rate{sometimes[i].Name, rateOf(&sometimes[i]) + ", counted by " + by(sometimes[i].Per), true})
+	}
+	return out
+}
+
+// failure returns an answer together with its place in the list of all errors, which gets it if it is new.
+func (v *view) failure(a openapi.Answer) failure {
+	same := func(known failure) bool { return known.Status == a.Status && known.Description == a.Description }
+	if i := slices.IndexFunc(v.Errors, same); i >= 0 {
+		return v.Errors[i]
+	}
+	next := failure{a, fmt.Sprintf("error-%s-%d", a.Status, len(v.Errors))}
+	i, _ := slices.BinarySearchFunc(v.Errors, a.Status+"z", func(f failure, status string) int { return strings.Compare(f.Status, status) })
+	v.Errors = slices.Insert(v.Errors, i, next)
+	return next
+}
+
+func keysOf(r *openapi.Route) string {
+	switch {
+	case len(r.Keys) == 0:
+		return ""
+	case slices.Contains(r.Keys, "publicKey"):
+		return "a public or a private key"
+	}
+	return "a private key"
+}
+
+// curl returns a command that works once the variables of the guide are set.
+func curl(r *openapi.Route) string {
+	path := strings.ReplaceAll(r.Path, "{token}", "$PROJECT")
+	query := url.Values{}
+	for _, p := range r.Parameters {
+		if p.In == "query" && p.Example != "" {
+			query.Set(p.Name, p.Example)
+		}
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	lines := []string{`curl -sS "$SERVER` + path + `"`}
+	switch {
+	case slices.Contains(r.Keys, "publicKey"):
+		lines = append(lines, `-H "Authorization: Token $TOKEN"`)
+	case len(r.Keys) > 0:
+		lines = append(lines, `-u "$KEY"`)
+	}
+	if r.Example != "" {
+		lines = append(lines, `-H 'Content-Type: application/json'`, `-d '`+strings.ReplaceAll(r.Example, `'`, `'\''`)+`'`)
+	}
+	return strings.Join(lines, " \\\n  ")
+}
+
+// spread writes JSON over several lines.
+func spread(text string) string {
+	var b bytes.Buffer
+	if text == "" || json.Indent(&b, []byte(text), "", "  ") != nil {
+		return text
+	}
+	return b.String()
+}
+
+func policyView(p *trackway.Policy, f *Facts) policy {
+	return policy{
+		Name: p.Name, Paths: p.Paths, Rate: rateOf(p), By: by(p.Per), Detail: detail(p),
+		Overrides: f.overrides(p.Name), Since: f.Since(p.Name).UTC(),
+	}
+}
+
+func rateOf(p *trackway.Policy) string {
+	return number(p.Limit) + " " + plural(p.Limit, "call") + " in " + seconds(p.Window)
+}
+
+func seconds(d time.Duration) string {
+	n := uint32(d / time.Second) //nolint:gosec // G115: at most a day
+	return number(n) + " " + plural(n, "second")
+}
+
+func plural(n uint32, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
+}
+
+// number writes n with thin spaces between thousands, so that 6000 and 60000 can be told apart.
+func number(n uint32) string {
+	text := strconv.FormatUint(uint64(n), 10)
+	for i := len(text) - 3; i > 0 && len(text) > 4; i -= 3 {
+		text = text[:i] + "\u202f" + text[i:]
+	}
+	return text
+}
+
+// by says what a policy counts by.
+func by(per trackway.Per) string {
+	switch per {
+	case trackway.PerIPPath:
+		return "address and route"
+	case trackway.PerKey:
+		return "key, and without a good one by address"
+	case trackway.PerProj:
+		return "project, and without a good key by address"
+	}
+	return "address"
+}
+
+// detail says what else a caller should know about a policy.
+func detail(p *trackway.Policy) []string {
+	var d []string
+	switch p.Algorithm {
+	case trackway.Sliding:
+		d = append(d, "The window slides: calls of the last window still count, less and less.")
+	case trackway.GCRA:
+		d = append(d, fmt.Sprintf("At most %s at once, the others evenly spaced over the window.", number(p.Burst)))
+	default:
+		d = append(d, "The window starts with your first call; refused calls do not move it.")
+	}
+	if p.Also {
+		d = append(d, "It counts besides the policy with the longest matching path.")
+	}
+	if p.Mode == trackway.Report {
+		d = append(d, "For now it is counted and told, and nothing is refused.")
+	}
+	if p.Candidate > 0 {
+		d = append(d, fmt.Sprintf("A limit of %s is being tried out beside it; that one refuses nothing.", number(p.Candidate)))
+	}
+	if p.IPv6Wide.Times > 0 {
+		return append(d, fmt.Sprintf("An IPv6 address is its /%d; all of a /%d together have %d times the limit.",
+			p.IPv6Prefix, p.IPv6Wide.Prefix, p.IPv6Wide.Times))
+	}
+	return append(d, fmt.Sprintf("An IPv6 address is its /%d.", p.IPv6Prefix))
+}
+
+// newRefusal takes its example from the policy of the reading API, if there is one, else from the first.
+func newRefusal(policies []trackway.Policy) refusal {
+	if len(policies) == 0 {
+		return refusal{}
+	}
+	p := policies[max(0, slices.IndexFunc(policies, func(p trackway.Policy) bool { return p.Name == "api" }))]
+	n, w := strconv.FormatUint(uint64(p.Limit), 10), strconv.FormatInt(int64(p.Window/time.Second), 10)
+	return refusal{
+		Policy: p.Name, Limit: n, Window: w,
+		Body: `{"status":429,"error":"rate limit","message":"Too many requests. Limit to max ` + n + ` per ` + w + ` seconds. Try again in 1 seconds."}`,
+	}
+}

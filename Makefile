@@ -39,10 +39,12 @@ test: test-deps ## install what the tests need and run them all, with the race d
 e2e: test-deps ## run the end-to-end tests of the real binary only, each run anew
 	$(GO) test -race -count=1 -v ./internal/e2e
 
-# The race detector needs a C compiler, and the test of the lines that a first start prints needs curl.
+# The race detector needs a C compiler, and the test of the lines that a first start prints needs curl. The clients that must
+# obey the limits come from their registries.
 .PHONY: test-deps
 test-deps:
 	@./tools/install-packages cc:gcc,libc6-dev curl:curl
+	@./tools/install-clients
 
 .PHONY: lint
 lint: ## check style, layers and likely bugs, and that go.mod is tidy

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -49,8 +50,10 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	build, _ := debug.ReadBuildInfo()
+	name, _ := versionOf(version, build)
 	setup := app.Setup{
-		Config: cfg, Log: log, Level: level, Hangup: hangup,
+		Config: cfg, Version: name, Log: log, Level: level, Hangup: hangup,
 		Load: func() (*config.Config, error) {
 			cfg, warnings, err := loadConfig(c.Config, c.settings)
 			warn(log, warnings)
@@ -108,7 +111,7 @@ func await(ctx context.Context, run func() error) error {
 
 // printTrial prints commands that work as they stand: an event in, and out again.
 func printTrial(w io.Writer, public net.Addr, keys config.Credentials) {
-	base := "http://" + reachable(public)
+	base := "http://" + app.Reachable(public)
 	say(w, `
 Send a first event:
 
@@ -123,18 +126,4 @@ And read it back:
     -d '{"customer_ids": {"registered": "jane@example.com"}, "event_types": ["hello"]}'
 
 `, base, keys.ProjectToken, keys.PublicToken, keys.KeyID, keys.Secret)
-}
-
-// reachable returns an address at which the listener can be reached from here: one that listens everywhere is reached on
-// the loopback interface.
-func reachable(addr net.Addr) string {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok || !tcp.IP.IsUnspecified() {
-		return addr.String()
-	}
-	local := &net.TCPAddr{IP: net.IPv6loopback, Port: tcp.Port}
-	if tcp.IP.To4() != nil {
-		local.IP = net.IPv4(127, 0, 0, 1)
-	}
-	return local.String()
 }

@@ -14,16 +14,16 @@ func (c *call) allowed() bool {
 		c.Log.Warn("a forwarded address was ignored, because the peer is not in trusted_proxies; said once",
 			"explanation", c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header).String())
 	}
-	ask := limit.Call{Method: c.r.Method, Path: c.r.URL.Path, Route: c.route.path, Addr: addr}
+	c.ask = limit.Call{Method: c.r.Method, Path: c.r.URL.Path, Route: c.route.path, Addr: addr}
 	if c.Limits.Set().ByKey() {
-		c.identify(&ask)
+		c.identify(&c.ask)
 	}
-	d := c.Limits.Allow(c.received, &ask)
-	c.fields.Set(c.w.Header(), &d)
-	if d.Allowed {
+	c.decision = c.Limits.Allow(c.received, &c.ask)
+	c.fields.Set(c.w.Header(), &c.decision)
+	if c.decision.Allowed {
 		return true
 	}
-	_ = c.answer(http.StatusTooManyRequests, d.AppendBody(nil))
+	_ = c.answer(http.StatusTooManyRequests, c.decision.AppendBody(nil))
 	return false
 }
 

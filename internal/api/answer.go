@@ -58,10 +58,12 @@ func (c *call) answerFirst(status int, body []byte) {
 	}
 }
 
-// head sends status and fields. A length below 0 is unknown.
+// head sends status and fields. A length below 0 is unknown. What has no media type yet is JSON.
 func (c *call) head(status, length int) {
 	h := c.w.Header()
-	h["Content-Type"] = jsonType
+	if h["Content-Type"] == nil {
+		h["Content-Type"] = jsonType
+	}
 	if length >= 0 {
 		h["Content-Length"] = []string{strconv.Itoa(length)}
 	}

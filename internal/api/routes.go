@@ -23,6 +23,8 @@ type route struct {
 	path    string
 	open    bool // nobody has to say who they are
 	private bool // only a private key will do
+	server  bool // it is about the server and no project: a key of any will do
+	free    bool // it costs nothing
 	cors    bool // browsers of any site may call it
 	data    bool // errors are an object of arrays, as the data API's clients expect
 	maxBody int  // bytes; 0: there is no body
@@ -48,6 +50,16 @@ func routes() []route {
 		{method: "POST", path: data + "customers/attributes", private: true, data: true, maxBody: maxSmallBody, do: (*call).attributes},
 		{method: "POST", path: data + "customers/export", private: true, data: true, maxBody: maxSmallBody, do: (*call).export},
 		{method: "POST", path: data + "customers/anonymize", private: true, data: true, maxBody: maxSmallBody, do: (*call).anonymize},
+
+		{method: "GET", path: "/api/servers", open: true, do: (*call).servers},
+		{method: "GET", path: "/api/srvlist", open: true, do: (*call).serverNames},
+		{method: "GET", path: "/api/status", open: true, do: (*call).serverStatus},
+		{method: "GET", path: "/api/limits", open: true, do: document(limits)},
+		{method: "GET", path: "/api/limits/changes", server: true, private: true, do: (*call).changes},
+
+		{method: "GET", path: "/openapi.yaml", open: true, free: true, do: document(contract)},
+		{method: "GET", path: "/about/api", open: true, free: true, do: document(page)},
+		{method: "GET", path: "/{$}", open: true, free: true, do: document(home)},
 	}
 }
 

@@ -20,7 +20,10 @@ import (
 	"trackway"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
+	"trackway/internal/fleet"
+	"trackway/internal/guide"
 	"trackway/internal/limit"
+	"trackway/internal/limit/history"
 	"trackway/internal/query"
 )
 
@@ -42,15 +45,19 @@ type Config struct {
 	Ingest   Ingester
 	Store    query.Store
 	Eraser   Eraser
+	Fleet    *fleet.Fleet
+	History  *history.Log // of the limits
+	Version  string       // the program's
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 }
 
-// Access is what a reload may replace. Keys and Clients are immutable.
+// Access is what a reload may replace. Keys, Clients and Guide are immutable.
 type Access struct {
 	Name    string // this server's, sent as X-Served-By
 	Keys    *auth.Keys
 	Clients *clientip.Resolver
+	Guide   *guide.Guide
 }
 
 // Server is the public handler. Safe for concurrent use.
@@ -62,6 +69,8 @@ type Server struct {
 	ids     requestIDs
 	room    room
 	metrics *metrics
+	started time.Time
+	lately  lately
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }
@@ -70,7 +79,7 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
-		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry),
+		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry), started: time.Now(),
 	}
 	s.Reload(c.Access)
 	s.register()
@@ -122,6 +131,8 @@ type call struct {
 	body     []byte // whole, inflated; belongs to this request alone
 	taken    bool   // the body has been read, or begun to be
 	status   int    // that was answered; 0: nothing yet
+	ask      limit.Call
+	decision limit.Decision
 	fields   limit.Fields
 }
 
@@ -136,6 +147,7 @@ func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 func (c *call) end() {
 	bug := recover()
 	c.observe()
+	c.lately.count(c.received.Sub(c.started), c.status)
 	if bug == nil {
 		return
 	}
@@ -151,7 +163,7 @@ func (c *call) steps() {
 		c.w.Header()["Access-Control-Allow-Origin"] = anyOrigin
 		c.w.Header()["Access-Control-Expose-Headers"] = exposed
 	}
-	if !c.allowed() {
+	if !c.route.free && !c.allowed() {
 		return
 	}
 	if !c.route.open {
@@ -179,6 +191,10 @@ func (c *call) steps() {
 
 // authorize lets the call in, or returns why not.
 func (c *call) authorize() (err *trackway.Error) {
+	if c.route.server {
+		c.grant, err = c.access.Keys.Operator(c.r.Header.Get("Authorization"))
+		return err
+	}
 	c.grant, err = c.access.Keys.Authorize(c.r.PathValue("token"), c.r.Header.Get("Authorization"), accessToken(c.r.URL.RawQuery))
 	return err
 }

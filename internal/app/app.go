@@ -21,6 +21,7 @@ import (
 
 	"trackway/internal/api"
 	"trackway/internal/config"
+	"trackway/internal/fleet"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
 	"trackway/internal/ops"
@@ -47,13 +48,19 @@ func Run(ctx context.Context, setup Setup) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.store.Close()) }()
-	if err := s.build(reg); err != nil {
+	if s.history, err = openHistory(cfg); err != nil {
 		return err
 	}
-	public, err := listen(ctx, cfg.Listen, s.api, log)
+	defer func() { err = errors.Join(err, s.history.Close()) }()
+	public, err := listen(ctx, cfg.Listen, nil, log) // first, because the guide says where
 	if err != nil {
 		return err
 	}
+	s.address = public.ln.Addr()
+	if err := s.build(reg); err != nil {
+		return errors.Join(err, public.ln.Close())
+	}
+	public.srv.Handler = s.api
 	var stopping atomic.Bool
 	private, err := listen(ctx, cfg.OpsListen, ops.Handler(ops.Config{
 		Gatherer: reg, Reload: s.reload,
@@ -85,8 +92,13 @@ func (s *server) build(reg *prometheus.Registry) error {
 	if err != nil {
 		return err
 	}
+	if access.Guide, err = s.publish(s.Config, set); err != nil {
+		return err
+	}
+	s.fleet = fleet.New(fleetOf(s.Config, s.address))
 	s.api = api.New(api.Config{
-		Access: access, Limits: s.limits, Ingest: ingest.New(s.store, reg), Store: s.store, Eraser: s.store, Log: s.Log, Registry: reg,
+		Access: access, Limits: s.limits, Ingest: ingest.New(s.store, reg), Store: s.store, Eraser: s.store,
+		Fleet: s.fleet, History: s.history, Version: s.Version, Log: s.Log, Registry: reg,
 	})
 	return nil
 }
@@ -96,9 +108,11 @@ func (s *server) serve(ctx context.Context, public, private *listener, stopping 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(public.serve)
 	g.Go(private.serve)
+	g.Go(func() error { return s.fleet.Run(ctx) })
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
 		stopping()
+		s.fleet.Stop()
 		return errors.Join(public.drain(), private.srv.Close()) //nolint:contextcheck // ctx has ended; draining has its own time
 	})
 	return g.Wait()

@@ -13,18 +13,21 @@ import (
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/config"
+	"trackway/internal/fleet"
 	"trackway/internal/limit"
+	"trackway/internal/limit/history"
 	"trackway/internal/store"
 )
 
 // Setup is what a server is started with. All fields are required.
 type Setup struct {
-	Config *config.Config
-	Log    *slog.Logger
-	Level  *slog.LevelVar                 // which messages Log lets through
-	Load   func() (*config.Config, error) // reads the configuration again, and checks it in full
-	Hangup <-chan os.Signal               // asks for a reload
-	Ready  func(public, ops net.Addr)     // called once, when both listeners accept
+	Config  *config.Config
+	Version string // the program's
+	Log     *slog.Logger
+	Level   *slog.LevelVar                 // which messages Log lets through
+	Load    func() (*config.Config, error) // reads the configuration again, and checks it in full
+	Hangup  <-chan os.Signal               // asks for a reload
+	Ready   func(public, ops net.Addr)     // called once, when both listeners accept
 }
 
 // CheckLimits says what is wrong with a configuration's limits. internal/config, which is of the same layer as
@@ -43,15 +46,18 @@ func CheckLimits(cfg *config.Config) []config.Problem {
 type server struct {
 	Setup
 
-	store  *store.Store
-	limits *limit.Limiter
-	api    *api.Server
+	address net.Addr // of the public listener
+	store   *store.Store
+	history *history.Log
+	limits  *limit.Limiter
+	fleet   *fleet.Fleet
+	api     *api.Server
 
 	mu sync.Mutex // guards Config, and makes a reload one step
 }
 
-// reload puts the configuration as it is now in force: keys, projects, proxies, limits, overrides and the log's level. It
-// changes all or nothing, loses no count, and disturbs no request. The error says why nothing was changed.
+// reload puts the configuration as it is now in force: keys, projects, proxies, limits, overrides, servers, the contact and the
+// log's level. It changes all or nothing, loses no count, and disturbs no request. The error says why nothing was changed.
 func (s *server) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,14 +86,18 @@ func (s *server) reloadLocked() error {
 	if err != nil {
 		return err
 	}
+	if access.Guide, err = s.publish(next, set); err != nil {
+		return err
+	}
 	s.limits.Reload(set)
 	s.api.Reload(access)
+	s.fleet.Reload(fleetOf(next, s.address))
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next
 	return nil
 }
 
-// newAccess makes what lets requests in, giving each new project its number in the store.
+// newAccess makes what lets requests in, giving each new project its number in the store. The guide is still missing.
 func newAccess(cfg *config.Config, st *store.Store) (api.Access, error) {
 	projects := make([]trackway.Project, len(cfg.Projects))
 	for i, p := range cfg.Projects {

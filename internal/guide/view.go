@@ -81,6 +81,7 @@ type policy struct {
 type refusal struct {
 	Policy        string
 	Limit, Window string
+	Wait          string // seconds
 	Body          string
 }
 
@@ -273,8 +274,10 @@ func newRefusal(policies []trackway.Policy) refusal {
 	}
 	p := policies[max(0, slices.IndexFunc(policies, func(p trackway.Policy) bool { return p.Name == "api" }))]
 	n, w := strconv.FormatUint(uint64(p.Limit), 10), strconv.FormatInt(int64(p.Window/time.Second), 10)
+	wait := strconv.FormatInt(max(1, int64(p.Window*2/5/time.Second)), 10)
 	return refusal{
-		Policy: p.Name, Limit: n, Window: w,
-		Body: `{"status":429,"error":"rate limit","message":"Too many requests. Limit to max ` + n + ` per ` + w + ` seconds. Try again in 1 seconds."}`,
+		Policy: p.Name, Limit: n, Window: w, Wait: wait,
+		Body: `{"status":429,"error":"rate limit","message":"Too many requests. Limit to max ` + n + ` per ` + w +
+			` seconds. Try again in ` + wait + ` seconds."}`,
 	}
 }

@@ -26,7 +26,7 @@ func pebbleOptions(o Options) *pebble.Options {
 	}
 	po := &pebble.Options{
 		FS:                          o.FS,
-		CacheSize:                   o.Cache + 2*memTable, // Pebble takes memtables off the cache
+		CacheSize:                   o.Cache + 2*memTable,         // Pebble takes memtables off the cache
 		FormatMajorVersion:          pebble.FormatValueSeparation, // raising it is a step that cannot be undone: not with each upgrade
 		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 4,

@@ -1,0 +1,234 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// clientsDir holds the scripts of the real clients, with the libraries that tools/install-clients puts beside them.
+const clientsDir = "testdata/realclients"
+
+// tightLimits makes the wait long enough to tell a client that obeys Retry-After from one that comes back when it likes:
+// those below would by themselves after 0, 0.5 or 1 s.
+const tightLimits = `
+limits:
+  - {name: track, paths: [/track/], limit: 2, window: 3s, per: ip, allow_below_floor: true}
+`
+
+// TestRealClientsObey promises that the HTTP clients people use, set up as they come, wait what a 429 of this server tells
+// them, and then succeed.
+func TestRealClientsObey(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig+tightLimits)
+	for i, c := range []struct {
+		name    string
+		command []string // the address is appended
+	}{
+		{"curl", []string{"curl", "--retry", "3", "--silent", "--show-error", "--noproxy", "*", "--write-out", "\n%{http_code}"}},
+		{"urllib3", []string{"python3", "urllib3_retry.py"}},
+		{"got", []string{"node", "got.mjs"}},
+		{"undici", []string{"node", "undici.mjs"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := s.witness(t, fmt.Sprintf("203.0.113.%d", 10+i))
+			if out := strings.TrimSpace(runClient(t, c.command, w.url)); !strings.HasSuffix(out, "\n200") && out != "200" {
+				t.Errorf("the client ended with %q, want status 200", out)
+			}
+			if complaint := obeyed(w.all()); complaint != "" {
+				t.Error(complaint)
+			}
+		})
+	}
+}
+
+// TestRealClientsReadFields promises that libraries find in the fields of a refusal what is meant by them.
+func TestRealClientsReadFields(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig+tightLimits)
+	w := s.witness(t, "203.0.113.10")
+	var got struct {
+		Status int
+		X      struct{ Limit, Used, Remaining, Reset int64 }
+		State  []map[string]any
+		Policy []map[string]any
+	}
+	if err := json.Unmarshal([]byte(runClient(t, []string{"node", "fields.mjs"}, w.url)), &got); err != nil {
+		t.Fatal(err)
+	}
+	refusal := w.all()[0]
+	if got.Status != http.StatusTooManyRequests || got.X.Limit != 2 || got.X.Used != 2 || got.X.Remaining != 0 {
+		t.Errorf("got status %d, %+v, want a 429 with 2 of 2 used", got.Status, got.X)
+	}
+	if early := refusal.date.Unix(); got.X.Reset <= early || got.X.Reset > early+4 {
+		t.Errorf("got a reset at %d, want up to 3 s after the answer's Date, %d, rounded up", got.X.Reset, early)
+	}
+	if diff := cmp.Diff(got.State, []map[string]any{{"value": "track", "r": 0.0, "t": refusal.wait.Seconds()}}); diff != "" {
+		t.Errorf("RateLimit (-got +want):\n%s", diff)
+	}
+	if diff := cmp.Diff(got.Policy, []map[string]any{{"value": "track", "q": 2.0, "w": 3.0}}); diff != "" {
+		t.Errorf("RateLimit-Policy (-got +want):\n%s", diff)
+	}
+}
+
+// runClient runs a client in the folder of the scripts and returns what it prints. It skips where the client's language is
+// not there at all.
+func runClient(t *testing.T, command []string, target string) string {
+	t.Helper()
+	path, err := exec.LookPath(command[0])
+	if err != nil {
+		t.Skipf("%s is not installed: %v", command[0], err)
+	}
+	needs := map[string]string{"node": "node_modules/.installed", "python3": ".venv/.installed"}[command[0]]
+	if _, err := os.Stat(filepath.Join(clientsDir, needs)); err != nil {
+		t.Fatalf("the clients are not installed, run `make test-deps`: %v", err)
+	}
+	if command[0] == "python3" {
+		path = filepath.Join(".venv", "bin", "python")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, append(command[1:len(command):len(command)], target)...)
+	cmd.Dir = clientsDir
+	var errors strings.Builder
+	cmd.Stderr = &errors
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v, %s%s", command, err, out, errors.String())
+	}
+	return string(out)
+}
+
+// witness stands between a client and the server, and notes what it sees. Before it passes the first call on, it uses up
+// the limit of the client's address, however slowly the client has started.
+type witness struct {
+	url    string
+	server *server
+	addr   string
+
+	mu   sync.Mutex // guards seen
+	seen []sighting
+}
+
+// sighting is one call of the client with its answer.
+type sighting struct {
+	came, answered time.Time // by the monotonic clock; answered is before the client can know it
+	status         int
+	wait           time.Duration // Retry-After
+	date           time.Time
+}
+
+func (s *server) witness(t *testing.T, addr string) *witness {
+	t.Helper()
+	w := &witness{server: s, addr: addr}
+	transport := new(http.Transport)
+	t.Cleanup(transport.CloseIdleConnections)
+	proxy := &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(&url.URL{Scheme: "http", Host: s.public})
+			p.Out.Header.Set("X-Forwarded-For", addr)
+		},
+		ModifyResponse: w.note,
+		ErrorHandler: func(answer http.ResponseWriter, _ *http.Request, err error) {
+			t.Errorf("the server does not answer: %v", err)
+			answer.WriteHeader(http.StatusBadGateway)
+		},
+	}
+	front := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
+		if err := w.meet(r.Context()); err != nil {
+			t.Errorf("use up the limit: %v", err)
+		}
+		proxy.ServeHTTP(answer, r)
+	}))
+	t.Cleanup(front.Close)
+	w.url = front.URL + "/track/v2/projects/" + projectToken + "/system/time?access_token=" + publicKey
+	return w
+}
+
+// meet notes that the client calls; the first time it makes calls itself until the server says to wait for 2 s or more.
+func (w *witness) meet(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.seen) == 0 {
+		for wait := 0; wait < 2; {
+			res, err := w.server.try(ctx, request{path: "/track/v2/projects/{token}/system/time", header: from(w.addr)})
+			if err != nil {
+				return err
+			}
+			wait, _ = strconv.Atoi(res.header.Get("Retry-After")) // of an answer without it: 0
+		}
+	}
+	w.seen = append(w.seen, sighting{came: time.Now()})
+	return nil
+}
+
+func (w *witness) note(res *http.Response) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last := &w.seen[len(w.seen)-1] // the client makes one call at a time
+	last.status = res.StatusCode
+	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
+		last.wait = time.Duration(seconds) * time.Second
+	}
+	var err error
+	last.date, err = http.ParseTime(res.Header.Get("Date"))
+	last.answered = time.Now()
+	return err
+}
+
+func (w *witness) all() []sighting {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.seen
+}
+
+// obeyed says what is wrong with a client that should have been refused once, waited, and succeeded, or nothing.
+func obeyed(seen []sighting) string {
+	const slack = 50 * time.Millisecond // timers of clients are known to fire a little early
+	if len(seen) != 2 || seen[0].status != http.StatusTooManyRequests || seen[1].status != http.StatusOK {
+		return fmt.Sprintf("got the calls %+v, want one that is refused and one that succeeds", seen)
+	}
+	if waited := seen[1].came.Sub(seen[0].answered); waited < seen[0].wait-slack {
+		return fmt.Sprintf("the client came back after %v, before the %v that it was told", waited, seen[0].wait)
+	}
+	return ""
+}
+
+// TestObeyed holds the judge above to its word: a client that comes early, or again and again, is found out.
+func TestObeyed(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	refused := sighting{came: now, answered: now, status: 429, wait: 3 * time.Second}
+	after := func(d time.Duration, status int) sighting { return sighting{came: now.Add(d), status: status} }
+	for _, c := range []struct {
+		ok   bool
+		seen []sighting
+	}{
+		{true, []sighting{refused, after(3*time.Second, 200)}},
+		{false, []sighting{refused, after(time.Second, 200)}},
+		{false, []sighting{refused, after(time.Second, 429), after(3*time.Second, 200)}},
+		{false, []sighting{refused}},
+		{false, []sighting{after(0, 200)}},
+		{false, []sighting{refused, after(3*time.Second, 500)}},
+	} {
+		if got := obeyed(c.seen); (got == "") != c.ok {
+			t.Errorf("%+v: got %q, want fine: %t", c.seen, got, c.ok)
+		}
+	}
+}

@@ -22,8 +22,10 @@ import (
 	"trackway"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
+	"trackway/internal/fleet"
 	"trackway/internal/limit"
 	"trackway/internal/query"
+	"trackway/openapi/openapitest"
 )
 
 const (
@@ -68,6 +70,8 @@ func (noSnapshot) Close() error                                          { retur
 type fixture struct {
 	*Server
 
+	t        testing.TB
+	contract *openapitest.Contract
 	ingest *fakeIngest
 	log    *bytes.Buffer
 }
@@ -82,11 +86,12 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{ingest: &fakeIngest{}, log: &bytes.Buffer{}}
+	f := &fixture{t: t, contract: loadContract(t), ingest: &fakeIngest{}, log: &bytes.Buffer{}}
 	f.Server = New(Config{
 		Limits: limit.New(set, 1024), Ingest: f.ingest, Store: brokenStore{},
+		Fleet: fleet.New(self, []fleet.Server{{Name: "ts2.us", Region: "us", URL: "http://ts2.us"}}), History: openHistory(t), Version: "v1.2.3",
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: prometheus.NewRegistry(),
-		Access: Access{Name: "ts1.eu", Clients: clients, Keys: auth.New([]trackway.Project{{
+		Access: Access{Name: "ts1.eu", Clients: clients, Guide: newGuide(t, set), Keys: auth.New([]trackway.Project{{
 			Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
 			Keys: []trackway.Key{
 				{Name: "web", Kind: trackway.PublicKey, ID: publicToken},
@@ -95,6 +100,12 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 		}})},
 	})
 	return f
+}
+
+// ServeHTTP serves a request, and fails the test where that departs from the contract.
+func (f *fixture) ServeHTTP(w *httptest.ResponseRecorder, r *http.Request) {
+	f.t.Helper()
+	f.contract.Serve(f.t, f.Server, w, r)
 }
 
 // post sends a body to the tracking API with a public key, and header fields in pairs.
@@ -324,7 +335,7 @@ func TestWrongMethodAndRoute(t *testing.T) {
 	if got := w.Header().Get("Allow"); got != "POST, OPTIONS" {
 		t.Errorf("Allow: got %q", got)
 	}
-	for _, path := range []string{"/", "/x", "/track", "/track/v2/projects/", dataBase + "none"} {
+	for _, path := range []string{"/x", "/track", "/track/v2/projects/", dataBase + "none", "/about", "/api/"} {
 		w := f.send(http.MethodGet, path, nil)
 		check(t, w, 404, `{"errors":{"code":404,`)
 		if !json.Valid(w.Body.Bytes()) {
@@ -357,7 +368,7 @@ func BenchmarkRequest(b *testing.B) {
 	for b.Loop() {
 		body.Reset(goodEvent)
 		clear(w)
-		f.ServeHTTP(w, r)
+		f.Server.ServeHTTP(w, r)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"trackway/internal/api"
+	"trackway/internal/clientip"
 	"trackway/internal/config"
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
@@ -73,6 +74,9 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	}), log)
 	if err != nil {
 		return errors.Join(err, public.ln.Close())
+	}
+	if cfg.ProxyProtocol {
+		public.ln = clientip.ProxyListener(public.ln, headerTimeout, s.api.Clients)
 	}
 	if public.ln, err = withTLS(public.ln, cfg.TLS); err != nil {
 		return errors.Join(err, public.ln.Close(), private.ln.Close())

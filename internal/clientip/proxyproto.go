@@ -28,14 +28,15 @@ var ErrProxyHeader = errors.New("no valid PROXY protocol header")
 // ProxyListener returns a listener whose connections say, as their remote address, whose they are by the PROXY protocol.
 // Peers that are not trusted are left as they are. Trusted peers must open with a header: the protocol forbids to guess
 // whether there is one, since a client could then send it. It is read on the first use of the connection and not in Accept,
-// so that nobody who connects and is silent keeps others out; it must be complete within timeout.
-func (r *Resolver) ProxyListener(inner net.Listener, timeout time.Duration) net.Listener {
-	return &proxyListener{Listener: inner, resolver: r, timeout: timeout}
+// so that nobody who connects and is silent keeps others out; it must be complete within timeout. resolver returns the one in
+// force, which says who is trusted.
+func ProxyListener(inner net.Listener, timeout time.Duration, resolver func() *Resolver) net.Listener {
+	return &proxyListener{Listener: inner, resolver: resolver, timeout: timeout}
 }
 
 type proxyListener struct {
 	net.Listener
-	resolver *Resolver
+	resolver func() *Resolver
 	timeout  time.Duration
 }
 
@@ -46,7 +47,7 @@ func (l *proxyListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	peer, ok := parse(conn.RemoteAddr().String())
-	if !ok || !l.resolver.trusted.Contains(peer) {
+	if !ok || !l.resolver().trusted.Contains(peer) {
 		return conn, nil
 	}
 	return &proxyConn{Conn: conn, timeout: l.timeout}, nil

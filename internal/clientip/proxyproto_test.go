@@ -112,7 +112,7 @@ func accept(t *testing.T, peer string) (server, client net.Conn) {
 	inner := &pipes{conns: make(chan net.Conn, 1)}
 	here, there := net.Pipe()
 	inner.conns <- &pipe{Conn: here, peer: peer}
-	server, err := mustNew(t, "", ten).ProxyListener(inner, 5*time.Second).Accept()
+	server, err := ProxyListener(inner, 5*time.Second, func() *Resolver { return mustNew(t, "", ten) }).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestProxyServer(t *testing.T) {
 		addr, _ := r.Addr(req.RemoteAddr, req.Header)
 		_, _ = io.WriteString(w, addr.String())
 	})}
-	go func() { _ = server.Serve(r.ProxyListener(inner, time.Minute)) }()
+	go func() { _ = server.Serve(ProxyListener(inner, time.Minute, func() *Resolver { return r })) }()
 	defer server.Close()
 
 	dial := func() net.Conn {

@@ -33,6 +33,7 @@ type Config struct {
 	Server         Server         `yaml:"server"`
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`  // masked; IPv4 is never written as IPv6
 	ClientIPHeader string         `yaml:"client_ip_header"` // one of clientip's constants
+	ProxyProtocol  bool           `yaml:"proxy_protocol"`   // connections from trusted proxies begin with a PROXY header
 	Servers        []Server       `yaml:"servers"`          // the others
 	Contact        Contact        `yaml:"contact"`
 	Log            Log            `yaml:"log"`

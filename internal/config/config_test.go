@@ -336,9 +336,9 @@ func TestCheckReload(t *testing.T) {
 	if err := CheckReload(old, mustParse(t, free, Flags{})); err != nil {
 		t.Errorf("what may change: got %v", err)
 	}
-	fixed := "listen: a:1\nops_listen: a:2\ndata_dir: a\ntls: {cert: a, key: b}\nlog: {format: json}\n" + minimal
+	fixed := "listen: a:1\nops_listen: a:2\ndata_dir: a\ntls: {cert: a, key: b}\nproxy_protocol: true\nlog: {format: json}\n" + minimal
 	err := CheckReload(old, mustParse(t, fixed, Flags{}))
-	if want := "only a restart can change listen, ops_listen, data_dir, tls, log.format"; fmt.Sprint(err) != want {
+	if want := "only a restart can change listen, ops_listen, data_dir, tls, proxy_protocol, log.format"; fmt.Sprint(err) != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // CheckReload returns an error that names each setting that differs between the configuration in force and the next one
-// and cannot change while the server runs: where it listens, and where it keeps what it keeps.
+// and cannot change while the server runs: where and how it listens, and where it keeps what it keeps.
 func CheckReload(old, next *Config) error {
 	var changed []string
 	for _, setting := range []struct {
@@ -17,6 +17,7 @@ func CheckReload(old, next *Config) error {
 		{"ops_listen", old.OpsListen != next.OpsListen},
 		{"data_dir", old.DataDir != next.DataDir},
 		{"tls", old.TLS != next.TLS},
+		{"proxy_protocol", old.ProxyProtocol != next.ProxyProtocol},
 		{"log.format", old.Log.Format != next.Log.Format},
 	} {
 		if setting.changed {

@@ -10,8 +10,10 @@ package openapitest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -106,6 +108,11 @@ func (c *Contract) check(call *Call) error {
 	answer := op.Responses.Value(strconv.Itoa(call.Status))
 	if answer == nil {
 		return fmt.Errorf("%s has no answer of this status", op.OperationID)
+	}
+	if call.Header.Get("Origin") != "" && slices.Contains(op.Tags, "Tracking") {
+		if fields := canonical(call.AnswerHeader); fields.Get("Access-Control-Allow-Origin") == "" {
+			return errors.New("the page that sent it may not read the answer")
+		}
 	}
 	return c.checkAnswer(call, answer.Value)
 }

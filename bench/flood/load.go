@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// flooder is what a flooding process is told.
+type flooder struct {
+	Server, Kind string
+	Address      string
+	Spread       bool // come from ever other addresses instead, and be accepted
+	Conns        int
+	Rate         float64       // calls a second of all connections; 0: as fast as answers come
+	Most         time.Duration // after which it ends by itself
+}
+
+// flooded is what became of its calls once it was at work.
+type flooded struct {
+	Accepted, Refused int64
+	Seconds           float64
+}
+
+func (f flooded) rate() float64 { return float64(f.Accepted+f.Refused) / f.Seconds }
+
+// flooding is a flooder's process.
+type flooding struct {
+	cmd *exec.Cmd
+	in  io.Closer
+	out *json.Decoder
+}
+
+// start starts a flooder, and returns once all its calls are refused (or accepted, if it is told to be).
+func (b *bench) start(f flooder) *flooding {
+	role, err := json.Marshal(f)
+	must(err)
+	cmd := exec.Command(os.Args[0], "-flooder", string(role))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	must(err)
+	out, err := cmd.StdoutPipe()
+	must(err)
+	must(cmd.Start())
+	p := &flooding{cmd, in, json.NewDecoder(out)}
+	var ready flooded
+	must(p.out.Decode(&ready))
+	return p
+}
+
+func (p *flooding) stop() (f flooded) {
+	must(p.in.Close())
+	must(p.out.Decode(&f))
+	must(p.cmd.Wait())
+	return f
+}
+
+// beFlooder is that process. It counts from the moment at which it has said that it is ready.
+func beFlooder(role string) {
+	var f flooder
+	must(json.Unmarshal([]byte(role), &f))
+	var done, counting atomic.Bool
+	var accepted, refused atomic.Int64
+	spent := make(chan struct{})
+	var once sync.Once
+	var wg sync.WaitGroup
+	end := time.Now().Add(f.Most)
+	for i := range f.Conns {
+		wg.Go(func() {
+			c := dial(f.Server)
+			defer c.Close()
+			r := rand.New(rand.NewPCG(uint64(i), uint64(os.Getpid())))
+			next := time.Now()
+			for n := 0; !done.Load(); n++ {
+				if f.Rate > 0 && counting.Load() {
+					next = next.Add(time.Duration(float64(f.Conns) / f.Rate * 1e9))
+					time.Sleep(time.Until(next))
+				} else {
+					next = time.Now()
+				}
+				status := c.call(request(f.Kind, f.from(r), r))
+				if status == 429 || (f.Spread && n == 200) {
+					once.Do(func() { close(spent) })
+				}
+				switch {
+				case !counting.Load():
+				case status == 200:
+					accepted.Add(1)
+				case status == 429:
+					refused.Add(1)
+				default:
+					log.Fatalf("status %d", status)
+				}
+			}
+		})
+	}
+	<-spent
+	time.Sleep(200 * time.Millisecond) // calls that were under way when the limit was reached
+	out := json.NewEncoder(os.Stdout)
+	counting.Store(true)
+	began := time.Now()
+	must(out.Encode(flooded{}))
+	time.AfterFunc(time.Until(end), func() { log.Fatal("the flooder was not stopped in time") })
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	counting.Store(false)
+	took := time.Since(began)
+	done.Store(true)
+	wg.Wait()
+	must(out.Encode(flooded{accepted.Load(), refused.Load(), took.Seconds()}))
+}
+
+func (f *flooder) from(r *rand.Rand) string {
+	if !f.Spread {
+		return f.Address
+	}
+	n := r.Uint32N(1 << 20)
+	return fmt.Sprintf("20.%d.%d.%d", n>>16, n>>8&255, n&255)
+}
+
+// request is one call: an event of about 500 bytes, as a shop's page sends it, or the question what time it is.
+func request(kind, from string, r *rand.Rand) []byte {
+	head := "/track/v2/projects/" + project + "/"
+	fields := " HTTP/1.1\r\nHost: bench\r\nAuthorization: Token " + token + "\r\nX-Forwarded-For: " + from + "\r\n"
+	if kind == "time" {
+		return []byte("GET " + head + "system/time" + fields + "\r\n")
+	}
+	body := fmt.Sprintf(`{"customer_ids":{"cookie":"%08x-4782-47ae-ba14-df6e29eefb36"},"event_type":"view_item","timestamp":%d.%06d,`+
+		`"properties":{"item_id":"sku-%06d","title":"Trail running shoe %d, waterproof","category":"Shoes > Running > Trail","price":%d.90,`+
+		`"currency":"EUR","stock":%d,"url":"https://shop.example/p/%06d?utm_source=newsletter&utm_campaign=autumn","referrer":"https://www.example.org/search",`+
+		`"os":"Android","browser":"Chrome 141","language":"de-DE","viewport":"412x915","discount":false}}`,
+		r.IntN(100_000), 1763000000+r.IntN(500000), r.IntN(1000000), r.IntN(40000), r.IntN(1000), r.IntN(200), r.IntN(50), r.IntN(40000))
+	return []byte("POST " + head + "customers/events" + fields + "Content-Type: application/json\r\nContent-Length: " +
+		strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+}
+
+// conn is a client's connection. It does as little as it can.
+type conn struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func dial(server string) *conn {
+	c, err := net.Dial("tcp", server)
+	must(err)
+	return &conn{c, bufio.NewReader(c)}
+}
+
+// call sends a request and returns the status of the answer, which must tell its length.
+func (c *conn) call(req []byte) (status int) {
+	_, err := c.Write(req)
+	must(err)
+	line, err := c.in.ReadSlice('\n')
+	must(err)
+	status, err = strconv.Atoi(string(line[len("HTTP/1.1 "):][:3]))
+	must(err)
+	length := 0
+	for {
+		field, err := c.in.ReadSlice('\n')
+		must(err)
+		if len(field) == 2 {
+			break
+		}
+		if value, ok := bytes.CutPrefix(field, []byte("Content-Length: ")); ok {
+			length, err = strconv.Atoi(string(bytes.TrimSpace(value)))
+			must(err)
+		}
+	}
+	_, err = c.in.Discard(length)
+	must(err)
+	return status
+}
+
+// behave is callers who each send events at their own times, and returns how long the answers took, sorted. A caller whose
+// answer is late sends at once what it would have sent meanwhile, and its lateness counts.
+func behave(server string, callers int, rate float64, length time.Duration) []time.Duration {
+	period := time.Duration(1e9 / rate)
+	times := make([][]time.Duration, callers)
+	start := time.Now().Add(100 * time.Millisecond)
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			c := dial(server)
+			defer c.Close()
+			r := rand.New(rand.NewPCG(uint64(i), uint64(time.Now().UnixNano())))
+			from := fmt.Sprintf("198.51.100.%d", i)
+			due := start.Add(period * time.Duration(i) / time.Duration(callers))
+			for ; due.Before(start.Add(length)); due = due.Add(period) {
+				req := request("event", from, r)
+				late := time.Until(due) < 0
+				time.Sleep(time.Until(due))
+				sent := time.Now() // not due: what this process is woken late is not the server's doing
+				if late {
+					sent = due
+				}
+				if status := c.call(req); status != 200 {
+					log.Fatalf("a well-behaved caller got status %d", status)
+				}
+				times[i] = append(times[i], time.Since(sent))
+			}
+		})
+	}
+	wg.Wait()
+	return slices.Sorted(slices.Values(slices.Concat(times...)))
+}

@@ -1,0 +1,37 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+)
+
+// TestProxyProtocol: behind a proxy of TCP callers are told apart by the address that the proxy names first on a connection.
+func TestProxyProtocol(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig+"proxy_protocol: true\nlimits:\n  - {name: api, paths: [/data/], limit: 1, window: 60s, per: ip}\n")
+	call := func(client string) int {
+		conn, err := net.Dial("tcp", s.public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "PROXY TCP4 %s 192.0.2.1 4711 80\r\nGET /data/ HTTP/1.1\r\nHost: x\r\n\r\n", client)
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		return res.StatusCode
+	}
+	for _, c := range []struct {
+		client string
+		want   int
+	}{{"198.51.100.1", 404}, {"198.51.100.1", 429}, {"198.51.100.2", 404}} {
+		if got := call(c.client); got != c.want {
+			t.Errorf("%s: got %d, want %d", c.client, got, c.want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
@@ -33,6 +34,8 @@ const (
 	trackBase    = "/track/v2/projects/" + projectToken + "/"
 	dataBase     = "/data/v2/projects/" + projectToken + "/"
 	publicToken  = "public-token"
+
+	privateSecret = "private-secret"
 )
 
 // fakeIngest takes everything in, or fails.
@@ -72,8 +75,8 @@ type fixture struct {
 
 	t        testing.TB
 	contract *openapitest.Contract
-	ingest *fakeIngest
-	log    *bytes.Buffer
+	ingest   *fakeIngest
+	log      *bytes.Buffer
 }
 
 func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
@@ -95,7 +98,7 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 			Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
 			Keys: []trackway.Key{
 				{Name: "web", Kind: trackway.PublicKey, ID: publicToken},
-				{Name: "back", Kind: trackway.PrivateKey, ID: "id", Secret: [32]byte{}},
+				{Name: "back", Kind: trackway.PrivateKey, ID: "id", Secret: sha256.Sum256([]byte(privateSecret))},
 			},
 		}})},
 	})

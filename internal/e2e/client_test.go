@@ -14,10 +14,10 @@ import (
 	"testing"
 )
 
-// web is the tests' own HTTP client. Enough connections stay open for the loads; redirects are answers to look at, not to
-// follow.
+// web is the tests' own HTTP client, which holds every call to the contract. Enough connections stay open for the loads;
+// redirects are answers to look at, not to follow.
 var web = &http.Client{
-	Transport:     &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+	Transport:     contract,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 

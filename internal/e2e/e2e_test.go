@@ -36,6 +36,9 @@ func run(m *testing.M) int {
 	binDir = dir
 	status := m.Run()
 	web.CloseIdleConnections()
+	if contract.departed() {
+		return 1
+	}
 	if err := goleak.Find(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

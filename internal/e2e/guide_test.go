@@ -1,0 +1,208 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestGuideExamples runs every example of the guide, in its order, as a reader would: with the variables that it names set.
+func TestGuideExamples(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skipf("the examples are for curl: %v", err)
+	}
+	s := start(t, baseConfig)
+	_, page := get(t, s.public, "/about/api")
+	examples := regexp.MustCompile(`(?s)<pre class="curl"><code>(.*?)</code></pre>`).FindAllSubmatch(page, -1)
+	if len(examples) < 10 {
+		t.Fatalf("got %d examples in\n%s", len(examples), page)
+	}
+	for _, example := range examples {
+		line := html.UnescapeString(string(example[1]))
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		cmd := exec.CommandContext(ctx, "sh", "-c", line+" --fail")
+		cmd.Env = append(cmd.Environ(), "SERVER=http://"+s.public, "PROJECT="+projectToken, "TOKEN="+publicKey, "KEY="+privateID+":"+secretKey)
+		out, err := cmd.CombinedOutput()
+		cancel()
+		if err != nil {
+			t.Errorf("%s\n%v: %s", line, err, out)
+		}
+		var answer struct{ Success *bool }
+		if json.Unmarshal(out, &answer) == nil && answer.Success != nil && !*answer.Success {
+			t.Errorf("%s\ngot %s, want success", line, out)
+		}
+	}
+	if !strings.Contains(string(page), "SERVER=http://"+s.public) {
+		t.Errorf("the guide does not say that the server is reached at %s", s.public)
+	}
+}
+
+const (
+	withLimits  = baseConfig + "limits:\n  - {name: track, paths: [/track/], limit: 6000, window: 60s}\n  - {name: api, paths: [/api/, /data/], limit: %d, window: 30s, per: ip+path}\n"
+	withContact = "contact: {email: tracking@example.com}\n"
+)
+
+// published is what /api/limits says about the policy api.
+type published struct {
+	Limit int
+	Since time.Time
+}
+
+func (s *server) published(t *testing.T) published {
+	t.Helper()
+	res := s.do(t, request{path: "/api/limits", header: from(bystander)})
+	var limits struct {
+		Policies []struct {
+			Name string
+			published
+		}
+	}
+	if err := json.Unmarshal(res.body, &limits); err != nil {
+		t.Fatalf("%v: %v", res, err)
+	}
+	for _, p := range limits.Policies {
+		if p.Name == "api" {
+			return p.published
+		}
+	}
+	t.Fatalf("no policy api in %v", res)
+	return published{}
+}
+
+// checkEverywhere wants a limit to be in force, told in the fields, in /api/limits and in the guide.
+func (s *server) checkEverywhere(t *testing.T, limit int) {
+	t.Helper()
+	res := s.do(t, request{path: "/api/status", header: from(flooder)})
+	if got, want := res.header.Get("RateLimit-Policy"), fmt.Sprintf(`"api";q=%d;w=30`, limit); got != want {
+		t.Errorf("fields: got %s, want %s", got, want)
+	}
+	if got := s.published(t); got.Limit != limit {
+		t.Errorf("/api/limits: got %d, want %d", got.Limit, limit)
+	}
+	_, page := get(t, s.public, "/about/api")
+	if want := fmt.Sprintf("<strong>%d calls in 30 seconds</strong>", limit); !strings.Contains(string(page), want) {
+		t.Errorf("the guide does not say %q", want)
+	}
+	spent := 0
+	for spent <= 40 {
+		if res := s.do(t, request{path: "/api/srvlist", header: from(fmt.Sprintf("203.0.113.%d", 100+limit))}); res.status == http.StatusTooManyRequests {
+			break
+		}
+		spent++
+	}
+	if spent != limit {
+		t.Errorf("%d calls were admitted, want %d", spent, limit)
+	}
+}
+
+// TestChangedLimitIsPublished promises that a reload changes what is enforced, the fields, /api/limits and the guide together, that
+// the change is recorded, and that since when a limit holds is known after a restart.
+func TestChangedLimitIsPublished(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := startIn(t, dir, fmt.Sprintf(withLimits, 20))
+	s.checkEverywhere(t, 20)
+	_, before := get(t, s.public, "/about/api")
+	tag := s.do(t, request{path: "/api/limits", header: from(bystander)}).header.Get("Etag")
+	if res := s.do(t, request{path: "/api/limits", header: with(from(bystander), "If-None-Match", tag)}); res.status != http.StatusNotModified {
+		t.Errorf("got %v, want 304", res)
+	}
+
+	s.configure(t, fmt.Sprintf(withLimits, 10)+withContact+"overrides:\n  - {policy: api, address: 198.51.100.7, limit: 5}\n")
+	s.reload(t, http.StatusOK, "reloaded")
+	s.checkEverywhere(t, 10)
+	if res := s.do(t, request{path: "/api/limits", header: with(from(bystander), "If-None-Match", tag)}); res.status != http.StatusOK {
+		t.Errorf("got %v, want what is new", res)
+	}
+	_, after := get(t, s.public, "/about/api")
+	if strings.Contains(string(before), "tracking@example.com") || !strings.Contains(string(after), "mailto:tracking@example.com") {
+		t.Error("the contact did not come with the reload")
+	}
+	changed := s.published(t).Since
+	changes := s.changes(t)
+	want := []string{"override api address 198.51.100.7/32", "policy api ", "policy track ", "policy api "}
+	if strings.Join(changes, "; ") != strings.Join(want, "; ") {
+		t.Errorf("got %q, want %q", changes, want)
+	}
+	if status := s.stop(t); status != 0 {
+		t.Errorf("got exit status %d", status)
+	}
+
+	again := launch(t, dir, "--config", filepath.Join(dir, "trackway.yaml"), "--data", filepath.Join(dir, "data"))
+	again.awaitReady(t)
+	if got := again.published(t); got.Limit != 10 || !got.Since.Equal(changed) {
+		t.Errorf("after a restart: got %v, want 10 since %v", got, changed)
+	}
+	if got := again.changes(t); len(got) != len(want) {
+		t.Errorf("the restart counted as a change: %q", got)
+	}
+}
+
+func with(header map[string]string, name, value string) map[string]string {
+	header[name] = value
+	return header
+}
+
+// changes returns what was changed about limits, the newest first.
+func (s *server) changes(t *testing.T) []string {
+	t.Helper()
+	res := s.do(t, request{path: "/api/limits/changes", header: from(bystander)})
+	var page struct {
+		Rows []struct{ What, Policy, For string }
+	}
+	if err := json.Unmarshal(res.body, &page); err != nil || res.status != http.StatusOK {
+		t.Fatalf("%v: %v", res, err)
+	}
+	var lines []string
+	for _, row := range page.Rows {
+		if row.Policy == "api" || row.Policy == "track" {
+			lines = append(lines, row.What+" "+row.Policy+" "+row.For)
+		}
+	}
+	return lines
+}
+
+// TestFleet promises that servers know how the others are.
+func TestFleet(t *testing.T) {
+	t.Parallel()
+	other := start(t, strings.Replace(baseConfig, serverName, "e2e-2", 1))
+	s := start(t, baseConfig+"servers:\n"+
+		"  - {name: e2e-2, region: far, url: \"http://"+other.public+"\"}\n"+
+		"  - {name: e2e-3, url: \"http://127.0.0.1:1\"}\n")
+	states := func() string {
+		res := s.do(t, request{path: "/api/servers", auth: "none"})
+		var list struct {
+			Servers []struct{ Name, Region, State string }
+		}
+		if err := json.Unmarshal(res.body, &list); err != nil {
+			t.Fatalf("%v: %v", res, err)
+		}
+		found := map[string]string{}
+		for _, server := range list.Servers {
+			found[server.Name] = server.Region + " " + server.State
+		}
+		return fmt.Sprint(found)
+	}
+	// The first question is asked at the start. Calls are few enough for the limit, and each takes a while.
+	want := "map[e2e-1:test up e2e-2:far up e2e-3: down]"
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for got := states(); got != want; got = states() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func TestParse(t *testing.T) {
 
 func checkRoute(t *testing.T, r *Route) {
 	t.Helper()
-	if (r.Method == "POST") != (len(r.Body) > 0) || (r.Method == "POST") != json.Valid([]byte(r.Example)) {
+	if posted := r.Method == http.MethodPost; posted != (len(r.Body) > 0) || posted != json.Valid([]byte(r.Example)) {
 		t.Errorf("%s: body %v, example %s", r.ID, r.Body, r.Example)
 	}
 	if strings.Contains(r.Path, "{token}") != slices.ContainsFunc(r.Parameters, func(f Field) bool { return f.Name == "token" && f.Required }) {
@@ -61,7 +62,7 @@ func TestParseRoute(t *testing.T) {
 	}
 	i := slices.IndexFunc(d.Groups[0].Routes, func(r Route) bool { return r.ID == "addEvent" })
 	r := d.Groups[0].Routes[i]
-	if r.Method != "POST" || r.Path != "/track/v2/projects/{token}/customers/events" || strings.Join(r.Keys, " ") != "publicKey accessToken privateKey" {
+	if r.Method != http.MethodPost || r.Path != "/track/v2/projects/{token}/customers/events" || strings.Join(r.Keys, " ") != "publicKey accessToken privateKey" {
 		t.Errorf("got %+v", r)
 	}
 	const example = `{"customer_ids": {"registered": "jane@example.com"}, "event_type": "purchase", "timestamp": 1700000000.25, "properties": {"total": 7.99}}`

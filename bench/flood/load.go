@@ -82,13 +82,17 @@ func beFlooder(role string) {
 			c := dial(f.Server)
 			defer c.Close()
 			r := rand.New(rand.NewPCG(uint64(i), uint64(os.Getpid())))
-			next := time.Now()
+			period := time.Duration(float64(f.Conns) / max(f.Rate, 1) * 1e9)
+			var next time.Time
 			for n := 0; !done.Load(); n++ {
-				if f.Rate > 0 && counting.Load() {
-					next = next.Add(time.Duration(float64(f.Conns) / f.Rate * 1e9))
+				switch {
+				case f.Rate == 0 || !counting.Load():
+				case next.IsZero(): // connections take turns, so that calls come evenly
+					next = time.Now().Add(period * time.Duration(i) / time.Duration(f.Conns))
 					time.Sleep(time.Until(next))
-				} else {
-					next = time.Now()
+				default:
+					next = next.Add(period)
+					time.Sleep(time.Until(next))
 				}
 				status := c.call(request(f.Kind, f.from(r), r))
 				if status == 429 || (f.Spread && n == 200) {

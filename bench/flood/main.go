@@ -38,6 +38,7 @@ func main() {
 		beFlooder(*role)
 		return
 	}
+	runtime.LockOSThread() // the server dies with the thread that started it
 	dir, err := os.MkdirTemp("", "trackway-flood-")
 	must(err)
 	defer os.RemoveAll(dir)

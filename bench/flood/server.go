@@ -46,6 +46,7 @@ func startServer(binary, dir string) *server {
 	must(os.WriteFile(file, []byte(config), 0o600))
 	cmd := exec.Command(binary, "serve", "--config", file, "--data", filepath.Join(dir, "data"),
 		"--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-format", "json")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it must not outlive a run that fails
 	out, err := cmd.StderrPipe()
 	must(err)
 	must(cmd.Start())

@@ -129,10 +129,10 @@ func (r *report) printRow(name string, cells map[string]*cell) {
 	}
 	bytes, collector := "–", "–"
 	if v := cells["1M-uniform"]; v != nil {
-		bytes, collector = fmt.Sprint(v.ready.BytesPerCaller), short(v.ready.Collector)
+		bytes, collector = fmt.Sprintf("%.0f", v.ready.BytesPerCaller), short(v.ready.Collector)
 	}
 	if v := cells["10M-uniform"]; v != nil {
-		bytes += fmt.Sprintf(" (%d)", v.ready.BytesPerCaller)
+		bytes += fmt.Sprintf(" (%.0f)", v.ready.BytesPerCaller)
 		collector += " (" + short(v.ready.Collector) + ")"
 	}
 	fmt.Printf("%s %.1f | %s | %s |\n", row, allocs, bytes, collector)

@@ -15,8 +15,8 @@ import (
 
 // ready is what a limiter's process tells once it knows all callers of a column.
 type ready struct {
-	BytesPerCaller int           // of the heap, the callers' keys included where the limiter keeps them
-	Collector      time.Duration // processor time of one garbage collection, median of five
+	BytesPerCaller float64       // of the heap, the callers' keys included where the limiter keeps them
+	Collector      time.Duration // processor time of one garbage collection, median of three
 }
 
 // order asks for a measurement, and answer is its result.
@@ -70,11 +70,10 @@ func serve(c contestant, col column) {
 	if col.draw != nil {
 		l.meet(col.callers)
 	}
-	is := ready{BytesPerCaller: (heap() - before) / max(col.callers, 1), Collector: collection()}
+	is := ready{BytesPerCaller: float64(heap()-before) / float64(col.callers), Collector: collection()}
 	calls := newCalls(col)
 	l.prepare(col, calls)
-	heap()
-	debug.FreeOSMemory()
+	debug.FreeOSMemory() // memory is shared with the other limiters' processes
 	out, in := json.NewEncoder(os.Stdout), json.NewDecoder(os.Stdin)
 	must(out.Encode(is))
 	for {
@@ -91,7 +90,6 @@ func serve(c contestant, col column) {
 // heap returns the bytes that live.
 func heap() int {
 	runtime.GC()
-	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
@@ -100,13 +98,13 @@ func heap() int {
 // collection returns the processor time that one cycle of the collector takes.
 func collection() time.Duration {
 	var all []time.Duration
-	for range 5 {
+	for range 3 {
 		before := processorTime()
 		runtime.GC()
 		all = append(all, processorTime()-before)
 	}
 	slices.Sort(all)
-	return all[2]
+	return all[1]
 }
 
 // processorTime is what the system says that this process has used. The runtime's own metric of the collector counts the

@@ -20,6 +20,7 @@ var trackway = Rules{
 
 		"internal/config":        1,
 		"internal/auth":          1,
+		"internal/fleet":         1,
 		"internal/limit":         1,
 		"internal/limit/history": 1,
 		"internal/limit/table":   1,
@@ -27,6 +28,7 @@ var trackway = Rules{
 		"internal/query":         1,
 		"internal/wire":          1,
 
+		"internal/guide":  2,
 		"internal/ingest": 2,
 
 		"internal/store": 3,

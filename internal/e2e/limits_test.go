@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"trackway/openapi/openapitest"
 )
 
 // The addresses of RFC 5737: the flooder's, and others'.
@@ -184,8 +186,13 @@ func (s *server) raw(t *testing.T, method, path, fields, address string) string 
 		t.Fatalf("%s %q: %v after %q", method, fields, err, answer.String())
 	}
 	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
 		t.Fatalf("%s %q: %v after %q", method, fields, err, answer.String())
+	}
+	err = contract.Contract.Check(&openapitest.Call{Method: method, Path: path, Status: res.StatusCode, AnswerHeader: res.Header, Answer: body})
+	if err != nil {
+		t.Error(err)
 	}
 	return answer.String()
 }

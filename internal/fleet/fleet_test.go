@@ -17,11 +17,11 @@ import (
 func states(f *Fleet) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	text := f.self.Name + " " + string(f.self.State)
-	for _, s := range f.rest {
-		text += ", " + s.Name + " " + string(s.State)
+	var texts []string
+	for _, s := range append([]Server{f.self}, f.rest...) {
+		texts = append(texts, s.Name+" "+string(s.State))
 	}
-	return text
+	return strings.Join(texts, ", ")
 }
 
 // TestAsk asks real servers, over loopback.
@@ -121,14 +121,14 @@ func TestRun(t *testing.T) {
 		}
 		want("self up, a down, b down, c down") // nobody has answered yet
 		go func() { done <- f.Run(ctx) }()
-		time.Sleep(patience) // which c takes up in full
+		<-time.After(patience) // which c takes up in full
 		synctest.Wait()
 		want("self up, a up, b service, c down")
 
 		net.set("b", "up")
 		net.set("c", "up")
 		net.remove("a")
-		time.Sleep(2 * interval)
+		<-time.After(2 * interval)
 		synctest.Wait()
 		want("self up, a down, b up, c up")
 

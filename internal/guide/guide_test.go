@@ -309,7 +309,7 @@ func TestContrast(t *testing.T) {
 		t.Fatalf("got %d schemes, want light, dark and print", len(schemes))
 	}
 	for _, scheme := range schemes {
-		colour := func(name string) float64 {
+		color := func(name string) float64 {
 			m := regexp.MustCompile(`--` + name + `: #([0-9a-f]{6});`).FindStringSubmatch(scheme)
 			if m == nil {
 				t.Fatalf("%s has no %s", scheme, name)
@@ -322,7 +322,7 @@ func TestContrast(t *testing.T) {
 		}
 		for _, front := range []string{"text", "faint", "link", "mark"} {
 			for _, ground := range []string{"back", "raised"} {
-				a, b := colour(front), colour(ground)
+				a, b := color(front), color(ground)
 				if ratio := (max(a, b) + .05) / (min(a, b) + .05); ratio < 4.5 {
 					t.Errorf("%s on %s: %.2f to 1 in %s", front, ground, ratio, scheme)
 				}
@@ -331,7 +331,7 @@ func TestContrast(t *testing.T) {
 	}
 }
 
-// luminance is the relative luminance of a colour (WCAG 2.2).
+// luminance is the relative luminance of a color (WCAG 2.2).
 func luminance(rgb uint64) float64 {
 	linear := func(c uint64) float64 {
 		v := float64(c&0xff) / 255

@@ -1,10 +1,10 @@
 package limit
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,9 +30,10 @@ type failure struct {
 // many returns ten visits that differ in one number.
 func many(remote string, lines ...string) (visits []visit) {
 	for i := range 10 {
-		v := visit{remote: strings.ReplaceAll(remote, "#", fmt.Sprint(i))}
+		number := strconv.Itoa(i)
+		v := visit{remote: strings.ReplaceAll(remote, "#", number)}
 		for _, line := range lines {
-			v.lines = append(v.lines, strings.ReplaceAll(line, "#", fmt.Sprint(i)))
+			v.lines = append(v.lines, strings.ReplaceAll(line, "#", number))
 		}
 		visits = append(visits, v)
 	}

@@ -3,8 +3,7 @@
 // allows. It is for tests only and does not decide what to send.
 //
 // The document is read and checked by kin-openapi, its schemas are compiled once. kin-openapi's own validation of requests and
-// answers was not taken because for OpenAPI 3.1 it compiles a schema anew for each value: ten milliseconds for each answer,
-// which is a minute in a test that makes six thousand calls.
+// answers was not taken because for OpenAPI 3.1 it compiles a schema anew for each value: 1.2 ms for a call instead of 0.04 ms.
 package openapitest
 
 import (

@@ -61,9 +61,12 @@ func TestCheck(t *testing.T) {
 		do   func(*Call)
 		want string // in the error; empty: there is none
 	}{
-		"good":                 {func(*Call) {}, ""},
-		"slashes":              {func(c *Call) { c.Path = "//track" + strings.TrimPrefix(c.Path, "/track") }, ""},
-		"not limited":          {func(c *Call) { clear(c.AnswerHeader); c.AnswerHeader = http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {"a"}, "X-Served-By": {"t"}} }, ""},
+		"good":    {func(*Call) {}, ""},
+		"slashes": {func(c *Call) { c.Path = "//track" + strings.TrimPrefix(c.Path, "/track") }, ""},
+		"not limited": {func(c *Call) {
+			clear(c.AnswerHeader)
+			c.AnswerHeader = http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {"a"}, "X-Served-By": {"t"}}
+		}, ""},
 		"zipped":               {func(c *Call) { c.Sent = zipped.Bytes(); c.Header.Set("Content-Encoding", "gzip") }, ""},
 		"as text":              {func(c *Call) { c.Header.Set("Content-Type", "text/plain;charset=UTF-8") }, ""},
 		"key in the query":     {func(c *Call) { c.Header.Del("Authorization"); c.Query = "access_token=t" }, ""},

@@ -76,7 +76,6 @@ func beFlooder(role string) {
 	spent := make(chan struct{})
 	var once sync.Once
 	var wg sync.WaitGroup
-	end := time.Now().Add(f.Most)
 	for i := range f.Conns {
 		wg.Go(func() {
 			c := dial(f.Server)
@@ -94,7 +93,11 @@ func beFlooder(role string) {
 					next = next.Add(period)
 					time.Sleep(time.Until(next))
 				}
-				status := c.call(request(f.Kind, f.from(r), r))
+				kind := f.Kind
+				if !counting.Load() && !f.Spread {
+					kind = "time" // uses up the limit soonest
+				}
+				status := c.call(request(kind, f.from(r), r))
 				if status == 429 || (f.Spread && n == 200) {
 					once.Do(func() { close(spent) })
 				}
@@ -116,7 +119,7 @@ func beFlooder(role string) {
 	counting.Store(true)
 	began := time.Now()
 	must(out.Encode(flooded{}))
-	time.AfterFunc(time.Until(end), func() { log.Fatal("the flooder was not stopped in time") })
+	time.AfterFunc(f.Most, func() { log.Fatal("the flooder was not stopped in time") })
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	counting.Store(false)
 	took := time.Since(began)
@@ -152,13 +155,15 @@ func request(kind, from string, r *rand.Rand) []byte {
 // conn is a client's connection. It does as little as it can.
 type conn struct {
 	net.Conn
-	in *bufio.Reader
+	in     *bufio.Reader
+	calls  int
+	closes bool // the last answer said that the server closes the connection
 }
 
 func dial(server string) *conn {
 	c, err := net.Dial("tcp", server)
 	must(err)
-	return &conn{c, bufio.NewReader(c)}
+	return &conn{Conn: c, in: bufio.NewReader(c)}
 }
 
 // call sends a request and returns the status of the answer, which must tell its length.
@@ -166,7 +171,10 @@ func (c *conn) call(req []byte) (status int) {
 	_, err := c.Write(req)
 	must(err)
 	line, err := c.in.ReadSlice('\n')
-	must(err)
+	if err != nil {
+		log.Fatalf("call %d of a connection: %v (close announced: %t)", c.calls, err, c.closes)
+	}
+	c.calls++
 	status, err = strconv.Atoi(string(line[len("HTTP/1.1 "):][:3]))
 	must(err)
 	length := 0
@@ -176,6 +184,7 @@ func (c *conn) call(req []byte) (status int) {
 		if len(field) == 2 {
 			break
 		}
+		c.closes = c.closes || bytes.HasPrefix(field, []byte("Connection: close"))
 		if value, ok := bytes.CutPrefix(field, []byte("Content-Length: ")); ok {
 			length, err = strconv.Atoi(string(bytes.TrimSpace(value)))
 			must(err)
@@ -186,9 +195,9 @@ func (c *conn) call(req []byte) (status int) {
 	return status
 }
 
-// behave is callers who each send events at their own times, and returns how long the answers took, sorted. A caller whose
+// behave is callers who each call at their own times, and returns how long the answers took, sorted. A caller whose
 // answer is late sends at once what it would have sent meanwhile, and its lateness counts.
-func behave(server string, callers int, rate float64, length time.Duration) []time.Duration {
+func behave(server, kind string, callers int, rate float64, length time.Duration) []time.Duration {
 	period := time.Duration(1e9 / rate)
 	times := make([][]time.Duration, callers)
 	start := time.Now().Add(100 * time.Millisecond)
@@ -201,7 +210,7 @@ func behave(server string, callers int, rate float64, length time.Duration) []ti
 			from := fmt.Sprintf("198.51.100.%d", i)
 			due := start.Add(period * time.Duration(i) / time.Duration(callers))
 			for ; due.Before(start.Add(length)); due = due.Add(period) {
-				req := request("event", from, r)
+				req := request(kind, from, r)
 				late := time.Until(due) < 0
 				time.Sleep(time.Until(due))
 				sent := time.Now() // not due: what this process is woken late is not the server's doing

@@ -29,7 +29,9 @@ func main() {
 	binary := flag.String("binary", "", "the server; without it, it is built")
 	rounds := flag.Int("rounds", 5, "rounds; medians are printed")
 	length := flag.Duration("time", 5*time.Second, "length of one measurement, at most 20s")
-	conns := flag.Int("conns", 64, "connections of the flooder")
+	conns := flag.Int("conns", 64, "connections, where the cost of a call is measured")
+	floodConns := flag.Int("flood-conns", 8, "connections of the flooder, where others are there")
+	calls := flag.String("calls", "event", "what the others send: event or time")
 	others := flag.Int("others", 100, "well-behaved callers")
 	each := flag.Float64("rate", 5, "calls a second of each of them")
 	profile := flag.String("profile", "", "write a CPU profile of the server while it refuses to this file")
@@ -45,14 +47,20 @@ func main() {
 	if *binary == "" {
 		*binary = build(dir)
 	}
-	b := &bench{server: startServer(*binary, dir), rounds: *rounds, length: min(*length, 20*time.Second), conns: *conns, others: *others, each: *each}
+	b := &bench{
+		server: startServer(*binary, dir), rounds: *rounds, length: min(*length, 20*time.Second),
+		conns: *conns, others: *others, each: *each, calls: *calls,
+	}
 	defer b.server.stop()
 	fmt.Printf("%s, %s/%s, GOMAXPROCS %d, %s, medians of %d rounds of %v\n\n",
 		time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version(), b.rounds, b.length)
-	b.cost()
+	if b.conns > 0 {
+		b.cost()
+	}
 	if *profile != "" {
 		b.profile(*profile)
 	}
+	b.conns = *floodConns
 	b.flood()
 }
 
@@ -62,6 +70,7 @@ type bench struct {
 	rounds, conns int
 	others        int
 	each          float64 // calls a second
+	calls         string
 	length        time.Duration
 	flooders      int // addresses that have flooded: each flood comes from a fresh one
 }
@@ -140,7 +149,7 @@ func (b *bench) flood() {
 	probe := b.start(b.flooder("event", 0))
 	time.Sleep(b.length)
 	full := probe.stop()
-	fmt.Printf("%d callers, %.0f events a second each, durable:\n\n", b.others, b.each)
+	fmt.Printf("%d callers, each %.0f times a second %s; the flood on %d connections:\n\n", b.others, b.each, titles[b.calls], b.conns)
 	fmt.Println("| flood | refused/s | machine idle | p50 | p99 | p99 ÷ quiet p99 |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
 	kinds := []string{"none", "paced, to leave a quarter of the cores", "as fast as it can"}
@@ -154,7 +163,7 @@ func (b *bench) flood() {
 				p = b.start(b.flooder("event", rate))
 			}
 			idle := startIdle()
-			times := behave(b.server.public, b.others, b.each, b.length)
+			times := behave(b.server.public, b.calls, b.others, b.each, b.length)
 			s := &all[i]
 			s.idle = append(s.idle, idle.share())
 			if p != nil {

@@ -65,6 +65,7 @@ type result struct {
 	rate     float64 // requests per second
 	p50, p99 time.Duration
 	cpu      float64 // microseconds of the server's processor time for each request, its start included
+	sys      float64 // of it, in the kernel
 	rss      int64   // bytes, the most the server had
 }
 

@@ -52,8 +52,8 @@ func compare(w workload, conns, rounds int, length, fsync time.Duration) {
 		b := measure("bare", w, conns, length, 0)
 		t := measure("trackway", w, conns, length, fsync)
 		bare, track, ratios = append(bare, b.rate), append(track, t.rate), append(ratios, t.rate/b.rate)
-		fmt.Printf("  %-7s bare %9.0f/s p50 %8v p99 %8v cpu %5.1f µs | trackway %9.0f/s p50 %8v p99 %8v cpu %5.1f µs rss %3d MB | ratio %.2f\n",
-			w.name, b.rate, b.p50, b.p99, b.cpu, t.rate, t.p50, t.p99, t.cpu, t.rss>>20, t.rate/b.rate)
+		fmt.Printf("  %-7s bare %9.0f/s p50 %8v p99 %8v cpu %5.1f (sys %.1f) µs | trackway %9.0f/s p50 %8v p99 %8v cpu %5.1f (sys %.1f) µs rss %3d MB | ratio %.2f\n",
+			w.name, b.rate, b.p50, b.p99, b.cpu, b.sys, t.rate, t.p50, t.p99, t.cpu, t.sys, t.rss>>20, t.rate/b.rate)
 	}
 	fmt.Printf("%s, %d connections: bare %.0f requests/s, trackway %.0f requests/s = %.0f events/s durable, ratio %.2f (medians of %d)\n",
 		w.name, conns, median(bare), median(track), median(track)*float64(w.events), median(ratios), rounds)
@@ -86,6 +86,7 @@ func measure(role string, w workload, conns int, length, fsync time.Duration) re
 	_ = cmd.Wait()
 	usage := cmd.ProcessState
 	res.cpu = float64((usage.UserTime() + usage.SystemTime()).Microseconds()) / float64(res.requests)
+	res.sys = float64(usage.SystemTime().Microseconds()) / float64(res.requests)
 	res.rss = maxRSS(usage)
 	return res
 }

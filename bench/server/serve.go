@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"runtime/pprof"
 	"time"
 
@@ -41,7 +42,8 @@ func serve(role string, fsync time.Duration) error {
 		if err != nil {
 			return err
 		}
-		defer st.Close() // before its directory goes
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) // as trackway serve does
+		defer st.Close()                              // before its directory goes
 		if handler, err = tracking(st); err != nil {
 			return err
 		}

@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// Public keys are meant for browsers of any site, so the tracking API answers them all (WHATWG Fetch, section 3.2). The answer
-// does not depend on Origin, so it needs no Vary.
+// Public keys are meant for browsers of any site, so the tracking API answers them all (WHATWG Fetch, section 3.2). Callers that
+// are no browsers send no Origin and are spared the fields.
 var (
 	anyOrigin = []string{"*"}
+	byOrigin  = []string{"Origin"}
 	exposed   = []string{"X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, X-Served-By"}
 )
 

@@ -165,6 +165,7 @@ func (c *call) steps() {
 	if c.route.cors && c.r.Header.Get("Origin") != "" { // all others need not be bothered with it
 		c.w.Header()["Access-Control-Allow-Origin"] = anyOrigin
 		c.w.Header()["Access-Control-Expose-Headers"] = exposed
+		c.w.Header()["Vary"] = byOrigin
 	}
 	if !c.route.free && !c.allowed() {
 		return

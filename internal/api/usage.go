@@ -1,0 +1,79 @@
+package api
+
+import (
+	"fmt"
+	"time"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+// usageRow is what a project sent in a day or a month.
+type usageRow struct {
+	Day       string `json:"day,omitempty"`   // 2026-11-22
+	Month     string `json:"month,omitempty"` // 2026-11
+	Processed uint64 `json:"processed"`
+	Stored    uint64 `json:"stored"`
+	Duplicate uint64 `json:"duplicate"`
+	Refused   uint64 `json:"refused"`
+}
+
+func newUsageRow(u query.Usage) usageRow {
+	return usageRow{Processed: u.Processed(), Stored: u.Stored, Duplicate: u.Duplicate, Refused: u.Refused}
+}
+
+// usage answers what the project sent, by calendar month and by day (UTC), for the days from since to until, both included.
+func (c *call) usage() error {
+	since, err := c.date("since")
+	if err != nil {
+		return err
+	}
+	until, err := c.date("until")
+	if err != nil {
+		return err
+	}
+	days, months := []usageRow{}, []usageRow{}
+	var month query.Usage
+	err = c.withSnapshot(func(s query.Snapshot) error {
+		return s.Usage(c.grant.Project.Number, func(day query.Day, u query.Usage) bool {
+			at := day.Time()
+			if at.Before(since) || !until.IsZero() && at.After(until) {
+				return true
+			}
+			row := newUsageRow(u)
+			row.Day = at.Format(time.DateOnly)
+			days = append(days, row)
+			name := at.Format("2006-01")
+			if len(months) == 0 || months[len(months)-1].Month != name {
+				months, month = append(months, usageRow{}), query.Usage{}
+			}
+			month = month.Plus(u)
+			months[len(months)-1] = newUsageRow(month)
+			months[len(months)-1].Month = name
+			return true
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return c.encoded(struct {
+		Project string     `json:"project"`
+		Months  []usageRow `json:"months"`
+		Days    []usageRow `json:"days"`
+	}{c.grant.Project.Name, months, days})
+}
+
+// date returns a parameter of the query that is a day, such as 2026-11-22; zero if it is absent.
+func (c *call) date(name string) (time.Time, error) {
+	text := c.r.URL.Query().Get(name)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return time.Time{}, &trackway.Error{
+			Code: trackway.Invalid, Field: name, Msg: fmt.Sprintf("Field '%s': expected a day, such as 2026-11-22.", name),
+		}
+	}
+	return at, nil
+}

@@ -57,7 +57,7 @@ func routes() []route {
 		{method: "GET", path: "/api/limits", open: true, do: document(limits)},
 		{method: "GET", path: "/api/limits/changes", server: true, private: true, do: (*call).changes},
 
-		{method: "GET", path: "/api/projects/{token}/usage", private: true, do: (*call).usage},
+		{method: "GET", path: "/api/projects/{token}/usage", private: true, do: (*call).projectUsage},
 
 		{method: "GET", path: "/openapi.yaml", open: true, free: true, do: document(contract)},
 		{method: "GET", path: "/about/api", open: true, free: true, do: document(page)},

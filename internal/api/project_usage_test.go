@@ -29,7 +29,7 @@ func (usedSnapshot) Usage(_ uint32, yield func(query.Day, query.Usage) bool) err
 	return nil
 }
 
-func TestUsage(t *testing.T) {
+func TestProjectUsage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.Store = usedStore{}

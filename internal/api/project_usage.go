@@ -22,8 +22,8 @@ func newUsageRow(u query.Usage) usageRow {
 	return usageRow{Processed: u.Processed(), Stored: u.Stored, Duplicate: u.Duplicate, Refused: u.Refused}
 }
 
-// usage answers what the project sent, by calendar month and by day (UTC), for the days from since to until, both included.
-func (c *call) usage() error {
+// projectUsage answers what the project sent, by calendar month and by day (UTC), for the days from since to until, both included.
+func (c *call) projectUsage() error {
 	since, err := c.date("since")
 	if err != nil {
 		return err

@@ -26,8 +26,8 @@ const (
 // guard is a limiter under attack.
 type guard interface{ allow(a netip.Addr) bool }
 
-// track is the published policy of the tracking API, /64 and /48 both counted. A call takes as long as it takes 20 million to
-// come within a minute's window.
+// track is the published policy of the tracking API, /64 and /48 both counted. Its time is virtual, so that 20 million calls
+// come within one window however slow the machine is.
 type track struct {
 	l   *limit.Limiter
 	now time.Time

@@ -191,12 +191,22 @@ func (r *record) top(policy string, refused bool) []Caller {
 		c := merge(now.look(key), before.look(key))
 		row := c.row(policy)
 		if refused {
-			row.Refused, row.Calls = c.count, max(c.calls, c.count)
+			row.Refused, row.Calls = c.count, max(c.calls, c.count, countOf(key, &r[0].calls, &r[1].calls))
 		} else {
-			row.Calls = c.count
+			row.Calls, row.Refused = c.count, max(c.refused, countOf(key, &r[0].refused, &r[1].refused))
 		}
 		row.Error = c.over + uint64(math.Ceil(2*math.Sqrt(c.variance)))
 		callers = append(callers, row)
 	}
 	return callers
+}
+
+// countOf returns what some sketches counted of a caller while they kept it.
+func countOf(key clientip.Key, sketches ...*sketch) (n uint64) {
+	for _, s := range sketches {
+		if c := s.get(key); c != nil {
+			n += c.count
+		}
+	}
+	return n
 }

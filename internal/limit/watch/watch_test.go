@@ -113,7 +113,7 @@ func TestTop(t *testing.T) {
 		check("track", false, 9, v4, v6)
 		check("track", false, 1, v4)
 		ofRefused := v4
-		ofRefused.Calls, ofRefused.First = 1, v4.Last // known since it was refused
+		ofRefused.First = v4.Last // seen here since it was refused
 		check("", true, 9, ofRefused)
 		check("grid", false, 9, []Caller{}...)
 		note(w, "192.0.2.1", false)

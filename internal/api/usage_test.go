@@ -132,6 +132,23 @@ func TestCallersShowNoToken(t *testing.T) {
 	}
 }
 
+// A call that one policy refused is no call of the others, which did not count it.
+func TestCallersOfEachPolicy(t *testing.T) {
+	t.Parallel()
+	all := trackway.Policy{Name: "all", Paths: []string{"/track/"}, Also: true, Limit: 3, Window: time.Hour, AllowBelowFloor: true}
+	f := newFixture(t, trackPolicy, all)
+	for range 4 {
+		f.send(http.MethodGet, trackBase+"system/time", nil, "X-Forwarded-For", "198.51.100.1")
+	}
+	for policy, want := range map[string][2]uint64{"track": {3, 0}, "all": {4, 1}} {
+		var got struct{ Rows []watch.Caller }
+		decode(t, f.get("/api/limits/callers?policy="+policy, byKey()...), &got)
+		if len(got.Rows) != 1 || got.Rows[0].Calls != want[0] || got.Rows[0].Refused != want[1] {
+			t.Errorf("%s: got %+v, want %d calls, %d refused", policy, got.Rows, want[0], want[1])
+		}
+	}
+}
+
 func TestTypesOf(t *testing.T) {
 	t.Parallel()
 	items := []wire.Item{

@@ -46,6 +46,12 @@ func TestUseIsWhatTheCallerWasTold(t *testing.T) {
 					if most := min(9, int(share)); got.Tenth > most || float64(got.Tenth) < share-10/float64(atOnce)-1 && got.Tenth < 9 {
 						t.Fatalf("call %d: %d of %d calls are tenth %d", i, got.Calls, atOnce, got.Tenth)
 					}
+					later := at + rapid.Int64Range(1, 3000).Draw(t, "later")
+					if states := scan(table, later*ms, 3); len(states) == 1 && rule.Use(later*ms, states[0]).Over {
+						if table.Take(later*ms, key, 3, &rule).Allowed { // else it changed nothing
+							t.Fatalf("call %d: still over the limit after %d ms, when a call is admitted", i, later-at)
+						}
+					}
 				}
 			})
 		})

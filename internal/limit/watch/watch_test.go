@@ -116,8 +116,10 @@ func TestTop(t *testing.T) {
 		ofRefused.First = v4.Last // seen here since it was refused
 		check("", true, 9, ofRefused)
 		check("grid", false, 9, []Caller{}...)
-		note(w, "192.0.2.1", false)
+		c.Addr, c.Weight = netip.MustParseAddr("192.0.2.1"), 1
+		w.Note(c) // an accepted call of one who was refused before
 		ofRefused.Calls++
+		ofRefused.Projects, ofRefused.Agents, ofRefused.Routes = []string{"shop", "demo"}, []string{"curl/8 ?", "curl"}, []string{"GET /x", "POST /track"}
 		check("track", true, 9, ofRefused)
 
 		_, all := w.Top(time.Now(), "", false, 9)
@@ -168,6 +170,30 @@ func TestForgetting(t *testing.T) {
 		note(w, "192.0.2.3", false)
 		pass(5 * time.Hour)
 		check(6 * time.Hour)
+	})
+}
+
+// What is known of a caller from both halves of the hour is told together.
+func TestTwoHalves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, began := New(time.Now()), time.Now().UTC()
+		for _, project := range []string{"a", "b", "c", "d", "e"} {
+			c := note(w, "192.0.2.1", project == "b")
+			c.Project, c.Agent = project, "agent of "+project
+			w.Note(c)
+			w.Sent(c, []byte(project), []string{"type of " + project})
+			pass(12 * time.Minute)
+		}
+		_, got := w.Top(began.Add(59*time.Minute), "track", false, 9)
+		want := []Caller{{
+			Policy: "track", Address: "192.0.2.1", Calls: 10, Refused: 2, First: began.Truncate(time.Second), Last: began.Add(48 * time.Minute).Truncate(time.Second),
+			Projects: []string{"e", "demo", "d", "c"}, Agents: []string{"agent of e", "curl", "agent of d", "agent of c"}, Routes: []string{"POST /track"},
+			Types: []string{"type of e", "type of d", "type of c", "type of b"}, Bodies: 5,
+		}}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error("(-want +got):\n" + diff)
+		}
 	})
 }
 
@@ -240,6 +266,16 @@ func TestSample(t *testing.T) {
 	}
 	if got := w.Sample(now, "track", true); got != 1 {
 		t.Errorf("a refused call stands for %d, want 1: its sample is another", got)
+	}
+	last := 0
+	for i := range 8000 { // at a thousand a second the flood is forgotten within a few
+		now = now.Add(time.Millisecond)
+		if weight := w.Sample(now, "track", false); i >= 7000 && weight == 1 {
+			last++
+		}
+	}
+	if last != 1000 {
+		t.Errorf("of the last thousand calls %d were drawn as themselves, want all", last)
 	}
 	now = now.Add(5 * time.Second)
 	for range most {

@@ -31,7 +31,7 @@ type Usage struct {
 	P50, P95, P99, Max uint32
 
 	Tenths [10]int // callers by the share of their limit that they have used: under a tenth of it, …, nine tenths or more
-	Over   int     // callers whose last call was over the limit; they are in no tenth
+	Over   int     // callers whose last call was over the limit, and one now would be; they are in no tenth
 }
 
 // seen is a look at the table that is not repeated within a second, whoever asks.

@@ -33,11 +33,12 @@ func (t *Table) Scan(now int64, visit func(class uint8, s State)) {
 type Use struct {
 	Calls uint32 // that count now; for gcra those of the burst that have not come back
 	Tenth int    // of the limit: 0 is less than a tenth of it, 9 is nine tenths or more
-	Over  bool   // its last call was over the limit
+	Over  bool   // its last call was over the limit, and one now would be, too
 }
 
 // Use reads the state of a counter of this rule. The state may be of another limit, an override's: Calls is right then too, but
-// for gcra, and Tenth may be off by a factor of two, since a counter holds no more than that of its own limit.
+// for gcra, Tenth may be off by a factor of two, since a counter holds no more than that of its own limit, and a sliding window
+// of a lower limit is not known to be over it.
 func (r *Rule) Use(now int64, s State) Use {
 	marked := s.word&levelMask == levelMask
 	switch r.kind {
@@ -60,16 +61,15 @@ func (r *Rule) Use(now int64, s State) Use {
 func (r *Rule) useSliding(now int64, s State, marked bool) Use {
 	word, prev, all := s.word, s.prev, r.limit*r.window
 	left := (word>>lowBits - millis(now)) & timeMask
-	over := left-1 >= maxAhead // the window has ended, and counts as the one before
-	const step = 1 << levelAt  // by which a level may differ that was reckoned in calls and not in their milliseconds
+	const step = 1 << levelAt // by which a level may differ that was reckoned in calls and not in their milliseconds
 	exact := word&levelMask+step >= level(word&low*r.window, all) && word&levelMask <= level((word&low+prev)*r.window, all)+step
-	if over {
+	if left-1 >= maxAhead { // it has ended, and counts as the one before
 		word, prev = r.slide(word, now)
 		left = (word>>lowBits - millis(now)) & timeMask
 	}
 	sum := prev*min(left, r.window) + word&low*r.window
 	calls := (sum + r.window - 1) / r.window
-	return Use{narrow(calls), tenthOf(s.word, sum, all, exact), marked && (!over || sum+r.window > all)}
+	return Use{narrow(calls), tenthOf(s.word, sum, all, exact), marked && sum+r.window > all}
 }
 
 // tenthOf returns the tenth of the limit that was used; by the level in word if the limit is not the one that it was used of.

@@ -19,6 +19,7 @@ func (c *call) allowed() bool {
 		c.identify(&c.ask)
 	}
 	c.decision = c.Limits.Allow(c.received, &c.ask)
+	c.watchCall()
 	c.fields.Set(c.w.Header(), &c.decision)
 	if c.decision.Allowed {
 		return true

@@ -56,6 +56,8 @@ func routes() []route {
 		{method: "GET", path: "/api/status", open: true, do: (*call).serverStatus},
 		{method: "GET", path: "/api/limits", open: true, do: document(limits)},
 		{method: "GET", path: "/api/limits/changes", server: true, private: true, do: (*call).changes},
+		{method: "GET", path: "/api/limits/usage", server: true, private: true, do: (*call).limitUsage},
+		{method: "GET", path: "/api/limits/callers", server: true, private: true, do: (*call).limitCallers},
 
 		{method: "GET", path: "/api/projects/{token}/usage", private: true, do: (*call).projectUsage},
 

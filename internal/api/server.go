@@ -24,6 +24,7 @@ import (
 	"trackway/internal/guide"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
+	"trackway/internal/limit/watch"
 	"trackway/internal/query"
 )
 
@@ -71,6 +72,7 @@ type Server struct {
 	metrics *metrics
 	started time.Time
 	lately  lately
+	watch   *watch.Watch
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }
@@ -80,6 +82,7 @@ func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
 		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry), started: time.Now(),
+		watch: watch.New(time.Now()),
 	}
 	s.Reload(c.Access)
 	s.register()
@@ -137,6 +140,7 @@ type call struct {
 	ask      limit.Call
 	decision limit.Decision
 	fields   limit.Fields
+	watched  *watch.Call // nil: the sample does not hold it
 }
 
 // serve takes a request of a route through the steps.

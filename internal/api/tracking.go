@@ -28,6 +28,7 @@ func single(name string) func(*call) error {
 		if results[0].Err != nil {
 			return results[0].Err
 		}
+		c.watchSent(cmd.Type)
 		return c.answer(http.StatusOK, success)
 	}
 }
@@ -45,6 +46,9 @@ func (c *call) batch() error {
 	}
 	if refused != nil {
 		return refused
+	}
+	if c.watched != nil {
+		c.watchSent(typesOf(items)...)
 	}
 	const perResult = 24
 	answer := make([]byte, 0, 128+perResult*len(items))

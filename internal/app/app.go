@@ -92,6 +92,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		return fmt.Errorf("limits: %w", err)
 	}
 	s.limits = limit.New(set, maxCallers)
+	reg.MustRegister(limit.NewCollector(s.limits))
 	access, err := newAccess(s.Config, s.store)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ var trackway = Rules{
 		"internal/limit":         1,
 		"internal/limit/history": 1,
 		"internal/limit/table":   1,
+		"internal/limit/watch":   1,
 		"internal/identity":      1,
 		"internal/query":         1,
 		"internal/wire":          1,

@@ -62,6 +62,8 @@ type Limiter struct {
 
 	mu    sync.Mutex        // guards slots, and is held over a Reload
 	slots map[string]*tally // by policy name: what outlives a set
+
+	seen seen // the last look at the table
 }
 
 // force is a set together with what the limiter has for each of its policies.

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"trackway/internal/app"
+	"trackway/internal/config"
+)
+
+// askTime is how long the running server may take to answer.
+const askTime = 10 * time.Second
+
+// asking is the flags of every command that asks the running server.
+type asking struct {
+	configFile
+
+	Listen     string `env:"TRACKWAY_LISTEN" help:"Where the server listens, if the configuration does not say." placeholder:"HOST:PORT"`
+	SecretFile string `help:"File with the secret of a private key; else TRACKWAY_SECRET, else one that the configuration holds." placeholder:"FILE"`
+}
+
+// ask sends a GET for a path to the running server, with a private key, and returns the body of its answer.
+func (a *asking) ask(ctx context.Context, path string, query url.Values) ([]byte, error) {
+	secret, err := a.secret()
+	if err != nil {
+		return nil, err
+	}
+	cfg, key, err := config.LoadForOperator(a.Config, config.Flags{Listen: a.Listen}, secret)
+	if err != nil {
+		return nil, err
+	}
+	client, base, err := reach(cfg)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, askTime, fmt.Errorf("no answer within %v", askTime))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path+"?"+query.Encode(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.SetBasicAuth(key.ID, key.Secret)
+	req.Header.Set("User-Agent", "trackway")
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, unreachable(base, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, unreachable(base, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the server at %s refuses: %d %s", base, res.StatusCode, reasonIn(body))
+	}
+	return body, nil
+}
+
+// secret returns what was given apart from the configuration, empty if nothing was. A file's last line break is not part of it.
+func (a *asking) secret() (string, error) {
+	if a.SecretFile == "" {
+		return os.Getenv("TRACKWAY_SECRET"), nil
+	}
+	text, err := os.ReadFile(a.SecretFile)
+	if err != nil {
+		return "", fmt.Errorf("read the secret: %w", err)
+	}
+	secret := strings.TrimRight(string(text), "\r\n")
+	if secret == "" {
+		return "", fmt.Errorf("%s is empty", a.SecretFile)
+	}
+	return secret, nil
+}
+
+// unreachable says why there is no answer, without the address of the request, which the reader need not know.
+func unreachable(base string, err error) error {
+	if inner, ok := errors.AsType[*url.Error](err); ok {
+		err = inner.Err
+	}
+	return fmt.Errorf("no answer from %s: %w; is the server running, with this configuration?", base, err)
+}
+
+// reasonIn finds what a refusal says in any of the shapes that refusals have.
+func reasonIn(body []byte) string {
+	var known struct {
+		Error, Message string
+		Errors         json.RawMessage
+	}
+	var list []string
+	var status struct{ Description string }
+	if json.Unmarshal(body, &known) == nil {
+		_ = json.Unmarshal(known.Errors, &list) // one of the two
+		_ = json.Unmarshal(known.Errors, &status)
+	}
+	return printable(cmp.Or(known.Message, known.Error, status.Description, strings.Join(list, " "), "for no reason that is known"))
+}
+
+// reach returns a client for a server with this configuration, and its address.
+func reach(cfg *config.Config) (client *http.Client, base string, err error) {
+	addr, err := net.ResolveTCPAddr("tcp", cfg.Listen)
+	if err != nil {
+		return nil, "", err
+	}
+	target, scheme := app.Reachable(addr), "http"
+	if addr.IP == nil {
+		target = app.Reachable(&net.TCPAddr{IP: net.IPv4zero, Port: addr.Port}) // ":8080" is every address
+	}
+	transport := &http.Transport{DialContext: dialer(cfg)} // no proxy: it is this host, or one beside it
+	if cfg.TLS.Cert != "" {
+		scheme = "https"
+		if transport.TLSClientConfig, err = trusting(cfg.TLS.Cert); err != nil {
+			return nil, "", err
+		}
+	}
+	client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return client, scheme + "://" + target, nil
+}
+
+// dialer connects as the server expects it: where it takes this host for a proxy that speaks the PROXY protocol, every
+// connection from it has to open with a header. Version 1's UNKNOWN stands for "none but myself".
+func dialer(cfg *config.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil || !cfg.ProxyProtocol || !trusts(cfg, conn.LocalAddr()) {
+			return conn, err
+		}
+		if _, err := io.WriteString(conn, "PROXY UNKNOWN\r\n"); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return conn, nil
+	}
+}
+
+func trusts(cfg *config.Config, addr net.Addr) bool {
+	peer, err := netip.ParseAddrPort(addr.String())
+	return err == nil && slices.ContainsFunc(cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) })
+}
+
+// trusting returns what it takes to talk to the server that has the certificate in a file: that one is trusted, and it need
+// not name the address at which this host reaches the server.
+func trusting(file string) (*tls.Config, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the server's certificate: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%s holds no certificate", file)
+	}
+	own, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read the server's certificate: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(own)
+	return &tls.Config{RootCAs: roots, ServerName: nameIn(own), MinVersion: tls.VersionTLS12}, nil
+}
+
+// nameIn returns a name that a certificate holds for.
+func nameIn(c *x509.Certificate) string {
+	switch {
+	case len(c.DNSNames) > 0:
+		return strings.Replace(c.DNSNames[0], "*", "any", 1)
+	case len(c.IPAddresses) > 0:
+		return c.IPAddresses[0].String()
+	}
+	return c.Subject.CommonName
+}

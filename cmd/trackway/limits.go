@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"trackway/internal/limit/watch"
+)
+
+type limitsCommand struct {
+	Show limitsShowCommand `cmd:"" help:"What each limit has done, and how near callers come to it."`
+	Top  limitsTopCommand  `cmd:"" help:"Who calls most, or is refused most, and what they send."`
+}
+
+type limitsShowCommand struct {
+	asking
+
+	JSON bool `help:"The server's answer as it is." name:"json"`
+}
+
+// usage is what is shown of the answer of /api/limits/usage.
+type usage struct {
+	Table struct {
+		Bytes, Slots, Used int
+		Untracked          uint64
+	}
+	Policies []policyUsage
+}
+
+type policyUsage struct {
+	Name, Mode         string
+	Limit              uint32
+	Window             int64
+	Calls, Refused     uint64
+	WouldRefuse        uint64 `json:"would_refuse"`
+	CandidateRefused   uint64 `json:"candidate_refused"`
+	Callers, Over      int
+	P50, P95, P99, Max uint32
+	Tenths             []int
+}
+
+// Run shows the limits.
+func (c *limitsShowCommand) Run(out output) error {
+	body, err := c.ask(context.Background(), "/api/limits/usage", nil)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(out.stdout, body)
+	}
+	var u usage
+	if err := json.Unmarshal(body, &u); err != nil {
+		return fmt.Errorf("the server's answer cannot be read: %w", err)
+	}
+	return u.print(out.stdout)
+}
+
+func (u *usage) print(w io.Writer) error {
+	t := newColumns(w)
+	t.row("POLICY", "LIMIT", "MODE", "CALLS", "REFUSED", "WOULD", "CANDIDATE", "CALLERS", "P50", "P95", "P99", "MAX")
+	for _, p := range u.Policies {
+		t.row(p.Name, fmt.Sprintf("%d in %ds", p.Limit, p.Window), p.Mode, p.Calls, p.Refused, p.WouldRefuse,
+			p.CandidateRefused, p.Callers, p.P50, p.P95, p.P99, p.Max)
+	}
+	t.row()
+	head := []any{"CALLERS THAT USED"}
+	for tenth := range 10 {
+		head = append(head, strconv.Itoa(10*tenth)+"%")
+	}
+	t.row(append(head, "OVER")...)
+	for _, p := range u.Policies {
+		cells := []any{p.Name}
+		for _, n := range p.Tenths {
+			cells = append(cells, n)
+		}
+		t.row(append(cells, p.Over)...)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%d of %d counters are in use, in %.1f MB; %d calls were admitted without being counted.\n",
+		u.Table.Used, u.Table.Slots, float64(u.Table.Bytes)/1e6, u.Table.Untracked)
+	return err
+}
+
+type limitsTopCommand struct {
+	asking
+
+	Policy  string `help:"Under this limit only." placeholder:"NAME"`
+	Refused bool   `help:"Those who were refused, by how often."`
+	Rows    int    `default:"20" help:"Callers at most (${default})." placeholder:"N"`
+	JSON    bool   `help:"The server's answer as it is." name:"json"`
+}
+
+// Run shows the callers.
+func (c *limitsTopCommand) Run(out output) error {
+	query := url.Values{"rows": {strconv.Itoa(c.Rows)}, "refused": {strconv.FormatBool(c.Refused)}}
+	if c.Policy != "" {
+		query.Set("policy", c.Policy)
+	}
+	body, err := c.ask(context.Background(), "/api/limits/callers", query)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(out.stdout, body)
+	}
+	var answer struct {
+		Since time.Time
+		Rows  []watch.Caller
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return fmt.Errorf("the server's answer cannot be read: %w", err)
+	}
+	return printCallers(out.stdout, answer.Since, answer.Rows)
+}
+
+func printCallers(w io.Writer, since time.Time, callers []watch.Caller) error {
+	if len(callers) == 0 {
+		_, err := fmt.Fprintf(w, "Nobody since %s.\n", since.Local().Format(time.DateTime))
+		return err
+	}
+	t := newColumns(w)
+	t.row("CALLS", "REFUSED", "±", "POLICY", "ADDRESS", "LAST", "REPEATS", "PROJECT", "ROUTE", "EVENT", "USER AGENT")
+	for i := range callers {
+		c := &callers[i]
+		repeats := "-"
+		if c.Bodies > 0 {
+			repeats = fmt.Sprintf("%.0f%%", 100*c.Repeats)
+		}
+		t.row(c.Calls, c.Refused, c.Error, c.Policy, c.Address, c.Last.Local().Format(time.TimeOnly), repeats,
+			few(c.Projects), few(c.Routes), few(c.Types), few(c.Agents))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nSince %s. Of several projects, routes, events and user agents the latest is shown; --json shows more.\n",
+		since.Local().Format(time.DateTime))
+	return err
+}
+
+// few shows the first of some texts, and how many more there are.
+func few(texts []string) string {
+	if len(texts) == 0 {
+		return "-"
+	}
+	const longest = 60
+	text := []rune(printable(texts[0]))
+	if len(text) > longest {
+		text = append(text[:longest-1], '…')
+	}
+	if more := len(texts) - 1; more > 0 {
+		return fmt.Sprintf("%s +%d", string(text), more)
+	}
+	return string(text)
+}
+
+// printable replaces what a terminal would obey: the texts are the callers' own.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
+}
+
+// printJSON prints an answer.
+func printJSON(w io.Writer, body []byte) error {
+	_, err := fmt.Fprintf(w, "%s\n", body)
+	return err
+}
+
+// columns lines up cells for a person.
+type columns struct{ w *tabwriter.Writer }
+
+func newColumns(w io.Writer) columns {
+	const gap = 2
+	return columns{tabwriter.NewWriter(w, 0, 0, gap, ' ', 0)}
+}
+
+// row adds a row; an error is kept for flush.
+func (c columns) row(cells ...any) {
+	for i, cell := range cells {
+		if i > 0 {
+			_, _ = c.w.Write([]byte{'\t'})
+		}
+		_, _ = fmt.Fprint(c.w, cell)
+	}
+	_, _ = c.w.Write([]byte{'\n'})
+}
+
+func (c columns) flush() error { return c.w.Flush() }

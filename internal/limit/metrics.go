@@ -1,0 +1,65 @@
+package limit
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector reads the limiter when it is asked. Its only labels are the names of policies: no metric tells of a caller.
+type collector struct {
+	limiter *Limiter
+
+	calls, refused, would, candidate, callers *prometheus.Desc
+	bytes, slots, used, untracked             *prometheus.Desc
+}
+
+// NewCollector returns the metrics of a limiter. Reading them costs a [Limiter.Usage].
+func NewCollector(l *Limiter) prometheus.Collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("trackway_limit_"+name, help, labels, nil)
+	}
+	const policy = "policy"
+	return &collector{
+		limiter:   l,
+		calls:     desc("calls_total", "Calls that the policy decided about.", policy),
+		refused:   desc("refused_total", "Calls that the policy refused.", policy),
+		would:     desc("would_refuse_total", "Calls over the limit that the policy let pass, since its mode is report.", policy),
+		candidate: desc("candidate_refused_total", "Calls that the policy's candidate limit would have refused.", policy),
+		callers:   desc("callers", "Callers whose window runs.", policy),
+		bytes:     desc("table_bytes", "Memory of the table of counters; it never changes."),
+		slots:     desc("table_slots", "Counters that the table can hold."),
+		used:      desc("table_used_slots", "Counters that are in use."),
+		untracked: desc("untracked_calls_total", "Calls admitted without being counted: all who could have made room were being refused."),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.calls, c.refused, c.would, c.candidate, c.callers, c.bytes, c.slots, c.used, c.untracked} {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	r := c.limiter.Usage(time.Now())
+	gauge := func(d *prometheus.Desc, v int, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	for i := range r.Policies {
+		u := &r.Policies[i]
+		counter(c.calls, u.Calls, u.Policy)
+		counter(c.refused, u.Refused, u.Policy)
+		counter(c.would, u.WouldRefuse, u.Policy)
+		counter(c.candidate, u.CandidateNot, u.Policy)
+		gauge(c.callers, u.Live, u.Policy)
+	}
+	gauge(c.bytes, r.Table.Bytes)
+	gauge(c.slots, r.Table.Slots)
+	gauge(c.used, r.Used)
+	counter(c.untracked, r.Table.Untracked)
+}

@@ -1,0 +1,93 @@
+package table
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func scan(t *Table, now int64, class uint8) (states []State) {
+	t.Scan(now, func(c uint8, s State) {
+		if c == class {
+			states = append(states, s)
+		}
+	})
+	return states
+}
+
+// What a scan says of a caller is what the caller was told by its last call.
+func TestUseIsWhatTheCallerWasTold(t *testing.T) {
+	t.Parallel()
+	for name, rule := range map[string]Rule{
+		"fixed": Fixed(7, 1000), "sliding": Sliding(7, 1000), "gcra": GCRA(9, 7, 1000), "one": Fixed(1, 1000), "sliding one": Sliding(1, 1000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			atOnce := rule.limit
+			if rule.kind == gcra {
+				atOnce = 7
+			}
+			rapid.Check(t, func(t *rapid.T) {
+				table := New(10)
+				table.Prepare(3, &rule)
+				key := table.Key(1, 2, 3, 4)
+				for i, at := range script(t) {
+					res := table.Take(at*ms, key, 3, &rule)
+					states := scan(table, at*ms, 3)
+					if len(states) != 1 {
+						t.Fatalf("call %d: found %d counters, want 1", i, len(states))
+					}
+					want := Use{Calls: uint32(atOnce) - res.Remaining, Over: !res.Allowed}
+					got := rule.Use(at*ms, states[0])
+					if got.Calls != want.Calls || got.Over != want.Over {
+						t.Fatalf("call %d at %d ms, answered %+v: got %+v, want %+v", i, at, res, got, want)
+					}
+					share := 10 * float64(got.Calls) / float64(atOnce) // a tenth is of the exact share, of which calls are rounded up
+					if most := min(9, int(share)); got.Tenth > most || float64(got.Tenth) < share-10/float64(atOnce)-1 && got.Tenth < 9 {
+						t.Fatalf("call %d: %d of %d calls are tenth %d", i, got.Calls, atOnce, got.Tenth)
+					}
+					later := at + rapid.Int64Range(1, 3000).Draw(t, "later")
+					if states := scan(table, later*ms, 3); len(states) == 1 && rule.Use(later*ms, states[0]).Over {
+						if table.Take(later*ms, key, 3, &rule).Allowed { // else it changed nothing
+							t.Fatalf("call %d: still over the limit after %d ms, when a call is admitted", i, later-at)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// A caller with a limit of its own is placed by it to within a factor of two, though the scan knows the policy's only.
+func TestUseOfAnotherLimit(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		limit := rapid.Uint32Range(10, 100_000).Draw(t, "limit")
+		calls := rapid.Uint32Range(1, min(limit, 2000)).Draw(t, "calls")
+		own := Fixed(limit, 1000)
+		table := New(10)
+		key := table.Key(1, 2, 3, 4)
+		for range calls {
+			table.Take(0, key, 3, &own)
+		}
+		policy := Fixed(rapid.SampledFrom([]uint32{1, 30, 6000, MaxLimit}).Draw(t, "policy's"), 1000)
+		got := policy.Use(0, scan(table, 0, 3)[0])
+		share := 10 * float64(calls) / float64(limit)
+		if got.Calls != calls || got.Over || float64(got.Tenth) > 2*share || float64(got.Tenth) < share/2-1 {
+			t.Fatalf("%d calls of %d: got %+v, which is not near tenth %.1f", calls, limit, got, share)
+		}
+	})
+}
+
+func TestScanSeesWhatRuns(t *testing.T) {
+	t.Parallel()
+	table, rule := New(1000), Fixed(5, 1000)
+	for id := range uint64(600) {
+		table.Take(int64(id)*ms, table.Key(1, 0, id, 0), uint8(id%2), &rule) // a window ends every millisecond from 1000 on
+	}
+	for _, c := range []struct{ at, want int64 }{{0, 300}, {999, 300}, {1299, 150}, {1599, 0}} {
+		if got := scan(table, c.at*ms, 1); int64(len(got)) != c.want {
+			t.Errorf("at %d ms: got %d counters of the class, want %d", c.at, len(got), c.want)
+		}
+	}
+}

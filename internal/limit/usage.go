@@ -1,0 +1,162 @@
+package limit
+
+import (
+	"math/bits"
+	"sync"
+	"time"
+
+	"trackway"
+	"trackway/internal/limit/table"
+)
+
+// Report is what the limiter has done and whom it counts, at one moment. Shared, not to be written.
+type Report struct {
+	At       time.Time // when the table was read; the calls of policies are those of the moment of asking
+	Table    Table
+	Used     int     // counters that run: callers of all policies, wider ranges and candidates
+	Policies []Usage // those in force, in the order in which a call meets them
+}
+
+// Usage is one policy, and how near its callers come to its limit. A caller is an address (of IPv6 a prefix), an address and a
+// route, a key or a project, as the policy counts.
+type Usage struct {
+	Stats
+
+	Limit  uint32
+	Window time.Duration
+	Mode   trackway.Mode
+
+	// The calls of a caller that count now, as most callers make them: of 95 in 100 they are P95 or fewer. They are rounded up
+	// by less than one in 128. Under gcra they are those of the burst that have not come back.
+	P50, P95, P99, Max uint32
+
+	Tenths [10]int // callers by the share of their limit that they have used: under a tenth of it, …, nine tenths or more
+	Over   int     // callers whose last call was over the limit, and one now would be; they are in no tenth
+}
+
+// seen is a look at the table that is not repeated within a second, whoever asks.
+type seen struct {
+	mu    sync.Mutex // guards what follows, and is held over a scan, so that those who ask meanwhile share it
+	last  *Report
+	force *force
+}
+
+const lookEvery = time.Second
+
+// Usage reports on the policies in force. It reads the whole table, as [Limiter.Stats] does, but at most once a second.
+func (l *Limiter) Usage(now time.Time) Report {
+	l.seen.mu.Lock()
+	defer l.seen.mu.Unlock()
+	f := l.force.Load()
+	if age := now.Sub(l.seen.reportedAt()); l.seen.force != f || age < 0 || age >= lookEvery {
+		l.seen.last, l.seen.force = l.look(now, f), f
+	}
+	r := *l.seen.last
+	r.Table, r.Policies = l.Table(), make([]Usage, len(f.policies))
+	for i, p := range f.policies {
+		u := l.seen.last.Policies[i]
+		live := u.Live
+		u.Stats = p.stats()
+		u.Policy, u.Live = p.Name, live
+		r.Policies[i] = u
+	}
+	return r
+}
+
+func (s *seen) reportedAt() time.Time {
+	if s.last == nil {
+		return time.Time{}
+	}
+	return s.last.At
+}
+
+// look reads the table.
+func (l *Limiter) look(now time.Time, f *force) *Report {
+	at := int64(now.Sub(l.base))
+	r := &Report{At: now, Policies: make([]Usage, len(f.policies))}
+	calls := make([]distribution, len(f.policies))
+	var index [1 << 8]int // by class, counted from 1
+	for i, p := range f.policies {
+		index[p.class] = i + 1
+		r.Policies[i] = Usage{Limit: p.Limit, Window: p.Window, Mode: p.Mode}
+	}
+	l.table.Scan(at, func(class uint8, s table.State) {
+		r.Used++
+		if i := index[class] - 1; i >= 0 {
+			use := f.policies[i].own.narrow.Use(at, s)
+			r.Policies[i].add(use)
+			calls[i].add(use.Calls)
+		}
+	})
+	for i := range calls {
+		u, d := &r.Policies[i], &calls[i]
+		u.P50, u.P95, u.P99, u.Max = d.quantile(50), d.quantile(95), d.quantile(99), d.most
+	}
+	return r
+}
+
+func (u *Usage) add(use table.Use) {
+	u.Live++
+	if use.Over {
+		u.Over++
+	} else {
+		u.Tenths[use.Tenth]++
+	}
+}
+
+// distribution counts numbers of calls in buckets: each small number has its own, and of larger ones those that have the first
+// eight binary digits in common share one. That keeps it small however high a limit is.
+type distribution struct {
+	buckets [fineValues + (countBits-fineBits)*fineValues/2]uint32
+	n       int
+	most    uint32
+}
+
+const (
+	fineBits   = 8 // binary digits that are told apart
+	fineValues = 1 << fineBits
+	countBits  = 22 // of the largest count: table.MaxLimit
+)
+
+func (d *distribution) add(v uint32) {
+	d.buckets[bucketOf(v)]++
+	d.n++
+	d.most = max(d.most, v)
+}
+
+func bucketOf(v uint32) int {
+	if v < fineValues {
+		return int(v)
+	}
+	shift := bits.Len32(v) - fineBits
+	return fineValues/2*(shift+1) + int(v>>shift) - fineValues/2
+}
+
+// highest returns the largest number that falls into a bucket.
+func highest(bucket int) uint32 {
+	if bucket < fineValues {
+		return uint32(bucket) //nolint:gosec // G115: < fineValues
+	}
+	shift := bucket/(fineValues/2) - 1
+	return uint32((bucket%(fineValues/2)+fineValues/2+1)<<shift - 1) //nolint:gosec // G115: at most table.MaxLimit
+}
+
+// quantile returns a number that this many in a hundred do not exceed, and no smaller one would do; 0 if there are none.
+func (d *distribution) quantile(percent int) uint32 {
+	left := (d.n*percent + 99) / 100
+	for i := range d.buckets {
+		if left -= int(d.buckets[i]); left <= 0 {
+			return min(highest(i), d.most)
+		}
+	}
+	return d.most
+}
+
+// Counting returns the names of the policies that count the calls of a path.
+func (s *Set) Counting(method, path string) []string {
+	var names []string
+	for rest := s.match(method, path); rest != 0; rest &= rest - 1 {
+		names = append(names, s.policies[bits.TrailingZeros64(rest)].Name)
+	}
+	return names
+}

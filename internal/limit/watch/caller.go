@@ -1,0 +1,156 @@
+package watch
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"trackway/internal/clientip"
+)
+
+// caller is what is kept of one caller in a sketch.
+type caller struct {
+	key   clientip.Key
+	place int // in the heap
+
+	count, over uint64  // of what the sketch counts; over of it may be others'
+	variance    float64 // of count, where it is of a sample
+
+	// The rest is of the time since it is kept.
+	calls, refused           uint64
+	first, last              time.Time
+	projects, routes, agents recent
+	types                    recent
+	bodies, repeats          uint64
+	hashes                   [fewBodies]uint64 // of the last bodies that differ, the latest first
+}
+
+const (
+	fewTexts  = 4
+	fewBodies = 8
+	longest   = 120 // bytes of a text that are kept
+)
+
+// note remembers what is told of a call by its head.
+func (c *caller) note(from *Call) {
+	if c.first.IsZero() {
+		c.first = from.At
+	}
+	c.last = from.At
+	c.calls += from.Weight
+	if from.Refused {
+		c.refused += from.Weight
+	}
+	c.projects.note(from.Project)
+	c.routes.note(from.Route)
+	c.agents.note(from.Agent)
+}
+
+// sent remembers a body.
+func (c *caller) sent(hash uint64, types []string) {
+	for _, name := range types {
+		c.types.note(name)
+	}
+	known := c.hashes[:min(c.bodies-c.repeats, fewBodies)]
+	c.bodies++
+	at := slices.Index(known, hash)
+	if at >= 0 {
+		c.repeats++
+	} else {
+		at = fewBodies - 1
+	}
+	copy(c.hashes[1:at+1], c.hashes[:at])
+	c.hashes[0] = hash
+}
+
+// merge returns what two sketches, of different times, know of one caller.
+func merge(now, before *caller) *caller {
+	c := *now
+	c.count += before.count
+	c.over += before.over
+	c.variance += before.variance
+	c.calls += before.calls
+	c.refused += before.refused
+	c.bodies += before.bodies
+	c.repeats += before.repeats
+	if !before.first.IsZero() {
+		c.first = before.first
+	}
+	if c.last.IsZero() {
+		c.last = before.last
+	}
+	c.projects.append(&before.projects)
+	c.routes.append(&before.routes)
+	c.agents.append(&before.agents)
+	c.types.append(&before.types)
+	return &c
+}
+
+func (c *caller) row(policy string) Caller {
+	row := Caller{
+		Policy: policy, Address: c.key.String(), Calls: c.calls, Refused: c.refused,
+		First: c.first.UTC().Truncate(time.Second), Last: c.last.UTC().Truncate(time.Second),
+		Projects: c.projects.list(), Routes: c.routes.list(), Agents: c.agents.list(), Types: c.types.list(),
+		Bodies: c.bodies,
+	}
+	if c.bodies > 0 {
+		const digits = 1000 // more would only pretend to be exact
+		row.Repeats = float64(c.repeats*digits/c.bodies) / digits
+	}
+	return row
+}
+
+// recent is the last few texts that differ, the latest first. Empty ones are none.
+type recent [fewTexts]string
+
+// note puts a text at the front. Only one that is new is copied.
+func (r *recent) note(text string) {
+	if text == "" {
+		return
+	}
+	text = cut(text)
+	if !utf8.ValidString(text) {
+		text = strings.ToValidUTF8(text, "?") // no longer than it was
+	}
+	at := slices.Index(r[:], text)
+	if at == 0 {
+		return
+	}
+	if at < 0 {
+		at, text = len(r)-1, strings.Clone(text)
+	} else {
+		text = r[at]
+	}
+	copy(r[1:at+1], r[:at])
+	r[0] = text
+}
+
+// append adds older texts, as far as there is room.
+func (r *recent) append(older *recent) {
+	for _, text := range older {
+		if i := slices.Index(r[:], ""); i >= 0 && !slices.Contains(r[:], text) {
+			r[i] = text
+		}
+	}
+}
+
+func (r *recent) list() []string {
+	n := slices.Index(r[:], "")
+	if n < 0 {
+		n = len(r)
+	}
+	return slices.Clone(r[:n:n])
+}
+
+// cut shortens a text that is too long, at a character's end.
+func cut(text string) string {
+	if len(text) <= longest {
+		return text
+	}
+	n := longest
+	for n > longest-utf8.UTFMax && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}

@@ -1,0 +1,212 @@
+// Package watch remembers who calls most and who is refused most, and what they send, for the operator to decide about limits.
+// Its one idea is that both time and memory are bounded whatever the traffic: of many calls it looks at a sample, of many callers
+// it keeps those who matter (the Space-Saving sketch), and of what they send the last few. It counts for nobody's limit, and
+// nothing of it is kept on disk, logged or made a metric: an address is personal data.
+package watch
+
+import (
+	"cmp"
+	"hash/maphash"
+	"maps"
+	"math"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"trackway/internal/clientip"
+)
+
+const (
+	kept       = 200              // callers of a policy that are kept, of those who call and of those who are refused
+	half       = 30 * time.Minute // what is told is of the last one to two of these
+	callerBits = 64               // of an IPv6 address that make a caller
+)
+
+// Watch is the memory. It takes a few hundred bytes for each caller that it keeps, and less than 2 MB for a policy whatever
+// they send. Safe for concurrent use.
+type Watch struct {
+	base     time.Time
+	seed     maphash.Seed
+	samplers [samplers]sampler
+
+	mu       sync.Mutex // guards what follows; nothing waits under it
+	began    time.Time  // of the newer generation
+	policies map[string]*record
+}
+
+// record is what is kept of one policy: a newer generation and the one before it.
+type record [2]generation
+
+// generation is half an hour of one policy.
+type generation struct{ calls, refused sketch }
+
+func (g *generation) empty() bool { return g.calls.empty() && g.refused.empty() }
+
+// New returns an empty memory.
+func New(now time.Time) *Watch {
+	return &Watch{base: now, seed: maphash.MakeSeed(), began: now, policies: make(map[string]*record)}
+}
+
+// Call is one call that was looked at. Strings are copied where they are kept.
+type Call struct {
+	At       time.Time
+	Weight   uint64 // as [Watch.Sample] said
+	Addr     netip.Addr
+	Policies []string // that counted it; of a refused call the one that refused it
+	Refused  bool
+	Project  string // its name; empty if it is none that is known. Never a token
+	Route    string // method and pattern
+	Agent    string // User-Agent
+}
+
+// Note remembers a call that the sample holds. A call without an address is nobody's. It costs less than a microsecond.
+func (w *Watch) Note(c *Call) {
+	if !c.Addr.IsValid() {
+		return
+	}
+	key := clientip.KeyOf(c.Addr, callerBits)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.turnLocked(c.At)
+	for _, name := range c.Policies {
+		w.recordLocked(name)[0].note(key, c)
+	}
+}
+
+func (w *Watch) recordLocked(policy string) *record {
+	r := w.policies[policy]
+	if r == nil {
+		r = new(record)
+		w.policies[policy] = r
+	}
+	return r
+}
+
+func (g *generation) note(key clientip.Key, c *Call) {
+	g.calls.add(key, c.Weight).note(c)
+	if c.Refused {
+		g.refused.add(key, c.Weight).note(c)
+	} else if known := g.refused.get(key); known != nil {
+		known.note(c)
+	}
+}
+
+// Sent remembers what came with a call that was noted and accepted: its body, and the types of the events in it. Whether the
+// body is a repeat is told by comparing its hash with those of the last few bodies of that caller.
+func (w *Watch) Sent(c *Call, body []byte, types []string) {
+	key, hash := clientip.KeyOf(c.Addr, callerBits), maphash.Bytes(w.seed, body)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, name := range c.Policies {
+		if r := w.policies[name]; r != nil {
+			for _, s := range []*sketch{&r[0].calls, &r[0].refused} {
+				if known := s.get(key); known != nil {
+					known.sent(hash, types)
+				}
+			}
+		}
+	}
+}
+
+// turnLocked begins the next generation when it is time.
+func (w *Watch) turnLocked(now time.Time) {
+	age := now.Sub(w.began)
+	if age < half {
+		return
+	}
+	w.began = w.began.Add(age.Truncate(half))
+	for name, r := range w.policies {
+		*r = record{{}, r[0]}
+		if age >= 2*half || r[1].empty() {
+			delete(w.policies, name) // also of a policy that is no more
+		}
+	}
+}
+
+// Caller is one caller under one policy.
+type Caller struct {
+	Policy  string `json:"policy"`
+	Address string `json:"address"` // an IPv4 address, or the /64 of IPv6 ones
+	Calls   uint64 `json:"calls"`
+	Refused uint64 `json:"refused"`
+	// Error is how much too high the number may be by which the callers are ordered, because the caller took the place of
+	// another; and, where only a sample of calls was looked at, how far off it is in at most one case of twenty.
+	Error uint64    `json:"error"`
+	First time.Time `json:"first"` // since it is kept
+	Last  time.Time `json:"last"`
+
+	// What it sent, the latest first, a few of each.
+	Projects []string `json:"projects"` // names
+	Routes   []string `json:"routes"`
+	Agents   []string `json:"user_agents"`
+	Types    []string `json:"event_types"` // of accepted events
+
+	Bodies  uint64  `json:"bodies"`  // accepted ones that were looked at
+	Repeats float64 `json:"repeats"` // the share of them that were, byte for byte, one of its last few
+}
+
+// Top returns those who called most, or those who were refused most, under a policy (empty: under each), with the highest number
+// first, and since when they were counted: half an hour to an hour ago, or when the server started. Whoever had more than a
+// two-hundredth of a policy's calls, or refusals, in either half hour is known; rows bounds how many are returned.
+func (w *Watch) Top(now time.Time, policy string, refused bool, rows int) (since time.Time, callers []Caller) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.turnLocked(now)
+	since = w.began.Add(-half)
+	if since.Before(w.base) {
+		since = w.base
+	}
+	callers = []Caller{}
+	for name, r := range w.policies {
+		if policy == "" || policy == name {
+			callers = append(callers, r.top(name, refused)...)
+		}
+	}
+	count := func(c *Caller) uint64 {
+		if refused {
+			return c.Refused
+		}
+		return c.Calls
+	}
+	slices.SortFunc(callers, func(a, b Caller) int {
+		return cmp.Or(cmp.Compare(count(&b), count(&a)), cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Address, b.Address))
+	})
+	return since, callers[:min(rows, len(callers))]
+}
+
+// top returns all the callers that are kept of a policy.
+func (r *record) top(policy string, refused bool) []Caller {
+	now, before := &r[0].calls, &r[1].calls
+	if refused {
+		now, before = &r[0].refused, &r[1].refused
+	}
+	keys := maps.Clone(now.index)
+	if keys == nil {
+		keys = make(map[clientip.Key]*caller)
+	}
+	maps.Copy(keys, before.index)
+	callers := make([]Caller, 0, len(keys))
+	for key := range keys {
+		c := merge(now.look(key), before.look(key))
+		row := c.row(policy)
+		if refused {
+			row.Refused, row.Calls = c.count, max(c.calls, c.count, countOf(key, &r[0].calls, &r[1].calls))
+		} else {
+			row.Calls, row.Refused = c.count, max(c.refused, countOf(key, &r[0].refused, &r[1].refused))
+		}
+		row.Error = c.over + uint64(math.Ceil(2*math.Sqrt(c.variance)))
+		callers = append(callers, row)
+	}
+	return callers
+}
+
+// countOf returns what some sketches counted of a caller while they kept it.
+func countOf(key clientip.Key, sketches ...*sketch) (n uint64) {
+	for _, s := range sketches {
+		if c := s.get(key); c != nil {
+			n += c.count
+		}
+	}
+	return n
+}

@@ -13,7 +13,7 @@ import (
 )
 
 // usedStore has usage and nothing else.
-type usedStore struct{ brokenStore }
+type usedStore struct{}
 
 func (usedStore) Snapshot() query.Snapshot { return usedSnapshot{} }
 

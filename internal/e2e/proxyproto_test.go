@@ -18,7 +18,10 @@ func TestProxyProtocol(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "PROXY TCP4 %s 192.0.2.1 4711 80\r\nGET /data/ HTTP/1.1\r\nHost: x\r\n\r\n", client)
+		_, err = fmt.Fprintf(conn, "PROXY TCP4 %s 192.0.2.1 4711 80\r\nGET /data/ HTTP/1.1\r\nHost: x\r\n\r\n", client)
+		if err != nil {
+			t.Fatal(err)
+		}
 		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
 			t.Fatal(err)

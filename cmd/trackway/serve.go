@@ -40,7 +40,9 @@ func (c *serveCommand) Run(out output) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareProcessors)
+	if _, chosen := os.LookupEnv("GOMAXPROCS"); !chosen { //nolint:forbidigo // the runtime's own variable, not a setting of ours
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareProcessors)
+	}
 	return c.serve(ctx, out, app.Run)
 }
 

@@ -53,8 +53,17 @@ func (c *call) answerFirst(status int, body []byte) {
 	}
 	c.head(status, len(body))
 	_, _ = c.w.Write(body) // as above
-	if again && http.NewResponseController(c.w).Flush() == nil {
-		_, _ = io.Copy(io.Discard, c.r.Body) // at most maxSmallBody, in the time that a request may take
+	if !again {
+		return
+	}
+	err := http.NewResponseController(c.w).Flush()
+	if err == nil {
+		_, err = io.Copy(io.Discard, c.r.Body) // at most maxSmallBody
+	}
+	if err != nil {
+		// The body did not come whole. What comes later would be read as the next request: net/http closes the connection after
+		// such an error, but not where reading and writing were allowed to cross.
+		panic(http.ErrAbortHandler)
 	}
 }
 
@@ -124,7 +133,7 @@ func (c *call) unknownRoute() error {
 
 // notAllowed answers a known path that was called by another method.
 func notAllowed(methods []string) func(*call) error {
-	allow := []string{strings.Join(append(methods, http.MethodOptions), ", ")}
+	allow := []string{strings.Join(methods, ", ")}
 	return func(c *call) error {
 		c.w.Header()["Allow"] = allow
 		const code = http.StatusMethodNotAllowed

@@ -7,7 +7,7 @@ import (
 	"io"
 	"mime"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
@@ -15,24 +15,50 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"trackway"
+	"trackway/internal/clientip"
 )
 
 // maxBodiesInMemory bounds what all requests' bodies take together. Beyond it a request is told to come back (503), so that
-// memory is bounded by this and not by the traffic.
-const maxBodiesInMemory = 256 << 20
+// memory is bounded by this and not by the traffic. One address may take a share of it: whoever sends slowly, or a lot, has room
+// refused to himself and to nobody else.
+const (
+	maxBodiesInMemory = 256 << 20
+	shares            = 4 // so that a batch at its largest, 41 MB, has room
+	addressBits       = 64
+)
 
 // room is how much memory bodies may still take.
 type room struct {
-	size int64
-	used atomic.Int64
+	size int
+
+	mu   sync.Mutex
+	used int                  // in all
+	by   map[clientip.Key]int // and by each address that has any
 }
 
-func (m *room) take(n int) bool {
-	if m.used.Add(int64(n)) > m.size {
-		m.used.Add(-int64(n))
+// take takes n bytes for an address, or none.
+func (m *room) take(who clientip.Key, n int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.used+n > m.size || m.by[who]+n > m.size/shares {
 		return false
 	}
+	if m.by == nil {
+		m.by = make(map[clientip.Key]int)
+	}
+	m.used += n
+	m.by[who] += n
 	return true
+}
+
+// release gives n bytes back.
+func (m *room) release(who clientip.Key, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used -= n
+	if m.by[who] -= n; m.by[who] == 0 {
+		delete(m.by, who)
+	}
 }
 
 var (
@@ -61,21 +87,39 @@ func (c *call) readBody() (release func(), err error) {
 	if c.r.ContentLength > int64(c.route.maxBody) {
 		return release, errTooLarge(c.route.maxBody)
 	}
-	c.taken = true
-	in := io.Reader(c.r.Body)
-	length := c.r.ContentLength // of the body as it will be in memory; -1: unknown
-	if coding := c.r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		inflated, err := inflate(coding, in)
-		if err != nil {
-			return release, err
-		}
-		defer func() { _ = inflated.Close() }() // a reader; its errors were returned by Read
-		in, length = inflated, -1
+	inflate, err := inflater(c.r.Header.Get("Content-Encoding"))
+	if err != nil {
+		return release, err
 	}
-	b := bodyReader{room: &c.room, most: c.route.maxBody}
-	err = b.read(in, length)
-	c.body = b.buf
-	return func() { b.room.used.Add(-int64(cap(b.buf))) }, err
+	c.taken = true
+	sent := bodyReader{room: &c.room, who: clientip.KeyOf(c.ask.Addr, addressBits), most: c.route.maxBody}
+	err = sent.read(c.r.Body, c.r.ContentLength)
+	if err != nil || inflate == nil {
+		c.body = sent.buf
+		return sent.release, err
+	}
+	defer sent.release()
+	body := bodyReader{room: sent.room, who: sent.who, most: sent.most}
+	err = body.inflate(inflate, sent.buf)
+	c.body = body.buf
+	return body.release, err
+}
+
+// inflating bounds how many bodies are inflated at once: a decoder takes up to 8 MiB besides. It is held only while there
+// is something to compute, for the body has come whole by then: nobody who sends slowly can hold it.
+var inflating = make(chan struct{}, maxInflating)
+
+const maxInflating = 8
+
+func (b *bodyReader) inflate(open func(io.Reader) (io.ReadCloser, error), sent []byte) error {
+	inflating <- struct{}{}
+	defer func() { <-inflating }()
+	in, err := open(bytes.NewReader(sent))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }() // a reader; its errors were returned by Read
+	return b.read(in, -1)
 }
 
 // checkMedia accepts what clients send JSON as; text/plain is what sendBeacon sends, the form type what curl -d does.
@@ -94,27 +138,36 @@ func checkMedia(contentType string) error {
 	return errMedia
 }
 
-// inflate returns a reader of the decoded body (RFC 9110, section 8.4).
-func inflate(coding string, body io.Reader) (io.ReadCloser, error) {
+// inflater returns what decodes a Content-Encoding (RFC 9110, section 8.4), nil where there is nothing to decode.
+func inflater(coding string) (func(io.Reader) (io.ReadCloser, error), error) {
 	switch strings.ToLower(coding) {
+	case "", "identity":
+		return nil, nil //nolint:nilnil // neither is there
 	case "gzip", "x-gzip":
-		r, err := gzip.NewReader(body)
-		if err != nil {
-			return nil, badCoding(err)
-		}
-		return r, nil
+		return inflateGzip, nil
 	case "zstd":
-		// One goroutine, and no window larger than RFC 9659 lets a client ask for.
-		const window = 8 << 20
-		r, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
-		if err != nil {
-			return nil, badCoding(err)
-		}
-		return r.IOReadCloser(), nil
+		return inflateZstd, nil
 	case "deflate":
-		return inflateDeflate(body)
+		return inflateDeflate, nil
 	}
 	return nil, errCoding
+}
+
+func inflateGzip(body io.Reader) (io.ReadCloser, error) {
+	r, err := gzip.NewReader(body)
+	if err != nil {
+		return nil, badCoding(err)
+	}
+	return r, nil
+}
+
+func inflateZstd(body io.Reader) (io.ReadCloser, error) {
+	const window = 8 << 20 // no larger than RFC 9659 lets a client ask for
+	r, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
+	if err != nil {
+		return nil, badCoding(err)
+	}
+	return r.IOReadCloser(), nil
 }
 
 // inflateDeflate takes both what "deflate" means (zlib, RFC 1950) and what many clients send under that name (RFC 1951 as it
@@ -154,8 +207,16 @@ func reason(err error) string {
 // bodyReader reads a body into memory that it takes from room as it grows.
 type bodyReader struct {
 	room *room
+	who  clientip.Key // whose it is
 	most int
 	buf  []byte
+}
+
+// release gives the room back.
+func (b *bodyReader) release() {
+	if cap(b.buf) > 0 {
+		b.room.release(b.who, cap(b.buf))
+	}
 }
 
 const firstRead = 4 << 10
@@ -192,7 +253,7 @@ func (b *bodyReader) read(in io.Reader, length int64) error {
 // grow gives buf this capacity.
 func (b *bodyReader) grow(size int) bool {
 	size = min(size, b.most+1) // one more than is accepted tells that there is more
-	if !b.room.take(size - cap(b.buf)) {
+	if !b.room.take(b.who, size-cap(b.buf)) {
 		return false
 	}
 	grown := make([]byte, len(b.buf), size)

@@ -79,11 +79,13 @@ func (s *Server) register() {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(methods)) {
+		allowed := methods[path]
 		cors := strings.HasPrefix(path, track)
-		s.handle(path, route{path: path, open: true, cors: cors, do: notAllowed(methods[path])})
 		if cors {
 			s.mux.HandleFunc("OPTIONS "+path, preflight(methods[path]))
+			allowed = append(allowed, http.MethodOptions)
 		}
+		s.handle(path, route{path: path, open: true, cors: cors, do: notAllowed(allowed)})
 	}
 	for _, path := range []string{"/track", "/track/"} { // the former, or the mux would redirect it to the latter
 		s.handle(path, route{path: "/track/", open: true, cors: true, do: (*call).unknownRoute})

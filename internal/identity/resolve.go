@@ -36,7 +36,21 @@ func Resolve(ids []trackway.Identifier, found []*Holder, now trackway.Micros) (D
 		return Decision{}, err
 	}
 	g.bySoft()
+	if len(g.members) > MaxAbsorbed+1 {
+		return Decision{}, tooManyError(len(g.members))
+	}
 	return g.decide(now), nil
+}
+
+// MaxAbsorbed is how many customers one command may merge into another. It bounds the work of one command; people who sign in
+// bring one or two.
+const MaxAbsorbed = 16
+
+func tooManyError(found int) *trackway.Error {
+	return &trackway.Error{
+		Code: trackway.Conflict, Field: "customer_ids",
+		Msg: fmt.Sprintf("Field 'customer_ids': the ids lead to %d customers, and at most %d can be merged at once.", found, MaxAbsorbed+1),
+	}
 }
 
 // inFront tells whether ids are in front of the others of their name, in this order, so that using them changes nothing.

@@ -19,7 +19,7 @@ import (
 // it is on the disk. A command may be refused (its result's Err) without harm to the others. Each command sees the effects of
 // those before it, of all callers; no reader sees half a command.
 //
-// An error is ours (a damaged store, above all): then nothing of cmds was stored, and results mean nothing.
+// An error is ours (a damaged store, above all): then results mean nothing, and the commands may or may not be stored.
 //
 // REQUIRES: the commands are valid, as internal/ingest checks.
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
@@ -29,25 +29,37 @@ func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error 
 	return s.barrier()
 }
 
-// apply commits the commands as one batch, in order with those of others, without waiting for the disk. What it decides on
-// has been committed before but need not be on the disk yet: the write-ahead log keeps the order, so that a crash that
-// forgets the earlier forgets the later too.
+// apply commits the commands, as one batch unless merges take long, without waiting for the disk. What it decides on has been
+// committed before but need not be on the disk yet: the write-ahead log keeps the order, so that a crash that forgets the
+// earlier forgets the later too.
 func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) error {
+	for len(cmds) > 0 {
+		n, err := s.applySome(cmds, results)
+		if err != nil {
+			return err
+		}
+		cmds, results = cmds[n:], results[n:]
+	}
+	return nil
+}
+
+// applySome carries out the first n of the commands: all, unless merges have kept others waiting for long enough.
+func (s *Store) applySome(cmds []trackway.Command, results []trackway.Result) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.begin(len(cmds) > 1)
 	defer t.close()
-	for i := range cmds {
-		var err error
-		if results[i], err = t.command(&cmds[i]); err != nil {
-			return err
+	for n < len(cmds) && t.moved < maxMoved {
+		if results[n], err = t.command(&cmds[n]); err != nil {
+			return n, err
 		}
-		t.count(&cmds[i], &results[i])
+		t.count(&cmds[n], &results[n])
+		n++
 	}
 	if err := t.stageUsage(); err != nil {
-		return err
+		return n, err
 	}
-	return t.commit()
+	return n, t.commit()
 }
 
 // scratch is memory that one transaction after the other uses.
@@ -66,6 +78,7 @@ type tx struct {
 	nextSeq      uint64
 	nextCustomer trackway.Customer
 	committed    bool
+	moved        int // places in timelines, by merges
 }
 
 // begin starts a transaction. One of several commands has to read its own writes. A single command decides before it writes,
@@ -119,7 +132,8 @@ func (t *tx) get(key []byte) (value []byte, release func() error, err error) {
 	return value, closer.Close, nil
 }
 
-// command carries out one command. It stages nothing unless it succeeds.
+// command carries out one command. One that identity refuses stages nothing; one that is refused for too many properties has set
+// the others.
 func (t *tx) command(c *trackway.Command) (trackway.Result, error) {
 	h, refused, err := t.resolve(c)
 	if err != nil || refused != nil {
@@ -250,7 +264,9 @@ func (t *tx) putHolder(project uint32, h *identity.Holder) error {
 // update sets the properties of a command that are not older than what is known. New ones beyond the customer's share are
 // refused, and named; the others are set all the same.
 func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, error) {
+	const maxNamed = 3 // in an error
 	var over []string
+	var refused int
 	before := h.Properties
 	for _, p := range c.Properties {
 		known, err := t.setProperty(h, p, c.Time, h.Properties < trackway.MaxProperties)
@@ -258,7 +274,10 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 			return nil, err
 		}
 		if !known {
-			over = append(over, p.Name)
+			if len(over) < maxNamed {
+				over = append(over, p.Name)
+			}
+			refused++
 		}
 	}
 	if h.Properties != before {
@@ -271,8 +290,8 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 	}
 	return &trackway.Error{
 		Code: trackway.Invalid, Field: "properties." + over[0],
-		Msg: fmt.Sprintf("Field 'properties': the customer has %d properties, the most there may be; not added: %s.",
-			h.Properties, strings.Join(over, ", ")),
+		Msg: fmt.Sprintf("Field 'properties': the customer has %d properties, the most there may be; %d new ones were not added, such as %s.",
+			h.Properties, refused, strings.Join(over, ", ")),
 	}, nil
 }
 

@@ -17,8 +17,8 @@ import (
 // mergeType is the type of the event that records a merge.
 const mergeType = "merge"
 
-// maxMoved is how many events an absorbed customer may have for their places in its timeline to move to the survivor's. It
-// bounds how long a merge holds the lock.
+// maxMoved is how many events an absorbed customer may have for their places in its timeline to move to the survivor's, and
+// how many are moved before other writers are let in. With identity.MaxAbsorbed it bounds how long merges hold the lock.
 const maxMoved = 1000
 
 // absorb stages the merge of one customer into another: the properties move, the newer of each winning; an event tells of it.
@@ -86,6 +86,7 @@ func (t *tx) moveEvents(to, from trackway.Customer) (moved bool, err error) {
 	if err != nil || moved && keys == nil {
 		return false, err
 	}
+	t.moved += len(keys)
 	for i, rest := range keys {
 		if err := t.moveEvent(to, rest, values[i]); err != nil {
 			return false, err

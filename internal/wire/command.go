@@ -3,6 +3,7 @@ package wire
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	"trackway"
 )
@@ -31,6 +32,7 @@ type decoder struct {
 	scanner
 	received   trackway.Micros
 	ids        []trackway.Identifier
+	firstID    int // of the command that is read
 	properties []trackway.Property
 	rewritten  []byte // the values that were not in canonical form
 }
@@ -105,15 +107,23 @@ func (d *decoder) object(field string) ([]trackway.Property, *trackway.Error) {
 	}
 	var room [usualMembers]trackway.Property
 	members := room[:0]
+	tooMany := false
 	for name := range d.members {
 		v := d.value()
 		if d.err != nil {
 			return nil, nil
 		}
+		if len(members) == maxMembers {
+			tooMany = true
+			continue // what follows must be JSON all the same
+		}
 		if !v.canonical {
 			v.raw = d.rewrite(v.raw)
 		}
 		members = append(members, trackway.Property{Name: name, Value: v.raw})
+	}
+	if tooMany {
+		return nil, invalid(field, "Field '"+field+"': at most "+strconv.Itoa(maxMembers)+" members.")
 	}
 	start := len(d.properties)
 	d.properties = appendSorted(d.properties, members)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"slices"
+	"strconv"
 
 	"trackway"
 )
@@ -19,6 +20,7 @@ func (d *decoder) identifiers() ([]trackway.Identifier, *trackway.Error) {
 		return nil, err
 	}
 	start := len(d.ids)
+	d.firstID = start
 	for _, m := range members {
 		if err := d.identifier(m.Name, m.Value); err != nil {
 			return nil, err
@@ -42,6 +44,9 @@ func (d *decoder) identifier(name string, raw []byte) *trackway.Error {
 }
 
 func (d *decoder) addID(name string, v value, expected string) *trackway.Error {
+	if len(d.ids)-d.firstID == maxIDs {
+		return invalid(idsField, "Field '"+idsField+"': at most "+strconv.Itoa(maxIDs)+" ids.")
+	}
 	id := trackway.Identifier{Name: name}
 	switch v.kind {
 	case stringKind:

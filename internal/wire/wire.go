@@ -44,6 +44,12 @@ const clickType = "campaign_click"
 // maxDepth is how many objects and arrays may lie within each other, those of a batch included. It bounds the stack.
 const maxDepth = 100
 
+// What a decoder collects is bounded by these, and not by what fits into a body: a member takes 5 bytes there and 80 here.
+const (
+	maxMembers = 4096 // of the properties of one command
+	maxIDs     = 1024 // of one command, of all names together
+)
+
 // maxShown is how many bytes of a name that a client made up are repeated in an error.
 const maxShown = 64
 

@@ -7,7 +7,7 @@ import (
 )
 
 // allowed asks the limits whether the caller may make this call now, and tells them in the answer. A call that is refused is
-// answered at once: its body is not read, its credentials are not looked at.
+// answered at once: nothing is done with its body, and its credentials are not looked at.
 func (c *call) allowed() bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"time"
 
 	"trackway"
 	"trackway/internal/query"
@@ -16,7 +17,10 @@ type stream struct {
 	err error // of writing: the client has gone
 }
 
-const piece = 64 << 10
+const (
+	piece     = 64 << 10
+	pieceTime = time.Minute // to send one
+)
 
 func (c *call) stream() *stream { return &stream{c: c} }
 
@@ -28,6 +32,8 @@ func (st *stream) flush() bool {
 	if st.c.status == 0 {
 		st.c.head(http.StatusOK, -1)
 	}
+	// As long as the client takes pieces it may take all day; one that does not must not hold a snapshot for ever.
+	_ = http.NewResponseController(st.c.w).SetWriteDeadline(time.Now().Add(pieceTime)) // not every writer has one
 	_, st.err = st.c.w.Write(st.b)
 	st.b = st.b[:0]
 	return st.err == nil

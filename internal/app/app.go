@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -118,7 +119,7 @@ func (s *server) serve(ctx context.Context, public, private *listener, stopping 
 		s.reloadOnHangup(ctx)
 		stopping()
 		s.fleet.Stop()
-		return errors.Join(public.drain(), private.srv.Close()) //nolint:contextcheck // ctx has ended; draining has its own time
+		return errors.Join(public.drain(), private.close()) //nolint:contextcheck // ctx has ended; draining has its own time
 	})
 	return g.Wait()
 }
@@ -162,14 +163,16 @@ func openStore(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) 
 
 // listener is an address and the server behind it.
 type listener struct {
-	ln  net.Listener
-	srv *http.Server
+	ln   net.Listener
+	srv  *http.Server
+	busy sync.WaitGroup // handlers that run
 }
 
 // Bounds on what a slow or idle client can hold: none of them concerns a client that sends and receives.
 const (
 	headerTimeout  = 10 * time.Second
 	requestTimeout = 60 * time.Second
+	answerTimeout  = 2 * time.Minute // from the request's header on; a streamed answer gets more while it moves
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 32 << 10
 )
@@ -179,14 +182,21 @@ func listen(ctx context.Context, addr string, h http.Handler, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	return &listener{ln: ln, srv: &http.Server{
-		Handler:           h,
+	l := &listener{ln: ln}
+	l.srv = &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			l.busy.Add(1)
+			defer l.busy.Done()
+			h.ServeHTTP(w, r)
+		}),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
+		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
-	}}, nil
+	}
+	return l, nil
 }
 
 // withTLS wraps the listener if a certificate is configured.
@@ -210,8 +220,16 @@ func (l *listener) serve() error {
 	return nil
 }
 
-// drain stops accepting, waits for requests under way, and cuts off those that take too long.
+// close stops at once but for the handlers that run: they are waited for.
+func (l *listener) close() error {
+	defer l.busy.Wait()
+	return l.srv.Close()
+}
+
+// drain stops accepting, waits for requests under way, and cuts off those that take too long. No handler runs any more when it
+// returns, so that what handlers use can be closed.
 func (l *listener) drain() error {
+	defer l.busy.Wait() // a request that was cut off has its context ended
 	ctx, cancel := context.WithTimeoutCause(context.Background(), drainTime, errStopping)
 	defer cancel()
 	if err := l.srv.Shutdown(ctx); err != nil {

@@ -35,6 +35,7 @@ func TestInit(t *testing.T) {
 	}
 	want := []trackway.Project{{
 		Name: "demo", Token: made.ProjectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
+		Personal: []string{"email", "phone", "first_name", "last_name"},
 		Keys: []trackway.Key{
 			{Name: "web", Kind: trackway.PublicKey, ID: made.PublicToken},
 			{Name: "backend", Kind: trackway.PrivateKey, ID: made.KeyID, Secret: sha256.Sum256([]byte(made.Secret))},

@@ -40,7 +40,7 @@ func (c *serveCommand) Run(out output) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	if _, chosen := os.LookupEnv("GOMAXPROCS"); !chosen { //nolint:forbidigo // the runtime's own variable, not a setting of ours
+	if _, chosen := os.LookupEnv("GOMAXPROCS"); !chosen {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareProcessors)
 	}
 	return c.serve(ctx, out, app.Run)

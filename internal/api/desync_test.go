@@ -37,6 +37,7 @@ func TestHeldBackBodyIsNoRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = res.Body.Close() }()
 	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusUnauthorized {
 		t.Fatalf("got %d, %v, want 401", res.StatusCode, err)
 	}

@@ -33,12 +33,8 @@ func (c *call) withSnapshot(do func(query.Snapshot) error) error {
 	return errors.Join(err, s.Close())
 }
 
-// exportOne answers all that is known about one customer.
-func (c *call) exportOne() error {
-	ids, refused := wire.DecodeCustomer(c.body)
-	if refused != nil {
-		return refused
-	}
+// withProfile runs do on the customer that a request for reading names.
+func (c *call) withProfile(ids []trackway.Identifier, do func(query.Snapshot, *trackway.Profile) error) error {
 	return c.withSnapshot(func(s query.Snapshot) error {
 		customer, err := c.find(s, ids)
 		if err != nil {
@@ -48,12 +44,23 @@ func (c *call) exportOne() error {
 		if err != nil {
 			return err
 		}
+		return do(s, p)
+	})
+}
+
+// exportOne answers all that is known about one customer.
+func (c *call) exportOne() error {
+	ids, refused := wire.DecodeCustomer(c.body)
+	if refused != nil {
+		return refused
+	}
+	return c.withProfile(ids, func(s query.Snapshot, p *trackway.Profile) error {
 		out := c.stream()
 		out.b = append(out.b, `{"success":true,"ids":`...)
 		out.b = wire.AppendIDs(out.b, p.IDs)
 		out.b = append(out.b, `,"properties":`...)
 		out.b = wire.AppendObject(out.b, properties(p))
-		return out.events(`,"events":[`, s, customer, query.EventFilter{})
+		return out.events(`,"events":[`, s, p.Customer, query.EventFilter{})
 	})
 }
 
@@ -87,15 +94,7 @@ func (c *call) attributes() error {
 	if refused != nil {
 		return refused
 	}
-	return c.withSnapshot(func(s query.Snapshot) error {
-		customer, err := c.find(s, ids)
-		if err != nil {
-			return err
-		}
-		p, err := s.Profile(c.grant.Project.Number, customer)
-		if err != nil {
-			return err
-		}
+	return c.withProfile(ids, func(_ query.Snapshot, p *trackway.Profile) error {
 		b := append([]byte(nil), `{"results":[`...)
 		for i, a := range attributes {
 			if i > 0 {

@@ -105,10 +105,10 @@ func newAccess(cfg *config.Config, st *store.Store) (api.Access, error) {
 		if p.Number, err = st.Project(p.Token); err != nil {
 			return api.Access{}, fmt.Errorf("register project %q: %w", p.Name, err)
 		}
-		if err := st.Identifiers(p.Number, p.Hard, p.Soft); err != nil {
-			return api.Access{}, fmt.Errorf("project %q: %w", p.Name, err)
-		}
 		projects[i] = p
+	}
+	if err := st.Identifiers(projects); err != nil {
+		return api.Access{}, err
 	}
 	clients, err := clientip.New(clientip.Config{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader})
 	if err != nil {

@@ -160,31 +160,40 @@ func (s *Store) Project(token string) (uint32, error) {
 	return n + 1, s.db.Set(key, binary.BigEndian.AppendUint32(nil, n+1), pebble.Sync)
 }
 
-// Identifiers notes which identifiers of a project are hard and which soft. A name keeps its kind for ever, for the
-// customers' records and the index are made by it: the error names one that is configured to be of the other.
-func (s *Store) Identifiers(project uint32, hard, soft []string) error {
+// Identifiers notes which identifiers of the projects are hard and which soft: all of it or, with an error, nothing. A name
+// keeps its kind for ever, for the customers' records and the index are made by it: the error names one that is configured
+// to be of the other.
+func (s *Store) Identifiers(projects []trackway.Project) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
-	for kind, names := range map[byte][]string{flagHard: hard, 0: soft} {
-		for _, name := range names {
-			key := append(binary.BigEndian.AppendUint32(bytes.Clone(prefixIdentifier), project), name...)
-			value, closer, err := s.db.Get(key)
-			switch {
-			case errors.Is(err, pebble.ErrNotFound):
-				err = b.Set(key, []byte{kind}, nil)
-			case err == nil && !bytes.Equal(value, []byte{kind}):
-				err = errors.Join(fmt.Errorf("identifier %q: a hard one cannot become soft, nor a soft one hard: use a new name", name), closer.Close())
-			case err == nil:
-				err = closer.Close()
-			}
-			if err != nil {
-				return err
+	for i := range projects {
+		p := &projects[i]
+		for kind, names := range map[byte][]string{flagHard: p.Hard, 0: p.Soft} {
+			for _, name := range names {
+				if err := s.noteIdentifier(b, p.Number, name, kind); err != nil {
+					return fmt.Errorf("project %q: %w", p.Name, err)
+				}
 			}
 		}
 	}
 	return b.Commit(pebble.Sync)
+}
+
+func (s *Store) noteIdentifier(b *pebble.Batch, project uint32, name string, kind byte) error {
+	key := append(binary.BigEndian.AppendUint32(bytes.Clone(prefixIdentifier), project), name...)
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return b.Set(key, []byte{kind}, nil)
+	} else if err != nil {
+		return err
+	}
+	same := bytes.Equal(value, []byte{kind})
+	if err := closer.Close(); err != nil || same {
+		return err
+	}
+	return fmt.Errorf("identifier %q: a hard one cannot become soft, nor a soft one hard: use a new name", name)
 }
 
 // projects returns how many projects have a number; they are numbered from 1.

@@ -1,0 +1,31 @@
+package identity
+
+import (
+	"fmt"
+	"testing"
+
+	"trackway"
+)
+
+// TestMergesAreBounded: one command may make so many customers one and no more; a refused one has changed nothing.
+func TestMergesAreBounded(t *testing.T) {
+	t.Parallel()
+	for n, refused := range map[int]bool{MaxAbsorbed + 1: false, MaxAbsorbed + 2: true} {
+		var ids []trackway.Identifier
+		var found []*Holder
+		for i := range n {
+			id := trackway.Identifier{Name: "cookie", Value: fmt.Sprint("c", i)}
+			ids = append(ids, id)
+			found = append(found, &Holder{Customer: trackway.Customer(i + 1), IDs: []ID{{Identifier: id, Used: 1}}})
+		}
+		d, err := Resolve(ids, found, 2)
+		switch {
+		case (err != nil) != refused:
+			t.Errorf("%d customers: got %v", n, err)
+		case refused && (len(found[0].IDs) != 1 || err.Code != trackway.Conflict):
+			t.Errorf("%d customers: got %v, and the oldest is now %v", n, err, found[0])
+		case !refused && len(d.Absorbed) != MaxAbsorbed:
+			t.Errorf("%d customers: %d were absorbed", n, len(d.Absorbed))
+		}
+	}
+}

@@ -18,7 +18,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 help: ## print this help
 	@echo 'Usage: make TARGET [VARIABLE=VALUE]'
 	@echo
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
 .PHONY: run
 run: build ## build everything and start the server in this folder; ARGS="--listen …" are its flags
@@ -28,11 +28,38 @@ run: build ## build everything and start the server in this folder; ARGS="--list
 VCS = $(shell git rev-parse --verify --quiet HEAD >/dev/null 2>&1 && echo true || echo false)
 
 .PHONY: build
-build: ## build bin/trackway; VERSION overrides the tag that git knows
+build: $(if $(NPM),web,no-web) ## build bin/trackway; VERSION overrides the tag that git knows
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/trackway ./cmd/trackway
 
+# The pages of the dashboard go into the binary. Without npm there is a server all the same, which says that they are missing.
+NPM := $(shell command -v npm)
+
+.PHONY: web
+web: web/dist/index.html ## build the dashboard's pages, if they have changed
+
+web/dist/index.html: web/node_modules/.installed web/index.html web/vite.config.ts web/tsconfig.json $(shell find web/src -type f)
+	cd web && npm run --silent build
+
+web/node_modules/.installed: web/package-lock.json
+	cd web && npm ci --silent --no-audit --no-fund
+	@cp $< $@
+
+.PHONY: no-web
+no-web:
+	@echo 'npm is not there: the server is built with the pages that were built before, if any'
+
+.PHONY: test-web
+test-web: build ## test the dashboard's pages, in a browser too
+	@./tools/install-packages chromium:chromium
+	cd web && npm run --silent test && npm run --silent test:browser
+
+.PHONY: screenshots
+screenshots: build ## write pictures of the dashboard's pages into web/screenshots
+	@./tools/install-packages chromium:chromium
+	cd web && npm run --silent screenshots
+
 .PHONY: test
-test: test-deps ## install what the tests need and run them all, with the race detector
+test: test-deps $(if $(NPM),test-web) ## install what the tests need and run them all, with the race detector
 	$(GO) test -race -timeout 20m $(PKG)
 
 .PHONY: e2e

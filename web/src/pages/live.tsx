@@ -1,0 +1,313 @@
+// Events as they become durable, and commands that were rejected, as they come.
+
+import { useComputed, useSignal } from "@preact/signals";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import type { Stats } from "../api.ts";
+import { exact } from "../format.ts";
+import { plain } from "../keys.ts";
+import { type LiveRow, Rows } from "../live/rows.ts";
+import { useStream } from "../net/stream.ts";
+import { go, href, route } from "../route.ts";
+import { announcement, projectOf, projects, start } from "../state.ts";
+import { EventIcon, Pause, Play, Up, Warning } from "../ui/icons.tsx";
+import { IdText, Num, preview, Time } from "../ui/parts.tsx";
+import { VirtualList } from "../ui/virtual.tsx";
+import { narrow } from "../ui/narrow.ts";
+import { Detail } from "./detail.tsx";
+import { FirstEvent } from "./empty.tsx";
+
+const filters = ["project", "type", "customer", "rejected"] as const;
+type Filters = { [filter in (typeof filters)[number]]: string };
+
+function filtersOf(query: URLSearchParams): Filters {
+  const of = (name: string) => query.get(name) ?? "";
+  return { project: of("project"), type: of("type"), customer: of("customer"), rejected: of("rejected") || "1" };
+}
+
+export function Live() {
+  const chosen = filtersOf(route.value.query);
+  const path = `/grid/live?${new URLSearchParams(Object.entries(chosen).filter(([, value]) => value !== ""))}`;
+  const rows = useMemo(() => new Rows(), []);
+  const latest = useSignal<Stats | null>(null);
+  const dropped = useSignal(0);
+  const openRow = useSignal<LiveRow | null>(null);
+  const open = useStream(path, {
+    event: (event) => rows.event(event),
+    rejected: (rejected) => rows.rejected(rejected),
+    stats: (stats) => {
+      latest.value = stats;
+      if (stats.dropped > 0) dropped.value += stats.dropped;
+    },
+  });
+  useGaps(rows, open.value);
+  useEffect(() => () => rows.close(), [rows]);
+  useEffect(() => {
+    rows.clear();
+    rows.hold({ away: false });
+    dropped.value = 0;
+    openRow.value = null;
+  }, [path]);
+  const close = () => {
+    if (openRow.value) backToList();
+    openRow.value = null;
+  };
+  useLiveKeys(rows, close);
+
+  const view = useComputed(() => (rows.version.value, rows.newest())).value;
+  const quiet = view.length === 0 && open.value;
+  return (
+    <>
+      <div class="title">
+        <h1>Live</h1>
+        <Figures open={open.value} latest={latest.value} />
+        <PauseButton rows={rows} />
+      </div>
+      <FilterBar chosen={chosen} />
+      <Lost rows={rows} dropped={dropped.value} />
+      <div class={`split-view ${openRow.value ? "opened" : ""}`}>
+        <div class="list">
+          <NewRows rows={rows} />
+          <VirtualList
+            label="Events, the newest first"
+            columns={["Time", "Event", "Customer", "Properties"]}
+            rows={view}
+            rowHeight={narrow.value ? 64 : 40}
+            keyOf={(row) => row.n}
+            classOf={(row) => row.kind}
+            cells={(row) => <Cells row={row} />}
+            open={(row) => (openRow.value = row.kind === "gap" ? null : row)}
+            current={openRow.value?.n ?? null}
+            moved={(away) => rows.hold({ away })}
+          />
+          {quiet && <Quiet chosen={chosen} />}
+        </div>
+        {openRow.value && <Detail row={openRow.value} close={close} />}
+      </div>
+    </>
+  );
+}
+
+/** useGaps marks where the stream was broken: not all of that time may be shown. */
+function useGaps(rows: Rows, open: boolean): void {
+  const wasOpen = useRef(false);
+  useEffect(() => {
+    if (open && wasOpen.current && rows.feed.rows.length > 0) rows.gap();
+    wasOpen.current ||= open;
+  }, [open]);
+}
+
+function useLiveKeys(rows: Rows, close: () => void): void {
+  useEffect(() => {
+    const listen = (event: KeyboardEvent) => {
+      if (event.key === "Escape") close();
+      else if (event.key === "p" && plain(event)) rows.hold({ paused: !rows.paused.value });
+      else return;
+      event.preventDefault();
+    };
+    addEventListener("keydown", listen);
+    return () => removeEventListener("keydown", listen);
+  }, [rows]);
+}
+
+/** backToList gives the focus to the row that was open. */
+function backToList(): void {
+  document.querySelector<HTMLElement>(".virtual [aria-selected=true]")?.focus({ preventScroll: true });
+}
+
+function Figures({ open, latest }: { open: boolean; latest: Stats | null }) {
+  return (
+    <p class="mark">
+      <span class={`lamp ${open ? "on" : ""}`} />
+      {!open ? (
+        "Connecting"
+      ) : !latest ? (
+        "Live"
+      ) : (
+        <span>
+          <Num n={latest.accepted} /> a second{latest.refused > 0 && <>, <Num n={latest.refused} /> refused</>}
+        </span>
+      )}
+    </p>
+  );
+}
+
+function PauseButton({ rows }: { rows: Rows }) {
+  const paused = rows.paused.value;
+  const toggle = () => {
+    rows.hold({ paused: !paused });
+    announcement.value = paused ? "The list goes on" : "The list is paused";
+  };
+  return (
+    <button type="button" class={paused ? "main" : ""} aria-pressed={paused} title="p" onClick={toggle}>
+      {paused ? <Play /> : <Pause />}
+      {paused ? "Go on" : "Pause"}
+    </button>
+  );
+}
+
+/** NewRows tells what came while the view was held, and leads to it. */
+function NewRows({ rows }: { rows: Rows }) {
+  void rows.version.value;
+  const { waiting } = rows.feed;
+  if (waiting.length === 0) return null;
+  const show = () => {
+    rows.hold({ paused: false, away: false });
+    document.querySelector(".virtual .scroll")?.scrollTo(0, 0);
+  };
+  return (
+    <button type="button" class="new" onClick={show}>
+      <Up />
+      {exact(waiting.length)} new
+    </button>
+  );
+}
+
+/** Lost says what is not shown, and why. */
+function Lost({ rows, dropped }: { rows: Rows; dropped: number }) {
+  void rows.version.value;
+  const { lost } = rows.feed;
+  if (lost + dropped === 0) return null;
+  return (
+    <p class="note" role="status">
+      <Warning />
+      <span>
+        {dropped > 0 && <>{exact(dropped)} left out by the server, since this page was too slow for them. </>}
+        {lost > 0 && <>{exact(lost)} came while the list stood still, and were too many to keep. </>}
+        All of them are stored; a filter shows fewer.
+      </span>
+    </p>
+  );
+}
+
+function FilterBar({ chosen }: { chosen: Filters }) {
+  const types = [...new Set(Object.entries(start.value?.types ?? {}).flatMap(([token, of]) => (!chosen.project || token === chosen.project ? of : [])))];
+  const more = useSignal(chosen.project + chosen.customer !== "" || chosen.rejected !== "1");
+  const set = (change: Partial<Filters>) => {
+    const next = { ...chosen, ...change };
+    go(href("live", { ...next, rejected: next.rejected === "1" ? "" : next.rejected }), true);
+  };
+  return (
+    <form class={`filters ${more.value ? "more" : ""}`} role="search" aria-label="Filter" onSubmit={(event) => event.preventDefault()}>
+      {projects.value.length > 1 && (
+        <label class="extra">
+          Project
+          <select value={chosen.project} onChange={(event) => set({ project: event.currentTarget.value })}>
+            <option value="">All</option>
+            {projects.value.map((project) => (
+              <option key={project.token} value={project.token}>
+                {project.name}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      <label>
+        Type of event
+        <input
+          data-search
+          type="search"
+          list="event-types"
+          placeholder="All"
+          value={chosen.type}
+          onChange={(event) => set({ type: event.currentTarget.value.trim() })}
+        />
+      </label>
+      <datalist id="event-types">
+        {types.map((type) => (
+          <option key={type} value={type} />
+        ))}
+      </datalist>
+      <label class="extra">
+        Customer
+        <input type="search" placeholder="All" value={chosen.customer} onChange={(event) => set({ customer: event.currentTarget.value.trim() })} />
+      </label>
+      <label class="extra">
+        Show
+        <select value={chosen.rejected} onChange={(event) => set({ rejected: event.currentTarget.value })}>
+          <option value="1">Everything</option>
+          <option value="0">Events only</option>
+          <option value="only">Rejected only</option>
+        </select>
+      </label>
+      <button type="button" class="unfold" aria-expanded={more.value} onClick={() => (more.value = !more.value)}>
+        {more.value ? "Fewer filters" : "More filters"}
+      </button>
+    </form>
+  );
+}
+
+function Cells({ row }: { row: LiveRow }) {
+  if (row.kind === "gap") {
+    return (
+      <span role="gridcell" aria-colspan={4} class="whole">
+        Connected again at <Time at={row.at} as="time" />. Of the time between, at most the last 1,000 events are shown.
+      </span>
+    );
+  }
+  if (row.kind === "rejected") return <RejectedCells row={row} />;
+  const { event } = row;
+  return (
+    <>
+      <span role="gridcell" class="time">
+        <Time at={event.received} as="milli" />
+      </span>
+      <span role="gridcell" class="type">
+        <EventIcon type={event.type} />
+        <span>{event.type}</span>
+      </span>
+      <span role="gridcell" class="who">
+        <a href={href("customer", { project: event.project, customer: event.customer })} tabIndex={-1} onClick={(click) => click.stopPropagation()}>
+          <IdText ids={event.ids} most={1} />
+        </a>
+        {projects.value.length > 1 && <span class="faint small"> {projectOf(event.project)?.name}</span>}
+      </span>
+      <span role="gridcell" class="what">
+        {Object.entries(event.properties)
+          .slice(0, 6)
+          .map(([name, value]) => (
+            <span key={name}>
+              <i>{name}</i> {preview(value, 40)}
+            </span>
+          ))}
+      </span>
+    </>
+  );
+}
+
+function RejectedCells({ row: { rejected } }: { row: LiveRow & { kind: "rejected" } }) {
+  return (
+    <>
+      <span role="gridcell" class="time">
+        <Time at={rejected.received} as="milli" />
+      </span>
+      <span role="gridcell" class="type">
+        <span class="kind red">
+          <Warning />
+        </span>
+        <span>{rejected.type ?? rejected.command}</span>
+      </span>
+      <span role="gridcell" class="who">
+        {rejected.ids ? <IdText ids={rejected.ids} most={1} /> : rejected.address}
+      </span>
+      <span role="gridcell" class="what">
+        <strong>Rejected:</strong> {rejected.error}
+      </span>
+    </>
+  );
+}
+
+function Quiet({ chosen }: { chosen: Filters }) {
+  const filtered = chosen.type !== "" || chosen.customer !== "" || chosen.rejected === "only";
+  if (filtered) {
+    return (
+      <div class="empty">
+        <h3>Nothing yet that fits the filter</h3>
+        <p>What comes is shown at once.</p>
+        <a class="button" href={href("live")}>
+          Show everything
+        </a>
+      </div>
+    );
+  }
+  return <FirstEvent project={projectOf(chosen.project) ?? projects.value[0]} title="No events yet" />;
+}

@@ -65,7 +65,8 @@ export interface LiveEvent {
 
 /** GET /grid/live, `event: rejected`. */
 export interface Rejected {
-  project: string;
+  /** null: the project is not configured any more. */
+  project: string | null;
   received: number;
   command: string;
   type: string | null;
@@ -108,6 +109,8 @@ export interface Customer {
   merges: Merge[];
   types: { type: string; count: number }[];
   events_total: number;
+  /** false: there was no time to count all events. */
+  complete: boolean;
 }
 
 /** Two customers became one, because a command (cause) named both. */
@@ -156,6 +159,9 @@ export interface Policy {
   candidate: number | null;
   calls: number;
   refused: number;
+  /** Calls that mode `report` let through, and those that the candidate would have refused. */
+  would_refuse: number;
+  candidate_refused: number;
   callers: number;
   /** Calls of a caller in its window: how near callers come to the limit. */
   distribution: { p50: number; p95: number; p99: number; max: number };

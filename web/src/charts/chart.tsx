@@ -158,7 +158,7 @@ function Figures({ label, start, step, lines }: ChartProps) {
     <details class="figures" onToggle={(event) => (open.value = event.currentTarget.open)}>
       <summary>Figures</summary>
       {open.value && (
-        <div class="wide" tabIndex={0} role="region" aria-label={`Figures: ${label}`}>
+        <div class="wide" tabIndex={0} role="group" aria-label={`Figures: ${label}`}>
           <table>
             <caption>
               {label}, by {span(size * step)}

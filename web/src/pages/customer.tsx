@@ -33,6 +33,7 @@ export function CustomerPage() {
         {data && (
           <p class="mark">
             <span>
+              {!data.complete && "at least "}
               <Num n={data.events_total} /> {data.events_total === 1 ? "event" : "events"} since <Time at={data.created} as="day" />
             </span>
           </p>

@@ -141,7 +141,7 @@ function commonest(names: readonly string[], most: number): string[] {
 
 function Table({ rows, project, columns }: { rows: readonly CustomerRow[]; project: string; columns: readonly string[] }) {
   return (
-    <div class="wide panel flush" tabIndex={0} role="region" aria-label="Customers">
+    <div class="wide panel flush" tabIndex={0} role="group" aria-label="Customers">
       <table class="cards compact">
         <caption class="out">Customers, with their identifiers and the properties that most of them have</caption>
         <thead>

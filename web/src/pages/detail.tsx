@@ -65,7 +65,7 @@ function EventDetail({ row: { event } }: { row: LiveRow & { kind: "event" } }) {
       </dl>
       <JsonView value={{ customer_ids: event.ids, event_type: event.type, timestamp: event.time, properties: event.properties }} label="The event as JSON" />
       <p class="small">
-        <a href={href("live", { project: event.project, customer: event.customer })}>Watch only this customer</a>
+        <a href={href("live", { project: event.project, customer: event.customer, who: String(Object.values(event.ids).flat()[0] ?? "") })}>Watch only this customer</a>
       </p>
     </>
   );
@@ -109,7 +109,7 @@ function RejectedDetail({ row: { rejected } }: { row: LiveRow & { kind: "rejecte
         </div>
         <div>
           <dt>Project</dt>
-          <dd>{projectOf(rejected.project)?.name ?? rejected.project}</dd>
+          <dd>{projectOf(rejected.project)?.name ?? rejected.project ?? "not configured any more"}</dd>
         </div>
       </dl>
       <JsonView value={{ ...rejected } as unknown as Json} label="What is known of the command, as JSON" />

@@ -96,11 +96,21 @@ function PolicyCard({ policy }: { policy: Policy }) {
             <Num n={policy.callers} />
           </dd>
         </div>
-        {policy.candidate !== null && (
-          <div>
-            <dt>Candidate</dt>
+        {policy.would_refuse > 0 && (
+          <div class="warn">
+            <dt>Would be refused</dt>
             <dd>
-              <Num n={policy.candidate} />
+              <Num n={policy.would_refuse} />
+            </dd>
+          </div>
+        )}
+        {policy.candidate !== null && (
+          <div title="A second limit that is counted beside the one in force, and refuses nothing">
+            <dt>
+              Candidate <Num n={policy.candidate} />
+            </dt>
+            <dd>
+              would refuse <Num n={policy.candidate_refused} />
             </dd>
           </div>
         )}
@@ -178,7 +188,7 @@ function Callers({ data }: { data: Body }) {
       {rows.length === 0 ? (
         <p class="faint">{which.value === "refused" ? "Nobody was refused in the last half hour." : "Nobody called in the last half hour."}</p>
       ) : (
-        <div class="wide" tabIndex={0} role="region" aria-label="Callers">
+        <div class="wide" tabIndex={0} role="group" aria-label="Callers">
           <table class="cards">
             <caption class="out">Those who call most or are refused most, in the last half hour to hour, with what they send</caption>
             <thead>

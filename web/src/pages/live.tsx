@@ -7,26 +7,20 @@ import { exact } from "../format.ts";
 import { plain } from "../keys.ts";
 import { type LiveRow, Rows } from "../live/rows.ts";
 import { useStream } from "../net/stream.ts";
-import { go, href, route } from "../route.ts";
-import { announcement, projectOf, projects, start } from "../state.ts";
+import { href, route } from "../route.ts";
+import { announcement, projectOf, projects } from "../state.ts";
 import { EventIcon, Pause, Play, Up, Warning } from "../ui/icons.tsx";
 import { IdText, Num, preview, Time } from "../ui/parts.tsx";
 import { VirtualList } from "../ui/virtual.tsx";
 import { narrow } from "../ui/narrow.ts";
 import { Detail } from "./detail.tsx";
+import { asked, FilterBar, type Filters, filtersOf } from "./filters.tsx";
 import { FirstEvent } from "./empty.tsx";
 
-const filters = ["project", "type", "customer", "rejected"] as const;
-type Filters = { [filter in (typeof filters)[number]]: string };
-
-function filtersOf(query: URLSearchParams): Filters {
-  const of = (name: string) => query.get(name) ?? "";
-  return { project: of("project"), type: of("type"), customer: of("customer"), rejected: of("rejected") || "1" };
-}
 
 export function Live() {
   const chosen = filtersOf(route.value.query);
-  const path = `/grid/live?${new URLSearchParams(Object.entries(chosen).filter(([, value]) => value !== ""))}`;
+  const path = `/grid/live?${asked(chosen)}`;
   const rows = useMemo(() => new Rows(), []);
   const latest = useSignal<Stats | null>(null);
   const dropped = useSignal(0);
@@ -176,63 +170,6 @@ function Lost({ rows, dropped }: { rows: Rows; dropped: number }) {
         All of them are stored; a filter shows fewer.
       </span>
     </p>
-  );
-}
-
-function FilterBar({ chosen }: { chosen: Filters }) {
-  const types = [...new Set(Object.entries(start.value?.types ?? {}).flatMap(([token, of]) => (!chosen.project || token === chosen.project ? of : [])))];
-  const more = useSignal(chosen.project + chosen.customer !== "" || chosen.rejected !== "1");
-  const set = (change: Partial<Filters>) => {
-    const next = { ...chosen, ...change };
-    go(href("live", { ...next, rejected: next.rejected === "1" ? "" : next.rejected }), true);
-  };
-  return (
-    <form class={`filters ${more.value ? "more" : ""}`} role="search" aria-label="Filter" onSubmit={(event) => event.preventDefault()}>
-      {projects.value.length > 1 && (
-        <label class="extra">
-          Project
-          <select value={chosen.project} onChange={(event) => set({ project: event.currentTarget.value })}>
-            <option value="">All</option>
-            {projects.value.map((project) => (
-              <option key={project.token} value={project.token}>
-                {project.name}
-              </option>
-            ))}
-          </select>
-        </label>
-      )}
-      <label>
-        Type of event
-        <input
-          data-search
-          type="search"
-          list="event-types"
-          placeholder="All"
-          value={chosen.type}
-          onChange={(event) => set({ type: event.currentTarget.value.trim() })}
-        />
-      </label>
-      <datalist id="event-types">
-        {types.map((type) => (
-          <option key={type} value={type} />
-        ))}
-      </datalist>
-      <label class="extra">
-        Customer
-        <input type="search" placeholder="All" value={chosen.customer} onChange={(event) => set({ customer: event.currentTarget.value.trim() })} />
-      </label>
-      <label class="extra">
-        Show
-        <select value={chosen.rejected} onChange={(event) => set({ rejected: event.currentTarget.value })}>
-          <option value="1">Everything</option>
-          <option value="0">Events only</option>
-          <option value="only">Rejected only</option>
-        </select>
-      </label>
-      <button type="button" class="unfold" aria-expanded={more.value} onClick={() => (more.value = !more.value)}>
-        {more.value ? "Fewer filters" : "More filters"}
-      </button>
-    </form>
   );
 }
 

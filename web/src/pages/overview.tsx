@@ -178,7 +178,7 @@ function Types({ data }: { data: Body }) {
       {data.types.length === 0 ? (
         <p class="faint">The types of events are listed here once there are some.</p>
       ) : (
-        <div class="wide" tabIndex={0} role="region" aria-label="Events by type">
+        <div class="wide" tabIndex={0} role="group" aria-label="Events by type">
           <table>
             <thead>
               <tr>

@@ -50,6 +50,8 @@ type Store struct {
 	db   *pebble.DB
 	sync func() error // see barrier; a test takes it away, to show that it is what keeps things
 
+	synced watermark
+
 	// mu makes resolving an identity, which reads and then writes, one step, and puts commits in order. It guards what
 	// follows. Reads of the database and a commit that does not wait for the disk are done under it; an fsync only where a
 	// project is registered, which is at a start or a reload.
@@ -74,6 +76,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := errors.Join(s.checkFormat(), s.findNext()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
+	s.synced.raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log
 	if o.Registry != nil {
 		o.Registry.MustRegister(newCollector(db))
 	}

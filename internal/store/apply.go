@@ -12,6 +12,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/query"
 	"trackway/internal/wire"
 )
 
@@ -45,6 +46,9 @@ func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) (seq u
 		}
 		cmds, results = cmds[n:], results[n:]
 	}
+	if s.counts.due.Load() {
+		return seq, s.saveCounts()
+	}
 	return seq, nil
 }
 
@@ -64,8 +68,15 @@ func (s *Store) applySome(cmds []trackway.Command, results []trackway.Result) (n
 	if err := t.stageUsage(); err != nil {
 		return n, 0, err
 	}
-	err = t.commit()
-	return n, s.nextSeq - 1, err
+	if err := t.commit(); err != nil {
+		return n, 0, err
+	}
+	for i := range cmds[:n] {
+		if i == 0 || cmds[i].Project != cmds[i-1].Project {
+			s.versions.changed(cmds[i].Project)
+		}
+	}
+	return n, s.nextSeq - 1, nil
 }
 
 // scratch is memory that one transaction after the other uses.
@@ -73,6 +84,7 @@ type scratch struct {
 	key, value, object []byte
 	found              []*identity.Holder
 	usage              []usageDelta
+	counted            []countedEvent
 }
 
 // tx is a batch in the making. It exists only while the store's lock is held.
@@ -91,7 +103,7 @@ type tx struct {
 // unless it merges customers, and is spared the cost.
 func (s *Store) begin(several bool) *tx {
 	t := &tx{scratch: &s.scratch, s: s, nextSeq: s.nextSeq, nextCustomer: s.nextCustomer}
-	t.usage = t.usage[:0]
+	t.usage, t.counted = t.usage[:0], t.counted[:0]
 	if several {
 		t.readOwnWrites()
 	} else {
@@ -124,6 +136,7 @@ func (t *tx) commit() error {
 	for i := range t.usage {
 		t.s.setUsageLocked(t.usage[i].usageDay, t.usage[i].add)
 	}
+	t.s.counts.add(t.counted)
 	return nil
 }
 
@@ -208,6 +221,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		t.nextCustomer++
 		t.s.cache.putHolder(h)
 		t.s.cache.putLatest(h.Customer, 0) // it has no events
+		t.addUsage(c, query.Usage{Created: 1})
 	} else if !d.Changed {
 		return nil
 	}
@@ -356,6 +370,7 @@ func (t *tx) append(e *trackway.Event, tail uint64) error {
 	t.key = appendTimelineKey(t.key[:0], e.Customer, e.Time, tail)
 	t.value = binary.AppendUvarint(t.value[:0], e.Seq)
 	t.nextSeq++
+	t.counted = append(t.counted, counted(e))
 	return t.b.Set(t.key, t.value, nil)
 }
 

@@ -76,7 +76,7 @@ func (c *call) limitCallers() error {
 	if err != nil {
 		return err
 	}
-	since, callers := c.watch.Top(c.received, policy, refused, rows)
+	since, callers := c.Watch.Top(c.received, policy, refused, rows)
 	return c.encoded(struct {
 		Since time.Time      `json:"since"`
 		Rows  []watch.Caller `json:"rows"`

@@ -14,6 +14,7 @@ var trackway = Rules{
 
 		"openapi":             0,
 		"openapi/openapitest": 0,
+		"web":                 0,
 
 		"internal/clientip": 0,
 		"internal/durable":  0,
@@ -26,16 +27,20 @@ var trackway = Rules{
 		"internal/limit/table":   1,
 		"internal/limit/watch":   1,
 		"internal/identity":      1,
+		"internal/live":          1,
 		"internal/query":         1,
+		"internal/rates":         1,
 		"internal/wire":          1,
 
-		"internal/guide":  2,
-		"internal/ingest": 2,
+		"internal/guide":      2,
+		"internal/ingest":     2,
+		"internal/query/page": 2,
 
 		"internal/store": 3,
 
-		"internal/api": 4,
-		"internal/ops": 4,
+		"internal/api":       4,
+		"internal/dashboard": 4,
+		"internal/ops":       4,
 
 		"internal/app": 5,
 

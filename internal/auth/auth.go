@@ -59,10 +59,7 @@ func (g Grant) Private() bool { return g.Key.Kind == trackway.PrivateKey }
 // Authorize checks the project's token and the credentials: the Authorization field ("Token …" or "Basic …", RFC 7617, the
 // scheme in any case), or else the access_token parameter of the query. The error is one that clients of the API know.
 func (k *Keys) Authorize(token, authorization, accessToken string) (Grant, *trackway.Error) {
-	p := k.projects[token]
-	if p == nil {
-		p = k.projects[strings.ToLower(token)]
-	}
+	p := k.find(token)
 	if p == nil {
 		return Grant{}, errProject
 	}

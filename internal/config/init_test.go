@@ -73,6 +73,7 @@ func TestInitIsDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Projects, got.Projects = nil, nil
+	got.Password = want.Password
 	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes), cmpopts.EquateEmpty()); diff != "" {
 		t.Error("(-default +generated):\n" + diff)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/query"
 	"trackway/internal/wire"
 )
 
@@ -23,43 +24,59 @@ import (
 //
 // REQUIRES: the commands are valid, as internal/ingest checks.
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
-	if err := s.apply(cmds, results); err != nil {
+	seq, err := s.apply(cmds, results)
+	if err != nil {
 		return fmt.Errorf("apply %d commands: %w", len(cmds), err)
 	}
-	return s.barrier()
+	if err := s.barrier(); err != nil {
+		return err
+	}
+	s.synced.raise(seq)
+	return nil
 }
 
 // apply commits the commands, as one batch unless merges take long, without waiting for the disk. What it decides on has been
 // committed before but need not be on the disk yet: the write-ahead log keeps the order, so that a crash that forgets the
-// earlier forgets the later too.
-func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) error {
+// earlier forgets the later too. seq is the last event that was in the log by then.
+func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) (seq uint64, err error) {
 	for len(cmds) > 0 {
-		n, err := s.applySome(cmds, results)
-		if err != nil {
-			return err
+		var n int
+		if n, seq, err = s.applySome(cmds, results); err != nil {
+			return 0, err
 		}
 		cmds, results = cmds[n:], results[n:]
 	}
-	return nil
+	if s.counts.due.Load() {
+		return seq, s.saveCounts()
+	}
+	return seq, nil
 }
 
 // applySome carries out the first n of the commands: all, unless merges have kept others waiting for long enough.
-func (s *Store) applySome(cmds []trackway.Command, results []trackway.Result) (n int, err error) {
+func (s *Store) applySome(cmds []trackway.Command, results []trackway.Result) (n int, seq uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.begin(len(cmds) > 1)
 	defer t.close()
 	for n < len(cmds) && t.moved < maxMoved {
 		if results[n], err = t.command(&cmds[n]); err != nil {
-			return n, err
+			return n, 0, err
 		}
 		t.count(&cmds[n], &results[n])
 		n++
 	}
 	if err := t.stageUsage(); err != nil {
-		return n, err
+		return n, 0, err
 	}
-	return n, t.commit()
+	if err := t.commit(); err != nil {
+		return n, 0, err
+	}
+	for i := range cmds[:n] {
+		if i == 0 || cmds[i].Project != cmds[i-1].Project {
+			s.versions.changed(cmds[i].Project)
+		}
+	}
+	return n, s.nextSeq - 1, nil
 }
 
 // scratch is memory that one transaction after the other uses.
@@ -67,6 +84,7 @@ type scratch struct {
 	key, value, object []byte
 	found              []*identity.Holder
 	usage              []usageDelta
+	counted            []countedEvent
 }
 
 // tx is a batch in the making. It exists only while the store's lock is held.
@@ -85,7 +103,7 @@ type tx struct {
 // unless it merges customers, and is spared the cost.
 func (s *Store) begin(several bool) *tx {
 	t := &tx{scratch: &s.scratch, s: s, nextSeq: s.nextSeq, nextCustomer: s.nextCustomer}
-	t.usage = t.usage[:0]
+	t.usage, t.counted = t.usage[:0], t.counted[:0]
 	if several {
 		t.readOwnWrites()
 	} else {
@@ -118,6 +136,7 @@ func (t *tx) commit() error {
 	for i := range t.usage {
 		t.s.setUsageLocked(t.usage[i].usageDay, t.usage[i].add)
 	}
+	t.s.counts.add(t.counted)
 	return nil
 }
 
@@ -202,6 +221,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		t.nextCustomer++
 		t.s.cache.putHolder(h)
 		t.s.cache.putLatest(h.Customer, 0) // it has no events
+		t.addUsage(c, query.Usage{Created: 1})
 	} else if !d.Changed {
 		return nil
 	}
@@ -350,6 +370,7 @@ func (t *tx) append(e *trackway.Event, tail uint64) error {
 	t.key = appendTimelineKey(t.key[:0], e.Customer, e.Time, tail)
 	t.value = binary.AppendUvarint(t.value[:0], e.Seq)
 	t.nextSeq++
+	t.counted = append(t.counted, counted(e))
 	return t.b.Set(t.key, t.value, nil)
 }
 

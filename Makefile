@@ -14,6 +14,9 @@ ARGS      ?=
 # Tools are pinned in tools/go.mod, apart from what ships; the first use builds them, later ones take them from Go's cache.
 TOOL := $(GO) tool -modfile=tools/go.mod
 
+# The pages of the dashboard go into the binary. Without npm there is a server all the same, which says that they are missing.
+NPM := $(shell command -v npm)
+
 .PHONY: help
 help: ## print this help
 	@echo 'Usage: make TARGET [VARIABLE=VALUE]'
@@ -30,9 +33,6 @@ VCS = $(shell git rev-parse --verify --quiet HEAD >/dev/null 2>&1 && echo true |
 .PHONY: build
 build: $(if $(NPM),web,no-web) ## build bin/trackway; VERSION overrides the tag that git knows
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/trackway ./cmd/trackway
-
-# The pages of the dashboard go into the binary. Without npm there is a server all the same, which says that they are missing.
-NPM := $(shell command -v npm)
 
 .PHONY: web
 web: web/dist/index.html ## build the dashboard's pages, if they have changed

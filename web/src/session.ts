@@ -2,9 +2,9 @@
 
 import { batch } from "@preact/signals";
 import type { Start } from "./api.ts";
-import { forget, get, pacer, post, sleep, Unreachable } from "./net/client.ts";
+import { forget, get, pacer, post, Refusal, sleep, Unreachable } from "./net/client.ts";
 import type { Urgency } from "./net/pacer.ts";
-import { link, session, start } from "./state.ts";
+import { closed, link, session, start } from "./state.ts";
 
 /** load reads what all pages need, and so finds out whether somebody is signed in. */
 export async function load(urgency: Urgency): Promise<void> {
@@ -23,6 +23,7 @@ export async function boot(): Promise<void> {
     try {
       await load("person");
     } catch (error) {
+      if (error instanceof Refusal && error.status === 401) closed.value = /^Sign in/.test(error.message) ? "" : error.message;
       if (session.value !== "unknown") return; // 401: the form is shown
       await (error instanceof Unreachable ? untilUp() : sleep(5000));
     }

@@ -9,6 +9,9 @@ export const start = signal<Start | null>(null);
 /** unknown until the server was asked the first time. */
 export const session = signal<"unknown" | "in" | "out">("unknown");
 
+/** Why nobody can sign in at all, in the server's words; empty if somebody can. */
+export const closed = signal("");
+
 /** Whether the server can be reached, and if not, when (milliseconds since 1970) it is tried again. */
 export const link = signal<{ up: boolean; retryAt: number }>({ up: true, retryAt: 0 });
 

@@ -57,7 +57,7 @@ export class Viewer {
     await this.page.goto(`${this.server.url}/${place}`);
     await this.page.getByLabel("Password").fill(password);
     await this.page.keyboard.press("Enter");
-    await this.page.getByRole("navigation", { name: "Pages" }).waitFor();
+    await this.page.getByRole("navigation", { name: "Pages", exact: true }).waitFor();
     return this;
   }
 

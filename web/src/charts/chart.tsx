@@ -119,6 +119,7 @@ function series(line: Line, color: string): uPlot.Series {
     stroke: color,
     width: 1.75,
     points: { show: false },
+    spanGaps: true, // one step may be unknown; before the server's start there is nothing to span
     ...(line.dash ? { dash: [...line.dash] } : {}),
     ...(line.fill ? { fill: faded(color, 0.14) } : {}),
   };

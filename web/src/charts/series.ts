@@ -4,19 +4,21 @@ export const outcomes: readonly Outcome[] = ["accepted", "refused", "limited", "
 
 /**
  * extend adds the counts of one second to a series, which moves on when its last step is over. It returns a new series of the
- * same length; one that the second is too old for stays as it is.
+ * same length; one that the second is too old for stays as it is. A step that was running when the series was read, at `since`,
+ * is not known: half of it is no count of the whole.
  */
-export function extend(series: Series, stats: Stats): Series {
+export function extend(series: Series, stats: Stats, since: number): Series {
   const length = series.accepted.length;
   const index = Math.floor((stats.now - series.start) / series.step);
   if (index < 0 || length === 0) return series;
   const shift = Math.max(0, index - length + 1);
   const next = { ...series, start: series.start + shift * series.step };
+  const whole = series.start + index * series.step >= since - 1;
   for (const outcome of outcomes) {
     const values = series[outcome].slice(Math.min(shift, length));
     while (values.length < length) values.push(0);
     const at = index - shift;
-    values[at] = (values[at] ?? 0) + stats[outcome];
+    values[at] = whole ? (values[at] ?? 0) + stats[outcome] : null;
     next[outcome] = values;
   }
   return next;

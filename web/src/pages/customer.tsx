@@ -80,7 +80,7 @@ export function nameOf(customer: Customer): string {
 function Gone({ project }: { project: string }) {
   return (
     <div class="empty">
-      <h3>There is no such customer</h3>
+      <h2>There is no such customer</h2>
       <p>It may have become one with another customer since the link was made.</p>
       <a class="button" href={href("customers", { project })}>
         Search customers

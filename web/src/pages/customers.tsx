@@ -212,7 +212,7 @@ function Nobody({ data, asked }: { data: CustomerPage; asked: Asked }) {
   return (
     <div class="empty">
       <Search />
-      <h3>Nobody found</h3>
+      <h2>Nobody found</h2>
       <p>
         Looked at {exact(data.searched)} customers. A word finds identifiers that begin with it, capitals told apart;{" "}
         <code>{known[0] ?? "registered"}=jane@example.com</code> or <code>plan=gold</code> finds exactly that identifier or property.

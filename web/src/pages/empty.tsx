@@ -23,7 +23,7 @@ export function FirstEvent({ project, title }: { project: Project | undefined; t
   return (
     <div class="empty">
       <Pulse />
-      <h3>{title}</h3>
+      <h2>{title}</h2>
       {known && project ? (
         <>
           <p>Send an event from a shell; it appears here within a second.</p>

@@ -37,7 +37,7 @@ function Policies({ data }: { data: Body }) {
   if (data.policies.length === 0) {
     return (
       <div class="empty">
-        <h3>No limits are in force</h3>
+        <h2>No limits are in force</h2>
         <p>
           Policies stand under <code>limits</code> in the configuration file. <code>trackway limits suggest</code> proposes some from what was seen.
         </p>

@@ -238,7 +238,7 @@ function Quiet({ chosen }: { chosen: Filters }) {
   if (filtered) {
     return (
       <div class="empty">
-        <h3>Nothing yet that fits the filter</h3>
+        <h2>Nothing yet that fits the filter</h2>
         <p>What comes is shown at once.</p>
         <a class="button" href={href("live")}>
           Show everything

@@ -32,7 +32,7 @@ export function Overview() {
   const open = useStream("/grid/live?rejected=only", {
     stats: (stats) => {
       latest.value = stats;
-      if (hour.value) hour.value = extend(hour.value, stats);
+      if (hour.value) hour.value = extend(hour.value, stats, data?.now ?? 0);
       announce(stats);
     },
     rejected: (one) => (rejected.value = [one, ...rejected.value].slice(0, recently)),
@@ -47,9 +47,9 @@ export function Overview() {
       {error !== null && <Trouble text={error} again={again} />}
       <Tiles data={data} latest={latest.value} />
       {data.totals.events === 0 && (
-        <Panel title="Nothing is tracked yet" id="first">
+        <div class="panel">
           <FirstEvent project={projects.value[0]} title="Send the first event" />
-        </Panel>
+        </div>
       )}
       <Traffic data={data} hour={hour.value ?? data.rates.hour} moment={Math.max(data.now, latest.value?.now ?? 0)} />
       <div class="columns">
@@ -268,10 +268,10 @@ function Split({ parts }: { parts: readonly (readonly [string, string, number])[
 function Recent({ rejected }: { rejected: readonly Rejected[] }) {
   const all = <a href={href("live", { rejected: "only" })}>All</a>;
   return (
-    <Panel title="Rejected just now" id="rejected" aside={all}>
+    <Panel title="Rejected last" id="rejected" aside={all}>
       {rejected.length === 0 ? (
         <p class="faint">
-          <Check class="good" /> Nothing was rejected while you watched.
+          <Check class="good" /> Nothing was rejected lately.
         </p>
       ) : (
         <ul class="plain">

@@ -2,6 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { Refusal } from "../net/client.ts";
 import { signIn } from "../session.ts";
+import { closed } from "../state.ts";
 import { Logo } from "../ui/icons.tsx";
 import { Trouble } from "../ui/parts.tsx";
 import { ThemeSwitch } from "../ui/theme.tsx";
@@ -37,6 +38,7 @@ export function SignIn() {
           <span>Trackway</span>
         </div>
         <h1>Sign in</h1>
+        {closed.value && <Trouble text={closed.value} again={() => location.reload()} />}
         <p class="faint">
           The password is the one that <code>trackway serve</code> printed when it started first; the configuration holds it under <code>dashboard</code>.
         </p>

@@ -30,7 +30,7 @@ test("times are of the zone that is asked for, with UTC beside", () => {
   assert.equal(clock.both(at), "22 Nov 2026, 11:09");
   assert.equal(clock.time(at), "11:09:49");
   assert.equal(clock.milli(at), "11:09:49.123");
-  assert.equal(clock.weekday(at), "Sunday 22 November 2026");
+  assert.match(clock.weekday(at), /^Sunday,? 22 November 2026$/); // the comma depends on the edition of the language data
   assert.equal(iso(at), "2026-11-22T05:24:49.123Z");
   assert.equal(utc(at), "2026-11-22 05:24:49.123 UTC");
   assert.equal(iso(NaN), "");

@@ -41,12 +41,14 @@ const series: Series = { start: 100, step: 10, accepted: flat(5), refused: flat(
 const second = (now: number): Stats => ({ now, accepted: 2, refused: 1, limited: 0, failed: 0, dropped: 0 });
 
 test("a second is added to its step, and a new step moves the series on", () => {
-  assert.deepEqual(extend(series, second(125.5)).accepted, [5, 5, 7]);
-  const next = extend(series, second(130));
+  assert.deepEqual(extend(series, second(125.5), 0).accepted, [5, 5, 7]);
+  const next = extend(series, second(130), 0);
   assert.deepEqual([next.start, next.accepted, next.refused, next.failed], [110, [5, 5, 2], [0, 0, 1], [null, null, 0]]);
-  assert.deepEqual(extend(series, second(900)).accepted, [0, 0, 2]); // after a long sleep
-  assert.equal(extend(series, second(99)), series);
+  assert.deepEqual(extend(series, second(900), 0).accepted, [0, 0, 2]); // after a long sleep
+  assert.equal(extend(series, second(99), 0), series);
   assert.deepEqual(series.accepted, [5, 5, 5]);
+  assert.deepEqual(extend(series, second(134), 133).accepted, [5, 5, null]); // it was running when the series was read
+  assert.deepEqual(extend(series, second(140), 133).accepted, [5, 0, 2]);
 });
 
 test("steps that are not over yet are left out", () => {

@@ -114,6 +114,11 @@ export class Clock {
     return `${this.hours.format(ms)}.${String(((ms % 1000) + 1000) % 1000).padStart(3, "0")}`;
   }
 
+  /** full: 22 Nov 2026, 14:05:09.123. */
+  full(seconds: number): string {
+    return `${this.day(seconds)}, ${this.milli(seconds)}`;
+  }
+
   /** both: 22 Nov 2026, 14:05. */
   both(seconds: number): string {
     return `${this.day(seconds)}, ${this.minute(seconds)}`;

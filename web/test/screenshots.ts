@@ -61,12 +61,23 @@ async function signIn(page: Page, server: Server, look: string): Promise<void> {
   await page.getByRole("navigation", { name: "Pages", exact: true }).waitFor();
 }
 
+/** picture shows the window, or the whole page in a window as high as it needs: what is fixed at the bottom stays there. */
+async function picture(page: Page, name: string, whole: boolean): Promise<void> {
+  const size = page.viewportSize();
+  if (whole && size) {
+    const height = await page.evaluate(() => document.documentElement.scrollHeight);
+    await page.setViewportSize({ ...size, height });
+  }
+  await page.screenshot({ path: join(folder, `${name}.png`) });
+  if (size) await page.setViewportSize(size);
+}
+
 async function take(page: Page, server: Server, look: string): Promise<void> {
   const go = async (place: string, sight: string) => {
     await page.goto(`${server.url}/#/${place}`);
     await page.locator(sight).first().waitFor();
   };
-  const shoot = (name: string, fullPage = true) => page.screenshot({ path: join(folder, `${name}-${look}.png`), fullPage });
+  const shoot = (name: string, whole = true) => picture(page, `${name}-${look}`, whole);
   await go("overview", ".chart canvas");
   await shoot("overview");
   await go("live", ".virtual .row");
@@ -98,14 +109,14 @@ async function main(): Promise<void> {
     for (let n = 0; n < 80; n++) await feed(server, n, n + 1).catch(() => undefined); // some of them over the limit
     server.reload({ track: 9000 });
     for (const [look, options] of Object.entries(looks)) {
-      const context = await browser.newContext(options);
-      const page = await context.newPage();
+      const [full, bare] = await Promise.all([browser.newContext(options), browser.newContext(options)]);
+      const [page, other] = await Promise.all([full.newPage(), bare.newPage()]);
       await signIn(page, server, look);
       await take(page, server, look);
-      await signIn(page, empty, look);
-      await page.getByText("Send the first event").waitFor();
-      await page.screenshot({ path: join(folder, `empty-${look}.png`), fullPage: true });
-      await context.close();
+      await signIn(other, empty, look);
+      await other.getByText("Send the first event").waitFor();
+      await picture(other, `empty-${look}`, true);
+      await Promise.all([full.close(), bare.close()]);
     }
   } finally {
     await browser.close();

@@ -1,13 +1,13 @@
 // A chart of counts over time: uPlot for the lines, our own legend, and the same figures as a table.
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { exact, short, span } from "../format.ts";
 import { theme } from "../state.ts";
 import { clock, Num, Time } from "../ui/parts.tsx";
-import { sums, total } from "./series.ts";
+import { sums, total, unknown } from "./series.ts";
 
 export interface Line {
   name: string;
@@ -29,7 +29,9 @@ export interface ChartProps {
   group?: string;
 }
 
-export function Chart(props: ChartProps) {
+export function Chart(all: ChartProps) {
+  const before = unknown(all.lines.map((line) => line.values));
+  const props = useMemo(() => without(all, before), [before, all.start, all.step, ...all.lines.map((line) => line.values)]);
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const at = useSignal<number | null>(null);
@@ -54,7 +56,7 @@ export function Chart(props: ChartProps) {
       plot.current = null;
     };
   }, [shape, look, props.height, props.step]);
-  useEffect(() => plot.current?.setData(points(props)), [props.start, props.step, ...props.lines.map((line) => line.values)]);
+  useEffect(() => plot.current?.setData(points(props)), [props]);
   return (
     <figure class="chart" aria-label={props.label}>
       <Legend {...props} at={at.value} />
@@ -62,6 +64,13 @@ export function Chart(props: ChartProps) {
       <Figures {...props} />
     </figure>
   );
+}
+
+/** without leaves out leading steps. */
+function without(props: ChartProps, steps: number): ChartProps {
+  if (steps === 0) return props;
+  const lines = props.lines.map((line) => ({ ...line, values: line.values.slice(steps) }));
+  return { ...props, start: props.start + steps * props.step, lines };
 }
 
 function points(props: ChartProps): uPlot.AlignedData {
@@ -113,12 +122,15 @@ function options(props: ChartProps, element: HTMLElement, point: (index: number 
 /** Counts are whole, and so are the steps of their axis. */
 const whole = Array.from({ length: 40 }, (_, index) => [1, 2, 5][index % 3]! * 10 ** Math.floor(index / 3));
 
+/** Of so few steps each is marked: a line needs two of them. */
+const few = 60;
+
 function series(line: Line, color: string): uPlot.Series {
   return {
     label: line.name,
     stroke: color,
     width: 1.75,
-    points: { show: false },
+    points: { show: (plot) => plot.data[0].length < few, size: 5, width: 0, fill: color },
     spanGaps: true, // one step may be unknown; before the server's start there is nothing to span
     ...(line.dash ? { dash: [...line.dash] } : {}),
     ...(line.fill ? { fill: faded(color, 0.14) } : {}),

@@ -53,3 +53,10 @@ export function sums(start: number, step: number, lines: readonly (readonly (num
 export function total(values: readonly (number | null)[]): number | null {
   return values.reduce<number | null>((sum, value) => (value === null ? sum : (sum ?? 0) + value), null);
 }
+
+/** unknown returns how many leading steps to leave out: those before the server ran, but for enough to see a course in. */
+export function unknown(lines: readonly (readonly (number | null)[])[], least = 30): number {
+  const length = lines[0]?.length ?? 0;
+  const firsts = lines.map((line) => line.findIndex((value) => value !== null)).filter((index) => index >= 0);
+  return Math.max(0, Math.min(length - least, Math.min(length, ...firsts) - 1));
+}

@@ -45,13 +45,13 @@ function EventDetail({ row: { event } }: { row: LiveRow & { kind: "event" } }) {
         <div>
           <dt>Happened</dt>
           <dd>
-            <Time at={event.time} /> <span class="faint small"><Time at={event.time} as="milli" /></span>
+            <Time at={event.time} as="full" />
           </dd>
         </div>
         <div>
           <dt>Received</dt>
           <dd>
-            <Time at={event.received} /> <span class="faint small"><Time at={event.received} as="milli" /></span>
+            <Time at={event.received} as="full" />
           </dd>
         </div>
         <div>
@@ -104,7 +104,7 @@ function RejectedDetail({ row: { rejected } }: { row: LiveRow & { kind: "rejecte
         <div>
           <dt>Received</dt>
           <dd>
-            <Time at={rejected.received} /> <span class="faint small"><Time at={rejected.received} as="milli" /></span>
+            <Time at={rejected.received} as="full" />
           </dd>
         </div>
         <div>

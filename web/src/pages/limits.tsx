@@ -87,7 +87,7 @@ function PolicyCard({ policy }: { policy: Policy }) {
         <div class={refused > 0 ? "warn" : ""}>
           <dt>Refused</dt>
           <dd>
-            <Num n={refused} /> {refused > 0 && <span class="small">({percent(refused, calls + refused)})</span>}
+            <Num n={refused} /> {refused > 0 && <span class="small">({percent(refused, calls)})</span>}
           </dd>
         </div>
         <div>
@@ -122,12 +122,13 @@ function PolicyCard({ policy }: { policy: Policy }) {
 /** Nearness draws, on a scale that ends at the limit, how many calls callers make in a window. */
 function Nearness({ policy: { limit, distribution, callers } }: { policy: Policy }) {
   if (callers === 0) return <p class="nearness faint small">Nobody called in the windows that run now.</p>;
-  const points = [
+  const all: [string, number, string][] = [
     ["half of the callers", distribution.p50, "p50"],
     ["95 %", distribution.p95, "p95"],
     ["99 %", distribution.p99, "p99"],
     ["all", distribution.max, "max"],
-  ] as const;
+  ];
+  const points: typeof all = callers === 1 ? [["the only caller", distribution.max, "p50"]] : all;
   const at = (n: number) => `${limit > 0 ? Math.min(100, (n / limit) * 100) : 100}%`;
   return (
     <div class="nearness">
@@ -229,7 +230,9 @@ function CallerRow({ row }: { row: Caller }) {
         <Num n={row.calls} />
       </td>
       <td data-label="Refused" class={`n ${row.refused > 0 ? "warn" : ""}`}>
-        <Num n={row.refused} /> {row.refused > 0 && <span class="small">({percent(row.refused, row.calls)})</span>}
+        <span>
+          <Num n={row.refused} /> {row.refused > 0 && <span class="small">({percent(row.refused, row.calls)})</span>}
+        </span>
       </td>
       <td data-label="Sends" class="sends">
         <Sends row={row} />

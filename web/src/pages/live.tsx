@@ -118,7 +118,7 @@ function Figures({ open, latest }: { open: boolean; latest: Stats | null }) {
         "Live"
       ) : (
         <span>
-          <Num n={latest.accepted} /> a second{latest.refused > 0 && <>, <Num n={latest.refused} /> refused</>}
+          <Num n={latest.accepted} /> accepted a second{latest.refused > 0 && <>, <Num n={latest.refused} /> refused</>}
         </span>
       )}
     </p>

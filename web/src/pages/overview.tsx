@@ -18,7 +18,9 @@ import { RejectedLine } from "./rejected.tsx";
 
 /** Seconds between two readings; between them the stream keeps the charts moving. */
 const every = 30;
-const recently = 6;
+/** As many rejected commands are kept; those that are alike are shown together. */
+const recently = 100;
+const kindsShown = 6;
 
 export function Overview() {
   const { answer, again } = useAnswer<Body>("/grid/overview", every);
@@ -34,10 +36,12 @@ export function Overview() {
       latest.value = stats;
       if (hour.value) hour.value = extend(hour.value, stats, data?.now ?? 0);
       announce(stats);
+      if (data?.totals.events === 0 && stats.accepted > 0) again(); // the first event, awaited
     },
     rejected: (one) => (rejected.value = [one, ...rejected.value].slice(0, recently)),
   });
   if (!data) return error === null ? <Loading /> : <Trouble text={error} again={again} />;
+  const fresh = data.totals.events === 0;
   return (
     <>
       <div class="title">
@@ -46,16 +50,17 @@ export function Overview() {
       </div>
       {error !== null && <Trouble text={error} again={again} />}
       <Tiles data={data} latest={latest.value} />
-      {data.totals.events === 0 && (
+      {fresh ? (
         <div class="panel">
           <FirstEvent project={projects.value[0]} title="Send the first event" />
         </div>
+      ) : (
+        <Traffic data={data} hour={hour.value ?? data.rates.hour} moment={Math.max(data.now, latest.value?.now ?? 0)} />
       )}
-      <Traffic data={data} hour={hour.value ?? data.rates.hour} moment={Math.max(data.now, latest.value?.now ?? 0)} />
       <div class="columns">
-        <Types data={data} />
+        {!fresh && <Types data={data} />}
         <div class="stack">
-          <Usage data={data} />
+          {!fresh && <Usage data={data} />}
           <Recent rejected={rejected.value} />
         </div>
         <div class="stack">
@@ -266,18 +271,25 @@ function Split({ parts }: { parts: readonly (readonly [string, string, number])[
 }
 
 function Recent({ rejected }: { rejected: readonly Rejected[] }) {
+  const kinds = new Map<string, { one: Rejected; times: number }>();
+  for (const one of rejected) {
+    const key = [one.project, one.command, one.type, one.error].join(" ");
+    const kind = kinds.get(key);
+    if (kind) kind.times++;
+    else kinds.set(key, { one, times: 1 });
+  }
   const all = <a href={href("live", { rejected: "only" })}>All</a>;
   return (
     <Panel title="Rejected last" id="rejected" aside={all}>
-      {rejected.length === 0 ? (
+      {kinds.size === 0 ? (
         <p class="faint">
           <Check class="good" /> Nothing was rejected lately.
         </p>
       ) : (
         <ul class="plain">
-          {rejected.map((one, index) => (
-            <li key={`${one.received}-${index}`}>
-              <RejectedLine one={one} />
+          {[...kinds].slice(0, kindsShown).map(([key, { one, times }]) => (
+            <li key={key}>
+              <RejectedLine one={one} times={times} />
             </li>
           ))}
         </ul>

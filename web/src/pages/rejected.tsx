@@ -12,13 +12,15 @@ const commands: { [command: string]: string } = {
 };
 
 /** RejectedLine tells who sent what, and why it was not taken. */
-export function RejectedLine({ one }: { one: Rejected }) {
+export function RejectedLine({ one, times }: { one: Rejected; times: number }) {
   return (
     <div class="rejected">
       <p>
         <strong>{one.error}</strong>
+        {times > 1 && <span class="badge">{times === 100 ? "100 times or more" : `${times} times`}</span>}
       </p>
       <p class="faint small">
+        {times > 1 && "Last: "}
         {commands[one.command] ?? one.command}
         {one.type !== null && (
           <>

@@ -30,7 +30,7 @@ export function Bytes({ n }: { n: number }) {
 }
 
 /** Time writes a time in the viewer's zone, with UTC in the tip. */
-export function Time({ at, as = "both" }: { at: number; as?: "both" | "day" | "minute" | "time" | "milli" | "ago" }) {
+export function Time({ at, as = "both" }: { at: number; as?: "both" | "full" | "day" | "minute" | "time" | "milli" | "ago" }) {
   return (
     <time dateTime={iso(at)} title={as === "ago" ? `${clock.both(at)} (${utc(at)})` : utc(at)}>
       {as === "ago" ? ago(at, now.value) : clock[as](at)}

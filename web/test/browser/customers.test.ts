@@ -55,6 +55,7 @@ test("a customer's timeline can be filtered, and the customer exported", async (
   await page.locator(".events li").nth(1).waitFor();
   await page.getByRole("button", { name: /purchase/ }).click();
   await page.locator(".events").getByText("page_visit").waitFor({ state: "detached" });
+  await page.locator(".events").getByText("purchase").waitFor();
   assert.equal(await page.locator(".events li").count(), 1);
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export" }).click()]);
   const exported = await readFile(await download.path(), "utf8");

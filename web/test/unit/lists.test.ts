@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Series, Stats } from "../../src/api.ts";
-import { extend, finished, sums } from "../../src/charts/series.ts";
+import { extend, finished, sums, unknown } from "../../src/charts/series.ts";
 import { Feed } from "../../src/live/feed.ts";
 import { href, parse } from "../../src/route.ts";
 import { reveal, windowOf } from "../../src/ui/window.ts";
@@ -55,6 +55,15 @@ test("steps that are not over yet are left out", () => {
   assert.deepEqual(finished(series, 129.9).accepted, [5, 5]);
   assert.equal(finished(series, 130), series);
   assert.deepEqual(finished(series, 0).accepted, []);
+});
+
+test("a young server's chart begins with the server, but is not empty", () => {
+  const line = [...Array<null>(90).fill(null), ...Array<number>(10).fill(1)];
+  assert.equal(unknown([line], 30), 70);
+  assert.equal(unknown([line, [...Array<null>(50).fill(null), ...Array<number>(50).fill(1)]], 30), 49);
+  assert.equal(unknown([[1, null, 1]], 2), 0);
+  assert.equal(unknown([[null, null]], 1), 1);
+  assert.equal(unknown([]), 0);
 });
 
 test("the table of a chart sums up its steps", () => {

@@ -14,8 +14,9 @@ ARGS      ?=
 # Tools are pinned in tools/go.mod, apart from what ships; the first use builds them, later ones take them from Go's cache.
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-# The pages of the dashboard go into the binary. Without npm there is a server all the same, which says that they are missing.
-NPM := $(shell command -v npm)
+# The pages of the dashboard go into the binary. Without npm, or with a Node older than 20.19, which cannot build them, there
+# is a server all the same, which says that they are missing.
+NPM := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019)' 2>/dev/null && command -v npm)
 
 .PHONY: help
 help: ## print this help
@@ -46,16 +47,16 @@ web/node_modules/.installed: web/package-lock.json
 
 .PHONY: no-web
 no-web:
-	@echo 'npm is not there: the server is built with the pages that were built before, if any'
+	@echo 'There is no npm with Node 20.19 or newer: the server gets the pages that were built before, if any.'
 
 .PHONY: test-web
 test-web: build ## test the dashboard's pages, in a browser too
-	@./tools/install-packages chromium:chromium
+	@./tools/install-packages chromium:chromium,fonts-dejavu-core
 	cd web && npm run --silent test && npm run --silent test:browser
 
 .PHONY: screenshots
 screenshots: build ## write pictures of the dashboard's pages into web/screenshots
-	@./tools/install-packages chromium:chromium
+	@./tools/install-packages chromium:chromium,fonts-dejavu-core
 	cd web && npm run --silent screenshots
 
 .PHONY: test

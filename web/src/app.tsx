@@ -11,7 +11,7 @@ import { Limits } from "./pages/limits.tsx";
 import { Live } from "./pages/live.tsx";
 import { Overview } from "./pages/overview.tsx";
 import { SignIn } from "./pages/signin.tsx";
-import { href, type Page, route } from "./route.ts";
+import { href, type Page, route, scrolled } from "./route.ts";
 import { load, signOut } from "./session.ts";
 import { announcement, link, session, start, visible, waitingUntil } from "./state.ts";
 import { Book, Gauge, Leave, Logo, People, Pulse, Question, Shield, Warning } from "./ui/icons.tsx";
@@ -156,7 +156,7 @@ function Main() {
   useEffect(() => {
     document.title = `${titleOf(page)} · ${start.value?.server.name ?? "Trackway"}`;
     if (!first.current) {
-      scrollTo(0, 0);
+      scrollTo(0, scrolled);
       main.current?.focus({ preventScroll: true });
     }
     first.current = false;

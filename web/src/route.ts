@@ -36,16 +36,31 @@ const hash = signal(typeof location === "undefined" ? "" : location.hash);
 /** The present place. */
 export const route = computed(() => parse(hash.value));
 
-/** follow keeps the route in step with the address bar. */
+/** How far the page that is being gone back to was scrolled; 0 for one that is new. */
+export let scrolled = 0;
+
+/** follow keeps the route in step with the address bar, and remembers how far each step of the history was scrolled. */
 export function follow(): void {
-  addEventListener("hashchange", () => (hash.value = location.hash));
+  const positions = new Map<number, number>();
+  let count = 0;
+  let step = 0;
+  history.scrollRestoration = "manual"; // the browser's own comes before the page is drawn
+  addEventListener("hashchange", () => {
+    positions.set(step, scrollY);
+    const known = (history.state as { step?: number } | null)?.step;
+    step = known ?? ++count;
+    if (known === undefined) history.replaceState({ step }, "");
+    scrolled = positions.get(step) ?? 0;
+    hash.value = location.hash;
+  });
+  history.replaceState({ step }, "");
 }
 
 /** go moves on; replace leaves no step for the Back button, as suits a search that is being typed. */
 export function go(to: string, replace = false): void {
   if (to === location.hash) return;
   if (replace) {
-    history.replaceState(null, "", to);
+    history.replaceState(history.state, "", to);
     hash.value = to;
   } else {
     location.hash = to;

@@ -2,6 +2,7 @@
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import type { BrowserContextOptions, Page } from "playwright-core";
 import { type Command, event, password, project, Server, update } from "./server.ts";
 import { openBrowser } from "./viewer.ts";
@@ -50,6 +51,19 @@ async function meet(server: Server): Promise<void> {
     event("session_start", "jane@example.com", { device: "phone" }),
     update({ registered: "jane@example.com", cookie: "c-2000" }, { address: { street: "Oudegracht 1", city: "Utrecht" } }),
   );
+}
+
+/** traffic sends events for some seconds, in waves, so that the charts have something to show. */
+async function traffic(server: Server, seconds: number): Promise<void> {
+  const start = performance.now();
+  for (let n = 5000; ; ) {
+    const passed = (performance.now() - start) / 1000;
+    if (passed > seconds) return;
+    const many = Math.round(12 + 9 * Math.sin(passed / 9) + 4 * Math.sin(passed / 2.3));
+    await feed(server, n, n + many).catch(() => undefined); // some of them are over the limit
+    n += many;
+    await setTimeout(120);
+  }
 }
 
 async function signIn(page: Page, server: Server, look: string): Promise<void> {
@@ -102,11 +116,11 @@ async function take(page: Page, server: Server, look: string): Promise<void> {
 
 async function main(): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const [browser, server, empty] = await Promise.all([openBrowser(), Server.start({ track: 120 }), Server.start()]);
+  const [browser, server, empty] = await Promise.all([openBrowser(), Server.start({ track: 400 }), Server.start()]);
   try {
     await meet(server);
     await feed(server, 0, 3000);
-    for (let n = 0; n < 80; n++) await feed(server, n, n + 1).catch(() => undefined); // some of them over the limit
+    await traffic(server, 100);
     server.reload({ track: 9000 });
     for (const [look, options] of Object.entries(looks)) {
       const [full, bare] = await Promise.all([browser.newContext(options), browser.newContext(options)]);

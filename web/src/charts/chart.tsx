@@ -61,6 +61,9 @@ export function Chart(all: ChartProps) {
     <figure class="chart" aria-label={props.label}>
       <Legend {...props} at={at.value} />
       <div ref={box} class="plot" style={{ height: `${props.height}px` }} role="img" aria-label={summary(props)} />
+      {props.lines.every((line) => total(line.values) === null) && (
+        <p class="faint small">The server has only just started: the first {span(props.step)} are not over yet.</p>
+      )}
       <Figures {...props} />
     </figure>
   );
@@ -111,13 +114,16 @@ function options(props: ChartProps, element: HTMLElement, point: (index: number 
     },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(max || 0, 1) * 1.08] } },
     axes: [
-      { stroke: faint, font, grid: { show: false }, ticks: { show: false }, space: 70, size: 26, values: (_plot, at) => at.map((time) => clock.minute(time)) },
+      { stroke: faint, font, grid: { show: false }, ticks: { show: false }, space: 70, size: 26, incrs: minutes, values: (_plot, at) => at.map((time) => clock.minute(time)) },
       { stroke: faint, font, grid, ticks: { show: false }, space: 38, size: 56, incrs: whole, values: (_plot, at) => at.map((n) => short(n)) },
     ],
     series: [{}, ...props.lines.map((line) => series(line, colorOf(element, line.color)))],
     hooks: { setCursor: [(plot) => point(plot.cursor.idx ?? null)] },
   };
 }
+
+/** The time axis tells minutes, so that no label comes twice. */
+const minutes = [1, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((n) => n * 60);
 
 /** Counts are whole, and so are the steps of their axis. */
 const whole = Array.from({ length: 40 }, (_, index) => [1, 2, 5][index % 3]! * 10 ** Math.floor(index / 3));

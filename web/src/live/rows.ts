@@ -12,8 +12,10 @@ export type LiveRow =
 /** As many rows are kept, and as many wait while the view is held. */
 export const room = 5000;
 
-/** Milliseconds between two drawings when much comes: faster is read by nobody. */
+/** Milliseconds between two drawings; and when each would replace all rows in sight: nobody reads those, but somebody may scroll. */
 const pace = 120;
+const floodPace = 300;
+const flood = 40;
 
 /** Rows is the feed of a live page. All that is drawn follows from `version`. */
 export class Rows {
@@ -74,7 +76,7 @@ export class Rows {
   }
 
   private readonly draw = (time: number): void => {
-    if (time - this.drawnAt < pace) {
+    if (time - this.drawnAt < (this.arrived.length > flood ? floodPace : pace)) {
       this.frame = requestAnimationFrame(this.draw);
       return;
     }

@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { Caller, Change, Limits as Body, Policy, Properties } from "../api.ts";
 import { Chart } from "../charts/chart.tsx";
+import { total } from "../charts/series.ts";
 import { count, exact, percent, short, span } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
 import { Check } from "../ui/icons.tsx";
@@ -132,7 +133,7 @@ function Nearness({ policy: { limit, distribution, callers } }: { policy: Policy
   const at = (n: number) => `${limit > 0 ? Math.min(100, (n / limit) * 100) : 100}%`;
   return (
     <div class="nearness">
-      <p class="small">How near callers come to the limit in their windows</p>
+      <p class="small">How near callers come to it</p>
       <div class="scale" role="img" aria-label={points.map(([who, n]) => `${who} made at most ${exact(n)} of ${exact(limit)} calls`).join("; ")}>
         {[...points].reverse().map(([who, n, name]) => (
           <span key={name} class={`${name} ${n >= limit ? "full" : ""}`} style={{ width: at(n) }} title={`${who}: at most ${exact(n)} of ${exact(limit)}`} />
@@ -142,7 +143,7 @@ function Nearness({ policy: { limit, distribution, callers } }: { policy: Policy
         {points.map(([who, n, name]) => (
           <span key={name} class="entry">
             <span class={`spot ${name} ${n >= limit ? "full" : ""}`} />
-            {who} ≤ {short(n)}
+            {who}{callers === 1 ? ":" : " ≤"} {short(n)}
           </span>
         ))}
       </p>
@@ -154,11 +155,10 @@ const dashes = [[], [6, 3], [2, 3], [8, 3, 2, 3]];
 const colors = ["limited", "refused", "accepted", "failed"];
 
 function Refusals({ data: { refusals } }: { data: Body }) {
-  const names = Object.keys(refusals.series);
-  const any = names.some((name) => refusals.series[name]?.some((n) => n !== null && n > 0));
+  const names = Object.keys(refusals.series).filter((name) => (total(refusals.series[name] ?? []) ?? 0) > 0);
   return (
     <Panel title="Refusals in the last hour" id="refusals">
-      {!any ? (
+      {names.length === 0 ? (
         <p class="faint">
           <Check class="good" /> Nobody was refused.
         </p>

@@ -33,7 +33,7 @@ export function Live() {
       if (stats.dropped > 0) dropped.value += stats.dropped;
     },
   });
-  useGaps(rows, open.value);
+  useGaps(rows, open.value, path);
   useEffect(() => () => rows.close(), [rows]);
   useEffect(() => {
     rows.clear();
@@ -82,11 +82,11 @@ export function Live() {
 }
 
 /** useGaps marks where the stream was broken: not all of that time may be shown. */
-function useGaps(rows: Rows, open: boolean): void {
-  const wasOpen = useRef(false);
+function useGaps(rows: Rows, open: boolean, path: string): void {
+  const opened = useRef("");
   useEffect(() => {
-    if (open && wasOpen.current && rows.feed.rows.length > 0) rows.gap();
-    wasOpen.current ||= open;
+    if (open && opened.current === path) rows.gap();
+    if (open) opened.current = path;
   }, [open]);
 }
 

@@ -30,6 +30,11 @@ test("customers are found by identifier and property, and turned over page by pa
   const rows = page.locator("tbody tr");
   await rows.first().waitFor();
   assert.equal(await rows.count(), 50);
+  await page.getByRole("link", { name: "many-20@example.com" }).click();
+  await viewer.heading("many-20@example.com").waitFor();
+  await page.goBack();
+  await rows.first().waitFor();
+  assert.notEqual(await page.evaluate(() => scrollY), 0, "going back leads to where one was");
   await page.getByRole("link", { name: "Next page" }).click();
   await page.getByRole("link", { name: "First page" }).waitFor();
   await page.getByRole("link", { name: "many-0@example.com" }).waitFor();

@@ -82,3 +82,31 @@ test("without a connection the page stays, says so, and goes on", async () => {
     await server.stop();
   }
 });
+
+test("a page that nobody sees asks for nothing, until it is seen again", async () => {
+  const server = await Server.start();
+  try {
+    const viewer = await (await Viewer.open(browser, server)).signedIn("#/live");
+    const { page } = viewer;
+    await page.getByText("a second").waitFor();
+    const closed = page.waitForEvent("requestfailed", (request) => request.url().includes("/grid/live"));
+    await show(viewer, "hidden");
+    await closed;
+    await server.track(event("missed", "jane@example.com"));
+    const opened = page.waitForRequest((request) => request.url().includes("/grid/live"));
+    await show(viewer, "visible");
+    await opened;
+    await page.getByRole("row", { name: "missed" }).waitFor();
+    await viewer.close();
+  } finally {
+    await server.stop();
+  }
+});
+
+/** show has the page believe that it is seen or hidden: a browser without windows always shows its pages. */
+async function show(viewer: Viewer, state: DocumentVisibilityState): Promise<void> {
+  await viewer.page.evaluate((value) => {
+    Object.defineProperty(document, "visibilityState", { value, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, state);
+}

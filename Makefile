@@ -16,7 +16,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 
 # The pages of the dashboard go into the binary. Without npm, or with a Node older than 20.19, which cannot build them, there
 # is a server all the same, which says that they are missing.
-NPM := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019)' 2>/dev/null && command -v npm)
+NPM := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019 ? 1 : 0)' 2>/dev/null && command -v npm)
 
 .PHONY: help
 help: ## print this help

@@ -55,8 +55,8 @@ type Config struct {
 	Rates    *rates.Meter
 	Live     *live.Hub
 	Grid     Grid
-	Site     web.Site     // the pages
-	Version  string       // the program's
+	Site     web.Site // the pages
+	Version  string   // the program's
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 }

@@ -273,4 +273,3 @@ func (q *request) rates() rateSeries {
 		Since:  secondsOf(q.Rates.Started()),
 	}
 }
-

@@ -235,7 +235,14 @@ func (st *stream) rejected(r *live.Rejection) error {
 		Field    *string         `json:"field"`
 		Error    string          `json:"error"`
 		Address  string          `json:"address"`
-	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(r.Field), r.Reason, r.Address.String()})
+	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(r.Field), r.Reason, addressOf(r)})
+}
+
+func addressOf(r *live.Rejection) string {
+	if !r.Address.IsValid() {
+		return "" // the caller's could not be told
+	}
+	return r.Address.String()
 }
 
 func optional(text string) *string {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -103,12 +104,9 @@ func TestRefusedIsShown(t *testing.T) {
 	var got []string
 	for _, it := range items {
 		r := it.Rejection
-		text := r.Command + "|" + r.Type + "|" + r.Field + "|"
-		for _, id := range r.IDs {
-			text += id.Name + "=" + id.Value
-		}
-		if r.Project == 0 {
-			text += "|no project"
+		text := fmt.Sprintf("%s|%s|%s|%d|", r.Command, r.Type, r.Field, r.Project)
+		if len(r.IDs) == 1 {
+			text += r.IDs[0].Name + "=" + r.IDs[0].Value
 		}
 		if r.Address.String() != "192.0.2.1" || r.Received == 0 || r.Reason == "" {
 			t.Errorf("%s: %+v", text, r)
@@ -116,15 +114,15 @@ func TestRefusedIsShown(t *testing.T) {
 		got = append(got, text)
 	}
 	want := []string{
-		"customers/events|e|timestamp|cookie=c",
-		"customers||customer_ids.cookie|",
-		"customers/events|||",
-		"customers/events||event_type|cookie=b",
-		"what||name|",
-		"batch|||",
-		"customers/events||Authorization|",
-		"customers/events||Content-Encoding|",
-		"customers||projectToken||no project",
+		"customers/events|e|timestamp|1|cookie=c",
+		"customers||customer_ids.cookie|1|",
+		"customers/events|||1|",
+		"customers/events||event_type|1|cookie=b",
+		"what||name|1|",
+		"batch|||1|",
+		"customers/events||Authorization|1|",
+		"customers/events||Content-Encoding|1|",
+		"customers||projectToken|0|",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("(-want +got)\n" + diff)
@@ -156,7 +154,7 @@ func TestPages(t *testing.T) {
 	if w.Header().Get("Cache-Control") != "public, max-age=31536000, immutable" || w.Header().Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("got %v", w.Header())
 	}
-	r := httptest.NewRequest("GET", "/assets/a-1.js", nil)
+	r := httptest.NewRequest(http.MethodGet, "/assets/a-1.js", nil)
 	r.Header.Set("Accept-Encoding", "gzip")
 	w = httptest.NewRecorder()
 	f.Server.ServeHTTP(w, r) // the contract knows no encodings

@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"trackway"
 	"trackway/internal/fleet"
 	"trackway/internal/limit"
@@ -40,7 +38,7 @@ func (e *fakeEraser) Erase(_ uint32, c trackway.Customer, personal []string) err
 	return nil
 }
 
-// fixture is a dashboard on a store in memory.
+// fixture is a dashboard on a store of its own.
 type fixture struct {
 	*Server
 
@@ -51,7 +49,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	st, err := store.Open("data", store.Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }})
+	st, err := store.Open(filepath.Join(t.TempDir(), "store"), store.Options{Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +290,7 @@ func TestLive(t *testing.T) {
 		for i := 0; i < len(fields); i += 2 {
 			r.Header.Set(fields[i], fields[i+1])
 		}
-		res, err := srv.Client().Do(r)
+		res, err := srv.Client().Do(r) //nolint:bodyclose // the caller leaves
 		if err != nil || res.Header.Get("Content-Type") != "text/event-stream" {
 			t.Fatal(res.Header, err)
 		}
@@ -318,7 +316,8 @@ func TestLive(t *testing.T) {
 	}
 	await(t, stream, "event: stats")
 	leave()
-	for range stream { //nolint:revive // it is read to its end
+	for range stream {
+		continue // what was under way
 	}
 	f.apply(t, "meanwhile", "jane", "", "")
 	stream, leave = open("", "Last-Event-ID", "1.7")
@@ -328,7 +327,8 @@ func TestLive(t *testing.T) {
 	}
 
 	f.Reload(Facts{Password: sha256.Sum256([]byte("another"))})
-	for range stream { //nolint:revive // another password ends it
+	for range stream {
+		continue // until it is ended
 	}
 }
 

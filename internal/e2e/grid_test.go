@@ -209,7 +209,7 @@ limits:
 	if err := os.WriteFile(s.config, []byte(gridConfig("another", limits)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.reload(t)
+	s.reload(t, http.StatusOK, "reloaded")
 	if res := s.grid(t, cookie, "start"); res.status != http.StatusUnauthorized {
 		t.Errorf("the password has changed: got %v", res)
 	}

@@ -18,11 +18,11 @@ import (
 
 const (
 	mostStreams = 100
-	mostAtOnce  = 100                   // items that are sent together,
-	sendEvery   = 50 * time.Millisecond // and how often: nobody reads 2000 events a second, and sending takes time from who writes
-	sendTime    = 20 * time.Second      // to send them; whoever takes longer has gone
-	tick        = time.Second           // from one count to the next
-	aliveTicks  = 15                    // from one sign of life to the next
+	mostAtOnce  = 50                     // items that are sent together,
+	sendEvery   = 100 * time.Millisecond // and how often: nobody reads 500 events a second, and sending takes time from who writes
+	sendTime    = 20 * time.Second       // to send them; whoever takes longer has gone
+	tick        = time.Second            // from one count to the next
+	aliveTicks  = 15                     // from one sign of life to the next
 )
 
 // stream is the events of one who watches, as server-sent events (WHATWG HTML section 9.2).

@@ -72,6 +72,7 @@ type Server struct {
 	metrics *metrics
 	started time.Time
 	lately  lately
+	pace    *pace
 	watch   *watch.Watch
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
@@ -82,7 +83,7 @@ func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
 		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry), started: time.Now(),
-		watch: watch.New(time.Now()),
+		watch: watch.New(time.Now()), pace: newPace(time.Now()),
 	}
 	s.Reload(c.Access)
 	s.register()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -23,43 +24,16 @@ import (
 //
 // REQUIRES: the commands are valid, as internal/ingest checks.
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
-	if err := s.apply(cmds, results); err != nil {
+	g, place := s.gathering.join(cmds, results)
+	if place == 0 {
+		s.applyGroup(g)
+	} else {
+		<-g.done
+	}
+	if err := cmp.Or(g.requests[place].err, g.err); err != nil {
 		return fmt.Errorf("apply %d commands: %w", len(cmds), err)
 	}
-	return s.barrier()
-}
-
-// apply commits the commands, as one batch unless merges take long, without waiting for the disk. What it decides on has been
-// committed before but need not be on the disk yet: the write-ahead log keeps the order, so that a crash that forgets the
-// earlier forgets the later too.
-func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) error {
-	for len(cmds) > 0 {
-		n, err := s.applySome(cmds, results)
-		if err != nil {
-			return err
-		}
-		cmds, results = cmds[n:], results[n:]
-	}
 	return nil
-}
-
-// applySome carries out the first n of the commands: all, unless merges have kept others waiting for long enough.
-func (s *Store) applySome(cmds []trackway.Command, results []trackway.Result) (n int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.begin(len(cmds) > 1)
-	defer t.close()
-	for n < len(cmds) && t.moved < maxMoved {
-		if results[n], err = t.command(&cmds[n]); err != nil {
-			return n, err
-		}
-		t.count(&cmds[n], &results[n])
-		n++
-	}
-	if err := t.stageUsage(); err != nil {
-		return n, err
-	}
-	return n, t.commit()
 }
 
 // scratch is memory that one transaction after the other uses.

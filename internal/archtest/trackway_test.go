@@ -26,11 +26,13 @@ var trackway = Rules{
 		"internal/limit/table":   1,
 		"internal/limit/watch":   1,
 		"internal/identity":      1,
+		"internal/live":          1,
 		"internal/query":         1,
 		"internal/wire":          1,
 
-		"internal/guide":  2,
-		"internal/ingest": 2,
+		"internal/guide":      2,
+		"internal/ingest":     2,
+		"internal/query/page": 2,
 
 		"internal/store": 3,
 

@@ -13,6 +13,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/query"
 	"trackway/internal/wire"
 )
 
@@ -41,6 +42,8 @@ type scratch struct {
 	key, value, object []byte
 	found              []*identity.Holder
 	usage              []usageDelta
+	counted            []countedEvent
+	touched            []uint32 // projects
 }
 
 // tx is a batch in the making. It exists only while the store's lock is held.
@@ -59,7 +62,7 @@ type tx struct {
 // unless it merges customers, and is spared the cost.
 func (s *Store) begin(several bool) *tx {
 	t := &tx{scratch: &s.scratch, s: s, nextSeq: s.nextSeq, nextCustomer: s.nextCustomer}
-	t.usage = t.usage[:0]
+	t.usage, t.counted, t.touched = t.usage[:0], t.counted[:0], t.touched[:0]
 	if several {
 		t.readOwnWrites()
 	} else {
@@ -91,6 +94,10 @@ func (t *tx) commit() error {
 	t.s.nextSeq, t.s.nextCustomer, t.committed = t.nextSeq, t.nextCustomer, true
 	for i := range t.usage {
 		t.s.setUsageLocked(t.usage[i].usageDay, t.usage[i].add)
+	}
+	t.s.counts.add(t.counted)
+	for _, project := range t.touched {
+		t.s.versions.changed(project)
 	}
 	return nil
 }
@@ -176,6 +183,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		t.nextCustomer++
 		t.s.cache.putHolder(h)
 		t.s.cache.putLatest(h.Customer, 0) // it has no events
+		t.addUsage(c, query.Usage{Created: 1})
 	} else if !d.Changed {
 		return nil
 	}
@@ -324,6 +332,7 @@ func (t *tx) append(e *trackway.Event, tail uint64) error {
 	t.key = appendTimelineKey(t.key[:0], e.Customer, e.Time, tail)
 	t.value = binary.AppendUvarint(t.value[:0], e.Seq)
 	t.nextSeq++
+	t.counted = append(t.counted, counted(e))
 	return t.b.Set(t.key, t.value, nil)
 }
 

@@ -24,6 +24,7 @@ var (
 type group struct {
 	requests []member
 	commands int
+	seq      uint64        // the last event that was in the log when the group was committed
 	done     chan struct{} // closed when err and all results are there
 	err      error
 }
@@ -68,10 +69,15 @@ func (s *Store) applyGroup(g *group) {
 	defer close(g.done)
 	runtime.Gosched() // requests that are ready to join need a processor to do so
 	err := s.commitGroup(g)
+	if err == nil && s.counts.due.Load() {
+		err = s.saveCounts()
+	}
 	if err == nil {
 		err = s.barrier()
 	}
-	g.err = err
+	if g.err = err; err == nil {
+		s.synced.raise(g.seq)
+	}
 }
 
 // commitGroup commits a group's commands without waiting for the disk. What it decides on has been committed before but need
@@ -118,6 +124,7 @@ func (s *Store) applySome(g *group, at position, alone bool) (position, error) {
 				return at, err
 			}
 			t.count(&r.cmds[at.command], &r.results[at.command])
+			t.touch(r.cmds[at.command].Project)
 			at.command++
 		}
 		if at.command < len(r.cmds) {
@@ -134,5 +141,13 @@ func (s *Store) applySome(g *group, at position, alone bool) (position, error) {
 	if err := t.commit(); err != nil {
 		return at, fmt.Errorf("%w: %w", errNotCommitted, err)
 	}
+	g.seq = s.nextSeq - 1
 	return at, nil
+}
+
+// touch notes that a project's data changes.
+func (t *tx) touch(project uint32) {
+	if n := len(t.touched); n == 0 || t.touched[n-1] != project {
+		t.touched = append(t.touched, project)
+	}
 }

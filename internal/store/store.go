@@ -50,6 +50,8 @@ type Store struct {
 	db   *pebble.DB
 	sync func() error // see barrier; a test takes it away, to show that it is what keeps things
 
+	synced watermark
+
 	gathering gathering // takes in requests while others are applied
 
 	// mu makes resolving an identity, which reads and then writes, one step, and puts commits in order. It guards what
@@ -61,6 +63,9 @@ type Store struct {
 	cache        cache
 	usage        map[usageDay]query.Usage
 	scratch      scratch
+
+	counts   counts
+	versions versions
 }
 
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
@@ -72,22 +77,29 @@ func Open(dir string, o Options) (*Store, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
-	s := &Store{db: db, cache: newCache(cacheSize), usage: make(map[usageDay]query.Usage), sync: func() error { return db.LogData(nil, pebble.Sync) }}
-	if err := errors.Join(s.checkFormat(), s.findNext()); err != nil {
+	s := &Store{db: db, cache: newCache(cacheSize), usage: make(map[usageDay]query.Usage), counts: newCounts()}
+	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
+	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
+	s.synced.raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log
 	if o.Registry != nil {
 		o.Registry.MustRegister(newCollector(db))
 	}
 	return s, nil
 }
 
+// prepare reads what has to be known before the store can be used.
+func (s *Store) prepare() error {
+	return errors.Join(s.checkFormat(), s.findNext(), s.loadCounts())
+}
+
 // Close waits for background work and closes the store. It must not be used after that. What was acknowledged needs no Close
-// to be kept.
+// to be kept; it spares the next Open some work.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.db.Close()
+	return errors.Join(s.saveCounts(), s.db.Close())
 }
 
 // checkFormat writes the format version into a new store and refuses an unknown one.
@@ -118,7 +130,7 @@ func (s *Store) findNext() error {
 	}
 	s.nextSeq = seq + 1
 	for project := uint32(1); ; project++ {
-		last, err := s.last(appendCustomersPrefix(nil, project))
+		last, err := s.last(customersPrefix(project))
 		if err != nil {
 			return err
 		}

@@ -29,8 +29,9 @@ var trackway = Rules{
 		"internal/query":         1,
 		"internal/wire":          1,
 
-		"internal/guide":  2,
-		"internal/ingest": 2,
+		"internal/config/edit": 2,
+		"internal/guide":       2,
+		"internal/ingest":      2,
 
 		"internal/store": 3,
 

@@ -180,8 +180,8 @@ func (c *call) steps() {
 			c.refuse(err)
 			return
 		}
-		if c.route.private && !c.grant.Private() {
-			c.fail(errNotPrivate)
+		if p := c.route.needs; p != "" && !c.grant.Key.May(p) {
+			c.fail(notAuthorized(p))
 			return
 		}
 	}
@@ -204,14 +204,13 @@ func (c *call) authorize() (err *trackway.Error) {
 		return nil // the limits asked already
 	}
 	if c.route.server {
-		c.grant, err = c.access.Keys.Operator(c.r.Header.Get("Authorization"))
+		c.grant, err = c.access.Keys.Operator(c.received, c.r.Header.Get("Authorization"))
 		return err
 	}
-	c.grant, err = c.access.Keys.Authorize(c.r.PathValue("token"), c.r.Header.Get("Authorization"), accessToken(c.r.URL.RawQuery))
+	authorization, query := c.r.Header.Get("Authorization"), accessToken(c.r.URL.RawQuery)
+	c.grant, err = c.access.Keys.Authorize(c.received, c.r.PathValue("token"), authorization, query)
 	return err
 }
-
-var errNotPrivate = &trackway.Error{Code: trackway.Forbidden, Msg: "Not authorized: this route needs a private key."}
 
 // accessToken returns the access_token parameter of a query.
 func accessToken(query string) string {

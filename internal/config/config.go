@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"trackway"
 	"trackway/internal/clientip"
@@ -131,6 +132,7 @@ func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Pr
 	d := parse(path, src, flags, os.LookupEnv, checks)
 	d.checkCertificate()
 	d.warnOfMode(info.Mode())
+	d.warnOfOverlap(time.Now())
 	cfg, err = d.result()
 	return cfg, d.warnings, err
 }

@@ -218,8 +218,10 @@ func TestRestrictedReading(t *testing.T) {
 			`jane,"[""c""]",j@x.org,"Jane, ""J""","[""a"",null]"` + "\r\n"},
 		{"some", "export", `{"format":"native_json"}`, `{"success":true,"fields":[{"id":"cookie","type":"id"},{"property":"first_name","type":"property"}],` +
 			`"data":[[["c"],"Jane, \"J\""]]}`},
-		{"some", "export", `{"format":"table_json","attributes":[{"type":"property","property":"email"},{"type":"property","property":"first_name"}],"filter":"all"}`,
-			`{"success":true,"header":["first_name"],"rows":[["Jane, \"J\""]]}`},
+		{
+			"some", "export", `{"format":"table_json","attributes":[{"type":"property","property":"email"},{"type":"property","property":"first_name"}],"filter":"all"}`,
+			`{"success":true,"header":["first_name"],"rows":[["Jane, \"J\""]]}`,
+		},
 		{"all", "export", `{"format":"csv","attributes":[{"type":"property","property":"no_such"}]}`, "no_such\r\n\"\"\r\n"},
 	} {
 		w := f.post(dataBase+"customers/"+c.route, strings.NewReader(c.body), asKey(c.key)...)

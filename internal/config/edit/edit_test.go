@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,20 @@ func open(t *testing.T, src string) *File {
 		t.Fatalf("%v, of\n%s", err, src)
 	}
 	return f
+}
+
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"web", "a-b_c", "7BHNBDC4GXZFGAJ4EYFWX65NQV", "A2", "2k"} {
+		if got := plain(s); got != s {
+			t.Errorf("%s: got %s, want it as it is", s, got)
+		}
+	}
+	for _, s := range []string{"123", "1e5", "0x1F", "0o17", "0b1", "1_000", "2026-11-22", "2026-11-22t10", "true", "No", "y", "Null", "a.b", ".inf", "-a", "a: b", ""} {
+		if got := plain(s); got != strconv.Quote(s) {
+			t.Errorf("%s: got %s, want it in quotes", s, got)
+		}
+	}
 }
 
 // The file of a first start survives every change with each of its comments, and undoing them gives it back as it was.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -236,6 +237,33 @@ func TestSave(t *testing.T) {
 	}
 	if _, err := Open(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: got %v, want that there is none", err)
+	}
+}
+
+// Root who changes the server's file leaves it the server's: it could not read it at the next reload.
+func TestSaveKeepsOwner(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	const server = 12345 // any user
+	f := open(t, "projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]\n")
+	if err := os.Chown(f.path, server, server); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(do(f, "add public web"), f.Save()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Sys().(*syscall.Stat_t); got.Uid != server || got.Gid != server || info.Mode() != 0o600 {
+		t.Errorf("got owner %d:%d and mode %v, want %d:%d and 0600", got.Uid, got.Gid, info.Mode(), server, server)
 	}
 }
 

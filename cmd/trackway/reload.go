@@ -36,11 +36,11 @@ func (r *reloading) apply(cfg *config.Config, out output) error {
 		say(out.stdout, "The running server has read it.\n")
 		return nil
 	}
-	if callOps(http.MethodGet, base+"/-/healthy", lookTime) != nil {
+	if runs := callOps(http.MethodGet, base+"/-/healthy", lookTime) == nil; runs {
+		say(out.stdout, "The running server does not know that yet. Tell it (the next time --reload does so):\n  curl -X POST %s/-/reload\n", base)
+	} else {
 		say(out.stdout, "No server was found at %s. One that runs elsewhere reads the file again at SIGHUP, or when it is started.\n", base)
-		return nil
 	}
-	say(out.stdout, "The running server does not know that yet. Tell it (the next time --reload does so):\n  curl -X POST %s/-/reload\n", base)
 	return nil
 }
 

@@ -164,10 +164,11 @@ func TestRestrictedTracking(t *testing.T) {
 	}{
 		{"some", "customers", `{` + ids + `,"properties":{"first_name":"J"}}`, ""},
 		{"some", "customers", `{` + ids + `}`, ""},
-		{"some", "customers", `{` + ids + `,"properties":{"email":"e","first_name":"J"}}`, "Not authorized: this key may not set all of these properties."},
+		{"some", "customers", `{` + ids + `,"properties":{"email":"e","first_name":"J"}}`, "Not authorized: this key may not set the property 'email'."},
 		{"some", "customers/events", `{` + ids + `,"event_type":"purchase","properties":{"email":"e"}}`, ""},
-		{"some", "customers/events", `{` + ids + `,"event_type":"visit"}`, "Not authorized: this key may not add events of this type."},
-		{"some", "campaigns/clicks", `{"url":"u"}`, "Not authorized: this key may not add events of this type."},
+		{"some", "customers/events", `{` + ids + `,"event_type":"visit"}`, "Not authorized: this key may not add events of the type 'visit'."},
+		{"some", "customers/events", `{` + ids + `,"event_type":"` + strings.Repeat("é", 100) + `"}`, "Not authorized: this key may not add events of the type '" + strings.Repeat("é", 32) + "…'."},
+		{"some", "campaigns/clicks", `{"url":"u"}`, "Not authorized: this key may not add events of the type 'campaign_click'."},
 		{"events", "campaigns/clicks", `{"url":"u"}`, ""},
 		{"events", "customers", `{` + ids + `}`, "Not authorized: this key does not have the permission customers:set."},
 	} {
@@ -222,8 +223,10 @@ func TestRestrictedReading(t *testing.T) {
 			`jane,"[""c""]",j@x.org,"Jane, ""J""","[""a"",null]"` + "\r\n"},
 		{"some", "export", `{"format":"native_json"}`, `{"success":true,"fields":[{"id":"cookie","type":"id"},{"property":"first_name","type":"property"}],` +
 			`"data":[[["c"],"Jane, \"J\""]]}`},
-		{"some", "export", `{"format":"table_json","attributes":[{"type":"property","property":"email"},{"type":"property","property":"first_name"}],"filter":"all"}`,
-			`{"success":true,"header":["first_name"],"rows":[["Jane, \"J\""]]}`},
+		{
+			"some", "export", `{"format":"table_json","attributes":[{"type":"property","property":"email"},{"type":"property","property":"first_name"}],"filter":"all"}`,
+			`{"success":true,"header":["first_name"],"rows":[["Jane, \"J\""]]}`,
+		},
 		{"all", "export", `{"format":"csv","attributes":[{"type":"property","property":"no_such"}]}`, "no_such\r\n\"\"\r\n"},
 	} {
 		w := f.post(dataBase+"customers/"+c.route, strings.NewReader(c.body), asKey(c.key)...)

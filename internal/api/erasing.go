@@ -37,6 +37,7 @@ func (c *call) anonymizeBulk() error {
 		if i > 0 {
 			b = append(b, ',')
 		}
+		c.keepAlive()
 		done, err := c.erase(ids)
 		if known := (*trackway.Error)(nil); errors.As(err, &known) {
 			done = wire.AppendFieldError(nil, known)

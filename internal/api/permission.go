@@ -2,6 +2,7 @@ package api
 
 import (
 	"slices"
+	"strings"
 
 	"trackway"
 )
@@ -27,9 +28,8 @@ func mayNot(key *trackway.Key, cmd *trackway.Command) *trackway.Error {
 		return mayNotAdd(key, cmd.Type)
 	}
 	for i := range cmd.Properties {
-		if !key.MayName(needs, cmd.Properties[i].Name) {
-			const msg = "Not authorized: this key may not set all of these properties."
-			return &trackway.Error{Code: trackway.Forbidden, Field: "properties", Msg: msg}
+		if name := cmd.Properties[i].Name; !key.MayName(needs, name) {
+			return notFor("properties", "set the property", name)
 		}
 	}
 	return nil
@@ -39,7 +39,16 @@ func mayNotAdd(key *trackway.Key, eventType string) *trackway.Error {
 	if key.MayName(trackway.SetEvents, eventType) {
 		return nil
 	}
-	return &trackway.Error{Code: trackway.Forbidden, Field: "event_type", Msg: "Not authorized: this key may not add events of this type."}
+	return notFor("event_type", "add events of the type", eventType)
+}
+
+// notFor is the refusal of a name that a key is not allowed. The name is the client's own, and cut where it is long.
+func notFor(field, what, name string) *trackway.Error {
+	const most = 64
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "…"
+	}
+	return &trackway.Error{Code: trackway.Forbidden, Field: field, Msg: "Not authorized: this key may not " + what + " '" + name + "'."}
 }
 
 // mayGet tells whether a key may read a property or an identifier.

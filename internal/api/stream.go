@@ -34,11 +34,15 @@ func (st *stream) flush() bool {
 		st.sayMedia()
 		st.c.head(http.StatusOK, -1)
 	}
-	// As long as the client takes pieces it may take all day; one that does not must not hold a snapshot for ever.
-	_ = http.NewResponseController(st.c.w).SetWriteDeadline(time.Now().Add(pieceTime)) // not every writer has one
+	st.c.keepAlive() // as long as the client takes pieces it may take all day; one that does not must not hold a snapshot for ever
 	_, st.err = st.c.w.Write(st.b)
 	st.b = st.b[:0]
 	return st.err == nil
+}
+
+// keepAlive gives the answer more time, because something was done for it.
+func (c *call) keepAlive() {
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(pieceTime)) // not every writer has one
 }
 
 // sayMedia sets the media type, once nothing can fail any more: a failure is JSON.

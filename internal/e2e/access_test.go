@@ -90,11 +90,12 @@ func TestExportFormats(t *testing.T) {
 	s := start(t, baseConfig+wideLimits)
 	const n = 400
 	note := strings.Repeat("x", 1000) + "\n\"é\", "
-	csv := "registered,cookie,note,number\r\n"
+	var csv strings.Builder
+	csv.WriteString("registered,cookie,note,number\r\n")
 	for i := range n {
 		ids := map[string]any{"registered": fmt.Sprint("c", i)}
 		s.track(t, "customers", map[string]any{"customer_ids": ids, "properties": map[string]any{"note": note, "number": i}})
-		csv += fmt.Sprintf("c%d,,\"%s\",%d\r\n", i, strings.ReplaceAll(note, `"`, `""`), i)
+		fmt.Fprintf(&csv, "c%d,,\"%s\",%d\r\n", i, strings.ReplaceAll(note, `"`, `""`), i)
 	}
 	export := func(format string) response {
 		res := s.do(t, request{path: "/data/v2/projects/{token}/customers/export", body: encode(t, map[string]any{"format": format})})
@@ -103,8 +104,8 @@ func TestExportFormats(t *testing.T) {
 		}
 		return res
 	}
-	if got := export("csv"); string(got.body) != csv {
-		t.Errorf("csv: got %.200s… (%d bytes), want %.200s… (%d bytes)", got.body, len(got.body), csv, len(csv))
+	if got := export("csv"); string(got.body) != csv.String() {
+		t.Errorf("csv: got %.200s… (%d bytes), want %.200s… (%d bytes)", got.body, len(got.body), csv.String(), csv.Len())
 	}
 	for format, rows := range map[string]string{"table_json": "rows", "native_json": "data"} {
 		got, err := export(format).json()

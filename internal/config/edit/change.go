@@ -84,8 +84,9 @@ func (k *NewKey) yaml() string {
 	return "{" + strings.Join(fields, ", ") + "}"
 }
 
-// word matches what no reader of YAML takes for anything but a text.
-var word = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*$`)
+// word matches what no reader of YAML takes for anything but a text, but for a few words of its own: what begins with a digit has a
+// letter in it that no number and no date has.
+var word = regexp.MustCompile(`^([A-Za-z]|[0-9][0-9A-Za-z]*[g-nG-Np-sP-Su-wU-W])[0-9A-Za-z]*([-_][0-9A-Za-z]+)*$`)
 
 // plain returns a text for the file, in quotes where it needs them.
 func plain(s string) string {

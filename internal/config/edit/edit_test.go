@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -104,6 +106,20 @@ func open(t *testing.T, src string) *File {
 		t.Fatalf("%v, of\n%s", err, src)
 	}
 	return f
+}
+
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"web", "a-b_c", "7BHNBDC4GXZFGAJ4EYFWX65NQV", "A2", "2k"} {
+		if got := plain(s); got != s {
+			t.Errorf("%s: got %s, want it as it is", s, got)
+		}
+	}
+	for _, s := range []string{"123", "1e5", "0x1F", "0o17", "0b1", "1_000", "2026-11-22", "2026-11-22t10", "true", "No", "y", "Null", "a.b", ".inf", "-a", "a: b", ""} {
+		if got := plain(s); got != strconv.Quote(s) {
+			t.Errorf("%s: got %s, want it in quotes", s, got)
+		}
+	}
 }
 
 // The file of a first start survives every change with each of its comments, and undoing them gives it back as it was.
@@ -221,6 +237,33 @@ func TestSave(t *testing.T) {
 	}
 	if _, err := Open(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: got %v, want that there is none", err)
+	}
+}
+
+// Root who changes the server's file leaves it the server's: it could not read it at the next reload.
+func TestSaveKeepsOwner(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	const server = 12345 // any user
+	f := open(t, "projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]\n")
+	if err := os.Chown(f.path, server, server); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(do(f, "add public web"), f.Save()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Sys().(*syscall.Stat_t); got.Uid != server || got.Gid != server || info.Mode() != 0o600 {
+		t.Errorf("got owner %d:%d and mode %v, want %d:%d and 0600", got.Uid, got.Gid, info.Mode(), server, server)
 	}
 }
 

@@ -170,7 +170,7 @@ func (s *source) backward(at int) int { return len(bytes.TrimRight(s.text[:at], 
 // scalarEnd returns where the scalar that begins at from ends.
 func (s *source) scalarEnd(from int, flow bool) int {
 	rest := s.text[from:]
-	if len(rest) == 0 || bytes.IndexByte([]byte("|>&*!"), rest[0]) >= 0 {
+	if len(rest) == 0 || strings.IndexByte("|>&*!", rest[0]) >= 0 {
 		s.broken = true
 		return from
 	}

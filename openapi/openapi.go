@@ -42,6 +42,7 @@ type Route struct {
 	Summary     string
 	Description string
 	Keys        []string // the kinds of key that let a call in, by their names in the document; empty where none is needed
+	Permission  string   // that the key must have; empty where any will do
 	Parameters  []Field  // of path, query and header
 	Body        []Field  // the members of the object that is sent; empty where nothing is
 	Example     string   // a body that works, as JSON
@@ -103,8 +104,9 @@ func readRoute(path, method string, item, op node) Route {
 		Summary: op.text("summary"), Description: op.text("description"),
 	}
 	for _, requirement := range op.get("security").items() {
-		for scheme := range requirement.members {
+		for scheme, roles := range requirement.members {
 			r.Keys = append(r.Keys, scheme)
+			r.Permission = strings.Join(roles.texts(), " ")
 		}
 	}
 	for _, p := range slices.Concat(item.get("parameters").items(), op.get("parameters").items()) {

@@ -156,7 +156,7 @@ func TestChanges(t *testing.T) {
 		t.Errorf("got %+v, want an empty page", page)
 	}
 
-	check(t, f.get(path), 403, `{"success":false,"message":"Not authorized: this route needs a private key."}`)
+	check(t, f.get(path), 403, `{"success":false,"errors":["Not authorized: this key does not have the permission admin."]}`)
 	check(t, f.get(path, "Authorization", ""), 401, "Access key not provided")
 	check(t, f.get(path, "Authorization", "Token nobody"), 401, "Access key not found")
 	check(t, f.get(path, basic("wrong")...), 403, "Invalid secret")

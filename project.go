@@ -1,7 +1,6 @@
 package trackway
 
 import (
-	"crypto/sha256"
 	"net/netip"
 	"time"
 )
@@ -14,24 +13,16 @@ type Project struct {
 	Hard     []string
 	Soft     []string
 	Personal []string // properties that an erasure removes
+	Consents []ConsentCategory
 	Keys     []Key
 }
 
-// KeyKind says how a key is presented and what it may do by default.
-type KeyKind string
-
-// The kinds of key.
-const (
-	PublicKey  KeyKind = "public"  // Authorization: Token …; may track; is meant for browsers and apps
-	PrivateKey KeyKind = "private" // Authorization: Basic …; may do everything
-)
-
-// Key is one way to be let in to a project.
-type Key struct {
-	Name   string
-	Kind   KeyKind
-	ID     string            // the public key's token, or the private key's id
-	Secret [sha256.Size]byte // SHA-256 of the private key's secret
+// ConsentCategory is something that customers consent to, or do not, such as a newsletter. That they did, events say.
+type ConsentCategory struct {
+	ID                 string
+	Name               string // for people
+	Description        string // for people; may be empty
+	LegitimateInterest bool   // consent is taken for given until it is withdrawn
 }
 
 // Algorithm is how a limit counts calls over time.

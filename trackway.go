@@ -12,15 +12,14 @@ import (
 // Limits of the domain. They are part of the tracking API's contract: a value beyond one is refused with an error that
 // names the field.
 const (
-	MaxCommands      = 50         // commands in one batch
-	MaxIDBytes       = 256        // bytes of one identifier's value
-	MaxTypeBytes     = 256        // bytes of an event's type
-	MaxNameBytes     = 256        // bytes of a property's name
-	MaxValueBytes    = 16 << 10   // bytes of one property's value, as JSON
-	MaxProperties    = 255        // properties of one customer
-	MaxSoftIDs       = 64         // soft identifiers of one name that a customer holds
-	MaxEventBytes    = 800_000    // bytes of one event's JSON (800 KB)
-	minYear, maxYear = 1970, 2200 // years an event or an update may lie in
+	MaxCommands   = 50       // commands in one batch
+	MaxIDBytes    = 256      // bytes of one identifier's value
+	MaxTypeBytes  = 256      // bytes of an event's type
+	MaxNameBytes  = 256      // bytes of a property's name
+	MaxValueBytes = 16 << 10 // bytes of one property's value, as JSON
+	MaxProperties = 255      // properties of one customer
+	MaxSoftIDs    = 64       // soft identifiers of one name that a customer holds
+	MaxEventBytes = 800_000  // bytes of one event's JSON (800 KB)
 )
 
 // Micros is a point in time: microseconds since the Unix epoch, UTC. The zero value is the epoch itself.
@@ -29,10 +28,10 @@ type Micros int64
 // MicrosOf returns t, cut to the microsecond.
 func MicrosOf(t time.Time) Micros { return Micros(t.UnixMicro()) }
 
-// Bounds of a time that is accepted: 1970-01-01 up to, not including, 2201-01-01.
-var (
-	MinTime = MicrosOf(time.Date(minYear, 1, 1, 0, 0, 0, 0, time.UTC))
-	MaxTime = MicrosOf(time.Date(maxYear+1, 1, 1, 0, 0, 0, 0, time.UTC)) - 1
+// Bounds of a time that is accepted, the years 1970 to 2200.
+const (
+	MinTime Micros = 0                         // 1970-01-01T00:00:00Z
+	MaxTime Micros = 7_289_654_400_000_000 - 1 // the last before 2201-01-01T00:00:00Z
 )
 
 // Time returns m as a time.Time in UTC.

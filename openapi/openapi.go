@@ -18,7 +18,8 @@ var source []byte
 // Source returns the contract as it was written, an OpenAPI 3.1 document in YAML. It must not be changed.
 func Source() []byte { return source }
 
-// Document is what a reader is shown of the contract, in the order in which it is written.
+// Document is what a reader is shown of the contract, in the order in which it is written. What only the server's own pages call
+// is left out.
 type Document struct {
 	Title       string
 	Summary     string
@@ -41,6 +42,7 @@ type Route struct {
 	Summary     string
 	Description string
 	Keys        []string // the kinds of key that let a call in, by their names in the document; empty where none is needed
+	Permission  string   // that the key must have; empty where any will do
 	Parameters  []Field  // of path, query and header
 	Body        []Field  // the members of the object that is sent; empty where nothing is
 	Example     string   // a body that works, as JSON
@@ -73,12 +75,17 @@ func Parse() (*Document, error) {
 	top := node{root, root}
 	info := top.get("info")
 	d := &Document{Title: info.text("title"), Summary: info.text("summary"), Description: info.text("description")}
+	internal := map[string]bool{} // tags of what is not for readers
 	for _, tag := range top.get("tags").items() {
+		if tag.get("x-internal").v == true {
+			internal[tag.text("name")] = true
+			continue
+		}
 		d.Groups = append(d.Groups, Group{Name: tag.text("name"), Description: tag.text("description")})
 	}
 	for path, item := range top.get("paths").members {
 		for method, op := range item.members {
-			if method == "parameters" || method == "options" {
+			if method == "parameters" || method == "options" || slices.ContainsFunc(op.get("tags").texts(), func(tag string) bool { return internal[tag] }) {
 				continue
 			}
 			i := slices.IndexFunc(d.Groups, func(g Group) bool { return slices.Contains(op.get("tags").texts(), g.Name) })
@@ -97,8 +104,9 @@ func readRoute(path, method string, item, op node) Route {
 		Summary: op.text("summary"), Description: op.text("description"),
 	}
 	for _, requirement := range op.get("security").items() {
-		for scheme := range requirement.members {
+		for scheme, roles := range requirement.members {
 			r.Keys = append(r.Keys, scheme)
+			r.Permission = strings.Join(roles.texts(), " ")
 		}
 	}
 	for _, p := range slices.Concat(item.get("parameters").items(), op.get("parameters").items()) {

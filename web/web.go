@@ -47,10 +47,11 @@ func Built() (Site, error) {
 	if err != nil {
 		return Site{}, err
 	}
-	return read(built)
+	return Read(built)
 }
 
-func read(built fs.FS) (Site, error) {
+// Read returns the pages that lie in a folder as they were built.
+func Read(built fs.FS) (Site, error) {
 	s := Site{Assets: make(map[string]*File)}
 	err := fs.WalkDir(built, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || codingOf(name) != "" {

@@ -7,7 +7,7 @@ import (
 
 func TestRead(t *testing.T) {
 	t.Parallel()
-	s, err := read(fstest.MapFS{
+	s, err := Read(fstest.MapFS{
 		".keep": {}, "index.html": {Data: []byte("<!doctype html>")}, "other.txt": {},
 		"assets/a-1.js": {Data: []byte("script")}, "assets/a-1.js.gz": {Data: []byte("gz")}, "assets/a-1.js.br": {Data: []byte("br")},
 		"assets/b-2.css": {Data: []byte("style")}, "assets/b-2.css.gz": {Data: []byte("gz")}, "assets/c.wasm2": {Data: []byte("?")},
@@ -43,7 +43,7 @@ func TestBuilt(t *testing.T) {
 	if _, err := Built(); err != nil {
 		t.Error(err)
 	}
-	if s, err := read(fstest.MapFS{".keep": {}}); s.Index != nil || err != nil {
+	if s, err := Read(fstest.MapFS{".keep": {}}); s.Index != nil || err != nil {
 		t.Errorf("nothing was built: got %v, %v", s, err)
 	}
 }

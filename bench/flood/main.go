@@ -86,14 +86,16 @@ func build(dir string) string {
 	return name
 }
 
-// cost prints the processor time of the server for an accepted call and a refused one, in turn.
+// cost prints the processor time of the server for a refused call and an accepted one, in turn, at the rate at which the
+// server refuses: a call is dearer where processors go to sleep between calls.
 func (b *bench) cost() {
 	fmt.Println("| call | accepted, µs of server CPU | refused | refused ÷ accepted | accepted/s | refused/s |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
 	for _, kind := range []string{"event", "time"} {
 		var accepted, refused, ratios, fast, faster []float64
 		for range b.rounds {
-			a, r := b.load(kind, false), b.load(kind, true)
+			r := b.load(kind, true, 0)
+			a := b.load(kind, false, r.rate)
 			accepted, refused, ratios = append(accepted, a.cpu), append(refused, r.cpu), append(ratios, r.cpu/a.cpu)
 			fast, faster = append(fast, a.rate), append(faster, r.rate)
 		}
@@ -108,9 +110,10 @@ var titles = map[string]string{"event": "`POST customers/events`, 513 bytes, dur
 // loaded is what a load made of the server.
 type loaded struct{ cpu, rate float64 } // µs a call, calls a second
 
-// load runs the flooder alone, either from one address over its limit or from ever other ones.
-func (b *bench) load(kind string, refused bool) loaded {
-	f := b.flooder(kind, 0)
+// load runs the flooder alone, either from one address over its limit or from ever other ones. A rate of 0 is as fast as
+// answers come.
+func (b *bench) load(kind string, refused bool, rate float64) loaded {
+	f := b.flooder(kind, rate)
 	f.Spread = !refused
 	p := b.start(f)
 	before := b.server.processorTime()
@@ -125,8 +128,8 @@ func (b *bench) load(kind string, refused bool) loaded {
 	}
 	calls := float64(res.Accepted + res.Refused)
 	// The flooder counted from its first counted call to its last; the server's time was taken within.
-	rate := calls / res.Seconds
-	return loaded{cpu: used.Seconds() * 1e6 / (rate * b.length.Seconds()), rate: rate}
+	reached := calls / res.Seconds
+	return loaded{cpu: used.Seconds() * 1e6 / (reached * b.length.Seconds()), rate: reached}
 }
 
 func (b *bench) flooder(kind string, rate float64) flooder {

@@ -27,6 +27,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server. Without a configuration file it makes one first, and prints how to try it."`
 	Init    initCommand    `cmd:"" help:"Make a configuration file with a project and random keys."`
 	Check   checkCommand   `cmd:"" help:"Say what is wrong with the configuration."`
+	Key     keyCommand     `cmd:"" help:"The keys that let clients in."`
 	Limits  limitsCommand  `cmd:"" help:"How the running server's rate limits are used."`
 	Version versionCommand `cmd:"" help:"Print which version this is."`
 }

@@ -6,8 +6,8 @@ import (
 	"trackway/internal/limit"
 )
 
-// allowed asks the limits whether the caller may make this call now, and tells them in the answer. A call that is refused is
-// answered at once: nothing is done with its body, and its credentials are not looked at.
+// allowed asks the limits whether the caller may make this call now, and tells them in the answer. Nothing is done
+// with the body of a call that is refused, nor are its credentials looked at; its answer may have to wait, see pace.
 func (c *call) allowed() bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {
@@ -25,6 +25,7 @@ func (c *call) allowed() bool {
 		return true
 	}
 	c.Rates.Refusal(c.received, c.decision.Policy)
+	c.pace.hold(c.r.Context().Done(), c.received)
 	_ = c.answer(http.StatusTooManyRequests, c.decision.AppendBody(nil))
 	return false
 }

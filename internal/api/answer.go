@@ -118,7 +118,7 @@ func (c *call) failure(err *trackway.Error) []byte {
 	switch {
 	case c.route.data:
 		return wire.AppendFieldError(nil, err)
-	case err.Field == "":
+	case err.Field == "" && err.Code != trackway.Forbidden:
 		return wire.AppendMessage(nil, err.Msg)
 	}
 	return wire.AppendResult(nil, err)

@@ -32,7 +32,7 @@ func (c *call) changes() error {
 		PerPage int              `json:"rowsperpage"`
 		Records int              `json:"records"`
 		Rows    []history.Change `json:"rows"`
-	}{page, (len(all) + rows - 1) / rows, rows, len(all), all[first:min(first+rows, len(all))]})
+	}{page, (len(all) + rows - 1) / rows, rows, len(all), append([]history.Change{}, all[first:min(first+rows, len(all))]...)})
 }
 
 // number returns a parameter of the query that is a whole number from 1 to most.

@@ -10,10 +10,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trackway"
 	"trackway/internal/fleet"
 	"trackway/internal/guide"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
+	"trackway/openapi"
 	"trackway/openapi/openapitest"
 )
 
@@ -71,6 +73,39 @@ func TestRoutesAreTheContract(t *testing.T) {
 	contract := loadContract(t).Routes()
 	slices.Sort(served)
 	slices.Sort(contract)
+	if diff := cmp.Diff(contract, served); diff != "" {
+		t.Error("(-contract +routes.go):\n" + diff)
+	}
+}
+
+// The contract says of each route which permission it takes, and which keys can have it.
+func TestPermissionsAreTheContract(t *testing.T) {
+	t.Parallel()
+	doc, err := openapi.Parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	contract := map[string]string{}
+	for _, g := range doc.Groups {
+		for _, r := range g.Routes {
+			contract[r.Method+" "+r.Path] = strings.Join(append(r.Keys, r.Permission), " ")
+		}
+	}
+	served := map[string]string{}
+	for _, rt := range routes() {
+		if strings.HasPrefix(rt.path, "/grid/") || strings.HasPrefix(rt.path, "/assets/") {
+			continue // the pages' own, which have a session
+		}
+		keys := "privateKey "
+		public := trackway.Key{Kind: trackway.PublicKey}
+		if rt.needs == "" || public.May(rt.needs) {
+			keys = "publicKey accessToken privateKey "
+		}
+		if rt.open {
+			keys = ""
+		}
+		served[rt.method+" "+strings.TrimSuffix(rt.path, "{$}")] = keys + string(rt.needs)
+	}
 	if diff := cmp.Diff(contract, served); diff != "" {
 		t.Error("(-contract +routes.go):\n" + diff)
 	}

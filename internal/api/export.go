@@ -9,37 +9,37 @@ import (
 	"trackway/internal/wire"
 )
 
-// export answers all customers of the project as a table: a row each, a column for each attribute asked for.
+// export answers all customers of the project as a table: a row each, a column for each attribute asked for, as far as the key may
+// read it.
 func (c *call) export() error {
 	format, columns, refused := wire.DecodeExport(c.body)
 	if refused != nil {
 		return refused
 	}
-	if format != "native_json" {
-		return &trackway.Error{Code: trackway.Invalid, Field: "format", Msg: "Field 'format': this server exports native_json only."}
-	}
+	as := layouts[format]
 	return c.withSnapshot(func(s query.Snapshot) (err error) {
 		if len(columns) == 0 {
 			if columns, err = c.allColumns(s); err != nil {
 				return err
 			}
 		}
+		columns = slices.DeleteFunc(columns, func(a wire.Attribute) bool { return !mayRead(c.grant.Key, a) })
 		out := c.stream()
-		out.b = appendFields(append(out.b, `{"success":true,"fields":[`...), columns)
-		out.b = append(out.b, `],"data":[`...)
+		out.media = as.media
+		out.b = as.open(out.b, columns)
 		first := true
 		err = query.Profiles(c.r.Context(), s, c.grant.Project.Number, func(p *trackway.Profile) bool {
 			if !first {
-				out.b = append(out.b, ',')
+				out.b = append(out.b, as.between...)
 			}
 			first = false
-			out.b = appendRow(out.b, p, columns)
+			out.b = as.row(out.b, p, columns)
 			return out.flush()
 		})
 		if err != nil {
 			return err
 		}
-		out.b = append(out.b, "]}"...)
+		out.b = append(out.b, as.end...)
 		return out.end()
 	})
 }
@@ -63,8 +63,28 @@ func (c *call) allColumns(s query.Snapshot) ([]wire.Attribute, error) {
 	return columns, err
 }
 
-// appendFields appends the heading: {"id":"registered","type":"id"},{"property":"p","type":"property"}.
-func appendFields(b []byte, columns []wire.Attribute) []byte {
+// layout is one way to write a table.
+type layout struct {
+	media   []string
+	open    func(b []byte, columns []wire.Attribute) []byte // what stands before the rows
+	row     func(b []byte, p *trackway.Profile, columns []wire.Attribute) []byte
+	between string // rows
+	end     string
+}
+
+// layouts are the formats of customers/export.
+//
+//	native_json  {"success":true,"fields":[{"id":"registered","type":"id"},{"property":"p","type":"property"}],"data":[["x",1]]}
+//	table_json   {"success":true,"header":["registered","p"],"rows":[["x",1]]}
+//	csv          RFC 4180, with a header
+var layouts = map[string]layout{
+	"native_json": {jsonType, openNative, appendRow, ",", "]}"},
+	"table_json":  {jsonType, openTable, appendRow, ",", "]}"},
+	"csv":         {csvType, appendHeader, appendRecord, "", ""},
+}
+
+func openNative(b []byte, columns []wire.Attribute) []byte {
+	b = append(b, `{"success":true,"fields":[`...)
 	for i, column := range columns {
 		if i > 0 {
 			b = append(b, ',')
@@ -74,7 +94,18 @@ func appendFields(b []byte, columns []wire.Attribute) []byte {
 		b = wire.AppendString(append(b, `,"type":`...), column.Type)
 		b = append(b, '}')
 	}
-	return b
+	return append(b, `],"data":[`...)
+}
+
+func openTable(b []byte, columns []wire.Attribute) []byte {
+	b = append(b, `{"success":true,"header":[`...)
+	for i, column := range columns {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = wire.AppendString(b, column.Name)
+	}
+	return append(b, `],"rows":[`...)
 }
 
 func appendRow(b []byte, p *trackway.Profile, columns []wire.Attribute) []byte {

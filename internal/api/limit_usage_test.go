@@ -64,7 +64,7 @@ func TestLimitUsage(t *testing.T) {
 	if got.Table.Used != 4 || got.Table.Slots < 1024 || got.Table.Bytes < 16*got.Table.Slots || time.Since(got.At) > time.Minute {
 		t.Errorf("got %+v at %v", got.Table, got.At)
 	}
-	check(t, f.get("/api/limits/usage", "X-Forwarded-For", "198.51.100.9"), 403, "needs a private key")
+	check(t, f.get("/api/limits/usage", "X-Forwarded-For", "198.51.100.9"), 403, "the permission admin")
 	check(t, f.get("/api/limits/usage", "X-Forwarded-For", "198.51.100.9", "Authorization", ""), 401, "Access key not provided")
 }
 
@@ -113,7 +113,7 @@ func TestLimitCallers(t *testing.T) {
 	} {
 		check(t, f.get("/api/limits/callers?"+query, byKey()...), 400, want)
 	}
-	check(t, f.get("/api/limits/callers"), 403, "needs a private key")
+	check(t, f.get("/api/limits/callers"), 403, "the permission admin")
 }
 
 // The project is told by its name, and an unknown token, which may be anything, is not told at all.
@@ -152,7 +152,7 @@ func TestCallersOfEachPolicy(t *testing.T) {
 func TestTypesOf(t *testing.T) {
 	t.Parallel()
 	items := []wire.Item{
-		{Command: trackway.Command{Type: "a"}}, {Err: errNotPrivate, Command: trackway.Command{Type: "b"}}, {Time: true}, {Command: trackway.Command{Type: "c"}},
+		{Command: trackway.Command{Type: "a"}}, {Err: notAuthorized(trackway.SetEvents), Command: trackway.Command{Type: "b"}}, {Time: true}, {Command: trackway.Command{Type: "c"}},
 	}
 	if diff := cmp.Diff([]string{"a", "c"}, typesOf(items)); diff != "" {
 		t.Error("(-want +got):\n" + diff)

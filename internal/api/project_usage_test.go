@@ -54,7 +54,7 @@ func TestProjectUsage(t *testing.T) {
 		t.Errorf("got %d %s, want 304", w.Code, w.Body)
 	}
 	w := f.send(http.MethodGet, "/api/projects/"+projectToken+"/usage", nil)
-	if w.Code != 403 || !strings.Contains(w.Body.String(), "private key") {
+	if w.Code != 403 || !strings.Contains(w.Body.String(), "the permission admin") {
 		t.Errorf("with a public key: got %d %s", w.Code, w.Body)
 	}
 }

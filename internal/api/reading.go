@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"strconv"
 
 	"trackway"
 	"trackway/internal/ingest"
@@ -55,6 +56,7 @@ func (c *call) exportOne() error {
 		return refused
 	}
 	return c.withProfile(ids, func(s query.Snapshot, p *trackway.Profile) error {
+		p = visible(c.grant.Key, p)
 		out := c.stream()
 		out.b = append(out.b, `{"success":true,"ids":`...)
 		out.b = wire.AppendIDs(out.b, p.IDs)
@@ -94,13 +96,17 @@ func (c *call) attributes() error {
 	if refused != nil {
 		return refused
 	}
-	return c.withProfile(ids, func(_ query.Snapshot, p *trackway.Profile) error {
+	return c.withProfile(ids, func(s query.Snapshot, p *trackway.Profile) error {
+		said, err := c.consents(s, p.Customer, attributes)
+		if err != nil {
+			return err
+		}
 		b := append([]byte(nil), `{"results":[`...)
 		for i, a := range attributes {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendAttribute(b, p, a)
+			b = c.appendAttribute(b, p, said, a)
 		}
 		return c.answer(http.StatusOK, append(b, `],"success":true}`...))
 	})
@@ -108,12 +114,29 @@ func (c *call) attributes() error {
 
 // appendAttribute appends the answer for one attribute. What this server does not compute is "Not Found", which clients take
 // for an attribute that has no value.
-func appendAttribute(b []byte, p *trackway.Profile, a wire.Attribute) []byte {
-	if a.Name == "" {
+func (c *call) appendAttribute(b []byte, p *trackway.Profile, said map[string]bool, a wire.Attribute) []byte {
+	consented, known := said[a.Name]
+	switch {
+	case !mayRead(c.grant.Key, a):
+		return append(b, `{"success":false,"error":"Not authorized"}`...)
+	case a.Type == wire.ConsentAttribute && known:
+		return append(strconv.AppendBool(append(b, `{"success":true,"value":`...), consented), '}')
+	case a.Name == "", a.Type == wire.ConsentAttribute:
 		return append(b, `{"success":false,"error":"Not Found"}`...)
 	}
 	b = append(b, `{"success":true,"value":`...)
 	return append(appendValue(b, p, a), '}')
+}
+
+// mayRead tells whether a key may read an attribute, as far as it is one. Consents are what events say.
+func mayRead(key *trackway.Key, a wire.Attribute) bool {
+	switch a.Type {
+	case wire.ConsentAttribute:
+		return key.MayName(trackway.GetEvents, consentType)
+	case wire.PropertyAttribute, wire.IDAttribute:
+		return mayGet(key, a.Name)
+	}
+	return true
 }
 
 // appendValue appends the value of a property or an identifier, null where the customer has none.
@@ -127,24 +150,4 @@ func appendValue(b []byte, p *trackway.Profile, a wire.Attribute) []byte {
 		}
 	}
 	return append(b, "null"...)
-}
-
-// anonymize erases who a customer is. The events stay.
-func (c *call) anonymize() error {
-	ids, refused := wire.DecodeCustomer(c.body)
-	if refused != nil {
-		return refused
-	}
-	var customer trackway.Customer
-	err := c.withSnapshot(func(s query.Snapshot) (err error) {
-		customer, err = c.find(s, ids)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if err := c.Eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal); err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, []byte(`{"success":true}`))
 }

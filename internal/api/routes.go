@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	"trackway"
 	"trackway/internal/wire"
@@ -14,6 +13,7 @@ import (
 const (
 	maxSmallBody  = 64 << 10
 	maxSingleBody = trackway.MaxEventBytes + 16<<10
+	maxBulkBody   = 1 << 20 // a thousand customers with four identifiers at their longest
 	maxBatchBody  = trackway.MaxCommands*trackway.MaxEventBytes + 64<<10
 )
 
@@ -21,14 +21,14 @@ const (
 type route struct {
 	method  string
 	path    string
-	open    bool // nobody has to say who they are
-	private bool // only a private key will do
-	server  bool // it is about the server and no project: a key of any will do
-	free    bool // it costs nothing
-	cors    bool // browsers of any site may call it
-	data    bool // errors are an object of arrays, as the data API's clients expect
-	stream  bool // the answer goes on for as long as the caller stays
-	maxBody int  // bytes; 0: there is no body
+	open    bool                // nobody has to say who they are
+	needs   trackway.Permission // what the key has to have; empty: any key of the project will do
+	server  bool                // it is about the server and no project: a key of any will do
+	free    bool                // it costs nothing
+	cors    bool                // browsers of any site may call it
+	data    bool                // errors are an object of arrays, as the data API's clients expect
+	stream  bool                // the answer goes on for as long as the caller stays
+	maxBody int                 // bytes; 0: there is no body
 	do      func(*call) error
 }
 
@@ -41,26 +41,28 @@ const (
 func routes() []route {
 	return []route{
 		{method: "GET", path: track + "system/time", cors: true, do: (*call).systemTime},
-		{method: "POST", path: track + wire.Customers, cors: true, maxBody: maxSingleBody, do: single(wire.Customers)},
-		{method: "POST", path: track + wire.Events, cors: true, maxBody: maxSingleBody, do: single(wire.Events)},
-		{method: "POST", path: track + wire.Clicks, cors: true, maxBody: maxSingleBody, do: single(wire.Clicks)},
-		{method: "POST", path: track + "batch", cors: true, maxBody: maxBatchBody, do: (*call).batch},
+		{method: "POST", path: track + wire.Customers, needs: trackway.SetCustomers, cors: true, maxBody: maxSingleBody, do: single(wire.Customers)},
+		{method: "POST", path: track + wire.Events, needs: trackway.SetEvents, cors: true, maxBody: maxSingleBody, do: single(wire.Events)},
+		{method: "POST", path: track + wire.Clicks, needs: trackway.SetEvents, cors: true, maxBody: maxSingleBody, do: single(wire.Clicks)},
+		{method: "POST", path: track + "batch", cors: true, maxBody: maxBatchBody, do: (*call).batch}, // each command needs its own
 
-		{method: "POST", path: data + "customers/export-one", private: true, data: true, maxBody: maxSmallBody, do: (*call).exportOne},
-		{method: "POST", path: data + "customers/events", private: true, data: true, maxBody: maxSmallBody, do: (*call).events},
-		{method: "POST", path: data + "customers/attributes", private: true, data: true, maxBody: maxSmallBody, do: (*call).attributes},
-		{method: "POST", path: data + "customers/export", private: true, data: true, maxBody: maxSmallBody, do: (*call).export},
-		{method: "POST", path: data + "customers/anonymize", private: true, data: true, maxBody: maxSmallBody, do: (*call).anonymize},
+		{method: "POST", path: data + "customers/export-one", needs: trackway.GetCustomers, data: true, maxBody: maxSmallBody, do: (*call).exportOne},
+		{method: "POST", path: data + "customers/events", needs: trackway.GetEvents, data: true, maxBody: maxSmallBody, do: (*call).events},
+		{method: "POST", path: data + "customers/attributes", needs: trackway.GetCustomers, data: true, maxBody: maxSmallBody, do: (*call).attributes},
+		{method: "POST", path: data + "customers/export", needs: trackway.GetCustomers, data: true, maxBody: maxSmallBody, do: (*call).export},
+		{method: "POST", path: data + "customers/anonymize", needs: trackway.GDPR, data: true, maxBody: maxSmallBody, do: (*call).anonymize},
+		{method: "POST", path: data + "customers/anonymize_bulk", needs: trackway.GDPR, data: true, maxBody: maxBulkBody, do: (*call).anonymizeBulk},
+		{method: "GET", path: data + "consent/categories", cors: true, data: true, do: (*call).consentCategories},
 
 		{method: "GET", path: "/api/servers", open: true, do: (*call).servers},
 		{method: "GET", path: "/api/srvlist", open: true, do: (*call).serverNames},
 		{method: "GET", path: "/api/status", open: true, do: (*call).serverStatus},
 		{method: "GET", path: "/api/limits", open: true, do: document(limits)},
-		{method: "GET", path: "/api/limits/changes", server: true, private: true, do: (*call).changes},
-		{method: "GET", path: "/api/limits/usage", server: true, private: true, do: (*call).limitUsage},
-		{method: "GET", path: "/api/limits/callers", server: true, private: true, do: (*call).limitCallers},
+		{method: "GET", path: "/api/limits/changes", server: true, needs: trackway.Admin, do: (*call).changes},
+		{method: "GET", path: "/api/limits/usage", server: true, needs: trackway.Admin, do: (*call).limitUsage},
+		{method: "GET", path: "/api/limits/callers", server: true, needs: trackway.Admin, do: (*call).limitCallers},
 
-		{method: "GET", path: "/api/projects/{token}/usage", private: true, do: (*call).projectUsage},
+		{method: "GET", path: "/api/projects/{token}/usage", needs: trackway.Admin, do: (*call).projectUsage},
 
 		{method: "GET", path: "/openapi.yaml", open: true, free: true, do: document(contract)},
 		{method: "GET", path: "/about/api", open: true, free: true, do: document(page)},
@@ -84,9 +86,10 @@ func routes() []route {
 // register puts the table into the mux, together with what answers where the table says nothing: 405 on a path that has
 // other methods, 404 elsewhere. Those are limited like any route, by the same policies.
 func (s *Server) register() {
-	methods := map[string][]string{}
+	methods, crossed := map[string][]string{}, map[string]bool{}
 	for _, rt := range routes() {
 		s.handle(rt.method+" "+rt.path, rt)
+		crossed[rt.path] = rt.cors
 		methods[rt.path] = append(methods[rt.path], rt.method)
 		if rt.method == http.MethodGet {
 			methods[rt.path] = append(methods[rt.path], http.MethodHead)
@@ -94,7 +97,7 @@ func (s *Server) register() {
 	}
 	for _, path := range slices.Sorted(maps.Keys(methods)) {
 		allowed := methods[path]
-		cors := strings.HasPrefix(path, track)
+		cors := crossed[path]
 		if cors {
 			s.mux.HandleFunc("OPTIONS "+path, preflight(methods[path]))
 			allowed = append(allowed, http.MethodOptions)

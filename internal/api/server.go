@@ -55,8 +55,8 @@ type Config struct {
 	Rates    *rates.Meter
 	Live     *live.Hub
 	Grid     Grid
-	Site     web.Site     // the pages
-	Version  string       // the program's
+	Site     web.Site // the pages
+	Version  string   // the program's
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 }
@@ -79,6 +79,7 @@ type Server struct {
 	room    room
 	metrics *metrics
 	started time.Time
+	pace    *pace
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }
@@ -88,6 +89,7 @@ func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
 		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry), started: time.Now(),
+		pace: newPace(time.Now()),
 	}
 	s.Reload(c.Access)
 	s.register()
@@ -202,8 +204,8 @@ func (c *call) steps() {
 			c.refuse(err)
 			return
 		}
-		if c.route.private && !c.grant.Private() {
-			c.fail(errNotPrivate)
+		if p := c.route.needs; p != "" && !c.grant.Key.May(p) {
+			c.fail(notAuthorized(p))
 			return
 		}
 	}
@@ -227,14 +229,13 @@ func (c *call) authorize() (err *trackway.Error) {
 		return nil // the limits asked already
 	}
 	if c.route.server {
-		c.grant, err = c.access.Keys.Operator(c.r.Header.Get("Authorization"))
+		c.grant, err = c.access.Keys.Operator(c.received, c.r.Header.Get("Authorization"))
 		return err
 	}
-	c.grant, err = c.access.Keys.Authorize(c.r.PathValue("token"), c.r.Header.Get("Authorization"), accessToken(c.r.URL.RawQuery))
+	authorization, query := c.r.Header.Get("Authorization"), accessToken(c.r.URL.RawQuery)
+	c.grant, err = c.access.Keys.Authorize(c.received, c.r.PathValue("token"), authorization, query)
 	return err
 }
-
-var errNotPrivate = &trackway.Error{Code: trackway.Forbidden, Msg: "Not authorized: this route needs a private key."}
 
 // accessToken returns the access_token parameter of a query.
 func accessToken(query string) string {

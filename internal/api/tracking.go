@@ -21,6 +21,9 @@ func single(name string) func(*call) error {
 	return func(c *call) error {
 		at := trackway.MicrosOf(c.received)
 		cmd, refused := wire.DecodeCommand(name, c.body, at)
+		if refused == nil {
+			refused = mayNot(c.grant.Key, &cmd)
+		}
 		cmds, results := []trackway.Command{cmd}, []trackway.Result{{Err: refused}}
 		if err := c.Ingest.Accept(c.grant.Project, at, cmds, results); err != nil {
 			return err
@@ -83,6 +86,9 @@ func (c *call) carryOut(at trackway.Micros, items []wire.Item) error {
 	places := make([]int, 0, len(items))
 	for i := range items {
 		if !items[i].Time {
+			if items[i].Err == nil {
+				items[i].Err = mayNot(c.grant.Key, &items[i].Command)
+			}
 			cmds = append(cmds, items[i].Command)
 			results = append(results, trackway.Result{Err: items[i].Err})
 			places = append(places, i)

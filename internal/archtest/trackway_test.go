@@ -32,9 +32,10 @@ var trackway = Rules{
 		"internal/rates":         1,
 		"internal/wire":          1,
 
-		"internal/guide":      2,
-		"internal/ingest":     2,
-		"internal/query/page": 2,
+		"internal/config/edit": 2,
+		"internal/guide":       2,
+		"internal/ingest":      2,
+		"internal/query/page":  2,
 
 		"internal/store": 3,
 

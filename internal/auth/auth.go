@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"strings"
+	"time"
 
 	"trackway"
 )
@@ -25,7 +26,7 @@ type Keys struct{ projects map[string]*project }
 
 type project struct {
 	trackway.Project
-	keys map[keyID]*trackway.Key
+	keys map[keyID]entry
 }
 
 type keyID struct {
@@ -33,16 +34,26 @@ type keyID struct {
 	id   string
 }
 
+// entry is a key as one of its ids finds it.
+type entry struct {
+	*trackway.Key
+
+	until time.Time // the id lets nobody in from then on; zero: there is no end
+}
+
 // New returns the table of these projects.
 func New(projects []trackway.Project) *Keys {
 	k := &Keys{projects: make(map[string]*project, len(projects))}
 	for _, p := range projects {
-		entry := &project{Project: p, keys: make(map[keyID]*trackway.Key, len(p.Keys))}
+		known := &project{Project: p, keys: make(map[keyID]entry, len(p.Keys))}
 		for i := range p.Keys {
-			key := &entry.Keys[i]
-			entry.keys[keyID{key.Kind, key.ID}] = key
+			key := &known.Keys[i]
+			known.keys[keyID{key.Kind, key.ID}] = entry{Key: key}
+			if key.PreviousID != "" {
+				known.keys[keyID{key.Kind, key.PreviousID}] = entry{Key: key, until: key.PreviousUntil}
+			}
 		}
-		k.projects[p.Token] = entry
+		k.projects[p.Token] = known
 	}
 	return k
 }
@@ -53,47 +64,46 @@ type Grant struct {
 	Key     *trackway.Key
 }
 
-// Private tells whether a private key was presented.
-func (g Grant) Private() bool { return g.Key.Kind == trackway.PrivateKey }
-
-// Authorize checks the project's token and the credentials: the Authorization field ("Token …" or "Basic …", RFC 7617, the
-// scheme in any case), or else the access_token parameter of the query. The error is one that clients of the API know.
-func (k *Keys) Authorize(token, authorization, accessToken string) (Grant, *trackway.Error) {
+// Authorize checks the project's token and the credentials of a call at a time: the Authorization field ("Token …" or "Basic …",
+// RFC 7617, the scheme in any case), or else the access_token parameter of the query. The error is one that clients of the API
+// know.
+func (k *Keys) Authorize(now time.Time, token, authorization, accessToken string) (Grant, *trackway.Error) {
 	p := k.find(token)
 	if p == nil {
 		return Grant{}, errProject
 	}
-	key, err := p.key(authorization, accessToken)
+	key, err := p.key(now, authorization, accessToken)
 	if err != nil {
 		return Grant{}, err
 	}
 	return Grant{Project: &p.Project, Key: key}, nil
 }
 
-func (p *project) key(authorization, accessToken string) (*trackway.Key, *trackway.Error) {
+func (p *project) key(now time.Time, authorization, accessToken string) (*trackway.Key, *trackway.Error) {
 	scheme, credentials, _ := strings.Cut(authorization, " ")
 	credentials = strings.TrimSpace(credentials)
 	switch {
 	case authorization == "" && accessToken != "":
-		return p.public(accessToken)
+		return p.public(now, accessToken)
 	case credentials == "":
 		return nil, errNoKey
 	case strings.EqualFold(scheme, "Token"):
-		return p.public(credentials)
+		return p.public(now, credentials)
 	case strings.EqualFold(scheme, "Basic"):
-		return p.private(credentials)
+		return p.private(now, credentials)
 	}
 	return nil, errNoKey
 }
 
-func (p *project) public(token string) (*trackway.Key, *trackway.Error) {
-	if key := p.keys[keyID{trackway.PublicKey, token}]; key != nil {
-		return key, nil
+func (p *project) public(now time.Time, token string) (*trackway.Key, *trackway.Error) {
+	found, ok := p.keys[keyID{trackway.PublicKey, token}]
+	if !ok || !found.until.IsZero() && !now.Before(found.until) {
+		return nil, errNotFound
 	}
-	return nil, errNotFound
+	return found.Key, nil
 }
 
-func (p *project) private(credentials string) (*trackway.Key, *trackway.Error) {
+func (p *project) private(now time.Time, credentials string) (*trackway.Key, *trackway.Error) {
 	var stack [128]byte
 	plain, err := base64.RawStdEncoding.AppendDecode(stack[:0], []byte(strings.TrimRight(credentials, "=")))
 	if err != nil {
@@ -103,12 +113,24 @@ func (p *project) private(credentials string) (*trackway.Key, *trackway.Error) {
 	if !ok {
 		return nil, errNoKey
 	}
-	key := p.keys[keyID{trackway.PrivateKey, id}]
+	key := p.keys[keyID{trackway.PrivateKey, id}].Key
 	if key == nil {
 		return nil, errNotFound
 	}
-	if sum := sha256.Sum256([]byte(secret)); subtle.ConstantTimeCompare(sum[:], key.Secret[:]) != 1 {
+	if !secretFits(now, key, sha256.Sum256([]byte(secret))) {
 		return nil, errSecret
 	}
 	return key, nil
+}
+
+// secretFits tells whether a secret's digest is the key's, or that of the secret before it while that still holds. It takes as
+// long whichever of them it is, and whether it is one or not.
+func secretFits(now time.Time, key *trackway.Key, sum [sha256.Size]byte) bool {
+	current := subtle.ConstantTimeCompare(sum[:], key.Secret[:])
+	previous := subtle.ConstantTimeCompare(sum[:], key.PreviousSecret[:])
+	holds := 0
+	if now.Before(key.PreviousUntil) {
+		holds = 1
+	}
+	return current|previous&holds == 1
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -31,6 +32,10 @@ var projects = []trackway.Project{
 	{Name: "shop", Token: shopToken, Keys: []trackway.Key{{Name: "shop", Kind: trackway.PublicKey, ID: "shop-key"}}},
 	{Name: "closed", Token: "11111111-1111-1111-1111-111111111111"},
 }
+
+var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func private(g Grant) bool { return g.Key.Kind == trackway.PrivateKey }
 
 func basic(credentials string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(credentials))
@@ -97,7 +102,7 @@ func TestAuthorize(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			grant, err := keys.Authorize(test.token, test.header, test.query)
+			grant, err := keys.Authorize(now, test.token, test.header, test.query)
 			if code, refused := codes[test.want]; refused {
 				field := "Authorization"
 				if code == trackway.Invalid {
@@ -113,7 +118,7 @@ func TestAuthorize(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if grant.Key.Name != test.want || grant.Private() != test.private || grant.Project.Token != strings.ToLower(test.token) {
+			if grant.Key.Name != test.want || private(grant) != test.private || grant.Project.Token != strings.ToLower(test.token) {
 				t.Errorf("got %v of %s, want key %s (private: %v)", grant.Key.Name, grant.Project.Name, test.want, test.private)
 			}
 		})
@@ -124,7 +129,7 @@ func TestAuthorize(t *testing.T) {
 func TestAuthorizeAllocates(t *testing.T) {
 	keys := New(projects)
 	if n := testing.AllocsPerRun(100, func() {
-		if _, err := keys.Authorize(demoToken, "Token public-key", ""); err != nil {
+		if _, err := keys.Authorize(now, demoToken, "Token public-key", ""); err != nil {
 			t.Error(err)
 		}
 	}); n != 0 {
@@ -140,11 +145,11 @@ func FuzzAuthorize(f *testing.F) {
 	f.Add(basic("backend-id:"+secret), "")
 	f.Add("Basic =", "public-key")
 	f.Fuzz(func(t *testing.T, header, query string) {
-		grant, err := keys.Authorize(demoToken, header, query)
+		grant, err := keys.Authorize(now, demoToken, header, query)
 		if (err == nil) == (grant.Key == nil) {
 			t.Fatalf("got %v and %v", grant, err)
 		}
-		if err != nil || !grant.Private() {
+		if err != nil || !private(grant) {
 			return
 		}
 		_, credentials, _ := strings.Cut(header, " ")

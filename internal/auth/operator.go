@@ -1,13 +1,17 @@
 package auth
 
-import "trackway"
+import (
+	"time"
 
-// Operator checks the credentials of a call that is about the server and not about a project: a key of any project will do. The
-// error is one that clients of the API know.
-func (k *Keys) Operator(authorization string) (Grant, *trackway.Error) {
+	"trackway"
+)
+
+// Operator checks the credentials of a call, at a time, that is about the server and not about a project: a key of any project
+// will do. The error is one that clients of the API know.
+func (k *Keys) Operator(now time.Time, authorization string) (Grant, *trackway.Error) {
 	worst := errNoKey
 	for _, p := range k.projects {
-		key, err := p.key(authorization, "")
+		key, err := p.key(now, authorization, "")
 		switch {
 		case err == nil:
 			return Grant{Project: &p.Project, Key: key}, nil

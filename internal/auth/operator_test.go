@@ -22,7 +22,7 @@ func TestOperator(t *testing.T) {
 		{"", "", errNoKey},
 	} {
 		for range 20 { // in whatever order the projects are looked at
-			grant, err := keys.Operator(c.authorization)
+			grant, err := keys.Operator(now, c.authorization)
 			if err != c.err {
 				t.Fatalf("%q: got %v, want %v", c.authorization, err, c.err)
 			}

@@ -116,11 +116,16 @@ func oneOf[T ~string](d *doc, at *T, words ...T) {
 	if slices.Contains(words, *at) {
 		return
 	}
+	d.report(at, "must be %s", listed(words))
+}
+
+// listed returns words as a sentence lists them: a, b or c.
+func listed[T ~string](words []T) string {
 	list := make([]string, len(words))
 	for i, w := range words {
 		list[i] = string(w)
 	}
-	d.report(at, "must be %s or %s", strings.Join(list[:len(list)-1], ", "), list[len(list)-1])
+	return strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
 }
 
 // unique checks that no value has been seen before. Where it has, it says where; a value that is missing is no repetition.

@@ -2,7 +2,7 @@
 // environment too), then a check of the whole. Its one idea: a configuration is either right, or each thing that is wrong
 // with it is said at once, with its place in the file, so that a [Config] can be used without a further look. It is strict:
 // what it does not know, it refuses. It does not watch the file, keep secrets (only their SHA-256), or write a
-// configuration, except for the first one ([Init]).
+// configuration, except for the first one ([Init]); internal/config/edit changes the keys in one.
 //
 // A setting that is used as it is written is one field of Config, with its key in the yaml tag, its default in defaults, and,
 // where not every value is right, a line in doc.check. Sections that are written in another form than they are used in
@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"trackway"
 	"trackway/internal/clientip"
@@ -133,6 +134,7 @@ func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Pr
 	d := parse(path, src, flags, os.LookupEnv, checks)
 	d.checkCertificate()
 	d.warnOfMode(info.Mode())
+	d.warnOfOverlap(time.Now())
 	cfg, err = d.result()
 	return cfg, d.warnings, err
 }

@@ -23,11 +23,12 @@ type dashboard struct {
 }
 
 type project struct {
-	Name        string      `yaml:"name"`
-	Token       string      `yaml:"token"`
-	Identifiers identifiers `yaml:"identifiers"`
-	Personal    []string    `yaml:"personal"`
-	Keys        []key       `yaml:"keys"`
+	Name        string            `yaml:"name"`
+	Token       string            `yaml:"token"`
+	Identifiers identifiers       `yaml:"identifiers"`
+	Personal    []string          `yaml:"personal"`
+	Consents    []consentCategory `yaml:"consent_categories"`
+	Keys        []key             `yaml:"keys"`
 }
 
 type identifiers struct {
@@ -43,6 +44,19 @@ type key struct {
 	Secret       hidden           `yaml:"secret"`
 	SecretSHA256 hidden           `yaml:"secret_sha256"`
 	SecretEnv    hidden           `yaml:"secret_env"` // hidden, because a secret may stand here by mistake
+
+	PreviousToken        hidden    `yaml:"previous_token"`
+	PreviousSecretSHA256 hidden    `yaml:"previous_secret_sha256"`
+	PreviousUntil        time.Time `yaml:"previous_until"`
+
+	Permissions []string `yaml:"permissions"`
+}
+
+type consentCategory struct {
+	ID                 string `yaml:"id"`
+	Name               string `yaml:"name"` // by default the id
+	Description        string `yaml:"description"`
+	LegitimateInterest bool   `yaml:"legitimate_interest"`
 }
 
 type policy struct {

@@ -16,11 +16,12 @@ type PrivateKey struct{ ID, Secret string }
 // The reasons why there is no such key.
 var (
 	errOtherSecret = errors.New("the secret is not that of any private key in the configuration")
-	errNoSecret    = errors.New("no private key's secret is in the configuration: give it by TRACKWAY_SECRET or --secret-file")
+	errNoSecret    = errors.New("no secret of a private key with the permission admin is in the configuration: give it by TRACKWAY_SECRET or --secret-file")
 )
 
 // LoadForOperator is [Load] for a command that asks the running server: it finds a private key, too. That is the one whose
-// secret is given, or, if none is, the first whose secret stands in the file or in the environment variable that it names. What
+// secret is given, or, if none is, the first with the permission admin whose secret stands in the file or in the environment
+// variable that it names. What
 // only the server itself needs (the certificate, the other environment variables) may be out of reach.
 func LoadForOperator(path string, flags Flags, secret string) (*Config, PrivateKey, error) {
 	src, err := os.ReadFile(path)
@@ -45,7 +46,11 @@ func (d *doc) privateKey(secret string) (PrivateKey, error) {
 	for i, p := range d.file.Projects {
 		for j, k := range p.Keys {
 			known := cmp.Or(secret, string(k.Secret), os.Getenv(string(k.SecretEnv)))
-			fits := secret == "" || d.file.Config.Projects[i].Keys[j].Secret == sum
+			domain := &d.file.Config.Projects[i].Keys[j]
+			fits := domain.Secret == sum || domain.PreviousSecret == sum
+			if secret == "" {
+				fits = domain.May(trackway.Admin)
+			}
 			if k.Kind == trackway.PrivateKey && known != "" && fits {
 				return PrivateKey{k.ID, known}, nil
 			}

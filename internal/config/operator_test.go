@@ -30,6 +30,8 @@ projects:
 	here := `      - {name: c, kind: private, id: c, secret_env: TRACKWAY_TEST_HERE}` + "\n"
 	there := `      - {name: d, kind: private, id: d, secret_env: TRACKWAY_TEST_THERE}` + "\n"
 	other := `      - {name: e, kind: private, id: e, secret_env: TRACKWAY_TEST_OTHER}` + "\n"
+	reader := `      - {name: f, kind: private, id: f, secret: reads, permissions: [gdpr]}` + "\n"
+	turned := `      - {name: g, kind: private, id: g, secret: new, previous_secret_sha256: ` + hashed("old") + `, previous_until: 2026-11-23}` + "\n"
 	for _, c := range []struct {
 		name, keys, secret string
 		want               PrivateKey
@@ -42,6 +44,10 @@ projects:
 		{"no secret", hash + there, "", PrivateKey{}, errNoSecret},
 		{"no private key", "", "", PrivateKey{}, errNoSecret},
 		{"the one that cannot be compared", plain + hash + there, "its", PrivateKey{"d", "its"}, nil},
+		{"the first that may ask", reader + plain, "", PrivateKey{"b", "plain"}, nil},
+		{"none that may ask", reader, "", PrivateKey{}, errNoSecret},
+		{"one that may not, given", reader + plain, "reads", PrivateKey{"f", "reads"}, nil},
+		{"the secret before", turned, "old", PrivateKey{"g", "old"}, nil},
 		{"two of those", there + other, "its", PrivateKey{}, errOtherSecret},
 	} {
 		path := filepath.Join(t.TempDir(), "t.yaml")

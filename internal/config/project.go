@@ -48,6 +48,7 @@ func (r keyring) project(p *project) trackway.Project {
 	r.checkPersonal(p.Personal)
 	domain := trackway.Project{
 		Name: p.Name, Token: p.Token, Hard: p.Identifiers.Hard, Soft: p.Identifiers.Soft, Personal: p.Personal,
+		Consents: r.consents(p.Consents),
 	}
 	names := make(map[string]any)
 	for i := range p.Keys {
@@ -110,6 +111,8 @@ func (r keyring) key(k *key, names map[string]any) trackway.Key {
 	default:
 		oneOf(r.doc, &k.Kind, trackway.PublicKey, trackway.PrivateKey)
 	}
+	r.previous(k, &domain)
+	domain.Permissions = r.permissions(k)
 	return domain
 }
 
@@ -159,12 +162,7 @@ func (r keyring) secret(k *key) (sum [sha256.Size]byte) {
 		}
 		return sha256.Sum256([]byte(k.Secret))
 	case any(&k.SecretSHA256):
-		b, err := hex.DecodeString(string(k.SecretSHA256))
-		if err != nil || len(b) != len(sum) {
-			r.report(&k.SecretSHA256, "must be the secret's SHA-256 in %d hexadecimal digits", hex.EncodedLen(len(sum)))
-		}
-		copy(sum[:], b)
-		return sum
+		return r.digest(&k.SecretSHA256)
 	default:
 		value, _ := r.lookup(string(k.SecretEnv))
 		if value == "" {
@@ -172,4 +170,13 @@ func (r keyring) secret(k *key) (sum [sha256.Size]byte) {
 		}
 		return sha256.Sum256([]byte(value))
 	}
+}
+
+func (r keyring) digest(at *hidden) (sum [sha256.Size]byte) {
+	b, err := hex.DecodeString(string(*at))
+	if err != nil || len(b) != len(sum) {
+		r.report(at, "must be the secret's SHA-256 in %d hexadecimal digits", hex.EncodedLen(len(sum)))
+	}
+	copy(sum[:], b)
+	return sum
 }

@@ -49,6 +49,8 @@ func setScalar(v reflect.Value, n ast.Node) (want string) {
 	s, ok := textOf(n)
 	if _, scalar := n.(ast.ScalarNode); !ok && scalar {
 		return "must be text: put it in quotes"
+	} else if n.Type() == ast.MappingType || n.Type() == ast.MappingValueType {
+		return "must be one text: what holds a colon belongs in quotes"
 	} else if !ok {
 		return "must be one text"
 	}

@@ -73,10 +73,12 @@ func (q *request) versions() (versions []any) {
 	return versions
 }
 
+// publicKey returns a key with which any event can be sent, as an example; nil if there is none that everybody may see.
 func publicKey(p *trackway.Project) *string {
 	for i := range p.Keys {
-		if p.Keys[i].Kind == trackway.PublicKey {
-			return &p.Keys[i].ID
+		k := &p.Keys[i]
+		if k.Kind == trackway.PublicKey && k.May(trackway.SetEvents) && !k.Restricted(trackway.SetEvents) {
+			return &k.ID
 		}
 	}
 	return nil
@@ -273,4 +275,3 @@ func (q *request) rates() rateSeries {
 		Since:  secondsOf(q.Rates.Started()),
 	}
 }
-

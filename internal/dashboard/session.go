@@ -91,7 +91,7 @@ func (q *request) signOut() error {
 
 // cookie is sent back over TLS only where it was set over TLS: to a proxy, as that says. Whoever makes that up has it sent less.
 func (q *request) cookie(value string, maxAge int) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // G124: Secure where it can be
 		Name: cookieName, Value: value, Path: "/grid", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: q.r.TLS != nil || strings.EqualFold(q.r.Header.Get("X-Forwarded-Proto"), "https"),
 	}

@@ -18,11 +18,11 @@ import (
 
 const (
 	mostStreams = 100
-	mostAtOnce  = 100                   // items that are sent together,
-	sendEvery   = 50 * time.Millisecond // and how often: nobody reads 2000 events a second, and sending takes time from who writes
-	sendTime    = 20 * time.Second      // to send them; whoever takes longer has gone
-	tick        = time.Second           // from one count to the next
-	aliveTicks  = 15                    // from one sign of life to the next
+	mostAtOnce  = 50                     // items that are sent together,
+	sendEvery   = 100 * time.Millisecond // and how often: nobody reads 500 events a second, and sending takes time from who writes
+	sendTime    = 20 * time.Second       // to send them; whoever takes longer has gone
+	tick        = time.Second            // from one count to the next
+	aliveTicks  = 15                     // from one sign of life to the next
 )
 
 // stream is the events of one who watches, as server-sent events (WHATWG HTML section 9.2).
@@ -176,20 +176,14 @@ func (st *stream) items() bool {
 	return true
 }
 
-// write writes one event of the stream. JSON has no line feeds.
-func (st *stream) write(name string, marked bool, v any) error {
+// end writes the data of an event of the stream. JSON has no line feeds.
+func (st *stream) end(v any) error {
 	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	st.b = fmt.Appendf(st.b, "event: %s\n", name)
-	if marked {
-		st.b = fmt.Appendf(st.b, "id: %d.%d\n", st.mark.Seq, st.mark.Rejection)
-	}
-	st.b = append(append(append(st.b, "data: "...), data...), "\n\n"...)
-	return nil
+	st.b = append(append(st.b, data...), "\n\n"...)
+	return err
 }
 
+// event writes an event. It appends by hand, for a busy server sends many.
 func (st *stream) event(e *trackway.Event) error {
 	st.mark.Seq = e.Seq
 	p := st.facts.byNumber[e.Project]
@@ -200,19 +194,20 @@ func (st *stream) event(e *trackway.Event) error {
 	if err != nil {
 		return err
 	}
-	return st.write("event", true, struct {
-		Seq        number          `json:"seq"`
-		Project    string          `json:"project"`
-		Type       string          `json:"type"`
-		Time       seconds         `json:"time"`
-		Received   seconds         `json:"received"`
-		Customer   number          `json:"customer"`
-		IDs        json.RawMessage `json:"ids"`
-		Properties json.RawMessage `json:"properties"`
-	}{
-		number(e.Seq), p.Token, e.Type, seconds(e.Time), seconds(e.Received), number(who),
-		appendIDs(p, ids), object(e.Properties),
-	})
+	st.begin("event")
+	b := append(strconv.AppendUint(append(st.b, `{"seq":"`...), e.Seq, 10), `","project":`...)
+	b = wire.AppendString(append(wire.AppendString(b, p.Token), `,"type":`...), e.Type)
+	b = e.Time.AppendSeconds(append(b, `,"time":`...))
+	b = e.Received.AppendSeconds(append(b, `,"received":`...))
+	b = strconv.AppendUint(append(b, `,"customer":"`...), uint64(who), 10)
+	b = append(wire.AppendIDs(append(b, `","ids":`...), ids), `,"properties":`...)
+	st.b = append(append(b, object(e.Properties)...), "}\n\n"...)
+	return nil
+}
+
+// begin writes the head of an event of the stream that can be gone on from.
+func (st *stream) begin(name string) {
+	st.b = fmt.Appendf(st.b, "event: %s\nid: %d.%d\ndata: ", name, st.mark.Seq, st.mark.Rejection)
 }
 
 func (st *stream) rejected(r *live.Rejection) error {
@@ -226,7 +221,8 @@ func (st *stream) rejected(r *live.Rejection) error {
 	if len(r.IDs) > 0 {
 		ids = appendIDs(p, r.IDs)
 	}
-	return st.write("rejected", true, struct {
+	st.begin("rejected")
+	return st.end(struct {
 		Project  *string         `json:"project"`
 		Received seconds         `json:"received"`
 		Command  string          `json:"command"`
@@ -235,7 +231,14 @@ func (st *stream) rejected(r *live.Rejection) error {
 		Field    *string         `json:"field"`
 		Error    string          `json:"error"`
 		Address  string          `json:"address"`
-	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(r.Field), r.Reason, r.Address.String()})
+	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(r.Field), r.Reason, addressOf(r)})
+}
+
+func addressOf(r *live.Rejection) string {
+	if !r.Address.IsValid() {
+		return "" // the caller's could not be told
+	}
+	return r.Address.String()
 }
 
 func optional(text string) *string {
@@ -245,7 +248,7 @@ func optional(text string) *string {
 	return &text
 }
 
-// appendIDs writes identifiers as the API does. Those of a refused command do not say whether they are hard: the project does.
+// appendIDs writes the identifiers of a refused command as the API does. They do not say whether they are hard: the project does.
 func appendIDs(p *trackway.Project, ids []trackway.Identifier) []byte {
 	ids = slices.Clone(ids)
 	for i := range ids {
@@ -261,7 +264,8 @@ func (st *stream) tick(now time.Time) {
 	}
 	dropped := st.dropped
 	st.dropped = 0
-	_ = st.write("stats", false, struct { // numbers: it cannot fail
+	st.b = append(st.b, "event: stats\ndata: "...)
+	_ = st.end(struct { // numbers: it cannot fail
 		Now seconds `json:"now"`
 		counts
 

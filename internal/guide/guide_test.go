@@ -84,6 +84,9 @@ func TestPageSaysWhatIs(t *testing.T) {
 		"ts1.eu eu https://ts1.example.com ts2<us> none https://ts2.example.com",
 		"tracking@example.com , https://example.com/support?a=1&b=2 .",
 		"413 The body, or an event in it, is larger than is accepted.",
+		"Needs a private key with the permission gdpr.",
+		"Needs a public or a private key with the permission events:set.",
+		"Needs a public or a private key.", // for the time
 		`{"errors": {"code": 413, "description": "The body may have at most`,
 	} {
 		if !strings.Contains(page, want) {

@@ -152,13 +152,17 @@ func (v *view) failure(a openapi.Answer) failure {
 }
 
 func keysOf(r *openapi.Route) string {
+	keys := "a private key"
 	switch {
 	case len(r.Keys) == 0:
 		return ""
 	case slices.Contains(r.Keys, "publicKey"):
-		return "a public or a private key"
+		keys = "a public or a private key"
 	}
-	return "a private key"
+	if r.Permission != "" {
+		keys += " with the permission " + r.Permission
+	}
+	return keys
 }
 
 // curl returns a command that works once the variables of the guide are set.

@@ -20,8 +20,16 @@ func TestLast(t *testing.T) {
 		at             float64
 		minute, second uint64
 	}{
-		{0.4, 5, 0}, {0.6, 5, 5}, {1.6, 5, 0}, {10, 6, 0}, {11, 6, 1},
-		{59.4, 6, 0}, {59.6, 1, 0}, {69.4, 1, 0}, {69.6, 0, 0}, {86400, 0, 0},
+		{0.4, 5, 0},
+		{0.6, 5, 5},
+		{1.6, 5, 0},
+		{10, 6, 0},
+		{11, 6, 1},
+		{59.4, 6, 0},
+		{59.6, 1, 0},
+		{69.4, 1, 0},
+		{69.6, 0, 0},
+		{86400, 0, 0},
 	} {
 		if minute, second := m.LastMinute(at(test.at), Accepted), m.LastSecond(at(test.at), Accepted); minute != test.minute || second != test.second {
 			t.Errorf("after %v s: got %d and %d, want %d and %d", test.at, minute, second, test.minute, test.second)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -24,59 +25,16 @@ import (
 //
 // REQUIRES: the commands are valid, as internal/ingest checks.
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
-	seq, err := s.apply(cmds, results)
-	if err != nil {
+	g, place := s.gathering.join(cmds, results)
+	if place == 0 {
+		s.applyGroup(g)
+	} else {
+		<-g.done
+	}
+	if err := cmp.Or(g.requests[place].err, g.err); err != nil {
 		return fmt.Errorf("apply %d commands: %w", len(cmds), err)
 	}
-	if err := s.barrier(); err != nil {
-		return err
-	}
-	s.synced.raise(seq)
 	return nil
-}
-
-// apply commits the commands, as one batch unless merges take long, without waiting for the disk. What it decides on has been
-// committed before but need not be on the disk yet: the write-ahead log keeps the order, so that a crash that forgets the
-// earlier forgets the later too. seq is the last event that was in the log by then.
-func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) (seq uint64, err error) {
-	for len(cmds) > 0 {
-		var n int
-		if n, seq, err = s.applySome(cmds, results); err != nil {
-			return 0, err
-		}
-		cmds, results = cmds[n:], results[n:]
-	}
-	if s.counts.due.Load() {
-		return seq, s.saveCounts()
-	}
-	return seq, nil
-}
-
-// applySome carries out the first n of the commands: all, unless merges have kept others waiting for long enough.
-func (s *Store) applySome(cmds []trackway.Command, results []trackway.Result) (n int, seq uint64, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.begin(len(cmds) > 1)
-	defer t.close()
-	for n < len(cmds) && t.moved < maxMoved {
-		if results[n], err = t.command(&cmds[n]); err != nil {
-			return n, 0, err
-		}
-		t.count(&cmds[n], &results[n])
-		n++
-	}
-	if err := t.stageUsage(); err != nil {
-		return n, 0, err
-	}
-	if err := t.commit(); err != nil {
-		return n, 0, err
-	}
-	for i := range cmds[:n] {
-		if i == 0 || cmds[i].Project != cmds[i-1].Project {
-			s.versions.changed(cmds[i].Project)
-		}
-	}
-	return n, s.nextSeq - 1, nil
 }
 
 // scratch is memory that one transaction after the other uses.
@@ -85,6 +43,7 @@ type scratch struct {
 	found              []*identity.Holder
 	usage              []usageDelta
 	counted            []countedEvent
+	touched            []uint32 // projects
 }
 
 // tx is a batch in the making. It exists only while the store's lock is held.
@@ -103,7 +62,7 @@ type tx struct {
 // unless it merges customers, and is spared the cost.
 func (s *Store) begin(several bool) *tx {
 	t := &tx{scratch: &s.scratch, s: s, nextSeq: s.nextSeq, nextCustomer: s.nextCustomer}
-	t.usage, t.counted = t.usage[:0], t.counted[:0]
+	t.usage, t.counted, t.touched = t.usage[:0], t.counted[:0], t.touched[:0]
 	if several {
 		t.readOwnWrites()
 	} else {
@@ -137,6 +96,9 @@ func (t *tx) commit() error {
 		t.s.setUsageLocked(t.usage[i].usageDay, t.usage[i].add)
 	}
 	t.s.counts.add(t.counted)
+	for _, project := range t.touched {
+		t.s.versions.changed(project)
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -46,11 +47,17 @@ func known(b *testing.B, s *Store) []trackway.Identifier {
 	return ids
 }
 
+// commit does all of Apply but for the wait for the disk.
+func commit(s *Store, cmds []trackway.Command, results []trackway.Result) error {
+	g, _ := s.gathering.join(cmds, results)
+	return cmp.Or(s.commitGroup(g), g.requests[0].err)
+}
+
 // mustCommit does all of Apply but for the wait for the disk.
 func mustCommit(b *testing.B, s *Store, cmds ...trackway.Command) {
 	b.Helper()
 	results := make([]trackway.Result, len(cmds))
-	if _, err := s.apply(cmds, results); err != nil || results[0].Err != nil {
+	if err := commit(s, cmds, results); err != nil || results[0].Err != nil {
 		b.Fatal(err, results[0].Err)
 	}
 }
@@ -64,7 +71,7 @@ func BenchmarkCommit(b *testing.B) {
 		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			cmds[0].IDs[0], cmds[0].Time = ids[n*7919%len(ids)], cmds[0].Time+1
-			if _, err := s.apply(cmds, results); err != nil {
+			if err := commit(s, cmds, results); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -75,7 +82,7 @@ func BenchmarkCommit(b *testing.B) {
 		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			cmds[0].IDs[0].Value = fmt.Sprintf("c0000000-0000-0000-0000-%012d", n)
-			if _, err := s.apply(cmds, results); err != nil {
+			if err := commit(s, cmds, results); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -92,7 +99,7 @@ func BenchmarkCommit(b *testing.B) {
 			for i := range cmds {
 				cmds[i].Time += trackway.MaxCommands
 			}
-			if _, err := s.apply(cmds, results); err != nil {
+			if err := commit(s, cmds, results); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -105,7 +112,7 @@ func BenchmarkCommit(b *testing.B) {
 		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			cmds[0].IDs[0], cmds[0].Time = ids[n*7919%len(ids)], cmds[0].Time+1
-			if _, err := s.apply(cmds, results); err != nil {
+			if err := commit(s, cmds, results); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -52,6 +52,8 @@ type Store struct {
 
 	synced watermark
 
+	gathering gathering // takes in requests while others are applied
+
 	// mu makes resolving an identity, which reads and then writes, one step, and puts commits in order. It guards what
 	// follows. Reads of the database and a commit that does not wait for the disk are done under it; an fsync only where a
 	// project is registered, which is at a start or a reload.

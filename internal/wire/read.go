@@ -20,8 +20,8 @@ type EventsQuery struct {
 	Skip       int                   // events passed over first
 }
 
-// Attribute names something about a customer that is asked for: Type is "property" or "id", and Name says which. Any other
-// type is unknown to this server and comes without a name.
+// Attribute names something about a customer that is asked for: Type is "property", "id" or "consent", and Name says which. Any
+// other type is unknown to this server and comes without a name.
 type Attribute struct {
 	Type string
 	Name string
@@ -31,6 +31,7 @@ type Attribute struct {
 const (
 	PropertyAttribute = "property"
 	IDAttribute       = "id"
+	ConsentAttribute  = "consent" // the name is its category's id
 )
 
 // DecodeCustomer decodes a body that names a customer by one id or more (customers/export-one, customers/anonymize).
@@ -189,11 +190,14 @@ func (q *query) attributes() []Attribute {
 func (q *query) attribute(raw []byte) Attribute {
 	inner := readQuery(raw)
 	a := Attribute{Type: inner.text("type")}
-	if a.Type == PropertyAttribute || a.Type == IDAttribute {
+	switch a.Type {
+	case PropertyAttribute, IDAttribute:
 		a.Name = inner.text(a.Type) // the member that holds the name is called like the type
+	case ConsentAttribute:
+		a.Name = inner.text("category")
 	}
 	if inner.err != nil {
-		q.fail(invalid("attributes", "Field 'attributes': each needs a type, and a name under property or id."))
+		q.fail(invalid("attributes", "Field 'attributes': each needs a type, and a name under property, id or category."))
 	}
 	return a
 }

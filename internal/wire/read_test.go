@@ -42,10 +42,10 @@ func TestDecodeQueries(t *testing.T) {
 
 	columns := []Attribute{{Type: "property", Name: "p"}, {Type: "id", Name: "i"}}
 	const columnsText = `"attributes":[{"type":"property","property":"p","id":"x"},{"id":"i","type":"id"}`
-	body = `{` + janeText + `,` + columnsText + `,{"type":"segmentation","id":"s"}]}`
+	body = `{` + janeText + `,` + columnsText + `,{"type":"segmentation","id":"s"},{"type":"consent","category":"c","id":"x"}]}`
 	ids, attributes, err := DecodeAttributes([]byte(body))
 	check(body, jane, ids, err)
-	check(body, append(columns, Attribute{Type: "segmentation"}), attributes, err)
+	check(body, append(columns, Attribute{Type: "segmentation"}, Attribute{Type: "consent", Name: "c"}), attributes, err)
 
 	for body, want := range map[string][]Attribute{
 		`{"format":"native_json"}`:                                    nil,
@@ -102,13 +102,13 @@ func TestDecodeQueryErrors(t *testing.T) {
 		{attributes, `{"attributes":[{"type":"id","id":"x"}]}`, "customer_ids", "Must specify at least one customer ID"},
 		{attributes, `{` + id + `"attributes":null}`, "attributes", "Field 'attributes' is required."},
 		{attributes, `{` + id + `"attributes":["x"]}`, "attributes", "Field 'attributes': expected an object as each element of the array, got a string."},
-		{attributes, `{` + id + `"attributes":[{"type":"property","id":"x"}]}`, "attributes", "Field 'attributes': each needs a type, and a name under property or id."},
-		{attributes, `{` + id + `"attributes":[{"id":"x"}]}`, "attributes", "Field 'attributes': each needs a type, and a name under property or id."},
+		{attributes, `{` + id + `"attributes":[{"type":"property","id":"x"}]}`, "attributes", "Field 'attributes': each needs a type, and a name under property, id or category."},
+		{attributes, `{` + id + `"attributes":[{"id":"x"}]}`, "attributes", "Field 'attributes': each needs a type, and a name under property, id or category."},
 		{export, `{}`, "format", "Field 'format' is required."},
 		{export, `{"format":"xml"}`, "format", "Field 'format': expected csv, table_json or native_json."},
 		{export, `{"format":"csv","filter":"some"}`, "filter", "Field 'filter': expected all."},
 		{export, `{"format":"csv","filter":{}}`, "filter", "Field 'filter': expected all."},
-		{export, `{"format":"csv","attributes":[{"type":"consent"}]}`, "attributes", "Field 'attributes': expected attributes of type property or id."},
+		{export, `{"format":"csv","attributes":[{"type":"consent","category":"c"}]}`, "attributes", "Field 'attributes': expected attributes of type property or id."},
 		{export, `{"format":"csv","attributes":[` + many(1001, `{"type":"id","id":"x"}`) + `]}`, "attributes", "Field 'attributes': at most 1000 elements."},
 	}
 	for _, test := range tests {

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// opsListener is an operator's listener that counts the reloads and answers them so.
+func opsListener(t *testing.T, status int, body string) (address string, reloads func() int) {
+	t.Helper()
+	n := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method + " " + r.URL.Path {
+		case "GET /-/healthy":
+			_, _ = io.WriteString(w, "healthy\n")
+		case "POST /-/reload":
+			n++
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String(), func() int { return n }
+}
+
+// value finds what a command printed after a word and a colon.
+func value(t *testing.T, stdout, name string) string {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^` + name + `: ([A-Z2-7]{26})$`).FindStringSubmatch(stdout)
+	if found == nil {
+		t.Fatalf("got\n%s\nwant a line %s: …", stdout, name)
+	}
+	return found[1]
+}
+
+// The life of a key: each secret is printed once, the file never holds it, and list shows none.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	ops, reloads := opsListener(t, http.StatusOK, "reloaded\n")
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	runs(t, fine, "init", "--config", path)
+	key := func(want int, args ...string) (stdout, stderr string) {
+		t.Helper()
+		return runs(t, want, append([]string{"key", args[0], "--config", path}, args[1:]...)...)
+	}
+	text := func() string {
+		t.Helper()
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	stdout, _ := key(fine, "add", "jobs", "--kind", "private", "--permission", "events:get", "--permission", "customers:get:a, b", "--ops-listen", ops)
+	contains(t, "add", stdout, "Key jobs is in "+path)
+	contains(t, "add", stdout, "curl -X POST http://"+ops+"/-/reload")
+	id, first := value(t, stdout, "id"), value(t, stdout, "secret")
+	if written := regexp.MustCompile(`\{name: jobs, kind: private, id: "?` + id); !written.MatchString(text()) {
+		t.Errorf("got\n%s\nwant %v in it", text(), written)
+	}
+
+	stdout, _ = key(fine, "rotate", "jobs", "--reload", "--ops-listen", ops)
+	contains(t, "rotate", stdout, "The running server has read it.")
+	contains(t, "rotate", stdout, "The secret that it had works until "+time.Now().Add(24*time.Hour).UTC().Format("2006-01-02T"))
+	second := value(t, stdout, "secret")
+	stdout, _ = key(fine, "rotate", "web", "--reload", "--ops-listen", ops, "--overlap", "0")
+	token := value(t, stdout, "token")
+	if strings.Contains(stdout, "works until") || strings.Contains(stdout, "secret") {
+		t.Errorf("rotate of a public key, at once: got %s", stdout)
+	}
+	if reloads() != 2 || first == second {
+		t.Errorf("got %d reloads and the secrets %s and %s, want 2 and two", reloads(), first, second)
+	}
+	for _, secret := range []string{first, second} {
+		if strings.Contains(text(), secret) {
+			t.Error("a secret is in the file")
+		}
+	}
+
+	stdout, _ = key(fine, "list")
+	row := regexp.MustCompile(`(?m)^demo +jobs +private +` + id + ` +customers:get:a, b events:get +until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$`)
+	if !row.MatchString(stdout) {
+		t.Errorf("list: got\n%s\nwant a row %v", stdout, row)
+	}
+	row = regexp.MustCompile(`(?m)^demo +web +public +` + token + ` +customers:set events:set +ended$`)
+	if !row.MatchString(stdout) || !regexp.MustCompile(`(?m)^demo +backend +private +[A-Z2-7]{26} +all +-$`).MatchString(stdout) {
+		t.Errorf("list: got\n%s\nwant a row %v, and one of backend", stdout, row)
+	}
+	plain := regexp.MustCompile(`secret: ([A-Z2-7]+)}`).FindStringSubmatch(text())[1] // the one of the first start
+	if strings.Contains(stdout, first) || strings.Contains(stdout, second) || strings.Contains(stdout, plain) {
+		t.Errorf("list prints a secret:\n%s", stdout)
+	}
+
+	key(fine, "revoke", "jobs", "--ops-listen", ops)
+	if strings.Contains(text(), "jobs") {
+		t.Error("revoke left the key where it was")
+	}
+	runs(t, fine, "check", "--config", path)
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode: got %v, %v, want 0600", info.Mode(), err)
+	}
+}
+
+// A command that fails says why, and leaves the file as it was; one that succeeds but for the reload says that, too.
+func TestKeyFailures(t *testing.T) {
+	t.Parallel()
+	path := configure(t, "", "secret_env: TRACKWAY_NOWHERE")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args, want string
+		status     int
+	}{
+		{"add x", "--kind", misuse},
+		{"add x --kind odd", "--kind must be one of", misuse},
+		{"rotate", "<name>", misuse},
+		{"add back --kind private", `project "demo" has a key "back" already`, failed},
+		{"add x --kind public --permission admin", `permissions[0] "admin": is for private keys`, failed},
+		{"add x --kind private --project shop", `there is no project "shop"; there are: demo`, failed},
+		{"revoke x", `project "demo" has no key "x"; it has: back`, failed},
+		{"rotate back", "secret_env", failed},
+		{"rotate back --overlap 25h", "--overlap 25h0m0s: must be from 0 to 24h", failed},
+		{"rotate back --overlap=-1s", "--overlap -1s: must be from 0 to 24h", failed},
+	} {
+		_, stderr := runs(t, c.status, append([]string{"key"}, append(strings.Fields(c.args), "--config", path)...)...)
+		contains(t, c.args, stderr, c.want)
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+		t.Errorf("the file was changed (%v):\n%s", err, after)
+	}
+
+	ops, _ := opsListener(t, http.StatusBadRequest, path+":1:1: wrong\n")
+	_, stderr := runs(t, failed, "key", "add", "x", "--kind", "public", "--config", path, "--reload", "--ops-listen", ops)
+	contains(t, "a refused reload", stderr, "the file is changed, but not in force: the server refuses it: "+path+":1:1: wrong")
+	_, stderr = runs(t, failed, "key", "revoke", "x", "--config", path, "--reload", "--ops-listen", "127.0.0.1:1")
+	contains(t, "no server", stderr, "the file is changed, but not in force: no answer from http://127.0.0.1:1: ")
+	stdout, _ := runs(t, fine, "key", "revoke", "back", "--config", path, "--ops-listen", "127.0.0.1:1")
+	contains(t, "no server", stdout, "No server was found at http://127.0.0.1:1.")
+	_, stderr = runs(t, failed, "key", "list", "--config", path+".absent")
+	contains(t, "no file", stderr, "read configuration: ")
+	write(t, path, "projects: []\n")
+	_, stderr = runs(t, failed, "key", "list", "--config", path)
+	contains(t, "a wrong file", stderr, path+":1:11: projects: needs at least one project")
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"trackway/internal/app"
+	"trackway/internal/config"
+)
+
+// reloading is the flags of every command that changes the configuration of a server that may run.
+type reloading struct {
+	Reload    bool   `help:"Have the running server read the configuration again."`
+	OpsListen string `env:"TRACKWAY_OPS_LISTEN" help:"Where the server listens for the operator, if the configuration does not say." placeholder:"HOST:PORT"`
+}
+
+// lookTime is how long a server may take to show that it is there.
+const lookTime = time.Second
+
+// apply has the running server put a changed configuration in force, or says how that is done.
+func (r *reloading) apply(cfg *config.Config, out output) error {
+	base, err := opsAddress(cmp.Or(r.OpsListen, cfg.OpsListen))
+	if err != nil {
+		return err
+	}
+	if r.Reload {
+		if err := callOps(http.MethodPost, base+"/-/reload", askTime); err != nil {
+			return fmt.Errorf("the file is changed, but not in force: %w", err)
+		}
+		say(out.stdout, "The running server has read it.\n")
+		return nil
+	}
+	if runs := callOps(http.MethodGet, base+"/-/healthy", lookTime) == nil; runs {
+		say(out.stdout, "The running server does not know that yet. Tell it (the next time --reload does so):\n  curl -X POST %s/-/reload\n", base)
+	} else {
+		say(out.stdout, "No server was found at %s. One that runs elsewhere reads the file again at SIGHUP, or when it is started.\n", base)
+	}
+	return nil
+}
+
+func opsAddress(listen string) (base string, err error) {
+	addr, err := net.ResolveTCPAddr("tcp", listen)
+	if err != nil {
+		return "", err
+	}
+	if addr.IP == nil {
+		addr.IP = net.IPv4zero // ":8081" is every address
+	}
+	return "http://" + app.Reachable(addr), nil
+}
+
+// callOps calls the operator's listener, and returns why that did not answer that all is well.
+func callOps(method, target string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, fmt.Errorf("no answer within %v", patience))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, target, http.NoBody)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it is this host, or one beside it
+	res, err := client.Do(req)
+	if err != nil {
+		return unreachable(strings.TrimSuffix(target, req.URL.Path), err)
+	}
+	defer res.Body.Close()
+	const enough = 16 << 10
+	body, err := io.ReadAll(io.LimitReader(res.Body, enough))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("the server refuses it: %s", strings.TrimSpace(string(body)))
+	}
+	return nil
+}

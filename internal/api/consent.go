@@ -1,0 +1,113 @@
+package api
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/wire"
+)
+
+// consentType is the type of the events that say what a customer consents to: action is accept or something else, category says
+// what about, and valid_until (Unix seconds, or unlimited) for how long.
+const consentType = "consent"
+
+// category is a consent category as clients know it: mobile SDKs ask for all of these.
+type category struct {
+	ID                 string            `json:"id"`
+	Name               string            `json:"name"`
+	Description        string            `json:"description"`
+	LegitimateInterest bool              `json:"legitimate_interest"`
+	Sources            sources           `json:"sources"`
+	Translations       map[string]string `json:"translations"`
+}
+
+// sources says where a consent may come from. Here that is the tracking API, by either kind of key, and nothing else.
+type sources struct {
+	CRM        bool `json:"crm"`
+	Import     bool `json:"import"`
+	Page       bool `json:"page"`
+	PrivateAPI bool `json:"private_api"`
+	PublicAPI  bool `json:"public_api"`
+	Scenario   bool `json:"scenario"`
+}
+
+// consentCategories answers what customers of the project may consent to.
+func (c *call) consentCategories() error {
+	results := []category{}
+	for _, known := range c.grant.Project.Consents {
+		results = append(results, category{
+			ID: known.ID, Name: known.Name, Description: known.Description, LegitimateInterest: known.LegitimateInterest,
+			Sources: sources{PrivateAPI: true, PublicAPI: true}, Translations: map[string]string{},
+		})
+	}
+	return c.encoded(struct {
+		Results []category `json:"results"`
+		Success bool       `json:"success"`
+	}{results, true})
+}
+
+// consents returns whether the customer consents to each of the categories that are asked for and that the project has: what its
+// newest event about it says. Without one, whether the category is of legitimate interest. Cost: a walk back through the
+// customer's events, until all are found.
+func (c *call) consents(s query.Snapshot, customer trackway.Customer, asked []wire.Attribute) (map[string]bool, error) {
+	said, open := c.beforeAnyConsent(asked)
+	if len(open) == 0 {
+		return said, nil
+	}
+	newest := query.EventFilter{Types: []string{consentType}, NewestFirst: true}
+	err := query.Events(c.r.Context(), s, c.grant.Project.Number, customer, newest, func(e *trackway.Event) bool {
+		about, accepted := readConsent(e, c.received)
+		if id, ok := open[about]; ok {
+			said[id] = accepted
+			delete(open, about)
+		}
+		return len(open) > 0
+	})
+	return said, err
+}
+
+// beforeAnyConsent returns what holds as long as the customer has said nothing, and the same categories by how their ids stand
+// in events. A category that the caller may not read is none.
+func (c *call) beforeAnyConsent(asked []wire.Attribute) (said map[string]bool, open map[string]string) {
+	said, open = map[string]bool{}, map[string]string{}
+	for _, a := range asked {
+		if a.Type != wire.ConsentAttribute || !mayRead(c.grant.Key, a) {
+			continue
+		}
+		for _, known := range c.grant.Project.Consents {
+			if known.ID == a.Name {
+				said[a.Name] = known.LegitimateInterest
+				open[string(wire.AppendString(nil, a.Name))] = a.Name
+			}
+		}
+	}
+	return said, open
+}
+
+// readConsent returns the category that an event is about, as JSON, and whether it is consented to at a time.
+func readConsent(e *trackway.Event, at time.Time) (category string, accepted bool) {
+	holds := true
+	for _, p := range wire.SplitObject(e.Properties) {
+		switch p.Name {
+		case "category":
+			category = string(p.Value)
+		case "action":
+			accepted = string(p.Value) == `"accept"`
+		case "valid_until":
+			holds = isAfter(p.Value, at)
+		}
+	}
+	return category, accepted && holds
+}
+
+// isAfter tells whether an end is one that lies after a time: null and "unlimited" are none. An end that is not understood has come.
+func isAfter(end []byte, at time.Time) bool {
+	if bytes.Equal(end, []byte("null")) || bytes.Equal(end, []byte(`"unlimited"`)) {
+		return true
+	}
+	seconds, err := strconv.ParseFloat(string(end), 64)
+	return err == nil && seconds > float64(at.UnixMicro())/1e6
+}

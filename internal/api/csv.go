@@ -1,0 +1,69 @@
+package api
+
+import (
+	"encoding/json"
+	"strings"
+
+	"trackway"
+	"trackway/internal/wire"
+)
+
+var csvType = []string{"text/csv; charset=utf-8; header=present"} // RFC 4180, section 3
+
+// appendHeader appends the names of the columns as the first record.
+func appendHeader(b []byte, columns []wire.Attribute) []byte {
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = columns[i].Name
+	}
+	return appendFields(b, names)
+}
+
+// appendRecord appends what a customer has in each column: texts as they are, numbers as they were written, nothing for null and
+// for what is absent. What no field of a table can hold (the values of a soft identifier, lists, objects) is JSON.
+func appendRecord(b []byte, p *trackway.Profile, columns []wire.Attribute) []byte {
+	fields := make([]string, len(columns))
+	for i := range columns {
+		fields[i] = textOf(appendValue(nil, p, columns[i]))
+	}
+	return appendFields(b, fields)
+}
+
+// textOf returns a JSON value as a field of a table.
+func textOf(value []byte) string {
+	switch value[0] {
+	case 'n':
+		return ""
+	case '"':
+		var text string
+		if err := json.Unmarshal(value, &text); err != nil {
+			panic("bug: what was stored as JSON is none: " + err.Error())
+		}
+		return text
+	}
+	return string(value)
+}
+
+// appendFields appends one record, with the line end that RFC 4180, section 2, asks for. encoding/csv was not taken because it turns
+// a line feed within a field into such a line end, too, and so changes what a customer's property is.
+func appendFields(b []byte, fields []string) []byte {
+	for i, field := range fields {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendField(b, field)
+	}
+	if len(fields) == 1 && fields[0] == "" {
+		b = append(b, `""`...) // readers take an empty line for no record
+	}
+	return append(b, "\r\n"...)
+}
+
+func appendField(b []byte, field string) []byte {
+	if !strings.ContainsAny(field, "\",\r\n") && strings.TrimSpace(field) == field {
+		return append(b, field...)
+	}
+	b = append(b, '"')
+	b = append(b, strings.ReplaceAll(field, `"`, `""`)...)
+	return append(b, '"')
+}

@@ -1,0 +1,66 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+
+	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/wire"
+)
+
+// anonymize erases who a customer is. The events stay.
+func (c *call) anonymize() error {
+	ids, refused := wire.DecodeCustomer(c.body)
+	if refused != nil {
+		return refused
+	}
+	done, err := c.erase(ids)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, done)
+}
+
+// anonymizeBulk erases who several customers are, and answers for each as if it had come alone. Those that are done stay so
+// whatever becomes of the others: after a failure of the server's own the whole can be sent again.
+func (c *call) anonymizeBulk() error {
+	customers, refused := wire.DecodeCustomers(c.body)
+	if refused != nil {
+		return refused
+	}
+	b := append([]byte(nil), `{"results":[`...)
+	for i, ids := range customers {
+		if err := c.r.Context().Err(); err != nil {
+			return err
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		c.keepAlive()
+		done, err := c.erase(ids)
+		if known := (*trackway.Error)(nil); errors.As(err, &known) {
+			done = wire.AppendFieldError(nil, known)
+		} else if err != nil {
+			return err
+		}
+		b = append(b, done...)
+	}
+	return c.answer(http.StatusOK, append(b, `],"success":true}`...))
+}
+
+// erase erases who a customer is and returns the answer to that.
+func (c *call) erase(ids []trackway.Identifier) (done []byte, err error) {
+	var customer trackway.Customer
+	err = c.withSnapshot(func(s query.Snapshot) (err error) {
+		customer, err = c.find(s, ids)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal); err != nil {
+		return nil, err
+	}
+	return []byte(`{"success":true}`), nil
+}

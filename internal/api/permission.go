@@ -1,0 +1,81 @@
+package api
+
+import (
+	"slices"
+	"strings"
+
+	"trackway"
+)
+
+// notAuthorized is the refusal of a call, or of a command, for want of a permission.
+func notAuthorized(p trackway.Permission) *trackway.Error {
+	return &trackway.Error{Code: trackway.Forbidden, Msg: "Not authorized: this key does not have the permission " + string(p) + "."}
+}
+
+// mayNot returns why a key may not have a command carried out, nil if it may. Whom the command names is not restricted: who may
+// set anything may say who is who.
+func mayNot(key *trackway.Key, cmd *trackway.Command) *trackway.Error {
+	needs := trackway.SetCustomers
+	if cmd.Kind == trackway.AddEvent {
+		needs = trackway.SetEvents
+	}
+	switch {
+	case !key.May(needs):
+		return notAuthorized(needs)
+	case !key.Restricted(needs):
+		return nil
+	case needs == trackway.SetEvents:
+		return mayNotAdd(key, cmd.Type)
+	}
+	for i := range cmd.Properties {
+		if name := cmd.Properties[i].Name; !key.MayName(needs, name) {
+			return notFor("properties", "set the property", name)
+		}
+	}
+	return nil
+}
+
+func mayNotAdd(key *trackway.Key, eventType string) *trackway.Error {
+	if key.MayName(trackway.SetEvents, eventType) {
+		return nil
+	}
+	return notFor("event_type", "add events of the type", eventType)
+}
+
+// notFor is the refusal of a name that a key is not allowed. The name is the client's own, and cut where it is long.
+func notFor(field, what, name string) *trackway.Error {
+	const most = 64
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "…"
+	}
+	return &trackway.Error{Code: trackway.Forbidden, Field: field, Msg: "Not authorized: this key may not " + what + " '" + name + "'."}
+}
+
+// mayGet tells whether a key may read a property or an identifier.
+func mayGet(key *trackway.Key, name string) bool { return key.MayName(trackway.GetCustomers, name) }
+
+// visible returns what of a customer a key may read.
+func visible(key *trackway.Key, p *trackway.Profile) *trackway.Profile {
+	if !key.Restricted(trackway.GetCustomers) {
+		return p
+	}
+	seen := *p
+	seen.IDs = slices.DeleteFunc(slices.Clone(p.IDs), func(id trackway.Identifier) bool { return !mayGet(key, id.Name) })
+	seen.Properties = slices.DeleteFunc(slices.Clone(p.Properties), func(p trackway.DatedProperty) bool { return !mayGet(key, p.Name) })
+	return &seen
+}
+
+// readable returns which types of event to look for where some are asked for (none: all), as far as a key may read them; none of
+// them stands for all again. It may read no event at all where ok is false.
+func readable(key *trackway.Key, asked []string) (types []string, ok bool) {
+	switch {
+	case !key.May(trackway.GetEvents):
+		return nil, false
+	case !key.Restricted(trackway.GetEvents):
+		return asked, true
+	case len(asked) == 0:
+		return key.Permissions[trackway.GetEvents], true
+	}
+	types = slices.DeleteFunc(slices.Clone(asked), func(name string) bool { return !key.MayName(trackway.GetEvents, name) })
+	return types, len(types) > 0
+}

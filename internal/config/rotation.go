@@ -1,0 +1,47 @@
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"trackway"
+)
+
+// MaxOverlap is how long the two secrets of a rotated key may both let in. It bounds what a leaked one is good for.
+const MaxOverlap = 24 * time.Hour
+
+// previous checks and translates what of a key was in force before: a public key's token or a private one's secret, and the
+// time at which that ends.
+func (r keyring) previous(k *key, domain *trackway.Key) {
+	token, secret, until := r.given(&k.PreviousToken), r.given(&k.PreviousSecretSHA256), r.given(&k.PreviousUntil)
+	switch {
+	case token && k.Kind == trackway.PrivateKey:
+		r.report(&k.PreviousToken, "belongs to a public key; a private one has a previous_secret_sha256")
+	case secret && k.Kind == trackway.PublicKey:
+		r.report(&k.PreviousSecretSHA256, "belongs to a private key; a public one has a previous_token")
+	case until && !token && !secret:
+		r.report(&k.PreviousUntil, "needs what holds until then: previous_token (of a public key) or previous_secret_sha256")
+	case !until && (token || secret):
+		r.missing(k, "needs previous_until: when what was before ends")
+	}
+	if token && !isToken(string(k.PreviousToken)) {
+		r.report(&k.PreviousToken, "must be 1 to 256 printable ASCII characters without spaces")
+	}
+	unique(r.doc, r.ids, &k.PreviousToken)
+	domain.PreviousID, domain.PreviousUntil = string(k.PreviousToken), k.PreviousUntil
+	if secret {
+		domain.PreviousSecret = r.digest(&k.PreviousSecretSHA256)
+	}
+}
+
+// warnOfOverlap warns of rotations that do not end soon.
+func (d *doc) warnOfOverlap(now time.Time) {
+	for i := range d.file.Projects {
+		keys := d.file.Projects[i].Keys
+		for j := range keys {
+			if at := &keys[j].PreviousUntil; at.After(now.Add(MaxOverlap)) {
+				d.warn(at, fmt.Sprintf("lets the key's previous secret in for more than %.0f hours from now", MaxOverlap.Hours()))
+			}
+		}
+	}
+}

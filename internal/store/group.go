@@ -1,0 +1,153 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"trackway"
+)
+
+// maxGroup is how many commands one group takes. It bounds how long a group holds the lock and how large its batch is; a
+// request's own commands are never parted.
+const maxGroup = 1024
+
+// Errors that a whole group shares.
+var (
+	errGivenUp      = errors.New("the request that others were applied with has failed") // by a panic
+	errNotCommitted = errors.New("batch not committed")
+)
+
+// group is the commands of requests that came while others were being applied. The first of them applies them all, as one
+// batch with one wait for the disk, since each batch and each wait has a price that does not depend on what is in it.
+type group struct {
+	requests []member
+	commands int
+	seq      uint64        // the last event that was in the log when the group was committed
+	done     chan struct{} // closed when err and all results are there
+	err      error
+}
+
+// member is a request in a group: what one call of Apply was given.
+type member struct {
+	cmds    []trackway.Command
+	results []trackway.Result
+	err     error
+}
+
+// gathering puts requests into groups.
+type gathering struct {
+	mu  sync.Mutex
+	now *group // takes requests in; nil: there is none yet
+}
+
+// join adds a request to the group that is open. It returns the request's place in it; the first has to apply the group.
+func (g *gathering) join(cmds []trackway.Command, results []trackway.Result) (joined *group, place int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.now == nil || g.now.commands+len(cmds) > maxGroup {
+		g.now = &group{done: make(chan struct{})}
+	}
+	g.now.requests = append(g.now.requests, member{cmds: cmds, results: results})
+	g.now.commands += len(cmds)
+	return g.now, len(g.now.requests) - 1
+}
+
+// close lets nobody join gr any more.
+func (g *gathering) close(gr *group) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.now == gr {
+		g.now = nil
+	}
+}
+
+// applyGroup carries out a group and waits until it is on the disk.
+func (s *Store) applyGroup(g *group) {
+	g.err = errGivenUp // until the barrier has returned, whatever ends this goroutine
+	defer close(g.done)
+	runtime.Gosched() // requests that are ready to join need a processor to do so
+	err := s.commitGroup(g)
+	if err == nil && s.counts.due.Load() {
+		err = s.saveCounts()
+	}
+	if err == nil {
+		err = s.barrier()
+	}
+	if g.err = err; err == nil {
+		s.synced.raise(g.seq)
+	}
+}
+
+// commitGroup commits a group's commands without waiting for the disk. What it decides on has been committed before but need
+// not be on the disk yet: the write-ahead log keeps the order, so that a crash that forgets the earlier forgets the later too.
+//
+// A request that fails, on a damaged record, takes no other with it: those that were in a batch with it are applied again, each
+// by itself. Only where the batch itself cannot be committed do all fail.
+func (s *Store) commitGroup(g *group) error {
+	var at position
+	alone := false
+	for more := true; more; more = at.request < len(g.requests) {
+		next, err := s.applySome(g, at, alone)
+		switch {
+		case err == nil:
+			at = next
+		case errors.Is(err, errNotCommitted):
+			return err
+		case !alone:
+			alone = true
+		default:
+			g.requests[at.request].err = err
+			at = position{request: at.request + 1}
+		}
+	}
+	return nil
+}
+
+// position is a place among a group's commands.
+type position struct{ request, command int }
+
+// applySome carries out commands from a position on, as one batch: all, unless merges have kept others waiting for long
+// enough, or, if alone, those of one request. It returns where to go on.
+func (s *Store) applySome(g *group, at position, alone bool) (position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gathering.close(g)
+	t := s.begin(g.commands > 1)
+	defer t.close()
+	for at.request < len(g.requests) && t.moved < maxMoved {
+		r := &g.requests[at.request]
+		for at.command < len(r.cmds) && t.moved < maxMoved {
+			var err error
+			if r.results[at.command], err = t.command(&r.cmds[at.command]); err != nil {
+				return at, err
+			}
+			t.count(&r.cmds[at.command], &r.results[at.command])
+			t.touch(r.cmds[at.command].Project)
+			at.command++
+		}
+		if at.command < len(r.cmds) {
+			break
+		}
+		at = position{request: at.request + 1}
+		if alone {
+			break
+		}
+	}
+	if err := t.stageUsage(); err != nil {
+		return at, err
+	}
+	if err := t.commit(); err != nil {
+		return at, fmt.Errorf("%w: %w", errNotCommitted, err)
+	}
+	g.seq = s.nextSeq - 1
+	return at, nil
+}
+
+// touch notes that a project's data changes.
+func (t *tx) touch(project uint32) {
+	if n := len(t.touched); n == 0 || t.touched[n-1] != project {
+		t.touched = append(t.touched, project)
+	}
+}

@@ -1,0 +1,134 @@
+package store
+
+import (
+	"errors"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+)
+
+// together applies each command as a request of its own, all of them in one group, and returns their errors.
+func together(t *testing.T, s *Store, cmds ...trackway.Command) ([]trackway.Result, []error) {
+	t.Helper()
+	results, errs := make([]trackway.Result, len(cmds)), make([]error, len(cmds))
+	s.mu.Lock() // the first has to wait, and the others join it
+	var wg sync.WaitGroup
+	for i := range cmds {
+		wg.Go(func() {
+			defer func() { _ = recover() }()
+			errs[i] = errGivenUp
+			errs[i] = s.Apply(cmds[i:i+1], results[i:i+1])
+		})
+		for s.gathered() <= i {
+			runtime.Gosched()
+		}
+	}
+	s.mu.Unlock()
+	wg.Wait()
+	return results, errs
+}
+
+func (s *Store) gathered() int {
+	s.gathering.mu.Lock()
+	defer s.gathering.mu.Unlock()
+	if s.gathering.now == nil {
+		return 0
+	}
+	return len(s.gathering.now.requests)
+}
+
+// TestRequestsShareABarrier: those that come while others are being applied are one batch and wait for the disk once.
+func TestRequestsShareABarrier(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	var barriers atomic.Int32
+	sync := s.sync
+	s.sync = func() error { barriers.Add(1); return sync() }
+	var cmds []trackway.Command
+	for i := range 20 { // two of each: the second is a duplicate of the first, which is not committed yet
+		cmds = append(cmds, event("e", trackway.Micros(1+i/2), nil, reg1))
+	}
+	results, errs := together(t, s, cmds...)
+	duplicates := 0
+	for i, r := range results {
+		if errs[i] != nil || r.Err != nil || r.Customer != results[0].Customer {
+			t.Errorf("request %d: got %v, %v", i, r, errs[i])
+		}
+		if r.Duplicate {
+			duplicates++
+		}
+	}
+	if n := barriers.Load(); n != 1 || duplicates != 10 {
+		t.Errorf("%d barriers and %d duplicates, want 1 and 10", n, duplicates)
+	}
+	mustBeConsistent(t, s)
+}
+
+// TestDamageIsNotShared: a request that meets a damaged record fails, and no other that came with it.
+func TestDamageIsNotShared(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	damaged := mustApply(t, s, update(1, nil, reg1))[0].Customer
+	if err := s.db.Set(appendCustomerKey(nil, 1, damaged), []byte{0xff}, pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	s.cache.empty()
+	var cmds []trackway.Command
+	for i := range 5 {
+		cmds = append(cmds, event("e", 0, nil, identifierOf("cookie", strconv.Itoa(i))))
+		cmds[i].TimeGiven = false // so that a second copy would be stored
+	}
+	cmds[2].IDs = []trackway.Identifier{reg1}
+	results, errs := together(t, s, cmds...)
+	for i := range cmds {
+		if failed := errs[i] != nil; failed != (i == 2) {
+			t.Errorf("request %d: got %v", i, errs[i])
+		}
+		if i == 2 {
+			continue
+		}
+		if got := len(mustEvents(t, s, results[i].Customer)); got != 1 {
+			t.Errorf("request %d: %d events are stored, want 1", i, got)
+		}
+	}
+}
+
+// TestNobodyIsAcknowledgedByOneWhoPanics: what ends the request that waits for the disk must not look like success to the others.
+func TestNobodyIsAcknowledgedByOneWhoPanics(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	sync := s.sync
+	s.sync = func() error { panic("a test's") }
+	_, errs := together(t, s, event("e", 1, nil, reg1), event("e", 2, nil, reg1), event("e", 3, nil, reg1))
+	for i, err := range errs {
+		if !errors.Is(err, errGivenUp) {
+			t.Errorf("request %d: got %v, want %v", i, err, errGivenUp)
+		}
+	}
+	s.sync = sync
+	mustApply(t, s, event("e", 4, nil, reg1))
+}
+
+// TestGroupsAreBounded: requests go on to the next group when one is full.
+func TestGroupsAreBounded(t *testing.T) {
+	t.Parallel()
+	var g gathering
+	cmds := make([]trackway.Command, trackway.MaxCommands)
+	groups := make(map[*group]int)
+	for range 100 {
+		joined, place := g.join(cmds, nil)
+		if place != groups[joined] {
+			t.Fatalf("place %d in a group of %d", place, groups[joined])
+		}
+		groups[joined]++
+	}
+	if len(groups) != 5 {
+		t.Errorf("%d groups, want 5 of %d commands at most", len(groups), maxGroup)
+	}
+}

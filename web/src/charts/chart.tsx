@@ -61,9 +61,6 @@ export function Chart(all: ChartProps) {
     <figure class="chart" aria-label={props.label}>
       <Legend {...props} at={at.value} />
       <div ref={box} class="plot" style={{ height: `${props.height}px` }} role="img" aria-label={summary(props)} />
-      {props.lines.every((line) => total(line.values) === null) && (
-        <p class="faint small">The server has only just started: the first {span(props.step)} are not over yet.</p>
-      )}
       <Figures {...props} />
     </figure>
   );
@@ -98,13 +95,12 @@ function faded(color: string, alpha: number): string {
 }
 
 function options(props: ChartProps, element: HTMLElement, point: (index: number | null) => void): uPlot.Options {
-  const faint = colorOf(element, "faint");
   const grid = { stroke: colorOf(element, "line"), width: 1 };
-  const font = "12px system-ui, sans-serif";
+  const axis = { stroke: colorOf(element, "faint"), font: "12px system-ui, sans-serif", ticks: { show: false } };
   return {
     width: element.clientWidth,
     height: props.height,
-    padding: [8, 12, 0, 0],
+    padding: [8, 20, 0, 0],
     legend: { show: false },
     cursor: {
       drag: { x: false, y: false },
@@ -114,8 +110,8 @@ function options(props: ChartProps, element: HTMLElement, point: (index: number 
     },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(max || 0, 1) * 1.08] } },
     axes: [
-      { stroke: faint, font, grid: { show: false }, ticks: { show: false }, space: 70, size: 26, incrs: minutes, values: (_plot, at) => at.map((time) => clock.minute(time)) },
-      { stroke: faint, font, grid, ticks: { show: false }, space: 38, size: 56, incrs: whole, values: (_plot, at) => at.map((n) => short(n)) },
+      { ...axis, grid: { show: false }, space: 70, size: 26, incrs: minutes, values: (_plot, at) => at.map((time) => clock.minute(time)) },
+      { ...axis, grid, space: 38, size: 56, incrs: whole, values: (_plot, at) => at.map((n) => short(n)) },
     ],
     series: [{}, ...props.lines.map((line) => series(line, colorOf(element, line.color)))],
     hooks: { setCursor: [(plot) => point(plot.cursor.idx ?? null)] },

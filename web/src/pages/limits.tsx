@@ -1,13 +1,14 @@
 // What is limited, how near callers come, whom it hits, and what changed.
 
-import { useSignal } from "@preact/signals";
-import type { Caller, Change, Limits as Body, Policy, Properties } from "../api.ts";
+import type { Limits as Body, Policy } from "../api.ts";
 import { Chart } from "../charts/chart.tsx";
 import { total } from "../charts/series.ts";
-import { count, exact, percent, short, span } from "../format.ts";
+import { exact, percent, short, span } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
 import { Check } from "../ui/icons.tsx";
-import { Choice, Loading, Num, Panel, Time, Trouble } from "../ui/parts.tsx";
+import { Loading, Num, Panel, Time, Trouble } from "../ui/parts.tsx";
+import { Callers } from "./callers.tsx";
+import { Changes, per } from "./changes.tsx";
 import { LiveMark } from "./overview.tsx";
 
 const every = 15;
@@ -54,7 +55,6 @@ function Policies({ data }: { data: Body }) {
   );
 }
 
-const per: { [name: string]: string } = { ip: "address", "ip+path": "address and route", key: "key", project: "project" };
 const modes: { [mode: string]: string } = { enforce: "In force", report: "Counts only, refuses nothing", off: "Off" };
 
 function PolicyCard({ policy }: { policy: Policy }) {
@@ -178,147 +178,4 @@ function Refusals({ data: { refusals } }: { data: Body }) {
       )}
     </Panel>
   );
-}
-
-function Callers({ data }: { data: Body }) {
-  const which = useSignal<"refused" | "callers">(data.refused.length > 0 ? "refused" : "callers");
-  const rows = data[which.value];
-  const choice = <Choice label="Order of callers" name="callers" value={which} options={[["callers", "Most calls"], ["refused", "Most refused"]]} />;
-  return (
-    <Panel title="Callers" id="callers" aside={choice}>
-      {rows.length === 0 ? (
-        <p class="faint">{which.value === "refused" ? "Nobody was refused in the last half hour." : "Nobody called in the last half hour."}</p>
-      ) : (
-        <div class="wide" tabIndex={0} role="group" aria-label="Callers">
-          <table class="cards">
-            <caption class="out">Those who call most or are refused most, in the last half hour to hour, with what they send</caption>
-            <thead>
-              <tr>
-                <th scope="col">Caller</th>
-                <th scope="col">Policy</th>
-                <th scope="col" class="n">
-                  Calls
-                </th>
-                <th scope="col" class="n">
-                  Refused
-                </th>
-                <th scope="col">Sends</th>
-                <th scope="col">Last</th>
-              </tr>
-            </thead>
-            <tbody>
-              {rows.map((row) => (
-                <CallerRow key={row.policy + row.address} row={row} />
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </Panel>
-  );
-}
-
-function CallerRow({ row }: { row: Caller }) {
-  const about = row.error > 0 ? `give or take ${exact(row.error)}, since only a sample is looked at` : undefined;
-  return (
-    <tr>
-      <th scope="row">
-        <code>{row.address}</code>
-      </th>
-      <td data-label="Policy">{row.policy}</td>
-      <td data-label="Calls" class="n" title={about}>
-        <Num n={row.calls} />
-      </td>
-      <td data-label="Refused" class={`n ${row.refused > 0 ? "warn" : ""}`}>
-        <span>
-          <Num n={row.refused} /> {row.refused > 0 && <span class="small">({percent(row.refused, row.calls)})</span>}
-        </span>
-      </td>
-      <td data-label="Sends" class="sends">
-        <Sends row={row} />
-      </td>
-      <td data-label="Last">
-        <Time at={Date.parse(row.last) / 1000} as="ago" />
-      </td>
-    </tr>
-  );
-}
-
-function Sends({ row }: { row: Caller }) {
-  const facts: [string, readonly string[]][] = [
-    ["routes", row.routes],
-    ["events", row.event_types],
-    ["with", row.user_agents],
-    ["to", row.projects],
-  ];
-  return (
-    <>
-      {facts.map(
-        ([name, values]) =>
-          values.length > 0 && (
-            <p key={name}>
-              <span class="faint">{name}</span> {values.slice(0, 3).map((value) => <code key={value}>{value}</code>)}
-              {values.length > 3 && <span class="faint" title={values.slice(3).join("\n")}> and {count(values.length - 3, "other")}</span>}
-            </p>
-          ),
-      )}
-      {row.repeats >= 0.1 && (
-        <p class="warn">
-          {percent(row.repeats, 1)} of the bodies that were looked at repeat one before: is there a loop?
-        </p>
-      )}
-    </>
-  );
-}
-
-function Changes({ changes }: { changes: readonly Change[] }) {
-  return (
-    <Panel title="What changed" id="changes">
-      {changes.length === 0 ? (
-        <p class="faint">Nothing since the server was set up. Changes of limits are recorded here with the old and the new value.</p>
-      ) : (
-        <ol class="plain changes">
-          {changes.slice(0, 50).map((change, index) => (
-            <li key={`${change.at}-${index}`}>
-              <Time at={Date.parse(change.at) / 1000} />
-              <div>
-                <strong>{change.policy}</strong>
-                {change.for !== undefined && <> for {change.for}</>} <Difference change={change} />
-              </div>
-            </li>
-          ))}
-        </ol>
-      )}
-    </Panel>
-  );
-}
-
-/** Difference says what is new, field by field. */
-function Difference({ change: { old, new: now, what } }: { change: Change }) {
-  const noun = what === "override" ? "an override" : "the policy";
-  if (!old && now) return <>{noun} was added: {facts(now)}</>;
-  if (old && !now) return <>{noun} was removed; it was {facts(old)}</>;
-  const names = Object.keys({ ...old, ...now }).filter((name) => JSON.stringify(old?.[name]) !== JSON.stringify(now?.[name]));
-  return (
-    <>
-      {names.map((name, index) => (
-        <span key={name}>
-          {index > 0 && ", "}
-          {name} <del>{written(old?.[name])}</del> <span class="faint">→</span> <ins>{written(now?.[name])}</ins>
-        </span>
-      ))}
-    </>
-  );
-}
-
-function facts(of: Properties): string {
-  if (of["unlimited"] === true) return "no limit";
-  if (of["window"] === undefined) return `limit ${written(of["limit"])}`;
-  return `${written(of["limit"])} calls in ${span(Number(of["window"]))} for each ${per[String(of["per"])] ?? String(of["per"])}`;
-}
-
-function written(value: Properties[string] | undefined): string {
-  if (value === undefined || value === null) return "none";
-  if (typeof value === "number") return exact(value);
-  return Array.isArray(value) ? value.join(", ") : typeof value === "object" ? JSON.stringify(value) : String(value);
 }

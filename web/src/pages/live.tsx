@@ -4,19 +4,18 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Stats } from "../api.ts";
 import { exact } from "../format.ts";
-import { plain } from "../keys.ts";
+import { plain, typing } from "../keys.ts";
 import { type LiveRow, Rows } from "../live/rows.ts";
 import { useStream } from "../net/stream.ts";
 import { href, route } from "../route.ts";
 import { announcement, projectOf, projects } from "../state.ts";
 import { EventIcon, Pause, Play, Up, Warning } from "../ui/icons.tsx";
 import { IdText, Num, preview, Time } from "../ui/parts.tsx";
-import { VirtualList } from "../ui/virtual.tsx";
 import { narrow } from "../ui/narrow.ts";
+import { VirtualList } from "../ui/virtual.tsx";
 import { Detail } from "./detail.tsx";
 import { asked, FilterBar, type Filters, filtersOf } from "./filters.tsx";
 import { FirstEvent } from "./empty.tsx";
-
 
 export function Live() {
   const chosen = filtersOf(route.value.query);
@@ -42,8 +41,10 @@ export function Live() {
     openRow.value = null;
   }, [path]);
   const close = () => {
-    if (openRow.value) backToList();
+    if (openRow.value === null) return false;
+    backToList();
     openRow.value = null;
+    return true;
   };
   useLiveKeys(rows, close);
 
@@ -90,13 +91,14 @@ function useGaps(rows: Rows, open: boolean, path: string): void {
   }, [open]);
 }
 
-function useLiveKeys(rows: Rows, close: () => void): void {
+/** useLiveKeys listens for keys that are this page's; close says whether there was something to close. */
+function useLiveKeys(rows: Rows, close: () => boolean): void {
   useEffect(() => {
     const listen = (event: KeyboardEvent) => {
-      if (event.key === "Escape") close();
-      else if (event.key === "p" && plain(event)) rows.hold({ paused: !rows.paused.value });
-      else return;
-      event.preventDefault();
+      const closing = event.key === "Escape" && !typing(event) && !document.querySelector("dialog[open]");
+      const pausing = event.key === "p" && plain(event);
+      if (pausing) rows.hold({ paused: !rows.paused.value });
+      if (pausing || (closing && close())) event.preventDefault();
     };
     addEventListener("keydown", listen);
     return () => removeEventListener("keydown", listen);
@@ -132,7 +134,7 @@ function PauseButton({ rows }: { rows: Rows }) {
     announcement.value = paused ? "The list goes on" : "The list is paused";
   };
   return (
-    <button type="button" class={paused ? "main" : ""} aria-pressed={paused} title="p" onClick={toggle}>
+    <button type="button" class={paused ? "main" : ""} title="p" onClick={toggle}>
       {paused ? <Play /> : <Pause />}
       {paused ? "Go on" : "Pause"}
     </button>

@@ -4,23 +4,20 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import type { Outcome, Overview as Body, Rejected, Series, Stats } from "../api.ts";
 import { Chart } from "../charts/chart.tsx";
-import { extend, finished } from "../charts/series.ts";
-import { exact, percent, span } from "../format.ts";
+import { extend, finished, total } from "../charts/series.ts";
+import { span } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
 import { useStream } from "../net/stream.ts";
 import { href } from "../route.ts";
-import { announcement, projectOf, projects } from "../state.ts";
-import { Check, EventIcon, Warning } from "../ui/icons.tsx";
-import { now } from "../ui/now.ts";
-import { Bytes, Choice, Loading, Num, Panel, Time, Trouble } from "../ui/parts.tsx";
+import { announcement, projects } from "../state.ts";
+import { Choice, Loading, Num, Panel, Time, Trouble } from "../ui/parts.tsx";
 import { FirstEvent } from "./empty.tsx";
-import { RejectedLine } from "./rejected.tsx";
+import { Health, Recent, Servers, Types, Usage } from "./panels.tsx";
 
 /** Seconds between two readings; between them the stream keeps the charts moving. */
 const every = 30;
 /** As many rejected commands are kept; those that are alike are shown together. */
 const recently = 100;
-const kindsShown = 6;
 
 export function Overview() {
   const { answer, again } = useAnswer<Body>("/grid/overview", every);
@@ -169,193 +166,9 @@ function Traffic({ data, hour, moment }: { data: Body; hour: Series; moment: num
         ]}
       />
       <p class="faint small">
-        Counts in steps of {span(series.step)}. This server runs since <Time at={data.rates.since} />; before that it knows nothing.
+        Counts in steps of {span(series.step)}. This server runs since <Time at={data.rates.since} />; before that it knows nothing
+        {total(series.accepted) === null && ", and its first step is not over yet"}.
       </p>
-    </Panel>
-  );
-}
-
-function Types({ data }: { data: Body }) {
-  const several = projects.value.length > 1;
-  const most = Math.max(1, ...data.types.map((row) => row.day));
-  return (
-    <Panel title="Events by type" id="types">
-      {data.types.length === 0 ? (
-        <p class="faint">The types of events are listed here once there are some.</p>
-      ) : (
-        <div class="wide" tabIndex={0} role="group" aria-label="Events by type">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Type</th>
-                <th scope="col" class="n">
-                  Day
-                </th>
-                <th scope="col" class="n">
-                  Month
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {data.types.slice(0, 20).map((row) => (
-                <tr key={row.project + row.type}>
-                  <th scope="row">
-                    <a class="type" href={href("live", { project: row.project, type: row.type })}>
-                      <EventIcon type={row.type} />
-                      <span>{row.type}</span>
-                    </a>
-                    {several && <span class="faint small"> {projectOf(row.project)?.name}</span>}
-                    <span class="bar" aria-hidden="true" style={{ width: `${(row.day / most) * 100}%` }} />
-                  </th>
-                  <td class="n">
-                    <Num n={row.day} />
-                  </td>
-                  <td class="n">
-                    <Num n={row.month} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </Panel>
-  );
-}
-
-function Usage({ data }: { data: Body }) {
-  return (
-    <Panel title="Usage this month" id="usage">
-      {data.usage.length === 0 ? (
-        <p class="faint">Nothing was processed this month.</p>
-      ) : (
-        data.usage.map((row) => (
-          <div key={row.project} class="usage">
-            <h3>
-              {projectOf(row.project)?.name ?? row.project} <span class="faint">{row.month}</span>
-            </h3>
-            <p>
-              <Num n={row.processed} class="large" /> events processed
-            </p>
-            <Split parts={[["stored", "accepted", row.stored], ["duplicate", "plain", row.duplicate], ["refused", "refused", row.refused]]} />
-          </div>
-        ))
-      )}
-    </Panel>
-  );
-}
-
-/** Split draws what a whole is made of, and says it. */
-function Split({ parts }: { parts: readonly (readonly [string, string, number])[] }) {
-  const whole = parts.reduce((sum, [, , n]) => sum + n, 0);
-  return (
-    <>
-      <div class="split" aria-hidden="true">
-        {parts.map(([name, color, n]) => n > 0 && <span key={name} class={color} style={{ flexGrow: n / whole }} />)}
-      </div>
-      <dl class="facts inline">
-        {parts.map(([name, color, n]) => (
-          <div key={name}>
-            <dt>
-              <span class={`spot ${color}`} />
-              {name}
-            </dt>
-            <dd title={`${exact(n)}: ${percent(n, whole)}`}>
-              <Num n={n} />
-            </dd>
-          </div>
-        ))}
-      </dl>
-    </>
-  );
-}
-
-function Recent({ rejected }: { rejected: readonly Rejected[] }) {
-  const kinds = new Map<string, { one: Rejected; times: number }>();
-  for (const one of rejected) {
-    const key = [one.project, one.command, one.type, one.error].join(" ");
-    const kind = kinds.get(key);
-    if (kind) kind.times++;
-    else kinds.set(key, { one, times: 1 });
-  }
-  const all = <a href={href("live", { rejected: "only" })}>All</a>;
-  return (
-    <Panel title="Rejected last" id="rejected" aside={all}>
-      {kinds.size === 0 ? (
-        <p class="faint">
-          <Check class="good" /> Nothing was rejected lately.
-        </p>
-      ) : (
-        <ul class="plain">
-          {[...kinds].slice(0, kindsShown).map(([key, { one, times }]) => (
-            <li key={key}>
-              <RejectedLine one={one} times={times} />
-            </li>
-          ))}
-        </ul>
-      )}
-    </Panel>
-  );
-}
-
-function Health({ data: { health, rates } }: { data: Body }) {
-  return (
-    <Panel title="This server" id="health">
-      <p class={`state ${health.ready ? "good" : "bad"}`}>
-        {health.ready ? <Check /> : <Warning />}
-        {health.ready ? "Ready" : "Not ready: balancers send nobody here"}
-      </p>
-      <dl class="facts">
-        <div>
-          <dt>Runs for</dt>
-          <dd>{span(now.value - rates.since)}</dd>
-        </div>
-        <div>
-          <dt>Data</dt>
-          <dd>
-            <Bytes n={health.store_bytes} />
-          </dd>
-        </div>
-        <div class={health.disk_free < 2 ** 30 ? "bad" : ""}>
-          <dt>Disk left</dt>
-          <dd>
-            <Bytes n={health.disk_free} />
-          </dd>
-        </div>
-        <div>
-          <dt>Memory</dt>
-          <dd>
-            <Bytes n={health.memory} />
-          </dd>
-        </div>
-        <div>
-          <dt>Goroutines</dt>
-          <dd>
-            <Num n={health.goroutines} />
-          </dd>
-        </div>
-      </dl>
-    </Panel>
-  );
-}
-
-const states: { [state: string]: string } = { up: "up", service: "in service", down: "does not answer" };
-
-function Servers({ data }: { data: Body }) {
-  return (
-    <Panel title="All servers" id="servers">
-      <ul class="plain servers">
-        {data.servers.map((server) => (
-          <li key={server.name}>
-            <span class={`lamp ${server.state === "up" ? "on" : server.state}`} />
-            <span>
-              <a href={server.url}>{server.name}</a> {server.region && <span class="faint">{server.region}</span>}
-              {server.self && <span class="faint"> this one</span>}
-            </span>
-            <span class={server.state === "up" ? "faint" : "warn"}>{states[server.state] ?? server.state}</span>
-          </li>
-        ))}
-      </ul>
     </Panel>
   );
 }

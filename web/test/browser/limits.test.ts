@@ -60,6 +60,27 @@ test("a person who clicks fast is not refused, and ends where the last click led
   }
 });
 
+test("what did not change is not sent again", async () => {
+  const server = await Server.start();
+  try {
+    await server.track(event("page_visit", "jane@example.com"));
+    const viewer = await (await Viewer.open(browser, server)).signedIn("#/customers");
+    const { page } = viewer;
+    await page.getByRole("link", { name: "jane@example.com" }).waitFor();
+    const stale = Date.now() + 2100; // a younger answer is not asked for again
+    await viewer.go("#/limits");
+    await viewer.heading("Limits").waitFor();
+    await page.waitForFunction((time) => Date.now() > time, stale);
+    const answered = page.waitForResponse((response) => response.url().includes("/grid/customers"));
+    await viewer.go("#/customers");
+    await page.getByRole("link", { name: "jane@example.com" }).waitFor();
+    assert.equal((await answered).status(), 304);
+    await viewer.close();
+  } finally {
+    await server.stop();
+  }
+});
+
 test("without a connection the page stays, says so, and goes on", async () => {
   const server = await Server.start();
   try {

@@ -8,19 +8,18 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store"
 )
 
-// reading is a server over a real store, in memory, and its private key.
+// reading is a server over a real store.
 type reading struct {
 	*fixture
 
@@ -33,7 +32,7 @@ func (r *reading) Version(project uint32) uint64 { return r.store.Version(projec
 
 func newReading(t testing.TB, policies ...trackway.Policy) *reading {
 	t.Helper()
-	s, err := store.Open("data", store.Options{FS: vfs.NewMem(), Fatal: func(err error) { panic(err) }})
+	s, err := store.Open(t.TempDir(), store.Options{Fatal: func(err error) { panic(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +338,7 @@ func BenchmarkReading(b *testing.B) {
 				for b.Loop() {
 					w := httptest.NewRecorder()
 					r.Server.ServeHTTP(w, q)
-					if fmt.Sprint(w.Code) != name {
+					if strconv.Itoa(w.Code) != name {
 						b.Fatal(w.Code)
 					}
 				}

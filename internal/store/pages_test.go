@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -384,7 +385,7 @@ func TestPagesOfSeveralTimelines(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
 	for i := range maxMoved + 5 {
-		same := event("e", trackway.Micros(i/3), map[string]string{"n": fmt.Sprint(i)}, cookie1)
+		same := event("e", trackway.Micros(i/3), map[string]string{"n": strconv.Itoa(i)}, cookie1)
 		mustApply(t, s, same)
 		same.IDs = []trackway.Identifier{cookie2}
 		mustApply(t, s, same)

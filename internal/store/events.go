@@ -120,11 +120,12 @@ func (w *walk) events(log *pebble.Iterator, yield func(*trackway.Event, query.Pl
 	types := make(typeNames)
 	for len(w.lines) > 0 {
 		at := placeOf(w.lines[0].Key())
-		seq, n := binary.Uvarint(w.lines[0].Value())
+		entry := w.lines[0].Value()
+		seq, n := binary.Uvarint(entry)
 		if n <= 0 {
 			return fmt.Errorf("entry of a timeline: %w", errCorrupt)
 		}
-		if !w.Merges || at.Tail == seq|mergeTail {
+		if !w.Merges || len(entry) > n {
 			e, found, err := w.look(log, seq, types)
 			if err != nil {
 				return err

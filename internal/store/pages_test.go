@@ -193,6 +193,8 @@ func (m *machine) checkSums(t *rapid.T, v query.Snapshot, project uint32) {
 	until := rapid.SampledFrom([]query.Hour{0, 0, 1, query.HourOf(1<<40) + 1}).Draw(t, "until hour")
 	for _, by := range []query.By{query.ByTime, query.ByReceived} {
 		want := make(map[page.Sum]uint64)
+		exact := make(map[query.Count]bool) // with the numbers of the first and the last event
+		ranges := make(map[page.Sum]query.Count)
 		for _, e := range m.model.events {
 			hour := query.HourOf(e.Received)
 			if by == query.ByTime {
@@ -201,9 +203,25 @@ func (m *machine) checkSums(t *rapid.T, v query.Snapshot, project uint32) {
 			if e.Project == project && (typ == "" || typ == e.Type) && hour >= since && (until == 0 || hour < until) {
 				month := time.Date(hour.Time().Year(), hour.Time().Month(), 1, 0, 0, 0, 0, time.UTC)
 				want[page.Sum{Start: query.HourOf(trackway.MicrosOf(month)), Type: e.Type}]++
+				n, ok := ranges[page.Sum{Start: hour, Type: e.Type}]
+				if !ok {
+					n = query.Count{Type: e.Type, Hour: hour, First: e.Seq}
+				}
+				n.Events, n.Last = n.Events+1, e.Seq
+				ranges[page.Sum{Start: hour, Type: e.Type}] = n
 			}
 		}
+		for _, n := range ranges {
+			exact[n] = true
+		}
 		r := query.CountRange{By: by, Type: typ, Since: since, Until: until}
+		counts := make(map[query.Count]bool)
+		if err := v.Counts(project, r, func(n query.Count) bool { counts[n] = true; return true }); err != nil {
+			t.Fatal(err)
+		}
+		if d := diff(exact, counts); d != "" {
+			t.Fatalf("counts %+v of project %d (-want): %s", r, project, d)
+		}
 		got, full, err := page.Sums(t.Context(), v, project, r, page.Monthly, 1000)
 		if full || err != nil {
 			t.Fatal(full, err)

@@ -22,6 +22,7 @@ type Client struct {
 	o     Options
 	http  *http.Client
 	fleet *fleet
+	sync  func() error // of the queue; nil where it has nothing to force to the disk
 	stop  context.CancelCauseFunc
 	ended sync.WaitGroup // the client's goroutines
 
@@ -60,10 +61,10 @@ func New(o Options) (*Client, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open queue in %s: %w", o.Dir, err)
 		}
-		c.queue = q
+		c.queue, c.sync = q, q.sync
 	}
-	c.lost = c.queue.damaged()
-	c.took = uint64(c.queue.waiting()) //nolint:gosec // G115: a count
+	c.lost = c.queue.state().damaged
+	c.took = uint64(c.queue.state().waiting) //nolint:gosec // G115: a count
 	c.flush = c.took
 	ctx, stop := context.WithCancelCause(context.Background())
 	c.stop = stop
@@ -120,8 +121,8 @@ func (c *Client) add(name string, d data) error {
 	if err := c.push(command); err != nil {
 		return err
 	}
-	if c.o.Sync == SyncAlways {
-		return c.queue.sync()
+	if c.sync != nil && c.o.Sync == SyncAlways {
+		return c.sync()
 	}
 	return nil
 }
@@ -132,14 +133,14 @@ func (c *Client) push(command []byte) error {
 	if err := c.makeRoomLocked(int64(len(command))); err != nil {
 		return err
 	}
-	if c.queue.waiting() == 0 {
+	if c.queue.state().waiting == 0 {
 		c.oldest = time.Now()
 	}
 	if err := c.queue.push(command); err != nil {
 		return err
 	}
 	c.took++
-	if n := c.queue.waiting(); n == 1 || n == c.o.BatchSize {
+	if n := c.queue.state().waiting; n == 1 || n == c.o.BatchSize {
 		c.changedLocked() // the sender may be waiting for this
 	}
 	return nil
@@ -149,10 +150,11 @@ func (c *Client) push(command []byte) error {
 // while it waits. A command that is larger than the whole queue has room once the queue is empty.
 func (c *Client) makeRoomLocked(size int64) error {
 	for {
+		held := c.queue.state().bytes
 		switch {
 		case c.closed:
 			return ErrClosed
-		case c.queue.bytes()+size <= c.o.QueueBytes || c.queue.bytes() == 0:
+		case held == 0 || held+size <= c.o.QueueBytes:
 			return nil
 		}
 		switch c.o.WhenFull {
@@ -201,7 +203,7 @@ func (c *Client) settleLocked(n int) {
 
 // noteLostLocked settles the commands that turned out to be damaged: nobody has to wait for them.
 func (c *Client) noteLostLocked() {
-	if n := c.queue.damaged() - c.lost; n > 0 {
+	if n := c.queue.state().damaged - c.lost; n > 0 {
 		c.lost += n
 		c.settleLocked(int(n)) //nolint:gosec // G115: a count
 	}
@@ -246,7 +248,7 @@ func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if undelivered := (*UndeliveredError)(nil); errors.As(err, &undelivered) { // the last request may have been answered after all
-		if undelivered.Commands = c.queue.waiting() + c.onWay; undelivered.Commands == 0 {
+		if undelivered.Commands = c.queue.state().waiting + c.onWay; undelivered.Commands == 0 {
 			err = nil
 		}
 	}
@@ -289,8 +291,8 @@ func (c *Client) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.stats
-	s.Queued = c.queue.waiting() + c.onWay
-	s.Damaged = c.queue.damaged()
+	s.Queued = c.queue.state().waiting + c.onWay
+	s.Damaged = c.queue.state().damaged
 	return s
 }
 
@@ -304,7 +306,7 @@ func (c *Client) syncEachSecond(ctx context.Context) {
 		case <-ctx.Done():
 			return // closing the queue syncs it
 		}
-		if err := c.queue.sync(); err != nil {
+		if err := c.sync(); err != nil {
 			c.noteError(err)
 		}
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -163,8 +164,8 @@ func (a *answer) reason() string {
 	if json.Unmarshal(a.body, &body) != nil {
 		return fmt.Sprintf("HTTP %d", a.status)
 	}
-	errors, _ := body.Errors.(map[string]any)
-	for _, v := range []any{body.Message, body.Error, errors["description"]} {
+	status, _ := body.Errors.(map[string]any)
+	for _, v := range []any{body.Message, body.Error, status["description"]} {
 		if text, ok := v.(string); ok && text != "" {
 			return text
 		}
@@ -217,7 +218,7 @@ func readResults(body []byte, commands int) ([]result, error) {
 	return results, nil
 }
 
-var errAnswer = fmt.Errorf("the answer is not that of a tracking server, or not whole")
+var errAnswer = errors.New("the answer is not that of a tracking server, or not whole")
 
 func readResult(raw json.RawMessage) result {
 	var r struct{ Success, Errors any }

@@ -133,7 +133,7 @@ func (d *disk) count(id uint64, off int64) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	s := segment{id: id}
 	for {
 		command, err := readRecord(f, off)
@@ -282,6 +282,11 @@ func (d *disk) settle() error {
 	if d.n == 0 {
 		d.size = 0 // what could not be read has gone as well
 	}
+	for d.at < len(d.segments)-1 && d.segments[d.at].records == 0 {
+		if err := d.advance(); err != nil {
+			return fmt.Errorf("queue: %w", err)
+		}
+	}
 	if err := d.done.write(position{d.segments[d.at].id, d.off}); err != nil {
 		return fmt.Errorf("queue: %w", err)
 	}
@@ -308,11 +313,10 @@ func (d *disk) drop() (bool, error) {
 	return true, nil
 }
 
-func (d *disk) waiting() int    { return d.n }
-func (d *disk) bytes() int64    { return d.size }
-func (d *disk) damaged() uint64 { return d.lost }
+func (d *disk) state() state { return state{d.n, d.size, d.lost} }
 
-// sync shares one sync of the disk among those who wait for it.
+// sync returns when what was pushed before is on the disk. One sync of the disk is shared by those who wait for it. Safe for
+// concurrent use with all other methods.
 func (d *disk) sync() error {
 	if d.never {
 		return nil

@@ -12,14 +12,15 @@ type queue interface {
 	settle() error
 	// drop removes the first waiting command, and reports false if none waits.
 	drop() (bool, error)
-	// waiting returns how many commands wait, and bytes what all take, those that are on their way included.
-	waiting() int
-	bytes() int64
-	// damaged returns how many commands could not be read back.
-	damaged() uint64
-	// sync returns when what was pushed is on the disk. Safe for concurrent use with all of the above.
-	sync() error
+	state() state
 	close() error
+}
+
+// state is what a queue holds.
+type state struct {
+	waiting int    // commands
+	bytes   int64  // of all commands, those that are on their way included
+	damaged uint64 // commands that could not be read back
 }
 
 // memory is a queue that ends with its process.
@@ -62,8 +63,5 @@ func (m *memory) drop() (bool, error) {
 	return true, nil
 }
 
-func (m *memory) waiting() int    { return len(m.commands) }
-func (m *memory) bytes() int64    { return m.size }
-func (m *memory) damaged() uint64 { return 0 }
-func (m *memory) sync() error     { return nil }
-func (m *memory) close() error    { return nil }
+func (m *memory) state() state { return state{len(m.commands), m.size, 0} }
+func (m *memory) close() error { return nil }

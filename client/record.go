@@ -115,7 +115,7 @@ func (c *cursorFile) write(p position) error {
 	b = binary.LittleEndian.AppendUint64(b, p.segment)
 	b = binary.LittleEndian.AppendUint64(b, uint64(p.offset)) //nolint:gosec // G115: of a file
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	if _, err := c.f.WriteAt(b, int64(c.number%2)*slotStep); err != nil { //nolint:gosec // G115: 0 or 1
+	if _, err := c.f.WriteAt(b, int64(c.number%2)*slotStep); err != nil {
 		return err
 	}
 	c.last = p

@@ -44,7 +44,7 @@ func (c *Client) awaitDue(ctx context.Context) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for ctx.Err() == nil {
-		waiting := c.queue.waiting()
+		waiting := c.queue.state().waiting
 		age := time.Since(c.oldest)
 		if c.due(waiting, age, c.settled < c.flush) {
 			return true

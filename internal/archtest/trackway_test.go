@@ -12,6 +12,8 @@ var trackway = Rules{
 	Layers: map[string]int{
 		".": -1, // the domain: everyone may speak its words
 
+		"client": 0,
+
 		"openapi":             0,
 		"openapi/openapitest": 0,
 

@@ -23,6 +23,7 @@ var trackway = Rules{
 		"internal/config":        1,
 		"internal/auth":          1,
 		"internal/fleet":         1,
+		"internal/load":          1,
 		"internal/limit":         1,
 		"internal/limit/history": 1,
 		"internal/limit/table":   1,
@@ -47,6 +48,7 @@ var trackway = Rules{
 		"internal/e2e":      6,
 	},
 	Modules: map[string][]string{
+		"github.com/HdrHistogram/hdrhistogram-go":  {"internal/load"},
 		"github.com/alecthomas/kong":               {"cmd/trackway"},
 		"github.com/cockroachdb/pebble/v2":         {"internal/store"},
 		"github.com/cockroachdb/datadriven":        {Tests},

@@ -30,6 +30,7 @@ type commands struct {
 	Limits limitsCommand `cmd:"" help:"How the running server's rate limits are used."`
 	Bench  benchCommand  `cmd:"" help:"Put the server under load, and check that what it acknowledged is stored."`
 
+	Doctor  doctorCommand  `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether what is configured can be reached."`
 	Version versionCommand `cmd:"" help:"Print which version this is."`
 }
 

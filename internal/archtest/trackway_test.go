@@ -32,6 +32,7 @@ var trackway = Rules{
 		"internal/query":         1,
 		"internal/wire":          1,
 
+		"internal/doctor": 2,
 		"internal/guide":  2,
 		"internal/ingest": 2,
 

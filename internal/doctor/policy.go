@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -30,7 +29,7 @@ func (x *examination) limits() {
 		}
 		switch {
 		case p.Mode != trackway.Enforce:
-			x.warn(check, fmt.Sprintf("if that was to try it: trackway limits show, then mode: enforce in policy %s", p.Name), "%s refuses nothing (mode %s)", p.Name, p.Mode)
+			x.warn(check, "if that was to try it: trackway limits show, then mode: enforce in policy "+p.Name, "%s refuses nothing (mode %s)", p.Name, p.Mode)
 		case on("/track/") && perMinute(p) < floorPerMinute:
 			x.warn(check, "clients are told to expect 6000 in 60s: raise the limit, or tell them", "%s admits %d in %v, less than is published", p.Name, p.Limit, p.Window)
 		}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -80,5 +81,28 @@ func (s *server) awaitTracked(ctx context.Context, t *testing.T) {
 		case <-ctx.Done():
 			t.Fatal("the load does not begin")
 		}
+	}
+}
+
+// TestDoctor promises that a server as it comes is found to be well, and that what breaks it is found.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig)
+	run := func(args ...string) (string, error) {
+		out, err := exec.Command(binary(t), append([]string{"doctor", "--config", s.config, "--data", s.config + ".data", "--listen", s.public}, args...)...).Output()
+		return string(out), err
+	}
+	out, err := run("--ops-listen", s.ops)
+	for _, want := range []string{"OK    server         " + serverName, "OK    forwarding     X-Forwarded-For from 127.0.0.1", "OK    ops listener", "OK    limits"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("got %v\n%s\nwant %q in it", err, out, want)
+		}
+	}
+	if err != nil {
+		t.Errorf("got %v\n%s", err, out)
+	}
+	out, err = run("--ops-listen", "127.0.0.1:1")
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(out, "FAIL  ops listener") {
+		t.Errorf("without an ops listener: got %v\n%s", err, out)
 	}
 }

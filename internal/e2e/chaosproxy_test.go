@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -111,7 +112,7 @@ func (c *chaos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.cut(r, body)
 		panic(http.ErrAbortHandler)
 	case twice:
-		if _, _, err := c.forward(r, body); err != nil {
+		if _, err := c.forward(r, body); err != nil {
 			panic(http.ErrAbortHandler)
 		}
 	}
@@ -120,37 +121,35 @@ func (c *chaos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer forwards a request and gives back what of its answer the fate leaves.
 func (c *chaos) answer(w http.ResponseWriter, r *http.Request, f fate, body []byte) {
-	res, answer, err := c.forward(r, body)
+	res, err := c.forward(r, body)
 	if err != nil || f == loseAnswer {
 		panic(http.ErrAbortHandler)
 	}
-	for name, values := range res.Header {
-		w.Header()[name] = values
-	}
-	w.WriteHeader(res.StatusCode) // the length stands in the header: what is cut is seen to be
+	maps.Copy(w.Header(), res.header)
+	w.WriteHeader(res.status) // the length stands in the header: what is cut is seen to be
 	if f == cutAnswer {
-		answer = answer[:len(answer)/2]
+		res.body = res.body[:len(res.body)/2]
 	}
-	_, err = w.Write(answer)
+	_, err = w.Write(res.body)
 	if err = errors.Join(err, http.NewResponseController(w).Flush()); err != nil || f == cutAnswer {
 		panic(http.ErrAbortHandler)
 	}
 }
 
 // forward sends a request to the server.
-func (c *chaos) forward(r *http.Request, body []byte) (*http.Response, []byte, error) {
+func (c *chaos) forward(r *http.Request, body []byte) (response, error) {
 	req, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+c.server.public+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return response{}, err
 	}
 	req.Header = r.Header.Clone()
 	res, err := c.client.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return response{}, err
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
-	return res, answer, err
+	return response{res.StatusCode, res.Header, answer}, err
 }
 
 // cut sends a request of which only half arrives.

@@ -81,7 +81,7 @@ type Plan struct {
 	BatchSize   int
 	Customers   int    // that the events are of
 	Bytes       int    // of text in each event, besides
-	Addresses   int    // that requests pretend to come from; 0: no pretence
+	Addresses   int    // that requests pretend to come from; 0: they do not
 	Header      string // in which the server believes an address, if Addresses is given
 	Name        string // of the run; no other may have it
 }

@@ -38,7 +38,7 @@ func (p *Plan) post(n, first uint64) post {
 			b = append(b, ',')
 		}
 		b = append(b, `{"name":"customers/events","data":`...)
-		b = append(p.appendEvent(b, ids, first+uint64(i)), '}') //nolint:gosec // G115: a count
+		b = append(p.appendEvent(b, ids, first+uint64(i)), '}')
 	}
 	r.body = append(b, "]}"...)
 	return r

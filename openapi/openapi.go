@@ -18,7 +18,8 @@ var source []byte
 // Source returns the contract as it was written, an OpenAPI 3.1 document in YAML. It must not be changed.
 func Source() []byte { return source }
 
-// Document is what a reader is shown of the contract, in the order in which it is written.
+// Document is what a reader is shown of the contract, in the order in which it is written. What only the server's own pages call
+// is left out.
 type Document struct {
 	Title       string
 	Summary     string
@@ -74,12 +75,17 @@ func Parse() (*Document, error) {
 	top := node{root, root}
 	info := top.get("info")
 	d := &Document{Title: info.text("title"), Summary: info.text("summary"), Description: info.text("description")}
+	internal := map[string]bool{} // tags of what is not for readers
 	for _, tag := range top.get("tags").items() {
+		if tag.get("x-internal").v == true {
+			internal[tag.text("name")] = true
+			continue
+		}
 		d.Groups = append(d.Groups, Group{Name: tag.text("name"), Description: tag.text("description")})
 	}
 	for path, item := range top.get("paths").members {
 		for method, op := range item.members {
-			if method == "parameters" || method == "options" {
+			if method == "parameters" || method == "options" || slices.ContainsFunc(op.get("tags").texts(), func(tag string) bool { return internal[tag] }) {
 				continue
 			}
 			i := slices.IndexFunc(d.Groups, func(g Group) bool { return slices.Contains(op.get("tags").texts(), g.Name) })

@@ -12,9 +12,11 @@ type initCommand struct{ configFile }
 
 // Run makes the configuration file.
 func (c *initCommand) Run(out output) error {
-	if _, err := makeConfig(c.Config, out); err != nil {
+	made, err := makeConfig(c.Config, out)
+	if err != nil {
 		return err
 	}
+	say(out.stdout, "The password for the server's pages is %s; it is printed this once, and only its hash is kept.\n", made.Password)
 	say(out.stdout, "Next: trackway serve --config %s\n", c.Config)
 	return nil
 }

@@ -133,5 +133,8 @@ And read it back:
     -u '%[4]s:%[5]s' -H 'Content-Type: application/json' \
     -d '{"customer_ids": {"registered": "jane@example.com"}, "event_types": ["hello"]}'
 
-`, base, keys.ProjectToken, keys.PublicToken, keys.KeyID, keys.Secret)
+See it come in, in a browser: %[1]s/
+The password is %[6]s; it is printed this once, and only its hash is kept.
+
+`, base, keys.ProjectToken, keys.PublicToken, keys.KeyID, keys.Secret, keys.Password)
 }

@@ -24,6 +24,7 @@ func (c *call) allowed() bool {
 	if c.decision.Allowed {
 		return true
 	}
+	c.Rates.Refusal(c.received, c.decision.Policy)
 	c.pace.hold(c.r.Context().Done(), c.received)
 	_ = c.answer(http.StatusTooManyRequests, c.decision.AppendBody(nil))
 	return false

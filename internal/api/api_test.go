@@ -25,7 +25,10 @@ import (
 	"trackway/internal/clientip"
 	"trackway/internal/fleet"
 	"trackway/internal/limit"
+	"trackway/internal/limit/watch"
+	"trackway/internal/live"
 	"trackway/internal/query"
+	"trackway/internal/rates"
 	"trackway/openapi/openapitest"
 )
 
@@ -93,6 +96,7 @@ type fixture struct {
 	t        testing.TB
 	contract *openapitest.Contract
 	ingest   *fakeIngest
+	grid     *fakeGrid
 	log      *bytes.Buffer
 }
 
@@ -106,10 +110,11 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, contract: loadContract(t), ingest: &fakeIngest{}, log: &bytes.Buffer{}}
+	f := &fixture{t: t, contract: loadContract(t), ingest: &fakeIngest{}, grid: &fakeGrid{}, log: &bytes.Buffer{}}
 	f.Server = New(Config{
 		Limits: limit.New(set, 1024), Ingest: f.ingest, Store: brokenStore{},
 		Fleet: fleet.New(self, []fleet.Server{{Name: "ts2.us", Region: "us", URL: "http://ts2.us"}}), History: openHistory(t), Version: "v1.2.3",
+		Watch: watch.New(time.Now()), Rates: rates.New(time.Now()), Live: live.New(nil, nil), Grid: f.grid,
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: prometheus.NewRegistry(),
 		Access: Access{Name: "ts1.eu", Clients: clients, Guide: newGuide(t, set), Keys: auth.New([]trackway.Project{{
 			Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},

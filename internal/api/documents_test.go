@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -120,30 +119,6 @@ func TestStatus(t *testing.T) {
 	var got struct{ Accepted, Refused, Limited int }
 	if decode(t, w, &got); got.Accepted != 2 || got.Refused != 4 || got.Limited != 1 {
 		t.Errorf("got %+v, want 2 accepted, 4 refused, 1 of them limited", got)
-	}
-}
-
-func TestLastMinute(t *testing.T) {
-	t.Parallel()
-	var m lastMinute
-	at := func(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
-	if got := m.sum(at(0)); got != 0 {
-		t.Errorf("at the start: got %d", got)
-	}
-	var workers sync.WaitGroup
-	for range 8 {
-		workers.Go(func() {
-			for i := range 6000 {
-				m.add(at(float64(i) / 100))
-			}
-		})
-	}
-	workers.Wait()
-	m.add(at(60.5)) // takes the place of the first second's 800
-	for now, want := range map[float64]uint64{59.9: 48000 - 800 + 1, 60: 48000 - 800 + 1, 61: 48000 - 1600 + 1, 119: 1, 120: 0} {
-		if got := m.sum(at(now)); got != want {
-			t.Errorf("at %v: got %d, want %d", now, got, want)
-		}
 	}
 }
 

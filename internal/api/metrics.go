@@ -20,6 +20,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
+// observe measures the call, once.
 func (c *call) observe() {
+	if c.observed {
+		return
+	}
+	c.observed = true
 	c.metrics.seconds.WithLabelValues(c.route.method, c.route.path, strconv.Itoa(c.status)).Observe(time.Since(c.received).Seconds())
 }

@@ -27,6 +27,7 @@ type route struct {
 	free    bool                // it costs nothing
 	cors    bool                // browsers of any site may call it
 	data    bool                // errors are an object of arrays, as the data API's clients expect
+	stream  bool                // the answer goes on for as long as the caller stays
 	maxBody int                 // bytes; 0: there is no body
 	do      func(*call) error
 }
@@ -72,7 +73,20 @@ func routes() []route {
 
 		{method: "GET", path: "/openapi.yaml", open: true, free: true, do: document(contract)},
 		{method: "GET", path: "/about/api", open: true, free: true, do: document(about)},
-		{method: "GET", path: "/{$}", open: true, free: true, do: document(home)},
+		{method: "GET", path: "/{$}", open: true, free: true, do: (*call).home},
+		{method: "GET", path: "/assets/{name}", open: true, free: true, do: (*call).asset},
+
+		{method: "POST", path: "/grid/session", open: true, maxBody: maxSmallBody, do: (*call).grid},
+		{method: "DELETE", path: "/grid/session", open: true, do: (*call).grid},
+		{method: "GET", path: "/grid/start", open: true, do: (*call).grid},
+		{method: "GET", path: "/grid/overview", open: true, do: (*call).grid},
+		{method: "GET", path: "/grid/live", open: true, stream: true, do: (*call).grid},
+		{method: "GET", path: "/grid/customers", open: true, do: (*call).grid},
+		{method: "GET", path: "/grid/customer", open: true, do: (*call).grid},
+		{method: "GET", path: "/grid/events", open: true, do: (*call).grid},
+		{method: "GET", path: "/grid/export", open: true, do: (*call).grid},
+		{method: "POST", path: "/grid/anonymize", open: true, maxBody: maxSmallBody, do: (*call).grid},
+		{method: "GET", path: "/grid/limits", open: true, do: (*call).grid},
 	}
 }
 

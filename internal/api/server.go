@@ -26,7 +26,10 @@ import (
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 	"trackway/internal/limit/watch"
+	"trackway/internal/live"
 	"trackway/internal/query"
+	"trackway/internal/rates"
+	"trackway/web"
 )
 
 // Ingester takes in the commands that came at a time; a nil error and a result without one mean that the command is durable.
@@ -49,7 +52,12 @@ type Config struct {
 	Eraser   Eraser
 	Fleet    *fleet.Fleet
 	History  *history.Log // of the limits
-	Version  string       // the program's
+	Watch    *watch.Watch // of their callers
+	Rates    *rates.Meter
+	Live     *live.Hub
+	Grid     Grid
+	Site     web.Site // the pages
+	Version  string   // the program's
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 }
@@ -72,9 +80,7 @@ type Server struct {
 	room    room
 	metrics *metrics
 	started time.Time
-	lately  lately
 	pace    *pace
-	watch   *watch.Watch
 
 	process  []byte        // random: names this process in entity tags
 	readers  chan struct{} // as many as questions are being answered
@@ -88,8 +94,7 @@ func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
 		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry), started: time.Now(),
-		watch: watch.New(time.Now()), pace: newPace(time.Now()),
-		process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), patience: queryTime,
+		pace: newPace(time.Now()), process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), patience: queryTime,
 	}
 	s.Reload(c.Access)
 	s.register()
@@ -148,6 +153,7 @@ type call struct {
 	decision limit.Decision
 	fields   limit.Fields
 	watched  *watch.Call // nil: the sample does not hold it
+	observed bool        // it is in the metrics
 }
 
 // serve takes a request of a route through the steps.
@@ -161,7 +167,7 @@ func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 func (c *call) end() {
 	bug := recover()
 	c.observe()
-	c.lately.count(c.received.Sub(c.started), c.status)
+	c.count()
 	if bug == nil {
 		return
 	}
@@ -169,6 +175,22 @@ func (c *call) end() {
 		c.Log.Error("panic", "bug", bug, "stack", string(debug.Stack()), "route", c.route.path, "request_id", c.requestID())
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// count counts the call by how it was answered.
+func (c *call) count() {
+	now := time.Now()
+	if c.status >= http.StatusOK && c.status < http.StatusBadRequest {
+		c.Rates.Count(now, rates.Answered, 1)
+		return
+	}
+	c.Rates.Count(now, rates.Erred, 1)
+	switch {
+	case c.status == http.StatusTooManyRequests:
+		c.Rates.Count(now, rates.Limited, 1)
+	case c.status >= http.StatusInternalServerError:
+		c.Rates.Count(now, rates.Failed, 1)
+	}
 }
 
 // steps takes the call through the steps. Each refuses by answering.
@@ -183,6 +205,7 @@ func (c *call) steps() {
 	}
 	if !c.route.open {
 		if err := c.authorize(); err != nil {
+			c.noteCall(err)
 			c.refuse(err)
 			return
 		}
@@ -195,6 +218,7 @@ func (c *call) steps() {
 		release, err := c.readBody()
 		defer release()
 		if err != nil {
+			c.noteCall(err)
 			c.fail(err)
 			return
 		}

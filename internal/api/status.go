@@ -2,20 +2,19 @@ package api
 
 import (
 	"encoding/json"
-	"net/http"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"trackway/internal/fleet"
 	"trackway/internal/guide"
+	"trackway/internal/rates"
 )
 
 // status answers how this server is.
 func (c *call) serverStatus() error {
 	self := c.Fleet.Self()
 	up := time.Since(c.started)
-	accepted, refused, limited := c.lately.sums(up)
+	last := func(k rates.Kind) uint64 { return c.Rates.LastMinute(c.received, k) }
 	return c.encoded(struct {
 		Name     string      `json:"name"`
 		Region   string      `json:"region"`
@@ -25,7 +24,7 @@ func (c *call) serverStatus() error {
 		Accepted uint64      `json:"accepted"`
 		Refused  uint64      `json:"refused"`
 		Limited  uint64      `json:"limited"`
-	}{self.Name, self.Region, c.Version, self.State, int64(up / time.Second), accepted, refused, limited})
+	}{self.Name, self.Region, c.Version, self.State, int64(up / time.Second), last(rates.Answered), last(rates.Erred), last(rates.Limited)})
 }
 
 // servers answers all tracking servers.
@@ -72,57 +71,4 @@ func (c *call) encoded(v any) error {
 		return err
 	}
 	return c.validated(guide.ETag(body), body)
-}
-
-// lately counts the requests of the last minute.
-type lately struct{ accepted, refused, limited lastMinute }
-
-// count counts a request that was answered with a status, at a time since the server's start.
-func (l *lately) count(at time.Duration, status int) {
-	switch {
-	case status >= http.StatusOK && status < http.StatusBadRequest:
-		l.accepted.add(at)
-	case status == http.StatusTooManyRequests:
-		l.limited.add(at)
-		fallthrough
-	default:
-		l.refused.add(at)
-	}
-}
-
-func (l *lately) sums(now time.Duration) (accepted, refused, limited uint64) {
-	return l.accepted.sum(now), l.refused.sum(now), l.limited.sum(now)
-}
-
-// lastMinute is a count for each second of the last minute. A word holds the second and its count, so that taking over the word
-// of a minute ago and counting are one step: no call is lost, and nothing has to run in the background. Safe for concurrent use.
-type lastMinute [60]atomic.Uint64
-
-const countBits = 32 // of a word; the rest is the second: enough for 4 billion calls a second, in 136 years
-
-func (m *lastMinute) add(at time.Duration) {
-	second := uint64(at / time.Second) //nolint:gosec // G115: the server's uptime
-	word := &m[second%uint64(len(m))]
-	for {
-		old := word.Load()
-		next := old + 1
-		if old>>countBits != second {
-			next = second<<countBits | 1
-		}
-		if word.CompareAndSwap(old, next) {
-			return
-		}
-	}
-}
-
-// sum returns the calls of this second and of the 59 before it.
-func (m *lastMinute) sum(now time.Duration) (n uint64) {
-	second := uint64(now / time.Second) //nolint:gosec // G115: as above
-	for i := range m {
-		word := m[i].Load()
-		if word>>countBits+uint64(len(m)) > second {
-			n += word & (1<<countBits - 1)
-		}
-	}
-	return n
 }

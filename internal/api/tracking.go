@@ -29,8 +29,11 @@ func single(name string) func(*call) error {
 			return err
 		}
 		if results[0].Err != nil {
+			c.countCommands(0, 1)
+			c.noteRefused(name, &cmd, results[0].Err)
 			return results[0].Err
 		}
+		c.countCommands(1, 0)
 		c.watchSent(cmd.Type)
 		return c.answer(http.StatusOK, success)
 	}
@@ -48,14 +51,32 @@ func (c *call) batch() error {
 		return err
 	}
 	if refused != nil {
+		c.countCommands(0, 1)
+		c.noteCall(refused)
 		return refused
 	}
+	c.tell(items)
 	if c.watched != nil {
 		c.watchSent(typesOf(items)...)
 	}
 	const perResult = 24
 	answer := make([]byte, 0, 128+perResult*len(items))
 	return c.answer(http.StatusOK, wire.AppendBatch(answer, items, at, trackway.MicrosOf(time.Now())))
+}
+
+// tell counts the commands and shows those that were refused.
+func (c *call) tell(items []wire.Item) {
+	var accepted, refused int
+	for i := range items {
+		switch it := &items[i]; {
+		case it.Err != nil:
+			refused++
+			c.noteRefused(it.Name, &it.Command, it.Err)
+		case !it.Time:
+			accepted++
+		}
+	}
+	c.countCommands(accepted, refused)
 }
 
 // carryOut passes on those items that are commands, and notes at each what it failed by.

@@ -11,7 +11,7 @@ func (c *call) watchCall() {
 	if !d.Limited {
 		return
 	}
-	weight := c.watch.Sample(c.received, d.Policy, !d.Allowed)
+	weight := c.Watch.Sample(c.received, d.Policy, !d.Allowed)
 	if weight == 0 {
 		return
 	}
@@ -27,13 +27,13 @@ func (c *call) watchCall() {
 		At: c.received, Weight: weight, Addr: c.ask.Addr, Policies: policies, Refused: !d.Allowed,
 		Project: c.access.Keys.ProjectName(c.r.PathValue("token")), Route: method + " " + c.route.path, Agent: c.r.UserAgent(),
 	}
-	c.watch.Note(c.watched)
+	c.Watch.Note(c.watched)
 }
 
 // watchSent has the body of a call remembered, if the call was, and the types of its accepted events.
 func (c *call) watchSent(types ...string) {
 	if c.watched != nil {
-		c.watch.Sent(c.watched, c.body, types)
+		c.Watch.Sent(c.watched, c.body, types)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,8 +25,12 @@ import (
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
+	"trackway/internal/limit/watch"
+	"trackway/internal/live"
 	"trackway/internal/ops"
+	"trackway/internal/rates"
 	"trackway/internal/store"
+	"trackway/web"
 )
 
 // drainTime is how long requests that are under way may take once a stop began. With what follows it stays under the ten
@@ -63,15 +66,9 @@ func Run(ctx context.Context, setup Setup) (err error) {
 		return errors.Join(err, public.ln.Close())
 	}
 	public.srv.Handler = s.api
-	var stopping atomic.Bool
 	private, err := listen(ctx, cfg.OpsListen, ops.Handler(ops.Config{
 		Gatherer: reg, Reload: s.reload,
-		Ready: func() error {
-			if stopping.Load() {
-				return errStopping
-			}
-			return nil
-		},
+		Ready: s.ready,
 	}), log)
 	if err != nil {
 		return errors.Join(err, public.ln.Close())
@@ -83,7 +80,7 @@ func Run(ctx context.Context, setup Setup) (err error) {
 		return errors.Join(err, public.ln.Close(), private.ln.Close())
 	}
 	setup.Ready(public.ln.Addr(), private.ln.Addr())
-	return s.serve(ctx, public, private, func() { stopping.Store(true) })
+	return s.serve(ctx, public, private)
 }
 
 // build makes the parts between the store and the listeners.
@@ -102,26 +99,44 @@ func (s *server) build(reg *prometheus.Registry) error {
 		return err
 	}
 	s.fleet = fleet.New(fleetOf(s.Config, s.address))
+	site, err := web.Built()
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	callers, meter := watch.New(now), rates.New(now)
+	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for those who watch", "err", err) })
+	s.pages = s.newPages(access.Keys, callers, meter)
 	s.api = api.New(api.Config{
-		Access: access, Limits: s.limits, Ingest: ingest.New(s.store, reg), Store: s.store, Eraser: s.store,
-		Fleet: s.fleet, History: s.history, Version: s.Version, Log: s.Log, Registry: reg,
+		Access: access, Limits: s.limits, Ingest: ingest.New(s.store, reg), Store: s.store, Eraser: eraser{s.store, s.live},
+		Fleet: s.fleet, History: s.history, Watch: callers, Rates: meter, Live: s.live, Grid: s.pages, Site: site,
+		Version: s.Version, Log: s.Log, Registry: reg,
 	})
 	return nil
 }
 
 // serve runs both listeners until ctx ends or one fails. The operator's stays until the public one has drained.
-func (s *server) serve(ctx context.Context, public, private *listener, stopping func()) error {
+func (s *server) serve(ctx context.Context, public, private *listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(public.serve)
 	g.Go(private.serve)
 	g.Go(func() error { return s.fleet.Run(ctx) })
+	g.Go(func() error { return s.live.Run(ctx) }) // which ends the streams, so that draining need not wait for them
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
-		stopping()
+		s.stopping.Store(true)
 		s.fleet.Stop()
 		return errors.Join(public.drain(), private.close()) //nolint:contextcheck // ctx has ended; draining has its own time
 	})
 	return g.Wait()
+}
+
+// ready tells a balancer whether to send requests here.
+func (s *server) ready() error {
+	if s.stopping.Load() {
+		return errStopping
+	}
+	return nil
 }
 
 // reloadOnHangup reloads whenever it is asked to, until ctx ends.

@@ -7,15 +7,18 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/config"
+	"trackway/internal/dashboard"
 	"trackway/internal/fleet"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
+	"trackway/internal/live"
 	"trackway/internal/store"
 )
 
@@ -52,6 +55,10 @@ type server struct {
 	limits  *limit.Limiter
 	fleet   *fleet.Fleet
 	api     *api.Server
+	live    *live.Hub
+	pages   *dashboard.Server
+
+	stopping atomic.Bool
 
 	mu sync.Mutex // guards Config, and makes a reload one step
 }
@@ -91,6 +98,7 @@ func (s *server) reloadLocked() error {
 	}
 	s.limits.Reload(set)
 	s.api.Reload(access)
+	s.pages.Reload(factsOf(next, access.Keys))
 	s.fleet.Reload(fleetOf(next, s.address))
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next

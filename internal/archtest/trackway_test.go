@@ -16,6 +16,7 @@ var trackway = Rules{
 
 		"openapi":             0,
 		"openapi/openapitest": 0,
+		"web":                 0,
 
 		"internal/clientip": 0,
 		"internal/durable":  0,
@@ -31,6 +32,7 @@ var trackway = Rules{
 		"internal/identity":      1,
 		"internal/live":          1,
 		"internal/query":         1,
+		"internal/rates":         1,
 		"internal/wire":          1,
 
 		"internal/config/edit": 2,
@@ -41,8 +43,10 @@ var trackway = Rules{
 
 		"internal/store": 3,
 
-		"internal/api": 4,
-		"internal/ops": 4,
+		"internal/api":       4,
+		"internal/api/ask":   1,
+		"internal/dashboard": 4,
+		"internal/ops":       4,
 
 		"internal/app": 5,
 

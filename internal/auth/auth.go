@@ -68,10 +68,7 @@ type Grant struct {
 // RFC 7617, the scheme in any case), or else the access_token parameter of the query. The error is one that clients of the API
 // know.
 func (k *Keys) Authorize(now time.Time, token, authorization, accessToken string) (Grant, *trackway.Error) {
-	p := k.projects[token]
-	if p == nil {
-		p = k.projects[strings.ToLower(token)]
-	}
+	p := k.find(token)
 	if p == nil {
 		return Grant{}, errProject
 	}

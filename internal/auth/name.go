@@ -2,14 +2,27 @@ package auth
 
 import "strings"
 
-// ProjectName returns the name of the project that a token names, empty if there is none: a token from a path may be anything.
-func (k *Keys) ProjectName(token string) string {
+// find returns the project that a token names, nil if there is none: a token from a path may be anything.
+func (k *Keys) find(token string) *project {
 	p := k.projects[token]
 	if p == nil && token != "" {
 		p = k.projects[strings.ToLower(token)]
 	}
-	if p == nil {
-		return ""
+	return p
+}
+
+// ProjectName returns the name of the project that a token names, empty if there is none.
+func (k *Keys) ProjectName(token string) string {
+	if p := k.find(token); p != nil {
+		return p.Name
 	}
-	return p.Name
+	return ""
+}
+
+// ProjectNumber returns the store's number of the project that a token names, 0 if there is none.
+func (k *Keys) ProjectNumber(token string) uint32 {
+	if p := k.find(token); p != nil {
+		return p.Number
+	}
+	return 0
 }

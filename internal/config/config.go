@@ -10,6 +10,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -39,6 +40,7 @@ type Config struct {
 	Contact        Contact        `yaml:"contact"`
 	Log            Log            `yaml:"log"`
 
+	Password  [sha256.Size]byte // SHA-256 of the one for the server's pages; zero: nobody can sign in
 	Projects  []trackway.Project
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
@@ -152,6 +154,7 @@ func parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 	d.startPathsAt(filepath.Dir(name))
 	d.apply(flags)
 	d.check()
+	d.file.Config.Password = d.password(lookup)
 	d.file.Config.Projects = d.projects(lookup)
 	d.file.Config.Policies = d.policies()
 	d.file.Config.Overrides = d.overrides()

@@ -152,6 +152,10 @@ func TestDefaults(t *testing.T) {
 				Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second,
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
+			{
+				Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 5, Window: time.Minute,
+				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
+			},
 		},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes), cmpopts.IgnoreFields(Config{}, "Server")); diff != "" {

@@ -11,9 +11,15 @@ import (
 // file is the YAML file: the settings that are used as they are written, and the sections that are translated.
 type file struct {
 	Config
+	Dashboard dashboard  `yaml:"dashboard"`
 	Projects  []project  `yaml:"projects"`
 	Limits    []policy   `yaml:"limits"`
 	Overrides []override `yaml:"overrides"`
+}
+
+type dashboard struct {
+	PasswordSHA256 hidden `yaml:"password_sha256"`
+	PasswordEnv    hidden `yaml:"password_env"` // hidden, because a password may stand here by mistake
 }
 
 type project struct {
@@ -93,6 +99,7 @@ func (f *file) setDefaults() {
 		{Name: "track", Paths: []string{"/track/"}, Limit: 6000, Window: time.Minute},
 		{Name: "api", Paths: []string{"/api/", "/data/"}, Limit: 30, Window: 30 * time.Second, Per: trackway.PerIPPath},
 		{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second},
+		{Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 5, Window: time.Minute},
 	}
 	for i := range f.Limits {
 		f.Limits[i].setDefaults()
@@ -113,9 +120,9 @@ func (p *policy) setDefaults() {
 	p.IPv6Wide = ipv6Wide{Prefix: 48, Times: 16}
 }
 
-// holdsSecret says whether a secret can be read in the file.
+// holdsSecret says whether a secret can be read in the file. With the hash of the dashboard's password sessions can be made.
 func (f *file) holdsSecret() bool {
-	return slices.ContainsFunc(f.Projects, func(p project) bool {
+	return f.Dashboard.PasswordSHA256 != "" || slices.ContainsFunc(f.Projects, func(p project) bool {
 		return slices.ContainsFunc(p.Keys, func(k key) bool { return k.Secret != "" })
 	})
 }

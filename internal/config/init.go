@@ -2,7 +2,9 @@ package config
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	_ "embed" // for initial
+	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -18,14 +20,17 @@ type Credentials struct {
 	PublicToken  string
 	KeyID        string
 	Secret       string
+	Password     string // for the server's pages
 }
 
 // Init writes a first configuration to path, with random keys that no other has, readable by its owner only. Where there is
 // a file already it is left alone and the error is [fs.ErrExist].
 func Init(path string) (Credentials, error) {
-	c := Credentials{ProjectToken: newUUID(), PublicToken: rand.Text(), KeyID: rand.Text(), Secret: rand.Text()}
+	c := Credentials{ProjectToken: newUUID(), PublicToken: rand.Text(), KeyID: rand.Text(), Secret: rand.Text(), Password: rand.Text()}
+	password := sha256.Sum256([]byte(c.Password))
 	text := strings.NewReplacer(
 		"{{project_token}}", c.ProjectToken, "{{public_token}}", c.PublicToken, "{{key_id}}", c.KeyID, "{{secret}}", c.Secret,
+		"{{password_sha256}}", hex.EncodeToString(password[:]),
 	).Replace(initial)
 	const ownerOnly = 0o600
 	if err := durable.Create(path, []byte(text), ownerOnly); err != nil {

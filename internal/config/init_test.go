@@ -73,6 +73,7 @@ func TestInitIsDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Projects, got.Projects = nil, nil
+	got.Password = want.Password
 	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes), cmpopts.EquateEmpty()); diff != "" {
 		t.Error("(-default +generated):\n" + diff)
 	}
@@ -145,4 +146,28 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestPassword: the hash that the first configuration holds is that of the password that is printed; a short one is warned of.
+func TestPassword(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "trackway.yaml")
+	made, err := Init(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := Load(path, Flags{})
+	if err != nil || cfg.Password != sha256.Sum256([]byte(made.Password)) {
+		t.Errorf("the configuration does not take %q (%v)", made.Password, err)
+	}
+	for password, warned := range map[string]bool{"hunter2hunter2h": true, "hunter2hunter2hu": false} {
+		d := parse("t.yaml", []byte(minimal+"\ndashboard: {password_env: PW}\n"), Flags{}, func(string) (string, bool) { return password, true }, nil)
+		cfg, err := d.result()
+		if err != nil || cfg.Password != sha256.Sum256([]byte(password)) {
+			t.Errorf("%s: %v", password, err)
+		}
+		if (len(d.warnings) == 1) != warned {
+			t.Errorf("%d characters: got warnings %v", len(password), d.warnings)
+		}
+	}
 }

@@ -132,7 +132,7 @@ var (
 	free   = []string{
 		"answers 304 Not Modified: the call is given back",
 		"preflights: OPTIONS on the routes that pages of other sites may call",
-		"/, /about/api and /openapi.yaml",
+		"/, /about/api and /openapi.yaml, and what the pages load from /assets/",
 		"the operator's own listener: health and metrics",
 	}
 )

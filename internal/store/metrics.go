@@ -53,3 +53,6 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(c.read, float64(total.TableBytesRead))
 	counter(c.written, float64(total.TableBytesFlushed+total.TableBytesCompacted))
 }
+
+// DiskBytes returns how much space the store takes on the disk.
+func (s *Store) DiskBytes() uint64 { return s.db.Metrics().DiskSpaceUsage() }

@@ -85,6 +85,7 @@ func (c *Contract) checkKeys(call *Call, op *openapi3.Operation) error {
 			switch {
 			case s.Type == "http" && strings.EqualFold(scheme, s.Scheme) && credentials != "",
 				s.In == "header" && strings.EqualFold(scheme, "Token") && credentials != "",
+				s.In == "cookie" && strings.Contains(call.Header.Get("Cookie"), s.Name+"="),
 				s.In == "query" && strings.Contains(call.Query, s.Name+"="):
 				return nil
 			}

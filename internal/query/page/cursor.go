@@ -87,7 +87,7 @@ func (c Cursor) place() (query.Place, error) {
 	if err := c.numbers(cursorPlace, &at, &tail, &timeline); err != nil {
 		return query.Place{}, err
 	}
-	if at > uint64(trackway.MaxTime) { //nolint:gosec // G115: a constant above 0
+	if at > uint64(trackway.MaxTime) {
 		return query.Place{}, errCursor
 	}
 	return query.Place{Time: trackway.Micros(at), Tail: tail, Timeline: trackway.Customer(timeline)}, nil

@@ -1,0 +1,59 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+
+	"trackway"
+)
+
+// Grid answers what the server's own pages ask: /grid/….
+type Grid interface {
+	// Serve answers a request, or returns why not: a *[trackway.Error] is one that the caller may see.
+	Serve(w http.ResponseWriter, r *http.Request) error
+}
+
+// grid hands a call over to the pages' handler, which has steps of its own to let it in. Limits, metrics and the fields of
+// every answer are those of the other routes.
+func (c *call) grid() error {
+	if c.route.maxBody > 0 {
+		c.r.Body = io.NopCloser(bytes.NewReader(c.body))
+	}
+	err := c.Grid.Serve(&gridWriter{c.w, c}, c.r)
+	if known := (*trackway.Error)(nil); errors.As(err, &known) && known.Code == trackway.Unidentified {
+		c.refuse(known)
+		return nil
+	}
+	return err
+}
+
+// gridWriter notes how the pages' handler answers.
+type gridWriter struct {
+	http.ResponseWriter
+
+	c *call
+}
+
+// WriteHeader gives a call back that is answered with 304. A stream is measured when it begins.
+func (w *gridWriter) WriteHeader(status int) {
+	w.c.status = status
+	if status == http.StatusNotModified {
+		w.c.giveBack()
+	}
+	if w.c.route.stream {
+		w.c.observe()
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *gridWriter) Write(b []byte) (int, error) {
+	if w.c.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *gridWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,40 @@
+package api
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/live"
+	"trackway/internal/rates"
+)
+
+// countCommands counts commands by what became of them.
+func (c *call) countCommands(accepted, refused int) {
+	now := time.Now()
+	c.Rates.Count(now, rates.Accepted, accepted)
+	c.Rates.Count(now, rates.Refused, refused)
+}
+
+// noteRefused shows a refused command to those who watch. cmd is nil where it was not understood.
+func (c *call) noteRefused(name string, cmd *trackway.Command, err *trackway.Error) {
+	if !c.Live.Room(c.received) {
+		return
+	}
+	r := live.Rejection{
+		Received: trackway.MicrosOf(c.received), Command: name, Field: err.Field, Reason: err.Msg, Address: c.ask.Addr,
+		Project: c.access.Keys.ProjectNumber(c.r.PathValue("token")),
+	}
+	if cmd != nil {
+		r.Type, r.IDs = cmd.Type, cmd.IDs
+	}
+	c.Live.Reject(&r)
+}
+
+// noteCall shows a call of the tracking API that failed before its commands were looked at.
+func (c *call) noteCall(err error) {
+	if known := (*trackway.Error)(nil); c.route.cors && errors.As(err, &known) {
+		c.noteRefused(strings.TrimPrefix(c.route.path, track), nil, known)
+	}
+}

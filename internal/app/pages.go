@@ -1,0 +1,70 @@
+package app
+
+import (
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"syscall"
+
+	"trackway"
+	"trackway/internal/auth"
+	"trackway/internal/config"
+	"trackway/internal/dashboard"
+	"trackway/internal/limit/watch"
+	"trackway/internal/live"
+	"trackway/internal/rates"
+	"trackway/internal/store"
+)
+
+// newPages makes what answers the server's own pages.
+func (s *server) newPages(keys *auth.Keys, callers *watch.Watch, meter *rates.Meter) *dashboard.Server {
+	dir := s.Config.DataDir // which no reload changes
+	return dashboard.New(dashboard.Config{
+		Facts: factsOf(s.Config, keys), Store: s.store, Log: s.store, Live: s.live, Eraser: eraser{s.store, s.live},
+		Rates: meter, Limits: s.limits, Watch: callers, History: s.history, Fleet: s.fleet, Health: func() dashboard.Health { return s.health(dir) },
+		Version: s.Version, Logger: s.Log,
+	})
+}
+
+// factsOf returns what the pages know of a configuration. keys were made from it.
+func factsOf(cfg *config.Config, keys *auth.Keys) dashboard.Facts {
+	f := dashboard.Facts{Password: cfg.Password, Projects: slices.Clone(cfg.Projects)}
+	for i := range f.Projects {
+		f.Projects[i].Number = keys.ProjectNumber(f.Projects[i].Token)
+	}
+	return f
+}
+
+// health says how the process is. What cannot be had is 0.
+func (s *server) health(dir string) dashboard.Health {
+	const mapped = "/memory/classes/total:bytes"
+	sample := []metrics.Sample{{Name: mapped}}
+	metrics.Read(sample)
+	h := dashboard.Health{
+		Ready: s.ready() == nil, StoreBytes: s.store.DiskBytes(), Memory: sample[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
+	}
+	var disk syscall.Statfs_t
+	if syscall.Statfs(dir, &disk) == nil {
+		h.DiskFree = disk.Bavail * uint64(disk.Bsize) //nolint:gosec // G115: a block's size
+	}
+	return h
+}
+
+// eraser erases customers also from what is remembered of refused commands.
+type eraser struct {
+	store *store.Store
+	live  *live.Hub
+}
+
+// Erase implements [api.Eraser].
+func (e eraser) Erase(project uint32, c trackway.Customer, personal []string) error {
+	_, ids, err := e.store.Who(project, c)
+	if err != nil {
+		return err
+	}
+	if err := e.store.Erase(project, c, personal); err != nil {
+		return err
+	}
+	e.live.Forget(project, ids)
+	return nil
+}

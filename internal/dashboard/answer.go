@@ -1,0 +1,153 @@
+package dashboard
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+// patience bounds how long a page waits for what is searched. What was found by then is answered.
+const patience = 2 * time.Second
+
+// seconds is a time as the pages read it: Unix seconds with decimals.
+type seconds trackway.Micros
+
+func secondsOf(t time.Time) seconds { return seconds(trackway.MicrosOf(t)) }
+
+// MarshalJSON implements [json.Marshaler].
+func (s seconds) MarshalJSON() ([]byte, error) { return trackway.Micros(s).AppendSeconds(nil), nil }
+
+// number is a number that JavaScript would round: a string.
+type number uint64
+
+// MarshalJSON implements [json.Marshaler].
+func (n number) MarshalJSON() ([]byte, error) {
+	return append(strconv.AppendUint([]byte{'"'}, uint64(n), 10), '"'), nil
+}
+
+func newProcess() string { return rand.Text()[:8] }
+
+// version returns the strong ETag of an answer that is made of some things, which are cheap to know.
+func (q *request) version(of ...any) string {
+	const enough = 16 // bytes of the digest
+	text := fmt.Appendln(nil, append([]any{q.process, q.facts.made.UnixNano(), q.r.URL.Path, q.r.URL.RawQuery}, of...)...)
+	sum := sha256.Sum256(text)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:enough]) + `"`
+}
+
+// unchanged answers 304 if the caller has this version of the answer. If not, the answer will have it.
+func (q *request) unchanged(etag string) bool {
+	h := q.w.Header()
+	h.Set("Etag", etag)
+	h.Set("Cache-Control", "private, no-cache")
+	for _, list := range q.r.Header["If-None-Match"] {
+		for one := range strings.SplitSeq(list, ",") {
+			if one = strings.TrimSpace(one); one == "*" || strings.TrimPrefix(one, "W/") == etag {
+				q.w.WriteHeader(http.StatusNotModified)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// answer sends JSON.
+func (q *request) answer(v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return q.send(body)
+}
+
+// versioned sends JSON that is different each time anything is; its version is made of itself.
+func (q *request) versioned(v any) error {
+	body, err := json.Marshal(v)
+	if err != nil || q.unchanged(q.version(string(body))) {
+		return err
+	}
+	return q.send(body)
+}
+
+func (q *request) send(body []byte) error {
+	h := q.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	q.w.WriteHeader(http.StatusOK)
+	_, _ = q.w.Write(body) // whoever does not read it has gone
+	return nil
+}
+
+// withSnapshot runs do on a snapshot of the store.
+func (q *request) withSnapshot(do func(query.Snapshot) error) error {
+	s := q.Store.Snapshot()
+	err := do(s)
+	return errors.Join(err, s.Close())
+}
+
+// deadline returns a context that ends when the page should not wait any longer.
+func (q *request) deadline() (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(q.r.Context(), patience, errSlow)
+}
+
+var errSlow = &trackway.Error{Code: trackway.Overloaded, Msg: "The server has no time for this at the moment. Try again."}
+
+func invalid(field, expected string) error {
+	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: fmt.Sprintf("Field '%s': expected %s.", field, expected)}
+}
+
+func (q *request) param(name string) string { return q.r.URL.Query().Get(name) }
+
+// project returns the project that the query names.
+func (q *request) project(token string) (*trackway.Project, error) {
+	if p := q.facts.byToken[strings.ToLower(token)]; p != nil {
+		return p, nil
+	}
+	return nil, &trackway.Error{Code: trackway.NotFound, Field: "project", Msg: "There is no such project."}
+}
+
+var errNoCustomer = &trackway.Error{Code: trackway.NotFound, Field: "customer", Msg: "There is no such customer."}
+
+func parseCustomer(text string) (trackway.Customer, error) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n == 0 {
+		return 0, invalid("customer", "the number of a customer")
+	}
+	return trackway.Customer(n), nil
+}
+
+// whole returns a parameter that is a whole number from 1 to most.
+func (q *request) whole(name string, absent, most int) (int, error) {
+	text := q.param(name)
+	if text == "" {
+		return absent, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > most {
+		return 0, invalid(name, fmt.Sprintf("a whole number from 1 to %d", most))
+	}
+	return n, nil
+}
+
+// oneOf returns a parameter that is one of some words; the first if it is absent.
+func (q *request) oneOf(name string, words ...string) (string, error) {
+	switch text := q.param(name); {
+	case text == "":
+		return words[0], nil
+	case slices.Contains(words, text):
+		return text, nil
+	}
+	return "", invalid(name, "one of "+strings.Join(words, ", "))
+}

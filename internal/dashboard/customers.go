@@ -1,0 +1,343 @@
+package dashboard
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/query/page"
+	"trackway/internal/wire"
+)
+
+const (
+	usualRows       = 50
+	mostRows        = 200
+	mostMerges      = 50
+	firstProperties = 8 // that a list shows of each customer
+)
+
+// customerRow is a customer in a list.
+type customerRow struct {
+	Customer   number          `json:"customer"`
+	IDs        json.RawMessage `json:"ids"`
+	Properties json.RawMessage `json:"properties"`
+	Created    seconds         `json:"created"`
+	Total      int             `json:"properties_total"`
+}
+
+// customers answers a page of the customers that are looked for.
+func (q *request) customers() error {
+	p, err := q.project(q.param("project"))
+	if err != nil || q.unchanged(q.version(q.Store.Version(p.Number))) {
+		return err
+	}
+	rows, err := q.whole("rows", usualRows, mostRows)
+	if err != nil {
+		return err
+	}
+	order, err := q.oneOf("order", "newest", "oldest")
+	if err != nil {
+		return err
+	}
+	search := page.ParseSearch(q.param("q"), slices.Concat(p.Hard, p.Soft))
+	search.NewestFirst, search.Cursor, search.Limit = order == "newest", page.Cursor(q.param("cursor")), rows
+	ctx, cancel := q.deadline()
+	defer cancel()
+	var list page.CustomerList
+	var total *uint64
+	err = q.withSnapshot(func(s query.Snapshot) (err error) {
+		if q.param("q") == "" {
+			all, err := query.Total(s, p.Number)
+			if err != nil {
+				return err
+			}
+			n := all.Customers()
+			total = &n
+		}
+		list, err = page.Customers(ctx, s, p.Number, search)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	found := make([]customerRow, len(list.Rows))
+	for i, c := range list.Rows {
+		found[i] = customerRow{
+			number(c.Customer), wire.AppendIDs(nil, c.IDs), firstOf(c.Properties), seconds(c.Created), len(c.Properties),
+		}
+	}
+	return q.answer(struct {
+		Rows     []customerRow `json:"rows"`
+		Next     *page.Cursor  `json:"next"`
+		Total    *uint64       `json:"total"`
+		Searched int           `json:"searched"`
+		Complete bool          `json:"complete"`
+	}{found, next(list.Next), total, list.Searched, list.Complete})
+}
+
+func next(c page.Cursor) *page.Cursor {
+	if c == "" {
+		return nil
+	}
+	return &c
+}
+
+func firstOf(properties []trackway.DatedProperty) []byte {
+	return wire.AppendObject(nil, plain(properties[:min(len(properties), firstProperties)]))
+}
+
+func plain(dated []trackway.DatedProperty) []trackway.Property {
+	properties := make([]trackway.Property, len(dated))
+	for i := range dated {
+		properties[i] = dated[i].Property
+	}
+	return properties
+}
+
+// named returns the project and the customer that a request names, with a snapshot that both are read from.
+func (q *request) named(token, customer string, do func(query.Snapshot, *trackway.Project, trackway.Customer) error) error {
+	p, err := q.project(token)
+	if err != nil {
+		return err
+	}
+	c, err := parseCustomer(customer)
+	if err != nil {
+		return err
+	}
+	return q.withSnapshot(func(s query.Snapshot) error {
+		survivor, err := s.Survivor(p.Number, c)
+		if err == nil && survivor == 0 {
+			return errNoCustomer
+		} else if err != nil {
+			return err
+		}
+		return do(s, p, survivor)
+	})
+}
+
+// An identifier, a property, a merge and a type of one customer.
+type (
+	idRow struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+		Hard  bool   `json:"hard"`
+	}
+	propertyRow struct {
+		Name    string          `json:"name"`
+		Value   json.RawMessage `json:"value"`
+		Updated seconds         `json:"updated"`
+	}
+	mergeRow struct {
+		Time     seconds         `json:"time"`
+		Cause    json.RawMessage `json:"cause"`
+		Absorbed json.RawMessage `json:"absorbed"`
+		Survivor json.RawMessage `json:"survivor"`
+	}
+	countRow struct {
+		Type  string `json:"type"`
+		Count uint64 `json:"count"`
+	}
+)
+
+// profile is one customer.
+type profile struct {
+	Customer   number        `json:"customer"`
+	Created    seconds       `json:"created"`
+	IDs        []idRow       `json:"ids"`
+	Properties []propertyRow `json:"properties"`
+	Merges     []mergeRow    `json:"merges"`
+	Types      []countRow    `json:"types"`
+	Total      uint64        `json:"events_total"`
+	Complete   bool          `json:"complete"` // false: the deadline came before all events were counted
+}
+
+// customer answers who one customer is.
+func (q *request) customer() error {
+	project, err := q.project(q.param("project"))
+	if err != nil || q.unchanged(q.version(q.Store.Version(project.Number))) {
+		return err
+	}
+	out := profile{IDs: []idRow{}, Properties: []propertyRow{}, Merges: []mergeRow{}}
+	err = q.named(q.param("project"), q.param("customer"), func(s query.Snapshot, p *trackway.Project, c trackway.Customer) error {
+		known, err := s.Profile(p.Number, c)
+		if err != nil {
+			return err
+		}
+		out.Customer, out.Created = number(c), seconds(known.Created)
+		for _, id := range known.IDs {
+			out.IDs = append(out.IDs, idRow(id))
+		}
+		for i := range known.Properties {
+			of := &known.Properties[i]
+			out.Properties = append(out.Properties, propertyRow{of.Name, of.Value, seconds(of.Updated)})
+		}
+		merges, err := page.Merges(q.r.Context(), s, p.Number, c, mostMerges)
+		for _, m := range merges {
+			out.Merges = append(out.Merges, mergeRow{seconds(m.Time), object(m.Cause), object(m.Absorbed), object(m.Survivor)})
+		}
+		if err != nil {
+			return err
+		}
+		return q.countTypes(&out, s, p, c)
+	})
+	if err != nil {
+		return err
+	}
+	return q.answer(&out)
+}
+
+// object is a JSON object, empty where it was erased.
+func object(b []byte) json.RawMessage {
+	if len(b) == 0 {
+		return json.RawMessage("{}")
+	}
+	return b
+}
+
+// countTypes counts a customer's events by type, as far as there is time.
+func (q *request) countTypes(out *profile, s query.Snapshot, p *trackway.Project, c trackway.Customer) error {
+	ctx, cancel := q.deadline()
+	defer cancel()
+	counted := map[string]uint64{}
+	err := query.Events(ctx, s, p.Number, c, query.EventFilter{}, func(e *trackway.Event) bool {
+		out.Total++
+		counted[e.Type]++
+		return true
+	})
+	out.Complete = context.Cause(ctx) == nil
+	out.Types = []countRow{}
+	for _, name := range slices.SortedFunc(maps.Keys(counted), func(a, b string) int {
+		if counted[a] != counted[b] {
+			return int(counted[b]) - int(counted[a]) //nolint:gosec // G115: events of one customer
+		}
+		return strings.Compare(a, b)
+	}) {
+		out.Types = append(out.Types, countRow{name, counted[name]})
+	}
+	if !out.Complete {
+		return context.Cause(q.r.Context())
+	}
+	return err
+}
+
+// eventRow is an event in a list.
+type eventRow struct {
+	Seq        number          `json:"seq"`
+	Type       string          `json:"type"`
+	Time       seconds         `json:"time"`
+	Received   seconds         `json:"received"`
+	Customer   number          `json:"customer"`
+	Properties json.RawMessage `json:"properties"`
+}
+
+// events answers a page of a customer's events, or of the project's, the newest first.
+func (q *request) events() error {
+	p, err := q.project(q.param("project"))
+	if err != nil || q.unchanged(q.version(q.Store.Version(p.Number))) {
+		return err
+	}
+	rows, err := q.whole("rows", usualRows, mostRows)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := q.deadline()
+	defer cancel()
+	search := page.EventSearch{
+		Types: q.r.URL.Query()["type"], NewestFirst: true, Cursor: page.Cursor(q.param("cursor")), Limit: rows,
+	}
+	var list page.EventList
+	if q.param("customer") == "" {
+		err = q.withSnapshot(func(s query.Snapshot) (err error) {
+			list, err = page.Received(ctx, s, p.Number, search)
+			return err
+		})
+	} else {
+		err = q.named(q.param("project"), q.param("customer"), func(s query.Snapshot, p *trackway.Project, c trackway.Customer) (err error) {
+			list, err = page.Timeline(ctx, s, p.Number, c, search)
+			return err
+		})
+	}
+	if err != nil {
+		return err
+	}
+	found := make([]eventRow, len(list.Rows))
+	for i := range list.Rows {
+		e := &list.Rows[i]
+		found[i] = eventRow{number(e.Seq), e.Type, seconds(e.Time), seconds(e.Received), number(e.Customer), object(e.Properties)}
+	}
+	return q.answer(struct {
+		Rows     []eventRow   `json:"rows"`
+		Next     *page.Cursor `json:"next"`
+		Complete bool         `json:"complete"`
+	}{found, next(list.Next), list.Complete})
+}
+
+const (
+	piece     = 64 << 10
+	pieceTime = time.Minute // to send one
+)
+
+// export sends all that is known about one customer, as a file. It is sent in pieces, so that memory is bounded.
+func (q *request) export() error {
+	return q.named(q.param("project"), q.param("customer"), func(s query.Snapshot, p *trackway.Project, c trackway.Customer) error {
+		known, err := s.Profile(p.Number, c)
+		if err != nil {
+			return err
+		}
+		h := q.w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="customer-%d.json"`, c))
+		b := wire.AppendIDs([]byte(`{"ids":`), known.IDs)
+		b = wire.AppendObject(append(b, `,"properties":`...), plain(known.Properties))
+		b = append(b, `,"events":[`...)
+		first, gone := true, false
+		control := http.NewResponseController(q.w)
+		err = query.Events(q.r.Context(), s, p.Number, c, query.EventFilter{}, func(e *trackway.Event) bool {
+			if !first {
+				b = append(b, ',')
+			}
+			first = false
+			b = wire.AppendEvent(b, e)
+			if len(b) < piece {
+				return true
+			}
+			_ = control.SetWriteDeadline(time.Now().Add(pieceTime)) // not every writer has one
+			_, err := q.w.Write(b)
+			b, gone = b[:0], err != nil
+			return !gone
+		})
+		if err != nil || gone {
+			return err
+		}
+		_, _ = q.w.Write(append(b, "]}\n"...)) // whoever does not read it has gone
+		return nil
+	})
+}
+
+// anonymize erases who a customer is. The events stay.
+func (q *request) anonymize() error {
+	var sent struct{ Project, Customer string }
+	if err := json.NewDecoder(q.r.Body).Decode(&sent); err != nil {
+		return invalid("customer", "a JSON object with project and customer, two strings")
+	}
+	var project *trackway.Project
+	var customer trackway.Customer
+	err := q.named(sent.Project, sent.Customer, func(_ query.Snapshot, p *trackway.Project, c trackway.Customer) error {
+		project, customer = p, c
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := q.Eraser.Erase(project.Number, customer, project.Personal); err != nil {
+		return err
+	}
+	return q.answer(done{true})
+}

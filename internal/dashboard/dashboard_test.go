@@ -1,0 +1,344 @@
+package dashboard
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"trackway"
+	"trackway/internal/fleet"
+	"trackway/internal/limit"
+	"trackway/internal/limit/history"
+	"trackway/internal/limit/watch"
+	"trackway/internal/live"
+	"trackway/internal/rates"
+	"trackway/internal/store"
+)
+
+const token = "12345678-1234-1234-1234-123456789abc"
+
+// fakeEraser notes whom it erases.
+type fakeEraser struct{ erased []trackway.Customer }
+
+func (e *fakeEraser) Erase(_ uint32, c trackway.Customer, personal []string) error {
+	if strings.Join(personal, " ") != "email" {
+		return errors.New("not what the project says is personal")
+	}
+	e.erased = append(e.erased, c)
+	return nil
+}
+
+// fixture is a dashboard on a store of its own.
+type fixture struct {
+	*Server
+
+	store  *store.Store
+	eraser *fakeEraser
+	cookie string
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	st, err := store.Open(filepath.Join(t.TempDir(), "store"), store.Options{Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := history.Open(filepath.Join(t.TempDir(), "limits.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies := []trackway.Policy{{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second, Candidate: 9}}
+	set, err := limit.NewSet(policies, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Record(time.Now(), set.Policies(), nil); err != nil {
+		t.Fatal(err)
+	}
+	number, err := st.Project(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	hub, ended := live.New(st, func(err error) { t.Error(err) }), make(chan error)
+	go func() { ended <- hub.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-ended, st.Close(), log.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	now := time.Now()
+	f := &fixture{store: st, eraser: &fakeEraser{}}
+	f.Server = New(Config{
+		Facts: Facts{Password: sha256.Sum256([]byte(password)), Projects: []trackway.Project{{
+			Number: number, Name: "demo", Token: token, Hard: []string{"registered"}, Soft: []string{"cookie"}, Personal: []string{"email"},
+			Keys: []trackway.Key{{Kind: trackway.PrivateKey, ID: "private"}, {Kind: trackway.PublicKey, ID: "public"}},
+		}}},
+		Store: st, Log: st, Live: hub, Eraser: f.eraser, Rates: rates.New(now), Limits: limit.New(set, 1024), Watch: watch.New(now),
+		History: log, Fleet: fleet.New(fleet.Server{Name: "ts1", URL: "http://ts1"}, []fleet.Server{{Name: "ts2", URL: "http://ts2"}}),
+		Health: func() Health { return Health{Ready: true, DiskFree: 5} }, Version: "v1", Logger: slog.New(slog.DiscardHandler),
+	})
+	return f
+}
+
+// send asks as the pages do. An error is answered as 599, in the field "error".
+func (f *fixture) send(t *testing.T, method, path, body string, fields ...string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	for i := 0; i < len(fields); i += 2 {
+		r.Header.Set(fields[i], fields[i+1])
+	}
+	if f.cookie != "" {
+		r.AddCookie(&http.Cookie{Name: cookieName, Value: f.cookie})
+	}
+	w := httptest.NewRecorder()
+	f.ServeHTTP(w, r)
+	return w
+}
+
+// ServeHTTP stands for internal/api.
+func (f *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := f.Serve(w, r); err != nil {
+		w.Header().Set("error", err.Error())
+		w.WriteHeader(599)
+	}
+}
+
+func wantError(t *testing.T, w *httptest.ResponseRecorder, want string) {
+	t.Helper()
+	if got := w.Header().Get("error"); got != want || w.Header().Get("Etag") != "" {
+		t.Errorf("got %q (and %d %s), want %q", got, w.Code, w.Body, want)
+	}
+}
+
+func wantOK(t *testing.T, w *httptest.ResponseRecorder, want ...string) {
+	t.Helper()
+	for _, want := range want {
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("got %d %s%s, want %s", w.Code, w.Header().Get("error"), w.Body, want)
+		}
+	}
+	if body := w.Body.Bytes(); !json.Valid(body) {
+		t.Errorf("not JSON: %s", body)
+	}
+}
+
+func (f *fixture) signedIn() *fixture {
+	f.cookie = f.facts.Load().sign(time.Now().Add(time.Hour))
+	return f
+}
+
+// apply stores an event of a customer, or properties if typ is empty.
+func (f *fixture) apply(t *testing.T, typ, registered, cookie, property string) {
+	t.Helper()
+	c := trackway.Command{
+		Kind: trackway.AddEvent, Project: 1, Type: typ, Time: trackway.MicrosOf(time.Now()), Received: trackway.MicrosOf(time.Now()),
+		Properties: []trackway.Property{{Name: "email", Value: []byte(`"` + property + `"`)}},
+	}
+	if typ == "" {
+		c.Kind = trackway.UpdateCustomer
+	}
+	if cookie != "" {
+		c.IDs = append(c.IDs, trackway.Identifier{Name: "cookie", Value: cookie})
+	}
+	if registered != "" {
+		c.IDs = append(c.IDs, trackway.Identifier{Name: "registered", Value: registered, Hard: true})
+	}
+	results := make([]trackway.Result, 1)
+	if err := f.store.Apply([]trackway.Command{c}, results); err != nil || results[0].Err != nil {
+		t.Fatal(err, results[0].Err)
+	}
+}
+
+func TestCustomers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	get := func(path string) *httptest.ResponseRecorder { return f.send(t, http.MethodGet, path, "") }
+	const of = "?project=" + token
+	wantOK(t, get("/grid/customers"+of), `{"rows":[],"next":null,"total":0,`)
+	f.apply(t, "", "jane", "", "j@x")
+	f.apply(t, "view", "", "c1", "c@x")
+	f.apply(t, "buy", "jane", "c1", "j@x") // merges the two
+	f.apply(t, "view", "joe", "", "")
+	wantOK(t, get("/grid/customers"+of+"&rows=1"), `"customer":"3"`, `"next":"`, `"total":2`, `"properties":{}`)
+	wantOK(t, get("/grid/customers"+of+"&order=oldest&rows=1"), `{"customer":"1","ids":{"registered":"jane","cookie":["c1"]},"properties":{"email":"j@x"}`)
+	wantOK(t, get("/grid/customers"+of+"&q=email%3Dj@x"), `"customer":"1"`, `"next":null`, `"total":null`)
+	wantOK(t, get("/grid/customers"+of+"&q=jo"), `"customer":"3"`, `"complete":true`)
+	wantOK(t, get("/grid/customer"+of+"&customer=2"), `{"customer":"1",`, `{"name":"registered","value":"jane","hard":true}`,
+		`"name":"email","value":"j@x"`, `"absorbed":{"cookie":["c1"]}`, `{"type":"view","count":1}`, `"events_total":3,"complete":true`)
+	wantOK(t, get("/grid/events"+of+"&customer=1&type=view"), `"seq":"1","type":"view"`, `"customer":"2"`, `"next":null`)
+	wantOK(t, get("/grid/events"+of+"&rows=2"), `"type":"view"`, `"type":"buy"`, `"next":"`)
+	w := get("/grid/export" + of + "&customer=2")
+	wantOK(t, w, `{"ids":{"registered":"jane","cookie":["c1"]},"properties":{"email":"j@x"},"events":[{"type":"view"`)
+	if got := w.Header().Get("Content-Disposition"); got != `attachment; filename="customer-1.json"` {
+		t.Errorf("got %s", got)
+	}
+	wantOK(t, f.send(t, http.MethodPost, "/grid/anonymize", `{"project":"`+token+`","customer":"2"}`), `{"success":true}`)
+	if len(f.eraser.erased) != 1 || f.eraser.erased[0] != 1 {
+		t.Errorf("erased %v, want the survivor", f.eraser.erased)
+	}
+	for path, want := range map[string]string{
+		"/grid/customers":                             "There is no such project.",
+		"/grid/customers" + of + "&rows=201":          "Field 'rows': expected a whole number from 1 to 200.",
+		"/grid/customers" + of + "&order=up":          "Field 'order': expected one of newest, oldest.",
+		"/grid/customers" + of + "&cursor=%21":        "Field 'cursor': expected the 'next' of an answer to the same question.",
+		"/grid/customer" + of + "&customer=99":        "There is no such customer.",
+		"/grid/customer" + of + "&customer=jane":      "Field 'customer': expected the number of a customer.",
+		"/grid/events" + of + "&customer=99":          "There is no such customer.",
+		"/grid/export" + of:                           "Field 'customer': expected the number of a customer.",
+		"/grid/live?rejected=2":                       "Field 'rejected': expected one of 0, 1, only.",
+		"/grid/live?customer=1":                       "Field 'project': expected the project of the customer.",
+		"/grid/live?project=" + token + "&customer=-": "Field 'customer': expected the number of a customer.",
+	} {
+		wantError(t, get(path), want)
+	}
+}
+
+// TestVersions: what has not changed is not sent again, what has is.
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	f.apply(t, "view", "jane", "", "")
+	for _, path := range []string{
+		"/grid/start", "/grid/customers?project=" + token, "/grid/customer?customer=1&project=" + token, "/grid/events?project=" + token,
+	} {
+		first := f.send(t, http.MethodGet, path, "")
+		wantOK(t, first, "{")
+		etag := first.Header().Get("Etag")
+		if w := f.send(t, http.MethodGet, path, "", "If-None-Match", `"x", W/`+etag); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
+			t.Errorf("%s: got %d %s", path, w.Code, w.Body)
+		}
+		f.apply(t, "view", "jane", "", "")
+		if w := f.send(t, http.MethodGet, path, "", "If-None-Match", etag); w.Code != http.StatusOK {
+			t.Errorf("%s: something was added, and the answer is %d", path, w.Code)
+		}
+	}
+	for _, path := range []string{"/grid/overview", "/grid/limits"} {
+		if w := f.send(t, http.MethodGet, path, ""); w.Header().Get("Etag") == "" || w.Header().Get("Cache-Control") != "private, no-cache" {
+			t.Errorf("%s: got %v", path, w.Header())
+		}
+	}
+}
+
+func TestOverview(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	f.apply(t, "view", "jane", "", "")
+	f.apply(t, "view", "joe", "", "")
+	f.apply(t, "buy", "joe", "", "")
+	f.Rates.Count(time.Now(), rates.Accepted, 3)
+	month := time.Now().UTC().Format("2006-01")
+	wantOK(t, f.send(t, http.MethodGet, "/grid/overview", ""),
+		`"totals":{"customers":2,"events":3}`, `"minute":{"accepted":3,"refused":0,`, `"step":10,"accepted":[null,`,
+		`"types":[{"project":"`+token+`","type":"view","day":2,"month":2},{"project":"`+token+`","type":"buy","day":1,"month":1}]`,
+		`"usage":[{"project":"`+token+`","month":"`+month+`","processed":3,"stored":3,"duplicate":0,"refused":0}]`,
+		`{"name":"ts1","region":"","url":"http://ts1","state":"up","self":true}`, `"state":"down","self":false`, `"disk_free":5`)
+	wantOK(t, f.send(t, http.MethodGet, "/grid/start", ""),
+		`"public_key":"public"`, `"types":{"`+token+`":["view","buy"]}`, `"limits":{"grid":{"limit":15,"window":30}}`, `"version":"v1"`)
+	f.Rates.Refusal(time.Now().Add(-20*time.Second), "grid")
+	wantOK(t, f.send(t, http.MethodGet, "/grid/limits", ""),
+		`"name":"grid","paths":["/grid/"],"limit":15`, `"candidate":9,"since":`, `"callers":[]`, `"series":{"grid":[null,`, `"what":"policy"`)
+}
+
+// lines reads a stream to its end.
+func lines(t *testing.T, body io.Reader) <-chan string {
+	t.Helper()
+	ch := make(chan string, 1000)
+	go func() {
+		defer close(ch)
+		for s := bufio.NewScanner(body); s.Scan(); {
+			ch <- s.Text()
+		}
+	}()
+	return ch
+}
+
+// await returns the next line that begins with a text.
+func await(t *testing.T, ch <-chan string, prefix string) string {
+	t.Helper()
+	for line := range ch {
+		if strings.HasPrefix(line, prefix) {
+			return line
+		}
+	}
+	t.Fatalf("the stream ended without %q", prefix)
+	return ""
+}
+
+func TestLive(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	srv := httptest.NewServer(f)
+	defer srv.Close()
+	open := func(query string, fields ...string) (<-chan string, func()) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+"/grid/live"+query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.AddCookie(&http.Cookie{Name: cookieName, Value: f.cookie})
+		for i := 0; i < len(fields); i += 2 {
+			r.Header.Set(fields[i], fields[i+1])
+		}
+		res, err := srv.Client().Do(r) //nolint:bodyclose // the caller leaves
+		if err != nil || res.Header.Get("Content-Type") != "text/event-stream" {
+			t.Fatal(res.Header, err)
+		}
+		return lines(t, res.Body), func() { _ = res.Body.Close() }
+	}
+	f.apply(t, "before", "jane", "c", "")
+	stream, leave := open("?rejected=1&project=" + token)
+	await(t, stream, "retry: 2000")
+	await(t, stream, "event: event")
+	await(t, stream, "id: 1.0")
+	if data := await(t, stream, "data: "); !strings.Contains(data, `"type":"before"`) || !strings.Contains(data, `"ids":{"registered":"jane","cookie":["c"]}`) {
+		t.Errorf("got %s", data)
+	}
+	f.Live.Reject(&live.Rejection{
+		Project: 1, Received: 7, Command: "customers", Reason: "No.", IDs: []trackway.Identifier{{Name: "registered", Value: "jane"}},
+	})
+	await(t, stream, "event: rejected")
+	await(t, stream, "id: 1.7")
+	const want = `data: {"project":"` + token + `","received":0.000007,"command":"customers","type":null,"ids":{"registered":"jane"},` +
+		`"field":null,"error":"No.","address":""}`
+	if data := await(t, stream, "data: "); data != want {
+		t.Errorf("got  %s\nwant %s", data, want)
+	}
+	await(t, stream, "event: stats")
+	leave()
+	for range stream {
+		continue // what was under way
+	}
+	f.apply(t, "meanwhile", "jane", "", "")
+	stream, leave = open("", "Last-Event-ID", "1.7")
+	defer leave()
+	if data := await(t, stream, "data: "); !strings.Contains(data, `"seq":"2"`) {
+		t.Errorf("resumed with %s", data)
+	}
+
+	f.Reload(Facts{Password: sha256.Sum256([]byte("another"))})
+	for range stream {
+		continue // until it is ended
+	}
+}
+
+// TestStreamsAreBounded: there is a number of streams that can be open at once.
+func TestStreamsAreBounded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	f.streams.Store(mostStreams)
+	wantError(t, f.send(t, http.MethodGet, "/grid/live", ""), errSlow.Msg)
+	if n := f.streams.Load(); n != mostStreams {
+		t.Errorf("%d are counted", n)
+	}
+}

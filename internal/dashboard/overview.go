@@ -1,0 +1,277 @@
+package dashboard
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"trackway"
+	"trackway/internal/fleet"
+	"trackway/internal/query"
+	"trackway/internal/query/page"
+	"trackway/internal/rates"
+)
+
+const (
+	mostTypes = 50   // that are listed
+	mostSums  = 5000 // that are added up
+	aDay      = 24 * time.Hour
+	aMonth    = 30 * aDay
+)
+
+// start answers what every page needs, once.
+func (q *request) start() error {
+	if q.unchanged(q.version(append(q.versions(), q.expires.Unix(), q.Limits.Set(), q.Fleet.Self())...)) {
+		return nil
+	}
+	type project struct {
+		Name     string   `json:"name"`
+		Token    string   `json:"token"`
+		Hard     []string `json:"hard"`
+		Soft     []string `json:"soft"`
+		Personal []string `json:"personal"`
+		Public   *string  `json:"public_key"`
+	}
+	projects, types := []project{}, map[string][]string{}
+	for i := range q.facts.Projects {
+		p := &q.facts.Projects[i]
+		projects = append(projects, project{p.Name, p.Token, list(p.Hard), list(p.Soft), list(p.Personal), publicKey(p)})
+		counts, err := q.typeCounts(p, aMonth)
+		if err != nil {
+			return err
+		}
+		types[p.Token] = mostFirst(counts)
+	}
+	self := q.Fleet.Self()
+	type server struct {
+		Name    string  `json:"name"`
+		Region  string  `json:"region"`
+		Version string  `json:"version"`
+		URL     string  `json:"url"`
+		Started seconds `json:"started"`
+	}
+	return q.answer(struct {
+		Server   server              `json:"server"`
+		Expires  seconds             `json:"user_expires"`
+		Projects []project           `json:"projects"`
+		Limits   map[string]rate     `json:"limits"`
+		Types    map[string][]string `json:"types"`
+	}{
+		server{self.Name, self.Region, q.Version, self.URL, secondsOf(q.Rates.Started())},
+		secondsOf(q.expires), projects, q.gridRates(), types,
+	})
+}
+
+// list is never nil, which would be null.
+func list(names []string) []string { return append([]string{}, names...) }
+
+// versions of all projects' data.
+func (q *request) versions() (versions []any) {
+	for i := range q.facts.Projects {
+		versions = append(versions, q.Store.Version(q.facts.Projects[i].Number))
+	}
+	return versions
+}
+
+// publicKey returns a key with which any event can be sent, as an example; nil if there is none that everybody may see.
+func publicKey(p *trackway.Project) *string {
+	for i := range p.Keys {
+		k := &p.Keys[i]
+		if k.Kind == trackway.PublicKey && k.May(trackway.SetEvents) && !k.Restricted(trackway.SetEvents) {
+			return &k.ID
+		}
+	}
+	return nil
+}
+
+// rate is a limit in short.
+type rate struct {
+	Limit  uint32 `json:"limit"`
+	Window int64  `json:"window"` // seconds
+}
+
+// gridRates returns the limits that count what the pages ask.
+func (q *request) gridRates() map[string]rate {
+	rates := map[string]rate{}
+	for _, p := range q.Limits.Set().Policies() {
+		if slices.Contains(q.Limits.Set().Counting("GET", "/grid/start"), p.Name) {
+			rates["grid"] = rate{p.Limit, int64(p.Window / time.Second)}
+		}
+	}
+	return rates
+}
+
+// typeCounts counts the events that a project sent lately, by type.
+func (q *request) typeCounts(p *trackway.Project, lately time.Duration) (map[string]uint64, error) {
+	ctx, cancel := q.deadline()
+	defer cancel()
+	counts := map[string]uint64{}
+	err := q.withSnapshot(func(s query.Snapshot) error {
+		since := query.HourOf(trackway.MicrosOf(q.now.Add(-lately))) + 1 // whole hours
+		sums, _, err := page.Sums(ctx, s, p.Number, query.CountRange{By: query.ByReceived, Since: since}, page.Monthly, mostSums)
+		for sum, n := range sums {
+			counts[sum.Type] += n
+		}
+		return err
+	})
+	return counts, err
+}
+
+// mostFirst returns the names with the highest counts.
+func mostFirst(counts map[string]uint64) []string {
+	names := []string{}
+	for name := range counts {
+		if name != "" { // all those that were too many to be counted by name
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b)) })
+	return names[:min(len(names), mostTypes)]
+}
+
+// typeRow is how often a type came.
+type typeRow struct {
+	Project string `json:"project"`
+	Type    string `json:"type"`
+	Day     uint64 `json:"day"`
+	Month   uint64 `json:"month"`
+}
+
+// monthRow is what a project sent in a calendar month.
+type monthRow struct {
+	Project   string `json:"project"`
+	Month     string `json:"month"` // 2026-11
+	Processed uint64 `json:"processed"`
+	Stored    uint64 `json:"stored"`
+	Duplicate uint64 `json:"duplicate"`
+	Refused   uint64 `json:"refused"`
+}
+
+// totals is how much there is.
+type totals struct {
+	Customers uint64 `json:"customers"`
+	Events    uint64 `json:"events"`
+}
+
+// serverRow is a tracking server.
+type serverRow struct {
+	fleet.Server
+
+	Self bool `json:"self"`
+}
+
+// overview answers how the server is and what comes in.
+func (q *request) overview() error {
+	var all totals
+	types, usage := []typeRow{}, []monthRow{}
+	for i := range q.facts.Projects {
+		p := &q.facts.Projects[i]
+		rows, err := q.typeRows(p)
+		if err != nil {
+			return err
+		}
+		types = append(types, rows...)
+		err = q.withSnapshot(func(s query.Snapshot) error {
+			total, err := query.Total(s, p.Number)
+			all.Customers += total.Customers()
+			all.Events += total.Events()
+			if err == nil {
+				usage, err = appendMonths(usage, s, p)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	slices.SortStableFunc(types, func(a, b typeRow) int { return cmp.Compare(b.Month, a.Month) })
+	servers := []serverRow{}
+	for _, s := range q.Fleet.Servers() {
+		servers = append(servers, serverRow{s, s.Name == q.Fleet.Self().Name})
+	}
+	slices.SortFunc(servers, func(a, b serverRow) int { return cmp.Compare(a.Name, b.Name) })
+	return q.versioned(struct {
+		Now     seconds     `json:"now"`
+		Totals  totals      `json:"totals"`
+		Rates   rateSeries  `json:"rates"`
+		Types   []typeRow   `json:"types"`
+		Usage   []monthRow  `json:"usage"`
+		Servers []serverRow `json:"servers"`
+		Health  Health      `json:"health"`
+	}{secondsOf(q.now), all, q.rates(), types[:min(len(types), mostTypes)], usage, servers, q.Health()})
+}
+
+func (q *request) typeRows(p *trackway.Project) ([]typeRow, error) {
+	month, err := q.typeCounts(p, aMonth)
+	if err != nil {
+		return nil, err
+	}
+	day, err := q.typeCounts(p, aDay)
+	var rows []typeRow
+	for _, name := range mostFirst(month) {
+		rows = append(rows, typeRow{p.Token, name, day[name], month[name]})
+	}
+	return rows, err
+}
+
+// appendMonths appends what a project sent in each month.
+func appendMonths(rows []monthRow, s query.Snapshot, p *trackway.Project) ([]monthRow, error) {
+	var sum query.Usage
+	err := s.Usage(p.Number, func(day query.Day, u query.Usage) bool {
+		month := day.Time().Format("2006-01")
+		if last := len(rows) - 1; last < 0 || rows[last].Month != month || rows[last].Project != p.Token {
+			rows, sum = append(rows, monthRow{}), query.Usage{}
+		}
+		sum = sum.Plus(u)
+		rows[len(rows)-1] = monthRow{p.Token, month, sum.Processed(), sum.Stored, sum.Duplicate, sum.Refused}
+		return true
+	})
+	return rows, err
+}
+
+// counts is how many of each kind there were.
+type counts struct {
+	Accepted uint64 `json:"accepted"`
+	Refused  uint64 `json:"refused"`
+	Limited  uint64 `json:"limited"`
+	Failed   uint64 `json:"failed"`
+}
+
+func countsOf(of func(rates.Kind) uint64) counts {
+	return counts{of(rates.Accepted), of(rates.Refused), of(rates.Limited), of(rates.Failed)}
+}
+
+// series is how many of each kind there were in each step.
+type series struct {
+	Start    seconds      `json:"start"`
+	Step     int64        `json:"step"` // seconds
+	Accepted rates.Counts `json:"accepted"`
+	Refused  rates.Counts `json:"refused"`
+	Limited  rates.Counts `json:"limited"`
+	Failed   rates.Counts `json:"failed"`
+}
+
+func seriesOf(of func(rates.Kind) rates.Series) series {
+	accepted := of(rates.Accepted)
+	return series{
+		secondsOf(accepted.Start), int64(accepted.Step / time.Second), accepted.Counts,
+		of(rates.Refused).Counts, of(rates.Limited).Counts, of(rates.Failed).Counts,
+	}
+}
+
+// rateSeries is how many there were lately.
+type rateSeries struct {
+	Minute counts  `json:"minute"`
+	Hour   series  `json:"hour"`
+	Day    series  `json:"day"`
+	Since  seconds `json:"since"`
+}
+
+func (q *request) rates() rateSeries {
+	return rateSeries{
+		Minute: countsOf(func(k rates.Kind) uint64 { return q.Rates.LastMinute(q.now, k) }),
+		Hour:   seriesOf(func(k rates.Kind) rates.Series { return q.Rates.Hour(q.now, k) }),
+		Day:    seriesOf(func(k rates.Kind) rates.Series { return q.Rates.Day(q.now, k) }),
+		Since:  secondsOf(q.Rates.Started()),
+	}
+}

@@ -1,0 +1,103 @@
+package dashboard
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"trackway"
+)
+
+// A session is a cookie that says until when it holds, and is signed by a key that is made from the password. So no server has to
+// remember it, all servers with the same password take it, and another password ends it. It is not ended by signing out on
+// another device: it holds for half a day.
+
+const (
+	cookieName   = "trackway_session"
+	sessionTime  = 12 * time.Hour
+	expiryLength = 8 // bytes: Unix seconds, big-endian
+)
+
+// sessionKey returns the key that sessions are signed by.
+func sessionKey(password [sha256.Size]byte) []byte {
+	mac := hmac.New(sha256.New, password[:])
+	mac.Write([]byte("trackway session 1"))
+	return mac.Sum(nil)
+}
+
+// sign returns the cookie's value for a session that holds until a time.
+func (f *facts) sign(expires time.Time) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(expires.Unix())) //nolint:gosec // G115: after 1970
+	return base64.RawURLEncoding.EncodeToString(f.mac(b).Sum(b))
+}
+
+func (f *facts) mac(expiry []byte) interface{ Sum(b []byte) []byte } {
+	mac := hmac.New(sha256.New, f.key)
+	mac.Write(expiry)
+	return mac
+}
+
+// session returns until when the session of a request holds; zero if it has none that holds now.
+func (f *facts) session(r *http.Request, now time.Time) time.Time {
+	cookie, err := r.Cookie(cookieName)
+	if err != nil || f.Password == ([sha256.Size]byte{}) {
+		return time.Time{}
+	}
+	b, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	if err != nil || len(b) != expiryLength+sha256.Size || !hmac.Equal(b[expiryLength:], f.mac(b[:expiryLength]).Sum(nil)) {
+		return time.Time{}
+	}
+	expires := time.Unix(int64(binary.BigEndian.Uint64(b)), 0) //nolint:gosec // G115: what was signed
+	if !now.Before(expires) {
+		return time.Time{}
+	}
+	return expires
+}
+
+var errPassword = &trackway.Error{Code: trackway.Forbidden, Field: "password", Msg: "Wrong password."}
+
+// signIn begins a session. How often it can be tried is the limits' to say.
+func (q *request) signIn() error {
+	var sent struct {
+		Password *string `json:"password"`
+	}
+	if err := json.NewDecoder(q.r.Body).Decode(&sent); err != nil || sent.Password == nil {
+		return invalid("password", "a string in a JSON object")
+	}
+	if q.facts.Password == ([sha256.Size]byte{}) {
+		return &trackway.Error{Code: trackway.Forbidden, Field: "password", Msg: errNoSignIn.Msg}
+	}
+	sum := sha256.Sum256([]byte(*sent.Password))
+	if subtle.ConstantTimeCompare(sum[:], q.facts.Password[:]) != 1 {
+		return errPassword
+	}
+	expires := q.now.Add(sessionTime).Truncate(time.Second)
+	http.SetCookie(q.w, q.cookie(q.facts.sign(expires), int(sessionTime/time.Second)))
+	return q.answer(struct {
+		Expires seconds `json:"expires"`
+	}{secondsOf(expires)})
+}
+
+func (q *request) signOut() error {
+	http.SetCookie(q.w, q.cookie("", -1))
+	return q.answer(done{true})
+}
+
+// cookie is sent back over TLS only where it was set over TLS: to a proxy, as that says. Whoever makes that up has it sent less.
+func (q *request) cookie(value string, maxAge int) *http.Cookie {
+	return &http.Cookie{ //nolint:gosec // G124: Secure where it can be
+		Name: cookieName, Value: value, Path: "/grid", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: q.r.TLS != nil || strings.EqualFold(q.r.Header.Get("X-Forwarded-Proto"), "https"),
+	}
+}
+
+// done is the answer to what was done.
+type done struct {
+	Success bool `json:"success"`
+}

@@ -1,0 +1,274 @@
+package dashboard
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/live"
+	"trackway/internal/rates"
+	"trackway/internal/wire"
+)
+
+const (
+	mostStreams = 100
+	mostAtOnce  = 50                     // items that are sent together,
+	sendEvery   = 100 * time.Millisecond // and how often: nobody reads 500 events a second, and sending takes time from who writes
+	sendTime    = 20 * time.Second       // to send them; whoever takes longer has gone
+	tick        = time.Second            // from one count to the next
+	aliveTicks  = 15                     // from one sign of life to the next
+)
+
+// stream is the events of one who watches, as server-sent events (WHATWG HTML section 9.2).
+type stream struct {
+	*request
+
+	watcher *live.Watcher
+	control *http.ResponseController
+	mark    live.Mark // what was sent
+	dropped uint64    // since it was told last
+	ticks   int
+	b       []byte
+}
+
+// live answers events as they become durable, and refused commands, until somebody leaves or the session ends.
+func (q *request) live() error {
+	filter, err := q.filter()
+	if err != nil {
+		return err
+	}
+	after := parseMark(q.r.Header.Get("Last-Event-ID"))
+	if q.streams.Add(1) > mostStreams {
+		q.streams.Add(-1)
+		return errSlow
+	}
+	defer q.streams.Add(-1)
+	w, err := q.Live.Watch(filter, after)
+	if errors.Is(err, live.ErrEnded) {
+		return errSlow
+	} else if err != nil {
+		return err
+	}
+	defer w.Close()
+	st := &stream{request: q, watcher: w, control: http.NewResponseController(q.w)}
+	if after != nil {
+		st.mark = *after
+	}
+	h := q.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
+	_ = st.control.SetReadDeadline(time.Time{})
+	st.b = append(st.b, "retry: 2000\n\n"...)
+	if q.r.Method != http.MethodHead && st.send() {
+		st.run()
+	}
+	return nil
+}
+
+func (q *request) filter() (f live.Filter, err error) {
+	rejected, err := q.oneOf("rejected", "0", "1", "only")
+	if err != nil {
+		return f, err
+	}
+	f = live.Filter{Events: rejected != "only", Rejected: rejected != "0"}
+	for _, typ := range q.r.URL.Query()["type"] {
+		if typ != "" {
+			f.Types = append(f.Types, typ)
+		}
+	}
+	if token := q.param("project"); token != "" {
+		p, err := q.project(token)
+		if err != nil {
+			return f, err
+		}
+		f.Project = p.Number
+	}
+	if text := q.param("customer"); text != "" {
+		if f.Project == 0 {
+			return f, invalid("project", "the project of the customer")
+		}
+		f.Customer, err = parseCustomer(text)
+	}
+	return f, err
+}
+
+// parseMark reads the id of an event as this server sends it: its sequence number and the number of the last refused command.
+// What it does not understand is the mark of somebody who is new.
+func parseMark(id string) *live.Mark {
+	seq, rejection, _ := strings.Cut(id, ".")
+	var m live.Mark
+	var err error
+	if m.Seq, err = strconv.ParseUint(seq, 10, 64); err != nil {
+		return nil
+	}
+	m.Rejection, _ = strconv.ParseUint(rejection, 10, 64) // without one: all that are remembered
+	return &m
+}
+
+// run sends until there is a reason to stop.
+func (st *stream) run() {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	var rest <-chan time.Time // not nil: the next items are sent after it
+	ready := st.watcher.Ready()
+	for {
+		select {
+		case <-st.r.Context().Done():
+			return
+		case <-ready:
+			if !st.items() {
+				return
+			}
+			ready, rest = nil, time.After(sendEvery)
+		case <-rest:
+			ready, rest = st.watcher.Ready(), nil
+		case now := <-ticker.C:
+			if st.ended(now) {
+				return
+			}
+			st.tick(now)
+		}
+		if !st.send() {
+			return
+		}
+	}
+}
+
+// ended tells whether the session has ended, by its time or by another password.
+func (st *stream) ended(now time.Time) bool {
+	return st.Server.facts.Load().session(st.r, now).IsZero()
+}
+
+func (st *stream) send() bool {
+	if len(st.b) == 0 {
+		return true
+	}
+	_ = st.control.SetWriteDeadline(time.Now().Add(sendTime)) // not every writer has one
+	_, err := st.w.Write(st.b)
+	st.b = st.b[:0]
+	return err == nil && st.control.Flush() == nil
+}
+
+// items writes what has come, and tells whether more can.
+func (st *stream) items() bool {
+	items, dropped, err := st.watcher.Take(mostAtOnce)
+	if err != nil {
+		return false
+	}
+	st.dropped += dropped
+	for _, it := range items {
+		if it.Event != nil {
+			err = st.event(it.Event)
+		} else {
+			err = st.rejected(it.Rejection)
+		}
+		if err != nil {
+			st.Logger.Error("stream broken off", "err", err)
+			return false
+		}
+	}
+	return true
+}
+
+// end writes the data of an event of the stream. JSON has no line feeds.
+func (st *stream) end(v any) error {
+	data, err := json.Marshal(v)
+	st.b = append(append(st.b, data...), "\n\n"...)
+	return err
+}
+
+// event writes an event. It appends by hand, for a busy server sends many.
+func (st *stream) event(e *trackway.Event) error {
+	st.mark.Seq = e.Seq
+	p := st.facts.byNumber[e.Project]
+	if p == nil {
+		return nil // the configuration has it no more
+	}
+	who, ids, err := st.Log.Who(e.Project, e.Customer)
+	if err != nil {
+		return err
+	}
+	st.begin("event")
+	b := append(strconv.AppendUint(append(st.b, `{"seq":"`...), e.Seq, 10), `","project":`...)
+	b = wire.AppendString(append(wire.AppendString(b, p.Token), `,"type":`...), e.Type)
+	b = e.Time.AppendSeconds(append(b, `,"time":`...))
+	b = e.Received.AppendSeconds(append(b, `,"received":`...))
+	b = strconv.AppendUint(append(b, `,"customer":"`...), uint64(who), 10)
+	b = append(wire.AppendIDs(append(b, `","ids":`...), ids), `,"properties":`...)
+	st.b = append(append(b, object(e.Properties)...), "}\n\n"...)
+	return nil
+}
+
+// begin writes the head of an event of the stream that can be gone on from.
+func (st *stream) begin(name string) {
+	st.b = fmt.Appendf(st.b, "event: %s\nid: %d.%d\ndata: ", name, st.mark.Seq, st.mark.Rejection)
+}
+
+func (st *stream) rejected(r *live.Rejection) error {
+	st.mark.Rejection = r.Number
+	p := st.facts.byNumber[r.Project]
+	var token *string
+	if p != nil {
+		token = &p.Token
+	}
+	var ids json.RawMessage
+	if len(r.IDs) > 0 {
+		ids = appendIDs(p, r.IDs)
+	}
+	st.begin("rejected")
+	return st.end(struct {
+		Project  *string         `json:"project"`
+		Received seconds         `json:"received"`
+		Command  string          `json:"command"`
+		Type     *string         `json:"type"`
+		IDs      json.RawMessage `json:"ids"`
+		Field    *string         `json:"field"`
+		Error    string          `json:"error"`
+		Address  string          `json:"address"`
+	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(r.Field), r.Reason, addressOf(r)})
+}
+
+func addressOf(r *live.Rejection) string {
+	if !r.Address.IsValid() {
+		return "" // the caller's could not be told
+	}
+	return r.Address.String()
+}
+
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// appendIDs writes the identifiers of a refused command as the API does. They do not say whether they are hard: the project does.
+func appendIDs(p *trackway.Project, ids []trackway.Identifier) []byte {
+	ids = slices.Clone(ids)
+	for i := range ids {
+		ids[i].Hard = ids[i].Hard || p != nil && slices.Contains(p.Hard, ids[i].Name)
+	}
+	return wire.AppendIDs(nil, ids)
+}
+
+// tick writes what was counted in the last second, and now and then that the stream is alive, for proxies that close quiet ones.
+func (st *stream) tick(now time.Time) {
+	if st.ticks++; st.ticks%aliveTicks == 0 {
+		st.b = append(st.b, ": alive\n\n"...)
+	}
+	dropped := st.dropped
+	st.dropped = 0
+	st.b = append(st.b, "event: stats\ndata: "...)
+	_ = st.end(struct { // numbers: it cannot fail
+		Now seconds `json:"now"`
+		counts
+
+		Dropped uint64 `json:"dropped"`
+	}{secondsOf(now), countsOf(func(k rates.Kind) uint64 { return st.Rates.LastSecond(now, k) }), dropped})
+}

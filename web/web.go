@@ -1,0 +1,140 @@
+// Package web holds the server's pages, as they were built, inside the binary. Its one idea is that the server can be built
+// without them: what was not built is not there, and the server says so. It serves nothing itself, and it knows no route.
+package web
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"io/fs"
+	"mime"
+	"path"
+	"strings"
+)
+
+//go:embed all:dist
+var dist embed.FS
+
+// Policy is the Content-Security-Policy of the pages: they load scripts and styles from their own server, talk to it alone,
+// and cannot be framed (W3C CSP3).
+const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; " +
+	"form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+
+// File is one file of the pages, with the forms in which it was compressed when it was built.
+type File struct {
+	Type string // media type
+	forms
+}
+
+// form is a file as it is sent.
+type form struct {
+	coding string // Content-Encoding; empty: none
+	etag   string
+	body   []byte
+}
+
+type forms []form // the smallest first, the file as it is last
+
+// Site is the pages. The zero value has none. Immutable, safe for concurrent use.
+type Site struct {
+	Index  *File            // nil: the pages were not built
+	Assets map[string]*File // by name: what Index loads from /assets/
+}
+
+// Built returns the pages that the binary holds.
+func Built() (Site, error) {
+	built, err := fs.Sub(dist, "dist")
+	if err != nil {
+		return Site{}, err
+	}
+	return Read(built)
+}
+
+// Read returns the pages that lie in a folder as they were built.
+func Read(built fs.FS) (Site, error) {
+	s := Site{Assets: make(map[string]*File)}
+	err := fs.WalkDir(built, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || codingOf(name) != "" {
+			return err
+		}
+		asset, isAsset := strings.CutPrefix(name, "assets/")
+		if !isAsset && name != "index.html" {
+			return nil
+		}
+		f, err := readFile(built, name)
+		if isAsset {
+			s.Assets[asset] = f
+		} else {
+			s.Index = f
+		}
+		return err
+	})
+	return s, err
+}
+
+// codings are the endings of compressed files, the one that compresses best first.
+var codings = []struct{ ending, coding string }{{".br", "br"}, {".gz", "gzip"}}
+
+func codingOf(name string) string {
+	for _, c := range codings {
+		if strings.HasSuffix(name, c.ending) {
+			return c.coding
+		}
+	}
+	return ""
+}
+
+// types are those that the system's own table may know otherwise or not at all.
+var types = map[string]string{
+	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
+	".svg": "image/svg+xml", ".woff2": "font/woff2", ".json": "application/json", ".png": "image/png", ".ico": "image/x-icon",
+}
+
+func readFile(built fs.FS, name string) (*File, error) {
+	f := &File{Type: types[path.Ext(name)]}
+	if f.Type == "" {
+		f.Type = mime.TypeByExtension(path.Ext(name))
+	}
+	if f.Type == "" {
+		f.Type = "application/octet-stream"
+	}
+	for _, c := range codings {
+		if body, err := fs.ReadFile(built, name+c.ending); err == nil {
+			f.forms = append(f.forms, newForm(c.coding, body))
+		}
+	}
+	body, err := fs.ReadFile(built, name)
+	f.forms = append(f.forms, newForm("", body))
+	return f, err
+}
+
+func newForm(coding string, body []byte) form {
+	const enough = 16 // bytes of the digest
+	sum := sha256.Sum256(body)
+	return form{coding, `"` + base64.RawURLEncoding.EncodeToString(sum[:enough]) + `"`, body}
+}
+
+// Accepting returns the file in the best form that an Accept-Encoding allows (RFC 9110 section 12.5.3), the form's
+// Content-Encoding (empty: none) and its strong ETag.
+func (f *File) Accepting(accept string) (coding, etag string, body []byte) {
+	best := f.forms[len(f.forms)-1]
+	for _, form := range f.forms {
+		if accepts(accept, form.coding) {
+			best = form
+			break
+		}
+	}
+	return best.coding, best.etag, best.body
+}
+
+// accepts tells whether a coding is named in an Accept-Encoding, and not by a weight of 0. What "*" allows is not sent.
+func accepts(accept, coding string) bool {
+	for one := range strings.SplitSeq(accept, ",") {
+		name, weight, _ := strings.Cut(one, ";")
+		if strings.EqualFold(strings.TrimSpace(name), coding) && coding != "" {
+			weight, _ = strings.CutPrefix(strings.ReplaceAll(weight, " ", ""), "q=")
+			return strings.Trim(weight, "0.") != "" || weight == ""
+		}
+	}
+	return false
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/api/ask"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
 	"trackway/internal/wire"
@@ -16,11 +17,11 @@ const shownMerges = 1000
 
 // customers answers a page of the project's customers.
 func (c *call) customers() error {
-	values, err := c.parameters(append([]string{"q"}, listParameters...)...)
+	values, err := ask.Parse(c.r.URL.RawQuery, append([]string{"q"}, ask.ListParameters...)...)
 	if err != nil {
 		return err
 	}
-	l, err := c.list(values)
+	l, err := ask.ListOf(values)
 	if err != nil {
 		return err
 	}
@@ -29,9 +30,9 @@ func (c *call) customers() error {
 		return err
 	}
 	if f.Prefix != "" && values.Has("order") {
-		return invalid("order", "nothing where q is the beginning of an identifier: those come in order of that")
+		return ask.Invalid("order", "nothing where q is the beginning of an identifier: those come in order of that")
 	}
-	f.NewestFirst, f.Cursor, f.Skip, f.Limit = l.newest, page.Cursor(l.cursor), l.skip(), l.rows
+	f.NewestFirst, f.Cursor, f.Skip, f.Limit = l.Newest, page.Cursor(l.Cursor), l.Skip(), l.Rows
 	tag := c.versionTag()
 	if c.has(tag, privateCache) {
 		return nil
@@ -64,14 +65,14 @@ func (c *call) search(text string) (page.Search, error) {
 	return f, nil
 }
 
-func (c *call) answerCustomers(l list, tag string, found *page.CustomerList, records int64) error {
-	if err := l.reached(found.Complete, len(found.Rows)); err != nil {
+func (c *call) answerCustomers(l ask.List, tag string, found *page.CustomerList, records int64) error {
+	if err := l.Reached(found.Complete, len(found.Rows)); err != nil {
 		return err
 	}
 	if !found.Complete {
 		tag = ""
 	}
-	b := l.appendEnvelope(nil, records)
+	b := l.AppendEnvelope(nil, records)
 	for i, row := range found.Rows {
 		if i > 0 {
 			b = append(b, ',')
@@ -81,7 +82,7 @@ func (c *call) answerCustomers(l list, tag string, found *page.CustomerList, rec
 		b = wire.AppendObject(append(b, `,"properties":`...), properties(row))
 		b = append(b, '}')
 	}
-	return c.answerTagged(tag, privateCache, appendEnd(b, string(found.Next), found.Complete))
+	return c.answerTagged(tag, privateCache, ask.AppendEnd(b, string(found.Next), found.Complete))
 }
 
 // appendCustomer appends the beginning of a customer: the number, which is a string for it may be too large for a number of
@@ -101,7 +102,7 @@ func (c *call) named(s query.Snapshot) (trackway.Customer, error) {
 	}
 	number, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, invalid("id", "the number of a customer, or name=value of an identifier: "+strings.Join(names, ", "))
+		return 0, ask.Invalid("id", "the number of a customer, or name=value of an identifier: "+strings.Join(names, ", "))
 	}
 	customer, err := s.Survivor(c.grant.Project.Number, trackway.Customer(number))
 	if err == nil && customer == 0 {
@@ -112,7 +113,7 @@ func (c *call) named(s query.Snapshot) (trackway.Customer, error) {
 
 // customer answers who one customer is, and how it came to be one.
 func (c *call) customer() error {
-	if _, err := c.parameters(); err != nil {
+	if _, err := ask.Parse(c.r.URL.RawQuery); err != nil {
 		return err
 	}
 	tag := c.versionTag()

@@ -2,65 +2,36 @@ package api
 
 import (
 	"context"
-	"net/url"
 	"strconv"
 
 	"trackway"
+	"trackway/internal/api/ask"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
 	"trackway/internal/wire"
 )
 
-const maxTypesAsked = 50
-
-var eventParameters = append([]string{"type", "since", "until"}, listParameters...)
+var eventParameters = append([]string{"type", "since", "until"}, ask.ListParameters...)
 
 // eventSearch reads what a list of events is asked for.
-func (c *call) eventSearch() (l list, f page.EventSearch, err error) {
-	values, err := c.parameters(eventParameters...)
+func (c *call) eventSearch() (l ask.List, f page.EventSearch, err error) {
+	values, err := ask.Parse(c.r.URL.RawQuery, eventParameters...)
 	if err != nil {
 		return l, f, err
 	}
-	if l, err = c.list(values); err != nil {
+	if l, err = ask.ListOf(values); err != nil {
 		return l, f, err
 	}
-	f = page.EventSearch{NewestFirst: l.newest, Cursor: page.Cursor(l.cursor), Skip: l.skip(), Limit: l.rows}
-	if f.Types, err = typesAsked(values); err != nil {
+	f = page.EventSearch{NewestFirst: l.Newest, Cursor: page.Cursor(l.Cursor), Skip: l.Skip(), Limit: l.Rows}
+	if f.Types, err = ask.Types(values); err != nil {
 		return l, f, err
 	}
 	var ok bool
 	if f.Types, ok = readable(c.grant.Key, f.Types); !ok {
 		return l, f, notFor("type", "read events of the type", values["type"][0])
 	}
-	f.Since, f.Until, err = span(values)
+	f.Since, f.Until, err = ask.Span(values)
 	return l, f, err
-}
-
-func typesAsked(values url.Values) ([]string, error) {
-	types := values["type"]
-	if len(types) > maxTypesAsked {
-		return nil, invalid("type", "at most "+strconv.Itoa(maxTypesAsked)+" types")
-	}
-	for _, t := range types {
-		if t == "" || len(t) > trackway.MaxTypeBytes {
-			return nil, invalid("type", "a type of event, which has 1 to "+strconv.Itoa(trackway.MaxTypeBytes)+" bytes")
-		}
-	}
-	return types, nil
-}
-
-// span returns the times from since up to, not including, until.
-func span(values url.Values) (since, until trackway.Micros, err error) {
-	if since, err = instant(values, "since", 0); err != nil {
-		return 0, 0, err
-	}
-	if until, err = instant(values, "until", 0); err != nil {
-		return 0, 0, err
-	}
-	if values.Has("until") && until <= since {
-		return 0, 0, invalid("until", "a time after since")
-	}
-	return since, until, nil
 }
 
 // projectEvents answers a page of the project's events, in the order in which they came.
@@ -105,20 +76,20 @@ func (c *call) eventList(read func(context.Context, query.Snapshot, page.EventSe
 		if err != nil {
 			return err
 		}
-		if err := l.reached(found.Complete, len(found.Rows)); err != nil {
+		if err := l.Reached(found.Complete, len(found.Rows)); err != nil {
 			return err
 		}
 		if !found.Complete {
 			tag = ""
 		}
-		b := l.appendEnvelope(nil, records)
+		b := l.AppendEnvelope(nil, records)
 		for i := range found.Rows {
 			if i > 0 {
 				b = append(b, ',')
 			}
 			b = appendEventRow(b, &found.Rows[i])
 		}
-		return c.answerTagged(tag, privateCache, appendEnd(b, string(found.Next), found.Complete))
+		return c.answerTagged(tag, privateCache, ask.AppendEnd(b, string(found.Next), found.Complete))
 	})
 }
 

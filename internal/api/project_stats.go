@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"trackway"
+	"trackway/internal/api/ask"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
 	"trackway/internal/wire"
@@ -29,26 +30,26 @@ type statsQuestion struct {
 }
 
 func statsOf(values url.Values) (q statsQuestion, err error) {
-	if q.interval, err = choice(values, "interval", "month", "day", "hour"); err != nil {
+	if q.interval, err = ask.Choice(values, "interval", "month", "day", "hour"); err != nil {
 		return q, err
 	}
-	if q.by, err = choice(values, "by", "time", "received"); err != nil {
+	if q.by, err = ask.Choice(values, "by", "time", "received"); err != nil {
 		return q, err
 	}
-	types, err := typesAsked(values)
+	types, err := ask.Types(values)
 	if err != nil {
 		return q, err
 	}
 	if len(types) > 1 {
-		return q, invalid("type", "one type")
+		return q, ask.Invalid("type", "one type")
 	}
-	since, until, err := span(values)
+	since, until, err := ask.Span(values)
 	if err != nil {
 		return q, err
 	}
 	for name, at := range map[string]trackway.Micros{"since": since, "until": until} {
 		if query.HourOf(at).Time() != at.Time() {
-			return q, invalid(name, "the beginning of an hour: events are counted by the hour")
+			return q, ask.Invalid(name, "the beginning of an hour: events are counted by the hour")
 		}
 	}
 	q.CountRange = query.CountRange{By: times[q.by], Since: query.HourOf(since), Until: query.HourOf(until)}
@@ -60,7 +61,7 @@ func statsOf(values url.Values) (q statsQuestion, err error) {
 
 // stats answers how many events of each type there were in each interval.
 func (c *call) stats() error {
-	values, err := c.parameters("type", "interval", "since", "until", "by")
+	values, err := ask.Parse(c.r.URL.RawQuery, "type", "interval", "since", "until", "by")
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (c *call) stats() error {
 		case err != nil:
 			return err
 		case full:
-			return invalid("interval", "a longer one: the answer would have more than "+strconv.Itoa(maxSums)+
+			return ask.Invalid("interval", "a longer one: the answer would have more than "+strconv.Itoa(maxSums)+
 				" rows. A shorter time, or a single type, have fewer, too")
 		case final:
 			return c.answerFinal(q.Until.Time(), q.appendAnswer(nil, sums))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api/ask"
 	"trackway/internal/query"
 )
 
@@ -74,14 +75,14 @@ func (c *call) projectUsage() error {
 
 // days returns the days asked for, both included: those of a month, or from since to until; zero where there is no bound.
 func (c *call) days() (since, until time.Time, err error) {
-	values, err := c.parameters("since", "until", "month")
+	values, err := ask.Parse(c.r.URL.RawQuery, "since", "until", "month")
 	if err != nil {
 		return since, until, err
 	}
 	if values.Has("month") {
 		since, err = time.Parse("2006-01", values.Get("month"))
 		if err != nil || values.Has("since") || values.Has("until") {
-			return since, until, invalid("month", "a month, such as 2026-11, without since and until")
+			return since, until, ask.Invalid("month", "a month, such as 2026-11, without since and until")
 		}
 		return since, since.AddDate(0, 1, -1), nil
 	}

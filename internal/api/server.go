@@ -95,8 +95,7 @@ func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
 		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry), started: time.Now(),
-		pace:    pace.New(time.Now()),
-		process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), patience: queryTime,
+		pace: pace.New(time.Now()), process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), patience: queryTime,
 	}
 	s.Reload(c.Access)
 	s.register()

@@ -45,6 +45,7 @@ var trackway = Rules{
 		"internal/store": 3,
 
 		"internal/api":       4,
+		"internal/api/ask":   1,
 		"internal/dashboard": 4,
 		"internal/ops":       4,
 

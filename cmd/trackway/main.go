@@ -29,6 +29,8 @@ type commands struct {
 	Check   checkCommand   `cmd:"" help:"Say what is wrong with the configuration."`
 	Key     keyCommand     `cmd:"" help:"The keys that let clients in."`
 	Limits  limitsCommand  `cmd:"" help:"How the running server's rate limits are used."`
+	Bench   benchCommand   `cmd:"" help:"Put the server under load, and check that what it acknowledged is stored."`
+	Doctor  doctorCommand  `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether what is configured can be reached."`
 	Version versionCommand `cmd:"" help:"Print which version this is."`
 }
 

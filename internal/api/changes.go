@@ -1,26 +1,20 @@
 package api
 
 import (
-	"fmt"
-	"strconv"
-
-	"trackway"
+	"trackway/internal/api/ask"
 	"trackway/internal/limit/history"
 )
 
-const (
-	usualRows = 100
-	maxRows   = 1000
-	maxPage   = 1_000_000
-)
+const maxPage = 1_000_000
 
 // changes answers one page of what was changed about the limits, the newest first.
 func (c *call) changes() error {
-	page, err := c.number("page", 1, maxPage)
+	values := c.r.URL.Query()
+	page, err := ask.Number(values, "page", 1, maxPage)
 	if err != nil {
 		return err
 	}
-	rows, err := c.number("rows", usualRows, maxRows)
+	rows, err := ask.Number(values, "rows", ask.UsualRows, ask.MaxRows)
 	if err != nil {
 		return err
 	}
@@ -33,19 +27,4 @@ func (c *call) changes() error {
 		Records int              `json:"records"`
 		Rows    []history.Change `json:"rows"`
 	}{page, (len(all) + rows - 1) / rows, rows, len(all), append([]history.Change{}, all[first:min(first+rows, len(all))]...)})
-}
-
-// number returns a parameter of the query that is a whole number from 1 to most.
-func (c *call) number(name string, absent, most int) (int, error) {
-	query := c.r.URL.Query()
-	if !query.Has(name) {
-		return absent, nil
-	}
-	n, err := strconv.Atoi(query.Get(name))
-	if err != nil || n < 1 || n > most {
-		return 0, &trackway.Error{
-			Code: trackway.Invalid, Field: name, Msg: fmt.Sprintf("Field '%s': expected a whole number from 1 to %d.", name, most),
-		}
-	}
-	return n, nil
 }

@@ -1,12 +1,12 @@
 package api
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"trackway"
+	"trackway/internal/api/ask"
 	"trackway/internal/limit"
 	"trackway/internal/limit/watch"
 )
@@ -64,7 +64,7 @@ const usualCallers = 20
 
 // limitCallers answers who calls most, or is refused most.
 func (c *call) limitCallers() error {
-	rows, err := c.number("rows", usualCallers, maxRows)
+	rows, err := ask.Number(c.r.URL.Query(), "rows", usualCallers, ask.MaxRows)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (c *call) policy() (string, error) {
 	if name := query.Get("policy"); slices.Contains(names, name) {
 		return name, nil
 	}
-	return "", invalid("policy", "one of "+strings.Join(names, ", "))
+	return "", ask.Invalid("policy", "one of "+strings.Join(names, ", "))
 }
 
 // flag returns a parameter of the query that is true or false; false if it is not there.
@@ -108,9 +108,5 @@ func (c *call) flag(name string) (bool, error) {
 	case value == "false", !query.Has(name):
 		return false, nil
 	}
-	return false, invalid(name, "true or false")
-}
-
-func invalid(field, expected string) error {
-	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: fmt.Sprintf("Field '%s': expected %s.", field, expected)}
+	return false, ask.Invalid(name, "true or false")
 }

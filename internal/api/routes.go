@@ -35,6 +35,8 @@ type route struct {
 const (
 	track = "/track/v2/projects/{token}/"
 	data  = "/data/v2/projects/{token}/"
+
+	project = "/api/projects/{token}/"
 )
 
 // routes is all that the public listener serves.
@@ -62,10 +64,15 @@ func routes() []route {
 		{method: "GET", path: "/api/limits/usage", server: true, needs: trackway.Admin, do: (*call).limitUsage},
 		{method: "GET", path: "/api/limits/callers", server: true, needs: trackway.Admin, do: (*call).limitCallers},
 
-		{method: "GET", path: "/api/projects/{token}/usage", needs: trackway.Admin, do: (*call).projectUsage},
+		{method: "GET", path: project + "customers", needs: trackway.GetCustomers, do: (*call).customers},
+		{method: "GET", path: project + "customers/{id}", needs: trackway.GetCustomers, do: (*call).customer},
+		{method: "GET", path: project + "customers/{id}/events", needs: trackway.GetEvents, do: (*call).timeline},
+		{method: "GET", path: project + "events", needs: trackway.GetEvents, do: (*call).projectEvents},
+		{method: "GET", path: project + "stats", needs: trackway.GetEvents, do: (*call).stats},
+		{method: "GET", path: project + "usage", needs: trackway.Admin, do: (*call).projectUsage},
 
 		{method: "GET", path: "/openapi.yaml", open: true, free: true, do: document(contract)},
-		{method: "GET", path: "/about/api", open: true, free: true, do: document(page)},
+		{method: "GET", path: "/about/api", open: true, free: true, do: document(about)},
 		{method: "GET", path: "/{$}", open: true, free: true, do: (*call).home},
 		{method: "GET", path: "/assets/{name}", open: true, free: true, do: (*call).asset},
 

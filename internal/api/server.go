@@ -7,6 +7,7 @@
 package api
 
 import (
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -24,6 +25,7 @@ import (
 	"trackway/internal/guide"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
+	"trackway/internal/limit/pace"
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
 	"trackway/internal/query"
@@ -79,7 +81,11 @@ type Server struct {
 	room    room
 	metrics *metrics
 	started time.Time
-	pace    *pace
+	pace    *pace.Pace
+
+	process  []byte        // random: names this process in entity tags
+	readers  chan struct{} // as many as questions are being answered
+	patience time.Duration // that one may take
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }
@@ -89,7 +95,7 @@ func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
 		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry), started: time.Now(),
-		pace: newPace(time.Now()),
+		pace: pace.New(time.Now()), process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), patience: queryTime,
 	}
 	s.Reload(c.Access)
 	s.register()
@@ -114,7 +120,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["X-Request-Id"] = s.ids.of(r)
 	h["X-Served-By"] = s.access.Load().servedBy
-	if strings.Contains(r.URL.Path, "//") {
+	if strings.Contains(r.URL.Path, "//") && strings.Contains(r.URL.EscapedPath(), "//") { // one that is escaped is part of an id
 		r.URL.Path, r.URL.RawPath = collapseSlashes(r.URL.Path), ""
 	}
 	s.mux.ServeHTTP(w, r)

@@ -12,6 +12,8 @@ var trackway = Rules{
 	Layers: map[string]int{
 		".": -1, // the domain: everyone may speak its words
 
+		"client": 0,
+
 		"openapi":             0,
 		"openapi/openapitest": 0,
 		"web":                 0,
@@ -22,8 +24,10 @@ var trackway = Rules{
 		"internal/config":        1,
 		"internal/auth":          1,
 		"internal/fleet":         1,
+		"internal/load":          1,
 		"internal/limit":         1,
 		"internal/limit/history": 1,
+		"internal/limit/pace":    1,
 		"internal/limit/table":   1,
 		"internal/limit/watch":   1,
 		"internal/identity":      1,
@@ -33,6 +37,7 @@ var trackway = Rules{
 		"internal/wire":          1,
 
 		"internal/config/edit": 2,
+		"internal/doctor":      2,
 		"internal/guide":       2,
 		"internal/ingest":      2,
 		"internal/query/page":  2,
@@ -40,6 +45,7 @@ var trackway = Rules{
 		"internal/store": 3,
 
 		"internal/api":       4,
+		"internal/api/ask":   1,
 		"internal/dashboard": 4,
 		"internal/ops":       4,
 
@@ -51,6 +57,7 @@ var trackway = Rules{
 		"internal/e2e":      6,
 	},
 	Modules: map[string][]string{
+		"github.com/HdrHistogram/hdrhistogram-go":  {"internal/load"},
 		"github.com/alecthomas/kong":               {"cmd/trackway"},
 		"github.com/cockroachdb/pebble/v2":         {"internal/store"},
 		"github.com/cockroachdb/datadriven":        {Tests},

@@ -322,15 +322,15 @@ func (t *tx) addEvent(h *identity.Holder, c *trackway.Command) (trackway.Result,
 	return trackway.Result{Customer: h.Customer, Seq: e.Seq}, t.append(&e, tail)
 }
 
-// append stages an event: its record in the log, its entry in the timeline.
-func (t *tx) append(e *trackway.Event, tail uint64) error {
+// append stages an event: its record in the log, its entry in the timeline, which may end in a mark.
+func (t *tx) append(e *trackway.Event, tail uint64, mark ...byte) error {
 	t.key = appendLogKey(t.key[:0], e.Seq)
 	t.value = appendEvent(t.value[:0], e)
 	if err := t.b.Set(t.key, t.value, nil); err != nil {
 		return err
 	}
 	t.key = appendTimelineKey(t.key[:0], e.Customer, e.Time, tail)
-	t.value = binary.AppendUvarint(t.value[:0], e.Seq)
+	t.value = append(binary.AppendUvarint(t.value[:0], e.Seq), mark...)
 	t.nextSeq++
 	t.counted = append(t.counted, counted(e))
 	return t.b.Set(t.key, t.value, nil)

@@ -133,7 +133,7 @@ func (c *contents) read(key, value []byte) (err error) {
 		c.counts[k], err = decodeCount(value)
 	case 't':
 		seq, n := binary.Uvarint(value)
-		if len(key) != 25 || n != len(value) {
+		if len(key) != 25 || n != len(value) && string(value[n:]) != "\x01" {
 			return errCorrupt
 		}
 		c.timeline[seq] = append(c.timeline[seq], entry{number(1), trackway.Micros(number(9)), uint64(number(17))})
@@ -199,7 +199,7 @@ func (c *contents) checkLog(s *Store) string {
 
 // fits tells whether an entry of the timeline may end so.
 func fits(tail uint64, e *trackway.Event) bool {
-	return tail == e.Seq || tail == contentHash(e) || tail == e.Seq|mergeTail && e.Type == mergeType
+	return tail == e.Seq || tail == contentHash(e)
 }
 
 // checkIDs: each identifier leads to the one customer that lists it.

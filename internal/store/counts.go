@@ -38,8 +38,11 @@ type countKey struct {
 type count struct{ events, first, last uint64 }
 
 func (c count) plus(d count) count {
-	if c.events == 0 {
+	switch {
+	case c.events == 0:
 		return d
+	case d.events == 0:
+		return c
 	}
 	return count{c.events + d.events, min(c.first, d.first), max(c.last, d.last)}
 }

@@ -58,15 +58,12 @@ func (v *snapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) error
 		return nil
 	}
 	types := make(typeNames)
-	return scanRange(v.from, low, high, r.NewestFirst, func(key, record []byte) error {
-		e, err := viewEvent(binary.BigEndian.Uint64(key[1:]), record, types)
-		if err != nil {
-			return err
+	var e trackway.Event
+	return scanRange(v.from, low, high, r.NewestFirst, func(key, record []byte) (err error) {
+		if e, err = viewEvent(binary.BigEndian.Uint64(key[1:]), record, types); err == nil && !yield(&e) {
+			err = errStop
 		}
-		if !yield(&e) {
-			return errStop
-		}
-		return nil
+		return err
 	})
 }
 
@@ -118,15 +115,18 @@ type walk struct {
 // event is near. An event that is not in the log was erased, and is passed over.
 func (w *walk) events(log *pebble.Iterator, yield func(*trackway.Event, query.Place) bool) error {
 	types := make(typeNames)
+	var e trackway.Event
 	for len(w.lines) > 0 {
 		at := placeOf(w.lines[0].Key())
-		seq, n := binary.Uvarint(w.lines[0].Value())
+		entry := w.lines[0].Value()
+		seq, n := binary.Uvarint(entry)
 		if n <= 0 {
 			return fmt.Errorf("entry of a timeline: %w", errCorrupt)
 		}
-		if !w.Merges || at.Tail == seq|mergeTail {
-			e, found, err := w.look(log, seq, types)
-			if err != nil {
+		if !w.Merges || len(entry) > n {
+			var found bool
+			var err error
+			if e, found, err = w.look(log, seq, types); err != nil {
 				return err
 			}
 			if found && !yield(&e, at) {

@@ -16,18 +16,17 @@ const (
 	tableMeta      = 'm' // name → value
 	tableProps     = 'p' // customer, name → time, value
 	tableCounts    = 's' // project, which time, type, hour → events, sequence numbers
-	tableTimeline  = 't' // customer, time, tail → sequence number
+	tableTimeline  = 't' // customer, time, tail → sequence number, mark of a merge
 	tableUsage     = 'u' // project, day → events stored, duplicate; commands refused; customers created, absorbed
 	tableTypes     = 'y' // project, type of event → number
 )
 
 // hashTail marks the tail of a timeline key that is a hash of the event's content; without it the tail is the event's
-// sequence number, with mergeTail if the event records a merge: no client can send one that looks like it. Sequence numbers
-// stay below both.
-const (
-	hashTail  = 1 << 63
-	mergeTail = 1 << 62
-)
+// sequence number. Sequence numbers stay below.
+const hashTail = 1 << 63
+
+// mergeMark ends the entries of timelines that lead to the record of a merge: no event that was sent looks like one.
+const mergeMark = 1
 
 var (
 	keyFormat     = []byte("mformat")

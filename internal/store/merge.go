@@ -37,7 +37,7 @@ func (t *tx) absorb(c *trackway.Command, survivor *identity.Holder, before []ide
 		Seq: t.nextSeq, Project: c.Project, Customer: survivor.Customer,
 		Type: mergeType, Time: c.Received, Received: c.Received, Properties: mergeProperties(c.IDs, before, absorbed.IDs),
 	}
-	if err := t.append(&event, event.Seq|mergeTail); err != nil {
+	if err := t.append(&event, event.Seq, mergeMark); err != nil {
 		return err
 	}
 	t.addUsage(c, query.Usage{Absorbed: 1})

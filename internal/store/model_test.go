@@ -36,6 +36,7 @@ type modelCustomer struct {
 type modelEvent struct {
 	trackway.Event
 	properties []trackway.Property
+	merge      bool // it records a merge, and was not erased
 	unique     bool // its time was chosen by its sender, and it was not erased: a second one is a duplicate
 }
 
@@ -114,6 +115,7 @@ func (m *model) merge(c *trackway.Command, survivor *identity.Holder, before []i
 		}
 	}
 	m.store(&modelEvent{
+		merge: true,
 		Event: trackway.Event{Project: c.Project, Customer: survivor.Customer, Type: "merge", Time: c.Received, Received: c.Received},
 		properties: []trackway.Property{
 			{Name: "absorbed_ids", Value: wire.AppendIDs(nil, plain(absorbed.IDs))},
@@ -181,7 +183,7 @@ func (m *model) erase(c trackway.Customer, personal []string) {
 			return e.Type == "merge" || slices.Contains(personal, p.Name)
 		})
 		if len(kept) < len(e.properties) {
-			e.properties, e.unique = kept, false
+			e.properties, e.unique, e.merge = kept, false, false
 		}
 	}
 	for _, name := range personal {
@@ -315,6 +317,7 @@ func (m *machine) reopen(t *rapid.T) {
 // check compares all that can be read, in both directions of time.
 func (m *machine) check(t *rapid.T) {
 	mustBeConsistent(t, m.store)
+	m.checkPages(t)
 	v := m.store.Snapshot()
 	defer func() { _ = v.Close() }()
 	for _, project := range []uint32{1, 2} {

@@ -1,0 +1,129 @@
+// Package ask reads what the query of a URL asks for. Its one idea is that whatever is not understood is refused, with an error that
+// names the parameter and what was expected. It knows nothing of what is asked about.
+package ask
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"trackway"
+)
+
+// Invalid returns the refusal of a parameter, in terms of what was expected of it.
+func Invalid(field, expected string) error {
+	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: fmt.Sprintf("Field '%s': expected %s.", field, expected)}
+}
+
+// Parse returns the parameters of a query, refusing those that are not known. Only type may be there several times.
+func Parse(query string, known ...string) (url.Values, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, Invalid("query", "a well-formed query in the URL")
+	}
+	for name, all := range values {
+		if !slices.Contains(known, name) {
+			return nil, Invalid(shortened(name), "nothing: the parameters are "+strings.Join(known, ", "))
+		}
+		if len(all) > 1 && name != "type" {
+			return nil, Invalid(name, "one value")
+		}
+	}
+	return values, nil
+}
+
+// shortened returns a name that somebody made up as an error may show it.
+func shortened(name string) string {
+	const enough = 40
+	if len(name) > enough {
+		return strings.ToValidUTF8(name[:enough], "") + "…"
+	}
+	return strings.ToValidUTF8(name, "")
+}
+
+// Instant returns a parameter that is a point in time: Unix seconds, or ISO 8601; absent where it is not there.
+func Instant(values url.Values, name string, absent trackway.Micros) (trackway.Micros, error) {
+	text := values.Get(name)
+	if !values.Has(name) {
+		return absent, nil
+	}
+	if m, ok := parseInstant(text); ok && m >= trackway.MinTime && m <= trackway.MaxTime {
+		return m, nil
+	}
+	return 0, Invalid(name, "Unix seconds or ISO 8601, such as 1795305600, 2026-11-22 or 2026-11-22T00:00:00Z, from 1970 to 2200")
+}
+
+func parseInstant(text string) (trackway.Micros, bool) {
+	if whole, frac, _ := strings.Cut(text, "."); isDigits(whole) && (frac == "" || isDigits(frac)) && len(frac) <= 6 {
+		seconds, err := strconv.ParseInt(whole, 10, 40)
+		micros, _ := strconv.ParseInt((frac + "000000")[:6], 10, 64) // digits
+		return trackway.Micros(seconds*1e6 + micros), err == nil && !strings.HasSuffix(text, ".")
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		// A plus sign in a query that was not escaped is a space.
+		if at, err := time.Parse(layout, strings.Replace(text, " ", "+", 1)); err == nil {
+			return trackway.MicrosOf(at), true
+		}
+	}
+	return 0, false
+}
+
+func isDigits(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+}
+
+// Choice returns a parameter that is one of several words; the first where it is not there.
+func Choice(values url.Values, name string, words ...string) (string, error) {
+	if !values.Has(name) {
+		return words[0], nil
+	}
+	if word := values.Get(name); slices.Contains(words, word) {
+		return word, nil
+	}
+	return "", Invalid(name, strings.Join(words, " or "))
+}
+
+// Number returns a parameter that is a whole number from 1 to most.
+func Number(values url.Values, name string, absent, most int) (int, error) {
+	if !values.Has(name) {
+		return absent, nil
+	}
+	n, err := strconv.Atoi(values.Get(name))
+	if err != nil || n < 1 || n > most {
+		return 0, Invalid(name, fmt.Sprintf("a whole number from 1 to %d", most))
+	}
+	return n, nil
+}
+
+const maxTypes = 50
+
+// Types returns the types of event that are asked for; none: all.
+func Types(values url.Values) ([]string, error) {
+	types := values["type"]
+	if len(types) > maxTypes {
+		return nil, Invalid("type", "at most "+strconv.Itoa(maxTypes)+" types")
+	}
+	for _, t := range types {
+		if t == "" || len(t) > trackway.MaxTypeBytes {
+			return nil, Invalid("type", "a type of event, which has 1 to "+strconv.Itoa(trackway.MaxTypeBytes)+" bytes")
+		}
+	}
+	return types, nil
+}
+
+// Span returns the times from since up to, not including, until.
+func Span(values url.Values) (since, until trackway.Micros, err error) {
+	if since, err = Instant(values, "since", 0); err != nil {
+		return 0, 0, err
+	}
+	if until, err = Instant(values, "until", 0); err != nil {
+		return 0, 0, err
+	}
+	if values.Has("until") && until <= since {
+		return 0, 0, Invalid("until", "a time after since")
+	}
+	return since, until, nil
+}

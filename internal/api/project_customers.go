@@ -1,0 +1,174 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"trackway"
+	"trackway/internal/api/ask"
+	"trackway/internal/query"
+	"trackway/internal/query/page"
+	"trackway/internal/wire"
+)
+
+const shownMerges = 1000
+
+// customers answers a page of the project's customers.
+func (c *call) customers() error {
+	values, err := ask.Parse(c.r.URL.RawQuery, append([]string{"q"}, ask.ListParameters...)...)
+	if err != nil {
+		return err
+	}
+	l, err := ask.ListOf(values)
+	if err != nil {
+		return err
+	}
+	f, err := c.search(values.Get("q"))
+	if err != nil {
+		return err
+	}
+	if f.Prefix != "" && values.Has("order") {
+		return ask.Invalid("order", "nothing where q is the beginning of an identifier: those come in order of that")
+	}
+	f.NewestFirst, f.Cursor, f.Skip, f.Limit = l.Newest, page.Cursor(l.Cursor), l.Skip(), l.Rows
+	tag := c.versionTag()
+	if c.has(tag, privateCache) {
+		return nil
+	}
+	return c.question(func(ctx context.Context, s query.Snapshot) error {
+		found, err := page.Customers(ctx, s, c.grant.Project.Number, f)
+		if err != nil {
+			return err
+		}
+		records := int64(-1)
+		if values.Get("q") == "" {
+			total, err := query.Total(s, c.grant.Project.Number)
+			if err != nil {
+				return err
+			}
+			records = int64(total.Customers()) //nolint:gosec // G115: a count
+		}
+		return c.answerCustomers(l, tag, &found, records)
+	})
+}
+
+// search returns the search that a text means, among what the key may read: what is found tells what is there.
+func (c *call) search(text string) (page.Search, error) {
+	hidden := func(name string) bool { return !mayGet(c.grant.Key, name) }
+	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
+	f := page.ParseSearch(text, slices.DeleteFunc(names, hidden))
+	if f.Property != "" && hidden(f.Property) {
+		return f, notFor("q", "read the property", f.Property)
+	}
+	return f, nil
+}
+
+func (c *call) answerCustomers(l ask.List, tag string, found *page.CustomerList, records int64) error {
+	if err := l.Reached(found.Complete, len(found.Rows)); err != nil {
+		return err
+	}
+	if !found.Complete {
+		tag = ""
+	}
+	b := l.AppendEnvelope(nil, records)
+	for i, row := range found.Rows {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		row = visible(c.grant.Key, row)
+		b = appendCustomer(b, row)
+		b = wire.AppendObject(append(b, `,"properties":`...), properties(row))
+		b = append(b, '}')
+	}
+	return c.answerTagged(tag, privateCache, ask.AppendEnd(b, string(found.Next), found.Complete))
+}
+
+// appendCustomer appends the beginning of a customer: the number, which is a string for it may be too large for a number of
+// JavaScript; when it was created; the identifiers.
+func appendCustomer(b []byte, p *trackway.Profile) []byte {
+	b = strconv.AppendUint(append(b, `{"customer":"`...), uint64(p.Customer), 10)
+	b = p.Created.AppendSeconds(append(b, `","created":`...))
+	return wire.AppendIDs(append(b, `,"ids":`...), p.IDs)
+}
+
+// named returns the customer that the path names: by its number, also one that was absorbed, or by name=value of an identifier.
+func (c *call) named(s query.Snapshot) (trackway.Customer, error) {
+	text := c.r.PathValue("id")
+	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
+	if name, value, _ := strings.Cut(text, "="); slices.Contains(names, name) {
+		return c.find(s, []trackway.Identifier{{Name: name, Value: value}})
+	}
+	number, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, ask.Invalid("id", "the number of a customer, or name=value of an identifier: "+strings.Join(names, ", "))
+	}
+	customer, err := s.Survivor(c.grant.Project.Number, trackway.Customer(number))
+	if err == nil && customer == 0 {
+		return 0, errNoCustomer
+	}
+	return customer, err
+}
+
+// customer answers who one customer is, and how it came to be one.
+func (c *call) customer() error {
+	if _, err := ask.Parse(c.r.URL.RawQuery); err != nil {
+		return err
+	}
+	tag := c.versionTag()
+	if c.has(tag, privateCache) {
+		return nil
+	}
+	return c.question(func(ctx context.Context, s query.Snapshot) error {
+		customer, err := c.named(s)
+		if err != nil {
+			return err
+		}
+		p, err := s.Profile(c.grant.Project.Number, customer)
+		if err != nil {
+			return err
+		}
+		var merges []page.Merge
+		if !c.grant.Key.Restricted(trackway.GetCustomers) { // they tell of all identifiers
+			if merges, err = page.Merges(ctx, s, c.grant.Project.Number, customer, shownMerges); err != nil {
+				return err
+			}
+		}
+		p = visible(c.grant.Key, p)
+		if ctx.Err() != nil {
+			tag = "" // there may be more
+		}
+		b := appendDated(append(appendCustomer(nil, p), `,"properties":[`...), p.Properties)
+		b = appendMerges(append(b, `],"merges":[`...), merges)
+		return c.answerTagged(tag, privateCache, append(b, "]}"...))
+	})
+}
+
+func appendDated(b []byte, all []trackway.DatedProperty) []byte {
+	for i := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = wire.AppendString(append(b, `{"name":`...), all[i].Name)
+		b = append(append(b, `,"value":`...), all[i].Value...)
+		b = all[i].Updated.AppendSeconds(append(b, `,"updated":`...))
+		b = append(b, '}')
+	}
+	return b
+}
+
+func appendMerges(b []byte, all []page.Merge) []byte {
+	for i := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		m := &all[i]
+		b = m.Time.AppendSeconds(append(b, `{"time":`...))
+		b = append(append(b, `,"cause":`...), m.Cause...)
+		b = append(append(b, `,"survivor":`...), m.Survivor...)
+		b = append(append(b, `,"absorbed":`...), m.Absorbed...)
+		b = append(b, '}')
+	}
+	return b
+}

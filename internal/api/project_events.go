@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"strconv"
+
+	"trackway"
+	"trackway/internal/api/ask"
+	"trackway/internal/query"
+	"trackway/internal/query/page"
+	"trackway/internal/wire"
+)
+
+var eventParameters = append([]string{"type", "since", "until"}, ask.ListParameters...)
+
+// eventSearch reads what a list of events is asked for.
+func (c *call) eventSearch() (l ask.List, f page.EventSearch, err error) {
+	values, err := ask.Parse(c.r.URL.RawQuery, eventParameters...)
+	if err != nil {
+		return l, f, err
+	}
+	if l, err = ask.ListOf(values); err != nil {
+		return l, f, err
+	}
+	f = page.EventSearch{NewestFirst: l.Newest, Cursor: page.Cursor(l.Cursor), Skip: l.Skip(), Limit: l.Rows}
+	if f.Types, err = ask.Types(values); err != nil {
+		return l, f, err
+	}
+	var ok bool
+	if f.Types, ok = readable(c.grant.Key, f.Types); !ok {
+		return l, f, notFor("type", "read events of the type", values["type"][0])
+	}
+	f.Since, f.Until, err = ask.Span(values)
+	return l, f, err
+}
+
+// projectEvents answers a page of the project's events, in the order in which they came.
+func (c *call) projectEvents() error {
+	return c.eventList(func(ctx context.Context, s query.Snapshot, f page.EventSearch) (page.EventList, int64, error) {
+		records := int64(-1)
+		if len(f.Types) == 0 && f.Since == 0 && f.Until == 0 {
+			total, err := query.Total(s, c.grant.Project.Number)
+			if err != nil {
+				return page.EventList{}, 0, err
+			}
+			records = int64(total.Events()) //nolint:gosec // G115: a count
+		}
+		found, err := page.Received(ctx, s, c.grant.Project.Number, f)
+		return found, records, err
+	})
+}
+
+// timeline answers a page of a customer's events, by the time at which they happened.
+func (c *call) timeline() error {
+	return c.eventList(func(ctx context.Context, s query.Snapshot, f page.EventSearch) (page.EventList, int64, error) {
+		customer, err := c.named(s)
+		if err != nil {
+			return page.EventList{}, 0, err
+		}
+		found, err := page.Timeline(ctx, s, c.grant.Project.Number, customer, f)
+		return found, -1, err
+	})
+}
+
+func (c *call) eventList(read func(context.Context, query.Snapshot, page.EventSearch) (page.EventList, int64, error)) error {
+	l, f, err := c.eventSearch()
+	if err != nil {
+		return err
+	}
+	tag := c.versionTag()
+	if c.has(tag, privateCache) {
+		return nil
+	}
+	return c.question(func(ctx context.Context, s query.Snapshot) error {
+		found, records, err := read(ctx, s, f)
+		if err != nil {
+			return err
+		}
+		if err := l.Reached(found.Complete, len(found.Rows)); err != nil {
+			return err
+		}
+		if !found.Complete {
+			tag = ""
+		}
+		b := l.AppendEnvelope(nil, records)
+		for i := range found.Rows {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendEventRow(b, &found.Rows[i])
+		}
+		return c.answerTagged(tag, privateCache, ask.AppendEnd(b, string(found.Next), found.Complete))
+	})
+}
+
+// appendEventRow appends an event with all that is known about it.
+func appendEventRow(b []byte, e *trackway.Event) []byte {
+	b = strconv.AppendUint(append(b, `{"seq":"`...), e.Seq, 10)
+	b = strconv.AppendUint(append(b, `","customer":"`...), uint64(e.Customer), 10)
+	b = e.Received.AppendSeconds(append(b, `","received":`...))
+	b = append(b, ',')
+	start := len(b)
+	b = wire.AppendEvent(b, e)
+	return append(b[:start], b[start+1:]...) // its members, without the bracket in front
+}

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"trackway"
+	"trackway/internal/guide"
+	"trackway/internal/query"
+)
+
+const (
+	queryTime  = 5 * time.Second // that a question may take
+	maxReaders = 16              // questions at once: an answer may have some 8 MB
+)
+
+// What is private may be kept by the caller, and by no cache on the way.
+var (
+	privateCache = []string{"private, no-cache"}                    // ask each time
+	lastingCache = []string{"private, max-age=31536000, immutable"} // it will never be another
+	closeAfter   = time.Hour                                        // when the numbers of a time that has passed are final: longer than any request takes
+	errTooSlow   = errors.New("the question took too long")         // the cause of a deadline
+	errNoReader  = &trackway.Error{Code: trackway.Overloaded, Msg: "Too many questions are being answered at the moment: try again."}
+	errNoAnswer  = &trackway.Error{
+		Code: trackway.Overloaded, Msg: "The answer was not found in time: ask about a shorter time, or for fewer types.",
+	}
+)
+
+// versionTag is the entity tag of what the project's data, as they are now, give for this URL and key. It costs no look at the data.
+// Another process may count the same versions for other data, so it is a part of it.
+func (c *call) versionTag() string {
+	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.Store.Version(c.grant.Project.Number))
+	b = fmt.Appendf(b, "%v ", c.grant.Key.Permissions) // what a key may read may be less; fmt sorts a map's keys
+	return guide.ETag(append(b, c.r.URL.RequestURI()...))
+}
+
+// has answers 304 and returns true where the caller has what the tag names.
+func (c *call) has(etag string, cache []string) bool {
+	if !guide.Matches(c.r.Header["If-None-Match"], etag) {
+		return false
+	}
+	h := c.w.Header()
+	h["Etag"], h["Cache-Control"] = []string{etag}, cache
+	c.giveBack()
+	c.status = http.StatusNotModified
+	c.w.WriteHeader(c.status)
+	return true
+}
+
+// answerTagged answers with what a tag names; without one the answer is not to be kept, for the next may come further.
+func (c *call) answerTagged(etag string, cache []string, body []byte) error {
+	h := c.w.Header()
+	h["Cache-Control"] = []string{"no-store"}
+	if etag != "" {
+		h["Etag"], h["Cache-Control"] = []string{etag}, cache
+	}
+	return c.answer(http.StatusOK, body)
+}
+
+// answerFinal answers with numbers of a time that has passed: they are named by what they are, so that the name holds over
+// restarts. The last change was when that time ended, at the latest.
+func (c *call) answerFinal(until time.Time, body []byte) error {
+	etag := guide.ETag(body)
+	c.w.Header()["Last-Modified"] = []string{until.UTC().Format(http.TimeFormat)}
+	if c.has(etag, lastingCache) {
+		return nil
+	}
+	return c.answerTagged(etag, lastingCache, body)
+}
+
+// final tells whether the numbers of a time that ended at until cannot change any more.
+func (c *call) final(until time.Time) bool { return !until.Add(closeAfter).After(c.received) }
+
+// question runs do on a snapshot, with a deadline, and with few others at once.
+func (c *call) question(do func(context.Context, query.Snapshot) error) error {
+	ctx, cancel := context.WithTimeoutCause(c.r.Context(), c.patience, errTooSlow)
+	defer cancel()
+	if !c.enter(ctx) {
+		return errNoReader
+	}
+	defer func() { <-c.readers }()
+	err := c.withSnapshot(func(s query.Snapshot) error { return do(ctx, s) })
+	if errors.Is(err, errTooSlow) {
+		return errNoAnswer
+	}
+	return err
+}
+
+// enter waits for one of the places of those who are answered.
+func (c *call) enter(ctx context.Context) bool {
+	select {
+	case c.readers <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case c.readers <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -76,7 +76,7 @@ export interface Rejected {
   address: string;
 }
 
-/** GET /grid/live, `event: stats`, each second; dropped is what this watcher was too slow for. */
+/** GET /grid/live, `event: stats`, each second; dropped is what this watcher did not get: it was too slow, or they were too many. */
 export interface Stats extends Rates {
   now: number;
   dropped: number;

@@ -167,7 +167,7 @@ function Lost({ rows, dropped }: { rows: Rows; dropped: number }) {
     <p class="note" role="status">
       <Warning />
       <span>
-        {dropped > 0 && <>{exact(dropped)} left out by the server, since this page was too slow for them. </>}
+        {dropped > 0 && <>{exact(dropped)} left out by the server, which sends a page only so many a second. </>}
         {lost > 0 && <>{exact(lost)} came while the list stood still, and were too many to keep. </>}
         All of them are stored; a filter shows fewer.
       </span>

@@ -97,7 +97,10 @@ export async function send(path: string, init: RequestInit, urgency: Urgency): P
       throw new Unreachable("The server does not answer.");
     }
     const retryAfter = answer.status === 429 ? (parseRetryAfter(answer.headers.get("Retry-After")) ?? 1000) : null;
-    pacer.answered(parseLimit(answer.headers), signingIn(path) ? null : retryAfter, performance.now());
+    const state = parseLimit(answer.headers);
+    if (signingIn(path)) pacer.answered(null, null, performance.now());
+    else if (state || retryAfter !== null) pacer.answered(state, retryAfter, performance.now());
+    else pacer.free();
     if (answer.status === 429 && !signingIn(path)) continue;
     if (answer.status === 401) session.value = "out";
     return answer;

@@ -69,6 +69,7 @@ export class Pacer {
   /** sent notes that a request left. */
   sent(now: number): void {
     this.renew(now);
+    if (this.resetAt === Infinity) this.resetAt = now + this.window * 1000; // as long as no answer says it better
     this.left--;
     this.flying++;
     this.lastSent = now;
@@ -87,9 +88,15 @@ export class Pacer {
     if (retryAfter !== null) this.blockedUntil = Math.max(this.blockedUntil, now + retryAfter);
   }
 
+  /** free notes the end of a request whose answer told of no limit: there is none in force. */
+  free(): void {
+    this.flying = Math.max(0, this.flying - 1);
+    this.left = this.limit;
+  }
+
   private reserve(urgency: Urgency): number {
     if (urgency === "person") return 0;
-    return urgency === "stream" ? 1 : Math.ceil(this.limit / 3);
+    return Math.min(this.limit - 1, urgency === "stream" ? 1 : Math.ceil(this.limit / 3));
   }
 
   private renew(now: number): void {

@@ -58,7 +58,5 @@ export function SignIn() {
 }
 
 function told(reason: unknown): string {
-  if (!(reason instanceof Refusal)) return "The server does not answer. Is it running?";
-  if (reason.status === 429) return "Too many tries. Wait a minute, then try again.";
-  return reason.message;
+  return reason instanceof Refusal ? reason.message : "The server does not answer. Is it running?";
 }

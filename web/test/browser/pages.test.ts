@@ -28,6 +28,10 @@ test("an empty server says what to do next", async () => {
   }
   await viewer.go("#/limits");
   await page.getByText("Nobody was refused.").waitFor();
+  await viewer.go("#/overview");
+  await page.getByText("Send the first event").waitFor();
+  await server.track(event("page_visit", "jane@example.com"));
+  await page.getByRole("row", { name: "page_visit 1 1" }).waitFor(); // without being asked for
   await viewer.close();
 });
 

@@ -87,6 +87,34 @@ test("after a refusal nothing goes before its time", () => {
   }
 });
 
+test("a server that does not answer is asked no more often than its limit, but goes on being asked", () => {
+  const pacer = new Pacer();
+  let sent = 0;
+  for (let now = 0; now < 90_000; now += 100) {
+    if (pacer.wait("person", now) > 0) continue;
+    pacer.sent(now);
+    pacer.answered(null, null, now + 50);
+    sent++;
+  }
+  assert.ok(sent > 35 && sent <= 45, `${sent} in three windows of 15`);
+});
+
+test("where no limit is in force nothing waits", () => {
+  const pacer = new Pacer();
+  for (let now = 0; now < 10_000; now += 10) {
+    assert.equal(pacer.wait("poll", now), 0);
+    pacer.sent(now);
+    pacer.free();
+  }
+});
+
+test("a limit of one call leaves that call to whoever comes first", () => {
+  const pacer = new Pacer(1, 30);
+  for (const urgency of ["person", "stream", "poll"] as const) assert.equal(pacer.wait(urgency, 0), 0);
+  pacer.sent(0);
+  for (const urgency of ["person", "stream", "poll"] as const) assert.equal(pacer.wait(urgency, 1000), 29_000);
+});
+
 test("waits grow up to a bound, and are drawn by chance", () => {
   assert.equal(backoff(0, 0), 500);
   assert.equal(backoff(0, 1), 1000);

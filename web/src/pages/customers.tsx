@@ -214,7 +214,7 @@ function Nobody({ data, asked }: { data: CustomerPage; asked: Asked }) {
       <Search />
       <h2>Nobody found</h2>
       <p>
-        Looked at {exact(data.searched)} customers. A word finds identifiers that begin with it, capitals told apart;{" "}
+        {data.searched > 0 && `Looked at ${exact(data.searched)} customers. `}A word finds identifiers that begin with it, capitals told apart;{" "}
         <code>{known[0] ?? "registered"}=jane@example.com</code> or <code>plan=gold</code> finds exactly that identifier or property.
       </p>
       <a class="button" href={href("customers", { project: asked.project })}>

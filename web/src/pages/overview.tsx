@@ -33,7 +33,7 @@ export function Overview() {
       latest.value = stats;
       if (hour.value) hour.value = extend(hour.value, stats, data?.now ?? 0);
       announce(stats);
-      if (data?.totals.events === 0 && stats.accepted > 0) again(); // the first event, awaited
+      if (data && awaited(data, stats)) again();
     },
     rejected: (one) => (rejected.value = [one, ...rejected.value].slice(0, recently)),
   });
@@ -67,6 +67,12 @@ export function Overview() {
       </div>
     </>
   );
+}
+
+/** awaited says whether there is news worth asking for at once: the first event, or the first step of a server that has just started. */
+function awaited({ now, totals, rates: { hour } }: Body, stats: Stats): boolean {
+  const firstEvent = totals.events === 0 && stats.accepted > 0;
+  return firstEvent || (total(hour.accepted) === null && stats.now - now > hour.step);
 }
 
 /** LiveMark says whether what is shown is of this moment. */

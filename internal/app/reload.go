@@ -14,6 +14,7 @@ import (
 	"trackway/internal/clientip"
 	"trackway/internal/config"
 	"trackway/internal/fleet"
+	"trackway/internal/ingest"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 	"trackway/internal/store"
@@ -48,6 +49,7 @@ type server struct {
 
 	address net.Addr // of the public listener
 	store   *store.Store
+	ingest  *ingest.Ingest
 	history *history.Log
 	limits  *limit.Limiter
 	fleet   *fleet.Fleet

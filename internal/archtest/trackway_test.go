@@ -29,13 +29,15 @@ var trackway = Rules{
 		"internal/query":         1,
 		"internal/wire":          1,
 
+		"internal/export": 2,
 		"internal/guide":  2,
 		"internal/ingest": 2,
 
 		"internal/store": 3,
 
-		"internal/api": 4,
-		"internal/ops": 4,
+		"internal/api":     4,
+		"internal/control": 4,
+		"internal/ops":     4,
 
 		"internal/app": 5,
 

@@ -27,6 +27,10 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server. Without a configuration file it makes one first, and prints how to try it."`
 	Init    initCommand    `cmd:"" help:"Make a configuration file with a project and random keys."`
 	Check   checkCommand   `cmd:"" help:"Say what is wrong with the configuration."`
+	Import  importCommand  `cmd:"" help:"Take customers and events in from files of NDJSON or CSV."`
+	Export  exportCommand  `cmd:"" help:"Write customers and events to a file."`
+	Backup  backupCommand  `cmd:"" help:"Back up everything that is stored, while the server runs or not."`
+	Restore restoreCommand `cmd:"" help:"Make a data directory of a backup."`
 	Limits  limitsCommand  `cmd:"" help:"How the running server's rate limits are used."`
 	Version versionCommand `cmd:"" help:"Print which version this is."`
 }
@@ -48,8 +52,8 @@ type settings struct {
 // output is where a command writes: what was asked for, and what is said about it.
 type output struct{ stdout, stderr io.Writer }
 
-// run runs the command that args name and returns the exit status. No command reads its standard input yet.
-func run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+// run runs the command that args name and returns the exit status.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	status := -1 // of --help, which ends the parsing in its midst
 	parser := kong.Must(&commands{},
 		kong.Name("trackway"),
@@ -66,7 +70,7 @@ func run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		say(stderr, "trackway: %v\nTry: trackway --help\n", err)
 		return misuse
 	}
-	if err := ctx.Run(output{stdout, stderr}); err != nil {
+	if err := ctx.Run(output{stdout, stderr}, input{stdin}); err != nil {
 		complain(stderr, err)
 		return failed
 	}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -23,9 +22,6 @@ import (
 // Control runs the part of a server that the operator's commands need, the store and the control socket, until ctx ends. It calls
 // ready once the socket accepts. Errors: [store.ErrInUse], explained, where a server uses the data directory.
 func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func()) (err error) {
-	if _, err := os.Stat(filepath.Join(cfg.DataDir, storeDir)); err != nil {
-		return fmt.Errorf("%s holds no data: %w", cfg.DataDir, err)
-	}
 	reg := newRegistry()
 	s := &server{Setup: Setup{Config: cfg, Log: log}}
 	if s.store, err = openStore(cfg, log, reg); errors.Is(err, store.ErrInUse) {
@@ -61,7 +57,7 @@ func (s *server) listenControl(ctx context.Context) (*listener, error) {
 		return nil, err
 	}
 	l := &listener{ln: ln}
-	handler := control.Handler(control.Config{Ingest: s.ingest, Store: s.store, Projects: s.projects, Log: s.Log})
+	handler := control.Handler(control.Config{Ingest: s.ingest, Store: s.store, Projects: s.projects, Save: s.backup, Log: s.Log})
 	l.srv = &http.Server{
 		Handler:           l.counted(handler),
 		BaseContext:       func(net.Listener) context.Context { return ctx },

@@ -27,12 +27,14 @@ type Config struct {
 	Ingest   Ingest
 	Store    query.Store
 	Projects func() ([]trackway.Project, error) // those of the configuration in force, with their numbers
+	Save     Saver
 	Log      *slog.Logger
 }
 
 // Handler returns the routes of the control socket. Where ?project= (a name or a token) is left out, the only one is meant.
 //
 //	POST /import  a body of NDJSON, a command a line; answers a [Progress] a line, while the body is read
+//	POST /backup  a [Backup] into ?dir=, of which ?keep= stay
 //	GET /export   the file that ?format= names, of ?customers=true and ?events=true; of events ?type=, ?since= and ?until=
 //
 // What is refused before it began is answered 400 with {"error":"…"}. An answer that is cut off is one that failed.
@@ -40,6 +42,7 @@ func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	for pattern, do := range map[string]func(*call) error{
 		"POST /import": (*call).importing,
+		"POST /backup": (*call).backup,
 		"GET /export":  (*call).export,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {

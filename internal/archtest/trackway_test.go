@@ -29,9 +29,10 @@ var trackway = Rules{
 		"internal/query":         1,
 		"internal/wire":          1,
 
-		"internal/export": 2,
-		"internal/guide":  2,
-		"internal/ingest": 2,
+		"internal/export":     2,
+		"internal/guide":      2,
+		"internal/ingest":     2,
+		"internal/query/page": 2,
 
 		"internal/store": 3,
 

@@ -30,6 +30,7 @@ func mustOpen(tb testing.TB, fs vfs.FS) *Store {
 		tb.Fatal(err)
 	}
 	s.cache = newCache(smallCache)
+	s.counts.most = smallCache
 	return s
 }
 
@@ -57,6 +58,9 @@ type contents struct {
 	props     map[trackway.Customer]int
 	kept      map[[2]trackway.Customer]bool // survivor and absorbed customer whose timeline stayed
 	usage     query.Usage
+	counts    map[countKey]count
+	types     map[uint32]map[string]uint32 // by project
+	counted   uint64
 }
 
 type entry struct {
@@ -72,6 +76,7 @@ func readAll(from pebble.Reader) (*contents, error) {
 		projectOf: make(map[trackway.Customer]uint32), ids: make(map[string]trackway.Customer),
 		events: make(map[uint64]trackway.Event), timeline: make(map[uint64][]entry),
 		props: make(map[trackway.Customer]int), kept: make(map[[2]trackway.Customer]bool),
+		counts: make(map[countKey]count), types: make(map[uint32]map[string]uint32),
 	}
 	it, err := from.NewIter(nil)
 	if err != nil {
@@ -108,6 +113,8 @@ func (c *contents) read(key, value []byte) (err error) {
 		switch {
 		case string(key) == "mformat":
 			c.format = string(value)
+		case string(key) == "mcounted":
+			c.counted = binary.BigEndian.Uint64(value)
 		case bytes.HasPrefix(key, prefixIdentifier):
 		default:
 			c.projects[string(key[len("mproject/"):])] = binary.BigEndian.Uint32(value)
@@ -115,6 +122,15 @@ func (c *contents) read(key, value []byte) (err error) {
 	case 'p':
 		c.props[number(1)]++
 		_, _, err = splitDated(value)
+	case 's':
+		if len(key) != 14 {
+			return errCorrupt
+		}
+		k := countKey{
+			project: binary.BigEndian.Uint32(key[1:]), by: query.By(key[5]),
+			typ: binary.BigEndian.Uint32(key[6:]), hour: query.Hour(binary.BigEndian.Uint32(key[10:])),
+		}
+		c.counts[k], err = decodeCount(value)
 	case 't':
 		seq, n := binary.Uvarint(value)
 		if len(key) != 25 || n != len(value) {
@@ -125,6 +141,12 @@ func (c *contents) read(key, value []byte) (err error) {
 		u, err := decodeUsage(value)
 		c.usage = c.usage.Plus(u)
 		return err
+	case 'y':
+		project := binary.BigEndian.Uint32(key[1:])
+		if c.types[project] == nil {
+			c.types[project] = make(map[string]uint32)
+		}
+		c.types[project][string(key[5:])] = binary.BigEndian.Uint32(value)
 	default:
 		return fmt.Errorf("there is no table %q", key[0])
 	}
@@ -144,7 +166,7 @@ func mustBeConsistent(tb interface {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkUsage(), c.checkCache(s)} {
+	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkUsage(), c.checkCounts(s), c.checkCache(s)} {
 		if broken != "" {
 			tb.Fatal(broken)
 		}
@@ -156,7 +178,7 @@ func (c *contents) checkLog(s *Store) string {
 	for seq, entries := range c.timeline {
 		if e, ok := c.events[seq]; !ok || len(entries) != 1 {
 			return fmt.Sprintf("the timeline leads to event %d (stored: %v) from %v", seq, ok, entries)
-		} else if t := entries[0]; !c.onTimeline(&e, t.customer) || t.at != e.Time || (t.tail != seq && t.tail != contentHash(&e)) {
+		} else if t := entries[0]; !c.onTimeline(&e, t.customer) || t.at != e.Time || !fits(t.tail, &e) {
 			return fmt.Sprintf("entry %v of the timeline leads to %v", t, e)
 		}
 	}
@@ -173,6 +195,11 @@ func (c *contents) checkLog(s *Store) string {
 		return fmt.Sprintf("the next sequence number is %d, want %d", s.nextSeq, want)
 	}
 	return ""
+}
+
+// fits tells whether an entry of the timeline may end so.
+func fits(tail uint64, e *trackway.Event) bool {
+	return tail == e.Seq || tail == contentHash(e) || tail == e.Seq|mergeTail && e.Type == mergeType
 }
 
 // checkIDs: each identifier leads to the one customer that lists it.
@@ -254,13 +281,49 @@ func (c *contents) checkMerges() string {
 // checkUsage: what was counted as stored is stored, merges aside.
 func (c *contents) checkUsage() string {
 	stored := uint64(len(c.events))
+	var absorbed uint64
 	for _, h := range c.holders {
 		if h.MergedInto != 0 {
-			stored--
+			absorbed++
 		}
 	}
-	if c.usage.Stored != stored {
-		return fmt.Sprintf("%d events are counted, %d are stored", c.usage.Stored, stored)
+	if c.usage.Stored != stored-absorbed {
+		return fmt.Sprintf("%d events are counted, %d are stored", c.usage.Stored, stored-absorbed)
+	}
+	if u := c.usage; u.Created != uint64(len(c.holders)) || u.Absorbed != absorbed {
+		return fmt.Sprintf("%d customers are counted, %d of them absorbed; stored are %d and %d", u.Created, u.Absorbed, len(c.holders), absorbed)
+	}
+	return ""
+}
+
+// checkCounts: what was written and what was not are, together, what the log holds, by type and hour.
+func (c *contents) checkCounts(s *Store) string {
+	s.counts.mu.Lock()
+	defer s.counts.mu.Unlock()
+	got := maps.Clone(c.counts)
+	for _, fresh := range []map[countKey]count{s.counts.old.counts, s.counts.young.counts} {
+		for k, n := range fresh {
+			got[k] = got[k].plus(n)
+		}
+	}
+	want := make(map[countKey]count)
+	for seq, e := range c.events {
+		typ := s.counts.types[e.Project][e.Type]
+		for _, k := range []countKey{
+			{e.Project, query.ByTime, typ, query.HourOf(e.Time)}, {e.Project, query.ByReceived, typ, query.HourOf(e.Received)},
+		} {
+			want[k] = want[k].plus(count{1, seq, seq})
+		}
+	}
+	if !maps.Equal(got, want) {
+		return fmt.Sprintf("counted are %v, the log holds %v", got, want)
+	}
+	for project, types := range c.types {
+		for name, number := range types {
+			if s.counts.types[project][name] != number {
+				return fmt.Sprintf("type %q of project %d has the numbers %d and %d", name, project, number, s.counts.types[project][name])
+			}
+		}
 	}
 	return ""
 }

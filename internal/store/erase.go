@@ -32,6 +32,7 @@ func (s *Store) Erase(project uint32, c trackway.Customer, personal []string) er
 func (s *Store) erase(project uint32, c trackway.Customer, personal []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.versions.changed(project) // also where only a part was done
 	h, err := readHolder(s.db, project, c)
 	for err == nil && h.MergedInto != 0 { // merged since the caller asked who it is: the survivor has it all
 		h, err = readHolder(s.db, project, h.MergedInto)

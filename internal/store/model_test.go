@@ -87,6 +87,15 @@ func (m *model) apply(c *trackway.Command) trackway.Result {
 
 func (m *model) count(c *trackway.Command, r trackway.Result) {
 	u := &m.usage[c.Project]
+	u.Created, u.Absorbed = 0, 0
+	for _, other := range m.customers {
+		if other.project == c.Project {
+			u.Created++
+			if other.holder.MergedInto != 0 {
+				u.Absorbed++
+			}
+		}
+	}
 	switch {
 	case r.Err != nil:
 		u.Refused++
@@ -108,6 +117,7 @@ func (m *model) merge(c *trackway.Command, survivor *identity.Holder, before []i
 		Event: trackway.Event{Project: c.Project, Customer: survivor.Customer, Type: "merge", Time: c.Received, Received: c.Received},
 		properties: []trackway.Property{
 			{Name: "absorbed_ids", Value: wire.AppendIDs(nil, plain(absorbed.IDs))},
+			{Name: "cause_ids", Value: wire.AppendIDs(nil, c.IDs)},
 			{Name: "survivor_ids", Value: wire.AppendIDs(nil, plain(before))},
 		},
 	})
@@ -298,6 +308,7 @@ func (m *machine) reopen(t *rapid.T) {
 		t.Fatal(err)
 	}
 	s.cache = newCache(smallCache)
+	s.counts.most = smallCache
 	m.store = s
 }
 

@@ -64,6 +64,9 @@ type Store struct {
 	cache        cache
 	usage        map[usageDay]query.Usage
 	scratch      scratch
+
+	counts   counts
+	versions versions
 }
 
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
@@ -77,10 +80,10 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
 	s := &Store{
-		db: db, fs: po.FS, dir: dir, cache: newCache(cacheSize), usage: make(map[usageDay]query.Usage),
-		sync: func() error { return db.LogData(nil, pebble.Sync) },
+		db: db, fs: po.FS, dir: dir, cache: newCache(cacheSize), usage: make(map[usageDay]query.Usage), counts: newCounts(),
 	}
-	if err := errors.Join(s.checkFormat(), s.findNext()); err != nil {
+	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
+	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
 	if o.Registry != nil {
@@ -89,12 +92,17 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// prepare reads what has to be known before the store can be used.
+func (s *Store) prepare() error {
+	return errors.Join(s.checkFormat(), s.findNext(), s.loadCounts())
+}
+
 // Close waits for background work and closes the store. It must not be used after that. What was acknowledged needs no Close
-// to be kept.
+// to be kept; it spares the next Open some work.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.db.Close()
+	return errors.Join(s.saveCounts(), s.db.Close())
 }
 
 // checkFormat writes the format version into a new store and refuses an unknown one.
@@ -125,7 +133,7 @@ func (s *Store) findNext() error {
 	}
 	s.nextSeq = seq + 1
 	for project := uint32(1); ; project++ {
-		last, err := s.last(appendCustomersPrefix(nil, project))
+		last, err := s.last(customersPrefix(project))
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@
 package export
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -92,19 +93,52 @@ func each(ctx context.Context, s query.Snapshot, p *trackway.Project, do func(*t
 	return err
 }
 
-// events writes events customer by customer, those of one in the order in which they happened.
+// events writes events in the order in which they were taken in: the order of the log, which is read an event a step.
 func (f *Filter) events(ctx context.Context, s query.Snapshot, p *trackway.Project, t Table) error {
-	return each(ctx, s, p, func(c *trackway.Profile) error {
-		var failed error
-		err := query.Events(ctx, s, p.Number, c.Customer, query.EventFilter{Types: f.Types}, func(e *trackway.Event) bool {
-			if f.admits(e) {
-				failed = t.Event(c, e)
-			}
-			return failed == nil
-		})
-		if failed != nil {
-			return failed
+	o := owners{from: s, project: p.Number, known: map[trackway.Customer]*trackway.Profile{}}
+	var failed error
+	err := s.Log(query.LogRange{}, func(e *trackway.Event) bool {
+		if e.Project != p.Number || !f.admits(e) {
+			return ctx.Err() == nil
 		}
-		return err
+		var of *trackway.Profile
+		if of, failed = o.of(e.Customer); failed == nil {
+			failed = t.Event(of, e)
+		}
+		return failed == nil && ctx.Err() == nil
 	})
+	return cmp.Or(failed, err, context.Cause(ctx))
+}
+
+// maxOwners is how many customers are remembered: those of neighboring events are often the same.
+const maxOwners = 1 << 16
+
+// owners finds whom events belong to.
+type owners struct {
+	from         query.Snapshot
+	project      uint32
+	known, older map[trackway.Customer]*trackway.Profile // by the customers that events were recorded on; without properties
+}
+
+// of returns the customer that c is now.
+func (o *owners) of(c trackway.Customer) (*trackway.Profile, error) {
+	if p := o.known[c]; p != nil {
+		return p, nil
+	}
+	p := o.older[c]
+	if p == nil {
+		now, err := o.from.Survivor(o.project, c)
+		if err != nil {
+			return nil, err
+		}
+		if p, err = o.from.Profile(o.project, now); err != nil {
+			return nil, err
+		}
+		p.Properties = nil
+	}
+	if len(o.known) >= maxOwners {
+		o.known, o.older = map[trackway.Customer]*trackway.Profile{}, o.known
+	}
+	o.known[c] = p
+	return p, nil
 }

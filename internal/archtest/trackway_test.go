@@ -26,6 +26,7 @@ var trackway = Rules{
 		"internal/limit/table":   1,
 		"internal/limit/watch":   1,
 		"internal/identity":      1,
+		"internal/live":          1,
 		"internal/query":         1,
 		"internal/wire":          1,
 

@@ -24,54 +24,59 @@ import (
 //
 // REQUIRES: the commands are valid, as internal/ingest checks.
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
-	if err := s.apply(cmds, results); err != nil {
+	seq, err := s.apply(cmds, results)
+	if err != nil {
 		return fmt.Errorf("apply %d commands: %w", len(cmds), err)
 	}
-	return s.barrier()
+	if err := s.barrier(); err != nil {
+		return err
+	}
+	s.synced.raise(seq)
+	return nil
 }
 
 // apply commits the commands, as one batch unless merges take long, without waiting for the disk. What it decides on has been
 // committed before but need not be on the disk yet: the write-ahead log keeps the order, so that a crash that forgets the
-// earlier forgets the later too.
-func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) error {
+// earlier forgets the later too. seq is the last event that was in the log by then.
+func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) (seq uint64, err error) {
 	for len(cmds) > 0 {
-		n, err := s.applySome(cmds, results)
-		if err != nil {
-			return err
+		var n int
+		if n, seq, err = s.applySome(cmds, results); err != nil {
+			return 0, err
 		}
 		cmds, results = cmds[n:], results[n:]
 	}
 	if s.counts.due.Load() {
-		return s.saveCounts()
+		return seq, s.saveCounts()
 	}
-	return nil
+	return seq, nil
 }
 
 // applySome carries out the first n of the commands: all, unless merges have kept others waiting for long enough.
-func (s *Store) applySome(cmds []trackway.Command, results []trackway.Result) (n int, err error) {
+func (s *Store) applySome(cmds []trackway.Command, results []trackway.Result) (n int, seq uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.begin(len(cmds) > 1)
 	defer t.close()
 	for n < len(cmds) && t.moved < maxMoved {
 		if results[n], err = t.command(&cmds[n]); err != nil {
-			return n, err
+			return n, 0, err
 		}
 		t.count(&cmds[n], &results[n])
 		n++
 	}
 	if err := t.stageUsage(); err != nil {
-		return n, err
+		return n, 0, err
 	}
 	if err := t.commit(); err != nil {
-		return n, err
+		return n, 0, err
 	}
 	for i := range cmds[:n] {
 		if i == 0 || cmds[i].Project != cmds[i-1].Project {
 			s.versions.changed(cmds[i].Project)
 		}
 	}
-	return n, nil
+	return n, s.nextSeq - 1, nil
 }
 
 // scratch is memory that one transaction after the other uses.

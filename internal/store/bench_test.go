@@ -50,7 +50,7 @@ func known(b *testing.B, s *Store) []trackway.Identifier {
 func mustCommit(b *testing.B, s *Store, cmds ...trackway.Command) {
 	b.Helper()
 	results := make([]trackway.Result, len(cmds))
-	if err := s.apply(cmds, results); err != nil || results[0].Err != nil {
+	if _, err := s.apply(cmds, results); err != nil || results[0].Err != nil {
 		b.Fatal(err, results[0].Err)
 	}
 }
@@ -64,7 +64,7 @@ func BenchmarkCommit(b *testing.B) {
 		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			cmds[0].IDs[0], cmds[0].Time = ids[n*7919%len(ids)], cmds[0].Time+1
-			if err := s.apply(cmds, results); err != nil {
+			if _, err := s.apply(cmds, results); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -75,7 +75,7 @@ func BenchmarkCommit(b *testing.B) {
 		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			cmds[0].IDs[0].Value = fmt.Sprintf("c0000000-0000-0000-0000-%012d", n)
-			if err := s.apply(cmds, results); err != nil {
+			if _, err := s.apply(cmds, results); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -92,7 +92,7 @@ func BenchmarkCommit(b *testing.B) {
 			for i := range cmds {
 				cmds[i].Time += trackway.MaxCommands
 			}
-			if err := s.apply(cmds, results); err != nil {
+			if _, err := s.apply(cmds, results); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -105,7 +105,7 @@ func BenchmarkCommit(b *testing.B) {
 		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			cmds[0].IDs[0], cmds[0].Time = ids[n*7919%len(ids)], cmds[0].Time+1
-			if err := s.apply(cmds, results); err != nil {
+			if _, err := s.apply(cmds, results); err != nil {
 				b.Fatal(err)
 			}
 		}

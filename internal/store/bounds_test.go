@@ -25,7 +25,7 @@ func TestLongMergesLetOthersIn(t *testing.T) {
 		merges = append(merges, update(5000, nil, reg1, cookie))
 	}
 	results := make([]trackway.Result, len(merges))
-	n, err := s.applySome(merges, results)
+	n, _, err := s.applySome(merges, results)
 	if err != nil || n != 2 { // the second takes it over maxMoved
 		t.Fatalf("got %d of %d commands, %v, want 2", n, len(merges), err)
 	}

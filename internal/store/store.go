@@ -52,6 +52,8 @@ type Store struct {
 	dir  string
 	sync func() error // see barrier; a test takes it away, to show that it is what keeps things
 
+	synced watermark
+
 	// files is held by what needs the set of files to stay together: a backup, the end of a clean-up. It is taken before mu.
 	files sync.Mutex
 
@@ -86,6 +88,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
+	s.synced.raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log
 	if o.Registry != nil {
 		o.Registry.MustRegister(newCollector(db))
 	}

@@ -8,7 +8,8 @@ import (
 
 // Item is one command of a batch, and in the end what became of it.
 type Item struct {
-	Command   trackway.Command // what to do; empty where Time is set or Err is not nil
+	Name      string           // of the command; empty where it has none that is a string
+	Command   trackway.Command // what to do; empty where Time is set, and as [DecodeCommand] says where Err is not nil
 	CommandID []byte           // the client's command_id as it was sent, any JSON; nil: none
 	Time      bool             // system/time: asks for the time only
 
@@ -97,6 +98,7 @@ func (d *decoder) item() (item Item) {
 		return item
 	}
 	command, err := stringField("name", name)
+	item.Name = command
 	switch {
 	case err != nil:
 		item.Err = err

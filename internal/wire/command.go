@@ -15,7 +15,7 @@ import (
 // IDs and Type are empty where the client sent none, and of identifiers only names and values are filled in: what a command
 // must have is ingest's to say. An id that is a number is its value in plain decimals, so that 1000, 1000.0 and 1e3 are one
 // id. A Time that the client gave as an age was counted from the receipt and would differ when the call is repeated, so it
-// does not count as given.
+// does not count as given. With an error only IDs and Type are filled in, as far as they were understood.
 func DecodeCommand(name string, body []byte, received trackway.Micros) (trackway.Command, *trackway.Error) {
 	d := newDecoder(body, received)
 	var f fields
@@ -143,7 +143,7 @@ func (d *decoder) rewrite(raw []byte) []byte {
 // command makes the command called name of the fields.
 func (f *fields) command(name string, received trackway.Micros) (trackway.Command, *trackway.Error) {
 	if err := cmp.Or(checkName(name), f.err, f.idsErr, f.propertiesErr); err != nil {
-		return trackway.Command{}, err
+		return f.refused(), err
 	}
 	c := trackway.Command{
 		Kind: trackway.AddEvent, IDs: f.ids, Properties: f.properties, Received: received, Bytes: f.bytes,
@@ -162,9 +162,18 @@ func (f *fields) command(name string, received trackway.Micros) (trackway.Comman
 		c.Time, c.TimeGiven, err = f.time(name, received)
 	}
 	if err != nil {
-		return trackway.Command{}, err
+		return f.refused(), err
 	}
 	return c, nil
+}
+
+// refused returns what can be told of a command that cannot be carried out: whom it was about, and the event's type.
+func (f *fields) refused() trackway.Command {
+	c := trackway.Command{IDs: f.ids}
+	if f.err == nil {
+		c.Type, _ = f.typeOfEvent() // what is wrong with it is told by the error
+	}
+	return c
 }
 
 const known = Customers + ", " + Events + ", " + Clicks + " and, in a batch, " + systemTime

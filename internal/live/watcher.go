@@ -1,0 +1,250 @@
+package live
+
+import (
+	"slices"
+	"sync"
+
+	"trackway"
+)
+
+// Filter says what a watcher wants to see.
+type Filter struct {
+	Events   bool
+	Rejected bool
+
+	Project  uint32            // 0: all
+	Types    []string          // of events; empty: all
+	Customer trackway.Customer // of Project, with all that were merged into it; 0: all
+}
+
+// Mark is a place in what is shown, for coming back to it.
+type Mark struct {
+	Seq       uint64 // the last event that was seen
+	Rejection uint64 // the number of the last refused command that was seen
+}
+
+// Item is one thing that is shown: exactly one of both is there. It is shared and must not be changed.
+type Item struct {
+	Event     *trackway.Event
+	Rejection *Rejection
+}
+
+// mostQueued is how many items wait for a watcher.
+const mostQueued = 1000
+
+// Watcher is one who watches. Its methods are for one goroutine, which must [Watcher.Close] it.
+type Watcher struct {
+	hub    *Hub
+	filter Filter
+	ids    []trackway.Identifier // of the customer, if it watches one
+	ready  chan struct{}         // holds one element when Take has something to tell
+	back   []Item                // what was there before; it comes first
+
+	mu      sync.Mutex // guards what follows
+	queue   []Item
+	bytes   int // of the events in it
+	dropped uint64
+	ended   bool
+}
+
+// Watch begins to watch. Without a mark the watcher is shown the last few events and refused commands first, with one
+// what came after it, as far as that is not too long ago.
+func (h *Hub) Watch(f Filter, after *Mark) (*Watcher, error) {
+	w := &Watcher{hub: h, filter: f, ready: make(chan struct{}, 1)}
+	if f.Customer != 0 {
+		var err error
+		if _, w.ids, err = h.log.Who(f.Project, f.Customer); err != nil {
+			return nil, err
+		}
+	}
+	position, rejected, err := h.join(w, after)
+	if err != nil {
+		return nil, err
+	}
+	if f.Events {
+		if err := w.lookBack(position, after); err != nil {
+			w.Close()
+			return nil, err
+		}
+	}
+	w.back = append(w.back, rejected...)
+	slices.SortStableFunc(w.back, func(a, b Item) int { return int(a.received() - b.received()) })
+	if len(w.back) > 0 {
+		w.wake()
+	}
+	return w, nil
+}
+
+func (it Item) received() trackway.Micros {
+	if it.Event != nil {
+		return it.Event.Received
+	}
+	return it.Rejection.Received
+}
+
+// join adds a watcher and returns up to which event he has to look back himself, and what was refused before.
+func (h *Hub) join(w *Watcher, after *Mark) (position uint64, rejected []Item, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ended {
+		return 0, nil, ErrEnded
+	}
+	if w.filter.Events && !h.following {
+		h.following, h.position = true, h.log.Synced()
+		h.wanted <- struct{}{} // there is room: whoever put the last one in was followed
+	}
+	h.watchers[w] = struct{}{}
+	for _, r := range h.rejected {
+		if w.wantsRejection(r) && (after == nil || r.Number > after.Rejection) {
+			rejected = append(rejected, Item{Rejection: r})
+		}
+	}
+	if after == nil {
+		rejected = rejected[max(0, len(rejected)-usualBack):]
+	}
+	return h.position, rejected, nil
+}
+
+// lookBack reads what a watcher wants of the events up to a position.
+func (w *Watcher) lookBack(position uint64, after *Mark) error {
+	from := position - min(position, lookBack)
+	if after != nil {
+		from = max(from, after.Seq)
+	}
+	r := resolver{log: w.hub.log}
+	var failed error
+	err := w.hub.log.Tail(from, func(e *trackway.Event) bool {
+		var wanted bool
+		if e.Seq > position {
+			return false
+		}
+		if wanted, failed = w.wants(e, &r); wanted {
+			w.back = append(w.back, Item{Event: e})
+		}
+		if after == nil && len(w.back) > usualBack {
+			w.back = w.back[1:]
+		}
+		return failed == nil
+	})
+	if err != nil {
+		return err
+	}
+	return failed
+}
+
+// Close ends watching.
+func (w *Watcher) Close() {
+	w.hub.mu.Lock()
+	defer w.hub.mu.Unlock()
+	delete(w.hub.watchers, w)
+}
+
+// Ready returns a channel that holds an element when [Watcher.Take] has something to tell.
+func (w *Watcher) Ready() <-chan struct{} { return w.ready }
+
+// Take returns the next items, most at most, and how many were dropped since it was asked last because they were not taken in
+// time. It does not wait. The error is [ErrEnded].
+func (w *Watcher) Take(most int) (items []Item, dropped uint64, err error) {
+	if n := min(most, len(w.back)); n > 0 {
+		items, w.back = w.back[:n:n], w.back[n:]
+		w.wake() // there may be more
+		return items, 0, nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return nil, 0, ErrEnded
+	}
+	n := min(most, len(w.queue))
+	items = slices.Clone(w.queue[:n])
+	for i := range items {
+		w.bytes -= items[i].size()
+	}
+	clear(w.queue[:n])
+	w.queue = w.queue[n:]
+	dropped, w.dropped = w.dropped, 0
+	if len(w.queue) > 0 {
+		w.wake()
+	}
+	return items, dropped, nil
+}
+
+// wake makes ready hold an element.
+func (w *Watcher) wake() {
+	select {
+	case w.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Watcher) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended, w.queue = true, nil
+	w.wake()
+}
+
+// size is about how many bytes of memory an item takes.
+func (it Item) size() int {
+	const around = 256
+	if it.Event == nil {
+		return around
+	}
+	return around + len(it.Event.Properties)
+}
+
+// putLocked adds an item; where there is no room the oldest go.
+func (w *Watcher) putLocked(it Item) {
+	w.queue = append(w.queue, it)
+	w.bytes += it.size()
+	for len(w.queue) > mostQueued || w.bytes > mostBytes && len(w.queue) > 1 {
+		w.bytes -= w.queue[0].size()
+		w.queue[0] = Item{}
+		w.queue = w.queue[1:]
+		w.dropped++
+	}
+}
+
+// offer puts those of the events that the watcher wants into its queue.
+func (w *Watcher) offer(events []*trackway.Event, r *resolver) error {
+	var wanted []Item
+	for _, e := range events {
+		ok, err := w.wants(e, r)
+		if err != nil {
+			return err
+		}
+		if ok {
+			wanted = append(wanted, Item{Event: e})
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended {
+		return nil
+	}
+	for _, it := range wanted {
+		w.putLocked(it)
+	}
+	w.wake()
+	return nil
+}
+
+func (w *Watcher) wants(e *trackway.Event, r *resolver) (bool, error) {
+	r.see(e)
+	f := &w.filter
+	switch {
+	case f.Project != 0 && f.Project != e.Project, len(f.Types) > 0 && !slices.Contains(f.Types, e.Type):
+		return false, nil
+	case f.Customer == 0 || f.Customer == e.Customer:
+		return true, nil
+	}
+	one, err := r.survivor(e.Project, e.Customer)
+	if err != nil {
+		return false, err
+	}
+	other, err := r.survivor(f.Project, f.Customer)
+	return one == other, err
+}

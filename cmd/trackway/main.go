@@ -27,6 +27,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server. Without a configuration file it makes one first, and prints how to try it."`
 	Init    initCommand    `cmd:"" help:"Make a configuration file with a project and random keys."`
 	Check   checkCommand   `cmd:"" help:"Say what is wrong with the configuration."`
+	Tail    tailCommand    `cmd:"" help:"Show events as they become durable, live."`
 	Import  importCommand  `cmd:"" help:"Take customers and events in from files of NDJSON or CSV."`
 	Export  exportCommand  `cmd:"" help:"Write customers and events to a file."`
 	Backup  backupCommand  `cmd:"" help:"Back up everything that is stored, while the server runs or not."`

@@ -43,22 +43,31 @@ func until() (ctx context.Context, stop func()) {
 // with calls do with a client of the server that uses the data directory. Where none runs, what commands need of one runs in this
 // process meanwhile, so that do finds no difference. A data directory that is not there is made only if create is set.
 func (o *operating) with(ctx context.Context, out output, create bool, do func(*http.Client) error) error {
-	cfg, _, err := loadConfig(o.Config, settings{DataDir: o.DataDir})
-	if err != nil {
-		return err
-	}
-	conn, err := control.Dial(ctx, cfg.DataDir)
-	if err == nil {
-		_ = conn.Close() // it was to see whether somebody is there
-		return do(control.Client(cfg.DataDir))
-	}
-	if !errors.Is(err, control.ErrNobody) {
+	cfg, client, err := o.running(ctx)
+	switch {
+	case err == nil:
+		return do(client)
+	case !errors.Is(err, control.ErrNobody):
 		return err
 	}
 	if _, err := os.Stat(cfg.DataDir); err != nil && !create {
 		return fmt.Errorf("there is no data: %w", err)
 	}
 	return alone(ctx, cfg, out, do)
+}
+
+// running returns a client of the server that uses the data directory. Errors: [control.ErrNobody], which comes with the
+// configuration.
+func (o *operating) running(ctx context.Context) (*config.Config, *http.Client, error) {
+	cfg, _, err := loadConfig(o.Config, settings{DataDir: o.DataDir})
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := control.Dial(ctx, cfg.DataDir)
+	if err != nil {
+		return cfg, nil, err
+	}
+	return cfg, control.Client(cfg.DataDir), conn.Close() // it was to see whether somebody is there
 }
 
 // alone calls do with a server of its own, which serves nobody else.
@@ -127,7 +136,7 @@ func (c *backupCommand) Run(out output) error {
 		if err := json.NewDecoder(answer).Decode(&b); err != nil {
 			return fmt.Errorf("the server's answer was cut off: %w", err)
 		}
-		say(out.stdout, "Backed up to %s: %d events, %s in %d files (%d written, the others shared). Backups there: %d.\n",
+		say(out.stdout, "Backed up to %s: everything up to event %d, %s in %d files (%d written, the others shared). Backups there: %d.\n",
 			b.Path, b.Seq, size(b.Bytes), b.Files, b.Copied, b.Generations)
 		say(out.stdout, "The configuration is not in it, for it holds secrets: keep %s elsewhere.\n", c.Config)
 		return nil
@@ -156,7 +165,7 @@ func (c *restoreCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	say(out.stdout, "Restored %s of %s to %s: %d events, %s. All of it was read and found whole.\n",
+	say(out.stdout, "Restored %s of %s to %s: everything up to event %d, %s. All of it was read and found whole.\n",
 		b.Path, b.At.Local().Format("2006-01-02 15:04:05"), dir, b.Seq, size(b.Bytes))
 	return nil
 }

@@ -57,7 +57,9 @@ func (s *server) listenControl(ctx context.Context) (*listener, error) {
 		return nil, err
 	}
 	l := &listener{ln: ln}
-	handler := control.Handler(control.Config{Ingest: s.ingest, Store: s.store, Projects: s.projects, Save: s.backup, Log: s.Log})
+	handler := control.Handler(control.Config{
+		Ingest: s.ingest, Store: s.store, Log: s.store, Projects: s.projects, Save: s.backup, Logger: s.Log,
+	})
 	l.srv = &http.Server{
 		Handler:           l.counted(handler),
 		BaseContext:       func(net.Listener) context.Context { return ctx },

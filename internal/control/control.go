@@ -28,7 +28,8 @@ type Config struct {
 	Store    query.Store
 	Projects func() ([]trackway.Project, error) // those of the configuration in force, with their numbers
 	Save     Saver
-	Log      *slog.Logger
+	Log      Log
+	Logger   *slog.Logger
 }
 
 // Handler returns the routes of the control socket. Where ?project= (a name or a token) is left out, the only one is meant.
@@ -36,6 +37,7 @@ type Config struct {
 //	POST /import  a body of NDJSON, a command a line; answers a [Progress] a line, while the body is read
 //	POST /backup  a [Backup] into ?dir=, of which ?keep= stay
 //	GET /export   the file that ?format= names, of ?customers=true and ?events=true; of events ?type=, ?since= and ?until=
+//	GET /tail     events as they become durable, in NDJSON; ?type=, ?customer=NAME=VALUE, ?since= or ?last=, a number
 //
 // What is refused before it began is answered 400 with {"error":"…"}. An answer that is cut off is one that failed.
 func Handler(c Config) http.Handler {
@@ -44,6 +46,7 @@ func Handler(c Config) http.Handler {
 		"POST /import": (*call).importing,
 		"POST /backup": (*call).backup,
 		"GET /export":  (*call).export,
+		"GET /tail":    (*call).tail,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			(&call{Config: &c, w: w, r: r}).answer(do)
@@ -70,7 +73,7 @@ func (c *call) answer(do func(*call) error) {
 	}
 	refused, known := errors.AsType[*trackway.Error](err)
 	if !known && c.r.Context().Err() == nil {
-		c.Log.Error("a command has failed", "route", c.r.URL.Path, "err", err)
+		c.Logger.Error("a command has failed", "route", c.r.URL.Path, "err", err)
 	}
 	if c.started {
 		panic(http.ErrAbortHandler)

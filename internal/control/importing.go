@@ -67,7 +67,7 @@ func (c *call) importing() error {
 			break
 		}
 		if err := b.apply(c, p, &at); err != nil {
-			c.Log.Error("an import has failed", "err", err)
+			c.Logger.Error("an import has failed", "err", err)
 			at.Failed = "internal error: see the server's log"
 			break
 		}

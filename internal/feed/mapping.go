@@ -247,17 +247,15 @@ func appendName(b []byte, name string, first *bool) []byte {
 	return append(wire.AppendString(b, name), ':')
 }
 
-// maxDigits is how many digits every reader of JSON takes exactly. What has more is a number of something (a card, a tracking
-// code) and not a quantity.
+// maxDigits is how many digits before the point every reader of JSON takes exactly. What has more is a number of something (a
+// card, a tracking code) and not a quantity.
 const maxDigits = 15
 
-// isNumber tells whether a cell is certainly a number: in plain decimals, as JSON writes them, with no more digits than are
-// exact everywhere. So 1e5, 007, +49 and the number of a card are texts.
+// isNumber tells whether a cell is certainly a number: in plain decimals, as JSON writes them, and no larger than is exact
+// everywhere. So 1e5, 007, +49 and the number of a card are texts.
 func isNumber(cell string) bool {
-	digits := strings.TrimPrefix(cell, "-")
-	whole, fraction, point := strings.Cut(digits, ".")
-	switch {
-	case !allDigits(whole), point && !allDigits(fraction), len(whole)+len(fraction) > maxDigits:
+	whole, fraction, point := strings.Cut(strings.TrimPrefix(cell, "-"), ".")
+	if !allDigits(whole) || point && !allDigits(fraction) || len(whole) > maxDigits {
 		return false
 	}
 	return len(whole) == 1 || whole[0] != '0'

@@ -62,8 +62,11 @@ func (c *call) importing() error {
 	var at Progress
 	for {
 		b, err := q.take()
-		if b == nil {
-			at.Done = err == nil
+		if err != nil {
+			at.Failed = err.Error() // a line is too long, or the caller has gone
+			break
+		} else if b == nil {
+			at.Done = true
 			break
 		}
 		if err := b.apply(c, p, &at); err != nil {

@@ -22,7 +22,8 @@ type columns struct {
 	row    *parquet.RowBuilder
 	at     map[string]int // place of each column
 	ids    map[string]int // and of the identifiers' values, by name
-	filled int            // bytes in this row group
+	most   int            // bytes in a row group
+	filled int            // and in this one
 	rows   int
 	buf    parquet.Row
 	object []byte
@@ -50,7 +51,7 @@ func newColumns(w io.Writer, p *trackway.Project, customers bool) *columns {
 	schema := parquet.NewSchema(name, group)
 	c := &columns{
 		w:   parquet.NewWriter(w, schema, parquet.Compression(&parquet.Zstd)),
-		row: parquet.NewRowBuilder(schema), at: map[string]int{}, ids: map[string]int{},
+		row: parquet.NewRowBuilder(schema), most: groupBytes, at: map[string]int{}, ids: map[string]int{},
 	}
 	for i, path := range schema.Columns() {
 		if path[0] == "customer_ids" {
@@ -102,7 +103,7 @@ func (c *columns) end(properties []byte) error {
 	if _, err := c.w.WriteRows([]parquet.Row{c.buf}); err != nil {
 		return err
 	}
-	if c.rows++; c.rows < groupRows && c.filled < groupBytes {
+	if c.rows++; c.rows < groupRows && c.filled < c.most {
 		return nil
 	}
 	c.rows, c.filled = 0, 0

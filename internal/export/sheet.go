@@ -40,8 +40,7 @@ func (s *sheet) Customer(c *trackway.Profile) error {
 	if at := latest(c); at != 0 {
 		updated = s.seconds(at)
 	}
-	s.b = appendProperties(s.b[:0], c.Properties)
-	return s.end(s.seconds(c.Created), updated, string(s.b))
+	return s.end(s.seconds(c.Created), updated, string(appendProperties(nil, c.Properties)))
 }
 
 // Event writes one row.

@@ -55,6 +55,9 @@ func (c *call) importing() error {
 	}
 	c.w.Header().Set("Connection", "close") // a body that is not read to its end leaves nothing to go on with
 	c.start("application/x-ndjson")
+	if err := control.Flush(); err != nil {
+		return err
+	}
 	q := newQueue()
 	var reading sync.WaitGroup
 	reading.Go(func() { q.finish(q.fill(c.r.Body)) })

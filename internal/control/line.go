@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -21,24 +22,25 @@ type lineReader struct {
 // returns [io.EOF].
 func (l *lineReader) next() ([]byte, error) {
 	for {
-		if i := bytes.IndexByte(l.rest[l.seen:], '\n'); i >= 0 {
-			end := l.seen + i
-			line := l.rest[:end:end]
-			l.rest, l.seen = l.rest[end+1:], 0
-			return line, nil
-		}
-		l.seen = len(l.rest)
+		i := bytes.IndexByte(l.rest[l.seen:], '\n')
 		switch {
-		case l.err == nil && l.seen > MaxLine:
-			return nil, fmt.Errorf("a line is longer than %d bytes", MaxLine)
-		case l.err == io.EOF && l.seen > 0: //nolint:errorlint // as io.Reader has it
-			line := l.rest
-			l.rest, l.seen = nil, 0
-			return line, nil
-		case l.err != nil:
+		case i < 0 && l.err == nil && len(l.rest) <= MaxLine:
+			l.seen = len(l.rest)
+			l.read()
+			continue
+		case i >= 0:
+			i += l.seen
+		case errors.Is(l.err, io.EOF) && len(l.rest) > 0, l.err == nil:
+			i = len(l.rest)
+		default:
 			return nil, l.err
 		}
-		l.read()
+		if i > MaxLine {
+			return nil, fmt.Errorf("a line is longer than %d bytes", MaxLine)
+		}
+		line := l.rest[:i:i]
+		l.rest, l.seen = l.rest[min(i+1, len(l.rest)):], 0
+		return line, nil
 	}
 }
 

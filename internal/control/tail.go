@@ -3,6 +3,7 @@ package control
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -67,10 +68,12 @@ func (c *call) tail() error {
 	c.start("application/x-ndjson")
 	control := http.NewResponseController(c.w)
 	for ctx := c.r.Context(); ; {
-		if seq, err = t.pass(seq); err != nil {
+		seq, err = t.pass(seq)
+		gone := errors.Join(out.Flush(), control.Flush())
+		if err != nil {
 			return err
 		}
-		if out.Flush() != nil || control.Flush() != nil || c.Log.Await(ctx, seq) != nil {
+		if gone != nil || c.Log.Await(ctx, seq) != nil {
 			return nil //nolint:nilerr // the caller has gone, or the server stops
 		}
 	}
@@ -147,18 +150,18 @@ func (t *tail) pass(seq uint64) (uint64, error) {
 			seq = e.Seq
 			return len(events) < tailEvents && bytes < tailBytes
 		})
-		if err != nil {
-			return seq, err
-		}
 		more = len(events) > 0
 		for _, e := range events {
-			is, of, err := t.admits(e)
+			is, of, failed := t.admits(e)
 			if is {
-				err = t.table.Event(of, e)
+				failed = t.table.Event(of, e)
 			}
-			if err != nil {
-				return seq, err
+			if failed != nil {
+				return seq, failed
 			}
+		}
+		if err != nil {
+			return seq, err
 		}
 	}
 	return seq, nil

@@ -60,7 +60,10 @@ func (c *call) importing() error {
 	}
 	q := newQueue()
 	var reading sync.WaitGroup
-	reading.Go(func() { q.finish(q.fill(c.r.Body)) })
+	reading.Go(func() {
+		q.finish(q.fill(c.r.Body))
+		_, _ = io.Copy(io.Discard, c.r.Body) // see below
+	})
 	answer := json.NewEncoder(c.w)
 	var at Progress
 	for {
@@ -82,11 +85,16 @@ func (c *call) importing() error {
 		}
 	}
 	q.finish(errEnded)
-	_ = control.SetReadDeadline(time.Unix(1, 0)) // wakes a reader whom nobody sends anything
-	reading.Wait()
 	at.Refusals = nil
-	return answer.Encode(&at)
+	err = errors.Join(answer.Encode(&at), control.Flush())
+	// A connection that is closed while there is something to read is reset, and what was written last may be lost on the way.
+	_ = control.SetReadDeadline(time.Now().Add(lingerTime))
+	reading.Wait()
+	return err
 }
+
+// lingerTime is how long a sender may take to see that an import has ended before its time.
+const lingerTime = 5 * time.Second
 
 var errEnded = errors.New("the import has ended")
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -66,9 +67,7 @@ func (c *importCommand) mapping() (m feed.Mapping, err error) {
 	if m.Map == nil {
 		m.Map = map[string]string{}
 	}
-	for target, column := range c.Map {
-		m.Map[target] = column
-	}
+	maps.Copy(m.Map, c.Map)
 	if c.EventType != "" {
 		m.EventType = c.EventType
 	}

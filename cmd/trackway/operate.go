@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"trackway/internal/app"
@@ -126,7 +127,7 @@ func (c *backupCommand) Run(out output) error {
 		return err
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
-		query := url.Values{"dir": {dir}, "keep": {fmt.Sprint(c.Keep)}}
+		query := url.Values{"dir": {dir}, "keep": {strconv.Itoa(c.Keep)}}
 		answer, err := call(ctx, client, http.MethodPost, "/backup", query, nil)
 		if err != nil {
 			return err

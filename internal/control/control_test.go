@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -271,7 +272,7 @@ func TestImportAnswersWhileItReads(t *testing.T) {
 	defer res.Body.Close()
 	answers := bufio.NewScanner(res.Body)
 	for n := range 3 {
-		if _, err := io.WriteString(send, line("a", fmt.Sprint(n))+"\n"); err != nil {
+		if _, err := io.WriteString(send, line("a", strconv.Itoa(n))+"\n"); err != nil {
 			t.Fatal(err)
 		}
 		if want := fmt.Sprintf(`"line":%d`, n+1); !answers.Scan() || !strings.Contains(answers.Text(), want) {
@@ -292,7 +293,7 @@ func TestImportOfMany(t *testing.T) {
 	var body bytes.Buffer
 	var want []string
 	for n := range rows {
-		body.WriteString(line("e", fmt.Sprint(n)) + "\n")
+		body.WriteString(line("e", strconv.Itoa(n)) + "\n")
 		want = append(want, fmt.Sprint("e", n))
 	}
 	_, answer, err := do(t, serve(t, f, 1), http.MethodPost, "/import", &body)

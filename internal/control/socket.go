@@ -111,7 +111,7 @@ func short(dir string, do func(path string) error) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }() // nothing was written
 	open := filepath.Join("/proc/self/fd", strconv.FormatUint(uint64(d.Fd()), 10))
 	if _, err := os.Stat(open); err != nil {
 		return fmt.Errorf("%w: it may have %d bytes", errLongPath, maxPath-len(SocketName)-1)

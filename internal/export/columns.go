@@ -18,7 +18,7 @@ const (
 // columns is a Parquet file: identifiers as customer_ids.NAME (a text; of soft ones a list), times as microseconds in UTC, the
 // properties as JSON text.
 type columns struct {
-	w      *parquet.Writer
+	w      *parquet.GenericWriter[any]
 	row    *parquet.RowBuilder
 	at     map[string]int // place of each column
 	ids    map[string]int // and of the identifiers' values, by name
@@ -50,7 +50,7 @@ func newColumns(w io.Writer, p *trackway.Project, customers bool) *columns {
 	}
 	schema := parquet.NewSchema(name, group)
 	c := &columns{
-		w:   parquet.NewWriter(w, schema, parquet.Compression(&parquet.Zstd)),
+		w:   parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Zstd)),
 		row: parquet.NewRowBuilder(schema), most: groupBytes, at: map[string]int{}, ids: map[string]int{},
 	}
 	for i, path := range schema.Columns() {

@@ -71,7 +71,7 @@ func (f *fakeServer) post(ctx context.Context, body io.Reader) (io.ReadCloser, e
 	if err != nil {
 		return nil, err
 	}
-	res, err := f.Client().Do(req) //nolint:bodyclose // the caller's
+	res, err := f.Client().Do(req)
 	if err != nil {
 		return nil, err
 	}

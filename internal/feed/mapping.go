@@ -34,7 +34,7 @@ func LoadMapping(path string) (m Mapping, err error) {
 	if err != nil {
 		return m, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // what was read is read
 	if err := yaml.NewDecoder(f, yaml.Strict()).Decode(&m); err != nil && !errors.Is(err, io.EOF) {
 		return m, fmt.Errorf("read %s: %w", path, err)
 	}

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"maps"
@@ -85,7 +86,7 @@ func TestMapping(t *testing.T) {
 				}
 				return
 			}
-			if strings.ContainsAny(string(got), "\r\n") {
+			if bytes.ContainsAny(got, "\r\n") {
 				t.Errorf("more than a line: %q", got)
 			}
 			var command struct {

@@ -40,7 +40,7 @@ func identify(path string) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // what was read is read
 	info, err := f.Stat()
 	if err != nil {
 		return identity{}, err

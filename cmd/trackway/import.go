@@ -112,10 +112,10 @@ func (c *importCommand) file(ctx context.Context, out output, path string, o fee
 		return r, fmt.Errorf("%s: interrupted behind line %d; the same command goes on there", path, r.Totals.Lines)
 	case errors.Is(err, context.Canceled):
 		return r, fmt.Errorf("interrupted behind line %d", r.Totals.Lines)
-	case err != nil && path != feed.Stdin:
-		return r, fmt.Errorf("%s: %w (the same command goes on behind line %d)", path, err, r.Totals.Lines)
+	case err != nil && path != feed.Stdin && r.Totals.Lines > 0:
+		return r, fmt.Errorf("%s: %w; the same command goes on behind line %d", path, err, r.Totals.Lines)
 	case err != nil:
-		return r, err
+		return r, fmt.Errorf("%s: %w", path, err)
 	}
 	tell(out, path, &r, time.Since(began))
 	return r, nil
@@ -124,6 +124,9 @@ func (c *importCommand) file(ctx context.Context, out output, path string, o fee
 // tell says what became of a file.
 func tell(out output, path string, r *feed.Result, took time.Duration) {
 	t := r.Totals
+	if path == feed.Stdin {
+		path = "Standard input"
+	}
 	if r.Before {
 		say(out.stdout, "%s was imported before the interruption: %d rows.\n", path, t.Rows())
 		return

@@ -133,6 +133,12 @@ func (r *run) rejectsPath() string {
 func begin(path string, o Options) (r *run, err error) {
 	r = &run{Options: o, path: path}
 	r.window.init()
+	if o.StateDir != "" {
+		const private = 0o700
+		if err := os.MkdirAll(o.StateDir, private); err != nil {
+			return r, err
+		}
+	}
 	begun := state{Project: o.Project, Mapping: o.Mapping.sum()}
 	if path != Stdin {
 		if begun.File, err = identify(path); err != nil {
@@ -195,11 +201,11 @@ func (r *run) openSheet(delimiter rune) error {
 	s := &sheet{csv: newSheetReader(r.in, delimiter)}
 	header, err := s.csv.Read()
 	if err != nil {
-		return errors.Join(fmt.Errorf("read the header of %s: %w", r.path, err), r.in.Close())
+		return errors.Join(fmt.Errorf("read the header: %w", err), r.in.Close())
 	}
 	s.header = append(s.header, header...)
 	if s.columns, err = r.Mapping.columns(s.header); err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", r.path, err), r.in.Close())
+		return errors.Join(err, r.in.Close())
 	}
 	if r.state.Offset > 0 {
 		if err := r.reopen(r.state.Offset); err != nil {

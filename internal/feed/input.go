@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -43,7 +42,7 @@ func open(path string, stdin io.Reader, offset int64, read *atomic.Int64) (*inpu
 		in.file, from = f, f
 	}
 	if err := in.begin(path, from, offset); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, errors.Join(err, in.Close()))
+		return nil, errors.Join(err, in.Close())
 	}
 	return in, nil
 }

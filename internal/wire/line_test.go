@@ -17,22 +17,22 @@ func TestDecodeLine(t *testing.T) {
 	}{
 		"event": {
 			line: ` {"data":{"customer_ids":{"registered":"x"},"event_type":"visit","timestamp":1.5},"name":"customers/events","more":[1]}`,
-			want: Item{Command: trackway.Command{
+			want: Item{Name: Events, Command: trackway.Command{
 				Kind: trackway.AddEvent, IDs: ids, Type: "visit", Time: 1_500_000, TimeGiven: true, Received: 7, Bytes: 72,
 			}},
 		},
 		"update": {
 			line: `{"name":"customers","data":{"customer_ids":{"registered":"x"}}}`,
-			want: Item{Command: trackway.Command{Kind: trackway.UpdateCustomer, IDs: ids, Time: 7, Received: 7, Bytes: 35}},
+			want: Item{Name: Customers, Command: trackway.Command{Kind: trackway.UpdateCustomer, IDs: ids, Time: 7, Received: 7, Bytes: 35}},
 		},
-		"time":            {line: `{"name":"system/time"}`, want: Item{Time: true}},
+		"time":            {line: `{"name":"system/time"}`, want: Item{Name: systemTime, Time: true}},
 		"no JSON":         {line: `{"name":"customers"`, want: Item{Err: invalid("", "Invalid JSON")}},
 		"no object":       {line: `[]`, want: Item{Err: invalid("", "Invalid JSON")}},
 		"two values":      {line: `{"name":"system/time"} {}`, want: Item{Err: invalid("", "Invalid JSON")}},
 		"empty":           {line: ``, want: Item{Err: invalid("", "Invalid JSON")}},
 		"no name":         {line: `{}`, want: Item{Err: required("name")}},
-		"a wrong field":   {line: `{"name":"customers","data":{"properties":[]}}`, want: Item{Err: unexpected("properties", "an object", arrayKind)}},
-		"unknown command": {line: `{"name":"consents"}`, want: Item{Err: checkName("consents")}},
+		"a wrong field":   {line: `{"name":"customers","data":{"properties":[]}}`, want: Item{Name: Customers, Err: unexpected("properties", "an object", arrayKind)}},
+		"unknown command": {line: `{"name":"consents"}`, want: Item{Name: "consents", Err: checkName("consents")}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"trackway/internal/config"
 	"trackway/internal/dashboard"
 	"trackway/internal/fleet"
+	"trackway/internal/ingest"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 	"trackway/internal/live"
@@ -51,6 +52,7 @@ type server struct {
 
 	address net.Addr // of the public listener
 	store   *store.Store
+	ingest  *ingest.Ingest
 	history *history.Log
 	limits  *limit.Limiter
 	fleet   *fleet.Fleet

@@ -47,6 +47,7 @@ func pebbleOptions(o Options) *pebble.Options {
 		po.Levels[i].IndexBlockSize = 256 << 10
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	po.EnsureDefaults() // so that FS is there to be used
 	return po
 }
 

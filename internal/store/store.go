@@ -48,11 +48,16 @@ type Options struct {
 // Store is a directory of customers and events. Its methods are safe for concurrent use.
 type Store struct {
 	db   *pebble.DB
+	fs   vfs.FS
+	dir  string
 	sync func() error // see barrier; a test takes it away, to show that it is what keeps things
 
 	synced watermark
 
 	gathering gathering // takes in requests while others are applied
+
+	// files is held by what needs the set of files to stay together: a backup, the end of a clean-up. It is taken before mu.
+	files sync.Mutex
 
 	// mu makes resolving an identity, which reads and then writes, one step, and puts commits in order. It guards what
 	// follows. Reads of the database and a commit that does not wait for the disk are done under it; an fsync only where a
@@ -71,13 +76,16 @@ type Store struct {
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
 // Errors: [ErrInUse]; a store of an unknown format; any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
-	db, err := pebble.Open(dir, pebbleOptions(o))
+	po := pebbleOptions(o)
+	db, err := pebble.Open(dir, po)
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, ErrInUse)
 	} else if err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
-	s := &Store{db: db, cache: newCache(cacheSize), usage: make(map[usageDay]query.Usage), counts: newCounts()}
+	s := &Store{
+		db: db, fs: po.FS, dir: dir, cache: newCache(cacheSize), usage: make(map[usageDay]query.Usage), counts: newCounts(),
+	}
 	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())

@@ -25,7 +25,7 @@ func (c *call) allowed() bool {
 		return true
 	}
 	c.Rates.Refusal(c.received, c.decision.Policy)
-	c.pace.hold(c.r.Context().Done(), c.received)
+	c.pace.Hold(c.r.Context().Done(), c.received)
 	_ = c.answer(http.StatusTooManyRequests, c.decision.AppendBody(nil))
 	return false
 }

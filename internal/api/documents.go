@@ -1,7 +1,6 @@
 package api
 
 import (
-	"strings"
 	"time"
 
 	"trackway/internal/guide"
@@ -35,19 +34,6 @@ func limits(g *guide.Guide) *guide.Document   { return &g.Limits }
 
 // validated answers with a body, or with 304 if the caller has it already.
 func (c *call) validated(etag string, body []byte) error { return c.kept(etag, noCache[0], body) }
-
-// matches compares the values of If-None-Match with an entity tag, weakly (RFC 9110, section 13.1.2).
-func matches(values []string, etag string) bool {
-	for _, list := range values {
-		for one := range strings.SplitSeq(list, ",") {
-			one = strings.TrimSpace(one)
-			if one == "*" || strings.TrimPrefix(one, "W/") == etag {
-				return true
-			}
-		}
-	}
-	return false
-}
 
 // giveBack makes the call cost nothing, and has the answer's fields say so.
 func (c *call) giveBack() {

@@ -52,21 +52,6 @@ func TestDocuments(t *testing.T) {
 	check(t, w, 405, "This route is called by GET, HEAD.")
 }
 
-func TestMatches(t *testing.T) {
-	t.Parallel()
-	for list, want := range map[string]bool{
-		`"a"`: true, `W/"a"`: true, `"b", "a"`: true, `"b",W/"a"`: true, `*`: true,
-		`"b"`: false, `a`: false, ``: false, `"a`: false, `"aa"`: false,
-	} {
-		if got := matches([]string{list}, `"a"`); got != want {
-			t.Errorf("%s: got %v", list, got)
-		}
-	}
-	if !matches([]string{`"b"`, `"a"`}, `"a"`) || matches(nil, `"a"`) {
-		t.Error("several fields, or none")
-	}
-}
-
 // A 304 costs nothing, and says so.
 func TestNotModifiedIsGivenBack(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 
+	"trackway/internal/guide"
 	"trackway/web"
 )
 
@@ -34,7 +35,7 @@ func (c *call) file(f *web.File, cache string) error {
 	h["Referrer-Policy"] = []string{"no-referrer"}
 	h["X-Content-Type-Options"] = noSniff
 	h["Vary"] = []string{"Accept-Encoding"}
-	if coding != "" && !matches(c.r.Header["If-None-Match"], etag) {
+	if coding != "" && !guide.Matches(c.r.Header["If-None-Match"], etag) {
 		h["Content-Encoding"] = []string{coding}
 	}
 	return c.kept(etag, cache, body)
@@ -45,7 +46,7 @@ func (c *call) kept(etag, cache string, body []byte) error {
 	h := c.w.Header()
 	h["Etag"] = []string{etag}
 	h["Cache-Control"] = []string{cache}
-	if !matches(c.r.Header["If-None-Match"], etag) {
+	if !guide.Matches(c.r.Header["If-None-Match"], etag) {
 		return c.answer(http.StatusOK, body)
 	}
 	delete(h, "Content-Type") // of what is not sent

@@ -40,7 +40,7 @@ func (c *call) versionTag() string {
 
 // has answers 304 and returns true where the caller has what the tag names.
 func (c *call) has(etag string, cache []string) bool {
-	if !matches(c.r.Header["If-None-Match"], etag) {
+	if !guide.Matches(c.r.Header["If-None-Match"], etag) {
 		return false
 	}
 	h := c.w.Header()

@@ -25,6 +25,7 @@ import (
 	"trackway/internal/guide"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
+	"trackway/internal/limit/pace"
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
 	"trackway/internal/query"
@@ -80,7 +81,7 @@ type Server struct {
 	room    room
 	metrics *metrics
 	started time.Time
-	pace    *pace
+	pace    *pace.Pace
 
 	process  []byte        // random: names this process in entity tags
 	readers  chan struct{} // as many as questions are being answered
@@ -94,7 +95,7 @@ func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
 		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry), started: time.Now(),
-		pace: newPace(time.Now()), process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), patience: queryTime,
+		pace: pace.New(time.Now()), process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), patience: queryTime,
 	}
 	s.Reload(c.Access)
 	s.register()

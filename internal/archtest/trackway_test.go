@@ -27,6 +27,7 @@ var trackway = Rules{
 		"internal/load":          1,
 		"internal/limit":         1,
 		"internal/limit/history": 1,
+		"internal/limit/pace":    1,
 		"internal/limit/table":   1,
 		"internal/limit/watch":   1,
 		"internal/identity":      1,

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/guide"
 	"trackway/internal/query"
 )
 
@@ -52,15 +53,11 @@ func (q *request) unchanged(etag string) bool {
 	h := q.w.Header()
 	h.Set("Etag", etag)
 	h.Set("Cache-Control", "private, no-cache")
-	for _, list := range q.r.Header["If-None-Match"] {
-		for one := range strings.SplitSeq(list, ",") {
-			if one = strings.TrimSpace(one); one == "*" || strings.TrimPrefix(one, "W/") == etag {
-				q.w.WriteHeader(http.StatusNotModified)
-				return true
-			}
-		}
+	if !guide.Matches(q.r.Header["If-None-Match"], etag) {
+		return false
 	}
-	return false
+	q.w.WriteHeader(http.StatusNotModified)
+	return true
 }
 
 // answer sends JSON.

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"strings"
 	"time"
 
 	"trackway"
@@ -92,6 +93,19 @@ func ETag(body []byte) string {
 	const enough = 16 // bytes of the digest
 	sum := sha256.Sum256(body)
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:enough]) + `"`
+}
+
+// Matches compares the values of If-None-Match with an entity tag, weakly (RFC 9110, section 13.1.2).
+func Matches(values []string, etag string) bool {
+	for _, list := range values {
+		for one := range strings.SplitSeq(list, ",") {
+			one = strings.TrimSpace(one)
+			if one == "*" || strings.TrimPrefix(one, "W/") == etag {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func render(name string, v *view) (Document, error) {

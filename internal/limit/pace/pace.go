@@ -1,4 +1,6 @@
-package api
+// Package pace holds refusals back while there is a flood of them. Its one idea is that a caller who asks again as soon as he is
+// answered is slowed down by a late answer, and that this costs nobody else anything. It decides about no call.
+package pace
 
 import (
 	"runtime"
@@ -15,22 +17,23 @@ const (
 	mostHeld          = 10_000 // answers at a time; beyond it they are sent at once
 )
 
-// pace holds refusals back while there is a flood of them: a caller who sends as fast as answers come then takes a bounded
+// Pace holds refusals back while there is a flood of them: a caller who sends as fast as answers come then takes a bounded
 // share of the processors. It holds what the connection holds anyway, for at most longestHold, and nothing for a caller
 // whose refusal comes alone. Safe for concurrent use.
-type pace struct {
+type Pace struct {
 	start    time.Time
 	interval time.Duration // from one refusal to the next
 	next     atomic.Int64  // nanoseconds from start to when the next one is due
 	held     atomic.Int32
 }
 
-func newPace(start time.Time) *pace {
-	return &pace{start: start, interval: time.Second / time.Duration(refusalsPerSecond*runtime.GOMAXPROCS(0))}
+// New returns a pace without a flood. It depends on how many processors there are.
+func New(start time.Time) *Pace {
+	return &Pace{start: start, interval: time.Second / time.Duration(refusalsPerSecond*runtime.GOMAXPROCS(0))}
 }
 
 // delay returns for how long to hold a refusal at the given time, and counts it.
-func (p *pace) delay(now time.Time) time.Duration {
+func (p *Pace) delay(now time.Time) time.Duration {
 	at := int64(now.Sub(p.start))
 	for {
 		before := p.next.Load()
@@ -46,8 +49,8 @@ func (p *pace) delay(now time.Time) time.Duration {
 	}
 }
 
-// hold waits for as long as the refusal of a call that came at the given time has to, or until gone is closed.
-func (p *pace) hold(gone <-chan struct{}, now time.Time) {
+// Hold waits for as long as the refusal of a call that came at the given time has to, or until gone is closed.
+func (p *Pace) Hold(gone <-chan struct{}, now time.Time) {
 	d := p.delay(now)
 	if d == 0 {
 		return

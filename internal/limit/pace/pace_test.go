@@ -1,4 +1,4 @@
-package api
+package pace
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 func TestPace(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1_800_000_000, 0)
-	p := newPace(start)
+	p := New(start)
 	p.interval = time.Millisecond
 	for range refusalsAtOnce + 1 {
 		if d := p.delay(start); d != 0 {
@@ -43,7 +43,7 @@ func TestPaceBoundsAFlood(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		p := newPace(start)
+		p := New(start)
 		p.interval = time.Millisecond
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -53,7 +53,7 @@ func TestPaceBoundsAFlood(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				for ctx.Err() == nil {
-					p.hold(ctx.Done(), time.Now())
+					p.Hold(ctx.Done(), time.Now())
 					mu.Lock()
 					answers++
 					mu.Unlock()

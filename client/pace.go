@@ -79,7 +79,8 @@ func (p *pacer) answered(h http.Header, now time.Time, random float64) {
 // learn finds out how many calls others make for each of ours: by so many more the remainder has fallen.
 func (p *pacer) learn(b budget, now time.Time) {
 	ends := now.Add(asDuration(b.reset))
-	if p.calls > 0 && !p.ends.IsZero() && b.policy == p.last.policy && b.remaining < p.last.remaining && ends.Sub(p.ends).Abs() <= sameWindow {
+	if p.calls > 0 && !p.ends.IsZero() && b.policy == p.last.policy && b.remaining < p.last.remaining &&
+		ends.Sub(p.ends).Abs() <= sameWindow {
 		sample := max(1, (p.last.remaining-b.remaining)/float64(p.calls))
 		if p.sampled {
 			sample = p.cost + (sample-p.cost)*learning

@@ -86,11 +86,15 @@ func TestVectorsBackoff(t *testing.T) {
 		Base, Cap, Spread, Most float64
 		Moves                   int
 	}, given, expect](t, "backoff.json")
-	if p.Base != firstDelay.Seconds() || p.Cap != defaultMaxDelay.Seconds() || p.Spread != spread || p.Most != maxRetryAfter.Seconds() || p.Moves != maxMoves {
+	if p.Base != firstDelay.Seconds() || p.Cap != defaultMaxDelay.Seconds() || p.Spread != spread ||
+		p.Most != maxRetryAfter.Seconds() || p.Moves != maxMoves {
 		t.Errorf("got other parameters than %+v", p)
 	}
 	for _, c := range cases {
-		a := answer{url: c.Given.URL, moves: c.Given.Moves, status: c.Given.Status, header: headers(c.Given.Headers), body: []byte(c.Given.Body)}
+		a := answer{
+			url: c.Given.URL, moves: c.Given.Moves, status: c.Given.Status, header: headers(c.Given.Headers),
+			body: []byte(c.Given.Body),
+		}
 		if c.Given.Error != "" {
 			a.err = errors.New(c.Given.Error)
 		}

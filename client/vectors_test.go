@@ -128,8 +128,8 @@ func TestVectorsPacing(t *testing.T) {
 		Answers []seen
 	}
 	type expect struct{ Delay, Costs []float64 }
-	p, cases := vectors[struct{ Free, Late, Same float64 }, given, expect](t, "pacing.json")
-	if p.Free != free || p.Late != late || p.Same != sameWindow.Seconds() {
+	p, cases := vectors[struct{ Free, Late, Same, Most float64 }, given, expect](t, "pacing.json")
+	if p.Free != free || p.Late != late || p.Same != sameWindow.Seconds() || p.Most != maxRetryAfter.Seconds() {
 		t.Errorf("got other parameters than %+v", p)
 	}
 	for _, c := range cases {

@@ -20,7 +20,7 @@ func TestBatches(t *testing.T) {
 		began := time.Now()
 		c.mustTrack(t, "first")
 		synctest.Wait()
-		if f.requests != 0 {
+		if f.asked() != 0 {
 			t.Error("a single event is sent before the interval has passed")
 		}
 		pass(defaultInterval)
@@ -32,8 +32,8 @@ func TestBatches(t *testing.T) {
 			c.mustTrack(t, fmt.Sprint("e", i))
 		}
 		synctest.Wait()
-		if f.requests != 3 {
-			t.Errorf("got %d requests, want full batches to be sent at once", f.requests)
+		if n := f.asked(); n != 3 {
+			t.Errorf("got %d requests, want full batches to be sent at once", n)
 		}
 		c.mustClose(t)
 		if got := f.types(); len(got) != 121 || got[120] != "e119" || f.requests != 4 {
@@ -71,8 +71,10 @@ func TestEqualEventsAreTwo(t *testing.T) {
 		for i, want := range []string{
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"same","timestamp":` + now + `}}`,
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"same","timestamp":` + now + `.000001}}`,
-			`{"name":"customers","data":{"customer_ids":{"cookie":["a","b"],"registered":"jane"},"properties":{"plan":"pro"},"update_timestamp":` + now + `.000002}}`,
-			`{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"old","properties":{"n":1},"timestamp":1600000000}}`,
+			`{"name":"customers","data":{"customer_ids":{"cookie":["a","b"],"registered":"jane"},` +
+				`"properties":{"plan":"pro"},"update_timestamp":` + now + `.000002}}`,
+			`{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"old",` +
+				`"properties":{"n":1},"timestamp":1600000000}}`,
 		} {
 			if got := f.stored[i].command; got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
@@ -260,7 +262,10 @@ func TestUnclearResult(t *testing.T) {
 		var f fake
 		f.before = func(n int, _ *http.Request) *http.Response {
 			if n < 3 {
-				return reply(200, http.Header{}, `{"results":[`+[]string{`{"success":true},{},{}`, `{},{"success":true}`, `{}`}[n]+`],"success":true}`)
+				return reply(200, http.Header{}, `{"results":[`+[]string{
+					`{"success":true},{},{}`, `{},{"success":true}`,
+					`{}`,
+				}[n]+`],"success":true}`)
 			}
 			return nil
 		}
@@ -382,7 +387,8 @@ func TestFailover(t *testing.T) {
 			t.Errorf("it took %v to go to another server", took)
 		}
 		second := f.hosts[2]
-		if second == first || f.requests != 7 || slices.ContainsFunc(f.hosts[2:], func(h string) bool { return h != second }) || !strings.HasPrefix(c.Server(), "http://"+second) {
+		if second == first || f.requests != 7 || slices.ContainsFunc(f.hosts[2:], func(h string) bool { return h != second }) ||
+			!strings.HasPrefix(c.Server(), "http://"+second) {
 			t.Errorf("got %q, in use %s, want one failure of %s and one other server from then on", f.hosts, c.Server(), first)
 		}
 		c.mustClose(t)
@@ -417,7 +423,8 @@ func TestDiscover(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var f fake
-		list := `{"servers":[{"name":"a","region":"eu","url":"http://a","state":"up"},{"name":"b","region":"eu","url":"http://b","state":"up"},{"name":"c","region":"us","url":"http://c","state":"up"}]}`
+		list := `{"servers":[{"name":"a","region":"eu","url":"http://a","state":"up"},` +
+			`{"name":"b","region":"eu","url":"http://b","state":"up"},{"name":"c","region":"us","url":"http://c","state":"up"}]}`
 		down := ""
 		f.before = func(_ int, r *http.Request) *http.Response {
 			switch {

@@ -31,6 +31,10 @@ var trackway = Rules{
 
 		"internal/guide":  2,
 		"internal/ingest": 2,
+		"internal/upkeep": 2,
+
+		"internal/store/backup": 2,
+		"internal/store/scrub":  2,
 
 		"internal/store": 3,
 
@@ -55,12 +59,12 @@ var trackway = Rules{
 		"github.com/goccy/go-yaml":                 {"internal/config", "openapi"},
 		"github.com/google/go-cmp":                 {Tests},
 		"github.com/klauspost/compress":            {"internal/api", Tests},
-		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/ingest", "internal/limit", "internal/ops", "internal/store", Tests},
+		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":       {Tests},
 		"github.com/prometheus/common":             {Tests},
 		"github.com/rogpeppe/go-internal":          {Tests},
 		"go.uber.org/goleak":                       {Tests},
-		"golang.org/x/sync":                        {"internal/app", Tests},
+		"golang.org/x/sync":                        {"internal/app", "internal/upkeep", Tests},
 		"golang.org/x/sys":                         {"internal/durable", "internal/store"},
 		"pgregory.net/rapid":                       {Tests},
 	},

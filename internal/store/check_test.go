@@ -57,6 +57,7 @@ type contents struct {
 	props     map[trackway.Customer]int
 	kept      map[[2]trackway.Customer]bool // survivor and absorbed customer whose timeline stayed
 	usage     query.Usage
+	nextSeq   uint64 // as it was noted when the last event was removed; 0: it was not
 }
 
 type entry struct {
@@ -99,6 +100,12 @@ func (c *contents) read(key, value []byte) (err error) {
 	case 'c':
 		c.projectOf[number(5)] = binary.BigEndian.Uint32(key[1:])
 		c.holders[number(5)], err = decodeHolder(number(5), value)
+	case 'e':
+		_, err = decodeErasure(value)
+	case 'f':
+		if len(value) != 0 {
+			return errCorrupt
+		}
 	case 'i':
 		c.ids[string(key)] = trackway.Customer(binary.BigEndian.Uint64(value))
 	case 'l':
@@ -108,7 +115,9 @@ func (c *contents) read(key, value []byte) (err error) {
 		switch {
 		case string(key) == "mformat":
 			c.format = string(value)
-		case bytes.HasPrefix(key, prefixIdentifier):
+		case bytes.HasPrefix(key, prefixIdentifier), bytes.Equal(key, keyFormer):
+		case bytes.Equal(key, keyNextSeq):
+			c.nextSeq = binary.BigEndian.Uint64(value)
 		default:
 			c.projects[string(key[len("mproject/"):])] = binary.BigEndian.Uint32(value)
 		}
@@ -126,6 +135,9 @@ func (c *contents) read(key, value []byte) (err error) {
 		c.usage = c.usage.Plus(u)
 		return err
 	default:
+		if key[0] >= scratchKeys { // of a clean-up that was cut off
+			return nil
+		}
 		return fmt.Errorf("there is no table %q", key[0])
 	}
 	return err
@@ -144,35 +156,41 @@ func mustBeConsistent(tb interface {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkUsage(), c.checkCache(s)} {
+	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkUsage(s), c.checkCache(s)} {
 		if broken != "" {
 			tb.Fatal(broken)
 		}
 	}
 }
 
-// checkLog: each event has one entry in a timeline of its customer, and there is no other; numbers have no gaps.
+// checkLog: each event has one entry in a timeline of its customer, and there is no other.
 func (c *contents) checkLog(s *Store) string {
 	for seq, entries := range c.timeline {
 		if e, ok := c.events[seq]; !ok || len(entries) != 1 {
 			return fmt.Sprintf("the timeline leads to event %d (stored: %v) from %v", seq, ok, entries)
-		} else if t := entries[0]; !c.onTimeline(&e, t.customer) || t.at != e.Time || (t.tail != seq && t.tail != contentHash(&e)) {
+		} else if t := entries[0]; !c.onTimeline(&e, t.customer) || t.at != e.Time || !fits(t.tail, &e) {
 			return fmt.Sprintf("entry %v of the timeline leads to %v", t, e)
 		}
 	}
-	for seq := range uint64(len(c.events)) {
-		if len(c.timeline[seq+1]) == 0 {
-			return fmt.Sprintf("event %d of %d is missing from the log or from its timeline", seq+1, len(c.events))
+	last := uint64(0)
+	for seq, e := range c.events {
+		last = max(last, seq)
+		if len(c.timeline[seq]) == 0 {
+			return fmt.Sprintf("event %d is on no timeline", seq)
 		}
-		e := c.events[seq+1]
 		if c.holders[e.Customer] == nil || c.projectOf[e.Customer] != e.Project {
 			return fmt.Sprintf("event %v is of nobody in its project", e)
 		}
 	}
-	if want := uint64(len(c.events)) + 1; s.nextSeq != want {
+	if want := max(last+1, c.nextSeq); s.nextSeq != want {
 		return fmt.Sprintf("the next sequence number is %d, want %d", s.nextSeq, want)
 	}
 	return ""
+}
+
+// fits tells whether an entry of the timeline may end so.
+func fits(tail uint64, e *trackway.Event) bool {
+	return tail == e.Seq || tail == contentHash(e) || tail == e.Seq|mergeTail && e.Type == mergeType
 }
 
 // checkIDs: each identifier leads to the one customer that lists it.
@@ -251,16 +269,16 @@ func (c *contents) checkMerges() string {
 	return ""
 }
 
-// checkUsage: what was counted as stored is stored, merges aside.
-func (c *contents) checkUsage() string {
-	stored := uint64(len(c.events))
+// checkUsage: what was counted as stored is stored, merges and what was too old aside.
+func (c *contents) checkUsage(s *Store) string {
+	stored := s.nextSeq - 1
 	for _, h := range c.holders {
 		if h.MergedInto != 0 {
 			stored--
 		}
 	}
 	if c.usage.Stored != stored {
-		return fmt.Sprintf("%d events are counted, %d are stored", c.usage.Stored, stored)
+		return fmt.Sprintf("%d events are counted, %d were stored", c.usage.Stored, stored)
 	}
 	return ""
 }

@@ -28,6 +28,8 @@ func TestKeys(t *testing.T) {
 	}{
 		"absorbed":  {absorbedKey(1, 0x0203), "61 0000000000000001 0000000000000203"},
 		"customers": {appendCustomerKey(nil, 7, 0x0203), "63 00000007 0000000000000203"},
+		"erasure":   {erasureKey(0x0102), "65 0000000000000102"},
+		"former":    {appendFormerKey(nil, 7, id, 9), "66 00000007 636f6f6b6965 00 03 610062 0000000000000009"},
 		"ids":       {appendIDKey(nil, 7, id), "69 00000007 636f6f6b6965 00 610062"},
 		"log":       {appendLogKey(nil, 0x0102), "6c 0000000000000102"},
 		"format":    {keyFormat, "6d 666f726d6174"},
@@ -72,26 +74,39 @@ func goldenStore(t *testing.T) *Store {
 func TestRecords(t *testing.T) {
 	t.Parallel()
 	s := goldenStore(t)
+	if _, err := s.Erase(demo, mustApply(t, s, event("visit", 800, nil, cookie2))[0].Customer, nil, 900); err != nil {
+		t.Fatal(err)
+	}
+	other := identifierOf("registered", "r2")
+	mustApply(t, s, update(1000, nil, other, cookie1)) // takes the cookie from whom it belonged to
 	// A timeline that stays takes more events than a reader would like to see; its entry is written by hand.
 	if err := s.db.Set(absorbedKey(1, 2), nil, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
 	want := `
 a 00000000000000010000000000000002 = 
-c 000000010000000000000001 = ac02 00 01 00 02  01 0a72656769737465726564 027231 9003  00 06636f6f6b6965 026331 d804
+c 000000010000000000000001 = ac02 00 01 00 01  01 0a72656769737465726564 027231 9003
 c 000000010000000000000002 = 9003 01 00 00 00
-i 00000001636f6f6b6965006331 = 0000000000000001
+c 000000010000000000000003 = a006 00 00 00 00
+c 000000010000000000000004 = e807 00 00 00 02  01 0a72656769737465726564 027232 e807  00 06636f6f6b6965 026331 e807
+e 0000000000000001 = 01 8407 00  01 03  01 04 04
+f 00000001636f6f6b6965000263310000000000000001 = 
+i 00000001636f6f6b6965006331 = 0000000000000004
 i 0000000172656769737465726564007231 = 0000000000000001
+i 0000000172656769737465726564007232 = 0000000000000004
 l 0000000000000001 = 01 01 ac02 ac02 057669736974 7b226e223a317d
 l 0000000000000002 = 01 02 9003 9003 057669736974 7b7d
 l 0000000000000003 = 01 01 d804 d804 056d65726765 ` + hex.EncodeToString([]byte(`{"absorbed_ids":{"registered":"r1"},"survivor_ids":{"cookie":["c1"]}}`)) + `
+l 0000000000000004 = 01 03 a006 a006 057669736974 7b7d
 m 666f726d6174 = 31
+m 666f726d6572 = 
 m 70726f6a6563742f31323334353637382d313233342d313233342d313233342d313233343536373839616263 = 00000001
 p 00000000000000016e616d65 = f403 224a22
 t 0000000000000001000000000000012ccebd852b0c82fc9b = 01
 t 000000000000000100000000000001900000000000000002 = 02
-t 000000000000000100000000000002580000000000000003 = 03
-u 0000000100000000 = 02 01 01
+t 000000000000000100000000000002584000000000000003 = 03
+t 0000000000000003000000000000032086a809c33cb2fc07 = 04
+u 0000000100000000 = 03 01 01
 `
 	var got strings.Builder
 	got.WriteByte('\n')
@@ -120,7 +135,7 @@ func TestFormatIsDescribed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, table := range []byte{tableAbsorbed, tableCustomers, tableIDs, tableLog, tableMeta, tableProps, tableTimeline, tableUsage} {
+	for _, table := range []byte{tableAbsorbed, tableCustomers, tableErasures, tableFormer, tableIDs, tableLog, tableMeta, tableProps, tableTimeline, tableUsage} {
 		if heading := fmt.Sprintf("## `%c`", table); !strings.Contains(string(text), heading) {
 			t.Errorf("there is no section %q", heading)
 		}

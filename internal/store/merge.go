@@ -36,7 +36,7 @@ func (t *tx) absorb(c *trackway.Command, survivor *identity.Holder, before []ide
 		Seq: t.nextSeq, Project: c.Project, Customer: survivor.Customer,
 		Type: mergeType, Time: c.Received, Received: c.Received, Properties: mergeProperties(before, absorbed.IDs),
 	}
-	if err := t.append(&event, event.Seq); err != nil {
+	if err := t.append(&event, event.Seq|mergeTail); err != nil {
 		return err
 	}
 	*absorbed = identity.Holder{Customer: absorbed.Customer, Created: absorbed.Created, MergedInto: survivor.Customer}

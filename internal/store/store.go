@@ -24,6 +24,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/scrub"
 )
 
 // FormatVersion is the version of the layout of keys and records that this program writes. A store of another version is
@@ -43,17 +44,20 @@ type Options struct {
 	// Fatal is called when the disk has failed to keep what was written (a failed fsync, above all). After that nothing that
 	// is written can be trusted to last, so it must end the process and not return.
 	Fatal func(error)
+
+	plain bool // tables are not compressed, so that a test finds what is in them
 }
 
 // Store is a directory of customers and events. Its methods are safe for concurrent use.
 type Store struct {
 	db   *pebble.DB
-	fs   vfs.FS
+	fs   *scrub.Files
 	dir  string
 	sync func() error // see barrier; a test takes it away, to show that it is what keeps things
 
-	// files is held by what needs the set of files to stay together: a backup, the end of a clean-up. It is taken before mu.
-	files sync.Mutex
+	// upkeep is held by what works on the files as a whole: a backup, the end of a clean-up. It is taken before mu.
+	upkeep  sync.Mutex
+	readers scrub.Readers
 
 	// mu makes resolving an identity, which reads and then writes, one step, and puts commits in order. It guards what
 	// follows. Reads of the database and a commit that does not wait for the disk are done under it; an fsync only where a
@@ -63,6 +67,8 @@ type Store struct {
 	nextCustomer trackway.Customer
 	cache        cache
 	usage        map[usageDay]query.Usage
+	nextErasure  uint64
+	pending      map[uint64]trackway.Micros // erasures whose bytes may still be in files: when they were asked for
 	scratch      scratch
 }
 
@@ -70,6 +76,7 @@ type Store struct {
 // Errors: [ErrInUse]; a store of an unknown format; any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
 	po := pebbleOptions(o)
+	files := scrub.NewFiles(po)
 	db, err := pebble.Open(dir, po)
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, ErrInUse)
@@ -77,14 +84,14 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
 	s := &Store{
-		db: db, fs: po.FS, dir: dir, cache: newCache(cacheSize), usage: make(map[usageDay]query.Usage),
+		db: db, fs: files, dir: dir, pending: make(map[uint64]trackway.Micros), cache: newCache(cacheSize), usage: make(map[usageDay]query.Usage),
 		sync: func() error { return db.LogData(nil, pebble.Sync) },
 	}
-	if err := errors.Join(s.checkFormat(), s.findNext()); err != nil {
+	if err := errors.Join(s.checkFormat(), s.findNext(), s.findErasures(), s.fillFormer()); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
 	if o.Registry != nil {
-		o.Registry.MustRegister(newCollector(db))
+		o.Registry.MustRegister(newCollector(s))
 	}
 	return s, nil
 }
@@ -116,14 +123,18 @@ func (s *Store) checkFormat() error {
 	return nil
 }
 
-// findNext finds the sequence number and the customer number to go on with. A log record at the end is never deleted, nor
-// is a customer's record, so that no number is given out twice.
+// findNext finds the sequence number and the customer number to go on with. No number is given out twice: whoever deletes the
+// log's last record notes its number, and a customer's record is never deleted.
 func (s *Store) findNext() error {
 	seq, err := s.last([]byte{tableLog})
 	if err != nil {
 		return err
 	}
-	s.nextSeq = seq + 1
+	noted, err := s.savedNextSeq()
+	if err != nil {
+		return err
+	}
+	s.nextSeq = max(seq+1, noted)
 	for project := uint32(1); ; project++ {
 		last, err := s.last(appendCustomersPrefix(nil, project))
 		if err != nil {

@@ -14,7 +14,23 @@ type Project struct {
 	Hard     []string
 	Soft     []string
 	Personal []string // properties that an erasure removes
+	Keep     Retention
 	Keys     []Key
+}
+
+// Retention says how long a project's events are kept, counted from the time that they happened at. The zero value keeps all
+// of them for ever.
+type Retention struct {
+	Default time.Duration            // 0: for ever
+	Events  map[string]time.Duration // by type, in place of Default; 0: for ever
+}
+
+// Of returns how long events of a type are kept, 0 for ever.
+func (r Retention) Of(typ string) time.Duration {
+	if d, ok := r.Events[typ]; ok {
+		return d
+	}
+	return r.Default
 }
 
 // KeyKind says how a key is presented and what it may do by default.

@@ -143,8 +143,9 @@ func (c *call) anonymize() error {
 	if err != nil {
 		return err
 	}
-	if err := c.Eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal); err != nil {
+	erasure, err := c.Eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal, trackway.MicrosOf(c.received))
+	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, []byte(`{"success":true}`))
+	return c.answer(http.StatusOK, appendErased(nil, erasure))
 }

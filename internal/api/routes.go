@@ -59,6 +59,7 @@ func routes() []route {
 		{method: "GET", path: "/api/limits/usage", server: true, private: true, do: (*call).limitUsage},
 		{method: "GET", path: "/api/limits/callers", server: true, private: true, do: (*call).limitCallers},
 
+		{method: "GET", path: "/api/projects/{token}/erasures", private: true, do: (*call).erasures},
 		{method: "GET", path: "/api/projects/{token}/usage", private: true, do: (*call).projectUsage},
 
 		{method: "GET", path: "/openapi.yaml", open: true, free: true, do: document(contract)},

@@ -28,6 +28,7 @@ import (
 	"trackway/internal/limit"
 	"trackway/internal/ops"
 	"trackway/internal/store"
+	"trackway/internal/upkeep"
 )
 
 // drainTime is how long requests that are under way may take once a stop began. With what follows it stays under the ten
@@ -101,6 +102,11 @@ func (s *server) build(reg *prometheus.Registry) error {
 	if access.Guide, err = s.publish(s.Config, set); err != nil {
 		return err
 	}
+	projects, err := numbered(s.Config, s.store)
+	if err != nil {
+		return err
+	}
+	s.upkeep = upkeep.New(s.store, projects, s.Log, reg)
 	s.fleet = fleet.New(fleetOf(s.Config, s.address))
 	s.api = api.New(api.Config{
 		Access: access, Limits: s.limits, Ingest: ingest.New(s.store, reg), Store: s.store, Eraser: s.store,
@@ -115,6 +121,7 @@ func (s *server) serve(ctx context.Context, public, private *listener, stopping 
 	g.Go(public.serve)
 	g.Go(private.serve)
 	g.Go(func() error { return s.fleet.Run(ctx) })
+	g.Go(func() error { return s.upkeep.Run(ctx) })
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
 		stopping()

@@ -17,6 +17,7 @@ import (
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 	"trackway/internal/store"
+	"trackway/internal/upkeep"
 )
 
 // Setup is what a server is started with. All fields are required.
@@ -51,6 +52,7 @@ type server struct {
 	history *history.Log
 	limits  *limit.Limiter
 	fleet   *fleet.Fleet
+	upkeep  *upkeep.Upkeep
 	api     *api.Server
 
 	mu sync.Mutex // guards Config, and makes a reload one step
@@ -86,12 +88,17 @@ func (s *server) reloadLocked() error {
 	if err != nil {
 		return err
 	}
+	projects, err := numbered(next, s.store)
+	if err != nil {
+		return err
+	}
 	if access.Guide, err = s.publish(next, set); err != nil {
 		return err
 	}
 	s.limits.Reload(set)
 	s.api.Reload(access)
 	s.fleet.Reload(fleetOf(next, s.address))
+	s.upkeep.Reload(projects)
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next
 	return nil
@@ -99,13 +106,9 @@ func (s *server) reloadLocked() error {
 
 // newAccess makes what lets requests in, giving each new project its number in the store. The guide is still missing.
 func newAccess(cfg *config.Config, st *store.Store) (api.Access, error) {
-	projects := make([]trackway.Project, len(cfg.Projects))
-	for i, p := range cfg.Projects {
-		var err error
-		if p.Number, err = st.Project(p.Token); err != nil {
-			return api.Access{}, fmt.Errorf("register project %q: %w", p.Name, err)
-		}
-		projects[i] = p
+	projects, err := numbered(cfg, st)
+	if err != nil {
+		return api.Access{}, err
 	}
 	if err := st.Identifiers(projects); err != nil {
 		return api.Access{}, err
@@ -115,4 +118,17 @@ func newAccess(cfg *config.Config, st *store.Store) (api.Access, error) {
 		return api.Access{}, err
 	}
 	return api.Access{Name: cfg.Server.Name, Keys: auth.New(projects), Clients: clients}, nil
+}
+
+// numbered returns the projects with their numbers in the store; a new one is given its number.
+func numbered(cfg *config.Config, st *store.Store) ([]trackway.Project, error) {
+	projects := make([]trackway.Project, len(cfg.Projects))
+	for i, p := range cfg.Projects {
+		var err error
+		if p.Number, err = st.Project(p.Token); err != nil {
+			return nil, fmt.Errorf("register project %q: %w", p.Name, err)
+		}
+		projects[i] = p
+	}
+	return projects, nil
 }

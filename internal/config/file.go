@@ -21,7 +21,13 @@ type project struct {
 	Token       string      `yaml:"token"`
 	Identifiers identifiers `yaml:"identifiers"`
 	Personal    []string    `yaml:"personal"`
+	Retention   retention   `yaml:"retention"`
 	Keys        []key       `yaml:"keys"`
+}
+
+type retention struct {
+	Default age   `yaml:"default"`
+	Events  byAge `yaml:"events"`
 }
 
 type identifiers struct {

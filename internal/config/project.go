@@ -48,6 +48,7 @@ func (r keyring) project(p *project) trackway.Project {
 	r.checkPersonal(p.Personal)
 	domain := trackway.Project{
 		Name: p.Name, Token: p.Token, Hard: p.Identifiers.Hard, Soft: p.Identifiers.Soft, Personal: p.Personal,
+		Keep: r.retention(&p.Retention),
 	}
 	names := make(map[string]any)
 	for i := range p.Keys {

@@ -55,6 +55,7 @@ type brokenStore struct{}
 var errDisk = errors.New("disk on fire: jane@example.com")
 
 func (brokenStore) Snapshot() query.Snapshot { return noSnapshot{} }
+func (brokenStore) Version(uint32) uint64    { return 0 }
 
 type noSnapshot struct{}
 
@@ -62,6 +63,22 @@ func (noSnapshot) Find(uint32, trackway.Identifier) (trackway.Customer, error) {
 func (noSnapshot) Profile(uint32, trackway.Customer) (*trackway.Profile, error) {
 	return nil, errDisk
 }
+
+func (noSnapshot) Survivor(uint32, trackway.Customer) (trackway.Customer, error) { return 0, errDisk }
+
+func (noSnapshot) Customers(uint32, query.CustomerRange, func(trackway.Customer, []byte) bool) error {
+	return errDisk
+}
+
+func (noSnapshot) Identifiers(uint32, string, string, string, func(string, trackway.Customer) bool) error {
+	return errDisk
+}
+
+func (noSnapshot) Timeline(uint32, trackway.Customer, query.TimelineRange, func(*trackway.Event, query.Place) bool) error {
+	return errDisk
+}
+func (noSnapshot) Log(query.LogRange, func(*trackway.Event) bool) error          { return errDisk }
+func (noSnapshot) Counts(uint32, query.CountRange, func(query.Count) bool) error { return errDisk }
 
 func (noSnapshot) Events(uint32, trackway.Customer, bool, func(*trackway.Event) bool) error {
 	return errDisk

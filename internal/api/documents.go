@@ -30,7 +30,7 @@ func document(of func(*guide.Guide) *guide.Document) func(*call) error {
 }
 
 func contract(g *guide.Guide) *guide.Document { return &g.Contract }
-func page(g *guide.Guide) *guide.Document     { return &g.Page }
+func about(g *guide.Guide) *guide.Document    { return &g.Page }
 func home(g *guide.Guide) *guide.Document     { return &g.Home }
 func limits(g *guide.Guide) *guide.Document   { return &g.Limits }
 

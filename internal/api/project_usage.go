@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -24,13 +25,14 @@ func newUsageRow(u query.Usage) usageRow {
 
 // projectUsage answers what the project sent, by calendar month and by day (UTC), for the days from since to until, both included.
 func (c *call) projectUsage() error {
-	since, err := c.date("since")
+	since, until, err := c.days()
 	if err != nil {
 		return err
 	}
-	until, err := c.date("until")
-	if err != nil {
-		return err
+	final := !until.IsZero() && c.final(until.AddDate(0, 0, 1))
+	tag := c.versionTag()
+	if !final && c.has(tag, privateCache) {
+		return nil
 	}
 	days, months := []usageRow{}, []usageRow{}
 	var month query.Usage
@@ -56,11 +58,38 @@ func (c *call) projectUsage() error {
 	if err != nil {
 		return err
 	}
-	return c.encoded(struct {
+	body, err := json.Marshal(struct {
 		Project string     `json:"project"`
 		Months  []usageRow `json:"months"`
 		Days    []usageRow `json:"days"`
 	}{c.grant.Project.Name, months, days})
+	switch {
+	case err != nil:
+		return err
+	case final:
+		return c.answerFinal(until.AddDate(0, 0, 1), body)
+	}
+	return c.answerTagged(tag, privateCache, body)
+}
+
+// days returns the days asked for, both included: those of a month, or from since to until; zero where there is no bound.
+func (c *call) days() (since, until time.Time, err error) {
+	values, err := c.parameters("since", "until", "month")
+	if err != nil {
+		return since, until, err
+	}
+	if values.Has("month") {
+		since, err = time.Parse("2006-01", values.Get("month"))
+		if err != nil || values.Has("since") || values.Has("until") {
+			return since, until, invalid("month", "a month, such as 2026-11, without since and until")
+		}
+		return since, since.AddDate(0, 1, -1), nil
+	}
+	if since, err = c.date("since"); err != nil {
+		return since, until, err
+	}
+	until, err = c.date("until")
+	return since, until, err
 }
 
 // date returns a parameter of the query that is a day, such as 2026-11-22; zero if it is absent.

@@ -16,6 +16,7 @@ import (
 type usedStore struct{}
 
 func (usedStore) Snapshot() query.Snapshot { return usedSnapshot{} }
+func (usedStore) Version(uint32) uint64    { return 0 }
 
 type usedSnapshot struct{ noSnapshot }
 

@@ -34,6 +34,8 @@ type route struct {
 const (
 	track = "/track/v2/projects/{token}/"
 	data  = "/data/v2/projects/{token}/"
+
+	project = "/api/projects/{token}/"
 )
 
 // routes is all that the public listener serves.
@@ -59,11 +61,16 @@ func routes() []route {
 		{method: "GET", path: "/api/limits/usage", server: true, private: true, do: (*call).limitUsage},
 		{method: "GET", path: "/api/limits/callers", server: true, private: true, do: (*call).limitCallers},
 
-		{method: "GET", path: "/api/projects/{token}/erasures", private: true, do: (*call).erasures},
-		{method: "GET", path: "/api/projects/{token}/usage", private: true, do: (*call).projectUsage},
+		{method: "GET", path: project + "customers", private: true, do: (*call).customers},
+		{method: "GET", path: project + "customers/{id}", private: true, do: (*call).customer},
+		{method: "GET", path: project + "customers/{id}/events", private: true, do: (*call).timeline},
+		{method: "GET", path: project + "erasures", private: true, do: (*call).erasures},
+		{method: "GET", path: project + "events", private: true, do: (*call).projectEvents},
+		{method: "GET", path: project + "stats", private: true, do: (*call).stats},
+		{method: "GET", path: project + "usage", private: true, do: (*call).projectUsage},
 
 		{method: "GET", path: "/openapi.yaml", open: true, free: true, do: document(contract)},
-		{method: "GET", path: "/about/api", open: true, free: true, do: document(page)},
+		{method: "GET", path: "/about/api", open: true, free: true, do: document(about)},
 		{method: "GET", path: "/{$}", open: true, free: true, do: document(home)},
 	}
 }

@@ -7,6 +7,7 @@
 package api
 
 import (
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -78,6 +79,10 @@ type Server struct {
 	lately  lately
 	watch   *watch.Watch
 
+	process  []byte        // random: names this process in entity tags
+	readers  chan struct{} // as many as questions are being answered
+	patience time.Duration // that one may take
+
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }
 
@@ -86,7 +91,7 @@ func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
 		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry), started: time.Now(),
-		watch: watch.New(time.Now()),
+		watch: watch.New(time.Now()), process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), patience: queryTime,
 	}
 	s.Reload(c.Access)
 	s.register()
@@ -111,7 +116,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["X-Request-Id"] = s.ids.of(r)
 	h["X-Served-By"] = s.access.Load().servedBy
-	if strings.Contains(r.URL.Path, "//") {
+	if strings.Contains(r.URL.Path, "//") && strings.Contains(r.URL.EscapedPath(), "//") { // one that is escaped is part of an id
 		r.URL.Path, r.URL.RawPath = collapseSlashes(r.URL.Path), ""
 	}
 	s.mux.ServeHTTP(w, r)

@@ -29,9 +29,10 @@ var trackway = Rules{
 		"internal/query":         1,
 		"internal/wire":          1,
 
-		"internal/guide":  2,
-		"internal/ingest": 2,
-		"internal/upkeep": 2,
+		"internal/guide":      2,
+		"internal/ingest":     2,
+		"internal/query/page": 2,
+		"internal/upkeep":     2,
 
 		"internal/store/backup": 2,
 		"internal/store/scrub":  2,
@@ -73,7 +74,7 @@ var trackway = Rules{
 		"internal/app":   {"cmd/trackway"},
 	},
 	MaxFileLines:    600,
-	MaxPackageLines: 3000,
+	MaxPackageLines: 3400, // internal/store; all others are below 3000
 	MaxExports:      25,
 }
 

@@ -166,8 +166,12 @@ func curl(r *openapi.Route) string {
 	path := strings.ReplaceAll(r.Path, "{token}", "$PROJECT")
 	query := url.Values{}
 	for _, p := range r.Parameters {
-		if p.In == "query" && p.Example != "" {
+		switch {
+		case p.Example == "":
+		case p.In == "query":
 			query.Set(p.Name, p.Example)
+		case p.In == "path":
+			path = strings.ReplaceAll(path, "{"+p.Name+"}", url.PathEscape(p.Example))
 		}
 	}
 	if len(query) > 0 {

@@ -13,29 +13,97 @@ import (
 type Store interface {
 	// Snapshot returns the store as it is now. It holds back the store's clean-up until it is closed.
 	Snapshot() Snapshot
+
+	// Version returns a number that grows with every change to a project's data, and begins anew when the store is opened.
+	// What a snapshot shows that is taken after the call is at least as new as the number. Cost: a look into memory.
+	Version(project uint32) uint64
 }
 
 // Snapshot is the store at one moment: what is asked of it in several calls fits together. It may show what was committed
 // but is not on the disk yet. It is not safe for concurrent use.
 type Snapshot interface {
+	CustomerReader
+	EventReader
+	CountReader
+	Close() error
+}
+
+// CustomerReader reads customers and who they are.
+type CustomerReader interface {
 	// Find returns the customer that the identifier leads to, 0 where there is none.
 	Find(project uint32, id trackway.Identifier) (trackway.Customer, error)
 
+	// Survivor returns whom c is part of now: c itself unless it was absorbed; 0 where the project has no such customer.
+	Survivor(project uint32, c trackway.Customer) (trackway.Customer, error)
+
 	// Profile returns a customer's identifiers and properties, the latter sorted by name.
 	Profile(project uint32, c trackway.Customer) (*trackway.Profile, error)
-
-	// Events calls yield for the events of c and of those it absorbed, by time, until yield returns false. The event is valid
-	// only during the call. Cost: a step of an index and a look-up in the log each.
-	Events(project uint32, c trackway.Customer, newestFirst bool, yield func(*trackway.Event) bool) error
 
 	// Profiles calls yield for the customers of a project, the oldest first, until yield returns false. Absorbed customers are
 	// left out.
 	Profiles(project uint32, yield func(*trackway.Profile) bool) error
 
+	// Customers calls yield for the customers of a project that r spans, until yield returns false. Absorbed customers are left
+	// out. The value, valid only during the call, is that of the property that r names; nil where there is none. Cost: a step
+	// of an index each, and a second one for the property.
+	Customers(project uint32, r CustomerRange, yield func(c trackway.Customer, value []byte) bool) error
+
+	// Identifiers calls yield for the values of an identifier that begin with prefix and come after the value after, in order
+	// of their bytes, until yield returns false. No value comes before the empty one, which is none.
+	Identifiers(project uint32, name, prefix, after string, yield func(value string, c trackway.Customer) bool) error
+}
+
+// CustomerRange is some of a project's customers, in order of creation. The zero value is all, the oldest first.
+type CustomerRange struct {
+	After       trackway.Customer // begin after this one; 0: at the beginning
+	NewestFirst bool
+	Property    string // read this property too; empty: none
+}
+
+// EventReader reads events, in the order in which they happened or that in which they came.
+type EventReader interface {
+	// Events calls yield for the events of c and of those it absorbed, by time, until yield returns false. The event is valid
+	// only during the call. Cost: a step of an index and a look-up in the log each.
+	Events(project uint32, c trackway.Customer, newestFirst bool, yield func(*trackway.Event) bool) error
+
+	// Timeline is Events for a part of them, and tells where each stands.
+	Timeline(project uint32, c trackway.Customer, r TimelineRange, yield func(*trackway.Event, Place) bool) error
+
+	// Log calls yield for the events of all projects, records of merges among them, in order of sequence numbers, until yield
+	// returns false. The event is valid only during the call. Cost: a step of the log each.
+	Log(r LogRange, yield func(*trackway.Event) bool) error
+}
+
+// Place is where an event stands among those of its customer: by time, and in an arbitrary but lasting order among those of
+// the same time. The zero value is before all of them.
+type Place struct {
+	Time     trackway.Micros
+	Tail     uint64
+	Timeline trackway.Customer
+}
+
+// TimelineRange is some of a customer's events. The zero value is all, the oldest first.
+type TimelineRange struct {
+	After        Place           // begin after this one; zero: at the beginning
+	Since, Until trackway.Micros // Since ≤ time < Until; Until 0: no end
+	NewestFirst  bool
+	Merges       bool // records of merges only, found without reading other events
+}
+
+// LogRange is some of the log. The zero value is all of it, the oldest first.
+type LogRange struct {
+	First, Last uint64 // both included; Last 0: no end
+	NewestFirst bool
+}
+
+// CountReader reads what was counted when it was written.
+type CountReader interface {
 	// Usage calls yield for the days of a project on which it sent anything, in order, until yield returns false.
 	Usage(project uint32, yield func(Day, Usage) bool) error
 
-	Close() error
+	// Counts calls yield for the hours and types that r spans, in no order, until yield returns false. They are those of now: the
+	// snapshot may be older. Cost: a step of an index for each type and hour.
+	Counts(project uint32, r CountRange, yield func(Count) bool) error
 }
 
 // Find returns the customer that the first known identifier leads to, hard ones asked first; 0 where none is known.

@@ -12,6 +12,8 @@ type Usage struct {
 	Stored    uint64
 	Duplicate uint64
 	Refused   uint64
+	Created   uint64 // customers
+	Absorbed  uint64 // customers; each left an event that records the merge, which is not among Stored
 }
 
 // Processed is how many were looked at.
@@ -19,7 +21,25 @@ func (u Usage) Processed() uint64 { return u.Stored + u.Duplicate + u.Refused }
 
 // Plus returns the sum of both.
 func (u Usage) Plus(v Usage) Usage {
-	return Usage{Stored: u.Stored + v.Stored, Duplicate: u.Duplicate + v.Duplicate, Refused: u.Refused + v.Refused}
+	return Usage{
+		Stored: u.Stored + v.Stored, Duplicate: u.Duplicate + v.Duplicate, Refused: u.Refused + v.Refused,
+		Created: u.Created + v.Created, Absorbed: u.Absorbed + v.Absorbed,
+	}
+}
+
+// Customers is how many customers these are: those created, without those absorbed.
+func (u Usage) Customers() uint64 { return u.Created - u.Absorbed }
+
+// Events is how many events readers find: those sent, and a record of each merge.
+func (u Usage) Events() uint64 { return u.Stored + u.Absorbed }
+
+// Total returns what a project sent since the beginning. Cost: a step for each day.
+func Total(s CountReader, project uint32) (total Usage, err error) {
+	err = s.Usage(project, func(_ Day, u Usage) bool {
+		total = total.Plus(u)
+		return true
+	})
+	return total, err
 }
 
 // Day numbers the days of UTC, from 1970-01-01, which is 0.

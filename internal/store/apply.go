@@ -12,6 +12,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/query"
 	"trackway/internal/wire"
 )
 
@@ -40,6 +41,9 @@ func (s *Store) apply(cmds []trackway.Command, results []trackway.Result) error 
 		}
 		cmds, results = cmds[n:], results[n:]
 	}
+	if s.counts.due.Load() {
+		return s.saveCounts()
+	}
 	return nil
 }
 
@@ -59,7 +63,15 @@ func (s *Store) applySome(cmds []trackway.Command, results []trackway.Result) (n
 	if err := t.stageUsage(); err != nil {
 		return n, err
 	}
-	return n, t.commit()
+	if err := t.commit(); err != nil {
+		return n, err
+	}
+	for i := range cmds[:n] {
+		if i == 0 || cmds[i].Project != cmds[i-1].Project {
+			s.versions.changed(cmds[i].Project)
+		}
+	}
+	return n, nil
 }
 
 // scratch is memory that one transaction after the other uses.
@@ -67,6 +79,7 @@ type scratch struct {
 	key, value, object []byte
 	found              []*identity.Holder
 	usage              []usageDelta
+	counted            []countedEvent
 }
 
 // tx is a batch in the making. It exists only while the store's lock is held.
@@ -85,7 +98,7 @@ type tx struct {
 // unless it merges customers, and is spared the cost.
 func (s *Store) begin(several bool) *tx {
 	t := &tx{scratch: &s.scratch, s: s, nextSeq: s.nextSeq, nextCustomer: s.nextCustomer}
-	t.usage = t.usage[:0]
+	t.usage, t.counted = t.usage[:0], t.counted[:0]
 	if several {
 		t.readOwnWrites()
 	} else {
@@ -118,6 +131,7 @@ func (t *tx) commit() error {
 	for i := range t.usage {
 		t.s.setUsageLocked(t.usage[i].usageDay, t.usage[i].add)
 	}
+	t.s.counts.add(t.counted)
 	return nil
 }
 
@@ -202,6 +216,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		t.nextCustomer++
 		t.s.cache.putHolder(h)
 		t.s.cache.putLatest(h.Customer, 0) // it has no events
+		t.addUsage(c, query.Usage{Created: 1})
 	} else if !d.Changed {
 		return nil
 	}
@@ -343,16 +358,17 @@ func (t *tx) addEvent(h *identity.Holder, c *trackway.Command) (trackway.Result,
 	return trackway.Result{Customer: h.Customer, Seq: e.Seq}, t.append(&e, tail)
 }
 
-// append stages an event: its record in the log, its entry in the timeline.
-func (t *tx) append(e *trackway.Event, tail uint64) error {
+// append stages an event: its record in the log, its entry in the timeline, which may end in a mark.
+func (t *tx) append(e *trackway.Event, tail uint64, mark ...byte) error {
 	t.key = appendLogKey(t.key[:0], e.Seq)
 	t.value = appendEvent(t.value[:0], e)
 	if err := t.b.Set(t.key, t.value, nil); err != nil {
 		return err
 	}
 	t.key = appendTimelineKey(t.key[:0], e.Customer, e.Time, tail)
-	t.value = binary.AppendUvarint(t.value[:0], e.Seq)
+	t.value = append(binary.AppendUvarint(t.value[:0], e.Seq), mark...)
 	t.nextSeq++
+	t.counted = append(t.counted, counted(e))
 	return t.b.Set(t.key, t.value, nil)
 }
 

@@ -117,7 +117,7 @@ func TestMergeEvent(t *testing.T) {
 	s := openTest(t)
 	mustApply(t, s, event("a", 1, nil, reg1, cookie1), event("b", 2, nil, cookie2, cookie3))
 	mustApply(t, s, event("c", 3, nil, reg1, cookie2, identifierOf("cookie", "new")))
-	want := `merge 3 {"absorbed_ids":{"cookie":["c2","c3"]},"survivor_ids":{"registered":"r1","cookie":["c1"]}}`
+	want := `merge 3 {"absorbed_ids":{"cookie":["c2","c3"]},"cause_ids":{"registered":"r1","cookie":["c2","new"]},"survivor_ids":{"registered":"r1","cookie":["c1"]}}`
 	if got := mustEvents(t, s, 1); len(got) != 4 || got[2] != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

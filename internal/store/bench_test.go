@@ -69,6 +69,19 @@ func BenchmarkCommit(b *testing.B) {
 			}
 		}
 	})
+	b.Run("event of any hour and type", func(b *testing.B) { // the worst for the counts: each is of another hour
+		s := benchOpen(b)
+		ids := known(b, s)
+		cmds, results := []trackway.Command{benchEvent(0, ids[0])}, make([]trackway.Result, 1)
+		b.ReportAllocs()
+		for n := 0; b.Loop(); n++ {
+			cmds[0].IDs[0], cmds[0].Time = ids[n*7919%len(ids)], trackway.Micros(n*7919%100_000)*3600e6+trackway.Micros(n)
+			cmds[0].Type = strconv.Itoa(n % 2000)
+			if err := s.apply(cmds, results); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("event of a new customer", func(b *testing.B) {
 		s := benchOpen(b)
 		cmds, results := []trackway.Command{benchEvent(0, cookie1)}, make([]trackway.Result, 1)

@@ -30,6 +30,7 @@ func mustOpen(tb testing.TB, fs vfs.FS) *Store {
 		tb.Fatal(err)
 	}
 	s.cache = newCache(smallCache)
+	s.counts.most = smallCache
 	return s
 }
 
@@ -58,6 +59,9 @@ type contents struct {
 	kept      map[[2]trackway.Customer]bool // survivor and absorbed customer whose timeline stayed
 	usage     query.Usage
 	nextSeq   uint64 // as it was noted when the last event was removed; 0: it was not
+	counts    map[countKey]count
+	types     map[uint32]map[string]uint32 // by project
+	counted   uint64
 }
 
 type entry struct {
@@ -73,6 +77,7 @@ func readAll(from pebble.Reader) (*contents, error) {
 		projectOf: make(map[trackway.Customer]uint32), ids: make(map[string]trackway.Customer),
 		events: make(map[uint64]trackway.Event), timeline: make(map[uint64][]entry),
 		props: make(map[trackway.Customer]int), kept: make(map[[2]trackway.Customer]bool),
+		counts: make(map[countKey]count), types: make(map[uint32]map[string]uint32),
 	}
 	it, err := from.NewIter(nil)
 	if err != nil {
@@ -115,6 +120,8 @@ func (c *contents) read(key, value []byte) (err error) {
 		switch {
 		case string(key) == "mformat":
 			c.format = string(value)
+		case string(key) == "mcounted":
+			c.counted = binary.BigEndian.Uint64(value)
 		case bytes.HasPrefix(key, prefixIdentifier), bytes.Equal(key, keyFormer):
 		case bytes.Equal(key, keyNextSeq):
 			c.nextSeq = binary.BigEndian.Uint64(value)
@@ -124,9 +131,18 @@ func (c *contents) read(key, value []byte) (err error) {
 	case 'p':
 		c.props[number(1)]++
 		_, _, err = splitDated(value)
+	case 's':
+		if len(key) != 14 {
+			return errCorrupt
+		}
+		k := countKey{
+			project: binary.BigEndian.Uint32(key[1:]), by: query.By(key[5]),
+			typ: binary.BigEndian.Uint32(key[6:]), hour: query.Hour(binary.BigEndian.Uint32(key[10:])),
+		}
+		c.counts[k], err = decodeCount(value)
 	case 't':
 		seq, n := binary.Uvarint(value)
-		if len(key) != 25 || n != len(value) {
+		if len(key) != 25 || n != len(value) && string(value[n:]) != "\x01" {
 			return errCorrupt
 		}
 		c.timeline[seq] = append(c.timeline[seq], entry{number(1), trackway.Micros(number(9)), uint64(number(17))})
@@ -134,6 +150,12 @@ func (c *contents) read(key, value []byte) (err error) {
 		u, err := decodeUsage(value)
 		c.usage = c.usage.Plus(u)
 		return err
+	case 'y':
+		project := binary.BigEndian.Uint32(key[1:])
+		if c.types[project] == nil {
+			c.types[project] = make(map[string]uint32)
+		}
+		c.types[project][string(key[5:])] = binary.BigEndian.Uint32(value)
 	default:
 		if key[0] >= scratchKeys { // of a clean-up that was cut off
 			return nil
@@ -156,7 +178,7 @@ func mustBeConsistent(tb interface {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkUsage(s), c.checkCache(s)} {
+	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkUsage(s), c.checkCounts(s), c.checkCache(s)} {
 		if broken != "" {
 			tb.Fatal(broken)
 		}
@@ -190,7 +212,7 @@ func (c *contents) checkLog(s *Store) string {
 
 // fits tells whether an entry of the timeline may end so.
 func fits(tail uint64, e *trackway.Event) bool {
-	return tail == e.Seq || tail == contentHash(e) || tail == e.Seq|mergeTail && e.Type == mergeType
+	return tail == e.Seq || tail == contentHash(e)
 }
 
 // checkIDs: each identifier leads to the one customer that lists it.
@@ -269,16 +291,57 @@ func (c *contents) checkMerges() string {
 	return ""
 }
 
-// checkUsage: what was counted as stored is stored, merges and what was too old aside.
+// checkUsage: what was counted as stored was stored, merges aside.
 func (c *contents) checkUsage(s *Store) string {
 	stored := s.nextSeq - 1
+	var absorbed uint64
 	for _, h := range c.holders {
 		if h.MergedInto != 0 {
-			stored--
+			absorbed++
 		}
 	}
-	if c.usage.Stored != stored {
-		return fmt.Sprintf("%d events are counted, %d were stored", c.usage.Stored, stored)
+	if c.usage.Stored != stored-absorbed {
+		return fmt.Sprintf("%d events are counted, %d are stored", c.usage.Stored, stored-absorbed)
+	}
+	if u := c.usage; u.Created != uint64(len(c.holders)) || u.Absorbed != absorbed {
+		return fmt.Sprintf("%d customers are counted, %d of them absorbed; stored are %d and %d", u.Created, u.Absorbed, len(c.holders), absorbed)
+	}
+	return ""
+}
+
+// checkCounts: what was written and what was not are, together, what the log holds, by type and hour.
+func (c *contents) checkCounts(s *Store) string {
+	s.counts.mu.Lock()
+	defer s.counts.mu.Unlock()
+	got := maps.Clone(c.counts)
+	for _, fresh := range []map[countKey]count{s.counts.old.counts, s.counts.young.counts} {
+		for k, n := range fresh {
+			got[k] = got[k].plus(n)
+		}
+	}
+	want := make(map[countKey]count)
+	for seq, e := range c.events {
+		typ := s.counts.types[e.Project][e.Type]
+		for _, k := range []countKey{
+			{e.Project, query.ByTime, typ, query.HourOf(e.Time)}, {e.Project, query.ByReceived, typ, query.HourOf(e.Received)},
+		} {
+			want[k] = want[k].plus(count{1, seq, seq})
+		}
+	}
+	for k, n := range want {
+		if g := got[k]; g.events < n.events || g.first > n.first || g.last < n.last {
+			return fmt.Sprintf("counted are %v, the log holds %v", got, want)
+		}
+	}
+	if expired := s.nextSeq-1 > uint64(len(c.events)); !expired && !maps.Equal(got, want) { // what is too old stays counted
+		return fmt.Sprintf("counted are %v, the log holds %v", got, want)
+	}
+	for project, types := range c.types {
+		for name, number := range types {
+			if s.counts.types[project][name] != number {
+				return fmt.Sprintf("type %q of project %d has the numbers %d and %d", name, project, number, s.counts.types[project][name])
+			}
+		}
 	}
 	return ""
 }

@@ -501,10 +501,14 @@ func TestOlderStore(t *testing.T) {
 	mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1))
 	mustApply(t, s, update(4, nil, jane, cookie1))
 	bobs := mustFind(t, s, bob)
+	record := appendEvent(nil, &trackway.Event{
+		Project: demo, Customer: bobs, Type: mergeType, Time: 3, Received: 3,
+		Properties: []byte(`{"absorbed_ids":{"registered":"bob"},"survivor_ids":{"cookie":["c1"]}}`),
+	})
 	b := s.db.NewBatch() // as it was before
 	if err := errors.Join(
-		b.DeleteRange([]byte{tableFormer}, []byte{tableFormer + 1}, nil), b.Delete(keyFormer, nil),
-		b.Delete(appendTimelineKey(nil, bobs, 3, 1|mergeTail), nil), b.Set(appendTimelineKey(nil, bobs, 3, 1), []byte{1}, nil),
+		b.DeleteRange([]byte{tableFormer}, []byte{tableFormer + 1}, nil), b.Delete(keyFormer, nil), b.Set(appendLogKey(nil, 1), record, nil),
+		b.Set(appendTimelineKey(nil, bobs, 3, 1), []byte{1}, nil),
 		b.Commit(pebble.Sync), s.Close(),
 	); err != nil {
 		t.Fatal(err)

@@ -35,7 +35,8 @@ func (s *Store) Erase(project uint32, c trackway.Customer, personal []string, at
 func (s *Store) erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (id uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, err := s.survivor(project, c) // merged since the caller asked who it is: the survivor has it all
+	defer s.versions.changed(project) // also where only a part was done
+	h, err := s.survivor(project, c)  // merged since the caller asked who it is: the survivor has it all
 	if err != nil {
 		return 0, err
 	}
@@ -117,7 +118,7 @@ func (e *eraser) events(c trackway.Customer) error {
 		if n <= 0 {
 			return errCorrupt
 		}
-		if err := e.event(seq, c, slices.Concat(prefix, rest)); err != nil {
+		if err := e.event(seq, c, slices.Concat(prefix, rest), len(entry) > n); err != nil {
 			return fmt.Errorf("event %d: %w", seq, err)
 		}
 		if e.b.Len() < eraseBatch {
@@ -133,14 +134,14 @@ func (e *eraser) events(c trackway.Customer) error {
 
 // event rewrites an event without what is personal. Its entry in the timeline must not end in a hash of what was erased, so
 // it ends in its sequence number from then on.
-func (e *eraser) event(seq uint64, owner trackway.Customer, timelineKey []byte) error {
+func (e *eraser) event(seq uint64, owner trackway.Customer, timelineKey []byte, marked bool) error {
 	event, err := readEvent(e.s.db, seq)
 	if err != nil {
 		return err
 	}
 	e.places.add(seq, event.Customer)
 	tail := binary.BigEndian.Uint64(timelineKey[len(timelineKey)-8:])
-	kept := e.withoutPersonal(&event, isMerge(&event, tail))
+	kept := e.withoutPersonal(&event, isMerge(&event, tail, marked))
 	if kept == nil {
 		return nil
 	}
@@ -209,7 +210,7 @@ func (e *eraser) merges(c trackway.Customer, ids []identity.ID) error {
 			return nil // its time was given by a client
 		}
 		event, err := readEvent(e.s.db, seq)
-		if err != nil || !isMerge(&event, tail) {
+		if err != nil || !isMerge(&event, tail, len(entry) > n) {
 			return err
 		}
 		kept := withoutIDs(&event, ids)

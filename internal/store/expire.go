@@ -29,6 +29,9 @@ func (s *Store) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
 	x, old, err := s.tooOld(from, to, before)
+	if err == nil && len(old) > 0 {
+		err = s.saveCounts() // or an opening, which counts what was not saved, would not find them
+	}
 	for err == nil && len(old) > 0 {
 		if err = context.Cause(ctx); err != nil {
 			break
@@ -76,6 +79,7 @@ func (s *Store) expire(old []uint64) error {
 	defer s.mu.Unlock()
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
+	projects := make(map[uint32]bool)
 	for _, seq := range old {
 		e, err := readEvent(s.db, seq)
 		if errors.Is(err, pebble.ErrNotFound) {
@@ -90,13 +94,18 @@ func (s *Store) expire(old []uint64) error {
 		if err := errors.Join(b.Delete(appendLogKey(nil, seq), nil), b.Delete(key, nil)); err != nil {
 			return err
 		}
+		projects[e.Project] = true
 		if seq == s.nextSeq-1 {
 			if err := b.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
 				return err
 			}
 		}
 	}
-	return b.Commit(pebble.NoSync)
+	err := b.Commit(pebble.NoSync)
+	for p := range projects {
+		s.versions.changed(p)
+	}
+	return err
 }
 
 // timelineKey finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed.
@@ -120,7 +129,7 @@ func (s *Store) timelineKey(e *trackway.Event) ([]byte, error) {
 // entryOn finds an event's entry on one timeline, nil if it is not there. It is where it usually is, unless a collision of
 // hashes has put it further on.
 func (s *Store) entryOn(c trackway.Customer, e *trackway.Event) (key []byte, err error) {
-	for _, tail := range []uint64{contentHash(e), e.Seq, e.Seq | mergeTail} {
+	for _, tail := range []uint64{contentHash(e), e.Seq} {
 		key := appendTimelineKey(nil, c, e.Time, tail)
 		value, closer, err := s.db.Get(key)
 		if errors.Is(err, pebble.ErrNotFound) {

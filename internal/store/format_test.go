@@ -15,6 +15,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/query"
 )
 
 // TestKeys holds every kind of key to its bytes, which docs/format.md describes. A store on somebody's disk is made of them:
@@ -36,6 +37,8 @@ func TestKeys(t *testing.T) {
 		"project":   {append(slices.Clip(prefixProject), "ab-1"...), "6d 70726f6a6563742f 61622d31"},
 		"props":     {appendPropKey(nil, 7, "email"), "70 0000000000000007 656d61696c"},
 		"usage":     {appendUsageKey(nil, usageDay{7, 20000}), "75 00000007 00004e20"},
+		"counts":    {appendCountKey(nil, countKey{7, query.ByReceived, 3, 470000}), "73 00000007 02 00000003 00072bf0"},
+		"types":     {appendTypeKey(nil, 7, "visit"), "79 00000007 7669736974"},
 		"timeline":  {appendTimelineKey(nil, 7, 1_700_000_000_000_000, 9), "74 0000000000000007 00060a24181e4000 0000000000000009"},
 		"timeline, hash": {
 			appendTimelineKey(nil, 7, 0, contentHash(&trackway.Event{Type: "purchase", Properties: []byte(`{"total":7.99}`)})),
@@ -79,6 +82,9 @@ func TestRecords(t *testing.T) {
 	}
 	other := identifierOf("registered", "r2")
 	mustApply(t, s, update(1000, nil, other, cookie1)) // takes the cookie from whom it belonged to
+	if err := s.saveCounts(); err != nil {
+		t.Fatal(err)
+	}
 	// A timeline that stays takes more events than a reader would like to see; its entry is written by hand.
 	if err := s.db.Set(absorbedKey(1, 2), nil, pebble.NoSync); err != nil {
 		t.Fatal(err)
@@ -96,17 +102,25 @@ i 0000000172656769737465726564007231 = 0000000000000001
 i 0000000172656769737465726564007232 = 0000000000000004
 l 0000000000000001 = 01 01 ac02 ac02 057669736974 7b226e223a317d
 l 0000000000000002 = 01 02 9003 9003 057669736974 7b7d
-l 0000000000000003 = 01 01 d804 d804 056d65726765 ` + hex.EncodeToString([]byte(`{"absorbed_ids":{"registered":"r1"},"survivor_ids":{"cookie":["c1"]}}`)) + `
+l 0000000000000003 = 01 01 d804 d804 056d65726765 ` + hex.EncodeToString([]byte(
+		`{"absorbed_ids":{"registered":"r1"},"cause_ids":{"registered":"r1","cookie":["c1"]},"survivor_ids":{"cookie":["c1"]}}`)) + `
 l 0000000000000004 = 01 03 a006 a006 057669736974 7b7d
+m 636f756e746564 = 0000000000000004
 m 666f726d6174 = 31
 m 666f726d6572 = 
 m 70726f6a6563742f31323334353637382d313233342d313233342d313233342d313233343536373839616263 = 00000001
 p 00000000000000016e616d65 = f403 224a22
+s 00000001010000000100000000 = 03 01 03
+s 00000001010000000200000000 = 01 03 00
+s 00000001020000000100000000 = 03 01 03
+s 00000001020000000200000000 = 01 03 00
 t 0000000000000001000000000000012ccebd852b0c82fc9b = 01
 t 000000000000000100000000000001900000000000000002 = 02
-t 000000000000000100000000000002584000000000000003 = 03
+t 000000000000000100000000000002580000000000000003 = 03 01
 t 0000000000000003000000000000032086a809c33cb2fc07 = 04
-u 0000000100000000 = 03 01 01
+u 0000000100000000 = 03 01 01 04 01
+y 000000016d65726765 = 00000002
+y 000000017669736974 = 00000001
 `
 	var got strings.Builder
 	got.WriteByte('\n')
@@ -135,7 +149,9 @@ func TestFormatIsDescribed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, table := range []byte{tableAbsorbed, tableCustomers, tableErasures, tableFormer, tableIDs, tableLog, tableMeta, tableProps, tableTimeline, tableUsage} {
+	for _, table := range []byte{
+		tableAbsorbed, tableCustomers, tableErasures, tableFormer, tableIDs, tableLog, tableMeta, tableProps, tableCounts, tableTimeline, tableUsage, tableTypes,
+	} {
 		if heading := fmt.Sprintf("## `%c`", table); !strings.Contains(string(text), heading) {
 			t.Errorf("there is no section %q", heading)
 		}
@@ -224,6 +240,9 @@ func TestReopen(t *testing.T) {
 	fs := vfs.NewMem()
 	s := mustOpen(t, fs)
 	mustApply(t, s, event("e", 1, map[string]string{"a": "1"}, cookie1), update(2, map[string]string{"p": "1"}, reg1, cookie1))
+	if err := s.saveCounts(); err != nil { // as Close would
+		t.Fatal(err)
+	}
 	want := s.mustRead(t)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -234,7 +253,7 @@ func TestReopen(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if diff := gocmp.Diff(want, s.mustRead(t), gocmp.AllowUnexported(contents{}, entry{})); diff != "" {
+	if diff := gocmp.Diff(want, s.mustRead(t), gocmp.AllowUnexported(contents{}, entry{}, countKey{}, count{})); diff != "" {
 		t.Error(diff)
 	}
 	mustBeConsistent(t, s)

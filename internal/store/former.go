@@ -13,27 +13,34 @@ import (
 	"trackway/internal/wire"
 )
 
-// A merge is recorded with the identifiers of both customers. When a soft identifier moves on to somebody else, such an event
-// of the customer who loses it still names it; so the loss is noted, for the day on which the identifier has to be erased.
+// A merge is recorded with the identifiers of both customers, and those of the command that caused it. When a soft identifier
+// moves on to somebody else, such an event of the customer who loses it still names it; and a command may name one that stays
+// somebody else's. So that is noted, for the day on which the identifier has to be erased.
 
 // keyFormer says that the table of former holders is complete: stores that were made before there was one are read once.
 var keyFormer = []byte("mformer")
 
-// noteFormer stages who loses an identifier by a decision, to somebody or to nobody.
+// noteFormer stages who loses an identifier by a decision, to somebody or to nobody, and whose merge names one of somebody else.
 func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 	for _, id := range d.Release {
 		if err := t.former(c.Project, id, d.Holder.Customer); err != nil {
 			return err
 		}
 	}
-	if len(d.Robbed) == 0 {
+	if len(d.Robbed)+len(d.Absorbed) == 0 {
 		return nil
 	}
 	for i, id := range c.IDs {
-		if h := t.found[i]; h != nil && slices.Contains(d.Robbed, h) {
-			if err := t.former(c.Project, id, h.Customer); err != nil {
-				return err
-			}
+		h := t.found[i]
+		if h == nil || h == d.Holder || slices.Contains(d.Absorbed, h) {
+			continue
+		}
+		named := d.Holder.Customer // by the merge, as a part of its cause, and left with whom it belongs to
+		if slices.Contains(d.Robbed, h) {
+			named = h.Customer
+		}
+		if err := t.former(c.Project, id, named); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -75,8 +82,8 @@ func (s *Store) fillFormer() error {
 
 // isMerge tells whether an event records a merge, as against one that a client named so. Stores from before there was a mark
 // for it are told by what the event holds.
-func isMerge(e *trackway.Event, tail uint64) bool {
-	return e.Type == mergeType && (tail&(hashTail|mergeTail) == mergeTail || tail == e.Seq && looksLikeMerge(e))
+func isMerge(e *trackway.Event, tail uint64, marked bool) bool {
+	return marked || e.Type == mergeType && tail == e.Seq && looksLikeMerge(e)
 }
 
 // looksLikeMerge tells whether an event holds what the first stores recorded of a merge: two objects of identifiers.

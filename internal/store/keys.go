@@ -17,23 +17,25 @@ const (
 	tableLog       = 'l' // sequence number → event
 	tableMeta      = 'm' // name → value
 	tableProps     = 'p' // customer, name → time, value
-	tableTimeline  = 't' // customer, time, tail → sequence number
-	tableUsage     = 'u' // project, day → events stored, duplicate; commands refused
+	tableCounts    = 's' // project, which time, type, hour → events, sequence numbers
+	tableTimeline  = 't' // customer, time, tail → sequence number, mark of a merge
+	tableUsage     = 'u' // project, day → events stored, duplicate; commands refused; customers created, absorbed
+	tableTypes     = 'y' // project, type of event → number
 )
 
 // hashTail marks the tail of a timeline key that is a hash of the event's content; without it the tail is the event's
-// sequence number, with mergeTail if the event records a merge: no client can send one that looks like it. Sequence numbers
-// stay below both.
-const (
-	hashTail  = 1 << 63
-	mergeTail = 1 << 62
-)
+// sequence number. Sequence numbers stay below.
+const hashTail = 1 << 63
 
 // scratchKeys is where keys begin that mean nothing and are removed at once: the clean-up makes files come and go by them.
 const scratchKeys = 0x80
 
+// mergeMark ends the entries of timelines that lead to the record of a merge: no event that was sent looks like one.
+const mergeMark = 1
+
 var (
 	keyFormat     = []byte("mformat")
+	keyCounted    = []byte("mcounted")
 	prefixProject = []byte("mproject/")
 
 	prefixIdentifier = []byte("midentifier/")
@@ -52,8 +54,8 @@ func appendCustomerKey(b []byte, project uint32, c trackway.Customer) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(c))
 }
 
-func appendCustomersPrefix(b []byte, project uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(b, tableCustomers), project)
+func customersPrefix(project uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{tableCustomers}, project)
 }
 
 // appendIDKey ends in the value, which may hold any byte; the name holds no zero byte (configuration refuses it).

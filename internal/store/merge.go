@@ -11,6 +11,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/query"
 	"trackway/internal/wire"
 )
 
@@ -34,11 +35,12 @@ func (t *tx) absorb(c *trackway.Command, survivor *identity.Holder, before []ide
 	}
 	event := trackway.Event{
 		Seq: t.nextSeq, Project: c.Project, Customer: survivor.Customer,
-		Type: mergeType, Time: c.Received, Received: c.Received, Properties: mergeProperties(before, absorbed.IDs),
+		Type: mergeType, Time: c.Received, Received: c.Received, Properties: mergeProperties(c.IDs, before, absorbed.IDs),
 	}
-	if err := t.append(&event, event.Seq|mergeTail); err != nil {
+	if err := t.append(&event, event.Seq, mergeMark); err != nil {
 		return err
 	}
+	t.addUsage(c, query.Usage{Absorbed: 1})
 	*absorbed = identity.Holder{Customer: absorbed.Customer, Created: absorbed.Created, MergedInto: survivor.Customer}
 	return t.putHolder(c.Project, absorbed)
 }
@@ -116,11 +118,12 @@ func (t *tx) moveEvent(to trackway.Customer, rest, value []byte) error {
 	return t.b.Set(t.key, value, nil)
 }
 
-// mergeProperties are those of a merge event: the identifiers of both.
-func mergeProperties(into, from []identity.ID) []byte {
+// mergeProperties are those of a merge event: the identifiers of the command that caused it, and of both customers.
+func mergeProperties(cause []trackway.Identifier, into, from []identity.ID) []byte {
 	return wire.AppendObject(nil, []trackway.Property{
-		{Name: "absorbed_ids", Value: wire.AppendIDs(nil, identifiers(from))},
-		{Name: "survivor_ids", Value: wire.AppendIDs(nil, identifiers(into))},
+		{Name: query.AbsorbedIDs, Value: wire.AppendIDs(nil, identifiers(from))},
+		{Name: query.CauseIDs, Value: wire.AppendIDs(nil, cause)},
+		{Name: query.SurvivorIDs, Value: wire.AppendIDs(nil, identifiers(into))},
 	})
 }
 

@@ -36,7 +36,7 @@ type modelCustomer struct {
 type modelEvent struct {
 	trackway.Event
 	properties []trackway.Property
-	merge      bool // recorded by the store
+	merge      bool // it records a merge, and was not erased
 	expired    bool // and gone
 	unique     bool // its time was chosen by its sender, and it was not erased: a second one is a duplicate
 }
@@ -89,6 +89,15 @@ func (m *model) apply(c *trackway.Command) trackway.Result {
 
 func (m *model) count(c *trackway.Command, r trackway.Result) {
 	u := &m.usage[c.Project]
+	u.Created, u.Absorbed = 0, 0
+	for _, other := range m.customers {
+		if other.project == c.Project {
+			u.Created++
+			if other.holder.MergedInto != 0 {
+				u.Absorbed++
+			}
+		}
+	}
 	switch {
 	case r.Err != nil:
 		u.Refused++
@@ -107,10 +116,11 @@ func (m *model) merge(c *trackway.Command, survivor *identity.Holder, before []i
 		}
 	}
 	m.store(&modelEvent{
-		Event: trackway.Event{Project: c.Project, Customer: survivor.Customer, Type: "merge", Time: c.Received, Received: c.Received},
 		merge: true,
+		Event: trackway.Event{Project: c.Project, Customer: survivor.Customer, Type: "merge", Time: c.Received, Received: c.Received},
 		properties: []trackway.Property{
 			{Name: "absorbed_ids", Value: wire.AppendIDs(nil, plain(absorbed.IDs))},
+			{Name: "cause_ids", Value: wire.AppendIDs(nil, c.IDs)},
 			{Name: "survivor_ids", Value: wire.AppendIDs(nil, plain(before))},
 		},
 	})
@@ -174,7 +184,7 @@ func (m *model) erase(c trackway.Customer, personal []string) {
 			return e.merge || slices.Contains(personal, p.Name)
 		})
 		if len(kept) < len(e.properties) {
-			e.properties, e.unique = kept, false
+			e.properties, e.unique, e.merge = kept, false, false
 		}
 	}
 	for _, name := range personal {
@@ -356,12 +366,14 @@ func (m *machine) reopen(t *rapid.T) {
 		t.Fatal(err)
 	}
 	s.cache = newCache(smallCache)
+	s.counts.most = smallCache
 	m.store = s
 }
 
 // check compares all that can be read, in both directions of time.
 func (m *machine) check(t *rapid.T) {
 	mustBeConsistent(t, m.store)
+	m.checkPages(t)
 	v := m.store.Snapshot()
 	defer func() { _ = v.Close() }()
 	for _, project := range []uint32{1, 2} {

@@ -70,6 +70,9 @@ type Store struct {
 	nextErasure  uint64
 	pending      map[uint64]trackway.Micros // erasures whose bytes may still be in files: when they were asked for
 	scratch      scratch
+
+	counts   counts
+	versions versions
 }
 
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
@@ -84,10 +87,11 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
 	s := &Store{
-		db: db, fs: files, dir: dir, pending: make(map[uint64]trackway.Micros), cache: newCache(cacheSize), usage: make(map[usageDay]query.Usage),
-		sync: func() error { return db.LogData(nil, pebble.Sync) },
+		db: db, fs: files, dir: dir, cache: newCache(cacheSize),
+		pending: make(map[uint64]trackway.Micros), usage: make(map[usageDay]query.Usage), counts: newCounts(),
 	}
-	if err := errors.Join(s.checkFormat(), s.findNext(), s.findErasures(), s.fillFormer()); err != nil {
+	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
+	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
 	if o.Registry != nil {
@@ -96,12 +100,17 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// prepare reads what has to be known before the store can be used.
+func (s *Store) prepare() error {
+	return errors.Join(s.checkFormat(), s.findNext(), s.findErasures(), s.fillFormer(), s.loadCounts())
+}
+
 // Close waits for background work and closes the store. It must not be used after that. What was acknowledged needs no Close
-// to be kept.
+// to be kept; it spares the next Open some work.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.db.Close()
+	return errors.Join(s.saveCounts(), s.db.Close())
 }
 
 // checkFormat writes the format version into a new store and refuses an unknown one.
@@ -136,7 +145,7 @@ func (s *Store) findNext() error {
 	}
 	s.nextSeq = max(seq+1, noted)
 	for project := uint32(1); ; project++ {
-		last, err := s.last(appendCustomersPrefix(nil, project))
+		last, err := s.last(customersPrefix(project))
 		if err != nil {
 			return err
 		}

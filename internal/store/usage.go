@@ -33,12 +33,14 @@ func appendUsagePrefix(b []byte, project uint32) []byte {
 func appendUsage(b []byte, u query.Usage) []byte {
 	b = binary.AppendUvarint(b, u.Stored)
 	b = binary.AppendUvarint(b, u.Duplicate)
-	return binary.AppendUvarint(b, u.Refused)
+	b = binary.AppendUvarint(b, u.Refused)
+	b = binary.AppendUvarint(b, u.Created)
+	return binary.AppendUvarint(b, u.Absorbed)
 }
 
 func decodeUsage(record []byte) (query.Usage, error) {
 	r := reader{s: string(record)}
-	u := query.Usage{Stored: r.uvarint(), Duplicate: r.uvarint(), Refused: r.uvarint()}
+	u := query.Usage{Stored: r.uvarint(), Duplicate: r.uvarint(), Refused: r.uvarint(), Created: r.uvarint(), Absorbed: r.uvarint()}
 	return u, r.err()
 }
 
@@ -79,6 +81,7 @@ func (s *Store) Refused(project uint32, at trackway.Micros, n int) error {
 		return err
 	}
 	s.setUsageLocked(u, total)
+	s.versions.changed(project)
 	return nil
 }
 
@@ -102,6 +105,11 @@ func (t *tx) count(c *trackway.Command, r *trackway.Result) {
 	default:
 		one.Stored = 1
 	}
+	t.addUsage(c, one)
+}
+
+// addUsage adds to the total of the project and day of a command.
+func (t *tx) addUsage(c *trackway.Command, one query.Usage) {
 	u := usageDay{c.Project, query.DayOf(c.Received)}
 	for i := range t.usage {
 		if t.usage[i].usageDay == u {
@@ -130,7 +138,7 @@ func (t *tx) stageUsage() error {
 	return nil
 }
 
-// Usage implements [query.Snapshot].
+// Usage implements [query.CountReader].
 func (v *snapshot) Usage(project uint32, yield func(query.Day, query.Usage) bool) error {
 	return scan(v.from, appendUsagePrefix(nil, project), func(day, record []byte) error {
 		u, err := decodeUsage(record)

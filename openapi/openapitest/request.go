@@ -32,7 +32,7 @@ func (c *Contract) checkRequest(call *Call, item *openapi3.PathItem, op *openapi
 			if p.Value.In != openapi3.ParameterInQuery || !query.Has(p.Value.Name) {
 				continue
 			}
-			if err := c.validate(p.Value.Schema.Value, scalar(p.Value.Schema.Value, query.Get(p.Value.Name))); err != nil {
+			if err := c.validate(p.Value.Schema.Value, given(p.Value.Schema.Value, query[p.Value.Name])); err != nil {
 				return fmt.Errorf("parameter %s: %w", p.Value.Name, err)
 			}
 		}
@@ -49,6 +49,18 @@ func (c *Contract) checkRequest(call *Call, item *openapi3.PathItem, op *openapi
 		return err
 	}
 	return c.validate(media.Schema.Value, v)
+}
+
+// given returns the value of a parameter: all of its values where an array is expected, the first elsewhere.
+func given(schema *openapi3.Schema, values []string) any {
+	if !schema.Type.Is(openapi3.TypeArray) {
+		return scalar(schema, values[0])
+	}
+	all := make([]any, len(values))
+	for i, v := range values {
+		all[i] = scalar(schema.Items.Value, v)
+	}
+	return all
 }
 
 // mediaOf returns the media type of a body. What is not promised and is taken for JSON all the same (nothing, "+json", and what

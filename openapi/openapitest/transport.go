@@ -35,7 +35,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	res.Body = io.NopCloser(bytes.NewReader(answer))
 	err = t.Contract.Check(&Call{
-		Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header, Sent: sent.bytes(),
+		Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Header: r.Header, Sent: sent.bytes(),
 		Status: res.StatusCode, AnswerHeader: res.Header, Answer: answer,
 	})
 	if err != nil {
@@ -78,7 +78,7 @@ func (rec *recorder) bytes() []byte {
 // Serve has h serve a request, and fails the test where that departs from the contract.
 func (c *Contract) Serve(t testing.TB, h http.Handler, w *httptest.ResponseRecorder, r *http.Request) {
 	t.Helper()
-	call := &Call{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header.Clone()}
+	call := &Call{Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Header: r.Header.Clone()}
 	sent := new(recorder)
 	r.Body = sent.of(r.Body)
 	h.ServeHTTP(w, r)

@@ -1,0 +1,155 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/query/page"
+	"trackway/internal/wire"
+)
+
+const shownMerges = 1000
+
+// customers answers a page of the project's customers.
+func (c *call) customers() error {
+	values, err := c.parameters(append([]string{"q"}, listParameters...)...)
+	if err != nil {
+		return err
+	}
+	l, err := c.list(values)
+	if err != nil {
+		return err
+	}
+	f := page.ParseSearch(values.Get("q"), slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft))
+	if f.Prefix != "" && values.Has("order") {
+		return invalid("order", "nothing where q is the beginning of an identifier: those come in order of that")
+	}
+	f.NewestFirst, f.Cursor, f.Skip, f.Limit = l.newest, page.Cursor(l.cursor), l.skip(), l.rows
+	tag := c.versionTag()
+	if c.has(tag, privateCache) {
+		return nil
+	}
+	return c.question(func(ctx context.Context, s query.Snapshot) error {
+		found, err := page.Customers(ctx, s, c.grant.Project.Number, f)
+		if err != nil {
+			return err
+		}
+		records := int64(-1)
+		if values.Get("q") == "" {
+			total, err := query.Total(s, c.grant.Project.Number)
+			if err != nil {
+				return err
+			}
+			records = int64(total.Customers()) //nolint:gosec // G115: a count
+		}
+		return c.answerCustomers(l, tag, &found, records)
+	})
+}
+
+func (c *call) answerCustomers(l list, tag string, found *page.CustomerList, records int64) error {
+	if err := l.reached(found.Complete, len(found.Rows)); err != nil {
+		return err
+	}
+	if !found.Complete {
+		tag = ""
+	}
+	b := l.appendEnvelope(nil, records)
+	for i, row := range found.Rows {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendCustomer(b, row)
+		b = wire.AppendObject(append(b, `,"properties":`...), properties(row))
+		b = append(b, '}')
+	}
+	return c.answerTagged(tag, privateCache, appendEnd(b, string(found.Next), found.Complete))
+}
+
+// appendCustomer appends the beginning of a customer: the number, which is a string for it may be too large for a number of
+// JavaScript; when it was created; the identifiers.
+func appendCustomer(b []byte, p *trackway.Profile) []byte {
+	b = strconv.AppendUint(append(b, `{"customer":"`...), uint64(p.Customer), 10)
+	b = p.Created.AppendSeconds(append(b, `","created":`...))
+	return wire.AppendIDs(append(b, `,"ids":`...), p.IDs)
+}
+
+// named returns the customer that the path names: by its number, also one that was absorbed, or by name=value of an identifier.
+func (c *call) named(s query.Snapshot) (trackway.Customer, error) {
+	text := c.r.PathValue("id")
+	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
+	if name, value, _ := strings.Cut(text, "="); slices.Contains(names, name) {
+		return c.find(s, []trackway.Identifier{{Name: name, Value: value}})
+	}
+	number, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, invalid("id", "the number of a customer, or name=value of an identifier: "+strings.Join(names, ", "))
+	}
+	customer, err := s.Survivor(c.grant.Project.Number, trackway.Customer(number))
+	if err == nil && customer == 0 {
+		return 0, errNoCustomer
+	}
+	return customer, err
+}
+
+// customer answers who one customer is, and how it came to be one.
+func (c *call) customer() error {
+	if _, err := c.parameters(); err != nil {
+		return err
+	}
+	tag := c.versionTag()
+	if c.has(tag, privateCache) {
+		return nil
+	}
+	return c.question(func(ctx context.Context, s query.Snapshot) error {
+		customer, err := c.named(s)
+		if err != nil {
+			return err
+		}
+		p, err := s.Profile(c.grant.Project.Number, customer)
+		if err != nil {
+			return err
+		}
+		merges, err := page.Merges(ctx, s, c.grant.Project.Number, customer, shownMerges)
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			tag = "" // there may be more
+		}
+		b := appendDated(append(appendCustomer(nil, p), `,"properties":[`...), p.Properties)
+		b = appendMerges(append(b, `],"merges":[`...), merges)
+		return c.answerTagged(tag, privateCache, append(b, "]}"...))
+	})
+}
+
+func appendDated(b []byte, all []trackway.DatedProperty) []byte {
+	for i := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = wire.AppendString(append(b, `{"name":`...), all[i].Name)
+		b = append(append(b, `,"value":`...), all[i].Value...)
+		b = all[i].Updated.AppendSeconds(append(b, `,"updated":`...))
+		b = append(b, '}')
+	}
+	return b
+}
+
+func appendMerges(b []byte, all []page.Merge) []byte {
+	for i := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		m := &all[i]
+		b = m.Time.AppendSeconds(append(b, `{"time":`...))
+		b = append(append(b, `,"cause":`...), m.Cause...)
+		b = append(append(b, `,"survivor":`...), m.Survivor...)
+		b = append(append(b, `,"absorbed":`...), m.Absorbed...)
+		b = append(b, '}')
+	}
+	return b
+}

@@ -1,0 +1,348 @@
+package api
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/store"
+)
+
+// reading is a server over a real store.
+type reading struct {
+	*fixture
+
+	store     *store.Store
+	snapshots atomic.Int64 // that were taken
+}
+
+func (r *reading) Snapshot() query.Snapshot      { r.snapshots.Add(1); return r.store.Snapshot() }
+func (r *reading) Version(project uint32) uint64 { return r.store.Version(project) }
+
+func newReading(t testing.TB, policies ...trackway.Policy) *reading {
+	t.Helper()
+	s, err := store.Open(t.TempDir(), store.Options{Fatal: func(err error) { panic(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if n, err := s.Project(projectToken); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	r := &reading{fixture: newFixture(t, policies...), store: s}
+	r.Store, r.Log = r, slog.New(slog.DiscardHandler)
+	return r
+}
+
+func (r *reading) get(path string, fields ...string) *httptest.ResponseRecorder {
+	r.t.Helper()
+	key := "Basic " + base64.StdEncoding.EncodeToString([]byte("id:"+privateSecret))
+	return r.send(http.MethodGet, "/api/projects/"+projectToken+"/"+path, nil, append([]string{"Authorization", key}, fields...)...)
+}
+
+func (r *reading) apply(cmds ...trackway.Command) {
+	r.t.Helper()
+	results := make([]trackway.Result, len(cmds))
+	if err := r.store.Apply(cmds, results); err != nil {
+		r.t.Fatal(err)
+	}
+	for i := range results {
+		if results[i].Err != nil {
+			r.t.Fatal(results[i].Err)
+		}
+	}
+}
+
+const november22 = trackway.Micros(1_795_305_600_000_000) // 2026-11-22T00:00:00Z
+
+var (
+	jane   = trackway.Identifier{Name: "registered", Value: "jane", Hard: true}
+	device = trackway.Identifier{Name: "cookie", Value: "c//1 +?"}
+)
+
+func visit(typ string, after time.Duration, ids ...trackway.Identifier) trackway.Command {
+	at := november22 + trackway.Micros(after.Microseconds())
+	return trackway.Command{
+		Kind: trackway.AddEvent, Project: 1, IDs: ids, Type: typ, Time: at - 3600e6, TimeGiven: true, Received: at,
+		Properties: []trackway.Property{{Name: "n", Value: []byte(`"<&>"`)}},
+	}
+}
+
+func setPlan(value string, after time.Duration, ids ...trackway.Identifier) trackway.Command {
+	c := visit("", after, ids...)
+	c.Kind, c.Properties = trackway.UpdateCustomer, []trackway.Property{{Name: "plan", Value: []byte(value)}}
+	return c
+}
+
+// fill makes three customers, two of which become one.
+func (r *reading) fill() {
+	r.apply(
+		visit("visit", 0, device), visit("visit", time.Second, jane), setPlan(`"gold"`, 2*time.Second, jane, device),
+		visit("purchase", 2*time.Hour, jane), setPlan("7", 3*time.Hour, trackway.Identifier{Name: "cookie", Value: "d"}),
+	)
+}
+
+func TestReadingAProject(t *testing.T) {
+	t.Parallel()
+	r := newReading(t)
+	r.fill()
+	const (
+		first  = `{"customer":"1","created":1795305600,"ids":{"registered":"jane","cookie":["c//1 +?"]},"properties":{"plan":"gold"}}`
+		third  = `{"customer":"3","created":1795316400,"ids":{"cookie":["d"]},"properties":{"plan":7}}`
+		visit1 = `{"seq":"1","customer":"1","received":1795305600,"type":"visit","timestamp":1795302000,"properties":{"n":"<&>"}}`
+		bought = `{"seq":"4","customer":"1","received":1795312800,"type":"purchase","timestamp":1795309200,"properties":{"n":"<&>"}}`
+		end    = `],"next":null,"complete":true}`
+		found  = `{"page":1,"total":null,"rowsperpage":100,"records":null,"rows":[`
+	)
+	for path, want := range map[string]string{
+		"customers":                   `{"page":1,"total":1,"rowsperpage":100,"records":2,"rows":[` + third + "," + first + end,
+		"customers?order=oldest":      first + "," + third + end,
+		"customers?rows=1&page=2":     `{"page":2,"total":2,"rowsperpage":1,"records":2,"rows":[` + first + end,
+		"customers?q=c":               found + first + end,
+		"customers?q=ja":              found + first + end,
+		"customers?q=nobody":          found + end,
+		"customers?q=plan%3Dgold":     found + first + end,
+		"customers?q=plan%3D7":        found + third + end,
+		"customers?q=registered=jane": found + first + end,
+		"customers?q=registered=jan":  found + end,
+
+		"customers/1":               `"ids":{"registered":"jane","cookie":["c//1 +?"]},"properties":[{"name":"plan","value":"gold","updated":1795302002}],"merges":[{"time":1795305602,"cause":{"registered":"jane","cookie":["c//1 +?"]},"survivor":{"cookie":["c//1 +?"]},"absorbed":{"registered":"jane"}}]}`,
+		"customers/2":               `{"customer":"1",`, // it was absorbed
+		"customers/registered=jane": `{"customer":"1",`,
+		"customers/cookie=" + url.PathEscape(device.Value): `{"customer":"1",`,
+
+		"customers/1/events?type=visit&type=purchase&rows=1":   `{"page":1,"total":null,"rowsperpage":1,"records":null,"rows":[` + bought + `],"next":"`,
+		"customers/1/events?order=oldest&until=1795302001":     found + visit1 + end,
+		"customers/2/events?since=2026-11-22T00:30:00%2B00:00": found + bought + end,
+		"customers/3/events": found + end,
+
+		"events?rows=1":        `{"page":1,"total":4,"rowsperpage":1,"records":4,"rows":[` + bought + `],"next":"`,
+		"events?type=purchase": found + bought + end,
+		"events?order=oldest&until=2026-11-22T00:00:01Z": found + visit1 + end,
+		"events?since=2026-11-22T02:00:00.0Z":            found + bought + end,
+		"events?since=2026-11-23":                        found + end,
+		"events?page=3&rows=2":                           `{"page":3,"total":2,"rowsperpage":2,"records":4,"rows":[` + end,
+
+		"stats": `{"by":"time","interval":"month","rows":[{"start":1793491200,"type":"merge","events":1},` +
+			`{"start":1793491200,"type":"purchase","events":1},{"start":1793491200,"type":"visit","events":2}]}`,
+		"stats?interval=day&type=visit":                    `"rows":[{"start":1795219200,"type":"visit","events":2}]}`,
+		"stats?interval=hour&type=purchase&by=received":    `"rows":[{"start":1795312800,"type":"purchase","events":1}]}`,
+		"stats?interval=hour&by=received&until=1795309200": `"rows":[{"start":1795305600,"type":"merge","events":1},{"start":1795305600,"type":"visit","events":2}]}`,
+		"stats?since=2026-11-22T03:00:00Z":                 `"rows":[]}`,
+		"usage?month=2026-11":                              `"months":[{"month":"2026-11","processed":3,"stored":3,`,
+		"usage?month=2026-10":                              `"months":[],"days":[]`,
+	} {
+		w := r.get(path)
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) || !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s: got %d %s, want %s", path, w.Code, w.Body, want)
+		}
+	}
+}
+
+func TestReadingRefuses(t *testing.T) {
+	t.Parallel()
+	r := newReading(t)
+	r.fill()
+	for path, want := range map[string]string{
+		"customers?page=0":                        "Field 'page': expected a whole number from 1 to 10000.",
+		"customers?page=101":                      "Field 'page': expected at most 100 with this many rows; farther on by 'cursor'",
+		"customers?rows=1001":                     "Field 'rows'",
+		"customers?pages=1":                       "Field 'pages': expected nothing: the parameters are q, page, rows, order, cursor.",
+		"customers?q=a&q=b":                       "Field 'q': expected one value.",
+		"customers?q=a&order=oldest":              "Field 'order'",
+		"customers?order=up":                      "Field 'order': expected newest or oldest.",
+		"customers?cursor=x":                      "Field 'cursor'",
+		"customers?cursor=x&page=1":               "Field 'page': expected nothing where there is a cursor.",
+		"customers?q=%zz":                         "Field 'query': expected a well-formed query",
+		"customers/jane":                          "Field 'id'",
+		"customers/0x1":                           "Field 'id'",
+		"customers/plan=gold":                     "Field 'id': expected the number of a customer, or name=value of an identifier: registered, cookie.",
+		"customers/1?rows=1":                      "Field 'rows'",
+		"customers/1/events?since=1.1234567":      "Field 'since': expected Unix seconds or ISO 8601",
+		"events?since=-1":                         "Field 'since'",
+		"events?since=1.":                         "Field 'since'",
+		"events?until=yesterday":                  "Field 'until'",
+		"events?since=5&until=5":                  "Field 'until': expected a time after since.",
+		"events?type=":                            "Field 'type'",
+		"events?" + strings.Repeat("type=a&", 51): "Field 'type': expected at most 50 types.",
+		"stats?interval=week":                     "Field 'interval': expected month or day or hour.",
+		"stats?by=me":                             "Field 'by'",
+		"stats?since=1795305601":                  "Field 'since': expected the beginning of an hour",
+		"stats?type=a&type=b":                     "Field 'type': expected one type.",
+		"usage?month=2026-11&since=2026-11-01":    "Field 'month'",
+		"usage?month=11":                          "Field 'month'",
+		"usage?day=2026-11-01":                    "Field 'day'",
+	} {
+		check(t, r.get(path), http.StatusBadRequest, want)
+	}
+	for _, path := range []string{"customers/99", "customers/99/events", "customers/registered=nobody", "customers/0"} {
+		check(t, r.get(path), http.StatusNotFound, "Customer does not exist")
+	}
+	for _, path := range []string{"customers", "customers/1", "customers/1/events", "events", "stats"} {
+		w := r.send(http.MethodGet, "/api/projects/"+projectToken+"/"+path, nil)
+		check(t, w, http.StatusForbidden, "private key")
+	}
+}
+
+// TestCursors: what comes page by page is all there is.
+func TestCursors(t *testing.T) {
+	t.Parallel()
+	r := newReading(t)
+	for i := range 25 {
+		r.apply(visit("visit", time.Duration(i)*time.Second, jane), setPlan("1", 0, trackway.Identifier{Name: "cookie", Value: fmt.Sprint("x", i)}))
+	}
+	for path, want := range map[string]int{"customers?": 26, "customers?q=x&": 25, "customers?q=plan=1&": 25, "events?": 25, "customers/1/events?": 25} {
+		got, cursor := 0, ""
+		for {
+			var p struct {
+				Page *int
+				Rows []json.RawMessage
+				Next *string
+			}
+			if err := json.Unmarshal(r.get(path+"rows=10"+cursor).Body.Bytes(), &p); err != nil || (p.Page == nil) != (cursor != "") {
+				t.Fatal(path, err, p.Page)
+			}
+			got += len(p.Rows)
+			if p.Next == nil {
+				break
+			}
+			cursor = "&cursor=" + *p.Next
+		}
+		if got != want {
+			t.Errorf("%s: got %d rows, want %d", path, got, want)
+		}
+	}
+}
+
+// TestReadingUnchanged: who has what there is gets a 304, which costs no call and no look into the store; after a change, all of it.
+func TestReadingUnchanged(t *testing.T) {
+	t.Parallel()
+	r := newReading(t, trackway.Policy{Name: "api", Paths: []string{"/api/"}, Limit: 9, Window: time.Hour, Per: trackway.PerIPPath, Algorithm: trackway.Fixed, Mode: trackway.Enforce})
+	r.fill()
+	for _, path := range []string{"customers", "customers/1", "customers/1/events", "events?rows=1", "stats", "usage"} {
+		w := r.get(path)
+		tag := w.Header().Get("ETag")
+		if w.Code != http.StatusOK || tag == "" || w.Header().Get("Cache-Control") != "private, no-cache" {
+			t.Errorf("%s: got %d %v", path, w.Code, w.Header())
+		}
+		before := r.snapshots.Load()
+		for range 10 { // more than the limit
+			if w = r.get(path, "If-None-Match", tag); w.Code != http.StatusNotModified || w.Header().Get("ETag") != tag || w.Body.Len() > 0 {
+				t.Fatalf("%s: got %d %s, want 304", path, w.Code, w.Body)
+			}
+		}
+		if w.Header()["X-RateLimit-Remaining"][0] != "8" || r.snapshots.Load() != before {
+			t.Errorf("%s: a 304 costs: %v, %d snapshots", path, w.Header(), r.snapshots.Load()-before)
+		}
+		r.apply(setPlan(`"new"`, 24*time.Hour, jane))
+		if w = r.get(path, "If-None-Match", tag); w.Code != http.StatusOK || w.Header().Get("ETag") == tag {
+			t.Errorf("%s: got %d after a change", path, w.Code)
+		}
+	}
+	w := r.get("stats")
+	if other := r.get("stats?by=received", "If-None-Match", w.Header().Get("ETag")); other.Code != http.StatusOK {
+		t.Errorf("another question has the same tag: got %d", other.Code)
+	}
+	again := newReading(t)
+	again.fill()
+	if second := again.get("stats"); second.Header().Get("ETag") == w.Header().Get("ETag") {
+		t.Error("two processes give the same tag")
+	}
+}
+
+// TestReadingWhatHasPassed: numbers of a time that has passed may be kept for ever, and their tag holds over restarts.
+func TestReadingWhatHasPassed(t *testing.T) {
+	t.Parallel()
+	old := func(r *reading) {
+		c := visit("visit", 0, jane)
+		c.Received = 0
+		r.apply(c)
+	}
+	r, second := newReading(t), newReading(t)
+	old(r)
+	old(second)
+	for path, modified := range map[string]string{
+		"stats?by=received&until=3600":            "Thu, 01 Jan 1970 01:00:00 GMT",
+		"usage?month=1970-01":                     "Sun, 01 Feb 1970 00:00:00 GMT",
+		"usage?since=1970-01-01&until=1970-01-01": "Fri, 02 Jan 1970 00:00:00 GMT",
+	} {
+		w := r.get(path)
+		h := w.Header()
+		if w.Code != 200 || h.Get("Cache-Control") != "private, max-age=31536000, immutable" || h.Get("Last-Modified") != modified {
+			t.Errorf("%s: got %d %v", path, w.Code, h)
+		}
+		r.apply(visit("visit", time.Hour, jane))
+		if w := second.get(path, "If-None-Match", h.Get("ETag")); w.Code != http.StatusNotModified {
+			t.Errorf("%s: got %d %s", path, w.Code, w.Body)
+		}
+		if w := r.get(path, "If-None-Match", h.Get("ETag")); w.Code != http.StatusNotModified {
+			t.Errorf("%s after a change: got %d %s", path, w.Code, w.Body)
+		}
+	}
+	soon := time.Now().UTC().Truncate(time.Hour).Format(time.RFC3339)
+	for _, path := range []string{"stats?until=3600", "stats?by=received", "stats?by=received&until=" + soon, "usage?until=" + soon[:10]} {
+		if w := r.get(path); w.Code != 200 || w.Header().Get("Cache-Control") != "private, no-cache" {
+			t.Errorf("%s: got %d %v", path, w.Code, w.Header())
+		}
+	}
+}
+
+// TestReadingOutOfTime: an answer that is not whole says so, is not kept, and goes on.
+func TestReadingOutOfTime(t *testing.T) {
+	t.Parallel()
+	r := newReading(t)
+	for i := range 200 {
+		r.apply(setPlan("1", 0, trackway.Identifier{Name: "cookie", Value: fmt.Sprint("x", i)}), visit("visit", time.Duration(i)*time.Second, jane))
+	}
+	r.patience = 0
+	for _, path := range []string{"customers?q=plan=2", "events?type=visit&rows=1000", "customers/2/events?rows=1000"} {
+		w := r.get(path)
+		if w.Code != 200 || w.Header().Get("ETag") != "" || w.Header().Get("Cache-Control") != "no-store" ||
+			!strings.Contains(w.Body.String(), `"complete":false`) || strings.Contains(w.Body.String(), `"next":null`) {
+			t.Errorf("%s: got %d %v %.200s", path, w.Code, w.Header(), w.Body)
+		}
+	}
+	check(t, r.get("customers?q=plan=1&page=5"), http.StatusBadRequest, "Field 'page': expected a page that can be reached in time")
+	check(t, r.get("stats"), http.StatusServiceUnavailable, "not found in time")
+	for range maxReaders {
+		r.readers <- struct{}{}
+	}
+	check(t, r.get("customers"), http.StatusServiceUnavailable, "Too many questions")
+}
+
+func BenchmarkReading(b *testing.B) {
+	r := newReading(b)
+	for i := range 5000 {
+		r.apply(setPlan(`"gold"`, 0, trackway.Identifier{Name: "cookie", Value: fmt.Sprint("x", i)}), visit("visit", time.Duration(i), jane))
+	}
+	key := "Basic " + base64.StdEncoding.EncodeToString([]byte("id:"+privateSecret))
+	for _, path := range []string{"customers", "events", "customers/1/events", "stats"} {
+		tag := r.get(path).Header().Get("ETag")
+		for name, match := range map[string]string{"200": `"none"`, "304": tag} {
+			b.Run(path+"/"+name, func(b *testing.B) {
+				q := httptest.NewRequest(http.MethodGet, "/api/projects/"+projectToken+"/"+path, nil)
+				q.Header.Set("Authorization", key)
+				q.Header.Set("If-None-Match", match)
+				b.ReportAllocs()
+				for b.Loop() {
+					w := httptest.NewRecorder()
+					r.Server.ServeHTTP(w, q)
+					if strconv.Itoa(w.Code) != name {
+						b.Fatal(w.Code)
+					}
+				}
+			})
+		}
+	}
+}

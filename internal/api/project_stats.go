@@ -1,0 +1,114 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/query/page"
+	"trackway/internal/wire"
+)
+
+const maxSums = 10_000
+
+var (
+	intervals = map[string]page.Interval{"hour": page.Hourly, "day": page.Daily, "month": page.Monthly}
+	times     = map[string]query.By{"time": query.ByTime, "received": query.ByReceived}
+)
+
+// statsQuestion is what statistics are asked for.
+type statsQuestion struct {
+	query.CountRange
+
+	by, interval string
+}
+
+func statsOf(values url.Values) (q statsQuestion, err error) {
+	if q.interval, err = choice(values, "interval", "month", "day", "hour"); err != nil {
+		return q, err
+	}
+	if q.by, err = choice(values, "by", "time", "received"); err != nil {
+		return q, err
+	}
+	types, err := typesAsked(values)
+	if err != nil {
+		return q, err
+	}
+	if len(types) > 1 {
+		return q, invalid("type", "one type")
+	}
+	since, until, err := span(values)
+	if err != nil {
+		return q, err
+	}
+	for name, at := range map[string]trackway.Micros{"since": since, "until": until} {
+		if query.HourOf(at).Time() != at.Time() {
+			return q, invalid(name, "the beginning of an hour: events are counted by the hour")
+		}
+	}
+	q.CountRange = query.CountRange{By: times[q.by], Since: query.HourOf(since), Until: query.HourOf(until)}
+	if len(types) == 1 {
+		q.Type = types[0]
+	}
+	return q, nil
+}
+
+// stats answers how many events of each type there were in each interval.
+func (c *call) stats() error {
+	values, err := c.parameters("type", "interval", "since", "until", "by")
+	if err != nil {
+		return err
+	}
+	q, err := statsOf(values)
+	if err != nil {
+		return err
+	}
+	final := q.By == query.ByReceived && q.Until != 0 && c.final(q.Until.Time())
+	tag := c.versionTag()
+	if !final && c.has(tag, privateCache) {
+		return nil
+	}
+	return c.question(func(ctx context.Context, s query.Snapshot) error {
+		sums, full, err := page.Sums(ctx, s, c.grant.Project.Number, q.CountRange, intervals[q.interval], maxSums)
+		switch {
+		case err != nil:
+			return err
+		case full:
+			return invalid("interval", "a longer one: the answer would have more than "+strconv.Itoa(maxSums)+
+				" rows. A shorter time, or a single type, have fewer, too")
+		case final:
+			return c.answerFinal(q.Until.Time(), q.appendAnswer(nil, sums))
+		}
+		return c.answerTagged(tag, privateCache, q.appendAnswer(nil, sums))
+	})
+}
+
+func (q *statsQuestion) appendAnswer(b []byte, sums map[page.Sum]uint64) []byte {
+	b = append(append(b, `{"by":"`...), q.by...)
+	b = append(append(b, `","interval":"`...), q.interval...)
+	b = append(b, `","rows":[`...)
+	for i, sum := range slices.SortedFunc(maps.Keys(sums), compareSums) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(append(b, `{"start":`...), sum.Start.Time().Unix(), 10)
+		b = append(b, `,"type":`...)
+		if sum.Type == "" {
+			b = append(b, "null"...)
+		} else {
+			b = wire.AppendString(b, sum.Type)
+		}
+		b = strconv.AppendUint(append(b, `,"events":`...), sums[sum], 10)
+		b = append(b, '}')
+	}
+	return append(b, "]}"...)
+}
+
+func compareSums(a, b page.Sum) int {
+	return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Type, b.Type))
+}

@@ -1,0 +1,113 @@
+package page
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"strings"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+// Cursor is where to go on, opaque to those who carry it around. The empty one is the beginning, or the end where a page has it.
+// It is safe in a URL. It holds a position and no filter: it is to be sent with the question that gave it.
+type Cursor string
+
+// A cursor is base64 over one byte for its kind and the position.
+const (
+	cursorCustomer   = 'c' // customer
+	cursorIdentifier = 'i' // name, one zero byte, value
+	cursorPlace      = 't' // time, tail, timeline
+	cursorLog        = 'l' // sequence number
+)
+
+var errCursor = &trackway.Error{
+	Code: trackway.Invalid, Field: "cursor", Msg: "Field 'cursor': expected the 'next' of an answer to the same question.",
+}
+
+func newCursor(kind byte, numbers ...uint64) Cursor {
+	b := []byte{kind}
+	for _, n := range numbers {
+		b = binary.AppendUvarint(b, n)
+	}
+	return Cursor(base64.RawURLEncoding.EncodeToString(b))
+}
+
+// numbers reads a cursor of a kind into as many numbers as it has. An empty one leaves them as they are.
+func (c Cursor) numbers(kind byte, into ...*uint64) error {
+	if c == "" {
+		return nil
+	}
+	b, err := c.decode(kind)
+	if err != nil {
+		return err
+	}
+	for _, n := range into {
+		v, width := binary.Uvarint(b)
+		if width <= 0 {
+			return errCursor
+		}
+		*n, b = v, b[width:]
+	}
+	if len(b) > 0 {
+		return errCursor
+	}
+	return nil
+}
+
+func (c Cursor) decode(kind byte) ([]byte, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(string(c))
+	if err != nil || len(b) == 0 || b[0] != kind {
+		return nil, errCursor
+	}
+	return b[1:], nil
+}
+
+func customerCursor(c trackway.Customer) Cursor { return newCursor(cursorCustomer, uint64(c)) }
+
+func (c Cursor) customer() (trackway.Customer, error) {
+	var n uint64
+	err := c.numbers(cursorCustomer, &n)
+	return trackway.Customer(n), err
+}
+
+func logCursor(seq uint64) Cursor { return newCursor(cursorLog, seq) }
+
+func (c Cursor) log() (seq uint64, err error) {
+	err = c.numbers(cursorLog, &seq)
+	return seq, err
+}
+
+func placeCursor(p query.Place) Cursor {
+	return newCursor(cursorPlace, uint64(p.Time), p.Tail, uint64(p.Timeline)) //nolint:gosec // G115: no time is negative
+}
+
+func (c Cursor) place() (query.Place, error) {
+	var at, tail, timeline uint64
+	if err := c.numbers(cursorPlace, &at, &tail, &timeline); err != nil {
+		return query.Place{}, err
+	}
+	if at > uint64(trackway.MaxTime) { //nolint:gosec // G115: a constant above 0
+		return query.Place{}, errCursor
+	}
+	return query.Place{Time: trackway.Micros(at), Tail: tail, Timeline: trackway.Customer(timeline)}, nil
+}
+
+func identifierCursor(name, value string) Cursor {
+	return Cursor(base64.RawURLEncoding.EncodeToString([]byte(string(cursorIdentifier) + name + "\x00" + value)))
+}
+
+func (c Cursor) identifier() (name, value string, err error) {
+	if c == "" {
+		return "", "", nil
+	}
+	b, err := c.decode(cursorIdentifier)
+	if err != nil {
+		return "", "", err
+	}
+	name, value, found := strings.Cut(string(b), "\x00")
+	if !found || name == "" {
+		return "", "", errCursor
+	}
+	return name, value, nil
+}

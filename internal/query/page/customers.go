@@ -1,0 +1,208 @@
+package page
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+
+	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/wire"
+)
+
+// Search says which customers of a project are looked for. The zero value: all of them, the oldest first.
+type Search struct {
+	// Names are the project's identifiers; they come in this order where identifiers are searched.
+	Names []string
+
+	// Prefix is the beginning of an identifier's value. Customers come by it, in order of its name and bytes: NewestFirst does
+	// not apply.
+	Prefix string
+
+	// Property and Value ask for the customers whose property is this: a string, or the JSON of any other value. A property
+	// that is one of Names asks for the customer with that identifier.
+	Property, Value string
+
+	NewestFirst bool
+	Cursor      Cursor
+	Skip        int // rows
+	Limit       int // rows, at least 1
+}
+
+// ParseSearch returns the search that a text means: name=value is a property or an identifier, anything else the beginning of an
+// identifier's value.
+func ParseSearch(text string, names []string) Search {
+	s := Search{Names: names}
+	if name, value, found := strings.Cut(text, "="); found && name != "" {
+		s.Property, s.Value = name, value
+	} else {
+		s.Prefix = text
+	}
+	return s
+}
+
+// CustomerList is a part of the customers that a search finds.
+type CustomerList struct {
+	Rows     []*trackway.Profile
+	Next     Cursor // empty: there are no more
+	Searched int    // customers or identifiers that were looked at
+	Complete bool   // false: the deadline came first, and there may be fewer rows than asked for
+}
+
+// Customers returns a page of the customers that f finds. When ctx ends it returns what it found until then. A page of large
+// customers may have fewer rows than asked for: what counts is Next.
+// Errors: a [trackway.Invalid] about a cursor; those of the store.
+func Customers(ctx context.Context, s query.Snapshot, project uint32, f Search) (CustomerList, error) {
+	p := customerPager{ctx: ctx, s: s, project: project, f: f, page: CustomerList{Complete: true}}
+	var err error
+	switch {
+	case f.Property != "" && slices.Contains(f.Names, f.Property):
+		err = p.byIdentifier()
+	case f.Prefix != "":
+		err = p.byPrefix()
+	default:
+		err = p.byNumber()
+	}
+	return p.page, err
+}
+
+// customerPager fills a page. It stops at the first customer that it has no more room for, so that Next is not empty for
+// nothing.
+type customerPager struct {
+	ctx     context.Context //nolint:containedctx // lives no longer than the call
+	s       query.Snapshot
+	project uint32
+	f       Search
+	page    CustomerList
+	last    Cursor // of the last customer looked at
+	bytes   int
+	err     error
+}
+
+// late tells whether the deadline came, now and then.
+func (p *customerPager) late() bool {
+	p.page.Searched++
+	if p.page.Searched%checkEvery != 0 || p.ctx.Err() == nil {
+		return false
+	}
+	p.page.Complete, p.page.Next = false, p.last
+	return true
+}
+
+// take puts a customer that was found into the page, and tells whether to go on.
+func (p *customerPager) take(c trackway.Customer) bool {
+	if p.f.Skip > 0 {
+		p.f.Skip--
+		return true
+	}
+	if len(p.page.Rows) >= p.f.Limit || p.bytes > maxPage {
+		p.page.Next = p.last
+		return false
+	}
+	profile, err := p.s.Profile(p.project, c)
+	if err != nil {
+		p.err = err
+		return false
+	}
+	p.page.Rows = append(p.page.Rows, profile)
+	p.bytes += sizeOf(profile)
+	return true
+}
+
+func sizeOf(p *trackway.Profile) (n int) {
+	for i := range p.Properties {
+		n += len(p.Properties[i].Name) + len(p.Properties[i].Value)
+	}
+	return n
+}
+
+// byNumber goes through all customers, reading one property of each if the search asks for one.
+func (p *customerPager) byNumber() error {
+	after, err := p.f.Cursor.customer()
+	if err != nil {
+		return err
+	}
+	p.last = p.f.Cursor
+	r := query.CustomerRange{After: after, NewestFirst: p.f.NewestFirst, Property: p.f.Property}
+	text, quoted := []byte(p.f.Value), wire.AppendString(nil, p.f.Value)
+	err = p.s.Customers(p.project, r, func(c trackway.Customer, value []byte) bool {
+		if p.late() {
+			return false
+		}
+		matches := p.f.Property == "" || bytes.Equal(value, quoted) || value != nil && value[0] != '"' && bytes.Equal(value, text)
+		if matches && !p.take(c) {
+			return false
+		}
+		p.last = customerCursor(c)
+		return true
+	})
+	if err == nil {
+		err = p.err
+	}
+	return err
+}
+
+// byIdentifier finds the one customer with an identifier.
+func (p *customerPager) byIdentifier() error {
+	p.page.Searched = 1
+	c, err := p.s.Find(p.project, trackway.Identifier{Name: p.f.Property, Value: p.f.Value})
+	if err == nil && c != 0 {
+		p.take(c)
+		err = p.err
+	}
+	return err
+}
+
+// byPrefix goes through the identifiers that begin with the prefix, name by name. A customer with several of them is found by the
+// first only: which that is stands in its profile, so that it holds over all pages.
+func (p *customerPager) byPrefix() error {
+	name, after, err := p.f.Cursor.identifier()
+	if err != nil {
+		return err
+	}
+	p.last = p.f.Cursor
+	first := 0
+	if name != "" {
+		if first = slices.Index(p.f.Names, name); first < 0 {
+			return errCursor
+		}
+	}
+	for _, name := range p.f.Names[first:] {
+		more := true
+		err := p.s.Identifiers(p.project, name, p.f.Prefix, after, func(value string, c trackway.Customer) bool {
+			if more = !p.late() && p.takeFirst(c, name, value); more {
+				p.last = identifierCursor(name, value)
+			}
+			return more
+		})
+		if err == nil {
+			err = p.err
+		}
+		if err != nil || !more {
+			return err
+		}
+		after = ""
+	}
+	return nil
+}
+
+// takeFirst takes a customer unless it was found by another of its identifiers before.
+func (p *customerPager) takeFirst(c trackway.Customer, name, value string) bool {
+	profile, err := p.s.Profile(p.project, c)
+	if err != nil {
+		p.err = err
+		return false
+	}
+	here := slices.Index(p.f.Names, name)
+	for _, id := range profile.IDs {
+		if !strings.HasPrefix(id.Value, p.f.Prefix) {
+			continue
+		}
+		there := slices.Index(p.f.Names, id.Name)
+		if there >= 0 && (there < here || there == here && id.Value < value) {
+			return true
+		}
+	}
+	return p.take(c)
+}

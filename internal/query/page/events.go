@@ -1,0 +1,147 @@
+package page
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+// EventSearch says which events are looked for. The zero value: all of them, the oldest first.
+type EventSearch struct {
+	Types        []string        // empty: all
+	Since, Until trackway.Micros // Since ≤ time < Until; Until 0: no end
+	NewestFirst  bool
+	Cursor       Cursor
+	Skip         int // rows
+	Limit        int // rows, at least 1
+}
+
+// EventList is a part of the events that a search finds.
+type EventList struct {
+	Rows     []trackway.Event
+	Next     Cursor // empty: there are no more
+	Searched int    // events that were looked at
+	Complete bool   // false: the deadline came first, and there may be fewer rows than asked for
+}
+
+// eventPager fills a page, as customerPager does.
+type eventPager struct {
+	ctx   context.Context //nolint:containedctx // lives no longer than the call
+	f     EventSearch
+	page  EventList
+	last  Cursor // of the last event looked at
+	bytes int
+}
+
+// look looks at an event, and tells whether to go on.
+func (p *eventPager) look(e *trackway.Event, matches bool) bool {
+	p.page.Searched++
+	if p.page.Searched%checkEvery == 0 && p.ctx.Err() != nil {
+		p.page.Complete, p.page.Next = false, p.last
+		return false
+	}
+	if !matches || len(p.f.Types) > 0 && !slices.Contains(p.f.Types, e.Type) {
+		return true
+	}
+	if p.f.Skip > 0 {
+		p.f.Skip--
+		return true
+	}
+	if len(p.page.Rows) >= p.f.Limit || p.bytes > maxPage {
+		p.page.Next = p.last
+		return false
+	}
+	row := *e
+	row.Properties = bytes.Clone(e.Properties)
+	p.page.Rows = append(p.page.Rows, row)
+	p.bytes += len(row.Properties)
+	return true
+}
+
+// Timeline returns a page of a customer's events, by the time at which they happened. When ctx ends it returns what it found
+// until then. A page of large events may have fewer rows than asked for: what counts is Next.
+// Errors: a [trackway.Invalid] about a cursor; those of the store.
+func Timeline(ctx context.Context, s query.Snapshot, project uint32, c trackway.Customer, f EventSearch) (EventList, error) {
+	after, err := f.Cursor.place()
+	if err != nil {
+		return EventList{}, err
+	}
+	p := eventPager{ctx: ctx, f: f, last: f.Cursor, page: EventList{Complete: true}}
+	r := query.TimelineRange{After: after, Since: f.Since, Until: f.Until, NewestFirst: f.NewestFirst}
+	err = s.Timeline(project, c, r, func(e *trackway.Event, at query.Place) bool {
+		if !p.look(e, true) {
+			return false
+		}
+		p.last = placeCursor(at)
+		return true
+	})
+	return p.page, err
+}
+
+// Received returns a page of a project's events in the order in which they came; Since and Until are about the time of receipt.
+// Where the counts show in which part of the log events of these times and types are, only that part is read. The rest is
+// as of [Timeline].
+func Received(ctx context.Context, s query.Snapshot, project uint32, f EventSearch) (EventList, error) {
+	p := eventPager{ctx: ctx, f: f, last: f.Cursor, page: EventList{Complete: true}}
+	r, some, err := f.logRange(s, project)
+	if err != nil || !some {
+		return p.page, err
+	}
+	err = s.Log(r, func(e *trackway.Event) bool {
+		in := e.Project == project && e.Received >= f.Since && (f.Until == 0 || e.Received < f.Until)
+		if !p.look(e, in) {
+			return false
+		}
+		p.last = logCursor(e.Seq)
+		return true
+	})
+	return p.page, err
+}
+
+// logRange returns the part of the log to read; some is false where there is nothing.
+func (f *EventSearch) logRange(s query.Snapshot, project uint32) (r query.LogRange, some bool, err error) {
+	seq, err := f.Cursor.log()
+	if err != nil {
+		return r, false, err
+	}
+	r = query.LogRange{NewestFirst: f.NewestFirst}
+	if f.Since > 0 || f.Until > 0 || len(f.Types) > 0 {
+		if r.First, r.Last, err = f.bounds(s, project); err != nil || r.Last == 0 {
+			return r, false, err
+		}
+	}
+	switch {
+	case seq == 0:
+	case f.NewestFirst:
+		if r.Last == 0 || seq <= r.Last {
+			r.Last = seq - 1
+		}
+		return r, r.Last != 0, nil
+	default:
+		r.First = max(r.First, seq+1)
+	}
+	return r, r.Last == 0 || r.First <= r.Last, nil
+}
+
+// bounds returns the lowest and the highest sequence number that an event of these times and types can have; 0 and 0 where there
+// is none.
+func (f *EventSearch) bounds(s query.Snapshot, project uint32) (first, last uint64, err error) {
+	hours := query.CountRange{By: query.ByReceived, Since: query.HourOf(f.Since)}
+	if f.Until > 0 {
+		hours.Until = query.HourOf(f.Until-1) + 1
+	}
+	err = s.Counts(project, hours, func(c query.Count) bool {
+		if len(f.Types) > 0 && c.Type != "" && !slices.Contains(f.Types, c.Type) {
+			return true
+		}
+		if last == 0 || c.First < first {
+			first = c.First
+		}
+		last = max(last, c.Last)
+		return true
+	})
+	return first, last, err
+}

@@ -1,0 +1,56 @@
+package page
+
+import (
+	"context"
+	"time"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+// Interval is what counts are summed over.
+type Interval uint8
+
+// The intervals, of UTC.
+const (
+	Hourly Interval = iota + 1
+	Daily
+	Monthly
+)
+
+// start returns the beginning of the interval that h lies in.
+func (i Interval) start(h query.Hour) query.Hour {
+	at := h.Time()
+	switch i {
+	case Daily:
+		h -= query.Hour(at.Hour()) //nolint:gosec // G115: 0 to 23
+	case Monthly:
+		h = query.HourOf(trackway.MicrosOf(time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)))
+	}
+	return h
+}
+
+// Sum is how many events of a type fell into an interval.
+type Sum struct {
+	Start query.Hour
+	Type  string
+}
+
+// Sums adds up the counts that r spans over intervals. It gives up where there are more than most sums (full is true then), and
+// where ctx ends, whose cause it returns.
+func Sums(
+	ctx context.Context, s query.CountReader, project uint32, r query.CountRange, interval Interval, most int,
+) (sums map[Sum]uint64, full bool, err error) {
+	sums = make(map[Sum]uint64)
+	var steps int
+	err = s.Counts(project, r, func(c query.Count) bool {
+		sums[Sum{interval.start(c.Hour), c.Type}] += c.Events
+		full = len(sums) > most
+		steps++
+		return !full && (steps%checkEvery != 0 || ctx.Err() == nil)
+	})
+	if err == nil && !full {
+		err = context.Cause(ctx)
+	}
+	return sums, full, err
+}

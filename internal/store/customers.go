@@ -1,0 +1,128 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+// Survivor implements [query.CustomerReader].
+func (v *snapshot) Survivor(project uint32, c trackway.Customer) (trackway.Customer, error) {
+	for {
+		record, closer, err := v.from.Get(appendCustomerKey(nil, project, c))
+		if errors.Is(err, pebble.ErrNotFound) {
+			return 0, nil
+		} else if err != nil {
+			return 0, err
+		}
+		into, err := survivorOf(record)
+		if err := errors.Join(err, closer.Close()); err != nil || into == 0 {
+			return c, err
+		}
+		c = into
+	}
+}
+
+// survivorOf reads whom a customer was merged into from the beginning of its record, 0 if it was not.
+func survivorOf(record []byte) (trackway.Customer, error) {
+	_, n := binary.Uvarint(record)
+	if n <= 0 {
+		return 0, errCorrupt
+	}
+	into, m := binary.Uvarint(record[n:])
+	if m <= 0 {
+		return 0, errCorrupt
+	}
+	return trackway.Customer(into), nil
+}
+
+// Customers implements [query.CustomerReader].
+func (v *snapshot) Customers(project uint32, r query.CustomerRange, yield func(trackway.Customer, []byte) bool) error {
+	low, high := customersPrefix(project), after(customersPrefix(project))
+	switch {
+	case r.After != 0 && r.NewestFirst:
+		high = appendCustomerKey(nil, project, r.After)
+	case r.After != 0:
+		low = append(appendCustomerKey(nil, project, r.After), 0)
+	}
+	props, err := v.from.NewIter(&pebble.IterOptions{LowerBound: []byte{tableProps}, UpperBound: []byte{tableProps + 1}})
+	if err != nil {
+		return err
+	}
+	var key, value []byte
+	err = scanRange(v.from, low, high, r.NewestFirst, func(at, record []byte) error {
+		c := trackway.Customer(binary.BigEndian.Uint64(at[len(at)-8:]))
+		into, err := survivorOf(record)
+		if err != nil || into != 0 {
+			return err
+		}
+		if r.Property != "" {
+			key = appendPropKey(key[:0], c, r.Property)
+			if value, err = property(props, key); err != nil {
+				return err
+			}
+		}
+		if !yield(c, value) {
+			return errStop
+		}
+		return nil
+	})
+	return errors.Join(err, props.Close())
+}
+
+// property returns the value at a key of the table of properties, nil if there is none, valid until the iterator moves. An
+// iterator finds what is near faster than a Get.
+func property(it *pebble.Iterator, key []byte) ([]byte, error) {
+	if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
+		return nil, it.Error()
+	}
+	_, value, err := splitDated(it.Value())
+	return value, err
+}
+
+// Identifiers implements [query.CustomerReader].
+func (v *snapshot) Identifiers(
+	project uint32, name, prefix, from string, yield func(string, trackway.Customer) bool,
+) error {
+	start := appendIDKey(nil, project, trackway.Identifier{Name: name})
+	low := append(slices.Clip(start), prefix...)
+	high := after(low)
+	if from >= prefix && from != "" {
+		low = append(append(slices.Clip(start), from...), 0)
+	}
+	if bytes.Compare(low, high) >= 0 {
+		return nil
+	}
+	return scanRange(v.from, low, high, false, func(key, value []byte) error {
+		if !yield(string(key[len(start):]), trackway.Customer(binary.BigEndian.Uint64(value))) {
+			return errStop
+		}
+		return nil
+	})
+}
+
+// scanRange calls do for the keys from low up to, not including, high, in order or against it. Key and value are valid only
+// during the call; errStop ends the scan.
+func scanRange(from pebble.Reader, low, high []byte, backwards bool, do func(key, value []byte) error) error {
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+	if err != nil {
+		return err
+	}
+	start, step := it.First, it.Next
+	if backwards {
+		start, step = it.Last, it.Prev
+	}
+	for ok := start(); ok && err == nil; ok = step() {
+		err = do(it.Key(), it.Value())
+	}
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return errors.Join(err, it.Error(), it.Close())
+}

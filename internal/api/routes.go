@@ -67,6 +67,7 @@ func routes() []route {
 		{method: "GET", path: project + "customers", needs: trackway.GetCustomers, do: (*call).customers},
 		{method: "GET", path: project + "customers/{id}", needs: trackway.GetCustomers, do: (*call).customer},
 		{method: "GET", path: project + "customers/{id}/events", needs: trackway.GetEvents, do: (*call).timeline},
+		{method: "GET", path: project + "erasures", needs: trackway.GDPR, do: (*call).erasures},
 		{method: "GET", path: project + "events", needs: trackway.GetEvents, do: (*call).projectEvents},
 		{method: "GET", path: project + "stats", needs: trackway.GetEvents, do: (*call).stats},
 		{method: "GET", path: project + "usage", needs: trackway.Admin, do: (*call).projectUsage},

@@ -30,6 +30,7 @@ import (
 	"trackway/internal/ops"
 	"trackway/internal/rates"
 	"trackway/internal/store"
+	"trackway/internal/upkeep"
 	"trackway/web"
 )
 
@@ -105,6 +106,11 @@ func (s *server) build(reg *prometheus.Registry) error {
 	if access.Guide, err = s.publish(s.Config, set); err != nil {
 		return err
 	}
+	projects, err := numbered(s.Config, s.store)
+	if err != nil {
+		return err
+	}
+	s.upkeep = upkeep.New(s.store, projects, s.Log, reg)
 	s.fleet = fleet.New(fleetOf(s.Config, s.address))
 	site, err := web.Built()
 	if err != nil {
@@ -131,6 +137,7 @@ func (s *server) serve(ctx context.Context, public, private, socket *listener) e
 	g.Go(socket.serve)
 	g.Go(func() error { return s.fleet.Run(ctx) })
 	g.Go(func() error { return s.live.Run(ctx) }) // which ends the streams, so that draining need not wait for them
+	g.Go(func() error { return s.upkeep.Run(ctx) })
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
 		s.stopping.Store(true)

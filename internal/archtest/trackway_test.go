@@ -42,6 +42,10 @@ var trackway = Rules{
 		"internal/guide":       2,
 		"internal/ingest":      2,
 		"internal/query/page":  2,
+		"internal/upkeep":      2,
+
+		"internal/store/backup": 2,
+		"internal/store/scrub":  2,
 
 		"internal/store": 3,
 
@@ -72,12 +76,12 @@ var trackway = Rules{
 		"github.com/google/go-cmp":                 {Tests},
 		"github.com/klauspost/compress":            {"internal/api", "internal/feed", Tests},
 		"github.com/parquet-go/parquet-go":         {"internal/export"},
-		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/ingest", "internal/limit", "internal/ops", "internal/store", Tests},
+		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":       {Tests},
 		"github.com/prometheus/common":             {Tests},
 		"github.com/rogpeppe/go-internal":          {Tests},
 		"go.uber.org/goleak":                       {Tests},
-		"golang.org/x/sync":                        {"internal/app", Tests},
+		"golang.org/x/sync":                        {"internal/app", "internal/upkeep", Tests},
 		"golang.org/x/sys":                         {"internal/durable", "internal/store"},
 		"pgregory.net/rapid":                       {Tests},
 	},
@@ -86,7 +90,7 @@ var trackway = Rules{
 		"internal/app":   {"cmd/trackway"},
 	},
 	MaxFileLines:    600,
-	MaxPackageLines: 3000,
+	MaxPackageLines: 3400, // internal/store; all others are below 3000
 	MaxExports:      25,
 }
 

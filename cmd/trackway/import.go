@@ -49,7 +49,7 @@ func (c *importCommand) Run(out output, in input) error {
 	return c.with(ctx, out, true, func(client *http.Client) error {
 		o := feed.Options{
 			Project: c.Project, Format: c.Format, Mapping: mapping, StateDir: c.StateDir, Again: c.Again, Stdin: in.stdin,
-			Post: func(ctx context.Context, body io.Reader) (io.ReadCloser, error) {
+			Post: func(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error) {
 				return call(ctx, client, http.MethodPost, "/import", url.Values{"project": {c.Project}}, body)
 			},
 		}

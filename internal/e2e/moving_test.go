@@ -59,27 +59,6 @@ func (s *server) run(t *testing.T, want int, args ...string) (stdout string) {
 	return out.String()
 }
 
-// awaitFile waits until there is a file.
-func awaitFile(t *testing.T, path string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		if _, err := os.Stat(path); err == nil {
-			return
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			t.Fatal(err)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("there is no %s", path)
-		}
-	}
-}
-
 // names counts the events of a type in an export by their property name.
 func names(t *testing.T, exported, eventType string) map[string]int {
 	t.Helper()
@@ -107,7 +86,7 @@ func names(t *testing.T, exported, eventType string) map[string]int {
 // while clients track.
 func TestImportIsResumed(t *testing.T) {
 	t.Parallel()
-	const rows = 120_000
+	const rows = 200_000
 	dir := t.TempDir()
 	s := startIn(t, dir, baseConfig+wideLimits)
 	file := filepath.Join(dir, "rows.ndjson")
@@ -121,18 +100,15 @@ func TestImportIsResumed(t *testing.T) {
 				return
 			default:
 			}
-			body := fmt.Appendf(nil, `{"customer_ids":{"cookie":"m"},"event_type":"load","properties":{"name":"load-%d"}}`, len(tracked))
+			body := fmt.Appendf(nil, `{"customer_ids":{"cookie":"m"},"event_type":"load","timestamp":1,"properties":{"name":"load-%d"}}`, len(tracked))
 			res, err := s.try(t.Context(), request{path: "/track/v2/projects/{token}/customers/events", body: body})
 			if err != nil || !res.success() {
 				return // the server has gone
 			}
 		}
 	}
-	for round, kill := range []func(*exec.Cmd){
-		func(*exec.Cmd) { s.kill(t) },
-		func(c *exec.Cmd) { _ = c.Process.Kill() },
-		func(c *exec.Cmd) { _ = c.Process.Signal(os.Interrupt) },
-	} {
+	interrupt := func(what string, goesOn bool, interrupt func(*exec.Cmd)) {
+		t.Helper()
 		before := offsetOf(t, file)
 		end := make(chan struct{})
 		var load sync.WaitGroup
@@ -143,26 +119,29 @@ func TestImportIsResumed(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if round == 0 {
-			awaitFile(t, file+".import.json")
-		} else {
-			awaitProgress(t, s, before, file)
-		}
-		kill(cmd)
+		awaitProgress(t, s, before, file)
+		interrupt(cmd)
 		err := cmd.Wait()
 		close(end)
 		load.Wait()
 		if err == nil {
-			t.Fatalf("round %d: the import was over before it was interrupted", round)
+			t.Fatalf("%s: the import was over before it was interrupted", what)
 		}
-		if round != 1 && !strings.Contains(errs.String(), "goes on") {
-			t.Errorf("round %d: got %q, want to be told how to go on", round, &errs)
+		if goesOn && !strings.Contains(errs.String(), "goes on") {
+			t.Errorf("%s: got %q, want to be told how to go on", what, &errs)
 		}
-		if round == 0 {
-			s = startIn(t, dir, baseConfig+wideLimits)
-		}
-		t.Logf("round %d: %d bytes were acknowledged", round, offsetOf(t, file))
+		t.Logf("%s: %d bytes were acknowledged", what, offsetOf(t, file))
 	}
+	interrupt("the server is killed", true, func(*exec.Cmd) { s.kill(t) })
+	s = startIn(t, dir, baseConfig+wideLimits) // in spite of the socket that is left
+	interrupt("the server is stopped", true, func(*exec.Cmd) {
+		if status := s.stop(t); status != 0 {
+			t.Errorf("the server ended with %d", status)
+		}
+	})
+	s = startIn(t, dir, baseConfig+wideLimits)
+	interrupt("the import is killed", false, func(c *exec.Cmd) { _ = c.Process.Kill() })
+	interrupt("the import is interrupted", true, func(c *exec.Cmd) { _ = c.Process.Signal(os.Interrupt) })
 	if out := s.run(t, 0, "import", "-q", "rows.ndjson"); !strings.Contains(out, "from line") {
 		t.Errorf("got %q, want an import that goes on", out)
 	}
@@ -212,6 +191,36 @@ func awaitProgress(t *testing.T, s *server, before int64, file string) {
 		case <-ctx.Done():
 			t.Fatal("the import does not move")
 		}
+	}
+}
+
+// The data of a server that is there is its own; those of one that was killed can be worked on at once.
+func TestDataInUse(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig)
+	socket := filepath.Join(filepath.Dir(s.config), "data", "control.sock")
+	if info, err := os.Stat(socket); err != nil || info.Mode() != fs.ModeSocket|0o600 {
+		t.Fatalf("got %v, %v, want a socket of mode 0600", info, err)
+	}
+	moved := socket + ".moved"
+	if err := os.Rename(socket, moved); err != nil {
+		t.Fatal(err)
+	}
+	cmd := tool(t, s, "export")
+	if out, err := cmd.CombinedOutput(); err == nil || !bytes.Contains(out, []byte("in use by another process; it does not answer")) {
+		t.Errorf("got %v, %s", err, out)
+	}
+	if err := os.Rename(moved, socket); err != nil {
+		t.Fatal(err)
+	}
+	s.run(t, 0, "export")
+	s.kill(t)
+	if _, err := os.Stat(socket); err != nil {
+		t.Fatal(err)
+	}
+	s.run(t, 0, "export")
+	if _, err := os.Stat(socket); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is still there: %v", err)
 	}
 }
 

@@ -77,6 +77,9 @@ type body struct {
 	rest []byte
 	room []byte
 
+	closed chan struct{} // closed by Close
+	once   sync.Once
+
 	mu    sync.Mutex
 	cause error // what ended it, but for the end of the file
 }
@@ -97,6 +100,12 @@ func (b *body) Read(p []byte) (int, error) {
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]
 	return n, nil
+}
+
+// Close implements [io.Closer].
+func (b *body) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return nil
 }
 
 func (b *body) fill() error {

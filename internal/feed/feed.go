@@ -5,6 +5,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,8 +25,9 @@ const (
 	CSV    = "csv"
 )
 
-// Post sends a body to the import of a project and returns the answer's body, which is read while the body is still sent.
-type Post func(ctx context.Context, body io.Reader) (io.ReadCloser, error)
+// Post sends a body to the import of a project and returns the answer's body, which is read while the body is still sent. The
+// body is closed once it is read no more, whatever happens; closing the answer brings that about.
+type Post func(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error)
 
 // Options is how files are imported.
 type Options struct {
@@ -222,17 +224,18 @@ func (r *run) openSheet(delimiter rune) error {
 func (r *run) run(ctx context.Context) error {
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	body := &body{run: r, ctx: ctx}
+	body := &body{run: r, ctx: ctx, closed: make(chan struct{})}
 	answer, err := r.Post(sending, body)
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.follow(answer)
+		_ = answer.Close() // its end was read, or does not matter
 	}
-	defer answer.Close()
-	defer r.window.close()
-	err = r.follow(answer)
 	r.window.close()
-	if saveErr := r.save(err == nil && ctx.Err() == nil && body.err() == nil); err == nil {
-		err = saveErr
+	if r.path != Stdin { // which may let its reader wait, and need not be closed
+		<-body.closed
+	}
+	if err == nil || r.state.Offset > 0 {
+		err = cmp.Or(err, r.save(err == nil && ctx.Err() == nil && body.err() == nil))
 	}
 	switch {
 	case err != nil:

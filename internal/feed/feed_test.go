@@ -66,7 +66,7 @@ func (f *fakeServer) types() (types []string) {
 	return types
 }
 
-func (f *fakeServer) post(ctx context.Context, body io.Reader) (io.ReadCloser, error) {
+func (f *fakeServer) post(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.URL+"/import", body)
 	if err != nil {
 		return nil, err
@@ -380,8 +380,8 @@ func TestInterrupt(t *testing.T) {
 func TestServerGoesAway(t *testing.T) {
 	t.Parallel()
 	path := write(t, "rows.ndjson", row("a")+"\n"+row("b")+"\n")
-	post := func(_ context.Context, body io.Reader) (io.ReadCloser, error) {
-		if _, err := io.ReadAll(body); err != nil {
+	post := func(_ context.Context, body io.ReadCloser) (io.ReadCloser, error) {
+		if _, err := io.ReadAll(body); errors.Join(err, body.Close()) != nil {
 			return nil, err
 		}
 		return io.NopCloser(strings.NewReader(`{"line":1,"stored":1}` + "\n")), nil
@@ -394,9 +394,15 @@ func TestServerGoesAway(t *testing.T) {
 	if r := mustFile(t, path, Options{Post: f.post}); r.Totals.Stored != 2 || r.Resumed != 1 || !slices.Equal(f.types(), []string{"b"}) {
 		t.Errorf("got %+v and %q, want the second row only", r, f.types())
 	}
-	refused := func(context.Context, io.Reader) (io.ReadCloser, error) { return nil, errDisk }
-	if _, err := File(t.Context(), write(t, "rows.ndjson", row("a")), Options{Post: refused}); !errors.Is(err, errDisk) {
+	refused := func(_ context.Context, body io.ReadCloser) (io.ReadCloser, error) {
+		return nil, errors.Join(errDisk, body.Close())
+	}
+	path = write(t, "rows.ndjson", row("a"))
+	if _, err := File(t.Context(), path, Options{Post: refused}); !errors.Is(err, errDisk) {
 		t.Errorf("got %v, want %v", err, errDisk)
+	}
+	if _, err := os.Stat(path + stateSuffix); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an import that never began left a state: %v", err)
 	}
 }
 

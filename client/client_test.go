@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -371,10 +372,10 @@ func TestDropOldestOnWay(t *testing.T) {
 	for _, where := range []string{"memory", "disk"} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
-			down := true
+			var up atomic.Bool
 			var f fake
 			f.before = func(int, *http.Request) *http.Response {
-				if down {
+				if !up.Load() {
 					return reply(503, http.Header{"Retry-After": {"60"}}, "")
 				}
 				return nil
@@ -391,7 +392,7 @@ func TestDropOldestOnWay(t *testing.T) {
 			for i := 2; i < 20; i++ {
 				c.mustTrack(t, fmt.Sprint("e", i))
 			}
-			down = false
+			up.Store(true)
 			s := c.Stats()
 			c.mustClose(t)
 			got := f.types()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -336,6 +337,73 @@ func TestBlock(t *testing.T) {
 			t.Errorf("got %d events, want 100", len(got))
 		}
 	})
+}
+
+// Who waits for room is let go when there will be none.
+func TestBlockEndsWithClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := fake{before: func(int, *http.Request) *http.Response { return reply(503, http.Header{}, "") }}
+		c := f.open(t, func(o *Options) { o.WhenFull, o.QueueBytes = Block, 1000 })
+		got := make(chan error)
+		go func() {
+			var err error
+			for err == nil {
+				err = c.Track(IDs{"registered": "jane"}, "e", nil)
+			}
+			got <- err
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		var left *UndeliveredError
+		if err := c.Close(ctx); !errors.As(err, &left) || left.Commands < 5 {
+			t.Errorf("got %v, want some undelivered", err)
+		}
+		if err := <-got; !errors.Is(err, ErrClosed) {
+			t.Errorf("got %v, want ErrClosed", err)
+		}
+	})
+}
+
+// The oldest that make room are those that wait, not those that are on their way.
+func TestDropOldestOnWay(t *testing.T) {
+	t.Parallel()
+	for _, where := range []string{"memory", "disk"} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			var up atomic.Bool
+			var f fake
+			f.before = func(int, *http.Request) *http.Response {
+				if !up.Load() {
+					return reply(503, http.Header{"Retry-After": {"60"}}, "")
+				}
+				return nil
+			}
+			c := f.open(t, func(o *Options) {
+				o.WhenFull, o.QueueBytes, o.BatchSize = DropOldest, 1000, 2
+				if where == "disk" {
+					o.Dir = dir
+				}
+			})
+			c.mustTrack(t, "e0")
+			c.mustTrack(t, "e1")
+			synctest.Wait() // they are on their way
+			for i := 2; i < 20; i++ {
+				c.mustTrack(t, fmt.Sprint("e", i))
+			}
+			up.Store(true)
+			s := c.Stats()
+			c.mustClose(t)
+			got := f.types()
+			if len(got) < 5 || got[0] != "e0" || got[1] != "e1" || got[2] == "e2" || got[len(got)-1] != "e19" || len(got)+int(s.Dropped) != 20 {
+				t.Errorf("%s: got %q, %d dropped", where, got, s.Dropped)
+			}
+			if s = c.Stats(); s.Queued != 0 || int(s.Delivered) != len(got) {
+				t.Errorf("%s: got %+v", where, s)
+			}
+		})
+	}
 }
 
 func TestCloseSaysWhatIsLeft(t *testing.T) {

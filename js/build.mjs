@@ -1,0 +1,39 @@
+// Builds js/dist, or with `test` the tests as well, and runs them.
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, rmSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+process.chdir(fileURLToPath(new URL('.', import.meta.url)))
+
+/** Members of objects that never leave the bundle: those that only our own modules name. */
+const inner = new RegExp(
+  '^(queue|sender|trouble|forget|own|saved|action|outcomes|failover|current|notBefore|failures|pacer|until|authorization|memo|' +
+    'settle|whom|halt|wipe|readyURL|unknown|cost|calls|note|sample|policy|pick|use|renew|redirecting)$',
+)
+
+const common = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning', legalComments: 'none' }
+
+rmSync('dist', { recursive: true, force: true })
+await build({ ...common, entryPoints: ['src/browser.ts'], outdir: 'dist', minify: true, mangleProps: inner })
+await build({ ...common, entryPoints: ['src/node.ts'], outdir: 'dist', platform: 'node' })
+run('node_modules/.bin/tsc', '--project', 'tsconfig.json', '--noEmit')
+run('node_modules/.bin/tsc', '--project', 'tsconfig.build.json')
+// Of the declarations, those that a user's compiler follows.
+const shown = ['browser', 'node', 'types'].map((name) => name + '.d.ts')
+for (const name of await readdir('dist')) if (name.endsWith('.d.ts') && !shown.includes(name)) rmSync('dist/' + name)
+copyFileSync('../LICENSE', 'LICENSE')
+
+if (process.argv[2] === 'test') {
+  rmSync('.test', { recursive: true, force: true })
+  const tests = (await readdir('test')).filter((name) => name.endsWith('.test.ts'))
+  await build({ ...common, entryPoints: tests.map((name) => 'test/' + name), outdir: '.test', platform: 'node', packages: 'external' })
+  run(process.execPath, '--enable-source-maps', '--test', ...process.argv.slice(3), ...tests.map((name) => '.test/' + name.replace(/ts$/, 'js')))
+}
+
+/** Runs a program, and ends as it does if it fails. */
+function run(program, ...args) {
+  const { status } = spawnSync(program, args, { stdio: 'inherit' })
+  if (status !== 0) process.exit(status ?? 1)
+}

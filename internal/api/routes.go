@@ -51,7 +51,7 @@ func routes() []route {
 		{method: "POST", path: data + "customers/export", private: true, data: true, maxBody: maxSmallBody, do: (*call).export},
 		{method: "POST", path: data + "customers/anonymize", private: true, data: true, maxBody: maxSmallBody, do: (*call).anonymize},
 
-		{method: "GET", path: "/api/servers", open: true, do: (*call).servers},
+		{method: "GET", path: "/api/servers", open: true, cors: true, do: (*call).servers},
 		{method: "GET", path: "/api/srvlist", open: true, do: (*call).serverNames},
 		{method: "GET", path: "/api/status", open: true, do: (*call).serverStatus},
 		{method: "GET", path: "/api/limits", open: true, do: document(limits)},

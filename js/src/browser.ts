@@ -96,6 +96,10 @@ class Browser extends Core implements BrowserClient {
     return this.#allowed ? super.push(command) : this.queue.reject(command, 'consent', 'There is no consent.')
   }
 
+  override async start(): Promise<void> {
+    if (this.#allowed) await super.start()
+  }
+
   override identify(who: string | Ids, properties: Properties = {}, options: CallOptions = {}): Promise<boolean> {
     if (this.#allowed) this.#known = { ...this.#known, ...named(who) }
     return this.update(properties, options)

@@ -23,7 +23,7 @@ export interface NodeOptions extends Options {
 export function createClient(options: NodeOptions): Client {
   const { key, keyId, secret, file, sync = false } = options
   if (!key && !(keyId && secret)) throw new TypeError('createClient: expected key, or keyId and secret')
-  const store = file ? new FileStore(file, sync) : new ObjectStore()
+  const store = file ? new FileStore(file, sync) : new ObjectStore({})
   const client = new Core(options, {
     open: () => store,
     authorization: key ? `Token ${key}` : `Basic ${Buffer.from(`${keyId}:${secret}`).toString('base64')}`,

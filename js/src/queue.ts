@@ -92,7 +92,7 @@ export class Queue {
         store = await this.open()
       } catch (error) {
         this.trouble(error)
-        store = new ObjectStore()
+        store = new ObjectStore({})
       }
       this.kept = store.kept
       return store
@@ -121,7 +121,7 @@ export class Queue {
   async #retreat(error: unknown): Promise<void> {
     this.trouble(error)
     if ((await this.#store) instanceof ObjectStore) return
-    const memory = new ObjectStore()
+    const memory = new ObjectStore({})
     await memory.add([...this.own].map(([id, { body }]) => ({ id, body })))
     this.#store = Promise.resolve(memory)
     this.kept = false

@@ -26,7 +26,7 @@ export interface Store {
 export class ObjectStore implements Store {
   /** Throws where the object takes no properties. */
   constructor(
-    private readonly object: Record<string, string> = {},
+    private readonly object: Record<string, string>,
     private readonly prefix = '',
     readonly kept = false,
   ) {

@@ -9,8 +9,8 @@ process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 
 /** Members of objects that never leave the bundle: those that only our own modules name. */
 const inner = new RegExp(
-  '^(queue|sender|trouble|forget|own|saved|action|outcomes|failover|current|notBefore|failures|pacer|until|authorization|memo|' +
-    'settle|whom|halt|wipe|readyURL|unknown|cost|calls|note|sample|policy|pick|use|renew|redirecting)$',
+  '^(action|allowed|authorization|calls|cost|current|delay|failover|failures|forget|lock|memo|moved|notBefore|outcomes|own|' +
+    'pacer|pick|policy|readyURL|saved|seen|sender|stored|trouble|unknown|until|whom|wipe)$',
 )
 
 const common = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning', legalComments: 'none' }

@@ -34,16 +34,15 @@ export function judge(status: number, fields: Fields, body: string, commands: nu
   const answer = parse(body)
   if (status === 200 && answer?.results?.length === commands) return { action: 'done', outcomes: answer.results.map(outcome) }
   const reason = reasonOf(answer) || 'HTTP ' + status
-  if (status < 400 || status >= 500 || status === 408 || status === 429) {
-    return again(reason, attempt, status < 400 || status >= 500, retryAfter(fields, now))
-  }
+  const fault = status < 400 || status >= 500
+  if (fault || status === 408 || status === 429) return again(reason, attempt, fault, retryAfter(fields, now))
   // What is wrong with the project rather than with a command is told in "error", and holds for every half.
   const divisible = status === 413 || (status === 400 && typeof answer?.error !== 'string')
   return divisible && commands > 1 ? { action: 'split' } : { action: 'reject', reason }
 }
 
 /** Returns a verdict to try again: full jitter below a ceiling that doubles, but never before the server wants us to. */
-export function again(reason: string, attempt: number, failover: boolean, low = 0): Verdict {
+export function again(reason: string, attempt: number, failover: boolean, low = 0): Verdict & { action: 'retry' } {
   return { action: 'retry', reason, failover, delay: [low, Math.max(low * (1 + spread), Math.min(cap, base * 2 ** (attempt - 1)))] }
 }
 

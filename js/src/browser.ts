@@ -1,10 +1,10 @@
-import { Core, fitting, named } from './client.ts'
-import { Identity, stored } from './identity.ts'
-import { IndexedStore } from './idb.ts'
+import { fitting, named, newCore } from './core.ts'
+import { newIdentity, stored } from './identity.ts'
+import { newIndexedStore } from './idb.ts'
 import { bytes } from './queue.ts'
 import { envelope } from './sender.ts'
-import { ObjectStore, type Store } from './store.ts'
-import type { CallOptions, Client, Command, Ids, Options, Properties } from './types.ts'
+import { newObjectStore } from './store.ts'
+import type { CallOptions, Client, Ids, Options, Properties } from './types.ts'
 
 export type * from './types.ts'
 
@@ -42,133 +42,107 @@ export interface BrowserClient extends Client {
 /** The most bytes that one request may have after a page was closed: all of them together may have 64 KiB. */
 const maxParting = 60_000
 
-class Browser extends Core implements BrowserClient {
-  readonly #options: BrowserOptions
-  readonly #identity: Identity
+/** Returns a client that sends from this page. */
+export function createClient(options: BrowserOptions): BrowserClient {
+  const { project, key, consent, doNotTrack, pageViews } = options
+  const name = 'trackway:' + project
+  const memory = name + ':server'
+  const identity = newIdentity(options.cookieName ?? 'trackway_id', options.cookieDomain)
   /** Who was identified. */
-  #known: Ids = {}
+  let known: Ids = {}
   /** What was sent when the page was hidden, and is not sent that way again. */
-  readonly #parted = new Set<string>()
-  #url = ''
+  const parted = new Set<string>()
+  /** The address of the last page view. */
+  let last = ''
 
-  constructor(options: BrowserOptions) {
-    const name = 'trackway:' + options.project
-    super(options, {
-      open: () => open(name),
-      authorization: 'Token ' + options.key,
-      redirect: 'follow',
-      // A browser follows a redirect by a GET or without our key: the batch is sent anew to where it led.
-      moved: (answer, _, moves) => (answer.redirected && moves < 5 ? answer.url : undefined),
-      ...(navigator.locks && { lock: (run, signal) => navigator.locks.request(name, { signal }, run) }),
-      memo: { get: () => stored(name + ':server'), set: (url) => this.#allowed && stored(name + ':server', url) },
-    })
-    this.#options = options
-    this.#identity = new Identity(options.cookieName ?? 'trackway_id', options.cookieDomain)
-    addEventListener('pagehide', () => this.#part())
-    document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && this.#part())
-    if (this.#allowed) this.#begin()
-    if (options.pageViews) this.#watch()
+  /** Consent may be withdrawn in another page, which removes the identifier. */
+  const allowed = () => {
+    const { globalPrivacyControl, doNotTrack: dnt } = navigator as Navigator & { globalPrivacyControl?: boolean }
+    return !(doNotTrack && (globalPrivacyControl || dnt === '1')) && (!consent || !!identity.find())
   }
 
-  /** Sends what is left from before. */
-  #begin(): void {
-    this.#identity.keep()
-    void this.start()
+  const core = newCore(options, {
+    open: () => newIndexedStore(name).catch(() => newObjectStore(localStorage, name + ':queue:', true)),
+    authorization: 'Token ' + key,
+    redirect: 'follow',
+    // A browser follows a redirect by a GET or without our key: the batch is sent anew to where it led.
+    moved: (answer, _, moves) => (answer.redirected && moves < 5 ? answer.url : undefined),
+    whom: (ids) => (allowed() ? { cookie: identity.keep(), ...known, ...ids } : {}),
+    allowed,
+    lock: navigator.locks && ((run, signal) => navigator.locks.request(name, { signal }, run)),
+    memo: (url) => stored(memory, url),
+  })
+  const { queue, sender, start, wipe } = core
+
+  /** Begins, where that is allowed: what is left from before is sent. */
+  const begin = () => {
+    if (!allowed()) return
+    identity.keep()
+    void start()
   }
 
-  get id(): string | undefined {
-    return this.#identity.get()
-  }
-
-  /** Whether anything may be stored or sent. Consent may be withdrawn in another page. */
-  get #allowed(): boolean {
-    const { doNotTrack, consent } = this.#options
-    const { globalPrivacyControl } = navigator as { globalPrivacyControl?: boolean }
-    if (doNotTrack && (globalPrivacyControl || navigator.doNotTrack === '1')) return false
-    return consent !== 'required' || !!this.id
-  }
-
-  protected override whom(ids?: Ids): Ids {
-    return this.#allowed ? { cookie: this.#identity.keep(), ...this.#known, ...ids } : {}
-  }
-
-  protected override async push(command: Command): Promise<boolean> {
-    return this.#allowed ? super.push(command) : this.queue.reject(command, 'consent', 'There is no consent.')
-  }
-
-  override async start(): Promise<void> {
-    if (this.#allowed) await super.start()
-  }
-
-  override identify(who: string | Ids, properties: Properties = {}, options: CallOptions = {}): Promise<boolean> {
-    if (this.#allowed) this.#known = { ...this.#known, ...named(who) }
-    return this.update(properties, options)
-  }
-
-  reset(): void {
-    this.#known = {}
-    if (this.#allowed) this.#identity.renew()
-  }
-
-  async consent(given: boolean): Promise<void> {
-    if (given) {
-      if (this.#options.consent) this.#identity.keep()
-      if (this.#allowed) this.#begin()
-      return
-    }
-    this.#identity.clear()
-    this.#known = {}
-    stored(`trackway:${this.#options.project}:server`, null)
-    await this.wipe()
-  }
-
-  page(properties: Properties = {}, options?: CallOptions): Promise<boolean> {
-    const { title, referrer } = document
-    const before = this.#url || referrer
-    this.#url = location.href
-    return this.track('page_visit', { location: location.href, title, referrer: before, ...properties }, options)
-  }
-
-  /** Follows the page's address, which scripts change by pushState and users by going back. */
-  #watch(): void {
-    const look = () => {
-      if (location.href !== this.#url) void this.page()
-    }
-    for (const name of ['pushState', 'replaceState'] as const) {
-      const change = history[name].bind(history)
-      history[name] = (...how) => {
-        change(...how)
-        look()
-      }
-    }
-    addEventListener('popstate', look)
-    look()
+  const look = () => {
+    if (location.href !== last) void client.page()
   }
 
   /** Sends what waits in a way that outlives the page. It stays in the queue: if the page stays, or comes back, it is sent as usual. */
-  #part(): void {
-    const url = this.sender.readyURL
-    if (!url || !this.#allowed) return
+  const part = () => {
+    const url = sender.readyURL()
+    if (!url || !allowed()) return
     // Neither a header nor a media type that the browser would have to ask for first: there may be no time.
-    const to = url + '?access_token=' + encodeURIComponent(this.#options.key)
-    const left = [...this.queue.own].filter(([id]) => !this.#parted.has(id))
+    const to = url + '?access_token=' + encodeURIComponent(key)
+    const left = [...queue.own].filter(([id]) => !parted.has(id))
     while (left.length) {
       const some = left.splice(0, fitting(left.map(([, { body }]) => bytes(body)), maxParting)) // prettier-ignore
-      const body = envelope(some.map(([id, entry]) => (this.#parted.add(id), entry.body)))
+      const body = envelope(some.map(([id, entry]) => (parted.add(id), entry.body)))
       if ('keepalive' in Request.prototype) void fetch(to, { method: 'POST', body, keepalive: true, credentials: 'omit' }).catch(() => {})
       else navigator.sendBeacon(to, body)
     }
   }
-}
 
-/** Opens the best store there is. */
-async function open(name: string): Promise<Store> {
-  try {
-    return await IndexedStore.open(name)
-  } catch {
-    return new ObjectStore(localStorage, name + ':queue:', true) // or, if that throws too, memory
+  const own: Omit<BrowserClient, keyof Client> & Pick<Client, 'identify'> = {
+    identify(who, properties = {}, options) {
+      if (allowed()) known = { ...known, ...named(who) }
+      return client.update(properties, options)
+    },
+    page(properties, options) {
+      const { title, referrer } = document
+      const before = last || referrer
+      last = location.href
+      return client.track('page_visit', { location: last, title, referrer: before, ...properties }, options)
+    },
+    reset() {
+      known = {}
+      if (!allowed()) return
+      identity.clear()
+      identity.keep()
+    },
+    async consent(given) {
+      if (given) {
+        if (consent) identity.keep()
+        return begin()
+      }
+      identity.clear()
+      known = {}
+      stored(memory, null)
+      await wipe()
+    },
+    get id() {
+      return identity.find()
+    },
   }
-}
+  // With the getters as such: their values change.
+  const client = Object.defineProperties(core.client, Object.getOwnPropertyDescriptors(own)) as BrowserClient
 
-/** Returns a client that sends from this page. */
-export const createClient = (options: BrowserOptions): BrowserClient => new Browser(options)
+  addEventListener('pagehide', part)
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && part())
+  begin()
+  if (pageViews) {
+    // Scripts change the page's address as well as users. Browsers without the navigation API tell of the latter only.
+    const { navigation } = globalThis as { navigation?: EventTarget }
+    navigation?.addEventListener('currententrychange', look)
+    addEventListener('popstate', look)
+    look()
+  }
+  return client
+}

@@ -9,66 +9,48 @@ const result = <T>(request: IDBRequest<T>) =>
 
 const table = 'queue'
 
-/** Keeps the queue in IndexedDB, where all pages of the site share it. */
-export class IndexedStore implements Store {
-  readonly kept = true
-  #db: IDBDatabase | undefined
+/** Returns a store in IndexedDB, which all pages of the site share. Rejects where there is none. */
+export async function newIndexedStore(name: string): Promise<Store> {
+  let db: IDBDatabase | undefined
 
-  private constructor(private readonly name: string) {}
-
-  /** Opens the store. Rejects where there is no IndexedDB, or none that lasts. */
-  static async open(name: string): Promise<IndexedStore> {
-    const store = new IndexedStore(name)
-    await store.#open()
-    return store
-  }
-
-  async #open(): Promise<IDBDatabase> {
-    if (this.#db) return this.#db
-    const request = indexedDB.open(this.name, 1)
+  const open = async () => {
+    if (db) return db
+    const request = indexedDB.open(name, 1)
     request.onupgradeneeded = () => request.result.createObjectStore(table, { keyPath: 'id' })
-    const db = await result(request)
+    db = await result(request)
     // Another page removes it, or the browser does: it is made anew when it is needed next.
-    db.onversionchange = () => this.close()
-    db.onclose = () => (this.#db = undefined)
-    return (this.#db = db)
+    db.onversionchange = store.close
+    db.onclose = () => (db = undefined)
+    return db
   }
 
   /** Does something in one transaction. Resolves once that is committed. */
-  async #do<T>(mode: IDBTransactionMode, act: (queue: IDBObjectStore) => IDBRequest<T> | undefined): Promise<T> {
-    const transaction = (await this.#open()).transaction(table, mode)
-    const request = act(transaction.objectStore(table))
+  const act = async <T = void>(mode: IDBTransactionMode, how: (queue: IDBObjectStore) => IDBRequest<T> | void): Promise<T> => {
+    const transaction = (await open()).transaction(table, mode)
+    const request = how(transaction.objectStore(table))
     // Without waiting for what follows from the requests: the page may be about to close.
     transaction.commit?.()
     return new Promise<T>((done, failed) => {
       transaction.oncomplete = () => done(request?.result as T)
-      transaction.onabort = transaction.onerror = () => failed(transaction.error ?? new Error('IndexedDB: the transaction was aborted'))
+      transaction.onabort = () => failed(transaction.error)
     })
   }
 
-  add(entries: readonly Entry[]): Promise<void> {
-    return this.#do('readwrite', (queue) => void entries.forEach((entry) => queue.put(entry)) as undefined)
+  const store: Store = {
+    kept: true,
+    add: (entries) => act('readwrite', (queue) => entries.forEach((entry) => queue.put(entry))),
+    take: (n) => act<Entry[]>('readonly', (queue) => queue.getAll(null, n)),
+    remove: (ids) => act('readwrite', (queue) => ids.forEach((id) => queue.delete(id))),
+    size: () => act<number>('readonly', (queue) => queue.count()),
+    async wipe() {
+      await store.close()
+      await result(indexedDB.deleteDatabase(name))
+    },
+    async close() {
+      db?.close()
+      db = undefined
+    },
   }
-
-  take(n: number): Promise<Entry[]> {
-    return this.#do<Entry[]>('readonly', (queue) => queue.getAll(null, n))
-  }
-
-  remove(ids: readonly string[]): Promise<void> {
-    return this.#do('readwrite', (queue) => void ids.forEach((id) => queue.delete(id)) as undefined)
-  }
-
-  size(): Promise<number> {
-    return this.#do<number>('readonly', (queue) => queue.count())
-  }
-
-  async wipe(): Promise<void> {
-    await this.close()
-    await result(indexedDB.deleteDatabase(this.name))
-  }
-
-  async close(): Promise<void> {
-    this.#db?.close()
-    this.#db = undefined
-  }
+  await open()
+  return store
 }

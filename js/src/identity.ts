@@ -7,46 +7,6 @@ const uuid = () =>
     (+digit ^ (crypto.getRandomValues(new Uint8Array(1))[0]! & (15 >> (+digit / 4)))).toString(16),
   )
 
-/** What a browser is known by: a first-party cookie, or where it takes none, an entry of localStorage. */
-export class Identity {
-  constructor(
-    private readonly name: string,
-    private readonly domain: string | undefined,
-  ) {}
-
-  /** Returns the identifier, if there is one. */
-  get(): string | undefined {
-    const pair = document.cookie.split('; ').find((cookie) => cookie.startsWith(this.name + '='))
-    return pair?.slice(this.name.length + 1) || stored(this.name)
-  }
-
-  /** Returns the identifier. A new one is made if there is none; its time begins anew. */
-  keep(id = this.get() ?? uuid()): string {
-    this.#cookie(id, twoYears)
-    // A copy that would outlive a cookie that its owner removed is not wanted.
-    if (!document.cookie.includes(id)) stored(this.name, id)
-    return id
-  }
-
-  /** Returns a new identifier: from now on this browser is somebody else's. */
-  renew(): string {
-    this.clear()
-    return this.keep(uuid())
-  }
-
-  /** Removes it. */
-  clear(): void {
-    this.#cookie('', 0)
-    stored(this.name, null)
-  }
-
-  #cookie(value: string, age: number): void {
-    const domain = this.domain ? '; Domain=' + this.domain : ''
-    const secure = location.protocol === 'https:' ? '; Secure' : ''
-    document.cookie = `${this.name}=${value}; Max-Age=${age}; Path=/; SameSite=Lax${domain}${secure}`
-  }
-}
-
 /** Reads, sets or (null) removes an entry of localStorage, which may be out of reach. */
 export function stored(key: string, value?: string | null): string | undefined {
   try {
@@ -57,4 +17,38 @@ export function stored(key: string, value?: string | null): string | undefined {
     // As if it was not there.
   }
   return undefined
+}
+
+/** What a browser is known by: a first-party cookie, or where it takes none, an entry of localStorage. */
+export interface Identity {
+  /** Returns the identifier, if there is one. */
+  find(): string | undefined
+  /** Returns the identifier, or a new one if there is none. Its time begins anew. */
+  keep(id?: string): string
+  /** Removes it. */
+  clear(): void
+}
+
+export function newIdentity(name: string, domain?: string): Identity {
+  const write = (value: string, age: number) => {
+    const scope = (domain ? '; Domain=' + domain : '') + (location.protocol === 'https:' ? '; Secure' : '')
+    document.cookie = `${name}=${value}; Max-Age=${age}; Path=/; SameSite=Lax${scope}`
+  }
+  const find = () => {
+    const pair = document.cookie.split('; ').find((cookie) => cookie.startsWith(name + '='))
+    return pair?.slice(name.length + 1) || stored(name)
+  }
+  return {
+    find,
+    keep(id = find() ?? uuid()) {
+      write(id, twoYears)
+      // A copy that would outlive a cookie that its owner removed is not wanted.
+      if (!document.cookie.includes(id)) stored(name, id)
+      return id
+    },
+    clear() {
+      write('', 0)
+      stored(name, null)
+    },
+  }
 }

@@ -1,7 +1,7 @@
-import { Core } from './client.ts'
+import { newCore } from './core.ts'
 import { FileStore } from './file.ts'
 import { moved } from './redirect.ts'
-import { ObjectStore } from './store.ts'
+import { newObjectStore } from './store.ts'
 import type { Client, Options } from './types.ts'
 
 export type * from './types.ts'
@@ -23,13 +23,15 @@ export interface NodeOptions extends Options {
 export function createClient(options: NodeOptions): Client {
   const { key, keyId, secret, file, sync = false } = options
   if (!key && !(keyId && secret)) throw new TypeError('createClient: expected key, or keyId and secret')
-  const store = file ? new FileStore(file, sync) : new ObjectStore({})
-  const client = new Core(options, {
+  const store = file ? new FileStore(file, sync) : newObjectStore({})
+  const { client, start } = newCore(options, {
     open: () => store,
     authorization: key ? `Token ${key}` : `Basic ${Buffer.from(`${keyId}:${secret}`).toString('base64')}`,
     redirect: 'manual',
     moved: (answer, from, moves) => moved(answer.status, answer.headers.get('Location'), from, moves),
+    whom: (ids = {}) => ids,
+    allowed: () => true,
   })
-  if (file) void client.start() // what is left from the last time
+  if (file) void start() // what is left from the last time
   return client
 }

@@ -1,5 +1,5 @@
 import { micros } from './clock.ts'
-import { ObjectStore, type Entry, type Store } from './store.ts'
+import { newObjectStore, type Entry, type Store } from './store.ts'
 import type { Command, Options, Rejection } from './types.ts'
 
 /** The most bytes that the JSON of a command's data may have. */
@@ -14,165 +14,155 @@ export const bytes = (text: string) => encoder.encode(text).length
 export const taken = (size: number) => size <= maxData
 
 /** The commands that are not known to be delivered: those of this client, and what else there is in the store. */
-export class Queue {
-  rejected = 0
-  /** Whether it outlives the page or process. */
-  kept = false
+export interface Queue {
   /** Those of this client. Only what is stored may have been delivered by another page. */
-  readonly own = new Map<string, { body: string; stored: boolean }>()
-  /** How many others there are: from before, or of other pages. */
-  #others = 0
-  #store: Promise<Store> | undefined
-  #adding: Entry[] = []
-  #saving: Promise<void> | undefined
-  #taken: string[] = []
-  #waiting: (() => void)[] = []
-  #closed = false
-
-  constructor(
-    private readonly options: Options,
-    private readonly open: () => Store | Promise<Store>,
-  ) {}
-
-  get size(): number {
-    return this.own.size + this.#others
-  }
-
+  own: Map<string, { body: string; stored?: boolean }>
+  rejected: number
+  /** Whether it outlives the page or process. */
+  kept: boolean
+  size(): number
   /** Resolves once all that was put into the queue is stored. */
-  get saved(): Promise<void> | undefined {
-    return this.#saving
-  }
-
+  saved(): Promise<void> | undefined
   /** Puts a command into the queue. Resolves to true once it is stored, or to false if it is turned away. */
-  async push(command: Command): Promise<boolean> {
-    const body = this.#encode(command)
-    if (!body) return false
-    const id = micros().toString(36) + Math.random().toString(36).slice(2, 8).padEnd(6, '0')
-    const { maxQueued = 10_000, whenFull } = this.options
-    while (this.size >= maxQueued && !this.#closed) {
-      if (whenFull === 'block') await new Promise<void>((room) => this.#waiting.push(room))
-      else if (whenFull !== 'drop-oldest' || !(await this.#dropOldest())) return this.reject(command, 'full', 'The queue is full.')
-    }
-    if (this.#closed) return this.reject(command, 'closed', 'The client is closed.')
-    this.own.set(id, { body, stored: false })
-    await this.#save({ id, body })
-    return true
-  }
-
-  /** Returns the JSON of a command that may be sent, or nothing. What else may be wrong with it, the server says. */
-  #encode(command: Command): string | undefined {
-    try {
-      const data = JSON.stringify(command.data)
-      // Most are so short that their bytes need not be counted: a character has three at most.
-      if (data.length * 3 > maxData && !taken(bytes(data))) throw new RangeError(`An event may have at most ${maxData} bytes.`)
-      return `{"name":"${command.name}","data":${data}}`
-    } catch (error) {
-      this.reject(command, 'invalid', String(error))
-      return undefined
-    }
-  }
-
+  push(command: Command): Promise<boolean>
   /** Counts and tells a command that will never be delivered. What the owner's function throws does not stop us. */
-  reject(command: Command, code: Rejection['code'], reason: string): false {
-    this.rejected++
-    queueMicrotask(() => this.options.onReject?.({ command, code, reason }))
-    return false
-  }
-
+  reject(command: Command, code: Rejection['code'], reason: string): false
   /** Tells of trouble that passes. */
-  trouble(error: unknown): void {
-    queueMicrotask(() => this.options.onTrouble?.(error))
+  trouble(error: unknown): void
+  /** Counts what is in the store. */
+  count(): Promise<void>
+  /** Returns the n oldest. None means that whatever was stored has been delivered by another page. */
+  take(n: number): Promise<Entry[]>
+  /** Removes those that are decided. */
+  forget(ids: readonly string[]): Promise<void>
+  /** Removes everything, and every trace of the store. What it holds of this client is told as rejected. */
+  wipe(): Promise<void>
+  /** Ends the use of it. Who waits for room is turned away. */
+  close(): Promise<void>
+}
+
+export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: Options, open: () => Store | Promise<Store>): Queue {
+  /** How many others there are: from before, or of other pages. */
+  let others = 0
+  let store: Promise<Store> | undefined
+  let adding: Entry[] = []
+  let saving: Promise<void> | undefined
+  /** Ids of what was taken last, and is being sent. */
+  let sending: string[] = []
+  /** Who waits for room. */
+  let waiting: (() => void)[] = []
+  let closed = false
+
+  /** Goes on in memory, with all that is ours. What another store has got is sent from here as well: the server knows it again. */
+  const retreat = async (error: unknown) => {
+    queue.trouble(error)
+    queue.kept = false
+    const memory = newObjectStore({})
+    await memory.add([...queue.own].map(([id, { body }]) => ({ id, body })))
+    return memory
   }
 
-  /** Opens the store, or goes on in memory. */
-  #opened(): Promise<Store> {
-    this.#store ??= (async () => {
-      let store: Store
+  /** Opens the store. */
+  const opened = () =>
+    (store ??= (async () => {
       try {
-        store = await this.open()
+        const found = await open()
+        queue.kept = found.kept
+        return found
       } catch (error) {
-        this.trouble(error)
-        store = new ObjectStore({})
+        return retreat(error)
       }
-      this.kept = store.kept
-      return store
-    })()
-    return this.#store
+    })())
+
+  /** Stores what was put into the queue in one turn. */
+  const save = async () => {
+    const to = await opened()
+    const entries = adding
+    adding = []
+    saving = undefined
+    await to.add(entries).catch((error: unknown) => (store = retreat(error)))
+    for (const { id } of entries) {
+      const mine = queue.own.get(id)
+      if (mine) mine.stored = true
+    }
   }
 
-  /** Stores an entry, together with all that come in the same turn. */
-  #save(entry: Entry): Promise<void> {
-    this.#adding.push(entry)
-    this.#saving ??= (async () => {
-      const store = await this.#opened()
-      const entries = this.#adding
-      this.#adding = []
-      this.#saving = undefined
-      await store.add(entries).catch((error: unknown) => this.#retreat(error))
-      for (const { id } of entries) {
-        const mine = this.own.get(id)
-        if (mine) mine.stored = true
-      }
-    })()
-    return this.#saving
+  /** Returns the JSON of a command that may be sent. What else may be wrong with it, the server says. */
+  const encode = (command: Command) => {
+    const data = JSON.stringify(command.data)
+    // Most are so short that their bytes need not be counted: a character has three at most.
+    if (data.length * 3 > maxData && !taken(bytes(data))) throw new RangeError(`An event may have at most ${maxData} bytes.`)
+    return `{"name":"${command.name}","data":${data}}`
   }
 
-  /** Goes on in memory where the store takes no more. What it has got is sent from here as well: the server knows it again. */
-  async #retreat(error: unknown): Promise<void> {
-    this.trouble(error)
-    if ((await this.#store) instanceof ObjectStore) return
-    const memory = new ObjectStore({})
-    await memory.add([...this.own].map(([id, { body }]) => ({ id, body })))
-    this.#store = Promise.resolve(memory)
-    this.kept = false
-  }
-
-  async #dropOldest(): Promise<boolean> {
-    const store = await this.#opened()
-    const oldest = (await store.take(this.#taken.length + 1)).find(({ id }) => !this.#taken.includes(id))
+  const dropOldest = async () => {
+    const oldest = (await (await opened()).take(sending.length + 1)).find(({ id }) => !sending.includes(id))
     if (!oldest) return false
-    await this.forget([oldest.id])
-    this.reject(JSON.parse(oldest.body) as Command, 'full', 'The queue is full.')
+    await queue.forget([oldest.id])
+    queue.reject(JSON.parse(oldest.body) as Command, 'full', 'The queue is full.')
     return true
   }
 
-  /** Counts what is in the store. */
-  async count(): Promise<void> {
-    this.#others = Math.max(0, (await (await this.#opened()).size()) - this.own.size)
+  const queue: Queue = {
+    own: new Map(),
+    rejected: 0,
+    kept: false,
+    size: () => queue.own.size + others,
+    saved: () => saving,
+    async push(command) {
+      let body
+      try {
+        body = encode(command)
+      } catch (error) {
+        return queue.reject(command, 'invalid', String(error))
+      }
+      const id = micros().toString(36) + Math.random().toString(36).slice(2, 8).padEnd(6, '0')
+      while (queue.size() >= maxQueued && !closed) {
+        if (whenFull === 'block') await new Promise<void>((room) => waiting.push(room))
+        else if (whenFull !== 'drop-oldest' || !(await dropOldest())) return queue.reject(command, 'full', 'The queue is full.')
+      }
+      if (closed) return queue.reject(command, 'closed', 'The client is closed.')
+      queue.own.set(id, { body })
+      adding.push({ id, body })
+      await (saving ??= save())
+      return true
+    },
+    reject(command, code, reason) {
+      queue.rejected++
+      queueMicrotask(() => onReject?.({ command, code, reason }))
+      return false
+    },
+    trouble: (error) => queueMicrotask(() => onTrouble?.(error)),
+    async count() {
+      others = Math.max(0, (await (await opened()).size()) - queue.own.size)
+    },
+    async take(n) {
+      const entries = await (await opened()).take(n)
+      sending = entries.map(({ id }) => id)
+      if (!entries.length) {
+        others = 0
+        for (const [id, { stored }] of queue.own) if (stored) queue.own.delete(id)
+      }
+      return entries
+    },
+    async forget(ids) {
+      for (const id of ids) if (!queue.own.delete(id)) others = Math.max(0, others - 1)
+      for (const room of waiting.splice(0, ids.length)) room()
+      await (await opened()).remove(ids).catch(queue.trouble)
+    },
+    async wipe() {
+      const lost = [...queue.own.values()]
+      queue.own.clear()
+      others = 0
+      for (const { body } of lost) queue.reject(JSON.parse(body) as Command, 'consent', 'Consent was withdrawn.')
+      await (await opened()).wipe()
+      store = undefined
+    },
+    async close() {
+      closed = true
+      for (const room of waiting.splice(0)) room()
+      await (await store)?.close()
+    },
   }
-
-  /** Returns the n oldest. None means that whatever was stored has been delivered by another page. */
-  async take(n: number): Promise<Entry[]> {
-    const entries = await (await this.#opened()).take(n)
-    this.#taken = entries.map(({ id }) => id)
-    if (!entries.length) {
-      this.#others = 0
-      for (const [id, { stored }] of this.own) if (stored) this.own.delete(id)
-    }
-    return entries
-  }
-
-  /** Removes those that are decided. */
-  async forget(ids: readonly string[]): Promise<void> {
-    for (const id of ids) if (!this.own.delete(id)) this.#others = Math.max(0, this.#others - 1)
-    for (const room of this.#waiting.splice(0, ids.length)) room()
-    await (await this.#opened()).remove(ids).catch((error: unknown) => this.trouble(error))
-  }
-
-  /** Removes everything, and every trace of the store. What it holds of this client is told as rejected. */
-  async wipe(): Promise<void> {
-    const own = [...this.own.values()]
-    this.own.clear()
-    this.#others = 0
-    for (const { body } of own) this.reject(JSON.parse(body) as Command, 'consent', 'Consent was withdrawn.')
-    await (await this.#opened()).wipe()
-    this.#store = undefined
-  }
-
-  /** Ends the use of it. Who waits for room is turned away. */
-  async close(): Promise<void> {
-    this.#closed = true
-    for (const room of this.#waiting.splice(0)) room()
-    await (await this.#store)?.close()
-  }
+  return queue
 }

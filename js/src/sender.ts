@@ -1,6 +1,7 @@
 import { again, draw, judge, type Verdict } from './answer.ts'
-import { Servers, type Server } from './servers.ts'
-import type { Platform } from './client.ts'
+import type { Platform } from './core.ts'
+import { note } from './pace.ts'
+import { newServers, type Server } from './servers.ts'
 import type { Options } from './types.ts'
 
 /** Bytes from which a body is compressed. */
@@ -12,126 +13,112 @@ const now = () => performance.now() / 1000
 export const envelope = (bodies: readonly string[]) => `{"commands":[${bodies.join()}]}`
 
 /** Sends batches to a server: it chooses which, keeps to its pace, and tries again. */
-export class Sender {
-  readonly #servers: Servers
+export interface Sender {
+  /** Returns the address of the server in use. */
+  server(): string
+  /** Returns the address for batches of the server in use, if it may be called now. */
+  readyURL(): string | undefined
+  /** Sends a batch until it is decided, or resolves to undefined once it is stopped. */
+  send(bodies: readonly string[], stop: AbortSignal): Promise<Exclude<Verdict, { action: 'retry' }> | undefined>
+  /** Asks the server for its time. */
+  time(stop: AbortSignal): Promise<number>
+}
 
-  constructor(
-    private readonly options: Options,
-    private readonly platform: Platform,
-    private readonly trouble: (error: unknown) => void,
-  ) {
-    this.#servers = new Servers(options, platform.memo)
+export function newSender(options: Options, platform: Platform, trouble: (error: unknown) => void): Sender {
+  const servers = newServers(options, platform.memo)
+  const { authorization: Authorization } = platform
+
+  const path = ({ url }: Server, route: string) => `${url}/track/v2/projects/${options.project}/${route}`
+
+  /** Makes a request and reads its answer, unless that takes too long. */
+  const request = (url: string, stop: AbortSignal, init?: RequestInit) =>
+    within(options.timeout ?? 30_000, stop, async (signal) => {
+      const answer = await fetch(url, { ...init, credentials: 'omit', signal })
+      return { answer, text: await answer.text() }
+    })
+
+  /** Makes a request of the tracking API, and notes what its answer says of the limits. */
+  const ask = async (server: Server, route: string, stop: AbortSignal, init: RequestInit) => {
+    const url = path(server, route)
+    server.pacer!.calls++
+    const { answer, text } = await request(url, stop, init)
+    const wait = note(server.pacer!, answer.headers, now())
+    if (wait) server.notBefore = now() + draw(wait)
+    return { answer, text, url }
   }
 
-  get server(): string {
-    return this.#servers.current?.url ?? ''
-  }
-
-  /** The address for batches of the server in use, if it may be called now. */
-  get readyURL(): string | undefined {
-    const { current } = this.#servers
-    return current && Math.max(current.until ?? 0, current.notBefore ?? 0) <= now() ? this.#path(current, 'batch') : undefined
-  }
-
-  /** Sends a batch until it is decided, or returns undefined once it is stopped. */
-  async send(bodies: readonly string[], stop: AbortSignal): Promise<Exclude<Verdict, { action: 'retry' }> | undefined> {
-    for (let moves = 0; !stop.aborted; ) {
-      const server = await this.#ready(stop)
-      if (!server) continue
-      const verdict = await this.#post(server, bodies, moves, stop)
-      if (verdict === 'moved') {
-        moves++
-        continue
-      }
-      moves = 0
-      if (verdict.action !== 'retry') {
-        server.failures = 0
-        return verdict
-      }
-      if (!stop.aborted) this.#failed(server, verdict)
-    }
-    return undefined
-  }
+  const failures = (server: Server) => server.failures ?? 0
 
   /** Notes a failure: the server is left alone, or waited for if it is not at fault. */
-  #failed(server: Server, verdict: Verdict & { action: 'retry' }): void {
-    server.failures = (server.failures ?? 0) + 1
-    const until = now() + draw(verdict.delay)
-    if (verdict.failover) server.until = until
+  const failed = (server: Server, { delay, failover, reason }: Verdict & { action: 'retry' }) => {
+    server.failures = failures(server) + 1
+    const until = now() + draw(delay)
+    if (failover) server.until = until
     else server.notBefore = Math.max(server.notBefore ?? 0, until)
-    this.trouble(new Error(verdict.reason))
-  }
-
-  /** Notes that nothing is known of some commands of an answer, as after a failure. */
-  unknown(): void {
-    const { current } = this.#servers
-    if (current) this.#failed(current, again('A result cannot be read.', (current.failures ?? 0) + 1, false) as Verdict & { action: 'retry' })
-  }
-
-  /** Asks the server for its time. */
-  async time(stop: AbortSignal): Promise<number> {
-    const server = await this.#ready(stop)
-    if (!server) throw new Error('There is no server that can be asked.')
-    server.pacer!.calls++
-    const { answer, text } = await this.#fetch(this.#path(server, 'system/time'), stop, { headers: { Authorization: this.platform.authorization } })
-    this.#pace(server, answer.headers)
-    const verdict = judge(answer.status, answer.headers, text, 1, 1)
-    if (!answer.ok && 'reason' in verdict) throw new Error(verdict.reason)
-    return (JSON.parse(text) as { time: number }).time
+    trouble(new Error(reason))
   }
 
   /** Returns the server to call once it may be called; nothing if meanwhile there is another to be chosen, or a stop. */
-  async #ready(stop: AbortSignal): Promise<Server | undefined> {
+  const ready = async (stop: AbortSignal) => {
     try {
-      const read = async (url: string) => (await this.#fetch(url, stop)).text
-      const { server, wait } = await this.#servers.pick(now(), read)
-      const at = Math.max(now() + wait, server.notBefore ?? 0)
-      if (at > now()) await sleep(at - now(), stop)
-      return stop.aborted ? undefined : server
+      const { server, wait } = await servers.pick(now(), async (url) => (await request(url, stop)).text)
+      const rest = Math.max(wait, (server.notBefore ?? 0) - now())
+      if (rest > 0) await sleep(rest, stop)
+      return server
     } catch (error) {
-      this.trouble(error)
+      trouble(error)
       await sleep(10, stop)
       return undefined
     }
   }
 
   /** Sends a batch once. */
-  async #post(server: Server, bodies: readonly string[], moves: number, stop: AbortSignal): Promise<Verdict | 'moved'> {
-    const url = this.#path(server, 'batch')
-    const attempt = (server.failures ?? 0) + 1
+  const post = async (server: Server, bodies: readonly string[], moves: number, stop: AbortSignal): Promise<Verdict | undefined> => {
+    const attempt = failures(server) + 1
     try {
-      const headers: Record<string, string> = { Authorization: this.platform.authorization, 'Content-Type': 'application/json' }
       const body = envelope(bodies)
       const packed = await compress(body)
-      if (packed) headers['Content-Encoding'] = 'gzip'
-      server.pacer!.calls++
-      const { answer, text } = await this.#fetch(url, stop, { method: 'POST', headers, body: packed ?? body, redirect: this.platform.redirect })
-      this.#pace(server, answer.headers)
+      const headers = { Authorization, 'Content-Type': 'application/json', ...(packed && { 'Content-Encoding': 'gzip' }) }
+      const init = { method: 'POST', headers, body: packed ?? body, redirect: platform.redirect }
+      const { answer, text, url } = await ask(server, 'batch', stop, init)
       const verdict = judge(answer.status, answer.headers, text, bodies.length, attempt)
-      const to = this.platform.moved(answer, url, moves)
-      if (to) this.#servers.move(new URL(to).origin)
-      return to && verdict.action !== 'done' ? 'moved' : verdict
+      const to = platform.moved(answer, url, moves)
+      if (to) servers.move(new URL(to).origin)
+      return to && verdict.action !== 'done' ? undefined : verdict
     } catch (error) {
       return again(String(error), attempt, true)
     }
   }
 
-  /** Notes what an answer says of the limits. */
-  #pace(server: Server, fields: Headers): void {
-    const wait = server.pacer!.note(fields, now())
-    if (wait) server.notBefore = now() + draw(wait)
-  }
-
-  #path({ url }: Server, route: string): string {
-    return `${url}/track/v2/projects/${this.options.project}/${route}`
-  }
-
-  /** Makes a request and reads its answer, unless that takes too long. */
-  #fetch(url: string, stop: AbortSignal, init: RequestInit = {}): Promise<{ answer: Response; text: string }> {
-    return within(this.options.timeout ?? 30_000, stop, async (signal) => {
-      const answer = await fetch(url, { ...init, credentials: 'omit', signal })
-      return { answer, text: await answer.text() }
-    })
+  return {
+    server: () => servers.current()?.url ?? '',
+    readyURL() {
+      const server = servers.current()
+      return server && !(server.until! > now() || server.notBefore! > now()) ? path(server, 'batch') : undefined
+    },
+    async send(bodies, stop) {
+      for (let moves = 0; ; ) {
+        const server = await ready(stop)
+        if (stop.aborted) return undefined
+        const verdict = server && (await post(server, bodies, moves, stop))
+        if (verdict?.action === 'retry') {
+          if (!stop.aborted) failed(server!, verdict)
+        } else if (verdict) {
+          // Where a result cannot be read, its command is sent again, though not at once.
+          if ('outcomes' in verdict && verdict.outcomes.includes(null)) failed(server!, again('unreadable result', failures(server!) + 1, false))
+          else server!.failures = 0
+          return verdict
+        }
+        moves = verdict ? 0 : moves + 1
+      }
+    },
+    async time(stop) {
+      const server = await ready(stop)
+      if (!server || stop.aborted) throw new Error('The client is closed.')
+      const { answer, text } = await ask(server, 'system/time', stop, { headers: { Authorization } })
+      if (answer.ok) return (JSON.parse(text) as { time: number }).time
+      throw new Error((judge(answer.status, answer.headers, text, 1, 1) as { reason: string }).reason)
+    },
   }
 }
 

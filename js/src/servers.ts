@@ -1,6 +1,6 @@
 // Which server to use. Held to openapi/vectors/servers.json.
 
-import { Pacer } from './pace.ts'
+import { newPacer, type Pacer } from './pace.ts'
 import type { Options } from './types.ts'
 
 /** One tracking server, as it is listed, and how it went with it. Times are in seconds. */
@@ -18,17 +18,14 @@ export interface Server {
   pacer?: Pacer
 }
 
-/** Where the choice of a server is remembered. */
-export interface Memo {
-  get(): string | null | undefined
-  set(url: string): void
-}
+/** Remembers the choice of a server: sets it where there is one to set, and returns it. */
+export type Memo = (url?: string) => string | undefined
 
 /** Seconds after which a list of servers is read again, if there is need. */
 const refresh = 10
 
 const bare = (url: string) => url.replace(/\/+$/, '')
-const server = (url: string): Server => ({ url: bare(url), name: '', region: '', state: 'up' })
+const newServer = (url: string): Server => ({ url: bare(url), name: '', region: '', state: 'up' })
 
 /** Returns the servers to draw from, and how long to wait for them. */
 export function candidates(
@@ -59,58 +56,55 @@ export function listed(asked: string, answer: string): Server[] {
   } catch {
     // Not an answer of ours.
   }
-  return found.length ? found : [server(asked)]
+  return found.length ? found : [newServer(asked)]
 }
 
 /** The servers that there are, and the one in use: it is drawn, then kept until it fails. */
-export class Servers {
-  /** The one in use. */
-  current: Server | undefined
-  #all: Server[] = []
-  readonly #want: { name?: string | undefined; region?: string | undefined }
-  readonly #address: string | undefined
-  #read = -Infinity
-  readonly #memo: Memo | undefined
-
-  constructor({ url, servers, server: name, region }: Options, memo?: Memo) {
-    if (typeof servers === 'string') this.#address = bare(servers)
-    else this.#all = (servers ?? [url!]).map(server)
-    this.#want = { name, region }
-    this.#memo = memo
-  }
-
+export interface Servers {
+  /** Returns the one in use. */
+  current(): Server | undefined
   /** Returns the server to call, and how long to wait before. A list is read first, and again if the server in use failed. */
-  async pick(now: number, read: (url: string) => Promise<string>): Promise<{ server: Server; wait: number }> {
-    const { current } = this
-    if (this.#address && now - this.#read > refresh && !(current && !(current.until! > now))) {
-      this.#list(listed(this.#address, await read(this.#address + '/api/servers').catch(() => '')))
-      this.#read = now
-    }
-    const { from, wait } = candidates(this.#all, current?.url, this.#want, now)
-    const before = this.#memo?.get()
-    const next = from.find(({ url }) => url === (current?.url ?? before)) ?? from[Math.floor(Math.random() * from.length)]
-    if (!next) throw new Error(`There is no server ${this.#want.name}.`)
-    if (next !== current) this.use(next)
-    return { server: next, wait: wait || (current && next.url !== current.url ? Math.random() / 2 : 0) }
-  }
+  pick(now: number, read: (url: string) => Promise<string>): Promise<{ server: Server; wait: number }>
+  /** Turns to where a redirect leads. */
+  move(url: string): void
+}
 
-  /** Takes over a list; of the servers that stay, what is known of them holds. An unreadable answer does not undo a list. */
-  #list(all: Server[]): void {
-    if (all[0]!.name === '' && this.#all.length) return
-    this.#all = all.map((s) => Object.assign(this.#all.find(({ url }) => url === s.url) ?? s, s))
-  }
+export function newServers({ url, servers, server: name, region }: Options, memo?: Memo): Servers {
+  const address = typeof servers === 'string' && bare(servers)
+  let all = address ? [] : ((servers as string[]) ?? [url]).map(newServer)
+  let current: Server | undefined
+  let age = -Infinity
 
   /** Keeps to a server from now on. What was learned of the limits of the one before does not hold for it. */
-  use(next: Server): void {
-    this.current = next
-    next.pacer = new Pacer()
-    this.#memo?.set(next.url)
+  const use = (next: Server) => {
+    current = next
+    next.pacer = newPacer()
+    memo?.(next.url)
   }
 
-  /** Turns to where a redirect leads. */
-  move(url: string): void {
-    const next = this.#all.find((s) => s.url === url) ?? server(url)
-    if (!this.#all.includes(next)) this.#all.push(next)
-    this.use(next)
+  /** Reads the list. What is known of servers that stay holds, and an answer that cannot be read does not undo a list. */
+  const refreshed = async (address: string, now: number, read: (url: string) => Promise<string>) => {
+    const list = listed(address, await read(address + '/api/servers').catch(() => ''))
+    age = now
+    if (list[0]!.name || !all.length) all = list.map((s) => Object.assign(all.find(({ url }) => url === s.url) ?? s, s))
+  }
+
+  return {
+    current: () => current,
+    async pick(now, read) {
+      if (address && now - age > refresh && !(current && !(current.until! > now))) await refreshed(address, now, read)
+      const before = current?.url
+      const { from, wait } = candidates(all, before, { name, region }, now)
+      const kept = before ?? memo?.()
+      const next = from.find(({ url }) => url === kept) ?? from[Math.floor(Math.random() * from.length)]
+      if (!next) throw new Error(`There is no server ${name}.`)
+      if (next !== current) use(next)
+      return { server: next, wait: wait || (before && next.url !== before ? Math.random() / 2 : 0) }
+    },
+    move(url) {
+      const next = all.find((s) => s.url === url) ?? newServer(url)
+      if (!all.includes(next)) all.push(next)
+      use(next)
+    },
   }
 }

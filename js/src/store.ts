@@ -22,42 +22,26 @@ export interface Store {
   close(): Promise<void>
 }
 
-/** Keeps the queue in the properties of an object: of localStorage, or where nothing lasts, of any. */
-export class ObjectStore implements Store {
-  /** Throws where the object takes no properties. */
-  constructor(
-    private readonly object: Record<string, string>,
-    private readonly prefix = '',
-    readonly kept = false,
-  ) {
-    object[prefix] = ''
-    delete object[prefix]
+/**
+ * Returns a store in the properties of an object: of localStorage, or where nothing lasts, of any. Throws where the object takes
+ * no properties.
+ */
+export function newObjectStore(object: Record<string, string>, prefix = '', kept = false): Store {
+  object[prefix] = ''
+  delete object[prefix]
+  const keys = () => Object.keys(object).filter((key) => key.startsWith(prefix))
+  const drop = (some: readonly string[]) => some.forEach((key) => delete object[key])
+  return {
+    kept,
+    add: async (entries) => entries.forEach(({ id, body }) => (object[prefix + id] = body)),
+    take: async (n) =>
+      keys()
+        .sort()
+        .slice(0, n)
+        .map((key) => ({ id: key.slice(prefix.length), body: object[key]! })),
+    remove: async (ids) => drop(ids.map((id) => prefix + id)),
+    size: async () => keys().length,
+    wipe: async () => drop(keys()),
+    close: async () => {},
   }
-
-  #keys(): string[] {
-    return Object.keys(this.object).filter((key) => key.startsWith(this.prefix))
-  }
-
-  async add(entries: readonly Entry[]): Promise<void> {
-    for (const { id, body } of entries) this.object[this.prefix + id] = body
-  }
-
-  async take(n: number): Promise<Entry[]> {
-    const keys = this.#keys().sort().slice(0, n)
-    return keys.map((key) => ({ id: key.slice(this.prefix.length), body: this.object[key]! }))
-  }
-
-  async remove(ids: readonly string[]): Promise<void> {
-    for (const id of ids) delete this.object[this.prefix + id]
-  }
-
-  async size(): Promise<number> {
-    return this.#keys().length
-  }
-
-  async wipe(): Promise<void> {
-    for (const key of this.#keys()) delete this.object[key]
-  }
-
-  async close(): Promise<void> {}
 }

@@ -156,7 +156,7 @@ test('a tab that is closed in the middle has what it accepted sent by the next p
   const { server, open, cookie, context } = await scene(t, (nth) => (['lost', 'pass', 503] as const)[nth % 3]!)
   let last = -1
   await context.exposeFunction('accepted', (n: number) => (last = n))
-  for (const first of [0, 1000]) {
+  for (const first of [0, 1e6]) {
     const page = await open({ flushInterval: 30 })
     const closed = new Promise((done) => page.on('close', done))
     void page

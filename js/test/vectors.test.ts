@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { again, judge, type Range } from '../src/answer.ts'
-import { due, fitting } from '../src/client.ts'
+import { due, fitting } from '../src/core.ts'
 import { stamp } from '../src/clock.ts'
-import { allowances, delay, Pacer } from '../src/pace.ts'
+import { allowances, delay, newPacer, sample } from '../src/pace.ts'
 import { taken } from '../src/queue.ts'
 import { moved } from '../src/redirect.ts'
 import { gzipFrom } from '../src/sender.ts'
@@ -72,10 +72,10 @@ vectors('results.json', ['commands', 'body'], ({ given, expect }) => {
 
 vectors('pacing.json', ['cost', 'headers', 'now', 'answers'], ({ given, expect }) => {
   if (given.answers) {
-    const pacer = new Pacer()
+    const pacer = newPacer()
     const costs = given.answers.map(({ policy, r, t, at, calls }: any) => {
       pacer.calls += calls
-      pacer.sample({ policy, r, t, q: NaN, w: NaN }, at)
+      sample(pacer, { policy, r, t }, at)
       return pacer.cost
     })
     return assert.deepEqual(costs, expect.costs)

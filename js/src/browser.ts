@@ -100,12 +100,13 @@ export function createClient(options: BrowserOptions): BrowserClient {
     }
   }
 
-  const own: Omit<BrowserClient, keyof Client> & Pick<Client, 'identify'> = {
-    identify(who, properties = {}, options) {
+  const client = {
+    __proto__: core.client,
+    identify(who: string | Ids, properties: Properties = {}, options?: CallOptions) {
       if (allowed()) known = { ...known, ...named(who) }
       return client.update(properties, options)
     },
-    page(properties, options) {
+    page(properties?: Properties, options?: CallOptions) {
       const { title, referrer } = document
       const before = last || referrer
       last = location.href
@@ -117,7 +118,7 @@ export function createClient(options: BrowserOptions): BrowserClient {
       identity.clear()
       identity.keep()
     },
-    async consent(given) {
+    async consent(given: boolean) {
       if (given) {
         if (consent) identity.keep()
         return begin()
@@ -130,9 +131,7 @@ export function createClient(options: BrowserOptions): BrowserClient {
     get id() {
       return identity.find()
     },
-  }
-  // With the getters as such: their values change.
-  const client = Object.defineProperties(core.client, Object.getOwnPropertyDescriptors(own)) as BrowserClient
+  } as unknown as BrowserClient
 
   addEventListener('pagehide', part)
   document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && part())

@@ -46,7 +46,8 @@ export const named = (who: string | Ids): Ids => (typeof who === 'string' ? { re
 
 /** A client, and what is only for the platform that made it. */
 export interface Core {
-  client: Client
+  /** Platforms differ in what it means to identify. */
+  client: Omit<Client, 'identify'>
   queue: Queue
   sender: Sender
   /** Sends what waits, unless that is under way already. */
@@ -141,7 +142,7 @@ export function newCore(options: Options, platform: Platform): Core {
     await queue.forget(decided)
   }
 
-  const client: Client = {
+  const client: Core['client'] = {
     track: (type, properties = {}, { ids, timestamp } = {}) =>
       push({
         name: 'customers/events',
@@ -149,7 +150,6 @@ export function newCore(options: Options, platform: Platform): Core {
       }),
     update: (properties, { ids, timestamp } = {}) =>
       push({ name: 'customers', data: { customer_ids: platform.whom(ids), properties, update_timestamp: seconds(timestamp) } }),
-    identify: (who, properties = {}, options = {}) => client.update(properties, { ...options, ids: { ...options.ids, ...named(who) } }),
     time: () => sender.time(stop.signal),
     async flush(timeout = 10_000) {
       let timer: ReturnType<typeof setTimeout> | undefined

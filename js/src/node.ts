@@ -1,4 +1,4 @@
-import { newCore } from './core.ts'
+import { named, newCore } from './core.ts'
 import { FileStore } from './file.ts'
 import { moved } from './redirect.ts'
 import { newObjectStore } from './store.ts'
@@ -33,5 +33,8 @@ export function createClient(options: NodeOptions): Client {
     allowed: () => true,
   })
   if (file) void start() // what is left from the last time
-  return client
+  return Object.defineProperty(client as Client, 'identify', {
+    value: ((who, properties = {}, options = {}) =>
+      client.update(properties, { ...options, ids: { ...options.ids, ...named(who) } })) satisfies Client['identify'],
+  })
 }

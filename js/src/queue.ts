@@ -2,16 +2,13 @@ import { micros } from './clock.ts'
 import { newObjectStore, type Entry, type Store } from './store.ts'
 import type { Command, Options, Rejection } from './types.ts'
 
-/** The most bytes that the JSON of a command's data may have. */
-const maxData = 800_000
-
 const encoder = new TextEncoder()
 
 /** Returns how many bytes a text has in UTF-8. */
 export const bytes = (text: string) => encoder.encode(text).length
 
-/** Whether data of such a size is taken by any server. */
-export const taken = (size: number) => size <= maxData
+/** Whether data is taken by any server: its JSON may have 800 kB. */
+export const taken = (size: number) => size <= 800_000
 
 /** The commands that are not known to be delivered: those of this client, and what else there is in the store. */
 export interface Queue {
@@ -90,8 +87,7 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
   /** Returns the JSON of a command that may be sent. What else may be wrong with it, the server says. */
   const encode = (command: Command) => {
     const data = JSON.stringify(command.data)
-    // Most are so short that their bytes need not be counted: a character has three at most.
-    if (data.length * 3 > maxData && !taken(bytes(data))) throw new RangeError(`An event may have at most ${maxData} bytes.`)
+    if (!taken(bytes(data))) throw new RangeError('An event may have at most 800 kB.')
     return `{"name":"${command.name}","data":${data}}`
   }
 
@@ -116,7 +112,7 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
       } catch (error) {
         return queue.reject(command, 'invalid', String(error))
       }
-      const id = micros().toString(36) + Math.random().toString(36).slice(2, 8).padEnd(6, '0')
+      const id = micros().toString(36) + Math.random().toString(36).slice(2, 8)
       while (queue.size() >= maxQueued && !closed) {
         if (whenFull === 'block') await new Promise<void>((room) => waiting.push(room))
         else if (whenFull !== 'drop-oldest' || !(await dropOldest())) return queue.reject(command, 'full', 'The queue is full.')
@@ -146,7 +142,7 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
       return entries
     },
     async forget(ids) {
-      for (const id of ids) if (!queue.own.delete(id)) others = Math.max(0, others - 1)
+      for (const id of ids) if (!queue.own.delete(id) && others) others--
       for (const room of waiting.splice(0, ids.length)) room()
       await (await opened()).remove(ids).catch(queue.trouble)
     },
@@ -154,7 +150,7 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
       const lost = [...queue.own.values()]
       queue.own.clear()
       others = 0
-      for (const { body } of lost) queue.reject(JSON.parse(body) as Command, 'consent', 'Consent was withdrawn.')
+      for (const { body } of lost) queue.reject(JSON.parse(body) as Command, 'consent', 'There is no consent.')
       await (await opened()).wipe()
       store = undefined
     },

@@ -105,7 +105,7 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
           if (!stop.aborted) failed(server!, verdict)
         } else if (verdict) {
           // Where a result cannot be read, its command is sent again, though not at once.
-          if ('outcomes' in verdict && verdict.outcomes.includes(null)) failed(server!, again('unreadable result', failures(server!) + 1, false))
+          if (verdict.action === 'done' && verdict.outcomes.includes(null)) failed(server!, again('A result cannot be read.', failures(server!) + 1, false))
           else server!.failures = 0
           return verdict
         }

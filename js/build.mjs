@@ -11,7 +11,7 @@ process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 /** Members of objects that never leave the bundle: those that only our own modules name. */
 const inner = new RegExp(
   '^(action|allowed|authorization|calls|cost|current|delay|failover|failures|forget|lock|memo|moved|notBefore|outcomes|own|' +
-    'answer|client|keep|move|queue|reject|send|start|take|wait|pacer|pick|policy|readyURL|saved|seen|sender|stored|trouble|unknown|until|whom|wipe)$',
+    'answer|client|keep|move|queue|reject|send|start|take|wait|pacer|parted|pick|policy|readyURL|saved|seen|sender|stored|trouble|unknown|until|whom|wipe)$',
 )
 
 const common = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning', legalComments: 'none' }
@@ -27,18 +27,18 @@ const { code, map } = await minify(readFileSync('dist/browser.js', 'utf8'), {
 writeFileSync('dist/browser.js', code)
 writeFileSync('dist/browser.js.map', map)
 await build({ ...common, entryPoints: ['src/node.ts'], outdir: 'dist', platform: 'node' })
-run('node_modules/.bin/tsc', '--project', 'tsconfig.json', '--noEmit')
 run('node_modules/.bin/tsc', '--project', 'tsconfig.build.json')
 // Of the declarations, those that a user's compiler follows.
 const shown = ['browser', 'node', 'types'].map((name) => name + '.d.ts')
 for (const name of await readdir('dist')) if (name.endsWith('.d.ts') && !shown.includes(name)) rmSync('dist/' + name)
 copyFileSync('../LICENSE', 'LICENSE')
+run('node_modules/.bin/tsc', '--project', 'tsconfig.json')
 
 if (process.argv[2] === 'test') {
   rmSync('.test', { recursive: true, force: true })
   const tests = (await readdir('test')).filter((name) => name.endsWith('.test.ts'))
   await build({ ...common, entryPoints: tests.map((name) => 'test/' + name), outdir: '.test', platform: 'node', packages: 'external' })
-  run(process.execPath, '--enable-source-maps', '--test', ...process.argv.slice(3), ...tests.map((name) => '.test/' + name.replace(/ts$/, 'js')))
+  run(process.execPath, '--enable-source-maps', '--test', '--test-reporter=spec', '--test-timeout=120000', ...process.argv.slice(3), ...tests.map((name) => '.test/' + name.replace(/ts$/, 'js')))
 }
 
 /** Runs a program, and ends as it does if it fails. */

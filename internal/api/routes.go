@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	"trackway"
 	"trackway/internal/wire"
@@ -70,17 +69,18 @@ func routes() []route {
 // register puts the table into the mux, together with what answers where the table says nothing: 405 on a path that has
 // other methods, 404 elsewhere. Those are limited like any route, by the same policies.
 func (s *Server) register() {
-	methods := map[string][]string{}
+	methods, foreign := map[string][]string{}, map[string]bool{}
 	for _, rt := range routes() {
 		s.handle(rt.method+" "+rt.path, rt)
 		methods[rt.path] = append(methods[rt.path], rt.method)
+		foreign[rt.path] = foreign[rt.path] || rt.cors
 		if rt.method == http.MethodGet {
 			methods[rt.path] = append(methods[rt.path], http.MethodHead)
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(methods)) {
 		allowed := methods[path]
-		cors := strings.HasPrefix(path, track)
+		cors := foreign[path]
 		if cors {
 			s.mux.HandleFunc("OPTIONS "+path, preflight(methods[path]))
 			allowed = append(allowed, http.MethodOptions)

@@ -50,8 +50,6 @@ export function createClient(options: BrowserOptions): BrowserClient {
   const identity = newIdentity(options.cookieName ?? 'trackway_id', options.cookieDomain)
   /** Who was identified. */
   let known: Ids = {}
-  /** What was sent when the page was hidden, and is not sent that way again. */
-  const parted = new Set<string>()
   /** The address of the last page view. */
   let last = ''
 
@@ -70,7 +68,7 @@ export function createClient(options: BrowserOptions): BrowserClient {
     whom: (ids) => (allowed() ? { cookie: identity.keep(), ...known, ...ids } : {}),
     allowed,
     lock: navigator.locks && ((run, signal) => navigator.locks.request(name, { signal }, run)),
-    memo: (url) => stored(memory, url),
+    memo: (url) => (allowed() ? stored(memory, url) : undefined),
   })
   const { queue, sender, start, wipe } = core
 
@@ -91,10 +89,10 @@ export function createClient(options: BrowserOptions): BrowserClient {
     if (!url || !allowed()) return
     // Neither a header nor a media type that the browser would have to ask for first: there may be no time.
     const to = url + '?access_token=' + encodeURIComponent(key)
-    const left = [...queue.own].filter(([id]) => !parted.has(id))
+    const left = [...queue.own.values()].filter(({ parted }) => !parted)
     while (left.length) {
-      const some = left.splice(0, fitting(left.map(([, { body }]) => bytes(body)), maxParting)) // prettier-ignore
-      const body = envelope(some.map(([id, entry]) => (parted.add(id), entry.body)))
+      const some = left.splice(0, fitting(left.map(({ body }) => bytes(body)), maxParting)) // prettier-ignore
+      const body = envelope(some.map((entry) => ((entry.parted = true), entry.body)))
       if ('keepalive' in Request.prototype) void fetch(to, { method: 'POST', body, keepalive: true, credentials: 'omit' }).catch(() => {})
       else navigator.sendBeacon(to, body)
     }

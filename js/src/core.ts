@@ -116,19 +116,17 @@ export function newCore(options: Options, platform: Platform): Core {
       const entries = await queue.take(full)
       const batch = entries.slice(0, fitting(entries.map(({ body }) => bytes(body)))) // prettier-ignore
       if (!batch.length) return
-      left -= batch.length
-      await deliver(batch, signal)
+      left -= await deliver(batch, signal)
     }
   }
 
-  /** Sends a batch, in parts if need be, until each of its commands is decided or we are stopped. */
-  const deliver = async (batch: Entry[], signal: AbortSignal): Promise<void> => {
+  /** Sends a batch, in parts if need be, until it is decided or we are stopped. Returns how many of its commands are. */
+  const deliver = async (batch: Entry[], signal: AbortSignal): Promise<number> => {
     const verdict = await sender.send(batch.map(({ body }) => body), signal) // prettier-ignore
-    if (!verdict) return
+    if (!verdict) return 0
     if (verdict.action === 'split') {
       const half = Math.ceil(batch.length / 2)
-      await deliver(batch.slice(0, half), signal)
-      return deliver(batch.slice(half), signal)
+      return (await deliver(batch.slice(0, half), signal)) + (await deliver(batch.slice(half), signal))
     }
     // What is not decided stays the oldest, so that it goes first.
     const decided: string[] = []
@@ -140,6 +138,7 @@ export function newCore(options: Options, platform: Platform): Core {
       else queue.reject(JSON.parse(body) as Command, 'refused', reason)
     })
     await queue.forget(decided)
+    return decided.length
   }
 
   const client: Core['client'] = {

@@ -6,14 +6,46 @@ import type { Entry, Store } from './store.ts'
 /** Lines that no longer count, from which on a file is written anew: as many as do count, and so many more. */
 const slack = 10_000
 
+/** Keeps the queue in memory. */
+export class MemoryStore implements Store {
+  readonly kept: boolean = false
+  protected readonly entries = new Map<string, string>()
+
+  async add(entries: readonly Entry[]): Promise<void> {
+    for (const { id, body } of entries) this.entries.set(id, body)
+  }
+
+  async take(n: number): Promise<Entry[]> {
+    const first: Entry[] = []
+    for (const [id, body] of this.entries) {
+      if (first.length === n) break
+      first.push({ id, body })
+    }
+    return first
+  }
+
+  async remove(ids: readonly string[]): Promise<void> {
+    for (const id of ids) this.entries.delete(id)
+  }
+
+  async size(): Promise<number> {
+    return this.entries.size
+  }
+
+  async wipe(): Promise<void> {
+    this.entries.clear()
+  }
+
+  async close(): Promise<void> {}
+}
+
 /**
  * Keeps the queue in a file to which lines are appended: `<id> <command>` adds an entry, `-<id> <id>…` removes some. What was
  * added while a write is under way goes out together, with the next. A line that did not come whole is not read. One process at a
  * time may use it.
  */
-export class FileStore implements Store {
-  readonly kept = true
-  readonly #entries: Map<string, string>
+export class FileStore extends MemoryStore {
+  override readonly kept = true
   /** Lines of the file that no longer count. */
   #waste = 0
   #file: FileHandle | undefined
@@ -25,48 +57,35 @@ export class FileStore implements Store {
     private readonly path: string,
     private readonly sync: boolean,
   ) {
+    super()
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     lock(path + '.lock')
-    this.#entries = read(path)
+    read(path, this.entries)
     this.#rewrite()
   }
 
-  async add(entries: readonly Entry[]): Promise<void> {
-    for (const { id, body } of entries) {
-      this.#entries.set(id, body)
-      this.#lines += `${id} ${body}\n`
-    }
+  override async add(entries: readonly Entry[]): Promise<void> {
+    await super.add(entries)
+    for (const { id, body } of entries) this.#lines += `${id} ${body}\n`
     await this.#written()
   }
 
-  async take(n: number): Promise<Entry[]> {
-    const first: Entry[] = []
-    for (const [id, body] of this.#entries) {
-      if (first.length === n) break
-      first.push({ id, body })
-    }
-    return first
-  }
-
   /** Removes entries. A removal that is lost in a crash leads to their being sent again, which the server notices. */
-  async remove(ids: readonly string[]): Promise<void> {
-    const there = ids.filter((id) => this.#entries.delete(id))
+  override async remove(ids: readonly string[]): Promise<void> {
+    const there = ids.filter((id) => this.entries.delete(id))
     if (!there.length) return
     this.#lines += `-${there.join(' ')}\n`
     this.#waste += there.length + 1
     await this.#written()
   }
 
-  async size(): Promise<number> {
-    return this.#entries.size
-  }
-
-  async wipe(): Promise<void> {
+  override async wipe(): Promise<void> {
+    await super.wipe()
     await this.close()
     rmSync(this.path, { force: true })
   }
 
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     await this.#writing?.catch(() => {}) // told to whom it concerned
     await this.#file?.close()
     this.#file = undefined
@@ -86,7 +105,7 @@ export class FileStore implements Store {
   async #write(): Promise<void> {
     const lines = this.#lines
     this.#lines = ''
-    if (this.#waste > this.#entries.size + slack) {
+    if (this.#waste > this.entries.size + slack) {
       await this.#file?.close()
       this.#file = undefined
       this.#rewrite()
@@ -103,7 +122,7 @@ export class FileStore implements Store {
     const fresh = this.path + '.new'
     const file = openSync(fresh, 'w', 0o600)
     try {
-      for (const [id, body] of this.#entries) writeSync(file, `${id} ${body}\n`)
+      for (const [id, body] of this.entries) writeSync(file, `${id} ${body}\n`)
       fsyncSync(file)
     } finally {
       closeSync(file)
@@ -114,14 +133,12 @@ export class FileStore implements Store {
 }
 
 /** Reads what a file holds. */
-function read(path: string): Map<string, string> {
-  const entries = new Map<string, string>()
+function read(path: string, entries: Map<string, string>): void {
   for (const line of text(path).split('\n')) {
     const [, id, body] = /^([0-9a-z]+) (\{.*\})$/.exec(line) ?? []
     if (line.startsWith('-')) for (const gone of line.slice(1).split(' ')) entries.delete(gone)
     else if (id && body && whole(body)) entries.set(id, body)
   }
-  return entries
 }
 
 function text(path: string): string {

@@ -1,7 +1,6 @@
 import { named, newCore } from './core.ts'
-import { FileStore } from './file.ts'
+import { FileStore, MemoryStore } from './file.ts'
 import { moved } from './redirect.ts'
-import { newObjectStore } from './store.ts'
 import type { Client, Options } from './types.ts'
 
 export type * from './types.ts'
@@ -23,7 +22,7 @@ export interface NodeOptions extends Options {
 export function createClient(options: NodeOptions): Client {
   const { key, keyId, secret, file, sync = false } = options
   if (!key && !(keyId && secret)) throw new TypeError('createClient: expected key, or keyId and secret')
-  const store = file ? new FileStore(file, sync) : newObjectStore({})
+  const store = file ? new FileStore(file, sync) : new MemoryStore()
   const { client, start } = newCore(options, {
     open: () => store,
     authorization: key ? `Token ${key}` : `Basic ${Buffer.from(`${keyId}:${secret}`).toString('base64')}`,

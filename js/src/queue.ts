@@ -12,8 +12,8 @@ export const taken = (size: number) => size <= 800_000
 
 /** The commands that are not known to be delivered: those of this client, and what else there is in the store. */
 export interface Queue {
-  /** Those of this client. Only what is stored may have been delivered by another page. */
-  own: Map<string, { body: string; stored?: boolean }>
+  /** Those of this client. Only what is stored may have been delivered by another page. What has parted was sent as a page was left. */
+  own: Map<string, { body: string; stored?: boolean; parted?: boolean }>
   rejected: number
   /** Whether it outlives the page or process. */
   kept: boolean

@@ -61,7 +61,7 @@ export function listed(asked: string, answer: string): Server[] {
 
 /** The servers that there are, and the one in use: it is drawn, then kept until it fails. */
 export interface Servers {
-  /** Returns the one in use. */
+  /** Returns the one in use, and chooses it if need be. There is none as long as it is known by name only. */
   current(): Server | undefined
   /** Returns the server to call, and how long to wait before. A list is read first, and again if the server in use failed. */
   pick(now: number, read: (url: string) => Promise<string>): Promise<{ server: Server; wait: number }>
@@ -71,7 +71,7 @@ export interface Servers {
 
 export function newServers({ url, servers, server: name, region }: Options, memo?: Memo): Servers {
   const address = typeof servers === 'string' && bare(servers)
-  let all = address ? [] : ((servers as string[]) ?? [url]).map(newServer)
+  let all = (address ? [address] : ((servers as string[]) ?? [url])).map(newServer)
   let current: Server | undefined
   let age = -Infinity
 
@@ -79,27 +79,31 @@ export function newServers({ url, servers, server: name, region }: Options, memo
   const use = (next: Server) => {
     current = next
     next.pacer = newPacer()
-    memo?.(next.url)
+    if (all[1]) memo?.(next.url)
   }
 
   /** Reads the list. What is known of servers that stay holds, and an answer that cannot be read does not undo a list. */
   const refreshed = async (address: string, now: number, read: (url: string) => Promise<string>) => {
     const list = listed(address, await read(address + '/api/servers').catch(() => ''))
     age = now
-    if (list[0]!.name || !all.length) all = list.map((s) => Object.assign(all.find(({ url }) => url === s.url) ?? s, s))
+    if (list[0]!.name) all = list.map((s) => Object.assign(all.find(({ url }) => url === s.url) ?? s, s))
+  }
+
+  const choose = (now: number) => {
+    const before = current?.url
+    const { from, wait } = candidates(all, before, { name, region }, now)
+    const kept = before ?? memo?.()
+    const next = from.find(({ url }) => url === kept) ?? from[Math.floor(Math.random() * from.length)]
+    if (!next) throw new Error(`There is no server ${name}.`)
+    if (next !== current) use(next)
+    return { server: next, wait: wait || (before && next.url !== before ? Math.random() / 2 : 0) }
   }
 
   return {
-    current: () => current,
+    current: () => current ?? (name ? undefined : choose(0).server),
     async pick(now, read) {
       if (address && now - age > refresh && !(current && !(current.until! > now))) await refreshed(address, now, read)
-      const before = current?.url
-      const { from, wait } = candidates(all, before, { name, region }, now)
-      const kept = before ?? memo?.()
-      const next = from.find(({ url }) => url === kept) ?? from[Math.floor(Math.random() * from.length)]
-      if (!next) throw new Error(`There is no server ${name}.`)
-      if (next !== current) use(next)
-      return { server: next, wait: wait || (before && next.url !== before ? Math.random() / 2 : 0) }
+      return choose(now)
     },
     move(url) {
       const next = all.find((s) => s.url === url) ?? newServer(url)

@@ -122,7 +122,7 @@ async function ready(child: ChildProcess): Promise<string> {
 }
 
 /** What a proxy does with a request. */
-export type Fate = 'pass' | 'slow' | 'reset' | 'lost' | 'cut' | 500 | 503 | 429
+export type Fate = 'pass' | 'mute' | 'slow' | 'reset' | 'lost' | 'cut' | 500 | 503 | 429
 
 /** A proxy before a server. */
 export interface Proxy {
@@ -143,9 +143,10 @@ export async function proxy(t: TestContext, target: () => string, fate: (nth: nu
     const what = request.method === 'OPTIONS' ? 'pass' : fate(fates.length)
     if (request.method !== 'OPTIONS') fates.push(what)
     if (what === 'reset') return void request.socket.resetAndDestroy()
-    if (typeof what === 'number') {
+    if (typeof what === 'number' || what === 'mute') {
       request.resume()
-      response.writeHead(what, { 'Access-Control-Allow-Origin': '*', 'Content-Type': 'application/json' })
+      response.writeHead(what === 'mute' ? 200 : what, { 'Access-Control-Allow-Origin': '*', 'Content-Type': 'application/json' })
+      if (what === 'mute') return void response.end('{"results":[{}],"success":true}') // of one command
       return void response.end('{"errors":{"code":0,"description":"chaos"}}')
     }
     const { pathname, search } = new URL(request.url!, 'http://x')

@@ -24,10 +24,13 @@ const (
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server. Without a configuration file it makes one first, and prints how to try it."`
-	Init    initCommand    `cmd:"" help:"Make a configuration file with a project and random keys."`
-	Check   checkCommand   `cmd:"" help:"Say what is wrong with the configuration."`
-	Limits  limitsCommand  `cmd:"" help:"How the running server's rate limits are used."`
+	Serve  serveCommand  `cmd:"" help:"Run the server. Without a configuration file it makes one first, and prints how to try it."`
+	Init   initCommand   `cmd:"" help:"Make a configuration file with a project and random keys."`
+	Check  checkCommand  `cmd:"" help:"Say what is wrong with the configuration."`
+	Limits limitsCommand `cmd:"" help:"How the running server's rate limits are used."`
+	Bench  benchCommand  `cmd:"" help:"Put the server under load, and check that what it acknowledged is stored."`
+
+	Doctor  doctorCommand  `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether what is configured can be reached."`
 	Version versionCommand `cmd:"" help:"Print which version this is."`
 }
 

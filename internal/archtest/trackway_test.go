@@ -12,6 +12,8 @@ var trackway = Rules{
 	Layers: map[string]int{
 		".": -1, // the domain: everyone may speak its words
 
+		"client": 0,
+
 		"openapi":             0,
 		"openapi/openapitest": 0,
 
@@ -21,6 +23,7 @@ var trackway = Rules{
 		"internal/config":        1,
 		"internal/auth":          1,
 		"internal/fleet":         1,
+		"internal/load":          1,
 		"internal/limit":         1,
 		"internal/limit/history": 1,
 		"internal/limit/table":   1,
@@ -29,6 +32,7 @@ var trackway = Rules{
 		"internal/query":         1,
 		"internal/wire":          1,
 
+		"internal/doctor": 2,
 		"internal/guide":  2,
 		"internal/ingest": 2,
 
@@ -45,6 +49,7 @@ var trackway = Rules{
 		"internal/e2e":      6,
 	},
 	Modules: map[string][]string{
+		"github.com/HdrHistogram/hdrhistogram-go":  {"internal/load"},
 		"github.com/alecthomas/kong":               {"cmd/trackway"},
 		"github.com/cockroachdb/pebble/v2":         {"internal/store"},
 		"github.com/cockroachdb/datadriven":        {Tests},

@@ -1,0 +1,319 @@
+// Package client sends what customers do to a Trackway server. Its one idea: a call of Track returns at once, and what it took is
+// then delivered exactly once, in the order of the calls, however often the network, the server or this process fails on the
+// way, or it is said what was not. Commands wait in a bounded queue, in memory or on disk; one goroutine sends them in batches,
+// slows down before the server's limit would stop it, and waits as long as it is told when it does. What is sent twice the
+// server stores once, since every command carries a time of its own.
+//
+// It needs the standard library only. It does not read anything back, and it logs nothing.
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Client sends commands to a server. Safe for concurrent use. Each must be closed.
+type Client struct {
+	o     Options
+	http  *http.Client
+	fleet *fleet
+	sync  func() error // of the queue; nil where it has nothing to force to the disk
+	stop  context.CancelCauseFunc
+	ended sync.WaitGroup // the client's goroutines
+
+	mu       sync.Mutex // guards what follows; the queue's writes are done under it, its syncs and all requests are not
+	queue    queue
+	stamps   stamps
+	oldest   time.Time     // since when the first waiting command has waited, about
+	onWay    int           // commands taken from the queue and not settled
+	took     uint64        // commands in all, earlier clients' included
+	settled  uint64        // of these: delivered, rejected, dropped to make room, or lost
+	lost     uint64        // what of the queue's damage is counted in settled
+	flush    uint64        // how many are to be settled without waiting for a full batch
+	closed   bool          // no command is taken any more
+	finished bool          // the queue is closed
+	stats    Stats         // Queued and Damaged apart
+	changed  chan struct{} // closed and replaced when any of these has changed in a way that somebody may wait for
+}
+
+// New returns a client, which begins to send what an earlier client left in the directory. It fails if the options are wrong, and
+// with [ErrLocked] if another client uses the directory. It asks no server anything.
+func New(o Options) (*Client, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	c := &Client{o: o, fleet: newFleet(&o), queue: &memory{}, changed: make(chan struct{}), http: &http.Client{
+		Transport:     o.Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	if o.Transport == nil {
+		c.http.Transport = &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: o.Timeout,
+		}
+	}
+	if o.Dir != "" {
+		q, err := openDisk(o.Dir, o.Sync == SyncNever)
+		if err != nil {
+			return nil, fmt.Errorf("open queue in %s: %w", o.Dir, err)
+		}
+		c.queue, c.sync = q, q.sync
+	}
+	c.lost = c.queue.state().damaged
+	c.took = uint64(c.queue.state().waiting) //nolint:gosec // G115: a count
+	c.flush = c.took
+	ctx, stop := context.WithCancelCause(context.Background())
+	c.stop = stop
+	c.ended.Go(func() { c.run(ctx) })
+	if o.Dir != "" && o.Sync == SyncEachSecond {
+		c.ended.Go(func() { c.syncEachSecond(ctx) })
+	}
+	return c, nil
+}
+
+// Track notes that a customer did something now. It returns as soon as the event is queued: a nil error promises that it will be
+// delivered, or reported by OnReject or [Client.Close]. The maps are not kept.
+func (c *Client) Track(ids IDs, eventType string, properties Properties) error {
+	return c.track(ids, eventType, properties, time.Time{})
+}
+
+// TrackAt notes that a customer did something at a time. Two equal events at one microsecond are one event.
+func (c *Client) TrackAt(at time.Time, ids IDs, eventType string, properties Properties) error {
+	if err := checkTime(at); err != nil {
+		return err
+	}
+	return c.track(ids, eventType, properties, at)
+}
+
+func (c *Client) track(ids IDs, eventType string, properties Properties, at time.Time) error {
+	if err := checkType(eventType); err != nil {
+		return err
+	}
+	return c.add("customers/events", data{IDs: ids, Type: eventType, Properties: properties, Timestamp: seconds(c.stamp(at))})
+}
+
+// Identify sets properties of a customer, and tells that all of ids are of one customer. Properties that were set later than
+// now, by their update time, stay as they are. There need not be any.
+func (c *Client) Identify(ids IDs, properties Properties) error {
+	return c.add("customers", data{IDs: ids, Properties: properties, Updated: seconds(c.stamp(time.Time{}))})
+}
+
+// stamp returns a time for a command: the one given, or if it is the zero time, one of its own.
+func (c *Client) stamp(at time.Time) int64 {
+	if !at.IsZero() {
+		return at.UnixMicro()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stamps.next(time.Now().UnixMicro())
+}
+
+// add queues a command.
+func (c *Client) add(name string, d data) error {
+	command, err := encode(name, d)
+	if err != nil {
+		return err
+	}
+	if err := c.push(command); err != nil {
+		return err
+	}
+	if c.sync != nil && c.o.Sync == SyncAlways {
+		return c.sync()
+	}
+	return nil
+}
+
+func (c *Client) push(command []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.makeRoomLocked(int64(len(command))); err != nil {
+		return err
+	}
+	if c.queue.state().waiting == 0 {
+		c.oldest = time.Now()
+	}
+	if err := c.queue.push(command); err != nil {
+		return err
+	}
+	c.took++
+	if n := c.queue.state().waiting; n == 1 || n == c.o.BatchSize {
+		c.changedLocked() // the sender may be waiting for this
+	}
+	return nil
+}
+
+// makeRoomLocked returns when the queue has room for a command, or an error if there will be none. It lets go of the lock
+// while it waits. A command that is larger than the whole queue has room once the queue is empty.
+func (c *Client) makeRoomLocked(size int64) error {
+	for {
+		held := c.queue.state().bytes
+		switch {
+		case c.closed:
+			return ErrClosed
+		case held == 0 || held+size <= c.o.QueueBytes:
+			return nil
+		}
+		switch c.o.WhenFull {
+		case DropOldest:
+			dropped, err := c.queue.drop()
+			c.noteLostLocked()
+			if err != nil {
+				return err
+			}
+			if !dropped { // all there is, is on its way
+				c.stats.Dropped++
+				return ErrFull
+			}
+			c.stats.Dropped++
+			c.settleLocked(1)
+		case Block:
+			c.waitLocked(context.Background())
+		default:
+			c.stats.Dropped++
+			return ErrFull
+		}
+	}
+}
+
+// changedLocked wakes those who wait for a change.
+func (c *Client) changedLocked() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// waitLocked lets go of the lock until something has changed or ctx ends.
+func (c *Client) waitLocked(ctx context.Context) {
+	changed := c.changed
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	select {
+	case <-changed:
+	case <-ctx.Done():
+	}
+}
+
+func (c *Client) settleLocked(n int) {
+	c.settled += uint64(n) //nolint:gosec // G115: a count
+	c.changedLocked()
+}
+
+// noteLostLocked settles the commands that turned out to be damaged: nobody has to wait for them.
+func (c *Client) noteLostLocked() {
+	if n := c.queue.state().damaged - c.lost; n > 0 {
+		c.lost += n
+		c.settleLocked(int(n)) //nolint:gosec // G115: a count
+	}
+}
+
+// Flush has what was queued before sent without waiting for full batches, and returns when all of it is delivered or
+// rejected. If ctx ends before, the error is an [UndeliveredError]; the client goes on trying.
+func (c *Client) Flush(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	target := c.took
+	c.flush = max(c.flush, target)
+	c.changedLocked()
+	for c.settled < target && ctx.Err() == nil && !c.finished {
+		c.waitLocked(ctx)
+	}
+	if c.settled >= target {
+		return nil
+	}
+	cause := context.Cause(ctx)
+	if cause == nil {
+		cause = ErrClosed
+	}
+	return &UndeliveredError{int(target - c.settled), c.o.Dir != "", cause} //nolint:gosec // G115: of commands in a queue
+}
+
+// Close takes no more commands, delivers what is queued, and ends the client. If ctx ends first, what is left is counted by an
+// [UndeliveredError]; with a directory it is kept there for the next client.
+func (c *Client) Close(ctx context.Context) error {
+	c.mu.Lock()
+	again := c.closed
+	c.closed = true
+	c.changedLocked()
+	c.mu.Unlock()
+	if again {
+		return nil
+	}
+	err := c.Flush(ctx)
+	c.stop(ErrClosed)
+	c.ended.Wait()
+	c.http.CloseIdleConnections()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if undelivered := (*UndeliveredError)(nil); errors.As(err, &undelivered) { // the last request may have been answered after all
+		if undelivered.Commands = c.queue.state().waiting + c.onWay; undelivered.Commands == 0 {
+			err = nil
+		}
+	}
+	c.finished = true
+	c.changedLocked()
+	if closeErr := c.queue.close(); err == nil && closeErr != nil {
+		return fmt.Errorf("close: %w", closeErr)
+	}
+	return err
+}
+
+// Time asks the server in use for its time. It shows whether the server can be reached and knows the project and the token;
+// other answers are an [AnswerError]. It is under the server's limit as all requests are, and waits for its turn.
+func (c *Client) Time(ctx context.Context) (time.Time, error) {
+	s, err := c.turn(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	a := c.ask(ctx, s, http.MethodGet, c.path(s, "system/time"), nil)
+	if a.err != nil {
+		return time.Time{}, a.err
+	}
+	var body struct{ Time json.Number }
+	c.fleet.heard(s, a, time.Now())
+	if a.status != http.StatusOK {
+		return time.Time{}, &AnswerError{a.status, a.reason()}
+	}
+	if err := json.Unmarshal(a.body, &body); err != nil || body.Time == "" {
+		return time.Time{}, errAnswer
+	}
+	at, err := body.Time.Float64()
+	return time.UnixMicro(int64(at * 1e6)).UTC(), err
+}
+
+// Server returns the address of the server in use, empty before the first request.
+func (c *Client) Server() string { return c.fleet.inUse() }
+
+// Stats returns what has become of the commands so far.
+func (c *Client) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.Queued = c.queue.state().waiting + c.onWay
+	s.Damaged = c.queue.state().damaged
+	return s
+}
+
+// syncEachSecond forces the queue to the disk until ctx ends.
+func (c *Client) syncEachSecond(ctx context.Context) {
+	ticks := time.NewTicker(time.Second)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ticks.C:
+		case <-ctx.Done():
+			return // closing the queue syncs it
+		}
+		if err := c.sync(); err != nil {
+			c.noteError(err)
+		}
+	}
+}
+
+func (c *Client) noteError(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.LastError = err.Error()
+}

@@ -1,0 +1,140 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// The bounds of the tracking API, and of a request; openapi/vectors/batching.json has them too.
+const (
+	maxCommands  = 50
+	maxTypeBytes = 256
+	maxDataBytes = 800_000
+	maxBodyBytes = 512 << 10 // proxies commonly take no more than 1 MB
+	gzipFrom     = 1 << 10   // bytes of a body; below, the header and the work cost more than is saved
+)
+
+// IDs are the identifiers of a customer: name to value, a string or a number; identifiers of devices may also be a list
+// of strings.
+type IDs map[string]any
+
+// Properties are what is known of a customer or an event: name to any value that encoding/json can write.
+type Properties map[string]any
+
+// data is what a command holds. Its JSON is made once, when the call is made: what is sent again is the same bytes.
+type data struct {
+	IDs        IDs         `json:"customer_ids"`
+	Type       string      `json:"event_type,omitempty"`
+	Properties Properties  `json:"properties,omitempty"`
+	Timestamp  json.Number `json:"timestamp,omitempty"`
+	Updated    json.Number `json:"update_timestamp,omitempty"`
+}
+
+// encode returns the command as it stands in a batch.
+func encode(name string, d data) ([]byte, error) {
+	if len(d.IDs) == 0 {
+		return nil, errors.New("at least one identifier of the customer is needed")
+	}
+	body, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	if err := checkSize(len(body)); err != nil {
+		return nil, err
+	}
+	command := make([]byte, 0, len(name)+len(body)+len(`{"name":"","data":}`))
+	command = append(command, `{"name":"`...)
+	command = append(command, name...)
+	command = append(command, `","data":`...)
+	return append(append(command, body...), '}'), nil
+}
+
+// checkSize refuses what no server takes: a command's data of more than 800 000 bytes.
+func checkSize(dataBytes int) error {
+	if dataBytes > maxDataBytes {
+		return fmt.Errorf("the command has %d bytes of JSON, at most %d", dataBytes, maxDataBytes)
+	}
+	return nil
+}
+
+func checkType(eventType string) error {
+	if eventType == "" || len(eventType) > maxTypeBytes {
+		return fmt.Errorf("the event's type must have 1 to %d bytes, it has %d", maxTypeBytes, len(eventType))
+	}
+	return nil
+}
+
+const (
+	bodyStart = `{"commands":[`
+	bodyEnd   = `]}`
+)
+
+// appendBody appends the body of a batch.
+func appendBody(b []byte, commands [][]byte) []byte {
+	b = append(b, bodyStart...)
+	for i, command := range commands {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, command...)
+	}
+	return append(b, bodyEnd...)
+}
+
+// room counts what still fits into a batch.
+type room struct{ commands, bytes int }
+
+func newRoom(commands int) room { return room{commands, maxBodyBytes - len(bodyStart) - len(bodyEnd)} }
+
+// take reports whether a command of a size goes into the batch, and makes the room smaller. The first always does.
+func (r *room) take(size int, first bool) bool {
+	if !first {
+		size++ // the comma
+	}
+	if r.commands == 0 || !first && size > r.bytes {
+		return false
+	}
+	r.commands--
+	r.bytes -= size
+	return true
+}
+
+// backStep is how far back a clock must go to be taken for one that was set, not one that trembles.
+const backStep = 1_000_000 // µs
+
+// stamps gives each call a time of its own.
+type stamps struct{ last int64 }
+
+// next returns the time of a call that is made now, in microseconds since 1970: the clock's, or the microsecond after the last
+// one's where the clock has not moved on. The server takes two events that are equal to the microsecond for one.
+func (s *stamps) next(clock int64) int64 {
+	if clock <= s.last && s.last-clock < backStep {
+		clock = s.last + 1
+	}
+	s.last = clock
+	return clock
+}
+
+// seconds writes a time as the API does: seconds with up to six decimals.
+func seconds(micros int64) json.Number {
+	b := strconv.AppendInt(nil, micros/1e6, 10)
+	if fraction := micros % 1e6; fraction != 0 {
+		b = append(b, '.')
+		for unit := int64(1e5); fraction > 0; unit /= 10 {
+			b = append(b, byte('0'+fraction/unit)) //nolint:gosec // G115: a decimal digit
+			fraction %= unit
+		}
+	}
+	return json.Number(b)
+}
+
+// checkTime refuses what no server takes.
+func checkTime(t time.Time) error {
+	if y := t.UTC().Year(); y < 1970 || y > 2200 {
+		return fmt.Errorf("the time is in the year %d, it must be in 1970 to 2200", y)
+	}
+	return nil
+}

@@ -1,0 +1,240 @@
+package client
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The rules of backing off; openapi/vectors/backoff.json has them as data.
+const (
+	firstDelay    = 500 * time.Millisecond // the ceiling of the first delay; it doubles with each failure
+	spread        = 0.1                    // of a time that the server names, on top of it: not all come back at once
+	maxRetryAfter = time.Hour              // that is believed
+	maxMoves      = 5                      // redirects in a row
+)
+
+// action is what becomes of a batch after a request.
+type action string
+
+const (
+	done   action = "done"   // there is a result for each command
+	retry  action = "retry"  // send it again
+	split  action = "split"  // send its halves
+	reject action = "reject" // give it up, and say so
+	move   action = "move"   // send it to where the answer points
+)
+
+// answer is what came back for a request.
+type answer struct {
+	url    string // that was asked
+	moves  int    // redirects that led there
+	status int
+	header http.Header
+	body   []byte
+	err    error // there is no whole answer
+}
+
+// decision is what an answer means.
+type decision struct {
+	action    action
+	low, high time.Duration // retry: the delay is drawn from these
+	failover  bool          // retry: the server is at fault
+	reason    string
+	url       string   // move
+	results   []result // done
+}
+
+// unclear reports whether the answer leaves commands of the batch to be sent again.
+func (d *decision) unclear() bool {
+	return slices.ContainsFunc(d.results, func(r result) bool { return r.outcome == again })
+}
+
+// rules is what the options may change of the rules.
+type rules struct{ maxDelay time.Duration }
+
+// decide returns what becomes of a batch of so many commands. attempt counts the failures of the server in a row, this one
+// included, should it be one. now is read where the answer has no Date.
+func (r rules) decide(a *answer, attempt, commands int, now time.Time) decision {
+	switch {
+	case a.err != nil:
+		return r.retry(a, attempt, now, true, a.err.Error())
+	case a.status == http.StatusOK:
+		results, err := readResults(a.body, commands)
+		if err != nil {
+			return r.retry(a, attempt, now, true, err.Error())
+		}
+		return decision{action: done, results: results}
+	case a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout:
+		return r.retry(a, attempt, now, false, a.reason())
+	case a.status >= 300 && a.status < 400:
+		if to := a.target(); to != "" && a.moves < maxMoves {
+			return decision{action: move, url: to}
+		}
+		return r.retry(a, attempt, now, true, "a redirect that leads nowhere")
+	case a.status >= 400 && a.status < 500:
+		if commands > 1 && a.splits() {
+			return decision{action: split}
+		}
+		return decision{action: reject, reason: a.reason()}
+	}
+	return r.retry(a, attempt, now, true, a.reason())
+}
+
+// retry draws up the delay: full jitter below an exponential ceiling, but never less than the server asks for.
+func (r rules) retry(a *answer, attempt int, now time.Time, failover bool, reason string) decision {
+	low := a.retryAfter(now)
+	high := time.Duration(float64(low) * (1 + spread))
+	return decision{action: retry, low: low, high: max(high, r.ceiling(attempt)), failover: failover, reason: reason}
+}
+
+func (r rules) ceiling(attempt int) time.Duration {
+	const enough = 30 // doublings: beyond every cap, and short of an overflow
+	return min(r.maxDelay, firstDelay<<min(max(attempt, 1)-1, enough))
+}
+
+// retryAfter returns what the server asks for (RFC 9110, section 10.2.3), 0 if it does not.
+func (a *answer) retryAfter(now time.Time) time.Duration {
+	text := a.header.Get("Retry-After")
+	if text == "" {
+		return 0
+	}
+	if strings.Trim(text, "0123456789") == "" {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n > int64(maxRetryAfter/time.Second) {
+			return maxRetryAfter
+		}
+		return time.Duration(n) * time.Second
+	}
+	until, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return min(max(until.Sub(a.date(now)), 0), maxRetryAfter)
+}
+
+// date returns the server's time when it answered: the client's clock may go wrong, and all that counts is the difference.
+func (a *answer) date(now time.Time) time.Time {
+	if date, err := http.ParseTime(a.header.Get("Date")); err == nil {
+		return date
+	}
+	return now
+}
+
+// splits reports whether it may be one command that the whole batch is refused for. A body with "error" is a refusal of the
+// project or the key.
+func (a *answer) splits() bool {
+	if a.status != http.StatusBadRequest && a.status != http.StatusRequestEntityTooLarge {
+		return false
+	}
+	var body struct{ Error any }
+	return json.Unmarshal(a.body, &body) != nil || body.Error == nil
+}
+
+// target returns where a redirect leads, or nothing.
+func (a *answer) target() string {
+	switch a.status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return ""
+	}
+	from, err := url.Parse(a.url)
+	location := a.header.Get("Location")
+	if err != nil || location == "" {
+		return ""
+	}
+	to, err := from.Parse(location)
+	if err != nil || serverURL(to.Scheme+"://"+to.Host, a.url) == "" {
+		return ""
+	}
+	return to.String()
+}
+
+// reason returns what a refusal says, in any of the shapes that refusals have.
+func (a *answer) reason() string {
+	var body struct{ Message, Error, Errors any }
+	if json.Unmarshal(a.body, &body) != nil {
+		return fmt.Sprintf("HTTP %d", a.status)
+	}
+	status, _ := body.Errors.(map[string]any)
+	for _, v := range []any{body.Message, body.Error, status["description"]} {
+		if text, ok := v.(string); ok && text != "" {
+			return text
+		}
+	}
+	if text := joined(body.Errors); text != "" {
+		return text
+	}
+	return fmt.Sprintf("HTTP %d", a.status)
+}
+
+// joined returns the texts in a list, nothing if it is no list.
+func joined(v any) string {
+	list, _ := v.([]any)
+	var texts []string
+	for _, one := range list {
+		if text, ok := one.(string); ok {
+			texts = append(texts, text)
+		}
+	}
+	return strings.Join(texts, " ")
+}
+
+// outcome is what became of one command of a batch.
+type outcome string
+
+const (
+	delivered outcome = "delivered"
+	rejected  outcome = "rejected"
+	again     outcome = "again"
+)
+
+type result struct {
+	outcome outcome
+	reason  string // rejected
+}
+
+// readResults reads the body of a 200. One that does not hold a result for each command is not the server's, or not whole.
+func readResults(body []byte, commands int) ([]result, error) {
+	var found struct{ Results []json.RawMessage }
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&found); err != nil || !json.Valid(body) {
+		return nil, errAnswer
+	}
+	if len(found.Results) != commands {
+		return nil, errAnswer
+	}
+	results := make([]result, commands)
+	for i, raw := range found.Results {
+		results[i] = readResult(raw)
+	}
+	return results, nil
+}
+
+var errAnswer = errors.New("the answer is not that of a tracking server, or not whole")
+
+func readResult(raw json.RawMessage) result {
+	var r struct{ Success, Errors any }
+	if json.Unmarshal(raw, &r) != nil {
+		return result{outcome: again}
+	}
+	switch r.Success {
+	case true:
+		return result{outcome: delivered}
+	case false:
+		return result{outcome: rejected, reason: orElse(joined(r.Errors), "refused without a reason")}
+	}
+	return result{outcome: again}
+}
+
+// draw returns a duration between low and high; random is in [0, 1).
+func draw(low, high time.Duration, random float64) time.Duration {
+	return low + time.Duration(math.Round(random*float64(high-low)))
+}

@@ -1,0 +1,369 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// disk is a queue in a directory:
+//
+//	lock             held by the one client that uses the directory
+//	0000000000000001 a segment: records, appended; see record.go
+//	done             how far the commands are settled; see cursor.go
+//
+// Each opening begins a new segment, so that what a crash left at the end of the last one is never written to. A segment goes
+// when all that is in it is settled. Losing the last word of done only means that commands are sent again, which the server
+// recognizes. INVARIANT: segments are in order, the last one is written to, the first holds the first command that is not
+// settled.
+type disk struct {
+	dir      string
+	never    bool // nothing is forced to the disk
+	lock     io.Closer
+	done     *cursorFile
+	segments []segment
+	w        *os.File // the last segment
+	r        *os.File // segments[at]
+	at       int
+	off      int64 // in r, of the first waiting command
+	n        int
+	size     int64
+	taken    int64
+	lost     uint64
+
+	syncing sync.Mutex // one sync at a time; taken without the lock that guards all else
+	files   sync.Mutex // guards what follows
+	dirty   *os.File   // w, if it holds what has not been synced
+	writes  uint64     // so far
+	synced  uint64     // of these
+}
+
+type segment struct {
+	id      uint64
+	records int // that have not been taken
+	size    int64
+}
+
+const (
+	segmentBytes = 1 << 20
+	ownerDir     = 0o700
+	ownerFile    = 0o600 // commands hold personal data
+)
+
+// openDisk opens the queue in a directory, which is made if it is not there.
+func openDisk(dir string, never bool) (*disk, error) {
+	if err := os.MkdirAll(dir, ownerDir); err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	d := &disk{dir: dir, never: never, lock: lock}
+	if err := d.load(); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+func (d *disk) load() (err error) {
+	if d.done, err = openCursor(filepath.Join(d.dir, "done")); err != nil {
+		return err
+	}
+	ids, err := d.list()
+	if err != nil {
+		return err
+	}
+	from := d.done.last
+	var next uint64 = 1
+	for _, id := range ids {
+		next = id + 1
+		if id < from.segment {
+			if err := os.Remove(d.path(id)); err != nil {
+				return err
+			}
+			continue
+		}
+		start := int64(0)
+		if id == from.segment {
+			start = from.offset
+		}
+		if err := d.count(id, start); err != nil {
+			return err
+		}
+	}
+	if len(d.segments) > 0 && d.segments[0].id == from.segment {
+		d.off = from.offset
+	}
+	if err := d.begin(max(next, from.segment+1)); err != nil {
+		return err
+	}
+	d.r, err = os.Open(d.path(d.segments[0].id))
+	return err
+}
+
+// list returns the numbers of the segments in the directory, in order.
+func (d *disk) list() ([]uint64, error) {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return nil, err
+	}
+	var ids []uint64
+	for _, e := range entries {
+		if id, err := strconv.ParseUint(e.Name(), 10, 64); err == nil && len(e.Name()) == 16 {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+func (d *disk) path(id uint64) string { return filepath.Join(d.dir, fmt.Sprintf("%016d", id)) }
+
+// count counts what is in a segment behind an offset.
+func (d *disk) count(id uint64, off int64) error {
+	f, err := os.Open(d.path(id))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	s := segment{id: id}
+	for {
+		command, err := readRecord(f, off)
+		switch {
+		case errors.Is(err, errDamaged):
+			d.lost++ // and what follows it: where the next one starts cannot be told
+		case err != nil && !errors.Is(err, io.EOF):
+			return err
+		}
+		if err != nil {
+			break
+		}
+		off += recordSize(command)
+		s.records++
+		s.size += int64(len(command))
+	}
+	d.segments = append(d.segments, s)
+	d.n += s.records
+	d.size += s.size
+	return nil
+}
+
+// begin begins a new segment.
+func (d *disk) begin(id uint64) error {
+	f, err := os.OpenFile(d.path(id), os.O_WRONLY|os.O_CREATE|os.O_EXCL, ownerFile)
+	if err != nil {
+		return err
+	}
+	if err := d.sync(); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if !d.never {
+		if err := syncDir(d.dir); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	if d.w != nil {
+		if err := d.w.Close(); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	d.w = f
+	d.segments = append(d.segments, segment{id: id})
+	return nil
+}
+
+func (d *disk) push(command []byte) error {
+	last := &d.segments[len(d.segments)-1]
+	if last.size >= segmentBytes {
+		if err := d.begin(last.id + 1); err != nil {
+			return fmt.Errorf("queue: %w", err)
+		}
+		last = &d.segments[len(d.segments)-1]
+	}
+	end, err := d.w.Seek(0, io.SeekCurrent)
+	if err == nil {
+		_, err = d.w.Write(appendRecord(nil, command)) // one call: SIGKILL leaves all or nothing of it
+	}
+	if err != nil { // a full disk, say; what was written of it goes
+		_, seekErr := d.w.Seek(end, io.SeekStart)
+		return fmt.Errorf("queue: %w", errors.Join(err, d.w.Truncate(end), seekErr))
+	}
+	last.records++
+	last.size += int64(len(command))
+	d.n++
+	d.size += int64(len(command))
+	d.files.Lock()
+	d.dirty = d.w
+	d.writes++
+	d.files.Unlock()
+	return nil
+}
+
+// next returns the first waiting command, nil if there is none.
+func (d *disk) next() ([]byte, error) {
+	for d.n > 0 {
+		if d.segments[d.at].records > 0 {
+			command, err := readRecord(d.r, d.off)
+			if err == nil {
+				return command, nil
+			}
+			if !errors.Is(err, errDamaged) && !errors.Is(err, io.EOF) {
+				return nil, err
+			}
+			if err := d.abandon(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := d.advance(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// abandon gives up what is left of a segment that was whole when it was counted.
+func (d *disk) abandon() error {
+	s := &d.segments[d.at]
+	d.lost += uint64(s.records) //nolint:gosec // G115: a count
+	d.n -= s.records
+	s.records = 0
+	if d.at < len(d.segments)-1 {
+		return nil
+	}
+	return d.begin(s.id + 1)
+}
+
+// advance goes to the next segment.
+func (d *disk) advance() error {
+	f, err := os.Open(d.path(d.segments[d.at+1].id))
+	if err != nil {
+		return err
+	}
+	err = d.r.Close()
+	d.r, d.off = f, 0
+	d.at++
+	return err
+}
+
+// pass goes past the first waiting command.
+func (d *disk) pass(command []byte) {
+	d.off += recordSize(command)
+	d.segments[d.at].records--
+	d.n--
+}
+
+func (d *disk) take(r room) (batch [][]byte, err error) {
+	for {
+		command, err := d.next()
+		if err != nil || command == nil || !r.take(len(command), len(batch) == 0) {
+			if len(batch) > 0 {
+				err = nil // it will come again
+			}
+			return batch, err
+		}
+		d.pass(command)
+		d.taken += int64(len(command))
+		batch = append(batch, command)
+	}
+}
+
+func (d *disk) settle() error {
+	d.size -= d.taken
+	d.taken = 0
+	if d.n == 0 {
+		d.size = 0 // what could not be read has gone as well
+	}
+	for d.at < len(d.segments)-1 && d.segments[d.at].records == 0 {
+		if err := d.advance(); err != nil {
+			return fmt.Errorf("queue: %w", err)
+		}
+	}
+	if err := d.done.write(position{d.segments[d.at].id, d.off}); err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	for d.at > 0 {
+		if err := os.Remove(d.path(d.segments[0].id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("queue: %w", err)
+		}
+		d.segments = d.segments[1:]
+		d.at--
+	}
+	return nil
+}
+
+func (d *disk) drop() (bool, error) {
+	command, err := d.next()
+	if err != nil || command == nil {
+		return false, err
+	}
+	d.pass(command)
+	d.size -= int64(len(command))
+	if d.taken == 0 {
+		return true, d.settle()
+	}
+	return true, nil
+}
+
+func (d *disk) state() state { return state{d.n, d.size, d.lost} }
+
+// sync returns when what was pushed before is on the disk. One sync of the disk is shared by those who wait for it. Safe for
+// concurrent use with all other methods.
+func (d *disk) sync() error {
+	if d.never {
+		return nil
+	}
+	d.files.Lock()
+	want := d.writes
+	d.files.Unlock()
+	d.syncing.Lock()
+	defer d.syncing.Unlock()
+	d.files.Lock()
+	f, writes := d.dirty, d.writes
+	if f == nil || d.synced >= want {
+		d.files.Unlock()
+		return nil
+	}
+	d.dirty = nil
+	d.files.Unlock()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	d.files.Lock()
+	d.synced = max(d.synced, writes)
+	d.files.Unlock()
+	return nil
+}
+
+func (d *disk) close() error {
+	err := d.sync()
+	for _, f := range []*os.File{d.w, d.r} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
+	if d.done != nil {
+		err = errors.Join(err, d.done.close())
+	}
+	return errors.Join(err, d.lock.Close())
+}
+
+// syncDir makes the names of new files durable. Systems that cannot do that do not need it.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil && !strings.Contains(err.Error(), "nvalid") && !errors.Is(err, fs.ErrPermission) {
+		return errors.Join(err, f.Close())
+	}
+	return f.Close()
+}

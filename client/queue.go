@@ -1,0 +1,67 @@
+package client
+
+// queue keeps commands in order until they are settled. At its front are those taken, which are on their way; behind them those
+// waiting. It is not safe for concurrent use.
+type queue interface {
+	// push adds a command at the end.
+	push(command []byte) error
+	// take returns the waiting commands that fit into r, at least one if any waits. They stay in the queue until settle.
+	// Each returned slice belongs to the caller.
+	take(r room) ([][]byte, error)
+	// settle removes the commands that were taken.
+	settle() error
+	// drop removes the first waiting command, and reports false if none waits.
+	drop() (bool, error)
+	state() state
+	close() error
+}
+
+// state is what a queue holds.
+type state struct {
+	waiting int    // commands
+	bytes   int64  // of all commands, those that are on their way included
+	damaged uint64 // commands that could not be read back
+}
+
+// memory is a queue that ends with its process.
+type memory struct {
+	commands [][]byte // waiting
+	size     int64
+	taken    int64 // bytes
+}
+
+func (m *memory) push(command []byte) error {
+	m.commands = append(m.commands, command)
+	m.size += int64(len(command))
+	return nil
+}
+
+func (m *memory) take(r room) ([][]byte, error) {
+	n := 0
+	for n < len(m.commands) && r.take(len(m.commands[n]), n == 0) {
+		m.taken += int64(len(m.commands[n]))
+		n++
+	}
+	batch := m.commands[:n:n]
+	m.commands = m.commands[n:]
+	return batch, nil
+}
+
+func (m *memory) settle() error {
+	m.size -= m.taken
+	m.taken = 0
+	return nil
+}
+
+func (m *memory) drop() (bool, error) {
+	if len(m.commands) == 0 {
+		return false, nil
+	}
+	m.size -= int64(len(m.commands[0]))
+	m.commands[0] = nil
+	m.commands = m.commands[1:]
+	return true, nil
+}
+
+func (m *memory) state() state { return state{len(m.commands), m.size, 0} }
+func (m *memory) close() error { return nil }

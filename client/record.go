@@ -1,0 +1,125 @@
+package client
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"os"
+)
+
+// A record is a command in a segment:
+//
+//	4 bytes  length of the command, little-endian; never 0, so that a tail of zeros is no record
+//	4 bytes  CRC-32C of the length's bytes and the command
+//	…        the command
+const (
+	recordHead = 8
+	maxRecord  = maxDataBytes + 1<<10
+)
+
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	errDamaged = errors.New("the record is damaged, or not whole")
+)
+
+func recordSize(command []byte) int64 { return int64(recordHead + len(command)) }
+
+func appendRecord(b, command []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(command))) //nolint:gosec // G115: at most maxRecord
+	sum := crc32.Update(crc32.Checksum(b[len(b)-4:], castagnoli), castagnoli, command)
+	b = binary.LittleEndian.AppendUint32(b, sum)
+	return append(b, command...)
+}
+
+// readRecord returns the command at an offset, [io.EOF] where there is none, and errDamaged where there is something else.
+func readRecord(f io.ReaderAt, off int64) ([]byte, error) {
+	var head [recordHead]byte
+	n, err := f.ReadAt(head[:], off)
+	switch {
+	case n == 0 && errors.Is(err, io.EOF):
+		return nil, io.EOF
+	case errors.Is(err, io.EOF):
+		return nil, errDamaged
+	case err != nil:
+		return nil, err
+	}
+	length := binary.LittleEndian.Uint32(head[:])
+	if length == 0 || length > maxRecord {
+		return nil, errDamaged
+	}
+	command := make([]byte, length)
+	if _, err := f.ReadAt(command, off+recordHead); errors.Is(err, io.EOF) {
+		return nil, errDamaged
+	} else if err != nil {
+		return nil, err
+	}
+	sum := crc32.Update(crc32.Checksum(head[:4], castagnoli), castagnoli, command)
+	if sum != binary.LittleEndian.Uint32(head[4:]) {
+		return nil, errDamaged
+	}
+	return command, nil
+}
+
+// position is a place between two records.
+type position struct {
+	segment uint64
+	offset  int64
+}
+
+// cursorFile keeps a position, in two slots that are written in turn: a slot that a crash has spoilt is not believed, and the
+// other still holds the position before.
+//
+//	8 bytes  number of the writing
+//	8 bytes  segment
+//	8 bytes  offset
+//	4 bytes  CRC-32C of these
+type cursorFile struct {
+	f      *os.File
+	last   position
+	number uint64
+}
+
+const (
+	slotBytes = 28
+	slotStep  = 512 // a sector each
+)
+
+func openCursor(path string) (*cursorFile, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, ownerFile)
+	if err != nil {
+		return nil, err
+	}
+	c := &cursorFile{f: f}
+	for slot := range int64(2) {
+		var b [slotBytes]byte
+		if _, err := f.ReadAt(b[:], slot*slotStep); err != nil && !errors.Is(err, io.EOF) {
+			return nil, errors.Join(err, f.Close())
+		}
+		sum := crc32.Checksum(b[:24], castagnoli)
+		number := binary.LittleEndian.Uint64(b[:])
+		if sum == binary.LittleEndian.Uint32(b[24:]) && number > c.number {
+			c.number = number
+			c.last = position{binary.LittleEndian.Uint64(b[8:]), int64(binary.LittleEndian.Uint64(b[16:]))} //nolint:gosec // G115: as written
+		}
+	}
+	return c, nil
+}
+
+func (c *cursorFile) write(p position) error {
+	if p == c.last {
+		return nil
+	}
+	c.number++
+	b := binary.LittleEndian.AppendUint64(make([]byte, 0, slotBytes), c.number)
+	b = binary.LittleEndian.AppendUint64(b, p.segment)
+	b = binary.LittleEndian.AppendUint64(b, uint64(p.offset)) //nolint:gosec // G115: of a file
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	if _, err := c.f.WriteAt(b, int64(c.number%2)*slotStep); err != nil {
+		return err
+	}
+	c.last = p
+	return nil
+}
+
+func (c *cursorFile) close() error { return c.f.Close() }

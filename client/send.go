@@ -1,0 +1,318 @@
+package client
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	maxAnswer = 4 << 20          // bytes of an answer that are read: more is not a tracking server's
+	patience  = 10 * time.Second // for an answer of /api/servers, which is asked while commands wait
+)
+
+// run sends until ctx ends. One request is under way at a time, which is what keeps commands in order.
+func (c *Client) run(ctx context.Context) {
+	for c.awaitDue(ctx) {
+		if _, err := c.turn(ctx); err != nil { // before the batch is taken, so that it is as full as it can be
+			return
+		}
+		batch, err := c.take()
+		if err != nil {
+			c.noteError(err)
+			if c.sleep(ctx, firstDelay) != nil {
+				return
+			}
+			continue
+		}
+		if err := c.deliver(ctx, batch, 0); err != nil {
+			return
+		}
+		c.settle()
+	}
+}
+
+// awaitDue waits until a batch is due, and reports false if ctx ended first.
+func (c *Client) awaitDue(ctx context.Context) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ctx.Err() == nil {
+		waiting := c.queue.state().waiting
+		age := time.Since(c.oldest)
+		if c.due(waiting, age, c.settled < c.flush) {
+			return true
+		}
+		wait, stop := ctx, func() {}
+		if waiting > 0 {
+			wait, stop = context.WithTimeout(ctx, c.o.Interval-age)
+		}
+		c.waitLocked(wait)
+		stop()
+	}
+	return false
+}
+
+// due reports whether a batch is sent: when it is full, when its first command has waited for long enough, or when a flush
+// asks for it.
+func (c *Client) due(waiting int, oldest time.Duration, flush bool) bool {
+	return waiting >= c.o.BatchSize || waiting > 0 && (flush || oldest >= c.o.Interval)
+}
+
+func (c *Client) take() ([][]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	batch, err := c.queue.take(newRoom(c.o.BatchSize))
+	c.onWay = len(batch)
+	c.oldest = time.Now()
+	c.noteLostLocked()
+	return batch, err
+}
+
+// settle removes from the queue what was delivered.
+func (c *Client) settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.queue.settle(); err != nil {
+		c.stats.LastError = err.Error() // what stays behind is sent again by the next client, and stored once
+	}
+	c.changedLocked()
+}
+
+// turn waits until a server may be asked, and returns it.
+func (c *Client) turn(ctx context.Context) (*server, error) {
+	for {
+		c.discover(ctx)
+		s, wait := c.fleet.next(time.Now())
+		if s != nil {
+			return s, nil
+		}
+		if err := c.sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// sleep waits, and returns the cause if ctx ends before.
+func (c *Client) sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// deliver sends a batch until all of it is settled. The error is that of ctx. moves counts the redirects that led here.
+func (c *Client) deliver(ctx context.Context, batch [][]byte, moves int) error {
+	for to := ""; len(batch) > 0; {
+		s, err := c.turn(ctx)
+		if err != nil {
+			return err
+		}
+		if to == "" {
+			moves, to = 0, c.path(s, "batch")
+		}
+		a := c.ask(ctx, s, http.MethodPost, to, batch)
+		if ctx.Err() != nil && a.err != nil {
+			return context.Cause(ctx)
+		}
+		a.moves, to = moves, ""
+		d := c.fleet.decide(s, a, len(batch), time.Now())
+		c.count(a, &d)
+		switch d.action {
+		case move:
+			to, moves = d.url, moves+1
+			c.fleet.moved(origin(d.url, c.path(&server{}, "batch")))
+		case split:
+			half := (len(batch) + 1) / 2
+			if err := c.deliver(ctx, batch[:half:half], 0); err != nil {
+				return err
+			}
+			batch = batch[half:]
+		case reject:
+			for _, command := range batch {
+				c.rejected(command, a.status, d.reason)
+			}
+			return nil
+		case done:
+			batch = c.conclude(batch, d.results)
+		case retry:
+		}
+	}
+	return nil
+}
+
+// origin returns the server that a redirect of a path leads to: what stands before the path, or if the redirect changes
+// that, scheme and host.
+func origin(to, path string) string {
+	if before, ok := strings.CutSuffix(to, path); ok {
+		return before
+	}
+	u, _ := url.Parse(to) // it was made from one
+	return u.Scheme + "://" + u.Host
+}
+
+// conclude settles what was answered, and returns what has to be sent again.
+func (c *Client) conclude(batch [][]byte, results []result) (left [][]byte) {
+	for i, r := range results {
+		switch r.outcome {
+		case delivered:
+			c.delivered()
+		case rejected:
+			c.rejected(batch[i], http.StatusOK, r.reason)
+		case again:
+			left = append(left, batch[i])
+		}
+	}
+	return left
+}
+
+func (c *Client) delivered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Delivered++
+	c.onWay--
+	c.settled++ // those who wait are woken when the queue has settled the batch
+}
+
+func (c *Client) rejected(command []byte, status int, reason string) {
+	if c.o.OnReject != nil {
+		c.o.OnReject(Rejection{command, status, reason})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Rejected++
+	c.onWay--
+	c.settled++
+}
+
+func (c *Client) count(a *answer, d *decision) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Requests++
+	c.stats.LastError = d.reason
+	switch {
+	case a.status == http.StatusTooManyRequests:
+		c.stats.Limited++
+	case d.action == retry:
+		c.stats.Failed++
+	}
+}
+
+// path returns the URL of a route of the tracking API.
+func (c *Client) path(s *server, route string) string {
+	return s.URL + "/track/v2/projects/" + url.PathEscape(c.o.Project) + "/" + route
+}
+
+// ask sends one request to a server and reads the answer whole.
+func (c *Client) ask(ctx context.Context, s *server, method, to string, batch [][]byte) *answer {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, fmt.Errorf("no answer within %v", c.o.Timeout))
+	defer cancel()
+	a := &answer{url: to, header: http.Header{}}
+	req, err := newRequest(ctx, method, to, batch)
+	if err != nil {
+		a.err = err
+		return a
+	}
+	req.Header.Set("Authorization", "Token "+c.o.Token)
+	c.fleet.sent(s)
+	c.exchange(req, a)
+	if a.err != nil && ctx.Err() != nil {
+		a.err = context.Cause(ctx)
+	}
+	return a
+}
+
+// newRequest makes a request, with a batch as its body if there is one.
+func newRequest(ctx context.Context, method, to string, batch [][]byte) (*http.Request, error) {
+	var body []byte
+	compressed := false
+	if batch != nil {
+		body, compressed = compress(appendBody(nil, batch))
+	}
+	req, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "trackway-go/1")
+	if batch != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if compressed {
+		req.Header.Set("Content-Encoding", "gzip")
+	}
+	return req, nil
+}
+
+// compress returns a body in gzip where that pays.
+func compress(body []byte) (out []byte, compressed bool) {
+	if !pays(len(body)) {
+		return body, false
+	}
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err == nil {
+		_, err = w.Write(body)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil || b.Len() >= len(body) {
+		return body, false
+	}
+	return b.Bytes(), true
+}
+
+func pays(bodyBytes int) bool { return bodyBytes >= gzipFrom }
+
+// exchange sends a request and puts the answer into a, its body whole.
+func (c *Client) exchange(req *http.Request, a *answer) {
+	res, err := c.http.Do(req)
+	if err != nil {
+		if inner := (*url.Error)(nil); errors.As(err, &inner) {
+			err = inner.Err // without the URL
+		}
+		a.err = err
+		return
+	}
+	defer res.Body.Close()
+	a.status, a.header = res.StatusCode, res.Header
+	a.body, a.err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if a.err == nil && len(a.body) > maxAnswer {
+		a.err = errAnswer
+	}
+}
+
+// discover reads the list of servers, where that was asked for and it is time to.
+func (c *Client) discover(ctx context.Context) {
+	for _, address := range c.fleet.toAsk(c.o.URLs, c.o.Discover, time.Now()) {
+		if servers := c.readServers(ctx, address); servers != nil {
+			c.fleet.learned(servers)
+			return
+		}
+	}
+}
+
+// readServers returns the servers that one names, nil if it does not answer.
+func (c *Client) readServers(ctx context.Context, address string) []*server {
+	ctx, cancel := context.WithTimeout(ctx, min(patience, c.o.Timeout))
+	defer cancel()
+	req, err := newRequest(ctx, http.MethodGet, address+"/api/servers", nil)
+	if err != nil {
+		return nil
+	}
+	a := &answer{}
+	if c.exchange(req, a); a.err != nil || a.status >= 500 || a.status == http.StatusTooManyRequests {
+		return nil
+	}
+	return readServers(a.body, address)
+}

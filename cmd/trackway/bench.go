@@ -1,0 +1,177 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"trackway"
+	"trackway/internal/config"
+	"trackway/internal/load"
+)
+
+type benchCommand struct {
+	asking
+
+	URL         string        `help:"The server (where the configuration says that it listens)." name:"url" placeholder:"URL"`
+	Rate        float64       `help:"Requests a second, whatever the server does. 0: as fast as they are answered." placeholder:"N"`
+	Connections int           `default:"64" help:"Requests under way at once (${default})." placeholder:"N"`
+	Duration    time.Duration `default:"10s" help:"How long (${default})." placeholder:"TIME"`
+	Mix         string        `default:"single" help:"Kinds of request by weight: single=8,batch=1,merge=1 (${default})." placeholder:"MIX"`
+	Batch       int           `default:"50" help:"Events in a batch (${default})." placeholder:"N"`
+	Customers   int           `default:"100" help:"Customers that the events are of (${default})." placeholder:"N"`
+	Bytes       int           `default:"300" help:"Bytes of text in each event (${default})." placeholder:"N"`
+	Addresses   int           `default:"10000" help:"Addresses to come from, by the header of proxies (${default})." placeholder:"N"`
+	JSON        bool          `help:"The figures as JSON." name:"json"`
+	Yes         bool          `help:"Load a server on another machine than this."`
+}
+
+// errPromise ends a run that found a broken promise.
+var errPromise = errors.New("what the server acknowledged is not what it stores")
+
+// Run loads the server, prints the figures, and checks them. The first Ctrl-C ends the load, the second one the program.
+func (c *benchCommand) Run(out output) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return c.bench(ctx, out)
+}
+
+func (c *benchCommand) bench(ctx context.Context, out output) error {
+	plan, err := c.plan()
+	if err != nil {
+		return err
+	}
+	defer plan.Client.CloseIdleConnections()
+	if !c.Yes && !isLoopback(plan.URL) {
+		return fmt.Errorf("%s is not this machine: a load may keep others from being served; --yes if that is meant", plan.URL)
+	}
+	if err := plan.Reach(ctx); err != nil {
+		return err
+	}
+	run := load.New(plan)
+	run.Load(ctx)
+	report := run.Report()
+	if ctx.Err() == nil {
+		if report.Verified, err = run.Verify(ctx); err != nil && ctx.Err() == nil {
+			return errors.Join(c.print(out, report), err)
+		}
+	}
+	if err := c.print(out, report); err != nil {
+		return err
+	}
+	switch {
+	case report.Verified != nil && !report.Verified.Sound():
+		return errPromise
+	case report.Acked == 0 && ctx.Err() == nil:
+		return errors.New("no request was acknowledged")
+	}
+	return nil
+}
+
+func (c *benchCommand) print(out output, report *load.Report) error {
+	if !c.JSON {
+		_, err := fmt.Fprint(out.stdout, report)
+		return err
+	}
+	text, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return err
+	}
+	return printJSON(out.stdout, text)
+}
+
+func (c *benchCommand) plan() (p load.Plan, err error) {
+	if err := c.check(); err != nil {
+		return p, err
+	}
+	mix, err := load.ParseMix(c.Mix)
+	if err != nil {
+		return p, err
+	}
+	secret, err := c.secret()
+	if err != nil {
+		return p, err
+	}
+	cfg, key, err := config.LoadForOperator(c.Config, config.Flags{Listen: c.Listen}, secret)
+	if err != nil {
+		return p, err
+	}
+	client, base, err := reach(cfg)
+	if err != nil {
+		return p, err
+	}
+	if t, ok := client.Transport.(*http.Transport); ok {
+		t.MaxIdleConnsPerHost, t.MaxConnsPerHost, t.DisableCompression = c.Connections, c.Connections, true
+	}
+	token, track, read := credentials(cfg, key)
+	return load.Plan{
+		Client: client, URL: strings.TrimRight(cmp.Or(c.URL, base), "/"), Project: token, Track: track, Read: read,
+		Rate: c.Rate, Connections: c.Connections, Duration: c.Duration, Mix: mix, BatchSize: c.Batch, Customers: c.Customers,
+		Bytes: c.Bytes, Addresses: c.Addresses, Header: cfg.ClientIPHeader, Name: strings.ToLower(rand.Text()[:8]),
+	}, nil
+}
+
+// check refuses what cannot be run.
+func (c *benchCommand) check() error {
+	const mostText = 15 << 10
+	switch {
+	case c.Rate < 0:
+		return errors.New("--rate must not be negative")
+	case c.Connections < 1 || c.Customers < 1 || c.Duration <= 0 || c.Addresses < 0:
+		return errors.New("--connections, --customers and --duration must be above zero, --addresses not below")
+	case c.Batch < 1 || c.Batch > trackway.MaxCommands:
+		return fmt.Errorf("--batch must be 1 to %d", trackway.MaxCommands)
+	case c.Bytes < 0 || c.Bytes > mostText:
+		return fmt.Errorf("--bytes must be 0 to %d", mostText)
+	}
+	if c.URL != "" {
+		if u, err := url.Parse(c.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return errors.New("--url must be an address such as http://127.0.0.1:8080")
+		}
+	}
+	return nil
+}
+
+// credentials returns the token of a private key's project, and what to show for sending and for reading: a public key, as
+// clients do, if the project has one.
+func credentials(cfg *config.Config, key config.PrivateKey) (token, track, read string) {
+	read = "Basic " + base64.StdEncoding.EncodeToString([]byte(key.ID+":"+key.Secret))
+	for _, p := range cfg.Projects {
+		if !slices.ContainsFunc(p.Keys, func(k trackway.Key) bool { return k.Kind == trackway.PrivateKey && k.ID == key.ID }) {
+			continue
+		}
+		token, track = p.Token, read
+		for _, k := range p.Keys {
+			if k.Kind == trackway.PublicKey {
+				track = "Token " + k.ID
+			}
+		}
+	}
+	return token, track, read
+}
+
+// isLoopback reports whether an address leads to this machine.
+func isLoopback(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	if strings.EqualFold(u.Hostname(), "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err == nil && addr.Unmap().IsLoopback()
+}

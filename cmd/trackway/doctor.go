@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"trackway/internal/config"
+	"trackway/internal/doctor"
+)
+
+type doctorCommand struct {
+	configFile
+	settings
+
+	JSON bool `help:"The findings as JSON." name:"json"`
+}
+
+// errUnwell ends a doctor that found something wrong.
+var errUnwell = errors.New("something is wrong; see FAIL")
+
+// Run examines the installation.
+func (c *doctorCommand) Run(out output) error { return c.examine(out, doctor.ThisHost()) }
+
+func (c *doctorCommand) examine(out output, host doctor.Host) error {
+	cfg, warnings, err := loadConfig(c.Config, c.settings)
+	if err != nil {
+		if invalid, ok := errors.AsType[config.InvalidError](err); ok {
+			return errors.Join(c.print(out, invalidFindings(invalid)), errUnwell)
+		}
+		return err
+	}
+	local, base, err := reach(cfg)
+	if err != nil {
+		return err
+	}
+	defer local.CloseIdleConnections()
+	web := &http.Client{Transport: new(http.Transport), CheckRedirect: func(*http.Request,
+		[]*http.Request,
+	) error {
+		return http.ErrUseLastResponse
+	}}
+	defer web.CloseIdleConnections()
+	findings := doctor.Examine(context.Background(), doctor.Env{
+		Config: cfg, Warnings: warnings, Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
+	})
+	if err := c.print(out, findings); err != nil {
+		return err
+	}
+	if doctor.Worst(findings) == doctor.Fail {
+		return errUnwell
+	}
+	return nil
+}
+
+// invalidFindings are the findings where the configuration cannot be used, so that nothing else can be looked at.
+func invalidFindings(invalid config.InvalidError) (findings []doctor.Finding) {
+	for _, p := range invalid {
+		findings = append(findings, doctor.Finding{
+			Check: "config", Level: doctor.Fail, Found: p.String(),
+			Advice: "correct it, then: trackway check",
+		})
+	}
+	return findings
+}
+
+func (c *doctorCommand) print(out output, findings []doctor.Finding) error {
+	if c.JSON {
+		text, err := json.MarshalIndent(struct {
+			Worst    doctor.Level     `json:"worst"`
+			Findings []doctor.Finding `json:"findings"`
+		}{doctor.Worst(findings), findings}, "", "  ")
+		if err != nil {
+			return err
+		}
+		return printJSON(out.stdout, text)
+	}
+	for _, f := range findings {
+		say(out.stdout, "%-4s  %-13s  %s\n", strings.ToUpper(string(f.Level)), f.Check, printable(f.Found))
+		if f.Advice != "" {
+			say(out.stdout, "%21s→ %s\n", "", f.Advice)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"trackway/internal/doctor"
+)
+
+// examines an installation that is not running, on a machine without fault.
+func examines(t *testing.T, c doctorCommand) (stdout string, err error) {
+	t.Helper()
+	var out, errs strings.Builder
+	err = c.examine(output{&out, &errs}, doctor.Host{
+		Sync:  func(string, int) ([]time.Duration, error) { return []time.Duration{time.Millisecond}, nil },
+		Free:  func(string) (free, total uint64, err error) { return 50e9, 100e9, nil },
+		Files: func() (uint64, error) { return 65536, nil },
+	})
+	return out.String(), err
+}
+
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	runs(t, fine, "init", "--config", path)
+	c := doctorCommand{configFile: configFile{path}, settings: settings{Listen: "127.0.0.1:1"}}
+	stdout, err := examines(t, c)
+	if err != nil {
+		t.Errorf("got %v, want a warning to be no failure", err)
+	}
+	contains(t, "doctor", stdout, "OK    disk sync      median 1ms, p99 1ms in ")
+	contains(t, "doctor", stdout, "WARN  server         does not answer at http://127.0.0.1:1: ")
+	contains(t, "doctor", stdout, "\n                     → start it (trackway serve)")
+
+	c.JSON = true
+	stdout, err = examines(t, c)
+	var answer struct {
+		Worst    doctor.Level
+		Findings []doctor.Finding
+	}
+	if jsonErr := json.Unmarshal([]byte(stdout), &answer); jsonErr != nil || err != nil || answer.Worst != doctor.Warn ||
+		len(answer.Findings) < 8 {
+		t.Errorf("got %s, %v, %v", stdout, jsonErr, err)
+	}
+}
+
+func TestDoctorFails(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	_, stderr := runs(t, failed, "doctor", "--config", path)
+	contains(t, "no configuration", stderr, "no such file")
+
+	write(t, path, "shade: blue\n")
+	stdout, stderr := runs(t, failed, "doctor", "--config", path)
+	contains(t, "wrong configuration", stdout, "FAIL  config         "+path+":1:1: shade: unknown key")
+	contains(t, "wrong configuration", stderr, "something is wrong")
+
+	runs(t, fine, "init", "--config", path+"2")
+	if err := os.WriteFile(path+"3", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := examines(t, doctorCommand{configFile: configFile{path + "2"}, settings: settings{
+		DataDir: path + "3",
+		Listen:  "127.0.0.1:1",
+	}})
+	if err == nil {
+		t.Error("a data directory that is none: got no error")
+	}
+	contains(t, "a data directory that is none", stdout, "FAIL  disk sync")
+}

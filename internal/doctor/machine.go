@@ -1,0 +1,163 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// What is expected of a machine. The sync of a usual cloud disk takes 2 ms, and a request is acknowledged after one.
+const (
+	syncRounds  = 100
+	syncTooFast = 20 * time.Microsecond // no disk does it
+	syncSlow    = 20 * time.Millisecond
+	syncTail    = 200 * time.Millisecond
+	syncUseless = 200 * time.Millisecond
+
+	spaceLow   = 2 << 30
+	spaceNone  = 256 << 20
+	shareLow   = 0.05
+	filesLow   = 4096 // a connection each, and the store's
+	filesNone  = 512
+	futureFile = 2 * time.Minute
+)
+
+// dataDir returns the data directory, or if it is not there yet, the directory that it will be made in.
+func (x *examination) dataDir() (dir string, there bool, err error) {
+	dir, err = filepath.Abs(x.Config.DataDir)
+	for there = true; err == nil; there = false {
+		var info fs.FileInfo
+		if info, err = os.Stat(dir); err == nil {
+			if !info.IsDir() {
+				err = fmt.Errorf("%s is no directory", dir)
+			}
+			return dir, there, err
+		}
+		if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(dir) == dir {
+			return dir, false, err
+		}
+		dir, err = filepath.Dir(dir), nil
+	}
+	return dir, false, err
+}
+
+func (x *examination) disk() {
+	const check = "disk sync"
+	dir, _, err := x.dataDir()
+	if err != nil {
+		x.fail(check, "make data_dir a directory that the server may write to", "%v", err)
+		return
+	}
+	times, err := x.Host.Sync(dir, syncRounds)
+	if err != nil || len(times) == 0 {
+		x.fail(check, "run doctor as the user that the server runs as, and let that user write to data_dir",
+			"%s cannot be written to: %v", dir, err)
+		return
+	}
+	slices.Sort(times)
+	median, p99 := times[len(times)/2], times[len(times)*99/100]
+	found := fmt.Sprintf("median %v, p99 %v in %s", round(median), round(p99), dir)
+	switch {
+	case median > syncUseless:
+		x.fail(check, "every acknowledgment waits for a sync: put data_dir on another disk", "%s", found)
+	case median > syncSlow || p99 > syncTail:
+		x.warn(check, "every acknowledgment waits for a sync: an SSD of its own takes 2 ms or less", "%s", found)
+	case median < syncTooFast:
+		x.warn(check, "no disk is that fast: data_dir is in memory, or on something that does not wait for its disk, and a power cut loses "+
+			"what was acknowledged", "%s", found)
+	default:
+		x.ok(check, "%s", found)
+	}
+}
+
+func round(d time.Duration) time.Duration {
+	if d < time.Millisecond {
+		return d.Round(time.Microsecond)
+	}
+	return d.Round(100 * time.Microsecond)
+}
+
+func (x *examination) space() {
+	const check = "disk space"
+	dir, _, err := x.dataDir()
+	if err != nil {
+		return // said by disk
+	}
+	free, total, err := x.Host.Free(dir)
+	if err != nil {
+		x.warn(check, "look at it yourself: df "+dir, "cannot be told: %v", err)
+		return
+	}
+	share := float64(free) / float64(max(total, 1))
+	found := fmt.Sprintf("%.1f GB free of %.1f GB (%.0f %%) in %s", float64(free)/1e9, float64(total)/1e9, 100*share, dir)
+	switch {
+	case free < spaceNone:
+		x.fail(check, "a full disk stops all tracking: free some space now", "%s", found)
+	case free < spaceLow || share < shareLow:
+		x.warn(check, "a million events of 500 bytes take 0.1 to 0.3 GB: free some space, or move data_dir", "%s", found)
+	default:
+		x.ok(check, "%s", found)
+	}
+}
+
+// modes looks at who else may read what customers do. The configuration's own mode is among its warnings.
+func (x *examination) modes() {
+	const check = "file modes"
+	dir, there, err := x.dataDir()
+	if err != nil {
+		return // said by disk
+	}
+	if !there {
+		x.ok(check, "%s is not there yet; the server makes it for its user alone", x.Config.DataDir)
+		return
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		x.fail(check, "make data_dir readable for the server's user", "%v", err)
+		return
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		x.warn(check, "it holds personal data: chmod 700 "+dir, "%s may be entered by others (mode %#o)", dir, mode)
+		return
+	}
+	x.ok(check, "%s is for its owner alone", dir)
+}
+
+func (x *examination) openFiles() {
+	const check = "open files"
+	n, err := x.Host.Files()
+	advice := "raise the limit where the server is started: ulimit -n 65536, or LimitNOFILE=65536 in its systemd unit"
+	switch {
+	case err != nil:
+		x.warn(check, "look at it yourself: ulimit -n", "cannot be told: %v", err)
+	case n < filesNone:
+		x.fail(check, advice, "a process may have %d open: each connection is one, and the store needs some hundreds", n)
+	case n < filesLow:
+		x.warn(check, advice, "a process may have %d open: each connection is one", n)
+	default:
+		x.ok(check, "a process may have %d open", n)
+	}
+}
+
+// futureFiles returns how far ahead of the clock the newest file in the data directory is.
+func (x *examination) futureFiles(now time.Time) time.Duration {
+	dir, there, err := x.dataDir()
+	if err != nil || !there {
+		return 0
+	}
+	var ahead time.Duration
+	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // a file that goes while one looks
+		}
+		if info, err := entry.Info(); err == nil {
+			ahead = max(ahead, info.ModTime().Sub(now))
+		}
+		return nil
+	})
+	return ahead
+}

@@ -1,0 +1,262 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"trackway/internal/config"
+)
+
+// reply is an answer, read whole.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+	ahead  time.Duration // of the answer's Date before this host's clock
+	from   netip.Addr    // this host's address on the connection
+}
+
+// get asks for a URL; forwarded, if it is not empty, is the address that the request pretends to come from.
+func (x *examination) get(ctx context.Context, client *http.Client, address, forwarded string) (*reply, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
+	defer cancel()
+	var r reply
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		if local, err := netip.ParseAddrPort(i.Conn.LocalAddr().String()); err == nil {
+			r.from = local.Addr().Unmap()
+		}
+	}})
+	req, err := http.NewRequestWithContext(traced, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "trackway")
+	if forwarded != "" {
+		req.Header.Set(x.Config.ClientIPHeader, headerValue(x.Config.ClientIPHeader, forwarded))
+	}
+	asked := time.Now()
+	res, err := client.Do(req)
+	if err != nil {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
+			err = inner.Err
+		}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	defer res.Body.Close()
+	const most = 64 << 10
+	r.status, r.header = res.StatusCode, res.Header
+	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		middle := asked.Add(time.Since(asked) / 2)
+		r.ahead = date.Add(time.Second / 2).Sub(middle) // Date is cut to the second
+	}
+	r.body, err = io.ReadAll(io.LimitReader(res.Body, most))
+	return &r, err
+}
+
+// name returns what a server calls itself in the answer of /api/status, and its state.
+func (r *reply) name() (name, state string, err error) {
+	var status struct{ Name, State string }
+	switch {
+	case r.status == http.StatusTooManyRequests:
+		return r.header.Get("X-Served-By"), "up", nil
+	case r.status != http.StatusOK:
+		return "", "", fmt.Errorf("/api/status answers %d", r.status)
+	}
+	if err := json.Unmarshal(r.body, &status); err != nil || status.Name == "" {
+		return "", "", errors.New("what answers is no tracking server")
+	}
+	return status.Name, status.State, nil
+}
+
+// listener looks for the server itself.
+func (x *examination) listener(ctx context.Context) {
+	const check = "server"
+	res, err := x.get(ctx, x.Local, x.LocalURL+"/api/status", "")
+	if err != nil {
+		x.warn(check, "start it (trackway serve) and ask doctor again: what needs a running server is not checked",
+			"does not answer at %s: %v", x.LocalURL, err)
+		return
+	}
+	name, _, err := res.name()
+	switch {
+	case err != nil:
+		x.fail(check, "find out what else listens there, and give one of them another address", "%s: %v", x.LocalURL, err)
+	case name != x.Config.Server.Name:
+		x.fail(check, "reload or restart the server, or name its configuration: --config",
+			"%s is the server %s, this configuration is of %s", x.LocalURL, name, x.Config.Server.Name)
+	default:
+		x.up = true
+		x.ok(check, "%s answers at %s", name, x.LocalURL)
+	}
+}
+
+// pretended returns two addresses to pretend to come from, of 198.18.0.0/15, which is for benchmarks (RFC 2544): nobody's
+// calls are counted with those of the check.
+func pretended() (a, b string) {
+	n := rand.N(1 << 16) //nolint:gosec // G404: any will do
+	return fmt.Sprintf("198.18.%d.%d", n>>8, n&0xff), fmt.Sprintf("198.19.%d.%d", n>>8, n&0xff)
+}
+
+// believed finds out by three calls whether the server counts by the address that a request pretends to come from: a call of a
+// second address then leaves as much as the first call of the first address did.
+func (x *examination) believed(ctx context.Context, client *http.Client, base string) (yes bool, from netip.Addr, err error) {
+	a, b := pretended()
+	var left []int
+	for _, address := range []string{a, a, b} {
+		res, err := x.get(ctx, client, base+"/api/limits", address)
+		if err != nil {
+			return false, from, err
+		}
+		n, err := strconv.Atoi(res.header.Get("X-RateLimit-Remaining"))
+		if err != nil {
+			return false, from, errors.New("the answer says nothing of limits")
+		}
+		left, from = append(left, n), res.from
+	}
+	if left[0] == left[1] {
+		return false, from, errors.New("the limit does not count the calls")
+	}
+	return left[2] == left[0], from, nil
+}
+
+// forwarding checks that the running server believes this host's word for an address exactly if it is configured to.
+func (x *examination) forwarding(ctx context.Context) {
+	const check = "forwarding"
+	if !x.up {
+		return
+	}
+	got, from, err := x.believed(ctx, x.Local, x.LocalURL)
+	if err != nil {
+		x.warn(check, "ask again in a minute", "cannot be told: %v", err)
+		return
+	}
+	switch want := x.trusts(from); {
+	case got && !want:
+		x.fail(check, "the server runs with another configuration: reload it, and look at trusted_proxies",
+			"%s from %s, who is not trusted, is believed", x.Config.ClientIPHeader, from)
+	case !got && want:
+		x.fail(check, "the server runs with another configuration: reload it, and look at client_ip_header",
+			"%s from %s, who is trusted, is ignored", x.Config.ClientIPHeader, from)
+	case want:
+		x.ok(check, "%s from %s, a trusted proxy, is believed", x.Config.ClientIPHeader, from)
+	default:
+		x.ok(check, "%s from %s, no trusted proxy, is ignored", x.Config.ClientIPHeader, from)
+	}
+}
+
+func (x *examination) trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(x.Config.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// ops looks at the operator's listener: it answers, and not to everybody.
+func (x *examination) ops(ctx context.Context) {
+	const check = "ops listener"
+	if !loopbackOnly(x.Config.OpsListen) {
+		x.warn(check, "ops_listen: 127.0.0.1:8081, or a network that only you are in",
+			"%s may be reached by others: it shows profiles and metrics, and reloads", x.Config.OpsListen)
+	}
+	if !x.up {
+		return
+	}
+	res, err := x.get(ctx, x.Web, x.OpsURL+"/-/ready", "")
+	switch {
+	case err != nil:
+		x.fail(check, "look at ops_listen, and at the server's log", "does not answer at %s: %v", x.OpsURL, err)
+	case res.status != http.StatusOK:
+		x.fail(check, "look at the server's log", "the server is not ready: %s", strings.TrimSpace(string(res.body)))
+	default:
+		x.ok(check, "ready at %s", x.OpsURL)
+	}
+}
+
+// ownURL checks that the address that clients are told leads to this server, and that what stands in front of it does not pass
+// on addresses that callers have made up.
+func (x *examination) ownURL(ctx context.Context) {
+	const check = "own url"
+	own := x.Config.Server
+	if own.URL == "" {
+		if len(x.Config.Servers) > 0 {
+			x.warn(check, "server: {url: https://…}", "clients that choose among the servers are not told where this one is")
+		}
+		return
+	}
+	if !x.up || !x.answersAs(ctx, check, own) {
+		return
+	}
+	got, from, err := x.believed(ctx, x.Web, strings.TrimRight(own.URL, "/"))
+	if err == nil && got && !x.trusts(from) {
+		x.fail(check, "have the proxy in front append to "+x.Config.ClientIPHeader+", or replace it: "+
+			"callers must not choose the address that they are counted by",
+			"%s passes on whatever address a caller names", own.URL)
+	}
+}
+
+// answersAs checks that a server is where it is said to be. Its clock is noted.
+func (x *examination) answersAs(ctx context.Context, check string, s config.Server) bool {
+	res, err := x.get(ctx, x.Web, strings.TrimRight(s.URL, "/")+"/api/status", "")
+	if err != nil {
+		x.fail(check, "is the name right, the proxy up, the port open?", "%s does not answer at %s: %v", s.Name, s.URL, err)
+		return false
+	}
+	name, state, err := res.name()
+	switch {
+	case err != nil:
+		x.fail(check, "look at the url, and at the proxy in front of it", "%s: %v", s.URL, err)
+		return false
+	case name != s.Name:
+		x.fail(check, "correct the url or the name", "%s leads to %s, not to %s", s.URL, name, s.Name)
+		return false
+	case state != "up":
+		x.warn(check, "nothing, if it is being stopped", "%s is in state %s", s.Name, state)
+	default:
+		x.ok(check, "%s answers at %s", s.Name, s.URL)
+	}
+	if s.Name != x.Config.Server.Name {
+		x.skews = append(x.skews, offset{s.Name, res.ahead})
+	}
+	return true
+}
+
+// servers looks for the others, all at the same time.
+func (x *examination) servers(ctx context.Context) {
+	parts := make([]examination, len(x.Config.Servers))
+	var asked sync.WaitGroup
+	for i, s := range x.Config.Servers {
+		parts[i].Env = x.Env
+		asked.Go(func() { parts[i].answersAs(ctx, "server "+s.Name, s) })
+	}
+	asked.Wait()
+	for i := range parts {
+		x.findings = append(x.findings, parts[i].findings...)
+		x.skews = append(x.skews, parts[i].skews...)
+	}
+}
+
+// OpsURL returns where the operator's listener of a configuration is reached from this host.
+func OpsURL(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "http://" + listen
+	}
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,164 @@
+package doctor
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/clientip"
+)
+
+// The published promise: on the tracking API always at least 6000 calls in a minute.
+const floorPerMinute = 6000
+
+func perMinute(p *trackway.Policy) float64 { return float64(p.Limit) / p.Window.Minutes() }
+
+// limits looks at what a configuration may say, but rarely means. What it may not say, loading it has refused.
+func (x *examination) limits() {
+	const check = "limits"
+	before := len(x.findings)
+	tracked := false
+	for i := range x.Config.Policies {
+		p := &x.Config.Policies[i]
+		on := func(path string) bool {
+			return slices.ContainsFunc(p.Paths, func(s string) bool { return strings.HasPrefix(path, s[strings.IndexByte(s, '/'):]) })
+		}
+		switch {
+		case p.Mode != trackway.Enforce:
+			x.warn(check, "if that was to try it: trackway limits show, then mode: enforce in policy "+p.Name,
+				"%s refuses nothing (mode %s)", p.Name, p.Mode)
+		case on("/track/") && perMinute(p) < floorPerMinute:
+			x.warn(check, "clients are told to expect 6000 in 60s: raise the limit, or tell them",
+				"%s admits %d in %v, less than is published", p.Name, p.Limit, p.Window)
+		}
+		tracked = tracked || on("/track/") && p.Mode == trackway.Enforce
+	}
+	if !tracked {
+		x.warn(check, "add a limit with paths: [/track/]", "one caller can use up the whole server: nothing on /track/ is limited")
+	}
+	if grid, api := x.policy("/grid/"), x.policy("/api/"); grid != nil && api != nil && perMinute(grid) >= perMinute(api) {
+		x.warn(check, "lower "+grid.Name+": pages need few calls, and each is dear", "%s (%.0f a minute) is not stricter than %s (%.0f)",
+			grid.Name, perMinute(grid), api.Name, perMinute(api))
+	}
+	if len(x.findings) == before {
+		x.ok(check, "%d policies; /track/ admits at least %d a minute", len(x.Config.Policies), floorPerMinute)
+	}
+}
+
+// policy returns the policy of a path prefix, nil if there is none.
+func (x *examination) policy(path string) *trackway.Policy {
+	for i := range x.Config.Policies {
+		if slices.Contains(x.Config.Policies[i].Paths, path) {
+			return &x.Config.Policies[i]
+		}
+	}
+	return nil
+}
+
+// The widest ranges of public addresses that one operator's proxies plausibly have.
+const (
+	widest4 = 12
+	widest6 = 28
+)
+
+// proxies looks at who may say whose address a call comes from.
+func (x *examination) proxies() {
+	const check = "proxies"
+	before := len(x.findings)
+	for _, p := range x.Config.TrustedProxies {
+		switch widest := map[bool]int{true: widest4, false: widest6}[p.Addr().Is4()]; {
+		case p.Bits() == 0:
+			x.fail(check, "name your proxies' own addresses in trusted_proxies",
+				"%s is trusted: every caller chooses the address that its calls are counted by", p)
+		case p.Bits() < widest && !private(p.Addr()):
+			x.warn(check, "name your proxies' own addresses in trusted_proxies", "%s is trusted, which is more than the addresses of a proxy", p)
+		}
+	}
+	if stranger := x.strangerTrusted(); stranger != "" && len(x.findings) == before {
+		x.fail(check, "name your proxies' own addresses in trusted_proxies", "%s", stranger)
+	}
+	if len(x.Config.TrustedProxies) == 0 && loopbackOnly(x.Config.Listen) {
+		x.warn(check, "trusted_proxies: [127.0.0.0/8, \"::1/128\"]",
+			"the server listens for this host only, so that all calls come by a proxy, and no proxy is trusted: all callers are counted as one")
+	}
+	if len(x.findings) == before {
+		x.ok(check, "%s is believed from %d ranges of addresses, and from nobody else", x.Config.ClientIPHeader, len(x.Config.TrustedProxies))
+	}
+}
+
+// strangerTrusted says whether an address of the documentation, which is nobody's proxy, is believed.
+func (x *examination) strangerTrusted() string {
+	r, err := clientip.New(clientip.Config{Trusted: x.Config.TrustedProxies, Header: x.Config.ClientIPHeader})
+	if err != nil {
+		return err.Error()
+	}
+	const stranger, claims = "203.0.113.9", "198.51.100.1"
+	h := http.Header{}
+	h.Set(x.Config.ClientIPHeader, headerValue(x.Config.ClientIPHeader, claims))
+	if e := r.Explain(net.JoinHostPort(stranger, "4711"), h); e.Addr.String() == claims {
+		return "a stranger is believed: " + e.String()
+	}
+	return ""
+}
+
+// headerValue is an address as a header names it.
+func headerValue(header, addr string) string {
+	if header == clientip.Forwarded {
+		return "for=" + addr
+	}
+	return addr
+}
+
+func private(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() }
+
+// loopbackOnly reports whether only this host reaches a listener.
+func loopbackOnly(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// offset is how far another clock is ahead of this host's.
+type offset struct {
+	whose string
+	ahead time.Duration
+}
+
+// Header Date has whole seconds, and an answer takes time: less than this is none.
+const (
+	skewSeen = 3 * time.Second
+	skewBad  = time.Minute
+)
+
+// clock compares this host's clock with those of the servers that answered, and with the files that it has dated.
+func (x *examination) clock() {
+	const check = "clock"
+	const advice = "keep the time by NTP (chrony, systemd-timesyncd): times of events without a timestamp, " +
+		"and the ends of limits' windows, are this clock's"
+	before := len(x.findings)
+	for _, s := range x.skews {
+		switch off := s.ahead.Abs(); {
+		case off >= skewBad:
+			x.fail(check, advice, "%s is %v ahead of this host", s.whose, s.ahead.Round(time.Second))
+		case off >= skewSeen:
+			x.warn(check, advice, "%s is %v ahead of this host", s.whose, s.ahead.Round(time.Second))
+		}
+	}
+	if ahead := x.futureFiles(time.Now()); ahead > futureFile {
+		x.warn(check, advice, "a file in data_dir is %v from the future: the clock has been set back", ahead.Round(time.Second))
+	}
+	switch {
+	case len(x.findings) > before:
+	case len(x.skews) == 0:
+		x.ok(check, "no file in data_dir is from the future; there is no other server to compare with")
+	default:
+		x.ok(check, "agrees with %d other servers", len(x.skews))
+	}
+}

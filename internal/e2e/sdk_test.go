@@ -1,0 +1,287 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"trackway/client"
+)
+
+// sdk returns a client of a server, with options that change may change. Rejections fail the test.
+func sdk(t *testing.T, address string, change func(*client.Options)) *client.Client {
+	t.Helper()
+	o := client.Options{URL: address, Project: projectToken, Token: publicKey, OnReject: func(r client.Rejection) {
+		t.Errorf("rejected, %d: %s\n%s", r.Status, r.Reason, r.Command)
+	}}
+	if change != nil {
+		change(&o)
+	}
+	c, err := client.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestSDK holds what the Go client sends, and what it is answered, to the contract.
+func TestSDK(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig)
+	c := sdk(t, "http://"+s.public, func(o *client.Options) { o.Transport, o.Discover = contract, true })
+	now, err := c.Time(t.Context())
+	if err != nil || time.Since(now).Abs() > time.Minute {
+		t.Errorf("got the time %v, %v", now, err)
+	}
+	ids := client.IDs{"registered": "jane", "cookie": []string{"c-1", "c-2"}}
+	if err := c.Identify(ids, client.Properties{"plan": "pro"}); err != nil {
+		t.Error(err)
+	}
+	for range 2 { // equal, but two
+		if err := c.Track(ids, "purchase", client.Properties{"total": 7.99, "text": string(make([]byte, 2000))}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	jane := s.exportOne(t, map[string]any{"cookie": "c-2"})
+	if jane == nil || jane.IDs["registered"] != "jane" || jane.Properties["plan"] != "pro" || len(jane.Events) != 2 ||
+		jane.Events[1].Properties["total"] != 7.99 {
+		t.Errorf("got %+v", jane)
+	}
+}
+
+// sent is the names of the events that clients were given, by customer.
+type sent struct {
+	mu    sync.Mutex // guards names
+	names map[string][]string
+}
+
+func (s *sent) track(t *testing.T, c *client.Client, who, name string) {
+	t.Helper()
+	if err := c.Track(client.IDs{"registered": who}, "load", client.Properties{"name": name}); err != nil {
+		t.Errorf("track %s: %v", name, err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names[who] = append(s.names[who], name)
+}
+
+// check wants all to be stored once, and in the order in which they were tracked.
+func (s *sent) check(t *testing.T, on *server) {
+	t.Helper()
+	total := 0
+	for who, names := range s.names {
+		on.log.private(who)
+		stored := on.events(t, who)
+		total += len(stored)
+		for i, name := range names {
+			if i >= len(stored) || stored[i].Properties["name"] != name {
+				t.Errorf("%s: %d events are stored, %d were tracked; number %d is not %s", who, len(stored), len(names), i, name)
+				break
+			}
+		}
+		if len(stored) > len(names) {
+			t.Errorf("%s: %d events are stored, %d were tracked", who, len(stored), len(names))
+		}
+	}
+	t.Logf("%d events, each stored once", total)
+}
+
+// TestSDKChaos promises that what Track took is on the server exactly once and in order when the chaos is over, whatever the
+// network did to the requests and their answers, and though clients with a queue on disk were ended and started again meanwhile.
+func TestSDKChaos(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	s := start(t, baseConfig+wideLimits)
+	c := s.newChaos(t, rand.New(rand.NewPCG(seed, 0)))
+	tracked := sent{names: map[string][]string{}}
+	var all sync.WaitGroup
+	for i := range 6 {
+		all.Go(func() {
+			who, dir := fmt.Sprintf("chaos-%d", i), ""
+			if i%2 == 0 {
+				dir = t.TempDir()
+			}
+			open := func() *client.Client {
+				return sdk(t, c.url, func(o *client.Options) {
+					o.Dir, o.Interval, o.BatchSize, o.MaxDelay, o.Timeout = dir, time.Millisecond, 1+i*7, 50*time.Millisecond, 10*time.Second
+				})
+			}
+			k := open()
+			for n := range 300 {
+				tracked.track(t, k, who, fmt.Sprint(who, " ", n))
+				if dir != "" && n%100 == 99 { // it ends before all is sent, and the next one goes on
+					ctx, cancel := context.WithCancel(t.Context())
+					cancel()
+					_ = k.Close(ctx) // it says that commands are left, or not
+					k = open()
+				}
+				if n%10 == 0 {
+					_ = k.Flush(t.Context()) // so that there are requests enough for every fate
+				}
+			}
+			if err := k.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	c.end()
+	for _, f := range []fate{pass, delay, resetFirst, cutRequest, loseAnswer, cutAnswer, twice, answer500, answer503, answer429} {
+		if c.count(f) == 0 {
+			t.Errorf("no request was: %s", f)
+		}
+	}
+	tracked.check(t, s)
+}
+
+var crowdLasts = flag.Duration("crowd", 10*time.Second,
+	"how long forty clients track; with 2m the limit is the usual one, 6000 in a minute")
+
+// crowdConfig is a tenth of the usual limit, in a tenth of the time, or the usual one.
+func crowdConfig() string {
+	limit, window := 600, 6
+	if *crowdLasts >= 2*time.Minute {
+		limit, window = 6000, 60
+	}
+	return fmt.Sprintf("%s\nlimits:\n  - {name: track, paths: [/track/], limit: %d, window: %ds, allow_below_floor: true}\n%s",
+		baseConfig, limit, window,
+		"  - {name: api, paths: [/api/, /data/], limit: 4000000, window: 30s, per: ip+path}\n"+
+			"  - {name: grid, paths: [/grid/], limit: 4000000, window: 30s}\n")
+}
+
+const (
+	crowdSize  = 40
+	crowdEvery = 40 * time.Millisecond // 1000 requests a second in all, where 100 are admitted
+)
+
+// tally counts answers.
+type tally struct {
+	next              *http.Transport
+	requests, limited atomic.Int64
+}
+
+func newTally(t *testing.T) *tally {
+	t.Helper()
+	c := &tally{next: &http.Transport{MaxIdleConnsPerHost: crowdSize}}
+	t.Cleanup(c.next.CloseIdleConnections)
+	return c
+}
+
+func (c *tally) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := c.next.RoundTrip(r)
+	if err == nil {
+		c.requests.Add(1)
+		if res.StatusCode == http.StatusTooManyRequests {
+			c.limited.Add(1)
+		}
+	}
+	return res, err
+}
+
+func (c *tally) share() float64 { return float64(c.limited.Load()) / float64(c.requests.Load()) }
+
+// TestSDKCrowd promises that forty clients behind one address, which together want ten times its limit, all get their events
+// through, in the order of time, with less than one request in a hundred refused.
+func TestSDKCrowd(t *testing.T) {
+	t.Parallel()
+	s := start(t, crowdConfig())
+	tracked := sent{names: map[string][]string{}}
+	counts := newTally(t)
+	var all sync.WaitGroup
+	began := time.Now()
+	for i := range crowdSize {
+		all.Go(func() {
+			who := fmt.Sprint("crowd-", i)
+			c := sdk(t, "http://"+s.public, func(o *client.Options) { o.Interval, o.Transport = time.Millisecond, counts })
+			ticks := time.NewTicker(crowdEvery)
+			defer ticks.Stop()
+			for n := range int(*crowdLasts / crowdEvery) {
+				tracked.track(t, c, who, fmt.Sprint(who, " ", n))
+				<-ticks.C
+			}
+			if err := c.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d requests, %d refused (%.2f %%), all there after %v", counts.requests.Load(), counts.limited.Load(), 100*counts.share(),
+		time.Since(began))
+	if counts.share() >= 0.01 {
+		t.Errorf("%d of %d requests were refused, want less than 1 %%", counts.limited.Load(), counts.requests.Load())
+	}
+	tracked.check(t, s)
+}
+
+// TestNaiveCrowd is what the crowd is compared with: clients that try again a little later.
+func TestNaiveCrowd(t *testing.T) {
+	t.Parallel()
+	s := start(t, crowdConfig())
+	ctx, cancel := context.WithTimeout(t.Context(), *crowdLasts)
+	defer cancel()
+	counts := newTally(t)
+	var all sync.WaitGroup
+	var through atomic.Int64
+	for i := range crowdSize {
+		all.Go(func() {
+			ticks := time.NewTicker(crowdEvery)
+			defer ticks.Stop()
+			for n := 0; ctx.Err() == nil; {
+				body := encode(t, map[string]any{
+					"customer_ids": map[string]any{"registered": fmt.Sprint("naive-", i)}, "event_type": "load",
+					"timestamp": loadTime + n,
+				})
+				switch status := post(ctx, t, counts, s, body); status {
+				case http.StatusOK:
+					through.Add(1)
+					n++
+				case http.StatusTooManyRequests, 0: // 0: the time is over
+				default:
+					t.Errorf("got status %d", status)
+				}
+				<-ticks.C
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d events through of %d, %d requests, %d refused (%.2f %%)", through.Load(), crowdSize*int(*crowdLasts/crowdEvery),
+		counts.requests.Load(), counts.limited.Load(), 100*counts.share())
+	if counts.share() < 0.3 {
+		t.Errorf("only %.2f of the requests were refused: the crowd above proves nothing", counts.share())
+	}
+}
+
+// post sends one event and returns the status, 0 if ctx ended.
+func post(ctx context.Context, t *testing.T, counts *tally, s *server, body json.RawMessage) int {
+	t.Helper()
+	req, err := s.newRequest(ctx, request{path: "/track/v2/projects/{token}/customers/events", auth: "public", body: body})
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	res, err := counts.RoundTrip(req)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.Error(err)
+		}
+		return 0
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil && ctx.Err() == nil {
+		t.Error(err)
+	}
+	return res.StatusCode
+}

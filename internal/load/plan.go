@@ -1,0 +1,108 @@
+// Package load puts a server under load and checks what it promised. Its one idea: a figure counts only if every event that was
+// acknowledged is stored, once, and if a latency says what a caller would have waited: in the open loop it is taken from the
+// moment at which a request was due, not from that at which a connection was free for it (no coordinated omission). It knows the
+// tracking API and the data API, and nothing of the server's inside.
+package load
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kind is what one request carries.
+type Kind string
+
+// The kinds of request.
+const (
+	Single Kind = "single" // one event
+	Batch  Kind = "batch"  // Plan.BatchSize events
+	Merge  Kind = "merge"  // an event of an unknown visitor, and one that tells who it was: two customers become one
+)
+
+const mergeEvents = 2
+
+// Mix is how often each kind comes, as weights.
+type Mix map[Kind]int
+
+// ParseMix reads "single=8,batch=1,merge=1"; a name alone has the weight 1.
+func ParseMix(text string) (Mix, error) {
+	m := Mix{}
+	for part := range strings.SplitSeq(text, ",") {
+		name, weight, given := strings.Cut(strings.TrimSpace(part), "=")
+		n := 1
+		if given {
+			var err error
+			if n, err = strconv.Atoi(weight); err != nil || n < 0 {
+				return nil, fmt.Errorf("mix: %q must be a weight such as 3", weight)
+			}
+		}
+		switch kind := Kind(name); kind {
+		case Single, Batch, Merge:
+			m[kind] = n
+		default:
+			return nil, fmt.Errorf("mix: %q is none of single, batch and merge", name)
+		}
+	}
+	if m.total() == 0 {
+		return nil, errors.New("mix: at least one weight must be above zero")
+	}
+	return m, nil
+}
+
+func (m Mix) total() int { return m[Single] + m[Batch] + m[Merge] }
+
+// kind returns the kind of the nth request. The kinds alternate as evenly as counting allows, so that two runs are alike.
+func (m Mix) kind(n uint64) Kind {
+	at := int(n % uint64(m.total())) //nolint:gosec // G115: less than the total
+	switch {
+	case at < m[Single]:
+		return Single
+	case at < m[Single]+m[Batch]:
+		return Batch
+	}
+	return Merge
+}
+
+// Plan is one run. All fields but Rate, Addresses, Header and Bytes are required.
+type Plan struct {
+	Client      *http.Client // with room for Connections
+	URL         string       // of the server, without a slash at its end
+	Project     string       // token
+	Track, Read string       // values of Authorization: to send events, and to read them back
+
+	Rate        float64 // requests a second, whatever the server does; 0: each connection sends as soon as it was answered
+	Connections int     // requests under way at once
+	Duration    time.Duration
+	Mix         Mix
+	BatchSize   int
+	Customers   int    // that the events are of
+	Bytes       int    // of text in each event, besides
+	Addresses   int    // that requests pretend to come from; 0: they do not
+	Header      string // in which the server believes an address, if Addresses is given
+	Name        string // of the run; no other may have it
+}
+
+// events returns how many events a request of a kind carries.
+func (p *Plan) events(k Kind) int {
+	switch k {
+	case Batch:
+		return p.BatchSize
+	case Merge:
+		return mergeEvents
+	}
+	return 1
+}
+
+// customer is the registered identifier of the kth customer.
+func (p *Plan) customer(k int) string { return "bench-" + p.Name + "-" + strconv.Itoa(k) }
+
+// address returns the address that the nth request comes from: of 198.18.0.0/15, which is for benchmarks (RFC 2544).
+func (p *Plan) address(n uint64) string {
+	const range15 = 1 << 17
+	at := n % uint64(min(p.Addresses, range15)) //nolint:gosec // G115: not negative
+	return fmt.Sprintf("198.%d.%d.%d", 18+at>>16, at>>8&0xff, at&0xff)
+}

@@ -1,0 +1,153 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+const (
+	lastAnswer    = 15 * time.Second // that requests under way may take when the time is over
+	maxLatency    = 10 * time.Minute // that is told apart
+	significance  = 3                // digits
+	reasonsListed = 10
+)
+
+// Run is a run under way or done. It is for one use.
+type Run struct {
+	*Plan
+
+	requests atomic.Uint64
+	events   atomic.Uint64
+	length   time.Duration
+	unsent   uint64 // were due, and no connection was free for them until the end
+
+	mu      sync.Mutex // guards what follows
+	latency *hdrhistogram.Histogram
+	counts  [unknown + 1]uint64
+	acked   uint64 // events
+	reasons map[string]uint64
+	ledger  []account
+}
+
+// account is what a customer's events have come to: serial numbers.
+type account struct{ acknowledged, unknown []uint64 }
+
+// New returns a run that has not begun.
+func New(p Plan) *Run {
+	return &Run{
+		Plan: &p, latency: newHistogram(), reasons: map[string]uint64{}, ledger: make([]account, p.Customers),
+	}
+}
+
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, maxLatency.Microseconds(), significance)
+}
+
+// Load sends requests until the time is over or ctx ends, and returns when all are answered.
+func (r *Run) Load(ctx context.Context) {
+	began := time.Now()
+	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	ctx, stop := context.WithDeadline(ctx, began.Add(r.Duration))
+	defer stop()
+	// What is under way at the end is still answered: else it would not be known whether it is stored.
+	context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(lastAnswer)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(errors.New("no answer in time"))
+		case <-sending.Done():
+		}
+	})
+	var workers sync.WaitGroup
+	for range r.Connections {
+		workers.Go(func() { r.work(ctx, sending, began) })
+	}
+	workers.Wait()
+	if r.length = time.Since(began); r.Rate > 0 {
+		due := uint64(r.Rate * min(r.length, r.Duration).Seconds())
+		r.unsent = max(due, r.requests.Load()) - r.requests.Load()
+	}
+}
+
+// work sends one request after the other.
+func (r *Run) work(ctx, sending context.Context, began time.Time) {
+	mine := newHistogram()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		n := r.requests.Add(1) - 1
+		due := r.due(n, began)
+		if due.Sub(began) >= r.Duration || !await(ctx, timer, due) {
+			r.requests.Add(^uint64(0)) // it is not sent
+			break
+		}
+		if r.Rate == 0 {
+			due = time.Now()
+		}
+		count := uint64(r.Plan.events(r.Mix.kind(n))) //nolint:gosec // G115: a count
+		p := r.post(n, r.events.Add(count)-count)
+		f, why := r.send(sending, n, &p)
+		if f == acknowledged {
+			_ = mine.RecordValue(min(time.Since(due), maxLatency).Microseconds()) // within its bounds
+		}
+		r.note(&p, f, why)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.latency.Merge(mine)
+}
+
+// due returns when the nth request is to be sent; in the closed loop, at once.
+func (r *Run) due(n uint64, began time.Time) time.Time {
+	if r.Rate == 0 {
+		return began
+	}
+	return began.Add(time.Duration(float64(n) / r.Rate * float64(time.Second)))
+}
+
+// await waits for a time, and reports false if ctx ends before it.
+func await(ctx context.Context, timer *time.Timer, until time.Time) bool {
+	if wait := time.Until(until); wait > 0 {
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err() == nil
+}
+
+func (r *Run) note(p *post, f fate, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[f]++
+	if f != acknowledged && f != limited && (len(r.reasons) < reasonsListed || r.reasons[why] > 0) {
+		r.reasons[why]++
+	}
+	a := &r.ledger[p.customer]
+	for i := range uint64(p.events) { //nolint:gosec // G115: a count
+		switch f {
+		case acknowledged:
+			a.acknowledged = append(a.acknowledged, p.first+i)
+			r.acked++
+		case unknown:
+			a.unknown = append(a.unknown, p.first+i)
+		}
+	}
+}
+
+// reason returns why there is no answer, without the address that was asked.
+func reason(err error) string {
+	if inner := (*url.Error)(nil); errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return err.Error()
+}

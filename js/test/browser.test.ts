@@ -177,23 +177,26 @@ test('a tab that is closed in the middle has what it accepted sent by the next p
   }
 })
 
-test('a page that is left at once sends what waits, in several requests if need be', async (t) => {
-  const { server, front, open, cookie } = await scene(t)
-  const page = await open({ flushInterval: 1e6, batchSize: 50 })
-  await page.evaluate(async () => {
-    for (let n = 0; n < 40; n++) void client.track('step', { n, text: 'x'.repeat(900) })
+for (const way of ['keepalive', 'sendBeacon']) {
+  test(`a page that is left at once sends what waits, in several requests if need be (${way})`, async (t) => {
+    const { server, front, context, open, cookie } = await scene(t)
+    if (way === 'sendBeacon') await context.addInitScript(() => delete (Request.prototype as any).keepalive)
+    const page = await open({ flushInterval: 1e6, batchSize: 50 })
+    await page.evaluate(async () => {
+      for (let n = 0; n < 70; n++) void client.track('step', { n, text: 'x'.repeat(400) })
+    })
+    const { value } = (await cookie())!
+    await page.goto('about:blank')
+    const arrived = async () => numbers((await server.events({ cookie: value })).filter((e) => e.type === 'step'))
+    for (let i = 0; (await arrived()).length < 70 && i < 500; i++) await new Promise((next) => setTimeout(next, 20))
+    assert.deepEqual(await arrived(), upTo(70))
+    // The next page sends them again, for it cannot know: they are stored once.
+    const next = await open()
+    await next.waitForFunction(() => client.flush().then(({ pending }) => pending === 0))
+    assert.deepEqual(await arrived(), upTo(70))
+    assert.ok(front.statuses.every((status) => status === 200 || status === 204))
   })
-  const { value } = (await cookie())!
-  await page.goto('about:blank')
-  const arrived = async () => numbers((await server.events({ cookie: value })).filter((e) => e.type === 'step'))
-  for (let i = 0; (await arrived()).length < 40 && i < 500; i++) await new Promise((next) => setTimeout(next, 20))
-  assert.deepEqual(await arrived(), upTo(40))
-  // The next page sends them again, for it cannot know: they are stored once.
-  const next = await open()
-  await next.waitForFunction(() => client.flush().then(({ pending }) => pending === 0))
-  assert.deepEqual(await arrived(), upTo(40))
-  assert.ok(front.statuses.every((status) => status === 200 || status === 204))
-})
+}
 
 test('a result that cannot be read: the command alone is sent again, and not at once', async (t) => {
   let answers = 0

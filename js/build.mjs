@@ -8,10 +8,11 @@ import { minify } from 'terser'
 
 process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 
-/** Members of objects that never leave the bundle: those that only our own modules name. */
+/** Members of objects that never leave the bundle: only our own modules name them, and never in quotes. They are shortened. */
 const inner = new RegExp(
   '^(action|allowed|authorization|calls|cost|current|delay|failover|failures|forget|lock|memo|moved|notBefore|outcomes|own|' +
-    'answer|client|keep|move|queue|reject|send|start|take|wait|pacer|parted|pick|policy|readyURL|saved|seen|sender|stored|trouble|unknown|until|whom|wipe)$',
+    'answer|client|keep|move|queue|reject|send|start|take|wait|pacer|parted|pick|policy|readyURL|saved|seen|sender|stored|trouble|' +
+    'until|whom|wipe)$',
 )
 
 const common = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning', legalComments: 'none' }
@@ -38,7 +39,8 @@ if (process.argv[2] === 'test') {
   rmSync('.test', { recursive: true, force: true })
   const tests = (await readdir('test')).filter((name) => name.endsWith('.test.ts'))
   await build({ ...common, entryPoints: tests.map((name) => 'test/' + name), outdir: '.test', platform: 'node', packages: 'external' })
-  run(process.execPath, '--enable-source-maps', '--test', '--test-reporter=spec', '--test-timeout=120000', ...process.argv.slice(3), ...tests.map((name) => '.test/' + name.replace(/ts$/, 'js')))
+  const options = ['--enable-source-maps', '--test', '--test-reporter=spec', '--test-timeout=120000', ...process.argv.slice(3)]
+  run(process.execPath, ...options, ...tests.map((name) => '.test/' + name.replace(/ts$/, 'js')))
 }
 
 /** Runs a program, and ends as it does if it fails. */

@@ -46,7 +46,7 @@ export function again(reason: string, attempt: number, failover: boolean, low = 
   return { action: 'retry', reason, failover, delay: [low, Math.max(low * (1 + spread), Math.min(cap, base * 2 ** (attempt - 1)))] }
 }
 
-// eslint-disable-next-line -- what comes over the wire may be anything
+/** What came over the wire. */
 type Anything = any
 
 function parse(body: string): Anything {

@@ -91,7 +91,7 @@ export function createClient(options: BrowserOptions): BrowserClient {
     const to = url + '?access_token=' + encodeURIComponent(key)
     const left = [...queue.own.values()].filter(({ parted }) => !parted)
     while (left.length) {
-      const some = left.splice(0, fitting(left.map(({ body }) => bytes(body)), maxParting)) // prettier-ignore
+      const some = left.splice(0, fitting(left.map(({ body }) => bytes(body)), maxParting))
       const body = envelope(some.map((entry) => ((entry.parted = true), entry.body)))
       if ('keepalive' in Request.prototype) void fetch(to, { method: 'POST', body, keepalive: true, credentials: 'omit' }).catch(() => {})
       else navigator.sendBeacon(to, body)

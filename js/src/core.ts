@@ -114,7 +114,7 @@ export function newCore(options: Options, platform: Platform): Core {
     await queue.count()
     for (let left = queue.size(); !signal.aborted && (left > 0 || queue.size() >= full); ) {
       const entries = await queue.take(full)
-      const batch = entries.slice(0, fitting(entries.map(({ body }) => bytes(body)))) // prettier-ignore
+      const batch = entries.slice(0, fitting(entries.map(({ body }) => bytes(body))))
       if (!batch.length) return
       left -= await deliver(batch, signal)
     }
@@ -122,7 +122,7 @@ export function newCore(options: Options, platform: Platform): Core {
 
   /** Sends a batch, in parts if need be, until it is decided or we are stopped. Returns how many of its commands are. */
   const deliver = async (batch: Entry[], signal: AbortSignal): Promise<number> => {
-    const verdict = await sender.send(batch.map(({ body }) => body), signal) // prettier-ignore
+    const verdict = await sender.send(batch.map(({ body }) => body), signal)
     if (!verdict) return 0
     if (verdict.action === 'split') {
       const half = Math.ceil(batch.length / 2)

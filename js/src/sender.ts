@@ -105,7 +105,8 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
           if (!stop.aborted) failed(server!, verdict)
         } else if (verdict) {
           // Where a result cannot be read, its command is sent again, though not at once.
-          if (verdict.action === 'done' && verdict.outcomes.includes(null)) failed(server!, again('A result cannot be read.', failures(server!) + 1, false))
+          const unread = verdict.action === 'done' && verdict.outcomes.includes(null)
+          if (unread) failed(server!, again('A result cannot be read.', failures(server!) + 1, false))
           else server!.failures = 0
           return verdict
         }

@@ -103,6 +103,6 @@ export interface Client {
   close(timeout?: number): Promise<Report>
   /** What became of everything so far. */
   readonly report: Report
-  /** The address of the server in use; empty before the first was chosen. */
+  /** The address of the server in use; empty while it is known by its name only. */
   readonly server: string
 }

@@ -9,7 +9,7 @@ const tight = { limit: 20, window: '2s' }
 
 test('a client that obeys is not refused once, at ten times the limit', async (t) => {
   const server = await start(t, { limit: tight })
-  const front = await proxy(t, () => server.url, () => 'pass') // prettier-ignore
+  const front = await proxy(t, () => server.url, () => 'pass')
   const client = createClient({ url: front.url, project, key, batchSize: 1, flushInterval: 0 })
   const end = Date.now() + 5000
   let n = 0
@@ -29,7 +29,7 @@ test('a client that is refused comes back when it is told to, and not before', a
   const server = await start(t, { limit: tight })
   for (let i = 0; i < 20; i++) await fetch(`${server.url}/track/v2/projects/${project}/system/time?access_token=${key}`)
   const times: number[] = []
-  const front = await proxy(t, () => server.url, () => (times.push(performance.now()), 'pass')) // prettier-ignore
+  const front = await proxy(t, () => server.url, () => (times.push(performance.now()), 'pass'))
   const client = createClient({ url: front.url, project, key })
   await client.track('step', {}, { ids: { cookie: 'c' } })
   const report = await client.close()

@@ -53,7 +53,7 @@ test('what the server refuses is told, the rest of its batch is stored', async (
   void client.track('good', { n: 1 }, { ids: { cookie: 'c' } })
   const report = await client.close()
   assert.deepEqual([report.delivered, report.rejected, report.pending], [2, 4, 0])
-  assert.deepEqual(rejections.map((r) => r.code), ['invalid', 'invalid', 'refused', 'refused']) // prettier-ignore
+  assert.deepEqual(rejections.map((r) => r.code), ['invalid', 'invalid', 'refused', 'refused'])
   assert.deepEqual([rejections[2]!.command.data.event_type, rejections[2]!.reason], ['nobody', 'At least one id should be specified.'])
   assert.match(rejections[3]!.reason, /event_type/)
   assert.deepEqual(numbers(await server.events({ cookie: 'c' })), [0, 1])
@@ -67,12 +67,12 @@ test('a key that is wrong is told, by time() and for each command', async (t) =>
   await assert.rejects(client.time(), /Access key not found/)
   await client.track('a', {}, { ids: { cookie: 'c' } })
   await client.close()
-  assert.deepEqual(rejections.map((r) => [r.code, r.reason]), [['refused', 'Access key not found']]) // prettier-ignore
+  assert.deepEqual(rejections.map((r) => [r.code, r.reason]), [['refused', 'Access key not found']])
 })
 
 test('every event is stored exactly once, whatever the network does', async (t) => {
   const server = await start(t)
-  const front = await proxy(t, () => server.url, (nth) => chaos[nth % chaos.length]!) // prettier-ignore
+  const front = await proxy(t, () => server.url, (nth) => chaos[nth % chaos.length]!)
   const client = createClient({ url: front.url, project, key, flushInterval: 20, batchSize: 14, timeout: 2000 })
   for (const n of upTo(200)) {
     assert.equal(await client.track('step', { n }, { ids: { cookie: 'c' } }), true)
@@ -87,7 +87,7 @@ test('every event is stored exactly once, whatever the network does', async (t) 
 test('a server that is killed and comes back loses nothing', async (t) => {
   const dir = folder(t)
   let server = await start(t, { dir })
-  const front = await proxy(t, () => server.url, () => 'pass') // prettier-ignore
+  const front = await proxy(t, () => server.url, () => 'pass')
   const client = createClient({ url: front.url, project, key, flushInterval: 10 })
   for (const n of upTo(300)) {
     await client.track('step', { n }, { ids: { cookie: 'c' } })
@@ -101,7 +101,7 @@ test('a server that is killed and comes back loses nothing', async (t) => {
 
 test('a process that is killed has what it accepted sent by the next', async (t) => {
   const server = await start(t)
-  const front = await proxy(t, () => server.url, (nth) => (nth % 2 ? 'lost' : 'pass')) // prettier-ignore
+  const front = await proxy(t, () => server.url, (nth) => (nth % 2 ? 'lost' : 'pass'))
   const file = join(folder(t), 'queue', 'events.ndjson')
   // It says each number once track has accepted it, and is killed in the middle.
   const script = `
@@ -151,14 +151,15 @@ test('a lock whose process has ended does not hold', async (t) => {
 })
 
 test('a full queue drops the newest, the oldest, or makes wait, and counts', async (t) => {
-  for (const [whenFull, left] of [['drop-newest', [0, 1, 2]], ['drop-oldest', [2, 3, 4]]] as const) { // prettier-ignore
+  for (const [whenFull, left] of [['drop-newest', [0, 1, 2]], ['drop-oldest', [2, 3, 4]]] as const) {
     const server = await start(t)
     let up = false
-    const front = await proxy(t, () => server.url, () => (up ? 'pass' : 503)) // prettier-ignore
+    const front = await proxy(t, () => server.url, () => (up ? 'pass' : 503))
     const rejections: Rejection[] = []
-    const client = createClient({ url: front.url, project, key, maxQueued: 3, whenFull, flushInterval: 1e6, onReject: (r) => rejections.push(r) })
+    const full = { maxQueued: 3, whenFull, flushInterval: 1e6, onReject: (r: Rejection) => rejections.push(r) }
+    const client = createClient({ url: front.url, project, key, ...full })
     for (const n of upTo(5)) await client.track('step', { n }, { ids: { cookie: 'c' } })
-    assert.deepEqual(rejections.map((r) => r.code), ['full', 'full']) // prettier-ignore
+    assert.deepEqual(rejections.map((r) => r.code), ['full', 'full'])
     up = true
     assert.equal((await client.close()).rejected, 2)
     assert.deepEqual(numbers(await server.events({ cookie: 'c' })), [...left])
@@ -175,7 +176,7 @@ test('a full queue drops the newest, the oldest, or makes wait, and counts', asy
 test('a batch that is not understood is halved until the culprit is found', async (t) => {
   const server = await start(t)
   // A proxy that has something against one event.
-  const front = await proxy(t, () => server.url, () => 'pass') // prettier-ignore
+  const front = await proxy(t, () => server.url, () => 'pass')
   const picky = globalThis.fetch
   t.after(() => (globalThis.fetch = picky))
   globalThis.fetch = async (url, init) =>
@@ -185,14 +186,14 @@ test('a batch that is not understood is halved until the culprit is found', asyn
   for (const n of upTo(6)) void client.track('x', { n }, { ids: { cookie: 'c' } })
   const report = await client.close()
   assert.deepEqual([report.delivered, report.rejected], [5, 1])
-  assert.deepEqual(rejections.map((r) => [r.command.data.properties.n, r.reason]), [[3, 'HTTP 413']]) // prettier-ignore
-  assert.deepEqual(numbers(await server.events({ cookie: 'c' })), upTo(6).filter((n) => n !== 3)) // prettier-ignore
+  assert.deepEqual(rejections.map((r) => [r.command.data.properties.n, r.reason]), [[3, 'HTTP 413']])
+  assert.deepEqual(numbers(await server.events({ cookie: 'c' })), upTo(6).filter((n) => n !== 3))
 })
 
 test('another server takes over from one that fails', async (t) => {
   const server = await start(t)
-  const one = await proxy(t, () => server.url, () => 'pass') // prettier-ignore
-  const two = await proxy(t, () => server.url, () => 'pass') // prettier-ignore
+  const one = await proxy(t, () => server.url, () => 'pass')
+  const two = await proxy(t, () => server.url, () => 'pass')
   const client = createClient({ servers: [one.url, two.url], project, key, flushInterval: 10 })
   await client.track('step', { n: 0 }, { ids: { cookie: 'c' } })
   await client.flush()

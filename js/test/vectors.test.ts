@@ -38,7 +38,7 @@ function vectors(name: string, known: string[], run: (c: Case, parameters: any) 
 function assertRange(got: Range | undefined, want: number[] | null): void {
   if (want === null) return assert.equal(got, undefined)
   assert.ok(got, 'there is no delay')
-  assert.deepEqual(got.map((s) => Math.round(s * 1000)), want.map((s) => Math.round(s * 1000))) // prettier-ignore
+  assert.deepEqual(got.map((s) => Math.round(s * 1000)), want.map((s) => Math.round(s * 1000)))
 }
 
 const milliseconds = (date: string | undefined) => (date ? Date.parse(date) : Date.now())
@@ -67,7 +67,7 @@ vectors('results.json', ['commands', 'body'], ({ given, expect }) => {
   if (verdict.action !== 'done') return
   const names = verdict.outcomes.map((o) => (o === undefined ? 'delivered' : o === null ? 'again' : 'rejected'))
   assert.deepEqual(names, expect.outcomes)
-  if (expect.reasons) assert.deepEqual(verdict.outcomes.map((o) => o ?? ''), expect.reasons) // prettier-ignore
+  if (expect.reasons) assert.deepEqual(verdict.outcomes.map((o) => o ?? ''), expect.reasons)
 })
 
 vectors('pacing.json', ['cost', 'headers', 'now', 'answers'], ({ given, expect }) => {
@@ -104,12 +104,12 @@ vectors('servers.json', ['now', 'servers', 'current', 'want', 'asked', 'answer']
   if (given.answer) return assert.deepEqual(listed(given.asked, given.answer), expect.servers)
   const all: Server[] = given.servers.map((s: Partial<Server>) => ({ name: '', region: '', state: 'up', ...s }))
   const { from, wait } = candidates(all, given.current, given.want ?? {}, given.now)
-  assert.deepEqual(from.map(({ url }) => url), expect.any_of) // prettier-ignore
+  assert.deepEqual(from.map(({ url }) => url), expect.any_of)
   if (expect.wait !== undefined) assert.equal(Math.round(wait * 1000), expect.wait * 1000)
 })
 
 test('there is no file of vectors that is not read', () => {
   const read = ['backoff.json', 'batching.json', 'pacing.json', 'results.json', 'servers.json', 'timestamps.json']
-  assert.deepEqual(readdirSync(folder).filter((name) => name.endsWith('.json')).sort(), read) // prettier-ignore
+  assert.deepEqual(readdirSync(folder).filter((name) => name.endsWith('.json')).sort(), read)
 })
 

@@ -32,7 +32,7 @@ build: ## build bin/trackway; VERSION overrides the tag that git knows
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/trackway ./cmd/trackway
 
 .PHONY: test
-test: test-deps ## install what the tests need and run them all, with the race detector
+test: test-deps test-js ## install what the tests need and run them all, with the race detector
 	$(GO) test -race -timeout 20m $(PKG)
 
 .PHONY: e2e
@@ -45,6 +45,20 @@ e2e: test-deps ## run the end-to-end tests of the real binary only, each run ane
 test-deps:
 	@./tools/install-packages cc:gcc,libc6-dev curl:curl
 	@./tools/install-clients
+
+.PHONY: js
+js: js/node_modules/.installed ## build js/dist, the SDK for browsers and Node
+	cd js && npm run --silent build
+
+.PHONY: test-js
+test-js: js/node_modules/.installed ## test the SDK for browsers and Node, against the real server
+	@./tools/install-packages chromium:chromium
+	cd js && npm test --silent
+
+js/node_modules/.installed: js/package-lock.json
+	@./tools/install-packages npm:npm
+	cd js && npm ci --silent --no-audit --no-fund
+	cp $< $@
 
 .PHONY: lint
 lint: ## check style, layers and likely bugs, and that go.mod is tidy

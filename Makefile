@@ -14,11 +14,15 @@ ARGS      ?=
 # Tools are pinned in tools/go.mod, apart from what ships; the first use builds them, later ones take them from Go's cache.
 TOOL := $(GO) tool -modfile=tools/go.mod
 
+# The pages of the dashboard go into the binary. Without npm, or with a Node older than 20.19, which cannot build them, there
+# is a server all the same, which says that they are missing.
+NPM := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019 ? 1 : 0)' 2>/dev/null && command -v npm)
+
 .PHONY: help
 help: ## print this help
 	@echo 'Usage: make TARGET [VARIABLE=VALUE]'
 	@echo
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
 .PHONY: run
 run: build ## build everything and start the server in this folder; ARGS="--listen …" are its flags
@@ -28,11 +32,35 @@ run: build ## build everything and start the server in this folder; ARGS="--list
 VCS = $(shell git rev-parse --verify --quiet HEAD >/dev/null 2>&1 && echo true || echo false)
 
 .PHONY: build
-build: ## build bin/trackway; VERSION overrides the tag that git knows
+build: $(if $(NPM),web,no-web) ## build bin/trackway; VERSION overrides the tag that git knows
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/trackway ./cmd/trackway
 
+.PHONY: web
+web: web/dist/index.html ## build the dashboard's pages, if they have changed
+
+web/dist/index.html: web/node_modules/.installed web/index.html web/vite.config.ts web/tsconfig.json $(shell find web/src -type f)
+	cd web && npm run --silent build
+
+web/node_modules/.installed: web/package-lock.json
+	cd web && npm ci --silent --no-audit --no-fund
+	@cp $< $@
+
+.PHONY: no-web
+no-web:
+	@echo 'There is no npm with Node 20.19 or newer: the server gets the pages that were built before, if any.'
+
+.PHONY: test-web
+test-web: build ## test the dashboard's pages, in a browser too
+	@./tools/install-packages chromium:chromium,fonts-dejavu-core
+	cd web && npm run --silent test && npm run --silent test:browser
+
+.PHONY: screenshots
+screenshots: build ## write pictures of the dashboard's pages into web/screenshots
+	@./tools/install-packages chromium:chromium,fonts-dejavu-core
+	cd web && npm run --silent screenshots
+
 .PHONY: test
-test: test-deps test-js ## install what the tests need and run them all, with the race detector
+test: test-deps test-js $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
 	$(GO) test -race -timeout 20m $(PKG)
 
 .PHONY: e2e

@@ -1,0 +1,196 @@
+// What the server answers to these pages, under /grid/. Times are Unix seconds with decimals where nothing else is said, a
+// project is named by its token, and customers and sequence numbers are strings, since they need 64 bits.
+
+export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
+
+/** Identifiers: a hard one has one value, a soft one may have several. */
+export type Ids = { [name: string]: string | string[] };
+
+export type Properties = { [name: string]: Json };
+
+/** GET /grid/start: what every page needs. */
+export interface Start {
+  server: { name: string; region: string; version: string; url: string; started: number };
+  user_expires: number;
+  projects: Project[];
+  limits: { grid: { limit: number; window: number } | null };
+  types: { [token: string]: string[] };
+}
+
+export interface Project {
+  name: string;
+  token: string;
+  hard: string[];
+  soft: string[];
+  personal: string[];
+  /** One of the project's public keys, for the line that empty pages offer to copy. */
+  public_key: string | null;
+}
+
+/** What became of commands; limited counts requests that were answered 429. */
+export interface Rates {
+  accepted: number;
+  refused: number;
+  limited: number;
+  failed: number;
+}
+
+export type Outcome = keyof Rates;
+
+/** Counts in steps of seconds; null where the server did not run. */
+export type Series = { start: number; step: number } & { [outcome in Outcome]: (number | null)[] };
+
+/** GET /grid/overview. */
+export interface Overview {
+  now: number;
+  totals: { customers: number; events: number };
+  rates: { minute: Rates; hour: Series; day: Series; since: number };
+  types: { project: string; type: string; day: number; month: number }[];
+  usage: { project: string; month: string; processed: number; stored: number; duplicate: number; refused: number }[];
+  servers: { name: string; region: string; url: string; state: string; self: boolean }[];
+  health: { ready: boolean; disk_free: number; store_bytes: number; memory: number; goroutines: number };
+}
+
+/** GET /grid/live, `event: event`. */
+export interface LiveEvent {
+  seq: string;
+  project: string;
+  type: string;
+  time: number;
+  received: number;
+  customer: string;
+  ids: Ids;
+  properties: Properties;
+}
+
+/** GET /grid/live, `event: rejected`. */
+export interface Rejected {
+  /** null: the project is not configured any more. */
+  project: string | null;
+  received: number;
+  command: string;
+  type: string | null;
+  ids: Ids | null;
+  field: string | null;
+  error: string;
+  address: string;
+}
+
+/** GET /grid/live, `event: stats`, each second; dropped is what this watcher did not get: it was too slow, or they were too many. */
+export interface Stats extends Rates {
+  now: number;
+  dropped: number;
+}
+
+/** GET /grid/customers. */
+export interface CustomerPage {
+  rows: CustomerRow[];
+  next: string | null;
+  total: number | null;
+  searched: number;
+  /** false: the time for a search was over first; `next` goes on. */
+  complete: boolean;
+}
+
+export interface CustomerRow {
+  customer: string;
+  ids: Ids;
+  properties: Properties;
+  created: number;
+  properties_total: number;
+}
+
+/** GET /grid/customer. */
+export interface Customer {
+  customer: string;
+  created: number;
+  ids: { name: string; value: string; hard: boolean }[];
+  properties: { name: string; value: Json; updated: number }[];
+  merges: Merge[];
+  types: { type: string; count: number }[];
+  events_total: number;
+  /** false: there was no time to count all events. */
+  complete: boolean;
+}
+
+/** Two customers became one, because a command (cause) named both. */
+export interface Merge {
+  time: number;
+  cause: Ids;
+  absorbed: Ids;
+  survivor: Ids;
+}
+
+/** GET /grid/events. */
+export interface EventPage {
+  rows: EventRow[];
+  next: string | null;
+  complete: boolean;
+}
+
+export interface EventRow {
+  seq: string;
+  type: string;
+  time: number;
+  received: number;
+  customer: string;
+  properties: Properties;
+}
+
+/** GET /grid/limits. */
+export interface Limits {
+  now: number;
+  policies: Policy[];
+  refusals: { start: number; step: number; series: { [policy: string]: (number | null)[] } };
+  callers: Caller[];
+  refused: Caller[];
+  changes: Change[];
+}
+
+export interface Policy {
+  name: string;
+  paths: string[];
+  limit: number;
+  window: number;
+  per: string;
+  algorithm: string;
+  mode: string;
+  since: number;
+  candidate: number | null;
+  calls: number;
+  refused: number;
+  /** Calls that mode `report` let through, and those that the candidate would have refused. */
+  would_refuse: number;
+  candidate_refused: number;
+  callers: number;
+  /** Calls of a caller in its window: how near callers come to the limit. */
+  distribution: { p50: number; p95: number; p99: number; max: number };
+}
+
+/** As in GET /api/limits/callers: who calls, and what they send. first and last are RFC 3339. */
+export interface Caller {
+  policy: string;
+  address: string;
+  calls: number;
+  refused: number;
+  error: number;
+  first: string;
+  last: string;
+  projects: string[];
+  routes: string[];
+  user_agents: string[];
+  event_types: string[];
+  bodies: number;
+  /** The share of the bodies that were, byte for byte, one of the caller's last few. */
+  repeats: number;
+}
+
+/** As in GET /api/limits/changes. */
+export interface Change {
+  at: string;
+  what: string;
+  policy: string;
+  for?: string;
+  old: Properties | null;
+  new: Properties | null;
+}

@@ -1,0 +1,174 @@
+// The frame of all pages: where one is, what else there is, and how things stand with the server.
+
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { helpOpen } from "./keys.ts";
+import { tryNow } from "./net/link.ts";
+import { CustomerPage } from "./pages/customer.tsx";
+import { Customers } from "./pages/customers.tsx";
+import { Help } from "./pages/help.tsx";
+import { Limits } from "./pages/limits.tsx";
+import { Live } from "./pages/live.tsx";
+import { Overview } from "./pages/overview.tsx";
+import { SignIn } from "./pages/signin.tsx";
+import { href, type Page, route, scrolled } from "./route.ts";
+import { load, signOut } from "./session.ts";
+import { announcement, link, session, start, visible, waitingUntil } from "./state.ts";
+import { Book, Gauge, Leave, Logo, People, Pulse, Question, Shield, Warning } from "./ui/icons.tsx";
+import { Loading } from "./ui/parts.tsx";
+import { ThemeSwitch } from "./ui/theme.tsx";
+
+const places: [Page, string, typeof Gauge][] = [
+  ["overview", "Overview", Gauge],
+  ["live", "Live", Pulse],
+  ["customers", "Customers", People],
+  ["limits", "Limits", Shield],
+];
+
+const views: { [page in Page]: () => preact.JSX.Element } = {
+  overview: Overview,
+  live: Live,
+  customers: Customers,
+  customer: CustomerPage,
+  limits: Limits,
+};
+
+export function App() {
+  useStartAnew();
+  if (session.value === "out") return <SignIn />;
+  return (
+    <>
+      <a class="skip" href="#main" onClick={skip}>
+        Skip to the content
+      </a>
+      <Header />
+      <Banner />
+      <Main />
+      <p class="out" role="status">
+        {announcement}
+      </p>
+      {helpOpen.value && <Help close={() => (helpOpen.value = false)} />}
+    </>
+  );
+}
+
+/** useStartAnew reads again now and then what all pages need: projects and types of events come and go. */
+function useStartAnew(): void {
+  const inUse = visible.value && link.value.up && session.value === "in";
+  useEffect(() => {
+    if (!inUse) return;
+    const timer = setInterval(() => void load("poll").catch(() => undefined), 300_000);
+    return () => clearInterval(timer);
+  }, [inUse]);
+}
+
+function skip(event: Event): void {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+function Header() {
+  const here = route.value.page === "customer" ? "customers" : route.value.page;
+  const server = start.value?.server;
+  return (
+    <header class="top">
+      <a class="brand" href={href("overview")} title={server && `${server.name}${server.region && `, ${server.region}`}: Trackway ${server.version}`}>
+        <Logo />
+        <span>{server?.name ?? "Trackway"}</span>
+      </a>
+      <nav class="places" aria-label="Pages">
+        {places.map(([page, name, Icon]) => (
+          <a key={page} href={href(page)} aria-current={here === page ? "page" : undefined}>
+            <Icon />
+            <span>{name}</span>
+          </a>
+        ))}
+      </nav>
+      <div class="tools">
+        <a class="tool" href="/about/api" title="The guide: every route and limit of this server">
+          <Book />
+          <span>Guide</span>
+        </a>
+        <ThemeSwitch />
+        <button type="button" class="tool" title="Keys and help (?)" onClick={() => (helpOpen.value = true)}>
+          <Question />
+          <span class="out">Help</span>
+        </button>
+        {session.value === "in" && (
+          <button type="button" class="tool" title="Sign out" onClick={() => void signOut().catch(() => undefined)}>
+            <Leave />
+            <span class="out">Sign out</span>
+          </button>
+        )}
+      </div>
+    </header>
+  );
+}
+
+/** Banner tells what stands between the page and the server, if anything does. */
+function Banner() {
+  const seconds = useCountdown(link.value.up ? waitingUntil.value : link.value.retryAt);
+  if (!link.value.up) {
+    return (
+      <div class="banner bad" role="alert">
+        <Warning />
+        <p>
+          <strong>No connection to {start.value?.server.name ?? "the server"}.</strong> What you see is what was known last.
+          <span aria-hidden="true"> Trying again {seconds > 0 ? `in ${seconds} s` : "now"}.</span>
+        </p>
+        <button type="button" onClick={tryNow}>
+          Try now
+        </button>
+      </div>
+    );
+  }
+  if (waitingUntil.value === 0 || seconds === 0) return null;
+  return (
+    <div class="toast" role="status">
+      <p>
+        One moment. The server answers this dashboard only so often, so that tracking comes first.
+        <span aria-hidden="true"> Going on in {seconds} s.</span>
+      </p>
+    </div>
+  );
+}
+
+/** useCountdown returns the whole seconds until a time, and keeps them current. */
+function useCountdown(until: number): number {
+  const left = () => Math.max(0, Math.ceil((until - Date.now()) / 1000));
+  const seconds = useSignal(left());
+  useEffect(() => {
+    const look = () => (seconds.value = left());
+    look();
+    if (until === 0) return;
+    const timer = setInterval(look, 250);
+    return () => clearInterval(timer);
+  }, [until]);
+  return seconds.value;
+}
+
+/** Main shows the page. A change of page moves the focus to it, so that a screen reader tells where one is. */
+function Main() {
+  const main = useRef<HTMLElement>(null);
+  const { page, query } = route.value;
+  const place = page === "customer" ? page + query.get("customer") : page;
+  const first = useRef(true);
+  useEffect(() => {
+    document.title = `${titleOf(page)} · ${start.value?.server.name ?? "Trackway"}`;
+    if (!first.current) {
+      scrollTo(0, scrolled);
+      main.current?.focus({ preventScroll: true });
+    }
+    first.current = false;
+  }, [place, start.value?.server.name]);
+  const View = views[page];
+  return (
+    <main id="main" ref={main} tabIndex={-1} class={page}>
+      {session.value === "in" ? <View key={place} /> : <Loading />}
+    </main>
+  );
+}
+
+function titleOf(page: Page): string {
+  return places.find(([name]) => name === page)?.[1] ?? "Customer";
+}

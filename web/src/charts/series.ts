@@ -1,0 +1,62 @@
+import type { Outcome, Series, Stats } from "../api.ts";
+
+export const outcomes: readonly Outcome[] = ["accepted", "refused", "limited", "failed"];
+
+/**
+ * extend adds the counts of one second to a series, which moves on when its last step is over. It returns a new series of the
+ * same length; one that the second is too old for stays as it is. A step that was running when the series was read, at `since`,
+ * is not known: half of it is no count of the whole.
+ */
+export function extend(series: Series, stats: Stats, since: number): Series {
+  const length = series.accepted.length;
+  const index = Math.floor((stats.now - series.start) / series.step);
+  if (index < 0 || length === 0) return series;
+  const shift = Math.max(0, index - length + 1);
+  const next = { ...series, start: series.start + shift * series.step };
+  const whole = series.start + index * series.step >= since - 1;
+  for (const outcome of outcomes) {
+    const values = series[outcome].slice(Math.min(shift, length));
+    while (values.length < length) values.push(0);
+    const at = index - shift;
+    values[at] = whole ? (values[at] ?? 0) + stats[outcome] : null;
+    next[outcome] = values;
+  }
+  return next;
+}
+
+/** finished leaves out the steps that are not over yet: a line that ends in half a step seems to fall. */
+export function finished(series: Series, now: number): Series {
+  const over = Math.max(0, Math.min(series.accepted.length, Math.floor((now - series.start) / series.step)));
+  if (over === series.accepted.length) return series;
+  const next = { ...series };
+  for (const outcome of outcomes) next[outcome] = series[outcome].slice(0, over);
+  return next;
+}
+
+/** A row of the table that tells in words and figures what a chart draws. */
+export interface Sum {
+  start: number;
+  values: (number | null)[];
+}
+
+/** sums adds up each `size` steps of several lines; null where a line knows nothing of all of them. */
+export function sums(start: number, step: number, lines: readonly (readonly (number | null)[])[], size: number): Sum[] {
+  const length = lines[0]?.length ?? 0;
+  const rows: Sum[] = [];
+  for (let from = 0; from < length; from += size) {
+    rows.push({ start: start + from * step, values: lines.map((line) => total(line.slice(from, from + size))) });
+  }
+  return rows;
+}
+
+/** total adds up what is known; null if nothing is. */
+export function total(values: readonly (number | null)[]): number | null {
+  return values.reduce<number | null>((sum, value) => (value === null ? sum : (sum ?? 0) + value), null);
+}
+
+/** unknown returns how many leading steps to leave out: those before the server ran, but for enough to see a course in. */
+export function unknown(lines: readonly (readonly (number | null)[])[], least = 30): number {
+  const length = lines[0]?.length ?? 0;
+  const firsts = lines.map((line) => line.findIndex((value) => value !== null)).filter((index) => index >= 0);
+  return Math.max(0, Math.min(length - least, Math.min(length, ...firsts) - 1));
+}

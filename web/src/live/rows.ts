@@ -1,0 +1,89 @@
+// Gathering what the stream brings, so that the page is drawn a few times a second however much comes.
+
+import { signal } from "@preact/signals";
+import type { LiveEvent, Rejected } from "../api.ts";
+import { Feed } from "./feed.ts";
+
+export type LiveRow =
+  | { kind: "event"; n: number; event: LiveEvent }
+  | { kind: "rejected"; n: number; rejected: Rejected }
+  | { kind: "gap"; n: number; at: number };
+
+/** As many rows are kept, and as many wait while the view is held. */
+export const room = 5000;
+
+/** Milliseconds between two drawings; and when each would replace all rows in sight: nobody reads those, but somebody may scroll. */
+const pace = 120;
+const floodPace = 300;
+const flood = 40;
+
+/** Rows is the feed of a live page. All that is drawn follows from `version`. */
+export class Rows {
+  readonly feed = new Feed<LiveRow>(room);
+  readonly version = signal(0);
+  /** Paused by the person, or scrolled away from the newest. */
+  readonly paused = signal(false);
+  readonly away = signal(false);
+  private arrived: LiveRow[] = [];
+  private n = 0;
+  private drawnAt = 0;
+  private frame = 0;
+
+  event(event: LiveEvent): void {
+    this.push({ kind: "event", n: this.n++, event });
+  }
+
+  rejected(rejected: Rejected): void {
+    this.push({ kind: "rejected", n: this.n++, rejected });
+  }
+
+  /** gap notes that the stream was broken, and goes on. */
+  gap(): void {
+    this.push({ kind: "gap", n: this.n++, at: Date.now() / 1000 });
+  }
+
+  /** newest returns the rows of the view, the newest first. */
+  newest(): LiveRow[] {
+    return this.feed.rows.toReversed();
+  }
+
+  /** hold stops or starts the view moving. */
+  hold(change: { paused?: boolean; away?: boolean }): void {
+    if (change.paused !== undefined) this.paused.value = change.paused;
+    if (change.away !== undefined) this.away.value = change.away;
+    if (!this.held() && this.feed.release()) this.version.value++;
+  }
+
+  clear(): void {
+    this.arrived = [];
+    this.feed.clear();
+    this.version.value++;
+  }
+
+  close(): void {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+  }
+
+  private held(): boolean {
+    return this.paused.value || this.away.value;
+  }
+
+  private push(row: LiveRow): void {
+    this.arrived.push(row);
+    if (this.arrived.length > room) this.arrived.splice(0, this.arrived.length - room);
+    this.frame ||= requestAnimationFrame(this.draw);
+  }
+
+  private readonly draw = (time: number): void => {
+    if (time - this.drawnAt < (this.arrived.length > flood ? floodPace : pace)) {
+      this.frame = requestAnimationFrame(this.draw);
+      return;
+    }
+    this.frame = 0;
+    this.drawnAt = time;
+    this.feed.add(this.arrived, this.held());
+    this.arrived = [];
+    this.version.value++;
+  };
+}

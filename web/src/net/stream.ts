@@ -1,0 +1,105 @@
+// The event stream: one for a page, held open, and opened again where it broke off.
+
+import { signal } from "@preact/signals";
+import { useEffect, useMemo } from "preact/hooks";
+import type { LiveEvent, Rejected, Stats } from "../api.ts";
+import { link, session, visible } from "../state.ts";
+import { backoff } from "./backoff.ts";
+import { send, sleep } from "./client.ts";
+import { SseParser, type ServerEvent } from "./sse.ts";
+
+export interface Handlers {
+  event?: (event: LiveEvent) => void;
+  rejected?: (rejected: Rejected) => void;
+  stats?: (stats: Stats) => void;
+}
+
+/** A stream that says nothing for so long is taken for broken: counts come every second. */
+const silence = 20_000;
+
+/** Before it opens, so that a page that is left at once costs no call. */
+const settle = 250;
+
+/** useStream watches a path while the page is in sight, and returns whether it is open. */
+export function useStream(path: string | null, handlers: Handlers) {
+  const watcher = useMemo(() => new Watcher(path, handlers), [path]);
+  watcher.handlers = handlers;
+  const inUse = visible.value && link.value.up && session.value === "in";
+  useEffect(() => (inUse ? watcher.run() : undefined), [watcher, inUse]);
+  return watcher.open;
+}
+
+class Watcher {
+  handlers: Handlers;
+  readonly open = signal(false);
+  private readonly path: string | null;
+  /** Of the last event seen, so that the next connection goes on after it. */
+  private lastId = "";
+  private least = 2000;
+  private attempt = 0;
+
+  constructor(path: string | null, handlers: Handlers) {
+    this.path = path;
+    this.handlers = handlers;
+  }
+
+  run(): () => void {
+    const end = new AbortController();
+    this.loop(end.signal).catch(() => undefined); // the end of waiting
+    return () => {
+      end.abort();
+      this.open.value = false;
+    };
+  }
+
+  private async loop(end: AbortSignal): Promise<void> {
+    if (this.path === null) return;
+    await sleep(settle, end);
+    for (;;) {
+      try {
+        await this.watch(this.path, end);
+      } catch (error) {
+        if (end.aborted) throw error;
+      }
+      this.open.value = false;
+      await sleep(backoff(this.attempt++, Math.random(), this.least), end);
+    }
+  }
+
+  private async watch(path: string, end: AbortSignal): Promise<void> {
+    const cut = new AbortController();
+    const stop = () => cut.abort();
+    end.addEventListener("abort", stop, { once: true });
+    try {
+      const headers: Record<string, string> = this.lastId === "" ? {} : { "Last-Event-ID": this.lastId };
+      const answer = await send(path, { headers, signal: cut.signal, cache: "no-store" }, "stream");
+      if (!answer.ok || !answer.body) return;
+      this.open.value = true;
+      await this.read(answer.body, cut);
+    } finally {
+      end.removeEventListener("abort", stop);
+      stop();
+    }
+  }
+
+  private async read(body: ReadableStream<Uint8Array>, cut: AbortController): Promise<void> {
+    const parser = new SseParser();
+    const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
+    for (;;) {
+      const timer = setTimeout(() => cut.abort(), silence);
+      const chunk = await reader.read().finally(() => clearTimeout(timer));
+      if (chunk.done) return;
+      this.attempt = 0;
+      for (const event of parser.push(chunk.value)) this.take(event);
+      if (parser.retry !== null) this.least = parser.retry;
+    }
+  }
+
+  private take(event: ServerEvent): void {
+    const data: unknown = JSON.parse(event.data);
+    this.lastId = event.id || this.lastId;
+    if (event.name === "event") this.handlers.event?.(data as LiveEvent);
+    else if (event.name === "rejected") this.handlers.rejected?.(data as Rejected);
+    else if (event.name === "stats") this.handlers.stats?.(data as Stats);
+  }
+}

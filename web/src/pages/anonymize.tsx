@@ -1,0 +1,64 @@
+// Anonymizing cannot be undone, so it is asked for by typing who is meant.
+
+import { useSignal } from "@preact/signals";
+import type { Customer } from "../api.ts";
+import { forget, post, Refusal } from "../net/client.ts";
+import { projectOf } from "../state.ts";
+import { Dialog, Trouble } from "../ui/parts.tsx";
+
+interface Props {
+  project: string;
+  customer: Customer;
+  close: (erased: boolean) => void;
+}
+
+export function Anonymize({ project, customer, close }: Props) {
+  const wanted = customer.ids[0]?.value ?? customer.customer;
+  const typed = useSignal("");
+  const busy = useSignal(false);
+  const failed = useSignal("");
+  const personal = customer.properties.filter((property) => projectOf(project)?.personal.includes(property.name)).map((property) => property.name);
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    if (typed.value !== wanted || busy.value) return;
+    busy.value = true;
+    failed.value = "";
+    try {
+      await post("/grid/anonymize", { project, customer: customer.customer });
+      forget();
+      close(true);
+    } catch (reason) {
+      failed.value = reason instanceof Refusal ? reason.message : "The server did not answer. Look again whether it was done before you repeat it.";
+      busy.value = false;
+    }
+  };
+  return (
+    <Dialog title="Anonymize this customer?" id="anonymize" class="anonymize" close={() => close(false)}>
+      <form onSubmit={submit}>
+        <ul>
+          <li>
+            {customer.ids.length === 1 ? "Its identifier goes" : `Its ${customer.ids.length} identifiers go`}
+            {personal.length > 0 && <>, and so do its personal properties: {personal.join(", ")}</>}.
+          </li>
+          <li>Its events stay, without personal properties.</li>
+          <li>
+            <strong>Nobody can undo this.</strong> If the same person comes again, they are a new customer.
+          </li>
+        </ul>
+        <label for="confirm">
+          To confirm, type <code>{wanted}</code>
+        </label>
+        <input id="confirm" autocomplete="off" autocapitalize="off" spellcheck={false} value={typed} onInput={(event) => (typed.value = event.currentTarget.value)} />
+        {failed.value && <Trouble text={failed.value} />}
+        <div class="actions">
+          <button type="button" onClick={() => close(false)}>
+            Keep it
+          </button>
+          <button type="submit" class="danger main" disabled={typed.value !== wanted} aria-busy={busy.value}>
+            {busy.value ? "Anonymizing…" : "Anonymize"}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}

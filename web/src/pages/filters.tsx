@@ -1,0 +1,138 @@
+// What the live page shows of all that comes.
+
+import { useSignal } from "@preact/signals";
+import type { CustomerPage } from "../api.ts";
+import { get } from "../net/client.ts";
+import { go, href } from "../route.ts";
+import { projectOf, projects, start } from "../state.ts";
+import { IdText } from "../ui/parts.tsx";
+
+export interface Filters {
+  project: string;
+  type: string;
+  /** The number of a customer; the server wants its project too. */
+  customer: string;
+  /** How the customer was asked for, to be shown. */
+  who: string;
+  rejected: string;
+}
+
+export function filtersOf(query: URLSearchParams): Filters {
+  const of = (name: string) => query.get(name) ?? "";
+  const customer = of("customer");
+  return { project: of("project"), type: of("type"), customer, who: of("who") || customer, rejected: of("rejected") || "1" };
+}
+
+/** asked returns the query of the stream that shows this. */
+export function asked({ who: _, ...filters }: Filters): string {
+  return new URLSearchParams(Object.entries(filters).filter(([, value]) => value !== "")).toString();
+}
+
+export function FilterBar({ chosen }: { chosen: Filters }) {
+  const known = Object.entries(start.value?.types ?? {});
+  const types = [...new Set(known.flatMap(([token, of]) => (!chosen.project || token === chosen.project ? of : [])))];
+  const more = useSignal(chosen.project + chosen.customer !== "" || chosen.rejected !== "1");
+  const set = (change: Partial<Filters>) => {
+    const next = { ...chosen, ...change };
+    go(href("live", { ...next, rejected: next.rejected === "1" ? "" : next.rejected }), true);
+  };
+  return (
+    <form class={`filters ${more.value ? "more" : ""}`} role="search" aria-label="Filter" onSubmit={(event) => event.preventDefault()}>
+      {projects.value.length > 1 && (
+        <label class="extra">
+          Project
+          <select value={chosen.project} onChange={(event) => set({ project: event.currentTarget.value, customer: "", who: "" })}>
+            <option value="">All</option>
+            {projects.value.map((project) => (
+              <option key={project.token} value={project.token}>
+                {project.name}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      <label>
+        Type of event
+        <input
+          data-search
+          type="search"
+          list="event-types"
+          placeholder="All"
+          value={chosen.type}
+          onChange={(event) => set({ type: event.currentTarget.value.trim() })}
+        />
+      </label>
+      <datalist id="event-types">
+        {types.map((type) => (
+          <option key={type} value={type} />
+        ))}
+      </datalist>
+      <CustomerField chosen={chosen} set={set} />
+      <label class="extra">
+        Show
+        <select value={chosen.rejected} onChange={(event) => set({ rejected: event.currentTarget.value })}>
+          <option value="1">Everything</option>
+          <option value="0">Events only</option>
+          <option value="only">Rejected only</option>
+        </select>
+      </label>
+      <button type="button" class="unfold" aria-expanded={more.value} onClick={() => (more.value = !more.value)}>
+        {more.value ? "Fewer filters" : "More filters"}
+      </button>
+    </form>
+  );
+}
+
+/** CustomerField takes an identifier, and finds out whose it is. */
+function CustomerField({ chosen, set }: { chosen: Filters; set: (change: Partial<Filters>) => void }) {
+  const found = useSignal<CustomerPage["rows"] | null>(null);
+  const failed = useSignal("");
+  const project = projectOf(chosen.project) ?? projects.value[0];
+  const look = async (text: string) => {
+    found.value = null;
+    failed.value = "";
+    if (text === "" || !project) return set({ customer: "", who: "" });
+    try {
+      const query = new URLSearchParams({ project: project.token, q: text, rows: "5" });
+      const { rows } = await get<CustomerPage>(`/grid/customers?${query}`, "person", new AbortController().signal);
+      if (rows.length === 1) return set({ project: project.token, customer: rows[0]!.customer, who: text });
+      found.value = rows;
+    } catch (reason) {
+      failed.value = reason instanceof Error ? reason.message : String(reason);
+    }
+  };
+  return (
+    <div class="extra with-answer">
+      <label>
+        Customer
+        <input
+          type="search"
+          placeholder="jane@example.com"
+          autocapitalize="off"
+          autocomplete="off"
+          spellcheck={false}
+          value={chosen.who}
+          onChange={(event) => void look(event.currentTarget.value.trim())}
+        />
+      </label>
+      <div class="answer" role="status">
+        {failed.value}
+        {found.value?.length === 0 && <>Nobody is known by that in {project?.name} yet.</>}
+        {found.value && found.value.length > 1 && (
+          <ul class="plain" aria-label="Which one?">
+            {found.value.map((row) => (
+              <li key={row.customer}>
+                <button type="button" class="quiet" onClick={() => {
+                  found.value = null;
+                  set({ project: project!.token, customer: row.customer, who: String(Object.values(row.ids).flat()[0] ?? row.customer) });
+                }}>
+                  <IdText ids={row.ids} />
+                </button>
+              </li>
+            ))}
+          </ul>
+        )}
+      </div>
+    </div>
+  );
+}

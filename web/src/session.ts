@@ -1,0 +1,57 @@
+// Signing in and out, and what is read once for all pages.
+
+import { batch } from "@preact/signals";
+import type { Start } from "./api.ts";
+import { forget, get, pacer, post, Refusal, sleep, Unreachable } from "./net/client.ts";
+import type { Urgency } from "./net/pacer.ts";
+import { closed, link, session, start } from "./state.ts";
+
+/** load reads what all pages need, and so finds out whether somebody is signed in. */
+export async function load(urgency: Urgency): Promise<void> {
+  const known = await get<Start>("/grid/start", urgency, new AbortController().signal);
+  const grid = known.limits.grid;
+  if (grid) Object.assign(pacer, grid);
+  batch(() => {
+    start.value = known;
+    session.value = "in";
+  });
+}
+
+/** boot loads until there is an answer, whatever it is. */
+export async function boot(): Promise<void> {
+  while (session.value === "unknown") {
+    try {
+      await load("person");
+    } catch (error) {
+      if (error instanceof Refusal && error.status === 401) closed.value = /^Sign in/.test(error.message) ? "" : error.message;
+      if (session.value !== "unknown") return; // 401: the form is shown
+      await (error instanceof Unreachable ? untilUp() : sleep(5000));
+    }
+  }
+}
+
+function untilUp(): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = link.subscribe(({ up }) => {
+      if (up) queueMicrotask(() => (stop(), resolve()));
+    });
+  });
+}
+
+export async function signIn(password: string): Promise<void> {
+  await post("/grid/session", { password });
+  await load("person");
+}
+
+/** signOut ends the session at the server, and lets go of all that was read whether that worked or not. */
+export async function signOut(): Promise<void> {
+  try {
+    await post("/grid/session", null, "DELETE");
+  } finally {
+    forget();
+    batch(() => {
+      start.value = null;
+      session.value = "out";
+    });
+  }
+}

@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { Browser } from "playwright-core";
+import { event, Server } from "../server.ts";
+import { openBrowser, Viewer } from "../viewer.ts";
+
+let browser: Browser;
+let server: Server;
+
+before(async () => {
+  [browser, server] = await Promise.all([openBrowser(), Server.start()]);
+});
+after(async () => {
+  await browser.close();
+  await server.stop();
+});
+
+/** types returns the types of the events that are listed, the newest first. */
+function types(viewer: Viewer): Promise<string[]> {
+  return viewer.page.locator(".virtual .row .type").allInnerTexts();
+}
+
+test("events come in the order of their acknowledgements, and rejected commands with the reason", async (t) => {
+  const viewer = await (await Viewer.open(browser, server)).signedIn("#/live");
+  const { page } = viewer;
+  await page.getByText("a second").waitFor();
+  for (const type of ["first", "second", "third"]) {
+    await server.track(event(type, "jane@example.com", { n: 1 }));
+    const acknowledged = performance.now();
+    await page.getByRole("row", { name: type }).waitFor();
+    t.diagnostic(`${type} was in sight ${Math.round(performance.now() - acknowledged)} ms after it was acknowledged`);
+  }
+  await server.track({ name: "customers/events", data: { customer_ids: { registered: "jane@example.com" } } });
+  const rejected = page.getByRole("row", { name: /Rejected: .*event_type/ });
+  await rejected.waitFor();
+  assert.deepEqual((await types(viewer)).slice(1), ["third", "second", "first"]);
+
+  await rejected.click();
+  const detail = page.getByRole("complementary", { name: "Details" });
+  await detail.getByText("Nothing of this command was stored").waitFor();
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await detail.getByRole("heading", { name: "third" }).waitFor();
+  assert.match((await page.getByLabel("The event as JSON").textContent()) ?? "", /"event_type": "third"/);
+  await page.keyboard.press("Escape");
+  await detail.waitFor({ state: "detached" });
+  await viewer.close();
+});
+
+test("a paused list stands still, and tells what waits", async () => {
+  const viewer = await (await Viewer.open(browser, server)).signedIn("#/live");
+  const { page } = viewer;
+  await page.getByRole("row", { name: "third" }).waitFor();
+  const before = await types(viewer);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await server.track(event("fourth", "jane@example.com"));
+  await page.getByRole("button", { name: "1 new" }).waitFor();
+  assert.deepEqual(await types(viewer), before);
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("row", { name: "fourth" }).waitFor();
+  assert.deepEqual(await types(viewer), ["fourth", ...before]);
+  await viewer.close();
+});
+
+test("filters let through what they name", async () => {
+  const viewer = await (await Viewer.open(browser, server)).signedIn("#/live");
+  const { page } = viewer;
+  await page.getByRole("row", { name: "third" }).waitFor();
+  await page.getByLabel("Type of event").fill("second");
+  await page.keyboard.press("Enter");
+  await page.getByRole("row", { name: "third" }).waitFor({ state: "detached" });
+  await server.track(event("noise", "joe@example.com"), event("second", "joe@example.com"));
+  await page.getByRole("row", { name: "joe@example.com" }).waitFor();
+  assert.deepEqual(await types(viewer), ["second", "second"]);
+
+  await page.getByLabel("Type of event").fill("never sent");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Nothing yet that fits the filter" }).waitFor();
+  await page.getByRole("link", { name: "Show everything" }).click();
+
+  await page.getByLabel("Show").selectOption("Rejected only");
+  await server.track(event("noise", "joe@example.com"), { name: "customers", data: { properties: {} } });
+  await page.getByRole("row", { name: /Rejected: At least one id/ }).waitFor();
+  assert.equal(await page.getByRole("row", { name: "noise" }).count(), 0);
+
+  await viewer.go("#/live");
+  await page.getByLabel("Customer").fill("joe@");
+  await page.keyboard.press("Enter");
+  await page.getByRole("row", { name: "third" }).waitFor({ state: "detached" });
+  await page.getByRole("row", { name: "noise" }).first().waitFor();
+  await server.track(event("last", "jane@example.com"), event("last", "joe@example.com"));
+  await page.getByRole("row", { name: "last" }).waitFor();
+  assert.deepEqual(await types(viewer), ["last", "noise", "second", "noise"]);
+  await viewer.close();
+});
+
+test("while many come, few rows are in the document and what is not shown is told", async () => {
+  const viewer = await (await Viewer.open(browser, server)).signedIn("#/live");
+  const { page } = viewer;
+  await page.getByRole("row", { name: "fourth" }).waitFor();
+  await page.keyboard.press("p");
+  for (let batch = 0; batch < 130; batch++) {
+    await server.track(...Array.from({ length: 50 }, (_, n) => event("flood", `p${n}@example.com`, { n: batch * 50 + n })));
+  }
+  await page.getByText("were too many to keep").or(page.getByText("left out by the server")).first().waitFor();
+  await page.getByRole("button", { name: /^[\d,]+ new$/ }).click();
+  await page.getByRole("row", { name: "flood" }).first().waitFor();
+  assert.ok((await page.locator(".virtual .row").count()) < 60);
+  const rows = Number(await page.getByRole("grid").getAttribute("aria-rowcount"));
+  assert.ok(rows <= 5001, `${rows} rows are kept`);
+  await viewer.close();
+});
+
+test("after the server was away the list goes on where it was", async () => {
+  const viewer = await (await Viewer.open(browser, server)).signedIn("#/live?type=away");
+  viewer.mayTell(/ERR_/);
+  const { page } = viewer;
+  await page.getByText("a second").waitFor();
+  await server.track(event("away", "one@example.com"));
+  await page.getByRole("row", { name: "one@example.com" }).waitFor();
+  await server.end();
+  await page.getByText(/No connection to/).waitFor();
+  await server.again();
+  await server.track(event("away", "two@example.com"));
+  const again = page.getByRole("button", { name: "Try now" });
+  if (await again.isVisible()) await again.click({ timeout: 2000 }).catch(() => undefined); // unless it went on by itself
+  const password = page.getByLabel("Password"); // a server may forget who is signed in
+  await page.getByRole("row", { name: "two@example.com" }).or(password).waitFor();
+  if (await password.isVisible()) await viewer.signedIn("#/live?type=away");
+  await page.getByRole("row", { name: "two@example.com" }).waitFor();
+  assert.equal(await page.getByRole("row", { name: "one@example.com" }).count(), 1);
+  await viewer.close();
+});

@@ -1,0 +1,128 @@
+// A real server with a fresh data directory, for tests of the pages.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** The tests are compiled into web/.test/test. */
+const root = join(import.meta.dirname, "..", "..", "..");
+const binary = process.env["TRACKWAY_BIN"] ?? join(root, "bin", "trackway");
+
+export const password = "a-password-for-tests-of-pages";
+export const project = "12345678-1234-1234-1234-123456789abc";
+const publicKey = "public-key-of-tests";
+
+export interface Limit {
+  track?: number;
+  grid?: number;
+}
+
+/** config writes a configuration; limits are wide where a test is about something else. */
+function config({ track = 4_000_000, grid = 100_000 }: Limit): string {
+  return `
+server: {name: ts1.test, region: test}
+projects:
+  - name: demo
+    token: ${project}
+    identifiers: {hard: [registered], soft: [cookie]}
+    personal: [email, first_name]
+    keys:
+      - {name: web, kind: public, token: "${publicKey}"}
+limits:
+  - {name: track, paths: [/track/], limit: ${track}, window: 60s, per: ip, allow_below_floor: true}
+  - {name: api, paths: [/api/, /data/], limit: 200000, window: 30s, per: ip+path}
+  - {name: grid, paths: [/grid/], limit: ${grid}, window: 30s, per: ip}
+  - {name: signin, paths: [POST /grid/session], limit: 1000, window: 60s, per: ip}
+dashboard: {password_sha256: "${createHash("sha256").update(password).digest("hex")}"}
+`;
+}
+
+export interface Command {
+  name: "customers" | "customers/events";
+  data: { [field: string]: unknown };
+}
+
+export class Server {
+  url = "";
+  private readonly dir = mkdtempSync(join(tmpdir(), "trackway-web-"));
+  private process: ChildProcess | undefined;
+  private log = "";
+
+  /** start runs a server until stop. */
+  static async start(limit: Limit = {}): Promise<Server> {
+    const server = new Server();
+    server.configure(limit);
+    await server.run("127.0.0.1:0");
+    return server;
+  }
+
+  /** again starts the server anew, where it was and with what it stored. */
+  async again(): Promise<void> {
+    await this.run(new URL(this.url).host);
+  }
+
+  /** reload puts other limits in force, as an operator would. */
+  reload(limit: Limit): void {
+    this.configure(limit);
+    this.process?.kill("SIGHUP");
+  }
+
+  async end(): Promise<void> {
+    const running = this.process;
+    if (running && running.exitCode === null) {
+      running.kill("SIGTERM");
+      await once(running, "exit");
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.end();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** track sends a batch, and returns once it is acknowledged. */
+  async track(...commands: Command[]): Promise<void> {
+    const answer = await fetch(`${this.url}/track/v2/projects/${project}/batch`, {
+      method: "POST",
+      headers: { Authorization: `Token ${publicKey}`, "Content-Type": "application/json" },
+      body: JSON.stringify({ commands }),
+    });
+    if (!answer.ok) throw new Error(`tracking was answered ${answer.status}: ${await answer.text()}`);
+    await answer.text();
+  }
+
+  private configure(limit: Limit): void {
+    writeFileSync(join(this.dir, "trackway.yaml"), config(limit), { mode: 0o600 });
+  }
+
+  private async run(listen: string): Promise<void> {
+    this.log = "";
+    const flags = ["--config", "trackway.yaml", "--data", "data", "--listen", listen, "--ops-listen", "127.0.0.1:0", "--log-format", "json"];
+    const started = spawn(binary, ["serve", ...flags], { cwd: this.dir, stdio: ["ignore", "pipe", "pipe"] });
+    this.process = started;
+    started.on("error", (error) => (this.log += String(error)));
+    for (const output of [started.stdout, started.stderr]) output.setEncoding("utf8").on("data", (text) => (this.log += text));
+    for (;;) {
+      const ready = this.log.split("\n").find((line) => line.includes('"msg":"ready"'));
+      if (ready) {
+        this.url = `http://${(JSON.parse(ready) as { public: string }).public}`;
+        return;
+      }
+      if (started.exitCode !== null) throw new Error(`${binary} ended:\n${this.log}`);
+      await Promise.race([once(started.stderr, "data"), once(started.stdout, "data"), once(started, "exit"), once(started, "error")]);
+    }
+  }
+}
+
+/** event is the command for an event of a customer who is known by an e-mail address. */
+export function event(type: string, who: string, properties: { [name: string]: unknown } = {}): Command {
+  return { name: "customers/events", data: { customer_ids: { registered: who }, event_type: type, properties } };
+}
+
+/** update is the command for properties of a customer. */
+export function update(ids: { [name: string]: string }, properties: { [name: string]: unknown } = {}): Command {
+  return { name: "customers", data: { customer_ids: ids, properties } };
+}

@@ -60,7 +60,7 @@ screenshots: build ## write pictures of the dashboard's pages into web/screensho
 	cd web && npm run --silent screenshots
 
 .PHONY: test
-test: test-deps $(if $(NPM),test-web) ## install what the tests need and run them all, with the race detector
+test: test-deps test-js $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
 	$(GO) test -race -timeout 20m $(PKG)
 
 .PHONY: e2e
@@ -73,6 +73,20 @@ e2e: test-deps ## run the end-to-end tests of the real binary only, each run ane
 test-deps:
 	@./tools/install-packages cc:gcc,libc6-dev curl:curl
 	@./tools/install-clients
+
+.PHONY: js
+js: js/node_modules/.installed ## build js/dist, the SDK for browsers and Node
+	cd js && npm run --silent build
+
+.PHONY: test-js
+test-js: js/node_modules/.installed ## test the SDK for browsers and Node, against the real server
+	@./tools/install-packages chromium:chromium
+	cd js && npm test --silent
+
+js/node_modules/.installed: js/package-lock.json
+	@./tools/install-packages npm:npm
+	cd js && npm ci --silent --no-audit --no-fund
+	cp $< $@
 
 .PHONY: lint
 lint: ## check style, layers and likely bugs, and that go.mod is tidy

@@ -14,6 +14,7 @@ type Project struct {
 	Soft     []string
 	Personal []string // properties that an erasure removes
 	Consents []ConsentCategory
+	Keep     Retention
 	Keys     []Key
 }
 
@@ -23,6 +24,21 @@ type ConsentCategory struct {
 	Name               string // for people
 	Description        string // for people; may be empty
 	LegitimateInterest bool   // consent is taken for given until it is withdrawn
+}
+
+// Retention says how long a project's events are kept, counted from the time that they happened at. The zero value keeps all
+// of them for ever.
+type Retention struct {
+	Default time.Duration            // 0: for ever
+	Events  map[string]time.Duration // by type, in place of Default; 0: for ever
+}
+
+// Of returns how long events of a type are kept, 0 for ever.
+func (r Retention) Of(typ string) time.Duration {
+	if d, ok := r.Events[typ]; ok {
+		return d
+	}
+	return r.Default
 }
 
 // Algorithm is how a limit counts calls over time.

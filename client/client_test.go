@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,7 @@ func TestBatches(t *testing.T) {
 		began := time.Now()
 		c.mustTrack(t, "first")
 		synctest.Wait()
-		if f.requests != 0 {
+		if f.asked() != 0 {
 			t.Error("a single event is sent before the interval has passed")
 		}
 		pass(defaultInterval)
@@ -32,8 +33,8 @@ func TestBatches(t *testing.T) {
 			c.mustTrack(t, fmt.Sprint("e", i))
 		}
 		synctest.Wait()
-		if f.requests != 3 {
-			t.Errorf("got %d requests, want full batches to be sent at once", f.requests)
+		if n := f.asked(); n != 3 {
+			t.Errorf("got %d requests, want full batches to be sent at once", n)
 		}
 		c.mustClose(t)
 		if got := f.types(); len(got) != 121 || got[120] != "e119" || f.requests != 4 {
@@ -71,8 +72,10 @@ func TestEqualEventsAreTwo(t *testing.T) {
 		for i, want := range []string{
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"same","timestamp":` + now + `}}`,
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"same","timestamp":` + now + `.000001}}`,
-			`{"name":"customers","data":{"customer_ids":{"cookie":["a","b"],"registered":"jane"},"properties":{"plan":"pro"},"update_timestamp":` + now + `.000002}}`,
-			`{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"old","properties":{"n":1},"timestamp":1600000000}}`,
+			`{"name":"customers","data":{"customer_ids":{"cookie":["a","b"],"registered":"jane"},` +
+				`"properties":{"plan":"pro"},"update_timestamp":` + now + `.000002}}`,
+			`{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"old",` +
+				`"properties":{"n":1},"timestamp":1600000000}}`,
 		} {
 			if got := f.stored[i].command; got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
@@ -260,7 +263,10 @@ func TestUnclearResult(t *testing.T) {
 		var f fake
 		f.before = func(n int, _ *http.Request) *http.Response {
 			if n < 3 {
-				return reply(200, http.Header{}, `{"results":[`+[]string{`{"success":true},{},{}`, `{},{"success":true}`, `{}`}[n]+`],"success":true}`)
+				return reply(200, http.Header{}, `{"results":[`+[]string{
+					`{"success":true},{},{}`, `{},{"success":true}`,
+					`{}`,
+				}[n]+`],"success":true}`)
 			}
 			return nil
 		}
@@ -333,6 +339,73 @@ func TestBlock(t *testing.T) {
 	})
 }
 
+// Who waits for room is let go when there will be none.
+func TestBlockEndsWithClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := fake{before: func(int, *http.Request) *http.Response { return reply(503, http.Header{}, "") }}
+		c := f.open(t, func(o *Options) { o.WhenFull, o.QueueBytes = Block, 1000 })
+		got := make(chan error)
+		go func() {
+			var err error
+			for err == nil {
+				err = c.Track(IDs{"registered": "jane"}, "e", nil)
+			}
+			got <- err
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		var left *UndeliveredError
+		if err := c.Close(ctx); !errors.As(err, &left) || left.Commands < 5 {
+			t.Errorf("got %v, want some undelivered", err)
+		}
+		if err := <-got; !errors.Is(err, ErrClosed) {
+			t.Errorf("got %v, want ErrClosed", err)
+		}
+	})
+}
+
+// The oldest that make room are those that wait, not those that are on their way.
+func TestDropOldestOnWay(t *testing.T) {
+	t.Parallel()
+	for _, where := range []string{"memory", "disk"} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			var up atomic.Bool
+			var f fake
+			f.before = func(int, *http.Request) *http.Response {
+				if !up.Load() {
+					return reply(503, http.Header{"Retry-After": {"60"}}, "")
+				}
+				return nil
+			}
+			c := f.open(t, func(o *Options) {
+				o.WhenFull, o.QueueBytes, o.BatchSize = DropOldest, 1000, 2
+				if where == "disk" {
+					o.Dir = dir
+				}
+			})
+			c.mustTrack(t, "e0")
+			c.mustTrack(t, "e1")
+			synctest.Wait() // they are on their way
+			for i := 2; i < 20; i++ {
+				c.mustTrack(t, fmt.Sprint("e", i))
+			}
+			up.Store(true)
+			s := c.Stats()
+			c.mustClose(t)
+			got := f.types()
+			if len(got) < 5 || got[0] != "e0" || got[1] != "e1" || got[2] == "e2" || got[len(got)-1] != "e19" || len(got)+int(s.Dropped) != 20 {
+				t.Errorf("%s: got %q, %d dropped", where, got, s.Dropped)
+			}
+			if s = c.Stats(); s.Queued != 0 || int(s.Delivered) != len(got) {
+				t.Errorf("%s: got %+v", where, s)
+			}
+		})
+	}
+}
+
 func TestCloseSaysWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -382,7 +455,8 @@ func TestFailover(t *testing.T) {
 			t.Errorf("it took %v to go to another server", took)
 		}
 		second := f.hosts[2]
-		if second == first || f.requests != 7 || slices.ContainsFunc(f.hosts[2:], func(h string) bool { return h != second }) || !strings.HasPrefix(c.Server(), "http://"+second) {
+		if second == first || f.requests != 7 || slices.ContainsFunc(f.hosts[2:], func(h string) bool { return h != second }) ||
+			!strings.HasPrefix(c.Server(), "http://"+second) {
 			t.Errorf("got %q, in use %s, want one failure of %s and one other server from then on", f.hosts, c.Server(), first)
 		}
 		c.mustClose(t)
@@ -417,7 +491,8 @@ func TestDiscover(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var f fake
-		list := `{"servers":[{"name":"a","region":"eu","url":"http://a","state":"up"},{"name":"b","region":"eu","url":"http://b","state":"up"},{"name":"c","region":"us","url":"http://c","state":"up"}]}`
+		list := `{"servers":[{"name":"a","region":"eu","url":"http://a","state":"up"},` +
+			`{"name":"b","region":"eu","url":"http://b","state":"up"},{"name":"c","region":"us","url":"http://c","state":"up"}]}`
 		down := ""
 		f.before = func(_ int, r *http.Request) *http.Response {
 			switch {

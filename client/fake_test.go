@@ -141,6 +141,13 @@ func reply(status int, h http.Header, body string) *http.Response {
 	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(bytes.NewReader([]byte(body)))}
 }
 
+// asked returns how many requests have come.
+func (f *fake) asked() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.requests
+}
+
 // types returns the types of the stored events, in the order in which they were stored.
 func (f *fake) types() []string {
 	f.mu.Lock()

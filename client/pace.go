@@ -22,8 +22,8 @@ type budget struct {
 	policy    string
 	quota     float64 // NaN: unknown
 	remaining float64
-	reset     float64 // seconds until the window ends
-	window    float64 // seconds; NaN: unknown
+	reset     float64 // seconds until the window ends, at most maxRetryAfter
+	window    float64 // seconds, at most maxRetryAfter; NaN: unknown
 }
 
 // delay returns the range that the wait for the next request is drawn from, where each of this client's calls comes with
@@ -45,8 +45,11 @@ func (b budget) delay(cost float64) (low, high time.Duration) {
 }
 
 func asDuration(seconds float64) time.Duration {
-	return min(time.Duration(math.Round(seconds*float64(time.Second))), maxRetryAfter)
+	return time.Duration(math.Round(seconds * float64(time.Second)))
 }
+
+// believable bounds a time that a server names, in seconds.
+func believable(seconds float64) float64 { return min(max(seconds, 0), maxRetryAfter.Seconds()) }
 
 // pacer spreads a client's calls of one server over the limit's window. The zero value knows nothing and lets all pass.
 type pacer struct {
@@ -79,7 +82,8 @@ func (p *pacer) answered(h http.Header, now time.Time, random float64) {
 // learn finds out how many calls others make for each of ours: by so many more the remainder has fallen.
 func (p *pacer) learn(b budget, now time.Time) {
 	ends := now.Add(asDuration(b.reset))
-	if p.calls > 0 && !p.ends.IsZero() && b.policy == p.last.policy && b.remaining < p.last.remaining && ends.Sub(p.ends).Abs() <= sameWindow {
+	if p.calls > 0 && !p.ends.IsZero() && b.policy == p.last.policy && b.remaining < p.last.remaining &&
+		ends.Sub(p.ends).Abs() <= sameWindow {
 		sample := max(1, (p.last.remaining-b.remaining)/float64(p.calls))
 		if p.sampled {
 			sample = p.cost + (sample-p.cost)*learning
@@ -115,7 +119,7 @@ func readBudgets(h http.Header, now time.Time) []budget {
 		b.quota = quota
 	}
 	a := answer{header: h}
-	b.reset = max(0, at-float64(a.date(now).UnixMicro())/1e6)
+	b.reset = believable(at - float64(a.date(now).UnixMicro())/1e6)
 	return []budget{b}
 }
 
@@ -133,13 +137,13 @@ func readRateLimit(h http.Header) []budget {
 		if !hasR || !hasT {
 			return nil
 		}
-		b := budget{policy: s.name, quota: math.NaN(), remaining: r, reset: t, window: math.NaN()}
+		b := budget{policy: s.name, quota: math.NaN(), remaining: r, reset: believable(t), window: math.NaN()}
 		for _, p := range policies {
 			if q, ok := p.params["q"]; ok && p.name == s.name {
 				b.quota = q
 			}
 			if w, ok := p.params["w"]; ok && p.name == s.name {
-				b.window = w
+				b.window = believable(w)
 			}
 		}
 		budgets = append(budgets, b)

@@ -86,11 +86,15 @@ func TestVectorsBackoff(t *testing.T) {
 		Base, Cap, Spread, Most float64
 		Moves                   int
 	}, given, expect](t, "backoff.json")
-	if p.Base != firstDelay.Seconds() || p.Cap != defaultMaxDelay.Seconds() || p.Spread != spread || p.Most != maxRetryAfter.Seconds() || p.Moves != maxMoves {
+	if p.Base != firstDelay.Seconds() || p.Cap != defaultMaxDelay.Seconds() || p.Spread != spread ||
+		p.Most != maxRetryAfter.Seconds() || p.Moves != maxMoves {
 		t.Errorf("got other parameters than %+v", p)
 	}
 	for _, c := range cases {
-		a := answer{url: c.Given.URL, moves: c.Given.Moves, status: c.Given.Status, header: headers(c.Given.Headers), body: []byte(c.Given.Body)}
+		a := answer{
+			url: c.Given.URL, moves: c.Given.Moves, status: c.Given.Status, header: headers(c.Given.Headers),
+			body: []byte(c.Given.Body),
+		}
 		if c.Given.Error != "" {
 			a.err = errors.New(c.Given.Error)
 		}
@@ -124,8 +128,8 @@ func TestVectorsPacing(t *testing.T) {
 		Answers []seen
 	}
 	type expect struct{ Delay, Costs []float64 }
-	p, cases := vectors[struct{ Free, Late, Same float64 }, given, expect](t, "pacing.json")
-	if p.Free != free || p.Late != late || p.Same != sameWindow.Seconds() {
+	p, cases := vectors[struct{ Free, Late, Same, Most float64 }, given, expect](t, "pacing.json")
+	if p.Free != free || p.Late != late || p.Same != sameWindow.Seconds() || p.Most != maxRetryAfter.Seconds() {
 		t.Errorf("got other parameters than %+v", p)
 	}
 	for _, c := range cases {

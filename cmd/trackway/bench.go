@@ -26,14 +26,14 @@ type benchCommand struct {
 	asking
 
 	URL         string        `help:"The server (where the configuration says that it listens)." name:"url" placeholder:"URL"`
-	Rate        float64       `help:"Requests a second, whatever the server does. 0: each connection sends as soon as it is answered." placeholder:"N"`
+	Rate        float64       `help:"Requests a second, whatever the server does. 0: as fast as they are answered." placeholder:"N"`
 	Connections int           `default:"64" help:"Requests under way at once (${default})." placeholder:"N"`
 	Duration    time.Duration `default:"10s" help:"How long (${default})." placeholder:"TIME"`
-	Mix         string        `default:"single" help:"Kinds of request with their weights: single=8,batch=1,merge=1 (${default})." placeholder:"MIX"`
+	Mix         string        `default:"single" help:"Kinds of request by weight: single=8,batch=1,merge=1 (${default})." placeholder:"MIX"`
 	Batch       int           `default:"50" help:"Events in a batch (${default})." placeholder:"N"`
 	Customers   int           `default:"100" help:"Customers that the events are of (${default})." placeholder:"N"`
 	Bytes       int           `default:"300" help:"Bytes of text in each event (${default})." placeholder:"N"`
-	Addresses   int           `default:"10000" help:"Addresses to come from, by the header that proxies set: the limits count each by itself (${default}; 0: none)." placeholder:"N"`
+	Addresses   int           `default:"10000" help:"Addresses to come from, by the header of proxies (${default})." placeholder:"N"`
 	JSON        bool          `help:"The figures as JSON." name:"json"`
 	Yes         bool          `help:"Load a server on another machine than this."`
 }

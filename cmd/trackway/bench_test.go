@@ -31,7 +31,8 @@ func TestBenchRefuses(t *testing.T) {
 func TestIsLoopback(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]bool{
-		"http://127.0.0.1:8080": true, "http://localhost": true, "https://[::1]:1": true, "http://127.9.9.9": true, "http://[::ffff:127.0.0.1]": true,
+		"http://127.0.0.1:8080": true, "http://localhost": true, "https://[::1]:1": true,
+		"http://127.9.9.9": true, "http://[::ffff:127.0.0.1]": true,
 		"http://10.0.0.1": false, "http://example.com": false, "http://localhost.example.com": false, "http://0.0.0.0": false,
 	} {
 		if got := isLoopback(url); got != want {

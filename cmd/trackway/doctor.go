@@ -37,7 +37,11 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 		return err
 	}
 	defer local.CloseIdleConnections()
-	web := &http.Client{Transport: new(http.Transport), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	web := &http.Client{Transport: new(http.Transport), CheckRedirect: func(*http.Request,
+		[]*http.Request,
+	) error {
+		return http.ErrUseLastResponse
+	}}
 	defer web.CloseIdleConnections()
 	findings := doctor.Examine(context.Background(), doctor.Env{
 		Config: cfg, Warnings: warnings, Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
@@ -54,7 +58,10 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 // invalidFindings are the findings where the configuration cannot be used, so that nothing else can be looked at.
 func invalidFindings(invalid config.InvalidError) (findings []doctor.Finding) {
 	for _, p := range invalid {
-		findings = append(findings, doctor.Finding{Check: "config", Level: doctor.Fail, Found: p.String(), Advice: "correct it, then: trackway check"})
+		findings = append(findings, doctor.Finding{
+			Check: "config", Level: doctor.Fail, Found: p.String(),
+			Advice: "correct it, then: trackway check",
+		})
 	}
 	return findings
 }

@@ -42,7 +42,8 @@ func TestDoctor(t *testing.T) {
 		Worst    doctor.Level
 		Findings []doctor.Finding
 	}
-	if jsonErr := json.Unmarshal([]byte(stdout), &answer); jsonErr != nil || err != nil || answer.Worst != doctor.Warn || len(answer.Findings) < 8 {
+	if jsonErr := json.Unmarshal([]byte(stdout), &answer); jsonErr != nil || err != nil || answer.Worst != doctor.Warn ||
+		len(answer.Findings) < 8 {
 		t.Errorf("got %s, %v, %v", stdout, jsonErr, err)
 	}
 }
@@ -62,7 +63,10 @@ func TestDoctorFails(t *testing.T) {
 	if err := os.WriteFile(path+"3", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := examines(t, doctorCommand{configFile: configFile{path + "2"}, settings: settings{DataDir: path + "3", Listen: "127.0.0.1:1"}})
+	stdout, err := examines(t, doctorCommand{configFile: configFile{path + "2"}, settings: settings{
+		DataDir: path + "3",
+		Listen:  "127.0.0.1:1",
+	}})
 	if err == nil {
 		t.Error("a data directory that is none: got no error")
 	}

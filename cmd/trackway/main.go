@@ -28,6 +28,11 @@ type commands struct {
 	Init    initCommand    `cmd:"" help:"Make a configuration file with a project and random keys."`
 	Check   checkCommand   `cmd:"" help:"Say what is wrong with the configuration."`
 	Key     keyCommand     `cmd:"" help:"The keys that let clients in."`
+	Tail    tailCommand    `cmd:"" help:"Show events as they become durable, live."`
+	Import  importCommand  `cmd:"" help:"Take customers and events in from files of NDJSON or CSV."`
+	Export  exportCommand  `cmd:"" help:"Write customers and events to a file."`
+	Backup  backupCommand  `cmd:"" help:"Back up everything that is stored, while the server runs or not."`
+	Restore restoreCommand `cmd:"" help:"Make a data directory of a backup."`
 	Limits  limitsCommand  `cmd:"" help:"How the running server's rate limits are used."`
 	Bench   benchCommand   `cmd:"" help:"Put the server under load, and check that what it acknowledged is stored."`
 	Doctor  doctorCommand  `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether what is configured can be reached."`
@@ -51,8 +56,8 @@ type settings struct {
 // output is where a command writes: what was asked for, and what is said about it.
 type output struct{ stdout, stderr io.Writer }
 
-// run runs the command that args name and returns the exit status. No command reads its standard input yet.
-func run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+// run runs the command that args name and returns the exit status.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	status := -1 // of --help, which ends the parsing in its midst
 	parser := kong.Must(&commands{},
 		kong.Name("trackway"),
@@ -69,7 +74,7 @@ func run(args []string, _ io.Reader, stdout, stderr io.Writer) int {
 		say(stderr, "trackway: %v\nTry: trackway --help\n", err)
 		return misuse
 	}
-	if err := ctx.Run(output{stdout, stderr}); err != nil {
+	if err := ctx.Run(output{stdout, stderr}, input{stdin}); err != nil {
 		complain(stderr, err)
 		return failed
 	}

@@ -120,7 +120,7 @@ var every = map[string]map[trackway.Permission][]string{
 func TestEachRouteNeedsItsPermission(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
-	f.Store = noUsage{}
+	f.Store, f.Eraser = noUsage{}, &erasures{}
 	for _, rt := range routes() {
 		if rt.open {
 			continue
@@ -298,14 +298,16 @@ type erasures struct {
 	done []trackway.Customer
 }
 
-func (e *erasures) Erase(_ uint32, c trackway.Customer, _ []string) error {
+func (e *erasures) Erase(_ uint32, c trackway.Customer, _ []string, at trackway.Micros) (query.Erasure, error) {
 	if e.left == 0 {
-		return errDisk
+		return query.Erasure{}, errDisk
 	}
 	e.left--
 	e.done = append(e.done, c)
-	return nil
+	return query.Erasure{ID: uint64(len(e.done)), Asked: at}, nil
 }
+
+func (e *erasures) Erasures(uint32) ([]query.Erasure, error) { return nil, nil }
 
 func TestAnonymizeBulk(t *testing.T) {
 	t.Parallel()
@@ -318,8 +320,8 @@ func TestAnonymizeBulk(t *testing.T) {
 	}
 	one := `{"customer_ids":{"cookie":"c"}}`
 	check(t, post(`{"customers":[`+one+`,{"customer_ids":{"cookie":"nobody"}},{"customer_ids":{"phone":"1"}},{"customer_ids":{"registered":"jane"}}]}`), 200,
-		`{"results":[{"success":true},{"success":false,"errors":{"_global":["Customer does not exist"]}},`+
-			`{"success":false,"errors":{"customer_ids":["Field 'customer_ids': expected registered or cookie, got \"phone\"."]}},{"success":true}],"success":true}`)
+		`{"results":[{"success":true,"erasure":{"id":"1","state":"scheduled"}},{"success":false,"errors":{"_global":["Customer does not exist"]}},`+
+			`{"success":false,"errors":{"customer_ids":["Field 'customer_ids': expected registered or cookie, got \"phone\"."]}},{"success":true,"erasure":{"id":"2","state":"scheduled"}}],"success":true}`)
 	for body, want := range map[string]string{
 		`{}`:                             `{"customers":["Field 'customers' is required."]}`,
 		`{"customers":[` + one + `,{}]}`: `{"customer_ids":["Must specify at least one customer ID"]}`,

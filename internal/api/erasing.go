@@ -59,8 +59,9 @@ func (c *call) erase(ids []trackway.Identifier) (done []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal); err != nil {
+	erasure, err := c.Eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal, trackway.MicrosOf(c.received))
+	if err != nil {
 		return nil, err
 	}
-	return []byte(`{"success":true}`), nil
+	return appendErased(nil, erasure), nil
 }

@@ -56,7 +56,7 @@ func routes() []route {
 		{method: "POST", path: data + "customers/anonymize_bulk", needs: trackway.GDPR, data: true, maxBody: maxBulkBody, do: (*call).anonymizeBulk},
 		{method: "GET", path: data + "consent/categories", cors: true, data: true, do: (*call).consentCategories},
 
-		{method: "GET", path: "/api/servers", open: true, do: (*call).servers},
+		{method: "GET", path: "/api/servers", open: true, cors: true, do: (*call).servers},
 		{method: "GET", path: "/api/srvlist", open: true, do: (*call).serverNames},
 		{method: "GET", path: "/api/status", open: true, do: (*call).serverStatus},
 		{method: "GET", path: "/api/limits", open: true, do: document(limits)},
@@ -67,6 +67,7 @@ func routes() []route {
 		{method: "GET", path: project + "customers", needs: trackway.GetCustomers, do: (*call).customers},
 		{method: "GET", path: project + "customers/{id}", needs: trackway.GetCustomers, do: (*call).customer},
 		{method: "GET", path: project + "customers/{id}/events", needs: trackway.GetEvents, do: (*call).timeline},
+		{method: "GET", path: project + "erasures", needs: trackway.GDPR, do: (*call).erasures},
 		{method: "GET", path: project + "events", needs: trackway.GetEvents, do: (*call).projectEvents},
 		{method: "GET", path: project + "stats", needs: trackway.GetEvents, do: (*call).stats},
 		{method: "GET", path: project + "usage", needs: trackway.Admin, do: (*call).projectUsage},
@@ -93,18 +94,18 @@ func routes() []route {
 // register puts the table into the mux, together with what answers where the table says nothing: 405 on a path that has
 // other methods, 404 elsewhere. Those are limited like any route, by the same policies.
 func (s *Server) register() {
-	methods, crossed := map[string][]string{}, map[string]bool{}
+	methods, foreign := map[string][]string{}, map[string]bool{}
 	for _, rt := range routes() {
 		s.handle(rt.method+" "+rt.path, rt)
-		crossed[rt.path] = rt.cors
 		methods[rt.path] = append(methods[rt.path], rt.method)
+		foreign[rt.path] = foreign[rt.path] || rt.cors
 		if rt.method == http.MethodGet {
 			methods[rt.path] = append(methods[rt.path], http.MethodHead)
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(methods)) {
 		allowed := methods[path]
-		cors := crossed[path]
+		cors := foreign[path]
 		if cors {
 			s.mux.HandleFunc("OPTIONS "+path, preflight(methods[path]))
 			allowed = append(allowed, http.MethodOptions)

@@ -39,9 +39,13 @@ type Ingester interface {
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
-// Eraser erases personal data, durably on return.
+// Eraser erases personal data. On return no answer shows it any more, durably; the erasure says when the last byte of it is
+// gone from the files.
 type Eraser interface {
-	Erase(project uint32, c trackway.Customer, personal []string) error
+	Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error)
+
+	// Erasures lists those of a project, the newest first.
+	Erasures(project uint32) ([]query.Erasure, error)
 }
 
 // Config is what a server is made of. All fields are required.

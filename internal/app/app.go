@@ -30,12 +30,16 @@ import (
 	"trackway/internal/ops"
 	"trackway/internal/rates"
 	"trackway/internal/store"
+	"trackway/internal/upkeep"
 	"trackway/web"
 )
 
 // drainTime is how long requests that are under way may take once a stop began. With what follows it stays under the ten
 // seconds that a stop may take.
 const drainTime = 8 * time.Second
+
+// storeDir is the store's folder in the data directory.
+const storeDir = "store"
 
 // maxCallers is how many callers can be counted at once, at 27 bytes each.
 const maxCallers = 1 << 20
@@ -65,7 +69,7 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	if err := s.build(reg); err != nil {
 		return errors.Join(err, public.ln.Close())
 	}
-	public.srv.Handler = s.api
+	public.srv.Handler = public.counted(s.api)
 	private, err := listen(ctx, cfg.OpsListen, ops.Handler(ops.Config{
 		Gatherer: reg, Reload: s.reload,
 		Ready: s.ready,
@@ -79,8 +83,12 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	if public.ln, err = withTLS(public.ln, cfg.TLS); err != nil {
 		return errors.Join(err, public.ln.Close(), private.ln.Close())
 	}
+	socket, err := s.listenControl(ctx)
+	if err != nil {
+		return errors.Join(err, public.ln.Close(), private.ln.Close())
+	}
 	setup.Ready(public.ln.Addr(), private.ln.Addr())
-	return s.serve(ctx, public, private)
+	return s.serve(ctx, public, private, socket)
 }
 
 // build makes the parts between the store and the listeners.
@@ -98,35 +106,43 @@ func (s *server) build(reg *prometheus.Registry) error {
 	if access.Guide, err = s.publish(s.Config, set); err != nil {
 		return err
 	}
+	projects, err := numbered(s.Config, s.store)
+	if err != nil {
+		return err
+	}
+	s.upkeep = upkeep.New(s.store, projects, s.Log, reg)
 	s.fleet = fleet.New(fleetOf(s.Config, s.address))
 	site, err := web.Built()
 	if err != nil {
 		return err
 	}
 	now := time.Now()
+	s.ingest = ingest.New(s.store, reg)
 	callers, meter := watch.New(now), rates.New(now)
 	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for those who watch", "err", err) })
 	s.pages = s.newPages(access.Keys, callers, meter)
 	s.api = api.New(api.Config{
-		Access: access, Limits: s.limits, Ingest: ingest.New(s.store, reg), Store: s.store, Eraser: eraser{s.store, s.live},
+		Access: access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live},
 		Fleet: s.fleet, History: s.history, Watch: callers, Rates: meter, Live: s.live, Grid: s.pages, Site: site,
 		Version: s.Version, Log: s.Log, Registry: reg,
 	})
 	return nil
 }
 
-// serve runs both listeners until ctx ends or one fails. The operator's stays until the public one has drained.
-func (s *server) serve(ctx context.Context, public, private *listener) error {
+// serve runs the listeners until ctx ends or one fails. The operator's stays until the public one has drained.
+func (s *server) serve(ctx context.Context, public, private, socket *listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(public.serve)
 	g.Go(private.serve)
+	g.Go(socket.serve)
 	g.Go(func() error { return s.fleet.Run(ctx) })
 	g.Go(func() error { return s.live.Run(ctx) }) // which ends the streams, so that draining need not wait for them
+	g.Go(func() error { return s.upkeep.Run(ctx) })
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
 		s.stopping.Store(true)
 		s.fleet.Stop()
-		return errors.Join(public.drain(), private.close()) //nolint:contextcheck // ctx has ended; draining has its own time
+		return errors.Join(socket.close(), public.drain(), private.close()) //nolint:contextcheck // ctx has ended; draining has its own time
 	})
 	return g.Wait()
 }
@@ -167,7 +183,7 @@ func openStore(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) 
 	if err := os.MkdirAll(cfg.DataDir, private); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
-	return store.Open(filepath.Join(cfg.DataDir, "store"), store.Options{
+	return store.Open(filepath.Join(cfg.DataDir, storeDir), store.Options{
 		Log: log, Registry: reg,
 		Fatal: func(err error) {
 			log.Error("the disk does not keep what is written to it: stopping", "err", err)
@@ -199,11 +215,7 @@ func listen(ctx context.Context, addr string, h http.Handler, log *slog.Logger) 
 	}
 	l := &listener{ln: ln}
 	l.srv = &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			l.busy.Add(1)
-			defer l.busy.Done()
-			h.ServeHTTP(w, r)
-		}),
+		Handler:           l.counted(h),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,
@@ -212,6 +224,15 @@ func listen(ctx context.Context, addr string, h http.Handler, log *slog.Logger) 
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
 	}
 	return l, nil
+}
+
+// counted returns h, with what runs of it counted as busy.
+func (l *listener) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.busy.Add(1)
+		defer l.busy.Done()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // withTLS wraps the listener if a certificate is configured.

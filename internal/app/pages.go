@@ -12,6 +12,7 @@ import (
 	"trackway/internal/dashboard"
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
+	"trackway/internal/query"
 	"trackway/internal/rates"
 	"trackway/internal/store"
 )
@@ -52,19 +53,21 @@ func (s *server) health(dir string) dashboard.Health {
 
 // eraser erases customers also from what is remembered of refused commands.
 type eraser struct {
-	store *store.Store
-	live  *live.Hub
+	*store.Store
+
+	live *live.Hub
 }
 
 // Erase implements [api.Eraser].
-func (e eraser) Erase(project uint32, c trackway.Customer, personal []string) error {
-	_, ids, err := e.store.Who(project, c)
+func (e eraser) Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error) {
+	_, ids, err := e.Who(project, c)
 	if err != nil {
-		return err
+		return query.Erasure{}, err
 	}
-	if err := e.store.Erase(project, c, personal); err != nil {
-		return err
+	erasure, err := e.Store.Erase(project, c, personal, at)
+	if err != nil {
+		return query.Erasure{}, err
 	}
 	e.live.Forget(project, ids)
-	return nil
+	return erasure, nil
 }

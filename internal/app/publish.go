@@ -15,7 +15,7 @@ import (
 
 // openHistory opens the record of changed limits, in the data directory.
 func openHistory(cfg *config.Config) (*history.Log, error) {
-	return history.Open(filepath.Join(cfg.DataDir, "limits.jsonl"))
+	return history.Open(filepath.Join(cfg.DataDir, historyFile))
 }
 
 // publish records what a configuration changes about the limits and writes the guide to it. It is done before the limits are put

@@ -16,10 +16,12 @@ import (
 	"trackway/internal/config"
 	"trackway/internal/dashboard"
 	"trackway/internal/fleet"
+	"trackway/internal/ingest"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 	"trackway/internal/live"
 	"trackway/internal/store"
+	"trackway/internal/upkeep"
 )
 
 // Setup is what a server is started with. All fields are required.
@@ -51,9 +53,11 @@ type server struct {
 
 	address net.Addr // of the public listener
 	store   *store.Store
+	ingest  *ingest.Ingest
 	history *history.Log
 	limits  *limit.Limiter
 	fleet   *fleet.Fleet
+	upkeep  *upkeep.Upkeep
 	api     *api.Server
 	live    *live.Hub
 	pages   *dashboard.Server
@@ -93,6 +97,10 @@ func (s *server) reloadLocked() error {
 	if err != nil {
 		return err
 	}
+	projects, err := numbered(next, s.store)
+	if err != nil {
+		return err
+	}
 	if access.Guide, err = s.publish(next, set); err != nil {
 		return err
 	}
@@ -100,6 +108,7 @@ func (s *server) reloadLocked() error {
 	s.api.Reload(access)
 	s.pages.Reload(factsOf(next, access.Keys))
 	s.fleet.Reload(fleetOf(next, s.address))
+	s.upkeep.Reload(projects)
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next
 	return nil
@@ -107,13 +116,9 @@ func (s *server) reloadLocked() error {
 
 // newAccess makes what lets requests in, giving each new project its number in the store. The guide is still missing.
 func newAccess(cfg *config.Config, st *store.Store) (api.Access, error) {
-	projects := make([]trackway.Project, len(cfg.Projects))
-	for i, p := range cfg.Projects {
-		var err error
-		if p.Number, err = st.Project(p.Token); err != nil {
-			return api.Access{}, fmt.Errorf("register project %q: %w", p.Name, err)
-		}
-		projects[i] = p
+	projects, err := numbered(cfg, st)
+	if err != nil {
+		return api.Access{}, err
 	}
 	if err := st.Identifiers(projects); err != nil {
 		return api.Access{}, err
@@ -123,4 +128,17 @@ func newAccess(cfg *config.Config, st *store.Store) (api.Access, error) {
 		return api.Access{}, err
 	}
 	return api.Access{Name: cfg.Server.Name, Keys: auth.New(projects), Clients: clients}, nil
+}
+
+// numbered returns the projects with their numbers in the store; a new one is given its number.
+func numbered(cfg *config.Config, st *store.Store) ([]trackway.Project, error) {
+	projects := make([]trackway.Project, len(cfg.Projects))
+	for i, p := range cfg.Projects {
+		var err error
+		if p.Number, err = st.Project(p.Token); err != nil {
+			return nil, fmt.Errorf("register project %q: %w", p.Name, err)
+		}
+		projects[i] = p
+	}
+	return projects, nil
 }

@@ -38,18 +38,25 @@ var trackway = Rules{
 
 		"internal/config/edit": 2,
 		"internal/doctor":      2,
+		"internal/export":      2,
 		"internal/guide":       2,
 		"internal/ingest":      2,
 		"internal/query/page":  2,
+		"internal/upkeep":      2,
+
+		"internal/store/backup": 2,
+		"internal/store/scrub":  2,
 
 		"internal/store": 3,
 
 		"internal/api":       4,
 		"internal/api/ask":   1,
+		"internal/control":   4,
 		"internal/dashboard": 4,
 		"internal/ops":       4,
 
-		"internal/app": 5,
+		"internal/app":  5,
+		"internal/feed": 5,
 
 		"cmd/trackway": 6,
 
@@ -65,15 +72,16 @@ var trackway = Rules{
 		"github.com/go-json-experiment/json":       {Tests},
 		"github.com/getkin/kin-openapi":            {Tests},
 		"github.com/santhosh-tekuri/jsonschema/v6": {Tests},
-		"github.com/goccy/go-yaml":                 {"internal/config", "openapi"},
+		"github.com/goccy/go-yaml":                 {"internal/config", "internal/feed", "openapi"},
 		"github.com/google/go-cmp":                 {Tests},
-		"github.com/klauspost/compress":            {"internal/api", Tests},
-		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/ingest", "internal/limit", "internal/ops", "internal/store", Tests},
+		"github.com/klauspost/compress":            {"internal/api", "internal/feed", Tests},
+		"github.com/parquet-go/parquet-go":         {"internal/export"},
+		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":       {Tests},
 		"github.com/prometheus/common":             {Tests},
 		"github.com/rogpeppe/go-internal":          {Tests},
 		"go.uber.org/goleak":                       {Tests},
-		"golang.org/x/sync":                        {"internal/app", Tests},
+		"golang.org/x/sync":                        {"internal/app", "internal/upkeep", Tests},
 		"golang.org/x/sys":                         {"internal/durable", "internal/store"},
 		"pgregory.net/rapid":                       {Tests},
 	},
@@ -82,7 +90,7 @@ var trackway = Rules{
 		"internal/app":   {"cmd/trackway"},
 	},
 	MaxFileLines:    600,
-	MaxPackageLines: 3000,
+	MaxPackageLines: 3400, // internal/store; all others are below 3000
 	MaxExports:      25,
 }
 

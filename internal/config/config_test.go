@@ -52,6 +52,7 @@ projects:
     token: 12345678-1234-1234-1234-123456789ABC
     identifiers: {hard: [registered, email], soft: [cookie]}
     personal: [email, First Name]
+    retention: {default: 365d, events: {page_visit: 30d, "purchase: made": forever, ping: 1h30m}}
     keys:
       - {name: web, kind: public, token: public-token}
       - {name: backend, kind: private, id: a, secret: from the file}
@@ -91,6 +92,10 @@ log: {level: debug, format: json}
 		Projects: []trackway.Project{{
 			Name: "demo", Token: token,
 			Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Personal: []string{"email", "First Name"},
+			Keep: trackway.Retention{
+				Default: 365 * 24 * time.Hour,
+				Events:  map[string]time.Duration{"page_visit": 30 * 24 * time.Hour, "purchase: made": 0, "ping": 90 * time.Minute},
+			},
 			Keys: []trackway.Key{
 				{Name: "web", Kind: trackway.PublicKey, ID: "public-token"},
 				{Name: "backend", Kind: trackway.PrivateKey, ID: "a", Secret: sha256.Sum256([]byte("from the file"))},

@@ -88,6 +88,8 @@ func (d *doc) value(v reflect.Value, n ast.Node, field string) {
 		if want := setScalar(v, n); want != "" {
 			d.report(at, "%s", want)
 		}
+	case v.Type() == reflect.TypeFor[byAge]():
+		d.ages(v.Addr().Interface().(*byAge), n, field)
 	case v.Kind() == reflect.Slice:
 		d.sequence(v, n, field)
 	default:

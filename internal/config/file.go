@@ -28,7 +28,13 @@ type project struct {
 	Identifiers identifiers       `yaml:"identifiers"`
 	Personal    []string          `yaml:"personal"`
 	Consents    []consentCategory `yaml:"consent_categories"`
+	Retention   retention         `yaml:"retention"`
 	Keys        []key             `yaml:"keys"`
+}
+
+type retention struct {
+	Default age   `yaml:"default"`
+	Events  byAge `yaml:"events"`
 }
 
 type identifiers struct {

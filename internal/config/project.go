@@ -49,6 +49,7 @@ func (r keyring) project(p *project) trackway.Project {
 	domain := trackway.Project{
 		Name: p.Name, Token: p.Token, Hard: p.Identifiers.Hard, Soft: p.Identifiers.Soft, Personal: p.Personal,
 		Consents: r.consents(p.Consents),
+		Keep:     r.retention(&p.Retention),
 	}
 	names := make(map[string]any)
 	for i := range p.Keys {

@@ -27,6 +27,8 @@ func isScalar(t reflect.Type) bool {
 // setScalar sets v to what n says, or returns what was expected instead.
 func setScalar(v reflect.Value, n ast.Node) (want string) {
 	switch dst := v.Addr().Interface().(type) {
+	case *age:
+		return setText(dst, n, parseAge)
 	case *time.Duration:
 		return setText(dst, n, parseDuration)
 	case *netip.Prefix:

@@ -336,7 +336,7 @@ func (q *request) anonymize() error {
 	if err != nil {
 		return err
 	}
-	if err := q.Eraser.Erase(project.Number, customer, project.Personal); err != nil {
+	if _, err := q.Eraser.Erase(project.Number, customer, project.Personal, trackway.MicrosOf(time.Now())); err != nil {
 		return err
 	}
 	return q.answer(done{true})

@@ -22,7 +22,7 @@ import (
 
 // Eraser erases personal data, durably on return.
 type Eraser interface {
-	Erase(project uint32, c trackway.Customer, personal []string) error
+	Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error)
 }
 
 // Config is what a dashboard is made of. All fields are required.

@@ -21,6 +21,7 @@ import (
 	"trackway/internal/limit/history"
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
+	"trackway/internal/query"
 	"trackway/internal/rates"
 	"trackway/internal/store"
 )
@@ -30,12 +31,12 @@ const token = "12345678-1234-1234-1234-123456789abc"
 // fakeEraser notes whom it erases.
 type fakeEraser struct{ erased []trackway.Customer }
 
-func (e *fakeEraser) Erase(_ uint32, c trackway.Customer, personal []string) error {
+func (e *fakeEraser) Erase(_ uint32, c trackway.Customer, personal []string, _ trackway.Micros) (query.Erasure, error) {
 	if strings.Join(personal, " ") != "email" {
-		return errors.New("not what the project says is personal")
+		return query.Erasure{}, errors.New("not what the project says is personal")
 	}
 	e.erased = append(e.erased, c)
-	return nil
+	return query.Erasure{}, nil
 }
 
 // fixture is a dashboard on a store of its own.

@@ -138,7 +138,10 @@ func TestUnwell(t *testing.T) {
 			e.Warnings = []config.Problem{{Msg: "others may read it"}}
 		}, "config", Warn, "others may read it"},
 
-		"slow disk": {func(_ *testing.T, e *Env, _ *tracker) { e.Host.Sync = times(30*time.Millisecond, 30*time.Millisecond) }, "disk sync", Warn, "median 30ms"},
+		"slow disk": {
+			func(_ *testing.T, e *Env, _ *tracker) { e.Host.Sync = times(30*time.Millisecond, 30*time.Millisecond) },
+			"disk sync", Warn, "median 30ms",
+		},
 		"slow at times": {func(_ *testing.T, e *Env, _ *tracker) {
 			e.Host.Sync = times(time.Millisecond, time.Millisecond, time.Second)
 		}, "disk sync", Warn, "p99 1s"},
@@ -147,7 +150,10 @@ func TestUnwell(t *testing.T) {
 		"read-only disk": {func(_ *testing.T, e *Env, _ *tracker) {
 			e.Host.Sync = func(string, int) ([]time.Duration, error) { return nil, os.ErrPermission }
 		}, "disk sync", Fail, "permission denied"},
-		"data is a file": {func(t *testing.T, e *Env, _ *tracker) { t.Helper(); e.Config.DataDir = touch(t, "data") }, "disk sync", Fail, "is no directory"},
+		"data is a file": {
+			func(t *testing.T, e *Env, _ *tracker) { t.Helper(); e.Config.DataDir = touch(t, "data") }, "disk sync", Fail,
+			"is no directory",
+		},
 		"data in a file": {func(t *testing.T, e *Env, _ *tracker) {
 			t.Helper()
 			e.Config.DataDir = filepath.Join(touch(t, "x"), "data")
@@ -158,31 +164,58 @@ func TestUnwell(t *testing.T) {
 		"unknown space": {func(_ *testing.T, e *Env, _ *tracker) {
 			e.Host.Free = func(string) (a, b uint64, err error) { return 0, 0, errors.ErrUnsupported }
 		}, "disk space", Warn, "cannot be told"},
-		"open data":     {func(t *testing.T, e *Env, _ *tracker) { t.Helper(); chmod(t, e.Config.DataDir, 0o750) }, "file modes", Warn, "mode 0750"},
+		"open data": {
+			func(t *testing.T, e *Env, _ *tracker) { t.Helper(); chmod(t, e.Config.DataDir, 0o750) }, "file modes", Warn,
+			"mode 0750",
+		},
 		"few files":     {func(_ *testing.T, e *Env, _ *tracker) { e.Host.Files = files(1024) }, "open files", Warn, "1024"},
 		"too few files": {func(_ *testing.T, e *Env, _ *tracker) { e.Host.Files = files(256) }, "open files", Fail, "256"},
 		"unknown files": {func(_ *testing.T, e *Env, _ *tracker) {
 			e.Host.Files = func() (uint64, error) { return 0, errors.ErrUnsupported }
 		}, "open files", Warn, "cannot be told"},
-		"below the floor": {func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies[0].Limit = 5999 }, "limits", Warn, "less than is published"},
-		"reporting":       {func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies[1].Mode = trackway.Report }, "limits", Warn, "api refuses nothing (mode report)"},
-		"no limit":        {func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies = e.Config.Policies[1:] }, "limits", Warn, "nothing on /track/ is limited"},
-		"loose grid":      {func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies[2].Limit = 30 }, "limits", Warn, "not stricter than api"},
-		"all trusted":     {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "0.0.0.0/0") }, "proxies", Fail, "every caller chooses"},
-		"many trusted":    {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "8.0.0.0/8") }, "proxies", Warn, "8.0.0.0/8"},
-		"many IPv6":       {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "2000::/3") }, "proxies", Warn, "2000::/3"},
-		"a stranger":      {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "203.0.113.0/24") }, "proxies", Fail, "a stranger is believed"},
-		"nobody trusted":  {func(_ *testing.T, e *Env, self *tracker) { e.Config.TrustedProxies = nil; self.believes = false }, "proxies", Warn, "counted as one"},
+		"below the floor": {
+			func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies[0].Limit = 5999 }, "limits", Warn,
+			"less than is published",
+		},
+		"reporting": {
+			func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies[1].Mode = trackway.Report }, "limits", Warn,
+			"api refuses nothing (mode report)",
+		},
+		"no limit": {
+			func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies = e.Config.Policies[1:] }, "limits", Warn,
+			"nothing on /track/ is limited",
+		},
+		"loose grid": {
+			func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies[2].Limit = 30 }, "limits", Warn,
+			"not stricter than api",
+		},
+		"all trusted":  {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "0.0.0.0/0") }, "proxies", Fail, "every caller chooses"},
+		"many trusted": {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "8.0.0.0/8") }, "proxies", Warn, "8.0.0.0/8"},
+		"many IPv6":    {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "2000::/3") }, "proxies", Warn, "2000::/3"},
+		"a stranger":   {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "203.0.113.0/24") }, "proxies", Fail, "a stranger is believed"},
+		"nobody trusted": {
+			func(_ *testing.T, e *Env, self *tracker) { e.Config.TrustedProxies = nil; self.believes = false },
+			"proxies", Warn, "counted as one",
+		},
 
 		"not running":   {func(_ *testing.T, e *Env, _ *tracker) { e.LocalURL = "http://127.0.0.1:1" }, "server", Warn, "does not answer"},
 		"somebody else": {func(_ *testing.T, _ *Env, self *tracker) { self.body = "<html>" }, "server", Fail, "no tracking server"},
 		"error":         {func(_ *testing.T, _ *Env, self *tracker) { self.status = 500 }, "server", Fail, "answers 500"},
 		"another name":  {func(_ *testing.T, _ *Env, self *tracker) { self.name = "ts9" }, "server", Fail, "is the server ts9"},
-		"ignored":       {func(_ *testing.T, _ *Env, self *tracker) { self.believes = false }, "forwarding", Fail, "who is trusted, is ignored"},
-		"believed":      {func(_ *testing.T, e *Env, _ *tracker) { e.Config.TrustedProxies = nil }, "forwarding", Fail, "who is not trusted, is believed"},
-		"not counted":   {func(_ *testing.T, _ *Env, self *tracker) { self.uncounted = true }, "forwarding", Warn, "does not count"},
-		"open ops":      {func(_ *testing.T, e *Env, _ *tracker) { e.Config.OpsListen = ":8081" }, "ops listener", Warn, "may be reached by others"},
-		"no ops":        {func(_ *testing.T, e *Env, _ *tracker) { e.OpsURL = "http://127.0.0.1:1" }, "ops listener", Fail, "does not answer"},
+		"ignored": {
+			func(_ *testing.T, _ *Env, self *tracker) { self.believes = false }, "forwarding", Fail,
+			"who is trusted, is ignored",
+		},
+		"believed": {
+			func(_ *testing.T, e *Env, _ *tracker) { e.Config.TrustedProxies = nil }, "forwarding", Fail,
+			"who is not trusted, is believed",
+		},
+		"not counted": {func(_ *testing.T, _ *Env, self *tracker) { self.uncounted = true }, "forwarding", Warn, "does not count"},
+		"open ops": {
+			func(_ *testing.T, e *Env, _ *tracker) { e.Config.OpsListen = ":8081" }, "ops listener", Warn,
+			"may be reached by others",
+		},
+		"no ops": {func(_ *testing.T, e *Env, _ *tracker) { e.OpsURL = "http://127.0.0.1:1" }, "ops listener", Fail, "does not answer"},
 		"not ready": {func(t *testing.T, e *Env, _ *tracker) {
 			t.Helper()
 			e.OpsURL = serve(t, &tracker{status: 503, body: "stopping"})
@@ -192,7 +225,10 @@ func TestUnwell(t *testing.T) {
 			t.Helper()
 			e.Config.Server.URL = serve(t, &tracker{name: "ts3"})
 		}, "own url", Fail, "leads to ts3"},
-		"own url is down": {func(_ *testing.T, e *Env, _ *tracker) { e.Config.Server.URL = "http://127.0.0.1:1" }, "own url", Fail, "does not answer"},
+		"own url is down": {
+			func(_ *testing.T, e *Env, _ *tracker) { e.Config.Server.URL = "http://127.0.0.1:1" }, "own url", Fail,
+			"does not answer",
+		},
 		"gullible proxy": {func(t *testing.T, e *Env, self *tracker) {
 			t.Helper()
 			e.Config.TrustedProxies, self.believes = nil, false
@@ -201,10 +237,22 @@ func TestUnwell(t *testing.T) {
 		"other is down": {func(_ *testing.T, e *Env, _ *tracker) {
 			e.Config.Servers = []config.Server{{Name: "ts2", URL: "http://127.0.0.1:1"}}
 		}, "server ts2", Fail, "does not answer"},
-		"other is wrong": {func(t *testing.T, e *Env, _ *tracker) { t.Helper(); other(t, e, &tracker{name: "ts4"}) }, "server ts2", Fail, "leads to ts4"},
-		"other stops":    {func(t *testing.T, e *Env, _ *tracker) { t.Helper(); other(t, e, &tracker{state: "service"}) }, "server ts2", Warn, "state service"},
-		"clock is slow":  {func(t *testing.T, e *Env, _ *tracker) { t.Helper(); other(t, e, &tracker{ahead: 10 * time.Second}) }, "clock", Warn, "ts2 is 10s ahead"},
-		"clock is wrong": {func(t *testing.T, e *Env, _ *tracker) { t.Helper(); other(t, e, &tracker{ahead: -time.Hour}) }, "clock", Fail, "ts2 is -1h0m0s ahead"},
+		"other is wrong": {
+			func(t *testing.T, e *Env, _ *tracker) { t.Helper(); other(t, e, &tracker{name: "ts4"}) }, "server ts2", Fail,
+			"leads to ts4",
+		},
+		"other stops": {
+			func(t *testing.T, e *Env, _ *tracker) { t.Helper(); other(t, e, &tracker{state: "service"}) }, "server ts2",
+			Warn, "state service",
+		},
+		"clock is slow": {
+			func(t *testing.T, e *Env, _ *tracker) { t.Helper(); other(t, e, &tracker{ahead: 10 * time.Second}) },
+			"clock", Warn, "ts2 is 10s ahead",
+		},
+		"clock is wrong": {
+			func(t *testing.T, e *Env, _ *tracker) { t.Helper(); other(t, e, &tracker{ahead: -time.Hour}) }, "clock",
+			Fail, "ts2 is -1h0m0s ahead",
+		},
 		"clock was set": {func(t *testing.T, e *Env, _ *tracker) {
 			t.Helper()
 			file := filepath.Join(e.Config.DataDir, "x")
@@ -239,7 +287,8 @@ func TestServersWell(t *testing.T) {
 	t.Parallel()
 	e, _ := well(t)
 	e.Config.Server.URL = e.LocalURL
-	e.Config.Servers = []config.Server{{Name: "ts2", URL: serve(t, &tracker{name: "ts2"})}, {Name: "ts3", URL: serve(t, &tracker{name: "ts3", status: 429})}}
+	e.Config.Servers = []config.Server{{Name: "ts2", URL: serve(t, &tracker{name: "ts2"})}, {Name: "ts3", URL: serve(t,
+		&tracker{name: "ts3", status: 429})}}
 	findings := Examine(t.Context(), e)
 	if Worst(findings) != OK || len(findings) != 14 || !strings.Contains(findings[13].Found, "agrees with 2 other") {
 		t.Errorf("got %+v", findings)
@@ -271,7 +320,8 @@ func TestThisHost(t *testing.T) {
 func TestOpsURL(t *testing.T) {
 	t.Parallel()
 	for listen, want := range map[string]string{
-		"127.0.0.1:8081": "http://127.0.0.1:8081", ":8081": "http://127.0.0.1:8081", "0.0.0.0:1": "http://127.0.0.1:1", "[::1]:2": "http://[::1]:2", "ops.example:3": "http://ops.example:3",
+		"127.0.0.1:8081": "http://127.0.0.1:8081", ":8081": "http://127.0.0.1:8081", "0.0.0.0:1": "http://127.0.0.1:1",
+		"[::1]:2": "http://[::1]:2", "ops.example:3": "http://ops.example:3",
 	} {
 		if got := OpsURL(listen); got != want {
 			t.Errorf("%s: got %s, want %s", listen, got, want)

@@ -54,7 +54,8 @@ func (x *examination) disk() {
 	}
 	times, err := x.Host.Sync(dir, syncRounds)
 	if err != nil || len(times) == 0 {
-		x.fail(check, "run doctor as the user that the server runs as, and let that user write to data_dir", "%s cannot be written to: %v", dir, err)
+		x.fail(check, "run doctor as the user that the server runs as, and let that user write to data_dir",
+			"%s cannot be written to: %v", dir, err)
 		return
 	}
 	slices.Sort(times)

@@ -90,7 +90,8 @@ func (x *examination) listener(ctx context.Context) {
 	const check = "server"
 	res, err := x.get(ctx, x.Local, x.LocalURL+"/api/status", "")
 	if err != nil {
-		x.warn(check, "start it (trackway serve) and ask doctor again: what needs a running server is not checked", "does not answer at %s: %v", x.LocalURL, err)
+		x.warn(check, "start it (trackway serve) and ask doctor again: what needs a running server is not checked",
+			"does not answer at %s: %v", x.LocalURL, err)
 		return
 	}
 	name, _, err := res.name()
@@ -98,7 +99,8 @@ func (x *examination) listener(ctx context.Context) {
 	case err != nil:
 		x.fail(check, "find out what else listens there, and give one of them another address", "%s: %v", x.LocalURL, err)
 	case name != x.Config.Server.Name:
-		x.fail(check, "reload or restart the server, or name its configuration: --config", "%s is the server %s, this configuration is of %s", x.LocalURL, name, x.Config.Server.Name)
+		x.fail(check, "reload or restart the server, or name its configuration: --config",
+			"%s is the server %s, this configuration is of %s", x.LocalURL, name, x.Config.Server.Name)
 	default:
 		x.up = true
 		x.ok(check, "%s answers at %s", name, x.LocalURL)
@@ -147,9 +149,11 @@ func (x *examination) forwarding(ctx context.Context) {
 	}
 	switch want := x.trusts(from); {
 	case got && !want:
-		x.fail(check, "the server runs with another configuration: reload it, and look at trusted_proxies", "%s from %s, who is not trusted, is believed", x.Config.ClientIPHeader, from)
+		x.fail(check, "the server runs with another configuration: reload it, and look at trusted_proxies",
+			"%s from %s, who is not trusted, is believed", x.Config.ClientIPHeader, from)
 	case !got && want:
-		x.fail(check, "the server runs with another configuration: reload it, and look at client_ip_header", "%s from %s, who is trusted, is ignored", x.Config.ClientIPHeader, from)
+		x.fail(check, "the server runs with another configuration: reload it, and look at client_ip_header",
+			"%s from %s, who is trusted, is ignored", x.Config.ClientIPHeader, from)
 	case want:
 		x.ok(check, "%s from %s, a trusted proxy, is believed", x.Config.ClientIPHeader, from)
 	default:
@@ -165,7 +169,8 @@ func (x *examination) trusts(a netip.Addr) bool {
 func (x *examination) ops(ctx context.Context) {
 	const check = "ops listener"
 	if !loopbackOnly(x.Config.OpsListen) {
-		x.warn(check, "ops_listen: 127.0.0.1:8081, or a network that only you are in", "%s may be reached by others: it shows profiles and metrics, and reloads", x.Config.OpsListen)
+		x.warn(check, "ops_listen: 127.0.0.1:8081, or a network that only you are in",
+			"%s may be reached by others: it shows profiles and metrics, and reloads", x.Config.OpsListen)
 	}
 	if !x.up {
 		return
@@ -197,7 +202,8 @@ func (x *examination) ownURL(ctx context.Context) {
 	}
 	got, from, err := x.believed(ctx, x.Web, strings.TrimRight(own.URL, "/"))
 	if err == nil && got && !x.trusts(from) {
-		x.fail(check, "have the proxy in front append to "+x.Config.ClientIPHeader+", or replace it: callers must not choose the address that they are counted by",
+		x.fail(check, "have the proxy in front append to "+x.Config.ClientIPHeader+", or replace it: "+
+			"callers must not choose the address that they are counted by",
 			"%s passes on whatever address a caller names", own.URL)
 	}
 }

@@ -29,9 +29,11 @@ func (x *examination) limits() {
 		}
 		switch {
 		case p.Mode != trackway.Enforce:
-			x.warn(check, "if that was to try it: trackway limits show, then mode: enforce in policy "+p.Name, "%s refuses nothing (mode %s)", p.Name, p.Mode)
+			x.warn(check, "if that was to try it: trackway limits show, then mode: enforce in policy "+p.Name,
+				"%s refuses nothing (mode %s)", p.Name, p.Mode)
 		case on("/track/") && perMinute(p) < floorPerMinute:
-			x.warn(check, "clients are told to expect 6000 in 60s: raise the limit, or tell them", "%s admits %d in %v, less than is published", p.Name, p.Limit, p.Window)
+			x.warn(check, "clients are told to expect 6000 in 60s: raise the limit, or tell them",
+				"%s admits %d in %v, less than is published", p.Name, p.Limit, p.Window)
 		}
 		tracked = tracked || on("/track/") && p.Mode == trackway.Enforce
 	}
@@ -70,7 +72,8 @@ func (x *examination) proxies() {
 	for _, p := range x.Config.TrustedProxies {
 		switch widest := map[bool]int{true: widest4, false: widest6}[p.Addr().Is4()]; {
 		case p.Bits() == 0:
-			x.fail(check, "name your proxies' own addresses in trusted_proxies", "%s is trusted: every caller chooses the address that its calls are counted by", p)
+			x.fail(check, "name your proxies' own addresses in trusted_proxies",
+				"%s is trusted: every caller chooses the address that its calls are counted by", p)
 		case p.Bits() < widest && !private(p.Addr()):
 			x.warn(check, "name your proxies' own addresses in trusted_proxies", "%s is trusted, which is more than the addresses of a proxy", p)
 		}
@@ -79,7 +82,8 @@ func (x *examination) proxies() {
 		x.fail(check, "name your proxies' own addresses in trusted_proxies", "%s", stranger)
 	}
 	if len(x.Config.TrustedProxies) == 0 && loopbackOnly(x.Config.Listen) {
-		x.warn(check, "trusted_proxies: [127.0.0.0/8, \"::1/128\"]", "the server listens for this host only, so that all calls come by a proxy, and no proxy is trusted: all callers are counted as one")
+		x.warn(check, "trusted_proxies: [127.0.0.0/8, \"::1/128\"]",
+			"the server listens for this host only, so that all calls come by a proxy, and no proxy is trusted: all callers are counted as one")
 	}
 	if len(x.findings) == before {
 		x.ok(check, "%s is believed from %d ranges of addresses, and from nobody else", x.Config.ClientIPHeader, len(x.Config.TrustedProxies))
@@ -136,7 +140,8 @@ const (
 // clock compares this host's clock with those of the servers that answered, and with the files that it has dated.
 func (x *examination) clock() {
 	const check = "clock"
-	const advice = "keep the time by NTP (chrony, systemd-timesyncd): times of events without a timestamp, and the ends of limits' windows, are this clock's"
+	const advice = "keep the time by NTP (chrony, systemd-timesyncd): times of events without a timestamp, " +
+		"and the ends of limits' windows, are this clock's"
 	before := len(x.findings)
 	for _, s := range x.skews {
 		switch off := s.ahead.Abs(); {

@@ -17,7 +17,10 @@ func TestBench(t *testing.T) {
 	s := start(t, baseConfig)
 	s.log.private("bench-")
 	bench := func(args ...string) *exec.Cmd {
-		return exec.Command(binary(t), append([]string{"bench", "--config", s.config, "--listen", s.public, "--connections", "8", "--json"}, args...)...)
+		return exec.Command(binary(t), append([]string{
+			"bench", "--config", s.config, "--listen", s.public, "--connections", "8",
+			"--json",
+		}, args...)...)
 	}
 	type figures struct {
 		Acknowledged, Events, Unanswered uint64
@@ -36,7 +39,8 @@ func TestBench(t *testing.T) {
 		if err != nil || json.Unmarshal(out, &f) != nil {
 			t.Fatalf("%q: %v\n%s%s", args, err, out, &errs)
 		}
-		if f.Acknowledged == 0 || f.Verified == nil || f.Verified.Acknowledged != f.Events || f.Verified.Stored != f.Events || f.Latency.P50 <= 0 || f.Latency.P999 < f.Latency.P50 {
+		if f.Acknowledged == 0 || f.Verified == nil || f.Verified.Acknowledged != f.Events || f.Verified.Stored != f.Events ||
+			f.Latency.P50 <= 0 || f.Latency.P999 < f.Latency.P50 {
 			t.Errorf("%q: got %s", args, out)
 		}
 	}
@@ -89,11 +93,17 @@ func TestDoctor(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig)
 	run := func(args ...string) (string, error) {
-		out, err := exec.Command(binary(t), append([]string{"doctor", "--config", s.config, "--data", s.config + ".data", "--listen", s.public}, args...)...).Output()
+		out, err := exec.Command(binary(t), append([]string{
+			"doctor", "--config", s.config, "--data", s.config + ".data", "--listen",
+			s.public,
+		}, args...)...).Output()
 		return string(out), err
 	}
 	out, err := run("--ops-listen", s.ops)
-	for _, want := range []string{"OK    server         " + serverName, "OK    forwarding     X-Forwarded-For from 127.0.0.1", "OK    ops listener", "OK    limits"} {
+	for _, want := range []string{
+		"OK    server         " + serverName, "OK    forwarding     X-Forwarded-For from 127.0.0.1",
+		"OK    ops listener", "OK    limits",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("got %v\n%s\nwant %q in it", err, out, want)
 		}

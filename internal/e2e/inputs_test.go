@@ -93,6 +93,16 @@ func checkFailure(t *testing.T, res response, status int) {
 	checkJSON(t, res)
 }
 
+// TestServersFromAnotherSite promises that a page of any site may choose among the tracking servers.
+func TestServersFromAnotherSite(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig)
+	res := s.do(t, request{path: "/api/servers", auth: "none", header: map[string]string{"Origin": "https://shop.example"}})
+	if got := res.header.Get("Access-Control-Allow-Origin"); res.status != http.StatusOK || got != "*" {
+		t.Errorf("got %v, want 200 with Access-Control-Allow-Origin *", res)
+	}
+}
+
 func TestPreflight(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)

@@ -54,7 +54,8 @@ func TestSDK(t *testing.T) {
 		t.Error(err)
 	}
 	jane := s.exportOne(t, map[string]any{"cookie": "c-2"})
-	if jane == nil || jane.IDs["registered"] != "jane" || jane.Properties["plan"] != "pro" || len(jane.Events) != 2 || jane.Events[1].Properties["total"] != 7.99 {
+	if jane == nil || jane.IDs["registered"] != "jane" || jane.Properties["plan"] != "pro" || len(jane.Events) != 2 ||
+		jane.Events[1].Properties["total"] != 7.99 {
 		t.Errorf("got %+v", jane)
 	}
 }
@@ -146,7 +147,8 @@ func TestSDKChaos(t *testing.T) {
 	tracked.check(t, s)
 }
 
-var crowdLasts = flag.Duration("crowd", 10*time.Second, "how long forty clients track; with 2m the limit is the usual one, 6000 in a minute")
+var crowdLasts = flag.Duration("crowd", 10*time.Second,
+	"how long forty clients track; with 2m the limit is the usual one, 6000 in a minute")
 
 // crowdConfig is a tenth of the usual limit, in a tenth of the time, or the usual one.
 func crowdConfig() string {
@@ -154,8 +156,10 @@ func crowdConfig() string {
 	if *crowdLasts >= 2*time.Minute {
 		limit, window = 6000, 60
 	}
-	return fmt.Sprintf("%s\nlimits:\n  - {name: track, paths: [/track/], limit: %d, window: %ds, allow_below_floor: true}\n%s", baseConfig, limit, window,
-		"  - {name: api, paths: [/api/, /data/], limit: 4000000, window: 30s, per: ip+path}\n  - {name: grid, paths: [/grid/], limit: 4000000, window: 30s}\n")
+	return fmt.Sprintf("%s\nlimits:\n  - {name: track, paths: [/track/], limit: %d, window: %ds, allow_below_floor: true}\n%s",
+		baseConfig, limit, window,
+		"  - {name: api, paths: [/api/, /data/], limit: 4000000, window: 30s, per: ip+path}\n"+
+			"  - {name: grid, paths: [/grid/], limit: 4000000, window: 30s}\n")
 }
 
 const (
@@ -214,7 +218,8 @@ func TestSDKCrowd(t *testing.T) {
 		})
 	}
 	all.Wait()
-	t.Logf("%d requests, %d refused (%.2f %%), all there after %v", counts.requests.Load(), counts.limited.Load(), 100*counts.share(), time.Since(began))
+	t.Logf("%d requests, %d refused (%.2f %%), all there after %v", counts.requests.Load(), counts.limited.Load(), 100*counts.share(),
+		time.Since(began))
 	if counts.share() >= 0.01 {
 		t.Errorf("%d of %d requests were refused, want less than 1 %%", counts.limited.Load(), counts.requests.Load())
 	}
@@ -235,7 +240,10 @@ func TestNaiveCrowd(t *testing.T) {
 			ticks := time.NewTicker(crowdEvery)
 			defer ticks.Stop()
 			for n := 0; ctx.Err() == nil; {
-				body := encode(t, map[string]any{"customer_ids": map[string]any{"registered": fmt.Sprint("naive-", i)}, "event_type": "load", "timestamp": loadTime + n})
+				body := encode(t, map[string]any{
+					"customer_ids": map[string]any{"registered": fmt.Sprint("naive-", i)}, "event_type": "load",
+					"timestamp": loadTime + n,
+				})
 				switch status := post(ctx, t, counts, s, body); status {
 				case http.StatusOK:
 					through.Add(1)

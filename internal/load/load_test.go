@@ -156,7 +156,10 @@ func (s *tracker) store(e sentEvent) {
 }
 
 func answer(status int, body string) *http.Response {
-	return &http.Response{StatusCode: status, Status: strconv.Itoa(status), Header: http.Header{}, Body: io.NopCloser(bytes.NewReader([]byte(body)))}
+	return &http.Response{
+		StatusCode: status, Status: strconv.Itoa(status), Header: http.Header{},
+		Body: io.NopCloser(bytes.NewReader([]byte(body))),
+	}
 }
 
 func plan(s *tracker) Plan {
@@ -218,7 +221,8 @@ func TestOpenLoop(t *testing.T) {
 		run := New(p)
 		run.Load(t.Context())
 		got := run.Report()
-		if got.Acked != 100 || got.Loop != "open" || got.Latency.P50 > 1 || got.Latency.P90 < 900 || got.Latency.P99 < 1850 || got.Latency.Max < 1999 {
+		if got.Acked != 100 || got.Loop != "open" || got.Latency.P50 > 1 || got.Latency.P90 < 900 || got.Latency.P99 < 1850 ||
+			got.Latency.Max < 1999 {
 			t.Errorf("got %+v, want 100 requests, of which twenty waited for up to two seconds", got)
 		}
 	})
@@ -233,7 +237,8 @@ func TestClosedLoop(t *testing.T) {
 		run := New(p)
 		run.Load(t.Context())
 		got := run.Report()
-		if got.Acked < 400 || got.Acked > 404 || got.Loop != "closed" || got.Latency.P50 < 99 || got.Latency.Max > 101 || got.Rate < 39 || got.Rate > 41 {
+		if got.Acked < 400 || got.Acked > 404 || got.Loop != "closed" || got.Latency.P50 < 99 || got.Latency.Max > 101 ||
+			got.Rate < 39 || got.Rate > 41 {
 			t.Errorf("got %+v, want 400 requests of 100 ms each", got)
 		}
 		want := []string{"198.18.0.0", "198.18.0.1", "198.18.0.2", "198.18.0.3", "198.18.0.4"}

@@ -74,7 +74,7 @@ func (r *Report) String() string {
 		r.Latency.P50, r.Latency.P90, r.Latency.P99, r.Latency.P999, r.Latency.Max)
 	line("refused       %d by a rate limit, %d otherwise; %d without an answer", r.Limited, r.Failed, r.Unanswered)
 	if r.Unsent > 0 {
-		line("behind        %d requests were due and never sent: the server, or this machine, was too slow, or --connections are too few", r.Unsent)
+		line("behind        %d requests were due and never sent: the server or this machine is too slow, or --connections too few", r.Unsent)
 	}
 	for _, why := range slices.Sorted(maps.Keys(r.Reasons)) {
 		line("              %d × %s", r.Reasons[why], why)

@@ -140,7 +140,8 @@ func (r *Run) read(ctx context.Context, customer, skip int) ([]byte, error) {
 	ask := `{"customer_ids":{"registered":"` + r.customer(customer) + `"},"event_types":["bench"],"order":"asc","limit":` +
 		strconv.Itoa(pageRows) + `,"skip":` + strconv.Itoa(skip) + `}`
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL+"/data/v2/projects/"+r.Project+"/customers/events", bytes.NewReader([]byte(ask)))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL+"/data/v2/projects/"+r.Project+"/customers/events",
+			bytes.NewReader([]byte(ask)))
 		if err != nil {
 			return nil, err
 		}

@@ -208,6 +208,9 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 			return err
 		}
 	}
+	if err := t.noteFormer(c, d); err != nil {
+		return err
+	}
 	for _, robbed := range d.Robbed {
 		if err := t.putHolder(c.Project, robbed); err != nil {
 			return err

@@ -153,7 +153,7 @@ func TestLongTimeline(t *testing.T) {
 	if len(oldest) != long+5 || len(oldest) != len(newest) {
 		t.Fatalf("got %d and %d events, want %d", len(oldest), len(newest), long+5)
 	}
-	if err := s.Erase(demo, 1, []string{"email"}); err != nil {
+	if _, err := s.Erase(demo, 1, []string{"email"}, 1); err != nil {
 		t.Fatal(err)
 	}
 	mustBeConsistent(t, s)
@@ -252,7 +252,7 @@ func TestMaxProperties(t *testing.T) {
 	for name := range numbered(0, 100) {
 		personal = append(personal, name)
 	}
-	if err := s.Erase(demo, 1, append(personal, "unknown")); err != nil {
+	if _, err := s.Erase(demo, 1, append(personal, "unknown"), 1); err != nil {
 		t.Fatal(err)
 	}
 	if p := mustProfile(t, s, 1); len(p.Properties) != 200 || len(p.IDs) != 0 {
@@ -272,7 +272,7 @@ func TestEraseAfterMerge(t *testing.T) {
 	}
 	c := mustFind(t, s, cookie1)
 	mustApply(t, s, update(6, nil, cookie1, cookie2), update(7, nil, cookie3, cookie2))
-	if err := s.Erase(demo, c, []string{"email"}); err != nil {
+	if _, err := s.Erase(demo, c, []string{"email"}, 1); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []trackway.Identifier{cookie1, cookie2, cookie3} {
@@ -291,10 +291,10 @@ func TestEraseAfterMerge(t *testing.T) {
 	if r := mustApply(t, s, event("e", 0, email, cookie1))[0]; r.Duplicate || r.Customer != 4 {
 		t.Errorf("who comes again is somebody new: got %+v", r)
 	}
-	if err := s.Erase(demo, 77, nil); err == nil {
+	if _, err := s.Erase(demo, 77, nil, 1); err == nil {
 		t.Error("customer 77 was erased and does not exist")
 	}
-	if err := s.Erase(2, 1, nil); err == nil {
+	if _, err := s.Erase(2, 1, nil, 1); err == nil {
 		t.Error("a customer was erased by way of another project")
 	}
 }
@@ -431,7 +431,7 @@ func TestSnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustApply(t, s, event("e", 2, nil, cookie1, cookie2), update(2, map[string]string{"p": "2"}, cookie1))
-	if err := s.Erase(demo, 1, []string{"p"}); err != nil {
+	if _, err := s.Erase(demo, 1, []string{"p"}, 1); err != nil {
 		t.Fatal(err)
 	}
 	again, err := v.Profile(demo, 1)

@@ -219,3 +219,34 @@ func BenchmarkMerge(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCleanUp erases one customer of many and has the files lose what was erased. A store of 100 000 customers and 300 000
+// events is made first.
+func BenchmarkCleanUp(b *testing.B) {
+	s := benchOpen(b)
+	const customers, each = 100_000, 3
+	id := func(n int) trackway.Identifier {
+		return identifierOf("cookie", fmt.Sprintf("c0000000-0000-0000-0000-%012d", n))
+	}
+	for n := 0; n < customers; n += 10 {
+		var cmds []trackway.Command
+		for i := range 10 {
+			cmds = append(cmds, update(1, map[string]string{"email": `"jane@example.com"`, "last": "1"}, id(n+i)))
+			for k := range each {
+				cmds = append(cmds, benchEvent((n+i)*each+k, id(n+i)))
+			}
+		}
+		mustCommit(b, s, cmds...)
+	}
+	n := 0
+	for b.Loop() {
+		n += 7919
+		if _, err := s.Erase(demo, mustFind(b, s, id(n%customers)), []string{"email"}, 1); err != nil {
+			b.Fatal(err)
+		}
+		if done, err := s.CleanUp(b.Context(), func() trackway.Micros { return 2 }); done != 1 || err != nil {
+			b.Fatal(done, err)
+		}
+	}
+	b.ReportMetric(float64(s.db.Metrics().DiskSpaceUsage())/(1<<20), "MB")
+}

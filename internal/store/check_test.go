@@ -58,6 +58,7 @@ type contents struct {
 	props     map[trackway.Customer]int
 	kept      map[[2]trackway.Customer]bool // survivor and absorbed customer whose timeline stayed
 	usage     query.Usage
+	nextSeq   uint64 // as it was noted when the last event was removed; 0: it was not
 	counts    map[countKey]count
 	types     map[uint32]map[string]uint32 // by project
 	counted   uint64
@@ -104,6 +105,12 @@ func (c *contents) read(key, value []byte) (err error) {
 	case 'c':
 		c.projectOf[number(5)] = binary.BigEndian.Uint32(key[1:])
 		c.holders[number(5)], err = decodeHolder(number(5), value)
+	case 'e':
+		_, err = decodeErasure(value)
+	case 'f':
+		if len(value) != 0 {
+			return errCorrupt
+		}
 	case 'i':
 		c.ids[string(key)] = trackway.Customer(binary.BigEndian.Uint64(value))
 	case 'l':
@@ -115,7 +122,9 @@ func (c *contents) read(key, value []byte) (err error) {
 			c.format = string(value)
 		case string(key) == "mcounted":
 			c.counted = binary.BigEndian.Uint64(value)
-		case bytes.HasPrefix(key, prefixIdentifier):
+		case bytes.HasPrefix(key, prefixIdentifier), bytes.Equal(key, keyFormer):
+		case bytes.Equal(key, keyNextSeq):
+			c.nextSeq = binary.BigEndian.Uint64(value)
 		default:
 			c.projects[string(key[len("mproject/"):])] = binary.BigEndian.Uint32(value)
 		}
@@ -148,6 +157,9 @@ func (c *contents) read(key, value []byte) (err error) {
 		}
 		c.types[project][string(key[5:])] = binary.BigEndian.Uint32(value)
 	default:
+		if key[0] >= scratchKeys { // of a clean-up that was cut off
+			return nil
+		}
 		return fmt.Errorf("there is no table %q", key[0])
 	}
 	return err
@@ -166,14 +178,14 @@ func mustBeConsistent(tb interface {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkUsage(), c.checkCounts(s), c.checkCache(s)} {
+	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkUsage(s), c.checkCounts(s), c.checkCache(s)} {
 		if broken != "" {
 			tb.Fatal(broken)
 		}
 	}
 }
 
-// checkLog: each event has one entry in a timeline of its customer, and there is no other; numbers have no gaps.
+// checkLog: each event has one entry in a timeline of its customer, and there is no other.
 func (c *contents) checkLog(s *Store) string {
 	for seq, entries := range c.timeline {
 		if e, ok := c.events[seq]; !ok || len(entries) != 1 {
@@ -182,16 +194,17 @@ func (c *contents) checkLog(s *Store) string {
 			return fmt.Sprintf("entry %v of the timeline leads to %v", t, e)
 		}
 	}
-	for seq := range uint64(len(c.events)) {
-		if len(c.timeline[seq+1]) == 0 {
-			return fmt.Sprintf("event %d of %d is missing from the log or from its timeline", seq+1, len(c.events))
+	last := uint64(0)
+	for seq, e := range c.events {
+		last = max(last, seq)
+		if len(c.timeline[seq]) == 0 {
+			return fmt.Sprintf("event %d is on no timeline", seq)
 		}
-		e := c.events[seq+1]
 		if c.holders[e.Customer] == nil || c.projectOf[e.Customer] != e.Project {
 			return fmt.Sprintf("event %v is of nobody in its project", e)
 		}
 	}
-	if want := uint64(len(c.events)) + 1; s.nextSeq != want {
+	if want := max(last+1, c.nextSeq); s.nextSeq != want {
 		return fmt.Sprintf("the next sequence number is %d, want %d", s.nextSeq, want)
 	}
 	return ""
@@ -278,9 +291,9 @@ func (c *contents) checkMerges() string {
 	return ""
 }
 
-// checkUsage: what was counted as stored is stored, merges aside.
-func (c *contents) checkUsage() string {
-	stored := uint64(len(c.events))
+// checkUsage: what was counted as stored was stored, merges aside.
+func (c *contents) checkUsage(s *Store) string {
+	stored := s.nextSeq - 1
 	var absorbed uint64
 	for _, h := range c.holders {
 		if h.MergedInto != 0 {
@@ -315,7 +328,12 @@ func (c *contents) checkCounts(s *Store) string {
 			want[k] = want[k].plus(count{1, seq, seq})
 		}
 	}
-	if !maps.Equal(got, want) {
+	for k, n := range want {
+		if g := got[k]; g.events < n.events || g.first > n.first || g.last < n.last {
+			return fmt.Sprintf("counted are %v, the log holds %v", got, want)
+		}
+	}
+	if expired := s.nextSeq-1 > uint64(len(c.events)); !expired && !maps.Equal(got, want) { // what is too old stays counted
 		return fmt.Sprintf("counted are %v, the log holds %v", got, want)
 	}
 	for project, types := range c.types {

@@ -171,7 +171,8 @@ func (r request) send(s *Store) error {
 		}
 	}
 	if r.kind == sendErase {
-		return s.Erase(demo, results[0].Customer, []string{"email"})
+		_, err := s.Erase(demo, results[0].Customer, []string{"email"}, r.at())
+		return err
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func TestMergesAndErasuresRace(t *testing.T) {
 					stored[w]++
 				}
 				if c := results[0].Customer; c != 0 && r.IntN(10) == 0 {
-					if err := s.Erase(demo, c, []string{"email"}); err != nil {
+					if _, err := s.Erase(demo, c, []string{"email"}, 1); err != nil {
 						t.Error(err)
 					}
 				}
@@ -67,7 +67,7 @@ func TestMergesAndErasuresRace(t *testing.T) {
 	}
 	for _, id := range idsOf(people) {
 		if c := mustFind(t, s, id); c != 0 {
-			if err := s.Erase(demo, c, []string{"email"}); err != nil {
+			if _, err := s.Erase(demo, c, []string{"email"}, 1); err != nil {
 				t.Error(err)
 			}
 		}

@@ -11,6 +11,8 @@ import (
 const (
 	tableAbsorbed  = 'a' // survivor, absorbed customer whose timeline stayed → nothing
 	tableCustomers = 'c' // project, customer → holder
+	tableErasures  = 'e' // number → project, times, what is to be cleaned
+	tableFormer    = 'f' // project, name, value, customer that had this identifier and lost it → nothing
 	tableIDs       = 'i' // project, name, value → customer
 	tableLog       = 'l' // sequence number → event
 	tableMeta      = 'm' // name → value
@@ -24,6 +26,9 @@ const (
 // hashTail marks the tail of a timeline key that is a hash of the event's content; without it the tail is the event's
 // sequence number. Sequence numbers stay below.
 const hashTail = 1 << 63
+
+// scratchKeys is where keys begin that mean nothing and are removed at once: the clean-up makes files come and go by them.
+const scratchKeys = 0x80
 
 // mergeMark ends the entries of timelines that lead to the record of a merge: no event that was sent looks like one.
 const mergeMark = 1
@@ -58,6 +63,22 @@ func appendIDKey(b []byte, project uint32, id trackway.Identifier) []byte {
 	b = binary.BigEndian.AppendUint32(append(b, tableIDs), project)
 	b = append(append(b, id.Name...), 0)
 	return append(b, id.Value...)
+}
+
+func erasureKey(id uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{tableErasures}, id)
+}
+
+// appendFormerKey ends in the customer, and begins with appendFormerPrefix, in which the value has its length in front: no
+// other identifier's begins so.
+func appendFormerKey(b []byte, project uint32, id trackway.Identifier, c trackway.Customer) []byte {
+	return binary.BigEndian.AppendUint64(appendFormerPrefix(b, project, id), uint64(c))
+}
+
+func appendFormerPrefix(b []byte, project uint32, id trackway.Identifier) []byte {
+	b = binary.BigEndian.AppendUint32(append(b, tableFormer), project)
+	b = append(append(b, id.Name...), 0)
+	return appendString(b, id.Value)
 }
 
 func appendLogKey(b []byte, seq uint64) []byte {

@@ -1,23 +1,23 @@
 package store
 
 import (
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 // collector reads Pebble's own figures when it is asked for them.
 type collector struct {
-	db                                           *pebble.DB
+	s                                            *Store
 	disk, wal, memtables, cache, files, l0, debt *prometheus.Desc
 	compactions, read, written                   *prometheus.Desc
+	erasures, oldest                             *prometheus.Desc
 }
 
-func newCollector(db *pebble.DB) *collector {
+func newCollector(s *Store) *collector {
 	desc := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("trackway_store_"+name, help, nil, nil)
 	}
 	return &collector{
-		db:          db,
+		s:           s,
 		disk:        desc("disk_bytes", "Space the store takes on the disk."),
 		wal:         desc("wal_bytes", "Write-ahead log not yet in tables."),
 		memtables:   desc("memtable_bytes", "Memory that holds writes not yet in tables."),
@@ -28,6 +28,8 @@ func newCollector(db *pebble.DB) *collector {
 		compactions: desc("compactions_total", "Compactions done."),
 		read:        desc("compaction_read_bytes_total", "Bytes that compactions read."),
 		written:     desc("compaction_written_bytes_total", "Bytes that compactions and flushes wrote."),
+		erasures:    desc("erasures_pending", "Erasures whose bytes may still be in the store's files."),
+		oldest:      desc("erasure_oldest_timestamp_seconds", "When the oldest of these was asked for; 0 if there is none."),
 	}
 }
 
@@ -36,12 +38,15 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeBy
 
 // Collect implements [prometheus.Collector].
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	m := c.db.Metrics()
+	m := c.s.db.Metrics()
 	total := m.Total()
 	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
 	counter := func(d *prometheus.Desc, v float64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v)
 	}
+	erasures, oldest := c.s.pendingErasures()
+	gauge(c.erasures, float64(erasures))
+	gauge(c.oldest, float64(oldest)/1e6)
 	gauge(c.disk, float64(m.DiskSpaceUsage()))
 	gauge(c.wal, float64(m.WAL.Size))
 	gauge(c.memtables, float64(m.MemTable.Size))

@@ -37,6 +37,7 @@ type modelEvent struct {
 	trackway.Event
 	properties []trackway.Property
 	merge      bool // it records a merge, and was not erased
+	expired    bool // and gone
 	unique     bool // its time was chosen by its sender, and it was not erased: a second one is a duplicate
 }
 
@@ -165,7 +166,7 @@ func (m *model) add(c trackway.Customer, cmd *trackway.Command) uint64 {
 		properties: cmd.Properties, unique: cmd.TimeGiven,
 	}
 	if e.unique && slices.ContainsFunc(m.events, func(old *modelEvent) bool {
-		return old.unique && m.survivor(old.Customer) == c && old.Type == e.Type && old.Time == e.Time &&
+		return old.unique && !old.expired && m.survivor(old.Customer) == c && old.Type == e.Type && old.Time == e.Time &&
 			bytes.Equal(wire.AppendObject(nil, old.properties), wire.AppendObject(nil, e.properties))
 	}) {
 		return 0
@@ -180,7 +181,7 @@ func (m *model) erase(c trackway.Customer, personal []string) {
 			continue
 		}
 		kept := slices.DeleteFunc(slices.Clone(e.properties), func(p trackway.Property) bool {
-			return e.Type == "merge" || slices.Contains(personal, p.Name)
+			return e.merge || slices.Contains(personal, p.Name)
 		})
 		if len(kept) < len(e.properties) {
 			e.properties, e.unique, e.merge = kept, false, false
@@ -189,13 +190,29 @@ func (m *model) erase(c trackway.Customer, personal []string) {
 	for _, name := range personal {
 		delete(m.customer(c).props, name)
 	}
+	for _, e := range m.events {
+		if e.merge && e.Project == m.customer(c).project {
+			e.properties = without(e.properties, m.customer(c).holder.IDs)
+		}
+	}
 	m.customer(c).holder.IDs = nil
+}
+
+// without returns a merge's properties without identifiers that were erased.
+func without(properties []trackway.Property, ids []identity.ID) []trackway.Property {
+	kept := slices.Clone(properties)
+	for i := range kept {
+		kept[i].Value = wire.AppendIDs(nil, slices.DeleteFunc(wire.SplitIDs(kept[i].Value), func(id trackway.Identifier) bool {
+			return slices.ContainsFunc(ids, func(erased identity.ID) bool { return erased.Identifier == id })
+		}))
+	}
+	return kept
 }
 
 // timeline returns the customer's events by time, those of the same time in any order.
 func (m *model) timeline(c trackway.Customer) (events []trackway.Event) {
 	for _, e := range m.events {
-		if m.survivor(e.Customer) == c {
+		if m.survivor(e.Customer) == c && !e.expired {
 			e := e.Event
 			e.Properties = wire.AppendObject(nil, m.events[e.Seq-1].properties)
 			events = append(events, e)
@@ -295,10 +312,49 @@ func (m *machine) erase(t *rapid.T) {
 		t.Skip("nobody to erase")
 	}
 	c := rapid.SampledFrom(m.model.customers).Draw(t, "customer")
-	if err := m.store.Erase(c.project, c.holder.Customer, machinePersonal); err != nil {
+	if _, err := m.store.Erase(c.project, c.holder.Customer, machinePersonal, m.now); err != nil {
 		t.Fatal(err)
 	}
 	m.model.erase(c.holder.Customer, machinePersonal)
+}
+
+// expire removes the events of one type, or of all, that are older than some.
+func (m *machine) expire(t *rapid.T) {
+	at := trackway.Micros(rapid.SampledFrom([]int64{0, 1, 256, 1010, 1 << 40}).Draw(t, "before"))
+	typ := rapid.SampledFrom([]string{"", "e", "merge"}).Draw(t, "type")
+	got, err := m.store.Expire(t.Context(), 1, 1<<40, func(_ uint32, of string) trackway.Micros {
+		if typ != "" && of != typ {
+			return query.Forever
+		}
+		return at
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := query.Expired{Soonest: query.Never, End: true}
+	for _, e := range m.model.events {
+		switch {
+		case e.expired || typ != "" && e.Type != typ:
+		case e.Time < at:
+			e.expired = true
+			want.Removed++
+		default:
+			want.Soonest = min(want.Soonest, e.Time-at)
+		}
+	}
+	if got != want {
+		t.Fatalf("got %+v, want %+v", got, want)
+	}
+}
+
+// cleanUp has the files lose what was erased, which changes nothing that can be read.
+func (m *machine) cleanUp(t *rapid.T) {
+	if n, _ := m.store.pendingErasures(); n == 0 {
+		t.Skip("nothing was erased")
+	}
+	if _, err := m.store.CleanUp(t.Context(), func() trackway.Micros { return m.now }); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (m *machine) reopen(t *rapid.T) {
@@ -424,6 +480,8 @@ func TestModel(t *testing.T) {
 			"more":   func(t *rapid.T) { m.apply(t, 1) },
 			"batch":  func(t *rapid.T) { m.apply(t, rapid.IntRange(2, 8).Draw(t, "commands")) },
 			"erase":  m.erase,
+			"expire": m.expire,
+			"clean":  m.cleanUp,
 			"reopen": m.reopen,
 		})
 		m.check(t)

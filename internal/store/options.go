@@ -35,10 +35,14 @@ func pebbleOptions(o Options) *pebble.Options {
 		LBaseMaxBytes:               256 << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		MaxOpenFiles:                4000,
+		MaxManifestFileSize:         1, // a new one as soon as it is worth it: see package scrub
 		Logger:                      logger{o.Log, o.Fatal},
 	}
 	po.TargetFileSizes[0], po.TargetFileSizes[1] = tableSize, tableSize
 	po.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
+		if o.plain {
+			return pebble.UniformDBCompressionSettings(sstable.NoCompression)
+		}
 		return pebble.UniformDBCompressionSettings(sstable.BalancedCompression)
 	})
 	po.Experimental.SpanPolicyFunc = spanPolicy
@@ -47,6 +51,7 @@ func pebbleOptions(o Options) *pebble.Options {
 		po.Levels[i].IndexBlockSize = 256 << 10
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	po.EnsureDefaults() // so that FS is there to be used
 	return po
 }
 

@@ -143,7 +143,7 @@ func (m *machine) checkReceived(t *rapid.T, v query.Snapshot, project uint32, f 
 	got := mustEventPages(t, f, func(f page.EventSearch) (page.EventList, error) { return page.Received(t.Context(), v, project, f) })
 	var want []uint64
 	for _, e := range m.model.events {
-		if e.Project == project && chosen(&f, &e.Event, e.Received) {
+		if e.Project == project && !e.expired && chosen(&f, &e.Event, e.Received) {
 			want = append(want, e.Seq)
 		}
 	}
@@ -176,7 +176,7 @@ func (m *machine) checkTimeline(t *rapid.T, v query.Snapshot, c *modelCustomer, 
 	slices.SortFunc(merges, func(a, b page.Merge) int { return cmp.Compare(a.Seq, b.Seq) })
 	var want []page.Merge
 	for _, e := range m.model.events {
-		if e.merge && m.model.survivor(e.Customer) == customer {
+		if e.merge && !e.expired && m.model.survivor(e.Customer) == customer {
 			want = append(want, page.Merge{
 				Seq: e.Seq, Time: e.Time, Absorbed: e.properties[0].Value, Cause: e.properties[1].Value, Survivor: e.properties[2].Value,
 			})

@@ -14,15 +14,21 @@ import (
 )
 
 // Snapshot implements [query.Store].
-func (s *Store) Snapshot() query.Snapshot { return &snapshot{store: s, from: s.db.NewSnapshot()} }
+func (s *Store) Snapshot() query.Snapshot {
+	return &snapshot{store: s, left: s.readers.Enter(), from: s.db.NewSnapshot()}
+}
 
 // snapshot implements [query.Snapshot].
 type snapshot struct {
 	store *Store
+	left  func() // tells that it has been closed
 	from  *pebble.Snapshot
 }
 
-func (v *snapshot) Close() error { return v.from.Close() }
+func (v *snapshot) Close() error {
+	defer v.left()
+	return v.from.Close()
+}
 
 func (v *snapshot) Find(project uint32, id trackway.Identifier) (trackway.Customer, error) {
 	value, closer, err := v.from.Get(appendIDKey(nil, project, id))

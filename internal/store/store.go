@@ -24,6 +24,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/scrub"
 )
 
 // FormatVersion is the version of the layout of keys and records that this program writes. A store of another version is
@@ -43,16 +44,24 @@ type Options struct {
 	// Fatal is called when the disk has failed to keep what was written (a failed fsync, above all). After that nothing that
 	// is written can be trusted to last, so it must end the process and not return.
 	Fatal func(error)
+
+	plain bool // tables are not compressed, so that a test finds what is in them
 }
 
 // Store is a directory of customers and events. Its methods are safe for concurrent use.
 type Store struct {
 	db   *pebble.DB
+	fs   *scrub.Files
+	dir  string
 	sync func() error // see barrier; a test takes it away, to show that it is what keeps things
 
 	synced watermark
 
 	gathering gathering // takes in requests while others are applied
+
+	// upkeep is held by what works on the files as a whole: a backup, the end of a clean-up. It is taken before mu.
+	upkeep  sync.Mutex
+	readers scrub.Readers
 
 	// mu makes resolving an identity, which reads and then writes, one step, and puts commits in order. It guards what
 	// follows. Reads of the database and a commit that does not wait for the disk are done under it; an fsync only where a
@@ -62,6 +71,8 @@ type Store struct {
 	nextCustomer trackway.Customer
 	cache        cache
 	usage        map[usageDay]query.Usage
+	nextErasure  uint64
+	pending      map[uint64]trackway.Micros // erasures whose bytes may still be in files: when they were asked for
 	scratch      scratch
 
 	counts   counts
@@ -71,27 +82,32 @@ type Store struct {
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
 // Errors: [ErrInUse]; a store of an unknown format; any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
-	db, err := pebble.Open(dir, pebbleOptions(o))
+	po := pebbleOptions(o)
+	files := scrub.NewFiles(po)
+	db, err := pebble.Open(dir, po)
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, ErrInUse)
 	} else if err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
-	s := &Store{db: db, cache: newCache(cacheSize), usage: make(map[usageDay]query.Usage), counts: newCounts()}
+	s := &Store{
+		db: db, fs: files, dir: dir, cache: newCache(cacheSize),
+		pending: make(map[uint64]trackway.Micros), usage: make(map[usageDay]query.Usage), counts: newCounts(),
+	}
 	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
 	s.synced.raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log
 	if o.Registry != nil {
-		o.Registry.MustRegister(newCollector(db))
+		o.Registry.MustRegister(newCollector(s))
 	}
 	return s, nil
 }
 
 // prepare reads what has to be known before the store can be used.
 func (s *Store) prepare() error {
-	return errors.Join(s.checkFormat(), s.findNext(), s.loadCounts())
+	return errors.Join(s.checkFormat(), s.findNext(), s.findErasures(), s.fillFormer(), s.loadCounts())
 }
 
 // Close waits for background work and closes the store. It must not be used after that. What was acknowledged needs no Close
@@ -121,14 +137,18 @@ func (s *Store) checkFormat() error {
 	return nil
 }
 
-// findNext finds the sequence number and the customer number to go on with. A log record at the end is never deleted, nor
-// is a customer's record, so that no number is given out twice.
+// findNext finds the sequence number and the customer number to go on with. No number is given out twice: whoever deletes the
+// log's last record notes its number, and a customer's record is never deleted.
 func (s *Store) findNext() error {
 	seq, err := s.last([]byte{tableLog})
 	if err != nil {
 		return err
 	}
-	s.nextSeq = seq + 1
+	noted, err := s.savedNextSeq()
+	if err != nil {
+		return err
+	}
+	s.nextSeq = max(seq+1, noted)
 	for project := uint32(1); ; project++ {
 		last, err := s.last(customersPrefix(project))
 		if err != nil {

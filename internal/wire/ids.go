@@ -64,3 +64,23 @@ func (d *decoder) addID(name string, v value, expected string) *trackway.Error {
 }
 
 func idField(name string) string { return idsField + "." + shown(name) }
+
+// SplitIDs is the inverse of [AppendIDs]: a string is a hard identifier, an array of strings are soft ones. Members of
+// another kind are left out.
+func SplitIDs(obj []byte) (ids []trackway.Identifier) {
+	for _, m := range SplitObject(obj) {
+		s := scanner{b: m.Value}
+		switch kind(s.peek()) {
+		case stringKind:
+			ids = append(ids, trackway.Identifier{Name: m.Name, Value: s.value().text(), Hard: true})
+		case arrayKind:
+			for range s.elements {
+				if v := s.value(); v.kind == stringKind {
+					ids = append(ids, trackway.Identifier{Name: m.Name, Value: v.text()})
+				}
+			}
+		default:
+		}
+	}
+	return ids
+}

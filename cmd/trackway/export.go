@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"trackway"
+)
+
+type exportCommand struct {
+	operating
+	projectFlag
+
+	Customers bool     `help:"Customers, with their identifiers and properties."`
+	Events    bool     `help:"Events. Without either flag both are exported."`
+	Format    string   `enum:",ndjson,csv,parquet" default:"" help:"ndjson, csv or parquet (by the file's name; else ndjson)." placeholder:"FORMAT"`
+	Output    string   `help:"File to write, which appears when it is complete (standard output)." placeholder:"FILE" short:"o"`
+	Since     string   `help:"Events from this time on, such as 2026-01-01 or 2026-01-01T12:00:00Z." placeholder:"TIME"`
+	Until     string   `help:"Events before this time." placeholder:"TIME"`
+	Type      []string `help:"Events of this type." placeholder:"TYPE" sep:"none"`
+	Quiet     bool     `help:"No progress." short:"q"`
+}
+
+// Run exports a consistent view of a project.
+func (c *exportCommand) Run(out output) error {
+	ctx, stop := until()
+	defer stop()
+	query, err := c.query()
+	if err != nil {
+		return err
+	}
+	return c.with(ctx, out, false, func(client *http.Client) error {
+		answer, err := call(ctx, client, http.MethodGet, "/export", query, nil)
+		if err != nil {
+			return err
+		}
+		defer answer.Close()
+		if c.Output == "" {
+			_, err = io.Copy(out.stdout, answer)
+		} else {
+			err = c.save(out, answer)
+		}
+		if ctx.Err() != nil {
+			return errors.New("interrupted; nothing was exported")
+		} else if err != nil {
+			return fmt.Errorf("the export is not complete: %w", err)
+		}
+		return nil
+	})
+}
+
+// query returns what the control socket is asked for.
+func (c *exportCommand) query() (url.Values, error) {
+	if !c.Customers && !c.Events {
+		c.Customers, c.Events = true, true
+	}
+	if c.Format == "" {
+		c.Format = "ndjson"
+		if ext := strings.TrimPrefix(filepath.Ext(c.Output), "."); ext == "csv" || ext == "parquet" {
+			c.Format = ext
+		}
+	}
+	if c.Format == "parquet" && c.Output == "" {
+		return nil, errors.New("parquet goes to a file: name it by -o FILE")
+	}
+	query := url.Values{
+		"project": {c.Project}, "format": {c.Format}, "type": c.Type,
+		"customers": {strconv.FormatBool(c.Customers)}, "events": {strconv.FormatBool(c.Events)},
+	}
+	for name, text := range map[string]string{"since": c.Since, "until": c.Until} {
+		if text == "" {
+			continue
+		}
+		at, err := parseTime(text)
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", name, err)
+		}
+		query.Set(name, strconv.FormatInt(int64(trackway.MicrosOf(at)), 10))
+	}
+	return query, nil
+}
+
+// parseTime reads a day, which is its first moment in UTC, or a moment.
+func parseTime(text string) (time.Time, error) {
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no time such as 2026-01-01 or 2026-01-01T12:00:00Z", text)
+}
+
+// save writes the file under another name, which it loses when it is complete and on the disk.
+func (c *exportCommand) save(out output, from io.Reader) (err error) {
+	dir := filepath.Dir(c.Output)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(c.Output)+".tmp-*") // readable by its owner only: it holds customers
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	began := time.Now()
+	w := &written{w: f, p: newProgress(out.stderr, c.Quiet, filepath.Base(c.Output), began)}
+	_, err = io.Copy(w, from)
+	w.p.done()
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), c.Output); err != nil {
+		return err
+	}
+	if !c.Quiet {
+		say(out.stderr, "%s: %s in %v.\n", c.Output, size(w.n), time.Since(began).Round(time.Millisecond))
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes a new name durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// written tells how much was written.
+type written struct {
+	w io.Writer
+	p *progress
+	n int64
+}
+
+func (w *written) Write(b []byte) (int, error) {
+	n, err := w.w.Write(b)
+	w.n += int64(n)
+	w.p.wrote(time.Now(), w.n)
+	return n, err
+}

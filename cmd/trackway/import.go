@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"trackway/internal/feed"
+)
+
+type importCommand struct {
+	operating
+	projectFlag
+
+	Files []string `arg:"" help:"Files of NDJSON or CSV, also .gz and .zst; - is the standard input." name:"file" placeholder:"FILE"`
+
+	Format    string            `enum:",ndjson,csv" default:"" help:"ndjson or csv, where the file's name does not say." placeholder:"FORMAT"`
+	Map       map[string]string `help:"CSV: what a column becomes, such as customer_ids.registered=email." mapsep:"none" placeholder:"TARGET=COLUMN"`
+	Mapping   string            `help:"CSV: file with a mapping, in YAML or JSON." placeholder:"FILE"`
+	EventType string            `help:"CSV: type of the events that the rows are." placeholder:"TYPE"`
+	String    []string          `help:"CSV: column that is text, whatever it looks like." placeholder:"COLUMN" sep:"none"`
+	JSON      []string          `help:"CSV: column whose cells are JSON." name:"json" placeholder:"COLUMN" sep:"none"`
+	Delimiter string            `help:"CSV: character between cells (a comma; in .tsv files a tab)." placeholder:"CHAR"`
+
+	AllowRejects bool   `help:"Rows that are refused are no failure."`
+	Again        bool   `help:"Import from the beginning, also what an interrupted import has done."`
+	StateDir     string `help:"Where the state of the import and the rejects go (beside each file)." placeholder:"DIR"`
+	Quiet        bool   `help:"No progress." short:"q"`
+}
+
+// Run imports the files one after the other. A signal ends it in good order: what was sent is waited for, and noted.
+func (c *importCommand) Run(out output, in input) error {
+	ctx, stop := until()
+	defer stop()
+	mapping, err := c.mapping()
+	if err != nil {
+		return err
+	}
+	if len(c.Files) > 1 && slices.Contains(c.Files, feed.Stdin) {
+		return errors.New("the standard input is imported alone")
+	}
+	return c.with(ctx, out, true, func(client *http.Client) error {
+		o := feed.Options{
+			Project: c.Project, Format: c.Format, Mapping: mapping, StateDir: c.StateDir, Again: c.Again, Stdin: in.stdin,
+			Post: func(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error) {
+				return call(ctx, client, http.MethodPost, "/import", url.Values{"project": {c.Project}}, body)
+			},
+		}
+		return c.files(ctx, out, o)
+	})
+}
+
+// mapping joins the mapping file and the flags, which win.
+func (c *importCommand) mapping() (m feed.Mapping, err error) {
+	if c.Mapping != "" {
+		if m, err = feed.LoadMapping(c.Mapping); err != nil {
+			return m, err
+		}
+	}
+	if m.Map == nil {
+		m.Map = map[string]string{}
+	}
+	maps.Copy(m.Map, c.Map)
+	if c.EventType != "" {
+		m.EventType = c.EventType
+	}
+	if c.Delimiter != "" {
+		m.Delimiter = c.Delimiter
+	}
+	m.String, m.JSON = append(m.String, c.String...), append(m.JSON, c.JSON...)
+	if n := len([]rune(m.Delimiter)); n > 1 {
+		return m, fmt.Errorf("the delimiter is one character, not %d", n)
+	}
+	return m, nil
+}
+
+// files imports the files. The states of those that are done stay until all are, so that the same command can go on after an
+// interruption.
+func (c *importCommand) files(ctx context.Context, out output, o feed.Options) error {
+	var refused int64
+	for _, path := range c.Files {
+		r, err := c.file(ctx, out, path, o)
+		if err != nil {
+			return err
+		}
+		refused += r.Totals.Refused
+	}
+	if err := feed.Forget(c.Files, o); err != nil {
+		return err
+	}
+	if refused > 0 && !c.AllowRejects {
+		return fmt.Errorf("%d rows were refused", refused)
+	}
+	return nil
+}
+
+func (c *importCommand) file(ctx context.Context, out output, path string, o feed.Options) (feed.Result, error) {
+	began := time.Now()
+	p := newProgress(out.stderr, c.Quiet, filepath.Base(path), began)
+	o.Report = func(s feed.Status) { p.at(time.Now(), s.Totals.Rows(), s.Read, s.Size) }
+	r, err := feed.File(ctx, path, o)
+	p.done()
+	switch {
+	case errors.Is(err, context.Canceled) && path != feed.Stdin:
+		return r, fmt.Errorf("%s: interrupted behind line %d; the same command goes on there", path, r.Totals.Lines)
+	case errors.Is(err, context.Canceled):
+		return r, fmt.Errorf("interrupted behind line %d", r.Totals.Lines)
+	case err != nil && path != feed.Stdin && r.Totals.Lines > 0:
+		return r, fmt.Errorf("%s: %w; the same command goes on behind line %d", path, err, r.Totals.Lines)
+	case err != nil:
+		return r, fmt.Errorf("%s: %w", path, err)
+	}
+	tell(out, path, &r, time.Since(began))
+	return r, nil
+}
+
+// tell says what became of a file.
+func tell(out output, path string, r *feed.Result, took time.Duration) {
+	t := r.Totals
+	if path == feed.Stdin {
+		path = "Standard input"
+	}
+	if r.Before {
+		say(out.stdout, "%s was imported before the interruption: %d rows.\n", path, t.Rows())
+		return
+	}
+	went := ""
+	if r.Resumed > 0 {
+		went = fmt.Sprintf(", from line %d on", r.Resumed+1)
+	}
+	say(out.stdout, "%s: %d rows in %v%s. Events stored: %d, duplicates: %d, customer updates: %d, refused: %d.\n",
+		path, t.Rows(), took.Round(time.Millisecond), went, t.Stored, t.Duplicates, t.Updates, t.Refused)
+	if r.Rejects != "" {
+		say(out.stdout, "Refused rows, with reasons: %s\n", r.Rejects)
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// How often a person is told how far something has come: on a terminal, in one line that changes; elsewhere by a line each.
+const (
+	barEvery  = 100 * time.Millisecond
+	lineEvery = 10 * time.Second
+	barWidth  = 20
+)
+
+// progress tells how far a file has come.
+type progress struct {
+	w     io.Writer
+	live  bool // w is a terminal
+	quiet bool
+	name  string
+
+	began, told time.Time
+	first       int64 // bytes at the beginning: what was done before says nothing about the rate
+	firstRows   int64
+	shown       int // characters of the line on the terminal
+}
+
+func newProgress(w io.Writer, quiet bool, name string, now time.Time) *progress {
+	return &progress{w: w, live: isTerminal(w), quiet: quiet, name: name, began: now, told: now, first: -1}
+}
+
+// isTerminal tells whether what is written to w goes to a person's screen.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// at tells that so many rows have been done, and so many bytes of total, which is 0 where it is not known.
+func (p *progress) at(now time.Time, rows, bytes, total int64) {
+	if p.first < 0 {
+		p.first, p.firstRows, p.began = bytes, rows, now
+	}
+	if p.due(now) {
+		p.show(p.line(now, rows, bytes, total))
+	}
+}
+
+// wrote tells that so many bytes have been written, of it is not known how many.
+func (p *progress) wrote(now time.Time, bytes int64) {
+	if p.due(now) {
+		p.show(fmt.Sprintf("%s  %s  %s/s", p.name, size(bytes), size(int64(float64(bytes)/now.Sub(p.began).Seconds()))))
+	}
+}
+
+// due tells whether it is time to tell something again.
+func (p *progress) due(now time.Time) bool {
+	every := lineEvery
+	if p.live {
+		every = barEvery
+	}
+	if p.quiet || now.Sub(p.told) < every {
+		return false
+	}
+	p.told = now
+	return true
+}
+
+func (p *progress) show(line string) {
+	if !p.live {
+		say(p.w, "%s\n", line)
+		return
+	}
+	n := len([]rune(line))
+	say(p.w, "\r%s%s", line, strings.Repeat(" ", max(0, p.shown-n)))
+	p.shown = n
+}
+
+// line is what is told: events.ndjson [=====>    ]  42 %  1234567 rows  98765/s  120 MB of 290 MB  1m10s left.
+func (p *progress) line(now time.Time, rows, bytes, total int64) string {
+	var b strings.Builder
+	b.WriteString(p.name)
+	if total > 0 {
+		part := min(float64(bytes)/float64(total), 1)
+		if filled := int(part * barWidth); p.live {
+			fmt.Fprintf(&b, " [%s%s]", strings.Repeat("=", filled), strings.Repeat(" ", barWidth-filled))
+		}
+		fmt.Fprintf(&b, " %3.0f %%", 100*part)
+	}
+	seconds := now.Sub(p.began).Seconds()
+	fmt.Fprintf(&b, "  %d rows", rows)
+	if seconds > 0 {
+		fmt.Fprintf(&b, "  %.0f/s", float64(rows-p.firstRows)/seconds)
+	}
+	b.WriteString("  " + size(bytes))
+	if total > 0 {
+		b.WriteString(" of " + size(total))
+		if rate := float64(bytes-p.first) / seconds; seconds > 0 && rate > 0 {
+			left := time.Duration(float64(total-bytes) / rate * float64(time.Second))
+			fmt.Fprintf(&b, "  %v left", left.Round(time.Second))
+		}
+	}
+	return b.String()
+}
+
+// done clears the line on the terminal.
+func (p *progress) done() {
+	if p.shown > 0 {
+		say(p.w, "\r%s\r", strings.Repeat(" ", p.shown))
+		p.shown = 0
+	}
+}
+
+// size writes bytes for a person.
+func size(bytes int64) string {
+	const kilo = 1000
+	switch {
+	case bytes < kilo:
+		return fmt.Sprintf("%d bytes", bytes)
+	case bytes < kilo*kilo:
+		return fmt.Sprintf("%.1f kB", float64(bytes)/kilo)
+	case bytes < kilo*kilo*kilo:
+		return fmt.Sprintf("%.1f MB", float64(bytes)/kilo/kilo)
+	}
+	return fmt.Sprintf("%.1f GB", float64(bytes)/kilo/kilo/kilo)
+}

@@ -1,0 +1,84 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"trackway"
+	"trackway/internal/config"
+	"trackway/internal/control"
+	"trackway/internal/ingest"
+	"trackway/internal/store"
+)
+
+// Control runs the part of a server that the operator's commands need, the store and the control socket, until ctx ends. It calls
+// ready once the socket accepts. Errors: [store.ErrInUse], explained, where a server uses the data directory.
+func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func()) (err error) {
+	reg := newRegistry()
+	s := &server{Setup: Setup{Config: cfg, Log: log}}
+	if s.store, err = openStore(cfg, log, reg); errors.Is(err, store.ErrInUse) {
+		return fmt.Errorf("%w; it does not answer at %s: it is starting, stopping, or of an older version",
+			err, filepath.Join(cfg.DataDir, control.SocketName))
+	} else if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.store.Close()) }()
+	if _, err := newAccess(cfg, s.store); err != nil {
+		return err
+	}
+	s.ingest = ingest.New(s.store, reg)
+	socket, err := s.listenControl(ctx)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(socket.serve)
+	g.Go(func() error {
+		<-ctx.Done()
+		return socket.close()
+	})
+	ready()
+	return g.Wait()
+}
+
+// listenControl listens on the control socket. What it serves takes as long as it takes; a stop ends it at once. REQUIRES: the
+// store is open, for its lock keeps other servers away from the socket.
+func (s *server) listenControl(ctx context.Context) (*listener, error) {
+	ln, err := control.Listen(ctx, s.Config.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	l := &listener{ln: ln}
+	handler := control.Handler(control.Config{
+		Ingest: s.ingest, Store: s.store, Log: s.store, Projects: s.projects, Save: s.backup, Logger: s.Log,
+	})
+	l.srv = &http.Server{
+		Handler:           l.counted(handler),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ReadHeaderTimeout: headerTimeout,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	return l, nil
+}
+
+// projects returns those of the configuration in force, with their numbers.
+func (s *server) projects() ([]trackway.Project, error) {
+	s.mu.Lock()
+	all := slices.Clone(s.Config.Projects)
+	s.mu.Unlock()
+	for i := range all {
+		var err error
+		if all[i].Number, err = s.store.Project(all[i].Token); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}

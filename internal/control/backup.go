@@ -1,0 +1,45 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"trackway"
+)
+
+// Backup tells of a backup that was made.
+type Backup struct {
+	Path        string    `json:"path"` // of this generation
+	At          time.Time `json:"at"`
+	Seq         uint64    `json:"seq"`   // of the last event in it
+	Bytes       int64     `json:"bytes"` // of all its files
+	Files       int       `json:"files"` // those that follow, together
+	Kept        int       `json:"kept"`  // shared with the generation before
+	Linked      int       `json:"linked"`
+	Copied      int       `json:"copied"`
+	Generations int       `json:"generations"` // in the directory
+}
+
+// Saver backs the store up into a directory of backups, and leaves there as many generations as keep says.
+type Saver func(ctx context.Context, dir string, keep int) (Backup, error)
+
+// backup makes a backup. What goes wrong with it (the disk is full, the directory cannot be written) is the operator's to know.
+func (c *call) backup() error {
+	dir := c.r.FormValue("dir")
+	if !filepath.IsAbs(dir) {
+		return &trackway.Error{Code: trackway.Invalid, Field: "dir", Msg: "Field 'dir': expected an absolute path."}
+	}
+	keep, err := strconv.Atoi(c.r.FormValue("keep"))
+	if err != nil || keep < 1 {
+		return &trackway.Error{Code: trackway.Invalid, Field: "keep", Msg: "Field 'keep': expected a whole number of at least 1."}
+	}
+	made, err := c.Save(c.r.Context(), dir, keep)
+	if err != nil {
+		return err
+	}
+	c.start("application/json")
+	return json.NewEncoder(c.w).Encode(&made)
+}

@@ -1,0 +1,486 @@
+package control
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+var errDisk = errors.New("the disk is broken")
+
+// fakeStore takes commands in and shows a log. It refuses what is of type "bad", knows what is of type "again", and fails once
+// it has accepted so many batches as failAfter says, if that is not negative.
+type fakeStore struct {
+	mu        sync.Mutex // guards what follows
+	taken     []string   // types of events, names of customers
+	batches   int
+	failAfter int
+	log       []trackway.Event
+	changed   chan struct{}
+	saved     string
+}
+
+func newFake() *fakeStore { return &fakeStore{failAfter: -1, changed: make(chan struct{})} }
+
+func (f *fakeStore) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failAfter == f.batches {
+		return errDisk
+	}
+	f.batches++
+	for i := range cmds {
+		switch c := &cmds[i]; {
+		case results[i].Err != nil:
+		case c.Type == "bad":
+			results[i].Err = &trackway.Error{Code: trackway.Invalid, Field: "event_type", Msg: "Bad of " + p.Name + "."}
+		case c.Type == "again":
+			results[i].Duplicate = true
+		default:
+			f.taken = append(f.taken, c.Type+c.IDs[0].Value)
+		}
+	}
+	slices.Reverse(cmds) // they are the store's to reorder
+	return nil
+}
+
+func (f *fakeStore) Snapshot() query.Snapshot { return &fakeSnapshot{of: f} }
+func (*fakeStore) Version(uint32) uint64      { return 0 }
+
+// fakeSnapshot shows one customer, and the log.
+type fakeSnapshot struct {
+	query.Snapshot // what is not asked for
+
+	of *fakeStore
+}
+
+func (*fakeSnapshot) Close() error { return nil }
+
+func (*fakeSnapshot) Profiles(_ uint32, yield func(*trackway.Profile) bool) error {
+	yield(&trackway.Profile{Customer: 1, IDs: []trackway.Identifier{{Name: "registered", Value: "jane", Hard: true}}})
+	return nil
+}
+
+func (f *fakeStore) add(types ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, typ := range types {
+		seq := uint64(len(f.log) + 1)
+		f.log = append(f.log, trackway.Event{
+			Seq: seq, Project: 1, Customer: trackway.Customer(1 + seq%2), Type: typ, Time: trackway.Micros(seq), Received: trackway.Micros(seq * 10),
+		})
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+func (f *fakeStore) Synced() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return uint64(len(f.log))
+}
+
+func (f *fakeStore) Await(ctx context.Context, seq uint64) error {
+	for {
+		f.mu.Lock()
+		changed := f.changed
+		f.mu.Unlock()
+		if f.Synced() > seq {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (f *fakeStore) Tail(seq uint64, yield func(*trackway.Event) bool) error {
+	for ; seq < f.Synced(); seq++ {
+		f.mu.Lock()
+		e := f.log[seq]
+		f.mu.Unlock()
+		if e.Type == "broken" {
+			return errDisk
+		}
+		if !yield(&e) {
+			break
+		}
+	}
+	return nil
+}
+
+func (s *fakeSnapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) error {
+	for seq := r.Last; r.NewestFirst && seq > 0; seq-- {
+		if !yield(&s.of.log[seq-1]) {
+			break
+		}
+	}
+	return nil
+}
+
+func (*fakeStore) Who(_ uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
+	return c, []trackway.Identifier{{Name: "registered", Value: fmt.Sprint("r", c), Hard: true}}, nil
+}
+
+func (f *fakeStore) save(_ context.Context, dir string, keep int) (Backup, error) {
+	if strings.Contains(dir, "full") {
+		return Backup{}, errDisk
+	}
+	f.saved = fmt.Sprint(dir, " ", keep)
+	return Backup{Path: dir + "/1", Seq: 7, Bytes: 8}, nil
+}
+
+// serve serves a fake store, in two projects or one.
+func serve(t *testing.T, f *fakeStore, projects int) *httptest.Server {
+	t.Helper()
+	all := []trackway.Project{
+		{Number: 1, Name: "shop", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"}},
+		{Number: 2, Name: "app", Token: "22345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}},
+	}
+	s := httptest.NewServer(Handler(Config{
+		Ingest: f, Store: f, Log: f, Save: f.save, Logger: slog.New(slog.DiscardHandler),
+		Projects: func() ([]trackway.Project, error) { return all[:projects], nil },
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// do sends a request and returns its answer with the body read; err is what reading it ended in.
+func do(t *testing.T, s *httptest.Server, method, target string, body io.Reader) (status int, answer string, err error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+target, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(text), err
+}
+
+func TestProject(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		projects int
+		query    string
+		want     string // in the error; empty: it is found
+	}{
+		"the only one":          {1, "", ""},
+		"one of two":            {2, "project=app", ""},
+		"by its token":          {2, "project=22345678-1234-1234-1234-123456789ABC", ""},
+		"none of two":           {2, "", "several projects: name one of shop, app"},
+		"unknown":               {2, "project=x%22", `no project \"x\\\"\", only shop, app`},
+		"unknown, of one":       {1, "project=app", `no project \"app\", only shop`},
+		"part of a name":        {2, "project=sho", "no project"},
+		"the name of neither\n": {2, "project=%0A", "no project"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			status, answer, err := do(t, serve(t, newFake(), test.projects), http.MethodGet, "/export?customers=true&format=ndjson&"+test.query, nil)
+			if want := map[bool]int{true: 200, false: 400}[test.want == ""]; status != want || err != nil || !strings.Contains(answer, test.want) {
+				t.Errorf("got %d %s (%v), want %q", status, answer, err, test.want)
+			}
+		})
+	}
+}
+
+// line is a command of an import.
+func line(eventType, id string) string {
+	return fmt.Sprintf(`{"name":"customers/events","data":{"customer_ids":{"cookie":%q},"event_type":%q}}`, id, eventType)
+}
+
+func progressOf(t *testing.T, answer string) (all []Progress) {
+	t.Helper()
+	for d := json.NewDecoder(strings.NewReader(answer)); ; {
+		var p Progress
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestImport(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	body := strings.Join([]string{
+		line("a", "1"), line("bad", "2"), "", "no JSON", line("again", "3"), `{"name":"system/time"}`,
+		`{"name":"customers","data":{"customer_ids":{"registered":"jane"}}}`, " \t", line("b", "4"), // the last line has no break
+	}, "\n")
+	status, answer, err := do(t, serve(t, f, 1), http.MethodPost, "/import", strings.NewReader(body))
+	if status != http.StatusOK || err != nil {
+		t.Fatalf("got %d, %v: %s", status, err, answer)
+	}
+	all := progressOf(t, answer)
+	var refusals []Refusal
+	for _, p := range all {
+		refusals = append(refusals, p.Refusals...)
+	}
+	want := Progress{Line: 9, Stored: 2, Duplicates: 1, Updates: 1, Refused: 2, Done: true}
+	if diff := cmp.Diff(want, all[len(all)-1]); diff != "" {
+		t.Error(diff)
+	}
+	wantRefusals := []Refusal{{2, "event_type", "Bad of shop."}, {4, "", "Invalid JSON"}}
+	if diff := cmp.Diff(wantRefusals, refusals); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"a1", "jane", "b4"}, f.taken); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A sender who waits for the answer to what he has sent gets it, before the end of the body.
+func TestImportAnswersWhileItReads(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newFake(), 1)
+	body, send := io.Pipe()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/import", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answers := bufio.NewScanner(res.Body)
+	for n := range 3 {
+		if _, err := io.WriteString(send, line("a", strconv.Itoa(n))+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf(`"line":%d`, n+1); !answers.Scan() || !strings.Contains(answers.Text(), want) {
+			t.Fatalf("got %q (%v), want %s", answers.Text(), answers.Err(), want)
+		}
+	}
+	_ = send.Close()
+	if !answers.Scan() || !strings.Contains(answers.Text(), `"done":true`) {
+		t.Errorf("got %q at the end", answers.Text())
+	}
+}
+
+// Batches are bounded, keep the order, and are as many as they have to be.
+func TestImportOfMany(t *testing.T) {
+	t.Parallel()
+	const rows = 20 * batchCommands
+	f := newFake()
+	var body bytes.Buffer
+	var want []string
+	for n := range rows {
+		body.WriteString(line("e", strconv.Itoa(n)) + "\n")
+		want = append(want, fmt.Sprint("e", n))
+	}
+	_, answer, err := do(t, serve(t, f, 1), http.MethodPost, "/import", &body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := progressOf(t, answer)
+	last := int64(0)
+	for _, p := range all {
+		if p.Line-last > batchCommands {
+			t.Errorf("a batch has %d commands, at most %d are allowed", p.Line-last, batchCommands)
+		}
+		last = p.Line
+	}
+	if last != rows || !slices.Equal(f.taken, want) {
+		t.Errorf("got %d rows (%d taken in, perhaps in another order), want %d", last, len(f.taken), rows)
+	}
+}
+
+func TestImportFails(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat(line("a", "1")+"\n", 5*batchCommands)
+	f := newFake()
+	f.failAfter = 2
+	_, answer, err := do(t, serve(t, f, 1), http.MethodPost, "/import", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := progressOf(t, answer)
+	last := all[len(all)-1]
+	if len(all) != 3 || last.Done || !strings.Contains(last.Failed, "log") || strings.Contains(last.Failed, "disk") {
+		t.Errorf("got %d answers, the last %+v, want 3 and a failure without its cause", len(all), last)
+	}
+	if int(last.Stored) != len(f.taken) || last.Line != last.Stored {
+		t.Errorf("got %+v, though %d are stored", last, len(f.taken))
+	}
+
+	_, answer, err = do(t, serve(t, newFake(), 1), http.MethodPost, "/import", strings.NewReader(line("a", strings.Repeat("x", MaxLine))))
+	if all := progressOf(t, answer); err != nil || all[len(all)-1].Done || !strings.Contains(all[len(all)-1].Failed, "longer than") {
+		t.Errorf("a line that is too long: got %s, %v", answer, err)
+	}
+}
+
+func TestLines(t *testing.T) {
+	t.Parallel()
+	want := []string{"", "a", strings.Repeat("b", slabBytes), "", "c", strings.Repeat("d", 3*slabBytes), strings.Repeat("e", slabBytes-1)}
+	r := lineReader{from: strings.NewReader(strings.Join(want, "\n"))}
+	var got []string
+	for {
+		line, err := r.next()
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(line))
+		if cap(line) != len(line) {
+			t.Error("what is appended to a line would be written over what follows it")
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestExport(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newFake(), 1)
+	const jane = `{"name":"customers","data":{"customer_ids":{"registered":"jane"}}}` + "\n"
+	if status, answer, err := do(t, s, http.MethodGet, "/export?customers=true&format=ndjson", nil); status != 200 || answer != jane || err != nil {
+		t.Errorf("got %d %s %v", status, answer, err)
+	}
+	for _, bad := range []string{"format=ndjson", "events=true&format=x", "events=true&format=ndjson&since=yesterday", "events=true&format=ndjson&until=1.5"} {
+		if status, answer, _ := do(t, s, http.MethodGet, "/export?"+bad, nil); status != 400 || !strings.Contains(answer, `"error":`) {
+			t.Errorf("%s: got %d %s, want 400", bad, status, answer)
+		}
+	}
+}
+
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	s := serve(t, f, 2)
+	status, answer, err := do(t, s, http.MethodPost, "/backup?keep=3&dir="+url.QueryEscape("/var/my backups"), nil)
+	var b Backup
+	if err := errors.Join(err, json.Unmarshal([]byte(answer), &b)); err != nil || status != 200 || b.Path != "/var/my backups/1" || b.Seq != 7 {
+		t.Errorf("got %d %s %v", status, answer, err)
+	}
+	if f.saved != "/var/my backups 3" {
+		t.Errorf("got %q saved", f.saved)
+	}
+	for query, want := range map[string]int{
+		"keep=3": 400, "keep=3&dir=relative": 400, "dir=/x": 400, "dir=/x&keep=0": 400, "dir=/x&keep=many": 400, "dir=/full&keep=1": 500,
+	} {
+		if status, answer, _ := do(t, s, http.MethodPost, "/backup?"+query, nil); status != want || !strings.Contains(answer, `"error":`) {
+			t.Errorf("%s: got %d %s, want %d", query, status, answer, want)
+		}
+	}
+}
+
+func TestTail(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		query string
+		want  string // types of the events, in order
+	}{
+		"from now on":        {"", "d e f"},
+		"the last two":       {"last=2", "b c d e f"},
+		"more than there is": {"last=99", "a b c d e f"},
+		"since":              {"since=20", "b c d e f"},
+		"since long ago":     {"since=1&last=1", "a b c d e f"},
+		"since later":        {"since=99", "d e f"},
+		"of types":           {"last=9&type=a&type=e", "a e"},
+		"the last of a type": {"last=1&type=a&type=e", "a e"},
+		"of a customer":      {"last=9&customer=registered%3Dr2", "a c e"},
+		"of nobody":          {"last=9&customer=registered%3Dnobody", ""},
+		"of another":         {"last=9&project=app", ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			f.add("a", "b", "c")
+			s := serve(t, f, 1+strings.Count(test.query, "project=app"))
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/tail?"+test.query, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := s.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			f.add("d", "e")
+			f.add("f", "broken") // which ends it
+			text, err := io.ReadAll(res.Body)
+			if !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("got %v at the end, want the answer to be cut off", err)
+			}
+			var got []string
+			for l := range strings.Lines(string(text)) {
+				var row struct {
+					Data struct {
+						Type string `json:"event_type"`
+					}
+				}
+				if err := json.Unmarshal([]byte(l), &row); err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, row.Data.Type)
+			}
+			if strings.Join(got, " ") != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTailRefuses(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newFake(), 1)
+	for _, bad := range []string{"customer=jane", "customer=email%3Djane", "customer=registered%3D", "since=x"} {
+		if status, answer, _ := do(t, s, http.MethodGet, "/tail?"+bad, nil); status != 400 || !strings.Contains(answer, `"error":`) {
+			t.Errorf("%s: got %d %s, want 400", bad, status, answer)
+		}
+	}
+}
+
+// The end of the server's context ends those who watch, in good order.
+func TestTailEnds(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	ctx, cancel := context.WithCancel(t.Context())
+	w := httptest.NewRecorder()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		handler := Handler(Config{
+			Ingest: f, Store: f, Log: f, Save: f.save, Logger: slog.New(slog.DiscardHandler),
+			Projects: func() ([]trackway.Project, error) { return make([]trackway.Project, 1), nil },
+		})
+		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/tail", nil))
+	}()
+	cancel()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("still watching")
+	}
+}

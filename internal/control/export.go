@@ -1,0 +1,68 @@
+package control
+
+import (
+	"bufio"
+	"errors"
+	"strconv"
+
+	"trackway"
+	"trackway/internal/export"
+)
+
+// writeBuffer is how much of a file is collected before it is sent.
+const writeBuffer = 64 << 10
+
+// export answers a file.
+func (c *call) export() (err error) {
+	p, err := c.project()
+	if err != nil {
+		return err
+	}
+	f := export.Filter{
+		Customers: c.r.FormValue("customers") == "true", Events: c.r.FormValue("events") == "true", Types: c.r.Form["type"],
+	}
+	if f.Since, err = c.micros("since"); err != nil {
+		return err
+	}
+	if f.Until, err = c.micros("until"); err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(onWrite{c, "application/octet-stream"}, writeBuffer)
+	table, err := export.New(c.r.FormValue("format"), out, p, f)
+	if err != nil {
+		return err
+	}
+	s := c.Store.Snapshot()
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := export.Run(c.r.Context(), s, p, f, table); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// onWrite begins the answer when something is written.
+type onWrite struct {
+	*call
+
+	contentType string
+}
+
+func (o onWrite) Write(b []byte) (int, error) {
+	if !o.started {
+		o.start(o.contentType)
+	}
+	return o.w.Write(b)
+}
+
+// micros returns a time that the call gives in microseconds, 0 if it gives none.
+func (c *call) micros(field string) (trackway.Micros, error) {
+	text := c.r.FormValue(field)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, &trackway.Error{Code: trackway.Invalid, Field: field, Msg: "Field '" + field + "': expected microseconds since 1970."}
+	}
+	return trackway.Micros(n), nil
+}

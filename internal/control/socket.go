@@ -1,0 +1,127 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// SocketName is the socket's name in the data directory.
+const SocketName = "control.sock"
+
+// maxPath is how long a socket's path may be everywhere: sun_path has 104 bytes on BSD and macOS, and 108 on Linux (unix(7)).
+const maxPath = 103
+
+// errLongPath is what [Listen] and [Dial] fail with where a long path cannot be avoided.
+var errLongPath = errors.New("the path of the data directory is too long for a socket")
+
+// Listen listens on the socket in dir, which only its owner can use. A socket that was left there by a server that was killed is
+// replaced. The directory is to be locked by whoever listens, so that no live server loses its socket; one that answers
+// nevertheless is an error.
+func Listen(ctx context.Context, dir string) (net.Listener, error) {
+	ln, err := listen(ctx, dir)
+	if err != nil {
+		return nil, fmt.Errorf("control socket in %s: %w", dir, err)
+	}
+	return ln, nil
+}
+
+// listen makes the socket in a directory of its own, so that nobody else can reach it before it has its mode, and moves it to
+// its place.
+func listen(ctx context.Context, dir string) (_ net.Listener, err error) {
+	if conn, err := dial(ctx, dir); err == nil {
+		_ = conn.Close()
+		return nil, errors.New("another server listens there")
+	}
+	making, err := os.MkdirTemp(dir, ".control-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(making)) }()
+	var ln *net.UnixListener
+	err = short(making, func(path string) (err error) {
+		ln, err = net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	ln.SetUnlinkOnClose(false) // its path was the first one
+	const ownerOnly = 0o600
+	made, placed := filepath.Join(making, SocketName), filepath.Join(dir, SocketName)
+	if err := errors.Join(os.Chmod(made, ownerOnly), os.Rename(made, placed)); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return &listener{ln, placed}, nil
+}
+
+// listener takes its socket away when it is closed.
+type listener struct {
+	net.Listener
+
+	path string
+}
+
+// Close stops listening. A socket that is there no more does not matter.
+func (l *listener) Close() error {
+	err := os.Remove(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, l.Listener.Close())
+}
+
+// ErrNobody is what [Dial] returns where no server uses the data directory.
+var ErrNobody = errors.New("no server listens")
+
+// Dial connects to the server that uses the data directory dir.
+func Dial(ctx context.Context, dir string) (net.Conn, error) {
+	conn, err := dial(ctx, dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("control socket in %s: %w", dir, ErrNobody)
+	case err != nil:
+		return nil, fmt.Errorf("control socket in %s: %w", dir, err)
+	}
+	return conn, nil
+}
+
+func dial(ctx context.Context, dir string) (conn net.Conn, err error) {
+	err = short(dir, func(path string) (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, "unix", path)
+		return err
+	})
+	return conn, err
+}
+
+// short calls do with a path of the socket in dir that a socket's address has room for: through /proc if the usual one is too
+// long.
+func short(dir string, do func(path string) error) error {
+	if path := filepath.Join(dir, SocketName); len(path) <= maxPath {
+		return do(path)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }() // nothing was written
+	open := filepath.Join("/proc/self/fd", strconv.FormatUint(uint64(d.Fd()), 10))
+	if _, err := os.Stat(open); err != nil {
+		return fmt.Errorf("%w: it may have %d bytes", errLongPath, maxPath-len(SocketName)-1)
+	}
+	return do(filepath.Join(open, SocketName))
+}
+
+// Client returns a client for the server that uses the data directory dir, whatever host its requests name.
+func Client(dir string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return Dial(ctx, dir) },
+	}}
+}

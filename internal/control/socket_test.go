@@ -1,0 +1,110 @@
+package control
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestListen: the socket is its owner's only, is not taken from a live server, and goes with it.
+func TestListen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := Dial(t.Context(), dir); !errors.Is(err, ErrNobody) {
+		t.Errorf("before: got %v, want %v", err, ErrNobody)
+	}
+	ln := mustListen(t, dir)
+	info, err := os.Stat(filepath.Join(dir, SocketName))
+	if err != nil || info.Mode() != os.ModeSocket|0o600 {
+		t.Errorf("got %v, %v, want a socket of mode 0600", info.Mode(), err)
+	}
+	wantAnswer(t, dir)
+	if _, err := Listen(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "another server") {
+		t.Errorf("a second server: got %v", err)
+	}
+	wantAnswer(t, dir)
+	if err := ln.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("got %v, %v, want nothing left", left, err)
+	}
+}
+
+// A socket that a server left behind when it was killed is replaced.
+func TestListenReplacesStale(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, SocketName), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	if err := stale.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Dial(t.Context(), dir); !errors.Is(err, ErrNobody) {
+		t.Errorf("got %v, want %v", err, ErrNobody)
+	}
+	mustListen(t, dir)
+	wantAnswer(t, dir)
+}
+
+// A data directory may have a longer name than a socket.
+func TestListenInLongDirectory(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), strings.Repeat("d", 120), strings.Repeat("e", 120))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat("/proc/self/fd"); err != nil {
+		if _, err := Listen(t.Context(), dir); !errors.Is(err, errLongPath) {
+			t.Errorf("got %v, want %v", err, errLongPath)
+		}
+		return
+	}
+	mustListen(t, dir)
+	wantAnswer(t, dir)
+}
+
+func TestListenWithoutDirectory(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "absent")
+	if _, err := Listen(t.Context(), dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, want %v", err, os.ErrNotExist)
+	}
+}
+
+// mustListen serves 204 until the end of the test.
+func mustListen(t *testing.T, dir string) net.Listener {
+	t.Helper()
+	ln, err := Listen(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })}
+	go func() { _ = srv.Serve(ln) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	return ln
+}
+
+func wantAnswer(t *testing.T, dir string) {
+	t.Helper()
+	client := Client(dir)
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://trackway/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Body.Close(); res.StatusCode != http.StatusNoContent {
+		t.Errorf("got %d, want 204", res.StatusCode)
+	}
+}

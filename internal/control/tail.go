@@ -1,0 +1,168 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"trackway"
+	"trackway/internal/export"
+	"trackway/internal/query"
+)
+
+// Log is the end of the log of events. Safe for concurrent use.
+type Log interface {
+	// Synced returns the sequence number up to which all events are on the disk.
+	Synced() uint64
+
+	// Await returns when there are events after seq that are on the disk, or with the cause once ctx has ended.
+	Await(ctx context.Context, seq uint64) error
+
+	// Tail calls yield for the events after seq that are on the disk, in order, until yield returns false. They may be kept.
+	Tail(seq uint64, yield func(*trackway.Event) bool) error
+
+	// Who returns who a customer is now, after merges, and his identifiers; 0 where there is no such customer.
+	Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
+}
+
+// Bounds on what is read at once, and on how far back is looked for the last events.
+const (
+	tailEvents = 512
+	tailBytes  = 4 << 20
+	lookBack   = 10_000
+)
+
+// tail is what one call watches.
+type tail struct {
+	*call
+
+	project *trackway.Project
+	types   []string            // empty: all
+	of      trackway.Identifier // of whom; without a name: of all
+	table   export.Table
+}
+
+// tail answers events as they become durable, in the form of an export, until the caller goes or the server stops. A caller who
+// is slow lags and loses nothing: he reads the log at his own pace.
+func (c *call) tail() error {
+	p, err := c.project()
+	if err != nil {
+		return err
+	}
+	t := tail{call: c, project: p, types: c.r.Form["type"]}
+	if t.of, err = whom(p, c.r.FormValue("customer")); err != nil {
+		return err
+	}
+	seq, err := t.begin()
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(c.w, writeBuffer)
+	if t.table, err = export.New(export.NDJSON, out, p, export.Filter{Events: true}); err != nil {
+		return err
+	}
+	c.start("application/x-ndjson")
+	control := http.NewResponseController(c.w)
+	for ctx := c.r.Context(); ; {
+		seq, err = t.pass(seq)
+		gone := errors.Join(out.Flush(), control.Flush())
+		if err != nil {
+			return err
+		}
+		if gone != nil || c.Log.Await(ctx, seq) != nil {
+			return nil //nolint:nilerr // the caller has gone, or the server stops
+		}
+	}
+}
+
+// whom reads name=value, of an identifier of the project.
+func whom(p *trackway.Project, text string) (id trackway.Identifier, err error) {
+	if text == "" {
+		return id, nil
+	}
+	id.Name, id.Value, _ = strings.Cut(text, "=")
+	id.Hard = slices.Contains(p.Hard, id.Name)
+	if !id.Hard && !slices.Contains(p.Soft, id.Name) || id.Value == "" {
+		known := strings.Join(slices.Concat(p.Hard, p.Soft), " or ")
+		return id, &trackway.Error{Code: trackway.Invalid, Field: "customer", Msg: "Field 'customer': expected NAME=VALUE with the name " + known + "."}
+	}
+	return id, nil
+}
+
+// begin returns the sequence number behind which to begin: with ?since=, before the first event received from then on; else before
+// the last so many as ?last= says, as far as they are found.
+func (t *tail) begin() (uint64, error) {
+	since, err := t.micros("since")
+	if err != nil {
+		return 0, err
+	}
+	last, _ := strconv.Atoi(t.r.FormValue("last")) // none, if it is not given
+	synced := t.Log.Synced()
+	if since == 0 && last <= 0 || synced == 0 {
+		return synced, nil
+	}
+	s := t.Store.Snapshot()
+	defer func() { _ = s.Close() }() // what was read is read
+	seq, looked := synced, 0
+	var failed error
+	err = s.Log(query.LogRange{Last: synced, NewestFirst: true}, func(e *trackway.Event) bool {
+		if since != 0 && e.Received < since || since == 0 && (last == 0 || looked == lookBack) {
+			return false
+		}
+		looked++
+		seq = e.Seq - 1
+		var is bool
+		if is, _, failed = t.admits(e); is {
+			last--
+		}
+		return failed == nil && t.r.Context().Err() == nil
+	})
+	if failed != nil {
+		err = failed
+	}
+	return seq, err
+}
+
+// admits tells whether an event is watched, and whose it is now.
+func (t *tail) admits(e *trackway.Event) (bool, *trackway.Profile, error) {
+	if e.Project != t.project.Number || len(t.types) > 0 && !slices.Contains(t.types, e.Type) {
+		return false, nil, nil
+	}
+	c, ids, err := t.Log.Who(e.Project, e.Customer)
+	if err != nil || t.of.Name != "" && !slices.Contains(ids, t.of) {
+		return false, nil, err
+	}
+	return true, &trackway.Profile{Customer: c, IDs: ids}, nil
+}
+
+// pass writes what comes after seq, and returns how far it came. Nothing is written while the store is read.
+func (t *tail) pass(seq uint64) (uint64, error) {
+	for more := true; more && t.r.Context().Err() == nil; {
+		var events []*trackway.Event
+		bytes := 0
+		err := t.Log.Tail(seq, func(e *trackway.Event) bool {
+			events = append(events, e)
+			bytes += len(e.Properties)
+			seq = e.Seq
+			return len(events) < tailEvents && bytes < tailBytes
+		})
+		more = len(events) > 0
+		for _, e := range events {
+			is, of, failed := t.admits(e)
+			if is {
+				failed = t.table.Event(of, e)
+			}
+			if failed != nil {
+				return seq, failed
+			}
+		}
+		if err != nil {
+			return seq, err
+		}
+	}
+	return seq, nil
+}

@@ -1,0 +1,144 @@
+// Package export writes a project's customers and events as a file that can be taken elsewhere. Its one idea: a snapshot goes
+// out row by row, so that what is written fits together and the memory it takes does not grow with it. It writes to whatever
+// it is given; making files is its user's.
+package export
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+// Filter chooses what is written. Since and Until bound when events happened: from Since on, and before Until; zero is no
+// bound. They do not concern customers.
+type Filter struct {
+	Customers, Events bool
+	Types             []string // of events; empty: all
+	Since, Until      trackway.Micros
+}
+
+func (f *Filter) admits(e *trackway.Event) bool {
+	return e.Time >= f.Since && (f.Until == 0 || e.Time < f.Until) && (len(f.Types) == 0 || slices.Contains(f.Types, e.Type))
+}
+
+// Table is a file in the making. A customer and an event are valid only during the call. Close completes the file; it does
+// not close what the file is written to.
+type Table interface {
+	Customer(c *trackway.Profile) error
+	Event(of *trackway.Profile, e *trackway.Event) error // of is the customer that the event belongs to now
+	Close() error
+}
+
+// The formats.
+const (
+	NDJSON  = "ndjson"
+	CSV     = "csv"
+	Parquet = "parquet"
+)
+
+// New returns the table of a format, for what f chooses of a project. Customers and events have different columns: only
+// NDJSON takes both.
+func New(format string, w io.Writer, p *trackway.Project, f Filter) (Table, error) {
+	if !f.Customers && !f.Events {
+		return nil, refuse("customers", "Expected customers, events or both.")
+	}
+	if f.Customers && f.Events && format != NDJSON {
+		return nil, refuse("format", "A file of format '"+format+"' holds customers or events, not both: export them one after the other.")
+	}
+	switch format {
+	case NDJSON:
+		return &lines{w: w}, nil
+	case CSV:
+		return newSheet(w, p, f.Customers)
+	case Parquet:
+		return newColumns(w, p, f.Customers), nil
+	}
+	return nil, refuse("format", "Field 'format': expected ndjson, csv or parquet.")
+}
+
+func refuse(field, msg string) error {
+	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: msg}
+}
+
+// Run writes what f chooses of a project to t, the customers before the events, and completes it.
+func Run(ctx context.Context, s query.Snapshot, p *trackway.Project, f Filter, t Table) error {
+	if f.Customers {
+		if err := each(ctx, s, p, t.Customer); err != nil {
+			return fmt.Errorf("export customers: %w", err)
+		}
+	}
+	if f.Events {
+		if err := f.events(ctx, s, p, t); err != nil {
+			return fmt.Errorf("export events: %w", err)
+		}
+	}
+	return t.Close()
+}
+
+// each calls do for the customers of a project, the oldest first.
+func each(ctx context.Context, s query.Snapshot, p *trackway.Project, do func(*trackway.Profile) error) error {
+	var failed error
+	err := query.Profiles(ctx, s, p.Number, func(c *trackway.Profile) bool {
+		failed = do(c)
+		return failed == nil
+	})
+	if failed != nil {
+		return failed
+	}
+	return err
+}
+
+// events writes events in the order in which they were taken in: the order of the log, which is read an event a step.
+func (f *Filter) events(ctx context.Context, s query.Snapshot, p *trackway.Project, t Table) error {
+	o := owners{from: s, project: p.Number, known: map[trackway.Customer]*trackway.Profile{}}
+	var failed error
+	err := s.Log(query.LogRange{}, func(e *trackway.Event) bool {
+		if e.Project != p.Number || !f.admits(e) {
+			return ctx.Err() == nil
+		}
+		var of *trackway.Profile
+		if of, failed = o.of(e.Customer); failed == nil {
+			failed = t.Event(of, e)
+		}
+		return failed == nil && ctx.Err() == nil
+	})
+	return cmp.Or(failed, err, context.Cause(ctx))
+}
+
+// maxOwners is how many customers are remembered: those of neighboring events are often the same.
+const maxOwners = 1 << 16
+
+// owners finds whom events belong to.
+type owners struct {
+	from         query.Snapshot
+	project      uint32
+	known, older map[trackway.Customer]*trackway.Profile // by the customers that events were recorded on; without properties
+}
+
+// of returns the customer that c is now.
+func (o *owners) of(c trackway.Customer) (*trackway.Profile, error) {
+	if p := o.known[c]; p != nil {
+		return p, nil
+	}
+	p := o.older[c]
+	if p == nil {
+		now, err := o.from.Survivor(o.project, c)
+		if err != nil {
+			return nil, err
+		}
+		if p, err = o.from.Profile(o.project, now); err != nil {
+			return nil, err
+		}
+		p.Properties = nil
+	}
+	if len(o.known) >= maxOwners {
+		o.known, o.older = map[trackway.Customer]*trackway.Profile{}, o.known
+	}
+	o.known[c] = p
+	return p, nil
+}

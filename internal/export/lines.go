@@ -1,0 +1,96 @@
+package export
+
+import (
+	"cmp"
+	"io"
+	"slices"
+
+	"trackway"
+	"trackway/internal/wire"
+)
+
+// lines is NDJSON: a command of the tracking API a line, so that sending them all to an empty server makes the same customers,
+// properties and events.
+type lines struct {
+	w io.Writer
+	b []byte
+}
+
+// Customer writes a command for each time at which properties were last updated, because a command has one time; the oldest
+// comes first.
+func (l *lines) Customer(c *trackway.Profile) error {
+	byTime := slices.Clone(c.Properties)
+	slices.SortStableFunc(byTime, func(a, b trackway.DatedProperty) int { return cmp.Compare(a.Updated, b.Updated) })
+	for first := true; first || len(byTime) > 0; first = false {
+		n := 0
+		for n < len(byTime) && byTime[n].Updated == byTime[0].Updated {
+			n++
+		}
+		if err := l.update(c, byTime[:n]); err != nil {
+			return err
+		}
+		byTime = byTime[n:]
+	}
+	return nil
+}
+
+// update writes properties that were updated at the same time, perhaps none.
+func (l *lines) update(c *trackway.Profile, same []trackway.DatedProperty) error {
+	l.begin(wire.Customers, c)
+	if len(same) > 0 {
+		l.b = appendProperties(append(l.b, `,"properties":`...), same)
+		l.b = same[0].Updated.AppendSeconds(append(l.b, `,"update_timestamp":`...))
+	}
+	return l.end()
+}
+
+// Event writes one command.
+func (l *lines) Event(of *trackway.Profile, e *trackway.Event) error {
+	l.begin(wire.Events, of)
+	l.b = wire.AppendString(append(l.b, `,"event_type":`...), e.Type)
+	l.b = e.Time.AppendSeconds(append(l.b, `,"timestamp":`...))
+	l.b = append(append(l.b, `,"properties":`...), object(e.Properties)...)
+	return l.end()
+}
+
+// Close has nothing to complete: every line is.
+func (*lines) Close() error { return nil }
+
+func (l *lines) begin(name string, c *trackway.Profile) {
+	l.b = wire.AppendString(append(l.b[:0], `{"name":`...), name)
+	l.b = wire.AppendIDs(append(l.b, `,"data":{"customer_ids":`...), c.IDs)
+}
+
+func (l *lines) end() error {
+	l.b = append(l.b, "}}\n"...)
+	_, err := l.w.Write(l.b)
+	return err
+}
+
+// object returns an event's properties, of which none are no bytes.
+func object(properties []byte) []byte {
+	if len(properties) == 0 {
+		return []byte("{}")
+	}
+	return properties
+}
+
+func appendProperties(b []byte, properties []trackway.DatedProperty) []byte {
+	b = append(b, '{')
+	for i := range properties {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = wire.AppendString(b, properties[i].Name)
+		b = append(append(b, ':'), properties[i].Value...)
+	}
+	return append(b, '}')
+}
+
+// latest returns when a customer's properties were last updated, 0 where there are none.
+func latest(c *trackway.Profile) (at trackway.Micros) {
+	for i := range c.Properties {
+		at = max(at, c.Properties[i].Updated)
+	}
+	return at
+}

@@ -1,0 +1,84 @@
+package export
+
+import (
+	"encoding/csv"
+	"io"
+	"slices"
+	"strconv"
+
+	"trackway"
+	"trackway/internal/wire"
+)
+
+// sheet is CSV (RFC 4180) whose columns are called as `trackway import` knows them. The properties are one column of JSON: which
+// there are is not known before all rows are.
+type sheet struct {
+	w     *csv.Writer
+	names []string // of identifiers
+	row   []string
+	b     []byte
+}
+
+func newSheet(w io.Writer, p *trackway.Project, customers bool) (*sheet, error) {
+	s := &sheet{w: csv.NewWriter(w), names: slices.Concat(p.Hard, p.Soft)}
+	s.row = append(s.row, "customer")
+	for _, name := range s.names {
+		s.row = append(s.row, "customer_ids."+name)
+	}
+	if customers {
+		s.row = append(s.row, "created", "update_timestamp", "properties")
+	} else {
+		s.row = append(s.row, "event_type", "timestamp", "received", "properties")
+	}
+	return s, s.w.Write(s.row)
+}
+
+// Customer writes one row. Of the times of its properties the latest is kept.
+func (s *sheet) Customer(c *trackway.Profile) error {
+	s.begin(c)
+	updated := ""
+	if at := latest(c); at != 0 {
+		updated = s.seconds(at)
+	}
+	return s.end(s.seconds(c.Created), updated, string(appendProperties(nil, c.Properties)))
+}
+
+// Event writes one row.
+func (s *sheet) Event(of *trackway.Profile, e *trackway.Event) error {
+	s.begin(of)
+	return s.end(e.Type, s.seconds(e.Time), s.seconds(e.Received), string(object(e.Properties)))
+}
+
+// Close writes out what is still in memory.
+func (s *sheet) Close() error {
+	s.w.Flush()
+	return s.w.Error()
+}
+
+func (s *sheet) begin(c *trackway.Profile) {
+	s.row = append(s.row[:0], strconv.FormatUint(uint64(c.Customer), 10))
+	for _, name := range s.names {
+		s.row = append(s.row, s.id(c.IDs, name))
+	}
+}
+
+func (s *sheet) end(cells ...string) error { return s.w.Write(append(s.row, cells...)) }
+
+// id returns the value of the identifier called name; where there are several, or the one looks as if, an array of them.
+func (s *sheet) id(ids []trackway.Identifier, name string) string {
+	first := slices.IndexFunc(ids, func(id trackway.Identifier) bool { return id.Name == name })
+	if first < 0 {
+		return ""
+	}
+	several := slices.ContainsFunc(ids[first+1:], func(id trackway.Identifier) bool { return id.Name == name })
+	if id := ids[first]; id.Hard || !several && id.Value[0] != '[' {
+		return id.Value
+	}
+	s.b = wire.AppendID(s.b[:0], ids, name)
+	return string(s.b)
+}
+
+func (s *sheet) seconds(m trackway.Micros) string {
+	s.b = m.AppendSeconds(s.b[:0])
+	return string(s.b)
+}

@@ -1,0 +1,316 @@
+// Package feed sends files of commands, or of rows that become commands, to a server's import. Its one idea: it notes how far
+// the server has acknowledged a file, so that an import that was interrupted goes on there, and whatever was on its way then
+// is sent again, which does no harm to events that have a time. It knows what rows look like, not what commands may hold: that
+// the server says.
+package feed
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"trackway/internal/control"
+)
+
+// The formats of files.
+const (
+	NDJSON = "ndjson"
+	CSV    = "csv"
+)
+
+// Post sends a body to the import of a project and returns the answer's body, which is read while the body is still sent. The
+// body is closed once it is read no more, whatever happens; closing the answer brings that about.
+type Post func(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error)
+
+// Options is how files are imported.
+type Options struct {
+	Post     Post
+	Project  string // as the user names it
+	Format   string // empty: by the file's name
+	Mapping  Mapping
+	StateDir string // where the state and the rejects go; empty: beside each file
+	Again    bool   // from the beginning, whatever was imported before
+	Stdin    io.Reader
+	Report   func(Status) // called after each batch; may be nil
+}
+
+// Totals counts rows by what became of them.
+type Totals struct {
+	Lines      int64 `json:"lines"` // of the file, that were acknowledged
+	Stored     int64 `json:"stored"`
+	Duplicates int64 `json:"duplicates"`
+	Updates    int64 `json:"updates"`
+	Refused    int64 `json:"refused"`
+}
+
+// Rows is the sum of all.
+func (t Totals) Rows() int64 { return t.Stored + t.Duplicates + t.Updates + t.Refused }
+
+// Status is how far a file has come.
+type Status struct {
+	Totals Totals
+	Read   int64 // bytes of the file as it lies on the disk
+	Size   int64 // 0 where it is not known
+}
+
+// Result is what became of a file.
+type Result struct {
+	Totals  Totals
+	Resumed int64  // the line behind which it went on; 0: it began at the beginning
+	Before  bool   // it had been imported in full before, and nothing was done
+	Rejects string // file with the rows that were refused; empty: there are none
+}
+
+// saveEvery is how often the state is saved. What comes after the last time is sent again after a crash.
+const saveEvery = time.Second
+
+// File imports one file. When ctx ends it sends no more, waits for what was sent, and returns the cause.
+func File(ctx context.Context, path string, o Options) (Result, error) {
+	r, err := begin(path, o)
+	if err != nil || r.state.Done {
+		return Result{Totals: r.state.Totals, Before: r.state.Done, Rejects: r.rejectsPath()}, err
+	}
+	resumed := r.state.Totals.Lines
+	err = errors.Join(r.run(ctx), r.in.Close(), r.rejects.close())
+	return Result{Totals: r.state.Totals, Resumed: resumed, Rejects: r.rejectsPath()}, err
+}
+
+// Forget removes the states of files that were imported in full.
+func Forget(paths []string, o Options) error {
+	var all error
+	for _, path := range paths {
+		if path != Stdin {
+			all = errors.Join(all, os.Remove(o.beside(path, stateSuffix)))
+		}
+	}
+	return all
+}
+
+// The names of what an import leaves, behind the file's own.
+const (
+	stateSuffix   = ".import.json"
+	rejectsSuffix = ".rejects.ndjson"
+)
+
+func (o *Options) beside(path, suffix string) string {
+	if path == Stdin {
+		path = "stdin"
+	}
+	if o.StateDir != "" {
+		path = filepath.Join(o.StateDir, filepath.Base(path))
+	}
+	return path + suffix
+}
+
+// run is the import of one file.
+type run struct {
+	Options
+
+	path    string
+	size    int64
+	read    atomic.Int64
+	in      *input
+	records records
+	rejects *rejects
+	state   state
+	saved   time.Time
+	window  window
+}
+
+func (r *run) rejectsPath() string {
+	if r.state.Rejects == 0 {
+		return ""
+	}
+	return r.beside(r.path, rejectsSuffix)
+}
+
+// begin finds out where to begin, and opens what is needed.
+func begin(path string, o Options) (r *run, err error) {
+	r = &run{Options: o, path: path}
+	r.window.init()
+	if o.StateDir != "" {
+		const private = 0o700
+		if err := os.MkdirAll(o.StateDir, private); err != nil {
+			return r, err
+		}
+	}
+	begun := state{Project: o.Project, Mapping: o.Mapping.sum()}
+	if path != Stdin {
+		if begun.File, err = identify(path); err != nil {
+			return r, err
+		}
+		if r.state, err = loadState(o.beside(path, stateSuffix), begun, o.Again); err != nil || r.state.Done {
+			return r, err
+		}
+	} else {
+		r.state = begun
+	}
+	r.size = begun.File.Size
+	if err := r.openRecords(); err != nil {
+		return r, err
+	}
+	if r.rejects, err = openRejects(o.beside(path, rejectsSuffix), r.state.Rejects); err != nil {
+		return r, errors.Join(err, r.in.Close())
+	}
+	return r, nil
+}
+
+// openRecords opens the file where it is to go on. A CSV file's header is read from the beginning.
+func (r *run) openRecords() error {
+	format, delimiter := formatOf(r.path)
+	if r.Format != "" {
+		format = r.Format
+	}
+	in, err := open(r.path, r.Stdin, 0, &r.read)
+	if err != nil {
+		return err
+	}
+	r.in = in
+	if format == CSV {
+		return r.openSheet(delimiter)
+	}
+	if r.state.Offset > 0 {
+		if err := r.reopen(r.state.Offset); err != nil {
+			return err
+		}
+	}
+	r.records = &ndjson{in: r.in, line: r.state.Totals.Lines, at: r.in.base}
+	return nil
+}
+
+func (r *run) reopen(offset int64) error {
+	if err := r.in.Close(); err != nil {
+		return err
+	}
+	in, err := open(r.path, r.Stdin, offset, &r.read)
+	if err == nil {
+		r.in = in
+	}
+	return err
+}
+
+func (r *run) openSheet(delimiter rune) error {
+	if r.Mapping.Delimiter != "" {
+		delimiter = []rune(r.Mapping.Delimiter)[0]
+	}
+	s := &sheet{csv: newSheetReader(r.in, delimiter)}
+	header, err := s.csv.Read()
+	if err != nil {
+		return errors.Join(fmt.Errorf("read the header: %w", err), r.in.Close())
+	}
+	s.header = append(s.header, header...)
+	if s.columns, err = r.Mapping.columns(s.header); err != nil {
+		return errors.Join(err, r.in.Close())
+	}
+	if r.state.Offset > 0 {
+		if err := r.reopen(r.state.Offset); err != nil {
+			return err
+		}
+		s.csv, s.lines = newSheetReader(r.in, delimiter), r.state.Totals.Lines
+		s.csv.FieldsPerRecord = len(s.header)
+	}
+	s.base, r.records = r.in.base, s
+	return nil
+}
+
+// run sends the rest of the file, and notes what comes back.
+func (r *run) run(ctx context.Context) error {
+	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	body := &body{run: r, ctx: ctx, closed: make(chan struct{})}
+	answer, err := r.Post(sending, body)
+	if err == nil {
+		err = r.follow(answer)
+		_ = answer.Close() // its end was read, or does not matter
+	}
+	r.window.close()
+	if r.path != Stdin { // which may let its reader wait, and need not be closed
+		<-body.closed
+	}
+	if err == nil || r.state.Offset > 0 {
+		err = cmp.Or(err, r.save(err == nil && ctx.Err() == nil && body.err() == nil))
+	}
+	switch {
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return body.err()
+}
+
+// follow reads the answer to its end.
+func (r *run) follow(answer io.Reader) error {
+	d := json.NewDecoder(answer)
+	before := r.state.Totals
+	for {
+		var p control.Progress
+		if err := d.Decode(&p); err != nil {
+			return fmt.Errorf("the server's answer was cut off behind line %d (%w)", r.state.Totals.Lines, err)
+		}
+		if p.Failed != "" {
+			return fmt.Errorf("the server has stored up to line %d, and failed there: %s", r.state.Totals.Lines, p.Failed)
+		}
+		if err := r.acknowledge(&p, &before); err != nil {
+			return err
+		}
+		if r.Report != nil {
+			r.Report(Status{r.state.Totals, r.read.Load(), r.size})
+		}
+		if p.Done {
+			return nil
+		}
+		if time.Since(r.saved) >= saveEvery {
+			if err := r.save(false); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// acknowledge notes what became of the rows up to the one that p names.
+func (r *run) acknowledge(p *control.Progress, before *Totals) error {
+	refusals := map[int64]*control.Refusal{}
+	for i := range p.Refusals {
+		refusals[p.Refusals[i].Line] = &p.Refusals[i]
+	}
+	rows, first := r.window.take(p.Line)
+	for i := range rows {
+		refused := refusals[first+int64(i)]
+		if rows[i].refused != nil {
+			refused = rows[i].refused
+		}
+		if refused == nil {
+			continue
+		}
+		one := rejected{Line: rows[i].line, Field: refused.Field, Error: refused.Error, Row: rows[i].row()}
+		if err := r.rejects.add(one); err != nil {
+			return err
+		}
+	}
+	t := &r.state.Totals
+	t.Stored, t.Duplicates = before.Stored+p.Stored, before.Duplicates+p.Duplicates
+	t.Updates, t.Refused = before.Updates+p.Updates, before.Refused+p.Refused
+	if len(rows) > 0 {
+		last := &rows[len(rows)-1]
+		r.state.Offset, t.Lines = last.end, last.last
+	}
+	return nil
+}
+
+// save saves the state, behind the rejects that it speaks of. The standard input has none.
+func (r *run) save(done bool) error {
+	r.saved = time.Now()
+	r.state.Rejects, r.state.Done = r.rejects.size, done
+	if err := r.rejects.sync(); err != nil || r.path == Stdin {
+		return err
+	}
+	return r.state.save(r.beside(r.path, stateSuffix))
+}

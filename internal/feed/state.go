@@ -1,0 +1,171 @@
+package feed
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"trackway/internal/durable"
+)
+
+// state is how far the import of a file has come. It lies beside the file, so that an import that was interrupted goes on where
+// it stopped.
+type state struct {
+	File    identity `json:"file"`
+	Project string   `json:"project"` // as it was named
+	Mapping string   `json:"mapping"` // SHA-256
+	Offset  int64    `json:"offset"`  // in the inflated file; all before it was acknowledged
+	Rejects int64    `json:"rejects"` // bytes of the file of rejects that belong to it
+	Totals  Totals   `json:"totals"`
+	Done    bool     `json:"done"`
+}
+
+// identity tells whether a file is the one that was imported.
+type identity struct {
+	Size     int64     `json:"size"`
+	Modified time.Time `json:"modified"`
+	Head     string    `json:"head"` // SHA-256 of the first bytes
+}
+
+func identify(path string) (identity, error) {
+	const head = 64 << 10
+	f, err := os.Open(path)
+	if err != nil {
+		return identity{}, err
+	}
+	defer func() { _ = f.Close() }() // what was read is read
+	info, err := f.Stat()
+	if err != nil {
+		return identity{}, err
+	}
+	sum := sha256.New()
+	if _, err := io.CopyN(sum, f, head); err != nil && !errors.Is(err, io.EOF) {
+		return identity{}, err
+	}
+	return identity{info.Size(), info.ModTime().UTC(), hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+func (m *Mapping) sum() string {
+	text, err := json.Marshal(m)
+	if err != nil {
+		panic("bug: a mapping cannot be written as JSON: " + err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// errChanged is wrapped by the errors that say why an import cannot go on where it stopped.
+var errChanged = errors.New("use --again to import all of it from the beginning")
+
+// loadState returns how far the import of a file has come: not at all where no state is at path, or again is set.
+func loadState(path string, begun state, again bool) (state, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || again && err == nil {
+		return begun, nil
+	} else if err != nil {
+		return begun, err
+	}
+	var s state
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return begun, fmt.Errorf("%s cannot be read (%w); %w", path, err, errChanged)
+	}
+	switch {
+	case s.File != begun.File:
+		return begun, fmt.Errorf("the file has changed since its import was interrupted (%s tells); %w", path, errChanged)
+	case s.Project != begun.Project:
+		return begun, fmt.Errorf("the import that was interrupted was into project %q (%s tells); %w", s.Project, path, errChanged)
+	case s.Mapping != begun.Mapping:
+		return begun, fmt.Errorf("the mapping is another one than before the interruption (%s tells); %w", path, errChanged)
+	}
+	return s, nil
+}
+
+func (s *state) save(path string) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	const ownerOnly = 0o600
+	return durable.Replace(path, append(text, '\n'), ownerOnly)
+}
+
+// rejects is the file of the rows that were refused. It is made with the first of them.
+type rejects struct {
+	path string
+	file *os.File
+	size int64
+}
+
+// openRejects goes on with a file that has size bytes, which is 0 at the beginning of an import: then what an earlier one left
+// is removed.
+func openRejects(path string, size int64) (*rejects, error) {
+	r := &rejects{path: path, size: size}
+	if size == 0 {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		return r, nil
+	}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	return r, errors.Join(r.file.Truncate(size), r.seek())
+}
+
+func (r *rejects) open() (err error) {
+	const ownerOnly = 0o600 // it holds customers
+	r.file, err = os.OpenFile(r.path, os.O_CREATE|os.O_WRONLY, ownerOnly)
+	return err
+}
+
+func (r *rejects) seek() error {
+	_, err := r.file.Seek(r.size, io.SeekStart)
+	return err
+}
+
+// rejected is a line of the file.
+type rejected struct {
+	Line  int64           `json:"line"`
+	Field string          `json:"field,omitempty"`
+	Error string          `json:"error"`
+	Row   json.RawMessage `json:"row"`
+}
+
+func (r *rejects) add(one rejected) error {
+	if r.file == nil {
+		if err := r.open(); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(one)
+	if err != nil {
+		return err
+	}
+	n, err := r.file.Write(append(text, '\n'))
+	r.size += int64(n)
+	return err
+}
+
+// sync returns once all is on the disk.
+func (r *rejects) sync() error {
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Sync()
+}
+
+func (r *rejects) close() error {
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Close()
+}

@@ -1,0 +1,117 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/store/scrub"
+)
+
+// CleanUp has the files lose what was erased: it does all erasures that are scheduled together, and returns how many it did.
+// After that nothing of them is in any file of the store. now is asked when that is so; it is the time that [Store.Erasures]
+// gives. With an error, or when ctx ends, they stay scheduled, also over a restart.
+//
+// It runs beside readers and writers. It waits for readers that were there before it, and rewrites tables one compaction at
+// a time: those of the log and of the timelines that held something that was erased, and of the other, smaller ones those
+// that have changed. One call at a time.
+func (s *Store) CleanUp(ctx context.Context, now func() trackway.Micros) (n int, err error) {
+	pending, err := s.scheduled()
+	if err != nil || len(pending) == 0 {
+		return 0, err
+	}
+	if err := s.scrubber().Clean(ctx, spansOf(pending)); err != nil {
+		return 0, fmt.Errorf("clean up after %d erasures: %w", len(pending), err)
+	}
+	return len(pending), s.setDone(pending, now())
+}
+
+// scheduled reads the erasures that are not done.
+func (s *Store) scheduled() (map[uint64]erasure, error) {
+	s.mu.Lock() // what is half done is not looked at
+	defer s.mu.Unlock()
+	if len(s.pending) == 0 {
+		return nil, nil
+	}
+	pending := make(map[uint64]erasure)
+	return pending, s.erasures(func(id uint64, e erasure) {
+		if e.done == 0 {
+			pending[id] = e
+		}
+	})
+}
+
+func (s *Store) setDone(done map[uint64]erasure, at trackway.Micros) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }() // gives memory back
+	for id, e := range done {
+		if err := b.Set(erasureKey(id), appendErasure(nil, erasure{project: e.project, asked: e.asked, done: at}), nil); err != nil {
+			return err
+		}
+	}
+	err := s.erasures(func(id uint64, e erasure) {
+		if e.done != 0 && id+maxErasures < s.nextErasure {
+			_ = b.Delete(erasureKey(id), nil) // a batch in memory does not fail
+		}
+	})
+	if err := errors.Join(err, b.Commit(pebble.Sync)); err != nil {
+		return err
+	}
+	for id := range done {
+		delete(s.pending, id)
+	}
+	return nil
+}
+
+// scrubber works on the store's files.
+func (s *Store) scrubber() *scrub.Scrubber {
+	return &scrub.Scrubber{
+		DB: s.db, Files: s.fs, Dir: s.dir, Readers: &s.readers, Scratch: scratchKeys, Touch: s.touch, Alone: &s.upkeep,
+	}
+}
+
+// spansOf lists what may hold something of these erasures.
+func spansOf(pending map[uint64]erasure) []scrub.Span {
+	spans := []scrub.Span{
+		{Start: []byte{0}, End: []byte{tableLog}},
+		{Start: []byte{tableLog + 1}, End: []byte{tableTimeline}},
+		{Start: []byte{tableTimeline + 1}, End: []byte{scratchKeys}},
+	}
+	var customers []trackway.Customer
+	var log []seqRange
+	for _, e := range pending {
+		customers = append(customers, e.places.customers...)
+		log = append(log, e.places.log...)
+	}
+	for _, r := range joinRanges(log, nearSeqs) {
+		spans = append(spans, scrub.Span{Start: appendLogKey(nil, r.from), End: appendLogKey(nil, r.to+1)})
+	}
+	slices.Sort(customers)
+	for _, c := range slices.Compact(customers) {
+		prefix := appendTimelinePrefix(nil, c)
+		spans = append(spans, scrub.Span{Start: prefix, End: after(prefix)})
+	}
+	return spans
+}
+
+// touch writes a record in the midst of r again as it is, or, where none is left, deletes again what is not there.
+func (s *Store) touch(r scrub.Span) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: r.Start, UpperBound: r.End})
+	if err != nil {
+		return err
+	}
+	if it.First() {
+		err = s.db.Set(it.Key(), it.Value(), pebble.NoSync)
+	} else {
+		err = s.db.Delete(r.Start, pebble.NoSync)
+	}
+	return errors.Join(err, it.Close())
+}

@@ -1,0 +1,554 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/wire"
+)
+
+// openPlain opens a store whose tables can be searched.
+func openPlain(tb testing.TB, fs vfs.FS) *Store {
+	tb.Helper()
+	s, err := Open("data", Options{FS: fs, Cache: 1 << 20, Fatal: func(err error) { panic(err) }, plain: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.cache = newCache(smallCache)
+	return s
+}
+
+func mustErase(tb testing.TB, s *Store, c trackway.Customer, personal ...string) query.Erasure {
+	tb.Helper()
+	e, err := s.Erase(demo, c, personal, 1000)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return e
+}
+
+func mustCleanUp(tb testing.TB, s *Store, want int) {
+	tb.Helper()
+	n, err := s.CleanUp(tb.Context(), func() trackway.Micros { return 2000 })
+	if n != want || err != nil {
+		tb.Fatalf("%d erasures cleaned up after, want %d: %v", n, want, err)
+	}
+}
+
+// traces lists the files of a store that hold one of the needles, byte by byte. A table is also read record by record: keys
+// share their beginnings in it.
+func traces(tb testing.TB, fs vfs.FS, needles ...[]byte) (found []string) {
+	tb.Helper()
+	return search(tb, fs, entries, needles)
+}
+
+func search(tb testing.TB, fs vfs.FS, entries func(tb testing.TB, fs vfs.FS, name string) []byte, needles [][]byte) (found []string) {
+	tb.Helper()
+	names, err := fs.List("data")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, name := range names {
+		info, err := fs.Stat(fs.PathJoin("data", name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // a table that has just been replaced
+		} else if err != nil || info.IsDir() {
+			tb.Fatalf("%s is left in the directory: %v", name, err)
+		}
+		text := readFile(tb, fs, fs.PathJoin("data", name))
+		if path.Ext(name) == ".sst" {
+			text = append(text, entries(tb, fs, fs.PathJoin("data", name))...)
+		}
+		for _, needle := range needles {
+			if bytes.Contains(text, needle) {
+				found = append(found, fmt.Sprintf("%s: %q", name, needle))
+			}
+		}
+	}
+	return found
+}
+
+// entries returns all versions of all records of a table, with the marks of those that were deleted.
+func entries(tb testing.TB, fs vfs.FS, name string) (all []byte) {
+	tb.Helper()
+	f, err := fs.Open(name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	readable, err := objstorageprovider.NewFileReadable(f, fs, objstorageprovider.NewReadaheadConfig(), name)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r, err := sstable.NewReader(tb.Context(), readable, sstable.ReaderOptions{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	it, err := r.NewIter(sstable.NoTransforms, nil, nil, sstable.AssertNoBlobHandles)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for kv := it.First(); kv != nil; kv = it.Next() {
+		value, _, err := kv.Value(nil)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		all = append(append(append(all, kv.K.UserKey...), value...), '\n')
+	}
+	if err := errors.Join(it.Close(), r.Close()); err != nil {
+		tb.Fatal(err)
+	}
+	return all
+}
+
+// secret makes texts that are nowhere else.
+func secret(name string) string { return fmt.Sprintf("%s-%016x", name, rand.Uint64()) }
+
+func quoted(s string) string { return `"` + s + `"` }
+
+// erasureStory is a store in which somebody has left traces everywhere.
+type erasureStory struct {
+	s       *Store
+	now     trackway.Micros
+	needles [][]byte
+	jane    trackway.Identifier
+}
+
+func (y *erasureStory) secret(name string) string {
+	text := secret(name)
+	y.needles = append(y.needles, []byte(text))
+	return text
+}
+
+func (y *erasureStory) id(name, value string) trackway.Identifier {
+	return identifierOf(name, y.secret(value))
+}
+
+func (y *erasureStory) apply(tb testing.TB, cmds ...trackway.Command) {
+	tb.Helper()
+	for i := range cmds {
+		y.now++
+		cmds[i].Received = y.now
+	}
+	mustApply(tb, y.s, cmds...)
+}
+
+// crowd are others, before, between and behind in each table.
+func (y *erasureStory) crowd(tb testing.TB, name string, n int) {
+	tb.Helper()
+	for i := range n {
+		id := identifierOf("cookie", fmt.Sprintf("%c%s%d", 'a'+i%26, name, i))
+		y.apply(
+			tb, update(y.now, map[string]string{"email": quoted("kept@example.com")}, id),
+			event("visit", y.now, map[string]string{"email": quoted("kept@example.com"), "n": strconv.Itoa(i)}, id),
+		)
+	}
+}
+
+// tell has Jane come with several devices, be merged, lose and get identifiers, and change her mind about her address.
+func (y *erasureStory) tell(tb testing.TB, flush func()) {
+	tb.Helper()
+	y.crowd(tb, "before", 100)
+	y.jane = y.id("registered", "jane")
+	phone, laptop, shared := y.id("cookie", "phone"), y.id("cookie", "laptop"), y.id("cookie", "shared")
+	y.apply(tb, event("visit", y.now, nil, shared)) // stays with Bob
+	for i := range 3 {
+		for _, id := range []trackway.Identifier{phone, laptop} {
+			email := map[string]string{"email": quoted(y.secret("event-email"))}
+			y.apply(tb, update(y.now, map[string]string{"email": quoted(y.secret("email")), "kept": "1"}, id), event("visit", y.now, email, id))
+			hash := contentHash(&trackway.Event{Type: "visit", Properties: wire.AppendObject(nil, propertiesOf(email))})
+			y.needles = append(y.needles, fmt.Appendf(nil, "%s", bigEndian(hash)))
+		}
+		y.crowd(tb, fmt.Sprint("between", i), 10)
+		flush()
+	}
+	bob := identifierOf("registered", "bob")
+	y.apply(tb, update(y.now, nil, bob, shared)) // the shared device is Bob's; a merge of his says so
+	y.apply(tb, update(y.now, nil, identifierOf("cookie", "bobs")), update(y.now, nil, bob, identifierOf("cookie", "bobs")))
+	flush()
+	y.apply(tb, update(y.now, nil, y.jane, phone))
+	y.apply(tb, update(y.now, nil, y.jane, laptop))
+	y.apply(tb, update(y.now, nil, y.jane, shared)) // taken from Bob
+	flush()
+	y.crowd(tb, "after", 100)
+}
+
+func bigEndian(n uint64) []byte {
+	b := make([]byte, 8)
+	for i := range b {
+		b[i] = byte(n >> (56 - 8*i))
+	}
+	return b
+}
+
+// erase erases Jane, and shows that there was something to look for.
+func (y *erasureStory) erase(tb testing.TB, fs vfs.FS) {
+	tb.Helper()
+	y.now++
+	c := mustFind(tb, y.s, y.jane)
+	if c == 0 {
+		tb.Fatal("nobody is there to be erased")
+	}
+	if e := mustErase(tb, y.s, c, "email"); e.ID == 0 || e.Done != 0 {
+		tb.Errorf("got %+v", e)
+	}
+	none := func(testing.TB, vfs.FS, string) []byte { return nil } // tables come and go
+	if len(search(tb, fs, none, y.needles)) < len(y.needles)/2 {
+		tb.Error("there are hardly any traces before the clean-up: this test would not notice them")
+	}
+}
+
+// TestCleanUp promises: after the clean-up that an erasure schedules, no identifier and no personal value of the erased
+// customer is in any byte of any file, whatever had become of them before.
+func TestCleanUp(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		flush  bool                                      // the story is spread over tables
+		settle bool                                      // all of it is at the lowest level before the erasure
+		during func(*testing.T, *Store) (release func()) // happens before the erasure
+		after  func(*testing.T, *Store)                  // happens between the erasure and the clean-up
+	}{
+		"in memory":     {},
+		"in tables":     {flush: true},
+		"at the bottom": {flush: true, settle: true},
+		"compacted while a snapshot was open": {
+			flush: true, settle: true,
+			during: func(_ *testing.T, s *Store) func() {
+				v := s.Snapshot()
+				return func() { _ = v.Close() }
+			},
+			after: compactAll,
+		},
+		"marks moved to the bottom": {
+			after: func(t *testing.T, s *Store) { // by the time of the clean-up there is nothing above them
+				t.Helper()
+				compactAll(t, s)
+				compactAll(t, s)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fs := vfs.NewMem()
+			y := &erasureStory{s: openPlain(t, fs), now: 1000}
+			defer func() { _ = y.s.Close() }()
+			y.tell(t, func() {
+				if err := y.s.db.Flush(); test.flush && err != nil {
+					t.Fatal(err)
+				}
+			})
+			if test.settle {
+				compactAll(t, y.s)
+			}
+			release := func() {}
+			if test.during != nil {
+				release = test.during(t, y.s)
+			}
+			y.erase(t, fs)
+			if test.after != nil {
+				test.after(t, y.s)
+			}
+			release()
+			mustCleanUp(t, y.s, 1)
+			if found := traces(t, fs, y.needles...); len(found) > 0 {
+				t.Errorf("after the clean-up: %v\n%s", found, y.s.db.DebugString())
+			}
+			if n, _ := y.s.pendingErasures(); n != 0 {
+				t.Errorf("%d erasures are pending", n)
+			}
+			mustBeConsistent(t, y.s)
+			if len(traces(t, fs, []byte("kept@example.com"))) == 0 {
+				t.Error("the others are gone, too")
+			}
+			y.crowd(t, "later", 10)
+			mustBeConsistent(t, y.s)
+		})
+	}
+}
+
+func compactAll(t *testing.T, s *Store) {
+	t.Helper()
+	if err := errors.Join(s.db.Flush(), s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCleanUpWhileBusy: others write, and read, all the time.
+func TestCleanUpWhileBusy(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	y := &erasureStory{s: openPlain(t, fs), now: 1000}
+	defer func() { _ = y.s.Close() }()
+	y.tell(t, func() {})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 0; ctx.Err() == nil; n++ {
+			r := request{n: 1_000_000 + n, kind: requestKind(n % int(sendErase))}
+			if err := r.send(y.s); err != nil {
+				t.Error(err)
+			}
+			v := y.s.Snapshot()
+			if err := v.Profiles(demo, func(*trackway.Profile) bool { return n%10 == 0 }); err != nil {
+				t.Error(err)
+			}
+			if err := v.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	y.erase(t, fs)
+	mustCleanUp(t, y.s, 1)
+	stop()
+	<-done
+	if found := traces(t, fs, y.needles...); len(found) > 0 {
+		t.Errorf("after the clean-up: %v", found)
+	}
+	mustBeConsistent(t, y.s)
+}
+
+// TestCleanUpWaitsForReaders: what an open snapshot shows cannot be gone. Whoever gives up waiting finds it still scheduled.
+func TestCleanUpWaitsForReaders(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	y := &erasureStory{s: openPlain(t, fs), now: 1000}
+	defer func() { _ = y.s.Close() }()
+	y.tell(t, func() {})
+	v := y.s.Snapshot()
+	y.erase(t, fs)
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		n, err := y.s.CleanUp(ctx, func() trackway.Micros { return 1 })
+		cancel()
+		if n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("cleaned up after %d with a reader there: %v", n, err)
+		}
+	}
+	if n, oldest := y.s.pendingErasures(); n != 1 || oldest != 1000 {
+		t.Errorf("%d are pending since %d", n, oldest)
+	}
+	if c, err := v.Find(demo, y.jane); c == 0 || err != nil {
+		t.Errorf("the snapshot is not as it was: %v", err)
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mustCleanUp(t, y.s, 1)
+	if found := traces(t, fs, y.needles...); len(found) > 0 {
+		t.Errorf("after the clean-up: %v", found)
+	}
+}
+
+// TestCleanUpAfterCrash: the schedule outlives a power cut, wherever in a clean-up it comes.
+func TestCleanUpAfterCrash(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
+	for cut := range 12 {
+		mem := vfs.NewCrashableMem()
+		y := &erasureStory{s: openPlain(t, mem), now: 1000}
+		y.tell(t, func() {})
+		y.erase(t, mem)
+		clones := make(chan *vfs.MemFS, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { // at any moment of it
+			for range cut * 20 {
+				_, _ = mem.List("data")
+			}
+			clones <- mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: random})
+			cancel()
+		}()
+		if _, err := y.s.CleanUp(ctx, func() trackway.Micros { return 2000 }); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		fs := <-clones
+		if err := y.s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		y.s = openPlain(t, fs)
+		n, _ := y.s.pendingErasures()
+		mustCleanUp(t, y.s, n)
+		if found := traces(t, fs, y.needles...); len(found) > 0 {
+			t.Errorf("cut %d: after the clean-up: %v", cut, found)
+		}
+		list, err := y.s.Erasures(demo)
+		if err != nil || len(list) != 1 || list[0] != (query.Erasure{ID: 1, Asked: 1000, Done: 2000}) {
+			t.Errorf("got %+v, %v", list, err)
+		}
+		mustBeConsistent(t, y.s)
+		if err := y.s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestCleanUpOfMany: erasures are cleaned up after together, a large customer among them, and one whose timeline stayed.
+func TestCleanUpOfMany(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := openPlain(t, fs)
+	defer func() { _ = s.Close() }()
+	var needles [][]byte
+	var large []trackway.Command
+	device, account := identifierOf("cookie", secret("device")), identifierOf("registered", secret("account"))
+	for i := range maxMoved + 10 {
+		text := secret("text")
+		needles = append(needles, []byte(text))
+		large = append(large, event("e", trackway.Micros(i), map[string]string{"email": quoted(text + strings.Repeat("x", 5000))}, device))
+	}
+	for batch := range slices.Chunk(large, 50) {
+		mustApply(t, s, batch...)
+	}
+	mustApply(t, s, update(1, nil, account), update(5000, nil, account, device)) // the device is older and survives
+	needles = append(needles, []byte(device.Value), []byte(account.Value))
+	for i := range 50 {
+		id := identifierOf("cookie", secret("other"))
+		needles = append(needles, []byte(id.Value))
+		mustErase(t, s, mustApply(t, s, event("e", trackway.Micros(i), nil, id))[0].Customer, "email")
+	}
+	mustErase(t, s, mustFind(t, s, account), "email")
+	mustCleanUp(t, s, 51)
+	mustCleanUp(t, s, 0)
+	if found := traces(t, fs, needles...); len(found) > 0 {
+		t.Errorf("after the clean-up: %v", found)
+	}
+	list, err := s.Erasures(demo)
+	if err != nil || len(list) != 51 || list[0].ID != 51 || list[50].Done != 2000 {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	if other, err := s.Erasures(demo + 1); len(other) != 0 || err != nil {
+		t.Errorf("another project sees %v, %v", other, err)
+	}
+	mustBeConsistent(t, s)
+}
+
+// TestDoneErasuresAreForgotten: a thousand are remembered, and all that are not done.
+func TestDoneErasuresAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	id := identifierOf("cookie", "c")
+	for range maxErasures + 20 {
+		mustErase(t, s, mustApply(t, s, update(1, nil, id))[0].Customer)
+	}
+	mustCleanUp(t, s, maxErasures+20)
+	mustErase(t, s, mustApply(t, s, update(1, nil, id))[0].Customer)
+	mustCleanUp(t, s, 1)
+	list, err := s.Erasures(demo)
+	if err != nil || len(list) != maxErasures || list[0].ID != maxErasures+21 {
+		t.Errorf("%d are remembered, %v", len(list), err)
+	}
+}
+
+// TestErasedIDInOtherMerges: an identifier that has moved is erased from the merges of whoever had it before.
+func TestErasedIDInOtherMerges(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	jane, bob := identifierOf("registered", "jane"), identifierOf("registered", "bob")
+	mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1)) // a merge of Bob's names cookie1
+	mustApply(t, s, update(4, nil, jane, cookie1))                                              // and it moves to Jane
+	bobs := mustFind(t, s, bob)
+	if got := mustEvents(t, s, bobs); len(got) != 1 || !strings.Contains(got[0], `"c1"`) {
+		t.Fatalf("got %q", got)
+	}
+	mustErase(t, s, mustFind(t, s, jane))
+	got := mustEvents(t, s, bobs)
+	if len(got) != 1 || strings.Contains(got[0], `"c1"`) || !strings.Contains(got[0], `"bob"`) {
+		t.Errorf("got %q, want Bob's merge without the cookie", got)
+	}
+	mustBeConsistent(t, s)
+}
+
+// TestClientsMergeEvent: an event that a client calls merge is its own, and keeps what is not personal.
+func TestClientsMergeEvent(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	properties := map[string]string{"email": `"x"`, "branch": `"main"`, "absorbed_ids": `{"cookie":["c1"]}`}
+	mustApply(t, s, event(mergeType, 5, properties, reg1))
+	untimed := event(mergeType, 6, properties, reg1)
+	untimed.TimeGiven = false
+	mustApply(t, s, untimed)
+	mustErase(t, s, 1, "email")
+	want := `{"absorbed_ids":{"cookie":["c1"]},"branch":"main"}`
+	for _, got := range mustEvents(t, s, 1) {
+		if !strings.HasSuffix(got, want) {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// TestOlderStore: in a store from before merges were marked and moves were noted, both are found all the same.
+func TestOlderStore(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	jane, bob := identifierOf("registered", "jane"), identifierOf("registered", "bob")
+	mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1))
+	mustApply(t, s, update(4, nil, jane, cookie1))
+	bobs := mustFind(t, s, bob)
+	record := appendEvent(nil, &trackway.Event{
+		Project: demo, Customer: bobs, Type: mergeType, Time: 3, Received: 3,
+		Properties: []byte(`{"absorbed_ids":{"registered":"bob"},"survivor_ids":{"cookie":["c1"]}}`),
+	})
+	b := s.db.NewBatch() // as it was before
+	if err := errors.Join(
+		b.DeleteRange([]byte{tableFormer}, []byte{tableFormer + 1}, nil), b.Delete(keyFormer, nil), b.Set(appendLogKey(nil, 1), record, nil),
+		b.Set(appendTimelineKey(nil, bobs, 3, 1), []byte{1}, nil),
+		b.Commit(pebble.Sync), s.Close(),
+	); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, fs)
+	defer func() { _ = s.Close() }()
+	mustErase(t, s, mustFind(t, s, jane))
+	if got := mustEvents(t, s, bobs); len(got) != 1 || strings.Contains(got[0], `"c1"`) {
+		t.Errorf("got %q, want Bob's merge without the cookie", got)
+	}
+	mustErase(t, s, bobs)
+	if got := mustEvents(t, s, bobs); len(got) != 1 || got[0] != "merge 3 {}" {
+		t.Errorf("got %q, want an empty merge", got)
+	}
+	mustBeConsistent(t, s)
+}
+
+// TestCleanUpWaitsForOpenTables: a table that somebody reads stays on the disk until they are through.
+func TestCleanUpWaitsForOpenTables(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	y := &erasureStory{s: openPlain(t, fs), now: 1000}
+	defer func() { _ = y.s.Close() }()
+	y.tell(t, func() {})
+	compactAll(t, y.s)
+	it, err := y.s.db.NewIter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y.erase(t, fs)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if n, err := y.s.CleanUp(ctx, func() trackway.Micros { return 1 }); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("cleaned up after %d with a table being read: %v", n, err)
+	}
+	if err := it.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mustCleanUp(t, y.s, 1)
+	if found := traces(t, fs, y.needles...); len(found) > 0 {
+		t.Errorf("after the clean-up: %v", found)
+	}
+}

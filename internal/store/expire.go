@@ -1,0 +1,173 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/store/scrub"
+)
+
+// keyNextSeq says which sequence number comes next where the last record of the log is gone.
+var keyNextSeq = []byte("mnextseq")
+
+// maxExpired is how many events are removed before other writers are let in.
+const maxExpired = 1000
+
+// Expire removes those of the events from sequence number from up to, not including, to whose time is before what before
+// returns for their project and type; [query.Forever] keeps them all. Customers and usage stay. It does not wait for the disk:
+// after a crash there is more to remove, that is all. When ctx ends, it stops between two batches.
+//
+// Cost: a read of these records of the log, with nobody waiting; writers wait while up to 1000 events are removed at once.
+func (s *Store) Expire(
+	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
+) (query.Expired, error) {
+	x, old, err := s.tooOld(from, to, before)
+	if err == nil && len(old) > 0 {
+		err = s.saveCounts() // or an opening, which counts what was not saved, would not find them
+	}
+	for err == nil && len(old) > 0 {
+		if err = context.Cause(ctx); err != nil {
+			break
+		}
+		n := min(len(old), maxExpired)
+		err = s.expire(old[:n])
+		old, x.Removed = old[n:], x.Removed+n
+	}
+	if err != nil {
+		return x, fmt.Errorf("expire events %d to %d: %w", from, to, err)
+	}
+	return x, nil
+}
+
+// tooOld reads the log and lists what is to be removed.
+func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Micros) (x query.Expired, old []uint64, err error) {
+	s.mu.Lock()
+	x.Soonest, x.End = query.Never, to > s.nextSeq // before the log is read, so that what is added meanwhile is looked at another time
+	s.mu.Unlock()
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: appendLogKey(nil, from), UpperBound: appendLogKey(nil, to)})
+	if err != nil {
+		return x, nil, err
+	}
+	for it.First(); it.Valid() && err == nil; it.Next() {
+		seq := binary.BigEndian.Uint64(it.Key()[1:])
+		var e trackway.Event
+		if e, err = decodeEvent(seq, it.Value()); err != nil {
+			err = fmt.Errorf("event %d: %w", seq, err)
+			break
+		}
+		switch bound := before(e.Project, e.Type); {
+		case bound == query.Forever:
+		case e.Time < bound:
+			old = append(old, seq)
+		default:
+			x.Soonest = min(x.Soonest, e.Time-bound)
+		}
+	}
+	return x, old, errors.Join(err, it.Error(), it.Close())
+}
+
+// expire removes events, each with its entry in the timeline.
+func (s *Store) expire(old []uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }() // gives memory back
+	projects := make(map[uint32]bool)
+	for _, seq := range old {
+		e, err := readEvent(s.db, seq)
+		if errors.Is(err, pebble.ErrNotFound) {
+			continue // another call was faster
+		} else if err != nil {
+			return fmt.Errorf("event %d: %w", seq, err)
+		}
+		key, err := s.timelineKey(&e)
+		if err != nil {
+			return fmt.Errorf("event %d: %w", seq, err)
+		}
+		if err := errors.Join(b.Delete(appendLogKey(nil, seq), nil), b.Delete(key, nil)); err != nil {
+			return err
+		}
+		projects[e.Project] = true
+		if seq == s.nextSeq-1 {
+			if err := b.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
+				return err
+			}
+		}
+	}
+	err := b.Commit(pebble.NoSync)
+	for p := range projects {
+		s.versions.changed(p)
+	}
+	return err
+}
+
+// timelineKey finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed.
+func (s *Store) timelineKey(e *trackway.Event) ([]byte, error) {
+	h, err := s.survivor(e.Project, e.Customer)
+	if err != nil {
+		return nil, err
+	}
+	timelines, err := timelinesOf(s.db, h)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range timelines {
+		if key, err := s.entryOn(c, e); key != nil || err != nil {
+			return key, err
+		}
+	}
+	return nil, fmt.Errorf("it is on no timeline: %w", errCorrupt)
+}
+
+// entryOn finds an event's entry on one timeline, nil if it is not there. It is where it usually is, unless a collision of
+// hashes has put it further on.
+func (s *Store) entryOn(c trackway.Customer, e *trackway.Event) (key []byte, err error) {
+	for _, tail := range []uint64{contentHash(e), e.Seq} {
+		key := appendTimelineKey(nil, c, e.Time, tail)
+		value, closer, err := s.db.Get(key)
+		if errors.Is(err, pebble.ErrNotFound) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		seq, _ := binary.Uvarint(value)
+		if err := closer.Close(); err != nil || seq == e.Seq {
+			return key, err
+		}
+	}
+	prefix := appendTimelineKey(nil, c, e.Time, 0)
+	prefix = prefix[:len(prefix)-8]
+	err = scan(s.db, prefix, func(tail, value []byte) error {
+		if seq, _ := binary.Uvarint(value); seq != e.Seq {
+			return nil
+		}
+		key = slices.Concat(prefix, tail)
+		return errStop
+	})
+	return key, err
+}
+
+// Reclaim gives back the space of events that were removed from the log between two sequence numbers. Their entries in
+// timelines, which are small, give theirs back when compaction comes to them.
+func (s *Store) Reclaim(ctx context.Context, from, to uint64) error {
+	return s.scrubber().Compact(ctx, scrub.Span{Start: appendLogKey(nil, from), End: appendLogKey(nil, to+1)})
+}
+
+// savedNextSeq reads what [Store.Expire] has left instead of the last record of the log.
+func (s *Store) savedNextSeq() (uint64, error) {
+	value, closer, err := s.db.Get(keyNextSeq)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 1, nil
+	} else if err != nil {
+		return 0, err
+	}
+	n := binary.BigEndian.Uint64(value)
+	return n, closer.Close()
+}

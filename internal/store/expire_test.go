@@ -1,0 +1,214 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+// allBefore is a bound for all events.
+func allBefore(at trackway.Micros) func(uint32, string) trackway.Micros {
+	return func(uint32, string) trackway.Micros { return at }
+}
+
+func mustExpire(tb testing.TB, s *Store, before func(uint32, string) trackway.Micros) query.Expired {
+	tb.Helper()
+	x, err := s.Expire(tb.Context(), 1, 1<<40, before)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return x
+}
+
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	mustApply(
+		t, s,
+		event("visit", 100, nil, cookie1), event("visit", 200, nil, cookie1), event("buy", 100, nil, cookie1),
+		event("visit", 100, nil, cookie2), update(150, map[string]string{"p": "1"}, cookie2),
+	)
+	got := mustExpire(t, s, func(project uint32, typ string) trackway.Micros {
+		if project == demo && typ == "visit" {
+			return 150
+		}
+		return query.Forever
+	})
+	if want := (query.Expired{Removed: 2, Soonest: 50, End: true}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if diff := gocmp.Diff([]string{"buy 100 {}", "visit 200 {}"}, mustEvents(t, s, 1)); diff != "" {
+		t.Error(diff)
+	}
+	if got := mustEvents(t, s, 2); len(got) != 0 {
+		t.Errorf("got %v, want none", got)
+	}
+	if p := mustProfile(t, s, 2); len(p.IDs) != 1 || len(p.Properties) != 1 {
+		t.Errorf("got %+v, want the customer as it was", p)
+	}
+	if u := s.usage[usageDay{demo, 0}]; u.Stored != 4 {
+		t.Errorf("got usage %+v, want all that was stored to be counted", u)
+	}
+	if x := mustExpire(t, s, allBefore(0)); x.Removed != 0 || x.Soonest != 100 {
+		t.Errorf("got %+v", x)
+	}
+	for to, end := range map[uint64]bool{3: false, 5: false, 6: true} {
+		if x, err := s.Expire(t.Context(), 1, to, allBefore(0)); err != nil || x.End != end {
+			t.Errorf("up to %d of 4 events: got %+v, %v", to, x, err)
+		}
+	}
+	if x := mustExpire(t, s, allBefore(query.Never)); x.Removed != 2 || x.Soonest != query.Never {
+		t.Errorf("got %+v", x)
+	}
+	mustBeConsistent(t, s)
+}
+
+// TestExpiredNumbersAreNotUsedAgain: also where the last event of the log was removed, before a restart.
+func TestExpiredNumbersAreNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	mustApply(t, s, event("visit", 100, nil, cookie1), event("visit", 200, nil, cookie1))
+	if x := mustExpire(t, s, allBefore(1000)); x.Removed != 2 {
+		t.Fatal(x)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, fs)
+	if r := mustApply(t, s, event("visit", 100, nil, cookie1))[0]; r.Seq != 3 || r.Duplicate {
+		t.Errorf("got %+v, want number 3", r)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, fs)
+	if r := mustApply(t, s, event("visit", 101, nil, cookie1))[0]; r.Seq != 4 {
+		t.Errorf("got %+v, want number 4", r)
+	}
+	mustBeConsistent(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestExpireLongTimeline: events of a timeline that stayed, and of one that moved, and more of them than are removed at once.
+func TestExpireLongTimeline(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	cmds := make([]trackway.Command, 0, 3*maxMoved)
+	for i := range 2 * maxMoved {
+		cmds = append(cmds, event("long", trackway.Micros(i), nil, cookie1))
+	}
+	for i := range 50 {
+		cmds = append(cmds, event("short", trackway.Micros(i), nil, cookie2))
+	}
+	mustApply(t, s, update(1, nil, reg1))
+	mustApply(t, s, cmds...)
+	mustApply(t, s, update(5000, nil, reg1, cookie1, cookie2))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if x, err := s.Expire(ctx, 1, 1<<40, allBefore(4000)); !errors.Is(err, context.Canceled) || x.Removed != 0 {
+		t.Errorf("got %+v, %v, want to be stopped", x, err)
+	}
+	compactAll(t, s)
+	before := logBytes(t, s)
+	if x := mustExpire(t, s, allBefore(4000)); x.Removed != 2*maxMoved+50 {
+		t.Errorf("got %+v", x)
+	}
+	if got := mustEvents(t, s, 1); len(got) != 2 {
+		t.Errorf("got %v, want the two merges", got)
+	}
+	mustBeConsistent(t, s)
+	if err := s.Reclaim(t.Context(), 1, 5000); err != nil {
+		t.Fatal(err)
+	}
+	if after := logBytes(t, s); after > before/2 {
+		t.Errorf("the log takes %d bytes, and took %d before almost all of it went", after, before)
+	}
+}
+
+// logBytes is the size of the log's tables.
+func logBytes(t *testing.T, s *Store) (n uint64) {
+	t.Helper()
+	levels, err := s.db.SSTables(pebble.WithKeyRangeFilter([]byte{tableLog}, []byte{tableLog + 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, level := range levels {
+		for i := range level {
+			n += level[i].Size
+		}
+	}
+	return n
+}
+
+// TestExpireCrash cuts the power while events are removed: the store is consistent, no number comes twice, and what was young
+// is all there.
+func TestExpireCrash(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
+	fs := vfs.NewCrashableMem()
+	highest, n := uint64(0), 0
+	for range 30 {
+		s := mustOpen(t, fs)
+		mustBeConsistent(t, s)
+		kept := make(map[string]bool)
+		for range 20 {
+			n++
+			typ := fmt.Sprintf("old%d", n)
+			at := trackway.Micros(n % 100)
+			if n%3 == 0 {
+				typ = fmt.Sprintf("young%d", n)
+				at += 1000
+				kept[typ] = true
+			}
+			id := identifierOf("cookie", strconv.Itoa(random.IntN(5)))
+			r := mustApply(t, s, event(typ, at, nil, id))[0]
+			if r.Seq <= highest {
+				t.Fatalf("event %s has number %d, and %d was given out before", typ, r.Seq, highest)
+			}
+			highest = r.Seq
+		}
+		var next *vfs.MemFS
+		cutAt := random.IntN(4)
+		bound := func(uint32, string) trackway.Micros {
+			if cutAt--; cutAt == 0 {
+				next = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: random})
+			}
+			return 1000
+		}
+		mustExpire(t, s, bound)
+		if next == nil {
+			next = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: random})
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		fs = next
+		s = mustOpen(t, fs)
+		c, err := readAll(s.db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range c.events {
+			delete(kept, e.Type)
+		}
+		if len(kept) > 0 {
+			t.Fatalf("%v are gone", kept)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

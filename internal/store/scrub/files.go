@@ -1,0 +1,97 @@
+package scrub
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Files is the file system as Pebble gets it. It can have Pebble write its log to new files only: usually an old one is
+// written over, from its beginning, which keeps the old bytes behind the new ones.
+type Files struct {
+	vfs.FS
+
+	fresh     atomic.Bool
+	manifests atomic.Int64 // manifests made since the start
+}
+
+// NewFiles puts itself between Pebble and what po has as its file system.
+func NewFiles(po *pebble.Options) *Files {
+	f := &Files{FS: po.FS}
+	po.FS = f
+	po.AddEventListener(pebble.EventListener{ManifestCreated: func(info pebble.ManifestCreateInfo) {
+		if info.Err == nil {
+			f.manifests.Add(1)
+		}
+	}})
+	return f
+}
+
+// ReuseForWrite implements [vfs.FS].
+func (f *Files) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if !f.fresh.Load() {
+		return f.FS.ReuseForWrite(old, name, category)
+	}
+	if err := f.Remove(old); err != nil {
+		return nil, err
+	}
+	return f.Create(name, category)
+}
+
+// Unwrap implements [vfs.FS].
+func (f *Files) Unwrap() vfs.FS { return f.FS }
+
+// list returns the names in dir that belong to one kind of Pebble's files.
+func (f *Files) list(dir string, kind func(name string) bool) (map[string]bool, error) {
+	names, err := f.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]bool)
+	for _, name := range names {
+		if kind(name) {
+			found[name] = true
+		}
+	}
+	return found, nil
+}
+
+func isTable(name string) bool {
+	return strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob")
+}
+
+func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
+
+func isManifest(name string) bool { return strings.HasPrefix(name, "MANIFEST-") }
+
+// look is how often is looked whether files that Pebble has no use for any more are gone: it removes them in the background,
+// and those that a reader has open when that has ended.
+const look = 20 * time.Millisecond
+
+// waitGone waits until none of these files is there.
+func (f *Files) waitGone(ctx context.Context, dir string, names map[string]bool) error {
+	return poll(ctx, func() (bool, error) {
+		there, err := f.list(dir, func(name string) bool { return names[name] })
+		return len(there) == 0, err
+	})
+}
+
+// poll waits until done says so.
+func poll(ctx context.Context, done func() (bool, error)) error {
+	ticker := time.NewTicker(look)
+	defer ticker.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

@@ -1,0 +1,191 @@
+import { seconds } from './clock.ts'
+import { bytes, newQueue, type Queue } from './queue.ts'
+import { newSender, type Sender } from './sender.ts'
+import type { Memo } from './servers.ts'
+import type { Entry, Store } from './store.ts'
+import type { Client, Command, Ids, Options } from './types.ts'
+
+/** What a platform adds to the client that is the same everywhere. */
+export interface Platform {
+  /** Opens the queue's store; called once there is something to put into it, or to look for. */
+  open(): Store | Promise<Store>
+  /** The value of Authorization. */
+  authorization: string
+  /** What fetch does about redirects of a batch. */
+  redirect: RequestRedirect
+  /** Returns where a redirect of a batch leads, and after so many in a row; undefined if it is none that is to be followed. */
+  moved(answer: Response, from: string, moves: number): string | undefined
+  /** Returns whom a call is about. */
+  whom(ids: Ids | undefined): Ids
+  /** Whether anything may be stored or sent. */
+  allowed(): boolean
+  /** Runs what only one page at a time may do. */
+  lock?: ((run: () => Promise<void>, stop: AbortSignal) => Promise<void>) | undefined
+  /** Remembers the server that was chosen. */
+  memo?: Memo
+}
+
+/** Commands of a batch and bytes of its body, at most; milliseconds for which commands are collected. */
+const maxCommands = 50
+const maxBytes = 512 * 1024
+const interval = 1000
+
+/** Returns how many of the first commands, whose sizes are given, make a batch. */
+export function fitting(sizes: readonly number[], most = maxBytes): number {
+  let body = '{"commands":[]}'.length - 1
+  const over = sizes.findIndex((size, i) => i === maxCommands || (body += size + 1) > most)
+  return over < 0 ? sizes.length : Math.max(1, over)
+}
+
+/** Whether a batch is to be sent: so many wait, the oldest for so many milliseconds. */
+export const due = (waiting: number, oldest: number, flush: boolean, after = interval, full = maxCommands) =>
+  waiting >= full || (waiting > 0 && (flush || oldest >= after))
+
+/** Returns the identifiers that a name stands for. */
+export const named = (who: string | Ids): Ids => (typeof who === 'string' ? { registered: who } : who)
+
+/** A client, and what is only for the platform that made it. */
+export interface Core {
+  /** Platforms differ in what it means to identify. */
+  client: Omit<Client, 'identify'>
+  queue: Queue
+  sender: Sender
+  /** Sends what waits, unless that is under way already. */
+  start(): Promise<void>
+  /** Ends what is under way, and removes the queue with all that is in it. */
+  wipe(): Promise<void>
+}
+
+/** Returns a client without what is particular to browsers or to Node. */
+export function newCore(options: Options, platform: Platform): Core {
+  if (!options.project || !(options.url || options.servers?.length)) {
+    throw new TypeError('createClient: expected project, and url or servers')
+  }
+  const { flushInterval = interval, batchSize = maxCommands } = options
+  const queue = newQueue(options, platform.open)
+  const sender = newSender(options, platform, queue.trouble)
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let running: Promise<void> | undefined
+  let stop = new AbortController()
+  let closed = false
+  let delivered = 0
+
+  /** Puts a command into the queue, and sees to it that it is sent. */
+  const push = async (command: Command) => {
+    if (!platform.allowed()) return queue.reject(command, 'consent', 'There is no consent.')
+    if (!(await queue.push(command))) return false
+    if (due(queue.size(), 0, false, flushInterval, batchSize)) void start()
+    else schedule()
+    return true
+  }
+
+  /** Sends what waits once it has been collected for the usual time. */
+  const schedule = () => {
+    if (running || closed) return // then it is seen to at the end of that
+    timer ??= setTimeout(start, flushInterval)
+  }
+
+  const start = async () => {
+    clearTimeout(timer)
+    timer = undefined
+    if (platform.allowed()) await (running ??= run(stop.signal))
+  }
+
+  const run = async (signal: AbortSignal) => {
+    try {
+      await (platform.lock ? platform.lock(() => pass(signal), signal) : pass(signal))
+    } catch (error) {
+      if (!signal.aborted) queue.trouble(error)
+    }
+    running = undefined
+    if (queue.own.size) schedule()
+  }
+
+  const halt = async () => {
+    clearTimeout(timer)
+    timer = undefined
+    stop.abort()
+    await running
+  }
+
+  /** Sends what waits at its beginning, and full batches as long as there are any. */
+  const pass = async (signal: AbortSignal) => {
+    const full = Math.min(maxCommands, batchSize)
+    await queue.count()
+    for (let left = queue.size(); !signal.aborted && (left > 0 || queue.size() >= full); ) {
+      const entries = await queue.take(full)
+      const batch = entries.slice(0, fitting(entries.map(({ body }) => bytes(body))))
+      if (!batch.length) return
+      left -= await deliver(batch, signal)
+    }
+  }
+
+  /** Sends a batch, in parts if need be, until it is decided or we are stopped. Returns how many of its commands are. */
+  const deliver = async (batch: Entry[], signal: AbortSignal): Promise<number> => {
+    const verdict = await sender.send(batch.map(({ body }) => body), signal)
+    if (!verdict) return 0
+    if (verdict.action === 'split') {
+      const half = Math.ceil(batch.length / 2)
+      return (await deliver(batch.slice(0, half), signal)) + (await deliver(batch.slice(half), signal))
+    }
+    // What is not decided stays the oldest, so that it goes first.
+    const decided: string[] = []
+    batch.forEach(({ id, body }, i) => {
+      const reason = verdict.action === 'done' ? verdict.outcomes[i] : verdict.reason
+      if (reason === null) return
+      decided.push(id)
+      if (reason === undefined) delivered++
+      else queue.reject(JSON.parse(body) as Command, 'refused', reason)
+    })
+    await queue.forget(decided)
+    return decided.length
+  }
+
+  const client: Core['client'] = {
+    track: (type, properties = {}, { ids, timestamp } = {}) =>
+      push({
+        name: 'customers/events',
+        data: { customer_ids: platform.whom(ids), event_type: type, properties, timestamp: seconds(timestamp) },
+      }),
+    update: (properties, { ids, timestamp } = {}) =>
+      push({ name: 'customers', data: { customer_ids: platform.whom(ids), properties, update_timestamp: seconds(timestamp) } }),
+    time: () => sender.time(stop.signal),
+    async flush(timeout = 10_000) {
+      let timer: ReturnType<typeof setTimeout> | undefined
+      const late = new Promise<void>((done) => (timer = setTimeout(done, timeout)))
+      const sent = async () => {
+        await queue.saved()
+        await running // which may have begun before the last call
+        await start()
+      }
+      await Promise.race([sent(), late])
+      clearTimeout(timer)
+      return client.report
+    },
+    async close(timeout) {
+      if (!closed) await client.flush(timeout)
+      closed = true
+      await halt()
+      const { report } = client
+      await queue.close()
+      return report
+    },
+    get report() {
+      return { delivered, rejected: queue.rejected, pending: queue.size(), kept: queue.kept }
+    },
+    get server() {
+      return sender.server()
+    },
+  }
+  return {
+    client,
+    queue,
+    sender,
+    start,
+    async wipe() {
+      await halt()
+      await queue.wipe()
+      if (!closed) stop = new AbortController()
+    },
+  }
+}

@@ -1,0 +1,194 @@
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Entry, Store } from './store.ts'
+
+/** Lines that no longer count, from which on a file is written anew: as many as do count, and so many more. */
+const slack = 10_000
+
+/** Keeps the queue in memory. */
+export class MemoryStore implements Store {
+  readonly kept: boolean = false
+  protected readonly entries = new Map<string, string>()
+
+  async add(entries: readonly Entry[]): Promise<void> {
+    for (const { id, body } of entries) this.entries.set(id, body)
+  }
+
+  async take(n: number): Promise<Entry[]> {
+    const first: Entry[] = []
+    for (const [id, body] of this.entries) {
+      if (first.length === n) break
+      first.push({ id, body })
+    }
+    return first
+  }
+
+  async remove(ids: readonly string[]): Promise<void> {
+    for (const id of ids) this.entries.delete(id)
+  }
+
+  async size(): Promise<number> {
+    return this.entries.size
+  }
+
+  async wipe(): Promise<void> {
+    this.entries.clear()
+  }
+
+  async close(): Promise<void> {}
+}
+
+/**
+ * Keeps the queue in a file to which lines are appended: `<id> <command>` adds an entry, `-<id> <id>…` removes some. What was
+ * added while a write is under way goes out together, with the next. A line that did not come whole is not read. One process at a
+ * time may use it.
+ */
+export class FileStore extends MemoryStore {
+  override readonly kept = true
+  /** Lines of the file that no longer count. */
+  #waste = 0
+  #file: FileHandle | undefined
+  #lines = ''
+  #writing: Promise<void> | undefined
+
+  /** Opens the file; it and its folder are made if they are not there. With sync, entries survive a power cut as well. */
+  constructor(
+    private readonly path: string,
+    private readonly sync: boolean,
+  ) {
+    super()
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    lock(path + '.lock')
+    read(path, this.entries)
+    this.#rewrite()
+  }
+
+  override async add(entries: readonly Entry[]): Promise<void> {
+    await super.add(entries)
+    for (const { id, body } of entries) this.#lines += `${id} ${body}\n`
+    await this.#written()
+  }
+
+  /** Removes entries. A removal that is lost in a crash leads to their being sent again, which the server notices. */
+  override async remove(ids: readonly string[]): Promise<void> {
+    const there = ids.filter((id) => this.entries.delete(id))
+    if (!there.length) return
+    this.#lines += `-${there.join(' ')}\n`
+    this.#waste += there.length + 1
+    await this.#written()
+  }
+
+  override async wipe(): Promise<void> {
+    await super.wipe()
+    await this.close()
+    rmSync(this.path, { force: true })
+  }
+
+  override async close(): Promise<void> {
+    await this.#writing?.catch(() => {}) // told to whom it concerned
+    await this.#file?.close()
+    this.#file = undefined
+    rmSync(this.path + '.lock', { force: true })
+  }
+
+  /** Resolves once all lines up to now are in the file. */
+  async #written(): Promise<void> {
+    // A write that is under way was begun without our lines, perhaps: the one after it has them.
+    while (this.#lines) {
+      this.#writing ??= this.#write().finally(() => (this.#writing = undefined))
+      await this.#writing
+    }
+    await this.#writing
+  }
+
+  async #write(): Promise<void> {
+    const lines = this.#lines
+    this.#lines = ''
+    if (this.#waste > this.entries.size + slack) {
+      await this.#file?.close()
+      this.#file = undefined
+      this.#rewrite()
+      return
+    }
+    this.#file ??= await open(this.path, 'a', 0o600)
+    // The line break in front ends a line that an earlier write may have left unfinished.
+    await this.#file.appendFile('\n' + lines)
+    if (this.sync) await this.#file.datasync()
+  }
+
+  /** Writes the file anew, with the entries that count. The old one stays until the new one is whole. */
+  #rewrite(): void {
+    const fresh = this.path + '.new'
+    const file = openSync(fresh, 'w', 0o600)
+    try {
+      for (const [id, body] of this.entries) writeSync(file, `${id} ${body}\n`)
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    renameSync(fresh, this.path)
+    this.#waste = 0
+  }
+}
+
+/** Reads what a file holds. */
+function read(path: string, entries: Map<string, string>): void {
+  for (const line of text(path).split('\n')) {
+    const [, id, body] = /^([0-9a-z]+) (\{.*\})$/.exec(line) ?? []
+    if (line.startsWith('-')) for (const gone of line.slice(1).split(' ')) entries.delete(gone)
+    else if (id && body && whole(body)) entries.set(id, body)
+  }
+}
+
+function text(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw error
+  }
+}
+
+function whole(json: string): boolean {
+  try {
+    JSON.parse(json)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Takes the lock, a file that names the process, or throws if that of another one is alive. */
+function lock(path: string): void {
+  for (let attempt = 0; attempt < 2; attempt++) {
+    try {
+      writeFileSync(path, `${process.pid} ${birth(process.pid)}`, { flag: 'wx', mode: 0o600 })
+      return
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+    const [pid, born] = text(path).split(' ')
+    if (alive(Number(pid)) && birth(Number(pid)) === born) break
+    rmSync(path, { force: true }) // its process has ended without removing it
+  }
+  throw new Error(`The queue is in use by another client: ${path}`)
+}
+
+function alive(pid: number): boolean {
+  try {
+    return pid > 0 && process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** When a process was started, as far as it can be told (proc(5), the 22nd field of stat): numbers of processes are used again. */
+function birth(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+  } catch {
+    return ''
+  }
+}

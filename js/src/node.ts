@@ -1,0 +1,39 @@
+import { named, newCore } from './core.ts'
+import { FileStore, MemoryStore } from './file.ts'
+import { moved } from './redirect.ts'
+import type { Client, Options } from './types.ts'
+
+export type * from './types.ts'
+
+/** What a client in Node is made of: a public key (`key`), or a private one (`keyId` and `secret`). */
+export interface NodeOptions extends Options {
+  keyId?: string
+  secret?: string
+  /**
+   * The file that keeps the queue, so that nothing is lost when the process ends. Each process needs one of its own. Without it,
+   * the queue is kept in memory.
+   */
+  file?: string
+  /** Whether the queue survives a power cut as well as the end of the process: each write waits for the disk. */
+  sync?: boolean
+}
+
+/** Returns a client that sends from this process. Throws if the queue's file cannot be used. */
+export function createClient(options: NodeOptions): Client {
+  const { key, keyId, secret, file, sync = false } = options
+  if (!key && !(keyId && secret)) throw new TypeError('createClient: expected key, or keyId and secret')
+  const store = file ? new FileStore(file, sync) : new MemoryStore()
+  const { client, start } = newCore(options, {
+    open: () => store,
+    authorization: key ? `Token ${key}` : `Basic ${Buffer.from(`${keyId}:${secret}`).toString('base64')}`,
+    redirect: 'manual',
+    moved: (answer, from, moves) => moved(answer.status, answer.headers.get('Location'), from, moves),
+    whom: (ids = {}) => ids,
+    allowed: () => true,
+  })
+  if (file) void start() // what is left from the last time
+  return Object.defineProperty(client as Client, 'identify', {
+    value: ((who, properties = {}, options = {}) =>
+      client.update(properties, { ...options, ids: { ...options.ids, ...named(who) } })) satisfies Client['identify'],
+  })
+}

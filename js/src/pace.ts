@@ -1,0 +1,78 @@
+// Slowing down before we are refused. Held to openapi/vectors/pacing.json.
+
+import { clockOf, type Fields, type Range } from './answer.ts'
+
+/** The share of a quota above which nothing is waited for; by how much later than needed we come; and by how many seconds the
+ * ends of a window, which are told in whole seconds, may differ. */
+const free = 0.5
+const late = 0.1
+const same = 1.5
+
+/** What one policy says: r calls are left for t seconds, of q in w. */
+export interface Allowance {
+  policy: string
+  r?: number
+  t?: number
+  q?: number
+  w?: number
+}
+
+/** Reads a list of strings with parameters (RFC 9651). Of the parameters, those that are whole numbers count. */
+const members = (list: string | null): Allowance[] =>
+  [...(list ?? '').matchAll(/"((?:[^"\\]|\\.)*)"((?:[^",]|"[^"]*")*)/g)].map(([, policy, rest]) => ({
+    policy: policy!,
+    ...Object.fromEntries([...rest!.matchAll(/;\s*(\w+)=(\d+)/g)].map(([, name, value]) => [name, +value!])),
+  }))
+
+/** Reads RateLimit with RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), else X-RateLimit-*. */
+export function allowances(fields: Fields, now = Date.now()): Allowance[] {
+  const old = (name: string) => parseInt(fields.get('X-RateLimit-' + name) ?? '')
+  const readable = ({ r, t }: Allowance) => r! >= 0 && t! >= 0
+  const policies = members(fields.get('RateLimit-Policy'))
+  const found = members(fields.get('RateLimit')).filter(readable)
+  if (found.length) return found.map((state) => ({ ...policies.find(({ policy }) => policy === state.policy), ...state }))
+  const t = Math.max(0, old('Reset') - clockOf(fields, now) / 1000)
+  return [{ policy: '', r: old('Remaining'), t, q: old('Limit') }].filter(readable)
+}
+
+/** Returns how long to wait until the next call, where each of ours comes with cost - 1 of others. */
+export function delay({ r, t, q, w }: Allowance, cost: number): Range {
+  if (!t || r! > q! * free) return [0, 0]
+  const usable = r! - (cost - 1)
+  if (usable < cost) return [t, t + late * (w || t)]
+  const d = (t * cost) / usable
+  return [d, d * (1 + late)]
+}
+
+/** What the answers of one server told us about its limits. */
+export interface Pacer {
+  /** How many calls all who share our limit make for each of ours, and whether that has been seen. */
+  cost: number
+  seen?: boolean
+  /** Calls since the last answer that told how much is left. */
+  calls: number
+  last?: Allowance & { end: number }
+}
+
+export const newPacer = (): Pacer => ({ cost: 1, calls: 0 })
+
+/** Learns from two answers of one window how many others call. The later came at a time, in seconds. */
+export function sample(pacer: Pacer, a: Allowance, at: number): void {
+  const { last, calls, cost } = pacer
+  const end = at + a.t!
+  if (last && last.policy === a.policy && a.r! < last.r! && Math.abs(end - last.end) <= same) {
+    const now = Math.max(1, (last.r! - a.r!) / calls)
+    pacer.cost = pacer.seen ? cost + (now - cost) / 4 : now
+    pacer.seen = true
+  }
+  pacer.last = { ...a, end }
+  pacer.calls = 0
+}
+
+/** Notes the fields of an answer. Returns how long to wait, or undefined if they do not say. */
+export function note(pacer: Pacer, fields: Fields, at: number): Range | undefined {
+  const longest = (all: Allowance[]) => all.sort((x, y) => delay(y, pacer.cost)[0] - delay(x, pacer.cost)[0])[0]
+  const worst = longest(allowances(fields))
+  if (worst) sample(pacer, worst, at)
+  return worst && delay(worst, pacer.cost)
+}

@@ -1,0 +1,164 @@
+import { micros } from './clock.ts'
+import { newObjectStore, type Entry, type Store } from './store.ts'
+import type { Command, Options, Rejection } from './types.ts'
+
+const encoder = new TextEncoder()
+
+/** Returns how many bytes a text has in UTF-8. */
+export const bytes = (text: string) => encoder.encode(text).length
+
+/** Whether data is taken by any server: its JSON may have 800 kB. */
+export const taken = (size: number) => size <= 800_000
+
+/** The commands that are not known to be delivered: those of this client, and what else there is in the store. */
+export interface Queue {
+  /** Those of this client. Only what is stored may have been delivered by another page. What has parted was sent as a page was left. */
+  own: Map<string, { body: string; stored?: boolean; parted?: boolean }>
+  rejected: number
+  /** Whether it outlives the page or process. */
+  kept: boolean
+  size(): number
+  /** Resolves once all that was put into the queue is stored. */
+  saved(): Promise<void> | undefined
+  /** Puts a command into the queue. Resolves to true once it is stored, or to false if it is turned away. */
+  push(command: Command): Promise<boolean>
+  /** Counts and tells a command that will never be delivered. What the owner's function throws does not stop us. */
+  reject(command: Command, code: Rejection['code'], reason: string): false
+  /** Tells of trouble that passes. */
+  trouble(error: unknown): void
+  /** Counts what is in the store. */
+  count(): Promise<void>
+  /** Returns the n oldest. None means that whatever was stored has been delivered by another page. */
+  take(n: number): Promise<Entry[]>
+  /** Removes those that are decided. */
+  forget(ids: readonly string[]): Promise<void>
+  /** Removes everything, and every trace of the store. What it holds of this client is told as rejected. */
+  wipe(): Promise<void>
+  /** Ends the use of it. Who waits for room is turned away. */
+  close(): Promise<void>
+}
+
+export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: Options, open: () => Store | Promise<Store>): Queue {
+  /** How many others there are: from before, or of other pages. */
+  let others = 0
+  let store: Promise<Store> | undefined
+  let adding: Entry[] = []
+  let saving: Promise<void> | undefined
+  /** Ids of what was taken last, and is being sent. */
+  let sending: string[] = []
+  /** Who waits for room. */
+  let waiting: (() => void)[] = []
+  let closed = false
+
+  /** Goes on in memory, with all that is ours. What another store has got is sent from here as well: the server knows it again. */
+  const retreat = async (error: unknown) => {
+    queue.trouble(error)
+    queue.kept = false
+    const memory = newObjectStore({})
+    await memory.add([...queue.own].map(([id, { body }]) => ({ id, body })))
+    return memory
+  }
+
+  /** Opens the store. */
+  const opened = () =>
+    (store ??= (async () => {
+      try {
+        const found = await open()
+        queue.kept = found.kept
+        return found
+      } catch (error) {
+        return retreat(error)
+      }
+    })())
+
+  /** Stores what was put into the queue in one turn. */
+  const save = async () => {
+    const to = await opened()
+    const entries = adding
+    adding = []
+    saving = undefined
+    await to.add(entries).catch((error: unknown) => (store = retreat(error)))
+    for (const { id } of entries) {
+      const mine = queue.own.get(id)
+      if (mine) mine.stored = true
+    }
+  }
+
+  /** Returns the JSON of a command that may be sent. What else may be wrong with it, the server says. */
+  const encode = (command: Command) => {
+    const data = JSON.stringify(command.data)
+    if (!taken(bytes(data))) throw new RangeError('An event may have at most 800 kB.')
+    return `{"name":"${command.name}","data":${data}}`
+  }
+
+  const dropOldest = async () => {
+    const oldest = (await (await opened()).take(sending.length + 1)).find(({ id }) => !sending.includes(id))
+    if (!oldest) return false
+    await queue.forget([oldest.id])
+    queue.reject(JSON.parse(oldest.body) as Command, 'full', 'The queue is full.')
+    return true
+  }
+
+  const queue: Queue = {
+    own: new Map(),
+    rejected: 0,
+    kept: false,
+    size: () => queue.own.size + others,
+    saved: () => saving,
+    async push(command) {
+      let body
+      try {
+        body = encode(command)
+      } catch (error) {
+        return queue.reject(command, 'invalid', String(error))
+      }
+      const id = micros().toString(36) + Math.random().toString(36).slice(2, 8)
+      while (queue.size() >= maxQueued && !closed) {
+        if (whenFull === 'block') await new Promise<void>((room) => waiting.push(room))
+        else if (whenFull !== 'drop-oldest' || !(await dropOldest())) return queue.reject(command, 'full', 'The queue is full.')
+      }
+      if (closed) return queue.reject(command, 'closed', 'The client is closed.')
+      queue.own.set(id, { body })
+      adding.push({ id, body })
+      await (saving ??= save())
+      return true
+    },
+    reject(command, code, reason) {
+      queue.rejected++
+      queueMicrotask(() => onReject?.({ command, code, reason }))
+      return false
+    },
+    trouble: (error) => queueMicrotask(() => onTrouble?.(error)),
+    async count() {
+      others = Math.max(0, (await (await opened()).size()) - queue.own.size)
+    },
+    async take(n) {
+      const entries = await (await opened()).take(n)
+      sending = entries.map(({ id }) => id)
+      if (!entries.length) {
+        others = 0
+        for (const [id, { stored }] of queue.own) if (stored) queue.own.delete(id)
+      }
+      return entries
+    },
+    async forget(ids) {
+      for (const id of ids) if (!queue.own.delete(id) && others) others--
+      for (const room of waiting.splice(0, ids.length)) room()
+      await (await opened()).remove(ids).catch(queue.trouble)
+    },
+    async wipe() {
+      const lost = [...queue.own.values()]
+      queue.own.clear()
+      others = 0
+      for (const { body } of lost) queue.reject(JSON.parse(body) as Command, 'consent', 'There is no consent.')
+      await (await opened()).wipe()
+      store = undefined
+    },
+    async close() {
+      closed = true
+      for (const room of waiting.splice(0)) room()
+      await (await store)?.close()
+    },
+  }
+  return queue
+}

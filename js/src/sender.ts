@@ -1,0 +1,148 @@
+import { again, draw, judge, type Verdict } from './answer.ts'
+import type { Platform } from './core.ts'
+import { note } from './pace.ts'
+import { newServers, type Server } from './servers.ts'
+import type { Options } from './types.ts'
+
+/** Bytes from which a body is compressed. */
+export const gzipFrom = 1024
+
+const now = () => performance.now() / 1000
+
+/** The body of a batch. */
+export const envelope = (bodies: readonly string[]) => `{"commands":[${bodies.join()}]}`
+
+/** Sends batches to a server: it chooses which, keeps to its pace, and tries again. */
+export interface Sender {
+  /** Returns the address of the server in use. */
+  server(): string
+  /** Returns the address for batches of the server in use, if it may be called now. */
+  readyURL(): string | undefined
+  /** Sends a batch until it is decided, or resolves to undefined once it is stopped. */
+  send(bodies: readonly string[], stop: AbortSignal): Promise<Exclude<Verdict, { action: 'retry' }> | undefined>
+  /** Asks the server for its time. */
+  time(stop: AbortSignal): Promise<number>
+}
+
+export function newSender(options: Options, platform: Platform, trouble: (error: unknown) => void): Sender {
+  const servers = newServers(options, platform.memo)
+  const { authorization: Authorization } = platform
+
+  const path = ({ url }: Server, route: string) => `${url}/track/v2/projects/${options.project}/${route}`
+
+  /** Makes a request and reads its answer, unless that takes too long. */
+  const request = (url: string, stop: AbortSignal, init?: RequestInit) =>
+    within(options.timeout ?? 30_000, stop, async (signal) => {
+      const answer = await fetch(url, { ...init, credentials: 'omit', signal })
+      return { answer, text: await answer.text() }
+    })
+
+  /** Makes a request of the tracking API, and notes what its answer says of the limits. */
+  const ask = async (server: Server, route: string, stop: AbortSignal, init: RequestInit) => {
+    const url = path(server, route)
+    server.pacer!.calls++
+    const { answer, text } = await request(url, stop, init)
+    const wait = note(server.pacer!, answer.headers, now())
+    if (wait) server.notBefore = now() + draw(wait)
+    return { answer, text, url }
+  }
+
+  const failures = (server: Server) => server.failures ?? 0
+
+  /** Notes a failure: the server is left alone, or waited for if it is not at fault. */
+  const failed = (server: Server, { delay, failover, reason }: Verdict & { action: 'retry' }) => {
+    server.failures = failures(server) + 1
+    const until = now() + draw(delay)
+    if (failover) server.until = until
+    else server.notBefore = Math.max(server.notBefore ?? 0, until)
+    trouble(new Error(reason))
+  }
+
+  /** Returns the server to call once it may be called; nothing if meanwhile there is another to be chosen, or a stop. */
+  const ready = async (stop: AbortSignal) => {
+    try {
+      const { server, wait } = await servers.pick(now(), async (url) => (await request(url, stop)).text)
+      const rest = Math.max(wait, (server.notBefore ?? 0) - now())
+      if (rest > 0) await sleep(rest, stop)
+      return server
+    } catch (error) {
+      trouble(error)
+      await sleep(10, stop)
+      return undefined
+    }
+  }
+
+  /** Sends a batch once. */
+  const post = async (server: Server, bodies: readonly string[], moves: number, stop: AbortSignal): Promise<Verdict | undefined> => {
+    const attempt = failures(server) + 1
+    try {
+      const body = envelope(bodies)
+      const packed = await compress(body)
+      const headers = { Authorization, 'Content-Type': 'application/json', ...(packed && { 'Content-Encoding': 'gzip' }) }
+      const init = { method: 'POST', headers, body: packed ?? body, redirect: platform.redirect }
+      const { answer, text, url } = await ask(server, 'batch', stop, init)
+      const verdict = judge(answer.status, answer.headers, text, bodies.length, attempt)
+      const to = platform.moved(answer, url, moves)
+      if (to) servers.move(new URL(to).origin)
+      return to && verdict.action !== 'done' ? undefined : verdict
+    } catch (error) {
+      return again(String(error), attempt, true)
+    }
+  }
+
+  return {
+    server: () => servers.current()?.url ?? '',
+    readyURL() {
+      const server = servers.current()
+      return server && !(server.until! > now() || server.notBefore! > now()) ? path(server, 'batch') : undefined
+    },
+    async send(bodies, stop) {
+      for (let moves = 0; ; ) {
+        const server = await ready(stop)
+        if (stop.aborted) return undefined
+        const verdict = server && (await post(server, bodies, moves, stop))
+        if (verdict?.action === 'retry') {
+          if (!stop.aborted) failed(server!, verdict)
+        } else if (verdict) {
+          // Where a result cannot be read, its command is sent again, though not at once.
+          const unread = verdict.action === 'done' && verdict.outcomes.includes(null)
+          if (unread) failed(server!, again('A result cannot be read.', failures(server!) + 1, false))
+          else server!.failures = 0
+          return verdict
+        }
+        moves = verdict ? 0 : moves + 1
+      }
+    },
+    async time(stop) {
+      const server = await ready(stop)
+      if (!server || stop.aborted) throw new Error('The client is closed.')
+      const { answer, text } = await ask(server, 'system/time', stop, { headers: { Authorization } })
+      if (answer.ok) return (JSON.parse(text) as { time: number }).time
+      throw new Error((judge(answer.status, answer.headers, text, 1, 1) as { reason: string }).reason)
+    },
+  }
+}
+
+/** Does something until it is done, so many milliseconds have passed, or it is stopped. It does not keep a Node process from ending. */
+async function within<T>(time: number, stop: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const give = new AbortController()
+  const up = () => give.abort()
+  const timer = setTimeout(up, time)
+  timer.unref?.()
+  stop.addEventListener('abort', up)
+  try {
+    return await run(give.signal)
+  } finally {
+    clearTimeout(timer)
+    stop.removeEventListener('abort', up)
+  }
+}
+
+const sleep = (seconds: number, stop: AbortSignal) =>
+  within(seconds * 1000, stop, (signal) => new Promise((done) => signal.addEventListener('abort', done)))
+
+/** Returns a body compressed, or undefined where it is not worth while or the platform cannot. */
+async function compress(body: string): Promise<ArrayBuffer | undefined> {
+  if (body.length < gzipFrom || !globalThis.CompressionStream) return undefined
+  return new Response(new Blob([body]).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer()
+}

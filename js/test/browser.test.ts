@@ -1,0 +1,304 @@
+// The client in Chromium against the real server, on pages with the strictest content security policy.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { after, before, test, type TestContext } from 'node:test'
+import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core'
+import type { BrowserClient, createClient as create } from '../src/browser.ts'
+import { chaos, key, project, proxy, start, type Fate } from './server.ts'
+
+/** What the test page offers to the tests. */
+declare global {
+  var createClient: typeof create
+  var client: BrowserClient
+  var accepted: (n: number) => void
+}
+
+let browser: Browser
+before(async () => {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] })
+})
+after(() => browser?.close())
+
+const numbers = (events: { properties: Record<string, any> }[]) => events.map((e) => e.properties.n).sort((a, b) => a - b)
+const upTo = (n: number) => Array.from({ length: n }, (_, i) => i)
+const read = (path: string) => readFileSync(new URL(path, import.meta.url), 'utf8')
+
+/** Serves pages: the example with its data filled in, and a bare one that only offers createClient. */
+async function site(t: TestContext, url: string, ...others: string[]): Promise<string> {
+  const example = read('../example/index.html').replace('{{url}}', url).replace('{{project}}', project).replace('{{key}}', key)
+  const files: Record<string, [type: string, text: string]> = {
+    '/example/': ['text/html', example],
+    '/example/app.js': ['text/javascript', read('../example/app.js')],
+    '/example/style.css': ['text/css', read('../example/style.css')],
+    '/example/sdk.js': ['text/javascript', read('../dist/browser.js')],
+    '/bare.js': ['text/javascript', "import { createClient } from './example/sdk.js'\nglobalThis.createClient = createClient"],
+    '/': ['text/html', '<!doctype html><title>bare</title><script type="module" src="/bare.js"></script>'],
+  }
+  const server = http.createServer((request, response) => {
+    const [type, text] = files[new URL(request.url!, 'http://x').pathname] ?? files['/']!
+    response.setHeader('Content-Type', type + '; charset=utf-8')
+    const trusted = "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
+    const self = `default-src 'none'; script-src 'self'; style-src 'self'; ${trusted}`
+    response.setHeader('Content-Security-Policy', `${self}; connect-src ${[url, ...others].join(' ')}`)
+    response.end(text)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** A browser without a past, until the end of the test. What a page complains of (such as its policy) fails the test. */
+async function fresh(t: TestContext): Promise<BrowserContext> {
+  const context = await browser.newContext()
+  const complaints: string[] = []
+  context.on('weberror', (e) => complaints.push(String(e.error())))
+  context.on('console', (m) => /content security|trusted/i.test(m.text()) && complaints.push(m.text()))
+  t.after(async () => {
+    await context.close()
+    assert.deepEqual(complaints, [])
+  })
+  return context
+}
+
+/** A server, a proxy before it, a site, and a browser. */
+async function scene(t: TestContext, fate: (nth: number) => Fate = () => 'pass') {
+  const server = await start(t)
+  const front = await proxy(t, () => server.url, fate)
+  const origin = await site(t, front.url, server.url)
+  const context = await fresh(t)
+  const options = { url: front.url, project, key }
+  const open = async (more: object = {}): Promise<Page> => {
+    const page = await context.newPage()
+    await page.goto(origin + '/')
+    await page.waitForFunction(() => !!globalThis.createClient)
+    await page.evaluate((o) => void (globalThis.client = createClient(o)), { ...options, ...more } as any)
+    return page
+  }
+  const cookie = async () => (await context.cookies()).find((c) => c.name === 'trackway_id')
+  return { server, front, origin, context, open, cookie }
+}
+
+/** What a page has stored. */
+const remains = (page: Page) =>
+  page.evaluate(async () => ({
+    cookie: document.cookie,
+    local: Object.keys(localStorage),
+    databases: (await indexedDB.databases()).map(({ name }) => name),
+  }))
+
+test('the bundle is under 6 kB, and needs nothing else', async () => {
+  const { gzipSync } = await import('node:zlib')
+  const bundle = read('../dist/browser.js').replace(/\n\/\/# sourceMappingURL=.*\n?$/, '')
+  const packed = gzipSync(bundle, { level: 9 }).length
+  console.log(`# bundle: ${bundle.length} bytes, ${packed} gzipped`)
+  assert.ok(packed < 6000, `${packed} bytes gzipped`)
+  assert.doesNotMatch(bundle, /\b(import|require)\b *[("'{]/)
+})
+
+test('the example: consent, a purchase, a sign-in and a change of address', async (t) => {
+  const { server, front, origin, context, cookie } = await scene(t)
+  const page = await context.newPage()
+  await page.goto(origin + '/example/')
+  await page.click('#buy')
+  await page.waitForSelector('text=0 delivered, 0 pending')
+  assert.deepEqual(await remains(page), { cookie: '', local: [], databases: [] })
+  assert.equal(front.fates.length, 0)
+
+  await page.click('#yes')
+  await page.waitForSelector('text=1 delivered, 0 pending')
+  await page.click('#buy')
+  await page.waitForSelector('text=2 delivered')
+  await page.click('#shelf')
+  await page.waitForSelector('text=3 delivered')
+  const id = (await cookie())!
+  assert.match(id.value, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  assert.equal(id.sameSite, 'Lax')
+  assert.ok(id.expires > Date.now() / 1000 + 300 * 24 * 3600)
+  await page.fill('#email', 'jane@example.com')
+  await page.click('#login button')
+  await page.waitForSelector('text=4 delivered')
+  const jane = (await server.customer({ registered: 'jane@example.com' }))!
+  assert.deepEqual(jane.ids, { registered: 'jane@example.com', cookie: [id.value] })
+  assert.deepEqual(jane.properties, { plan: 'reader' })
+  const seen = jane.events.map(({ type, properties: { location, total } }: any) => [type, location?.slice(origin.length) ?? total])
+  assert.deepEqual(seen, [['page_visit', '/example/'], ['purchase', 7.99], ['page_visit', '/shelf']])
+
+  await page.goto(origin + '/example/') // consent is remembered
+  await page.click('#buy')
+  await page.waitForSelector('text=2 delivered')
+  await page.click('#no')
+  await page.waitForFunction(async () => !document.cookie && !localStorage.length && !(await indexedDB.databases()).length)
+  const before = front.fates.length
+  await page.click('#buy')
+  await page.waitForSelector('text=2 delivered, 0 pending')
+  assert.deepEqual(await remains(page), { cookie: '', local: [], databases: [] })
+  assert.equal(front.fates.length, before)
+})
+
+test('every event is stored exactly once, whatever the network does', async (t) => {
+  const { server, front, open, cookie } = await scene(t, (nth) => chaos[nth % chaos.length]!)
+  const page = await open({ flushInterval: 20, batchSize: 8 })
+  const report = await page.evaluate(async () => {
+    for (let n = 0; n < 100; n++) if (!(await client.track('step', { n }))) throw new Error(`${n} was not accepted`)
+    return client.close(60_000)
+  })
+  assert.deepEqual(report, { delivered: 100, rejected: 0, pending: 0, kept: true })
+  assert.deepEqual(numbers(await server.events({ cookie: (await cookie())!.value })), upTo(100))
+  for (const fate of ['lost', 'cut', 'reset', 500, 429] as Fate[]) assert.ok(front.fates.includes(fate), `no ${fate}`)
+})
+
+test('a tab that is closed in the middle has what it accepted sent by the next page', async (t) => {
+  const { server, open, cookie, context } = await scene(t, (nth) => (['lost', 'pass', 503] as const)[nth % 3]!)
+  let last = -1
+  await context.exposeFunction('accepted', (n: number) => (last = n))
+  for (const first of [0, 1e6]) {
+    const page = await open({ flushInterval: 30 })
+    const closed = new Promise((done) => page.on('close', done))
+    void page
+      .evaluate(async (first) => {
+        for (let n = first; ; n++) if (await client.track('step', { n })) accepted(n)
+      }, first)
+      .catch(() => {}) // it ends with the page
+    while (last < first + 100) await new Promise((next) => setTimeout(next, 5))
+    await page.close()
+    await closed
+    const page2 = await open()
+    await page2.waitForFunction(() => client.flush().then(({ pending }) => pending === 0))
+    await page2.close()
+    const stored = numbers(await server.events({ cookie: (await cookie())!.value })).filter((n) => n >= first)
+    // Those of which we were not told any more may be there too.
+    assert.deepEqual(stored.slice(0, last - first + 1), Array.from({ length: last - first + 1 }, (_, i) => first + i))
+    assert.equal(new Set(stored).size, stored.length)
+  }
+})
+
+for (const way of ['keepalive', 'sendBeacon']) {
+  test(`a page that is left at once sends what waits, in several requests if need be (${way})`, async (t) => {
+    const { server, front, context, open, cookie } = await scene(t)
+    if (way === 'sendBeacon') await context.addInitScript(() => delete (Request.prototype as any).keepalive)
+    const page = await open({ flushInterval: 1e6, batchSize: 50 })
+    await page.evaluate(async () => {
+      for (let n = 0; n < 70; n++) void client.track('step', { n, text: 'x'.repeat(400) })
+    })
+    const { value } = (await cookie())!
+    await page.goto('about:blank')
+    const arrived = async () => numbers((await server.events({ cookie: value })).filter((e) => e.type === 'step'))
+    for (let i = 0; (await arrived()).length < 70 && i < 500; i++) await new Promise((next) => setTimeout(next, 20))
+    assert.deepEqual(await arrived(), upTo(70))
+    assert.ok(front.fates.length >= 2)
+    // The next page sends them again, for it cannot know: they are stored once.
+    const next = await open()
+    await next.waitForFunction(() => client.flush().then(({ pending }) => pending === 0))
+    assert.deepEqual(await arrived(), upTo(70))
+    assert.ok(front.statuses.every((status) => status === 200 || status === 204))
+  })
+}
+
+test('a result that cannot be read: the command alone is sent again, and not at once', async (t) => {
+  let answers = 0
+  const { server, open, cookie, front } = await scene(t, () => (answers++ < 2 ? 'mute' : 'pass'))
+  const page = await open({ flushInterval: 10 })
+  await page.evaluate(() => client.track('step', { n: 0 }))
+  const report = await page.evaluate(() => client.flush(30_000))
+  assert.deepEqual([report.delivered, report.rejected, report.pending], [1, 0, 0])
+  assert.deepEqual(front.fates, ['mute', 'mute', 'pass'])
+  assert.deepEqual(numbers(await server.events({ cookie: (await cookie())!.value })), [0])
+})
+
+test('several tabs share the queue and do no work twice', async (t) => {
+  const { server, open, cookie } = await scene(t)
+  const pages = await Promise.all(upTo(3).map(() => open({ flushInterval: 30 })))
+  const reports = await Promise.all(
+    pages.map((page, p) =>
+      page.evaluate(async (p) => {
+        for (let n = 0; n < 50; n++) await client.track('step', { n: p * 50 + n })
+        return client.flush(30_000)
+      }, p),
+    ),
+  )
+  assert.deepEqual(reports.map((r) => [r.pending, r.rejected]), pages.map(() => [0, 0]))
+  assert.deepEqual(numbers(await server.events({ cookie: (await cookie())!.value })), upTo(150))
+  const { processed, duplicate } = await server.usage()
+  assert.deepEqual({ processed, duplicate }, { processed: 150, duplicate: 0 })
+})
+
+test('without IndexedDB the queue is in localStorage, without that in memory', async (t) => {
+  const { server, context, open, cookie } = await scene(t, () => (up ? 'pass' : 503))
+  let up = false
+  await context.addInitScript(() => Object.defineProperty(globalThis, 'indexedDB', { get: () => undefined }))
+  const page = await open({ flushInterval: 10 })
+  assert.equal(await page.evaluate(() => client.track('step', { n: 0 })), true)
+  const { kept, pending } = await page.evaluate(() => client.report)
+  assert.deepEqual({ kept, pending }, { kept: true, pending: 1 })
+  await page.close()
+  up = true
+  const next = await open()
+  assert.deepEqual(await next.evaluate(() => client.flush()), { delivered: 1, rejected: 0, pending: 0, kept: true })
+  assert.deepEqual(numbers(await server.events({ cookie: (await cookie())!.value })), [0])
+
+  await context.addInitScript(() => Object.defineProperty(globalThis, 'localStorage', { get: () => undefined }))
+  const last = await open()
+  assert.equal(await last.evaluate(() => client.track('step', { n: 1 })), true)
+  assert.deepEqual(await last.evaluate(() => client.close()), { delivered: 1, rejected: 0, pending: 0, kept: false })
+  assert.deepEqual(numbers(await server.events({ cookie: (await cookie())!.value })), [0, 1])
+})
+
+test('a browser that does not want to be tracked is left alone where that is honoured', async (t) => {
+  const { front, context, open, origin } = await scene(t)
+  await context.addInitScript(() => Object.defineProperty(navigator, 'globalPrivacyControl', { value: true }))
+  const page = await open({ doNotTrack: true, pageViews: true })
+  assert.equal(await page.evaluate(() => client.track('step')), false)
+  assert.equal(await page.evaluate(() => client.consent(true).then(() => client.track('step'))), false)
+  assert.deepEqual(await remains(page), { cookie: '', local: [], databases: [] })
+  assert.equal(front.fates.length, 0)
+  assert.ok(origin)
+  const other = await open() // where it is not honoured
+  assert.equal(await other.evaluate(() => client.track('step')), true)
+})
+
+test('consent that is withdrawn in one tab holds in the others', async (t) => {
+  const { open } = await scene(t)
+  const [one, two] = [await open({ consent: 'required' }), await open({ consent: 'required', flushInterval: 1e6 })]
+  await one.evaluate(() => client.consent(true))
+  assert.equal(await two.evaluate(() => client.track('step')), true)
+  await one.evaluate(() => client.consent(false))
+  assert.equal(await two.evaluate(() => client.track('step')), false)
+  assert.deepEqual(await remains(two), { cookie: '', local: [], databases: [] })
+})
+
+test('after a reset the browser is somebody else', async (t) => {
+  const { server, open } = await scene(t)
+  const page = await open()
+  const [before, afterwards] = await page.evaluate(async () => {
+    await client.identify('jane')
+    const id = client.id
+    client.reset()
+    await client.track('step', { n: 0 })
+    await client.flush()
+    return [id!, client.id!]
+  })
+  assert.notEqual(before, afterwards)
+  assert.deepEqual((await server.customer({ registered: 'jane' }))?.ids, { registered: 'jane', cookie: [before] })
+  assert.deepEqual(numbers(await server.events({ cookie: afterwards })), [0])
+})
+
+test('the servers are read from one address, and the choice outlives the page', async (t) => {
+  const { server, front, context, open, cookie } = await scene(t)
+  const page = await open({ url: undefined, servers: front.url })
+  await page.evaluate(() => client.track('step', { n: 0 }).then(() => client.flush()))
+  assert.equal(await page.evaluate(() => client.server), server.url, 'the address that the server lists for itself')
+  assert.deepEqual(numbers(await server.events({ cookie: (await cookie())!.value })), [0])
+  for (const draw of ['0', '0.99']) {
+    await context.addInitScript(`Math.random = () => ${draw}`) // the last one holds
+    const page = await open({ url: undefined, servers: [front.url, server.url] })
+    await page.evaluate(() => client.track('step').then(() => client.flush()))
+    assert.equal(await page.evaluate(() => client.server), front.url, 'the first is drawn, and then kept')
+  }
+})

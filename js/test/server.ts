@@ -1,0 +1,200 @@
+// A real server for the tests, and a proxy before it that does what networks do.
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+export const project = '12345678-1234-1234-1234-123456789abc'
+export const key = 'public-key-7d1f0c52aa'
+export const keyId = 'private-id-0b9e6f41c3'
+export const secret = 'secret-key-e83a1795d4'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+export const wide = { limit: 4_000_000, window: '60s' }
+
+/** Builds the program. Go's cache makes the second time short. */
+function binary(): string {
+  const path = join(root, 'bin', 'trackway-js-test')
+  const { status } = spawnSync('go', ['build', '-o', path, './cmd/trackway'], { cwd: root, stdio: 'inherit' })
+  if (status !== 0) throw new Error('the server cannot be built')
+  return path
+}
+
+let built: string | undefined
+
+/** One running server. */
+export interface Server {
+  url: string
+  /** Returns the events of a customer, by the private key. */
+  events(ids: object): Promise<{ type: string; timestamp: number; properties: Record<string, any> }[]>
+  /** Returns a customer, or undefined if there is none. */
+  customer(ids: object): Promise<{ ids: any; properties: any; events: any[] } | undefined>
+  /** Returns what was counted this month. */
+  usage(): Promise<{ processed: number; stored: number; duplicate: number; refused: number }>
+  stop(): Promise<void>
+}
+
+export interface Settings {
+  limit?: { limit: number; window: string }
+  listen?: string
+  dir?: string
+  servers?: { name: string; url: string }[]
+}
+
+/** Starts a server until the end of the test. */
+export async function start(t: TestContext, { limit = wide, listen = '127.0.0.1:0', dir, servers = [] }: Settings = {}): Promise<Server> {
+  built ??= binary()
+  const home = dir ?? folder(t)
+  const config = join(home, 'trackway.yaml')
+  writeFileSync(config, configuration(limit, servers), { mode: 0o600 })
+  const args = ['serve', '--config', config, '--data', join(home, 'data'), '--listen', listen, '--ops-listen', '127.0.0.1:0']
+  const child = spawn(built, [...args, '--log-format', 'json'], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const stop = async () => {
+    if (child.exitCode !== null || child.signalCode) return
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+  }
+  t.after(stop)
+  const url = 'http://' + (await ready(child))
+  const headers = { Authorization: 'Basic ' + Buffer.from(`${keyId}:${secret}`).toString('base64') }
+  const customer = async (ids: object) => {
+    const answer = await fetch(`${url}/data/v2/projects/${project}/customers/export-one`, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify({ customer_ids: ids }),
+    })
+    if (answer.status === 404) return undefined
+    if (!answer.ok) throw new Error(`export-one: ${answer.status} ${await answer.text()}`)
+    return (await answer.json()) as any
+  }
+  const usage = async () => ((await (await fetch(`${url}/api/projects/${project}/usage`, { headers })).json()) as any).months[0]
+  return { url, customer, usage, stop, events: async (ids) => (await customer(ids))?.events ?? [] }
+}
+
+/** A folder that is there until the end of the test. */
+export function folder(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), 'trackway-js-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  return dir
+}
+
+function configuration({ limit, window }: { limit: number; window: string }, servers: { name: string; url: string }[]): string {
+  return `
+server: {name: ts1}
+servers: ${JSON.stringify(servers)}
+projects:
+  - name: demo
+    token: ${project}
+    identifiers: {hard: [registered], soft: [cookie]}
+    keys:
+      - {name: web, kind: public, token: "${key}"}
+      - {name: backend, kind: private, id: "${keyId}", secret: "${secret}"}
+limits:
+  - {name: track, paths: [/track/], limit: ${limit}, window: ${window}, per: ip, allow_below_floor: true}
+  - {name: api, paths: [/api/, /data/], limit: 4000000, window: 60s, per: ip}
+  - {name: grid, paths: [/grid/], limit: 4000000, window: 60s, per: ip}
+`
+}
+
+/** Resolves with the address once the server says that it is ready. */
+async function ready(child: ChildProcess): Promise<string> {
+  let said = ''
+  for await (const line of createInterface({ input: child.stderr! })) {
+    said += line + '\n'
+    try {
+      const { msg, public: address } = JSON.parse(line)
+      if (msg === 'ready') {
+        child.stderr!.resume()
+        return address
+      }
+    } catch {
+      // A line that is not of the log.
+    }
+  }
+  throw new Error('the server ended:\n' + said)
+}
+
+/** What a proxy does with a request. */
+export type Fate = 'pass' | 'mute' | 'slow' | 'reset' | 'lost' | 'cut' | 500 | 503 | 429
+
+/** A proxy before a server. */
+export interface Proxy {
+  url: string
+  /** What was done with the requests so far. */
+  fates: Fate[]
+  /** Statuses of the answers that were passed on. */
+  statuses: number[]
+  close(): Promise<void>
+}
+
+/** Starts a proxy that asks fate about every request but preflights. */
+export async function proxy(t: TestContext, target: () => string, fate: (nth: number) => Fate): Promise<Proxy> {
+  const fates: Fate[] = []
+  const statuses: number[] = []
+  const agent = new http.Agent({ keepAlive: true })
+  const front = http.createServer((request, response) => {
+    const what = request.method === 'OPTIONS' ? 'pass' : fate(fates.length)
+    if (request.method !== 'OPTIONS') fates.push(what)
+    if (what === 'reset') return void request.socket.resetAndDestroy()
+    if (typeof what === 'number' || what === 'mute') {
+      request.resume()
+      response.writeHead(what === 'mute' ? 200 : what, { 'Access-Control-Allow-Origin': '*', 'Content-Type': 'application/json' })
+      if (what === 'mute') return void response.end('{"results":[{}],"success":true}') // of one command
+      return void response.end('{"errors":{"code":0,"description":"chaos"}}')
+    }
+    const { pathname, search } = new URL(request.url!, 'http://x')
+    const options = { agent, method: request.method, path: pathname + search, headers: request.headers }
+    const onward = http.request(target(), options, (answer) => {
+      statuses.push(answer.statusCode!)
+      if (what === 'lost') return answer.resume().on('end', () => request.socket.resetAndDestroy())
+      if (what === 'cut') return cut(answer, response)
+      const pass = () => {
+        response.writeHead(answer.statusCode!, answer.headers)
+        answer.pipe(response)
+      }
+      if (what === 'slow') setTimeout(pass, 100)
+      else pass()
+    })
+    onward.on('error', () => request.socket.destroy())
+    request.on('error', () => onward.destroy()).pipe(onward)
+  })
+  front.listen(0, '127.0.0.1')
+  await once(front, 'listening')
+  const close = async () => {
+    agent.destroy()
+    front.closeAllConnections()
+    front.close()
+  }
+  t.after(close)
+  return { url: `http://127.0.0.1:${(front.address() as AddressInfo).port}`, fates, statuses, close }
+}
+
+/** Passes half of an answer on, and breaks off. */
+function cut(answer: http.IncomingMessage, response: http.ServerResponse): void {
+  const parts: Buffer[] = []
+  answer.on('data', (part: Buffer) => parts.push(part))
+  answer.on('end', () => {
+    const body = Buffer.concat(parts)
+    response.writeHead(answer.statusCode!, { ...answer.headers, 'content-length': String(body.length) })
+    response.write(body.subarray(0, body.length / 2), () => response.socket?.resetAndDestroy())
+  })
+}
+
+/** All that can go wrong, each once, with no more than two in a row: the waits double with each. */
+export const chaos: readonly Fate[] = ['lost', 'pass', 'reset', 'cut', 'slow', 500, 'pass', 503, 'lost', 'pass', 429, 'pass', 'cut', 'slow']
+
+/** Waits until something is so. */
+export async function until(what: string, so: () => Promise<boolean> | boolean, patience = 30_000): Promise<void> {
+  const end = Date.now() + patience
+  while (!(await so())) {
+    if (Date.now() > end) throw new Error(`after ${patience} ms it is not so that ${what}`)
+    await new Promise((next) => setTimeout(next, 20))
+  }
+}

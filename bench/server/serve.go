@@ -21,6 +21,9 @@ import (
 	"trackway/internal/clientip"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
+	"trackway/internal/limit/watch"
+	"trackway/internal/live"
+	"trackway/internal/rates"
 	"trackway/internal/store"
 )
 
@@ -100,9 +103,10 @@ func tracking(st *store.Store) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	reg := prometheus.NewRegistry()
+	reg, now := prometheus.NewRegistry(), time.Now()
 	return api.New(api.Config{
 		Access: api.Access{Name: "bench", Keys: auth.New([]trackway.Project{p}), Clients: clients}, Limits: limit.New(set, 1<<20),
 		Ingest: ingest.New(st, reg), Store: st, Eraser: st, Log: slog.New(slog.DiscardHandler), Registry: reg,
+		Watch: watch.New(now), Rates: rates.New(now), Live: live.New(st, func(err error) { panic(err) }),
 	}), nil
 }

@@ -71,8 +71,7 @@ export function sample(pacer: Pacer, a: Allowance, at: number): void {
 
 /** Notes the fields of an answer. Returns how long to wait, or undefined if they do not say. */
 export function note(pacer: Pacer, fields: Fields, at: number): Range | undefined {
-  const longest = (all: Allowance[]) => all.sort((x, y) => delay(y, pacer.cost)[0] - delay(x, pacer.cost)[0])[0]
-  const worst = longest(allowances(fields))
+  const [worst] = allowances(fields).sort((x, y) => delay(y, pacer.cost)[0] - delay(x, pacer.cost)[0])
   if (worst) sample(pacer, worst, at)
   return worst && delay(worst, pacer.cost)
 }

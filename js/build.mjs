@@ -11,7 +11,7 @@ process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 /** Members of objects that never leave the bundle: only our own modules name them, and never in quotes. They are shortened. */
 const inner = new RegExp(
   '^(action|allowed|authorization|calls|cost|current|delay|failover|failures|forget|lock|memo|moved|notBefore|outcomes|own|' +
-    'answer|client|keep|move|queue|reject|send|start|take|wait|pacer|parted|pick|policy|readyURL|saved|seen|sender|stored|trouble|' +
+    'answer|client|keep|move|queue|reject|start|take|wait|pacer|parted|pick|policy|readyURL|saved|seen|sender|stored|trouble|' +
     'until|whom|wipe|add|remove|last|end)$',
 )
 

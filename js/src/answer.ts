@@ -27,7 +27,7 @@ export type Verdict =
 const base = 0.5
 const cap = 30
 const spread = 0.1
-const most = 3600
+export const most = 3600
 
 /** Judges the answer to a batch of so many commands, which is the attempt-th failure of its server in a row if it is one. */
 export function judge(status: number, fields: Fields, body: string, commands: number, attempt: number, now = Date.now()): Verdict {

@@ -96,7 +96,7 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
   /** Returns the JSON of a command that may be sent. What else may be wrong with it, the server says. */
   const encode = (command: Command) => {
     const data = JSON.stringify(command.data)
-    if (!taken(bytes(data))) throw new Error('An event may have at most 800 kB.')
+    if (!taken(bytes(data))) throw new Error('More than 800 kB.')
     return `{"name":"${command.name}","data":${data}}`
   }
 

@@ -106,7 +106,7 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
         } else if (verdict) {
           // Where a result cannot be read, its command is sent again, though not at once.
           const unread = verdict.action === 'done' && verdict.outcomes.includes(null)
-          if (unread) failed(server!, again('An unreadable result.', attempt(server!), false))
+          if (unread) failed(server!, again('Unreadable result.', attempt(server!), false))
           else server!.failures = 0
           return verdict
         }

@@ -1,10 +1,11 @@
 // Package client sends what customers do to a Trackway server. Its one idea: a call of Track returns at once, and what it took is
-// then delivered exactly once, in the order of the calls, however often the network, the server or this process fails on the
-// way, or it is said what was not. Commands wait in a bounded queue, in memory or on disk; one goroutine sends them in batches,
-// slows down before the server's limit would stop it, and waits as long as it is told when it does. What is sent twice the
-// server stores once, since every command carries a time of its own.
+// then delivered, in the order of the calls, however often the network, the server or this process fails on the way, or it is
+// said what was not. Commands wait in a bounded queue, in memory or on disk; one goroutine sends them in batches, slows down
+// before the server's limit would stop it, and waits as long as it is told when it does. What is sent twice a server stores once,
+// since every command carries a time of its own: each command is there once per server. A batch whose answer was lost and that
+// went to another server, with a store of its own, may be in both.
 //
-// It needs the standard library only. It does not read anything back, and it logs nothing.
+// It needs the standard library only. It does not read anything back, and it logs nothing: what goes wrong is told to OnTrouble.
 package client
 
 import (
@@ -37,6 +38,10 @@ type Client struct {
 	flush    uint64        // how many are to be settled without waiting for a full batch
 	closed   bool          // no command is taken any more
 	finished bool          // the queue is closed
+	closeErr error         // once finished: what Close returns
+	calls    []func()      // of the user's functions, that are to be made
+	telling  bool          // there is a goroutine that makes them
+	told     uint64        // rejections of which OnReject has returned
 	stats    Stats         // Queued and Damaged apart
 	changed  chan struct{} // closed and replaced when any of these has changed in a way that somebody may wait for
 }
@@ -210,8 +215,10 @@ func (c *Client) noteLostLocked() {
 }
 
 // Flush has what was queued before sent without waiting for full batches, and returns when all of it is delivered or
-// rejected. If ctx ends before, the error is an [UndeliveredError]; the client goes on trying.
+// rejected, and OnReject has returned of the latter (unless it is OnReject or OnTrouble that calls Flush). If ctx ends before,
+// the error is an [UndeliveredError] as long as anything is undelivered; the client goes on trying.
 func (c *Client) Flush(ctx context.Context) error {
+	inside := insideCall()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	target := c.took
@@ -220,26 +227,38 @@ func (c *Client) Flush(ctx context.Context) error {
 	for c.settled < target && ctx.Err() == nil && !c.finished {
 		c.waitLocked(ctx)
 	}
-	if c.settled >= target {
-		return nil
+	if c.settled < target {
+		return c.undeliveredLocked(int(target-c.settled), ctx) //nolint:gosec // G115: of commands in a queue
 	}
+	for rejected := c.stats.Rejected; !inside && c.told < rejected; c.waitLocked(ctx) {
+		if ctx.Err() != nil {
+			return fmt.Errorf("OnReject has yet to return: %w", context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// undeliveredLocked returns the error of a wait that ended with ctx or, if that has not, with the client.
+func (c *Client) undeliveredLocked(commands int, ctx context.Context) error { //nolint:revive // context-as-argument: it is only asked
 	cause := context.Cause(ctx)
 	if cause == nil {
 		cause = ErrClosed
 	}
-	return &UndeliveredError{int(target - c.settled), c.o.Dir != "", cause} //nolint:gosec // G115: of commands in a queue
+	return &UndeliveredError{commands, c.o.Dir != "", cause, c.stats.LastError}
 }
 
 // Close takes no more commands, delivers what is queued, and ends the client. If ctx ends first, what is left is counted by an
-// [UndeliveredError]; with a directory it is kept there for the next client.
+// [UndeliveredError]; with a directory it is kept there for the next client. A second call waits for the first, and returns
+// the same; one by OnReject or OnTrouble does not wait.
 func (c *Client) Close(ctx context.Context) error {
+	inside := insideCall()
 	c.mu.Lock()
 	again := c.closed
 	c.closed = true
 	c.changedLocked()
 	c.mu.Unlock()
 	if again {
-		return nil
+		return c.awaitClosed(ctx, inside)
 	}
 	err := c.Flush(ctx)
 	c.stop(ErrClosed)
@@ -252,12 +271,25 @@ func (c *Client) Close(ctx context.Context) error {
 			err = nil
 		}
 	}
-	c.finished = true
-	c.changedLocked()
-	if closeErr := c.queue.close(); err == nil && closeErr != nil {
-		return fmt.Errorf("close: %w", closeErr)
+	if closeErr := c.queue.close(); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("close: %w", closeErr))
 	}
+	c.finished, c.closeErr = true, err
+	c.changedLocked()
 	return err
+}
+
+// awaitClosed waits for the first call of Close to end, and returns what that does.
+func (c *Client) awaitClosed(ctx context.Context, inside bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.finished && !inside && ctx.Err() == nil {
+		c.waitLocked(ctx)
+	}
+	if c.finished {
+		return c.closeErr
+	}
+	return c.undeliveredLocked(c.queue.state().waiting+c.onWay, ctx)
 }
 
 // Time asks the server in use for its time. It shows whether the server can be reached and knows the project and the token;
@@ -307,13 +339,13 @@ func (c *Client) syncEachSecond(ctx context.Context) {
 			return // closing the queue syncs it
 		}
 		if err := c.sync(); err != nil {
-			c.noteError(err)
+			c.noteTrouble(err)
 		}
 	}
 }
 
-func (c *Client) noteError(err error) {
+func (c *Client) noteTrouble(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stats.LastError = err.Error()
+	c.troubleLocked(err)
 }

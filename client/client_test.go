@@ -217,32 +217,6 @@ func TestRejections(t *testing.T) {
 	})
 }
 
-// A wrong key is said to be wrong, for each command, and nothing is asked twice.
-func TestWrongKey(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var f fake
-		n := 0
-		c := f.open(t, func(o *Options) {
-			o.Token = "wrong"
-			o.OnReject = func(r Rejection) {
-				if r.Reason == "Access key not found" && r.Status == 401 {
-					n++
-				}
-			}
-		})
-		if _, err := c.Time(t.Context()); err == nil || err.Error() != "the server answers 401: Access key not found" {
-			t.Errorf("time: got %v", err)
-		}
-		c.mustTrack(t, "a")
-		c.mustTrack(t, "b")
-		c.mustClose(t)
-		if n != 2 || f.requests != 2 {
-			t.Errorf("got %d rejections of 2 by %d requests", n, f.requests)
-		}
-	})
-}
-
 func TestTime(t *testing.T) {
 	t.Parallel()
 	var f fake

@@ -48,6 +48,7 @@ type decision struct {
 	action    action
 	low, high time.Duration // retry: the delay is drawn from these
 	failover  bool          // retry: the server is at fault
+	denied    bool          // retry: the client is not let in, so that nobody has looked at the commands
 	reason    string
 	url       string   // move
 	results   []result // done
@@ -81,7 +82,12 @@ func (r rules) decide(a *answer, attempt, commands int, now time.Time) decision 
 		}
 		return r.retry(a, attempt, now, true, "a redirect that leads nowhere")
 	case a.status >= 400 && a.status < 500:
-		if commands > 1 && a.splits() {
+		switch {
+		case !a.aboutCommands():
+			d := r.retry(a, lastAttempt, now, true, a.reason())
+			d.denied = true
+			return d
+		case commands > 1:
 			return decision{action: split}
 		}
 		return decision{action: reject, reason: a.reason()}
@@ -96,9 +102,11 @@ func (r rules) retry(a *answer, attempt int, now time.Time, failover bool, reaso
 	return decision{action: retry, low: low, high: max(high, r.ceiling(attempt)), failover: failover, reason: reason}
 }
 
+// lastAttempt is that of which the ceiling is the cap: the doublings are beyond every cap, and short of an overflow.
+const lastAttempt = 31
+
 func (r rules) ceiling(attempt int) time.Duration {
-	const enough = 30 // doublings: beyond every cap, and short of an overflow
-	return min(r.maxDelay, firstDelay<<min(max(attempt, 1)-1, enough))
+	return min(r.maxDelay, firstDelay<<(min(max(attempt, 1), lastAttempt)-1))
 }
 
 // retryAfter returns what the server asks for (RFC 9110, section 10.2.3), 0 if it does not.
@@ -129,14 +137,19 @@ func (a *answer) date(now time.Time) time.Time {
 	return now
 }
 
-// splits reports whether it may be one command that the whole batch is refused for. A body with "error" is a refusal of the
-// project or the key.
-func (a *answer) splits() bool {
-	if a.status != http.StatusBadRequest && a.status != http.StatusRequestEntityTooLarge {
-		return false
+// aboutCommands reports whether a 4xx is about what the batch holds. All others say that the client was not let in: a key that
+// was changed, a project that is missing, a proxy without a server. So does a 400 with "error", which names the project, and
+// one that gives no reason as the server would.
+func (a *answer) aboutCommands() bool {
+	if a.status == http.StatusRequestEntityTooLarge {
+		return true
 	}
 	var body struct{ Error any }
-	return json.Unmarshal(a.body, &body) != nil || body.Error == nil
+	if a.status != http.StatusBadRequest || json.Unmarshal(a.body, &body) != nil {
+		return false
+	}
+	_, project := body.Error.(string)
+	return !project && a.said() != ""
 }
 
 // target returns where a redirect leads, or nothing.
@@ -158,11 +171,14 @@ func (a *answer) target() string {
 	return to.String()
 }
 
-// reason returns what a refusal says, in any of the shapes that refusals have.
-func (a *answer) reason() string {
+// reason returns what a refusal says, or its status.
+func (a *answer) reason() string { return orElse(a.said(), fmt.Sprintf("HTTP %d", a.status)) }
+
+// said returns the reason that a refusal gives in any of the shapes that refusals have, or nothing.
+func (a *answer) said() string {
 	var body struct{ Message, Error, Errors any }
 	if json.Unmarshal(a.body, &body) != nil {
-		return fmt.Sprintf("HTTP %d", a.status)
+		return ""
 	}
 	status, _ := body.Errors.(map[string]any)
 	for _, v := range []any{body.Message, body.Error, status["description"]} {
@@ -170,10 +186,7 @@ func (a *answer) reason() string {
 			return text
 		}
 	}
-	if text := joined(body.Errors); text != "" {
-		return text
-	}
-	return fmt.Sprintf("HTTP %d", a.status)
+	return joined(body.Errors)
 }
 
 // joined returns the texts in a list, nothing if it is no list.

@@ -41,8 +41,12 @@ type disk struct {
 	syncing sync.Mutex // one sync at a time; taken without the lock that guards all else
 	files   sync.Mutex // guards what follows
 	dirty   *os.File   // w, if it holds what has not been synced
+	spoilt  bool       // a sync of dirty has failed
+	end     int64      // of what was written to dirty
 	writes  uint64     // so far
 	synced  uint64     // of these
+
+	force func(*os.File) error // (*os.File).Sync; tests have it fail
 }
 
 type segment struct {
@@ -66,7 +70,7 @@ func openDisk(dir string, never bool) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &disk{dir: dir, never: never, lock: lock}
+	d := &disk{dir: dir, never: never, lock: lock, force: (*os.File).Sync}
 	if err := d.load(); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -139,7 +143,11 @@ func (d *disk) count(id uint64, off int64) error {
 		command, err := readRecord(f, off)
 		switch {
 		case errors.Is(err, errDamaged):
-			d.lost++ // and what follows it: where the next one starts cannot be told
+			n, err := countFrom(f, off) // none of it is sent: in what order it was, is not certain any more
+			if err != nil {
+				return err
+			}
+			d.lost += n
 		case err != nil && !errors.Is(err, io.EOF):
 			return err
 		}
@@ -156,24 +164,22 @@ func (d *disk) count(id uint64, off int64) error {
 	return nil
 }
 
-// begin begins a new segment.
+// begin begins a new segment. If that fails, all is as before, and it may be tried again.
 func (d *disk) begin(id uint64) error {
+	if err := d.sync(); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(d.path(id), os.O_WRONLY|os.O_CREATE|os.O_EXCL, ownerFile)
 	if err != nil {
 		return err
 	}
-	if err := d.sync(); err != nil {
-		return errors.Join(err, f.Close())
-	}
 	if !d.never {
-		if err := syncDir(d.dir); err != nil {
-			return errors.Join(err, f.Close())
+		if err := syncDir(d.dir, d.force); err != nil {
+			return errors.Join(err, f.Close(), os.Remove(f.Name()))
 		}
 	}
 	if d.w != nil {
-		if err := d.w.Close(); err != nil {
-			return errors.Join(err, f.Close())
-		}
+		_ = d.w.Close() // what it holds is on the disk, or need not be
 	}
 	d.w = f
 	d.segments = append(d.segments, segment{id: id})
@@ -201,7 +207,7 @@ func (d *disk) push(command []byte) error {
 	d.n++
 	d.size += int64(len(command))
 	d.files.Lock()
-	d.dirty = d.w
+	d.dirty, d.end = d.w, end+recordSize(command)
 	d.writes++
 	d.files.Unlock()
 	return nil
@@ -230,16 +236,18 @@ func (d *disk) next() ([]byte, error) {
 	return nil, nil
 }
 
-// abandon gives up what is left of a segment that was whole when it was counted.
+// abandon gives up what is left of a segment that was whole when it was counted. Nothing more is written to it.
 func (d *disk) abandon() error {
+	if d.at == len(d.segments)-1 {
+		if err := d.begin(d.segments[d.at].id + 1); err != nil {
+			return err
+		}
+	}
 	s := &d.segments[d.at]
 	d.lost += uint64(s.records) //nolint:gosec // G115: a count
 	d.n -= s.records
 	s.records = 0
-	if d.at < len(d.segments)-1 {
-		return nil
-	}
-	return d.begin(s.id + 1)
+	return nil
 }
 
 // advance goes to the next segment.
@@ -315,8 +323,8 @@ func (d *disk) drop() (bool, error) {
 
 func (d *disk) state() state { return state{d.n, d.size, d.lost} }
 
-// sync returns when what was pushed before is on the disk. One sync of the disk is shared by those who wait for it. Safe for
-// concurrent use with all other methods.
+// sync returns when what was pushed before is on the disk. One sync of the disk is shared by those who wait for it; if it fails,
+// each of them tries anew, and none hears of success before there is one. Safe for concurrent use with all other methods.
 func (d *disk) sync() error {
 	if d.never {
 		return nil
@@ -327,20 +335,42 @@ func (d *disk) sync() error {
 	d.syncing.Lock()
 	defer d.syncing.Unlock()
 	d.files.Lock()
-	f, writes := d.dirty, d.writes
-	if f == nil || d.synced >= want {
-		d.files.Unlock()
+	f, writes, end, again := d.dirty, d.writes, d.end, d.spoilt
+	d.files.Unlock()
+	if f == nil || d.synced >= want { // only written below
 		return nil
 	}
-	d.dirty = nil
-	d.files.Unlock()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("queue: %w", err)
+	var err error
+	if again {
+		err = rewrite(f.Name(), end)
+	}
+	if err == nil {
+		err = d.force(f)
 	}
 	d.files.Lock()
-	d.synced = max(d.synced, writes)
-	d.files.Unlock()
+	defer d.files.Unlock()
+	if d.spoilt = err != nil; d.spoilt {
+		return fmt.Errorf("queue: %w", err)
+	}
+	d.synced = writes
+	if d.writes == writes {
+		d.dirty = nil
+	}
 	return nil
+}
+
+// rewrite writes the first bytes of a file as they are: after a sync that failed, systems take what was written for clean, and
+// let the next sync succeed without it.
+func rewrite(path string, n int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	b := make([]byte, n)
+	if _, err = f.ReadAt(b, 0); err == nil {
+		_, err = f.WriteAt(b, 0)
+	}
+	return errors.Join(err, f.Close())
 }
 
 func (d *disk) close() error {
@@ -357,12 +387,12 @@ func (d *disk) close() error {
 }
 
 // syncDir makes the names of new files durable. Systems that cannot do that do not need it.
-func syncDir(dir string) error {
+func syncDir(dir string, force func(*os.File) error) error {
 	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil && !strings.Contains(err.Error(), "nvalid") && !errors.Is(err, fs.ErrPermission) {
+	if err := force(f); err != nil && !strings.Contains(err.Error(), "nvalid") && !errors.Is(err, fs.ErrPermission) {
 		return errors.Join(err, f.Close())
 	}
 	return f.Close()

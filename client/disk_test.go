@@ -166,12 +166,14 @@ func TestDamaged(t *testing.T) {
 		left   int
 		lost   uint64
 	}{
-		"cut":           {func(b []byte) []byte { return b[:len(b)-1] }, 29, 1},
-		"cut in a head": {func(b []byte) []byte { return b[:len(b)-15] }, 29, 1},
-		"zeros":         {func(b []byte) []byte { return append(b, make([]byte, 100)...) }, 30, 1},
-		"a bit":         {func(b []byte) []byte { b[19*4+10] ^= 1; return b }, 24, 1},
-		"a length":      {func(b []byte) []byte { b[19*9+3] = 255; return b }, 29, 1},
-		"nothing":       {func(b []byte) []byte { return b }, 30, 0},
+		"cut":            {func(b []byte) []byte { return b[:len(b)-1] }, 29, 1},
+		"cut in a head":  {func(b []byte) []byte { return b[:len(b)-15] }, 29, 1},
+		"zeros":          {func(b []byte) []byte { return append(b, make([]byte, 100)...) }, 30, 1},
+		"a bit":          {func(b []byte) []byte { b[19*4+10] ^= 1; return b }, 24, 6},
+		"a length early": {func(b []byte) []byte { b[19*2+1] = 255; return b }, 22, 8},
+		"a byte missing": {func(b []byte) []byte { return append(b[:19*6+12], b[19*6+13:]...) }, 26, 4},
+		"a length":       {func(b []byte) []byte { b[19*9+3] = 255; return b }, 29, 1},
+		"nothing":        {func(b []byte) []byte { return b }, 30, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

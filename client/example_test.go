@@ -88,7 +88,7 @@ func ExampleClient_Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if left, ok := errors.AsType[*client.UndeliveredError](c.Close(ctx)); ok {
-		fmt.Println(left)
+		fmt.Println(left.Commands, left.Kept, left.Cause) // left.LastError says why: the connection is refused
 	}
-	// Output: 1 commands not delivered: context deadline exceeded
+	// Output: 1 false context deadline exceeded
 }

@@ -156,6 +156,8 @@ func (f *fleet) conclude(s *server, d *decision, now time.Time) {
 	switch {
 	case d.unclear():
 		s.pace.hold(now.Add(draw(0, f.rules.ceiling(s.failures+1), rand.Float64()))) //nolint:gosec // G404: a delay
+	case d.action == move: // it may lead back here: no failure, but no success either
+		return
 	case d.action != retry:
 		s.failures = 0
 		return
@@ -217,16 +219,18 @@ func (f *fleet) toAsk(configured []string, discover bool, now time.Time) []strin
 	return addresses
 }
 
-// learned replaces the servers. Those that stay keep what is known of them.
+// learned replaces the servers. Those that stay are the same ones still: a request that is under way may fail yet.
 func (f *fleet) learned(servers []*server) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, s := range servers {
-		for _, before := range f.servers {
-			if before.URL == s.URL {
-				s.until, s.failures, s.pace = before.until, before.failures, before.pace
-			}
+	for i, s := range servers {
+		at := slices.IndexFunc(f.servers, func(before *server) bool { return before.URL == s.URL })
+		if at < 0 || slices.Contains(servers[:i], f.servers[at]) { // the list may name an address twice
+			continue
 		}
+		before := f.servers[at]
+		before.Name, before.Region, before.State = s.Name, s.Region, s.State
+		servers[i] = before
 	}
 	f.servers, f.stale = servers, false
 	// A server that is in use stays so; with a name or region that it was not known to have, the choice is made anew.

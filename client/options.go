@@ -36,9 +36,14 @@ type Options struct {
 	QueueBytes int64 // of waiting commands; 0 is 64 MiB
 	WhenFull   FullPolicy
 
-	// OnReject is told of each command that a server has refused for good. It is called by the goroutine that sends, one
-	// call at a time, and holds up sending.
+	// OnReject is told of each command that a server has refused for good. It is called by a goroutine of its own, one call at
+	// a time, in order. It may call the client, and does not hold up sending: what it is yet to be told is kept in memory.
 	OnReject func(Rejection)
+
+	// OnTrouble is told, in the same way, of what goes wrong while commands are kept and tried again: a server that is out of
+	// reach, a key or a project that it does not know (an [AnswerError] of status 401, 403, 400 or 404), a disk that fails. Much
+	// of it passes by itself; a wrong key does not. If it is slow, some of it is left out.
+	OnTrouble func(error)
 
 	// Transport sends the requests; nil is a transport of this client's own.
 	Transport http.RoundTripper
@@ -82,6 +87,7 @@ type Stats struct {
 	Requests  uint64 // batches sent, repetitions included
 	Limited   uint64 // of these, answered 429
 	Failed    uint64 // of these, not answered, or in a way that asks to try again, 429 apart
+	Denied    uint64 // of the latter, not let in: the key or the project is not known, or it is not our server
 	LastError string // why the latest request failed; empty once one has succeeded
 }
 
@@ -97,6 +103,8 @@ type UndeliveredError struct {
 	Commands int  // how many; those on their way may have arrived
 	Kept     bool // they are in the directory, for the next client
 	Cause    error
+
+	LastError string // why the latest request failed; empty if it did not
 }
 
 func (e *UndeliveredError) Error() string {
@@ -104,7 +112,11 @@ func (e *UndeliveredError) Error() string {
 	if e.Kept {
 		fate = "not delivered yet and kept"
 	}
-	return fmt.Sprintf("%d commands %s: %v", e.Commands, fate, e.Cause)
+	text := fmt.Sprintf("%d commands %s: %v", e.Commands, fate, e.Cause)
+	if e.LastError != "" {
+		text += "; the latest request failed: " + e.LastError
+	}
+	return text
 }
 
 // Unwrap returns the cause.

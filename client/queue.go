@@ -1,5 +1,7 @@
 package client
 
+import "slices"
+
 // queue keeps commands in order until they are settled. At its front are those taken, which are on their way; behind them those
 // waiting. It is not safe for concurrent use.
 type queue interface {
@@ -42,8 +44,11 @@ func (m *memory) take(r room) ([][]byte, error) {
 		m.taken += int64(len(m.commands[n]))
 		n++
 	}
-	batch := m.commands[:n:n]
-	m.commands = m.commands[n:]
+	batch := slices.Clone(m.commands[:n])
+	clear(m.commands[:n]) // what is delivered is not held by the array any more
+	if m.commands = m.commands[n:]; len(m.commands) == 0 {
+		m.commands = nil
+	}
 	return batch, nil
 }
 

@@ -61,6 +61,37 @@ func readRecord(f io.ReaderAt, off int64) ([]byte, error) {
 	return command, nil
 }
 
+// countFrom counts the records from a damaged one on: that one, and those behind it that are still whole. There is always one.
+func countFrom(f io.ReaderAt, off int64) (uint64, error) {
+	b, err := io.ReadAll(io.NewSectionReader(f, off, segmentBytes+2*maxRecord)) // no segment is larger
+	n := uint64(1)
+	for at := 1; at < len(b); {
+		size := wholeRecord(b[at:])
+		at += max(size, 1)
+		if size > 0 {
+			n++
+		}
+	}
+	return n, err
+}
+
+// wholeRecord returns the size of the record that b begins with, 0 if there is none. In the text of a command it takes four
+// letters for a length, and sees that it is too large.
+func wholeRecord(b []byte) int {
+	if len(b) < recordHead {
+		return 0
+	}
+	length := int(binary.LittleEndian.Uint32(b))
+	if length == 0 || length > min(maxRecord, len(b)-recordHead) {
+		return 0
+	}
+	size := recordHead + length
+	if crc32.Update(crc32.Checksum(b[:4], castagnoli), castagnoli, b[recordHead:size]) != binary.LittleEndian.Uint32(b[4:]) {
+		return 0
+	}
+	return size
+}
+
 // position is a place between two records.
 type position struct {
 	segment uint64

@@ -26,7 +26,7 @@ func (c *Client) run(ctx context.Context) {
 		}
 		batch, err := c.take()
 		if err != nil {
-			c.noteError(err)
+			c.noteTrouble(err)
 			if c.sleep(ctx, firstDelay) != nil {
 				return
 			}
@@ -80,7 +80,7 @@ func (c *Client) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.queue.settle(); err != nil {
-		c.stats.LastError = err.Error() // what stays behind is sent again by the next client, and stored once
+		c.troubleLocked(err) // what stays behind is sent again by the next client, and stored once
 	}
 	c.changedLocked()
 }
@@ -185,11 +185,9 @@ func (c *Client) delivered() {
 }
 
 func (c *Client) rejected(command []byte, status int, reason string) {
-	if c.o.OnReject != nil {
-		c.o.OnReject(Rejection{command, status, reason})
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.tellRejectionLocked(Rejection{command, status, reason})
 	c.stats.Rejected++
 	c.onWay--
 	c.settled++
@@ -200,12 +198,22 @@ func (c *Client) count(a *answer, d *decision) {
 	defer c.mu.Unlock()
 	c.stats.Requests++
 	c.stats.LastError = d.reason
-	switch {
-	case a.status == http.StatusTooManyRequests:
+	if d.action != retry {
+		return
+	}
+	if a.status == http.StatusTooManyRequests {
 		c.stats.Limited++
-	case d.action == retry:
+	} else {
 		c.stats.Failed++
 	}
+	if d.denied {
+		c.stats.Denied++
+	}
+	trouble := a.err
+	if trouble == nil {
+		trouble = &AnswerError{a.status, d.reason}
+	}
+	c.troubleLocked(trouble)
 }
 
 // path returns the URL of a route of the tracking API.

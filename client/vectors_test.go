@@ -108,7 +108,7 @@ func TestVectorsBackoff(t *testing.T) {
 		if !sameDelay(d.low, d.high, c.Expect.Delay) {
 			t.Errorf("%s: got a delay of %v to %v, want %v", c.Name, d.low, d.high, c.Expect.Delay)
 		}
-		if d.action == reject && d.reason != c.Expect.Reason {
+		if c.Expect.Reason != "" && d.reason != c.Expect.Reason {
 			t.Errorf("%s: got the reason %q, want %q", c.Name, d.reason, c.Expect.Reason)
 		}
 	}

@@ -11,8 +11,8 @@ process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 /** Members of objects that never leave the bundle: only our own modules name them, and never in quotes. They are shortened. */
 const inner = new RegExp(
   '^(action|allowed|authorization|calls|cost|current|delay|failover|failures|forget|lock|memo|moved|notBefore|outcomes|own|' +
-    'answer|client|keep|move|queue|reject|send|start|take|wait|pacer|parted|pick|policy|readyURL|saved|seen|sender|stored|trouble|' +
-    'until|whom|wipe)$',
+    'answer|client|keep|move|queue|reject|start|take|wait|pacer|parted|pick|policy|readyURL|saved|seen|sender|stored|trouble|' +
+    'until|whom|wipe|add|remove|last|end)$',
 )
 
 const common = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning', legalComments: 'none' }
@@ -22,7 +22,7 @@ await build({ ...common, entryPoints: ['src/browser.ts'], outdir: 'dist', minify
 // What terser finds beyond what esbuild does is 5 % of the bundle.
 const { code, map } = await minify(readFileSync('dist/browser.js', 'utf8'), {
   module: true,
-  compress: { passes: 3, ecma: 2022, unsafe_arrows: true },
+  compress: { passes: 3, ecma: 2022, unsafe_arrows: true, inline: 1 },
   sourceMap: { content: readFileSync('dist/browser.js.map', 'utf8'), url: 'browser.js.map' },
 })
 writeFileSync('dist/browser.js', code)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -57,6 +58,50 @@ func TestSDK(t *testing.T) {
 	if jane == nil || jane.IDs["registered"] != "jane" || jane.Properties["plan"] != "pro" || len(jane.Events) != 2 ||
 		jane.Events[1].Properties["total"] != 7.99 {
 		t.Errorf("got %+v", jane)
+	}
+}
+
+// TestSDKWrongKey promises that a wrong key, or a project that the server does not have, costs no command: it is said, and the
+// next client with the right ones delivers what waits.
+func TestSDKWrongKey(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig)
+	address, dir := "http://"+s.public, t.TempDir()
+	wrong := []func(*client.Options){
+		func(o *client.Options) { o.Token = "no-such-key" },
+		func(o *client.Options) { o.Project = "00000000-0000-0000-0000-000000000000" },
+	}
+	for i, change := range wrong {
+		denied := make(chan error, 1)
+		c := sdk(t, address, func(o *client.Options) {
+			change(o)
+			o.Dir, o.MaxDelay = dir, time.Hour
+			o.OnTrouble = func(err error) {
+				select {
+				case denied <- err:
+				default:
+				}
+			}
+		})
+		if err := c.Track(client.IDs{"registered": "jane"}, "load", client.Properties{"n": i}); err != nil {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		go func() { cancel(<-denied) }()
+		err := c.Close(ctx)
+		left, ok := errors.AsType[*client.UndeliveredError](err)
+		if _, said := errors.AsType[*client.AnswerError](err); !ok || !said || left.Commands != i+1 || !left.Kept || left.LastError == "" {
+			t.Errorf("close: got %v", err)
+		}
+		t.Log(err)
+	}
+	c := sdk(t, address, func(o *client.Options) { o.Dir = dir })
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	s.log.private("jane")
+	if got := s.events(t, "jane"); len(got) != len(wrong) {
+		t.Errorf("got %d events, want %d", len(got), len(wrong))
 	}
 }
 

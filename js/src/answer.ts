@@ -27,18 +27,20 @@ export type Verdict =
 const base = 0.5
 const cap = 30
 const spread = 0.1
-const most = 3600
+export const most = 3600
 
 /** Judges the answer to a batch of so many commands, which is the attempt-th failure of its server in a row if it is one. */
 export function judge(status: number, fields: Fields, body: string, commands: number, attempt: number, now = Date.now()): Verdict {
   const answer = parse(body)
   if (status === 200 && answer?.results?.length === commands) return { action: 'done', outcomes: answer.results.map(outcome) }
-  const reason = reasonOf(answer) || 'HTTP ' + status
-  const fault = status < 400 || status >= 500
-  if (fault || status === 408 || status === 429) return again(reason, attempt, fault, retryAfter(fields, now))
-  // What is wrong with the project rather than with a command is told in "error", and holds for every half.
-  const divisible = status === 413 || (status === 400 && typeof answer?.error !== 'string')
-  return divisible && commands > 1 ? { action: 'split' } : { action: 'reject', reason }
+  const said = reasonOf(answer)
+  const reason = said || 'HTTP ' + status
+  const pace = status === 408 || status === 429
+  // Every other 4xx, and a 400 with "error", which names the project, says that we were not let in: a key that was changed, a
+  // project that is missing, a proxy without a server. Nobody has looked at the commands: they wait, for long.
+  const about = status === 413 || (status === 400 && said && typeof answer.error !== 'string')
+  if (!about) return again(reason, pace || status < 400 || status >= 500 ? attempt : Infinity, !pace, retryAfter(fields, now))
+  return commands > 1 ? { action: 'split' } : { action: 'reject', reason }
 }
 
 /** Returns a verdict to try again: full jitter below a ceiling that doubles, but never before the server wants us to. */

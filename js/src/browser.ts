@@ -132,7 +132,7 @@ export function createClient(options: BrowserOptions): BrowserClient {
   } as unknown as BrowserClient
 
   addEventListener('pagehide', part)
-  document.addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && part())
+  addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && part())
   begin()
   if (pageViews) {
     // Scripts change the page's address as well as users. Browsers without the navigation API tell of the latter only.

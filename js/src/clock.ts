@@ -15,7 +15,7 @@ export function stamp(reading: number): number {
  * Returns a timestamp of now. The clock gives milliseconds; the rest is drawn, so that two pages of one browser, or two
  * processes, hardly ever agree by chance.
  */
-export const micros = () => stamp(Date.now() * 1000 + Math.floor(Math.random() * 1000))
+export const micros = () => stamp(Date.now() * 1000 + ((Math.random() * 1000) | 0))
 
 /** Returns what the wire format wants of a time: Unix seconds with at most six decimals. */
 export const seconds = (time: Date | number | undefined) =>

@@ -3,7 +3,7 @@ import { bytes, newQueue, type Queue } from './queue.ts'
 import { newSender, type Sender } from './sender.ts'
 import type { Memo } from './servers.ts'
 import type { Entry, Store } from './store.ts'
-import type { Client, Command, Ids, Options } from './types.ts'
+import type { Client, Command, Ids, Options, Report } from './types.ts'
 
 /** What a platform adds to the client that is the same everywhere. */
 export interface Platform {
@@ -59,7 +59,7 @@ export interface Core {
 /** Returns a client without what is particular to browsers or to Node. */
 export function newCore(options: Options, platform: Platform): Core {
   if (!options.project || !(options.url || options.servers?.length)) {
-    throw new TypeError('createClient: expected project, and url or servers')
+    throw new TypeError('Expected project, and url or servers.')
   }
   const { flushInterval = interval, batchSize = maxCommands } = options
   const queue = newQueue(options, platform.open)
@@ -68,6 +68,7 @@ export function newCore(options: Options, platform: Platform): Core {
   let running: Promise<void> | undefined
   let stop = new AbortController()
   let closed = false
+  let closing: Promise<Report> | undefined
   let delivered = 0
 
   /** Puts a command into the queue, and sees to it that it is sent. */
@@ -85,9 +86,11 @@ export function newCore(options: Options, platform: Platform): Core {
     timer ??= setTimeout(start, flushInterval)
   }
 
+  /** Undoes that. */
+  const calm = () => (timer = clearTimeout(timer) as undefined)
+
   const start = async () => {
-    clearTimeout(timer)
-    timer = undefined
+    calm()
     if (platform.allowed()) await (running ??= run(stop.signal))
   }
 
@@ -102,8 +105,7 @@ export function newCore(options: Options, platform: Platform): Core {
   }
 
   const halt = async () => {
-    clearTimeout(timer)
-    timer = undefined
+    calm()
     stop.abort()
     await running
   }
@@ -125,8 +127,8 @@ export function newCore(options: Options, platform: Platform): Core {
     const verdict = await sender.send(batch.map(({ body }) => body), signal)
     if (!verdict) return 0
     if (verdict.action === 'split') {
-      const half = Math.ceil(batch.length / 2)
-      return (await deliver(batch.slice(0, half), signal)) + (await deliver(batch.slice(half), signal))
+      const first = batch.splice(0, Math.ceil(batch.length / 2))
+      return (await deliver(first, signal)) + (await deliver(batch, signal))
     }
     // What is not decided stays the oldest, so that it goes first.
     const decided: string[] = []
@@ -141,6 +143,15 @@ export function newCore(options: Options, platform: Platform): Core {
     return decided.length
   }
 
+  const end = async (timeout?: number) => {
+    await client.flush(timeout)
+    closed = true
+    await halt()
+    const { report } = client
+    await queue.close()
+    return report
+  }
+
   const client: Core['client'] = {
     track: (type, properties = {}, { ids, timestamp } = {}) =>
       push({
@@ -151,25 +162,20 @@ export function newCore(options: Options, platform: Platform): Core {
       push({ name: 'customers', data: { customer_ids: platform.whom(ids), properties, update_timestamp: seconds(timestamp) } }),
     time: () => sender.time(stop.signal),
     async flush(timeout = 10_000) {
-      let timer: ReturnType<typeof setTimeout> | undefined
-      const late = new Promise<void>((done) => (timer = setTimeout(done, timeout)))
+      let late: ReturnType<typeof setTimeout> | undefined
       const sent = async () => {
         await queue.saved()
         await running // which may have begun before the last call
         await start()
       }
-      await Promise.race([sent(), late])
-      clearTimeout(timer)
+      await new Promise<void>((done) => {
+        late = setTimeout(done, timeout)
+        void sent().then(done)
+      })
+      clearTimeout(late)
       return client.report
     },
-    async close(timeout) {
-      if (!closed) await client.flush(timeout)
-      closed = true
-      await halt()
-      const { report } = client
-      await queue.close()
-      return report
-    },
+    close: (timeout) => (closing ??= end(timeout)),
     get report() {
       return { delivered, rejected: queue.rejected, pending: queue.size(), kept: queue.kept }
     },

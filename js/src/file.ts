@@ -86,7 +86,7 @@ export class FileStore extends MemoryStore {
   }
 
   override async close(): Promise<void> {
-    await this.#writing?.catch(() => {}) // told to whom it concerned
+    await this.#written().catch(() => {}) // told to whom it concerned
     await this.#file?.close()
     this.#file = undefined
     rmSync(this.path + '.lock', { force: true })

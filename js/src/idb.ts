@@ -19,8 +19,7 @@ export async function newIndexedStore(name: string): Promise<Store> {
     request.onupgradeneeded = () => request.result.createObjectStore(table, { keyPath: 'id' })
     db = await result(request)
     // Another page removes it, or the browser does: it is made anew when it is needed next.
-    db.onversionchange = store.close
-    db.onclose = () => (db = undefined)
+    db.onversionchange = db.onclose = store.close
     return db
   }
 

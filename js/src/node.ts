@@ -21,7 +21,7 @@ export interface NodeOptions extends Options {
 /** Returns a client that sends from this process. Throws if the queue's file cannot be used. */
 export function createClient(options: NodeOptions): Client {
   const { key, keyId, secret, file, sync = false } = options
-  if (!key && !(keyId && secret)) throw new TypeError('createClient: expected key, or keyId and secret')
+  if (!key && !(keyId && secret)) throw new TypeError('Expected key, or keyId and secret.')
   const store = file ? new FileStore(file, sync) : new MemoryStore()
   const { client, start } = newCore(options, {
     open: () => store,

@@ -1,6 +1,6 @@
 // Slowing down before we are refused. Held to openapi/vectors/pacing.json.
 
-import { clockOf, type Fields, type Range } from './answer.ts'
+import { clockOf, most, type Fields, type Range } from './answer.ts'
 
 /** The share of a quota above which nothing is waited for; by how much later than needed we come; and by how many seconds the
  * ends of a window, which are told in whole seconds, may differ. */
@@ -38,8 +38,9 @@ export function allowances(fields: Fields, now = Date.now()): Allowance[] {
 /** Returns how long to wait until the next call, where each of ours comes with cost - 1 of others. */
 export function delay({ r, t, q, w }: Allowance, cost: number): Range {
   if (!t || r! > q! * free) return [0, 0]
+  t = Math.min(most, t)
   const usable = r! - (cost - 1)
-  if (usable < cost) return [t, t + late * (w || t)]
+  if (usable < cost) return [t, t + late * Math.min(most, w || t)]
   const d = (t * cost) / usable
   return [d, d * (1 + late)]
 }
@@ -71,8 +72,7 @@ export function sample(pacer: Pacer, a: Allowance, at: number): void {
 
 /** Notes the fields of an answer. Returns how long to wait, or undefined if they do not say. */
 export function note(pacer: Pacer, fields: Fields, at: number): Range | undefined {
-  const longest = (all: Allowance[]) => all.sort((x, y) => delay(y, pacer.cost)[0] - delay(x, pacer.cost)[0])[0]
-  const worst = longest(allowances(fields))
+  const [worst] = allowances(fields).sort((x, y) => delay(y, pacer.cost)[0] - delay(x, pacer.cost)[0])
   if (worst) sample(pacer, worst, at)
   return worst && delay(worst, pacer.cost)
 }

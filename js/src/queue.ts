@@ -50,34 +50,43 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
   let waiting: (() => void)[] = []
   let closed = false
 
-  /** Goes on in memory, with all that is ours. What another store has got is sent from here as well: the server knows it again. */
-  const retreat = async (error: unknown) => {
+  /** Calls the owner's function. What it throws does not stop us, nor does it end a process. */
+  const tell = <T>(how: ((what: T) => void) | undefined, what: T) => void Promise.resolve(what).then(how).catch(console.error)
+
+  /**
+   * Goes on in memory, with all that is ours. What the other store has got is sent from here as well: the server knows it again.
+   * It is still that which is wiped and closed.
+   */
+  const retreat = async (error: unknown, from = newObjectStore({})): Promise<Store> => {
     queue.trouble(error)
     queue.kept = false
     const memory = newObjectStore({})
     await memory.add([...queue.own].map(([id, { body }]) => ({ id, body })))
-    return memory
+    return { ...memory, wipe: () => from.wipe(), close: () => from.close() }
   }
 
   /** Opens the store. */
   const opened = () =>
-    (store ??= (async () => {
-      try {
-        const found = await open()
+    (store ??= (async () => open())()
+      .then((found) => {
         queue.kept = found.kept
         return found
-      } catch (error) {
-        return retreat(error)
-      }
-    })())
+      })
+      .catch((error: unknown) => retreat(error)))
+
+  /** Does something with the store, or where that fails, with memory. */
+  const using = async <T>(how: (store: Store) => Promise<T>): Promise<T> => {
+    const found = await opened()
+    return how(found).catch(async (error: unknown) => how(await (store = retreat(error, found))))
+  }
 
   /** Stores what was put into the queue in one turn. */
   const save = async () => {
-    const to = await opened()
+    await opened()
     const entries = adding
     adding = []
     saving = undefined
-    await to.add(entries).catch((error: unknown) => (store = retreat(error)))
+    await using((to) => to.add(entries))
     for (const { id } of entries) {
       const mine = queue.own.get(id)
       if (mine) mine.stored = true
@@ -87,16 +96,16 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
   /** Returns the JSON of a command that may be sent. What else may be wrong with it, the server says. */
   const encode = (command: Command) => {
     const data = JSON.stringify(command.data)
-    if (!taken(bytes(data))) throw new RangeError('An event may have at most 800 kB.')
+    if (!taken(bytes(data))) throw new Error('More than 800 kB.')
     return `{"name":"${command.name}","data":${data}}`
   }
 
+  /** Makes room for one, unless meanwhile there is some. */
   const dropOldest = async () => {
-    const oldest = (await (await opened()).take(sending.length + 1)).find(({ id }) => !sending.includes(id))
-    if (!oldest) return false
-    await queue.forget([oldest.id])
-    queue.reject(JSON.parse(oldest.body) as Command, 'full', 'The queue is full.')
-    return true
+    const oldest = (await using((from) => from.take(sending.length + 1))).find(({ id }) => !sending.includes(id))
+    if (queue.size() < maxQueued) return true
+    if (oldest) await queue.forget([oldest.id])
+    return !!oldest && !queue.reject(JSON.parse(oldest.body) as Command, 'full', 'The queue is full.')
   }
 
   const queue: Queue = {
@@ -125,15 +134,15 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
     },
     reject(command, code, reason) {
       queue.rejected++
-      queueMicrotask(() => onReject?.({ command, code, reason }))
+      tell(onReject, { command, code, reason })
       return false
     },
-    trouble: (error) => queueMicrotask(() => onTrouble?.(error)),
+    trouble: (error) => tell(onTrouble, error),
     async count() {
-      others = Math.max(0, (await (await opened()).size()) - queue.own.size)
+      others = Math.max(0, (await using((from) => from.size())) - queue.own.size)
     },
     async take(n) {
-      const entries = await (await opened()).take(n)
+      const entries = await using((from) => from.take(n))
       sending = entries.map(({ id }) => id)
       if (!entries.length) {
         others = 0
@@ -144,7 +153,7 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
     async forget(ids) {
       for (const id of ids) if (!queue.own.delete(id) && others) others--
       for (const room of waiting.splice(0, ids.length)) room()
-      await (await opened()).remove(ids).catch(queue.trouble)
+      await using((from) => from.remove(ids))
     },
     async wipe() {
       const lost = [...queue.own.values()]
@@ -157,6 +166,7 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
     async close() {
       closed = true
       for (const room of waiting.splice(0)) room()
+      await saving
       await (await store)?.close()
     },
   }

@@ -17,7 +17,7 @@ export interface Sender {
   /** Returns the address of the server in use. */
   server(): string
   /** Returns the address for batches of the server in use, if it may be called now. */
-  readyURL(): string | undefined
+  readyURL(): string | false | undefined
   /** Sends a batch until it is decided, or resolves to undefined once it is stopped. */
   send(bodies: readonly string[], stop: AbortSignal): Promise<Exclude<Verdict, { action: 'retry' }> | undefined>
   /** Asks the server for its time. */
@@ -47,11 +47,12 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
     return { answer, text, url }
   }
 
-  const failures = (server: Server) => server.failures ?? 0
+  /** The failures in a row, should it fail now. */
+  const attempt = (server: Server) => (server.failures ?? 0) + 1
 
   /** Notes a failure: the server is left alone, or waited for if it is not at fault. */
   const failed = (server: Server, { delay, failover, reason }: Verdict & { action: 'retry' }) => {
-    server.failures = failures(server) + 1
+    server.failures = attempt(server)
     const until = now() + draw(delay)
     if (failover) server.until = until
     else server.notBefore = Math.max(server.notBefore ?? 0, until)
@@ -74,19 +75,18 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
 
   /** Sends a batch once. */
   const post = async (server: Server, bodies: readonly string[], moves: number, stop: AbortSignal): Promise<Verdict | undefined> => {
-    const attempt = failures(server) + 1
     try {
       const body = envelope(bodies)
       const packed = await compress(body)
       const headers = { Authorization, 'Content-Type': 'application/json', ...(packed && { 'Content-Encoding': 'gzip' }) }
       const init = { method: 'POST', headers, body: packed ?? body, redirect: platform.redirect }
       const { answer, text, url } = await ask(server, 'batch', stop, init)
-      const verdict = judge(answer.status, answer.headers, text, bodies.length, attempt)
+      const verdict = judge(answer.status, answer.headers, text, bodies.length, attempt(server))
       const to = platform.moved(answer, url, moves)
       if (to) servers.move(new URL(to).origin)
       return to && verdict.action !== 'done' ? undefined : verdict
     } catch (error) {
-      return again(String(error), attempt, true)
+      return again(String(error), attempt(server), true)
     }
   }
 
@@ -94,7 +94,7 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
     server: () => servers.current()?.url ?? '',
     readyURL() {
       const server = servers.current()
-      return server && !(server.until! > now() || server.notBefore! > now()) ? path(server, 'batch') : undefined
+      return server && !(server.until! > now() || server.notBefore! > now()) && path(server, 'batch')
     },
     async send(bodies, stop) {
       for (let moves = 0; ; ) {
@@ -106,7 +106,7 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
         } else if (verdict) {
           // Where a result cannot be read, its command is sent again, though not at once.
           const unread = verdict.action === 'done' && verdict.outcomes.includes(null)
-          if (unread) failed(server!, again('A result cannot be read.', failures(server!) + 1, false))
+          if (unread) failed(server!, again('Unreadable result.', attempt(server!), false))
           else server!.failures = 0
           return verdict
         }
@@ -129,12 +129,12 @@ async function within<T>(time: number, stop: AbortSignal, run: (signal: AbortSig
   const up = () => give.abort()
   const timer = setTimeout(up, time)
   timer.unref?.()
-  stop.addEventListener('abort', up)
+  stop.addEventListener('abort', up, { signal: give.signal })
   try {
     return await run(give.signal)
   } finally {
     clearTimeout(timer)
-    stop.removeEventListener('abort', up)
+    up() // so that stop forgets us
   }
 }
 

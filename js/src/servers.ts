@@ -93,7 +93,7 @@ export function newServers({ url, servers, server: name, region }: Options, memo
     const before = current?.url
     const { from, wait } = candidates(all, before, { name, region }, now)
     const kept = before ?? memo?.()
-    const next = from.find(({ url }) => url === kept) ?? from[Math.floor(Math.random() * from.length)]
+    const next = from.find(({ url }) => url === kept) ?? from[(Math.random() * from.length) | 0]
     if (!next) throw new Error(`There is no server ${name}.`)
     if (next !== current) use(next)
     return { server: next, wait: wait || (before && next.url !== before ? Math.random() / 2 : 0) }

@@ -75,17 +75,20 @@ export interface Options {
   whenFull?: 'block' | 'drop-newest' | 'drop-oldest'
   /** Milliseconds after which a request is given up and repeated. 30 000. */
   timeout?: number
-  /** Is told each command that will never be delivered. */
+  /** Is told each command that will never be delivered. It may call the client. */
   onReject?: (rejection: Rejection) => void
-  /** Is told of trouble that passes, or that was got around: a server out of reach, a disk that is full. */
+  /**
+   * Is told of trouble that was got around (a disk that is full), or during which commands are kept: a server that is out of reach,
+   * a key or a project that it does not know.
+   */
   onTrouble?: (error: unknown) => void
 }
 
 /** A client of one project. */
 export interface Client {
   /**
-   * Adds an event. Resolves once it is in the queue, where it outlives the page or process: to true; or to false if it never
-   * will be delivered, which `onReject` is told too. Never rejects.
+   * Adds an event. Resolves once it is in the queue, where it outlives the page or process as long as the report says `kept`:
+   * to true; or to false if it never will be delivered, which `onReject` is told too. Never rejects.
    */
   track(type: string, properties?: Properties, options?: CallOptions): Promise<boolean>
   /** Sets properties of a customer. Resolves like {@link track}. */

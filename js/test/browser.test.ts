@@ -250,6 +250,30 @@ test('without IndexedDB the queue is in localStorage, without that in memory', a
   assert.deepEqual(numbers(await server.events({ cookie: (await cookie())!.value })), [0, 1])
 })
 
+test('a database that breaks later gives way to memory, and is removed all the same', async (t) => {
+  const { server, open, cookie } = await scene(t)
+  for (const broken of ['put', 'getAll', 'count']) {
+    const page = await open({ flushInterval: 10, consent: 'required' })
+    const report = await page.evaluate(async (broken) => {
+      await client.consent(true)
+      await client.track('step', { n: broken + 0 })
+      await client.flush()
+      const fail = () => {
+        throw new Error('broken')
+      }
+      Object.assign(IDBObjectStore.prototype, { [broken]: fail })
+      await client.track('step', { n: broken + 1 })
+      return client.flush()
+    }, broken)
+    assert.deepEqual(report, { delivered: 2, rejected: 0, pending: 0, kept: false }, broken)
+    const events = await server.events({ cookie: (await cookie())!.value })
+    assert.deepEqual(events.map((e) => e.properties.n), [broken + 0, broken + 1])
+    await page.evaluate(() => client.consent(false))
+    assert.deepEqual(await remains(page), { cookie: '', local: [], databases: [] })
+    await page.close()
+  }
+})
+
 test('a browser that does not want to be tracked is left alone where that is honoured', async (t) => {
   const { front, context, open, origin } = await scene(t)
   await context.addInitScript(() => Object.defineProperty(navigator, 'globalPrivacyControl', { value: true }))

@@ -60,14 +60,20 @@ test('what the server refuses is told, the rest of its batch is stored', async (
   assert.equal(await client.track('late', {}, { ids: { cookie: 'c' } }), false)
 })
 
-test('a key that is wrong is told, by time() and for each command', async (t) => {
+test('a key that is wrong is told, and costs nothing', async (t) => {
   const server = await start(t)
-  const rejections: Rejection[] = []
-  const client = createClient({ url: server.url, project, key: 'wrong', onReject: (r) => rejections.push(r) })
+  const file = join(folder(t), 'queue')
+  const troubles: unknown[] = []
+  const told = { onTrouble: (e: unknown) => troubles.push(e), onReject: () => assert.fail('a command is given up') }
+  const client = createClient({ url: server.url, project, key: 'wrong', file, ...told })
   await assert.rejects(client.time(), /Access key not found/)
-  await client.track('a', {}, { ids: { cookie: 'c' } })
-  await client.close()
-  assert.deepEqual(rejections.map((r) => [r.code, r.reason]), [['refused', 'Access key not found']])
+  await client.track('a', { n: 0 }, { ids: { cookie: 'c' } })
+  assert.deepEqual(await client.close(500), { delivered: 0, rejected: 0, pending: 1, kept: true })
+  assert.ok(troubles.length)
+  for (const trouble of troubles) assert.match(String(trouble), /Access key not found/)
+  const right = createClient({ url: server.url, project, key, file })
+  assert.deepEqual(await right.close(), { delivered: 1, rejected: 0, pending: 0, kept: true })
+  assert.deepEqual(numbers(await server.events({ cookie: 'c' })), [0])
 })
 
 test('every event is stored exactly once, whatever the network does', async (t) => {

@@ -104,6 +104,10 @@ type CountReader interface {
 	// Counts calls yield for the hours and types that r spans, in no order, until yield returns false. They are those of now: the
 	// snapshot may be older. Cost: a step of an index for each type and hour.
 	Counts(project uint32, r CountRange, yield func(Count) bool) error
+
+	// CountedByName tells whether Counts knows how many events of a type there are: not where the project had [MaxTypes] others
+	// before. Then they are among those of no name, and none are found by it.
+	CountedByName(project uint32, typ string) bool
 }
 
 // Find returns the customer that the first known identifier leads to, hard ones asked first; 0 where none is known.

@@ -14,6 +14,7 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/counts"
 	"trackway/internal/wire"
 )
 
@@ -28,8 +29,13 @@ func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error 
 	g, place := s.gathering.join(cmds, results)
 	if place == 0 {
 		s.applyGroup(g)
+		s.counts.SaveSoon()
 	} else {
 		<-g.done
+	}
+	var bug *panicked
+	if errors.As(g.requests[place].err, &bug) {
+		panic(bug) // where it belongs: it is answered and logged as this request's
 	}
 	if err := cmp.Or(g.requests[place].err, g.err); err != nil {
 		return fmt.Errorf("apply %d commands: %w", len(cmds), err)
@@ -42,7 +48,7 @@ type scratch struct {
 	key, value, object []byte
 	found              []*identity.Holder
 	usage              []usageDelta
-	counted            []countedEvent
+	counted            []counts.Event // none between transactions: they are parts of requests' bodies
 	touched            []uint32 // projects
 }
 
@@ -54,6 +60,7 @@ type tx struct {
 	from         pebble.Reader // the database, or the batch on top of it
 	nextSeq      uint64
 	nextCustomer trackway.Customer
+	committing   bool
 	committed    bool
 	moved        int // places in timelines, by merges
 }
@@ -62,7 +69,7 @@ type tx struct {
 // unless it merges customers, and is spared the cost.
 func (s *Store) begin(several bool) *tx {
 	t := &tx{scratch: &s.scratch, s: s, nextSeq: s.nextSeq, nextCustomer: s.nextCustomer}
-	t.usage, t.counted, t.touched = t.usage[:0], t.counted[:0], t.touched[:0]
+	t.usage, t.touched = t.usage[:0], t.touched[:0]
 	if several {
 		t.readOwnWrites()
 	} else {
@@ -82,10 +89,14 @@ func (t *tx) close() {
 	if !t.committed {
 		t.s.cache.empty()
 	}
+	clear(t.counted)
+	t.counted = t.counted[:0]
+	clear(t.found)
 	_ = t.b.Close() // gives memory back; what was committed stays committed
 }
 
 func (t *tx) commit() error {
+	t.committing = true
 	if !t.b.Empty() {
 		if err := t.b.Commit(pebble.NoSync); err != nil {
 			return err
@@ -95,7 +106,7 @@ func (t *tx) commit() error {
 	for i := range t.usage {
 		t.s.setUsageLocked(t.usage[i].usageDay, t.usage[i].add)
 	}
-	t.s.counts.add(t.counted)
+	t.s.counts.Add(t.counted)
 	for _, project := range t.touched {
 		t.s.versions.changed(project)
 	}
@@ -335,7 +346,7 @@ func (t *tx) append(e *trackway.Event, tail uint64, mark ...byte) error {
 	t.key = appendTimelineKey(t.key[:0], e.Customer, e.Time, tail)
 	t.value = append(binary.AppendUvarint(t.value[:0], e.Seq), mark...)
 	t.nextSeq++
-	t.counted = append(t.counted, counted(e))
+	t.counted = append(t.counted, counts.Of(e))
 	return t.b.Set(t.key, t.value, nil)
 }
 

@@ -414,6 +414,18 @@ func TestRequestsMemory(t *testing.T) {
 	clear(body)
 	mustApply(t, s, update(2, nil, cookie2, reg1)) // writes the customer's record anew
 	mustBeConsistent(t, s)
+	body = []byte("registered r1 visit")
+	mustApply(t, s, trackway.Command{
+		Kind: trackway.AddEvent, Project: demo, Type: part(14, 19), Time: 3, Received: 3,
+		IDs: []trackway.Identifier{{Name: part(0, 10), Value: part(11, 13), Hard: true}},
+	})
+	for _, e := range s.scratch.counted[:cap(s.scratch.counted)] {
+		if e.Type != "" {
+			t.Errorf("event %d, which is stored, keeps its request's body in memory", e.Seq)
+		}
+	}
+	clear(body)
+	mustBeConsistent(t, s) // also what was counted
 	want := []trackway.Identifier{reg1, cookie2, cookie1}
 	if diff := gocmp.Diff(want, mustProfile(t, s, mustFind(t, s, cookie1)).IDs); diff != "" {
 		t.Error(diff)

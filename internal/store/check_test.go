@@ -30,7 +30,7 @@ func mustOpen(tb testing.TB, fs vfs.FS) *Store {
 		tb.Fatal(err)
 	}
 	s.cache = newCache(smallCache)
-	s.counts.most = smallCache
+	s.counts.Most = smallCache
 	return s
 }
 
@@ -59,7 +59,7 @@ type contents struct {
 	kept      map[[2]trackway.Customer]bool // survivor and absorbed customer whose timeline stayed
 	usage     query.Usage
 	nextSeq   uint64 // as it was noted when the last event was removed; 0: it was not
-	counts    map[countKey]count
+	counts    map[string]string
 	types     map[uint32]map[string]uint32 // by project
 	counted   uint64
 }
@@ -77,7 +77,7 @@ func readAll(from pebble.Reader) (*contents, error) {
 		projectOf: make(map[trackway.Customer]uint32), ids: make(map[string]trackway.Customer),
 		events: make(map[uint64]trackway.Event), timeline: make(map[uint64][]entry),
 		props: make(map[trackway.Customer]int), kept: make(map[[2]trackway.Customer]bool),
-		counts: make(map[countKey]count), types: make(map[uint32]map[string]uint32),
+		counts: make(map[string]string), types: make(map[uint32]map[string]uint32),
 	}
 	it, err := from.NewIter(nil)
 	if err != nil {
@@ -122,7 +122,7 @@ func (c *contents) read(key, value []byte) (err error) {
 			c.format = string(value)
 		case string(key) == "mcounted":
 			c.counted = binary.BigEndian.Uint64(value)
-		case bytes.HasPrefix(key, prefixIdentifier), bytes.Equal(key, keyFormer):
+		case bytes.HasPrefix(key, prefixIdentifier):
 		case bytes.Equal(key, keyNextSeq):
 			c.nextSeq = binary.BigEndian.Uint64(value)
 		default:
@@ -135,11 +135,7 @@ func (c *contents) read(key, value []byte) (err error) {
 		if len(key) != 14 {
 			return errCorrupt
 		}
-		k := countKey{
-			project: binary.BigEndian.Uint32(key[1:]), by: query.By(key[5]),
-			typ: binary.BigEndian.Uint32(key[6:]), hour: query.Hour(binary.BigEndian.Uint32(key[10:])),
-		}
-		c.counts[k], err = decodeCount(value)
+		c.counts[string(key)] = string(value)
 	case 't':
 		seq, n := binary.Uvarint(value)
 		if len(key) != 25 || n != len(value) && string(value[n:]) != "\x01" {
@@ -309,39 +305,54 @@ func (c *contents) checkUsage(s *Store) string {
 	return ""
 }
 
+// counted names a count.
+type counted struct {
+	project uint32
+	by      query.By
+	typ     string
+	hour    query.Hour
+}
+
+// plusOne counts an event.
+func plusOne(n query.Count, seq uint64) query.Count {
+	if n.Events == 0 {
+		return query.Count{Events: 1, First: seq, Last: seq}
+	}
+	return query.Count{Events: n.Events + 1, First: min(n.First, seq), Last: max(n.Last, seq)}
+}
+
 // checkCounts: what was written and what was not are, together, what the log holds, by type and hour.
 func (c *contents) checkCounts(s *Store) string {
-	s.counts.mu.Lock()
-	defer s.counts.mu.Unlock()
-	got := maps.Clone(c.counts)
-	for _, fresh := range []map[countKey]count{s.counts.old.counts, s.counts.young.counts} {
-		for k, n := range fresh {
-			got[k] = got[k].plus(n)
-		}
-	}
-	want := make(map[countKey]count)
+	got, want := make(map[counted]query.Count), make(map[counted]query.Count)
 	for seq, e := range c.events {
-		typ := s.counts.types[e.Project][e.Type]
-		for _, k := range []countKey{
+		typ := e.Type
+		if !s.counts.ByName(e.Project, typ) {
+			typ = ""
+		}
+		for _, k := range []counted{
 			{e.Project, query.ByTime, typ, query.HourOf(e.Time)}, {e.Project, query.ByReceived, typ, query.HourOf(e.Received)},
 		} {
-			want[k] = want[k].plus(count{1, seq, seq})
+			want[k] = plusOne(want[k], seq)
+		}
+	}
+	for project := range uint32(10) {
+		for _, by := range []query.By{query.ByTime, query.ByReceived} {
+			err := s.counts.Read(project, query.CountRange{By: by}, func(n query.Count) bool {
+				got[counted{project, by, n.Type, n.Hour}] = query.Count{Events: n.Events, First: n.First, Last: n.Last}
+				return true
+			})
+			if err != nil {
+				return err.Error()
+			}
 		}
 	}
 	for k, n := range want {
-		if g := got[k]; g.events < n.events || g.first > n.first || g.last < n.last {
+		if g := got[k]; g.Events < n.Events || g.First > n.First || g.Last < n.Last {
 			return fmt.Sprintf("counted are %v, the log holds %v", got, want)
 		}
 	}
 	if expired := s.nextSeq-1 > uint64(len(c.events)); !expired && !maps.Equal(got, want) { // what is too old stays counted
 		return fmt.Sprintf("counted are %v, the log holds %v", got, want)
-	}
-	for project, types := range c.types {
-		for name, number := range types {
-			if s.counts.types[project][name] != number {
-				return fmt.Sprintf("type %q of project %d has the numbers %d and %d", name, project, number, s.counts.types[project][name])
-			}
-		}
 	}
 	return ""
 }

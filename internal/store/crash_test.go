@@ -65,7 +65,7 @@ func cutPower(seed uint64, cuts, percent int, prepare func(*Store)) (lost string
 			return "", fmt.Errorf("open after cut %d: %w", cut, err)
 		}
 		s.cache = newCache(smallCache)
-		s.counts.most = random.IntN(200) // at times every change is written at once, at times none
+		s.counts.Most = random.IntN(200) // at times every change is written at once, at times none
 		prepare(s)
 		if lost := l.check(s); lost != "" {
 			return fmt.Sprintf("after cut %d: %s", cut, lost), s.Close()

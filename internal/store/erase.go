@@ -134,14 +134,13 @@ func (e *eraser) events(c trackway.Customer) error {
 
 // event rewrites an event without what is personal. Its entry in the timeline must not end in a hash of what was erased, so
 // it ends in its sequence number from then on.
-func (e *eraser) event(seq uint64, owner trackway.Customer, timelineKey []byte, marked bool) error {
+func (e *eraser) event(seq uint64, owner trackway.Customer, timelineKey []byte, merge bool) error {
 	event, err := readEvent(e.s.db, seq)
 	if err != nil {
 		return err
 	}
 	e.places.add(seq, event.Customer)
-	tail := binary.BigEndian.Uint64(timelineKey[len(timelineKey)-8:])
-	kept := e.withoutPersonal(&event, isMerge(&event, tail, marked))
+	kept := e.withoutPersonal(&event, merge)
 	if kept == nil {
 		return nil
 	}
@@ -200,17 +199,16 @@ func (e *eraser) others(project uint32, h *identity.Holder) error {
 
 // merges erases identifiers from the merges on somebody else's timeline.
 func (e *eraser) merges(c trackway.Customer, ids []identity.ID) error {
-	return scan(e.s.db, appendTimelinePrefix(nil, c), func(rest, entry []byte) error {
-		tail := binary.BigEndian.Uint64(rest[8:])
+	return scan(e.s.db, appendTimelinePrefix(nil, c), func(_, entry []byte) error {
 		seq, n := binary.Uvarint(entry)
 		if n <= 0 {
 			return errCorrupt
 		}
-		if tail&hashTail != 0 {
-			return nil // its time was given by a client
+		if len(entry) == n {
+			return nil // it was sent by a client
 		}
 		event, err := readEvent(e.s.db, seq)
-		if err != nil || !isMerge(&event, tail, len(entry) > n) {
+		if err != nil {
 			return err
 		}
 		kept := withoutIDs(&event, ids)

@@ -30,7 +30,7 @@ func (s *Store) Expire(
 ) (query.Expired, error) {
 	x, old, err := s.tooOld(from, to, before)
 	if err == nil && len(old) > 0 {
-		err = s.saveCounts() // or an opening, which counts what was not saved, would not find them
+		err = s.counts.Save() // or an opening, which counts what was not saved, would not find them
 	}
 	for err == nil && len(old) > 0 {
 		if err = context.Cause(ctx); err != nil {

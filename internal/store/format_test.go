@@ -15,7 +15,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
-	"trackway/internal/query"
+	"trackway/internal/store/counts"
 )
 
 // TestKeys holds every kind of key to its bytes, which docs/format.md describes. A store on somebody's disk is made of them:
@@ -37,8 +37,6 @@ func TestKeys(t *testing.T) {
 		"project":   {append(slices.Clip(prefixProject), "ab-1"...), "6d 70726f6a6563742f 61622d31"},
 		"props":     {appendPropKey(nil, 7, "email"), "70 0000000000000007 656d61696c"},
 		"usage":     {appendUsageKey(nil, usageDay{7, 20000}), "75 00000007 00004e20"},
-		"counts":    {appendCountKey(nil, countKey{7, query.ByReceived, 3, 470000}), "73 00000007 02 00000003 00072bf0"},
-		"types":     {appendTypeKey(nil, 7, "visit"), "79 00000007 7669736974"},
 		"timeline":  {appendTimelineKey(nil, 7, 1_700_000_000_000_000, 9), "74 0000000000000007 00060a24181e4000 0000000000000009"},
 		"timeline, hash": {
 			appendTimelineKey(nil, 7, 0, contentHash(&trackway.Event{Type: "purchase", Properties: []byte(`{"total":7.99}`)})),
@@ -82,7 +80,7 @@ func TestRecords(t *testing.T) {
 	}
 	other := identifierOf("registered", "r2")
 	mustApply(t, s, update(1000, nil, other, cookie1)) // takes the cookie from whom it belonged to
-	if err := s.saveCounts(); err != nil {
+	if err := s.counts.Save(); err != nil {
 		t.Fatal(err)
 	}
 	// A timeline that stays takes more events than a reader would like to see; its entry is written by hand.
@@ -106,8 +104,7 @@ l 0000000000000003 = 01 01 d804 d804 056d65726765 ` + hex.EncodeToString([]byte(
 		`{"absorbed_ids":{"registered":"r1"},"cause_ids":{"registered":"r1","cookie":["c1"]},"survivor_ids":{"cookie":["c1"]}}`)) + `
 l 0000000000000004 = 01 03 a006 a006 057669736974 7b7d
 m 636f756e746564 = 0000000000000004
-m 666f726d6174 = 31
-m 666f726d6572 = 
+m 666f726d6174 = 32
 m 70726f6a6563742f31323334353637382d313233342d313233342d313233342d313233343536373839616263 = 00000001
 p 00000000000000016e616d65 = f403 224a22
 s 00000001010000000100000000 = 03 01 03
@@ -150,7 +147,8 @@ func TestFormatIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, table := range []byte{
-		tableAbsorbed, tableCustomers, tableErasures, tableFormer, tableIDs, tableLog, tableMeta, tableProps, tableCounts, tableTimeline, tableUsage, tableTypes,
+		tableAbsorbed, tableCustomers, tableErasures, tableFormer, tableIDs, tableLog, tableMeta, tableProps, tableTimeline, tableUsage,
+		counts.TableCounts, counts.TableTypes,
 	} {
 		if heading := fmt.Sprintf("## `%c`", table); !strings.Contains(string(text), heading) {
 			t.Errorf("there is no section %q", heading)
@@ -240,7 +238,7 @@ func TestReopen(t *testing.T) {
 	fs := vfs.NewMem()
 	s := mustOpen(t, fs)
 	mustApply(t, s, event("e", 1, map[string]string{"a": "1"}, cookie1), update(2, map[string]string{"p": "1"}, reg1, cookie1))
-	if err := s.saveCounts(); err != nil { // as Close would
+	if err := s.counts.Save(); err != nil { // as Close would
 		t.Fatal(err)
 	}
 	want := s.mustRead(t)
@@ -253,7 +251,7 @@ func TestReopen(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if diff := gocmp.Diff(want, s.mustRead(t), gocmp.AllowUnexported(contents{}, entry{}, countKey{}, count{})); diff != "" {
+	if diff := gocmp.Diff(want, s.mustRead(t), gocmp.AllowUnexported(contents{}, entry{})); diff != "" {
 		t.Error(diff)
 	}
 	mustBeConsistent(t, s)

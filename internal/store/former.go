@@ -2,11 +2,7 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"slices"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
 	"trackway/internal/identity"
@@ -16,9 +12,6 @@ import (
 // A merge is recorded with the identifiers of both customers, and those of the command that caused it. When a soft identifier
 // moves on to somebody else, such an event of the customer who loses it still names it; and a command may name one that stays
 // somebody else's. So that is noted, for the day on which the identifier has to be erased.
-
-// keyFormer says that the table of former holders is complete: stores that were made before there was one are read once.
-var keyFormer = []byte("mformer")
 
 // noteFormer stages who loses an identifier by a decision, to somebody or to nobody, and whose merge names one of somebody else.
 func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
@@ -49,47 +42,6 @@ func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 func (t *tx) former(project uint32, id trackway.Identifier, c trackway.Customer) error {
 	t.key = appendFormerKey(t.key[:0], project, id, c)
 	return t.b.Set(t.key, nil, nil)
-}
-
-// fillFormer completes the table of former holders in a store that has none, from the merges that the log tells of. It reads
-// all of the log, once.
-func (s *Store) fillFormer() error {
-	_, closer, err := s.db.Get(keyFormer)
-	if err == nil {
-		return closer.Close()
-	} else if !errors.Is(err, pebble.ErrNotFound) {
-		return err
-	}
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
-	err = scan(s.db, []byte{tableLog}, func(key, record []byte) error {
-		e, err := decodeEvent(binary.BigEndian.Uint64(key), record)
-		if err != nil || e.Type != mergeType || !looksLikeMerge(&e) {
-			return err
-		}
-		for _, id := range mergeIDs(&e) {
-			if err := b.Set(appendFormerKey(nil, e.Project, id, e.Customer), nil, nil); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("read the merges in the log: %w", err)
-	}
-	return errors.Join(b.Set(keyFormer, nil, nil), b.Commit(pebble.Sync))
-}
-
-// isMerge tells whether an event records a merge, as against one that a client named so. Stores from before there was a mark
-// for it are told by what the event holds.
-func isMerge(e *trackway.Event, tail uint64, marked bool) bool {
-	return marked || e.Type == mergeType && tail == e.Seq && looksLikeMerge(e)
-}
-
-// looksLikeMerge tells whether an event holds what the first stores recorded of a merge: two objects of identifiers.
-func looksLikeMerge(e *trackway.Event) bool {
-	p := wire.SplitObject(e.Properties)
-	return len(p) == 2 && p[0].Name == "absorbed_ids" && p[1].Name == "survivor_ids" && p[0].Value[0] == '{' && p[1].Value[0] == '{'
 }
 
 // mergeIDs lists the identifiers that a merge was recorded with, in all of its properties.

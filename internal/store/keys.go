@@ -7,7 +7,7 @@ import (
 )
 
 // The tables, by the first byte of a key. docs/format.md describes every key and record byte by byte; numbers in keys are
-// big-endian, so that the store's order is theirs.
+// big-endian, so that the store's order is theirs. Two tables more are those of package counts.
 const (
 	tableAbsorbed  = 'a' // survivor, absorbed customer whose timeline stayed → nothing
 	tableCustomers = 'c' // project, customer → holder
@@ -17,10 +17,8 @@ const (
 	tableLog       = 'l' // sequence number → event
 	tableMeta      = 'm' // name → value
 	tableProps     = 'p' // customer, name → time, value
-	tableCounts    = 's' // project, which time, type, hour → events, sequence numbers
 	tableTimeline  = 't' // customer, time, tail → sequence number, mark of a merge
 	tableUsage     = 'u' // project, day → events stored, duplicate; commands refused; customers created, absorbed
-	tableTypes     = 'y' // project, type of event → number
 )
 
 // hashTail marks the tail of a timeline key that is a hash of the event's content; without it the tail is the event's
@@ -35,7 +33,6 @@ const mergeMark = 1
 
 var (
 	keyFormat     = []byte("mformat")
-	keyCounted    = []byte("mcounted")
 	prefixProject = []byte("mproject/")
 
 	prefixIdentifier = []byte("midentifier/")

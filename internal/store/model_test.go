@@ -366,7 +366,7 @@ func (m *machine) reopen(t *rapid.T) {
 		t.Fatal(err)
 	}
 	s.cache = newCache(smallCache)
-	s.counts.most = smallCache
+	s.counts.Most = smallCache
 	m.store = s
 }
 

@@ -10,10 +10,12 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -24,12 +26,13 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/counts"
 	"trackway/internal/store/scrub"
 )
 
-// FormatVersion is the version of the layout of keys and records that this program writes. A store of another version is
-// refused, not guessed at.
-const FormatVersion = 1
+// FormatVersion is the version of the layout of keys and records that this program writes. A store of the version before it is
+// made one of this when it is opened; any other is refused, not guessed at.
+const FormatVersion = 2
 
 // ErrInUse is returned by [Open] when another process has the directory open.
 var ErrInUse = errors.New("the data directory is in use by another process")
@@ -75,7 +78,7 @@ type Store struct {
 	pending      map[uint64]trackway.Micros // erasures whose bytes may still be in files: when they were asked for
 	scratch      scratch
 
-	counts   counts
+	counts   *counts.Counter
 	versions versions
 }
 
@@ -92,8 +95,10 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		db: db, fs: files, dir: dir, cache: newCache(cacheSize),
-		pending: make(map[uint64]trackway.Micros), usage: make(map[usageDay]query.Usage), counts: newCounts(),
+		pending: make(map[uint64]trackway.Micros), usage: make(map[usageDay]query.Usage),
 	}
+	log := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	s.counts = counts.New(db, func(err error) { log.Error("store: statistics are incomplete", "err", err) })
 	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
@@ -107,7 +112,23 @@ func Open(dir string, o Options) (*Store, error) {
 
 // prepare reads what has to be known before the store can be used.
 func (s *Store) prepare() error {
-	return errors.Join(s.checkFormat(), s.findNext(), s.findErasures(), s.fillFormer(), s.loadCounts())
+	found, err := s.checkFormat()
+	if err != nil {
+		return err // above all, nothing is written into a store of an unknown format
+	}
+	steps := []func() error{s.findNext, s.findErasures, s.recount}
+	switch found {
+	case 0:
+		steps = slices.Insert(steps, 0, s.stamp)
+	case FormatVersion - 1:
+		steps = slices.Insert(steps, 0, s.upgrade)
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close waits for background work and closes the store. It must not be used after that. What was acknowledged needs no Close
@@ -115,26 +136,32 @@ func (s *Store) prepare() error {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.saveCounts(), s.db.Close())
+	return errors.Join(s.counts.Close(), s.db.Close())
 }
 
-// checkFormat writes the format version into a new store and refuses an unknown one.
-func (s *Store) checkFormat() error {
+// stamp writes the format version into a new store.
+func (s *Store) stamp() error {
+	return s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync)
+}
+
+// checkFormat returns the store's format version, 0 where it is new, and refuses an unknown one. It writes nothing.
+func (s *Store) checkFormat() (version int, err error) {
 	value, closer, err := s.db.Get(keyFormat)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync)
-	}
-	if err != nil {
-		return err
+		return 0, nil
+	} else if err != nil {
+		return 0, err
 	}
 	found := string(value)
 	if err := closer.Close(); err != nil {
-		return err
+		return 0, err
 	}
-	if found != strconv.Itoa(FormatVersion) {
-		return fmt.Errorf("the store has format version %q, this program reads version %d only", found, FormatVersion)
+	for _, version := range []int{FormatVersion - 1, FormatVersion} {
+		if found == strconv.Itoa(version) {
+			return version, nil
+		}
 	}
-	return nil
+	return 0, fmt.Errorf("the store has format version %q, this program reads versions %d and %d only", found, FormatVersion-1, FormatVersion)
 }
 
 // findNext finds the sequence number and the customer number to go on with. No number is given out twice: whoever deletes the

@@ -8,6 +8,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/counts"
 )
 
 // Usage is counted with what it counts: the totals of a project's day are written in the batch that changes them, so that a
@@ -146,5 +147,35 @@ func (v *snapshot) Usage(project uint32, yield func(query.Day, query.Usage) bool
 			err = errStop
 		}
 		return err
+	})
+}
+
+// Counts implements [query.CountReader].
+func (v *snapshot) Counts(project uint32, r query.CountRange, yield func(query.Count) bool) error {
+	return v.store.counts.Read(project, r, yield)
+}
+
+// CountedByName implements [query.CountReader].
+func (v *snapshot) CountedByName(project uint32, typ string) bool { return v.store.counts.ByName(project, typ) }
+
+// recount counts the events in the log that were counted in memory only when the process before this one ended.
+func (s *Store) recount() error {
+	through, err := s.counts.Load()
+	if err != nil {
+		return err
+	}
+	types := make(typeNames)
+	var one [1]counts.Event
+	return scanRange(s.db, appendLogKey(nil, through+1), []byte{tableLog + 1}, false, func(key, record []byte) error {
+		e, err := viewEvent(binary.BigEndian.Uint64(key[1:]), record, types)
+		if err != nil {
+			return err
+		}
+		one[0] = counts.Of(&e)
+		s.counts.Add(one[:])
+		if s.counts.Due() {
+			return s.counts.Save()
+		}
+		return nil
 	})
 }

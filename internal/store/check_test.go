@@ -299,6 +299,9 @@ func (c *contents) checkUsage(s *Store) string {
 	if c.usage.Stored != stored-absorbed {
 		return fmt.Sprintf("%d events are counted, %d are stored", c.usage.Stored, stored-absorbed)
 	}
+	if u := c.usage; u.Events() != uint64(len(c.events)) {
+		return fmt.Sprintf("%+v are counted, the log holds %d events", u, len(c.events))
+	}
 	if u := c.usage; u.Created != uint64(len(c.holders)) || u.Absorbed != absorbed {
 		return fmt.Sprintf("%d customers are counted, %d of them absorbed; stored are %d and %d", u.Created, u.Absorbed, len(c.holders), absorbed)
 	}

@@ -59,8 +59,14 @@ func (v *snapshot) Customers(project uint32, r query.CustomerRange, yield func(t
 	err = scanRange(v.from, low, high, r.NewestFirst, func(at, record []byte) error {
 		c := trackway.Customer(binary.BigEndian.Uint64(at[len(at)-8:]))
 		into, err := survivorOf(record)
-		if err != nil || into != 0 {
+		if err != nil {
 			return err
+		}
+		if into != 0 {
+			if r.Passed != nil && !r.Passed(c) {
+				return errStop
+			}
+			return nil
 		}
 		if r.Property != "" {
 			key = appendPropKey(key[:0], c, r.Property)

@@ -123,15 +123,15 @@ func (w *walk) events(log *pebble.Iterator, yield func(*trackway.Event, query.Pl
 		if n <= 0 {
 			return fmt.Errorf("entry of a timeline: %w", errCorrupt)
 		}
+		found := false
 		if !w.Merges || len(entry) > n {
-			var found bool
 			var err error
 			if e, found, err = w.look(log, seq, types); err != nil {
 				return err
 			}
-			if found && !yield(&e, at) {
-				return nil
-			}
+		}
+		if found && !yield(&e, at) || !found && w.Passed != nil && !w.Passed() {
+			return nil
 		}
 		if err := w.next(); err != nil {
 			return err

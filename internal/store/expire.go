@@ -21,7 +21,7 @@ var keyNextSeq = []byte("mnextseq")
 const maxExpired = 1000
 
 // Expire removes those of the events from sequence number from up to, not including, to whose time is before what before
-// returns for their project and type; [query.Forever] keeps them all. Customers and usage stay. It does not wait for the disk:
+// returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how many events there are. It does not wait for the disk:
 // after a crash there is more to remove, that is all. When ctx ends, it stops between two batches.
 //
 // Cost: a read of these records of the log, with nobody waiting; writers wait while up to 1000 events are removed at once.
@@ -79,7 +79,7 @@ func (s *Store) expire(old []uint64) error {
 	defer s.mu.Unlock()
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
-	projects := make(map[uint32]bool)
+	removed := make(map[usageDay]uint64)
 	for _, seq := range old {
 		e, err := readEvent(s.db, seq)
 		if errors.Is(err, pebble.ErrNotFound) {
@@ -94,18 +94,32 @@ func (s *Store) expire(old []uint64) error {
 		if err := errors.Join(b.Delete(appendLogKey(nil, seq), nil), b.Delete(key, nil)); err != nil {
 			return err
 		}
-		projects[e.Project] = true
+		removed[usageDay{e.Project, query.DayOf(e.Received)}]++
 		if seq == s.nextSeq-1 {
 			if err := b.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
 				return err
 			}
 		}
 	}
-	err := b.Commit(pebble.NoSync)
-	for p := range projects {
-		s.versions.changed(p)
+	totals := make(map[usageDay]query.Usage)
+	for day, n := range removed {
+		total, err := s.usageLocked(day)
+		if err != nil {
+			return fmt.Errorf("usage of project %d: %w", day.project, err)
+		}
+		totals[day] = total.Plus(query.Usage{Expired: n})
+		if err := b.Set(appendUsageKey(nil, day), appendUsage(nil, totals[day]), nil); err != nil {
+			return err
+		}
 	}
-	return err
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	for day, total := range totals {
+		s.setUsageLocked(day, total)
+		s.versions.changed(day.project)
+	}
+	return nil
 }
 
 // timelineKey finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed.

@@ -18,7 +18,7 @@ const (
 	tableMeta      = 'm' // name → value
 	tableProps     = 'p' // customer, name → time, value
 	tableTimeline  = 't' // customer, time, tail → sequence number, mark of a merge
-	tableUsage     = 'u' // project, day → events stored, duplicate; commands refused; customers created, absorbed
+	tableUsage     = 'u' // project, day → events stored, duplicate; commands refused; customers created, absorbed; events expired
 )
 
 // hashTail marks the tail of a timeline key that is a hash of the event's content; without it the tail is the event's

@@ -337,6 +337,7 @@ func (m *machine) expire(t *rapid.T) {
 		case e.expired || typ != "" && e.Type != typ:
 		case e.Time < at:
 			e.expired = true
+			m.model.usage[e.Project].Expired++
 			want.Removed++
 		default:
 			want.Soonest = min(want.Soonest, e.Time-at)
@@ -396,7 +397,7 @@ func (m *machine) check(t *rapid.T) {
 			t.Fatal(err)
 		}
 		var got, want []*trackway.Profile
-		if err := v.Profiles(project, func(p *trackway.Profile) bool { got = append(got, p); return true }); err != nil {
+		if err := query.Profiles(t.Context(), v, project, func(p *trackway.Profile) bool { got = append(got, p); return true }); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range m.model.customers {

@@ -94,10 +94,13 @@ func scan(from pebble.Reader, prefix []byte, do func(rest, value []byte) error) 
 func (v *snapshot) Profiles(project uint32, yield func(*trackway.Profile) bool) error {
 	return scan(v.from, customersPrefix(project), func(key, record []byte) error {
 		h, err := decodeHolder(trackway.Customer(binary.BigEndian.Uint64(key)), record)
-		if err != nil || h.MergedInto != 0 {
+		if err != nil {
 			return err
 		}
-		p, err := v.profile(h)
+		var p *trackway.Profile // nil where it was absorbed
+		if h.MergedInto == 0 {
+			p, err = v.profile(h)
+		}
 		if err == nil && !yield(p) {
 			err = errStop
 		}

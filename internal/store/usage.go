@@ -36,12 +36,14 @@ func appendUsage(b []byte, u query.Usage) []byte {
 	b = binary.AppendUvarint(b, u.Duplicate)
 	b = binary.AppendUvarint(b, u.Refused)
 	b = binary.AppendUvarint(b, u.Created)
-	return binary.AppendUvarint(b, u.Absorbed)
+	b = binary.AppendUvarint(b, u.Absorbed)
+	return binary.AppendUvarint(b, u.Expired)
 }
 
 func decodeUsage(record []byte) (query.Usage, error) {
 	r := reader{s: string(record)}
-	u := query.Usage{Stored: r.uvarint(), Duplicate: r.uvarint(), Refused: r.uvarint(), Created: r.uvarint(), Absorbed: r.uvarint()}
+	u := query.Usage{Stored: r.uvarint(), Duplicate: r.uvarint(), Refused: r.uvarint()}
+	u.Created, u.Absorbed, u.Expired = r.uvarint(), r.uvarint(), r.uvarint()
 	return u, r.err()
 }
 

@@ -15,6 +15,8 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/cache"
+	"trackway/internal/store/format"
 )
 
 const demo = uint32(1) // the project of most tests
@@ -29,7 +31,7 @@ func mustOpen(tb testing.TB, fs vfs.FS) *Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s.cache = newCache(smallCache)
+	s.cache = cache.New(smallCache)
 	s.counts.Most = smallCache
 	return s
 }
@@ -99,23 +101,23 @@ func (c *contents) read(key, value []byte) (err error) {
 	switch key[0] {
 	case 'a':
 		if len(key) != 17 || len(value) != 0 {
-			return errCorrupt
+			return format.ErrCorrupt
 		}
 		c.kept[[2]trackway.Customer{number(1), number(9)}] = true
 	case 'c':
 		c.projectOf[number(5)] = binary.BigEndian.Uint32(key[1:])
-		c.holders[number(5)], err = decodeHolder(number(5), value)
+		c.holders[number(5)], err = format.DecodeHolder(number(5), value)
 	case 'e':
 		_, err = decodeErasure(value)
 	case 'f':
 		if len(value) != 0 {
-			return errCorrupt
+			return format.ErrCorrupt
 		}
 	case 'i':
 		c.ids[string(key)] = trackway.Customer(binary.BigEndian.Uint64(value))
 	case 'l':
 		seq := uint64(number(1))
-		c.events[seq], err = decodeEvent(seq, value)
+		c.events[seq], err = format.DecodeEvent(seq, value)
 	case 'm':
 		switch {
 		case string(key) == "mformat":
@@ -130,16 +132,16 @@ func (c *contents) read(key, value []byte) (err error) {
 		}
 	case 'p':
 		c.props[number(1)]++
-		_, _, err = splitDated(value)
+		_, _, err = format.SplitDated(value)
 	case 's':
 		if len(key) != 14 {
-			return errCorrupt
+			return format.ErrCorrupt
 		}
 		c.counts[string(key)] = string(value)
 	case 't':
 		seq, n := binary.Uvarint(value)
 		if len(key) != 25 || n != len(value) && string(value[n:]) != "\x01" {
-			return errCorrupt
+			return format.ErrCorrupt
 		}
 		c.timeline[seq] = append(c.timeline[seq], entry{number(1), trackway.Micros(number(9)), uint64(number(17))})
 	case 'u':
@@ -153,7 +155,7 @@ func (c *contents) read(key, value []byte) (err error) {
 		}
 		c.types[project][string(key[5:])] = binary.BigEndian.Uint32(value)
 	default:
-		if key[0] >= scratchKeys { // of a clean-up that was cut off
+		if key[0] >= format.ScratchKeys { // of a clean-up that was cut off
 			return nil
 		}
 		return fmt.Errorf("there is no table %q", key[0])
@@ -216,7 +218,7 @@ func (c *contents) checkIDs() string {
 	want := make(map[string]trackway.Customer)
 	for customer, h := range c.holders {
 		for _, id := range h.IDs {
-			key := string(appendIDKey(nil, c.projectOf[customer], id.Identifier))
+			key := string(format.AppendIDKey(nil, c.projectOf[customer], id.Identifier))
 			if other := want[key]; other != 0 {
 				return fmt.Sprintf("%v is listed by %d and by %d", id, other, customer)
 			}
@@ -361,28 +363,25 @@ func (c *contents) checkCounts(s *Store) string {
 }
 
 // checkCache: what is remembered is what is stored.
-func (c *contents) checkCache(s *Store) string {
-	for _, g := range []generation{s.cache.young, s.cache.old} {
-		for key, customer := range g.ids {
-			if c.ids[key] != customer {
-				return fmt.Sprintf("the cache has %q lead to %d, the store to %d", key, customer, c.ids[key])
-			}
+func (c *contents) checkCache(s *Store) (broken string) {
+	s.cache.Each(func(key string, customer trackway.Customer) {
+		if c.ids[key] != customer {
+			broken = fmt.Sprintf("the cache has %q lead to %d, the store to %d", key, customer, c.ids[key])
 		}
-		for _, entries := range c.timeline {
-			if latest, known := s.cache.latest(entries[0].customer); known && latest != met && entries[0].at > latest {
-				return fmt.Sprintf("the cache has no event of customer %d be later than %d, one is at %d",
-					entries[0].customer, latest, entries[0].at)
-			}
+	}, func(h *identity.Holder) {
+		stored := c.holders[h.Customer]
+		if stored == nil || !slices.Equal(h.IDs, stored.IDs) || h.Properties != stored.Properties ||
+			h.Absorbed != stored.Absorbed || h.MergedInto != stored.MergedInto || h.Created != stored.Created {
+			broken = fmt.Sprintf("the cache has customer %d be %v, the store %v", h.Customer, h, stored)
 		}
-		for customer, h := range g.holders {
-			stored := c.holders[customer]
-			if stored == nil || !slices.Equal(h.IDs, stored.IDs) || h.Properties != stored.Properties ||
-				h.Absorbed != stored.Absorbed || h.MergedInto != stored.MergedInto || h.Created != stored.Created {
-				return fmt.Sprintf("the cache has customer %d be %v, the store %v", customer, h, stored)
-			}
+	})
+	for _, entries := range c.timeline {
+		if latest, known := s.cache.Latest(entries[0].customer); known && latest != cache.Met && entries[0].at > latest {
+			return fmt.Sprintf("the cache has no event of customer %d be later than %d, one is at %d",
+				entries[0].customer, latest, entries[0].at)
 		}
 	}
-	return ""
+	return broken
 }
 
 // identifierOf takes "name=value"; registered and email are hard.

@@ -20,6 +20,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/cache"
 	"trackway/internal/wire"
 )
 
@@ -30,7 +31,7 @@ func openPlain(tb testing.TB, fs vfs.FS) *Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s.cache = newCache(smallCache)
+	s.cache = cache.New(smallCache)
 	return s
 }
 

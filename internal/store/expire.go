@@ -11,6 +11,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 	"trackway/internal/store/scrub"
 )
 
@@ -51,14 +52,14 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 	s.mu.Lock()
 	x.Soonest, x.End = query.Never, to > s.nextSeq // before the log is read, so that what is added meanwhile is looked at another time
 	s.mu.Unlock()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: appendLogKey(nil, from), UpperBound: appendLogKey(nil, to)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: format.AppendLogKey(nil, from), UpperBound: format.AppendLogKey(nil, to)})
 	if err != nil {
 		return x, nil, err
 	}
 	for it.First(); it.Valid() && err == nil; it.Next() {
 		seq := binary.BigEndian.Uint64(it.Key()[1:])
 		var e trackway.Event
-		if e, err = decodeEvent(seq, it.Value()); err != nil {
+		if e, err = format.DecodeEvent(seq, it.Value()); err != nil {
 			err = fmt.Errorf("event %d: %w", seq, err)
 			break
 		}
@@ -91,7 +92,7 @@ func (s *Store) expire(old []uint64) error {
 		if err != nil {
 			return fmt.Errorf("event %d: %w", seq, err)
 		}
-		if err := errors.Join(b.Delete(appendLogKey(nil, seq), nil), b.Delete(key, nil)); err != nil {
+		if err := errors.Join(b.Delete(format.AppendLogKey(nil, seq), nil), b.Delete(key, nil)); err != nil {
 			return err
 		}
 		removed[usageDay{e.Project, query.DayOf(e.Received)}]++
@@ -137,14 +138,14 @@ func (s *Store) timelineKey(e *trackway.Event) ([]byte, error) {
 			return key, err
 		}
 	}
-	return nil, fmt.Errorf("it is on no timeline: %w", errCorrupt)
+	return nil, fmt.Errorf("it is on no timeline: %w", format.ErrCorrupt)
 }
 
 // entryOn finds an event's entry on one timeline, nil if it is not there. It is where it usually is, unless a collision of
 // hashes has put it further on.
 func (s *Store) entryOn(c trackway.Customer, e *trackway.Event) (key []byte, err error) {
 	for _, tail := range []uint64{contentHash(e), e.Seq} {
-		key := appendTimelineKey(nil, c, e.Time, tail)
+		key := format.AppendTimelineKey(nil, c, e.Time, tail)
 		value, closer, err := s.db.Get(key)
 		if errors.Is(err, pebble.ErrNotFound) {
 			continue
@@ -156,7 +157,7 @@ func (s *Store) entryOn(c trackway.Customer, e *trackway.Event) (key []byte, err
 			return key, err
 		}
 	}
-	prefix := appendTimelineKey(nil, c, e.Time, 0)
+	prefix := format.AppendTimelineKey(nil, c, e.Time, 0)
 	prefix = prefix[:len(prefix)-8]
 	err = scan(s.db, prefix, func(tail, value []byte) error {
 		if seq, _ := binary.Uvarint(value); seq != e.Seq {
@@ -171,7 +172,7 @@ func (s *Store) entryOn(c trackway.Customer, e *trackway.Event) (key []byte, err
 // Reclaim gives back the space of events that were removed from the log between two sequence numbers. Their entries in
 // timelines, which are small, give theirs back when compaction comes to them.
 func (s *Store) Reclaim(ctx context.Context, from, to uint64) error {
-	return s.scrubber().Compact(ctx, scrub.Span{Start: appendLogKey(nil, from), End: appendLogKey(nil, to+1)})
+	return s.scrubber().Compact(ctx, scrub.Span{Start: format.AppendLogKey(nil, from), End: format.AppendLogKey(nil, to+1)})
 }
 
 // savedNextSeq reads what [Store.Expire] has left instead of the last record of the log.

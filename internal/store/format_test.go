@@ -16,6 +16,7 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/store/counts"
+	"trackway/internal/store/format"
 )
 
 // TestKeys holds every kind of key to its bytes, which docs/format.md describes. A store on somebody's disk is made of them:
@@ -27,19 +28,19 @@ func TestKeys(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		"absorbed":  {absorbedKey(1, 0x0203), "61 0000000000000001 0000000000000203"},
-		"customers": {appendCustomerKey(nil, 7, 0x0203), "63 00000007 0000000000000203"},
+		"absorbed":  {format.AbsorbedKey(1, 0x0203), "61 0000000000000001 0000000000000203"},
+		"customers": {format.AppendCustomerKey(nil, 7, 0x0203), "63 00000007 0000000000000203"},
 		"erasure":   {erasureKey(0x0102), "65 0000000000000102"},
-		"former":    {appendFormerKey(nil, 7, id, 9), "66 00000007 636f6f6b6965 00 03 610062 0000000000000009"},
-		"ids":       {appendIDKey(nil, 7, id), "69 00000007 636f6f6b6965 00 610062"},
-		"log":       {appendLogKey(nil, 0x0102), "6c 0000000000000102"},
+		"former":    {format.AppendFormerKey(nil, 7, id, 9), "66 00000007 636f6f6b6965 00 03 610062 0000000000000009"},
+		"ids":       {format.AppendIDKey(nil, 7, id), "69 00000007 636f6f6b6965 00 610062"},
+		"log":       {format.AppendLogKey(nil, 0x0102), "6c 0000000000000102"},
 		"format":    {keyFormat, "6d 666f726d6174"},
 		"project":   {append(slices.Clip(prefixProject), "ab-1"...), "6d 70726f6a6563742f 61622d31"},
-		"props":     {appendPropKey(nil, 7, "email"), "70 0000000000000007 656d61696c"},
+		"props":     {format.AppendPropKey(nil, 7, "email"), "70 0000000000000007 656d61696c"},
 		"usage":     {appendUsageKey(nil, usageDay{7, 20000}), "75 00000007 00004e20"},
-		"timeline":  {appendTimelineKey(nil, 7, 1_700_000_000_000_000, 9), "74 0000000000000007 00060a24181e4000 0000000000000009"},
+		"timeline":  {format.AppendTimelineKey(nil, 7, 1_700_000_000_000_000, 9), "74 0000000000000007 00060a24181e4000 0000000000000009"},
 		"timeline, hash": {
-			appendTimelineKey(nil, 7, 0, contentHash(&trackway.Event{Type: "purchase", Properties: []byte(`{"total":7.99}`)})),
+			format.AppendTimelineKey(nil, 7, 0, contentHash(&trackway.Event{Type: "purchase", Properties: []byte(`{"total":7.99}`)})),
 			"74 0000000000000007 0000000000000000 ab815d1a3fde7747",
 		},
 	}
@@ -84,7 +85,7 @@ func TestRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A timeline that stays takes more events than a reader would like to see; its entry is written by hand.
-	if err := s.db.Set(absorbedKey(1, 2), nil, pebble.NoSync); err != nil {
+	if err := s.db.Set(format.AbsorbedKey(1, 2), nil, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
 	want := `
@@ -147,7 +148,7 @@ func TestFormatIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, table := range []byte{
-		tableAbsorbed, tableCustomers, tableErasures, tableFormer, tableIDs, tableLog, tableMeta, tableProps, tableTimeline, tableUsage,
+		format.TableAbsorbed, format.TableCustomers, format.TableErasures, format.TableFormer, format.TableIDs, format.TableLog, format.TableMeta, format.TableProps, format.TableTimeline, format.TableUsage,
 		counts.TableCounts, counts.TableTypes,
 	} {
 		if heading := fmt.Sprintf("## `%c`", table); !strings.Contains(string(text), heading) {
@@ -169,34 +170,34 @@ func TestRecordsRoundTrip(t *testing.T) {
 			{Identifier: trackway.Identifier{Name: "cookie", Value: strings.Repeat("c", trackway.MaxIDBytes)}, Used: 1 << 50},
 		},
 	}
-	record := appendHolder(nil, h)
-	got, err := decodeHolder(5, record)
+	record := format.AppendHolder(nil, h)
+	got, err := format.DecodeHolder(5, record)
 	if diff := gocmp.Diff(h, got); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
 	for i := range record {
-		if got, err := decodeHolder(5, record[:i]); err == nil {
+		if got, err := format.DecodeHolder(5, record[:i]); err == nil {
 			t.Errorf("a holder cut off after %d of %d bytes is read as %v", i, len(record), got)
 		}
 	}
 	e := trackway.Event{
 		Seq: 9, Project: 1 << 31, Customer: 1 << 40, Type: "ä \x00", Time: 0, Received: trackway.MaxTime, Properties: []byte(`{"a":1}`),
 	}
-	record = appendEvent(nil, &e)
-	decoded, err := decodeEvent(9, record)
+	record = format.AppendEvent(nil, &e)
+	decoded, err := format.DecodeEvent(9, record)
 	if diff := gocmp.Diff(e, decoded); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
 	for i := range len(record) - len(e.Properties) { // what is left are the properties, which reach to the end
-		if got, err := decodeEvent(9, record[:i]); err == nil {
+		if got, err := format.DecodeEvent(9, record[:i]); err == nil {
 			t.Errorf("an event cut off after %d bytes is read as %v", i, got)
 		}
 	}
-	at, value, err := splitDated(appendDated(nil, 1<<50, []byte("null")))
+	at, value, err := format.SplitDated(format.AppendDated(nil, 1<<50, []byte("null")))
 	if at != 1<<50 || string(value) != "null" || err != nil {
 		t.Errorf("got %d, %q, %v", at, value, err)
 	}
-	if _, _, err := splitDated(nil); err == nil {
+	if _, _, err := format.SplitDated(nil); err == nil {
 		t.Error("no bytes at all are a property")
 	}
 }
@@ -205,20 +206,20 @@ func TestRecordsRoundTrip(t *testing.T) {
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
-	f.Add(appendHolder(nil, &identity.Holder{Created: 1, IDs: []identity.ID{{Identifier: trackway.Identifier{Name: "n", Value: "v"}}}}))
-	f.Add(appendEvent(nil, &trackway.Event{Project: 1, Customer: 2, Type: "t", Properties: []byte("{}")}))
+	f.Add(format.AppendHolder(nil, &identity.Holder{Created: 1, IDs: []identity.ID{{Identifier: trackway.Identifier{Name: "n", Value: "v"}}}}))
+	f.Add(format.AppendEvent(nil, &trackway.Event{Project: 1, Customer: 2, Type: "t", Properties: []byte("{}")}))
 	f.Fuzz(func(t *testing.T, record []byte) {
-		if h, err := decodeHolder(1, record); err == nil {
-			if again, err := decodeHolder(1, appendHolder(nil, h)); err != nil || gocmp.Diff(h, again) != "" {
+		if h, err := format.DecodeHolder(1, record); err == nil {
+			if again, err := format.DecodeHolder(1, format.AppendHolder(nil, h)); err != nil || gocmp.Diff(h, again) != "" {
 				t.Errorf("%v is written and read as %v, %v", h, again, err)
 			}
 		}
-		if e, err := decodeEvent(1, record); err == nil {
-			if again, err := decodeEvent(1, appendEvent(nil, &e)); err != nil || gocmp.Diff(e, again) != "" {
+		if e, err := format.DecodeEvent(1, record); err == nil {
+			if again, err := format.DecodeEvent(1, format.AppendEvent(nil, &e)); err != nil || gocmp.Diff(e, again) != "" {
 				t.Errorf("%v is written and read as %v, %v", e, again, err)
 			}
 		}
-		_, _, _ = splitDated(record)
+		_, _, _ = format.SplitDated(record)
 	})
 }
 
@@ -226,7 +227,7 @@ func FuzzRecords(f *testing.F) {
 func TestAfter(t *testing.T) {
 	t.Parallel()
 	for prefix, want := range map[string]string{"a": "b", "a\xff": "b", "a\x00\xff\xff": "a\x01", "a\xfe": "a\xff"} {
-		if got := string(after([]byte(prefix))); got != want {
+		if got := string(format.After([]byte(prefix))); got != want {
 			t.Errorf("after %q: got %q, want %q", prefix, got, want)
 		}
 	}

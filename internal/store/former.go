@@ -6,6 +6,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
 
@@ -40,7 +41,7 @@ func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 }
 
 func (t *tx) former(project uint32, id trackway.Identifier, c trackway.Customer) error {
-	t.key = appendFormerKey(t.key[:0], project, id, c)
+	t.key = format.AppendFormerKey(t.key[:0], project, id, c)
 	return t.b.Set(t.key, nil, nil)
 }
 
@@ -55,7 +56,7 @@ func mergeIDs(e *trackway.Event) (ids []trackway.Identifier) {
 // formerHolders lists the customers that had one of these identifiers and lost it, as who they are now.
 func (s *Store) formerHolders(project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
 	for _, id := range ids {
-		err = scan(s.db, appendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
+		err = scan(s.db, format.AppendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
 			h, err := s.survivor(project, trackway.Customer(binary.BigEndian.Uint64(c)))
 			if err == nil && !slices.ContainsFunc(found, func(f *identity.Holder) bool { return f.Customer == h.Customer }) {
 				found = append(found, h)

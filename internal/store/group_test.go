@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/store/format"
 )
 
 // together applies each command as a request of its own, all of them in one group, and returns their errors.
@@ -81,10 +82,10 @@ func TestDamageIsNotShared(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
 	damaged := mustApply(t, s, update(1, nil, reg1))[0].Customer
-	if err := s.db.Set(appendCustomerKey(nil, 1, damaged), []byte{0xff}, pebble.NoSync); err != nil {
+	if err := s.db.Set(format.AppendCustomerKey(nil, 1, damaged), []byte{0xff}, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
-	s.cache.empty()
+	s.cache.Empty()
 	var cmds []trackway.Command
 	for i := range 5 {
 		cmds = append(cmds, event("e", 0, nil, identifierOf("cookie", strconv.Itoa(i))))
@@ -113,10 +114,10 @@ func TestPanicIsNotShared(t *testing.T) {
 		s := mustOpen(t, vfs.NewMem())
 		defer func() { _ = s.Close() }() // the panic has left an iterator open
 		mustApply(t, s, update(1, nil, reg1))
-		if err := s.db.Set(appendIDKey(nil, demo, reg1), []byte{1}, pebble.NoSync); err != nil { // it should have eight bytes
+		if err := s.db.Set(format.AppendIDKey(nil, demo, reg1), []byte{1}, pebble.NoSync); err != nil { // it should have eight bytes
 			t.Fatal(err)
 		}
-		s.cache.empty()
+		s.cache.Empty()
 		var cmds []trackway.Command
 		for i := range 5 {
 			cmds = append(cmds, event("e", 0, nil, identifierOf("cookie", strconv.Itoa(i))))

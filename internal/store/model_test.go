@@ -16,6 +16,7 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/cache"
 	"trackway/internal/wire"
 )
 
@@ -366,7 +367,7 @@ func (m *machine) reopen(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.cache = newCache(smallCache)
+	s.cache = cache.New(smallCache)
 	s.counts.Most = smallCache
 	m.store = s
 }

@@ -16,6 +16,7 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
+	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
 
@@ -370,7 +371,7 @@ func TestErasedRecord(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
 	mustApply(t, s, event("a", 1, nil, cookie1), event("b", 2, nil, cookie1), event("c", 3, nil, cookie1))
-	if err := s.db.Delete(appendLogKey(nil, 2), nil); err != nil {
+	if err := s.db.Delete(format.AppendLogKey(nil, 2), nil); err != nil {
 		t.Fatal(err)
 	}
 	v := s.Snapshot()

@@ -26,13 +26,21 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
+	"trackway/internal/store/format"
 	"trackway/internal/store/scrub"
 )
 
 // FormatVersion is the version of the layout of keys and records that this program writes. A store of the version before it is
 // made one of this when it is opened; any other is refused, not guessed at.
 const FormatVersion = 2
+
+var (
+	keyFormat        = []byte("mformat")
+	prefixProject    = []byte("mproject/")
+	prefixIdentifier = []byte("midentifier/")
+)
 
 // ErrInUse is returned by [Open] when another process has the directory open.
 var ErrInUse = errors.New("the data directory is in use by another process")
@@ -72,7 +80,7 @@ type Store struct {
 	mu           sync.Mutex
 	nextSeq      uint64
 	nextCustomer trackway.Customer
-	cache        cache
+	cache        cache.Cache
 	usage        map[usageDay]query.Usage
 	nextErasure  uint64
 	pending      map[uint64]trackway.Micros // erasures whose bytes may still be in files: when they were asked for
@@ -94,7 +102,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
 	s := &Store{
-		db: db, fs: files, dir: dir, cache: newCache(cacheSize),
+		db: db, fs: files, dir: dir, cache: cache.New(cache.Size),
 		pending: make(map[uint64]trackway.Micros), usage: make(map[usageDay]query.Usage),
 	}
 	log := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
@@ -167,7 +175,7 @@ func (s *Store) checkFormat() (version int, err error) {
 // findNext finds the sequence number and the customer number to go on with. No number is given out twice: whoever deletes the
 // log's last record notes its number, and a customer's record is never deleted.
 func (s *Store) findNext() error {
-	seq, err := s.last([]byte{tableLog})
+	seq, err := s.last([]byte{format.TableLog})
 	if err != nil {
 		return err
 	}
@@ -177,7 +185,7 @@ func (s *Store) findNext() error {
 	}
 	s.nextSeq = max(seq+1, noted)
 	for project := uint32(1); ; project++ {
-		last, err := s.last(customersPrefix(project))
+		last, err := s.last(format.CustomersPrefix(project))
 		if err != nil {
 			return err
 		}
@@ -190,7 +198,7 @@ func (s *Store) findNext() error {
 
 // last returns the number that ends the last key under prefix, 0 where there is none.
 func (s *Store) last(prefix []byte) (uint64, error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
 	if err != nil {
 		return 0, err
 	}
@@ -231,7 +239,7 @@ func (s *Store) Identifiers(projects []trackway.Project) error {
 	defer func() { _ = b.Close() }() // gives memory back
 	for i := range projects {
 		p := &projects[i]
-		for kind, names := range map[byte][]string{flagHard: p.Hard, 0: p.Soft} {
+		for kind, names := range map[byte][]string{format.FlagHard: p.Hard, 0: p.Soft} {
 			for _, name := range names {
 				if err := s.noteIdentifier(b, p.Number, name, kind); err != nil {
 					return fmt.Errorf("project %q: %w", p.Name, err)
@@ -259,7 +267,7 @@ func (s *Store) noteIdentifier(b *pebble.Batch, project uint32, name string, kin
 
 // projects returns how many projects have a number; they are numbered from 1.
 func (s *Store) projects() (n uint32, err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefixProject, UpperBound: after(prefixProject)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefixProject, UpperBound: format.After(prefixProject)})
 	if err != nil {
 		return 0, err
 	}

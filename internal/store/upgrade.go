@@ -10,6 +10,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
 
@@ -41,11 +42,11 @@ func (s *Store) upgrade() error {
 
 // readUsage reads what was always counted: version 1 had three numbers at first.
 func (u *upgrader) readUsage() error {
-	return scan(u.s.db, []byte{tableUsage}, func(key, record []byte) error {
-		r := reader{s: string(record)}
+	return scan(u.s.db, []byte{format.TableUsage}, func(key, record []byte) error {
+		r := format.Reader{Rest: string(record)}
 		day := usageDay{binary.BigEndian.Uint32(key), query.Day(binary.BigEndian.Uint32(key[4:]))}
-		u.usage[day] = query.Usage{Stored: r.uvarint(), Duplicate: r.uvarint(), Refused: r.uvarint()}
-		return r.err()
+		u.usage[day] = query.Usage{Stored: r.Uvarint(), Duplicate: r.Uvarint(), Refused: r.Uvarint()}
+		return r.Err()
 	})
 }
 
@@ -56,8 +57,8 @@ func (u *upgrader) add(project uint32, at trackway.Micros, one query.Usage) {
 
 // merges marks the entries of merges, counts these and notes the former holders of the identifiers that they name.
 func (u *upgrader) merges() error {
-	return scan(u.s.db, []byte{tableLog}, func(key, record []byte) error {
-		e, err := decodeEvent(binary.BigEndian.Uint64(key), record)
+	return scan(u.s.db, []byte{format.TableLog}, func(key, record []byte) error {
+		e, err := format.DecodeEvent(binary.BigEndian.Uint64(key), record)
 		if err != nil || e.Type != mergeType {
 			return err
 		}
@@ -87,11 +88,11 @@ func (u *upgrader) merge(e *trackway.Event) error {
 	}
 	u.add(e.Project, e.Received, query.Usage{Absorbed: 1})
 	for _, id := range mergeIDs(e) {
-		if err := u.b.Set(appendFormerKey(nil, e.Project, id, e.Customer), nil, nil); err != nil {
+		if err := u.b.Set(format.AppendFormerKey(nil, e.Project, id, e.Customer), nil, nil); err != nil {
 			return err
 		}
 	}
-	return u.b.Set(key, append(binary.AppendUvarint(nil, e.Seq), mergeMark), nil)
+	return u.b.Set(key, append(binary.AppendUvarint(nil, e.Seq), format.MergeMark), nil)
 }
 
 // looksLikeMerge tells whether an event without a mark holds what was recorded of a merge then: two objects of identifiers.
@@ -104,9 +105,9 @@ func looksLikeMerge(e *trackway.Event) bool {
 // last day.
 func (u *upgrader) customers() error {
 	absorbed := make(map[uint32]uint64)
-	err := scan(u.s.db, []byte{tableCustomers}, func(key, record []byte) error {
+	err := scan(u.s.db, []byte{format.TableCustomers}, func(key, record []byte) error {
 		project := binary.BigEndian.Uint32(key)
-		h, err := decodeHolder(trackway.Customer(binary.BigEndian.Uint64(key[4:])), record)
+		h, err := format.DecodeHolder(trackway.Customer(binary.BigEndian.Uint64(key[4:])), record)
 		if err != nil {
 			return fmt.Errorf("customer %d: %w", binary.BigEndian.Uint64(key[4:]), err)
 		}

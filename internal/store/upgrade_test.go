@@ -11,6 +11,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
 
 // olderStore makes a store of format version 1 as its first programs left it: usage has three numbers, merges have no mark and do
@@ -36,8 +37,8 @@ func olderStore(t *testing.T, fs vfs.FS) {
 	merge := func(seq uint64, at trackway.Micros, customer trackway.Customer, properties string) error {
 		e := trackway.Event{Project: demo, Customer: customer, Type: mergeType, Time: at, Received: at, Properties: []byte(properties)}
 		return errors.Join(
-			db.Set(appendLogKey(nil, seq), appendEvent(nil, &e), pebble.Sync),
-			db.Set(appendTimelineKey(nil, customer, at, seq), []byte{byte(seq)}, pebble.Sync),
+			db.Set(format.AppendLogKey(nil, seq), format.AppendEvent(nil, &e), pebble.Sync),
+			db.Set(format.AppendTimelineKey(nil, customer, at, seq), []byte{byte(seq)}, pebble.Sync),
 		)
 	}
 	remove := func(table byte) error { return db.DeleteRange([]byte{table}, []byte{table + 1}, pebble.Sync) }

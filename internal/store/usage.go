@@ -9,6 +9,7 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store/counts"
+	"trackway/internal/store/format"
 )
 
 // Usage is counted with what it counts: the totals of a project's day are written in the batch that changes them, so that a
@@ -28,7 +29,7 @@ func appendUsageKey(b []byte, u usageDay) []byte {
 }
 
 func appendUsagePrefix(b []byte, project uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(b, tableUsage), project)
+	return binary.BigEndian.AppendUint32(append(b, format.TableUsage), project)
 }
 
 func appendUsage(b []byte, u query.Usage) []byte {
@@ -41,10 +42,10 @@ func appendUsage(b []byte, u query.Usage) []byte {
 }
 
 func decodeUsage(record []byte) (query.Usage, error) {
-	r := reader{s: string(record)}
-	u := query.Usage{Stored: r.uvarint(), Duplicate: r.uvarint(), Refused: r.uvarint()}
-	u.Created, u.Absorbed, u.Expired = r.uvarint(), r.uvarint(), r.uvarint()
-	return u, r.err()
+	r := format.Reader{Rest: string(record)}
+	u := query.Usage{Stored: r.Uvarint(), Duplicate: r.Uvarint(), Refused: r.Uvarint()}
+	u.Created, u.Absorbed, u.Expired = r.Uvarint(), r.Uvarint(), r.Uvarint()
+	return u, r.Err()
 }
 
 // usageLocked returns the total of a day.
@@ -158,7 +159,9 @@ func (v *snapshot) Counts(project uint32, r query.CountRange, yield func(query.C
 }
 
 // CountedByName implements [query.CountReader].
-func (v *snapshot) CountedByName(project uint32, typ string) bool { return v.store.counts.ByName(project, typ) }
+func (v *snapshot) CountedByName(project uint32, typ string) bool {
+	return v.store.counts.ByName(project, typ)
+}
 
 // recount counts the events in the log that were counted in memory only when the process before this one ended.
 func (s *Store) recount() error {
@@ -166,10 +169,10 @@ func (s *Store) recount() error {
 	if err != nil {
 		return err
 	}
-	types := make(typeNames)
+	types := make(format.TypeNames)
 	var one [1]counts.Event
-	return scanRange(s.db, appendLogKey(nil, through+1), []byte{tableLog + 1}, false, func(key, record []byte) error {
-		e, err := viewEvent(binary.BigEndian.Uint64(key[1:]), record, types)
+	return scanRange(s.db, format.AppendLogKey(nil, through+1), []byte{format.TableLog + 1}, false, func(key, record []byte) error {
+		e, err := format.ViewEvent(binary.BigEndian.Uint64(key[1:]), record, types)
 		if err != nil {
 			return err
 		}

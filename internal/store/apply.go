@@ -35,8 +35,7 @@ func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error 
 	} else {
 		<-g.done
 	}
-	var bug *panicked
-	if errors.As(g.requests[place].err, &bug) {
+	if bug, ok := errors.AsType[*panicked](g.requests[place].err); ok {
 		panic(bug) // where it belongs: it is answered and logged as this request's
 	}
 	if err := cmp.Or(g.requests[place].err, g.err); err != nil {

@@ -34,7 +34,7 @@ func TestDamagedCountStopsNothing(t *testing.T) {
 		c := event(fmt.Sprint("e", i%2), 1, nil, cookie1)
 		c.TimeGiven = false // so that a second copy would be stored
 		mustApply(t, s, c)
-		if seq := s.Synced(); seq != uint64(i+1) { //nolint:gosec // G115: small
+		if seq := s.Synced(); seq != uint64(i+1) {
 			t.Fatalf("after %d events those up to %d are shown", i+1, seq)
 		}
 	}
@@ -55,6 +55,35 @@ func TestDamagedCountStopsNothing(t *testing.T) {
 		if got != want || (err != nil) != (typ == "e0") {
 			t.Errorf("%s: counted %d, %v", typ, got, err)
 		}
+	}
+}
+
+// TestDamagedUsageStopsNothing: nor does a total that cannot be read, which is left as it is.
+func TestDamagedUsageStopsNothing(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	other := event("e", 24*60*60*1e6, nil, cookie1) // the next day
+	for _, c := range []trackway.Command{event("e", 1, nil, cookie1), other} {
+		mustApply(t, s, c)
+	}
+	key := appendUsageKey(nil, usageDay{demo, 0})
+	if err := s.db.Set(key, []byte{0xff}, pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	clear(s.usage)
+	other.Time++
+	mustApply(t, s, event("e", 2, nil, cookie1), other)
+	mustApply(t, s, event("e", 3, nil, cookie1))
+	if x, err := s.Expire(t.Context(), 1, 4, func(uint32, string) trackway.Micros { return 2 }); x.Removed != 1 || err != nil {
+		t.Errorf("expired %d: %v", x.Removed, err)
+	}
+	if record := dump(t, s)[string(key)]; record != "\xff" {
+		t.Errorf("the damaged total is %x now", record)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if total, err := s.usageLocked(usageDay{demo, 1}); total.Stored != 2 || err != nil {
+		t.Errorf("the next day has %+v, %v", total, err)
 	}
 }
 

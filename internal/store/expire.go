@@ -102,25 +102,37 @@ func (s *Store) expire(old []uint64) error {
 			}
 		}
 	}
-	totals := make(map[usageDay]query.Usage)
-	for day, n := range removed {
-		total, err := s.usageLocked(day)
-		if err != nil {
-			return fmt.Errorf("usage of project %d: %w", day.project, err)
-		}
-		totals[day] = total.Plus(query.Usage{Expired: n})
-		if err := b.Set(appendUsageKey(nil, day), appendUsage(nil, totals[day]), nil); err != nil {
-			return err
-		}
+	totals, err := s.stageExpired(b, removed)
+	if err != nil {
+		return err
 	}
 	if err := b.Commit(pebble.NoSync); err != nil {
 		return err
 	}
 	for day, total := range totals {
 		s.setUsageLocked(day, total)
+	}
+	for day := range removed {
 		s.versions.changed(day.project)
 	}
 	return nil
+}
+
+// stageExpired stages the totals of days from which so many events are removed, and returns them.
+func (s *Store) stageExpired(b *pebble.Batch, removed map[usageDay]uint64) (map[usageDay]query.Usage, error) {
+	totals := make(map[usageDay]query.Usage)
+	for day, n := range removed {
+		total, err := s.usageLocked(day)
+		if err != nil {
+			s.noteDamage(day, err)
+			continue
+		}
+		totals[day] = total.Plus(query.Usage{Expired: n})
+		if err := b.Set(appendUsageKey(nil, day), appendUsage(nil, totals[day]), nil); err != nil {
+			return nil, err
+		}
+	}
+	return totals, nil
 }
 
 // timelineKey finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed.

@@ -112,7 +112,7 @@ func TestPanicIsNotShared(t *testing.T) {
 	t.Parallel()
 	for _, bug := range []int{0, 2} { // 0 applies the group
 		s := mustOpen(t, vfs.NewMem())
-		defer func() { _ = s.Close() }() // the panic has left an iterator open
+		t.Cleanup(func() { _ = s.Close() }) // the panic has left an iterator open
 		mustApply(t, s, update(1, nil, reg1))
 		if err := s.db.Set(format.AppendIDKey(nil, demo, reg1), []byte{1}, pebble.NoSync); err != nil { // it should have eight bytes
 			t.Fatal(err)

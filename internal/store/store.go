@@ -87,6 +87,8 @@ type Store struct {
 	scratch      scratch
 
 	counts   *counts.Counter
+	report   func(error) // of what makes statistics incomplete
+	damaged  sync.Once   // a total was reported
 	versions versions
 }
 
@@ -106,7 +108,8 @@ func Open(dir string, o Options) (*Store, error) {
 		pending: make(map[uint64]trackway.Micros), usage: make(map[usageDay]query.Usage),
 	}
 	log := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	s.counts = counts.New(db, func(err error) { log.Error("store: statistics are incomplete", "err", err) })
+	s.report = func(err error) { log.Error("store: statistics are incomplete", "err", err) }
+	s.counts = counts.New(db, s.report)
 	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -124,13 +125,16 @@ func (t *tx) addUsage(c *trackway.Command, one query.Usage) {
 	t.usage = append(t.usage, usageDelta{u, one})
 }
 
-// stageUsage stages the totals that the transaction changes, and leaves the totals themselves in t.usage.
+// stageUsage stages the totals that the transaction changes, and leaves the totals themselves in t.usage. A total that cannot be
+// read stays as it is: no event is refused for it.
 func (t *tx) stageUsage() error {
-	for i := range t.usage {
-		d := &t.usage[i]
+	all := t.usage
+	t.usage = t.usage[:0]
+	for _, d := range all {
 		total, err := t.s.usageLocked(d.usageDay)
 		if err != nil {
-			return err
+			t.s.noteDamage(d.usageDay, err)
+			continue
 		}
 		d.add = d.add.Plus(total)
 		t.key = appendUsageKey(t.key[:0], d.usageDay)
@@ -138,8 +142,14 @@ func (t *tx) stageUsage() error {
 		if err := t.b.Set(t.key, t.value, nil); err != nil {
 			return err
 		}
+		t.usage = append(t.usage, d)
 	}
 	return nil
+}
+
+// noteDamage reports the first total that cannot be read.
+func (s *Store) noteDamage(u usageDay, err error) {
+	s.damaged.Do(func() { s.report(fmt.Errorf("usage of project %d on day %d: %w", u.project, u.day, err)) })
 }
 
 // Usage implements [query.CountReader].

@@ -136,7 +136,7 @@ func TestNobodyWaitsForSaving(t *testing.T) {
 	})
 	const events = 5000
 	for seq := range uint64(events) {
-		c.Add([]Event{{Project: 1, Type: "e", Time: trackway.Micros(seq) * hour, Received: 1, Seq: seq + 1}}) //nolint:gosec // G115: small
+		c.Add([]Event{{Project: 1, Type: "e", Time: trackway.Micros(seq) * hour, Received: 1, Seq: seq + 1}})
 		c.Room()
 		c.SaveSoon()
 		if c.young.size > maxBehind*c.Most {

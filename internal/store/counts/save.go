@@ -130,7 +130,7 @@ func (c *Counter) loadTypes() error {
 	if err != nil {
 		return err
 	}
-	for it.First(); it.Valid() && err == nil; it.Next() {
+	for it.First(); it.Valid(); it.Next() {
 		project, name, number := binary.BigEndian.Uint32(it.Key()[1:]), string(it.Key()[5:]), binary.BigEndian.Uint32(it.Value())
 		if number == 0 || number > query.MaxTypes {
 			err = fmt.Errorf("type of event with number %d: %w", number, errDamaged)

@@ -3,11 +3,14 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/counts"
+	"trackway/internal/store/format"
 )
 
 // Usage is counted with what it counts: the totals of a project's day are written in the batch that changes them, so that a
@@ -27,7 +30,7 @@ func appendUsageKey(b []byte, u usageDay) []byte {
 }
 
 func appendUsagePrefix(b []byte, project uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(b, tableUsage), project)
+	return binary.BigEndian.AppendUint32(append(b, format.TableUsage), project)
 }
 
 func appendUsage(b []byte, u query.Usage) []byte {
@@ -35,13 +38,15 @@ func appendUsage(b []byte, u query.Usage) []byte {
 	b = binary.AppendUvarint(b, u.Duplicate)
 	b = binary.AppendUvarint(b, u.Refused)
 	b = binary.AppendUvarint(b, u.Created)
-	return binary.AppendUvarint(b, u.Absorbed)
+	b = binary.AppendUvarint(b, u.Absorbed)
+	return binary.AppendUvarint(b, u.Expired)
 }
 
 func decodeUsage(record []byte) (query.Usage, error) {
-	r := reader{s: string(record)}
-	u := query.Usage{Stored: r.uvarint(), Duplicate: r.uvarint(), Refused: r.uvarint(), Created: r.uvarint(), Absorbed: r.uvarint()}
-	return u, r.err()
+	r := format.Reader{Rest: string(record)}
+	u := query.Usage{Stored: r.Uvarint(), Duplicate: r.Uvarint(), Refused: r.Uvarint()}
+	u.Created, u.Absorbed, u.Expired = r.Uvarint(), r.Uvarint(), r.Uvarint()
+	return u, r.Err()
 }
 
 // usageLocked returns the total of a day.
@@ -120,13 +125,16 @@ func (t *tx) addUsage(c *trackway.Command, one query.Usage) {
 	t.usage = append(t.usage, usageDelta{u, one})
 }
 
-// stageUsage stages the totals that the transaction changes, and leaves the totals themselves in t.usage.
+// stageUsage stages the totals that the transaction changes, and leaves the totals themselves in t.usage. A total that cannot be
+// read stays as it is: no event is refused for it.
 func (t *tx) stageUsage() error {
-	for i := range t.usage {
-		d := &t.usage[i]
+	all := t.usage
+	t.usage = t.usage[:0]
+	for _, d := range all {
 		total, err := t.s.usageLocked(d.usageDay)
 		if err != nil {
-			return err
+			t.s.noteDamage(d.usageDay, err)
+			continue
 		}
 		d.add = d.add.Plus(total)
 		t.key = appendUsageKey(t.key[:0], d.usageDay)
@@ -134,8 +142,14 @@ func (t *tx) stageUsage() error {
 		if err := t.b.Set(t.key, t.value, nil); err != nil {
 			return err
 		}
+		t.usage = append(t.usage, d)
 	}
 	return nil
+}
+
+// noteDamage reports the first total that cannot be read.
+func (s *Store) noteDamage(u usageDay, err error) {
+	s.damaged.Do(func() { s.report(fmt.Errorf("usage of project %d on day %d: %w", u.project, u.day, err)) })
 }
 
 // Usage implements [query.CountReader].
@@ -146,5 +160,37 @@ func (v *snapshot) Usage(project uint32, yield func(query.Day, query.Usage) bool
 			err = errStop
 		}
 		return err
+	})
+}
+
+// Counts implements [query.CountReader].
+func (v *snapshot) Counts(project uint32, r query.CountRange, yield func(query.Count) bool) error {
+	return v.store.counts.Read(project, r, yield)
+}
+
+// CountedByName implements [query.CountReader].
+func (v *snapshot) CountedByName(project uint32, typ string) bool {
+	return v.store.counts.ByName(project, typ)
+}
+
+// recount counts the events in the log that were counted in memory only when the process before this one ended.
+func (s *Store) recount() error {
+	through, err := s.counts.Load()
+	if err != nil {
+		return err
+	}
+	types := make(format.TypeNames)
+	var one [1]counts.Event
+	return scanRange(s.db, format.AppendLogKey(nil, through+1), []byte{format.TableLog + 1}, false, func(key, record []byte) error {
+		e, err := format.ViewEvent(binary.BigEndian.Uint64(key[1:]), record, types)
+		if err != nil {
+			return err
+		}
+		one[0] = counts.Of(&e)
+		s.counts.Add(one[:])
+		if s.counts.Due() {
+			return s.counts.Save()
+		}
+		return nil
 	})
 }

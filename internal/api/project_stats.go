@@ -74,7 +74,8 @@ func (c *call) stats() error {
 	if !final && c.has(tag, privateCache) {
 		return nil
 	}
-	return c.question(func(ctx context.Context, s query.Snapshot) error {
+	var b []byte
+	err = c.question(func(ctx context.Context, s query.Snapshot) error {
 		sums, full, err := page.Sums(ctx, s, c.grant.Project.Number, q.CountRange, intervals[q.interval], maxSums)
 		maps.DeleteFunc(sums, func(sum page.Sum, _ uint64) bool { return !c.grant.Key.MayName(trackway.GetEvents, sum.Type) })
 		switch {
@@ -83,11 +84,17 @@ func (c *call) stats() error {
 		case full:
 			return ask.Invalid("interval", "a longer one: the answer would have more than "+strconv.Itoa(maxSums)+
 				" rows. A shorter time, or a single type, have fewer, too")
-		case final:
-			return c.answerFinal(q.Until.Time(), q.appendAnswer(nil, sums))
 		}
-		return c.answerTagged(tag, privateCache, q.appendAnswer(nil, sums))
+		b = q.appendAnswer(nil, sums)
+		return nil
 	})
+	switch {
+	case err != nil:
+		return err
+	case final:
+		return c.answerFinal(q.Until.Time(), b)
+	}
+	return c.answerTagged(tag, privateCache, b)
 }
 
 func (q *statsQuestion) appendAnswer(b []byte, sums map[page.Sum]uint64) []byte {

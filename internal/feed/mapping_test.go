@@ -70,7 +70,7 @@ func TestMapping(t *testing.T) {
 			mapping: Mapping{Map: with("properties.phone", "phone", "properties.nick", "nick")}, file: "email,phone,nick\n'=jane,'+49 30,'tis",
 			want: `{"customer_ids":{"registered":"=jane"},"properties":{"nick":"'tis","phone":"+49 30"}}`,
 		},
-		"Latin-1":         {mapping: Mapping{Map: ids}, file: "email,other\nj\xe4ne,", refused: "email: The cell is not in UTF-8."},
+		"Latin-1": {mapping: Mapping{Map: ids}, file: "email,other\nj\xe4ne,", refused: "email: The cell is not in UTF-8."},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -48,9 +48,9 @@ func TestDecodeQueries(t *testing.T) {
 	check(body, append(columns, Attribute{Type: "segmentation"}, Attribute{Type: "consent", Name: "c"}), attributes, err)
 
 	for body, want := range map[string][]Attribute{
-		`{"format":"native_json"}`:                                    nil,
-		`{"format":"native_json","attributes":[],"filter":"all","raw":true}`:     nil,
-		`{"format":"native_json",` + columnsText + `],"filter":null}`: columns,
+		`{"format":"native_json"}`: nil,
+		`{"format":"native_json","attributes":[],"filter":"all","raw":true}`: nil,
+		`{"format":"native_json",` + columnsText + `],"filter":null}`:        columns,
 	} {
 		format, raw, attributes, err := DecodeExport([]byte(body))
 		check(body, "native_json", format, err)

@@ -89,7 +89,7 @@ func lock(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // G115: a descriptor
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return func() { _ = d.Close() }, nil // which unlocks it

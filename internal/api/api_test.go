@@ -82,6 +82,7 @@ func (noSnapshot) Timeline(uint32, trackway.Customer, query.TimelineRange, func(
 }
 func (noSnapshot) Log(query.LogRange, func(*trackway.Event) bool) error          { return errDisk }
 func (noSnapshot) Counts(uint32, query.CountRange, func(query.Count) bool) error { return errDisk }
+func (noSnapshot) CountedByName(uint32, string) bool                             { return false }
 
 func (noSnapshot) Events(uint32, trackway.Customer, bool, func(*trackway.Event) bool) error {
 	return errDisk

@@ -45,8 +45,12 @@ var trackway = Rules{
 		"internal/query/page":  2,
 		"internal/upkeep":      2,
 
-		"internal/store/backup": 2,
-		"internal/store/scrub":  2,
+		"internal/store/backup":   2,
+		"internal/store/cache":    2,
+		"internal/store/counts":   2,
+		"internal/store/format":   2,
+		"internal/store/scrub":    2,
+		"internal/store/timeline": 3,
 
 		"internal/store": 3,
 
@@ -91,7 +95,7 @@ var trackway = Rules{
 		"internal/app":   {"cmd/trackway"},
 	},
 	MaxFileLines:    600,
-	MaxPackageLines: 3400, // internal/store; all others are below 3000
+	MaxPackageLines: 3000,
 	MaxExports:      25,
 }
 

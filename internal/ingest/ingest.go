@@ -48,8 +48,8 @@ func (in *Ingest) Accept(p *trackway.Project, at trackway.Micros, cmds []trackwa
 		return err
 	}
 	in.metrics.count(results)
-	if bad := len(cmds) - good; bad > 0 {
-		return in.store.Refused(p.Number, at, bad)
+	if bad := len(cmds) - good; bad > 0 && in.store.Refused(p.Number, at, bad) != nil {
+		in.metrics.uncounted.Add(float64(bad)) // no error: the good ones are on the disk, and must not be sent again for this
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type fakeStore struct {
 	store     bool           // and have stored nevertheless
 	applied   [][]trackway.Command
 	refused   map[trackway.Micros]int // when → how many
+	damaged   bool                    // it cannot count those
 }
 
 func (f *fakeStore) Apply(cmds []trackway.Command, results []trackway.Result) error {
@@ -59,12 +60,47 @@ func (f *fakeStore) Refused(project uint32, at trackway.Micros, n int) error {
 	if project != shop.Number {
 		return fmt.Errorf("there is no project %d", project)
 	}
+	if f.damaged {
+		return errDisk
+	}
 	f.refused[at] += n
 	return nil
 }
 
 func newFake() *fakeStore {
 	return &fakeStore{events: make(map[string]int), refused: make(map[trackway.Micros]int)}
+}
+
+// TestDurableIsAcknowledged: once the good commands are on the disk, a failure to count the bad ones is no error, for which a client
+// would send all of them again.
+func TestDurableIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	s := newFake()
+	s.damaged = true
+	in, reg := newIngest(t, s)
+	good := trackway.Command{Kind: trackway.AddEvent, IDs: named("cookie", "c"), Type: "visit", Time: 1, Received: received}
+	bad := good
+	bad.Type = ""
+	results := make([]trackway.Result, 2)
+	if err := in.Accept(shop, received, []trackway.Command{good, bad}, results); err != nil {
+		t.Fatal(err)
+	}
+	if results[0].Err != nil || results[0].Seq != 1 || results[1].Err == nil {
+		t.Errorf("got %+v", results)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var uncounted float64
+	for _, family := range families {
+		if family.GetName() == "trackway_commands_uncounted_total" {
+			uncounted = family.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	if uncounted != 1 {
+		t.Errorf("%g commands are uncounted, want 1", uncounted)
+	}
 }
 
 func newIngest(t *testing.T, s Store) (*Ingest, *prometheus.Registry) {

@@ -7,7 +7,7 @@ import (
 )
 
 // metrics counts commands by what became of them.
-type metrics struct{ stored, duplicate, refused, failed prometheus.Counter }
+type metrics struct{ stored, duplicate, refused, failed, uncounted prometheus.Counter }
 
 // New returns an Ingest on store, whose metrics are registered with reg.
 func New(store Store, reg prometheus.Registerer) *Ingest {
@@ -15,12 +15,17 @@ func New(store Store, reg prometheus.Registerer) *Ingest {
 		Name: "trackway_commands_total",
 		Help: "Commands taken in, by outcome: stored durably, a duplicate of a stored event, refused as invalid, failed on our side.",
 	}, []string{"outcome"})
-	reg.MustRegister(outcomes)
+	uncounted := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "trackway_commands_uncounted_total",
+		Help: "Refused commands that the store could not count: usage shows fewer. Any of them is a fault of the disk or of the store.",
+	})
+	reg.MustRegister(outcomes, uncounted)
 	return &Ingest{store: store, metrics: &metrics{
 		stored:    outcomes.WithLabelValues("stored"),
 		duplicate: outcomes.WithLabelValues("duplicate"),
 		refused:   outcomes.WithLabelValues("refused"),
 		failed:    outcomes.WithLabelValues("failed"),
+		uncounted: uncounted,
 	}}
 }
 

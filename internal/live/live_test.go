@@ -422,9 +422,17 @@ func TestRejected(t *testing.T) {
 		wantTypes(t, back, "!b !c")
 		back.Close()
 
+		waiting := mustWatch(t, h, Filter{Rejected: true}, nil) // with three to show from before
+		reject(1, "d", "view", jane...)
+		reject(2, "e", "view", jane...)
 		h.Forget(1, jane)
+		wantTypes(t, waiting, "!b !c !e")
+		if waiting.bytes != 0 {
+			t.Errorf("an empty queue counts %d bytes", waiting.bytes)
+		}
+		waiting.Close()
 		after := mustWatch(t, h, Filter{Rejected: true}, nil)
-		wantTypes(t, after, "!b !c")
+		wantTypes(t, after, "!b !c !e")
 		after.Close()
 	})
 }

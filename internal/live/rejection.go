@@ -87,12 +87,28 @@ func own(text string) string {
 	return text[:n] + "…"
 }
 
-// Forget forgets the refused commands of a project that name one of some identifiers: of a customer who is erased.
+// Forget forgets the refused commands of a project that name one of some identifiers: of a customer who is erased. Also those are
+// gone that wait for a watcher.
 func (h *Hub) Forget(project uint32, ids []trackway.Identifier) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.rejected = slices.DeleteFunc(h.rejected, func(r *Rejection) bool {
-		return r.Project == project && share(r.IDs, ids)
+	forgotten := func(r *Rejection) bool { return r != nil && r.Project == project && share(r.IDs, ids) }
+	h.rejected = slices.DeleteFunc(h.rejected, forgotten)
+	for w := range h.watchers {
+		w.forget(forgotten)
+	}
+}
+
+func (w *Watcher) forget(forgotten func(*Rejection) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.back = slices.DeleteFunc(w.back, func(it Item) bool { return forgotten(it.Rejection) })
+	w.queue = slices.DeleteFunc(w.queue, func(it Item) bool {
+		gone := forgotten(it.Rejection)
+		if gone {
+			w.bytes -= it.size()
+		}
+		return gone
 	})
 }
 

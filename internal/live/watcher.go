@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -38,9 +39,9 @@ type Watcher struct {
 	filter Filter
 	ids    []trackway.Identifier // of the customer, if it watches one
 	ready  chan struct{}         // holds one element when Take has something to tell
-	back   []Item                // what was there before; it comes first
 
 	mu      sync.Mutex // guards what follows
+	back    []Item     // what was there before; it comes first
 	queue   []Item
 	bytes   int // of the events in it
 	dropped uint64
@@ -57,22 +58,30 @@ func (h *Hub) Watch(f Filter, after *Mark) (*Watcher, error) {
 			return nil, err
 		}
 	}
-	position, rejected, err := h.join(w, after)
+	position, err := h.join(w, after)
 	if err != nil {
 		return nil, err
 	}
 	if f.Events {
-		if err := w.lookBack(position, after); err != nil {
+		events, err := w.lookBack(position, after)
+		if err != nil {
 			w.Close()
 			return nil, err
 		}
+		w.putBack(events)
 	}
-	w.back = append(w.back, rejected...)
+	return w, nil
+}
+
+// putBack adds to what was there before, in order of receipt.
+func (w *Watcher) putBack(items []Item) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.back = append(items, w.back...)
 	slices.SortStableFunc(w.back, func(a, b Item) int { return int(a.received() - b.received()) })
 	if len(w.back) > 0 {
 		w.wake()
 	}
-	return w, nil
 }
 
 func (it Item) received() trackway.Micros {
@@ -82,18 +91,19 @@ func (it Item) received() trackway.Micros {
 	return it.Rejection.Received
 }
 
-// join adds a watcher and returns up to which event he has to look back himself, and what was refused before.
-func (h *Hub) join(w *Watcher, after *Mark) (position uint64, rejected []Item, err error) {
+// join adds a watcher, with what was refused before, and returns up to which event he has to look back himself.
+func (h *Hub) join(w *Watcher, after *Mark) (position uint64, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended {
-		return 0, nil, ErrEnded
+		return 0, ErrEnded
 	}
 	if w.filter.Events && !h.following {
 		h.following, h.position = true, h.log.Synced()
 		h.wanted <- struct{}{} // there is room: whoever put the last one in was followed
 	}
 	h.watchers[w] = struct{}{}
+	var rejected []Item
 	for _, r := range h.rejected {
 		if w.wantsRejection(r) && (after == nil || r.Number > after.Rejection) {
 			rejected = append(rejected, Item{Rejection: r})
@@ -102,34 +112,32 @@ func (h *Hub) join(w *Watcher, after *Mark) (position uint64, rejected []Item, e
 	if after == nil {
 		rejected = rejected[max(0, len(rejected)-usualBack):]
 	}
-	return h.position, rejected, nil
+	w.putBack(rejected)
+	return h.position, nil
 }
 
 // lookBack reads what a watcher wants of the events up to a position.
-func (w *Watcher) lookBack(position uint64, after *Mark) error {
+func (w *Watcher) lookBack(position uint64, after *Mark) (back []Item, err error) {
 	from := position - min(position, lookBack)
 	if after != nil {
 		from = max(from, after.Seq)
 	}
 	r := resolver{log: w.hub.log}
 	var failed error
-	err := w.hub.log.Tail(from, func(e *trackway.Event) bool {
+	err = w.hub.log.Tail(from, func(e *trackway.Event) bool {
 		var wanted bool
 		if e.Seq > position {
 			return false
 		}
 		if wanted, failed = w.wants(e, &r); wanted {
-			w.back = append(w.back, Item{Event: e})
+			back = append(back, Item{Event: e})
 		}
-		if after == nil && len(w.back) > usualBack {
-			w.back = w.back[1:]
+		if after == nil && len(back) > usualBack {
+			back = back[1:]
 		}
 		return failed == nil
 	})
-	if err != nil {
-		return err
-	}
-	return failed
+	return back, cmp.Or(err, failed)
 }
 
 // Close ends watching.
@@ -145,13 +153,13 @@ func (w *Watcher) Ready() <-chan struct{} { return w.ready }
 // Take returns the next items, most at most, and how many were dropped since it was asked last because they were not taken in
 // time. It does not wait. The error is [ErrEnded].
 func (w *Watcher) Take(most int) (items []Item, dropped uint64, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if n := min(most, len(w.back)); n > 0 {
 		items, w.back = w.back[:n:n], w.back[n:]
 		w.wake() // there may be more
 		return items, 0, nil
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.ended {
 		return nil, 0, ErrEnded
 	}

@@ -39,7 +39,8 @@ type CountRange struct {
 	Since, Until Hour   // Since ≤ hour < Until; Until 0: no end
 }
 
-// Count is how many events of a type a project had in an hour, records of merges (type merge) among them.
+// Count is how many events of a type a project had in an hour, records of merges (type merge) among them. It is of what was stored:
+// what is erased, or removed because it is too old, stays counted.
 type Count struct {
 	Type        string // empty: of all types beyond [MaxTypes]
 	Hour        Hour

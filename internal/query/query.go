@@ -39,8 +39,8 @@ type CustomerReader interface {
 	// Profile returns a customer's identifiers and properties, the latter sorted by name.
 	Profile(project uint32, c trackway.Customer) (*trackway.Profile, error)
 
-	// Profiles calls yield for the customers of a project, the oldest first, until yield returns false. Absorbed customers are
-	// left out.
+	// Profiles calls yield for the customers of a project, the oldest first, until yield returns false. An absorbed customer is a
+	// nil.
 	Profiles(project uint32, yield func(*trackway.Profile) bool) error
 
 	// Customers calls yield for the customers of a project that r spans, until yield returns false. Absorbed customers are left
@@ -58,6 +58,9 @@ type CustomerRange struct {
 	After       trackway.Customer // begin after this one; 0: at the beginning
 	NewestFirst bool
 	Property    string // read this property too; empty: none
+
+	// Passed, if there is one, is told of the customers that are left out, since they were absorbed; false ends it.
+	Passed func(trackway.Customer) bool
 }
 
 // EventReader reads events, in the order in which they happened or that in which they came.
@@ -88,6 +91,9 @@ type TimelineRange struct {
 	Since, Until trackway.Micros // Since ≤ time < Until; Until 0: no end
 	NewestFirst  bool
 	Merges       bool // records of merges only, found without reading other events
+
+	// Passed, if there is one, is asked with each event that is left out; false ends it.
+	Passed func() bool
 }
 
 // LogRange is some of the log. The zero value is all of it, the oldest first.
@@ -104,6 +110,10 @@ type CountReader interface {
 	// Counts calls yield for the hours and types that r spans, in no order, until yield returns false. They are those of now: the
 	// snapshot may be older. Cost: a step of an index for each type and hour.
 	Counts(project uint32, r CountRange, yield func(Count) bool) error
+
+	// CountedByName tells whether Counts knows how many events of a type there are: not where the project had [MaxTypes] others
+	// before. Then they are among those of no name, and none are found by it.
+	CountedByName(project uint32, typ string) bool
 }
 
 // Find returns the customer that the first known identifier leads to, hard ones asked first; 0 where none is known.
@@ -162,9 +172,10 @@ func Events(
 	return context.Cause(ctx)
 }
 
-// Profiles calls yield for the customers of a project until it returns false or ctx ends; then it returns the cause.
+// Profiles calls yield for the customers of a project, absorbed ones left out, until it returns false or ctx ends; then it returns
+// the cause.
 func Profiles(ctx context.Context, s Snapshot, project uint32, yield func(*trackway.Profile) bool) error {
-	err := s.Profiles(project, func(p *trackway.Profile) bool { return ctx.Err() == nil && yield(p) })
+	err := s.Profiles(project, func(p *trackway.Profile) bool { return ctx.Err() == nil && (p == nil || yield(p)) })
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ type Usage struct {
 	Refused   uint64
 	Created   uint64 // customers
 	Absorbed  uint64 // customers; each left an event that records the merge, which is not among Stored
+	Expired   uint64 // events that came in this time and were removed since, for they were too old
 }
 
 // Processed is how many were looked at.
@@ -23,15 +24,15 @@ func (u Usage) Processed() uint64 { return u.Stored + u.Duplicate + u.Refused }
 func (u Usage) Plus(v Usage) Usage {
 	return Usage{
 		Stored: u.Stored + v.Stored, Duplicate: u.Duplicate + v.Duplicate, Refused: u.Refused + v.Refused,
-		Created: u.Created + v.Created, Absorbed: u.Absorbed + v.Absorbed,
+		Created: u.Created + v.Created, Absorbed: u.Absorbed + v.Absorbed, Expired: u.Expired + v.Expired,
 	}
 }
 
 // Customers is how many customers these are: those created, without those absorbed.
 func (u Usage) Customers() uint64 { return u.Created - u.Absorbed }
 
-// Events is how many events readers find: those sent, and a record of each merge.
-func (u Usage) Events() uint64 { return u.Stored + u.Absorbed }
+// Events is how many events readers find: those sent and a record of each merge, without what was too old.
+func (u Usage) Events() uint64 { return u.Stored + u.Absorbed - u.Expired }
 
 // Total returns what a project sent since the beginning. Cost: a step for each day.
 func Total(s CountReader, project uint32) (total Usage, err error) {

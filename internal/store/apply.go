@@ -14,6 +14,9 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/cache"
+	"trackway/internal/store/counts"
+	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
 
@@ -28,8 +31,13 @@ func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error 
 	g, place := s.gathering.join(cmds, results)
 	if place == 0 {
 		s.applyGroup(g)
+		s.counts.SaveSoon()
 	} else {
 		<-g.done
+	}
+	var bug *panicked
+	if errors.As(g.requests[place].err, &bug) {
+		panic(bug) // where it belongs: it is answered and logged as this request's
 	}
 	if err := cmp.Or(g.requests[place].err, g.err); err != nil {
 		return fmt.Errorf("apply %d commands: %w", len(cmds), err)
@@ -42,8 +50,8 @@ type scratch struct {
 	key, value, object []byte
 	found              []*identity.Holder
 	usage              []usageDelta
-	counted            []countedEvent
-	touched            []uint32 // projects
+	counted            []counts.Event // none between transactions: they are parts of requests' bodies
+	touched            []uint32       // projects
 }
 
 // tx is a batch in the making. It exists only while the store's lock is held.
@@ -54,6 +62,7 @@ type tx struct {
 	from         pebble.Reader // the database, or the batch on top of it
 	nextSeq      uint64
 	nextCustomer trackway.Customer
+	committing   bool
 	committed    bool
 	moved        int // places in timelines, by merges
 }
@@ -62,7 +71,7 @@ type tx struct {
 // unless it merges customers, and is spared the cost.
 func (s *Store) begin(several bool) *tx {
 	t := &tx{scratch: &s.scratch, s: s, nextSeq: s.nextSeq, nextCustomer: s.nextCustomer}
-	t.usage, t.counted, t.touched = t.usage[:0], t.counted[:0], t.touched[:0]
+	t.usage, t.touched = t.usage[:0], t.touched[:0]
 	if several {
 		t.readOwnWrites()
 	} else {
@@ -80,12 +89,16 @@ func (t *tx) readOwnWrites() {
 // close ends the transaction. Where it was not committed, be it for a panic, the cache must forget: it holds what was staged.
 func (t *tx) close() {
 	if !t.committed {
-		t.s.cache.empty()
+		t.s.cache.Empty()
 	}
+	clear(t.counted)
+	t.counted = t.counted[:0]
+	clear(t.found)
 	_ = t.b.Close() // gives memory back; what was committed stays committed
 }
 
 func (t *tx) commit() error {
+	t.committing = true
 	if !t.b.Empty() {
 		if err := t.b.Commit(pebble.NoSync); err != nil {
 			return err
@@ -95,7 +108,7 @@ func (t *tx) commit() error {
 	for i := range t.usage {
 		t.s.setUsageLocked(t.usage[i].usageDay, t.usage[i].add)
 	}
-	t.s.counts.add(t.counted)
+	t.s.counts.Add(t.counted)
 	for _, project := range t.touched {
 		t.s.versions.changed(project)
 	}
@@ -148,7 +161,7 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 // all in the cache.
 func (t *tx) holderOf(project uint32, id trackway.Identifier) (*identity.Holder, error) {
 	key := t.idKey(project, id)
-	customer, known := t.s.cache.customer(key)
+	customer, known := t.s.cache.Customer(key)
 	if !known {
 		value, release, err := t.get(key)
 		if err != nil || value == nil {
@@ -158,20 +171,20 @@ func (t *tx) holderOf(project uint32, id trackway.Identifier) (*identity.Holder,
 		if err := release(); err != nil {
 			return nil, err
 		}
-		t.s.cache.putID(key, customer)
+		t.s.cache.PutID(key, customer)
 	}
 	return t.holder(project, customer)
 }
 
 func (t *tx) holder(project uint32, customer trackway.Customer) (*identity.Holder, error) {
-	if h := t.s.cache.holder(customer); h != nil {
+	if h := t.s.cache.Holder(customer); h != nil {
 		return h, nil
 	}
 	h, err := readHolder(t.from, project, customer)
 	if err != nil {
 		return nil, err
 	}
-	t.s.cache.putHolder(h)
+	t.s.cache.PutHolder(h)
 	return h, nil
 }
 
@@ -181,8 +194,8 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	if h.Customer == 0 {
 		h.Customer = t.nextCustomer
 		t.nextCustomer++
-		t.s.cache.putHolder(h)
-		t.s.cache.putLatest(h.Customer, 0) // it has no events
+		t.s.cache.PutHolder(h)
+		t.s.cache.PutLatest(h.Customer, 0) // it has no events
 		t.addUsage(c, query.Usage{Created: 1})
 	} else if !d.Changed {
 		return nil
@@ -194,15 +207,15 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	}
 	for _, id := range d.Release {
 		key := t.idKey(c.Project, id)
-		t.s.cache.forgetID(key)
+		t.s.cache.ForgetID(key)
 		if err := t.b.Delete(key, nil); err != nil {
 			return err
 		}
 	}
 	for _, id := range d.Assign {
 		key := t.idKey(c.Project, id)
-		t.s.cache.forgetID(key)
-		t.s.cache.putID(key, h.Customer)
+		t.s.cache.ForgetID(key)
+		t.s.cache.PutID(key, h.Customer)
 		t.value = binary.BigEndian.AppendUint64(t.value[:0], uint64(h.Customer))
 		if err := t.b.Set(key, t.value, nil); err != nil {
 			return err
@@ -236,13 +249,13 @@ func own(h *identity.Holder, now trackway.Micros) {
 }
 
 func (t *tx) idKey(project uint32, id trackway.Identifier) []byte {
-	t.key = appendIDKey(t.key[:0], project, id)
+	t.key = format.AppendIDKey(t.key[:0], project, id)
 	return t.key
 }
 
 func (t *tx) putHolder(project uint32, h *identity.Holder) error {
-	t.key = appendCustomerKey(t.key[:0], project, h.Customer)
-	t.value = appendHolder(t.value[:0], h)
+	t.key = format.AppendCustomerKey(t.key[:0], project, h.Customer)
+	t.value = format.AppendHolder(t.value[:0], h)
 	return t.b.Set(t.key, t.value, nil)
 }
 
@@ -283,7 +296,7 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 // setProperty sets one property unless a newer value is known. It returns false where the property would be a new one and
 // mayAdd is false.
 func (t *tx) setProperty(h *identity.Holder, p trackway.Property, at trackway.Micros, mayAdd bool) (bool, error) {
-	t.key = appendPropKey(t.key[:0], h.Customer, p.Name)
+	t.key = format.AppendPropKey(t.key[:0], h.Customer, p.Name)
 	stored, release, err := t.get(t.key)
 	if err != nil {
 		return false, err
@@ -294,7 +307,7 @@ func (t *tx) setProperty(h *identity.Holder, p trackway.Property, at trackway.Mi
 		}
 		h.Properties++
 	} else {
-		since, _, err := splitDated(stored)
+		since, _, err := format.SplitDated(stored)
 		if err := errors.Join(err, release()); err != nil {
 			return false, err
 		}
@@ -302,7 +315,7 @@ func (t *tx) setProperty(h *identity.Holder, p trackway.Property, at trackway.Mi
 			return true, nil
 		}
 	}
-	t.value = appendDated(t.value[:0], at, p.Value)
+	t.value = format.AppendDated(t.value[:0], at, p.Value)
 	return true, t.b.Set(t.key, t.value, nil)
 }
 
@@ -321,21 +334,21 @@ func (t *tx) addEvent(h *identity.Holder, c *trackway.Command) (trackway.Result,
 			return trackway.Result{Customer: h.Customer, Duplicate: duplicate}, err
 		}
 	}
-	t.s.cache.sawEvent(h.Customer, e.Time)
+	t.s.cache.SawEvent(h.Customer, e.Time)
 	return trackway.Result{Customer: h.Customer, Seq: e.Seq}, t.append(&e, tail)
 }
 
 // append stages an event: its record in the log, its entry in the timeline, which may end in a mark.
 func (t *tx) append(e *trackway.Event, tail uint64, mark ...byte) error {
-	t.key = appendLogKey(t.key[:0], e.Seq)
-	t.value = appendEvent(t.value[:0], e)
+	t.key = format.AppendLogKey(t.key[:0], e.Seq)
+	t.value = format.AppendEvent(t.value[:0], e)
 	if err := t.b.Set(t.key, t.value, nil); err != nil {
 		return err
 	}
-	t.key = appendTimelineKey(t.key[:0], e.Customer, e.Time, tail)
+	t.key = format.AppendTimelineKey(t.key[:0], e.Customer, e.Time, tail)
 	t.value = append(binary.AppendUvarint(t.value[:0], e.Seq), mark...)
 	t.nextSeq++
-	t.counted = append(t.counted, counted(e))
+	t.counted = append(t.counted, counts.Of(e))
 	return t.b.Set(t.key, t.value, nil)
 }
 
@@ -364,27 +377,27 @@ func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, dupli
 // laterThanAll tells whether an event at this time is certainly later than all of the holder's, as the events of a customer who
 // is there now are: then it is no duplicate, and none has to be looked for. It may say no where it does not know.
 func (t *tx) laterThanAll(h *identity.Holder, at trackway.Micros) (bool, error) {
-	latest, known := t.s.cache.latest(h.Customer)
+	latest, known := t.s.cache.Latest(h.Customer)
 	switch {
 	case h.Absorbed > 0:
 		return false, nil // some events are on other timelines
 	case !known:
-		t.s.cache.putLatest(h.Customer, met)
+		t.s.cache.PutLatest(h.Customer, cache.Met)
 		return false, nil
-	case latest == met:
+	case latest == cache.Met:
 		var err error
 		if latest, err = lastEvent(t.from, h.Customer); err != nil {
 			return false, err
 		}
-		t.s.cache.putLatest(h.Customer, latest)
+		t.s.cache.PutLatest(h.Customer, latest)
 	}
 	return at > latest, nil
 }
 
 // lastEvent returns the time of the last event on a customer's timeline, 0 if there is none.
 func lastEvent(from pebble.Reader, c trackway.Customer) (at trackway.Micros, err error) {
-	prefix := appendTimelinePrefix(nil, c)
-	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	prefix := format.AppendTimelinePrefix(nil, c)
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
 	if err != nil {
 		return 0, err
 	}
@@ -397,8 +410,8 @@ func lastEvent(from pebble.Reader, c trackway.Customer) (at trackway.Micros, err
 // probe looks for the event in one customer's timeline, from its hash on: where another event has taken that place, the next
 // one is tried. So a collision of hashes costs a look-up, never an event.
 func (t *tx) probe(c trackway.Customer, e *trackway.Event, hash uint64) (free uint64, duplicate bool, err error) {
-	for tail := hash; ; tail = (tail + 1) | hashTail {
-		t.key = appendTimelineKey(t.key[:0], c, e.Time, tail)
+	for tail := hash; ; tail = (tail + 1) | format.HashTail {
+		t.key = format.AppendTimelineKey(t.key[:0], c, e.Time, tail)
 		entry, release, err := t.get(t.key)
 		if err != nil || entry == nil {
 			return tail, false, err
@@ -408,7 +421,7 @@ func (t *tx) probe(c trackway.Customer, e *trackway.Event, hash uint64) (free ui
 			return 0, false, err
 		}
 		if n <= 0 {
-			return 0, false, fmt.Errorf("timeline of customer %d: %w", c, errCorrupt)
+			return 0, false, fmt.Errorf("timeline of customer %d: %w", c, format.ErrCorrupt)
 		}
 		if same, err := t.sameContent(seq, e); err != nil || same {
 			return 0, same, err
@@ -417,12 +430,12 @@ func (t *tx) probe(c trackway.Customer, e *trackway.Event, hash uint64) (free ui
 }
 
 func (t *tx) sameContent(seq uint64, e *trackway.Event) (bool, error) {
-	t.key = appendLogKey(t.key[:0], seq)
+	t.key = format.AppendLogKey(t.key[:0], seq)
 	record, release, err := t.get(t.key)
 	if err != nil {
 		return false, err
 	}
-	stored, err := decodeEvent(seq, record)
+	stored, err := format.DecodeEvent(seq, record)
 	if err != nil {
 		return false, fmt.Errorf("event %d: %w", seq, errors.Join(err, release()))
 	}
@@ -434,7 +447,7 @@ func (t *tx) sameContent(seq uint64, e *trackway.Event) (bool, error) {
 // others, under the store's lock.
 func contentHash(e *trackway.Event) uint64 {
 	var stack [1024]byte
-	b := appendString(stack[:0], e.Type)
+	b := format.AppendString(stack[:0], e.Type)
 	sum := sha256.Sum256(append(b, e.Properties...))
-	return binary.BigEndian.Uint64(sum[:8]) | hashTail
+	return binary.BigEndian.Uint64(sum[:8]) | format.HashTail
 }

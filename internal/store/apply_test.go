@@ -15,6 +15,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
 
 var (
@@ -307,19 +308,19 @@ func TestCollision(t *testing.T) {
 	wanted := event("wanted", 7, nil, cookie1)
 	hash := contentHash(&trackway.Event{Type: wanted.Type, Properties: []byte("{}")})
 	for i := range uint64(3) {
-		key := appendTimelineKey(nil, 1, 7, (hash+i)|hashTail)
+		key := format.AppendTimelineKey(nil, 1, 7, (hash+i)|format.HashTail)
 		if err := s.db.Set(key, binary.AppendUvarint(nil, 1), pebble.NoSync); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.cache.empty() // it does not know of what was put behind its back
+	s.cache.Empty() // it does not know of what was put behind its back
 	if r := mustApply(t, s, wanted, wanted); r[0].Seq != 2 || r[0].Duplicate || !r[1].Duplicate {
 		t.Errorf("got %+v", r)
 	}
 	if r := mustApply(t, s, wanted); !r[0].Duplicate {
 		t.Errorf("got %+v", r)
 	}
-	if _, closer, err := s.db.Get(appendTimelineKey(nil, 1, 7, (hash+3)|hashTail)); err != nil || closer.Close() != nil {
+	if _, closer, err := s.db.Get(format.AppendTimelineKey(nil, 1, 7, (hash+3)|format.HashTail)); err != nil || closer.Close() != nil {
 		t.Errorf("the event is not in the fourth place: %v", err)
 	}
 }
@@ -351,18 +352,18 @@ func TestFailureLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	fail := map[string]func(*Store, []trackway.Command){
 		"a damaged record": func(s *Store, cmds []trackway.Command) {
-			key := appendCustomerKey(nil, demo, mustFind(t, s, cookie3))
+			key := format.AppendCustomerKey(nil, demo, mustFind(t, s, cookie3))
 			value, closer, err := s.db.Get(key)
 			if err != nil {
 				t.Fatal(err)
 			}
 			intact := bytes.Clone(value)
-			s.cache.empty()
+			s.cache.Empty()
 			if err := errors.Join(closer.Close(), s.db.Set(key, []byte("?"), pebble.NoSync)); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Apply(cmds, make([]trackway.Result, len(cmds))); !errors.Is(err, errCorrupt) {
-				t.Errorf("got %v, want errCorrupt", err)
+			if err := s.Apply(cmds, make([]trackway.Result, len(cmds))); !errors.Is(err, format.ErrCorrupt) {
+				t.Errorf("got %v, want format.ErrCorrupt", err)
 			}
 			if err := s.db.Set(key, intact, pebble.NoSync); err != nil {
 				t.Fatal(err)
@@ -414,6 +415,18 @@ func TestRequestsMemory(t *testing.T) {
 	clear(body)
 	mustApply(t, s, update(2, nil, cookie2, reg1)) // writes the customer's record anew
 	mustBeConsistent(t, s)
+	body = []byte("registered r1 visit")
+	mustApply(t, s, trackway.Command{
+		Kind: trackway.AddEvent, Project: demo, Type: part(14, 19), Time: 3, Received: 3,
+		IDs: []trackway.Identifier{{Name: part(0, 10), Value: part(11, 13), Hard: true}},
+	})
+	for _, e := range s.scratch.counted[:cap(s.scratch.counted)] {
+		if e.Type != "" {
+			t.Errorf("event %d, which is stored, keeps its request's body in memory", e.Seq)
+		}
+	}
+	clear(body)
+	mustBeConsistent(t, s) // also what was counted
 	want := []trackway.Identifier{reg1, cookie2, cookie1}
 	if diff := gocmp.Diff(want, mustProfile(t, s, mustFind(t, s, cookie1)).IDs); diff != "" {
 		t.Error(diff)

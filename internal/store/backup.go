@@ -59,7 +59,12 @@ func openToRead(f vfs.FS, dir string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, nextErasure: 1}
-	if err := errors.Join(s.checkFormat(), s.findNext()); err != nil {
+	if version, err := s.checkFormat(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	} else if version == 0 {
+		return nil, errors.Join(errors.New("it is no store"), db.Close())
+	}
+	if err := s.findNext(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil

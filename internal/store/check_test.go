@@ -15,6 +15,8 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/cache"
+	"trackway/internal/store/format"
 )
 
 const demo = uint32(1) // the project of most tests
@@ -29,8 +31,8 @@ func mustOpen(tb testing.TB, fs vfs.FS) *Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s.cache = newCache(smallCache)
-	s.counts.most = smallCache
+	s.cache = cache.New(smallCache)
+	s.counts.Most = smallCache
 	return s
 }
 
@@ -59,7 +61,7 @@ type contents struct {
 	kept      map[[2]trackway.Customer]bool // survivor and absorbed customer whose timeline stayed
 	usage     query.Usage
 	nextSeq   uint64 // as it was noted when the last event was removed; 0: it was not
-	counts    map[countKey]count
+	counts    map[string]string
 	types     map[uint32]map[string]uint32 // by project
 	counted   uint64
 }
@@ -77,7 +79,7 @@ func readAll(from pebble.Reader) (*contents, error) {
 		projectOf: make(map[trackway.Customer]uint32), ids: make(map[string]trackway.Customer),
 		events: make(map[uint64]trackway.Event), timeline: make(map[uint64][]entry),
 		props: make(map[trackway.Customer]int), kept: make(map[[2]trackway.Customer]bool),
-		counts: make(map[countKey]count), types: make(map[uint32]map[string]uint32),
+		counts: make(map[string]string), types: make(map[uint32]map[string]uint32),
 	}
 	it, err := from.NewIter(nil)
 	if err != nil {
@@ -99,30 +101,30 @@ func (c *contents) read(key, value []byte) (err error) {
 	switch key[0] {
 	case 'a':
 		if len(key) != 17 || len(value) != 0 {
-			return errCorrupt
+			return format.ErrCorrupt
 		}
 		c.kept[[2]trackway.Customer{number(1), number(9)}] = true
 	case 'c':
 		c.projectOf[number(5)] = binary.BigEndian.Uint32(key[1:])
-		c.holders[number(5)], err = decodeHolder(number(5), value)
+		c.holders[number(5)], err = format.DecodeHolder(number(5), value)
 	case 'e':
 		_, err = decodeErasure(value)
 	case 'f':
 		if len(value) != 0 {
-			return errCorrupt
+			return format.ErrCorrupt
 		}
 	case 'i':
 		c.ids[string(key)] = trackway.Customer(binary.BigEndian.Uint64(value))
 	case 'l':
 		seq := uint64(number(1))
-		c.events[seq], err = decodeEvent(seq, value)
+		c.events[seq], err = format.DecodeEvent(seq, value)
 	case 'm':
 		switch {
 		case string(key) == "mformat":
 			c.format = string(value)
 		case string(key) == "mcounted":
 			c.counted = binary.BigEndian.Uint64(value)
-		case bytes.HasPrefix(key, prefixIdentifier), bytes.Equal(key, keyFormer):
+		case bytes.HasPrefix(key, prefixIdentifier):
 		case bytes.Equal(key, keyNextSeq):
 			c.nextSeq = binary.BigEndian.Uint64(value)
 		default:
@@ -130,20 +132,16 @@ func (c *contents) read(key, value []byte) (err error) {
 		}
 	case 'p':
 		c.props[number(1)]++
-		_, _, err = splitDated(value)
+		_, _, err = format.SplitDated(value)
 	case 's':
 		if len(key) != 14 {
-			return errCorrupt
+			return format.ErrCorrupt
 		}
-		k := countKey{
-			project: binary.BigEndian.Uint32(key[1:]), by: query.By(key[5]),
-			typ: binary.BigEndian.Uint32(key[6:]), hour: query.Hour(binary.BigEndian.Uint32(key[10:])),
-		}
-		c.counts[k], err = decodeCount(value)
+		c.counts[string(key)] = string(value)
 	case 't':
 		seq, n := binary.Uvarint(value)
 		if len(key) != 25 || n != len(value) && string(value[n:]) != "\x01" {
-			return errCorrupt
+			return format.ErrCorrupt
 		}
 		c.timeline[seq] = append(c.timeline[seq], entry{number(1), trackway.Micros(number(9)), uint64(number(17))})
 	case 'u':
@@ -157,7 +155,7 @@ func (c *contents) read(key, value []byte) (err error) {
 		}
 		c.types[project][string(key[5:])] = binary.BigEndian.Uint32(value)
 	default:
-		if key[0] >= scratchKeys { // of a clean-up that was cut off
+		if key[0] >= format.ScratchKeys { // of a clean-up that was cut off
 			return nil
 		}
 		return fmt.Errorf("there is no table %q", key[0])
@@ -220,7 +218,7 @@ func (c *contents) checkIDs() string {
 	want := make(map[string]trackway.Customer)
 	for customer, h := range c.holders {
 		for _, id := range h.IDs {
-			key := string(appendIDKey(nil, c.projectOf[customer], id.Identifier))
+			key := string(format.AppendIDKey(nil, c.projectOf[customer], id.Identifier))
 			if other := want[key]; other != 0 {
 				return fmt.Sprintf("%v is listed by %d and by %d", id, other, customer)
 			}
@@ -303,72 +301,87 @@ func (c *contents) checkUsage(s *Store) string {
 	if c.usage.Stored != stored-absorbed {
 		return fmt.Sprintf("%d events are counted, %d are stored", c.usage.Stored, stored-absorbed)
 	}
+	if u := c.usage; u.Events() != uint64(len(c.events)) {
+		return fmt.Sprintf("%+v are counted, the log holds %d events", u, len(c.events))
+	}
 	if u := c.usage; u.Created != uint64(len(c.holders)) || u.Absorbed != absorbed {
 		return fmt.Sprintf("%d customers are counted, %d of them absorbed; stored are %d and %d", u.Created, u.Absorbed, len(c.holders), absorbed)
 	}
 	return ""
 }
 
+// counted names a count.
+type counted struct {
+	project uint32
+	by      query.By
+	typ     string
+	hour    query.Hour
+}
+
+// plusOne counts an event.
+func plusOne(n query.Count, seq uint64) query.Count {
+	if n.Events == 0 {
+		return query.Count{Events: 1, First: seq, Last: seq}
+	}
+	return query.Count{Events: n.Events + 1, First: min(n.First, seq), Last: max(n.Last, seq)}
+}
+
 // checkCounts: what was written and what was not are, together, what the log holds, by type and hour.
 func (c *contents) checkCounts(s *Store) string {
-	s.counts.mu.Lock()
-	defer s.counts.mu.Unlock()
-	got := maps.Clone(c.counts)
-	for _, fresh := range []map[countKey]count{s.counts.old.counts, s.counts.young.counts} {
-		for k, n := range fresh {
-			got[k] = got[k].plus(n)
-		}
-	}
-	want := make(map[countKey]count)
+	got, want := make(map[counted]query.Count), make(map[counted]query.Count)
 	for seq, e := range c.events {
-		typ := s.counts.types[e.Project][e.Type]
-		for _, k := range []countKey{
+		typ := e.Type
+		if !s.counts.ByName(e.Project, typ) {
+			typ = ""
+		}
+		for _, k := range []counted{
 			{e.Project, query.ByTime, typ, query.HourOf(e.Time)}, {e.Project, query.ByReceived, typ, query.HourOf(e.Received)},
 		} {
-			want[k] = want[k].plus(count{1, seq, seq})
+			want[k] = plusOne(want[k], seq)
+		}
+	}
+	for project := range uint32(10) {
+		for _, by := range []query.By{query.ByTime, query.ByReceived} {
+			err := s.counts.Read(project, query.CountRange{By: by}, func(n query.Count) bool {
+				got[counted{project, by, n.Type, n.Hour}] = query.Count{Events: n.Events, First: n.First, Last: n.Last}
+				return true
+			})
+			if err != nil {
+				return err.Error()
+			}
 		}
 	}
 	for k, n := range want {
-		if g := got[k]; g.events < n.events || g.first > n.first || g.last < n.last {
+		if g := got[k]; g.Events < n.Events || g.First > n.First || g.Last < n.Last {
 			return fmt.Sprintf("counted are %v, the log holds %v", got, want)
 		}
 	}
 	if expired := s.nextSeq-1 > uint64(len(c.events)); !expired && !maps.Equal(got, want) { // what is too old stays counted
 		return fmt.Sprintf("counted are %v, the log holds %v", got, want)
 	}
-	for project, types := range c.types {
-		for name, number := range types {
-			if s.counts.types[project][name] != number {
-				return fmt.Sprintf("type %q of project %d has the numbers %d and %d", name, project, number, s.counts.types[project][name])
-			}
-		}
-	}
 	return ""
 }
 
 // checkCache: what is remembered is what is stored.
-func (c *contents) checkCache(s *Store) string {
-	for _, g := range []generation{s.cache.young, s.cache.old} {
-		for key, customer := range g.ids {
-			if c.ids[key] != customer {
-				return fmt.Sprintf("the cache has %q lead to %d, the store to %d", key, customer, c.ids[key])
-			}
+func (c *contents) checkCache(s *Store) (broken string) {
+	s.cache.Each(func(key string, customer trackway.Customer) {
+		if c.ids[key] != customer {
+			broken = fmt.Sprintf("the cache has %q lead to %d, the store to %d", key, customer, c.ids[key])
 		}
-		for _, entries := range c.timeline {
-			if latest, known := s.cache.latest(entries[0].customer); known && latest != met && entries[0].at > latest {
-				return fmt.Sprintf("the cache has no event of customer %d be later than %d, one is at %d",
-					entries[0].customer, latest, entries[0].at)
-			}
+	}, func(h *identity.Holder) {
+		stored := c.holders[h.Customer]
+		if stored == nil || !slices.Equal(h.IDs, stored.IDs) || h.Properties != stored.Properties ||
+			h.Absorbed != stored.Absorbed || h.MergedInto != stored.MergedInto || h.Created != stored.Created {
+			broken = fmt.Sprintf("the cache has customer %d be %v, the store %v", h.Customer, h, stored)
 		}
-		for customer, h := range g.holders {
-			stored := c.holders[customer]
-			if stored == nil || !slices.Equal(h.IDs, stored.IDs) || h.Properties != stored.Properties ||
-				h.Absorbed != stored.Absorbed || h.MergedInto != stored.MergedInto || h.Created != stored.Created {
-				return fmt.Sprintf("the cache has customer %d be %v, the store %v", customer, h, stored)
-			}
+	})
+	for _, entries := range c.timeline {
+		if latest, known := s.cache.Latest(entries[0].customer); known && latest != cache.Met && entries[0].at > latest {
+			return fmt.Sprintf("the cache has no event of customer %d be later than %d, one is at %d",
+				entries[0].customer, latest, entries[0].at)
 		}
 	}
-	return ""
+	return broken
 }
 
 // identifierOf takes "name=value"; registered and email are hard.

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/store/format"
 	"trackway/internal/store/scrub"
 )
 
@@ -72,16 +73,16 @@ func (s *Store) setDone(done map[uint64]erasure, at trackway.Micros) error {
 // scrubber works on the store's files.
 func (s *Store) scrubber() *scrub.Scrubber {
 	return &scrub.Scrubber{
-		DB: s.db, Files: s.fs, Dir: s.dir, Readers: &s.readers, Scratch: scratchKeys, Touch: s.touch, Alone: &s.upkeep,
+		DB: s.db, Files: s.fs, Dir: s.dir, Readers: &s.readers, Scratch: format.ScratchKeys, Touch: s.touch, Alone: &s.upkeep,
 	}
 }
 
 // spansOf lists what may hold something of these erasures.
 func spansOf(pending map[uint64]erasure) []scrub.Span {
 	spans := []scrub.Span{
-		{Start: []byte{0}, End: []byte{tableLog}},
-		{Start: []byte{tableLog + 1}, End: []byte{tableTimeline}},
-		{Start: []byte{tableTimeline + 1}, End: []byte{scratchKeys}},
+		{Start: []byte{0}, End: []byte{format.TableLog}},
+		{Start: []byte{format.TableLog + 1}, End: []byte{format.TableTimeline}},
+		{Start: []byte{format.TableTimeline + 1}, End: []byte{format.ScratchKeys}},
 	}
 	var customers []trackway.Customer
 	var log []seqRange
@@ -90,12 +91,12 @@ func spansOf(pending map[uint64]erasure) []scrub.Span {
 		log = append(log, e.places.log...)
 	}
 	for _, r := range joinRanges(log, nearSeqs) {
-		spans = append(spans, scrub.Span{Start: appendLogKey(nil, r.from), End: appendLogKey(nil, r.to+1)})
+		spans = append(spans, scrub.Span{Start: format.AppendLogKey(nil, r.from), End: format.AppendLogKey(nil, r.to+1)})
 	}
 	slices.Sort(customers)
 	for _, c := range slices.Compact(customers) {
-		prefix := appendTimelinePrefix(nil, c)
-		spans = append(spans, scrub.Span{Start: prefix, End: after(prefix)})
+		prefix := format.AppendTimelinePrefix(nil, c)
+		spans = append(spans, scrub.Span{Start: prefix, End: format.After(prefix)})
 	}
 	return spans
 }

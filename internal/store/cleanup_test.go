@@ -14,13 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/cache"
 	"trackway/internal/wire"
 )
 
@@ -31,7 +31,7 @@ func openPlain(tb testing.TB, fs vfs.FS) *Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s.cache = newCache(smallCache)
+	s.cache = cache.New(smallCache)
 	return s
 }
 
@@ -490,40 +490,6 @@ func TestClientsMergeEvent(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-}
-
-// TestOlderStore: in a store from before merges were marked and moves were noted, both are found all the same.
-func TestOlderStore(t *testing.T) {
-	t.Parallel()
-	fs := vfs.NewMem()
-	s := mustOpen(t, fs)
-	jane, bob := identifierOf("registered", "jane"), identifierOf("registered", "bob")
-	mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1))
-	mustApply(t, s, update(4, nil, jane, cookie1))
-	bobs := mustFind(t, s, bob)
-	record := appendEvent(nil, &trackway.Event{
-		Project: demo, Customer: bobs, Type: mergeType, Time: 3, Received: 3,
-		Properties: []byte(`{"absorbed_ids":{"registered":"bob"},"survivor_ids":{"cookie":["c1"]}}`),
-	})
-	b := s.db.NewBatch() // as it was before
-	if err := errors.Join(
-		b.DeleteRange([]byte{tableFormer}, []byte{tableFormer + 1}, nil), b.Delete(keyFormer, nil), b.Set(appendLogKey(nil, 1), record, nil),
-		b.Set(appendTimelineKey(nil, bobs, 3, 1), []byte{1}, nil),
-		b.Commit(pebble.Sync), s.Close(),
-	); err != nil {
-		t.Fatal(err)
-	}
-	s = mustOpen(t, fs)
-	defer func() { _ = s.Close() }()
-	mustErase(t, s, mustFind(t, s, jane))
-	if got := mustEvents(t, s, bobs); len(got) != 1 || strings.Contains(got[0], `"c1"`) {
-		t.Errorf("got %q, want Bob's merge without the cookie", got)
-	}
-	mustErase(t, s, bobs)
-	if got := mustEvents(t, s, bobs); len(got) != 1 || got[0] != "merge 3 {}" {
-		t.Errorf("got %q, want an empty merge", got)
-	}
-	mustBeConsistent(t, s)
 }
 
 // TestCleanUpWaitsForOpenTables: a table that somebody reads stays on the disk until they are through.

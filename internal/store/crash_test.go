@@ -12,6 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/store/cache"
+	"trackway/internal/store/format"
 )
 
 const (
@@ -64,8 +66,8 @@ func cutPower(seed uint64, cuts, percent int, prepare func(*Store)) (lost string
 		if err != nil {
 			return "", fmt.Errorf("open after cut %d: %w", cut, err)
 		}
-		s.cache = newCache(smallCache)
-		s.counts.most = random.IntN(200) // at times every change is written at once, at times none
+		s.cache = cache.New(smallCache)
+		s.counts.Most = random.IntN(200) // at times every change is written at once, at times none
 		prepare(s)
 		if lost := l.check(s); lost != "" {
 			return fmt.Sprintf("after cut %d: %s", cut, lost), s.Close()
@@ -282,7 +284,9 @@ func (r request) lost(c *contents, events map[string]trackway.Event, db *pebble.
 			return "its event was erased and is there"
 		}
 	}
-	leadsTo := func(id trackway.Identifier) trackway.Customer { return c.ids[string(appendIDKey(nil, demo, id))] }
+	leadsTo := func(id trackway.Identifier) trackway.Customer {
+		return c.ids[string(format.AppendIDKey(nil, demo, id))]
+	}
 	switch r.kind {
 	case sendUpdate:
 		return r.lostUpdate(leadsTo(r.writers()), db)
@@ -305,12 +309,12 @@ func (r request) lost(c *contents, events map[string]trackway.Event, db *pebble.
 
 // lostUpdate: later updates may have followed, but no earlier value may have come back.
 func (r request) lostUpdate(c trackway.Customer, db *pebble.DB) string {
-	value, closer, err := db.Get(appendPropKey(nil, c, "last"))
+	value, closer, err := db.Get(format.AppendPropKey(nil, c, "last"))
 	if err != nil {
 		return fmt.Sprintf("property of customer %d: %v", c, err)
 	}
 	defer func() { _ = closer.Close() }()
-	at, last, _ := splitDated(value)
+	at, last, _ := format.SplitDated(value)
 	if n, _ := strconv.Atoi(string(last)); n < r.n || at < r.at() {
 		return fmt.Sprintf("the property of customer %d is %s since %d", c, last, at)
 	}

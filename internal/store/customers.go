@@ -10,12 +10,13 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
 
 // Survivor implements [query.CustomerReader].
 func (v *snapshot) Survivor(project uint32, c trackway.Customer) (trackway.Customer, error) {
 	for {
-		record, closer, err := v.from.Get(appendCustomerKey(nil, project, c))
+		record, closer, err := v.from.Get(format.AppendCustomerKey(nil, project, c))
 		if errors.Is(err, pebble.ErrNotFound) {
 			return 0, nil
 		} else if err != nil {
@@ -33,25 +34,25 @@ func (v *snapshot) Survivor(project uint32, c trackway.Customer) (trackway.Custo
 func survivorOf(record []byte) (trackway.Customer, error) {
 	_, n := binary.Uvarint(record)
 	if n <= 0 {
-		return 0, errCorrupt
+		return 0, format.ErrCorrupt
 	}
 	into, m := binary.Uvarint(record[n:])
 	if m <= 0 {
-		return 0, errCorrupt
+		return 0, format.ErrCorrupt
 	}
 	return trackway.Customer(into), nil
 }
 
 // Customers implements [query.CustomerReader].
 func (v *snapshot) Customers(project uint32, r query.CustomerRange, yield func(trackway.Customer, []byte) bool) error {
-	low, high := customersPrefix(project), after(customersPrefix(project))
+	low, high := format.CustomersPrefix(project), format.After(format.CustomersPrefix(project))
 	switch {
 	case r.After != 0 && r.NewestFirst:
-		high = appendCustomerKey(nil, project, r.After)
+		high = format.AppendCustomerKey(nil, project, r.After)
 	case r.After != 0:
-		low = append(appendCustomerKey(nil, project, r.After), 0)
+		low = append(format.AppendCustomerKey(nil, project, r.After), 0)
 	}
-	props, err := v.from.NewIter(&pebble.IterOptions{LowerBound: []byte{tableProps}, UpperBound: []byte{tableProps + 1}})
+	props, err := v.from.NewIter(&pebble.IterOptions{LowerBound: []byte{format.TableProps}, UpperBound: []byte{format.TableProps + 1}})
 	if err != nil {
 		return err
 	}
@@ -59,11 +60,17 @@ func (v *snapshot) Customers(project uint32, r query.CustomerRange, yield func(t
 	err = scanRange(v.from, low, high, r.NewestFirst, func(at, record []byte) error {
 		c := trackway.Customer(binary.BigEndian.Uint64(at[len(at)-8:]))
 		into, err := survivorOf(record)
-		if err != nil || into != 0 {
+		if err != nil {
 			return err
 		}
+		if into != 0 {
+			if r.Passed != nil && !r.Passed(c) {
+				return errStop
+			}
+			return nil
+		}
 		if r.Property != "" {
-			key = appendPropKey(key[:0], c, r.Property)
+			key = format.AppendPropKey(key[:0], c, r.Property)
 			if value, err = property(props, key); err != nil {
 				return err
 			}
@@ -82,7 +89,7 @@ func property(it *pebble.Iterator, key []byte) ([]byte, error) {
 	if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
 		return nil, it.Error()
 	}
-	_, value, err := splitDated(it.Value())
+	_, value, err := format.SplitDated(it.Value())
 	return value, err
 }
 
@@ -90,9 +97,9 @@ func property(it *pebble.Iterator, key []byte) ([]byte, error) {
 func (v *snapshot) Identifiers(
 	project uint32, name, prefix, from string, yield func(string, trackway.Customer) bool,
 ) error {
-	start := appendIDKey(nil, project, trackway.Identifier{Name: name})
+	start := format.AppendIDKey(nil, project, trackway.Identifier{Name: name})
 	low := append(slices.Clip(start), prefix...)
-	high := after(low)
+	high := format.After(low)
 	if from >= prefix && from != "" {
 		low = append(append(slices.Clip(start), from...), 0)
 	}

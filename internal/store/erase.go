@@ -11,6 +11,7 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
 
@@ -77,7 +78,7 @@ type eraser struct {
 // holder erases identifiers and properties.
 func (e *eraser) holder(project uint32, h *identity.Holder) error {
 	for _, name := range e.personal {
-		key := appendPropKey(nil, h.Customer, name)
+		key := format.AppendPropKey(nil, h.Customer, name)
 		_, closer, err := e.s.db.Get(key)
 		if errors.Is(err, pebble.ErrNotFound) {
 			continue
@@ -95,28 +96,28 @@ func (e *eraser) holder(project uint32, h *identity.Holder) error {
 			return err
 		}
 	}
-	e.s.cache.forgetHolder(h.Customer)
+	e.s.cache.ForgetHolder(h.Customer)
 	h.IDs = nil
-	return e.b.Set(appendCustomerKey(nil, project, h.Customer), appendHolder(nil, h), nil)
+	return e.b.Set(format.AppendCustomerKey(nil, project, h.Customer), format.AppendHolder(nil, h), nil)
 }
 
 func (e *eraser) identifier(project uint32, id trackway.Identifier) error {
-	key := appendIDKey(nil, project, id)
-	e.s.cache.forgetID(key)
+	key := format.AppendIDKey(nil, project, id)
+	e.s.cache.ForgetID(key)
 	if err := e.b.Delete(key, nil); err != nil {
 		return err
 	}
-	prefix := appendFormerPrefix(nil, project, id)
+	prefix := format.AppendFormerPrefix(nil, project, id)
 	return scan(e.s.db, prefix, func(c, _ []byte) error { return e.b.Delete(slices.Concat(prefix, c), nil) })
 }
 
 // events erases personal properties from the events recorded on one customer.
 func (e *eraser) events(c trackway.Customer) error {
-	prefix := appendTimelinePrefix(nil, c)
+	prefix := format.AppendTimelinePrefix(nil, c)
 	return scan(e.s.db, prefix, func(rest, entry []byte) error {
 		seq, n := binary.Uvarint(entry)
 		if n <= 0 {
-			return errCorrupt
+			return format.ErrCorrupt
 		}
 		if err := e.event(seq, c, slices.Concat(prefix, rest), len(entry) > n); err != nil {
 			return fmt.Errorf("event %d: %w", seq, err)
@@ -134,31 +135,30 @@ func (e *eraser) events(c trackway.Customer) error {
 
 // event rewrites an event without what is personal. Its entry in the timeline must not end in a hash of what was erased, so
 // it ends in its sequence number from then on.
-func (e *eraser) event(seq uint64, owner trackway.Customer, timelineKey []byte, marked bool) error {
+func (e *eraser) event(seq uint64, owner trackway.Customer, timelineKey []byte, merge bool) error {
 	event, err := readEvent(e.s.db, seq)
 	if err != nil {
 		return err
 	}
 	e.places.add(seq, event.Customer)
-	tail := binary.BigEndian.Uint64(timelineKey[len(timelineKey)-8:])
-	kept := e.withoutPersonal(&event, isMerge(&event, tail, marked))
+	kept := e.withoutPersonal(&event, merge)
 	if kept == nil {
 		return nil
 	}
 	event.Properties = kept
 	return errors.Join(
-		e.b.Set(appendLogKey(nil, seq), appendEvent(nil, &event), nil),
+		e.b.Set(format.AppendLogKey(nil, seq), format.AppendEvent(nil, &event), nil),
 		e.b.Delete(timelineKey, nil),
-		e.b.Set(appendTimelineKey(nil, owner, event.Time, seq), binary.AppendUvarint(nil, seq), nil),
+		e.b.Set(format.AppendTimelineKey(nil, owner, event.Time, seq), binary.AppendUvarint(nil, seq), nil),
 	)
 }
 
 func readEvent(from pebble.Reader, seq uint64) (trackway.Event, error) {
-	record, closer, err := from.Get(appendLogKey(nil, seq))
+	record, closer, err := from.Get(format.AppendLogKey(nil, seq))
 	if err != nil {
 		return trackway.Event{}, err
 	}
-	event, err := decodeEvent(seq, record)
+	event, err := format.DecodeEvent(seq, record)
 	return event, errors.Join(err, closer.Close())
 }
 
@@ -200,17 +200,16 @@ func (e *eraser) others(project uint32, h *identity.Holder) error {
 
 // merges erases identifiers from the merges on somebody else's timeline.
 func (e *eraser) merges(c trackway.Customer, ids []identity.ID) error {
-	return scan(e.s.db, appendTimelinePrefix(nil, c), func(rest, entry []byte) error {
-		tail := binary.BigEndian.Uint64(rest[8:])
+	return scan(e.s.db, format.AppendTimelinePrefix(nil, c), func(_, entry []byte) error {
 		seq, n := binary.Uvarint(entry)
 		if n <= 0 {
-			return errCorrupt
+			return format.ErrCorrupt
 		}
-		if tail&hashTail != 0 {
-			return nil // its time was given by a client
+		if len(entry) == n {
+			return nil // it was sent by a client
 		}
 		event, err := readEvent(e.s.db, seq)
-		if err != nil || !isMerge(&event, tail, len(entry) > n) {
+		if err != nil {
 			return err
 		}
 		kept := withoutIDs(&event, ids)
@@ -219,7 +218,7 @@ func (e *eraser) merges(c trackway.Customer, ids []identity.ID) error {
 		}
 		event.Properties = kept
 		e.places.add(seq, event.Customer)
-		return e.b.Set(appendLogKey(nil, seq), appendEvent(nil, &event), nil)
+		return e.b.Set(format.AppendLogKey(nil, seq), format.AppendEvent(nil, &event), nil)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
 
 // The table of erasures is the schedule of what the files have yet to lose, and for a while tells what was done. It names
@@ -37,6 +38,10 @@ const (
 	nearSeqs  = 1024
 	maxRanges = 256
 )
+
+func erasureKey(id uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{format.TableErasures}, id)
+}
 
 // add notes an event and the customer that it was recorded on.
 func (p *places) add(seq uint64, c trackway.Customer) {
@@ -80,8 +85,8 @@ func joinRanges(ranges []seqRange, near uint64) []seqRange {
 func appendErasure(b []byte, e erasure) []byte {
 	e.places.join()
 	b = binary.AppendUvarint(b, uint64(e.project))
-	b = appendMicros(b, e.asked)
-	b = appendMicros(b, e.done)
+	b = format.AppendMicros(b, e.asked)
+	b = format.AppendMicros(b, e.done)
 	b = binary.AppendUvarint(b, uint64(len(e.places.customers)))
 	for _, c := range e.places.customers {
 		b = binary.AppendUvarint(b, uint64(c))
@@ -95,20 +100,20 @@ func appendErasure(b []byte, e erasure) []byte {
 }
 
 func decodeErasure(record []byte) (erasure, error) {
-	r := reader{s: string(record)}
-	e := erasure{project: uint32(r.uvarint()), asked: r.micros(), done: r.micros()} //nolint:gosec // G115: written from a uint32
-	for n := r.uvarint(); n > 0 && !r.bad; n-- {
-		e.places.customers = append(e.places.customers, trackway.Customer(r.uvarint()))
+	r := format.Reader{Rest: string(record)}
+	e := erasure{project: uint32(r.Uvarint()), asked: r.Micros(), done: r.Micros()} //nolint:gosec // G115: written from a uint32
+	for n := r.Uvarint(); n > 0 && !r.Bad; n-- {
+		e.places.customers = append(e.places.customers, trackway.Customer(r.Uvarint()))
 	}
-	for n := r.uvarint(); n > 0 && !r.bad; n-- {
-		e.places.log = append(e.places.log, seqRange{r.uvarint(), r.uvarint()})
+	for n := r.Uvarint(); n > 0 && !r.Bad; n-- {
+		e.places.log = append(e.places.log, seqRange{r.Uvarint(), r.Uvarint()})
 	}
-	return e, r.err()
+	return e, r.Err()
 }
 
 // erasures calls do for each erasure that is remembered, the oldest first.
 func (s *Store) erasures(do func(id uint64, e erasure)) error {
-	return scan(s.db, []byte{tableErasures}, func(key, record []byte) error {
+	return scan(s.db, []byte{format.TableErasures}, func(key, record []byte) error {
 		e, err := decodeErasure(record)
 		if err != nil {
 			return fmt.Errorf("erasure %d: %w", binary.BigEndian.Uint64(key), err)

@@ -11,6 +11,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 	"trackway/internal/store/scrub"
 )
 
@@ -21,7 +22,7 @@ var keyNextSeq = []byte("mnextseq")
 const maxExpired = 1000
 
 // Expire removes those of the events from sequence number from up to, not including, to whose time is before what before
-// returns for their project and type; [query.Forever] keeps them all. Customers and usage stay. It does not wait for the disk:
+// returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how many events there are. It does not wait for the disk:
 // after a crash there is more to remove, that is all. When ctx ends, it stops between two batches.
 //
 // Cost: a read of these records of the log, with nobody waiting; writers wait while up to 1000 events are removed at once.
@@ -30,7 +31,7 @@ func (s *Store) Expire(
 ) (query.Expired, error) {
 	x, old, err := s.tooOld(from, to, before)
 	if err == nil && len(old) > 0 {
-		err = s.saveCounts() // or an opening, which counts what was not saved, would not find them
+		err = s.counts.Save() // or an opening, which counts what was not saved, would not find them
 	}
 	for err == nil && len(old) > 0 {
 		if err = context.Cause(ctx); err != nil {
@@ -51,14 +52,14 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 	s.mu.Lock()
 	x.Soonest, x.End = query.Never, to > s.nextSeq // before the log is read, so that what is added meanwhile is looked at another time
 	s.mu.Unlock()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: appendLogKey(nil, from), UpperBound: appendLogKey(nil, to)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: format.AppendLogKey(nil, from), UpperBound: format.AppendLogKey(nil, to)})
 	if err != nil {
 		return x, nil, err
 	}
 	for it.First(); it.Valid() && err == nil; it.Next() {
 		seq := binary.BigEndian.Uint64(it.Key()[1:])
 		var e trackway.Event
-		if e, err = decodeEvent(seq, it.Value()); err != nil {
+		if e, err = format.DecodeEvent(seq, it.Value()); err != nil {
 			err = fmt.Errorf("event %d: %w", seq, err)
 			break
 		}
@@ -79,7 +80,7 @@ func (s *Store) expire(old []uint64) error {
 	defer s.mu.Unlock()
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
-	projects := make(map[uint32]bool)
+	removed := make(map[usageDay]uint64)
 	for _, seq := range old {
 		e, err := readEvent(s.db, seq)
 		if errors.Is(err, pebble.ErrNotFound) {
@@ -91,21 +92,35 @@ func (s *Store) expire(old []uint64) error {
 		if err != nil {
 			return fmt.Errorf("event %d: %w", seq, err)
 		}
-		if err := errors.Join(b.Delete(appendLogKey(nil, seq), nil), b.Delete(key, nil)); err != nil {
+		if err := errors.Join(b.Delete(format.AppendLogKey(nil, seq), nil), b.Delete(key, nil)); err != nil {
 			return err
 		}
-		projects[e.Project] = true
+		removed[usageDay{e.Project, query.DayOf(e.Received)}]++
 		if seq == s.nextSeq-1 {
 			if err := b.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
 				return err
 			}
 		}
 	}
-	err := b.Commit(pebble.NoSync)
-	for p := range projects {
-		s.versions.changed(p)
+	totals := make(map[usageDay]query.Usage)
+	for day, n := range removed {
+		total, err := s.usageLocked(day)
+		if err != nil {
+			return fmt.Errorf("usage of project %d: %w", day.project, err)
+		}
+		totals[day] = total.Plus(query.Usage{Expired: n})
+		if err := b.Set(appendUsageKey(nil, day), appendUsage(nil, totals[day]), nil); err != nil {
+			return err
+		}
 	}
-	return err
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	for day, total := range totals {
+		s.setUsageLocked(day, total)
+		s.versions.changed(day.project)
+	}
+	return nil
 }
 
 // timelineKey finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed.
@@ -123,14 +138,14 @@ func (s *Store) timelineKey(e *trackway.Event) ([]byte, error) {
 			return key, err
 		}
 	}
-	return nil, fmt.Errorf("it is on no timeline: %w", errCorrupt)
+	return nil, fmt.Errorf("it is on no timeline: %w", format.ErrCorrupt)
 }
 
 // entryOn finds an event's entry on one timeline, nil if it is not there. It is where it usually is, unless a collision of
 // hashes has put it further on.
 func (s *Store) entryOn(c trackway.Customer, e *trackway.Event) (key []byte, err error) {
 	for _, tail := range []uint64{contentHash(e), e.Seq} {
-		key := appendTimelineKey(nil, c, e.Time, tail)
+		key := format.AppendTimelineKey(nil, c, e.Time, tail)
 		value, closer, err := s.db.Get(key)
 		if errors.Is(err, pebble.ErrNotFound) {
 			continue
@@ -142,7 +157,7 @@ func (s *Store) entryOn(c trackway.Customer, e *trackway.Event) (key []byte, err
 			return key, err
 		}
 	}
-	prefix := appendTimelineKey(nil, c, e.Time, 0)
+	prefix := format.AppendTimelineKey(nil, c, e.Time, 0)
 	prefix = prefix[:len(prefix)-8]
 	err = scan(s.db, prefix, func(tail, value []byte) error {
 		if seq, _ := binary.Uvarint(value); seq != e.Seq {
@@ -157,7 +172,7 @@ func (s *Store) entryOn(c trackway.Customer, e *trackway.Event) (key []byte, err
 // Reclaim gives back the space of events that were removed from the log between two sequence numbers. Their entries in
 // timelines, which are small, give theirs back when compaction comes to them.
 func (s *Store) Reclaim(ctx context.Context, from, to uint64) error {
-	return s.scrubber().Compact(ctx, scrub.Span{Start: appendLogKey(nil, from), End: appendLogKey(nil, to+1)})
+	return s.scrubber().Compact(ctx, scrub.Span{Start: format.AppendLogKey(nil, from), End: format.AppendLogKey(nil, to+1)})
 }
 
 // savedNextSeq reads what [Store.Expire] has left instead of the last record of the log.

@@ -14,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
 
 // allBefore is a bound for all events.
@@ -141,7 +142,7 @@ func TestExpireLongTimeline(t *testing.T) {
 // logBytes is the size of the log's tables.
 func logBytes(t *testing.T, s *Store) (n uint64) {
 	t.Helper()
-	levels, err := s.db.SSTables(pebble.WithKeyRangeFilter([]byte{tableLog}, []byte{tableLog + 1}))
+	levels, err := s.db.SSTables(pebble.WithKeyRangeFilter([]byte{format.TableLog}, []byte{format.TableLog + 1}))
 	if err != nil {
 		t.Fatal(err)
 	}

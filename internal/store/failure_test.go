@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"trackway"
 )
@@ -95,19 +96,50 @@ func TestInUseInMemory(t *testing.T) {
 // TestUnknownFormat: a store of another version is refused, left as it is, and let go of.
 func TestUnknownFormat(t *testing.T) {
 	t.Parallel()
-	for _, version := range []string{"0", "2", "", "1 ", "10"} {
+	for _, version := range []string{"0", "3", "", "1 ", "10"} {
 		fs := vfs.NewMem()
 		s := mustOpen(t, fs)
-		if err := errors.Join(s.db.Set(keyFormat, []byte(version), pebble.Sync), s.Close()); err != nil {
+		mustApply(t, s, event("e", 1, nil, cookie1), update(2, nil, reg1, cookie1))
+		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+		want := rewrite(t, fs, map[string]string{
+			"mformat": version, "mcounted": "", "s\x00\x00\x00\x01\x01\x00\x00\x00\x01\x00\x00\x00\x00": "",
+		})
 		for range 2 { // the second time shows that the first has not kept it open
 			_, err := Open("data", Options{FS: fs, Fatal: func(err error) { t.Error(err) }})
 			if err == nil || errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "format version") {
 				t.Errorf("version %q: got %v, want a refusal that names the format version", version, err)
 			}
 		}
+		if diff := gocmp.Diff(want, rewrite(t, fs, nil)); diff != "" {
+			t.Errorf("version %q: what was refused was changed: %s", version, diff)
+		}
 	}
+}
+
+// rewrite changes keys behind the back of a store that is closed, removing those without a value unless it is the format's, and
+// returns all keys and values that are there then.
+func rewrite(t *testing.T, fs vfs.FS, changes map[string]string) map[string]string {
+	t.Helper()
+	db, err := pebble.Open("data", pebbleOptions(Options{FS: fs, Fatal: func(err error) { t.Error(err) }}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range changes {
+		change := func() error { return db.Set([]byte(key), []byte(value), pebble.Sync) }
+		if value == "" && key != string(keyFormat) {
+			change = func() error { return db.Delete([]byte(key), pebble.Sync) }
+		}
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := dump(t, &Store{db: db})
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // TestOpenFails: what is no store is reported, not replaced.

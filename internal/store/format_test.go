@@ -15,7 +15,8 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
-	"trackway/internal/query"
+	"trackway/internal/store/counts"
+	"trackway/internal/store/format"
 )
 
 // TestKeys holds every kind of key to its bytes, which docs/format.md describes. A store on somebody's disk is made of them:
@@ -27,21 +28,19 @@ func TestKeys(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		"absorbed":  {absorbedKey(1, 0x0203), "61 0000000000000001 0000000000000203"},
-		"customers": {appendCustomerKey(nil, 7, 0x0203), "63 00000007 0000000000000203"},
+		"absorbed":  {format.AbsorbedKey(1, 0x0203), "61 0000000000000001 0000000000000203"},
+		"customers": {format.AppendCustomerKey(nil, 7, 0x0203), "63 00000007 0000000000000203"},
 		"erasure":   {erasureKey(0x0102), "65 0000000000000102"},
-		"former":    {appendFormerKey(nil, 7, id, 9), "66 00000007 636f6f6b6965 00 03 610062 0000000000000009"},
-		"ids":       {appendIDKey(nil, 7, id), "69 00000007 636f6f6b6965 00 610062"},
-		"log":       {appendLogKey(nil, 0x0102), "6c 0000000000000102"},
+		"former":    {format.AppendFormerKey(nil, 7, id, 9), "66 00000007 636f6f6b6965 00 03 610062 0000000000000009"},
+		"ids":       {format.AppendIDKey(nil, 7, id), "69 00000007 636f6f6b6965 00 610062"},
+		"log":       {format.AppendLogKey(nil, 0x0102), "6c 0000000000000102"},
 		"format":    {keyFormat, "6d 666f726d6174"},
 		"project":   {append(slices.Clip(prefixProject), "ab-1"...), "6d 70726f6a6563742f 61622d31"},
-		"props":     {appendPropKey(nil, 7, "email"), "70 0000000000000007 656d61696c"},
+		"props":     {format.AppendPropKey(nil, 7, "email"), "70 0000000000000007 656d61696c"},
 		"usage":     {appendUsageKey(nil, usageDay{7, 20000}), "75 00000007 00004e20"},
-		"counts":    {appendCountKey(nil, countKey{7, query.ByReceived, 3, 470000}), "73 00000007 02 00000003 00072bf0"},
-		"types":     {appendTypeKey(nil, 7, "visit"), "79 00000007 7669736974"},
-		"timeline":  {appendTimelineKey(nil, 7, 1_700_000_000_000_000, 9), "74 0000000000000007 00060a24181e4000 0000000000000009"},
+		"timeline":  {format.AppendTimelineKey(nil, 7, 1_700_000_000_000_000, 9), "74 0000000000000007 00060a24181e4000 0000000000000009"},
 		"timeline, hash": {
-			appendTimelineKey(nil, 7, 0, contentHash(&trackway.Event{Type: "purchase", Properties: []byte(`{"total":7.99}`)})),
+			format.AppendTimelineKey(nil, 7, 0, contentHash(&trackway.Event{Type: "purchase", Properties: []byte(`{"total":7.99}`)})),
 			"74 0000000000000007 0000000000000000 ab815d1a3fde7747",
 		},
 	}
@@ -82,11 +81,11 @@ func TestRecords(t *testing.T) {
 	}
 	other := identifierOf("registered", "r2")
 	mustApply(t, s, update(1000, nil, other, cookie1)) // takes the cookie from whom it belonged to
-	if err := s.saveCounts(); err != nil {
+	if err := s.counts.Save(); err != nil {
 		t.Fatal(err)
 	}
 	// A timeline that stays takes more events than a reader would like to see; its entry is written by hand.
-	if err := s.db.Set(absorbedKey(1, 2), nil, pebble.NoSync); err != nil {
+	if err := s.db.Set(format.AbsorbedKey(1, 2), nil, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
 	want := `
@@ -106,8 +105,7 @@ l 0000000000000003 = 01 01 d804 d804 056d65726765 ` + hex.EncodeToString([]byte(
 		`{"absorbed_ids":{"registered":"r1"},"cause_ids":{"registered":"r1","cookie":["c1"]},"survivor_ids":{"cookie":["c1"]}}`)) + `
 l 0000000000000004 = 01 03 a006 a006 057669736974 7b7d
 m 636f756e746564 = 0000000000000004
-m 666f726d6174 = 31
-m 666f726d6572 = 
+m 666f726d6174 = 32
 m 70726f6a6563742f31323334353637382d313233342d313233342d313233342d313233343536373839616263 = 00000001
 p 00000000000000016e616d65 = f403 224a22
 s 00000001010000000100000000 = 03 01 03
@@ -118,7 +116,7 @@ t 0000000000000001000000000000012ccebd852b0c82fc9b = 01
 t 000000000000000100000000000001900000000000000002 = 02
 t 000000000000000100000000000002580000000000000003 = 03 01
 t 0000000000000003000000000000032086a809c33cb2fc07 = 04
-u 0000000100000000 = 03 01 01 04 01
+u 0000000100000000 = 03 01 01 04 01 00
 y 000000016d65726765 = 00000002
 y 000000017669736974 = 00000001
 `
@@ -150,7 +148,8 @@ func TestFormatIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, table := range []byte{
-		tableAbsorbed, tableCustomers, tableErasures, tableFormer, tableIDs, tableLog, tableMeta, tableProps, tableCounts, tableTimeline, tableUsage, tableTypes,
+		format.TableAbsorbed, format.TableCustomers, format.TableErasures, format.TableFormer, format.TableIDs, format.TableLog, format.TableMeta, format.TableProps, format.TableTimeline, format.TableUsage,
+		counts.TableCounts, counts.TableTypes,
 	} {
 		if heading := fmt.Sprintf("## `%c`", table); !strings.Contains(string(text), heading) {
 			t.Errorf("there is no section %q", heading)
@@ -171,34 +170,34 @@ func TestRecordsRoundTrip(t *testing.T) {
 			{Identifier: trackway.Identifier{Name: "cookie", Value: strings.Repeat("c", trackway.MaxIDBytes)}, Used: 1 << 50},
 		},
 	}
-	record := appendHolder(nil, h)
-	got, err := decodeHolder(5, record)
+	record := format.AppendHolder(nil, h)
+	got, err := format.DecodeHolder(5, record)
 	if diff := gocmp.Diff(h, got); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
 	for i := range record {
-		if got, err := decodeHolder(5, record[:i]); err == nil {
+		if got, err := format.DecodeHolder(5, record[:i]); err == nil {
 			t.Errorf("a holder cut off after %d of %d bytes is read as %v", i, len(record), got)
 		}
 	}
 	e := trackway.Event{
 		Seq: 9, Project: 1 << 31, Customer: 1 << 40, Type: "ä \x00", Time: 0, Received: trackway.MaxTime, Properties: []byte(`{"a":1}`),
 	}
-	record = appendEvent(nil, &e)
-	decoded, err := decodeEvent(9, record)
+	record = format.AppendEvent(nil, &e)
+	decoded, err := format.DecodeEvent(9, record)
 	if diff := gocmp.Diff(e, decoded); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
 	for i := range len(record) - len(e.Properties) { // what is left are the properties, which reach to the end
-		if got, err := decodeEvent(9, record[:i]); err == nil {
+		if got, err := format.DecodeEvent(9, record[:i]); err == nil {
 			t.Errorf("an event cut off after %d bytes is read as %v", i, got)
 		}
 	}
-	at, value, err := splitDated(appendDated(nil, 1<<50, []byte("null")))
+	at, value, err := format.SplitDated(format.AppendDated(nil, 1<<50, []byte("null")))
 	if at != 1<<50 || string(value) != "null" || err != nil {
 		t.Errorf("got %d, %q, %v", at, value, err)
 	}
-	if _, _, err := splitDated(nil); err == nil {
+	if _, _, err := format.SplitDated(nil); err == nil {
 		t.Error("no bytes at all are a property")
 	}
 }
@@ -207,20 +206,20 @@ func TestRecordsRoundTrip(t *testing.T) {
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
-	f.Add(appendHolder(nil, &identity.Holder{Created: 1, IDs: []identity.ID{{Identifier: trackway.Identifier{Name: "n", Value: "v"}}}}))
-	f.Add(appendEvent(nil, &trackway.Event{Project: 1, Customer: 2, Type: "t", Properties: []byte("{}")}))
+	f.Add(format.AppendHolder(nil, &identity.Holder{Created: 1, IDs: []identity.ID{{Identifier: trackway.Identifier{Name: "n", Value: "v"}}}}))
+	f.Add(format.AppendEvent(nil, &trackway.Event{Project: 1, Customer: 2, Type: "t", Properties: []byte("{}")}))
 	f.Fuzz(func(t *testing.T, record []byte) {
-		if h, err := decodeHolder(1, record); err == nil {
-			if again, err := decodeHolder(1, appendHolder(nil, h)); err != nil || gocmp.Diff(h, again) != "" {
+		if h, err := format.DecodeHolder(1, record); err == nil {
+			if again, err := format.DecodeHolder(1, format.AppendHolder(nil, h)); err != nil || gocmp.Diff(h, again) != "" {
 				t.Errorf("%v is written and read as %v, %v", h, again, err)
 			}
 		}
-		if e, err := decodeEvent(1, record); err == nil {
-			if again, err := decodeEvent(1, appendEvent(nil, &e)); err != nil || gocmp.Diff(e, again) != "" {
+		if e, err := format.DecodeEvent(1, record); err == nil {
+			if again, err := format.DecodeEvent(1, format.AppendEvent(nil, &e)); err != nil || gocmp.Diff(e, again) != "" {
 				t.Errorf("%v is written and read as %v, %v", e, again, err)
 			}
 		}
-		_, _, _ = splitDated(record)
+		_, _, _ = format.SplitDated(record)
 	})
 }
 
@@ -228,7 +227,7 @@ func FuzzRecords(f *testing.F) {
 func TestAfter(t *testing.T) {
 	t.Parallel()
 	for prefix, want := range map[string]string{"a": "b", "a\xff": "b", "a\x00\xff\xff": "a\x01", "a\xfe": "a\xff"} {
-		if got := string(after([]byte(prefix))); got != want {
+		if got := string(format.After([]byte(prefix))); got != want {
 			t.Errorf("after %q: got %q, want %q", prefix, got, want)
 		}
 	}
@@ -240,7 +239,7 @@ func TestReopen(t *testing.T) {
 	fs := vfs.NewMem()
 	s := mustOpen(t, fs)
 	mustApply(t, s, event("e", 1, map[string]string{"a": "1"}, cookie1), update(2, map[string]string{"p": "1"}, reg1, cookie1))
-	if err := s.saveCounts(); err != nil { // as Close would
+	if err := s.counts.Save(); err != nil { // as Close would
 		t.Fatal(err)
 	}
 	want := s.mustRead(t)
@@ -253,7 +252,7 @@ func TestReopen(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if diff := gocmp.Diff(want, s.mustRead(t), gocmp.AllowUnexported(contents{}, entry{}, countKey{}, count{})); diff != "" {
+	if diff := gocmp.Diff(want, s.mustRead(t), gocmp.AllowUnexported(contents{}, entry{})); diff != "" {
 		t.Error(diff)
 	}
 	mustBeConsistent(t, s)

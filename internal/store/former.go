@@ -2,23 +2,17 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"slices"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
 
 // A merge is recorded with the identifiers of both customers, and those of the command that caused it. When a soft identifier
 // moves on to somebody else, such an event of the customer who loses it still names it; and a command may name one that stays
 // somebody else's. So that is noted, for the day on which the identifier has to be erased.
-
-// keyFormer says that the table of former holders is complete: stores that were made before there was one are read once.
-var keyFormer = []byte("mformer")
 
 // noteFormer stages who loses an identifier by a decision, to somebody or to nobody, and whose merge names one of somebody else.
 func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
@@ -47,49 +41,8 @@ func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 }
 
 func (t *tx) former(project uint32, id trackway.Identifier, c trackway.Customer) error {
-	t.key = appendFormerKey(t.key[:0], project, id, c)
+	t.key = format.AppendFormerKey(t.key[:0], project, id, c)
 	return t.b.Set(t.key, nil, nil)
-}
-
-// fillFormer completes the table of former holders in a store that has none, from the merges that the log tells of. It reads
-// all of the log, once.
-func (s *Store) fillFormer() error {
-	_, closer, err := s.db.Get(keyFormer)
-	if err == nil {
-		return closer.Close()
-	} else if !errors.Is(err, pebble.ErrNotFound) {
-		return err
-	}
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
-	err = scan(s.db, []byte{tableLog}, func(key, record []byte) error {
-		e, err := decodeEvent(binary.BigEndian.Uint64(key), record)
-		if err != nil || e.Type != mergeType || !looksLikeMerge(&e) {
-			return err
-		}
-		for _, id := range mergeIDs(&e) {
-			if err := b.Set(appendFormerKey(nil, e.Project, id, e.Customer), nil, nil); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("read the merges in the log: %w", err)
-	}
-	return errors.Join(b.Set(keyFormer, nil, nil), b.Commit(pebble.Sync))
-}
-
-// isMerge tells whether an event records a merge, as against one that a client named so. Stores from before there was a mark
-// for it are told by what the event holds.
-func isMerge(e *trackway.Event, tail uint64, marked bool) bool {
-	return marked || e.Type == mergeType && tail == e.Seq && looksLikeMerge(e)
-}
-
-// looksLikeMerge tells whether an event holds what the first stores recorded of a merge: two objects of identifiers.
-func looksLikeMerge(e *trackway.Event) bool {
-	p := wire.SplitObject(e.Properties)
-	return len(p) == 2 && p[0].Name == "absorbed_ids" && p[1].Name == "survivor_ids" && p[0].Value[0] == '{' && p[1].Value[0] == '{'
 }
 
 // mergeIDs lists the identifiers that a merge was recorded with, in all of its properties.
@@ -103,7 +56,7 @@ func mergeIDs(e *trackway.Event) (ids []trackway.Identifier) {
 // formerHolders lists the customers that had one of these identifiers and lost it, as who they are now.
 func (s *Store) formerHolders(project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
 	for _, id := range ids {
-		err = scan(s.db, appendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
+		err = scan(s.db, format.AppendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
 			h, err := s.survivor(project, trackway.Customer(binary.BigEndian.Uint64(c)))
 			if err == nil && !slices.ContainsFunc(found, func(f *identity.Holder) bool { return f.Customer == h.Customer }) {
 				found = append(found, h)

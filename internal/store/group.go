@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 
 	"trackway"
@@ -67,11 +68,9 @@ func (g *gathering) close(gr *group) {
 func (s *Store) applyGroup(g *group) {
 	g.err = errGivenUp // until the barrier has returned, whatever ends this goroutine
 	defer close(g.done)
+	s.counts.Room()
 	runtime.Gosched() // requests that are ready to join need a processor to do so
 	err := s.commitGroup(g)
-	if err == nil && s.counts.due.Load() {
-		err = s.saveCounts()
-	}
 	if err == nil {
 		err = s.barrier()
 	}
@@ -83,8 +82,8 @@ func (s *Store) applyGroup(g *group) {
 // commitGroup commits a group's commands without waiting for the disk. What it decides on has been committed before but need
 // not be on the disk yet: the write-ahead log keeps the order, so that a crash that forgets the earlier forgets the later too.
 //
-// A request that fails, on a damaged record, takes no other with it: those that were in a batch with it are applied again, each
-// by itself. Only where the batch itself cannot be committed do all fail.
+// A request that fails, on a damaged record or by a panic, takes no other with it: those that were in a batch with it are applied
+// again, each by itself. Only where the batch itself cannot be committed do all fail.
 func (s *Store) commitGroup(g *group) error {
 	var at position
 	alone := false
@@ -110,12 +109,13 @@ type position struct{ request, command int }
 
 // applySome carries out commands from a position on, as one batch: all, unless merges have kept others waiting for long
 // enough, or, if alone, those of one request. It returns where to go on.
-func (s *Store) applySome(g *group, at position, alone bool) (position, error) {
+func (s *Store) applySome(g *group, at position, alone bool) (_ position, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gathering.close(g)
 	t := s.begin(g.commands > 1)
 	defer t.close()
+	defer t.catch(&err)
 	for at.request < len(g.requests) && t.moved < maxMoved {
 		r := &g.requests[at.request]
 		for at.command < len(r.cmds) && t.moved < maxMoved {
@@ -143,6 +143,24 @@ func (s *Store) applySome(g *group, at position, alone bool) (position, error) {
 	}
 	g.seq = s.nextSeq - 1
 	return at, nil
+}
+
+// panicked is a command's panic on its way to the request that brought it, which may wait in another goroutine.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
+
+// catch makes a panic an error, unless the batch may be committed already: others must not be applied again then.
+func (t *tx) catch(err *error) {
+	if t.committing {
+		return
+	}
+	if value := recover(); value != nil {
+		*err = &panicked{value: value, stack: debug.Stack()}
+	}
 }
 
 // touch notes that a project's data changes.

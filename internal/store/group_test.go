@@ -4,13 +4,16 @@ import (
 	"errors"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/store/format"
 )
 
 // together applies each command as a request of its own, all of them in one group, and returns their errors.
@@ -21,7 +24,11 @@ func together(t *testing.T, s *Store, cmds ...trackway.Command) ([]trackway.Resu
 	var wg sync.WaitGroup
 	for i := range cmds {
 		wg.Go(func() {
-			defer func() { _ = recover() }()
+			defer func() {
+				if bug, ok := recover().(*panicked); ok {
+					errs[i] = bug
+				}
+			}()
 			errs[i] = errGivenUp
 			errs[i] = s.Apply(cmds[i:i+1], results[i:i+1])
 		})
@@ -75,10 +82,10 @@ func TestDamageIsNotShared(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
 	damaged := mustApply(t, s, update(1, nil, reg1))[0].Customer
-	if err := s.db.Set(appendCustomerKey(nil, 1, damaged), []byte{0xff}, pebble.NoSync); err != nil {
+	if err := s.db.Set(format.AppendCustomerKey(nil, 1, damaged), []byte{0xff}, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
-	s.cache.empty()
+	s.cache.Empty()
 	var cmds []trackway.Command
 	for i := range 5 {
 		cmds = append(cmds, event("e", 0, nil, identifierOf("cookie", strconv.Itoa(i))))
@@ -96,6 +103,42 @@ func TestDamageIsNotShared(t *testing.T) {
 		if got := len(mustEvents(t, s, results[i].Customer)); got != 1 {
 			t.Errorf("request %d: %d events are stored, want 1", i, got)
 		}
+	}
+}
+
+// TestPanicIsNotShared: a request that meets a bug panics in its own goroutine, with the place where it did, and no other that came
+// with it fails, nor is stored twice.
+func TestPanicIsNotShared(t *testing.T) {
+	t.Parallel()
+	for _, bug := range []int{0, 2} { // 0 applies the group
+		s := mustOpen(t, vfs.NewMem())
+		defer func() { _ = s.Close() }() // the panic has left an iterator open
+		mustApply(t, s, update(1, nil, reg1))
+		if err := s.db.Set(format.AppendIDKey(nil, demo, reg1), []byte{1}, pebble.NoSync); err != nil { // it should have eight bytes
+			t.Fatal(err)
+		}
+		s.cache.Empty()
+		var cmds []trackway.Command
+		for i := range 5 {
+			cmds = append(cmds, event("e", 0, nil, identifierOf("cookie", strconv.Itoa(i))))
+			cmds[i].TimeGiven = false // so that a second copy would be stored
+		}
+		cmds[bug].IDs = []trackway.Identifier{reg1}
+		results, errs := together(t, s, cmds...)
+		for i := range cmds {
+			if i == bug {
+				if !strings.Contains(errs[i].Error(), "holderOf") {
+					t.Errorf("request %d: got %v, want a panic with its stack", i, errs[i])
+				}
+				continue
+			}
+			if errs[i] != nil {
+				t.Errorf("request %d: got %v", i, errs[i])
+			} else if got := len(mustEvents(t, s, results[i].Customer)); got != 1 {
+				t.Errorf("request %d: %d events are stored, want 1", i, got)
+			}
+		}
+		mustApply(t, s, event("e", 4, nil, cookie1))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/store/format"
 )
 
 // TestMergesAndErasuresRace has requests that create, merge and update the same few customers while these are erased. Whatever
@@ -49,11 +50,11 @@ func TestMergesAndErasuresRace(t *testing.T) {
 		want += n
 	}
 	for seq := uint64(1); seq < s.nextSeq; seq++ {
-		value, closer, err := s.db.Get(appendLogKey(nil, seq))
+		value, closer, err := s.db.Get(format.AppendLogKey(nil, seq))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e, err := decodeEvent(seq, value); err != nil {
+		if e, err := format.DecodeEvent(seq, value); err != nil {
 			t.Error(err)
 		} else if e.Type == "e" {
 			got++

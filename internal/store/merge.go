@@ -12,6 +12,7 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
 
@@ -37,7 +38,7 @@ func (t *tx) absorb(c *trackway.Command, survivor *identity.Holder, before []ide
 		Seq: t.nextSeq, Project: c.Project, Customer: survivor.Customer,
 		Type: mergeType, Time: c.Received, Received: c.Received, Properties: mergeProperties(c.IDs, before, absorbed.IDs),
 	}
-	if err := t.append(&event, event.Seq, mergeMark); err != nil {
+	if err := t.append(&event, event.Seq, format.MergeMark); err != nil {
 		return err
 	}
 	t.addUsage(c, query.Usage{Absorbed: 1})
@@ -53,7 +54,7 @@ func (t *tx) moveTimelines(survivor, absorbed *identity.Holder) error {
 	}
 	for _, c := range remembered {
 		if c == absorbed.Customer {
-			t.s.cache.forgetLatest(survivor.Customer) // events of any time come to it
+			t.s.cache.ForgetLatest(survivor.Customer) // events of any time come to it
 			moved, err := t.moveEvents(survivor.Customer, c)
 			if err != nil {
 				return err
@@ -61,10 +62,10 @@ func (t *tx) moveTimelines(survivor, absorbed *identity.Holder) error {
 			if moved {
 				continue
 			}
-		} else if err := t.b.Delete(absorbedKey(absorbed.Customer, c), nil); err != nil {
+		} else if err := t.b.Delete(format.AbsorbedKey(absorbed.Customer, c), nil); err != nil {
 			return err
 		}
-		if err := t.b.Set(absorbedKey(survivor.Customer, c), nil, nil); err != nil {
+		if err := t.b.Set(format.AbsorbedKey(survivor.Customer, c), nil, nil); err != nil {
 			return err
 		}
 		survivor.Absorbed++
@@ -74,7 +75,7 @@ func (t *tx) moveTimelines(survivor, absorbed *identity.Holder) error {
 
 // moveEvents moves a timeline's entries, if there are not too many, and tells whether it did.
 func (t *tx) moveEvents(to, from trackway.Customer) (moved bool, err error) {
-	prefix := appendTimelinePrefix(nil, from)
+	prefix := format.AppendTimelinePrefix(nil, from)
 	var keys, values [][]byte
 	err = scan(t.from, prefix, func(rest, value []byte) error {
 		if len(keys) == maxMoved {
@@ -103,7 +104,7 @@ func (t *tx) moveEvents(to, from trackway.Customer) (moved bool, err error) {
 // moveEvent gives an event its place in another timeline. Where an event of the same time and content has that place, both
 // are kept: this one's entry ends in its sequence number.
 func (t *tx) moveEvent(to trackway.Customer, rest, value []byte) error {
-	t.key = append(appendTimelinePrefix(t.key[:0], to), rest...)
+	t.key = append(format.AppendTimelinePrefix(t.key[:0], to), rest...)
 	taken, release, err := t.get(t.key)
 	if err != nil {
 		return err
@@ -141,27 +142,27 @@ func (t *tx) moveProperties(survivor, absorbed *identity.Holder) error {
 	if absorbed.Properties == 0 {
 		return nil
 	}
-	return scan(t.from, appendPropsPrefix(nil, absorbed.Customer), func(name, record []byte) error {
+	return scan(t.from, format.AppendPropsPrefix(nil, absorbed.Customer), func(name, record []byte) error {
 		if err := t.moveProperty(survivor, string(name), record); err != nil {
 			return err
 		}
-		t.key = appendPropKey(t.key[:0], absorbed.Customer, string(name))
+		t.key = format.AppendPropKey(t.key[:0], absorbed.Customer, string(name))
 		return t.b.Delete(t.key, nil)
 	})
 }
 
 func (t *tx) moveProperty(survivor *identity.Holder, name string, record []byte) error {
-	at, value, err := splitDated(record)
+	at, value, err := format.SplitDated(record)
 	if err != nil {
 		return fmt.Errorf("property of customer: %w", err)
 	}
-	t.key = appendPropKey(t.key[:0], survivor.Customer, name)
+	t.key = format.AppendPropKey(t.key[:0], survivor.Customer, name)
 	own, release, err := t.get(t.key)
 	if err != nil {
 		return err
 	}
 	if own != nil {
-		since, _, err := splitDated(own)
+		since, _, err := format.SplitDated(own)
 		if err := errors.Join(err, release()); err != nil {
 			return err
 		}
@@ -171,7 +172,7 @@ func (t *tx) moveProperty(survivor *identity.Holder, name string, record []byte)
 	} else {
 		survivor.Properties++
 	}
-	t.value = appendDated(t.value[:0], at, value)
+	t.value = format.AppendDated(t.value[:0], at, value)
 	return t.b.Set(t.key, t.value, nil)
 }
 
@@ -182,7 +183,7 @@ func timelinesOf(from pebble.Reader, h *identity.Holder) ([]trackway.Customer, e
 	if h.Absorbed == 0 {
 		return all, nil
 	}
-	err := scan(from, appendAbsorbedPrefix(nil, h.Customer), func(absorbed, _ []byte) error {
+	err := scan(from, format.AppendAbsorbedPrefix(nil, h.Customer), func(absorbed, _ []byte) error {
 		all = append(all, trackway.Customer(binary.BigEndian.Uint64(absorbed)))
 		return nil
 	})

@@ -16,6 +16,7 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/cache"
 	"trackway/internal/wire"
 )
 
@@ -337,6 +338,7 @@ func (m *machine) expire(t *rapid.T) {
 		case e.expired || typ != "" && e.Type != typ:
 		case e.Time < at:
 			e.expired = true
+			m.model.usage[e.Project].Expired++
 			want.Removed++
 		default:
 			want.Soonest = min(want.Soonest, e.Time-at)
@@ -365,8 +367,8 @@ func (m *machine) reopen(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.cache = newCache(smallCache)
-	s.counts.most = smallCache
+	s.cache = cache.New(smallCache)
+	s.counts.Most = smallCache
 	m.store = s
 }
 
@@ -396,7 +398,7 @@ func (m *machine) check(t *rapid.T) {
 			t.Fatal(err)
 		}
 		var got, want []*trackway.Profile
-		if err := v.Profiles(project, func(p *trackway.Profile) bool { got = append(got, p); return true }); err != nil {
+		if err := query.Profiles(t.Context(), v, project, func(p *trackway.Profile) bool { got = append(got, p); return true }); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range m.model.customers {

@@ -7,6 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/sstable"
+
+	"trackway/internal/store/format"
 )
 
 // Sizes and thresholds, as docs/adr/0001-log-primary-layout.md measured them.
@@ -60,9 +62,9 @@ func pebbleOptions(o Options) *pebble.Options {
 // the start, and the indexes, which gain nothing by it, fast.
 func spanPolicy(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
 	if len(start) == 0 {
-		return pebble.SpanPolicy{}, []byte{tableAbsorbed}, nil
+		return pebble.SpanPolicy{}, []byte{format.TableAbsorbed}, nil
 	}
-	return pebble.SpanPolicy{PreferFastCompression: start[0] != tableLog}, []byte{start[0] + 1}, nil
+	return pebble.SpanPolicy{PreferFastCompression: start[0] != format.TableLog}, []byte{start[0] + 1}, nil
 }
 
 // logger passes Pebble's messages on: what it does in the background only to those who debug.

@@ -16,6 +16,7 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
+	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
 
@@ -293,6 +294,55 @@ func TestPagesUnderDeadline(t *testing.T) {
 	}
 }
 
+// TestDeadlineAmongWhatIsLeftOut: a walk that finds nothing for long sees its deadline all the same, and a page that ended in it says
+// where to go on.
+func TestDeadlineAmongWhatIsLeftOut(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	const absorbed = 500
+	mustApply(t, s, event("e", 1, nil, reg1))
+	for i := range absorbed {
+		cookie := identifierOf("cookie", strconv.Itoa(i))
+		mustApply(t, s, update(2, nil, cookie), update(3, nil, reg1, cookie))
+	}
+	mustApply(t, s, update(4, nil, identifierOf("registered", "r2")))
+	v := s.Snapshot()
+	defer func() { _ = v.Close() }()
+	f := page.Search{Limit: 10}
+	found, pages := 0, 0
+	for ; pages == 0 || f.Cursor != ""; pages++ {
+		p, err := page.Customers(ended(t), v, demo, f)
+		if err != nil || p.Searched > 100 || p.Complete != (p.Next == "") || p.Next != "" && p.Next == f.Cursor {
+			t.Fatal(err, p)
+		}
+		found, f.Cursor = found+len(p.Rows), p.Next
+	}
+	if found != 2 || pages < 5 {
+		t.Errorf("got %d customers on %d pages", found, pages)
+	}
+	profiles := 0
+	err := query.Profiles(ended(t), v, demo, func(*trackway.Profile) bool { profiles++; return true })
+	if profiles > 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %d profiles, %v", profiles, err)
+	}
+	events := make([]trackway.Command, 100)
+	for i := range events {
+		events[i] = event("e", trackway.Micros(1000+i), nil, reg1)
+	}
+	mustApply(t, s, events...)
+	late := s.Snapshot()
+	defer func() { _ = late.Close() }()
+	merges, passed := 0, 0
+	r := query.TimelineRange{Merges: true, NewestFirst: true, Passed: func() bool { passed++; return passed < 50 }}
+	err = late.Timeline(demo, 1, r, func(*trackway.Event, query.Place) bool { merges++; return true })
+	if merges != 0 || passed != 50 || err != nil {
+		t.Errorf("found %d merges after passing over %d events, %v", merges, passed, err)
+	}
+	if m, err := page.Merges(ended(t), late, demo, 1, 10); len(m) != 0 || err != nil {
+		t.Errorf("got %d merges beyond the deadline, %v", len(m), err)
+	}
+}
+
 // TestLargeRows: a page ends where it has enough bytes, and the next one goes on from there.
 func TestLargeRows(t *testing.T) {
 	t.Parallel()
@@ -321,7 +371,7 @@ func TestErasedRecord(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
 	mustApply(t, s, event("a", 1, nil, cookie1), event("b", 2, nil, cookie1), event("c", 3, nil, cookie1))
-	if err := s.db.Delete(appendLogKey(nil, 2), nil); err != nil {
+	if err := s.db.Delete(format.AppendLogKey(nil, 2), nil); err != nil {
 		t.Fatal(err)
 	}
 	v := s.Snapshot()

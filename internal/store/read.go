@@ -11,6 +11,7 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
 
 // Snapshot implements [query.Store].
@@ -31,7 +32,7 @@ func (v *snapshot) Close() error {
 }
 
 func (v *snapshot) Find(project uint32, id trackway.Identifier) (trackway.Customer, error) {
-	value, closer, err := v.from.Get(appendIDKey(nil, project, id))
+	value, closer, err := v.from.Get(format.AppendIDKey(nil, project, id))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 0, nil
 	} else if err != nil {
@@ -49,11 +50,11 @@ func (v *snapshot) Profile(project uint32, c trackway.Customer) (*trackway.Profi
 }
 
 func readHolder(from pebble.Reader, project uint32, c trackway.Customer) (*identity.Holder, error) {
-	value, closer, err := from.Get(appendCustomerKey(nil, project, c))
+	value, closer, err := from.Get(format.AppendCustomerKey(nil, project, c))
 	if err != nil {
 		return nil, fmt.Errorf("customer %d: %w", c, err)
 	}
-	h, err := decodeHolder(c, value)
+	h, err := format.DecodeHolder(c, value)
 	return h, errors.Join(err, closer.Close())
 }
 
@@ -63,8 +64,8 @@ func (v *snapshot) profile(h *identity.Holder) (*trackway.Profile, error) {
 		return p, nil
 	}
 	p.Properties = make([]trackway.DatedProperty, 0, h.Properties)
-	err := scan(v.from, appendPropsPrefix(nil, h.Customer), func(name, record []byte) error {
-		at, value, err := splitDated(record)
+	err := scan(v.from, format.AppendPropsPrefix(nil, h.Customer), func(name, record []byte) error {
+		at, value, err := format.SplitDated(record)
 		p.Properties = append(p.Properties, trackway.DatedProperty{
 			Property: trackway.Property{Name: string(name), Value: bytes.Clone(value)}, Updated: at,
 		})
@@ -78,7 +79,7 @@ var errStop = errors.New("stop")
 
 // scan calls do with what follows prefix in each key under it, and the value, in order. Both are valid only during the call.
 func scan(from pebble.Reader, prefix []byte, do func(rest, value []byte) error) error {
-	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
 	if err != nil {
 		return err
 	}
@@ -92,12 +93,15 @@ func scan(from pebble.Reader, prefix []byte, do func(rest, value []byte) error) 
 }
 
 func (v *snapshot) Profiles(project uint32, yield func(*trackway.Profile) bool) error {
-	return scan(v.from, customersPrefix(project), func(key, record []byte) error {
-		h, err := decodeHolder(trackway.Customer(binary.BigEndian.Uint64(key)), record)
-		if err != nil || h.MergedInto != 0 {
+	return scan(v.from, format.CustomersPrefix(project), func(key, record []byte) error {
+		h, err := format.DecodeHolder(trackway.Customer(binary.BigEndian.Uint64(key)), record)
+		if err != nil {
 			return err
 		}
-		p, err := v.profile(h)
+		var p *trackway.Profile // nil where it was absorbed
+		if h.MergedInto == 0 {
+			p, err = v.profile(h)
+		}
 		if err == nil && !yield(p) {
 			err = errStop
 		}

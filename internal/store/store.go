@@ -10,10 +10,12 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -24,12 +26,21 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/cache"
+	"trackway/internal/store/counts"
+	"trackway/internal/store/format"
 	"trackway/internal/store/scrub"
 )
 
-// FormatVersion is the version of the layout of keys and records that this program writes. A store of another version is
-// refused, not guessed at.
-const FormatVersion = 1
+// FormatVersion is the version of the layout of keys and records that this program writes. A store of the version before it is
+// made one of this when it is opened; any other is refused, not guessed at.
+const FormatVersion = 2
+
+var (
+	keyFormat        = []byte("mformat")
+	prefixProject    = []byte("mproject/")
+	prefixIdentifier = []byte("midentifier/")
+)
 
 // ErrInUse is returned by [Open] when another process has the directory open.
 var ErrInUse = errors.New("the data directory is in use by another process")
@@ -69,13 +80,13 @@ type Store struct {
 	mu           sync.Mutex
 	nextSeq      uint64
 	nextCustomer trackway.Customer
-	cache        cache
+	cache        cache.Cache
 	usage        map[usageDay]query.Usage
 	nextErasure  uint64
 	pending      map[uint64]trackway.Micros // erasures whose bytes may still be in files: when they were asked for
 	scratch      scratch
 
-	counts   counts
+	counts   *counts.Counter
 	versions versions
 }
 
@@ -91,9 +102,11 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
 	s := &Store{
-		db: db, fs: files, dir: dir, cache: newCache(cacheSize),
-		pending: make(map[uint64]trackway.Micros), usage: make(map[usageDay]query.Usage), counts: newCounts(),
+		db: db, fs: files, dir: dir, cache: cache.New(cache.Size),
+		pending: make(map[uint64]trackway.Micros), usage: make(map[usageDay]query.Usage),
 	}
+	log := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	s.counts = counts.New(db, func(err error) { log.Error("store: statistics are incomplete", "err", err) })
 	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
@@ -107,7 +120,23 @@ func Open(dir string, o Options) (*Store, error) {
 
 // prepare reads what has to be known before the store can be used.
 func (s *Store) prepare() error {
-	return errors.Join(s.checkFormat(), s.findNext(), s.findErasures(), s.fillFormer(), s.loadCounts())
+	found, err := s.checkFormat()
+	if err != nil {
+		return err // above all, nothing is written into a store of an unknown format
+	}
+	steps := []func() error{s.findNext, s.findErasures, s.recount}
+	switch found {
+	case 0:
+		steps = slices.Insert(steps, 0, s.stamp)
+	case FormatVersion - 1:
+		steps = slices.Insert(steps, 0, s.upgrade)
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close waits for background work and closes the store. It must not be used after that. What was acknowledged needs no Close
@@ -115,32 +144,38 @@ func (s *Store) prepare() error {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.saveCounts(), s.db.Close())
+	return errors.Join(s.counts.Close(), s.db.Close())
 }
 
-// checkFormat writes the format version into a new store and refuses an unknown one.
-func (s *Store) checkFormat() error {
+// stamp writes the format version into a new store.
+func (s *Store) stamp() error {
+	return s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync)
+}
+
+// checkFormat returns the store's format version, 0 where it is new, and refuses an unknown one. It writes nothing.
+func (s *Store) checkFormat() (version int, err error) {
 	value, closer, err := s.db.Get(keyFormat)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync)
-	}
-	if err != nil {
-		return err
+		return 0, nil
+	} else if err != nil {
+		return 0, err
 	}
 	found := string(value)
 	if err := closer.Close(); err != nil {
-		return err
+		return 0, err
 	}
-	if found != strconv.Itoa(FormatVersion) {
-		return fmt.Errorf("the store has format version %q, this program reads version %d only", found, FormatVersion)
+	for _, version := range []int{FormatVersion - 1, FormatVersion} {
+		if found == strconv.Itoa(version) {
+			return version, nil
+		}
 	}
-	return nil
+	return 0, fmt.Errorf("the store has format version %q, this program reads versions %d and %d only", found, FormatVersion-1, FormatVersion)
 }
 
 // findNext finds the sequence number and the customer number to go on with. No number is given out twice: whoever deletes the
 // log's last record notes its number, and a customer's record is never deleted.
 func (s *Store) findNext() error {
-	seq, err := s.last([]byte{tableLog})
+	seq, err := s.last([]byte{format.TableLog})
 	if err != nil {
 		return err
 	}
@@ -150,7 +185,7 @@ func (s *Store) findNext() error {
 	}
 	s.nextSeq = max(seq+1, noted)
 	for project := uint32(1); ; project++ {
-		last, err := s.last(customersPrefix(project))
+		last, err := s.last(format.CustomersPrefix(project))
 		if err != nil {
 			return err
 		}
@@ -163,7 +198,7 @@ func (s *Store) findNext() error {
 
 // last returns the number that ends the last key under prefix, 0 where there is none.
 func (s *Store) last(prefix []byte) (uint64, error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
 	if err != nil {
 		return 0, err
 	}
@@ -204,7 +239,7 @@ func (s *Store) Identifiers(projects []trackway.Project) error {
 	defer func() { _ = b.Close() }() // gives memory back
 	for i := range projects {
 		p := &projects[i]
-		for kind, names := range map[byte][]string{flagHard: p.Hard, 0: p.Soft} {
+		for kind, names := range map[byte][]string{format.FlagHard: p.Hard, 0: p.Soft} {
 			for _, name := range names {
 				if err := s.noteIdentifier(b, p.Number, name, kind); err != nil {
 					return fmt.Errorf("project %q: %w", p.Name, err)
@@ -232,7 +267,7 @@ func (s *Store) noteIdentifier(b *pebble.Batch, project uint32, name string, kin
 
 // projects returns how many projects have a number; they are numbered from 1.
 func (s *Store) projects() (n uint32, err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefixProject, UpperBound: after(prefixProject)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefixProject, UpperBound: format.After(prefixProject)})
 	if err != nil {
 		return 0, err
 	}

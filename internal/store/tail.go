@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/store/format"
 )
 
 // watermark is how far the log is on the disk. Readers of the log's end go no further, so that nothing is shown or passed on
@@ -76,14 +77,14 @@ func (s *Store) Tail(seq uint64, yield func(*trackway.Event) bool) error {
 	if seq >= synced {
 		return nil
 	}
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: appendLogKey(nil, seq+1), UpperBound: appendLogKey(nil, synced+1)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: format.AppendLogKey(nil, seq+1), UpperBound: format.AppendLogKey(nil, synced+1)})
 	if err != nil {
 		return err
 	}
 	for ok := it.First(); ok && err == nil; ok = it.Next() {
 		var e trackway.Event
 		number := binary.BigEndian.Uint64(it.Key()[1:])
-		if e, err = decodeEvent(number, it.Value()); err != nil {
+		if e, err = format.DecodeEvent(number, it.Value()); err != nil {
 			err = fmt.Errorf("event %d: %w", number, err)
 		} else if !yield(&e) {
 			break

@@ -8,6 +8,8 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/counts"
+	"trackway/internal/store/format"
 )
 
 // Usage is counted with what it counts: the totals of a project's day are written in the batch that changes them, so that a
@@ -27,7 +29,7 @@ func appendUsageKey(b []byte, u usageDay) []byte {
 }
 
 func appendUsagePrefix(b []byte, project uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(b, tableUsage), project)
+	return binary.BigEndian.AppendUint32(append(b, format.TableUsage), project)
 }
 
 func appendUsage(b []byte, u query.Usage) []byte {
@@ -35,13 +37,15 @@ func appendUsage(b []byte, u query.Usage) []byte {
 	b = binary.AppendUvarint(b, u.Duplicate)
 	b = binary.AppendUvarint(b, u.Refused)
 	b = binary.AppendUvarint(b, u.Created)
-	return binary.AppendUvarint(b, u.Absorbed)
+	b = binary.AppendUvarint(b, u.Absorbed)
+	return binary.AppendUvarint(b, u.Expired)
 }
 
 func decodeUsage(record []byte) (query.Usage, error) {
-	r := reader{s: string(record)}
-	u := query.Usage{Stored: r.uvarint(), Duplicate: r.uvarint(), Refused: r.uvarint(), Created: r.uvarint(), Absorbed: r.uvarint()}
-	return u, r.err()
+	r := format.Reader{Rest: string(record)}
+	u := query.Usage{Stored: r.Uvarint(), Duplicate: r.Uvarint(), Refused: r.Uvarint()}
+	u.Created, u.Absorbed, u.Expired = r.Uvarint(), r.Uvarint(), r.Uvarint()
+	return u, r.Err()
 }
 
 // usageLocked returns the total of a day.
@@ -146,5 +150,37 @@ func (v *snapshot) Usage(project uint32, yield func(query.Day, query.Usage) bool
 			err = errStop
 		}
 		return err
+	})
+}
+
+// Counts implements [query.CountReader].
+func (v *snapshot) Counts(project uint32, r query.CountRange, yield func(query.Count) bool) error {
+	return v.store.counts.Read(project, r, yield)
+}
+
+// CountedByName implements [query.CountReader].
+func (v *snapshot) CountedByName(project uint32, typ string) bool {
+	return v.store.counts.ByName(project, typ)
+}
+
+// recount counts the events in the log that were counted in memory only when the process before this one ended.
+func (s *Store) recount() error {
+	through, err := s.counts.Load()
+	if err != nil {
+		return err
+	}
+	types := make(format.TypeNames)
+	var one [1]counts.Event
+	return scanRange(s.db, format.AppendLogKey(nil, through+1), []byte{format.TableLog + 1}, false, func(key, record []byte) error {
+		e, err := format.ViewEvent(binary.BigEndian.Uint64(key[1:]), record, types)
+		if err != nil {
+			return err
+		}
+		one[0] = counts.Of(&e)
+		s.counts.Add(one[:])
+		if s.counts.Due() {
+			return s.counts.Save()
+		}
+		return nil
 	})
 }

@@ -124,7 +124,7 @@ func (p *customerPager) byNumber() error {
 		return err
 	}
 	p.last = p.f.Cursor
-	r := query.CustomerRange{After: after, NewestFirst: p.f.NewestFirst, Property: p.f.Property}
+	r := query.CustomerRange{After: after, NewestFirst: p.f.NewestFirst, Property: p.f.Property, Passed: p.pass}
 	text, quoted := []byte(p.f.Value), wire.AppendString(nil, p.f.Value)
 	err = p.s.Customers(p.project, r, func(c trackway.Customer, value []byte) bool {
 		if p.late() {
@@ -141,6 +141,15 @@ func (p *customerPager) byNumber() error {
 		err = p.err
 	}
 	return err
+}
+
+// pass notes a customer that was absorbed, and tells whether to go on.
+func (p *customerPager) pass(c trackway.Customer) bool {
+	if p.late() {
+		return false
+	}
+	p.last = customerCursor(c)
+	return true
 }
 
 // byIdentifier finds the one customer with an identifier.

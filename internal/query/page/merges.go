@@ -19,8 +19,12 @@ type Merge struct {
 
 // Merges returns the last merges of a customer, the newest first: up to limit of them, or those that were found when ctx ended.
 func Merges(ctx context.Context, s query.Snapshot, project uint32, c trackway.Customer, limit int) (merges []Merge, err error) {
-	size := 0
-	err = s.Timeline(project, c, query.TimelineRange{NewestFirst: true, Merges: true}, func(e *trackway.Event, _ query.Place) bool {
+	size, passed := 0, 0
+	r := query.TimelineRange{NewestFirst: true, Merges: true, Passed: func() bool {
+		passed++
+		return passed%checkEvery != 0 || ctx.Err() == nil
+	}}
+	err = s.Timeline(project, c, r, func(e *trackway.Event, _ query.Place) bool {
 		merges = append(merges, newMerge(e))
 		size += len(e.Properties)
 		return len(merges) < limit && size < maxPage && ctx.Err() == nil

@@ -1,0 +1,196 @@
+package counts
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/google/go-cmp/cmp"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+const hour = trackway.Micros(60 * 60 * 1e6)
+
+func open(t *testing.T, fs vfs.FS, report func(error)) *Counter {
+	t.Helper()
+	db, err := pebble.Open("db", &pebble.Options{FS: fs, Logger: quiet{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	c := New(db, report)
+	if _, err := c.Load(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Fatalf(string, ...any) {}
+
+func mustRead(t *testing.T, c *Counter, project uint32, r query.CountRange) map[query.Count]bool {
+	t.Helper()
+	got := make(map[query.Count]bool)
+	if err := c.Read(project, r, func(n query.Count) bool { got[n] = true; return true }); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// TestKeys holds keys and rows to their bytes: see docs/format.md.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	for want, got := range map[string][]byte{
+		"73 00000007 02 00000003 00072bf0": appendKey(nil, 7, cell{query.ByReceived, 3, 470000}),
+		"79 00000007 7669736974":           appendTypeKey(nil, 7, "visit"),
+		"ac02 05 02":                       appendRow(nil, row{300, 5, 7}),
+	} {
+		if got := hex.EncodeToString(got); got != strings.ReplaceAll(want, " ", "") {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	whole := appendRow(nil, row{300, 500, 700})
+	for i := range whole {
+		if r, err := decodeRow(whole[:i]); err == nil {
+			t.Errorf("a row cut off after %d bytes is read as %v", i, r)
+		}
+	}
+}
+
+// TestRead: what is asked for is found wherever it is, in memory, in the database or in both.
+func TestRead(t *testing.T) {
+	t.Parallel()
+	c := open(t, vfs.NewMem(), func(err error) { t.Error(err) })
+	add := func(seq uint64, typ string, at trackway.Micros) {
+		c.Add([]Event{{Project: 1, Type: typ, Time: at, Received: 9 * hour, Seq: seq}, {Project: 2, Type: "b", Time: at, Received: at, Seq: seq}})
+	}
+	add(1, "a", hour)
+	add(2, "b", 2*hour)
+	if err := c.Save(); err != nil {
+		t.Fatal(err)
+	}
+	add(3, "a", hour)
+	add(4, "c", 3*hour)
+	a, b, third := query.Count{Type: "a", Hour: 1, Events: 2, First: 1, Last: 3}, query.Count{Type: "b", Hour: 2, Events: 1, First: 2, Last: 2},
+		query.Count{Type: "c", Hour: 3, Events: 1, First: 4, Last: 4}
+	for _, test := range []struct {
+		r    query.CountRange
+		want []query.Count
+	}{
+		{query.CountRange{}, []query.Count{a, b, third}},
+		{query.CountRange{Type: "a"}, []query.Count{a}},
+		{query.CountRange{Type: "none"}, nil},
+		{query.CountRange{Since: 2}, []query.Count{b, third}},
+		{query.CountRange{Until: 3}, []query.Count{a, b}},
+		{query.CountRange{Type: "c", Until: 3}, nil},
+	} {
+		test.r.By = query.ByTime
+		want := make(map[query.Count]bool)
+		for _, n := range test.want {
+			want[n] = true
+		}
+		if diff := cmp.Diff(want, mustRead(t, c, 1, test.r)); diff != "" {
+			t.Errorf("%+v (-want): %s", test.r, diff)
+		}
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNobodyWaitsForSaving: whoever counts and whoever reads go on while a write is read for and committed, and see each event once.
+func TestNobodyWaitsForSaving(t *testing.T) {
+	t.Parallel()
+	c := open(t, vfs.NewMem(), func(err error) { t.Error(err) })
+	c.Most = 10
+	var readers sync.WaitGroup
+	done := make(chan struct{})
+	readers.Go(func() {
+		for before := uint64(0); ; {
+			var now uint64
+			if err := c.Read(1, query.CountRange{By: query.ByTime}, func(n query.Count) bool { now += n.Events; return true }); err != nil {
+				t.Error(err)
+			}
+			if now < before {
+				t.Errorf("%d events are counted after there were %d", now, before)
+			}
+			before = now
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	const events = 5000
+	for seq := range uint64(events) {
+		c.Add([]Event{{Project: 1, Type: "e", Time: trackway.Micros(seq) * hour, Received: 1, Seq: seq + 1}}) //nolint:gosec // G115: small
+		c.Room()
+		c.SaveSoon()
+		if c.young.size > maxBehind*c.Most {
+			t.Fatalf("%d cells are in memory", c.young.size)
+		}
+	}
+	close(done)
+	readers.Wait()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustRead(t, c, 1, query.CountRange{By: query.ByTime}); len(got) != events {
+		t.Errorf("%d hours have events, want %d", len(got), events)
+	}
+}
+
+var errDisk = errors.New("disk")
+
+// TestUnreadableRows: rows that cannot be read are reported once, however many; the others are written, and nothing is kept.
+func TestUnreadableRows(t *testing.T) {
+	t.Parallel()
+	reports := 0
+	var failing bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if failing && op.Kind == errorfs.OpFileReadAt && strings.HasSuffix(op.Path, ".sst") {
+			return errDisk
+		}
+		return nil
+	}))
+	c := open(t, fs, func(error) { reports++ })
+	for i := range 3 {
+		if i == 1 { // what was written is in a table that cannot be read from now on
+			if err := c.db.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			failing = true
+		}
+		for j := range uint64(10) {
+			c.Add([]Event{{Project: 1, Type: fmt.Sprint("e", j), Time: hour, Received: hour, Seq: j + 1}})
+		}
+		if err := c.Save(); err != nil {
+			t.Error(err)
+		}
+		if n := c.young.size + c.old.size; n != 0 {
+			t.Errorf("%d cells are kept after a write", n)
+		}
+	}
+	if reports != 1 {
+		t.Errorf("reported %d times, want once", reports)
+	}
+	failing = false
+	for n := range maps.Keys(mustRead(t, c, 1, query.CountRange{By: query.ByTime})) {
+		if n.Events != 1 {
+			t.Errorf("got %+v: a row that could not be read was changed", n)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package counts
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway/internal/query"
+)
+
+// The tables, by the first byte of a key, and the key that tells up to which event was counted: docs/format.md.
+const (
+	TableCounts = 's' // project, which time, type, hour → events, sequence numbers
+	TableTypes  = 'y' // project, type of event → number
+)
+
+var keyCounted = []byte("mcounted")
+
+// errDamaged is a row that cannot be read.
+var errDamaged = errors.New("the row cannot be read")
+
+// Save writes all that was counted before the call. With an error, which was reported, it stays in memory, to be written another
+// time: not more than that comes to be there, since whoever cannot write counts cannot commit events either. A row that cannot be
+// read is no error: it is reported and left as it is, without what was counted for it since.
+func (c *Counter) Save() (err error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	defer func() {
+		if c.failed.Swap(err != nil) != (err != nil) && err != nil {
+			c.report(fmt.Errorf("save counts of events: %w", err))
+		}
+	}()
+	if err := c.write(); err != nil { // what could not be written before
+		return err
+	}
+	c.turn()
+	return c.write()
+}
+
+// turn makes the young generation the old one.
+func (c *Counter) turn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.old, c.young = c.young, newGeneration()
+	c.due.Store(false)
+	c.full.Store(false)
+}
+
+// write writes the old generation, with the types that it may need, and then forgets it. Nobody waits while it reads; while it
+// commits, of a few thousand small records at most, those who read counts do.
+func (c *Counter) write() error {
+	c.mu.Lock()
+	g, unsaved := c.old, slices.Clip(c.unsaved)
+	c.mu.Unlock()
+	if g.size == 0 {
+		return nil
+	}
+	b := c.db.NewBatch()
+	defer func() { _ = b.Close() }() // gives memory back
+	for _, t := range unsaved {
+		if err := b.Set(appendTypeKey(nil, t.project, t.name), binary.BigEndian.AppendUint32(nil, t.number), nil); err != nil {
+			return err
+		}
+	}
+	if err := c.stage(b, g); err != nil {
+		return err
+	}
+	c.moving.Lock()
+	defer c.moving.Unlock()
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unsaved, c.old = slices.Clone(c.unsaved[len(unsaved):]), generation{}
+	return nil
+}
+
+// stage adds the cells of a generation to their rows.
+func (c *Counter) stage(b *pebble.Batch, g generation) error {
+	var key, value []byte
+	for project, cells := range g.cells {
+		for k, n := range cells {
+			key = appendKey(key[:0], project, k)
+			before, err := c.row(key)
+			if err != nil {
+				c.damaged.Do(func() { c.report(fmt.Errorf("count events of project %d in hour %d: %w", project, k.hour, err)) })
+				continue
+			}
+			value = appendRow(value[:0], before.plus(n))
+			if err := b.Set(key, value, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return b.Set(keyCounted, binary.BigEndian.AppendUint64(nil, g.through), nil)
+}
+
+func (c *Counter) row(key []byte) (row, error) {
+	stored, closer, err := c.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return row{}, nil
+	} else if err != nil {
+		return row{}, err
+	}
+	r, err := decodeRow(stored)
+	return r, errors.Join(err, closer.Close())
+}
+
+// Load reads the types that are counted by name, and returns up to which event was counted: those that follow are to be added.
+func (c *Counter) Load() (through uint64, err error) {
+	if err := c.loadTypes(); err != nil {
+		return 0, err
+	}
+	value, closer, err := c.db.Get(keyCounted)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, nil
+	} else if err != nil {
+		return 0, err
+	}
+	through = binary.BigEndian.Uint64(value)
+	return through, closer.Close()
+}
+
+func (c *Counter) loadTypes() error {
+	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: []byte{TableTypes}, UpperBound: []byte{TableTypes + 1}})
+	if err != nil {
+		return err
+	}
+	for it.First(); it.Valid() && err == nil; it.Next() {
+		project, name, number := binary.BigEndian.Uint32(it.Key()[1:]), string(it.Key()[5:]), binary.BigEndian.Uint32(it.Value())
+		if number == 0 || number > query.MaxTypes {
+			err = fmt.Errorf("type of event with number %d: %w", number, errDamaged)
+			break
+		}
+		t := c.typesOf(project)
+		t.numbers[name] = number
+		t.names = append(t.names, make([]string, max(0, int(number)-len(t.names)))...)
+		t.names[number-1] = name
+	}
+	return errors.Join(err, it.Error(), it.Close())
+}
+
+func appendKey(b []byte, project uint32, k cell) []byte {
+	b = appendPrefix(b, project, k.by)
+	b = binary.BigEndian.AppendUint32(b, k.typ)
+	return binary.BigEndian.AppendUint32(b, uint32(k.hour))
+}
+
+func appendPrefix(b []byte, project uint32, by query.By) []byte {
+	return append(binary.BigEndian.AppendUint32(append(b, TableCounts), project), byte(by))
+}
+
+func appendTypeKey(b []byte, project uint32, name string) []byte {
+	return append(binary.BigEndian.AppendUint32(append(b, TableTypes), project), name...)
+}
+
+func appendRow(b []byte, r row) []byte {
+	b = binary.AppendUvarint(b, r.events)
+	b = binary.AppendUvarint(b, r.first)
+	return binary.AppendUvarint(b, r.last-r.first)
+}
+
+func decodeRow(record []byte) (row, error) {
+	var numbers [3]uint64
+	for i := range numbers {
+		v, n := binary.Uvarint(record)
+		if n <= 0 {
+			return row{}, errDamaged
+		}
+		numbers[i], record = v, record[n:]
+	}
+	return row{numbers[0], numbers[1], numbers[1] + numbers[2]}, nil
+}

@@ -1,0 +1,83 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway"
+	"trackway/internal/query"
+)
+
+// TestDamagedCountStopsNothing: a count that cannot be read is reported once; events are stored once each, shown as soon as they are
+// on the disk, and all others are counted.
+func TestDamagedCountStopsNothing(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	var log bytes.Buffer
+	s, err := Open("data", Options{FS: fs, Log: slog.New(slog.NewTextHandler(&log, nil)), Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.counts.Most = 1
+	row := []byte("s\x00\x00\x00\x01\x01\x00\x00\x00\x01\x00\x00\x00\x00") // type 1, hour 0, by time
+	if err := s.db.Set(row, []byte{0xff}, pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	const events = 300
+	for i := range events {
+		c := event(fmt.Sprint("e", i%2), 1, nil, cookie1)
+		c.TimeGiven = false // so that a second copy would be stored
+		mustApply(t, s, c)
+		if seq := s.Synced(); seq != uint64(i+1) { //nolint:gosec // G115: small
+			t.Fatalf("after %d events those up to %d are shown", i+1, seq)
+		}
+	}
+	if got := len(mustEvents(t, s, 1)); got != events {
+		t.Errorf("%d events are stored, want %d", got, events)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "statistics"); n != 1 {
+		t.Errorf("reported %d times, want once:\n%s", n, &log)
+	}
+	s = mustOpen(t, fs)
+	defer func() { _ = s.Close() }()
+	for typ, want := range map[string]uint64{"e0": 0, "e1": events / 2} {
+		var got uint64
+		err := s.counts.Read(demo, query.CountRange{By: query.ByTime, Type: typ}, func(n query.Count) bool { got += n.Events; return true })
+		if got != want || (err != nil) != (typ == "e0") {
+			t.Errorf("%s: counted %d, %v", typ, got, err)
+		}
+	}
+}
+
+// TestTypesNotByName: a type that came when there were enough is told from one that did not come.
+func TestTypesNotByName(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	byName := func(typ string) bool {
+		v := s.Snapshot()
+		defer func() { _ = v.Close() }()
+		return v.CountedByName(demo, typ)
+	}
+	if !byName("late") {
+		t.Error("a project without types does not count a type that it has not")
+	}
+	var cmds []trackway.Command
+	for i := range query.MaxTypes {
+		cmds = append(cmds, event(fmt.Sprint("junk", i), 1, nil, cookie1))
+	}
+	mustApply(t, s, cmds...)
+	mustApply(t, s, event("late", 1, nil, cookie1))
+	if byName("late") || !byName("junk999") {
+		t.Errorf("counted by name: %t, and %t for the last of %d", byName("late"), byName("junk999"), query.MaxTypes)
+	}
+	mustBeConsistent(t, s)
+}

@@ -1,0 +1,186 @@
+package format
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"trackway"
+	"trackway/internal/identity"
+	"trackway/internal/query"
+)
+
+// ErrCorrupt is a record that cannot be read: the store was damaged, or written by something else.
+var ErrCorrupt = errors.New("corrupt record")
+
+// Records are sequences of uvarints and strings with a uvarint length in front (docs/format.md).
+
+// AppendString writes a string with its length in front.
+func AppendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// Reader takes a record apart. After the first field that does not fit it is Bad, and all that follows is zero.
+type Reader struct {
+	Rest string
+	Bad  bool
+}
+
+// Uvarint takes a number.
+func (r *Reader) Uvarint() uint64 {
+	var v uint64
+	for i := 0; i < len(r.Rest) && i < binary.MaxVarintLen64; i++ {
+		c := r.Rest[i]
+		v |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			r.Rest = r.Rest[i+1:]
+			return v
+		}
+	}
+	r.Rest, r.Bad = "", true
+	return 0
+}
+
+// String takes a string with its length in front.
+func (r *Reader) String() string {
+	n := r.Uvarint()
+	if n > uint64(len(r.Rest)) {
+		r.Rest, r.Bad = "", true
+		return ""
+	}
+	s := r.Rest[:n]
+	r.Rest = r.Rest[n:]
+	return s
+}
+
+// Micros takes a time.
+func (r *Reader) Micros() trackway.Micros { return trackway.Micros(r.Uvarint()) } //nolint:gosec // G115: written from a Micros that is not negative
+
+// Err is [ErrCorrupt] after a field that did not fit.
+func (r *Reader) Err() error {
+	if r.Bad {
+		return ErrCorrupt
+	}
+	return nil
+}
+
+// AppendMicros writes a time.
+func AppendMicros(b []byte, m trackway.Micros) []byte {
+	return binary.AppendUvarint(b, uint64(m)) //nolint:gosec // G115: times before 1970 are refused, so none is negative
+}
+
+// AppendEvent writes a record of the log: the payload, once and only here.
+func AppendEvent(b []byte, e *trackway.Event) []byte {
+	b = binary.AppendUvarint(b, uint64(e.Project))
+	b = binary.AppendUvarint(b, uint64(e.Customer))
+	b = AppendMicros(b, e.Time)
+	b = AppendMicros(b, e.Received)
+	b = AppendString(b, e.Type)
+	return append(b, e.Properties...)
+}
+
+// DecodeEvent reads a record of the log. The event owns what it holds.
+func DecodeEvent(seq uint64, record []byte) (trackway.Event, error) {
+	r := Reader{Rest: string(record)}
+	e := trackway.Event{Seq: seq}
+	e.Project = uint32(r.Uvarint()) //nolint:gosec // G115: written from a uint32
+	e.Customer = trackway.Customer(r.Uvarint())
+	e.Time = r.Micros()
+	e.Received = r.Micros()
+	e.Type = r.String()
+	e.Properties = []byte(r.Rest)
+	return e, r.Err()
+}
+
+// TypeNames keeps the types met, so that each is a string once and not for each event.
+type TypeNames map[string]string
+
+func (t TypeNames) of(name []byte) string {
+	if s, ok := t[string(name)]; ok {
+		return s
+	}
+	s := string(name)
+	if len(t) < query.MaxTypes {
+		t[s] = s
+	}
+	return s
+}
+
+// ViewEvent reads a record of the log without copying it: the properties are a part of the record.
+func ViewEvent(seq uint64, record []byte, types TypeNames) (trackway.Event, error) {
+	var number [5]uint64 // project, customer, time, received, length of the type
+	rest := record
+	for i := range number {
+		v, n := binary.Uvarint(rest)
+		if n <= 0 {
+			return trackway.Event{}, fmt.Errorf("event %d: %w", seq, ErrCorrupt)
+		}
+		number[i], rest = v, rest[n:]
+	}
+	if number[4] > uint64(len(rest)) {
+		return trackway.Event{}, fmt.Errorf("event %d: %w", seq, ErrCorrupt)
+	}
+	return trackway.Event{
+		Seq: seq, Project: uint32(number[0]), Customer: trackway.Customer(number[1]), //nolint:gosec // G115: written from a uint32
+		Time: trackway.Micros(number[2]), Received: trackway.Micros(number[3]), //nolint:gosec // G115: written from Micros
+		Type: types.of(rest[:number[4]]), Properties: rest[number[4]:],
+	}, nil
+}
+
+// FlagHard is set in the flags of a hard identifier, in a holder's record and in the store's note of it.
+const FlagHard = 1
+
+// AppendHolder writes a customer's record.
+func AppendHolder(b []byte, h *identity.Holder) []byte {
+	b = AppendMicros(b, h.Created)
+	b = binary.AppendUvarint(b, uint64(h.MergedInto))
+	b = binary.AppendUvarint(b, uint64(h.Properties)) //nolint:gosec // G115: a count
+	b = binary.AppendUvarint(b, uint64(h.Absorbed))   //nolint:gosec // G115: a count
+	b = binary.AppendUvarint(b, uint64(len(h.IDs)))
+	for _, id := range h.IDs {
+		var flags byte
+		if id.Hard {
+			flags |= FlagHard
+		}
+		b = append(b, flags)
+		b = AppendString(b, id.Name)
+		b = AppendString(b, id.Value)
+		b = AppendMicros(b, id.Used)
+	}
+	return b
+}
+
+// DecodeHolder reads a customer's record. The holder owns what it holds.
+func DecodeHolder(c trackway.Customer, record []byte) (*identity.Holder, error) {
+	r := Reader{Rest: string(record)}
+	h := &identity.Holder{Customer: c, Created: r.Micros(), MergedInto: trackway.Customer(r.Uvarint())}
+	h.Properties = int(r.Uvarint()) //nolint:gosec // G115: a count
+	h.Absorbed = int(r.Uvarint())   //nolint:gosec // G115: a count
+	n := r.Uvarint()
+	if n > uint64(len(r.Rest)) {
+		return nil, ErrCorrupt
+	}
+	h.IDs = make([]identity.ID, n, n+1)
+	for i := range h.IDs {
+		id := &h.IDs[i]
+		id.Hard = r.Uvarint()&FlagHard != 0
+		id.Name = r.String()
+		id.Value = r.String()
+		id.Used = r.Micros()
+	}
+	return h, r.Err()
+}
+
+// AppendDated writes a property's record.
+func AppendDated(b []byte, at trackway.Micros, value []byte) []byte {
+	return append(AppendMicros(b, at), value...)
+}
+
+// SplitDated reads a property's record. The value aliases the record.
+func SplitDated(record []byte) (at trackway.Micros, value []byte, err error) {
+	v, n := binary.Uvarint(record)
+	if n <= 0 {
+		return 0, nil, ErrCorrupt
+	}
+	return trackway.Micros(v), record[n:], nil //nolint:gosec // G115: written from a Micros that is not negative
+}

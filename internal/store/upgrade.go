@@ -1,0 +1,147 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/store/format"
+	"trackway/internal/wire"
+)
+
+// upgrader makes a store of version 1 one of version 2, as docs/format.md tells, all of it in one batch: what is cut off is begun
+// anew. Cost: a read of the log and of all customers, once.
+type upgrader struct {
+	s     *Store
+	b     *pebble.Batch
+	usage map[usageDay]query.Usage
+}
+
+// keyFormer was there in some stores of version 1, which had the table of former holders.
+var keyFormer = []byte("mformer")
+
+func (s *Store) upgrade() error {
+	u := upgrader{s: s, b: s.db.NewBatch(), usage: make(map[usageDay]query.Usage)}
+	defer func() { _ = u.b.Close() }() // gives memory back
+	for _, step := range []func() error{u.readUsage, u.merges, u.customers, u.writeUsage} {
+		if err := step(); err != nil {
+			return fmt.Errorf("upgrade from format version 1: %w", err)
+		}
+	}
+	return errors.Join(
+		u.b.Delete(keyFormer, nil),
+		u.b.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), nil),
+		u.b.Commit(pebble.Sync),
+	)
+}
+
+// readUsage reads what was always counted: version 1 had three numbers at first.
+func (u *upgrader) readUsage() error {
+	return scan(u.s.db, []byte{format.TableUsage}, func(key, record []byte) error {
+		r := format.Reader{Rest: string(record)}
+		day := usageDay{binary.BigEndian.Uint32(key), query.Day(binary.BigEndian.Uint32(key[4:]))}
+		u.usage[day] = query.Usage{Stored: r.Uvarint(), Duplicate: r.Uvarint(), Refused: r.Uvarint()}
+		return r.Err()
+	})
+}
+
+func (u *upgrader) add(project uint32, at trackway.Micros, one query.Usage) {
+	day := usageDay{project, query.DayOf(at)}
+	u.usage[day] = u.usage[day].Plus(one)
+}
+
+// merges marks the entries of merges, counts these and notes the former holders of the identifiers that they name.
+func (u *upgrader) merges() error {
+	return scan(u.s.db, []byte{format.TableLog}, func(key, record []byte) error {
+		e, err := format.DecodeEvent(binary.BigEndian.Uint64(key), record)
+		if err != nil || e.Type != mergeType {
+			return err
+		}
+		if err := u.merge(&e); err != nil {
+			return fmt.Errorf("event %d: %w", e.Seq, err)
+		}
+		return nil
+	})
+}
+
+func (u *upgrader) merge(e *trackway.Event) error {
+	key, err := u.s.timelineKey(e)
+	if err != nil {
+		return err
+	}
+	entry, closer, err := u.s.db.Get(key)
+	if err != nil {
+		return err
+	}
+	_, n := binary.Uvarint(entry)
+	marked := len(entry) > n
+	if err := closer.Close(); err != nil {
+		return err
+	}
+	if tail := binary.BigEndian.Uint64(key[len(key)-8:]); !marked && (tail != e.Seq || !looksLikeMerge(e)) {
+		return nil // a client named it so, or it was erased
+	}
+	u.add(e.Project, e.Received, query.Usage{Absorbed: 1})
+	for _, id := range mergeIDs(e) {
+		if err := u.b.Set(format.AppendFormerKey(nil, e.Project, id, e.Customer), nil, nil); err != nil {
+			return err
+		}
+	}
+	return u.b.Set(key, append(binary.AppendUvarint(nil, e.Seq), format.MergeMark), nil)
+}
+
+// looksLikeMerge tells whether an event without a mark holds what was recorded of a merge then: two objects of identifiers.
+func looksLikeMerge(e *trackway.Event) bool {
+	p := wire.SplitObject(e.Properties)
+	return len(p) == 2 && p[0].Name == query.AbsorbedIDs && p[1].Name == query.SurvivorIDs && p[0].Value[0] == '{' && p[1].Value[0] == '{'
+}
+
+// customers counts them. Of those absorbed by a merge that was erased since, it is not known when that was: they count on the
+// last day.
+func (u *upgrader) customers() error {
+	absorbed := make(map[uint32]uint64)
+	err := scan(u.s.db, []byte{format.TableCustomers}, func(key, record []byte) error {
+		project := binary.BigEndian.Uint32(key)
+		h, err := format.DecodeHolder(trackway.Customer(binary.BigEndian.Uint64(key[4:])), record)
+		if err != nil {
+			return fmt.Errorf("customer %d: %w", binary.BigEndian.Uint64(key[4:]), err)
+		}
+		u.add(project, h.Created, query.Usage{Created: 1})
+		if h.MergedInto != 0 {
+			absorbed[project]++
+		}
+		return nil
+	})
+	for project, n := range absorbed {
+		last, known := u.last(project)
+		total := u.usage[last]
+		total.Absorbed += n - min(n, known)
+		u.usage[last] = total
+	}
+	return err
+}
+
+// last returns a project's last day, and how many merges are counted so far.
+func (u *upgrader) last(project uint32) (last usageDay, merges uint64) {
+	last.project = project
+	for day, total := range u.usage {
+		if day.project == project {
+			last.day = max(last.day, day.day)
+			merges += total.Absorbed
+		}
+	}
+	return last, merges
+}
+
+func (u *upgrader) writeUsage() error {
+	var err error
+	for day, total := range u.usage {
+		err = errors.Join(err, u.b.Set(appendUsageKey(nil, day), appendUsage(nil, total), nil))
+	}
+	return err
+}

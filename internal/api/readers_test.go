@@ -262,3 +262,25 @@ func TestConsentsHaveADeadline(t *testing.T) {
 	}
 	check(t, f.post(dataBase+"customers/attributes", strings.NewReader(body), asKey("all")...), 503, "Too many questions")
 }
+
+// together is a project with so many types that others are counted together.
+type together struct{ noSnapshot }
+
+func (s together) Snapshot() query.Snapshot { return s }
+
+func (together) Version(uint32) uint64 { return 1 }
+
+func (together) CountedByName(_ uint32, typ string) bool { return typ == "early" }
+
+func (together) Counts(uint32, query.CountRange, func(query.Count) bool) error { return nil }
+
+// No count is not the same as a count of none.
+func TestStatsOfATypeCountedWithOthers(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).withKeys(every)
+	f.Store = together{}
+	for typ, want := range map[string]int{"early": http.StatusOK, "late": http.StatusBadRequest} {
+		w := f.send(http.MethodGet, "/api/projects/"+projectToken+"/stats?type="+typ, nil, asKey("all")...)
+		check(t, w, want, map[string]string{"early": `"rows":[]`, "late": "counted together"}[typ])
+	}
+}

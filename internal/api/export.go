@@ -1,14 +1,12 @@
 package api
 
 import (
-	"bytes"
-	"cmp"
 	"maps"
 	"slices"
 	"strconv"
 
 	"trackway"
-	"trackway/internal/cell"
+	"trackway/internal/api/table"
 	"trackway/internal/query"
 	"trackway/internal/wire"
 )
@@ -20,11 +18,7 @@ func (c *call) export() error {
 	if refused != nil {
 		return refused
 	}
-	as := layouts[format]
-	if format == "csv" && raw {
-		as = rawCSV
-	}
-	return c.streamed(as.media, func(s query.Snapshot, out *stream) (err error) {
+	return c.streamed(table.Media(format), func(s query.Snapshot, out *stream) (err error) {
 		columns := asked
 		if len(columns) == 0 {
 			if columns, err = c.allColumns(s); err != nil {
@@ -32,22 +26,14 @@ func (c *call) export() error {
 			}
 		}
 		columns = slices.DeleteFunc(columns, func(a wire.Attribute) bool { return !mayRead(c.grant.Key, a) })
-		out.b = as.open(out.b, columns)
-		cells := newRow(columns)
-		first := true
+		t := table.New(format, raw, columns)
+		out.b = t.AppendHead(out.b)
 		err = query.Profiles(c.r.Context(), s, c.grant.Project.Number, func(p *trackway.Profile) bool {
-			if !first {
-				out.b = append(out.b, as.between...)
-			}
-			first = false
-			out.b = as.row(out.b, cells.of(p))
+			out.b = t.AppendRow(out.b, p)
 			return out.flush()
 		})
-		if err != nil {
-			return err
-		}
-		out.b = append(out.b, as.end...)
-		return nil
+		out.b = t.AppendEnd(out.b)
+		return err
 	})
 }
 
@@ -84,97 +70,3 @@ func (c *call) allColumns(s query.Snapshot) ([]wire.Attribute, error) {
 	}
 	return columns, err
 }
-
-// layout is one way to write a table.
-type layout struct {
-	media   []string
-	open    func(b []byte, columns []wire.Attribute) []byte // what stands before the rows
-	row     func(b []byte, cells [][]byte) []byte
-	between string // rows
-	end     string
-}
-
-// layouts are the formats of customers/export.
-//
-//	native_json  {"success":true,"fields":[{"id":"registered","type":"id"},{"property":"p","type":"property"}],"data":[["x",1]]}
-//	table_json   {"success":true,"header":["registered","p"],"rows":[["x",1]]}
-//	csv          RFC 4180, with a header; texts that a spreadsheet would take for a formula are guarded
-var layouts = map[string]layout{
-	"native_json": {jsonType, openNative, appendRow, ",", "]}"},
-	"table_json":  {jsonType, openTable, appendRow, ",", "]}"},
-	"csv":         {csvType, appendHeader(cell.Guard), appendRecord(cell.Guard), "", ""},
-}
-
-var (
-	rawCSV = layout{csvType, appendHeader(asIs), appendRecord(asIs), "", ""}
-	asIs   = func(text string) string { return text }
-)
-
-func openNative(b []byte, columns []wire.Attribute) []byte {
-	b = append(b, `{"success":true,"fields":[`...)
-	for i, column := range columns {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = wire.AppendString(append(b, '{'), column.Type) // the member that holds the name is called like the type
-		b = wire.AppendString(append(b, ':'), column.Name)
-		b = wire.AppendString(append(b, `,"type":`...), column.Type)
-		b = append(b, '}')
-	}
-	return append(b, `],"data":[`...)
-}
-
-func openTable(b []byte, columns []wire.Attribute) []byte {
-	b = append(b, `{"success":true,"header":[`...)
-	for i, column := range columns {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = wire.AppendString(b, column.Name)
-	}
-	return append(b, `],"rows":[`...)
-}
-
-func appendRow(b []byte, cells [][]byte) []byte {
-	return append(append(append(b, '['), bytes.Join(cells, []byte{','})...), ']')
-}
-
-// row finds what a customer has in each column. Columns and properties are both in order of their names, so that it is one walk over
-// the two, not a search for each column.
-type row struct {
-	columns []wire.Attribute
-	byName  []int // places of the columns that are properties
-	cells   [][]byte
-}
-
-func newRow(columns []wire.Attribute) *row {
-	r := &row{columns: columns, cells: make([][]byte, len(columns))}
-	for i := range columns {
-		if columns[i].Type == wire.PropertyAttribute {
-			r.byName = append(r.byName, i)
-		}
-	}
-	slices.SortFunc(r.byName, func(a, b int) int { return cmp.Compare(columns[a].Name, columns[b].Name) })
-	return r
-}
-
-// of returns the JSON values of a customer, null where there is none. They hold until the next call.
-func (r *row) of(p *trackway.Profile) [][]byte {
-	for i, column := range r.columns {
-		if r.cells[i] = null; column.Type == wire.IDAttribute {
-			r.cells[i] = wire.AppendID(nil, p.IDs, column.Name)
-		}
-	}
-	left := p.Properties
-	for _, i := range r.byName {
-		for len(left) > 0 && left[0].Name < r.columns[i].Name {
-			left = left[1:]
-		}
-		if len(left) > 0 && left[0].Name == r.columns[i].Name {
-			r.cells[i] = left[0].Value
-		}
-	}
-	return r.cells
-}
-
-var null = []byte("null")

@@ -61,6 +61,11 @@ func (c *benchCommand) bench(ctx context.Context, out output) error {
 	if err := plan.Reach(ctx); err != nil {
 		return err
 	}
+	_, err = fmt.Fprintf(out.stderr, "trackway: %d customers (bench-%s-…) and all events (type %s) of this run stay in the project %s.\n",
+		plan.Customers, plan.Name, load.EventType, plan.Project)
+	if err != nil {
+		return err
+	}
 	run := load.New(plan)
 	run.Load(ctx)
 	report := run.Report()
@@ -116,7 +121,10 @@ func (c *benchCommand) plan() (p load.Plan, err error) {
 	if t, ok := client.Transport.(*http.Transport); ok {
 		t.MaxIdleConnsPerHost, t.MaxConnsPerHost, t.DisableCompression = c.Connections, c.Connections, true
 	}
-	token, track, read := credentials(cfg, key)
+	token, track, read, err := credentials(cfg, key)
+	if err != nil {
+		return p, err
+	}
 	return load.Plan{
 		Client: client, URL: strings.TrimRight(cmp.Or(c.URL, base), "/"), Project: token, Track: track, Read: read,
 		Rate: c.Rate, Connections: c.Connections, Duration: c.Duration, Mix: mix, BatchSize: c.Batch, Customers: c.Customers,
@@ -145,22 +153,34 @@ func (c *benchCommand) check() error {
 	return nil
 }
 
-// credentials returns the token of a private key's project, and what to show for sending and for reading: a public key, as
-// clients do, if the project has one.
-func credentials(cfg *config.Config, key config.PrivateKey) (token, track, read string) {
+// credentials returns the token of a private key's project, and what to show for sending and for reading: a public key that may
+// send the events of a run, as clients do, if the project has one; else the private one.
+func credentials(cfg *config.Config, key config.PrivateKey) (token, track, read string, err error) {
 	read = "Basic " + base64.StdEncoding.EncodeToString([]byte(key.ID+":"+key.Secret))
 	for _, p := range cfg.Projects {
-		if !slices.ContainsFunc(p.Keys, func(k trackway.Key) bool { return k.Kind == trackway.PrivateKey && k.ID == key.ID }) {
+		mine := slices.IndexFunc(p.Keys, func(k trackway.Key) bool { return k.Kind == trackway.PrivateKey && k.ID == key.ID })
+		if mine < 0 {
 			continue
 		}
-		token, track = p.Token, read
-		for _, k := range p.Keys {
-			if k.Kind == trackway.PublicKey {
-				track = "Token " + k.ID
-			}
+		token = p.Token
+		if !p.Keys[mine].MayName(trackway.GetEvents, load.EventType) {
+			return "", "", "", fmt.Errorf("the private key %q may not read events of the type %q, so nothing could be verified: it needs events:get",
+				p.Keys[mine].Name, load.EventType)
+		}
+		public := slices.IndexFunc(p.Keys, func(k trackway.Key) bool {
+			return k.Kind == trackway.PublicKey && k.MayName(trackway.SetEvents, load.EventType)
+		})
+		switch {
+		case public >= 0:
+			track = "Token " + p.Keys[public].ID
+		case p.Keys[mine].MayName(trackway.SetEvents, load.EventType):
+			track = read
+		default:
+			return "", "", "", fmt.Errorf("no public key of the project %q, nor the private key %q, may send events of the type %q: one needs events:set",
+				p.Name, p.Keys[mine].Name, load.EventType)
 		}
 	}
-	return token, track, read
+	return token, track, read, nil
 }
 
 // isLoopback reports whether an address leads to this machine.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"trackway"
@@ -43,18 +44,34 @@ func TestIsLoopback(t *testing.T) {
 
 func TestCredentials(t *testing.T) {
 	t.Parallel()
-	private := func(id string) trackway.Key { return trackway.Key{Kind: trackway.PrivateKey, ID: id} }
+	type may = map[trackway.Permission][]string
+	private := func(id string, p may) trackway.Key {
+		return trackway.Key{Name: id, Kind: trackway.PrivateKey, ID: id, Permissions: p}
+	}
+	public := func(token string, p may) trackway.Key {
+		return trackway.Key{Kind: trackway.PublicKey, ID: token, Permissions: p}
+	}
+	shop := public("shop", may{trackway.SetEvents: {"purchase"}})
 	cfg := &config.Config{Projects: []trackway.Project{
-		{Token: "one", Keys: []trackway.Key{private("a")}},
-		{Token: "two", Keys: []trackway.Key{private("b"), {Kind: trackway.PublicKey, ID: "web"}}},
+		{Token: "one", Keys: []trackway.Key{private("a", nil)}},
+		{Token: "two", Keys: []trackway.Key{private("b", nil), public("web", nil), shop}},
+		{Token: "three", Keys: []trackway.Key{private("c", nil), shop}},
+		{Token: "four", Name: "four", Keys: []trackway.Key{private("d", may{trackway.GetEvents: nil}), shop}},
+		{Token: "five", Keys: []trackway.Key{private("e", may{trackway.SetEvents: nil}), public("app", nil)}},
 	}}
-	for _, c := range []struct{ id, token, track, read string }{
-		{"a", "one", "Basic YTpz", "Basic YTpz"},
-		{"b", "two", "Token web", "Basic Yjpz"},
+	for _, c := range []struct{ id, token, track, read, err string }{
+		{"a", "one", "Basic YTpz", "Basic YTpz", ""},
+		{"b", "two", "Token web", "Basic Yjpz", ""},
+		{"c", "three", "Basic Yzpz", "Basic Yzpz", ""},
+		{"d", "", "", "", "no public key of the project \"four\", nor the private key \"d\", may send events of the type \"bench\""},
+		{"e", "", "", "", "the private key \"e\" may not read events of the type \"bench\""},
 	} {
-		token, track, read := credentials(cfg, config.PrivateKey{ID: c.id, Secret: "s"})
-		if token != c.token || track != c.track || read != c.read {
-			t.Errorf("%s: got %s, %s, %s, want %+v", c.id, token, track, read, c)
+		token, track, read, err := credentials(cfg, config.PrivateKey{ID: c.id, Secret: "s"})
+		if token != c.token || track != c.track || read != c.read || (err == nil) != (c.err == "") {
+			t.Errorf("%s: got %s, %s, %s, %v, want %+v", c.id, token, track, read, err, c)
+		}
+		if err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: got %v, want %s", c.id, err, c.err)
 		}
 	}
 }

@@ -189,10 +189,11 @@ func TestRestrictedReading(t *testing.T) {
 		"all":      nil,
 		"some":     {trackway.GetCustomers: {"first_name", "cookie"}, trackway.GetEvents: {"visit", "purchase"}},
 		"profiles": {trackway.GetCustomers: nil},
-		"nothing":  {trackway.GetCustomers: {"no_such"}, trackway.GetEvents: {"no_such"}},
+		"others":   {trackway.GetEvents: {"no_such"}}, // names a customer by what it knows
+		"nothing":  {trackway.GetCustomers: {"cookie_"}, trackway.GetEvents: {"no_such"}},
 	})
 	f.Store = jane()
-	const ids = `"customer_ids":{"registered":"jane"}`
+	const ids, jane = `"customer_ids":{"cookie":"c"}`, `"customer_ids":{"registered":"jane"}`
 	const events = `{"type":"purchase","timestamp":2,"properties":{"total":7.99}},{"type":"visit","timestamp":9,"properties":{}}`
 	for _, c := range []struct{ key, route, body, want string }{
 		{
@@ -203,11 +204,11 @@ func TestRestrictedReading(t *testing.T) {
 			"profiles", "export-one", `{` + ids + `}`,
 			`{"success":true,"ids":{"registered":"jane","cookie":["c"]},"properties":{"email":"j@x.org","first_name":"Jane, \"J\"","tags":["a",null]},"events":[]}`,
 		},
-		{"nothing", "export-one", `{` + ids + `}`, `{"success":true,"ids":{},"properties":{},"events":[]}`},
+		{"nothing", "export", `{"format":"table_json"}`, `{"success":true,"header":[],"rows":[[]]}`},
 
 		{"all", "events", `{` + ids + `,"event_types":["visit","purchase"]}`, `{"success":true,"data":[` + events + `]}`},
 		{"some", "events", `{` + ids + `,"event_types":["consent","purchase"]}`, `{"success":true,"data":[{"type":"purchase","timestamp":2,"properties":{"total":7.99}}]}`},
-		{"nothing", "events", `{` + ids + `,"event_types":["consent","purchase"]}`, `{"success":true,"data":[]}`},
+		{"others", "events", `{` + jane + `,"event_types":["consent","purchase"]}`, `{"success":true,"data":[]}`},
 
 		{
 			"some", "attributes",
@@ -228,6 +229,11 @@ func TestRestrictedReading(t *testing.T) {
 			`{"success":true,"header":["first_name"],"rows":[["Jane, \"J\""]]}`,
 		},
 		{"all", "export", `{"format":"csv","attributes":[{"type":"property","property":"no_such"}]}`, "no_such\r\n\"\"\r\n"},
+		{
+			"all", "export", `{"format":"table_json","attributes":[{"type":"property","property":"tags"},{"type":"property","property":"b"},` +
+				`{"type":"id","id":"registered"},{"type":"property","property":"email"},{"type":"property","property":"tags"}]}`,
+			`{"success":true,"header":["tags","b","registered","email","tags"],"rows":[[["a",null],null,"jane","j@x.org",["a",null]]]}`,
+		},
 	} {
 		w := f.post(dataBase+"customers/"+c.route, strings.NewReader(c.body), asKey(c.key)...)
 		if w.Code != 200 || w.Body.String() != c.want {

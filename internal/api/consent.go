@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"strconv"
 	"time"
 
@@ -52,13 +53,15 @@ func (c *call) consentCategories() error {
 // consents returns whether the customer consents to each of the categories that are asked for and that the project has: what its
 // newest event about it says. Without one, whether the category is of legitimate interest. Cost: a walk back through the
 // customer's events, until all are found.
-func (c *call) consents(s query.Snapshot, customer trackway.Customer, asked []wire.Attribute) (map[string]bool, error) {
+func (c *call) consents(
+	ctx context.Context, s query.Snapshot, customer trackway.Customer, asked []wire.Attribute,
+) (map[string]bool, error) {
 	said, open := c.beforeAnyConsent(asked)
 	if len(open) == 0 {
 		return said, nil
 	}
 	newest := query.EventFilter{Types: []string{consentType}, NewestFirst: true}
-	err := query.Events(c.r.Context(), s, c.grant.Project.Number, customer, newest, func(e *trackway.Event) bool {
+	err := query.Events(ctx, s, c.grant.Project.Number, customer, newest, func(e *trackway.Event) bool {
 		about, accepted := readConsent(e, c.received)
 		if id, ok := open[about]; ok {
 			said[id] = accepted

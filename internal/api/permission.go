@@ -1,10 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
 	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/wire"
 )
 
 // notAuthorized is the refusal of a call, or of a command, for want of a permission.
@@ -63,6 +66,51 @@ func visible(key *trackway.Key, p *trackway.Profile) *trackway.Profile {
 	seen.IDs = slices.DeleteFunc(slices.Clone(p.IDs), func(id trackway.Identifier) bool { return !mayGet(key, id.Name) })
 	seen.Properties = slices.DeleteFunc(slices.Clone(p.Properties), func(p trackway.DatedProperty) bool { return !mayGet(key, p.Name) })
 	return &seen
+}
+
+// mergeType is the type of the events by which the server records that two customers became one.
+const mergeType = "merge"
+
+// shown returns what of an event a key may read. The record of a merge tells identifiers: of these, those that the key may read. An
+// event that a client sent under the same type cannot be told apart, and is treated alike; its other properties are not restricted.
+func shown(key *trackway.Key, e *trackway.Event) *trackway.Event {
+	if e.Type != mergeType || key.May(trackway.GetCustomers) && !key.Restricted(trackway.GetCustomers) {
+		return e
+	}
+	properties := wire.SplitObject(bytes.Clone(e.Properties))
+	for i := range properties {
+		switch p := &properties[i]; p.Name {
+		case query.AbsorbedIDs, query.CauseIDs, query.SurvivorIDs:
+			p.Value = readableIDs(key, p.Value)
+		}
+	}
+	cut := *e
+	cut.Properties = wire.AppendObject(nil, properties)
+	return &cut
+}
+
+// readableIDs returns those identifiers of an object of them that a key may read; none of what is no object.
+func readableIDs(key *trackway.Key, ids []byte) []byte {
+	if len(ids) == 0 || ids[0] != '{' {
+		return []byte("{}")
+	}
+	hidden := func(p trackway.Property) bool { return !mayGet(key, p.Name) }
+	return wire.AppendObject(nil, slices.DeleteFunc(wire.SplitObject(ids), hidden))
+}
+
+// mayNameIn refuses identifiers that a restricted key may not read where it names a customer by them: the answer would tell whether
+// there is such a customer. A key that may read no customers at all names them by whatever identifiers it knows: it could name none
+// otherwise.
+func mayNameIn(key *trackway.Key, ids []trackway.Identifier) error {
+	if !key.Restricted(trackway.GetCustomers) {
+		return nil
+	}
+	for _, id := range ids {
+		if !mayGet(key, id.Name) {
+			return notFor("customer_ids", "name a customer by the identifier", id.Name)
+		}
+	}
+	return nil
 }
 
 // readable returns which types of event to look for where some are asked for (none: all), as far as a key may read them; none of

@@ -37,7 +37,8 @@ func (c *call) customers() error {
 	if c.has(tag, privateCache) {
 		return nil
 	}
-	return c.question(func(ctx context.Context, s query.Snapshot) error {
+	var b []byte
+	err = c.question(func(ctx context.Context, s query.Snapshot) error {
 		found, err := page.Customers(ctx, s, c.grant.Project.Number, f)
 		if err != nil {
 			return err
@@ -50,8 +51,16 @@ func (c *call) customers() error {
 			}
 			records = int64(total.Customers()) //nolint:gosec // G115: a count
 		}
-		return c.answerCustomers(l, tag, &found, records)
+		if !found.Complete {
+			tag = ""
+		}
+		b, err = c.customerPage(l, &found, records)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	return c.answerTagged(tag, privateCache, b)
 }
 
 // search returns the search that a text means, among what the key may read: what is found tells what is there.
@@ -65,12 +74,9 @@ func (c *call) search(text string) (page.Search, error) {
 	return f, nil
 }
 
-func (c *call) answerCustomers(l ask.List, tag string, found *page.CustomerList, records int64) error {
+func (c *call) customerPage(l ask.List, found *page.CustomerList, records int64) ([]byte, error) {
 	if err := l.Reached(found.Complete, len(found.Rows)); err != nil {
-		return err
-	}
-	if !found.Complete {
-		tag = ""
+		return nil, err
 	}
 	b := l.AppendEnvelope(nil, records)
 	for i, row := range found.Rows {
@@ -82,7 +88,7 @@ func (c *call) answerCustomers(l ask.List, tag string, found *page.CustomerList,
 		b = wire.AppendObject(append(b, `,"properties":`...), properties(row))
 		b = append(b, '}')
 	}
-	return c.answerTagged(tag, privateCache, ask.AppendEnd(b, string(found.Next), found.Complete))
+	return ask.AppendEnd(b, string(found.Next), found.Complete), nil
 }
 
 // appendCustomer appends the beginning of a customer: the number, which is a string for it may be too large for a number of
@@ -98,7 +104,7 @@ func (c *call) named(s query.Snapshot) (trackway.Customer, error) {
 	text := c.r.PathValue("id")
 	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
 	if name, value, _ := strings.Cut(text, "="); slices.Contains(names, name) {
-		return c.find(s, []trackway.Identifier{{Name: name, Value: value}})
+		return c.findToRead(s, []trackway.Identifier{{Name: name, Value: value}})
 	}
 	number, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
@@ -120,7 +126,8 @@ func (c *call) customer() error {
 	if c.has(tag, privateCache) {
 		return nil
 	}
-	return c.question(func(ctx context.Context, s query.Snapshot) error {
+	var b []byte
+	err := c.question(func(ctx context.Context, s query.Snapshot) error {
 		customer, err := c.named(s)
 		if err != nil {
 			return err
@@ -139,10 +146,14 @@ func (c *call) customer() error {
 		if ctx.Err() != nil {
 			tag = "" // there may be more
 		}
-		b := appendDated(append(appendCustomer(nil, p), `,"properties":[`...), p.Properties)
+		b = appendDated(append(appendCustomer(nil, p), `,"properties":[`...), p.Properties)
 		b = appendMerges(append(b, `],"merges":[`...), merges)
-		return c.answerTagged(tag, privateCache, append(b, "]}"...))
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return c.answerTagged(tag, privateCache, append(b, "]}"...))
 }
 
 func appendDated(b []byte, all []trackway.DatedProperty) []byte {

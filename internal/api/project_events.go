@@ -71,7 +71,8 @@ func (c *call) eventList(read func(context.Context, query.Snapshot, page.EventSe
 	if c.has(tag, privateCache) {
 		return nil
 	}
-	return c.question(func(ctx context.Context, s query.Snapshot) error {
+	var b []byte
+	err = c.question(func(ctx context.Context, s query.Snapshot) error {
 		found, records, err := read(ctx, s, f)
 		if err != nil {
 			return err
@@ -82,15 +83,20 @@ func (c *call) eventList(read func(context.Context, query.Snapshot, page.EventSe
 		if !found.Complete {
 			tag = ""
 		}
-		b := l.AppendEnvelope(nil, records)
+		b = l.AppendEnvelope(nil, records)
 		for i := range found.Rows {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendEventRow(b, &found.Rows[i])
+			b = appendEventRow(b, shown(c.grant.Key, &found.Rows[i]))
 		}
-		return c.answerTagged(tag, privateCache, ask.AppendEnd(b, string(found.Next), found.Complete))
+		b = ask.AppendEnd(b, string(found.Next), found.Complete)
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return c.answerTagged(tag, privateCache, b)
 }
 
 // appendEventRow appends an event with all that is known about it.

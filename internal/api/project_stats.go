@@ -17,6 +17,11 @@ import (
 
 const maxSums = 10_000
 
+var errCountedTogether = &trackway.Error{
+	Code: trackway.Invalid, Field: "type", Msg: "Field 'type': expected one of the first " + strconv.Itoa(query.MaxTypes) +
+		" types of the project. This one came later: all of those are counted together, under the type null.",
+}
+
 var (
 	intervals = map[string]page.Interval{"hour": page.Hourly, "day": page.Daily, "month": page.Monthly}
 	times     = map[string]query.By{"time": query.ByTime, "received": query.ByReceived}
@@ -74,7 +79,11 @@ func (c *call) stats() error {
 	if !final && c.has(tag, privateCache) {
 		return nil
 	}
-	return c.question(func(ctx context.Context, s query.Snapshot) error {
+	var b []byte
+	err = c.question(func(ctx context.Context, s query.Snapshot) error {
+		if q.Type != "" && c.grant.Key.MayName(trackway.GetEvents, q.Type) && !s.CountedByName(c.grant.Project.Number, q.Type) {
+			return errCountedTogether
+		}
 		sums, full, err := page.Sums(ctx, s, c.grant.Project.Number, q.CountRange, intervals[q.interval], maxSums)
 		maps.DeleteFunc(sums, func(sum page.Sum, _ uint64) bool { return !c.grant.Key.MayName(trackway.GetEvents, sum.Type) })
 		switch {
@@ -83,11 +92,17 @@ func (c *call) stats() error {
 		case full:
 			return ask.Invalid("interval", "a longer one: the answer would have more than "+strconv.Itoa(maxSums)+
 				" rows. A shorter time, or a single type, have fewer, too")
-		case final:
-			return c.answerFinal(q.Until.Time(), q.appendAnswer(nil, sums))
 		}
-		return c.answerTagged(tag, privateCache, q.appendAnswer(nil, sums))
+		b = q.appendAnswer(nil, sums)
+		return nil
 	})
+	switch {
+	case err != nil:
+		return err
+	case final:
+		return c.answerFinal(q.Until.Time(), b)
+	}
+	return c.answerTagged(tag, privateCache, b)
 }
 
 func (q *statsQuestion) appendAnswer(b []byte, sums map[page.Sum]uint64) []byte {

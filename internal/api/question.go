@@ -75,11 +75,12 @@ func (c *call) answerFinal(until time.Time, body []byte) error {
 // final tells whether the numbers of a time that ended at until cannot change any more.
 func (c *call) final(until time.Time) bool { return !until.Add(closeAfter).After(c.received) }
 
-// question runs do on a snapshot, with a deadline, and with few others at once.
+// question runs do on a snapshot, with a deadline, and with few others at once. do makes the answer and does not send it: a client
+// that reads slowly must hold neither the place nor the snapshot.
 func (c *call) question(do func(context.Context, query.Snapshot) error) error {
 	ctx, cancel := context.WithTimeoutCause(c.r.Context(), c.patience, errTooSlow)
 	defer cancel()
-	if !c.enter(ctx) {
+	if !enter(ctx, c.readers) {
 		return errNoReader
 	}
 	defer func() { <-c.readers }()
@@ -91,14 +92,14 @@ func (c *call) question(do func(context.Context, query.Snapshot) error) error {
 }
 
 // enter waits for one of the places of those who are answered.
-func (c *call) enter(ctx context.Context) bool {
+func enter(ctx context.Context, places chan struct{}) bool {
 	select {
-	case c.readers <- struct{}{}:
+	case places <- struct{}{}:
 		return true
 	default:
 	}
 	select {
-	case c.readers <- struct{}{}:
+	case places <- struct{}{}:
 		return true
 	case <-ctx.Done():
 		return false

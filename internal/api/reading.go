@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -27,6 +28,14 @@ func (c *call) find(s query.Snapshot, ids []trackway.Identifier) (trackway.Custo
 	return customer, err
 }
 
+// findToRead is find for what will be told to the caller, who may not name the customer by what it may not read.
+func (c *call) findToRead(s query.Snapshot, ids []trackway.Identifier) (trackway.Customer, error) {
+	if err := mayNameIn(c.grant.Key, ids); err != nil {
+		return 0, err
+	}
+	return c.find(s, ids)
+}
+
 // withSnapshot runs do on a snapshot of the store.
 func (c *call) withSnapshot(do func(query.Snapshot) error) error {
 	s := c.Store.Snapshot()
@@ -34,19 +43,13 @@ func (c *call) withSnapshot(do func(query.Snapshot) error) error {
 	return errors.Join(err, s.Close())
 }
 
-// withProfile runs do on the customer that a request for reading names.
-func (c *call) withProfile(ids []trackway.Identifier, do func(query.Snapshot, *trackway.Profile) error) error {
-	return c.withSnapshot(func(s query.Snapshot) error {
-		customer, err := c.find(s, ids)
-		if err != nil {
-			return err
-		}
-		p, err := s.Profile(c.grant.Project.Number, customer)
-		if err != nil {
-			return err
-		}
-		return do(s, p)
-	})
+// profile returns the customer that a request for reading names.
+func (c *call) profile(s query.Snapshot, ids []trackway.Identifier) (*trackway.Profile, error) {
+	customer, err := c.findToRead(s, ids)
+	if err != nil {
+		return nil, err
+	}
+	return s.Profile(c.grant.Project.Number, customer)
 }
 
 // exportOne answers all that is known about one customer.
@@ -55,9 +58,12 @@ func (c *call) exportOne() error {
 	if refused != nil {
 		return refused
 	}
-	return c.withProfile(ids, func(s query.Snapshot, p *trackway.Profile) error {
+	return c.streamed(jsonType, func(s query.Snapshot, out *stream) error {
+		p, err := c.profile(s, ids)
+		if err != nil {
+			return err
+		}
 		p = visible(c.grant.Key, p)
-		out := c.stream()
 		out.b = append(out.b, `{"success":true,"ids":`...)
 		out.b = wire.AppendIDs(out.b, p.IDs)
 		out.b = append(out.b, `,"properties":`...)
@@ -80,13 +86,13 @@ func (c *call) events() error {
 	if refused != nil {
 		return refused
 	}
-	return c.withSnapshot(func(s query.Snapshot) error {
-		customer, err := c.find(s, q.IDs)
+	return c.streamed(jsonType, func(s query.Snapshot, out *stream) error {
+		customer, err := c.findToRead(s, q.IDs)
 		if err != nil {
 			return err
 		}
 		filter := query.EventFilter{Types: q.Types, NewestFirst: q.Descending, Skip: q.Skip, Limit: q.Limit}
-		return c.stream().events(`{"success":true,"data":[`, s, customer, filter)
+		return out.events(`{"success":true,"data":[`, s, customer, filter)
 	})
 }
 
@@ -96,20 +102,29 @@ func (c *call) attributes() error {
 	if refused != nil {
 		return refused
 	}
-	return c.withProfile(ids, func(s query.Snapshot, p *trackway.Profile) error {
-		said, err := c.consents(s, p.Customer, attributes)
+	var b []byte
+	err := c.question(func(ctx context.Context, s query.Snapshot) error {
+		p, err := c.profile(s, ids)
 		if err != nil {
 			return err
 		}
-		b := append([]byte(nil), `{"results":[`...)
+		said, err := c.consents(ctx, s, p.Customer, attributes)
+		if err != nil {
+			return err
+		}
+		b = append(b, `{"results":[`...)
 		for i, a := range attributes {
 			if i > 0 {
 				b = append(b, ',')
 			}
 			b = c.appendAttribute(b, p, said, a)
 		}
-		return c.answer(http.StatusOK, append(b, `],"success":true}`...))
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, append(b, `],"success":true}`...))
 }
 
 // appendAttribute appends the answer for one attribute. What this server does not compute is "Not Found", which clients take

@@ -89,6 +89,8 @@ type Server struct {
 
 	process  []byte        // random: names this process in entity tags
 	readers  chan struct{} // as many as questions are being answered
+	streams  chan struct{} // as many as answers of unknown length are being made
+	long     room          // places of those of them that are long
 	patience time.Duration // that one may take
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
@@ -99,7 +101,8 @@ func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
 		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry), started: time.Now(),
-		pace: pace.New(time.Now()), process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), patience: queryTime,
+		pace: pace.New(time.Now()), process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), streams: make(chan struct{}, maxStreams), patience: queryTime,
+		long: room{size: maxStreams},
 	}
 	s.Reload(c.Access)
 	s.register()

@@ -1,29 +1,64 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"time"
 
 	"trackway"
+	"trackway/internal/clientip"
 	"trackway/internal/query"
 	"trackway/internal/wire"
 )
 
-// stream is an answer of unknown length. It is sent in pieces, so that memory is bounded however much there is; an answer that
-// fits in one piece is sent with its length.
+// stream is an answer of unknown length. It is sent in pieces, so that memory is bounded however much there is. An answer that
+// fits in one piece is sent with its length, when it is whole: whoever reads it slowly keeps nobody waiting. A longer one holds a
+// place and a snapshot, so there are few of one address, and they have to be read at a rate.
 type stream struct {
 	c     *call
 	b     []byte
-	media []string // its type; nil: JSON
-	err   error    // of writing: the client has gone
+	media []string      // its type
+	left  time.Duration // that the client may still take to read
+	err   error         // of writing: the client has gone
 }
 
 const (
-	piece     = 64 << 10
-	pieceTime = time.Minute // to send one
+	piece      = 64 << 10
+	firstTime  = time.Minute // to read the first piece, or to pause once
+	pieceTime  = time.Second // that each piece adds: 64 KiB/s, in the mean
+	maxStreams = 32          // at once; of one address a quarter, as room says, if they are longer than a piece
 )
 
-func (c *call) stream() *stream { return &stream{c: c} }
+var errTooMany = &trackway.Error{
+	Code: trackway.Overloaded, Msg: "Too many long answers are being read, by this address or in all: try again when some have ended.",
+}
+
+// streamed answers what do makes of a snapshot.
+func (c *call) streamed(media []string, do func(query.Snapshot, *stream) error) error {
+	out := &stream{c: c, media: media, left: firstTime}
+	if err := out.fill(do); err != nil {
+		return err
+	}
+	return out.end()
+}
+
+// fill runs do, with few others at once.
+func (st *stream) fill(do func(query.Snapshot, *stream) error) error {
+	c := st.c
+	ctx, cancel := context.WithTimeout(c.r.Context(), c.patience)
+	defer cancel()
+	if !enter(ctx, c.streams) {
+		return errNoReader
+	}
+	defer func() { <-c.streams }()
+	who := clientip.KeyOf(c.ask.Addr, addressBits)
+	defer func() {
+		if c.status != 0 {
+			c.long.release(who, 1)
+		}
+	}()
+	return c.withSnapshot(func(s query.Snapshot) error { return do(s, st) })
+}
 
 // flush sends what has been gathered once it is worth it, and tells whether to go on.
 func (st *stream) flush() bool {
@@ -31,48 +66,58 @@ func (st *stream) flush() bool {
 		return true
 	}
 	if st.c.status == 0 {
+		if !st.c.long.take(clientip.KeyOf(st.c.ask.Addr, addressBits), 1) {
+			st.err = errTooMany
+			return false
+		}
 		st.sayMedia()
 		st.c.head(http.StatusOK, -1)
 	}
-	st.c.keepAlive() // as long as the client takes pieces it may take all day; one that does not must not hold a snapshot for ever
-	_, st.err = st.c.w.Write(st.b)
-	st.b = st.b[:0]
+	st.send()
 	return st.err == nil
 }
 
+// send sends a piece, in the time that is left to the client. The server's own time does not count.
+func (st *stream) send() {
+	st.left = min(st.left+pieceTime, firstTime)
+	began := time.Now()
+	st.c.writeUntil(began.Add(st.left))
+	_, st.err = st.c.w.Write(st.b)
+	st.left -= time.Since(began)
+	st.b = st.b[:0]
+}
+
 // keepAlive gives the answer more time, because something was done for it.
-func (c *call) keepAlive() {
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(pieceTime)) // not every writer has one
+func (c *call) keepAlive() { c.writeUntil(time.Now().Add(firstTime)) }
+
+func (c *call) writeUntil(end time.Time) {
+	_ = http.NewResponseController(c.w).SetWriteDeadline(end) // not every writer has one
 }
 
 // sayMedia sets the media type, once nothing can fail any more: a failure is JSON.
-func (st *stream) sayMedia() {
-	if st.media != nil {
-		st.c.w.Header()["Content-Type"] = st.media
-	}
-}
+func (st *stream) sayMedia() { st.c.w.Header()["Content-Type"] = st.media }
 
 // end sends the rest.
 func (st *stream) end() error {
-	if st.err != nil {
-		return nil //nolint:nilerr // the client has gone; there is nobody to tell
-	}
-	if st.c.status == 0 {
+	switch {
+	case st.c.status == 0 && st.err != nil:
+		return st.err // it was not begun
+	case st.c.status == 0:
 		st.sayMedia()
 		return st.c.answer(http.StatusOK, st.b)
+	case st.err == nil:
+		st.send() // if the client has gone there is nobody to tell
 	}
-	_, _ = st.c.w.Write(st.b) // as above
 	return nil
 }
 
-// events appends a member that is an array of those events that the caller may read, then the end of the object, and sends all of
-// it.
+// events appends a member that is an array of those events that the caller may read, then the end of the object.
 func (st *stream) events(open string, s query.Snapshot, customer trackway.Customer, f query.EventFilter) error {
 	st.b = append(st.b, open...)
 	var ok bool
 	if f.Types, ok = readable(st.c.grant.Key, f.Types); !ok {
 		st.b = append(st.b, "]}"...)
-		return st.end()
+		return nil
 	}
 	first := true
 	err := query.Events(st.c.r.Context(), s, st.c.grant.Project.Number, customer, f, func(e *trackway.Event) bool {
@@ -80,12 +125,9 @@ func (st *stream) events(open string, s query.Snapshot, customer trackway.Custom
 			st.b = append(st.b, ',')
 		}
 		first = false
-		st.b = wire.AppendEvent(st.b, e)
+		st.b = wire.AppendEvent(st.b, shown(st.c.grant.Key, e))
 		return st.flush()
 	})
-	if err != nil {
-		return err
-	}
 	st.b = append(st.b, "]}"...)
-	return st.end()
+	return err
 }

@@ -18,6 +18,7 @@ var trackway = Rules{
 		"openapi/openapitest": 0,
 		"web":                 0,
 
+		"internal/cell":     0,
 		"internal/clientip": 0,
 		"internal/durable":  0,
 
@@ -55,6 +56,7 @@ var trackway = Rules{
 
 		"internal/api":       4,
 		"internal/api/ask":   1,
+		"internal/api/table": 2,
 		"internal/control":   4,
 		"internal/dashboard": 4,
 		"internal/ops":       4,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"trackway"
 )
@@ -36,18 +37,18 @@ func LoadForOperator(path string, flags Flags, secret string) (*Config, PrivateK
 	if err != nil {
 		return nil, PrivateKey{}, err
 	}
-	key, err := d.privateKey(secret)
+	key, err := d.privateKey(secret, time.Now())
 	return cfg, key, err
 }
 
-// privateKey finds the key of a secret, or the first one that has a secret at hand.
-func (d *doc) privateKey(secret string) (PrivateKey, error) {
+// privateKey finds the key of a secret that lets in at a time, or the first one that has a secret at hand.
+func (d *doc) privateKey(secret string, now time.Time) (PrivateKey, error) {
 	sum := sha256.Sum256([]byte(secret))
 	for i, p := range d.file.Projects {
 		for j, k := range p.Keys {
 			known := cmp.Or(secret, string(k.Secret), os.Getenv(string(k.SecretEnv)))
 			domain := &d.file.Config.Projects[i].Keys[j]
-			fits := domain.Secret == sum || domain.PreviousSecret == sum
+			fits := domain.Secret == sum || domain.PreviousSecret == sum && now.Before(domain.PreviousUntil)
 			if secret == "" {
 				fits = domain.May(trackway.Admin)
 			}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -31,7 +32,8 @@ projects:
 	there := `      - {name: d, kind: private, id: d, secret_env: TRACKWAY_TEST_THERE}` + "\n"
 	other := `      - {name: e, kind: private, id: e, secret_env: TRACKWAY_TEST_OTHER}` + "\n"
 	reader := `      - {name: f, kind: private, id: f, secret: reads, permissions: [gdpr]}` + "\n"
-	turned := `      - {name: g, kind: private, id: g, secret: new, previous_secret_sha256: ` + hashed("old") + `, previous_until: 2026-11-23}` + "\n"
+	turned := `      - {name: g, kind: private, id: g, secret: new, previous_secret_sha256: ` + hashed("old") + `, previous_until: 2999-01-01}` + "\n"
+	over := strings.Replace(turned, "2999", "2001", 1)
 	for _, c := range []struct {
 		name, keys, secret string
 		want               PrivateKey
@@ -48,6 +50,7 @@ projects:
 		{"none that may ask", reader, "", PrivateKey{}, errNoSecret},
 		{"one that may not, given", reader + plain, "reads", PrivateKey{"f", "reads"}, nil},
 		{"the secret before", turned, "old", PrivateKey{"g", "old"}, nil},
+		{"the secret before, when that is over", over, "old", PrivateKey{}, errOtherSecret},
 		{"two of those", there + other, "its", PrivateKey{}, errOtherSecret},
 	} {
 		path := filepath.Join(t.TempDir(), "t.yaml")

@@ -58,7 +58,7 @@ func TestKeysOfARunningServer(t *testing.T) {
 		}
 	}
 
-	out := s.key(t, "add", "jobs", "--kind", "private", "--permission", "customers:get:first_name")
+	out := s.key(t, "add", "jobs", "--kind", "private", "--permission", "customers:get:registered", "--permission", "customers:get:first_name")
 	id := s.printed(t, out, "id")
 	first := basic("Basic", id, s.printed(t, out, "secret"))
 	check("a new key", one, first, 200)

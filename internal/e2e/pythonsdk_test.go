@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// readerID is a key that may read first names, and nothing else.
+// readerID is a key that may read first names, and whose they are, and nothing else.
 const (
 	readerID     = "reader-id-5bd0c8e172"
 	readerSecret = "reader-secret-19f4a6cc0e"
@@ -24,7 +24,7 @@ var withReader = strings.Replace(baseConfig, "    keys:\n", `    consent_categor
       - {id: sms, name: SMS, legitimate_interest: true}
       - {id: partners, name: Partners, legitimate_interest: true}
     keys:
-      - {name: reader, kind: private, id: "`+readerID+`", secret: "`+readerSecret+`", permissions: ["customers:get:first_name"]}
+      - {name: reader, kind: private, id: "`+readerID+`", secret: "`+readerSecret+`", permissions: ["customers:get:registered", "customers:get:first_name"]}
 `, 1)
 
 // TestPythonSDK promises that the official Python client, as it is installed, can make each of its tracking and data calls, and
@@ -61,11 +61,12 @@ func TestPythonSDK(t *testing.T) {
 			object{"ids": object{"registered": "jane@example.com", "cookie": nil}, "properties": properties},
 			object{"ids": object{"registered": "joe@example.com", "cookie": nil}, "properties": object{"first_name": nil, "age": 41.0, "tags": nil}},
 		},
-		"other: attributes": object{"properties": object{"first_name": "Jané", "age": nil}, "ids": object{"registered": nil}},
+		"other: attributes": object{"properties": object{"first_name": "Jané", "age": nil}, "ids": ids},
 		"other: consents":   object{"newsletter": nil},
-		"other: customer":   object{"ids": object{}, "properties": object{"first_name": "Jané"}, "events": list{}},
+		"other: customer":   object{"ids": ids, "properties": object{"first_name": "Jané"}, "events": list{}},
 		"other: customers": list{
-			object{"ids": object{}, "properties": object{"first_name": "Jané"}}, object{"ids": object{}, "properties": object{"first_name": nil}},
+			object{"ids": ids, "properties": object{"first_name": "Jané"}},
+			object{"ids": object{"registered": "joe@example.com"}, "properties": object{"first_name": nil}},
 		},
 		"other: events":    "APIException: [['Not authorized: this key does not have the permission events:get.']]",
 		"other: event":     "APIException: ['Not authorized: this key does not have the permission events:set.']",

@@ -177,6 +177,25 @@ type parquetEvent struct {
 	Properties string `parquet:"properties,json"`
 }
 
+// No spreadsheet takes an identifier or a type for a formula, and an import takes them as they were.
+func TestCSVHoldsNoFormulas(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	table, err := New(CSV, &b, shop, Filter{Events: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := &trackway.Profile{Customer: 1, IDs: []trackway.Identifier{{Name: "registered", Value: "=1+1", Hard: true}, {Name: "cookie", Value: "+49"}}}
+	if err := errors.Join(table.Event(of, &trackway.Event{Type: "@e", Time: 1e6, Received: 2e6, Properties: []byte(`{"a":"=1"}`)}), table.Close()); err != nil {
+		t.Fatal(err)
+	}
+	const want = "customer,customer_ids.registered,customer_ids.cookie,event_type,timestamp,received,properties\n" +
+		`1,'=1+1,'+49,'@e,1,2,"{""a"":""=1""}"` + "\n"
+	if b.String() != want {
+		t.Errorf("got %s, want %s", b.String(), want)
+	}
+}
+
 func TestParquet(t *testing.T) {
 	t.Parallel()
 	file := mustRun(t, Parquet, Filter{Events: true})

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"trackway"
+	"trackway/internal/cell"
 	"trackway/internal/wire"
 )
 
@@ -62,7 +63,15 @@ func (s *sheet) begin(c *trackway.Profile) {
 	}
 }
 
-func (s *sheet) end(cells ...string) error { return s.w.Write(append(s.row, cells...)) }
+// end completes the row. Whoever may track chooses identifiers and types of event: no spreadsheet must take them for formulas.
+// Numbers and JSON do not begin like one.
+func (s *sheet) end(cells ...string) error {
+	row := append(s.row, cells...) //nolint:gocritic // appendAssign: the next row begins anew
+	for i := range row {
+		row[i] = cell.Guard(row[i])
+	}
+	return s.w.Write(row)
+}
 
 // id returns the value of the identifier called name; where there are several, or the one looks as if, an array of them.
 func (s *sheet) id(ids []trackway.Identifier, name string) string {

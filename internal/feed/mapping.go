@@ -13,6 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"trackway/internal/cell"
 	"trackway/internal/control"
 	"trackway/internal/wire"
 )
@@ -142,10 +143,11 @@ func (c *columns) check(m *Mapping) error {
 
 // command returns the command that a row becomes, or why it becomes none.
 func (c *columns) command(cells []string) ([]byte, *control.Refusal) {
-	for i, cell := range cells {
-		if !utf8.ValidString(cell) {
+	for i, text := range cells {
+		if !utf8.ValidString(text) {
 			return nil, refuse(c.header[i], "The cell is not in UTF-8.")
 		}
+		cells[i] = cell.Unguard(text) // exports guard them
 	}
 	b := wire.AppendString([]byte(`{"name":`), c.name)
 	b = c.appendIDs(append(b, `,"data":{"customer_ids":{`...), cells)

@@ -66,7 +66,11 @@ func TestMapping(t *testing.T) {
 		},
 		"no object":       {file: "customer_ids.c,properties\nx,[1]", refused: "properties: Field 'properties': the cell is no JSON object."},
 		"an empty object": {file: "customer_ids.c,properties,properties.a\nx,{ },1", want: `{"customer_ids":{"c":"x"},"properties":{"a":1}}`},
-		"Latin-1":         {mapping: Mapping{Map: ids}, file: "email,other\nj\xe4ne,", refused: "email: The cell is not in UTF-8."},
+		"guarded from spreadsheets": {
+			mapping: Mapping{Map: with("properties.phone", "phone", "properties.nick", "nick")}, file: "email,phone,nick\n'=jane,'+49 30,'tis",
+			want: `{"customer_ids":{"registered":"=jane"},"properties":{"nick":"'tis","phone":"+49 30"}}`,
+		},
+		"Latin-1": {mapping: Mapping{Map: ids}, file: "email,other\nj\xe4ne,", refused: "email: The cell is not in UTF-8."},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -131,8 +131,8 @@ func (s *sheet) next() (record, error) {
 	for _, cell := range cells {
 		rec.last += int64(strings.Count(cell, "\n"))
 	}
-	rec.command, rec.refused = s.columns.command(cells)
 	rec.row = s.named(cells)
+	rec.command, rec.refused = s.columns.command(cells)
 	return rec, nil
 }
 

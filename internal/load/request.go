@@ -44,13 +44,16 @@ func (p *Plan) post(n, first uint64) post {
 	return r
 }
 
+// EventType is the type of all events of a run.
+const EventType = "bench"
+
 // began is the time of the event with the serial number 0; each has a microsecond of its own.
 const began = 1_700_000_000
 
 func (p *Plan) appendEvent(b []byte, ids string, serial uint64) []byte {
 	b = append(b, `{"customer_ids":`...)
 	b = append(b, ids...)
-	b = append(b, `,"event_type":"bench","timestamp":`...)
+	b = append(b, `,"event_type":"`+EventType+`","timestamp":`...)
 	b = strconv.AppendUint(b, began+serial/1e6, 10)
 	b = append(b, '.')
 	micros := strconv.FormatUint(1e6+serial%1e6, 10) // with a 1 in front, so that zeros stay

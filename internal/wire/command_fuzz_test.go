@@ -124,7 +124,7 @@ func checkQueries(t *testing.T, body []byte) {
 	if checkError(t, body, err); err == nil && len(attributes) == 0 {
 		t.Error("no attributes")
 	}
-	format, _, err := DecodeExport(body)
+	format, _, _, err := DecodeExport(body)
 	if checkError(t, body, err); err == nil && format == "" {
 		t.Error("no format")
 	}

@@ -84,7 +84,7 @@ func decodeRoute(t *testing.T, path, body string) (n int, errs []*trackway.Error
 			_, attributes, err := DecodeAttributes(b)
 			return one(len(attributes), err)
 		case "customers/export":
-			format, _, err := DecodeExport(b)
+			format, _, _, err := DecodeExport(b)
 			return one(len(format), err)
 		}
 		t.Fatalf("no decoder for %s", path)

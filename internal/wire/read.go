@@ -81,21 +81,23 @@ func DecodeAttributes(body []byte) ([]trackway.Identifier, []Attribute, *trackwa
 	return ids, attributes, q.err
 }
 
-// DecodeExport decodes the body of customers/export: the format ("csv", "table_json" or "native_json") and the columns.
-// No attributes at all are all of them. Attributes of unknown type, and filters other than "all", are errors.
-func DecodeExport(body []byte) (format string, attributes []Attribute, err *trackway.Error) {
+// DecodeExport decodes the body of customers/export: the format ("csv", "table_json" or "native_json"), whether texts are wanted as
+// they are although a spreadsheet takes some for formulas, and the columns. No attributes at all are all of them. Attributes of
+// unknown type, and filters other than "all", are errors.
+func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute, err *trackway.Error) {
 	q := readQuery(body)
 	format = q.choice("format", "csv", "table_json", "native_json")
 	if format == "" {
 		q.fail(required("format"))
 	}
 	q.choice("filter", "all")
+	raw = q.flag("raw")
 	attributes = q.attributes()
 	unknown := func(a Attribute) bool { return a.Type != PropertyAttribute && a.Type != IDAttribute }
 	if slices.ContainsFunc(attributes, unknown) {
 		q.fail(invalid("attributes", "Field 'attributes': expected attributes of type property or id."))
 	}
-	return format, attributes, q.err
+	return format, raw, attributes, q.err
 }
 
 // query is a request for reading: the members of its body. Its methods take fields; the first error of all is kept in err.
@@ -225,6 +227,18 @@ func (q *query) choice(field string, options ...string) string {
 	expected := strings.TrimPrefix(strings.Join(options[:last], ", ")+" or "+options[last], " or ")
 	q.fail(invalid(field, "Field '"+field+"': expected "+expected+"."))
 	return ""
+}
+
+// flag takes an optional true or false, false if it is absent.
+func (q *query) flag(field string) bool {
+	v := q.fields[field]
+	switch {
+	case v.absent(), string(v.raw) == "false":
+		return false
+	case string(v.raw) != "true":
+		q.fail(invalid(field, "Field '"+field+"': expected true or false."))
+	}
+	return true
 }
 
 // count takes an optional whole number of at least least, 0 if it is absent.

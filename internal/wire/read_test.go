@@ -48,12 +48,13 @@ func TestDecodeQueries(t *testing.T) {
 	check(body, append(columns, Attribute{Type: "segmentation"}, Attribute{Type: "consent", Name: "c"}), attributes, err)
 
 	for body, want := range map[string][]Attribute{
-		`{"format":"native_json"}`:                                    nil,
-		`{"format":"native_json","attributes":[],"filter":"all"}`:     nil,
-		`{"format":"native_json",` + columnsText + `],"filter":null}`: columns,
+		`{"format":"native_json"}`: nil,
+		`{"format":"native_json","attributes":[],"filter":"all","raw":true}`: nil,
+		`{"format":"native_json",` + columnsText + `],"filter":null}`:        columns,
 	} {
-		format, attributes, err := DecodeExport([]byte(body))
+		format, raw, attributes, err := DecodeExport([]byte(body))
 		check(body, "native_json", format, err)
+		check(body, strings.Contains(body, `"raw":true`), raw, err)
 		check(body, want, attributes, err)
 	}
 }
@@ -64,7 +65,7 @@ func TestDecodeQueryErrors(t *testing.T) {
 	customers := func(b []byte) *trackway.Error { _, err := DecodeCustomers(b); return err }
 	events := func(b []byte) *trackway.Error { _, err := DecodeEvents(b); return err }
 	attributes := func(b []byte) *trackway.Error { _, _, err := DecodeAttributes(b); return err }
-	export := func(b []byte) *trackway.Error { _, _, err := DecodeExport(b); return err }
+	export := func(b []byte) *trackway.Error { _, _, _, err := DecodeExport(b); return err }
 	const id = `"customer_ids":{"a":"b"},`
 	many := func(n int, element string) string { return strings.TrimSuffix(strings.Repeat(element+",", n), ",") }
 	tests := []struct {
@@ -104,6 +105,7 @@ func TestDecodeQueryErrors(t *testing.T) {
 		{attributes, `{` + id + `"attributes":["x"]}`, "attributes", "Field 'attributes': expected an object as each element of the array, got a string."},
 		{attributes, `{` + id + `"attributes":[{"type":"property","id":"x"}]}`, "attributes", "Field 'attributes': each needs a type, and a name under property, id or category."},
 		{attributes, `{` + id + `"attributes":[{"id":"x"}]}`, "attributes", "Field 'attributes': each needs a type, and a name under property, id or category."},
+		{export, `{"format":"csv","raw":1}`, "raw", "Field 'raw': expected true or false."},
 		{export, `{}`, "format", "Field 'format' is required."},
 		{export, `{"format":"xml"}`, "format", "Field 'format': expected csv, table_json or native_json."},
 		{export, `{"format":"csv","filter":"some"}`, "filter", "Field 'filter': expected all."},

@@ -60,8 +60,14 @@ func anywhere(string) (string, bool) { return "the server's environment has it",
 // Config returns the configuration as it is to become.
 func (f *File) Config() *config.Config { return f.cfg }
 
-// Save writes the file, as one step for all who read it, and durably. It keeps mode and owner.
+// Save writes the file, as one step for all who read it, and durably. It keeps mode and owner. Of two who save at once the second
+// waits for the first, and then finds that the file has changed.
 func (f *File) Save() error {
+	unlock, err := lock(filepath.Dir(f.path))
+	if err != nil {
+		return fmt.Errorf("lock configuration: %w", err)
+	}
+	defer unlock()
 	now, err := os.ReadFile(f.path)
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
@@ -74,6 +80,19 @@ func (f *File) Save() error {
 	}
 	f.read = f.text
 	return f.keepOwner()
+}
+
+// lock locks a directory for others who change a configuration in it (flock(2)). The file itself is another one after each change,
+// so it cannot be what is locked; and nothing is left behind.
+func lock(dir string) (unlock func(), err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return func() { _ = d.Close() }, nil // which unlocks it
 }
 
 // keepOwner gives the file back to whom it belonged, where that is somebody else: root may have changed the server's file.

@@ -277,3 +277,37 @@ func TestOpenRefusesWhatIsWrong(t *testing.T) {
 		t.Errorf("got %v, want what is wrong, with its place", err)
 	}
 }
+
+// Of several who change the file at once, one does, and the others are told that they did not.
+func TestSaveAtOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	if _, err := config.Init(path); err != nil {
+		t.Fatal(err)
+	}
+	const writers = 16
+	errs, ready := make(chan error, writers), make(chan struct{})
+	for i := range writers {
+		f, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.text = append(bytes.Clone(f.text), "# "+strconv.Itoa(i)+"\n"...)
+		go func() {
+			<-ready
+			errs <- f.Save()
+		}()
+	}
+	close(ready)
+	saved := 0
+	for range writers {
+		if err := <-errs; err == nil {
+			saved++
+		} else if !errors.Is(err, errChanged) {
+			t.Error(err)
+		}
+	}
+	if saved != 1 {
+		t.Errorf("%d of %d think that they changed the file, want 1", saved, writers)
+	}
+}

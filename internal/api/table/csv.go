@@ -1,32 +1,38 @@
-package api
+package table
 
 import (
 	"encoding/json"
 	"strings"
 
-	"trackway"
 	"trackway/internal/wire"
 )
 
 var csvType = []string{"text/csv; charset=utf-8; header=present"} // RFC 4180, section 3
 
-// appendHeader appends the names of the columns as the first record.
-func appendHeader(b []byte, columns []wire.Attribute) []byte {
-	names := make([]string, len(columns))
-	for i := range columns {
-		names[i] = columns[i].Name
+// appendHeader returns what appends the names of the columns as the first record, each guarded.
+func appendHeader(guard func(string) string) func(b []byte, columns []wire.Attribute) []byte {
+	return func(b []byte, columns []wire.Attribute) []byte {
+		names := make([]string, len(columns))
+		for i := range columns {
+			names[i] = guard(columns[i].Name)
+		}
+		return appendFields(b, names)
 	}
-	return appendFields(b, names)
 }
 
-// appendRecord appends what a customer has in each column: texts as they are, numbers as they were written, nothing for null and
-// for what is absent. What no field of a table can hold (the values of a soft identifier, lists, objects) is JSON.
-func appendRecord(b []byte, p *trackway.Profile, columns []wire.Attribute) []byte {
-	fields := make([]string, len(columns))
-	for i := range columns {
-		fields[i] = textOf(appendValue(nil, p, columns[i]))
+// appendRecord returns what appends a customer's values: texts guarded, numbers as they were written, nothing for null and for what
+// is absent. What no field of a table can hold (the values of a soft identifier, lists, objects) is JSON, which begins as no formula
+// does.
+func appendRecord(guard func(string) string) func(b []byte, cells [][]byte) []byte {
+	return func(b []byte, cells [][]byte) []byte {
+		fields := make([]string, len(cells))
+		for i, value := range cells {
+			if fields[i] = textOf(value); value[0] == '"' {
+				fields[i] = guard(fields[i])
+			}
+		}
+		return appendFields(b, fields)
 	}
-	return appendFields(b, fields)
 }
 
 // textOf returns a JSON value as a field of a table.

@@ -1,0 +1,142 @@
+// Package table writes customers as a table, in one of the formats of customers/export. Its one idea: columns and properties are both
+// in order of their names, so that a row is one walk over the two. What is in a table, and for whom, is its user's to say.
+package table
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"trackway"
+	"trackway/internal/cell"
+	"trackway/internal/wire"
+)
+
+// Table is a table in the making. Not safe for concurrent use.
+type Table struct {
+	layout
+
+	row  *row
+	rows int
+}
+
+// New returns a table of a format that [wire.DecodeExport] knows. Raw texts are left as they are in CSV, too.
+func New(format string, raw bool, columns []wire.Attribute) *Table {
+	as := layouts[format]
+	if format == "csv" && raw {
+		as = rawCSV
+	}
+	return &Table{layout: as, row: newRow(columns)}
+}
+
+// Media returns the media type of a format, as the value of a header field.
+func Media(format string) []string { return layouts[format].media }
+
+// AppendHead appends what stands before the rows.
+func (t *Table) AppendHead(b []byte) []byte { return t.open(b, t.row.columns) }
+
+// AppendRow appends a customer.
+func (t *Table) AppendRow(b []byte, p *trackway.Profile) []byte {
+	if t.rows++; t.rows > 1 {
+		b = append(b, t.between...)
+	}
+	return t.write(b, t.row.of(p))
+}
+
+// AppendEnd appends what stands behind the rows.
+func (t *Table) AppendEnd(b []byte) []byte { return append(b, t.end...) }
+
+// layout is one way to write a table.
+type layout struct {
+	media   []string
+	open    func(b []byte, columns []wire.Attribute) []byte // what stands before the rows
+	write   func(b []byte, cells [][]byte) []byte
+	between string // rows
+	end     string
+}
+
+// layouts are the formats of customers/export.
+//
+//	native_json  {"success":true,"fields":[{"id":"registered","type":"id"},{"property":"p","type":"property"}],"data":[["x",1]]}
+//	table_json   {"success":true,"header":["registered","p"],"rows":[["x",1]]}
+//	csv          RFC 4180, with a header; texts that a spreadsheet would take for a formula are guarded
+var layouts = map[string]layout{
+	"native_json": {jsonType, openNative, appendRow, ",", "]}"},
+	"table_json":  {jsonType, openTable, appendRow, ",", "]}"},
+	"csv":         {csvType, appendHeader(cell.Guard), appendRecord(cell.Guard), "", ""},
+}
+
+var (
+	jsonType = []string{"application/json"}
+	rawCSV   = layout{csvType, appendHeader(asIs), appendRecord(asIs), "", ""}
+	asIs     = func(text string) string { return text }
+)
+
+func openNative(b []byte, columns []wire.Attribute) []byte {
+	b = append(b, `{"success":true,"fields":[`...)
+	for i, column := range columns {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = wire.AppendString(append(b, '{'), column.Type) // the member that holds the name is called like the type
+		b = wire.AppendString(append(b, ':'), column.Name)
+		b = wire.AppendString(append(b, `,"type":`...), column.Type)
+		b = append(b, '}')
+	}
+	return append(b, `],"data":[`...)
+}
+
+func openTable(b []byte, columns []wire.Attribute) []byte {
+	b = append(b, `{"success":true,"header":[`...)
+	for i, column := range columns {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = wire.AppendString(b, column.Name)
+	}
+	return append(b, `],"rows":[`...)
+}
+
+func appendRow(b []byte, cells [][]byte) []byte {
+	return append(append(append(b, '['), bytes.Join(cells, []byte{','})...), ']')
+}
+
+// row finds what a customer has in each column. Columns and properties are both in order of their names, so that it is one walk over
+// the two, not a search for each column.
+type row struct {
+	columns []wire.Attribute
+	byName  []int // places of the columns that are properties
+	cells   [][]byte
+}
+
+func newRow(columns []wire.Attribute) *row {
+	r := &row{columns: columns, cells: make([][]byte, len(columns))}
+	for i := range columns {
+		if columns[i].Type == wire.PropertyAttribute {
+			r.byName = append(r.byName, i)
+		}
+	}
+	slices.SortFunc(r.byName, func(a, b int) int { return cmp.Compare(columns[a].Name, columns[b].Name) })
+	return r
+}
+
+// of returns the JSON values of a customer, null where there is none. They hold until the next call.
+func (r *row) of(p *trackway.Profile) [][]byte {
+	for i, column := range r.columns {
+		if r.cells[i] = null; column.Type == wire.IDAttribute {
+			r.cells[i] = wire.AppendID(nil, p.IDs, column.Name)
+		}
+	}
+	left := p.Properties
+	for _, i := range r.byName {
+		for len(left) > 0 && left[0].Name < r.columns[i].Name {
+			left = left[1:]
+		}
+		if len(left) > 0 && left[0].Name == r.columns[i].Name {
+			r.cells[i] = left[0].Value
+		}
+	}
+	return r.cells
+}
+
+var null = []byte("null")

@@ -139,8 +139,11 @@ func TestNobodyWaitsForSaving(t *testing.T) {
 		c.Add([]Event{{Project: 1, Type: "e", Time: trackway.Micros(seq) * hour, Received: 1, Seq: seq + 1}})
 		c.Room()
 		c.SaveSoon()
-		if c.young.size > maxBehind*c.Most {
-			t.Fatalf("%d cells are in memory", c.young.size)
+		c.mu.Lock()
+		size := c.young.size
+		c.mu.Unlock()
+		if size > maxBehind*c.Most {
+			t.Fatalf("%d cells are in memory", size)
 		}
 	}
 	close(done)

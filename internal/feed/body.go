@@ -121,7 +121,7 @@ func (b *body) Close() error {
 
 func (b *body) fill() error {
 	b.room = b.room[:0]
-	for len(b.room) < sendBytes && (len(b.room) == 0 || !b.waits()) && b.ctx.Err() == nil {
+	for b.err() == nil && b.ctx.Err() == nil && len(b.room) < sendBytes && (len(b.room) == 0 || !b.waits()) {
 		rec, err := b.run.records.next()
 		if err != nil {
 			if !errors.Is(err, io.EOF) {

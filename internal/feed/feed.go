@@ -200,8 +200,8 @@ func (r *run) openSheet(delimiter rune) error {
 	if r.Mapping.Delimiter != "" {
 		delimiter = []rune(r.Mapping.Delimiter)[0]
 	}
-	s := &sheet{csv: newSheetReader(r.in, delimiter)}
-	header, err := s.csv.Read()
+	s := &sheet{in: r.in, csv: newSheetReader(r.in, delimiter), base: r.in.base}
+	header, err := s.read()
 	if err != nil {
 		return errors.Join(fmt.Errorf("read the header: %w", err), r.in.Close())
 	}
@@ -213,7 +213,8 @@ func (r *run) openSheet(delimiter rune) error {
 		if err := r.reopen(r.state.Offset); err != nil {
 			return err
 		}
-		s.csv, s.lines = newSheetReader(r.in, delimiter), r.state.Totals.Lines
+		s.in, s.csv = r.in, newSheetReader(r.in, delimiter)
+		s.lines, s.last = r.state.Totals.Lines, r.state.Totals.Lines
 		s.csv.FieldsPerRecord = len(s.header)
 	}
 	s.base, r.records = r.in.base, s

@@ -174,8 +174,18 @@ func TestCustomers(t *testing.T) {
 	f.apply(t, "view", "joe", "", "")
 	wantOK(t, get("/grid/customers"+of+"&rows=1"), `"customer":"3"`, `"next":"`, `"total":2`, `"properties":{}`)
 	wantOK(t, get("/grid/customers"+of+"&order=oldest&rows=1"), `{"customer":"1","ids":{"registered":"jane","cookie":["c1"]},"properties":{"email":"j@x"}`)
-	wantOK(t, get("/grid/customers"+of+"&q=email%3Dj@x"), `"customer":"1"`, `"next":null`, `"total":null`)
-	wantOK(t, get("/grid/customers"+of+"&q=jo"), `"customer":"3"`, `"complete":true`)
+	find := func(search string) *httptest.ResponseRecorder {
+		return f.send(t, http.MethodGet, "/grid/customers"+of+"&rows=1", "", searchField, search)
+	}
+	wantOK(t, find("q=email%3Dj@x"), `"customer":"1"`, `"total":null`)
+	wantOK(t, find("q=jo"), `"customer":"3"`, `"next":null`, `"complete":true`)
+	var first struct{ Next string }
+	if err := json.Unmarshal(find("q=j").Body.Bytes(), &first); err != nil {
+		t.Fatal(err)
+	}
+	wantOK(t, find("q=j&cursor="+first.Next), `"customer":"3"`)
+	wantError(t, find("cursor=%21"), "Field 'cursor': expected the 'next' of an answer to the same question.")
+	wantError(t, find("q=%"), "Field 'X-Search': expected q and cursor, encoded as in the query of a URL.")
 	wantOK(t, get("/grid/customer"+of+"&customer=2"), `{"customer":"1",`, `{"name":"registered","value":"jane","hard":true}`,
 		`"name":"email","value":"j@x"`, `"absorbed":{"cookie":["c1"]}`, `{"type":"view","count":1}`, `"events_total":3,"complete":true`)
 	wantOK(t, get("/grid/events"+of+"&customer=1&type=view"), `"seq":"1","type":"view"`, `"customer":"2"`, `"next":null`)
@@ -193,7 +203,6 @@ func TestCustomers(t *testing.T) {
 		"/grid/customers":                             "There is no such project.",
 		"/grid/customers" + of + "&rows=201":          "Field 'rows': expected a whole number from 1 to 200.",
 		"/grid/customers" + of + "&order=up":          "Field 'order': expected one of newest, oldest.",
-		"/grid/customers" + of + "&cursor=%21":        "Field 'cursor': expected the 'next' of an answer to the same question.",
 		"/grid/customer" + of + "&customer=99":        "There is no such customer.",
 		"/grid/customer" + of + "&customer=jane":      "Field 'customer': expected the number of a customer.",
 		"/grid/events" + of + "&customer=99":          "There is no such customer.",
@@ -224,6 +233,12 @@ func TestVersions(t *testing.T) {
 		if w := f.send(t, http.MethodGet, path, "", "If-None-Match", etag); w.Code != http.StatusOK {
 			t.Errorf("%s: something was added, and the answer is %d", path, w.Code)
 		}
+	}
+	const path = "/grid/customers?project=" + token
+	all := f.send(t, http.MethodGet, path, "")
+	if w := f.send(t, http.MethodGet, path, "", "If-None-Match", all.Header().Get("Etag"), searchField, "q=joe"); w.Code != http.StatusOK ||
+		w.Header().Get("Vary") != searchField {
+		t.Errorf("another search: got %d, %v", w.Code, w.Header())
 	}
 	for _, path := range []string{"/grid/overview", "/grid/limits"} {
 		if w := f.send(t, http.MethodGet, path, ""); w.Header().Get("Etag") == "" || w.Header().Get("Cache-Control") != "private, no-cache" {

@@ -255,6 +255,9 @@ func TestOverview(t *testing.T) {
 	f.apply(t, "buy", "joe", "", "")
 	f.Rates.Count(time.Now(), rates.Accepted, 3)
 	month := time.Now().UTC().Format("2006-01")
+	if err := f.store.Refused(1, trackway.MicrosOf(time.Now().AddDate(0, 0, -32)), 7); err != nil {
+		t.Fatal(err)
+	}
 	wantOK(t, f.send(t, http.MethodGet, "/grid/overview", ""),
 		`"totals":{"customers":2,"events":3}`, `"minute":{"accepted":3,"refused":0,`, `"step":10,"accepted":[null,`,
 		`"types":[{"project":"`+token+`","type":"view","day":2,"month":2},{"project":"`+token+`","type":"buy","day":1,"month":1}]`,

@@ -247,6 +247,34 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// What is different each time, the time itself for one, makes no other version; what is counted does.
+func TestVersionsOfCounts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	var memory uint64
+	f.Health = func() Health { memory++; return Health{Ready: true, Memory: memory} }
+	at := time.Now().Add(5 * time.Minute).Truncate(time.Minute).Add(time.Second) // no step of the counts ends in the next seconds
+	etag := func(do func(*request) error, at time.Time) string {
+		w := httptest.NewRecorder()
+		q := &request{Server: f.Server, facts: f.facts.Load(), w: w, now: at, r: httptest.NewRequest(http.MethodGet, "/grid/x", nil)}
+		if err := do(q); err != nil {
+			t.Fatal(err)
+		}
+		return w.Header().Get("Etag")
+	}
+	for name, do := range map[string]func(*request) error{"overview": (*request).overview, "limits": (*request).limits} {
+		first := etag(do, at)
+		if again := etag(do, at.Add(time.Second)); again != first {
+			t.Errorf("%s: nothing has changed in a second, and the version has", name)
+		}
+		f.Rates.Count(at, rates.Accepted, 1)
+		f.Rates.Refusal(at.Add(-20*time.Second), "grid")
+		if later := etag(do, at.Add(2*time.Second)); later == first {
+			t.Errorf("%s: a count has changed, and the version has not", name)
+		}
+	}
+}
+
 func TestOverview(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).signedIn()

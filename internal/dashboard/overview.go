@@ -191,15 +191,20 @@ func (q *request) overview() error {
 		servers = append(servers, serverRow{s, s.Name == q.Fleet.Self().Name})
 	}
 	slices.SortFunc(servers, func(a, b serverRow) int { return cmp.Compare(a.Name, b.Name) })
-	return q.versioned(struct {
-		Now     seconds     `json:"now"`
-		Totals  totals      `json:"totals"`
-		Rates   rateSeries  `json:"rates"`
-		Types   []typeRow   `json:"types"`
-		Usage   []monthRow  `json:"usage"`
-		Servers []serverRow `json:"servers"`
-		Health  Health      `json:"health"`
-	}{secondsOf(q.now), all, q.rates(), types[:min(len(types), mostTypes)], usage, servers, q.Health()})
+	body := overviewBody{secondsOf(q.now), all, q.rates(), types[:min(len(types), mostTypes)], usage, servers, q.Health()}
+	steady := body
+	steady.Now, steady.Health = 0, Health{Ready: body.Health.Ready} // its numbers are never the same; those of rates, in 10 seconds
+	return q.versioned(steady, body)
+}
+
+type overviewBody struct {
+	Now     seconds     `json:"now"`
+	Totals  totals      `json:"totals"`
+	Rates   rateSeries  `json:"rates"`
+	Types   []typeRow   `json:"types"`
+	Usage   []monthRow  `json:"usage"`
+	Servers []serverRow `json:"servers"`
+	Health  Health      `json:"health"`
 }
 
 func (q *request) typeRows(p *trackway.Project) ([]typeRow, error) {

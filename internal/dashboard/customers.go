@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -292,12 +291,7 @@ func (q *request) events() error {
 	}{found, next(list.Next), list.Complete})
 }
 
-const (
-	piece     = 64 << 10
-	pieceTime = time.Minute // to send one
-)
-
-// export sends all that is known about one customer, as a file. It is sent in pieces, so that memory is bounded.
+// export sends all that is known about one customer, as a file.
 func (q *request) export() error {
 	return q.named(q.param("project"), q.param("customer"), func(s query.Snapshot, p *trackway.Project, c trackway.Customer) error {
 		known, err := s.Profile(p.Number, c)
@@ -311,7 +305,7 @@ func (q *request) export() error {
 		b = wire.AppendObject(append(b, `,"properties":`...), plain(known.Properties))
 		b = append(b, `,"events":[`...)
 		first, gone := true, false
-		control := http.NewResponseController(q.w)
+		out := pieces{w: q.w, left: firstTime}
 		err = query.Events(q.r.Context(), s, p.Number, c, query.EventFilter{}, func(e *trackway.Event) bool {
 			if !first {
 				b = append(b, ',')
@@ -321,15 +315,14 @@ func (q *request) export() error {
 			if len(b) < piece {
 				return true
 			}
-			_ = control.SetWriteDeadline(time.Now().Add(pieceTime)) // not every writer has one
-			_, err := q.w.Write(b)
-			b, gone = b[:0], err != nil
+			gone = out.send(b) != nil
+			b = b[:0]
 			return !gone
 		})
 		if err != nil || gone {
 			return err
 		}
-		_, _ = q.w.Write(append(b, "]}\n"...)) // whoever does not read it has gone
+		_ = out.send(append(b, "]}\n"...)) // whoever does not read it has gone
 		return nil
 	})
 }

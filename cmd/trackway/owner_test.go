@@ -18,7 +18,7 @@ func TestBelongs(t *testing.T) {
 		if err == nil {
 			t.Fatal("another's: got no error")
 		}
-		contains(t, "another's", err.Error(), "use: sudo -u "+nameOf(uint32(me))+" trackway") //nolint:gosec // an id of a user
+		contains(t, "another's", err.Error(), "use: sudo -u "+nameOf(uint32(me))+" trackway")
 		if err := os.MkdirAll(filepath.Join(dir, "store"), 0o700); err != nil {
 			t.Fatal(err)
 		}

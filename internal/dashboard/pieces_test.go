@@ -27,7 +27,7 @@ func (r *slowReader) Write(b []byte) (int, error) {
 	if time.Now().Add(r.takes).After(r.end) {
 		return 0, os.ErrDeadlineExceeded
 	}
-	time.Sleep(r.takes)
+	time.Sleep(r.takes) //nolint:forbidigo // the time of the bubble
 	r.read++
 	return len(b), nil
 }

@@ -237,7 +237,8 @@ func (r *run) openSheet(delimiter rune) error {
 func (r *run) run(ctx context.Context) error {
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	defer context.AfterFunc(ctx, r.window.close)()
+	done := context.AfterFunc(ctx, r.window.close)
+	defer done()
 	body := &body{run: r, ctx: ctx, closed: make(chan struct{})}
 	answer, err := r.Post(sending, body)
 	if err == nil {

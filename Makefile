@@ -15,7 +15,7 @@ ARGS      ?=
 TOOL := $(GO) tool -modfile=tools/go.mod
 
 # The pages of the dashboard go into the binary. Without npm, or with a Node older than 20.19, which cannot build them, there
-# is a server all the same, which says that they are missing.
+# is a server all the same, which says that they are missing. The tests of the SDK for browsers and Node need that Node, too.
 NPM := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019 ? 1 : 0)' 2>/dev/null && command -v npm)
 
 .PHONY: help
@@ -79,9 +79,16 @@ js: js/node_modules/.installed ## build js/dist, the SDK for browsers and Node
 	cd js && npm run --silent build
 
 .PHONY: test-js
-test-js: js/node_modules/.installed ## test the SDK for browsers and Node, against the real server
+test-js: $(if $(NPM),test-sdk,no-sdk) ## test the SDK for browsers and Node, against the real server
+
+.PHONY: test-sdk
+test-sdk: js/node_modules/.installed
 	@./tools/install-packages chromium:chromium
 	cd js && npm test --silent
+
+.PHONY: no-sdk
+no-sdk:
+	@echo 'There is no npm with Node 20.19 or newer: the SDK for browsers and Node is not tested.'
 
 js/node_modules/.installed: js/package-lock.json
 	@./tools/install-packages npm:npm

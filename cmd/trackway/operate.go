@@ -54,6 +54,9 @@ func (o *operating) with(ctx context.Context, out output, create bool, do func(*
 	if _, err := os.Stat(cfg.DataDir); err != nil && !create {
 		return fmt.Errorf("there is no data: %w", err)
 	}
+	if err := belongs(cfg.DataDir, os.Geteuid()); err != nil {
+		return err
+	}
 	return alone(ctx, cfg, out, do)
 }
 

@@ -69,13 +69,13 @@ func (q *request) answer(v any) error {
 	return q.send(body)
 }
 
-// versioned sends JSON that is different each time anything is; its version is made of itself.
-func (q *request) versioned(v any) error {
-	body, err := json.Marshal(v)
-	if err != nil || q.unchanged(q.version(string(body))) {
+// versioned sends JSON whose version is made of what is steady in it: the time of the answer, say, is another one each time.
+func (q *request) versioned(steady, v any) error {
+	text, err := json.Marshal(steady)
+	if err != nil || q.unchanged(q.version(string(text))) {
 		return err
 	}
-	return q.send(body)
+	return q.answer(v)
 }
 
 func (q *request) send(body []byte) error {

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -32,11 +32,23 @@ type customerRow struct {
 	Total      int             `json:"properties_total"`
 }
 
+// searchField is the header field that says who is looked for, and where a page goes on: identifiers, as the cursors of a search
+// hold, too. Addresses are in the access logs of proxies, header fields are not.
+const searchField = "X-Search"
+
 // customers answers a page of the customers that are looked for.
 func (q *request) customers() error {
 	p, err := q.project(q.param("project"))
-	if err != nil || q.unchanged(q.version(q.Store.Version(p.Number))) {
+	if err != nil {
 		return err
+	}
+	asked, err := url.ParseQuery(q.r.Header.Get(searchField))
+	if err != nil {
+		return invalid(searchField, "q and cursor, encoded as in the query of a URL")
+	}
+	q.w.Header().Set("Vary", searchField)
+	if q.unchanged(q.version(q.Store.Version(p.Number), asked.Encode())) {
+		return nil
 	}
 	rows, err := q.whole("rows", usualRows, mostRows)
 	if err != nil {
@@ -46,14 +58,14 @@ func (q *request) customers() error {
 	if err != nil {
 		return err
 	}
-	search := page.ParseSearch(q.param("q"), slices.Concat(p.Hard, p.Soft))
-	search.NewestFirst, search.Cursor, search.Limit = order == "newest", page.Cursor(q.param("cursor")), rows
+	search := page.ParseSearch(asked.Get("q"), slices.Concat(p.Hard, p.Soft))
+	search.NewestFirst, search.Cursor, search.Limit = order == "newest", page.Cursor(asked.Get("cursor")), rows
 	ctx, cancel := q.deadline()
 	defer cancel()
 	var list page.CustomerList
 	var total *uint64
 	err = q.withSnapshot(func(s query.Snapshot) (err error) {
-		if q.param("q") == "" {
+		if asked.Get("q") == "" {
 			all, err := query.Total(s, p.Number)
 			if err != nil {
 				return err
@@ -279,12 +291,7 @@ func (q *request) events() error {
 	}{found, next(list.Next), list.Complete})
 }
 
-const (
-	piece     = 64 << 10
-	pieceTime = time.Minute // to send one
-)
-
-// export sends all that is known about one customer, as a file. It is sent in pieces, so that memory is bounded.
+// export sends all that is known about one customer, as a file.
 func (q *request) export() error {
 	return q.named(q.param("project"), q.param("customer"), func(s query.Snapshot, p *trackway.Project, c trackway.Customer) error {
 		known, err := s.Profile(p.Number, c)
@@ -298,7 +305,7 @@ func (q *request) export() error {
 		b = wire.AppendObject(append(b, `,"properties":`...), plain(known.Properties))
 		b = append(b, `,"events":[`...)
 		first, gone := true, false
-		control := http.NewResponseController(q.w)
+		out := pieces{w: q.w, left: firstTime}
 		err = query.Events(q.r.Context(), s, p.Number, c, query.EventFilter{}, func(e *trackway.Event) bool {
 			if !first {
 				b = append(b, ',')
@@ -308,15 +315,14 @@ func (q *request) export() error {
 			if len(b) < piece {
 				return true
 			}
-			_ = control.SetWriteDeadline(time.Now().Add(pieceTime)) // not every writer has one
-			_, err := q.w.Write(b)
-			b, gone = b[:0], err != nil
+			gone = out.send(b) != nil
+			b = b[:0]
 			return !gone
 		})
 		if err != nil || gone {
 			return err
 		}
-		_, _ = q.w.Write(append(b, "]}\n"...)) // whoever does not read it has gone
+		_ = out.send(append(b, "]}\n"...)) // whoever does not read it has gone
 		return nil
 	})
 }

@@ -174,8 +174,18 @@ func TestCustomers(t *testing.T) {
 	f.apply(t, "view", "joe", "", "")
 	wantOK(t, get("/grid/customers"+of+"&rows=1"), `"customer":"3"`, `"next":"`, `"total":2`, `"properties":{}`)
 	wantOK(t, get("/grid/customers"+of+"&order=oldest&rows=1"), `{"customer":"1","ids":{"registered":"jane","cookie":["c1"]},"properties":{"email":"j@x"}`)
-	wantOK(t, get("/grid/customers"+of+"&q=email%3Dj@x"), `"customer":"1"`, `"next":null`, `"total":null`)
-	wantOK(t, get("/grid/customers"+of+"&q=jo"), `"customer":"3"`, `"complete":true`)
+	find := func(search string) *httptest.ResponseRecorder {
+		return f.send(t, http.MethodGet, "/grid/customers"+of+"&rows=1", "", searchField, search)
+	}
+	wantOK(t, find("q=email%3Dj@x"), `"customer":"1"`, `"total":null`)
+	wantOK(t, find("q=jo"), `"customer":"3"`, `"next":null`, `"complete":true`)
+	var first struct{ Next string }
+	if err := json.Unmarshal(find("q=j").Body.Bytes(), &first); err != nil {
+		t.Fatal(err)
+	}
+	wantOK(t, find("q=j&cursor="+first.Next), `"customer":"3"`)
+	wantError(t, find("cursor=%21"), "Field 'cursor': expected the 'next' of an answer to the same question.")
+	wantError(t, find("q=%"), "Field 'X-Search': expected q and cursor, encoded as in the query of a URL.")
 	wantOK(t, get("/grid/customer"+of+"&customer=2"), `{"customer":"1",`, `{"name":"registered","value":"jane","hard":true}`,
 		`"name":"email","value":"j@x"`, `"absorbed":{"cookie":["c1"]}`, `{"type":"view","count":1}`, `"events_total":3,"complete":true`)
 	wantOK(t, get("/grid/events"+of+"&customer=1&type=view"), `"seq":"1","type":"view"`, `"customer":"2"`, `"next":null`)
@@ -193,7 +203,6 @@ func TestCustomers(t *testing.T) {
 		"/grid/customers":                             "There is no such project.",
 		"/grid/customers" + of + "&rows=201":          "Field 'rows': expected a whole number from 1 to 200.",
 		"/grid/customers" + of + "&order=up":          "Field 'order': expected one of newest, oldest.",
-		"/grid/customers" + of + "&cursor=%21":        "Field 'cursor': expected the 'next' of an answer to the same question.",
 		"/grid/customer" + of + "&customer=99":        "There is no such customer.",
 		"/grid/customer" + of + "&customer=jane":      "Field 'customer': expected the number of a customer.",
 		"/grid/events" + of + "&customer=99":          "There is no such customer.",
@@ -225,9 +234,43 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%s: something was added, and the answer is %d", path, w.Code)
 		}
 	}
+	const path = "/grid/customers?project=" + token
+	all := f.send(t, http.MethodGet, path, "")
+	if w := f.send(t, http.MethodGet, path, "", "If-None-Match", all.Header().Get("Etag"), searchField, "q=joe"); w.Code != http.StatusOK ||
+		w.Header().Get("Vary") != searchField {
+		t.Errorf("another search: got %d, %v", w.Code, w.Header())
+	}
 	for _, path := range []string{"/grid/overview", "/grid/limits"} {
 		if w := f.send(t, http.MethodGet, path, ""); w.Header().Get("Etag") == "" || w.Header().Get("Cache-Control") != "private, no-cache" {
 			t.Errorf("%s: got %v", path, w.Header())
+		}
+	}
+}
+
+// What is different each time, the time itself for one, makes no other version; what is counted does.
+func TestVersionsOfCounts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	var memory uint64
+	f.Health = func() Health { memory++; return Health{Ready: true, Memory: memory} }
+	at := time.Now().Add(5 * time.Minute).Truncate(time.Minute).Add(time.Second) // no step of the counts ends in the next seconds
+	etag := func(do func(*request) error, at time.Time) string {
+		w := httptest.NewRecorder()
+		q := &request{Server: f.Server, facts: f.facts.Load(), w: w, now: at, r: httptest.NewRequest(http.MethodGet, "/grid/x", nil)}
+		if err := do(q); err != nil {
+			t.Fatal(err)
+		}
+		return w.Header().Get("Etag")
+	}
+	for name, do := range map[string]func(*request) error{"overview": (*request).overview, "limits": (*request).limits} {
+		first := etag(do, at)
+		if again := etag(do, at.Add(time.Second)); again != first {
+			t.Errorf("%s: nothing has changed in a second, and the version has", name)
+		}
+		f.Rates.Count(at, rates.Accepted, 1)
+		f.Rates.Refusal(at.Add(-20*time.Second), "grid")
+		if later := etag(do, at.Add(2*time.Second)); later == first {
+			t.Errorf("%s: a count has changed, and the version has not", name)
 		}
 	}
 }
@@ -240,6 +283,9 @@ func TestOverview(t *testing.T) {
 	f.apply(t, "buy", "joe", "", "")
 	f.Rates.Count(time.Now(), rates.Accepted, 3)
 	month := time.Now().UTC().Format("2006-01")
+	if err := f.store.Refused(1, trackway.MicrosOf(time.Now().AddDate(0, 0, -32)), 7); err != nil {
+		t.Fatal(err)
+	}
 	wantOK(t, f.send(t, http.MethodGet, "/grid/overview", ""),
 		`"totals":{"customers":2,"events":3}`, `"minute":{"accepted":3,"refused":0,`, `"step":10,"accepted":[null,`,
 		`"types":[{"project":"`+token+`","type":"view","day":2,"month":2},{"project":"`+token+`","type":"buy","day":1,"month":1}]`,

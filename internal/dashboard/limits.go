@@ -50,14 +50,19 @@ func (q *request) limits() error {
 	_, callers := q.Watch.Top(q.now, "", false, mostCallers)
 	_, refused := q.Watch.Top(q.now, "", true, mostCallers)
 	changes := q.History.Changes()
-	return q.versioned(struct {
-		Now      seconds          `json:"now"`
-		Policies []policyRow      `json:"policies"`
-		Refusals refusalSeries    `json:"refusals"`
-		Callers  []watch.Caller   `json:"callers"`
-		Refused  []watch.Caller   `json:"refused"`
-		Changes  []history.Change `json:"changes"`
-	}{secondsOf(q.now), q.policies(), q.refusals(), callers, refused, changes[:min(len(changes), mostChanges)]})
+	body := limitsBody{secondsOf(q.now), q.policies(), q.refusals(), callers, refused, changes[:min(len(changes), mostChanges)]}
+	steady := body
+	steady.Now = 0
+	return q.versioned(steady, body)
+}
+
+type limitsBody struct {
+	Now      seconds          `json:"now"`
+	Policies []policyRow      `json:"policies"`
+	Refusals refusalSeries    `json:"refusals"`
+	Callers  []watch.Caller   `json:"callers"`
+	Refused  []watch.Caller   `json:"refused"`
+	Changes  []history.Change `json:"changes"`
 }
 
 func (q *request) policies() []policyRow {

@@ -137,7 +137,7 @@ type typeRow struct {
 	Month   uint64 `json:"month"`
 }
 
-// monthRow is what a project sent in a calendar month.
+// monthRow is what a project sent in this calendar month.
 type monthRow struct {
 	Project   string `json:"project"`
 	Month     string `json:"month"` // 2026-11
@@ -172,11 +172,12 @@ func (q *request) overview() error {
 		}
 		types = append(types, rows...)
 		err = q.withSnapshot(func(s query.Snapshot) error {
-			total, err := query.Total(s, p.Number)
+			total, month, err := q.usageOf(s, p)
 			all.Customers += total.Customers()
 			all.Events += total.Events()
-			if err == nil {
-				usage, err = appendMonths(usage, s, p)
+			if n := month.Processed(); n > 0 {
+				name := q.now.UTC().Format("2006-01")
+				usage = append(usage, monthRow{p.Token, name, n, month.Stored, month.Duplicate, month.Refused})
 			}
 			return err
 		})
@@ -190,15 +191,20 @@ func (q *request) overview() error {
 		servers = append(servers, serverRow{s, s.Name == q.Fleet.Self().Name})
 	}
 	slices.SortFunc(servers, func(a, b serverRow) int { return cmp.Compare(a.Name, b.Name) })
-	return q.versioned(struct {
-		Now     seconds     `json:"now"`
-		Totals  totals      `json:"totals"`
-		Rates   rateSeries  `json:"rates"`
-		Types   []typeRow   `json:"types"`
-		Usage   []monthRow  `json:"usage"`
-		Servers []serverRow `json:"servers"`
-		Health  Health      `json:"health"`
-	}{secondsOf(q.now), all, q.rates(), types[:min(len(types), mostTypes)], usage, servers, q.Health()})
+	body := overviewBody{secondsOf(q.now), all, q.rates(), types[:min(len(types), mostTypes)], usage, servers, q.Health()}
+	steady := body
+	steady.Now, steady.Health = 0, Health{Ready: body.Health.Ready} // its numbers are never the same; those of rates, in 10 seconds
+	return q.versioned(steady, body)
+}
+
+type overviewBody struct {
+	Now     seconds     `json:"now"`
+	Totals  totals      `json:"totals"`
+	Rates   rateSeries  `json:"rates"`
+	Types   []typeRow   `json:"types"`
+	Usage   []monthRow  `json:"usage"`
+	Servers []serverRow `json:"servers"`
+	Health  Health      `json:"health"`
 }
 
 func (q *request) typeRows(p *trackway.Project) ([]typeRow, error) {
@@ -214,19 +220,19 @@ func (q *request) typeRows(p *trackway.Project) ([]typeRow, error) {
 	return rows, err
 }
 
-// appendMonths appends what a project sent in each month.
-func appendMonths(rows []monthRow, s query.Snapshot, p *trackway.Project) ([]monthRow, error) {
-	var sum query.Usage
-	err := s.Usage(p.Number, func(day query.Day, u query.Usage) bool {
-		month := day.Time().Format("2006-01")
-		if last := len(rows) - 1; last < 0 || rows[last].Month != month || rows[last].Project != p.Token {
-			rows, sum = append(rows, monthRow{}), query.Usage{}
+// usageOf returns what a project sent since the beginning, and of that what it sent in this calendar month of UTC. Cost: a step for
+// each day on which it sent anything.
+func (q *request) usageOf(s query.Snapshot, p *trackway.Project) (total, month query.Usage, err error) {
+	year, thisMonth, _ := q.now.UTC().Date()
+	first := query.DayOf(trackway.MicrosOf(time.Date(year, thisMonth, 1, 0, 0, 0, 0, time.UTC)))
+	err = s.Usage(p.Number, func(day query.Day, u query.Usage) bool {
+		total = total.Plus(u)
+		if day >= first {
+			month = month.Plus(u)
 		}
-		sum = sum.Plus(u)
-		rows[len(rows)-1] = monthRow{p.Token, month, sum.Processed(), sum.Stored, sum.Duplicate, sum.Refused}
 		return true
 	})
-	return rows, err
+	return total, month, err
 }
 
 // counts is how many of each kind there were.

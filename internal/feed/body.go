@@ -28,11 +28,21 @@ const (
 
 func (w *window) init() { w.changed = sync.NewCond(&w.mu) }
 
-// add waits for room and adds a row. It returns false once nobody reads answers any more.
+// full tells whether there is no room. The caller holds mu.
+func (w *window) full() bool { return len(w.rows)-w.first >= windowRows || w.bytes >= windowBytes }
+
+// waits tells whether add would wait: then everything that was added has to be on its way, or it waits for ever.
+func (w *window) waits() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.full() && !w.closed
+}
+
+// add waits for room and adds a row. It returns false once nothing more is to be sent.
 func (w *window) add(rec *record) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for (len(w.rows)-w.first >= windowRows || w.bytes >= windowBytes) && !w.closed {
+	for w.full() && !w.closed {
 		w.changed.Wait()
 	}
 	if w.closed {
@@ -63,6 +73,7 @@ func (w *window) take(line int64) (rows []record, first int64) {
 	return rows, first
 }
 
+// close lets add wait no longer. What was added can still be taken.
 func (w *window) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,7 +95,7 @@ type body struct {
 	cause error // what ended it, but for the end of the file
 }
 
-// sendBytes is how much is collected before it is sent, unless the input makes us wait.
+// sendBytes is how much is collected before it is sent, unless the input or the window makes us wait.
 const sendBytes = 64 << 10
 
 // nothing is sent for a row that was refused here already: the server refuses it, too, and so counts it in its place.
@@ -110,7 +121,7 @@ func (b *body) Close() error {
 
 func (b *body) fill() error {
 	b.room = b.room[:0]
-	for len(b.room) < sendBytes && (len(b.room) == 0 || !b.run.in.idle()) && b.ctx.Err() == nil {
+	for b.err() == nil && b.ctx.Err() == nil && len(b.room) < sendBytes && (len(b.room) == 0 || !b.waits()) {
 		rec, err := b.run.records.next()
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
@@ -131,6 +142,9 @@ func (b *body) fill() error {
 	}
 	return nil
 }
+
+// waits tells whether the next row may make us wait, so that what was collected is to be sent before.
+func (b *body) waits() bool { return b.run.in.idle() || b.run.window.waits() }
 
 func (b *body) fail(err error) {
 	b.mu.Lock()

@@ -7,10 +7,12 @@ package feed
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -82,12 +84,15 @@ func File(ctx context.Context, path string, o Options) (Result, error) {
 	return Result{Totals: r.state.Totals, Resumed: resumed, Rejects: r.rejectsPath()}, err
 }
 
-// Forget removes the states of files that were imported in full.
+// Forget removes the states of files that were imported in full. A file may be named twice.
 func Forget(paths []string, o Options) error {
 	var all error
 	for _, path := range paths {
-		if path != Stdin {
-			all = errors.Join(all, os.Remove(o.beside(path, stateSuffix)))
+		if path == Stdin {
+			continue
+		}
+		if err := os.Remove(o.beside(path, stateSuffix)); !errors.Is(err, fs.ErrNotExist) {
+			all = errors.Join(all, err)
 		}
 	}
 	return all
@@ -99,12 +104,19 @@ const (
 	rejectsSuffix = ".rejects.ndjson"
 )
 
+// beside returns the name of what belongs to a file. In a directory for all states the name tells files of the same name apart.
 func (o *Options) beside(path, suffix string) string {
-	if path == Stdin {
-		path = "stdin"
-	}
-	if o.StateDir != "" {
-		path = filepath.Join(o.StateDir, filepath.Base(path))
+	switch {
+	case path == Stdin:
+		path = filepath.Join(o.StateDir, "stdin")
+	case o.StateDir != "":
+		whole, err := filepath.Abs(path)
+		if err != nil { // the working directory is gone
+			whole = path
+		}
+		const enough = 4 // bytes of the digest
+		sum := sha256.Sum256([]byte(whole))
+		path = filepath.Join(o.StateDir, fmt.Sprintf("%s.%x", filepath.Base(path), sum[:enough]))
 	}
 	return path + suffix
 }
@@ -200,8 +212,8 @@ func (r *run) openSheet(delimiter rune) error {
 	if r.Mapping.Delimiter != "" {
 		delimiter = []rune(r.Mapping.Delimiter)[0]
 	}
-	s := &sheet{csv: newSheetReader(r.in, delimiter)}
-	header, err := s.csv.Read()
+	s := &sheet{in: r.in, csv: newSheetReader(r.in, delimiter), base: r.in.base}
+	header, err := s.read()
 	if err != nil {
 		return errors.Join(fmt.Errorf("read the header: %w", err), r.in.Close())
 	}
@@ -213,7 +225,8 @@ func (r *run) openSheet(delimiter rune) error {
 		if err := r.reopen(r.state.Offset); err != nil {
 			return err
 		}
-		s.csv, s.lines = newSheetReader(r.in, delimiter), r.state.Totals.Lines
+		s.in, s.csv = r.in, newSheetReader(r.in, delimiter)
+		s.lines, s.last = r.state.Totals.Lines, r.state.Totals.Lines
 		s.csv.FieldsPerRecord = len(s.header)
 	}
 	s.base, r.records = r.in.base, s
@@ -224,6 +237,8 @@ func (r *run) openSheet(delimiter rune) error {
 func (r *run) run(ctx context.Context) error {
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	done := context.AfterFunc(ctx, r.window.close)
+	defer done()
 	body := &body{run: r, ctx: ctx, closed: make(chan struct{})}
 	answer, err := r.Post(sending, body)
 	if err == nil {

@@ -27,7 +27,28 @@ type input struct {
 	file *os.File
 	zip  io.Closer // nil where it is not compressed
 	read *atomic.Int64
-	base int64 // place in the inflated text that the reader began at
+	text fence // the inflated text
+	base int64 // place in it that the reader began at
+}
+
+// fence hands a text out up to a place, and a buffer's length behind it at most.
+type fence struct {
+	from  io.Reader
+	given int64
+	upto  int64 // 0: to the end
+}
+
+// errBeyond is what is behind the place.
+var errBeyond = errors.New("the text goes on for too long")
+
+// Read implements [io.Reader]. Errors: errBeyond.
+func (f *fence) Read(b []byte) (int, error) {
+	if f.upto > 0 && f.given >= f.upto {
+		return 0, errBeyond
+	}
+	n, err := f.from.Read(b)
+	f.given += int64(n)
+	return n, err
 }
 
 // open opens a file at a place in its inflated text. A byte order mark at the beginning is passed over.
@@ -66,7 +87,8 @@ func (in *input) begin(path string, from io.Reader, offset int64) error {
 		closer := z.IOReadCloser()
 		in.zip, plain = closer, closer
 	}
-	in.Reader = bufio.NewReaderSize(plain, readBuffer)
+	in.text.from = plain
+	in.Reader = bufio.NewReaderSize(&in.text, readBuffer)
 	return in.skip(offset)
 }
 
@@ -77,7 +99,7 @@ func (in *input) skip(offset int64) error {
 			return err
 		}
 		in.read.Store(offset)
-		in.base = offset
+		in.base, in.text.given = offset, offset
 		return nil
 	}
 	if offset == 0 {

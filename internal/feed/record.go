@@ -98,9 +98,12 @@ func jsonOf(line []byte) []byte {
 
 // sheet reads a CSV file (RFC 4180) whose first row names the columns.
 type sheet struct {
+	in      *input
 	csv     *csv.Reader
 	base    int64 // place of the reader's beginning
 	lines   int64 // before it
+	first   int64 // line of the last row that was read
+	last    int64 // its last line
 	header  []string
 	columns *columns
 }
@@ -111,28 +114,50 @@ func newSheetReader(in *input, delimiter rune) *csv.Reader {
 	return r
 }
 
-func (s *sheet) next() (record, error) {
+// read reads the cells of a row that is not longer than a line of NDJSON may be. A quote that is not closed takes all behind it
+// into its cell, and where it seems to be closed there by the quote of another row, that one is no CSV: nobody can tell then
+// which rows there are. Such an error is no [csv.ParseError].
+func (s *sheet) read() ([]string, error) {
+	start := s.csv.InputOffset()
+	s.in.text.upto = s.base + start + control.MaxLine + 1
 	cells, err := s.csv.Read()
-	rec := record{end: s.base + s.csv.InputOffset()}
-	if wrong, ok := errors.AsType[*csv.ParseError](err); ok {
-		rec.line, rec.last = s.lines+int64(wrong.StartLine), s.lines+int64(wrong.Line)
-		rec.refused = &control.Refusal{Error: fmt.Sprintf("The row is no CSV: %v.", wrong.Err)}
-		if errors.Is(err, csv.ErrFieldCount) {
-			rec.refused.Error = fmt.Sprintf("The row has %d cells, the first one has %d.", len(cells), len(s.header))
-		}
-		rec.row = listed(cells)
-		return rec, nil
-	} else if err != nil {
-		return rec, err
+	switch wrong, ok := errors.AsType[*csv.ParseError](err); {
+	case s.csv.InputOffset()-start > control.MaxLine: // whatever the error is: the row may have been cut off
+		return nil, fmt.Errorf("the row that begins in line %d has more than %d bytes: is a quote not closed?", s.last+1, control.MaxLine)
+	case ok && wrong.Line > wrong.StartLine && !errors.Is(err, csv.ErrFieldCount):
+		return nil, fmt.Errorf("the row that begins in line %d has a quote that is not closed", s.lines+int64(wrong.StartLine))
+	case ok:
+		s.first = s.lines + int64(wrong.StartLine)
+	case err != nil:
+		return nil, err
+	default:
+		line, _ := s.csv.FieldPos(0)
+		s.first = s.lines + int64(line)
 	}
-	line, _ := s.csv.FieldPos(0)
-	rec.line = s.lines + int64(line)
-	rec.last = rec.line
+	s.last = s.first
 	for _, cell := range cells {
-		rec.last += int64(strings.Count(cell, "\n"))
+		s.last += int64(strings.Count(cell, "\n"))
 	}
-	rec.row = s.named(cells)
-	rec.command, rec.refused = s.columns.command(cells)
+	return cells, err
+}
+
+func (s *sheet) next() (record, error) {
+	cells, err := s.read()
+	wrong, ok := errors.AsType[*csv.ParseError](err)
+	if err != nil && !ok {
+		return record{}, err
+	}
+	rec := record{line: s.first, last: s.last, end: s.base + s.csv.InputOffset()}
+	if !ok {
+		rec.row = s.named(cells)
+		rec.command, rec.refused = s.columns.command(cells)
+		return rec, nil
+	}
+	rec.refused = &control.Refusal{Error: fmt.Sprintf("The row is no CSV: %v.", wrong.Err)}
+	if errors.Is(err, csv.ErrFieldCount) {
+		rec.refused.Error = fmt.Sprintf("The row has %d cells, the first one has %d.", len(cells), len(s.header))
+	}
+	rec.row = listed(cells)
 	return rec, nil
 }
 

@@ -1,4 +1,5 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Entry, Store } from './store.ts'
@@ -159,18 +160,27 @@ function whole(json: string): boolean {
   }
 }
 
-/** Takes the lock, a file that names the process, or throws if that of another one is alive. */
+/**
+ * Takes the lock, a file that names the process, or throws if that of another one is alive. It is there with the name in it, or not
+ * at all: an empty one would be taken for that of a process which has ended.
+ */
 function lock(path: string): void {
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      writeFileSync(path, `${process.pid} ${birth(process.pid)}`, { flag: 'wx', mode: 0o600 })
-      return
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  const own = `${path}.${randomUUID()}`
+  writeFileSync(own, `${process.pid} ${birth(process.pid)}`, { mode: 0o600 })
+  try {
+    for (let attempt = 0; attempt < 2; attempt++) {
+      try {
+        linkSync(own, path)
+        return
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      }
+      const [pid, born] = text(path).split(' ')
+      if (alive(Number(pid)) && birth(Number(pid)) === born) break
+      rmSync(path, { force: true }) // its process has ended without removing it
     }
-    const [pid, born] = text(path).split(' ')
-    if (alive(Number(pid)) && birth(Number(pid)) === born) break
-    rmSync(path, { force: true }) // its process has ended without removing it
+  } finally {
+    rmSync(own, { force: true })
   }
   throw new Error(`The queue is in use by another client: ${path}`)
 }

@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import fs, { appendFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
+import { syncBuiltinESMExports } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
-import { createClient, type Rejection } from '../src/node.ts'
+import { createClient, type Client, type Rejection } from '../src/node.ts'
 import { chaos, folder, key, keyId, project, proxy, secret, start, until } from './server.ts'
 
 /** The numbers n of events, in order. */
@@ -154,6 +155,32 @@ test('a lock whose process has ended does not hold', async (t) => {
   const file = join(folder(t), 'queue')
   writeFileSync(file + '.lock', `${process.pid} 1`) // the number is ours, but it was another process
   await createClient({ url: 'http://127.0.0.1:9', project, key, file }).close(0)
+})
+
+test('of two who come for the lock at once one gets it, wherever the other one stands', async (t) => {
+  const file = join(folder(t), 'queue')
+  const clients: Client[] = []
+  const come = () => {
+    try {
+      clients.push(createClient({ url: 'http://127.0.0.1:9', project, key, file }))
+    } catch (error) {
+      assert.match(String(error), /in use/)
+    }
+  }
+  const write = fs.writeFileSync
+  // A file is made, and then written: the other one comes between the two.
+  const slow = t.mock.method(fs, 'writeFileSync', (path: string, ...rest: [string, fs.WriteFileOptions]) => {
+    slow.mock.restore()
+    syncBuiltinESMExports()
+    fs.closeSync(fs.openSync(path, 'wx'))
+    come()
+    write(path, rest[0])
+  })
+  syncBuiltinESMExports()
+  come()
+  assert.equal(clients.length, 1)
+  await clients[0]!.close(0)
+  assert.deepEqual(fs.readdirSync(join(file, '..')), ['queue'])
 })
 
 test('a full queue drops the newest, the oldest, or makes wait, and counts', async (t) => {

@@ -82,6 +82,13 @@ export interface Stats extends Rates {
   dropped: number;
 }
 
+/** customersPath asks for a page of customers: GET /grid/customers. Who is looked for lies behind the #, as a cursor does. */
+export function customersPath(project: string, search: { q: string; cursor?: string }, page: { rows: string; order?: string }): string {
+  const filled = (of: object) => new URLSearchParams(Object.entries(of).filter(([, value]) => value !== ""));
+  const behind = filled(search).toString();
+  return `/grid/customers?${filled({ project, ...page })}${behind && "#"}${behind}`;
+}
+
 /** GET /grid/customers. */
 export interface CustomerPage {
   rows: CustomerRow[];

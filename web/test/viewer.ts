@@ -40,6 +40,8 @@ export class Viewer {
     page.on("pageerror", (error) => this.wrong.push(`error: ${error.message}`));
     page.on("request", (request) => {
       if (!request.url().startsWith(server.url) && !/^(data|blob):/.test(request.url())) this.wrong.push(`request to ${request.url()}`);
+      const { pathname, search } = new URL(request.url());
+      if (/@|%40|jane|plan/.test(search)) this.wrong.push(`who is looked for is in the address: ${pathname}${search}`);
     });
     page.on("response", (response) => {
       const { pathname } = new URL(response.url());

@@ -2,7 +2,7 @@
 
 import { useComputed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import type { CustomerPage, CustomerRow } from "../api.ts";
+import { type CustomerPage, type CustomerRow, customersPath } from "../api.ts";
 import { count, exact } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
 import { go, href, route } from "../route.ts";
@@ -29,8 +29,8 @@ export function Customers() {
     order: query.get("order") ?? "newest",
     cursor: query.get("cursor") ?? "",
   };
-  const params = Object.entries({ ...asked, rows: "50" }).filter(([, value]) => value !== "");
-  const path = asked.project && `/grid/customers?${new URLSearchParams(params)}`;
+  const { project, q, order, cursor } = asked;
+  const path = project && customersPath(project, { q, cursor }, { rows: "50", order });
   const { answer, again } = useAnswer<CustomerPage>(path || null, asked.q || asked.cursor ? 0 : 30);
   const { data, error, status } = answer.value;
   if (!asked.project) return <NoProject />;

@@ -1,7 +1,7 @@
 // What the live page shows of all that comes.
 
 import { useSignal } from "@preact/signals";
-import type { CustomerPage } from "../api.ts";
+import { type CustomerPage, customersPath } from "../api.ts";
 import { get } from "../net/client.ts";
 import { go, href } from "../route.ts";
 import { projectOf, projects, start } from "../state.ts";
@@ -93,8 +93,8 @@ function CustomerField({ chosen, set }: { chosen: Filters; set: (change: Partial
     failed.value = "";
     if (text === "" || !project) return set({ customer: "", who: "" });
     try {
-      const query = new URLSearchParams({ project: project.token, q: text, rows: "5" });
-      const { rows } = await get<CustomerPage>(`/grid/customers?${query}`, "person", new AbortController().signal);
+      const path = customersPath(project.token, { q: text }, { rows: "5" });
+      const { rows } = await get<CustomerPage>(path, "person", new AbortController().signal);
       if (rows.length === 1) return set({ project: project.token, customer: rows[0]!.customer, who: text });
       found.value = rows;
     } catch (reason) {

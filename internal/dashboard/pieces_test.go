@@ -1,0 +1,64 @@
+package dashboard
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// slowReader takes so long for each piece, and keeps to the time it is given.
+type slowReader struct {
+	http.ResponseWriter
+
+	takes time.Duration
+	end   time.Time
+	read  int
+}
+
+func (r *slowReader) SetWriteDeadline(end time.Time) error {
+	r.end = end
+	return nil
+}
+
+func (r *slowReader) Write(b []byte) (int, error) {
+	if time.Now().Add(r.takes).After(r.end) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	time.Sleep(r.takes) //nolint:forbidigo // the time of the bubble
+	r.read++
+	return len(b), nil
+}
+
+// Who reads slower than a piece a second, in the mean, has a minute more than that; who is as fast has all the time.
+func TestPieces(t *testing.T) {
+	t.Parallel()
+	for takes, want := range map[time.Duration]int{time.Second: 1000, 11 * time.Second: 5, 2 * time.Minute: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &slowReader{ResponseWriter: httptest.NewRecorder(), takes: takes}
+			out := pieces{w: r, left: firstTime}
+			var err error
+			for n := 0; n < 1000 && err == nil; n++ {
+				err = out.send(nil)
+			}
+			if r.read != want {
+				t.Errorf("%v for each piece: got %d, want %d (%v)", takes, r.read, want, err)
+			}
+		})
+	}
+}
+
+// The export of a customer is sent so, its end as well.
+func TestExportIsBounded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	f.apply(t, "view", "jane", "", "j@x")
+	r := httptest.NewRequest(http.MethodGet, "/grid/export?customer=1&project="+token, nil)
+	w := &slowReader{ResponseWriter: httptest.NewRecorder()}
+	q := &request{Server: f.Server, facts: f.facts.Load(), w: w, r: r, now: time.Now()}
+	if err := q.export(); err != nil || w.read != 1 {
+		t.Errorf("got %d pieces, %v, want one in the time that it has", w.read, err)
+	}
+}

@@ -333,6 +333,11 @@ func (t *tx) addEvent(h *identity.Holder, c *trackway.Command) (trackway.Result,
 			return trackway.Result{Customer: h.Customer, Duplicate: duplicate}, err
 		}
 	}
+	if c.Type == mergeType {
+		if err := t.noteNamed(&e); err != nil {
+			return trackway.Result{}, err
+		}
+	}
 	t.s.cache.SawEvent(h.Customer, e.Time)
 	return trackway.Result{Customer: h.Customer, Seq: e.Seq}, t.append(&e, tail)
 }

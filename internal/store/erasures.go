@@ -26,7 +26,7 @@ type erasure struct {
 
 // places says where in the two large tables the files may hold what was erased; the others are looked at as a whole.
 type places struct {
-	customers []trackway.Customer // on whose timelines the events are or were
+	customers []trackway.Customer // on whose timelines the events are or were; the first is who was erased
 	log       []seqRange
 }
 
@@ -52,6 +52,12 @@ func (p *places) add(seq uint64, c trackway.Customer) {
 	if len(p.log) >= 2*maxRanges {
 		p.join()
 	}
+}
+
+// of returns the places, with the customer who was erased as the first.
+func (p *places) of(erased trackway.Customer) places {
+	others := slices.DeleteFunc(slices.Clone(p.customers), func(c trackway.Customer) bool { return c == erased })
+	return places{customers: append([]trackway.Customer{erased}, others...), log: p.log}
 }
 
 // join makes the ranges few and puts them in order.

@@ -74,6 +74,10 @@ type Store struct {
 	upkeep  sync.Mutex
 	readers scrub.Readers
 
+	// rewriting is held by whoever rewrites or removes events of the log: an erasure, or what makes them expire. It is taken
+	// before mu, and for much longer, so that they can read outside mu what only they change.
+	rewriting sync.Mutex
+
 	// mu makes resolving an identity, which reads and then writes, one step, and puts commits in order. It guards what
 	// follows. Reads of the database and a commit that does not wait for the disk are done under it; an fsync only where a
 	// project is registered, which is at a start or a reload.

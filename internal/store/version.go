@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// versions counts the changes of each project. It is read without the store's lock, which an erasure may hold for long.
+// versions counts the changes of each project. It is read without the store's lock, which merges may hold for milliseconds.
 type versions struct{ m sync.Map } // of *atomic.Uint64 by project
 
 func (v *versions) of(project uint32) *atomic.Uint64 {

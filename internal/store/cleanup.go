@@ -73,7 +73,8 @@ func (s *Store) setDone(done map[uint64]erasure, at trackway.Micros) error {
 // scrubber works on the store's files.
 func (s *Store) scrubber() *scrub.Scrubber {
 	return &scrub.Scrubber{
-		DB: s.db, Files: s.fs, Dir: s.dir, Readers: &s.readers, Scratch: format.ScratchKeys, Touch: s.touch, Alone: &s.upkeep,
+		DB: s.db, Files: s.fs, Dir: s.dir, Staging: s.staging(), Readers: &s.readers,
+		Scratch: format.ScratchKeys, Touch: s.touch, Alone: &s.upkeep,
 	}
 }
 

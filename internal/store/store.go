@@ -115,7 +115,11 @@ func Open(dir string, o Options) (*Store, error) {
 	s.report = func(err error) { log.Error("store: statistics are incomplete", "err", err) }
 	s.counts = counts.New(db, s.report)
 	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
-	if err := s.prepare(); err != nil {
+	err = files.RemoveAll(s.staging()) // a backup that was cut off has left it, with all that was erased since
+	if err == nil {
+		err = s.prepare()
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
 	s.synced.raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log

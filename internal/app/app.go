@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -184,7 +185,7 @@ func openStore(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) 
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
 	return store.Open(filepath.Join(cfg.DataDir, storeDir), store.Options{
-		Log: log, Registry: reg,
+		Log: log, Registry: reg, Name: rand.Text(),
 		Fatal: func(err error) {
 			log.Error("the disk does not keep what is written to it: stopping", "err", err)
 			os.Exit(1) //nolint:forbidigo // a clean stop would go on writing to a disk that has failed

@@ -27,7 +27,7 @@ func (s *Store) Backup(ctx context.Context, dir string, at time.Time, keep int) 
 	s.upkeep.Lock()
 	defer s.upkeep.Unlock()
 	b, err := backup.Make(ctx, backup.Source{
-		FS: s.fs, Format: FormatVersion, Staging: s.staging(),
+		FS: s.fs, Format: FormatVersion, Store: s.name, Staging: s.staging(),
 		Checkpoint: func(dir string) error { return s.db.Checkpoint(dir, pebble.WithFlushedWAL()) },
 		Check:      func(dir string) (uint64, error) { return checkOpens(s.fs, dir) },
 	}, dir, at, keep)

@@ -10,6 +10,7 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 )
 
@@ -129,8 +130,8 @@ func (e *eraser) newer(end uint64) error {
 
 // own returns what is left of the properties of one of the customer's events, nil if nothing has to go.
 func (e *eraser) own(event *trackway.Event) ([]byte, error) {
-	e.places.add(event.Seq, event.Customer) // also where an erasure that was cut off has rewritten it
-	return withoutPersonal(event, e.personal), nil
+	e.places.Add(event.Seq, event.Customer) // also where an erasure that was cut off has rewritten it
+	return erased.WithoutPersonal(event, e.personal), nil
 }
 
 // others returns what is left of somebody else's event: a merge may name the customer.
@@ -138,7 +139,7 @@ func (e *eraser) others(event *trackway.Event) ([]byte, error) {
 	if event.Type != mergeType {
 		return nil, nil
 	}
-	return withoutIDs(event, e.ids), nil
+	return erased.WithoutIDs(event, e.ids), nil
 }
 
 // finish does the rest under the lock. It returns 0 where there is too much of that, or another customer has to be done.
@@ -164,8 +165,8 @@ func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (id uint64, err
 		return 0, err
 	}
 	id = s.nextErasure
-	record := erasure{project: e.project, asked: at, places: e.places.of(h.Customer)}
-	err = errors.Join(b.Set(erasureKey(id), appendErasure(nil, record), nil), b.Commit(pebble.NoSync))
+	record := erased.Record{Project: e.project, Asked: at, Places: e.places.Of(h.Customer)}
+	err = errors.Join(b.Set(erased.Key(id), erased.Append(nil, record), nil), b.Commit(pebble.NoSync))
 	if err != nil {
 		return 0, err
 	}

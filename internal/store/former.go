@@ -8,6 +8,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 )
 
@@ -44,7 +45,7 @@ func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 // noteNamed stages that a client's event of the type of merges names identifiers: it may be a merge of another server, which was
 // exported and imported.
 func (t *tx) noteNamed(e *trackway.Event) error {
-	for _, id := range mergeIDs(e.Properties) {
+	for _, id := range erased.MergeIDs(e.Properties) {
 		if err := t.former(e.Project, id, e.Customer); err != nil {
 			return err
 		}

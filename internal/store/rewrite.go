@@ -11,7 +11,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
-	"trackway/internal/query"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
@@ -28,9 +28,9 @@ type rewriter struct {
 	s       *Store
 	project uint32
 	staged  []rewritten
-	bytes   int    // of what is staged
-	locked  bool   // the store's lock is held: all is staged
-	places  places // where the files hold what was erased
+	bytes   int           // of what is staged
+	locked  bool          // the store's lock is held: all is staged
+	places  erased.Places // where the files hold what was erased
 }
 
 // rewritten is an event as it is to be, and where its entry in a timeline was when it was read, nil where that is not known.
@@ -121,8 +121,8 @@ func (r *rewriter) rewrite(b *pebble.Batch, w *rewritten) error {
 	if err != nil {
 		return err
 	}
-	r.places.add(w.event.Seq, w.event.Customer)
-	r.places.add(w.event.Seq, trackway.Customer(binary.BigEndian.Uint64(at[1:]))) // on whose timeline it is
+	r.places.Add(w.event.Seq, w.event.Customer)
+	r.places.Add(w.event.Seq, trackway.Customer(binary.BigEndian.Uint64(at[1:]))) // on whose timeline it is
 	if len(wire.SplitObject(w.event.Properties)) == 0 {
 		value = binary.AppendUvarint(nil, w.event.Seq)
 	}
@@ -180,53 +180,4 @@ func (r *rewriter) log(from, to uint64, what func(*trackway.Event) ([]byte, erro
 		}
 		return r.take(binary.BigEndian.Uint64(key[1:]), record, nil, what)
 	})
-}
-
-// withoutPersonal returns what is left of the event's properties, nil if nothing has to go. Of a merge the identifiers go, also
-// where it came from a client: it may be the record of a merge of another server, which was exported and imported.
-func withoutPersonal(event *trackway.Event, personal []string) []byte {
-	properties := wire.SplitObject(event.Properties)
-	kept := slices.DeleteFunc(slices.Clone(properties), func(p trackway.Property) bool {
-		return slices.Contains(personal, p.Name) || event.Type == mergeType && holdsIDs(p)
-	})
-	if len(kept) == len(properties) {
-		return nil
-	}
-	return wire.AppendObject(nil, kept)
-}
-
-// holdsIDs tells whether a property of a merge is an object of identifiers.
-func holdsIDs(p trackway.Property) bool {
-	switch p.Name {
-	case query.AbsorbedIDs, query.CauseIDs, query.SurvivorIDs:
-		return p.Value[0] == '{'
-	}
-	return false
-}
-
-// withoutIDs returns a merge's properties without these identifiers, nil if it has none of them.
-func withoutIDs(merge *trackway.Event, ids []identity.ID) []byte {
-	erased := func(id trackway.Identifier) bool {
-		return slices.ContainsFunc(ids, func(e identity.ID) bool { return e.Name == id.Name && e.Value == id.Value })
-	}
-	if !slices.ContainsFunc(mergeIDs(merge.Properties), erased) {
-		return nil
-	}
-	properties := wire.SplitObject(merge.Properties)
-	for i := range properties {
-		if p := &properties[i]; holdsIDs(*p) {
-			p.Value = wire.AppendIDs(nil, slices.DeleteFunc(wire.SplitIDs(p.Value), erased))
-		}
-	}
-	return wire.AppendObject(nil, properties)
-}
-
-// mergeIDs lists the identifiers that a merge was recorded with.
-func mergeIDs(properties []byte) (ids []trackway.Identifier) {
-	for _, p := range wire.SplitObject(properties) {
-		if holdsIDs(p) {
-			ids = append(ids, wire.SplitIDs(p.Value)...)
-		}
-	}
-	return ids
 }

@@ -37,3 +37,21 @@ func TestKilledBackup(t *testing.T) {
 		t.Error("opening left what a killed backup had left")
 	}
 }
+
+// TestName: a store keeps the name that it was first opened with.
+func TestName(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	for _, name := range []string{"", "first", "second"} {
+		s, err := Open("data", Options{FS: fs, Cache: 1 << 20, Name: name, Fatal: func(err error) { t.Error(err) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[bool]string{true: "first"}[name != ""]; s.name != want {
+			t.Errorf("opened with %q it is %q, want %q", name, s.name, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -28,6 +28,7 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
+	"trackway/internal/store/engine"
 	"trackway/internal/store/format"
 	"trackway/internal/store/scrub"
 )
@@ -52,6 +53,8 @@ type Options struct {
 	Registry prometheus.Registerer // nil: no metrics
 	Cache    int64                 // bytes of decompressed blocks kept in memory; 0: 128 MiB
 
+	Name string // for a store that has none yet: random, so that no other store has it; empty: it gets none
+
 	// Fatal is called when the disk has failed to keep what was written (a failed fsync, above all). After that nothing that
 	// is written can be trusted to last, so it must end the process and not return.
 	Fatal func(error)
@@ -59,11 +62,16 @@ type Options struct {
 	plain bool // tables are not compressed, so that a test finds what is in them
 }
 
+func pebbleOptions(o Options) *pebble.Options {
+	return engine.Pebble(engine.Options{FS: o.FS, Log: o.Log, Cache: o.Cache, Fatal: o.Fatal, Plain: o.plain})
+}
+
 // Store is a directory of customers and events. Its methods are safe for concurrent use.
 type Store struct {
 	db   *pebble.DB
 	fs   *scrub.Files
 	dir  string
+	name string       // empty: not known
 	sync func() error // see barrier; a test takes it away, to show that it is what keeps things
 
 	synced watermark
@@ -118,6 +126,9 @@ func Open(dir string, o Options) (*Store, error) {
 	err = files.RemoveAll(s.staging()) // a backup that was cut off has left it, with all that was erased since
 	if err == nil {
 		err = s.prepare()
+	}
+	if err == nil {
+		s.name, err = engine.Name(db, o.Name)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())

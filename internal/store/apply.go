@@ -109,7 +109,7 @@ func (t *tx) commit() error {
 	}
 	t.s.counts.Add(t.counted)
 	for _, project := range t.touched {
-		t.s.versions.changed(project)
+		t.s.versions.Changed(project)
 	}
 	return nil
 }

@@ -172,7 +172,7 @@ func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (id uint64, err
 	}
 	s.nextErasure++
 	s.pending[id] = at
-	s.versions.changed(e.project)
+	s.versions.Changed(e.project)
 	return id, nil
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -152,7 +153,7 @@ func (s *Store) remove(events []rewritten) error {
 		s.setUsageLocked(day, total)
 	}
 	for day := range removed {
-		s.versions.changed(day.project)
+		s.versions.Changed(day.project)
 	}
 	return nil
 }
@@ -218,6 +219,16 @@ func entryOn(from pebble.Reader, c trackway.Customer, e *trackway.Event) (key []
 		return errStop
 	})
 	return key, err
+}
+
+// Newest returns when the last event of the log was received, 0 where there is none.
+func (s *Store) Newest() (at trackway.Micros, err error) {
+	err = scanRange(s.db, []byte{format.TableLog}, []byte{format.TableLog + 1}, true, func(key, record []byte) error {
+		e, err := format.DecodeEvent(binary.BigEndian.Uint64(key[1:]), record)
+		at = e.Received
+		return cmp.Or(err, errStop)
+	})
+	return at, err
 }
 
 // Reclaim gives back the space of events that were removed from the log between two sequence numbers. Their entries in

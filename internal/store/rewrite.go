@@ -99,7 +99,7 @@ func (r *rewriter) write() error {
 	if err := errors.Join(r.stage(b), b.Commit(pebble.NoSync)); err != nil {
 		return err
 	}
-	r.s.versions.changed(r.project)
+	r.s.versions.Changed(r.project)
 	return nil
 }
 

@@ -101,7 +101,7 @@ type Store struct {
 	counts   *counts.Counter
 	report   func(error) // of what makes statistics incomplete
 	damaged  sync.Once   // a total was reported
-	versions versions
+	versions cache.Versions
 }
 
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -180,11 +179,11 @@ func newRegistry() *prometheus.Registry {
 }
 
 func openStore(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) (*store.Store, error) {
-	const private = 0o700
-	if err := os.MkdirAll(cfg.DataDir, private); err != nil {
-		return nil, fmt.Errorf("create data directory: %w", err)
+	dir, err := privateDir(cfg.DataDir, log)
+	if err != nil {
+		return nil, err
 	}
-	return store.Open(filepath.Join(cfg.DataDir, storeDir), store.Options{
+	return store.Open(dir, store.Options{
 		Log: log, Registry: reg, Name: rand.Text(),
 		Fatal: func(err error) {
 			log.Error("the disk does not keep what is written to it: stopping", "err", err)

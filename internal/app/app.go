@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -179,12 +179,12 @@ func newRegistry() *prometheus.Registry {
 }
 
 func openStore(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) (*store.Store, error) {
-	const private = 0o700
-	if err := os.MkdirAll(cfg.DataDir, private); err != nil {
-		return nil, fmt.Errorf("create data directory: %w", err)
+	dir, err := privateDir(cfg.DataDir, log)
+	if err != nil {
+		return nil, err
 	}
-	return store.Open(filepath.Join(cfg.DataDir, storeDir), store.Options{
-		Log: log, Registry: reg,
+	return store.Open(dir, store.Options{
+		Log: log, Registry: reg, Name: rand.Text(),
 		Fatal: func(err error) {
 			log.Error("the disk does not keep what is written to it: stopping", "err", err)
 			os.Exit(1) //nolint:forbidigo // a clean stop would go on writing to a disk that has failed

@@ -48,6 +48,8 @@ var trackway = Rules{
 		"internal/store/backup":   2,
 		"internal/store/cache":    2,
 		"internal/store/counts":   2,
+		"internal/store/engine":   3,
+		"internal/store/erased":   3,
 		"internal/store/format":   2,
 		"internal/store/scrub":    2,
 		"internal/store/timeline": 3,

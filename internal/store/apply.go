@@ -109,7 +109,7 @@ func (t *tx) commit() error {
 	}
 	t.s.counts.Add(t.counted)
 	for _, project := range t.touched {
-		t.s.versions.changed(project)
+		t.s.versions.Changed(project)
 	}
 	return nil
 }
@@ -331,6 +331,11 @@ func (t *tx) addEvent(h *identity.Holder, c *trackway.Command) (trackway.Result,
 		var err error
 		if tail, duplicate, err = t.freeTail(h, &e); err != nil || duplicate {
 			return trackway.Result{Customer: h.Customer, Duplicate: duplicate}, err
+		}
+	}
+	if c.Type == mergeType {
+		if err := t.noteNamed(&e); err != nil {
+			return trackway.Result{}, err
 		}
 	}
 	t.s.cache.SawEvent(h.Customer, e.Time)

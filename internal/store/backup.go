@@ -18,6 +18,8 @@ type Backup = backup.Backup
 // stagingName is where in the store's directory a backup begins.
 const stagingName = "checkpoint"
 
+func (s *Store) staging() string { return s.fs.PathJoin(s.dir, stagingName) }
+
 // Backup writes a copy of the running store into dir, which holds backups of this store only, as a new generation of the time
 // at, and removes the oldest until keep of them are left. The copy holds all that was acknowledged before the call. Nobody
 // waits for it. It is opened and checked before it counts; whatever goes wrong, the generations that were there stay.
@@ -25,7 +27,7 @@ func (s *Store) Backup(ctx context.Context, dir string, at time.Time, keep int) 
 	s.upkeep.Lock()
 	defer s.upkeep.Unlock()
 	b, err := backup.Make(ctx, backup.Source{
-		FS: s.fs, Format: FormatVersion, Staging: s.fs.PathJoin(s.dir, stagingName),
+		FS: s.fs, Format: FormatVersion, Store: s.name, Staging: s.staging(),
 		Checkpoint: func(dir string) error { return s.db.Checkpoint(dir, pebble.WithFlushedWAL()) },
 		Check:      func(dir string) (uint64, error) { return checkOpens(s.fs, dir) },
 	}, dir, at, keep)

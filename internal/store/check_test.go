@@ -16,6 +16,7 @@ import (
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 )
 
@@ -108,7 +109,7 @@ func (c *contents) read(key, value []byte) (err error) {
 		c.projectOf[number(5)] = binary.BigEndian.Uint32(key[1:])
 		c.holders[number(5)], err = format.DecodeHolder(number(5), value)
 	case 'e':
-		_, err = decodeErasure(value)
+		_, err = erased.Decode(value)
 	case 'f':
 		if len(value) != 0 {
 			return format.ErrCorrupt

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/scrub"
 )
@@ -32,33 +33,33 @@ func (s *Store) CleanUp(ctx context.Context, now func() trackway.Micros) (n int,
 }
 
 // scheduled reads the erasures that are not done.
-func (s *Store) scheduled() (map[uint64]erasure, error) {
+func (s *Store) scheduled() (map[uint64]erased.Record, error) {
 	s.mu.Lock() // what is half done is not looked at
 	defer s.mu.Unlock()
 	if len(s.pending) == 0 {
 		return nil, nil
 	}
-	pending := make(map[uint64]erasure)
-	return pending, s.erasures(func(id uint64, e erasure) {
-		if e.done == 0 {
+	pending := make(map[uint64]erased.Record)
+	return pending, s.erasures(func(id uint64, e erased.Record) {
+		if e.Done == 0 {
 			pending[id] = e
 		}
 	})
 }
 
-func (s *Store) setDone(done map[uint64]erasure, at trackway.Micros) error {
+func (s *Store) setDone(done map[uint64]erased.Record, at trackway.Micros) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
 	for id, e := range done {
-		if err := b.Set(erasureKey(id), appendErasure(nil, erasure{project: e.project, asked: e.asked, done: at}), nil); err != nil {
+		if err := b.Set(erased.Key(id), erased.Append(nil, erased.Record{Project: e.Project, Asked: e.Asked, Done: at}), nil); err != nil {
 			return err
 		}
 	}
-	err := s.erasures(func(id uint64, e erasure) {
-		if e.done != 0 && id+maxErasures < s.nextErasure {
-			_ = b.Delete(erasureKey(id), nil) // a batch in memory does not fail
+	err := s.erasures(func(id uint64, e erased.Record) {
+		if e.Done != 0 && id+maxErasures < s.nextErasure {
+			_ = b.Delete(erased.Key(id), nil) // a batch in memory does not fail
 		}
 	})
 	if err := errors.Join(err, b.Commit(pebble.Sync)); err != nil {
@@ -73,25 +74,26 @@ func (s *Store) setDone(done map[uint64]erasure, at trackway.Micros) error {
 // scrubber works on the store's files.
 func (s *Store) scrubber() *scrub.Scrubber {
 	return &scrub.Scrubber{
-		DB: s.db, Files: s.fs, Dir: s.dir, Readers: &s.readers, Scratch: format.ScratchKeys, Touch: s.touch, Alone: &s.upkeep,
+		DB: s.db, Files: s.fs, Dir: s.dir, Staging: s.staging(), Readers: &s.readers,
+		Scratch: format.ScratchKeys, Touch: s.touch, Alone: &s.upkeep,
 	}
 }
 
 // spansOf lists what may hold something of these erasures.
-func spansOf(pending map[uint64]erasure) []scrub.Span {
+func spansOf(pending map[uint64]erased.Record) []scrub.Span {
 	spans := []scrub.Span{
 		{Start: []byte{0}, End: []byte{format.TableLog}},
 		{Start: []byte{format.TableLog + 1}, End: []byte{format.TableTimeline}},
 		{Start: []byte{format.TableTimeline + 1}, End: []byte{format.ScratchKeys}},
 	}
 	var customers []trackway.Customer
-	var log []seqRange
+	var log []erased.Range
 	for _, e := range pending {
-		customers = append(customers, e.places.customers...)
-		log = append(log, e.places.log...)
+		customers = append(customers, e.Places.Customers...)
+		log = append(log, e.Places.Log...)
 	}
-	for _, r := range joinRanges(log, nearSeqs) {
-		spans = append(spans, scrub.Span{Start: format.AppendLogKey(nil, r.from), End: format.AppendLogKey(nil, r.to+1)})
+	for _, r := range erased.Join(log) {
+		spans = append(spans, scrub.Span{Start: format.AppendLogKey(nil, r.From), End: format.AppendLogKey(nil, r.To+1)})
 	}
 	slices.Sort(customers)
 	for _, c := range slices.Compact(customers) {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,12 +10,12 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
-	"trackway/internal/wire"
 )
 
-// eraseBatch is how many bytes an erasure stages before it commits them: a customer's events may be more than fit in memory.
-const eraseBatch = 4 << 20
+// maxLast is how many events of the log, of all customers, the end of an erasure looks at under the lock.
+const maxLast = 256
 
 // Erase removes a customer's identifiers and those properties, of the customer and of its events, that personal names. The
 // events stay, on a customer that nobody can name any more. A customer that has been absorbed is erased with its survivor.
@@ -24,7 +23,8 @@ const eraseBatch = 4 << 20
 // call schedules: at is the time that stands in the schedule.
 //
 // After an error or a crash part of it may be done; the identifiers go last, so that the caller can ask again. Cost: a read
-// of all of the customer's events, with writers waiting.
+// of all of the customer's events, with nobody waiting but other erasures and [Store.Expire]; writers wait while up to
+// maxRewritten events are written again at once.
 func (s *Store) Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error) {
 	id, err := s.erase(project, c, personal, at)
 	if err != nil {
@@ -33,50 +33,158 @@ func (s *Store) Erase(project uint32, c trackway.Customer, personal []string, at
 	return query.Erasure{ID: id, Asked: at}, s.barrier()
 }
 
+// erase does what a snapshot shows, then what came to the log since, and at the end, under the lock, what came meanwhile, with
+// the identifiers. A merge brings events that are not at the log's end: then all is done once more.
 func (s *Store) erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (id uint64, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.versions.changed(project) // also where only a part was done
-	h, err := s.survivor(project, c)  // merged since the caller asked who it is: the survivor has it all
-	if err != nil {
-		return 0, err
-	}
-	timelines, err := timelinesOf(s.db, h)
-	if err != nil {
-		return 0, err
-	}
-	e := eraser{s: s, b: s.db.NewBatch(), personal: personal, places: places{customers: timelines}}
-	defer func() { _ = e.b.Close() }() // gives memory back
-	for _, owner := range timelines {
-		if err := e.events(owner); err != nil {
-			return 0, err
+	s.rewriting.Lock()
+	defer s.rewriting.Unlock()
+	e := eraser{rewriter: rewriter{s: s, project: project}, personal: personal}
+	for id == 0 && err == nil {
+		if err = e.pass(c); err == nil {
+			id, err = e.finish(c, at)
 		}
-	}
-	if err := errors.Join(e.others(project, h), e.holder(project, h)); err != nil {
-		return 0, err
-	}
-	id = s.nextErasure
-	err = errors.Join(
-		e.b.Set(erasureKey(id), appendErasure(nil, erasure{project: project, asked: at, places: e.places}), nil),
-		e.b.Commit(pebble.NoSync),
-	)
-	if err == nil {
-		s.nextErasure++
-		s.pending[id] = at
 	}
 	return id, err
 }
 
-// eraser stages an erasure, under the store's lock.
+// eraser erases one customer. The store's rewriting is held.
 type eraser struct {
-	s        *Store
-	b        *pebble.Batch
+	rewriter
+
 	personal []string
-	places   places // where the files hold what is erased
+
+	// What the last pass knows.
+	customer trackway.Customer
+	ids      []identity.ID
+	next     uint64 // the log is done up to this sequence number
+	merged   bool   // the customer has absorbed another one since the pass began
+}
+
+// pass does all that there is when it begins, and then what has come to the log until only maxLast events of it are left.
+func (e *eraser) pass(c trackway.Customer) error {
+	e.s.mu.Lock()
+	v := &snapshot{store: e.s, left: e.s.readers.Enter(), from: e.s.db.NewSnapshot()}
+	e.next, e.merged = e.s.nextSeq, false
+	e.s.mu.Unlock()
+	err := e.all(v.from, c)
+	if err := errors.Join(err, v.Close()); err != nil {
+		return err
+	}
+	for !e.merged {
+		e.s.mu.Lock()
+		end := e.s.nextSeq
+		e.s.mu.Unlock()
+		if end-e.next <= maxLast {
+			break
+		}
+		end = min(end, e.next+maxRewritten)
+		if err := errors.Join(e.newer(end), e.write()); err != nil {
+			return err
+		}
+		e.next = end
+	}
+	return nil
+}
+
+// all does what a snapshot shows: the events of the customer, and the merges of others who had one of its identifiers once.
+func (e *eraser) all(from pebble.Reader, c trackway.Customer) error {
+	h, err := survivor(from, e.project, c) // merged since the caller asked who it is: the survivor has it all
+	if err != nil {
+		return err
+	}
+	e.customer, e.ids = h.Customer, h.IDs
+	former, err := formerHolders(from, e.project, h.IDs)
+	if err != nil {
+		return err
+	}
+	if err := e.timelines(from, h, e.own); err != nil {
+		return err
+	}
+	for _, f := range former {
+		if f.Customer == h.Customer {
+			continue
+		}
+		if err := e.timelines(from, f, e.others); err != nil {
+			return err
+		}
+	}
+	return e.write()
+}
+
+// newer takes in the events from next up to, not including, end.
+func (e *eraser) newer(end uint64) error {
+	return e.log(e.next, end, func(event *trackway.Event) ([]byte, error) {
+		if event.Customer != e.customer {
+			return e.others(event)
+		}
+		if event.Type == mergeType {
+			marked, err := isMarked(e.s.db, event)
+			if err != nil {
+				return nil, err
+			}
+			e.merged = e.merged || marked
+		}
+		return e.own(event)
+	})
+}
+
+// own returns what is left of the properties of one of the customer's events, nil if nothing has to go.
+func (e *eraser) own(event *trackway.Event) ([]byte, error) {
+	e.places.Add(event.Seq, event.Customer) // also where an erasure that was cut off has rewritten it
+	return erased.WithoutPersonal(event, e.personal), nil
+}
+
+// others returns what is left of somebody else's event: a merge may name the customer.
+func (e *eraser) others(event *trackway.Event) ([]byte, error) {
+	if event.Type != mergeType {
+		return nil, nil
+	}
+	return erased.WithoutIDs(event, e.ids), nil
+}
+
+// finish does the rest under the lock. It returns 0 where there is too much of that, or another customer has to be done.
+func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (id uint64, err error) {
+	s := e.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, err := survivor(s.db, e.project, c)
+	if err != nil {
+		return 0, err
+	}
+	e.locked = true
+	defer func() { e.staged, e.bytes, e.locked = nil, 0, false }() // of no use where this pass was not the last one
+	if e.merged || h.Customer != e.customer || !e.knows(h.IDs) || s.nextSeq-e.next > maxLast {
+		return 0, nil
+	}
+	if err := e.newer(s.nextSeq); err != nil || e.merged {
+		return 0, err
+	}
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }() // gives memory back
+	if err := errors.Join(e.stage(b), e.holder(b, h)); err != nil {
+		return 0, err
+	}
+	id = s.nextErasure
+	record := erased.Record{Project: e.project, Asked: at, Places: e.places.Of(h.Customer)}
+	err = errors.Join(b.Set(erased.Key(id), erased.Append(nil, record), nil), b.Commit(pebble.NoSync))
+	if err != nil {
+		return 0, err
+	}
+	s.nextErasure++
+	s.pending[id] = at
+	s.versions.Changed(e.project)
+	return id, nil
+}
+
+// knows tells whether the last pass has looked for all of these identifiers.
+func (e *eraser) knows(ids []identity.ID) bool {
+	return !slices.ContainsFunc(ids, func(id identity.ID) bool {
+		return !slices.ContainsFunc(e.ids, func(known identity.ID) bool { return known.Identifier == id.Identifier })
+	})
 }
 
 // holder erases identifiers and properties.
-func (e *eraser) holder(project uint32, h *identity.Holder) error {
+func (e *eraser) holder(b *pebble.Batch, h *identity.Holder) error {
 	for _, name := range e.personal {
 		key := format.AppendPropKey(nil, h.Customer, name)
 		_, closer, err := e.s.db.Get(key)
@@ -87,153 +195,26 @@ func (e *eraser) holder(project uint32, h *identity.Holder) error {
 			return err
 		}
 		h.Properties--
-		if err := errors.Join(closer.Close(), e.b.Delete(key, nil)); err != nil {
+		if err := errors.Join(closer.Close(), b.Delete(key, nil)); err != nil {
 			return err
 		}
 	}
 	for _, id := range h.IDs {
-		if err := e.identifier(project, id.Identifier); err != nil {
+		if err := e.identifier(b, id.Identifier); err != nil {
 			return err
 		}
 	}
 	e.s.cache.ForgetHolder(h.Customer)
 	h.IDs = nil
-	return e.b.Set(format.AppendCustomerKey(nil, project, h.Customer), format.AppendHolder(nil, h), nil)
+	return b.Set(format.AppendCustomerKey(nil, e.project, h.Customer), format.AppendHolder(nil, h), nil)
 }
 
-func (e *eraser) identifier(project uint32, id trackway.Identifier) error {
-	key := format.AppendIDKey(nil, project, id)
+func (e *eraser) identifier(b *pebble.Batch, id trackway.Identifier) error {
+	key := format.AppendIDKey(nil, e.project, id)
 	e.s.cache.ForgetID(key)
-	if err := e.b.Delete(key, nil); err != nil {
+	if err := b.Delete(key, nil); err != nil {
 		return err
 	}
-	prefix := format.AppendFormerPrefix(nil, project, id)
-	return scan(e.s.db, prefix, func(c, _ []byte) error { return e.b.Delete(slices.Concat(prefix, c), nil) })
-}
-
-// events erases personal properties from the events recorded on one customer.
-func (e *eraser) events(c trackway.Customer) error {
-	prefix := format.AppendTimelinePrefix(nil, c)
-	return scan(e.s.db, prefix, func(rest, entry []byte) error {
-		seq, n := binary.Uvarint(entry)
-		if n <= 0 {
-			return format.ErrCorrupt
-		}
-		if err := e.event(seq, c, slices.Concat(prefix, rest), len(entry) > n); err != nil {
-			return fmt.Errorf("event %d: %w", seq, err)
-		}
-		if e.b.Len() < eraseBatch {
-			return nil
-		}
-		if err := errors.Join(e.b.Commit(pebble.NoSync), e.b.Close()); err != nil {
-			return err
-		}
-		e.b = e.s.db.NewBatch()
-		return nil
-	})
-}
-
-// event rewrites an event without what is personal. Its entry in the timeline must not end in a hash of what was erased, so
-// it ends in its sequence number from then on.
-func (e *eraser) event(seq uint64, owner trackway.Customer, timelineKey []byte, merge bool) error {
-	event, err := readEvent(e.s.db, seq)
-	if err != nil {
-		return err
-	}
-	e.places.add(seq, event.Customer)
-	kept := e.withoutPersonal(&event, merge)
-	if kept == nil {
-		return nil
-	}
-	event.Properties = kept
-	return errors.Join(
-		e.b.Set(format.AppendLogKey(nil, seq), format.AppendEvent(nil, &event), nil),
-		e.b.Delete(timelineKey, nil),
-		e.b.Set(format.AppendTimelineKey(nil, owner, event.Time, seq), binary.AppendUvarint(nil, seq), nil),
-	)
-}
-
-func readEvent(from pebble.Reader, seq uint64) (trackway.Event, error) {
-	record, closer, err := from.Get(format.AppendLogKey(nil, seq))
-	if err != nil {
-		return trackway.Event{}, err
-	}
-	event, err := format.DecodeEvent(seq, record)
-	return event, errors.Join(err, closer.Close())
-}
-
-// withoutPersonal returns what is left of the event's properties, nil if nothing has to go. Of a merge nothing is left: it
-// holds identifiers.
-func (e *eraser) withoutPersonal(event *trackway.Event, merge bool) []byte {
-	properties := wire.SplitObject(event.Properties)
-	kept := slices.DeleteFunc(slices.Clone(properties), func(p trackway.Property) bool {
-		return merge || slices.Contains(e.personal, p.Name)
-	})
-	if len(kept) == len(properties) {
-		return nil
-	}
-	return wire.AppendObject(nil, kept)
-}
-
-// others erases the identifiers from merges of other customers, who had them once.
-func (e *eraser) others(project uint32, h *identity.Holder) error {
-	former, err := e.s.formerHolders(project, h.IDs)
-	if err != nil {
-		return err
-	}
-	for _, f := range former {
-		if f.Customer == h.Customer {
-			continue
-		}
-		timelines, err := timelinesOf(e.s.db, f)
-		if err != nil {
-			return err
-		}
-		for _, c := range timelines {
-			if err := e.merges(c, h.IDs); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// merges erases identifiers from the merges on somebody else's timeline.
-func (e *eraser) merges(c trackway.Customer, ids []identity.ID) error {
-	return scan(e.s.db, format.AppendTimelinePrefix(nil, c), func(_, entry []byte) error {
-		seq, n := binary.Uvarint(entry)
-		if n <= 0 {
-			return format.ErrCorrupt
-		}
-		if len(entry) == n {
-			return nil // it was sent by a client
-		}
-		event, err := readEvent(e.s.db, seq)
-		if err != nil {
-			return err
-		}
-		kept := withoutIDs(&event, ids)
-		if kept == nil {
-			return nil
-		}
-		event.Properties = kept
-		e.places.add(seq, event.Customer)
-		return e.b.Set(format.AppendLogKey(nil, seq), format.AppendEvent(nil, &event), nil)
-	})
-}
-
-// withoutIDs returns a merge's properties without these identifiers, nil if it has none of them.
-func withoutIDs(merge *trackway.Event, ids []identity.ID) []byte {
-	erased := func(id trackway.Identifier) bool {
-		return slices.ContainsFunc(ids, func(e identity.ID) bool { return e.Name == id.Name && e.Value == id.Value })
-	}
-	if !slices.ContainsFunc(mergeIDs(merge), erased) {
-		return nil
-	}
-	properties := wire.SplitObject(merge.Properties)
-	for i := range properties {
-		p := &properties[i]
-		p.Value = wire.AppendIDs(nil, slices.DeleteFunc(wire.SplitIDs(p.Value), erased))
-	}
-	return wire.AppendObject(nil, properties)
+	prefix := format.AppendFormerPrefix(nil, e.project, id)
+	return scan(e.s.db, prefix, func(c, _ []byte) error { return b.Delete(slices.Concat(prefix, c), nil) })
 }

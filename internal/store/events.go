@@ -64,3 +64,8 @@ func (v *snapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) error
 		return err
 	})
 }
+
+// Version implements [query.Store].
+func (s *Store) Version(project uint32) uint64 {
+	return s.versions.Of(project).Load()
+}

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -18,14 +20,17 @@ import (
 // keyNextSeq says which sequence number comes next where the last record of the log is gone.
 var keyNextSeq = []byte("mnextseq")
 
-// maxExpired is how many events are removed before other writers are let in.
-const maxExpired = 1000
+// How many events are removed before other writers are let in, and for how long these have the store for themselves then.
+const (
+	maxExpired = 128
+	expireRest = 2 * time.Millisecond
+)
 
 // Expire removes those of the events from sequence number from up to, not including, to whose time is before what before
 // returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how many events there are. It does not wait for the disk:
 // after a crash there is more to remove, that is all. When ctx ends, it stops between two batches.
 //
-// Cost: a read of these records of the log, with nobody waiting; writers wait while up to 1000 events are removed at once.
+// Cost: a read of these records of the log, with nobody waiting; writers wait while up to 128 events are removed at once.
 func (s *Store) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
@@ -39,7 +44,9 @@ func (s *Store) Expire(
 		}
 		n := min(len(old), maxExpired)
 		err = s.expire(old[:n])
-		old, x.Removed = old[n:], x.Removed+n
+		if old, x.Removed = old[n:], x.Removed+n; len(old) > 0 {
+			pause(ctx, expireRest)
+		}
 	}
 	if err != nil {
 		return x, fmt.Errorf("expire events %d to %d: %w", from, to, err)
@@ -74,13 +81,22 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 	return x, old, errors.Join(err, it.Error(), it.Close())
 }
 
-// expire removes events, each with its entry in the timeline.
+// pause waits for a time, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// expire removes events, each with its entry in the timeline. What they are and where their entries are is read before writers
+// have to wait; a merge may move some of these meanwhile.
 func (s *Store) expire(old []uint64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
-	removed := make(map[usageDay]uint64)
+	s.rewriting.Lock()
+	defer s.rewriting.Unlock()
+	found := make([]rewritten, 0, len(old))
 	for _, seq := range old {
 		e, err := readEvent(s.db, seq)
 		if errors.Is(err, pebble.ErrNotFound) {
@@ -88,15 +104,39 @@ func (s *Store) expire(old []uint64) error {
 		} else if err != nil {
 			return fmt.Errorf("event %d: %w", seq, err)
 		}
-		key, err := s.timelineKey(&e)
+		entry, _ := timelineKey(s.db, &e) // where it is not found, it is looked for under the lock
+		found = append(found, rewritten{event: e, entry: entry})
+	}
+	return s.remove(found)
+}
+
+func readEvent(from pebble.Reader, seq uint64) (trackway.Event, error) {
+	record, closer, err := from.Get(format.AppendLogKey(nil, seq))
+	if err != nil {
+		return trackway.Event{}, err
+	}
+	event, err := format.DecodeEvent(seq, record)
+	return event, errors.Join(err, closer.Close())
+}
+
+// remove removes events under the lock.
+func (s *Store) remove(events []rewritten) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }() // gives memory back
+	removed := make(map[usageDay]uint64)
+	for i := range events {
+		e := &events[i].event
+		key, _, err := s.entryOf(&events[i])
 		if err != nil {
-			return fmt.Errorf("event %d: %w", seq, err)
+			return fmt.Errorf("event %d: %w", e.Seq, err)
 		}
-		if err := errors.Join(b.Delete(format.AppendLogKey(nil, seq), nil), b.Delete(key, nil)); err != nil {
+		if err := errors.Join(b.Delete(format.AppendLogKey(nil, e.Seq), nil), b.Delete(key, nil)); err != nil {
 			return err
 		}
 		removed[usageDay{e.Project, query.DayOf(e.Received)}]++
-		if seq == s.nextSeq-1 {
+		if e.Seq == s.nextSeq-1 {
 			if err := b.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
 				return err
 			}
@@ -113,7 +153,7 @@ func (s *Store) expire(old []uint64) error {
 		s.setUsageLocked(day, total)
 	}
 	for day := range removed {
-		s.versions.changed(day.project)
+		s.versions.Changed(day.project)
 	}
 	return nil
 }
@@ -136,17 +176,17 @@ func (s *Store) stageExpired(b *pebble.Batch, removed map[usageDay]uint64) (map[
 }
 
 // timelineKey finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed.
-func (s *Store) timelineKey(e *trackway.Event) ([]byte, error) {
-	h, err := s.survivor(e.Project, e.Customer)
+func timelineKey(from pebble.Reader, e *trackway.Event) ([]byte, error) {
+	h, err := survivor(from, e.Project, e.Customer)
 	if err != nil {
 		return nil, err
 	}
-	timelines, err := timelinesOf(s.db, h)
+	timelines, err := timelinesOf(from, h)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range timelines {
-		if key, err := s.entryOn(c, e); key != nil || err != nil {
+		if key, err := entryOn(from, c, e); key != nil || err != nil {
 			return key, err
 		}
 	}
@@ -155,10 +195,10 @@ func (s *Store) timelineKey(e *trackway.Event) ([]byte, error) {
 
 // entryOn finds an event's entry on one timeline, nil if it is not there. It is where it usually is, unless a collision of
 // hashes has put it further on.
-func (s *Store) entryOn(c trackway.Customer, e *trackway.Event) (key []byte, err error) {
+func entryOn(from pebble.Reader, c trackway.Customer, e *trackway.Event) (key []byte, err error) {
 	for _, tail := range []uint64{contentHash(e), e.Seq} {
 		key := format.AppendTimelineKey(nil, c, e.Time, tail)
-		value, closer, err := s.db.Get(key)
+		value, closer, err := from.Get(key)
 		if errors.Is(err, pebble.ErrNotFound) {
 			continue
 		} else if err != nil {
@@ -171,7 +211,7 @@ func (s *Store) entryOn(c trackway.Customer, e *trackway.Event) (key []byte, err
 	}
 	prefix := format.AppendTimelineKey(nil, c, e.Time, 0)
 	prefix = prefix[:len(prefix)-8]
-	err = scan(s.db, prefix, func(tail, value []byte) error {
+	err = scan(from, prefix, func(tail, value []byte) error {
 		if seq, _ := binary.Uvarint(value); seq != e.Seq {
 			return nil
 		}
@@ -179,6 +219,16 @@ func (s *Store) entryOn(c trackway.Customer, e *trackway.Event) (key []byte, err
 		return errStop
 	})
 	return key, err
+}
+
+// Newest returns when the last event of the log was received, 0 where there is none.
+func (s *Store) Newest() (at trackway.Micros, err error) {
+	err = scanRange(s.db, []byte{format.TableLog}, []byte{format.TableLog + 1}, true, func(key, record []byte) error {
+		e, err := format.DecodeEvent(binary.BigEndian.Uint64(key[1:]), record)
+		at = e.Received
+		return cmp.Or(err, errStop)
+	})
+	return at, err
 }
 
 // Reclaim gives back the space of events that were removed from the log between two sequence numbers. Their entries in

@@ -16,6 +16,7 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/store/counts"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 )
 
@@ -30,7 +31,7 @@ func TestKeys(t *testing.T) {
 	}{
 		"absorbed":  {format.AbsorbedKey(1, 0x0203), "61 0000000000000001 0000000000000203"},
 		"customers": {format.AppendCustomerKey(nil, 7, 0x0203), "63 00000007 0000000000000203"},
-		"erasure":   {erasureKey(0x0102), "65 0000000000000102"},
+		"erasure":   {erased.Key(0x0102), "65 0000000000000102"},
 		"former":    {format.AppendFormerKey(nil, 7, id, 9), "66 00000007 636f6f6b6965 00 03 610062 0000000000000009"},
 		"ids":       {format.AppendIDKey(nil, 7, id), "69 00000007 636f6f6b6965 00 610062"},
 		"log":       {format.AppendLogKey(nil, 0x0102), "6c 0000000000000102"},

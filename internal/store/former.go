@@ -4,10 +4,12 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
-	"trackway/internal/wire"
 )
 
 // A merge is recorded with the identifiers of both customers, and those of the command that caused it. When a soft identifier
@@ -40,24 +42,27 @@ func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 	return nil
 }
 
+// noteNamed stages that a client's event of the type of merges names identifiers: it may be a merge of another server, which was
+// exported and imported.
+func (t *tx) noteNamed(e *trackway.Event) error {
+	for _, id := range erased.MergeIDs(e.Properties) {
+		if err := t.former(e.Project, id, e.Customer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (t *tx) former(project uint32, id trackway.Identifier, c trackway.Customer) error {
 	t.key = format.AppendFormerKey(t.key[:0], project, id, c)
 	return t.b.Set(t.key, nil, nil)
 }
 
-// mergeIDs lists the identifiers that a merge was recorded with, in all of its properties.
-func mergeIDs(e *trackway.Event) (ids []trackway.Identifier) {
-	for _, p := range wire.SplitObject(e.Properties) {
-		ids = append(ids, wire.SplitIDs(p.Value)...)
-	}
-	return ids
-}
-
 // formerHolders lists the customers that had one of these identifiers and lost it, as who they are now.
-func (s *Store) formerHolders(project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
+func formerHolders(from pebble.Reader, project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
 	for _, id := range ids {
-		err = scan(s.db, format.AppendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
-			h, err := s.survivor(project, trackway.Customer(binary.BigEndian.Uint64(c)))
+		err = scan(from, format.AppendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
+			h, err := survivor(from, project, trackway.Customer(binary.BigEndian.Uint64(c)))
 			if err == nil && !slices.ContainsFunc(found, func(f *identity.Holder) bool { return f.Customer == h.Customer }) {
 				found = append(found, h)
 			}
@@ -71,10 +76,10 @@ func (s *Store) formerHolders(project uint32, ids []identity.ID) (found []*ident
 }
 
 // survivor reads who a customer is now.
-func (s *Store) survivor(project uint32, c trackway.Customer) (*identity.Holder, error) {
-	h, err := readHolder(s.db, project, c)
+func survivor(from pebble.Reader, project uint32, c trackway.Customer) (*identity.Holder, error) {
+	h, err := readHolder(from, project, c)
 	for err == nil && h.MergedInto != 0 {
-		h, err = readHolder(s.db, project, h.MergedInto)
+		h, err = readHolder(from, project, h.MergedInto)
 	}
 	return h, err
 }

@@ -12,12 +12,13 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
 
 // mergeType is the type of the event that records a merge.
-const mergeType = "merge"
+const mergeType = erased.MergeType
 
 // maxMoved is how many events an absorbed customer may have for their places in its timeline to move to the survivor's, and
 // how many are moved before other writers are let in. With identity.MaxAbsorbed it bounds how long merges hold the lock.

@@ -28,6 +28,7 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
+	"trackway/internal/store/engine"
 	"trackway/internal/store/format"
 	"trackway/internal/store/scrub"
 )
@@ -52,6 +53,8 @@ type Options struct {
 	Registry prometheus.Registerer // nil: no metrics
 	Cache    int64                 // bytes of decompressed blocks kept in memory; 0: 128 MiB
 
+	Name string // for a store that has none yet: random, so that no other store has it; empty: it gets none
+
 	// Fatal is called when the disk has failed to keep what was written (a failed fsync, above all). After that nothing that
 	// is written can be trusted to last, so it must end the process and not return.
 	Fatal func(error)
@@ -59,11 +62,16 @@ type Options struct {
 	plain bool // tables are not compressed, so that a test finds what is in them
 }
 
+func pebbleOptions(o Options) *pebble.Options {
+	return engine.Pebble(engine.Options{FS: o.FS, Log: o.Log, Cache: o.Cache, Fatal: o.Fatal, Plain: o.plain})
+}
+
 // Store is a directory of customers and events. Its methods are safe for concurrent use.
 type Store struct {
 	db   *pebble.DB
 	fs   *scrub.Files
 	dir  string
+	name string       // empty: not known
 	sync func() error // see barrier; a test takes it away, to show that it is what keeps things
 
 	synced watermark
@@ -73,6 +81,10 @@ type Store struct {
 	// upkeep is held by what works on the files as a whole: a backup, the end of a clean-up. It is taken before mu.
 	upkeep  sync.Mutex
 	readers scrub.Readers
+
+	// rewriting is held by whoever rewrites or removes events of the log: an erasure, or what makes them expire. It is taken
+	// before mu, and for much longer, so that they can read outside mu what only they change.
+	rewriting sync.Mutex
 
 	// mu makes resolving an identity, which reads and then writes, one step, and puts commits in order. It guards what
 	// follows. Reads of the database and a commit that does not wait for the disk are done under it; an fsync only where a
@@ -89,7 +101,7 @@ type Store struct {
 	counts   *counts.Counter
 	report   func(error) // of what makes statistics incomplete
 	damaged  sync.Once   // a total was reported
-	versions versions
+	versions cache.Versions
 }
 
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
@@ -111,7 +123,14 @@ func Open(dir string, o Options) (*Store, error) {
 	s.report = func(err error) { log.Error("store: statistics are incomplete", "err", err) }
 	s.counts = counts.New(db, s.report)
 	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
-	if err := s.prepare(); err != nil {
+	err = files.RemoveAll(s.staging()) // a backup that was cut off has left it, with all that was erased since
+	if err == nil {
+		err = s.prepare()
+	}
+	if err == nil {
+		s.name, err = engine.Name(db, o.Name)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
 	s.synced.raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log

@@ -10,6 +10,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
@@ -70,7 +71,7 @@ func (u *upgrader) merges() error {
 }
 
 func (u *upgrader) merge(e *trackway.Event) error {
-	key, err := u.s.timelineKey(e)
+	key, err := timelineKey(u.s.db, e)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (u *upgrader) merge(e *trackway.Event) error {
 		return nil // a client named it so, or it was erased
 	}
 	u.add(e.Project, e.Received, query.Usage{Absorbed: 1})
-	for _, id := range mergeIDs(e) {
+	for _, id := range erased.MergeIDs(e.Properties) {
 		if err := u.b.Set(format.AppendFormerKey(nil, e.Project, id, e.Customer), nil, nil); err != nil {
 			return err
 		}

@@ -86,7 +86,7 @@ func (s *Store) Refused(project uint32, at trackway.Micros, n int) error {
 		return err
 	}
 	s.setUsageLocked(u, total)
-	s.versions.changed(project)
+	s.versions.Changed(project)
 	return nil
 }
 

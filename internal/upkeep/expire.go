@@ -41,13 +41,17 @@ func (u *Upkeep) expire(ctx context.Context) {
 	}
 }
 
-// pass goes through the log once.
+// pass goes through the log once. It ends where other retention times come into force, for it goes by those it began with.
 func (u *Upkeep) pass(ctx context.Context, d *due) error {
-	keep := *u.keep.Load()
+	rules := u.keep.Load()
+	keep := *rules
 	if len(keep) == 0 {
 		return nil
 	}
 	at := now()
+	if ok, err := u.trustsClock(at); !ok || err != nil {
+		return err
+	}
 	bound := func(project uint32, typ string) trackway.Micros {
 		k := keep[project]
 		if age := k.Of(typ); age > 0 {
@@ -57,7 +61,7 @@ func (u *Upkeep) pass(ctx context.Context, d *due) error {
 	}
 	var first, last uint64 // of the segments that lost something
 	removed := 0
-	for i, end := 0, false; !end; i++ {
+	for i, end := 0, false; !end && u.keep.Load() == rules; i++ {
 		if i < len(*d) && (*d)[i] > at {
 			continue
 		}

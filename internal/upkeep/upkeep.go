@@ -27,6 +27,9 @@ type Store interface {
 	// Expire removes the events from sequence number from up to, not including, to whose time is before a bound.
 	Expire(ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros) (query.Expired, error)
 
+	// Newest returns when the last event of the log was received, 0 where there is none.
+	Newest() (trackway.Micros, error)
+
 	// Reclaim gives back the space of events that were removed from the log between two sequence numbers.
 	Reclaim(ctx context.Context, from, to uint64) error
 }
@@ -47,6 +50,8 @@ type Upkeep struct {
 	log     *slog.Logger
 	metrics *metrics
 	keep    atomic.Pointer[retention]
+	start   time.Time // with the reading of the clock that is never set
+	clock   clock
 	changed chan struct{} // holds one, when keep was replaced
 }
 
@@ -55,7 +60,7 @@ type retention map[uint32]trackway.Retention
 
 // New returns what [Upkeep.Run] runs.
 func New(store Store, projects []trackway.Project, log *slog.Logger, reg prometheus.Registerer) *Upkeep {
-	u := &Upkeep{store: store, log: log, metrics: newMetrics(reg), changed: make(chan struct{}, 1)}
+	u := &Upkeep{store: store, log: log, metrics: newMetrics(reg), start: time.Now(), changed: make(chan struct{}, 1)}
 	u.keep.Store(retentionOf(projects))
 	return u
 }

@@ -28,6 +28,14 @@ type fake struct {
 	events   []fakeEvent // by sequence number, from 1
 	looked   []uint64
 	reclaims [][2]uint64
+	newest   trackway.Micros
+	onLook   func() // called at each look at the log
+}
+
+func (f *fake) Newest() (trackway.Micros, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.newest, nil
 }
 
 type fakeEvent struct {
@@ -64,6 +72,9 @@ func (f *fake) Expire(_ context.Context, from, to uint64, before func(uint32, st
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.looked = append(f.looked, from)
+	if f.onLook != nil {
+		f.onLook()
+	}
 	x := query.Expired{Soonest: query.Never, End: to > uint64(len(f.events))+1}
 	for seq := max(from, 1); seq < min(to, uint64(len(f.events))+1); seq++ {
 		e := &f.events[seq-1]

@@ -47,6 +47,7 @@ type Backup struct {
 // contentsList is what the file backup.json says.
 type contentsList struct {
 	Format int         `json:"format"`
+	Store  string      `json:"store,omitempty"` // the name of the store that it is of; older ones do not say
 	At     time.Time   `json:"at"`
 	Seq    uint64      `json:"seq"`
 	Files  []savedFile `json:"files"`
@@ -64,6 +65,7 @@ type savedFile struct {
 type Source struct {
 	FS         vfs.FS
 	Format     int                                    // version of its format
+	Store      string                                 // a name that no other store has; empty: not known
 	Staging    string                                 // a directory that Checkpoint makes, on the store's file system
 	Checkpoint func(dir string) error                 // has a consistent copy in dir, of hard links to tables and copies of all else
 	Check      func(dir string) (seq uint64, e error) // whether the store in dir opens; its last event
@@ -71,7 +73,8 @@ type Source struct {
 
 // Make copies the store into dir, which holds backups of this store only, as a new generation of the time at, and removes the
 // oldest until keep of them, at least one, are left. The copy is checked before it gets its name; whatever goes wrong, the
-// generations that were there stay. [ErrInUse]: another backup into dir is being made.
+// generations that were there stay. [ErrInUse]: another backup into dir is being made. [ErrForeign]: dir
+// holds backups of another store.
 //
 // Cost: the tables that are new since the last generation are linked, or copied where dir is on another file system.
 func Make(ctx context.Context, src Source, dir string, at time.Time, keep int) (b Backup, err error) {
@@ -83,20 +86,20 @@ func Make(ctx context.Context, src Source, dir string, at time.Time, keep int) (
 		return b, fmt.Errorf("%w: %w", ErrInUse, err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	generations, err := tidy(src.FS, dir)
+	generations, err := tidy(src.FS, dir, src.Store)
 	if err != nil {
 		return b, err
 	}
-	if b, err = add(ctx, src, dir, generations, at); err != nil {
+	if b, err = add(ctx, src, dir, generations.names, at); err != nil {
 		return b, err
 	}
-	generations = append(generations, src.FS.PathBase(b.Path))
-	for ; len(generations) > max(keep, 1); generations = generations[1:] {
-		if err := removeWhole(src.FS, src.FS.PathJoin(dir, generations[0])); err != nil {
+	whole := append(generations.whole, src.FS.PathBase(b.Path))
+	for ; len(whole) > max(keep, 1); whole = whole[1:] {
+		if err := removeWhole(src.FS, src.FS.PathJoin(dir, whole[0])); err != nil {
 			return b, fmt.Errorf("remove an old generation: %w", err)
 		}
 	}
-	b.Generations = len(generations)
+	b.Generations = len(whole)
 	return b, nil
 }
 
@@ -133,21 +136,48 @@ func nameAfter(generations []string, at time.Time) string {
 	return at.Format(generationName)
 }
 
-// tidy lists the generations in dir, the oldest first, and removes what a crash has left half done.
-func tidy(f vfs.FS, dir string) (generations []string, err error) {
+// generations is what in a directory is named as generations are, the oldest first.
+type generations struct {
+	names []string
+	whole []string // those of them that say what they hold; of what does not, nothing is removed
+}
+
+// tidy lists the generations in dir and removes what a crash has left half done: nothing but what is named so. Where another store's
+// are among them it removes nothing, and returns [ErrForeign].
+func tidy(f vfs.FS, dir, store string) (found generations, err error) {
 	names, err := f.List(dir)
 	if err != nil {
-		return nil, err
+		return found, err
 	}
+	var partial []string
 	for _, name := range names {
-		if strings.HasSuffix(name, partialSuffix) {
-			err = errors.Join(err, f.RemoveAll(f.PathJoin(dir, name)))
-		} else if _, bad := time.Parse(generationName, name); bad == nil {
-			generations = append(generations, name)
+		generation, cut := strings.CutSuffix(name, partialSuffix)
+		if _, bad := time.Parse(generationName, generation); bad != nil {
+			continue
+		}
+		if cut {
+			partial = append(partial, name)
+		} else {
+			found.names = append(found.names, name)
 		}
 	}
-	slices.Sort(generations)
-	return generations, err
+	slices.Sort(found.names)
+	for _, name := range found.names {
+		list, err := readContents(f, f.PathJoin(dir, name))
+		if errors.Is(err, ErrDamaged) {
+			continue
+		} else if err != nil {
+			return found, err
+		}
+		if list.Store != "" && store != "" && list.Store != store {
+			return found, ErrForeign
+		}
+		found.whole = append(found.whole, name)
+	}
+	for _, name := range partial {
+		err = errors.Join(err, f.RemoveAll(f.PathJoin(dir, name)))
+	}
+	return found, err
 }
 
 // removeWhole takes the name away first, so that no part of a generation is ever taken for one.
@@ -191,7 +221,7 @@ func (c *copier) generation(ctx context.Context) (Backup, error) {
 		return Backup{}, err
 	}
 	slices.Sort(names)
-	list := contentsList{Format: c.Format}
+	list := contentsList{Format: c.Format, Store: c.Store}
 	for _, name := range names {
 		if err := context.Cause(ctx); err != nil {
 			return Backup{}, err
@@ -248,6 +278,9 @@ var ErrDamaged = errors.New("the backup is damaged")
 
 // ErrInUse is a directory of backups into which another one is being made.
 var ErrInUse = errors.New("another backup is being made there")
+
+// ErrForeign is a directory that holds backups of another store: its old ones would go for this one's.
+var ErrForeign = errors.New("it holds backups of another store: use a directory for each")
 
 func readContents(f vfs.FS, dir string) (list contentsList, err error) {
 	file, err := f.Open(f.PathJoin(dir, contentsName))

@@ -24,6 +24,7 @@ type Scrubber struct {
 	DB      *pebble.DB
 	Files   *Files
 	Dir     string
+	Staging string // a directory that only a checkpoint which was cut off leaves: it is removed
 	Readers *Readers
 	Scratch byte // keys of one byte, from this one on, mean nothing and may be written
 
@@ -75,6 +76,9 @@ func (s *Scrubber) Clean(ctx context.Context, spans []Span) error {
 	}
 	s.Alone.Lock()
 	defer s.Alone.Unlock()
+	if err := s.Files.RemoveAll(s.Staging); err != nil {
+		return err
+	}
 	if err := s.renewLogs(ctx); err != nil {
 		return fmt.Errorf("write-ahead log: %w", err)
 	}

@@ -1,12 +1,16 @@
-package store
+// Package engine says how Pebble is set up for a store. Its one idea: each of the store's tables has files of its own, so that the log,
+// which only grows at its end, is never rewritten for the sake of the others.
+package engine
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway/internal/store/format"
 )
@@ -19,7 +23,17 @@ const (
 	tableSize    = 32 << 20 // of the upper levels: tables of the log are moved down as they are
 )
 
-func pebbleOptions(o Options) *pebble.Options {
+// Options is what a store is opened with.
+type Options struct {
+	FS    vfs.FS       // nil: the operating system's
+	Log   *slog.Logger // nil: nothing is logged
+	Cache int64        // bytes of decompressed blocks kept in memory; 0: 128 MiB
+	Fatal func(error)  // is told what Pebble cannot go on after
+	Plain bool         // tables are not compressed, so that a test finds what is in them
+}
+
+// Pebble returns the options of the database.
+func Pebble(o Options) *pebble.Options {
 	if o.Cache == 0 {
 		o.Cache = defaultCache
 	}
@@ -42,7 +56,7 @@ func pebbleOptions(o Options) *pebble.Options {
 	}
 	po.TargetFileSizes[0], po.TargetFileSizes[1] = tableSize, tableSize
 	po.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
-		if o.plain {
+		if o.Plain {
 			return pebble.UniformDBCompressionSettings(sstable.NoCompression)
 		}
 		return pebble.UniformDBCompressionSettings(sstable.BalancedCompression)
@@ -81,3 +95,21 @@ func (l logger) Errorf(format string, args ...any) {
 	l.log.Error("store", "detail", fmt.Sprintf(format, args...))
 }
 func (l logger) Fatalf(format string, args ...any) { l.fatal(fmt.Errorf(format, args...)) }
+
+// keyStore is where a store's name is.
+var keyStore = []byte("mstore")
+
+// Name returns the name of the store in db, by which its backups are told from those of others. One that has none gets fresh, durably.
+func Name(db *pebble.DB, fresh string) (string, error) {
+	value, closer, err := db.Get(keyStore)
+	if errors.Is(err, pebble.ErrNotFound) {
+		if fresh == "" {
+			return "", nil
+		}
+		return fresh, db.Set(keyStore, []byte(fresh), pebble.Sync)
+	} else if err != nil {
+		return "", err
+	}
+	name := string(value)
+	return name, closer.Close()
+}

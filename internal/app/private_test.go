@@ -1,0 +1,41 @@
+package app
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestPrivateDir: a store that was open to others is closed to them, and an open data directory is told of.
+func TestPrivateDir(t *testing.T) {
+	t.Parallel()
+	for mode, warned := range map[os.FileMode]bool{0o755: true, 0o700: false} {
+		data := t.TempDir()
+		if err := os.Chmod(data, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(data, storeDir), 0o755); err != nil { //nolint:gosec // G301: as it was once made
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		dir, err := privateDir(data, slog.New(slog.NewTextHandler(&text, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("the store's directory is %v, %v", info.Mode(), err)
+		}
+		if got := text.Len() > 0; got != warned {
+			t.Errorf("a data directory of mode %v: warned %v, want %v: %s", mode, got, warned, text.String())
+		}
+	}
+	missing := filepath.Join(t.TempDir(), "a", "data")
+	if _, err := privateDir(missing, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(missing); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("a data directory that was missing is %v, %v", info.Mode(), err)
+	}
+}

@@ -1,0 +1,90 @@
+package backup
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+)
+
+// makeTest backs up a store that is one file.
+func makeTest(t *testing.T, fs vfs.FS, store string, keep int) (Backup, error) {
+	t.Helper()
+	return Make(t.Context(), Source{
+		FS: fs, Store: store, Staging: "staging",
+		Checkpoint: func(dir string) error {
+			write(t, fs, fs.PathJoin(dir, "MANIFEST-000001"), "text")
+			return nil
+		},
+		Check: func(string) (uint64, error) { return 1, nil },
+	}, "backups", time.Unix(1, 0), keep)
+}
+
+func write(t *testing.T, fs vfs.FS, name, text string) {
+	t.Helper()
+	if err := fs.MkdirAll(fs.PathDir(name), dirMode); err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(f, text); err != nil || f.Close() != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLeavesOthersAlone: of what is in the directory, only what a backup has made is ever removed.
+func TestLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	foreign := []string{"film.mkv.partial", "20261122.partial", "20200101T000000.000000Z/holiday.jpg"}
+	for _, name := range foreign {
+		write(t, fs, fs.PathJoin("backups", name), "mine")
+	}
+	write(t, fs, "backups/20200101T000001.000000Z.partial/MANIFEST-000001", "left by a crash")
+	for range 3 {
+		if _, err := makeTest(t, fs, "one", 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range foreign {
+		if _, err := fs.Stat(fs.PathJoin("backups", name)); err != nil {
+			t.Errorf("%s is gone: %v", name, err)
+		}
+	}
+	if _, err := fs.Stat("backups/20200101T000001.000000Z.partial"); err == nil {
+		t.Error("what a crash left is still there")
+	}
+}
+
+// TestAnotherStoresBackups: a second store that is pointed at the same directory is refused, and removes nothing.
+func TestAnotherStoresBackups(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	for range 2 {
+		if _, err := makeTest(t, fs, "production", 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, fs, "backups/20200101T000001.000000Z.partial/MANIFEST-000001", "being made")
+	list := func() []string {
+		names, err := fs.List("backups")
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(names)
+		return names
+	}
+	before := list()
+	if _, err := makeTest(t, fs, "trial", 1); !errors.Is(err, ErrForeign) {
+		t.Errorf("got %v, want %v", err, ErrForeign)
+	}
+	if diff := cmp.Diff(before, list()); diff != "" {
+		t.Errorf("the directory has changed: %s", diff)
+	}
+}

@@ -16,7 +16,7 @@ func privateDir(dataDir string, log *slog.Logger) (string, error) {
 	if err := os.MkdirAll(dir, private); err != nil {
 		return "", fmt.Errorf("create data directory: %w", err)
 	}
-	if err := os.Chmod(dir, private); err != nil { //nolint:gosec // G302: a directory needs its x
+	if err := os.Chmod(dir, private); err != nil {
 		log.Warn("the store's directory cannot be closed to other users of this machine", "err", err) // some file systems have no modes
 	}
 	info, err := os.Stat(dataDir)

@@ -16,7 +16,7 @@ func TestPrivateDir(t *testing.T) {
 		if err := os.Chmod(data, mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Mkdir(filepath.Join(data, storeDir), 0o755); err != nil { //nolint:gosec // G301: as it was once made
+		if err := os.Mkdir(filepath.Join(data, storeDir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		var text bytes.Buffer

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/identity"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/scrub"
@@ -26,10 +27,24 @@ func (s *Store) CleanUp(ctx context.Context, now func() trackway.Micros) (n int,
 	if err != nil || len(pending) == 0 {
 		return 0, err
 	}
+	if err := s.forget(pending); err != nil {
+		return 0, fmt.Errorf("former holders: %w", err)
+	}
 	if err := s.scrubber().Clean(ctx, spansOf(pending)); err != nil {
 		return 0, fmt.Errorf("clean up after %d erasures: %w", len(pending), err)
 	}
 	return len(pending), s.setDone(pending, now())
+}
+
+// forget deletes what erased customers had lost before. Nobody needs it: their merges have no identifiers any more.
+func (s *Store) forget(pending map[uint64]erased.Record) error {
+	gone := make(map[trackway.Customer]bool, len(pending))
+	for _, e := range pending {
+		if len(e.Places.Customers) > 0 {
+			gone[e.Places.Customers[0]] = true
+		}
+	}
+	return erased.Forget(s.db, gone, func(p uint32, c trackway.Customer) (*identity.Holder, error) { return survivor(s.db, p, c) })
 }
 
 // scheduled reads the erasures that are not done.

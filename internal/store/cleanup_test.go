@@ -521,3 +521,32 @@ func TestCleanUpWaitsForOpenTables(t *testing.T) {
 		t.Errorf("after the clean-up: %v", found)
 	}
 }
+
+// TestLostIDsAreCleanedUp: identifiers that a customer had lost before the erasure, as there were too many, are in no file after the
+// clean-up, and those that others lost are still known to have been theirs.
+func TestLostIDsAreCleanedUp(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	y := &erasureStory{s: openPlain(t, fs), now: 1000}
+	defer func() { _ = y.s.Close() }()
+	y.jane = y.id("registered", "jane")
+	other := y.id("cookie", "other") // is absorbed, with what it has lost
+	for i := range trackway.MaxSoftIDs + 2 {
+		y.apply(t, update(y.now, nil, y.jane, y.id("cookie", fmt.Sprint("cookie", i))))
+		y.apply(t, update(y.now, nil, other, y.id("cookie", fmt.Sprint("others", i))))
+	}
+	y.apply(t, update(y.now, nil, y.jane, other))
+	bob := identifierOf("registered", "bob")
+	for i := range trackway.MaxSoftIDs + 1 {
+		y.apply(t, update(y.now, nil, bob, identifierOf("cookie", fmt.Sprint("bobs", i))))
+	}
+	y.erase(t, fs)
+	mustCleanUp(t, y.s, 1)
+	if found := traces(t, fs, y.needles...); len(found) > 0 {
+		t.Errorf("after the clean-up: %v", found)
+	}
+	if found := traces(t, fs, []byte("bobs0")); len(found) == 0 {
+		t.Error("what Bob had lost is forgotten, too")
+	}
+	mustBeConsistent(t, y.s)
+}

@@ -52,13 +52,7 @@ func (u *Upkeep) pass(ctx context.Context, d *due) error {
 	if ok, err := u.trustsClock(at); !ok || err != nil {
 		return err
 	}
-	bound := func(project uint32, typ string) trackway.Micros {
-		k := keep[project]
-		if age := k.Of(typ); age > 0 {
-			return at - trackway.Micros(age.Microseconds())
-		}
-		return query.Forever
-	}
+	bound := keep.before(at)
 	var first, last uint64 // of the segments that lost something
 	removed := 0
 	for i, end := 0, false; !end && u.keep.Load() == rules; i++ {
@@ -89,6 +83,17 @@ func (u *Upkeep) pass(ctx context.Context, d *due) error {
 	}
 	u.log.Info("events that were too old are removed", "events", removed)
 	return u.store.Reclaim(ctx, first, last)
+}
+
+// before returns what tells which events of a project and type are too old at a time.
+func (k retention) before(at trackway.Micros) func(project uint32, typ string) trackway.Micros {
+	return func(project uint32, typ string) trackway.Micros {
+		kept := k[project]
+		if age := kept.Of(typ); age > 0 {
+			return at - trackway.Micros(age.Microseconds())
+		}
+		return query.Forever
+	}
 }
 
 // set notes when segment i is due.

@@ -33,7 +33,7 @@ test('a client that is refused comes back when it is told to, and not before', a
   const front = await proxy(t, () => server.url, () => (times.push(performance.now()), 'pass'))
   const client = createClient({ url: front.url, project, key })
   await client.track('step', {}, { ids: { cookie: 'c' } })
-  const report = await client.close()
+  const report = await client.close(60_000)
   assert.equal(report.delivered, 1)
   assert.deepEqual(front.statuses, [429, 200])
   const slack = 50 // milliseconds that timers are known to fire early, and requests to take

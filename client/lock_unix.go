@@ -22,5 +22,14 @@ func lockFile(path string) (io.Closer, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return f, nil
+	return flock{f}, nil
+}
+
+// flock is a locked file.
+type flock struct{ *os.File }
+
+// Close lets go of the lock and closes the file. Closing alone would not do while the program starts another one: between fork and
+// exec the child has the file open, too, and the lock lasts until all of its descriptors are closed (flock(2)).
+func (f flock) Close() error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.File.Close())
 }

@@ -52,10 +52,14 @@ func TestClockAhead(t *testing.T) {
 		f.events = []fakeEvent{{typ: "e", at: f.newest}}
 		f.mu.Unlock()
 		wait(23 * time.Hour)
+		f.mu.Lock()
 		if len(f.looked) > 0 || counted(t, reg, "trackway_upkeep_clock_doubts_total") < 20 {
 			t.Errorf("looked at %v", f.looked)
 		}
+		f.mu.Unlock()
 		wait(3 * time.Hour)
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		if !f.events[0].gone {
 			t.Error("a clock that stayed ahead for a day is not believed")
 		}

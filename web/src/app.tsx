@@ -1,7 +1,7 @@
 // The frame of all pages: where one is, what else there is, and how things stand with the server.
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { helpOpen } from "./keys.ts";
 import { tryNow } from "./net/link.ts";
 import { CustomerPage } from "./pages/customer.tsx";
@@ -153,7 +153,8 @@ function Main() {
   const { page, query } = route.value;
   const place = page === "customer" ? page + query.get("customer") : page;
   const first = useRef(true);
-  useEffect(() => {
+  // With the page itself, not after it: who types at once must not lose the focus again.
+  useLayoutEffect(() => {
     document.title = `${titleOf(page)} · ${start.value?.server.name ?? "Trackway"}`;
     if (!first.current) {
       scrollTo(0, scrolled);

@@ -48,7 +48,10 @@ var quotation = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'`)
 
 // unquote leaves out a quotation, which could be part of a secret, unless it is a mark of YAML's own.
 func unquote(quotation string) string {
-	if strings.Contains("'{' '}' '[' ']' ',' ':' '@' '`' '\t'", quotation) {
+	switch {
+	case quotation == "'\t'":
+		return `'\t'` // the tab itself could not be seen
+	case strings.Contains("'{' '}' '[' ']' ',' ':' '@' '`'", quotation):
 		return quotation
 	}
 	return "(text)"

@@ -107,6 +107,9 @@ type Result struct {
 	Duplicate bool     // the event was stored before; nothing was changed
 }
 
+// MergeType is the type of the event by which the server records that two customers became one.
+const MergeType = "merge"
+
 // Event is one thing that a customer did.
 type Event struct {
 	Seq        uint64 // place in the log

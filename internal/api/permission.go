@@ -68,13 +68,10 @@ func visible(key *trackway.Key, p *trackway.Profile) *trackway.Profile {
 	return &seen
 }
 
-// mergeType is the type of the events by which the server records that two customers became one.
-const mergeType = "merge"
-
 // shown returns what of an event a key may read. The record of a merge tells identifiers: of these, those that the key may read. An
 // event that a client sent under the same type cannot be told apart, and is treated alike; its other properties are not restricted.
 func shown(key *trackway.Key, e *trackway.Event) *trackway.Event {
-	if e.Type != mergeType || key.May(trackway.GetCustomers) && !key.Restricted(trackway.GetCustomers) {
+	if e.Type != trackway.MergeType || key.May(trackway.GetCustomers) && !key.Restricted(trackway.GetCustomers) {
 		return e
 	}
 	properties := wire.SplitObject(bytes.Clone(e.Properties))

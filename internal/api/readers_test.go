@@ -24,7 +24,7 @@ func TestMergesTellNoHiddenIdentifiers(t *testing.T) {
 		"cookie": {trackway.GetCustomers: {"cookie"}, trackway.GetEvents: nil},
 	})
 	r.fill()
-	forged := visit(mergeType, 4*time.Hour, trackway.Identifier{Name: "cookie", Value: "d"})
+	forged := visit(trackway.MergeType, 4*time.Hour, trackway.Identifier{Name: "cookie", Value: "d"})
 	forged.Properties = []trackway.Property{{Name: "absorbed_ids", Value: []byte(`"jane"`)}, {Name: "branch", Value: []byte(`"main"`)}}
 	r.apply(forged)
 	const (

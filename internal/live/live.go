@@ -173,14 +173,11 @@ type resolver struct {
 	known map[trackway.Customer]trackway.Customer
 }
 
-const (
-	mergeType    = "merge" // of the event that the store records where customers are merged
-	mostResolved = 4096
-)
+const mostResolved = 4096
 
 // see has the resolver notice a merge.
 func (r *resolver) see(e *trackway.Event) {
-	if e.Type == mergeType {
+	if e.Type == trackway.MergeType {
 		clear(r.known)
 	}
 }

@@ -352,7 +352,7 @@ func TestFilters(t *testing.T) {
 			got[w], _ = types(t, w)
 		}
 		l.merged[12] = 10
-		l.write(mergeType, 1, 10)
+		l.write(trackway.MergeType, 1, 10)
 		l.write("later", 1, 10)
 		l.sync()
 		settle()

@@ -333,7 +333,7 @@ func (t *tx) addEvent(h *identity.Holder, c *trackway.Command) (trackway.Result,
 			return trackway.Result{Customer: h.Customer, Duplicate: duplicate}, err
 		}
 	}
-	if c.Type == mergeType {
+	if c.Type == trackway.MergeType {
 		if err := t.noteNamed(&e); err != nil {
 			return trackway.Result{}, err
 		}

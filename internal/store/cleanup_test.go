@@ -482,8 +482,8 @@ func TestClientsMergeEvent(t *testing.T) {
 	properties := map[string]string{
 		"email": `"x"`, "branch": `"main"`, "absorbed_ids": `{"cookie":["c1"]}`, "survivor_ids": `{"registered":"r1"}`, "cause_ids": `"none"`,
 	}
-	mustApply(t, s, event(mergeType, 5, properties, reg1))
-	untimed := event(mergeType, 6, properties, reg1)
+	mustApply(t, s, event(trackway.MergeType, 5, properties, reg1))
+	untimed := event(trackway.MergeType, 6, properties, reg1)
 	untimed.TimeGiven = false
 	mustApply(t, s, untimed)
 	mustErase(t, s, 1, "email")

@@ -255,7 +255,7 @@ func (l *crashLoad) check(s *Store) (lost string) {
 	}
 	events := make(map[string]trackway.Event)
 	for _, e := range c.events {
-		if other, ok := events[e.Type]; ok && e.Type != mergeType {
+		if other, ok := events[e.Type]; ok && e.Type != trackway.MergeType {
 			return fmt.Sprintf("%v and %v are the same event", e, other)
 		}
 		events[e.Type] = e

@@ -117,7 +117,7 @@ func (e *eraser) newer(end uint64) error {
 		if event.Customer != e.customer {
 			return e.others(event)
 		}
-		if event.Type == mergeType {
+		if event.Type == trackway.MergeType {
 			marked, err := isMarked(e.s.db, event)
 			if err != nil {
 				return nil, err
@@ -136,7 +136,7 @@ func (e *eraser) own(event *trackway.Event) ([]byte, error) {
 
 // others returns what is left of somebody else's event: a merge may name the customer.
 func (e *eraser) others(event *trackway.Event) ([]byte, error) {
-	if event.Type != mergeType {
+	if event.Type != trackway.MergeType {
 		return nil, nil
 	}
 	return erased.WithoutIDs(event, e.ids), nil

@@ -103,8 +103,8 @@ func TestImportedMerges(t *testing.T) {
 			"absorbed_ids": `{"cookie":["c1"]}`, "survivor_ids": into, "cause_ids": `{"cookie":["c1"]}`, "note": `{"cookie":["c1"]}`,
 		}
 	}
-	mustApply(t, s, event(mergeType, 5, imported(`{"registered":"bob"}`), bob))
-	mustApply(t, s, event(mergeType, 6, imported(`{"registered":"jane"}`), jane, cookie1))
+	mustApply(t, s, event(trackway.MergeType, 5, imported(`{"registered":"bob"}`), bob))
+	mustApply(t, s, event(trackway.MergeType, 6, imported(`{"registered":"jane"}`), jane, cookie1))
 	mustErase(t, s, mustFind(t, s, jane))
 	for _, e := range mustEvents(t, s, 2) {
 		if strings.Contains(e, "_ids") {

@@ -12,13 +12,9 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
-	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/wire"
 )
-
-// mergeType is the type of the event that records a merge.
-const mergeType = erased.MergeType
 
 // maxMoved is how many events an absorbed customer may have for their places in its timeline to move to the survivor's, and
 // how many are moved before other writers are let in. With identity.MaxAbsorbed it bounds how long merges hold the lock.
@@ -37,7 +33,7 @@ func (t *tx) absorb(c *trackway.Command, survivor *identity.Holder, before []ide
 	}
 	event := trackway.Event{
 		Seq: t.nextSeq, Project: c.Project, Customer: survivor.Customer,
-		Type: mergeType, Time: c.Received, Received: c.Received, Properties: mergeProperties(c.IDs, before, absorbed.IDs),
+		Type: trackway.MergeType, Time: c.Received, Received: c.Received, Properties: mergeProperties(c.IDs, before, absorbed.IDs),
 	}
 	if err := t.append(&event, event.Seq, format.MergeMark); err != nil {
 		return err

@@ -436,7 +436,7 @@ func TestManyTypes(t *testing.T) {
 func TestForgedMerge(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
-	forged := event(mergeType, 5, map[string]string{"absorbed_ids": `{"registered":"boss"}`}, cookie1)
+	forged := event(trackway.MergeType, 5, map[string]string{"absorbed_ids": `{"registered":"boss"}`}, cookie1)
 	forged.TimeGiven = false
 	mustApply(t, s, forged, event("a", 6, nil, cookie2), update(7, nil, cookie1, cookie2, reg1))
 	v := s.Snapshot()

@@ -60,7 +60,7 @@ func (u *upgrader) add(project uint32, at trackway.Micros, one query.Usage) {
 func (u *upgrader) merges() error {
 	return scan(u.s.db, []byte{format.TableLog}, func(key, record []byte) error {
 		e, err := format.DecodeEvent(binary.BigEndian.Uint64(key), record)
-		if err != nil || e.Type != mergeType {
+		if err != nil || e.Type != trackway.MergeType {
 			return err
 		}
 		if err := u.merge(&e); err != nil {

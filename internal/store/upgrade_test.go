@@ -24,7 +24,7 @@ func olderStore(t *testing.T, fs vfs.FS) {
 	jane, bob := identifierOf("registered", "jane"), identifierOf("registered", "bob")
 	mustApply(t, s, event("e", 1, nil, cookie1), update(2, nil, bob), update(day+3, nil, bob, cookie1))
 	mustApply(t, s, update(day+4, nil, jane, cookie1))
-	untimed := event(mergeType, day+5, nil, jane) // a client's own
+	untimed := event(trackway.MergeType, day+5, nil, jane) // a client's own
 	untimed.TimeGiven = false
 	mustApply(t, s, untimed, update(6, nil, reg1), update(7, nil, cookie2), update(day+8, nil, reg1, cookie2))
 	if err := s.Close(); err != nil {
@@ -35,7 +35,7 @@ func olderStore(t *testing.T, fs vfs.FS) {
 		t.Fatal(err)
 	}
 	merge := func(seq uint64, at trackway.Micros, customer trackway.Customer, properties string) error {
-		e := trackway.Event{Project: demo, Customer: customer, Type: mergeType, Time: at, Received: at, Properties: []byte(properties)}
+		e := trackway.Event{Project: demo, Customer: customer, Type: trackway.MergeType, Time: at, Received: at, Properties: []byte(properties)}
 		return errors.Join(
 			db.Set(format.AppendLogKey(nil, seq), format.AppendEvent(nil, &e), pebble.Sync),
 			db.Set(format.AppendTimelineKey(nil, customer, at, seq), []byte{byte(seq)}, pebble.Sync),

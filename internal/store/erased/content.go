@@ -9,15 +9,12 @@ import (
 	"trackway/internal/wire"
 )
 
-// MergeType is the type of the event that records a merge.
-const MergeType = "merge"
-
 // WithoutPersonal returns what is left of the event's properties, nil if nothing has to go. Of a merge the identifiers go, also
 // where it came from a client: it may be the record of a merge of another server, which was exported and imported.
 func WithoutPersonal(event *trackway.Event, personal []string) []byte {
 	properties := wire.SplitObject(event.Properties)
 	kept := slices.DeleteFunc(slices.Clone(properties), func(p trackway.Property) bool {
-		return slices.Contains(personal, p.Name) || event.Type == MergeType && holdsIDs(p)
+		return slices.Contains(personal, p.Name) || event.Type == trackway.MergeType && holdsIDs(p)
 	})
 	if len(kept) == len(properties) {
 		return nil

@@ -85,7 +85,7 @@ func (c *call) customerPage(l ask.List, found *page.CustomerList, records int64)
 		}
 		row = visible(c.grant.Key, row)
 		b = appendCustomer(b, row)
-		b = wire.AppendObject(append(b, `,"properties":`...), properties(row))
+		b = wire.AppendObject(append(b, `,"properties":`...), query.Undated(row.Properties))
 		b = append(b, '}')
 	}
 	return ask.AppendEnd(b, string(found.Next), found.Complete), nil

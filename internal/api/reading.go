@@ -67,17 +67,9 @@ func (c *call) exportOne() error {
 		out.b = append(out.b, `{"success":true,"ids":`...)
 		out.b = wire.AppendIDs(out.b, p.IDs)
 		out.b = append(out.b, `,"properties":`...)
-		out.b = wire.AppendObject(out.b, properties(p))
+		out.b = wire.AppendObject(out.b, query.Undated(p.Properties))
 		return out.events(`,"events":[`, s, p.Customer, query.EventFilter{})
 	})
-}
-
-func properties(p *trackway.Profile) []trackway.Property {
-	out := make([]trackway.Property, len(p.Properties))
-	for i := range p.Properties {
-		out[i] = p.Properties[i].Property
-	}
-	return out
 }
 
 // events answers a customer's events of the types asked for.

@@ -102,15 +102,7 @@ func next(c page.Cursor) *page.Cursor {
 }
 
 func firstOf(properties []trackway.DatedProperty) []byte {
-	return wire.AppendObject(nil, plain(properties[:min(len(properties), firstProperties)]))
-}
-
-func plain(dated []trackway.DatedProperty) []trackway.Property {
-	properties := make([]trackway.Property, len(dated))
-	for i := range dated {
-		properties[i] = dated[i].Property
-	}
-	return properties
+	return wire.AppendObject(nil, query.Undated(properties[:min(len(properties), firstProperties)]))
 }
 
 // named returns the project and the customer that a request names, with a snapshot that both are read from.
@@ -302,7 +294,7 @@ func (q *request) export() error {
 		h.Set("Content-Type", "application/json")
 		h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="customer-%d.json"`, c))
 		b := wire.AppendIDs([]byte(`{"ids":`), known.IDs)
-		b = wire.AppendObject(append(b, `,"properties":`...), plain(known.Properties))
+		b = wire.AppendObject(append(b, `,"properties":`...), query.Undated(known.Properties))
 		b = append(b, `,"events":[`...)
 		first, gone := true, false
 		out := pieces{w: q.w, left: firstTime}

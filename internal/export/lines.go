@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"trackway"
+	"trackway/internal/query"
 	"trackway/internal/wire"
 )
 
@@ -38,7 +39,7 @@ func (l *lines) Customer(c *trackway.Profile) error {
 func (l *lines) update(c *trackway.Profile, same []trackway.DatedProperty) error {
 	l.begin(wire.Customers, c)
 	if len(same) > 0 {
-		l.b = appendProperties(append(l.b, `,"properties":`...), same)
+		l.b = wire.AppendObject(append(l.b, `,"properties":`...), query.Undated(same))
 		l.b = same[0].Updated.AppendSeconds(append(l.b, `,"update_timestamp":`...))
 	}
 	return l.end()
@@ -73,18 +74,6 @@ func object(properties []byte) []byte {
 		return []byte("{}")
 	}
 	return properties
-}
-
-func appendProperties(b []byte, properties []trackway.DatedProperty) []byte {
-	b = append(b, '{')
-	for i := range properties {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = wire.AppendString(b, properties[i].Name)
-		b = append(append(b, ':'), properties[i].Value...)
-	}
-	return append(b, '}')
 }
 
 // latest returns when a customer's properties were last updated, 0 where there are none.

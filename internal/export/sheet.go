@@ -8,6 +8,7 @@ import (
 
 	"trackway"
 	"trackway/internal/cell"
+	"trackway/internal/query"
 	"trackway/internal/wire"
 )
 
@@ -41,7 +42,7 @@ func (s *sheet) Customer(c *trackway.Profile) error {
 	if at := latest(c); at != 0 {
 		updated = s.seconds(at)
 	}
-	return s.end(s.seconds(c.Created), updated, string(appendProperties(nil, c.Properties)))
+	return s.end(s.seconds(c.Created), updated, string(wire.AppendObject(nil, query.Undated(c.Properties))))
 }
 
 // Event writes one row.

@@ -136,6 +136,15 @@ func Find(s Snapshot, project uint32, ids []trackway.Identifier) (trackway.Custo
 	return 0, nil
 }
 
+// Undated returns a customer's properties without their times.
+func Undated(dated []trackway.DatedProperty) []trackway.Property {
+	properties := make([]trackway.Property, len(dated))
+	for i := range dated {
+		properties[i] = dated[i].Property
+	}
+	return properties
+}
+
 // EventFilter chooses among a customer's events. The zero value chooses all, the oldest first.
 type EventFilter struct {
 	Types       []string // empty: all

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"trackway"
+	"trackway/internal/piecewise"
 	"trackway/internal/query"
 	"trackway/internal/wire"
 )
@@ -37,7 +38,7 @@ func (c *call) anonymizeBulk() error {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		c.keepAlive()
+		piecewise.KeepAlive(c.w)
 		done, err := c.erase(ids)
 		if known := (*trackway.Error)(nil); errors.As(err, &known) {
 			done = wire.AppendFieldError(nil, known)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/piecewise"
 	"trackway/internal/query"
 )
 
@@ -171,7 +172,7 @@ func TestLongAnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
 	r.withKeys(every)
-	large := strings.Repeat("a", piece/2)
+	large := strings.Repeat("a", piecewise.Size/2)
 	for i := range 12 {
 		r.apply(setPlan(`"`+large+`"`, 0, trackway.Identifier{Name: "cookie", Value: fmt.Sprint("x", i)}))
 	}
@@ -198,8 +199,8 @@ func TestLongAnswersAreBounded(t *testing.T) {
 		t.Errorf("got %d and within it, the last one first, %d, want %d", w.Code, codes, want)
 	}
 	for _, end := range w.ends {
-		if end.After(time.Now().Add(firstTime)) || end.Before(began) {
-			t.Errorf("a piece may be read until %s, more than %s from now", end, firstTime)
+		if end.After(time.Now().Add(piecewise.FirstTime)) || end.Before(began) {
+			t.Errorf("a piece may be read until %s, more than %s from now", end, piecewise.FirstTime)
 		}
 	}
 	if len(w.ends) < 5 || len(r.streams) > 0 || r.long.used > 0 {

@@ -3,10 +3,10 @@ package api
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"trackway"
 	"trackway/internal/clientip"
+	"trackway/internal/piecewise"
 	"trackway/internal/query"
 	"trackway/internal/wire"
 )
@@ -17,17 +17,12 @@ import (
 type stream struct {
 	c     *call
 	b     []byte
-	media []string      // its type
-	left  time.Duration // that the client may still take to read
-	err   error         // of writing: the client has gone
+	media []string // its type
+	out   piecewise.Sender
+	err   error // of writing: the client has gone
 }
 
-const (
-	piece      = 64 << 10
-	firstTime  = time.Minute // to read the first piece, or to pause once
-	pieceTime  = time.Second // that each piece adds: 64 KiB/s, in the mean
-	maxStreams = 32          // at once; of one address a quarter, as room says, if they are longer than a piece
-)
+const maxStreams = 32 // at once; of one address a quarter, as room says, if they are longer than a piece
 
 var errTooMany = &trackway.Error{
 	Code: trackway.Overloaded, Msg: "Too many long answers are being read, by this address or in all: try again when some have ended.",
@@ -35,7 +30,7 @@ var errTooMany = &trackway.Error{
 
 // streamed answers what do makes of a snapshot.
 func (c *call) streamed(media []string, do func(query.Snapshot, *stream) error) error {
-	out := &stream{c: c, media: media, left: firstTime}
+	out := &stream{c: c, media: media, out: piecewise.To(c.w)}
 	if err := out.fill(do); err != nil {
 		return err
 	}
@@ -62,7 +57,7 @@ func (st *stream) fill(do func(query.Snapshot, *stream) error) error {
 
 // flush sends what has been gathered once it is worth it, and tells whether to go on.
 func (st *stream) flush() bool {
-	if len(st.b) < piece {
+	if len(st.b) < piecewise.Size {
 		return true
 	}
 	if st.c.status == 0 {
@@ -77,21 +72,10 @@ func (st *stream) flush() bool {
 	return st.err == nil
 }
 
-// send sends a piece, in the time that is left to the client. The server's own time does not count.
+// send sends a piece.
 func (st *stream) send() {
-	st.left = min(st.left+pieceTime, firstTime)
-	began := time.Now()
-	st.c.writeUntil(began.Add(st.left))
-	_, st.err = st.c.w.Write(st.b)
-	st.left -= time.Since(began)
+	st.err = st.out.Send(st.b)
 	st.b = st.b[:0]
-}
-
-// keepAlive gives the answer more time, because something was done for it.
-func (c *call) keepAlive() { c.writeUntil(time.Now().Add(firstTime)) }
-
-func (c *call) writeUntil(end time.Time) {
-	_ = http.NewResponseController(c.w).SetWriteDeadline(end) // not every writer has one
 }
 
 // sayMedia sets the media type, once nothing can fail any more: a failure is JSON.

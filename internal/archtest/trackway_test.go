@@ -18,9 +18,10 @@ var trackway = Rules{
 		"openapi/openapitest": 0,
 		"web":                 0,
 
-		"internal/cell":     0,
-		"internal/clientip": 0,
-		"internal/durable":  0,
+		"internal/cell":      0,
+		"internal/clientip":  0,
+		"internal/durable":   0,
+		"internal/piecewise": 0,
 
 		"internal/config":        1,
 		"internal/auth":          1,

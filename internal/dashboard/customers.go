@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/piecewise"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
 	"trackway/internal/wire"
@@ -297,24 +298,24 @@ func (q *request) export() error {
 		b = wire.AppendObject(append(b, `,"properties":`...), query.Undated(known.Properties))
 		b = append(b, `,"events":[`...)
 		first, gone := true, false
-		out := pieces{w: q.w, left: firstTime}
+		out := piecewise.To(q.w)
 		err = query.Events(q.r.Context(), s, p.Number, c, query.EventFilter{}, func(e *trackway.Event) bool {
 			if !first {
 				b = append(b, ',')
 			}
 			first = false
 			b = wire.AppendEvent(b, e)
-			if len(b) < piece {
+			if len(b) < piecewise.Size {
 				return true
 			}
-			gone = out.send(b) != nil
+			gone = out.Send(b) != nil
 			b = b[:0]
 			return !gone
 		})
 		if err != nil || gone {
 			return err
 		}
-		_ = out.send(append(b, "]}\n"...)) // whoever does not read it has gone
+		_ = out.Send(append(b, "]}\n"...)) // whoever does not read it has gone
 		return nil
 	})
 }

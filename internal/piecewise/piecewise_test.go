@@ -1,4 +1,4 @@
-package dashboard
+package piecewise
 
 import (
 	"net/http"
@@ -38,27 +38,14 @@ func TestPieces(t *testing.T) {
 	for takes, want := range map[time.Duration]int{time.Second: 1000, 11 * time.Second: 5, 2 * time.Minute: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			r := &slowReader{ResponseWriter: httptest.NewRecorder(), takes: takes}
-			out := pieces{w: r, left: firstTime}
+			out := To(r)
 			var err error
 			for n := 0; n < 1000 && err == nil; n++ {
-				err = out.send(nil)
+				err = out.Send(nil)
 			}
 			if r.read != want {
 				t.Errorf("%v for each piece: got %d, want %d (%v)", takes, r.read, want, err)
 			}
 		})
-	}
-}
-
-// The export of a customer is sent so, its end as well.
-func TestExportIsBounded(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t).signedIn()
-	f.apply(t, "view", "jane", "", "j@x")
-	r := httptest.NewRequest(http.MethodGet, "/grid/export?customer=1&project="+token, nil)
-	w := &slowReader{ResponseWriter: httptest.NewRecorder()}
-	q := &request{Server: f.Server, facts: f.facts.Load(), w: w, r: r, now: time.Now()}
-	if err := q.export(); err != nil || w.read != 1 {
-		t.Errorf("got %d pieces, %v, want one in the time that it has", w.read, err)
 	}
 }

@@ -33,7 +33,7 @@ func home(g *guide.Guide) *guide.Document     { return &g.Home }
 func limits(g *guide.Guide) *guide.Document   { return &g.Limits }
 
 // validated answers with a body, or with 304 if the caller has it already.
-func (c *call) validated(etag string, body []byte) error { return c.kept(etag, noCache[0], body) }
+func (c *call) validated(etag string, body []byte) error { return c.kept(etag, noCache, body) }
 
 // giveBack makes the call cost nothing, and has the answer's fields say so.
 func (c *call) giveBack() {

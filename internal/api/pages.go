@@ -1,21 +1,19 @@
 package api
 
 import (
-	"net/http"
-
 	"trackway/internal/guide"
 	"trackway/web"
 )
 
 // forEver is for files whose name changes with what is in them (RFC 8246).
-const forEver = "public, max-age=31536000, immutable"
+var forEver = []string{"public, max-age=31536000, immutable"}
 
 // home answers the pages if they were built, else a page that says how to.
 func (c *call) home() error {
 	if c.Site.Index == nil {
 		return document(home)(c)
 	}
-	return c.file(c.Site.Index, noCache[0])
+	return c.file(c.Site.Index, noCache)
 }
 
 // asset answers what the pages load.
@@ -27,7 +25,7 @@ func (c *call) asset() error {
 	return c.file(f, forEver)
 }
 
-func (c *call) file(f *web.File, cache string) error {
+func (c *call) file(f *web.File, cache []string) error {
 	coding, etag, body := f.Accepting(c.r.Header.Get("Accept-Encoding"))
 	h := c.w.Header()
 	h["Content-Type"] = []string{f.Type}
@@ -42,16 +40,9 @@ func (c *call) file(f *web.File, cache string) error {
 }
 
 // kept answers with a body, or with 304 if the caller has it already. cache is what caches may do with it.
-func (c *call) kept(etag, cache string, body []byte) error {
-	h := c.w.Header()
-	h["Etag"] = []string{etag}
-	h["Cache-Control"] = []string{cache}
-	if !guide.Matches(c.r.Header["If-None-Match"], etag) {
-		return c.answer(http.StatusOK, body)
+func (c *call) kept(etag string, cache []string, body []byte) error {
+	if c.has(etag, cache) {
+		return nil
 	}
-	delete(h, "Content-Type") // of what is not sent
-	c.giveBack()
-	c.status = http.StatusNotModified
-	c.w.WriteHeader(c.status)
-	return nil
+	return c.answerTagged(etag, cache, body)
 }

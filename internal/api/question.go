@@ -45,6 +45,7 @@ func (c *call) has(etag string, cache []string) bool {
 	}
 	h := c.w.Header()
 	h["Etag"], h["Cache-Control"] = []string{etag}, cache
+	delete(h, "Content-Type") // of what is not sent
 	c.giveBack()
 	c.status = http.StatusNotModified
 	c.w.WriteHeader(c.status)
@@ -66,10 +67,7 @@ func (c *call) answerTagged(etag string, cache []string, body []byte) error {
 func (c *call) answerFinal(until time.Time, body []byte) error {
 	etag := guide.ETag(body)
 	c.w.Header()["Last-Modified"] = []string{until.UTC().Format(http.TimeFormat)}
-	if c.has(etag, lastingCache) {
-		return nil
-	}
-	return c.answerTagged(etag, lastingCache, body)
+	return c.kept(etag, lastingCache, body)
 }
 
 // final tells whether the numbers of a time that ended at until cannot change any more.

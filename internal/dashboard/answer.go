@@ -3,8 +3,6 @@ package dashboard
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,10 +40,7 @@ func newProcess() string { return rand.Text()[:8] }
 
 // version returns the strong ETag of an answer that is made of some things, which are cheap to know.
 func (q *request) version(of ...any) string {
-	const enough = 16 // bytes of the digest
-	text := fmt.Appendln(nil, append([]any{q.process, q.facts.made.UnixNano(), q.r.URL.Path, q.r.URL.RawQuery}, of...)...)
-	sum := sha256.Sum256(text)
-	return `"` + base64.RawURLEncoding.EncodeToString(sum[:enough]) + `"`
+	return guide.ETag(fmt.Appendln(nil, append([]any{q.process, q.facts.made.UnixNano(), q.r.URL.Path, q.r.URL.RawQuery}, of...)...))
 }
 
 // unchanged answers 304 if the caller has this version of the answer. If not, the answer will have it.

@@ -1,7 +1,7 @@
 package api
 
 import (
-	"trackway/internal/api/ask"
+	"trackway/internal/ask"
 	"trackway/internal/limit/history"
 )
 

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"trackway"
-	"trackway/internal/api/ask"
+	"trackway/internal/ask"
 	"trackway/internal/limit"
 	"trackway/internal/limit/watch"
 )

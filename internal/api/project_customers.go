@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"trackway"
-	"trackway/internal/api/ask"
+	"trackway/internal/ask"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
 	"trackway/internal/wire"

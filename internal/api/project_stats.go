@@ -9,7 +9,7 @@ import (
 	"strconv"
 
 	"trackway"
-	"trackway/internal/api/ask"
+	"trackway/internal/ask"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
 	"trackway/internal/wire"

@@ -24,6 +24,7 @@ var trackway = Rules{
 		"internal/piecewise": 0,
 
 		"internal/config":        1,
+		"internal/ask":           1,
 		"internal/auth":          1,
 		"internal/fleet":         1,
 		"internal/load":          1,
@@ -58,7 +59,6 @@ var trackway = Rules{
 		"internal/store": 3,
 
 		"internal/api":       4,
-		"internal/api/ask":   1,
 		"internal/api/table": 2,
 		"internal/control":   4,
 		"internal/dashboard": 4,

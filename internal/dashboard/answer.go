@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/ask"
 	"trackway/internal/guide"
 	"trackway/internal/query"
 )
@@ -96,10 +97,6 @@ func (q *request) deadline() (context.Context, context.CancelFunc) {
 
 var errSlow = &trackway.Error{Code: trackway.Overloaded, Msg: "The server has no time for this at the moment. Try again."}
 
-func invalid(field, expected string) error {
-	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: fmt.Sprintf("Field '%s': expected %s.", field, expected)}
-}
-
 func (q *request) param(name string) string { return q.r.URL.Query().Get(name) }
 
 // project returns the project that the query names.
@@ -115,22 +112,17 @@ var errNoCustomer = &trackway.Error{Code: trackway.NotFound, Field: "customer", 
 func parseCustomer(text string) (trackway.Customer, error) {
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || n == 0 {
-		return 0, invalid("customer", "the number of a customer")
+		return 0, ask.Invalid("customer", "the number of a customer")
 	}
 	return trackway.Customer(n), nil
 }
 
 // whole returns a parameter that is a whole number from 1 to most.
 func (q *request) whole(name string, absent, most int) (int, error) {
-	text := q.param(name)
-	if text == "" {
+	if q.param(name) == "" {
 		return absent, nil
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > most {
-		return 0, invalid(name, fmt.Sprintf("a whole number from 1 to %d", most))
-	}
-	return n, nil
+	return ask.Number(q.r.URL.Query(), name, absent, most)
 }
 
 // oneOf returns a parameter that is one of some words; the first if it is absent.
@@ -141,5 +133,5 @@ func (q *request) oneOf(name string, words ...string) (string, error) {
 	case slices.Contains(words, text):
 		return text, nil
 	}
-	return "", invalid(name, "one of "+strings.Join(words, ", "))
+	return "", ask.Invalid(name, "one of "+strings.Join(words, ", "))
 }

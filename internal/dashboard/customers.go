@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/ask"
 	"trackway/internal/piecewise"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
@@ -45,7 +46,7 @@ func (q *request) customers() error {
 	}
 	asked, err := url.ParseQuery(q.r.Header.Get(searchField))
 	if err != nil {
-		return invalid(searchField, "q and cursor, encoded as in the query of a URL")
+		return ask.Invalid(searchField, "q and cursor, encoded as in the query of a URL")
 	}
 	q.w.Header().Set("Vary", searchField)
 	if q.unchanged(q.version(q.Store.Version(p.Number), asked.Encode())) {
@@ -324,7 +325,7 @@ func (q *request) export() error {
 func (q *request) anonymize() error {
 	var sent struct{ Project, Customer string }
 	if err := json.NewDecoder(q.r.Body).Decode(&sent); err != nil {
-		return invalid("customer", "a JSON object with project and customer, two strings")
+		return ask.Invalid("customer", "a JSON object with project and customer, two strings")
 	}
 	var project *trackway.Project
 	var customer trackway.Customer

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/ask"
 )
 
 // A session is a cookie that says until when it holds, and is signed by a key that is made from the password. So no server has to
@@ -68,7 +69,7 @@ func (q *request) signIn() error {
 		Password *string `json:"password"`
 	}
 	if err := json.NewDecoder(q.r.Body).Decode(&sent); err != nil || sent.Password == nil {
-		return invalid("password", "a string in a JSON object")
+		return ask.Invalid("password", "a string in a JSON object")
 	}
 	if q.facts.Password == ([sha256.Size]byte{}) {
 		return &trackway.Error{Code: trackway.Forbidden, Field: "password", Msg: errNoSignIn.Msg}

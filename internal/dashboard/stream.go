@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/ask"
 	"trackway/internal/live"
 	"trackway/internal/rates"
 	"trackway/internal/wire"
@@ -91,7 +92,7 @@ func (q *request) filter() (f live.Filter, err error) {
 	}
 	if text := q.param("customer"); text != "" {
 		if f.Project == 0 {
-			return f, invalid("project", "the project of the customer")
+			return f, ask.Invalid("project", "the project of the customer")
 		}
 		f.Customer, err = parseCustomer(text)
 	}

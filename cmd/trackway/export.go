@@ -6,13 +6,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"trackway"
+	"trackway/internal/durable"
 )
 
 type exportCommand struct {
@@ -98,44 +98,21 @@ func parseTime(text string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is no time such as 2026-01-01 or 2026-01-01T12:00:00Z", text)
 }
 
-// save writes the file under another name, which it loses when it is complete and on the disk.
-func (c *exportCommand) save(out output, from io.Reader) (err error) {
-	dir := filepath.Dir(c.Output)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(c.Output)+".tmp-*") // readable by its owner only: it holds customers
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
+// save writes the file, which has its name only once it is complete and on the disk.
+func (c *exportCommand) save(out output, from io.Reader) error {
+	const ownerOnly = 0o600 // it holds customers
 	began := time.Now()
-	w := &written{w: f, p: newProgress(out.stderr, c.Quiet, filepath.Base(c.Output), began)}
-	_, err = io.Copy(w, from)
-	w.p.done()
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	w := &written{p: newProgress(out.stderr, c.Quiet, filepath.Base(c.Output), began)}
+	err := durable.ReplaceWith(c.Output, ownerOnly, func(file io.Writer) error {
+		defer w.p.done()
+		w.w = file
+		_, err := io.Copy(w, from)
 		return err
-	}
-	if err := os.Rename(f.Name(), c.Output); err != nil {
-		return err
-	}
-	if !c.Quiet {
+	})
+	if err == nil && !c.Quiet {
 		say(out.stderr, "%s: %s in %v.\n", c.Output, size(w.n), time.Since(began).Round(time.Millisecond))
 	}
-	return syncDir(dir)
-}
-
-// syncDir makes a new name durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return err
 }
 
 // written tells how much was written.

@@ -1,12 +1,13 @@
 // Package durable writes whole files so that they survive a power cut. Its one idea: a file appears under its name only
 // when all of it is on the disk, and the call returns only when the name is on the disk too. So after a crash a reader
-// finds the old file, no file, or the new one, never a part. It is for small files that are written rarely, such as the
-// configuration (two disk syncs a call); it does not append, lock, or make directories.
+// finds the old file, no file, or the new one, never a part. It is for files that are written rarely, such as the
+// configuration or an export (two disk syncs a call); it does not append, lock, or make directories.
 package durable
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,6 +30,13 @@ func Replace(path string, data []byte, perm fs.FileMode) error {
 	return w.write("replace", path, data, perm)
 }
 
+// ReplaceWith is [Replace] for a file that is written bit by bit, however large it is. Until write has returned, and after an error
+// of its own, there is no trace of it under path.
+func ReplaceWith(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	w := writer{place: os.Rename, sync: (*os.File).Sync}
+	return w.writeWith("replace", path, perm, write)
+}
+
 // writer holds the two steps that tests watch or let fail.
 type writer struct {
 	place func(from, to string) error // gives a finished file its name
@@ -36,13 +44,20 @@ type writer struct {
 }
 
 func (w writer) write(op, path string, data []byte, perm fs.FileMode) error {
-	if err := w.writeVia(path, data, perm); err != nil {
+	return w.writeWith(op, path, perm, func(out io.Writer) error {
+		_, err := out.Write(data)
+		return err
+	})
+}
+
+func (w writer) writeWith(op, path string, perm fs.FileMode, write func(io.Writer) error) error {
+	if err := w.writeVia(path, perm, write); err != nil {
 		return fmt.Errorf("%s %s: %w", op, path, err)
 	}
 	return nil
 }
 
-func (w writer) writeVia(path string, data []byte, perm fs.FileMode) (err error) {
+func (w writer) writeVia(path string, perm fs.FileMode, write func(io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*") // mode 0600 until all is there
 	if err != nil {
@@ -53,7 +68,7 @@ func (w writer) writeVia(path string, data []byte, perm fs.FileMode) (err error)
 			err = errors.Join(err, rmErr)
 		}
 	}()
-	if err := w.fill(tmp, data, perm); err != nil {
+	if err := w.fill(tmp, perm, write); err != nil {
 		return err
 	}
 	if err := w.place(tmp.Name(), path); err != nil {
@@ -66,8 +81,8 @@ func (w writer) writeVia(path string, data []byte, perm fs.FileMode) (err error)
 }
 
 // fill writes, syncs, and closes f.
-func (w writer) fill(f *os.File, data []byte, perm fs.FileMode) error {
-	_, err := f.Write(data)
+func (w writer) fill(f *os.File, perm fs.FileMode, write func(io.Writer) error) error {
+	err := write(f)
 	if err == nil {
 		err = f.Chmod(perm)
 	}

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -184,5 +185,27 @@ func wantNames(t *testing.T, dir string, want ...string) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("names in the directory (-want +got):\n" + diff)
+	}
+}
+
+// A file that is not written to its end leaves the old one, and nothing beside it.
+func TestReplaceWith(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	errCut := errors.New("cut off")
+	for i, end := range []error{nil, errCut} {
+		err := ReplaceWith(path, 0o640, func(w io.Writer) error {
+			for range 3 {
+				if _, err := io.WriteString(w, strconv.Itoa(i)); err != nil {
+					return err
+				}
+			}
+			return end
+		})
+		if !errors.Is(err, end) {
+			t.Errorf("got %v, want %v", err, end)
+		}
+		wantFile(t, path, "000", 0o640)
+		wantNames(t, filepath.Dir(path), "f")
 	}
 }

@@ -10,6 +10,7 @@ import { projectOf, projects } from "../state.ts";
 import { Left, Right, Search } from "../ui/icons.tsx";
 import { IdText, Loading, Num, preview, Time, Trouble } from "../ui/parts.tsx";
 import { FirstEvent } from "./empty.tsx";
+import { ProjectField } from "./projectfield.tsx";
 
 interface Asked {
   project: string;
@@ -79,18 +80,7 @@ function SearchBar({ asked }: { asked: Asked }) {
   };
   return (
     <form class="filters" role="search" aria-label="Search customers" onSubmit={submit}>
-      {projects.value.length > 1 && (
-        <label>
-          Project
-          <select value={asked.project} onChange={(event) => move({ project: event.currentTarget.value })}>
-            {projects.value.map((project) => (
-              <option key={project.token} value={project.token}>
-                {project.name}
-              </option>
-            ))}
-          </select>
-        </label>
-      )}
+      <ProjectField chosen={asked.project} choose={(project) => move({ project })} />
       <label class="wide-field">
         Identifier, or property=value
         <span class="field">

@@ -6,6 +6,7 @@ import { get } from "../net/client.ts";
 import { go, href } from "../route.ts";
 import { projectOf, projects, start } from "../state.ts";
 import { IdText } from "../ui/parts.tsx";
+import { ProjectField } from "./projectfield.tsx";
 
 export interface Filters {
   project: string;
@@ -38,19 +39,7 @@ export function FilterBar({ chosen }: { chosen: Filters }) {
   };
   return (
     <form class={`filters ${more.value ? "more" : ""}`} role="search" aria-label="Filter" onSubmit={(event) => event.preventDefault()}>
-      {projects.value.length > 1 && (
-        <label class="extra">
-          Project
-          <select value={chosen.project} onChange={(event) => set({ project: event.currentTarget.value, customer: "", who: "" })}>
-            <option value="">All</option>
-            {projects.value.map((project) => (
-              <option key={project.token} value={project.token}>
-                {project.name}
-              </option>
-            ))}
-          </select>
-        </label>
-      )}
+      <ProjectField class="extra" all chosen={chosen.project} choose={(project) => set({ project, customer: "", who: "" })} />
       <label>
         Type of event
         <input

@@ -27,8 +27,9 @@ const (
 )
 
 // Expire removes those of the events from sequence number from up to, not including, to whose time is before what before
-// returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how many events there are. It does not wait for the disk:
-// after a crash there is more to remove, that is all. When ctx ends, it stops between two batches.
+// returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how
+// many events there are. It does not wait for the disk: after a crash there is more to remove, that is all. When ctx ends, it stops
+// between two batches.
 //
 // Cost: a read of these records of the log, with nobody waiting; writers wait while up to 128 events are removed at once.
 func (s *Store) Expire(

@@ -78,7 +78,7 @@ func splitPort(s string) (host string, ok bool) {
 	return s[:i], isPort(s[i+1:])
 }
 
-// isPort accepts a number, or a name of RFC 7239 section 6.3 (_abc).
+// isPort accepts a number of at most five digits, or a name (_abc): RFC 7239 section 6.3.
 func isPort(s string) bool {
 	if len(s) > 1 && s[0] == '_' {
 		return len(s) <= 64 && strings.IndexFunc(s, func(r rune) bool { return !nameChar(r) }) < 0

@@ -11,8 +11,9 @@ import (
 func (c *call) allowed() bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {
+		why := c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header)
 		c.Log.Warn("a forwarded address was ignored, because the peer is not in trusted_proxies; said once",
-			"explanation", c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header).String())
+			"explanation", why.String(), "if_it_is_your_proxy", why.Advice)
 	}
 	c.ask = limit.Call{Method: c.r.Method, Path: c.r.URL.Path, Route: c.route.path, Addr: addr}
 	if c.Limits.Set().ByKey() {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -353,8 +354,9 @@ func TestForwardedFromUntrustedPeer(t *testing.T) {
 		r.Header.Set("X-Forwarded-For", "198.51.100.1")
 		f.ServeHTTP(httptest.NewRecorder(), r)
 	}
-	if log := f.log.String(); strings.Count(log, "trusted_proxies") == 0 || strings.Count(log, "level=WARN") != 1 {
-		t.Errorf("want one warning, got %s", log)
+	log := f.log.String()
+	if strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, strconv.Quote(`trusted_proxies: ["192.0.2.0/24", "203.0.113.9/32"]`)) {
+		t.Errorf("want one warning, with the line that trusts the peer; got %s", log)
 	}
 }
 

@@ -145,7 +145,7 @@ var (
 	fields = []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit"}
 	free   = []string{
 		"answers 304 Not Modified: the call is given back",
-		"preflights: OPTIONS on the routes that pages of other sites may call",
+		"preflights: the OPTIONS by which browsers ask whether a page of another site may call",
 		"/, /about/api and /openapi.yaml, and what the pages load from /assets/",
 		"the operator's own listener: health and metrics",
 	}

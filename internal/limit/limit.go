@@ -155,6 +155,9 @@ func (l *Limiter) Allow(now time.Time, c *Call) (d Decision) {
 		if !v.allowed {
 			l.refund(m, c, &d.taken)
 			d.taken = receipt{}
+			for rest &= rest - 1; rest != 0; rest &= rest - 1 {
+				l.await(&v, &f.policies[bits.TrailingZeros64(rest)], m, c)
+			}
 			d.describe(&v, now)
 			return d
 		}
@@ -165,6 +168,35 @@ func (l *Limiter) Allow(now time.Time, c *Call) (d Decision) {
 	}
 	d.describe(&best, now)
 	return d
+}
+
+// await makes v, a refusal, that of p if p refuses c too and for longer: whoever waits as long as he was told is admitted then.
+func (l *Limiter) await(v *verdict, p *active, m moment, c *Call) {
+	q := p.quota(c, m.unix)
+	var who caller
+	if q.unlimited || p.Mode == trackway.Report || (!q.blocked && !p.caller(&who, l.table, c)) {
+		return
+	}
+	w := verdict{policy: p.policy, fields: q.fields}
+	if q.blocked {
+		w.res.Wait = p.blockedFor()
+	} else {
+		w.res = l.table.Peek(m.at, who.key(l.table, p.narrow), p.class, &q.narrow)
+		l.awaitRange(&w, p, q, m, &who)
+	}
+	if !w.res.Allowed && w.res.Wait > v.res.Wait {
+		*v = w
+	}
+}
+
+// awaitRange makes v, what p says of a caller, what it says of his wider range, if that is refused and for longer.
+func (l *Limiter) awaitRange(v *verdict, p *active, q *quota, m moment, who *caller) {
+	if !who.wide {
+		return
+	}
+	if res := l.table.Peek(m.at, who.farKey(l.table, p.wide), p.class+1, &q.wide); !res.Allowed && (v.res.Allowed || res.Wait > v.res.Wait) {
+		v.res, v.fields = res, q.wideFields
+	}
 }
 
 // Refund gives back the call that d admitted: one that is answered with 304, which is published to cost nothing. c is the
@@ -271,7 +303,9 @@ func (l *Limiter) take(v *verdict, p *active, q *quota, m moment, who *caller) {
 			v.res, v.fields = res, q.wideFields
 		}
 	}
-	v.took = v.res.Allowed
+	if v.took = v.res.Allowed; !v.took {
+		l.awaitRange(v, p, q, m, who)
+	}
 	p.count(uint64(key), v.took, p.Mode)
 }
 
@@ -279,8 +313,10 @@ func (l *Limiter) take(v *verdict, p *active, q *quota, m moment, who *caller) {
 func (p *active) block(v *verdict, q *quota) {
 	p.count(0, false, p.Mode)
 	v.allowed, v.policy, v.fields = p.Mode == trackway.Report, p.policy, q.fields
-	v.res.Wait = uint32(p.Window.Milliseconds()) //nolint:gosec // G115: at most a day
+	v.res.Wait = p.blockedFor()
 }
+
+func (p *active) blockedFor() uint32 { return uint32(p.Window.Milliseconds()) } //nolint:gosec // G115: at most a day
 
 // restore gives back what decide took of p.
 func (l *Limiter) restore(p *active, now moment, c *Call, then moment, call, candidate bool) {

@@ -158,6 +158,20 @@ func TestAlso(t *testing.T) {
 	s.admits(44, 0, c("192.0.2.9"))
 }
 
+// A refused call changes nothing: it does not even begin a window under the policies that would have admitted it.
+func TestRefusedBeginsNoWindow(t *testing.T) {
+	t.Parallel()
+	all := trackway.Policy{Name: "all", Paths: []string{"/"}, Also: true, Limit: 1, Window: 5 * time.Second, AllowBelowFloor: true}
+	one := api()
+	one.Limit, one.Window, one.Per = 1, 20*time.Second, trackway.PerIPPath
+	s := newTester(t, mustSet(t, all, one))
+	s.admits(1, 0, call("/api/x", "192.0.2.1"))
+	s.admits(0, time.Second, call("/api/y", "192.0.2.1"))
+	s.admits(1, 6*time.Second, call("/api/y", "192.0.2.1"))
+	s.admits(0, 21*time.Second, call("/api/y", "192.0.2.1")) // 15 s after the last one, of one in 20 s
+	s.admits(1, 26*time.Second, call("/api/y", "192.0.2.1"))
+}
+
 func TestReportRefusesNothing(t *testing.T) {
 	t.Parallel()
 	p := api()

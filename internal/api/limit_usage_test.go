@@ -37,7 +37,7 @@ func (f *fixture) busy(t *testing.T) {
 			t.Errorf("call %d: got %d, want %d", i, w.Code, want)
 		}
 	}
-	check(t, f.get("/api/status"), 200, "")
+	check(t, f.get("/api/srvlist"), 200, "")
 }
 
 var trackPolicy = trackway.Policy{Name: "track", Paths: []string{"/track/"}, Limit: 5, Window: time.Hour, AllowBelowFloor: true}

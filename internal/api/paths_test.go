@@ -15,6 +15,7 @@ import (
 func TestNoPathEscapesItsPolicy(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/api/", "/data/", "/grid/"}, Limit: 1000, Window: time.Minute})
+	f.Store = usedStore{}
 	for path, want := range map[string]int{
 		"/api/status":                       200,
 		"//api///status":                    200,

@@ -26,6 +26,7 @@ func (c *call) allowed() bool {
 		return true
 	}
 	c.Rates.Refusal(c.received, c.decision.Policy)
+	c.metrics.limited.WithLabelValues(c.decision.Policy, c.access.Keys.ProjectName(c.r.PathValue("token"))).Inc()
 	c.pace.Hold(c.r.Context().Done(), c.received)
 	_ = c.answer(http.StatusTooManyRequests, c.decision.AppendBody(nil))
 	return false

@@ -119,7 +119,7 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 		Watch: watch.New(time.Now()), Rates: rates.New(time.Now()), Live: live.New(nil, nil), Grid: f.grid,
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: prometheus.NewRegistry(),
 		Access: Access{Name: "ts1.eu", Clients: clients, Guide: newGuide(t, set), Keys: auth.New([]trackway.Project{{
-			Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
+			Name: "demo", Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
 			Keys: []trackway.Key{
 				{Name: "web", Kind: trackway.PublicKey, ID: publicToken},
 				{Name: "back", Kind: trackway.PrivateKey, ID: "id", Secret: sha256.Sum256([]byte(privateSecret))},

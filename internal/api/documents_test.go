@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/limit/history"
 	"trackway/openapi"
 )
 
@@ -115,7 +116,7 @@ func TestChanges(t *testing.T) {
 	for i := range uint32(5) {
 		policy := apiPolicy
 		policy.Limit, policy.Algorithm, policy.Mode, policy.IPv6Prefix = i+1, trackway.Fixed, trackway.Enforce, 64
-		if err := f.History.Record(time.Now(), []trackway.Policy{policy}, []trackway.Override{{Policy: "api", Key: "back", Limit: i}}); err != nil {
+		if err := f.History.Record(time.Now(), []trackway.Policy{policy}, []trackway.Override{{Policy: "api", Key: "back", Limit: i}}, history.Access{}); err != nil {
 			t.Fatal(err)
 		}
 	}

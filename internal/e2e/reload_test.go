@@ -45,6 +45,23 @@ func TestReload(t *testing.T) {
 	s.awaitLog(t, "a second line that says it has reloaded", func(text string) bool { return strings.Count(text, `"msg":"reloaded"`) == 2 })
 	s.checkKey(t, http.StatusUnauthorized)
 	s.checkLeft(t, 60000-4)
+	s.checkChanges(t)
+}
+
+// checkChanges wants what was put in force to be recorded, the key that came and went among it, and no key to be told.
+func (s *server) checkChanges(t *testing.T) {
+	t.Helper()
+	res := s.do(t, request{path: "/api/limits/changes", auth: "private", header: from(bystander)})
+	for what, want := range map[string]int{`"what":"key","policy":"","for":"app of demo"`: 2, `"what":"proxies"`: 1, `"what":"override"`: 1} {
+		if got := strings.Count(string(res.body), what); got != want {
+			t.Errorf("%d changes of %s, want %d: %s", got, what, want, res.body)
+		}
+	}
+	for _, private := range []string{secondKey, publicKey, privateID, secretKey} {
+		if strings.Contains(string(res.body), private) {
+			t.Errorf("the changes tell %q", private)
+		}
+	}
 }
 
 func (s *server) configure(t *testing.T, config string) {

@@ -67,12 +67,14 @@ type Config struct {
 	Registry prometheus.Registerer
 }
 
-// Access is what a reload may replace. Keys, Clients and Guide are immutable.
+// Access is what a reload may replace. It is not written any more.
 type Access struct {
 	Name    string // this server's, sent as X-Served-By
 	Keys    *auth.Keys
 	Clients *clientip.Resolver
 	Guide   *guide.Guide
+
+	RedirectHosts []string // lower case: calls to them are sent on to a server that is up
 }
 
 // Server is the public handler. Safe for concurrent use.
@@ -132,6 +134,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if strings.Contains(r.URL.Path, "/.") && !isClean(r.URL.EscapedPath()) {
 		s.serve(&route{path: "/", open: true, do: (*call).unknownRoute}, w, r)
+		return
+	}
+	if s.sendsOn(r) {
+		s.serve(&route{path: "(sent on)", open: true, cors: true, do: (*call).sendOn}, w, r)
 		return
 	}
 	s.mux.ServeHTTP(w, r)

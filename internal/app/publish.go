@@ -27,7 +27,7 @@ func (s *server) publish(cfg *config.Config, set *limit.Set) (*guide.Guide, erro
 	}
 	facts := guide.Facts{
 		Server:  guide.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: publicURL(cfg, s.address)},
-		Contact: guide.Contact(cfg.Contact), Limits: set, Overrides: cfg.Overrides, Since: s.history.Since,
+		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Overrides: cfg.Overrides, Since: s.history.Since,
 	}
 	for _, other := range cfg.Servers {
 		facts.Others = append(facts.Others, guide.Server{Name: other.Name, Region: other.Region, URL: strings.TrimRight(other.URL, "/")})

@@ -67,8 +67,8 @@ type server struct {
 	mu sync.Mutex // guards Config, and makes a reload one step
 }
 
-// reload puts the configuration as it is now in force: keys, projects, proxies, limits, overrides, servers, the contact and the
-// log's level. It changes all or nothing, loses no count, and disturbs no request. The error says why nothing was changed.
+// reload puts the configuration as it is now in force: keys, projects, proxies, limits, overrides, servers, redirects, the contact
+// and the log's level. It changes all or nothing, loses no count, and disturbs no request. The error says why nothing was changed.
 func (s *server) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +127,7 @@ func newAccess(cfg *config.Config, st *store.Store) (api.Access, error) {
 	if err != nil {
 		return api.Access{}, err
 	}
-	return api.Access{Name: cfg.Server.Name, Keys: auth.New(projects), Clients: clients}, nil
+	return api.Access{Name: cfg.Server.Name, Keys: auth.New(projects), Clients: clients, RedirectHosts: cfg.RedirectHosts}, nil
 }
 
 // numbered returns the projects with their numbers in the store; a new one is given its number.

@@ -114,6 +114,9 @@ func New(c Config) *Server {
 // Reload lets later requests in by other keys, and finds their address by other rules. Requests under way are not affected.
 func (s *Server) Reload(a Access) { s.access.Store(&access{Access: a, servedBy: []string{a.Name}}) }
 
+// Access returns what is in force.
+func (s *Server) Access() Access { return s.access.Load().Access }
+
 // Clients returns the resolver of addresses in force.
 func (s *Server) Clients() *clientip.Resolver { return s.access.Load().Clients }
 

@@ -25,9 +25,10 @@ func (s *server) publish(cfg *config.Config, set *limit.Set) (*guide.Guide, erro
 	if err := s.history.Record(time.Now(), set.Policies(), cfg.Overrides, access); err != nil {
 		return nil, err
 	}
+	overrides := inForce(cfg.Overrides, time.Now())
 	facts := guide.Facts{
 		Server:  guide.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: publicURL(cfg, s.address)},
-		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Overrides: cfg.Overrides, Since: s.history.Since,
+		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Overrides: overrides, Since: s.history.Since,
 	}
 	for _, other := range cfg.Servers {
 		facts.Others = append(facts.Others, guide.Server{Name: other.Name, Region: other.Region, URL: strings.TrimRight(other.URL, "/")})

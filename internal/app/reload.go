@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"trackway"
 	"trackway/internal/api"
@@ -64,7 +65,8 @@ type server struct {
 
 	stopping atomic.Bool
 
-	mu sync.Mutex // guards Config, and makes a reload one step
+	mu     sync.Mutex  // guards Config and ending, and makes a reload one step
+	ending *time.Timer // fires when the next override ends; nil: none does
 }
 
 // reload puts the configuration as it is now in force: keys, projects, proxies, limits, overrides, servers, redirects, the contact
@@ -111,6 +113,7 @@ func (s *server) reloadLocked() error {
 	s.upkeep.Reload(projects)
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next
+	s.awaitEndLocked()
 	return nil
 }
 

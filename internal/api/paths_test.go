@@ -52,7 +52,7 @@ func TestDoubledSlashesKeepEscapes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	var got string
-	f.mux.HandleFunc("GET /seen/{name}", func(w http.ResponseWriter, r *http.Request) { got = r.PathValue("name") })
+	f.mux.HandleFunc("GET /seen/{name}", func(_ http.ResponseWriter, r *http.Request) { got = r.PathValue("name") })
 	f.Server.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "//seen//a%2F%2Fb%20c", nil))
 	if got != "a//b c" {
 		t.Errorf("got %q, want a//b c", got)

@@ -55,7 +55,9 @@ func TestOverrideEnds(t *testing.T) {
 	t.Parallel()
 	const line = "overrides:\n  - {policy: track, address: 203.0.113.0/24, limit: 60000, until: %s}\n"
 	s := start(t, baseConfig+fmt.Sprintf(line, "2100-01-01"))
-	published := func() string { return string(s.do(t, request{path: "/api/limits", auth: "none", header: from(bystander)}).body) }
+	published := func() string {
+		return string(s.do(t, request{path: "/api/limits", auth: "none", header: from(bystander)}).body)
+	}
 	s.checkLeft(t, 59999)
 	if got := published(); !strings.Contains(got, `"overrides":1`) {
 		t.Errorf("got %s, want one override", got)

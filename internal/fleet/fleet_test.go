@@ -191,8 +191,15 @@ func TestPick(t *testing.T) {
 		name, region, want string
 		known              bool
 	}{
-		{"", "", "abc", true}, {"", "eu", "ab", true}, {"", "us", "c", true}, {"b", "", "b", true}, {"b", "eu", "b", true},
-		{"d", "", "", true}, {"b", "us", "", false}, {"e", "", "", false}, {"", "moon", "", false},
+		{"", "", "abc", true},
+		{"", "eu", "ab", true},
+		{"", "us", "c", true},
+		{"b", "", "b", true},
+		{"b", "eu", "b", true},
+		{"d", "", "", true},
+		{"b", "us", "", false},
+		{"e", "", "", false},
+		{"", "moon", "", false},
 	} {
 		picked := map[string]int{}
 		for range 300 {
@@ -202,7 +209,7 @@ func TestPick(t *testing.T) {
 			}
 			picked[s.Name]++
 		}
-		for _, name := range strings.Split(c.want, "") {
+		for name := range strings.SplitSeq(c.want, "") {
 			if picked[name] < 50 {
 				t.Errorf("%q %q: got %v, want each of %s about as often", c.name, c.region, picked, c.want)
 			}

@@ -48,19 +48,19 @@ func TestLongestWaitOfARange(t *testing.T) {
 	p := api()
 	p.Limit, p.IPv6Wide = 2, trackway.IPv6Wide{Prefix: 48, Times: 1}
 	s := newTester(t, mustSet(t, p))
-	mine, neighbour := call("/api/x", "2001:db8:1:1::1"), call("/api/x", "2001:db8:1:2::1")
-	mine.Route, neighbour.Route = "x", "x"
+	mine, other := call("/api/x", "2001:db8:1:1::1"), call("/api/x", "2001:db8:1:2::1")
+	mine.Route, other.Route = "x", "x"
 	s.l.Allow(s.at(0), mine)
-	s.l.Allow(s.at(40*time.Second), neighbour) // the window of the range begins again
+	s.l.Allow(s.at(40*time.Second), other) // the window of the range begins again
 	s.l.Allow(s.at(50*time.Second), mine)
 	if d := s.l.Allow(s.at(51*time.Second), mine); d.Allowed || d.Wait != 19*time.Second {
 		t.Errorf("got %+v, want the wait of the range", d)
 	}
 	p.IPv6Wide.Times, p.Limit = 2, 1
 	s = newTester(t, mustSet(t, p))
-	s.l.Allow(s.at(0), neighbour)
+	s.l.Allow(s.at(0), other)
 	s.l.Allow(s.at(10*time.Second), mine)
-	s.l.Allow(s.at(31*time.Second), neighbour)
+	s.l.Allow(s.at(31*time.Second), other)
 	s.l.Allow(s.at(31*time.Second), call("/api/x", "2001:db8:1:3::1"))
 	if d := s.l.Allow(s.at(32*time.Second), mine); d.Allowed || d.Wait != 29*time.Second || d.Limit != 2 {
 		t.Errorf("got %+v, want the wait of the range, which is longer than the caller's own 8 s", d)

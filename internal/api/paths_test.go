@@ -47,6 +47,20 @@ func TestNoPathEscapesItsPolicy(t *testing.T) {
 	}
 }
 
+// A project's token is known in any letter case, and so is the policy of its path.
+func TestTokenInAnotherCaseIsLimited(t *testing.T) {
+	t.Parallel()
+	upper := strings.ToUpper(projectToken)
+	for _, written := range []string{projectToken, upper} {
+		own := trackway.Policy{Name: "own", Paths: []string{"/track/v2/projects/" + written + "/"}, Limit: 1, Window: time.Minute, AllowBelowFloor: true}
+		f := newFixture(t, own, trackway.Policy{Name: "track", Paths: []string{"/track/"}, Limit: 6000, Window: time.Minute})
+		for i, token := range []string{projectToken, projectToken, upper, upper[:30] + projectToken[30:]} {
+			want := map[bool]int{true: 200, false: 429}[i == 0]
+			check(t, f.send(http.MethodGet, "/track/v2/projects/"+token+"/system/time", nil), want, "")
+		}
+	}
+}
+
 // A slash that is escaped is part of a name, also where slashes are doubled.
 func TestDoubledSlashesKeepEscapes(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ func (c *call) watchCall() {
 	}
 	policies := []string{d.Policy}
 	if d.Allowed {
-		policies = c.Limits.Set().Counting(c.r.Method, c.r.URL.Path)
+		policies = c.Limits.Set().Counting(c.ask.Method, c.ask.Path)
 	}
 	method := c.route.method
 	if method == "" { // no row of the table

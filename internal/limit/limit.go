@@ -27,7 +27,7 @@ import (
 // Preflights (OPTIONS with Access-Control-Request-Method) are not limited: do not ask for them.
 type Call struct {
 	Method  string
-	Path    string     // which policies apply: URL.Path, as it will be routed
+	Path    string     // which policies apply: URL.Path, as it will be routed, a project's token in lower case
 	Route   string     // the route's pattern, such as "/api/projects/{token}/stats": what "per ip+path" counts by; "" if there is none
 	Addr    netip.Addr // from clientip; without one, policies per address let the call pass
 	Project string     // the project's token, if the credentials are good

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"io"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -174,12 +175,16 @@ func (s *Set) addPaths(p *policy, index int) {
 	}
 }
 
-// parsePattern reads "POST /data/": a path that ends in a slash is a prefix.
+// projectToken matches a project's token in a path.
+var projectToken = regexp.MustCompile(`^/[a-z]+(/v2)?/projects/(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/`)
+
+// parsePattern reads "POST /data/": a path that ends in a slash is a prefix. Tokens of projects are known in lower case.
 func parsePattern(text string) pattern {
 	method, path, ok := strings.Cut(text, " ")
 	if !ok {
 		method, path = "", text
 	}
+	path = projectToken.ReplaceAllStringFunc(path, strings.ToLower)
 	return pattern{method: method, path: path, exact: !strings.HasSuffix(path, "/")}
 }
 

@@ -161,11 +161,11 @@ func (c *checker) paths(p *trackway.Policy, seen map[string]string) {
 		if strings.Trim(pat.method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" || (pat.method == "" && strings.HasPrefix(text, " ")) {
 			c.wrong(field, "%q has no method in capital letters in front", text)
 		}
-		if other, ok := seen[text]; ok && !p.Also {
+		if other, ok := seen[pat.method+" "+pat.path]; ok && !p.Also {
 			c.wrong(field, "%q is a path of policy %q too: mark one of them with also", text, other)
 		}
 		if !p.Also {
-			seen[text] = p.Name
+			seen[pat.method+" "+pat.path] = p.Name
 		}
 		c.floor(p, pat, field)
 	}

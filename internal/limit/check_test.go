@@ -80,6 +80,12 @@ func TestMistakes(t *testing.T) {
 		{"limits[1].paths[0]", "api", "capital letters", with(1, func(p *trackway.Policy) { p.Paths = []string{"post /api/"} }), nil},
 		{"limits[2].paths[0]", "grid", `of policy "api" too`, with(2, func(p *trackway.Policy) { p.Paths = []string{"/api/"} }), nil},
 		{"limits[2].limit", "grid", "looser than api", with(2, func(p *trackway.Policy) { p.Limit = 31 }), nil},
+		{"limits[2].paths[0]", "grid", `of policy "api" too`, func() []trackway.Policy {
+			list := published() // one project's token, in two letter cases
+			list[1].Paths = []string{"/api/projects/12345678-1234-1234-1234-123456789ABC/"}
+			list[2].Paths = []string{"/api/projects/12345678-1234-1234-1234-123456789abc/"}
+			return list
+		}(), nil},
 		{"limits[2].mode", "grid", "looser than api", with(2, func(p *trackway.Policy) { p.Mode = trackway.Off }), nil},
 		{"limits[1].paths[0]", "api", "met by no call", with(1, func(p *trackway.Policy) { p.Paths = []string{"/api//"} }), nil},
 		{"limits[1].paths[0]", "api", "met by no call", with(1, func(p *trackway.Policy) { p.Paths = []string{"GET /api/../x"} }), nil},

@@ -129,7 +129,7 @@ func printCallers(w io.Writer, since time.Time, callers []watch.Caller) error {
 		return err
 	}
 	t := newColumns(w)
-	t.row("CALLS", "REFUSED", "±", "POLICY", "ADDRESS", "LAST", "REPEATS", "PROJECT", "ROUTE", "EVENT", "USER AGENT")
+	t.row("CALLS", "REFUSED", "±", "POLICY", "ADDRESS", "LAST", "REPEATS", "PROJECT", "ROUTE", "EVENT", "USER AGENT", "ADDRESS FROM")
 	for i := range callers {
 		c := &callers[i]
 		repeats := "-"
@@ -137,7 +137,7 @@ func printCallers(w io.Writer, since time.Time, callers []watch.Caller) error {
 			repeats = fmt.Sprintf("%.0f%%", 100*c.Repeats)
 		}
 		t.row(c.Calls, c.Refused, c.Error, c.Policy, c.Address, c.Last.Local().Format(time.TimeOnly), repeats,
-			few(c.Projects), few(c.Routes), few(c.Types), few(c.Agents))
+			few(c.Projects), few(c.Routes), few(c.Types), few(c.Agents), printable(c.Source))
 	}
 	if err := t.flush(); err != nil {
 		return err

@@ -23,7 +23,7 @@ const usageAnswer = `{"at":"2026-11-22T03:54:50Z","table":{"bytes":27962048,"slo
 	{"name":"track","limit":6000,"window":60,"mode":"report","calls":40,"refused":1,"would_refuse":2,"candidate_refused":3,"callers":4,
 	"p50":13,"p95":14,"p99":15,"max":16,"tenths":[31,32,33,34,35,36,37,38,39,30],"over":8}]}`
 
-const callersAnswer = `{"since":"2026-11-22T03:54:50Z","rows":[{"policy":"api","address":"203.0.113.7","calls":46,"refused":10,"error":2,
+const callersAnswer = `{"since":"2026-11-22T03:54:50Z","rows":[{"policy":"api","address":"203.0.113.7","address_from":"the peer","calls":46,"refused":10,"error":2,
 	"first":"2026-11-22T03:54:51Z","last":"2026-11-22T03:54:52Z","projects":["demo"],"routes":["GET /api/limits/callers","GET /api/status"],
 	"user_agents":["evil\u001b[2J\u009b` + "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" + `"],"event_types":[],"bodies":8,"repeats":0.875}]}`
 
@@ -90,7 +90,7 @@ func TestLimitsTop(t *testing.T) {
 	stdout, _ := runs(t, fine, "limits", "top", "--config", path)
 	lines := strings.Split(stdout, "\n")
 	want := `46     10       2  api     203.0.113.7  ` + time.Date(2026, 11, 22, 3, 54, 52, 0, time.UTC).Local().Format(time.TimeOnly) +
-		`  88%      demo     GET /api/limits/callers +1  -      evil?[2J?` + strings.Repeat("x", 50) + "…"
+		`  88%      demo     GET /api/limits/callers +1  -      evil?[2J?` + strings.Repeat("x", 50) + "…  the peer"
 	if lines[1] != want {
 		t.Errorf("got\n%s\nwant\n%s", lines[1], want)
 	}

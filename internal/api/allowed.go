@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 
 	"trackway/internal/limit"
 )
@@ -11,10 +12,11 @@ import (
 func (c *call) allowed() bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {
+		why := c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header)
 		c.Log.Warn("a forwarded address was ignored, because the peer is not in trusted_proxies; said once",
-			"explanation", c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header).String())
+			"explanation", why.String(), "if_it_is_your_proxy", why.Advice)
 	}
-	c.ask = limit.Call{Method: c.r.Method, Path: c.r.URL.Path, Route: c.route.path, Addr: addr}
+	c.ask = limit.Call{Method: c.r.Method, Path: c.pathAsKnown(), Route: c.route.path, Addr: addr}
 	if c.Limits.Set().ByKey() {
 		c.identify(&c.ask)
 	}
@@ -25,9 +27,21 @@ func (c *call) allowed() bool {
 		return true
 	}
 	c.Rates.Refusal(c.received, c.decision.Policy)
+	c.metrics.limited.WithLabelValues(c.decision.Policy, c.access.Keys.ProjectName(c.r.PathValue("token"))).Inc()
 	c.pace.Hold(c.r.Context().Done(), c.received)
 	_ = c.answer(http.StatusTooManyRequests, c.decision.AppendBody(nil))
 	return false
+}
+
+// pathAsKnown returns the path with the project's token in lower case: it is known in any, and a policy of its path must not be
+// escaped by writing it differently.
+func (c *call) pathAsKnown() string {
+	token := c.r.PathValue("token")
+	known := strings.ToLower(token)
+	if known == token {
+		return c.r.URL.Path
+	}
+	return strings.Replace(c.r.URL.Path, "/"+token+"/", "/"+known+"/", 1)
 }
 
 // identify says whose key a call came with, for policies that count by key or project. Credentials that are no good say

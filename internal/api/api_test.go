@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -118,7 +119,7 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 		Watch: watch.New(time.Now()), Rates: rates.New(time.Now()), Live: live.New(nil, nil), Grid: f.grid,
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: prometheus.NewRegistry(),
 		Access: Access{Name: "ts1.eu", Clients: clients, Guide: newGuide(t, set), Keys: auth.New([]trackway.Project{{
-			Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
+			Name: "demo", Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
 			Keys: []trackway.Key{
 				{Name: "web", Kind: trackway.PublicKey, ID: publicToken},
 				{Name: "back", Kind: trackway.PrivateKey, ID: "id", Secret: sha256.Sum256([]byte(privateSecret))},
@@ -353,8 +354,9 @@ func TestForwardedFromUntrustedPeer(t *testing.T) {
 		r.Header.Set("X-Forwarded-For", "198.51.100.1")
 		f.ServeHTTP(httptest.NewRecorder(), r)
 	}
-	if log := f.log.String(); strings.Count(log, "trusted_proxies") == 0 || strings.Count(log, "level=WARN") != 1 {
-		t.Errorf("want one warning, got %s", log)
+	log := f.log.String()
+	if strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, strconv.Quote(`trusted_proxies: ["192.0.2.0/24", "203.0.113.9/32"]`)) {
+		t.Errorf("want one warning, with the line that trusts the peer; got %s", log)
 	}
 }
 

@@ -13,6 +13,11 @@ var (
 	exposed   = []string{"X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, X-Served-By"}
 )
 
+// isPreflight tells whether a browser asks if a page may call (WHATWG Fetch, section 3.2.2).
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header["Access-Control-Request-Method"] != nil
+}
+
 // preflight answers a browser's question whether it may call. It costs the caller nothing, so that a page's limit is what it
 // sends and not what its browser asks.
 func preflight(methods []string) http.HandlerFunc {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/limit/history"
 	"trackway/openapi"
 )
 
@@ -89,6 +90,7 @@ func TestServers(t *testing.T) {
 	check(t, f.get("/api/srvlist?region=us"), 200, `{"region":"us","regions":[["eu","eu"],["us","us"]],"servers":["ts2.us"]}`) // all are down
 	check(t, f.get("/api/srvlist?region=moon"), 200, `{"region":"moon","regions":[["eu","eu"],["us","us"]],"servers":[]}`)
 	f.Fleet.Stop()
+	f.Store = usedStore{}
 	check(t, f.get("/api/servers"), 200, `{"name":"ts1.eu","region":"eu","url":"http://ts1.eu","state":"service"}`)
 	check(t, f.get("/api/status"), 200, `"state":"service"`)
 }
@@ -96,14 +98,15 @@ func TestServers(t *testing.T) {
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, apiPolicy)
+	f.Store = usedStore{}
 	for _, path := range []string{"/api/none", "/api/none", "/api/none", "/", "/api/limits", "/api/limits/changes"} {
 		f.get(path)
 	}
 	w := f.get("/api/status")
 	check(t, w, 200, `{"name":"ts1.eu","region":"eu","version":"v1.2.3","state":"up","uptime":`)
-	var got struct{ Accepted, Refused, Limited int }
-	if decode(t, w, &got); got.Accepted != 2 || got.Refused != 4 || got.Limited != 1 {
-		t.Errorf("got %+v, want 2 accepted, 4 refused, 1 of them limited", got)
+	var got struct{ Customers, Events, Accepted, Refused, Limited int }
+	if decode(t, w, &got); got.Accepted != 2 || got.Refused != 4 || got.Limited != 1 || got.Customers != 2 || got.Events != 9 {
+		t.Errorf("got %+v, want 2 accepted, 4 refused, 1 of them limited; 2 customers, 9 events", got)
 	}
 }
 
@@ -113,7 +116,7 @@ func TestChanges(t *testing.T) {
 	for i := range uint32(5) {
 		policy := apiPolicy
 		policy.Limit, policy.Algorithm, policy.Mode, policy.IPv6Prefix = i+1, trackway.Fixed, trackway.Enforce, 64
-		if err := f.History.Record(time.Now(), []trackway.Policy{policy}, []trackway.Override{{Policy: "api", Key: "back", Limit: i}}); err != nil {
+		if err := f.History.Record(time.Now(), []trackway.Policy{policy}, []trackway.Override{{Policy: "api", Key: "back", Limit: i}}, history.Access{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -37,7 +37,7 @@ func (f *fixture) busy(t *testing.T) {
 			t.Errorf("call %d: got %d, want %d", i, w.Code, want)
 		}
 	}
-	check(t, f.get("/api/status"), 200, "")
+	check(t, f.get("/api/srvlist"), 200, "")
 }
 
 var trackPolicy = trackway.Policy{Name: "track", Paths: []string{"/track/"}, Limit: 5, Window: time.Hour, AllowBelowFloor: true}
@@ -90,12 +90,13 @@ func TestLimitCallers(t *testing.T) {
 		}
 		return got.Rows
 	}
+	const from = "X-Forwarded-For from 192.0.2.1"
 	refused := watch.Caller{
-		Policy: "track", Address: "2001:db8:0:1::/64", Calls: 7, Refused: 2, Projects: []string{},
+		Policy: "track", Address: "2001:db8:0:1::/64", Source: from, Calls: 7, Refused: 2, Projects: []string{},
 		Routes: []string{"GET /track/v2/projects/{token}/system/time"}, Agents: []string{"Mozilla"}, Types: []string{},
 	}
 	good := watch.Caller{
-		Policy: "track", Address: "198.51.100.1", Calls: 5, Projects: []string{},
+		Policy: "track", Address: "198.51.100.1", Source: from, Calls: 5, Projects: []string{"demo"},
 		Routes: []string{"POST " + track + "batch", "POST " + track + "customers/events"},
 		Agents: []string{"curl/8"}, Types: []string{"buy", "e"}, Bodies: 5, Repeats: .6,
 	}

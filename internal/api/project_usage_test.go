@@ -22,7 +22,7 @@ type usedSnapshot struct{ noSnapshot }
 
 func (usedSnapshot) Usage(_ uint32, yield func(query.Day, query.Usage) bool) error {
 	const october31 = 20757 // 2026
-	for i, u := range []query.Usage{{Stored: 1}, {Stored: 2, Duplicate: 3, Refused: 4}, {Stored: 5}} {
+	for i, u := range []query.Usage{{Stored: 1, Created: 3}, {Stored: 2, Duplicate: 3, Refused: 4, Absorbed: 1}, {Stored: 5}} {
 		if !yield(query.DayOf(trackway.Micros(october31+i)*86400*1e6), u) {
 			break
 		}

@@ -67,12 +67,14 @@ type Config struct {
 	Registry prometheus.Registerer
 }
 
-// Access is what a reload may replace. Keys, Clients and Guide are immutable.
+// Access is what a reload may replace. It is not written any more.
 type Access struct {
 	Name    string // this server's, sent as X-Served-By
 	Keys    *auth.Keys
 	Clients *clientip.Resolver
 	Guide   *guide.Guide
+
+	RedirectHosts []string // lower case: calls to them are sent on to a server that is up
 }
 
 // Server is the public handler. Safe for concurrent use.
@@ -112,6 +114,9 @@ func New(c Config) *Server {
 // Reload lets later requests in by other keys, and finds their address by other rules. Requests under way are not affected.
 func (s *Server) Reload(a Access) { s.access.Store(&access{Access: a, servedBy: []string{a.Name}}) }
 
+// Access returns what is in force.
+func (s *Server) Access() Access { return s.access.Load().Access }
+
 // Clients returns the resolver of addresses in force.
 func (s *Server) Clients() *clientip.Resolver { return s.access.Load().Clients }
 
@@ -127,10 +132,37 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["X-Request-Id"] = s.ids.of(r)
 	h["X-Served-By"] = s.access.Load().servedBy
-	if strings.Contains(r.URL.Path, "//") && strings.Contains(r.URL.EscapedPath(), "//") { // one that is escaped is part of an id
-		r.URL.Path, r.URL.RawPath = collapseSlashes(r.URL.Path), ""
+	if strings.Contains(r.URL.Path, "//") {
+		collapse(r.URL)
+	}
+	if strings.Contains(r.URL.Path, "/.") && !isClean(r.URL.EscapedPath()) {
+		s.serve(&route{path: "/", open: true, do: (*call).unknownRoute}, w, r)
+		return
+	}
+	if s.sendsOn(r) {
+		s.serve(&route{path: "(sent on)", open: true, cors: true, do: (*call).sendOn}, w, r)
+		return
 	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// collapse collapses slashes in an address. One that is escaped is part of a name, and stays.
+func collapse(u *url.URL) {
+	escaped := collapseSlashes(u.EscapedPath())
+	if path, err := url.PathUnescape(escaped); err == nil {
+		u.Path, u.RawPath = path, escaped
+	}
+}
+
+// isClean tells whether a path has no segments "." and "..". The mux would redirect one that has: past the limits, and to where
+// nobody who looked at the path before us would let it.
+func isClean(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
 }
 
 // collapseSlashes makes each run of slashes one: clients join "https://host/" and "/track". No redirect is sent, for many of
@@ -208,7 +240,7 @@ func (c *call) steps() {
 		c.w.Header()["Access-Control-Expose-Headers"] = exposed
 		c.w.Header()["Vary"] = byOrigin
 	}
-	if !c.route.free && !c.allowed() {
+	if !c.route.free && !isPreflight(c.r) && !c.allowed() {
 		return
 	}
 	if !c.route.open {

@@ -7,24 +7,49 @@ import (
 
 	"trackway/internal/fleet"
 	"trackway/internal/guide"
+	"trackway/internal/query"
 	"trackway/internal/rates"
 )
 
 // status answers how this server is.
 func (c *call) serverStatus() error {
+	all, err := c.total()
+	if err != nil {
+		return err
+	}
 	self := c.Fleet.Self()
 	up := time.Since(c.started)
 	last := func(k rates.Kind) uint64 { return c.Rates.LastMinute(c.received, k) }
 	return c.encoded(struct {
-		Name     string      `json:"name"`
-		Region   string      `json:"region"`
-		Version  string      `json:"version"`
-		State    fleet.State `json:"state"`
-		Uptime   int64       `json:"uptime"` // seconds
-		Accepted uint64      `json:"accepted"`
-		Refused  uint64      `json:"refused"`
-		Limited  uint64      `json:"limited"`
-	}{self.Name, self.Region, c.Version, self.State, int64(up / time.Second), last(rates.Answered), last(rates.Erred), last(rates.Limited)})
+		Name      string      `json:"name"`
+		Region    string      `json:"region"`
+		Version   string      `json:"version"`
+		State     fleet.State `json:"state"`
+		Uptime    int64       `json:"uptime"` // seconds
+		Customers uint64      `json:"customers"`
+		Events    uint64      `json:"events"`
+		Accepted  uint64      `json:"accepted"`
+		Refused   uint64      `json:"refused"`
+		Limited   uint64      `json:"limited"`
+	}{
+		self.Name, self.Region, c.Version, self.State, int64(up / time.Second), all.Customers(), all.Events(),
+		last(rates.Answered), last(rates.Erred), last(rates.Limited),
+	})
+}
+
+// total returns what all projects of the configuration sent since the beginning.
+func (c *call) total() (all query.Usage, err error) {
+	err = c.withSnapshot(func(s query.Snapshot) error {
+		for _, project := range c.access.Keys.ProjectNumbers() {
+			one, err := query.Total(s, project)
+			if err != nil {
+				return err
+			}
+			all = all.Plus(one)
+		}
+		return nil
+	})
+	return all, err
 }
 
 // servers answers all tracking servers.

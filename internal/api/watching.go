@@ -17,7 +17,7 @@ func (c *call) watchCall() {
 	}
 	policies := []string{d.Policy}
 	if d.Allowed {
-		policies = c.Limits.Set().Counting(c.r.Method, c.r.URL.Path)
+		policies = c.Limits.Set().Counting(c.ask.Method, c.ask.Path)
 	}
 	method := c.route.method
 	if method == "" { // no row of the table
@@ -25,6 +25,7 @@ func (c *call) watchCall() {
 	}
 	c.watched = &watch.Call{
 		At: c.received, Weight: weight, Addr: c.ask.Addr, Policies: policies, Refused: !d.Allowed,
+		Source:  c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header).Source(),
 		Project: c.access.Keys.ProjectName(c.r.PathValue("token")), Route: method + " " + c.route.path, Agent: c.r.UserAgent(),
 	}
 	c.Watch.Note(c.watched)

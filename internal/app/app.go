@@ -126,6 +126,9 @@ func (s *server) build(reg *prometheus.Registry) error {
 		Fleet: s.fleet, History: s.history, Watch: callers, Rates: meter, Live: s.live, Grid: s.pages, Site: site,
 		Version: s.Version, Log: s.Log, Registry: reg,
 	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.awaitEndLocked()
 	return nil
 }
 
@@ -141,6 +144,7 @@ func (s *server) serve(ctx context.Context, public, private, socket *listener) e
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
 		s.stopping.Store(true)
+		s.awaitNoEnd()
 		s.fleet.Stop()
 		return errors.Join(socket.close(), public.drain(), private.close()) //nolint:contextcheck // ctx has ended; draining has its own time
 	})

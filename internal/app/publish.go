@@ -18,15 +18,17 @@ func openHistory(cfg *config.Config) (*history.Log, error) {
 	return history.Open(filepath.Join(cfg.DataDir, historyFile))
 }
 
-// publish records what a configuration changes about the limits and writes the guide to it. It is done before the limits are put
+// publish records what a configuration changes about the limits, the proxies and the keys, and writes the guide to it. It is done before the limits are put
 // in force, so that no change goes unrecorded: with an error, nothing is to be changed.
 func (s *server) publish(cfg *config.Config, set *limit.Set) (*guide.Guide, error) {
-	if err := s.history.Record(time.Now(), set.Policies(), cfg.Overrides); err != nil {
+	access := history.Access{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader, Projects: cfg.Projects}
+	if err := s.history.Record(time.Now(), set.Policies(), cfg.Overrides, access); err != nil {
 		return nil, err
 	}
+	overrides := inForce(cfg.Overrides, time.Now())
 	facts := guide.Facts{
 		Server:  guide.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: publicURL(cfg, s.address)},
-		Contact: guide.Contact(cfg.Contact), Limits: set, Overrides: cfg.Overrides, Since: s.history.Since,
+		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Overrides: overrides, Since: s.history.Since,
 	}
 	for _, other := range cfg.Servers {
 		facts.Others = append(facts.Others, guide.Server{Name: other.Name, Region: other.Region, URL: strings.TrimRight(other.URL, "/")})

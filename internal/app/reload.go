@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"trackway"
 	"trackway/internal/api"
@@ -64,11 +65,12 @@ type server struct {
 
 	stopping atomic.Bool
 
-	mu sync.Mutex // guards Config, and makes a reload one step
+	mu     sync.Mutex  // guards Config and ending, and makes a reload one step
+	ending *time.Timer // fires when the next override ends; nil: none does
 }
 
-// reload puts the configuration as it is now in force: keys, projects, proxies, limits, overrides, servers, the contact and the
-// log's level. It changes all or nothing, loses no count, and disturbs no request. The error says why nothing was changed.
+// reload puts the configuration as it is now in force: keys, projects, proxies, limits, overrides, servers, redirects, the contact
+// and the log's level. It changes all or nothing, loses no count, and disturbs no request. The error says why nothing was changed.
 func (s *server) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,6 +113,7 @@ func (s *server) reloadLocked() error {
 	s.upkeep.Reload(projects)
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next
+	s.awaitEndLocked()
 	return nil
 }
 
@@ -127,7 +130,7 @@ func newAccess(cfg *config.Config, st *store.Store) (api.Access, error) {
 	if err != nil {
 		return api.Access{}, err
 	}
-	return api.Access{Name: cfg.Server.Name, Keys: auth.New(projects), Clients: clients}, nil
+	return api.Access{Name: cfg.Server.Name, Keys: auth.New(projects), Clients: clients, RedirectHosts: cfg.RedirectHosts}, nil
 }
 
 // numbered returns the projects with their numbers in the store; a new one is given its number.

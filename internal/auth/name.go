@@ -19,6 +19,15 @@ func (k *Keys) ProjectName(token string) string {
 	return ""
 }
 
+// ProjectNumbers returns the store's numbers of all projects.
+func (k *Keys) ProjectNumbers() []uint32 {
+	numbers := make([]uint32, 0, len(k.projects))
+	for _, p := range k.projects {
+		numbers = append(numbers, p.Number)
+	}
+	return numbers
+}
+
 // ProjectNumber returns the store's number of the project that a token names, 0 if there is none.
 func (k *Keys) ProjectNumber(token string) uint32 {
 	if p := k.find(token); p != nil {

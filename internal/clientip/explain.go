@@ -56,18 +56,19 @@ func (r *Resolver) advice(peer netip.Addr) string {
 }
 
 // String words the explanation in one line: "198.51.100.1: X-Forwarded-For from 10.1.2.3, past 10.9.9.9".
-func (e *Explanation) String() string {
-	var b strings.Builder
-	b.WriteString(e.Addr.String())
+func (e *Explanation) String() string { return e.Addr.String() + ": " + e.Source() }
+
+// Source is the same without the address: "X-Forwarded-For from 10.1.2.3, past 10.9.9.9".
+func (e *Explanation) Source() string {
 	switch {
 	case e.Ignored:
-		b.WriteString(": the peer; " + e.Header + " is ignored, since the peer is no trusted proxy")
+		return "the peer; " + e.Header + " is ignored, since the peer is no trusted proxy"
 	case !e.Trusted:
-		b.WriteString(": the peer")
-	default:
-		b.WriteString(": " + e.Header + " from " + e.Peer.String())
-		e.writeHops(&b)
+		return "the peer"
 	}
+	var b strings.Builder
+	b.WriteString(e.Header + " from " + e.Peer.String())
+	e.writeHops(&b)
 	return b.String()
 }
 

@@ -33,6 +33,7 @@ func (d *doc) check() {
 	}
 	d.checkServer(&f.Server)
 	d.checkServers()
+	d.checkRedirectHosts()
 	d.checkContact(&f.Contact)
 	d.warnOfProxies()
 	d.checkClientIPHeader(&f.ClientIPHeader)

@@ -37,6 +37,7 @@ type Config struct {
 	ClientIPHeader string         `yaml:"client_ip_header"` // one of clientip's constants
 	ProxyProtocol  bool           `yaml:"proxy_protocol"`   // connections from trusted proxies begin with a PROXY header
 	Servers        []Server       `yaml:"servers"`          // the others
+	RedirectHosts  []string       `yaml:"redirect_hosts"`   // lower case: calls to them are sent on to a server that is up
 	Contact        Contact        `yaml:"contact"`
 	Log            Log            `yaml:"log"`
 

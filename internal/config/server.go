@@ -33,6 +33,38 @@ func (d *doc) checkServers() {
 	}
 }
 
+// checkRedirectHosts looks at the names under which clients are sent on: none may be that of a server, or it would send them to itself.
+func (d *doc) checkRedirectHosts() {
+	f := &d.file
+	seen := map[string]any{}
+	servers := []*Server{&f.Server}
+	for i := range f.Servers {
+		servers = append(servers, &f.Servers[i])
+	}
+	for i := range f.RedirectHosts {
+		host := &f.RedirectHosts[i]
+		*host = strings.ToLower(*host)
+		if !isHost(*host) {
+			d.report(host, "must be a host's name, such as tracking.example.com, without a port")
+		}
+		for _, s := range servers {
+			if u, err := url.Parse(s.URL); err == nil && strings.EqualFold(u.Hostname(), *host) {
+				d.report(host, "is where server %s is reached: calls would be sent in a circle", s.Name)
+			}
+		}
+		unique(d, seen, host)
+	}
+	if len(f.RedirectHosts) > 0 && f.Server.URL == "" {
+		d.missing(&f.RedirectHosts, "needs server: {url: …}, where this server is reached itself")
+	}
+}
+
+// isHost says whether s is a name of DNS (RFC 1123 section 2.1) or an IPv4 address.
+func isHost(s string) bool {
+	const most = 253
+	return s != "" && len(s) <= most && strings.IndexFunc(s, func(c rune) bool { return c == '_' || !isNameRune(c) }) < 0
+}
+
 func (d *doc) checkServerURL(at *string) {
 	if *at == "" {
 		return

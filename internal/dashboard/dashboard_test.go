@@ -63,7 +63,7 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := log.Record(time.Now(), set.Policies(), nil); err != nil {
+	if err := log.Record(time.Now(), set.Policies(), nil, history.Access{}); err != nil {
 		t.Fatal(err)
 	}
 	number, err := st.Project(token)

@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 const secondKey = "public-key-b64fd2019e"
@@ -45,6 +47,45 @@ func TestReload(t *testing.T) {
 	s.awaitLog(t, "a second line that says it has reloaded", func(text string) bool { return strings.Count(text, `"msg":"reloaded"`) == 2 })
 	s.checkKey(t, http.StatusUnauthorized)
 	s.checkLeft(t, 60000-4)
+	s.checkChanges(t)
+}
+
+// TestOverrideEnds promises that an override ends by itself, for the caller and for all who read about it.
+func TestOverrideEnds(t *testing.T) {
+	t.Parallel()
+	const line = "overrides:\n  - {policy: track, address: 203.0.113.0/24, limit: 60000, until: %s}\n"
+	s := start(t, baseConfig+fmt.Sprintf(line, "2100-01-01"))
+	published := func() string {
+		return string(s.do(t, request{path: "/api/limits", auth: "none", header: from(bystander)}).body)
+	}
+	s.checkLeft(t, 59999)
+	if got := published(); !strings.Contains(got, `"overrides":1`) {
+		t.Errorf("got %s, want one override", got)
+	}
+	end := time.Now().Add(2 * time.Second).Truncate(time.Second).UTC().Format(time.RFC3339)
+	s.configure(t, baseConfig+fmt.Sprintf(line, end))
+	s.reload(t, http.StatusOK, "reloaded")
+	s.awaitLog(t, "a line that says that it has ended", func(text string) bool { return strings.Contains(text, "an override of a limit has ended") })
+	s.checkLeft(t, 6000-2)
+	if got := published(); strings.Contains(got, `"overrides":1`) {
+		t.Errorf("got %s, want no override", got)
+	}
+}
+
+// checkChanges wants what was put in force to be recorded, the key that came and went among it, and no key to be told.
+func (s *server) checkChanges(t *testing.T) {
+	t.Helper()
+	res := s.do(t, request{path: "/api/limits/changes", auth: "private", header: from(bystander)})
+	for what, want := range map[string]int{`"what":"key","policy":"","for":"app of demo"`: 2, `"what":"proxies"`: 1, `"what":"override"`: 1} {
+		if got := strings.Count(string(res.body), what); got != want {
+			t.Errorf("%d changes of %s, want %d: %s", got, what, want, res.body)
+		}
+	}
+	for _, private := range []string{secondKey, publicKey, privateID, secretKey} {
+		if strings.Contains(string(res.body), private) {
+			t.Errorf("the changes tell %q", private)
+		}
+	}
 }
 
 func (s *server) configure(t *testing.T, config string) {

@@ -43,7 +43,7 @@ func TestSeeing(t *testing.T) {
 		}
 	}
 	stdout = s.command(t, 0, "limits", "top", "--policy", "track")
-	caller := `13 +3 +0 +track +203\.0\.113\.7 +\S+ +90% +demo +POST /track/v2/projects/\{token\}/customers/events +seen-event +flood/1\.0`
+	caller := `13 +3 +0 +track +203\.0\.113\.7 +\S+ +90% +demo +POST /track/v2/projects/\{token\}/customers/events +seen-event +flood/1\.0 +X-Forwarded-For from 127\.0\.0\.1`
 	if !regexp.MustCompile(`^CALLS.*\n` + caller + `\n1 +0 +0 +track +203\.0\.113\.8 `).MatchString(stdout) {
 		t.Errorf("limits top: got\n%s\nwant %s", stdout, caller)
 	}
@@ -63,7 +63,7 @@ func TestSeeing(t *testing.T) {
 	_, metrics := get(t, s.ops, "/metrics")
 	for _, want := range []string{
 		`trackway_limit_calls_total{policy="track"} 14`, `trackway_limit_refused_total{policy="track"} 3`,
-		`trackway_limit_callers{policy="track"} 2`, `trackway_limit_candidate_refused_total{policy="api"} 0`, `trackway_limit_table_bytes `,
+		`trackway_limit_callers{policy="track"} 2`, `trackway_limited_calls_total{policy="track",project="demo"} 3`, `trackway_limit_candidate_refused_total{policy="api"} 0`, `trackway_limit_table_bytes `,
 	} {
 		if !bytes.Contains(metrics, []byte("\n"+want)) {
 			t.Errorf("the metrics lack %s", want)

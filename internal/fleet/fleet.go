@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -114,6 +115,24 @@ func (f *Fleet) Servers() []Server {
 		copy(all, slices.Concat(all[first:up], all[:first]))
 	}
 	return all
+}
+
+// Pick returns one of the servers of this name and region that are up, at random; empty is any. known tells whether there are such
+// servers at all, up tells whether one of them is up.
+func (f *Fleet) Pick(name, region string) (s Server, known, up bool) {
+	var found []Server
+	for _, s := range f.Servers() {
+		if (name == "" || s.Name == name) && (region == "" || s.Region == region) {
+			known = true
+			if s.State == Up {
+				found = append(found, s)
+			}
+		}
+	}
+	if len(found) == 0 {
+		return Server{}, known, false
+	}
+	return found[rand.IntN(len(found))], true, true //nolint:gosec // G404: nothing is to be kept secret here
 }
 
 func rank(s State) int { return slices.Index([]State{Up, Service, Down}, s) }

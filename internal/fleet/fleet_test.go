@@ -179,3 +179,40 @@ func TestServers(t *testing.T) {
 		t.Errorf("got %v, want one", got)
 	}
 }
+
+// Each server that is up is picked as often as any other.
+func TestPick(t *testing.T) {
+	t.Parallel()
+	f := New(Server{Name: "a", Region: "eu"}, []Server{{Name: "b", Region: "eu"}, {Name: "c", Region: "us"}, {Name: "d", Region: "us"}})
+	for name, state := range map[string]State{"b": Up, "c": Up, "d": Service} {
+		f.set(Server{Name: name}, state)
+	}
+	for _, c := range []struct {
+		name, region, want string
+		known              bool
+	}{
+		{"", "", "abc", true},
+		{"", "eu", "ab", true},
+		{"", "us", "c", true},
+		{"b", "", "b", true},
+		{"b", "eu", "b", true},
+		{"d", "", "", true},
+		{"b", "us", "", false},
+		{"e", "", "", false},
+		{"", "moon", "", false},
+	} {
+		picked := map[string]int{}
+		for range 300 {
+			s, known, up := f.Pick(c.name, c.region)
+			if known != c.known || up != (c.want != "") || up != (s.Name != "") {
+				t.Fatalf("%q %q: got %v %v %v", c.name, c.region, s, known, up)
+			}
+			picked[s.Name]++
+		}
+		for name := range strings.SplitSeq(c.want, "") {
+			if picked[name] < 50 {
+				t.Errorf("%q %q: got %v, want each of %s about as often", c.name, c.region, picked, c.want)
+			}
+		}
+	}
+}

@@ -23,14 +23,15 @@ import (
 //go:embed guide.html home.html style.css
 var files embed.FS
 
-// Facts is what the guide is made from, besides the contract. All fields but Contact are required.
+// Facts is what the guide is made from, besides the contract. All fields but Contact and RedirectHosts are required.
 type Facts struct {
-	Server    Server
-	Others    []Server
-	Contact   Contact
-	Limits    *limit.Set
-	Overrides []trackway.Override
-	Since     func(policy string) time.Time // when a policy became what it is
+	Server        Server
+	Others        []Server
+	Contact       Contact
+	RedirectHosts []string // may be none
+	Limits        *limit.Set
+	Overrides     []trackway.Override
+	Since         func(policy string) time.Time // when a policy became what it is
 }
 
 // Server is one tracking server, as it is configured.
@@ -145,7 +146,7 @@ var (
 	fields = []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit"}
 	free   = []string{
 		"answers 304 Not Modified: the call is given back",
-		"preflights: OPTIONS on the routes that pages of other sites may call",
+		"preflights: the OPTIONS by which browsers ask whether a page of another site may call",
 		"/, /about/api and /openapi.yaml, and what the pages load from /assets/",
 		"the operator's own listener: health and metrics",
 	}

@@ -20,15 +20,16 @@ import (
 type view struct {
 	*openapi.Document
 
-	Style    template.CSS
-	Server   Server
-	Servers  []Server // all, this one first
-	Contact  Contact
-	Groups   []group
-	Policies []policy
-	Free     []string
-	Errors   []failure
-	Refusal  refusal
+	Style         template.CSS
+	Server        Server
+	Servers       []Server // all, this one first
+	Contact       Contact
+	RedirectHosts []string
+	Groups        []group
+	Policies      []policy
+	Free          []string
+	Errors        []failure
+	Refusal       refusal
 }
 
 type group struct {
@@ -95,7 +96,7 @@ func newView(contract *openapi.Document, f *Facts) *view {
 	}
 	v := &view{
 		Document: contract, Style: template.CSS(style), //nolint:gosec // G203: our own file
-		Server: f.Server, Servers: append([]Server{f.Server}, f.Others...), Contact: f.Contact, Free: free,
+		Server: f.Server, Servers: append([]Server{f.Server}, f.Others...), Contact: f.Contact, RedirectHosts: f.RedirectHosts, Free: free,
 	}
 	for _, p := range f.Limits.Policies() {
 		if p.Mode != trackway.Off {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -154,17 +155,29 @@ func (c *checker) paths(p *trackway.Policy, seen map[string]string) {
 		if !strings.HasPrefix(pat.path, "/") || strings.ContainsAny(pat.path, " ?#{}*") {
 			c.wrong(field, `%q is no path: write "/api/" for all below it, "/api/status" for one, or "POST /data/"`, text)
 		}
+		if !isRouted(pat.path) {
+			c.wrong(field, "%q is met by no call: write it as it is routed, without %%, // and dots", text)
+		}
 		if strings.Trim(pat.method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" || (pat.method == "" && strings.HasPrefix(text, " ")) {
 			c.wrong(field, "%q has no method in capital letters in front", text)
 		}
-		if other, ok := seen[text]; ok && !p.Also {
+		if other, ok := seen[pat.method+" "+pat.path]; ok && !p.Also {
 			c.wrong(field, "%q is a path of policy %q too: mark one of them with also", text, other)
 		}
 		if !p.Also {
-			seen[text] = p.Name
+			seen[pat.method+" "+pat.path] = p.Name
 		}
 		c.floor(p, pat, field)
 	}
+}
+
+// isRouted tells whether calls can have a path that begins so: what is not clean is refused before, and escapes are undone.
+func isRouted(p string) bool {
+	clean := path.Clean(p)
+	if clean != "/" && strings.HasSuffix(p, "/") {
+		clean += "/"
+	}
+	return p == clean && !strings.Contains(p, "%")
 }
 
 // floor refuses a policy on the tracking API under which a caller who keeps to the published rate can be refused: whoever
@@ -200,13 +213,18 @@ func (c *checker) grid(policies []trackway.Policy, byName map[string]*trackway.P
 	if api == nil || grid == nil {
 		return
 	}
-	if float64(grid.Limit)*api.Window.Seconds() <= float64(api.Limit)*grid.Window.Seconds() {
+	off := grid.Mode == trackway.Off && api.Mode == trackway.Enforce
+	if !off && float64(grid.Limit)*api.Window.Seconds() <= float64(api.Limit)*grid.Window.Seconds() {
 		return
 	}
 	for i := range policies {
 		if policies[i].Name == "grid" {
 			c.at, c.name = fmt.Sprintf("limits[%d]", i), "grid"
 		}
+	}
+	if off {
+		c.wrong("mode", "off is looser than api, which is in force: the grid must be the stricter one")
+		return
 	}
 	c.wrong("limit", "%d per %s is looser than api's %d per %s: the grid must be the stricter one", grid.Limit, grid.Window, api.Limit, api.Window)
 }

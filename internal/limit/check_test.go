@@ -80,6 +80,18 @@ func TestMistakes(t *testing.T) {
 		{"limits[1].paths[0]", "api", "capital letters", with(1, func(p *trackway.Policy) { p.Paths = []string{"post /api/"} }), nil},
 		{"limits[2].paths[0]", "grid", `of policy "api" too`, with(2, func(p *trackway.Policy) { p.Paths = []string{"/api/"} }), nil},
 		{"limits[2].limit", "grid", "looser than api", with(2, func(p *trackway.Policy) { p.Limit = 31 }), nil},
+		{"limits[2].paths[0]", "grid", `of policy "api" too`, func() []trackway.Policy {
+			list := published() // one project's token, in two letter cases
+			list[1].Paths = []string{"/api/projects/12345678-1234-1234-1234-123456789ABC/"}
+			list[2].Paths = []string{"/api/projects/12345678-1234-1234-1234-123456789abc/"}
+			return list
+		}(), nil},
+		{"limits[2].mode", "grid", "looser than api", with(2, func(p *trackway.Policy) { p.Mode = trackway.Off }), nil},
+		{"limits[1].paths[0]", "api", "met by no call", with(1, func(p *trackway.Policy) { p.Paths = []string{"/api//"} }), nil},
+		{"limits[1].paths[0]", "api", "met by no call", with(1, func(p *trackway.Policy) { p.Paths = []string{"GET /api/../x"} }), nil},
+		{"limits[1].paths[0]", "api", "met by no call", with(1, func(p *trackway.Policy) { p.Paths = []string{"/api/./"} }), nil},
+		{"limits[1].paths[0]", "api", "met by no call", with(1, func(p *trackway.Policy) { p.Paths = []string{"//"} }), nil},
+		{"limits[1].paths[0]", "api", "met by no call", with(1, func(p *trackway.Policy) { p.Paths = []string{"/%61pi/"} }), nil},
 		{"limits[0].limit", "track", "allow_below_floor", with(0, func(p *trackway.Policy) { p.Limit = 5999 }), nil},
 		{"limits[0].limit", "track", "allow_below_floor", with(0, func(p *trackway.Policy) { p.Window = 61 * time.Second }), nil},
 		{"limits[0].limit", "track", "at once", with(0, func(p *trackway.Policy) { p.Limit, p.Window = 100, time.Second }), nil},
@@ -118,6 +130,11 @@ func TestNoMistakes(t *testing.T) {
 	for name, change := range map[string]func(list []trackway.Policy) []trackway.Policy{
 		"below the floor, on purpose": func(l []trackway.Policy) []trackway.Policy { l[0].Limit, l[0].AllowBelowFloor = 10, true; return l },
 		"below the floor, reporting":  func(l []trackway.Policy) []trackway.Policy { l[0].Limit, l[0].Mode = 10, trackway.Report; return l },
+		"both off": func(l []trackway.Policy) []trackway.Policy {
+			l[1].Mode, l[2].Mode = trackway.Off, trackway.Off
+			return l
+		},
+		"the grid tried out": func(l []trackway.Policy) []trackway.Policy { l[2].Mode = trackway.Report; return l },
 		"for all other paths": func(l []trackway.Policy) []trackway.Policy {
 			return append(l, trackway.Policy{Name: "rest", Paths: []string{"/"}, Limit: 60, Window: time.Minute})
 		},

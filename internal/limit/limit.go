@@ -27,7 +27,7 @@ import (
 // Preflights (OPTIONS with Access-Control-Request-Method) are not limited: do not ask for them.
 type Call struct {
 	Method  string
-	Path    string     // which policies apply: URL.Path, as it will be routed
+	Path    string     // which policies apply: URL.Path, as it will be routed, a project's token in lower case
 	Route   string     // the route's pattern, such as "/api/projects/{token}/stats": what "per ip+path" counts by; "" if there is none
 	Addr    netip.Addr // from clientip; without one, policies per address let the call pass
 	Project string     // the project's token, if the credentials are good
@@ -76,7 +76,8 @@ type force struct {
 type active struct {
 	*policy
 	*tally
-	narrow, wide, shadow uint64 // what its counters' keys begin with: the caller's, his range's, the candidate's
+	// What its counters' keys begin with: the caller's, his range's, and both of the candidate.
+	narrow, wide, shadow, shadowWide uint64
 }
 
 // New returns a limiter with room for this many callers at once, at 27 bytes each. A caller has a counter for each policy
@@ -120,7 +121,8 @@ func (l *Limiter) activate(p *policy, t *tally) active {
 	name := p.Name + " " + string(p.Per) + " " + string(p.Algorithm) + " "
 	return active{
 		policy: p, tally: t,
-		narrow: l.table.Word(name + "narrow"), wide: l.table.Word(name + "wide"), shadow: l.table.Word(name + "candidate"),
+		narrow: l.table.Word(name + "narrow"), wide: l.table.Word(name + "wide"),
+		shadow: l.table.Word(name + "candidate"), shadowWide: l.table.Word(name + "candidate wide"),
 	}
 }
 
@@ -155,6 +157,9 @@ func (l *Limiter) Allow(now time.Time, c *Call) (d Decision) {
 		if !v.allowed {
 			l.refund(m, c, &d.taken)
 			d.taken = receipt{}
+			for rest &= rest - 1; rest != 0; rest &= rest - 1 {
+				l.await(&v, &f.policies[bits.TrailingZeros64(rest)], m, c)
+			}
 			d.describe(&v, now)
 			return d
 		}
@@ -165,6 +170,35 @@ func (l *Limiter) Allow(now time.Time, c *Call) (d Decision) {
 	}
 	d.describe(&best, now)
 	return d
+}
+
+// await makes v, a refusal, that of p if p refuses c too and for longer: whoever waits as long as he was told is admitted then.
+func (l *Limiter) await(v *verdict, p *active, m moment, c *Call) {
+	q := p.quota(c, m.unix)
+	var who caller
+	if q.unlimited || p.Mode == trackway.Report || (!q.blocked && !p.caller(&who, l.table, c)) {
+		return
+	}
+	w := verdict{policy: p.policy, fields: q.fields}
+	if q.blocked {
+		w.res.Wait = p.blockedFor()
+	} else {
+		w.res = l.table.Peek(m.at, who.key(l.table, p.narrow), p.class, &q.narrow)
+		l.awaitRange(&w, p, q, m, &who)
+	}
+	if !w.res.Allowed && w.res.Wait > v.res.Wait {
+		*v = w
+	}
+}
+
+// awaitRange makes v, what p says of a caller, what it says of his wider range, if that is refused and for longer.
+func (l *Limiter) awaitRange(v *verdict, p *active, q *quota, m moment, who *caller) {
+	if !who.wide {
+		return
+	}
+	if res := l.table.Peek(m.at, who.farKey(l.table, p.wide, q), p.class+1, &q.wide); !res.Allowed && (v.res.Allowed || res.Wait > v.res.Wait) {
+		v.res, v.fields = res, q.wideFields
+	}
 }
 
 // Refund gives back the call that d admitted: one that is answered with 304, which is published to cost nothing. c is the
@@ -250,11 +284,21 @@ func (l *Limiter) decide(v *verdict, p *active, m moment, c *Call) {
 	}
 	l.take(v, p, q, m, &who)
 	if q.hasCandidate {
-		key := who.key(l.table, p.shadow)
-		v.tookCandidate = l.table.Take(m.at, key, p.class+1, &q.candidate).Allowed
-		p.noteCandidate(uint64(key), v.tookCandidate)
+		v.tookCandidate = l.takeCandidate(p, q, m, &who)
 	}
 	v.allowed = v.took || p.Mode == trackway.Report
+}
+
+// takeCandidate counts a call under the candidate, as take does under the limit.
+func (l *Limiter) takeCandidate(p *active, q *quota, m moment, who *caller) (allowed bool) {
+	key := who.key(l.table, p.shadow)
+	allowed = l.table.Take(m.at, key, p.class+1, &q.candidate).Allowed
+	if allowed && who.wide && !l.table.Take(m.at, who.farKey(l.table, p.shadowWide, q), p.class+1, &q.candidateWide).Allowed {
+		l.table.Refund(m.at, m.at, key, p.class+1, &q.candidate)
+		allowed = false
+	}
+	p.noteCandidate(uint64(key), allowed)
+	return allowed
 }
 
 // take counts a call for the caller and, if it is an IPv6 one, for its wider range: for both or for neither.
@@ -263,7 +307,7 @@ func (l *Limiter) take(v *verdict, p *active, q *quota, m moment, who *caller) {
 	v.policy, v.fields = p.policy, q.fields
 	v.res = l.table.Take(m.at, key, p.class, &q.narrow)
 	if who.wide && v.res.Allowed {
-		res := l.table.Take(m.at, who.farKey(l.table, p.wide), p.class+1, &q.wide)
+		res := l.table.Take(m.at, who.farKey(l.table, p.wide, q), p.class+1, &q.wide)
 		if !res.Allowed {
 			l.table.Refund(m.at, m.at, key, p.class, &q.narrow)
 		}
@@ -271,7 +315,9 @@ func (l *Limiter) take(v *verdict, p *active, q *quota, m moment, who *caller) {
 			v.res, v.fields = res, q.wideFields
 		}
 	}
-	v.took = v.res.Allowed
+	if v.took = v.res.Allowed; !v.took {
+		l.awaitRange(v, p, q, m, who)
+	}
 	p.count(uint64(key), v.took, p.Mode)
 }
 
@@ -279,8 +325,10 @@ func (l *Limiter) take(v *verdict, p *active, q *quota, m moment, who *caller) {
 func (p *active) block(v *verdict, q *quota) {
 	p.count(0, false, p.Mode)
 	v.allowed, v.policy, v.fields = p.Mode == trackway.Report, p.policy, q.fields
-	v.res.Wait = uint32(p.Window.Milliseconds()) //nolint:gosec // G115: at most a day
+	v.res.Wait = p.blockedFor()
 }
+
+func (p *active) blockedFor() uint32 { return uint32(p.Window.Milliseconds()) } //nolint:gosec // G115: at most a day
 
 // restore gives back what decide took of p.
 func (l *Limiter) restore(p *active, now moment, c *Call, then moment, call, candidate bool) {
@@ -293,10 +341,13 @@ func (l *Limiter) restore(p *active, now moment, c *Call, then moment, call, can
 		l.table.Refund(now.at, then.at, who.key(l.table, p.narrow), p.class, &q.narrow)
 	}
 	if call && who.wide {
-		l.table.Refund(now.at, then.at, who.farKey(l.table, p.wide), p.class+1, &q.wide)
+		l.table.Refund(now.at, then.at, who.farKey(l.table, p.wide, q), p.class+1, &q.wide)
 	}
 	if candidate {
 		l.table.Refund(now.at, then.at, who.key(l.table, p.shadow), p.class+1, &q.candidate)
+	}
+	if candidate && who.wide {
+		l.table.Refund(now.at, then.at, who.farKey(l.table, p.shadowWide, q), p.class+1, &q.candidateWide)
 	}
 }
 
@@ -312,8 +363,9 @@ func (w *caller) key(t *table.Table, salt uint64) table.Key {
 	return t.Key(salt, w.near.Hi, w.near.Lo, w.sub)
 }
 
-func (w *caller) farKey(t *table.Table, salt uint64) table.Key {
-	return t.Key(salt, w.far.Hi, w.far.Lo, w.sub)
+// farKey is of the wider range, as far as the same limit holds in it.
+func (w *caller) farKey(t *table.Table, salt uint64, q *quota) table.Key {
+	return t.Key(salt, w.far.Hi, w.far.Lo, w.sub^q.apart)
 }
 
 // caller finds whom c is counted for, and returns false if there is nothing to tell that by.

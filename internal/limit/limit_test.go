@@ -158,6 +158,20 @@ func TestAlso(t *testing.T) {
 	s.admits(44, 0, c("192.0.2.9"))
 }
 
+// A refused call changes nothing: it does not even begin a window under the policies that would have admitted it.
+func TestRefusedBeginsNoWindow(t *testing.T) {
+	t.Parallel()
+	all := trackway.Policy{Name: "all", Paths: []string{"/"}, Also: true, Limit: 1, Window: 5 * time.Second, AllowBelowFloor: true}
+	one := api()
+	one.Limit, one.Window, one.Per = 1, 20*time.Second, trackway.PerIPPath
+	s := newTester(t, mustSet(t, all, one))
+	s.admits(1, 0, call("/api/x", "192.0.2.1"))
+	s.admits(0, time.Second, call("/api/y", "192.0.2.1"))
+	s.admits(1, 6*time.Second, call("/api/y", "192.0.2.1"))
+	s.admits(0, 21*time.Second, call("/api/y", "192.0.2.1")) // 15 s after the last one, of one in 20 s
+	s.admits(1, 26*time.Second, call("/api/y", "192.0.2.1"))
+}
+
 func TestReportRefusesNothing(t *testing.T) {
 	t.Parallel()
 	p := api()
@@ -195,6 +209,35 @@ func TestCandidate(t *testing.T) {
 		if diff := cmp.Diff(s.l.Stats(s.at(0)), []Stats{want}); diff != "" {
 			t.Errorf("candidate %d (-got +want):\n%s", candidate, diff)
 		}
+	}
+}
+
+// A candidate is counted by the wider range, too, and given back there.
+func TestCandidateOfARange(t *testing.T) {
+	t.Parallel()
+	p := api()
+	p.Limit, p.Candidate, p.IPv6Wide = 100, 3, trackway.IPv6Wide{Prefix: 48, Times: 2}
+	s := newTester(t, mustSet(t, p))
+	ask := func(n int, addr string) (last Decision) {
+		for range n {
+			last = s.l.Allow(s.at(0), call("/api/x", addr))
+		}
+		return last
+	}
+	not := func() uint64 { return s.l.Stats(s.at(0))[0].CandidateNot }
+	last := ask(2, "2001:db8:1::1") // the first /64 of the /48: the two have the same first address
+	ask(2, "2001:db8:1:2::1")
+	ask(2, "2001:db8:1:3::1")
+	if n := not(); n != 0 {
+		t.Errorf("the candidate would have refused %d calls, want 0", n)
+	}
+	ask(4, "2001:db8:1:4::1")
+	if n := not(); n != 4 {
+		t.Errorf("the candidate would have refused %d calls, want those over 6 of the range", n)
+	}
+	s.l.Refund(s.at(0), call("/api/x", "2001:db8:1::1"), &last)
+	if ask(2, "2001:db8:1:5::1"); not() != 5 {
+		t.Errorf("the candidate would have refused %d calls, want one more: one was given back", not())
 	}
 }
 
@@ -277,6 +320,24 @@ func TestIPv6(t *testing.T) {
 	s.l.Reload(mustSet(t, p))
 	s.admits(2, 0, call("/api/x", "2001:db8:1:1::1"))
 	s.admits(2, 0, call("/api/x", "2001:db8:1:1::2"))
+}
+
+// Whoever has a higher limit of his own uses up nothing of his neighbours' range.
+func TestOverrideInARange(t *testing.T) {
+	t.Parallel()
+	p := api()
+	p.Limit, p.IPv6Wide = 2, trackway.IPv6Wide{Prefix: 48, Times: 2}
+	override := trackway.Override{Policy: "api", Address: netip.MustParsePrefix("2001:db8:1:1::/64"), Limit: 50}
+	s := newTester(t, mustSetWith(t, []trackway.Override{override}, p))
+	s.admits(50, 0, call("/api/x", "2001:db8:1:1::1"))
+	s.admits(2, 0, call("/api/x", "2001:db8:1:2::1"))
+	s.admits(2, 0, call("/api/x", "2001:db8:1:3::1"))
+	s.admits(0, 0, call("/api/x", "2001:db8:1:4::1")) // the range has its bound
+	override.Limit = 60
+	s.l.Reload(mustSetWith(t, []trackway.Override{override}, p))
+	s.admits(10, 0, call("/api/x", "2001:db8:1:1::1"))
+	s.l.Reload(mustSet(t, p))
+	s.admits(0, 0, call("/api/x", "2001:db8:1:1::1")) // no count was lost
 }
 
 func TestMappedAddressesAreIPv4(t *testing.T) {

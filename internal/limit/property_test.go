@@ -71,7 +71,9 @@ func step(t *rapid.T, l *Limiter, m *model, i int, at time.Duration, p *trackway
 			at, i, d.Allowed, d.Remaining, d.Limit, d.Wait, allowed, left, p.Limit, m.end-at)
 	}
 	if refund && allowed && m.end-at <= p.Window { // a window that a reload has shortened meanwhile gives nothing back
-		m.used--
+		if m.used--; m.used == 0 {
+			m.end = at // the next call is the first one
+		}
 		l.Refund(l.base.Add(at), c, &d)
 	}
 }

@@ -2,7 +2,10 @@ package limit
 
 import (
 	"cmp"
+	"hash/fnv"
+	"io"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -40,11 +43,15 @@ type pattern struct {
 
 // quota is a limit as it is for some callers: a policy's own, or an override's.
 type quota struct {
-	narrow, wide, candidate table.Rule
-	hasCandidate            bool
-	blocked, unlimited      bool
-	until                   int64 // Unix seconds; 0: for ever
-	fields, wideFields      *constants
+	narrow, wide             table.Rule
+	candidate, candidateWide table.Rule
+	hasCandidate             bool
+	blocked, unlimited       bool
+	until                    int64 // Unix seconds; 0: for ever
+	// apart keeps the count of a wider IPv6 range under this override from that of the others in it: they would be refused for what
+	// one is allowed. The same in all sets; 0 if it is the policy's own.
+	apart              uint64
+	fields, wideFields *constants
 }
 
 // Policies returns the policies of the set, with the defaults filled in, in the order in which a call meets them.
@@ -124,14 +131,19 @@ func (p *policy) newQuota(limit uint32) *quota {
 		return q
 	}
 	q.narrow = p.rule(limit)
-	if times := p.IPv6Wide.Times; times > 0 {
-		wide := uint32(min(uint64(limit)*uint64(times), table.MaxLimit))
+	if p.IPv6Wide.Times > 0 {
+		wide := p.ofRange(limit)
 		q.wide, q.wideFields = p.rule(wide), p.newConstants(wide)
 	}
 	if p.Candidate > 0 {
-		q.hasCandidate, q.candidate = true, p.rule(p.Candidate)
+		q.hasCandidate, q.candidate, q.candidateWide = true, p.rule(p.Candidate), p.rule(p.ofRange(p.Candidate))
 	}
 	return q
+}
+
+// ofRange returns the limit of a wider IPv6 range, all of whose callers have this one.
+func (p *policy) ofRange(limit uint32) uint32 {
+	return uint32(min(uint64(limit)*uint64(max(1, p.IPv6Wide.Times)), table.MaxLimit))
 }
 
 func (p *policy) rule(limit uint32) table.Rule {
@@ -163,12 +175,16 @@ func (s *Set) addPaths(p *policy, index int) {
 	}
 }
 
-// parsePattern reads "POST /data/": a path that ends in a slash is a prefix.
+// projectToken matches a project's token in a path.
+var projectToken = regexp.MustCompile(`^/[a-z]+(/v2)?/projects/(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/`)
+
+// parsePattern reads "POST /data/": a path that ends in a slash is a prefix. Tokens of projects are known in lower case.
 func parsePattern(text string) pattern {
 	method, path, ok := strings.Cut(text, " ")
 	if !ok {
 		method, path = "", text
 	}
+	path = projectToken.ReplaceAllStringFunc(path, strings.ToLower)
 	return pattern{method: method, path: path, exact: !strings.HasSuffix(path, "/")}
 }
 
@@ -208,6 +224,7 @@ func (p *pattern) matches(method, path string) bool {
 func (s *Set) override(o *trackway.Override) {
 	p := s.policies[slices.IndexFunc(s.policies, func(p *policy) bool { return p.Name == o.Policy })]
 	q := p.newQuota(o.Limit)
+	q.apart = apartOf(o)
 	if q.unlimited = o.Unlimited; !o.Until.IsZero() {
 		q.until = o.Until.Unix()
 	}
@@ -220,6 +237,13 @@ func (s *Set) override(o *trackway.Override) {
 		p.limited = true
 		p.address.Insert(unmapped(o.Address), q)
 	}
+}
+
+// apartOf returns a number that stands for whom o is for.
+func apartOf(o *trackway.Override) uint64 {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, o.Project+"\n"+o.Key+"\n"+unmapped(o.Address).String()) // never fails
+	return h.Sum64()
 }
 
 func unmapped(p netip.Prefix) netip.Prefix {

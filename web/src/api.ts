@@ -178,6 +178,8 @@ export interface Policy {
 export interface Caller {
   policy: string;
   address: string;
+  /** How the address was found: the peer, or by which header past which proxies. */
+  address_from: string;
   calls: number;
   refused: number;
   error: number;

@@ -1,4 +1,4 @@
-// Package history remembers how the rate limits came to be what they are. Its one idea: it compares what is put in force with
+// Package history remembers how the rate limits came to be what they are, and who is let in under which address. Its one idea: it compares what is put in force with
 // what was in force before, whoever changed it and however, even while the server was stopped, and appends the differences to
 // a file. It decides nothing about limits, and it does not undo a change.
 //
@@ -25,9 +25,9 @@ import (
 type Change struct {
 	At     time.Time       `json:"at"` // whole seconds, UTC
 	What   Kind            `json:"what"`
-	Policy string          `json:"policy"`        // its name
-	For    string          `json:"for,omitempty"` // whom an override is for: "address 203.0.113.0/24", "project <token>" or "key <name>"
-	Old    json.RawMessage `json:"old"`           // a [Policy] or an [Override], null if there was none
+	Policy string          `json:"policy"`        // its name; empty where it is about none
+	For    string          `json:"for,omitempty"` // whom an override is for: "address 203.0.113.0/24", "project <token>" or "key <name>"; or which key
+	Old    json.RawMessage `json:"old"`           // a [Policy], [Override], [Proxies] or [Key], null if there was none
 	New    json.RawMessage `json:"new"`           // as Old; null if there is none any more
 }
 
@@ -38,6 +38,8 @@ type Kind string
 const (
 	OfPolicy   Kind = "policy"
 	OfOverride Kind = "override"
+	OfProxies  Kind = "proxies"
+	OfKey      Kind = "key"
 )
 
 // item names what a change is about.
@@ -127,10 +129,10 @@ func (l *Log) Close() error {
 
 // Record notes what differs between what was recorded last and what is put in force now. When it returns nil that is on the
 // disk; with an error nothing was recorded. Where nothing differs it touches no file.
-func (l *Log) Record(now time.Time, policies []trackway.Policy, overrides []trackway.Override) error {
+func (l *Log) Record(now time.Time, policies []trackway.Policy, overrides []trackway.Override, access Access) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	changes := l.compareLocked(now.UTC().Truncate(time.Second), settings(policies, overrides))
+	changes := l.compareLocked(now.UTC().Truncate(time.Second), append(settings(policies, overrides), access.settings()...))
 	if len(changes) == 0 {
 		return nil
 	}

@@ -39,7 +39,7 @@ func open(t *testing.T, path string) *Log {
 
 func record(t *testing.T, l *Log, now time.Time, overrides []trackway.Override, policies ...trackway.Policy) {
 	t.Helper()
-	if err := l.Record(now, policies, overrides); err != nil {
+	if err := l.Record(now, policies, overrides, Access{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -165,7 +165,7 @@ func TestFailedSync(t *testing.T) {
 	record(t, l, monday, nil, policy("api", 30))
 	errDisk := errors.New("disk")
 	l.sync = func(*os.File) error { return errDisk }
-	if err := l.Record(tuesday, []trackway.Policy{policy("api", 20)}, nil); !errors.Is(err, errDisk) {
+	if err := l.Record(tuesday, []trackway.Policy{policy("api", 20)}, nil, Access{}); !errors.Is(err, errDisk) {
 		t.Errorf("got %v, want the disk's error", err)
 	}
 	if got := open(t, path); len(got.Changes()) != 1 || len(l.Changes()) != 1 {

@@ -172,7 +172,7 @@ func (r *Rule) stepGCRA(word uint64, now int64) (next uint64, res Result) {
 }
 
 // refund is the state after the call that was admitted at the time at is given back, or word if there is nothing to give
-// back: its window is over, or what it took has already drained.
+// back: its window is over, or what it took has already drained. A fixed window of which all calls were given back is over.
 func (r *Rule) refund(word uint64, at, now int64) uint64 {
 	if r.kind == gcra {
 		if (fine(now)-fine(at))&tatMask >= r.interval {
@@ -181,8 +181,12 @@ func (r *Rule) refund(word uint64, at, now int64) uint64 {
 		return valid(word&^tatMask | (word-r.interval)&tatMask)
 	}
 	left := (word>>lowBits - millis(at)) & timeMask
-	if left-1 >= r.window || word&low == 0 {
+	switch {
+	case left-1 >= r.window || word&low == 0:
 		return word
+	case r.kind == fixed && word&low == 1:
+		// No call is left that the window could have begun with: it is over, and was long ago for those, too, whose now is earlier.
+		return valid((word-1)&^(timeMask<<lowBits) | (millis(now)-maxAhead)&timeMask<<lowBits)
 	}
 	return valid(word - 1)
 }

@@ -39,6 +39,23 @@ func (t *Table) Take(now int64, k Key, class uint8, r *Rule) Result {
 	}
 }
 
+// Peek returns what Take would answer if it refuses, and changes nothing. Of a call that Take would admit it returns only that.
+func (t *Table) Peek(now int64, k Key, class uint8, r *Rule) Result {
+	home, other, name := t.place(k, class)
+	c := find(home, other, name)
+	if c.key == nil {
+		return Result{Allowed: true}
+	}
+	word, prev, ok := c.read(name)
+	if !ok {
+		return Result{Allowed: true} // it changes hands: nobody is being refused there
+	}
+	if next, res := r.step(word, prev, now); next != over {
+		return res
+	}
+	return Result{Allowed: true}
+}
+
 // Refund gives back a call that was admitted at the time at, if it still counts. It never gives more than was taken: after
 // the window has ended, or what a gcra call took may have drained, it does nothing.
 func (t *Table) Refund(now, at int64, k Key, class uint8, r *Rule) {

@@ -20,6 +20,7 @@ type caller struct {
 	// The rest is of the time since it is kept.
 	calls, refused           uint64
 	first, last              time.Time
+	source                   string // of the last call
 	projects, routes, agents recent
 	types                    recent
 	bodies, repeats          uint64
@@ -41,6 +42,9 @@ func (c *caller) note(from *Call) {
 	c.calls += from.Weight
 	if from.Refused {
 		c.refused += from.Weight
+	}
+	if source := cut(from.Source); source != c.source {
+		c.source = strings.Clone(source)
 	}
 	c.projects.note(from.Project)
 	c.routes.note(from.Route)
@@ -78,7 +82,7 @@ func merge(now, before *caller) *caller {
 		c.first = before.first
 	}
 	if c.last.IsZero() {
-		c.last = before.last
+		c.last, c.source = before.last, before.source
 	}
 	c.projects.append(&before.projects)
 	c.routes.append(&before.routes)
@@ -89,7 +93,7 @@ func merge(now, before *caller) *caller {
 
 func (c *caller) row(policy string) Caller {
 	row := Caller{
-		Policy: policy, Address: c.key.String(), Calls: c.calls, Refused: c.refused,
+		Policy: policy, Address: c.key.String(), Source: c.source, Calls: c.calls, Refused: c.refused,
 		First: c.first.UTC().Truncate(time.Second), Last: c.last.UTC().Truncate(time.Second),
 		Projects: c.projects.list(), Routes: c.routes.list(), Agents: c.agents.list(), Types: c.types.list(),
 		Bodies: c.bodies,

@@ -55,6 +55,7 @@ type Call struct {
 	Addr     netip.Addr
 	Policies []string // that counted it; of a refused call the one that refused it
 	Refused  bool
+	Source   string // how Addr was found
 	Project  string // its name; empty if it is none that is known. Never a token
 	Route    string // method and pattern
 	Agent    string // User-Agent
@@ -127,7 +128,8 @@ func (w *Watch) turnLocked(now time.Time) {
 // Caller is one caller under one policy.
 type Caller struct {
 	Policy  string `json:"policy"`
-	Address string `json:"address"` // an IPv4 address, or the /64 of IPv6 ones
+	Address string `json:"address"`      // an IPv4 address, or the /64 of IPv6 ones
+	Source  string `json:"address_from"` // how the address was found, of the last call: the peer, or by which header past which proxies
 	Calls   uint64 `json:"calls"`
 	Refused uint64 `json:"refused"`
 	// Error is how much too high the number may be by which the callers are ordered, because the caller took the place of

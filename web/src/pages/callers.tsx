@@ -48,7 +48,7 @@ function CallerRow({ row }: { row: Caller }) {
   return (
     <tr>
       <th scope="row">
-        <code>{row.address}</code>
+        <code title={row.address_from}>{row.address}</code>
       </th>
       <td data-label="Policy">{row.policy}</td>
       <td data-label="Calls" class="n" title={about}>

@@ -18,8 +18,8 @@ export function Changes({ changes }: { changes: readonly Change[] }) {
             <li key={`${change.at}-${index}`}>
               <Time at={Date.parse(change.at) / 1000} />
               <div>
-                <strong>{change.policy}</strong>
-                {change.for !== undefined && <> for {change.for}</>} <Difference change={change} />
+                <strong>{change.policy || about[change.what]}</strong>
+                {change.for !== undefined && <> {change.policy !== "" && "for "}{change.for}</>} <Difference change={change} />
               </div>
             </li>
           ))}
@@ -29,9 +29,14 @@ export function Changes({ changes }: { changes: readonly Change[] }) {
   );
 }
 
+/** What changes without a policy are about. */
+const about: { [what: string]: string } = { proxies: "Proxies", key: "Key" };
+
+const nouns: { [what: string]: string } = { policy: "the policy", override: "an override", proxies: "the list", key: "the key" };
+
 /** Difference says what is new, field by field. */
 function Difference({ change: { old, new: now, what } }: { change: Change }) {
-  const noun = what === "override" ? "an override" : "the policy";
+  const noun = nouns[what] ?? what;
   if (!old && now) return <>{noun} was added: {facts(now)}</>;
   if (old && !now) return <>{noun} was removed; it was {facts(old)}</>;
   const names = Object.keys({ ...old, ...now }).filter((name) => JSON.stringify(old?.[name]) !== JSON.stringify(now?.[name]));
@@ -49,6 +54,7 @@ function Difference({ change: { old, new: now, what } }: { change: Change }) {
 
 function facts(of: Properties): string {
   if (of["unlimited"] === true) return "no limit";
+  if (of["limit"] === undefined) return Object.entries(of).map(([name, value]) => `${name} ${written(value)}`).join(", ");
   if (of["window"] === undefined) return `limit ${written(of["limit"])}`;
   return `${written(of["limit"])} calls in ${span(Number(of["window"]))} for each ${per[String(of["per"])] ?? String(of["per"])}`;
 }

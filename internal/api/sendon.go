@@ -1,0 +1,71 @@
+package api
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"trackway"
+)
+
+// sendsOn tells whether a request came to a name that is no server's, and is to be sent on to one.
+func (s *Server) sendsOn(r *http.Request) bool {
+	hosts := s.access.Load().RedirectHosts
+	if len(hosts) == 0 || isPreflight(r) { // which must not be answered by a redirect (WHATWG Fetch, section 4.8)
+		return false
+	}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host // without a port
+	}
+	return slices.Contains(hosts, strings.ToLower(strings.TrimSuffix(host, ".")))
+}
+
+// sendOn sends the caller to a server that is up: the one that the parameter server names, or one of a region.
+func (c *call) sendOn() error {
+	query := c.r.URL.Query()
+	to, known, up := c.Fleet.Pick(query.Get("server"), query.Get("region"))
+	switch {
+	case !known && query.Has("server"):
+		return unknownServer("server")
+	case !known:
+		return unknownServer("region")
+	case !up:
+		return errNoServer
+	}
+	status := http.StatusTemporaryRedirect
+	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
+		status = http.StatusFound
+	}
+	h := c.w.Header()
+	h["Location"] = []string{strings.TrimRight(to.URL, "/") + sameOf(c.r.URL)}
+	h["Cache-Control"] = []string{"no-store"}
+	return c.answer(status, fmt.Appendf(nil, `{"server":%q}`, to.Name)) // a name has nothing to be escaped
+}
+
+var errNoServer = &trackway.Error{Code: trackway.Overloaded, Msg: "No such server is up at the moment: try again, or choose another one."}
+
+func unknownServer(field string) error {
+	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: "Field '" + field + "': expected one that /api/servers tells."}
+}
+
+// sameOf returns path and query of an address, without the parameters that chose the server.
+func sameOf(u *url.URL) string {
+	path := u.EscapedPath()
+	if !strings.HasPrefix(path, "/") {
+		path = "/"
+	}
+	var kept []string
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		if name, _, _ := strings.Cut(pair, "="); name != "server" && name != "region" && pair != "" {
+			kept = append(kept, pair)
+		}
+	}
+	if len(kept) == 0 {
+		return path
+	}
+	return path + "?" + strings.Join(kept, "&")
+}

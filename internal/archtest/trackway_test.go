@@ -50,6 +50,7 @@ var trackway = Rules{
 		"internal/store/backup":   2,
 		"internal/store/cache":    2,
 		"internal/store/counts":   2,
+		"internal/store/damage":   1,
 		"internal/store/engine":   3,
 		"internal/store/erased":   3,
 		"internal/store/format":   2,

@@ -96,6 +96,11 @@ func (s *Store) scrubber() *scrub.Scrubber {
 
 // spansOf lists what may hold something of these erasures.
 func spansOf(pending map[uint64]erased.Record) []scrub.Span {
+	for _, e := range pending {
+		if e.Places.Anywhere {
+			return []scrub.Span{{Start: []byte{0}, End: []byte{format.ScratchKeys}}}
+		}
+	}
 	spans := []scrub.Span{
 		{Start: []byte{0}, End: []byte{format.TableLog}},
 		{Start: []byte{format.TableLog + 1}, End: []byte{format.TableTimeline}},

@@ -44,7 +44,7 @@ func TestDamagedCountStopsNothing(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if n := strings.Count(log.String(), "statistics"); n != 1 {
+	if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
 		t.Errorf("reported %d times, want once:\n%s", n, &log)
 	}
 	s = mustOpen(t, fs)

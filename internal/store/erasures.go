@@ -7,6 +7,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/damage"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 )
@@ -14,14 +15,17 @@ import (
 // maxErasures is how many erasures that are done are remembered.
 const maxErasures = 1000
 
-// erasures calls do for each erasure that is remembered, the oldest first.
+// erasures calls do for each erasure that is remembered, the oldest first. One whose record cannot be read is noted, and taken for one
+// that is not done and may be of anything: so the next clean-up, which does it, looks everywhere.
 func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
 	return scan(s.db, []byte{format.TableErasures}, func(key, record []byte) error {
+		id := binary.BigEndian.Uint64(key)
 		e, err := erased.Decode(record)
 		if err != nil {
-			return fmt.Errorf("erasure %d: %w", binary.BigEndian.Uint64(key), err)
+			s.damaged.Note(damage.Erasure, fmt.Sprintf("erasure %d", id), err)
+			e = erased.Record{Places: erased.Places{Anywhere: true}}
 		}
-		do(binary.BigEndian.Uint64(key), e)
+		do(id, e)
 		return nil
 	})
 }

@@ -60,26 +60,17 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 	s.mu.Lock()
 	x.Soonest, x.End = query.Never, to > s.nextSeq // before the log is read, so that what is added meanwhile is looked at another time
 	s.mu.Unlock()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: format.AppendLogKey(nil, from), UpperBound: format.AppendLogKey(nil, to)})
-	if err != nil {
-		return x, nil, err
-	}
-	for it.First(); it.Valid() && err == nil; it.Next() {
-		seq := binary.BigEndian.Uint64(it.Key()[1:])
-		var e trackway.Event
-		if e, err = format.DecodeEvent(seq, it.Value()); err != nil {
-			err = fmt.Errorf("event %d: %w", seq, err)
-			break
-		}
+	err = s.eachEvent(from, to, func(e *trackway.Event) bool {
 		switch bound := before(e.Project, e.Type); {
 		case bound == query.Forever:
 		case e.Time < bound:
-			old = append(old, seq)
+			old = append(old, e.Seq)
 		default:
 			x.Soonest = min(x.Soonest, e.Time-bound)
 		}
-	}
-	return x, old, errors.Join(err, it.Error(), it.Close())
+		return true
+	})
+	return x, old, err
 }
 
 // pause waits for a time, or until ctx ends.
@@ -245,6 +236,9 @@ func (s *Store) savedNextSeq() (uint64, error) {
 		return 1, nil
 	} else if err != nil {
 		return 0, err
+	}
+	if len(value) != 8 {
+		return 0, errors.Join(fmt.Errorf("key %s: %w", keyNextSeq, format.ErrCorrupt), closer.Close())
 	}
 	n := binary.BigEndian.Uint64(value)
 	return n, closer.Close()

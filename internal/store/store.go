@@ -28,6 +28,7 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
+	"trackway/internal/store/damage"
 	"trackway/internal/store/engine"
 	"trackway/internal/store/format"
 	"trackway/internal/store/scrub"
@@ -63,7 +64,12 @@ type Options struct {
 }
 
 func pebbleOptions(o Options) *pebble.Options {
-	return engine.Pebble(engine.Options{FS: o.FS, Log: o.Log, Cache: o.Cache, Fatal: o.Fatal, Plain: o.plain})
+	return pebbleOptionsTo(o, func(string, error) {})
+}
+
+// pebbleOptionsTo has damaged told of each file that turns out to be so.
+func pebbleOptionsTo(o Options, damaged func(path string, err error)) *pebble.Options {
+	return engine.Pebble(engine.Options{FS: o.FS, Log: o.Log, Cache: o.Cache, Fatal: o.Fatal, Damaged: damaged, Plain: o.plain})
 }
 
 // Store is a directory of customers and events. Its methods are safe for concurrent use.
@@ -99,15 +105,15 @@ type Store struct {
 	scratch      scratch
 
 	counts   *counts.Counter
-	report   func(error) // of what makes statistics incomplete
-	damaged  sync.Once   // a total was reported
+	damaged  *damage.Ledger
 	versions cache.Versions
 }
 
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
 // Errors: [ErrInUse]; a store of an unknown format; any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
-	po := pebbleOptions(o)
+	damaged := damage.New(cmp.Or(o.Log, slog.New(slog.DiscardHandler)))
+	po := pebbleOptionsTo(o, func(path string, err error) { damaged.Note(damage.File, path, err) })
 	files := scrub.NewFiles(po)
 	db, err := pebble.Open(dir, po)
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) {
@@ -116,12 +122,10 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
 	s := &Store{
-		db: db, fs: files, dir: dir, cache: cache.New(cache.Size),
+		db: db, fs: files, dir: dir, cache: cache.New(cache.Size), damaged: damaged,
 		pending: make(map[uint64]trackway.Micros), usage: make(map[usageDay]query.Usage),
 	}
-	log := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	s.report = func(err error) { log.Error("store: statistics are incomplete", "err", err) }
-	s.counts = counts.New(db, s.report)
+	s.counts = counts.New(db, func(err error) { damaged.Note(damage.Count, err.Error(), err) })
 	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
 	err = files.RemoveAll(s.staging()) // a backup that was cut off has left it, with all that was erased since
 	if err == nil {
@@ -199,17 +203,17 @@ func (s *Store) checkFormat() (version int, err error) {
 func (s *Store) findNext() error {
 	seq, err := s.last([]byte{format.TableLog})
 	if err != nil {
-		return err
+		return fmt.Errorf("find the log's last event: %w", err)
 	}
 	noted, err := s.savedNextSeq()
 	if err != nil {
-		return err
+		return fmt.Errorf("find the log's next number: %w", err)
 	}
 	s.nextSeq = max(seq+1, noted)
 	for project := uint32(1); ; project++ {
 		last, err := s.last(format.CustomersPrefix(project))
 		if err != nil {
-			return err
+			return fmt.Errorf("find the last customer of project %d: %w", project, err)
 		}
 		s.nextCustomer = max(s.nextCustomer, trackway.Customer(last)+1)
 		if known, err := s.projects(); err != nil || project >= known {
@@ -227,6 +231,9 @@ func (s *Store) last(prefix []byte) (uint64, error) {
 	var n uint64
 	if it.Last() {
 		key := it.Key()
+		if len(key) < len(prefix)+8 {
+			return 0, errors.Join(fmt.Errorf("key %x: %w", key, format.ErrCorrupt), it.Close())
+		}
 		n = binary.BigEndian.Uint64(key[len(key)-8:])
 	}
 	return n, errors.Join(it.Error(), it.Close())
@@ -239,6 +246,9 @@ func (s *Store) Project(token string) (uint32, error) {
 	key := append(bytes.Clone(prefixProject), token...)
 	value, closer, err := s.db.Get(key)
 	if err == nil {
+		if len(value) != 4 {
+			return 0, errors.Join(fmt.Errorf("number of a project: %w", format.ErrCorrupt), closer.Close())
+		}
 		n := binary.BigEndian.Uint32(value)
 		return n, closer.Close()
 	} else if !errors.Is(err, pebble.ErrNotFound) {

@@ -60,10 +60,10 @@ func (u *upgrader) add(project uint32, at trackway.Micros, one query.Usage) {
 func (u *upgrader) merges() error {
 	return scan(u.s.db, []byte{format.TableLog}, func(key, record []byte) error {
 		e, err := format.DecodeEvent(binary.BigEndian.Uint64(key), record)
-		if err != nil || e.Type != trackway.MergeType {
-			return err
+		if err == nil && e.Type == trackway.MergeType {
+			err = u.merge(&e)
 		}
-		if err := u.merge(&e); err != nil {
+		if err != nil {
 			return fmt.Errorf("event %d: %w", e.Seq, err)
 		}
 		return nil
@@ -84,15 +84,15 @@ func (u *upgrader) merge(e *trackway.Event) error {
 	if err := closer.Close(); err != nil {
 		return err
 	}
-	if tail := binary.BigEndian.Uint64(key[len(key)-8:]); !marked && (tail != e.Seq || !looksLikeMerge(e)) {
-		return nil // a client named it so, or it was erased
-	}
-	u.add(e.Project, e.Received, query.Usage{Absorbed: 1})
-	for _, id := range erased.MergeIDs(e.Properties) {
+	for _, id := range erased.MergeIDs(e.Properties) { // also of one that a client sent: it may have been exported elsewhere
 		if err := u.b.Set(format.AppendFormerKey(nil, e.Project, id, e.Customer), nil, nil); err != nil {
 			return err
 		}
 	}
+	if tail := binary.BigEndian.Uint64(key[len(key)-8:]); !marked && (tail != e.Seq || !looksLikeMerge(e)) {
+		return nil // a client named it so, or it was erased
+	}
+	u.add(e.Project, e.Received, query.Usage{Absorbed: 1})
 	return u.b.Set(key, append(binary.AppendUvarint(nil, e.Seq), format.MergeMark), nil)
 }
 

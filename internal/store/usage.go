@@ -10,6 +10,7 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store/counts"
+	"trackway/internal/store/damage"
 	"trackway/internal/store/format"
 )
 
@@ -147,9 +148,9 @@ func (t *tx) stageUsage() error {
 	return nil
 }
 
-// noteDamage reports the first total that cannot be read.
+// noteDamage notes a total that cannot be read.
 func (s *Store) noteDamage(u usageDay, err error) {
-	s.damaged.Do(func() { s.report(fmt.Errorf("usage of project %d on day %d: %w", u.project, u.day, err)) })
+	s.damaged.Note(damage.Usage, fmt.Sprintf("project %d on day %d", u.project, u.day), err)
 }
 
 // Usage implements [query.CountReader].
@@ -173,24 +174,18 @@ func (v *snapshot) CountedByName(project uint32, typ string) bool {
 	return v.store.counts.ByName(project, typ)
 }
 
-// recount counts the events in the log that were counted in memory only when the process before this one ended.
+// recount counts the events in the log that were counted in memory only when the process before this one ended. It is better that
+// the counts lack one that cannot be read than that there is no server: it is noted.
 func (s *Store) recount() error {
-	through, err := s.counts.Load()
-	if err != nil {
-		return err
-	}
-	types := make(format.TypeNames)
+	counted := s.counts.Load(s.nextSeq - 1)
 	var one [1]counts.Event
-	return scanRange(s.db, format.AppendLogKey(nil, through+1), []byte{format.TableLog + 1}, false, func(key, record []byte) error {
-		e, err := format.ViewEvent(binary.BigEndian.Uint64(key[1:]), record, types)
-		if err != nil {
-			return err
-		}
-		one[0] = counts.Of(&e)
+	var err error
+	return errors.Join(s.eachEvent(counted+1, s.nextSeq, func(e *trackway.Event) bool {
+		one[0] = counts.Of(e)
 		s.counts.Add(one[:])
 		if s.counts.Due() {
-			return s.counts.Save()
+			err = s.counts.Save()
 		}
-		return nil
-	})
+		return err == nil
+	}), err)
 }

@@ -25,11 +25,12 @@ const (
 
 // Options is what a store is opened with.
 type Options struct {
-	FS    vfs.FS       // nil: the operating system's
-	Log   *slog.Logger // nil: nothing is logged
-	Cache int64        // bytes of decompressed blocks kept in memory; 0: 128 MiB
-	Fatal func(error)  // is told what Pebble cannot go on after
-	Plain bool         // tables are not compressed, so that a test finds what is in them
+	FS      vfs.FS                       // nil: the operating system's
+	Log     *slog.Logger                 // nil: nothing is logged
+	Cache   int64                        // bytes of decompressed blocks kept in memory; 0: 128 MiB
+	Fatal   func(error)                  // is told what Pebble cannot go on after
+	Damaged func(path string, err error) // is told of a part of a file that cannot be read; whoever wanted to read it has an error
+	Plain   bool                         // tables are not compressed, so that a test finds what is in them
 }
 
 // Pebble returns the options of the database.
@@ -53,6 +54,10 @@ func Pebble(o Options) *pebble.Options {
 		MaxOpenFiles:                4000,
 		MaxManifestFileSize:         1, // a new one as soon as it is worth it: see package scrub
 		Logger:                      logger{o.Log, o.Fatal},
+		EventListener: &pebble.EventListener{
+			// Without this Pebble ends the process: one block that nobody but a reader of old events needs would stop all tracking.
+			DataCorruption: func(info pebble.DataCorruptionInfo) { o.Damaged(info.Path, info.Details) },
+		},
 	}
 	po.TargetFileSizes[0], po.TargetFileSizes[1] = tableSize, tableSize
 	po.ApplyCompressionSettings(func() pebble.DBCompressionSettings {

@@ -3,6 +3,8 @@ package store
 import (
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"trackway"
@@ -116,4 +118,44 @@ func TestImportedMerges(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	mustBeConsistent(t, s)
+}
+
+// TestEraseUnderLoad: an erasure comes to its end however much others write meanwhile.
+func TestEraseUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	c := mustApply(t, s, event("e", 1, map[string]string{"email": `"x"`}, reg1))[0].Customer
+	const writers, rounds, each = 16, 400, 64
+	var load sync.WaitGroup
+	var written atomic.Int64
+	begun, erased := make(chan struct{}), make(chan struct{})
+	for w := range writers {
+		load.Go(func() {
+			id := identifierOf("cookie", fmt.Sprint("busy", w))
+			cmds := make([]trackway.Command, each)
+			for i := range rounds {
+				for j := range cmds {
+					cmds[j] = event("e", trackway.Micros(i*each+j), nil, id)
+				}
+				mustApply(t, s, cmds...)
+				if written.Add(each) == writers*each {
+					close(begun)
+				}
+				select {
+				case <-erased:
+					return
+				default:
+				}
+			}
+		})
+	}
+	<-begun
+	mustErase(t, s, c, "email")
+	close(erased)
+	if n := written.Load(); n == writers*rounds*each {
+		t.Errorf("all %d events of others were written before the erasure was done", n)
+	} else {
+		t.Logf("%d events of others were written meanwhile", n)
+	}
+	load.Wait()
 }

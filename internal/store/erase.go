@@ -14,8 +14,9 @@ import (
 	"trackway/internal/store/format"
 )
 
-// maxLast is how many events of the log, of all customers, the end of an erasure looks at under the lock.
-const maxLast = 256
+// maxLast is how many events of the log, of all customers, the end of an erasure looks at under the lock. It is more than what one hold
+// of the lock by others adds: where writers queue for the lock one of them always comes in between.
+const maxLast = 2 * maxGroup
 
 // Erase removes a customer's identifiers and those properties, of the customer and of its events, that personal names. The
 // events stay, on a customer that nobody can name any more. A customer that has been absorbed is erased with its survivor.
@@ -34,17 +35,27 @@ func (s *Store) Erase(project uint32, c trackway.Customer, personal []string, at
 }
 
 // erase does what a snapshot shows, then what came to the log since, and at the end, under the lock, what came meanwhile, with
-// the identifiers. A merge brings events that are not at the log's end: then all is done once more.
+// the identifiers. A merge brings events that are not at the log's end: then all is done once more. Where too much came, only that is.
 func (s *Store) erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (id uint64, err error) {
 	s.rewriting.Lock()
 	defer s.rewriting.Unlock()
-	e := eraser{rewriter: rewriter{s: s, project: project}, personal: personal}
+	e := s.newEraser(project, personal)
 	for id == 0 && err == nil {
-		if err = e.pass(c); err == nil {
+		if !e.passed {
+			err = e.pass(c)
+		}
+		if err == nil {
+			err = e.catchUp()
+		}
+		if err == nil {
 			id, err = e.finish(c, at)
 		}
 	}
 	return id, err
+}
+
+func (s *Store) newEraser(project uint32, personal []string) *eraser {
+	return &eraser{rewriter: rewriter{s: s, project: project, types: make(format.TypeNames)}, personal: personal}
 }
 
 // eraser erases one customer. The store's rewriting is held.
@@ -54,30 +65,34 @@ type eraser struct {
 	personal []string
 
 	// What the last pass knows.
+	passed   bool // it is of use
 	customer trackway.Customer
 	ids      []identity.ID
 	next     uint64 // the log is done up to this sequence number
 	merged   bool   // the customer has absorbed another one since the pass began
 }
 
-// pass does all that there is when it begins, and then what has come to the log until only maxLast events of it are left.
+// pass does all that there is when it begins.
 func (e *eraser) pass(c trackway.Customer) error {
 	e.s.mu.Lock()
 	v := &snapshot{store: e.s, left: e.s.readers.Enter(), from: e.s.db.NewSnapshot()}
 	e.next, e.merged = e.s.nextSeq, false
 	e.s.mu.Unlock()
 	err := e.all(v.from, c)
-	if err := errors.Join(err, v.Close()); err != nil {
-		return err
-	}
-	for !e.merged {
+	e.passed = true
+	return errors.Join(err, v.Close())
+}
+
+// catchUp does what has come to the log until nothing is left or, where others go on writing, only maxLast events.
+func (e *eraser) catchUp() error {
+	const rounds = 4 // after which little more is left than comes in the time of one
+	for round := 0; !e.merged; round++ {
 		e.s.mu.Lock()
 		end := e.s.nextSeq
 		e.s.mu.Unlock()
-		if end-e.next <= maxLast {
+		if end == e.next || round >= rounds && end-e.next <= maxLast {
 			break
 		}
-		end = min(end, e.next+maxRewritten)
 		if err := errors.Join(e.newer(end), e.write()); err != nil {
 			return err
 		}
@@ -142,7 +157,7 @@ func (e *eraser) others(event *trackway.Event) ([]byte, error) {
 	return erased.WithoutIDs(event, e.ids), nil
 }
 
-// finish does the rest under the lock. It returns 0 where there is too much of that, or another customer has to be done.
+// finish does the rest under the lock. It returns 0 where there is too much of that, or the pass is of no use.
 func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (id uint64, err error) {
 	s := e.s
 	s.mu.Lock()
@@ -153,10 +168,12 @@ func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (id uint64, err
 	}
 	e.locked = true
 	defer func() { e.staged, e.bytes, e.locked = nil, 0, false }() // of no use where this pass was not the last one
-	if e.merged || h.Customer != e.customer || !e.knows(h.IDs) || s.nextSeq-e.next > maxLast {
+	e.passed = !e.merged && h.Customer == e.customer && e.knows(h.IDs)
+	if !e.passed || s.nextSeq-e.next > maxLast {
 		return 0, nil
 	}
 	if err := e.newer(s.nextSeq); err != nil || e.merged {
+		e.passed = false
 		return 0, err
 	}
 	b := s.db.NewBatch()

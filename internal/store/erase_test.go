@@ -3,8 +3,6 @@ package store
 import (
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 
 	"trackway"
@@ -120,42 +118,37 @@ func TestImportedMerges(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestEraseUnderLoad: an erasure comes to its end however much others write meanwhile.
+// TestEraseUnderLoad: what a customer has is gone through once, however much others write meanwhile: what comes while the erasure waits
+// for the lock is no reason to begin anew, and what one group of requests brings is none to wait for the lock again.
 func TestEraseUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
 	c := mustApply(t, s, event("e", 1, map[string]string{"email": `"x"`}, reg1))[0].Customer
-	const writers, rounds, each = 16, 400, 64
-	var load sync.WaitGroup
-	var written atomic.Int64
-	begun, erased := make(chan struct{}), make(chan struct{})
-	for w := range writers {
-		load.Go(func() {
-			id := identifierOf("cookie", fmt.Sprint("busy", w))
-			cmds := make([]trackway.Command, each)
-			for i := range rounds {
-				for j := range cmds {
-					cmds[j] = event("e", trackway.Micros(i*each+j), nil, id)
-				}
-				mustApply(t, s, cmds...)
-				if written.Add(each) == writers*each {
-					close(begun)
-				}
-				select {
-				case <-erased:
-					return
-				default:
-				}
-			}
-		})
+	others := func(n int) {
+		cmds := make([]trackway.Command, n)
+		for i := range cmds {
+			cmds[i] = event("e", trackway.Micros(s.nextSeq)+trackway.Micros(i), nil, cookie1)
+		}
+		mustApply(t, s, cmds...)
 	}
-	<-begun
-	mustErase(t, s, c, "email")
-	close(erased)
-	if n := written.Load(); n == writers*rounds*each {
-		t.Errorf("all %d events of others were written before the erasure was done", n)
-	} else {
-		t.Logf("%d events of others were written meanwhile", n)
+	e := s.newEraser(demo, []string{"email"})
+	if err := e.pass(c); err != nil {
+		t.Fatal(err)
 	}
-	load.Wait()
+	for _, test := range []struct {
+		meanwhile int
+		done      bool
+	}{{maxLast + 1, false}, {maxGroup, true}} {
+		if err := e.catchUp(); err != nil {
+			t.Fatal(err)
+		}
+		others(test.meanwhile)
+		if id, err := e.finish(c, 1000); (id != 0) != test.done || !e.passed || err != nil {
+			t.Errorf("after %d events of others: erasure %d, to be passed again: %t, %v", test.meanwhile, id, !e.passed, err)
+		}
+	}
+	if got := mustEvents(t, s, c); len(got) != 1 || strings.Contains(got[0], "email") {
+		t.Errorf("got %s after the erasure", got)
+	}
+	mustBeConsistent(t, s)
 }

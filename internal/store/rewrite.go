@@ -31,6 +31,7 @@ type rewriter struct {
 	bytes   int           // of what is staged
 	locked  bool          // the store's lock is held: all is staged
 	places  erased.Places // where the files hold what was erased
+	types   format.TypeNames
 }
 
 // rewritten is an event as it is to be, and where its entry in a timeline was when it was read, nil where that is not known.
@@ -68,9 +69,9 @@ func (r *rewriter) timelines(from pebble.Reader, h *identity.Holder, what func(*
 
 // take stages the event of a record of the log if something has to go.
 func (r *rewriter) take(seq uint64, record, entry []byte, what func(*trackway.Event) ([]byte, error)) error {
-	event, err := format.DecodeEvent(seq, record)
+	event, err := format.ViewEvent(seq, record, r.types) // most of them stay as they are, and need no copy
 	if err != nil {
-		return fmt.Errorf("event %d: %w", seq, err)
+		return err
 	}
 	kept, err := what(&event)
 	if err != nil || kept == nil {

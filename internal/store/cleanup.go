@@ -51,7 +51,7 @@ func (s *Store) forget(pending map[uint64]erased.Record) error {
 func (s *Store) scheduled() (map[uint64]erased.Record, error) {
 	s.mu.Lock() // what is half done is not looked at
 	defer s.mu.Unlock()
-	if len(s.pending) == 0 {
+	if n, _ := s.pending.Pending(); n == 0 {
 		return nil, nil
 	}
 	pending := make(map[uint64]erased.Record)
@@ -81,7 +81,7 @@ func (s *Store) setDone(done map[uint64]erased.Record, at trackway.Micros) error
 		return err
 	}
 	for id := range done {
-		delete(s.pending, id)
+		s.pending.Done(id)
 	}
 	return nil
 }

@@ -192,7 +192,7 @@ func TestDamagedErasureIsDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, log := openDamaged(t, fs)
-	if n, _ := s.pendingErasures(); n != 1 || !strings.Contains(log.String(), "erasure 1") || s.damaged.Count(damage.Erasure) != 1 {
+	if n, _ := s.pending.Pending(); n != 1 || !strings.Contains(log.String(), "erasure 1") || s.damaged.Count(damage.Erasure) != 1 {
 		t.Errorf("%d erasures are pending; logged: %s", n, log)
 	}
 	mustCleanUp(t, s, 1)

@@ -188,7 +188,7 @@ func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (id uint64, err
 		return 0, err
 	}
 	s.nextErasure++
-	s.pending[id] = at
+	s.pending.Add(id, at)
 	s.versions.Changed(e.project)
 	return id, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store/damage"
 	"trackway/internal/store/erased"
@@ -36,7 +35,7 @@ func (s *Store) findErasures() error {
 	return s.erasures(func(id uint64, e erased.Record) {
 		s.nextErasure = id + 1
 		if e.Done == 0 {
-			s.pending[id] = e.Asked
+			s.pending.Add(id, e.Asked)
 		}
 	})
 }
@@ -51,16 +50,4 @@ func (s *Store) Erasures(project uint32) ([]query.Erasure, error) {
 	})
 	slices.Reverse(list)
 	return list, err
-}
-
-// pendingErasures returns how many erasures are not done, and when the oldest of them was asked for.
-func (s *Store) pendingErasures() (n int, oldest trackway.Micros) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, asked := range s.pending {
-		if oldest == 0 || asked < oldest {
-			oldest = asked
-		}
-	}
-	return len(s.pending), oldest
 }

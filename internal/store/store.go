@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -30,6 +31,7 @@ import (
 	"trackway/internal/store/counts"
 	"trackway/internal/store/damage"
 	"trackway/internal/store/engine"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/scrub"
 )
@@ -64,12 +66,11 @@ type Options struct {
 }
 
 func pebbleOptions(o Options) *pebble.Options {
-	return pebbleOptionsTo(o, func(string, error) {})
+	return engine.Pebble(engineOptions(o))
 }
 
-// pebbleOptionsTo has damaged told of each file that turns out to be so.
-func pebbleOptionsTo(o Options, damaged func(path string, err error)) *pebble.Options {
-	return engine.Pebble(engine.Options{FS: o.FS, Log: o.Log, Cache: o.Cache, Fatal: o.Fatal, Damaged: damaged, Plain: o.plain})
+func engineOptions(o Options) engine.Options {
+	return engine.Options{FS: o.FS, Log: o.Log, Cache: o.Cache, Fatal: o.Fatal, Plain: o.plain}
 }
 
 // Store is a directory of customers and events. Its methods are safe for concurrent use.
@@ -101,33 +102,37 @@ type Store struct {
 	cache        cache.Cache
 	usage        map[usageDay]query.Usage
 	nextErasure  uint64
-	pending      map[uint64]trackway.Micros // erasures whose bytes may still be in files: when they were asked for
 	scratch      scratch
 
+	log      *slog.Logger
 	counts   *counts.Counter
 	damaged  *damage.Ledger
+	pending  erased.Schedule // erasures whose bytes may still be in files
+	full     atomic.Bool     // the disk
 	versions cache.Versions
 }
 
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
 // Errors: [ErrInUse]; a store of an unknown format; any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
-	damaged := damage.New(cmp.Or(o.Log, slog.New(slog.DiscardHandler)))
-	po := pebbleOptionsTo(o, func(path string, err error) { damaged.Note(damage.File, path, err) })
-	files := scrub.NewFiles(po)
+	s := &Store{
+		dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), cache: cache.New(cache.Size), usage: make(map[usageDay]query.Usage),
+	}
+	s.damaged = damage.New(s.log)
+	eo := engineOptions(o)
+	eo.Damaged, eo.Full = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.setFull
+	po := engine.Pebble(eo)
+	s.fs = scrub.NewFiles(po)
 	db, err := pebble.Open(dir, po)
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, ErrInUse)
 	} else if err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
-	s := &Store{
-		db: db, fs: files, dir: dir, cache: cache.New(cache.Size), damaged: damaged,
-		pending: make(map[uint64]trackway.Micros), usage: make(map[usageDay]query.Usage),
-	}
-	s.counts = counts.New(db, func(err error) { damaged.Note(damage.Count, err.Error(), err) })
+	s.db = db
+	s.counts = counts.New(db, func(err error) { s.damaged.Note(damage.Count, err.Error(), err) })
 	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
-	err = files.RemoveAll(s.staging()) // a backup that was cut off has left it, with all that was erased since
+	err = s.fs.RemoveAll(s.staging()) // a backup that was cut off has left it, with all that was erased since
 	if err == nil {
 		err = s.prepare()
 	}

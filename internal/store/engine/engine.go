@@ -29,7 +29,8 @@ type Options struct {
 	Log     *slog.Logger                 // nil: nothing is logged
 	Cache   int64                        // bytes of decompressed blocks kept in memory; 0: 128 MiB
 	Fatal   func(error)                  // is told what Pebble cannot go on after
-	Damaged func(path string, err error) // is told of a part of a file that cannot be read; whoever wanted to read it has an error
+	Damaged func(path string, err error) // is told of a part of a file that cannot be read, as is whoever wanted to read it; nil: nobody
+	Full    func(bool)                   // is told when the disk becomes full, and when it has room again; nil: nobody
 	Plain   bool                         // tables are not compressed, so that a test finds what is in them
 }
 
@@ -41,6 +42,13 @@ func Pebble(o Options) *pebble.Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Damaged == nil {
+		o.Damaged = func(string, error) {}
+	}
+	if o.Full == nil {
+		o.Full = func(bool) {}
+	}
+	d := &disk{fatal: o.Fatal, tell: o.Full, pause: fullPause}
 	po := &pebble.Options{
 		FS:                          o.FS,
 		CacheSize:                   o.Cache + 2*memTable,         // Pebble takes memtables off the cache
@@ -55,6 +63,7 @@ func Pebble(o Options) *pebble.Options {
 		MaxManifestFileSize:         1, // a new one as soon as it is worth it: see package scrub
 		Logger:                      logger{o.Log, o.Fatal},
 		EventListener: &pebble.EventListener{
+			FlushEnd: d.flushed,
 			// Without this Pebble ends the process: one block that nobody but a reader of old events needs would stop all tracking.
 			DataCorruption: func(info pebble.DataCorruptionInfo) { o.Damaged(info.Path, info.Details) },
 		},
@@ -73,6 +82,7 @@ func Pebble(o Options) *pebble.Options {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	po.EnsureDefaults() // so that FS is there to be used
+	d.FS, po.FS = po.FS, d
 	return po
 }
 

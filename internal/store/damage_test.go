@@ -48,15 +48,15 @@ func uncount(t *testing.T, s *Store) {
 	}
 }
 
-// spoil changes a byte of each file that holds a text.
-func spoil(t *testing.T, fs vfs.FS, text string) (files int) {
+// spoil changes a byte of each file of a kind that holds a text.
+func spoil(t *testing.T, fs vfs.FS, kind, text string) (files int) {
 	t.Helper()
 	names, err := fs.List("data")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if !strings.HasSuffix(name, ".sst") {
+		if !strings.HasSuffix(name, kind) {
 			continue
 		}
 		name = fs.PathJoin("data", name)
@@ -146,7 +146,7 @@ func TestDamagedBlockStopsNothing(t *testing.T) {
 	if err := s.db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if n := spoil(t, fs, "secret-10-"); n != 1 {
+	if n := spoil(t, fs, ".sst", "secret-10-"); n != 1 {
 		t.Fatalf("the event is in %d files", n)
 	}
 	s, log := openDamaged(t, fs)
@@ -228,5 +228,27 @@ func TestOpeningRefuses(t *testing.T) {
 		if after := rewrite(t, fs, nil); len(after) != len(before) {
 			t.Errorf("%q: %d keys are left of %d", key, len(after), len(before))
 		}
+	}
+}
+
+// TestDamagedWriteAheadLog: where what was acknowledged last is damaged in its midst the store is not opened as if it ended there. Only what
+// a power cut tears off, at the end, was not acknowledged.
+func TestDamagedWriteAheadLog(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewCrashableMem()
+	s := openPlain(t, mem)
+	defer func() { _ = s.Close() }()
+	fill := strings.Repeat("x", 3<<10) // Pebble looks for what follows in later blocks of 32 KiB
+	for i := range 50 {
+		mustApply(t, s, event("e", trackway.Micros(i+1), map[string]string{"p": fmt.Sprintf(`"secret-%d-%s"`, i+1, fill)}, cookie1))
+	}
+	fs := mem.CrashClone(vfs.CrashCloneCfg{})
+	if n := spoil(t, fs, ".log", "secret-20-"); n != 1 {
+		t.Fatalf("the event is in %d files", n)
+	}
+	again, err := Open("data", Options{FS: fs, Fatal: func(err error) { t.Error(err) }})
+	if err == nil {
+		t.Errorf("it was opened, and the next event is %d of 51", again.nextSeq)
+		_ = again.Close()
 	}
 }

@@ -178,9 +178,11 @@ func (s *Store) Close() error {
 	return errors.Join(s.counts.Close(), s.db.Close())
 }
 
-// stamp writes the format version into a new store.
+// stamp writes the format version into a new store, and has another write-ahead log begun: Pebble writes the first one of a database in an
+// older form, in which what is damaged in the midst looks as if the log ended there, and what was acknowledged after it were lost
+// without a word.
 func (s *Store) stamp() error {
-	return s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync)
+	return errors.Join(s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync), s.db.Flush())
 }
 
 // checkFormat returns the store's format version, 0 where it is new, and refuses an unknown one. It writes nothing.

@@ -61,7 +61,7 @@ func (l *Ledger) Note(kind Kind, place string, err error) {
 		return
 	}
 	l.log.Error("the store is damaged: a part of it cannot be read, and is passed over or refused; see docs/damage.md",
-		"what", string(kind), "where", place, "err", err)
+		"what", string(kind), "where", place, "err", err.Error()) // Pebble's errors print their stacks otherwise
 	if n == mostSaid {
 		l.log.Error("the store is damaged: further places of this kind are only counted", "what", string(kind))
 	}

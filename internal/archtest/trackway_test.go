@@ -54,8 +54,11 @@ var trackway = Rules{
 		"internal/store/engine":   3,
 		"internal/store/erased":   3,
 		"internal/store/format":   2,
+		"internal/store/reading":  4,
 		"internal/store/scrub":    2,
 		"internal/store/timeline": 3,
+		"internal/store/totals":   3,
+		"internal/store/upgrade":  5,
 
 		"internal/store": 3,
 

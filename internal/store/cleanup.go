@@ -12,6 +12,7 @@ import (
 	"trackway/internal/identity"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
 )
 
@@ -44,7 +45,7 @@ func (s *Store) forget(pending map[uint64]erased.Record) error {
 			gone[e.Places.Customers[0]] = true
 		}
 	}
-	return erased.Forget(s.db, gone, func(p uint32, c trackway.Customer) (*identity.Holder, error) { return survivor(s.db, p, c) })
+	return erased.Forget(s.db, gone, func(p uint32, c trackway.Customer) (*identity.Holder, error) { return reading.Survivor(s.db, p, c) })
 }
 
 // scheduled reads the erasures that are not done.

@@ -21,6 +21,7 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
+	"trackway/internal/store/timeline"
 	"trackway/internal/wire"
 )
 
@@ -172,7 +173,7 @@ func (y *erasureStory) tell(tb testing.TB, flush func()) {
 		for _, id := range []trackway.Identifier{phone, laptop} {
 			email := map[string]string{"email": quoted(y.secret("event-email"))}
 			y.apply(tb, update(y.now, map[string]string{"email": quoted(y.secret("email")), "kept": "1"}, id), event("visit", y.now, email, id))
-			hash := contentHash(&trackway.Event{Type: "visit", Properties: wire.AppendObject(nil, propertiesOf(email))})
+			hash := timeline.ContentHash(&trackway.Event{Type: "visit", Properties: wire.AppendObject(nil, propertiesOf(email))})
 			y.needles = append(y.needles, fmt.Appendf(nil, "%s", bigEndian(hash)))
 		}
 		y.crowd(tb, fmt.Sprint("between", i), 10)

@@ -12,6 +12,7 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 )
 
 // maxLast is how many events of the log, of all customers, the end of an erasure looks at under the lock. It is more than what one hold
@@ -75,12 +76,13 @@ type eraser struct {
 // pass does all that there is when it begins.
 func (e *eraser) pass(c trackway.Customer) error {
 	e.s.mu.Lock()
-	v := &snapshot{store: e.s, left: e.s.readers.Enter(), from: e.s.db.NewSnapshot()}
+	left, from := e.s.readers.Enter(), e.s.db.NewSnapshot()
 	e.next, e.merged = e.s.nextSeq, false
 	e.s.mu.Unlock()
-	err := e.all(v.from, c)
+	defer left()
+	err := e.all(from, c)
 	e.passed = true
-	return errors.Join(err, v.Close())
+	return errors.Join(err, from.Close())
 }
 
 // catchUp does what has come to the log until nothing is left or, where others go on writing, only maxLast events.
@@ -103,7 +105,7 @@ func (e *eraser) catchUp() error {
 
 // all does what a snapshot shows: the events of the customer, and the merges of others who had one of its identifiers once.
 func (e *eraser) all(from pebble.Reader, c trackway.Customer) error {
-	h, err := survivor(from, e.project, c) // merged since the caller asked who it is: the survivor has it all
+	h, err := reading.Survivor(from, e.project, c) // merged since the caller asked who it is: the survivor has it all
 	if err != nil {
 		return err
 	}
@@ -133,7 +135,7 @@ func (e *eraser) newer(end uint64) error {
 			return e.others(event)
 		}
 		if event.Type == trackway.MergeType {
-			marked, err := isMarked(e.s.db, event)
+			marked, err := reading.IsMarked(e.s.db, event)
 			if err != nil {
 				return nil, err
 			}
@@ -162,7 +164,7 @@ func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (id uint64, err
 	s := e.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, err := survivor(s.db, e.project, c)
+	h, err := reading.Survivor(s.db, e.project, c)
 	if err != nil {
 		return 0, err
 	}
@@ -233,5 +235,5 @@ func (e *eraser) identifier(b *pebble.Batch, id trackway.Identifier) error {
 		return err
 	}
 	prefix := format.AppendFormerPrefix(nil, e.project, id)
-	return scan(e.s.db, prefix, func(c, _ []byte) error { return b.Delete(slices.Concat(prefix, c), nil) })
+	return reading.Scan(e.s.db, prefix, func(c, _ []byte) error { return b.Delete(slices.Concat(prefix, c), nil) })
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"trackway/internal/store/reading"
+
 	"trackway"
 )
 
@@ -85,7 +87,7 @@ func TestEraseWhileBusy(t *testing.T) {
 // whoIs returns who a customer is now.
 func (s *Store) whoIs(tb testing.TB, c trackway.Customer) trackway.Customer {
 	tb.Helper()
-	h, err := survivor(s.db, demo, c)
+	h, err := reading.Survivor(s.db, demo, c)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -33,7 +33,10 @@ import (
 	"trackway/internal/store/engine"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
+	"trackway/internal/store/totals"
+	"trackway/internal/store/upgrade"
 )
 
 // FormatVersion is the version of the layout of keys and records that this program writes. A store of the version before it is
@@ -100,7 +103,7 @@ type Store struct {
 	nextSeq      uint64
 	nextCustomer trackway.Customer
 	cache        cache.Cache
-	usage        map[usageDay]query.Usage
+	usage        map[totals.Day]query.Usage
 	nextErasure  uint64
 	scratch      scratch
 
@@ -116,7 +119,7 @@ type Store struct {
 // Errors: [ErrInUse]; a store of an unknown format; any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
-		dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), cache: cache.New(cache.Size), usage: make(map[usageDay]query.Usage),
+		dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), cache: cache.New(cache.Size), usage: make(map[totals.Day]query.Usage),
 	}
 	s.damaged = damage.New(s.log)
 	eo := engineOptions(o)
@@ -160,7 +163,7 @@ func (s *Store) prepare() error {
 	case 0:
 		steps = slices.Insert(steps, 0, s.stamp)
 	case FormatVersion - 1:
-		steps = slices.Insert(steps, 0, s.upgrade)
+		steps = slices.Insert(steps, 0, s.upgradeFormat)
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -183,6 +186,16 @@ func (s *Store) Close() error {
 // without a word.
 func (s *Store) stamp() error {
 	return errors.Join(s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync), s.db.Flush())
+}
+
+// upgradeFormat makes a store of the format version before this one of this one, in one step.
+func (s *Store) upgradeFormat() error {
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }() // gives memory back
+	if err := upgrade.Stage(s.db, b); err != nil {
+		return fmt.Errorf("upgrade from format version %d: %w", FormatVersion-1, err)
+	}
+	return errors.Join(b.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), nil), b.Commit(pebble.Sync))
 }
 
 // checkFormat returns the store's format version, 0 where it is new, and refuses an unknown one. It writes nothing.
@@ -319,3 +332,14 @@ func (s *Store) projects() (n uint32, err error) {
 // barrier returns when all that was committed before it is on the disk. Its record is empty: what counts is its place in the
 // write-ahead log, and that Pebble shares one fsync among all who wait. A failed fsync does not return: see [Options].
 func (s *Store) barrier() error { return s.sync() }
+
+// Snapshot implements [query.Store].
+func (s *Store) Snapshot() query.Snapshot {
+	left := s.readers.Enter() // before the snapshot is there: who waits for readers waits for it
+	return reading.New(s.db.NewSnapshot(), s.counts, left)
+}
+
+// Version implements [query.Store].
+func (s *Store) Version(project uint32) uint64 {
+	return s.versions.Of(project).Load()
+}

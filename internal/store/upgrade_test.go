@@ -12,6 +12,7 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store/format"
+	"trackway/internal/store/totals"
 )
 
 // olderStore makes a store of format version 1 as its first programs left it: usage has three numbers, merges have no mark and do
@@ -46,8 +47,8 @@ func olderStore(t *testing.T, fs vfs.FS) {
 	remove := func(table byte) error { return db.DeleteRange([]byte{table}, []byte{table + 1}, pebble.Sync) }
 	if err := errors.Join(
 		remove('f'), remove('s'), remove('y'), remove('u'), db.Delete([]byte("mcounted"), pebble.Sync),
-		db.Set(appendUsageKey(nil, usageDay{demo, 0}), []byte{1, 0, 5}, pebble.Sync),
-		db.Set(appendUsageKey(nil, usageDay{demo, 1}), []byte{2, 2, 0}, pebble.Sync),
+		db.Set(totals.AppendKey(nil, totals.Day{Project: demo, Day: 0}), []byte{1, 0, 5}, pebble.Sync),
+		db.Set(totals.AppendKey(nil, totals.Day{Project: demo, Day: 1}), []byte{2, 2, 0}, pebble.Sync),
 		merge(2, day+3, 1, `{"absorbed_ids":{"registered":"bob"},"survivor_ids":{"cookie":["c1"]}}`),
 		merge(4, day+8, 4, `{}`),
 		db.Set(keyFormat, []byte("1"), pebble.Sync), db.Close(),

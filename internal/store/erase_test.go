@@ -5,9 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"trackway/internal/store/reading"
-
 	"trackway"
+	"trackway/internal/store/reading"
 )
 
 // TestEraseLetsOthersIn: an erasure of many events is committed in many steps, each visible by itself, and not in one hold of the

@@ -3,8 +3,8 @@ package damage
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -23,7 +23,7 @@ func TestNote(t *testing.T) {
 	}
 	log.Reset()
 	for i := range mostPlaces + 5 {
-		l.Note(Event, fmt.Sprint(i), bad)
+		l.Note(Event, strconv.Itoa(i), bad)
 	}
 	if n, said := l.Count(Event), strings.Count(log.String(), "bad sector"); n != mostPlaces || said != mostSaid {
 		t.Errorf("counted %d, said %d times, want %d and %d", n, said, mostPlaces, mostSaid)

@@ -168,6 +168,15 @@ func TestDamagedBlockStopsNothing(t *testing.T) {
 	if err == nil || read == 0 || read >= events {
 		t.Errorf("read %d events and then %v, want an error after some", read, err)
 	}
+	lost = 0
+	read = 0
+	err = v.Log(query.LogRange{Lost: func(uint64, error) { lost++ }}, func(*trackway.Event) bool { read++; return true })
+	if lost == 0 || read != events+1-lost || err != nil {
+		t.Errorf("read %d events of the log, %d are lost: %v", read, lost, err)
+	}
+	if err := v.Log(query.LogRange{}, func(*trackway.Event) bool { return true }); err == nil {
+		t.Error("who does not ask to pass over what is lost is not told of it")
+	}
 	x, err := s.Expire(t.Context(), 1, events+1, func(uint32, string) trackway.Micros { return events })
 	if x.Removed != events-1-lost || err != nil {
 		t.Errorf("%d events expired, want %d: %v", x.Removed, events-1-lost, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -49,6 +50,13 @@ func (v *Snapshot) Timeline(
 
 // Log implements [query.EventReader].
 func (v *Snapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) error {
+	if r.Lost != nil {
+		end := r.Last + 1
+		if r.Last == 0 {
+			end = math.MaxUint64
+		}
+		return Log(v.from, max(r.First, 1), end, r.Lost, yield)
+	}
 	low, high := format.AppendLogKey(nil, r.First), []byte{format.TableLog + 1}
 	if r.Last != 0 {
 		high = append(format.AppendLogKey(nil, r.Last), 0)

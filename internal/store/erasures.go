@@ -33,12 +33,16 @@ func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
 // findErasures finds what a process before this one has left to be cleaned up.
 func (s *Store) findErasures() error {
 	s.nextErasure = 1
-	return s.erasures(func(id uint64, e erased.Record) {
+	err := s.erasures(func(id uint64, e erased.Record) {
 		s.nextErasure = id + 1
 		if e.Done == 0 {
 			s.pending.Add(id, e.Asked)
 		}
 	})
+	if err != nil {
+		return fmt.Errorf("find the erasures that are to be done: %w", err)
+	}
+	return nil
 }
 
 // Erasures lists a project's erasures, the newest first: all that are not done, and those of the last 1000 that are.

@@ -124,9 +124,13 @@ func Open(dir string, o Options) (*Store, error) {
 	s.damaged = damage.New(s.log)
 	eo := engineOptions(o)
 	eo.Damaged, eo.Full = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.setFull
-	po := engine.Pebble(eo)
-	s.fs = scrub.NewFiles(po)
-	db, err := pebble.Open(dir, po)
+	var db *pebble.DB
+	err := engine.Begin(dir, eo)
+	if err == nil {
+		po := engine.Pebble(eo)
+		s.fs = scrub.NewFiles(po)
+		db, err = pebble.Open(dir, po)
+	}
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, ErrInUse)
 	} else if err != nil {
@@ -181,11 +185,9 @@ func (s *Store) Close() error {
 	return errors.Join(s.counts.Close(), s.db.Close())
 }
 
-// stamp writes the format version into a new store, and has another write-ahead log begun: Pebble writes the first one of a database in an
-// older form, in which what is damaged in the midst looks as if the log ended there, and what was acknowledged after it were lost
-// without a word.
+// stamp writes the format version into a new store.
 func (s *Store) stamp() error {
-	return errors.Join(s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync), s.db.Flush())
+	return s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync)
 }
 
 // upgradeFormat makes a store of the format version before this one of this one, in one step.

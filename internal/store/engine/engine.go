@@ -86,6 +86,24 @@ func Pebble(o Options) *pebble.Options {
 	return po
 }
 
+// Begin makes an empty database in dir if there is none, and closes it. For Pebble writes the first write-ahead log of a database in an older
+// form, in which what is damaged in the midst looks as if the log ended there, and all that was acknowledged after it would be lost
+// without a word. The next opening begins another one.
+func Begin(dir string, o Options) error {
+	fs := o.FS
+	if fs == nil {
+		fs = vfs.Default
+	}
+	if found, err := pebble.Peek(dir, fs); err == nil && found.Exists {
+		return nil
+	}
+	db, err := pebble.Open(dir, Pebble(o)) // whatever keeps it from being looked at is said by this
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
 // spanPolicy keeps each of our tables in files of its own, so that files of the log, which only grows at its end, are moved
 // down the levels and not rewritten. Such a file stays compressed as it was first written; so the log is compressed well from
 // the start, and the indexes, which gain nothing by it, fast.

@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -93,4 +95,20 @@ func (t *table) synced(err error) error {
 		t.disk.fatal(fmt.Errorf("sync %s: %w", t.name, err))
 	}
 	return err
+}
+
+// rest has Pebble's own work on a table that is damaged wait: it begins a compaction, or a look at the table for statistics, again at
+// once, for ever. Who reads for a request is not held up. Which of both it is only the stack tells; it is looked at where a checksum is
+// wrong, and never else.
+func (d *disk) rest() {
+	var callers [128]uintptr
+	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers[:])])
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if strings.HasSuffix(f.Function, ".(*DB).compact") || strings.HasSuffix(f.Function, ".(*DB).collectTableStats") {
+			<-time.After(d.pause)
+			return
+		}
+	}
 }

@@ -65,7 +65,10 @@ func Pebble(o Options) *pebble.Options {
 		EventListener: &pebble.EventListener{
 			FlushEnd: d.flushed,
 			// Without this Pebble ends the process: one block that nobody but a reader of old events needs would stop all tracking.
-			DataCorruption: func(info pebble.DataCorruptionInfo) { o.Damaged(info.Path, info.Details) },
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				o.Damaged(info.Path, info.Details)
+				d.rest()
+			},
 		},
 	}
 	po.TargetFileSizes[0], po.TargetFileSizes[1] = tableSize, tableSize

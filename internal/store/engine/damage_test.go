@@ -45,7 +45,7 @@ func TestDamagedTableIsRested(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		if n := met.Load(); n == 0 || n > 40 {
 			t.Errorf("the damage was met %d times in ten seconds", n)
 		}

@@ -51,7 +51,7 @@ func (c *exportCommand) Run(out output) error {
 		if ctx.Err() != nil {
 			return errors.New("interrupted; nothing was exported")
 		} else if err != nil {
-			return fmt.Errorf("the export is not complete: %w", err)
+			return fmt.Errorf("the export is not complete, and the server's log says why: %w", err)
 		}
 		return nil
 	})

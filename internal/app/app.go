@@ -156,7 +156,7 @@ func (s *server) ready() error {
 	if s.stopping.Load() {
 		return errStopping
 	}
-	return nil
+	return s.store.Ready()
 }
 
 // reloadOnHangup reloads whenever it is asked to, until ctx ends.

@@ -51,7 +51,7 @@ func (s *server) health(dir string) dashboard.Health {
 	return h
 }
 
-// eraser erases customers also from what is remembered of refused commands.
+// eraser erases customers also from what waits for those who watch, and from what is remembered of refused commands.
 type eraser struct {
 	*store.Store
 

@@ -50,11 +50,15 @@ var trackway = Rules{
 		"internal/store/backup":   2,
 		"internal/store/cache":    2,
 		"internal/store/counts":   2,
+		"internal/store/damage":   1,
 		"internal/store/engine":   3,
 		"internal/store/erased":   3,
 		"internal/store/format":   2,
+		"internal/store/reading":  4,
 		"internal/store/scrub":    2,
 		"internal/store/timeline": 3,
+		"internal/store/totals":   3,
+		"internal/store/upgrade":  5,
 
 		"internal/store": 3,
 

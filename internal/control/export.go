@@ -34,10 +34,11 @@ func (c *call) export() (err error) {
 	}
 	s := c.Store.Snapshot()
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if err := export.Run(c.r.Context(), s, p, f, table); err != nil {
+	err = export.Run(c.r.Context(), s, p, f, table)
+	if lost := (*export.LostError)(nil); err != nil && !errors.As(err, &lost) {
 		return err
 	}
-	return out.Flush()
+	return errors.Join(err, out.Flush()) // where some events are lost, the others are not
 }
 
 // onWrite begins the answer when something is written.

@@ -60,7 +60,7 @@ func (x *examination) get(ctx context.Context, client *http.Client, address, for
 		return nil, err
 	}
 	defer res.Body.Close()
-	const most = 64 << 10
+	const most = 1 << 20 // metrics are the longest
 	r.status, r.header = res.StatusCode, res.Header
 	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
 		middle := asked.Add(time.Since(asked) / 2)
@@ -184,6 +184,7 @@ func (x *examination) ops(ctx context.Context) {
 	default:
 		x.ok(check, "ready at %s", x.OpsURL)
 	}
+	x.damage(ctx)
 }
 
 // ownURL checks that the address that clients are told leads to this server, and that what stands in front of it does not pass

@@ -65,19 +65,34 @@ func refuse(field, msg string) error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: msg}
 }
 
-// Run writes what f chooses of a project to t, the customers before the events, and completes it.
+// LostError tells that an export is complete but for events that cannot be read, since the store is damaged.
+type LostError struct {
+	Events int
+	First  uint64 // the sequence number of the first of them
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("events that cannot be read: %d, the first is event %d; the store is damaged, all others are exported", e.Events, e.First)
+}
+
+// Run writes what f chooses of a project to t, the customers before the events, and completes it. It completes it also where the error is
+// a [LostError].
 func Run(ctx context.Context, s query.Snapshot, p *trackway.Project, f Filter, t Table) error {
 	if f.Customers {
 		if err := each(ctx, s, p, t.Customer); err != nil {
 			return fmt.Errorf("export customers: %w", err)
 		}
 	}
+	var lost LostError
 	if f.Events {
-		if err := f.events(ctx, s, p, t); err != nil {
+		if err := f.events(ctx, s, p, t, &lost); err != nil {
 			return fmt.Errorf("export events: %w", err)
 		}
 	}
-	return t.Close()
+	if err := t.Close(); err != nil || lost.Events == 0 {
+		return err
+	}
+	return &lost
 }
 
 // each calls do for the customers of a project, the oldest first.
@@ -94,10 +109,15 @@ func each(ctx context.Context, s query.Snapshot, p *trackway.Project, do func(*t
 }
 
 // events writes events in the order in which they were taken in: the order of the log, which is read an event a step.
-func (f *Filter) events(ctx context.Context, s query.Snapshot, p *trackway.Project, t Table) error {
+func (f *Filter) events(ctx context.Context, s query.Snapshot, p *trackway.Project, t Table, lost *LostError) error {
 	o := owners{from: s, project: p.Number, known: map[trackway.Customer]*trackway.Profile{}}
 	var failed error
-	err := s.Log(query.LogRange{}, func(e *trackway.Event) bool {
+	missing := func(seq uint64, _ error) { // the store has said why
+		if lost.Events++; lost.Events == 1 {
+			lost.First = seq
+		}
+	}
+	err := s.Log(query.LogRange{Lost: missing}, func(e *trackway.Event) bool {
 		if e.Project != p.Number || !f.admits(e) {
 			return ctx.Err() == nil
 		}

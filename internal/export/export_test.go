@@ -28,7 +28,8 @@ type fakeSnapshot struct {
 	merged   map[trackway.Customer]trackway.Customer
 	all      trackway.Customer // whom the others were merged into
 	log      []trackway.Event
-	asked    int // for profiles
+	lost     map[uint64]bool // of them
+	asked    int             // for profiles
 }
 
 func (f *fakeSnapshot) Profiles(_ uint32, yield func(*trackway.Profile) bool) error {
@@ -57,9 +58,11 @@ func (f *fakeSnapshot) Profile(_ uint32, c trackway.Customer) (*trackway.Profile
 	return nil, errors.New("no such customer")
 }
 
-func (f *fakeSnapshot) Log(_ query.LogRange, yield func(*trackway.Event) bool) error {
+func (f *fakeSnapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) error {
 	for i := range f.log {
-		if !yield(&f.log[i]) {
+		if f.lost[f.log[i].Seq] {
+			r.Lost(f.log[i].Seq, errors.New("bad sector"))
+		} else if !yield(&f.log[i]) {
 			return nil
 		}
 	}

@@ -48,6 +48,7 @@ type Hub struct {
 	report func(error) // told why the log could not be read
 	wanted chan struct{}
 	noted  atomic.Uint64 // the second and how many refused commands were noted in it: see Room
+	erased atomic.Uint64 // how often somebody was erased: what was read before is read again before it is shown
 
 	// mu guards what follows. Nothing waits under it but for a watcher's own lock.
 	mu         sync.Mutex
@@ -103,12 +104,13 @@ func (h *Hub) follow(ctx context.Context) error {
 		if err := h.log.Await(ctx, position); err != nil {
 			return err
 		}
+		erased := h.erased.Load() // before they are read
 		events, more, err := h.read(position)
 		if err != nil {
 			return err
 		}
 		for _, w := range h.pass(events) {
-			if err := w.offer(events, &r); err != nil {
+			if err := w.offer(events, erased, &r); err != nil {
 				return err
 			}
 		}

@@ -28,6 +28,7 @@ type fakeLog struct {
 	asked    int // Await and Tail
 	whoAsked int
 	broken   error
+	reading  func() // is called when events have been read, and are not given out yet
 }
 
 func newFakeLog() *fakeLog {
@@ -92,6 +93,9 @@ func (l *fakeLog) Tail(seq uint64, yield func(*trackway.Event) bool) error {
 		events = slices.Clone(l.events[seq:l.synced])
 	}
 	l.mu.Unlock()
+	if l.reading != nil {
+		l.reading()
+	}
 	for i := range events {
 		if l.broken != nil || !yield(&events[i]) {
 			break

@@ -87,9 +87,10 @@ func own(text string) string {
 	return text[:n] + "…"
 }
 
-// Forget forgets the refused commands of a project that name one of some identifiers: of a customer who is erased. Also those are
-// gone that wait for a watcher.
+// Forget forgets a customer who was erased from the log, and had these identifiers. Refused commands of the project that name one of
+// them are gone, also those that wait for a watcher; events that wait are read again before they are shown.
 func (h *Hub) Forget(project uint32, ids []trackway.Identifier) {
+	h.erased.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	forgotten := func(r *Rejection) bool { return r != nil && r.Project == project && share(r.IDs, ids) }

@@ -28,6 +28,8 @@ type Mark struct {
 type Item struct {
 	Event     *trackway.Event
 	Rejection *Rejection
+
+	erased uint64 // how often somebody had been erased when the event was read
 }
 
 // mostQueued is how many items wait for a watcher.
@@ -124,13 +126,14 @@ func (w *Watcher) lookBack(position uint64, after *Mark) (back []Item, err error
 	}
 	r := resolver{log: w.hub.log}
 	var failed error
+	erased := w.hub.erased.Load() // before they are read
 	err = w.hub.log.Tail(from, func(e *trackway.Event) bool {
 		var wanted bool
 		if e.Seq > position {
 			return false
 		}
 		if wanted, failed = w.wants(e, &r); wanted {
-			back = append(back, Item{Event: e})
+			back = append(back, Item{Event: e, erased: erased})
 		}
 		if after == nil && len(back) > usualBack {
 			back = back[1:]
@@ -151,8 +154,46 @@ func (w *Watcher) Close() {
 func (w *Watcher) Ready() <-chan struct{} { return w.ready }
 
 // Take returns the next items, most at most, and how many were dropped since it was asked last because they were not taken in
-// time. It does not wait. The error is [ErrEnded].
+// time. It does not wait. Nothing is in them that was erased before the call. The error is [ErrEnded], or the log's.
 func (w *Watcher) Take(most int) (items []Item, dropped uint64, err error) {
+	if items, dropped, err = w.next(most); err == nil {
+		items, err = w.hub.asNow(items)
+	}
+	return items, dropped, err
+}
+
+// asNow reads those events again that were read before somebody was erased: what is gone of them must not be shown, and those that are
+// gone are left out. Where nobody is erased it reads nothing.
+func (h *Hub) asNow(items []Item) (kept []Item, err error) {
+	erased := h.erased.Load()
+	kept = items[:0]
+	for _, it := range items {
+		if it.Event != nil && it.erased != erased {
+			if it.Event, err = h.again(it.Event.Seq); err != nil {
+				return nil, err
+			}
+			if it.Event == nil {
+				continue
+			}
+		}
+		kept = append(kept, it)
+	}
+	return kept, nil
+}
+
+// again reads an event as it is now, nil if it is gone.
+func (h *Hub) again(seq uint64) (event *trackway.Event, err error) {
+	err = h.log.Tail(seq-1, func(e *trackway.Event) bool {
+		if e.Seq == seq {
+			event = e
+		}
+		return false
+	})
+	return event, err
+}
+
+// next takes items out of the queue.
+func (w *Watcher) next(most int) (items []Item, dropped uint64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if n := min(most, len(w.back)); n > 0 {
@@ -213,8 +254,8 @@ func (w *Watcher) putLocked(it Item) {
 	}
 }
 
-// offer puts those of the events that the watcher wants into its queue.
-func (w *Watcher) offer(events []*trackway.Event, r *resolver) error {
+// offer puts those of the events that the watcher wants into its queue. erased is how often somebody had been erased when they were read.
+func (w *Watcher) offer(events []*trackway.Event, erased uint64, r *resolver) error {
 	var wanted []Item
 	for _, e := range events {
 		ok, err := w.wants(e, r)
@@ -222,7 +263,7 @@ func (w *Watcher) offer(events []*trackway.Event, r *resolver) error {
 			return err
 		}
 		if ok {
-			wanted = append(wanted, Item{Event: e})
+			wanted = append(wanted, Item{Event: e, erased: erased})
 		}
 	}
 	if len(wanted) == 0 {

@@ -100,6 +100,10 @@ type TimelineRange struct {
 type LogRange struct {
 	First, Last uint64 // both included; Last 0: no end
 	NewestFirst bool
+
+	// Lost, if there is one, is told of events that cannot be read, and they are passed over; without it the first of them is an
+	// error. Not with NewestFirst.
+	Lost func(seq uint64, err error)
 }
 
 // CountReader reads what was counted when it was written.

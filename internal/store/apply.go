@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,6 +16,8 @@ import (
 	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
+	"trackway/internal/store/timeline"
 	"trackway/internal/wire"
 )
 
@@ -63,7 +64,7 @@ type tx struct {
 	nextCustomer trackway.Customer
 	committing   bool
 	committed    bool
-	moved        int // places in timelines, by merges
+	moved        int // places in timelines, by merges; and identifiers that were noted
 }
 
 // begin starts a transaction. One of several commands has to read its own writes. A single command decides before it writes,
@@ -105,7 +106,7 @@ func (t *tx) commit() error {
 	}
 	t.s.nextSeq, t.s.nextCustomer, t.committed = t.nextSeq, t.nextCustomer, true
 	for i := range t.usage {
-		t.s.setUsageLocked(t.usage[i].usageDay, t.usage[i].add)
+		t.s.setUsageLocked(t.usage[i].of, t.usage[i].add)
 	}
 	t.s.counts.Add(t.counted)
 	for _, project := range t.touched {
@@ -179,7 +180,7 @@ func (t *tx) holder(project uint32, customer trackway.Customer) (*identity.Holde
 	if h := t.s.cache.Holder(customer); h != nil {
 		return h, nil
 	}
-	h, err := readHolder(t.from, project, customer)
+	h, err := reading.Holder(t.from, project, customer)
 	if err != nil {
 		return nil, err
 	}
@@ -358,7 +359,7 @@ func (t *tx) append(e *trackway.Event, tail uint64, mark ...byte) error {
 
 // freeTail returns the end of the timeline key for an event whose time its sender chose, or tells that the event is stored.
 func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, duplicate bool, err error) {
-	hash := contentHash(e)
+	hash := timeline.ContentHash(e)
 	if later, err := t.laterThanAll(h, e.Time); later || err != nil {
 		return hash, false, err
 	}
@@ -366,7 +367,7 @@ func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, dupli
 	if err != nil || duplicate || h.Absorbed == 0 {
 		return tail, duplicate, err
 	}
-	timelines, err := timelinesOf(t.from, h)
+	timelines, err := reading.Timelines(t.from, h)
 	if err != nil {
 		return 0, false, err
 	}
@@ -444,14 +445,4 @@ func (t *tx) sameContent(seq uint64, e *trackway.Event) (bool, error) {
 		return false, fmt.Errorf("event %d: %w", seq, errors.Join(err, release()))
 	}
 	return stored.Type == e.Type && bytes.Equal(stored.Properties, e.Properties), release()
-}
-
-// contentHash is the tail of a timeline key: the first 63 bits of SHA-256 over type and properties. A faster hash would do
-// but for this: whoever can make collisions at will could make each of their events cost as many look-ups as there are
-// others, under the store's lock.
-func contentHash(e *trackway.Event) uint64 {
-	var stack [1024]byte
-	b := format.AppendString(stack[:0], e.Type)
-	sum := sha256.Sum256(append(b, e.Properties...))
-	return binary.BigEndian.Uint64(sum[:8]) | format.HashTail
 }

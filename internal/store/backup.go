@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway/internal/store/backup"
+	"trackway/internal/store/damage"
 )
 
 // Backup tells of one backup of a store, or of what was restored from it.
@@ -60,7 +62,7 @@ func openToRead(f vfs.FS, dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, nextErasure: 1}
+	s := &Store{db: db, nextErasure: 1, damaged: damage.New(slog.New(slog.DiscardHandler))}
 	if version, err := s.checkFormat(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	} else if version == 0 {

@@ -18,6 +18,8 @@ import (
 	"trackway/internal/store/cache"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/timeline"
+	"trackway/internal/store/totals"
 )
 
 const demo = uint32(1) // the project of most tests
@@ -146,7 +148,7 @@ func (c *contents) read(key, value []byte) (err error) {
 		}
 		c.timeline[seq] = append(c.timeline[seq], entry{number(1), trackway.Micros(number(9)), uint64(number(17))})
 	case 'u':
-		u, err := decodeUsage(value)
+		u, err := totals.Decode(value)
 		c.usage = c.usage.Plus(u)
 		return err
 	case 'y':
@@ -211,7 +213,7 @@ func (c *contents) checkLog(s *Store) string {
 
 // fits tells whether an entry of the timeline may end so.
 func fits(tail uint64, e *trackway.Event) bool {
-	return tail == e.Seq || tail == contentHash(e)
+	return tail == e.Seq || tail == timeline.ContentHash(e)
 }
 
 // checkIDs: each identifier leads to the one customer that lists it.

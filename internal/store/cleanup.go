@@ -12,6 +12,7 @@ import (
 	"trackway/internal/identity"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
 )
 
@@ -44,14 +45,14 @@ func (s *Store) forget(pending map[uint64]erased.Record) error {
 			gone[e.Places.Customers[0]] = true
 		}
 	}
-	return erased.Forget(s.db, gone, func(p uint32, c trackway.Customer) (*identity.Holder, error) { return survivor(s.db, p, c) })
+	return erased.Forget(s.db, gone, func(p uint32, c trackway.Customer) (*identity.Holder, error) { return reading.Survivor(s.db, p, c) })
 }
 
 // scheduled reads the erasures that are not done.
 func (s *Store) scheduled() (map[uint64]erased.Record, error) {
 	s.mu.Lock() // what is half done is not looked at
 	defer s.mu.Unlock()
-	if len(s.pending) == 0 {
+	if n, _ := s.pending.Pending(); n == 0 {
 		return nil, nil
 	}
 	pending := make(map[uint64]erased.Record)
@@ -81,7 +82,7 @@ func (s *Store) setDone(done map[uint64]erased.Record, at trackway.Micros) error
 		return err
 	}
 	for id := range done {
-		delete(s.pending, id)
+		s.pending.Done(id)
 	}
 	return nil
 }
@@ -96,6 +97,11 @@ func (s *Store) scrubber() *scrub.Scrubber {
 
 // spansOf lists what may hold something of these erasures.
 func spansOf(pending map[uint64]erased.Record) []scrub.Span {
+	for _, e := range pending {
+		if e.Places.Anywhere {
+			return []scrub.Span{{Start: []byte{0}, End: []byte{format.ScratchKeys}}}
+		}
+	}
 	spans := []scrub.Span{
 		{Start: []byte{0}, End: []byte{format.TableLog}},
 		{Start: []byte{format.TableLog + 1}, End: []byte{format.TableTimeline}},

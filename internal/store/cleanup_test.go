@@ -21,6 +21,7 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
+	"trackway/internal/store/timeline"
 	"trackway/internal/wire"
 )
 
@@ -172,7 +173,7 @@ func (y *erasureStory) tell(tb testing.TB, flush func()) {
 		for _, id := range []trackway.Identifier{phone, laptop} {
 			email := map[string]string{"email": quoted(y.secret("event-email"))}
 			y.apply(tb, update(y.now, map[string]string{"email": quoted(y.secret("email")), "kept": "1"}, id), event("visit", y.now, email, id))
-			hash := contentHash(&trackway.Event{Type: "visit", Properties: wire.AppendObject(nil, propertiesOf(email))})
+			hash := timeline.ContentHash(&trackway.Event{Type: "visit", Properties: wire.AppendObject(nil, propertiesOf(email))})
 			y.needles = append(y.needles, fmt.Appendf(nil, "%s", bigEndian(hash)))
 		}
 		y.crowd(tb, fmt.Sprint("between", i), 10)
@@ -269,7 +270,7 @@ func TestCleanUp(t *testing.T) {
 			if found := traces(t, fs, y.needles...); len(found) > 0 {
 				t.Errorf("after the clean-up: %v\n%s", found, y.s.db.DebugString())
 			}
-			if n, _ := y.s.pendingErasures(); n != 0 {
+			if n, _ := y.s.pending.Pending(); n != 0 {
 				t.Errorf("%d erasures are pending", n)
 			}
 			mustBeConsistent(t, y.s)
@@ -341,7 +342,7 @@ func TestCleanUpWaitsForReaders(t *testing.T) {
 			t.Fatalf("cleaned up after %d with a reader there: %v", n, err)
 		}
 	}
-	if n, oldest := y.s.pendingErasures(); n != 1 || oldest != 1000 {
+	if n, oldest := y.s.pending.Pending(); n != 1 || oldest != 1000 {
 		t.Errorf("%d are pending since %d", n, oldest)
 	}
 	if c, err := v.Find(demo, y.jane); c == 0 || err != nil {
@@ -382,7 +383,7 @@ func TestCleanUpAfterCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		y.s = openPlain(t, fs)
-		n, _ := y.s.pendingErasures()
+		n, _ := y.s.pending.Pending()
 		mustCleanUp(t, y.s, n)
 		if found := traces(t, fs, y.needles...); len(found) > 0 {
 			t.Errorf("cut %d: after the clean-up: %v", cut, found)

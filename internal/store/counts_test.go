@@ -12,6 +12,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/totals"
 )
 
 // TestDamagedCountStopsNothing: a count that cannot be read is reported once; events are stored once each, shown as soon as they are
@@ -44,7 +45,7 @@ func TestDamagedCountStopsNothing(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if n := strings.Count(log.String(), "statistics"); n != 1 {
+	if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
 		t.Errorf("reported %d times, want once:\n%s", n, &log)
 	}
 	s = mustOpen(t, fs)
@@ -66,7 +67,7 @@ func TestDamagedUsageStopsNothing(t *testing.T) {
 	for _, c := range []trackway.Command{event("e", 1, nil, cookie1), other} {
 		mustApply(t, s, c)
 	}
-	key := appendUsageKey(nil, usageDay{demo, 0})
+	key := totals.AppendKey(nil, totals.Day{Project: demo, Day: 0})
 	if err := s.db.Set(key, []byte{0xff}, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +83,7 @@ func TestDamagedUsageStopsNothing(t *testing.T) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if total, err := s.usageLocked(usageDay{demo, 1}); total.Stored != 2 || err != nil {
+	if total, err := s.usageLocked(totals.Day{Project: demo, Day: 1}); total.Stored != 2 || err != nil {
 		t.Errorf("the next day has %+v, %v", total, err)
 	}
 }

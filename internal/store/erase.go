@@ -12,10 +12,12 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 )
 
-// maxLast is how many events of the log, of all customers, the end of an erasure looks at under the lock.
-const maxLast = 256
+// maxLast is how many events of the log, of all customers, the end of an erasure looks at under the lock. It is more than what one hold
+// of the lock by others adds: where writers queue for the lock one of them always comes in between.
+const maxLast = 2 * maxGroup
 
 // Erase removes a customer's identifiers and those properties, of the customer and of its events, that personal names. The
 // events stay, on a customer that nobody can name any more. A customer that has been absorbed is erased with its survivor.
@@ -34,17 +36,27 @@ func (s *Store) Erase(project uint32, c trackway.Customer, personal []string, at
 }
 
 // erase does what a snapshot shows, then what came to the log since, and at the end, under the lock, what came meanwhile, with
-// the identifiers. A merge brings events that are not at the log's end: then all is done once more.
+// the identifiers. A merge brings events that are not at the log's end: then all is done once more. Where too much came, only that is.
 func (s *Store) erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (id uint64, err error) {
 	s.rewriting.Lock()
 	defer s.rewriting.Unlock()
-	e := eraser{rewriter: rewriter{s: s, project: project}, personal: personal}
+	e := s.newEraser(project, personal)
 	for id == 0 && err == nil {
-		if err = e.pass(c); err == nil {
+		if !e.passed {
+			err = e.pass(c)
+		}
+		if err == nil {
+			err = e.catchUp()
+		}
+		if err == nil {
 			id, err = e.finish(c, at)
 		}
 	}
 	return id, err
+}
+
+func (s *Store) newEraser(project uint32, personal []string) *eraser {
+	return &eraser{rewriter: rewriter{s: s, project: project, types: make(format.TypeNames)}, personal: personal}
 }
 
 // eraser erases one customer. The store's rewriting is held.
@@ -54,30 +66,35 @@ type eraser struct {
 	personal []string
 
 	// What the last pass knows.
+	passed   bool // it is of use
 	customer trackway.Customer
 	ids      []identity.ID
 	next     uint64 // the log is done up to this sequence number
 	merged   bool   // the customer has absorbed another one since the pass began
 }
 
-// pass does all that there is when it begins, and then what has come to the log until only maxLast events of it are left.
+// pass does all that there is when it begins.
 func (e *eraser) pass(c trackway.Customer) error {
 	e.s.mu.Lock()
-	v := &snapshot{store: e.s, left: e.s.readers.Enter(), from: e.s.db.NewSnapshot()}
+	left, from := e.s.readers.Enter(), e.s.db.NewSnapshot()
 	e.next, e.merged = e.s.nextSeq, false
 	e.s.mu.Unlock()
-	err := e.all(v.from, c)
-	if err := errors.Join(err, v.Close()); err != nil {
-		return err
-	}
-	for !e.merged {
+	defer left()
+	err := e.all(from, c)
+	e.passed = true
+	return errors.Join(err, from.Close())
+}
+
+// catchUp does what has come to the log until nothing is left or, where others go on writing, only maxLast events.
+func (e *eraser) catchUp() error {
+	const rounds = 4 // after which little more is left than comes in the time of one
+	for round := 0; !e.merged; round++ {
 		e.s.mu.Lock()
 		end := e.s.nextSeq
 		e.s.mu.Unlock()
-		if end-e.next <= maxLast {
+		if end == e.next || round >= rounds && end-e.next <= maxLast {
 			break
 		}
-		end = min(end, e.next+maxRewritten)
 		if err := errors.Join(e.newer(end), e.write()); err != nil {
 			return err
 		}
@@ -88,7 +105,7 @@ func (e *eraser) pass(c trackway.Customer) error {
 
 // all does what a snapshot shows: the events of the customer, and the merges of others who had one of its identifiers once.
 func (e *eraser) all(from pebble.Reader, c trackway.Customer) error {
-	h, err := survivor(from, e.project, c) // merged since the caller asked who it is: the survivor has it all
+	h, err := reading.Survivor(from, e.project, c) // merged since the caller asked who it is: the survivor has it all
 	if err != nil {
 		return err
 	}
@@ -118,7 +135,7 @@ func (e *eraser) newer(end uint64) error {
 			return e.others(event)
 		}
 		if event.Type == trackway.MergeType {
-			marked, err := isMarked(e.s.db, event)
+			marked, err := reading.IsMarked(e.s.db, event)
 			if err != nil {
 				return nil, err
 			}
@@ -142,21 +159,23 @@ func (e *eraser) others(event *trackway.Event) ([]byte, error) {
 	return erased.WithoutIDs(event, e.ids), nil
 }
 
-// finish does the rest under the lock. It returns 0 where there is too much of that, or another customer has to be done.
+// finish does the rest under the lock. It returns 0 where there is too much of that, or the pass is of no use.
 func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (id uint64, err error) {
 	s := e.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, err := survivor(s.db, e.project, c)
+	h, err := reading.Survivor(s.db, e.project, c)
 	if err != nil {
 		return 0, err
 	}
 	e.locked = true
 	defer func() { e.staged, e.bytes, e.locked = nil, 0, false }() // of no use where this pass was not the last one
-	if e.merged || h.Customer != e.customer || !e.knows(h.IDs) || s.nextSeq-e.next > maxLast {
+	e.passed = !e.merged && h.Customer == e.customer && e.knows(h.IDs)
+	if !e.passed || s.nextSeq-e.next > maxLast {
 		return 0, nil
 	}
 	if err := e.newer(s.nextSeq); err != nil || e.merged {
+		e.passed = false
 		return 0, err
 	}
 	b := s.db.NewBatch()
@@ -171,7 +190,7 @@ func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (id uint64, err
 		return 0, err
 	}
 	s.nextErasure++
-	s.pending[id] = at
+	s.pending.Add(id, at)
 	s.versions.Changed(e.project)
 	return id, nil
 }
@@ -216,5 +235,5 @@ func (e *eraser) identifier(b *pebble.Batch, id trackway.Identifier) error {
 		return err
 	}
 	prefix := format.AppendFormerPrefix(nil, e.project, id)
-	return scan(e.s.db, prefix, func(c, _ []byte) error { return b.Delete(slices.Concat(prefix, c), nil) })
+	return reading.Scan(e.s.db, prefix, func(c, _ []byte) error { return b.Delete(slices.Concat(prefix, c), nil) })
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/store/reading"
 )
 
 // TestEraseLetsOthersIn: an erasure of many events is committed in many steps, each visible by itself, and not in one hold of the
@@ -85,7 +86,7 @@ func TestEraseWhileBusy(t *testing.T) {
 // whoIs returns who a customer is now.
 func (s *Store) whoIs(tb testing.TB, c trackway.Customer) trackway.Customer {
 	tb.Helper()
-	h, err := survivor(s.db, demo, c)
+	h, err := reading.Survivor(s.db, demo, c)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -114,6 +115,41 @@ func TestImportedMerges(t *testing.T) {
 	want := `merge 5 {"absorbed_ids":{},"cause_ids":{},"note":{"cookie":["c1"]},"survivor_ids":{"registered":"bob"}}`
 	if got := mustEvents(t, s, mustFind(t, s, bob)); len(got) != 1 || got[0] != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+	mustBeConsistent(t, s)
+}
+
+// TestEraseUnderLoad: what a customer has is gone through once, however much others write meanwhile: what comes while the erasure waits
+// for the lock is no reason to begin anew, and what one group of requests brings is none to wait for the lock again.
+func TestEraseUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	c := mustApply(t, s, event("e", 1, map[string]string{"email": `"x"`}, reg1))[0].Customer
+	others := func(n int) {
+		cmds := make([]trackway.Command, n)
+		for i := range cmds {
+			cmds[i] = event("e", trackway.Micros(s.nextSeq)+trackway.Micros(i), nil, cookie1)
+		}
+		mustApply(t, s, cmds...)
+	}
+	e := s.newEraser(demo, []string{"email"})
+	if err := e.pass(c); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		meanwhile int
+		done      bool
+	}{{maxLast + 1, false}, {maxGroup, true}} {
+		if err := e.catchUp(); err != nil {
+			t.Fatal(err)
+		}
+		others(test.meanwhile)
+		if id, err := e.finish(c, 1000); (id != 0) != test.done || !e.passed || err != nil {
+			t.Errorf("after %d events of others: erasure %d, to be passed again: %t, %v", test.meanwhile, id, !e.passed, err)
+		}
+	}
+	if got := mustEvents(t, s, c); len(got) != 1 || strings.Contains(got[0], "email") {
+		t.Errorf("got %s after the erasure", got)
 	}
 	mustBeConsistent(t, s)
 }

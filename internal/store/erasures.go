@@ -5,23 +5,27 @@ import (
 	"fmt"
 	"slices"
 
-	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/damage"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 )
 
 // maxErasures is how many erasures that are done are remembered.
 const maxErasures = 1000
 
-// erasures calls do for each erasure that is remembered, the oldest first.
+// erasures calls do for each erasure that is remembered, the oldest first. One whose record cannot be read is noted, and taken for one
+// that is not done and may be of anything: so the next clean-up, which does it, looks everywhere.
 func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
-	return scan(s.db, []byte{format.TableErasures}, func(key, record []byte) error {
+	return reading.Scan(s.db, []byte{format.TableErasures}, func(key, record []byte) error {
+		id := binary.BigEndian.Uint64(key)
 		e, err := erased.Decode(record)
 		if err != nil {
-			return fmt.Errorf("erasure %d: %w", binary.BigEndian.Uint64(key), err)
+			s.damaged.Note(damage.Erasure, fmt.Sprintf("erasure %d", id), err)
+			e = erased.Record{Places: erased.Places{Anywhere: true}}
 		}
-		do(binary.BigEndian.Uint64(key), e)
+		do(id, e)
 		return nil
 	})
 }
@@ -29,12 +33,16 @@ func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
 // findErasures finds what a process before this one has left to be cleaned up.
 func (s *Store) findErasures() error {
 	s.nextErasure = 1
-	return s.erasures(func(id uint64, e erased.Record) {
+	err := s.erasures(func(id uint64, e erased.Record) {
 		s.nextErasure = id + 1
 		if e.Done == 0 {
-			s.pending[id] = e.Asked
+			s.pending.Add(id, e.Asked)
 		}
 	})
+	if err != nil {
+		return fmt.Errorf("find the erasures that are to be done: %w", err)
+	}
+	return nil
 }
 
 // Erasures lists a project's erasures, the newest first: all that are not done, and those of the last 1000 that are.
@@ -47,16 +55,4 @@ func (s *Store) Erasures(project uint32) ([]query.Erasure, error) {
 	})
 	slices.Reverse(list)
 	return list, err
-}
-
-// pendingErasures returns how many erasures are not done, and when the oldest of them was asked for.
-func (s *Store) pendingErasures() (n int, oldest trackway.Micros) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, asked := range s.pending {
-		if oldest == 0 || asked < oldest {
-			oldest = asked
-		}
-	}
-	return len(s.pending), oldest
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -14,7 +13,9 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
+	"trackway/internal/store/totals"
 )
 
 // keyNextSeq says which sequence number comes next where the last record of the log is gone.
@@ -60,26 +61,17 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 	s.mu.Lock()
 	x.Soonest, x.End = query.Never, to > s.nextSeq // before the log is read, so that what is added meanwhile is looked at another time
 	s.mu.Unlock()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: format.AppendLogKey(nil, from), UpperBound: format.AppendLogKey(nil, to)})
-	if err != nil {
-		return x, nil, err
-	}
-	for it.First(); it.Valid() && err == nil; it.Next() {
-		seq := binary.BigEndian.Uint64(it.Key()[1:])
-		var e trackway.Event
-		if e, err = format.DecodeEvent(seq, it.Value()); err != nil {
-			err = fmt.Errorf("event %d: %w", seq, err)
-			break
-		}
+	err = s.eachEvent(from, to, func(e *trackway.Event) bool {
 		switch bound := before(e.Project, e.Type); {
 		case bound == query.Forever:
 		case e.Time < bound:
-			old = append(old, seq)
+			old = append(old, e.Seq)
 		default:
 			x.Soonest = min(x.Soonest, e.Time-bound)
 		}
-	}
-	return x, old, errors.Join(err, it.Error(), it.Close())
+		return true
+	})
+	return x, old, err
 }
 
 // pause waits for a time, or until ctx ends.
@@ -99,25 +91,16 @@ func (s *Store) expire(old []uint64) error {
 	defer s.rewriting.Unlock()
 	found := make([]rewritten, 0, len(old))
 	for _, seq := range old {
-		e, err := readEvent(s.db, seq)
+		e, err := reading.Event(s.db, seq)
 		if errors.Is(err, pebble.ErrNotFound) {
 			continue // another call was faster
 		} else if err != nil {
 			return fmt.Errorf("event %d: %w", seq, err)
 		}
-		entry, _ := timelineKey(s.db, &e) // where it is not found, it is looked for under the lock
+		entry, _ := reading.Entry(s.db, &e) // where it is not found, it is looked for under the lock
 		found = append(found, rewritten{event: e, entry: entry})
 	}
 	return s.remove(found)
-}
-
-func readEvent(from pebble.Reader, seq uint64) (trackway.Event, error) {
-	record, closer, err := from.Get(format.AppendLogKey(nil, seq))
-	if err != nil {
-		return trackway.Event{}, err
-	}
-	event, err := format.DecodeEvent(seq, record)
-	return event, errors.Join(err, closer.Close())
 }
 
 // remove removes events under the lock.
@@ -126,7 +109,7 @@ func (s *Store) remove(events []rewritten) error {
 	defer s.mu.Unlock()
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
-	removed := make(map[usageDay]uint64)
+	removed := make(map[totals.Day]uint64)
 	for i := range events {
 		e := &events[i].event
 		key, _, err := s.entryOf(&events[i])
@@ -136,98 +119,52 @@ func (s *Store) remove(events []rewritten) error {
 		if err := errors.Join(b.Delete(format.AppendLogKey(nil, e.Seq), nil), b.Delete(key, nil)); err != nil {
 			return err
 		}
-		removed[usageDay{e.Project, query.DayOf(e.Received)}]++
+		removed[totals.Day{Project: e.Project, Day: query.DayOf(e.Received)}]++
 		if e.Seq == s.nextSeq-1 {
 			if err := b.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
 				return err
 			}
 		}
 	}
-	totals, err := s.stageExpired(b, removed)
+	changed, err := s.stageExpired(b, removed)
 	if err != nil {
 		return err
 	}
 	if err := b.Commit(pebble.NoSync); err != nil {
 		return err
 	}
-	for day, total := range totals {
+	for day, total := range changed {
 		s.setUsageLocked(day, total)
 	}
 	for day := range removed {
-		s.versions.Changed(day.project)
+		s.versions.Changed(day.Project)
 	}
 	return nil
 }
 
 // stageExpired stages the totals of days from which so many events are removed, and returns them.
-func (s *Store) stageExpired(b *pebble.Batch, removed map[usageDay]uint64) (map[usageDay]query.Usage, error) {
-	totals := make(map[usageDay]query.Usage)
+func (s *Store) stageExpired(b *pebble.Batch, removed map[totals.Day]uint64) (map[totals.Day]query.Usage, error) {
+	changed := make(map[totals.Day]query.Usage)
 	for day, n := range removed {
 		total, err := s.usageLocked(day)
 		if err != nil {
 			s.noteDamage(day, err)
 			continue
 		}
-		totals[day] = total.Plus(query.Usage{Expired: n})
-		if err := b.Set(appendUsageKey(nil, day), appendUsage(nil, totals[day]), nil); err != nil {
+		changed[day] = total.Plus(query.Usage{Expired: n})
+		if err := b.Set(totals.AppendKey(nil, day), totals.Append(nil, changed[day]), nil); err != nil {
 			return nil, err
 		}
 	}
-	return totals, nil
-}
-
-// timelineKey finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed.
-func timelineKey(from pebble.Reader, e *trackway.Event) ([]byte, error) {
-	h, err := survivor(from, e.Project, e.Customer)
-	if err != nil {
-		return nil, err
-	}
-	timelines, err := timelinesOf(from, h)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range timelines {
-		if key, err := entryOn(from, c, e); key != nil || err != nil {
-			return key, err
-		}
-	}
-	return nil, fmt.Errorf("it is on no timeline: %w", format.ErrCorrupt)
-}
-
-// entryOn finds an event's entry on one timeline, nil if it is not there. It is where it usually is, unless a collision of
-// hashes has put it further on.
-func entryOn(from pebble.Reader, c trackway.Customer, e *trackway.Event) (key []byte, err error) {
-	for _, tail := range []uint64{contentHash(e), e.Seq} {
-		key := format.AppendTimelineKey(nil, c, e.Time, tail)
-		value, closer, err := from.Get(key)
-		if errors.Is(err, pebble.ErrNotFound) {
-			continue
-		} else if err != nil {
-			return nil, err
-		}
-		seq, _ := binary.Uvarint(value)
-		if err := closer.Close(); err != nil || seq == e.Seq {
-			return key, err
-		}
-	}
-	prefix := format.AppendTimelineKey(nil, c, e.Time, 0)
-	prefix = prefix[:len(prefix)-8]
-	err = scan(from, prefix, func(tail, value []byte) error {
-		if seq, _ := binary.Uvarint(value); seq != e.Seq {
-			return nil
-		}
-		key = slices.Concat(prefix, tail)
-		return errStop
-	})
-	return key, err
+	return changed, nil
 }
 
 // Newest returns when the last event of the log was received, 0 where there is none.
 func (s *Store) Newest() (at trackway.Micros, err error) {
-	err = scanRange(s.db, []byte{format.TableLog}, []byte{format.TableLog + 1}, true, func(key, record []byte) error {
+	err = reading.ScanRange(s.db, []byte{format.TableLog}, []byte{format.TableLog + 1}, true, func(key, record []byte) error {
 		e, err := format.DecodeEvent(binary.BigEndian.Uint64(key[1:]), record)
 		at = e.Received
-		return cmp.Or(err, errStop)
+		return cmp.Or(err, reading.ErrStop)
 	})
 	return at, err
 }
@@ -245,6 +182,9 @@ func (s *Store) savedNextSeq() (uint64, error) {
 		return 1, nil
 	} else if err != nil {
 		return 0, err
+	}
+	if len(value) != 8 {
+		return 0, errors.Join(fmt.Errorf("key %s: %w", keyNextSeq, format.ErrCorrupt), closer.Close())
 	}
 	n := binary.BigEndian.Uint64(value)
 	return n, closer.Close()

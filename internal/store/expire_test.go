@@ -15,6 +15,7 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store/format"
+	"trackway/internal/store/totals"
 )
 
 // allBefore is a bound for all events.
@@ -57,7 +58,7 @@ func TestExpire(t *testing.T) {
 	if p := mustProfile(t, s, 2); len(p.IDs) != 1 || len(p.Properties) != 1 {
 		t.Errorf("got %+v, want the customer as it was", p)
 	}
-	if u := s.usage[usageDay{demo, 0}]; u.Stored != 4 {
+	if u := s.usage[totals.Day{Project: demo, Day: 0}]; u.Stored != 4 {
 		t.Errorf("got usage %+v, want all that was stored to be counted", u)
 	}
 	if x := mustExpire(t, s, allBefore(0)); x.Removed != 0 || x.Soonest != 100 {

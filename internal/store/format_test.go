@@ -18,6 +18,8 @@ import (
 	"trackway/internal/store/counts"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/timeline"
+	"trackway/internal/store/totals"
 )
 
 // TestKeys holds every kind of key to its bytes, which docs/format.md describes. A store on somebody's disk is made of them:
@@ -38,10 +40,10 @@ func TestKeys(t *testing.T) {
 		"format":    {keyFormat, "6d 666f726d6174"},
 		"project":   {append(slices.Clip(prefixProject), "ab-1"...), "6d 70726f6a6563742f 61622d31"},
 		"props":     {format.AppendPropKey(nil, 7, "email"), "70 0000000000000007 656d61696c"},
-		"usage":     {appendUsageKey(nil, usageDay{7, 20000}), "75 00000007 00004e20"},
+		"usage":     {totals.AppendKey(nil, totals.Day{Project: 7, Day: 20000}), "75 00000007 00004e20"},
 		"timeline":  {format.AppendTimelineKey(nil, 7, 1_700_000_000_000_000, 9), "74 0000000000000007 00060a24181e4000 0000000000000009"},
 		"timeline, hash": {
-			format.AppendTimelineKey(nil, 7, 0, contentHash(&trackway.Event{Type: "purchase", Properties: []byte(`{"total":7.99}`)})),
+			format.AppendTimelineKey(nil, 7, 0, timeline.ContentHash(&trackway.Event{Type: "purchase", Properties: []byte(`{"total":7.99}`)})),
 			"74 0000000000000007 0000000000000000 ab815d1a3fde7747",
 		},
 	}

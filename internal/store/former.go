@@ -10,6 +10,7 @@ import (
 	"trackway/internal/identity"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 )
 
 // A merge is recorded with the identifiers of both customers, and those of the command that caused it. When a soft identifier
@@ -45,7 +46,9 @@ func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 // noteNamed stages that a client's event of the type of merges names identifiers: it may be a merge of another server, which was
 // exported and imported.
 func (t *tx) noteNamed(e *trackway.Event) error {
-	for _, id := range erased.MergeIDs(e.Properties) {
+	ids := erased.MergeIDs(e.Properties)
+	t.moved += len(ids) // there may be thousands: others are let in before the next command
+	for _, id := range ids {
 		if err := t.former(e.Project, id, e.Customer); err != nil {
 			return err
 		}
@@ -61,8 +64,8 @@ func (t *tx) former(project uint32, id trackway.Identifier, c trackway.Customer)
 // formerHolders lists the customers that had one of these identifiers and lost it, as who they are now.
 func formerHolders(from pebble.Reader, project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
 	for _, id := range ids {
-		err = scan(from, format.AppendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
-			h, err := survivor(from, project, trackway.Customer(binary.BigEndian.Uint64(c)))
+		err = reading.Scan(from, format.AppendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
+			h, err := reading.Survivor(from, project, trackway.Customer(binary.BigEndian.Uint64(c)))
 			if err == nil && !slices.ContainsFunc(found, func(f *identity.Holder) bool { return f.Customer == h.Customer }) {
 				found = append(found, h)
 			}
@@ -73,13 +76,4 @@ func formerHolders(from pebble.Reader, project uint32, ids []identity.ID) (found
 		}
 	}
 	return found, nil
-}
-
-// survivor reads who a customer is now.
-func survivor(from pebble.Reader, project uint32, c trackway.Customer) (*identity.Holder, error) {
-	h, err := readHolder(from, project, c)
-	for err == nil && h.MergedInto != 0 {
-		h, err = readHolder(from, project, h.MergedInto)
-	}
-	return h, err
 }

@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 	"trackway/internal/wire"
 )
 
@@ -45,7 +44,7 @@ func (t *tx) absorb(c *trackway.Command, survivor *identity.Holder, before []ide
 
 // moveTimelines gives the survivor the timelines of the absorbed customer: its own, and those it remembers.
 func (t *tx) moveTimelines(survivor, absorbed *identity.Holder) error {
-	remembered, err := timelinesOf(t.from, absorbed)
+	remembered, err := reading.Timelines(t.from, absorbed)
 	if err != nil {
 		return err
 	}
@@ -74,10 +73,10 @@ func (t *tx) moveTimelines(survivor, absorbed *identity.Holder) error {
 func (t *tx) moveEvents(to, from trackway.Customer) (moved bool, err error) {
 	prefix := format.AppendTimelinePrefix(nil, from)
 	var keys, values [][]byte
-	err = scan(t.from, prefix, func(rest, value []byte) error {
+	err = reading.Scan(t.from, prefix, func(rest, value []byte) error {
 		if len(keys) == maxMoved {
 			keys = nil
-			return errStop
+			return reading.ErrStop
 		}
 		keys, values = append(keys, bytes.Clone(rest)), append(values, bytes.Clone(value))
 		moved = true
@@ -119,18 +118,10 @@ func (t *tx) moveEvent(to trackway.Customer, rest, value []byte) error {
 // mergeProperties are those of a merge event: the identifiers of the command that caused it, and of both customers.
 func mergeProperties(cause []trackway.Identifier, into, from []identity.ID) []byte {
 	return wire.AppendObject(nil, []trackway.Property{
-		{Name: query.AbsorbedIDs, Value: wire.AppendIDs(nil, identifiers(from))},
+		{Name: query.AbsorbedIDs, Value: wire.AppendIDs(nil, reading.Identifiers(from))},
 		{Name: query.CauseIDs, Value: wire.AppendIDs(nil, cause)},
-		{Name: query.SurvivorIDs, Value: wire.AppendIDs(nil, identifiers(into))},
+		{Name: query.SurvivorIDs, Value: wire.AppendIDs(nil, reading.Identifiers(into))},
 	})
-}
-
-func identifiers(ids []identity.ID) []trackway.Identifier {
-	out := make([]trackway.Identifier, len(ids))
-	for i, id := range ids {
-		out[i] = id.Identifier
-	}
-	return out
 }
 
 // moveProperties gives the survivor the properties of the absorbed customer. Where both have one, the newer wins; of two
@@ -139,7 +130,7 @@ func (t *tx) moveProperties(survivor, absorbed *identity.Holder) error {
 	if absorbed.Properties == 0 {
 		return nil
 	}
-	return scan(t.from, format.AppendPropsPrefix(nil, absorbed.Customer), func(name, record []byte) error {
+	return reading.Scan(t.from, format.AppendPropsPrefix(nil, absorbed.Customer), func(name, record []byte) error {
 		if err := t.moveProperty(survivor, string(name), record); err != nil {
 			return err
 		}
@@ -171,18 +162,4 @@ func (t *tx) moveProperty(survivor *identity.Holder, name string, record []byte)
 	}
 	t.value = format.AppendDated(t.value[:0], at, value)
 	return t.b.Set(t.key, t.value, nil)
-}
-
-// timelinesOf lists the customers on whose timelines the holder's events are: its own, and those of customers it absorbed
-// that were too long to move.
-func timelinesOf(from pebble.Reader, h *identity.Holder) ([]trackway.Customer, error) {
-	all := []trackway.Customer{h.Customer}
-	if h.Absorbed == 0 {
-		return all, nil
-	}
-	err := scan(from, format.AppendAbsorbedPrefix(nil, h.Customer), func(absorbed, _ []byte) error {
-		all = append(all, trackway.Customer(binary.BigEndian.Uint64(absorbed)))
-		return nil
-	})
-	return all, err
 }

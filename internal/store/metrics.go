@@ -2,6 +2,8 @@ package store
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"trackway/internal/store/damage"
 )
 
 // collector reads Pebble's own figures when it is asked for them.
@@ -9,7 +11,7 @@ type collector struct {
 	s                                            *Store
 	disk, wal, memtables, cache, files, l0, debt *prometheus.Desc
 	compactions, read, written                   *prometheus.Desc
-	erasures, oldest                             *prometheus.Desc
+	erasures, oldest, damaged, full              *prometheus.Desc
 }
 
 func newCollector(s *Store) *collector {
@@ -30,6 +32,9 @@ func newCollector(s *Store) *collector {
 		written:     desc("compaction_written_bytes_total", "Bytes that compactions and flushes wrote."),
 		erasures:    desc("erasures_pending", "Erasures whose bytes may still be in the store's files."),
 		oldest:      desc("erasure_oldest_timestamp_seconds", "When the oldest of these was asked for; 0 if there is none."),
+		full:        desc("disk_full", "1 while the disk has no room for what is stored, else 0."),
+		damaged: prometheus.NewDesc("trackway_store_damaged",
+			"Places of the store that could not be read since the start, by what is there. Any is data that is lost: see docs/damage.md.", []string{"what"}, nil),
 	}
 }
 
@@ -44,8 +49,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v float64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v)
 	}
-	erasures, oldest := c.s.pendingErasures()
+	erasures, oldest := c.s.pending.Pending()
+	for _, kind := range damage.Kinds {
+		ch <- prometheus.MustNewConstMetric(c.damaged, prometheus.GaugeValue, float64(c.s.damaged.Count(kind)), string(kind))
+	}
 	gauge(c.erasures, float64(erasures))
+	gauge(c.full, map[bool]float64{true: 1}[c.s.full.Load()])
 	gauge(c.oldest, float64(oldest)/1e6)
 	gauge(c.disk, float64(m.DiskSpaceUsage()))
 	gauge(c.wal, float64(m.WAL.Size))

@@ -13,6 +13,7 @@ import (
 	"trackway/internal/identity"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 	"trackway/internal/wire"
 )
 
@@ -31,6 +32,7 @@ type rewriter struct {
 	bytes   int           // of what is staged
 	locked  bool          // the store's lock is held: all is staged
 	places  erased.Places // where the files hold what was erased
+	types   format.TypeNames
 }
 
 // rewritten is an event as it is to be, and where its entry in a timeline was when it was read, nil where that is not known.
@@ -41,7 +43,7 @@ type rewritten struct {
 
 // timelines takes in the events of a customer. What returns their properties as they are to be, nil if nothing has to go.
 func (r *rewriter) timelines(from pebble.Reader, h *identity.Holder, what func(*trackway.Event) ([]byte, error)) error {
-	owners, err := timelinesOf(from, h)
+	owners, err := reading.Timelines(from, h)
 	if err != nil {
 		return err
 	}
@@ -51,7 +53,7 @@ func (r *rewriter) timelines(from pebble.Reader, h *identity.Holder, what func(*
 	}
 	for _, owner := range owners {
 		prefix := format.AppendTimelinePrefix(nil, owner)
-		err = errors.Join(err, scan(from, prefix, func(rest, entry []byte) error {
+		err = errors.Join(err, reading.Scan(from, prefix, func(rest, entry []byte) error {
 			seq, n := binary.Uvarint(entry)
 			if n <= 0 {
 				return format.ErrCorrupt
@@ -68,16 +70,16 @@ func (r *rewriter) timelines(from pebble.Reader, h *identity.Holder, what func(*
 
 // take stages the event of a record of the log if something has to go.
 func (r *rewriter) take(seq uint64, record, entry []byte, what func(*trackway.Event) ([]byte, error)) error {
-	event, err := format.DecodeEvent(seq, record)
+	event, err := format.ViewEvent(seq, record, r.types) // most of them stay as they are, and need no copy
 	if err != nil {
-		return fmt.Errorf("event %d: %w", seq, err)
+		return err
 	}
 	kept, err := what(&event)
 	if err != nil || kept == nil {
 		return err
 	}
 	if entry == nil {
-		entry, _ = entryOn(r.s.db, event.Customer, &event) // where it is not found, it is looked for under the lock
+		entry, _ = reading.EntryOn(r.s.db, event.Customer, &event) // where it is not found, it is looked for under the lock
 	}
 	event.Properties = kept
 	r.staged = append(r.staged, rewritten{event: event, entry: entry})
@@ -138,43 +140,21 @@ func (r *rewriter) rewrite(b *pebble.Batch, w *rewritten) error {
 // entryOf returns the key and the value of an event's entry as they are now.
 func (s *Store) entryOf(w *rewritten) (key, value []byte, err error) {
 	if key = w.entry; key != nil {
-		if value, err = leadsTo(s.db, key, w.event.Seq); value != nil || err != nil {
+		if value, err = reading.LeadsTo(s.db, key, w.event.Seq); value != nil || err != nil {
 			return key, value, err
 		}
 	}
-	if key, err = timelineKey(s.db, &w.event); err != nil { // a merge has moved it
+	if key, err = reading.Entry(s.db, &w.event); err != nil { // a merge has moved it
 		return nil, nil, err
 	}
-	value, err = leadsTo(s.db, key, w.event.Seq)
+	value, err = reading.LeadsTo(s.db, key, w.event.Seq)
 	return key, value, err
-}
-
-// leadsTo returns the entry of a timeline at key, nil if it does not lead to the event.
-func leadsTo(from pebble.Reader, key []byte, seq uint64) ([]byte, error) {
-	value, closer, err := from.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	value = bytes.Clone(value)
-	if to, _ := binary.Uvarint(value); to != seq {
-		value = nil
-	}
-	return value, closer.Close()
-}
-
-// isMarked tells whether an event is the record of a merge, and no event that a client sent.
-func isMarked(from pebble.Reader, e *trackway.Event) (bool, error) {
-	value, err := leadsTo(from, format.AppendTimelineKey(nil, e.Customer, e.Time, e.Seq), e.Seq)
-	_, n := binary.Uvarint(value)
-	return len(value) > n, err
 }
 
 // log takes in events of the project from the log.
 func (r *rewriter) log(from, to uint64, what func(*trackway.Event) ([]byte, error)) error {
 	low, high := format.AppendLogKey(nil, from), format.AppendLogKey(nil, to)
-	return scanRange(r.s.db, low, high, false, func(key, record []byte) error {
+	return reading.ScanRange(r.s.db, low, high, false, func(key, record []byte) error {
 		if project, _ := binary.Uvarint(record); project != uint64(r.project) {
 			return nil
 		}

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -28,9 +29,14 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
+	"trackway/internal/store/damage"
 	"trackway/internal/store/engine"
+	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
+	"trackway/internal/store/totals"
+	"trackway/internal/store/upgrade"
 )
 
 // FormatVersion is the version of the layout of keys and records that this program writes. A store of the version before it is
@@ -63,7 +69,11 @@ type Options struct {
 }
 
 func pebbleOptions(o Options) *pebble.Options {
-	return engine.Pebble(engine.Options{FS: o.FS, Log: o.Log, Cache: o.Cache, Fatal: o.Fatal, Plain: o.plain})
+	return engine.Pebble(engineOptions(o))
+}
+
+func engineOptions(o Options) engine.Options {
+	return engine.Options{FS: o.FS, Log: o.Log, Cache: o.Cache, Fatal: o.Fatal, Plain: o.plain}
 }
 
 // Store is a directory of customers and events. Its methods are safe for concurrent use.
@@ -93,37 +103,43 @@ type Store struct {
 	nextSeq      uint64
 	nextCustomer trackway.Customer
 	cache        cache.Cache
-	usage        map[usageDay]query.Usage
+	usage        map[totals.Day]query.Usage
 	nextErasure  uint64
-	pending      map[uint64]trackway.Micros // erasures whose bytes may still be in files: when they were asked for
 	scratch      scratch
 
+	log      *slog.Logger
 	counts   *counts.Counter
-	report   func(error) // of what makes statistics incomplete
-	damaged  sync.Once   // a total was reported
+	damaged  *damage.Ledger
+	pending  erased.Schedule // erasures whose bytes may still be in files
+	full     atomic.Bool     // the disk
 	versions cache.Versions
 }
 
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
 // Errors: [ErrInUse]; a store of an unknown format; any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
-	po := pebbleOptions(o)
-	files := scrub.NewFiles(po)
-	db, err := pebble.Open(dir, po)
+	s := &Store{
+		dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), cache: cache.New(cache.Size), usage: make(map[totals.Day]query.Usage),
+	}
+	s.damaged = damage.New(s.log)
+	eo := engineOptions(o)
+	eo.Damaged, eo.Full = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.setFull
+	var db *pebble.DB
+	err := engine.Begin(dir, eo)
+	if err == nil {
+		po := engine.Pebble(eo)
+		s.fs = scrub.NewFiles(po)
+		db, err = pebble.Open(dir, po)
+	}
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("open store in %s: %w", dir, ErrInUse)
 	} else if err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
-	s := &Store{
-		db: db, fs: files, dir: dir, cache: cache.New(cache.Size),
-		pending: make(map[uint64]trackway.Micros), usage: make(map[usageDay]query.Usage),
-	}
-	log := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	s.report = func(err error) { log.Error("store: statistics are incomplete", "err", err) }
-	s.counts = counts.New(db, s.report)
+	s.db = db
+	s.counts = counts.New(db, func(err error) { s.damaged.Note(damage.Count, err.Error(), err) })
 	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
-	err = files.RemoveAll(s.staging()) // a backup that was cut off has left it, with all that was erased since
+	err = s.fs.RemoveAll(s.staging()) // a backup that was cut off has left it, with all that was erased since
 	if err == nil {
 		err = s.prepare()
 	}
@@ -151,7 +167,7 @@ func (s *Store) prepare() error {
 	case 0:
 		steps = slices.Insert(steps, 0, s.stamp)
 	case FormatVersion - 1:
-		steps = slices.Insert(steps, 0, s.upgrade)
+		steps = slices.Insert(steps, 0, s.upgradeFormat)
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -172,6 +188,16 @@ func (s *Store) Close() error {
 // stamp writes the format version into a new store.
 func (s *Store) stamp() error {
 	return s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync)
+}
+
+// upgradeFormat makes a store of the format version before this one of this one, in one step.
+func (s *Store) upgradeFormat() error {
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }() // gives memory back
+	if err := upgrade.Stage(s.db, b); err != nil {
+		return fmt.Errorf("upgrade from format version %d: %w", FormatVersion-1, err)
+	}
+	return errors.Join(b.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), nil), b.Commit(pebble.Sync))
 }
 
 // checkFormat returns the store's format version, 0 where it is new, and refuses an unknown one. It writes nothing.
@@ -199,17 +225,17 @@ func (s *Store) checkFormat() (version int, err error) {
 func (s *Store) findNext() error {
 	seq, err := s.last([]byte{format.TableLog})
 	if err != nil {
-		return err
+		return fmt.Errorf("find the log's last event: %w", err)
 	}
 	noted, err := s.savedNextSeq()
 	if err != nil {
-		return err
+		return fmt.Errorf("find the log's next number: %w", err)
 	}
 	s.nextSeq = max(seq+1, noted)
 	for project := uint32(1); ; project++ {
 		last, err := s.last(format.CustomersPrefix(project))
 		if err != nil {
-			return err
+			return fmt.Errorf("find the last customer of project %d: %w", project, err)
 		}
 		s.nextCustomer = max(s.nextCustomer, trackway.Customer(last)+1)
 		if known, err := s.projects(); err != nil || project >= known {
@@ -227,6 +253,9 @@ func (s *Store) last(prefix []byte) (uint64, error) {
 	var n uint64
 	if it.Last() {
 		key := it.Key()
+		if len(key) < len(prefix)+8 {
+			return 0, errors.Join(fmt.Errorf("key %x: %w", key, format.ErrCorrupt), it.Close())
+		}
 		n = binary.BigEndian.Uint64(key[len(key)-8:])
 	}
 	return n, errors.Join(it.Error(), it.Close())
@@ -239,6 +268,9 @@ func (s *Store) Project(token string) (uint32, error) {
 	key := append(bytes.Clone(prefixProject), token...)
 	value, closer, err := s.db.Get(key)
 	if err == nil {
+		if len(value) != 4 {
+			return 0, errors.Join(fmt.Errorf("number of a project: %w", format.ErrCorrupt), closer.Close())
+		}
 		n := binary.BigEndian.Uint32(value)
 		return n, closer.Close()
 	} else if !errors.Is(err, pebble.ErrNotFound) {
@@ -302,3 +334,14 @@ func (s *Store) projects() (n uint32, err error) {
 // barrier returns when all that was committed before it is on the disk. Its record is empty: what counts is its place in the
 // write-ahead log, and that Pebble shares one fsync among all who wait. A failed fsync does not return: see [Options].
 func (s *Store) barrier() error { return s.sync() }
+
+// Snapshot implements [query.Store].
+func (s *Store) Snapshot() query.Snapshot {
+	left := s.readers.Enter() // before the snapshot is there: who waits for readers waits for it
+	return reading.New(s.db.NewSnapshot(), s.counts, left)
+}
+
+// Version implements [query.Store].
+func (s *Store) Version(project uint32) uint64 {
+	return s.versions.Of(project).Load()
+}

@@ -11,6 +11,7 @@ import (
 
 	"trackway"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 )
 
 // watermark is how far the log is on the disk. Readers of the log's end go no further, so that nothing is shown or passed on
@@ -96,14 +97,14 @@ func (s *Store) Tail(seq uint64, yield func(*trackway.Event) bool) error {
 // Who returns who a customer is now: the one that it was merged into, if it was, and that one's identifiers. It may tell what is
 // not on the disk yet. A customer that is not known is 0. Cost: a look-up for each merge in a row.
 func (s *Store) Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
-	h, err := readHolder(s.db, project, c)
+	h, err := reading.Holder(s.db, project, c)
 	for err == nil && h.MergedInto != 0 {
-		h, err = readHolder(s.db, project, h.MergedInto)
+		h, err = reading.Holder(s.db, project, h.MergedInto)
 	}
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 0, nil, nil
 	} else if err != nil {
 		return 0, nil, err
 	}
-	return h.Customer, identifiers(h.IDs), nil
+	return h.Customer, reading.Identifiers(h.IDs), nil
 }

@@ -12,11 +12,13 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store/format"
+	"trackway/internal/store/totals"
 )
 
 // olderStore makes a store of format version 1 as its first programs left it: usage has three numbers, merges have no mark and do
 // not name their cause, former holders are not noted, and nothing is counted. Jane has a cookie that was Bob's when he was merged,
-// on the second day; on that day also others were, whose merge was erased since.
+// on the second day; on that day also others were, whose merge was erased since. A merge
+// of theirs that was imported from another server names Jane.
 func olderStore(t *testing.T, fs vfs.FS) {
 	t.Helper()
 	const day = 24 * 60 * 60 * 1e6
@@ -27,6 +29,7 @@ func olderStore(t *testing.T, fs vfs.FS) {
 	untimed := event(trackway.MergeType, day+5, nil, jane) // a client's own
 	untimed.TimeGiven = false
 	mustApply(t, s, untimed, update(6, nil, reg1), update(7, nil, cookie2), update(day+8, nil, reg1, cookie2))
+	mustApply(t, s, event(trackway.MergeType, day+9, map[string]string{"absorbed_ids": `{"registered":"jane"}`}, reg1))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -44,8 +47,8 @@ func olderStore(t *testing.T, fs vfs.FS) {
 	remove := func(table byte) error { return db.DeleteRange([]byte{table}, []byte{table + 1}, pebble.Sync) }
 	if err := errors.Join(
 		remove('f'), remove('s'), remove('y'), remove('u'), db.Delete([]byte("mcounted"), pebble.Sync),
-		db.Set(appendUsageKey(nil, usageDay{demo, 0}), []byte{1, 0, 5}, pebble.Sync),
-		db.Set(appendUsageKey(nil, usageDay{demo, 1}), []byte{1, 2, 0}, pebble.Sync),
+		db.Set(totals.AppendKey(nil, totals.Day{Project: demo, Day: 0}), []byte{1, 0, 5}, pebble.Sync),
+		db.Set(totals.AppendKey(nil, totals.Day{Project: demo, Day: 1}), []byte{2, 2, 0}, pebble.Sync),
 		merge(2, day+3, 1, `{"absorbed_ids":{"registered":"bob"},"survivor_ids":{"cookie":["c1"]}}`),
 		merge(4, day+8, 4, `{}`),
 		db.Set(keyFormat, []byte("1"), pebble.Sync), db.Close(),
@@ -65,7 +68,7 @@ func TestOlderStore(t *testing.T) {
 	usage := make(map[query.Day]query.Usage)
 	v := s.Snapshot()
 	err := v.Usage(demo, func(d query.Day, u query.Usage) bool { usage[d] = u; return true })
-	want := map[query.Day]query.Usage{0: {Stored: 1, Refused: 5, Created: 4}, 1: {Stored: 1, Duplicate: 2, Created: 1, Absorbed: 2}}
+	want := map[query.Day]query.Usage{0: {Stored: 1, Refused: 5, Created: 4}, 1: {Stored: 2, Duplicate: 2, Created: 1, Absorbed: 2}}
 	if diff := gocmp.Diff(want, usage); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
@@ -83,6 +86,9 @@ func TestOlderStore(t *testing.T) {
 	mustErase(t, s, janes)
 	if got := strings.Join(mustEvents(t, s, bobs), " "); strings.Contains(got, `"c1"`) || !strings.Contains(got, `"bob"`) {
 		t.Errorf("got %q, want Bob's merge without the cookie", got)
+	}
+	if got := strings.Join(mustEvents(t, s, mustFind(t, s, reg1)), " "); strings.Contains(got, "jane") {
+		t.Errorf("got %q, want the imported merge without Jane", got)
 	}
 	mustErase(t, s, bobs)
 	if got := strings.Join(mustEvents(t, s, bobs), " "); strings.Contains(got, "bob") {
@@ -123,10 +129,10 @@ func TestOlderBackup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.db.Close(); err != nil || s.nextSeq != 5 {
+	if err := s.db.Close(); err != nil || s.nextSeq != 6 {
 		t.Fatalf("next is event %d, %v", s.nextSeq, err)
 	}
-	if err := checkWhole(t.Context(), fs, "data", 4); err != nil {
+	if err := checkWhole(t.Context(), fs, "data", 5); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -10,61 +9,32 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store/counts"
-	"trackway/internal/store/format"
+	"trackway/internal/store/damage"
+	"trackway/internal/store/totals"
 )
 
 // Usage is counted with what it counts: the totals of a project's day are written in the batch that changes them, so that a
 // crash keeps both or neither.
 
-// usageDay names a total.
-type usageDay struct {
-	project uint32
-	day     query.Day
-}
-
 // maxUsageDays is how many totals are kept in memory. There is one for each project that sends, and a further one at midnight.
 const maxUsageDays = 1024
 
-func appendUsageKey(b []byte, u usageDay) []byte {
-	return binary.BigEndian.AppendUint32(appendUsagePrefix(b, u.project), uint32(u.day))
-}
-
-func appendUsagePrefix(b []byte, project uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(b, format.TableUsage), project)
-}
-
-func appendUsage(b []byte, u query.Usage) []byte {
-	b = binary.AppendUvarint(b, u.Stored)
-	b = binary.AppendUvarint(b, u.Duplicate)
-	b = binary.AppendUvarint(b, u.Refused)
-	b = binary.AppendUvarint(b, u.Created)
-	b = binary.AppendUvarint(b, u.Absorbed)
-	return binary.AppendUvarint(b, u.Expired)
-}
-
-func decodeUsage(record []byte) (query.Usage, error) {
-	r := format.Reader{Rest: string(record)}
-	u := query.Usage{Stored: r.Uvarint(), Duplicate: r.Uvarint(), Refused: r.Uvarint()}
-	u.Created, u.Absorbed, u.Expired = r.Uvarint(), r.Uvarint(), r.Uvarint()
-	return u, r.Err()
-}
-
 // usageLocked returns the total of a day.
-func (s *Store) usageLocked(u usageDay) (query.Usage, error) {
+func (s *Store) usageLocked(u totals.Day) (query.Usage, error) {
 	if total, ok := s.usage[u]; ok {
 		return total, nil
 	}
-	value, closer, err := s.db.Get(appendUsageKey(nil, u))
+	value, closer, err := s.db.Get(totals.AppendKey(nil, u))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return query.Usage{}, nil
 	} else if err != nil {
 		return query.Usage{}, err
 	}
-	total, err := decodeUsage(value)
+	total, err := totals.Decode(value)
 	return total, errors.Join(err, closer.Close())
 }
 
-func (s *Store) setUsageLocked(u usageDay, total query.Usage) {
+func (s *Store) setUsageLocked(u totals.Day, total query.Usage) {
 	if len(s.usage) >= maxUsageDays {
 		clear(s.usage)
 	}
@@ -76,13 +46,13 @@ func (s *Store) setUsageLocked(u usageDay, total query.Usage) {
 func (s *Store) Refused(project uint32, at trackway.Micros, n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := usageDay{project, query.DayOf(at)}
+	u := totals.Day{Project: project, Day: query.DayOf(at)}
 	total, err := s.usageLocked(u)
 	if err != nil {
 		return err
 	}
 	total.Refused += uint64(n) //nolint:gosec // G115: a count
-	if err := s.db.Set(appendUsageKey(nil, u), appendUsage(nil, total), pebble.NoSync); err != nil {
+	if err := s.db.Set(totals.AppendKey(nil, u), totals.Append(nil, total), pebble.NoSync); err != nil {
 		return err
 	}
 	s.setUsageLocked(u, total)
@@ -92,8 +62,7 @@ func (s *Store) Refused(project uint32, at trackway.Micros, n int) error {
 
 // usageDelta is what a transaction adds to a total.
 type usageDelta struct {
-	usageDay
-
+	of  totals.Day
 	add query.Usage
 }
 
@@ -115,14 +84,14 @@ func (t *tx) count(c *trackway.Command, r *trackway.Result) {
 
 // addUsage adds to the total of the project and day of a command.
 func (t *tx) addUsage(c *trackway.Command, one query.Usage) {
-	u := usageDay{c.Project, query.DayOf(c.Received)}
+	u := totals.Day{Project: c.Project, Day: query.DayOf(c.Received)}
 	for i := range t.usage {
-		if t.usage[i].usageDay == u {
+		if t.usage[i].of == u {
 			t.usage[i].add = t.usage[i].add.Plus(one)
 			return
 		}
 	}
-	t.usage = append(t.usage, usageDelta{u, one})
+	t.usage = append(t.usage, usageDelta{of: u, add: one})
 }
 
 // stageUsage stages the totals that the transaction changes, and leaves the totals themselves in t.usage. A total that cannot be
@@ -131,14 +100,14 @@ func (t *tx) stageUsage() error {
 	all := t.usage
 	t.usage = t.usage[:0]
 	for _, d := range all {
-		total, err := t.s.usageLocked(d.usageDay)
+		total, err := t.s.usageLocked(d.of)
 		if err != nil {
-			t.s.noteDamage(d.usageDay, err)
+			t.s.noteDamage(d.of, err)
 			continue
 		}
 		d.add = d.add.Plus(total)
-		t.key = appendUsageKey(t.key[:0], d.usageDay)
-		t.value = appendUsage(t.value[:0], d.add)
+		t.key = totals.AppendKey(t.key[:0], d.of)
+		t.value = totals.Append(t.value[:0], d.add)
 		if err := t.b.Set(t.key, t.value, nil); err != nil {
 			return err
 		}
@@ -147,50 +116,23 @@ func (t *tx) stageUsage() error {
 	return nil
 }
 
-// noteDamage reports the first total that cannot be read.
-func (s *Store) noteDamage(u usageDay, err error) {
-	s.damaged.Do(func() { s.report(fmt.Errorf("usage of project %d on day %d: %w", u.project, u.day, err)) })
+// noteDamage notes a total that cannot be read.
+func (s *Store) noteDamage(u totals.Day, err error) {
+	s.damaged.Note(damage.Usage, fmt.Sprintf("project %d on day %d", u.Project, u.Day), err)
 }
 
-// Usage implements [query.CountReader].
-func (v *snapshot) Usage(project uint32, yield func(query.Day, query.Usage) bool) error {
-	return scan(v.from, appendUsagePrefix(nil, project), func(day, record []byte) error {
-		u, err := decodeUsage(record)
-		if err == nil && !yield(query.Day(binary.BigEndian.Uint32(day)), u) {
-			err = errStop
-		}
-		return err
-	})
-}
-
-// Counts implements [query.CountReader].
-func (v *snapshot) Counts(project uint32, r query.CountRange, yield func(query.Count) bool) error {
-	return v.store.counts.Read(project, r, yield)
-}
-
-// CountedByName implements [query.CountReader].
-func (v *snapshot) CountedByName(project uint32, typ string) bool {
-	return v.store.counts.ByName(project, typ)
-}
-
-// recount counts the events in the log that were counted in memory only when the process before this one ended.
+// recount counts the events in the log that were counted in memory only when the process before this one ended. It is better that
+// the counts lack one that cannot be read than that there is no server: it is noted.
 func (s *Store) recount() error {
-	through, err := s.counts.Load()
-	if err != nil {
-		return err
-	}
-	types := make(format.TypeNames)
+	counted := s.counts.Load(s.nextSeq - 1)
 	var one [1]counts.Event
-	return scanRange(s.db, format.AppendLogKey(nil, through+1), []byte{format.TableLog + 1}, false, func(key, record []byte) error {
-		e, err := format.ViewEvent(binary.BigEndian.Uint64(key[1:]), record, types)
-		if err != nil {
-			return err
-		}
-		one[0] = counts.Of(&e)
+	var err error
+	return errors.Join(s.eachEvent(counted+1, s.nextSeq, func(e *trackway.Event) bool {
+		one[0] = counts.Of(e)
 		s.counts.Add(one[:])
 		if s.counts.Due() {
-			return s.counts.Save()
+			err = s.counts.Save()
 		}
-		return nil
-	})
+		return err == nil
+	}), err)
 }

@@ -99,6 +99,7 @@ type Counter struct {
 
 	mu      sync.Mutex // guards what follows, for as long as it takes to count; taken under the store's lock
 	types   map[uint32]*types
+	closed  bool // no type gets a number any more: a row of types is lost, and its number may be any
 	unsaved []namedType
 	young   generation
 	old     generation // being written; its cells do not change
@@ -160,7 +161,7 @@ func (c *Counter) number(project uint32, name string) uint32 {
 	if n, ok := t.numbers[name]; ok {
 		return n
 	}
-	if len(t.names) >= query.MaxTypes {
+	if c.closed || len(t.names) >= query.MaxTypes {
 		return 0
 	}
 	name = strings.Clone(name) // it is a part of a request's body
@@ -176,10 +177,10 @@ func (c *Counter) ByName(project uint32, typ string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.types[project]
-	if t == nil || len(t.names) < query.MaxTypes {
+	if !c.closed && (t == nil || len(t.names) < query.MaxTypes) {
 		return true
 	}
-	return t.numbers[typ] != 0
+	return t != nil && t.numbers[typ] != 0
 }
 
 // Due tells whether it is time to write.

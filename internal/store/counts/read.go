@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -50,6 +51,9 @@ func (c *Counter) copyInto(v *view) {
 	defer c.mu.Unlock()
 	if t := c.types[v.project]; t != nil {
 		v.names, v.number = t.names, t.numbers[v.Type]
+	}
+	if c.closed {
+		v.names = append(slices.Clip(v.names), make([]string, query.MaxTypes-len(v.names))...)
 	}
 	v.young, v.old = maps.Clone(c.young.cells[v.project]), c.old.cells[v.project]
 }

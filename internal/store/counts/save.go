@@ -1,6 +1,7 @@
 package counts
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -110,38 +111,64 @@ func (c *Counter) row(key []byte) (row, error) {
 	return r, errors.Join(err, closer.Close())
 }
 
-// Load reads the types that are counted by name, and returns up to which event was counted: those that follow are to be added.
-func (c *Counter) Load() (through uint64, err error) {
+// Load reads the types that are counted by name, and returns up to which event was counted: those that follow, up to the last of the
+// log, are to be added. What cannot be read is reported. Where it is how far was counted, nothing is counted again, since to
+// count too few is seen by the report, and to count twice would not be.
+func (c *Counter) Load(last uint64) (through uint64) {
 	if err := c.loadTypes(); err != nil {
-		return 0, err
+		c.closed = true
+		c.report(fmt.Errorf("names of types: %w: no type that is new is counted by its name", err))
 	}
 	value, closer, err := c.db.Get(keyCounted)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return 0, nil
-	} else if err != nil {
-		return 0, err
+		return 0
 	}
-	through = binary.BigEndian.Uint64(value)
-	return through, closer.Close()
+	if err == nil {
+		through = number64(value)
+		err = closer.Close()
+	}
+	if err != nil || through == 0 {
+		c.report(fmt.Errorf("how far events are counted: %w", cmp.Or(err, errDamaged)))
+		return last
+	}
+	return through
 }
 
+// number64 reads a number that is never 0, and returns 0 where it is damaged.
+func number64(value []byte) uint64 {
+	if len(value) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(value)
+}
+
+// loadTypes reads all rows of types that can be read. The error is of one that cannot.
 func (c *Counter) loadTypes() error {
 	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: []byte{TableTypes}, UpperBound: []byte{TableTypes + 1}})
 	if err != nil {
 		return err
 	}
 	for it.First(); it.Valid(); it.Next() {
-		project, name, number := binary.BigEndian.Uint32(it.Key()[1:]), string(it.Key()[5:]), binary.BigEndian.Uint32(it.Value())
-		if number == 0 || number > query.MaxTypes {
-			err = fmt.Errorf("type of event with number %d: %w", number, errDamaged)
-			break
+		if bad := c.loadType(it.Key()[1:], it.Value()); bad != nil {
+			err = bad
 		}
-		t := c.typesOf(project)
-		t.numbers[name] = number
-		t.names = append(t.names, make([]string, max(0, int(number)-len(t.names)))...)
-		t.names[number-1] = name
 	}
 	return errors.Join(err, it.Error(), it.Close())
+}
+
+func (c *Counter) loadType(key, value []byte) error {
+	if len(key) < 4 || len(value) != 4 {
+		return errDamaged
+	}
+	project, name, number := binary.BigEndian.Uint32(key), string(key[4:]), binary.BigEndian.Uint32(value)
+	if number == 0 || number > query.MaxTypes {
+		return fmt.Errorf("number %d: %w", number, errDamaged)
+	}
+	t := c.typesOf(project)
+	t.numbers[name] = number
+	t.names = append(t.names, make([]string, max(0, int(number)-len(t.names)))...)
+	t.names[number-1] = name
+	return nil
 }
 
 func appendKey(b []byte, project uint32, k cell) []byte {

@@ -25,11 +25,13 @@ const (
 
 // Options is what a store is opened with.
 type Options struct {
-	FS    vfs.FS       // nil: the operating system's
-	Log   *slog.Logger // nil: nothing is logged
-	Cache int64        // bytes of decompressed blocks kept in memory; 0: 128 MiB
-	Fatal func(error)  // is told what Pebble cannot go on after
-	Plain bool         // tables are not compressed, so that a test finds what is in them
+	FS      vfs.FS                       // nil: the operating system's
+	Log     *slog.Logger                 // nil: nothing is logged
+	Cache   int64                        // bytes of decompressed blocks kept in memory; 0: 128 MiB
+	Fatal   func(error)                  // is told what Pebble cannot go on after
+	Damaged func(path string, err error) // is told of a part of a file that cannot be read, as is whoever wanted to read it; nil: nobody
+	Full    func(bool)                   // is told when the disk becomes full, and when it has room again; nil: nobody
+	Plain   bool                         // tables are not compressed, so that a test finds what is in them
 }
 
 // Pebble returns the options of the database.
@@ -40,6 +42,13 @@ func Pebble(o Options) *pebble.Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Damaged == nil {
+		o.Damaged = func(string, error) {}
+	}
+	if o.Full == nil {
+		o.Full = func(bool) {}
+	}
+	d := &disk{fatal: o.Fatal, tell: o.Full, pause: fullPause}
 	po := &pebble.Options{
 		FS:                          o.FS,
 		CacheSize:                   o.Cache + 2*memTable,         // Pebble takes memtables off the cache
@@ -53,6 +62,14 @@ func Pebble(o Options) *pebble.Options {
 		MaxOpenFiles:                4000,
 		MaxManifestFileSize:         1, // a new one as soon as it is worth it: see package scrub
 		Logger:                      logger{o.Log, o.Fatal},
+		EventListener: &pebble.EventListener{
+			FlushEnd: d.flushed,
+			// Without this Pebble ends the process: one block that nobody but a reader of old events needs would stop all tracking.
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				o.Damaged(info.Path, info.Details)
+				d.rest()
+			},
+		},
 	}
 	po.TargetFileSizes[0], po.TargetFileSizes[1] = tableSize, tableSize
 	po.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
@@ -68,7 +85,26 @@ func Pebble(o Options) *pebble.Options {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	po.EnsureDefaults() // so that FS is there to be used
+	d.FS, po.FS = po.FS, d
 	return po
+}
+
+// Begin makes an empty database in dir if there is none, and closes it. For Pebble writes the first write-ahead log of a database in an older
+// form, in which what is damaged in the midst looks as if the log ended there, and all that was acknowledged after it would be lost
+// without a word. The next opening begins another one.
+func Begin(dir string, o Options) error {
+	fs := o.FS
+	if fs == nil {
+		fs = vfs.Default
+	}
+	if found, err := pebble.Peek(dir, fs); err == nil && found.Exists {
+		return nil
+	}
+	db, err := pebble.Open(dir, Pebble(o)) // whatever keeps it from being looked at is said by this
+	if err != nil {
+		return err
+	}
+	return db.Close()
 }
 
 // spanPolicy keeps each of our tables in files of its own, so that files of the log, which only grows at its end, are moved

@@ -22,6 +22,7 @@ type Record struct {
 type Places struct {
 	Customers []trackway.Customer // on whose timelines the events are or were; the first is who was erased
 	Log       []Range
+	Anywhere  bool // it is not known: its record could not be read
 }
 
 // Range is events by sequence number, both ends included.

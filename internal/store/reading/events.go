@@ -1,9 +1,10 @@
-package store
+package reading
 
 import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -11,24 +12,25 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/store/format"
 	"trackway/internal/store/timeline"
+	"trackway/internal/store/totals"
 )
 
 // Events implements [query.EventReader].
-func (v *snapshot) Events(project uint32, c trackway.Customer, newestFirst bool, yield func(*trackway.Event) bool) error {
+func (v *Snapshot) Events(project uint32, c trackway.Customer, newestFirst bool, yield func(*trackway.Event) bool) error {
 	return v.Timeline(project, c, query.TimelineRange{NewestFirst: newestFirst}, func(e *trackway.Event, _ query.Place) bool {
 		return yield(e)
 	})
 }
 
 // Timeline implements [query.EventReader].
-func (v *snapshot) Timeline(
+func (v *Snapshot) Timeline(
 	project uint32, c trackway.Customer, r query.TimelineRange, yield func(*trackway.Event, query.Place) bool,
 ) error {
-	h, err := readHolder(v.from, project, c)
+	h, err := Holder(v.from, project, c)
 	if err != nil {
 		return err
 	}
-	timelines, err := timelinesOf(v.from, h)
+	timelines, err := Timelines(v.from, h)
 	if err != nil {
 		return err
 	}
@@ -47,7 +49,14 @@ func (v *snapshot) Timeline(
 }
 
 // Log implements [query.EventReader].
-func (v *snapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) error {
+func (v *Snapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) error {
+	if r.Lost != nil {
+		end := r.Last + 1
+		if r.Last == 0 {
+			end = math.MaxUint64
+		}
+		return Log(v.from, max(r.First, 1), end, r.Lost, yield)
+	}
 	low, high := format.AppendLogKey(nil, r.First), []byte{format.TableLog + 1}
 	if r.Last != 0 {
 		high = append(format.AppendLogKey(nil, r.Last), 0)
@@ -57,15 +66,31 @@ func (v *snapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) error
 	}
 	types := make(format.TypeNames)
 	var e trackway.Event
-	return scanRange(v.from, low, high, r.NewestFirst, func(key, record []byte) (err error) {
+	return ScanRange(v.from, low, high, r.NewestFirst, func(key, record []byte) (err error) {
 		if e, err = format.ViewEvent(binary.BigEndian.Uint64(key[1:]), record, types); err == nil && !yield(&e) {
-			err = errStop
+			err = ErrStop
 		}
 		return err
 	})
 }
 
-// Version implements [query.Store].
-func (s *Store) Version(project uint32) uint64 {
-	return s.versions.Of(project).Load()
+// Usage implements [query.CountReader].
+func (v *Snapshot) Usage(project uint32, yield func(query.Day, query.Usage) bool) error {
+	return Scan(v.from, totals.AppendPrefix(nil, project), func(day, record []byte) error {
+		u, err := totals.Decode(record)
+		if err == nil && !yield(query.Day(binary.BigEndian.Uint32(day)), u) {
+			err = ErrStop
+		}
+		return err
+	})
+}
+
+// Counts implements [query.CountReader].
+func (v *Snapshot) Counts(project uint32, r query.CountRange, yield func(query.Count) bool) error {
+	return v.counts.Read(project, r, yield)
+}
+
+// CountedByName implements [query.CountReader].
+func (v *Snapshot) CountedByName(project uint32, typ string) bool {
+	return v.counts.ByName(project, typ)
 }

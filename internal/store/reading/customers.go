@@ -1,4 +1,4 @@
-package store
+package reading
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 )
 
 // Survivor implements [query.CustomerReader].
-func (v *snapshot) Survivor(project uint32, c trackway.Customer) (trackway.Customer, error) {
+func (v *Snapshot) Survivor(project uint32, c trackway.Customer) (trackway.Customer, error) {
 	for {
 		record, closer, err := v.from.Get(format.AppendCustomerKey(nil, project, c))
 		if errors.Is(err, pebble.ErrNotFound) {
@@ -44,7 +44,7 @@ func survivorOf(record []byte) (trackway.Customer, error) {
 }
 
 // Customers implements [query.CustomerReader].
-func (v *snapshot) Customers(project uint32, r query.CustomerRange, yield func(trackway.Customer, []byte) bool) error {
+func (v *Snapshot) Customers(project uint32, r query.CustomerRange, yield func(trackway.Customer, []byte) bool) error {
 	low, high := format.CustomersPrefix(project), format.After(format.CustomersPrefix(project))
 	switch {
 	case r.After != 0 && r.NewestFirst:
@@ -57,7 +57,7 @@ func (v *snapshot) Customers(project uint32, r query.CustomerRange, yield func(t
 		return err
 	}
 	var key, value []byte
-	err = scanRange(v.from, low, high, r.NewestFirst, func(at, record []byte) error {
+	err = ScanRange(v.from, low, high, r.NewestFirst, func(at, record []byte) error {
 		c := trackway.Customer(binary.BigEndian.Uint64(at[len(at)-8:]))
 		into, err := survivorOf(record)
 		if err != nil {
@@ -65,7 +65,7 @@ func (v *snapshot) Customers(project uint32, r query.CustomerRange, yield func(t
 		}
 		if into != 0 {
 			if r.Passed != nil && !r.Passed(c) {
-				return errStop
+				return ErrStop
 			}
 			return nil
 		}
@@ -76,7 +76,7 @@ func (v *snapshot) Customers(project uint32, r query.CustomerRange, yield func(t
 			}
 		}
 		if !yield(c, value) {
-			return errStop
+			return ErrStop
 		}
 		return nil
 	})
@@ -94,7 +94,7 @@ func property(it *pebble.Iterator, key []byte) ([]byte, error) {
 }
 
 // Identifiers implements [query.CustomerReader].
-func (v *snapshot) Identifiers(
+func (v *Snapshot) Identifiers(
 	project uint32, name, prefix, from string, yield func(string, trackway.Customer) bool,
 ) error {
 	start := format.AppendIDKey(nil, project, trackway.Identifier{Name: name})
@@ -106,30 +106,10 @@ func (v *snapshot) Identifiers(
 	if bytes.Compare(low, high) >= 0 {
 		return nil
 	}
-	return scanRange(v.from, low, high, false, func(key, value []byte) error {
+	return ScanRange(v.from, low, high, false, func(key, value []byte) error {
 		if !yield(string(key[len(start):]), trackway.Customer(binary.BigEndian.Uint64(value))) {
-			return errStop
+			return ErrStop
 		}
 		return nil
 	})
-}
-
-// scanRange calls do for the keys from low up to, not including, high, in order or against it. Key and value are valid only
-// during the call; errStop ends the scan.
-func scanRange(from pebble.Reader, low, high []byte, backwards bool, do func(key, value []byte) error) error {
-	it, err := from.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
-	if err != nil {
-		return err
-	}
-	start, step := it.First, it.Next
-	if backwards {
-		start, step = it.Last, it.Prev
-	}
-	for ok := start(); ok && err == nil; ok = step() {
-		err = do(it.Key(), it.Value())
-	}
-	if errors.Is(err, errStop) {
-		err = nil
-	}
-	return errors.Join(err, it.Error(), it.Close())
 }

@@ -1,10 +1,11 @@
-package store
+// Package upgrade makes a store of format version 1 one of version 2, as docs/format.md tells. Its one idea is that all of it is one batch: what
+// is cut off is begun anew. It meets damage with an error, which leaves the store to the program that wrote it.
+package upgrade
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -12,58 +13,55 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
+	"trackway/internal/store/totals"
 	"trackway/internal/wire"
 )
 
-// upgrader makes a store of version 1 one of version 2, as docs/format.md tells, all of it in one batch: what is cut off is begun
-// anew. Cost: a read of the log and of all customers, once.
+// upgrader is an upgrade under way.
 type upgrader struct {
-	s     *Store
+	db    *pebble.DB
 	b     *pebble.Batch
-	usage map[usageDay]query.Usage
+	usage map[totals.Day]query.Usage
 }
 
 // keyFormer was there in some stores of version 1, which had the table of former holders.
 var keyFormer = []byte("mformer")
 
-func (s *Store) upgrade() error {
-	u := upgrader{s: s, b: s.db.NewBatch(), usage: make(map[usageDay]query.Usage)}
-	defer func() { _ = u.b.Close() }() // gives memory back
+// Stage adds to b what makes of the store in db one of version 2, but for its number. Cost: a read of the log and of all customers, once.
+func Stage(db *pebble.DB, b *pebble.Batch) error {
+	u := upgrader{db: db, b: b, usage: make(map[totals.Day]query.Usage)}
 	for _, step := range []func() error{u.readUsage, u.merges, u.customers, u.writeUsage} {
 		if err := step(); err != nil {
-			return fmt.Errorf("upgrade from format version 1: %w", err)
+			return err
 		}
 	}
-	return errors.Join(
-		u.b.Delete(keyFormer, nil),
-		u.b.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), nil),
-		u.b.Commit(pebble.Sync),
-	)
+	return u.b.Delete(keyFormer, nil)
 }
 
 // readUsage reads what was always counted: version 1 had three numbers at first.
 func (u *upgrader) readUsage() error {
-	return scan(u.s.db, []byte{format.TableUsage}, func(key, record []byte) error {
+	return reading.Scan(u.db, []byte{format.TableUsage}, func(key, record []byte) error {
 		r := format.Reader{Rest: string(record)}
-		day := usageDay{binary.BigEndian.Uint32(key), query.Day(binary.BigEndian.Uint32(key[4:]))}
+		day := totals.Day{Project: binary.BigEndian.Uint32(key), Day: query.Day(binary.BigEndian.Uint32(key[4:]))}
 		u.usage[day] = query.Usage{Stored: r.Uvarint(), Duplicate: r.Uvarint(), Refused: r.Uvarint()}
 		return r.Err()
 	})
 }
 
 func (u *upgrader) add(project uint32, at trackway.Micros, one query.Usage) {
-	day := usageDay{project, query.DayOf(at)}
+	day := totals.Day{Project: project, Day: query.DayOf(at)}
 	u.usage[day] = u.usage[day].Plus(one)
 }
 
 // merges marks the entries of merges, counts these and notes the former holders of the identifiers that they name.
 func (u *upgrader) merges() error {
-	return scan(u.s.db, []byte{format.TableLog}, func(key, record []byte) error {
+	return reading.Scan(u.db, []byte{format.TableLog}, func(key, record []byte) error {
 		e, err := format.DecodeEvent(binary.BigEndian.Uint64(key), record)
-		if err != nil || e.Type != trackway.MergeType {
-			return err
+		if err == nil && e.Type == trackway.MergeType {
+			err = u.merge(&e)
 		}
-		if err := u.merge(&e); err != nil {
+		if err != nil {
 			return fmt.Errorf("event %d: %w", e.Seq, err)
 		}
 		return nil
@@ -71,11 +69,11 @@ func (u *upgrader) merges() error {
 }
 
 func (u *upgrader) merge(e *trackway.Event) error {
-	key, err := timelineKey(u.s.db, e)
+	key, err := reading.Entry(u.db, e)
 	if err != nil {
 		return err
 	}
-	entry, closer, err := u.s.db.Get(key)
+	entry, closer, err := u.db.Get(key)
 	if err != nil {
 		return err
 	}
@@ -84,15 +82,15 @@ func (u *upgrader) merge(e *trackway.Event) error {
 	if err := closer.Close(); err != nil {
 		return err
 	}
-	if tail := binary.BigEndian.Uint64(key[len(key)-8:]); !marked && (tail != e.Seq || !looksLikeMerge(e)) {
-		return nil // a client named it so, or it was erased
-	}
-	u.add(e.Project, e.Received, query.Usage{Absorbed: 1})
-	for _, id := range erased.MergeIDs(e.Properties) {
+	for _, id := range erased.MergeIDs(e.Properties) { // also of one that a client sent: it may have been exported elsewhere
 		if err := u.b.Set(format.AppendFormerKey(nil, e.Project, id, e.Customer), nil, nil); err != nil {
 			return err
 		}
 	}
+	if tail := binary.BigEndian.Uint64(key[len(key)-8:]); !marked && (tail != e.Seq || !looksLikeMerge(e)) {
+		return nil // a client named it so, or it was erased
+	}
+	u.add(e.Project, e.Received, query.Usage{Absorbed: 1})
 	return u.b.Set(key, append(binary.AppendUvarint(nil, e.Seq), format.MergeMark), nil)
 }
 
@@ -106,7 +104,7 @@ func looksLikeMerge(e *trackway.Event) bool {
 // last day.
 func (u *upgrader) customers() error {
 	absorbed := make(map[uint32]uint64)
-	err := scan(u.s.db, []byte{format.TableCustomers}, func(key, record []byte) error {
+	err := reading.Scan(u.db, []byte{format.TableCustomers}, func(key, record []byte) error {
 		project := binary.BigEndian.Uint32(key)
 		h, err := format.DecodeHolder(trackway.Customer(binary.BigEndian.Uint64(key[4:])), record)
 		if err != nil {
@@ -128,11 +126,11 @@ func (u *upgrader) customers() error {
 }
 
 // last returns a project's last day, and how many merges are counted so far.
-func (u *upgrader) last(project uint32) (last usageDay, merges uint64) {
-	last.project = project
+func (u *upgrader) last(project uint32) (last totals.Day, merges uint64) {
+	last.Project = project
 	for day, total := range u.usage {
-		if day.project == project {
-			last.day = max(last.day, day.day)
+		if day.Project == project {
+			last.Day = max(last.Day, day.Day)
 			merges += total.Absorbed
 		}
 	}
@@ -142,7 +140,7 @@ func (u *upgrader) last(project uint32) (last usageDay, merges uint64) {
 func (u *upgrader) writeUsage() error {
 	var err error
 	for day, total := range u.usage {
-		err = errors.Join(err, u.b.Set(appendUsageKey(nil, day), appendUsage(nil, total), nil))
+		err = errors.Join(err, u.b.Set(totals.AppendKey(nil, day), totals.Append(nil, total), nil))
 	}
 	return err
 }

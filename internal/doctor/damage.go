@@ -1,0 +1,44 @@
+package doctor
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// damage asks the server's metrics whether it has met parts of its store that cannot be read.
+func (x *examination) damage(ctx context.Context) {
+	const check = "stored data"
+	res, err := x.get(ctx, x.Web, x.OpsURL+"/metrics", "")
+	if err != nil || res.status != http.StatusOK {
+		return // said by ops
+	}
+	found, known := damaged(res.body)
+	switch {
+	case len(found) > 0:
+		x.fail(check, "the server's log says where; look at the disk, and read docs/damage.md before you restore a backup",
+			"parts of the store cannot be read: %s", strings.Join(found, ", "))
+	case known:
+		x.ok(check, "nothing that could not be read since the start")
+	}
+}
+
+// damaged lists what the metrics say is damaged, each with how many places there are, and whether they say anything about it.
+func damaged(metrics []byte) (found []string, known bool) {
+	lines := bufio.NewScanner(bytes.NewReader(metrics))
+	for lines.Scan() {
+		rest, ok := strings.CutPrefix(lines.Text(), `trackway_store_damaged{what="`)
+		if !ok {
+			continue
+		}
+		known = true
+		what, n, _ := strings.Cut(rest, `"} `)
+		if places, err := strconv.ParseFloat(n, 64); err != nil || places > 0 {
+			found = append(found, n+" × "+what)
+		}
+	}
+	return found, known
+}

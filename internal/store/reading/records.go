@@ -1,0 +1,136 @@
+package reading
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/identity"
+	"trackway/internal/store/format"
+	"trackway/internal/store/timeline"
+)
+
+// Holder reads a customer's record.
+func Holder(from pebble.Reader, project uint32, c trackway.Customer) (*identity.Holder, error) {
+	value, closer, err := from.Get(format.AppendCustomerKey(nil, project, c))
+	if err != nil {
+		return nil, fmt.Errorf("customer %d: %w", c, err)
+	}
+	h, err := format.DecodeHolder(c, value)
+	return h, errors.Join(err, closer.Close())
+}
+
+// Survivor reads who a customer is now.
+func Survivor(from pebble.Reader, project uint32, c trackway.Customer) (*identity.Holder, error) {
+	h, err := Holder(from, project, c)
+	for err == nil && h.MergedInto != 0 {
+		h, err = Holder(from, project, h.MergedInto)
+	}
+	return h, err
+}
+
+// Identifiers returns what customers know themselves by, without how they used it.
+func Identifiers(ids []identity.ID) []trackway.Identifier {
+	out := make([]trackway.Identifier, len(ids))
+	for i, id := range ids {
+		out[i] = id.Identifier
+	}
+	return out
+}
+
+// Timelines lists the customers on whose timelines the holder's events are: its own, and those of customers it absorbed
+// that were too long to move.
+func Timelines(from pebble.Reader, h *identity.Holder) ([]trackway.Customer, error) {
+	all := []trackway.Customer{h.Customer}
+	if h.Absorbed == 0 {
+		return all, nil
+	}
+	err := Scan(from, format.AppendAbsorbedPrefix(nil, h.Customer), func(absorbed, _ []byte) error {
+		all = append(all, trackway.Customer(binary.BigEndian.Uint64(absorbed)))
+		return nil
+	})
+	return all, err
+}
+
+// Event reads an event of the log.
+func Event(from pebble.Reader, seq uint64) (trackway.Event, error) {
+	record, closer, err := from.Get(format.AppendLogKey(nil, seq))
+	if err != nil {
+		return trackway.Event{}, err
+	}
+	event, err := format.DecodeEvent(seq, record)
+	return event, errors.Join(err, closer.Close())
+}
+
+// Entry finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed.
+func Entry(from pebble.Reader, e *trackway.Event) ([]byte, error) {
+	h, err := Survivor(from, e.Project, e.Customer)
+	if err != nil {
+		return nil, err
+	}
+	timelines, err := Timelines(from, h)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range timelines {
+		if key, err := EntryOn(from, c, e); key != nil || err != nil {
+			return key, err
+		}
+	}
+	return nil, fmt.Errorf("it is on no timeline: %w", format.ErrCorrupt)
+}
+
+// EntryOn finds an event's entry on one timeline, nil if it is not there. It is where it usually is, unless a collision of
+// hashes has put it further on.
+func EntryOn(from pebble.Reader, c trackway.Customer, e *trackway.Event) (key []byte, err error) {
+	for _, tail := range []uint64{timeline.ContentHash(e), e.Seq} {
+		key := format.AppendTimelineKey(nil, c, e.Time, tail)
+		value, closer, err := from.Get(key)
+		if errors.Is(err, pebble.ErrNotFound) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		seq, _ := binary.Uvarint(value)
+		if err := closer.Close(); err != nil || seq == e.Seq {
+			return key, err
+		}
+	}
+	prefix := format.AppendTimelineKey(nil, c, e.Time, 0)
+	prefix = prefix[:len(prefix)-8]
+	err = Scan(from, prefix, func(tail, value []byte) error {
+		if seq, _ := binary.Uvarint(value); seq != e.Seq {
+			return nil
+		}
+		key = slices.Concat(prefix, tail)
+		return ErrStop
+	})
+	return key, err
+}
+
+// LeadsTo returns the entry of a timeline at key, nil if it does not lead to the event.
+func LeadsTo(from pebble.Reader, key []byte, seq uint64) ([]byte, error) {
+	value, closer, err := from.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	value = bytes.Clone(value)
+	if to, _ := binary.Uvarint(value); to != seq {
+		value = nil
+	}
+	return value, closer.Close()
+}
+
+// IsMarked tells whether an event is the record of a merge, and no event that a client sent.
+func IsMarked(from pebble.Reader, e *trackway.Event) (bool, error) {
+	value, err := LeadsTo(from, format.AppendTimelineKey(nil, e.Customer, e.Time, e.Seq), e.Seq)
+	_, n := binary.Uvarint(value)
+	return len(value) > n, err
+}

@@ -1,0 +1,47 @@
+package reading
+
+import (
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway/internal/store/format"
+)
+
+// ErrStop ends a scan early; the scan does not return it.
+var ErrStop = errors.New("stop")
+
+// Scan calls do with what follows prefix in each key under it, and the value, in order. Both are valid only during the call.
+func Scan(from pebble.Reader, prefix []byte, do func(rest, value []byte) error) error {
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
+	if err != nil {
+		return err
+	}
+	for it.First(); it.Valid() && err == nil; it.Next() {
+		err = do(it.Key()[len(prefix):], it.Value())
+	}
+	if errors.Is(err, ErrStop) {
+		err = nil
+	}
+	return errors.Join(err, it.Error(), it.Close())
+}
+
+// ScanRange calls do for the keys from low up to, not including, high, in order or against it. Key and value are valid only
+// during the call; ErrStop ends the scan.
+func ScanRange(from pebble.Reader, low, high []byte, backwards bool, do func(key, value []byte) error) error {
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+	if err != nil {
+		return err
+	}
+	start, step := it.First, it.Next
+	if backwards {
+		start, step = it.Last, it.Prev
+	}
+	for ok := start(); ok && err == nil; ok = step() {
+		err = do(it.Key(), it.Value())
+	}
+	if errors.Is(err, ErrStop) {
+		err = nil
+	}
+	return errors.Join(err, it.Error(), it.Close())
+}

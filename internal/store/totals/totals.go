@@ -1,0 +1,44 @@
+// Package totals is the layout of what a project sent in a day: the keys and records of usage, which docs/format.md describes byte by byte. It
+// knows nothing of how they are kept, or counted.
+package totals
+
+import (
+	"encoding/binary"
+
+	"trackway/internal/query"
+	"trackway/internal/store/format"
+)
+
+// Day names a total of what a project sent.
+type Day struct {
+	Project uint32
+	Day     query.Day
+}
+
+// AppendKey is the key of a total.
+func AppendKey(b []byte, u Day) []byte {
+	return binary.BigEndian.AppendUint32(AppendPrefix(b, u.Project), uint32(u.Day))
+}
+
+// AppendPrefix begins the keys of all totals of a project.
+func AppendPrefix(b []byte, project uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(b, format.TableUsage), project)
+}
+
+// Append writes a total.
+func Append(b []byte, u query.Usage) []byte {
+	b = binary.AppendUvarint(b, u.Stored)
+	b = binary.AppendUvarint(b, u.Duplicate)
+	b = binary.AppendUvarint(b, u.Refused)
+	b = binary.AppendUvarint(b, u.Created)
+	b = binary.AppendUvarint(b, u.Absorbed)
+	return binary.AppendUvarint(b, u.Expired)
+}
+
+// Decode reads a total.
+func Decode(record []byte) (query.Usage, error) {
+	r := format.Reader{Rest: string(record)}
+	u := query.Usage{Stored: r.Uvarint(), Duplicate: r.Uvarint(), Refused: r.Uvarint()}
+	u.Created, u.Absorbed, u.Expired = r.Uvarint(), r.Uvarint(), r.Uvarint()
+	return u, r.Err()
+}

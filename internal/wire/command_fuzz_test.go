@@ -151,15 +151,15 @@ func checkDateTime(t *testing.T, text string) {
 	t.Helper()
 	got, ok := parseDateTime(text)
 	strict, err := time.Parse(time.RFC3339Nano, strings.ToUpper(text))
-	// Package time takes a comma for the point, and a fraction is rounded here but cut there.
-	if err == nil && !strings.Contains(text, ",") && (!ok || got-strict.UnixMicro() > 1 || got < strict.UnixMicro()) {
+	// Package time takes a comma for the point, and offsets of 60 minutes; a fraction is rounded here but cut there.
+	if err == nil && !strings.Contains(text, ",") && !strings.HasSuffix(text, ":60") && (!ok || got-strict.UnixMicro() > 1 || got < strict.UnixMicro()) {
 		t.Fatalf("got %d, %t; package time says %d", got, ok, strict.UnixMicro())
 	}
 	if !ok || err == nil {
 		return
 	}
 	plain := strings.NewReplacer("t", "T", "z", "Z", " ", "T").Replace(text)
-	for _, layout := range []string{"2006-1-2T15:4:5", "2006-1-2T15:4:5Z07:00", "2006-1-2T15:4:5Z0700"} {
+	for _, layout := range []string{"2006-1-2T15:4:5", "2006-1-2T15:4:5Z07:00", "2006-1-2T15:4:5Z0700", "2006-1-2T15:4:5Z07"} {
 		if loose, err := time.Parse(layout, plain); err == nil && got-loose.UnixMicro() <= 1 && got >= loose.UnixMicro() {
 			return
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/auth"
 	"trackway/internal/query"
 	"trackway/internal/store"
 )
@@ -259,6 +261,27 @@ func TestReadingUnchanged(t *testing.T) {
 	again.fill()
 	if second := again.get("stats"); second.Header().Get("ETag") == w.Header().Get("ETag") {
 		t.Error("two processes give the same tag")
+	}
+}
+
+// TestReadingAfterAReload: a tag is of what the configuration in force makes of a question.
+func TestReadingAfterAReload(t *testing.T) {
+	t.Parallel()
+	r := newReading(t)
+	r.fill()
+	const search = "customers?q=plan%3Dgold"
+	w := r.get(search)
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"customer":"1"`) {
+		t.Fatalf("got %d %s", w.Code, w.Body)
+	}
+	access := r.access.Load().Access
+	access.Keys = auth.New([]trackway.Project{{
+		Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie", "plan"}, // a property before
+		Keys: []trackway.Key{{Name: "back", Kind: trackway.PrivateKey, ID: "id", Secret: sha256.Sum256([]byte(privateSecret))}},
+	}})
+	r.Reload(access)
+	if w = r.get(search, "If-None-Match", w.Header().Get("ETag")); w.Code != http.StatusOK || strings.Contains(w.Body.String(), `"customer":"1"`) {
+		t.Errorf("got %d %s, want nobody, for plan is an identifier now", w.Code, w.Body)
 	}
 }
 

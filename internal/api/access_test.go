@@ -218,8 +218,10 @@ func TestRestrictedReading(t *testing.T) {
 				`{"success":true,"value":["c"]},{"success":false,"error":"Not authorized"},{"success":false,"error":"Not Found"}],"success":true}`,
 		},
 
-		{"profiles", "attributes", `{` + ids + `,"attributes":[{"type":"property","property":"no_such"},{"type":"property","property":""},{"type":"id","id":""}]}`,
-			`{"results":[{"success":true,"value":null},{"success":true,"value":null},{"success":true,"value":null}],"success":true}`}, // "" is a name, too
+		{
+			"profiles", "attributes", `{` + ids + `,"attributes":[{"type":"property","property":"no_such"},{"type":"property","property":""},{"type":"id","id":""}]}`,
+			`{"results":[{"success":true,"value":null},{"success":true,"value":null},{"success":true,"value":null}],"success":true}`,
+		}, // "" is a name, too
 
 		{"all", "export", `{"format":"table_json"}`, `{"success":true,"header":["registered","cookie","email","first_name","tags"],` +
 			`"rows":[["jane",["c"],"j@x.org","Jane, \"J\"",["a",null]]]}`},

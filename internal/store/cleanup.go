@@ -91,6 +91,7 @@ func (s *Store) scrubber() *scrub.Scrubber {
 	return &scrub.Scrubber{
 		DB: s.db, Files: s.fs, Dir: s.dir, Staging: s.staging(), Readers: &s.readers,
 		Scratch: format.ScratchKeys, Touch: s.touch, Alone: &s.upkeep,
+		Removed: scrub.Span{Start: []byte{format.TableLog}, End: []byte{format.TableLog + 1}}, // events that were too old
 	}
 }
 

@@ -438,57 +438,6 @@ func TestCleanUpOfMany(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestCleanUpOfWhatHadExpired: a customer's events that had gone because they were too old, and whose space was not given back before
-// the customer was erased, are in no file after the clean-up either.
-func TestCleanUpOfWhatHadExpired(t *testing.T) {
-	t.Parallel()
-	for name, settle := range map[string]func(*testing.T, *Store){
-		"marks in memory": func(*testing.T, *Store) {},
-		"marks in a table": func(t *testing.T, s *Store) {
-			t.Helper()
-			if err := s.db.Flush(); err != nil {
-				t.Fatal(err)
-			}
-		},
-		"compacted while a reader was there": compactAll,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			fs := vfs.NewMem()
-			y := &erasureStory{s: openPlain(t, fs), now: 1000}
-			defer func() { _ = y.s.Close() }()
-			y.crowd(t, "before", 100)
-			y.jane = y.id("registered", "jane")
-			y.apply(t, event("old", 5, map[string]string{"email": quoted(y.secret("old-email"))}, y.jane))
-			y.crowd(t, "after", 100)
-			compactAll(t, y.s)
-			reader := y.s.Snapshot()
-			x, err := y.s.Expire(t.Context(), 1, 1<<40, func(_ uint32, typ string) trackway.Micros {
-				if typ == "old" {
-					return 6
-				}
-				return query.Forever
-			})
-			if err != nil || x.Removed != 1 {
-				t.Fatal(x, err)
-			}
-			settle(t, y.s)
-			if err := reader.Close(); err != nil {
-				t.Fatal(err)
-			}
-			mustErase(t, y.s, mustFind(t, y.s, y.jane), "email")
-			if len(traces(t, fs, y.needles[1])) == 0 {
-				t.Error("the event has left no trace before the clean-up: this test would not notice it")
-			}
-			mustCleanUp(t, y.s, 1)
-			if found := traces(t, fs, y.needles...); len(found) > 0 {
-				t.Errorf("after the clean-up: %v", found)
-			}
-			mustBeConsistent(t, y.s)
-		})
-	}
-}
-
 // TestDoneErasuresAreForgotten: a thousand are remembered, and all that are not done.
 func TestDoneErasuresAreForgotten(t *testing.T) {
 	t.Parallel()

@@ -284,7 +284,8 @@ func TestResumeRejects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := file.WriteString(`{"line":2,"error":"too early"}` + "\n" + `{"line":`); errors.Join(err, file.Close()) != nil {
+	early := strings.Repeat(`{"line":2,"error":"too early"}`+"\n", 100) // more than what comes will write over
+	if _, err := file.WriteString(early + `{"line":`); errors.Join(err, file.Close()) != nil {
 		t.Fatal(err)
 	}
 	f.mu.Lock()

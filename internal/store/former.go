@@ -55,6 +55,7 @@ func (t *tx) noteNamed(e *trackway.Event) error {
 
 func (t *tx) former(project uint32, id trackway.Identifier, c trackway.Customer) error {
 	t.key = format.AppendFormerKey(t.key[:0], project, id, c)
+	t.moved++
 	return t.b.Set(t.key, nil, nil)
 }
 

@@ -321,6 +321,28 @@ func TestImportOfMany(t *testing.T) {
 	}
 }
 
+// Each refusal is told once, with its batch.
+func TestRefusalsAreToldOnce(t *testing.T) {
+	t.Parallel()
+	const bad = 3 * batchCommands // and as many good ones between them
+	_, answer, err := do(t, serve(t, newFake(), 1), http.MethodPost, "/import", strings.NewReader(strings.Repeat(line("bad", "1")+"\n"+line("e", "1")+"\n", bad)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, last := 0, int64(0)
+	for _, p := range progressOf(t, answer) {
+		for _, r := range p.Refusals {
+			if told++; r.Line <= last || r.Line > p.Line {
+				t.Fatalf("line %d is told with the batch of the lines %d to %d", r.Line, last+1, p.Line)
+			}
+		}
+		last = p.Line
+	}
+	if told != bad {
+		t.Errorf("%d refusals were told, want %d", told, bad)
+	}
+}
+
 func TestImportFails(t *testing.T) {
 	t.Parallel()
 	body := strings.Repeat(line("a", "1")+"\n", 5*batchCommands)

@@ -2,6 +2,8 @@ package store
 
 import (
 	"errors"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -95,4 +97,37 @@ func TestCleanUpAfterACutOffErasure(t *testing.T) {
 		t.Errorf("after the clean-up: %v", found)
 	}
 	mustBeConsistent(t, s)
+}
+
+// TestEraseLearnsIdentifiers: an identifier that comes to a customer while it is being erased is looked for, too, in the merges of who
+// had it before.
+func TestEraseLearnsIdentifiers(t *testing.T) {
+	t.Parallel()
+	jane, bob := identifierOf("registered", "jane"), identifierOf("registered", "bob")
+	for late := true; late; { // until it comes in time
+		s := openTest(t)
+		mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1)) // a merge of Bob's names cookie1
+		cmds := make([]trackway.Command, 20*maxRewritten)
+		for i := range cmds {
+			cmds[i] = event("visit", trackway.Micros(10+i), map[string]string{"email": `"x"`}, jane)
+		}
+		mustApply(t, s, cmds...)
+		c, begun := mustFind(t, s, jane), s.Version(demo)
+		done := make(chan error)
+		go func() {
+			_, err := s.Erase(demo, c, []string{"email"}, 1000)
+			done <- err
+		}()
+		for s.Version(demo) == begun {
+			runtime.Gosched()
+		}
+		late = mustApply(t, s, update(5000, nil, jane, cookie1))[0].Customer != c
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if got := mustEvents(t, s, mustFind(t, s, bob)); !late && (len(got) != 1 || strings.Contains(got[0], `"c1"`)) {
+			t.Errorf("got %q, want Bob's merge without the cookie", got)
+		}
+		mustBeConsistent(t, s)
+	}
 }

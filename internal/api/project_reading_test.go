@@ -337,6 +337,9 @@ func TestReadingOutOfTime(t *testing.T) {
 			t.Errorf("%s: got %d %v %.200s", path, w.Code, w.Header(), w.Body)
 		}
 	}
+	if w := r.get("customers/2"); w.Code != 200 || w.Header().Get("ETag") != "" || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("a customer whose merges may not all be there: got %d %v", w.Code, w.Header())
+	}
 	check(t, r.get("customers?q=plan=1&page=5"), http.StatusBadRequest, "Field 'page': expected a page that can be reached in time")
 	check(t, r.get("stats"), http.StatusServiceUnavailable, "not found in time")
 	for range maxReaders {

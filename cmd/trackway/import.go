@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"trackway/internal/control"
 	"trackway/internal/feed"
 )
 
@@ -47,14 +49,28 @@ func (c *importCommand) Run(out output, in input) error {
 		return errors.New("the standard input is imported alone")
 	}
 	return c.with(ctx, out, true, func(client *http.Client) error {
+		into, err := storeOf(ctx, client)
+		if err != nil {
+			return err
+		}
 		o := feed.Options{
-			Project: c.Project, Format: c.Format, Mapping: mapping, StateDir: c.StateDir, Again: c.Again, Stdin: in.stdin,
+			Store: into.Name, Project: c.Project, Format: c.Format, Mapping: mapping, StateDir: c.StateDir, Again: c.Again, Stdin: in.stdin,
 			Post: func(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error) {
 				return call(ctx, client, http.MethodPost, "/import", url.Values{"project": {c.Project}}, body)
 			},
 		}
 		return c.files(ctx, out, o)
 	})
+}
+
+// storeOf asks which store this is.
+func storeOf(ctx context.Context, client *http.Client) (into control.Store, err error) {
+	answer, err := call(ctx, client, http.MethodGet, "/store", nil, nil)
+	if err != nil {
+		return into, err
+	}
+	defer answer.Close()
+	return into, json.NewDecoder(answer).Decode(&into)
 }
 
 // mapping joins the mapping file and the flags, which win.

@@ -218,6 +218,11 @@ func TestRestrictedReading(t *testing.T) {
 				`{"success":true,"value":["c"]},{"success":false,"error":"Not authorized"},{"success":false,"error":"Not Found"}],"success":true}`,
 		},
 
+		{
+			"profiles", "attributes", `{` + ids + `,"attributes":[{"type":"property","property":"no_such"},{"type":"property","property":""},{"type":"id","id":""}]}`,
+			`{"results":[{"success":true,"value":null},{"success":true,"value":null},{"success":true,"value":null}],"success":true}`,
+		}, // "" is a name, too
+
 		{"all", "export", `{"format":"table_json"}`, `{"success":true,"header":["registered","cookie","email","first_name","tags"],` +
 			`"rows":[["jane",["c"],"j@x.org","Jane, \"J\"",["a",null]]]}`},
 		{"all", "export", `{"format":"csv"}`, "registered,cookie,email,first_name,tags\r\n" +
@@ -257,6 +262,39 @@ func TestExportFails(t *testing.T) {
 	check(t, w, 500, `{"errors":{"code":500,`)
 	w = f.post(dataBase+"customers/export", strings.NewReader(`{"format":"xlsx"}`), asKey("all")...)
 	check(t, w, 400, `{"success":false,"errors":{"format":["Field 'format': expected csv, table_json or native_json."]}}`)
+}
+
+// breaking is a store with one customer that cannot be read after many rows.
+type breaking struct{ *oneCustomer }
+
+func (s breaking) Snapshot() query.Snapshot { return s }
+
+func (s breaking) Profiles(_ uint32, yield func(*trackway.Profile) bool) error {
+	for range 10_000 {
+		if !yield(&s.profile) {
+			return nil
+		}
+	}
+	return errDisk
+}
+
+// A failure in the midst of an answer breaks it off, so that nobody takes what came for the whole, or the failure for a row.
+func TestExportIsBrokenOff(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).withKeys(every)
+	f.Store = breaking{jane()}
+	r := httptest.NewRequest(http.MethodPost, dataBase+"customers/export", strings.NewReader(`{"format":"csv","attributes":[{"type":"id","id":"cookie"}]}`))
+	r.Header.Set("Authorization", asKey("all")[1])
+	w := httptest.NewRecorder()
+	defer func() {
+		if got := recover(); got != http.ErrAbortHandler { //nolint:errorlint // what was panicked with, not what it wraps
+			t.Errorf("got %v, want the answer to be broken off", got)
+		}
+		if body := w.Body.String(); w.Code != 200 || !strings.HasSuffix(body, "\"[\"\"c\"\"]\"\r\n") {
+			t.Errorf("got %d, ending in %q", w.Code, body[max(0, len(body)-100):])
+		}
+	}()
+	f.Server.ServeHTTP(w, r)
 }
 
 // The newest event about a category holds, as long as it is valid; without one, whether there is a legitimate interest.

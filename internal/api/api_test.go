@@ -235,6 +235,26 @@ func TestInflatedSizeIsBounded(t *testing.T) {
 	}
 }
 
+// unread is a body that nobody may read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+// A body that says it is too large is refused unread.
+func TestTooLargeIsNotRead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	r := httptest.NewRequest(http.MethodPost, trackBase+"customers/events", unread{t})
+	r.Header.Set("Authorization", "Token "+publicToken)
+	r.ContentLength = maxSingleBody + 1
+	w := httptest.NewRecorder()
+	f.Server.ServeHTTP(w, r)
+	check(t, w, 413, `{"errors":{"code":413,`)
+}
+
 func TestMediaTypes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/auth"
 	"trackway/internal/query"
 	"trackway/internal/store"
 )
@@ -158,6 +160,7 @@ func TestReadingRefuses(t *testing.T) {
 		"customers?page=0":                        "Field 'page': expected a whole number from 1 to 10000.",
 		"customers?page=101":                      "Field 'page': expected at most 100 with this many rows; farther on by 'cursor'",
 		"customers?rows=1001":                     "Field 'rows'",
+		"customers/1?page=1":                      "Field 'page': expected nothing: the parameters are none.",
 		"customers?pages=1":                       "Field 'pages': expected nothing: the parameters are q, page, rows, order, cursor.",
 		"customers?q=a&q=b":                       "Field 'q': expected one value.",
 		"customers?q=a&order=oldest":              "Field 'order'",
@@ -261,6 +264,27 @@ func TestReadingUnchanged(t *testing.T) {
 	}
 }
 
+// TestReadingAfterAReload: a tag is of what the configuration in force makes of a question.
+func TestReadingAfterAReload(t *testing.T) {
+	t.Parallel()
+	r := newReading(t)
+	r.fill()
+	const search = "customers?q=plan%3Dgold"
+	w := r.get(search)
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"customer":"1"`) {
+		t.Fatalf("got %d %s", w.Code, w.Body)
+	}
+	access := r.access.Load().Access
+	access.Keys = auth.New([]trackway.Project{{
+		Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie", "plan"}, // a property before
+		Keys: []trackway.Key{{Name: "back", Kind: trackway.PrivateKey, ID: "id", Secret: sha256.Sum256([]byte(privateSecret))}},
+	}})
+	r.Reload(access)
+	if w = r.get(search, "If-None-Match", w.Header().Get("ETag")); w.Code != http.StatusOK || strings.Contains(w.Body.String(), `"customer":"1"`) {
+		t.Errorf("got %d %s, want nobody, for plan is an identifier now", w.Code, w.Body)
+	}
+}
+
 // TestReadingWhatHasPassed: numbers of a time that has passed may be kept for ever, and their tag holds over restarts.
 func TestReadingWhatHasPassed(t *testing.T) {
 	t.Parallel()
@@ -312,6 +336,9 @@ func TestReadingOutOfTime(t *testing.T) {
 			!strings.Contains(w.Body.String(), `"complete":false`) || strings.Contains(w.Body.String(), `"next":null`) {
 			t.Errorf("%s: got %d %v %.200s", path, w.Code, w.Header(), w.Body)
 		}
+	}
+	if w := r.get("customers/2"); w.Code != 200 || w.Header().Get("ETag") != "" || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("a customer whose merges may not all be there: got %d %v", w.Code, w.Header())
 	}
 	check(t, r.get("customers?q=plan=1&page=5"), http.StatusBadRequest, "Field 'page': expected a page that can be reached in time")
 	check(t, r.get("stats"), http.StatusServiceUnavailable, "not found in time")

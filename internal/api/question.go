@@ -34,7 +34,8 @@ var (
 // Another process may count the same versions for other data, so it is a part of it.
 func (c *call) versionTag() string {
 	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.Store.Version(c.grant.Project.Number))
-	b = fmt.Appendf(b, "%v ", c.grant.Key.Permissions) // what a key may read may be less; fmt sorts a map's keys
+	p := c.grant.Project
+	b = fmt.Appendf(b, "%v %q %q ", c.grant.Key.Permissions, p.Hard, p.Soft) // what is read, and found, depends on these; fmt sorts a map's keys
 	return guide.ETag(append(b, c.r.URL.RequestURI()...))
 }
 

@@ -128,7 +128,7 @@ func (c *call) appendAttribute(b []byte, p *trackway.Profile, said map[string]bo
 		return append(b, `{"success":false,"error":"Not authorized"}`...)
 	case a.Type == wire.ConsentAttribute && known:
 		return append(strconv.AppendBool(append(b, `{"success":true,"value":`...), consented), '}')
-	case a.Name == "", a.Type == wire.ConsentAttribute:
+	case a.Type != wire.PropertyAttribute && a.Type != wire.IDAttribute:
 		return append(b, `{"success":false,"error":"Not Found"}`...)
 	}
 	b = append(b, `{"success":true,"value":`...)

@@ -58,7 +58,7 @@ func (s *server) listenControl(ctx context.Context) (*listener, error) {
 	}
 	l := &listener{ln: ln}
 	handler := control.Handler(control.Config{
-		Ingest: s.ingest, Store: s.store, Log: s.store, Projects: s.projects, Save: s.backup, Logger: s.Log,
+		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup, Logger: s.Log,
 	})
 	l.srv = &http.Server{
 		Handler:           l.counted(handler),

@@ -22,10 +22,11 @@ type Ingest interface {
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
-// Config is what the handler works with. All fields are required.
+// Config is what the handler works with. All fields are required, but the name.
 type Config struct {
 	Ingest   Ingest
 	Store    query.Store
+	Name     string                             // of the store: no other has it
 	Projects func() ([]trackway.Project, error) // those of the configuration in force, with their numbers
 	Save     Saver
 	Log      Log
@@ -37,6 +38,7 @@ type Config struct {
 //	POST /import  a body of NDJSON, a command a line; answers a [Progress] a line, while the body is read
 //	POST /backup  a [Backup] into ?dir=, of which ?keep= stay
 //	GET /export   the file that ?format= names, of ?customers=true and ?events=true; of events ?type=, ?since= and ?until=
+//	GET /store    a [Store]
 //	GET /tail     events as they become durable, in NDJSON; ?type=, ?customer=NAME=VALUE, ?since= or ?last=, a number
 //
 // What is refused before it began is answered 400 with {"error":"…"}. An answer that is cut off is one that failed.
@@ -46,6 +48,7 @@ func Handler(c Config) http.Handler {
 		"POST /import": (*call).importing,
 		"POST /backup": (*call).backup,
 		"GET /export":  (*call).export,
+		"GET /store":   (*call).store,
 		"GET /tail":    (*call).tail,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {

@@ -159,7 +159,7 @@ func serve(t *testing.T, f *fakeStore, projects int) *httptest.Server {
 		{Number: 2, Name: "app", Token: "22345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}},
 	}
 	s := httptest.NewServer(Handler(Config{
-		Ingest: f, Store: f, Log: f, Save: f.save, Logger: slog.New(slog.DiscardHandler),
+		Ingest: f, Store: f, Name: "n", Log: f, Save: f.save, Logger: slog.New(slog.DiscardHandler),
 		Projects: func() ([]trackway.Project, error) { return all[:projects], nil },
 	}))
 	t.Cleanup(s.Close)
@@ -180,6 +180,14 @@ func do(t *testing.T, s *httptest.Server, method, target string, body io.Reader)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	return res.StatusCode, string(text), err
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	status, answer, err := do(t, serve(t, newFake(), 1), http.MethodGet, "/store", nil)
+	if want := `{"name":"n"}` + "\n"; status != 200 || answer != want || err != nil {
+		t.Errorf("got %d %s (%v), want %s", status, answer, err, want)
+	}
 }
 
 func TestProject(t *testing.T) {
@@ -310,6 +318,28 @@ func TestImportOfMany(t *testing.T) {
 	}
 	if last != rows || !slices.Equal(f.taken, want) {
 		t.Errorf("got %d rows (%d taken in, perhaps in another order), want %d", last, len(f.taken), rows)
+	}
+}
+
+// Each refusal is told once, with its batch.
+func TestRefusalsAreToldOnce(t *testing.T) {
+	t.Parallel()
+	const bad = 3 * batchCommands // and as many good ones between them
+	_, answer, err := do(t, serve(t, newFake(), 1), http.MethodPost, "/import", strings.NewReader(strings.Repeat(line("bad", "1")+"\n"+line("e", "1")+"\n", bad)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, last := 0, int64(0)
+	for _, p := range progressOf(t, answer) {
+		for _, r := range p.Refusals {
+			if told++; r.Line <= last || r.Line > p.Line {
+				t.Fatalf("line %d is told with the batch of the lines %d to %d", r.Line, last+1, p.Line)
+			}
+		}
+		last = p.Line
+	}
+	if told != bad {
+		t.Errorf("%d refusals were told, want %d", told, bad)
 	}
 }
 
@@ -472,7 +502,7 @@ func TestTailEnds(t *testing.T) {
 	go func() {
 		defer close(done)
 		handler := Handler(Config{
-			Ingest: f, Store: f, Log: f, Save: f.save, Logger: slog.New(slog.DiscardHandler),
+			Ingest: f, Store: f, Name: "n", Log: f, Save: f.save, Logger: slog.New(slog.DiscardHandler),
 			Projects: func() ([]trackway.Project, error) { return make([]trackway.Project, 1), nil },
 		})
 		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/tail", nil))

@@ -162,6 +162,30 @@ func TestImportIsResumed(t *testing.T) {
 	s.log.private("mover-")
 }
 
+// How far an import came says nothing about a store that is not the one it went into: none of the rows is there.
+func TestImportIntoAnotherStore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	good, bad := filepath.Join(dir, "good.ndjson"), filepath.Join(dir, "missing.ndjson")
+	writeRows(t, good, 10)
+	stores := make([]*server, 2)
+	for i := range stores {
+		stores[i] = &server{config: filepath.Join(t.TempDir(), "trackway.yaml")}
+		if err := os.WriteFile(stores[i].config, []byte(baseConfig), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stores[0].run(t, 1, "import", "-q", good, bad) // the first file is done, and noted as such, as long as the second one is not
+	if offsetOf(t, good) == 0 {
+		t.Fatal("the state of the first file is not there")
+	}
+	stores[1].run(t, 1, "import", "-q", good)
+	stores[1].run(t, 0, "import", "-q", "--again", good)
+	if got := names(t, stores[1].run(t, 0, "export", "--events"), "moved"); len(got) != 10 {
+		t.Errorf("%d rows are there, want 10", len(got))
+	}
+}
+
 // offsetOf returns how far the import of a file has come.
 func offsetOf(t *testing.T, file string) int64 {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"io"
 	"strconv"
@@ -196,6 +197,32 @@ func TestCSVHoldsNoFormulas(t *testing.T) {
 		`1,'=1+1,'+49,'@e,1,2,"{""a"":""=1""}"` + "\n"
 	if b.String() != want {
 		t.Errorf("got %s, want %s", b.String(), want)
+	}
+}
+
+// An identifier that an import would read as several, or not as it is, is the only one of an array.
+func TestCSVOfOddIdentifiers(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{`["jane"]`, "[1]", "[", "a\r\nb"} {
+		var b bytes.Buffer
+		table, err := New(CSV, &b, shop, Filter{Customers: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		of := &trackway.Profile{Customer: 1, IDs: []trackway.Identifier{{Name: "registered", Value: value, Hard: true}, {Name: "cookie", Value: value}}}
+		if err := errors.Join(table.Customer(of), table.Close()); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(&b).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, cell := range rows[1][1:3] {
+			var got []string
+			if err := json.Unmarshal([]byte(cell), &got); err != nil || len(got) != 1 || got[0] != value {
+				t.Errorf("%q: got the cell %s", value, cell)
+			}
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	"trackway"
 	"trackway/internal/cell"
@@ -74,17 +75,23 @@ func (s *sheet) end(cells ...string) error {
 	return s.w.Write(row)
 }
 
-// id returns the value of the identifier called name; where there are several, or the one looks as if, an array of them.
+// id returns the value of the identifier called name; where there are several, or the one would be read as if or loses a line
+// break of two characters to readers of CSV, an array of them.
 func (s *sheet) id(ids []trackway.Identifier, name string) string {
 	first := slices.IndexFunc(ids, func(id trackway.Identifier) bool { return id.Name == name })
 	if first < 0 {
 		return ""
 	}
 	several := slices.ContainsFunc(ids[first+1:], func(id trackway.Identifier) bool { return id.Name == name })
-	if id := ids[first]; id.Hard || !several && id.Value[0] != '[' {
+	id := ids[first]
+	switch {
+	case !several && id.Value[0] != '[' && !strings.Contains(id.Value, "\r\n"):
 		return id.Value
+	case id.Hard:
+		s.b = append(wire.AppendString(append(s.b[:0], '['), id.Value), ']')
+	default:
+		s.b = wire.AppendID(s.b[:0], ids, name)
 	}
-	s.b = wire.AppendID(s.b[:0], ids, name)
 	return string(s.b)
 }
 

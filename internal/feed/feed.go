@@ -34,6 +34,7 @@ type Post func(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error)
 // Options is how files are imported.
 type Options struct {
 	Post     Post
+	Store    string // name of the store that it goes into: a state of another one does not count
 	Project  string // as the user names it
 	Format   string // empty: by the file's name
 	Mapping  Mapping
@@ -153,7 +154,7 @@ func begin(path string, o Options) (r *run, err error) {
 			return r, err
 		}
 	}
-	begun := state{Project: o.Project, Mapping: o.Mapping.sum()}
+	begun := state{Store: o.Store, Project: o.Project, Mapping: o.Mapping.sum()}
 	if path != Stdin {
 		if begun.File, err = identify(path); err != nil {
 			return r, err

@@ -284,7 +284,8 @@ func TestResumeRejects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := file.WriteString(`{"line":2,"error":"too early"}` + "\n" + `{"line":`); errors.Join(err, file.Close()) != nil {
+	early := strings.Repeat(`{"line":2,"error":"too early"}`+"\n", 100) // more than what comes will write over
+	if _, err := file.WriteString(early + `{"line":`); errors.Join(err, file.Close()) != nil {
 		t.Fatal(err)
 	}
 	f.mu.Lock()
@@ -318,6 +319,7 @@ func TestStateOfAnother(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "file has changed"},
+		"the store":   {func(_ *testing.T, _ string, o *Options) { o.Store = "b" }, "another store"},
 		"the project": {func(_ *testing.T, _ string, o *Options) { o.Project = "app" }, "project"},
 		"the mapping": {func(_ *testing.T, _ string, o *Options) { o.Mapping.EventType = "x" }, "mapping"},
 		"the state": {func(t *testing.T, path string, _ *Options) {
@@ -333,7 +335,7 @@ func TestStateOfAnother(t *testing.T) {
 			f := newServer(t)
 			f.failAfter = 1
 			path := write(t, "rows.ndjson", text)
-			o := Options{Post: f.post}
+			o := Options{Post: f.post, Store: "a"}
 			if _, err := File(t.Context(), path, o); err == nil {
 				t.Fatal("got no error")
 			}

@@ -19,6 +19,7 @@ import (
 // it stopped.
 type state struct {
 	File    identity `json:"file"`
+	Store   string   `json:"store"`   // name
 	Project string   `json:"project"` // as it was named
 	Mapping string   `json:"mapping"` // SHA-256
 	Offset  int64    `json:"offset"`  // in the inflated file; all before it was acknowledged
@@ -81,6 +82,8 @@ func loadState(path string, begun state, again bool) (state, error) {
 	switch {
 	case s.File != begun.File:
 		return begun, fmt.Errorf("the file has changed since its import was interrupted (%s tells); %w", path, errChanged)
+	case s.Store != begun.Store:
+		return begun, fmt.Errorf("the import that was interrupted was into another store (%s tells); %w", path, errChanged)
 	case s.Project != begun.Project:
 		return begun, fmt.Errorf("the import that was interrupted was into project %q (%s tells); %w", s.Project, path, errChanged)
 	case s.Mapping != begun.Mapping:

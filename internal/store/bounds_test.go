@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/wire"
 )
 
 // TestLongMergesLetOthersIn: the commands of one request are one batch, but for merges that move many events: then others get the
@@ -38,4 +39,25 @@ func TestLongMergesLetOthersIn(t *testing.T) {
 	if got, want := len(mustEvents(t, s, mustFind(t, s, reg1))), visits*each+1+visits; got != want { // with a merge each
 		t.Errorf("%d events, want %d", got, want)
 	}
+}
+
+// TestNamingManyLetsOthersIn: a client's event of the type of merges may name some thousands of identifiers, each of which is noted.
+func TestNamingManyLetsOthersIn(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	var ids []trackway.Identifier
+	for i := range maxMoved/2 + 1 {
+		ids = append(ids, identifierOf("cookie", strconv.Itoa(i)))
+	}
+	named := map[string]string{"absorbed_ids": string(wire.AppendIDs(nil, ids))}
+	cmds := []trackway.Command{event(trackway.MergeType, 1, named, reg1), event(trackway.MergeType, 2, named, reg1), event(trackway.MergeType, 3, named, reg1)}
+	g, _ := s.gathering.join(cmds, make([]trackway.Result, len(cmds)))
+	at, err := s.applySome(g, position{}, false)
+	if want := (position{command: 2}); err != nil || at != want { // the second takes it over maxMoved
+		t.Fatalf("got as far as %v, %v, want %v", at, err, want)
+	}
+	if r := mustApply(t, s, cmds...); !r[0].Duplicate || !r[1].Duplicate || r[2].Seq == 0 {
+		t.Errorf("got %v, want the third to be new", r)
+	}
+	mustBeConsistent(t, s)
 }

@@ -21,7 +21,7 @@ import (
 // gives. With an error, or when ctx ends, they stay scheduled, also over a restart.
 //
 // It runs beside readers and writers. It waits for readers that were there before it, and rewrites tables one compaction at
-// a time: those of the log and of the timelines that held something that was erased, and of the other, smaller ones those
+// a time: those of the log and of the timelines that held something that was erased or, of the log, too old, and of the others those
 // that have changed. One call at a time.
 func (s *Store) CleanUp(ctx context.Context, now func() trackway.Micros) (n int, err error) {
 	pending, err := s.scheduled()
@@ -92,6 +92,7 @@ func (s *Store) scrubber() *scrub.Scrubber {
 	return &scrub.Scrubber{
 		DB: s.db, Files: s.fs, Dir: s.dir, Staging: s.staging(), Readers: &s.readers,
 		Scratch: format.ScratchKeys, Touch: s.touch, Alone: &s.upkeep,
+		Removed: scrub.Span{Start: []byte{format.TableLog}, End: []byte{format.TableLog + 1}}, // events that were too old
 	}
 }
 

@@ -121,7 +121,7 @@ func (e *eraser) all(from pebble.Reader, c trackway.Customer) error {
 		if f.Customer == h.Customer {
 			continue
 		}
-		if err := e.timelines(from, f, e.others); err != nil {
+		if err := e.timelines(from, f, e.places.Noting(e.others)); err != nil {
 			return err
 		}
 	}

@@ -430,6 +430,12 @@ func TestManyTypes(t *testing.T) {
 	if _, full, err := page.Sums(t.Context(), v, demo, query.CountRange{By: query.ByTime}, page.Hourly, 10); !full || err != nil {
 		t.Errorf("more sums than asked for: %v %v", full, err)
 	}
+	for _, typ := range []string{"type 3", "type 1003"} { // events of either are found by it
+		found, err := page.Received(t.Context(), v, demo, page.EventSearch{Types: []string{typ}, Limit: 10})
+		if err != nil || len(found.Rows) != 1 || found.Rows[0].Type != typ {
+			t.Errorf("%s: got %d events (%v), want the one", typ, len(found.Rows), err)
+		}
+	}
 }
 
 // TestForgedMerge: an event that looks like the record of a merge is none.

@@ -47,8 +47,8 @@ func TestName(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := map[bool]string{true: "first"}[name != ""]; s.name != want {
-			t.Errorf("opened with %q it is %q, want %q", name, s.name, want)
+		if want := map[bool]string{true: "first"}[name != ""]; s.Name() != want {
+			t.Errorf("opened with %q it is %q, want %q", name, s.Name(), want)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

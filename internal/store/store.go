@@ -177,6 +177,9 @@ func (s *Store) prepare() error {
 	return nil
 }
 
+// Name tells this store from all others, a restored backup aside; empty where [Options] gave it none.
+func (s *Store) Name() string { return s.name }
+
 // Close waits for background work and closes the store. It must not be used after that. What was acknowledged needs no Close
 // to be kept; it spares the next Open some work.
 func (s *Store) Close() error {

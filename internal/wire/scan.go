@@ -55,7 +55,7 @@ func (v value) absent() bool { return v.kind == 0 || v.kind == nullKind }
 // text returns what the string v says. It is a part of the scanned text if the string has no escapes.
 func (v value) text() string { return text(v.raw[1:len(v.raw)-1], v.plain) }
 
-// scanner reads a JSON text from front to back, accepting RFC 8259 and nothing else: valid UTF-8, paired surrogates, no
+// scanner reads a JSON text from front to back, accepting RFC 8259 and nothing else: valid UTF-8, no
 // control characters in strings, numbers as in section 6, nothing after the value. One pass validates and finds the values.
 //
 // The first fault is kept in err and moves the scanner to the end of the text, so that every loop ends by itself; who uses

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -24,6 +25,7 @@ func TestScannerStrictness(t *testing.T) {
 	t.Parallel()
 	valid := []string{
 		`{}`, `[]`, ` [ ] `, "\t\r\n{\n}", `0`, `-0`, `-0.0e-0`, `1E+9`, `10.25`, `true`, `false`, `null`, `""`, `"é😀"`, `"\u00e9\ud83d\ude00\uFFFF"`,
+		`"\ud800"`, `"\ud800\u0041"`, `"\ud800x"`, `"\ud83d\ud83d"`, `"\ude00"`, `"\ude00\ud83d"`, // halves of pairs
 		"\"\x7f\u2028\"", `"\"\\\/\b\f\n\r\t"`, `[1,"a",{"b":[]},null]`, `{"":{"":""}}`, `{"a":1,"a":2}`, `"0123456789abcdef\n0123456789abcdeé"`,
 	}
 	for _, text := range valid {
@@ -33,7 +35,7 @@ func TestScannerStrictness(t *testing.T) {
 	}
 	invalid := []string{
 		``, ` `, `01`, `-`, `+1`, `.5`, `1.`, `1e`, `1e+`, `0x10`, `1_0`, `NaN`, `Infinity`, `-Infinity`, `True`, `nul`, `nulll`, `tru e`,
-		`"`, `"a`, `"\`, `"\x"`, `"\u12"`, `"\u12G4"`, `"\ud800"`, `"\ud800\u0041"`, `"\ud800x"`, `"\ud83d\ud83d"`, `"\ude00"`, `"\ude00\ud83d"`, `'a'`,
+		`"`, `"a`, `"\`, `"\x"`, `"\u12"`, `"\u12G4"`, `"\ud800\u00"`, `"\ud800\"`, `'a'`,
 		"\"\x00\"", "\"\x1f\"", "\"\n\"", "\"\t\"", "\"12345678\x1f\"", "\"\x80\"", "\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xe2\x82\"", "\"1234567\xff\"",
 		"\ufeff{}", "\u00a0{}", "\v1", "\x00", "1\x00", `[`, `[1`, `[1,`, `[1,]`, `[,1]`, `[1 2]`, `[1}`, `]`, `{`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`,
 		`{"a":1,}`, `{,}`, `{"a" 1}`, `{"a":1 "b":2}`, `{a:1}`, `{1:1}`, `{"a":}`, `{"a":1]`, `{}}`, `1 2`, `{} x`, `[]//`, `/**/[]`, "{\"\n\":1}",
@@ -74,6 +76,9 @@ func TestCanonical(t *testing.T) {
 		{`-1.50e+07`, `-1.50e+07`},
 		{` "a" `, `"a"`},
 		{`"\u00e9\/\u0022\u005c\u0008\u000C\u000a\u000D\u0009\u001F\u0000\u007f\uD83D\uDE00"`, "\"é/\\\"\\\\\\b\\f\\n\\r\\t\\u001f\\u0000\x7f😀\""},
+		{`"a\ud83d"`, "\"a\ufffd\""},
+		{`"\ude00\u0041\ud83d\ud83d\ude00\ud800x"`, "\"\ufffdA\ufffd😀\ufffdx\""},
+		{`{"\ud83d":1,"\ude00":2}`, "{\"\ufffd\":2}"},
 		{`"\/\"\\\b\f\n\r\t"`, `"/\"\\\b\f\n\r\t"`},
 		{`[ 1 , [ ] , { } ]`, `[1,[],{}]`},
 		{`{"b":1,"a":2}`, `{"a":2,"b":1}`},
@@ -146,7 +151,7 @@ func TestSplitObject(t *testing.T) {
 // jsontext's tokens is written as.
 func FuzzScanner(f *testing.F) {
 	for _, text := range []string{
-		`{"b":[1, 2.50, -0e+1],"a":{"y":"\u00e9\/","x":null,"y":true}}`, `"\ud83d\ude00 \u0022\u001f"`, "[\"\xff\"]", `01`, `{"a":1,}`, ` [] x`,
+		`{"b":[1, 2.50, -0e+1],"a":{"y":"\u00e9\/","x":null,"y":true}}`, `"\ud83d\ude00 \u0022\u001f"`, "[\"\xff\"]", `{"\ud83d":"\ude00\ud83d"}`, `01`, `{"a":1,}`, ` [] x`,
 		benchEvent, pyEvent,
 	} {
 		f.Add([]byte(text))
@@ -192,7 +197,10 @@ type tree struct {
 
 // reference reads a text by jsontext's tokens.
 func reference(text []byte) (tree, error) {
-	d := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true))
+	if !utf8.Valid(text) {
+		return tree{}, errors.New("not in UTF-8")
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // of halves of pairs
 	v, err := referenceValue(d)
 	if err != nil {
 		return tree{}, err

@@ -88,7 +88,10 @@ func appendRune(dst []byte, r rune) []byte {
 }
 
 // escapedRune returns the character that the escape at the beginning of b stands for and the escape's length, which is 0 if
-// it is not valid. A pair of surrogates is one escape; half a pair is not valid. There are two bytes at least.
+// it is not valid. A pair of surrogates is one escape. There are two bytes at least.
+//
+// Half a pair is U+FFFD, as in what browsers make of it in UTF-8: a text that a page has cut in the middle of an emoji is JSON
+// (RFC 8259, section 8.2), and refusing it would refuse all that came with it.
 func escapedRune(b []byte) (r rune, n int) {
 	switch b[1] {
 	case '"', '\\', '/':
@@ -115,7 +118,7 @@ func escapedRune(b []byte) (r rune, n int) {
 	if pair := utf16.DecodeRune(high, low); ok && pair != utf8.RuneError {
 		return pair, 12
 	}
-	return 0, 0
+	return utf8.RuneError, 6
 }
 
 // codeUnit returns the UTF-16 code unit that \uXXXX at the beginning of b stands for.

@@ -49,7 +49,7 @@ func within(field string, micros int64, ok bool) (trackway.Micros, *trackway.Err
 }
 
 // parseDateTime reads a date and time as RFC 3339 (section 5.6) writes them, more loosely where clients do: a space for
-// the T, one digit for month, day or hour, no offset (which is UTC), and +0100 for +01:00. Fractions of a second are
+// the T, one digit for month, day or hour, no offset (which is UTC), and +0100 or, as databases do, +01 for +01:00. Fractions of a second are
 // rounded to the nearest microsecond. Seconds of 60 are refused.
 func parseDateTime(s string) (micros int64, ok bool) {
 	p := parser{s: s, ok: true}
@@ -130,10 +130,13 @@ func (p *parser) offset() int {
 		return 0
 	}
 	hours := p.digits(2, 2, 23)
-	if p.s != "" && p.s[0] == ':' {
-		p.s = p.s[1:]
+	minutes := hours * 60
+	if p.s != "" {
+		if p.s[0] == ':' {
+			p.s = p.s[1:]
+		}
+		minutes += p.digits(2, 2, 59)
 	}
-	minutes := hours*60 + p.digits(2, 2, 59)
 	if sign == '-' {
 		return -minutes
 	}

@@ -50,6 +50,17 @@ func (p *Places) Add(seq uint64, c trackway.Customer) {
 	}
 }
 
+// Noting is what, and notes the merges that it is given as places: an erasure that was cut off may have rewritten one, so that it has
+// nothing more to lose, while the files still hold it as it was.
+func (p *Places) Noting(what func(*trackway.Event) ([]byte, error)) func(*trackway.Event) ([]byte, error) {
+	return func(e *trackway.Event) ([]byte, error) {
+		if e.Type == trackway.MergeType {
+			p.Add(e.Seq, e.Customer)
+		}
+		return what(e)
+	}
+}
+
 // Of returns the places, with the customer who was erased as the first.
 func (p *Places) Of(erased trackway.Customer) Places {
 	others := slices.DeleteFunc(slices.Clone(p.Customers), func(c trackway.Customer) bool { return c == erased })

@@ -27,6 +27,7 @@ type Scrubber struct {
 	Staging string // a directory that only a checkpoint which was cut off leaves: it is removed
 	Readers *Readers
 	Scratch byte // keys of one byte, from this one on, mean nothing and may be written
+	Removed Span // what was deleted within it before a call goes, too, whatever spans the call is about
 
 	// Touch writes a record within the span again as it is, or, where there is none, deletes its first key again.
 	Touch func(Span) error
@@ -48,6 +49,11 @@ func (s *Scrubber) Clean(ctx context.Context, spans []Span) error {
 	if err := s.Readers.wait(ctx); err != nil {
 		return err
 	}
+	removed, err := s.removed()
+	if err != nil {
+		return err
+	}
+	spans = append(spans, removed...)
 	for _, r := range spans {
 		if err := s.Compact(ctx, r); err != nil {
 			return err
@@ -86,6 +92,25 @@ func (s *Scrubber) Clean(ctx context.Context, spans []Span) error {
 		return fmt.Errorf("manifest: %w", err)
 	}
 	return s.waitForTables(ctx)
+}
+
+// removed lists the tables that tell of what was deleted within Removed, as far as they lie in it. There are none where all of it has
+// been compacted away.
+func (s *Scrubber) removed() ([]Span, error) {
+	if err := s.DB.Flush(); err != nil {
+		return nil, err
+	}
+	found, err := s.Unclean(s.Removed)
+	for i := range found {
+		r := &found[i]
+		if bytes.Compare(r.Start, s.Removed.Start) < 0 {
+			r.Start = s.Removed.Start
+		}
+		if bytes.Compare(r.End, s.Removed.End) > 0 {
+			r.End = s.Removed.End
+		}
+	}
+	return found, err
 }
 
 // Compact brings a range of keys down to the lowest level, a table of that at a time.

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway"
+	"trackway/internal/identity"
+	"trackway/internal/query"
+	"trackway/internal/store/erased"
+)
+
+// TestCleanUpOfWhatHadExpired: a customer's events that had gone because they were too old, and whose space was not given back before
+// the customer was erased, are in no file after the clean-up either.
+func TestCleanUpOfWhatHadExpired(t *testing.T) {
+	t.Parallel()
+	for name, settle := range map[string]func(*testing.T, *Store){
+		"marks in memory": func(*testing.T, *Store) {},
+		"marks in a table": func(t *testing.T, s *Store) {
+			t.Helper()
+			if err := s.db.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"compacted while a reader was there": compactAll,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fs := vfs.NewMem()
+			y := &erasureStory{s: openPlain(t, fs), now: 1000}
+			defer func() { _ = y.s.Close() }()
+			y.crowd(t, "before", 100)
+			y.jane = y.id("registered", "jane")
+			y.apply(t, event("old", 5, map[string]string{"email": quoted(y.secret("old-email"))}, y.jane))
+			y.crowd(t, "after", 100)
+			compactAll(t, y.s)
+			reader := y.s.Snapshot()
+			x, err := y.s.Expire(t.Context(), 1, 1<<40, func(_ uint32, typ string) trackway.Micros {
+				if typ == "old" {
+					return 6
+				}
+				return query.Forever
+			})
+			if err != nil || x.Removed != 1 {
+				t.Fatal(x, err)
+			}
+			settle(t, y.s)
+			if err := reader.Close(); err != nil {
+				t.Fatal(err)
+			}
+			mustErase(t, y.s, mustFind(t, y.s, y.jane), "email")
+			if len(traces(t, fs, y.needles[1])) == 0 {
+				t.Error("the event has left no trace before the clean-up: this test would not notice it")
+			}
+			mustCleanUp(t, y.s, 1)
+			if found := traces(t, fs, y.needles...); len(found) > 0 {
+				t.Errorf("after the clean-up: %v", found)
+			}
+			mustBeConsistent(t, y.s)
+		})
+	}
+}
+
+// TestCleanUpAfterACutOffErasure: what an erasure that was cut off has rewritten of others is in the files as it was before, until the
+// clean-up after the next one.
+func TestCleanUpAfterACutOffErasure(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := openPlain(t, fs)
+	defer func() { _ = s.Close() }()
+	moving := secret("cookie")
+	jane, bob, cookie := identifierOf("registered", "jane"), identifierOf("registered", "bob"), identifierOf("cookie", moving)
+	mustApply(t, s, update(1, nil, cookie), update(2, nil, bob), update(3, nil, bob, cookie)) // a merge of Bob's names the cookie
+	mustApply(t, s, update(4, nil, jane, cookie))                                             // and it moves to Jane
+	compactAll(t, s)
+
+	r := rewriter{s: s, project: demo} // as if the process had ended before the identifiers went
+	v := s.Snapshot()
+	if err := v.Events(demo, mustFind(t, s, bob), false, func(e *trackway.Event) bool {
+		cut := *e
+		cut.Properties = erased.WithoutIDs(e, []identity.ID{{Identifier: cookie}})
+		r.staged = append(r.staged, rewritten{event: cut})
+		return true
+	}); err != nil || len(r.staged) != 1 {
+		t.Fatal(len(r.staged), err)
+	}
+	if err := errors.Join(v.Close(), r.write(), s.db.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	mustErase(t, s, mustFind(t, s, jane))
+	mustCleanUp(t, s, 1)
+	if found := traces(t, fs, []byte(moving)); len(found) > 0 {
+		t.Errorf("after the clean-up: %v", found)
+	}
+	mustBeConsistent(t, s)
+}
+
+// TestEraseLearnsIdentifiers: an identifier that comes to a customer while it is being erased is looked for, too, in the merges of who
+// had it before.
+func TestEraseLearnsIdentifiers(t *testing.T) {
+	t.Parallel()
+	jane, bob := identifierOf("registered", "jane"), identifierOf("registered", "bob")
+	for late := true; late; { // until it comes in time
+		s := openTest(t)
+		mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1)) // a merge of Bob's names cookie1
+		cmds := make([]trackway.Command, 20*maxRewritten)
+		for i := range cmds {
+			cmds[i] = event("visit", trackway.Micros(10+i), map[string]string{"email": `"x"`}, jane)
+		}
+		mustApply(t, s, cmds...)
+		c, begun := mustFind(t, s, jane), s.Version(demo)
+		done := make(chan error)
+		go func() {
+			_, err := s.Erase(demo, c, []string{"email"}, 1000)
+			done <- err
+		}()
+		for s.Version(demo) == begun {
+			runtime.Gosched()
+		}
+		late = mustApply(t, s, update(5000, nil, jane, cookie1))[0].Customer != c
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if got := mustEvents(t, s, mustFind(t, s, bob)); !late && (len(got) != 1 || strings.Contains(got[0], `"c1"`)) {
+			t.Errorf("got %q, want Bob's merge without the cookie", got)
+		}
+		mustBeConsistent(t, s)
+	}
+}

@@ -15,11 +15,12 @@ func (c *call) allowed() bool {
 			"explanation", c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header).String())
 	}
 	c.ask = limit.Call{Method: c.r.Method, Path: c.r.URL.Path, Route: c.route.path, Addr: addr}
-	if c.Limits.Set().ByKey() {
+	if c.Limits.Set().ByKey() || c.Traffic.On() {
 		c.identify(&c.ask)
 	}
 	c.decision = c.Limits.Allow(c.received, &c.ask)
 	c.watchCall()
+	c.record()
 	c.fields.Set(c.w.Header(), &c.decision)
 	if c.decision.Allowed {
 		return true

@@ -61,6 +61,8 @@ func Run(ctx context.Context, setup Setup) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.history.Close()) }()
+	s.traffic = newTraffic(cfg, log)
+	defer func() { _ = s.traffic.Close() }() // it has been logged, and is no failure of a server
 	public, err := listen(ctx, cfg.Listen, nil, log) // first, because the guide says where
 	if err != nil {
 		return err
@@ -98,6 +100,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		return fmt.Errorf("limits: %w", err)
 	}
 	s.limits = limit.New(set, maxCallers)
+	s.traffic.Reload(recording(s.Config))
 	reg.MustRegister(limit.NewCollector(s.limits))
 	access, err := newAccess(s.Config, s.store)
 	if err != nil {
@@ -123,7 +126,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.pages = s.newPages(access.Keys, callers, meter)
 	s.api = api.New(api.Config{
 		Access: access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live},
-		Fleet: s.fleet, History: s.history, Watch: callers, Rates: meter, Live: s.live, Grid: s.pages, Site: site,
+		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Grid: s.pages, Site: site,
 		Version: s.Version, Log: s.Log, Registry: reg,
 	})
 	return nil
@@ -138,6 +141,7 @@ func (s *server) serve(ctx context.Context, public, private, socket *listener) e
 	g.Go(func() error { return s.fleet.Run(ctx) })
 	g.Go(func() error { return s.live.Run(ctx) }) // which ends the streams, so that draining need not wait for them
 	g.Go(func() error { return s.upkeep.Run(ctx) })
+	g.Go(func() error { return s.traffic.Run(ctx) })
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
 		s.stopping.Store(true)

@@ -28,6 +28,7 @@ type Config struct {
 	Store    query.Store
 	Projects func() ([]trackway.Project, error) // those of the configuration in force, with their numbers
 	Save     Saver
+	Flush    func() error // writes what was recorded of calls to the disk
 	Log      Log
 	Logger   *slog.Logger
 }
@@ -37,6 +38,7 @@ type Config struct {
 //	POST /import  a body of NDJSON, a command a line; answers a [Progress] a line, while the body is read
 //	POST /backup  a [Backup] into ?dir=, of which ?keep= stay
 //	GET /export   the file that ?format= names, of ?customers=true and ?events=true; of events ?type=, ?since= and ?until=
+//	POST /traffic/flush  writes what was recorded of calls, so that it can be read up to now
 //	GET /tail     events as they become durable, in NDJSON; ?type=, ?customer=NAME=VALUE, ?since= or ?last=, a number
 //
 // What is refused before it began is answered 400 with {"error":"…"}. An answer that is cut off is one that failed.
@@ -47,6 +49,8 @@ func Handler(c Config) http.Handler {
 		"POST /backup": (*call).backup,
 		"GET /export":  (*call).export,
 		"GET /tail":    (*call).tail,
+
+		"POST /traffic/flush": (*call).flush,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			(&call{Config: &c, w: w, r: r}).answer(do)

@@ -82,8 +82,12 @@ type active struct {
 // New returns a limiter with room for this many callers at once, at 27 bytes each. A caller has a counter for each policy
 // that counts it, for each route where that is per route, and one more for a candidate; IPv6 callers share those of
 // their /48. When there are more, those are forgotten first who have used the least.
-func New(set *Set, callers int) *Limiter {
-	l := &Limiter{table: table.New(callers), base: time.Now(), slots: make(map[string]*tally)}
+func New(set *Set, callers int) *Limiter { return NewAt(time.Now(), set, callers) }
+
+// NewAt is [New] for a limiter that is told of calls of another time than now: none of them may come before base, nor two years
+// after it.
+func NewAt(base time.Time, set *Set, callers int) *Limiter {
+	l := &Limiter{table: table.New(callers), base: base, slots: make(map[string]*tally)}
 	l.Reload(set)
 	return l
 }

@@ -1,0 +1,81 @@
+package replay
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/limit/traffic"
+)
+
+// warnings says what a record does not tell.
+func (r *Record) warnings() []string {
+	warnings := []string{}
+	add := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
+	if r.Unrecorded > 0 {
+		add("%d calls more came from so many callers at once that there was no room for them in the record", r.Unrecorded)
+	}
+	if n := len(r.Gaps); n > 0 {
+		longest := slices.MaxFunc(r.Gaps, func(a, b traffic.Gap) int { return int(a.To.Sub(a.From) - b.To.Sub(b.From)) })
+		add("nothing is known of %v: %s, the longest of %v from %s; counts go on after a gap as if nothing had come in it",
+			r.Missing(), several(n, "gap"), longest.To.Sub(longest.From), longest.From.Local().Format(time.DateTime))
+	}
+	if r.Damaged > 0 {
+		add("%s could not be read to the end, as it is after a server was killed", several(r.Damaged, "file"))
+	}
+	if n := len(r.Changes); n > 0 {
+		add("the limits in force changed %s meanwhile, the last time at %s: what was refused was so by different ones",
+			several(n, "time"), r.Changes[n-1].Local().Format(time.DateTime))
+	}
+	return warnings
+}
+
+func several(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// warnings says where a record is not enough for these limits.
+func (r *run) warnings(record *Record) (warnings []string) {
+	add := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
+	covered := record.To.Sub(record.From) - record.Missing()
+	for _, p := range r.set.Policies() {
+		switch {
+		case p.Mode == trackway.Off:
+			add("%s is off and counts nothing", p.Name)
+			continue
+		case p.Mode == trackway.Report:
+			add("%s is in mode report and refuses nothing; who would be refused is listed if it is simulated in mode enforce", p.Name)
+		}
+		if p.Window > covered {
+			add("the window of %s is %v, and the record tells of %v only", p.Name, p.Window, covered)
+		}
+		if p.IPv6Prefix > traffic.AddrBits {
+			add("%s tells IPv6 callers apart by %d bits, the record by the first %d", p.Name, p.IPv6Prefix, traffic.AddrBits)
+		}
+	}
+	for _, o := range r.limits.Overrides {
+		if o.Address.IsValid() && o.Address.Addr().Is6() && o.Address.Bits() > traffic.AddrBits {
+			add("the override for %s is narrower than what the record tells apart of IPv6 addresses, the first %d bits", o.Address, traffic.AddrBits)
+		}
+	}
+	return append(warnings, r.variable()...)
+}
+
+// variable names the policies that count only some calls of a route, by what stands in the path: a record has the pattern only.
+func (r *run) variable() (warnings []string) {
+	found := make(map[string]bool)
+	for _, k := range r.kinds {
+		if _, sometimes := r.set.Governing(k.call.Method, k.call.Path); strings.Contains(k.call.Path, "{") {
+			for _, p := range sometimes {
+				found[fmt.Sprintf("%s counts only some calls of %s, and the record does not tell which: none are counted for it", p.Name, k.call.Route)] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,7 +49,7 @@ func (r *replaying) open(out output, file string) (replay.Source, replay.Limits,
 	if err := recorded(cfg, file); err != nil {
 		return nil, replay.Limits{}, err
 	}
-	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Tokens: make(map[string]string)}
+	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Tokens: make(map[string]string), Callers: app.MaxCallers}
 	for _, p := range cfg.Projects {
 		limits.Tokens[p.Name] = p.Token
 	}
@@ -69,19 +70,12 @@ func loadLimits(file, dataDir string) (*config.Config, error) {
 	return config.Parse(file, text, config.Flags{DataDir: dataDir}, elsewhere, app.CheckLimits)
 }
 
-// parseBound reads a time, or how long before now it was; empty is the default.
+// parseBound reads a time, or how long ago it was; where none is given it is the usual one.
 func parseBound(text string, now, usual time.Time) (time.Time, error) {
 	if text == "" {
 		return usual, nil
 	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
-	}
-	at, err := parseTime(text)
-	if err != nil {
-		return at, fmt.Errorf("%w, or 2h, which is that long ago", err)
-	}
-	return at, nil
+	return parseSince(text, now)
 }
 
 // flush has the server that uses a data directory write what it has recorded. Where none runs all is written.
@@ -163,9 +157,9 @@ func printOutcome(w io.Writer, o *replay.Outcome, top int) error {
 	if o.Record.Calls == 0 {
 		return nil
 	}
-	say(w, "WAS is what the limits in force refused when it happened.\n\n")
+	say(w, "\n")
 	t := newColumns(w)
-	t.row("POLICY", "LIMIT", "PER", "CALLS", "REFUSED", "SHARE", "WAS", "CALLERS", "REFUSED", "WAS")
+	t.row("POLICY", "LIMIT", "PER", "CALLS", "REFUSED", "SHARE", "WAS", "CALLERS", "TOUCHED", "WERE")
 	for _, p := range o.Policies {
 		limit, refused := fmt.Sprintf("%d in %ds", p.Limit, p.Window), fmt.Sprint(p.Refused)
 		switch {
@@ -180,6 +174,7 @@ func printOutcome(w io.Writer, o *replay.Outcome, top int) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
+	say(w, "\nREFUSED calls of TOUCHED callers would have been refused; WAS and WERE: by the limits in force, when it happened.\n")
 	if err := printTouched(w, o.Callers, top); err != nil {
 		return err
 	}
@@ -197,11 +192,14 @@ func describe(r *replay.Record) string {
 	if from.Format(time.DateOnly) == to.Format(time.DateOnly) {
 		layout = time.TimeOnly
 	}
-	return fmt.Sprintf("The record tells of %s to %s (%v): %d calls of %d addresses; %d of them were refused.",
-		from.Format(time.DateTime), to.Format(layout), to.Sub(from)-r.Missing(), r.Calls, r.Addresses, r.Refused)
+	of := fmt.Sprintf("The record tells of %s to %s (%v): ", from.Format(time.DateTime), to.Format(layout), to.Sub(from)-r.Missing())
+	if r.Calls == 0 {
+		return of + "no call came."
+	}
+	return of + fmt.Sprintf("%d calls of %d addresses; %d of them were refused.", r.Calls, r.Addresses, r.Refused)
 }
 
-// share returns a part in per cent, with as many digits as tell it from none and from all.
+// share returns a part in per cent, told from none and from all.
 func share(part, of uint64) string {
 	switch {
 	case of == 0 || part == 0:
@@ -209,13 +207,14 @@ func share(part, of uint64) string {
 	case part == of:
 		return "100%"
 	}
-	const per = 100.
-	percent := per * float64(part) / float64(of)
+	percent := 100 * float64(part) / float64(of)
 	switch {
-	case percent < 0.01:
-		return "<0.01%"
-	case percent < 10 || percent > 99:
-		return fmt.Sprintf("%.2f%%", min(percent, 99.99))
+	case percent < 0.1:
+		return "<0.1%"
+	case percent < 10:
+		return fmt.Sprintf("%.1f%%", percent)
+	case percent > 99:
+		return ">99%"
 	}
 	return fmt.Sprintf("%.0f%%", percent)
 }
@@ -229,12 +228,8 @@ func printTouched(w io.Writer, callers []replay.CallerOutcome, top int) error {
 	t := newColumns(w)
 	t.row("CALLER", "POLICY", "REFUSED", "OF CALLS", "SHARE", "WAS", "FIRST", "LAST", "ROUTE")
 	for _, c := range callers[:min(top, len(callers))] {
-		route := c.Route
-		if route == "" {
-			route = "-"
-		}
 		t.row(printable(c.Caller), c.Policy, c.Refused, c.Calls, share(c.Refused, c.Calls), c.Was,
-			c.First.Local().Format(time.DateTime), c.Last.Local().Format(time.DateTime), route)
+			c.First.Local().Format(time.DateTime), c.Last.Local().Format(time.DateTime), cmp.Or(c.Route, "-"))
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -322,6 +317,6 @@ func printLines(w io.Writer, a *replay.Advice) {
 		say(w, "\nFor the configuration:\n\nlimits:\n%s", lines.String())
 	}
 	if notes.Len() > 0 {
-		say(w, "\nWhy:\n%s", notes.String())
+		say(w, "\nNotes:\n%s", notes.String())
 	}
 }

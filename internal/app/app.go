@@ -41,8 +41,8 @@ const drainTime = 8 * time.Second
 // storeDir is the store's folder in the data directory.
 const storeDir = "store"
 
-// maxCallers is how many callers can be counted at once, at 27 bytes each.
-const maxCallers = 1 << 20
+// MaxCallers is how many callers can be counted at once, at 27 bytes each.
+const MaxCallers = 1 << 20
 
 // errStopping is what /-/ready answers during a stop, so that balancers send nobody any more.
 var errStopping = errors.New("stopping")
@@ -62,7 +62,7 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.history.Close()) }()
 	s.traffic = newTraffic(cfg, log)
-	defer func() { _ = s.traffic.Close() }() // it has been logged, and is no failure of a server
+	defer func() { _ = s.traffic.Close() }()         // it has been logged, and is no failure of a server
 	public, err := listen(ctx, cfg.Listen, nil, log) // first, because the guide says where
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	if err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
-	s.limits = limit.New(set, maxCallers)
+	s.limits = limit.New(set, MaxCallers)
 	s.traffic.Reload(recording(s.Config))
 	reg.MustRegister(limit.NewCollector(s.limits))
 	access, err := newAccess(s.Config, s.store)

@@ -20,10 +20,8 @@ type Limits struct {
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
 	Tokens    map[string]string // of the projects, by name: a record has names, overrides and paths have tokens
+	Callers   int               // for how many the server's limiter is made
 }
-
-// callers is for how many callers a server's own limiter is made.
-const callers = 1 << 20
 
 // run is one set of limits to which calls are shown.
 type run struct {
@@ -103,7 +101,7 @@ func (r *run) kindOf(of *traffic.Kind) *kind {
 // begin prepares for the rows of a second.
 func (r *run) begin(second int64, rows []traffic.Row) {
 	if r.limiter == nil {
-		r.limiter = limit.NewAt(time.Unix(second, 0), r.set, callers)
+		r.limiter = limit.NewAt(time.Unix(second, 0), r.set, r.limits.Callers)
 	}
 	r.playing = r.playing[:0]
 	for i := range rows {

@@ -22,8 +22,7 @@ type search struct {
 	sought   []*sought
 }
 
-// sought is a limit that is looked for. It is looked for on a ladder of limits, from what callers used upwards, and downwards
-// as long as a lower rung will do.
+// sought is a limit that is looked for. It is looked for on a ladder of limits, upwards from what callers used.
 type sought struct {
 	index    int             // in the search's policies
 	policy   trackway.Policy // with the window that is wished for
@@ -75,7 +74,7 @@ func withLimit(p trackway.Policy, limit uint32) trackway.Policy {
 // alone returns limits of which only p is in force, and those with an override of it are free. The other policies stay, for the
 // longest path holds, also of one that is off.
 func (s *search) alone(p trackway.Policy) *Limits {
-	l := Limits{Tokens: s.limits.Tokens}
+	l := Limits{Tokens: s.limits.Tokens, Callers: s.limits.Callers}
 	for _, other := range s.policies {
 		if other.Name == p.Name {
 			p.Mode, p.AllowBelowFloor, p.Candidate = trackway.Enforce, true, 0
@@ -183,34 +182,27 @@ func (s *search) climb() (more bool, err error) {
 	return len(trials) > 0, s.try(trials)
 }
 
-// next returns the rungs to try next; none if the right one is found: one that will do, over one that will not.
+// next returns the rungs to try next; none if the lowest that will do is found. Below the one to begin at none will: whoever used
+// more than a limit within a window is refused under it by every algorithm.
 func (q *sought) next() []int {
 	if q.rung >= 0 {
 		return nil
 	}
 	const several = 4
-	lowest, highest, will := len(ladder), -1, -1
-	for i, limit := range ladder {
-		if e, ok := q.tried[limit]; ok {
-			lowest, highest = min(lowest, i), max(highest, i)
-			if will < 0 && e.Touched <= q.mayTouch {
-				will = i
-			}
+	for i := q.start; i < len(ladder); i++ {
+		e, ok := q.tried[ladder[i]]
+		switch {
+		case !ok && i == q.start:
+			return between(i, i+1) // which is usually it
+		case !ok:
+			return between(i, i+several)
+		case e.Touched <= q.mayTouch:
+			q.rung = i
+			return nil
 		}
 	}
-	switch {
-	case highest < 0:
-		return between(q.start-1, q.start+1)
-	case will < 0 && highest == len(ladder)-1, will > lowest, will == 0:
-		q.rung = max(will, 0)
-		if will < 0 {
-			q.rung, q.note = highest, "no limit keeps the share"
-		}
-		return nil
-	case will < 0:
-		return between(highest+1, highest+1+several)
-	}
-	return between(lowest-several, lowest)
+	q.rung, q.note = len(ladder)-1, "no limit keeps the share"
+	return nil
 }
 
 func between(from, to int) (rungs []int) {

@@ -109,7 +109,7 @@ func (q *sought) suggestion(share float64) Suggestion {
 		return out
 	}
 	if out.Note == "" && share < 100 && q.mayTouch == 0 {
-		out.Note = fmt.Sprintf("of %d callers, %g in a hundred are all", out.Callers, share)
+		out.Note = fmt.Sprintf("%g in a hundred of %s are all; a lower share leaves out the busiest", share, several(out.Callers, "caller"))
 	}
 	then, p := q.tried[q.found()], q.result()
 	out.Then, out.YAML = &then, line(&p)

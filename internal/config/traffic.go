@@ -22,7 +22,7 @@ func (t *traffic) setDefaults() { *t = traffic{Keep: age(7 * day), MaxMB: 512} }
 const (
 	maxRecordAge = 365 * day
 	minRecordMB  = 10
-	maxRecordMB  = 1 << 20
+	maxRecordMB  = 1_000_000
 	megabyte     = 1e6
 )
 

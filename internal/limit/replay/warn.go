@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,9 +20,13 @@ func (r *Record) warnings() []string {
 		add("%d calls more came from so many callers at once that there was no room for them in the record", r.Unrecorded)
 	}
 	if n := len(r.Gaps); n > 0 {
-		longest := slices.MaxFunc(r.Gaps, func(a, b traffic.Gap) int { return int(a.To.Sub(a.From) - b.To.Sub(b.From)) })
-		add("nothing is known of %v: %s, the longest of %v from %s; counts go on after a gap as if nothing had come in it",
-			r.Missing(), several(n, "gap"), longest.To.Sub(longest.From), longest.From.Local().Format(time.DateTime))
+		longest := slices.MaxFunc(r.Gaps, func(a, b traffic.Gap) int { return cmp.Compare(a.To.Sub(a.From), b.To.Sub(b.From)) })
+		which := ""
+		if n > 1 {
+			which = fmt.Sprintf("%v in %d gaps, the longest of them ", r.Missing(), n)
+		}
+		add("nothing was recorded for %s%v from %s; it is taken for a time without calls",
+			which, longest.To.Sub(longest.From), longest.From.Local().Format(time.DateTime))
 	}
 	if r.Damaged > 0 {
 		add("%s could not be read to the end, as it is after a server was killed", several(r.Damaged, "file"))

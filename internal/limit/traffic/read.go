@@ -66,6 +66,7 @@ func Walk(dir string, since, until time.Time, yield func(second int64, rows []Ro
 		return Coverage{}, err
 	}
 	w := walker{since: since.Unix(), until: until.Unix(), yield: yield, kinds: make(map[Kind]*Kind), waiting: make(map[int64]map[place]*Row)}
+	w.covered.Gaps, w.covered.Changes = []Gap{}, []time.Time{}
 	for i := range all {
 		if i+1 < len(all) && all[i+1].began.Unix()+lateness < w.since {
 			continue // the next one begins where this one ends
@@ -151,18 +152,20 @@ func (w *walker) cover(f *frame) {
 		return
 	}
 	if w.any && from-w.end >= leastGap {
-		w.covered.Gaps = append(w.covered.Gaps, Gap{time.Unix(w.end, 0), time.Unix(from, 0)})
+		w.covered.Gaps = append(w.covered.Gaps, Gap{moment(w.end), moment(from)})
 	}
 	if w.any && f.limits != w.limits {
-		w.covered.Changes = append(w.covered.Changes, time.Unix(from, 0))
+		w.covered.Changes = append(w.covered.Changes, moment(from))
 	}
 	if !w.any {
-		w.covered.From = time.Unix(from, 0)
+		w.covered.From = moment(from)
 	}
 	w.any, w.end, w.limits = true, max(to, w.end), f.limits
-	w.covered.To = time.Unix(w.end, 0)
+	w.covered.To = moment(w.end)
 	w.covered.Unrecorded += f.unrecorded
 }
+
+func moment(second int64) time.Time { return time.Unix(second, 0).UTC() }
 
 // keep adds a row to those that wait, or to the one that it is a part of.
 func (w *walker) keep(r *row) {

@@ -80,7 +80,7 @@ func walkIn(t *testing.T, dir string, since, until time.Time) (all []seen, c Cov
 	return all, c
 }
 
-var comparing = cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateApproxTime(0)}
+var comparing = cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateApproxTime(0), cmpopts.EquateEmpty()}
 
 // What is noted comes back: calls of a second as one row, those that were given back marked, of IPv6 the first half, of unknown
 // paths the first part, and no token, no id and no made-up method.

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -161,7 +162,7 @@ func printOutcome(w io.Writer, o *replay.Outcome, top int) error {
 	t := newColumns(w)
 	t.row("POLICY", "LIMIT", "PER", "CALLS", "REFUSED", "SHARE", "WAS", "CALLERS", "TOUCHED", "WERE")
 	for _, p := range o.Policies {
-		limit, refused := fmt.Sprintf("%d in %ds", p.Limit, p.Window), fmt.Sprint(p.Refused)
+		limit, refused := fmt.Sprintf("%d in %ds", p.Limit, p.Window), strconv.FormatUint(p.Refused, 10)
 		switch {
 		case p.Gone:
 			t.row(p.Name, "is no more", "-", "-", "-", "-", p.Was, "-", "-", p.CallersWas)

@@ -64,7 +64,7 @@ func TestLimitsSimulate(t *testing.T) {
 	want := `
 POLICY  LIMIT        PER      CALLS  REFUSED            SHARE  WAS  CALLERS  TOUCHED  WERE
 api     30 in 1s     ip+path  140    10                 7.1%   0    101      1        0
-quiet   5 in 60s     ip       7      0 (2 if enforced) -      0    1        0        0
+quiet   5 in 60s     ip       7      0 (2 if enforced)  -      0    1        0        0
 track   6000 in 60s  ip       0      0                  -      0    0        0        0
 old     is no more   -        -      -                  -      1    -        -        1
 

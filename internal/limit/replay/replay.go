@@ -50,6 +50,9 @@ type shown struct {
 	kind *kind
 	call limit.Call
 	n    uint64 // calls of it that have been shown
+
+	by *tally // of the policy that refused the last one that was refused
+	of *caller
 }
 
 func newRun(l *Limits) (*run, error) {
@@ -131,7 +134,11 @@ func (r *run) show(at time.Time, i int32) {
 	calls, back := uint64(s.row.Calls), uint64(s.row.Back)
 	switch {
 	case !d.Allowed:
-		r.byName[d.Policy].callerOf(s).refused.add(1, at, at)
+		if s.by == nil || s.by.policy.Name != d.Policy {
+			s.by = r.byName[d.Policy]
+			s.of = s.by.callerOf(s)
+		}
+		s.of.refused.add(1, at, at)
 	case s.n*back/calls != (s.n-1)*back/calls:
 		r.limiter.Refund(at, &s.call, &d)
 	}
@@ -146,7 +153,7 @@ func play(from Source, runs ...*run) (traffic.Coverage, error) {
 		}
 		order.arrange(rows)
 		for ms := range order {
-			at := within(second, uint16(ms)) //nolint:gosec // G115: < 1000
+			at := within(second, uint16(ms))
 			for _, i := range order[ms] {
 				for _, r := range runs {
 					r.show(at, i)
@@ -172,7 +179,7 @@ func (t *timeline) arrange(rows []traffic.Row) {
 			if r.Calls > 1 {
 				ms += uint64(n) * uint64(r.Last-r.First) / uint64(r.Calls-1)
 			}
-			t[ms] = append(t[ms], int32(i)) //nolint:gosec // G115: as many as there is memory for
+			t[ms] = append(t[ms], int32(i))
 		}
 	}
 }

@@ -335,3 +335,22 @@ func TestLadder(t *testing.T) {
 		t.Errorf("got %v", ladder)
 	}
 }
+
+// BenchmarkSimulate is a minute of a thousand callers, of whom each calls ten times a second: what it takes for a call.
+func BenchmarkSimulate(b *testing.B) {
+	all := rows{}
+	for second := range int64(60) {
+		for i := range 1000 {
+			all[base.Unix()+second] = append(all[base.Unix()+second], traffic.Row{
+				Addr: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), Kind: &kinds[2], Calls: 10, First: 5, Last: uint16(995 - i%100),
+			})
+		}
+	}
+	l := Limits{Tokens: tokens, Callers: 1 << 20, Policies: []trackway.Policy{{Name: "api", Paths: []string{"/api/"}, Limit: 30, Window: 30 * time.Second}}}
+	for b.Loop() {
+		if _, err := Simulate(all.source, l); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(60*1000*10), "ns/call")
+}

@@ -96,6 +96,7 @@ func (s *search) advise() (*Advice, error) {
 	a := &Advice{Record: *record, Share: s.share, Warnings: record.warnings()}
 	for _, q := range s.sought {
 		a.Suggestions = append(a.Suggestions, q.suggestion(s.share))
+		a.Warnings = append(a.Warnings, record.lacks(&q.policy)...)
 	}
 	slices.SortFunc(a.Suggestions, func(a, b Suggestion) int { return strings.Compare(a.Name, b.Name) })
 	return a, nil

@@ -47,29 +47,34 @@ func several(n int, what string) string {
 
 // warnings says where a record is not enough for these limits.
 func (r *run) warnings(record *Record) (warnings []string) {
-	add := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
-	covered := record.To.Sub(record.From) - record.Missing()
 	for _, p := range r.set.Policies() {
-		switch {
-		case p.Mode == trackway.Off:
-			add("%s is off and counts nothing", p.Name)
+		switch p.Mode {
+		case trackway.Off:
+			warnings = append(warnings, p.Name+" is off and counts nothing")
 			continue
-		case p.Mode == trackway.Report:
-			add("%s is in mode report and refuses nothing; who would be refused is listed if it is simulated in mode enforce", p.Name)
+		case trackway.Report:
+			warnings = append(warnings, p.Name+" is in mode report and refuses nothing; who would be refused is listed if it is simulated in mode enforce")
 		}
-		if p.Window > covered {
-			add("the window of %s is %v, and the record tells of %v only", p.Name, p.Window, covered)
-		}
-		if p.IPv6Prefix > traffic.AddrBits {
-			add("%s tells IPv6 callers apart by %d bits, the record by the first %d", p.Name, p.IPv6Prefix, traffic.AddrBits)
-		}
+		warnings = append(warnings, record.lacks(&p)...)
 	}
 	for _, o := range r.limits.Overrides {
 		if o.Address.IsValid() && o.Address.Addr().Is6() && o.Address.Bits() > traffic.AddrBits {
-			add("the override for %s is narrower than what the record tells apart of IPv6 addresses, the first %d bits", o.Address, traffic.AddrBits)
+			warnings = append(warnings, fmt.Sprintf("the override for %s is narrower than what the record tells apart of IPv6 addresses, the first %d bits",
+				o.Address, traffic.AddrBits))
 		}
 	}
 	return append(warnings, r.variable()...)
+}
+
+// lacks says where a record is not enough for a policy.
+func (r *Record) lacks(p *trackway.Policy) (warnings []string) {
+	if covered := r.To.Sub(r.From) - r.Missing(); p.Window > covered {
+		warnings = append(warnings, fmt.Sprintf("the window of %s is %s, and the record tells of %v only", p.Name, span(p.Window), covered))
+	}
+	if p.IPv6Prefix > traffic.AddrBits {
+		warnings = append(warnings, fmt.Sprintf("%s tells IPv6 callers apart by %d bits, the record by the first %d", p.Name, p.IPv6Prefix, traffic.AddrBits))
+	}
+	return warnings
 }
 
 // variable names the policies that count only some calls of a route, by what stands in the path: a record has the pattern only.

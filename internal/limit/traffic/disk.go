@@ -21,8 +21,12 @@ const (
 	nameLayout = "20060102T150405.000000000Z"
 	headBytes  = 8
 
-	parts = 16 // of the bytes and of the time that are kept, which one file has at most
+	parts    = 16       // of the bytes and of the time that are kept, which one file has at most
+	maxBytes = 32 << 20 // of a file, so that it can be read at once
 )
+
+// fileBytes returns how large a file gets.
+func (s *Settings) fileBytes() int64 { return min(s.MaxBytes/parts, maxBytes) }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -66,7 +70,7 @@ func (d *disk) write(now time.Time) error {
 
 // room sees to it that there is a file with room for some bytes.
 func (d *disk) room(now time.Time, bytes int64) error {
-	if d.file != nil && (d.size+bytes > d.settings.MaxBytes/parts || now.Sub(d.began) > d.settings.Keep/parts || now.Before(d.began)) {
+	if d.file != nil && (d.size+bytes > d.settings.fileBytes() || now.Sub(d.began) > d.settings.Keep/parts || now.Before(d.began)) {
 		d.closeSegment()
 	}
 	if d.file != nil {
@@ -76,7 +80,7 @@ func (d *disk) room(now time.Time, bytes int64) error {
 	if err := os.MkdirAll(d.dir, owner); err != nil {
 		return err
 	}
-	if err := d.prune(now, max(d.settings.MaxBytes/parts, bytes)); err != nil {
+	if err := d.prune(now, max(d.settings.fileBytes(), bytes)); err != nil {
 		return err
 	}
 	return d.begin(now)

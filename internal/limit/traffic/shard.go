@@ -18,7 +18,7 @@ type key struct {
 }
 
 func (k *key) shard() int {
-	const phi = 0x9e3779b97f4a7c15 // 2⁶⁴/φ, odd: it spreads neighbours
+	const phi = 0x9e3779b97f4a7c15 // 2⁶⁴/φ, odd: it spreads what is near
 	return int((k.addr * phi) >> 60)
 }
 

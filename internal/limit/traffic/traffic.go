@@ -236,8 +236,7 @@ func (r *Recorder) complain(err error) {
 // drainLocked takes what was noted out of the shards.
 func (r *Recorder) drainLocked() {
 	for i := range r.shards {
-		unrecorded := uint64(0)
-		r.rows, unrecorded = r.shards[i].drain(r.rows)
-		r.unrecorded += unrecorded
+		rows, unrecorded := r.shards[i].drain(r.rows)
+		r.rows, r.unrecorded = rows, r.unrecorded+unrecorded
 	}
 }

@@ -70,12 +70,10 @@ func (d *disk) write(now time.Time) error {
 
 // room sees to it that there is a file with room for some bytes.
 func (d *disk) room(now time.Time, bytes int64) error {
-	if d.file != nil && (d.size+bytes > d.settings.fileBytes() || now.Sub(d.began) > d.settings.Keep/parts || now.Before(d.began)) {
-		d.closeSegment()
-	}
-	if d.file != nil {
+	if d.file != nil && d.goesOn(now, bytes) {
 		return nil
 	}
+	d.closeSegment()
 	const owner = 0o700
 	if err := os.MkdirAll(d.dir, owner); err != nil {
 		return err
@@ -84,6 +82,17 @@ func (d *disk) room(now time.Time, bytes int64) error {
 		return err
 	}
 	return d.begin(now)
+}
+
+// goesOn tells whether the file that was begun has room: it is neither too large, nor too old, nor was it removed by an operator
+// who wants to be rid of it.
+func (d *disk) goesOn(now time.Time, bytes int64) bool {
+	age := now.Sub(d.began)
+	if d.size+bytes > d.settings.fileBytes() || age < 0 || age > d.settings.Keep/parts {
+		return false
+	}
+	_, err := os.Lstat(d.file.Name())
+	return err == nil
 }
 
 func (d *disk) begin(now time.Time) error {

@@ -432,6 +432,23 @@ func TestFailingDisk(t *testing.T) {
 	}
 }
 
+// An operator who removes the record is rid of it, and what comes later is recorded.
+func TestRemoved(t *testing.T) {
+	t.Parallel()
+	r := recorder(t, always, monday)
+	for i, addr := range []string{"192.0.2.1", "192.0.2.2"} {
+		at := monday.Add(time.Duration(i) * time.Minute)
+		r.Note(callAt(at, addr))
+		if err := os.RemoveAll(r.dir); err != nil {
+			t.Fatal(err)
+		}
+		r.mustWrite(t, at.Add(time.Second))
+	}
+	if all, _ := walk(t, r.dir); len(all) != 1 || all[0].Row.Addr.String() != "192.0.2.2" {
+		t.Errorf("got %+v", all)
+	}
+}
+
 // Noting does not allocate, once the callers of a second are known.
 func TestNoteDoesNotAllocate(t *testing.T) {
 	r := recorder(t, always, monday)

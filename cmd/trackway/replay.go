@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"trackway"
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/control"
@@ -167,15 +168,15 @@ func printOutcome(w io.Writer, o *replay.Outcome, top int) error {
 		case p.Gone:
 			t.row(p.Name, "is no more", "-", "-", "-", "-", p.Was, "-", "-", p.CallersWas)
 			continue
-		case p.Would > 0:
-			refused = fmt.Sprintf("0 (%d if enforced)", p.Would)
+		case p.Mode == trackway.Report:
+			refused += " (report)"
 		}
 		t.row(p.Name, limit, p.Per, p.Calls, refused, share(p.Refused, p.Calls), p.Was, p.Callers, p.CallersRefused, p.CallersWas)
 	}
 	if err := t.flush(); err != nil {
 		return err
 	}
-	say(w, "\nREFUSED calls of TOUCHED callers would have been refused; WAS and WERE: by the limits in force, when it happened.\n")
+	say(w, "\nREFUSED calls of TOUCHED callers would have been refused, in mode report if it were enforced. WAS and WERE: by the limits in force,\nwhen it happened.\n")
 	if err := printTouched(w, o.Callers, top); err != nil {
 		return err
 	}

@@ -62,24 +62,26 @@ func TestLimitsSimulate(t *testing.T) {
 	stdout, _ := runs(t, fine, "limits", "simulate", "--config", config)
 	contains(t, "the record", stdout, "147 calls of 102 addresses; 1 of them were refused.\n")
 	want := `
-POLICY  LIMIT        PER      CALLS  REFUSED            SHARE  WAS  CALLERS  TOUCHED  WERE
-api     30 in 1s     ip+path  140    10                 7.1%   0    101      1        0
-quiet   5 in 60s     ip       7      0 (2 if enforced)  -      0    1        0        0
-track   6000 in 60s  ip       0      0                  -      0    0        0        0
-old     is no more   -        -      -                  -      1    -        -        1
+POLICY  LIMIT        PER      CALLS  REFUSED     SHARE  WAS  CALLERS  TOUCHED  WERE
+api     30 in 1s     ip+path  140    10          7.1%   0    101      1        0
+quiet   5 in 60s     ip       7      2 (report)  29%    0    1        1        0
+track   6000 in 60s  ip       0      0           -      0    0        0        0
+old     is no more   -        -      -           -      1    -        -        1
 
-REFUSED calls of TOUCHED callers would have been refused; WAS and WERE: by the limits in force, when it happened.
+REFUSED calls of TOUCHED callers would have been refused, in mode report if it were enforced. WAS and WERE: by the limits in force,
+when it happened.
 
 CALLER       POLICY  REFUSED  OF CALLS  SHARE  WAS  FIRST                LAST                 ROUTE
 203.0.113.7  api     10       40        25%    0    2026-11-22 08:30:00  2026-11-22 08:30:00  /api/status
+203.0.113.8  quiet   2        7         29%    0    2026-11-22 08:30:00  2026-11-22 08:30:00  -
 203.0.113.7  old     0        0         -      1    2026-11-22 08:30:00  2026-11-22 08:30:00  -
 `
 	if got := body(stdout); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	contains(t, "what to mind", stdout, "quiet is in mode report and refuses nothing")
+	contains(t, "what to mind", stdout, "quiet, track.")
 	stdout, _ = runs(t, fine, "limits", "simulate", "--config", config, "--top", "1")
-	contains(t, "one caller", stdout, "\n… and 1 more; --top shows them.\n")
+	contains(t, "one caller", stdout, "\n… and 2 more; --top shows them.\n")
 	stdout, _ = runs(t, fine, "limits", "simulate", "--config", config, "--until", "2020-01-01")
 	contains(t, "an early time", stdout, "Nothing is recorded of that time.")
 	stdout, _ = runs(t, fine, "limits", "simulate", "--config", config, "--json")

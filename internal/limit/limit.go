@@ -191,6 +191,7 @@ func (l *Limiter) refund(now moment, c *Call, r *receipt) {
 type receipt struct {
 	force             *force
 	calls, candidates uint64 // policies, as bits by index
+	over              uint64 // those that let the call pass though it was over their limit
 	moment            moment
 }
 
@@ -201,6 +202,17 @@ func (r *receipt) add(i int, v *verdict) {
 	if v.tookCandidate {
 		r.candidates |= 1 << i
 	}
+	if v.policy != nil && !v.took {
+		r.over |= 1 << i
+	}
+}
+
+// Over returns the names of the policies over whose limits the call was that d admitted, since their mode is report.
+func (d *Decision) Over() (names []string) {
+	for rest := d.taken.over; rest != 0; rest &= rest - 1 {
+		names = append(names, d.taken.force.policies[bits.TrailingZeros64(rest)].Name)
+	}
+	return names
 }
 
 // moment is one instant on both clocks.

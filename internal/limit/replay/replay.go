@@ -32,7 +32,6 @@ type run struct {
 	byName  map[string]*tally
 	kinds   map[*traffic.Kind]*kind
 	playing []shown // the rows of the second
-	last    time.Time
 
 	decided func(s *shown, d *limit.Decision) // told of every call, if it is not nil
 }
@@ -51,8 +50,16 @@ type shown struct {
 	call limit.Call
 	n    uint64 // calls of it that have been shown
 
-	by *tally // of the policy that refused the last one that was refused
+	by *tally // of the policy over whose limit the last one was that was over any
 	of *caller
+}
+
+// over notes that a call of the row is over the limit of a policy.
+func (s *shown) over(t *tally, at time.Time) {
+	if s.by != t {
+		s.by, s.of = t, t.callerOf(s)
+	}
+	s.of.refused.add(1, at, at)
 }
 
 func newRun(l *Limits) (*run, error) {
@@ -125,20 +132,18 @@ func (r *run) begin(second int64, rows []traffic.Row) {
 // the row's calls.
 func (r *run) show(at time.Time, i int32) {
 	s := &r.playing[i]
-	r.last = at
 	d := r.limiter.Allow(at, &s.call)
 	if r.decided != nil {
 		r.decided(s, &d)
 	}
 	s.n++
 	calls, back := uint64(s.row.Calls), uint64(s.row.Back)
+	for _, name := range d.Over() {
+		s.over(r.byName[name], at)
+	}
 	switch {
 	case !d.Allowed:
-		if s.by == nil || s.by.policy.Name != d.Policy {
-			s.by = r.byName[d.Policy]
-			s.of = s.by.callerOf(s)
-		}
-		s.of.refused.add(1, at, at)
+		s.over(r.byName[d.Policy], at)
 	case s.n*back/calls != (s.n-1)*back/calls:
 		r.limiter.Refund(at, &s.call, &d)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"trackway"
 	"trackway/internal/clientip"
+	"trackway/internal/config"
 	"trackway/internal/limit"
 	"trackway/internal/limit/traffic"
 )
@@ -71,7 +72,7 @@ func drawLimits(t *rapid.T) Limits {
 // touch is a policy and one of its callers.
 type touch struct{ policy, caller, route string }
 
-// server enforces limits as internal/api does, and counts whom it refuses.
+// server enforces limits as internal/api does, and counts who is over them, by calls.
 type server struct {
 	limiter *limit.Limiter
 	per     map[string]trackway.Policy
@@ -94,14 +95,23 @@ func newServer(t *rapid.T, l Limits) *server {
 func (s *server) call(c *traffic.Call, has bool) (by string) {
 	ask := limit.Call{Method: c.Method, Path: c.Path, Route: c.Route, Addr: c.Addr, Project: tokens[c.Project], Key: c.Key}
 	d := s.limiter.Allow(c.At, &ask)
-	if d.Allowed {
-		if has {
-			s.limiter.Refund(c.At, &ask, &d)
-		}
-		return ""
+	for _, name := range d.Over() {
+		s.over(c, name)
 	}
-	who := touch{policy: d.Policy, caller: clientip.KeyOf(c.Addr, 64).String()}
-	switch per := s.per[d.Policy].Per; {
+	if !d.Allowed {
+		s.over(c, d.Policy)
+		return d.Policy
+	}
+	if has {
+		s.limiter.Refund(c.At, &ask, &d)
+	}
+	return ""
+}
+
+// over counts a call that is over a policy's limit.
+func (s *server) over(c *traffic.Call, name string) {
+	who := touch{policy: name, caller: clientip.KeyOf(c.Addr, 64).String()}
+	switch per := s.per[name].Per; {
 	case per == trackway.PerKey && c.Key != "":
 		who.caller = c.Project + "/" + c.Key
 	case per == trackway.PerProj && c.Project != "":
@@ -110,7 +120,6 @@ func (s *server) call(c *traffic.Call, has bool) (by string) {
 		who.route = c.Route
 	}
 	s.refused[who]++
-	return d.Policy
 }
 
 // turn is a caller that makes some calls of one kind within a second.
@@ -218,7 +227,9 @@ func simulationIsEnforcement(t *rapid.T, atOnce bool) {
 	}
 	wantWas := map[string]uint64{}
 	for who, n := range was.refused {
-		wantWas[who.policy] += n
+		if was.per[who.policy].Mode == trackway.Enforce {
+			wantWas[who.policy] += n
+		}
 	}
 	if diff := gocmp.Diff(would.refused, gotWould); diff != "" {
 		t.Errorf("refused under %+v (-server +simulation):\n%s", tried, diff)
@@ -326,6 +337,33 @@ func withDefaults(p trackway.Policy, limit uint32) trackway.Policy {
 		p.Burst = max(1, p.Limit/10)
 	}
 	return withLimit(p, limit)
+}
+
+// A suggested line means, read as a configuration, the policy that it was made of.
+func TestLine(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawLimits(t).Policies[0]
+		want.Name = rapid.StringMatching("[a-z0-9_-]{1,8}|on|no|true|null|1e3|0x1f").Draw(t, "name")
+		want.Paths = rapid.SliceOfN(rapid.StringMatching("([A-Z]{3,6} )?/[a-z0-9,:!'~%&.-]{0,6}/?"), 1, 3).Draw(t, "paths")
+		want.Window = time.Duration(rapid.IntRange(1, 86400).Draw(t, "seconds")) * time.Second
+		want.Also, want.AllowBelowFloor = rapid.Bool().Draw(t, "also"), rapid.Bool().Draw(t, "floor")
+		want.Candidate = rapid.Uint32Range(0, 9).Draw(t, "candidate")
+		if want.Algorithm == trackway.GCRA {
+			want.Burst = rapid.Uint32Range(1, 9).Draw(t, "burst")
+		}
+		if want.IPv6Wide.Prefix = 48; want.IPv6Wide.Times == 0 {
+			want.IPv6Wide.Prefix = 40
+		}
+		text := "projects: [{name: demo, token: " + token + "}]\nlimits:\n  " + line(&want) + "\n"
+		cfg, err := config.Parse("t.yaml", []byte(text), config.Flags{}, nil)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if diff := gocmp.Diff([]trackway.Policy{want}, cfg.Policies); diff != "" {
+			t.Errorf("%s(-want +got):\n%s", text, diff)
+		}
+	})
 }
 
 func TestLadder(t *testing.T) {

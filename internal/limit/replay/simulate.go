@@ -37,10 +37,9 @@ type PolicyOutcome struct {
 	Mode   trackway.Mode `json:"mode"`
 	Gone   bool          `json:"gone"` // it refused calls in the record, and is not among the limits that were tried
 
-	Calls   uint64 `json:"calls"`        // of the paths that it counts
-	Refused uint64 `json:"refused"`      // calls it would have refused
-	Would   uint64 `json:"would_refuse"` // calls over the limit of a policy in mode report
-	Was     uint64 `json:"was_refused"`  // calls that the policy of this name refused when they were recorded
+	Calls   uint64 `json:"calls"`       // of the paths that it counts
+	Refused uint64 `json:"refused"`     // calls that it would have refused; in mode report, if it were enforced
+	Was     uint64 `json:"was_refused"` // calls that the policy of this name refused when they were recorded
 
 	Callers        int `json:"callers"`
 	CallersRefused int `json:"callers_refused"`
@@ -70,11 +69,8 @@ func Simulate(from Source, l Limits) (*Outcome, error) {
 		return nil, err
 	}
 	o := &Outcome{Record: *record, Policies: []PolicyOutcome{}, Callers: []CallerOutcome{}}
-	would := r.would()
 	for _, t := range r.tallies {
-		p := t.outcome()
-		p.Would = would[p.Name]
-		o.Policies = append(o.Policies, p)
+		o.Policies = append(o.Policies, t.outcome())
 		o.Callers = append(o.Callers, t.touched()...)
 	}
 	slices.SortFunc(o.Callers, func(a, b CallerOutcome) int {
@@ -141,15 +137,4 @@ func (t *tally) touched() (list []CallerOutcome) {
 		})
 	}
 	return list
-}
-
-// would returns, by policy, how many calls those in mode report let pass though they were over the limit.
-func (r *run) would() map[string]uint64 {
-	would := make(map[string]uint64)
-	if r.limiter != nil {
-		for _, s := range r.limiter.Stats(r.last) {
-			would[s.Policy] = s.WouldRefuse
-		}
-	}
-	return would
 }

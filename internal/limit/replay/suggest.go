@@ -94,10 +94,12 @@ func (s *search) advise() (*Advice, error) {
 		return nil, err
 	}
 	a := &Advice{Record: *record, Share: s.share, Warnings: record.warnings()}
+	var policies []trackway.Policy
 	for _, q := range s.sought {
 		a.Suggestions = append(a.Suggestions, q.suggestion(s.share))
-		a.Warnings = append(a.Warnings, record.lacks(&q.policy)...)
+		policies = append(policies, q.policy)
 	}
+	a.Warnings = append(a.Warnings, record.lacks(policies)...)
 	slices.SortFunc(a.Suggestions, func(a, b Suggestion) int { return strings.Compare(a.Name, b.Name) })
 	return a, nil
 }

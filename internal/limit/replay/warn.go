@@ -46,17 +46,8 @@ func several(n int, what string) string {
 }
 
 // warnings says where a record is not enough for these limits.
-func (r *run) warnings(record *Record) (warnings []string) {
-	for _, p := range r.set.Policies() {
-		switch p.Mode {
-		case trackway.Off:
-			warnings = append(warnings, p.Name+" is off and counts nothing")
-			continue
-		case trackway.Report:
-			warnings = append(warnings, p.Name+" is in mode report and refuses nothing; who would be refused is listed if it is simulated in mode enforce")
-		}
-		warnings = append(warnings, record.lacks(&p)...)
-	}
+func (r *run) warnings(record *Record) []string {
+	warnings := record.lacks(r.set.Policies())
 	for _, o := range r.limits.Overrides {
 		if o.Address.IsValid() && o.Address.Addr().Is6() && o.Address.Bits() > traffic.AddrBits {
 			warnings = append(warnings, fmt.Sprintf("the override for %s is narrower than what the record tells apart of IPv6 addresses, the first %d bits",
@@ -66,13 +57,23 @@ func (r *run) warnings(record *Record) (warnings []string) {
 	return append(warnings, r.variable()...)
 }
 
-// lacks says where a record is not enough for a policy.
-func (r *Record) lacks(p *trackway.Policy) (warnings []string) {
-	if covered := r.To.Sub(r.From) - r.Missing(); p.Window > covered {
-		warnings = append(warnings, fmt.Sprintf("the window of %s is %s, and the record tells of %v only", p.Name, span(p.Window), covered))
+// lacks says where a record is not enough for policies.
+func (r *Record) lacks(policies []trackway.Policy) (warnings []string) {
+	covered := r.To.Sub(r.From) - r.Missing()
+	var long []string
+	for _, p := range policies {
+		switch {
+		case p.Mode == trackway.Off:
+			warnings = append(warnings, p.Name+" is off and counts nothing")
+		case p.Window > covered:
+			long = append(long, p.Name)
+		}
+		if p.IPv6Prefix > traffic.AddrBits {
+			warnings = append(warnings, fmt.Sprintf("%s tells IPv6 callers apart by %d bits, the record by the first %d", p.Name, p.IPv6Prefix, traffic.AddrBits))
+		}
 	}
-	if p.IPv6Prefix > traffic.AddrBits {
-		warnings = append(warnings, fmt.Sprintf("%s tells IPv6 callers apart by %d bits, the record by the first %d", p.Name, p.IPv6Prefix, traffic.AddrBits))
+	if len(long) > 0 {
+		warnings = append(warnings, fmt.Sprintf("the record tells of %v, which is less than the window of %s", covered, strings.Join(long, ", ")))
 	}
 	return warnings
 }

@@ -25,6 +25,7 @@ import (
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
+	"trackway/internal/limit/traffic"
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
 	"trackway/internal/ops"
@@ -62,6 +63,7 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.history.Close()) }()
 	s.traffic = newTraffic(cfg, log)
+	reg.MustRegister(traffic.NewCollector(s.traffic))
 	defer func() { _ = s.traffic.Close() }()         // it has been logged, and is no failure of a server
 	public, err := listen(ctx, cfg.Listen, nil, log) // first, because the guide says where
 	if err != nil {

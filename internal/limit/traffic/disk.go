@@ -44,7 +44,8 @@ type disk struct {
 	covered    int64     // Unix seconds: up to here frames tell what came
 	wrote      time.Time // the last frame
 	pruned     time.Time
-	failing    bool // the last attempt to write or to remove failed
+	total      int64 // bytes of all files, when they were pruned
+	failing    bool  // the last attempt to write or to remove failed
 }
 
 // write appends a frame of what was taken out of the shards. Whatever comes of it, that is no longer kept.
@@ -122,12 +123,12 @@ func (d *disk) prune(now time.Time, room int64) error {
 	if err != nil {
 		return fmt.Errorf("look for what is too old: %w", err)
 	}
-	total := room
+	d.total = 0
 	for _, s := range all {
-		total += s.size
+		d.total += s.size
 	}
 	for _, s := range all {
-		if total <= d.settings.MaxBytes && now.Sub(s.began) <= d.settings.Keep {
+		if d.total+room <= d.settings.MaxBytes && now.Sub(s.began) <= d.settings.Keep {
 			continue
 		}
 		if d.file != nil && s.path == d.file.Name() {
@@ -136,7 +137,7 @@ func (d *disk) prune(now time.Time, room int64) error {
 		if err := os.Remove(s.path); err != nil {
 			return err
 		}
-		total -= s.size
+		d.total -= s.size
 	}
 	return nil
 }

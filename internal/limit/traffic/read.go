@@ -7,7 +7,6 @@ import (
 	"errors"
 	"hash/crc32"
 	"io/fs"
-	"maps"
 	"math"
 	"net/netip"
 	"os"
@@ -58,14 +57,15 @@ const (
 	leastGap = 2 // seconds
 )
 
-// Walk calls yield with the rows of each second of a record, in the order of time, from since to until. Nothing has to be whole
-// or closed: what is being written is read as far as it goes. Where a clock was put back, rows come with the latest second that was.
+// Walk calls yield with the rows of each second of a record, in the order of time, from since to until; they are yield's until it
+// returns. Nothing has to be whole or closed: what is being written is read as far as it goes. Where a clock was put back, rows come
+// with the latest second that was.
 func Walk(dir string, since, until time.Time, yield func(second int64, rows []Row) error) (Coverage, error) {
 	all, err := segments(dir)
 	if err != nil {
 		return Coverage{}, err
 	}
-	w := walker{since: since.Unix(), until: until.Unix(), yield: yield, kinds: make(map[Kind]*Kind), waiting: make(map[int64]map[place]*Row)}
+	w := walker{since: since.Unix(), until: until.Unix(), yield: yield, kinds: make(map[Kind]*Kind), waiting: make(map[int64]*batch)}
 	w.covered.Gaps, w.covered.Changes = []Gap{}, []time.Time{}
 	for i := range all {
 		if i+1 < len(all) && all[i+1].began.Unix()+lateness < w.since {
@@ -84,12 +84,20 @@ type walker struct {
 	yield        func(second int64, rows []Row) error
 
 	kinds   map[Kind]*Kind
-	waiting map[int64]map[place]*Row // by second
-	emitted int64                    // the last second that was
+	recent  *Kind            // the latest of them: most rows are of the same as the one before
+	waiting map[int64]*batch // by second
+	spare   []*batch
+	emitted int64 // the last second that was
 	covered Coverage
 	end     int64 // of the last frame
 	limits  uint64
 	any     bool // there was a frame
+}
+
+// batch is the rows of a second.
+type batch struct {
+	rows  []Row
+	index map[place]int32
 }
 
 // place is what makes a row within its second.
@@ -169,26 +177,51 @@ func moment(second int64) time.Time { return time.Unix(second, 0).UTC() }
 
 // keep adds a row to those that wait, or to the one that it is a part of.
 func (w *walker) keep(r *row) {
-	kind := w.kinds[r.kind]
-	if kind == nil {
-		kind = &r.kind
-		w.kinds[r.kind] = kind
-	}
 	second := max(r.second, w.emitted)
-	rows := w.waiting[second]
-	if rows == nil {
-		rows = make(map[place]*Row)
-		w.waiting[second] = rows
+	b := w.waiting[second]
+	if b == nil {
+		b = w.newBatch()
+		w.waiting[second] = b
 	}
-	at := place{r.addr, r.v6, kind}
-	known := rows[at]
-	if known == nil {
-		known = &Row{Addr: r.address(), Kind: kind, First: r.first, Last: r.last}
-		rows[at] = known
+	at := place{r.addr, r.v6, w.kind(&r.kind)}
+	i, ok := b.index[at]
+	if !ok {
+		i = int32(len(b.rows)) //nolint:gosec // G115: some frames' rows
+		b.index[at] = i
+		b.rows = append(b.rows, Row{Addr: r.address(), Kind: at.kind, First: r.first, Last: r.last})
 	}
+	known := &b.rows[i]
 	known.Calls += r.calls
 	known.Back += r.back
 	known.First, known.Last = min(known.First, r.first), max(known.Last, r.last)
+}
+
+// newBatch returns an empty batch, which may have been used before.
+func (w *walker) newBatch() *batch {
+	last := len(w.spare) - 1
+	if last < 0 {
+		return &batch{index: make(map[place]int32)}
+	}
+	b := w.spare[last]
+	w.spare = w.spare[:last]
+	b.rows = b.rows[:0]
+	clear(b.index)
+	return b
+}
+
+// kind returns the one that stands for all that are the same.
+func (w *walker) kind(k *Kind) *Kind {
+	if w.recent != nil && *w.recent == *k {
+		return w.recent
+	}
+	known := w.kinds[*k]
+	if known == nil {
+		one := *k
+		known = &one
+		w.kinds[one] = known
+	}
+	w.recent = known
+	return known
 }
 
 func (k *key) address() netip.Addr {
@@ -209,24 +242,27 @@ func (w *walker) emit(before int64) error {
 	slices.Sort(seconds)
 	for _, second := range seconds {
 		w.emitted = second + 1
-		if err := w.yield(second, inOrder(w.waiting[second])); err != nil {
+		b := w.waiting[second]
+		if err := w.yield(second, inOrder(b.rows)); err != nil {
 			return err
 		}
 		delete(w.waiting, second)
+		w.spare = append(w.spare, b)
 	}
 	return nil
 }
 
-// inOrder returns rows in an order that is always the same. What was given back of calls of another time is left out.
-func inOrder(waiting map[place]*Row) []Row {
-	rows := make([]Row, 0, len(waiting))
-	for r := range maps.Values(waiting) {
-		if r.Back = min(r.Back, r.Calls); r.Calls > 0 {
-			rows = append(rows, *r)
-		}
+// inOrder sorts rows into an order that is always the same. What was given back of calls that are not recorded is left out.
+func inOrder(rows []Row) []Row {
+	rows = slices.DeleteFunc(rows, func(r Row) bool { return r.Calls == 0 })
+	for i := range rows {
+		rows[i].Back = min(rows[i].Back, rows[i].Calls)
 	}
 	slices.SortFunc(rows, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(a.First, b.First), a.Addr.Compare(b.Addr), compareKinds(a.Kind, b.Kind))
+		if c := cmp.Or(cmp.Compare(a.First, b.First), a.Addr.Compare(b.Addr)); c != 0 {
+			return c
+		}
+		return compareKinds(a.Kind, b.Kind)
 	})
 	return rows
 }

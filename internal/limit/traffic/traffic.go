@@ -55,6 +55,7 @@ type Recorder struct {
 
 	on     atomic.Bool
 	shards [shards]shard
+	totals totals
 
 	mu sync.Mutex // guards what follows, and is held over writing; never taken by whoever notes a call
 	disk
@@ -190,6 +191,7 @@ func (r *Recorder) tick(now time.Time) {
 		if err := r.prune(now, 0); err != nil {
 			r.complain(err)
 		}
+		r.totals.bytes.Store(r.total)
 	}
 }
 
@@ -217,7 +219,11 @@ func (r *Recorder) Close() error {
 // well again.
 func (r *Recorder) writeLocked(now time.Time) error {
 	r.drainLocked()
+	r.totals.unrecorded.Add(r.unrecorded)
 	err := r.write(now)
+	if err != nil {
+		r.totals.failures.Add(1)
+	}
 	r.complain(err)
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 var (
@@ -371,6 +372,47 @@ func TestClockPutBack(t *testing.T) {
 	}
 	if calls != 7 || !slices.IsSortedFunc(all, func(a, b seen) int { return int(a.Second - b.Second) }) {
 		t.Errorf("got %+v", all)
+	}
+}
+
+// What is lost, and how much there is, is told to those who watch over the server.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	r := recorder(t, always, monday)
+	for i := range 2 * maxRows {
+		c := callAt(monday, "10.0.0.0")
+		c.Addr = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		r.Note(c)
+	}
+	r.tick(monday.Add(time.Minute)) // writes, and looks how much there is
+	failing := *callAt(monday, "10.0.0.0")
+	r.Note(&failing)
+	r.closeSegment()
+	if err := os.RemoveAll(r.dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Flush(); err == nil {
+		t.Error("no error")
+	}
+	got := map[string]float64{}
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(NewCollector(r))
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		m := f.GetMetric()[0]
+		got[f.GetName()] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+	}
+	if lost := got["trackway_traffic_unrecorded_calls_total"]; lost < maxRows || lost > 2*maxRows {
+		t.Errorf("%v calls are unrecorded, want about half of %d", lost, 2*maxRows)
+	}
+	if got["trackway_traffic_write_errors_total"] != 1 || got["trackway_traffic_record_bytes"] < 10_000 {
+		t.Errorf("got %v", got)
 	}
 }
 

@@ -70,7 +70,7 @@ func New(dir string, log *slog.Logger) *Recorder {
 // On tells whether calls are recorded: [Recorder.Note] is only worth its while if so.
 func (r *Recorder) On() bool { return r.on.Load() }
 
-// Note records a call. It costs some hundred nanoseconds, does not allocate, and waits for nobody but others who note a call of a caller
+// Note records a call. It costs less than 100 ns, does not allocate, and waits for nobody but others who note a call of a caller
 // that shares a lock with this one. A call without an address is not recorded.
 func (r *Recorder) Note(c *Call) { r.add(c, 1, 0) }
 

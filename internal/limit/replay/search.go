@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"trackway"
@@ -72,19 +74,20 @@ func withLimit(p trackway.Policy, limit uint32) trackway.Policy {
 }
 
 // alone returns limits of which only p is in force, and those with an override of it are free. The other policies stay, for the
-// longest path holds, also of one that is off.
+// longest path holds, also of one that is off; under other names, for there are rules for grid beside api.
 func (s *search) alone(p trackway.Policy) *Limits {
 	l := Limits{Tokens: s.limits.Tokens, Callers: s.limits.Callers}
-	for _, other := range s.policies {
+	prefix := "-"
+	if strings.HasPrefix(p.Name, prefix) {
+		prefix = "_"
+	}
+	for i, other := range s.policies {
 		if other.Name == p.Name {
 			p.Mode, p.AllowBelowFloor, p.Candidate = trackway.Enforce, true, 0
 			l.Policies = append(l.Policies, p)
 			continue
 		}
-		if other = unbounded(other); other.Name == "grid" { // it must not be looser than api
-			other.Limit, other.Window = 1, 24*time.Hour
-		}
-		other.Mode, other.Candidate = trackway.Off, 0
+		other.Name, other.Mode = prefix+strconv.Itoa(i), trackway.Off
 		l.Policies = append(l.Policies, other)
 	}
 	for _, o := range s.limits.Overrides {
@@ -286,10 +289,8 @@ func (s *search) settled(q *sought) []trackway.Policy {
 	}
 	for i := range policies {
 		p := &policies[i]
-		p.AllowBelowFloor = i != q.index
-		if i == q.index {
-			p.Mode = trackway.Enforce
-		} else if p.Name == "api" {
+		p.Mode, p.AllowBelowFloor = trackway.Enforce, i != q.index // what holds when it is in force
+		if i != q.index && p.Name == "api" {
 			*p = unbounded(*p)
 		}
 	}

@@ -58,6 +58,8 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 		}
 		return all
 	}
+	off := published()
+	off[1].Mode, off[2].Mode = trackway.Report, trackway.Off
 	tests := map[string]struct {
 		policies []trackway.Policy
 		calls    map[string]uint32
@@ -87,6 +89,12 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 			map[string]uint32{track: 5},
 			Wish{Policy: "track"},
 			map[string]string{"track": "60000 5 would do, but the tracking API is promised to allow more"},
+		},
+		"what is off": {
+			off,
+			map[string]uint32{api: 40, grid: 50},
+			Wish{},
+			map[string]string{"track": "nobody", "api": "50 40 would do, but grid must not be the looser one", "grid": "50"},
 		},
 		"a burst that gcra lets pass": {
 			as(trackway.GCRA, trackway.Enforce),
@@ -187,7 +195,8 @@ func TestWarnings(t *testing.T) {
 		}, err
 	}
 	l := Limits{Policies: published(), Callers: 100}
-	l.Policies[1].Limit, l.Policies[1].Window, l.Policies[1].IPv6Prefix, l.Policies[2].Mode = 4e6, 24*time.Hour, 72, trackway.Off
+	l.Policies[0].Mode = trackway.Off
+	l.Policies[1].Limit, l.Policies[1].Window, l.Policies[1].IPv6Prefix = 4e6, 24*time.Hour, 72
 	one := l.Policies[1]
 	one.Name, one.Window, one.IPv6Prefix, one.Paths = "one", time.Second, 64, []string{"/api/projects/" + token + "/customers/42"}
 	l.Policies = append(l.Policies, one)
@@ -205,8 +214,8 @@ func TestWarnings(t *testing.T) {
 		"1 file could not be read to the end, as it is after a server was killed",
 		"the limits in force changed 2 times meanwhile, the last time at " + local(2) + ": what was refused was so by different ones",
 		"api tells IPv6 callers apart by 72 bits, the record by the first 64",
-		"grid is off and counts nothing",
-		"the record tells of 50s, which is less than the window of api, track",
+		"track is off and counts nothing",
+		"the record tells of 50s, which is less than the window of api",
 		"the override for 2001:db8::1/128 is narrower than what the record tells apart of IPv6 addresses, the first 64 bits",
 		"one counts only some calls of /api/projects/{token}/customers/{id}, and the record does not tell which: none are counted for it",
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"trackway/internal/limit"
 	"trackway/internal/limit/traffic"
 )
 
@@ -33,8 +34,8 @@ func recordedCalls(t *testing.T, more string) (config string) {
 	r.Reload(traffic.Settings{Record: true, Keep: time.Hour, MaxBytes: 1 << 20})
 	note := func(address string, n int, route, refused string) {
 		for range n {
-			c := traffic.Call{Addr: netip.MustParseAddr(address), At: minute, Kind: traffic.Kind{Method: "GET", Route: route, Path: route, Refused: refused}}
-			r.Note(&c)
+			c := limit.Call{Addr: netip.MustParseAddr(address), Method: "GET", Route: route, Path: route}
+			r.Note(minute, &c, &limit.Decision{Allowed: refused == "", Policy: refused})
 		}
 	}
 	note("203.0.113.7", 39, "/api/status", "")

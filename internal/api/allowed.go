@@ -20,7 +20,7 @@ func (c *call) allowed() bool {
 	}
 	c.decision = c.Limits.Allow(c.received, &c.ask)
 	c.watchCall()
-	c.record()
+	c.Traffic.Note(c.received, &c.ask, &c.decision)
 	c.fields.Set(c.w.Header(), &c.decision)
 	if c.decision.Allowed {
 		return true

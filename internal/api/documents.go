@@ -37,7 +37,7 @@ func (c *call) validated(etag string, body []byte) error { return c.kept(etag, n
 
 // giveBack makes the call cost nothing, and has the answer's fields say so.
 func (c *call) giveBack() {
-	c.recordGivenBack()
+	c.Traffic.GiveBack(c.received, &c.ask)
 	if c.decision.Limited {
 		c.Limits.Refund(time.Now(), &c.ask, &c.decision)
 		after := c.decision.Refunded()

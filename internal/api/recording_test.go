@@ -20,8 +20,8 @@ func TestRecording(t *testing.T) {
 	f := newFixture(t, trackPolicy)
 	dir := filepath.Join(t.TempDir(), "traffic")
 	f.Traffic = traffic.New(dir, slog.New(slog.DiscardHandler))
-	check(t, f.get("/api/status"), 200, "") // it is off
-	f.Traffic.Reload(traffic.Settings{Record: true, Keep: time.Hour, MaxBytes: 1 << 20})
+	check(t, f.get("/api/limits"), 200, "") // it is off
+	f.Traffic.Reload(traffic.Settings{Record: true, Keep: time.Hour, MaxBytes: 1 << 20, Projects: map[string]string{projectToken: "shop"}})
 
 	from := []string{"X-Forwarded-For", "198.51.100.1"}
 	for range 5 {
@@ -51,12 +51,12 @@ func TestRecording(t *testing.T) {
 	}
 	const events = "/track/v2/projects/{token}/customers/events"
 	want := map[traffic.Kind]counted{
-		{Method: "POST", Route: events, Path: events, Key: "web"}:                           {5, 0},
-		{Method: "POST", Route: events, Path: events, Key: "web", Refused: "track"}:         {1, 0},
-		{Method: "POST", Route: events, Path: events}:                                       {1, 0},
-		{Method: "GET", Route: "/api/limits", Path: "/api/limits"}:                          {2, 1},
-		{Method: "GET", Route: "/api/limits/usage", Path: "/api/limits/usage", Key: "back"}: {1, 0},
-		{Method: "GET", Route: "/", Path: "/api/"}:                                          {1, 0},
+		{Method: "POST", Route: events, Path: events, Project: "shop", Key: "web"}:                           {5, 0},
+		{Method: "POST", Route: events, Path: events, Project: "shop", Key: "web", Refused: "track"}:         {1, 0},
+		{Method: "POST", Route: events, Path: events}:                                                        {1, 0},
+		{Method: "GET", Route: "/api/limits", Path: "/api/limits"}:                                           {2, 1},
+		{Method: "GET", Route: "/api/limits/usage", Path: "/api/limits/usage", Project: "shop", Key: "back"}: {1, 0},
+		{Method: "GET", Route: "/", Path: "/api/"}:                                                           {1, 0},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(counted{})); diff != "" {
 		t.Error("(-want +got):\n" + diff)

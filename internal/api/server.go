@@ -163,8 +163,7 @@ type call struct {
 	decision limit.Decision
 	fields   limit.Fields
 	watched  *watch.Call // nil: the sample does not hold it
-	recorded traffic.Call
-	observed bool // it is in the metrics
+	observed bool        // it is in the metrics
 }
 
 // serve takes a request of a route through the steps.

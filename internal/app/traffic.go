@@ -23,8 +23,12 @@ func newTraffic(cfg *config.Config, log *slog.Logger) *traffic.Recorder {
 
 // recording returns how calls are to be recorded.
 func recording(cfg *config.Config) traffic.Settings {
+	projects := make(map[string]string, len(cfg.Projects))
+	for _, p := range cfg.Projects {
+		projects[p.Token] = p.Name
+	}
 	return traffic.Settings{
-		Record: cfg.Traffic.Record, Keep: cfg.Traffic.Keep, MaxBytes: cfg.Traffic.MaxBytes, Limits: nameOf(cfg),
+		Record: cfg.Traffic.Record, Keep: cfg.Traffic.Keep, MaxBytes: cfg.Traffic.MaxBytes, Limits: nameOf(cfg), Projects: projects,
 	}
 }
 

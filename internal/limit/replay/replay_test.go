@@ -91,31 +91,29 @@ func newServer(t *rapid.T, l Limits) *server {
 	return s
 }
 
-// call makes a call and returns who refused it. One that is admitted is given back at once if the caller has the answer.
-func (s *server) call(c *traffic.Call, has bool) (by string) {
-	ask := limit.Call{Method: c.Method, Path: c.Path, Route: c.Route, Addr: c.Addr, Project: tokens[c.Project], Key: c.Key}
-	d := s.limiter.Allow(c.At, &ask)
+// call makes a call. One that is admitted is given back at once if the caller has the answer.
+func (s *server) call(at time.Time, c *limit.Call, has bool) limit.Decision {
+	d := s.limiter.Allow(at, c)
 	for _, name := range d.Over() {
 		s.over(c, name)
 	}
-	if !d.Allowed {
+	switch {
+	case !d.Allowed:
 		s.over(c, d.Policy)
-		return d.Policy
+	case has:
+		s.limiter.Refund(at, c, &d)
 	}
-	if has {
-		s.limiter.Refund(c.At, &ask, &d)
-	}
-	return ""
+	return d
 }
 
 // over counts a call that is over a policy's limit.
-func (s *server) over(c *traffic.Call, name string) {
+func (s *server) over(c *limit.Call, name string) {
 	who := touch{policy: name, caller: clientip.KeyOf(c.Addr, 64).String()}
 	switch per := s.per[name].Per; {
 	case per == trackway.PerKey && c.Key != "":
-		who.caller = c.Project + "/" + c.Key
+		who.caller = "shop/" + c.Key
 	case per == trackway.PerProj && c.Project != "":
-		who.caller = c.Project
+		who.caller = "shop"
 	case per == trackway.PerIPPath:
 		who.route = c.Route
 	}
@@ -178,7 +176,7 @@ func simulationIsEnforcement(t *rapid.T, atOnce bool) {
 	}
 	defer os.RemoveAll(dir)
 	r := traffic.New(dir, slog.New(slog.DiscardHandler))
-	r.Reload(traffic.Settings{Record: true, Keep: time.Hour, MaxBytes: 1 << 30})
+	r.Reload(traffic.Settings{Record: true, Keep: time.Hour, MaxBytes: 1 << 30, Projects: map[string]string{token: "shop"}})
 	calls := uint64(0)
 	for second := range rapid.IntRange(1, 30).Draw(t, "seconds") {
 		type moment struct {
@@ -193,16 +191,14 @@ func simulationIsEnforcement(t *rapid.T, atOnce bool) {
 		}
 		slices.SortStableFunc(order, func(a, b moment) int { return cmp.Compare(a.ms, b.ms) })
 		for _, m := range order {
-			c := traffic.Call{
-				Kind: kinds[m.kind], Addr: addresses[m.addr],
-				At: base.Add(time.Duration(second)*time.Second + time.Duration(m.ms)*time.Millisecond),
+			k, at := kinds[m.kind], base.Add(time.Duration(second)*time.Second+time.Duration(m.ms)*time.Millisecond)
+			c := limit.Call{Addr: addresses[m.addr], Method: k.Method, Path: k.Path, Route: k.Route, Project: tokens[k.Project], Key: k.Key}
+			d := was.call(at, &c, m.has)
+			r.Note(at, &c, &d)
+			if m.has && d.Allowed {
+				r.GiveBack(at, &c)
 			}
-			c.Refused = was.call(&c, m.has)
-			r.Note(&c)
-			if m.has && c.Refused == "" {
-				r.GiveBack(&c)
-			}
-			would.call(&c, m.has && c.Refused == "")
+			would.call(at, &c, m.has && d.Allowed)
 			calls++
 		}
 		if rapid.IntRange(0, 9).Draw(t, "flush") == 0 {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"trackway/internal/limit"
 )
 
 // BenchmarkNote is what recording costs a call. Callers differ, or are one that floods; a second is over now and then.
@@ -28,19 +30,16 @@ func BenchmarkNote(b *testing.B) {
 }
 
 func note(r *Recorder, callers int, more func(i int) bool, at time.Time) {
-	c := Call{At: at, Kind: Kind{
-		Method: "POST", Route: "/track/v2/projects/{token}/customers/events", Path: "/track/v2/projects/x/customers/events",
-		Project: "demo", Key: "web",
-	}}
+	c, d := limit.Call{
+		Method: "POST", Route: "/track/v2/projects/{token}/customers/events", Path: "/track/v2/projects/x/customers/events", Project: "x", Key: "web",
+	}, limit.Decision{Allowed: true}
 	addrs := make([]netip.Addr, callers)
 	for i := range addrs {
 		addrs[i] = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 	}
 	for i := 0; more(i); i++ {
 		c.Addr = addrs[i%callers]
-		if r.On() {
-			r.Note(&c)
-		}
+		r.Note(at, &c, &d)
 	}
 }
 

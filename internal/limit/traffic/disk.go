@@ -52,6 +52,9 @@ type disk struct {
 func (d *disk) write(now time.Time) error {
 	f := frame{from: d.covered, to: max(now.Unix(), d.covered), unrecorded: d.unrecorded, limits: d.settings.Limits, rows: d.rows}
 	d.wrote, d.covered, d.unrecorded = now, f.to, 0
+	for i := range d.rows {
+		d.rows[i].kind.Project = d.settings.Projects[d.rows[i].kind.Project]
+	}
 	b := f.append(make([]byte, headBytes))
 	clear(d.rows) // of texts
 	d.rows = d.rows[:0]

@@ -14,7 +14,7 @@ type key struct {
 	second int64
 	addr   uint64 // an IPv4 address as clientip has it, or the first half of an IPv6 one
 	v6     bool
-	kind   Kind
+	kind   Kind // with the project's token, until it is written
 }
 
 func (k *key) shard() int {

@@ -11,13 +11,13 @@ package traffic
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"trackway/internal/clientip"
+	"trackway/internal/limit"
 )
 
 // Kind is what calls have in common besides their caller and their time.
@@ -33,20 +33,14 @@ type Kind struct {
 // OtherMethod stands for every method that is not one of HTTP's own: a caller can make up any.
 const OtherMethod = "OTHER"
 
-// Call is one call, as it met the limits.
-type Call struct {
-	Kind // with Path as it was called
-
-	At   time.Time
-	Addr netip.Addr
-}
-
 // Settings are what the operator chooses.
 type Settings struct {
 	Record   bool
 	Keep     time.Duration // how old a row can get
 	MaxBytes int64         // of all files together
 	Limits   uint64        // names the limits in force, so that a reader sees when they changed
+
+	Projects map[string]string // their names by their tokens, which are not written
 }
 
 // Recorder makes the record. Safe for concurrent use.
@@ -70,26 +64,32 @@ func New(dir string, log *slog.Logger) *Recorder {
 // On tells whether calls are recorded: [Recorder.Note] is only worth its while if so.
 func (r *Recorder) On() bool { return r.on.Load() }
 
-// Note records a call. It costs less than 100 ns, does not allocate, and waits for nobody but others who note a call of a caller
-// that shares a lock with this one. A call without an address is not recorded.
-func (r *Recorder) Note(c *Call) { r.add(c, 1, 0) }
+// Note records a call as it came, with what the limits in force decided. It costs less than 100 ns, does not allocate, and waits
+// for nobody but others who note a call of a caller that shares a lock with this one. A call without an address is not recorded.
+// c's project and key have to be known, whether the limits in force count by them or not.
+func (r *Recorder) Note(at time.Time, c *limit.Call, d *limit.Decision) {
+	refused := ""
+	if !d.Allowed {
+		refused = d.Policy
+	}
+	r.add(at, c, refused, 1, 0)
+}
 
-// GiveBack records that a call, which was noted, costs nothing: it was answered with 304. c is the call as it was noted.
-func (r *Recorder) GiveBack(c *Call) { r.add(c, 0, 1) }
+// GiveBack records that a call, which was noted and admitted, costs nothing: it was answered with 304.
+func (r *Recorder) GiveBack(at time.Time, c *limit.Call) { r.add(at, c, "", 0, 1) }
 
-func (r *Recorder) add(c *Call, calls, back uint32) {
+func (r *Recorder) add(at time.Time, c *limit.Call, refused string, calls, back uint32) {
 	if !r.On() || !c.Addr.IsValid() {
 		return
 	}
 	addr := clientip.KeyOf(c.Addr, AddrBits)
-	k := key{second: c.At.Unix(), kind: c.Kind}
+	k := key{second: at.Unix(), addr: addr.Lo, kind: Kind{
+		Method: known(c.Method), Route: c.Route, Path: pathOf(c.Route, c.Path), Project: c.Project, Key: c.Key, Refused: refused,
+	}}
 	if k.v6 = addr.Bits == AddrBits; k.v6 {
 		k.addr = addr.Hi
-	} else {
-		k.addr = addr.Lo
 	}
-	k.kind.Method, k.kind.Path = known(c.Method), pathOf(c.Route, c.Path)
-	ms := uint16(c.At.Nanosecond() / int(time.Millisecond)) //nolint:gosec // G115: < 1000
+	ms := uint16(at.Nanosecond() / int(time.Millisecond)) //nolint:gosec // G115: < 1000
 	r.shards[k.shard()].add(&k, ms, calls, back)
 }
 

@@ -15,12 +15,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"trackway/internal/limit"
 )
 
 var (
 	monday  = time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC)
 	forever = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
-	always  = Settings{Record: true, Keep: 24 * time.Hour, MaxBytes: 1 << 30, Limits: 7}
+	always  = Settings{Record: true, Keep: 24 * time.Hour, MaxBytes: 1 << 30, Limits: 7, Projects: map[string]string{"12345678": "demo"}}
 )
 
 // recorder returns one that began to record at a time.
@@ -49,10 +51,16 @@ func (r *Recorder) mustWrite(t *testing.T, now time.Time) {
 	}
 }
 
-func callAt(at time.Time, addr string) *Call {
-	return &Call{At: at, Addr: netip.MustParseAddr(addr), Kind: Kind{
-		Method: "POST", Route: "/track/v2/projects/{token}/batch", Path: "/track/v2/projects/12345678/batch", Project: "demo", Key: "web",
-	}}
+func callOf(addr string) *limit.Call {
+	return &limit.Call{
+		Addr: netip.MustParseAddr(addr), Method: "POST", Route: "/track/v2/projects/{token}/batch", Path: "/track/v2/projects/12345678/batch",
+		Project: "12345678", Key: "web",
+	}
+}
+
+// come notes a call that is admitted.
+func (r *Recorder) come(at time.Time, addr string) {
+	r.Note(at, callOf(addr), &limit.Decision{Allowed: true})
 }
 
 // seen is a row, and its second.
@@ -88,22 +96,21 @@ var comparing = cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmpopts.Equa
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
-	r.Note(callAt(monday.Add(700*time.Millisecond), "203.0.113.7"))
-	r.Note(callAt(monday.Add(250*time.Millisecond), "203.0.113.7")) // it came before, and was slower to get here
-	r.Note(callAt(monday.Add(400*time.Millisecond), "203.0.113.7"))
-	r.GiveBack(callAt(monday.Add(400*time.Millisecond), "203.0.113.7"))
-	refused := callAt(monday.Add(800*time.Millisecond), "203.0.113.7")
-	refused.Refused = "track"
-	r.Note(refused)
-	r.Note(callAt(monday, "::ffff:192.0.2.1"))
-	r.Note(callAt(monday.Add(time.Second), "2001:db8:1:2:3:4:5:6"))
-	r.Note(callAt(monday.Add(time.Second), "2001:db8:1:2:ffff::"))
-	odd := callAt(monday.Add(time.Second), "192.0.2.1")
-	odd.Kind = Kind{Method: "EVIL", Route: "/", Path: "/api/customers/jane@example.com"}
-	r.Note(odd)
+	r.come(monday.Add(700*time.Millisecond), "203.0.113.7")
+	r.come(monday.Add(250*time.Millisecond), "203.0.113.7") // it came before, and was slower to get here
+	r.come(monday.Add(400*time.Millisecond), "203.0.113.7")
+	r.GiveBack(monday.Add(400*time.Millisecond), callOf("203.0.113.7"))
+	r.Note(monday.Add(800*time.Millisecond), callOf("203.0.113.7"), &limit.Decision{Policy: "track"})
+	r.come(monday, "::ffff:192.0.2.1")
+	r.come(monday.Add(time.Second), "2001:db8:1:2:3:4:5:6")
+	r.come(monday.Add(time.Second), "2001:db8:1:2:ffff::")
+	odd := limit.Call{Addr: netip.MustParseAddr("192.0.2.1"), Method: "EVIL", Route: "/", Path: "/api/customers/jane@example.com"}
+	admitted := &limit.Decision{Allowed: true}
+	r.Note(monday.Add(time.Second), &odd, admitted)
 	odd.Path = "/wp-admin/jane@example.com"
-	r.Note(odd)
-	r.Note(&Call{At: monday, Kind: odd.Kind}) // of no address
+	r.Note(monday.Add(time.Second), &odd, admitted)
+	odd.Addr = netip.Addr{}
+	r.Note(monday, &odd, admitted)
 	r.mustWrite(t, monday.Add(2*time.Second))
 
 	pattern := Kind{Method: "POST", Route: "/track/v2/projects/{token}/batch", Path: "/track/v2/projects/{token}/batch", Project: "demo", Key: "web"}
@@ -164,14 +171,14 @@ func (r *Recorder) files(t *testing.T) map[string]string {
 func TestRowsAcrossFrames(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
-	r.Note(callAt(monday.Add(100*time.Millisecond), "192.0.2.1"))
+	r.come(monday.Add(100*time.Millisecond), "192.0.2.1")
 	r.mustWrite(t, monday.Add(500*time.Millisecond))
-	r.Note(callAt(monday.Add(900*time.Millisecond), "192.0.2.1"))
-	r.Note(callAt(monday.Add(3*time.Second), "192.0.2.1"))
+	r.come(monday.Add(900*time.Millisecond), "192.0.2.1")
+	r.come(monday.Add(3*time.Second), "192.0.2.1")
 	r.mustWrite(t, monday.Add(4*time.Second))
-	r.GiveBack(callAt(monday.Add(100*time.Millisecond), "192.0.2.1"))
+	r.GiveBack(monday.Add(100*time.Millisecond), callOf("192.0.2.1"))
 	r.mustWrite(t, monday.Add(5*time.Second))
-	r.GiveBack(callAt(monday.Add(-time.Hour), "192.0.2.1")) // of a call that was not recorded
+	r.GiveBack(monday.Add(-time.Hour), callOf("192.0.2.1")) // of a call that was not recorded
 	r.mustWrite(t, monday.Add(60*time.Second))
 	got, covered := walk(t, r.dir)
 	if len(got) != 2 || got[0].Row.Calls != 2 || got[0].Row.Back != 1 || got[0].Row.First != 100 || got[0].Row.Last != 900 || got[1].Row.Back != 0 {
@@ -193,15 +200,15 @@ func TestRowsAcrossFrames(t *testing.T) {
 func TestDamagedEnd(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
-	r.Note(callAt(monday, "192.0.2.1"))
+	r.come(monday, "192.0.2.1")
 	r.mustWrite(t, monday.Add(time.Second))
 	path := r.file.Name()
 	whole := len(r.files(t)[path])
-	r.Note(callAt(monday.Add(time.Second), "192.0.2.2"))
+	r.come(monday.Add(time.Second), "192.0.2.2")
 	r.mustWrite(t, monday.Add(2*time.Second))
 	text := []byte(r.files(t)[path])
 	restart(t, r, always, monday.Add(time.Hour))
-	r.Note(callAt(monday.Add(time.Hour), "192.0.2.3"))
+	r.come(monday.Add(time.Hour), "192.0.2.3")
 	r.mustWrite(t, monday.Add(time.Hour+time.Second))
 	check := func(damaged []byte, want Coverage, addresses ...string) {
 		t.Helper()
@@ -238,11 +245,11 @@ func TestRowsAreBounded(t *testing.T) {
 	r := recorder(t, always, monday)
 	const extra = 1000
 	for i := range 2*maxRows + extra {
-		c := callAt(monday, "10.0.0.0")
+		c := callOf("10.0.0.0")
 		c.Addr = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-		r.Note(c)
+		r.Note(monday, c, &limit.Decision{Allowed: true})
 	}
-	r.Note(callAt(monday, "10.0.0.0")) // it has a row
+	r.come(monday, "10.0.0.0") // it has a row
 	r.mustWrite(t, monday.Add(time.Second))
 	all, covered := walk(t, r.dir)
 	if len(all) > maxRows || len(all)+int(covered.Unrecorded) != 2*maxRows+extra {
@@ -262,9 +269,9 @@ func TestBytesAreBounded(t *testing.T) {
 	at := monday
 	for range 300 {
 		for i := range 100 {
-			c := callAt(at, "10.0.0.0")
+			c := callOf("10.0.0.0")
 			c.Addr = netip.AddrFrom4([4]byte{10, 0, byte(i), byte(i * 7)})
-			r.Note(c)
+			r.Note(at, c, &limit.Decision{Allowed: true})
 		}
 		at = at.Add(10 * time.Second)
 		r.mustWrite(t, at)
@@ -293,7 +300,7 @@ func TestAgeIsBounded(t *testing.T) {
 	r := recorder(t, s, monday)
 	at := monday
 	step := func() {
-		r.Note(callAt(at, "192.0.2.1"))
+		r.come(at, "192.0.2.1")
 		at = at.Add(10 * time.Minute)
 		r.tick(at)
 		for _, f := range must(segments(r.dir)) {
@@ -332,7 +339,7 @@ func TestCoverage(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
 	at := func(s int) time.Time { return monday.Add(time.Duration(s) * time.Second) }
-	r.Note(callAt(at(0), "192.0.2.1"))
+	r.come(at(0), "192.0.2.1")
 	for s := range 200 {
 		r.tick(at(s)) // mostly of nothing
 	}
@@ -362,7 +369,7 @@ func TestClockPutBack(t *testing.T) {
 	r := recorder(t, always, monday)
 	for _, second := range []int{0, 20, 40, 5, 6, 30, 50} {
 		at := monday.Add(time.Duration(second) * time.Second)
-		r.Note(callAt(at, "192.0.2.1"))
+		r.come(at, "192.0.2.1")
 		r.mustWrite(t, at)
 	}
 	all, _ := walk(t, r.dir)
@@ -380,13 +387,12 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
 	for i := range 2 * maxRows {
-		c := callAt(monday, "10.0.0.0")
+		c := callOf("10.0.0.0")
 		c.Addr = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-		r.Note(c)
+		r.Note(monday, c, &limit.Decision{Allowed: true})
 	}
 	r.tick(monday.Add(time.Minute)) // writes, and looks how much there is
-	failing := *callAt(monday, "10.0.0.0")
-	r.Note(&failing)
+	r.come(monday, "10.0.0.0")
 	r.closeSegment()
 	if err := os.RemoveAll(r.dir); err != nil {
 		t.Fatal(err)
@@ -420,7 +426,7 @@ func TestMetrics(t *testing.T) {
 func TestOff(t *testing.T) {
 	t.Parallel()
 	r := New(filepath.Join(t.TempDir(), "traffic"), slog.New(slog.DiscardHandler))
-	r.Note(callAt(monday, "192.0.2.1"))
+	r.come(monday, "192.0.2.1")
 	r.tick(monday)
 	if err := r.Flush(); err != nil || r.On() {
 		t.Errorf("got %v, %v", err, r.On())
@@ -429,11 +435,11 @@ func TestOff(t *testing.T) {
 		t.Errorf("there is a directory: %v", err)
 	}
 	r.Reload(always)
-	r.Note(callAt(monday, "192.0.2.2"))
+	r.come(monday, "192.0.2.2")
 	off := always
 	off.Record = false
 	r.Reload(off) // writes
-	r.Note(callAt(monday, "192.0.2.3"))
+	r.come(monday, "192.0.2.3")
 	r.Reload(always)
 	if err := r.Close(); err != nil {
 		t.Error(err)
@@ -454,7 +460,7 @@ func TestFailingDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 3 {
-		r.Note(callAt(monday, "192.0.2.1"))
+		r.come(monday, "192.0.2.1")
 		if err := r.Flush(); err == nil {
 			t.Errorf("%d: no error", i)
 		}
@@ -465,7 +471,7 @@ func TestFailingDisk(t *testing.T) {
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	r.Note(callAt(monday, "192.0.2.2"))
+	r.come(monday, "192.0.2.2")
 	if err := r.Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -480,7 +486,7 @@ func TestRemoved(t *testing.T) {
 	r := recorder(t, always, monday)
 	for i, addr := range []string{"192.0.2.1", "192.0.2.2"} {
 		at := monday.Add(time.Duration(i) * time.Minute)
-		r.Note(callAt(at, addr))
+		r.come(at, addr)
 		if err := os.RemoveAll(r.dir); err != nil {
 			t.Fatal(err)
 		}
@@ -494,9 +500,9 @@ func TestRemoved(t *testing.T) {
 // Noting does not allocate, once the callers of a second are known.
 func TestNoteDoesNotAllocate(t *testing.T) {
 	r := recorder(t, always, monday)
-	c := callAt(monday, "192.0.2.1")
-	r.Note(c)
-	if n := testing.AllocsPerRun(1000, func() { r.Note(c) }); n != 0 {
+	c, d := callOf("192.0.2.1"), &limit.Decision{Allowed: true}
+	r.Note(monday, c, d)
+	if n := testing.AllocsPerRun(1000, func() { r.Note(monday, c, d) }); n != 0 {
 		t.Errorf("%v allocations a call", n)
 	}
 }
@@ -521,9 +527,9 @@ func TestNotingWhileWriting(t *testing.T) {
 	for g := range 4 {
 		noting.Go(func() {
 			for i := range each {
-				c := callAt(monday, "192.0.2.1")
+				c := callOf("192.0.2.1")
 				c.Addr = netip.AddrFrom4([4]byte{192, 0, byte(g), byte(i % 50)})
-				r.Note(c)
+				r.Note(monday, c, &limit.Decision{Allowed: true})
 			}
 		})
 	}

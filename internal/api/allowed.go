@@ -7,7 +7,7 @@ import (
 )
 
 // allowed asks the limits whether the caller may make this call now, and tells them in the answer. Nothing is done
-// with the body of a call that is refused, nor are its credentials looked at; its answer may have to wait, see pace.
+// with the body of a call that is refused; its credentials are looked at only to count or to record it. Its answer may have to wait.
 func (c *call) allowed() bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {

@@ -18,6 +18,9 @@ import (
 type limitsCommand struct {
 	Show limitsShowCommand `cmd:"" help:"What each limit has done, and how near callers come to it."`
 	Top  limitsTopCommand  `cmd:"" help:"Who calls most, or is refused most, and what they send."`
+
+	Suggest  limitsSuggestCommand  `cmd:"" help:"The smallest limits that would not have touched most callers, from the record of calls."`
+	Simulate limitsSimulateCommand `cmd:"" help:"Whom the limits of a configuration would have refused, when and how often, from the record of calls."`
 }
 
 type limitsShowCommand struct {

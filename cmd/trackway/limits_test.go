@@ -128,7 +128,7 @@ func TestAskingFails(t *testing.T) {
 		_, stderr = runs(t, failed, "limits", command, "--config", path)
 		contains(t, "no JSON", stderr, "the server's answer cannot be read")
 	}
-	for _, args := range [][]string{{"limits"}, {"limits", "suggest"}, {"limits", "top", "--rows", "many"}} {
+	for _, args := range [][]string{{"limits"}, {"limits", "guess"}, {"limits", "top", "--rows", "many"}} {
 		runs(t, misuse, args...)
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // allowed asks the limits whether the caller may make this call now, and tells them in the answer. Nothing is done
-// with the body of a call that is refused, nor are its credentials looked at; its answer may have to wait, see pace.
+// with the body of a call that is refused; its credentials are looked at only to count or to record it. Its answer may have to wait.
 func (c *call) allowed() bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {
@@ -17,11 +17,12 @@ func (c *call) allowed() bool {
 			"explanation", why.String(), "if_it_is_your_proxy", why.Advice)
 	}
 	c.ask = limit.Call{Method: c.r.Method, Path: c.pathAsKnown(), Route: c.route.path, Addr: addr}
-	if c.Limits.Set().ByKey() {
+	if c.Limits.Set().ByKey() || c.Traffic.On() {
 		c.identify(&c.ask)
 	}
 	c.decision = c.Limits.Allow(c.received, &c.ask)
 	c.watchCall()
+	c.Traffic.Note(c.received, &c.ask, &c.decision)
 	c.fields.Set(c.w.Header(), &c.decision)
 	if c.decision.Allowed {
 		return true

@@ -35,11 +35,10 @@ func limits(g *guide.Guide) *guide.Document   { return &g.Limits }
 // validated answers with a body, or with 304 if the caller has it already.
 func (c *call) validated(etag string, body []byte) error { return c.kept(etag, noCache, body) }
 
-// giveBack makes the call cost nothing, and has the answer's fields say so.
+// giveBack makes the call cost nothing, and has the answer's fields say so. One that no policy counted cost nothing before.
 func (c *call) giveBack() {
-	if c.decision.Limited {
-		c.Limits.Refund(time.Now(), &c.ask, &c.decision)
-		after := c.decision.Refunded()
-		c.fields.Set(c.w.Header(), &after)
-	}
+	c.Traffic.GiveBack(c.received, &c.ask)
+	c.Limits.Refund(time.Now(), &c.ask, &c.decision)
+	after := c.decision.Refunded()
+	c.fields.Set(c.w.Header(), &after)
 }

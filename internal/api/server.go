@@ -26,6 +26,7 @@ import (
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 	"trackway/internal/limit/pace"
+	"trackway/internal/limit/traffic"
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
 	"trackway/internal/query"
@@ -58,6 +59,7 @@ type Config struct {
 	Fleet    *fleet.Fleet
 	History  *history.Log // of the limits
 	Watch    *watch.Watch // of their callers
+	Traffic  *traffic.Recorder
 	Rates    *rates.Meter
 	Live     *live.Hub
 	Grid     Grid

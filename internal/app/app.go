@@ -25,6 +25,7 @@ import (
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
+	"trackway/internal/limit/traffic"
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
 	"trackway/internal/ops"
@@ -41,8 +42,8 @@ const drainTime = 8 * time.Second
 // storeDir is the store's folder in the data directory.
 const storeDir = "store"
 
-// maxCallers is how many callers can be counted at once, at 27 bytes each.
-const maxCallers = 1 << 20
+// MaxCallers is how many callers can be counted at once, at 27 bytes each.
+const MaxCallers = 1 << 20
 
 // errStopping is what /-/ready answers during a stop, so that balancers send nobody any more.
 var errStopping = errors.New("stopping")
@@ -61,6 +62,9 @@ func Run(ctx context.Context, setup Setup) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.history.Close()) }()
+	s.traffic = newTraffic(cfg, log)
+	reg.MustRegister(traffic.NewCollector(s.traffic))
+	defer func() { _ = s.traffic.Close() }()         // it has been logged, and is no failure of a server
 	public, err := listen(ctx, cfg.Listen, nil, log) // first, because the guide says where
 	if err != nil {
 		return err
@@ -97,7 +101,8 @@ func (s *server) build(reg *prometheus.Registry) error {
 	if err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
-	s.limits = limit.New(set, maxCallers)
+	s.limits = limit.New(set, MaxCallers)
+	s.traffic.Reload(recording(s.Config))
 	reg.MustRegister(limit.NewCollector(s.limits))
 	access, err := newAccess(s.Config, s.store)
 	if err != nil {
@@ -123,7 +128,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.pages = s.newPages(access.Keys, callers, meter)
 	s.api = api.New(api.Config{
 		Access: access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live},
-		Fleet: s.fleet, History: s.history, Watch: callers, Rates: meter, Live: s.live, Grid: s.pages, Site: site,
+		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Grid: s.pages, Site: site,
 		Version: s.Version, Log: s.Log, Registry: reg,
 	})
 	s.mu.Lock()
@@ -141,6 +146,7 @@ func (s *server) serve(ctx context.Context, public, private, socket *listener) e
 	g.Go(func() error { return s.fleet.Run(ctx) })
 	g.Go(func() error { return s.live.Run(ctx) }) // which ends the streams, so that draining need not wait for them
 	g.Go(func() error { return s.upkeep.Run(ctx) })
+	g.Go(func() error { return s.traffic.Run(ctx) })
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
 		s.stopping.Store(true)

@@ -35,6 +35,7 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 		return err
 	}
 	s.ingest = ingest.New(s.store, reg)
+	s.traffic = newTraffic(cfg, log)
 	socket, err := s.listenControl(ctx)
 	if err != nil {
 		return err
@@ -58,7 +59,8 @@ func (s *server) listenControl(ctx context.Context) (*listener, error) {
 	}
 	l := &listener{ln: ln}
 	handler := control.Handler(control.Config{
-		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup, Logger: s.Log,
+		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
+		Flush: s.traffic.Flush, Logger: s.Log,
 	})
 	l.srv = &http.Server{
 		Handler:           l.counted(handler),

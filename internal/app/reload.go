@@ -20,6 +20,7 @@ import (
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
+	"trackway/internal/limit/traffic"
 	"trackway/internal/live"
 	"trackway/internal/store"
 	"trackway/internal/upkeep"
@@ -57,6 +58,7 @@ type server struct {
 	ingest  *ingest.Ingest
 	history *history.Log
 	limits  *limit.Limiter
+	traffic *traffic.Recorder
 	fleet   *fleet.Fleet
 	upkeep  *upkeep.Upkeep
 	api     *api.Server
@@ -107,6 +109,7 @@ func (s *server) reloadLocked() error {
 		return err
 	}
 	s.limits.Reload(set)
+	s.traffic.Reload(recording(next))
 	s.api.Reload(access)
 	s.pages.Reload(factsOf(next, access.Keys))
 	s.fleet.Reload(fleetOf(next, s.address))

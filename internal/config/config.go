@@ -45,6 +45,7 @@ type Config struct {
 	Projects  []trackway.Project
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
+	Traffic   Traffic
 }
 
 // TLS names the files, in PEM, of the public listener's certificate and its key. Both are empty where it speaks plain HTTP.
@@ -159,6 +160,7 @@ func parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 	d.file.Config.Projects = d.projects(lookup)
 	d.file.Config.Policies = d.policies()
 	d.file.Config.Overrides = d.overrides()
+	d.file.Config.Traffic = d.traffic()
 	for _, check := range checks {
 		d.reportAll(check(&d.file.Config))
 	}

@@ -71,6 +71,7 @@ overrides:
   - {policy: track, address: 203.0.113.0/24, limit: 60000, until: 2027-01-01}
   - {policy: track, project: demo, unlimited: true}
   - {policy: api, key: backend, limit: 0, until: 2027-01-01T12:00:00+02:00}
+traffic: {record: true, keep: 36h, max_mb: 10}
 log: {level: debug, format: json}
 `
 	digest := [sha256.Size]byte{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
@@ -127,6 +128,7 @@ log: {level: debug, format: json}
 			{Policy: "track", Project: token, Unlimited: true},
 			{Policy: "api", Key: "backend", Until: time.Date(2027, 1, 1, 10, 0, 0, 0, time.UTC)},
 		},
+		Traffic: Traffic{Record: true, Keep: 36 * time.Hour, MaxBytes: 10e6},
 	}
 	if diff := cmp.Diff(want, mustParse(t, src, Flags{}), cmp.Comparer(comparePrefixes)); diff != "" {
 		t.Error("(-want +got):\n" + diff)
@@ -162,6 +164,7 @@ func TestDefaults(t *testing.T) {
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 		},
+		Traffic: Traffic{Keep: 7 * 24 * time.Hour, MaxBytes: 512e6},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes), cmpopts.IgnoreFields(Config{}, "Server")); diff != "" {
 		t.Error("(-want +got):\n" + diff)

@@ -15,6 +15,7 @@ type file struct {
 	Projects  []project  `yaml:"projects"`
 	Limits    []policy   `yaml:"limits"`
 	Overrides []override `yaml:"overrides"`
+	Traffic   traffic    `yaml:"traffic"`
 }
 
 type dashboard struct {
@@ -110,6 +111,7 @@ func (f *file) setDefaults() {
 	for i := range f.Limits {
 		f.Limits[i].setDefaults()
 	}
+	f.Traffic.setDefaults()
 }
 
 func (p *project) setDefaults() {

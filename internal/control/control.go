@@ -29,6 +29,7 @@ type Config struct {
 	Name     string                             // of the store: no other has it
 	Projects func() ([]trackway.Project, error) // those of the configuration in force, with their numbers
 	Save     Saver
+	Flush    func() error // writes what was recorded of calls to the disk
 	Log      Log
 	Logger   *slog.Logger
 }
@@ -39,6 +40,7 @@ type Config struct {
 //	POST /backup  a [Backup] into ?dir=, of which ?keep= stay
 //	GET /export   the file that ?format= names, of ?customers=true and ?events=true; of events ?type=, ?since= and ?until=
 //	GET /store    a [Store]
+//	POST /traffic/flush  writes what was recorded of calls, so that it can be read up to now
 //	GET /tail     events as they become durable, in NDJSON; ?type=, ?customer=NAME=VALUE, ?since= or ?last=, a number
 //
 // What is refused before it began is answered 400 with {"error":"…"}. An answer that is cut off is one that failed.
@@ -50,6 +52,8 @@ func Handler(c Config) http.Handler {
 		"GET /export":  (*call).export,
 		"GET /store":   (*call).store,
 		"GET /tail":    (*call).tail,
+
+		"POST /traffic/flush": (*call).flush,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			(&call{Config: &c, w: w, r: r}).answer(do)

@@ -151,6 +151,15 @@ func (f *fakeStore) save(_ context.Context, dir string, keep int) (Backup, error
 	return Backup{Path: dir + "/1", Seq: 7, Bytes: 8}, nil
 }
 
+// flush fails the second time.
+func (f *fakeStore) flush() error {
+	if f.saved != "" {
+		return errDisk
+	}
+	f.saved = "flushed"
+	return nil
+}
+
 // serve serves a fake store, in two projects or one.
 func serve(t *testing.T, f *fakeStore, projects int) *httptest.Server {
 	t.Helper()
@@ -159,7 +168,7 @@ func serve(t *testing.T, f *fakeStore, projects int) *httptest.Server {
 		{Number: 2, Name: "app", Token: "22345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}},
 	}
 	s := httptest.NewServer(Handler(Config{
-		Ingest: f, Store: f, Name: "n", Log: f, Save: f.save, Logger: slog.New(slog.DiscardHandler),
+		Ingest: f, Store: f, Name: "n", Log: f, Save: f.save, Flush: f.flush, Logger: slog.New(slog.DiscardHandler),
 		Projects: func() ([]trackway.Project, error) { return all[:projects], nil },
 	}))
 	t.Cleanup(s.Close)
@@ -400,6 +409,18 @@ func TestExport(t *testing.T) {
 		if status, answer, _ := do(t, s, http.MethodGet, "/export?"+bad, nil); status != 400 || !strings.Contains(answer, `"error":`) {
 			t.Errorf("%s: got %d %s, want 400", bad, status, answer)
 		}
+	}
+}
+
+func TestFlush(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	s := serve(t, f, 1)
+	if status, answer, err := do(t, s, http.MethodPost, "/traffic/flush", nil); status != http.StatusOK || err != nil || f.saved != "flushed" {
+		t.Errorf("got %d %s, %v: %q", status, answer, err, f.saved)
+	}
+	if status, answer, err := do(t, s, http.MethodPost, "/traffic/flush", nil); status != 500 || err != nil || !strings.Contains(answer, "disk is broken") {
+		t.Errorf("got %d %s, %v, want why", status, answer, err)
 	}
 }
 

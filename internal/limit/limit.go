@@ -83,8 +83,12 @@ type active struct {
 // New returns a limiter with room for this many callers at once, at 27 bytes each. A caller has a counter for each policy
 // that counts it, for each route where that is per route, and one more for a candidate; IPv6 callers share those of
 // their /48. When there are more, those are forgotten first who have used the least.
-func New(set *Set, callers int) *Limiter {
-	l := &Limiter{table: table.New(callers), base: time.Now(), slots: make(map[string]*tally)}
+func New(set *Set, callers int) *Limiter { return NewAt(time.Now(), set, callers) }
+
+// NewAt is [New] for a limiter that is told of calls of another time than now: none of them may come before base, nor two years
+// after it.
+func NewAt(base time.Time, set *Set, callers int) *Limiter {
+	l := &Limiter{table: table.New(callers), base: base, slots: make(map[string]*tally)}
 	l.Reload(set)
 	return l
 }
@@ -221,6 +225,7 @@ func (l *Limiter) refund(now moment, c *Call, r *receipt) {
 type receipt struct {
 	force             *force
 	calls, candidates uint64 // policies, as bits by index
+	over              uint64 // those that let the call pass though it was over their limit
 	moment            moment
 }
 
@@ -231,6 +236,17 @@ func (r *receipt) add(i int, v *verdict) {
 	if v.tookCandidate {
 		r.candidates |= 1 << i
 	}
+	if v.policy != nil && !v.took {
+		r.over |= 1 << i
+	}
+}
+
+// Over returns the names of the policies over whose limits the call was that d admitted, since their mode is report.
+func (d *Decision) Over() (names []string) {
+	for rest := d.taken.over; rest != 0; rest &= rest - 1 {
+		names = append(names, d.taken.force.policies[bits.TrailingZeros64(rest)].Name)
+	}
+	return names
 }
 
 // moment is one instant on both clocks.

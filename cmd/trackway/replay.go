@@ -1,0 +1,324 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/app"
+	"trackway/internal/config"
+	"trackway/internal/control"
+	"trackway/internal/limit/replay"
+	"trackway/internal/limit/traffic"
+)
+
+// replaying is the flags of the commands that read the record of calls.
+type replaying struct {
+	DataDir string `env:"TRACKWAY_DATA" help:"The server's data directory, if the configuration does not say." name:"data" placeholder:"DIR"`
+	Since   string `help:"Calls from this time on: such as 2026-01-01, 2026-01-01T12:00:00Z, or 2h, which is that long ago." placeholder:"TIME"`
+	Until   string `help:"Calls before this time." placeholder:"TIME"`
+	JSON    bool   `help:"All of it as JSON." name:"json"`
+}
+
+// open returns the record of calls, as far as it is asked for, and the limits of a configuration.
+func (r *replaying) open(out output, file string) (replay.Source, replay.Limits, error) {
+	cfg, err := loadLimits(file, r.DataDir)
+	if err != nil {
+		return nil, replay.Limits{}, err
+	}
+	now := time.Now()
+	since, err := parseBound(r.Since, now, time.Unix(0, 0))
+	if err != nil {
+		return nil, replay.Limits{}, fmt.Errorf("--since: %w", err)
+	}
+	until, err := parseBound(r.Until, now, now.Add(time.Minute)) // what comes meanwhile is welcome
+	if err != nil {
+		return nil, replay.Limits{}, fmt.Errorf("--until: %w", err)
+	}
+	if err := flush(cfg.DataDir); err != nil {
+		say(out.stderr, "The last seconds are missing: %v\n", err)
+	}
+	if err := recorded(cfg, file); err != nil {
+		return nil, replay.Limits{}, err
+	}
+	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Tokens: make(map[string]string), Callers: app.MaxCallers}
+	for _, p := range cfg.Projects {
+		limits.Tokens[p.Name] = p.Token
+	}
+	dir := app.TrafficDir(cfg)
+	return func(yield func(int64, []traffic.Row) error) (traffic.Coverage, error) {
+		return traffic.Walk(dir, since, until, yield)
+	}, limits, nil
+}
+
+// loadLimits reads a configuration for its limits. What only the server itself needs, the certificate and the environment
+// variables with secrets, may be out of reach.
+func loadLimits(file, dataDir string) (*config.Config, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	elsewhere := func(string) (string, bool) { return "the server's environment has it", true }
+	return config.Parse(file, text, config.Flags{DataDir: dataDir}, elsewhere, app.CheckLimits)
+}
+
+// parseBound reads a time, or how long ago it was; where none is given it is the usual one.
+func parseBound(text string, now, usual time.Time) (time.Time, error) {
+	if text == "" {
+		return usual, nil
+	}
+	return parseSince(text, now)
+}
+
+// flush has the server that uses a data directory write what it has recorded. Where none runs all is written.
+func flush(dataDir string) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), askTime, fmt.Errorf("no answer within %v", askTime))
+	defer cancel()
+	conn, err := control.Dial(ctx, dataDir)
+	switch {
+	case errors.Is(err, control.ErrNobody):
+		return nil
+	case err != nil:
+		return err
+	}
+	_ = conn.Close() // it was to see whether somebody is there
+	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil)
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}
+
+// recorded returns an error that says what to do where there is no record.
+func recorded(cfg *config.Config, file string) error {
+	if _, err := os.Stat(cfg.DataDir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no %s; a relative data_dir begins at the configuration's folder: name the server's own by --data DIR", cfg.DataDir)
+	}
+	dir := app.TrafficDir(cfg)
+	entries, err := os.ReadDir(dir)
+	switch {
+	case len(entries) > 0:
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("read the record of calls: %w", err)
+	case cfg.Traffic.Record:
+		return fmt.Errorf("nothing is recorded in %s yet: is the server running, and has it been told of traffic: {record: true} (kill -HUP, or a restart)?", dir)
+	}
+	return fmt.Errorf("no calls are recorded in %s: write into the server's configuration (%s)\n\n  traffic: {record: true}\n\n"+
+		"reload it (kill -HUP, or POST /-/reload), and ask again when some traffic has come. Addresses are kept then, for 7 days unless keep says otherwise", dir, file)
+}
+
+type limitsSimulateCommand struct {
+	Config string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file whose limits are to be tried (${default})." placeholder:"FILE"`
+
+	replaying
+
+	Top int `default:"20" help:"Callers at most (${default})." placeholder:"N"`
+}
+
+// Run tells whom the limits would have refused.
+func (c *limitsSimulateCommand) Run(out output) error {
+	if c.Top < 0 {
+		return errors.New("--top: must be 0 or more")
+	}
+	source, limits, err := c.open(out, c.Config)
+	if err != nil {
+		return err
+	}
+	o, err := replay.Simulate(source, limits)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		o.Callers = o.Callers[:min(c.Top, len(o.Callers))]
+		return printIndented(out.stdout, o)
+	}
+	return printOutcome(out.stdout, o, c.Top)
+}
+
+func printIndented(w io.Writer, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return printJSON(w, text)
+}
+
+func printOutcome(w io.Writer, o *replay.Outcome, top int) error {
+	say(w, "%s\n", describe(&o.Record))
+	if o.Record.Calls == 0 {
+		return nil
+	}
+	say(w, "\n")
+	t := newColumns(w)
+	t.row("POLICY", "LIMIT", "PER", "CALLS", "REFUSED", "SHARE", "WAS", "CALLERS", "TOUCHED", "WERE")
+	for _, p := range o.Policies {
+		limit, refused := fmt.Sprintf("%d in %ds", p.Limit, p.Window), strconv.FormatUint(p.Refused, 10)
+		switch {
+		case p.Gone:
+			t.row(p.Name, "is no more", "-", "-", "-", "-", p.Was, "-", "-", p.CallersWas)
+			continue
+		case p.Mode == trackway.Report:
+			refused += " (report)"
+		}
+		t.row(p.Name, limit, p.Per, p.Calls, refused, share(p.Refused, p.Calls), p.Was, p.Callers, p.CallersRefused, p.CallersWas)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	say(w, "\nREFUSED calls of TOUCHED callers would have been refused, in mode report if it were enforced. WAS and WERE: by the limits in force,\nwhen it happened.\n")
+	if err := printTouched(w, o.Callers, top); err != nil {
+		return err
+	}
+	printWarnings(w, o.Warnings)
+	return nil
+}
+
+// describe says in a sentence what a record holds.
+func describe(r *replay.Record) string {
+	if r.From.IsZero() {
+		return "Nothing is recorded of that time."
+	}
+	from, to := r.From.Local(), r.To.Local()
+	layout := time.DateTime
+	if from.Format(time.DateOnly) == to.Format(time.DateOnly) {
+		layout = time.TimeOnly
+	}
+	of := fmt.Sprintf("The record tells of %s to %s (%v): ", from.Format(time.DateTime), to.Format(layout), to.Sub(from)-r.Missing())
+	if r.Calls == 0 {
+		return of + "no call came."
+	}
+	return of + fmt.Sprintf("%d calls of %d addresses; %d of them were refused.", r.Calls, r.Addresses, r.Refused)
+}
+
+// share returns a part in per cent, told from none and from all.
+func share(part, of uint64) string {
+	switch {
+	case of == 0 || part == 0:
+		return "-"
+	case part == of:
+		return "100%"
+	}
+	percent := 100 * float64(part) / float64(of)
+	switch {
+	case percent < 0.1:
+		return "<0.1%"
+	case percent < 10:
+		return fmt.Sprintf("%.1f%%", percent)
+	case percent > 99:
+		return ">99%"
+	}
+	return fmt.Sprintf("%.0f%%", percent)
+}
+
+func printTouched(w io.Writer, callers []replay.CallerOutcome, top int) error {
+	if len(callers) == 0 {
+		say(w, "\nNobody would have been refused, and nobody was.\n")
+		return nil
+	}
+	say(w, "\n")
+	t := newColumns(w)
+	t.row("CALLER", "POLICY", "REFUSED", "OF CALLS", "SHARE", "WAS", "FIRST", "LAST", "ROUTE")
+	for _, c := range callers[:min(top, len(callers))] {
+		t.row(printable(c.Caller), c.Policy, c.Refused, c.Calls, share(c.Refused, c.Calls), c.Was,
+			c.First.Local().Format(time.DateTime), c.Last.Local().Format(time.DateTime), cmp.Or(c.Route, "-"))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if more := len(callers) - top; more > 0 {
+		say(w, "… and %d more; --top shows them.\n", more)
+	}
+	return nil
+}
+
+func printWarnings(w io.Writer, warnings []string) {
+	if len(warnings) > 0 {
+		say(w, "\nMind that:\n  - %s.\n", strings.Join(warnings, ".\n  - "))
+	}
+}
+
+type limitsSuggestCommand struct {
+	configFile
+	replaying
+
+	Share  float64       `default:"99.9" help:"Of a hundred callers of a policy, how many must never be refused (${default})." placeholder:"PERCENT"`
+	Policy string        `help:"For this limit only." placeholder:"NAME"`
+	Window time.Duration `help:"With another window than the policy's, such as 60s." placeholder:"TIME"`
+}
+
+// Run tells which limits would do.
+func (c *limitsSuggestCommand) Run(out output) error {
+	if !(c.Share > 0 && c.Share <= 100) {
+		return errors.New("--share: must be more than 0, and at most 100")
+	}
+	if c.Window != 0 && (c.Window < time.Second || c.Window > 24*time.Hour || c.Window%time.Second != 0) {
+		return errors.New("--window: must be whole seconds, from 1s to 24h")
+	}
+	source, limits, err := c.open(out, c.Config)
+	if err != nil {
+		return err
+	}
+	a, err := replay.Suggest(source, limits, replay.Wish{Share: c.Share, Policy: c.Policy, Window: c.Window})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printIndented(out.stdout, a)
+	}
+	return printAdvice(out.stdout, a)
+}
+
+func printAdvice(w io.Writer, a *replay.Advice) error {
+	say(w, "%s\n", describe(&a.Record))
+	if a.Record.Calls == 0 {
+		return nil
+	}
+	say(w, "Of each policy's callers, %g in a hundred must not be refused.\n\n", a.Share)
+	t := newColumns(w)
+	t.row("POLICY", "CALLERS", "CALLS", "NEED", "NOW", "TOUCHES", "REFUSES", "SUGGESTED", "TOUCHES", "REFUSES")
+	limit := func(e *replay.Effect) string { return fmt.Sprintf("%d in %ds", e.Limit, e.Window) }
+	for i := range a.Suggestions {
+		s := &a.Suggestions[i]
+		if s.Then == nil {
+			t.row(s.Name, s.Callers, s.Calls, "-", limit(&s.Now), "-", "-", "-", "-", "-")
+			continue
+		}
+		t.row(s.Name, s.Callers, s.Calls, s.Needed, limit(&s.Now), s.Now.Touched, s.Now.Refused, limit(s.Then), s.Then.Touched, s.Then.Refused)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	printLines(w, a)
+	printWarnings(w, a.Warnings)
+	return nil
+}
+
+// printLines prints what to write into the configuration, and why it is not always what callers need.
+func printLines(w io.Writer, a *replay.Advice) {
+	var lines, notes strings.Builder
+	for _, s := range a.Suggestions {
+		if s.YAML != "" {
+			fmt.Fprintf(&lines, "  %s\n", s.YAML)
+		}
+		if s.Note != "" {
+			fmt.Fprintf(&notes, "  - %s: %s.\n", s.Name, s.Note)
+		}
+	}
+	if lines.Len() > 0 {
+		say(w, "\nFor the configuration:\n\nlimits:\n%s", lines.String())
+	}
+	if notes.Len() > 0 {
+		say(w, "\nNotes:\n%s", notes.String())
+	}
+}

@@ -1,0 +1,140 @@
+package replay
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/limit/traffic"
+)
+
+// Record is what was replayed.
+type Record struct {
+	traffic.Coverage
+
+	Calls     uint64 `json:"calls"`
+	Refused   uint64 `json:"refused"`   // by the limits that were in force
+	Addresses int    `json:"addresses"` // of IPv6 ones each /64 is one
+}
+
+// Outcome is what limits would have done.
+type Outcome struct {
+	Record   Record          `json:"record"`
+	Policies []PolicyOutcome `json:"policies"` // in the order in which a call meets them
+	Callers  []CallerOutcome `json:"callers"`  // who would have been refused or was, those first who would have been most often
+	Warnings []string        `json:"warnings"` // why it could have been otherwise
+}
+
+// PolicyOutcome is what one policy would have done.
+type PolicyOutcome struct {
+	Name   string        `json:"name"`
+	Limit  uint32        `json:"limit"`
+	Window int64         `json:"window"` // seconds
+	Per    trackway.Per  `json:"per"`
+	Mode   trackway.Mode `json:"mode"`
+	Gone   bool          `json:"gone"` // it refused calls in the record, and is not among the limits that were tried
+
+	Calls   uint64 `json:"calls"`       // of the paths that it counts
+	Refused uint64 `json:"refused"`     // calls that it would have refused; in mode report, if it were enforced
+	Was     uint64 `json:"was_refused"` // calls that the policy of this name refused when they were recorded
+
+	Callers        int `json:"callers"`
+	CallersRefused int `json:"callers_refused"`
+	CallersWas     int `json:"callers_was_refused"`
+}
+
+// CallerOutcome is what would have become of one caller of a policy, and what became of it.
+type CallerOutcome struct {
+	Caller  string    `json:"caller"` // an address, of IPv6 a prefix; "project" or "project/key"
+	Policy  string    `json:"policy"`
+	Route   string    `json:"route,omitempty"` // under ip+path
+	Calls   uint64    `json:"calls"`
+	Refused uint64    `json:"refused"`
+	Was     uint64    `json:"was_refused"`
+	First   time.Time `json:"first"` // of the calls that would have been refused; where there are none, of those that were
+	Last    time.Time `json:"last"`
+}
+
+// Simulate replays a record against limits.
+func Simulate(from Source, l Limits) (*Outcome, error) {
+	r, err := newRun(&l)
+	if err != nil {
+		return nil, err
+	}
+	record, err := playAndSum(from, r)
+	if err != nil {
+		return nil, err
+	}
+	o := &Outcome{Record: *record, Policies: []PolicyOutcome{}, Callers: []CallerOutcome{}}
+	for _, t := range r.tallies {
+		o.Policies = append(o.Policies, t.outcome())
+		o.Callers = append(o.Callers, t.touched()...)
+	}
+	slices.SortFunc(o.Callers, func(a, b CallerOutcome) int {
+		return cmp.Or(cmp.Compare(b.Refused, a.Refused), cmp.Compare(b.Was, a.Was),
+			strings.Compare(a.Policy, b.Policy), strings.Compare(a.Caller, b.Caller), strings.Compare(a.Route, b.Route))
+	})
+	o.Warnings = append(record.warnings(), r.warnings(record)...)
+	return o, nil
+}
+
+// playAndSum plays a record to runs, and sums it up.
+func playAndSum(from Source, runs ...*run) (*Record, error) {
+	record, addresses := new(Record), make(map[netip.Addr]struct{})
+	counted := func(yield func(int64, []traffic.Row) error) (traffic.Coverage, error) {
+		return from(func(second int64, rows []traffic.Row) error {
+			for i := range rows {
+				record.Calls += uint64(rows[i].Calls)
+				addresses[rows[i].Addr] = struct{}{}
+				if rows[i].Kind.Refused != "" {
+					record.Refused += uint64(rows[i].Calls)
+				}
+			}
+			return yield(second, rows)
+		})
+	}
+	var err error
+	record.Coverage, err = play(counted, runs...)
+	record.Addresses = len(addresses)
+	return record, err
+}
+
+func (t *tally) outcome() PolicyOutcome {
+	p := PolicyOutcome{
+		Name: t.policy.Name, Limit: t.policy.Limit, Window: int64(t.policy.Window / time.Second), Per: t.policy.Per, Mode: t.policy.Mode,
+		Gone: t.gone, Callers: len(t.callers),
+	}
+	for _, c := range t.callers {
+		p.Calls += c.calls
+		p.Refused += c.refused.n
+		p.Was += c.was.n
+		if c.refused.n > 0 {
+			p.CallersRefused++
+		}
+		if c.was.n > 0 {
+			p.CallersWas++
+		}
+	}
+	return p
+}
+
+// touched returns those who would have been refused, or were.
+func (t *tally) touched() (list []CallerOutcome) {
+	for w, c := range t.callers {
+		when := c.refused
+		if when.n == 0 {
+			when = c.was
+		}
+		if when.n == 0 {
+			continue
+		}
+		list = append(list, CallerOutcome{
+			Caller: w.String(), Policy: t.policy.Name, Route: w.route, Calls: c.calls, Refused: c.refused.n, Was: c.was.n,
+			First: when.first.UTC(), Last: when.last.UTC(),
+		})
+	}
+	return list
+}

@@ -1,0 +1,225 @@
+package replay
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"trackway"
+	"trackway/internal/limit/traffic"
+)
+
+// calls returns a source of so many calls each by path, all of them of one address and at once.
+func calls(byPath map[string]uint32) Source {
+	return from("192.0.2.1", byPath)
+}
+
+func from(address string, byPath map[string]uint32) Source {
+	all := rows{}
+	for path, n := range byPath {
+		method, route, _ := strings.Cut(path, " ")
+		all[base.Unix()] = append(all[base.Unix()], traffic.Row{
+			Addr: netip.MustParseAddr(address), Kind: &traffic.Kind{Method: method, Route: route, Path: route}, Calls: n,
+		})
+	}
+	return all.source
+}
+
+// published are the limits by default.
+func published() []trackway.Policy {
+	usual := func(name, path string, limit uint32, window time.Duration, per trackway.Per) trackway.Policy {
+		return trackway.Policy{
+			Name: name, Paths: []string{path}, Limit: limit, Window: window, Per: per, Algorithm: trackway.Fixed, Mode: trackway.Enforce,
+			IPv6Prefix: 64, IPv6Wide: trackway.IPv6Wide{Prefix: 48, Times: 16},
+		}
+	}
+	return []trackway.Policy{
+		usual("track", "/track/", 6000, time.Minute, trackway.PerIP), usual("api", "/api/", 30, 30*time.Second, trackway.PerIPPath),
+		usual("grid", "/grid/", 15, 30*time.Second, trackway.PerIP),
+	}
+}
+
+const (
+	track = "POST /track/v2/projects/{token}/batch"
+	api   = "GET /api/status"
+	grid  = "GET /grid/start"
+)
+
+// What is suggested may be configured: the tracking API's floor and the order of grid and api are kept.
+func TestSuggestionsCanBeConfigured(t *testing.T) {
+	t.Parallel()
+	as := func(algorithm trackway.Algorithm, mode trackway.Mode) []trackway.Policy {
+		all := published()
+		if all[0].Algorithm, all[0].Mode = algorithm, mode; algorithm != trackway.Fixed {
+			all[0].Limit = 100_000
+		}
+		return all
+	}
+	off := published()
+	off[1].Mode, off[2].Mode = trackway.Report, trackway.Off
+	tests := map[string]struct {
+		policies []trackway.Policy
+		calls    map[string]uint32
+		wish     Wish
+		want     map[string]string // limit and note by name
+	}{
+		"each as it is": {
+			published(),
+			map[string]uint32{track: 7000, api: 60, grid: 41},
+			Wish{},
+			map[string]string{"track": "8000", "api": "60", "grid": "50"},
+		},
+		"the floor": {
+			published(),
+			map[string]uint32{track: 5},
+			Wish{},
+			map[string]string{"track": "6000 5 would do, but the tracking API is promised to allow more", "api": "nobody", "grid": "nobody"},
+		},
+		"the floor of sliding": {
+			as(trackway.Sliding, trackway.Report),
+			map[string]uint32{track: 5},
+			Wish{Policy: "track"},
+			map[string]string{"track": "12000 5 would do, but the tracking API is promised to allow more"},
+		},
+		"the floor of gcra": {
+			as(trackway.GCRA, trackway.Enforce),
+			map[string]uint32{track: 5},
+			Wish{Policy: "track"},
+			map[string]string{"track": "60000 5 would do, but the tracking API is promised to allow more"},
+		},
+		"what is off": {
+			off,
+			map[string]uint32{api: 40, grid: 50},
+			Wish{},
+			map[string]string{"track": "nobody", "api": "50 40 would do, but grid must not be the looser one", "grid": "50"},
+		},
+		"a burst that gcra lets pass": {
+			as(trackway.GCRA, trackway.Enforce),
+			map[string]uint32{track: 7000},
+			Wish{Policy: "track"},
+			map[string]string{"track": "80000"},
+		},
+		"grid holds api up": {
+			published(),
+			map[string]uint32{api: 3, grid: 41},
+			Wish{},
+			map[string]string{"track": "nobody", "api": "50 3 would do, but grid must not be the looser one", "grid": "50"},
+		},
+		"also where nobody calls api": {
+			published(),
+			map[string]uint32{grid: 41},
+			Wish{Policy: "grid"},
+			map[string]string{"api": "50 1 would do, but grid must not be the looser one", "grid": "50"},
+		},
+		"also where grid is not asked about": {
+			published(),
+			map[string]uint32{api: 3, grid: 41},
+			Wish{Policy: "api"},
+			map[string]string{"api": "15 3 would do, but grid must not be the looser one"},
+		},
+		"another window": {
+			published(),
+			map[string]uint32{api: 60},
+			Wish{Policy: "api", Window: time.Minute},
+			map[string]string{"api": "60"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.wish.Share = 100
+			a, err := Suggest(calls(test.calls), Limits{Policies: test.policies, Tokens: tokens, Callers: 100}, test.wish)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for _, s := range a.Suggestions {
+				got[s.Name] = "nobody"
+				if s.Then != nil {
+					text, _, _ := strings.Cut(s.YAML[strings.Index(s.YAML, "limit: ")+len("limit: "):], ",")
+					got[s.Name] = strings.TrimSpace(text + " " + s.Note)
+				}
+			}
+			if diff := gocmp.Diff(test.want, got); diff != "" {
+				t.Error("(-want +got):\n" + diff)
+			}
+		})
+	}
+}
+
+// Callers with an override need no limit: they have one.
+func TestOverridesAreLeftOut(t *testing.T) {
+	t.Parallel()
+	both := func(yield func(int64, []traffic.Row) error) (traffic.Coverage, error) {
+		if _, err := from("192.0.2.1", map[string]uint32{api: 5000})(yield); err != nil {
+			return traffic.Coverage{}, err
+		}
+		return from("192.0.2.2", map[string]uint32{api: 7})(yield)
+	}
+	override := trackway.Override{Policy: "api", Address: netip.MustParsePrefix("192.0.2.1/32"), Limit: 3}
+	a, err := Suggest(both, Limits{Policies: published(), Overrides: []trackway.Override{override}, Callers: 100}, Wish{Share: 100, Policy: "api"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := a.Suggestions[0]; s.Callers != 1 || s.Calls != 7 || s.Needed != 7 || s.Now.Refused != 0 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+// A limit that does not exist, and limits that are wrong, are refused.
+func TestSuggestRefuses(t *testing.T) {
+	t.Parallel()
+	if _, err := Suggest(calls(nil), Limits{Policies: published()}, Wish{Share: 100, Policy: "x"}); err == nil || !strings.Contains(err.Error(), "api, grid, track") {
+		t.Errorf("got %v", err)
+	}
+	wrong := Limits{Policies: []trackway.Policy{{Name: "x"}}}
+	if _, err := Suggest(calls(nil), wrong, Wish{Share: 100}); err == nil {
+		t.Error("wrong limits are taken")
+	}
+	if _, err := Simulate(calls(nil), wrong); err == nil {
+		t.Error("wrong limits are tried")
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	at := func(s int) time.Time { return base.Add(time.Duration(s) * time.Second) }
+	source := func(yield func(int64, []traffic.Row) error) (traffic.Coverage, error) {
+		_, err := calls(map[string]uint32{api: 1, "GET /api/projects/{token}/customers/{id}": 1})(yield)
+		return traffic.Coverage{
+			From: at(0), To: at(100), Unrecorded: 7, Damaged: 1, Changes: []time.Time{at(1), at(2)},
+			Gaps: []traffic.Gap{{From: at(10), To: at(20)}, {From: at(30), To: at(70)}},
+		}, err
+	}
+	l := Limits{Policies: published(), Callers: 100}
+	l.Policies[0].Mode = trackway.Off
+	l.Policies[1].Limit, l.Policies[1].Window, l.Policies[1].IPv6Prefix = 4e6, 24*time.Hour, 72
+	one := l.Policies[1]
+	one.Name, one.Window, one.IPv6Prefix, one.Paths = "one", time.Second, 64, []string{"/api/projects/" + token + "/customers/42"}
+	l.Policies = append(l.Policies, one)
+	l.Overrides = []trackway.Override{
+		{Policy: "track", Address: netip.MustParsePrefix("2001:db8::1/128"), Limit: 1}, {Policy: "track", Address: netip.MustParsePrefix("192.0.2.1/32"), Limit: 1},
+	}
+	o, err := Simulate(source, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := func(s int) string { return at(s).Local().Format(time.DateTime) }
+	want := []string{
+		"7 calls more came from so many callers at once that there was no room for them in the record",
+		"nothing was recorded for 50s in 2 gaps, the longest of them 40s from " + local(30) + "; it is taken for a time without calls",
+		"1 file could not be read to the end, as it is after a server was killed",
+		"the limits in force changed 2 times meanwhile, the last time at " + local(2) + ": what was refused was so by different ones",
+		"api tells IPv6 callers apart by 72 bits, the record by the first 64",
+		"track is off and counts nothing",
+		"the record tells of 50s, which is less than the window of api",
+		"the override for 2001:db8::1/128 is narrower than what the record tells apart of IPv6 addresses, the first 64 bits",
+		"one counts only some calls of /api/projects/{token}/customers/{id}, and the record does not tell which: none are counted for it",
+	}
+	if diff := gocmp.Diff(want, o.Warnings); diff != "" {
+		t.Error("(-want +got):\n" + diff)
+	}
+}

@@ -1,0 +1,92 @@
+package replay
+
+import (
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/clientip"
+)
+
+// tally is what a policy would have done to its callers, and what the one of its name did to them.
+type tally struct {
+	policy  trackway.Policy
+	gone    bool // it is not among the limits that are tried
+	callers map[who]*caller
+}
+
+// who is a caller as a policy counts them.
+type who struct {
+	addr  clientip.Key
+	name  string // of a project, or of a project and its key
+	route string
+}
+
+// caller is what became of one.
+type caller struct {
+	calls        uint64
+	refused, was times
+}
+
+// times is how often something happened.
+type times struct {
+	n           uint64
+	first, last time.Time
+}
+
+func (t *times) add(n uint64, first, last time.Time) {
+	if t.n == 0 {
+		t.first = first
+	}
+	t.n += n
+	t.last = last
+}
+
+func newTally(p trackway.Policy) *tally { return &tally{policy: p, callers: make(map[who]*caller)} }
+
+// whoOf returns whose call it is under the policy.
+func (t *tally) whoOf(s *shown) who {
+	of := s.row.Kind
+	switch {
+	case t.policy.Per == trackway.PerKey && of.Key != "":
+		return who{name: of.Project + "/" + of.Key}
+	case t.policy.Per == trackway.PerProj && of.Project != "":
+		return who{name: of.Project}
+	}
+	w := who{addr: clientip.KeyOf(s.row.Addr, int(t.policy.IPv6Prefix))}
+	if t.policy.Per == trackway.PerIPPath {
+		w.route = of.Route
+	}
+	return w
+}
+
+func (t *tally) callerOf(s *shown) *caller {
+	w := t.whoOf(s)
+	c := t.callers[w]
+	if c == nil {
+		c = new(caller)
+		t.callers[w] = c
+	}
+	return c
+}
+
+// recorded notes a row that the policy of this name refused when it was recorded.
+func (t *tally) recorded(s *shown, second int64) {
+	t.callerOf(s).was.add(uint64(s.row.Calls), within(second, s.row.First), within(second, s.row.Last))
+}
+
+// within returns a moment of a second.
+func within(second int64, ms uint16) time.Time {
+	return time.Unix(second, int64(ms)*int64(time.Millisecond))
+}
+
+// String names a caller for the operator.
+func (w who) String() string {
+	if w.name != "" {
+		return w.name
+	}
+	return w.addr.String()
+}
+
+// pathIn returns the path of a pattern for a project.
+func pathIn(token, pattern string) string { return strings.Replace(pattern, "{token}", token, 1) }

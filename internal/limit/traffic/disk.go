@@ -1,0 +1,178 @@
+package traffic
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A file begins with magic. Each frame follows its length and its checksum (CRC-32C), four bytes each, big-endian. A file's
+// name is the time at which it was begun; none is added to after a restart, so that only its end can be torn.
+const (
+	magic      = "trackway calls 1\n"
+	suffix     = ".calls"
+	nameLayout = "20060102T150405.000000000Z"
+	headBytes  = 8
+
+	parts    = 16       // of the bytes and of the time that are kept, which one file has at most
+	maxBytes = 32 << 20 // of a file, so that it can be read at once
+)
+
+// fileBytes returns how large a file gets.
+func (s *Settings) fileBytes() int64 { return min(s.MaxBytes/parts, maxBytes) }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// disk is what of a record lies on the disk, and what is on its way there.
+type disk struct {
+	dir      string
+	settings Settings
+
+	file  *os.File // nil: none is begun
+	began time.Time
+	size  int64
+
+	rows       []row // since the last frame
+	unrecorded uint64
+	covered    int64     // Unix seconds: up to here frames tell what came
+	wrote      time.Time // the last frame
+	pruned     time.Time
+	total      int64 // bytes of all files, when they were pruned
+	failing    bool  // the last attempt to write or to remove failed
+}
+
+// write appends a frame of what was taken out of the shards. Whatever comes of it, that is no longer kept.
+func (d *disk) write(now time.Time) error {
+	f := frame{from: d.covered, to: max(now.Unix(), d.covered), unrecorded: d.unrecorded, limits: d.settings.Limits, rows: d.rows}
+	d.wrote, d.covered, d.unrecorded = now, f.to, 0
+	for i := range d.rows {
+		d.rows[i].kind.Project = d.settings.Projects[d.rows[i].kind.Project]
+	}
+	b := f.append(make([]byte, headBytes))
+	clear(d.rows) // of texts
+	d.rows = d.rows[:0]
+	body := b[headBytes:]
+	binary.BigEndian.PutUint32(b, uint32(len(body))) //nolint:gosec // G115: some rows of some bytes
+	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(body, castagnoli))
+	if err := d.room(now, int64(len(b))); err != nil {
+		return err
+	}
+	n, err := d.file.Write(b)
+	d.size += int64(n)
+	if err != nil {
+		d.closeSegment() // its end is torn
+	}
+	return err
+}
+
+// room sees to it that there is a file with room for some bytes.
+func (d *disk) room(now time.Time, bytes int64) error {
+	if d.file != nil && d.goesOn(now, bytes) {
+		return nil
+	}
+	d.closeSegment()
+	const owner = 0o700
+	if err := os.MkdirAll(d.dir, owner); err != nil {
+		return err
+	}
+	if err := d.prune(now, max(d.settings.fileBytes(), bytes)); err != nil {
+		return err
+	}
+	return d.begin(now)
+}
+
+// goesOn tells whether the file that was begun has room: it is neither too large, nor too old, nor was it removed by an operator
+// who wants to be rid of it.
+func (d *disk) goesOn(now time.Time, bytes int64) bool {
+	age := now.Sub(d.began)
+	if d.size+bytes > d.settings.fileBytes() || age < 0 || age > d.settings.Keep/parts {
+		return false
+	}
+	_, err := os.Lstat(d.file.Name())
+	return err == nil
+}
+
+func (d *disk) begin(now time.Time) error {
+	const ownerOnly = 0o600
+	file, err := os.OpenFile(filepath.Join(d.dir, now.UTC().Format(nameLayout)+suffix), os.O_WRONLY|os.O_CREATE|os.O_EXCL, ownerOnly)
+	if err != nil {
+		return err
+	}
+	if _, err := file.WriteString(magic); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	d.file, d.began, d.size = file, now, int64(len(magic))
+	return nil
+}
+
+// closeSegment ends the file that is being written. That it was written is all that is asked of it, so that no error counts.
+func (d *disk) closeSegment() {
+	if d.file != nil {
+		_ = d.file.Close()
+		d.file = nil
+	}
+}
+
+// prune removes the files that were begun too long ago, and then the oldest ones until there is room for some bytes.
+func (d *disk) prune(now time.Time, room int64) error {
+	all, err := segments(d.dir)
+	if err != nil {
+		return fmt.Errorf("look for what is too old: %w", err)
+	}
+	d.total = 0
+	for _, s := range all {
+		d.total += s.size
+	}
+	for _, s := range all {
+		if d.total+room <= d.settings.MaxBytes && now.Sub(s.began) <= d.settings.Keep {
+			continue
+		}
+		if d.file != nil && s.path == d.file.Name() {
+			continue // it is new
+		}
+		if err := os.Remove(s.path); err != nil {
+			return err
+		}
+		d.total -= s.size
+	}
+	return nil
+}
+
+// segment is a file of the record.
+type segment struct {
+	path  string
+	began time.Time
+	size  int64
+}
+
+// segments returns the files of a record, the oldest first; none where there is no such directory.
+func segments(dir string) ([]segment, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var all []segment
+	for _, e := range entries {
+		name, ours := strings.CutSuffix(e.Name(), suffix)
+		began, err := time.Parse(nameLayout, name)
+		if !ours || err != nil {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was too old
+		} else if err != nil {
+			return nil, err
+		}
+		all = append(all, segment{filepath.Join(dir, e.Name()), began, info.Size()})
+	}
+	slices.SortFunc(all, func(a, b segment) int { return a.began.Compare(b.began) })
+	return all, nil
+}

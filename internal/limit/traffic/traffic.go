@@ -46,6 +46,7 @@ type Settings struct {
 // Recorder makes the record. Safe for concurrent use.
 type Recorder struct {
 	log *slog.Logger
+	now func() time.Time // for what comes without a time
 
 	on     atomic.Bool
 	shards [shards]shard
@@ -58,7 +59,7 @@ type Recorder struct {
 // New returns a recorder whose files lie in dir, which is made when there is something to write. Nothing is recorded until
 // [Recorder.Reload] says so.
 func New(dir string, log *slog.Logger) *Recorder {
-	return &Recorder{log: log, disk: disk{dir: dir}}
+	return &Recorder{log: log, now: time.Now, disk: disk{dir: dir}}
 }
 
 // On tells whether calls are recorded: [Recorder.Note] is only worth its while if so.
@@ -137,7 +138,7 @@ func pathOf(route, path string) string {
 func (r *Recorder) Reload(s Settings) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
+	now := r.now()
 	if r.on.Load() {
 		_ = r.writeLocked(now) // under the settings of before; it has been logged
 	}
@@ -202,7 +203,7 @@ func (r *Recorder) Flush() error {
 	if !r.on.Load() {
 		return nil
 	}
-	return r.writeLocked(time.Now())
+	return r.writeLocked(r.now())
 }
 
 // Close writes all that has been noted, and records no more.

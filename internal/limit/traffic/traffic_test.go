@@ -29,6 +29,7 @@ var (
 func recorder(t *testing.T, s Settings, at time.Time) *Recorder {
 	t.Helper()
 	r := New(filepath.Join(t.TempDir(), "traffic"), slog.New(slog.DiscardHandler))
+	r.now = func() time.Time { return r.wrote } // as if nothing took time
 	restart(t, r, s, at)
 	return r
 }

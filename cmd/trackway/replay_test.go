@@ -21,7 +21,7 @@ limits:
 `
 
 // minute is when the recorded calls came.
-var minute = time.Date(2026, 11, 22, 8, 30, 0, 0, time.Local)
+var minute = time.Date(2026, 1, 5, 8, 30, 0, 0, time.Local)
 
 // recorded writes a configuration and, in its data directory, a record: of an address that calls 40 times within a second, of which
 // another policy refused one, of a hundred that call once, and of one under a policy in mode report.
@@ -73,9 +73,9 @@ REFUSED calls of TOUCHED callers would have been refused, in mode report if it w
 when it happened.
 
 CALLER       POLICY  REFUSED  OF CALLS  SHARE  WAS  FIRST                LAST                 ROUTE
-203.0.113.7  api     10       40        25%    0    2026-11-22 08:30:00  2026-11-22 08:30:00  /api/status
-203.0.113.8  quiet   2        7         29%    0    2026-11-22 08:30:00  2026-11-22 08:30:00  -
-203.0.113.7  old     0        0         -      1    2026-11-22 08:30:00  2026-11-22 08:30:00  -
+203.0.113.7  api     10       40        25%    0    2026-01-05 08:30:00  2026-01-05 08:30:00  /api/status
+203.0.113.8  quiet   2        7         29%    0    2026-01-05 08:30:00  2026-01-05 08:30:00  -
+203.0.113.7  old     0        0         -      1    2026-01-05 08:30:00  2026-01-05 08:30:00  -
 `
 	if got := body(stdout); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -35,7 +35,7 @@ var (
 func (c *call) versionTag() string {
 	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.Store.Version(c.grant.Project.Number))
 	p := c.grant.Project
-	b = fmt.Appendf(b, "%v %q %q ", c.grant.Key.Permissions, p.Hard, p.Soft) // what is read, and found, depends on these; fmt sorts a map's keys
+	b = fmt.Appendf(b, "%v %q %q ", c.grant.Key.Permissions, p.Hard, p.Soft) // what is found depends on these; fmt sorts a map's keys
 	return guide.ETag(append(b, c.r.URL.RequestURI()...))
 }
 

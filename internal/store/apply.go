@@ -64,7 +64,7 @@ type tx struct {
 	nextCustomer trackway.Customer
 	committing   bool
 	committed    bool
-	moved        int // places in timelines, by merges, and notes of who had an identifier: what others wait for
+	moved        int // places in timelines, by merges; and identifiers that were noted
 }
 
 // begin starts a transaction. One of several commands has to read its own writes. A single command decides before it writes,

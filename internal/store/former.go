@@ -46,7 +46,9 @@ func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 // noteNamed stages that a client's event of the type of merges names identifiers: it may be a merge of another server, which was
 // exported and imported.
 func (t *tx) noteNamed(e *trackway.Event) error {
-	for _, id := range erased.MergeIDs(e.Properties) {
+	ids := erased.MergeIDs(e.Properties)
+	t.moved += len(ids) // there may be thousands: others are let in before the next command
+	for _, id := range ids {
 		if err := t.former(e.Project, id, e.Customer); err != nil {
 			return err
 		}
@@ -56,7 +58,6 @@ func (t *tx) noteNamed(e *trackway.Event) error {
 
 func (t *tx) former(project uint32, id trackway.Identifier, c trackway.Customer) error {
 	t.key = format.AppendFormerKey(t.key[:0], project, id, c)
-	t.moved++ // an event may name thousands: others are let in before the next command
 	return t.b.Set(t.key, nil, nil)
 }
 

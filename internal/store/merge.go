@@ -21,8 +21,7 @@ const maxMoved = 1000
 
 // absorb stages the merge of one customer into another: the properties move, the newer of each winning; an event tells of it.
 // What events hold stays where it is, in the log; their places in the timeline move. A timeline too long to move stays, and the
-// survivor remembers it: there are never many, since each takes more than maxMoved events to make. The identifiers were moved
-// already.
+// survivor remembers it: there are never many, since each takes more than maxMoved events to make. The identifiers have moved before.
 func (t *tx) absorb(c *trackway.Command, survivor *identity.Holder, before []identity.ID, absorbed *identity.Holder) error {
 	if err := t.moveProperties(survivor, absorbed); err != nil {
 		return err

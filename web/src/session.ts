@@ -4,14 +4,19 @@ import { batch } from "@preact/signals";
 import type { Start } from "./api.ts";
 import { forget, get, pacer, post, Refusal, sleep, Unreachable } from "./net/client.ts";
 import type { Urgency } from "./net/pacer.ts";
-import { closed, link, session, start } from "./state.ts";
+import { closed, link, session, start, trouble, updated } from "./state.ts";
 
-/** load reads what all pages need, and so finds out whether somebody is signed in. */
+/** When load was answered last, milliseconds since 1970. */
+export let loadedAt = 0;
+
+/** load reads what all pages need, and so finds out whether somebody is signed in, and whether the pages are the server's still. */
 export async function load(urgency: Urgency): Promise<void> {
   const known = await get<Start>("/grid/start", urgency, new AbortController().signal);
   const grid = known.limits.grid;
   if (grid) Object.assign(pacer, grid);
+  loadedAt = Date.now();
   batch(() => {
+    updated.value ||= start.value !== null && start.value.server.version !== known.server.version;
     start.value = known;
     session.value = "in";
   });
@@ -25,6 +30,7 @@ export async function boot(): Promise<void> {
     } catch (error) {
       if (error instanceof Refusal && error.status === 401) closed.value = /^Sign in/.test(error.message) ? "" : error.message;
       if (session.value !== "unknown") return; // 401: the form is shown
+      if (error instanceof Refusal) trouble.value = error.message;
       await (error instanceof Unreachable ? untilUp() : sleep(5000));
     }
   }

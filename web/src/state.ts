@@ -12,6 +12,12 @@ export const session = signal<"unknown" | "in" | "out">("unknown");
 /** Why nobody can sign in at all, in the server's words; empty if somebody can. */
 export const closed = signal("");
 
+/** Whether the server was updated since these pages were loaded: they are the old ones then. */
+export const updated = signal(false);
+
+/** Why the pages cannot begin yet, in the server's words; empty if nothing is wrong. */
+export const trouble = signal("");
+
 /** Whether the server can be reached, and if not, when (milliseconds since 1970) it is tried again. */
 export const link = signal<{ up: boolean; retryAt: number }>({ up: true, retryAt: 0 });
 

@@ -85,10 +85,15 @@ export class Server {
 
   /** track sends a batch, and returns once it is acknowledged. */
   async track(...commands: Command[]): Promise<void> {
+    await this.trackText(JSON.stringify({ commands }));
+  }
+
+  /** trackText sends a batch as it is written: JSON can hold more than JavaScript can. */
+  async trackText(body: string): Promise<void> {
     const answer = await fetch(`${this.url}/track/v2/projects/${project}/batch`, {
       method: "POST",
       headers: { Authorization: `Token ${publicKey}`, "Content-Type": "application/json" },
-      body: JSON.stringify({ commands }),
+      body,
     });
     if (!answer.ok) throw new Error(`tracking was answered ${answer.status}: ${await answer.text()}`);
     await answer.text();

@@ -48,10 +48,11 @@ export function Chart(all: ChartProps) {
     const resized = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: props.height }));
     resized.observe(element);
     const dark = matchMedia("(prefers-color-scheme: dark)");
-    dark.addEventListener("change", draw);
+    const paper = matchMedia("print");
+    for (const colours of [dark, paper]) colours.addEventListener("change", draw);
     return () => {
       resized.disconnect();
-      dark.removeEventListener("change", draw);
+      for (const colours of [dark, paper]) colours.removeEventListener("change", draw);
       plot.current?.destroy();
       plot.current = null;
     };

@@ -157,8 +157,8 @@ function Table({ rows, project, columns }: { rows: readonly CustomerRow[]; proje
                 </a>
               </th>
               {columns.map((name) => (
-                <td key={name} data-label={name} class={name in row.properties ? "" : "missing"}>
-                  {name in row.properties && <span title={preview(row.properties[name] ?? null, 400)}>{preview(row.properties[name] ?? null, 32)}</span>}
+                <td key={name} data-label={name} class={Object.hasOwn(row.properties, name) ? "" : "missing"}>
+                  {Object.hasOwn(row.properties, name) && <span title={preview(row.properties[name] ?? null, 400)}>{preview(row.properties[name] ?? null, 32)}</span>}
                 </td>
               ))}
               <td data-label="Properties" class="n extra">

@@ -10,7 +10,7 @@ import { useStream } from "../net/stream.ts";
 import { href, route } from "../route.ts";
 import { announcement, projectOf, projects } from "../state.ts";
 import { EventIcon, Pause, Play, Up, Warning } from "../ui/icons.tsx";
-import { IdText, Num, preview, Time } from "../ui/parts.tsx";
+import { IdText, Num, preview, Time, Trouble } from "../ui/parts.tsx";
 import { narrow } from "../ui/narrow.ts";
 import { VirtualList } from "../ui/virtual.tsx";
 import { Detail } from "./detail.tsx";
@@ -24,8 +24,8 @@ export function Live() {
   const latest = useSignal<Stats | null>(null);
   const dropped = useSignal(0);
   const openRow = useSignal<LiveRow | null>(null);
-  const open = useStream(path, {
-    event: (event) => rows.event(event),
+  const { open, refused } = useStream(path, {
+    event: (event, size) => rows.event(event, size),
     rejected: (rejected) => rows.rejected(rejected),
     stats: (stats) => {
       latest.value = stats;
@@ -54,10 +54,11 @@ export function Live() {
     <>
       <div class="title">
         <h1>Live</h1>
-        <Figures open={open.value} latest={latest.value} />
+        <Figures open={open.value} refused={refused.value !== ""} latest={latest.value} />
         <PauseButton rows={rows} />
       </div>
       <FilterBar chosen={chosen} />
+      {refused.value !== "" && <Trouble text={refused.value} />}
       <Lost rows={rows} dropped={dropped.value} />
       <div class={`split-view ${openRow.value ? "opened" : ""}`}>
         <div class="list">
@@ -110,11 +111,13 @@ function backToList(): void {
   document.querySelector<HTMLElement>(".virtual [aria-selected=true]")?.focus({ preventScroll: true });
 }
 
-function Figures({ open, latest }: { open: boolean; latest: Stats | null }) {
+function Figures({ open, refused, latest }: { open: boolean; refused: boolean; latest: Stats | null }) {
   return (
     <p class="mark">
       <span class={`lamp ${open ? "on" : ""}`} />
-      {!open ? (
+      {refused ? (
+        "Not connected"
+      ) : !open ? (
         "Connecting"
       ) : !latest ? (
         "Live"
@@ -188,7 +191,7 @@ function Cells({ row }: { row: LiveRow }) {
   return (
     <>
       <span role="gridcell" class="time">
-        <Time at={event.received} as="milli" />
+        <Time at={event.received} as="moment" />
       </span>
       <span role="gridcell" class="type">
         <EventIcon type={event.type} />
@@ -217,13 +220,13 @@ function RejectedCells({ row: { rejected } }: { row: LiveRow & { kind: "rejected
   return (
     <>
       <span role="gridcell" class="time">
-        <Time at={rejected.received} as="milli" />
+        <Time at={rejected.received} as="moment" />
       </span>
       <span role="gridcell" class="type">
         <span class="kind red">
           <Warning />
         </span>
-        <span>{rejected.type ?? rejected.command}</span>
+        <span>{rejected.type ?? (rejected.command || <i class="faint">no name</i>)}</span>
       </span>
       <span role="gridcell" class="who">
         {rejected.ids ? <IdText ids={rejected.ids} most={1} /> : rejected.address}

@@ -28,7 +28,7 @@ export function Overview() {
   useEffect(() => {
     if (data) hour.value = data.rates.hour;
   }, [data]);
-  const open = useStream("/grid/live?rejected=only", {
+  const { open } = useStream("/grid/live?rejected=only", {
     stats: (stats) => {
       latest.value = stats;
       if (hour.value) hour.value = extend(hour.value, stats, data?.now ?? 0);
@@ -37,8 +37,11 @@ export function Overview() {
     },
     rejected: (one) => (rejected.value = [one, ...rejected.value].slice(0, recently)),
   });
+  const fresh = data !== null && data.totals.events + data.totals.customers === 0;
+  useEffect(() => {
+    if (open.value && fresh) again(); // for what came before the stream could tell
+  }, [open.value]);
   if (!data) return error === null ? <Loading /> : <Trouble text={error} again={again} />;
-  const fresh = data.totals.events === 0;
   return (
     <>
       <div class="title">
@@ -69,10 +72,10 @@ export function Overview() {
   );
 }
 
-/** awaited says whether there is news worth asking for at once: the first event, or the first step of a server that has just started. */
+/** awaited says whether there is news worth asking for at once: the first command, or the first step of a server that has just started. */
 function awaited({ now, totals, rates: { hour } }: Body, stats: Stats): boolean {
-  const firstEvent = totals.events === 0 && stats.accepted > 0;
-  return firstEvent || (total(hour.accepted) === null && stats.now - now > hour.step);
+  const first = totals.events + totals.customers === 0 && stats.accepted > 0;
+  return first || (total(hour.accepted) === null && stats.now - now > hour.step);
 }
 
 /** LiveMark says whether what is shown is of this moment. */

@@ -15,7 +15,7 @@ import { href, type Page, route, scrolled } from "./route.ts";
 import { load, loadedAt, signOut } from "./session.ts";
 import { announcement, link, session, start, trouble, updated, visible, waitingUntil } from "./state.ts";
 import { Book, Gauge, Leave, Logo, People, Pulse, Question, Shield, Warning } from "./ui/icons.tsx";
-import { Loading, Trouble } from "./ui/parts.tsx";
+import { Loading, Trouble, Waiting } from "./ui/parts.tsx";
 import { ThemeSwitch } from "./ui/theme.tsx";
 
 const places: [Page, string, typeof Gauge][] = [
@@ -175,16 +175,17 @@ function Main() {
   }, [place, start.value?.server.name]);
   return (
     <main id="main" ref={main} tabIndex={-1} class={page}>
-      {session.value === "in" ? <Shown key={place} View={views[page]} /> : trouble.value ? <Trouble text={trouble.value} /> : <Loading />}
+      {session.value === "in" ? <Shown key={place} page={page} /> : trouble.value ? <Trouble text={trouble.value} /> : <Loading />}
     </main>
   );
 }
 
 /** Shown is a page, or what to do where it cannot be drawn, which is our own fault. */
-function Shown({ View }: { View: () => preact.JSX.Element }) {
+function Shown({ page }: { page: Page }) {
+  const View = views[page];
   const [error, again] = useErrorBoundary((reason) => console.error(reason));
   if (error === undefined) return <View />;
-  return <Trouble text={`This page cannot be shown, and that is a mistake of Trackway. Please report it: ${String(error)}`} again={again} />;
+  return <Waiting title={titleOf(page)} error={`This page cannot be shown, which is a mistake of Trackway. Please report it: ${String(error)}`} again={again} />;
 }
 
 function titleOf(page: Page): string {

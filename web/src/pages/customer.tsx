@@ -143,7 +143,7 @@ function Identifiers({ data }: { data: Customer }) {
 }
 
 function Properties({ data, project }: { data: Customer; project: Project | undefined }) {
-  const [shown, rest] = useFirst(data.properties, 30);
+  const [shown, rest] = useFirst(data.properties, 20);
   if (data.properties.length === 0) {
     return (
       <Panel title="Properties" id="properties">

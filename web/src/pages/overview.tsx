@@ -10,7 +10,7 @@ import { useAnswer } from "../net/answer.ts";
 import { useStream } from "../net/stream.ts";
 import { href } from "../route.ts";
 import { announcement, projects } from "../state.ts";
-import { Choice, Loading, Num, Panel, Time, Trouble } from "../ui/parts.tsx";
+import { Choice, Num, Panel, Time, Trouble, Waiting } from "../ui/parts.tsx";
 import { FirstEvent } from "./empty.tsx";
 import { Health, Recent, Servers, Types, Usage } from "./panels.tsx";
 
@@ -41,7 +41,7 @@ export function Overview() {
   useEffect(() => {
     if (open.value && fresh) again(); // for what came before the stream could tell
   }, [open.value]);
-  if (!data) return error === null ? <Loading /> : <Trouble text={error} again={again} />;
+  if (!data) return <Waiting title="Overview" error={error} again={again} />;
   return (
     <>
       <div class="title">
@@ -61,7 +61,7 @@ export function Overview() {
         {!fresh && <Types data={data} />}
         <div class="stack">
           {!fresh && <Usage data={data} />}
-          <Recent rejected={rejected.value} />
+          <Recent rejected={rejected.value} open={open.value} />
         </div>
         <div class="stack">
           <Health data={data} />

@@ -119,7 +119,7 @@ function Split({ parts }: { parts: readonly (readonly [string, string, number])[
 const kindsShown = 6;
 
 /** Recent shows the last rejected commands, those that are alike together. */
-export function Recent({ rejected }: { rejected: readonly Rejected[] }) {
+export function Recent({ rejected, open }: { rejected: readonly Rejected[]; open: boolean }) {
   const kinds = new Map<string, { one: Rejected; times: number }>();
   for (const one of rejected) {
     const key = [one.project, one.command, one.type, one.error].join(" ");
@@ -131,9 +131,11 @@ export function Recent({ rejected }: { rejected: readonly Rejected[] }) {
   return (
     <Panel title="Rejected last" id="rejected" aside={all}>
       {kinds.size === 0 ? (
-        <p class="faint">
-          <Check class="good" /> Nothing was rejected lately.
-        </p>
+        open && (
+          <p class="faint">
+            <Check class="good" /> Nothing was rejected since this server started.
+          </p>
+        )
       ) : (
         <ul class="plain">
           {[...kinds].slice(0, kindsShown).map(([key, { one, times }]) => (

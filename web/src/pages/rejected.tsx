@@ -42,7 +42,7 @@ export function RejectedLine({ one, times }: { one: Rejected; times: number }) {
           </>
         )}{" "}
         {one.address && <>from {one.address}, </>}
-        {projects.value.length > 1 && <>project {sentTo(one)}, </>}
+        {projects.value.length > 1 && <>{one.project === null ? "to no configured project" : `project ${sentTo(one)}`}, </>}
         <Time at={one.received} as="recent" />
       </p>
     </div>

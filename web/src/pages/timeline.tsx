@@ -77,7 +77,7 @@ function Events({ query, total }: { query: string; total: number }) {
   const events = unique(pages.flatMap((page) => page.rows));
   return (
     <>
-      {events.length === 0 ? <p class="faint">No events. Updates of properties are no events, and stand beside.</p> : <Days events={events} />}
+      {events.length === 0 ? <p class="faint">No events. Updates of properties are none; what they set stands under Properties.</p> : <Days events={events} />}
       {failed.value && <Trouble text={failed.value} again={more} />}
       {next !== null && (
         <p class="more">

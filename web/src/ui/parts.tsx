@@ -165,6 +165,18 @@ export function Loading() {
   );
 }
 
+/** Waiting stands for a page whose first answer is not there yet. */
+export function Waiting({ title, error, again }: { title: string; error: string | null; again: () => void }) {
+  return (
+    <>
+      <div class="title">
+        <h1>{title}</h1>
+      </div>
+      {error === null ? <Loading /> : <Trouble text={error} again={again} />}
+    </>
+  );
+}
+
 /** Dialog is modal: it keeps the focus, Escape closes it, and the focus returns to where it was. */
 export function Dialog(props: { title: string; id: string; close: () => void; class?: string; children: ComponentChildren }) {
   const ref = useRef<HTMLDialogElement>(null);

@@ -81,6 +81,28 @@ test("what did not change is not sent again", async () => {
   }
 });
 
+test("a server that is overloaded is left alone for as long as it says", async () => {
+  const server = await Server.start();
+  try {
+    const viewer = await Viewer.open(browser, server);
+    viewer.mayTell(/status of 503/);
+    const { page } = viewer;
+    const asked: number[] = [];
+    await page.route("**/grid/limits", async (route) => {
+      asked.push(performance.now());
+      if (asked.length > 1) return route.continue();
+      await route.fulfill({ status: 503, headers: { "Retry-After": "6" }, json: { success: false, errors: ["The server has no time."] } });
+    });
+    await viewer.signedIn("#/limits");
+    await page.getByRole("alert").getByText("The server has no time.").waitFor();
+    await page.getByRole("region", { name: "track" }).waitFor();
+    assert.ok(asked[1]! - asked[0]! >= 6000, `asked again after ${asked[1]! - asked[0]!} ms`);
+    await viewer.close();
+  } finally {
+    await server.stop();
+  }
+});
+
 test("without a connection the page stays, says so, and goes on", async () => {
   const server = await Server.start();
   try {

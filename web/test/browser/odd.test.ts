@@ -131,3 +131,16 @@ test("a link to what is not there is told, not waited for", async () => {
   assert.equal(await page.getByRole("alert").count(), 0);
   await viewer.close();
 });
+
+test("a page that cannot be drawn says so, and leads on", async () => {
+  const viewer = await Viewer.open(browser, server);
+  viewer.mayTell(/TypeError/);
+  const { page } = viewer;
+  await page.route("**/grid/limits", (route) => route.fulfill({ json: { policies: null } }));
+  await viewer.signedIn("#/limits");
+  await page.getByRole("alert").getByText("This page cannot be shown").waitFor();
+  await viewer.accessible("a page that cannot be drawn");
+  await page.getByRole("link", { name: "Live" }).click();
+  await viewer.heading("Live").waitFor();
+  await viewer.close();
+});

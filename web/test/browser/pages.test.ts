@@ -93,11 +93,13 @@ test("signing out and an expired session lead to the form, and back to the same 
   await viewer.heading("Customers").waitFor();
   await context.clearCookies();
   await page.getByRole("link", { name: "Limits" }).click();
+  await page.getByText("Your session has ended.").waitFor();
   await page.getByLabel("Password").fill(password);
   await page.keyboard.press("Enter");
   await viewer.heading("Limits").waitFor();
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByLabel("Password").waitFor();
+  assert.equal(await page.getByText("Your session has ended.").count(), 0, "who signed out knows");
   await page.reload();
   await page.getByLabel("Password").waitFor();
   await viewer.close();

@@ -1,10 +1,10 @@
 // Signing in and out, and what is read once for all pages.
 
-import { batch } from "@preact/signals";
+import { batch, effect } from "@preact/signals";
 import type { Start } from "./api.ts";
 import { forget, get, pacer, post, Refusal, sleep, Unreachable } from "./net/client.ts";
 import type { Urgency } from "./net/pacer.ts";
-import { closed, link, session, start, trouble, updated } from "./state.ts";
+import { closed, link, session, start, trouble, updated, visible } from "./state.ts";
 
 /** When load was answered last, milliseconds since 1970. */
 export let loadedAt = 0;
@@ -22,8 +22,9 @@ export async function load(urgency: Urgency): Promise<void> {
   });
 }
 
-/** boot loads until there is an answer, whatever it is. */
+/** boot loads until there is an answer, whatever it is; a tab that was opened in the background, once somebody looks at it. */
 export async function boot(): Promise<void> {
+  await until(() => visible.value);
   while (session.value === "unknown") {
     try {
       await load("person");
@@ -31,15 +32,15 @@ export async function boot(): Promise<void> {
       if (error instanceof Refusal && error.status === 401) closed.value = /^Sign in/.test(error.message) ? "" : error.message;
       if (session.value !== "unknown") return; // 401: the form is shown
       if (error instanceof Refusal) trouble.value = error.message;
-      await (error instanceof Unreachable ? untilUp() : sleep(5000));
+      await (error instanceof Unreachable ? until(() => link.value.up) : sleep(5000));
     }
   }
 }
 
-function untilUp(): Promise<void> {
+function until(so: () => boolean): Promise<void> {
   return new Promise((resolve) => {
-    const stop = link.subscribe(({ up }) => {
-      if (up) queueMicrotask(() => (stop(), resolve()));
+    const stop = effect(() => {
+      if (so()) queueMicrotask(() => (stop(), resolve()));
     });
   });
 }

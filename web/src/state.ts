@@ -24,8 +24,8 @@ export const link = signal<{ up: boolean; retryAt: number }>({ up: true, retryAt
 /** Until when (milliseconds since 1970) a request of this person waits for the limit; 0: nothing waits. */
 export const waitingUntil = signal(0);
 
-/** Whether the page can be seen. A hidden one asks for nothing, after a moment's grace. */
-export const visible = signal(true);
+/** Whether the page can be seen. A hidden one asks for nothing, after a moment's grace; one that was opened hidden, from the beginning. */
+export const visible = signal(typeof document === "undefined" || document.visibilityState === "visible");
 
 /** What is to be read out to those who cannot see it. */
 export const announcement = signal("");
@@ -68,7 +68,7 @@ export function watchVisibility(grace = 5000): void {
   const look = () => {
     clearTimeout(timer);
     if (document.visibilityState === "visible") visible.value = true;
-    else timer = window.setTimeout(() => (visible.value = false), grace);
+    else if (visible.value) timer = window.setTimeout(() => (visible.value = false), grace);
   };
   document.addEventListener("visibilitychange", look);
   look();

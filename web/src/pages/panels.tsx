@@ -131,11 +131,9 @@ export function Recent({ rejected, open }: { rejected: readonly Rejected[]; open
   return (
     <Panel title="Rejected last" id="rejected" aside={all}>
       {kinds.size === 0 ? (
-        open && (
-          <p class="faint">
-            <Check class="good" /> Nothing was rejected since this server started.
-          </p>
-        )
+        <p class="faint">
+          {open && <Check class="good" />} {open ? "Nothing was rejected since this server started." : "Not known yet"}
+        </p>
       ) : (
         <ul class="plain">
           {[...kinds].slice(0, kindsShown).map(([key, { one, times }]) => (

@@ -10,11 +10,16 @@ import { JsonView } from "../ui/json.tsx";
 import { IdText, Time } from "../ui/parts.tsx";
 import { sentTo } from "./rejected.tsx";
 
+/** covering says whether the detail covers the list. The style sheet asks for the same width. */
+export function covering(): boolean {
+  return matchMedia("(max-width: 60rem)").matches;
+}
+
 export function Detail({ row, close }: { row: LiveRow; close: () => void }) {
   const ref = useRef<HTMLElement>(null);
   useEffect(() => {
     // On a narrow screen it covers the list, so it takes the focus; beside the list it leaves it, and j and k go on.
-    if (matchMedia("(max-width: 60rem)").matches) ref.current?.focus();
+    if (covering()) ref.current?.focus();
   }, []);
   return (
     <aside ref={ref} class="detail" aria-label="Details" tabIndex={-1}>

@@ -1,6 +1,6 @@
 // Events as they become durable, and commands that were rejected, as they come.
 
-import { useComputed, useSignal } from "@preact/signals";
+import { type Signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Stats } from "../api.ts";
 import { exact } from "../format.ts";
@@ -13,7 +13,7 @@ import { EventIcon, Pause, Play, Up, Warning } from "../ui/icons.tsx";
 import { IdText, Num, preview, Time, Trouble } from "../ui/parts.tsx";
 import { narrow } from "../ui/narrow.ts";
 import { VirtualList } from "../ui/virtual.tsx";
-import { Detail } from "./detail.tsx";
+import { covering, Detail } from "./detail.tsx";
 import { asked, FilterBar, type Filters, filtersOf } from "./filters.tsx";
 import { FirstEvent } from "./empty.tsx";
 
@@ -40,12 +40,7 @@ export function Live() {
     dropped.value = 0;
     openRow.value = null;
   }, [path]);
-  const close = () => {
-    if (openRow.value === null) return false;
-    backToList();
-    openRow.value = null;
-    return true;
-  };
+  const { show, close } = useDetail(openRow);
   useLiveKeys(rows, close);
 
   const view = useComputed(() => (rows.version.value, rows.newest())).value;
@@ -71,13 +66,13 @@ export function Live() {
             keyOf={(row) => row.n}
             classOf={(row) => row.kind}
             cells={(row) => <Cells row={row} />}
-            open={(row) => (openRow.value = row.kind === "gap" ? null : row)}
+            open={show}
             current={openRow.value?.n ?? null}
             moved={(away) => rows.hold({ away })}
           />
           {quiet && <Quiet chosen={chosen} />}
         </div>
-        {openRow.value && <Detail row={openRow.value} close={close} />}
+        {openRow.value && <Detail key={openRow.value.n} row={openRow.value} close={close} />}
       </div>
     </>
   );
@@ -104,6 +99,43 @@ function useLiveKeys(rows: Rows, close: () => boolean): void {
     addEventListener("keydown", listen);
     return () => removeEventListener("keydown", listen);
   }, [rows]);
+}
+
+/**
+ * useDetail opens a row and closes it again; close says whether there was something to close. Where the detail covers the list, as on
+ * a phone, it is a step of the history, so that Back closes it.
+ */
+function useDetail(openRow: Signal<LiveRow | null>): { show: (row: LiveRow) => void; close: () => boolean } {
+  const step = useRef(false);
+  useEffect(() => {
+    const back = () => {
+      if (!step.current) return;
+      step.current = false;
+      backToList();
+      openRow.value = null;
+    };
+    addEventListener("popstate", back);
+    return () => removeEventListener("popstate", back);
+  }, [openRow]);
+  const show = (row: LiveRow) => {
+    if (row.kind === "gap") return;
+    if (openRow.value === null && covering()) {
+      history.pushState(history.state, "");
+      step.current = true;
+    }
+    openRow.value = row;
+  };
+  const close = () => {
+    if (openRow.value === null) return false;
+    if (step.current) {
+      history.back();
+      return true;
+    }
+    backToList();
+    openRow.value = null;
+    return true;
+  };
+  return { show, close };
 }
 
 /** backToList gives the focus to the row that was open. */

@@ -47,6 +47,24 @@ test("events come in the order of their acknowledgements, and rejected commands 
   await viewer.close();
 });
 
+test("on a phone Back closes what covers the list", async () => {
+  const viewer = await (await Viewer.open(browser, server, "phone")).signedIn();
+  const { page } = viewer;
+  await page.getByRole("link", { name: "Live" }).click();
+  const detail = page.getByRole("complementary", { name: "Details" });
+  await page.getByRole("row", { name: "second" }).click();
+  await detail.waitFor();
+  await page.goBack();
+  await detail.waitFor({ state: "detached" });
+  await viewer.heading("Live").waitFor();
+  await page.getByRole("row", { name: "second" }).click();
+  await detail.getByRole("button", { name: "Close" }).click();
+  await detail.waitFor({ state: "detached" });
+  await page.goBack();
+  await viewer.heading("Overview").waitFor();
+  await viewer.close();
+});
+
 test("a paused list stands still, and tells what waits", async () => {
   const viewer = await (await Viewer.open(browser, server)).signedIn("#/live");
   const { page } = viewer;

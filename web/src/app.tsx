@@ -1,7 +1,7 @@
 // The frame of all pages: where one is, what else there is, and how things stand with the server.
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useErrorBoundary, useLayoutEffect, useRef } from "preact/hooks";
 import { helpOpen } from "./keys.ts";
 import { tryNow } from "./net/link.ts";
 import { CustomerPage } from "./pages/customer.tsx";
@@ -12,10 +12,10 @@ import { Live } from "./pages/live.tsx";
 import { Overview } from "./pages/overview.tsx";
 import { SignIn } from "./pages/signin.tsx";
 import { href, type Page, route, scrolled } from "./route.ts";
-import { load, signOut } from "./session.ts";
-import { announcement, link, session, start, visible, waitingUntil } from "./state.ts";
+import { load, loadedAt, signOut } from "./session.ts";
+import { announcement, link, session, start, trouble, updated, visible, waitingUntil } from "./state.ts";
 import { Book, Gauge, Leave, Logo, People, Pulse, Question, Shield, Warning } from "./ui/icons.tsx";
-import { Loading } from "./ui/parts.tsx";
+import { Loading, Trouble, Waiting } from "./ui/parts.tsx";
 import { ThemeSwitch } from "./ui/theme.tsx";
 
 const places: [Page, string, typeof Gauge][] = [
@@ -57,6 +57,7 @@ function useStartAnew(): void {
   const inUse = visible.value && link.value.up && session.value === "in";
   useEffect(() => {
     if (!inUse) return;
+    if (Date.now() - loadedAt > 1000) void load("poll").catch(() => undefined); // whoever was away may find another server
     const timer = setInterval(() => void load("poll").catch(() => undefined), 300_000);
     return () => clearInterval(timer);
   }, [inUse]);
@@ -122,6 +123,16 @@ function Banner() {
       </div>
     );
   }
+  if (updated.value) {
+    return (
+      <div class="banner" role="status">
+        <p>The server was updated to Trackway {start.value?.server.version}. These are the pages of before.</p>
+        <button type="button" onClick={() => location.reload()}>
+          Reload
+        </button>
+      </div>
+    );
+  }
   if (waitingUntil.value === 0 || seconds === 0) return null;
   return (
     <div class="toast" role="status">
@@ -162,12 +173,19 @@ function Main() {
     }
     first.current = false;
   }, [place, start.value?.server.name]);
-  const View = views[page];
   return (
     <main id="main" ref={main} tabIndex={-1} class={page}>
-      {session.value === "in" ? <View key={place} /> : <Loading />}
+      {session.value === "in" ? <Shown key={place} page={page} /> : trouble.value ? <Trouble text={trouble.value} /> : <Loading />}
     </main>
   );
+}
+
+/** Shown is a page, or what to do where it cannot be drawn, which is our own fault. */
+function Shown({ page }: { page: Page }) {
+  const View = views[page];
+  const [error, again] = useErrorBoundary((reason) => console.error(reason));
+  if (error === undefined) return <View />;
+  return <Waiting title={titleOf(page)} error={`This page cannot be shown, which is a mistake of Trackway. Please report it: ${String(error)}`} again={again} />;
 }
 
 function titleOf(page: Page): string {

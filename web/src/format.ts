@@ -76,6 +76,8 @@ export function count(n: number, one: string, many = `${one}s`): string {
 /** Clock writes times in a zone; the viewer's, unless a test names one. */
 export class Clock {
   private readonly date: Intl.DateTimeFormat;
+  private readonly dayOfYear: Intl.DateTimeFormat;
+  private readonly year: Intl.DateTimeFormat;
   private readonly hours: Intl.DateTimeFormat;
   private readonly minutes: Intl.DateTimeFormat;
   private readonly long: Intl.DateTimeFormat;
@@ -83,6 +85,8 @@ export class Clock {
   constructor(zone?: string, lang: string = language) {
     const options = zone === undefined ? {} : { timeZone: zone };
     this.date = new Intl.DateTimeFormat(lang, { ...options, day: "numeric", month: "short", year: "numeric" });
+    this.year = new Intl.DateTimeFormat("en", { ...options, year: "numeric" });
+    this.dayOfYear = new Intl.DateTimeFormat(lang, { ...options, day: "numeric", month: "short" });
     this.long = new Intl.DateTimeFormat(lang, { ...options, weekday: "long", day: "numeric", month: "long", year: "numeric" });
     this.hours = new Intl.DateTimeFormat("en-GB", { ...options, hour: "2-digit", minute: "2-digit", second: "2-digit" });
     this.minutes = new Intl.DateTimeFormat("en-GB", { ...options, hour: "2-digit", minute: "2-digit" });
@@ -112,6 +116,24 @@ export class Clock {
   milli(seconds: number): string {
     const ms = Math.floor(seconds * 1000 + 1e-4);
     return `${this.hours.format(ms)}.${String(((ms % 1000) + 1000) % 1000).padStart(3, "0")}`;
+  }
+
+  /** recent: 14:05:09 today, 22 Nov, 14:05 before, and the date of another year. */
+  recent(seconds: number, now: number): string {
+    return this.earlier(seconds, now) ?? this.time(seconds);
+  }
+
+  /** moment is recent to the millisecond: 14:05:09.123. */
+  moment(seconds: number, now: number): string {
+    return this.earlier(seconds, now) ?? this.milli(seconds);
+  }
+
+  /** earlier returns null for what was today: then the time says it all. */
+  private earlier(seconds: number, now: number): string | null {
+    const day = this.day(seconds);
+    if (day === this.day(now)) return null;
+    const year = (of: number) => this.year.format(of * 1000);
+    return year(seconds) === year(now) ? `${this.dayOfYear.format(seconds * 1000)}, ${this.minute(seconds)}` : day;
   }
 
   /** full: 22 Nov 2026, 14:05:09.123. */

@@ -1,39 +1,46 @@
 // Signing in and out, and what is read once for all pages.
 
-import { batch } from "@preact/signals";
+import { batch, effect } from "@preact/signals";
 import type { Start } from "./api.ts";
 import { forget, get, pacer, post, Refusal, sleep, Unreachable } from "./net/client.ts";
 import type { Urgency } from "./net/pacer.ts";
-import { closed, link, session, start } from "./state.ts";
+import { closed, link, session, start, trouble, updated, visible } from "./state.ts";
 
-/** load reads what all pages need, and so finds out whether somebody is signed in. */
+/** When load was answered last, milliseconds since 1970. */
+export let loadedAt = 0;
+
+/** load reads what all pages need, and so finds out whether somebody is signed in, and whether the pages are the server's still. */
 export async function load(urgency: Urgency): Promise<void> {
   const known = await get<Start>("/grid/start", urgency, new AbortController().signal);
   const grid = known.limits.grid;
   if (grid) Object.assign(pacer, grid);
+  loadedAt = Date.now();
   batch(() => {
+    updated.value ||= start.value !== null && start.value.server.version !== known.server.version;
     start.value = known;
     session.value = "in";
   });
 }
 
-/** boot loads until there is an answer, whatever it is. */
+/** boot loads until there is an answer, whatever it is; a tab that was opened in the background, once somebody looks at it. */
 export async function boot(): Promise<void> {
+  await until(() => visible.value);
   while (session.value === "unknown") {
     try {
       await load("person");
     } catch (error) {
       if (error instanceof Refusal && error.status === 401) closed.value = /^Sign in/.test(error.message) ? "" : error.message;
       if (session.value !== "unknown") return; // 401: the form is shown
-      await (error instanceof Unreachable ? untilUp() : sleep(5000));
+      if (error instanceof Refusal) trouble.value = error.message;
+      await (error instanceof Unreachable ? until(() => link.value.up) : sleep(5000));
     }
   }
 }
 
-function untilUp(): Promise<void> {
+function until(so: () => boolean): Promise<void> {
   return new Promise((resolve) => {
-    const stop = link.subscribe(({ up }) => {
-      if (up) queueMicrotask(() => (stop(), resolve()));
+    const stop = effect(() => {
+      if (so()) queueMicrotask(() => (stop(), resolve()));
     });
   });
 }

@@ -12,14 +12,20 @@ export const session = signal<"unknown" | "in" | "out">("unknown");
 /** Why nobody can sign in at all, in the server's words; empty if somebody can. */
 export const closed = signal("");
 
+/** Whether the server was updated since these pages were loaded: they are the old ones then. */
+export const updated = signal(false);
+
+/** Why the pages cannot begin yet, in the server's words; empty if nothing is wrong. */
+export const trouble = signal("");
+
 /** Whether the server can be reached, and if not, when (milliseconds since 1970) it is tried again. */
 export const link = signal<{ up: boolean; retryAt: number }>({ up: true, retryAt: 0 });
 
 /** Until when (milliseconds since 1970) a request of this person waits for the limit; 0: nothing waits. */
 export const waitingUntil = signal(0);
 
-/** Whether the page can be seen. A hidden one asks for nothing, after a moment's grace. */
-export const visible = signal(true);
+/** Whether the page can be seen. A hidden one asks for nothing, after a moment's grace; one that was opened hidden, from the beginning. */
+export const visible = signal(typeof document === "undefined" || document.visibilityState === "visible");
 
 /** What is to be read out to those who cannot see it. */
 export const announcement = signal("");
@@ -62,7 +68,7 @@ export function watchVisibility(grace = 5000): void {
   const look = () => {
     clearTimeout(timer);
     if (document.visibilityState === "visible") visible.value = true;
-    else timer = window.setTimeout(() => (visible.value = false), grace);
+    else if (visible.value) timer = window.setTimeout(() => (visible.value = false), grace);
   };
   document.addEventListener("visibilitychange", look);
   look();

@@ -93,6 +93,7 @@ async function take(page: Page, server: Server, look: string): Promise<void> {
   };
   const shoot = (name: string, whole = true) => picture(page, `${name}-${look}`, whole);
   await go("overview", ".chart canvas");
+  await page.getByText(" now").first().waitFor(); // the stream is open
   await shoot("overview");
   await go("live", ".virtual .row");
   if (look !== "phone") await page.locator(".virtual .row").filter({ hasText: "purchase" }).first().click();
@@ -129,6 +130,7 @@ async function main(): Promise<void> {
       await take(page, server, look);
       await signIn(other, empty, look);
       await other.getByText("Send the first event").waitFor();
+      await other.getByText("Nothing was rejected").waitFor();
       await picture(other, `empty-${look}`, true);
       await Promise.all([full.close(), bare.close()]);
     }

@@ -48,10 +48,11 @@ export function Chart(all: ChartProps) {
     const resized = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: props.height }));
     resized.observe(element);
     const dark = matchMedia("(prefers-color-scheme: dark)");
-    dark.addEventListener("change", draw);
+    const paper = matchMedia("print");
+    for (const colours of [dark, paper]) colours.addEventListener("change", draw);
     return () => {
       resized.disconnect();
-      dark.removeEventListener("change", draw);
+      for (const colours of [dark, paper]) colours.removeEventListener("change", draw);
       plot.current?.destroy();
       plot.current = null;
     };
@@ -149,12 +150,18 @@ function Legend({ lines, start, step, at }: ChartProps & { at: number | null }) 
           <svg class="swatch" viewBox="0 0 18 6">
             <line x1="1" x2="17" y1="3" y2="3" stroke={`var(--${line.color})`} stroke-width="2.5" stroke-dasharray={line.dash?.join(" ")} />
           </svg>
-          {line.name} <Num n={(at === null ? total(line.values) : line.values[at]) ?? 0} />
+          {line.name} <Figure n={at === null ? (total(line.values) ?? 0) : (line.values[at] ?? null)} />
+          {at !== null && line.values[at] != null && <span>{short(line.values[at] / step)} a second</span>}
         </span>
       ))}
       <span class="moment">{moment === null ? "" : `${span(step)} from ${clock.time(moment)}`}</span>
     </div>
   );
+}
+
+/** Figure writes a count, or that there is none. */
+function Figure({ n }: { n: number | null }) {
+  return n === null ? <span>not known</span> : <Num n={n} />;
 }
 
 function summary({ label, lines }: ChartProps): string {

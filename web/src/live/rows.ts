@@ -2,15 +2,14 @@
 
 import { signal } from "@preact/signals";
 import type { LiveEvent, Rejected } from "../api.ts";
-import { Feed } from "./feed.ts";
+import { Feed, type Sized } from "./feed.ts";
 
-export type LiveRow =
-  | { kind: "event"; n: number; event: LiveEvent }
-  | { kind: "rejected"; n: number; rejected: Rejected }
-  | { kind: "gap"; n: number; at: number };
+export type LiveRow = Sized &
+  ({ kind: "event"; n: number; event: LiveEvent } | { kind: "rejected"; n: number; rejected: Rejected } | { kind: "gap"; n: number; at: number });
 
-/** As many rows are kept, and as many wait while the view is held. */
+/** As many rows are kept, and as many wait while the view is held; fewer where they are large: one event may have 800 KB. */
 export const room = 5000;
+const most = 50e6;
 
 /** Milliseconds between two drawings; and when each would replace all rows in sight: nobody reads those, but somebody may scroll. */
 const pace = 120;
@@ -19,7 +18,7 @@ const flood = 40;
 
 /** Rows is the feed of a live page. All that is drawn follows from `version`. */
 export class Rows {
-  readonly feed = new Feed<LiveRow>(room);
+  readonly feed = new Feed<LiveRow>(room, most);
   readonly version = signal(0);
   /** Paused by the person, or scrolled away from the newest. */
   readonly paused = signal(false);
@@ -29,17 +28,17 @@ export class Rows {
   private drawnAt = 0;
   private frame = 0;
 
-  event(event: LiveEvent): void {
-    this.push({ kind: "event", n: this.n++, event });
+  event(event: LiveEvent, size: number): void {
+    this.push({ kind: "event", n: this.n++, event, size });
   }
 
   rejected(rejected: Rejected): void {
-    this.push({ kind: "rejected", n: this.n++, rejected });
+    this.push({ kind: "rejected", n: this.n++, rejected, size: 1000 });
   }
 
   /** gap notes that the stream was broken, and goes on. */
   gap(): void {
-    this.push({ kind: "gap", n: this.n++, at: Date.now() / 1000 });
+    this.push({ kind: "gap", n: this.n++, at: Date.now() / 1000, size: 0 });
   }
 
   /** newest returns the rows of the view, the newest first. */

@@ -34,6 +34,8 @@ class Reader<T> {
   private readonly path: string | null;
   private readonly every: number;
   private wake: (() => void) | null = null;
+  /** Asked for while an answer was on its way, which may be older than what made somebody ask. */
+  private wanted = false;
 
   constructor(path: string | null, every: number) {
     this.path = path;
@@ -49,7 +51,10 @@ class Reader<T> {
     return () => end.abort();
   }
 
-  readonly again = () => this.wake?.();
+  readonly again = () => {
+    this.wanted = true;
+    this.wake?.();
+  };
 
   private async loop(end: AbortSignal): Promise<void> {
     if (this.path === null) return;
@@ -81,11 +86,14 @@ class Reader<T> {
 
   /** pause waits, and says on whose account the next request is made. */
   private async pause(seconds: number, end: AbortSignal): Promise<Urgency> {
-    const asked = new Promise<void>((resolve) => (this.wake = resolve));
-    await Promise.race([asked.then(() => (this.wake = null)), seconds > 0 ? sleep(seconds * 1000, end) : new Promise<never>(() => undefined)]);
-    end.throwIfAborted();
-    const byPerson = this.wake === null;
-    this.wake = null;
+    if (!this.wanted) {
+      const asked = new Promise<void>((resolve) => (this.wake = resolve));
+      await Promise.race([asked, seconds > 0 ? sleep(seconds * 1000, end) : new Promise<never>(() => undefined)]);
+      end.throwIfAborted();
+      this.wake = null;
+    }
+    const byPerson = this.wanted;
+    this.wanted = false;
     return byPerson ? "person" : "poll";
   }
 }

@@ -1,6 +1,7 @@
 // Requests to the server: paced, with the last answers kept in memory and asked for again by their ETag.
 
 import { session, waitingUntil } from "../state.ts";
+import { parse } from "./json.ts";
 import { down } from "./link.ts";
 import { Pacer, parseLimit, parseRetryAfter, type Urgency } from "./pacer.ts";
 
@@ -88,7 +89,10 @@ export async function download(path: string, name: string): Promise<void> {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-/** send waits for its turn, sends, and tells the pacer what the answer said. A 429 that came all the same is waited out. */
+/**
+ * send waits for its turn, sends, and tells the pacer what the answer said. A 429 that came all the same is waited out; a server
+ * that is overloaded (503) is left alone for as long as it says.
+ */
 export async function send(path: string, init: RequestInit, urgency: Urgency): Promise<Response> {
   for (;;) {
     await turn(urgency, init.signal ?? undefined);
@@ -101,7 +105,8 @@ export async function send(path: string, init: RequestInit, urgency: Urgency): P
       down();
       throw new Unreachable("The server does not answer.");
     }
-    const retryAfter = answer.status === 429 ? (parseRetryAfter(answer.headers.get("Retry-After")) ?? 1000) : null;
+    const told = answer.status === 429 || answer.status === 503 ? parseRetryAfter(answer.headers.get("Retry-After")) : null;
+    const retryAfter = answer.status === 429 ? (told ?? 1000) : told;
     const state = parseLimit(answer.headers);
     if (signingIn(path)) pacer.answered(null, null, performance.now());
     else if (state || retryAfter !== null) pacer.answered(state, retryAfter, performance.now());
@@ -148,9 +153,9 @@ export function sleep(ms: number, abort?: AbortSignal): Promise<void> {
   });
 }
 
-async function readJson(answer: Response): Promise<unknown> {
+export async function readJson(answer: Response): Promise<unknown> {
   try {
-    return await answer.json();
+    return parse(await answer.text());
   } catch {
     return null;
   }
@@ -163,7 +168,7 @@ interface ErrorBody {
   errors?: unknown;
 }
 
-function refusal(answer: Response, body: unknown): Refusal {
+export function refusal(answer: Response, body: unknown): Refusal {
   const { error, message, errors } = (body ?? {}) as ErrorBody;
   const first = Array.isArray(errors) ? errors[0] : (errors as { description?: unknown } | undefined)?.description;
   const words = [first, message, error].find((text) => typeof text === "string");

@@ -5,11 +5,13 @@ import { useEffect, useMemo } from "preact/hooks";
 import type { LiveEvent, Rejected, Stats } from "../api.ts";
 import { link, session, visible } from "../state.ts";
 import { backoff } from "./backoff.ts";
-import { send, sleep } from "./client.ts";
+import { readJson, refusal, send, sleep } from "./client.ts";
+import { parse } from "./json.ts";
 import { SseParser, type ServerEvent } from "./sse.ts";
 
 export interface Handlers {
-  event?: (event: LiveEvent) => void;
+  /** size: of its JSON, in characters. */
+  event?: (event: LiveEvent, size: number) => void;
   rejected?: (rejected: Rejected) => void;
   stats?: (stats: Stats) => void;
 }
@@ -20,18 +22,20 @@ const silence = 20_000;
 /** Before it opens, so that a page that is left at once costs no call. */
 const settle = 250;
 
-/** useStream watches a path while the page is in sight, and returns whether it is open. */
+/** useStream watches a path while the page is in sight, and returns whether it is open, and why it was refused if it was. */
 export function useStream(path: string | null, handlers: Handlers) {
   const watcher = useMemo(() => new Watcher(path, handlers), [path]);
   watcher.handlers = handlers;
   const inUse = visible.value && link.value.up && session.value === "in";
   useEffect(() => (inUse ? watcher.run() : undefined), [watcher, inUse]);
-  return watcher.open;
+  return { open: watcher.open, refused: watcher.refused };
 }
 
 class Watcher {
   handlers: Handlers;
   readonly open = signal(false);
+  /** Why, in the server's words; empty if it was not. */
+  readonly refused = signal("");
   private readonly path: string | null;
   /** Of the last event seen, so that the next connection goes on after it. */
   private lastId = "";
@@ -45,6 +49,7 @@ class Watcher {
 
   run(): () => void {
     const end = new AbortController();
+    this.refused.value = "";
     this.loop(end.signal).catch(() => undefined); // the end of waiting
     return () => {
       end.abort();
@@ -62,6 +67,7 @@ class Watcher {
         if (end.aborted) throw error;
       }
       this.open.value = false;
+      if (this.refused.value !== "") return;
       await sleep(backoff(this.attempt++, Math.random(), this.least), end);
     }
   }
@@ -73,6 +79,8 @@ class Watcher {
     try {
       const headers: Record<string, string> = this.lastId === "" ? {} : { "Last-Event-ID": this.lastId };
       const answer = await send(path, { headers, signal: cut.signal, cache: "no-store" }, "stream");
+      // What is asked for is wrong, and would be refused each time; whoever is signed out (401) is shown the form.
+      if (answer.status >= 400 && answer.status < 500) this.refused.value = refusal(answer, await readJson(answer)).message;
       if (!answer.ok || !answer.body) return;
       this.open.value = true;
       await this.read(answer.body, cut);
@@ -96,9 +104,9 @@ class Watcher {
   }
 
   private take(event: ServerEvent): void {
-    const data: unknown = JSON.parse(event.data);
+    const data = parse(event.data);
     this.lastId = event.id || this.lastId;
-    if (event.name === "event") this.handlers.event?.(data as LiveEvent);
+    if (event.name === "event") this.handlers.event?.(data as LiveEvent, event.data.length);
     else if (event.name === "rejected") this.handlers.rejected?.(data as Rejected);
     else if (event.name === "stats") this.handlers.stats?.(data as Stats);
   }

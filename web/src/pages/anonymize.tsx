@@ -12,15 +12,20 @@ interface Props {
   close: (erased: boolean) => void;
 }
 
+/** written returns a text as it can be seen and typed: an identifier may hold tabs, double spaces and marks of direction. */
+function written(text: string): string {
+  return text.normalize().replace(/\p{Cf}/gu, "").replace(/[\s\p{Cc}]+/gu, " ").trim();
+}
+
 export function Anonymize({ project, customer, close }: Props) {
-  const wanted = customer.ids[0]?.value ?? customer.customer;
+  const wanted = written(customer.ids[0]?.value ?? "") || customer.customer;
   const typed = useSignal("");
   const busy = useSignal(false);
   const failed = useSignal("");
   const personal = customer.properties.filter((property) => projectOf(project)?.personal.includes(property.name)).map((property) => property.name);
   const submit = async (event: Event) => {
     event.preventDefault();
-    if (typed.value !== wanted || busy.value) return;
+    if (written(typed.value) !== wanted || busy.value) return;
     busy.value = true;
     failed.value = "";
     try {
@@ -54,7 +59,7 @@ export function Anonymize({ project, customer, close }: Props) {
           <button type="button" onClick={() => close(false)}>
             Keep it
           </button>
-          <button type="submit" class="danger main" disabled={typed.value !== wanted} aria-busy={busy.value}>
+          <button type="submit" class="danger main" disabled={written(typed.value) !== wanted} aria-busy={busy.value}>
             {busy.value ? "Anonymizing…" : "Anonymize"}
           </button>
         </div>

@@ -1,13 +1,13 @@
 // One customer: who it is, why, and what it did.
 
 import { useSignal } from "@preact/signals";
-import type { Customer, Merge, Project } from "../api.ts";
+import type { Customer, Json, Merge, Project } from "../api.ts";
 import { Refusal, Unreachable, download } from "../net/client.ts";
 import { useAnswer } from "../net/answer.ts";
 import { href, route } from "../route.ts";
 import { projectOf } from "../state.ts";
 import { Down, Erase, Join, Left } from "../ui/icons.tsx";
-import { clock, IdText, Loading, Num, Panel, preview, Time, Trouble } from "../ui/parts.tsx";
+import { clock, IdText, Loading, Num, Panel, preview, Time, Trouble, useFirst } from "../ui/parts.tsx";
 import { Anonymize } from "./anonymize.tsx";
 import { Timeline } from "./timeline.tsx";
 
@@ -118,27 +118,32 @@ function Actions({ project, customer, erase }: { project: string; customer: stri
 }
 
 function Identifiers({ data }: { data: Customer }) {
+  const [shown, rest] = useFirst(data.ids, 12);
   return (
     <Panel title="Identifiers" id="ids">
       {data.ids.length === 0 ? (
         <p class="faint">None: nobody can be recognised by this record any more.</p>
       ) : (
-        <ul class="plain tight">
-          {data.ids.map((id) => (
-            <li key={id.name + id.value}>
-              <span class={`badge ${id.hard ? "hard" : ""}`} title={id.hard ? "Hard: names one person" : "Soft: names a device or browser"}>
-                {id.name}
-              </span>
-              <span class="value">{id.value}</span>
-            </li>
-          ))}
-        </ul>
+        <>
+          <ul class="plain tight">
+            {shown.map((id) => (
+              <li key={id.name + id.value}>
+                <span class={`badge ${id.hard ? "hard" : ""}`} title={id.hard ? "Hard: names one person" : "Soft: names a device or browser"}>
+                  {id.name}
+                </span>
+                <span class="value">{id.value}</span>
+              </li>
+            ))}
+          </ul>
+          {rest}
+        </>
       )}
     </Panel>
   );
 }
 
 function Properties({ data, project }: { data: Customer; project: Project | undefined }) {
+  const [shown, rest] = useFirst(data.properties, 20);
   if (data.properties.length === 0) {
     return (
       <Panel title="Properties" id="properties">
@@ -157,13 +162,15 @@ function Properties({ data, project }: { data: Customer; project: Project | unde
           </tr>
         </thead>
         <tbody>
-          {data.properties.map((property) => (
+          {shown.map((property) => (
             <tr key={property.name}>
               <th scope="row">
                 {property.name}
                 {project?.personal.includes(property.name) && <span class="faint small"> personal</span>}
               </th>
-              <td title={preview(property.value, 2000)}>{preview(property.value, 200)}</td>
+              <td>
+                <Value value={property.value} />
+              </td>
               <td class="faint small">
                 <Time at={property.updated} as="ago" />
               </td>
@@ -171,7 +178,28 @@ function Properties({ data, project }: { data: Customer; project: Project | unde
           ))}
         </tbody>
       </table>
+      {rest}
     </Panel>
+  );
+}
+
+const short = 200;
+
+/** Value writes a property's value, all of it when it is asked for. */
+function Value({ value }: { value: Json }) {
+  const all = useSignal(false);
+  if (value === "" || value === null) return <span class="faint">{value === null ? "null" : "empty text"}</span>;
+  const whole = preview(value, Infinity);
+  const cut = !all.value && whole.length > short;
+  return (
+    <>
+      <span class="kept">{cut ? preview(value, short) : whole}</span>
+      {cut && (
+        <button type="button" class="rest" onClick={() => (all.value = true)}>
+          Show all
+        </button>
+      )}
+    </>
   );
 }
 
@@ -186,14 +214,18 @@ function Merges({ data }: { data: Customer }) {
         </p>
       ) : (
         <ol class="plain merges">
-          {data.merges.map((merge) => (
-            <MergeItem key={merge.time} merge={merge} />
+          {data.merges.map((merge, index) => (
+            <MergeItem key={index} merge={merge} />
           ))}
+          {data.merges.length === mergesSent && <li class="faint">Earlier merges are among the events, as “merge”.</li>}
         </ol>
       )}
     </Panel>
   );
 }
+
+/** As many the server sends, the last ones. */
+const mergesSent = 50;
 
 function MergeItem({ merge }: { merge: Merge }) {
   return (

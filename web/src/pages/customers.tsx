@@ -60,9 +60,12 @@ function NoProject() {
 function SearchBar({ asked }: { asked: Asked }) {
   const timer = useRef(0);
   const field = useRef<HTMLInputElement>(null);
+  /** What was looked for last from here: whoever types on meanwhile must not lose a letter. */
+  const own = useRef(asked.q);
   const move = (change: Partial<Asked>, replace = true) => {
     clearTimeout(timer.current);
     const next = { ...asked, cursor: "", ...change };
+    own.current = next.q;
     go(href("customers", { ...next, order: next.order === "newest" ? "" : next.order }), replace);
   };
   const type = (q: string) => {
@@ -72,7 +75,8 @@ function SearchBar({ asked }: { asked: Asked }) {
   useEffect(() => () => clearTimeout(timer.current), []);
   useEffect(() => {
     // Back and Forward change what is asked for without a key being pressed.
-    if (field.current && field.current.value.trim() !== asked.q) field.current.value = asked.q;
+    if (field.current && own.current !== asked.q) field.current.value = asked.q;
+    own.current = asked.q;
   }, [asked.q]);
   const submit = (event: Event) => {
     event.preventDefault();
@@ -157,8 +161,8 @@ function Table({ rows, project, columns }: { rows: readonly CustomerRow[]; proje
                 </a>
               </th>
               {columns.map((name) => (
-                <td key={name} data-label={name} class={name in row.properties ? "" : "missing"}>
-                  {name in row.properties && <span title={preview(row.properties[name] ?? null, 400)}>{preview(row.properties[name] ?? null, 32)}</span>}
+                <td key={name} data-label={name} class={Object.hasOwn(row.properties, name) ? "" : "missing"}>
+                  {Object.hasOwn(row.properties, name) && <span title={preview(row.properties[name] ?? null, 400)}>{preview(row.properties[name] ?? null, 32)}</span>}
                 </td>
               ))}
               <td data-label="Properties" class="n extra">

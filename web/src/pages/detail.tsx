@@ -1,6 +1,6 @@
 // One row of the live list, opened: all that came.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Json } from "../api.ts";
 import type { LiveRow } from "../live/rows.ts";
 import { href } from "../route.ts";
@@ -8,12 +8,18 @@ import { projectOf } from "../state.ts";
 import { Close, Warning } from "../ui/icons.tsx";
 import { JsonView } from "../ui/json.tsx";
 import { IdText, Time } from "../ui/parts.tsx";
+import { sentTo } from "./rejected.tsx";
+
+/** covering says whether the detail covers the list. The style sheet asks for the same width. */
+export function covering(): boolean {
+  return matchMedia("(max-width: 60rem)").matches;
+}
 
 export function Detail({ row, close }: { row: LiveRow; close: () => void }) {
   const ref = useRef<HTMLElement>(null);
   useEffect(() => {
     // On a narrow screen it covers the list, so it takes the focus; beside the list it leaves it, and j and k go on.
-    if (matchMedia("(max-width: 60rem)").matches) ref.current?.focus();
+    if (covering()) ref.current?.focus();
   }, []);
   return (
     <aside ref={ref} class="detail" aria-label="Details" tabIndex={-1}>
@@ -31,6 +37,7 @@ export function Detail({ row, close }: { row: LiveRow; close: () => void }) {
 }
 
 function EventDetail({ row: { event } }: { row: LiveRow & { kind: "event" } }) {
+  const sent = useMemo(() => ({ customer_ids: event.ids, event_type: event.type, timestamp: event.time, properties: event.properties }), [event]);
   return (
     <>
       <dl class="facts">
@@ -63,7 +70,7 @@ function EventDetail({ row: { event } }: { row: LiveRow & { kind: "event" } }) {
           <dd>{event.seq}</dd>
         </div>
       </dl>
-      <JsonView value={{ customer_ids: event.ids, event_type: event.type, timestamp: event.time, properties: event.properties }} label="The event as JSON" />
+      <JsonView value={sent} label="The event as JSON" />
       <p class="small">
         <a href={href("live", { project: event.project, customer: event.customer, who: String(Object.values(event.ids).flat()[0] ?? "") })}>Watch only this customer</a>
       </p>
@@ -86,7 +93,7 @@ function RejectedDetail({ row: { rejected } }: { row: LiveRow & { kind: "rejecte
         <div>
           <dt>Command</dt>
           <dd>
-            <code>{rejected.command}</code>
+            {rejected.command === "" ? <span class="faint">none is named</span> : <code>{rejected.command}</code>}
           </dd>
         </div>
         {rejected.field !== null && (
@@ -99,7 +106,7 @@ function RejectedDetail({ row: { rejected } }: { row: LiveRow & { kind: "rejecte
         )}
         <div>
           <dt>From</dt>
-          <dd>{rejected.address}</dd>
+          <dd>{rejected.address || <span class="faint">not known</span>}</dd>
         </div>
         <div>
           <dt>Received</dt>
@@ -109,10 +116,10 @@ function RejectedDetail({ row: { rejected } }: { row: LiveRow & { kind: "rejecte
         </div>
         <div>
           <dt>Project</dt>
-          <dd>{projectOf(rejected.project)?.name ?? rejected.project ?? "not configured any more"}</dd>
+          <dd>{sentTo(rejected)}</dd>
         </div>
       </dl>
-      <JsonView value={{ ...rejected } as unknown as Json} label="What is known of the command, as JSON" />
+      <JsonView value={rejected as unknown as Json} label="What is known of the command, as JSON" />
       <p class="small">
         What each command needs stands in <a href="/about/api">the guide</a>.
       </p>

@@ -1,7 +1,7 @@
 // What the live page shows of all that comes.
 
 import { useSignal } from "@preact/signals";
-import { type CustomerPage, customersPath } from "../api.ts";
+import { type CustomerPage, customersPath, type Project } from "../api.ts";
 import { get } from "../net/client.ts";
 import { go, href } from "../route.ts";
 import { projectOf, projects, start } from "../state.ts";
@@ -72,20 +72,36 @@ export function FilterBar({ chosen }: { chosen: Filters }) {
   );
 }
 
+interface Found {
+  project: Project | undefined;
+  rows: CustomerPage["rows"];
+}
+
+/** Each costs a call. */
+const mostProjects = 6;
+
+/** find looks for a customer in one project after the other, and returns the first that knows somebody; null if none does. */
+async function find(q: string, among: readonly Project[]): Promise<(Found & { project: Project }) | null> {
+  for (const project of among) {
+    const { rows } = await get<CustomerPage>(customersPath(project.token, { q }, { rows: "5" }), "person", new AbortController().signal);
+    if (rows.length > 0) return { project, rows };
+  }
+  return null;
+}
+
 /** CustomerField takes an identifier, and finds out whose it is. */
 function CustomerField({ chosen, set }: { chosen: Filters; set: (change: Partial<Filters>) => void }) {
-  const found = useSignal<CustomerPage["rows"] | null>(null);
+  const found = useSignal<Found | null>(null);
   const failed = useSignal("");
-  const project = projectOf(chosen.project) ?? projects.value[0];
+  const named = projectOf(chosen.project);
   const look = async (text: string) => {
     found.value = null;
     failed.value = "";
-    if (text === "" || !project) return set({ customer: "", who: "" });
+    if (text === "") return set({ customer: "", who: "" });
     try {
-      const path = customersPath(project.token, { q: text }, { rows: "5" });
-      const { rows } = await get<CustomerPage>(path, "person", new AbortController().signal);
-      if (rows.length === 1) return set({ project: project.token, customer: rows[0]!.customer, who: text });
-      found.value = rows;
+      const of = await find(text, named ? [named] : projects.value.slice(0, mostProjects));
+      if (of?.rows.length === 1) return set({ project: of.project.token, customer: of.rows[0]!.customer, who: text });
+      found.value = of ?? { project: named, rows: [] };
     } catch (reason) {
       failed.value = reason instanceof Error ? reason.message : String(reason);
     }
@@ -106,14 +122,15 @@ function CustomerField({ chosen, set }: { chosen: Filters; set: (change: Partial
       </label>
       <div class="answer" role="status">
         {failed.value}
-        {found.value?.length === 0 && <>Nobody is known by that in {project?.name} yet.</>}
-        {found.value && found.value.length > 1 && (
+        {found.value?.rows.length === 0 && <>Nobody is known by that{named && <> in {named.name}</>} yet.</>}
+        {found.value && found.value.rows.length > 1 && (
           <ul class="plain" aria-label="Which one?">
-            {found.value.map((row) => (
+            {found.value.rows.map((row) => (
               <li key={row.customer}>
                 <button type="button" class="quiet" onClick={() => {
+                  const project = found.value?.project?.token ?? "";
                   found.value = null;
-                  set({ project: project!.token, customer: row.customer, who: String(Object.values(row.ids).flat()[0] ?? row.customer) });
+                  set({ project, customer: row.customer, who: String(Object.values(row.ids).flat()[0] ?? row.customer) });
                 }}>
                   <IdText ids={row.ids} />
                 </button>

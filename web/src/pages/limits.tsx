@@ -6,7 +6,7 @@ import { total } from "../charts/series.ts";
 import { exact, percent, short, span } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
 import { Check } from "../ui/icons.tsx";
-import { Loading, Num, Panel, Time, Trouble } from "../ui/parts.tsx";
+import { Num, Panel, Time, Trouble, Waiting } from "../ui/parts.tsx";
 import { Callers } from "./callers.tsx";
 import { Changes, per } from "./changes.tsx";
 import { LiveMark } from "./overview.tsx";
@@ -16,7 +16,7 @@ const every = 15;
 export function Limits() {
   const { answer, again } = useAnswer<Body>("/grid/limits", every);
   const { data, error } = answer.value;
-  if (!data) return error === null ? <Loading /> : <Trouble text={error} again={again} />;
+  if (!data) return <Waiting title="Limits" error={error} again={again} />;
   return (
     <>
       <div class="title">

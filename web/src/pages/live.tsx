@@ -1,6 +1,6 @@
 // Events as they become durable, and commands that were rejected, as they come.
 
-import { useComputed, useSignal } from "@preact/signals";
+import { type Signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Stats } from "../api.ts";
 import { exact } from "../format.ts";
@@ -10,10 +10,10 @@ import { useStream } from "../net/stream.ts";
 import { href, route } from "../route.ts";
 import { announcement, projectOf, projects } from "../state.ts";
 import { EventIcon, Pause, Play, Up, Warning } from "../ui/icons.tsx";
-import { IdText, Num, preview, Time } from "../ui/parts.tsx";
+import { IdText, Num, preview, Time, Trouble } from "../ui/parts.tsx";
 import { narrow } from "../ui/narrow.ts";
 import { VirtualList } from "../ui/virtual.tsx";
-import { Detail } from "./detail.tsx";
+import { covering, Detail } from "./detail.tsx";
 import { asked, FilterBar, type Filters, filtersOf } from "./filters.tsx";
 import { FirstEvent } from "./empty.tsx";
 
@@ -24,8 +24,8 @@ export function Live() {
   const latest = useSignal<Stats | null>(null);
   const dropped = useSignal(0);
   const openRow = useSignal<LiveRow | null>(null);
-  const open = useStream(path, {
-    event: (event) => rows.event(event),
+  const { open, refused } = useStream(path, {
+    event: (event, size) => rows.event(event, size),
     rejected: (rejected) => rows.rejected(rejected),
     stats: (stats) => {
       latest.value = stats;
@@ -40,12 +40,7 @@ export function Live() {
     dropped.value = 0;
     openRow.value = null;
   }, [path]);
-  const close = () => {
-    if (openRow.value === null) return false;
-    backToList();
-    openRow.value = null;
-    return true;
-  };
+  const { show, close } = useDetail(openRow);
   useLiveKeys(rows, close);
 
   const view = useComputed(() => (rows.version.value, rows.newest())).value;
@@ -54,10 +49,11 @@ export function Live() {
     <>
       <div class="title">
         <h1>Live</h1>
-        <Figures open={open.value} latest={latest.value} />
+        <Figures open={open.value} refused={refused.value !== ""} latest={latest.value} />
         <PauseButton rows={rows} />
       </div>
       <FilterBar chosen={chosen} />
+      {refused.value !== "" && <Trouble text={refused.value} />}
       <Lost rows={rows} dropped={dropped.value} />
       <div class={`split-view ${openRow.value ? "opened" : ""}`}>
         <div class="list">
@@ -70,13 +66,13 @@ export function Live() {
             keyOf={(row) => row.n}
             classOf={(row) => row.kind}
             cells={(row) => <Cells row={row} />}
-            open={(row) => (openRow.value = row.kind === "gap" ? null : row)}
+            open={show}
             current={openRow.value?.n ?? null}
             moved={(away) => rows.hold({ away })}
           />
           {quiet && <Quiet chosen={chosen} />}
         </div>
-        {openRow.value && <Detail row={openRow.value} close={close} />}
+        {openRow.value && <Detail key={openRow.value.n} row={openRow.value} close={close} />}
       </div>
     </>
   );
@@ -105,16 +101,55 @@ function useLiveKeys(rows: Rows, close: () => boolean): void {
   }, [rows]);
 }
 
+/**
+ * useDetail opens a row and closes it again; close says whether there was something to close. Where the detail covers the list, as on
+ * a phone, it is a step of the history, so that Back closes it.
+ */
+function useDetail(openRow: Signal<LiveRow | null>): { show: (row: LiveRow) => void; close: () => boolean } {
+  const step = useRef(false);
+  useEffect(() => {
+    const back = () => {
+      if (!step.current) return;
+      step.current = false;
+      backToList();
+      openRow.value = null;
+    };
+    addEventListener("popstate", back);
+    return () => removeEventListener("popstate", back);
+  }, [openRow]);
+  const show = (row: LiveRow) => {
+    if (row.kind === "gap") return;
+    if (openRow.value === null && covering()) {
+      history.pushState(history.state, "");
+      step.current = true;
+    }
+    openRow.value = row;
+  };
+  const close = () => {
+    if (openRow.value === null) return false;
+    if (step.current) {
+      history.back();
+      return true;
+    }
+    backToList();
+    openRow.value = null;
+    return true;
+  };
+  return { show, close };
+}
+
 /** backToList gives the focus to the row that was open. */
 function backToList(): void {
   document.querySelector<HTMLElement>(".virtual [aria-selected=true]")?.focus({ preventScroll: true });
 }
 
-function Figures({ open, latest }: { open: boolean; latest: Stats | null }) {
+function Figures({ open, refused, latest }: { open: boolean; refused: boolean; latest: Stats | null }) {
   return (
     <p class="mark">
       <span class={`lamp ${open ? "on" : ""}`} />
-      {!open ? (
+      {refused ? (
+        "Not connected"
+      ) : !open ? (
         "Connecting"
       ) : !latest ? (
         "Live"
@@ -188,7 +223,7 @@ function Cells({ row }: { row: LiveRow }) {
   return (
     <>
       <span role="gridcell" class="time">
-        <Time at={event.received} as="milli" />
+        <Time at={event.received} as="moment" />
       </span>
       <span role="gridcell" class="type">
         <EventIcon type={event.type} />
@@ -217,13 +252,13 @@ function RejectedCells({ row: { rejected } }: { row: LiveRow & { kind: "rejected
   return (
     <>
       <span role="gridcell" class="time">
-        <Time at={rejected.received} as="milli" />
+        <Time at={rejected.received} as="moment" />
       </span>
       <span role="gridcell" class="type">
         <span class="kind red">
           <Warning />
         </span>
-        <span>{rejected.type ?? rejected.command}</span>
+        <span>{rejected.type ?? (rejected.command || <i class="faint">no name</i>)}</span>
       </span>
       <span role="gridcell" class="who">
         {rejected.ids ? <IdText ids={rejected.ids} most={1} /> : rejected.address}

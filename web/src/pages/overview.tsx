@@ -10,7 +10,7 @@ import { useAnswer } from "../net/answer.ts";
 import { useStream } from "../net/stream.ts";
 import { href } from "../route.ts";
 import { announcement, projects } from "../state.ts";
-import { Choice, Loading, Num, Panel, Time, Trouble } from "../ui/parts.tsx";
+import { Choice, Num, Panel, Time, Trouble, Waiting } from "../ui/parts.tsx";
 import { FirstEvent } from "./empty.tsx";
 import { Health, Recent, Servers, Types, Usage } from "./panels.tsx";
 
@@ -28,7 +28,7 @@ export function Overview() {
   useEffect(() => {
     if (data) hour.value = data.rates.hour;
   }, [data]);
-  const open = useStream("/grid/live?rejected=only", {
+  const { open } = useStream("/grid/live?rejected=only", {
     stats: (stats) => {
       latest.value = stats;
       if (hour.value) hour.value = extend(hour.value, stats, data?.now ?? 0);
@@ -37,8 +37,11 @@ export function Overview() {
     },
     rejected: (one) => (rejected.value = [one, ...rejected.value].slice(0, recently)),
   });
-  if (!data) return error === null ? <Loading /> : <Trouble text={error} again={again} />;
-  const fresh = data.totals.events === 0;
+  const fresh = data !== null && data.totals.events + data.totals.customers === 0;
+  useEffect(() => {
+    if (open.value && fresh) again(); // for what came before the stream could tell
+  }, [open.value]);
+  if (!data) return <Waiting title="Overview" error={error} again={again} />;
   return (
     <>
       <div class="title">
@@ -58,7 +61,7 @@ export function Overview() {
         {!fresh && <Types data={data} />}
         <div class="stack">
           {!fresh && <Usage data={data} />}
-          <Recent rejected={rejected.value} />
+          <Recent rejected={rejected.value} open={open.value} />
         </div>
         <div class="stack">
           <Health data={data} />
@@ -69,10 +72,10 @@ export function Overview() {
   );
 }
 
-/** awaited says whether there is news worth asking for at once: the first event, or the first step of a server that has just started. */
+/** awaited says whether there is news worth asking for at once: the first command, or the first step of a server that has just started. */
 function awaited({ now, totals, rates: { hour } }: Body, stats: Stats): boolean {
-  const firstEvent = totals.events === 0 && stats.accepted > 0;
-  return firstEvent || (total(hour.accepted) === null && stats.now - now > hour.step);
+  const first = totals.events + totals.customers === 0 && stats.accepted > 0;
+  return first || (total(hour.accepted) === null && stats.now - now > hour.step);
 }
 
 /** LiveMark says whether what is shown is of this moment. */

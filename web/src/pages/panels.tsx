@@ -6,19 +6,20 @@ import { href } from "../route.ts";
 import { projectOf, projects } from "../state.ts";
 import { Check, EventIcon, Warning } from "../ui/icons.tsx";
 import { now } from "../ui/now.ts";
-import { Bytes, Num, Panel } from "../ui/parts.tsx";
+import { Bytes, Num, Panel, useFirst } from "../ui/parts.tsx";
 import { RejectedLine } from "./rejected.tsx";
 
 export function Types({ data }: { data: Body }) {
   const several = projects.value.length > 1;
   const most = Math.max(1, ...data.types.map((row) => row.day));
+  const [shown, rest] = useFirst(data.types, 12);
   return (
     <Panel title="Events by type" id="types">
       {data.types.length === 0 ? (
         <p class="faint">The types of events are listed here once there are some.</p>
       ) : (
         <div class="wide" tabIndex={0} role="group" aria-label="Events by type">
-          <table>
+          <table class="types">
             <thead>
               <tr>
                 <th scope="col">Type</th>
@@ -31,14 +32,20 @@ export function Types({ data }: { data: Body }) {
               </tr>
             </thead>
             <tbody>
-              {data.types.slice(0, 20).map((row) => (
+              {shown.map((row) => (
                 <tr key={row.project + row.type}>
                   <th scope="row">
-                    <a class="type" href={href("live", { project: row.project, type: row.type })}>
-                      <EventIcon type={row.type} />
-                      <span>{row.type}</span>
-                    </a>
-                    {several && <span class="faint small"> {projectOf(row.project)?.name}</span>}
+                    <div>
+                      <a class="type" href={href("live", { project: row.project, type: row.type })}>
+                        <EventIcon type={row.type} />
+                        <span>{row.type}</span>
+                      </a>
+                      {several && (
+                        <span class="of faint small" title={projectOf(row.project)?.name}>
+                          {projectOf(row.project)?.name}
+                        </span>
+                      )}
+                    </div>
                     <span class="bar" aria-hidden="true" style={{ width: `${(row.day / most) * 100}%` }} />
                   </th>
                   <td class="n">
@@ -51,11 +58,16 @@ export function Types({ data }: { data: Body }) {
               ))}
             </tbody>
           </table>
+          {rest}
+          {!rest && data.types.length === typesSent && <p class="faint small">These are the most frequent ones. Live finds all by name.</p>}
         </div>
       )}
     </Panel>
   );
 }
+
+/** As many the server sends, the most frequent ones. */
+const typesSent = 50;
 
 export function Usage({ data }: { data: Body }) {
   return (
@@ -107,7 +119,7 @@ function Split({ parts }: { parts: readonly (readonly [string, string, number])[
 const kindsShown = 6;
 
 /** Recent shows the last rejected commands, those that are alike together. */
-export function Recent({ rejected }: { rejected: readonly Rejected[] }) {
+export function Recent({ rejected, open }: { rejected: readonly Rejected[]; open: boolean }) {
   const kinds = new Map<string, { one: Rejected; times: number }>();
   for (const one of rejected) {
     const key = [one.project, one.command, one.type, one.error].join(" ");
@@ -120,7 +132,7 @@ export function Recent({ rejected }: { rejected: readonly Rejected[] }) {
     <Panel title="Rejected last" id="rejected" aside={all}>
       {kinds.size === 0 ? (
         <p class="faint">
-          <Check class="good" /> Nothing was rejected lately.
+          {open && <Check class="good" />} {open ? "Nothing was rejected since this server started." : "Not known yet"}
         </p>
       ) : (
         <ul class="plain">

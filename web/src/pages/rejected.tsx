@@ -4,12 +4,19 @@ import type { Rejected } from "../api.ts";
 import { projectOf, projects } from "../state.ts";
 import { IdText, Time } from "../ui/parts.tsx";
 
-const commands: { [command: string]: string } = {
-  customers: "An update of a customer",
-  "customers/events": "An event",
-  "campaigns/clicks": "A click",
-  batch: "A batch",
-};
+/** Anybody can send a command of any name, one that every object has among them; so this is no object. */
+const commands = new Map([
+  ["customers", "An update of a customer"],
+  ["customers/events", "An event"],
+  ["campaigns/clicks", "A click"],
+  ["batch", "A batch"],
+  ["", "A command without a name"],
+]);
+
+/** sentTo names the project that a command was for. */
+export function sentTo(one: Rejected): string {
+  return one.project === null ? "none that is configured" : (projectOf(one.project)?.name ?? one.project);
+}
 
 /** RejectedLine tells who sent what, and why it was not taken. */
 export function RejectedLine({ one, times }: { one: Rejected; times: number }) {
@@ -21,7 +28,7 @@ export function RejectedLine({ one, times }: { one: Rejected; times: number }) {
       </p>
       <p class="faint small">
         {times > 1 && "Last: "}
-        {commands[one.command] ?? one.command}
+        {commands.get(one.command) ?? <code>{one.command}</code>}
         {one.type !== null && (
           <>
             {" "}
@@ -34,8 +41,9 @@ export function RejectedLine({ one, times }: { one: Rejected; times: number }) {
             of <IdText ids={one.ids} />
           </>
         )}{" "}
-        from {one.address}
-        {projects.value.length > 1 && <>, project {projectOf(one.project)?.name}</>}, <Time at={one.received} as="time" />
+        {one.address && <>from {one.address}, </>}
+        {projects.value.length > 1 && <>{one.project === null ? "to no configured project" : `project ${sentTo(one)}`}, </>}
+        <Time at={one.received} as="recent" />
       </p>
     </div>
   );

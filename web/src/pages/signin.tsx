@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { Refusal } from "../net/client.ts";
 import { signIn } from "../session.ts";
-import { closed } from "../state.ts";
+import { closed, start } from "../state.ts";
 import { Logo } from "../ui/icons.tsx";
 import { Trouble } from "../ui/parts.tsx";
 import { ThemeSwitch } from "../ui/theme.tsx";
@@ -38,10 +38,15 @@ export function SignIn() {
           <span>Trackway</span>
         </div>
         <h1>Sign in</h1>
-        {closed.value && <Trouble text={closed.value} again={() => location.reload()} />}
-        <p class="faint">
-          The password is the one that <code>trackway serve</code> printed when it started first; the configuration holds it under <code>dashboard</code>.
-        </p>
+        {start.value && <p>Your session has ended. Sign in again to go on where you were.</p>}
+        {closed.value ? (
+          <Trouble text={closed.value} again={() => location.reload()} />
+        ) : (
+          <p class="faint">
+            The password is the one that <code>trackway serve</code> printed when it started first; the configuration holds its SHA-256 under{" "}
+            <code>dashboard</code>.
+          </p>
+        )}
         <label for="password">Password</label>
         <input ref={field} id="password" type="password" name="password" autocomplete="current-password" required aria-describedby={error.value ? "wrong" : undefined} />
         <div id="wrong">{error.value && <Trouble text={error.value} />}</div>

@@ -5,6 +5,7 @@ import type { Customer, EventPage, EventRow } from "../api.ts";
 import { useAnswer } from "../net/answer.ts";
 import { get } from "../net/client.ts";
 import { exact } from "../format.ts";
+import { go, href, route } from "../route.ts";
 import { EventIcon } from "../ui/icons.tsx";
 import { JsonView } from "../ui/json.tsx";
 import { clock, Loading, Num, Panel, preview, Time, Trouble } from "../ui/parts.tsx";
@@ -17,22 +18,33 @@ interface Props {
 }
 
 const rows = "50";
+/** The others are shown when they are asked for. */
+const typesShown = 20;
 
 export function Timeline({ project, customer, types, total }: Props) {
-  const chosen = useSignal<readonly string[]>([]);
+  const chosen = route.value.query.getAll("type");
   const query = new URLSearchParams({ project, customer, rows });
-  for (const type of chosen.value) query.append("type", type);
-  const toggle = (type: string) =>
-    (chosen.value = chosen.value.includes(type) ? chosen.value.filter((one) => one !== type) : [...chosen.value, type]);
+  for (const type of chosen) query.append("type", type);
+  const toggle = (type: string) => {
+    const next = chosen.includes(type) ? chosen.filter((one) => one !== type) : [...chosen, type];
+    go(href("customer", { project, customer, type: next }), true);
+  };
+  const all = useSignal(false);
+  const shown = all.value ? types : types.filter(({ type }, index) => index < typesShown || chosen.includes(type));
   return (
     <Panel title="Timeline" id="timeline" class="timeline">
       {types.length > 1 && (
         <div class="chips" role="group" aria-label="Show only these types">
-          {types.slice(0, 30).map(({ type, count }) => (
-            <button key={type} type="button" class="chip" aria-pressed={chosen.value.includes(type)} onClick={() => toggle(type)}>
-              {type} <Num n={count} class="faint" />
+          {shown.map(({ type, count }) => (
+            <button key={type} type="button" class="chip" aria-pressed={chosen.includes(type)} onClick={() => toggle(type)}>
+              <span>{type}</span> <Num n={count} class="faint" />
             </button>
           ))}
+          {shown.length < types.length && (
+            <button type="button" class="chip quiet" onClick={() => (all.value = true)}>
+              {exact(types.length - shown.length)} more types
+            </button>
+          )}
         </div>
       )}
       <Events key={query.toString()} query={query.toString()} total={total} />
@@ -65,7 +77,7 @@ function Events({ query, total }: { query: string; total: number }) {
   const events = unique(pages.flatMap((page) => page.rows));
   return (
     <>
-      {events.length === 0 ? <p class="faint">No events. Updates of properties are no events, and stand beside.</p> : <Days events={events} />}
+      {events.length === 0 ? <p class="faint">No events. Updates of properties are none; what they set stands under Properties.</p> : <Days events={events} />}
       {failed.value && <Trouble text={failed.value} again={more} />}
       {next !== null && (
         <p class="more">

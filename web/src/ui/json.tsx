@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useSignal } from "@preact/signals";
+import { useMemo } from "preact/hooks";
 import type { Json } from "../api.ts";
 import { Copy } from "./parts.tsx";
 
@@ -10,13 +11,14 @@ const most = 20_000;
 
 export function JsonView({ value, label }: { value: Json; label: string }) {
   const all = useSignal(false);
-  const text = JSON.stringify(value, null, 2);
+  const text = useMemo(() => JSON.stringify(value, null, 2), [value]);
   const shown = all.value ? text : text.slice(0, most);
+  const code = useMemo(() => (shown.length <= most ? coloured(shown) : shown), [shown]);
   return (
     <div class="json">
       <Copy text={text} label="Copy JSON" />
       <pre tabIndex={0} aria-label={label}>
-        <code>{shown.length <= most ? coloured(shown) : shown}</code>
+        <code>{code}</code>
       </pre>
       {shown.length < text.length && (
         <button type="button" onClick={() => (all.value = true)}>

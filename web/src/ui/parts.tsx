@@ -1,7 +1,7 @@
 // Small parts that all pages are made of.
 
 import { type Signal, useSignal } from "@preact/signals";
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { Ids, Json } from "../api.ts";
 import { ago, bytes, Clock, exact, iso, short, utc } from "../format.ts";
@@ -30,10 +30,11 @@ export function Bytes({ n }: { n: number }) {
 }
 
 /** Time writes a time in the viewer's zone, with UTC in the tip. */
-export function Time({ at, as = "both" }: { at: number; as?: "both" | "full" | "day" | "minute" | "time" | "milli" | "ago" }) {
+export function Time({ at, as = "both" }: { at: number; as?: "both" | "full" | "day" | "minute" | "time" | "recent" | "moment" | "ago" }) {
+  const text = as === "ago" ? ago(at, now.value) : as === "recent" || as === "moment" ? clock[as](at, now.value) : clock[as](at);
   return (
     <time dateTime={iso(at)} title={as === "ago" ? `${clock.both(at)} (${utc(at)})` : utc(at)}>
-      {as === "ago" ? ago(at, now.value) : clock[as](at)}
+      {text}
     </time>
   );
 }
@@ -54,10 +55,22 @@ export function IdText({ ids, most = 2 }: { ids: Ids; most?: number }) {
   );
 }
 
-/** preview writes a value in one line, cut where it is long. */
+/** preview writes a value in one line, cut where it is long, but not within a character. */
 export function preview(value: Json, most = 60): string {
   const text = typeof value === "string" ? value : JSON.stringify(value);
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  return text.length > most ? `${text.slice(0, most - 1).replace(/[\uD800-\uDBFF]$/, "")}…` : text;
+}
+
+/** useFirst returns the first few of a long list, and what shows the others. */
+export function useFirst<T>(all: readonly T[], most: number): [readonly T[], JSX.Element | null] {
+  const open = useSignal(false);
+  if (open.value || all.length <= most * 1.5) return [all, null];
+  const button = (
+    <button key="rest" type="button" class="rest" onClick={() => (open.value = true)}>
+      Show all {exact(all.length)}
+    </button>
+  );
+  return [all.slice(0, most), button];
 }
 
 export function Copy({ text, label = "Copy" }: { text: string; label?: string }) {
@@ -149,6 +162,18 @@ export function Loading() {
     <p class="loading" role="status">
       <span class="out">Loading</span>
     </p>
+  );
+}
+
+/** Waiting stands for a page whose first answer is not there yet. */
+export function Waiting({ title, error, again }: { title: string; error: string | null; again: () => void }) {
+  return (
+    <>
+      <div class="title">
+        <h1>{title}</h1>
+      </div>
+      {error === null ? <Loading /> : <Trouble text={error} again={again} />}
+    </>
   );
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { Browser } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { event, Server } from "../server.ts";
 import { openBrowser, Viewer } from "../viewer.ts";
 
@@ -81,6 +81,28 @@ test("what did not change is not sent again", async () => {
   }
 });
 
+test("a server that is overloaded is left alone for as long as it says", async () => {
+  const server = await Server.start();
+  try {
+    const viewer = await Viewer.open(browser, server);
+    viewer.mayTell(/status of 503/);
+    const { page } = viewer;
+    const asked: number[] = [];
+    await page.route("**/grid/limits", async (route) => {
+      asked.push(performance.now());
+      if (asked.length > 1) return route.continue();
+      await route.fulfill({ status: 503, headers: { "Retry-After": "6" }, json: { success: false, errors: ["The server has no time."] } });
+    });
+    await viewer.signedIn("#/limits");
+    await page.getByRole("alert").getByText("The server has no time.").waitFor();
+    await page.getByRole("region", { name: "track" }).waitFor();
+    assert.ok(asked[1]! - asked[0]! >= 6000, `asked again after ${asked[1]! - asked[0]!} ms`);
+    await viewer.close();
+  } finally {
+    await server.stop();
+  }
+});
+
 test("without a connection the page stays, says so, and goes on", async () => {
   const server = await Server.start();
   try {
@@ -111,11 +133,11 @@ test("a page that nobody sees asks for nothing, until it is seen again", async (
     const { page } = viewer;
     await page.getByText("a second").waitFor();
     const closed = page.waitForEvent("requestfailed", (request) => request.url().includes("/grid/live"));
-    await show(viewer, "hidden");
+    await show(page, "hidden");
     await closed;
     await server.track(event("missed", "jane@example.com"));
     const opened = page.waitForRequest((request) => request.url().includes("/grid/live"));
-    await show(viewer, "visible");
+    await show(page, "visible");
     await opened;
     await page.getByRole("row", { name: "missed" }).waitFor();
     await viewer.close();
@@ -124,9 +146,27 @@ test("a page that nobody sees asks for nothing, until it is seen again", async (
   }
 });
 
+test("tabs that are opened in the background ask for nothing until somebody looks at them", async () => {
+  const server = await Server.start({ grid: 15 });
+  try {
+    const viewer = await (await Viewer.open(browser, server)).signedIn();
+    await viewer.context.addInitScript(() => Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true }));
+    const tabs = await Promise.all(Array.from({ length: 12 }, () => viewer.context.newPage()));
+    const asked: string[] = [];
+    for (const tab of tabs) tab.on("request", (request) => request.url().includes("/grid/") && asked.push(request.url()));
+    await Promise.all(tabs.map((tab) => tab.goto(`${server.url}/#/customers`, { waitUntil: "networkidle" })));
+    assert.deepEqual(asked, []);
+    await show(tabs[3]!, "visible");
+    await tabs[3]!.getByRole("heading", { name: "No customers yet" }).waitFor();
+    await viewer.close();
+  } finally {
+    await server.stop();
+  }
+});
+
 /** show has the page believe that it is seen or hidden: a browser without windows always shows its pages. */
-async function show(viewer: Viewer, state: DocumentVisibilityState): Promise<void> {
-  await viewer.page.evaluate((value) => {
+async function show(page: Page, state: DocumentVisibilityState): Promise<void> {
+  await page.evaluate((value) => {
     Object.defineProperty(document, "visibilityState", { value, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
   }, state);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Browser } from "playwright-core";
-import { event, Server } from "../server.ts";
+import { event, Server, shop } from "../server.ts";
 import { openBrowser, Viewer } from "../viewer.ts";
 
 let browser: Browser;
@@ -44,6 +44,24 @@ test("events come in the order of their acknowledgements, and rejected commands 
   assert.match((await page.getByLabel("The event as JSON").textContent()) ?? "", /"event_type": "third"/);
   await page.keyboard.press("Escape");
   await detail.waitFor({ state: "detached" });
+  await viewer.close();
+});
+
+test("on a phone Back closes what covers the list", async () => {
+  const viewer = await (await Viewer.open(browser, server, "phone")).signedIn();
+  const { page } = viewer;
+  await page.getByRole("link", { name: "Live" }).click();
+  const detail = page.getByRole("complementary", { name: "Details" });
+  await page.getByRole("row", { name: "second" }).click();
+  await detail.waitFor();
+  await page.goBack();
+  await detail.waitFor({ state: "detached" });
+  await viewer.heading("Live").waitFor();
+  await page.getByRole("row", { name: "second" }).click();
+  await detail.getByRole("button", { name: "Close" }).click();
+  await detail.waitFor({ state: "detached" });
+  await page.goBack();
+  await viewer.heading("Overview").waitFor();
   await viewer.close();
 });
 
@@ -92,6 +110,29 @@ test("filters let through what they name", async () => {
   await page.getByRole("row", { name: "last" }).waitFor();
   assert.deepEqual(await types(viewer), ["last", "noise", "second", "noise"]);
   await viewer.close();
+});
+
+test("a customer is looked for in all projects, unless one is chosen", async () => {
+  const two = await Server.start({ shop: true });
+  try {
+    await two.track(event("elsewhere", "joe@example.com"));
+    await two.trackText(JSON.stringify({ commands: [event("bought", "jane@example.com")] }), shop);
+    const viewer = await (await Viewer.open(browser, two)).signedIn("#/live");
+    const { page } = viewer;
+    await page.getByRole("row", { name: "elsewhere" }).waitFor();
+    const field = page.getByLabel("Customer");
+    await field.fill("jane@example.com");
+    await page.keyboard.press("Enter");
+    await page.getByRole("row", { name: "elsewhere" }).waitFor({ state: "detached" });
+    await page.getByRole("row", { name: "bought" }).waitFor();
+    assert.equal(await page.getByLabel("Project").inputValue(), shop);
+    await field.fill("joe@example.com");
+    await page.keyboard.press("Enter");
+    await page.getByText("Nobody is known by that in shop yet.").waitFor();
+    await viewer.close();
+  } finally {
+    await two.stop();
+  }
 });
 
 test("while many come, few rows are in the document and what is not shown is told", async () => {

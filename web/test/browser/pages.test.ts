@@ -35,6 +35,43 @@ test("an empty server says what to do next", async () => {
   await viewer.close();
 });
 
+test("a server that has customers is no empty one, and is not asked again and again for a first event", async () => {
+  const other = await Server.start();
+  try {
+    await other.track(update({ registered: "jane@example.com" }, { plan: "gold" }));
+    const viewer = await (await Viewer.open(browser, other)).signedIn();
+    const { page } = viewer;
+    await page.getByRole("region", { name: "Traffic" }).waitFor();
+    assert.equal(await page.getByText("Send the first event").count(), 0);
+    await viewer.close();
+  } finally {
+    await other.stop();
+  }
+});
+
+test("pages that are older than their server say so", async () => {
+  const viewer = await (await Viewer.open(browser, server)).signedIn();
+  viewer.mayTell(/ERR_INTERNET_DISCONNECTED/);
+  const { page, context } = viewer;
+  await page.route("**/grid/start", async (route) => {
+    const response = await route.fetch({ headers: { ...route.request().headers(), "if-none-match": "" } });
+    const json = (await response.json()) as { server: { version: string } };
+    json.server.version = "v99";
+    await route.fulfill({ response, json });
+  });
+  const later = Date.now() + 1100; // what was read just now is not read again
+  await page.waitForFunction((time) => Date.now() > time, later);
+  await context.setOffline(true);
+  await page.getByText("No connection to ts1.test.").waitFor();
+  await context.setOffline(false);
+  await page.getByText("The server was updated to Trackway v99.").waitFor();
+  await viewer.accessible("updated");
+  await page.getByRole("button", { name: "Reload" }).click();
+  await viewer.heading("Overview").waitFor();
+  await page.getByText("The server was updated").waitFor({ state: "detached" });
+  await viewer.close();
+});
+
 test("a wrong password is told, and the right one leads to the page that was asked for", async () => {
   const viewer = await Viewer.open(browser, server);
   viewer.mayTell(/status of 403/);
@@ -56,11 +93,13 @@ test("signing out and an expired session lead to the form, and back to the same 
   await viewer.heading("Customers").waitFor();
   await context.clearCookies();
   await page.getByRole("link", { name: "Limits" }).click();
+  await page.getByText("Your session has ended.").waitFor();
   await page.getByLabel("Password").fill(password);
   await page.keyboard.press("Enter");
   await viewer.heading("Limits").waitFor();
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByLabel("Password").waitFor();
+  assert.equal(await page.getByText("Your session has ended.").count(), 0, "who signed out knows");
   await page.reload();
   await page.getByLabel("Password").waitFor();
   await viewer.close();

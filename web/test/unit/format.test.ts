@@ -44,6 +44,11 @@ test("times are of the zone that is asked for, with UTC beside", () => {
   assert.equal(clock.both(at), "22 Nov 2026, 11:09");
   assert.equal(clock.time(at), "11:09:49");
   assert.equal(clock.milli(at), "11:09:49.123");
+  const hour = 3600;
+  assert.equal(clock.recent(at, at + hour), "11:09:49");
+  assert.equal(clock.moment(at, at + hour), "11:09:49.123");
+  assert.equal(clock.moment(at, at + 13 * hour), "22 Nov, 11:09"); // today began at 18:15 UTC
+  assert.equal(clock.recent(at, at + 60 * 24 * hour), "22 Nov 2026");
   assert.match(clock.weekday(at), /^Sunday,? 22 November 2026$/); // the comma depends on the edition of the language data
   assert.equal(iso(at), "2026-11-22T05:24:49.123Z");
   assert.equal(utc(at), "2026-11-22 05:24:49.123 UTC");

@@ -22,16 +22,21 @@ test("a row is brought into sight by the least movement", () => {
 });
 
 test("a feed stays bounded, holds still, and counts what it lets go", () => {
-  const feed = new Feed<number>(4);
-  assert.equal(feed.add([1, 2, 3], false), true);
-  assert.equal(feed.add([4, 5], false), true);
-  assert.deepEqual(feed.rows, [2, 3, 4, 5]);
-  assert.equal(feed.add([6, 7, 8], true), false);
-  assert.equal(feed.add([9, 10], true), false);
-  assert.deepEqual([feed.rows, feed.waiting, feed.lost], [[2, 3, 4, 5], [7, 8, 9, 10], 1]);
+  const sized = (...sizes: number[]) => sizes.map((size) => ({ size }));
+  const feed = new Feed<{ size: number }>(4, 100);
+  assert.equal(feed.add(sized(1, 2, 3), false), true);
+  assert.equal(feed.add(sized(4, 5), false), true);
+  assert.deepEqual(feed.rows, sized(2, 3, 4, 5));
+  assert.equal(feed.add(sized(6, 7, 8), true), false);
+  assert.equal(feed.add(sized(9, 10), true), false);
+  assert.deepEqual([feed.rows, feed.waiting, feed.lost], [sized(2, 3, 4, 5), sized(7, 8, 9, 10), 1]);
   assert.equal(feed.release(), true);
-  assert.deepEqual([feed.rows, feed.waiting], [[7, 8, 9, 10], []]);
+  assert.deepEqual([feed.rows, feed.waiting], [sized(7, 8, 9, 10), []]);
   assert.equal(feed.release(), false);
+  feed.add(sized(50, 50, 1), false);
+  assert.deepEqual(feed.rows, sized(50, 1)); // the sum of all would be more than 100
+  feed.add(sized(1000), false);
+  assert.deepEqual(feed.rows, sized(1000)); // the newest, whatever its size
   feed.clear();
   assert.deepEqual([feed.rows, feed.waiting, feed.lost], [[], [], 0]);
 });

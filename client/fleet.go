@@ -219,6 +219,13 @@ func (f *fleet) toAsk(configured []string, discover bool, now time.Time) []strin
 	return addresses
 }
 
+// keep leaves the list as it is until the next failure.
+func (f *fleet) keep() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stale = false
+}
+
 // learned replaces the servers. Those that stay are the same ones still: a request that is under way may fail yet.
 func (f *fleet) learned(servers []*server) {
 	f.mu.Lock()

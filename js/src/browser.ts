@@ -54,9 +54,9 @@ export function createClient(options: BrowserOptions): BrowserClient {
   let last = ''
 
   /** Consent may be withdrawn in another page, which removes the identifier. */
-  const allowed = () => {
+  const allowed = (given = !consent || !!identity.find()) => {
     const { globalPrivacyControl, doNotTrack: dnt } = navigator as Navigator & { globalPrivacyControl?: boolean }
-    return !(doNotTrack && (globalPrivacyControl || dnt === '1')) && (!consent || !!identity.find())
+    return given && !(doNotTrack && (globalPrivacyControl || dnt === '1'))
   }
 
   const core = newCore(options, {
@@ -73,8 +73,8 @@ export function createClient(options: BrowserOptions): BrowserClient {
   const { queue, sender, start, wipe } = core
 
   /** Begins, where that is allowed: what is left from before is sent. */
-  const begin = () => {
-    if (!allowed()) return
+  const begin = (given?: boolean) => {
+    if (!allowed(given)) return
     identity.keep()
     void start()
   }
@@ -117,10 +117,7 @@ export function createClient(options: BrowserOptions): BrowserClient {
       identity.keep()
     },
     async consent(given: boolean) {
-      if (given) {
-        if (consent) identity.keep()
-        return begin()
-      }
+      if (given) return begin(true)
       identity.clear()
       known = {}
       stored(memory, null)

@@ -153,13 +153,16 @@ export function newCore(options: Options, platform: Platform): Core {
   }
 
   const client: Core['client'] = {
-    track: (type, properties = {}, { ids, timestamp } = {}) =>
+    track: (type, properties = {}, options) =>
       push({
         name: 'customers/events',
-        data: { customer_ids: platform.whom(ids), event_type: type, properties, timestamp: seconds(timestamp) },
+        data: { customer_ids: platform.whom(options?.ids), event_type: type, properties, timestamp: seconds(options?.timestamp) },
       }),
-    update: (properties, { ids, timestamp } = {}) =>
-      push({ name: 'customers', data: { customer_ids: platform.whom(ids), properties, update_timestamp: seconds(timestamp) } }),
+    update: (properties, options) =>
+      push({
+        name: 'customers',
+        data: { customer_ids: platform.whom(options?.ids), properties, update_timestamp: seconds(options?.timestamp) },
+      }),
     time: () => sender.time(stop.signal),
     async flush(timeout = 10_000) {
       let late: ReturnType<typeof setTimeout> | undefined

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { lock, text } from './lock.ts'
 import type { Entry, Store } from './store.ts'
 
 /** Lines that no longer count, from which on a file is written anew: as many as do count, and so many more. */
@@ -52,6 +52,8 @@ export class FileStore extends MemoryStore {
   #file: FileHandle | undefined
   #lines = ''
   #writing: Promise<void> | undefined
+  /** The file that keeps other processes out. */
+  readonly #lock: string
 
   /** Opens the file; it and its folder are made if they are not there. With sync, entries survive a power cut as well. */
   constructor(
@@ -60,9 +62,14 @@ export class FileStore extends MemoryStore {
   ) {
     super()
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    lock(path + '.lock')
-    read(path, this.entries)
-    this.#rewrite()
+    this.#lock = lock(path + '.lock')
+    try {
+      read(path, this.entries)
+      this.#rewrite()
+    } catch (error) {
+      rmSync(this.#lock, { force: true })
+      throw error
+    }
   }
 
   override async add(entries: readonly Entry[]): Promise<void> {
@@ -90,7 +97,7 @@ export class FileStore extends MemoryStore {
     await this.#written().catch(() => {}) // told to whom it concerned
     await this.#file?.close()
     this.#file = undefined
-    rmSync(this.path + '.lock', { force: true })
+    rmSync(this.#lock, { force: true })
   }
 
   /** Resolves once all lines up to now are in the file. */
@@ -121,14 +128,19 @@ export class FileStore extends MemoryStore {
   /** Writes the file anew, with the entries that count. The old one stays until the new one is whole. */
   #rewrite(): void {
     const fresh = this.path + '.new'
-    const file = openSync(fresh, 'w', 0o600)
     try {
-      for (const [id, body] of this.entries) writeSync(file, `${id} ${body}\n`)
-      fsyncSync(file)
-    } finally {
-      closeSync(file)
+      const file = openSync(fresh, 'w', 0o600)
+      try {
+        for (const [id, body] of this.entries) writeSync(file, `${id} ${body}\n`)
+        fsyncSync(file)
+      } finally {
+        closeSync(file)
+      }
+      renameSync(fresh, this.path)
+    } catch (error) {
+      rmSync(fresh, { force: true }) // it may be what fills the disk
+      throw error
     }
-    renameSync(fresh, this.path)
     this.#waste = 0
   }
 }
@@ -142,63 +154,11 @@ function read(path: string, entries: Map<string, string>): void {
   }
 }
 
-function text(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
-    throw error
-  }
-}
-
 function whole(json: string): boolean {
   try {
     JSON.parse(json)
     return true
   } catch {
     return false
-  }
-}
-
-/**
- * Takes the lock, a file that names the process, or throws if that of another one is alive. It is there with the name in it, or not
- * at all: an empty one would be taken for that of a process which has ended.
- */
-function lock(path: string): void {
-  const own = `${path}.${randomUUID()}`
-  writeFileSync(own, `${process.pid} ${birth(process.pid)}`, { mode: 0o600 })
-  try {
-    for (let attempt = 0; attempt < 2; attempt++) {
-      try {
-        linkSync(own, path)
-        return
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-      }
-      const [pid, born] = text(path).split(' ')
-      if (alive(Number(pid)) && birth(Number(pid)) === born) break
-      rmSync(path, { force: true }) // its process has ended without removing it
-    }
-  } finally {
-    rmSync(own, { force: true })
-  }
-  throw new Error(`The queue is in use by another client: ${path}`)
-}
-
-function alive(pid: number): boolean {
-  try {
-    return pid > 0 && process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
-
-/** When a process was started, as far as it can be told (proc(5), the 22nd field of stat): numbers of processes are used again. */
-function birth(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-  } catch {
-    return ''
   }
 }

@@ -97,6 +97,8 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
   const encode = (command: Command) => {
     const data = JSON.stringify(command.data)
     if (!taken(bytes(data))) throw new Error('More than 800 kB.')
+    // JSON has no NaN. A command without a time of its own would be stored twice if it was sent twice.
+    if (/p":null}$/.test(data)) throw new Error('No time.')
     return `{"name":"${command.name}","data":${data}}`
   }
 

@@ -83,7 +83,7 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
       const { answer, text, url } = await ask(server, 'batch', stop, init)
       const verdict = judge(answer.status, answer.headers, text, bodies.length, attempt(server))
       const to = platform.moved(answer, url, moves)
-      if (to) servers.move(new URL(to).origin)
+      if (to) servers.move(to.split('/track/v2/')[0]!)
       return to && verdict.action !== 'done' ? undefined : verdict
     } catch (error) {
       return again(String(error), attempt(server), true)
@@ -131,7 +131,9 @@ async function within<T>(time: number, stop: AbortSignal, run: (signal: AbortSig
   timer.unref?.()
   stop.addEventListener('abort', up, { signal: give.signal })
   try {
-    return await run(give.signal)
+    const done = run(give.signal)
+    if (stop.aborted) up() // before: it will not say so again
+    return await done
   } finally {
     clearTimeout(timer)
     up() // so that stop forgets us

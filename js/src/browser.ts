@@ -50,6 +50,8 @@ export function createClient(options: BrowserOptions): BrowserClient {
   const identity = newIdentity(options.cookieName ?? 'trackway_id', options.cookieDomain)
   /** Who was identified. */
   let known: Ids = {}
+  /** The withdrawal of consent that is under way, or the last one. */
+  let wiping: Promise<void> | undefined
   /** The address of the last page view. */
   let last = ''
 
@@ -117,11 +119,14 @@ export function createClient(options: BrowserOptions): BrowserClient {
       identity.keep()
     },
     async consent(given: boolean) {
-      if (given) return begin(true)
+      if (given) {
+        if (wiping) await wiping.catch(() => {}) // it would remove what comes now
+        return begin(true)
+      }
       identity.clear()
       known = {}
       stored(memory, null)
-      await wipe()
+      await (wiping = wipe())
     },
     get id() {
       return identity.find()
@@ -129,7 +134,7 @@ export function createClient(options: BrowserOptions): BrowserClient {
   } as unknown as BrowserClient
 
   addEventListener('pagehide', part)
-  addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && part())
+  addEventListener('visibilitychange', () => document.hidden && part())
   begin()
   if (pageViews) {
     // Scripts change the page's address as well as users. Browsers without the navigation API tell of the latter only.

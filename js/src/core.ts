@@ -26,9 +26,9 @@ export interface Platform {
 }
 
 /** Commands of a batch and bytes of its body, at most; milliseconds for which commands are collected. */
-const maxCommands = 50
+export const maxCommands = 50
 const maxBytes = 512 * 1024
-const interval = 1000
+export const interval = 1000
 
 /** Returns how many of the first commands, whose sizes are given, make a batch. */
 export function fitting(sizes: readonly number[], most = maxBytes): number {
@@ -38,7 +38,7 @@ export function fitting(sizes: readonly number[], most = maxBytes): number {
 }
 
 /** Whether a batch is to be sent: so many wait, the oldest for so many milliseconds. */
-export const due = (waiting: number, oldest: number, flush: boolean, after = interval, full = maxCommands) =>
+export const due = (waiting: number, oldest: number, flush: boolean, after: number, full: number) =>
   waiting >= full || (waiting > 0 && (flush || oldest >= after))
 
 /** Returns the identifiers that a name stands for. */
@@ -133,7 +133,7 @@ export function newCore(options: Options, platform: Platform): Core {
     // What is not decided stays the oldest, so that it goes first.
     const decided: string[] = []
     batch.forEach(({ id, body }, i) => {
-      const reason = verdict.action === 'done' ? verdict.outcomes[i] : verdict.reason
+      const reason = verdict.action === 'done' ? verdict.outcomes[i] : verdict.why
       if (reason === null) return
       decided.push(id)
       if (reason === undefined) delivered++

@@ -51,12 +51,12 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
   const attempt = (server: Server) => (server.failures ?? 0) + 1
 
   /** Notes a failure: the server is left alone, or waited for if it is not at fault. */
-  const failed = (server: Server, { delay, failover, reason }: Verdict & { action: 'retry' }) => {
+  const failed = (server: Server, { delay, failover, why }: Verdict & { action: 'retry' }) => {
     server.failures = attempt(server)
     const until = now() + draw(delay)
     if (failover) server.until = until
     else server.notBefore = Math.max(server.notBefore ?? 0, until)
-    trouble(new Error(reason))
+    trouble(new Error(why))
   }
 
   /** Returns the server to call once it may be called; nothing if meanwhile there is another to be chosen, or a stop. */
@@ -106,7 +106,7 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
         } else if (verdict) {
           // Where a result cannot be read, its command is sent again, though not at once.
           const unread = verdict.action === 'done' && verdict.outcomes.includes(null)
-          if (unread) failed(server!, again('Unreadable result.', attempt(server!), false))
+          if (unread) failed(server!, again('Unreadable.', attempt(server!), false))
           else server!.failures = 0
           return verdict
         }
@@ -118,7 +118,7 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
       if (!server || stop.aborted) throw new Error('The client is closed.')
       const { answer, text } = await ask(server, 'system/time', stop, { headers: { Authorization } })
       if (answer.ok) return (JSON.parse(text) as { time: number }).time
-      throw new Error((judge(answer.status, answer.headers, text, 1, 1) as { reason: string }).reason)
+      throw new Error((judge(answer.status, answer.headers, text, 1, 1) as { why: string }).why)
     },
   }
 }

@@ -39,7 +39,7 @@ func TestUntold(t *testing.T) {
 			t.Errorf("got %d bytes held, at most %d; %+v", held, maxUntold, s)
 		}
 		c.mustClose(t)
-		if n := told.Load(); uint64(n)+s.Untold != events || n == 0 || c.untold != 0 { //nolint:gosec // G115: a count
+		if n := told.Load(); uint64(n)+s.Untold != events || n == 0 || c.untold != 0 {
 			t.Errorf("got %d told and %d untold of %d, %d bytes held", n, s.Untold, events, c.untold)
 		}
 	})

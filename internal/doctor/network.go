@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"trackway/internal/clientip"
 	"trackway/internal/config"
 )
 
@@ -46,7 +47,7 @@ func (x *examination) get(ctx context.Context, client *http.Client, address, for
 	}
 	req.Header.Set("User-Agent", "trackway")
 	if forwarded != "" {
-		req.Header.Set(x.Config.ClientIPHeader, headerValue(x.Config.ClientIPHeader, forwarded))
+		req.Header.Set(x.Config.ClientIPHeader, clientip.HeaderValue(x.Config.ClientIPHeader, forwarded))
 	}
 	asked := time.Now()
 	res, err := client.Do(req)

@@ -69,7 +69,14 @@ export function createClient(options: BrowserOptions): BrowserClient {
     moved: (answer, _, moves) => (answer.redirected && moves < 5 ? answer.url : undefined),
     whom: (ids) => (allowed() ? { cookie: identity.keep(), ...known, ...ids } : {}),
     allowed,
-    lock: navigator.locks && ((run, signal) => navigator.locks.request(name, { signal }, run)),
+    // Where nothing may be stored, as in a sandbox or with all cookies blocked, nothing is shared, nor are there locks.
+    lock:
+      navigator.locks &&
+      ((run, signal) =>
+        navigator.locks.request(name, { signal }, run).catch((error: Error) => {
+          if (error.name !== 'SecurityError') throw error
+          return run()
+        })),
     memo: (url) => (allowed() ? stored(memory, url) : undefined),
   })
   const { queue, sender, start, wipe } = core

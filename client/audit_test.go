@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -178,5 +179,39 @@ func TestTimeRedirected(t *testing.T) {
 			t.Errorf("in a circle: got %v after %d requests", err, f.asked())
 		}
 		c.mustClose(t)
+	})
+}
+
+// What is set as of a time says so, and what is set as of now has a time of its own.
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var f fake
+		c := f.open(t, nil)
+		jane := IDs{"registered": "jane"}
+		for _, err := range []error{
+			c.UpdateAt(time.Unix(1_600_000_000, 0), jane, Properties{"plan": "old"}), c.Update(jane, Properties{"plan": "new"}),
+			c.Identify(IDs{"registered": "jane", "cookie": "x"}, nil),
+		} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if err := c.UpdateAt(time.Time{}, jane, nil); err == nil {
+			t.Error("an update of the year 1 is taken")
+		}
+		c.mustClose(t)
+		want := []string{ // a bubble begins in 2000
+			`{"name":"customers","data":{"customer_ids":{"registered":"jane"},"properties":{"plan":"old"},"update_timestamp":1600000000}}`,
+			`{"name":"customers","data":{"customer_ids":{"registered":"jane"},"properties":{"plan":"new"},"update_timestamp":946684800}}`,
+			`{"name":"customers","data":{"customer_ids":{"cookie":"x","registered":"jane"},"update_timestamp":946684800.000001}}`,
+		}
+		var got []string
+		for _, s := range f.stored {
+			got = append(got, s.command)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q", got)
+		}
 	})
 }

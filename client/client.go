@@ -100,10 +100,26 @@ func (c *Client) track(ids IDs, eventType string, properties Properties, at time
 	return c.add("customers/events", data{IDs: ids, Type: eventType, Properties: properties, Timestamp: seconds(c.stamp(at))})
 }
 
-// Identify sets properties of a customer, and tells that all of ids are of one customer. Properties that were set later than
-// now, by their update time, stay as they are. There need not be any.
+// Identify tells that all of ids are of one customer, as [Client.Update] of them does; there need not be properties to set.
 func (c *Client) Identify(ids IDs, properties Properties) error {
-	return c.add("customers", data{IDs: ids, Properties: properties, Updated: seconds(c.stamp(time.Time{}))})
+	return c.update(ids, properties, time.Time{})
+}
+
+// Update sets properties of a customer as of now: those that were set later, by their update time, stay as they are.
+func (c *Client) Update(ids IDs, properties Properties) error {
+	return c.update(ids, properties, time.Time{})
+}
+
+// UpdateAt sets properties of a customer as of a time: those that were set later than that stay as they are.
+func (c *Client) UpdateAt(at time.Time, ids IDs, properties Properties) error {
+	if err := checkTime(at); err != nil {
+		return err
+	}
+	return c.update(ids, properties, at)
+}
+
+func (c *Client) update(ids IDs, properties Properties, at time.Time) error {
+	return c.add("customers", data{IDs: ids, Properties: properties, Updated: seconds(c.stamp(at))})
 }
 
 // stamp returns a time for a command: the one given, or if it is the zero time, one of its own.

@@ -32,7 +32,8 @@ export const most = 3600
 /** Judges the answer to a batch of so many commands, which is the attempt-th failure of its server in a row if it is one. */
 export function judge(status: number, fields: Fields, body: string, commands: number, attempt: number, now = Date.now()): Verdict {
   const answer = parse(body)
-  if (status === 200 && answer?.results?.length === commands) return { action: 'done', outcomes: answer.results.map(outcome) }
+  const outcomes = answer?.results?.map?.(outcome)
+  if (status === 200 && outcomes?.length === commands) return { action: 'done', outcomes }
   const said = reasonOf(answer)
   const reason = said || 'HTTP ' + status
   const pace = status === 408 || status === 429

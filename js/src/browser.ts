@@ -64,7 +64,6 @@ export function createClient(options: BrowserOptions): BrowserClient {
   const core = newCore(options, {
     open: () => newIndexedStore(name).catch(() => newObjectStore(localStorage, name + ':queue:', true)),
     authorization: 'Token ' + key,
-    redirect: 'follow',
     // A browser follows a redirect by a GET or without our key: the batch is sent anew to where it led.
     moved: (answer, _, moves) => (answer.redirected && moves < 5 ? answer.url : undefined),
     whom: (ids) => (allowed() ? { cookie: identity.keep(), ...known, ...ids } : {}),

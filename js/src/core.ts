@@ -11,8 +11,8 @@ export interface Platform {
   open(): Store | Promise<Store>
   /** The value of Authorization. */
   authorization: string
-  /** What fetch does about redirects of a batch. */
-  redirect: RequestRedirect
+  /** What fetch does about redirects of a batch, if not follow them. */
+  redirect?: RequestRedirect
   /** Returns where a redirect of a batch leads, and after so many in a row; undefined if it is none that is to be followed. */
   moved(answer: Response, from: string, moves: number): string | undefined
   /** Returns whom a call is about. */
@@ -59,7 +59,7 @@ export interface Core {
 /** Returns a client without what is particular to browsers or to Node. */
 export function newCore(options: Options, platform: Platform): Core {
   if (!options.project || !(options.url || options.servers?.length)) {
-    throw new TypeError('Expected project, and url or servers.')
+    throw new TypeError('Expected project, url or servers.')
   }
   const { flushInterval = interval, batchSize = maxCommands } = options
   const queue = newQueue(options, platform.open)

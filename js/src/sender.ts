@@ -79,7 +79,7 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
       const body = envelope(bodies)
       const packed = await compress(body)
       const headers = { Authorization, 'Content-Type': 'application/json', ...(packed && { 'Content-Encoding': 'gzip' }) }
-      const init = { method: 'POST', headers, body: packed ?? body, redirect: platform.redirect }
+      const init = { method: 'POST', headers, body: packed ?? body, redirect: platform.redirect! }
       const { answer, text, url } = await ask(server, 'batch', stop, init)
       const verdict = judge(answer.status, answer.headers, text, bodies.length, attempt(server))
       const to = platform.moved(answer, url, moves)

@@ -9,7 +9,7 @@ const slack = 10_000
 
 /** Keeps the queue in memory. */
 export class MemoryStore implements Store {
-  readonly kept: boolean = false
+  kept = false
   protected readonly entries = new Map<string, string>()
 
   async add(entries: readonly Entry[]): Promise<void> {
@@ -43,10 +43,11 @@ export class MemoryStore implements Store {
 /**
  * Keeps the queue in a file to which lines are appended: `<id> <command>` adds an entry, `-<id> <id>…` removes some. What was
  * added while a write is under way goes out together, with the next. A line that did not come whole is not read. One process at a
- * time may use it.
+ * time may use it. Where the file cannot be written, as on a full disk, the queue is in memory alone until it is empty: then the file,
+ * which may itself be what fills the disk, is made anew.
  */
 export class FileStore extends MemoryStore {
-  override readonly kept = true
+  override kept = true
   /** Lines of the file that no longer count. */
   #waste = 0
   #file: FileHandle | undefined
@@ -55,21 +56,25 @@ export class FileStore extends MemoryStore {
   /** The file that keeps other processes out. */
   readonly #lock: string
 
-  /** Opens the file; it and its folder are made if they are not there. With sync, entries survive a power cut as well. */
+  /**
+   * Opens the file; it and its folder are made if they are not there. With sync, entries survive a power cut as well. Tells when
+   * the queue is no longer kept, and why, or is again.
+   */
   constructor(
     private readonly path: string,
     private readonly sync: boolean,
+    private readonly tell: (kept: boolean, error?: unknown) => void,
   ) {
     super()
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     this.#lock = lock(path + '.lock')
     try {
       read(path, this.entries)
-      this.#rewrite()
     } catch (error) {
       rmSync(this.#lock, { force: true })
       throw error
     }
+    this.#try(() => this.#rewrite())
   }
 
   override async add(entries: readonly Entry[]): Promise<void> {
@@ -94,7 +99,8 @@ export class FileStore extends MemoryStore {
   }
 
   override async close(): Promise<void> {
-    await this.#written().catch(() => {}) // told to whom it concerned
+    await this.#written()
+    if (!this.kept) this.#try(() => this.#rewrite()) // there may be room by now
     await this.#file?.close()
     this.#file = undefined
     rmSync(this.#lock, { force: true })
@@ -113,16 +119,38 @@ export class FileStore extends MemoryStore {
   async #write(): Promise<void> {
     const lines = this.#lines
     this.#lines = ''
-    if (this.#waste > this.entries.size + slack) {
+    if (!this.kept && this.entries.size) return
+    if (!this.kept || this.#waste > this.entries.size + slack) {
       await this.#file?.close()
       this.#file = undefined
-      this.#rewrite()
+      this.#try(() => this.#rewrite())
       return
     }
-    this.#file ??= await open(this.path, 'a', 0o600)
-    // The line break in front ends a line that an earlier write may have left unfinished.
-    await this.#file.appendFile('\n' + lines)
-    if (this.sync) await this.#file.datasync()
+    try {
+      this.#file ??= await open(this.path, 'a', 0o600)
+      // The line break in front ends a line that an earlier write may have left unfinished.
+      await this.#file.appendFile('\n' + lines)
+      if (this.sync) await this.#file.datasync()
+    } catch (error) {
+      this.#keep(false, error)
+    }
+  }
+
+  /** Does something that makes the file what it should be. */
+  #try(how: () => void): void {
+    try {
+      how()
+      this.#keep(true)
+    } catch (error) {
+      this.#keep(false, error)
+    }
+  }
+
+  /** Notes whether the file holds the queue, and tells if that is new. */
+  #keep(kept: boolean, error?: unknown): void {
+    if (kept === this.kept) return
+    this.kept = kept
+    this.tell(kept, error)
   }
 
   /** Writes the file anew, with the entries that count. The old one stays until the new one is whole. */

@@ -140,3 +140,56 @@ for (const [what, steps] of Object.entries(visits)) {
     }
   })
 }
+
+test('a file that fills its disk is used again once all is delivered, by the next process at the latest', async (t) => {
+  const server = await start(t)
+  let up = false
+  const url = await front(t, (request, response) => {
+    if (up) response.writeHead(307, { Location: server.url + request.url })
+    else response.writeHead(503, { 'Retry-After': '1' })
+    request.resume().on('end', () => response.end())
+  })
+  const file = join(folder(t), 'queue')
+  const handle = await fs.promises.open(file, 'w')
+  const { appendFile } = Object.getPrototypeOf(handle)
+  await handle.close()
+  const { openSync } = fs
+  /** From now on files can be made and removed, but nothing can be written into any of ours. */
+  const fill = (full = true) => {
+    Object.getPrototypeOf(handle).appendFile = full
+      ? () => Promise.reject(Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }))
+      : appendFile
+    fs.openSync = full
+      ? (path, ...how) => (String(path).startsWith(file + '.new') ? openSync((fs.closeSync(openSync(path, ...how)), path), 'r') : openSync(path, ...how))
+      : openSync
+    syncBuiltinESMExports()
+  }
+  const free = () => fill(false)
+  t.after(free)
+
+  const troubles: string[] = []
+  const options = { url, project, key, file, flushInterval: 10, onTrouble: (e: unknown) => troubles.push((e as { code: string }).code) }
+  const disk = () => troubles.filter((code) => ['ENOSPC', 'EBADF'].includes(code)).length
+  const first = createClient(options)
+  assert.equal(await first.track('step', { n: 0 }, { ids }), true)
+  fill()
+  for (const n of [1, 2]) assert.equal(await first.track('step', { n }, { ids }), true)
+  assert.deepEqual([first.report, disk()], [{ delivered: 0, rejected: 0, pending: 3, kept: false }, 1])
+  up = true
+  await first.flush()
+  assert.equal(fs.statSync(file).size, 0, 'the room is given back, although nothing can be written')
+  free()
+  up = false
+  assert.equal(await first.track('step', { n: 3 }, { ids }), true)
+  assert.deepEqual(await first.close(0), { delivered: 3, rejected: 0, pending: 1, kept: true })
+
+  fill()
+  up = true
+  const next = createClient(options) // of which nothing can be stored, not even to begin with
+  assert.equal(await next.track('step', { n: 4 }, { ids }), true)
+  assert.deepEqual([(await next.close()).delivered, disk()], [2, 2])
+  free()
+  const stored = (await server.events(ids)).map((e) => e.properties.n)
+  assert.deepEqual(stored, [0, 1, 2, 3, 4])
+  assert.equal(fs.statSync(file).size, 0)
+})

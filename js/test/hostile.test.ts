@@ -159,9 +159,11 @@ test('a file that fills its disk is used again once all is delivered, by the nex
     Object.getPrototypeOf(handle).appendFile = full
       ? () => Promise.reject(Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }))
       : appendFile
-    fs.openSync = full
-      ? (path, ...how) => (String(path).startsWith(file + '.new') ? openSync((fs.closeSync(openSync(path, ...how)), path), 'r') : openSync(path, ...how))
-      : openSync
+    fs.openSync = (path, ...how) => {
+      if (!full || !String(path).startsWith(file + '.new')) return openSync(path, ...how)
+      fs.closeSync(openSync(path, ...how))
+      return openSync(path, 'r')
+    }
     syncBuiltinESMExports()
   }
   const free = () => fill(false)

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Client sends commands to a server. Safe for concurrent use. Each must be closed.
+// Client sends commands to a server. Safe for concurrent use. Each must be closed. Only [New] makes one: the zero value is none.
 type Client struct {
 	o     Options
 	http  *http.Client
@@ -32,16 +32,16 @@ type Client struct {
 	stamps   stamps
 	oldest   time.Time     // since when the first waiting command has waited, about
 	onWay    int           // commands taken from the queue and not settled
+	wayFrom  uint64        // how many commands had come before the first of the batch that is on its way
 	took     uint64        // commands in all, earlier clients' included
-	settled  uint64        // of these: delivered, rejected, dropped to make room, or lost
-	lost     uint64        // what of the queue's damage is counted in settled
-	flush    uint64        // how many are to be settled without waiting for a full batch
+	flush    uint64        // how many of these are to be sent without waiting for a full batch
 	closed   bool          // no command is taken any more
 	finished bool          // the queue is closed
 	closeErr error         // once finished: what Close returns
 	calls    []func()      // of the user's functions, that are to be made
 	telling  bool          // there is a goroutine that makes them
-	told     uint64        // rejections of which OnReject has returned
+	told     uint64        // rejections of which OnReject has returned, or is not told
+	untold   int           // bytes of those that it is yet to be told, or is being told
 	stats    Stats         // Queued and Damaged apart
 	changed  chan struct{} // closed and replaced when any of these has changed in a way that somebody may wait for
 }
@@ -68,7 +68,6 @@ func New(o Options) (*Client, error) {
 		}
 		c.queue, c.sync = q, q.sync
 	}
-	c.lost = c.queue.state().damaged
 	c.took = uint64(c.queue.state().waiting) //nolint:gosec // G115: a count
 	c.flush = c.took
 	ctx, stop := context.WithCancelCause(context.Background())
@@ -101,10 +100,26 @@ func (c *Client) track(ids IDs, eventType string, properties Properties, at time
 	return c.add("customers/events", data{IDs: ids, Type: eventType, Properties: properties, Timestamp: seconds(c.stamp(at))})
 }
 
-// Identify sets properties of a customer, and tells that all of ids are of one customer. Properties that were set later than
-// now, by their update time, stay as they are. There need not be any.
+// Identify tells that all of ids are of one customer, as [Client.Update] of them does; there need not be properties to set.
 func (c *Client) Identify(ids IDs, properties Properties) error {
-	return c.add("customers", data{IDs: ids, Properties: properties, Updated: seconds(c.stamp(time.Time{}))})
+	return c.update(ids, properties, time.Time{})
+}
+
+// Update sets properties of a customer as of now: those that were set later, by their update time, stay as they are.
+func (c *Client) Update(ids IDs, properties Properties) error {
+	return c.update(ids, properties, time.Time{})
+}
+
+// UpdateAt sets properties of a customer as of a time: those that were set later than that stay as they are.
+func (c *Client) UpdateAt(at time.Time, ids IDs, properties Properties) error {
+	if err := checkTime(at); err != nil {
+		return err
+	}
+	return c.update(ids, properties, at)
+}
+
+func (c *Client) update(ids IDs, properties Properties, at time.Time) error {
+	return c.add("customers", data{IDs: ids, Properties: properties, Updated: seconds(c.stamp(at))})
 }
 
 // stamp returns a time for a command: the one given, or if it is the zero time, one of its own.
@@ -165,16 +180,14 @@ func (c *Client) makeRoomLocked(size int64) error {
 		switch c.o.WhenFull {
 		case DropOldest:
 			dropped, err := c.queue.drop()
-			c.noteLostLocked()
+			c.changedLocked() // a flush may have waited for it, or for damaged ones before it
 			if err != nil {
 				return err
 			}
+			c.stats.Dropped++
 			if !dropped { // all there is, is on its way
-				c.stats.Dropped++
 				return ErrFull
 			}
-			c.stats.Dropped++
-			c.settleLocked(1)
 		case Block:
 			c.waitLocked(context.Background())
 		default:
@@ -201,17 +214,17 @@ func (c *Client) waitLocked(ctx context.Context) {
 	}
 }
 
-func (c *Client) settleLocked(n int) {
-	c.settled += uint64(n) //nolint:gosec // G115: a count
-	c.changedLocked()
-}
-
-// noteLostLocked settles the commands that turned out to be damaged: nobody has to wait for them.
-func (c *Client) noteLostLocked() {
-	if n := c.queue.state().damaged - c.lost; n > 0 {
-		c.lost += n
-		c.settleLocked(int(n)) //nolint:gosec // G115: a count
+// unsettledLocked returns how many of the first commands that were taken are neither delivered nor rejected, dropped or lost. What
+// waits is what came last: commands leave the queue at its front only. What is on its way came before all of it.
+func (c *Client) unsettledLocked(first uint64) int {
+	n := 0
+	if c.onWay > 0 && c.wayFrom < first {
+		n = c.onWay
 	}
+	if gone := c.took - uint64(c.queue.state().waiting); gone < first { //nolint:gosec // G115: a count
+		n += int(first - gone) //nolint:gosec // G115: of commands in a queue
+	}
+	return n
 }
 
 // Flush has what was queued before sent without waiting for full batches, and returns when all of it is delivered or
@@ -224,11 +237,11 @@ func (c *Client) Flush(ctx context.Context) error {
 	target := c.took
 	c.flush = max(c.flush, target)
 	c.changedLocked()
-	for c.settled < target && ctx.Err() == nil && !c.finished {
+	for c.unsettledLocked(target) > 0 && ctx.Err() == nil && !c.finished {
 		c.waitLocked(ctx)
 	}
-	if c.settled < target {
-		return c.undeliveredLocked(int(target-c.settled), ctx) //nolint:gosec // G115: of commands in a queue
+	if n := c.unsettledLocked(target); n > 0 {
+		return c.undeliveredLocked(n, ctx)
 	}
 	for rejected := c.stats.Rejected; !inside && c.told < rejected; c.waitLocked(ctx) {
 		if ctx.Err() != nil {
@@ -295,16 +308,11 @@ func (c *Client) awaitClosed(ctx context.Context, inside bool) error {
 // Time asks the server in use for its time. It shows whether the server can be reached and knows the project and the token;
 // other answers are an [AnswerError]. It is under the server's limit as all requests are, and waits for its turn.
 func (c *Client) Time(ctx context.Context) (time.Time, error) {
-	s, err := c.turn(ctx)
+	a, err := c.askTime(ctx)
 	if err != nil {
 		return time.Time{}, err
 	}
-	a := c.ask(ctx, s, http.MethodGet, c.path(s, "system/time"), nil)
-	if a.err != nil {
-		return time.Time{}, a.err
-	}
 	var body struct{ Time json.Number }
-	c.fleet.heard(s, a, time.Now())
 	if a.status != http.StatusOK {
 		return time.Time{}, &AnswerError{a.status, a.reason()}
 	}
@@ -313,6 +321,35 @@ func (c *Client) Time(ctx context.Context) (time.Time, error) {
 	}
 	at, err := body.Time.Float64()
 	return time.UnixMicro(int64(at * 1e6)).UTC(), err
+}
+
+// askTime asks for the time, and goes where it is redirected, as batches do.
+func (c *Client) askTime(ctx context.Context) (*answer, error) {
+	const route = "system/time"
+	for to, moves := "", 0; ; moves++ {
+		if c.isClosed() {
+			return nil, ErrClosed
+		}
+		s, err := c.turn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		a := c.ask(ctx, s, http.MethodGet, orElse(to, c.path(s, route)), nil)
+		if a.err != nil {
+			return nil, a.err
+		}
+		c.fleet.heard(s, a, time.Now())
+		if to = a.target(); to == "" || moves == maxMoves {
+			return a, nil
+		}
+		c.fleet.moved(origin(to, c.path(&server{}, route)))
+	}
+}
+
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // Server returns the address of the server in use, empty before the first request.

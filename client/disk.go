@@ -187,21 +187,32 @@ func (d *disk) begin(id uint64) error {
 }
 
 func (d *disk) push(command []byte) error {
-	last := &d.segments[len(d.segments)-1]
-	if last.size >= segmentBytes {
+	if last := d.segments[len(d.segments)-1]; last.size >= segmentBytes {
 		if err := d.begin(last.id + 1); err != nil {
 			return fmt.Errorf("queue: %w", err)
 		}
-		last = &d.segments[len(d.segments)-1]
 	}
+	err := d.write(command)
+	if err != nil && d.makeRoom() {
+		err = d.write(command)
+	}
+	if err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	return nil
+}
+
+// write appends a command to the last segment. If that fails, on a full disk, say, what was written of it goes.
+func (d *disk) write(command []byte) error {
 	end, err := d.w.Seek(0, io.SeekCurrent)
 	if err == nil {
 		_, err = d.w.Write(appendRecord(nil, command)) // one call: SIGKILL leaves all or nothing of it
 	}
-	if err != nil { // a full disk, say; what was written of it goes
+	if err != nil {
 		_, seekErr := d.w.Seek(end, io.SeekStart)
-		return fmt.Errorf("queue: %w", errors.Join(err, d.w.Truncate(end), seekErr))
+		return errors.Join(err, d.w.Truncate(end), seekErr)
 	}
+	last := &d.segments[len(d.segments)-1]
 	last.records++
 	last.size += int64(len(command))
 	d.n++
@@ -211,6 +222,20 @@ func (d *disk) push(command []byte) error {
 	d.writes++
 	d.files.Unlock()
 	return nil
+}
+
+// makeRoom begins a new segment where the last one cannot be written to, so that this goes as soon as all in it is settled: else it
+// might itself be what fills the disk, for ever. It reports whether it is gone already.
+func (d *disk) makeRoom() bool {
+	last := d.segments[len(d.segments)-1]
+	if last.size == 0 || d.begin(last.id+1) != nil {
+		return false
+	}
+	if d.n > 0 || d.taken > 0 {
+		return false
+	}
+	_ = d.settle() // that the place cannot be noted, the next one says again
+	return len(d.segments) == 1
 }
 
 // next returns the first waiting command, nil if there is none.
@@ -295,15 +320,18 @@ func (d *disk) settle() error {
 			return fmt.Errorf("queue: %w", err)
 		}
 	}
-	if err := d.done.write(position{d.segments[d.at].id, d.off}); err != nil {
-		return fmt.Errorf("queue: %w", err)
-	}
+	// What is settled goes even if that cannot be noted, on a full disk: it is what gives room.
+	err := d.done.write(position{d.segments[d.at].id, d.off})
 	for d.at > 0 {
-		if err := os.Remove(d.path(d.segments[0].id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("queue: %w", err)
+		if gone := os.Remove(d.path(d.segments[0].id)); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+			break
 		}
 		d.segments = d.segments[1:]
 		d.at--
+	}
+	if err != nil {
+		return fmt.Errorf("queue: %w", err)
 	}
 	return nil
 }

@@ -182,16 +182,13 @@ func (f *fleet) heard(s *server, a *answer, now time.Time) {
 }
 
 // moved makes the server that a redirect leads to the one in use.
-func (f *fleet) moved(to string) *server {
+func (f *fleet) moved(to string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i := slices.IndexFunc(f.servers, func(s *server) bool { return s.URL == to })
-	if i < 0 {
-		i = len(f.servers)
+	if !slices.ContainsFunc(f.servers, func(s *server) bool { return s.URL == to }) {
 		f.servers = append(f.servers, &server{URL: to})
 	}
 	f.current = to
-	return f.servers[i]
 }
 
 // inUse returns the address of the server in use.
@@ -217,6 +214,13 @@ func (f *fleet) toAsk(configured []string, discover bool, now time.Time) []strin
 		}
 	}
 	return addresses
+}
+
+// keep leaves the list as it is until the next failure.
+func (f *fleet) keep() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stale = false
 }
 
 // learned replaces the servers. Those that stay are the same ones still: a request that is under way may fail yet.

@@ -37,7 +37,8 @@ type Options struct {
 	WhenFull   FullPolicy
 
 	// OnReject is told of each command that a server has refused for good. It is called by a goroutine of its own, one call at
-	// a time, in order. It may call the client, and does not hold up sending: what it is yet to be told is kept in memory.
+	// a time, in order. It may call the client, and does not hold up sending: what it is yet to be told waits in memory, and
+	// where that is more than 4 MiB, is left out and counted by Stats.Untold.
 	OnReject func(Rejection)
 
 	// OnTrouble is told, in the same way, of what goes wrong while commands are kept and tried again: a server that is out of
@@ -82,6 +83,7 @@ type Stats struct {
 	Queued    int    // waiting or on their way, those from an earlier client included
 	Delivered uint64 // acknowledged by a server
 	Rejected  uint64 // refused for good
+	Untold    uint64 // of these, not told to OnReject, which was too slow
 	Dropped   uint64 // for want of room
 	Damaged   uint64 // could not be read back from the directory
 	Requests  uint64 // batches sent, repetitions included

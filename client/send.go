@@ -46,7 +46,7 @@ func (c *Client) awaitDue(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		waiting := c.queue.state().waiting
 		age := time.Since(c.oldest)
-		if c.due(waiting, age, c.settled < c.flush) {
+		if c.due(waiting, age, c.unsettledLocked(c.flush) > 0) {
 			return true
 		}
 		wait, stop := ctx, func() {}
@@ -70,8 +70,9 @@ func (c *Client) take() ([][]byte, error) {
 	defer c.mu.Unlock()
 	batch, err := c.queue.take(newRoom(c.o.BatchSize))
 	c.onWay = len(batch)
+	c.wayFrom = c.took - uint64(c.queue.state().waiting+c.onWay) //nolint:gosec // G115: a count
 	c.oldest = time.Now()
-	c.noteLostLocked()
+	c.changedLocked() // what turned out to be damaged need not be waited for
 	return batch, err
 }
 
@@ -180,8 +181,7 @@ func (c *Client) delivered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.Delivered++
-	c.onWay--
-	c.settled++ // those who wait are woken when the queue has settled the batch
+	c.onWay-- // those who wait are woken when the queue has settled the batch
 }
 
 func (c *Client) rejected(command []byte, status int, reason string) {
@@ -190,7 +190,6 @@ func (c *Client) rejected(command []byte, status int, reason string) {
 	c.tellRejectionLocked(Rejection{command, status, reason})
 	c.stats.Rejected++
 	c.onWay--
-	c.settled++
 }
 
 func (c *Client) count(a *answer, d *decision) {
@@ -302,25 +301,35 @@ func (c *Client) exchange(req *http.Request, a *answer) {
 
 // discover reads the list of servers, where that was asked for and it is time to.
 func (c *Client) discover(ctx context.Context) {
+	unlisted := false
 	for _, address := range c.fleet.toAsk(c.o.URLs, c.o.Discover, time.Now()) {
-		if servers := c.readServers(ctx, address); servers != nil {
+		servers, answered := c.readServers(ctx, address)
+		if servers != nil {
 			c.fleet.learned(servers)
 			return
 		}
+		unlisted = unlisted || answered
+	}
+	if unlisted {
+		c.fleet.keep()
 	}
 }
 
-// readServers returns the servers that one names, nil if it does not answer.
-func (c *Client) readServers(ctx context.Context, address string) []*server {
+// readServers returns the servers that one names: none if it does not answer, or if its answer is no list, such as a portal's page.
+// That must not undo a list that there is.
+func (c *Client) readServers(ctx context.Context, address string) (servers []*server, answered bool) {
 	ctx, cancel := context.WithTimeout(ctx, min(patience, c.o.Timeout))
 	defer cancel()
 	req, err := newRequest(ctx, http.MethodGet, address+"/api/servers", nil)
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	a := &answer{}
 	if c.exchange(req, a); a.err != nil || a.status >= 500 || a.status == http.StatusTooManyRequests {
-		return nil
+		return nil, false
 	}
-	return readServers(a.body, address)
+	if servers = readServers(a.body, address); servers[0].Name == "" {
+		return nil, true
+	}
+	return servers, true
 }

@@ -8,6 +8,10 @@ import (
 // maxTroubles is how many reports of trouble wait for a slow OnTrouble: what is left out, later ones repeat.
 const maxTroubles = 16
 
+// maxUntold bounds the rejections that wait for a slow OnReject, in bytes of commands and reasons: some ten thousand as they
+// usually are. One may be larger alone.
+const maxUntold = 4 << 20
+
 // tellLocked has a function of the user's called: one at a time, in order, by a goroutine that is there as long as there is
 // something to tell, so that the user may take his time and call the client.
 func (c *Client) tellLocked(call func()) {
@@ -37,17 +41,25 @@ func (c *Client) nextCall() func() {
 	return call
 }
 
-// tellRejectionLocked has OnReject called, and counts the call once it has returned.
+// tellRejectionLocked has OnReject called, and counts the call once it has returned. It leaves out what there is no room for.
 func (c *Client) tellRejectionLocked(r Rejection) {
-	if c.o.OnReject == nil {
+	size := len(r.Command) + len(r.Reason)
+	switch {
+	case c.o.OnReject == nil:
 		c.told++
 		return
+	case c.untold > 0 && c.untold+size > maxUntold:
+		c.told++
+		c.stats.Untold++
+		return
 	}
+	c.untold += size
 	c.tellLocked(func() {
 		c.o.OnReject(r)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.told++
+		c.untold -= size
 		c.changedLocked()
 	})
 }

@@ -134,10 +134,13 @@ func (c *benchCommand) plan() (p load.Plan, err error) {
 
 // check refuses what cannot be run.
 func (c *benchCommand) check() error {
-	const mostText = 15 << 10
+	const (
+		mostText         = 15 << 10
+		slowest, fastest = 0.001, 1e6
+	)
 	switch {
-	case c.Rate < 0:
-		return errors.New("--rate must not be negative")
+	case c.Rate != 0 && !(c.Rate >= slowest && c.Rate <= fastest): // NaN is none of this
+		return fmt.Errorf("--rate must be 0, or %g to %g", slowest, fastest)
 	case c.Connections < 1 || c.Customers < 1 || c.Duration <= 0 || c.Addresses < 0:
 		return errors.New("--connections, --customers and --duration must be above zero, --addresses not below")
 	case c.Batch < 1 || c.Batch > trackway.MaxCommands:

@@ -14,7 +14,10 @@ func TestBenchRefuses(t *testing.T) {
 	for want, args := range map[string][]string{
 		"is not this machine":           {"--url", "http://192.0.2.1"},
 		"--url must be an address":      {"--url", "192.0.2.1"},
-		"--rate must not be negative":   {"--rate=-1"},
+		"--rate must be 0, or 0.001 to": {"--rate=-1"},
+		"--rate must be 0, or 0.001":    {"--rate=NaN"},
+		"--rate must be 0, or":          {"--rate=1e-12"},
+		"--rate must be 0":              {"--rate=Inf"},
 		"must be above zero":            {"--connections", "0"},
 		"--batch must be 1 to 50":       {"--batch", "51"},
 		"--bytes must be 0 to 15360":    {"--bytes", "20000"},

@@ -102,3 +102,11 @@ func unescape(s string) string {
 	}
 	return string(b)
 }
+
+// HeaderValue returns an IPv4 address as a header of the given name, in any case, says it of a caller. It is for those who play a proxy.
+func HeaderValue(header, address string) string {
+	if strings.EqualFold(header, Forwarded) {
+		return "for=" + address
+	}
+	return address
+}

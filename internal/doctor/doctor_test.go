@@ -198,7 +198,13 @@ func TestUnwell(t *testing.T) {
 			"proxies", Warn, "counted as one",
 		},
 
-		"not running":   {func(_ *testing.T, e *Env, _ *tracker) { e.LocalURL = "http://127.0.0.1:1" }, "server", Warn, "does not answer"},
+		"not running": {func(_ *testing.T, e *Env, _ *tracker) { e.LocalURL = "http://127.0.0.1:1" }, "server", Warn, "does not answer"},
+		"hanging up": {func(t *testing.T, e *Env, _ *tracker) {
+			t.Helper()
+			mute := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+			t.Cleanup(mute.Close)
+			e.LocalURL = mute.URL
+		}, "server", Fail, "does not answer"},
 		"somebody else": {func(_ *testing.T, _ *Env, self *tracker) { self.body = "<html>" }, "server", Fail, "no tracking server"},
 		"error":         {func(_ *testing.T, _ *Env, self *tracker) { self.status = 500 }, "server", Fail, "answers 500"},
 		"another name":  {func(_ *testing.T, _ *Env, self *tracker) { self.name = "ts9" }, "server", Fail, "is the server ts9"},

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"trackway/internal/clientip"
 	"trackway/internal/config"
 )
 
@@ -46,7 +47,7 @@ func (x *examination) get(ctx context.Context, client *http.Client, address, for
 	}
 	req.Header.Set("User-Agent", "trackway")
 	if forwarded != "" {
-		req.Header.Set(x.Config.ClientIPHeader, headerValue(x.Config.ClientIPHeader, forwarded))
+		req.Header.Set(x.Config.ClientIPHeader, clientip.HeaderValue(x.Config.ClientIPHeader, forwarded))
 	}
 	asked := time.Now()
 	res, err := client.Do(req)
@@ -89,6 +90,10 @@ func (r *reply) name() (name, state string, err error) {
 func (x *examination) listener(ctx context.Context) {
 	const check = "server"
 	res, err := x.get(ctx, x.Local, x.LocalURL+"/api/status", "")
+	if dial, ok := errors.AsType[*net.OpError](err); err != nil && (!ok || dial.Op != "dial") {
+		x.fail(check, "look at the server's log, and at what else may listen there", "%s takes the call and does not answer: %v", x.LocalURL, err)
+		return
+	}
 	if err != nil {
 		x.warn(check, "start it (trackway serve) and ask doctor again: what needs a running server is not checked",
 			"does not answer at %s: %v", x.LocalURL, err)

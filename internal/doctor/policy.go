@@ -98,19 +98,11 @@ func (x *examination) strangerTrusted() string {
 	}
 	const stranger, claims = "203.0.113.9", "198.51.100.1"
 	h := http.Header{}
-	h.Set(x.Config.ClientIPHeader, headerValue(x.Config.ClientIPHeader, claims))
+	h.Set(x.Config.ClientIPHeader, clientip.HeaderValue(x.Config.ClientIPHeader, claims))
 	if e := r.Explain(net.JoinHostPort(stranger, "4711"), h); e.Addr.String() == claims {
 		return "a stranger is believed: " + e.String()
 	}
 	return ""
-}
-
-// headerValue is an address as a header names it.
-func headerValue(header, addr string) string {
-	if header == clientip.Forwarded {
-		return "for=" + addr
-	}
-	return addr
 }
 
 func private(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() }

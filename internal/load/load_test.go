@@ -8,11 +8,15 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +50,9 @@ func (s *tracker) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	s.came[r.Header.Get("X-Forwarded-For")] = true
 	s.mu.Unlock()
+	if s.wrong == "gone" {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	}
 	if s.takes != nil && strings.Contains(r.URL.Path, "/track/") {
 		timer := time.NewTimer(s.takes(n))
 		defer timer.Stop()
@@ -68,6 +75,9 @@ func (s *tracker) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (s *tracker) read(body []byte) *http.Response {
+	if s.wrong == "private key" {
+		return answer(403, `{"errors":["may not read"]}`)
+	}
 	if s.reads++; s.reads%3 == 1 {
 		return answer(429, `{}`)
 	}
@@ -291,6 +301,71 @@ func TestInterrupted(t *testing.T) {
 	})
 }
 
+// What was due while the last answers were waited for is not said to have been due and unsent.
+func TestInterruptedIsNotBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tracker{takes: func(int) time.Duration { return 5 * time.Second }}
+		p := plan(&s)
+		p.Rate, p.Connections, p.Duration = 10, 10, time.Hour
+		run := New(p)
+		ctx, cancel := context.WithTimeout(t.Context(), 950*time.Millisecond)
+		defer cancel()
+		run.Load(ctx)
+		if got := run.Report(); got.Acked != 10 || got.Unsent != 0 {
+			t.Errorf("got %+v, want ten requests and none unsent", got)
+		}
+	})
+}
+
+// A server that is gone is asked now and then, not as fast as it can be refused; nothing that never left is counted as perhaps stored.
+func TestGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := tracker{wrong: "gone"}
+		p := plan(&s)
+		p.Rate = 0
+		run := New(p)
+		run.Load(t.Context())
+		if got := run.Report(); got.Unanswered < 400 || got.Unanswered > 404 || got.Reasons["dial: connection refused"] != got.Unanswered {
+			t.Errorf("got %+v, want four connections to be refused ten times a second", got)
+		}
+		for _, a := range run.ledger {
+			if len(a.unknown) > 0 {
+				t.Errorf("got %d events that may be stored", len(a.unknown))
+			}
+		}
+	})
+}
+
+// The reasons of broken connections are one, whatever their ports.
+func TestReason(t *testing.T) {
+	t.Parallel()
+	at := func(port int) net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port} }
+	err := &url.Error{Op: "Post", URL: "http://ts1", Err: &net.OpError{
+		Op: "read", Net: "tcp", Source: at(40098), Addr: at(8080), Err: os.NewSyscallError("read", syscall.ECONNRESET),
+	}}
+	if got := reason(err); got != "read: connection reset by peer" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A server that takes addresses from Forwarded is told them as that has them (RFC 7239, section 4).
+func TestForwarded(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]string{"forwarded": "for=198.18.0.1", "X-Real-IP": "198.18.0.1"} {
+		p := plan(&tracker{})
+		p.Addresses, p.Header = 2, header
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.pretend(req, 1); req.Header.Get(header) != want {
+			t.Errorf("%s: got %q, want %q", header, req.Header.Get(header), want)
+		}
+	}
+}
+
 func TestReach(t *testing.T) {
 	t.Parallel()
 	p := plan(&tracker{})
@@ -300,6 +375,10 @@ func TestReach(t *testing.T) {
 	p = plan(&tracker{wrong: "key"})
 	if err := p.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "Access key not found") {
 		t.Errorf("got %v", err)
+	}
+	p = plan(&tracker{wrong: "private key"})
+	if err := p.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "may not read") {
+		t.Errorf("a key that cannot verify: got %v", err)
 	}
 }
 

@@ -45,7 +45,7 @@ func (r *Run) Report() *Report {
 	at := func(quantile float64) float64 { return milliseconds(r.latency.ValueAtQuantile(quantile)) }
 	report := &Report{
 		Loop: "closed", WantedRate: r.Rate, Connections: r.Connections, Seconds: seconds,
-		Acked: r.counts[acknowledged], Limited: r.counts[limited], Failed: r.counts[failed], Unanswered: r.counts[unknown], Unsent: r.unsent,
+		Acked: r.counts[acknowledged], Limited: r.counts[limited], Failed: r.counts[failed], Unanswered: r.counts[unknown] + r.counts[unreached], Unsent: r.unsent,
 		Events: r.acked, Rate: float64(r.counts[acknowledged]) / seconds, EventRate: float64(r.acked) / seconds,
 		Latency: Latency{at(50), at(90), at(99), at(99.9), milliseconds(r.latency.Max())}, Reasons: maps.Clone(r.reasons),
 	}

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
+
+	"trackway/internal/clientip"
 )
 
 // post is a request to be sent: what it holds, and for whom.
@@ -73,6 +77,7 @@ const (
 	limited           // 429: nothing was stored
 	failed            // refused: nothing was stored
 	unknown           // no answer, or one of 5xx: it may be stored or not
+	unreached         // no connection: nothing was stored
 )
 
 // send sends the nth request and returns what became of it, with the reason if it is not acknowledged.
@@ -85,6 +90,9 @@ func (p *Plan) send(ctx context.Context, n uint64, r *post) (fate, string) {
 	req.Header.Set("Content-Type", "application/json")
 	p.pretend(req, n)
 	res, err := p.Client.Do(req)
+	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
+		return unreached, reason(err)
+	}
 	if err != nil {
 		return unknown, reason(err)
 	}
@@ -105,7 +113,7 @@ func (p *Plan) send(ctx context.Context, n uint64, r *post) (fate, string) {
 
 func (p *Plan) pretend(req *http.Request, n uint64) {
 	if p.Addresses > 0 {
-		req.Header.Set(p.Header, p.address(n))
+		req.Header.Set(p.Header, clientip.HeaderValue(p.Header, p.address(n)))
 	}
 }
 

@@ -3,7 +3,9 @@ package load
 import (
 	"context"
 	"errors"
+	"net"
 	"net/url"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +18,7 @@ const (
 	maxLatency    = 10 * time.Minute // that is told apart
 	significance  = 3                // digits
 	reasonsListed = 10
+	breather      = 100 * time.Millisecond // before a connection of the closed loop that nobody took is tried again
 )
 
 // Run is a run under way or done. It is for one use.
@@ -29,7 +32,7 @@ type Run struct {
 
 	mu      sync.Mutex // guards what follows
 	latency *hdrhistogram.Histogram
-	counts  [unknown + 1]uint64
+	counts  [unreached + 1]uint64
 	acked   uint64 // events
 	reasons map[string]uint64
 	ledger  []account
@@ -70,9 +73,19 @@ func (r *Run) Load(ctx context.Context) {
 	for range r.Connections {
 		workers.Go(func() { r.work(ctx, sending, began) })
 	}
-	workers.Wait()
+	answered := make(chan struct{})
+	go func() {
+		workers.Wait()
+		close(answered)
+	}()
+	select {
+	case <-ctx.Done():
+	case <-answered:
+	}
+	sent := time.Since(began) // for so long; what is under way is waited for
+	<-answered
 	if r.length = time.Since(began); r.Rate > 0 {
-		due := uint64(r.Rate * min(r.length, r.Duration).Seconds())
+		due := uint64(r.Rate * min(sent, r.Duration).Seconds())
 		r.unsent = max(due, r.requests.Load()) - r.requests.Load()
 	}
 }
@@ -99,6 +112,9 @@ func (r *Run) work(ctx, sending context.Context, began time.Time) {
 			_ = mine.RecordValue(min(time.Since(due), maxLatency).Microseconds()) // within its bounds
 		}
 		r.note(&p, f, why)
+		if f == unreached && r.Rate == 0 {
+			await(ctx, timer, time.Now().Add(breather))
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -144,8 +160,15 @@ func (r *Run) note(p *post, f fate, why string) {
 	}
 }
 
-// reason returns why there is no answer, without the address that was asked.
+// reason returns why there is no answer, without the addresses between which it was awaited: a reason is one, whatever the connection.
 func reason(err error) string {
+	if inner := (*net.OpError)(nil); errors.As(err, &inner) {
+		why := inner.Err
+		if call := (*os.SyscallError)(nil); errors.As(why, &call) {
+			why = call.Err
+		}
+		return inner.Op + ": " + why.Error()
+	}
 	if inner := (*url.Error)(nil); errors.As(err, &inner) {
 		err = inner.Err
 	}

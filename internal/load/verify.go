@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,7 +72,8 @@ func (v *Verification) settle(stored map[uint64]int, n uint64) {
 	delete(stored, n)
 }
 
-// Reach asks the server for its time, which shows that it is there and knows the project and the key. The error says if not.
+// Reach asks the server for its time, and for a customer that is not there: that shows that it is there and knows the project, and that
+// the keys may send and read. The error says if not.
 func (p *Plan) Reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, lastAnswer, errors.New("no answer in time"))
 	defer cancel()
@@ -82,8 +82,19 @@ func (p *Plan) Reach(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("Authorization", p.Track)
+	if err := p.reach(req, func(status int) bool { return status == http.StatusOK }); err != nil {
+		return err
+	}
+	if req, err = p.reading(ctx, 0, 0); err != nil {
+		return err
+	}
+	return p.reach(req, func(status int) bool { return status != http.StatusUnauthorized && status != http.StatusForbidden })
+}
+
+// reach sends a request and checks the status of the answer.
+func (p *Plan) reach(req *http.Request, good func(status int) bool) error {
 	p.pretend(req, 0)
-	res, err := p.Client.Do(req)
+	res, err := p.Client.Do(req) //nolint:gosec // G704: the operator has said which server
 	if err != nil {
 		return fmt.Errorf("no answer from %s: %s", p.URL, reason(err))
 	}
@@ -92,7 +103,7 @@ func (p *Plan) Reach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if res.StatusCode != http.StatusOK {
+	if !good(res.StatusCode) {
 		return fmt.Errorf("the server at %s refuses: %s %s", p.URL, res.Status, strings.Map(printable, string(body)))
 	}
 	return nil
@@ -135,18 +146,26 @@ func (r *Run) stored(ctx context.Context, customer, about int) (map[uint64]int, 
 	}
 }
 
+// reading returns a request for a page of a customer's events.
+func (p *Plan) reading(ctx context.Context, customer, skip int) (*http.Request, error) {
+	ask := `{"customer_ids":{"registered":"` + p.customer(customer) + `"},"event_types":["` + EventType + `"],"order":"asc","limit":` +
+		strconv.Itoa(pageRows) + `,"skip":` + strconv.Itoa(skip) + `}`
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL+"/data/v2/projects/"+p.Project+"/customers/events", strings.NewReader(ask))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", p.Read)
+	req.Header.Set("Content-Type", "application/json")
+	return req, nil
+}
+
 // read returns a page of a customer's events. It waits as long as it is told to.
 func (r *Run) read(ctx context.Context, customer, skip int) ([]byte, error) {
-	ask := `{"customer_ids":{"registered":"` + r.customer(customer) + `"},"event_types":["bench"],"order":"asc","limit":` +
-		strconv.Itoa(pageRows) + `,"skip":` + strconv.Itoa(skip) + `}`
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL+"/data/v2/projects/"+r.Project+"/customers/events",
-			bytes.NewReader([]byte(ask)))
+		req, err := r.reading(ctx, customer, skip)
 		if err != nil {
 			return nil, err
 		}
-		req.Header.Set("Authorization", r.Read)
-		req.Header.Set("Content-Type", "application/json")
 		r.pretend(req, r.requests.Add(1))
 		res, err := r.Client.Do(req)
 		if err != nil {

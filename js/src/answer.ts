@@ -18,9 +18,9 @@ export type Verdict =
   /** Its halves may be understood where the whole was not. */
   | { action: 'split' }
   /** None of its commands can ever succeed. */
-  | { action: 'reject'; reason: string }
+  | { action: 'reject'; why: string }
   /** It is sent again, to this server after a delay; with failover to another one meanwhile. */
-  | { action: 'retry'; reason: string; delay: Range; failover: boolean }
+  | { action: 'retry'; why: string; delay: Range; failover: boolean }
 
 /** Seconds: the first wait of all, the longest that we choose, how much longer than it says we take a server at its word, and
  * the longest that we believe it. */
@@ -32,7 +32,8 @@ export const most = 3600
 /** Judges the answer to a batch of so many commands, which is the attempt-th failure of its server in a row if it is one. */
 export function judge(status: number, fields: Fields, body: string, commands: number, attempt: number, now = Date.now()): Verdict {
   const answer = parse(body)
-  if (status === 200 && answer?.results?.length === commands) return { action: 'done', outcomes: answer.results.map(outcome) }
+  const outcomes = answer?.results?.map?.(outcome)
+  if (status === 200 && outcomes?.length === commands) return { action: 'done', outcomes }
   const said = reasonOf(answer)
   const reason = said || 'HTTP ' + status
   const pace = status === 408 || status === 429
@@ -40,12 +41,12 @@ export function judge(status: number, fields: Fields, body: string, commands: nu
   // project that is missing, a proxy without a server. Nobody has looked at the commands: they wait, for long.
   const about = status === 413 || (status === 400 && said && typeof answer.error !== 'string')
   if (!about) return again(reason, pace || status < 400 || status >= 500 ? attempt : Infinity, !pace, retryAfter(fields, now))
-  return commands > 1 ? { action: 'split' } : { action: 'reject', reason }
+  return commands > 1 ? { action: 'split' } : { action: 'reject', why: reason }
 }
 
 /** Returns a verdict to try again: full jitter below a ceiling that doubles, but never before the server wants us to. */
 export function again(reason: string, attempt: number, failover: boolean, low = 0): Verdict & { action: 'retry' } {
-  return { action: 'retry', reason, failover, delay: [low, Math.max(low * (1 + spread), Math.min(cap, base * 2 ** (attempt - 1)))] }
+  return { action: 'retry', why: reason, failover, delay: [low, Math.max(low * (1 + spread), Math.min(cap, base * 2 ** (attempt - 1)))] }
 }
 
 /** What came over the wire. */

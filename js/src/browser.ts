@@ -50,31 +50,39 @@ export function createClient(options: BrowserOptions): BrowserClient {
   const identity = newIdentity(options.cookieName ?? 'trackway_id', options.cookieDomain)
   /** Who was identified. */
   let known: Ids = {}
+  /** The withdrawal of consent that is under way, or the last one. */
+  let wiping: Promise<void> | undefined
   /** The address of the last page view. */
   let last = ''
 
   /** Consent may be withdrawn in another page, which removes the identifier. */
-  const allowed = () => {
+  const allowed = (given = !consent || !!identity.find()) => {
     const { globalPrivacyControl, doNotTrack: dnt } = navigator as Navigator & { globalPrivacyControl?: boolean }
-    return !(doNotTrack && (globalPrivacyControl || dnt === '1')) && (!consent || !!identity.find())
+    return given && !(doNotTrack && (globalPrivacyControl || dnt === '1'))
   }
 
   const core = newCore(options, {
     open: () => newIndexedStore(name).catch(() => newObjectStore(localStorage, name + ':queue:', true)),
     authorization: 'Token ' + key,
-    redirect: 'follow',
     // A browser follows a redirect by a GET or without our key: the batch is sent anew to where it led.
     moved: (answer, _, moves) => (answer.redirected && moves < 5 ? answer.url : undefined),
     whom: (ids) => (allowed() ? { cookie: identity.keep(), ...known, ...ids } : {}),
     allowed,
-    lock: navigator.locks && ((run, signal) => navigator.locks.request(name, { signal }, run)),
+    // Where nothing may be stored, as in a sandbox or with all cookies blocked, nothing is shared, nor are there locks.
+    lock:
+      navigator.locks &&
+      ((run, signal) =>
+        navigator.locks.request(name, { signal }, run).catch((error: Error) => {
+          if (error.name !== 'SecurityError') throw error
+          return run()
+        })),
     memo: (url) => (allowed() ? stored(memory, url) : undefined),
   })
   const { queue, sender, start, wipe } = core
 
   /** Begins, where that is allowed: what is left from before is sent. */
-  const begin = () => {
-    if (!allowed()) return
+  const begin = (given?: boolean) => {
+    if (!allowed(given)) return
     identity.keep()
     void start()
   }
@@ -118,13 +126,13 @@ export function createClient(options: BrowserOptions): BrowserClient {
     },
     async consent(given: boolean) {
       if (given) {
-        if (consent) identity.keep()
-        return begin()
+        if (wiping) await wiping.catch(() => {}) // it would remove what comes now
+        return begin(true)
       }
       identity.clear()
       known = {}
       stored(memory, null)
-      await wipe()
+      await (wiping = wipe())
     },
     get id() {
       return identity.find()
@@ -132,7 +140,7 @@ export function createClient(options: BrowserOptions): BrowserClient {
   } as unknown as BrowserClient
 
   addEventListener('pagehide', part)
-  addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && part())
+  addEventListener('visibilitychange', () => document.hidden && part())
   begin()
   if (pageViews) {
     // Scripts change the page's address as well as users. Browsers without the navigation API tell of the latter only.

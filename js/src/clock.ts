@@ -17,6 +17,6 @@ export function stamp(reading: number): number {
  */
 export const micros = () => stamp(Date.now() * 1000 + ((Math.random() * 1000) | 0))
 
-/** Returns what the wire format wants of a time: Unix seconds with at most six decimals. */
+/** Returns what the wire format wants of a time: Unix seconds with at most six decimals; NaN for what is no time. */
 export const seconds = (time: Date | number | undefined) =>
-  time === undefined ? micros() / 1e6 : typeof time === 'number' ? time : time.getTime() / 1000
+  time == undefined ? micros() / 1e6 : typeof time === 'number' ? time : +time / 1000

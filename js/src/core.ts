@@ -11,8 +11,8 @@ export interface Platform {
   open(): Store | Promise<Store>
   /** The value of Authorization. */
   authorization: string
-  /** What fetch does about redirects of a batch. */
-  redirect: RequestRedirect
+  /** What fetch does about redirects of a batch, if not follow them. */
+  redirect?: RequestRedirect
   /** Returns where a redirect of a batch leads, and after so many in a row; undefined if it is none that is to be followed. */
   moved(answer: Response, from: string, moves: number): string | undefined
   /** Returns whom a call is about. */
@@ -26,9 +26,9 @@ export interface Platform {
 }
 
 /** Commands of a batch and bytes of its body, at most; milliseconds for which commands are collected. */
-const maxCommands = 50
+export const maxCommands = 50
 const maxBytes = 512 * 1024
-const interval = 1000
+export const interval = 1000
 
 /** Returns how many of the first commands, whose sizes are given, make a batch. */
 export function fitting(sizes: readonly number[], most = maxBytes): number {
@@ -38,7 +38,7 @@ export function fitting(sizes: readonly number[], most = maxBytes): number {
 }
 
 /** Whether a batch is to be sent: so many wait, the oldest for so many milliseconds. */
-export const due = (waiting: number, oldest: number, flush: boolean, after = interval, full = maxCommands) =>
+export const due = (waiting: number, oldest: number, flush: boolean, after: number, full: number) =>
   waiting >= full || (waiting > 0 && (flush || oldest >= after))
 
 /** Returns the identifiers that a name stands for. */
@@ -59,7 +59,7 @@ export interface Core {
 /** Returns a client without what is particular to browsers or to Node. */
 export function newCore(options: Options, platform: Platform): Core {
   if (!options.project || !(options.url || options.servers?.length)) {
-    throw new TypeError('Expected project, and url or servers.')
+    throw new TypeError('Expected project, url or servers.')
   }
   const { flushInterval = interval, batchSize = maxCommands } = options
   const queue = newQueue(options, platform.open)
@@ -133,7 +133,7 @@ export function newCore(options: Options, platform: Platform): Core {
     // What is not decided stays the oldest, so that it goes first.
     const decided: string[] = []
     batch.forEach(({ id, body }, i) => {
-      const reason = verdict.action === 'done' ? verdict.outcomes[i] : verdict.reason
+      const reason = verdict.action === 'done' ? verdict.outcomes[i] : verdict.why
       if (reason === null) return
       decided.push(id)
       if (reason === undefined) delivered++
@@ -153,13 +153,16 @@ export function newCore(options: Options, platform: Platform): Core {
   }
 
   const client: Core['client'] = {
-    track: (type, properties = {}, { ids, timestamp } = {}) =>
+    track: (type, properties = {}, options) =>
       push({
         name: 'customers/events',
-        data: { customer_ids: platform.whom(ids), event_type: type, properties, timestamp: seconds(timestamp) },
+        data: { customer_ids: platform.whom(options?.ids), event_type: type, properties, timestamp: seconds(options?.timestamp) },
       }),
-    update: (properties, { ids, timestamp } = {}) =>
-      push({ name: 'customers', data: { customer_ids: platform.whom(ids), properties, update_timestamp: seconds(timestamp) } }),
+    update: (properties, options) =>
+      push({
+        name: 'customers',
+        data: { customer_ids: platform.whom(options?.ids), properties, update_timestamp: seconds(options?.timestamp) },
+      }),
     time: () => sender.time(stop.signal),
     async flush(timeout = 10_000) {
       let late: ReturnType<typeof setTimeout> | undefined

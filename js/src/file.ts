@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { lock, text } from './lock.ts'
 import type { Entry, Store } from './store.ts'
 
 /** Lines that no longer count, from which on a file is written anew: as many as do count, and so many more. */
@@ -9,7 +9,7 @@ const slack = 10_000
 
 /** Keeps the queue in memory. */
 export class MemoryStore implements Store {
-  readonly kept: boolean = false
+  kept = false
   protected readonly entries = new Map<string, string>()
 
   async add(entries: readonly Entry[]): Promise<void> {
@@ -43,26 +43,38 @@ export class MemoryStore implements Store {
 /**
  * Keeps the queue in a file to which lines are appended: `<id> <command>` adds an entry, `-<id> <id>…` removes some. What was
  * added while a write is under way goes out together, with the next. A line that did not come whole is not read. One process at a
- * time may use it.
+ * time may use it. Where the file cannot be written, as on a full disk, the queue is in memory alone until it is empty: then the file,
+ * which may itself be what fills the disk, is made anew.
  */
 export class FileStore extends MemoryStore {
-  override readonly kept = true
+  override kept = true
   /** Lines of the file that no longer count. */
   #waste = 0
   #file: FileHandle | undefined
   #lines = ''
   #writing: Promise<void> | undefined
+  /** The file that keeps other processes out. */
+  readonly #lock: string
 
-  /** Opens the file; it and its folder are made if they are not there. With sync, entries survive a power cut as well. */
+  /**
+   * Opens the file; it and its folder are made if they are not there. With sync, entries survive a power cut as well. Tells when
+   * the queue is no longer kept, and why, or is again.
+   */
   constructor(
     private readonly path: string,
     private readonly sync: boolean,
+    private readonly tell: (kept: boolean, error?: unknown) => void,
   ) {
     super()
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    lock(path + '.lock')
-    read(path, this.entries)
-    this.#rewrite()
+    this.#lock = lock(path + '.lock')
+    try {
+      read(path, this.entries)
+    } catch (error) {
+      rmSync(this.#lock, { force: true })
+      throw error
+    }
+    this.#try(() => this.#rewrite())
   }
 
   override async add(entries: readonly Entry[]): Promise<void> {
@@ -87,10 +99,11 @@ export class FileStore extends MemoryStore {
   }
 
   override async close(): Promise<void> {
-    await this.#written().catch(() => {}) // told to whom it concerned
+    await this.#written()
+    if (!this.kept) this.#try(() => this.#rewrite()) // there may be room by now
     await this.#file?.close()
     this.#file = undefined
-    rmSync(this.path + '.lock', { force: true })
+    rmSync(this.#lock, { force: true })
   }
 
   /** Resolves once all lines up to now are in the file. */
@@ -106,29 +119,56 @@ export class FileStore extends MemoryStore {
   async #write(): Promise<void> {
     const lines = this.#lines
     this.#lines = ''
-    if (this.#waste > this.entries.size + slack) {
+    if (!this.kept && this.entries.size) return
+    if (!this.kept || this.#waste > this.entries.size + slack) {
       await this.#file?.close()
       this.#file = undefined
-      this.#rewrite()
+      this.#try(() => this.#rewrite())
       return
     }
-    this.#file ??= await open(this.path, 'a', 0o600)
-    // The line break in front ends a line that an earlier write may have left unfinished.
-    await this.#file.appendFile('\n' + lines)
-    if (this.sync) await this.#file.datasync()
+    try {
+      this.#file ??= await open(this.path, 'a', 0o600)
+      // The line break in front ends a line that an earlier write may have left unfinished.
+      await this.#file.appendFile('\n' + lines)
+      if (this.sync) await this.#file.datasync()
+    } catch (error) {
+      this.#keep(false, error)
+    }
+  }
+
+  /** Does something that makes the file what it should be. */
+  #try(how: () => void): void {
+    try {
+      how()
+      this.#keep(true)
+    } catch (error) {
+      this.#keep(false, error)
+    }
+  }
+
+  /** Notes whether the file holds the queue, and tells if that is new. */
+  #keep(kept: boolean, error?: unknown): void {
+    if (kept === this.kept) return
+    this.kept = kept
+    this.tell(kept, error)
   }
 
   /** Writes the file anew, with the entries that count. The old one stays until the new one is whole. */
   #rewrite(): void {
     const fresh = this.path + '.new'
-    const file = openSync(fresh, 'w', 0o600)
     try {
-      for (const [id, body] of this.entries) writeSync(file, `${id} ${body}\n`)
-      fsyncSync(file)
-    } finally {
-      closeSync(file)
+      const file = openSync(fresh, 'w', 0o600)
+      try {
+        for (const [id, body] of this.entries) writeSync(file, `${id} ${body}\n`)
+        fsyncSync(file)
+      } finally {
+        closeSync(file)
+      }
+      renameSync(fresh, this.path)
+    } catch (error) {
+      rmSync(fresh, { force: true }) // it may be what fills the disk
+      throw error
     }
-    renameSync(fresh, this.path)
     this.#waste = 0
   }
 }
@@ -142,63 +182,11 @@ function read(path: string, entries: Map<string, string>): void {
   }
 }
 
-function text(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
-    throw error
-  }
-}
-
 function whole(json: string): boolean {
   try {
     JSON.parse(json)
     return true
   } catch {
     return false
-  }
-}
-
-/**
- * Takes the lock, a file that names the process, or throws if that of another one is alive. It is there with the name in it, or not
- * at all: an empty one would be taken for that of a process which has ended.
- */
-function lock(path: string): void {
-  const own = `${path}.${randomUUID()}`
-  writeFileSync(own, `${process.pid} ${birth(process.pid)}`, { mode: 0o600 })
-  try {
-    for (let attempt = 0; attempt < 2; attempt++) {
-      try {
-        linkSync(own, path)
-        return
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-      }
-      const [pid, born] = text(path).split(' ')
-      if (alive(Number(pid)) && birth(Number(pid)) === born) break
-      rmSync(path, { force: true }) // its process has ended without removing it
-    }
-  } finally {
-    rmSync(own, { force: true })
-  }
-  throw new Error(`The queue is in use by another client: ${path}`)
-}
-
-function alive(pid: number): boolean {
-  try {
-    return pid > 0 && process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-}
-
-/** When a process was started, as far as it can be told (proc(5), the 22nd field of stat): numbers of processes are used again. */
-function birth(pid: number): string {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-  } catch {
-    return ''
   }
 }

@@ -1,11 +1,8 @@
 /** Seconds that the identifier of a browser is kept from the last visit: two years, of which browsers may grant less. */
 const twoYears = 2 * 365 * 24 * 60 * 60
 
-/** A random UUID (version 4). Pages that were not loaded securely have no crypto.randomUUID. */
-const uuid = () =>
-  '10000000-1000-4000-8000-100000000000'.replace(/[018]/g, (digit) =>
-    (+digit ^ (crypto.getRandomValues(new Uint8Array(1))[0]! & (15 >> (+digit / 4)))).toString(16),
-  )
+/** A random UUID: every blob's URL ends in a new one (File API, section 8.3). crypto.randomUUID is for pages loaded securely only. */
+const uuid = () => URL.createObjectURL(new Blob()).slice(-36)
 
 /** Reads, sets or (null) removes an entry of localStorage, which may be out of reach. */
 export function stored(key: string, value?: string | null): string | undefined {
@@ -30,25 +27,41 @@ export interface Identity {
 }
 
 export function newIdentity(name: string, domain?: string): Identity {
+  /** The identifier where none can be stored: until the page is left, it is still one visitor's. */
+  let own: string | undefined
+
+  /** Sets a cookie, if there is one to set, and returns all. In some frames (sandbox) there are none, and asking throws. */
+  const cookies = (set?: string) => {
+    try {
+      if (set) document.cookie = set
+      return document.cookie
+    } catch {
+      return ''
+    }
+  }
   const write = (value: string, age: number) => {
     const scope = (domain ? '; Domain=' + domain : '') + (location.protocol === 'https:' ? '; Secure' : '')
-    document.cookie = `${name}=${value}; Max-Age=${age}; Path=/; SameSite=Lax${scope}`
+    return cookies(`${name}=${value}; Max-Age=${age}; Path=/; SameSite=Lax${scope}`)
   }
   const find = () => {
-    const pair = document.cookie.split('; ').find((cookie) => cookie.startsWith(name + '='))
-    return pair?.slice(name.length + 1) || stored(name)
+    const pair = cookies()
+      .split('; ')
+      .find((cookie) => cookie.startsWith(name + '='))
+    return pair?.slice(name.length + 1) || stored(name) || own
   }
   return {
     find,
     keep(id = find() ?? uuid()) {
-      write(id, twoYears)
       // A copy that would outlive a cookie that its owner removed is not wanted.
-      if (!document.cookie.includes(id)) stored(name, id)
+      if (!write(id, twoYears).includes(id)) stored(name, id)
+      own = undefined
+      if (!find()) own = id
       return id
     },
     clear() {
       write('', 0)
       stored(name, null)
+      own = undefined
     },
   }
 }

@@ -22,8 +22,14 @@ export interface NodeOptions extends Options {
 export function createClient(options: NodeOptions): Client {
   const { key, keyId, secret, file, sync = false } = options
   if (!key && !(keyId && secret)) throw new TypeError('Expected key, or keyId and secret.')
-  const store = file ? new FileStore(file, sync) : new MemoryStore()
-  const { client, start } = newCore(options, {
+  // The store may have something to tell before there is a queue to tell it to.
+  const tell = async (kept: boolean, error?: unknown) => {
+    await Promise.resolve()
+    queue.kept = kept
+    if (error) queue.trouble(error)
+  }
+  const store = file ? new FileStore(file, sync, tell) : new MemoryStore()
+  const { client, queue, start } = newCore(options, {
     open: () => store,
     authorization: key ? `Token ${key}` : `Basic ${Buffer.from(`${keyId}:${secret}`).toString('base64')}`,
     redirect: 'manual',

@@ -51,12 +51,12 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
   const attempt = (server: Server) => (server.failures ?? 0) + 1
 
   /** Notes a failure: the server is left alone, or waited for if it is not at fault. */
-  const failed = (server: Server, { delay, failover, reason }: Verdict & { action: 'retry' }) => {
+  const failed = (server: Server, { delay, failover, why }: Verdict & { action: 'retry' }) => {
     server.failures = attempt(server)
     const until = now() + draw(delay)
     if (failover) server.until = until
     else server.notBefore = Math.max(server.notBefore ?? 0, until)
-    trouble(new Error(reason))
+    trouble(new Error(why))
   }
 
   /** Returns the server to call once it may be called; nothing if meanwhile there is another to be chosen, or a stop. */
@@ -79,11 +79,11 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
       const body = envelope(bodies)
       const packed = await compress(body)
       const headers = { Authorization, 'Content-Type': 'application/json', ...(packed && { 'Content-Encoding': 'gzip' }) }
-      const init = { method: 'POST', headers, body: packed ?? body, redirect: platform.redirect }
+      const init = { method: 'POST', headers, body: packed ?? body, redirect: platform.redirect! }
       const { answer, text, url } = await ask(server, 'batch', stop, init)
       const verdict = judge(answer.status, answer.headers, text, bodies.length, attempt(server))
       const to = platform.moved(answer, url, moves)
-      if (to) servers.move(new URL(to).origin)
+      if (to) servers.move(to.split('/track/v2/')[0]!)
       return to && verdict.action !== 'done' ? undefined : verdict
     } catch (error) {
       return again(String(error), attempt(server), true)
@@ -106,7 +106,7 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
         } else if (verdict) {
           // Where a result cannot be read, its command is sent again, though not at once.
           const unread = verdict.action === 'done' && verdict.outcomes.includes(null)
-          if (unread) failed(server!, again('Unreadable result.', attempt(server!), false))
+          if (unread) failed(server!, again('Unreadable.', attempt(server!), false))
           else server!.failures = 0
           return verdict
         }
@@ -118,7 +118,7 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
       if (!server || stop.aborted) throw new Error('The client is closed.')
       const { answer, text } = await ask(server, 'system/time', stop, { headers: { Authorization } })
       if (answer.ok) return (JSON.parse(text) as { time: number }).time
-      throw new Error((judge(answer.status, answer.headers, text, 1, 1) as { reason: string }).reason)
+      throw new Error((judge(answer.status, answer.headers, text, 1, 1) as { why: string }).why)
     },
   }
 }
@@ -131,7 +131,9 @@ async function within<T>(time: number, stop: AbortSignal, run: (signal: AbortSig
   timer.unref?.()
   stop.addEventListener('abort', up, { signal: give.signal })
   try {
-    return await run(give.signal)
+    const done = run(give.signal)
+    if (stop.aborted) up() // before: it will not say so again
+    return await done
   } finally {
     clearTimeout(timer)
     up() // so that stop forgets us

@@ -42,7 +42,9 @@ async function site(t: TestContext, url: string, ...others: string[]): Promise<s
     response.setHeader('Content-Type', type + '; charset=utf-8')
     const trusted = "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
     const self = `default-src 'none'; script-src 'self'; style-src 'self'; ${trusted}`
-    response.setHeader('Content-Security-Policy', `${self}; connect-src ${[url, ...others].join(' ')}`)
+    const sandbox = request.url === '/sandbox' ? '; sandbox allow-scripts' : ''
+    response.setHeader('Content-Security-Policy', `${self}; connect-src ${[url, ...others].join(' ')}${sandbox}`)
+    response.setHeader('Access-Control-Allow-Origin', '*') // for what the sandbox loads
     response.end(text)
   })
   server.listen(0, '127.0.0.1')
@@ -82,7 +84,7 @@ async function scene(t: TestContext, fate: (nth: number) => Fate = () => 'pass')
     return page
   }
   const cookie = async () => (await context.cookies()).find((c) => c.name === 'trackway_id')
-  return { server, front, origin, context, open, cookie }
+  return { server, front, origin, context, options, open, cookie }
 }
 
 /** What a page has stored. */
@@ -285,6 +287,51 @@ test('a browser that does not want to be tracked is left alone where that is hon
   assert.ok(origin)
   const other = await open() // where it is not honoured
   assert.equal(await other.evaluate(() => client.track('step')), true)
+})
+
+test('consent does not store anything where there is none to be asked for', async (t) => {
+  const { context, open } = await scene(t)
+  await context.addInitScript(() => Object.defineProperty(navigator, 'globalPrivacyControl', { value: true }))
+  const page = await open({ doNotTrack: true, consent: 'required' })
+  assert.equal(await page.evaluate(() => client.consent(true).then(() => client.track('step'))), false)
+  assert.deepEqual(await remains(page), { cookie: '', local: [], databases: [] })
+})
+
+test('a page that may store nothing at all, as in a sandbox, is still one visitor', async (t) => {
+  const { server, context, origin, options } = await scene(t)
+  for (const consent of [undefined, 'required']) {
+    const page = await context.newPage()
+    await page.goto(origin + '/sandbox')
+    await page.waitForFunction(() => !!globalThis.createClient)
+    const [id, report, later] = await page.evaluate(async (options) => {
+      const client = createClient(options as any)
+      await client.consent(true)
+      for (let n = 0; n < 3; n++) await client.track('step', { n })
+      const report = await client.flush()
+      const { id } = client
+      await client.consent(false)
+      return [id, report, client.id]
+    }, consent ? { ...options, consent } : options)
+    assert.deepEqual(report, { delivered: 3, rejected: 0, pending: 0, kept: false })
+    assert.match(id!, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    assert.deepEqual(numbers(await server.events({ cookie: id })), upTo(3))
+    assert.equal(later, undefined)
+  }
+})
+
+test('consent that is withdrawn and given again at once holds', async (t) => {
+  const { server, open, cookie } = await scene(t)
+  const page = await open({ consent: 'required' })
+  const report = await page.evaluate(async () => {
+    await client.consent(true)
+    await client.track('step', { n: 0 })
+    const [, , taken] = await Promise.all([client.consent(false), client.consent(true), client.track('step', { n: 1 })])
+    const again = client.consent(true).then(() => client.track('step', { n: 2 }))
+    return { taken, again: await again, ...(await client.flush()) }
+  })
+  assert.equal(report.again, true)
+  assert.equal(report.delivered, report.taken ? 2 : 1)
+  assert.deepEqual(numbers(await server.events({ cookie: (await cookie())!.value })), report.taken ? [1, 2] : [2])
 })
 
 test('consent that is withdrawn in one tab holds in the others', async (t) => {

@@ -122,7 +122,7 @@ test('a process that is killed has what it accepted sent by the next', async (t)
     if (last === 500) child.kill('SIGKILL')
   }
   await (child.exitCode === null && !child.signalCode ? once(child, 'exit') : undefined)
-  assert.ok(readFileSync(file + '.lock', 'utf8').startsWith(`${child.pid} `), 'the lock of the dead is there')
+  assert.ok(readFileSync(file + '.lock.1', 'utf8').startsWith(`${child.pid} `), 'the lock of the dead is there')
   assert.equal(statSync(file).mode & 0o777, 0o600)
 
   const client = createClient({ url: server.url, project, key, file })
@@ -153,7 +153,7 @@ test('the queue on disk: what is pending is told, kept, and sent the next time',
 
 test('a lock whose process has ended does not hold', async (t) => {
   const file = join(folder(t), 'queue')
-  writeFileSync(file + '.lock', `${process.pid} 1`) // the number is ours, but it was another process
+  writeFileSync(file + '.lock.1', `${process.pid} 1`) // the number is ours, but it was another process
   await createClient({ url: 'http://127.0.0.1:9', project, key, file }).close(0)
 })
 

@@ -140,6 +140,6 @@ test('to close twice is to close once', async (t) => {
   assert.deepEqual(two, one)
   const second = createClient({ url, project, key, file })
   assert.deepEqual(await first.close(), one)
-  assert.ok(existsSync(file + '.lock'), 'the lock of the next client is gone')
+  assert.ok(existsSync(file + '.lock.1'), 'the lock of the next client is gone')
   await second.close(0)
 })

@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/api/room"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/fleet"
@@ -207,7 +208,7 @@ func TestEncodings(t *testing.T) {
 			f.ingest.cmds = nil
 		}
 	}
-	if used := f.room.used; used != 0 {
+	if used := f.room.Used(); used != 0 {
 		t.Errorf("%d bytes of room were not given back", used)
 	}
 }
@@ -231,7 +232,7 @@ func TestInflatedSizeIsBounded(t *testing.T) {
 	check(t, f.post(trackBase+"customers/events", bytes.NewReader(make([]byte, maxSingleBody+1))), 413, `{"errors":{"code":413,`)
 	chunked := struct{ io.Reader }{bytes.NewReader(make([]byte, maxSingleBody+1))} // of unknown length
 	check(t, f.post(trackBase+"customers/events", chunked), 413, `{"errors":{"code":413,`)
-	if used := f.room.used; used != 0 {
+	if used := f.room.Used(); used != 0 {
 		t.Errorf("%d bytes of room were not given back", used)
 	}
 }
@@ -274,21 +275,17 @@ func TestMediaTypes(t *testing.T) {
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.room.size = 100 * shares
+	f.room = room.New(100 * room.Shares)
 	w := f.post(trackBase+"customers/events", strings.NewReader(goodEvent))
 	check(t, w, 503, `{"errors":{"code":503,`)
 	if got := w.Header().Get("Retry-After"); got != "1" {
 		t.Errorf("Retry-After: got %q, want 1", got)
 	}
-	if f.room.used != 0 || f.ingest.cmds != nil {
+	if f.room.Used() != 0 || f.ingest.cmds != nil {
 		t.Error("room was kept, or data was taken in")
 	}
-	f.room.size = 200 * shares
-	other := clientip.KeyOf(netip.MustParseAddr("198.51.100.99"), addressBits)
-	if !f.room.take(other, f.room.size/shares) || f.room.take(other, 1) {
-		t.Error("an address has its share, and no more")
-	}
-	defer f.room.release(other, f.room.size/shares)
+	f.room = room.New(200 * room.Shares)
+	f.room.Take(netip.MustParseAddr("198.51.100.99"), 200) // another's share
 	check(t, f.post(trackBase+"customers/events", strings.NewReader(goodEvent)), 200, "true")
 }
 

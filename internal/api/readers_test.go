@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api/room"
 	"trackway/internal/piecewise"
 	"trackway/internal/query"
 )
@@ -183,7 +184,7 @@ func TestLongAnswersAreBounded(t *testing.T) {
 		r.Server.ServeHTTP(w, q)
 		return w
 	}
-	const most = maxStreams / shares
+	const most = maxStreams / room.Shares
 	asked := 1
 	var codes []int
 	var nested func()
@@ -203,8 +204,8 @@ func TestLongAnswersAreBounded(t *testing.T) {
 			t.Errorf("a piece may be read until %s, more than %s from now", end, piecewise.FirstTime)
 		}
 	}
-	if len(w.ends) < 5 || len(r.streams) > 0 || r.long.used > 0 {
-		t.Errorf("%d pieces; %d and %d places are held in the end", len(w.ends), len(r.streams), r.long.used)
+	if len(w.ends) < 5 || len(r.streams) > 0 || r.long.Used() > 0 {
+		t.Errorf("%d pieces; %d and %d places are held in the end", len(w.ends), len(r.streams), r.long.Used())
 	}
 	for range maxStreams {
 		r.streams <- struct{}{}

@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/api/body"
+	"trackway/internal/api/room"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/fleet"
@@ -86,7 +88,7 @@ type Server struct {
 	access  atomic.Pointer[access]
 	mux     *http.ServeMux
 	ids     requestIDs
-	room    room
+	room    *room.Room // memory for bodies
 	metrics *metrics
 	started time.Time
 	pace    *pace.Pace
@@ -94,7 +96,7 @@ type Server struct {
 	process  []byte        // random: names this process in entity tags
 	readers  chan struct{} // as many as questions are being answered
 	streams  chan struct{} // as many as answers of unknown length are being made
-	long     room          // places of those of them that are long
+	long     *room.Room    // places of those of them that are long
 	patience time.Duration // that one may take
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
@@ -104,9 +106,9 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
-		room: room{size: maxBodiesInMemory}, metrics: newMetrics(c.Registry), started: time.Now(),
+		room: room.New(maxBodiesInMemory), metrics: newMetrics(c.Registry), started: time.Now(),
 		pace: pace.New(time.Now()), process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), streams: make(chan struct{}, maxStreams), patience: queryTime,
-		long: room{size: maxStreams},
+		long: room.New(maxStreams),
 	}
 	s.Reload(c.Access)
 	s.register()
@@ -257,7 +259,7 @@ func (c *call) steps() {
 		}
 	}
 	if c.route.maxBody > 0 {
-		release, err := c.readBody()
+		release, err := c.read()
 		defer release()
 		if err != nil {
 			c.noteCall(err)
@@ -294,4 +296,19 @@ func accessToken(query string) string {
 		return ""
 	}
 	return values.Get("access_token")
+}
+
+// maxBodiesInMemory bounds what all requests' bodies take together. Beyond it a request is told to come back (503), so that
+// memory is bounded by this and not by the traffic. An address has a quarter of it, where a batch at its largest, 41 MB, has room.
+const maxBodiesInMemory = 256 << 20
+
+// read reads the body. release gives its room back, when the answer is sent; it is never nil.
+func (c *call) read() (release func(), err error) {
+	b, err := body.Of(c.r, c.route.maxBody)
+	if err != nil {
+		return func() {}, err
+	}
+	c.taken = true
+	c.body, release, err = b.Read(c.room, c.ask.Addr)
+	return release, err
 }

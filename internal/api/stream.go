@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"trackway"
-	"trackway/internal/clientip"
 	"trackway/internal/piecewise"
 	"trackway/internal/query"
 	"trackway/internal/wire"
@@ -22,7 +21,7 @@ type stream struct {
 	err   error // of writing: the client has gone
 }
 
-const maxStreams = 32 // at once; of one address a quarter, as room says, if they are longer than a piece
+const maxStreams = 32 // at once; of one address a quarter, as package room says, if they are longer than a piece
 
 var errTooMany = &trackway.Error{
 	Code: trackway.Overloaded, Msg: "Too many long answers are being read, by this address or in all: try again when some have ended.",
@@ -46,10 +45,9 @@ func (st *stream) fill(do func(query.Snapshot, *stream) error) error {
 		return errNoReader
 	}
 	defer func() { <-c.streams }()
-	who := clientip.KeyOf(c.ask.Addr, addressBits)
 	defer func() {
 		if c.status != 0 {
-			c.long.release(who, 1)
+			c.long.Release(c.ask.Addr, 1)
 		}
 	}()
 	return c.withSnapshot(func(s query.Snapshot) error { return do(s, st) })
@@ -61,7 +59,7 @@ func (st *stream) flush() bool {
 		return true
 	}
 	if st.c.status == 0 {
-		if !st.c.long.take(clientip.KeyOf(st.c.ask.Addr, addressBits), 1) {
+		if !st.c.long.Take(st.c.ask.Addr, 1) {
 			st.err = errTooMany
 			return false
 		}

@@ -65,6 +65,8 @@ var trackway = Rules{
 		"internal/store": 3,
 
 		"internal/api":       4,
+		"internal/api/body":  2,
+		"internal/api/room":  1,
 		"internal/api/table": 2,
 		"internal/control":   4,
 		"internal/dashboard": 4,
@@ -89,7 +91,7 @@ var trackway = Rules{
 		"github.com/santhosh-tekuri/jsonschema/v6": {Tests},
 		"github.com/goccy/go-yaml":                 {"internal/config", "internal/feed", "openapi"},
 		"github.com/google/go-cmp":                 {Tests},
-		"github.com/klauspost/compress":            {"internal/api", "internal/feed", Tests},
+		"github.com/klauspost/compress":            {"internal/api/body", "internal/feed", Tests},
 		"github.com/parquet-go/parquet-go":         {"internal/export"},
 		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":       {Tests},

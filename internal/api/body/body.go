@@ -1,4 +1,7 @@
-package api
+// Package body reads the bodies of requests: of the media types and encodings that clients use, inflated, up to a size, in memory that is
+// taken from a bound which all of them share. Its one idea is that what cannot be taken is refused as early as it is seen: by its
+// fields before any of it is read, by its size before it is inflated whole.
+package body
 
 import (
 	"bytes"
@@ -6,8 +9,9 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net/http"
+	"net/netip"
 	"strings"
-	"sync"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
@@ -15,51 +19,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"trackway"
-	"trackway/internal/clientip"
+	"trackway/internal/api/room"
 )
-
-// maxBodiesInMemory bounds what all requests' bodies take together. Beyond it a request is told to come back (503), so that
-// memory is bounded by this and not by the traffic. One address may take a share of it: whoever sends slowly, or a lot, has room
-// refused to himself and to nobody else.
-const (
-	maxBodiesInMemory = 256 << 20
-	shares            = 4 // so that a batch at its largest, 41 MB, has room
-	addressBits       = 64
-)
-
-// room is how much memory bodies may still take.
-type room struct {
-	size int
-
-	mu   sync.Mutex
-	used int                  // in all
-	by   map[clientip.Key]int // and by each address that has any
-}
-
-// take takes n bytes for an address, or none.
-func (m *room) take(who clientip.Key, n int) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.used+n > m.size || m.by[who]+n > m.size/shares {
-		return false
-	}
-	if m.by == nil {
-		m.by = make(map[clientip.Key]int)
-	}
-	m.used += n
-	m.by[who] += n
-	return true
-}
-
-// release gives n bytes back.
-func (m *room) release(who clientip.Key, n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.used -= n
-	if m.by[who] -= n; m.by[who] == 0 {
-		delete(m.by, who)
-	}
-}
 
 var (
 	errNoRoom = &trackway.Error{Code: trackway.Overloaded, Msg: "The server has no room for this request at the moment. Try again."}
@@ -77,32 +38,37 @@ func errTooLarge(most int) error {
 	return &trackway.Error{Code: trackway.TooLarge, Msg: fmt.Sprintf("The body may have at most %d bytes, inflated.", most)}
 }
 
-// readBody reads and inflates the body, up to the route's maximum. release gives its room back, when the answer is sent; it
-// is never nil. What cannot be taken is refused before it is read.
-func (c *call) readBody() (release func(), err error) {
-	release = func() {}
-	if err := checkMedia(c.r.Header.Get("Content-Type")); err != nil {
-		return release, err
+// Body is the body of a request that may be read: its fields say that it can be taken.
+type Body struct {
+	r       *http.Request
+	most    int
+	inflate func(io.Reader) (io.ReadCloser, error) // nil: it comes as it is
+}
+
+// Of returns the body of a request, of at most some bytes when it is inflated. It reads nothing. The error is a [*trackway.Error].
+func Of(r *http.Request, most int) (Body, error) {
+	if err := checkMedia(r.Header.Get("Content-Type")); err != nil {
+		return Body{}, err
 	}
-	if c.r.ContentLength > int64(c.route.maxBody) {
-		return release, errTooLarge(c.route.maxBody)
+	if r.ContentLength > int64(most) {
+		return Body{}, errTooLarge(most)
 	}
-	inflate, err := inflater(c.r.Header.Get("Content-Encoding"))
-	if err != nil {
-		return release, err
-	}
-	c.taken = true
-	sent := bodyReader{room: &c.room, who: clientip.KeyOf(c.ask.Addr, addressBits), most: c.route.maxBody}
-	err = sent.read(c.r.Body, c.r.ContentLength)
-	if err != nil || inflate == nil {
-		c.body = sent.buf
-		return sent.release, err
+	inflate, err := inflater(r.Header.Get("Content-Encoding"))
+	return Body{r: r, most: most, inflate: inflate}, err
+}
+
+// Read reads and inflates the body into memory out of m, for an address. release gives that back, when text is no longer used; it is
+// never nil. The error is a [*trackway.Error].
+func (b *Body) Read(m *room.Room, who netip.Addr) (text []byte, release func(), err error) {
+	sent := reader{room: m, who: who, most: b.most}
+	err = sent.read(b.r.Body, b.r.ContentLength)
+	if err != nil || b.inflate == nil {
+		return sent.buf, sent.release, err
 	}
 	defer sent.release()
-	body := bodyReader{room: sent.room, who: sent.who, most: sent.most}
-	err = body.inflate(inflate, sent.buf)
-	c.body = body.buf
-	return body.release, err
+	inflated := reader{room: m, who: who, most: b.most}
+	err = inflated.inflate(b.inflate, sent.buf)
+	return inflated.buf, inflated.release, err
 }
 
 // inflating bounds how many bodies are inflated at once: a decoder takes up to 8 MiB besides. It is held only while there
@@ -111,7 +77,7 @@ var inflating = make(chan struct{}, maxInflating)
 
 const maxInflating = 8
 
-func (b *bodyReader) inflate(open func(io.Reader) (io.ReadCloser, error), sent []byte) error {
+func (b *reader) inflate(open func(io.Reader) (io.ReadCloser, error), sent []byte) error {
 	inflating <- struct{}{}
 	defer func() { <-inflating }()
 	in, err := open(bytes.NewReader(sent))
@@ -204,26 +170,30 @@ func reason(err error) string {
 	return "it is damaged, or did not come in time"
 }
 
-// bodyReader reads a body into memory that it takes from room as it grows.
-type bodyReader struct {
-	room *room
-	who  clientip.Key // whose it is
+// reader reads a body into memory that it takes from room as it grows.
+type reader struct {
+	room *room.Room
+	who  netip.Addr // whose it is
 	most int
 	buf  []byte
 }
 
 // release gives the room back.
-func (b *bodyReader) release() {
+func (b *reader) release() {
 	if cap(b.buf) > 0 {
-		b.room.release(b.who, cap(b.buf))
+		b.room.Release(b.who, cap(b.buf))
 	}
 }
 
-const firstRead = 4 << 10
+// Sizes of what is taken at once: of a body of unknown length first, and of one that says how long it is.
+const (
+	firstRead = 4 << 10
+	atOnce    = 64 << 10
+)
 
 // read reads all of in. A known length is taken at once, without growing.
-func (b *bodyReader) read(in io.Reader, length int64) error {
-	if length >= 0 && length <= int64(maxSmallBody) {
+func (b *reader) read(in io.Reader, length int64) error {
+	if length >= 0 && length <= atOnce {
 		if !b.grow(int(length)) {
 			return errNoRoom
 		}
@@ -251,9 +221,9 @@ func (b *bodyReader) read(in io.Reader, length int64) error {
 }
 
 // grow gives buf this capacity.
-func (b *bodyReader) grow(size int) bool {
+func (b *reader) grow(size int) bool {
 	size = min(size, b.most+1) // one more than is accepted tells that there is more
-	if !b.room.take(b.who, size-cap(b.buf)) {
+	if !b.room.Take(b.who, size-cap(b.buf)) {
 		return false
 	}
 	grown := make([]byte, len(b.buf), size)

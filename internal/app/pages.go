@@ -41,8 +41,12 @@ func (s *server) health(dir string) dashboard.Health {
 	const mapped = "/memory/classes/total:bytes"
 	sample := []metrics.Sample{{Name: mapped}}
 	metrics.Read(sample)
+	notReady := s.ready()
 	h := dashboard.Health{
-		Ready: s.ready() == nil, StoreBytes: s.store.DiskBytes(), Memory: sample[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
+		Ready: notReady == nil, Damaged: s.store.Damaged(), StoreBytes: s.store.DiskBytes(), Memory: sample[0].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
+	}
+	if notReady != nil {
+		h.Reason = notReady.Error()
 	}
 	var disk syscall.Statfs_t
 	if syscall.Statfs(dir, &disk) == nil {

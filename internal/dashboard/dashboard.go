@@ -51,6 +51,8 @@ type Facts struct {
 // Health is how the process is.
 type Health struct {
 	Ready      bool   `json:"ready"`
+	Reason     string `json:"reason"`      // why it is not
+	Damaged    int    `json:"damaged"`     // places of the store that could not be read since the start
 	DiskFree   uint64 `json:"disk_free"`   // bytes, of the data directory's disk
 	StoreBytes uint64 `json:"store_bytes"` // on the disk
 	Memory     uint64 `json:"memory"`      // bytes that the process has from the system

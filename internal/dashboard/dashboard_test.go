@@ -88,7 +88,7 @@ func newFixture(t *testing.T) *fixture {
 		}}},
 		Store: st, Log: st, Live: hub, Eraser: f.eraser, Rates: rates.New(now), Limits: limit.New(set, 1024), Watch: watch.New(now),
 		History: log, Fleet: fleet.New(fleet.Server{Name: "ts1", URL: "http://ts1"}, []fleet.Server{{Name: "ts2", URL: "http://ts2"}}),
-		Health: func() Health { return Health{Ready: true, DiskFree: 5} }, Version: "v1", Logger: slog.New(slog.DiscardHandler),
+		Health: func() Health { return Health{Reason: "the disk is full", Damaged: 2, DiskFree: 5} }, Version: "v1", Logger: slog.New(slog.DiscardHandler),
 	})
 	return f
 }
@@ -290,7 +290,7 @@ func TestOverview(t *testing.T) {
 		`"totals":{"customers":2,"events":3}`, `"minute":{"accepted":3,"refused":0,`, `"step":10,"accepted":[null,`,
 		`"types":[{"project":"`+token+`","type":"view","day":2,"month":2},{"project":"`+token+`","type":"buy","day":1,"month":1}]`,
 		`"usage":[{"project":"`+token+`","month":"`+month+`","processed":3,"stored":3,"duplicate":0,"refused":0}]`,
-		`{"name":"ts1","region":"","url":"http://ts1","state":"up","self":true}`, `"state":"down","self":false`, `"disk_free":5`)
+		`{"name":"ts1","region":"","url":"http://ts1","state":"up","self":true}`, `"state":"down","self":false`, `"health":{"ready":false,"reason":"the disk is full","damaged":2,"disk_free":5,`)
 	wantOK(t, f.send(t, http.MethodGet, "/grid/start", ""),
 		`"public_key":"public"`, `"types":{"`+token+`":["view","buy"]}`, `"limits":{"grid":{"limit":15,"window":30}}`, `"version":"v1"`)
 	f.Rates.Refusal(time.Now().Add(-20*time.Second), "grid")

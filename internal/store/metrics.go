@@ -68,5 +68,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(c.written, float64(total.TableBytesFlushed+total.TableBytesCompacted))
 }
 
+// Damaged returns how many places of the store are known that could not be read since it was opened.
+func (s *Store) Damaged() int { return s.damaged.All() }
+
 // DiskBytes returns how much space the store takes on the disk.
 func (s *Store) DiskBytes() uint64 { return s.db.Metrics().DiskSpaceUsage() }

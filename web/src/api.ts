@@ -48,7 +48,7 @@ export interface Overview {
   types: { project: string; type: string; day: number; month: number }[];
   usage: { project: string; month: string; processed: number; stored: number; duplicate: number; refused: number }[];
   servers: { name: string; region: string; url: string; state: string; self: boolean }[];
-  health: { ready: boolean; disk_free: number; store_bytes: number; memory: number; goroutines: number };
+  health: { ready: boolean; reason: string; damaged: number; disk_free: number; store_bytes: number; memory: number; goroutines: number };
 }
 
 /** GET /grid/live, `event: event`. */

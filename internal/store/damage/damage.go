@@ -67,6 +67,14 @@ func (l *Ledger) Note(kind Kind, place string, err error) {
 	}
 }
 
+// All returns how many places are known, of all kinds.
+func (l *Ledger) All() (n int) {
+	for _, kind := range Kinds {
+		n += l.Count(kind)
+	}
+	return n
+}
+
 // Count returns how many places of a kind are known, 10 000 at most.
 func (l *Ledger) Count(kind Kind) int {
 	l.mu.Lock()

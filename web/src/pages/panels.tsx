@@ -154,6 +154,20 @@ export function Health({ data: { health, rates } }: { data: Body }) {
         {health.ready ? <Check /> : <Warning />}
         {health.ready ? "Ready" : "Not ready: balancers send nobody here"}
       </p>
+      {!health.ready && <p>{health.reason}</p>}
+      {health.damaged > 0 && (
+        <p class="state bad">
+          <Warning />
+          <span>
+            <Num n={health.damaged} /> {health.damaged === 1 ? "place" : "places"} of the store cannot be read
+          </span>
+        </p>
+      )}
+      {health.damaged > 0 && (
+        <p>
+          <code>trackway doctor</code> and the server's log say which.
+        </p>
+      )}
       <dl class="facts">
         <div>
           <dt>Runs for</dt>

@@ -511,7 +511,7 @@ func TestNoteDoesNotAllocate(t *testing.T) {
 // No call is lost or counted twice while others are written.
 func TestNotingWhileWriting(t *testing.T) {
 	t.Parallel()
-	r := recorder(t, always, time.Now())
+	r := recorder(t, always, monday)
 	const each = 5000
 	var noting, writing sync.WaitGroup
 	stop := make(chan struct{})

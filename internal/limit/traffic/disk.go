@@ -45,7 +45,8 @@ type disk struct {
 	wrote      time.Time // the last frame
 	pruned     time.Time
 	total      int64 // bytes of all files, when they were pruned
-	failing    bool  // the last attempt to write or to remove failed
+	failing    bool  // the last attempt to write failed
+	stuck      bool  // the last attempt to remove what is too old did
 }
 
 // write appends a frame of what was taken out of the shards. Whatever comes of it, that is no longer kept.

@@ -189,9 +189,11 @@ func (r *Recorder) tick(now time.Time) {
 	}
 	if now.Sub(r.pruned) >= pruneEvery {
 		r.pruned = now
-		if err := r.prune(now, 0); err != nil {
-			r.complain(err)
+		err := r.prune(now, 0)
+		if err != nil && !r.stuck {
+			r.log.Warn("recorded calls that are too old, or too many, cannot be removed; said once", "err", err)
 		}
+		r.stuck = err != nil
 		r.totals.bytes.Store(r.total)
 	}
 }

@@ -481,6 +481,32 @@ func TestFailingDisk(t *testing.T) {
 	}
 }
 
+// What cannot be removed is said once, however often it is tried, and and what comes is recorded.
+func TestOldCannotBeRemoved(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	r := recorder(t, always, monday)
+	r.log = slog.New(slog.NewTextHandler(&log, nil))
+	r.come(monday, "192.0.2.1")
+	r.mustWrite(t, monday)
+	stuck := filepath.Join(r.dir, monday.Add(-2*always.Keep).Format(nameLayout)+suffix)
+	if err := os.MkdirAll(filepath.Join(stuck, "not empty"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	at := monday
+	r.come(at, "192.0.2.1")
+	for range 5 {
+		at = at.Add(time.Minute)
+		r.tick(at)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "cannot be removed") {
+		t.Errorf("got %d lines:\n%s", n, &log)
+	}
+	if n := r.totals.failures.Load(); n != 0 {
+		t.Errorf("%d writes failed", n)
+	}
+}
+
 // An operator who removes the record is rid of it, and what comes later is recorded.
 func TestRemoved(t *testing.T) {
 	t.Parallel()

@@ -65,12 +65,14 @@ func (d *disk) write(now time.Time) error {
 	if err := d.room(now, int64(len(b))); err != nil {
 		return err
 	}
-	n, err := d.file.Write(b)
-	d.size += int64(n)
-	if err != nil {
-		d.closeSegment() // its end is torn
+	if _, err := d.file.Write(b); err != nil {
+		if d.file.Truncate(d.size) != nil {
+			d.closeSegment() // its end is torn
+		}
+		return err
 	}
-	return err
+	d.size += int64(len(b))
+	return nil
 }
 
 // room sees to it that there is a file with room for some bytes.
@@ -102,12 +104,13 @@ func (d *disk) goesOn(now time.Time, bytes int64) bool {
 
 func (d *disk) begin(now time.Time) error {
 	const ownerOnly = 0o600
-	file, err := os.OpenFile(filepath.Join(d.dir, now.UTC().Format(nameLayout)+suffix), os.O_WRONLY|os.O_CREATE|os.O_EXCL, ownerOnly)
+	path := filepath.Join(d.dir, now.UTC().Format(nameLayout)+suffix)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, ownerOnly)
 	if err != nil {
 		return err
 	}
 	if _, err := file.WriteString(magic); err != nil {
-		return errors.Join(err, file.Close())
+		return errors.Join(err, file.Close(), os.Remove(path)) // or a full disk would be left with one for each attempt
 	}
 	d.file, d.began, d.size = file, now, int64(len(magic))
 	return nil

@@ -41,12 +41,15 @@ func (r *replaying) open(out output, file string) (replay.Source, replay.Limits,
 	if err != nil {
 		return nil, replay.Limits{}, fmt.Errorf("--since: %w", err)
 	}
-	until, err := parseBound(r.Until, now, now.Add(time.Minute)) // what comes meanwhile is welcome
+	until, err := parseBound(r.Until, now, time.Time{})
 	if err != nil {
 		return nil, replay.Limits{}, fmt.Errorf("--until: %w", err)
 	}
 	if err := flush(cfg.DataDir); err != nil {
 		say(out.stderr, "The last seconds are missing: %v\n", err)
+	}
+	if r.Until == "" {
+		until = time.Now().Add(time.Second) // all that was flushed, and not more each time that it is read
 	}
 	if err := recorded(cfg, file); err != nil {
 		return nil, replay.Limits{}, err

@@ -15,7 +15,7 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// search is the search for limits of several policies at once, so that a record is read as seldom as can be: usually twice.
+// search is the search for limits of several policies at once, so that a record is read seldom: with few policies some three times.
 type search struct {
 	from     Source
 	limits   Limits
@@ -99,10 +99,22 @@ func (s *search) alone(p trackway.Policy) *Limits {
 	return &l
 }
 
+// together is how many runs are played at once. Each has a server's whole table and all its callers in memory.
+const together = 4
+
 // measure finds what each caller used, what the configured limits would have done, and where to begin.
-func (s *search) measure() (*Record, error) {
+func (s *search) measure() (record *Record, err error) {
+	for some := range slices.Chunk(s.sought, together/2) {
+		if record, err = s.measureSome(some); err != nil {
+			return nil, err
+		}
+	}
+	return record, nil
+}
+
+func (s *search) measureSome(some []*sought) (*Record, error) {
 	var runs, asConfigured []*run
-	for _, q := range s.sought {
+	for _, q := range some {
 		free := withLimit(q.policy, table.MaxLimit)
 		if free.IPv6Wide.Times = 0; free.Algorithm == trackway.GCRA {
 			free.Algorithm, free.Burst = trackway.Fixed, 0 // the least that it takes
@@ -123,7 +135,7 @@ func (s *search) measure() (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, q := range s.sought {
+	for i, q := range some {
 		q.now = asConfigured[i].effect(&q.before)
 		q.begin(s.share)
 	}
@@ -215,11 +227,17 @@ func between(from, to int) (rungs []int) {
 	return rungs
 }
 
+// trial is a limit that is tried.
+type trial struct {
+	of     *sought
+	policy trackway.Policy
+	run    *run
+}
+
 // try replays the record under limits for policies, one at a time.
-func (s *search) try(trials map[*sought][]int) error {
-	var runs []*run
-	var then []func()
-	for q, rungs := range trials {
+func (s *search) try(wanted map[*sought][]int) error {
+	var trials []trial
+	for q, rungs := range wanted {
 		for _, i := range rungs {
 			p := q.with(ladder[i])
 			r, err := newRun(s.alone(p))
@@ -229,18 +247,23 @@ func (s *search) try(trials map[*sought][]int) error {
 			} else if err != nil {
 				return err
 			}
-			runs = append(runs, r)
-			then = append(then, func() { q.tried[p.Limit] = r.effect(&p) })
+			trials = append(trials, trial{q, p, r})
 		}
 	}
-	if len(runs) == 0 {
-		return nil
+	for some := range slices.Chunk(trials, together) {
+		runs := make([]*run, len(some))
+		for i := range some {
+			runs[i] = some[i].run
+		}
+		if _, err := play(s.from, runs...); err != nil {
+			return err
+		}
+		for i := range some {
+			some[i].of.tried[some[i].policy.Limit] = some[i].run.effect(&some[i].policy)
+		}
+		clear(some) // of their memory
 	}
-	_, err := play(s.from, runs...)
-	for _, do := range then {
-		do()
-	}
-	return err
+	return nil
 }
 
 // settle raises what was found until a configuration may hold it: the tracking API's floor, and that grid is not looser than api.

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -166,6 +167,35 @@ func TestOverridesAreLeftOut(t *testing.T) {
 	}
 	if s := a.Suggestions[0]; s.Callers != 1 || s.Calls != 7 || s.Needed != 7 || s.Now.Refused != 0 {
 		t.Errorf("got %+v", s)
+	}
+}
+
+// However many policies there are, few of them are tried at once: each takes the memory of a whole server's limiter.
+func TestFewAtOnce(t *testing.T) {
+	t.Parallel()
+	var policies []trackway.Policy
+	byPath, reads := map[string]uint32{}, 0
+	for i := range 10 {
+		path := fmt.Sprintf("/api/%d", i)
+		byPath["GET "+path] = 3
+		policies = append(policies, trackway.Policy{Name: fmt.Sprintf("p%d", i), Paths: []string{path}, Limit: 2, Window: time.Second})
+	}
+	record := calls(byPath)
+	counted := func(yield func(int64, []traffic.Row) error) (traffic.Coverage, error) {
+		reads++
+		return record(yield)
+	}
+	a, err := Suggest(counted, Limits{Policies: policies, Callers: 100}, Wish{Share: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range a.Suggestions {
+		if s.Calls != 3 || s.Now.Refused != 1 || s.Then == nil || s.Then.Limit != 3 || s.Then.Refused != 0 {
+			t.Errorf("got %+v", s)
+		}
+	}
+	if least := (2*len(policies) + len(policies)) / together; reads < least || a.Record.Calls != 30 {
+		t.Errorf("%d calls, the record was read %d times; want 30, and at least %d times", a.Record.Calls, reads, least)
 	}
 }
 

@@ -25,7 +25,7 @@ import (
 // replaying is the flags of the commands that read the record of calls.
 type replaying struct {
 	DataDir string `env:"TRACKWAY_DATA" help:"The server's data directory, if the configuration does not say." name:"data" placeholder:"DIR"`
-	Since   string `help:"Calls from this time on: such as 2026-01-01, 2026-01-01T12:00:00Z, or 2h, which is that long ago." placeholder:"TIME"`
+	Since   string `help:"Calls from this time on: such as 2026-01-01 (UTC), 2026-01-01T12:00:00Z, or 2h, which is that long ago." placeholder:"TIME"`
 	Until   string `help:"Calls before this time." placeholder:"TIME"`
 	JSON    bool   `help:"All of it as JSON." name:"json"`
 }

@@ -126,7 +126,7 @@ type limitsSimulateCommand struct {
 
 	replaying
 
-	Top int `default:"20" help:"Callers at most (${default})." placeholder:"N"`
+	Top int `default:"20" help:"Callers at most in the table (${default})." placeholder:"N"`
 }
 
 // Run tells whom the limits would have refused.
@@ -143,7 +143,6 @@ func (c *limitsSimulateCommand) Run(out output) error {
 		return err
 	}
 	if c.JSON {
-		o.Callers = o.Callers[:min(c.Top, len(o.Callers))]
 		return printIndented(out.stdout, o)
 	}
 	return printOutcome(out.stdout, o, c.Top)

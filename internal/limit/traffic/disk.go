@@ -153,6 +153,7 @@ func (d *disk) prune(now time.Time, room int64) error {
 type segment struct {
 	path  string
 	began time.Time
+	wrote time.Time // the last frame
 	size  int64
 }
 
@@ -175,7 +176,7 @@ func segments(dir string) ([]segment, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		all = append(all, segment{filepath.Join(dir, e.Name()), began, info.Size()})
+		all = append(all, segment{filepath.Join(dir, e.Name()), began, info.ModTime(), info.Size()})
 	}
 	slices.SortFunc(all, func(a, b segment) int { return a.began.Compare(b.began) })
 	return all, nil

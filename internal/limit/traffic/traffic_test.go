@@ -383,6 +383,23 @@ func TestClockPutBack(t *testing.T) {
 	}
 }
 
+// A file goes on behind the beginning of the next one where the clock was put back when it was begun, as at the start of a machine.
+func TestClockPutBackAtFirst(t *testing.T) {
+	t.Parallel()
+	r := recorder(t, always, monday)
+	at := func(minute int) time.Time { return monday.Add(time.Duration(minute) * time.Minute) }
+	for _, minute := range []int{60, 0, 80} { // first an hour too late
+		r.come(at(minute), "192.0.2.1")
+		r.mustWrite(t, at(minute).Add(time.Second))
+		if err := os.Chtimes(r.file.Name(), time.Time{}, at(minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _ := walkIn(t, r.dir, at(70), at(90)); len(r.files(t)) != 2 || len(got) != 1 || got[0].Second != at(80).Unix() {
+		t.Errorf("of %d files got %+v, want the last row", len(r.files(t)), got)
+	}
+}
+
 // What is lost, and how much there is, is told to those who watch over the server.
 func TestMetrics(t *testing.T) {
 	t.Parallel()

@@ -38,6 +38,7 @@ type sought struct {
 	start    int               // the rung to begin at
 	rung     int               // found; -1: not yet
 	raised   bool              // nobody called, and yet it has to be another
+	none     bool              // no limit can be configured: it stays as it is
 	note     string
 }
 
@@ -88,6 +89,7 @@ func (s *search) alone(p trackway.Policy) *Limits {
 			continue
 		}
 		other.Name, other.Mode = prefix+strconv.Itoa(i), trackway.Off
+		other.Algorithm, other.Burst = trackway.Fixed, 0 // for the window that is wished for there may be no such burst
 		l.Policies = append(l.Policies, other)
 	}
 	for _, o := range s.limits.Overrides {
@@ -174,7 +176,7 @@ func (q *sought) idle() bool { return len(q.peaks) == 0 && !q.raised }
 
 // result returns the policy as it was found to be right.
 func (q *sought) result() trackway.Policy {
-	if q.idle() {
+	if q.idle() || q.none {
 		return q.before
 	}
 	return q.with(q.found())
@@ -277,30 +279,44 @@ func (s *search) settle() error {
 	for _, q := range s.sought {
 		if q.policy.Name == "api" {
 			s.raise(q, "grid must not be the looser one")
+			s.keepGrid(q)
 		}
 	}
 	trials := make(map[*sought][]int)
 	for _, q := range s.sought {
-		if _, ok := q.tried[q.found()]; !ok {
+		if _, ok := q.tried[q.found()]; !ok && !q.none {
 			trials[q] = []int{q.rung}
 		}
 	}
 	return s.try(trials)
 }
 
+// keepGrid leaves grid as it is where api cannot be raised to it.
+func (s *search) keepGrid(api *sought) {
+	for _, q := range s.sought {
+		if q.policy.Name == "grid" && api.none && !q.idle() {
+			q.none, q.note = true, api.note
+		}
+	}
+}
+
 // raise raises a limit until it can be configured together with those that were found so far. That of a policy that nobody
-// called is left as it is if that can be.
+// called is left as it is if that can be, and so is one for whose window there is no such limit.
 func (s *search) raise(q *sought, why string) {
 	for {
-		if _, err := limit.NewSet(s.settled(q), s.limits.Overrides); err == nil || q.rung == len(ladder)-1 {
+		if _, err := limit.NewSet(s.settled(q), s.limits.Overrides); err == nil {
 			return
 		}
 		q.note = fmt.Sprintf("%d would do, but %s", q.needed, why)
-		if q.idle() {
+		switch {
+		case q.idle():
 			q.raised = true
-			continue
+		case q.rung == len(ladder)-1:
+			q.none, q.note = true, "for this window there is no limit that can be configured, since "+why
+			return
+		default:
+			q.rung++
 		}
-		q.rung++
 	}
 }
 

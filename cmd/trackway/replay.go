@@ -25,7 +25,7 @@ import (
 // replaying is the flags of the commands that read the record of calls.
 type replaying struct {
 	DataDir string `env:"TRACKWAY_DATA" help:"The server's data directory, if the configuration does not say." name:"data" placeholder:"DIR"`
-	Since   string `help:"Calls from this time on: such as 2026-01-01, 2026-01-01T12:00:00Z, or 2h, which is that long ago." placeholder:"TIME"`
+	Since   string `help:"Calls from this time on: such as 2026-01-01 (UTC), 2026-01-01T12:00:00Z, or 2h, which is that long ago." placeholder:"TIME"`
 	Until   string `help:"Calls before this time." placeholder:"TIME"`
 	JSON    bool   `help:"All of it as JSON." name:"json"`
 }
@@ -41,12 +41,15 @@ func (r *replaying) open(out output, file string) (replay.Source, replay.Limits,
 	if err != nil {
 		return nil, replay.Limits{}, fmt.Errorf("--since: %w", err)
 	}
-	until, err := parseBound(r.Until, now, now.Add(time.Minute)) // what comes meanwhile is welcome
+	until, err := parseBound(r.Until, now, time.Time{})
 	if err != nil {
 		return nil, replay.Limits{}, fmt.Errorf("--until: %w", err)
 	}
 	if err := flush(cfg.DataDir); err != nil {
 		say(out.stderr, "The last seconds are missing: %v\n", err)
+	}
+	if r.Until == "" {
+		until = time.Now().Add(time.Second) // all that was flushed, and not more each time that it is read
 	}
 	if err := recorded(cfg, file); err != nil {
 		return nil, replay.Limits{}, err
@@ -123,7 +126,7 @@ type limitsSimulateCommand struct {
 
 	replaying
 
-	Top int `default:"20" help:"Callers at most (${default})." placeholder:"N"`
+	Top int `default:"20" help:"Callers at most in the table (${default})." placeholder:"N"`
 }
 
 // Run tells whom the limits would have refused.
@@ -140,7 +143,6 @@ func (c *limitsSimulateCommand) Run(out output) error {
 		return err
 	}
 	if c.JSON {
-		o.Callers = o.Callers[:min(c.Top, len(o.Callers))]
 		return printIndented(out.stdout, o)
 	}
 	return printOutcome(out.stdout, o, c.Top)

@@ -85,8 +85,9 @@ CALLER       POLICY  REFUSED  OF CALLS  SHARE  WAS  FIRST                LAST   
 	contains(t, "one caller", stdout, "\n… and 2 more; --top shows them.\n")
 	stdout, _ = runs(t, fine, "limits", "simulate", "--config", config, "--until", "2020-01-01")
 	contains(t, "an early time", stdout, "Nothing is recorded of that time.")
-	stdout, _ = runs(t, fine, "limits", "simulate", "--config", config, "--json")
+	stdout, _ = runs(t, fine, "limits", "simulate", "--config", config, "--json", "--top", "1")
 	contains(t, "as JSON", stdout, `"callers_refused": 1`)
+	contains(t, "all of it as JSON", stdout, `"caller": "203.0.113.8"`)
 }
 
 func TestLimitsSuggest(t *testing.T) {

@@ -3,6 +3,7 @@ package api
 import (
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,6 +35,14 @@ func TestRecording(t *testing.T) {
 	check(t, f.get("/api/limits/usage", byKey()...), 200, "")
 	check(t, f.get("/api/jane@example.com"), 404, "")
 	check(t, f.get("/about/api"), 200, "")
+	access := f.access.Load().Access
+	access.RedirectHosts = []string{"tracking.example.com"}
+	f.Reload(access)
+	r := httptest.NewRequest(http.MethodGet, "/api/status", http.NoBody)
+	r.Host = "tracking.example.com"
+	w := httptest.NewRecorder()
+	f.Server.ServeHTTP(w, r) // not through the contract, which is that of a server's own address
+	check(t, w, http.StatusFound, "")
 	if err := f.Traffic.Flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +66,7 @@ func TestRecording(t *testing.T) {
 		{Method: "GET", Route: "/api/limits", Path: "/api/limits"}:                                           {2, 1},
 		{Method: "GET", Route: "/api/limits/usage", Path: "/api/limits/usage", Project: "shop", Key: "back"}: {1, 0},
 		{Method: "GET", Route: "/", Path: "/api/"}:                                                           {1, 0},
+		{Method: "GET", Route: "(sent on)", Path: "/api/"}:                                                   {1, 0},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(counted{})); diff != "" {
 		t.Error("(-want +got):\n" + diff)

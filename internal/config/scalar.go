@@ -29,6 +29,8 @@ func setScalar(v reflect.Value, n ast.Node) (want string) {
 	switch dst := v.Addr().Interface().(type) {
 	case *age:
 		return setText(dst, n, parseAge)
+	case *recordAge:
+		return setText(dst, n, parseRecordAge)
 	case *time.Duration:
 		return setText(dst, n, parseDuration)
 	case *netip.Prefix:

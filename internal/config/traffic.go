@@ -11,12 +11,12 @@ type Traffic struct {
 }
 
 type traffic struct {
-	Record bool   `yaml:"record"`
-	Keep   age    `yaml:"keep"`
-	MaxMB  uint32 `yaml:"max_mb"`
+	Record bool      `yaml:"record"`
+	Keep   recordAge `yaml:"keep"`
+	MaxMB  uint32    `yaml:"max_mb"`
 }
 
-func (t *traffic) setDefaults() { *t = traffic{Keep: age(7 * day), MaxMB: 512} }
+func (t *traffic) setDefaults() { *t = traffic{Keep: recordAge(7 * day), MaxMB: 512} }
 
 // What a record may be. Less than an hour would be of little use, and more than a year is no bound.
 const (
@@ -26,12 +26,20 @@ const (
 	megabyte     = 1e6
 )
 
+// recordAge is how long a record of calls is kept: an [age] with an end.
+type recordAge time.Duration
+
+func parseRecordAge(s string) (a recordAge, want string) {
+	kept, want := parseAge(s)
+	if want != "" || kept == 0 || time.Duration(kept) > maxRecordAge {
+		return 0, "must be a time from 1h to 365d, such as 7d: it bounds how long addresses are kept"
+	}
+	return recordAge(kept), ""
+}
+
 // traffic checks and translates.
 func (d *doc) traffic() Traffic {
 	t := &d.file.Traffic
-	if t.Keep == 0 || time.Duration(t.Keep) > maxRecordAge {
-		d.report(&t.Keep, "must be a time from 1h to 365d, such as 7d: it bounds how long addresses are kept")
-	}
 	if t.MaxMB < minRecordMB || t.MaxMB > maxRecordMB {
 		d.report(&t.MaxMB, "must lie between %d and %d (megabytes)", minRecordMB, maxRecordMB)
 	}

@@ -15,7 +15,7 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// search is the search for limits of several policies at once, so that a record is read as seldom as can be: usually twice.
+// search is the search for limits of several policies at once, so that a record is read seldom: with few policies some three times.
 type search struct {
 	from     Source
 	limits   Limits
@@ -38,6 +38,7 @@ type sought struct {
 	start    int               // the rung to begin at
 	rung     int               // found; -1: not yet
 	raised   bool              // nobody called, and yet it has to be another
+	none     bool              // no limit can be configured: it stays as it is
 	note     string
 }
 
@@ -88,6 +89,7 @@ func (s *search) alone(p trackway.Policy) *Limits {
 			continue
 		}
 		other.Name, other.Mode = prefix+strconv.Itoa(i), trackway.Off
+		other.Algorithm, other.Burst = trackway.Fixed, 0 // for the window that is wished for there may be no such burst
 		l.Policies = append(l.Policies, other)
 	}
 	for _, o := range s.limits.Overrides {
@@ -99,10 +101,22 @@ func (s *search) alone(p trackway.Policy) *Limits {
 	return &l
 }
 
+// together is how many runs are played at once. Each has a server's whole table and all its callers in memory.
+const together = 4
+
 // measure finds what each caller used, what the configured limits would have done, and where to begin.
-func (s *search) measure() (*Record, error) {
+func (s *search) measure() (record *Record, err error) {
+	for some := range slices.Chunk(s.sought, together/2) {
+		if record, err = s.measureSome(some); err != nil {
+			return nil, err
+		}
+	}
+	return record, nil
+}
+
+func (s *search) measureSome(some []*sought) (*Record, error) {
 	var runs, asConfigured []*run
-	for _, q := range s.sought {
+	for _, q := range some {
 		free := withLimit(q.policy, table.MaxLimit)
 		if free.IPv6Wide.Times = 0; free.Algorithm == trackway.GCRA {
 			free.Algorithm, free.Burst = trackway.Fixed, 0 // the least that it takes
@@ -123,7 +137,7 @@ func (s *search) measure() (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, q := range s.sought {
+	for i, q := range some {
 		q.now = asConfigured[i].effect(&q.before)
 		q.begin(s.share)
 	}
@@ -162,7 +176,7 @@ func (q *sought) idle() bool { return len(q.peaks) == 0 && !q.raised }
 
 // result returns the policy as it was found to be right.
 func (q *sought) result() trackway.Policy {
-	if q.idle() {
+	if q.idle() || q.none {
 		return q.before
 	}
 	return q.with(q.found())
@@ -215,11 +229,17 @@ func between(from, to int) (rungs []int) {
 	return rungs
 }
 
+// trial is a limit that is tried.
+type trial struct {
+	of     *sought
+	policy trackway.Policy
+	run    *run
+}
+
 // try replays the record under limits for policies, one at a time.
-func (s *search) try(trials map[*sought][]int) error {
-	var runs []*run
-	var then []func()
-	for q, rungs := range trials {
+func (s *search) try(wanted map[*sought][]int) error {
+	var trials []trial
+	for q, rungs := range wanted {
 		for _, i := range rungs {
 			p := q.with(ladder[i])
 			r, err := newRun(s.alone(p))
@@ -229,18 +249,23 @@ func (s *search) try(trials map[*sought][]int) error {
 			} else if err != nil {
 				return err
 			}
-			runs = append(runs, r)
-			then = append(then, func() { q.tried[p.Limit] = r.effect(&p) })
+			trials = append(trials, trial{q, p, r})
 		}
 	}
-	if len(runs) == 0 {
-		return nil
+	for some := range slices.Chunk(trials, together) {
+		runs := make([]*run, len(some))
+		for i := range some {
+			runs[i] = some[i].run
+		}
+		if _, err := play(s.from, runs...); err != nil {
+			return err
+		}
+		for i := range some {
+			some[i].of.tried[some[i].policy.Limit] = some[i].run.effect(&some[i].policy)
+		}
+		clear(some) // of their memory
 	}
-	_, err := play(s.from, runs...)
-	for _, do := range then {
-		do()
-	}
-	return err
+	return nil
 }
 
 // settle raises what was found until a configuration may hold it: the tracking API's floor, and that grid is not looser than api.
@@ -254,30 +279,44 @@ func (s *search) settle() error {
 	for _, q := range s.sought {
 		if q.policy.Name == "api" {
 			s.raise(q, "grid must not be the looser one")
+			s.keepGrid(q)
 		}
 	}
 	trials := make(map[*sought][]int)
 	for _, q := range s.sought {
-		if _, ok := q.tried[q.found()]; !ok {
+		if _, ok := q.tried[q.found()]; !ok && !q.none {
 			trials[q] = []int{q.rung}
 		}
 	}
 	return s.try(trials)
 }
 
+// keepGrid leaves grid as it is where api cannot be raised to it.
+func (s *search) keepGrid(api *sought) {
+	for _, q := range s.sought {
+		if q.policy.Name == "grid" && api.none && !q.idle() {
+			q.none, q.note = true, api.note
+		}
+	}
+}
+
 // raise raises a limit until it can be configured together with those that were found so far. That of a policy that nobody
-// called is left as it is if that can be.
+// called is left as it is if that can be, and so is one for whose window there is no such limit.
 func (s *search) raise(q *sought, why string) {
 	for {
-		if _, err := limit.NewSet(s.settled(q), s.limits.Overrides); err == nil || q.rung == len(ladder)-1 {
+		if _, err := limit.NewSet(s.settled(q), s.limits.Overrides); err == nil {
 			return
 		}
 		q.note = fmt.Sprintf("%d would do, but %s", q.needed, why)
-		if q.idle() {
+		switch {
+		case q.idle():
 			q.raised = true
-			continue
+		case q.rung == len(ladder)-1:
+			q.none, q.note = true, "for this window there is no limit that can be configured, since "+why
+			return
+		default:
+			q.rung++
 		}
-		q.rung++
 	}
 }
 

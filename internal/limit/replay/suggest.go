@@ -31,7 +31,7 @@ type Suggestion struct {
 	Callers int     `json:"callers"`        // whom the policy's own limit is for; those with an override are not among them
 	Calls   uint64  `json:"calls"`          // theirs
 	Now     Effect  `json:"now"`            // of the limit that is configured
-	Then    *Effect `json:"then"`           // of the one that is suggested; nil where nobody called
+	Then    *Effect `json:"then"`           // of the one that is suggested; nil where there is none
 	Needed  uint32  `json:"needed"`         // what the busiest caller used of a limit, of those who must not be refused
 	Note    string  `json:"note,omitempty"` // why it is not the limit that the callers need
 	YAML    string  `json:"yaml,omitempty"` // the line for the configuration
@@ -109,6 +109,9 @@ func (q *sought) suggestion(share float64) Suggestion {
 	out := Suggestion{Name: q.policy.Name, Callers: len(q.peaks), Calls: q.calls, Now: q.now, Needed: q.needed, Note: q.note}
 	if q.idle() {
 		out.Note = "nobody called what it counts"
+		return out
+	}
+	if q.none {
 		return out
 	}
 	if out.Note == "" && share < 100 && q.mayTouch == 0 {

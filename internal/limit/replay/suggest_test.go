@@ -1,14 +1,18 @@
 package replay
 
 import (
+	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"trackway"
+	"trackway/internal/limit"
 	"trackway/internal/limit/traffic"
 )
 
@@ -120,6 +124,12 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 			Wish{Policy: "api"},
 			map[string]string{"api": "15 3 would do, but grid must not be the looser one"},
 		},
+		"a window that is too long for the floor": {
+			published(),
+			map[string]uint32{track: 5},
+			Wish{Policy: "track", Window: 24 * time.Hour},
+			map[string]string{"track": "none, for this window there is no limit that can be configured, since the tracking API is promised to allow more"},
+		},
 		"another window": {
 			published(),
 			map[string]uint32{api: 60},
@@ -138,6 +148,9 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 			got := map[string]string{}
 			for _, s := range a.Suggestions {
 				got[s.Name] = "nobody"
+				if s.Callers > 0 {
+					got[s.Name] = "none, " + s.Note
+				}
 				if s.Then != nil {
 					text, _, _ := strings.Cut(s.YAML[strings.Index(s.YAML, "limit: ")+len("limit: "):], ",")
 					got[s.Name] = strings.TrimSpace(text + " " + s.Note)
@@ -148,6 +161,57 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 			}
 		})
 	}
+}
+
+// drawPublished returns the limits by default, in other sizes.
+func drawPublished(t *rapid.T) []trackway.Policy {
+	all := published()
+	for i := range all {
+		p := &all[i]
+		p.Mode = rapid.SampledFrom([]trackway.Mode{trackway.Enforce, trackway.Report, trackway.Off}).Draw(t, "mode")
+		p.Window = time.Duration(rapid.SampledFrom([]int{1, 30, 60, 3600, 86400}).Draw(t, "window")) * time.Second
+		p.Limit = rapid.SampledFrom([]uint32{1, 2, 15, 30, 6000, 60000, 1000000}).Draw(t, "limit")
+		p.AllowBelowFloor = rapid.Bool().Draw(t, "below")
+		if p.Algorithm = rapid.SampledFrom([]trackway.Algorithm{trackway.Fixed, trackway.Sliding, trackway.GCRA}).Draw(t, "algorithm"); p.Algorithm == trackway.GCRA {
+			p.Burst = rapid.SampledFrom([]uint32{1, max(1, p.Limit/2), max(1, p.Limit-1)}).Draw(t, "burst")
+		}
+	}
+	return all
+}
+
+// Whatever is configured, and whatever is asked for: what is suggested may be configured.
+func TestWhateverIsSuggestedCanBeConfigured(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		policies := drawPublished(t)
+		if _, err := limit.NewSet(policies, nil); err != nil {
+			t.Skip(err)
+		}
+		byPath := map[string]uint32{}
+		for _, path := range []string{track, api, grid} {
+			byPath[path] = rapid.SampledFrom([]uint32{0, 1, 40, 7000}).Draw(t, "calls")
+		}
+		maps.DeleteFunc(byPath, func(_ string, n uint32) bool { return n == 0 })
+		wish := Wish{
+			Share: 100, Policy: rapid.SampledFrom([]string{"", "api", "grid", "track"}).Draw(t, "policy"),
+			Window: time.Duration(rapid.SampledFrom([]int{0, 1, 60, 86400}).Draw(t, "wish")) * time.Second,
+		}
+		a, err := Suggest(calls(byPath), Limits{Policies: policies, Tokens: tokens, Callers: 100}, wish)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range policies {
+			for _, s := range a.Suggestions {
+				if s.Name == p.Name && s.Then != nil {
+					p.Window = time.Duration(s.Then.Window) * time.Second
+					policies[i] = withLimit(p, s.Then.Limit)
+				}
+			}
+		}
+		if _, err := limit.NewSet(policies, nil); err != nil {
+			t.Fatalf("%v\n%+v", err, a.Suggestions)
+		}
+	})
 }
 
 // Callers with an override need no limit: they have one.
@@ -166,6 +230,35 @@ func TestOverridesAreLeftOut(t *testing.T) {
 	}
 	if s := a.Suggestions[0]; s.Callers != 1 || s.Calls != 7 || s.Needed != 7 || s.Now.Refused != 0 {
 		t.Errorf("got %+v", s)
+	}
+}
+
+// However many policies there are, few of them are tried at once: each takes the memory of a whole server's limiter.
+func TestFewAtOnce(t *testing.T) {
+	t.Parallel()
+	var policies []trackway.Policy
+	byPath, reads := map[string]uint32{}, 0
+	for i := range 10 {
+		path := fmt.Sprintf("/api/%d", i)
+		byPath["GET "+path] = 3
+		policies = append(policies, trackway.Policy{Name: fmt.Sprintf("p%d", i), Paths: []string{path}, Limit: 2, Window: time.Second})
+	}
+	record := calls(byPath)
+	counted := func(yield func(int64, []traffic.Row) error) (traffic.Coverage, error) {
+		reads++
+		return record(yield)
+	}
+	a, err := Suggest(counted, Limits{Policies: policies, Callers: 100}, Wish{Share: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range a.Suggestions {
+		if s.Calls != 3 || s.Now.Refused != 1 || s.Then == nil || s.Then.Limit != 3 || s.Then.Refused != 0 {
+			t.Errorf("got %+v", s)
+		}
+	}
+	if least := (2*len(policies) + len(policies)) / together; reads < least || a.Record.Calls != 30 {
+		t.Errorf("%d calls, the record was read %d times; want 30, and at least %d times", a.Record.Calls, reads, least)
 	}
 }
 

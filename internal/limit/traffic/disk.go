@@ -45,7 +45,8 @@ type disk struct {
 	wrote      time.Time // the last frame
 	pruned     time.Time
 	total      int64 // bytes of all files, when they were pruned
-	failing    bool  // the last attempt to write or to remove failed
+	failing    bool  // the last attempt to write failed
+	stuck      bool  // the last attempt to remove what is too old did
 }
 
 // write appends a frame of what was taken out of the shards. Whatever comes of it, that is no longer kept.
@@ -64,12 +65,14 @@ func (d *disk) write(now time.Time) error {
 	if err := d.room(now, int64(len(b))); err != nil {
 		return err
 	}
-	n, err := d.file.Write(b)
-	d.size += int64(n)
-	if err != nil {
-		d.closeSegment() // its end is torn
+	if _, err := d.file.Write(b); err != nil {
+		if d.file.Truncate(d.size) != nil {
+			d.closeSegment() // its end is torn
+		}
+		return err
 	}
-	return err
+	d.size += int64(len(b))
+	return nil
 }
 
 // room sees to it that there is a file with room for some bytes.
@@ -101,12 +104,13 @@ func (d *disk) goesOn(now time.Time, bytes int64) bool {
 
 func (d *disk) begin(now time.Time) error {
 	const ownerOnly = 0o600
-	file, err := os.OpenFile(filepath.Join(d.dir, now.UTC().Format(nameLayout)+suffix), os.O_WRONLY|os.O_CREATE|os.O_EXCL, ownerOnly)
+	path := filepath.Join(d.dir, now.UTC().Format(nameLayout)+suffix)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, ownerOnly)
 	if err != nil {
 		return err
 	}
 	if _, err := file.WriteString(magic); err != nil {
-		return errors.Join(err, file.Close())
+		return errors.Join(err, file.Close(), os.Remove(path)) // or a full disk would be left with one for each attempt
 	}
 	d.file, d.began, d.size = file, now, int64(len(magic))
 	return nil
@@ -149,6 +153,7 @@ func (d *disk) prune(now time.Time, room int64) error {
 type segment struct {
 	path  string
 	began time.Time
+	wrote time.Time // the last frame
 	size  int64
 }
 
@@ -171,7 +176,7 @@ func segments(dir string) ([]segment, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		all = append(all, segment{filepath.Join(dir, e.Name()), began, info.Size()})
+		all = append(all, segment{filepath.Join(dir, e.Name()), began, info.ModTime(), info.Size()})
 	}
 	slices.SortFunc(all, func(a, b segment) int { return a.began.Compare(b.began) })
 	return all, nil

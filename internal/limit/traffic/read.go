@@ -68,8 +68,9 @@ func Walk(dir string, since, until time.Time, yield func(second int64, rows []Ro
 	w := walker{since: since.Unix(), until: until.Unix(), yield: yield, kinds: make(map[Kind]*Kind), waiting: make(map[int64]*batch)}
 	w.covered.Gaps, w.covered.Changes = []Gap{}, []time.Time{}
 	for i := range all {
-		if i+1 < len(all) && all[i+1].began.Unix()+lateness < w.since {
-			continue // the next one begins where this one ends
+		before := w.since - lateness
+		if i+1 < len(all) && all[i+1].began.Unix() < before && all[i].wrote.Unix() < before {
+			continue // the next one begins where this one ends, unless the clock was put back
 		}
 		if err := w.segment(all[i].path); err != nil {
 			return Coverage{}, err

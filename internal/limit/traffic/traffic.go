@@ -24,7 +24,7 @@ import (
 type Kind struct {
 	Method  string // one that is known, else [OtherMethod]
 	Route   string // the route's pattern
-	Path    string // the pattern again; of a route that ends in a slash, which many paths share, the path's first part
+	Path    string // the pattern again; of a route that many paths share, as it ends in a slash or is no path, the path's first part
 	Project string // the project's name, if the credentials were good
 	Key     string // the key's name, if the credentials were good
 	Refused string // the name of the policy that refused the call; empty: it was admitted
@@ -122,7 +122,7 @@ func known(method string) string {
 var firstParts = []string{"/track/", "/data/", "/api/", "/grid/", "/about/", "/assets/"}
 
 func pathOf(route, path string) string {
-	if !strings.HasSuffix(route, "/") {
+	if strings.HasPrefix(route, "/") && !strings.HasSuffix(route, "/") {
 		return route
 	}
 	for _, part := range firstParts {
@@ -189,9 +189,11 @@ func (r *Recorder) tick(now time.Time) {
 	}
 	if now.Sub(r.pruned) >= pruneEvery {
 		r.pruned = now
-		if err := r.prune(now, 0); err != nil {
-			r.complain(err)
+		err := r.prune(now, 0)
+		if err != nil && !r.stuck {
+			r.log.Warn("recorded calls that are too old, or too many, cannot be removed; said once", "err", err)
 		}
+		r.stuck = err != nil
 		r.totals.bytes.Store(r.total)
 	}
 }

@@ -383,6 +383,23 @@ func TestClockPutBack(t *testing.T) {
 	}
 }
 
+// A file goes on behind the beginning of the next one where the clock was put back when it was begun, as at the start of a machine.
+func TestClockPutBackAtFirst(t *testing.T) {
+	t.Parallel()
+	r := recorder(t, always, monday)
+	at := func(minute int) time.Time { return monday.Add(time.Duration(minute) * time.Minute) }
+	for _, minute := range []int{60, 0, 80} { // first an hour too late
+		r.come(at(minute), "192.0.2.1")
+		r.mustWrite(t, at(minute).Add(time.Second))
+		if err := os.Chtimes(r.file.Name(), time.Time{}, at(minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _ := walkIn(t, r.dir, at(70), at(90)); len(r.files(t)) != 2 || len(got) != 1 || got[0].Second != at(80).Unix() {
+		t.Errorf("of %d files got %+v, want the last row", len(r.files(t)), got)
+	}
+}
+
 // What is lost, and how much there is, is told to those who watch over the server.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
@@ -481,6 +498,32 @@ func TestFailingDisk(t *testing.T) {
 	}
 }
 
+// What cannot be removed is said once, however often it is tried, and and what comes is recorded.
+func TestOldCannotBeRemoved(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	r := recorder(t, always, monday)
+	r.log = slog.New(slog.NewTextHandler(&log, nil))
+	r.come(monday, "192.0.2.1")
+	r.mustWrite(t, monday)
+	stuck := filepath.Join(r.dir, monday.Add(-2*always.Keep).Format(nameLayout)+suffix)
+	if err := os.MkdirAll(filepath.Join(stuck, "not empty"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	at := monday
+	r.come(at, "192.0.2.1")
+	for range 5 {
+		at = at.Add(time.Minute)
+		r.tick(at)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "cannot be removed") {
+		t.Errorf("got %d lines:\n%s", n, &log)
+	}
+	if n := r.totals.failures.Load(); n != 0 {
+		t.Errorf("%d writes failed", n)
+	}
+}
+
 // An operator who removes the record is rid of it, and what comes later is recorded.
 func TestRemoved(t *testing.T) {
 	t.Parallel()
@@ -511,7 +554,7 @@ func TestNoteDoesNotAllocate(t *testing.T) {
 // No call is lost or counted twice while others are written.
 func TestNotingWhileWriting(t *testing.T) {
 	t.Parallel()
-	r := recorder(t, always, time.Now())
+	r := recorder(t, always, monday)
 	const each = 5000
 	var noting, writing sync.WaitGroup
 	stop := make(chan struct{})

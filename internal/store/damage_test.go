@@ -68,16 +68,21 @@ func spoil(t *testing.T, fs vfs.FS, kind, text string) (files int) {
 			continue
 		}
 		data[at] ^= 0x40
-		f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.Write(data); err != nil || f.Close() != nil {
-			t.Fatal(err)
-		}
+		overwrite(t, fs, name, data)
 		files++
 	}
 	return files
+}
+
+func overwrite(t *testing.T, fs vfs.FS, name string, data []byte) {
+	t.Helper()
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(data); err != nil || f.Close() != nil {
+		t.Fatal(err)
+	}
 }
 
 func allCounted(t *testing.T, s *Store) (events uint64) {

@@ -44,9 +44,10 @@ func (s *Store) Expire(
 		if err = context.Cause(ctx); err != nil {
 			break
 		}
-		n, removed := min(len(old), maxExpired), 0
+		n := min(len(old), maxExpired)
+		var removed int
 		if removed, err = s.expire(old[:n]); removed < n {
-			x.Soonest = 0
+			x.Soonest = 0 // what stays is looked at again
 		}
 		if old, x.Removed = old[n:], x.Removed+removed; len(old) > 0 {
 			pause(ctx, expireRest)

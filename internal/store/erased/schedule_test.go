@@ -11,7 +11,7 @@ func TestPending(t *testing.T) {
 	t.Parallel()
 	var s Schedule
 	for id, asked := range []trackway.Micros{0, 30, 20, 0, 40} {
-		s.Add(uint64(id+1), asked) //nolint:gosec // G115: small
+		s.Add(uint64(id+1), asked)
 	}
 	for range 100 { // the order in which they are looked at is random
 		if n, oldest := s.Pending(); n != 5 || oldest != 20 {

@@ -230,7 +230,7 @@ func TestFlushCountsItsOwn(t *testing.T) {
 		}
 		c := f.open(t, nil)
 		c.mustTrack(t, "first")
-		pass(time.Second) // it is on its way
+		pass(5 * time.Second) // it is on its way
 		c.mustTrack(t, "mine")
 		flushed := make(chan error, 1)
 		go func() {

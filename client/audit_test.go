@@ -215,3 +215,38 @@ func TestUpdate(t *testing.T) {
 		}
 	})
 }
+
+// A batch that holds later commands, too, is not wholly what a flush waits for.
+func TestFlushCountsItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var up atomic.Bool
+		var f fake
+		f.before = func(n int, _ *http.Request) *http.Response {
+			if up.Load() || n == 2 {
+				return nil
+			}
+			return reply(503, http.Header{"Retry-After": {"10"}}, "")
+		}
+		c := f.open(t, nil)
+		c.mustTrack(t, "first")
+		pass(5 * time.Second) // it is on its way
+		c.mustTrack(t, "mine")
+		flushed := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+			defer cancel()
+			flushed <- c.Flush(ctx)
+		}()
+		synctest.Wait()
+		for range 5 {
+			c.mustTrack(t, "later")
+		}
+		var left *UndeliveredError
+		if err := <-flushed; !errors.As(err, &left) || left.Commands != 1 || len(f.types()) != 1 {
+			t.Errorf("got %v after %q, want one to be undelivered", err, f.types())
+		}
+		up.Store(true)
+		c.mustClose(t)
+	})
+}

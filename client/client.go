@@ -218,8 +218,8 @@ func (c *Client) waitLocked(ctx context.Context) {
 // waits is what came last: commands leave the queue at its front only. What is on its way came before all of it.
 func (c *Client) unsettledLocked(first uint64) int {
 	n := 0
-	if c.onWay > 0 && c.wayFrom < first {
-		n = c.onWay
+	if c.wayFrom < first {
+		n = min(c.onWay, int(first-c.wayFrom)) //nolint:gosec // G115: of commands in a queue
 	}
 	if gone := c.took - uint64(c.queue.state().waiting); gone < first { //nolint:gosec // G115: a count
 		n += int(first - gone) //nolint:gosec // G115: of commands in a queue

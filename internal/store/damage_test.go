@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/store/damage"
 	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
 )
 
 // openDamaged opens a plain store of which something is damaged, and returns what it logs. The process must not end for it.
@@ -66,16 +68,21 @@ func spoil(t *testing.T, fs vfs.FS, kind, text string) (files int) {
 			continue
 		}
 		data[at] ^= 0x40
-		f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.Write(data); err != nil || f.Close() != nil {
-			t.Fatal(err)
-		}
+		overwrite(t, fs, name, data)
 		files++
 	}
 	return files
+}
+
+func overwrite(t *testing.T, fs vfs.FS, name string, data []byte) {
+	t.Helper()
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(data); err != nil || f.Close() != nil {
+		t.Fatal(err)
+	}
 }
 
 func allCounted(t *testing.T, s *Store) (events uint64) {
@@ -180,6 +187,36 @@ func TestDamagedBlockStopsNothing(t *testing.T) {
 	x, err := s.Expire(t.Context(), 1, events+1, func(uint32, string) trackway.Micros { return events })
 	if x.Removed != events-1-lost || err != nil {
 		t.Errorf("%d events expired, want %d: %v", x.Removed, events-1-lost, err)
+	}
+}
+
+// TestDamagedCustomerKeepsOnlyItself: events whose place in a timeline is not known stay, and those of others expire all the same. It is
+// looked for another time.
+func TestDamagedCustomerKeepsOnlyItself(t *testing.T) {
+	t.Parallel()
+	for name, prefix := range map[string][]byte{
+		"customer": format.AppendCustomerKey(nil, demo, 1),
+		"timeline": format.AppendTimelinePrefix(nil, 1),
+	} {
+		fs := vfs.NewMem()
+		s := openPlain(t, fs)
+		mustApply(t, s, event("e", 1, nil, cookie1), event("e", 2, nil, cookie2), event("e", 3, nil, cookie2))
+		if err := reading.Scan(s.db, prefix, func(rest, _ []byte) error {
+			return s.db.Set(slices.Concat(prefix, rest), []byte{0xff}, pebble.Sync)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s, _ = openDamaged(t, fs)
+		x, err := s.Expire(t.Context(), 1, 10, func(uint32, string) trackway.Micros { return 5 })
+		if x.Removed != 2 || x.Soonest != 0 || err != nil {
+			t.Errorf("%s: got %+v, want two events removed and another look at the third: %v", name, x, err)
+		}
+		if n := s.damaged.Count(damage.Event); n != 1 {
+			t.Errorf("%s: %d events are noted", name, n)
+		}
 	}
 }
 

@@ -29,8 +29,8 @@ const (
 
 // Expire removes those of the events from sequence number from up to, not including, to whose time is before what before
 // returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how
-// many events there are. It does not wait for the disk: after a crash there is more to remove, that is all. When ctx ends, it stops
-// between two batches.
+// many events there are. What cannot be read is noted, and stays. It does not wait for the disk: after a crash there is more to remove,
+// that is all. When ctx ends, it stops between two batches.
 //
 // Cost: a read of these records of the log, with nobody waiting; writers wait while up to 128 events are removed at once.
 func (s *Store) Expire(
@@ -45,8 +45,11 @@ func (s *Store) Expire(
 			break
 		}
 		n := min(len(old), maxExpired)
-		err = s.expire(old[:n])
-		if old, x.Removed = old[n:], x.Removed+n; len(old) > 0 {
+		var removed int
+		if removed, err = s.expire(old[:n]); removed < n {
+			x.Soonest = 0 // what stays is looked at again
+		}
+		if old, x.Removed = old[n:], x.Removed+removed; len(old) > 0 {
 			pause(ctx, expireRest)
 		}
 	}
@@ -84,9 +87,9 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// expire removes events, each with its entry in the timeline. What they are and where their entries are is read before writers
-// have to wait; a merge may move some of these meanwhile.
-func (s *Store) expire(old []uint64) error {
+// expire removes events, each with its entry in the timeline, and returns how many. What they are and where their entries are is read
+// before writers have to wait; a merge may move some of these meanwhile. One whose entry cannot be read is noted, and stays.
+func (s *Store) expire(old []uint64) (removed int, err error) {
 	s.rewriting.Lock()
 	defer s.rewriting.Unlock()
 	found := make([]rewritten, 0, len(old))
@@ -95,7 +98,8 @@ func (s *Store) expire(old []uint64) error {
 		if errors.Is(err, pebble.ErrNotFound) {
 			continue // another call was faster
 		} else if err != nil {
-			return fmt.Errorf("event %d: %w", seq, err)
+			s.noteEvent(seq, err)
+			continue
 		}
 		entry, _ := reading.Entry(s.db, &e) // where it is not found, it is looked for under the lock
 		found = append(found, rewritten{event: e, entry: entry})
@@ -104,7 +108,7 @@ func (s *Store) expire(old []uint64) error {
 }
 
 // remove removes events under the lock.
-func (s *Store) remove(events []rewritten) error {
+func (s *Store) remove(events []rewritten) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.db.NewBatch()
@@ -114,24 +118,26 @@ func (s *Store) remove(events []rewritten) error {
 		e := &events[i].event
 		key, _, err := s.entryOf(&events[i])
 		if err != nil {
-			return fmt.Errorf("event %d: %w", e.Seq, err)
+			s.noteEvent(e.Seq, err)
+			continue
 		}
 		if err := errors.Join(b.Delete(format.AppendLogKey(nil, e.Seq), nil), b.Delete(key, nil)); err != nil {
-			return err
+			return 0, err
 		}
+		n++
 		removed[totals.Day{Project: e.Project, Day: query.DayOf(e.Received)}]++
 		if e.Seq == s.nextSeq-1 {
 			if err := b.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
 	changed, err := s.stageExpired(b, removed)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := b.Commit(pebble.NoSync); err != nil {
-		return err
+		return 0, err
 	}
 	for day, total := range changed {
 		s.setUsageLocked(day, total)
@@ -139,7 +145,7 @@ func (s *Store) remove(events []rewritten) error {
 	for day := range removed {
 		s.versions.Changed(day.Project)
 	}
-	return nil
+	return n, nil
 }
 
 // stageExpired stages the totals of days from which so many events are removed, and returns them.

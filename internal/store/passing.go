@@ -14,6 +14,10 @@ import (
 // What cannot be read is noted and passed over: one event that is lost must not keep those behind it from being counted at an opening,
 // or from expiring.
 func (s *Store) eachEvent(from, to uint64, do func(*trackway.Event) bool) error {
-	lost := func(seq uint64, err error) { s.damaged.Note(damage.Event, fmt.Sprintf("event %d", seq), err) }
-	return reading.Log(s.db, from, to, lost, do)
+	return reading.Log(s.db, from, to, s.noteEvent, do)
+}
+
+// noteEvent notes an event that cannot be read, or found in a timeline.
+func (s *Store) noteEvent(seq uint64, err error) {
+	s.damaged.Note(damage.Event, fmt.Sprintf("event %d", seq), err)
 }

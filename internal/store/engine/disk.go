@@ -59,7 +59,20 @@ func (d *disk) written(err error) error {
 
 // flushed notes that there was room for what was in memory.
 func (d *disk) flushed(info pebble.FlushInfo) {
-	if info.Err == nil && d.full.Swap(false) {
+	if info.Err == nil {
+		d.hasRoom()
+	}
+}
+
+// compacted notes that there was room for what a compaction wrote. Where the disk was full for one only, no flush may come for long.
+func (d *disk) compacted(info pebble.CompactionInfo) {
+	if info.Err == nil && info.Reason != "move" && info.Reason != "delete-only" { // these write no table
+		d.hasRoom()
+	}
+}
+
+func (d *disk) hasRoom() {
+	if d.full.Swap(false) {
 		d.tell(false)
 	}
 }

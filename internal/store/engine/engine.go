@@ -63,7 +63,8 @@ func Pebble(o Options) *pebble.Options {
 		MaxManifestFileSize:         1, // a new one as soon as it is worth it: see package scrub
 		Logger:                      logger{o.Log, o.Fatal},
 		EventListener: &pebble.EventListener{
-			FlushEnd: d.flushed,
+			FlushEnd:      d.flushed,
+			CompactionEnd: d.compacted,
 			// Without this Pebble ends the process: one block that nobody but a reader of old events needs would stop all tracking.
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				o.Damaged(info.Path, info.Details)

@@ -30,12 +30,12 @@ func (s *Schedule) Done(id uint64) {
 	delete(s.asked, id)
 }
 
-// Pending returns how many there are, and when the oldest of them was asked for; 0 where there is none.
+// Pending returns how many there are, and when the oldest of them was asked for; 0 where there is none, or of none it is known.
 func (s *Schedule) Pending() (n int, oldest trackway.Micros) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, asked := range s.asked {
-		if oldest == 0 || asked < oldest {
+		if asked != 0 && (oldest == 0 || asked < oldest) {
 			oldest = asked
 		}
 	}

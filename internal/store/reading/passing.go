@@ -9,14 +9,18 @@ import (
 	"trackway/internal/store/format"
 )
 
-// mostLost is how many events in a row may be lost before no more is looked for: more than a file holds.
-const mostLost = 1 << 20
+// Through a block that is lost, of some hundreds of events, the next one that can be read is looked for number by number. Where it goes on,
+// a whole file is lost, of millions perhaps: then in strides, and number by number only where a stride leads out of it.
+const (
+	patience = 4096 // events in a row
+	stride   = 1024
+)
 
 // Log calls do for the events of the log from a sequence number up to, not including, another, in order, until do returns false. The
 // event is valid only during the call.
 //
-// What cannot be read is passed over, and lost is told of it. The next one that can be read is looked for number by number, through a block
-// of some hundreds that is lost; where none is found for very long the error is the last one's.
+// What cannot be read is passed over, and lost is told of each number there. In a file that is lost fewer than stride events that can be
+// read, between two that cannot, may be taken for lost, too.
 func Log(from pebble.Reader, low, high uint64, lost func(seq uint64, err error), do func(*trackway.Event) bool) error {
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: format.AppendLogKey(nil, low), UpperBound: format.AppendLogKey(nil, high)})
 	if err != nil {
@@ -28,11 +32,17 @@ func Log(from pebble.Reader, low, high uint64, lost func(seq uint64, err error),
 	for ok := it.First(); next < high; {
 		if !ok {
 			err := it.Error()
-			if misses++; err == nil || misses > mostLost {
-				return err
+			if err == nil {
+				return nil
 			}
-			lost(next, err)
-			next++
+			n := uint64(1)
+			if misses++; misses > patience && high-next > stride && !it.SeekGE(format.AppendLogKey(nil, next+stride)) && it.Error() != nil {
+				n = stride
+			}
+			for ; n > 0; n-- {
+				lost(next, err)
+				next++
+			}
 			ok = it.SeekGE(format.AppendLogKey(nil, next))
 			continue
 		}

@@ -28,6 +28,7 @@ var statuses = map[trackway.Code]int{
 var (
 	jsonType        = []string{"application/json"}
 	closeConnection = []string{"close"}
+	noStore         = []string{"no-store"}
 	challenge       = []string{`Token realm="trackway"`} // not Basic: a browser would ask its user for a password
 )
 

@@ -56,7 +56,7 @@ func (c *call) has(etag string, cache []string) bool {
 // answerTagged answers with what a tag names; without one the answer is not to be kept, for the next may come further.
 func (c *call) answerTagged(etag string, cache []string, body []byte) error {
 	h := c.w.Header()
-	h["Cache-Control"] = []string{"no-store"}
+	h["Cache-Control"] = noStore
 	if etag != "" {
 		h["Etag"], h["Cache-Control"] = []string{etag}, cache
 	}

@@ -42,7 +42,7 @@ func (c *call) sendOn() error {
 	}
 	h := c.w.Header()
 	h["Location"] = []string{strings.TrimRight(to.URL, "/") + sameOf(c.r.URL)}
-	h["Cache-Control"] = []string{"no-store"}
+	h["Cache-Control"] = noStore
 	return c.answer(status, fmt.Appendf(nil, `{"server":%q}`, to.Name)) // a name has nothing to be escaped
 }
 

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"hash/fnv"
 	"log/slog"
@@ -38,7 +37,7 @@ func nameOf(cfg *config.Config) uint64 {
 	if err != nil {
 		panic("bug: limits cannot be written: " + err.Error())
 	}
-	hash := fnv.New128a()
+	hash := fnv.New64a()
 	_, _ = hash.Write(text) // never fails
-	return binary.BigEndian.Uint64(hash.Sum(nil))
+	return hash.Sum64()
 }

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"trackway/bench/running"
 )
 
 // flooder is what a flooding process is told.
@@ -138,8 +140,8 @@ func (f *flooder) from(r *rand.Rand) string {
 
 // request is one call: an event of about 500 bytes, as a shop's page sends it, or the question what time it is.
 func request(kind, from string, r *rand.Rand) []byte {
-	head := "/track/v2/projects/" + project + "/"
-	fields := " HTTP/1.1\r\nHost: bench\r\nAuthorization: Token " + token + "\r\nX-Forwarded-For: " + from + "\r\n"
+	head := "/track/v2/projects/" + running.Project + "/"
+	fields := " HTTP/1.1\r\nHost: bench\r\nAuthorization: Token " + running.Token + "\r\nX-Forwarded-For: " + from + "\r\n"
 	if kind == "time" {
 		return []byte("GET " + head + "system/time" + fields + "\r\n")
 	}

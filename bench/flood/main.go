@@ -15,12 +15,11 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
+
+	"trackway/bench/running"
 )
 
 func main() {
@@ -45,13 +44,13 @@ func main() {
 	must(err)
 	defer os.RemoveAll(dir)
 	if *binary == "" {
-		*binary = build(dir)
+		*binary = running.Build(dir)
 	}
 	b := &bench{
-		server: startServer(*binary, dir), rounds: *rounds, length: min(*length, 20*time.Second),
+		server: running.Start(*binary, dir, 6000), rounds: *rounds, length: min(*length, 20*time.Second),
 		conns: *conns, others: *others, each: *each, calls: *calls,
 	}
-	defer b.server.stop()
+	defer b.server.Stop()
 	fmt.Printf("%s, %s/%s, GOMAXPROCS %d, %s, medians of %d rounds of %v\n\n",
 		time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version(), b.rounds, b.length)
 	if b.conns > 0 {
@@ -66,24 +65,13 @@ func main() {
 
 // bench is one run.
 type bench struct {
-	server        *server
+	server        *running.Server
 	rounds, conns int
 	others        int
 	each          float64 // calls a second
 	calls         string
 	length        time.Duration
 	flooders      int // addresses that have flooded: each flood comes from a fresh one
-}
-
-// build makes the server from the module that this one replaces.
-func build(dir string) string {
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "trackway").Output()
-	must(err)
-	name := filepath.Join(dir, "trackway")
-	cmd := exec.Command("go", "build", "-o", name, "./cmd/trackway")
-	cmd.Dir, cmd.Stderr = strings.TrimSpace(string(root)), os.Stderr
-	must(cmd.Run())
-	return name
 }
 
 // cost prints the processor time of the server for a refused call and an accepted one, in turn, at the rate at which the
@@ -116,9 +104,9 @@ func (b *bench) load(kind string, refused bool, rate float64) loaded {
 	f := b.flooder(kind, rate)
 	f.Spread = !refused
 	p := b.start(f)
-	before := b.server.processorTime()
+	before := b.server.ProcessorTime()
 	time.Sleep(b.length)
-	used := b.server.processorTime() - before
+	used := b.server.ProcessorTime() - before
 	res := p.stop()
 	if refused && res.Accepted > 0 {
 		log.Fatalf("%d calls were accepted that should have been refused", res.Accepted)
@@ -135,14 +123,14 @@ func (b *bench) load(kind string, refused bool, rate float64) loaded {
 func (b *bench) flooder(kind string, rate float64) flooder {
 	b.flooders++
 	return flooder{
-		Server: b.server.public, Kind: kind, Address: fmt.Sprintf("203.0.113.%d", b.flooders%256), Conns: b.conns, Rate: rate, Most: 4 * b.length,
+		Server: b.server.Public, Kind: kind, Address: fmt.Sprintf("203.0.113.%d", b.flooders%256), Conns: b.conns, Rate: rate, Most: 4 * b.length,
 	}
 }
 
 // profile saves a CPU profile of the server while it refuses.
 func (b *bench) profile(file string) {
 	p := b.start(b.flooder("event", 0))
-	b.server.profile(file, b.length)
+	b.server.Profile(file, b.length)
 	p.stop()
 }
 
@@ -166,7 +154,7 @@ func (b *bench) flood() {
 				p = b.start(b.flooder("event", rate))
 			}
 			idle := startIdle()
-			times := behave(b.server.public, b.calls, b.others, b.each, b.length)
+			times := behave(b.server.Public, b.calls, b.others, b.each, b.length)
 			s := &all[i]
 			s.idle = append(s.idle, idle.share())
 			if p != nil {

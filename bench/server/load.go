@@ -80,12 +80,7 @@ func load(addr string, w workload, conns int, length time.Duration) result {
 	}
 	wg.Wait()
 	took := time.Since(start)
-	all := slices.Concat(times...)
-	slices.Sort(all)
-	return result{
-		requests: len(all), rate: float64(len(all)) / took.Seconds(),
-		p50: all[len(all)/2].Round(time.Microsecond), p99: all[len(all)*99/100].Round(time.Microsecond),
-	}
+	return summary(slices.Concat(times...), took)
 }
 
 func connection(addr string, w workload, seed uint64, end time.Time) (times []time.Duration) {

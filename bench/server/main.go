@@ -3,6 +3,7 @@
 //
 //	go run ./server                     # 64 connections: single events, and batches of 50
 //	go run ./server -fsync 2ms -conns 512
+//	go run ./server -against OLD        # two real binaries in turn; -binary: the new one
 //
 // Each server runs in a process of its own, with a fresh data directory; this one is the client. The client is closed-loop
 // and does as little as it can (requests are made beforehand, answers are read by their length), because it shares the
@@ -20,6 +21,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"trackway/bench/running"
 )
 
 func main() {
@@ -33,14 +36,34 @@ func main() {
 		known  = flag.Int("customers", 100_000, "customers that the events are spread over")
 		only   = flag.String("only", "", "measure only this: single or batch")
 	)
+	against := flag.String("against", "", "compare real binaries: the old one")
+	binary := flag.String("binary", "", "with -against: the new one; without it, it is built")
 	flag.Parse()
 	if *role != "" {
 		must(serve(*role, *fsync))
 		return
 	}
+	if *against != "" {
+		comparePair(*binary, *against, *only, *known, *conns, *rounds, *length)
+		return
+	}
 	for _, w := range []workload{single(*known), batches(*known)} {
 		if *only == "" || *only == w.name {
 			compare(w, *conns, *rounds, *length, *fsync)
+		}
+	}
+}
+
+func comparePair(fresh, old, only string, known, conns, rounds int, length time.Duration) {
+	dir, err := os.MkdirTemp("", "trackway-bench-")
+	must(err)
+	defer os.RemoveAll(dir)
+	if fresh == "" {
+		fresh = running.Build(dir)
+	}
+	for _, kind := range []string{"single", "batch"} {
+		if only == "" || only == kind {
+			pair(fresh, old, kind, known, conns, rounds, length)
 		}
 	}
 }

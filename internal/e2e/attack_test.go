@@ -1,0 +1,304 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// attackTime is how long TestAttack attacks. A minute shows most; go test
+// -run TestAttack -attack 1m -v prints what the others felt.
+var attackTime = flag.Duration("attack", 5*time.Second, "length of the attack of TestAttack")
+
+const (
+	attackers    = 8
+	wellBehaved  = 20
+	idleEach     = 1250 // connections that one attacker tries to hold in each state
+	pausedBodies = 1024 // requests of one attacker without their bodies
+	memoryFigure = 700  // MB, what the server is told to stay under
+	cgroupLimit  = 1 << 30
+)
+
+// TestAttack attacks the real binary from eight addresses at once with what
+// took servers down before: bodies that grow when they are inflated and
+// decoded, requests whose bodies never come, and idle and unfinished
+// connections. The server, limited to 1 GiB, stays under its memory figure and
+// answers twenty callers at other addresses as if nothing was the matter.
+func TestAttack(t *testing.T) { //nolint:paralleltest // it takes the machine
+	s := start(t, baseConfigTrusting("[]")+fmt.Sprintf("\nmemory: {max_mb: %d}\n", memoryFigure))
+	limitMemory(t, s)
+
+	quiet := s.behaveWell(t, *attackTime)
+	ctx, stop := context.WithCancel(t.Context())
+	var attack sync.WaitGroup
+	attack.Go(func() { s.attack(ctx) })
+	during := s.behaveWell(t, *attackTime)
+	stop()
+	attack.Wait()
+
+	for name, f := range map[string]felt{"before": quiet, "during": during} {
+		t.Logf("%s the attack: %d calls, p50 %v, p99 %v, failures %v", name, len(f.times), f.at(50), f.at(99), f.failures)
+	}
+	t.Logf("p99 during ÷ before: %.2f", float64(during.at(99))/float64(quiet.at(99)))
+	if len(during.failures) > 0 {
+		t.Errorf("%d calls of others failed: %v", len(during.failures), during.failures[0])
+	}
+	if peak := s.peakMemory(t); peak > memoryFigure<<20 {
+		t.Errorf("the server took %d MB, more than its figure of %d", peak>>20, memoryFigure)
+	} else {
+		t.Logf("the server took %d MB at most, its figure is %d", peak>>20, memoryFigure)
+	}
+	s.track(t, "customers", map[string]any{"customer_ids": map[string]any{"registered": "afterwards"}})
+	if status := s.stop(t); status != 0 {
+		t.Errorf("got exit status %d, want 0", status)
+	}
+}
+
+// baseConfigTrusting is baseConfig with other trusted proxies.
+func baseConfigTrusting(proxies string) string {
+	return strings.Replace(baseConfig, `[127.0.0.0/8, "::1/128"]`, proxies, 1)
+}
+
+// limitMemory puts the server into a control group of 1 GiB if this machine
+// lets us make one. Without, the peak is looked at all the same.
+func limitMemory(t *testing.T, s *server) {
+	t.Helper()
+	group := filepath.Join("/sys/fs/cgroup/memory", fmt.Sprintf("trackway-%d", os.Getpid()))
+	limit, procs := "memory.limit_in_bytes", "cgroup.procs"
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		group, limit = filepath.Join("/sys/fs/cgroup", filepath.Base(group)), "memory.max"
+	}
+	if err := os.Mkdir(group, 0o755); err != nil {
+		t.Logf("no control group: %v", err)
+		return
+	}
+	t.Cleanup(func() {
+		s.kill(t)
+		_ = os.Remove(group)
+	})
+	err := os.WriteFile(filepath.Join(group, limit), strconv.AppendInt(nil, cgroupLimit, 10), 0)
+	err = errors.Join(err, os.WriteFile(filepath.Join(group, procs), strconv.AppendInt(nil, int64(s.cmd.Process.Pid), 10), 0))
+	if err != nil {
+		t.Logf("no limit of the control group: %v", err)
+	}
+}
+
+// peakMemory returns the most memory that the server's process had, in bytes.
+func (s *server) peakMemory(t *testing.T) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		t.Skipf("this system does not tell what memory a process takes: %v", err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kilobytes, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kilobytes << 10
+}
+
+// felt is what well-behaved callers felt.
+type felt struct {
+	times    []time.Duration // sorted
+	failures []string
+}
+
+func (f felt) at(percent int) time.Duration { return f.times[len(f.times)*percent/100] }
+
+// behaveWell lets twenty callers at addresses of their own send an event five
+// times a second, and read their customer now and then.
+func (s *server) behaveWell(t *testing.T, length time.Duration) felt {
+	t.Helper()
+	var mu sync.Mutex
+	var all felt
+	var callers sync.WaitGroup
+	for i := range wellBehaved {
+		callers.Go(func() {
+			f := s.caller(t.Context(), i, length)
+			mu.Lock()
+			defer mu.Unlock()
+			all.times, all.failures = append(all.times, f.times...), append(all.failures, f.failures...)
+		})
+	}
+	callers.Wait()
+	slices.Sort(all.times)
+	return all
+}
+
+func (s *server) caller(ctx context.Context, i int, length time.Duration) (f felt) {
+	const each, readEvery = 200 * time.Millisecond, 8
+	transport := &http.Transport{DialContext: dialerFrom(fmt.Sprintf("127.0.1.%d", i+1)).DialContext}
+	defer transport.CloseIdleConnections()
+	web := &http.Client{Transport: transport, Timeout: patience}
+	ids := map[string]any{"registered": fmt.Sprint("caller-", i)}
+	due := time.NewTicker(each)
+	defer due.Stop()
+	for end, n := time.Now().Add(length), 0; time.Now().Before(end); n++ {
+		r := request{path: "/track/v2/projects/{token}/customers/events", auth: "public", body: encoded(map[string]any{
+			"customer_ids": ids, "event_type": "visit", "properties": map[string]any{"n": n},
+		})}
+		if n%readEvery == readEvery-1 {
+			r = request{path: "/data/v2/projects/{token}/customers/attributes", body: encoded(map[string]any{
+				"customer_ids": ids, "attributes": []any{map[string]any{"type": "id", "id": "registered"}},
+			})}
+		}
+		began := time.Now()
+		if err := s.send(ctx, web, r); err != nil {
+			f.failures = append(f.failures, err.Error())
+		}
+		f.times = append(f.times, time.Since(began))
+		<-due.C
+	}
+	return f
+}
+
+// send sends a request and returns how it failed.
+func (s *server) send(ctx context.Context, web *http.Client, r request) error {
+	req, err := s.newRequest(ctx, r)
+	if err != nil {
+		return err
+	}
+	res, err := web.Do(req)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%d %s", res.StatusCode, body)
+	}
+	return nil
+}
+
+func dialerFrom(address string) *net.Dialer {
+	return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+}
+
+// attack attacks until ctx ends.
+func (s *server) attack(ctx context.Context) {
+	wide := squeezed(`{"commands":[{"name":"customers/events","data":{"customer_ids":{"cookie":"a"},"event_type":"e","properties":{"p":{"b":0` +
+		strings.Repeat(`,"":0`, 8_000_000) + `}}}}]}`)
+	nested := squeezed(`{"customer_ids":{"cookie":"a"},"event_type":"e","properties":{"p":` + strings.Repeat(`[{"":0},`, 70) +
+		`[` + strings.Repeat(`"",`, 260_000) + `0]` + strings.Repeat(`]`, 70) + `}}`)
+	var all sync.WaitGroup
+	for i := range attackers {
+		a := attacker{server: s.public, dialer: dialerFrom(fmt.Sprintf("127.0.0.%d", i+2))}
+		all.Go(func() { a.bomb(ctx, "batch", wide) })
+		for range 60 {
+			all.Go(func() { a.bomb(ctx, "customers/events", nested) })
+		}
+		for range pausedBodies {
+			all.Go(func() { a.hold(ctx, a.head("customers/events", 64<<10, "")) })
+		}
+		unfinished := []byte("GET / HTTP/1.1\r\nX-Long: " + strings.Repeat("x", 30_000))
+		for range idleEach / 2 {
+			all.Go(func() { a.hold(ctx, nil) })
+			all.Go(func() { a.hold(ctx, unfinished) })
+		}
+	}
+	all.Wait()
+}
+
+type attacker struct {
+	server string
+	dialer *net.Dialer
+}
+
+func (a attacker) head(path string, length int, fields string) []byte {
+	return fmt.Appendf(nil, "POST /track/v2/projects/%s/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Token %s\r\nContent-Length: %d\r\n%s\r\n",
+		projectToken, path, publicKey, length, fields)
+}
+
+// pause is how long an attacker waits when a connection was cut or refused: it
+// is to cost the server something, and not this machine.
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(500 * time.Millisecond):
+	}
+}
+
+// hold opens a connection, sends this, and waits for the server to end it.
+func (a attacker) hold(ctx context.Context, send []byte) {
+	for ctx.Err() == nil {
+		a.connect(ctx, func(c net.Conn) {
+			_, _ = c.Write(send)
+			_, _ = io.Copy(io.Discard, c)
+		})
+		pause(ctx)
+	}
+}
+
+// bomb sends a compressed body as often as it is answered.
+func (a attacker) bomb(ctx context.Context, path string, body []byte) {
+	message := slices.Concat(a.head(path, len(body), "Content-Encoding: gzip\r\n"), body)
+	for ctx.Err() == nil {
+		a.connect(ctx, func(c net.Conn) {
+			in := bufio.NewReader(c)
+			for {
+				if _, err := c.Write(message); err != nil {
+					return
+				}
+				res, err := http.ReadResponse(in, nil)
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				if res.StatusCode == http.StatusTooManyRequests || res.Close {
+					return
+				}
+			}
+		})
+		pause(ctx)
+	}
+}
+
+func (a attacker) connect(ctx context.Context, do func(net.Conn)) {
+	c, err := a.dialer.DialContext(ctx, "tcp", a.server)
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	do(c)
+}
+
+func encoded(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// squeezed compresses a text.
+func squeezed(text string) []byte {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = io.WriteString(w, text)
+	_ = w.Close()
+	return b.Bytes()
+}

@@ -21,6 +21,7 @@ var trackway = Rules{
 		"internal/cell":      0,
 		"internal/clientip":  0,
 		"internal/durable":   0,
+		"internal/iso8601":   0,
 		"internal/piecewise": 0,
 
 		"internal/config":        1,

@@ -40,6 +40,7 @@ var trackway = Rules{
 		"internal/query":         1,
 		"internal/rates":         1,
 		"internal/wire":          1,
+		"internal/wire/cost":     0,
 
 		"internal/config/edit":  2,
 		"internal/doctor":       2,

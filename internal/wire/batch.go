@@ -138,8 +138,6 @@ func (d *decoder) commandID() ([]byte, *trackway.Error) {
 	v := d.value()
 	d.base = 0
 	switch {
-	case d.err != nil:
-		return nil, nil
 	case len(v.raw) > maxCommandIDBytes:
 		return nil, invalid(field, "Field '"+field+"': expected at most "+strconv.Itoa(maxCommandIDBytes)+" bytes of JSON, got "+strconv.Itoa(len(v.raw))+".")
 	case d.fault != noFault:

@@ -46,7 +46,7 @@ const (
 
 // of returns the error for a field whose value is beyond a bound.
 func (f fault) of(field string) *trackway.Error {
-	expected := ""
+	var expected string
 	switch f {
 	case tooDeep:
 		expected = "at most " + strconv.Itoa(maxDepth) + " levels of arrays and objects"

@@ -11,23 +11,19 @@ func (s *scanner) skipDeep() {
 		switch kind(s.peek()) {
 		case objectKind:
 			open.push(true)
-			s.i++
-			if s.peek() == '}' {
-				s.i++
-				open.pop()
-			} else {
+			if s.i++; s.peek() != '}' {
 				s.name()
 				continue
 			}
+			s.i++
+			open.pop()
 		case arrayKind:
 			open.push(false)
-			s.i++
-			if s.peek() == ']' {
-				s.i++
-				open.pop()
-			} else {
+			if s.i++; s.peek() != ']' {
 				continue
 			}
+			s.i++
+			open.pop()
 		default:
 			s.value() // a scalar
 		}

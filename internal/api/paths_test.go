@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,4 +86,92 @@ func TestPreflightsAreFree(t *testing.T) {
 	}
 	check(t, f.send(http.MethodOptions, "/api/status", io.NopCloser(strings.NewReader(""))), 405, "")
 	check(t, f.send(http.MethodOptions, "/api/status", http.NoBody), 429, "") // that is none
+}
+
+// A preflight allows the fields that it asks for, whatever library adds them, on
+// every route that pages of other sites may call.
+func TestPreflightMirrorsFields(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const tracing = "authorization,content-type,traceparent,baggage,sentry-trace,x-datadog-trace-id,newrelic,x-requested-with"
+	for _, rt := range routes() {
+		if !rt.cors {
+			continue
+		}
+		path := strings.ReplaceAll(rt.path, "{token}", projectToken)
+		for asked, want := range map[string]string{
+			tracing:                      tracing,
+			"":                           usual[0],
+			"x, y\r\nSet-Cookie: z":      usual[0],
+			"é":                          usual[0],
+			"x,,y":                       usual[0],
+			"x y":                        usual[0],
+			strings.Repeat("x", 5000):    usual[0],
+			"Authorization , x-One\t,b3": "Authorization , x-One\t,b3",
+		} {
+			w := f.send(http.MethodOptions, path, http.NoBody, "Origin", "https://shop.example",
+				"Access-Control-Request-Method", rt.method, "Access-Control-Request-Headers", asked)
+			check(t, w, 204, "")
+			h := w.Header()
+			if got := h.Get("Access-Control-Allow-Headers"); got != want || h.Get("Access-Control-Allow-Origin") != "*" ||
+				!strings.Contains(h.Get("Access-Control-Allow-Methods"), rt.method) {
+				t.Errorf("%s: asked for %.200q, got %v", path, asked, h)
+			}
+			if got := h.Get("Vary"); got != "Origin, Access-Control-Request-Method, Access-Control-Request-Headers" {
+				t.Errorf("%s: Vary: got %q", path, got)
+			}
+		}
+	}
+}
+
+// An OPTIONS that is no preflight is a call like any other, whatever its path:
+// it is counted and gets the fields. So is one with a body.
+func TestOtherOptionsAreCounted(t *testing.T) {
+	t.Parallel()
+	all := trackway.Policy{Name: "all", Paths: []string{"/"}, Limit: 2, Window: time.Minute, Also: true, AllowBelowFloor: true}
+	for path, status := range map[string]int{
+		trackBase + "batch": 204, "/api/servers": 204, dataBase + "consent/categories": 204, "/api/status": 405, "/grid/limits": 405,
+		"/none": 404, "/track/none": 404, "/track/../x": 404, "*": 404,
+	} {
+		f := newFixture(t, all)
+		ask := func(body io.Reader, fields ...string) *httptest.ResponseRecorder {
+			r := httptest.NewRequest(http.MethodOptions, "/", body)
+			r.URL.Path, r.RequestURI = path, path
+			for i := 0; i < len(fields); i += 2 {
+				r.Header.Set(fields[i], fields[i+1])
+			}
+			w := httptest.NewRecorder()
+			f.Server.ServeHTTP(w, r) // not through the contract: it knows clean paths only
+			return w
+		}
+		for i, w := range []*httptest.ResponseRecorder{
+			ask(http.NoBody), ask(strings.NewReader("{}"), "Origin", "https://shop.example", "Access-Control-Request-Method", "POST"),
+		} {
+			if got := w.Header()["X-RateLimit-Remaining"]; w.Code != status || len(got) != 1 || got[0] != strconv.Itoa(1-i) {
+				t.Errorf("%s: got %d, X-RateLimit-Remaining %v; want %d, counted", path, w.Code, got, status)
+			}
+			if status == 204 && w.Header().Get("Allow") == "" {
+				t.Errorf("%s: Allow is missing", path)
+			}
+		}
+		check(t, ask(http.NoBody), 429, "rate limit")
+	}
+}
+
+// A cache has to know that an answer depends on who asked, also the one that it
+// keeps for somebody who sent no Origin.
+func TestVaryByOrigin(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, path := range []string{"/api/servers", dataBase + "consent/categories", trackBase + "system/time"} {
+		w := f.send(http.MethodGet, path, nil)
+		if w.Header().Get("Vary") != "Origin" {
+			t.Errorf("%s: got %v", path, w.Header())
+		}
+		if tag := w.Header().Get("Etag"); tag != "" {
+			if w := f.send(http.MethodGet, path, nil, "If-None-Match", tag); w.Code != 304 || w.Header().Get("Vary") != "Origin" {
+				t.Errorf("%s: got %d %v", path, w.Code, w.Header())
+			}
+		}
+	}
 }

@@ -89,11 +89,12 @@ func (c *call) serverNames() error {
 	}{region, regions, names})
 }
 
-// encoded answers with JSON that is made anew for each call.
+// encoded answers with JSON that is made for each call. A 304 saves the caller
+// the transfer; it costs a call, because the answer had to be made to be compared.
 func (c *call) encoded(v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return c.validated(guide.ETag(body), body)
+	return c.answerTagged(guide.ETag(body), noCache, body)
 }

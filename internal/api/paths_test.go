@@ -2,8 +2,10 @@ package api
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -155,6 +157,46 @@ func TestOtherOptionsAreCounted(t *testing.T) {
 			}
 		}
 		check(t, ask(http.NoBody), 429, "rate limit")
+	}
+}
+
+// Every route answers 405 to methods that it does not have, and says which it
+// has; HEAD goes wherever GET does. All of it is counted.
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	allowed, free := map[string][]string{}, map[string]bool{}
+	for _, rt := range routes() {
+		path := strings.NewReplacer("{token}", projectToken, "{id}", "1", "{name}", "x", "{$}", "").Replace(rt.path)
+		allowed[path] = append(allowed[path], rt.method)
+		if rt.method == http.MethodGet {
+			allowed[path] = append(allowed[path], http.MethodHead)
+		}
+		if rt.cors {
+			allowed[path] = append(allowed[path], http.MethodOptions)
+		}
+		free[path] = rt.free
+	}
+	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/"}, Limit: 1000, Window: time.Minute, Per: trackway.PerIPPath, Also: true, AllowBelowFloor: true})
+	f.Log = slog.New(slog.DiscardHandler) // the store of this test is broken
+	f.grid.serve = func(http.ResponseWriter, *http.Request) error { return errNoServer }
+	for path, methods := range allowed {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "get"} {
+			w := httptest.NewRecorder()
+			f.Server.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+			has := slices.Contains(methods, method)
+			if (w.Code == http.StatusMethodNotAllowed) == has {
+				t.Errorf("%s %s: got %d, and it has %v", method, path, w.Code, methods)
+			}
+			got := strings.Split(w.Header().Get("Allow"), ", ")
+			slices.Sort(got)
+			want := slices.Sorted(slices.Values(methods))
+			if !has && !slices.Equal(got, want) {
+				t.Errorf("%s %s: Allow: got %v, want %v", method, path, got, want)
+			}
+			if counted := w.Header()["X-RateLimit-Limit"] != nil; counted == (has && free[path]) {
+				t.Errorf("%s %s: counted: %v", method, path, counted)
+			}
+		}
 	}
 }
 

@@ -187,8 +187,18 @@ func TestReadingRefuses(t *testing.T) {
 		"usage?month=2026-11&since=2026-11-01":    "Field 'month'",
 		"usage?month=11":                          "Field 'month'",
 		"usage?day=2026-11-01":                    "Field 'day'",
+		"usage?until=":                            "Field 'until': expected a day, such as 2026-11-22.",
+		"usage?since=":                            "Field 'since': expected a day",
+		"usage?month=":                            "Field 'month'",
+		"usage?=true":                             "Field 'query': expected nothing: the parameters are since, until, month.",
+		"customers?=true":                         `{"success":false,"errors":["Field 'query': expected nothing: the parameters are q, page`,
+		"customers?%zz":                           `{"success":false,"errors":["Field 'query': expected a well-formed query`,
 	} {
 		check(t, r.get(path), http.StatusBadRequest, want)
+	}
+	for _, path := range []string{"customers", "customers/1", "customers/1/events", "events", "stats", "usage", "erasures"} {
+		none := r.send(http.MethodGet, "/api/projects/none/"+path, nil, byKey()...)
+		check(t, none, http.StatusBadRequest, `{"success":false,"error":"Invalid project id"}`)
 	}
 	for _, path := range []string{"customers/99", "customers/99/events", "customers/registered=nobody", "customers/0"} {
 		check(t, r.get(path), http.StatusNotFound, "Customer does not exist")

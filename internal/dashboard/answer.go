@@ -129,8 +129,8 @@ func (q *request) project(token string) (*trackway.Project, error) {
 var errNoCustomer = &trackway.Error{Code: trackway.NotFound, Field: "customer", Msg: "There is no such customer."}
 
 func parseCustomer(text string) (trackway.Customer, error) {
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || n == 0 {
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || n == 0 || text[0] == '0' {
 		return 0, ask.Invalid("customer", "the number of a customer")
 	}
 	return trackway.Customer(n), nil

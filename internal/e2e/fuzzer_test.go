@@ -31,7 +31,7 @@ const (
 // contract rules out is refused, what it allows is accepted; other methods are
 // 405 with the right Allow; without a key, or with a wrong one, nobody gets in.
 // The calls are bounded by count and drawn from one seed.
-func TestContractFuzzer(t *testing.T) {
+func TestContractFuzzer(t *testing.T) { //nolint:tparallel // its runs follow each other: the second erases what the first asks for
 	t.Parallel()
 	s := start(t, gridConfig(pagesPassword, wideLimits+"  - {name: signin, paths: [POST /grid/session], limit: 4000000, window: 60s}\n"))
 	cookie := s.signIn(t, pagesPassword)
@@ -48,7 +48,7 @@ func TestContractFuzzer(t *testing.T) {
 		{"erasing", "schemathesis.toml", "--max-examples 20 --include-operation-id-regex ^(" + erasing + ")$"},
 		{"strangers", "strangers.toml", "--phases examples,coverage --include-path-regex {token}"},
 	} {
-		t.Run(run.name, func(t *testing.T) { //nolint:paralleltest // one after the other, or the second erases what the first asks for
+		t.Run(run.name, func(t *testing.T) {
 			s.fuzz(t, cookie, run.settings, strings.Fields(run.more)...)
 		})
 	}

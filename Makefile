@@ -68,7 +68,7 @@ e2e: test-deps ## run the end-to-end tests of the real binary only, each run ane
 	$(GO) test -race -count=1 -v ./internal/e2e
 
 # The race detector needs a C compiler, and the test of the lines that a first start prints needs curl. The clients that must
-# obey the limits come from their registries.
+# obey the limits, and the fuzzer of the contract, come from their registries.
 .PHONY: test-deps
 test-deps:
 	@./tools/install-packages cc:gcc,libc6-dev curl:curl

@@ -86,6 +86,9 @@ func (n node) text(name string) string {
 // leaving the member out.
 func (n node) typeName() string {
 	t := n.get("type")
+	if either := n.get("anyOf").items(); t.v == nil && len(either) > 0 {
+		return either[0].typeName() // the others are what is let pass, not what is asked for
+	}
 	names := t.texts()
 	if s, ok := t.v.(string); ok {
 		names = []string{s}

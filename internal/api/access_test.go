@@ -262,6 +262,8 @@ func TestExportFails(t *testing.T) {
 	check(t, w, 500, `{"errors":{"code":500,`)
 	w = f.post(dataBase+"customers/export", strings.NewReader(`{"format":"xlsx"}`), asKey("all")...)
 	check(t, w, 400, `{"success":false,"errors":{"format":["Field 'format': expected csv, table_json or native_json."]}}`)
+	w = f.post(dataBase+"customers/export", strings.NewReader(`{"format":"csv","attributes":[{"type":""}]}`), asKey("all")...)
+	check(t, w, 400, `{"success":false,"errors":{"attributes":["Field 'attributes': expected attributes of type property or id."]}}`)
 }
 
 // breaking is a store with one customer that cannot be read after many rows.
@@ -368,6 +370,7 @@ func TestAnonymizeBulk(t *testing.T) {
 			`{"success":false,"errors":{"customer_ids":["Field 'customer_ids': expected registered or cookie, got \"phone\"."]}},{"success":true,"erasure":{"id":"2","state":"scheduled"}}],"success":true}`)
 	for body, want := range map[string]string{
 		`{}`:                             `{"customers":["Field 'customers' is required."]}`,
+		`{"customers":[]}`:               `{"customers":["Field 'customers' is empty: expected at least one element."]}`,
 		`{"customers":[` + one + `,{}]}`: `{"customer_ids":["Must specify at least one customer ID"]}`,
 		`{"customers":[` + strings.TrimSuffix(strings.Repeat(one+",", 1001), ",") + `]}`: `{"customers":["Field 'customers': at most 1000 elements."]}`,
 	} {

@@ -47,6 +47,17 @@ func (c *call) answer(status int, body []byte) error {
 	return nil
 }
 
+// answerEmpty answers that there is nothing to be said. It returns nil, as answer
+// does.
+func (c *call) answerEmpty() error {
+	if c.r.ContentLength != 0 && c.r.ProtoMajor == 1 {
+		c.w.Header()["Connection"] = closeConnection // the body is not wanted
+	}
+	c.status = http.StatusNoContent
+	c.w.WriteHeader(c.status)
+	return nil
+}
+
 // short bodies are told their length by net/http, as [http.ResponseWriter] says of those under "a few KB". A field fewer keeps most
 // answers at eight, beyond which a map of fields becomes twice as expensive.
 const short = 1 << 10

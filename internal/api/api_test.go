@@ -346,7 +346,7 @@ func TestRefusedCallIsNotLookedAt(t *testing.T) {
 		}[path], "error")
 	}
 	check(t, f.post(trackBase+"customers/events", nil, "X-Forwarded-For", "198.51.100.2"), 429, "rate limit")
-	w = f.send(http.MethodOptions, trackBase+"customers/events", nil, "X-Forwarded-For", "198.51.100.2")
+	w = f.send(http.MethodOptions, trackBase+"customers/events", nil, "X-Forwarded-For", "198.51.100.2", "Access-Control-Request-Method", "POST")
 	check(t, w, 204, "")
 }
 

@@ -23,7 +23,7 @@ func document(of func(*guide.Guide) *guide.Document) func(*call) error {
 			h["Content-Security-Policy"] = []string{d.Policy}
 			h["Referrer-Policy"] = []string{"no-referrer"}
 		}
-		return c.validated(d.ETag, d.Body)
+		return c.kept(d.ETag, noCache, d.Body)
 	}
 }
 
@@ -31,9 +31,6 @@ func contract(g *guide.Guide) *guide.Document { return &g.Contract }
 func about(g *guide.Guide) *guide.Document    { return &g.Page }
 func home(g *guide.Guide) *guide.Document     { return &g.Home }
 func limits(g *guide.Guide) *guide.Document   { return &g.Limits }
-
-// validated answers with a body, or with 304 if the caller has it already.
-func (c *call) validated(etag string, body []byte) error { return c.kept(etag, noCache, body) }
 
 // giveBack makes the call cost nothing, and has the answer's fields say so. One that no policy counted cost nothing before.
 func (c *call) giveBack() {

@@ -11,8 +11,9 @@ import (
 
 // Grid answers what the server's own pages ask: /grid/….
 type Grid interface {
-	// Serve answers a request, or returns why not: a *[trackway.Error] is one that the caller may see.
-	Serve(w http.ResponseWriter, r *http.Request) error
+	// Serve answers a request, or returns why not: a *[trackway.Error] is one that the caller may see. It calls giveBack before
+	// it answers a call that is to cost nothing.
+	Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error
 }
 
 // grid hands a call over to the pages' handler, which has steps of its own to let it in. Limits, metrics and the fields of
@@ -21,7 +22,7 @@ func (c *call) grid() error {
 	if c.route.maxBody > 0 {
 		c.r.Body = io.NopCloser(bytes.NewReader(c.body))
 	}
-	err := c.Grid.Serve(&gridWriter{c.w, c}, c.r)
+	err := c.Grid.Serve(&gridWriter{c.w, c}, c.r, c.giveBack)
 	if known := (*trackway.Error)(nil); errors.As(err, &known) && known.Code == trackway.Unidentified {
 		c.refuse(known)
 		return nil
@@ -36,12 +37,9 @@ type gridWriter struct {
 	c *call
 }
 
-// WriteHeader gives a call back that is answered with 304. A stream is measured when it begins.
+// WriteHeader notes the status. A stream is measured when it begins.
 func (w *gridWriter) WriteHeader(status int) {
 	w.c.status = status
-	if status == http.StatusNotModified {
-		w.c.giveBack()
-	}
 	if w.c.route.stream {
 		w.c.observe()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/auth"
 	"trackway/internal/live"
 	"trackway/web"
 )
@@ -21,12 +22,18 @@ import (
 // fakeGrid answers as a test says.
 type fakeGrid struct {
 	serve func(w http.ResponseWriter, r *http.Request) error
+	free  bool // it gives each call back
 }
 
-func (g *fakeGrid) Serve(w http.ResponseWriter, r *http.Request) error { return g.serve(w, r) }
+func (g *fakeGrid) Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error {
+	if g.free {
+		giveBack()
+	}
+	return g.serve(w, r)
+}
 
 var gridPolicies = []trackway.Policy{
-	{Name: "grid", Paths: []string{"/grid/"}, Limit: 3, Window: time.Minute},
+	{Name: "grid", Paths: []string{"/grid/"}, Limit: 4, Window: time.Minute},
 	{Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 2, Window: time.Minute},
 }
 
@@ -40,10 +47,15 @@ func TestGridSteps(t *testing.T) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
+	f.grid.free = true
 	for range 10 {
-		if w := f.send("GET", "/grid/limits", nil, "Cookie", "trackway_session=x"); w.Code != 304 || w.Header()["X-RateLimit-Remaining"][0] != "3" {
+		if w := f.send("GET", "/grid/start", nil, "Cookie", "trackway_session=x"); w.Code != 304 || w.Header()["X-RateLimit-Remaining"][0] != "4" {
 			t.Fatalf("got %d with %v", w.Code, w.Header())
 		}
+	}
+	f.grid.free = false
+	if w := f.send("GET", "/grid/limits", nil, "Cookie", "trackway_session=x"); w.Code != 304 || w.Header()["X-RateLimit-Remaining"][0] != "3" {
+		t.Errorf("a 304 that is not given back: got %d with %v", w.Code, w.Header())
 	}
 	fail := func(err error) {
 		f.grid.serve = func(w http.ResponseWriter, _ *http.Request) error {
@@ -60,7 +72,7 @@ func TestGridSteps(t *testing.T) {
 	if !strings.Contains(f.log.String(), "disk on fire") {
 		t.Errorf("the log has %q", f.log)
 	}
-	check(t, f.send("GET", "/grid/start", nil), 429, "Limit to max 3 per 60 seconds")
+	check(t, f.send("GET", "/grid/start", nil), 429, "Limit to max 4 per 60 seconds")
 	check(t, f.send("GET", "/grid/none", nil), 429, "")
 
 	f.grid.serve = func(w http.ResponseWriter, r *http.Request) error {
@@ -96,6 +108,25 @@ func TestRefusedIsShown(t *testing.T) {
 	send("batch", `{"commands":[]}`)
 	send("customers/events", goodEvent, "Authorization", "Token nobody")
 	send("customers/events", goodEvent, "Content-Encoding", "br")
+	get := func(path string) { // what carries no commands has none that are refused
+		f.send(http.MethodGet, path, nil, "Authorization", "Token nobody")
+	}
+	get(trackBase + "system/time")
+	get(dataBase + "consent/categories")
+	get("/api/limits/usage")
+	send("customers/export-one", `{}`, "Authorization", "Token nobody")
+	f.post(dataBase+"customers/export-one", strings.NewReader(`{`))
+	access := f.Access()
+	withKeys := access
+	withKeys.Keys = auth.New([]trackway.Project{{
+		Name: "demo", Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
+		Keys: []trackway.Key{{
+			Name: "web", Kind: trackway.PublicKey, ID: publicToken, Permissions: map[trackway.Permission][]string{trackway.SetCustomers: nil},
+		}},
+	}})
+	f.Reload(withKeys)
+	send("customers/events", goodEvent) // for which the key has no permission
+	f.Reload(access)
 	f.post(strings.Replace(trackBase, "1234", "9999", 1)+"customers", strings.NewReader(`{}`))
 	items, _, err := w.Take(100)
 	if err != nil {
@@ -122,6 +153,7 @@ func TestRefusedIsShown(t *testing.T) {
 		"batch|||1|",
 		"customers/events||Authorization|1|",
 		"customers/events||Content-Encoding|1|",
+		"customers/events|||1|",
 		"customers||projectToken|0|",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

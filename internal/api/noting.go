@@ -32,9 +32,19 @@ func (c *call) noteRefused(name string, cmd *trackway.Command, err *trackway.Err
 	c.Live.Reject(&r)
 }
 
-// noteCall shows a call of the tracking API that failed before its commands were looked at.
+// noteCall shows a call that failed before its commands were looked at: by its
+// key or by its body. A call that carries no commands (what time it is, the
+// consent categories) is none, and neither is one for which the server had no
+// room, since that refuses nothing: the client sends it again.
 func (c *call) noteCall(err error) {
-	if known := (*trackway.Error)(nil); c.route.cors && errors.As(err, &known) {
-		c.noteRefused(strings.TrimPrefix(c.route.path, track), nil, known)
+	known := (*trackway.Error)(nil)
+	if !c.route.carriesCommands() || !errors.As(err, &known) || known.Code == trackway.Overloaded {
+		return
 	}
+	c.noteRefused(strings.TrimPrefix(c.route.path, track), nil, known)
+}
+
+// carriesCommands reports whether the calls of a route bring commands.
+func (rt *route) carriesCommands() bool {
+	return rt.maxBody > 0 && strings.HasPrefix(rt.path, track)
 }

@@ -33,13 +33,15 @@ func (c *call) file(f *web.File, cache []string) error {
 	h["Referrer-Policy"] = []string{"no-referrer"}
 	h["X-Content-Type-Options"] = noSniff
 	h["Vary"] = []string{"Accept-Encoding"}
-	if coding != "" && !guide.Matches(c.r.Header["If-None-Match"], etag) {
+	if asked := c.r.Header["If-None-Match"]; coding != "" && !guide.Matches(asked, etag) && !guide.Any(asked) {
 		h["Content-Encoding"] = []string{coding}
 	}
 	return c.kept(etag, cache, body)
 }
 
-// kept answers with a body, or with 304 if the caller has it already. cache is what caches may do with it.
+// kept answers with a body that was there before the call, or with 304, which
+// costs nothing, if the caller has it already. cache is what caches may do with
+// it.
 func (c *call) kept(etag string, cache []string, body []byte) error {
 	if c.has(etag, cache) {
 		return nil

@@ -2,8 +2,11 @@ package api
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,4 +88,132 @@ func TestPreflightsAreFree(t *testing.T) {
 	}
 	check(t, f.send(http.MethodOptions, "/api/status", io.NopCloser(strings.NewReader(""))), 405, "")
 	check(t, f.send(http.MethodOptions, "/api/status", http.NoBody), 429, "") // that is none
+}
+
+// A preflight allows the fields that it asks for, whatever library adds them, on
+// every route that pages of other sites may call.
+func TestPreflightMirrorsFields(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const tracing = "authorization,content-type,traceparent,baggage,sentry-trace,x-datadog-trace-id,newrelic,x-requested-with"
+	for _, rt := range routes() {
+		if !rt.cors {
+			continue
+		}
+		path := strings.ReplaceAll(rt.path, "{token}", projectToken)
+		for asked, want := range map[string]string{
+			tracing:                      tracing,
+			"":                           usual[0],
+			"x, y\r\nSet-Cookie: z":      usual[0],
+			"é":                          usual[0],
+			"x,,y":                       usual[0],
+			"x y":                        usual[0],
+			strings.Repeat("x", 5000):    usual[0],
+			"Authorization , x-One\t,b3": "Authorization , x-One\t,b3",
+		} {
+			w := f.send(http.MethodOptions, path, http.NoBody, "Origin", "https://shop.example",
+				"Access-Control-Request-Method", rt.method, "Access-Control-Request-Headers", asked)
+			check(t, w, 204, "")
+			h := w.Header()
+			if got := h.Get("Access-Control-Allow-Headers"); got != want || h.Get("Access-Control-Allow-Origin") != "*" ||
+				!strings.Contains(h.Get("Access-Control-Allow-Methods"), rt.method) {
+				t.Errorf("%s: asked for %.200q, got %v", path, asked, h)
+			}
+			if got := h.Get("Vary"); got != "Origin, Access-Control-Request-Method, Access-Control-Request-Headers" {
+				t.Errorf("%s: Vary: got %q", path, got)
+			}
+		}
+	}
+}
+
+// An OPTIONS that is no preflight is a call like any other, whatever its path:
+// it is counted and gets the fields. So is one with a body.
+func TestOtherOptionsAreCounted(t *testing.T) {
+	t.Parallel()
+	all := trackway.Policy{Name: "all", Paths: []string{"/"}, Limit: 2, Window: time.Minute, Also: true, AllowBelowFloor: true}
+	for path, status := range map[string]int{
+		trackBase + "batch": 204, "/api/servers": 204, dataBase + "consent/categories": 204, "/api/status": 405, "/grid/limits": 405,
+		"/none": 404, "/track/none": 404, "/track/../x": 404, "*": 404,
+	} {
+		f := newFixture(t, all)
+		ask := func(body io.Reader, fields ...string) *httptest.ResponseRecorder {
+			r := httptest.NewRequest(http.MethodOptions, "/", body)
+			r.URL.Path, r.RequestURI = path, path
+			for i := 0; i < len(fields); i += 2 {
+				r.Header.Set(fields[i], fields[i+1])
+			}
+			w := httptest.NewRecorder()
+			f.Server.ServeHTTP(w, r) // not through the contract: it knows clean paths only
+			return w
+		}
+		for i, w := range []*httptest.ResponseRecorder{
+			ask(http.NoBody), ask(strings.NewReader("{}"), "Origin", "https://shop.example", "Access-Control-Request-Method", "POST"),
+		} {
+			if got := w.Header()["X-RateLimit-Remaining"]; w.Code != status || len(got) != 1 || got[0] != strconv.Itoa(1-i) {
+				t.Errorf("%s: got %d, X-RateLimit-Remaining %v; want %d, counted", path, w.Code, got, status)
+			}
+			if status == 204 && w.Header().Get("Allow") == "" {
+				t.Errorf("%s: Allow is missing", path)
+			}
+		}
+		check(t, ask(http.NoBody), 429, "rate limit")
+	}
+}
+
+// Every route answers 405 to methods that it does not have, and says which it
+// has; HEAD goes wherever GET does. All of it is counted.
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	allowed, free := map[string][]string{}, map[string]bool{}
+	for _, rt := range routes() {
+		path := strings.NewReplacer("{token}", projectToken, "{id}", "1", "{name}", "x", "{$}", "").Replace(rt.path)
+		allowed[path] = append(allowed[path], rt.method)
+		if rt.method == http.MethodGet {
+			allowed[path] = append(allowed[path], http.MethodHead)
+		}
+		if rt.cors {
+			allowed[path] = append(allowed[path], http.MethodOptions)
+		}
+		free[path] = rt.free
+	}
+	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/"}, Limit: 1000, Window: time.Minute, Per: trackway.PerIPPath, Also: true, AllowBelowFloor: true})
+	f.Log = slog.New(slog.DiscardHandler) // the store of this test is broken
+	f.grid.serve = func(http.ResponseWriter, *http.Request) error { return errNoServer }
+	for path, methods := range allowed {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "get"} {
+			w := httptest.NewRecorder()
+			f.Server.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+			has := slices.Contains(methods, method)
+			if (w.Code == http.StatusMethodNotAllowed) == has {
+				t.Errorf("%s %s: got %d, and it has %v", method, path, w.Code, methods)
+			}
+			got := strings.Split(w.Header().Get("Allow"), ", ")
+			slices.Sort(got)
+			want := slices.Sorted(slices.Values(methods))
+			if !has && !slices.Equal(got, want) {
+				t.Errorf("%s %s: Allow: got %v, want %v", method, path, got, want)
+			}
+			if counted := w.Header()["X-RateLimit-Limit"] != nil; counted == (has && free[path]) {
+				t.Errorf("%s %s: counted: %v", method, path, counted)
+			}
+		}
+	}
+}
+
+// A cache has to know that an answer depends on who asked, also the one that it
+// keeps for somebody who sent no Origin.
+func TestVaryByOrigin(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, path := range []string{"/api/servers", dataBase + "consent/categories", trackBase + "system/time"} {
+		w := f.send(http.MethodGet, path, nil)
+		if w.Header().Get("Vary") != "Origin" {
+			t.Errorf("%s: got %v", path, w.Header())
+		}
+		if tag := w.Header().Get("Etag"); tag != "" {
+			if w := f.send(http.MethodGet, path, nil, "If-None-Match", tag); w.Code != 304 || w.Header().Get("Vary") != "Origin" {
+				t.Errorf("%s: got %d %v", path, w.Code, w.Header())
+			}
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -186,8 +187,18 @@ func TestReadingRefuses(t *testing.T) {
 		"usage?month=2026-11&since=2026-11-01":    "Field 'month'",
 		"usage?month=11":                          "Field 'month'",
 		"usage?day=2026-11-01":                    "Field 'day'",
+		"usage?until=":                            "Field 'until': expected a day, such as 2026-11-22.",
+		"usage?since=":                            "Field 'since': expected a day",
+		"usage?month=":                            "Field 'month'",
+		"usage?=true":                             "Field 'query': expected nothing: the parameters are since, until, month.",
+		"customers?=true":                         `{"success":false,"errors":["Field 'query': expected nothing: the parameters are q, page`,
+		"customers?%zz":                           `{"success":false,"errors":["Field 'query': expected a well-formed query`,
 	} {
 		check(t, r.get(path), http.StatusBadRequest, want)
+	}
+	for _, path := range []string{"customers", "customers/1", "customers/1/events", "events", "stats", "usage", "erasures"} {
+		none := r.send(http.MethodGet, "/api/projects/none/"+path, nil, byKey()...)
+		check(t, none, http.StatusBadRequest, `{"success":false,"error":"Invalid project id"}`)
 	}
 	for _, path := range []string{"customers/99", "customers/99/events", "customers/registered=nobody", "customers/0"} {
 		check(t, r.get(path), http.StatusNotFound, "Customer does not exist")
@@ -411,5 +422,51 @@ func TestRestrictedQuestions(t *testing.T) {
 	}
 	if w := get("all", "customers", "If-None-Match", tag); w.Code != http.StatusNotModified {
 		t.Errorf("its own entity tag: got %d", w.Code)
+	}
+}
+
+// TestOnlyWhatTookNoWorkIsGivenBack: "If-None-Match: *" names nothing that the
+// caller has, so it costs a call on every route. A tag that is right costs
+// nothing where it is known without making the answer, and a call elsewhere.
+func TestOnlyWhatTookNoWorkIsGivenBack(t *testing.T) {
+	t.Parallel()
+	const base = "/api/projects/" + projectToken + "/"
+	known := []string{"/api/limits", base + "customers", base + "customers/1", base + "customers/1/events", base + "events", base + "stats", base + "usage"}
+	for _, rt := range routes() {
+		if rt.method != http.MethodGet || rt.free || strings.HasPrefix(rt.path, "/grid/") {
+			continue
+		}
+		r := newReading(t, trackway.Policy{Name: "all", Paths: []string{"/"}, Also: true, Limit: 9, Window: time.Hour, AllowBelowFloor: true})
+		r.fill()
+		r.Eraser = &erasures{}
+		path := strings.NewReplacer("{token}", projectToken, "{id}", "1").Replace(rt.path)
+		get := func(match string) (status int, left string, tag string) {
+			w := r.send(http.MethodGet, path, nil, byKey("If-None-Match", match)...)
+			return w.Code, w.Header()["X-RateLimit-Remaining"][0], w.Header().Get("Etag")
+		}
+		status, left, tag := get(`"other"`)
+		if status != 200 || left != "8" {
+			t.Errorf("%s: got %d, %s left", path, status, left)
+		}
+		if status, left, _ := get("*"); status != 304 && tag != "" || left != "7" {
+			t.Errorf("%s: *: got %d, %s left, want 304 and 7", path, status, left)
+		}
+		if status, left, _ := get(`"other", *`); status != 304 && tag != "" || left != "6" {
+			t.Errorf("%s: * in a list: got %d, %s left, want 304 and 6", path, status, left)
+		}
+		if tag == "" {
+			continue
+		}
+		want := map[bool]string{true: "6", false: "5"}[slices.Contains(known, path)]
+		if status, left, _ := get("W/" + tag); status != 304 && status != 200 || left != want { // the list of servers moves on with each call
+			t.Errorf("%s: its tag: got %d, %s left, want 304 and %s", path, status, left, want)
+		}
+	}
+	r := newReading(t, trackway.Policy{Name: "api", Paths: []string{"/api/"}, Limit: 9, Window: time.Hour})
+	r.fill()
+	check(t, r.get("customers/99", "If-None-Match", "*"), 404, "does not exist") // there is nothing that the caller could have
+	w := r.get("usage?month=2026-10")
+	if w = r.get("usage?month=2026-10", "If-None-Match", w.Header().Get("Etag")); w.Code != 304 || w.Header()["X-RateLimit-Remaining"][0] != "6" {
+		t.Errorf("numbers that were added up: got %d %v, want 304, counted", w.Code, w.Header())
 	}
 }

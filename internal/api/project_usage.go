@@ -2,10 +2,9 @@ package api
 
 import (
 	"encoding/json"
-	"fmt"
+	"net/url"
 	"time"
 
-	"trackway"
 	"trackway/internal/ask"
 	"trackway/internal/query"
 )
@@ -86,24 +85,21 @@ func (c *call) days() (since, until time.Time, err error) {
 		}
 		return since, since.AddDate(0, 1, -1), nil
 	}
-	if since, err = c.date("since"); err != nil {
+	if since, err = date(values, "since"); err != nil {
 		return since, until, err
 	}
-	until, err = c.date("until")
+	until, err = date(values, "until")
 	return since, until, err
 }
 
 // date returns a parameter of the query that is a day, such as 2026-11-22; zero if it is absent.
-func (c *call) date(name string) (time.Time, error) {
-	text := c.r.URL.Query().Get(name)
-	if text == "" {
+func date(values url.Values, name string) (time.Time, error) {
+	if !values.Has(name) {
 		return time.Time{}, nil
 	}
-	at, err := time.Parse(time.DateOnly, text)
+	at, err := time.Parse(time.DateOnly, values.Get(name))
 	if err != nil {
-		return time.Time{}, &trackway.Error{
-			Code: trackway.Invalid, Field: name, Msg: fmt.Sprintf("Field '%s': expected a day, such as 2026-11-22.", name),
-		}
+		return time.Time{}, ask.Invalid(name, "a day, such as 2026-11-22")
 	}
 	return at, nil
 }

@@ -39,22 +39,35 @@ func (c *call) versionTag() string {
 	return guide.ETag(append(b, c.r.URL.RequestURI()...))
 }
 
-// has answers 304 and returns true where the caller has what the tag names.
+// has answers 304 and returns true if the caller has what the tag names. The
+// call is given back, so the tag must be one that is known without computing
+// the answer. "*" names no tag: it is left to [call.answerTagged].
 func (c *call) has(etag string, cache []string) bool {
 	if !guide.Matches(c.r.Header["If-None-Match"], etag) {
 		return false
 	}
-	h := c.w.Header()
-	h["Etag"], h["Cache-Control"] = []string{etag}, cache
-	delete(h, "Content-Type") // of what is not sent
 	c.giveBack()
-	c.status = http.StatusNotModified
-	c.w.WriteHeader(c.status)
+	c.notModified(etag, cache)
 	return true
 }
 
+// notModified answers 304.
+func (c *call) notModified(etag string, cache []string) {
+	h := c.w.Header()
+	h["Etag"], h["Cache-Control"] = []string{etag}, cache
+	delete(h, "Content-Type") // of what is not sent
+	c.status = http.StatusNotModified
+	c.w.WriteHeader(c.status)
+}
+
 // answerTagged answers with what a tag names; without one the answer is not to be kept, for the next may come further.
+// If the caller turns out to have the answer, or asks with "*" whether there is
+// any, it is 304. That was computed, so it costs a call.
 func (c *call) answerTagged(etag string, cache []string, body []byte) error {
+	if asked := c.r.Header["If-None-Match"]; etag != "" && (guide.Matches(asked, etag) || guide.Any(asked)) {
+		c.notModified(etag, cache)
+		return nil
+	}
 	h := c.w.Header()
 	h["Cache-Control"] = noStore
 	if etag != "" {
@@ -68,7 +81,7 @@ func (c *call) answerTagged(etag string, cache []string, body []byte) error {
 func (c *call) answerFinal(until time.Time, body []byte) error {
 	etag := guide.ETag(body)
 	c.w.Header()["Last-Modified"] = []string{until.UTC().Format(http.TimeFormat)}
-	return c.kept(etag, lastingCache, body)
+	return c.answerTagged(etag, lastingCache, body)
 }
 
 // final tells whether the numbers of a time that ended at until cannot change any more.

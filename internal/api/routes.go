@@ -107,7 +107,7 @@ func (s *Server) register() {
 		allowed := methods[path]
 		cors := foreign[path]
 		if cors {
-			s.mux.HandleFunc("OPTIONS "+path, preflight(methods[path]))
+			s.mux.HandleFunc("OPTIONS "+path, s.options(path, methods[path]))
 			allowed = append(allowed, http.MethodOptions)
 		}
 		s.handle(path, route{path: path, open: true, cors: cors, do: notAllowed(allowed)})

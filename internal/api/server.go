@@ -136,10 +136,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["X-Request-Id"] = s.ids.of(r)
 	h["X-Served-By"] = s.access.Load().servedBy
+	asterisk := r.URL.Path == "*" // OPTIONS about the whole server (RFC 9110, section 7.1): no route, and counted like one
+	if asterisk || r.URL.Path == "" {
+		r.URL.Path = "/" // also "GET http://host" and "CONNECT host:80", which the mux would redirect
+	}
 	if strings.Contains(r.URL.Path, "//") {
 		collapse(r.URL)
 	}
-	if strings.Contains(r.URL.Path, "/.") && !isClean(r.URL.EscapedPath()) {
+	if asterisk || strings.Contains(r.URL.Path, "/.") && !isClean(r.URL.EscapedPath()) {
 		s.serve(&route{path: "/", open: true, do: (*call).unknownRoute}, w, r)
 		return
 	}
@@ -239,11 +243,7 @@ func (c *call) count() {
 
 // steps takes the call through the steps. Each refuses by answering.
 func (c *call) steps() {
-	if c.route.cors && c.r.Header.Get("Origin") != "" { // all others need not be bothered with it
-		c.w.Header()["Access-Control-Allow-Origin"] = anyOrigin
-		c.w.Header()["Access-Control-Expose-Headers"] = exposed
-		c.w.Header()["Vary"] = byOrigin
-	}
+	c.letPagesRead()
 	if !c.route.free && !isPreflight(c.r) && !c.allowed() {
 		return
 	}
@@ -254,7 +254,9 @@ func (c *call) steps() {
 			return
 		}
 		if p := c.route.needs; p != "" && !c.grant.Key.May(p) {
-			c.fail(notAuthorized(p))
+			err := notAuthorized(p)
+			c.noteCall(err)
+			c.fail(err)
 			return
 		}
 	}

@@ -3,8 +3,10 @@ package api
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"time"
 
+	"trackway/internal/ask"
 	"trackway/internal/fleet"
 	"trackway/internal/guide"
 	"trackway/internal/query"
@@ -59,11 +61,17 @@ func (c *call) servers() error {
 	}{c.Fleet.Servers()})
 }
 
+// maxRegion bounds the code of a region that is asked for, in bytes: the answer
+// repeats it.
+const maxRegion = 64
+
 // serverNames answers the names of a region's servers, for clients that know no states: those that are up, or all if none is.
 func (c *call) serverNames() error {
 	region := c.Fleet.Self().Region
 	if query := c.r.URL.Query(); query.Has("region") {
-		region = query.Get("region")
+		if region = query.Get("region"); len(region) > maxRegion {
+			return ask.Invalid("region", "the code of a region, which has at most "+strconv.Itoa(maxRegion)+" bytes")
+		}
 	}
 	regions, names, up := [][2]string{}, []string{}, []string{}
 	for _, s := range c.Fleet.Servers() {
@@ -89,11 +97,12 @@ func (c *call) serverNames() error {
 	}{region, regions, names})
 }
 
-// encoded answers with JSON that is made anew for each call.
+// encoded answers with JSON that is made for each call. A 304 saves the caller
+// the transfer; it costs a call, because the answer had to be made to be compared.
 func (c *call) encoded(v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return c.validated(guide.ETag(body), body)
+	return c.answerTagged(guide.ETag(body), noCache, body)
 }

@@ -232,6 +232,8 @@ func listen(ctx context.Context, addr string, h http.Handler, log *slog.Logger) 
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
+
+		DisableGeneralOptionsHandler: true, // net/http would answer "OPTIONS *" itself, past the limits
 	}
 	return l, nil
 }

@@ -27,7 +27,7 @@ func Parse(query string, known ...string) (url.Values, error) {
 	}
 	for name, all := range values {
 		if !slices.Contains(known, name) {
-			return nil, Invalid(shortened(name), "nothing: the parameters are "+cmp.Or(strings.Join(known, ", "), "none"))
+			return nil, Invalid(cmp.Or(shortened(name), "query"), "nothing: the parameters are "+cmp.Or(strings.Join(known, ", "), "none"))
 		}
 		if len(all) > 1 && name != "type" {
 			return nil, Invalid(name, "one value")

@@ -148,7 +148,7 @@ func TestDefaults(t *testing.T) {
 		}},
 		Policies: []trackway.Policy{
 			{
-				Name: "track", Paths: []string{"/track/"}, Limit: 6000, Window: time.Minute,
+				Name: "track", Paths: []string{"/track/", "/data/v2/projects/*/consent/categories"}, Limit: 6000, Window: time.Minute,
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 			{

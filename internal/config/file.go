@@ -103,7 +103,7 @@ type override struct {
 func (f *file) setDefaults() {
 	f.Config = defaults()
 	f.Limits = []policy{
-		{Name: "track", Paths: []string{"/track/"}, Limit: 6000, Window: time.Minute},
+		{Name: "track", Paths: []string{"/track/", "/data/v2/projects/*/consent/categories"}, Limit: 6000, Window: time.Minute},
 		{Name: "api", Paths: []string{"/api/", "/data/"}, Limit: 30, Window: 30 * time.Second, Per: trackway.PerIPPath},
 		{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second},
 		{Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 5, Window: time.Minute},

@@ -44,16 +44,28 @@ func (q *request) version(of ...any) string {
 	return guide.ETag(fmt.Appendln(nil, append([]any{q.process, q.facts.made.UnixNano(), q.r.URL.Path, q.r.URL.RawQuery}, of...)...))
 }
 
-// unchanged answers 304 if the caller has this version of the answer. If not, the answer will have it.
+// unchanged answers 304 if the caller names this version of the answer. If not,
+// the answer will have it. The call is given back: the version must be one that
+// is known without making the answer.
 func (q *request) unchanged(etag string) bool {
+	if guide.Matches(q.r.Header["If-None-Match"], etag) {
+		q.giveBack()
+		q.notModified(etag)
+		return true
+	}
+	q.tag(etag)
+	return false
+}
+
+func (q *request) tag(etag string) {
 	h := q.w.Header()
 	h.Set("Etag", etag)
 	h.Set("Cache-Control", "private, no-cache")
-	if !guide.Matches(q.r.Header["If-None-Match"], etag) {
-		return false
-	}
+}
+
+func (q *request) notModified(etag string) {
+	q.tag(etag)
 	q.w.WriteHeader(http.StatusNotModified)
-	return true
 }
 
 // answer sends JSON.
@@ -66,11 +78,18 @@ func (q *request) answer(v any) error {
 }
 
 // versioned sends JSON whose version is made of what is steady in it: the time of the answer, say, is another one each time.
+// The answer was made to know its version, so a 304 costs a call.
 func (q *request) versioned(steady, v any) error {
 	text, err := json.Marshal(steady)
-	if err != nil || q.unchanged(q.version(string(text))) {
+	if err != nil {
 		return err
 	}
+	etag := q.version(string(text))
+	if guide.Matches(q.r.Header["If-None-Match"], etag) {
+		q.notModified(etag)
+		return nil
+	}
+	q.tag(etag)
 	return q.answer(v)
 }
 
@@ -110,8 +129,8 @@ func (q *request) project(token string) (*trackway.Project, error) {
 var errNoCustomer = &trackway.Error{Code: trackway.NotFound, Field: "customer", Msg: "There is no such customer."}
 
 func parseCustomer(text string) (trackway.Customer, error) {
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || n == 0 {
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || n == 0 || text[0] == '0' {
 		return 0, ask.Invalid("customer", "the number of a customer")
 	}
 	return trackway.Customer(n), nil

@@ -128,6 +128,8 @@ type request struct {
 	r       *http.Request
 	now     time.Time
 	expires time.Time // of the session
+
+	giveBack func() // makes the call cost nothing
 }
 
 var (
@@ -141,9 +143,9 @@ var (
 )
 
 // Serve answers a request for one of the routes. An error is one that was not answered; where it is not a *[trackway.Error] it
-// is the server's own.
-func (s *Server) Serve(w http.ResponseWriter, r *http.Request) error {
-	q := &request{Server: s, facts: s.facts.Load(), w: w, r: r, now: time.Now()}
+// is the server's own. giveBack is called before a 304 is answered that took no computing.
+func (s *Server) Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error {
+	q := &request{Server: s, facts: s.facts.Load(), w: w, r: r, now: time.Now(), giveBack: giveBack}
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet

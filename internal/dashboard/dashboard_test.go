@@ -110,7 +110,7 @@ func (f *fixture) send(t *testing.T, method, path, body string, fields ...string
 
 // ServeHTTP stands for internal/api.
 func (f *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := f.Serve(w, r); err != nil {
+	if err := f.Serve(w, r, func() { w.Header().Set("given-back", "1") }); err != nil {
 		w.Header().Set("error", err.Error())
 		w.WriteHeader(599)
 	}
@@ -226,8 +226,12 @@ func TestVersions(t *testing.T) {
 		first := f.send(t, http.MethodGet, path, "")
 		wantOK(t, first, "{")
 		etag := first.Header().Get("Etag")
-		if w := f.send(t, http.MethodGet, path, "", "If-None-Match", `"x", W/`+etag); w.Code != http.StatusNotModified || w.Body.Len() > 0 {
-			t.Errorf("%s: got %d %s", path, w.Code, w.Body)
+		if w := f.send(t, http.MethodGet, path, "", "If-None-Match", `"x", W/`+etag); w.Code != http.StatusNotModified || w.Body.Len() > 0 ||
+			w.Header().Get("given-back") == "" {
+			t.Errorf("%s: got %d %v %s", path, w.Code, w.Header(), w.Body)
+		}
+		if w := f.send(t, http.MethodGet, path, "", "If-None-Match", "*"); w.Code != http.StatusOK || w.Header().Get("given-back") != "" {
+			t.Errorf("%s: *: got %d %v", path, w.Code, w.Header())
 		}
 		f.apply(t, "view", "jane", "", "")
 		if w := f.send(t, http.MethodGet, path, "", "If-None-Match", etag); w.Code != http.StatusOK {
@@ -239,6 +243,11 @@ func TestVersions(t *testing.T) {
 	if w := f.send(t, http.MethodGet, path, "", "If-None-Match", all.Header().Get("Etag"), searchField, "q=joe"); w.Code != http.StatusOK ||
 		w.Header().Get("Vary") != searchField {
 		t.Errorf("another search: got %d, %v", w.Code, w.Header())
+	}
+	limits := f.send(t, http.MethodGet, "/grid/limits", "").Header().Get("Etag")
+	w := f.send(t, http.MethodGet, "/grid/limits", "", "If-None-Match", limits)
+	if w.Code != http.StatusNotModified || w.Header().Get("given-back") != "" {
+		t.Errorf("what had to be made to be compared: got %d %v, want 304, not given back", w.Code, w.Header())
 	}
 	for _, path := range []string{"/grid/overview", "/grid/limits"} {
 		if w := f.send(t, http.MethodGet, path, ""); w.Header().Get("Etag") == "" || w.Header().Get("Cache-Control") != "private, no-cache" {

@@ -185,6 +185,13 @@ func TestUnwell(t *testing.T) {
 			func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies = e.Config.Policies[1:] }, "limits", Warn,
 			"nothing on /track/ is limited",
 		},
+		"consent categories": {
+			func(_ *testing.T, e *Env, _ *tracker) {
+				e.Config.Policies[1].Paths = []string{"/api/", "/data/"}
+				e.Config.Projects = []trackway.Project{{Consents: []trackway.ConsentCategory{{ID: "news"}}}}
+			}, "limits", Warn,
+			"which all apps behind one address share",
+		},
 		"loose grid": {
 			func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies[2].Limit = 30 }, "limits", Warn,
 			"not stricter than api",

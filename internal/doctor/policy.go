@@ -10,6 +10,7 @@ import (
 
 	"trackway"
 	"trackway/internal/clientip"
+	"trackway/internal/limit"
 )
 
 // The published promise: on the tracking API always at least 6000 calls in a minute.
@@ -40,12 +41,35 @@ func (x *examination) limits() {
 	if !tracked {
 		x.warn(check, "add a limit with paths: [/track/]", "one caller can use up the whole server: nothing on /track/ is limited")
 	}
+	x.consents(check)
 	if grid, api := x.policy("/grid/"), x.policy("/api/"); grid != nil && api != nil && perMinute(grid) >= perMinute(api) {
 		x.warn(check, "lower "+grid.Name+": pages need few calls, and each is dear", "%s (%.0f a minute) is not stricter than %s (%.0f)",
 			grid.Name, perMinute(grid), api.Name, perMinute(api))
 	}
 	if len(x.findings) == before {
 		x.ok(check, "%d policies; /track/ admits at least %d a minute", len(x.Config.Policies), floorPerMinute)
+	}
+}
+
+// consents looks at the limit on the consent categories, which apps read with
+// public keys, from behind addresses that many of them share. A configuration
+// that lists its limits keeps them as they are written: the path of the
+// categories is not added to it.
+func (x *examination) consents(check string) {
+	const route = "/data/v2/projects/{token}/consent/categories"
+	read := slices.ContainsFunc(x.Config.Projects, func(p trackway.Project) bool { return len(p.Consents) > 0 })
+	set, err := limit.NewSet(x.Config.Policies, nil)
+	if !read || err != nil { // nobody asks, or loading the configuration has refused it
+		return
+	}
+	policies, _ := set.Governing(http.MethodGet, route)
+	for i := range policies {
+		p := &policies[i]
+		byAddress := p.Per == trackway.PerIP || p.Per == trackway.PerIPPath
+		if p.Mode == trackway.Enforce && byAddress && perMinute(p) < floorPerMinute {
+			x.warn(check, "add /data/v2/projects/*/consent/categories to the paths of the policy that has /track/",
+				"%s admits %d in %v to the consent categories, which all apps behind one address share", p.Name, p.Limit, p.Window)
+		}
 	}
 }
 

@@ -96,12 +96,25 @@ func ETag(body []byte) string {
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:enough]) + `"`
 }
 
-// Matches compares the values of If-None-Match with an entity tag, weakly (RFC 9110, section 13.1.2).
+// Matches reports whether the values of If-None-Match name an entity tag,
+// compared weakly (RFC 9110, section 13.1.2). It does not take "*" for a match:
+// that names no tag, so it does not show that the caller has an answer. See
+// [Any].
 func Matches(values []string, etag string) bool {
+	return lists(values, func(one string) bool { return strings.TrimPrefix(one, "W/") == etag })
+}
+
+// Any reports whether the values of If-None-Match hold "*", which stands for
+// any answer at all (RFC 9110, section 13.1.2).
+func Any(values []string) bool {
+	return lists(values, func(one string) bool { return one == "*" })
+}
+
+// lists reports whether a field that is a list has an element such as this.
+func lists(values []string, such func(string) bool) bool {
 	for _, list := range values {
 		for one := range strings.SplitSeq(list, ",") {
-			one = strings.TrimSpace(one)
-			if one == "*" || strings.TrimPrefix(one, "W/") == etag {
+			if such(strings.TrimSpace(one)) {
 				return true
 			}
 		}
@@ -145,8 +158,8 @@ type policyLimit struct {
 var (
 	fields = []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit"}
 	free   = []string{
-		"answers 304 Not Modified: the call is given back",
-		"preflights: the OPTIONS by which browsers ask whether a page of another site may call",
+		"answers 304 Not Modified to a tag that the server knows without making the answer: the call is given back. Each route says whether its 304 is free; If-None-Match: * is not",
+		"preflights: the OPTIONS with Access-Control-Request-Method by which browsers ask whether a page of another site may call. Any other OPTIONS is a call",
 		"/, /about/api and /openapi.yaml, and what the pages load from /assets/",
 		"the operator's own listener: health and metrics",
 	}

@@ -351,8 +351,8 @@ func luminance(rgb uint64) float64 {
 func TestMatches(t *testing.T) {
 	t.Parallel()
 	for list, want := range map[string]bool{
-		`"a"`: true, `W/"a"`: true, `"b", "a"`: true, `"b",W/"a"`: true, `*`: true,
-		`"b"`: false, `a`: false, ``: false, `"a`: false, `"aa"`: false,
+		`"a"`: true, `W/"a"`: true, `"b", "a"`: true, `"b",W/"a"`: true, `*, "a"`: true,
+		`*`: false, `"b"`: false, `a`: false, ``: false, `"a`: false, `"aa"`: false,
 	} {
 		if got := Matches([]string{list}, `"a"`); got != want {
 			t.Errorf("%s: got %v", list, got)
@@ -360,5 +360,8 @@ func TestMatches(t *testing.T) {
 	}
 	if !Matches([]string{`"b"`, `"a"`}, `"a"`) || Matches(nil, `"a"`) {
 		t.Error("several fields, or none")
+	}
+	if !Any([]string{`"b"`, ` * `}) || !Any([]string{`"b",*`}) || Any([]string{`"*"`, `W/*`}) || Any(nil) {
+		t.Error("Any")
 	}
 }

@@ -152,8 +152,8 @@ func (c *checker) paths(p *trackway.Policy, seen map[string]string) {
 	for i, text := range p.Paths {
 		field := fmt.Sprintf("paths[%d]", i)
 		pat := parsePattern(text)
-		if !strings.HasPrefix(pat.path, "/") || strings.ContainsAny(pat.path, " ?#{}*") {
-			c.wrong(field, `%q is no path: write "/api/" for all below it, "/api/status" for one, or "POST /data/"`, text)
+		if !strings.HasPrefix(pat.path, "/") || strings.ContainsAny(pat.path, " ?#{}") || pat.blurred() {
+			c.wrong(field, `%q is no path: write "/api/" for all below it, "/api/status" for one, "/data/v2/projects/*/consent/" for any project, or "POST /data/"`, text)
 		}
 		if !isRouted(pat.path) {
 			c.wrong(field, "%q is met by no call: write it as it is routed, without %%, // and dots", text)
@@ -171,6 +171,13 @@ func (c *checker) paths(p *trackway.Policy, seen map[string]string) {
 	}
 }
 
+// blurred tells whether a "*" does not stand for one whole part, or stands at
+// the end, where people expect it to stand for all that follows.
+func (p *pattern) blurred() bool {
+	half := func(part string) bool { return strings.Contains(part, anyPart) && part != anyPart }
+	return slices.ContainsFunc(p.parts, half) || p.exact && strings.HasSuffix(p.path, "/"+anyPart)
+}
+
 // isRouted tells whether calls can have a path that begins so: what is not clean is refused before, and escapes are undone.
 func isRouted(p string) bool {
 	clean := path.Clean(p)
@@ -183,8 +190,8 @@ func isRouted(p string) bool {
 // floor refuses a policy on the tracking API under which a caller who keeps to the published rate can be refused: whoever
 // makes 6000 calls at once and then none for a minute keeps to it.
 func (c *checker) floor(p *trackway.Policy, pat pattern, field string) {
-	around := !pat.exact && strings.HasPrefix(floorPath, pat.path)
-	onTrack := strings.HasPrefix(pat.path, floorPath) || (around && (p.Also || !c.tracked))
+	around := !pat.exact && (len(pat.parts) == 0 || len(pat.parts) == 1 && pat.parts[0] == anyPart)
+	onTrack := around && (p.Also || !c.tracked) || !around && pat.below(floorPath)
 	if !onTrack || p.AllowBelowFloor || p.Mode != trackway.Enforce {
 		return
 	}
@@ -193,6 +200,15 @@ func (c *checker) floor(p *trackway.Policy, pat pattern, field string) {
 		c.wrong("limit", "%d per %s (%d at once) on %s is below the published %d per %s: raise it, or write allow_below_floor: true beside it",
 			p.Limit, p.Window, atOnce, field, floorCalls, floorWindow)
 	}
+}
+
+// below tells whether a pattern can match paths that begin with one part, such
+// as "/track/".
+func (p *pattern) below(first string) bool {
+	if len(p.parts) == 0 || p.exact && len(p.parts) == 1 {
+		return false
+	}
+	return p.parts[0] == anyPart || "/"+p.parts[0]+"/" == first
 }
 
 // atOnce returns how many calls at once p admits at least from a caller who keeps to the rate: sliding may count as many

@@ -15,7 +15,7 @@ import (
 func published() []trackway.Policy {
 	wide := trackway.IPv6Wide{Prefix: 48, Times: 16}
 	return []trackway.Policy{
-		{Name: "track", Paths: []string{"/track/"}, Limit: 6000, Window: time.Minute, IPv6Wide: wide},
+		{Name: "track", Paths: []string{"/track/", "/data/v2/projects/*/consent/categories"}, Limit: 6000, Window: time.Minute, IPv6Wide: wide},
 		{Name: "api", Paths: []string{"/api/", "/data/"}, Limit: 30, Window: 30 * time.Second, Per: trackway.PerIPPath, IPv6Wide: wide},
 		{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second, IPv6Wide: wide},
 	}
@@ -28,6 +28,8 @@ func TestPublishedPolicies(t *testing.T) {
 	s.admits(30, 0, call("/api/servers", "192.0.2.1"))
 	s.admits(30, 0, call("/api/status", "192.0.2.1"))
 	s.admits(30, 0, call("/data/v2/projects/x/customers", "192.0.2.1"))
+	s.admits(0, 0, call("/data/v2/projects/x/consent/categories", "192.0.2.1")) // counted as tracking
+	s.admits(6000, 0, call("/data/v2/projects/x/consent/categories", "192.0.2.2"))
 	s.admits(15, 0, call("/grid/overview", "192.0.2.1"))
 	s.admits(0, 0, call("/grid/live", "192.0.2.1"))
 	for _, path := range []string{"/", "/about/api", "/openapi.yaml", "/assets/app.js", "/-/healthy", "/apiary"} {
@@ -77,6 +79,10 @@ func TestMistakes(t *testing.T) {
 		{"limits[1].paths", "api", "at least one", with(1, func(p *trackway.Policy) { p.Paths = nil }), nil},
 		{"limits[1].paths[0]", "api", "is no path", with(1, func(p *trackway.Policy) { p.Paths = []string{"api/"} }), nil},
 		{"limits[1].paths[1]", "api", "is no path", with(1, func(p *trackway.Policy) { p.Paths = []string{"/api/", "/api/*"} }), nil},
+		{"limits[1].paths[0]", "api", "for any project", with(1, func(p *trackway.Policy) { p.Paths = []string{"/api/x*/y"} }), nil},
+		{"limits[1].paths[0]", "api", "is no path", with(1, func(p *trackway.Policy) { p.Paths = []string{"/api/**/y"} }), nil},
+		{"limits[1].paths[0]", "api", "is no path", with(1, func(p *trackway.Policy) { p.Paths = []string{"*/api/"} }), nil},
+		{"limits[1].limit", "api", "below the published", with(1, func(p *trackway.Policy) { p.Paths = []string{"/*/v2/"} }), nil},
 		{"limits[1].paths[0]", "api", "capital letters", with(1, func(p *trackway.Policy) { p.Paths = []string{"post /api/"} }), nil},
 		{"limits[2].paths[0]", "grid", `of policy "api" too`, with(2, func(p *trackway.Policy) { p.Paths = []string{"/api/"} }), nil},
 		{"limits[2].limit", "grid", "looser than api", with(2, func(p *trackway.Policy) { p.Limit = 31 }), nil},
@@ -101,6 +107,7 @@ func TestMistakes(t *testing.T) {
 		{"limits[3].limit", "all", "below the published", append(published(), trackway.Policy{
 			Name: "all", Paths: []string{"/"}, Also: true, Limit: 60, Window: time.Minute,
 		}), nil},
+		{"limits[0].limit", "all", "below the published", []trackway.Policy{{Name: "all", Paths: []string{"/*/"}, Limit: 60, Window: time.Minute}}, nil},
 		{"limits[0].limit", "all", "below the published", []trackway.Policy{{Name: "all", Paths: []string{"/"}, Limit: 60, Window: time.Minute}}, nil},
 		{"overrides[0].policy", "nobody", "no policy of this name", published(), override(trackway.Override{Policy: "nobody", Key: "web"})},
 		{"overrides[0].address", "api", "not 0", published(), override(trackway.Override{Policy: "api"})},

@@ -2,7 +2,6 @@ package limit
 
 import (
 	"slices"
-	"strings"
 
 	"trackway"
 )
@@ -39,38 +38,6 @@ func (s *Set) Governing(method, template string) (always, sometimes []trackway.P
 		}
 	}
 	return always, sometimes
-}
-
-// covers tells whether p matches all the paths that a template stands for, or else some of them.
-func (p *pattern) covers(method, template string) (all, some bool) {
-	if p.method != "" && p.method != method {
-		return false, false
-	}
-	fixed, _, variable := strings.Cut(template, "{")
-	if p.exact && !variable {
-		return p.path == template, false
-	}
-	if !p.exact && strings.HasPrefix(fixed, p.path) {
-		return true, false
-	}
-	return false, p.meets(strings.Split(template, "/"))
-}
-
-// meets tells whether p matches a path that has these parts, where a part in braces is any.
-func (p *pattern) meets(template []string) bool {
-	own := strings.Split(p.path, "/")
-	if !p.exact {
-		own = own[:len(own)-1] // nothing, behind the last slash
-	}
-	if p.exact && len(own) != len(template) || len(own) > len(template) {
-		return false
-	}
-	for i, part := range own {
-		if !strings.HasPrefix(template[i], "{") && template[i] != part {
-			return false
-		}
-	}
-	return p.exact || len(template) > len(own)
 }
 
 // Refunded returns d as it is once its call was given back by [Limiter.Refund]: with one call more left, if the policy that it

@@ -24,6 +24,9 @@ func TestGoverning(t *testing.T) {
 		p("list", false, trackway.Report, "GET /api/limits"),
 		p("off", false, trackway.Off, "/api/off/"),
 		p("all", true, "", "/"),
+		p("consent", false, "", "/data/v2/projects/*/consent/"),
+		p("data", false, "", "/data/"),
+		p("ours", false, "", "/data/v2/projects/one/"),
 		p("part", true, "", "POST /track/v2/projects/one/"),
 	}, nil)
 	if err != nil {
@@ -47,6 +50,9 @@ func TestGoverning(t *testing.T) {
 		{"GET", "/api/limits/changes", "api all", ""},
 		{"GET", "/api/off/x", "all", ""},
 		{"GET", "/other", "all", ""},
+		{"GET", "/data/v2/projects/{token}/consent/categories", "consent all", ""},
+		{"GET", "/data/v2/projects/{token}/consent", "data all", "ours"},
+		{"POST", "/data/v2/projects/{token}/customers/export", "data all", "ours"},
 	} {
 		always, sometimes := set.Governing(c.method, c.template)
 		if names(always) != c.always || names(sometimes) != c.sometimes {

@@ -5,9 +5,7 @@ import (
 	"hash/fnv"
 	"io"
 	"net/netip"
-	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/gaissmai/bart"
 
@@ -18,7 +16,7 @@ import (
 // Set is a configuration's policies, compiled. Immutable, safe for concurrent use.
 type Set struct {
 	policies []*policy // the narrowest count first: what one caller does must not touch, even for a moment, what many share
-	paths    []pattern // of the policies that apply alone, the longest first
+	paths    []pattern // of the policies that apply alone, as comparePatterns orders them
 	also     []pattern // of those that apply on top
 	byKey    bool
 }
@@ -31,14 +29,6 @@ type policy struct {
 	limited bool // address holds something
 	project map[string]*quota
 	key     map[string]*quota
-}
-
-// pattern is one of a policy's paths.
-type pattern struct {
-	method string // "" is any
-	path   string
-	exact  bool
-	policy int
 }
 
 // quota is a limit as it is for some callers: a policy's own, or an override's.
@@ -87,9 +77,7 @@ func NewSet(policies []trackway.Policy, overrides []trackway.Override) (*Set, er
 	for i := range overrides {
 		s.override(&overrides[i])
 	}
-	slices.SortFunc(s.paths, func(a, b pattern) int {
-		return cmp.Or(cmp.Compare(len(b.path), len(a.path)), cmp.Compare(len(b.method), len(a.method)))
-	})
+	slices.SortFunc(s.paths, comparePatterns)
 	return s, nil
 }
 
@@ -175,19 +163,6 @@ func (s *Set) addPaths(p *policy, index int) {
 	}
 }
 
-// projectToken matches a project's token in a path.
-var projectToken = regexp.MustCompile(`^/[a-z]+(/v2)?/projects/(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/`)
-
-// parsePattern reads "POST /data/": a path that ends in a slash is a prefix. Tokens of projects are known in lower case.
-func parsePattern(text string) pattern {
-	method, path, ok := strings.Cut(text, " ")
-	if !ok {
-		method, path = "", text
-	}
-	path = projectToken.ReplaceAllStringFunc(path, strings.ToLower)
-	return pattern{method: method, path: path, exact: !strings.HasSuffix(path, "/")}
-}
-
 // match returns the policies that apply, as bits by index.
 func (s *Set) match(method, path string) uint64 {
 	var applying uint64
@@ -207,17 +182,6 @@ func (s *Set) match(method, path string) uint64 {
 		break
 	}
 	return applying
-}
-
-// matches takes HEAD for a GET, as net/http's patterns do: it would else be a way around.
-func (p *pattern) matches(method, path string) bool {
-	if p.method != "" && p.method != method && !(p.method == "GET" && method == "HEAD") {
-		return false
-	}
-	if p.exact {
-		return p.path == path
-	}
-	return strings.HasPrefix(path, p.path)
 }
 
 // override adds o. The addresses it names are narrowed to their range; mapped IPv4 is IPv4.

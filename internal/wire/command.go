@@ -163,10 +163,15 @@ func checkName(name string) *trackway.Error {
 }
 
 func (f *fields) typeOfEvent() (string, *trackway.Error) {
-	if f.eventType.absent() {
-		return stringField("type", f.oldType)
+	field, v := "event_type", f.eventType
+	if v.absent() {
+		field, v = "type", f.oldType
 	}
-	return stringField("event_type", f.eventType)
+	name, err := stringField(field, v)
+	if err == nil && name == "" && !v.absent() {
+		err = invalid(field, "Field '"+field+"' is empty.")
+	}
+	return name, err
 }
 
 // withURL returns the properties with the click's own url among them, which replaces a property of that name.

@@ -53,9 +53,7 @@ func DecodeCustomers(body []byte) ([][]trackway.Identifier, *trackway.Error) {
 		}
 		customers = append(customers, ids)
 	}
-	if len(customers) == 0 {
-		q.fail(required("customers"))
-	}
+	q.mustHold("customers", len(customers))
 	return customers, q.err
 }
 
@@ -76,9 +74,7 @@ func DecodeEvents(body []byte) (EventsQuery, *trackway.Error) {
 func DecodeAttributes(body []byte) ([]trackway.Identifier, []Attribute, *trackway.Error) {
 	q := readQuery(body)
 	ids, attributes := q.customer(), q.attributes()
-	if len(attributes) == 0 {
-		q.fail(required("attributes"))
-	}
+	q.mustHold("attributes", len(attributes))
 	return ids, attributes, q.err
 }
 
@@ -213,6 +209,16 @@ func (q *query) array(field string, of kind, limit int) []value {
 	return elements
 }
 
+// mustHold refuses an array that is not there, or is there and has no elements.
+func (q *query) mustHold(field string, elements int) {
+	switch {
+	case q.fields[field].absent():
+		q.fail(required(field))
+	case elements == 0:
+		q.fail(empty(field))
+	}
+}
+
 const maxNames = 1000 // event types or attributes in one request
 
 func (q *query) eventTypes() []string {
@@ -221,9 +227,7 @@ func (q *query) eventTypes() []string {
 	for _, v := range elements {
 		types = append(types, v.text())
 	}
-	if len(types) == 0 {
-		q.fail(required("event_types"))
-	}
+	q.mustHold("event_types", len(types))
 	return types
 }
 

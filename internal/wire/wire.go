@@ -65,6 +65,12 @@ func required(field string) *trackway.Error {
 	return invalid(field, "Field '"+field+"' is required.")
 }
 
+// empty returns the error for a field that is there and holds nothing, which
+// its sender would not find by reading that it is required.
+func empty(field string) *trackway.Error {
+	return invalid(field, "Field '"+field+"' is empty: expected at least one element.")
+}
+
 // shown returns s, or its beginning where it is too long to be repeated in an error.
 func shown(s string) string {
 	if len(s) <= maxShown {

@@ -144,6 +144,26 @@ test('the example: consent, a purchase, a sign-in and a change of address', asyn
   assert.equal(front.fates.length, before)
 })
 
+test('libraries for tracing add fields to every call, and the browser lets it pass', async (t) => {
+  const { server, open, cookie, options } = await scene(t)
+  const page = await open()
+  const statuses = await page.evaluate(async ({ url, project, key }) => {
+    const plain = fetch
+    globalThis.fetch = (input, init) => {
+      const headers = new Headers(init?.headers)
+      for (const name of ['traceparent', 'baggage', 'sentry-trace', 'x-datadog-trace-id', 'newrelic', 'x-requested-with']) headers.set(name, '1')
+      return plain(input, { ...init, headers })
+    }
+    await client.track('traced')
+    await client.close(10_000)
+    const headers = { Authorization: `Token ${key}` }
+    const others = ['/api/servers', `/data/v2/projects/${project}/consent/categories`, `/track/v2/projects/${project}/system/time`]
+    return Promise.all(others.map(async (path) => (await fetch(url + path, { headers })).status))
+  }, options)
+  assert.deepEqual(statuses, [200, 200, 200])
+  assert.deepEqual((await server.events({ cookie: (await cookie())!.value })).map(({ type }) => type), ['traced'])
+})
+
 test('every event is stored exactly once, whatever the network does', async (t) => {
   const { server, front, open, cookie } = await scene(t, (nth) => chaos[nth % chaos.length]!)
   const page = await open({ flushInterval: 20, batchSize: 8 })

@@ -1,0 +1,81 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fuzzerDir holds the settings of schemathesis, a fuzzer of OpenAPI contracts,
+// and the fuzzer itself once tools/install-clients has put it there.
+const fuzzerDir = "testdata/schemathesis"
+
+// fuzzTime bounds one run. It is no measure of speed: a run takes half a minute
+// on a machine with nothing else to do.
+const fuzzTime = 10 * time.Minute
+
+// The routes that erase have a run of their own: the others need a customer to
+// ask about. A stream has no end that the fuzzer would see.
+const (
+	erasing  = "anonymizeCustomers?|gridAnonymize"
+	streamed = "gridLive"
+)
+
+// TestContractFuzzer has a fuzzer that nobody here wrote read the contract that
+// the server serves, make calls of it, good and bad ones, and hold each answer
+// to it: no 5xx; status, media type, fields and body as described; what the
+// contract rules out is refused, what it allows is accepted; other methods are
+// 405 with the right Allow; without a key, or with a wrong one, nobody gets in.
+// The calls are bounded by count and drawn from one seed.
+func TestContractFuzzer(t *testing.T) { //nolint:tparallel // its runs follow each other: the second erases what the first asks for
+	t.Parallel()
+	s := start(t, gridConfig(pagesPassword, wideLimits+"  - {name: signin, paths: [POST /grid/session], limit: 4000000, window: 60s}\n"))
+	cookie := s.signIn(t, pagesPassword)
+	s.do(t, request{path: "/track/v2/projects/{token}/batch", body: encode(t, map[string]any{"commands": []map[string]any{
+		{"name": "customers", "data": map[string]any{
+			"customer_ids": map[string]any{"registered": "jane@example.com", "cookie": "c-1"}, "properties": map[string]any{"plan": "gold"},
+		}},
+		{"name": "customers/events", "data": map[string]any{
+			"customer_ids": map[string]any{"registered": "jane@example.com"}, "event_type": "purchase", "timestamp": 1700000000,
+		}},
+	}})})
+	for _, run := range []struct{ name, settings, more string }{
+		{"everything", "schemathesis.toml", "--max-examples 20 --exclude-operation-id-regex ^(" + erasing + "|" + streamed + ")$"},
+		{"erasing", "schemathesis.toml", "--max-examples 20 --include-operation-id-regex ^(" + erasing + ")$"},
+		{"strangers", "strangers.toml", "--phases examples,coverage --include-path-regex {token}"},
+	} {
+		t.Run(run.name, func(t *testing.T) {
+			s.fuzz(t, cookie, run.settings, strings.Fields(run.more)...)
+		})
+	}
+}
+
+// fuzz runs schemathesis on the contract that the server serves.
+func (s *server) fuzz(t *testing.T, cookie, settings string, more ...string) {
+	t.Helper()
+	dir, err := filepath.Abs(fuzzerDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".venv", ".installed")); err != nil {
+		t.Skipf("schemathesis is not installed, run `make test-deps`: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), fuzzTime)
+	defer cancel()
+	address := "http://" + s.public
+	args := append([]string{
+		"--config-file", filepath.Join(dir, settings), "run", address + "/openapi.yaml", "--url", address, "--seed", "1", "--generation-database", "none",
+		"--no-color", "--continue-on-failure", "--workers", "1",
+	}, more...)
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, ".venv", "bin", "schemathesis"), args...)
+	cmd.Dir = t.TempDir() // it leaves files behind, which must not be there the next time
+	cmd.Env = append(cmd.Environ(), "NO_PROXY=*", "SCHEMATHESIS_HOOKS=", "PROJECT="+projectToken, "KEY_ID="+privateID, "KEY_SECRET="+secretKey,
+		"SESSION="+strings.TrimPrefix(cookie, "trackway_session="))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

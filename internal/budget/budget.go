@@ -70,16 +70,16 @@ const (
 )
 
 // headerShare is which part of the connections' memory is for headers that
-// are longer than those 8 KiB.
-const headerShare = 4
+// are longer than those 8 KiB. A byte of one takes up to two of memory.
+const headerShare, headerCost = 4, 2
 
 // MostConnections returns how many connections the memory carries, and how
 // many bytes longer headers may take together beside them.
 func (m Memory) MostConnections(tls bool) (connections, headers int) {
-	headers = m.Connections / headerShare
+	long := m.Connections / headerShare
 	cost := plainConnection
 	if tls {
 		cost = tlsConnection
 	}
-	return max((m.Connections-headers)/cost, leastMemory), headers
+	return max((m.Connections-long)/cost, leastMemory), long / headerCost
 }

@@ -23,7 +23,7 @@ func TestSplit(t *testing.T) {
 			t.Errorf("%d: got %+v, less than %+v", limit, m, before)
 		}
 		connections, headers := m.MostConnections(false)
-		if sum := connections*plainConnection + headers; sum > m.Connections && connections > leastMemory {
+		if sum := connections*plainConnection + headerCost*headers; sum > m.Connections && connections > leastMemory {
 			t.Errorf("%d: connections come to %d of %d bytes", limit, sum, m.Connections)
 		}
 		if secure, _ := m.MostConnections(true); secure > connections {

@@ -37,12 +37,10 @@ type pair struct{ cert, key []byte }
 
 func read(cert, key string) (p pair, err error) {
 	if p.cert, err = os.ReadFile(cert); err != nil {
-		return p, fmt.Errorf("read certificate: %w", err)
+		return p, err // which names the file
 	}
-	if p.key, err = os.ReadFile(key); err != nil {
-		return p, fmt.Errorf("read key: %w", err)
-	}
-	return p, nil
+	p.key, err = os.ReadFile(key)
+	return p, err
 }
 
 func (p pair) equal(q pair) bool { return bytes.Equal(p.cert, q.cert) && bytes.Equal(p.key, q.key) }

@@ -194,7 +194,7 @@ func openStore(cfg *config.Config, b bounds, log *slog.Logger, reg prometheus.Re
 	}
 	return store.Open(dir, store.Options{
 		Log: log, Registry: reg, Name: rand.Text(),
-		Cache: b.memory.Cache, MemTable: b.memory.MemTable, Files: b.storeFiles(),
+		Cache: b.memory.Cache, MemTable: b.memory.MemTable,
 		Fatal: func(err error) {
 			log.Error("the disk does not keep what is written to it: stopping", "err", err)
 			os.Exit(1) //nolint:forbidigo // a clean stop would go on writing to a disk that has failed

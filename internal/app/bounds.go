@@ -33,7 +33,9 @@ func boundsOf(cfg *config.Config) bounds {
 		goLimit = 0
 	}
 	figure := budget.Find(cfg.Memory.MaxBytes(), goLimit, os.DirFS("/"))
-	b := bounds{memory: budget.Split(figure.Bytes), from: figure.From, files: budget.SplitFiles(openFiles()), tls: cfg.TLS.Cert != ""}
+	b := bounds{memory: budget.Split(figure.Bytes), from: figure.From, tls: cfg.TLS.Cert != ""}
+	files := openFiles()
+	b.files = budget.SplitFiles(files, storeFiles(files))
 	if goLimit == 0 {
 		debug.SetMemoryLimit(b.memory.Runtime)
 	}
@@ -69,11 +71,11 @@ func (b bounds) public(cfg *config.Config, log *slog.Logger) door.Bounds {
 // listener can be looked at.
 func (b bounds) operator() door.Bounds { return door.Bounds{Max: b.files.Operator} }
 
-// storeFiles returns how many tables the store may keep open: the rest of its
-// files is for its logs, and for what it writes.
-func (b bounds) storeFiles() int {
-	const others = 32
-	return max(b.files.Store-others, others)
+// storeFiles returns how many files the store needs under a limit: for its
+// tables, of which more than half of the limit gain little, and for its logs.
+func storeFiles(limit int) int {
+	const own, mostTables = 64, 4000
+	return own + min(mostTables, max(limit-own, 0)/2)
 }
 
 // collectors returns the bounds as metrics.

@@ -30,8 +30,8 @@ type candidate struct {
 // placesLocked makes n places, or as many as can be made, and a batch if there
 // are enough connections. First go idle connections, those of the address
 // with the most first and the longest idle of those; then, in the same order,
-// ones that take long to send a header; at last a proxy's idle ones, which
-// others share.
+// ones that take long to send a header; at last, likewise, a proxy's, which
+// many share.
 func (d *Door) placesLocked(n int) []*conn {
 	return d.evictLocked(d.conns, max(n, len(d.conns)/batch), func(a, b candidate) int {
 		return cmp.Compare(b.holds, a.holds)
@@ -83,14 +83,17 @@ func (c *conn) disposable(now time.Duration) (rank int, since time.Duration) {
 	const idleOne, slowOne, ofProxy = 0, 1, 2
 	state, since := c.look()
 	switch {
-	case state == idle && !c.trusted:
-		return idleOne, since
 	case state == idle:
-		return ofProxy, since
-	case state == awaited && !c.trusted && now-since > slow:
-		return slowOne, since
+		rank = idleOne
+	case state == awaited && now-since > slow:
+		rank = slowOne
+	default:
+		return -1, 0
 	}
-	return -1, 0
+	if c.trusted {
+		rank += ofProxy
+	}
+	return rank, since
 }
 
 // evict ends a connection, unless a request has begun on it meanwhile.

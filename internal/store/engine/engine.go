@@ -20,7 +20,6 @@ import (
 const (
 	defaultCache = 128 << 20
 	defaultTable = 32 << 20 // in memory
-	defaultFiles = 4000
 	blockSize    = 32 << 10
 	tableSize    = 32 << 20 // of the upper levels: tables of the log are moved down as they are
 )
@@ -31,7 +30,6 @@ type Options struct {
 	Log      *slog.Logger                 // nil: nothing is logged
 	Cache    int64                        // bytes of decompressed blocks kept in memory; 0: 128 MiB
 	MemTable int                          // bytes of each table in memory; 0: 32 MiB
-	Files    int                          // tables that are kept open; 0: 4000
 	Fatal    func(error)                  // is told what Pebble cannot go on after
 	Damaged  func(path string, err error) // is told of a part of a file that cannot be read, as is whoever wanted to read it; nil: nobody
 	Full     func(bool)                   // is told when the disk becomes full, and when it has room again; nil: nobody
@@ -43,7 +41,7 @@ func Pebble(o Options) *pebble.Options {
 	if o.Cache == 0 {
 		o.Cache = defaultCache
 	}
-	o.MemTable, o.Files = cmp.Or(o.MemTable, defaultTable), cmp.Or(o.Files, defaultFiles)
+	o.MemTable = cmp.Or(o.MemTable, defaultTable)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -64,7 +62,7 @@ func Pebble(o Options) *pebble.Options {
 		L0StopWritesThreshold:       40,
 		LBaseMaxBytes:               256 << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		MaxOpenFiles:                o.Files,
+		MaxOpenFiles:                4000,
 		MaxManifestFileSize:         1, // a new one as soon as it is worth it: see package scrub
 		Logger:                      logger{o.Log, o.Fatal},
 		EventListener: &pebble.EventListener{

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -331,4 +332,64 @@ func (s *server) peakMemory(t *testing.T) float64 {
 	}
 	t.Fatal("the kernel tells no VmHWM")
 	return 0
+}
+
+// TestStopEndsStreams: nothing of what lasts keeps a stop waiting: commands of the operator, a profile, requests of HTTP/2, a long
+// answer that nobody reads.
+func TestStopEndsStreams(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	certify(t, dir, 1, time.Now().Add(90*24*time.Hour))
+	s := startIn(t, dir, "tls: {cert: cert.pem, key: key.pem}\n"+baseConfig+wideLimits)
+	open := func(network, addr, text string) net.Conn {
+		conn, err := new(net.Dialer).DialContext(t.Context(), network, addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := io.WriteString(conn, text); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	socket := filepath.Join(dir, "data", "control.sock")
+	began := open("unix", socket, "POST /import HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
+	tail := open("unix", socket, "GET /tail HTTP/1.1\r\nHost: x\r\n\r\n")
+	profile := open("tcp", s.ops, "GET /debug/pprof/trace?seconds=60 HTTP/1.1\r\nHost: x\r\n\r\n")
+	for _, conn := range []net.Conn{began, tail, profile} { // their answers have begun
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, " 200 ") {
+			t.Fatalf("got %q, %v", line, err)
+		}
+	}
+	body, more := io.Pipe()
+	defer more.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+s.public+"/track/v2/projects/"+projectToken+"/batch", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Token "+publicKey)
+	h2 := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer h2.CloseIdleConnections()
+	ended := make(chan error, 1)
+	go func() {
+		res, err := h2.RoundTrip(req)
+		if err == nil {
+			err = res.Body.Close()
+		}
+		ended <- err
+	}()
+	if _, err := io.WriteString(more, `{"commands":[`); err != nil { // which the transport has taken
+		t.Fatal(err)
+	}
+	s.awaitMetric(t, "trackway_connections_open", 1)
+	if status := s.stop(t); status != 0 {
+		t.Errorf("got exit status %d, want 0", status)
+	}
+	_ = more.Close()
+	<-ended
+	for _, wrong := range []string{"deadline exceeded", "are cut off", "not stopped cleanly"} {
+		if strings.Contains(s.log.all(), wrong) {
+			t.Errorf("the log holds %q: %s", wrong, s.log)
+		}
+	}
 }

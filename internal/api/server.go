@@ -7,6 +7,7 @@
 package api
 
 import (
+	"cmp"
 	"crypto/rand"
 	"log/slog"
 	"net/http"
@@ -69,6 +70,7 @@ type Config struct {
 	Version  string   // the program's
 	Log      *slog.Logger
 	Registry prometheus.Registerer
+	Bodies   int // bytes that all bodies may take together; 0: 256 MiB
 }
 
 // Access is what a reload may replace. It is not written any more.
@@ -106,7 +108,7 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
-		room: room.New(maxBodiesInMemory), metrics: newMetrics(c.Registry), started: time.Now(),
+		room: room.New(cmp.Or(c.Bodies, maxBodiesInMemory)), metrics: newMetrics(c.Registry), started: time.Now(),
 		pace: pace.New(time.Now()), process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), streams: make(chan struct{}, maxStreams), patience: queryTime,
 		long: room.New(maxStreams),
 	}
@@ -300,7 +302,7 @@ func accessToken(query string) string {
 	return values.Get("access_token")
 }
 
-// maxBodiesInMemory bounds what all requests' bodies take together. Beyond it a request is told to come back (503), so that
+// maxBodiesInMemory, or [Config.Bodies], bounds what all requests' bodies take together. Beyond it a request is told to come back (503), so that
 // memory is bounded by this and not by the traffic. An address has a quarter of it, where a batch at its largest, 41 MB, has room.
 const maxBodiesInMemory = 256 << 20
 

@@ -5,14 +5,11 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
+	"net/netip"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,7 +39,7 @@ const drainTime = 8 * time.Second
 // storeDir is the store's folder in the data directory.
 const storeDir = "store"
 
-// MaxCallers is how many callers can be counted at once, at 27 bytes each.
+// MaxCallers is how many callers can be counted at once at most, at 27 bytes each; a process that may take little memory counts fewer.
 const MaxCallers = 1 << 20
 
 // errStopping is what /-/ready answers during a stop, so that balancers send nobody any more.
@@ -53,8 +50,9 @@ var errStopping = errors.New("stopping")
 func Run(ctx context.Context, setup Setup) (err error) {
 	cfg, log := setup.Config, setup.Log
 	reg := newRegistry()
-	s := &server{Setup: setup}
-	if s.store, err = openStore(cfg, log, reg); err != nil {
+	s := &server{Setup: setup, bounds: boundsOf(cfg)}
+	reg.MustRegister(s.bounds.collectors()...)
+	if s.store, err = openStore(cfg, s.bounds, log, reg); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.store.Close()) }()
@@ -64,8 +62,10 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	defer func() { err = errors.Join(err, s.history.Close()) }()
 	s.traffic = newTraffic(cfg, log)
 	reg.MustRegister(traffic.NewCollector(s.traffic))
-	defer func() { _ = s.traffic.Close() }()         // it has been logged, and is no failure of a server
-	public, err := listen(ctx, cfg.Listen, nil, log) // first, because the guide says where
+	defer func() { _ = s.traffic.Close() }() // it has been logged, and is no failure of a server
+	s.door = newDoor(s.bounds.public(cfg, log), func(a netip.Addr) bool { return s.api.Clients().Trusts(a) }, log)
+	reg.MustRegister(s.door.Collector())
+	public, err := listen(ctx, cfg.Listen, s.door, log) // first, because the guide says where
 	if err != nil {
 		return err
 	}
@@ -73,18 +73,16 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	if err := s.build(reg); err != nil {
 		return errors.Join(err, public.ln.Close())
 	}
-	public.srv.Handler = public.counted(s.api)
-	private, err := listen(ctx, cfg.OpsListen, ops.Handler(ops.Config{
-		Gatherer: reg, Reload: s.reload,
-		Ready: s.ready,
-	}), log)
+	public.handle(s.api)
+	private, err := listen(ctx, cfg.OpsListen, newDoor(s.bounds.operator(), nil, log), log)
 	if err != nil {
 		return errors.Join(err, public.ln.Close())
 	}
+	private.handle(ops.Handler(ops.Config{Gatherer: reg, Reload: s.reload, Ready: s.ready, Listen: cfg.OpsListen}))
 	if cfg.ProxyProtocol {
 		public.ln = clientip.ProxyListener(public.ln, headerTimeout, s.api.Clients)
 	}
-	if public.ln, err = withTLS(public.ln, cfg.TLS); err != nil {
+	if err := s.secure(public, reg); err != nil {
 		return errors.Join(err, public.ln.Close(), private.ln.Close())
 	}
 	socket, err := s.listenControl(ctx)
@@ -101,7 +99,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	if err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
-	s.limits = limit.New(set, MaxCallers)
+	s.limits = limit.New(set, s.bounds.memory.Callers)
 	s.traffic.Reload(recording(s.Config))
 	reg.MustRegister(limit.NewCollector(s.limits))
 	access, err := newAccess(s.Config, s.store)
@@ -129,7 +127,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.api = api.New(api.Config{
 		Access: access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live},
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Grid: s.pages, Site: site,
-		Version: s.Version, Log: s.Log, Registry: reg,
+		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.bounds.memory.Bodies,
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,6 +145,7 @@ func (s *server) serve(ctx context.Context, public, private, socket *listener) e
 	g.Go(func() error { return s.live.Run(ctx) }) // which ends the streams, so that draining need not wait for them
 	g.Go(func() error { return s.upkeep.Run(ctx) })
 	g.Go(func() error { return s.traffic.Run(ctx) })
+	g.Go(func() error { return s.keepCertificate(ctx) })
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
 		s.stopping.Store(true)
@@ -188,100 +187,17 @@ func newRegistry() *prometheus.Registry {
 	return reg
 }
 
-func openStore(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) (*store.Store, error) {
+func openStore(cfg *config.Config, b bounds, log *slog.Logger, reg prometheus.Registerer) (*store.Store, error) {
 	dir, err := privateDir(cfg.DataDir, log)
 	if err != nil {
 		return nil, err
 	}
 	return store.Open(dir, store.Options{
 		Log: log, Registry: reg, Name: rand.Text(),
+		Cache: b.memory.Cache, MemTable: b.memory.MemTable,
 		Fatal: func(err error) {
 			log.Error("the disk does not keep what is written to it: stopping", "err", err)
 			os.Exit(1) //nolint:forbidigo // a clean stop would go on writing to a disk that has failed
 		},
 	})
-}
-
-// listener is an address and the server behind it.
-type listener struct {
-	ln   net.Listener
-	srv  *http.Server
-	busy sync.WaitGroup // handlers that run
-}
-
-// Bounds on what a slow or idle client can hold: none of them concerns a client that sends and receives.
-const (
-	headerTimeout  = 10 * time.Second
-	requestTimeout = 60 * time.Second
-	answerTimeout  = 2 * time.Minute // from the request's header on; a streamed answer gets more while it moves
-	idleTimeout    = 2 * time.Minute
-	maxHeaderBytes = 32 << 10
-)
-
-func listen(ctx context.Context, addr string, h http.Handler, log *slog.Logger) (*listener, error) {
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	l := &listener{ln: ln}
-	l.srv = &http.Server{
-		Handler:           l.counted(h),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       requestTimeout,
-		WriteTimeout:      answerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
-
-		DisableGeneralOptionsHandler: true, // net/http would answer "OPTIONS *" itself, past the limits
-	}
-	return l, nil
-}
-
-// counted returns h, with what runs of it counted as busy.
-func (l *listener) counted(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.busy.Add(1)
-		defer l.busy.Done()
-		h.ServeHTTP(w, r)
-	})
-}
-
-// withTLS wraps the listener if a certificate is configured.
-func withTLS(ln net.Listener, t config.TLS) (net.Listener, error) {
-	if t.Cert == "" {
-		return ln, nil
-	}
-	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-	if err != nil {
-		return ln, fmt.Errorf("load certificate: %w", err)
-	}
-	return tls.NewListener(ln, &tls.Config{
-		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-	}), nil
-}
-
-func (l *listener) serve() error {
-	if err := l.srv.Serve(l.ln); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
-// close stops at once but for the handlers that run: they are waited for.
-func (l *listener) close() error {
-	defer l.busy.Wait()
-	return l.srv.Close()
-}
-
-// drain stops accepting, waits for requests under way, and cuts off those that take too long. No handler runs any more when it
-// returns, so that what handlers use can be closed.
-func (l *listener) drain() error {
-	defer l.busy.Wait() // a request that was cut off has its context ended
-	ctx, cancel := context.WithTimeoutCause(context.Background(), drainTime, errStopping)
-	defer cancel()
-	if err := l.srv.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("drain: %w", err), l.srv.Close())
-	}
-	return nil
 }

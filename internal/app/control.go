@@ -23,8 +23,8 @@ import (
 // ready once the socket accepts. Errors: [store.ErrInUse], explained, where a server uses the data directory.
 func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func()) (err error) {
 	reg := newRegistry()
-	s := &server{Setup: Setup{Config: cfg, Log: log}}
-	if s.store, err = openStore(cfg, log, reg); errors.Is(err, store.ErrInUse) {
+	s := &server{Setup: Setup{Config: cfg, Log: log}, bounds: boundsOf(cfg)}
+	if s.store, err = openStore(cfg, s.bounds, log, reg); errors.Is(err, store.ErrInUse) {
 		return fmt.Errorf("%w; it does not answer at %s: it is starting, stopping, or of an older version",
 			err, filepath.Join(cfg.DataDir, control.SocketName))
 	} else if err != nil {
@@ -57,17 +57,18 @@ func (s *server) listenControl(ctx context.Context) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &listener{ln: ln}
+	d := newDoor(s.bounds.operator(), nil, s.Log)
+	l := &listener{ln: d.Listener(ln), door: d, log: s.Log}
 	handler := control.Handler(control.Config{
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log,
 	})
 	l.srv = &http.Server{
-		Handler:           l.counted(handler),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: headerTimeout,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
+	l.handle(handler)
 	return l, nil
 }
 

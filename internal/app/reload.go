@@ -13,9 +13,11 @@ import (
 	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/auth"
+	"trackway/internal/certificate"
 	"trackway/internal/clientip"
 	"trackway/internal/config"
 	"trackway/internal/dashboard"
+	"trackway/internal/door"
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
@@ -64,6 +66,10 @@ type server struct {
 	api     *api.Server
 	live    *live.Hub
 	pages   *dashboard.Server
+	door    *door.Door
+	bounds  bounds
+
+	certificate *certificate.Source // nil: without TLS
 
 	stopping atomic.Bool
 
@@ -71,8 +77,8 @@ type server struct {
 	ending *time.Timer // fires when the next override ends; nil: none does
 }
 
-// reload puts the configuration as it is now in force: keys, projects, proxies, limits, overrides, servers, redirects, the contact
-// and the log's level. It changes all or nothing, loses no count, and disturbs no request. The error says why nothing was changed.
+// reload puts the configuration as it is now in force: keys, projects, proxies, limits, overrides, servers, redirects, the contact,
+// bounds on connections, the certificate in its files, and the log's level. It changes all or nothing, loses no count, and disturbs no request. The error says why nothing was changed.
 func (s *server) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,9 +111,15 @@ func (s *server) reloadLocked() error {
 	if err != nil {
 		return err
 	}
+	if s.certificate != nil {
+		if err := s.certificate.Refresh(); err != nil {
+			return err
+		}
+	}
 	if access.Guide, err = s.publish(next, set); err != nil {
 		return err
 	}
+	s.door.Reload(s.bounds.public(next, s.Log))
 	s.limits.Reload(set)
 	s.traffic.Reload(recording(next))
 	s.api.Reload(access)

@@ -86,6 +86,10 @@ func unmapped(p netip.Prefix) (netip.Prefix, error) {
 	return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped).Masked(), nil
 }
 
+// Trusts tells whether an address, IPv4 never as mapped IPv6, is a trusted
+// proxy's.
+func (r *Resolver) Trusts(addr netip.Addr) bool { return r.trusted.Contains(addr) }
+
 // Addr returns the address of the caller: IPv4 never as mapped IPv6, without port and zone. It is invalid only if remote,
 // which is what [http.Request.RemoteAddr] holds, has no address in it. ignored tells that the chosen header was there but
 // came from a peer that is not trusted: worth one line in the log, which [Resolver.Explain] words. Addr does not allocate.

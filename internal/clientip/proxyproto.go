@@ -29,7 +29,9 @@ var ErrProxyHeader = errors.New("no valid PROXY protocol header")
 // Peers that are not trusted are left as they are. Trusted peers must open with a header: the protocol forbids to guess
 // whether there is one, since a client could then send it. It is read on the first use of the connection and not in Accept,
 // so that nobody who connects and is silent keeps others out; it must be complete within timeout. resolver returns the one in
-// force, which says who is trusted.
+// force, which says who is trusted. An inner connection with a method
+// Behind(netip.Addr) error is told the address that the header names, invalid
+// if it names none; an error of it ends the connection.
 func ProxyListener(inner net.Listener, timeout time.Duration, resolver func() *Resolver) net.Listener {
 	return &proxyListener{Listener: inner, resolver: resolver, timeout: timeout}
 }
@@ -86,6 +88,9 @@ func (c *proxyConn) Read(b []byte) (int, error) {
 	}
 	return c.Conn.Read(b)
 }
+
+// NetConn returns the connection to the proxy.
+func (c *proxyConn) NetConn() net.Conn { return c.Conn }
 
 // CloseWrite says that nothing more will be sent, where the connection can say so: net/http does it to let the last answer
 // arrive.
@@ -144,6 +149,9 @@ func (c *proxyConn) open() {
 	}
 	if source.IsValid() {
 		c.remote = net.TCPAddrFromAddrPort(source)
+	}
+	if inner, ok := c.Conn.(interface{ Behind(addr netip.Addr) error }); ok {
+		c.err = inner.Behind(source.Addr())
 	}
 }
 

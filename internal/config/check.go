@@ -37,6 +37,7 @@ func (d *doc) check() {
 	d.checkContact(&f.Contact)
 	d.warnOfProxies()
 	d.checkClientIPHeader(&f.ClientIPHeader)
+	d.checkBounds()
 	oneOf(d, &f.Log.Level, slices.SortedFunc(maps.Keys(logLevels), byLevel)...)
 	oneOf(d, &f.Log.Format, "text", "json")
 }

@@ -11,7 +11,6 @@ package config
 
 import (
 	"crypto/sha256"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"io/fs"
@@ -39,6 +38,8 @@ type Config struct {
 	Servers        []Server       `yaml:"servers"`          // the others
 	RedirectHosts  []string       `yaml:"redirect_hosts"`   // lower case: calls to them are sent on to a server that is up
 	Contact        Contact        `yaml:"contact"`
+	Connections    Connections    `yaml:"connections"` // to the public listener
+	Memory         Memory         `yaml:"memory"`
 	Log            Log            `yaml:"log"`
 
 	Password  [sha256.Size]byte // SHA-256 of the one for the server's pages; zero: nobody can sign in
@@ -104,6 +105,7 @@ func defaults() Config {
 		Server:         Server{Name: hostname()},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		ClientIPHeader: clientip.XForwardedFor,
+		Connections:    Connections{PerAddress: 256},
 		Log:            Log{Level: "info", Format: "text"},
 	}
 }
@@ -134,7 +136,7 @@ func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Pr
 		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
 	d := parse(path, src, flags, os.LookupEnv, checks)
-	d.checkCertificate()
+	d.checkCertificate(time.Now())
 	d.warnOfMode(info.Mode())
 	d.warnOfOverlap(time.Now())
 	cfg, err = d.result()
@@ -185,17 +187,6 @@ func (d *doc) apply(flags Flags) {
 	d.set(&f.DataDir, flags.DataDir, "--data or TRACKWAY_DATA")
 	d.set(&f.Log.Level, flags.LogLevel, "--log-level or TRACKWAY_LOG_LEVEL")
 	d.set(&f.Log.Format, flags.LogFormat, "--log-format or TRACKWAY_LOG_FORMAT")
-}
-
-// checkCertificate reads the certificate, so that a wrong one is found by a check and not by the next restart.
-func (d *doc) checkCertificate() {
-	t := &d.file.TLS
-	if t.Cert == "" || t.Key == "" {
-		return
-	}
-	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
-		d.report(t, "cannot be used: %v", err)
-	}
 }
 
 // warnOfMode warns of a file with secrets that others than its owner may read.

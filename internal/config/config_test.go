@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
@@ -72,6 +73,8 @@ overrides:
   - {policy: track, project: demo, unlimited: true}
   - {policy: api, key: backend, limit: 0, until: 2027-01-01T12:00:00+02:00}
 traffic: {record: true, keep: 36h, max_mb: 10}
+connections: {max: 1000, per_address: 20}
+memory: {max_mb: 512}
 log: {level: debug, format: json}
 `
 	digest := [sha256.Size]byte{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef}
@@ -89,6 +92,8 @@ log: {level: debug, format: json}
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32"),
 		},
 		ClientIPHeader: "Forwarded",
+		Connections:    Connections{Max: 1000, PerAddress: 20},
+		Memory:         Memory{MaxMB: 512},
 		Log:            Log{Level: "debug", Format: "json"},
 		Projects: []trackway.Project{{
 			Name: "demo", Token: token,
@@ -142,6 +147,7 @@ func TestDefaults(t *testing.T) {
 		Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:8081", DataDir: filepath.Join("conf", "trackway-data"),
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		ClientIPHeader: "X-Forwarded-For",
+		Connections:    Connections{PerAddress: 256},
 		Log:            Log{Level: "info", Format: "text"},
 		Projects: []trackway.Project{{
 			Name: "demo", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"},
@@ -326,12 +332,29 @@ func TestLoadReadsSurroundings(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cfg, _, err := Load(filepath.Join(dir, "t.yaml"), Flags{})
+	cfg, warnings, err := Load(filepath.Join(dir, "t.yaml"), Flags{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got := fmt.Sprint(warnings); len(warnings) != 1 || !strings.Contains(got, "t.yaml:1:6: tls: the certificate expired on 0001-01-01") {
+		t.Errorf("warnings: got %s", got)
+	}
 	if got, want := cfg.Projects[0].Keys[0].Secret, sha256.Sum256([]byte("s3cr3t")); got != want {
 		t.Errorf("secret: got %x, want %x", got, want)
+	}
+	other, otherKey := testCertificate(t)
+	if err := os.WriteFile(filepath.Join(dir, "key.pem"), otherKey, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = Load(filepath.Join(dir, "t.yaml"), Flags{})
+	if want := "t.yaml:1:6: tls: cannot be used: tls: private key does not match public key"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a key of another certificate: got %v, want %s", err, want)
+	}
+	if bytes.Equal(cert, other) {
+		t.Error("this test would notice nothing")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "key.pem"), key, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key); err != nil {
 		t.Errorf("the paths do not lead to the certificate: %v", err)
@@ -344,13 +367,13 @@ func TestCheckReload(t *testing.T) {
 	if err := CheckReload(old, mustParse(t, minimal, Flags{})); err != nil {
 		t.Errorf("nothing changed: got %v", err)
 	}
-	free := "server: {name: other}\ntrusted_proxies: []\nclient_ip_header: X-Real-IP\nlimits: []\nlog: {level: warn}\n" + strings.ReplaceAll(minimal, "demo", "shop")
+	free := "server: {name: other}\ntrusted_proxies: []\nclient_ip_header: X-Real-IP\nlimits: []\nlog: {level: warn}\nconnections: {max: 9, per_address: 9}\n" + strings.ReplaceAll(minimal, "demo", "shop")
 	if err := CheckReload(old, mustParse(t, free, Flags{})); err != nil {
 		t.Errorf("what may change: got %v", err)
 	}
-	fixed := "listen: a:1\nops_listen: a:2\ndata_dir: a\ntls: {cert: a, key: b}\nproxy_protocol: true\nlog: {format: json}\n" + minimal
+	fixed := "listen: a:1\nops_listen: a:2\ndata_dir: a\ntls: {cert: a, key: b}\nproxy_protocol: true\nmemory: {max_mb: 200}\nlog: {format: json}\n" + minimal
 	err := CheckReload(old, mustParse(t, fixed, Flags{}))
-	if want := "only a restart can change listen, ops_listen, data_dir, tls, proxy_protocol, log.format"; fmt.Sprint(err) != want {
+	if want := "only a restart can change listen, ops_listen, data_dir, tls, proxy_protocol, memory, log.format"; fmt.Sprint(err) != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -18,6 +18,7 @@ func CheckReload(old, next *Config) error {
 		{"data_dir", old.DataDir != next.DataDir},
 		{"tls", old.TLS != next.TLS},
 		{"proxy_protocol", old.ProxyProtocol != next.ProxyProtocol},
+		{"memory", old.Memory != next.Memory},
 		{"log.format", old.Log.Format != next.Log.Format},
 	} {
 		if setting.changed {

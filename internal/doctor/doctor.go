@@ -52,6 +52,7 @@ func Examine(ctx context.Context, e Env) []Finding {
 	x.space()
 	x.modes()
 	x.openFiles()
+	x.certificate()
 	x.limits()
 	x.proxies()
 	x.listener(ctx)

@@ -83,14 +83,25 @@ func startIn(t *testing.T, dir, config string) *server {
 // launch starts `trackway serve` on free ports, without waiting for it.
 func launch(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
+	return launchUnder(t, "", dir, args...)
+}
+
+// launchUnder is launch after a command of the shell, such as ulimit.
+func launchUnder(t *testing.T, before, dir string, args ...string) *server {
+	t.Helper()
 	s := &server{
 		log:    &serverLog{changed: make(chan struct{}, 1), hide: []string{publicKey, privateID, secretKey}},
 		exited: make(chan struct{}),
 	}
-	s.cmd = exec.Command(binary(t), slices.Concat([]string{
+	line := []string{binary(t)}
+	if before != "" {
+		line = slices.Concat([]string{"sh", "-c", before + ` && exec "$0" "$@"`}, line)
+	}
+	line = slices.Concat(line, []string{
 		"serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0",
 		"--log-format", "json", "--log-level", "debug", // the most that a log can give away
-	}, args)...)
+	}, args)
+	s.cmd = exec.Command(line[0], line[1:]...)
 	s.cmd.Dir = dir
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {

@@ -14,6 +14,7 @@ import (
 type Config struct {
 	Gatherer prometheus.Gatherer
 	Ready    func() error // nil while the server takes requests; else why not
+	Listen   string       // host:port, as it is configured
 	Reload   func() error // puts the configuration as it is now in force, or says why nothing was changed
 }
 
@@ -24,6 +25,8 @@ type Config struct {
 //	POST /-/reload  200 once the configuration is in force; 400 with the reason if it is wrong, and nothing was changed
 //	/metrics        Prometheus text or OpenMetrics
 //	/debug/pprof/   profiles (net/http/pprof)
+//
+// Requests that a page of another site makes a browser send are answered 403.
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil, http.StatusOK, "healthy") })
@@ -39,7 +42,7 @@ func Handler(c Config) http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
+	return guarded(mux, c.Listen)
 }
 
 // answer says that all is well, or answers failed with the reason why not.

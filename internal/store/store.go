@@ -58,6 +58,7 @@ type Options struct {
 	Log      *slog.Logger          // nil: nothing is logged
 	Registry prometheus.Registerer // nil: no metrics
 	Cache    int64                 // bytes of decompressed blocks kept in memory; 0: 128 MiB
+	MemTable int                   // bytes of each table in memory, of which there are four at most; 0: 32 MiB
 
 	Name string // for a store that has none yet: random, so that no other store has it; empty: it gets none
 
@@ -73,7 +74,7 @@ func pebbleOptions(o Options) *pebble.Options {
 }
 
 func engineOptions(o Options) engine.Options {
-	return engine.Options{FS: o.FS, Log: o.Log, Cache: o.Cache, Fatal: o.Fatal, Plain: o.plain}
+	return engine.Options{FS: o.FS, Log: o.Log, Cache: o.Cache, MemTable: o.MemTable, Fatal: o.Fatal, Plain: o.plain}
 }
 
 // Store is a directory of customers and events. Its methods are safe for concurrent use.

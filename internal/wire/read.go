@@ -212,7 +212,7 @@ func (q *query) array(field string, of kind, limit int) []value {
 // mustHold refuses an array that is not there, or is there and has no elements.
 func (q *query) mustHold(field string, elements int) {
 	switch {
-	case q.fields[field].absent():
+	case q.get(field).absent():
 		q.fail(required(field))
 	case elements == 0:
 		q.fail(empty(field))

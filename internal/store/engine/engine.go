@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,20 +19,21 @@ import (
 // Sizes and thresholds, as docs/adr/0001-log-primary-layout.md measured them.
 const (
 	defaultCache = 128 << 20
-	memTable     = 32 << 20
+	defaultTable = 32 << 20 // in memory
 	blockSize    = 32 << 10
 	tableSize    = 32 << 20 // of the upper levels: tables of the log are moved down as they are
 )
 
 // Options is what a store is opened with.
 type Options struct {
-	FS      vfs.FS                       // nil: the operating system's
-	Log     *slog.Logger                 // nil: nothing is logged
-	Cache   int64                        // bytes of decompressed blocks kept in memory; 0: 128 MiB
-	Fatal   func(error)                  // is told what Pebble cannot go on after
-	Damaged func(path string, err error) // is told of a part of a file that cannot be read, as is whoever wanted to read it; nil: nobody
-	Full    func(bool)                   // is told when the disk becomes full, and when it has room again; nil: nobody
-	Plain   bool                         // tables are not compressed, so that a test finds what is in them
+	FS       vfs.FS                       // nil: the operating system's
+	Log      *slog.Logger                 // nil: nothing is logged
+	Cache    int64                        // bytes of decompressed blocks kept in memory; 0: 128 MiB
+	MemTable int                          // bytes of each table in memory; 0: 32 MiB
+	Fatal    func(error)                  // is told what Pebble cannot go on after
+	Damaged  func(path string, err error) // is told of a part of a file that cannot be read, as is whoever wanted to read it; nil: nobody
+	Full     func(bool)                   // is told when the disk becomes full, and when it has room again; nil: nobody
+	Plain    bool                         // tables are not compressed, so that a test finds what is in them
 }
 
 // Pebble returns the options of the database.
@@ -39,6 +41,7 @@ func Pebble(o Options) *pebble.Options {
 	if o.Cache == 0 {
 		o.Cache = defaultCache
 	}
+	o.MemTable = cmp.Or(o.MemTable, defaultTable)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -51,9 +54,9 @@ func Pebble(o Options) *pebble.Options {
 	d := &disk{fatal: o.Fatal, tell: o.Full, pause: fullPause}
 	po := &pebble.Options{
 		FS:                          o.FS,
-		CacheSize:                   o.Cache + 2*memTable,         // Pebble takes memtables off the cache
-		FormatMajorVersion:          pebble.FormatValueSeparation, // raising it is a step that cannot be undone: not with each upgrade
-		MemTableSize:                memTable,
+		CacheSize:                   o.Cache + 2*int64(o.MemTable), // Pebble takes memtables off the cache
+		FormatMajorVersion:          pebble.FormatValueSeparation,  // raising it is a step that cannot be undone: not with each upgrade
+		MemTableSize:                uint64(o.MemTable),            //nolint:gosec // G115: a size
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       40,

@@ -1,0 +1,84 @@
+package budget
+
+import (
+	"testing"
+	"testing/fstest"
+)
+
+// TestSplit: the parts stay under the figure, and grow with it.
+func TestSplit(t *testing.T) {
+	t.Parallel()
+	var before Memory
+	for _, limit := range []int64{Least, 256 * mib, 512e6, Default, 4 * Default, 64 * Default} {
+		m := Split(limit)
+		sum := int64(base+m.Bodies+m.Connections+m.Answers+4*m.MemTable+27*m.Callers) + m.Cache
+		if sum > m.Max*98/100 {
+			t.Errorf("%d: the parts come to %d", limit, sum)
+		}
+		if m.Runtime >= m.Max || m.Runtime < m.Max/2 {
+			t.Errorf("%d: the runtime's limit is %d", limit, m.Runtime)
+		}
+		if m.Bodies < before.Bodies || m.Connections < before.Connections || m.Cache < before.Cache ||
+			m.MemTable < before.MemTable || m.Callers < before.Callers {
+			t.Errorf("%d: got %+v, less than %+v", limit, m, before)
+		}
+		connections, headers := m.MostConnections(false)
+		if sum := connections*plainConnection + headerCost*headers; sum > m.Connections && connections > leastMemory {
+			t.Errorf("%d: connections come to %d of %d bytes", limit, sum, m.Connections)
+		}
+		if secure, _ := m.MostConnections(true); secure > connections {
+			t.Errorf("%d: %d connections with TLS, %d without", limit, secure, connections)
+		}
+		before = m
+	}
+}
+
+// TestSplitDefault: a server that is told nothing has what it was measured with.
+func TestSplitDefault(t *testing.T) {
+	t.Parallel()
+	m := Split(Default)
+	if m.Bodies != 256*mib || m.Cache != 128*mib || m.MemTable != 32*mib || m.Callers != 1<<20 {
+		t.Errorf("got %+v", m)
+	}
+}
+
+func TestSplitFiles(t *testing.T) {
+	t.Parallel()
+	for limit, store := range map[int]int{200: 132, 256: 160, 512: 288, 1024: 544, 4096: 2080, 20_000: 4064, 65_536: 4064, 1 << 20: 4064} {
+		f := SplitFiles(limit, store)
+		if sum := f.Store + 2*f.Operator + f.Connections; sum >= limit || f.Connections < limit/8 {
+			t.Errorf("%d: %+v come to %d", limit, f, sum)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	big := file("MemTotal:       24684544 kB\nMemFree: 1 kB\n")
+	for name, c := range map[string]struct {
+		configured, goLimit int64
+		files               fstest.MapFS
+		want                Figure
+	}{
+		"nothing known":   {0, 0, fstest.MapFS{}, Figure{Default, "default"}},
+		"large machine":   {0, 0, fstest.MapFS{"proc/meminfo": big}, Figure{Default, "default"}},
+		"small machine":   {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: 1048576 kB\n")}, Figure{512 * mib, "machine"}},
+		"tiny machine":    {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: 1024 kB\n")}, Figure{Least, "machine"}},
+		"configured":      {2e9, 5e8, fstest.MapFS{"proc/meminfo": big}, Figure{2e9, "configuration"}},
+		"environment":     {0, 3e9, fstest.MapFS{"proc/meminfo": big}, Figure{3e9, "GOMEMLIMIT"}},
+		"garbage":         {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: x kB"), "proc/self/cgroup": file(":\n0::")}, Figure{Default, "default"}},
+		"v2":              {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("536870912\n")}, Figure{384 * mib, "cgroup"}},
+		"v2, above":       {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("max\n"), "sys/fs/cgroup/a/memory.max": file("536870912\n")}, Figure{384 * mib, "cgroup"}},
+		"v2, container":   {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("536870912\n")}, Figure{384 * mib, "cgroup"}},
+		"v1":              {0, 0, fstest.MapFS{"proc/self/cgroup": file("9:name=systemd:/\n4:memory:/x\n0::/\n"), "sys/fs/cgroup/memory/x/memory.limit_in_bytes": file("536870912\n")}, Figure{384 * mib, "cgroup"}},
+		"v1, container":   {0, 0, fstest.MapFS{"proc/self/cgroup": file("4:memory:/docker/1\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("536870912\n")}, Figure{384 * mib, "cgroup"}},
+		"v1, none":        {0, 0, fstest.MapFS{"proc/self/cgroup": file("4:memory:/\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("9223372036854771712\n")}, Figure{Default, "default"}},
+		"group, machine":  {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: 1048576 kB\n"), "proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("2147483648\n")}, Figure{512 * mib, "machine"}},
+		"a group of 1 MB": {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("1048576\n")}, Figure{Least, "cgroup"}},
+	} {
+		if got := Find(c.configured, c.goLimit, c.files); got != c.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		}
+	}
+}

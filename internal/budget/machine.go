@@ -1,0 +1,106 @@
+package budget
+
+import (
+	"bufio"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// Figure is how much memory the process may take, and why.
+type Figure struct {
+	Bytes int64
+	From  string // "configuration", "GOMEMLIMIT", "cgroup", "machine" or "default"
+}
+
+// Find returns the figure. configured is what the operator wrote, in bytes, 0
+// if nothing; goLimit what GOMEMLIMIT says, 0 if nothing; root the file system
+// of the machine ([os.DirFS] of "/"). Without a word of the operator it is
+// three quarters of the control group's limit, since the kernel counts
+// buffers of sockets and files against that, too; or half of the machine's
+// memory; and never more than [Default].
+func Find(configured, goLimit int64, root fs.FS) Figure {
+	switch {
+	case configured > 0:
+		return Figure{configured, "configuration"}
+	case goLimit > 0:
+		return Figure{max(goLimit, Least), "GOMEMLIMIT"}
+	}
+	figure := Figure{Default, "default"}
+	if total := machine(root) / 2; total > 0 && total < figure.Bytes {
+		figure = Figure{total, "machine"}
+	}
+	if limit := cgroup(root) / 4 * 3; limit > 0 && limit < figure.Bytes {
+		figure = Figure{limit, "cgroup"}
+	}
+	figure.Bytes = max(figure.Bytes, Least)
+	return figure
+}
+
+// machine returns the bytes of memory that there are (proc(5)), 0 if that is
+// not known.
+func machine(root fs.FS) int64 {
+	text, err := fs.ReadFile(root, "proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "MemTotal:" {
+			kib, _ := strconv.ParseInt(fields[1], 10, 64) // 0, as unknown
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// cgroup returns the lowest limit on memory of the process's control groups,
+// of version 2 or 1 (cgroups(7)), 0 if there is none.
+func cgroup(root fs.FS) int64 {
+	f, err := root.Open("proc/self/cgroup")
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = f.Close() }() // it was read
+	lowest := int64(0)
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		number, rest, _ := strings.Cut(lines.Text(), ":")
+		controllers, group, _ := strings.Cut(rest, ":")
+		var at, name string
+		switch {
+		case number == "0" && controllers == "":
+			at, name = "sys/fs/cgroup", "memory.max"
+		case strings.Contains(","+controllers+",", ",memory,"):
+			at, name = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+		default:
+			continue
+		}
+		// A group is bound by those that it lies in. In a container its path
+		// may not be there: the topmost group is then the container's own.
+		for group := path.Join("/", group); ; group = path.Dir(group) {
+			if n := limitIn(root, path.Join(at, group, name)); n > 0 && (lowest == 0 || n < lowest) {
+				lowest = n
+			}
+			if group == "/" {
+				break
+			}
+		}
+	}
+	return lowest
+}
+
+// limitIn reads a limit. "max", and the huge number that version 1 has for
+// it, are none.
+func limitIn(root fs.FS, name string) int64 {
+	const none = 1 << 60
+	text, err := fs.ReadFile(root, name)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil || n >= none {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,69 @@
+package config
+
+import (
+	"net/url"
+	"time"
+
+	"trackway/internal/budget"
+	"trackway/internal/certificate"
+)
+
+// Connections bounds those to the public listener.
+type Connections struct {
+	Max        uint32 `yaml:"max"`         // 0: as many as open files and memory allow
+	PerAddress uint32 `yaml:"per_address"` // of an IPv4 address or IPv6 /64 that is no trusted proxy
+}
+
+// Memory bounds what the process takes.
+type Memory struct {
+	MaxMB uint32 `yaml:"max_mb"` // 0: by what the machine has
+}
+
+// MaxBytes returns the bound in bytes, 0 if there is none.
+func (m Memory) MaxBytes() int64 { return int64(m.MaxMB) * megabyte }
+
+const (
+	mostConnections = 1_000_000
+	leastMB         = budget.Least / megabyte
+	mostMB          = 1_000_000
+)
+
+func (d *doc) checkBounds() {
+	c := &d.file.Connections
+	if c.Max > mostConnections {
+		d.report(&c.Max, "must be at most %d connections, or 0 for as many as open files and memory allow", mostConnections)
+	}
+	if c.PerAddress == 0 || c.PerAddress > mostConnections {
+		d.report(&c.PerAddress, "must lie between 1 and %d (connections)", mostConnections)
+	}
+	if m := &d.file.Memory; m.MaxMB != 0 && (m.MaxMB < leastMB || m.MaxMB > mostMB) {
+		d.report(&m.MaxMB, "must lie between %d and %d (megabytes), or be 0 for what the machine allows", int(leastMB), mostMB)
+	}
+}
+
+// checkCertificate reads the certificate, so that a wrong one is found by a
+// check and not by a client, and warns of what will be wrong with it soon.
+func (d *doc) checkCertificate(now time.Time) {
+	t := &d.file.TLS
+	if t.Cert == "" || t.Key == "" {
+		return
+	}
+	pair, err := certificate.Load(t.Cert, t.Key)
+	if err != nil {
+		d.report(t, "cannot be used: %v", err)
+		return
+	}
+	for _, w := range certificate.Warnings(pair.Leaf, d.file.publicHost(), now) {
+		d.warn(t, w)
+	}
+}
+
+// publicHost returns the host of the server's own address, empty if that is not
+// given or not https.
+func (f *file) publicHost() string {
+	u, err := url.Parse(f.Server.URL)
+	if err != nil || u.Scheme != "https" {
+		return ""
+	}
+	return u.Hostname()
+}

@@ -1,0 +1,114 @@
+package door
+
+import (
+	"cmp"
+	"net"
+	"slices"
+	"time"
+)
+
+// Bounds on making place.
+const (
+	// slow is how long a connection may be without a whole header before it
+	// counts as one that can make place for another.
+	slow = time.Second
+
+	// batch is which part of all connections is closed at once to make place,
+	// so that a flood of new ones has them looked through once for many.
+	batch = 128
+)
+
+// candidate is a connection that could make place.
+type candidate struct {
+	*conn
+
+	rank  int           // 0 goes first
+	holds int           // how many places its address has
+	since time.Duration // when it became idle, or began
+}
+
+// placesLocked makes n places, or as many as can be made, and a batch if there
+// are enough connections. First go idle connections, those of the address
+// with the most first and the longest idle of those; then, in the same order,
+// ones that take long to send a header; at last, likewise, a proxy's, which
+// many share.
+func (d *Door) placesLocked(n int) []*conn {
+	return d.evictLocked(d.conns, max(n, len(d.conns)/batch), func(a, b candidate) int {
+		return cmp.Compare(b.holds, a.holds)
+	})
+}
+
+// evictLocked takes n of a set of connections out of the door, or as many as
+// can be. Of equal rank those go first that order says, then the oldest.
+func (d *Door) evictLocked(from map[*conn]struct{}, n int, order func(a, b candidate) int) []*conn {
+	var found []candidate
+	now := d.now()
+	for c := range from {
+		if rank, since := c.disposable(now); rank >= 0 {
+			found = append(found, candidate{c, rank, c.holder.places, since})
+		}
+	}
+	slices.SortFunc(found, func(a, b candidate) int {
+		by := cmp.Compare(a.rank, b.rank)
+		if by == 0 && order != nil {
+			by = order(a, b)
+		}
+		return cmp.Or(by, cmp.Compare(a.since, b.since))
+	})
+	evicted := make([]*conn, 0, min(n, len(found)))
+	for _, f := range found {
+		if len(evicted) == n {
+			break
+		}
+		if why := f.evict(); why != closedNot {
+			d.counts.closed[why].Add(1)
+			d.leaveLocked(f.conn)
+			evicted = append(evicted, f.conn)
+		}
+	}
+	return evicted
+}
+
+// closeAll closes connections that have left. It is to be called outside mu:
+// with TLS in between, a close may not block here, but nothing says so.
+func (d *Door) closeAll(conns []*conn) {
+	for _, c := range conns {
+		_ = c.Close() // nobody is to hear of it
+	}
+}
+
+// disposable returns in which turn a connection makes place, -1 if it does
+// not, and since when it does nothing. REQUIRES: mu is held.
+func (c *conn) disposable(now time.Duration) (rank int, since time.Duration) {
+	const idleOne, slowOne, ofProxy = 0, 1, 2
+	state, since := c.look()
+	switch {
+	case state == idle:
+		rank = idleOne
+	case state == awaited && now-since > slow:
+		rank = slowOne
+	default:
+		return -1, 0
+	}
+	if c.trusted {
+		rank += ofProxy
+	}
+	return rank, since
+}
+
+// evict ends a connection, unless a request has begun on it meanwhile.
+func (c *conn) evict() closing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.state {
+	case idle:
+		c.state = gone
+		return closedIdle
+	case awaited:
+		c.state = gone
+		return closedSlow
+	}
+	return closedNot
+}
+
+var _ net.Conn = (*conn)(nil)

@@ -1,0 +1,99 @@
+package door
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// refusal is why a connection was not let in.
+type refusal int
+
+const (
+	refusedFull    refusal = iota // as many as may be are open, and none could make place
+	refusedAddress                // its address has as many as it may
+	refusedFailed                 // the operating system had no descriptor or memory for it
+	refusedStream                 // a request of HTTP/2 found no place beside others
+	refusals
+
+	admitted refusal = -1
+)
+
+var refusalNames = [refusals]string{"full", "address", "failed", "stream"}
+
+// closing is why a connection was closed by the door.
+type closing int
+
+const (
+	closedIdle   closing = iota // idle, to make place
+	closedSlow                  // slow to send a header, to make place
+	closedHeader                // its header did not come in time
+	closedRoom                  // its header was long, and there was no room
+	closedStop                  // nothing happened on it while the server stopped
+	closings
+
+	closedNot closing = -1
+)
+
+var closingNames = [closings]string{"idle", "slow", "header_time", "header_room", "stop"}
+
+type counts struct {
+	accepted atomic.Uint64
+	refused  [refusals]atomic.Uint64
+	closed   [closings]atomic.Uint64
+}
+
+// collector shows what a door does.
+type collector struct {
+	d *Door
+
+	open, bound, addressBound, headers, headerBound *prometheus.Desc
+	accepted, refused, closed                       *prometheus.Desc
+}
+
+// Collector returns the metrics of a door.
+func (d *Door) Collector() prometheus.Collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("trackway_"+name, help, labels, nil)
+	}
+	return &collector{
+		d:            d,
+		open:         desc("connections_open", "Connections to the public listener that are open."),
+		bound:        desc("connections_bound", "How many may be open."),
+		addressBound: desc("connections_address_bound", "How many of one address may be open; trusted proxies may have all."),
+		headers:      desc("connection_header_bytes", "Bytes of long headers that have not come whole."),
+		headerBound:  desc("connection_header_bound_bytes", "How many there may be."),
+		accepted:     desc("connections_accepted_total", "Connections that were let in."),
+		refused:      desc("connections_refused_total", "Connections, and requests of HTTP/2, that were turned away, by reason.", "reason"),
+		closed:       desc("connections_closed_total", "Connections that the server closed to bound them, by reason.", "reason"),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements [prometheus.Collector].
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	d := c.d
+	d.mu.Lock()
+	open, bounds := len(d.conns), d.bounds
+	d.mu.Unlock()
+	gauge := func(desc *prometheus.Desc, v float64) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v)
+	}
+	count := func(desc *prometheus.Desc, n *atomic.Uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n.Load()), labels...)
+	}
+	gauge(c.open, float64(open))
+	gauge(c.bound, float64(bounds.Max))
+	gauge(c.addressBound, float64(bounds.PerAddress))
+	gauge(c.headers, float64(d.headers.Load()))
+	gauge(c.headerBound, float64(d.Bounds.Headers))
+	count(c.accepted, &d.counts.accepted)
+	for i, name := range refusalNames {
+		count(c.refused, &d.counts.refused[i], name)
+	}
+	for i, name := range closingNames {
+		count(c.closed, &d.counts.closed[i], name)
+	}
+}

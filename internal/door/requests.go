@@ -1,0 +1,186 @@
+package door
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// Serve has a server tell d what its connections do, and sets the
+// bounds of HTTP/2. h is what d lets requests in to; see [Door.Handler].
+func (d *Door) Serve(srv *http.Server, h http.Handler) {
+	srv.Handler = d.Handler(h)
+	srv.ConnState = d.connState
+	srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
+		if c := within(nc); c != nil {
+			ctx = context.WithValue(ctx, connKey{}, c)
+		}
+		return ctx
+	}
+	srv.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams:          maxStreams,
+		MaxReadFrameSize:              minFrame,
+		MaxReceiveBufferPerConnection: connBuffer,
+		MaxReceiveBufferPerStream:     streamBuffer,
+	}
+}
+
+// Bounds on what one connection of HTTP/2 may take. Go's own would let each
+// hold 250 requests, a frame of 1 MiB and a MiB of bodies that nobody has read.
+const (
+	maxStreams   = 64
+	minFrame     = 16 << 10 // the least that RFC 9113 section 4.2 allows
+	connBuffer   = 256 << 10
+	streamBuffer = 128 << 10
+)
+
+type connKey struct{}
+
+// within returns the door's connection that is inside others, nil if there is
+// none.
+func within(nc net.Conn) *conn {
+	for {
+		if c, ok := nc.(*conn); ok {
+			return c
+		}
+		outer, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		nc = outer.NetConn()
+	}
+}
+
+// connState is [http.Server.ConnState]. The header of a request is whole when
+// its connection becomes active.
+func (d *Door) connState(nc net.Conn, s http.ConnState) {
+	if s != http.StateActive && s != http.StateIdle {
+		return
+	}
+	c := within(nc)
+	if c == nil {
+		return
+	}
+	if s == http.StateIdle {
+		c.rest()
+		return
+	}
+	if !c.known { // net/http says one thing at a time of a connection
+		secure, ok := nc.(*tls.Conn)
+		c.known, c.frames = true, ok && secure.ConnectionState().NegotiatedProtocol == "h2"
+	}
+	c.begin(c.frames)
+}
+
+// Handler returns h as it sees the requests that are let in. Of HTTP/1 that is
+// all; of HTTP/2 each request beside another of its connection takes a place
+// of its own, of the door and of the address, and is answered 503 if there is
+// none.
+//
+// The connection of a request that came with Transfer-Encoding is closed after
+// the answer. One that says Content-Length as well must be (RFC 9112 section
+// 6.1), and net/http, which goes by Transfer-Encoding, does not tell whether it
+// did: an intermediary that went by the length sees the next request elsewhere.
+func (d *Door) Handler(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _ := r.Context().Value(connKey{}).(*conn)
+		if c == nil {
+			h.ServeHTTP(w, r)
+			return
+		}
+		if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 {
+			w.Header()["Connection"] = closed
+		}
+		if c.running.Add(1); r.ProtoMajor > 1 {
+			further, ok := d.enter(c)
+			defer d.leave(c, further)
+			if !ok {
+				c.running.Add(-1)
+				turnAway(w)
+				return
+			}
+		}
+		defer c.running.Add(-1)
+		if r.ContentLength != 0 {
+			in := intakes.Get().(*intake) //nolint:forcetypeassert // of this pool
+			in.ReadCloser, in.c = r.Body, c
+			r.Body = in
+			defer in.done()
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+var closed = []string{"close"}
+
+func turnAway(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	// An array of texts: tracking-api.md says who would drop data at another.
+	_, _ = io.WriteString(w, `{"success":false,"errors":["The server has no room for this request at the moment. Try again."]}`)
+}
+
+// enter takes a place for a request beside others of its connection. The first
+// has its connection's. further tells whether one was taken.
+func (d *Door) enter(c *conn) (further, ok bool) {
+	if c.running.Load() <= 1 {
+		return false, true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, here := d.conns[c]
+	most := d.bounds.PerAddress
+	free := here && d.places < d.bounds.Max && (c.trusted || most <= 0 ||
+		c.holder.places < most && (c.site == nil || c.site.places < most*WideTimes))
+	if !free {
+		d.counts.refused[refusedStream].Add(1)
+		return false, false
+	}
+	c.further++
+	d.places++
+	c.countLocked(1)
+	return true, true
+}
+
+// leave gives the place of such a request up, unless its connection has ended
+// and given up all.
+func (d *Door) leave(c *conn, further bool) {
+	if !further {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c.further > 0 {
+		c.further--
+		d.places--
+		c.countLocked(-1)
+	}
+}
+
+// intake is a body that notes that a handler waits for more of it.
+type intake struct {
+	io.ReadCloser
+
+	c *conn
+}
+
+var intakes = sync.Pool{New: func() any { return new(intake) }}
+
+// Read reads.
+func (in *intake) Read(b []byte) (int, error) {
+	in.c.waiting.Add(1)
+	n, err := in.ReadCloser.Read(b)
+	in.c.waiting.Add(-1)
+	return n, err
+}
+
+// done is called when the handler has returned: it reads no more.
+func (in *intake) done() {
+	*in = intake{}
+	intakes.Put(in)
+}

@@ -1,0 +1,163 @@
+package door
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// start runs a server with TLS and HTTP/2 behind a door, on real sockets.
+func start(t *testing.T, b Bounds, h http.HandlerFunc) (*Door, *httptest.Server) {
+	t.Helper()
+	d := New(Config{Bounds: b, HeaderTime: time.Minute})
+	srv := httptest.NewUnstartedServer(nil)
+	srv.EnableHTTP2 = true
+	srv.Listener = d.Listener(srv.Listener)
+	d.Serve(srv.Config, h)
+	// httptest chains a hook of its own, and sets the protocols.
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return d, srv
+}
+
+// TestStreamsTakePlaces: requests beside others on a connection of HTTP/2 count like connections.
+func TestStreamsTakePlaces(t *testing.T) {
+	t.Parallel()
+	began, release := make(chan struct{}), make(chan struct{})
+	d, srv := start(t, Bounds{Max: 2}, func(_ http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("got %s", r.Proto)
+		}
+		if r.URL.Path == "/wait" {
+			began <- struct{}{}
+			<-release
+		}
+	})
+	get := func(path string) *http.Response {
+		res, err := srv.Client().Get(srv.URL + path)
+		if err != nil {
+			t.Error(err)
+			return &http.Response{Header: http.Header{}}
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		return res
+	}
+	answers := make(chan *http.Response)
+	for range 2 {
+		go func() { answers <- get("/wait") }()
+		<-began
+	}
+	if res := get("/"); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+		t.Errorf("got %d, want 503 and Retry-After", res.StatusCode)
+	}
+	release <- struct{}{}
+	release <- struct{}{}
+	for range 2 {
+		if res := <-answers; res.StatusCode != http.StatusOK {
+			t.Errorf("got %d, want 200", res.StatusCode)
+		}
+	}
+	if res := get("/"); res.StatusCode != http.StatusOK {
+		t.Errorf("got %d, want 200", res.StatusCode)
+	}
+	if d.counts.refused[refusedStream].Load() != 1 || d.counts.accepted.Load() != 1 {
+		t.Errorf("got %d refused, %d accepted, want one each", d.counts.refused[refusedStream].Load(), d.counts.accepted.Load())
+	}
+}
+
+// TestHTTP2OutlivesHeaderTime: a connection of HTTP/2 is not one whose header does not come.
+func TestHTTP2OutlivesHeaderTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cert := httptest.NewUnstartedServer(nil)
+		cert.StartTLS() // for its certificate
+		conf := cert.TLS.Clone()
+		cert.Close()
+		conf.NextProtos = []string{"h2", "http/1.1"}
+		x := build(t, Bounds{Max: 10}, fine, func(ln net.Listener) net.Listener { return tls.NewListener(ln, conf) })
+		near, far := net.Pipe()
+		x.conns <- from{far, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}}
+		dials := 0
+		web := &http.Transport{
+			ForceAttemptHTTP2: true,
+			DialTLS: func(string, string) (net.Conn, error) { //nolint:staticcheck // the pipe is there
+				dials++
+				c := tls.Client(near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}) //nolint:gosec // a test
+				return c, c.Handshake()
+			},
+		}
+		defer web.CloseIdleConnections()
+		for range 3 {
+			req, err := http.NewRequest(http.MethodPost, "https://x/", strings.NewReader("body"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := web.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if res.ProtoMajor != 2 {
+				t.Fatalf("got %s", res.Proto)
+			}
+			pass(time.Minute)
+		}
+		if dials != 1 {
+			t.Errorf("%d connections were made", dials)
+		}
+	})
+}
+
+// TestHandshakeTime: the TLS handshake and the header have one time together.
+func TestHandshakeTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		x := build(t, Bounds{Max: 10}, fine, func(ln net.Listener) net.Listener {
+			return tls.NewListener(ln, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+				return nil, io.EOF
+			}}) //nolint:gosec // a test
+		})
+		c := x.connect("192.0.2.1")
+		pass(9 * time.Second)
+		c.closed(false)
+		c.send("\x16\x03\x01")
+		pass(time.Second)
+		c.closed(true)
+	})
+}
+
+// TestHandlerDoesNotAllocate: the way of every request.
+func TestHandlerDoesNotAllocate(t *testing.T) {
+	d := New(Config{Bounds: Bounds{Max: 10}})
+	var n atomic.Int64
+	h := d.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = r.Body.Read(nil)
+		n.Add(1)
+	}))
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	srv := new(http.Server)
+	d.Serve(srv, h)
+	c := d.admit(far)
+	ctx := srv.ConnContext(t.Context(), c)
+	body := io.NopCloser(strings.NewReader(""))
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", nil)
+	w := httptest.NewRecorder()
+	if got := testing.AllocsPerRun(1000, func() {
+		r.Body, r.ContentLength = body, 1
+		srv.ConnState(c, http.StateActive)
+		h.ServeHTTP(w, r)
+		srv.ConnState(c, http.StateIdle)
+	}); got >= 1 {
+		t.Errorf("got %v allocations, want none", got)
+	}
+}

@@ -55,7 +55,7 @@ func drawLimits(t *rapid.T) Limits {
 		return p
 	}
 	l := Limits{Tokens: tokens, Callers: 1000, Policies: []trackway.Policy{
-		policy("a", "/api/"), policy("b", "/api/projects/"+token+"/", "POST /track/"), policy("c", "/"),
+		policy("a", "/api/", "GET /api/projects/*/stats"), policy("b", "/api/projects/"+token+"/", "POST /track/"), policy("c", "/"),
 	}}
 	l.Policies[2].Also = rapid.Bool().Draw(t, "also")
 	for i, o := range []trackway.Override{{Address: netip.MustParsePrefix("192.0.2.0/31")}, {Key: "web"}, {Project: token}} {

@@ -386,7 +386,9 @@ func TestStopEndsStreams(t *testing.T) {
 		t.Errorf("got exit status %d, want 0", status)
 	}
 	_ = more.Close()
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("a request of which half came was answered")
+	}
 	for _, wrong := range []string{"deadline exceeded", "are cut off", "not stopped cleanly"} {
 		if strings.Contains(s.log.all(), wrong) {
 			t.Errorf("the log holds %q: %s", wrong, s.log)

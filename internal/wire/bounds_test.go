@@ -187,7 +187,7 @@ func TestCommandID(t *testing.T) {
 func TestIDsOfDigits(t *testing.T) {
 	t.Parallel()
 	for id, good := range map[string]bool{
-		strings.Repeat("9", 64): true, "1e63": true, "-1e-64": true,
+		strings.Repeat("9", 64): true, "-" + strings.Repeat("9", 64): true, "1e63": true, "-1e-64": true,
 		strings.Repeat("9", 65): false, "1e64": false, "1e-65": false, "1e999999": false, "0." + strings.Repeat("1", 65): false,
 	} {
 		for _, ids := range []string{id, "[1," + id + "]"} {

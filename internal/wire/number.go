@@ -107,7 +107,7 @@ func (d decimal) millionths() (int64, bool) {
 func plainDecimal(raw []byte, limit int) (string, bool) {
 	number := text(raw, true)
 	if !strings.ContainsAny(number, ".eE") && number != "-0" {
-		return number, len(number) <= limit
+		return number, len(strings.TrimPrefix(number, "-")) <= limit
 	}
 	d := decimalOf(number)
 	digits := strings.Replace(d.mantissa, ".", "", 1)

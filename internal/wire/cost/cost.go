@@ -17,7 +17,7 @@ const Factor = 24
 const (
 	base       = 1 << 10 // for any body
 	perByte    = 4       // what is unescaped, rewritten and put in order
-	perComma   = 96      // what stands between two commas: a member, an id
+	perComma   = 112     // what stands between two commas: a member, an id
 	perCommand = 512     // an element of a batch, and its error
 )
 

@@ -39,8 +39,9 @@ type retention struct {
 }
 
 type identifiers struct {
-	Hard []string `yaml:"hard"`
-	Soft []string `yaml:"soft"`
+	Hard   []string `yaml:"hard"`
+	Soft   []string `yaml:"soft"`
+	Nobody []string `yaml:"nobody"`
 }
 
 type key struct {
@@ -115,7 +116,7 @@ func (f *file) setDefaults() {
 }
 
 func (p *project) setDefaults() {
-	p.Identifiers = identifiers{Hard: []string{"registered"}, Soft: []string{"cookie"}}
+	p.Identifiers = identifiers{Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: trackway.DefaultNobody()}
 }
 
 func (p *policy) setDefaults() {

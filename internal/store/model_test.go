@@ -302,7 +302,7 @@ func (m *machine) apply(t *rapid.T, n int) {
 			t.Fatalf("%v: got %v, want %v", cmds[i], got.Err, want.Err)
 		}
 		got.Err, want.Err = nil, nil
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Fatalf("%v: got %+v, want %+v", cmds[i], got, want)
 		}
 	}

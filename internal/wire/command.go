@@ -35,6 +35,7 @@ type decoder struct {
 	firstID    int // of the command that is read
 	properties []trackway.Property
 	rewritten  []byte // the values that were not in canonical form
+	asSent     bool   // they are not rewritten: canonical form has no half of a surrogate pair, which an id must be looked at for
 }
 
 const (
@@ -117,7 +118,7 @@ func (d *decoder) object(field string) ([]trackway.Property, *trackway.Error) {
 			tooMany = true
 			continue // what follows must be JSON all the same
 		}
-		if !v.canonical {
+		if !v.canonical && !d.asSent {
 			v.raw = d.rewrite(v.raw)
 		}
 		members = append(members, trackway.Property{Name: name, Value: v.raw})
@@ -155,7 +156,7 @@ func (f *fields) command(name string, received trackway.Micros) (trackway.Comman
 	case Events:
 		c.Type, err = f.typeOfEvent()
 	case Clicks:
-		c.Type, c.Anonymous = clickType, len(f.ids) == 0
+		c.Type, c.Anonymous = clickType, true
 		c.Properties, err = f.withURL()
 	}
 	if err == nil {

@@ -144,7 +144,7 @@ func (m *model) update(c *modelCustomer, cmd *trackway.Command) *trackway.Error 
 		switch {
 		case !known && len(c.props) >= trackway.MaxProperties:
 			over = true
-		case !known || own.Updated <= cmd.Time:
+		case !known || min(own.Updated, cmd.Received) <= cmd.Time:
 			c.props[p.Name] = trackway.DatedProperty{Property: p, Updated: cmd.Time}
 		}
 	}
@@ -336,12 +336,12 @@ func (m *machine) expire(t *rapid.T) {
 	for _, e := range m.model.events {
 		switch {
 		case e.expired || typ != "" && e.Type != typ:
-		case e.Time < at:
+		case min(e.Time, e.Received) < at:
 			e.expired = true
 			m.model.usage[e.Project].Expired++
 			want.Removed++
 		default:
-			want.Soonest = min(want.Soonest, e.Time-at)
+			want.Soonest = min(want.Soonest, e.Time-at, e.Received-at)
 		}
 	}
 	if got != want {

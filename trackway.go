@@ -106,8 +106,9 @@ type Result struct {
 	Seq       uint64   // the event's place in the log; 0 for an update and for a duplicate
 	Duplicate bool     // the event was stored before; nothing was changed
 
-	// LeftOut are the identifiers that named nobody, of a refused command, too.
-	LeftOut []LeftOut
+	// LeftOut are the identifiers that named nobody, as [Project.LeavesOut] tells
+	// of them; of a refused command, too.
+	LeftOut []Identifier
 }
 
 // MergeType is the type of the event by which the server records that two customers became one.

@@ -40,7 +40,7 @@ func TestLeftOutIsShown(t *testing.T) {
 	list, _ := f.Live.LeftOut(1, trackway.MicrosOf(time.Now()), 0)
 	got := map[string]live.LeftOut{}
 	for _, l := range list {
-		got[l.Name+" "+l.Why] = live.LeftOut{Count: l.Count, Command: l.Command, Type: l.Type}
+		got[l.What.Name+" "+l.What.WhyLeftOut()] = live.LeftOut{Count: l.Count, Command: l.Command, Type: l.Type}
 		if l.Address.String() != "192.0.2.1" {
 			t.Errorf("got address %v", l.Address)
 		}

@@ -39,7 +39,7 @@ func (c *call) sent(name string) live.Rejection {
 }
 
 // noteLeftOut shows to those who watch that a command came with identifiers that name nobody.
-func (c *call) noteLeftOut(name, eventType string, what []trackway.LeftOut) {
+func (c *call) noteLeftOut(name, eventType string, what []trackway.Identifier) {
 	if len(what) == 0 {
 		return
 	}

@@ -144,7 +144,7 @@ func TestDefaults(t *testing.T) {
 		ClientIPHeader: "X-Forwarded-For",
 		Log:            Log{Level: "info", Format: "text"},
 		Projects: []trackway.Project{{
-			Name: "demo", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: trackway.DefaultNobody(),
+			Name: "demo", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody(),
 		}},
 		Policies: []trackway.Policy{
 			{

@@ -85,7 +85,7 @@ func (r keyring) checkNobody(ids *identifiers) {
 		switch {
 		case *at == "":
 			r.report(at, "must not be empty: a value that is empty names nobody anyway")
-		case *at != trackway.TrimID(*at), len(*at) > trackway.MaxIDBytes:
+		case *at != strings.TrimSpace(*at), len(*at) > trackway.MaxIDBytes:
 			r.report(at, "must have 1 to %d bytes and no white space around them, as identifiers have", trackway.MaxIDBytes)
 		}
 		if first := slices.IndexFunc(ids.Nobody[:i], func(other string) bool { return strings.EqualFold(other, *at) }); first >= 0 {

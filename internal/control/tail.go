@@ -85,7 +85,7 @@ func whom(p *trackway.Project, text string) (id trackway.Identifier, err error) 
 		return id, nil
 	}
 	id.Name, id.Value, _ = strings.Cut(text, "=")
-	id.Value = trackway.TrimID(id.Value)
+	id = id.Trimmed()
 	id.Hard = slices.Contains(p.Hard, id.Name)
 	if _, nobody := p.LeavesOut(id); nobody || !id.Hard && !slices.Contains(p.Soft, id.Name) {
 		known := strings.Join(slices.Concat(p.Hard, p.Soft), " or ")

@@ -9,8 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -346,7 +346,7 @@ func TestLive(t *testing.T) {
 	}
 	f.apply(t, "before", "jane", "c", "")
 	leftOut := func() {
-		f.Live.CountLeftOut([]trackway.LeftOut{{Name: "registered", Why: trackway.Listed, Value: "undefined"}}, &live.Rejection{
+		f.Live.CountLeftOut([]trackway.Identifier{{Name: "registered", Value: "undefined", Hard: true}}, &live.Rejection{
 			Project: 1, Received: trackway.MicrosOf(time.Now()), Command: "customers/events", Type: "visit", Address: netip.MustParseAddr("203.0.113.7"),
 		})
 	}

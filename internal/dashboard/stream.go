@@ -289,7 +289,7 @@ func (st *stream) leftOuts(now time.Time) {
 		l := &list[i]
 		if p := st.facts.byNumber[l.Project]; p != nil {
 			rows = append(rows, leftOutRow{
-				Project: p.Token, Identifier: l.Name, Why: l.Why, Value: optional(l.Value), Count: l.Count, First: seconds(l.First),
+				Project: p.Token, Identifier: l.What.Name, Why: l.What.WhyLeftOut(), Value: optional(l.What.Value), Count: l.Count, First: seconds(l.First),
 				Last: seconds(l.Last), Command: l.Command, Type: optional(l.Type), Address: addressText(l.Address),
 			})
 		}

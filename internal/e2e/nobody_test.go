@@ -65,6 +65,13 @@ func TestNobody(t *testing.T) {
 	if c := s.exportOne(t, map[string]any{"cookie": "0"}); c == nil {
 		t.Error("0 is a soft identifier as any other")
 	}
+	file := filepath.Join(filepath.Dir(s.config), "rows.csv")
+	if err := os.WriteFile(file, []byte("customer_ids.registered,customer_ids.cookie,properties.p\nnull,c-1,1\nundefined,,1\n-,c-2,1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if said := s.run(t, 1, "import", "-q", file); !strings.Contains(said, "refused: 1.") || !strings.Contains(said, "left out: 3.") {
+		t.Errorf("import: got %s", said)
+	}
 	s.log.private("c-0")
 	_, metrics := get(t, s.ops, "/metrics")
 	for _, want := range []string{

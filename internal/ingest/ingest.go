@@ -34,13 +34,13 @@ type Ingest struct {
 // An error is the server's own: the client should send the whole again, which does no harm where it was stored.
 func (in *Ingest) Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
 	good := 0
-	var left [][]trackway.LeftOut // by result, nil as long as there is nothing
+	var left [][]trackway.Identifier // by result, nil as long as there is nothing
 	for i := range cmds {
 		if results[i].Err == nil {
-			var out []trackway.LeftOut
+			var out []trackway.Identifier
 			if out, results[i].Err = Validate(p, &cmds[i]); out != nil {
 				if left == nil {
-					left = make([][]trackway.LeftOut, len(cmds))
+					left = make([][]trackway.Identifier, len(cmds))
 				}
 				left[i] = out
 			}
@@ -55,7 +55,7 @@ func (in *Ingest) Accept(p *trackway.Project, at trackway.Micros, cmds []trackwa
 		return err
 	}
 	in.metrics.count(results)
-	for i := range left {
+	for i := range min(len(left), len(results)) {
 		results[i].LeftOut = left[i] // now that the store has written its results
 		in.metrics.countLeftOut(p, left[i])
 	}

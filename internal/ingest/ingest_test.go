@@ -262,8 +262,8 @@ func TestMetrics(t *testing.T) {
 // refused or not and whatever the store does to the results; it is counted.
 func TestLeftOutOfResults(t *testing.T) {
 	t.Parallel()
-	undefined := trackway.LeftOut{Name: "registered", Why: trackway.Listed, Value: "undefined"}
-	empty := trackway.LeftOut{Name: "email", Why: trackway.Empty}
+	undefined := trackway.Identifier{Name: "registered", Value: "undefined", Hard: true}
+	empty := trackway.Identifier{Name: "email", Hard: true}
 	event := func(typ string, ids ...string) trackway.Command {
 		return trackway.Command{Kind: trackway.AddEvent, IDs: named(ids...), Type: typ, Time: 1}
 	}
@@ -280,7 +280,7 @@ func TestLeftOutOfResults(t *testing.T) {
 			if err := in.Accept(shop, received, cmds, results); err != nil {
 				t.Fatal(err)
 			}
-			for i, want := range [][]trackway.LeftOut{{undefined}, nil, {empty}} {
+			for i, want := range [][]trackway.Identifier{{undefined}, nil, {empty}} {
 				if diff := cmp.Diff(want, results[i].LeftOut); diff != "" {
 					t.Errorf("result %d (-want): %s", i, diff)
 				}

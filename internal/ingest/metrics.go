@@ -59,8 +59,8 @@ func (m *metrics) count(results []trackway.Result) {
 
 // countLeftOut counts identifiers that were left out. The labels are names from
 // the configuration, so their number does not depend on the traffic.
-func (m *metrics) countLeftOut(p *trackway.Project, left []trackway.LeftOut) {
+func (m *metrics) countLeftOut(p *trackway.Project, left []trackway.Identifier) {
 	for i := range left {
-		m.leftOut.WithLabelValues(p.Name, left[i].Name, left[i].Why).Inc()
+		m.leftOut.WithLabelValues(p.Name, left[i].Name, left[i].WhyLeftOut()).Inc()
 	}
 }

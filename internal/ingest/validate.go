@@ -17,7 +17,7 @@ import (
 // nobody are gone (the latter are returned, also with an error), and an update
 // from the future counts as of its receipt. It is pure but for that. The error
 // is meant for the client.
-func Validate(p *trackway.Project, c *trackway.Command) ([]trackway.LeftOut, *trackway.Error) {
+func Validate(p *trackway.Project, c *trackway.Command) ([]trackway.Identifier, *trackway.Error) {
 	left, err := validateIDs(p, c)
 	if err != nil {
 		return left, err
@@ -65,7 +65,7 @@ func validateMerge(p *trackway.Project, c *trackway.Command) *trackway.Error {
 	named := 0
 	for i := range c.Properties {
 		property := &c.Properties[i]
-		if !query.NamesIdentifiers(property) {
+		if !namesIdentifiers(property) {
 			continue
 		}
 		for range wire.IDsIn(property.Value) {
@@ -95,9 +95,19 @@ func refuse(field, expected string) *trackway.Error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: fmt.Sprintf("Field '%s': %s.", field, expected)}
 }
 
+// namesIdentifiers tells whether a property of a merge is an object of identifiers: the store notes these
+// (internal/store/erased).
+func namesIdentifiers(p *trackway.Property) bool {
+	switch p.Name {
+	case query.AbsorbedIDs, query.CauseIDs, query.SurvivorIDs:
+		return p.Value[0] == '{'
+	}
+	return false
+}
+
 // validateIDs classifies the identifiers, and asks for at least one, unless the
 // command may be anonymous.
-func validateIDs(p *trackway.Project, c *trackway.Command) (left []trackway.LeftOut, err *trackway.Error) {
+func validateIDs(p *trackway.Project, c *trackway.Command) (left []trackway.Identifier, err *trackway.Error) {
 	c.IDs, left, err = Classify(p, c.IDs)
 	if err == nil && len(c.IDs) == 0 && !c.Anonymous {
 		err = &trackway.Error{Code: trackway.Invalid, Field: "customer_ids", Msg: "At least one id should be specified."}
@@ -109,7 +119,7 @@ func validateIDs(p *trackway.Project, c *trackway.Command) (left []trackway.Left
 // returns those that count: without repetitions, and without those that name
 // nobody, which it lists apart. It refuses names that the project does not have,
 // several values of a hard one, and values that are too long.
-func Classify(p *trackway.Project, ids []trackway.Identifier) (kept []trackway.Identifier, left []trackway.LeftOut, refused *trackway.Error) {
+func Classify(p *trackway.Project, ids []trackway.Identifier) (kept []trackway.Identifier, left []trackway.Identifier, refused *trackway.Error) {
 	kept = ids[:0:len(ids)]
 	for i := range ids {
 		id := &ids[i]
@@ -150,6 +160,7 @@ func countNamed(ids []trackway.Identifier, name string) (n int) {
 }
 
 func classify(p *trackway.Project, id *trackway.Identifier) *trackway.Error {
+	*id = id.Trimmed()
 	switch {
 	case slices.Contains(p.Hard, id.Name):
 		id.Hard = true
@@ -158,7 +169,6 @@ func classify(p *trackway.Project, id *trackway.Identifier) *trackway.Error {
 	default:
 		return refuse("customer_ids", "expected "+strings.Join(slices.Concat(p.Hard, p.Soft), " or ")+", got "+strconv.Quote(shorten(id.Name)))
 	}
-	id.Value = trackway.TrimID(id.Value)
 	if len(id.Value) > trackway.MaxIDBytes {
 		return refuse("customer_ids."+id.Name, fmt.Sprintf("expected at most %d bytes, got %d", trackway.MaxIDBytes, len(id.Value)))
 	}

@@ -10,7 +10,7 @@ import (
 	"trackway"
 )
 
-var shop = &trackway.Project{Number: 7, Name: "shop", Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: trackway.DefaultNobody()}
+var shop = &trackway.Project{Number: 7, Name: "shop", Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "undefined", "none", "nil", "nan", "(null)", "[object object]", "0"}}
 
 // named returns identifiers as a decoder does, of which it is not known yet whether they are hard.
 func named(namesAndValues ...string) (ids []trackway.Identifier) {
@@ -101,31 +101,31 @@ func TestClassify(t *testing.T) {
 // stay in their places.
 func TestLeftOut(t *testing.T) {
 	t.Parallel()
-	listed := func(name, value string) trackway.LeftOut {
-		return trackway.LeftOut{Name: name, Why: trackway.Listed, Value: value}
+	listed := func(name, value string) trackway.Identifier {
+		return trackway.Identifier{Name: name, Value: value, Hard: name != "cookie"}
 	}
-	empty := func(name string) trackway.LeftOut { return trackway.LeftOut{Name: name, Why: trackway.Empty} }
-	signs := func(name string) trackway.LeftOut { return trackway.LeftOut{Name: name, Why: trackway.Signs} }
+	empty := func(name string) trackway.Identifier { return listed(name, "") }
+	signs := func(name string) trackway.Identifier { return listed(name, "-") }
 	own := *shop
 	own.Nobody = []string{"anonymous", "0"}
 	tests := map[string]struct {
 		of   *trackway.Project
 		ids  []trackway.Identifier
 		kept string
-		left []trackway.LeftOut
+		left []trackway.Identifier
 	}{
-		"empty":            {shop, named("registered", "", "cookie", "c"), "cookie=c", []trackway.LeftOut{empty("registered")}},
-		"white space":      {shop, named("cookie", "c", "registered", " \t\u2028"), "cookie=c", []trackway.LeftOut{empty("registered")}},
-		"signs":            {shop, named("cookie", "--_", "registered", "r", "email", "\xff\xfe"), "registered=r", []trackway.LeftOut{signs("cookie"), signs("email")}},
-		"usual texts":      {shop, named("cookie", "null", "cookie", "UNDEFINED", "cookie", "None", "cookie", "Nil", "cookie", "NaN", "cookie", "(NULL)", "cookie", "[object Object]"), "", []trackway.LeftOut{listed("cookie", "null"), listed("cookie", "undefined"), listed("cookie", "none"), listed("cookie", "nil"), listed("cookie", "nan"), listed("cookie", "(null)"), listed("cookie", "[object object]")}},
-		"0, hard":          {shop, named("registered", "0", "email", " 0 "), "", []trackway.LeftOut{listed("registered", "0"), listed("email", "0")}},
+		"empty":            {shop, named("registered", "", "cookie", "c"), "cookie=c", []trackway.Identifier{empty("registered")}},
+		"white space":      {shop, named("cookie", "c", "registered", " \t\u2028"), "cookie=c", []trackway.Identifier{empty("registered")}},
+		"signs":            {shop, named("cookie", "--_", "registered", "r", "email", "\xff\xfe"), "registered=r", []trackway.Identifier{signs("cookie"), signs("email")}},
+		"usual texts":      {shop, named("cookie", "null", "cookie", "UNDEFINED", "cookie", "None", "cookie", "Nil", "cookie", "NaN", "cookie", "(NULL)", "cookie", "[object Object]"), "", []trackway.Identifier{listed("cookie", "null"), listed("cookie", "undefined"), listed("cookie", "none"), listed("cookie", "nil"), listed("cookie", "nan"), listed("cookie", "(null)"), listed("cookie", "[object object]")}},
+		"0, hard":          {shop, named("registered", "0", "email", " 0 "), "", []trackway.Identifier{listed("registered", "0"), listed("email", "0")}},
 		"0, soft":          {shop, named("cookie", "0"), "cookie=0", nil},
 		"zeros":            {shop, named("registered", "00", "email", "0.0"), "registered=00 email=0.0", nil},
 		"a part":           {shop, named("registered", "nullable", "cookie", "none at all"), "registered=nullable cookie=none at all", nil},
-		"beside good":      {shop, named("cookie", "", "cookie", "a", "cookie", "null", "cookie", "b", "cookie", "a"), "cookie=a cookie=b", []trackway.LeftOut{empty("cookie"), listed("cookie", "null")}},
-		"second hard one":  {shop, named("registered", "", "registered", "r"), "registered=r", []trackway.LeftOut{empty("registered")}},
-		"own list":         {&own, named("registered", "Anonymous", "cookie", "null", "email", "0"), "cookie=null", []trackway.LeftOut{listed("registered", "anonymous"), listed("email", "0")}},
-		"own list, always": {&own, named("registered", "", "cookie", "?"), "", []trackway.LeftOut{empty("registered"), signs("cookie")}},
+		"beside good":      {shop, named("cookie", "", "cookie", "a", "cookie", "null", "cookie", "b", "cookie", "a"), "cookie=a cookie=b", []trackway.Identifier{empty("cookie"), listed("cookie", "null")}},
+		"second hard one":  {shop, named("registered", "", "registered", "r"), "registered=r", []trackway.Identifier{empty("registered")}},
+		"own list":         {&own, named("registered", "Anonymous", "cookie", "null", "email", "0"), "cookie=null", []trackway.Identifier{listed("registered", "anonymous"), listed("email", "0")}},
+		"own list, always": {&own, named("registered", "", "cookie", "?"), "", []trackway.Identifier{empty("registered"), signs("cookie")}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -142,6 +142,11 @@ func TestLeftOut(t *testing.T) {
 			if strings.Join(got, " ") != test.kept {
 				t.Errorf("kept %v, want %s", got, test.kept)
 			}
+			for _, l := range left {
+				if why := map[string]string{"": "empty", "-": "signs"}[l.Value]; l.WhyLeftOut() != orListed(why) {
+					t.Errorf("%v was left out because of %s", l, l.WhyLeftOut())
+				}
+			}
 			if diff := cmp.Diff(test.left, left); diff != "" {
 				t.Errorf("left out (-want): %s", diff)
 			}
@@ -152,6 +157,13 @@ func TestLeftOut(t *testing.T) {
 			}
 		})
 	}
+}
+
+func orListed(why string) string {
+	if why == "" {
+		return "listed"
+	}
+	return why
 }
 
 // TestMergeNames: a client's merge names as many identifiers as a merge of the

@@ -14,8 +14,7 @@ import (
 // count, not a row for each: a client that sends "undefined" sends it with every
 // event. It holds no value that a client made up, so it outlives an erasure.
 type LeftOut struct {
-	trackway.LeftOut
-
+	What    trackway.Identifier // as [trackway.Project.LeavesOut] tells of it
 	Project uint32
 	Count   uint64 // commands since First; a pause of an hour begins a new count
 	First   trackway.Micros
@@ -34,13 +33,13 @@ const (
 
 type leftOutKey struct {
 	project uint32
-	what    trackway.LeftOut
+	what    trackway.Identifier
 }
 
 // CountLeftOut counts what was left out of a command. sent says who sent it; of
 // its fields Project, Received, Command, Type and Address are used, and its texts
 // are copied. Cost: a lock and a look into a map for each identifier.
-func (h *Hub) CountLeftOut(what []trackway.LeftOut, sent *Rejection) {
+func (h *Hub) CountLeftOut(what []trackway.Identifier, sent *Rejection) {
 	h.leftMu.Lock()
 	defer h.leftMu.Unlock()
 	for _, one := range what {
@@ -50,7 +49,7 @@ func (h *Hub) CountLeftOut(what []trackway.LeftOut, sent *Rejection) {
 			if l == nil && len(h.left) >= mostLeftOut && !h.makeRoomLocked(sent.Received) {
 				continue
 			}
-			l = &LeftOut{LeftOut: one, Project: sent.Project, First: sent.Received}
+			l = &LeftOut{What: one, Project: sent.Project, First: sent.Received}
 			if h.left == nil {
 				h.left = make(map[leftOutKey]*LeftOut)
 			}
@@ -96,7 +95,7 @@ func (h *Hub) LeftOut(project uint32, at trackway.Micros, have uint64) (list []L
 		}
 	}
 	slices.SortFunc(list, func(a, b LeftOut) int {
-		return cmp.Or(cmp.Compare(b.Last, a.Last), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Why, b.Why), cmp.Compare(a.Value, b.Value))
+		return cmp.Or(cmp.Compare(b.Last, a.Last), cmp.Compare(a.Project, b.Project), cmp.Compare(a.What.Name, b.What.Name), cmp.Compare(a.What.Value, b.What.Value))
 	})
 	return list, h.leftVersion
 }

@@ -55,14 +55,3 @@ const (
 	SurvivorIDs = "survivor_ids"
 	AbsorbedIDs = "absorbed_ids"
 )
-
-// NamesIdentifiers reports whether a property of an event of type merge is an
-// object of identifiers, as those of the record of a merge are. A client may
-// have sent the event: then its properties are what it says they are.
-func NamesIdentifiers(p *trackway.Property) bool {
-	switch p.Name {
-	case CauseIDs, SurvivorIDs, AbsorbedIDs:
-		return p.Value[0] == '{'
-	}
-	return false
-}

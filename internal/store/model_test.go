@@ -203,7 +203,7 @@ func (m *model) erase(c trackway.Customer, personal []string) {
 func without(properties []trackway.Property, ids []identity.ID) []trackway.Property {
 	kept := slices.Clone(properties)
 	for i := range kept {
-		kept[i].Value = wire.AppendIDs(nil, slices.DeleteFunc(wire.SplitIDs(kept[i].Value), func(id trackway.Identifier) bool {
+		kept[i].Value = wire.AppendIDs(nil, slices.DeleteFunc(slices.Collect(wire.IDsIn(kept[i].Value)), func(id trackway.Identifier) bool {
 			return slices.ContainsFunc(ids, func(erased identity.ID) bool { return erased.Identifier == id })
 		}))
 	}

@@ -66,7 +66,8 @@ func (d *decoder) addID(name string, v value, expected string) *trackway.Error {
 		if !v.plain && hasHalfPair(v.raw) {
 			return invalid(idField(name), "Field '"+idField(name)+"': expected text, got half a surrogate pair (\\ud800 to \\udfff).")
 		}
-		id.Value = trackway.TrimID(v.text())
+		id.Value = v.text()
+		id = id.Trimmed()
 	case v.kind == numberKind:
 		var ok bool
 		if id.Value, ok = plainDecimal(v.raw, trackway.MaxIDBytes); !ok {
@@ -100,12 +101,9 @@ func hasHalfPair(raw []byte) bool {
 
 func idField(name string) string { return idsField + "." + shown(name) }
 
-// SplitIDs is the inverse of [AppendIDs]: a string is a hard identifier, an array of strings are soft ones. Members of
-// another kind are left out.
-func SplitIDs(obj []byte) []trackway.Identifier { return slices.Collect(IDsIn(obj)) }
-
-// IDsIn yields what [SplitIDs] returns, without keeping it. Names and values are
-// parts of obj where they have no escapes.
+// IDsIn is the inverse of [AppendIDs]: it yields a hard identifier for a string,
+// and soft ones for an array of strings. Members of another kind are left out.
+// Names and values are parts of obj if they have no escapes.
 func IDsIn(obj []byte) iter.Seq[trackway.Identifier] {
 	return func(yield func(trackway.Identifier) bool) {
 		s := scanner{b: obj}

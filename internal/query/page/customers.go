@@ -37,14 +37,16 @@ func ParseSearch(text string, names []string) Search {
 	s := Search{Names: names}
 	if name, value, found := strings.Cut(text, "="); found && name != "" {
 		if slices.Contains(names, name) {
-			value = trackway.TrimID(value)
+			value = trimmed(value)
 		}
 		s.Property, s.Value = name, value
 	} else {
-		s.Prefix = trackway.TrimID(text)
+		s.Prefix = trimmed(text)
 	}
 	return s
 }
+
+func trimmed(value string) string { return trackway.Identifier{Value: value}.Trimmed().Value }
 
 // CustomerList is a part of the customers that a search finds.
 type CustomerList struct {

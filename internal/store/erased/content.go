@@ -14,12 +14,21 @@ import (
 func WithoutPersonal(event *trackway.Event, personal []string) []byte {
 	properties := wire.SplitObject(event.Properties)
 	kept := slices.DeleteFunc(slices.Clone(properties), func(p trackway.Property) bool {
-		return slices.Contains(personal, p.Name) || event.Type == trackway.MergeType && query.NamesIdentifiers(&p)
+		return slices.Contains(personal, p.Name) || event.Type == trackway.MergeType && holdsIDs(p)
 	})
 	if len(kept) == len(properties) {
 		return nil
 	}
 	return wire.AppendObject(nil, kept)
+}
+
+// holdsIDs tells whether a property of a merge is an object of identifiers.
+func holdsIDs(p trackway.Property) bool {
+	switch p.Name {
+	case query.AbsorbedIDs, query.CauseIDs, query.SurvivorIDs:
+		return p.Value[0] == '{'
+	}
+	return false
 }
 
 // WithoutIDs returns a merge's properties without these identifiers, nil if it has none of them.
@@ -32,8 +41,8 @@ func WithoutIDs(merge *trackway.Event, ids []identity.ID) []byte {
 	}
 	properties := wire.SplitObject(merge.Properties)
 	for i := range properties {
-		if p := &properties[i]; query.NamesIdentifiers(p) {
-			p.Value = wire.AppendIDs(nil, slices.DeleteFunc(wire.SplitIDs(p.Value), erased))
+		if p := &properties[i]; holdsIDs(*p) {
+			p.Value = wire.AppendIDs(nil, slices.DeleteFunc(slices.Collect(wire.IDsIn(p.Value)), erased))
 		}
 	}
 	return wire.AppendObject(nil, properties)
@@ -42,8 +51,8 @@ func WithoutIDs(merge *trackway.Event, ids []identity.ID) []byte {
 // MergeIDs lists the identifiers that a merge was recorded with.
 func MergeIDs(properties []byte) (ids []trackway.Identifier) {
 	for _, p := range wire.SplitObject(properties) {
-		if query.NamesIdentifiers(&p) {
-			ids = append(ids, wire.SplitIDs(p.Value)...)
+		if holdsIDs(p) {
+			ids = slices.AppendSeq(ids, wire.IDsIn(p.Value))
 		}
 	}
 	return ids

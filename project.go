@@ -12,6 +12,7 @@ type Project struct {
 	Token    string // a UUID, lower case: the name in the API's paths
 	Hard     []string
 	Soft     []string
+	Nobody   []string // texts that, as an identifier's value, name nobody: see [Project.LeavesOut]
 	Personal []string // properties that an erasure removes
 	Consents []ConsentCategory
 	Keep     Retention

@@ -89,8 +89,8 @@ const (
 type Command struct {
 	Kind       Kind
 	Project    uint32       // the store's number of the project
-	IDs        []Identifier // whom it is about; empty only where Anonymous
-	Anonymous  bool         // with no IDs: a customer without identifiers is created
+	IDs        []Identifier // whom it is about; empty only if Anonymous
+	Anonymous  bool         // if there are no IDs, a customer without identifiers is created
 	Type       string       // of the event; empty for an update
 	Time       Micros       // when the event happened, or since when the properties hold
 	TimeGiven  bool         // the client chose Time (not as an age): only such events are checked for duplicates
@@ -105,6 +105,10 @@ type Result struct {
 	Customer  Customer // whom it was about
 	Seq       uint64   // the event's place in the log; 0 for an update and for a duplicate
 	Duplicate bool     // the event was stored before; nothing was changed
+
+	// LeftOut are the identifiers that named nobody, as [Project.LeavesOut] tells
+	// of them; of a refused command, too.
+	LeftOut []Identifier
 }
 
 // MergeType is the type of the event by which the server records that two customers became one.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The bounds of the tracking API, and of a request; openapi/vectors/batching.json has them too.
@@ -18,7 +20,7 @@ const (
 )
 
 // IDs are the identifiers of a customer: name to value, a string or a number; identifiers of devices may also be a list
-// of strings.
+// of strings. Nil and empty values are fine beside another one: the server leaves out what names nobody.
 type IDs map[string]any
 
 // Properties are what is known of a customer or an event: name to any value that encoding/json can write.
@@ -35,8 +37,8 @@ type data struct {
 
 // encode returns the command as it stands in a batch.
 func encode(name string, d data) ([]byte, error) {
-	if len(d.IDs) == 0 {
-		return nil, errors.New("at least one identifier of the customer is needed")
+	if err := checkIDs(d.IDs); err != nil {
+		return nil, err
 	}
 	body, err := json.Marshal(d)
 	if err != nil {
@@ -50,6 +52,67 @@ func encode(name string, d data) ([]byte, error) {
 	command = append(command, name...)
 	command = append(command, `","data":`...)
 	return append(append(command, body...), '}'), nil
+}
+
+// checkIDs refuses what no server takes: a command without a value that is more
+// than white space, and a text that is not UTF-8, which encoding/json would
+// change, so that two customers could become one.
+func checkIDs(ids IDs) error {
+	someone := false
+	for name, value := range ids {
+		is, err := namesSomeone(value)
+		if err != nil {
+			return fmt.Errorf("identifier %q: %w", name, err)
+		}
+		someone = someone || is
+	}
+	if !someone {
+		return errors.New("at least one identifier of the customer is needed")
+	}
+	return nil
+}
+
+// namesSomeone reports whether a value may name a customer.
+func namesSomeone(value any) (bool, error) {
+	switch v := value.(type) {
+	case nil:
+		return false, nil
+	case string:
+		if !utf8.ValidString(v) {
+			return false, errors.New("the text is not UTF-8")
+		}
+		return strings.TrimSpace(v) != "", nil
+	case []string:
+		return anyNamesSomeone(v)
+	case []any:
+		return anyNamesSomeone(v)
+	case bool, int, int64, uint64, float64, json.Number:
+		return true, nil
+	}
+	text, err := json.Marshal(value) // a type of the caller's: what counts is what is sent
+	if err != nil {
+		return true, nil //nolint:nilerr // it is told when the whole command is encoded
+	}
+	var plain any
+	if err := json.Unmarshal(text, &plain); err != nil {
+		return false, err
+	}
+	switch plain.(type) {
+	case nil, string, []any:
+		return namesSomeone(plain)
+	}
+	return true, nil
+}
+
+func anyNamesSomeone[T any](values []T) (someone bool, err error) {
+	for _, v := range values {
+		is, err := namesSomeone(v)
+		if err != nil {
+			return false, err
+		}
+		someone = someone || is
+	}
+	return someone, nil
 }
 
 // checkSize refuses what no server takes: a command's data of more than 800 000 bytes.

@@ -263,6 +263,48 @@ func batches(t *testing.T, sizes []int) (lengths []int) {
 	}
 }
 
+func TestVectorsIdentifiers(t *testing.T) {
+	t.Parallel()
+	type given struct{ IDs IDs }
+	type expect struct{ Taken bool }
+	_, cases := vectors[struct{}, given, expect](t, "identifiers.json")
+	for _, c := range cases {
+		if _, err := encode("customers", data{IDs: c.Given.IDs}); (err == nil) != c.Expect.Taken {
+			t.Errorf("%s: got %v, want taken %t", c.Name, err, c.Expect.Taken)
+		}
+	}
+}
+
+// TestIDsOfGo has values that only Go has.
+func TestIDsOfGo(t *testing.T) {
+	t.Parallel()
+	type name string
+	empty, jane := "", "jane"
+	for _, c := range []struct {
+		value any
+		taken bool
+	}{
+		{[]string{"", "c"}, true},
+		{[]string{"", " "}, false},
+		{(*string)(nil), false},
+		{&empty, false},
+		{&jane, true},
+		{name(" "), false},
+		{name("jane"), true},
+		{[]name{"", "c"}, true},
+		{[2]byte{1, 2}, true},
+		{int32(0), true},
+		{json.Number("7"), true},
+		{"jane\xff", false},
+		{[]any{"c", "jane\xff"}, false},
+		{math.NaN(), false},
+	} {
+		if _, err := encode("customers", data{IDs: IDs{"registered": c.value}}); (err == nil) != c.taken {
+			t.Errorf("%#v: got %v, want taken %t", c.value, err, c.taken)
+		}
+	}
+}
+
 func TestVectorsTimestamps(t *testing.T) {
 	t.Parallel()
 	type given struct{ Clock []int64 }

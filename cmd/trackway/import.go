@@ -153,6 +153,9 @@ func tell(out output, path string, r *feed.Result, took time.Duration) {
 	}
 	say(out.stdout, "%s: %d rows in %v%s. Events stored: %d, duplicates: %d, customer updates: %d, refused: %d.\n",
 		path, t.Rows(), took.Round(time.Millisecond), went, t.Stored, t.Duplicates, t.Updates, t.Refused)
+	if t.LeftOut > 0 {
+		say(out.stdout, "Identifiers that name nobody, and were left out: %d.\n", t.LeftOut)
+	}
 	if r.Rejects != "" {
 		say(out.stdout, "Refused rows, with reasons: %s\n", r.Rejects)
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -53,6 +54,10 @@ func (c *call) consentCategories() error {
 // consents returns whether the customer consents to each of the categories that are asked for and that the project has: what its
 // newest event about it says. Without one, whether the category is of legitimate interest. Cost: a walk back through the
 // customer's events, until all are found.
+//
+// An event from the future is as old as its receipt: otherwise one wrong clock,
+// or anybody with a public key, would decide for years. The walk is in the order
+// of the events' own times, which no receipt can make later, so it ends as ever.
 func (c *call) consents(
 	ctx context.Context, s query.Snapshot, customer trackway.Customer, asked []wire.Attribute,
 ) (map[string]bool, error) {
@@ -60,16 +65,34 @@ func (c *call) consents(
 	if len(open) == 0 {
 		return said, nil
 	}
+	found := make(map[string]trackway.Event) // by category: the newest so far, of those that are still open
 	newest := query.EventFilter{Types: []string{consentType}, NewestFirst: true}
 	err := query.Events(ctx, s, c.grant.Project.Number, customer, newest, func(e *trackway.Event) bool {
 		about, accepted := readConsent(e, c.received)
 		if id, ok := open[about]; ok {
-			said[id] = accepted
-			delete(open, about)
+			if before, again := found[about]; !again || saidLater(e, &before) {
+				said[id], found[about] = accepted, trackway.Event{Seq: e.Seq, Time: e.Time, Received: e.Received}
+			}
+		}
+		for about, latest := range found {
+			if latest.Time <= latest.Received || e.Time < latest.Received { // nothing that follows is later
+				delete(open, about)
+				delete(found, about)
+			}
 		}
 		return len(open) > 0
 	})
 	return said, err
+}
+
+// saidLater tells whether an event about a consent is later than another one,
+// where none is later than its receipt.
+func saidLater(e, other *trackway.Event) bool {
+	return cmp.Or(
+		cmp.Compare(min(e.Time, e.Received), min(other.Time, other.Received)),
+		cmp.Compare(e.Received, other.Received),
+		cmp.Compare(e.Seq, other.Seq),
+	) > 0
 }
 
 // beforeAnyConsent returns what holds as long as the customer has said nothing, and the same categories by how their ids stand

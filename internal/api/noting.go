@@ -22,14 +22,30 @@ func (c *call) noteRefused(name string, cmd *trackway.Command, err *trackway.Err
 	if !c.Live.Room(c.received) {
 		return
 	}
-	r := live.Rejection{
-		Received: trackway.MicrosOf(c.received), Command: name, Field: err.Field, Reason: err.Msg, Address: c.ask.Addr,
-		Project: c.access.Keys.ProjectNumber(c.r.PathValue("token")),
-	}
+	r := c.sent(name)
+	r.Field, r.Reason = err.Field, err.Msg
 	if cmd != nil {
 		r.Type, r.IDs = cmd.Type, cmd.IDs
 	}
 	c.Live.Reject(&r)
+}
+
+// sent returns what is told of a command of this call, whatever became of it.
+func (c *call) sent(name string) live.Rejection {
+	return live.Rejection{
+		Received: trackway.MicrosOf(c.received), Command: name, Address: c.ask.Addr,
+		Project: c.access.Keys.ProjectNumber(c.r.PathValue("token")),
+	}
+}
+
+// noteLeftOut shows to those who watch that a command came with identifiers that name nobody.
+func (c *call) noteLeftOut(name, eventType string, what []trackway.Identifier) {
+	if len(what) == 0 {
+		return
+	}
+	r := c.sent(name)
+	r.Type = eventType
+	c.Live.CountLeftOut(what, &r)
 }
 
 // noteCall shows a call that failed before its commands were looked at: by its

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,10 +104,14 @@ func appendCustomer(b []byte, p *trackway.Profile) []byte {
 func (c *call) named(s query.Snapshot) (trackway.Customer, error) {
 	text := c.r.PathValue("id")
 	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
-	if name, value, _ := strings.Cut(text, "="); slices.Contains(names, name) {
-		return c.findToRead(s, []trackway.Identifier{{Name: name, Value: value}})
-	}
 	number, err := strconv.ParseUint(text, 10, 64)
+	if name, value, _ := strings.Cut(text, "="); slices.Contains(names, name) {
+		var customer trackway.Customer
+		customer, err = c.findToRead(s, []trackway.Identifier{{Name: name, Value: value}})
+		if !errors.Is(err, errNobody) {
+			return customer, err
+		}
+	}
 	if err != nil {
 		return 0, ask.Invalid("id", "the number of a customer, or name=value of an identifier: "+strings.Join(names, ", "))
 	}

@@ -15,9 +15,22 @@ import (
 // errNoCustomer is what clients of the data API know.
 var errNoCustomer = &trackway.Error{Code: trackway.NotFound, Msg: "Customer does not exist"}
 
-// find returns the customer that a request for reading names.
+// errNobody is the refusal of a request that names a customer by nothing that
+// could be anybody's.
+var errNobody = &trackway.Error{Code: trackway.Invalid, Field: "customer_ids", Msg: "Must specify at least one customer ID"}
+
+// whom returns those of a request's identifiers that count, at least one.
+func (c *call) whom(ids []trackway.Identifier) ([]trackway.Identifier, *trackway.Error) {
+	kept, _, refused := ingest.Classify(c.grant.Project, ids)
+	if refused == nil && len(kept) == 0 {
+		refused = errNobody
+	}
+	return kept, refused
+}
+
+// find returns the customer that a request names.
 func (c *call) find(s query.Snapshot, ids []trackway.Identifier) (trackway.Customer, error) {
-	ids, refused := ingest.Classify(c.grant.Project, ids)
+	ids, refused := c.whom(ids)
 	if refused != nil {
 		return 0, refused
 	}
@@ -30,7 +43,11 @@ func (c *call) find(s query.Snapshot, ids []trackway.Identifier) (trackway.Custo
 
 // findToRead is find for what will be told to the caller, who may not name the customer by what it may not read.
 func (c *call) findToRead(s query.Snapshot, ids []trackway.Identifier) (trackway.Customer, error) {
-	if err := mayNameIn(c.grant.Key, ids); err != nil {
+	named := ids
+	if kept, refused := c.whom(ids); refused == nil {
+		named = kept // what names nobody tells nothing
+	}
+	if err := mayNameIn(c.grant.Key, named); err != nil {
 		return 0, err
 	}
 	return c.find(s, ids)

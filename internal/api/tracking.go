@@ -28,6 +28,7 @@ func single(name string) func(*call) error {
 		if err := c.Ingest.Accept(c.grant.Project, at, cmds, results); err != nil {
 			return err
 		}
+		c.noteLeftOut(name, cmd.Type, results[0].LeftOut)
 		if results[0].Err != nil {
 			c.countCommands(0, 1)
 			c.noteRefused(name, &cmd, results[0].Err)
@@ -99,6 +100,7 @@ func (c *call) carryOut(at trackway.Micros, items []wire.Item) error {
 	}
 	for i, place := range places {
 		items[place].Err = results[i].Err
+		c.noteLeftOut(items[place].Name, items[place].Command.Type, results[i].LeftOut)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ client_ip_header: forwarded
 projects:
   - name: demo
     token: 12345678-1234-1234-1234-123456789ABC
-    identifiers: {hard: [registered, email], soft: [cookie]}
+    identifiers: {hard: [registered, email], soft: [cookie], nobody: ["null", Anonymous]}
     personal: [email, First Name]
     retention: {default: 365d, events: {page_visit: 30d, "purchase: made": forever, ping: 1h30m}}
     keys:
@@ -97,7 +97,7 @@ log: {level: debug, format: json}
 		Log:            Log{Level: "debug", Format: "json"},
 		Projects: []trackway.Project{{
 			Name: "demo", Token: token,
-			Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Personal: []string{"email", "First Name"},
+			Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "Anonymous"}, Personal: []string{"email", "First Name"},
 			Keep: trackway.Retention{
 				Default: 365 * 24 * time.Hour,
 				Events:  map[string]time.Duration{"page_visit": 30 * 24 * time.Hour, "purchase: made": 0, "ping": 90 * time.Minute},
@@ -150,7 +150,7 @@ func TestDefaults(t *testing.T) {
 		Connections:    Connections{PerAddress: 256},
 		Log:            Log{Level: "info", Format: "text"},
 		Projects: []trackway.Project{{
-			Name: "demo", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"},
+			Name: "demo", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody(),
 		}},
 		Policies: []trackway.Policy{
 			{

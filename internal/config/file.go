@@ -39,8 +39,9 @@ type retention struct {
 }
 
 type identifiers struct {
-	Hard []string `yaml:"hard"`
-	Soft []string `yaml:"soft"`
+	Hard   []string `yaml:"hard"`
+	Soft   []string `yaml:"soft"`
+	Nobody []string `yaml:"nobody"`
 }
 
 type key struct {
@@ -115,7 +116,13 @@ func (f *file) setDefaults() {
 }
 
 func (p *project) setDefaults() {
-	p.Identifiers = identifiers{Hard: []string{"registered"}, Soft: []string{"cookie"}}
+	p.Identifiers = identifiers{Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody()}
+}
+
+// usualNobody are the texts that common clients send as an identifier if they
+// have none.
+func usualNobody() []string {
+	return []string{"null", "undefined", "none", "nil", "nan", "(null)", "[object object]", "0"}
 }
 
 func (p *policy) setDefaults() {

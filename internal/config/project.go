@@ -47,7 +47,7 @@ func (r keyring) project(p *project) trackway.Project {
 	r.checkIdentifiers(p)
 	r.checkPersonal(p.Personal)
 	domain := trackway.Project{
-		Name: p.Name, Token: p.Token, Hard: p.Identifiers.Hard, Soft: p.Identifiers.Soft, Personal: p.Personal,
+		Name: p.Name, Token: p.Token, Hard: p.Identifiers.Hard, Soft: p.Identifiers.Soft, Nobody: p.Identifiers.Nobody, Personal: p.Personal,
 		Consents: r.consents(p.Consents),
 		Keep:     r.retention(&p.Retention),
 	}
@@ -68,6 +68,28 @@ func (r keyring) checkIdentifiers(p *project) {
 		for i := range list {
 			r.checkName(&list[i], ids, "identifier")
 			r.checkIdentifier(seen, &list[i])
+		}
+	}
+	r.checkNobody(ids)
+}
+
+// mostNobody is how many texts may stand for nobody: each identifier that comes is compared with all of them.
+const mostNobody = 100
+
+func (r keyring) checkNobody(ids *identifiers) {
+	if len(ids.Nobody) > mostNobody {
+		r.report(&ids.Nobody, "may list at most %d texts", mostNobody)
+	}
+	for i := range ids.Nobody {
+		at := &ids.Nobody[i]
+		switch {
+		case *at == "":
+			r.report(at, "must not be empty: a value that is empty names nobody anyway")
+		case *at != strings.TrimSpace(*at), len(*at) > trackway.MaxIDBytes:
+			r.report(at, "must have 1 to %d bytes and no white space around them, as identifiers have", trackway.MaxIDBytes)
+		}
+		if first := slices.IndexFunc(ids.Nobody[:i], func(other string) bool { return strings.EqualFold(other, *at) }); first >= 0 {
+			r.report(at, "is there twice: letter case does not matter")
 		}
 	}
 }

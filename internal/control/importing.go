@@ -31,6 +31,7 @@ type Progress struct {
 	Duplicates int64     `json:"duplicates"` // events that were stored before
 	Updates    int64     `json:"updates"`    // of customers
 	Refused    int64     `json:"refused"`
+	LeftOut    int64     `json:"left_out"`           // identifiers that name nobody
 	Refusals   []Refusal `json:"refusals,omitempty"` // those of this batch
 	Failed     string    `json:"failed,omitempty"`   // why it went no further
 	Done       bool      `json:"done,omitempty"`     // the last line of the answer: all was taken in
@@ -136,6 +137,7 @@ func (b *batch) apply(c *call, p *trackway.Project, at *Progress) error {
 	}
 	at.Line, at.Refusals = b.last, nil
 	for i := range b.results {
+		at.LeftOut += int64(len(b.results[i].LeftOut))
 		switch r := &b.results[i]; {
 		case r.Err != nil:
 			at.Refused++

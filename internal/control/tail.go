@@ -85,8 +85,9 @@ func whom(p *trackway.Project, text string) (id trackway.Identifier, err error) 
 		return id, nil
 	}
 	id.Name, id.Value, _ = strings.Cut(text, "=")
+	id = id.Trimmed()
 	id.Hard = slices.Contains(p.Hard, id.Name)
-	if !id.Hard && !slices.Contains(p.Soft, id.Name) || id.Value == "" {
+	if _, nobody := p.LeavesOut(id); nobody || !id.Hard && !slices.Contains(p.Soft, id.Name) {
 		known := strings.Join(slices.Concat(p.Hard, p.Soft), " or ")
 		return id, &trackway.Error{Code: trackway.Invalid, Field: "customer", Msg: "Field 'customer': expected NAME=VALUE with the name " + known + "."}
 	}

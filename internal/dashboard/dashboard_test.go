@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -353,8 +354,19 @@ func TestLive(t *testing.T) {
 		return lines(t, res.Body), func() { _ = res.Body.Close() }
 	}
 	f.apply(t, "before", "jane", "c", "")
+	leftOut := func() {
+		f.Live.CountLeftOut([]trackway.Identifier{{Name: "registered", Value: "undefined", Hard: true}}, &live.Rejection{
+			Project: 1, Received: trackway.MicrosOf(time.Now()), Command: "customers/events", Type: "visit", Address: netip.MustParseAddr("203.0.113.7"),
+		})
+	}
+	leftOut()
 	stream, leave := open("?rejected=1&project=" + token)
 	await(t, stream, "retry: 2000")
+	await(t, stream, "event: leftout")
+	if data := await(t, stream, "data: "); !strings.Contains(data, `[{"project":"`+token+`","identifier":"registered","why":"listed","value":"undefined","count":1,"first":`) ||
+		!strings.Contains(data, `,"command":"customers/events","type":"visit","address":"203.0.113.7"}]`) {
+		t.Errorf("got %s", data)
+	}
 	await(t, stream, "event: event")
 	await(t, stream, "id: 1.0")
 	if data := await(t, stream, "data: "); !strings.Contains(data, `"type":"before"`) || !strings.Contains(data, `"ids":{"registered":"jane","cookie":["c"]}`) {
@@ -371,6 +383,11 @@ func TestLive(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", data, want)
 	}
 	await(t, stream, "event: stats")
+	leftOut()
+	await(t, stream, "event: leftout")
+	if data := await(t, stream, "data: "); !strings.Contains(data, `"count":2`) {
+		t.Errorf("got %s", data)
+	}
 	leave()
 	for range stream {
 		continue // what was under way
@@ -378,6 +395,7 @@ func TestLive(t *testing.T) {
 	f.apply(t, "meanwhile", "jane", "", "")
 	stream, leave = open("", "Last-Event-ID", "1.7")
 	defer leave()
+	await(t, stream, "event: event")
 	if data := await(t, stream, "data: "); !strings.Contains(data, `"seq":"2"`) {
 		t.Errorf("resumed with %s", data)
 	}

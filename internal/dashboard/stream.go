@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,8 +33,10 @@ type stream struct {
 
 	watcher *live.Watcher
 	control *http.ResponseController
+	project uint32    // 0: all
 	mark    live.Mark // what was sent
 	dropped uint64    // since it was told last
+	leftOut uint64    // version of what was sent of it
 	ticks   int
 	b       []byte
 }
@@ -57,7 +60,7 @@ func (q *request) live() error {
 		return err
 	}
 	defer w.Close()
-	st := &stream{request: q, watcher: w, control: http.NewResponseController(q.w)}
+	st := &stream{request: q, watcher: w, control: http.NewResponseController(q.w), project: filter.Project}
 	if after != nil {
 		st.mark = *after
 	}
@@ -66,6 +69,7 @@ func (q *request) live() error {
 	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
 	_ = st.control.SetReadDeadline(time.Time{})
 	st.b = append(st.b, "retry: 2000\n\n"...)
+	st.leftOuts(time.Now())
 	if q.r.Method != http.MethodHead && st.send() {
 		st.run()
 	}
@@ -232,14 +236,14 @@ func (st *stream) rejected(r *live.Rejection) error {
 		Field    *string         `json:"field"`
 		Error    string          `json:"error"`
 		Address  string          `json:"address"`
-	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(r.Field), r.Reason, addressOf(r)})
+	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(r.Field), r.Reason, addressText(r.Address)})
 }
 
-func addressOf(r *live.Rejection) string {
-	if !r.Address.IsValid() {
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
 		return "" // the caller's could not be told
 	}
-	return r.Address.String()
+	return a.String()
 }
 
 func optional(text string) *string {
@@ -263,6 +267,7 @@ func (st *stream) tick(now time.Time) {
 	if st.ticks++; st.ticks%aliveTicks == 0 {
 		st.b = append(st.b, ": alive\n\n"...)
 	}
+	st.leftOuts(now)
 	dropped := st.dropped
 	st.dropped = 0
 	st.b = append(st.b, "event: stats\ndata: "...)
@@ -272,4 +277,38 @@ func (st *stream) tick(now time.Time) {
 
 		Dropped uint64 `json:"dropped"`
 	}{secondsOf(now), countsOf(func(k rates.Kind) uint64 { return st.Rates.LastSecond(now, k) }), dropped})
+}
+
+// leftOuts writes which identifiers were left out of commands lately, all of
+// them, if there are more than the last time. They have no id to go on from.
+func (st *stream) leftOuts(now time.Time) {
+	list, version := st.Live.LeftOut(st.project, trackway.MicrosOf(now), st.leftOut)
+	st.leftOut = version
+	rows := make([]leftOutRow, 0, len(list))
+	for i := range list {
+		l := &list[i]
+		if p := st.facts.byNumber[l.Project]; p != nil {
+			rows = append(rows, leftOutRow{
+				Project: p.Token, Identifier: l.What.Name, Why: l.What.WhyLeftOut(), Value: optional(l.What.Value), Count: l.Count, First: seconds(l.First),
+				Last: seconds(l.Last), Command: l.Command, Type: optional(l.Type), Address: addressText(l.Address),
+			})
+		}
+	}
+	if len(rows) > 0 {
+		st.b = append(st.b, "event: leftout\ndata: "...)
+		_ = st.end(rows) // texts and numbers: it cannot fail
+	}
+}
+
+type leftOutRow struct {
+	Project    string  `json:"project"`
+	Identifier string  `json:"identifier"`
+	Why        string  `json:"why"`
+	Value      *string `json:"value"`
+	Count      uint64  `json:"count"`
+	First      seconds `json:"first"`
+	Last       seconds `json:"last"`
+	Command    string  `json:"command"`
+	Type       *string `json:"type"`
+	Address    string  `json:"address"`
 }

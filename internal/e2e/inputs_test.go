@@ -209,7 +209,7 @@ func TestFieldErrors(t *testing.T) {
 	for body, field := range map[string]string{
 		`{"customer_ids": {"registered": "r"}, "event_type": 1}`:                                  "event_type",
 		`{"customer_ids": {"registered": "r"}, "event_type": ""}`:                                 "event_type",
-		`{"customer_ids": {"registered": "undefined"}, "event_type": "e"}`:                        "registered",
+		`{"customer_ids": {"registered": "undefined"}, "event_type": "e"}`:                        "At least one id",
 		`{"customer_ids": {"registered": {}}, "event_type": "e"}`:                                 "registered",
 		`{"customer_ids": [], "event_type": "e"}`:                                                 "customer_ids",
 		`{"customer_ids": {"phone": "1"}, "event_type": "e"}`:                                     "phone",

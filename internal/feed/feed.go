@@ -51,9 +51,10 @@ type Totals struct {
 	Duplicates int64 `json:"duplicates"`
 	Updates    int64 `json:"updates"`
 	Refused    int64 `json:"refused"`
+	LeftOut    int64 `json:"left_out"` // identifiers of rows that name nobody
 }
 
-// Rows is the sum of all.
+// Rows is how many rows there were.
 func (t Totals) Rows() int64 { return t.Stored + t.Duplicates + t.Updates + t.Refused }
 
 // Status is how far a file has come.
@@ -314,6 +315,7 @@ func (r *run) acknowledge(p *control.Progress, before *Totals) error {
 	t := &r.state.Totals
 	t.Stored, t.Duplicates = before.Stored+p.Stored, before.Duplicates+p.Duplicates
 	t.Updates, t.Refused = before.Updates+p.Updates, before.Refused+p.Refused
+	t.LeftOut = before.LeftOut + p.LeftOut
 	if len(rows) > 0 {
 		last := &rows[len(rows)-1]
 		r.state.Offset, t.Lines = last.end, last.last

@@ -34,9 +34,16 @@ type Ingest struct {
 // An error is the server's own: the client should send the whole again, which does no harm where it was stored.
 func (in *Ingest) Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
 	good := 0
+	var left [][]trackway.Identifier // by result, nil as long as there is nothing
 	for i := range cmds {
 		if results[i].Err == nil {
-			results[i].Err = Validate(p, &cmds[i])
+			var out []trackway.Identifier
+			if out, results[i].Err = Validate(p, &cmds[i]); out != nil {
+				if left == nil {
+					left = make([][]trackway.Identifier, len(cmds))
+				}
+				left[i] = out
+			}
 		}
 		if results[i].Err == nil {
 			cmds[i].Project = p.Number
@@ -48,6 +55,10 @@ func (in *Ingest) Accept(p *trackway.Project, at trackway.Micros, cmds []trackwa
 		return err
 	}
 	in.metrics.count(results)
+	for i := range min(len(left), len(results)) {
+		results[i].LeftOut = left[i] // now that the store has written its results
+		in.metrics.countLeftOut(p, left[i])
+	}
 	if bad := len(cmds) - good; bad > 0 && in.store.Refused(p.Number, at, bad) != nil {
 		in.metrics.uncounted.Add(float64(bad)) // no error: the good ones are on the disk, and must not be sent again for this
 	}

@@ -257,3 +257,75 @@ func TestMetrics(t *testing.T) {
 		t.Error(problems, err)
 	}
 }
+
+// TestLeftOutOfResults: each result tells what was left out of its command,
+// refused or not and whatever the store does to the results; it is counted.
+func TestLeftOutOfResults(t *testing.T) {
+	t.Parallel()
+	undefined := trackway.Identifier{Name: "registered", Value: "undefined", Hard: true}
+	empty := trackway.Identifier{Name: "email", Hard: true}
+	event := func(typ string, ids ...string) trackway.Command {
+		return trackway.Command{Kind: trackway.AddEvent, IDs: named(ids...), Type: typ, Time: 1}
+	}
+	for name, cmds := range map[string][]trackway.Command{
+		"all good": {event("a", "registered", "undefined", "cookie", "c"), event("b", "cookie", "c"), event("c", "email", "", "cookie", "c")},
+		"one bad":  {event("a", "registered", "undefined", "cookie", "c"), event("", "cookie", "c"), event("c", "email", "", "cookie", "c")},
+		"all bad":  {event("a", "registered", "undefined"), event("b"), event("", "email", "", "cookie", "c")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			in, reg := newIngest(t, f)
+			results := make([]trackway.Result, len(cmds))
+			if err := in.Accept(shop, received, cmds, results); err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range [][]trackway.Identifier{{undefined}, nil, {empty}} {
+				if diff := cmp.Diff(want, results[i].LeftOut); diff != "" {
+					t.Errorf("result %d (-want): %s", i, diff)
+				}
+			}
+			for _, stored := range f.applied {
+				for i := range stored {
+					if len(stored[i].IDs) != 1 || stored[i].IDs[0].Name != "cookie" {
+						t.Errorf("the store was given %v", stored[i].IDs)
+					}
+				}
+			}
+			families, err := reg.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts := map[string]float64{}
+			for _, family := range families {
+				for _, m := range family.GetMetric() {
+					if family.GetName() == "trackway_identifiers_left_out_total" {
+						labels := m.GetLabel() // by name: identifier, project, why
+						counts[labels[1].GetValue()+" "+labels[0].GetValue()+" "+labels[2].GetValue()] = m.GetCounter().GetValue()
+					}
+				}
+			}
+			if diff := cmp.Diff(map[string]float64{"shop registered listed": 1, "shop email empty": 1}, counts); diff != "" {
+				t.Errorf("counted (-want): %s", diff)
+			}
+			if problems, err := promlint.NewWithMetricFamilies(families).Lint(); err != nil || len(problems) > 0 {
+				t.Error(problems, err)
+			}
+		})
+	}
+}
+
+// TestAnonymous: a click of nobody is an anonymous one.
+func TestAnonymous(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	in, _ := newIngest(t, f)
+	cmds := []trackway.Command{{Kind: trackway.AddEvent, IDs: named("registered", "null"), Anonymous: true, Type: "campaign_click", Time: 1}}
+	results := make([]trackway.Result, 1)
+	if err := in.Accept(shop, received, cmds, results); err != nil || results[0].Err != nil {
+		t.Fatal(err, results[0].Err)
+	}
+	if got := f.applied[0][0]; len(got.IDs) != 0 || len(results[0].LeftOut) != 1 {
+		t.Errorf("got %+v, left out %v", got, results[0].LeftOut)
+	}
+}

@@ -7,7 +7,11 @@ import (
 )
 
 // metrics counts commands by what became of them.
-type metrics struct{ stored, duplicate, refused, failed, uncounted prometheus.Counter }
+type metrics struct {
+	stored, duplicate, refused, failed, uncounted prometheus.Counter
+
+	leftOut *prometheus.CounterVec
+}
 
 // New returns an Ingest on store, whose metrics are registered with reg.
 func New(store Store, reg prometheus.Registerer) *Ingest {
@@ -19,13 +23,20 @@ func New(store Store, reg prometheus.Registerer) *Ingest {
 		Name: "trackway_commands_uncounted_total",
 		Help: "Refused commands that the store could not count: usage shows fewer. Any of them is a fault of the disk or of the store.",
 	})
-	reg.MustRegister(outcomes, uncounted)
+	leftOut := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "trackway_identifiers_left_out_total",
+		Help: "Identifiers of commands that name nobody and were left out, by project, name of the identifier, and why: " +
+			"empty (null, nothing, white space), listed (as the project's nobody), signs (no letter or digit). " +
+			"Many of them mean that a client sends a value that it does not have.",
+	}, []string{"project", "identifier", "why"})
+	reg.MustRegister(outcomes, uncounted, leftOut)
 	return &Ingest{store: store, metrics: &metrics{
 		stored:    outcomes.WithLabelValues("stored"),
 		duplicate: outcomes.WithLabelValues("duplicate"),
 		refused:   outcomes.WithLabelValues("refused"),
 		failed:    outcomes.WithLabelValues("failed"),
 		uncounted: uncounted,
+		leftOut:   leftOut,
 	}}
 }
 
@@ -44,4 +55,12 @@ func (m *metrics) count(results []trackway.Result) {
 	m.stored.Add(stored)
 	m.duplicate.Add(duplicate)
 	m.refused.Add(refused)
+}
+
+// countLeftOut counts identifiers that were left out. The labels are names from
+// the configuration, so their number does not depend on the traffic.
+func (m *metrics) countLeftOut(p *trackway.Project, left []trackway.Identifier) {
+	for i := range left {
+		m.leftOut.WithLabelValues(p.Name, left[i].Name, left[i].WhyLeftOut()).Inc()
+	}
 }

@@ -5,29 +5,38 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"trackway"
+	"trackway/internal/query"
+	"trackway/internal/wire"
 )
 
-// Validate checks a command against the rules of the domain and the project's identifiers, classifies its identifiers as
-// hard or soft and drops repeated ones. It is pure but for that. The error is meant for the client.
-func Validate(p *trackway.Project, c *trackway.Command) *trackway.Error {
-	if err := validateIDs(p, c); err != nil {
-		return err
+// Validate checks a command against the rules of the domain and the project's
+// identifiers. It changes the command into what the store is to see: identifiers
+// are trimmed and classified as hard or soft, repeated ones and those that name
+// nobody are gone (the latter are returned, also with an error), and an update
+// from the future counts as of its receipt. It is pure but for that. The error
+// is meant for the client.
+func Validate(p *trackway.Project, c *trackway.Command) ([]trackway.Identifier, *trackway.Error) {
+	left, err := validateIDs(p, c)
+	if err != nil {
+		return left, err
 	}
 	if c.Kind == trackway.AddEvent {
-		if err := validateEvent(c); err != nil {
-			return err
+		if err := validateEvent(p, c); err != nil {
+			return left, err
 		}
 	}
 	if c.Time < trackway.MinTime || c.Time > trackway.MaxTime {
-		return refuse("timestamp", "expected a time in the years 1970 to 2200")
+		return left, refuse("timestamp", "expected a time in the years 1970 to 2200")
 	}
-	return validateProperties(c)
+	if c.Kind == trackway.UpdateCustomer {
+		c.Time = min(c.Time, c.Received) // or a wrong clock would keep its properties from later updates for years
+	}
+	return left, validateProperties(c)
 }
 
-func validateEvent(c *trackway.Command) *trackway.Error {
+func validateEvent(p *trackway.Project, c *trackway.Command) *trackway.Error {
 	switch {
 	case c.Type == "":
 		return &trackway.Error{Code: trackway.Invalid, Field: "event_type", Msg: "Field 'event_type' is required."}
@@ -37,6 +46,32 @@ func validateEvent(c *trackway.Command) *trackway.Error {
 		return &trackway.Error{
 			Code: trackway.TooLarge, Field: "properties",
 			Msg: fmt.Sprintf("An event may have at most %d bytes, this one has %d.", trackway.MaxEventBytes, c.Bytes),
+		}
+	case c.Type == trackway.MergeType:
+		return validateMerge(p, c)
+	}
+	return nil
+}
+
+// validateMerge bounds the identifiers that a client's event of type merge
+// names. It may be the record of a merge of another server, so the store notes
+// each of them for the day on which it has to be erased: thousands would be
+// thousands of writes. Noting only some would leave the others in the event for
+// ever, so the event is refused. The record of a merge names the identifiers of
+// the command and of both customers, which is as many as are allowed.
+func validateMerge(p *trackway.Project, c *trackway.Command) *trackway.Error {
+	const lists = 3 // cause, survivor and absorbed
+	most := lists * (len(p.Hard) + trackway.MaxSoftIDs*len(p.Soft))
+	named := 0
+	for i := range c.Properties {
+		property := &c.Properties[i]
+		if !namesIdentifiers(property) {
+			continue
+		}
+		for range wire.IDsIn(property.Value) {
+			if named++; named > most {
+				return refuse("properties."+property.Name, fmt.Sprintf("an event of type merge may name at most %d identifiers", most))
+			}
 		}
 	}
 	return nil
@@ -63,32 +98,51 @@ func refuse(field, expected string) *trackway.Error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: fmt.Sprintf("Field '%s': %s.", field, expected)}
 }
 
-// validateIDs asks for at least one identifier, but of an anonymous command, and classifies what there is.
-func validateIDs(p *trackway.Project, c *trackway.Command) (err *trackway.Error) {
-	if len(c.IDs) == 0 && !c.Anonymous {
-		return &trackway.Error{Code: trackway.Invalid, Field: "customer_ids", Msg: "At least one id should be specified."}
+// namesIdentifiers tells whether a property of a merge is an object of identifiers: the store notes these
+// (internal/store/erased).
+func namesIdentifiers(p *trackway.Property) bool {
+	switch p.Name {
+	case query.AbsorbedIDs, query.CauseIDs, query.SurvivorIDs:
+		return p.Value[0] == '{'
 	}
-	c.IDs, err = Classify(p, c.IDs)
-	return err
+	return false
 }
 
-// Classify marks each identifier as hard or soft, in place, and returns them without repetitions. It refuses names that the
-// project does not have, several values of a hard one, and values that identify nobody.
-func Classify(p *trackway.Project, ids []trackway.Identifier) ([]trackway.Identifier, *trackway.Error) {
-	kept := ids[:0]
-	for _, id := range ids {
-		if err := classify(p, &id); err != nil {
-			return nil, err
+// validateIDs classifies the identifiers, and asks for at least one, unless the
+// command may be anonymous.
+func validateIDs(p *trackway.Project, c *trackway.Command) (left []trackway.Identifier, err *trackway.Error) {
+	c.IDs, left, err = Classify(p, c.IDs)
+	if err == nil && len(c.IDs) == 0 && !c.Anonymous {
+		err = &trackway.Error{Code: trackway.Invalid, Field: "customer_ids", Msg: "At least one id should be specified."}
+	}
+	return left, err
+}
+
+// Classify trims the identifiers and marks each as hard or soft, in place. It
+// returns those that count: without repetitions, and without those that name
+// nobody, which it lists apart. It refuses names that the project does not have,
+// several values of a hard one, and values that are too long.
+func Classify(p *trackway.Project, ids []trackway.Identifier) (kept []trackway.Identifier, left []trackway.Identifier, refused *trackway.Error) {
+	kept = ids[:0:len(ids)]
+	for i := range ids {
+		id := &ids[i]
+		if err := classify(p, id); err != nil {
+			return nil, left, err
 		}
-		if slices.Contains(kept, id) {
+		if one, is := p.LeavesOut(*id); is {
+			left = append(left, one)
+		} else if !slices.Contains(kept, *id) {
+			if most := mostOf(*id); most <= countNamed(kept, id.Name) {
+				return nil, left, refuse("customer_ids."+id.Name, fmt.Sprintf("expected at most %d, got more", most))
+			}
+			kept = append(kept, *id)
 			continue
 		}
-		if most := mostOf(id); most <= countNamed(kept, id.Name) {
-			return nil, refuse("customer_ids."+id.Name, fmt.Sprintf("expected at most %d, got more", most))
+		if len(kept) == i { // the first that goes: what the caller has stays as it is
+			kept = append(make([]trackway.Identifier, 0, len(ids)-1), kept...)
 		}
-		kept = append(kept, id)
 	}
-	return kept, nil
+	return kept, left, nil
 }
 
 // mostOf returns how many values of an identifier's name one command may carry.
@@ -109,6 +163,7 @@ func countNamed(ids []trackway.Identifier, name string) (n int) {
 }
 
 func classify(p *trackway.Project, id *trackway.Identifier) *trackway.Error {
+	*id = id.Trimmed()
 	switch {
 	case slices.Contains(p.Hard, id.Name):
 		id.Hard = true
@@ -117,12 +172,8 @@ func classify(p *trackway.Project, id *trackway.Identifier) *trackway.Error {
 	default:
 		return refuse("customer_ids", "expected "+strings.Join(slices.Concat(p.Hard, p.Soft), " or ")+", got "+strconv.Quote(shorten(id.Name)))
 	}
-	field := "customer_ids." + id.Name
 	if len(id.Value) > trackway.MaxIDBytes {
-		return refuse(field, fmt.Sprintf("expected at most %d bytes, got %d", trackway.MaxIDBytes, len(id.Value)))
-	}
-	if id.Value == "null" || id.Value == "undefined" || !strings.ContainsFunc(id.Value, isAlphanumeric) {
-		return refuse(field, "expected an id with at least one letter or digit that is not 'null' or 'undefined'")
+		return refuse("customer_ids."+id.Name, fmt.Sprintf("expected at most %d bytes, got %d", trackway.MaxIDBytes, len(id.Value)))
 	}
 	return nil
 }
@@ -135,5 +186,3 @@ func shorten(s string) string {
 	}
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
-
-func isAlphanumeric(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }

@@ -10,7 +10,7 @@ import (
 	"trackway"
 )
 
-var shop = &trackway.Project{Number: 7, Hard: []string{"registered", "email"}, Soft: []string{"cookie"}}
+var shop = &trackway.Project{Number: 7, Name: "shop", Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "undefined", "none", "nil", "nan", "(null)", "[object object]", "0"}}
 
 // named returns identifiers as a decoder does, of which it is not known yet whether they are hard.
 func named(namesAndValues ...string) (ids []trackway.Identifier) {
@@ -23,7 +23,6 @@ func named(namesAndValues ...string) (ids []trackway.Identifier) {
 // TestClassify: the error's field and message, both empty where the identifiers are accepted.
 func TestClassify(t *testing.T) {
 	t.Parallel()
-	const noID = ": expected an id with at least one letter or digit that is not 'null' or 'undefined'."
 	many := func(n int) (ids []trackway.Identifier) {
 		for i := range n {
 			ids = append(ids, trackway.Identifier{Name: "cookie", Value: "c" + string(rune('a'+i/26)) + string(rune('a'+i%26))})
@@ -41,7 +40,7 @@ func TestClassify(t *testing.T) {
 		"a letter of Greece": {ids: named("cookie", "-ω-")},
 		"a digit of India":   {ids: named("cookie", "٣")},
 		"holds null":         {ids: named("cookie", "nullable")},
-		"another case":       {ids: named("cookie", "NULL")},
+		"spaces around":      {ids: named("cookie", " c\t", "registered", "\u00a0r\u3000")},
 		"zero byte":          {ids: named("cookie", "a\x00")},
 		"64 soft":            {ids: many(64)},
 		"64 soft and again":  {ids: append(many(64), many(64)...)},
@@ -50,12 +49,6 @@ func TestClassify(t *testing.T) {
 			ids: named("cookie", strings.Repeat("c", 257)), field: "customer_ids.cookie",
 			msg: "Field 'customer_ids.cookie': expected at most 256 bytes, got 257.",
 		},
-		"empty":     {ids: named("registered", ""), field: "customer_ids.registered", msg: "Field 'customer_ids.registered'" + noID},
-		"spaces":    {ids: named("cookie", " \t"), field: "customer_ids.cookie", msg: "Field 'customer_ids.cookie'" + noID},
-		"dashes":    {ids: named("cookie", "--_"), field: "customer_ids.cookie", msg: "Field 'customer_ids.cookie'" + noID},
-		"null":      {ids: named("cookie", "null"), field: "customer_ids.cookie", msg: "Field 'customer_ids.cookie'" + noID},
-		"undefined": {ids: named("cookie", "undefined"), field: "customer_ids.cookie", msg: "Field 'customer_ids.cookie'" + noID},
-		"no text":   {ids: named("cookie", "\xff\xfe"), field: "customer_ids.cookie", msg: "Field 'customer_ids.cookie'" + noID},
 		"two hard": {
 			ids: named("registered", "r1", "registered", "r2"), field: "customer_ids.registered",
 			msg: "Field 'customer_ids.registered': expected at most 1, got more.",
@@ -77,7 +70,7 @@ func TestClassify(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			sent := slices.Clone(test.ids)
-			got, err := Classify(shop, test.ids)
+			got, left, err := Classify(shop, test.ids)
 			if test.field != "" {
 				want := &trackway.Error{Code: trackway.Invalid, Field: test.field, Msg: test.msg}
 				if diff := cmp.Diff(want, err); diff != "" || got != nil {
@@ -85,8 +78,8 @@ func TestClassify(t *testing.T) {
 				}
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
+			if err != nil || left != nil {
+				t.Fatal(left, err)
 			}
 			for _, id := range got {
 				if want := id.Name == "registered" || id.Name == "email"; id.Hard != want {
@@ -95,11 +88,132 @@ func TestClassify(t *testing.T) {
 			}
 			for i := range sent {
 				sent[i].Hard = slices.Contains(shop.Hard, sent[i].Name)
+				sent[i].Value = strings.TrimSpace(sent[i].Value)
 			}
 			if diff := cmp.Diff(firsts(sent), firsts(got)); diff != "" || len(got) != len(firsts(got)) {
 				t.Errorf("identifiers, each once and in order (-want): %s", diff)
 			}
 		})
+	}
+}
+
+// TestLeftOut: what names nobody is listed with the reason, and the caller's ids
+// stay in their places.
+func TestLeftOut(t *testing.T) {
+	t.Parallel()
+	listed := func(name, value string) trackway.Identifier {
+		return trackway.Identifier{Name: name, Value: value, Hard: name != "cookie"}
+	}
+	empty := func(name string) trackway.Identifier { return listed(name, "") }
+	signs := func(name string) trackway.Identifier { return listed(name, "-") }
+	own := *shop
+	own.Nobody = []string{"anonymous", "0"}
+	tests := map[string]struct {
+		of   *trackway.Project
+		ids  []trackway.Identifier
+		kept string
+		left []trackway.Identifier
+	}{
+		"empty":            {shop, named("registered", "", "cookie", "c"), "cookie=c", []trackway.Identifier{empty("registered")}},
+		"white space":      {shop, named("cookie", "c", "registered", " \t\u2028"), "cookie=c", []trackway.Identifier{empty("registered")}},
+		"signs":            {shop, named("cookie", "--_", "registered", "r", "email", "\xff\xfe"), "registered=r", []trackway.Identifier{signs("cookie"), signs("email")}},
+		"usual texts":      {shop, named("cookie", "null", "cookie", "UNDEFINED", "cookie", "None", "cookie", "Nil", "cookie", "NaN", "cookie", "(NULL)", "cookie", "[object Object]"), "", []trackway.Identifier{listed("cookie", "null"), listed("cookie", "undefined"), listed("cookie", "none"), listed("cookie", "nil"), listed("cookie", "nan"), listed("cookie", "(null)"), listed("cookie", "[object object]")}},
+		"0, hard":          {shop, named("registered", "0", "email", " 0 "), "", []trackway.Identifier{listed("registered", "0"), listed("email", "0")}},
+		"0, soft":          {shop, named("cookie", "0"), "cookie=0", nil},
+		"zeros":            {shop, named("registered", "00", "email", "0.0"), "registered=00 email=0.0", nil},
+		"a part":           {shop, named("registered", "nullable", "cookie", "none at all"), "registered=nullable cookie=none at all", nil},
+		"beside good":      {shop, named("cookie", "", "cookie", "a", "cookie", "null", "cookie", "b", "cookie", "a"), "cookie=a cookie=b", []trackway.Identifier{empty("cookie"), listed("cookie", "null")}},
+		"second hard one":  {shop, named("registered", "", "registered", "r"), "registered=r", []trackway.Identifier{empty("registered")}},
+		"own list":         {&own, named("registered", "Anonymous", "cookie", "null", "email", "0"), "cookie=null", []trackway.Identifier{listed("registered", "anonymous"), listed("email", "0")}},
+		"own list, always": {&own, named("registered", "", "cookie", "?"), "", []trackway.Identifier{empty("registered"), signs("cookie")}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sent := slices.Clone(test.ids)
+			kept, left, err := Classify(test.of, test.ids)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, id := range kept {
+				got = append(got, id.Name+"="+id.Value)
+			}
+			if strings.Join(got, " ") != test.kept {
+				t.Errorf("kept %v, want %s", got, test.kept)
+			}
+			for _, l := range left {
+				if why := map[string]string{"": "empty", "-": "signs"}[l.Value]; l.WhyLeftOut() != orListed(why) {
+					t.Errorf("%v was left out because of %s", l, l.WhyLeftOut())
+				}
+			}
+			if diff := cmp.Diff(test.left, left); diff != "" {
+				t.Errorf("left out (-want): %s", diff)
+			}
+			for i, id := range test.ids {
+				if id.Name != sent[i].Name || id.Value != strings.TrimSpace(sent[i].Value) {
+					t.Errorf("the caller has %v in place of %v", id, sent[i])
+				}
+			}
+		})
+	}
+}
+
+func orListed(why string) string {
+	if why == "" {
+		return "listed"
+	}
+	return why
+}
+
+// TestMergeNames: a client's merge names as many identifiers as a merge of the
+// project can, and those of other events are not counted.
+func TestMergeNames(t *testing.T) {
+	t.Parallel()
+	const most = 3 * (2 + 64)
+	merge := func(typ string, sizes ...int) *trackway.Command {
+		c := &trackway.Command{Kind: trackway.AddEvent, IDs: named("cookie", "c"), Type: typ, Time: 1, Received: 1}
+		for i, name := range []string{"absorbed_ids", "cause_ids", "other", "survivor_ids"} {
+			value := "[" + strings.TrimSuffix(strings.Repeat(`"x",`, sizes[i]), ",") + "]"
+			c.Properties = append(c.Properties, trackway.Property{Name: name, Value: []byte(`{"cookie":` + value + `,"n":1}`)})
+		}
+		return c
+	}
+	for name, test := range map[string]struct {
+		c     *trackway.Command
+		field string
+	}{
+		"as many as can be":   {merge("merge", most-2, 1, 3000, 1), ""},
+		"one more":            {merge("merge", most-2, 1, 0, 2), "properties.survivor_ids"},
+		"many more":           {merge("merge", 6000, 0, 0, 0), "properties.absorbed_ids"},
+		"of another type":     {merge("merged", 3000, 0, 0, 0), ""},
+		"property, no object": {&trackway.Command{Kind: trackway.AddEvent, IDs: named("cookie", "c"), Type: "merge", Properties: []trackway.Property{{Name: "cause_ids", Value: []byte(`"x"`)}}}, ""},
+		"update": {func() *trackway.Command {
+			c := merge("", 3000, 0, 0, 0)
+			c.Kind = trackway.UpdateCustomer
+			return c
+		}(), ""},
+	} {
+		_, err := Validate(shop, test.c)
+		if (err == nil) != (test.field == "") || err != nil && (err.Field != test.field || !strings.Contains(err.Msg, "at most 198 identifiers")) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// TestFromTheFuture: an update counts as of its receipt at the latest, an event
+// has the time that it was sent with.
+func TestFromTheFuture(t *testing.T) {
+	t.Parallel()
+	for _, at := range []trackway.Micros{received - 1, received, received + 1, trackway.MaxTime} {
+		c := trackway.Command{Kind: trackway.UpdateCustomer, IDs: named("cookie", "c"), Time: at, TimeGiven: true, Received: received}
+		if _, err := Validate(shop, &c); err != nil || c.Time != min(at, received) {
+			t.Errorf("update at %d: got %d, %v", at, c.Time, err)
+		}
+		c = trackway.Command{Kind: trackway.AddEvent, IDs: named("cookie", "c"), Type: "e", Time: at, TimeGiven: true, Received: received}
+		if _, err := Validate(shop, &c); err != nil || c.Time != at {
+			t.Errorf("event at %d: got %d, %v", at, c.Time, err)
+		}
 	}
 }
 
@@ -202,7 +316,8 @@ func TestValidate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := good(test.change)
-			if diff := cmp.Diff(test.want, Validate(shop, &c)); diff != "" {
+			_, err := Validate(shop, &c)
+			if diff := cmp.Diff(test.want, err); diff != "" {
 				t.Error(diff)
 			}
 		})

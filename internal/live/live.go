@@ -1,4 +1,5 @@
-// Package live shows events as they become durable, and refused commands as they are refused, to those who watch. Its one idea:
+// Package live shows events as they become durable, refused commands as they are refused, and how many identifiers were left out,
+// to those who watch. Its one idea:
 // one goroutine reads the log's end once for all watchers, and each watcher has a bounded queue of its own, whose oldest entries
 // are dropped and counted when it is full. So a watcher that is slow, or stuck, holds up neither those who write nor the others;
 // and where nobody watches, nothing is read. It shows no event that a power cut could take back, keeps nothing on disk, and
@@ -58,6 +59,11 @@ type Hub struct {
 	ended      bool
 	rejected   []*Rejection // the oldest first
 	lastNumber uint64
+
+	// leftMu guards what follows. Nothing waits under it.
+	leftMu      sync.Mutex
+	left        map[leftOutKey]*LeftOut
+	leftVersion uint64 // grows with each count
 }
 
 // New returns a hub without watchers. The log is read only while [Hub.Run] runs; report is told of errors.

@@ -267,7 +267,7 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 	var refused int
 	before := h.Properties
 	for _, p := range c.Properties {
-		known, err := t.setProperty(h, p, c.Time, h.Properties < trackway.MaxProperties)
+		known, err := t.setProperty(h, p, c, h.Properties < trackway.MaxProperties)
 		if err != nil {
 			return nil, err
 		}
@@ -293,9 +293,13 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 	}, nil
 }
 
-// setProperty sets one property unless a newer value is known. It returns false where the property would be a new one and
-// mayAdd is false.
-func (t *tx) setProperty(h *identity.Holder, p trackway.Property, at trackway.Micros, mayAdd bool) (bool, error) {
+// setProperty sets one property of a command unless a newer value is known. It returns false where the property would be a new
+// one and mayAdd is false.
+//
+// A value whose time is after the command's receipt is as old as that receipt:
+// no update is from the future, so the clock was ahead when it was written and
+// was set back since. Otherwise it would stay until the clock has caught up.
+func (t *tx) setProperty(h *identity.Holder, p trackway.Property, c *trackway.Command, mayAdd bool) (bool, error) {
 	t.key = format.AppendPropKey(t.key[:0], h.Customer, p.Name)
 	stored, release, err := t.get(t.key)
 	if err != nil {
@@ -311,11 +315,11 @@ func (t *tx) setProperty(h *identity.Holder, p trackway.Property, at trackway.Mi
 		if err := errors.Join(err, release()); err != nil {
 			return false, err
 		}
-		if since > at {
+		if min(since, c.Received) > c.Time {
 			return true, nil
 		}
 	}
-	t.value = format.AppendDated(t.value[:0], at, p.Value)
+	t.value = format.AppendDated(t.value[:0], c.Time, p.Value)
 	return true, t.b.Set(t.key, t.value, nil)
 }
 

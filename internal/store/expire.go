@@ -27,8 +27,8 @@ const (
 	expireRest = 2 * time.Millisecond
 )
 
-// Expire removes those of the events from sequence number from up to, not including, to whose time is before what before
-// returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how
+// Expire removes those of the events from sequence number from up to, not including, to whose time, or receipt if that is
+// earlier, is before what before returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how
 // many events there are. What cannot be read is noted, and stays. It does not wait for the disk: after a crash there is more to remove,
 // that is all. When ctx ends, it stops between two batches.
 //
@@ -65,12 +65,13 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 	x.Soonest, x.End = query.Never, to > s.nextSeq // before the log is read, so that what is added meanwhile is looked at another time
 	s.mu.Unlock()
 	err = s.eachEvent(from, to, func(e *trackway.Event) bool {
+		at := min(e.Time, e.Received) // an event from the future would stay for as long as its client likes
 		switch bound := before(e.Project, e.Type); {
 		case bound == query.Forever:
-		case e.Time < bound:
+		case at < bound:
 			old = append(old, e.Seq)
 		default:
-			x.Soonest = min(x.Soonest, e.Time-bound)
+			x.Soonest = min(x.Soonest, at-bound)
 		}
 		return true
 	})

@@ -44,11 +44,15 @@ func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 }
 
 // noteNamed stages that a client's event of the type of merges names identifiers: it may be a merge of another server, which was
-// exported and imported.
+// exported and imported. How many there are is bounded before (internal/ingest). A value that is too long for an identifier is
+// not noted: nobody can ever have it, or be erased by it, and it would be a part of a key.
 func (t *tx) noteNamed(e *trackway.Event) error {
 	ids := erased.MergeIDs(e.Properties)
 	t.moved += len(ids) // there may be thousands: others are let in before the next command
 	for _, id := range ids {
+		if len(id.Name) > trackway.MaxNameBytes || len(id.Value) > trackway.MaxIDBytes {
+			continue
+		}
 		if err := t.former(e.Project, id, e.Customer); err != nil {
 			return err
 		}

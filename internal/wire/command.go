@@ -127,7 +127,7 @@ func (f *fields) command(name string, received trackway.Micros) (trackway.Comman
 	case Events:
 		c.Type, err = f.typeOfEvent()
 	case Clicks:
-		c.Type, c.Anonymous = clickType, len(f.ids) == 0
+		c.Type, c.Anonymous = clickType, true
 		c.Properties, err = f.withURL()
 		c.Bytes += len(`"url":,`) + len(f.url.raw)
 	}

@@ -88,12 +88,15 @@ func checkCommand(t *testing.T, c trackway.Command) {
 		if i > 0 && c.IDs[i-1].Name > id.Name {
 			t.Errorf("%q comes before %q", c.IDs[i-1].Name, id.Name)
 		}
+		if id.Value != strings.TrimSpace(id.Value) {
+			t.Errorf("id %q is not trimmed", id.Value)
+		}
 	}
 	object := AppendObject(nil, c.Properties)
 	if v := jsontext.Value(object); !v.IsValid() || !bytes.Equal(AppendObject(nil, SplitObject(object)), object) {
 		t.Errorf("got properties %s", object)
 	}
-	if c.Anonymous && (len(c.IDs) > 0 || c.Type != clickType) {
+	if c.Anonymous && c.Type != clickType {
 		t.Errorf("got %+v", c)
 	}
 }

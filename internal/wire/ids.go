@@ -1,8 +1,12 @@
 package wire
 
 import (
+	"bytes"
+	"iter"
 	"slices"
 	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"trackway"
 )
@@ -10,8 +14,10 @@ import (
 // idsField is the field that says whom a command or a request is about.
 const idsField = "customer_ids"
 
-// identifiers reads the value of "customer_ids": an object of strings, numbers, and arrays of these. They come sorted by
-// name, those of an array in its order.
+// identifiers reads the value of "customer_ids": an object of strings, numbers,
+// and arrays of these. They come sorted by name, those of an array in its order,
+// and trimmed. Null and an empty array are an id with an empty value, so that
+// its name is checked like any other.
 func (d *decoder) identifiers() ([]trackway.Identifier, *trackway.Error) {
 	var room [usualMembers]member
 	members, err := d.collect(idsField, room[:0])
@@ -61,10 +67,14 @@ func (d *decoder) identifier(name string, raw []byte) *trackway.Error {
 	if kind(s.peek()) != arrayKind {
 		return d.addID(name, s.value(), "a string, a number or an array of these")
 	}
+	before := len(d.ids)
 	for range s.elements {
 		if err := d.addID(name, s.value(), "strings or numbers in the array"); err != nil {
 			return err
 		}
+	}
+	if len(d.ids) == before {
+		return d.addID(name, value{}, "")
 	}
 	return nil
 }
@@ -74,10 +84,15 @@ func (d *decoder) addID(name string, v value, expected string) *trackway.Error {
 		return invalid(idsField, "Field '"+idsField+"': at most "+strconv.Itoa(maxIDs)+" ids.")
 	}
 	id := trackway.Identifier{Name: name}
-	switch v.kind {
-	case stringKind:
+	switch {
+	case v.absent():
+	case v.kind == stringKind:
+		if !v.plain && hasHalfPair(v.raw) {
+			return invalid(idField(name), "Field '"+idField(name)+"': expected text, got half a surrogate pair (\\ud800 to \\udfff).")
+		}
 		id.Value = v.text()
-	case numberKind:
+		id = id.Trimmed()
+	case v.kind == numberKind:
 		var ok bool
 		if id.Value, ok = plainDecimal(v.raw, maxDigits); !ok {
 			return tooLong.of(idField(name))
@@ -89,24 +104,45 @@ func (d *decoder) addID(name string, v value, expected string) *trackway.Error {
 	return nil
 }
 
+// hasHalfPair reports whether a valid string has an escape of half a surrogate
+// pair in it. Elsewhere such a half becomes U+FFFD (see escapedRune). In an id it
+// must not: two people whose names differ in it would be one.
+func hasHalfPair(raw []byte) bool {
+	for {
+		i := bytes.IndexByte(raw, '\\')
+		if i < 0 {
+			return false
+		}
+		r, n := escapedRune(raw[i:])
+		if r == utf8.RuneError {
+			if unit, _ := codeUnit(raw[i:]); utf16.IsSurrogate(unit) {
+				return true
+			}
+		}
+		raw = raw[i+n:]
+	}
+}
+
 func idField(name string) string { return idsField + "." + shown(name) }
 
-// SplitIDs is the inverse of [AppendIDs]: a string is a hard identifier, an array of strings are soft ones. Members of
-// another kind are left out.
-func SplitIDs(obj []byte) (ids []trackway.Identifier) {
-	for _, m := range SplitObject(obj) {
-		s := scanner{b: m.Value}
-		switch kind(s.peek()) {
-		case stringKind:
-			ids = append(ids, trackway.Identifier{Name: m.Name, Value: s.value().text(), Hard: true})
-		case arrayKind:
+// IDsIn is the inverse of [AppendIDs]: it yields a hard identifier for a string,
+// and soft ones for an array of strings. Members of another kind are left out.
+// Names and values are parts of obj if they have no escapes.
+func IDsIn(obj []byte) iter.Seq[trackway.Identifier] {
+	return func(yield func(trackway.Identifier) bool) {
+		s := scanner{b: obj}
+		for name := range s.members {
+			if kind(s.peek()) != arrayKind {
+				if v := s.value(); v.kind == stringKind && !yield(trackway.Identifier{Name: name, Value: v.text(), Hard: true}) {
+					return
+				}
+				continue
+			}
 			for range s.elements {
-				if v := s.value(); v.kind == stringKind {
-					ids = append(ids, trackway.Identifier{Name: m.Name, Value: v.text()})
+				if v := s.value(); v.kind == stringKind && !yield(trackway.Identifier{Name: name, Value: v.text()}) {
+					return
 				}
 			}
-		default:
 		}
 	}
-	return ids
 }

@@ -24,8 +24,12 @@
 //
 // # Decisions
 //
-// Null stands for an absent field everywhere, except as a property's value, where it is a value, and as an id, where it is
-// refused. The last of two members of the same name wins, errors included. Fields that are not known are ignored.
+// Null stands for an absent field everywhere, except as a property's value, where it is a value. The last of two members of the
+// same name wins, errors included. Fields that are not known are ignored.
+//
+// Half a surrogate pair becomes U+FFFD in every text but an id, also in the types of events and the names of properties, and
+// alike where these are asked for. Two of them that differed in nothing else become one, which costs at most a distinction that
+// no reader could have shown; to refuse them would cost what came with them. Ids would make one customer of two, for good.
 package wire
 
 import (

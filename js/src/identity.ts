@@ -47,7 +47,8 @@ export function newIdentity(name: string, domain?: string): Identity {
     const pair = cookies()
       .split('; ')
       .find((cookie) => cookie.startsWith(name + '='))
-    return pair?.slice(name.length + 1) || stored(name) || own
+    // What a script has written there by mistake would be nobody's: the server leaves it out.
+    return [pair?.slice(name.length + 1), stored(name), own].find((id) => id?.trim() && !/^(null|undefined|NaN)$/.test(id))
   }
   return {
     find,

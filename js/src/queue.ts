@@ -10,6 +10,10 @@ export const bytes = (text: string) => encoder.encode(text).length
 /** The most bytes that the JSON of a command's data may have: no server takes more. */
 export const maxData = 800_000
 
+/** Whether a value may name a customer: it is more than nothing. Which texts name nobody, the server knows. */
+export const someone = (id: unknown): boolean =>
+  Array.isArray(id) ? id.some(someone) : !!`${id ?? ''}`.trim()
+
 /** The commands that are not known to be delivered: those of this client, and what else there is in the store. */
 export interface Queue {
   /** Those of this client. Only what is stored may have been delivered by another page. What has parted was sent as a page was left. */
@@ -96,6 +100,9 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
   /** Returns the JSON of a command that may be sent. What else may be wrong with it, the server says. */
   const encode = (command: Command) => {
     const data = JSON.stringify(command.data)
+    const ids = Object.values(command.data.customer_ids)
+    // Half a surrogate pair: every server refuses it.
+    if (!someone(ids) || /\p{Surrogate}/u.test('' + ids)) throw new Error('No valid identifier.')
     if (bytes(data) > maxData) throw new Error('More than 800 kB.')
     // JSON has no NaN. A command without a time of its own would be stored twice if it was sent twice.
     if (/p":null}$/.test(data)) throw new Error('No time.')

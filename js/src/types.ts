@@ -1,7 +1,10 @@
 /** What a customer or an event is described by: names and values, any JSON. Dates go out as ISO 8601 strings. */
 export type Properties = Record<string, unknown>
 
-/** Whom something is about: names and values of identifiers, such as `{registered: 'jane@example.com'}`. */
+/**
+ * Whom something is about: names and values of identifiers, such as `{registered: 'jane@example.com'}`. What names nobody (an empty
+ * text, `'undefined'`) is left out by the server.
+ */
 export type Ids = Record<string, string | number | readonly (string | number)[]>
 
 /** What may be said besides about one call. */

@@ -6,7 +6,7 @@ import { again, judge, type Range } from '../src/answer.ts'
 import { due, fitting, interval, maxCommands } from '../src/core.ts'
 import { stamp } from '../src/clock.ts'
 import { allowances, delay, newPacer, sample } from '../src/pace.ts'
-import { maxData } from '../src/queue.ts'
+import { maxData, someone } from '../src/queue.ts'
 import { moved } from '../src/redirect.ts'
 import { gzipFrom } from '../src/sender.ts'
 import { candidates, listed, type Server } from '../src/servers.ts'
@@ -94,6 +94,8 @@ vectors('batching.json', ['sizes', 'waiting', 'oldest', 'flush', 'data_bytes', '
   assert.deepEqual(batches, expect.batches)
 })
 
+vectors('identifiers.json', ['ids'], ({ given, expect }) => assert.equal(someone(Object.values(given.ids)), expect.taken))
+
 vectors('timestamps.json', ['clock'], ({ given, expect }) => {
   stamp(-Infinity) // each case has a client of its own
   const got = given.clock.map((reading: number) => JSON.stringify(stamp(reading) / 1e6))
@@ -109,7 +111,7 @@ vectors('servers.json', ['now', 'servers', 'current', 'want', 'asked', 'answer']
 })
 
 test('there is no file of vectors that is not read', () => {
-  const read = ['backoff.json', 'batching.json', 'pacing.json', 'results.json', 'servers.json', 'timestamps.json']
+  const read = ['backoff.json', 'batching.json', 'identifiers.json', 'pacing.json', 'results.json', 'servers.json', 'timestamps.json']
   assert.deepEqual(readdirSync(folder).filter((name) => name.endsWith('.json')).sort(), read)
 })
 

@@ -76,6 +76,26 @@ export interface Rejected {
   address: string;
 }
 
+/**
+ * GET /grid/live, `event: leftout`, a list of all of the last hour whenever one is added: identifiers of commands that named nobody,
+ * and so were treated as if they were absent.
+ */
+export interface LeftOut {
+  project: string;
+  identifier: string;
+  /** empty: null or no text; listed: a text that the project lists; signs: no letter and no digit. */
+  why: "empty" | "listed" | "signs";
+  /** The text as the project lists it. */
+  value: string | null;
+  count: number;
+  first: number;
+  /** Of the last command with it. */
+  last: number;
+  command: string;
+  type: string | null;
+  address: string;
+}
+
 /** GET /grid/live, `event: stats`, each second; dropped is what this watcher did not get: it was too slow, or they were too many. */
 export interface Stats extends Rates {
   now: number;

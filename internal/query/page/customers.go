@@ -31,16 +31,22 @@ type Search struct {
 }
 
 // ParseSearch returns the search that a text means: name=value is a property or an identifier, anything else the beginning of an
-// identifier's value.
+// identifier's value. Identifiers are trimmed, as they are when they are kept: what people paste ends in white space more often
+// than they look for an identifier by its first word and the space behind it, which finds too much then, but is found.
 func ParseSearch(text string, names []string) Search {
 	s := Search{Names: names}
 	if name, value, found := strings.Cut(text, "="); found && name != "" {
+		if slices.Contains(names, name) {
+			value = trimmed(value)
+		}
 		s.Property, s.Value = name, value
 	} else {
-		s.Prefix = text
+		s.Prefix = trimmed(text)
 	}
 	return s
 }
+
+func trimmed(value string) string { return trackway.Identifier{Value: value}.Trimmed().Value }
 
 // CustomerList is a part of the customers that a search finds.
 type CustomerList struct {

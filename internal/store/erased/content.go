@@ -42,7 +42,7 @@ func WithoutIDs(merge *trackway.Event, ids []identity.ID) []byte {
 	properties := wire.SplitObject(merge.Properties)
 	for i := range properties {
 		if p := &properties[i]; holdsIDs(*p) {
-			p.Value = wire.AppendIDs(nil, slices.DeleteFunc(wire.SplitIDs(p.Value), erased))
+			p.Value = wire.AppendIDs(nil, slices.DeleteFunc(slices.Collect(wire.IDsIn(p.Value)), erased))
 		}
 	}
 	return wire.AppendObject(nil, properties)
@@ -52,7 +52,7 @@ func WithoutIDs(merge *trackway.Event, ids []identity.ID) []byte {
 func MergeIDs(properties []byte) (ids []trackway.Identifier) {
 	for _, p := range wire.SplitObject(properties) {
 		if holdsIDs(p) {
-			ids = append(ids, wire.SplitIDs(p.Value)...)
+			ids = slices.AppendSeq(ids, wire.IDsIn(p.Value))
 		}
 	}
 	return ids

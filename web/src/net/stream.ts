@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
-import type { LiveEvent, Rejected, Stats } from "../api.ts";
+import type { LeftOut, LiveEvent, Rejected, Stats } from "../api.ts";
 import { link, session, visible } from "../state.ts";
 import { backoff } from "./backoff.ts";
 import { readJson, refusal, send, sleep } from "./client.ts";
@@ -13,6 +13,7 @@ export interface Handlers {
   /** size: of its JSON, in characters. */
   event?: (event: LiveEvent, size: number) => void;
   rejected?: (rejected: Rejected) => void;
+  leftOut?: (all: LeftOut[]) => void;
   stats?: (stats: Stats) => void;
 }
 
@@ -108,6 +109,7 @@ class Watcher {
     this.lastId = event.id || this.lastId;
     if (event.name === "event") this.handlers.event?.(data as LiveEvent, event.data.length);
     else if (event.name === "rejected") this.handlers.rejected?.(data as Rejected);
+    else if (event.name === "leftout") this.handlers.leftOut?.(data as LeftOut[]);
     else if (event.name === "stats") this.handlers.stats?.(data as Stats);
   }
 }

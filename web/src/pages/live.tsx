@@ -2,9 +2,10 @@
 
 import { type Signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import type { Stats } from "../api.ts";
+import type { LeftOut, Stats } from "../api.ts";
 import { exact } from "../format.ts";
 import { plain, typing } from "../keys.ts";
+import { howOften, most, recent, whatWasLeftOut } from "../live/leftout.ts";
 import { type LiveRow, Rows } from "../live/rows.ts";
 import { useStream } from "../net/stream.ts";
 import { href, route } from "../route.ts";
@@ -23,10 +24,14 @@ export function Live() {
   const rows = useMemo(() => new Rows(), []);
   const latest = useSignal<Stats | null>(null);
   const dropped = useSignal(0);
+  const leftOut = useSignal<LeftOut[]>([]);
   const openRow = useSignal<LiveRow | null>(null);
   const { open, refused } = useStream(path, {
     event: (event, size) => rows.event(event, size),
     rejected: (rejected) => rows.rejected(rejected),
+    leftOut: (all) => {
+      leftOut.value = all;
+    },
     stats: (stats) => {
       latest.value = stats;
       if (stats.dropped > 0) dropped.value += stats.dropped;
@@ -38,6 +43,7 @@ export function Live() {
     rows.clear();
     rows.hold({ away: false });
     dropped.value = 0;
+    leftOut.value = [];
     openRow.value = null;
   }, [path]);
   const { show, close } = useDetail(openRow);
@@ -54,6 +60,7 @@ export function Live() {
       </div>
       <FilterBar chosen={chosen} />
       {refused.value !== "" && <Trouble text={refused.value} />}
+      <LeftOutNote all={leftOut.value} at={latest.value?.now ?? 0} />
       <Lost rows={rows} dropped={dropped.value} />
       <div class={`split-view ${openRow.value ? "opened" : ""}`}>
         <div class="list">
@@ -207,6 +214,30 @@ function Lost({ rows, dropped }: { rows: Rows; dropped: number }) {
         All of them are stored; a filter shows fewer.
       </span>
     </p>
+  );
+}
+
+/** LeftOutNote says which identifiers came without a value that names somebody, so that a broken client is seen. */
+function LeftOutNote({ all, at }: { all: LeftOut[]; at: number }) {
+  const list = recent(all, at);
+  if (list.length === 0) return null;
+  const shown = narrow.value ? 1 : most;
+  return (
+    <div class="note leftout">
+      <Warning />
+      <span>
+        Left out, because it names nobody:
+        {list.slice(0, shown).map((one) => (
+          <span key={`${one.project} ${whatWasLeftOut(one)}`} class="one">
+            <strong>{whatWasLeftOut(one)}</strong>, {howOften(one.count, exact)} since <Time at={one.first} as="recent" />, last with{" "}
+            {one.type === null ? "an update" : <code>{one.type}</code>}
+            {one.address && <> from {one.address}</>}
+            {projects.value.length > 1 && <> to {projectOf(one.project)?.name ?? one.project}</>}, <Time at={one.last} as="recent" />
+          </span>
+        ))}
+        {list.length > shown && <span class="one">and {exact(list.length - shown)} more</span>}
+      </span>
+    </div>
   );
 }
 

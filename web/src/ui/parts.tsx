@@ -47,7 +47,7 @@ export function IdText({ ids, most = 2 }: { ids: Ids; most?: number }) {
     <span class="ids">
       {all.slice(0, most).map(({ name, value }) => (
         <span key={name + value} title={`${name}=${value}`}>
-          {value}
+          {value === "" ? <i class="faint">empty {name}</i> : value}
         </span>
       ))}
       {all.length > most && <span class="faint">+{all.length - most}</span>}

@@ -47,6 +47,25 @@ test("events come in the order of their acknowledgements, and rejected commands 
   await viewer.close();
 });
 
+test("identifiers that were left out are told with their sender, and counted on", async (t) => {
+  const own = await Server.start({ shop: true });
+  t.after(() => own.stop());
+  const send = (ids: object) => own.track({ name: "customers/events", data: { customer_ids: ids, event_type: "page_visit" } });
+  await send({ registered: "undefined", cookie: "c" });
+  const viewer = await (await Viewer.open(browser, own)).signedIn("#/live");
+  const note = viewer.page.locator(".note.leftout");
+  await note.getByText('registered "undefined", once since').waitFor();
+  await note.getByText("page_visit from 127.0.0.1").waitFor();
+  await send({ registered: "Undefined", cookie: "" });
+  await send({ registered: "-", cookie: "c" });
+  await note.getByText('registered "undefined", twice').waitFor();
+  await note.getByText("cookie, empty, once").waitFor();
+  await note.getByText("registered, without a letter or digit, once").waitFor();
+  await viewer.page.goto(`${own.url}/#/live?project=${shop}`);
+  await note.waitFor({ state: "detached" });
+  await viewer.close();
+});
+
 test("on a phone Back closes what covers the list", async () => {
   const viewer = await (await Viewer.open(browser, server, "phone")).signedIn();
   const { page } = viewer;

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Series, Stats } from "../../src/api.ts";
+import type { LeftOut, Series, Stats } from "../../src/api.ts";
 import { extend, finished, sums, unknown } from "../../src/charts/series.ts";
+import { exact } from "../../src/format.ts";
+import { howOften, recent, whatWasLeftOut } from "../../src/live/leftout.ts";
 import { Feed } from "../../src/live/feed.ts";
 import { href, parse } from "../../src/route.ts";
 import { reveal, windowOf } from "../../src/ui/window.ts";
@@ -39,6 +41,18 @@ test("a feed stays bounded, holds still, and counts what it lets go", () => {
   assert.deepEqual(feed.rows, sized(1000)); // the newest, whatever its size
   feed.clear();
   assert.deepEqual([feed.rows, feed.waiting, feed.lost], [[], [], 0]);
+});
+
+test("what was left out is told as long as it goes on, and for an hour", () => {
+  const one = (identifier: string, why: LeftOut["why"], last: number, value: string | null = null): LeftOut => ({
+    project: "p", identifier, why, value, count: 1, first: 0, last, command: "customers/events", type: "visit", address: "203.0.113.7",
+  });
+  const all = [one("registered", "listed", 5000, "undefined"), one("cookie", "empty", 5001), one("email", "signs", 100)];
+  assert.deepEqual(recent(all, 3700).map((l) => l.identifier), ["cookie", "registered", "email"]);
+  assert.deepEqual(recent(all, 3701).map((l) => l.identifier), ["cookie", "registered"]);
+  assert.deepEqual(recent(all, 9000), []);
+  assert.deepEqual(all.map(whatWasLeftOut), ['registered "undefined"', "cookie, empty", "email, without a letter or digit"]);
+  assert.deepEqual([1, 2, 1234].map((n) => howOften(n, exact)), ["once", "twice", "1,234 times"]);
 });
 
 const flat = (n: number | null) => [n, n, n];

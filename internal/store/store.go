@@ -108,6 +108,10 @@ type Store struct {
 	nextErasure  uint64
 	scratch      scratch
 
+	// Bounds, which a test makes small: see maxMoved and maxKept.
+	mostMoved, mostKept int
+	held                func(moved int) // a test is told how much moved under one hold; nil: nobody is
+
 	log      *slog.Logger
 	counts   *counts.Counter
 	damaged  *damage.Ledger
@@ -121,6 +125,7 @@ type Store struct {
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
 		dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), cache: cache.New(cache.Size), usage: make(map[totals.Day]query.Usage),
+		mostMoved: maxMoved, mostKept: maxKept,
 	}
 	s.damaged = damage.New(s.log)
 	eo := engineOptions(o)
@@ -297,11 +302,13 @@ func (s *Store) Identifiers(projects []trackway.Project) error {
 	defer func() { _ = b.Close() }() // gives memory back
 	for i := range projects {
 		p := &projects[i]
-		for kind, names := range map[byte][]string{format.FlagHard: p.Hard, 0: p.Soft} {
-			for _, name := range names {
-				if err := s.noteIdentifier(b, p.Number, name, kind); err != nil {
-					return fmt.Errorf("project %q: %w", p.Name, err)
-				}
+		for i, name := range slices.Concat(p.Hard, p.Soft) {
+			kind := byte(0)
+			if i < len(p.Hard) {
+				kind = format.FlagHard
+			}
+			if err := s.noteIdentifier(b, p.Number, name, kind); err != nil {
+				return fmt.Errorf("project %q: %w", p.Name, err)
 			}
 		}
 	}

@@ -141,6 +141,7 @@ type rejected struct {
 	Field string          `json:"field,omitempty"`
 	Error string          `json:"error"`
 	Row   json.RawMessage `json:"row"`
+	Raw   []byte          `json:"raw,omitempty"` // the bytes of a row that is not in UTF-8, which Row cannot hold; in base64
 }
 
 func (r *rejects) add(one rejected) error {

@@ -87,6 +87,19 @@ func File(ctx context.Context, path string, o Options) (Result, error) {
 	return Result{Totals: r.state.Totals, Resumed: resumed, Rejects: r.rejectsPath(), Unused: r.unused}, err
 }
 
+// Check opens a file as [File] does, and reads no more than tells whether it is
+// what o takes it for. It makes nothing.
+func Check(path string, o Options) error {
+	if path == Stdin {
+		return nil
+	}
+	r := &run{Options: o, path: path}
+	if err := r.openRecords(); err != nil {
+		return err
+	}
+	return r.in.Close()
+}
+
 // Forget removes the states of files that were imported in full. A file may be named twice.
 func Forget(paths []string, o Options) error {
 	var all error
@@ -218,7 +231,7 @@ func (r *run) openSheet(delimiter rune) error {
 	if r.Mapping.Delimiter != "" {
 		delimiter = []rune(r.Mapping.Delimiter)[0]
 	}
-	s := &sheet{csvReader: csvReader{lines: lines{in: r.in.Reader}, delimiter: []byte(string(delimiter))}}
+	s := newSheet(r.in.Reader, string(delimiter))
 	if err := s.open(&r.Mapping); err != nil {
 		return errors.Join(err, r.in.Close())
 	}
@@ -227,7 +240,7 @@ func (r *run) openSheet(delimiter rune) error {
 		if err := r.reopen(r.state.Offset); err != nil {
 			return err
 		}
-		s.lines = lines{in: r.in.Reader, number: r.state.Totals.Lines}
+		s.in, s.at, s.number = r.in.Reader, 0, r.state.Totals.Lines
 	}
 	s.base, r.records = r.in.base, s
 	return nil

@@ -28,6 +28,7 @@ type Mapping struct {
 	String    []string          `yaml:"string"`     // columns that are text whatever they look like
 	JSON      []string          `yaml:"json"`       // columns whose cells are JSON
 	Delimiter string            `yaml:"delimiter"`  // empty: a comma; in files called .tsv a tab
+	Raw       bool              `yaml:"raw"`        // cells are as they stand: none is guarded, as by [cell.Guard]
 }
 
 // LoadMapping reads a mapping from a file of YAML or JSON.
@@ -68,6 +69,7 @@ func isTarget(target string) bool {
 // columns makes commands of rows.
 type columns struct {
 	header     []string
+	raw        bool
 	repeated   bool     // two columns have the same name
 	unused     []string // columns that become nothing
 	name       string   // of the commands
@@ -102,7 +104,7 @@ func (m *Mapping) columns(header []string, delimiter string) (*columns, error) {
 			}
 		}
 	}
-	c := &columns{header: header, name: wire.Customers, eventType: m.EventType, places: map[string]int{}, at: toUpdate}
+	c := &columns{header: header, raw: m.Raw, name: wire.Customers, eventType: m.EventType, places: map[string]int{}, at: toUpdate}
 	used := make([]bool, len(header))
 	for _, target := range slices.Sorted(maps.Keys(targets)) {
 		place, err := c.add(m, target, targets[target])
@@ -214,7 +216,10 @@ func (c *columns) command(row []string) ([]byte, *control.Refusal) {
 		if !utf8.ValidString(text) {
 			return nil, refuse(c.header[i], "The cell is not in UTF-8.")
 		}
-		cells = append(cells, cell.Unguard(text)) // exports guard them
+		if !c.raw {
+			text = cell.Unguard(text)
+		}
+		cells = append(cells, text)
 	}
 	c.plain = cells
 	b := wire.AppendString([]byte(`{"name":`), c.name)

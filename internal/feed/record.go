@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -134,6 +135,11 @@ type sheet struct {
 	base    int64 // place in the file that the reader began at
 	header  []string
 	columns *columns
+}
+
+// newSheet returns a sheet of what from reads. Its header is to be read first.
+func newSheet(from io.Reader, delimiter string) *sheet {
+	return &sheet{csvReader: csvReader{lines: lines{in: bufio.NewReader(from)}, delimiter: []byte(delimiter)}}
 }
 
 // open reads the header and fits the mapping to it.

@@ -11,11 +11,9 @@ import (
 
 	"trackway/internal/control"
 	"trackway/internal/durable"
+	"trackway/internal/limit/history"
 	"trackway/internal/store"
 )
-
-// historyFile is the record of changed limits, in the data directory and in a directory of backups.
-const historyFile = "limits.jsonl"
 
 // backup backs up what the data directory holds: the store, and the record of changed limits, which only ever grows, so that the
 // latest one serves all generations.
@@ -38,7 +36,7 @@ func Restore(ctx context.Context, backup, dataDir string) (control.Backup, error
 	if err != nil {
 		return control.Backup{}, err
 	}
-	if _, err := os.Lstat(filepath.Join(dataDir, historyFile)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(dataDir, history.File)); !errors.Is(err, fs.ErrNotExist) {
 		return control.Backup(restored), err
 	}
 	return control.Backup(restored), copyHistory(filepath.Dir(restored.Path), dataDir)
@@ -46,12 +44,12 @@ func Restore(ctx context.Context, backup, dataDir string) (control.Backup, error
 
 // copyHistory copies the record of changed limits. A data directory without one is of a server that never ran.
 func copyHistory(from, to string) error {
-	text, err := os.ReadFile(filepath.Join(from, historyFile))
+	text, err := os.ReadFile(filepath.Join(from, history.File))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
 	const ownerOnly = 0o600
-	return durable.Replace(filepath.Join(to, historyFile), text, ownerOnly)
+	return durable.Replace(filepath.Join(to, history.File), text, ownerOnly)
 }

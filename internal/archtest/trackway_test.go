@@ -19,6 +19,7 @@ var trackway = Rules{
 		"web":                 0,
 
 		"internal/cell":      0,
+		"internal/seal":      0,
 		"internal/clientip":  0,
 		"internal/durable":   0,
 		"internal/piecewise": 0,

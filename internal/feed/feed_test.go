@@ -327,7 +327,7 @@ func TestStateOfAnother(t *testing.T) {
 			if err := os.WriteFile(path+stateSuffix, []byte(`{"offset":7,"old":1}`), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "cannot be read"},
+		}, "is damaged"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

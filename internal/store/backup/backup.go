@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway/internal/seal"
 )
 
 // What is in a directory of backups.
@@ -291,6 +293,9 @@ func readContents(f vfs.FS, dir string) (list contentsList, err error) {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return list, err
 	}
+	if !seal.Whole(data) {
+		return list, fmt.Errorf("%w: %s is not what was written", ErrDamaged, contentsName)
+	}
 	if err := json.Unmarshal(data, &list); err != nil {
 		return list, fmt.Errorf("%w: %s: %w", ErrDamaged, contentsName, err)
 	}
@@ -306,7 +311,7 @@ func writeContents(f vfs.FS, dir string, list contentsList) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(append(data, '\n'))
+	_, err = file.Write(append(seal.Add(data), '\n'))
 	return errors.Join(err, file.Sync(), file.Close())
 }
 

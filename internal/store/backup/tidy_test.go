@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"slices"
@@ -86,5 +87,35 @@ func TestAnotherStoresBackups(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, list()); diff != "" {
 		t.Errorf("the directory has changed: %s", diff)
+	}
+}
+
+// TestEveryBitOfContents: a list of contents that is not what was written is
+// believed in nothing: neither whose backup it is, nor of when.
+func TestEveryBitOfContents(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	b, err := makeTest(t, fs, "one", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.Open(fs.PathJoin(b.Path, contentsName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 * (len(text) - 1) { // the last line break says nothing
+		flipped := bytes.Clone(text)
+		flipped[i/8] ^= 1 << (i % 8)
+		write(t, fs, fs.PathJoin(b.Path, contentsName), string(flipped))
+		if list, err := readContents(fs, b.Path); !errors.Is(err, ErrDamaged) {
+			t.Fatalf("got %+v, %v of %q", list, err, flipped)
+		}
+	}
+	if _, err := makeTest(t, fs, "one", 1); err != nil {
+		t.Errorf("the next backup: %v", err)
 	}
 }

@@ -119,3 +119,21 @@ func TestEveryBitOfContents(t *testing.T) {
 		t.Errorf("the next backup: %v", err)
 	}
 }
+
+// TestFailedBackupLeavesNothing: a backup that fails leaves no directory that was
+// not there before.
+func TestFailedBackupLeavesNothing(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("mnt", dirMode); err != nil {
+		t.Fatal(err)
+	}
+	errDisk := errors.New("the disk is full")
+	_, err := Make(t.Context(), Source{FS: fs, Staging: "staging", Checkpoint: func(string) error { return errDisk }}, "mnt/a/b", time.Unix(1, 0), 1)
+	if !errors.Is(err, errDisk) {
+		t.Errorf("got %v, want %v", err, errDisk)
+	}
+	if names, err := fs.List("mnt"); err != nil || len(names) > 0 {
+		t.Errorf("got %v, %v, want nothing", names, err)
+	}
+}

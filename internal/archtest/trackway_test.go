@@ -20,6 +20,7 @@ var trackway = Rules{
 
 		"internal/cell":      0,
 		"internal/seal":      0,
+		"internal/prereq":    0,
 		"internal/clientip":  0,
 		"internal/durable":   0,
 		"internal/piecewise": 0,

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/prereq"
 )
 
 const shared = "../../../shared/"
@@ -104,7 +105,7 @@ func TestFixtures(t *testing.T) {
 	t.Parallel()
 	requests := fixtures(t)
 	if len(requests) == 0 {
-		t.Skip("no ../shared/fixtures beside the project")
+		prereq.Missing(t, prereq.Shared, "no fixtures")
 	}
 	for _, r := range requests {
 		if n, errs := decodeRoute(t, r.Path, *r.Body); n == 0 || len(errs) > 0 {
@@ -130,7 +131,7 @@ func TestConformance(t *testing.T) {
 	}
 	vectors := sharedFile(t, "conformance/tracking.json")
 	if vectors == nil {
-		t.Skip("no ../shared/conformance beside the project")
+		prereq.Missing(t, prereq.Shared, "no conformance/tracking.json")
 	}
 	if err := json.Unmarshal(vectors, &cases); err != nil {
 		t.Fatal(err)

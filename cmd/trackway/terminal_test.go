@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,7 +46,7 @@ func TestScreen(t *testing.T) {
 		if err != nil || string(got) != escaped(text, layoutChars) {
 			r.Fatalf("got %q, want %q", got, escaped(text, layoutChars))
 		}
-		if i := strings.IndexFunc(string(got), func(c rune) bool { return c != '\n' && c != '\t' && !unicode.IsPrint(c) }); i >= 0 {
+		if i := bytes.IndexFunc(got, func(c rune) bool { return c != '\n' && c != '\t' && !unicode.IsPrint(c) }); i >= 0 {
 			r.Fatalf("%q is on the screen", got[i:])
 		}
 	})

@@ -59,7 +59,7 @@ func (r *csvReader) next() (csvRow, error) {
 			r.text, row.first = r.text[:0], r.number+1
 			continue
 		default:
-			whole := false
+			var whole bool
 			if whole, row.wrong = r.split(began); !whole && row.wrong == "" {
 				continue
 			}

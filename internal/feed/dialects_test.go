@@ -18,14 +18,14 @@ func (f *fakeServer) sent() (all []string) {
 	defer f.mu.Unlock()
 	for i := range f.commands {
 		c := &f.commands[i]
-		one := c.IDs[0].Value
+		one := []string{c.IDs[0].Value}
 		if c.Type != "" {
-			one += " " + c.Type
+			one = append(one, c.Type)
 		}
 		for _, p := range c.Properties {
-			one += fmt.Sprintf(" %s=%s", p.Name, p.Value)
+			one = append(one, fmt.Sprintf("%s=%s", p.Name, p.Value))
 		}
-		all = append(all, one)
+		all = append(all, strings.Join(one, " "))
 	}
 	return all
 }
@@ -143,10 +143,7 @@ func TestResumeCR(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)
 	f.failAfter = 1
-	text := "customer_ids.cookie,event_type,timestamp\r"
-	for range 2000 {
-		text += "c,\"t\rt\",1\r"
-	}
+	text := "customer_ids.cookie,event_type,timestamp\r" + strings.Repeat("c,\"t\rt\",1\r", 2000)
 	path := write(t, "rows.csv", text+"c,bad,1\r")
 	r, err := File(t.Context(), path, Options{Post: f.post})
 	if err == nil {

@@ -51,7 +51,8 @@ func open(path string, stdin io.Reader, offset int64, read *atomic.Int64) (*inpu
 
 // The first bytes of files that are not what they are taken for.
 var heads = []struct{ magic, msg string }{
-	{"\xff\xfe", errUTF16}, {"\xfe\xff", errUTF16},
+	{"\xff\xfe", errUTF16},
+	{"\xfe\xff", errUTF16},
 	{"PK\x03\x04", "is a spreadsheet or an archive: save it as CSV, in UTF-8"},
 	{"PAR1", "is a Parquet file: only NDJSON and CSV can be imported"},
 }

@@ -78,12 +78,11 @@ func (r *ndjson) next() (record, error) {
 // layout refuses a file whose first line shows that its commands are not one a
 // line: each of its lines would be refused, for a reason that says nothing.
 func layout(first []byte) error {
-	const want = "expected a command a line, as `jq -c %s` writes them"
 	switch {
 	case first[0] == '[':
-		return fmt.Errorf("the file is a JSON array: "+want, "'.[]'")
+		return errors.New("the file is a JSON array: expected a command a line, as `jq -c '.[]'` writes them")
 	case string(first) == "{":
-		return fmt.Errorf("the file has objects over several lines: "+want, ".")
+		return errors.New("the file has objects over several lines: expected a command a line, as `jq -c .` writes them")
 	}
 	return nil
 }

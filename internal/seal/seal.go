@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"fmt"
 	"hash/crc32"
+	"slices"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -41,5 +42,5 @@ func Whole(object []byte) bool {
 		return false
 	}
 	body := object[:len(object)-length]
-	return bytes.Equal(object, Add(append(body[:len(body):len(body)], '}')))
+	return bytes.Equal(object, Add(append(slices.Clip(body), '}')))
 }

@@ -59,13 +59,18 @@ screenshots: build ## write pictures of the dashboard's pages into web/screensho
 	@./tools/install-packages chromium:chromium,fonts-dejavu-core
 	cd web && npm run --silent screenshots
 
+# What the tests must find, because it is installed here: a test that misses it fails, where a plain `go test` skips it. CI adds
+# `shared`, the data beside the repository. See internal/prereq.
+TRACKWAY_REQUIRE ?= curl $(if $(shell command -v node),node) $(if $(shell command -v python3),python) \
+	$(if $(shell python3 -c "import sys; print(sys.version_info >= (3, 11) or str())" 2>/dev/null),fuzzer)
+
 .PHONY: test
 test: test-deps test-js $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
-	$(GO) test -race -timeout 20m $(PKG)
+	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 20m $(PKG)
 
 .PHONY: e2e
 e2e: test-deps ## run the end-to-end tests of the real binary only, each run anew
-	$(GO) test -race -count=1 -v ./internal/e2e
+	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -count=1 -v ./internal/e2e
 
 # The race detector needs a C compiler, and the test of the lines that a first start prints needs curl. The clients that must
 # obey the limits, and the fuzzer of the contract, come from their registries.

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"trackway/internal/control"
@@ -23,13 +24,14 @@ type importCommand struct {
 
 	Files []string `arg:"" help:"Files of NDJSON or CSV, also .gz and .zst; - is the standard input." name:"file" placeholder:"FILE"`
 
-	Format    string            `enum:",ndjson,csv" default:"" help:"ndjson or csv, where the file's name does not say." placeholder:"FORMAT"`
-	Map       map[string]string `help:"CSV: what a column becomes, such as customer_ids.registered=email." mapsep:"none" placeholder:"TARGET=COLUMN"`
-	Mapping   string            `help:"CSV: file with a mapping, in YAML or JSON." placeholder:"FILE"`
-	EventType string            `help:"CSV: type of the events that the rows are." placeholder:"TYPE"`
-	String    []string          `help:"CSV: column that is text, whatever it looks like." placeholder:"COLUMN" sep:"none"`
-	JSON      []string          `help:"CSV: column whose cells are JSON." name:"json" placeholder:"COLUMN" sep:"none"`
-	Delimiter string            `help:"CSV: character between cells (a comma; in .tsv files a tab)." placeholder:"CHAR"`
+	Format    string   `enum:",ndjson,csv" default:"" help:"ndjson or csv, where the file's name does not say." placeholder:"FORMAT"`
+	Map       []string `help:"CSV: what a column becomes, such as customer_ids.registered=email." placeholder:"TARGET=COLUMN" sep:"none"`
+	Mapping   string   `help:"CSV: file with a mapping, in YAML or JSON." placeholder:"FILE"`
+	EventType string   `help:"CSV: type of the events that the rows are." placeholder:"TYPE"`
+	String    []string `help:"CSV: column that is text, whatever it looks like." placeholder:"COLUMN" sep:"none"`
+	JSON      []string `help:"CSV: column whose cells are JSON." name:"json" placeholder:"COLUMN" sep:"none"`
+	Delimiter string   `help:"CSV: character between cells (a comma; in .tsv files a tab)." placeholder:"CHAR"`
+	Raw       bool     `help:"CSV: take no apostrophe away that an export puts before what spreadsheets take for formulas."`
 
 	AllowRejects bool   `help:"Rows that are refused are no failure."`
 	Again        bool   `help:"Import from the beginning, also what an interrupted import has done."`
@@ -47,6 +49,11 @@ func (c *importCommand) Run(out output, in input) error {
 	}
 	if len(c.Files) > 1 && slices.Contains(c.Files, feed.Stdin) {
 		return errors.New("the standard input is imported alone")
+	}
+	for _, path := range c.Files { // before a store is made for nothing
+		if err := feed.Check(path, feed.Options{Format: c.Format, Mapping: mapping}); err != nil {
+			return fmt.Errorf("%s: %w", shown(path), err)
+		}
 	}
 	return c.with(ctx, out, true, func(client *http.Client) error {
 		into, err := storeOf(ctx, client)
@@ -83,18 +90,41 @@ func (c *importCommand) mapping() (m feed.Mapping, err error) {
 	if m.Map == nil {
 		m.Map = map[string]string{}
 	}
-	maps.Copy(m.Map, c.Map)
+	if err := c.mapInto(m.Map); err != nil {
+		return m, err
+	}
 	if c.EventType != "" {
 		m.EventType = c.EventType
 	}
 	if c.Delimiter != "" {
 		m.Delimiter = c.Delimiter
 	}
+	m.Raw = m.Raw || c.Raw
 	m.String, m.JSON = append(m.String, c.String...), append(m.JSON, c.JSON...)
 	if n := len([]rune(m.Delimiter)); n > 1 {
 		return m, fmt.Errorf("the delimiter is one character, not %d", n)
 	}
+	if strings.ContainsAny(m.Delimiter, "\"\r\n") {
+		return m, fmt.Errorf("the delimiter cannot be %q", m.Delimiter)
+	}
 	return m, nil
+}
+
+// mapInto adds what the flags map. A target that they name twice is an error:
+// nobody can say which column was meant.
+func (c *importCommand) mapInto(targets map[string]string) error {
+	seen := make(map[string]bool, len(c.Map))
+	for _, text := range c.Map {
+		target, column, ok := strings.Cut(text, "=")
+		switch {
+		case !ok:
+			return fmt.Errorf("--map %q: expected TARGET=COLUMN", text)
+		case seen[target]:
+			return fmt.Errorf("--map: the target %q is given twice", target)
+		}
+		seen[target], targets[target] = true, column
+	}
+	return nil
 }
 
 // files imports the files. The states of those that are done stay until all are, so that the same command can go on after an
@@ -119,19 +149,20 @@ func (c *importCommand) files(ctx context.Context, out output, o feed.Options) e
 
 func (c *importCommand) file(ctx context.Context, out output, path string, o feed.Options) (feed.Result, error) {
 	began := time.Now()
-	p := newProgress(out.stderr, c.Quiet, filepath.Base(path), began)
+	p := newProgress(out.stderr, c.Quiet, shown(filepath.Base(path)), began)
 	o.Report = func(s feed.Status) { p.at(time.Now(), s.Totals.Rows(), s.Read, s.Size) }
 	r, err := feed.File(ctx, path, o)
 	p.done()
+	name := shown(path)
 	switch {
 	case errors.Is(err, context.Canceled) && path != feed.Stdin:
-		return r, fmt.Errorf("%s: interrupted behind line %d; the same command goes on there", path, r.Totals.Lines)
+		return r, fmt.Errorf("%s: interrupted behind line %d; the same command goes on there", name, r.Totals.Lines)
 	case errors.Is(err, context.Canceled):
 		return r, fmt.Errorf("interrupted behind line %d", r.Totals.Lines)
 	case err != nil && path != feed.Stdin && r.Totals.Lines > 0:
-		return r, fmt.Errorf("%s: %w; the same command goes on behind line %d", path, err, r.Totals.Lines)
+		return r, fmt.Errorf("%s: %w; the same command goes on behind line %d", name, err, r.Totals.Lines)
 	case err != nil:
-		return r, fmt.Errorf("%s: %w", path, err)
+		return r, fmt.Errorf("%s: %w", name, err)
 	}
 	tell(out, path, &r, time.Since(began))
 	return r, nil
@@ -140,7 +171,7 @@ func (c *importCommand) file(ctx context.Context, out output, path string, o fee
 // tell says what became of a file.
 func tell(out output, path string, r *feed.Result, took time.Duration) {
 	t := r.Totals
-	if path == feed.Stdin {
+	if path = shown(path); path == feed.Stdin {
 		path = "Standard input"
 	}
 	if r.Before {
@@ -157,6 +188,23 @@ func tell(out output, path string, r *feed.Result, took time.Duration) {
 		say(out.stdout, "Identifiers that name nobody, and were left out: %d.\n", t.LeftOut)
 	}
 	if r.Rejects != "" {
-		say(out.stdout, "Refused rows, with reasons: %s\n", r.Rejects)
+		say(out.stdout, "Refused rows, with reasons: %s\n", shown(r.Rejects))
 	}
+	if len(r.Unused) > 0 {
+		say(out.stdout, "Columns that became nothing: %s\n", quotedList(r.Unused))
+	}
+}
+
+// quotedList lists names that came from a file.
+func quotedList(names []string) string {
+	const enough = 50
+	more := ""
+	if len(names) > enough {
+		names, more = names[:enough], fmt.Sprintf(" and %d more", len(names)-enough)
+	}
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = strconv.Quote(name)
+	}
+	return strings.Join(list, ", ") + more
 }

@@ -16,7 +16,7 @@ func (c *initCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	say(out.stdout, "The password for the server's pages is %s; it is printed this once, and only its hash is kept.\n", made.Password)
+	printPassword(out.stdout, made.Password)
 	say(out.stdout, "Next: trackway serve --config %s\n", c.Config)
 	return nil
 }

@@ -56,7 +56,7 @@ func permissionsOf(k *trackway.Key) string {
 	for _, p := range slices.Sorted(maps.Keys(k.Permissions)) {
 		if names := k.Permissions[p]; len(names) > 0 {
 			for _, name := range names {
-				list = append(list, printable(string(p)+":"+name))
+				list = append(list, string(p)+":"+name)
 			}
 			continue
 		}

@@ -68,9 +68,15 @@ func TestKeys(t *testing.T) {
 		t.Errorf("got\n%s\nwant %v in it", text(), written)
 	}
 
+	began := time.Now().Truncate(time.Second)
 	stdout, _ = key(fine, "rotate", "jobs", "--reload", "--ops-listen", ops)
 	contains(t, "rotate", stdout, "The running server has read it.")
-	contains(t, "rotate", stdout, "The secret that it had works until "+time.Now().Add(24*time.Hour).UTC().Format("2006-01-02T"))
+	_, rest, _ := strings.Cut(stdout, "The secret that it had works until ")
+	written, _, _ := strings.Cut(rest, ", too.")
+	until, err := time.Parse(time.RFC3339, written)
+	if early, late := began.Add(24*time.Hour), time.Now().Add(24*time.Hour); err != nil || until.Before(early) || until.After(late) {
+		t.Errorf("rotate: got %q, want a time from %v to %v", stdout, early, late)
+	}
 	second := value(t, stdout, "secret")
 	stdout, _ = key(fine, "rotate", "web", "--reload", "--ops-listen", ops, "--overlap", "0")
 	token := value(t, stdout, "token")

@@ -7,10 +7,8 @@ import (
 	"io"
 	"net/url"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"trackway/internal/limit/watch"
 )
@@ -140,7 +138,7 @@ func printCallers(w io.Writer, since time.Time, callers []watch.Caller) error {
 			repeats = fmt.Sprintf("%.0f%%", 100*c.Repeats)
 		}
 		t.row(c.Calls, c.Refused, c.Error, c.Policy, c.Address, c.Last.Local().Format(time.TimeOnly), repeats,
-			few(c.Projects), few(c.Routes), few(c.Types), few(c.Agents), printable(c.Source))
+			few(c.Projects), few(c.Routes), few(c.Types), few(c.Agents), c.Source)
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -166,16 +164,6 @@ func few(texts []string) string {
 	return string(text)
 }
 
-// printable replaces what a terminal would obey: the texts are the callers' own.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, text)
-}
-
 // printJSON prints an answer.
 func printJSON(w io.Writer, body []byte) error {
 	_, err := fmt.Fprintf(w, "%s\n", body)
@@ -196,7 +184,7 @@ func (c columns) row(cells ...any) {
 		if i > 0 {
 			_, _ = c.w.Write([]byte{'\t'})
 		}
-		_, _ = fmt.Fprint(c.w, cell)
+		_, _ = io.WriteString(c.w, printable(fmt.Sprint(cell)))
 	}
 	_, _ = c.w.Write([]byte{'\n'})
 }

@@ -5,7 +5,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -74,7 +73,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		say(stderr, "trackway: %v\nTry: trackway --help\n", err)
 		return misuse
 	}
-	if err := ctx.Run(output{stdout, stderr}, input{stdin}); err != nil {
+	if err := ctx.Run(output{onScreen(stdout), onScreen(stderr)}, input{stdin}); err != nil {
 		complain(stderr, err)
 		return failed
 	}
@@ -89,6 +88,3 @@ func complain(stderr io.Writer, err error) {
 	}
 	say(stderr, "trackway: %v\n", err)
 }
-
-// say prints for a person. Where that fails nobody is reading, and there is nobody to tell.
-func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }

@@ -177,3 +177,18 @@ func TestVersion(t *testing.T) {
 		}
 	}
 }
+
+// A secret that can be found out is no reason not to start, but it is said: by
+// check with its place, by serve in its log, once.
+func TestWeakSecretIsSaid(t *testing.T) {
+	t.Parallel()
+	path := configure(t, "", "secret: x")
+	stdout, stderr := runs(t, fine, "check", "--config", path)
+	contains(t, "check", stdout, "is fine")
+	const weak = ":5:61: projects[0].keys[0].secret: has fewer than 16 characters"
+	contains(t, "check", stderr, "warning: "+path+weak)
+	_, stderr, err := serves(t, serveCommand{configFile{path}, settings{}}, readyServer)
+	if n := strings.Count(stderr, weak); n != 1 || err != nil {
+		t.Errorf("serve says it %d times, want once (%v)\n%s", n, err, stderr)
+	}
+}

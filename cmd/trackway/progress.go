@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 )
@@ -30,16 +29,6 @@ type progress struct {
 
 func newProgress(w io.Writer, quiet bool, name string, now time.Time) *progress {
 	return &progress{w: w, live: isTerminal(w), quiet: quiet, name: name, began: now, told: now, first: -1}
-}
-
-// isTerminal tells whether what is written to w goes to a person's screen.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // at tells that so many rows have been done, and so many bytes of total, which is 0 where it is not known.
@@ -77,8 +66,9 @@ func (p *progress) show(line string) {
 		say(p.w, "%s\n", line)
 		return
 	}
+	line = printable(line)
 	n := len([]rune(line))
-	say(p.w, "\r%s%s", line, strings.Repeat(" ", max(0, p.shown-n)))
+	sayLive(p.w, line, max(0, p.shown-n))
 	p.shown = n
 }
 
@@ -112,7 +102,8 @@ func (p *progress) line(now time.Time, rows, bytes, total int64) string {
 // done clears the line on the terminal.
 func (p *progress) done() {
 	if p.shown > 0 {
-		say(p.w, "\r%s\r", strings.Repeat(" ", p.shown))
+		sayLive(p.w, "", p.shown)
+		sayLive(p.w, "", 0)
 		p.shown = 0
 	}
 }

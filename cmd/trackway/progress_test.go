@@ -65,7 +65,7 @@ func TestShownEvent(t *testing.T) {
 	var shown shownEvent
 	shown.Data.Type, shown.Data.Timestamp, shown.Data.Properties = "a\x1b[2J", 1.5, []byte(`{"t":1}`)
 	at := time.UnixMilli(1500).Format("2006-01-02 15:04:05.000")
-	if got, want := shown.String(), at+`  a?[2J    {"t":1}`; got != want {
+	if got, want := shown.String(), at+`  a\x1b[2J    {"t":1}`; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

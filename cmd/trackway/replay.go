@@ -232,7 +232,7 @@ func printTouched(w io.Writer, callers []replay.CallerOutcome, top int) error {
 	t := newColumns(w)
 	t.row("CALLER", "POLICY", "REFUSED", "OF CALLS", "SHARE", "WAS", "FIRST", "LAST", "ROUTE")
 	for _, c := range callers[:min(top, len(callers))] {
-		t.row(printable(c.Caller), c.Policy, c.Refused, c.Calls, share(c.Refused, c.Calls), c.Was,
+		t.row(c.Caller, c.Policy, c.Refused, c.Calls, share(c.Refused, c.Calls), c.Was,
 			c.First.Local().Format(time.DateTime), c.Last.Local().Format(time.DateTime), cmp.Or(c.Route, "-"))
 	}
 	if err := t.flush(); err != nil {

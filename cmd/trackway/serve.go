@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -60,6 +61,7 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 	defer signal.Stop(hangup)
 	build, _ := debug.ReadBuildInfo()
 	name, _ := versionOf(version, build)
+	var told atomic.Bool
 	setup := app.Setup{
 		Config: cfg, Version: name, Log: log, Level: level, Hangup: hangup,
 		Load: func() (*config.Config, error) {
@@ -71,10 +73,19 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 			log.Info("ready", "public", public.String(), "ops", ops.String())
 			if made != nil {
 				printTrial(out.stdout, public, *made)
+				told.Store(true)
 			}
 		},
 	}
-	return await(ctx, func() error { return run(ctx, setup) })
+	err = await(ctx, func() error { return run(ctx, setup) })
+	if err != nil && made != nil && !told.Load() { // the next start finds a configuration, and shows no password
+		printPassword(out.stdout, made.Password)
+	}
+	return err
+}
+
+func printPassword(w io.Writer, password string) {
+	say(w, "The password for the server's pages is %s; it is printed this once, and only its hash is kept.\n", password)
 }
 
 func warn(log *slog.Logger, warnings []config.Problem) {

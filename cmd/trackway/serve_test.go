@@ -71,11 +71,12 @@ func TestServeFails(t *testing.T) {
 		t.Errorf("no directory: got %v, want fs.ErrNotExist", err)
 	}
 	errTaken := errors.New("address in use")
-	_, _, err = serves(t, serveCommand{configFile{filepath.Join(dir, "t.yaml")}, settings{}},
+	stdout, _, err := serves(t, serveCommand{configFile{filepath.Join(dir, "t.yaml")}, settings{}},
 		func(context.Context, app.Setup) error { return errTaken })
 	if !errors.Is(err, errTaken) {
 		t.Errorf("a server that fails: got %v, want %v", err, errTaken)
 	}
+	contains(t, "a first start that fails", stdout, "The password for the server's pages is ")
 }
 
 func TestServeWarns(t *testing.T) {

@@ -232,7 +232,7 @@ func TestExportOfManyColumns(t *testing.T) {
 	check(t, export("some", ""), http.StatusOK, `"header":["cookie","p7"]`)
 }
 
-// A table is safe to open in a spreadsheet, unless it is wanted raw.
+// A table for programs has texts as they are; one for a spreadsheet, which is asked for, is safe to open there.
 func TestExportHoldsNoFormulas(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(map[string]map[trackway.Permission][]string{"all": nil})
@@ -241,8 +241,9 @@ func TestExportHoldsNoFormulas(t *testing.T) {
 	s.profile.Properties = []trackway.DatedProperty{property("-n", "-7"), property("a", `"=HYPERLINK(\"x\")"`), property("b", `"+49"`), property("c", `"'tis"`)}
 	f.Store = s
 	for _, c := range []struct{ more, want string }{
-		{"", "registered,cookie,'-n,a,b,c\r\n'@jane,,-7,\"'=HYPERLINK(\"\"x\"\")\",'+49,'tis\r\n"},
+		{`,"raw":false`, "registered,cookie,'-n,a,b,c\r\n'@jane,,-7,\"'=HYPERLINK(\"\"x\"\")\",+49,'tis\r\n"},
 		{`,"raw":true`, "registered,cookie,-n,a,b,c\r\n@jane,,-7,\"=HYPERLINK(\"\"x\"\")\",+49,'tis\r\n"},
+		{"", "registered,cookie,-n,a,b,c\r\n@jane,,-7,\"=HYPERLINK(\"\"x\"\")\",+49,'tis\r\n"},
 	} {
 		w := f.post(dataBase+"customers/export", strings.NewReader(`{"format":"csv"`+c.more+`}`), asKey("all")...)
 		if w.Body.String() != c.want {

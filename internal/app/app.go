@@ -56,7 +56,7 @@ func Run(ctx context.Context, setup Setup) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.store.Close()) }()
-	if s.history, err = openHistory(cfg); err != nil {
+	if s.history, err = openHistory(cfg, log); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.history.Close()) }()

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -13,9 +14,16 @@ import (
 	"trackway/internal/limit/history"
 )
 
-// openHistory opens the record of changed limits, in the data directory.
-func openHistory(cfg *config.Config) (*history.Log, error) {
-	return history.Open(filepath.Join(cfg.DataDir, historyFile))
+// openHistory opens the record of changed limits, in the data directory. Damage
+// to it does not keep a server from starting: limits do not depend on it.
+func openHistory(cfg *config.Config, log *slog.Logger) (*history.Log, error) {
+	path := filepath.Join(cfg.DataDir, history.File)
+	l, err := history.Open(path)
+	if err == nil && len(l.Damaged()) > 0 {
+		log.Error("the history of the limits was damaged: those lines were put aside, all others are as they were",
+			"file", path, "lines", l.Damaged(), "aside", path+history.DamagedSuffix)
+	}
+	return l, err
 }
 
 // publish records what a configuration changes about the limits, the proxies and the keys, and writes the guide to it. It is done before the limits are put

@@ -25,6 +25,8 @@ var trackway = Rules{
 		"internal/durable":     0,
 		"internal/iso8601":     0,
 		"internal/piecewise":   0,
+		"internal/prereq":      0,
+		"internal/seal":        0,
 
 		"internal/config":        1,
 		"internal/ask":           1,

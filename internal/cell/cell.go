@@ -8,9 +8,10 @@ import "strings"
 const formula = "=+-@\t\r"
 
 // Guard returns a text as a cell of a CSV file that spreadsheets take for a text: behind an apostrophe, if it begins as a
-// formula does. So that [Unguard] can take it away, one goes before those that such a text begins with, too.
+// formula does. So that [Unguard] can take it away, one goes before those that such a text begins with, too. A number with a
+// sign, such as that of a phone, stays as it is: it can call nothing.
 func Guard(text string) string {
-	if guarded(text) {
+	if guarded(text) && !signed(text) {
 		return "'" + text
 	}
 	return text
@@ -28,4 +29,27 @@ func Unguard(cell string) string {
 func guarded(text string) bool {
 	text = strings.TrimLeft(text, "'")
 	return text != "" && strings.IndexByte(formula, text[0]) >= 0
+}
+
+// signed tells whether a text is a plus or a minus before digits: a whole number, one with a decimal point, or groups of digits
+// with a space between them, as phone numbers are written. A hyphen or a slash between digits would be calculated.
+func signed(text string) bool {
+	if text == "" || text[0] != '+' && text[0] != '-' {
+		return false
+	}
+	digit, point := false, false
+	for _, c := range []byte(text[1:]) {
+		switch {
+		case c >= '0' && c <= '9':
+			digit = true
+			continue
+		case c == ' ' && digit && !point:
+		case c == '.' && digit && !point:
+			point = true
+		default:
+			return false
+		}
+		digit = false
+	}
+	return digit
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"trackway/internal/prereq"
 )
 
 // vector is a case of ../shared/conformance/clientip.json.
@@ -25,7 +27,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile("../../../shared/conformance/clientip.json")
 	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("the shared conformance data is not here")
+		prereq.Missing(t, prereq.Shared, err.Error())
 	}
 	if err != nil {
 		t.Fatal(err)

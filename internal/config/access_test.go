@@ -75,7 +75,7 @@ func TestOverlapWarning(t *testing.T) {
 		want  int
 	}{{-time.Hour, 0}, {MaxOverlap - time.Minute, 0}, {MaxOverlap + time.Minute, 1}} {
 		until := time.Now().Add(c.until).UTC().Format(time.RFC3339)
-		src := strings.Replace(minimal, "}]", ", keys: [{name: a, kind: public, token: a, previous_token: b, previous_until: "+until+"}]}]", 1)
+		src := strings.Replace(minimal, "}]", ", keys: [{name: a, kind: public, token: token-of-a, previous_token: b, previous_until: "+until+"}]}]", 1)
 		if err := os.WriteFile(path, []byte(src), 0o600); err != nil {
 			t.Fatal(err)
 		}

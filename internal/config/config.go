@@ -139,6 +139,7 @@ func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Pr
 	d.checkCertificate(time.Now())
 	d.warnOfMode(info.Mode())
 	d.warnOfOverlap(time.Now())
+	InvalidError(d.warnings).sort()
 	cfg, err = d.result()
 	return cfg, d.warnings, err
 }

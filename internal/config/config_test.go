@@ -265,7 +265,7 @@ func TestLoad(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "t.yaml")
 	const withKey = "projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc, keys: [{name: a, kind: private, id: a, %s}]}]\n"
-	plain, digest := fmt.Sprintf(withKey, "secret: s3cr3t"), fmt.Sprintf(withKey, "secret_sha256: "+strings.Repeat("ab", sha256.Size))
+	plain, digest := fmt.Sprintf(withKey, "secret: s3cr3t-of-16-chars"), fmt.Sprintf(withKey, "secret_sha256: "+strings.Repeat("ab", sha256.Size))
 	for _, c := range []struct {
 		name, src string
 		mode      fs.FileMode

@@ -5,10 +5,6 @@ import (
 	"encoding/hex"
 )
 
-// shortPassword is how many characters a password has at least that cannot be found out by trying all. Its hash is a fast one:
-// what protects it is its length.
-const shortPassword = 16
-
 // password returns the SHA-256 of the password for the server's pages, zero where none is given.
 func (d *doc) password(lookup func(string) (string, bool)) (sum [sha256.Size]byte) {
 	f := &d.file.Dashboard
@@ -22,13 +18,13 @@ func (d *doc) password(lookup func(string) (string, bool)) (sum [sha256.Size]byt
 			d.report(&f.PasswordSHA256, "must be the password's SHA-256 in %d hexadecimal digits", hex.EncodedLen(len(sum)))
 		}
 		copy(sum[:], b)
+		d.checkDigest(&f.PasswordSHA256, sum, "password")
 	case named:
 		value, _ := lookup(string(f.PasswordEnv))
 		if value == "" {
 			d.report(&f.PasswordEnv, "names an environment variable that is not set, or empty")
-		} else if len(value) < shortPassword {
-			d.warn(&f.PasswordEnv, "is a short password: use a random one of 16 characters or more")
 		}
+		d.warnOfWeak(&f.PasswordEnv, value)
 		return sha256.Sum256([]byte(value))
 	case d.given(f):
 		d.missing(f, "needs password_sha256 or password_env")

@@ -160,7 +160,7 @@ func TestPassword(t *testing.T) {
 	if err != nil || cfg.Password != sha256.Sum256([]byte(made.Password)) {
 		t.Errorf("the configuration does not take %q (%v)", made.Password, err)
 	}
-	for password, warned := range map[string]bool{"hunter2hunter2h": true, "hunter2hunter2hu": false} {
+	for password, warned := range map[string]bool{"hunter2hunter2h": true, "hunter2 hunter3 h": false} {
 		d := parse("t.yaml", []byte(minimal+"\ndashboard: {password_env: PW}\n"), Flags{}, func(string) (string, bool) { return password, true }, nil)
 		cfg, err := d.result()
 		if err != nil || cfg.Password != sha256.Sum256([]byte(password)) {

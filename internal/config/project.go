@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -151,6 +152,8 @@ func (r keyring) publicID(k *key) string {
 		r.missing(k, "needs a token")
 	case !isToken(string(k.Token)):
 		r.report(&k.Token, "must be 1 to 256 printable ASCII characters without spaces")
+	case len(k.Token) < shortToken:
+		r.warn(&k.Token, fmt.Sprintf("has fewer than %d characters and can be met by accident: use a random one", shortToken))
 	}
 	unique(r.doc, r.ids, &k.Token)
 	return string(k.Token)
@@ -183,6 +186,7 @@ func (r keyring) secret(k *key) (sum [sha256.Size]byte) {
 		if k.Secret == "" {
 			r.report(&k.Secret, "must not be empty")
 		}
+		r.warnOfWeak(&k.Secret, string(k.Secret))
 		return sha256.Sum256([]byte(k.Secret))
 	case any(&k.SecretSHA256):
 		return r.digest(&k.SecretSHA256)
@@ -191,6 +195,7 @@ func (r keyring) secret(k *key) (sum [sha256.Size]byte) {
 		if value == "" {
 			r.report(&k.SecretEnv, "names an environment variable that is not set, or empty")
 		}
+		r.warnOfWeak(&k.SecretEnv, value)
 		return sha256.Sum256([]byte(value))
 	}
 }
@@ -201,5 +206,6 @@ func (r keyring) digest(at *hidden) (sum [sha256.Size]byte) {
 		r.report(at, "must be the secret's SHA-256 in %d hexadecimal digits", hex.EncodedLen(len(sum)))
 	}
 	copy(sum[:], b)
+	r.checkDigest(at, sum, "secret")
 	return sum
 }

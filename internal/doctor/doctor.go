@@ -51,6 +51,7 @@ func Examine(ctx context.Context, e Env) []Finding {
 	x.disk()
 	x.space()
 	x.modes()
+	x.history()
 	x.openFiles()
 	x.certificate()
 	x.limits()

@@ -16,6 +16,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config"
+	"trackway/internal/limit/history"
 )
 
 // fine is a machine on which all is well.
@@ -168,6 +169,12 @@ func TestUnwell(t *testing.T) {
 			func(t *testing.T, e *Env, _ *tracker) { t.Helper(); chmod(t, e.Config.DataDir, 0o750) }, "file modes", Warn,
 			"mode 0750",
 		},
+		"damaged history": {func(t *testing.T, e *Env, _ *tracker) {
+			t.Helper()
+			if err := os.WriteFile(filepath.Join(e.Config.DataDir, history.File+history.DamagedSuffix), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "limits history", Warn, "lines were damaged"},
 		"few files":     {func(_ *testing.T, e *Env, _ *tracker) { e.Host.Files = files(1024) }, "open files", Warn, "1024"},
 		"too few files": {func(_ *testing.T, e *Env, _ *tracker) { e.Host.Files = files(256) }, "open files", Fail, "256"},
 		"unknown files": {func(_ *testing.T, e *Env, _ *tracker) {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"trackway/internal/limit/history"
 )
 
 // What is expected of a machine. The sync of a usual cloud disk takes 2 ms, and a request is acknowledged after one.
@@ -125,6 +127,16 @@ func (x *examination) modes() {
 		return
 	}
 	x.ok(check, "%s is for its owner alone", dir)
+}
+
+// history looks for lines of the history of the limits that a start has put
+// aside.
+func (x *examination) history() {
+	path := filepath.Join(x.Config.DataDir, history.File+history.DamagedSuffix)
+	if info, err := os.Stat(path); err == nil {
+		x.warn("limits history", "look at the disk, then remove that file: what limits are in force is not affected",
+			"lines were damaged, and put aside on %s: %s", info.ModTime().UTC().Format(time.DateOnly), path)
+	}
 }
 
 func (x *examination) openFiles() {

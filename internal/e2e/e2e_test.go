@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"trackway/internal/prereq"
 )
 
 // root is the module's root, seen from this package.
@@ -82,7 +84,7 @@ func shared(t *testing.T, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(root, "..", "shared", filepath.FromSlash(name)))
 	if os.IsNotExist(err) {
-		t.Skipf("the shared test data is not beside the project: %v", err)
+		prereq.Missing(t, prereq.Shared, err.Error())
 	}
 	if err != nil {
 		t.Fatal(err)

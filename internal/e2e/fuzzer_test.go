@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"trackway/internal/prereq"
 )
 
 // fuzzerDir holds the settings of schemathesis, a fuzzer of OpenAPI contracts,
@@ -62,7 +64,7 @@ func (s *server) fuzz(t *testing.T, cookie, settings string, more ...string) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ".venv", ".installed")); err != nil {
-		t.Skipf("schemathesis is not installed, run `make test-deps`: %v", err)
+		prereq.Missing(t, prereq.Fuzzer, "schemathesis is not installed, run `make test-deps`: "+err.Error())
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), fuzzTime)
 	defer cancel()

@@ -113,8 +113,8 @@ func TestGrid(t *testing.T) {
 	}
 	cookie := s.signIn(t, pagesPassword)
 	stream := s.watch(t, cookie, "rejected=1&project="+projectToken, "")
-	ids := map[string]any{"registered": "jane-8812", "cookie": "cookie-8812"}
-	s.log.private("jane-8812", "cookie-8812")
+	ids := map[string]any{"registered": "jane-in-the-grid", "cookie": "cookie-in-the-grid"}
+	s.log.private("jane-in-the-grid", "cookie-in-the-grid")
 	s.track(t, "customers/events", map[string]any{"customer_ids": ids, "event_type": "buy", "properties": map[string]any{"email": "j@x"}})
 	m := next(t, stream)
 	customer, _ := m.data["customer"].(string)
@@ -144,7 +144,7 @@ func TestGrid(t *testing.T) {
 	}
 	one := "customer?project=" + projectToken + "&customer=" + customer
 	res = s.grid(t, cookie, one)
-	if !strings.Contains(string(res.body), `"value":"jane-8812"`) || !strings.Contains(string(res.body), `"events_total":2`) {
+	if !strings.Contains(string(res.body), `"value":"jane-in-the-grid"`) || !strings.Contains(string(res.body), `"events_total":2`) {
 		t.Errorf("got %v", res)
 	}
 	again := s.do(t, request{path: "/grid/" + one, auth: "none", header: map[string]string{"Cookie": cookie, "If-None-Match": res.header.Get("Etag")}})
@@ -159,14 +159,14 @@ func TestGrid(t *testing.T) {
 		t.Errorf("anonymize: got %v", res)
 	}
 	for _, path := range []string{one, "export?project=" + projectToken + "&customer=" + customer, "events?project=" + projectToken} {
-		if res := s.grid(t, cookie, path); res.status != http.StatusOK || strings.Contains(string(res.body), "8812") || strings.Contains(string(res.body), "j@x") {
+		if res := s.grid(t, cookie, path); res.status != http.StatusOK || strings.Contains(string(res.body), "in-the-grid") || strings.Contains(string(res.body), "j@x") {
 			t.Errorf("%s after it was erased: got %v", path, res)
 		}
 	}
 	s.track(t, "customers/events", map[string]any{"customer_ids": map[string]any{"cookie": "other"}, "event_type": "last"})
 	for shown := s.watch(t, cookie, "rejected=1", ""); ; {
 		m := next(t, shown)
-		if text := string(encode(t, m.data)); strings.Contains(text, "8812") {
+		if text := string(encode(t, m.data)); strings.Contains(text, "in-the-grid") {
 			t.Errorf("after it was erased the stream shows %s", text)
 		}
 		if m.data["type"] == "last" {

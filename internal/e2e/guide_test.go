@@ -12,13 +12,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"trackway/internal/prereq"
 )
 
 // TestGuideExamples runs every example of the guide, in its order, as a reader would: with the variables that it names set.
 func TestGuideExamples(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skipf("the examples are for curl: %v", err)
+		prereq.Missing(t, prereq.Curl, err.Error())
 	}
 	s := start(t, baseConfig)
 	_, page := get(t, s.public, "/about/api")

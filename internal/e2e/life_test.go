@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"trackway/internal/prereq"
 )
 
 // TestSecondProcess promises that two servers never share a data directory, and that the second one says why it will not.
@@ -52,7 +54,7 @@ func TestRestart(t *testing.T) {
 func TestFirstStart(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skipf("the lines to paste are for curl: %v", err)
+		prereq.Missing(t, prereq.Curl, err.Error())
 	}
 	dir := t.TempDir()
 	s := launch(t, dir)

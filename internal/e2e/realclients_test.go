@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"trackway/internal/prereq"
 )
 
 // clientsDir holds the scripts of the real clients, with the libraries that tools/install-clients puts beside them.
@@ -86,17 +88,19 @@ func TestRealClientsReadFields(t *testing.T) {
 	}
 }
 
-// runClient runs a client in the folder of the scripts and returns what it prints. It skips where the client's language is
-// not there at all.
+var prerequisites = map[string]string{"curl": prereq.Curl, "node": prereq.Node, "python3": prereq.Python}
+
+// runClient runs a client in the folder of the scripts and returns what it prints. Without the client, or its language, the
+// test ends as package prereq says.
 func runClient(t *testing.T, command []string, target string) string {
 	t.Helper()
 	path, err := exec.LookPath(command[0])
 	if err != nil {
-		t.Skipf("%s is not installed: %v", command[0], err)
+		prereq.Missing(t, prerequisites[command[0]], err.Error())
 	}
-	needs := map[string]string{"node": "node_modules/.installed", "python3": ".venv/.installed"}[command[0]]
-	if _, err := os.Stat(filepath.Join(clientsDir, needs)); err != nil {
-		t.Fatalf("the clients are not installed, run `make test-deps`: %v", err)
+	installed := map[string]string{"node": "node_modules/.installed", "python3": ".venv/.installed"}[command[0]]
+	if _, err := os.Stat(filepath.Join(clientsDir, installed)); err != nil {
+		prereq.Missing(t, prerequisites[command[0]], "the clients are not installed, run `make test-deps`: "+err.Error())
 	}
 	if command[0] == "python3" {
 		path = filepath.Join(".venv", "bin", "python")

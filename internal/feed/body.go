@@ -15,7 +15,7 @@ type window struct {
 	changed *sync.Cond
 	rows    []record
 	first   int   // of rows that are on their way
-	bytes   int   // of their commands
+	bytes   int   // of their texts
 	taken   int64 // rows that were acknowledged
 	closed  bool
 }
@@ -53,7 +53,7 @@ func (w *window) add(rec *record) bool {
 		w.first = 0
 	}
 	w.rows = append(w.rows, *rec)
-	w.bytes += len(rec.command)
+	w.bytes += rec.size()
 	return true
 }
 
@@ -66,7 +66,7 @@ func (w *window) take(line int64) (rows []record, first int64) {
 	rows = slices.Clone(w.rows[w.first : w.first+n])
 	clear(w.rows[w.first : w.first+n])
 	for i := range rows {
-		w.bytes -= len(rows[i].command)
+		w.bytes -= rows[i].size()
 	}
 	w.first, w.taken = w.first+n, line
 	w.changed.Signal()

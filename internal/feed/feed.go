@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"trackway/internal/control"
 )
@@ -67,9 +68,10 @@ type Status struct {
 // Result is what became of a file.
 type Result struct {
 	Totals  Totals
-	Resumed int64  // the line behind which it went on; 0: it began at the beginning
-	Before  bool   // it had been imported in full before, and nothing was done
-	Rejects string // file with the rows that were refused; empty: there are none
+	Resumed int64    // the line behind which it went on; 0: it began at the beginning
+	Before  bool     // it had been imported in full before, and nothing was done
+	Rejects string   // file with the rows that were refused; empty: there are none
+	Unused  []string // columns that became nothing
 }
 
 // saveEvery is how often the state is saved. What comes after the last time is sent again after a crash.
@@ -83,7 +85,20 @@ func File(ctx context.Context, path string, o Options) (Result, error) {
 	}
 	resumed := r.state.Totals.Lines
 	err = errors.Join(r.run(ctx), r.in.Close(), r.rejects.close())
-	return Result{Totals: r.state.Totals, Resumed: resumed, Rejects: r.rejectsPath()}, err
+	return Result{Totals: r.state.Totals, Resumed: resumed, Rejects: r.rejectsPath(), Unused: r.unused}, err
+}
+
+// Check opens a file as [File] does, and reads no more than tells whether it is
+// what o takes it for. It makes nothing.
+func Check(path string, o Options) error {
+	if path == Stdin {
+		return nil
+	}
+	r := &run{Options: o, path: path}
+	if err := r.openRecords(); err != nil {
+		return err
+	}
+	return r.in.Close()
 }
 
 // Forget removes the states of files that were imported in full. A file may be named twice.
@@ -134,6 +149,7 @@ type run struct {
 	records records
 	rejects *rejects
 	state   state
+	unused  []string
 	saved   time.Time
 	window  window
 }
@@ -195,7 +211,9 @@ func (r *run) openRecords() error {
 			return err
 		}
 	}
-	r.records = &ndjson{in: r.in, line: r.state.Totals.Lines, at: r.in.base}
+	r.records = &ndjson{
+		lines: lines{in: r.in.Reader, number: r.state.Totals.Lines}, base: r.in.base, first: r.state.Offset == 0,
+	}
 	return nil
 }
 
@@ -214,22 +232,16 @@ func (r *run) openSheet(delimiter rune) error {
 	if r.Mapping.Delimiter != "" {
 		delimiter = []rune(r.Mapping.Delimiter)[0]
 	}
-	s := &sheet{in: r.in, csv: newSheetReader(r.in, delimiter), base: r.in.base}
-	header, err := s.read()
-	if err != nil {
-		return errors.Join(fmt.Errorf("read the header: %w", err), r.in.Close())
-	}
-	s.header = append(s.header, header...)
-	if s.columns, err = r.Mapping.columns(s.header); err != nil {
+	s := newSheet(r.in.Reader, string(delimiter))
+	if err := s.open(&r.Mapping); err != nil {
 		return errors.Join(err, r.in.Close())
 	}
+	r.unused = s.columns.unused
 	if r.state.Offset > 0 {
 		if err := r.reopen(r.state.Offset); err != nil {
 			return err
 		}
-		s.in, s.csv = r.in, newSheetReader(r.in, delimiter)
-		s.lines, s.last = r.state.Totals.Lines, r.state.Totals.Lines
-		s.csv.FieldsPerRecord = len(s.header)
+		s.in, s.at, s.number = r.in.Reader, 0, r.state.Totals.Lines
 	}
 	s.base, r.records = r.in.base, s
 	return nil
@@ -308,6 +320,9 @@ func (r *run) acknowledge(p *control.Progress, before *Totals) error {
 			continue
 		}
 		one := rejected{Line: rows[i].line, Field: refused.Field, Error: refused.Error, Row: rows[i].row()}
+		if source := rows[i].source(); !utf8.Valid(source) {
+			one.Raw = source
+		}
 		if err := r.rejects.add(one); err != nil {
 			return err
 		}

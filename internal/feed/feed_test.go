@@ -158,9 +158,9 @@ func TestNDJSON(t *testing.T) {
 		t.Error(diff)
 	}
 	wantRejects := []rejected{
-		{3, "event_type", "Bad.", json.RawMessage(row("bad"))},
-		{5, "", "Invalid JSON", json.RawMessage(`"{not JSON"`)},
-		{6, "", "A line may have at most 2097152 bytes.", json.RawMessage("null")},
+		{3, "event_type", "Bad.", json.RawMessage(row("bad")), nil},
+		{5, "", "Invalid JSON", json.RawMessage(`"{not JSON"`), nil},
+		{6, "", "A line may have at most 2097152 bytes.", json.RawMessage("null"), nil},
 	}
 	if diff := cmp.Diff(wantRejects, rejectsOf(t, r.Rejects)); diff != "" {
 		t.Error(diff)
@@ -327,7 +327,7 @@ func TestStateOfAnother(t *testing.T) {
 			if err := os.WriteFile(path+stateSuffix, []byte(`{"offset":7,"old":1}`), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "cannot be read"},
+		}, "is damaged"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -27,28 +29,7 @@ type input struct {
 	file *os.File
 	zip  io.Closer // nil where it is not compressed
 	read *atomic.Int64
-	text fence // the inflated text
-	base int64 // place in it that the reader began at
-}
-
-// fence hands a text out up to a place, and a buffer's length behind it at most.
-type fence struct {
-	from  io.Reader
-	given int64
-	upto  int64 // 0: to the end
-}
-
-// errBeyond is what is behind the place.
-var errBeyond = errors.New("the text goes on for too long")
-
-// Read implements [io.Reader]. Errors: errBeyond.
-func (f *fence) Read(b []byte) (int, error) {
-	if f.upto > 0 && f.given >= f.upto {
-		return 0, errBeyond
-	}
-	n, err := f.from.Read(b)
-	f.given += int64(n)
-	return n, err
+	base int64 // place in the inflated text that the reader began at
 }
 
 // open opens a file at a place in its inflated text. A byte order mark at the beginning is passed over.
@@ -68,45 +49,93 @@ func open(path string, stdin io.Reader, offset int64, read *atomic.Int64) (*inpu
 	return in, nil
 }
 
+// The first bytes of files that are not what they are taken for.
+var heads = []struct{ magic, msg string }{
+	{"\xff\xfe", errUTF16},
+	{"\xfe\xff", errUTF16},
+	{"PK\x03\x04", "is a spreadsheet or an archive: save it as CSV, in UTF-8"},
+	{"PAR1", "is a Parquet file: only NDJSON and CSV can be imported"},
+}
+
+const errUTF16 = "is in UTF-16, which spreadsheets call Unicode text: save it as CSV, in UTF-8"
+
+// begin finds out by its first bytes how a file is compressed. One that is
+// compressed by its name only is damaged.
 func (in *input) begin(path string, from io.Reader, offset int64) error {
 	in.read.Store(0)
 	counted := &counter{from, in.read}
-	var plain io.Reader = counted
-	switch filepath.Ext(path) {
-	case ".gz":
-		z, err := gzip.NewReader(bufio.NewReaderSize(counted, readBuffer))
+	in.Reader = bufio.NewReaderSize(counted, readBuffer)
+	switch head, _ := in.Peek(4); {
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")): // RFC 1952 section 2.3.1
+		z, err := gzip.NewReader(in.Reader)
 		if err != nil {
-			return err
+			return fmt.Errorf("inflate: %w", err)
 		}
-		in.zip, plain = z, z
-	case ".zst":
-		z, err := zstd.NewReader(counted, zstd.WithDecoderConcurrency(1))
+		in.zip, in.Reader = z, bufio.NewReaderSize(inflating{z}, readBuffer)
+	case bytes.Equal(head, []byte("\x28\xb5\x2f\xfd")): // RFC 8878 section 3.1.1
+		z, err := zstd.NewReader(in.Reader, zstd.WithDecoderConcurrency(1))
 		if err != nil {
-			return err
+			return fmt.Errorf("inflate: %w", err)
 		}
 		closer := z.IOReadCloser()
-		in.zip, plain = closer, closer
+		in.zip, in.Reader = closer, bufio.NewReaderSize(inflating{closer}, readBuffer)
+	case slices.Contains([]string{".gz", ".zst"}, filepath.Ext(path)):
+		return errors.New("the file is not compressed, as its name says, or damaged at its beginning")
 	}
-	in.text.from = plain
-	in.Reader = bufio.NewReaderSize(&in.text, readBuffer)
-	return in.skip(offset)
+	if offset == 0 {
+		return in.check()
+	}
+	return in.skip(counted, offset)
+}
+
+// inflating says of what is wrong with a compressed text that it is that.
+type inflating struct{ from io.Reader }
+
+// Read implements [io.Reader].
+func (i inflating) Read(b []byte) (int, error) {
+	n, err := i.from.Read(b)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = errors.New("the compressed file is cut off")
+	case err != nil && !errors.Is(err, io.EOF):
+		err = fmt.Errorf("inflate: %w", err)
+	}
+	return n, err
+}
+
+// check passes over a byte order mark, and refuses what is no text in UTF-8.
+func (in *input) check() error {
+	head, err := in.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	for _, h := range heads {
+		if bytes.HasPrefix(head, []byte(h.magic)) {
+			return errors.New("the file " + h.msg)
+		}
+	}
+	if bytes.IndexByte(head, 0) >= 0 { // no text in UTF-8 begins so; one in UTF-16 without a mark does
+		return errors.New("the file " + errUTF16)
+	}
+	const mark = "\uFEFF"
+	if bytes.HasPrefix(head, []byte(mark)) {
+		in.base = int64(len(mark))
+		_, err := in.Discard(len(mark))
+		return err
+	}
+	return nil
 }
 
 // skip goes to a place: at once in a plain file, through all before it in a compressed one.
-func (in *input) skip(offset int64) error {
-	if offset > 0 && in.zip == nil && in.file != nil {
+func (in *input) skip(counted io.Reader, offset int64) error {
+	if in.zip == nil && in.file != nil {
 		if _, err := in.file.Seek(offset, io.SeekStart); err != nil {
 			return err
 		}
 		in.read.Store(offset)
-		in.base, in.text.given = offset, offset
+		in.Reset(counted)
+		in.base = offset
 		return nil
-	}
-	if offset == 0 {
-		mark := []byte("\uFEFF")
-		if head, _ := in.Peek(len(mark)); bytes.Equal(head, mark) {
-			offset = int64(len(mark))
-		}
 	}
 	n, err := io.CopyN(io.Discard, in.Reader, offset)
 	in.base = n

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -27,6 +28,7 @@ type Mapping struct {
 	String    []string          `yaml:"string"`     // columns that are text whatever they look like
 	JSON      []string          `yaml:"json"`       // columns whose cells are JSON
 	Delimiter string            `yaml:"delimiter"`  // empty: a comma; in files called .tsv a tab
+	Raw       bool              `yaml:"raw"`        // cells are as they stand: none is guarded, as by [cell.Guard]
 }
 
 // LoadMapping reads a mapping from a file of YAML or JSON.
@@ -67,12 +69,16 @@ func isTarget(target string) bool {
 // columns makes commands of rows.
 type columns struct {
 	header     []string
-	name       string // of the commands
-	eventType  string // of all; empty: of a column
+	raw        bool
+	repeated   bool     // two columns have the same name
+	unused     []string // columns that become nothing
+	name       string   // of the commands
+	eventType  string   // of all; empty: of a column
 	places     map[string]int
 	ids        []column
 	properties []column
 	at         string // target of the time
+	plain      []string
 }
 
 // column is one that becomes an identifier or a property.
@@ -83,20 +89,34 @@ type column struct {
 }
 
 // columns fits the mapping to the columns that a file has.
-func (m *Mapping) columns(header []string) (*columns, error) {
+func (m *Mapping) columns(header []string, delimiter string) (*columns, error) {
+	if err := m.checkHeader(header, delimiter); err != nil {
+		return nil, err
+	}
 	targets := m.Map
 	if len(targets) == 0 {
 		targets = map[string]string{}
 		for _, name := range header {
 			if isTarget(name) {
 				targets[name] = name
+			} else if meant := strings.ToLower(strings.TrimSpace(name)); isTarget(meant) {
+				return nil, fmt.Errorf("the column %q has nearly the name of the target %q: rename it, or use --map", name, meant)
 			}
 		}
 	}
-	c := &columns{header: header, name: wire.Customers, eventType: m.EventType, places: map[string]int{}, at: toUpdate}
+	c := &columns{header: header, raw: m.Raw, name: wire.Customers, eventType: m.EventType, places: map[string]int{}, at: toUpdate}
+	used := make([]bool, len(header))
 	for _, target := range slices.Sorted(maps.Keys(targets)) {
-		if err := c.add(m, target, targets[target]); err != nil {
+		place, err := c.add(m, target, targets[target])
+		if err != nil {
 			return nil, err
+		}
+		used[place] = true
+	}
+	for i, name := range header {
+		c.repeated = c.repeated || slices.Contains(header[:i], name)
+		if !used[i] {
+			c.unused = append(c.unused, name)
 		}
 	}
 	if _, typed := c.places[toType]; typed || m.EventType != "" {
@@ -105,13 +125,26 @@ func (m *Mapping) columns(header []string) (*columns, error) {
 	return c, c.check(m)
 }
 
-func (c *columns) add(m *Mapping, target, name string) error {
-	if !isTarget(target) {
-		return fmt.Errorf("mapping: %q is no target: expected customer_ids.NAME, properties.NAME, properties, event_type, timestamp or update_timestamp", target)
+// checkHeader refuses a first row that names no columns: it was cut at the wrong
+// characters, or is in another encoding.
+func (m *Mapping) checkHeader(header []string, delimiter string) error {
+	for _, name := range header {
+		if !utf8.ValidString(name) {
+			return fmt.Errorf("the column %q is not in UTF-8: save the file in UTF-8", name)
+		}
 	}
-	place := slices.Index(c.header, name)
-	if place < 0 {
-		return fmt.Errorf("mapping: there is no column %q, only %s", name, strings.Join(c.header, ", "))
+	if at := strings.IndexAny(header[0], ",;\t|"); len(header) == 1 && m.Delimiter == "" && at >= 0 {
+		return fmt.Errorf("the only column is %q: is %q between the columns, not %q? Say so by --delimiter", header[0], header[0][at], delimiter)
+	}
+	return nil
+}
+
+func (c *columns) add(m *Mapping, target, name string) (place int, err error) {
+	if !isTarget(target) {
+		return 0, fmt.Errorf("mapping: %q is no target: expected customer_ids.NAME, properties.NAME, properties, event_type, timestamp or update_timestamp", target)
+	}
+	if place, err = c.find(name); err != nil {
+		return 0, err
 	}
 	one := column{place: place, text: slices.Contains(m.String, name), asJSON: slices.Contains(m.JSON, name)}
 	var isID, isProperty bool
@@ -122,17 +155,51 @@ func (c *columns) add(m *Mapping, target, name string) error {
 	} else {
 		c.places[target] = place
 	}
-	return nil
+	return place, nil
+}
+
+// find returns the place of the one column that has a name.
+func (c *columns) find(name string) (place int, err error) {
+	switch place = slices.Index(c.header, name); {
+	case place < 0:
+		return 0, fmt.Errorf("mapping: there is no column %q, only %s", name, c.names())
+	case name == "":
+		return 0, fmt.Errorf("mapping: column %d has no name: give it one", place+1)
+	}
+	if again := slices.Index(c.header[place+1:], name); again >= 0 {
+		return 0, fmt.Errorf("mapping: the name %q is not unique: columns %d and %d have it", name, place+1, place+again+2)
+	}
+	return place, nil
+}
+
+// names lists the columns, with what a terminal would obey quoted.
+func (c *columns) names() string {
+	const enough = 50
+	list := make([]string, 0, min(len(c.header), enough+1))
+	for i, name := range c.header {
+		if i == enough {
+			list = append(list, fmt.Sprintf("and %d more", len(c.header)-enough))
+			break
+		}
+		list = append(list, strconv.Quote(name))
+	}
+	return strings.Join(list, ", ")
 }
 
 func (c *columns) check(m *Mapping) error {
 	if len(c.ids) == 0 {
-		return fmt.Errorf("mapping: no column says whose row it is: map customer_ids.NAME to one of %s", strings.Join(c.header, ", "))
+		return fmt.Errorf("mapping: no column says whose row it is: map customer_ids.NAME to one of %s", c.names())
 	}
 	for _, name := range slices.Concat(m.String, m.JSON) {
-		if !slices.Contains(c.header, name) {
-			return fmt.Errorf("mapping: there is no column %q, only %s", name, strings.Join(c.header, ", "))
+		if _, err := c.find(name); err != nil {
+			return err
 		}
+		if slices.Contains(m.String, name) && slices.Contains(m.JSON, name) {
+			return fmt.Errorf("mapping: column %q is said to be text and JSON", name)
+		}
+	}
+	if _, typed := c.places[toType]; typed && m.EventType != "" {
+		return fmt.Errorf("mapping: a column becomes event_type, and --event-type says that all are %q: one of the two", m.EventType)
 	}
 	unused := map[string]string{wire.Events: toUpdate, wire.Customers: toTime}[c.name]
 	if _, mapped := c.places[unused]; mapped {
@@ -141,14 +208,20 @@ func (c *columns) check(m *Mapping) error {
 	return nil
 }
 
-// command returns the command that a row becomes, or why it becomes none.
-func (c *columns) command(cells []string) ([]byte, *control.Refusal) {
-	for i, text := range cells {
+// command returns the command that a row becomes, or why it becomes none. It
+// leaves the cells as they are.
+func (c *columns) command(row []string) ([]byte, *control.Refusal) {
+	cells := c.plain[:0]
+	for i, text := range row {
 		if !utf8.ValidString(text) {
 			return nil, refuse(c.header[i], "The cell is not in UTF-8.")
 		}
-		cells[i] = cell.Unguard(text) // exports guard them
+		if !c.raw {
+			text = cell.Unguard(text)
+		}
+		cells = append(cells, text)
 	}
+	c.plain = cells
 	b := wire.AppendString([]byte(`{"name":`), c.name)
 	b = c.appendIDs(append(b, `,"data":{"customer_ids":{`...), cells)
 	b = append(b, '}')

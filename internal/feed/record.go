@@ -3,12 +3,11 @@ package feed
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"unicode/utf8"
 
 	"trackway/internal/control"
 	"trackway/internal/wire"
@@ -21,8 +20,20 @@ type record struct {
 	end     int64            // place behind it in the file's inflated text
 	command []byte           // what is sent, without a line break
 	row     func() []byte    // the row as JSON, for the file of those that were refused
+	text    string           // of CSV, the row as it stands in the file
 	refused *control.Refusal // it was refused before it was sent
 }
+
+// source returns the bytes of the row.
+func (r *record) source() []byte {
+	if r.text != "" {
+		return []byte(r.text)
+	}
+	return r.command
+}
+
+// size returns how many bytes the record holds.
+func (r *record) size() int { return len(r.command) + len(r.text) }
 
 // records reads a file row by row; next returns [io.EOF] at the end. What a record holds stays valid.
 type records interface {
@@ -31,10 +42,11 @@ type records interface {
 
 // ndjson reads a file that has a command on each line.
 type ndjson struct {
-	in   *input
-	line int64
-	at   int64
-	slab []byte
+	lines
+
+	base  int64 // place in the file that the reader began at
+	first bool  // no row was read yet
+	slab  []byte
 }
 
 func (r *ndjson) next() (record, error) {
@@ -43,7 +55,7 @@ func (r *ndjson) next() (record, error) {
 		if err != nil {
 			return record{}, err
 		}
-		rec := record{line: r.line, last: r.line, end: r.at}
+		rec := record{line: r.number, last: r.number, end: r.base + r.at}
 		if tooLong {
 			rec.refused = &control.Refusal{Error: fmt.Sprintf("A line may have at most %d bytes.", control.MaxLine)}
 			rec.row = func() []byte { return []byte("null") }
@@ -52,9 +64,27 @@ func (r *ndjson) next() (record, error) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
+		if r.first {
+			if err := layout(line); err != nil {
+				return rec, err
+			}
+			r.first = false
+		}
 		rec.command, rec.row = line, func() []byte { return jsonOf(line) }
 		return rec, nil
 	}
+}
+
+// layout refuses a file whose first line shows that its commands are not one a
+// line: each of its lines would be refused, for a reason that says nothing.
+func layout(first []byte) error {
+	switch {
+	case first[0] == '[':
+		return errors.New("the file is a JSON array: expected a command a line, as `jq -c '.[]'` writes them")
+	case string(first) == "{":
+		return errors.New("the file has objects over several lines: expected a command a line, as `jq -c .` writes them")
+	}
+	return nil
 }
 
 // readLine reads the next line into memory of its own. Of one that is too long nothing is kept.
@@ -62,8 +92,14 @@ func (r *ndjson) readLine() (line []byte, tooLong bool, err error) {
 	const slabBytes = 256 << 10 // several lines share it
 	start := len(r.slab)
 	for {
-		part, err := r.in.ReadSlice('\n')
-		r.at += int64(len(part))
+		part, ends, err := r.part()
+		if err != nil {
+			if !errors.Is(err, io.EOF) || len(r.slab) == start && !tooLong {
+				return nil, false, err
+			}
+			r.number++
+			ends = true
+		}
 		if len(r.slab)-start+len(part) > control.MaxLine {
 			r.slab, tooLong = r.slab[:start], true
 		} else if !tooLong {
@@ -73,20 +109,15 @@ func (r *ndjson) readLine() (line []byte, tooLong bool, err error) {
 			}
 			r.slab = append(r.slab, part...)
 		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-			continue
-		case err != nil && (!errors.Is(err, io.EOF) || len(r.slab) == start && !tooLong):
-			return nil, false, err
+		if ends {
+			return r.slab[start:len(r.slab):len(r.slab)], tooLong, nil
 		}
-		r.line++
-		return r.slab[start:len(r.slab):len(r.slab)], tooLong, nil
 	}
 }
 
 // jsonOf returns a line as JSON: as it is, or as a text where it is none.
 func jsonOf(line []byte) []byte {
-	if json.Valid(line) {
+	if json.Valid(line) && utf8.Valid(line) {
 		return line
 	}
 	text, err := json.Marshal(string(line))
@@ -96,90 +127,75 @@ func jsonOf(line []byte) []byte {
 	return text
 }
 
-// sheet reads a CSV file (RFC 4180) whose first row names the columns.
+// sheet reads a CSV file whose first row names the columns.
 type sheet struct {
-	in      *input
-	csv     *csv.Reader
-	base    int64 // place of the reader's beginning
-	lines   int64 // before it
-	first   int64 // line of the last row that was read
-	last    int64 // its last line
+	csvReader
+
+	base    int64 // place in the file that the reader began at
 	header  []string
 	columns *columns
 }
 
-func newSheetReader(in *input, delimiter rune) *csv.Reader {
-	r := csv.NewReader(in.Reader)
-	r.Comma, r.ReuseRecord = delimiter, true
-	return r
+// newSheet returns a sheet of what from reads. Its header is to be read first.
+func newSheet(from io.Reader, delimiter string) *sheet {
+	return &sheet{csvReader: csvReader{lines: lines{in: bufio.NewReader(from)}, delimiter: []byte(delimiter)}}
 }
 
-// read reads the cells of a row that is not longer than a line of NDJSON may be. A quote that is not closed takes all behind it
-// into its cell, and where it seems to be closed there by the quote of another row, that one is no CSV: nobody can tell then
-// which rows there are. Such an error is no [csv.ParseError].
-func (s *sheet) read() ([]string, error) {
-	start := s.csv.InputOffset()
-	s.in.text.upto = s.base + start + control.MaxLine + 1
-	cells, err := s.csv.Read()
-	switch wrong, ok := errors.AsType[*csv.ParseError](err); {
-	case s.csv.InputOffset()-start > control.MaxLine: // whatever the error is: the row may have been cut off
-		return nil, fmt.Errorf("the row that begins in line %d has more than %d bytes: is a quote not closed?", s.last+1, control.MaxLine)
-	case ok && wrong.Line > wrong.StartLine && !errors.Is(err, csv.ErrFieldCount):
-		return nil, fmt.Errorf("the row that begins in line %d has a quote that is not closed", s.lines+int64(wrong.StartLine))
-	case ok:
-		s.first = s.lines + int64(wrong.StartLine)
+// open reads the header and fits the mapping to it.
+func (s *sheet) open(m *Mapping) error {
+	row, err := s.csvReader.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("the file is empty: expected a first row that names the columns")
 	case err != nil:
-		return nil, err
-	default:
-		line, _ := s.csv.FieldPos(0)
-		s.first = s.lines + int64(line)
+		return fmt.Errorf("read the header: %w", err)
+	case row.wrong != "":
+		return fmt.Errorf("read the header: line %d is no CSV: %s", row.first, row.wrong)
 	}
-	s.last = s.first
-	for _, cell := range cells {
-		s.last += int64(strings.Count(cell, "\n"))
-	}
-	return cells, err
+	s.header = row.cells
+	s.columns, err = m.columns(s.header, string(s.delimiter))
+	return err
 }
 
 func (s *sheet) next() (record, error) {
-	cells, err := s.read()
-	wrong, ok := errors.AsType[*csv.ParseError](err)
-	if err != nil && !ok {
+	row, err := s.csvReader.next()
+	if err != nil {
 		return record{}, err
 	}
-	rec := record{line: s.first, last: s.last, end: s.base + s.csv.InputOffset()}
-	if !ok {
-		rec.row = s.named(cells)
-		rec.command, rec.refused = s.columns.command(cells)
-		return rec, nil
+	rec := record{line: row.first, last: row.last, end: s.base + s.at, text: row.text}
+	switch {
+	case row.wrong != "":
+		rec.refused = &control.Refusal{Error: "The row is no CSV: " + row.wrong + "."}
+		rec.row = func() []byte { return wire.AppendString(nil, row.text) }
+	case len(row.cells) != len(s.header):
+		rec.refused = &control.Refusal{Error: fmt.Sprintf("The row has %d cells, the first one has %d.", len(row.cells), len(s.header))}
+		rec.row = func() []byte { return listed(row.cells) }
+	default:
+		rec.row = func() []byte { return s.named(row.cells) }
+		rec.command, rec.refused = s.columns.command(row.cells)
 	}
-	rec.refused = &control.Refusal{Error: fmt.Sprintf("The row is no CSV: %v.", wrong.Err)}
-	if errors.Is(err, csv.ErrFieldCount) {
-		rec.refused.Error = fmt.Sprintf("The row has %d cells, the first one has %d.", len(cells), len(s.header))
-	}
-	rec.row = listed(cells)
 	return rec, nil
 }
 
-// named returns what makes an object of a row.
-func (s *sheet) named(cells []string) func() []byte {
-	own := make([]string, len(cells)) // parts of one text, which the reader does not use again
-	copy(own, cells)
-	return func() []byte {
-		b := []byte{'{'}
-		for i, cell := range own {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(wire.AppendString(b, s.header[i]), ':')
-			b = wire.AppendString(b, cell)
-		}
-		return append(b, '}')
+// named returns a row as an object of its columns, or, where two of them have
+// the same name, as an array.
+func (s *sheet) named(cells []string) []byte {
+	if s.columns.repeated {
+		return listed(cells)
 	}
+	b := []byte{'{'}
+	for i, cell := range cells {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(wire.AppendString(b, s.header[i]), ':')
+		b = wire.AppendString(b, cell)
+	}
+	return append(b, '}')
 }
 
-// listed returns what makes an array of a row whose cells belong to no columns.
-func listed(cells []string) func() []byte {
+// listed returns a row whose cells belong to no columns as an array.
+func listed(cells []string) []byte {
 	b := []byte{'['}
 	for i, cell := range cells {
 		if i > 0 {
@@ -187,6 +203,5 @@ func listed(cells []string) func() []byte {
 		}
 		b = wire.AppendString(b, cell)
 	}
-	b = append(b, ']')
-	return func() []byte { return b }
+	return append(b, ']')
 }

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"trackway/internal/durable"
+	"trackway/internal/seal"
 )
 
 // state is how far the import of a file has come. It lies beside the file, so that an import that was interrupted goes on where
@@ -74,10 +74,8 @@ func loadState(path string, begun state, again bool) (state, error) {
 		return begun, err
 	}
 	var s state
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
-		return begun, fmt.Errorf("%s cannot be read (%w); %w", path, err, errChanged)
+	if !seal.Whole(text) || json.Unmarshal(text, &s) != nil {
+		return begun, fmt.Errorf("%s is damaged, so that it does not tell how far the import came; %w", path, errChanged)
 	}
 	switch {
 	case s.File != begun.File:
@@ -98,7 +96,7 @@ func (s *state) save(path string) error {
 		return err
 	}
 	const ownerOnly = 0o600
-	return durable.Replace(path, append(text, '\n'), ownerOnly)
+	return durable.Replace(path, append(seal.Add(text), '\n'), ownerOnly)
 }
 
 // rejects is the file of the rows that were refused. It is made with the first of them.
@@ -141,6 +139,7 @@ type rejected struct {
 	Field string          `json:"field,omitempty"`
 	Error string          `json:"error"`
 	Row   json.RawMessage `json:"row"`
+	Raw   []byte          `json:"raw,omitempty"` // the bytes of a row that is not in UTF-8, which Row cannot hold; in base64
 }
 
 func (r *rejects) add(one rejected) error {

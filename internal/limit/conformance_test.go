@@ -14,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/clientip"
+	"trackway/internal/prereq"
 )
 
 // vector is a case of ../shared/conformance/ratelimit.json.
@@ -45,7 +46,7 @@ func readShared(t *testing.T, name string, into any) {
 	t.Helper()
 	b, err := os.ReadFile("../../../shared/conformance/" + name)
 	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("the shared conformance data is not here")
+		prereq.Missing(t, prereq.Shared, err.Error())
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/prereq"
 )
 
 const shared = "../../../shared/"
@@ -105,7 +106,7 @@ func TestFixtures(t *testing.T) {
 	t.Parallel()
 	requests := fixtures(t)
 	if len(requests) == 0 {
-		t.Skip("no ../shared/fixtures beside the project")
+		prereq.Missing(t, prereq.Shared, "no fixtures")
 	}
 	for _, r := range requests {
 		if n, errs := decodeRoute(t, r.Path, *r.Body); n == 0 || len(errs) > 0 {
@@ -131,7 +132,7 @@ func TestConformance(t *testing.T) {
 	}
 	vectors := sharedFile(t, "conformance/tracking.json")
 	if vectors == nil {
-		t.Skip("no ../shared/conformance beside the project")
+		prereq.Missing(t, prereq.Shared, "no conformance/tracking.json")
 	}
 	if err := json.Unmarshal(vectors, &cases); err != nil {
 		t.Fatal(err)

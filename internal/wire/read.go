@@ -79,8 +79,8 @@ func DecodeAttributes(body []byte) ([]trackway.Identifier, []Attribute, *trackwa
 }
 
 // DecodeExport decodes the body of customers/export: the format ("csv", "table_json" or "native_json"), whether texts are wanted as
-// they are although a spreadsheet takes some for formulas, and the columns. No attributes at all are all of them. Attributes of
-// unknown type, and filters other than "all", are errors.
+// they are although a spreadsheet takes some for formulas, which they are unless the body says otherwise, and the columns. No
+// attributes at all are all of them. Attributes of unknown type, an attribute twice, and filters other than "all" are errors.
 func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute, err *trackway.Error) {
 	q := readQuery(body)
 	format = q.choice("format", "csv", "table_json", "native_json")
@@ -88,11 +88,18 @@ func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute,
 		q.fail(required("format"))
 	}
 	q.choice("filter", "all")
-	raw = q.flag("raw")
+	raw = q.flag("raw", true)
 	attributes = q.attributes()
 	unknown := func(a Attribute) bool { return a.Type != PropertyAttribute && a.Type != IDAttribute }
 	if slices.ContainsFunc(attributes, unknown) {
 		q.fail(invalid("attributes", "Field 'attributes': expected attributes of type property or id."))
+	}
+	seen := make(map[Attribute]bool, len(attributes))
+	for _, a := range attributes {
+		if seen[a] {
+			q.fail(invalid("attributes", "Field 'attributes': expected each column once, got the "+a.Type+" '"+a.Name+"' twice."))
+		}
+		seen[a] = true
 	}
 	return format, raw, attributes, q.err
 }
@@ -283,16 +290,16 @@ func (q *query) choice(field string, options ...string) string {
 	return ""
 }
 
-// flag takes an optional true or false, false if it is absent.
-func (q *query) flag(field string) bool {
+// flag takes an optional true or false, otherwise if it is absent.
+func (q *query) flag(field string, otherwise bool) bool {
 	v := q.get(field)
 	switch {
-	case v.absent(), string(v.raw) == "false":
-		return false
-	case string(v.raw) != "true":
+	case v.absent():
+		return otherwise
+	case string(v.raw) != "true" && string(v.raw) != "false":
 		q.fail(invalid(field, "Field '"+field+"': expected true or false."))
 	}
-	return true
+	return string(v.raw) == "true"
 }
 
 // count takes an optional whole number of at least least, 0 if it is absent.

@@ -50,11 +50,13 @@ func TestDecodeQueries(t *testing.T) {
 	for body, want := range map[string][]Attribute{
 		`{"format":"native_json"}`: nil,
 		`{"format":"native_json","attributes":[],"filter":"all","raw":true}`: nil,
+		`{"format":"native_json","raw":null}`:                                nil,
+		`{"format":"native_json","raw":false}`:                               nil,
 		`{"format":"native_json",` + columnsText + `],"filter":null}`:        columns,
 	} {
 		format, raw, attributes, err := DecodeExport([]byte(body))
 		check(body, "native_json", format, err)
-		check(body, strings.Contains(body, `"raw":true`), raw, err)
+		check(body, !strings.Contains(body, `"raw":false`), raw, err)
 		check(body, want, attributes, err)
 	}
 }
@@ -110,6 +112,10 @@ func TestDecodeQueryErrors(t *testing.T) {
 		{attributes, `{` + id + `"attributes":[{"type":"property","id":"x"}]}`, "attributes", "Field 'attributes': each needs a type, and a name under property, id or category."},
 		{attributes, `{` + id + `"attributes":[{"id":"x"}]}`, "attributes", "Field 'attributes': each needs a type, and a name under property, id or category."},
 		{export, `{"format":"csv","raw":1}`, "raw", "Field 'raw': expected true or false."},
+		{
+			export, `{"format":"csv","attributes":[{"type":"id","id":"a"},{"type":"property","property":"a"},{"type":"id","id":"a"}]}`,
+			"attributes", "Field 'attributes': expected each column once, got the id 'a' twice.",
+		},
 		{export, `{}`, "format", "Field 'format' is required."},
 		{export, `{"format":"xml"}`, "format", "Field 'format': expected csv, table_json or native_json."},
 		{export, `{"format":"csv","filter":"some"}`, "filter", "Field 'filter': expected all."},

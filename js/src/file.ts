@@ -41,8 +41,9 @@ export class MemoryStore implements Store {
 }
 
 /**
- * Keeps the queue in a file to which lines are appended: `<id> <command>` adds an entry, `-<id> <id>…` removes some. What was
- * added while a write is under way goes out together, with the next. A line that did not come whole is not read. One process at a
+ * Keeps the queue in a file to which lines are appended: `<sum> <id> <command>` adds an entry, `<sum> -<id> <id>…` removes some. What
+ * was added while a write is under way goes out together, with the next. A last line that did not come whole is not read. Others that
+ * are not what was written, by their checksum, are told of: what they said is lost. One process at a
  * time may use it. Where the file cannot be written, as on a full disk, the queue is in memory alone until it is empty: then the file,
  * which may itself be what fills the disk, is made anew.
  */
@@ -68,18 +69,20 @@ export class FileStore extends MemoryStore {
     super()
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     this.#lock = lock(path + '.lock')
+    let damaged: number
     try {
-      read(path, this.entries)
+      damaged = read(path, this.entries)
     } catch (error) {
       rmSync(this.#lock, { force: true })
       throw error
     }
     this.#try(() => this.#rewrite())
+    if (damaged) this.tell(this.kept, new Error(`The file of the queue is damaged: ${path}. Lines that were lost: ${damaged}.`))
   }
 
   override async add(entries: readonly Entry[]): Promise<void> {
     await super.add(entries)
-    for (const { id, body } of entries) this.#lines += `${id} ${body}\n`
+    for (const { id, body } of entries) this.#lines += summed(`${id} ${body}`)
     await this.#written()
   }
 
@@ -87,7 +90,7 @@ export class FileStore extends MemoryStore {
   override async remove(ids: readonly string[]): Promise<void> {
     const there = ids.filter((id) => this.entries.delete(id))
     if (!there.length) return
-    this.#lines += `-${there.join(' ')}\n`
+    this.#lines += summed(`-${there.join(' ')}`)
     this.#waste += there.length + 1
     await this.#written()
   }
@@ -159,7 +162,7 @@ export class FileStore extends MemoryStore {
     try {
       const file = openSync(fresh, 'w', 0o600)
       try {
-        for (const [id, body] of this.entries) writeSync(file, `${id} ${body}\n`)
+        for (const [id, body] of this.entries) writeSync(file, summed(`${id} ${body}`))
         fsyncSync(file)
       } finally {
         closeSync(file)
@@ -173,20 +176,33 @@ export class FileStore extends MemoryStore {
   }
 }
 
-/** Reads what a file holds. */
-function read(path: string, entries: Map<string, string>): void {
-  for (const line of text(path).split('\n')) {
-    const [, id, body] = /^([0-9a-z]+) (\{.*\})$/.exec(line) ?? []
-    if (line.startsWith('-')) for (const gone of line.slice(1).split(' ')) entries.delete(gone)
-    else if (id && body && whole(body)) entries.set(id, body)
+/** Reads what a file holds, and returns how many of its lines are damaged. */
+function read(path: string, entries: Map<string, string>): number {
+  const lines = text(path).split('\n')
+  const rest = lines.pop()! // what a crash has left unfinished, or nothing
+  let damaged = rest.slice(0, -1) + '\n' === summed(rest.slice(9, -1)) ? 1 : 0 // a line whose break is damaged
+  for (const line of lines) {
+    const said = line.slice(9)
+    const [, id, body] = /^([0-9a-z]+) (\{.*\})$/.exec(said) ?? []
+    if (!line) continue // an append begins with a line break
+    if (line + '\n' !== summed(said)) damaged++
+    else if (said.startsWith('-')) for (const gone of said.slice(1).split(' ')) entries.delete(gone)
+    else if (id && body) entries.set(id, body)
   }
+  return damaged
 }
 
-function whole(json: string): boolean {
-  try {
-    JSON.parse(json)
-    return true
-  } catch {
-    return false
-  }
+/** Returns a line that begins with its checksum: CRC-32 of its bytes in UTF-8, in eight hexadecimal digits. */
+const summed = (said: string) => `${crc32(Buffer.from(said)).toString(16).padStart(8, '0')} ${said}\n`
+
+/** CRC-32 of each byte. That of node:zlib is missing in the first releases of Node 20. */
+const table = Uint32Array.from({ length: 256 }, (_, n) => {
+  for (let bit = 0; bit < 8; bit++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1
+  return n
+})
+
+function crc32(bytes: Uint8Array): number {
+  let sum = ~0
+  for (const byte of bytes) sum = table[(sum ^ byte) & 0xff]! ^ (sum >>> 8)
+  return ~sum >>> 0
 }

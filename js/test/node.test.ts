@@ -156,6 +156,27 @@ test('the queue on disk: what is pending is told, kept, and sent the next time',
   assert.deepEqual(numbers(await server.events({ cookie: 'c' })), upTo(4))
 })
 
+test('the queue on disk: whatever bit flips is told of, and spoils no more than its line', async (t) => {
+  const file = join(folder(t), 'queue')
+  const options = { url: 'http://127.0.0.1:9', project, key }
+  const first = createClient({ ...options, file, onTrouble: () => {} })
+  for (const n of upTo(3)) await first.track('step', { n }, { ids: { cookie: 'c' } })
+  await first.close(0)
+  const whole = readFileSync(file)
+  const places = [...whole.keys()].filter((at) => whole[at] === 10 || at % 17 === 0)
+  for (const at of places) {
+    const flipped = Buffer.from(whole)
+    flipped[at]! ^= 1 << at % 8
+    const copy = join(folder(t), 'queue')
+    writeFileSync(copy, flipped)
+    const troubles: string[] = []
+    const second = createClient({ ...options, file: copy, onTrouble: (trouble) => troubles.push(String(trouble)) })
+    const { pending } = await second.close(0)
+    assert.ok(pending < 3 && pending >= 3 - (whole[at] === 10 ? 2 : 1), `byte ${at}: ${pending} are left`)
+    assert.ok(troubles.some((trouble) => trouble.includes('is damaged')), `byte ${at}: ${troubles}`)
+  }
+})
+
 test('a lock whose process has ended does not hold', async (t) => {
   const file = join(folder(t), 'queue')
   writeFileSync(file + '.lock.1', `${process.pid} 1`) // the number is ours, but it was another process

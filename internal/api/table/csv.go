@@ -12,9 +12,9 @@ var csvType = []string{"text/csv; charset=utf-8; header=present"} // RFC 4180, s
 // appendHeader returns what appends the names of the columns as the first record, each guarded.
 func appendHeader(guard func(string) string) func(b []byte, columns []wire.Attribute) []byte {
 	return func(b []byte, columns []wire.Attribute) []byte {
-		names := make([]string, len(columns))
-		for i := range columns {
-			names[i] = guard(columns[i].Name)
+		names := namesOf(columns)
+		for i := range names {
+			names[i] = guard(names[i])
 		}
 		return appendFields(b, names)
 	}

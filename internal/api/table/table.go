@@ -20,11 +20,12 @@ type Table struct {
 	rows int
 }
 
-// New returns a table of a format that [wire.DecodeExport] knows. Raw texts are left as they are in CSV, too.
+// New returns a table of a format that [wire.DecodeExport] knows, of different columns. Unless raw is set, texts that a
+// spreadsheet would take for formulas are guarded in CSV.
 func New(format string, raw bool, columns []wire.Attribute) *Table {
 	as := layouts[format]
-	if format == "csv" && raw {
-		as = rawCSV
+	if format == "csv" && !raw {
+		as = guardedCSV
 	}
 	return &Table{layout: as, row: newRow(columns)}
 }
@@ -59,18 +60,51 @@ type layout struct {
 //
 //	native_json  {"success":true,"fields":[{"id":"registered","type":"id"},{"property":"p","type":"property"}],"data":[["x",1]]}
 //	table_json   {"success":true,"header":["registered","p"],"rows":[["x",1]]}
-//	csv          RFC 4180, with a header; texts that a spreadsheet would take for a formula are guarded
+//	csv          RFC 4180, with a header; texts that a spreadsheet would take for a formula may be guarded
 var layouts = map[string]layout{
 	"native_json": {jsonType, openNative, appendRow, ",", "]}"},
 	"table_json":  {jsonType, openTable, appendRow, ",", "]}"},
-	"csv":         {csvType, appendHeader(cell.Guard), appendRecord(cell.Guard), "", ""},
+	"csv":         {csvType, appendHeader(asIs), appendRecord(asIs), "", ""},
 }
 
 var (
-	jsonType = []string{"application/json"}
-	rawCSV   = layout{csvType, appendHeader(asIs), appendRecord(asIs), "", ""}
-	asIs     = func(text string) string { return text }
+	jsonType   = []string{"application/json"}
+	guardedCSV = layout{csvType, appendHeader(cell.Guard), appendRecord(cell.Guard), "", ""}
+	asIs       = func(text string) string { return text }
 )
+
+// namesOf returns what columns are called in a table that shows no types: their
+// names, where that of a property is the name of an identifier, too, behind
+// "properties.", so that no two columns have the same name.
+func namesOf(columns []wire.Attribute) []string {
+	names, taken := make([]string, len(columns)), make(map[string]bool, len(columns))
+	for i, column := range columns {
+		if column.Type == wire.IDAttribute {
+			names[i], taken[column.Name] = column.Name, true
+		}
+	}
+	plain := func(i int) bool { return columns[i].Type == wire.PropertyAttribute && !taken[columns[i].Name] }
+	var collide []int
+	for i := range columns {
+		switch {
+		case plain(i):
+			names[i] = columns[i].Name
+		case names[i] == "":
+			collide = append(collide, i)
+		}
+	}
+	for i := range columns {
+		taken[names[i]] = true
+	}
+	for _, i := range collide {
+		name := "properties." + columns[i].Name
+		for taken[name] {
+			name = "properties." + name
+		}
+		names[i], taken[name] = name, true
+	}
+	return names
+}
 
 func openNative(b []byte, columns []wire.Attribute) []byte {
 	b = append(b, `{"success":true,"fields":[`...)
@@ -88,11 +122,11 @@ func openNative(b []byte, columns []wire.Attribute) []byte {
 
 func openTable(b []byte, columns []wire.Attribute) []byte {
 	b = append(b, `{"success":true,"header":[`...)
-	for i, column := range columns {
+	for i, name := range namesOf(columns) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = wire.AppendString(b, column.Name)
+		b = wire.AppendString(b, name)
 	}
 	return append(b, `],"rows":[`...)
 }

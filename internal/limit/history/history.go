@@ -2,8 +2,9 @@
 // what was in force before, whoever changed it and however, even while the server was stopped, and appends the differences to
 // a file. It decides nothing about limits, and it does not undo a change.
 //
-// The file holds a change as JSON on each line. It is synced before a change counts as recorded, a last line that a crash left
-// damaged is dropped, and it is trimmed now and then, so that it stays small however often limits change.
+// The file holds a change as JSON on each line, with a checksum. It is synced before a change counts as recorded. A last line
+// that a power cut has torn is dropped. A line that is not what was written is put aside, into a file of its own, and what is
+// in force is recorded again. The file is trimmed now and then, so that it stays small however often limits change.
 package history
 
 import (
@@ -19,6 +20,15 @@ import (
 
 	"trackway"
 	"trackway/internal/durable"
+	"trackway/internal/seal"
+)
+
+// File is the name of the file, in the data directory and in a directory of
+// backups. Lines that were damaged are in a file with DamagedSuffix behind it,
+// until somebody removes that.
+const (
+	File          = "limits.jsonl"
+	DamagedSuffix = ".damaged"
 )
 
 // Change is one thing that became different.
@@ -65,10 +75,11 @@ type Log struct {
 	size    int64    // of the part of the file that is good
 	changes []Change // the oldest first
 	last    map[item]Change
+	damaged []int // lines, counted from 1, that were put aside when it was opened
 }
 
-// Open opens the file at path, which is made if it is not there. A line that cannot be read, other than the last one, is an
-// error: somebody has to look at it.
+// Open opens the file at path, which is made if it is not there. Lines that are
+// not what was written are put aside: see [Log.Damaged].
 func Open(path string) (*Log, error) {
 	l := &Log{path: path, keep: kept, sync: (*os.File).Sync, last: make(map[item]Change)}
 	if err := l.open(); err != nil {
@@ -87,32 +98,61 @@ func (l *Log) open() error {
 		return err
 	}
 	text, err := io.ReadAll(file)
-	if err == nil {
-		err = l.read(text)
-	}
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
-	l.file = file
-	return nil
+	good, bad := l.read(text)
+	if len(bad) == 0 {
+		l.file = file
+		return nil
+	}
+	if err := errors.Join(file.Close(), l.putAside(good, bad)); err != nil {
+		return err
+	}
+	l.file, err = os.OpenFile(l.path, os.O_RDWR, 0)
+	return err
 }
 
-// read takes in the lines of the file, up to a damaged last one, which the next change overwrites.
-func (l *Log) read(text []byte) error {
+// putAside leaves in the file what is good, and adds the rest to the file of
+// damaged lines. A crash in between leaves both in the file.
+func (l *Log) putAside(good, bad []byte) error {
+	const ownerOnly = 0o600
+	aside := l.path + DamagedSuffix
+	before, err := os.ReadFile(aside)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := durable.Replace(aside, append(before, bad...), ownerOnly); err != nil {
+		return err
+	}
+	return durable.Replace(l.path, good, ownerOnly)
+}
+
+// Damaged returns the lines of the file, counted from 1, that were put aside
+// when it was opened, since they were not what was written.
+func (l *Log) Damaged() []int { return l.damaged }
+
+// read takes in the good lines of the file and returns them apart from the bad
+// ones. The end of a last line that a power cut has torn belongs to neither: the
+// next change overwrites it.
+func (l *Log) read(text []byte) (good, bad []byte) {
 	for n := 1; len(text) > 0; n++ {
-		line, rest, whole := bytes.Cut(text, []byte("\n"))
+		line, rest, ends := bytes.Cut(text, []byte("\n"))
+		if !ends && !seal.Whole(line[:len(line)-1]) { // else its break is damaged
+			break
+		}
+		text = rest
 		var c Change
-		if err := json.Unmarshal(line, &c); err != nil || !whole {
-			if len(rest) == 0 {
-				return nil
-			}
-			return fmt.Errorf("%s:%d: not a change: repair the line, or move the file away", l.path, n)
+		if !ends || !seal.Whole(line) || json.Unmarshal(line, &c) != nil {
+			l.damaged = append(l.damaged, n)
+			bad = append(append(bad, line...), '\n')
+			continue
 		}
 		l.add(c)
-		l.size += int64(len(line)) + 1
-		text = rest
+		good = append(append(good, line...), '\n')
 	}
-	return nil
+	l.size = int64(len(good))
+	return good, bad
 }
 
 func (l *Log) add(c Change) {
@@ -209,7 +249,7 @@ func encode(changes []Change) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		text.Write(append(line, '\n'))
+		text.Write(append(seal.Add(line), '\n'))
 	}
 	return text.Bytes(), nil
 }

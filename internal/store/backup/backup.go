@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway/internal/seal"
 )
 
 // What is in a directory of backups.
@@ -78,14 +80,23 @@ type Source struct {
 //
 // Cost: the tables that are new since the last generation are linked, or copied where dir is on another file system.
 func Make(ctx context.Context, src Source, dir string, at time.Time, keep int) (b Backup, err error) {
-	if err := makeDir(src.FS, dir); err != nil {
+	made, err := makeDir(src.FS, dir)
+	if err != nil {
 		return b, err
 	}
-	lock, err := src.FS.Lock(src.FS.PathJoin(dir, "LOCK"))
+	const lockName = "LOCK"
+	lock, err := src.FS.Lock(src.FS.PathJoin(dir, lockName))
 	if err != nil {
 		return b, fmt.Errorf("%w: %w", ErrInUse, err)
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
+	defer func() {
+		if err = errors.Join(err, lock.Close()); err != nil && len(made) > 0 {
+			_ = src.FS.Remove(src.FS.PathJoin(dir, lockName))
+			for _, empty := range made {
+				_ = src.FS.Remove(empty) // it stays if something is in it
+			}
+		}
+	}()
 	generations, err := tidy(src.FS, dir, src.Store)
 	if err != nil {
 		return b, err
@@ -291,6 +302,9 @@ func readContents(f vfs.FS, dir string) (list contentsList, err error) {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return list, err
 	}
+	if !seal.Whole(data) {
+		return list, fmt.Errorf("%w: %s is not what was written", ErrDamaged, contentsName)
+	}
 	if err := json.Unmarshal(data, &list); err != nil {
 		return list, fmt.Errorf("%w: %s: %w", ErrDamaged, contentsName, err)
 	}
@@ -306,7 +320,7 @@ func writeContents(f vfs.FS, dir string, list contentsList) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(append(data, '\n'))
+	_, err = file.Write(append(seal.Add(data), '\n'))
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
@@ -333,7 +347,10 @@ func Restore(
 		return b, err
 	}
 	partial := dir + partialSuffix
-	if err := errors.Join(f.RemoveAll(partial), makeDir(f, partial)); err != nil {
+	if err := f.RemoveAll(partial); err != nil {
+		return b, err
+	}
+	if _, err := makeDir(f, partial); err != nil {
 		return b, err
 	}
 	defer func() {
@@ -426,20 +443,20 @@ func copyFile(f vfs.FS, from, to string) (sum string, err error) {
 // dirMode is that of directories that hold what customers did.
 const dirMode = 0o700
 
-// makeDir makes a directory and its parents, durably.
-func makeDir(f vfs.FS, dir string) error {
-	var missing []string
+// makeDir makes a directory and its parents, durably, and returns those that it
+// has made, the innermost first.
+func makeDir(f vfs.FS, dir string) (made []string, err error) {
 	for at := dir; ; at = f.PathDir(at) {
 		if _, err := f.Stat(at); err == nil || at == f.PathDir(at) {
 			break
 		}
-		missing = append(missing, f.PathDir(at))
+		made = append(made, at)
 	}
-	err := f.MkdirAll(dir, dirMode)
-	for _, parent := range missing {
-		err = cmp.Or(err, syncDir(f, parent))
+	err = f.MkdirAll(dir, dirMode)
+	for _, one := range made {
+		err = cmp.Or(err, syncDir(f, f.PathDir(one)))
 	}
-	return err
+	return made, err
 }
 
 func syncDir(f vfs.FS, dir string) error {

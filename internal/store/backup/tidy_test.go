@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"slices"
@@ -86,5 +87,53 @@ func TestAnotherStoresBackups(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, list()); diff != "" {
 		t.Errorf("the directory has changed: %s", diff)
+	}
+}
+
+// TestEveryBitOfContents: a list of contents that is not what was written is
+// believed in nothing: neither whose backup it is, nor of when.
+func TestEveryBitOfContents(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	b, err := makeTest(t, fs, "one", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.Open(fs.PathJoin(b.Path, contentsName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 * (len(text) - 1) { // the last line break says nothing
+		flipped := bytes.Clone(text)
+		flipped[i/8] ^= 1 << (i % 8)
+		write(t, fs, fs.PathJoin(b.Path, contentsName), string(flipped))
+		if list, err := readContents(fs, b.Path); !errors.Is(err, ErrDamaged) {
+			t.Fatalf("got %+v, %v of %q", list, err, flipped)
+		}
+	}
+	if _, err := makeTest(t, fs, "one", 1); err != nil {
+		t.Errorf("the next backup: %v", err)
+	}
+}
+
+// TestFailedBackupLeavesNothing: a backup that fails leaves no directory that was
+// not there before.
+func TestFailedBackupLeavesNothing(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("mnt", dirMode); err != nil {
+		t.Fatal(err)
+	}
+	errDisk := errors.New("the disk is full")
+	_, err := Make(t.Context(), Source{FS: fs, Staging: "staging", Checkpoint: func(string) error { return errDisk }}, "mnt/a/b", time.Unix(1, 0), 1)
+	if !errors.Is(err, errDisk) {
+		t.Errorf("got %v, want %v", err, errDisk)
+	}
+	if names, err := fs.List("mnt"); err != nil || len(names) > 0 {
+		t.Errorf("got %v, %v, want nothing", names, err)
 	}
 }

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// tree lists all that is below a directory.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		b.WriteString(path + " ")
+		if !entry.IsDir() {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			b.Write(text)
+		}
+		b.WriteByte('\n')
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// backups makes a directory of one backup.
+func backups(t *testing.T) (dir string) {
+	t.Helper()
+	config := configure(t, "", "secret: s3cret")
+	at := t.TempDir()
+	file, data := filepath.Join(at, "a.csv"), filepath.Join(at, "data")
+	write(t, file, "customer_ids.registered\nu1\n")
+	runs(t, fine, "import", "--config", config, "--data", data, file)
+	dir = filepath.Join(at, "backups")
+	runs(t, fine, "backup", "--config", config, "--data", data, dir)
+	write(t, filepath.Join(dir, "limits.jsonl"), "the history\n")
+	return dir
+}
+
+// A restore that fails changes nothing, and one into a directory that holds
+// anything fails.
+func TestRestoreChangesNothing(t *testing.T) {
+	t.Parallel()
+	whole := backups(t)
+	damaged := filepath.Join(t.TempDir(), "damaged")
+	if err := os.CopyFS(damaged, os.DirFS(whole)); err != nil {
+		t.Fatal(err)
+	}
+	list, err := filepath.Glob(filepath.Join(damaged, "*Z", "backup.json"))
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	write(t, list[0], "{}")
+	for name, c := range map[string]struct {
+		from string
+		fill func(dir string)
+		want string
+	}{
+		"damaged, into nothing":           {damaged, func(string) {}, "the backup is damaged"},
+		"damaged, into an empty folder":   {damaged, func(dir string) { mkdir(t, filepath.Join(dir, "a", "b")) }, "the backup is damaged"},
+		"absent":                          {filepath.Join(damaged, "x"), func(string) {}, "no such file"},
+		"no backup":                       {t.TempDir(), func(string) {}, "there is no backup in it"},
+		"into a folder with a file":       {whole, func(dir string) { mkdir(t, filepath.Join(dir, "a", "b", "holiday")) }, "is not empty"},
+		"into a folder with a history":    {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b", "limits.jsonl")) }, "is not empty"},
+		"into a file":                     {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b")) }, "not a directory"},
+		"into a folder that is in a file": {whole, func(dir string) { touch(t, filepath.Join(dir, "a")) }, "not a directory"},
+		"with a history that is none": {
+			func() string {
+				dir := filepath.Join(t.TempDir(), "c")
+				if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+					t.Fatal(err)
+				}
+				history := filepath.Join(dir, "limits.jsonl")
+				if err := os.Remove(history); err != nil {
+					t.Fatal(err)
+				}
+				mkdir(t, history)
+				return dir
+			}(), func(string) {}, "restore the history of the limits",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			c.fill(dir)
+			before := tree(t, dir)
+			_, stderr := runs(t, failed, "restore", c.from, "--data", filepath.Join(dir, "a", "b"))
+			contains(t, name, stderr, c.want)
+			if got := tree(t, dir); got != before {
+				t.Errorf("got\n%s\nwant\n%s", got, before)
+			}
+		})
+	}
+}
+
+// A restore goes into a directory that is missing or empty, but for what a file
+// system or a restore that was killed has put there.
+func TestRestoreIntoVacant(t *testing.T) {
+	t.Parallel()
+	from := backups(t)
+	for name, fill := range map[string]func(data string){
+		"missing": func(string) {}, "empty": func(data string) { mkdir(t, data) },
+		"left": func(data string) {
+			mkdir(t, filepath.Join(data, "lost+found"))
+			mkdir(t, filepath.Join(data, "store.partial", "x"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			data := filepath.Join(t.TempDir(), "a", "data")
+			fill(data)
+			runs(t, fine, "restore", from, "--data", data)
+			if text, err := os.ReadFile(filepath.Join(data, "limits.jsonl")); err != nil || string(text) != "the history\n" {
+				t.Errorf("got %q, %v", text, err)
+			}
+			if _, err := os.Stat(filepath.Join(data, "store.partial")); !os.IsNotExist(err) {
+				t.Errorf("what was left is still there: %v", err)
+			}
+			_, stderr := runs(t, failed, "restore", from, "--data", data)
+			contains(t, name, stderr, "is not empty")
+		})
+	}
+}
+
+func mkdir(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func touch(t *testing.T, path string) {
+	t.Helper()
+	mkdir(t, filepath.Dir(path))
+	write(t, path, "mine")
+}

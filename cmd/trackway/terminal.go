@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// What comes from outside (names of columns and files, identifiers, answers of a
+// server) may hold what a terminal obeys: escape sequences that write a clipboard
+// or hide a line, marks that turn the direction of a text. say, columns and
+// screen are the ways to a terminal, and each escapes it.
+
+// printable returns a text on one line, with what cannot be seen in it as Go
+// escapes it: ESC as \x1b.
+func printable(text string) string { return escaped(text, "") }
+
+// shown returns the name of a file as it is, or quoted if part of it cannot be
+// seen.
+func shown(name string) string {
+	if printable(name) == name {
+		return name
+	}
+	return strconv.Quote(name)
+}
+
+// escaped escapes what cannot be seen, apart from the characters in keep.
+func escaped(text, keep string) string {
+	fine := func(r rune, n int) bool {
+		return (unicode.IsPrint(r) || strings.ContainsRune(keep, r)) && (r != utf8.RuneError || n > 1)
+	}
+	var b strings.Builder
+	start := 0 // of what is not yet written
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRuneInString(text[i:])
+		if !fine(r, n) {
+			quoted := strconv.Quote(text[i : i+n])
+			b.WriteString(text[start:i] + quoted[1:len(quoted)-1])
+			start = i + n
+		}
+		i += n
+	}
+	if start == 0 {
+		return text
+	}
+	return b.String() + text[start:]
+}
+
+// layoutChars are the characters that texts of several lines need.
+const layoutChars = "\n\t"
+
+// say prints for a person. Where that fails nobody is reading, and there is nobody to tell.
+func say(w io.Writer, format string, args ...any) {
+	_, _ = io.WriteString(w, escaped(fmt.Sprintf(format, args...), layoutChars))
+}
+
+// screen is a terminal that is shown nothing but what can be seen, whatever is
+// written to it.
+type screen struct {
+	file *os.File
+	part []byte // of a character that the next write completes
+}
+
+// onScreen returns w, as a screen if it is a terminal.
+func onScreen(w io.Writer) io.Writer {
+	if f, ok := w.(*os.File); ok && isTerminal(w) {
+		return &screen{file: f}
+	}
+	return w
+}
+
+// Write implements [io.Writer].
+func (s *screen) Write(b []byte) (int, error) {
+	text := append(s.part, b...)
+	end := len(text)
+	for back := 1; back <= min(len(text), utf8.UTFMax-1); back++ {
+		if at := len(text) - back; utf8.RuneStart(text[at]) {
+			if !utf8.FullRune(text[at:]) {
+				end = at
+			}
+			break
+		}
+	}
+	s.part = append([]byte(nil), text[end:]...)
+	if _, err := io.WriteString(s.file, escaped(string(text[:end]), layoutChars)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// isTerminal tells whether what is written to w goes to a person's screen.
+func isTerminal(w io.Writer) bool {
+	if _, ok := w.(*screen); ok {
+		return true
+	}
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// sayLive rewrites the line on a terminal: the one place that moves its cursor.
+func sayLive(w io.Writer, line string, spaces int) {
+	if s, ok := w.(*screen); ok {
+		w = s.file
+	}
+	_, _ = fmt.Fprintf(w, "\r%s%s", printable(line), strings.Repeat(" ", spaces))
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode"
+
+	"pgregory.net/rapid"
+)
+
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"plain é 字": "plain é 字", "a\x1b[2Jb": `a\x1b[2Jb`, "\u009b": `\u009b`, "a\u202eb": `a\u202eb`, "a\nb\tc": `a\nb\tc`,
+		"\xff": `\xff`, "\uFFFD": "\uFFFD", "": "",
+	} {
+		if got := printable(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	if got := shown("a\x1bb"); got != `"a\x1bb"` || shown("a b.csv") != "a b.csv" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// A terminal is shown what can be seen, however what is written is cut.
+func TestScreen(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		text := rapid.String().Draw(r, "text")
+		f, err := os.Create(filepath.Join(t.TempDir(), "screen"))
+		if err != nil {
+			r.Fatal(err)
+		}
+		defer f.Close()
+		s := &screen{file: f}
+		for i := range len(text) {
+			if n, err := s.Write([]byte{text[i]}); n != 1 || err != nil {
+				r.Fatal(n, err)
+			}
+		}
+		got, err := os.ReadFile(f.Name())
+		if err != nil || string(got) != escaped(text, layoutChars) {
+			r.Fatalf("got %q, want %q", got, escaped(text, layoutChars))
+		}
+		if i := bytes.IndexFunc(got, func(c rune) bool { return c != '\n' && c != '\t' && !unicode.IsPrint(c) }); i >= 0 {
+			r.Fatalf("%q is on the screen", got[i:])
+		}
+	})
+}
+
+// A file chooses the names of its columns, and its own. Neither is obeyed.
+func TestImportQuotesNames(t *testing.T) {
+	t.Parallel()
+	config := configure(t, "", "secret: s3cret")
+	data := filepath.Join(t.TempDir(), "data")
+	const evil = "\x1b]0;owned\x07"
+	path := filepath.Join(t.TempDir(), "a"+evil+".csv")
+	write(t, path, "customer_ids.registered,"+evil+"\nu1,x\nu2\n")
+	for _, args := range [][]string{{}, {"--map", "customer_ids.registered=x"}, {"--map", "customer_ids.registered=" + evil, "--string", "x"}} {
+		var out, errs strings.Builder
+		run(append([]string{"import", "--config", config, "--data", data, path}, args...), strings.NewReader(""), &out, &errs)
+		text := out.String() + errs.String()
+		if strings.ContainsAny(text, "\x1b\x07") || !strings.Contains(text, `\x1b]0;owned\a`) {
+			t.Errorf("%q: got %q", args, text)
+		}
+	}
+}
+
+// What a command refuses before it begins leaves nothing.
+func TestImportLeavesNothing(t *testing.T) {
+	t.Parallel()
+	config := configure(t, "", "secret: s3cret")
+	data := filepath.Join(t.TempDir(), "data")
+	file := filepath.Join(t.TempDir(), "a.csv")
+	write(t, file, "id,email\n")
+	utf16 := filepath.Join(t.TempDir(), "b.csv")
+	write(t, utf16, "\xff\xfei\x00")
+	for want, args := range map[string][]string{
+		"absent.csv": {"absent.csv"}, "given twice": {file, "--map", "properties.a=id", "--map", "properties.a=email"},
+		"expected TARGET=COLUMN": {file, "--map", "id"}, "the delimiter cannot be": {file, "--delimiter", `"`},
+		"whose row": {file}, "UTF-16": {file, utf16, "--map", "customer_ids.registered=id"},
+	} {
+		_, stderr := runs(t, failed, append([]string{"import", "--config", config, "--data", data}, args...)...)
+		contains(t, want, stderr, want)
+	}
+	if _, err := os.Stat(data); !os.IsNotExist(err) {
+		t.Errorf("it made %s: %v", data, err)
+	}
+}

@@ -1,0 +1,168 @@
+package feed
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"trackway/internal/control"
+)
+
+// csvRow is a row of a CSV file.
+type csvRow struct {
+	text        string   // as it stands in the file, without the line break behind it
+	cells       []string // parts of text, as far as possible; of a broken row nil
+	wrong       string   // why the row is no CSV; empty: it is
+	first, last int64    // its lines
+}
+
+// csvReader reads the rows of a CSV file (RFC 4180), as [lines] end. Empty lines
+// are passed over. It is not encoding/csv, which takes a CR alone for text, so
+// that a file of such lines is one row; which changes a CR LF within a cell; and
+// which does not return the text of a row that it refuses.
+type csvReader struct {
+	lines
+
+	delimiter []byte
+	text      []byte // of the row so far
+	cells     []span
+	open      int // place from which the closing quote of the last cell is looked for
+}
+
+// span is a cell within the text of a row.
+type span struct {
+	from, to int
+	quoted   bool
+	doubled  bool // a quoted one has quotes in it
+}
+
+// next returns the next row, broken or not. Errors: [io.EOF], those of the input,
+// and those of a row after which nobody can tell where rows begin: a quote that
+// is not closed takes the rows behind it into its cell.
+func (r *csvReader) next() (csvRow, error) {
+	r.text, r.cells = r.text[:0], r.cells[:0]
+	row := csvRow{first: r.number + 1}
+	for {
+		began := len(r.text)
+		err := r.appendLine()
+		row.last = r.number
+		switch {
+		case len(r.text) > control.MaxLine:
+			return row, fmt.Errorf("the row that begins in line %d has more than %d bytes: is a quote not closed?", row.first, control.MaxLine)
+		case errors.Is(err, io.EOF) && began > 0:
+			row.wrong = "a quote is not closed"
+		case err != nil:
+			return row, err
+		case began == 0 && len(trimBreak(r.text)) == 0:
+			r.text, row.first = r.text[:0], r.number+1
+			continue
+		default:
+			var whole bool
+			if whole, row.wrong = r.split(began); !whole && row.wrong == "" {
+				continue
+			}
+		}
+		if row.wrong != "" && row.last > row.first {
+			return row, fmt.Errorf("the row that begins in line %d has a quote that is not closed", row.first)
+		}
+		if row.text = string(trimBreak(r.text)); row.wrong == "" {
+			row.cells = r.cut(row.text)
+		}
+		return row, nil
+	}
+}
+
+// appendLine appends the next line to the text of the row. Of one that is too
+// long not all is kept.
+func (r *csvReader) appendLine() error {
+	for began := len(r.text); ; {
+		part, ends, err := r.part()
+		if errors.Is(err, io.EOF) && len(r.text) > began {
+			r.number++
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if len(r.text) <= control.MaxLine {
+			r.text = append(r.text, part...)
+		}
+		if ends {
+			return nil
+		}
+	}
+}
+
+// split finds the cells of the row in the line that was appended at began, and
+// reports whether the row ends with it, or why it is no CSV.
+func (r *csvReader) split(began int) (whole bool, wrong string) {
+	end := len(trimBreak(r.text))
+	at := 0
+	if began > 0 { // within a quoted cell
+		if at, whole, wrong = r.closed(end); at < 0 || whole || wrong != "" {
+			return whole, wrong
+		}
+	}
+	for {
+		if at < end && r.text[at] == '"' {
+			r.cells = append(r.cells, span{from: at + 1, quoted: true})
+			r.open = at + 1
+			if at, whole, wrong = r.closed(end); at < 0 || whole || wrong != "" {
+				return whole, wrong
+			}
+			continue
+		}
+		to := bytes.Index(r.text[at:end], r.delimiter)
+		if whole = to < 0; whole {
+			to = end - at
+		}
+		if bytes.IndexByte(r.text[at:at+to], '"') >= 0 {
+			return false, "a quote stands in a cell that does not begin with one"
+		}
+		r.cells = append(r.cells, span{from: at, to: at + to})
+		if whole {
+			return true, ""
+		}
+		at += to + len(r.delimiter)
+	}
+}
+
+// closed looks for the quote that closes the last cell, and returns the place of
+// the next cell: -1 if there is no such quote yet, or nothing follows it.
+func (r *csvReader) closed(end int) (at int, whole bool, wrong string) {
+	c := &r.cells[len(r.cells)-1]
+	for {
+		i := bytes.IndexByte(r.text[r.open:], '"')
+		if i < 0 {
+			r.open = len(r.text)
+			return -1, false, ""
+		}
+		to := r.open + i
+		rest := r.text[to+1 : end]
+		switch {
+		case len(rest) > 0 && rest[0] == '"':
+			c.doubled = true
+			r.open = to + 2
+			continue
+		case len(rest) == 0:
+			c.to = to
+			return -1, true, ""
+		case !bytes.HasPrefix(rest, r.delimiter):
+			return -1, false, "something stands between the quote that closes a cell and the end of the cell"
+		}
+		c.to = to
+		return to + 1 + len(r.delimiter), false, ""
+	}
+}
+
+// cut returns the cells of a row.
+func (r *csvReader) cut(text string) []string {
+	cells := make([]string, len(r.cells))
+	for i, c := range r.cells {
+		if cells[i] = text[c.from:c.to]; c.doubled {
+			cells[i] = strings.ReplaceAll(cells[i], `""`, `"`)
+		}
+	}
+	return cells
+}

@@ -1,0 +1,113 @@
+package feed
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"trackway"
+	"trackway/internal/api/table"
+	"trackway/internal/export"
+	"trackway/internal/wire"
+)
+
+// anyText is what may be in an identifier, a type or a property, and is likely
+// to be changed on the way through a table.
+func anyText() *rapid.Generator[string] {
+	return rapid.OneOf(rapid.StringN(1, 20, 60), rapid.StringMatching(`[-+=@'"a0-9 .,;\[\]\n\t\r]{0,6}x?`))
+}
+
+// anyName is a text that can name somebody: it has no white space around it.
+func anyName() *rapid.Generator[string] {
+	return rapid.Map(anyText(), func(s string) string { return strings.TrimSpace(s + "x") })
+}
+
+// imported returns the commands that a file becomes.
+func imported(t *rapid.T, text []byte, m Mapping) (commands []trackway.Command) {
+	s := newSheet(bytes.NewReader(text), ",")
+	if err := s.open(&m); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		rec, err := s.next()
+		if errors.Is(err, io.EOF) {
+			return commands
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if rec.refused != nil {
+			t.Fatalf("%q: %+v", text, rec.refused)
+		}
+		item := wire.DecodeLine(rec.command, 1)
+		if item.Err != nil {
+			t.Fatalf("%q, %s: %v", text, rec.command, item.Err)
+		}
+		commands = append(commands, item.Command)
+	}
+}
+
+// An export in CSV, imported again, is the events that were exported.
+func TestExportedEventsComeBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		who, what, value := anyName().Draw(t, "id"), anyName().Draw(t, "type"), anyText().Draw(t, "value")
+		p := &trackway.Project{Name: "shop", Hard: []string{"registered"}, Soft: []string{"cookie"}}
+		of := &trackway.Profile{IDs: []trackway.Identifier{{Name: "registered", Value: who, Hard: true}}}
+		var file bytes.Buffer
+		out, err := export.New(export.CSV, &file, p, export.Filter{Events: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		value = string(wire.AppendString(nil, value))
+		properties := []byte(`{"a":` + value + `}`)
+		if err := out.Event(of, &trackway.Event{Type: what, Time: 1, Properties: properties}); err != nil {
+			t.Fatal(err)
+		}
+		if err := out.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got := imported(t, file.Bytes(), Mapping{})
+		if len(got) != 1 || len(got[0].IDs) != 1 || len(got[0].Properties) != 1 || got[0].Time != 1 {
+			t.Fatalf("%q: got %+v", file.String(), got)
+		}
+		if diff := cmp.Diff([]string{who, what, value}, []string{got[0].IDs[0].Value, got[0].Type, string(got[0].Properties[0].Value)}); diff != "" {
+			t.Fatalf("%q: %s", file.String(), diff)
+		}
+	})
+}
+
+// So is a table of the data API, with columns that are called alike, raw or not.
+func TestTablesComeBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		who := anyName().Filter(func(s string) bool { return s[0] != '[' }).Draw(t, "id")
+		value := anyText().Filter(func(s string) bool { return s != "" }).Draw(t, "value")
+		raw := rapid.Bool().Draw(t, "raw")
+		p := &trackway.Profile{
+			IDs: []trackway.Identifier{{Name: "registered", Value: who, Hard: true}},
+			Properties: []trackway.DatedProperty{
+				{Property: trackway.Property{Name: "registered", Value: wire.AppendString(nil, value)}},
+			},
+		}
+		out := table.New("csv", raw, []wire.Attribute{
+			{Type: wire.PropertyAttribute, Name: "registered"}, {Type: wire.IDAttribute, Name: "registered"},
+		})
+		file := out.AppendRow(out.AppendHead(nil), p)
+		got := imported(t, file, Mapping{
+			Map:    map[string]string{"customer_ids.registered": "registered", "properties.registered": "properties.registered"},
+			String: []string{"properties.registered"}, Raw: raw,
+		})
+		if len(got) != 1 {
+			t.Fatalf("%q: got %+v", file, got)
+		}
+		want := []string{who, string(wire.AppendString(nil, value))}
+		if diff := cmp.Diff(want, []string{got[0].IDs[0].Value, string(got[0].Properties[0].Value)}); diff != "" {
+			t.Fatalf("%q: %s", file, diff)
+		}
+	})
+}

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -193,13 +192,7 @@ func openStore(cfg *config.Config, log *slog.Logger, reg prometheus.Registerer) 
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(dir, store.Options{
-		Log: log, Registry: reg, Name: rand.Text(),
-		Fatal: func(err error) {
-			log.Error("the disk does not keep what is written to it: stopping", "err", err)
-			os.Exit(1) //nolint:forbidigo // a clean stop would go on writing to a disk that has failed
-		},
-	})
+	return store.Open(dir, store.Options{Log: log, Registry: reg, Name: rand.Text(), Fatal: ends(log)})
 }
 
 // listener is an address and the server behind it.

@@ -9,14 +9,15 @@ const (
 	// one that follows it, the manifest and the one that follows it, the mark of
 	// what is synced; what a flush and two compactions read and write; what a
 	// backup and an export copy.
-	ownFiles   = 64
-	mostTables = 4000 // kept open: more gain nothing
-	leastFiles = 128  // a limit below this is refused
+	ownFiles    = 64
+	pebbleFiles = 10   // of these, Pebble takes off its own limit
+	mostTables  = 4000 // kept open: more gain nothing
+	leastFiles  = 200  // a limit below this is refused: Pebble keeps 64 tables open, and somebody has to be served
 )
 
 // Descriptors returns how many files a store has open at most if a process may
 // have limit of them (RLIMIT_NOFILE). The others are the process's own: most of
-// all, for connections. A limit below 128 is an error that says so.
+// all, for connections. A limit below 200 is an error that says so.
 func Descriptors(limit uint64) (files int, err error) {
 	if limit < leastFiles {
 		return 0, fmt.Errorf("this process may have %d files open, and needs at least %d, better 65536: "+

@@ -60,8 +60,10 @@ func walk(data []byte, log uint64) (r Result, end verdict) {
 			r.Intact = int64(offset)
 			continue
 		case v != chunkHere:
-			if inside && v == trailer {
-				v = invalid
+			if v == trailer && inside {
+				return r, invalid
+			} else if v == trailer {
+				r.Intact += numberHeader
 			}
 			return r, v
 		case inside == (c.position == positionFull || c.position == positionFirst):

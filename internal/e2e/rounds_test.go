@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -15,6 +16,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+)
+
+var (
+	roundsFlag = flag.Int("rounds", 4, "how many `rounds` TestRounds makes")
+	seedFlag   = flag.Uint64("seed", 0, "how TestRounds goes; 0: as it comes")
 )
 
 const (
@@ -50,23 +56,14 @@ type outcomes struct{ whole, refused, told, lost int }
 // write-ahead log is flipped in a copy: the server refuses to start on that, says
 // what is damaged, or has everything.
 //
-// TRACKWAY_ROUNDS says how many rounds, and TRACKWAY_SEED how they go.
+// The flag -rounds says how many rounds, and -seed how they go.
 func TestRounds(t *testing.T) {
 	t.Parallel()
-	n, seed := 4, rand.Uint64()
-	if text := os.Getenv("TRACKWAY_ROUNDS"); text != "" {
-		var err error
-		if n, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
+	n, seed := *roundsFlag, *seedFlag
+	if seed == 0 {
+		seed = rand.Uint64()
 	}
-	if text := os.Getenv("TRACKWAY_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("TRACKWAY_SEED=%d", seed)
+	t.Logf("-seed %d", seed)
 	r := &rounds{random: rand.New(rand.NewPCG(seed, 0))}
 	var dir string
 	for round := range n {

@@ -83,11 +83,17 @@ func startIn(t *testing.T, dir, config string) *server {
 // launch starts `trackway serve` on free ports, without waiting for it.
 func launch(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
+	return launchBy(t, binary(t), dir, args...)
+}
+
+// launchBy is launch by a program that becomes trackway.
+func launchBy(t *testing.T, program, dir string, args ...string) *server {
+	t.Helper()
 	s := &server{
 		log:    &serverLog{changed: make(chan struct{}, 1), hide: []string{publicKey, privateID, secretKey}},
 		exited: make(chan struct{}),
 	}
-	s.cmd = exec.Command(binary(t), slices.Concat([]string{
+	s.cmd = exec.Command(program, slices.Concat([]string{
 		"serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0",
 		"--log-format", "json", "--log-level", "debug", // the most that a log can give away
 	}, args)...)

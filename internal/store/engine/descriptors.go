@@ -28,4 +28,4 @@ func Descriptors(limit uint64) (files int, err error) {
 
 // tablesOpen returns how many tables are kept open under a limit of at least
 // leastFiles: half of what is left, so that connections get the other half.
-func tablesOpen(limit uint64) int { return int(min(mostTables, (limit-ownFiles)/2)) } //nolint:gosec // G115: at most mostTables
+func tablesOpen(limit uint64) int { return int(min(mostTables, (limit-ownFiles)/2)) }

@@ -32,6 +32,7 @@ type commands struct {
 	Export  exportCommand  `cmd:"" help:"Write customers and events to a file."`
 	Backup  backupCommand  `cmd:"" help:"Back up everything that is stored, while the server runs or not."`
 	Restore restoreCommand `cmd:"" help:"Make a data directory of a backup."`
+	Salvage salvageCommand `cmd:"" help:"Say what is lost with a damaged write-ahead log, and go on without it."`
 	Limits  limitsCommand  `cmd:"" help:"How the rate limits are used, and what others would do."`
 	Bench   benchCommand   `cmd:"" help:"Put the server under load, and check that what it acknowledged is stored."`
 	Doctor  doctorCommand  `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether what is configured can be reached."`

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,7 +49,10 @@ var errStopping = errors.New("stopping")
 func Run(ctx context.Context, setup Setup) (err error) {
 	cfg, log := setup.Config, setup.Log
 	reg := newRegistry()
-	s := &server{Setup: setup, bounds: boundsOf(cfg)}
+	s := &server{Setup: setup}
+	if s.bounds, err = boundsOf(cfg); err != nil {
+		return err
+	}
 	reg.MustRegister(s.bounds.collectors()...)
 	if s.store, err = openStore(cfg, s.bounds, log, reg); err != nil {
 		return err
@@ -193,11 +195,7 @@ func openStore(cfg *config.Config, b bounds, log *slog.Logger, reg prometheus.Re
 		return nil, err
 	}
 	return store.Open(dir, store.Options{
-		Log: log, Registry: reg, Name: rand.Text(),
+		Log: log, Registry: reg, Name: rand.Text(), Fatal: ends(log),
 		Cache: b.memory.Cache, MemTable: b.memory.MemTable,
-		Fatal: func(err error) {
-			log.Error("the disk does not keep what is written to it: stopping", "err", err)
-			os.Exit(1) //nolint:forbidigo // a clean stop would go on writing to a disk that has failed
-		},
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"trackway/internal/budget"
 	"trackway/internal/config"
 	"trackway/internal/door"
+	"trackway/internal/store"
 )
 
 // bounds is what the process may take, and what of it each part gets.
@@ -26,20 +27,24 @@ type bounds struct {
 }
 
 // boundsOf finds out what the process may take, and tells Go's runtime, unless
-// GOMEMLIMIT has done so.
-func boundsOf(cfg *config.Config) bounds {
+// GOMEMLIMIT has done so. It is an error if the store may open too few files.
+func boundsOf(cfg *config.Config) (bounds, error) {
+	files := openFiles()
+	storeFiles, err := store.Descriptors(uint64(files)) //nolint:gosec // G115: a count
+	if err != nil {
+		return bounds{}, err
+	}
 	goLimit := debug.SetMemoryLimit(-1)
 	if goLimit == math.MaxInt64 {
 		goLimit = 0
 	}
 	figure := budget.Find(cfg.Memory.MaxBytes(), goLimit, os.DirFS("/"))
 	b := bounds{memory: budget.Split(figure.Bytes), from: figure.From, tls: cfg.TLS.Cert != ""}
-	files := openFiles()
-	b.files = budget.SplitFiles(files, storeFiles(files))
+	b.files = budget.SplitFiles(files, storeFiles)
 	if goLimit == 0 {
 		debug.SetMemoryLimit(b.memory.Runtime)
 	}
-	return b
+	return b, nil
 }
 
 // openFiles returns how many files the process may have open.
@@ -70,13 +75,6 @@ func (b bounds) public(cfg *config.Config, log *slog.Logger) door.Bounds {
 // control socket let in: files are kept for them, so that a full public
 // listener can be looked at.
 func (b bounds) operator() door.Bounds { return door.Bounds{Max: b.files.Operator} }
-
-// storeFiles returns how many files the store needs under a limit: for its
-// tables, of which more than half of the limit gain little, and for its logs.
-func storeFiles(limit int) int {
-	const own, mostTables = 64, 4000
-	return own + min(mostTables, max(limit-own, 0)/2)
-}
 
 // collectors returns the bounds as metrics.
 func (b bounds) collectors() []prometheus.Collector {

@@ -23,7 +23,10 @@ import (
 // ready once the socket accepts. Errors: [store.ErrInUse], explained, where a server uses the data directory.
 func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func()) (err error) {
 	reg := newRegistry()
-	s := &server{Setup: Setup{Config: cfg, Log: log}, bounds: boundsOf(cfg)}
+	s := &server{Setup: Setup{Config: cfg, Log: log}}
+	if s.bounds, err = boundsOf(cfg); err != nil {
+		return err
+	}
 	if s.store, err = openStore(cfg, s.bounds, log, reg); errors.Is(err, store.ErrInUse) {
 		return fmt.Errorf("%w; it does not answer at %s: it is starting, stopping, or of an older version",
 			err, filepath.Join(cfg.DataDir, control.SocketName))

@@ -63,6 +63,7 @@ var trackway = Rules{
 		"internal/store/engine":   3,
 		"internal/store/erased":   3,
 		"internal/store/format":   2,
+		"internal/store/journal":  1,
 		"internal/store/reading":  4,
 		"internal/store/scrub":    2,
 		"internal/store/timeline": 3,

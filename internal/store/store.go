@@ -33,6 +33,7 @@ import (
 	"trackway/internal/store/engine"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/journal"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/totals"
@@ -59,6 +60,7 @@ type Options struct {
 	Registry prometheus.Registerer // nil: no metrics
 	Cache    int64                 // bytes of decompressed blocks kept in memory; 0: 128 MiB
 	MemTable int                   // bytes of each table in memory, of which there are four at most; 0: 32 MiB
+	Files    uint64                // how many files the process may have open; 0: as the operating system says
 
 	Name string // for a store that has none yet: random, so that no other store has it; empty: it gets none
 
@@ -66,7 +68,9 @@ type Options struct {
 	// is written can be trusted to last, so it must end the process and not return.
 	Fatal func(error)
 
-	plain bool // tables are not compressed, so that a test finds what is in them
+	salvage  bool // what follows damage in the write-ahead log is left out
+	readOnly bool
+	plain    bool // tables are not compressed, so that a test finds what is in them
 }
 
 func pebbleOptions(o Options) *pebble.Options {
@@ -74,16 +78,19 @@ func pebbleOptions(o Options) *pebble.Options {
 }
 
 func engineOptions(o Options) engine.Options {
-	return engine.Options{FS: o.FS, Log: o.Log, Cache: o.Cache, MemTable: o.MemTable, Fatal: o.Fatal, Plain: o.plain}
+	return engine.Options{
+		FS: o.FS, Log: o.Log, Cache: o.Cache, MemTable: o.MemTable, Fatal: o.Fatal, Files: o.Files, Plain: o.plain, Salvage: o.salvage, ReadOnly: o.readOnly,
+	}
 }
 
 // Store is a directory of customers and events. Its methods are safe for concurrent use.
 type Store struct {
-	db   *pebble.DB
-	fs   *scrub.Files
-	dir  string
-	name string       // empty: not known
-	sync func() error // see barrier; a test takes it away, to show that it is what keeps things
+	db     *pebble.DB
+	engine *engine.Database // db, and what stands between it and its files
+	fs     *scrub.Files
+	dir    string
+	name   string       // empty: not known
+	sync   func() error // see barrier; a test takes it away, to show that it is what keeps things
 
 	synced watermark
 
@@ -115,13 +122,14 @@ type Store struct {
 	log      *slog.Logger
 	counts   *counts.Counter
 	damaged  *damage.Ledger
-	pending  erased.Schedule // erasures whose bytes may still be in files
-	full     atomic.Bool     // the disk
+	pending  erased.Schedule       // erasures whose bytes may still be in files
+	stuck    atomic.Pointer[error] // why nothing can be written; nil: it can
 	versions cache.Versions
 }
 
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
-// Errors: [ErrInUse]; a store of an unknown format; any error of the disk.
+// Errors: [ErrInUse]; [ErrDamagedLog]; a store of an unknown format; a limit of
+// open files that is too low (see [Descriptors]); any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
 		dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), cache: cache.New(cache.Size), usage: make(map[totals.Day]query.Usage),
@@ -129,28 +137,23 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.damaged = damage.New(s.log)
 	eo := engineOptions(o)
-	eo.Damaged, eo.Full = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.setFull
-	var db *pebble.DB
-	err := engine.Begin(dir, eo)
-	if err == nil {
-		po := engine.Pebble(eo)
-		s.fs = scrub.NewFiles(po)
-		db, err = pebble.Open(dir, po)
+	eo.Damaged, eo.Stuck = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.setStuck
+	db, err := engine.Open(dir, eo, func(po *pebble.Options) { s.fs = scrub.NewFiles(po) })
+	if err != nil {
+		return nil, inUse(dir, err)
 	}
-	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, fmt.Errorf("open store in %s: %w", dir, ErrInUse)
-	} else if err != nil {
-		return nil, fmt.Errorf("open store in %s: %w", dir, err)
+	s.db, s.engine = db.DB, db
+	s.counts = counts.New(s.db, func(err error) { s.damaged.Note(damage.Count, err.Error(), err) })
+	s.sync = func() error {
+		var mark [journal.MarkLen]byte
+		return db.LogData(db.Synced().Append(mark[:0]), pebble.Sync)
 	}
-	s.db = db
-	s.counts = counts.New(db, func(err error) { s.damaged.Note(damage.Count, err.Error(), err) })
-	s.sync = func() error { return db.LogData(nil, pebble.Sync) }
 	err = s.fs.RemoveAll(s.staging()) // a backup that was cut off has left it, with all that was erased since
 	if err == nil {
 		err = s.prepare()
 	}
 	if err == nil {
-		s.name, err = engine.Name(db, o.Name)
+		s.name, err = engine.Name(s.db, o.Name)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
@@ -160,6 +163,14 @@ func Open(dir string, o Options) (*Store, error) {
 		o.Registry.MustRegister(newCollector(s))
 	}
 	return s, nil
+}
+
+// inUse says that an opening failed, and whether for another process.
+func inUse(dir string, err error) error {
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrInUse
+	}
+	return fmt.Errorf("open store in %s: %w", dir, err)
 }
 
 // prepare reads what has to be known before the store can be used.
@@ -191,7 +202,7 @@ func (s *Store) Name() string { return s.name }
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return errors.Join(s.counts.Close(), s.db.Close())
+	return errors.Join(s.counts.Close(), s.engine.Close())
 }
 
 // stamp writes the format version into a new store.
@@ -342,8 +353,11 @@ func (s *Store) projects() (n uint32, err error) {
 	return n, errors.Join(it.Error(), it.Close())
 }
 
-// barrier returns when all that was committed before it is on the disk. Its record is empty: what counts is its place in the
-// write-ahead log, and that Pebble shares one fsync among all who wait. A failed fsync does not return: see [Options].
+// barrier returns when all that was committed before it is on the disk. What
+// counts is the place of its record in the write-ahead log, and that Pebble
+// shares one fsync among all who wait. The record says how far the log was synced
+// before, so that damage is told from a torn end: see package journal. A failed
+// fsync does not return: see [Options].
 func (s *Store) barrier() error { return s.sync() }
 
 // Snapshot implements [query.Store].

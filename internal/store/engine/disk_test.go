@@ -2,7 +2,7 @@ package engine
 
 import (
 	"errors"
-	"slices"
+	"log/slog"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -14,18 +14,22 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// TestFullDiskIsWaitedFor: whoever writes a table waits before the error comes back, and is told of it once; who writes anything else does not.
-func TestFullDiskIsWaitedFor(t *testing.T) {
+// TestWritersOfTablesWait: whoever writes a table waits before any error comes
+// back, and is told of it once. A backup does not wait.
+func TestWritersOfTablesWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []bool
+		var told []error
 		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 			if op.Kind == errorfs.OpCreate {
 				return &vfsError{syscall.ENOSPC}
 			}
 			return nil
 		}))
-		d := &disk{FS: fs, tell: func(full bool) { told = append(told, full) }, pause: fullPause}
+		d := &disk{
+			FS: fs, dir: "db", stuck: func(err error) { told = append(told, err) }, pause: retryPause,
+			failures: &failures{log: slog.New(slog.DiscardHandler), now: time.Now},
+		}
 		create := func(category vfs.DiskWriteCategory) time.Duration {
 			start := time.Now()
 			if _, err := d.Create("f", category); !errors.Is(err, syscall.ENOSPC) {
@@ -34,7 +38,7 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 			return time.Since(start)
 		}
 		for category, want := range map[vfs.DiskWriteCategory]time.Duration{
-			"pebble-memtable-flush": fullPause, "pebble-compaction": fullPause, "pebble-wal": 0, "trackway-backup": 0,
+			"pebble-memtable-flush": retryPause, "pebble-compaction": retryPause, "pebble-wal": 0, "trackway-backup": 0,
 		} {
 			if took := create(category); took != want {
 				t.Errorf("%s: waited %v, want %v", category, took, want)
@@ -46,8 +50,8 @@ func TestFullDiskIsWaitedFor(t *testing.T) {
 		d.flushed(pebble.FlushInfo{})
 		d.flushed(pebble.FlushInfo{})
 		create("pebble-compaction")
-		if want := []bool{true, false, true}; !slices.Equal(told, want) {
-			t.Errorf("told %v, want %v", told, want)
+		if len(told) != 3 || !errors.Is(told[0], syscall.ENOSPC) || told[1] != nil || !errors.Is(told[2], syscall.ENOSPC) {
+			t.Errorf("told %v, want that it is full, that it is not, and again that it is", told)
 		}
 	})
 }
@@ -58,10 +62,10 @@ func TestRoomForCompactions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var full, told atomic.Bool
-		db, err := pebble.Open("db", Pebble(Options{
+		db, err := Open("db", Options{
 			FS: noRoom{vfs.NewMem(), &full}, Cache: 1 << 20, Fatal: func(err error) { t.Error(err) },
-			Full: told.Store,
-		}))
+			Stuck: func(err error) { told.Store(err != nil) },
+		}, func(*pebble.Options) {})
 		if err != nil {
 			t.Fatal(err)
 		}

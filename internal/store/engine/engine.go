@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -14,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway/internal/store/format"
+	"trackway/internal/store/journal"
 )
 
 // Sizes and thresholds, as docs/adr/0001-log-primary-layout.md measured them.
@@ -32,12 +34,89 @@ type Options struct {
 	MemTable int                          // bytes of each table in memory; 0: 32 MiB
 	Fatal    func(error)                  // is told what Pebble cannot go on after
 	Damaged  func(path string, err error) // is told of a part of a file that cannot be read, as is whoever wanted to read it; nil: nobody
-	Full     func(bool)                   // is told when the disk becomes full, and when it has room again; nil: nobody
+	Stuck    func(error)                  // is told why tables cannot be written, and nil when they can be again; nil: nobody is
 	Plain    bool                         // tables are not compressed, so that a test finds what is in them
+	Files    uint64                       // how many files the process may have open; 0: as the operating system says
+
+	// Salvage has [Open] leave out what follows damage in the write-ahead log.
+	Salvage bool
+	// ReadOnly has [Open] change nothing but the lock's file.
+	ReadOnly bool
 }
 
-// Pebble returns the options of the database.
+// Pebble returns the options of a database that is no store in use, such as a
+// backup.
 func Pebble(o Options) *pebble.Options {
+	po, _ := prepare("", o)
+	return po
+}
+
+// Database is a database with what stands between it and its files.
+type Database struct {
+	*pebble.DB
+
+	disk *disk
+	lost *Lost
+}
+
+// Synced returns how far the write-ahead log was synced.
+func (d *Database) Synced() journal.Mark { return d.disk.synced.latest() }
+
+// Lost returns what an opening with Salvage has left out, nil if nothing.
+func (d *Database) Lost() *Lost { return d.lost }
+
+// Close closes the database.
+func (d *Database) Close() error { return errors.Join(d.DB.Close(), d.disk.synced.close()) }
+
+// Open opens the database in dir, and makes it if there is none. use is called
+// with the options before they are used. Errors: [ErrDamagedLog]; a limit of
+// open files that is too low; those of Pebble.
+func Open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
+	limit := o.Files
+	if limit == 0 {
+		var err error
+		if limit, err = openFiles(); err != nil {
+			return nil, fmt.Errorf("look how many files may be open: %w", err)
+		}
+	}
+	if _, err := Descriptors(limit); err != nil {
+		return nil, err
+	}
+	o.Files = limit
+	if !o.ReadOnly {
+		if err := begin(dir, o); err != nil {
+			return nil, err
+		}
+	}
+	return open(dir, o, use)
+}
+
+func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
+	po, d := prepare(dir, o)
+	use(po)
+	watch := &opening{salvage: o.Salvage, torn: func(name string, at int64) {
+		if o.Log != nil {
+			o.Log.Info("the write-ahead log has a torn end, as after a power cut: what is behind it was not acknowledged", "log", name, "byte", at)
+		}
+	}}
+	d.opening.Store(watch)
+	if err := d.synced.load(); err != nil {
+		return nil, err
+	}
+	if err := watch.look(d); err != nil {
+		return nil, err
+	}
+	db, err := pebble.Open(dir, po)
+	if watch.refused != nil {
+		return nil, watch.refused // without what Pebble was doing
+	} else if err != nil {
+		return nil, err
+	}
+	d.opening.Store(nil)
+	return &Database{DB: db, disk: d, lost: watch.lost}, nil
+}
+
+func prepare(dir string, o Options) (*pebble.Options, *disk) {
 	if o.Cache == 0 {
 		o.Cache = defaultCache
 	}
@@ -48,10 +127,10 @@ func Pebble(o Options) *pebble.Options {
 	if o.Damaged == nil {
 		o.Damaged = func(string, error) {}
 	}
-	if o.Full == nil {
-		o.Full = func(bool) {}
+	if o.Stuck == nil {
+		o.Stuck = func(error) {}
 	}
-	d := &disk{fatal: o.Fatal, tell: o.Full, pause: fullPause}
+	d := &disk{dir: dir, fatal: o.Fatal, stuck: o.Stuck, pause: retryPause, failures: &failures{log: o.Log, now: time.Now}}
 	po := &pebble.Options{
 		FS:                          o.FS,
 		CacheSize:                   o.Cache + 2*int64(o.MemTable), // Pebble takes memtables off the cache
@@ -62,12 +141,13 @@ func Pebble(o Options) *pebble.Options {
 		L0StopWritesThreshold:       40,
 		LBaseMaxBytes:               256 << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		MaxOpenFiles:                4000,
+		ReadOnly:                    o.ReadOnly,
 		MaxManifestFileSize:         1, // a new one as soon as it is worth it: see package scrub
 		Logger:                      logger{o.Log, o.Fatal},
 		EventListener: &pebble.EventListener{
-			FlushEnd:      d.flushed,
-			CompactionEnd: d.compacted,
+			FlushEnd:        d.flushed,
+			CompactionEnd:   d.compacted,
+			BackgroundError: d.failures.met,
 			// Without this Pebble ends the process: one block that nobody but a reader of old events needs would stop all tracking.
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				o.Damaged(info.Path, info.Details)
@@ -88,15 +168,20 @@ func Pebble(o Options) *pebble.Options {
 		po.Levels[i].IndexBlockSize = 256 << 10
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	if o.Files >= leastFiles {
+		po.MaxOpenFiles = pebbleFiles + tablesOpen(o.Files)
+	}
 	po.EnsureDefaults() // so that FS is there to be used
 	d.FS, po.FS = po.FS, d
-	return po
+	d.synced = &synced{fs: d.FS, name: d.PathJoin(dir, syncedName), report: o.Damaged}
+	return po, d
 }
 
-// Begin makes an empty database in dir if there is none, and closes it. For Pebble writes the first write-ahead log of a database in an older
-// form, in which what is damaged in the midst looks as if the log ended there, and all that was acknowledged after it would be lost
-// without a word. The next opening begins another one.
-func Begin(dir string, o Options) error {
+// begin makes an empty database in dir if there is none, and closes it. Pebble
+// writes the first write-ahead log of a database in an older form, in which
+// damage in the midst looks as if the log ended there. The next opening begins
+// another one.
+func begin(dir string, o Options) error {
 	fs := o.FS
 	if fs == nil {
 		fs = vfs.Default
@@ -104,7 +189,7 @@ func Begin(dir string, o Options) error {
 	if found, err := pebble.Peek(dir, fs); err == nil && found.Exists {
 		return nil
 	}
-	db, err := pebble.Open(dir, Pebble(o)) // whatever keeps it from being looked at is said by this
+	db, err := open(dir, o, func(*pebble.Options) {}) // it says what keeps it from being looked at
 	if err != nil {
 		return err
 	}

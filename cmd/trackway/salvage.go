@@ -1,0 +1,59 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"trackway/internal/app"
+	"trackway/internal/control"
+)
+
+type salvageCommand struct {
+	operating
+
+	Drop bool `help:"Go on without what is lost. It cannot be undone: copy the data directory before."`
+}
+
+// errDamaged ends a look at a damaged log, so that a script notices.
+var errDamaged = errors.New("the write-ahead log is damaged; nothing was changed")
+
+// Run tells what is lost if a server does not start because its write-ahead log
+// is damaged. With --drop the server starts after that.
+func (c *salvageCommand) Run(out output) error {
+	ctx, stop := until()
+	defer stop()
+	cfg, _, err := c.running(ctx)
+	if err == nil {
+		return errors.New("a server uses the data directory: its write-ahead log is in order")
+	} else if !errors.Is(err, control.ErrNobody) {
+		return err
+	}
+	if _, err := os.Stat(cfg.DataDir); err != nil {
+		return fmt.Errorf("there is no data: %w", err)
+	}
+	if err := belongs(cfg.DataDir, os.Geteuid()); err != nil {
+		return err
+	}
+	lost, err := app.Salvage(cfg.DataDir, cfg.Log.Logger(out.stderr, cfg.Log.SlogLevel()), c.Drop)
+	if err != nil {
+		return err
+	}
+	if lost == nil {
+		say(out.stdout, "The write-ahead log is in order: nothing is lost.\n")
+		return nil
+	}
+	say(out.stdout, "%s is damaged: %s.\n", lost.Log, lost.Why)
+	say(out.stdout, "Kept: everything up to event %d.\n", lost.Event)
+	say(out.stdout, "Lost: everything acknowledged after that: events, changes of customers, merges, erasures.\n")
+	if lost.Records > 0 {
+		say(out.stdout, "Behind the damage are %d changes that can be read, up to event %d. They are lost, too: they may build on others that are.\n",
+			lost.Records, lost.Last)
+	}
+	if !c.Drop {
+		say(out.stdout, "Copy the data directory, and run: trackway salvage --drop\nOr restore a backup: see docs/damage.md.\n")
+		return errDamaged
+	}
+	say(out.stdout, "It is dropped, and the server can be started. Ask again for erasures since then, and import what clients still have.\n")
+	return nil
+}

@@ -1,0 +1,231 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway/internal/store/journal"
+)
+
+// table is a file that a flush or a compaction writes.
+type table struct {
+	vfs.File
+
+	name string
+	disk *disk
+}
+
+// Write implements [vfs.File].
+func (t *table) Write(b []byte) (int, error) {
+	n, err := t.File.Write(b)
+	return n, t.disk.written(err)
+}
+
+// Sync implements [vfs.File].
+func (t *table) Sync() error { return t.disk.dead("sync", t.name, persistently(t.File.Sync)) }
+
+// SyncData implements [vfs.File].
+func (t *table) SyncData() error { return t.disk.dead("sync", t.name, persistently(t.File.SyncData)) }
+
+// SyncTo implements [vfs.File].
+func (t *table) SyncTo(length int64) (full bool, err error) {
+	full, err = t.File.SyncTo(length)
+	return full, t.disk.dead("sync", t.name, err)
+}
+
+// persistently syncs again if a signal came between.
+func persistently(sync func() error) error {
+	for {
+		if err := sync(); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
+
+// directory is the store's.
+type directory struct {
+	vfs.File
+
+	name string
+	disk *disk
+}
+
+// Sync implements [vfs.File].
+func (f *directory) Sync() error { return f.disk.dead("sync", f.name, persistently(f.File.Sync)) }
+
+// logFile is a write-ahead log that is written.
+type logFile struct {
+	vfs.File
+
+	name string
+	disk *disk
+	mark journal.Mark // what was written
+}
+
+// log returns the file that was created or reused as it is to be used. An error
+// for a write-ahead log ends the process: Pebble would panic.
+func (d *disk) log(f vfs.File, name string, category vfs.DiskWriteCategory, err error) (vfs.File, error) {
+	if category != "pebble-wal" {
+		return f, err
+	}
+	if err != nil {
+		return nil, d.dead("begin", name, err)
+	}
+	l := &logFile{File: f, name: name, disk: d}
+	l.mark.Log, _ = logNumber(name)
+	return l, nil
+}
+
+// logNumber returns the number of a write-ahead log.
+func logNumber(name string) (uint64, bool) {
+	digits, ok := strings.CutSuffix(path.Base(name), ".log")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return n, err == nil
+}
+
+// Write implements [vfs.File].
+func (l *logFile) Write(b []byte) (int, error) {
+	n, err := l.File.Write(b)
+	l.mark.Offset += uint64(n) //nolint:gosec // G115: a length
+	return n, l.disk.dead("write", l.name, err)
+}
+
+// Sync implements [vfs.File].
+func (l *logFile) Sync() error { return l.done(persistently(l.File.Sync)) }
+
+// SyncData implements [vfs.File].
+func (l *logFile) SyncData() error { return l.done(persistently(l.File.SyncData)) }
+
+// SyncTo implements [vfs.File].
+func (l *logFile) SyncTo(length int64) (full bool, err error) {
+	if full, err = l.File.SyncTo(length); full {
+		return full, l.done(err)
+	}
+	return full, l.disk.dead("sync", l.name, err)
+}
+
+// done notes a sync before those who wait for it are told.
+func (l *logFile) done(err error) error {
+	if err != nil {
+		return l.disk.dead("sync", l.name, err)
+	}
+	l.disk.synced.set(l.mark)
+	return nil
+}
+
+// Stat implements [vfs.File].
+func (l *logFile) Stat() (vfs.FileInfo, error) {
+	info, err := l.File.Stat()
+	return info, l.disk.dead("look at", l.name, err)
+}
+
+// Close implements [vfs.File].
+func (l *logFile) Close() error { return l.disk.dead("close", l.name, l.File.Close()) }
+
+// tableFile is a table that is read.
+//
+// It compares the checksum of each block before Pebble does: that one looks for
+// the bit that was flipped, which takes up to ten seconds for each reading of a
+// damaged block.
+type tableFile struct {
+	vfs.File
+
+	disk *disk
+	size int64
+
+	failed atomic.Bool // something was
+	mu     sync.Mutex
+	places map[int64]failure // that could not be read
+}
+
+// failure is a place that could not be read.
+type failure struct {
+	err   error
+	until time.Time // after that it is read again
+}
+
+// failureKept is how long a place that the disk cannot read is not read again:
+// each attempt may take it seconds.
+const failureKept = time.Minute
+
+func readTable(f vfs.File, d *disk) (vfs.File, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &tableFile{File: f, disk: d, size: info.Size()}, nil
+}
+
+// ReadAt implements [vfs.File].
+func (t *tableFile) ReadAt(b []byte, offset int64) (n int, err error) {
+	if t.failed.Load() {
+		if err := t.known(offset); err != nil {
+			return 0, err
+		}
+	}
+	n, err = t.File.ReadAt(b, offset)
+	switch {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		t.note(offset, err)
+		t.disk.rest()
+	case !t.intact(b, offset):
+		// Its being reported has Pebble's own work rest.
+		return 0, fmt.Errorf("block of %d bytes at byte %d: its checksum is wrong: %w", len(b), offset, pebble.ErrCorruption)
+	}
+	return n, err
+}
+
+// known returns why a place could not be read a short while ago.
+func (t *tableFile) known(offset int64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f, ok := t.places[offset]; ok && time.Now().Before(f.until) {
+		return f.err
+	}
+	return nil
+}
+
+func (t *tableFile) note(offset int64, err error) {
+	if short(err) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	const most = 1024
+	if t.places == nil || len(t.places) >= most {
+		t.places = make(map[int64]failure)
+	}
+	t.places[offset] = failure{err, time.Now().Add(failureKept)}
+	t.failed.Store(true)
+}
+
+// intact compares the checksum at the end of a block. What is read up to the
+// file's end is the footer, which has another one.
+func (t *tableFile) intact(b []byte, offset int64) bool {
+	const trailer = 5 // the way of compression, and the checksum
+	n := len(b) - 4
+	if n < trailer-4 || offset+int64(len(b)) >= t.size {
+		return true
+	}
+	c := crc32.Checksum(b[:n], castagnoli)
+	return (c>>15|c<<17)+0xa282ead8 == binary.LittleEndian.Uint32(b[n:])
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -1,0 +1,234 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway"
+)
+
+// killed returns the files of a store with some acknowledged events as a killed
+// process leaves them, and the name and content of its newest log. Events are of
+// a size, and some logs are used again.
+func killed(t *testing.T, size, rotations int) (fs *vfs.MemFS, name string, data []byte) {
+	t.Helper()
+	mem := vfs.NewCrashableMem()
+	s := openPlain(t, mem)
+	t.Cleanup(func() { _ = s.Close() })
+	put := func(n int) {
+		fill := strings.Repeat("x", size)
+		for range n {
+			at := trackway.Micros(s.nextSeq)
+			mustApply(t, s, event("e", at, map[string]string{"p": fmt.Sprintf(`"needle-%d-%s"`, at, fill)}, cookie1))
+		}
+	}
+	for range rotations {
+		put(9)
+		if err := s.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(6)
+	fs = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 2))})
+	name, data = newestLog(t, fs)
+	return fs, name, data
+}
+
+func newestLog(t *testing.T, fs vfs.FS) (name string, data []byte) {
+	t.Helper()
+	names, err := fs.List("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if strings.HasSuffix(n, ".log") && n > name {
+			name = n
+		}
+	}
+	return name, readFile(t, fs, fs.PathJoin("data", name))
+}
+
+// copyFS returns a copy of the store's directory.
+func copyFS(t *testing.T, from vfs.FS) vfs.FS {
+	t.Helper()
+	to := vfs.NewMem()
+	if ok, err := vfs.Clone(from, to, "data", "data"); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	return to
+}
+
+// TestFlippedBitInNewestLog: whatever bit of what was acknowledged last is
+// flipped, the store is not opened as if its log ended there. Bits that nobody
+// needs are flipped without harm.
+func TestFlippedBitInNewestLog(t *testing.T) {
+	t.Parallel()
+	for _, shape := range []struct{ size, rotations int }{
+		{10, 0},      // a few small records in one block
+		{10, 3},      // the same, over what an older log has left
+		{3000, 0},    // several blocks
+		{40_000, 0},  // records of several chunks
+		{90_000, 1},  // the same, over longer ones
+		{400_000, 0}, // most of it is written without being asked for
+	} {
+		t.Run(fmt.Sprintf("%d bytes, %d rotations", shape.size, shape.rotations), func(t *testing.T) {
+			t.Parallel()
+			fs, name, data := killed(t, shape.size, shape.rotations)
+			events := uint64(shape.rotations*9 + 6)
+			random := rand.New(rand.NewPCG(uint64(shape.size), uint64(shape.rotations)))
+			ends := chunkEnds(data, name)
+			end := ends[len(ends)-1]
+			flip := func(at, bit int) {
+				t.Helper()
+				copied := copyFS(t, fs)
+				spoiled := bytes.Clone(data)
+				spoiled[at] ^= 1 << bit
+				overwrite(t, copied, copied.PathJoin("data", name), spoiled)
+				s, err := Open("data", Options{FS: copied, Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }})
+				if err == nil {
+					defer func() { _ = s.Close() }()
+				}
+				switch inside := at < end; {
+				case inside && !errors.Is(err, ErrDamagedLog):
+					t.Errorf("bit %d of byte %d of %d: got %v, want that the log is damaged", bit, at, end, err)
+				case !inside && err != nil:
+					t.Errorf("bit %d of byte %d, behind the end at %d: %v", bit, at, end, err)
+				case !inside && s.nextSeq != events+1:
+					t.Errorf("bit %d of byte %d, behind the end at %d: %d events, want %d", bit, at, end, s.nextSeq-1, events)
+				}
+			}
+			// The last records: each bit of each header, some of each payload.
+			for i := max(1, len(ends)-5); i < len(ends); i++ {
+				for at := ends[i-1]; at < ends[i-1]+19; at++ {
+					flip(at, random.IntN(8))
+				}
+				for range 3 {
+					flip(ends[i-1]+random.IntN(ends[i]-ends[i-1]), random.IntN(8))
+				}
+			}
+			for bit := range 8 { // the lowest bit makes it the number of the next log, which ends one
+				flip(ends[len(ends)-2]+7, bit)
+			}
+			for range 10 {
+				flip(random.IntN(end), random.IntN(8))
+			}
+			for range 3 {
+				if end < len(data) {
+					flip(end+random.IntN(len(data)-end), random.IntN(8))
+				}
+			}
+		})
+	}
+}
+
+// chunkEnds returns where the chunks of a log end, beginning with 0, as far as
+// it goes on without a gap.
+func chunkEnds(data []byte, name string) []int {
+	const block, header = 32 << 10, 19
+	var number uint32
+	_, _ = fmt.Sscanf(name, "%06d.log", &number)
+	ends := []int{0}
+	for at := 0; at+header <= len(data); {
+		if block-at%block < header {
+			at += block - at%block
+			continue
+		}
+		if got := uint32(data[at+7]) | uint32(data[at+8])<<8; data[at+6] < 9 || data[at+6] > 12 || got != number {
+			break
+		}
+		at += header + int(data[at+4]) + int(data[at+5])<<8
+		ends = append(ends, at)
+	}
+	return ends
+}
+
+// TestTornEnd: what a power cut or a kill leaves of a write that nobody waited
+// for is no damage, and nobody hears of it.
+func TestTornEnd(t *testing.T) {
+	t.Parallel()
+	fs, name, data := killed(t, 3000, 0)
+	ends := chunkEnds(data, name)
+	end := ends[len(ends)-1]
+	last := data[ends[len(ends)-3]:end] // a record and the mark behind it
+	for what, spoil := range map[string]func(data []byte) []byte{
+		"cut off":              func(d []byte) []byte { return append(d[:end], last[:len(last)/2]...) },
+		"cut off in a header":  func(d []byte) []byte { return append(d[:end], last[:5]...) },
+		"the end of the file":  func(d []byte) []byte { return d[:end] },
+		"half of it zeros":     func(d []byte) []byte { return append(append(d[:end], last[:len(last)/2]...), make([]byte, 5000)...) },
+		"the beginning zeros":  func(d []byte) []byte { return append(append(d[:end], make([]byte, 512)...), last[512:]...) },
+		"an older log's bytes": func(d []byte) []byte { return append(d[:end], bytes.Repeat([]byte{5, 6, 7, 11}, 3000)...) },
+	} {
+		copied := copyFS(t, fs)
+		overwrite(t, copied, copied.PathJoin("data", name), spoil(bytes.Clone(data)))
+		var log bytes.Buffer
+		s, err := Open("data", Options{
+			FS: copied, Fatal: func(err error) { t.Error(err) },
+			Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		})
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		if s.nextSeq != 7 || log.Len() > 0 {
+			t.Errorf("%s: %d events, want 6; logged:\n%s", what, s.nextSeq-1, &log)
+		}
+		_ = s.Close()
+	}
+}
+
+// TestMarksInTheLog: without the file that says how far the log was synced, as a
+// power cut leaves it at worst, what the log says of itself is enough for all but
+// the last group.
+func TestMarksInTheLog(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{10, 3000, 40_000, 120_000} {
+		fs, name, data := killed(t, size, 0)
+		ends := chunkEnds(data, name)
+		if err := fs.Remove(fs.PathJoin("data", "SYNCED")); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []int{ends[0] + 30, ends[len(ends)/3] + 25} {
+			copied := copyFS(t, fs)
+			spoiled := bytes.Clone(data)
+			spoiled[at] ^= 4
+			overwrite(t, copied, copied.PathJoin("data", name), spoiled)
+			if s, err := Open("data", Options{FS: copied, Fatal: func(err error) { t.Error(err) }}); !errors.Is(err, ErrDamagedLog) {
+				t.Errorf("%d bytes, byte %d: got %v, want that the log is damaged; the next event is %d", size, at, err, s.nextSeq)
+			}
+		}
+	}
+}
+
+// TestLostLog: a log that is not there any more is damage, too.
+func TestLostLog(t *testing.T) {
+	t.Parallel()
+	fs, name, _ := killed(t, 10, 2)
+	if err := fs.Remove(fs.PathJoin("data", name)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open("data", Options{FS: fs, Fatal: func(err error) { t.Error(err) }}); !errors.Is(err, ErrDamagedLog) || !strings.Contains(err.Error(), name) {
+		t.Errorf("got %v, want that %s is damaged", err, name)
+	}
+}
+
+// TestDamagedSyncedFile: the file that says how far the log was synced may be
+// damaged itself. That is said, and nothing is lost.
+func TestDamagedSyncedFile(t *testing.T) {
+	t.Parallel()
+	fs, _, _ := killed(t, 10, 0)
+	file := fs.PathJoin("data", "SYNCED")
+	data := readFile(t, fs, file)
+	data[7] ^= 1
+	overwrite(t, fs, file, data)
+	s, log := openDamaged(t, fs)
+	if s.nextSeq != 7 || s.Damaged() != 1 || !strings.Contains(log.String(), "SYNCED") {
+		t.Errorf("%d events, %d places damaged; logged:\n%s", s.nextSeq-1, s.Damaged(), log)
+	}
+}

@@ -103,34 +103,34 @@ func (b *Body) Read() (text []byte, err error) {
 	return text, nil
 }
 
-func (b *Body) read() (text []byte, err error) {
+// read reads, inflates, waits if the text is large, and takes what decoding
+// takes, in this order.
+func (b *Body) read() ([]byte, error) {
 	sent := buffer{held: &b.held, most: b.most}
 	if err := b.receive(&sent); err != nil {
 		return nil, err
 	}
-	if b.inflate == nil {
-		text, err = sent.b, b.settle(DecodingTakes(len(sent.b)))
-	} else {
-		text, err = b.inflated(&sent)
+	if b.inflate == nil && len(sent.b) <= Light {
+		return sent.b, b.settle(DecodingTakes(len(sent.b)))
 	}
-	if err == nil && len(text) > Light {
-		err = b.wait()
-	}
-	return text, err
-}
-
-// inflated returns the text of what was sent.
-func (b *Body) inflated(sent *buffer) (text []byte, err error) {
 	if err := b.settle(0); err != nil {
 		return nil, err
 	}
-	into := buffer{held: &b.held, most: b.most}
-	err = b.inflate(b, sent.b, &into)
-	sent.free()
-	if err != nil {
-		return nil, err
+	text := sent
+	if b.inflate != nil {
+		text = buffer{held: &b.held, most: b.most}
+		err := b.inflate(b, sent.b, &text)
+		sent.free()
+		if err != nil {
+			return nil, err
+		}
 	}
-	return into.b, b.held.Take(DecodingTakes(len(into.b)))
+	if len(text.b) > Light {
+		if err := b.wait(); err != nil {
+			return nil, err
+		}
+	}
+	return text.b, b.held.Take(DecodingTakes(len(text.b)))
 }
 
 // settle ends reading, and takes what comes after it.

@@ -45,17 +45,17 @@ func (in *Intake) enterLarge(ctx context.Context, who netip.Addr) bool {
 
 // firstStep is how much room is made before anything is inflated: texts
 // shrink to a quarter, usually.
-func (u *buffer) firstStep(sent []byte) int { return min(max(firstRead, 4*len(sent)), Light, u.most+1) }
+func (u *buffer) firstStep(sent []byte) int { return min(max(firstRead, 4*len(sent)), Light+1, u.most+1) }
 
 // more makes room for the next step, which may have to wait.
 func (b *Body) more(u *buffer) error {
-	size := next(cap(u.b))
-	if size > Light {
-		if err := b.wait(); err != nil {
-			return err
-		}
+	if cap(u.b) <= Light {
+		return u.grow(min(next(cap(u.b)), Light+1)) // one more tells that it is large
 	}
-	return u.grow(size)
+	if err := b.wait(); err != nil {
+		return err
+	}
+	return u.grow(next(cap(u.b)))
 }
 
 // decoderBytes is what a decoder of gzip or deflate takes: a window of 32 KiB
@@ -195,11 +195,20 @@ func (b *Body) tryZstd(sent []byte, into *buffer) (more bool, err error) {
 	defer b.held.Give(spill)
 	text, err := b.in.zstd().DecodeAll(sent, into.b[:0])
 	switch {
-	case errors.Is(err, zstd.ErrDecoderSizeExceeded):
+	case isOverCap(err):
 		return true, nil
 	case err != nil:
 		return false, err
 	}
 	into.b = append(into.b[:0], text...) // the decoder may have moved it
 	return false, nil
+}
+
+// isOverCap tells whether an error of a zstd decoder is, or may be, that the
+// text is longer than there is room for. If that is in the middle of a block
+// there is no name for the error: a block that is damaged in this way is found
+// when there is enough room for it.
+func isOverCap(err error) bool {
+	const inBlock = "output bigger than max block size"
+	return errors.Is(err, zstd.ErrDecoderSizeExceeded) || err != nil && strings.HasPrefix(err.Error(), inBlock)
 }

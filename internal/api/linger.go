@@ -15,8 +15,8 @@ import (
 const (
 	restTime    = 10 * time.Second // for the rest of a small body
 	lingerBytes = 1 << 20
-	lingerTime  = 2 * time.Second
-	closeTime   = lingerTime / 4 // for a client that sends more, to see the answer
+	lingerTime  = 5 * time.Second
+	closeTime   = 500 * time.Millisecond // for a client that sends more, to see the answer
 )
 
 // answerFirst sends the answer to a call whose body is not wanted, or not all

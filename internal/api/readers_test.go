@@ -225,6 +225,13 @@ func fill(t *testing.T, p *room.Places, n int) {
 	}
 }
 
+// empty undoes fill.
+func empty(p *room.Places, n int) {
+	for i := range n {
+		p.Leave(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}))
+	}
+}
+
 // The names of properties are anybody's to choose. A table with all of them has a bound, and says what to do.
 func TestExportOfManyColumns(t *testing.T) {
 	t.Parallel()

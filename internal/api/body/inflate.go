@@ -45,7 +45,9 @@ func (in *Intake) enterLarge(ctx context.Context, who netip.Addr) bool {
 
 // firstStep is how much room is made before anything is inflated: texts
 // shrink to a quarter, usually.
-func (u *buffer) firstStep(sent []byte) int { return min(max(firstRead, 4*len(sent)), Light+1, u.most+1) }
+func (u *buffer) firstStep(sent []byte) int {
+	return min(max(firstRead, 4*len(sent)), Light+1, u.most+1)
+}
 
 // more makes room for the next step, which may have to wait.
 func (b *Body) more(u *buffer) error {

@@ -16,7 +16,7 @@ const (
 	MaxIDBytes    = 256      // bytes of one identifier's value
 	MaxTypeBytes  = 256      // bytes of an event's type
 	MaxNameBytes  = 256      // bytes of a property's name
-	MaxValueBytes = 16 << 10 // bytes of one property's value, as JSON
+	MaxValueBytes = 16 << 10 // bytes of one customer's property's value, as JSON; an event's are bounded by the event
 	MaxProperties = 255      // properties of one customer
 	MaxSoftIDs    = 64       // soft identifiers of one name that a customer holds
 	MaxEventBytes = 800_000  // bytes of one event's JSON (800 KB)
@@ -96,7 +96,7 @@ type Command struct {
 	TimeGiven  bool         // the client chose Time (not as an age): only such events are checked for duplicates
 	Received   Micros       // when this server received it
 	Properties []Property   // sorted by name, names unique
-	Bytes      int          // length of the command's JSON as it was sent
+	Bytes      int          // length of the type and the properties as they were sent: no less than what is kept of them
 }
 
 // Result is what became of one command.

@@ -13,6 +13,7 @@ import (
 
 	"trackway"
 	"trackway/internal/durable"
+	"trackway/internal/iso8601"
 )
 
 type exportCommand struct {
@@ -88,14 +89,14 @@ func (c *exportCommand) query() (url.Values, error) {
 	return query, nil
 }
 
-// parseTime reads a day, which is its first moment in UTC, or a moment.
+// parseTime reads a day, which is its first moment in UTC, or a moment, as
+// package iso8601 does.
 func parseTime(text string) (time.Time, error) {
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if at, err := time.Parse(layout, text); err == nil {
-			return at, nil
-		}
+	at, ok := iso8601.Parse(text)
+	if !ok {
+		return time.Time{}, fmt.Errorf("%q is no time such as 2026-01-01 or 2026-01-01T12:00:00Z", text)
 	}
-	return time.Time{}, fmt.Errorf("%q is no time such as 2026-01-01 or 2026-01-01T12:00:00Z", text)
+	return at.Time(), nil
 }
 
 // save writes the file, which has its name only once it is complete and on the disk.

@@ -21,6 +21,7 @@ var trackway = Rules{
 		"internal/cell":      0,
 		"internal/clientip":  0,
 		"internal/durable":   0,
+		"internal/iso8601":   0,
 		"internal/piecewise": 0,
 
 		"internal/config":        1,
@@ -39,6 +40,7 @@ var trackway = Rules{
 		"internal/query":         1,
 		"internal/rates":         1,
 		"internal/wire":          1,
+		"internal/wire/cost":     0,
 
 		"internal/config/edit":  2,
 		"internal/doctor":       2,

@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"trackway"
+	"trackway/internal/iso8601"
 )
 
 // Invalid returns the refusal of a parameter, in terms of what was expected of it.
@@ -63,11 +63,12 @@ func parseInstant(text string) (trackway.Micros, bool) {
 		micros, _ := strconv.ParseInt((frac + "000000")[:6], 10, 64) // digits
 		return trackway.Micros(seconds*1e6 + micros), err == nil && !strings.HasSuffix(text, ".")
 	}
-	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-		// A plus sign in a query that was not escaped is a space.
-		if at, err := time.Parse(layout, strings.Replace(text, " ", "+", 1)); err == nil {
-			return trackway.MicrosOf(at), true
-		}
+	if at, ok := iso8601.Parse(text); ok {
+		return at, true
+	}
+	// A plus sign in a query that was not escaped is a space: that of the offset comes last.
+	if i := strings.LastIndexByte(text, ' '); i >= 0 {
+		return iso8601.Parse(text[:i] + "+" + text[i+1:])
 	}
 	return 0, false
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"trackway/internal/iso8601"
 )
 
 // hidden is a text that never stands in a problem: a secret, or a public key's token.
@@ -109,16 +111,14 @@ func parsePrefix(s string) (p netip.Prefix, want string) {
 	return p, ""
 }
 
-// parseDate reads a day, which is its first moment in UTC, or a moment.
+// parseDate reads a day, which is its first moment in UTC, or a moment, as
+// package iso8601 does.
 func parseDate(s string) (t time.Time, want string) {
-	t, err := time.Parse(time.DateOnly, s)
-	if err != nil {
-		t, err = time.Parse(time.RFC3339, s)
-	}
-	if err != nil {
+	at, ok := iso8601.Parse(s)
+	if !ok {
 		return t, "must be a day or a time, such as 2027-01-01 or 2027-01-01T12:00:00Z"
 	}
-	return t, ""
+	return at.Time(), ""
 }
 
 // decimal matches whole numbers that mean the same to everybody: to some readers of YAML 010 is eight.

@@ -11,13 +11,14 @@ import (
 
 	"trackway"
 	"trackway/internal/wire"
+	"trackway/internal/wire/cost"
 )
 
 // Bounds on what an import has in memory: two batches and the lines they are made of. A batch is applied under the store's lock,
 // so that its size is also how long others wait: with 500 commands some 5 ms. 250 were a fifth slower.
 const (
 	batchCommands = 500
-	batchBytes    = 4 << 20
+	batchBytes    = 16 << 20 // of memory, as package cost has it: some four times the lines
 	// MaxLine is how many bytes a line of an import may have. No command that is accepted is half as long.
 	MaxLine = 2 << 20
 )
@@ -115,8 +116,8 @@ func (b *batch) clear() {
 	*b = batch{commands: b.commands[:0], results: b.results[:0], lines: b.lines[:0]}
 }
 
-// add takes a line's command in. One that only asks for the time is passed over.
-func (b *batch) add(line int64, length int, item *wire.Item) {
+// add takes a line's command in, and what it costs. One that only asks for the time is passed over.
+func (b *batch) add(line int64, size int, item *wire.Item) {
 	b.last = line
 	if item.Time {
 		return
@@ -124,7 +125,7 @@ func (b *batch) add(line int64, length int, item *wire.Item) {
 	b.commands = append(b.commands, item.Command)
 	b.results = append(b.results, trackway.Result{Err: item.Err})
 	b.lines = append(b.lines, line)
-	b.bytes += length
+	b.bytes += size
 }
 
 // apply stores the batch and notes in at what became of it.
@@ -195,7 +196,7 @@ func (q *queue) take() (*batch, error) {
 }
 
 // add waits for room and adds a line's command.
-func (q *queue) add(line int64, length int, item *wire.Item) error {
+func (q *queue) add(line int64, size int, item *wire.Item) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.filling.full() && q.err == nil {
@@ -204,7 +205,7 @@ func (q *queue) add(line int64, length int, item *wire.Item) error {
 	if q.err != nil {
 		return q.err
 	}
-	q.filling.add(line, length, item)
+	q.filling.add(line, size, item)
 	if len(q.filling.commands) <= 1 {
 		q.changed.Signal()
 	}
@@ -233,7 +234,7 @@ func (q *queue) fill(from io.Reader) error {
 			continue
 		}
 		item := wire.DecodeLine(line, trackway.MicrosOf(time.Now()))
-		if err := q.add(n, len(line), &item); err != nil {
+		if err := q.add(n, cost.Of(line), &item); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// trackingCase is an element of shared/conformance/tracking.json.
+// trackingCase is an element of shared/conformance/tracking.json, and of
+// findings.json, which has what was decided later.
 type trackingCase struct {
 	Case  string
 	Steps []trackingStep
@@ -25,8 +26,19 @@ type trackingStep struct {
 
 func TestTracking(t *testing.T) {
 	t.Parallel()
+	runCases(t, "conformance/tracking.json")
+}
+
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	runCases(t, "conformance/findings.json")
+}
+
+// runCases runs every case of a file, each against a fresh server.
+func runCases(t *testing.T, file string) {
+	t.Helper()
 	var cases []trackingCase
-	if err := json.Unmarshal(shared(t, "conformance/tracking.json"), &cases); err != nil {
+	if err := json.Unmarshal(shared(t, file), &cases); err != nil {
 		t.Fatal(err)
 	}
 	if len(cases) == 0 {

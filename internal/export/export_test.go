@@ -7,6 +7,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/wire"
 )
 
 var shop = &trackway.Project{Number: 7, Hard: []string{"registered"}, Soft: []string{"cookie"}}
@@ -137,6 +139,31 @@ func TestNDJSON(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestNDJSONOfManyProperties: each line is a command that an import takes, however much was updated at one time.
+func TestNDJSONOfManyProperties(t *testing.T) {
+	t.Parallel()
+	value := `"` + strings.Repeat("x", trackway.MaxValueBytes-2) + `"`
+	customer := trackway.Profile{Customer: 1, IDs: []trackway.Identifier{{Name: "registered", Value: "jane", Hard: true}}}
+	for i := range trackway.MaxProperties {
+		customer.Properties = append(customer.Properties, dated(fmt.Sprintf("%0*d", trackway.MaxNameBytes, i), value, 2_000_000))
+	}
+	var out bytes.Buffer
+	if err := (&lines{w: &out}).Customer(&customer); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for line := range bytes.Lines(out.Bytes()) {
+		item := wire.DecodeLine(line, 7)
+		if item.Err != nil || item.Command.Time != 2_000_000 || len(item.Command.Properties) == 0 {
+			t.Errorf("a line of %d bytes: got %d properties at %d, error %v", len(line), len(item.Command.Properties), item.Command.Time, item.Err)
+		}
+		seen += len(item.Command.Properties)
+	}
+	if seen != trackway.MaxProperties {
+		t.Errorf("got %d properties, want %d", seen, trackway.MaxProperties)
 	}
 }
 

@@ -18,13 +18,16 @@ type lines struct {
 }
 
 // Customer writes a command for each time at which properties were last updated, because a command has one time; the oldest
-// comes first.
+// comes first. Properties of one time that are too long for one command, because several had set them, become several.
 func (l *lines) Customer(c *trackway.Profile) error {
 	byTime := slices.Clone(c.Properties)
 	slices.SortStableFunc(byTime, func(a, b trackway.DatedProperty) int { return cmp.Compare(a.Updated, b.Updated) })
 	for first := true; first || len(byTime) > 0; first = false {
-		n := 0
+		n, size := 0, 0
 		for n < len(byTime) && byTime[n].Updated == byTime[0].Updated {
+			if size += lengthOf(&byTime[n]); n > 0 && size > trackway.MaxEventBytes {
+				break
+			}
 			n++
 		}
 		if err := l.update(c, byTime[:n]); err != nil {
@@ -33,6 +36,12 @@ func (l *lines) Customer(c *trackway.Profile) error {
 		byTime = byTime[n:]
 	}
 	return nil
+}
+
+// lengthOf returns how long a property is in an object, at most.
+func lengthOf(p *trackway.DatedProperty) int {
+	const mostEscaped = len(`\u0000`)
+	return mostEscaped*len(p.Name) + len(p.Value) + len(`{"":}`)
 }
 
 // update writes properties that were updated at the same time, perhaps none.

@@ -250,14 +250,18 @@ func appendName(b []byte, name string, first *bool) []byte {
 }
 
 // maxDigits is how many digits before the point every reader of JSON takes exactly. What has more is a number of something (a
-// card, a tracking code) and not a quantity.
-const maxDigits = 15
+// card, a tracking code) and not a quantity. A number with more than maxAllDigits, those behind the point included, would be
+// refused.
+const (
+	maxDigits    = 15
+	maxAllDigits = 64
+)
 
 // isNumber tells whether a cell is certainly a number: in plain decimals, as JSON writes them, and no larger than is exact
 // everywhere. So 1e5, 007, +49 and the number of a card are texts.
 func isNumber(cell string) bool {
 	whole, fraction, point := strings.Cut(strings.TrimPrefix(cell, "-"), ".")
-	if !allDigits(whole) || point && !allDigits(fraction) || len(whole) > maxDigits {
+	if !allDigits(whole) || point && !allDigits(fraction) || len(whole) > maxDigits || len(whole)+len(fraction) > maxAllDigits {
 		return false
 	}
 	return len(whole) == 1 || whole[0] != '0'

@@ -162,6 +162,7 @@ func TestIsNumber(t *testing.T) {
 	t.Parallel()
 	for cell, want := range map[string]bool{
 		"0": true, "-0": true, "7": true, "-1.50": true, "0.1": true, "123456789012345": true, "1.12345678901234567": true, "1700000000.123456": true,
+		"0." + strings.Repeat("3", 63): true, "-1." + strings.Repeat("3", 63): true, "0." + strings.Repeat("3", 64): false,
 		"": false, "-": false, ".5": false, "5.": false, "007": false, "+49": false, "1e5": false, "0x1": false, "1,5": false, " 1": false,
 		"NaN": false, "1234567890123456": false, "４": false, "1.2.3": false,
 	} {

@@ -24,7 +24,7 @@ func Validate(p *trackway.Project, c *trackway.Command) *trackway.Error {
 	if c.Time < trackway.MinTime || c.Time > trackway.MaxTime {
 		return refuse("timestamp", "expected a time in the years 1970 to 2200")
 	}
-	return validateProperties(c.Properties)
+	return validateProperties(c)
 }
 
 func validateEvent(c *trackway.Command) *trackway.Error {
@@ -42,13 +42,16 @@ func validateEvent(c *trackway.Command) *trackway.Error {
 	return nil
 }
 
-func validateProperties(properties []trackway.Property) *trackway.Error {
-	for i := range properties {
-		p := &properties[i]
+// validateProperties bounds names, and a customer's values one by one: all of
+// them are read together with the customer. An event's are bounded by the
+// event.
+func validateProperties(c *trackway.Command) *trackway.Error {
+	for i := range c.Properties {
+		p := &c.Properties[i]
 		if len(p.Name) > trackway.MaxNameBytes {
 			return refuse("properties", fmt.Sprintf("expected names of at most %d bytes, got one of %d", trackway.MaxNameBytes, len(p.Name)))
 		}
-		if len(p.Value) > trackway.MaxValueBytes {
+		if c.Kind == trackway.UpdateCustomer && len(p.Value) > trackway.MaxValueBytes {
 			return refuse("properties."+p.Name, fmt.Sprintf("expected at most %d bytes of JSON, got %d", trackway.MaxValueBytes, len(p.Value)))
 		}
 	}

@@ -128,15 +128,20 @@ func TestValidate(t *testing.T) {
 		change func(*trackway.Command)
 		want   *trackway.Error // nil: accepted
 	}{
-		"good":            {change: func(*trackway.Command) {}},
-		"update":          {change: func(c *trackway.Command) { c.Kind, c.Type = trackway.UpdateCustomer, "" }},
-		"anonymous":       {change: func(c *trackway.Command) { c.IDs, c.Anonymous = nil, true }},
-		"no properties":   {change: func(c *trackway.Command) { c.Properties = nil }},
-		"earliest":        {change: func(c *trackway.Command) { c.Time = trackway.MinTime }},
-		"latest":          {change: func(c *trackway.Command) { c.Time = trackway.MaxTime }},
-		"longest type":    {change: func(c *trackway.Command) { c.Type = long(256) }},
-		"longest name":    {change: func(c *trackway.Command) { c.Properties[0].Name = long(256) }},
-		"longest value":   {change: func(c *trackway.Command) { c.Properties[0].Value = []byte(long(16 << 10)) }},
+		"good":          {change: func(*trackway.Command) {}},
+		"update":        {change: func(c *trackway.Command) { c.Kind, c.Type = trackway.UpdateCustomer, "" }},
+		"anonymous":     {change: func(c *trackway.Command) { c.IDs, c.Anonymous = nil, true }},
+		"no properties": {change: func(c *trackway.Command) { c.Properties = nil }},
+		"earliest":      {change: func(c *trackway.Command) { c.Time = trackway.MinTime }},
+		"latest":        {change: func(c *trackway.Command) { c.Time = trackway.MaxTime }},
+		"longest type":  {change: func(c *trackway.Command) { c.Type = long(256) }},
+		"longest name":  {change: func(c *trackway.Command) { c.Properties[0].Name = long(256) }},
+		"value of an event": {change: func(c *trackway.Command) {
+			c.Properties[0].Value = []byte(long(trackway.MaxEventBytes - 100))
+		}},
+		"longest value of a customer": {change: func(c *trackway.Command) {
+			c.Kind, c.Properties[0].Value = trackway.UpdateCustomer, []byte(long(16<<10))
+		}},
 		"largest event":   {change: func(c *trackway.Command) { c.Bytes = 800_000 }},
 		"update is large": {change: func(c *trackway.Command) { c.Kind, c.Bytes = trackway.UpdateCustomer, 800_001 }},
 		"no ids": {
@@ -185,7 +190,9 @@ func TestValidate(t *testing.T) {
 			},
 		},
 		"long value": {
-			change: func(c *trackway.Command) { c.Properties[0].Value = []byte(long(16<<10 + 1)) },
+			change: func(c *trackway.Command) {
+				c.Kind, c.Properties[0].Value = trackway.UpdateCustomer, []byte(long(16<<10+1))
+			},
 			want: &trackway.Error{
 				Code: trackway.Invalid, Field: "properties.a", Msg: "Field 'properties.a': expected at most 16384 bytes of JSON, got 16385.",
 			},

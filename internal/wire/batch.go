@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"strconv"
 
 	"trackway"
@@ -26,67 +27,84 @@ func DecodeBatch(body []byte, received trackway.Micros) ([]Item, *trackway.Error
 	var b batch
 	for name := range d.members {
 		if name == "commands" {
-			b = d.batch()
+			d.batch(&b)
 		} else {
 			d.value()
 		}
 	}
 	d.end()
-	switch {
-	case d.err != nil:
-		return nil, d.err
-	case b.err != nil:
-		return nil, b.err
-	case b.sent == 0:
-		return nil, invalid("commands", "No commands")
-	case b.sent > trackway.MaxCommands:
-		return nil, invalid("commands", "Too many commands: "+strconv.Itoa(b.sent)+", at most "+strconv.Itoa(trackway.MaxCommands))
+	if err := cmp.Or(d.err, b.err()); err != nil {
+		return nil, err
 	}
 	return b.items, nil
 }
 
 // batch is the value of "commands".
 type batch struct {
-	items []Item // at most trackway.MaxCommands
-	sent  int    // how many there are in the body
-	err   *trackway.Error
+	items   []Item // at most trackway.MaxCommands
+	sent    int    // how many there are in the body
+	kind    kind   // of the value
+	foreign bool   // an element is no object
 }
 
-const bytesPerCommand = 128 // of a body, at least: a guess that saves growing
-
-func (d *decoder) batch() (b batch) {
-	if kind(d.peek()) != arrayKind {
-		if v := d.value(); !v.absent() {
-			b.err = unexpected("commands", "an array", v.kind)
-		}
-		return b
+// err returns why none of the commands may be carried out, if that is so.
+func (b *batch) err() *trackway.Error {
+	switch {
+	case b.foreign:
+		return invalid("", "Invalid JSON")
+	case b.kind != arrayKind && b.kind != nullKind && b.kind != 0:
+		return unexpected("commands", "an array", b.kind)
+	case b.sent == 0:
+		return invalid("commands", "No commands")
+	case b.sent > trackway.MaxCommands:
+		return invalid("commands", "Too many commands: "+strconv.Itoa(b.sent)+", at most "+strconv.Itoa(trackway.MaxCommands))
 	}
-	b.items = make([]Item, 0, min(trackway.MaxCommands, len(d.b)/bytesPerCommand+1))
+	return nil
+}
+
+const bytesPerItem = 128 // of a body, at least: a guess that saves growing
+
+// batch reads the value of "commands" into b, and forgets one that came before: the last wins, in the same memory.
+func (d *decoder) batch(b *batch) {
+	*b = batch{items: b.items[:0], kind: kind(d.peek())}
+	if b.kind != arrayKind {
+		d.value()
+		return
+	}
 	for i := range d.elements {
 		b.sent = i + 1
 		switch isObject := kind(d.peek()) == objectKind; {
 		case isObject && i < trackway.MaxCommands:
+			if len(b.items) == cap(b.items) {
+				b.grow(len(d.b) - d.i)
+			}
 			b.items = append(b.items, d.item())
 		case isObject:
 			d.value()
 		default:
 			d.value()
-			b.err = invalid("", "Invalid JSON")
+			b.foreign = true
 		}
 	}
-	return b
+}
+
+// grow makes room for the items in a number of bytes.
+func (b *batch) grow(left int) {
+	items := make([]Item, 0, min(trackway.MaxCommands, max(2*len(b.items), left/bytesPerItem+1)))
+	b.items = append(items, b.items...)
 }
 
 // item reads one element of "commands".
 func (d *decoder) item() (item Item) {
 	var name value
+	var idErr *trackway.Error
 	var f fields
 	for member := range d.members {
 		switch member {
 		case "name":
 			name = d.value()
 		case "command_id":
-			item.CommandID = d.value().raw
+			item.CommandID, idErr = d.commandID()
 		case "data":
 			f = fields{}
 			d.data(&f)
@@ -100,8 +118,8 @@ func (d *decoder) item() (item Item) {
 	command, err := stringField("name", name)
 	item.Name = command
 	switch {
-	case err != nil:
-		item.Err = err
+	case err != nil || idErr != nil:
+		item.Err = cmp.Or(err, idErr)
 	case name.absent():
 		item.Err = required("name")
 	case command == systemTime:
@@ -110,6 +128,22 @@ func (d *decoder) item() (item Item) {
 		item.Command, item.Err = f.command(command, d.received)
 	}
 	return item
+}
+
+// commandID reads the value of "command_id", which is answered as it was sent: so it is bounded like any value that comes back,
+// and in length.
+func (d *decoder) commandID() ([]byte, *trackway.Error) {
+	const field = "command_id"
+	d.base, d.fault = d.depth, noFault
+	v := d.value()
+	d.base = 0
+	switch {
+	case len(v.raw) > maxCommandIDBytes:
+		return nil, invalid(field, "Field '"+field+"': expected at most "+strconv.Itoa(maxCommandIDBytes)+" bytes of JSON, got "+strconv.Itoa(len(v.raw))+".")
+	case d.fault != noFault:
+		return nil, d.fault.of(field)
+	}
+	return v.raw, nil
 }
 
 // data reads the value of "data" into f. Null is a command that says nothing.

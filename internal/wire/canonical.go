@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"bytes"
 	"slices"
+	"unicode/utf8"
 
 	"trackway"
 )
@@ -31,7 +33,7 @@ func SplitObject(obj []byte) []trackway.Property {
 		return nil
 	}
 	var properties []trackway.Property
-	s := scanner{b: obj}
+	s := scanner{b: obj, base: 1}
 	for name := range s.members {
 		properties = append(properties, trackway.Property{Name: name, Value: s.value().raw})
 	}
@@ -41,129 +43,156 @@ func SplitObject(obj []byte) []trackway.Property {
 	return properties
 }
 
-// appendCanonical appends valid JSON in canonical form, which is never longer. It is a second pass, for the values that
-// need it.
-func appendCanonical(dst, raw []byte) []byte {
-	s := scanner{b: raw}
-	return s.appendCanonical(dst)
-}
-
-func (s *scanner) appendCanonical(dst []byte) []byte {
-	switch kind(s.peek()) {
-	case objectKind:
-		var members []trackway.Property
-		for name := range s.members {
-			members = append(members, trackway.Property{Name: name, Value: s.canonical()})
-		}
-		return AppendObject(dst, appendSorted(nil, members))
-	case arrayKind:
-		dst = append(dst, '[')
-		for i := range s.elements {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = s.appendCanonical(dst)
-		}
-		return append(dst, ']')
-	default:
-		return append(dst, s.canonical()...)
-	}
-}
-
-// canonical returns the next value in canonical form: a part of the text if it is a scalar that has it already.
-func (s *scanner) canonical() []byte {
-	if c := kind(s.peek()); c == objectKind || c == arrayKind {
-		return s.appendCanonical(nil)
-	}
-	v := s.value()
-	if v.canonical {
-		return v.raw
-	}
-	return appendCanonicalString(nil, v.raw[1:len(v.raw)-1])
-}
-
-// appendSorted appends members sorted by name, the last of those with the same name only. A client that sorts already pays
-// for a look.
+// rewriter writes valid JSON in canonical form, which is never longer. It is
+// a second pass, for the values that need it. The zero value is ready, and
+// one rewriter serves for many values: it keeps what it has allocated.
 //
-// What is sorted are small entries without pointers: moving the members themselves, and telling the garbage collector each
-// time, took a third of the time of decoding an event.
-func appendSorted(dst, members []trackway.Property) []trackway.Property {
-	if isSorted(members) {
-		return append(dst, members...)
-	}
-	var room [usualMembers]entry
-	order := appendOrder(room[:0], members)
-	for i := range order {
-		m := members[order[i].index]
-		if i+1 < len(order) && members[order[i+1].index].Name == m.Name {
-			continue
-		}
-		dst = append(dst, m)
-	}
+// An object is written in the order in which it comes and put in order when
+// it is complete, so that each level of nesting costs a copy of what is below
+// it and no memory. REQUIRES: the value is within the bounds, which bound the
+// recursion and the members that are sorted together.
+type rewriter struct {
+	scanner
+	dst   []byte
+	parts []part // members of all objects that are being written, the innermost last
+	moved []byte // members in order, on their way back to dst
+}
+
+// part is a member that was written: places in dst.
+type part struct{ start, value, end uint32 }
+
+// write appends the canonical form of a value. It allocates for dst only if
+// that has less room than the value is long.
+func (w *rewriter) write(dst, raw []byte) []byte {
+	w.scanner = scanner{b: raw}
+	w.dst = dst
+	w.value()
+	dst, w.dst = w.dst, nil
 	return dst
 }
 
-// usualMembers is how many members an object may have to be sorted by insertion, and without allocating.
-const usualMembers = 16
-
-// entry stands for a member while members are sorted.
-type entry struct {
-	prefix uint64 // of its name
-	index  int    // among the members
-}
-
-// before reports whether e comes before o, another entry: by name, then by index. Most names differ in their first bytes.
-func (e entry) before(o entry, members []trackway.Property) bool {
-	return e.prefix < o.prefix || e.prefix == o.prefix && e.beforeInFull(o, members)
-}
-
-func (e entry) beforeInFull(o entry, members []trackway.Property) bool {
-	a, b := members[e.index].Name, members[o.index].Name
-	return a < b || a == b && e.index < o.index
-}
-
-// appendOrder appends an entry for each member, sorted.
-func appendOrder(order []entry, members []trackway.Property) []entry {
-	for i := range members {
-		order = append(order, entry{prefix(members[i].Name), i})
-	}
-	if len(order) > usualMembers {
-		slices.SortFunc(order, func(a, b entry) int {
-			if a.before(b, members) {
-				return -1
+func (w *rewriter) value() {
+	switch kind(w.peek()) {
+	case objectKind:
+		w.object()
+	case arrayKind:
+		w.dst = append(w.dst, '[')
+		for i := range w.elements {
+			if i > 0 {
+				w.dst = append(w.dst, ',')
 			}
-			return 1 // never equal: indexes differ
-		})
-		return order
-	}
-	for i := 1; i < len(order); i++ { // slices.SortFunc does the same, but compares through a pointer
-		e, at := order[i], i
-		for ; at > 0 && e.before(order[at-1], members); at-- {
-			order[at] = order[at-1]
+			w.value()
 		}
-		order[at] = e
-	}
-	return order
-}
-
-// isSorted reports whether names ascend, each once.
-func isSorted(members []trackway.Property) bool {
-	for i := 1; i < len(members); i++ {
-		if members[i-1].Name >= members[i].Name {
-			return false
+		w.dst = append(w.dst, ']')
+	default:
+		v := w.scanner.value()
+		if v.canonical {
+			w.dst = append(w.dst, v.raw...)
+		} else {
+			w.dst = appendCanonicalString(w.dst, v.raw[1:len(v.raw)-1])
 		}
 	}
-	return true
 }
 
-// prefix returns the first eight bytes of a name as a number that sorts like them, filled up with zeros.
-func prefix(name string) (p uint64) {
-	if len(name) >= 8 {
-		return uint64(name[7]) | uint64(name[6])<<8 | uint64(name[5])<<16 | uint64(name[4])<<24 |
-			uint64(name[3])<<32 | uint64(name[2])<<40 | uint64(name[1])<<48 | uint64(name[0])<<56
+// object writes an object. Each member ends in a comma until the last one is
+// replaced by the bracket.
+func (w *rewriter) object() {
+	first, start, sorted := len(w.parts), len(w.dst)+1, true
+	w.dst = append(w.dst, '{')
+	w.open('{')
+	for w.next('}') {
+		p := part{start: uint32(len(w.dst))} //nolint:gosec // G115: values are shorter than 4 GB
+		raw, _ := w.name()
+		w.dst = append(appendCanonicalString(w.dst, raw), ':')
+		p.value = uint32(len(w.dst)) //nolint:gosec // G115: as above
+		if n := len(w.parts); sorted && n > first {
+			sorted = compareNames(w.nameOf(w.parts[n-1]), w.nameOf(p)) < 0
+		}
+		w.value()
+		w.dst = append(w.dst, ',')
+		p.end = uint32(len(w.dst)) //nolint:gosec // G115: as above
+		w.push(p)
 	}
-	for i := range len(name) {
-		p |= uint64(name[i]) << (56 - 8*i)
+	if !sorted {
+		w.sort(w.parts[first:])
 	}
-	return p
+	w.parts = w.parts[:first]
+	if len(w.dst) == start {
+		w.dst = append(w.dst, '}')
+	} else {
+		w.dst[len(w.dst)-1] = '}'
+	}
+}
+
+// push adds a part. Beyond a few, it makes room at once for all that can come
+// in this value.
+func (w *rewriter) push(p part) {
+	if len(w.parts) == cap(w.parts) {
+		const few = 64
+		more := (len(w.b)-w.i)/shortestMember + 1
+		if cap(w.parts) == 0 {
+			more = min(more, few)
+		}
+		w.parts = append(make([]part, 0, len(w.parts)+more), w.parts...)
+	}
+	w.parts = append(w.parts, p)
+}
+
+// nameOf returns the name of a part: what stands between its quotes.
+func (w *rewriter) nameOf(p part) []byte { return w.dst[p.start+1 : p.value-2] }
+
+// sort puts the parts at the end of dst in order of their names, the last of
+// those with the same name only.
+func (w *rewriter) sort(parts []part) {
+	start := parts[0].start
+	slices.SortFunc(parts, func(a, b part) int {
+		if c := compareNames(w.nameOf(a), w.nameOf(b)); c != 0 {
+			return c
+		}
+		return int(a.start) - int(b.start)
+	})
+	if cap(w.moved) < len(w.dst)-int(start) {
+		w.moved = make([]byte, 0, len(w.b)) // enough for the whole value
+	}
+	w.moved = w.moved[:0]
+	for i, p := range parts {
+		if i+1 == len(parts) || !bytes.Equal(w.nameOf(p), w.nameOf(parts[i+1])) {
+			w.moved = append(w.moved, w.dst[p.start:p.end]...)
+		}
+	}
+	w.dst = append(w.dst[:start], w.moved...)
+}
+
+// compareNames compares names in canonical form by the bytes of what they
+// stand for, which is the order of their characters.
+func compareNames(a, b []byte) int {
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] && a[i] != '\\' {
+		i++
+	}
+	if bytes.IndexByte(a[i:], '\\') < 0 && bytes.IndexByte(b[i:], '\\') < 0 {
+		return bytes.Compare(a[i:], b[i:])
+	}
+	for i > 0 && i < len(a) && !utf8.RuneStart(a[i]) {
+		i--
+	}
+	a, b = a[i:], b[i:]
+	for len(a) > 0 && len(b) > 0 {
+		charA, n := firstChar(a)
+		charB, m := firstChar(b)
+		if charA != charB {
+			return int(charA) - int(charB)
+		}
+		a, b = a[n:], b[m:]
+	}
+	return len(a) - len(b)
+}
+
+// firstChar returns the first character of the inside of a string, and how
+// many bytes it has there.
+func firstChar(s []byte) (char rune, n int) {
+	if s[0] == '\\' {
+		return escapedRune(s)
+	}
+	return utf8.DecodeRune(s)
 }

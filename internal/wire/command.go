@@ -3,7 +3,6 @@ package wire
 import (
 	"cmp"
 	"slices"
-	"strconv"
 
 	"trackway"
 )
@@ -26,15 +25,31 @@ func DecodeCommand(name string, body []byte, received trackway.Micros) (trackway
 	return f.command(name, received)
 }
 
-// decoder decodes the commands of one body. What it collects for all of them lies in a few shared slices; a command takes
-// its part of a slice once that is complete, and growing moves only what comes later.
+// decoder decodes the commands of one body. What it collects for all of them lies in a few shared slices: a command takes its
+// part of one once that is complete, and what does not fit begins a new one, so that nothing is moved or kept twice.
 type decoder struct {
 	scanner
-	received   trackway.Micros
-	ids        []trackway.Identifier
-	firstID    int // of the command that is read
-	properties []trackway.Property
-	rewritten  []byte // the values that were not in canonical form
+	received  trackway.Micros
+	ids       []trackway.Identifier
+	firstID   int                 // of the command that is read
+	kept      []trackway.Property // of all commands
+	rewritten []byte              // the values that were not in canonical form
+	spare     *spare              // nil until it is needed
+}
+
+// spare is what few commands need: memory that is used again for each value and each object.
+type spare struct {
+	rewriter
+	many  []member // an object's, beyond a few
+	order []entry  // the same
+}
+
+// spares returns d's spare memory.
+func (d *decoder) spares() *spare {
+	if d.spare == nil {
+		d.spare = new(spare)
+	}
+	return d.spare
 }
 
 const (
@@ -44,10 +59,10 @@ const (
 
 func newDecoder(body []byte, received trackway.Micros) decoder {
 	return decoder{
-		scanner:    scanner{b: body},
-		received:   received,
-		ids:        make([]trackway.Identifier, 0, 2),
-		properties: make([]trackway.Property, 0, min(len(body)/bytesPerProperty, maxGuess)),
+		scanner:  scanner{b: body},
+		received: received,
+		ids:      make([]trackway.Identifier, 0, 2),
+		kept:     make([]trackway.Property, 0, min(len(body)/bytesPerProperty, maxGuess)),
 	}
 }
 
@@ -64,20 +79,21 @@ type fields struct {
 	update        value // "update_timestamp"
 	age           value
 	url           value
-	bytes         int             // length of the object
+	length        int             // of the properties, as they were sent
 	err           *trackway.Error // it is not an object
 }
 
 // fields reads a command's object into f, which is meaningless once d.err is set.
 func (d *decoder) fields(f *fields) {
-	d.peek()
-	start := d.i
 	for name := range d.members {
 		switch name {
 		case "customer_ids":
 			f.ids, f.idsErr = d.identifiers()
 		case "properties":
-			f.properties, f.propertiesErr = d.object("properties")
+			d.peek()
+			start := d.i
+			f.properties, f.propertiesErr = d.properties()
+			f.length = d.i - start
 		case "event_type":
 			f.eventType = d.value()
 		case "type":
@@ -94,50 +110,6 @@ func (d *decoder) fields(f *fields) {
 			d.value()
 		}
 	}
-	f.bytes = d.i - start
-}
-
-// object reads the value of a field that is an object or null, as a list of its members.
-func (d *decoder) object(field string) ([]trackway.Property, *trackway.Error) {
-	if kind(d.peek()) != objectKind {
-		if v := d.value(); !v.absent() {
-			return nil, unexpected(field, "an object", v.kind)
-		}
-		return nil, nil
-	}
-	var room [usualMembers]trackway.Property
-	members := room[:0]
-	tooMany := false
-	for name := range d.members {
-		v := d.value()
-		if d.err != nil {
-			return nil, nil
-		}
-		if len(members) == maxMembers {
-			tooMany = true
-			continue // what follows must be JSON all the same
-		}
-		if !v.canonical {
-			v.raw = d.rewrite(v.raw)
-		}
-		members = append(members, trackway.Property{Name: name, Value: v.raw})
-	}
-	if tooMany {
-		return nil, invalid(field, "Field '"+field+"': at most "+strconv.Itoa(maxMembers)+" members.")
-	}
-	start := len(d.properties)
-	d.properties = appendSorted(d.properties, members)
-	return slices.Clip(d.properties[start:]), nil
-}
-
-// rewrite returns the text of a value in canonical form.
-func (d *decoder) rewrite(raw []byte) []byte {
-	if d.rewritten == nil {
-		d.rewritten = make([]byte, 0, min(len(d.b), maxGuess))
-	}
-	start := len(d.rewritten)
-	d.rewritten = appendCanonical(d.rewritten, raw)
-	return slices.Clip(d.rewritten[start:])
 }
 
 // command makes the command called name of the fields.
@@ -146,7 +118,7 @@ func (f *fields) command(name string, received trackway.Micros) (trackway.Comman
 		return f.refused(), err
 	}
 	c := trackway.Command{
-		Kind: trackway.AddEvent, IDs: f.ids, Properties: f.properties, Received: received, Bytes: f.bytes,
+		Kind: trackway.AddEvent, IDs: f.ids, Properties: f.properties, Received: received, Bytes: max(f.length, len("{}")),
 	}
 	var err *trackway.Error
 	switch name {
@@ -157,7 +129,9 @@ func (f *fields) command(name string, received trackway.Micros) (trackway.Comman
 	case Clicks:
 		c.Type, c.Anonymous = clickType, len(f.ids) == 0
 		c.Properties, err = f.withURL()
+		c.Bytes += len(`"url":,`) + len(f.url.raw)
 	}
+	c.Bytes += len(c.Type)
 	if err == nil {
 		c.Time, c.TimeGiven, err = f.time(name, received)
 	}
@@ -208,7 +182,15 @@ func (f *fields) withURL() ([]trackway.Property, *trackway.Error) {
 	if !f.url.canonical {
 		p.Value = AppendString(nil, url)
 	}
-	return appendSorted(nil, append(f.properties, p)), nil
+	i, found := slices.BinarySearchFunc(f.properties, p.Name, func(q trackway.Property, name string) int {
+		return cmp.Compare(q.Name, name)
+	})
+	behind := f.properties[i:]
+	if found {
+		behind = behind[1:]
+	}
+	with := make([]trackway.Property, 0, len(f.properties)+1)
+	return append(append(append(with, f.properties[:i]...), p), behind...), nil
 }
 
 // time returns when the command happened, and whether the client chose that time.

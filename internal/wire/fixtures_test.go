@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -158,6 +159,48 @@ func TestConformance(t *testing.T) {
 	}
 	if seen < 20 {
 		t.Errorf("only %d vectors with a body", seen)
+	}
+}
+
+// TestFindings: the requests that were decided on later are decoded, and as many commands are refused as have to be. What
+// ingest refuses is decoded here.
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	var cases []struct {
+		Case  string
+		Steps []struct {
+			Request  request
+			Response struct {
+				Status int
+				JSON   struct {
+					Results []struct{ Success bool }
+				}
+			}
+		}
+	}
+	vectors := sharedFile(t, "conformance/findings.json")
+	if vectors == nil {
+		t.Skip("no ../shared/conformance beside the project")
+	}
+	if err := json.Unmarshal(vectors, &cases); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		for _, step := range c.Steps {
+			body := string(step.Request.JSON)
+			if body == "" || step.Response.Status != http.StatusOK {
+				continue
+			}
+			want := 0
+			for _, result := range step.Response.JSON.Results {
+				if !result.Success && strings.HasSuffix(step.Request.Path, "/batch") {
+					want++
+				}
+			}
+			if _, errs := decodeRoute(t, step.Request.Path, body); len(errs) != want {
+				t.Errorf("%s: %.200s: got %q, want %d errors", c.Case, body, messages(errs), want)
+			}
+		}
 	}
 }
 

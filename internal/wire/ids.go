@@ -13,20 +13,46 @@ const idsField = "customer_ids"
 // identifiers reads the value of "customer_ids": an object of strings, numbers, and arrays of these. They come sorted by
 // name, those of an array in its order.
 func (d *decoder) identifiers() ([]trackway.Identifier, *trackway.Error) {
-	borrowed := len(d.properties)
-	members, err := d.object(idsField)
-	d.properties = d.properties[:borrowed]
-	if err != nil {
+	var room [usualMembers]member
+	members, err := d.collect(idsField, room[:0])
+	if err != nil || d.err != nil {
 		return nil, err
 	}
+	var entries [usualMembers]entry
+	order := d.inOrder(entries[:0], members)
+	d.makeRoomForIDs(members)
 	start := len(d.ids)
 	d.firstID = start
-	for _, m := range members {
-		if err := d.identifier(m.Name, m.Value); err != nil {
+	for i := range order {
+		m := &members[order[i].index]
+		if err := d.identifier(m.name, d.b[m.start:m.end]); err != nil {
 			return nil, err
 		}
 	}
 	return slices.Clip(d.ids[start:]), nil
+}
+
+// makeRoomForIDs makes room for all ids that the members hold, so that adding
+// them moves none. It guesses that the commands behind this one are alike.
+func (d *decoder) makeRoomForIDs(members []member) {
+	const bytesPerCommand, usualIDs = 512, 4
+	n := 0
+	for i := range members {
+		n++
+		if m := &members[i]; d.b[m.start] == '[' {
+			s := scanner{b: d.b[m.start:m.end]}
+			for range s.elements {
+				s.value()
+				n++
+			}
+		}
+	}
+	if n = min(n, maxIDs); n > cap(d.ids)-len(d.ids) {
+		if n <= usualIDs {
+			n += n * min((len(d.b)-d.i)/bytesPerCommand, trackway.MaxCommands)
+		}
+		d.ids = make([]trackway.Identifier, 0, n)
+	}
 }
 
 // identifier adds the ids that one member of "customer_ids" holds.
@@ -53,8 +79,8 @@ func (d *decoder) addID(name string, v value, expected string) *trackway.Error {
 		id.Value = v.text()
 	case numberKind:
 		var ok bool
-		if id.Value, ok = plainDecimal(v.raw, trackway.MaxIDBytes); !ok {
-			return invalid(idField(name), "Field '"+idField(name)+"': the number has more than 256 digits.")
+		if id.Value, ok = plainDecimal(v.raw, maxDigits); !ok {
+			return tooLong.of(idField(name))
 		}
 	default:
 		return unexpected(idField(name), expected, v.kind)

@@ -18,12 +18,12 @@ func TestDecodeLine(t *testing.T) {
 		"event": {
 			line: ` {"data":{"customer_ids":{"registered":"x"},"event_type":"visit","timestamp":1.5},"name":"customers/events","more":[1]}`,
 			want: Item{Name: Events, Command: trackway.Command{
-				Kind: trackway.AddEvent, IDs: ids, Type: "visit", Time: 1_500_000, TimeGiven: true, Received: 7, Bytes: 72,
+				Kind: trackway.AddEvent, IDs: ids, Type: "visit", Time: 1_500_000, TimeGiven: true, Received: 7, Bytes: 7,
 			}},
 		},
 		"update": {
 			line: `{"name":"customers","data":{"customer_ids":{"registered":"x"}}}`,
-			want: Item{Name: Customers, Command: trackway.Command{Kind: trackway.UpdateCustomer, IDs: ids, Time: 7, Received: 7, Bytes: 35}},
+			want: Item{Name: Customers, Command: trackway.Command{Kind: trackway.UpdateCustomer, IDs: ids, Time: 7, Received: 7, Bytes: 2}},
 		},
 		"time":            {line: `{"name":"system/time"}`, want: Item{Name: systemTime, Time: true}},
 		"no JSON":         {line: `{"name":"customers"`, want: Item{Err: invalid("", "Invalid JSON")}},

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -14,9 +15,33 @@ type decimal struct {
 	point    int
 }
 
-// maxExponent bounds exponents, so that sums of them and lengths of texts cannot overflow. A number with a larger one is as
+// farthest bounds exponents, so that sums of them and lengths of texts cannot overflow. A number with a larger one is as
 // far beyond all bounds, or as close to zero, as one with this.
-const maxExponent = 100_000_000
+const farthest = 100_000_000
+
+// faultOf returns which bound a valid JSON number is beyond; mantissa is what stands before its exponent. Readers hold
+// numbers as doubles, as decimals with an exponent, or written out: none of them may fail on what was stored.
+func faultOf(mantissa, number []byte) fault {
+	digits := len(mantissa)
+	for _, c := range mantissa {
+		if !isDigit(c) {
+			digits-- // the sign, the point
+		}
+	}
+	switch {
+	case digits > maxDigits:
+		return tooLong
+	case len(mantissa) == len(number):
+		return noFault
+	}
+	if e := exponentOf(text(number[len(mantissa)+1:], true)); e < -maxExponent || e > maxExponent {
+		return outOfDouble
+	}
+	if _, err := strconv.ParseFloat(text(number, true), 64); err != nil {
+		return outOfDouble
+	}
+	return noFault
+}
 
 // decimalOf takes a valid JSON number apart.
 func decimalOf(number string) decimal {
@@ -38,7 +63,7 @@ func exponentOf(s string) int {
 	s, negative := strings.CutPrefix(s, "-")
 	n := 0
 	for _, c := range strings.TrimPrefix(s, "+") {
-		n = min(n*10+int(c-'0'), maxExponent)
+		n = min(n*10+int(c-'0'), farthest)
 	}
 	if negative {
 		return -n
@@ -82,7 +107,7 @@ func (d decimal) millionths() (int64, bool) {
 func plainDecimal(raw []byte, limit int) (string, bool) {
 	number := text(raw, true)
 	if !strings.ContainsAny(number, ".eE") && number != "-0" {
-		return number, len(number) <= limit
+		return number, len(strings.TrimPrefix(number, "-")) <= limit
 	}
 	d := decimalOf(number)
 	digits := strings.Replace(d.mantissa, ".", "", 1)

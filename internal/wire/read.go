@@ -44,8 +44,9 @@ func DecodeCustomer(body []byte) ([]trackway.Identifier, *trackway.Error) {
 // DecodeCustomers decodes the body of customers/anonymize_bulk: the ids of 1 to 1000 customers.
 func DecodeCustomers(body []byte) ([][]trackway.Identifier, *trackway.Error) {
 	q := readQuery(body)
-	var customers [][]trackway.Identifier
-	for _, v := range q.array("customers", objectKind, maxCustomers) {
+	elements := q.array("customers", objectKind, maxCustomers)
+	customers := make([][]trackway.Identifier, 0, len(elements))
+	for _, v := range elements {
 		ids, err := DecodeCustomer(v.raw)
 		if err != nil {
 			return nil, err
@@ -100,22 +101,62 @@ func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute,
 	return format, raw, attributes, q.err
 }
 
-// query is a request for reading: the members of its body. Its methods take fields; the first error of all is kept in err.
+// query is a request for reading: those members of its body that mean something. Its methods take fields; the first error of
+// all is kept in err.
 type query struct {
-	fields map[string]value
+	fields []field
 	err    *trackway.Error
 }
 
-func readQuery(body []byte) *query {
-	q := &query{fields: make(map[string]value)}
+// field is a member of a request for reading.
+type field struct {
+	name  string
+	value value
+}
+
+// isField tells whether any request for reading has this field. Others are not kept: a body may have any number of them.
+func isField(name string) bool {
+	switch name {
+	case idsField, "customers", "event_types", "order", "limit", "skip", "attributes", "format", "filter", "raw",
+		"type", PropertyAttribute, IDAttribute, "category":
+		return true
+	}
+	return false
+}
+
+func readQuery(body []byte) query {
+	var q query
 	s := scanner{b: body}
 	for name := range s.members {
-		q.fields[name] = s.value()
+		if v := s.value(); isField(name) {
+			q.set(name, v)
+		}
 	}
 	if s.end(); s.err != nil {
-		return &query{err: s.err}
+		return query{err: s.err}
 	}
 	return q
+}
+
+// set adds a field. The last of the same name wins.
+func (q *query) set(name string, v value) {
+	for i := range q.fields {
+		if q.fields[i].name == name {
+			q.fields[i].value = v
+			return
+		}
+	}
+	q.fields = append(q.fields, field{name, v})
+}
+
+// get returns a field; it is absent where there is none.
+func (q *query) get(name string) value {
+	for i := range q.fields {
+		if q.fields[i].name == name {
+			return q.fields[i].value
+		}
+	}
+	return value{}
 }
 
 func (q *query) fail(err *trackway.Error) {
@@ -127,9 +168,9 @@ func (q *query) fail(err *trackway.Error) {
 // customer takes the ids of the customer that the request is about.
 func (q *query) customer() []trackway.Identifier {
 	var ids []trackway.Identifier
-	if v := q.fields[idsField]; !v.absent() {
+	if v := q.get(idsField); !v.absent() {
 		var err *trackway.Error
-		d := newDecoder(v.raw, 0)
+		d := decoder{scanner: scanner{b: v.raw}}
 		if ids, err = d.identifiers(); err != nil {
 			q.fail(err)
 		}
@@ -142,7 +183,7 @@ func (q *query) customer() []trackway.Identifier {
 
 // array takes an array with at most limit elements, all of one kind.
 func (q *query) array(field string, of kind, limit int) []value {
-	v := q.fields[field]
+	v := q.get(field)
 	if v.absent() {
 		return nil
 	}
@@ -150,17 +191,21 @@ func (q *query) array(field string, of kind, limit int) []value {
 		q.fail(unexpected(field, "an array", v.kind))
 		return nil
 	}
-	var elements []value
+	const shortest = len(`{},`) // of what any array here has
+	elements := make([]value, 0, min(limit, len(v.raw)/shortest))
 	s := scanner{b: v.raw}
-	for range s.elements {
+	for i := range s.elements {
 		element := s.value()
-		if element.kind != of {
+		switch {
+		case i == limit:
+			q.fail(invalid(field, "Field '"+field+"': at most "+strconv.Itoa(limit)+" elements."))
+		case element.kind != of:
 			q.fail(unexpected(field, of.String()+" as each element of the array", element.kind))
+		default:
+			elements = append(elements, element)
+			continue
 		}
-		elements = append(elements, element)
-	}
-	if len(elements) > limit {
-		q.fail(invalid(field, "Field '"+field+"': at most "+strconv.Itoa(limit)+" elements."))
+		break // nothing behind it is looked at: errors cost memory, too
 	}
 	if q.err != nil {
 		return nil
@@ -171,8 +216,9 @@ func (q *query) array(field string, of kind, limit int) []value {
 const maxNames = 1000 // event types or attributes in one request
 
 func (q *query) eventTypes() []string {
-	var types []string
-	for _, v := range q.array("event_types", stringKind, maxNames) {
+	elements := q.array("event_types", stringKind, maxNames)
+	types := make([]string, 0, len(elements))
+	for _, v := range elements {
 		types = append(types, v.text())
 	}
 	if len(types) == 0 {
@@ -182,8 +228,12 @@ func (q *query) eventTypes() []string {
 }
 
 func (q *query) attributes() []Attribute {
-	var attributes []Attribute
-	for _, v := range q.array("attributes", objectKind, maxNames) {
+	elements := q.array("attributes", objectKind, maxNames)
+	if len(elements) == 0 {
+		return nil
+	}
+	attributes := make([]Attribute, 0, len(elements))
+	for _, v := range elements {
 		attributes = append(attributes, q.attribute(v.raw))
 	}
 	return attributes
@@ -206,7 +256,7 @@ func (q *query) attribute(raw []byte) Attribute {
 
 // text takes a string that must be there.
 func (q *query) text(field string) string {
-	v := q.fields[field]
+	v := q.get(field)
 	if v.kind != stringKind {
 		q.fail(required(field))
 		return ""
@@ -216,7 +266,7 @@ func (q *query) text(field string) string {
 
 // choice takes an optional string that is one of several, "" if it is absent.
 func (q *query) choice(field string, options ...string) string {
-	v := q.fields[field]
+	v := q.get(field)
 	if v.absent() {
 		return ""
 	}
@@ -231,7 +281,7 @@ func (q *query) choice(field string, options ...string) string {
 
 // flag takes an optional true or false, false if it is absent.
 func (q *query) flag(field string) bool {
-	v := q.fields[field]
+	v := q.get(field)
 	switch {
 	case v.absent(), string(v.raw) == "false":
 		return false
@@ -243,7 +293,7 @@ func (q *query) flag(field string) bool {
 
 // count takes an optional whole number of at least least, 0 if it is absent.
 func (q *query) count(field string, least int) int {
-	v := q.fields[field]
+	v := q.get(field)
 	if v.absent() {
 		return 0
 	}

@@ -64,8 +64,13 @@ type scanner struct {
 	b     []byte
 	i     int
 	depth int
+	base  int  // the depth from which maxDepth counts
 	first bool // just behind the opening bracket of an object or array
 	err   *trackway.Error
+
+	// fault is what a value that was read is beyond, the last one if there are several. It does not stop the scanner, which
+	// reads on as strictly: it is for those that keep the value. They clear it first.
+	fault fault
 
 	// dirt counts what canonical text does not have: space, needless escapes, members out of order. A value is canonical if
 	// the count is the same before and after it.
@@ -116,11 +121,16 @@ func (s *scanner) value() value {
 	switch v.kind {
 	case stringKind:
 		v.plain = s.quoted()
-	case objectKind:
-		s.skipObject()
-	case arrayKind:
-		for range s.elements {
-			s.value()
+	case objectKind, arrayKind:
+		switch {
+		case s.depth-s.base >= maxDepth:
+			s.skipDeep()
+		case v.kind == objectKind:
+			s.skipObject()
+		default:
+			for range s.elements {
+				s.value()
+			}
 		}
 	case trueKind:
 		s.literal("true")
@@ -158,8 +168,8 @@ func (s *scanner) elements(yield func(i int) bool) {
 	}
 }
 
-// skipObject reads an object and looks only at the order of its members. A name with escapes counts as out of order, which
-// costs a rewriting that changes nothing.
+// skipObject reads an object and looks only at the order and the number of its members. A name with escapes counts as out of
+// order, which costs a rewriting that changes nothing.
 func (s *scanner) skipObject() {
 	var last []byte
 	s.open('{')
@@ -170,6 +180,9 @@ func (s *scanner) skipObject() {
 		}
 		last = name
 		s.value()
+		if n == maxMembers {
+			s.fault = tooWide
+		}
 	}
 }
 
@@ -180,13 +193,9 @@ func (s *scanner) open(bracket byte) {
 		return
 	}
 	s.i++
+	s.depth++
 	s.first = true
-	if s.depth++; s.depth > maxDepth {
-		s.fail(tooDeep)
-	}
 }
-
-const tooDeep = "JSON is nested too deeply: at most 100 levels"
 
 // next moves to the next member or element and reports whether there is one; if not, it leaves the object or array.
 func (s *scanner) next(bracket byte) bool {
@@ -297,6 +306,7 @@ func (s *scanner) escape(b []byte) int {
 
 // number reads a number (RFC 8259, section 6).
 func (s *scanner) number() {
+	start := s.i
 	if s.at('-') {
 		s.i++
 	}
@@ -309,12 +319,18 @@ func (s *scanner) number() {
 		s.i++
 		s.digits()
 	}
+	end := s.i
 	if s.at('e') || s.at('E') {
 		s.i++
 		if s.at('+') || s.at('-') {
 			s.i++
 		}
 		s.digits()
+	}
+	if end-start > maxDigits || end < s.i {
+		if f := faultOf(s.b[start:end], s.b[start:s.i]); f != noFault {
+			s.fault = f
+		}
 	}
 }
 

@@ -2,10 +2,13 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -153,6 +156,10 @@ func FuzzScanner(f *testing.F) {
 	for _, text := range []string{
 		`{"b":[1, 2.50, -0e+1],"a":{"y":"\u00e9\/","x":null,"y":true}}`, `"\ud83d\ude00 \u0022\u001f"`, "[\"\xff\"]", `{"\ud83d":"\ude00\ud83d"}`, `01`, `{"a":1,}`, ` [] x`,
 		benchEvent, pyEvent,
+		`{"\"":1,"\\":2,"!":3,"\u0001":4,"é\n":5,"è":6,"b":{"\"":1,"!":2}}`,
+		strings.Repeat(`[`, 100) + strings.Repeat(`]`, 100), strings.Repeat(`[`, 101) + strings.Repeat(`]`, 101),
+		strings.Repeat(`{"b":0,"a":`, 150) + `[1,"x",{}]` + strings.Repeat(`}`, 150), strings.Repeat(`[{"":[[]],"a":`, 99),
+		strings.Repeat(`9`, 64), `-0.` + strings.Repeat(`9`, 64), `[1e308,1e309,-1.8e308]`, `[5e-324,1e-400,1e-401]`, `1e99999999999999999999`,
 	} {
 		f.Add([]byte(text))
 	}
@@ -161,14 +168,20 @@ func FuzzScanner(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		v, s := scanned(text)
-		if s.err != nil && s.err.Msg == tooDeep {
-			t.Skip("jsontext allows more")
+		if bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) > 9_999 {
+			t.Skip("jsontext takes no more levels")
 		}
-		tree, err := reference(text)
+		tree, beyond, err := reference(text)
 		if (err == nil) != (s.err == nil) {
 			t.Fatalf("got error %v, jsontext says %v", s.err, err)
 		}
 		if err != nil {
+			return
+		}
+		if beyond != (s.fault != noFault) {
+			t.Errorf("got fault %d, beyond a bound: %t", s.fault, beyond)
+		}
+		if beyond {
 			return
 		}
 		got := appendCanonical(nil, v.raw)
@@ -195,45 +208,56 @@ type tree struct {
 	elements []tree
 }
 
-// reference reads a text by jsontext's tokens.
-func reference(text []byte) (tree, error) {
+// reference reads a text by jsontext's tokens, and tells whether it is beyond a bound.
+func reference(text []byte) (v tree, beyond bool, err error) {
 	if !utf8.Valid(text) {
-		return tree{}, errors.New("not in UTF-8")
+		return tree{}, false, errors.New("not in UTF-8")
 	}
 	d := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // of halves of pairs
-	v, err := referenceValue(d)
-	if err != nil {
-		return tree{}, err
+	if v, err = referenceValue(d, maxDepth, &beyond); err != nil {
+		return tree{}, false, err
 	}
 	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
-		return tree{}, errors.New("trailing text")
+		return tree{}, false, errors.New("trailing text")
 	}
-	return v, nil
+	return v, beyond, nil
 }
 
-func referenceValue(d *jsontext.Decoder) (tree, error) {
+// referenceValue reads a value that may have so many levels, and notes if it is beyond a bound.
+func referenceValue(d *jsontext.Decoder, levels int, beyond *bool) (tree, error) {
 	token, err := d.ReadToken()
 	if err != nil {
 		return tree{}, err
 	}
 	v := tree{token: token.Clone()}
 	switch token.Kind() {
+	case '{', '[':
+		levels--
+		*beyond = *beyond || levels < 0
+	case '0':
+		*beyond = *beyond || beyondBounds(token.String())
+	}
+	switch token.Kind() {
 	case '{':
 		v.members = map[string]tree{}
+		sent := 0 // those of the same name included
 		for d.PeekKind() != '}' {
 			name, err := d.ReadToken()
 			if err != nil {
 				return tree{}, err
 			}
 			key := name.String()
-			if v.members[key], err = referenceValue(d); err != nil {
+			if v.members[key], err = referenceValue(d, levels, beyond); err != nil {
 				return tree{}, err
+			}
+			if sent++; sent > maxMembers {
+				*beyond = true
 			}
 		}
 		_, err = d.ReadToken()
 	case '[':
 		for d.PeekKind() != ']' {
-			element, err := referenceValue(d)
+			element, err := referenceValue(d, levels, beyond)
 			if err != nil {
 				return tree{}, err
 			}
@@ -242,6 +266,15 @@ func referenceValue(d *jsontext.Decoder) (tree, error) {
 		_, err = d.ReadToken()
 	}
 	return v, err
+}
+
+// beyondBounds tells whether a number is, by package strconv.
+func beyondBounds(number string) bool {
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(number), "e")
+	digits := len(strings.NewReplacer("-", "", ".", "").Replace(mantissa))
+	e, err := strconv.Atoi(cmp.Or(exponent, "0"))
+	double, _ := strconv.ParseFloat(number, 64) // infinite if it is too large
+	return digits > maxDigits || err != nil || max(e, -e) > maxExponent || math.IsInf(double, 0)
 }
 
 func (v tree) append(dst []byte) []byte {

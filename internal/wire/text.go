@@ -12,7 +12,7 @@ func text(raw []byte, plain bool) string {
 	if plain {
 		return unsafe.String(unsafe.SliceData(raw), len(raw)) //nolint:gosec // G103: a body is never changed once it is decoded
 	}
-	return string(appendUnescaped(make([]byte, 0, len(raw)), raw))
+	return text(appendUnescaped(make([]byte, 0, len(raw)), raw), true)
 }
 
 // appendUnescaped appends the characters that the inside of a valid string stands for.

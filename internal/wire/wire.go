@@ -12,9 +12,15 @@
 //
 // # Errors
 //
-// Every error is a *trackway.Error whose code is trackway.Invalid. Field is empty exactly where the body as a whole was
-// not understood (it is not JSON, not an object, or too deeply nested): that is answered by [AppendMessage]. Any other
-// error is about the field it names.
+// Every error is a *trackway.Error whose code is trackway.Invalid, or trackway.TooLarge for properties that are too long.
+// Field is empty exactly where the body as a whole was not understood (it is not JSON, or not an object): that is answered
+// by [AppendMessage]. Any other error is about the field it names.
+//
+// # Bounds
+//
+// Depth, members, digits and length are bounded on the value, so that single commands, batches and lines of a file accept
+// the same ones, and a command over a bound fails alone. Scanning checks them before anything is collected or rewritten:
+// what decoding allocates is a small factor of the body, whatever it holds (package cost), and depth takes no stack.
 //
 // # Decisions
 //
@@ -40,15 +46,6 @@ const systemTime = "system/time"
 
 // clickType is the type of the event that a click is stored as.
 const clickType = "campaign_click"
-
-// maxDepth is how many objects and arrays may lie within each other, those of a batch included. It bounds the stack.
-const maxDepth = 100
-
-// What a decoder collects is bounded by these, and not by what fits into a body: a member takes 5 bytes there and 80 here.
-const (
-	maxMembers = 4096 // of the properties of one command
-	maxIDs     = 1024 // of one command, of all names together
-)
 
 // maxShown is how many bytes of a name that a client made up are repeated in an error.
 const maxShown = 64

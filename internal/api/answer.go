@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -34,7 +33,7 @@ var (
 
 // answer sends a JSON answer. It returns nil, for handlers to end with.
 func (c *call) answer(status int, body []byte) error {
-	if c.r.ContentLength != 0 && !c.taken {
+	if c.r.ContentLength != 0 && !c.sent.Whole() {
 		c.answerFirst(status, body)
 		return nil
 	}
@@ -61,31 +60,6 @@ func (c *call) answerEmpty() error {
 // short bodies are told their length by net/http, as [http.ResponseWriter] says of those under "a few KB". A field fewer keeps most
 // answers at eight, beyond which a map of fields becomes twice as expensive.
 const short = 1 << 10
-
-// answerFirst sends the answer to a call whose body is not wanted without waiting for it. net/http would first read what is
-// left of it, so that the connection can be used again. Here a small body is read after the answer; the connection of a
-// large one, or of a client that waits to be asked for it (Expect), is closed.
-func (c *call) answerFirst(status int, body []byte) {
-	again := c.r.ContentLength > 0 && c.r.ContentLength <= maxSmallBody && c.r.Header.Get("Expect") == "" &&
-		http.NewResponseController(c.w).EnableFullDuplex() == nil
-	if !again && c.r.ProtoMajor == 1 {
-		c.w.Header()["Connection"] = closeConnection
-	}
-	c.head(status, len(body))
-	_, _ = c.w.Write(body) // as above
-	if !again {
-		return
-	}
-	err := http.NewResponseController(c.w).Flush()
-	if err == nil {
-		_, err = io.Copy(io.Discard, c.r.Body) // at most maxSmallBody
-	}
-	if err != nil {
-		// The body did not come whole. What comes later would be read as the next request: net/http closes the connection after
-		// such an error, but not where reading and writing were allowed to cross.
-		panic(http.ErrAbortHandler)
-	}
-}
 
 // head sends status and fields. A length below 0 is unknown. What has no media type yet is JSON.
 func (c *call) head(status, length int) {

@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/api/body"
 	"trackway/internal/api/room"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
@@ -208,7 +209,7 @@ func TestEncodings(t *testing.T) {
 			f.ingest.cmds = nil
 		}
 	}
-	if used := f.room.Used(); used != 0 {
+	if used := f.bodies.Memory.Used(); used != 0 {
 		t.Errorf("%d bytes of room were not given back", used)
 	}
 }
@@ -232,7 +233,7 @@ func TestInflatedSizeIsBounded(t *testing.T) {
 	check(t, f.post(trackBase+"customers/events", bytes.NewReader(make([]byte, maxSingleBody+1))), 413, `{"errors":{"code":413,`)
 	chunked := struct{ io.Reader }{bytes.NewReader(make([]byte, maxSingleBody+1))} // of unknown length
 	check(t, f.post(trackBase+"customers/events", chunked), 413, `{"errors":{"code":413,`)
-	if used := f.room.Used(); used != 0 {
+	if used := f.bodies.Memory.Used(); used != 0 {
 		t.Errorf("%d bytes of room were not given back", used)
 	}
 }
@@ -271,21 +272,31 @@ func TestMediaTypes(t *testing.T) {
 	}
 }
 
-// When bodies fill the memory that they may take, a further request is told to come back, and nothing of it is stored.
+// When bodies fill the memory that they may take, a further request is told to come back, and nothing of it is stored. An address
+// that has its share takes nothing from others.
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.room = room.New(100 * room.Shares)
+	const share = 10_000
+	f.bodies = body.NewIntake(2*share, prometheus.NewRegistry())
+	var mine, others room.Holding
+	mine.Open(f.bodies.Memory, netip.MustParseAddr("192.0.2.1"), time.Now(), nil)
+	others.Open(f.bodies.Memory, netip.MustParseAddr("198.51.100.99"), time.Now(), nil)
+	if err := mine.Settle(share - 500); err != nil {
+		t.Fatal(err)
+	}
 	w := f.post(trackBase+"customers/events", strings.NewReader(goodEvent))
 	check(t, w, 503, `{"errors":{"code":503,`)
 	if got := w.Header().Get("Retry-After"); got != "1" {
 		t.Errorf("Retry-After: got %q, want 1", got)
 	}
-	if f.room.Used() != 0 || f.ingest.cmds != nil {
+	if f.bodies.Memory.Used() != share-500 || f.ingest.cmds != nil {
 		t.Error("room was kept, or data was taken in")
 	}
-	f.room = room.New(200 * room.Shares)
-	f.room.Take(netip.MustParseAddr("198.51.100.99"), 200) // another's share
+	mine.Release()
+	if err := others.Settle(share - 500); err != nil {
+		t.Fatal(err)
+	}
 	check(t, f.post(trackBase+"customers/events", strings.NewReader(goodEvent)), 200, "true")
 }
 
@@ -434,3 +445,6 @@ type discardWriter http.Header
 func (w discardWriter) Header() http.Header         { return http.Header(w) }
 func (w discardWriter) Write(b []byte) (int, error) { return len(b), nil }
 func (w discardWriter) WriteHeader(int)             {}
+
+// SetReadDeadline is what a connection has.
+func (w discardWriter) SetReadDeadline(time.Time) error { return nil }

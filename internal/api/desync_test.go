@@ -17,7 +17,7 @@ func TestHeldBackBodyIsNoRequest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	srv := httptest.NewUnstartedServer(f.Server)
-	srv.Config.ReadTimeout = 50 * time.Millisecond
+	f.rest = 50 * time.Millisecond
 	srv.Config.IdleTimeout = time.Hour
 	srv.Start()
 	defer srv.Close()

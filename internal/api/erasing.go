@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -27,6 +28,7 @@ func (c *call) anonymize() error {
 // whatever becomes of the others: after a failure of the server's own the whole can be sent again.
 func (c *call) anonymizeBulk() error {
 	customers, refused := wire.DecodeCustomers(c.body)
+	c.sent.Decoded()
 	if refused != nil {
 		return refused
 	}
@@ -50,19 +52,21 @@ func (c *call) anonymizeBulk() error {
 	return c.answer(http.StatusOK, append(b, `],"success":true}`...))
 }
 
-// erase erases who a customer is and returns the answer to that.
+// erase erases who a customer is and returns the answer to that. Few are erased at once, and those of a list one after another, so
+// that a long list keeps nobody waiting who has a short one.
 func (c *call) erase(ids []trackway.Identifier) (done []byte, err error) {
-	var customer trackway.Customer
-	err = c.withSnapshot(func(s query.Snapshot) (err error) {
-		customer, err = c.find(s, ids)
+	err = c.in(c.places.erasures, func(context.Context) error {
+		var customer trackway.Customer
+		err := c.withSnapshot(func(s query.Snapshot) (err error) {
+			customer, err = c.find(s, ids)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		erasure, err := c.Eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal, trackway.MicrosOf(c.received))
+		done = appendErased(nil, erasure)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	erasure, err := c.Eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal, trackway.MicrosOf(c.received))
-	if err != nil {
-		return nil, err
-	}
-	return appendErased(nil, erasure), nil
+	return done, err
 }

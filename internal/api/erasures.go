@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -32,7 +33,11 @@ func appendErased(b []byte, e query.Erasure) []byte {
 
 // erasures answers how far the erasures of a project are, the newest first.
 func (c *call) erasures() error {
-	list, err := c.Eraser.Erasures(c.grant.Project.Number)
+	var list []query.Erasure
+	err := c.in(c.places.questions, func(context.Context) (err error) {
+		list, err = c.Eraser.Erasures(c.grant.Project.Number)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,11 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 
 	"trackway"
 )
@@ -22,7 +24,27 @@ func (c *call) grid() error {
 	if c.route.maxBody > 0 {
 		c.r.Body = io.NopCloser(bytes.NewReader(c.body))
 	}
-	err := c.Grid.Serve(&gridWriter{c.w, c}, c.r, c.giveBack)
+	w := &gridWriter{ResponseWriter: c.w, c: c, begun: func() {}}
+	if c.route.place == nil {
+		return c.serveGrid(w)
+	}
+	p := c.route.place(&c.places)
+	ctx, cancel := context.WithTimeout(c.r.Context(), c.patience)
+	defer cancel()
+	if !p.Enter(ctx, c.ask.Addr) {
+		return errNoReader
+	}
+	leave := sync.OnceFunc(func() { p.Leave(c.ask.Addr) })
+	defer leave()
+	if p == c.places.questions {
+		w.begun = leave // it is answered whole, and may be read slowly
+	}
+	return c.serveGrid(w)
+}
+
+// serveGrid has the pages' handler answer.
+func (c *call) serveGrid(w *gridWriter) error {
+	err := c.Grid.Serve(w, c.r, c.giveBack)
 	if known := (*trackway.Error)(nil); errors.As(err, &known) && known.Code == trackway.Unidentified {
 		c.refuse(known)
 		return nil
@@ -34,12 +56,14 @@ func (c *call) grid() error {
 type gridWriter struct {
 	http.ResponseWriter
 
-	c *call
+	c     *call
+	begun func() // called when the answer begins
 }
 
 // WriteHeader notes the status. A stream is measured when it begins.
 func (w *gridWriter) WriteHeader(status int) {
 	w.c.status = status
+	w.begun()
 	if w.c.route.stream {
 		w.c.observe()
 	}

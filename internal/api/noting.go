@@ -22,7 +22,7 @@ func (c *call) noteRefused(name string, cmd *trackway.Command, err *trackway.Err
 	if !c.Live.Room(c.received) {
 		return
 	}
-	r := c.sent(name)
+	r := c.rejection(name)
 	r.Field, r.Reason = err.Field, err.Msg
 	if cmd != nil {
 		r.Type, r.IDs = cmd.Type, cmd.IDs
@@ -30,8 +30,8 @@ func (c *call) noteRefused(name string, cmd *trackway.Command, err *trackway.Err
 	c.Live.Reject(&r)
 }
 
-// sent returns what is told of a command of this call, whatever became of it.
-func (c *call) sent(name string) live.Rejection {
+// rejection returns what is told of a command of this call, whatever became of it.
+func (c *call) rejection(name string) live.Rejection {
 	return live.Rejection{
 		Received: trackway.MicrosOf(c.received), Command: name, Address: c.ask.Addr,
 		Project: c.access.Keys.ProjectNumber(c.r.PathValue("token")),
@@ -43,7 +43,7 @@ func (c *call) noteLeftOut(name, eventType string, what []trackway.Identifier) {
 	if len(what) == 0 {
 		return
 	}
-	r := c.sent(name)
+	r := c.rejection(name)
 	r.Type = eventType
 	c.Live.CountLeftOut(what, &r)
 }

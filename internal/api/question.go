@@ -9,14 +9,12 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api/room"
 	"trackway/internal/guide"
 	"trackway/internal/query"
 )
 
-const (
-	queryTime  = 5 * time.Second // that a question may take
-	maxReaders = 16              // questions at once: an answer may have some 8 MB
-)
+const queryTime = 5 * time.Second // that a question may take
 
 // What is private may be kept by the caller, and by no cache on the way.
 var (
@@ -90,30 +88,23 @@ func (c *call) final(until time.Time) bool { return !until.Add(closeAfter).After
 // question runs do on a snapshot, with a deadline, and with few others at once. do makes the answer and does not send it: a client
 // that reads slowly must hold neither the place nor the snapshot.
 func (c *call) question(do func(context.Context, query.Snapshot) error) error {
-	ctx, cancel := context.WithTimeoutCause(c.r.Context(), c.patience, errTooSlow)
-	defer cancel()
-	if !enter(ctx, c.readers) {
-		return errNoReader
-	}
-	defer func() { <-c.readers }()
-	err := c.withSnapshot(func(s query.Snapshot) error { return do(ctx, s) })
+	err := c.in(c.places.questions, func(ctx context.Context) error {
+		return c.withSnapshot(func(s query.Snapshot) error { return do(ctx, s) })
+	})
 	if errors.Is(err, errTooSlow) {
 		return errNoAnswer
 	}
 	return err
 }
 
-// enter waits for one of the places of those who are answered.
-func enter(ctx context.Context, places chan struct{}) bool {
-	select {
-	case places <- struct{}{}:
-		return true
-	default:
+// in does something in one of some places, with a deadline for waiting and for
+// doing it.
+func (c *call) in(p *room.Places, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(c.r.Context(), c.patience, errTooSlow)
+	defer cancel()
+	if !p.Enter(ctx, c.ask.Addr) {
+		return errNoReader
 	}
-	select {
-	case places <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	defer p.Leave(c.ask.Addr)
+	return do(ctx)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -148,8 +149,9 @@ func TestSlowReadersHoldNothing(t *testing.T) {
 		w := &slowReader{ResponseRecorder: httptest.NewRecorder()}
 		w.write = func() {
 			written = true
-			if counted.open > 0 || len(r.readers) > 0 || len(r.streams) > 0 {
-				t.Errorf("%s: while it is read, %d snapshots, %d and %d places are held", path, counted.open, len(r.readers), len(r.streams))
+			questions, answers := r.places.questions.Counts().Taken, r.places.answers.Counts().Taken
+			if counted.open > 0 || questions > 0 || answers > 0 {
+				t.Errorf("%s: while it is read, %d snapshots, %d and %d places are held", path, counted.open, questions, answers)
 			}
 		}
 		if r.Server.ServeHTTP(w, q); w.Code != http.StatusOK || !written {
@@ -184,7 +186,7 @@ func TestLongAnswersAreBounded(t *testing.T) {
 		r.Server.ServeHTTP(w, q)
 		return w
 	}
-	const most = maxStreams / room.Shares
+	const most = maxLong / placesPart
 	asked := 1
 	var codes []int
 	var nested func()
@@ -204,14 +206,30 @@ func TestLongAnswersAreBounded(t *testing.T) {
 			t.Errorf("a piece may be read until %s, more than %s from now", end, piecewise.FirstTime)
 		}
 	}
-	if len(w.ends) < 5 || len(r.streams) > 0 || r.long.Used() > 0 {
-		t.Errorf("%d pieces; %d and %d places are held in the end", len(w.ends), len(r.streams), r.long.Used())
+	answers, long := r.places.answers.Counts().Taken, r.places.long.Counts().Taken
+	if len(w.ends) < 5 || answers > 0 || long > 0 {
+		t.Errorf("%d pieces; %d and %d places are held in the end", len(w.ends), answers, long)
 	}
-	for range maxStreams {
-		r.streams <- struct{}{}
-	}
+	fill(t, r.places.answers, maxAnswers)
 	r.patience = 0
 	check(t, r.post(dataBase+"customers/export", strings.NewReader(`{"format":"csv"}`), asKey("all")...), 503, "Too many questions")
+}
+
+// fill has others take all places.
+func fill(t *testing.T, p *room.Places, n int) {
+	t.Helper()
+	for i := range n {
+		if !p.TryEnter(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)})) {
+			t.Fatalf("there are only %d places", i)
+		}
+	}
+}
+
+// empty undoes fill.
+func empty(p *room.Places, n int) {
+	for i := range n {
+		p.Leave(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}))
+	}
 }
 
 // The names of properties are anybody's to choose. A table with all of them has a bound, and says what to do.
@@ -260,9 +278,7 @@ func TestConsentsHaveADeadline(t *testing.T) {
 	f.patience = 0
 	body := `{"customer_ids":{"cookie":"c"},"attributes":[{"type":"consent","category":"news"}]}`
 	check(t, f.post(dataBase+"customers/attributes", strings.NewReader(body), asKey("all")...), 503, "not found in time")
-	for range maxReaders {
-		f.readers <- struct{}{}
-	}
+	fill(t, f.places.questions, maxQuestions)
 	check(t, f.post(dataBase+"customers/attributes", strings.NewReader(body), asKey("all")...), 503, "Too many questions")
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"trackway"
+	"trackway/internal/api/room"
 	"trackway/internal/wire"
 )
 
@@ -21,14 +22,15 @@ const (
 type route struct {
 	method  string
 	path    string
-	open    bool                // nobody has to say who they are
-	needs   trackway.Permission // what the key has to have; empty: any key of the project will do
-	server  bool                // it is about the server and no project: a key of any will do
-	free    bool                // it costs nothing
-	cors    bool                // browsers of any site may call it
-	data    bool                // errors are an object of arrays, as the data API's clients expect
-	stream  bool                // the answer goes on for as long as the caller stays
-	maxBody int                 // bytes; 0: there is no body
+	open    bool                       // nobody has to say who they are
+	needs   trackway.Permission        // what the key has to have; empty: any key of the project will do
+	server  bool                       // it is about the server and no project: a key of any will do
+	free    bool                       // it costs nothing
+	cors    bool                       // browsers of any site may call it
+	data    bool                       // errors are an object of arrays, as the data API's clients expect
+	stream  bool                       // the answer goes on for as long as the caller stays
+	maxBody int                        // bytes; 0: there is no body
+	place   func(*places) *room.Places // which the pages' handler needs; nil: none
 	do      func(*call) error
 }
 
@@ -79,14 +81,14 @@ func routes() []route {
 
 		{method: "POST", path: "/grid/session", open: true, maxBody: maxSmallBody, do: (*call).grid},
 		{method: "DELETE", path: "/grid/session", open: true, do: (*call).grid},
-		{method: "GET", path: "/grid/start", open: true, do: (*call).grid},
-		{method: "GET", path: "/grid/overview", open: true, do: (*call).grid},
-		{method: "GET", path: "/grid/live", open: true, stream: true, do: (*call).grid},
-		{method: "GET", path: "/grid/customers", open: true, do: (*call).grid},
-		{method: "GET", path: "/grid/customer", open: true, do: (*call).grid},
-		{method: "GET", path: "/grid/events", open: true, do: (*call).grid},
-		{method: "GET", path: "/grid/export", open: true, do: (*call).grid},
-		{method: "POST", path: "/grid/anonymize", open: true, maxBody: maxSmallBody, do: (*call).grid},
+		{method: "GET", path: "/grid/start", open: true, place: forQuestions, do: (*call).grid},
+		{method: "GET", path: "/grid/overview", open: true, place: forQuestions, do: (*call).grid},
+		{method: "GET", path: "/grid/live", open: true, stream: true, place: forWatchers, do: (*call).grid},
+		{method: "GET", path: "/grid/customers", open: true, place: forQuestions, do: (*call).grid},
+		{method: "GET", path: "/grid/customer", open: true, place: forQuestions, do: (*call).grid},
+		{method: "GET", path: "/grid/events", open: true, place: forQuestions, do: (*call).grid},
+		{method: "GET", path: "/grid/export", open: true, place: forLong, do: (*call).grid},
+		{method: "POST", path: "/grid/anonymize", open: true, maxBody: maxSmallBody, place: forErasures, do: (*call).grid},
 		{method: "GET", path: "/grid/limits", open: true, do: (*call).grid},
 	}
 }

@@ -21,7 +21,6 @@ import (
 
 	"trackway"
 	"trackway/internal/api/body"
-	"trackway/internal/api/room"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/fleet"
@@ -90,16 +89,15 @@ type Server struct {
 	access  atomic.Pointer[access]
 	mux     *http.ServeMux
 	ids     requestIDs
-	room    *room.Room // memory for bodies
+	bodies  *body.Intake
 	metrics *metrics
 	started time.Time
 	pace    *pace.Pace
 
-	process  []byte        // random: names this process in entity tags
-	readers  chan struct{} // as many as questions are being answered
-	streams  chan struct{} // as many as answers of unknown length are being made
-	long     *room.Room    // places of those of them that are long
-	patience time.Duration // that one may take
+	process  []byte // random: names this process in entity tags
+	places   places
+	patience time.Duration // that a question may take
+	rest     time.Duration // that the rest of a small body may take, after the answer
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }
@@ -108,10 +106,10 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
-		room: room.New(cmp.Or(c.Bodies, maxBodiesInMemory)), metrics: newMetrics(c.Registry), started: time.Now(),
-		pace: pace.New(time.Now()), process: []byte(rand.Text()), readers: make(chan struct{}, maxReaders), streams: make(chan struct{}, maxStreams), patience: queryTime,
-		long: room.New(maxStreams),
+		bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), metrics: newMetrics(c.Registry), started: time.Now(),
+		pace: pace.New(time.Now()), process: []byte(rand.Text()), places: newPlaces(), patience: queryTime, rest: restTime,
 	}
+	c.Registry.MustRegister(placesCollector{s.places.named(s.bodies)})
 	s.Reload(c.Access)
 	s.register()
 	return s
@@ -196,8 +194,8 @@ type call struct {
 	route    *route
 	received time.Time
 	grant    auth.Grant
+	sent     body.Body
 	body     []byte // whole, inflated; belongs to this request alone
-	taken    bool   // the body has been read, or begun to be
 	status   int    // that was answered; 0: nothing yet
 	ask      limit.Call
 	decision limit.Decision
@@ -263,9 +261,8 @@ func (c *call) steps() {
 		}
 	}
 	if c.route.maxBody > 0 {
-		release, err := c.read()
-		defer release()
-		if err != nil {
+		defer c.sent.Release() // when the answer is sent
+		if err := c.read(); err != nil {
 			c.noteCall(err)
 			c.fail(err)
 			return
@@ -302,17 +299,16 @@ func accessToken(query string) string {
 	return values.Get("access_token")
 }
 
-// maxBodiesInMemory, or [Config.Bodies], bounds what all requests' bodies take together. Beyond it a request is told to come back (503), so that
-// memory is bounded by this and not by the traffic. An address has a quarter of it, where a batch at its largest, 41 MB, has room.
+// maxBodiesInMemory, or [Config.Bodies], bounds what all requests' bodies take together. Beyond it the slowest are dropped, and then
+// requests are told to come back (503), so that memory is bounded by this and not by the traffic. An address has half of it, where
+// a batch at its largest, 41 MB, has room.
 const maxBodiesInMemory = 256 << 20
 
-// read reads the body. release gives its room back, when the answer is sent; it is never nil.
-func (c *call) read() (release func(), err error) {
-	b, err := body.Of(c.r, c.route.maxBody)
-	if err != nil {
-		return func() {}, err
+// read reads the body.
+func (c *call) read() (err error) {
+	if err = c.sent.Open(c.bodies, c.w, c.r, c.ask.Addr, c.route.maxBody); err != nil {
+		return err
 	}
-	c.taken = true
-	c.body, release, err = b.Read(c.room, c.ask.Addr)
-	return release, err
+	c.body, err = c.sent.Read()
+	return err
 }

@@ -21,8 +21,6 @@ type stream struct {
 	err   error // of writing: the client has gone
 }
 
-const maxStreams = 32 // at once; of one address a quarter, as package room says, if they are longer than a piece
-
 var errTooMany = &trackway.Error{
 	Code: trackway.Overloaded, Msg: "Too many long answers are being read, by this address or in all: try again when some have ended.",
 }
@@ -39,18 +37,14 @@ func (c *call) streamed(media []string, do func(query.Snapshot, *stream) error) 
 // fill runs do, with few others at once.
 func (st *stream) fill(do func(query.Snapshot, *stream) error) error {
 	c := st.c
-	ctx, cancel := context.WithTimeout(c.r.Context(), c.patience)
-	defer cancel()
-	if !enter(ctx, c.streams) {
-		return errNoReader
-	}
-	defer func() { <-c.streams }()
 	defer func() {
 		if c.status != 0 {
-			c.long.Release(c.ask.Addr, 1)
+			c.places.long.Leave(c.ask.Addr)
 		}
 	}()
-	return c.withSnapshot(func(s query.Snapshot) error { return do(s, st) })
+	return c.in(c.places.answers, func(context.Context) error {
+		return c.withSnapshot(func(s query.Snapshot) error { return do(s, st) })
+	})
 }
 
 // flush sends what has been gathered once it is worth it, and tells whether to go on.
@@ -59,7 +53,7 @@ func (st *stream) flush() bool {
 		return true
 	}
 	if st.c.status == 0 {
-		if !st.c.long.Take(st.c.ask.Addr, 1) {
+		if !st.c.places.long.TryEnter(st.c.ask.Addr) {
 			st.err = errTooMany
 			return false
 		}

@@ -21,6 +21,7 @@ func single(name string) func(*call) error {
 	return func(c *call) error {
 		at := trackway.MicrosOf(c.received)
 		cmd, refused := wire.DecodeCommand(name, c.body, at)
+		c.sent.Decoded()
 		if refused == nil {
 			refused = mayNot(c.grant.Key, &cmd)
 		}
@@ -44,6 +45,7 @@ func single(name string) func(*call) error {
 func (c *call) batch() error {
 	at := trackway.MicrosOf(c.received)
 	items, refused := wire.DecodeBatch(c.body, at)
+	c.sent.Decoded()
 	if refused != nil {
 		refused = &trackway.Error{Code: refused.Code, Msg: refused.Msg} // the batch as a whole: whatever field it names
 		items = []wire.Item{{Err: refused}}                             // which is counted as one

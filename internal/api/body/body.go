@@ -1,19 +1,21 @@
-// Package body reads the bodies of requests: of the media types and encodings that clients use, inflated, up to a size, in memory that is
-// taken from a bound which all of them share. Its one idea is that what cannot be taken is refused as early as it is seen: by its
-// fields before any of it is read, by its size before it is inflated whole.
+// Package body reads the bodies of requests: of the media types and encodings
+// that clients use, inflated, up to a size. What a body takes, decoding
+// included, comes out of a memory that all of them share, before it is taken
+// and as bytes come, whatever the request announces. A body that comes too
+// slowly is given up.
 package body
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
+	"time"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
@@ -23,7 +25,15 @@ import (
 )
 
 var (
-	errNoRoom = &trackway.Error{Code: trackway.Overloaded, Msg: "The server has no room for this request at the moment. Try again."}
+	errNoRoom  = &trackway.Error{Code: trackway.Overloaded, Msg: "The server has no room for this request at the moment. Try again."}
+	errDropped = &trackway.Error{
+		Code: trackway.Overloaded, Msg: "The server had no more room, and this body came more slowly than those of others. Try again.",
+	}
+	errTooSlow = &trackway.Error{
+		Code: trackway.Overloaded, Msg: fmt.Sprintf("The body came too slowly: the server waits for %d seconds, and as long as it gets "+
+			"%d bytes a second, for a minute. Try again.", int(grace/time.Second), leastRate),
+	}
+	errBusy   = &trackway.Error{Code: trackway.Overloaded, Msg: "The server has too many large bodies to read at the moment. Try again."}
 	errCoding = &trackway.Error{
 		Code: trackway.Unsupported, Field: "Content-Encoding",
 		Msg: "Field 'Content-Encoding': expected gzip, zstd or deflate, once.",
@@ -38,54 +48,169 @@ func errTooLarge(most int) error {
 	return &trackway.Error{Code: trackway.TooLarge, Msg: fmt.Sprintf("The body may have at most %d bytes, inflated.", most)}
 }
 
-// Body is the body of a request that may be read: its fields say that it can be taken.
+// Body is the body of one request. The zero value is that of a request without
+// one. Its methods are for one goroutine.
 type Body struct {
+	in      *Intake
+	w       http.ResponseWriter
 	r       *http.Request
+	who     netip.Addr
 	most    int
-	inflate func(io.Reader) (io.ReadCloser, error) // nil: it comes as it is
+	inflate inflater // nil: it comes as it is
+	began   time.Time
+
+	held  room.Holding
+	large bool // it has a place
+	timed bool // reading has a deadline
+	state state
 }
 
-// Of returns the body of a request, of at most some bytes when it is inflated. It reads nothing. The error is a [*trackway.Error].
-func Of(r *http.Request, most int) (Body, error) {
+// state is how far a body has been read.
+type state uint8
+
+const (
+	unread state = iota
+	begun        // there may be more of it
+	broken       // there is no more to be had
+	whole
+)
+
+// Open begins with the body of a request, of at most some bytes when it is
+// inflated, from an address. It reads nothing. The error is a
+// [*trackway.Error]: the body's fields say that it cannot be taken.
+func (b *Body) Open(in *Intake, w http.ResponseWriter, r *http.Request, who netip.Addr, most int) (err error) {
+	b.in, b.w, b.r, b.who, b.most, b.began = in, w, r, who, min(most, in.Most()), time.Now()
 	if err := checkMedia(r.Header.Get("Content-Type")); err != nil {
-		return Body{}, err
+		return b.refuse(byMedia, err)
 	}
-	if r.ContentLength > int64(most) {
-		return Body{}, errTooLarge(most)
+	if r.ContentLength > int64(b.most) {
+		return b.refuse(tooLarge, errTooLarge(b.most))
 	}
-	inflate, err := inflater(r.Header.Get("Content-Encoding"))
-	return Body{r: r, most: most, inflate: inflate}, err
+	if b.inflate, err = inflaterOf(r.Header.Get("Content-Encoding")); err != nil {
+		return b.refuse(byCoding, err)
+	}
+	b.held.Open(in.Memory, who, b.began, b)
+	return nil
 }
 
-// Read reads and inflates the body into memory out of m, for an address. release gives that back, when text is no longer used; it is
-// never nil. The error is a [*trackway.Error].
-func (b *Body) Read(m *room.Room, who netip.Addr) (text []byte, release func(), err error) {
-	sent := reader{room: m, who: who, most: b.most}
-	err = sent.read(b.r.Body, b.r.ContentLength)
-	if err != nil || b.inflate == nil {
-		return sent.buf, sent.release, err
-	}
-	defer sent.release()
-	inflated := reader{room: m, who: who, most: b.most}
-	err = inflated.inflate(b.inflate, sent.buf)
-	return inflated.buf, inflated.release, err
-}
-
-// inflating bounds how many bodies are inflated at once: a decoder takes up to 8 MiB besides. It is held only while there
-// is something to compute, for the body has come whole by then: nobody who sends slowly can hold it.
-var inflating = make(chan struct{}, maxInflating)
-
-const maxInflating = 8
-
-func (b *reader) inflate(open func(io.Reader) (io.ReadCloser, error), sent []byte) error {
-	inflating <- struct{}{}
-	defer func() { <-inflating }()
-	in, err := open(bytes.NewReader(sent))
+// Read reads and inflates the body, and takes what decoding it will take. The
+// text is of use until [Body.Release]. The error is a [*trackway.Error].
+func (b *Body) Read() (text []byte, err error) {
+	text, err = b.read()
 	if err != nil {
+		return nil, b.refused(err)
+	}
+	return text, nil
+}
+
+// read reads, inflates, waits if the text is large, and takes what decoding
+// takes, in this order.
+func (b *Body) read() ([]byte, error) {
+	sent := buffer{held: &b.held, most: b.most}
+	if err := b.receive(&sent); err != nil {
+		return nil, err
+	}
+	if b.inflate == nil && len(sent.b) <= Light {
+		return sent.b, b.settle(DecodingTakes(len(sent.b)))
+	}
+	if err := b.settle(0); err != nil {
+		return nil, err
+	}
+	text := sent
+	if b.inflate != nil {
+		text = buffer{held: &b.held, most: b.most}
+		err := b.inflate(b, sent.b, &text)
+		sent.free()
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(text.b) > Light {
+		if err := b.wait(); err != nil {
+			return nil, err
+		}
+	}
+	return text.b, b.held.Take(DecodingTakes(len(text.b)))
+}
+
+// settle ends reading, and takes what comes after it.
+func (b *Body) settle(n int) error {
+	err := b.held.Settle(n)
+	if b.held.Dropped() {
+		b.state = broken
 		return err
 	}
-	defer func() { _ = in.Close() }() // a reader; its errors were returned by Read
-	return b.read(in, -1)
+	if b.timed {
+		b.readUntil(time.Time{}) // net/http would end the request's context at the deadline
+	}
+	return err
+}
+
+// wait waits for a place among the large bodies.
+func (b *Body) wait() error {
+	if b.large {
+		return nil
+	}
+	began := time.Now()
+	if !b.in.enterLarge(b.r.Context(), b.who) {
+		return errBusy
+	}
+	b.in.metrics.waited.Observe(time.Since(began).Seconds())
+	b.large = true
+	return nil
+}
+
+// Decoded says that the body has been decoded: a large one leaves its place to
+// the next. What was decoded may still be used.
+func (b *Body) Decoded() {
+	if b.large {
+		b.in.Large.Leave(b.who)
+		b.large = false
+	}
+}
+
+// Release gives everything back. Neither the text nor what was decoded from it
+// may be used any more.
+func (b *Body) Release() {
+	b.Decoded()
+	b.held.Release()
+}
+
+// Whole tells whether the body has been read to its end.
+func (b *Body) Whole() bool { return b.state == whole }
+
+// Broken tells whether reading it has failed: nothing more can be read.
+func (b *Body) Broken() bool { return b.state == broken }
+
+// CutOff implements [room.Cutter]: it wakes up whoever waits for more.
+func (b *Body) CutOff() { b.readUntil(b.began) }
+
+// readUntil gives reading a deadline. It is not held to if there is no
+// connection to set it on, as in tests.
+func (b *Body) readUntil(end time.Time) {
+	_ = http.NewResponseController(b.w).SetReadDeadline(end)
+}
+
+// refused returns what the caller is told of an error, and counts it.
+func (b *Body) refused(err error) error {
+	switch {
+	case errors.Is(err, room.ErrFull):
+		return b.refuse(noRoom, errNoRoom)
+	case errors.Is(err, room.ErrDropped):
+		return b.refuse(dropped, errDropped)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return b.refuse(tooSlow, errTooSlow)
+	case errors.Is(err, errBusy):
+		return b.refuse(busy, errBusy)
+	case errors.Is(err, errOverBound):
+		return b.refuse(tooLarge, errTooLarge(b.most))
+	}
+	return b.refuse(damaged, &trackway.Error{Code: trackway.Invalid, Msg: "The body cannot be read: " + reason(err) + "."})
+}
+
+func (b *Body) refuse(why string, err error) error {
+	b.in.metrics.refused.WithLabelValues(why).Inc()
+	return err
 }
 
 // checkMedia accepts what clients send JSON as; text/plain is what sendBeacon sends, the form type what curl -d does.
@@ -104,61 +229,6 @@ func checkMedia(contentType string) error {
 	return errMedia
 }
 
-// inflater returns what decodes a Content-Encoding (RFC 9110, section 8.4), nil where there is nothing to decode.
-func inflater(coding string) (func(io.Reader) (io.ReadCloser, error), error) {
-	switch strings.ToLower(coding) {
-	case "", "identity":
-		return nil, nil //nolint:nilnil // neither is there
-	case "gzip", "x-gzip":
-		return inflateGzip, nil
-	case "zstd":
-		return inflateZstd, nil
-	case "deflate":
-		return inflateDeflate, nil
-	}
-	return nil, errCoding
-}
-
-func inflateGzip(body io.Reader) (io.ReadCloser, error) {
-	r, err := gzip.NewReader(body)
-	if err != nil {
-		return nil, badCoding(err)
-	}
-	return r, nil
-}
-
-func inflateZstd(body io.Reader) (io.ReadCloser, error) {
-	const window = 8 << 20 // no larger than RFC 9659 lets a client ask for
-	r, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
-	if err != nil {
-		return nil, badCoding(err)
-	}
-	return r.IOReadCloser(), nil
-}
-
-// inflateDeflate takes both what "deflate" means (zlib, RFC 1950) and what many clients send under that name (RFC 1951 as it
-// is): the first two bytes of zlib are a multiple of 31 and name method 8.
-func inflateDeflate(body io.Reader) (io.ReadCloser, error) {
-	var head [2]byte
-	if _, err := io.ReadFull(body, head[:]); err != nil {
-		return nil, badCoding(err)
-	}
-	whole := io.MultiReader(bytes.NewReader(head[:]), body)
-	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
-		r, err := zlib.NewReader(whole)
-		if err != nil {
-			return nil, badCoding(err)
-		}
-		return r, nil
-	}
-	return flate.NewReader(whole), nil
-}
-
-// badCoding is the error for a body that is not what its Content-Encoding says, or that did not come whole.
-func badCoding(err error) error {
-	return &trackway.Error{Code: trackway.Invalid, Msg: "The body cannot be read: " + reason(err) + "."}
-}
-
 // reason says what is wrong with a body without repeating any of it.
 func reason(err error) string {
 	switch {
@@ -167,67 +237,5 @@ func reason(err error) string {
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, zlib.ErrHeader), errors.Is(err, zstd.ErrMagicMismatch):
 		return "it is not in the encoding that Content-Encoding names"
 	}
-	return "it is damaged, or did not come in time"
-}
-
-// reader reads a body into memory that it takes from room as it grows.
-type reader struct {
-	room *room.Room
-	who  netip.Addr // whose it is
-	most int
-	buf  []byte
-}
-
-// release gives the room back.
-func (b *reader) release() {
-	if cap(b.buf) > 0 {
-		b.room.Release(b.who, cap(b.buf))
-	}
-}
-
-// Sizes of what is taken at once: of a body of unknown length first, and of one that says how long it is.
-const (
-	firstRead = 4 << 10
-	atOnce    = 64 << 10
-)
-
-// read reads all of in. A known length is taken at once, without growing.
-func (b *reader) read(in io.Reader, length int64) error {
-	if length >= 0 && length <= atOnce {
-		if !b.grow(int(length)) {
-			return errNoRoom
-		}
-		b.buf = b.buf[:length]
-		if _, err := io.ReadFull(in, b.buf); err != nil {
-			return badCoding(err)
-		}
-		return nil
-	}
-	for {
-		if len(b.buf) == cap(b.buf) && !b.grow(max(firstRead, 2*cap(b.buf))) {
-			return errNoRoom
-		}
-		n, err := in.Read(b.buf[len(b.buf):cap(b.buf)])
-		b.buf = b.buf[:len(b.buf)+n]
-		switch {
-		case len(b.buf) > b.most:
-			return errTooLarge(b.most)
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return badCoding(err)
-		}
-	}
-}
-
-// grow gives buf this capacity.
-func (b *reader) grow(size int) bool {
-	size = min(size, b.most+1) // one more than is accepted tells that there is more
-	if !b.room.Take(b.who, size-cap(b.buf)) {
-		return false
-	}
-	grown := make([]byte, len(b.buf), size)
-	copy(grown, b.buf)
-	b.buf = grown
-	return true
+	return "it is damaged"
 }

@@ -1,59 +1,283 @@
-// Package room bounds what all callers take of something together: memory, places. Its one idea is that one address may take a share
-// of it and no more, so that whoever takes a lot has room refused to himself and to nobody else.
+// Package room bounds what callers take together: memory ([Room]) and places
+// of those who are served at once ([Places]). An address has a share of each,
+// an IPv6 /64 counts as one address, and a /48 has a larger share, but never
+// all. So a caller that takes a lot has room refused to itself first.
 package room
 
 import (
+	"cmp"
+	"errors"
 	"net/netip"
+	"slices"
 	"sync"
-
-	"trackway/internal/clientip"
+	"sync/atomic"
+	"time"
 )
 
-// Shares is into how many parts a room is divided: an address has at most one of them.
-const Shares = 4
+// How a room is divided.
+const (
+	addressPart = 2   // an address has at most this part of it: the largest batch fits in
+	reservePart = 8   // this part is kept for small callers
+	smallPart   = 256 // who have at most this part in all
+)
 
-// addressBits make one caller of IPv6 addresses.
-const addressBits = 64
+// Who may lose what they have, when room is short: a reader that has had some
+// time, and has been slower than this in the last few seconds.
+const (
+	leastAge   = time.Second
+	fastEnough = 64 << 10 // bytes a second
+	window     = 2 * time.Second
+)
 
-// Room is how much there is, and who has it. Safe for concurrent use.
+var (
+	// ErrFull means that there is no room, for this address or in all.
+	ErrFull = errors.New("room: full")
+
+	// ErrDropped means that what was held has been given to somebody else,
+	// because it was filled more slowly than that of others.
+	ErrDropped = errors.New("room: dropped")
+)
+
+// Cutter is a reader that can be woken up. CutOff is called under the room's
+// lock: it must not block, and not call the room.
+type Cutter interface{ CutOff() }
+
+// Room is memory, in bytes, and who holds it. Safe for concurrent use.
+//
+// When it is full, or an address has its share, the readers that are slowest
+// lose what they hold to one that is faster. So memory cannot be held by
+// sending slowly, whatever was announced.
 type Room struct {
-	size int
-
-	mu   sync.Mutex
-	used int                  // in all
-	by   map[clientip.Key]int // and by each address that has any
+	mu      sync.Mutex // guards what follows, and the fields of all holdings
+	shares  shares
+	reading *Holding // the first of those that are being filled
+	dropped uint64
 }
 
-// New returns a room of some size, in units of its user's.
-func New(size int) *Room { return &Room{size: size, by: make(map[clientip.Key]int)} }
+// New returns a room of some bytes.
+func New(size int) *Room { return &Room{shares: newShares(size, size/addressPart)} }
 
-// Take takes n for an address, or tells that there is no room for them and takes none.
-func (m *Room) Take(who netip.Addr, n int) bool {
-	key := clientip.KeyOf(who, addressBits)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.used+n > m.size || m.by[key]+n > m.size/Shares {
+// Size returns how many bytes there are.
+func (r *Room) Size() int { return r.shares.size }
+
+// Share returns how many bytes an address may have.
+func (r *Room) Share() int { return r.shares.each }
+
+// Used returns how many bytes are taken.
+func (r *Room) Used() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.shares.used
+}
+
+// Dropped returns how many holdings have been dropped.
+func (r *Room) Dropped() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dropped
+}
+
+// Holding is what one request holds of a room. It is one goroutine's, but for
+// its being dropped. The zero value holds nothing and needs [Holding.Open].
+type Holding struct {
+	room       *Room
+	who        caller
+	cutter     Cutter
+	n          int // bytes that are held
+	prev, next *Holding
+	settled    bool // it is full, and cannot be dropped any more
+
+	gone atomic.Bool  // dropped
+	came atomic.Int64 // bytes that it was filled with
+
+	// How many had come at the two last looks, at least a window apart.
+	before, last mark
+}
+
+type mark struct {
+	at   time.Time
+	came int64
+}
+
+// Open makes a holding of an address's request, which is filled from now on.
+func (h *Holding) Open(r *Room, who netip.Addr, now time.Time, c Cutter) {
+	h.room, h.who, h.cutter = r, callerOf(who), c
+	h.before.at, h.last.at = now, now
+}
+
+// Take takes n bytes more, from slower readers if there is need. The error is
+// [ErrFull] or [ErrDropped]. Cost: a few tens of nanoseconds; if room is
+// short, a look at all readers.
+func (h *Holding) Take(n int) error {
+	h.room.mu.Lock()
+	defer h.room.mu.Unlock()
+	return h.takeLocked(n)
+}
+
+func (h *Holding) takeLocked(n int) error {
+	r := h.room
+	if h.gone.Load() {
+		return ErrDropped
+	}
+	if !r.fits(h.who, n) && !r.makeRoomLocked(h, n) {
+		return ErrFull
+	}
+	r.shares.add(h.who, n)
+	if h.n == 0 && !h.settled && h.prev == nil && r.reading != h {
+		r.linkLocked(h)
+	}
+	h.n += n
+	return nil
+}
+
+// Give gives back n of the bytes. It does nothing for what was dropped.
+func (h *Holding) Give(n int) {
+	h.room.mu.Lock()
+	defer h.room.mu.Unlock()
+	if h.gone.Load() {
+		return
+	}
+	h.room.shares.add(h.who, -n)
+	h.n -= n
+}
+
+// Came notes that the holding was filled with n bytes more.
+func (h *Holding) Came(n int, now time.Time) {
+	came := h.came.Add(int64(n))
+	if now.Sub(h.last.at) < window {
+		return
+	}
+	h.room.mu.Lock()
+	defer h.room.mu.Unlock()
+	h.before, h.last = h.last, mark{now, came}
+}
+
+// Settle says that the holding is full: it cannot be dropped any more. It
+// takes n bytes more for what is done with it. The errors are those of Take.
+func (h *Holding) Settle(n int) error {
+	h.room.mu.Lock()
+	defer h.room.mu.Unlock()
+	h.settled = true
+	h.room.unlinkLocked(h)
+	return h.takeLocked(n)
+}
+
+// Dropped tells whether the holding was dropped.
+func (h *Holding) Dropped() bool { return h.gone.Load() }
+
+// Release gives everything back. It may be called more than once, and for a
+// holding that was not opened.
+func (h *Holding) Release() {
+	if h.room == nil {
+		return
+	}
+	h.room.mu.Lock()
+	defer h.room.mu.Unlock()
+	h.room.unlinkLocked(h)
+	if !h.gone.Load() {
+		h.room.shares.add(h.who, -h.n)
+	}
+	h.n, h.settled = 0, true
+}
+
+func (r *Room) linkLocked(h *Holding) {
+	h.next = r.reading
+	if h.next != nil {
+		h.next.prev = h
+	}
+	r.reading = h
+}
+
+func (r *Room) unlinkLocked(h *Holding) {
+	if h.prev == nil && r.reading != h {
+		return
+	}
+	if h.prev != nil {
+		h.prev.next = h.next
+	} else {
+		r.reading = h.next
+	}
+	if h.next != nil {
+		h.next.prev = h.prev
+	}
+	h.prev, h.next = nil, nil
+}
+
+// fits tells whether there are n bytes for a caller. The last part of the room
+// is for those who hold little.
+func (r *Room) fits(c caller, n int) bool {
+	address, site, all := r.over(c, n)
+	return address+site+all == 0
+}
+
+func (r *Room) over(c caller, n int) (address, site, all int) {
+	address, site, all = r.shares.over(c, n)
+	if r.shares.most(c)+n > r.shares.size/smallPart {
+		all = max(r.shares.used+n-(r.shares.size-r.shares.size/reservePart), 0)
+	}
+	return address, site, all
+}
+
+// slow is a reader, and how fast it has been lately, in bytes a second.
+type slow struct {
+	*Holding
+
+	rate int64
+}
+
+// makeRoomLocked drops the slowest readers of those who have too much, so that
+// there are n bytes for another reader. If that cannot be, or only by dropping
+// somebody faster, nothing is dropped.
+func (r *Room) makeRoomLocked(by *Holding, n int) bool {
+	now := time.Now()
+	most := by.rateLocked(now)
+	var readers []slow
+	for h := r.reading; h != nil; h = h.next {
+		if rate := h.rateLocked(now); h != by && h.n > 0 && rate < most {
+			readers = append(readers, slow{h, rate})
+		}
+	}
+	slices.SortFunc(readers, func(a, b slow) int { return cmp.Compare(a.rate, b.rate) })
+	address, site, all := r.over(by.who, n)
+	var victims []*Holding
+	for _, s := range readers {
+		same, near := s.who.address == by.who.address, s.who.site == by.who.site && s.who.site.Bits > 0
+		if address > 0 && same || site > 0 && near || all > 0 {
+			victims = append(victims, s.Holding)
+			all -= s.n
+			if near {
+				site -= s.n
+			}
+			if same {
+				address -= s.n
+			}
+		}
+	}
+	if address > 0 || site > 0 || all > 0 {
 		return false
 	}
-	m.used += n
-	m.by[key] += n
+	for _, h := range victims {
+		r.dropLocked(h)
+	}
 	return true
 }
 
-// Release gives back n that an address took.
-func (m *Room) Release(who netip.Addr, n int) {
-	key := clientip.KeyOf(who, addressBits)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.used -= n
-	if m.by[key] -= n; m.by[key] == 0 {
-		delete(m.by, key)
+// rateLocked returns how fast a reader has been in the last seconds, at most
+// fastEnough: so much counts as fast, and so does what cannot be told yet.
+func (h *Holding) rateLocked(now time.Time) int64 {
+	age := now.Sub(h.before.at)
+	if h.settled || age < leastAge {
+		return fastEnough
 	}
+	return min(int64(float64(h.came.Load()-h.before.came)/age.Seconds()), fastEnough)
 }
 
-// Used returns how much is taken.
-func (m *Room) Used() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.used
+// dropLocked gives back what a reader holds, before it knows.
+func (r *Room) dropLocked(h *Holding) {
+	r.unlinkLocked(h)
+	r.shares.add(h.who, -h.n)
+	h.n = 0
+	h.gone.Store(true)
+	r.dropped++
+	h.cutter.CutOff()
 }

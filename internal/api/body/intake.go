@@ -1,0 +1,106 @@
+package body
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trackway/internal/api/room"
+)
+
+// Light is how large a body may be, inflated, and be inflated and decoded at
+// once: it takes some hundred microseconds. Of larger ones only a few are
+// worked on at once, and one of an address, so that processors are left for
+// everybody else.
+const Light = 64 << 10
+
+// patience is how long a large body waits for those before it.
+const patience = 10 * time.Second
+
+// Intake is what all bodies share: the memory, and the places of large ones.
+// Safe for concurrent use.
+type Intake struct {
+	Memory *room.Room
+	Large  *room.Places
+
+	metrics metrics
+	zstd    func() *zstd.Decoder
+}
+
+// NewIntake returns an intake that has some bytes of memory.
+func NewIntake(memory int, reg prometheus.Registerer) *Intake {
+	large := max(runtime.GOMAXPROCS(0)/2, 1)
+	in := &Intake{Memory: room.New(memory), Large: room.NewPlaces(large, 1)}
+	in.zstd = sync.OnceValue(func() *zstd.Decoder { return newZstd(large + runtime.GOMAXPROCS(0)) })
+	in.metrics = newMetrics(in, reg)
+	return in
+}
+
+// Most returns how many bytes a body may have, inflated, for an address's
+// share of the memory to be enough for reading, inflating and decoding it.
+func (in *Intake) Most() int {
+	const whileRead = 3 // what was sent, and what is inflated while it moves
+	share := in.Memory.Share()
+	return min(share/whileRead, max(share/(2+decodedParts), (share-decodedMost)/2))
+}
+
+// What decoding takes, at most, beside the body: its size again, for values
+// that are written in canonical form; and for what is collected of one command
+// a multiple of its size, or decodedMost. TestDecodingTakes measures it.
+const (
+	decodedParts = 12
+	decodedMost  = 5 << 20
+)
+
+// DecodingTakes returns how many bytes decoding a body of n bytes takes at
+// most.
+func DecodingTakes(n int) int { return n + min(decodedParts*n, decodedMost) }
+
+// metrics of bodies.
+type metrics struct {
+	refused *prometheus.CounterVec
+	waited  prometheus.Histogram
+}
+
+// Reasons why a body was not taken, as the metric has them.
+const (
+	byMedia  = "media_type"
+	byCoding = "content_encoding"
+	tooLarge = "too_large"
+	noRoom   = "no_room"
+	tooSlow  = "too_slow"
+	dropped  = "dropped"
+	busy     = "busy"
+	damaged  = "damaged"
+)
+
+func newMetrics(in *Intake, reg prometheus.Registerer) metrics {
+	m := metrics{
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "trackway_bodies_refused_total",
+			Help: "Bodies of requests that were not taken: no_room, too_slow (below the least rate), dropped (slower than others " +
+				"when room was short), busy (waited too long for other large ones), too_large, media_type, content_encoding, damaged.",
+		}, []string{"reason"}),
+		waited: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "trackway_large_body_wait_seconds",
+			Help:    "How long a body over 64 KiB, inflated, waited until it was inflated or decoded.",
+			Buckets: []float64{.0001, .001, .01, .1, 1, 10},
+		}),
+	}
+	for _, reason := range []string{byMedia, byCoding, tooLarge, noRoom, tooSlow, dropped, busy, damaged} {
+		m.refused.WithLabelValues(reason)
+	}
+	reg.MustRegister(
+		m.refused, m.waited,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "trackway_bodies_memory_bytes", Help: "Memory that bodies of requests take now, inflating and decoding included.",
+		}, func() float64 { return float64(in.Memory.Used()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "trackway_bodies_memory_limit_bytes", Help: "Memory that bodies of requests may take; half of it for one address.",
+		}, func() float64 { return float64(in.Memory.Size()) }),
+	)
+	return m
+}

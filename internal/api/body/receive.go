@@ -1,0 +1,143 @@
+package body
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"trackway/internal/api/room"
+)
+
+// How slowly a body may come. A client that sends at this rate has as long as
+// a request may take; one that sends nothing has grace, each time, as far as
+// it has not used it up. A phone on a bad network keeps to it: its bodies have
+// a few KB, and TCP repeats what was lost several times within grace.
+const (
+	leastRate = 1 << 10 // bytes a second, in the mean
+	grace     = 15 * time.Second
+	mostTime  = time.Minute // for a whole body
+)
+
+// Sizes of buffers. A body of up to firstRead bytes that says its length is
+// read into a buffer of that length. Any other grows as it comes: fourfold
+// while it is small, then twofold.
+const (
+	firstRead = 4 << 10
+	fourfold  = 16 << 10
+)
+
+var errOverBound = errors.New("body: larger than it may be")
+
+// buffer is memory that grows, out of what is held.
+type buffer struct {
+	held *room.Holding
+	most int
+	b    []byte
+}
+
+// grow gives the buffer this capacity, and no more than one byte beyond most,
+// which tells that there is more than is accepted.
+func (u *buffer) grow(size int) error {
+	size = min(size, u.most+1)
+	if err := u.held.Take(size); err != nil {
+		return err
+	}
+	grown := make([]byte, len(u.b), size)
+	copy(grown, u.b)
+	u.free()
+	u.b = grown
+	return nil
+}
+
+// free gives the memory back.
+func (u *buffer) free() {
+	if n := cap(u.b); n > 0 {
+		u.held.Give(n)
+	}
+	u.b = nil
+}
+
+// next is the capacity after a full one.
+func next(size int) int {
+	switch {
+	case size == 0:
+		return firstRead
+	case size <= fourfold:
+		return 4 * size
+	}
+	return 2 * size
+}
+
+// receive reads what is sent, as it comes and as long as it comes fast enough.
+// Of what is announced it takes 4 KiB, or four times what has come.
+func (b *Body) receive(u *buffer) error {
+	p := pace{left: grace, end: b.began.Add(mostTime)}
+	length := int(b.r.ContentLength) // most is smaller
+	if length < 0 {
+		length = b.most + 1
+	}
+	for b.state = begun; b.state != whole && len(u.b) < length; {
+		if len(u.b) == cap(u.b) {
+			if err := u.grow(min(next(cap(u.b)), length)); err != nil {
+				return err
+			}
+		}
+		now := time.Now()
+		b.awaitMore(&p, now)
+		if b.held.Dropped() {
+			return room.ErrDropped
+		}
+		n, err := b.r.Body.Read(u.b[len(u.b):cap(u.b)])
+		u.b = u.b[:len(u.b)+n]
+		after := time.Now()
+		p.came(n, after.Sub(now))
+		b.held.Came(n, after)
+		switch {
+		case len(u.b) > b.most:
+			return errOverBound
+		case errors.Is(err, io.EOF) && (b.r.ContentLength < 0 || len(u.b) == length):
+			b.state = whole
+		case errors.Is(err, io.EOF):
+			b.state = broken
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return b.broken(err)
+		}
+	}
+	b.state = whole
+	return nil
+}
+
+// broken returns the error of reading: that of one who was cut off is why.
+func (b *Body) broken(err error) error {
+	b.state = broken
+	if b.held.Dropped() {
+		return room.ErrDropped
+	}
+	return err
+}
+
+// awaitMore sets the deadline for the next read, if the one in force is much
+// earlier.
+func (b *Body) awaitMore(p *pace, now time.Time) {
+	end := now.Add(p.left)
+	if end.After(p.end) {
+		end = p.end
+	}
+	if end.Sub(p.set) > grace/8 {
+		p.set, b.timed = end, true
+		b.readUntil(end)
+	}
+}
+
+// pace is how much time a client has for what it sends.
+type pace struct {
+	left time.Duration // without sending anything
+	end  time.Time     // of all its time
+	set  time.Time     // the deadline in force
+}
+
+// came notes that n bytes came after some time.
+func (p *pace) came(n int, took time.Duration) {
+	p.left = min(p.left-took+time.Duration(n)*time.Second/leastRate, grace)
+}

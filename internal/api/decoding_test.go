@@ -1,0 +1,74 @@
+package api
+
+import (
+	"runtime"
+	"strings"
+	"testing"
+
+	"trackway"
+	"trackway/internal/api/body"
+	"trackway/internal/wire"
+)
+
+// TestDecodingTakes: what decoding takes at most is what is taken for it out of
+// the memory of bodies, whatever is sent. It is not parallel, because all that
+// is allocated meanwhile counts.
+func TestDecodingTakes(t *testing.T) {
+	fill := func(unit string, n int) string { return strings.Repeat(unit, n/len(unit)) }
+	event := func(properties string) string {
+		return `{"customer_ids":{"cookie":"c"},"event_type":"e","properties":` + properties + `}`
+	}
+	batch := func(e string) string {
+		const n = trackway.MaxCommands
+		one := `{"name":"customers/events","data":` + e + `}`
+		return `{"commands":[` + strings.Repeat(one+",", n-1) + one + `]}`
+	}
+	const large, small = 790_000, 20_000
+	nested := strings.Repeat(`{"b":0,"a":`, 95) + `"` + fill("x", large) + `"` + strings.Repeat("}", 95)
+	wide := `[0` + strings.Repeat(`,{"b":0`+fill(`,"":0`, small)+`}`, large/small-1) + `]`
+	for name, text := range map[string]string{
+		"usual":                      event(`{"p":"` + fill("a", 400) + `"}`),
+		"nothing":                    `{}`,
+		"A1":                         batch(event(`{"p":{"b":0` + fill(`,"":0`, 40<<20/trackway.MaxCommands) + `}}`)),
+		"A1, one event":              event(`{"p":{"b":0` + fill(`,"":0`, large) + `}}`),
+		"A1, small":                  event(`{"p":{"b":0` + fill(`,"":0`, small) + `}}`),
+		"members":                    event(`{"b":0` + fill(`,"":0`, small) + `}`),
+		"members, too many":          event(`{"b":0` + fill(`,"":0`, large) + `}`),
+		"members, fifty times":       batch(event(`{"b":0` + fill(`,"":0`, small) + `}`)),
+		"small objects":              event(`{"p":[{"b":0,"":0}` + fill(`,{"b":0,"":0}`, large) + `]}`),
+		"wide objects":               event(`{"p":` + wide + `}`),
+		"wide objects, fifty times":  batch(event(`{"p":` + wide + `}`)),
+		"A2: nested":                 event(`{"p":` + nested + `}`),
+		"nested, fifty times":        batch(event(`{"p":` + nested + `}`)),
+		"values to rewrite":          event(`{"p":0` + fill(`,"a": [ ]`, 30_000) + `}`),
+		"escapes":                    event(`{"p":"` + fill(`\u0041`, large) + `"}`),
+		"escapes, fifty times":       batch(event(`{"p":"` + fill(`\u0041`, large) + `"}`)),
+		"identifiers":                `{"customer_ids":{"cookie":["a"` + fill(`,"a"`, 4000) + `]}}`,
+		"identifiers, fifty times":   batch(`{"customer_ids":{"cookie":["a"` + fill(`,"a"`, 4000) + `]}}`),
+		"identifiers, too many":      `{"customer_ids":{"cookie":["a"` + fill(`,"a"`, large) + `]}}`,
+		"data, again and again":      `{"commands":[{"name":"customers"` + fill(`,"data":{"properties":{"b":0,"":0}}`, large) + `}]}`,
+		"properties, again":          `{"customer_ids":{}` + fill(`,"properties":{"b":0,"":[ 0 ]}`, large) + `}`,
+		"identifiers, again":         `{"x":{}` + fill(`,"customer_ids":{"b":"","":0}`, large) + `}`,
+		"commands, again":            `{"x":{}` + fill(`,"commands":[{"data":{"properties":{"b":0,"":0}}},{}]`, large) + `}`,
+		"errors, again":              `{"commands":[{"name":"customers"` + fill(`,"data":{"properties":0}`, large) + `}]}`,
+		"errors of identifiers":      `{"commands":[{"name":"customers"` + fill(`,"data":{"customer_ids":{"":{}}}`, large) + `}]}`,
+		"small errors":               `{"commands":[{"name":"customers"` + fill(`,"data":{"properties":0}`, 1000) + `}]}`,
+		"brackets":                   event(`{"p":` + fill("[", large) + fill("]", large) + `}`),
+		"brackets at the front":      fill("[", large),
+		"commands that are no value": `{"commands":[` + fill(`{},`, large) + `{}]}`,
+	} {
+		sent := []byte(text)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if strings.Contains(text, `"commands"`) {
+			_, _ = wire.DecodeBatch(sent, 1) // whatever it comes to
+		} else {
+			_, _ = wire.DecodeCommand(wire.Events, sent, 1)
+		}
+		runtime.ReadMemStats(&after)
+		const own = 4 << 10 // of this test, and of the runtime
+		if got, want := int(after.TotalAlloc-before.TotalAlloc), body.DecodingTakes(len(sent))+own; got > want {
+			t.Errorf("%s: decoding %d bytes took %d, want at most %d", name, len(sent), got, want)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+// How long the server goes on reading a body that it has refused, for the
+// answer to arrive: a client that sends all of its body before it reads must
+// be let send it, and one that is still sending when the connection is closed
+// may lose the answer (RFC 9112, section 9.6). The rest of a small body is
+// read anyway, because its connection can then be used again.
+const (
+	restTime    = 10 * time.Second // for the rest of a small body
+	lingerBytes = 1 << 20
+	lingerTime  = 5 * time.Second
+	closeTime   = 500 * time.Millisecond // for a client that sends more, to see the answer
+)
+
+// answerFirst sends the answer to a call whose body is not wanted, or not all
+// of it, without waiting for it. net/http would first read what is left of it,
+// up to 256 KiB, so that the connection can be used again. Here a small body is
+// read after the answer. The connection of a large one, or of a client that
+// waits to be asked for it (Expect), is closed, but not before the client had a
+// chance to read the answer.
+func (c *call) answerFirst(status int, body []byte) {
+	control := http.NewResponseController(c.w)
+	again := !c.sent.Broken() && c.r.ContentLength > 0 && c.r.ContentLength <= maxSmallBody && c.r.Header.Get("Expect") == "" &&
+		control.EnableFullDuplex() == nil
+	if !again && c.r.ProtoMajor == 1 {
+		c.w.Header()["Connection"] = closeConnection
+		_ = control.EnableFullDuplex() // or there is nothing to read after the answer
+	}
+	c.head(status, len(body))
+	_, _ = c.w.Write(body) // if the client has gone there is nobody to tell
+	switch {
+	case again:
+		c.drain(control)
+	case c.r.ProtoMajor == 1 && !c.sent.Broken():
+		c.linger(control)
+	}
+}
+
+// drain reads a small body after the answer.
+func (c *call) drain(control *http.ResponseController) {
+	_ = control.SetReadDeadline(time.Now().Add(c.rest))
+	err := control.Flush()
+	if err == nil {
+		_, err = io.Copy(io.Discard, c.r.Body) // at most maxSmallBody
+	}
+	if err != nil {
+		// The body did not come whole. What comes later would be read as the next request: net/http closes the connection after
+		// such an error, but not where reading and writing were allowed to cross.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// linger reads some of what a client still sends, and throws it away. Few do
+// that at once, in all and of an address: others have the answer, and their
+// connection closed. After it net/http closes the connection.
+func (c *call) linger(control *http.ResponseController) {
+	if control.SetReadDeadline(time.Now().Add(lingerTime)) != nil || !c.places.lingering.TryEnter(c.ask.Addr) {
+		return
+	}
+	defer c.places.lingering.Leave(c.ask.Addr)
+	if control.Flush() != nil {
+		return
+	}
+	_, err := io.CopyN(io.Discard, c.r.Body, lingerBytes)
+	if err == nil {
+		wait := time.NewTimer(closeTime)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-c.r.Context().Done():
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		_ = control.SetReadDeadline(c.received) // net/http reads no more, either
+	}
+}

@@ -1,0 +1,158 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trackway/internal/query"
+)
+
+// scans is a store whose counts take until they are let end.
+type scans struct {
+	together
+
+	begun chan struct{}
+	end   chan struct{}
+}
+
+func (s scans) Snapshot() query.Snapshot { return s }
+
+func (s scans) Counts(uint32, query.CountRange, func(query.Count) bool) error {
+	s.begun <- struct{}{}
+	<-s.end
+	return nil
+}
+
+// However much an address, or an IPv6 network, asks for at once, others are
+// answered: of each kind of work it has a share, and the rest of it waits.
+func TestReadersHaveAShare(t *testing.T) {
+	t.Parallel()
+	for name, from := range map[string]func(i int) string{
+		"an address": func(int) string { return "198.51.100.1" },
+		"a /64":      func(i int) string { return fmt.Sprintf("2001:db8::%x", i+1) },
+		"a /48":      func(i int) string { return fmt.Sprintf("2001:db8:0:%x::1", i) },
+	} {
+		f := newFixture(t).withKeys(every)
+		s := scans{begun: make(chan struct{}, 100), end: make(chan struct{})}
+		f.Store = s
+		answered := make(chan int)
+		ask := func(from string) {
+			q := httptest.NewRequest(http.MethodGet, "/api/projects/"+projectToken+"/stats", nil)
+			q.Header.Set("Authorization", asKey("all")[1])
+			q.Header.Set("X-Forwarded-For", from)
+			w := httptest.NewRecorder()
+			f.Server.ServeHTTP(w, q)
+			answered <- w.Code
+		}
+		const scanners = 28
+		for i := range scanners {
+			go ask(from(i))
+		}
+		share := map[bool]int{true: (maxQuestions + maxQuestions/placesPart) / 2, false: maxQuestions / placesPart}[name == "a /48"]
+		for range share {
+			<-s.begun
+		}
+		for f.places.questions.Counts().Waiting < scanners-share {
+			runtime.Gosched()
+		}
+		if n := len(s.begun); n > 0 {
+			t.Errorf("%s: %d scans more than its share have begun", name, n)
+		}
+		go ask("203.0.113.1")
+		<-s.begun // at once, or the test does not end
+		close(s.end)
+		for range scanners + 1 {
+			if code := <-answered; code != 200 {
+				t.Errorf("%s: got %d", name, code)
+			}
+		}
+	}
+}
+
+// The pages' questions have a share of the same places, and so has what they
+// erase and watch.
+func TestGridHasAShare(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.patience = 0
+	f.grid.serve = func(w http.ResponseWriter, r *http.Request) error {
+		taken := map[string]int{}
+		for name, p := range f.places.named(f.bodies) {
+			if n := p.Counts().Taken; n > 0 {
+				taken[name] = n
+			}
+		}
+		if want := gridPlaces[r.URL.Path]; want == "" && len(taken) > 0 || want != "" && taken[want] != 1 {
+			t.Errorf("%s: got places %v, want one of %q", r.URL.Path, taken, want)
+		}
+		w.WriteHeader(http.StatusOK)
+		if f.places.questions.Counts().Taken > 0 {
+			t.Errorf("%s: a place is held while the answer is read", r.URL.Path)
+		}
+		return nil
+	}
+	sent := 0
+	for _, rt := range routes() {
+		if !strings.HasPrefix(rt.path, "/grid/") {
+			continue
+		}
+		sent++
+		ask := func() int {
+			w := httptest.NewRecorder()
+			f.Server.ServeHTTP(w, httptest.NewRequest(rt.method, rt.path, strings.NewReader("{}")))
+			return w.Code
+		}
+		if code := ask(); code != 200 {
+			t.Errorf("%s: got %d", rt.path, code)
+		}
+		name := gridPlaces[rt.path]
+		if name == "" {
+			continue
+		}
+		p := f.places.named(f.bodies)[name]
+		size := p.Counts().Size
+		fill(t, p, size)
+		if code := ask(); code != 503 {
+			t.Errorf("%s: got %d, want 503 if all places are taken", rt.path, code)
+		}
+		empty(p, size)
+	}
+	if sent < 10 {
+		t.Errorf("there are %d routes of the pages", sent)
+	}
+}
+
+// gridPlaces names what the pages' routes need a place of. Signing in and the
+// limits read nothing of the store.
+var gridPlaces = map[string]string{
+	"/grid/start": "questions", "/grid/overview": "questions", "/grid/customers": "questions", "/grid/customer": "questions",
+	"/grid/events": "questions", "/grid/export": "long_answers", "/grid/live": "watchers", "/grid/anonymize": "erasures",
+}
+
+// The metrics tell how places are used.
+func TestPlacesAreCounted(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	fill(t, f.places.questions, 5)
+	families, err := f.Registry.(*prometheus.Registry).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if label := m.GetLabel(); len(label) == 1 && label[0].GetValue() == "questions" {
+				got[family.GetName()] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	if got["trackway_places_taken"] != 5 || got["trackway_places_limit"] != maxQuestions {
+		t.Errorf("got %v", got)
+	}
+}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,6 +24,14 @@ func TestDecodingTakes(t *testing.T) {
 		one := `{"name":"customers/events","data":` + e + `}`
 		return `{"commands":[` + strings.Repeat(one+",", n-1) + one + `]}`
 	}
+	distinct := func(n int) string {
+		var b strings.Builder
+		b.WriteString(`{"zzzzz":0`)
+		for i := range n - 1 {
+			b.WriteString(`,"` + strconv.FormatInt(int64(i*7919%n), 36) + `":[ ]`)
+		}
+		return b.String() + "}"
+	}
 	const large, small = 790_000, 20_000
 	nested := strings.Repeat(`{"b":0,"a":`, 95) + `"` + fill("x", large) + `"` + strings.Repeat("}", 95)
 	wide := `[0` + strings.Repeat(`,{"b":0`+fill(`,"":0`, small)+`}`, large/small-1) + `]`
@@ -35,6 +44,10 @@ func TestDecodingTakes(t *testing.T) {
 		"members":                    event(`{"b":0` + fill(`,"":0`, small) + `}`),
 		"members, too many":          event(`{"b":0` + fill(`,"":0`, large) + `}`),
 		"members, fifty times":       batch(event(`{"b":0` + fill(`,"":0`, small) + `}`)),
+		"different members":          event(distinct(4000)),
+		"different, fifty times":     batch(event(distinct(4000))),
+		"different, in a value":      batch(event(`{"p":` + distinct(4000) + `}`)),
+		"all at its largest":         batch(`{"customer_ids":{"cookie":["` + fill("\n", 100) + `"` + fill(`,"a"`, 4000) + `]},"event_type":"e","properties":{"zzz":` + wide + `,` + distinct(4000)[1:] + `}`),
 		"small objects":              event(`{"p":[{"b":0,"":0}` + fill(`,{"b":0,"":0}`, large) + `]}`),
 		"wide objects":               event(`{"p":` + wide + `}`),
 		"wide objects, fifty times":  batch(event(`{"p":` + wide + `}`)),
@@ -67,7 +80,7 @@ func TestDecodingTakes(t *testing.T) {
 		}
 		runtime.ReadMemStats(&after)
 		const own = 4 << 10 // of this test, and of the runtime
-		if got, want := int(after.TotalAlloc-before.TotalAlloc), body.DecodingTakes(len(sent))+own; got > want {
+		if got, want := int(after.TotalAlloc-before.TotalAlloc), body.DecodingTakes(sent)+own; got > want {
 			t.Errorf("%s: decoding %d bytes took %d, want at most %d", name, len(sent), got, want)
 		}
 	}

@@ -33,6 +33,9 @@ var (
 		Code: trackway.Overloaded, Msg: fmt.Sprintf("The body came too slowly: the server waits for %d seconds, and as long as it gets "+
 			"%d bytes a second, for a minute. Try again.", int(grace/time.Second), leastRate),
 	}
+	errParts = &trackway.Error{
+		Code: trackway.TooLarge, Msg: "The body has more members than this server has memory for. Send it in parts.",
+	}
 	errBusy   = &trackway.Error{Code: trackway.Overloaded, Msg: "The server has too many large bodies to read at the moment. Try again."}
 	errCoding = &trackway.Error{
 		Code: trackway.Unsupported, Field: "Content-Encoding",
@@ -111,7 +114,7 @@ func (b *Body) read() ([]byte, error) {
 		return nil, err
 	}
 	if b.inflate == nil && len(sent.b) <= Light {
-		return sent.b, b.settle(DecodingTakes(len(sent.b)))
+		return sent.b, b.settle(DecodingTakes(sent.b))
 	}
 	if err := b.settle(0); err != nil {
 		return nil, err
@@ -130,7 +133,11 @@ func (b *Body) read() ([]byte, error) {
 			return nil, err
 		}
 	}
-	return text.b, b.held.Take(DecodingTakes(len(text.b)))
+	takes := DecodingTakes(text.b)
+	if len(text.b)+takes > b.in.Memory.Share() {
+		return nil, errParts // however often it is tried
+	}
+	return text.b, b.held.Take(takes)
 }
 
 // settle ends reading, and takes what comes after it.
@@ -202,6 +209,8 @@ func (b *Body) refused(err error) error {
 		return b.refuse(tooSlow, errTooSlow)
 	case errors.Is(err, errBusy):
 		return b.refuse(busy, errBusy)
+	case errors.Is(err, errParts):
+		return b.refuse(tooLarge, errParts)
 	case errors.Is(err, errOverBound):
 		return b.refuse(tooLarge, errTooLarge(b.most))
 	}

@@ -346,9 +346,9 @@ func TestLargeWait(t *testing.T) {
 			if got := s.in.Large.Counts(); got.Taken != 1 || got.Waiting != 19 {
 				t.Errorf("%s: of one address %d are worked on and %d wait", coding, got.Taken, got.Waiting)
 			}
-			bound := large + DecodingTakes(large) + 19*(4*Light) // who waits has been inflated up to Light
+			bound := large + DecodingTakes(make([]byte, large)) + 19*(4*Light) // who waits has been inflated up to Light
 			if coding == "" {
-				bound = 20 * (large + DecodingTakes(large)) // it has come whole
+				bound = 20*large + DecodingTakes(make([]byte, large)) // it has come whole
 			}
 			if used := s.in.Memory.Used(); used > bound {
 				t.Errorf("%s: %d bytes are taken, want at most %d", coding, used, bound)
@@ -407,7 +407,7 @@ func TestMost(t *testing.T) {
 	for memory, least := range map[int]int{256 << 20: trackway.MaxCommands*trackway.MaxEventBytes + 64<<10, 16 << 20: trackway.MaxEventBytes + 16<<10} {
 		in := NewIntake(memory, prometheus.NewRegistry())
 		n := in.Most()
-		if n < least || 3*n > in.Memory.Share() || n+DecodingTakes(n) > in.Memory.Share() {
+		if n < least || 3*n > in.Memory.Share() || n+DecodingTakes(make([]byte, n)) > in.Memory.Share() {
 			t.Errorf("with %d bytes a body may have %d, want %d, and that an address's share is enough", memory, n, least)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway/internal/api/room"
+	"trackway/internal/wire/cost"
 )
 
 // Light is how large a body may be, inflated, and be inflated and decoded at
@@ -40,24 +41,24 @@ func NewIntake(memory int, reg prometheus.Registerer) *Intake {
 }
 
 // Most returns how many bytes a body may have, inflated, for an address's
-// share of the memory to be enough for reading, inflating and decoding it.
+// share of the memory to be enough for reading, inflating and decoding it, if
+// it has not unusually many members.
 func (in *Intake) Most() int {
 	const whileRead = 3 // what was sent, and what is inflated while it moves
 	share := in.Memory.Share()
-	return min(share/whileRead, max(share/(2+decodedParts), (share-decodedMost)/2))
+	return min(share/whileRead, max(share/(1+usualParts), (share-decodedMost)/2))
 }
 
-// What decoding takes, at most, beside the body: its size again, for values
-// that are written in canonical form; and for what is collected of one command
-// a multiple of its size, or decodedMost. TestDecodingTakes measures it.
+// What decoding takes, at most, beside the body.
 const (
-	decodedParts = 12
-	decodedMost  = 5 << 20
+	usualParts  = 6        // times the body, usually: see [cost.Of]
+	decodedMost = 32 << 20 // for all commands of a batch, beside values that are written in canonical form
 )
 
-// DecodingTakes returns how many bytes decoding a body of n bytes takes at
-// most.
-func DecodingTakes(n int) int { return n + min(decodedParts*n, decodedMost) }
+// DecodingTakes returns how many bytes decoding a body takes at most: what
+// package cost says, and the body's length for large values, that grow in
+// larger steps. It is not more than a batch at its largest can have.
+func DecodingTakes(text []byte) int { return len(text) + min(cost.Of(text), decodedMost) }
 
 // metrics of bodies.
 type metrics struct {

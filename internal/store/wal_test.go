@@ -105,7 +105,7 @@ func TestFlippedBitInNewestLog(t *testing.T) {
 				}
 			}
 			// The last records: each bit of each header, some of each payload.
-			for i := max(1, len(ends)-5); i < len(ends); i++ {
+			for i := max(1, len(ends)-3); i < len(ends); i++ {
 				for at := ends[i-1]; at < ends[i-1]+19; at++ {
 					flip(at, random.IntN(8))
 				}

@@ -75,15 +75,15 @@ func (c *exportCommand) query() (url.Values, error) {
 		"project": {c.Project}, "format": {c.Format}, "type": c.Type,
 		"customers": {strconv.FormatBool(c.Customers)}, "events": {strconv.FormatBool(c.Events)},
 	}
-	for name, text := range map[string]string{"since": c.Since, "until": c.Until} {
-		if text == "" {
+	for _, bound := range [][2]string{{"since", c.Since}, {"until", c.Until}} {
+		if bound[1] == "" {
 			continue
 		}
-		at, err := parseTime(text)
+		at, err := parseTime(bound[1])
 		if err != nil {
-			return nil, fmt.Errorf("--%s: %w", name, err)
+			return nil, fmt.Errorf("--%s: %w", bound[0], err)
 		}
-		query.Set(name, strconv.FormatInt(int64(trackway.MicrosOf(at)), 10))
+		query.Set(bound[0], strconv.FormatInt(int64(trackway.MicrosOf(at)), 10))
 	}
 	return query, nil
 }

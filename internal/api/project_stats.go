@@ -52,9 +52,12 @@ func statsOf(values url.Values) (q statsQuestion, err error) {
 	if err != nil {
 		return q, err
 	}
-	for name, at := range map[string]trackway.Micros{"since": since, "until": until} {
-		if query.HourOf(at).Time() != at.Time() {
-			return q, ask.Invalid(name, "the beginning of an hour: events are counted by the hour")
+	for _, bound := range []struct {
+		name string
+		at   trackway.Micros
+	}{{"since", since}, {"until", until}} {
+		if query.HourOf(bound.at).Time() != bound.at.Time() {
+			return q, ask.Invalid(bound.name, "the beginning of an hour: events are counted by the hour")
 		}
 	}
 	q.CountRange = query.CountRange{By: times[q.by], Since: query.HourOf(since), Until: query.HourOf(until)}

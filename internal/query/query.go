@@ -65,8 +65,9 @@ type CustomerRange struct {
 
 // EventReader reads events, in the order in which they happened or that in which they came.
 type EventReader interface {
-	// Events calls yield for the events of c and of those it absorbed, by time, until yield returns false. The event is valid
-	// only during the call. Cost: a step of an index and a look-up in the log each.
+	// Events calls yield for the events of c and of those it absorbed, by time, and those of equal time in order of arrival, until
+	// yield returns false. With newestFirst the order is exactly the reverse. The event is valid only during the call. Cost: a
+	// step of an index and a look-up in the log each.
 	Events(project uint32, c trackway.Customer, newestFirst bool, yield func(*trackway.Event) bool) error
 
 	// Timeline is Events for a part of them, and tells where each stands.
@@ -77,12 +78,11 @@ type EventReader interface {
 	Log(r LogRange, yield func(*trackway.Event) bool) error
 }
 
-// Place is where an event stands among those of its customer: by time, and in an arbitrary but lasting order among those of
-// the same time. The zero value is before all of them.
+// Place is where an event stands among those of its customer: by time, and among those of equal time in order of arrival. The
+// zero value is before all of them.
 type Place struct {
-	Time     trackway.Micros
-	Tail     uint64
-	Timeline trackway.Customer
+	Time trackway.Micros
+	Seq  uint64
 }
 
 // TimelineRange is some of a customer's events. The zero value is all, the oldest first.

@@ -210,7 +210,7 @@ func without(properties []trackway.Property, ids []identity.ID) []trackway.Prope
 	return kept
 }
 
-// timeline returns the customer's events by time, those of the same time in any order.
+// timeline returns the customer's events in the order in which they came.
 func (m *model) timeline(c trackway.Customer) (events []trackway.Event) {
 	for _, e := range m.events {
 		if m.survivor(e.Customer) == c && !e.expired {
@@ -423,6 +423,11 @@ func diff(want, got any) string {
 	return gocmp.Diff(want, got)
 }
 
+// byTimeAndArrival is the order in which a customer's events are read.
+func byTimeAndArrival(a, b trackway.Event) int {
+	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Seq, b.Seq))
+}
+
 func (m *machine) checkEvents(t *rapid.T, project uint32, c trackway.Customer) {
 	v := m.store.Snapshot()
 	defer func() { _ = v.Close() }()
@@ -439,8 +444,8 @@ func (m *machine) checkEvents(t *rapid.T, project uint32, c trackway.Customer) {
 		}
 	}
 	got := lists[0]
-	if !slices.IsSortedFunc(got, func(a, b trackway.Event) int { return cmp.Compare(a.Time, b.Time) }) {
-		t.Fatalf("events of customer %d are not in order of time: %v", c, got)
+	if !slices.IsSortedFunc(got, byTimeAndArrival) {
+		t.Fatalf("events of customer %d are not in order of time and arrival: %v", c, got)
 	}
 	slices.Reverse(lists[1])
 	if d := diff(got, lists[1]); d != "" {

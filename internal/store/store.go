@@ -296,11 +296,13 @@ func (s *Store) Identifiers(projects []trackway.Project) error {
 	defer func() { _ = b.Close() }() // gives memory back
 	for i := range projects {
 		p := &projects[i]
-		for kind, names := range map[byte][]string{format.FlagHard: p.Hard, 0: p.Soft} {
-			for _, name := range names {
-				if err := s.noteIdentifier(b, p.Number, name, kind); err != nil {
-					return fmt.Errorf("project %q: %w", p.Name, err)
-				}
+		for i, name := range slices.Concat(p.Hard, p.Soft) {
+			kind := byte(0)
+			if i < len(p.Hard) {
+				kind = format.FlagHard
+			}
+			if err := s.noteIdentifier(b, p.Number, name, kind); err != nil {
+				return fmt.Errorf("project %q: %w", p.Name, err)
 			}
 		}
 	}

@@ -17,7 +17,7 @@ type Cursor string
 const (
 	cursorCustomer   = 'c' // customer
 	cursorIdentifier = 'i' // name, one zero byte, value
-	cursorPlace      = 't' // time, tail, timeline
+	cursorPlace      = 't' // time, sequence number
 	cursorLog        = 'l' // sequence number
 )
 
@@ -79,18 +79,18 @@ func (c Cursor) log() (seq uint64, err error) {
 }
 
 func placeCursor(p query.Place) Cursor {
-	return newCursor(cursorPlace, uint64(p.Time), p.Tail, uint64(p.Timeline)) //nolint:gosec // G115: no time is negative
+	return newCursor(cursorPlace, uint64(p.Time), p.Seq) //nolint:gosec // G115: no time is negative
 }
 
 func (c Cursor) place() (query.Place, error) {
-	var at, tail, timeline uint64
-	if err := c.numbers(cursorPlace, &at, &tail, &timeline); err != nil {
+	var at, seq uint64
+	if err := c.numbers(cursorPlace, &at, &seq); err != nil {
 		return query.Place{}, err
 	}
 	if at > uint64(trackway.MaxTime) {
 		return query.Place{}, errCursor
 	}
-	return query.Place{Time: trackway.Micros(at), Tail: tail, Timeline: trackway.Customer(timeline)}, nil
+	return query.Place{Time: trackway.Micros(at), Seq: seq}, nil
 }
 
 func identifierCursor(name, value string) Cursor {

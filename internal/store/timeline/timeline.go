@@ -1,10 +1,11 @@
-// Package timeline reads the events of one customer from the timelines of several: its own and those of customers that it absorbed
-// whose timelines stayed. Its one idea: they are walked together, in order of time, and only what is asked for is looked up in the log.
+// Package timeline reads the events of one customer from the timelines of
+// several: its own, and those of absorbed customers that stayed where they
+// were. They are walked together, by time; events of equal time come in order
+// of arrival. Only what is asked for is looked up in the log.
 package timeline
 
 import (
 	"bytes"
-	"cmp"
 	"container/heap"
 	"encoding/binary"
 	"errors"
@@ -17,65 +18,28 @@ import (
 	"trackway/internal/store/format"
 )
 
-// Walk goes through the timelines of several customers at once, in order of time. It is a heap: the line whose event comes
-// next is the first.
+// Walk goes through several timelines at once, in order of time and arrival.
+// The zero value walks no timeline: see [Walk.Add].
+//
+// It is a heap of timelines, the one with the next time first. A key says when
+// an event happened but not when it came, so the walk gathers the entries of
+// one time and sorts them by sequence number. Usually that is one entry.
 type Walk struct {
 	query.TimelineRange
 
-	lines []*pebble.Iterator // each at an event
-	key   []byte
-}
-
-// Events reads the events from the log, by one iterator: unlike a Get it asks no filter, and it stays where it is when the next
-// event is near. An event that is not in the log was erased, and is passed over.
-func (w *Walk) Events(log *pebble.Iterator, yield func(*trackway.Event, query.Place) bool) error {
-	heap.Init(w)
-	types := make(format.TypeNames)
-	var e trackway.Event
-	for len(w.lines) > 0 {
-		at := placeOf(w.lines[0].Key())
-		entry := w.lines[0].Value()
-		seq, n := binary.Uvarint(entry)
-		if n <= 0 {
-			return fmt.Errorf("entry of a timeline: %w", format.ErrCorrupt)
-		}
-		found := false
-		if !w.Merges || len(entry) > n {
-			var err error
-			if e, found, err = w.look(log, seq, types); err != nil {
-				return err
-			}
-		}
-		if found && !yield(&e, at) || !found && w.Passed != nil && !w.Passed() {
-			return nil
-		}
-		if err := w.next(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// look reads one event from the log.
-func (w *Walk) look(log *pebble.Iterator, seq uint64, types format.TypeNames) (e trackway.Event, found bool, err error) {
-	w.key = format.AppendLogKey(w.key[:0], seq)
-	if !log.SeekGE(w.key) || !bytes.Equal(log.Key(), w.key) {
-		return e, false, log.Error()
-	}
-	e, err = format.ViewEvent(seq, log.Value(), types)
-	return e, true, err
-}
-
-func placeOf(key []byte) query.Place {
-	return query.Place{
-		Timeline: trackway.Customer(binary.BigEndian.Uint64(key[1:])),
-		Time:     trackway.Micros(binary.BigEndian.Uint64(key[9:])), //nolint:gosec // G115: written from a Micros
-		Tail:     binary.BigEndian.Uint64(key[17:]),
-	}
+	from   pebble.Reader
+	owners []trackway.Customer
+	lines  []*pebble.Iterator // each at an event
+	group  group
+	types  format.TypeNames
+	event  trackway.Event // that is passed on
+	key    []byte
 }
 
 // Add opens the timeline of one customer, within the range.
+// REQUIRES: from is the same in all calls.
 func (w *Walk) Add(from pebble.Reader, c trackway.Customer) error {
+	w.from, w.owners = from, append(w.owners, c)
 	low, high := w.bounds(c)
 	if bytes.Compare(low, high) >= 0 {
 		return nil
@@ -95,40 +59,134 @@ func (w *Walk) Add(from pebble.Reader, c trackway.Customer) error {
 	return nil
 }
 
-// bounds returns what of a customer's timeline is in the range. Of two events at the same time and tail, that on the timeline
-// with the lower number comes first; in reverse order it comes last.
+// bounds returns the part of a timeline that can hold events of the range. It
+// includes all events that have the time at which the range begins: which of
+// them come after it only their sequence numbers tell.
 func (w *Walk) bounds(c trackway.Customer) (low, high []byte) {
-	low, high = format.AppendTimelineKey(nil, c, w.Since, 0), format.After(format.AppendTimelinePrefix(nil, c))
-	if w.Until != 0 {
-		high = format.AppendTimelineKey(nil, c, w.Until, 0)
-	}
-	if w.After == (query.Place{}) {
-		return low, high
-	}
-	at := format.AppendTimelineKey(nil, c, w.After.Time, w.After.Tail)
-	if w.NewestFirst {
-		if c < w.After.Timeline {
-			at = append(at, 0)
+	since, until := w.Since, w.Until
+	if w.After != (query.Place{}) {
+		if w.NewestFirst && (until == 0 || w.After.Time < until) {
+			until = w.After.Time + 1
+		} else if !w.NewestFirst {
+			since = max(since, w.After.Time)
 		}
-		return low, minKey(high, at)
 	}
-	if c <= w.After.Timeline {
-		at = append(at, 0)
-	}
-	if bytes.Compare(at, low) > 0 {
-		low = at
+	low, high = format.AppendTimelineKey(nil, c, since, 0), format.After(format.AppendTimelinePrefix(nil, c))
+	if until != 0 {
+		high = format.AppendTimelineKey(nil, c, until, 0)
 	}
 	return low, high
 }
 
-func minKey(a, b []byte) []byte {
-	if bytes.Compare(a, b) < 0 {
-		return a
+// Events reads the events from the log until yield returns false. It uses one
+// iterator: unlike a Get it asks no filter, and it stays where it is if the
+// next event is near. An event that is not in the log is passed over.
+//
+// Cost: a step of a timeline and a look-up in the log for each event. If more
+// than maxGathered events have the same time, their entries are read once more
+// for each maxGathered of them, so that memory stays bounded.
+func (w *Walk) Events(log *pebble.Iterator, yield func(*trackway.Event, query.Place) bool) error {
+	heap.Init(w)
+	w.types = make(format.TypeNames)
+	for len(w.lines) > 0 {
+		at := timeOf(w.lines[0].Key())
+		w.group.begin(w, at)
+		more, err := w.gather(at)
+		for more && err == nil {
+			if more, err = w.give(log, at, yield); !more || err != nil || !w.group.next() {
+				break
+			}
+			more, err = w.gatherAgain(at)
+		}
+		if !more || err != nil {
+			return err
+		}
 	}
-	return b
+	return nil
 }
 
-// next moves the first line to its next event, and ends it where there is none.
+// give looks up the events of the group and passes them on. It returns false if
+// yield does not want any more.
+func (w *Walk) give(log *pebble.Iterator, at trackway.Micros, yield func(*trackway.Event, query.Place) bool) (more bool, err error) {
+	for _, seq := range w.group.seqs {
+		found, err := w.look(log, seq)
+		if err != nil {
+			return false, err
+		}
+		if found && !yield(&w.event, query.Place{Time: at, Seq: seq}) || !found && !w.pass() {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// look reads one event from the log.
+func (w *Walk) look(log *pebble.Iterator, seq uint64) (found bool, err error) {
+	w.key = format.AppendLogKey(w.key[:0], seq)
+	if !log.SeekGE(w.key) || !bytes.Equal(log.Key(), w.key) {
+		return false, log.Error()
+	}
+	w.event, err = format.ViewEvent(seq, log.Value(), w.types)
+	return true, err
+}
+
+// pass asks whether to go on after an event that is left out.
+func (w *Walk) pass() bool { return w.Passed == nil || w.Passed() }
+
+// gather takes the entries of one time into the group and moves the timelines
+// on behind them. It returns false if the caller does not want any more.
+func (w *Walk) gather(at trackway.Micros) (more bool, err error) {
+	for len(w.lines) > 0 && timeOf(w.lines[0].Key()) == at {
+		if more, err := w.take(w.lines[0].Value()); err != nil || !more {
+			return false, err
+		}
+		if err := w.next(); err != nil {
+			return false, err
+		}
+	}
+	w.group.sort()
+	return true, nil
+}
+
+// gatherAgain takes the next entries of one time into the group, which had no
+// room for them before.
+func (w *Walk) gatherAgain(at trackway.Micros) (more bool, err error) {
+	for _, c := range w.owners {
+		low, high := format.AppendTimelineKey(nil, c, at, 0), format.AppendTimelineKey(nil, c, at+1, 0)
+		it, err := w.from.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+		if err != nil {
+			return false, err
+		}
+		more := true
+		for ok := it.First(); ok && more && err == nil; ok = it.Next() {
+			more, err = w.take(it.Value())
+		}
+		if err := errors.Join(err, it.Error(), it.Close()); err != nil || !more {
+			return false, err
+		}
+	}
+	w.group.sort()
+	return true, nil
+}
+
+// take takes one entry into the group, if it is one that is asked for.
+func (w *Walk) take(entry []byte) (more bool, err error) {
+	seq, n := binary.Uvarint(entry)
+	if n <= 0 {
+		return false, fmt.Errorf("entry of a timeline: %w", format.ErrCorrupt)
+	}
+	if w.Merges && len(entry) == n {
+		return w.pass(), nil
+	}
+	w.group.add(seq)
+	return true, nil
+}
+
+func timeOf(key []byte) trackway.Micros {
+	return trackway.Micros(binary.BigEndian.Uint64(key[9:])) //nolint:gosec // G115: written from a Micros
+}
+
+// next moves the first line to its next event, or ends it if there is none.
 func (w *Walk) next() error {
 	it := w.lines[0]
 	step := it.Next
@@ -153,11 +211,10 @@ func (w *Walk) Close() {
 // Len is one of the methods of [heap.Interface], as are those that follow.
 func (w *Walk) Len() int { return len(w.lines) }
 
-// Less compares what follows the customer in the keys: time and tail; of the same event on two timelines, the customers.
+// Less compares the times.
 func (w *Walk) Less(i, j int) bool {
-	const at = 1 + 8
-	a, b := w.lines[i].Key(), w.lines[j].Key()
-	order := cmp.Or(bytes.Compare(a[at:], b[at:]), bytes.Compare(a, b))
+	const at, end = 1 + 8, 1 + 8 + 8
+	order := bytes.Compare(w.lines[i].Key()[at:end], w.lines[j].Key()[at:end])
 	if w.NewestFirst {
 		return order > 0
 	}

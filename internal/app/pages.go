@@ -5,6 +5,7 @@ import (
 	"runtime/metrics"
 	"slices"
 	"syscall"
+	"time"
 
 	"trackway"
 	"trackway/internal/auth"
@@ -55,23 +56,26 @@ func (s *server) health(dir string) dashboard.Health {
 	return h
 }
 
-// eraser erases customers also from what waits for those who watch, and from what is remembered of refused commands.
+// eraser erases customers also from what waits for those who watch, and from
+// what is remembered of refused commands.
 type eraser struct {
-	*store.Store
+	erasures
 
 	live *live.Hub
 }
 
-// Erase implements [api.Eraser].
+// erasures is what erases customers in the store.
+type erasures interface {
+	Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (store.Erased, error)
+	Erasures(project uint32) ([]query.Erasure, error)
+}
+
+// Erase implements [api.Eraser]. It forgets what the store says went: who has
+// which identifiers can change until the moment at which they go.
 func (e eraser) Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error) {
-	_, ids, err := e.Who(project, c)
-	if err != nil {
-		return query.Erasure{}, err
+	done, err := e.erasures.Erase(project, c, personal, at)
+	if done.ID != 0 { // also if it is not known whether the disk keeps it: nobody is to be shown more than readers are
+		e.live.Forget(project, done.IDs, time.Now())
 	}
-	erasure, err := e.Store.Erase(project, c, personal, at)
-	if err != nil {
-		return query.Erasure{}, err
-	}
-	e.live.Forget(project, ids)
-	return erasure, nil
+	return done.Erasure, err
 }

@@ -1,8 +1,12 @@
 package live
 
 import (
+	"slices"
 	"sync"
 	"testing"
+	"time"
+
+	"trackway"
 )
 
 // erase takes the properties out of all events, but for the types of those that go altogether.
@@ -15,7 +19,7 @@ func (b bubble) erase(gone string) {
 		}
 	}
 	b.l.mu.Unlock()
-	b.h.Forget(1, nil)
+	b.h.Forget(1, nil, time.Now())
 }
 
 // TestErased: an event that is in a watcher's queue, or on its way to it, when its customer is erased is shown as it is after that.
@@ -73,4 +77,86 @@ func wantErased(t *testing.T, w *Watcher) {
 			t.Errorf("event %s is shown with %s", it.Event.Type, it.Event.Properties)
 		}
 	}
+}
+
+// TestRefusedBeforeAnErasure: a command that came before an erasure, and is
+// noted as refused only after it, is not kept: nobody could have it forgotten.
+// One that came later is, and so are those that name nobody, of other projects,
+// or from before a clock was set back.
+func TestRefusedBeforeAnErasure(t *testing.T) {
+	t.Parallel()
+	run(t, func(b bubble) {
+		erased := time.Unix(1_700_000_000, 0)
+		jane := []trackway.Identifier{{Name: "registered", Value: "jane"}}
+		b.h.Forget(1, jane, erased)
+		for _, r := range []struct {
+			reason string
+			at     time.Duration // after the erasure
+			of     uint32
+			ids    []trackway.Identifier
+		}{
+			{"on its way", -time.Second, 1, jane},
+			{"at that moment", 0, 1, jane},
+			{"later", time.Second, 1, jane},
+			{"of nobody", -time.Second, 1, nil},
+			{"elsewhere", -time.Second, 2, jane},
+			{"by a clock that was set back", -time.Hour, 1, jane},
+		} {
+			b.h.Reject(&Rejection{Project: r.of, Received: trackway.MicrosOf(erased.Add(r.at)), Reason: r.reason, IDs: r.ids})
+		}
+		w := mustWatch(b.T, b.h, Filter{Rejected: true}, nil)
+		defer w.Close()
+		settle()
+		got, _ := types(b.T, w)
+		slices.Sort(got)
+		if want := []string{"!by a clock that was set back", "!elsewhere", "!later", "!of nobody"}; !slices.Equal(got, want) {
+			b.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// TestWatchedCustomerIsErased: who watches a customer does not know it by an
+// identifier any more once it is erased, also if that happens while the
+// watching begins.
+func TestWatchedCustomerIsErased(t *testing.T) {
+	t.Parallel()
+	jane := []trackway.Identifier{{Name: "registered", Value: "jane"}, {Name: "cookie", Value: "c"}}
+	for name, during := range map[string]bool{"before": false, "while it begins": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(t, func(b bubble) {
+				b.l.ids[7] = slices.Clone(jane)
+				erase := func() {
+					b.l.ids[7] = nil
+					b.h.Forget(1, jane, time.Now())
+				}
+				if during {
+					b.l.telling = sync.OnceFunc(erase)
+				}
+				w := mustWatch(b.T, b.h, Filter{Rejected: true, Project: 1, Customer: 7}, nil)
+				defer w.Close()
+				if !during {
+					erase()
+				}
+				b.h.Reject(&Rejection{Project: 1, Received: trackway.MicrosOf(time.Now().Add(time.Minute)), Reason: "later", IDs: jane})
+				settle()
+				if got, _ := types(b.T, w); len(got) > 0 || len(w.ids) > 0 {
+					b.Errorf("got %q, by %v", got, w.ids)
+				}
+			})
+		})
+	}
+}
+
+// TestForgetsAsSent: the identifiers of a refused command are forgotten as the
+// store has them, which is without white space around them.
+func TestForgetsAsSent(t *testing.T) {
+	t.Parallel()
+	run(t, func(b bubble) {
+		b.h.Reject(&Rejection{Project: 1, Received: 5, Reason: "a", IDs: []trackway.Identifier{{Name: "registered", Value: " jane\t"}}})
+		b.h.Forget(1, []trackway.Identifier{{Name: "registered", Value: "jane"}}, time.Now())
+		if len(b.h.rejected) > 0 {
+			b.Errorf("%v is kept", b.h.rejected[0].IDs)
+		}
+	})
 }

@@ -56,13 +56,14 @@ type Hub struct {
 	following  bool   // the log is being read, or is about to be
 	position   uint64 // the last event that was given out; meaningless unless following
 	ended      bool
-	rejected   []*Rejection // the oldest first
+	rejected   []*Rejection               // the oldest first
+	forgotten  map[uint32]trackway.Micros // when somebody was erased last, by project
 	lastNumber uint64
 }
 
 // New returns a hub without watchers. The log is read only while [Hub.Run] runs; report is told of errors.
 func New(log Log, report func(error)) *Hub {
-	return &Hub{log: log, report: report, wanted: make(chan struct{}, 1), watchers: make(map[*Watcher]struct{})}
+	return &Hub{log: log, report: report, wanted: make(chan struct{}, 1), watchers: make(map[*Watcher]struct{}), forgotten: make(map[uint32]trackway.Micros)}
 }
 
 // Run gives out events until ctx ends, which ends all watchers. Where the log cannot be read its watchers are ended, and it goes

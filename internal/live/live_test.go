@@ -29,6 +29,7 @@ type fakeLog struct {
 	whoAsked int
 	broken   error
 	reading  func() // is called when events have been read, and are not given out yet
+	telling  func() // is called when it is known who a customer is, and not told yet
 }
 
 func newFakeLog() *fakeLog {
@@ -111,7 +112,11 @@ func (l *fakeLog) Who(_ uint32, c trackway.Customer) (trackway.Customer, []track
 	for l.merged[c] != 0 {
 		c = l.merged[c]
 	}
-	return c, l.ids[c], nil
+	ids := slices.Clone(l.ids[c])
+	if l.telling != nil {
+		l.telling()
+	}
+	return c, ids, nil
 }
 
 // bubble is what a test has in a bubble of synctest.
@@ -429,7 +434,7 @@ func TestRejected(t *testing.T) {
 		waiting := mustWatch(t, h, Filter{Rejected: true}, nil) // with three to show from before
 		reject(1, "d", "view", jane...)
 		reject(2, "e", "view", jane...)
-		h.Forget(1, jane)
+		h.Forget(1, jane, time.Now())
 		wantTypes(t, waiting, "!b !c !e")
 		if waiting.bytes != 0 {
 			t.Errorf("an empty queue counts %d bytes", waiting.bytes)

@@ -61,6 +61,9 @@ func (h *Hub) Reject(from *Rejection) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.cameBeforeErasure(&r) {
+		return
+	}
 	h.lastNumber = max(h.lastNumber+1, uint64(r.Received)) //nolint:gosec // G115: now
 	r.Number = h.lastNumber
 	if len(h.rejected) >= mostKept {
@@ -73,6 +76,19 @@ func (h *Hub) Reject(from *Rejection) {
 			w.reject(&r)
 		}
 	}
+}
+
+// longestCall is how long a command may be on its way from its receipt to being
+// noted as refused.
+const longestCall = trackway.Micros(2 * time.Minute / time.Microsecond)
+
+// cameBeforeErasure tells whether a command with identifiers came before the
+// last erasure in its project was done: Forget has not seen it, and whose
+// identifiers were erased is not known any more. A clock that was set back far
+// is no reason to note nothing for long.
+func (h *Hub) cameBeforeErasure(r *Rejection) bool {
+	done := h.forgotten[r.Project]
+	return done != 0 && len(r.IDs) > 0 && r.Received <= done && r.Received > done-longestCall
 }
 
 // own returns a copy of a text, cut at a character's end where it is long.
@@ -88,15 +104,20 @@ func own(text string) string {
 }
 
 // Forget forgets a customer who was erased from the log, and had these identifiers. Refused commands of the project that name one of
-// them are gone, also those that wait for a watcher; events that wait are read again before they are shown.
-func (h *Hub) Forget(project uint32, ids []trackway.Identifier) {
+// them are gone, also those that wait for a watcher, and those that came before now and are noted later; events that wait are read
+// again before they are shown. Who watches the customer does not know it by them any more.
+func (h *Hub) Forget(project uint32, ids []trackway.Identifier, now time.Time) {
 	h.erased.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.forgotten[project] = trackway.MicrosOf(now)
 	forgotten := func(r *Rejection) bool { return r != nil && r.Project == project && share(r.IDs, ids) }
 	h.rejected = slices.DeleteFunc(h.rejected, forgotten)
 	for w := range h.watchers {
 		w.forget(forgotten)
+		if w.filter.Project == project {
+			w.ids = slices.DeleteFunc(w.ids, func(id trackway.Identifier) bool { return share([]trackway.Identifier{id}, ids) })
+		}
 	}
 }
 
@@ -113,10 +134,13 @@ func (w *Watcher) forget(forgotten func(*Rejection) bool) {
 	})
 }
 
-// share tells whether two lists have an identifier in common.
+// share tells whether two lists have an identifier in common. Those of a refused
+// command are as they were sent: white space around them means nothing.
 func share(a, b []trackway.Identifier) bool {
 	return slices.ContainsFunc(a, func(id trackway.Identifier) bool {
-		return slices.ContainsFunc(b, func(other trackway.Identifier) bool { return id.Name == other.Name && id.Value == other.Value })
+		return slices.ContainsFunc(b, func(other trackway.Identifier) bool {
+			return id.Name == other.Name && strings.TrimSpace(id.Value) == strings.TrimSpace(other.Value)
+		})
 	})
 }
 

@@ -39,7 +39,7 @@ const mostQueued = 1000
 type Watcher struct {
 	hub    *Hub
 	filter Filter
-	ids    []trackway.Identifier // of the customer, if it watches one
+	ids    []trackway.Identifier // of the customer, if it watches one; guarded by the hub's mu once the hub knows the watcher
 	ready  chan struct{}         // holds one element when Take has something to tell
 
 	mu      sync.Mutex // guards what follows
@@ -54,13 +54,7 @@ type Watcher struct {
 // what came after it, as far as that is not too long ago.
 func (h *Hub) Watch(f Filter, after *Mark) (*Watcher, error) {
 	w := &Watcher{hub: h, filter: f, ready: make(chan struct{}, 1)}
-	if f.Customer != 0 {
-		var err error
-		if _, w.ids, err = h.log.Who(f.Project, f.Customer); err != nil {
-			return nil, err
-		}
-	}
-	position, err := h.join(w, after)
+	position, err := h.enter(w, after)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +67,23 @@ func (h *Hub) Watch(f Filter, after *Mark) (*Watcher, error) {
 		w.putBack(events)
 	}
 	return w, nil
+}
+
+// enter has a watcher join, with the identifiers that its customer has then: if
+// somebody is erased after they were read, they are read again.
+func (h *Hub) enter(w *Watcher, after *Mark) (position uint64, err error) {
+	for {
+		erased := h.erased.Load()
+		if w.filter.Customer != 0 {
+			if _, w.ids, err = h.log.Who(w.filter.Project, w.filter.Customer); err != nil {
+				return 0, err
+			}
+		}
+		position, joined, err := h.join(w, after, erased)
+		if joined || err != nil {
+			return position, err
+		}
+	}
 }
 
 // putBack adds to what was there before, in order of receipt.
@@ -93,12 +104,16 @@ func (it Item) received() trackway.Micros {
 	return it.Rejection.Received
 }
 
-// join adds a watcher, with what was refused before, and returns up to which event he has to look back himself.
-func (h *Hub) join(w *Watcher, after *Mark) (position uint64, err error) {
+// join adds a watcher, with what was refused before, and returns up to which event it has to look back itself. It does not if
+// somebody was erased since erased was read.
+func (h *Hub) join(w *Watcher, after *Mark, erased uint64) (position uint64, joined bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended {
-		return 0, ErrEnded
+		return 0, false, ErrEnded
+	}
+	if h.erased.Load() != erased {
+		return 0, false, nil
 	}
 	if w.filter.Events && !h.following {
 		h.following, h.position = true, h.log.Synced()
@@ -115,7 +130,7 @@ func (h *Hub) join(w *Watcher, after *Mark) (position uint64, err error) {
 		rejected = rejected[max(0, len(rejected)-usualBack):]
 	}
 	w.putBack(rejected)
-	return h.position, nil
+	return h.position, true, nil
 }
 
 // lookBack reads what a watcher wants of the events up to a position.

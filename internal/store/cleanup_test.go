@@ -42,7 +42,7 @@ func mustErase(tb testing.TB, s *Store, c trackway.Customer, personal ...string)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return e
+	return e.Erasure
 }
 
 func mustCleanUp(tb testing.TB, s *Store, want int) {

@@ -19,6 +19,15 @@ import (
 // of the lock by others adds: where writers queue for the lock one of them always comes in between.
 const maxLast = 2 * maxGroup
 
+// Erased is what one erasure took away. It is for those who keep something of
+// it elsewhere, in memory, and is not to be kept or logged.
+type Erased struct {
+	query.Erasure
+
+	Customer trackway.Customer     // who was erased: the survivor, if the one that was named had been absorbed
+	IDs      []trackway.Identifier // all that led to the customer up to that moment
+}
+
 // Erase removes a customer's identifiers and those properties, of the customer and of its events, that personal names. The
 // events stay, on a customer that nobody can name any more. A customer that has been absorbed is erased with its survivor.
 // It returns once that is durable; no read shows the data after that. The files lose the bytes by [Store.CleanUp], which the
@@ -27,32 +36,38 @@ const maxLast = 2 * maxGroup
 // After an error or a crash part of it may be done; the identifiers go last, so that the caller can ask again. Cost: a read
 // of all of the customer's events, with nobody waiting but other erasures and [Store.Expire]; writers wait while up to
 // maxRewritten events are written again at once.
-func (s *Store) Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error) {
-	id, err := s.erase(project, c, personal, at)
+//
+// What it returns is exactly what went: also identifiers that came while it ran.
+func (s *Store) Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (Erased, error) {
+	done, err := s.erase(project, c, personal, at)
 	if err != nil {
-		return query.Erasure{}, fmt.Errorf("erase customer %d: %w", c, err)
+		return Erased{}, fmt.Errorf("erase customer %d: %w", c, err)
 	}
-	return query.Erasure{ID: id, Asked: at}, s.barrier()
+	return done, s.barrier()
 }
 
 // erase does what a snapshot shows, then what came to the log since, and at the end, under the lock, what came meanwhile, with
 // the identifiers. A merge brings events that are not at the log's end: then all is done once more. Where too much came, only that is.
-func (s *Store) erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (id uint64, err error) {
+func (s *Store) erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (done Erased, err error) {
 	s.rewriting.Lock()
 	defer s.rewriting.Unlock()
 	e := s.newEraser(project, personal)
-	for id == 0 && err == nil {
+	e.asked = at
+	for done.ID == 0 && err == nil {
 		if !e.passed {
 			err = e.pass(c)
+		}
+		if err == nil {
+			err = e.fewerFormer()
 		}
 		if err == nil {
 			err = e.catchUp()
 		}
 		if err == nil {
-			id, err = e.finish(c, at)
+			done, err = e.finish(c, at)
 		}
 	}
-	return id, err
+	return done, err
 }
 
 func (s *Store) newEraser(project uint32, personal []string) *eraser {
@@ -64,6 +79,7 @@ type eraser struct {
 	rewriter
 
 	personal []string
+	asked    trackway.Micros
 
 	// What the last pass knows.
 	passed   bool // it is of use
@@ -159,40 +175,41 @@ func (e *eraser) others(event *trackway.Event) ([]byte, error) {
 	return erased.WithoutIDs(event, e.ids), nil
 }
 
-// finish does the rest under the lock. It returns 0 where there is too much of that, or the pass is of no use.
-func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (id uint64, err error) {
+// finish does the rest under the lock. It returns no erasure where there is too much of that, or the pass is of no use.
+func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (done Erased, err error) {
 	s := e.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h, err := reading.Survivor(s.db, e.project, c)
 	if err != nil {
-		return 0, err
+		return done, err
 	}
 	e.locked = true
 	defer func() { e.staged, e.bytes, e.locked = nil, 0, false }() // of no use where this pass was not the last one
 	e.passed = !e.merged && h.Customer == e.customer && e.knows(h.IDs)
 	if !e.passed || s.nextSeq-e.next > maxLast {
-		return 0, nil
+		return done, nil
 	}
 	if err := e.newer(s.nextSeq); err != nil || e.merged {
 		e.passed = false
-		return 0, err
+		return done, err
 	}
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
+	ids := reading.Identifiers(h.IDs)
 	if err := errors.Join(e.stage(b), e.holder(b, h)); err != nil {
-		return 0, err
+		return done, err
 	}
-	id = s.nextErasure
+	id := s.nextErasure
 	record := erased.Record{Project: e.project, Asked: at, Places: e.places.Of(h.Customer)}
 	err = errors.Join(b.Set(erased.Key(id), erased.Append(nil, record), nil), b.Commit(pebble.NoSync))
 	if err != nil {
-		return 0, err
+		return done, err
 	}
 	s.nextErasure++
 	s.pending.Add(id, at)
 	s.versions.Changed(e.project)
-	return id, nil
+	return Erased{Erasure: query.Erasure{ID: id, Asked: at}, Customer: h.Customer, IDs: ids}, nil
 }
 
 // knows tells whether the last pass has looked for all of these identifiers.
@@ -226,14 +243,4 @@ func (e *eraser) holder(b *pebble.Batch, h *identity.Holder) error {
 	e.s.cache.ForgetHolder(h.Customer)
 	h.IDs = nil
 	return b.Set(format.AppendCustomerKey(nil, e.project, h.Customer), format.AppendHolder(nil, h), nil)
-}
-
-func (e *eraser) identifier(b *pebble.Batch, id trackway.Identifier) error {
-	key := format.AppendIDKey(nil, e.project, id)
-	e.s.cache.ForgetID(key)
-	if err := b.Delete(key, nil); err != nil {
-		return err
-	}
-	prefix := format.AppendFormerPrefix(nil, e.project, id)
-	return reading.Scan(e.s.db, prefix, func(c, _ []byte) error { return b.Delete(slices.Concat(prefix, c), nil) })
 }

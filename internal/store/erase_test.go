@@ -1,11 +1,17 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"trackway"
+	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 )
 
@@ -144,12 +150,99 @@ func TestEraseUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		others(test.meanwhile)
-		if id, err := e.finish(c, 1000); (id != 0) != test.done || !e.passed || err != nil {
-			t.Errorf("after %d events of others: erasure %d, to be passed again: %t, %v", test.meanwhile, id, !e.passed, err)
+		if done, err := e.finish(c, 1000); (done.ID != 0) != test.done || !e.passed || err != nil {
+			t.Errorf("after %d events of others: erasure %d, to be passed again: %t, %v", test.meanwhile, done.ID, !e.passed, err)
 		}
 	}
 	if got := mustEvents(t, s, c); len(got) != 1 || strings.Contains(got[0], "email") {
 		t.Errorf("got %s after the erasure", got)
 	}
 	mustBeConsistent(t, s)
+}
+
+// TestEraseTellsWhatWent: an erasure returns the identifiers that went with it,
+// those among them that came while it ran, also by a merge, and who the
+// customer was then. They are those of which nothing is left.
+func TestEraseTellsWhatWent(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	jane, older, late := identifierOf("registered", "jane"), identifierOf("cookie", "older"), identifierOf("cookie", "late")
+	survivor := mustApply(t, s, update(1, nil, older))[0].Customer
+	c := mustApply(t, s, update(2, nil, jane))[0].Customer
+	e := s.newEraser(demo, nil)
+	if err := e.pass(c); err != nil {
+		t.Fatal(err)
+	}
+	mustApply(t, s, update(3, nil, jane, late), update(4, nil, jane, older)) // after the first pass
+	var done Erased
+	for done.ID == 0 {
+		var err error
+		if !e.passed {
+			err = e.pass(c)
+		}
+		if err = errors.Join(err, e.catchUp()); err != nil {
+			t.Fatal(err)
+		}
+		if done, err = e.finish(c, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.SortFunc(done.IDs, func(a, b trackway.Identifier) int { return strings.Compare(a.Value, b.Value) })
+	if want := []trackway.Identifier{jane, late, older}; !slices.Equal(done.IDs, want) || done.Customer != survivor {
+		t.Errorf("got %v of customer %d, want %v of %d", done.IDs, done.Customer, want, survivor)
+	}
+	if next, err := s.Erase(demo, c, nil, 1001); err != nil || len(next.IDs) > 0 || next.Customer != survivor {
+		t.Errorf("got %+v, %v, want nothing more to erase", next, err)
+	}
+	mustBeConsistent(t, s)
+}
+
+// TestEraseForgetsFormerHoldersInSteps: an identifier can have had any number
+// of holders. They are forgotten a few at a time, before the end; where the
+// process ends in between, the clean-up is scheduled already, and the erasure
+// can be asked for again.
+func TestEraseForgetsFormerHoldersInSteps(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewCrashableMem()
+	s := mustOpen(t, fs)
+	const holders = 3*maxFormer + 5
+	cmds := make([]trackway.Command, 0, holders)
+	for n := range holders {
+		cmds = append(cmds, update(trackway.Micros(n), nil, identifierOf("registered", fmt.Sprint("r-", n)), cookie1))
+	}
+	mustApply(t, s, cmds...)
+	c := mustFind(t, s, cookie1)
+	e := s.newEraser(demo, nil)
+	if err := errors.Join(e.pass(c), e.fewerFormer(), s.barrier()); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := e.formerKeys(holders); err != nil || len(keys) > maxFormer || len(keys) == 0 {
+		t.Errorf("%d former holders are left for the end, %v", len(keys), err)
+	}
+	after := mustOpen(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+	if n, _ := after.pending.Pending(); n != 1 {
+		t.Errorf("after a crash %d clean-ups are to be done, want 1", n)
+	}
+	for _, s := range []*Store{s, after} {
+		mustErase(t, s, c)
+		for key := range maps.Keys(s.mustReadTable(t, format.TableFormer)) {
+			if strings.Contains(key, cookie1.Value) {
+				t.Errorf("%q is left", key)
+			}
+		}
+		mustBeConsistent(t, s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// mustReadTable returns the keys of a table.
+func (s *Store) mustReadTable(tb testing.TB, table byte) map[string]bool {
+	tb.Helper()
+	keys := make(map[string]bool)
+	if err := reading.Scan(s.db, []byte{table}, func(rest, _ []byte) error { keys[string(rest)] = true; return nil }); err != nil {
+		tb.Fatal(err)
+	}
+	return keys
 }

@@ -63,10 +63,12 @@ func (t *tx) former(project uint32, id trackway.Identifier, c trackway.Customer)
 
 // formerHolders lists the customers that had one of these identifiers and lost it, as who they are now.
 func formerHolders(from pebble.Reader, project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
+	known := make(map[trackway.Customer]bool) // there may be as many as somebody cares to make
 	for _, id := range ids {
 		err = reading.Scan(from, format.AppendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
 			h, err := reading.Survivor(from, project, trackway.Customer(binary.BigEndian.Uint64(c)))
-			if err == nil && !slices.ContainsFunc(found, func(f *identity.Holder) bool { return f.Customer == h.Customer }) {
+			if err == nil && !known[h.Customer] {
+				known[h.Customer] = true
 				found = append(found, h)
 			}
 			return err

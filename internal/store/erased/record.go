@@ -23,6 +23,8 @@ type Places struct {
 	Customers []trackway.Customer // on whose timelines the events are or were; the first is who was erased
 	Log       []Range
 	Anywhere  bool // it is not known: its record could not be read
+
+	known map[trackway.Customer]bool // who is in Customers; nil until somebody is added
 }
 
 // Range is events by sequence number, both ends included.
@@ -41,7 +43,11 @@ func Key(id uint64) []byte {
 
 // Add notes an event and the customer that it was recorded on.
 func (p *Places) Add(seq uint64, c trackway.Customer) {
-	if !slices.Contains(p.Customers, c) {
+	if p.known == nil {
+		p.known = make(map[trackway.Customer]bool)
+	}
+	if !p.known[c] {
+		p.known[c] = true
 		p.Customers = append(p.Customers, c)
 	}
 	p.Log = append(p.Log, Range{seq, seq})

@@ -1,0 +1,101 @@
+package app
+
+import (
+	"testing"
+	"time"
+
+	"trackway"
+	"trackway/internal/live"
+	"trackway/internal/store"
+)
+
+// busy is a store in which something happens just before an erasure begins, and
+// just after it is done.
+type busy struct {
+	*store.Store
+
+	before, after func()
+}
+
+func (b busy) Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (store.Erased, error) {
+	b.before()
+	defer b.after()
+	return b.Store.Erase(project, c, personal, at)
+}
+
+// TestEraserForgetsWhatWent: a refused command is forgotten that names an
+// identifier which came to the customer after it was asked who that is, and so
+// is one that is noted after the erasure and came before it; and an event that
+// waits for a watcher is shown without what was erased.
+func TestEraserForgetsWhatWent(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.TempDir(), store.Options{Fatal: func(err error) { panic(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	project, err := s.Project("token")
+	if err != nil {
+		t.Fatal(err)
+	}
+	registered := func(value string) trackway.Identifier {
+		return trackway.Identifier{Name: "registered", Value: value, Hard: true}
+	}
+	jane, bob := registered("jane"), registered("bob")
+	late := trackway.Identifier{Name: "cookie", Value: "late"}
+	apply := func(ids ...trackway.Identifier) trackway.Customer {
+		t.Helper()
+		now := trackway.MicrosOf(time.Now())
+		results := make([]trackway.Result, 1)
+		err := s.Apply([]trackway.Command{{
+			Kind: trackway.AddEvent, Project: project, IDs: ids, Type: "visit", Time: now, Received: now,
+			Properties: []trackway.Property{{Name: "email", Value: []byte(`"jane@example.com"`)}},
+		}}, results)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return results[0].Customer
+	}
+	customer := apply(jane)
+	hub := live.New(s, nil)
+	reject := func(id trackway.Identifier) {
+		hub.Reject(&live.Rejection{Project: project, Received: trackway.MicrosOf(time.Now()), Reason: id.Value, IDs: []trackway.Identifier{id}})
+	}
+	watch := func() *live.Watcher {
+		t.Helper()
+		w, err := hub.Watch(live.Filter{Events: true, Rejected: true}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	for _, id := range []trackway.Identifier{jane, bob, late} {
+		reject(id)
+	}
+	waiting := watch()
+	defer waiting.Close()
+	erase := eraser{busy{s, func() { apply(jane, late) }, func() { reject(late) }}, hub}
+	onItsWay := live.Rejection{Project: project, Received: trackway.MicrosOf(time.Now()), Reason: "on its way", IDs: []trackway.Identifier{late}}
+	if _, err := erase.Erase(project, customer, []string{"email"}, trackway.MicrosOf(time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	hub.Reject(&onItsWay)
+	for name, w := range map[string]*live.Watcher{"one who was there": waiting, "one who comes": watch()} {
+		items, _, err := w.Take(100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, it := range items {
+			switch {
+			case it.Rejection != nil && it.Rejection.Reason != "bob":
+				t.Errorf("%s is shown what was refused to %q", name, it.Rejection.Reason)
+			case it.Event != nil && string(it.Event.Properties) != "{}":
+				t.Errorf("%s is shown an event with %s", name, it.Event.Properties)
+			}
+		}
+		if len(items) < 2 {
+			t.Errorf("%s is shown %d items, want Bob's command and events", name, len(items))
+		}
+		w.Close()
+	}
+}

@@ -29,3 +29,29 @@ func TestMergesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestMergedPropertiesAreBounded: the customers that one command merges into
+// the oldest may have so many properties together and no more, whatever the
+// oldest has; a refused one has changed nothing.
+func TestMergedPropertiesAreBounded(t *testing.T) {
+	t.Parallel()
+	for n, refused := range map[int]bool{MaxMovedProperties: false, MaxMovedProperties + 1: true} {
+		var ids []trackway.Identifier
+		var found []*Holder
+		for i, properties := range []int{n - trackway.MaxProperties, 5000, trackway.MaxProperties} {
+			id := trackway.Identifier{Name: "cookie", Value: fmt.Sprint("c", i)}
+			ids = append(ids, id)
+			age := trackway.Customer([]int{7, 3, 9}[i])
+			found = append(found, &Holder{Customer: age, Properties: properties, IDs: []ID{{Identifier: id, Used: 1}}})
+		}
+		d, err := Resolve(ids, found, 2)
+		switch {
+		case (err != nil) != refused:
+			t.Errorf("%d properties: got %v", n, err)
+		case refused && (len(found[1].IDs) != 1 || err.Code != trackway.Conflict):
+			t.Errorf("%d properties: got %v, and the oldest is now %v", n, err, found[1])
+		case !refused && (len(d.Absorbed) != 2 || d.Holder.Customer != 3):
+			t.Errorf("%d properties: got %+v", n, d)
+		}
+	}
+}

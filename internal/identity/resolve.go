@@ -39,12 +39,28 @@ func Resolve(ids []trackway.Identifier, found []*Holder, now trackway.Micros) (D
 	if len(g.members) > MaxAbsorbed+1 {
 		return Decision{}, tooManyError(len(g.members))
 	}
+	if n := g.movedProperties(); n > MaxMovedProperties {
+		return Decision{}, tooLargeError(n)
+	}
 	return g.decide(now), nil
 }
 
 // MaxAbsorbed is how many customers one command may merge into another. It bounds the work of one command; people who sign in
 // bring one or two.
 const MaxAbsorbed = 16
+
+// MaxMovedProperties is how many properties the customers that one command
+// merges into another may have together. It bounds the work of one command, as
+// [MaxAbsorbed] does: merges can take a customer beyond what updates may.
+const MaxMovedProperties = 4 * trackway.MaxProperties
+
+func tooLargeError(n int) *trackway.Error {
+	return &trackway.Error{
+		Code: trackway.Conflict, Field: "customer_ids",
+		Msg: fmt.Sprintf("Field 'customer_ids': the customers to be merged into another have %d properties together, and at most %d can be merged at once.",
+			n, MaxMovedProperties),
+	}
+}
 
 func tooManyError(found int) *trackway.Error {
 	return &trackway.Error{
@@ -151,6 +167,18 @@ func (g *group) leaveLoose() {
 		}
 	}
 	g.loose = nil
+}
+
+// movedProperties returns how many properties the members have together,
+// without the oldest, whose stay where they are.
+func (g *group) movedProperties() (n int) {
+	if len(g.members) < 2 {
+		return 0
+	}
+	for _, h := range g.members {
+		n += h.Properties
+	}
+	return n - slices.MinFunc(g.members, byAge).Properties
 }
 
 func byAge(a, b *Holder) int { return cmp.Compare(a.Customer, b.Customer) }

@@ -29,20 +29,30 @@ import (
 //
 // REQUIRES: the commands are valid, as internal/ingest checks.
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
-	g, place := s.gathering.join(cmds, results)
-	if place == 0 {
-		s.applyGroup(g)
-		s.counts.SaveSoon()
-	} else {
-		<-g.done
+	all := len(cmds)
+	for {
+		g, place := s.gathering.join(cmds, results)
+		if place == 0 {
+			s.applyGroup(g)
+			s.counts.SaveSoon()
+		} else {
+			<-g.done
+		}
+		r := &g.requests[place]
+		if bug, ok := errors.AsType[*panicked](r.err); ok {
+			panic(bug) // where it belongs: it is answered and logged as this request's
+		}
+		if err := cmp.Or(r.err, g.err); err != nil {
+			return fmt.Errorf("apply %d commands: %w", all, err)
+		}
+		if r.done == len(cmds) {
+			return nil
+		}
+		cmds, results = cmds[r.done:], results[r.done:]
+		if err := s.settle(r.crowded); err != nil {
+			return fmt.Errorf("make timelines fewer: %w", err)
+		}
 	}
-	if bug, ok := errors.AsType[*panicked](g.requests[place].err); ok {
-		panic(bug) // where it belongs: it is answered and logged as this request's
-	}
-	if err := cmp.Or(g.requests[place].err, g.err); err != nil {
-		return fmt.Errorf("apply %d commands: %w", len(cmds), err)
-	}
-	return nil
 }
 
 // scratch is memory that one transaction after the other uses.
@@ -52,6 +62,7 @@ type scratch struct {
 	usage              []usageDelta
 	counted            []counts.Event // none between transactions: they are parts of requests' bodies
 	touched            []uint32       // projects
+	entries            []movedEntry
 }
 
 // tx is a batch in the making. It exists only while the store's lock is held.
@@ -64,7 +75,7 @@ type tx struct {
 	nextCustomer trackway.Customer
 	committing   bool
 	committed    bool
-	moved        int // places in timelines, by merges; and identifiers that were noted
+	moved        int // entries, properties and identifiers, by merges; and what else a command may bring in any number: see DESIGN.md
 }
 
 // begin starts a transaction. One of several commands has to read its own writes. A single command decides before it writes,
@@ -105,6 +116,9 @@ func (t *tx) commit() error {
 		}
 	}
 	t.s.nextSeq, t.s.nextCustomer, t.committed = t.nextSeq, t.nextCustomer, true
+	if t.s.held != nil {
+		t.s.held(t.moved)
+	}
 	for i := range t.usage {
 		t.s.setUsageLocked(t.usage[i].of, t.usage[i].add)
 	}
@@ -142,6 +156,7 @@ func (t *tx) command(c *trackway.Command) (trackway.Result, error) {
 
 // resolve finds whom the command is about, creating and merging customers as identity decides.
 func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, error) {
+	t.moved += max(0, len(c.IDs)-trackway.MaxSoftIDs) // each is looked up
 	t.found = t.found[:0]
 	for _, id := range c.IDs {
 		h, err := t.holderOf(c.Project, id)
@@ -149,6 +164,9 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 			return nil, nil, err
 		}
 		t.found = append(t.found, h)
+	}
+	if crowded := t.crowded(c.Project); crowded != nil {
+		return nil, nil, crowded
 	}
 	d, refused := identity.Resolve(c.IDs, t.found, c.Received)
 	if refused != nil {
@@ -201,9 +219,12 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		return nil
 	}
 	own(h, c.Received)
-	if len(d.Absorbed) > 0 && t.b.Empty() {
-		_ = t.b.Close() // empty
-		t.readOwnWrites()
+	if len(d.Absorbed) > 0 {
+		t.moved += len(d.Assign) + len(d.Release)
+		if t.b.Empty() {
+			_ = t.b.Close() // empty
+			t.readOwnWrites()
+		}
 	}
 	for _, id := range d.Release {
 		key := t.idKey(c.Project, id)
@@ -229,10 +250,12 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 			return err
 		}
 	}
-	for _, absorbed := range d.Absorbed {
-		if err := t.absorb(c, h, d.Before, absorbed); err != nil {
+	for room, i := t.s.mostMoved, 0; i < len(d.Absorbed); i++ {
+		moved, err := t.absorb(c, h, d.Before, d.Absorbed[i], room)
+		if err != nil {
 			return err
 		}
+		room -= moved
 	}
 	return t.putHolder(c.Project, h)
 }
@@ -266,6 +289,7 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 	var over []string
 	var refused int
 	before := h.Properties
+	t.moved += max(0, len(c.Properties)-trackway.MaxProperties) // each is looked up, also where it is refused
 	for _, p := range c.Properties {
 		known, err := t.setProperty(h, p, c.Time, h.Properties < trackway.MaxProperties)
 		if err != nil {
@@ -384,14 +408,12 @@ func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, dupli
 func (t *tx) laterThanAll(h *identity.Holder, at trackway.Micros) (bool, error) {
 	latest, known := t.s.cache.Latest(h.Customer)
 	switch {
-	case h.Absorbed > 0:
-		return false, nil // some events are on other timelines
 	case !known:
 		t.s.cache.PutLatest(h.Customer, cache.Met)
 		return false, nil
 	case latest == cache.Met:
 		var err error
-		if latest, err = lastEvent(t.from, h.Customer); err != nil {
+		if latest, err = lastEvent(t.from, h); err != nil {
 			return false, err
 		}
 		t.s.cache.PutLatest(h.Customer, latest)
@@ -399,17 +421,17 @@ func (t *tx) laterThanAll(h *identity.Holder, at trackway.Micros) (bool, error) 
 	return at > latest, nil
 }
 
-// lastEvent returns the time of the last event on a customer's timeline, 0 if there is none.
-func lastEvent(from pebble.Reader, c trackway.Customer) (at trackway.Micros, err error) {
-	prefix := format.AppendTimelinePrefix(nil, c)
-	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
-	if err != nil {
-		return 0, err
+// lastEvent returns the time of the last event on a customer's timelines, 0 if there is none.
+func lastEvent(from pebble.Reader, h *identity.Holder) (last trackway.Micros, err error) {
+	timelines, err := reading.Timelines(from, h)
+	for _, c := range timelines {
+		prefix := format.AppendTimelinePrefix(nil, c)
+		err = errors.Join(err, reading.ScanRange(from, prefix, format.After(prefix), true, func(key, _ []byte) error {
+			last = max(last, trackway.Micros(binary.BigEndian.Uint64(key[len(prefix):]))) //nolint:gosec // G115: written from a Micros
+			return reading.ErrStop
+		}))
 	}
-	if it.Last() {
-		at = trackway.Micros(binary.BigEndian.Uint64(it.Key()[len(prefix):])) //nolint:gosec // G115: written from a Micros
-	}
-	return at, errors.Join(it.Error(), it.Close())
+	return last, err
 }
 
 // probe looks for the event in one customer's timeline, from its hash on: where another event has taken that place, the next

@@ -179,7 +179,7 @@ func mustBeConsistent(tb interface {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(), c.checkUsage(s), c.checkCounts(s), c.checkCache(s)} {
+	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(s), c.checkUsage(s), c.checkCounts(s), c.checkCache(s)} {
 		if broken != "" {
 			tb.Fatal(broken)
 		}
@@ -273,7 +273,7 @@ func (c *contents) onTimeline(e *trackway.Event, owner trackway.Customer) bool {
 }
 
 // checkMerges: there is a merge event for each absorbed customer, and timelines stayed only where they may.
-func (c *contents) checkMerges() string {
+func (c *contents) checkMerges(s *Store) string {
 	count := make(map[trackway.Customer]int)
 	for pair := range c.kept {
 		count[pair[0]]++
@@ -284,6 +284,9 @@ func (c *contents) checkMerges() string {
 	for customer, h := range c.holders {
 		if h.Absorbed != count[customer] {
 			return fmt.Sprintf("customer %d counts %d timelines and keeps %d", customer, h.Absorbed, count[customer])
+		}
+		if h.Absorbed > max(s.mostKept, maxKept) {
+			return fmt.Sprintf("customer %d keeps %d timelines", customer, h.Absorbed)
 		}
 		if h.MergedInto >= customer {
 			return fmt.Sprintf("customer %d was merged into the younger %d", customer, h.MergedInto)

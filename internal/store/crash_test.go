@@ -68,6 +68,7 @@ func cutPower(seed uint64, cuts, percent int, prepare func(*Store)) (lost string
 		}
 		s.cache = cache.New(smallCache)
 		s.counts.Most = random.IntN(200) // at times every change is written at once, at times none
+		s.mostMoved, s.mostKept = 1+random.IntN(3), 1+random.IntN(3)
 		prepare(s)
 		if lost := l.check(s); lost != "" {
 			return fmt.Sprintf("after cut %d: %s", cut, lost), s.Close()
@@ -109,7 +110,7 @@ const (
 	sendEvents requestKind = iota // three events in a batch, of customers that all writers share
 	sendEvent                     // one event, at times a large one
 	sendUpdate                    // the writer's customer's property "last" is n
-	sendMerge                     // an anonymous visit and then, in the same batch, a name for the visitor
+	sendMerge                     // an anonymous visit of two events and then, in the same batch, a name for the visitor
 	sendErase                     // a visit with an address, which is erased
 	requestKinds
 )
@@ -153,6 +154,7 @@ func (r request) commands() []trackway.Command {
 	case sendMerge:
 		return []trackway.Command{
 			event(r.eventType(0), r.at(), nil, r.visitor()),
+			event(r.eventType(1), r.at(), nil, r.visitor()),
 			update(r.at(), map[string]string{"last": strconv.Itoa(r.n)}, r.named(), r.visitor()),
 		}
 	default:

@@ -15,6 +15,7 @@ import (
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
+	"trackway/internal/store/timeline"
 	"trackway/internal/store/totals"
 )
 
@@ -101,8 +102,9 @@ func (s *Store) expire(old []uint64) (removed int, err error) {
 			s.noteEvent(seq, err)
 			continue
 		}
-		entry, _ := reading.Entry(s.db, &e) // where it is not found, it is looked for under the lock
-		found = append(found, rewritten{event: e, entry: entry})
+		tail := timeline.ContentHash(&e)
+		entry, _ := reading.Entry(s.db, &e, tail) // where it is not found, it is looked for under the lock
+		found = append(found, rewritten{event: e, entry: entry, tail: tail})
 	}
 	return s.remove(found)
 }

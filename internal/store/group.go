@@ -35,6 +35,8 @@ type member struct {
 	cmds    []trackway.Command
 	results []trackway.Result
 	err     error
+	done    int           // commands that were carried out; the rest goes with the next group
+	crowded *crowdedError // what the next command waits for; nil: nothing
 }
 
 // gathering puts requests into groups.
@@ -85,9 +87,8 @@ func (s *Store) applyGroup(g *group) {
 // A request that fails, on a damaged record or by a panic, takes no other with it: those that were in a batch with it are applied
 // again, each by itself. Only where the batch itself cannot be committed do all fail.
 func (s *Store) commitGroup(g *group) error {
-	var at position
-	alone := false
-	for more := true; more; more = at.request < len(g.requests) {
+	at, alone := 0, false
+	for more := true; more; more = at < len(g.requests) { // which may grow until applySome has closed the group
 		next, err := s.applySome(g, at, alone)
 		switch {
 		case err == nil:
@@ -97,40 +98,27 @@ func (s *Store) commitGroup(g *group) error {
 		case !alone:
 			alone = true
 		default:
-			g.requests[at.request].err = err
-			at = position{request: at.request + 1}
+			g.requests[at].err = err
+			at++
 		}
 	}
 	return nil
 }
 
-// position is a place among a group's commands.
-type position struct{ request, command int }
-
-// applySome carries out commands from a position on, as one batch: all, unless merges have kept others waiting for long
-// enough, or, if alone, those of one request. It returns where to go on.
-func (s *Store) applySome(g *group, at position, alone bool) (_ position, err error) {
+// applySome carries out requests from one on, as one batch: all, unless they have kept others waiting for long enough, or, if
+// alone, one. It returns the request to go on with.
+func (s *Store) applySome(g *group, at int, alone bool) (_ int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gathering.close(g)
 	t := s.begin(g.commands > 1)
 	defer t.close()
 	defer t.catch(&err)
-	for at.request < len(g.requests) && t.moved < maxMoved {
-		r := &g.requests[at.request]
-		for at.command < len(r.cmds) && t.moved < maxMoved {
-			var err error
-			if r.results[at.command], err = t.command(&r.cmds[at.command]); err != nil {
-				return at, err
-			}
-			t.count(&r.cmds[at.command], &r.results[at.command])
-			t.touch(r.cmds[at.command].Project)
-			at.command++
+	for at < len(g.requests) && t.moved < s.mostMoved {
+		if err := t.request(&g.requests[at]); err != nil {
+			return at, err
 		}
-		if at.command < len(r.cmds) {
-			break
-		}
-		at = position{request: at.request + 1}
+		at++
 		if alone {
 			break
 		}
@@ -143,6 +131,29 @@ func (s *Store) applySome(g *group, at position, alone bool) (_ position, err er
 	}
 	g.seq = s.nextSeq - 1
 	return at, nil
+}
+
+// request carries out the commands of a request up to the first that takes
+// what is moved under the lock to its bound, or that has to wait. The others of
+// the group are answered before the rest of them, which goes with the next
+// group: so a request of many large merges holds up itself.
+func (t *tx) request(r *member) error {
+	r.done, r.crowded = 0, nil
+	for r.done < len(r.cmds) && t.moved < t.s.mostMoved {
+		c := &r.cmds[r.done]
+		result, err := t.command(c)
+		if crowded, ok := errors.AsType[*crowdedError](err); ok {
+			r.crowded = crowded
+			return nil
+		} else if err != nil {
+			return err
+		}
+		r.results[r.done] = result
+		t.count(c, &result)
+		t.touch(c.Project)
+		r.done++
+	}
+	return nil
 }
 
 // panicked is a command's panic on its way to the request that brought it, which may wait in another goroutine.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -84,6 +85,34 @@ func BenchmarkExpireHold(b *testing.B) {
 				b.Error(x, err)
 			}
 		}))
+	}
+	b.ReportMetric(float64(longest.Microseconds())/1000, "ms-longest-wait")
+}
+
+// BenchmarkMergeHold tells what one request costs that merges 17 customers of
+// 1000 events by each of 10 commands, and how long a writer waits meanwhile.
+func BenchmarkMergeHold(b *testing.B) {
+	const merges, customers, each = 10, 17, 1000
+	s := benchOpen(b)
+	var longest time.Duration
+	for n := range b.N {
+		b.StopTimer()
+		var request []trackway.Command
+		for m := range merges {
+			var all []trackway.Identifier
+			for c := range customers {
+				id := identifierOf("cookie", fmt.Sprint(n, "-", m, "-", c))
+				cmds := make([]trackway.Command, each)
+				for i := range cmds {
+					cmds[i] = event("visit", trackway.Micros(i+1), map[string]string{"page": strconv.Itoa(c)}, id)
+				}
+				mustApply(b, s, cmds...)
+				all = append(all, id)
+			}
+			request = append(request, update(5000, nil, all...))
+		}
+		b.StartTimer()
+		longest = max(longest, longestWait(s, func() { mustApply(b, s, request...) }))
 	}
 	b.ReportMetric(float64(longest.Microseconds())/1000, "ms-longest-wait")
 }

@@ -5,7 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
 	"trackway/internal/identity"
@@ -15,103 +16,143 @@ import (
 	"trackway/internal/wire"
 )
 
-// maxMoved is how many events an absorbed customer may have for their places in its timeline to move to the survivor's, and
-// how many are moved before other writers are let in. With identity.MaxAbsorbed it bounds how long merges hold the lock.
-const maxMoved = 1000
+// maxMoved is how many entries of timelines one command moves, at most, and
+// after how many others are let in. A timeline that does not fit stays where it
+// is, and the survivor remembers it.
+const maxMoved = 256
 
 // absorb stages the merge of one customer into another: the properties move, the newer of each winning; an event tells of it.
 // What events hold stays where it is, in the log; their places in the timeline move. A timeline too long to move stays, and the
-// survivor remembers it: there are never many, since each takes more than maxMoved events to make. The identifiers have moved before.
-func (t *tx) absorb(c *trackway.Command, survivor *identity.Holder, before []identity.ID, absorbed *identity.Holder) error {
+// survivor remembers it. The identifiers have moved before. REQUIRES: room is how many entries the command may still move.
+func (t *tx) absorb(
+	c *trackway.Command, survivor *identity.Holder, before []identity.ID, absorbed *identity.Holder, room int,
+) (moved int, err error) {
 	if err := t.moveProperties(survivor, absorbed); err != nil {
-		return err
+		return 0, err
 	}
-	if err := t.moveTimelines(survivor, absorbed); err != nil {
-		return err
+	if moved, err = t.moveTimelines(survivor, absorbed, room); err != nil {
+		return 0, err
 	}
 	event := trackway.Event{
 		Seq: t.nextSeq, Project: c.Project, Customer: survivor.Customer,
 		Type: trackway.MergeType, Time: c.Received, Received: c.Received, Properties: mergeProperties(c.IDs, before, absorbed.IDs),
 	}
 	if err := t.append(&event, event.Seq, format.MergeMark); err != nil {
-		return err
+		return 0, err
 	}
 	t.addUsage(c, query.Usage{Absorbed: 1})
 	*absorbed = identity.Holder{Customer: absorbed.Customer, Created: absorbed.Created, MergedInto: survivor.Customer}
-	return t.putHolder(c.Project, absorbed)
+	return moved, t.putHolder(c.Project, absorbed)
 }
 
 // moveTimelines gives the survivor the timelines of the absorbed customer: its own, and those it remembers.
-func (t *tx) moveTimelines(survivor, absorbed *identity.Holder) error {
+func (t *tx) moveTimelines(survivor, absorbed *identity.Holder, room int) (moved int, err error) {
 	remembered, err := reading.Timelines(t.from, absorbed)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	t.s.cache.ForgetLatest(survivor.Customer) // events of any time come to it
 	for _, c := range remembered {
 		if c == absorbed.Customer {
-			t.s.cache.ForgetLatest(survivor.Customer) // events of any time come to it
-			moved, err := t.moveEvents(survivor.Customer, c)
+			whole, err := t.readEntries(c, room)
 			if err != nil {
-				return err
+				return 0, err
 			}
-			if moved {
+			if whole {
+				moved = len(t.entries)
+				if err := t.moveEntries(survivor.Customer, c); err != nil {
+					return 0, err
+				}
 				continue
 			}
 		} else if err := t.b.Delete(format.AbsorbedKey(absorbed.Customer, c), nil); err != nil {
-			return err
+			return 0, err
 		}
 		if err := t.b.Set(format.AbsorbedKey(survivor.Customer, c), nil, nil); err != nil {
-			return err
+			return 0, err
 		}
 		survivor.Absorbed++
+	}
+	return moved, nil
+}
+
+// movedEntry is an entry of a timeline on its way to another one.
+type movedEntry struct {
+	place [16]byte // time and tail
+	size  int      // of the value
+	value [binary.MaxVarintLen64 + 1]byte
+}
+
+// readEntries reads the first entries of a timeline into t.entries, most of
+// them, and tells whether there are no more.
+func (t *tx) readEntries(of trackway.Customer, most int) (whole bool, err error) {
+	t.entries, whole = t.entries[:0], true
+	err = reading.Scan(t.from, format.AppendTimelinePrefix(nil, of), func(place, value []byte) error {
+		if len(t.entries) == most {
+			whole = false
+			return reading.ErrStop
+		}
+		var e movedEntry
+		if len(place) != len(e.place) || len(value) > len(e.value) {
+			return fmt.Errorf("timeline of customer %d: %w", of, format.ErrCorrupt)
+		}
+		copy(e.place[:], place)
+		e.size = copy(e.value[:], value)
+		t.entries = append(t.entries, e)
+		return nil
+	})
+	return whole, err
+}
+
+// moveEntries moves what readEntries has read from one timeline to another. If
+// an event of the same time and content has the place there, both are kept:
+// the entry of the one that moves ends in its sequence number.
+func (t *tx) moveEntries(to, from trackway.Customer) error {
+	t.moved += len(t.entries)
+	prefix := format.AppendTimelinePrefix(nil, to)
+	there, err := t.from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
+	if err != nil {
+		return err
+	}
+	err = t.moveBeside(there, prefix, from)
+	return errors.Join(err, there.Error(), there.Close())
+}
+
+func (t *tx) moveBeside(there *pebble.Iterator, prefix []byte, from trackway.Customer) error {
+	places := follower{it: there}
+	for i := range t.entries {
+		e := &t.entries[i]
+		value := e.value[:e.size]
+		t.key = append(append(t.key[:0], prefix...), e.place[:]...)
+		if places.at(t.key) {
+			seq, _ := binary.Uvarint(value)
+			binary.BigEndian.PutUint64(t.key[len(t.key)-8:], seq)
+		}
+		if err := t.b.Set(t.key, value, nil); err != nil {
+			return err
+		}
+		t.key = append(format.AppendTimelinePrefix(t.key[:0], from), e.place[:]...)
+		if err := t.b.Delete(t.key, nil); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// moveEvents moves a timeline's entries, if there are not too many, and tells whether it did.
-func (t *tx) moveEvents(to, from trackway.Customer) (moved bool, err error) {
-	prefix := format.AppendTimelinePrefix(nil, from)
-	var keys, values [][]byte
-	err = reading.Scan(t.from, prefix, func(rest, value []byte) error {
-		if len(keys) == maxMoved {
-			keys = nil
-			return reading.ErrStop
-		}
-		keys, values = append(keys, bytes.Clone(rest)), append(values, bytes.Clone(value))
-		moved = true
-		return nil
-	})
-	if err != nil || moved && keys == nil {
-		return false, err
-	}
-	t.moved += len(keys)
-	for i, rest := range keys {
-		if err := t.moveEvent(to, rest, values[i]); err != nil {
-			return false, err
-		}
-		if err := t.b.Delete(slices.Concat(prefix, rest), nil); err != nil {
-			return false, err
-		}
-	}
-	return true, nil
+// follower finds keys in ascending order. It moves only when it has to: usually
+// none of the keys lies among those of the iterator, and one search tells.
+type follower struct {
+	it    *pebble.Iterator
+	began bool
 }
 
-// moveEvent gives an event its place in another timeline. Where an event of the same time and content has that place, both
-// are kept: this one's entry ends in its sequence number.
-func (t *tx) moveEvent(to trackway.Customer, rest, value []byte) error {
-	t.key = append(format.AppendTimelinePrefix(t.key[:0], to), rest...)
-	taken, release, err := t.get(t.key)
-	if err != nil {
-		return err
+// at tells whether the iterator is at a key. Errors are the iterator's.
+func (f *follower) at(key []byte) bool {
+	if !f.began || f.it.Valid() && bytes.Compare(f.it.Key(), key) < 0 {
+		f.began = true
+		f.it.SeekGE(key)
 	}
-	if taken != nil {
-		if err := release(); err != nil {
-			return err
-		}
-		seq, _ := binary.Uvarint(value)
-		binary.BigEndian.PutUint64(t.key[len(t.key)-8:], seq)
-	}
-	return t.b.Set(t.key, value, nil)
+	return f.it.Valid() && bytes.Equal(f.it.Key(), key)
 }
 
 // mergeProperties are those of a merge event: the identifiers of the command that caused it, and of both customers.
@@ -129,36 +170,34 @@ func (t *tx) moveProperties(survivor, absorbed *identity.Holder) error {
 	if absorbed.Properties == 0 {
 		return nil
 	}
-	return reading.Scan(t.from, format.AppendPropsPrefix(nil, absorbed.Customer), func(name, record []byte) error {
-		if err := t.moveProperty(survivor, string(name), record); err != nil {
-			return err
-		}
-		t.key = format.AppendPropKey(t.key[:0], absorbed.Customer, string(name))
-		return t.b.Delete(t.key, nil)
-	})
-}
-
-func (t *tx) moveProperty(survivor *identity.Holder, name string, record []byte) error {
-	at, value, err := format.SplitDated(record)
-	if err != nil {
-		return fmt.Errorf("property of customer: %w", err)
-	}
-	t.key = format.AppendPropKey(t.key[:0], survivor.Customer, name)
-	own, release, err := t.get(t.key)
+	t.moved += absorbed.Properties
+	prefix := format.AppendPropsPrefix(nil, survivor.Customer)
+	own, err := t.from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
 	if err != nil {
 		return err
 	}
-	if own != nil {
-		since, _, err := format.SplitDated(own)
-		if err := errors.Join(err, release()); err != nil {
+	known := follower{it: own}
+	err = reading.Scan(t.from, format.AppendPropsPrefix(nil, absorbed.Customer), func(name, record []byte) error {
+		t.key = append(append(t.key[:0], prefix...), name...)
+		if err := t.moveProperty(survivor, &known, record); err != nil {
 			return err
 		}
-		if since >= at {
-			return nil
-		}
-	} else {
-		survivor.Properties++
+		t.key = append(format.AppendPropsPrefix(t.key[:0], absorbed.Customer), name...)
+		return t.b.Delete(t.key, nil)
+	})
+	return errors.Join(err, own.Error(), own.Close())
+}
+
+// moveProperty gives the survivor a property whose key there is t.key.
+func (t *tx) moveProperty(survivor *identity.Holder, known *follower, record []byte) error {
+	at, _, err := format.SplitDated(record)
+	if err != nil {
+		return fmt.Errorf("property of customer: %w", err)
 	}
-	t.value = format.AppendDated(t.value[:0], at, value)
-	return t.b.Set(t.key, t.value, nil)
+	if !known.at(t.key) {
+		survivor.Properties++
+	} else if since, _, err := format.SplitDated(known.it.Value()); err != nil || since >= at {
+		return err
+	}
+	return t.b.Set(t.key, record, nil)
 }

@@ -14,6 +14,7 @@ import (
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
+	"trackway/internal/store/timeline"
 	"trackway/internal/wire"
 )
 
@@ -39,6 +40,7 @@ type rewriter struct {
 type rewritten struct {
 	event trackway.Event
 	entry []byte
+	tail  uint64 // in which the entry ends, unless it ends in the sequence number
 }
 
 // timelines takes in the events of a customer. What returns their properties as they are to be, nil if nothing has to go.
@@ -78,11 +80,15 @@ func (r *rewriter) take(seq uint64, record, entry []byte, what func(*trackway.Ev
 	if err != nil || kept == nil {
 		return err
 	}
+	var tail uint64
 	if entry == nil {
-		entry, _ = reading.EntryOn(r.s.db, event.Customer, &event) // where it is not found, it is looked for under the lock
+		tail = timeline.ContentHash(&event)
+		entry, _ = reading.Entry(r.s.db, &event, tail) // where it is not found, it is looked for under the lock
+	} else {
+		tail = binary.BigEndian.Uint64(entry[len(entry)-8:])
 	}
 	event.Properties = kept
-	r.staged = append(r.staged, rewritten{event: event, entry: entry})
+	r.staged = append(r.staged, rewritten{event: event, entry: entry, tail: tail})
 	if r.bytes += len(record); len(r.staged) < maxRewritten && r.bytes < maxRewrittenBytes || r.locked {
 		return nil
 	}
@@ -144,7 +150,7 @@ func (s *Store) entryOf(w *rewritten) (key, value []byte, err error) {
 			return key, value, err
 		}
 	}
-	if key, err = reading.Entry(s.db, &w.event); err != nil { // a merge has moved it
+	if key, err = reading.Entry(s.db, &w.event, w.tail); err != nil { // a merge has moved it
 		return nil, nil, err
 	}
 	value, err = reading.LeadsTo(s.db, key, w.event.Seq)

@@ -107,6 +107,10 @@ type Store struct {
 	nextErasure  uint64
 	scratch      scratch
 
+	// Bounds, which a test makes small: see maxMoved and maxKept.
+	mostMoved, mostKept int
+	held                func(moved int) // a test is told how much moved under one hold; nil: nobody is
+
 	log      *slog.Logger
 	counts   *counts.Counter
 	damaged  *damage.Ledger
@@ -120,6 +124,7 @@ type Store struct {
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
 		dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), cache: cache.New(cache.Size), usage: make(map[totals.Day]query.Usage),
+		mostMoved: maxMoved, mostKept: maxKept,
 	}
 	s.damaged = damage.New(s.log)
 	eo := engineOptions(o)

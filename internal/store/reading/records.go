@@ -12,7 +12,6 @@ import (
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/store/format"
-	"trackway/internal/store/timeline"
 )
 
 // Holder reads a customer's record.
@@ -67,8 +66,10 @@ func Event(from pebble.Reader, seq uint64) (trackway.Event, error) {
 	return event, errors.Join(err, closer.Close())
 }
 
-// Entry finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed.
-func Entry(from pebble.Reader, e *trackway.Event) ([]byte, error) {
+// Entry finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed. It is where it usually is, at
+// its time and tail, or at its sequence number; only if it is on none of the timelines there, since a collision of hashes has put
+// it further on, are all entries of its time looked at: a stranger can make many of them.
+func Entry(from pebble.Reader, e *trackway.Event, tail uint64) ([]byte, error) {
 	h, err := Survivor(from, e.Project, e.Customer)
 	if err != nil {
 		return nil, err
@@ -78,29 +79,23 @@ func Entry(from pebble.Reader, e *trackway.Event) ([]byte, error) {
 		return nil, err
 	}
 	for _, c := range timelines {
-		if key, err := EntryOn(from, c, e); key != nil || err != nil {
+		for _, tail := range []uint64{tail, e.Seq} {
+			key := format.AppendTimelineKey(nil, c, e.Time, tail)
+			if value, err := LeadsTo(from, key, e.Seq); value != nil || err != nil {
+				return key, err
+			}
+		}
+	}
+	for _, c := range timelines {
+		if key, err := entryAmong(from, c, e); key != nil || err != nil {
 			return key, err
 		}
 	}
 	return nil, fmt.Errorf("it is on no timeline: %w", format.ErrCorrupt)
 }
 
-// EntryOn finds an event's entry on one timeline, nil if it is not there. It is where it usually is, unless a collision of
-// hashes has put it further on.
-func EntryOn(from pebble.Reader, c trackway.Customer, e *trackway.Event) (key []byte, err error) {
-	for _, tail := range []uint64{timeline.ContentHash(e), e.Seq} {
-		key := format.AppendTimelineKey(nil, c, e.Time, tail)
-		value, closer, err := from.Get(key)
-		if errors.Is(err, pebble.ErrNotFound) {
-			continue
-		} else if err != nil {
-			return nil, err
-		}
-		seq, _ := binary.Uvarint(value)
-		if err := closer.Close(); err != nil || seq == e.Seq {
-			return key, err
-		}
-	}
+// entryAmong looks for an event's entry among all of its time on a timeline, nil if it is not there.
+func entryAmong(from pebble.Reader, c trackway.Customer, e *trackway.Event) (key []byte, err error) {
 	prefix := format.AppendTimelineKey(nil, c, e.Time, 0)
 	prefix = prefix[:len(prefix)-8]
 	err = Scan(from, prefix, func(tail, value []byte) error {

@@ -14,6 +14,7 @@ import (
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
+	"trackway/internal/store/timeline"
 	"trackway/internal/store/totals"
 	"trackway/internal/wire"
 )
@@ -69,7 +70,7 @@ func (u *upgrader) merges() error {
 }
 
 func (u *upgrader) merge(e *trackway.Event) error {
-	key, err := reading.Entry(u.db, e)
+	key, err := reading.Entry(u.db, e, timeline.ContentHash(e))
 	if err != nil {
 		return err
 	}

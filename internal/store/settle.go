@@ -1,0 +1,189 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/identity"
+	"trackway/internal/store/format"
+	"trackway/internal/store/reading"
+)
+
+// maxKept is how many timelines of others a customer keeps, at most: whoever
+// reads its events or looks for a duplicate walks all of them. It is no less
+// than what the customers of one merge have if each of them keeps one.
+const maxKept = 2*identity.MaxAbsorbed + 1
+
+// settleRest is for how long others have the store for themselves between two
+// steps that make timelines fewer.
+const settleRest = time.Millisecond
+
+// crowdedError says that a command has to wait: the customers that it names
+// keep so many timelines that, as one customer, they would keep too many.
+type crowdedError struct {
+	project  uint32
+	customer trackway.Customer // the one of them that keeps the most
+	excess   int               // of timelines
+}
+
+func (e *crowdedError) Error() string {
+	return fmt.Sprintf("customer %d keeps %d timelines too many", e.customer, e.excess)
+}
+
+// crowded tells whether those whom the command names, in t.found, keep too many
+// timelines, nil if not. It counts as if all were to become one, and none of
+// their own timelines were short enough to move.
+func (t *tx) crowded(project uint32) *crowdedError {
+	kept := -1 // the survivor's own does not count
+	for _, h := range t.found {
+		if h != nil {
+			kept += 1 + h.Absorbed
+		}
+	}
+	if kept <= t.s.mostKept {
+		return nil
+	}
+	var most *identity.Holder
+	kept = -1
+	seen := make(map[*identity.Holder]bool, len(t.found)) // a command may name a customer by many identifiers
+	for _, h := range t.found {
+		if h == nil || seen[h] {
+			continue
+		}
+		seen[h] = true
+		kept += 1 + h.Absorbed
+		if most == nil || h.Absorbed > most.Absorbed {
+			most = h
+		}
+	}
+	if kept <= t.s.mostKept || most.Absorbed < 2 { // there are more customers than one command merges
+		return nil
+	}
+	return &crowdedError{project: project, customer: most.Customer, excess: kept - t.s.mostKept}
+}
+
+// settle makes the timelines that a customer keeps fewer, for a command that
+// waits for it: the entries of the shortest move to another one, a few under
+// each hold of the lock. Nothing that can be read changes by that, neither
+// between the steps nor where a crash ends them: an entry is on one of the
+// customer's timelines at any moment, and the order of events does not depend
+// on which.
+//
+// The shortest moves to one that is no shorter, so that whatever a stranger
+// does, an entry moves no more often than its timeline can double: of a
+// customer's million events, each 20 times at most.
+func (s *Store) settle(c *crowdedError) error {
+	if c == nil {
+		return nil
+	}
+	for range c.excess {
+		from, to, err := s.shortest(c)
+		if err != nil {
+			return err
+		}
+		for more := from != 0; more; {
+			if more, err = s.settleSome(c, from, to); err != nil {
+				return err
+			}
+			if more {
+				time.Sleep(settleRest) //nolint:forbidigo // lets others in; a second of it is 200 000 entries
+			}
+		}
+	}
+	return nil
+}
+
+// shortest returns the shortest of the timelines that a customer keeps, and
+// another one; 0 if it does not keep two. Cost: a step of an index for each
+// entry of the shortest and for each timeline; nobody waits for it.
+func (s *Store) shortest(c *crowdedError) (from, to trackway.Customer, err error) {
+	left := s.readers.Enter()
+	defer left()
+	v := s.db.NewSnapshot()
+	defer func() { err = errors.Join(err, v.Close()) }()
+	h, err := reading.Survivor(v, c.project, c.customer)
+	if err != nil {
+		return 0, 0, err
+	}
+	kept, err := reading.Timelines(v, h)
+	if err != nil || len(kept) < 3 {
+		return 0, 0, err
+	}
+	kept = kept[1:]
+	lines := make([]*pebble.Iterator, 0, len(kept))
+	defer func() {
+		for _, it := range lines {
+			err = errors.Join(err, it.Error(), it.Close())
+		}
+	}()
+	for _, owner := range kept {
+		prefix := format.AppendTimelinePrefix(nil, owner)
+		it, err := v.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
+		if err != nil {
+			return 0, 0, err
+		}
+		it.First()
+		lines = append(lines, it)
+	}
+	for { // all go on step by step: the first at its end is the shortest
+		for i, it := range lines {
+			if !it.Valid() {
+				return kept[i], kept[(i+1)%len(kept)], nil
+			}
+			it.Next()
+		}
+	}
+}
+
+// settleSome moves some entries from one timeline that a customer keeps to
+// another, and tells whether there are more. A timeline that has none left is
+// kept no longer.
+func (s *Store) settleSome(c *crowdedError, from, to trackway.Customer) (more bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.begin(false)
+	defer t.close()
+	h, err := t.survivor(c.project, c.customer)
+	if err != nil {
+		return false, err
+	}
+	for _, owner := range []trackway.Customer{from, to} {
+		_, closer, err := s.db.Get(format.AbsorbedKey(h.Customer, owner))
+		if errors.Is(err, pebble.ErrNotFound) {
+			return false, nil // another request was faster
+		} else if err != nil {
+			return false, err
+		}
+		if err := closer.Close(); err != nil {
+			return false, err
+		}
+	}
+	whole, err := t.readEntries(from, s.mostMoved)
+	if err != nil {
+		return false, err
+	}
+	if err := t.moveEntries(to, from); err != nil {
+		return false, err
+	}
+	s.cache.ForgetLatest(to)
+	if whole {
+		h.Absorbed--
+		if err := errors.Join(t.b.Delete(format.AbsorbedKey(h.Customer, from), nil), t.putHolder(c.project, h)); err != nil {
+			return false, err
+		}
+	}
+	return !whole, t.commit()
+}
+
+// survivor returns who a customer is now.
+func (t *tx) survivor(project uint32, c trackway.Customer) (*identity.Holder, error) {
+	h, err := t.holder(project, c)
+	for err == nil && h.MergedInto != 0 {
+		h, err = t.holder(project, h.MergedInto)
+	}
+	return h, err
+}

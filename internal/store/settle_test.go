@@ -1,0 +1,239 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway"
+	"trackway/internal/identity"
+)
+
+// visitors makes customers of so many events each, and returns an identifier of
+// each.
+func visitors(tb testing.TB, s *Store, name string, customers, events int) (ids []trackway.Identifier) {
+	tb.Helper()
+	for c := range customers {
+		id := identifierOf("cookie", fmt.Sprint(name, "-", c))
+		cmds := make([]trackway.Command, events)
+		for i := range cmds {
+			cmds[i] = event("visit", trackway.Micros(i+1), map[string]string{"of": strconv.Itoa(c)}, id)
+		}
+		mustApply(tb, s, cmds...)
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// manyMerges is a request each of whose commands merges as many customers as
+// one may, each of them with so many events.
+func manyMerges(tb testing.TB, s *Store, commands, events int) (request []trackway.Command) {
+	tb.Helper()
+	for n := range commands {
+		request = append(request, update(5000, nil, visitors(tb, s, strconv.Itoa(n), identity.MaxAbsorbed+1, events)...))
+	}
+	return request
+}
+
+// TestOneRequestMovesLittle: whatever customers a request merges, it moves a
+// bounded number of entries by each command and under each hold of the lock,
+// and all events are with the survivors, in order.
+func TestOneRequestMovesLittle(t *testing.T) {
+	t.Parallel()
+	for _, events := range []int{1, 50, maxMoved, maxMoved + 1} {
+		s := openTest(t)
+		const commands = 3
+		request := manyMerges(t, s, commands, events)
+		var held []int
+		s.held = func(moved int) { held = append(held, moved) }
+		for i, r := range mustApply(t, s, request...) {
+			all := mustEvents(t, s, r.Customer)
+			if want := (identity.MaxAbsorbed+1)*events + identity.MaxAbsorbed; len(all) != want || r.Err != nil {
+				t.Errorf("%d events each, command %d: got %d events, %v, want %d", events, i, len(all), r.Err, want)
+			}
+		}
+		total := 0
+		for _, moved := range held {
+			if total += moved; moved >= 2*maxMoved {
+				t.Errorf("%d events each: %d entries moved under one hold, want fewer than %d", events, moved, 2*maxMoved)
+			}
+		}
+		if most := commands * (maxMoved + 2*len(request[0].IDs)); total > most { // with the identifiers
+			t.Errorf("%d events each: the request has moved %d entries, want %d at most", events, total, most)
+		}
+		mustBeConsistent(t, s)
+	}
+}
+
+// TestLargeMergesHoldUpThemselves: requests that come together with one of many
+// large merges are answered with the first of these, and not after all.
+func TestLargeMergesHoldUpThemselves(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	large := manyMerges(t, s, 3, maxMoved)
+	large = append(large, event("last", 1, nil, reg1))
+	small := []trackway.Command{event("e", 1, nil, cookie1), event("e", 2, nil, cookie1)}
+	g, _ := s.gathering.join(large, make([]trackway.Result, len(large)))
+	if joined, place := s.gathering.join(small, make([]trackway.Result, len(small))); joined != g || place != 1 {
+		t.Fatalf("the requests are not one group")
+	}
+	if err := s.commitGroup(g); err != nil {
+		t.Fatal(err)
+	}
+	if l, m := g.requests[0], g.requests[1]; l.done != 1 || m.done != len(small) || l.err != nil || m.err != nil {
+		t.Errorf("carried out are %d and %d commands, %v, %v; want 1 and %d", l.done, m.done, l.err, m.err, len(small))
+	}
+	if r := mustApply(t, s, large[1:]...); r[2].Seq == 0 {
+		t.Errorf("got %+v, want the last event stored", r)
+	}
+	mustBeConsistent(t, s)
+}
+
+// crowdedStore has a customer, named by cookie1, that keeps so many timelines
+// of so many events each, at times that they share.
+func crowdedStore(tb testing.TB, s *Store, kept, events int) {
+	tb.Helper()
+	mustApply(tb, s, event("first", 1, nil, cookie1))
+	for c, id := range visitors(tb, s, "crowd", kept, events) {
+		mustApply(tb, s, update(trackway.Micros(6000+c), nil, cookie1, id))
+	}
+	if h := len(s.mustRead(tb).kept); h != kept {
+		tb.Fatalf("%d timelines are kept, want %d", h, kept)
+	}
+}
+
+// TestTimelinesStayFew: a customer never keeps more timelines than maxKept,
+// however many long ones it absorbs, and what can be read does not change when
+// some of them become one.
+func TestTimelinesStayFew(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	s.mostMoved = 4
+	crowdedStore(t, s, maxKept, 5)
+	for n := range 3 {
+		before := mustEvents(t, s, 1)
+		all := visitors(t, s, strconv.Itoa(n), identity.MaxAbsorbed, 5)
+		r := mustApply(t, s, update(9000, nil, append(all, cookie1)...))
+		if r[0].Err != nil {
+			t.Fatal(r[0].Err)
+		}
+		if kept := len(s.mustRead(t).kept); kept > maxKept {
+			t.Errorf("%d timelines are kept, want %d at most", kept, maxKept)
+		}
+		after := mustEvents(t, s, 1)
+		if want := len(before) + identity.MaxAbsorbed*6; len(after) != want {
+			t.Errorf("got %d events, want %d", len(after), want)
+		}
+		mustBeConsistent(t, s)
+	}
+}
+
+// TestSettlingInSteps: readers between the steps in which timelines become
+// fewer see all events once and in order, and so does one who opens the store
+// after a crash there; and an event that is sent again then is a duplicate.
+func TestSettlingInSteps(t *testing.T) {
+	t.Parallel()
+	const events = 10
+	fs := vfs.NewCrashableMem()
+	s := mustOpen(t, fs)
+	s.mostMoved = 3
+	crowdedStore(t, s, 4, events)
+	c := &crowdedError{project: demo, customer: 1, excess: 2}
+	want := mustEvents(t, s, 1)
+	if !slices.IsSortedFunc(s.readEvents(t, 1), byTimeAndArrival) {
+		t.Fatal("the events are not in order")
+	}
+	steps := 0
+	for range c.excess {
+		from, to, err := s.shortest(c)
+		if err != nil || from == 0 {
+			t.Fatal(from, to, err)
+		}
+		for more := true; more; steps++ {
+			if more, err = s.settleSome(c, from, to); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.barrier(); err != nil {
+				t.Fatal(err)
+			}
+			after := mustOpen(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+			for name, s := range map[string]*Store{"readers": s, "after a crash": after} {
+				if got := mustEvents(t, s, 1); !slices.Equal(got, want) {
+					t.Errorf("step %d, %s: got %v, want %v", steps, name, got, want)
+				}
+				mustBeConsistent(t, s)
+			}
+			for n := range 4 {
+				again := event("visit", 3, map[string]string{"of": strconv.Itoa(n)}, identifierOf("cookie", fmt.Sprint("crowd-", n)))
+				if r := mustApply(t, after, again); !r[0].Duplicate {
+					t.Errorf("step %d: event of %d is stored once more", steps, n)
+				}
+			}
+			if err := after.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if kept := len(s.mustRead(t).kept); kept != 2 || steps != 2*(events/3+1) {
+		t.Errorf("%d timelines are kept after %d steps", kept, steps)
+	}
+	if err := s.settle(&crowdedError{project: demo, customer: 1, excess: 9}); err != nil || len(s.mustRead(t).kept) != 1 {
+		t.Errorf("%d timelines are kept, %v, want 1: there is none that it could move to", len(s.mustRead(t).kept), err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSettlingMeetsOthers: whoever else changes the customer between two steps
+// does not lose or double an event: a merge that has the timelines move on to
+// an older customer, and an erasure.
+func TestSettlingMeetsOthers(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	s.mostMoved = 3
+	older := mustApply(t, s, event("older", 1, nil, reg1))[0].Customer
+	mustApply(t, s, event("first", 1, nil, cookie1))
+	for _, id := range visitors(t, s, "crowd", 4, 10) {
+		mustApply(t, s, update(6000, nil, cookie1, id))
+	}
+	c := &crowdedError{project: demo, customer: mustFind(t, s, cookie1), excess: 2}
+	from, to, err := s.shortest(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(want bool) {
+		t.Helper()
+		if more, err := s.settleSome(c, from, to); more != want || err != nil {
+			t.Fatalf("got %t, %v, want %t", more, err, want)
+		}
+		mustBeConsistent(t, s)
+	}
+	step(true)
+	mustApply(t, s, update(7000, nil, cookie1, reg1))
+	if mustFind(t, s, cookie1) != older {
+		t.Fatal("the merge has not happened")
+	}
+	step(true)
+	mustErase(t, s, older, "of")
+	step(true)
+	step(false)
+	step(false) // it is kept no longer
+	if got := mustEvents(t, s, older); len(got) != 2+4*10+5 {
+		t.Errorf("got %d events", len(got))
+	}
+}
+
+// readEvents returns the events of a customer as they are read.
+func (s *Store) readEvents(tb testing.TB, c trackway.Customer) (all []trackway.Event) {
+	tb.Helper()
+	v := s.Snapshot()
+	defer func() { _ = v.Close() }()
+	if err := v.Events(demo, c, false, func(e *trackway.Event) bool { all = append(all, *e); return true }); err != nil {
+		tb.Fatal(err)
+	}
+	return all
+}

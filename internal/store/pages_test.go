@@ -174,7 +174,6 @@ func (m *machine) checkTimeline(t *rapid.T, v query.Snapshot, c *modelCustomer, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(merges, func(a, b page.Merge) int { return cmp.Compare(a.Seq, b.Seq) })
 	var want []page.Merge
 	for _, e := range m.model.events {
 		if e.merge && !e.expired && m.model.survivor(e.Customer) == customer {
@@ -183,6 +182,7 @@ func (m *machine) checkTimeline(t *rapid.T, v query.Snapshot, c *modelCustomer, 
 			})
 		}
 	}
+	slices.SortFunc(want, func(a, b page.Merge) int { return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(b.Seq, a.Seq)) })
 	if d := diff(want, merges); d != "" {
 		t.Fatalf("merges of %d (-want): %s", customer, d)
 	}

@@ -45,6 +45,9 @@ func Key(id uint64) []byte {
 func (p *Places) Add(seq uint64, c trackway.Customer) {
 	if p.known == nil {
 		p.known = make(map[trackway.Customer]bool)
+		for _, c := range p.Customers {
+			p.known[c] = true
+		}
 	}
 	if !p.known[c] {
 		p.known[c] = true

@@ -87,8 +87,8 @@ func (s *Store) applyGroup(g *group) {
 // A request that fails, on a damaged record or by a panic, takes no other with it: those that were in a batch with it are applied
 // again, each by itself. Only where the batch itself cannot be committed do all fail.
 func (s *Store) commitGroup(g *group) error {
-	alone := false
-	for at := 0; at < len(g.requests); {
+	at, alone := 0, false
+	for more := true; more; more = at < len(g.requests) { // which may grow until applySome has closed the group
 		next, err := s.applySome(g, at, alone)
 		switch {
 		case err == nil:

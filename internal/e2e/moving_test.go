@@ -166,8 +166,11 @@ func TestImportIsResumed(t *testing.T) {
 func TestImportIntoAnotherStore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	good, bad := filepath.Join(dir, "good.ndjson"), filepath.Join(dir, "missing.ndjson")
+	good, bad := filepath.Join(dir, "good.ndjson"), filepath.Join(dir, "bad.ndjson")
 	writeRows(t, good, 10)
+	if err := os.WriteFile(bad, []byte("[]\n"), 0o600); err != nil { // which is seen once it is its turn
+		t.Fatal(err)
+	}
 	stores := make([]*server, 2)
 	for i := range stores {
 		stores[i] = &server{config: filepath.Join(t.TempDir(), "trackway.yaml")}

@@ -221,7 +221,7 @@ func TestCSVHoldsNoFormulas(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "customer,customer_ids.registered,customer_ids.cookie,event_type,timestamp,received,properties\n" +
-		`1,'=1+1,'+49,'@e,1,2,"{""a"":""=1""}"` + "\n"
+		`1,'=1+1,+49,'@e,1,2,"{""a"":""=1""}"` + "\n"
 	if b.String() != want {
 		t.Errorf("got %s, want %s", b.String(), want)
 	}

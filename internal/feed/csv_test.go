@@ -2,6 +2,7 @@ package feed
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -148,4 +149,33 @@ func TestRejectedBytes(t *testing.T) {
 	if text, err := os.ReadFile(r.Rejects); err != nil || strings.Contains(string(text), "\xe9") {
 		t.Errorf("got %q, %v, want UTF-8", text, err)
 	}
+}
+
+// Whatever is in a file, it is read without a crash, and reading it from behind
+// any of its rows gives the rows behind it, with their lines.
+func FuzzCSV(f *testing.F) {
+	for _, seed := range []string{"a,b\r\n\"c\nd\",e\r", "\"a\"\"\",\r\r\n\n,\"", "a\"b\n\"c\"d\n\"e\n\nf"} {
+		f.Add([]byte(seed), byte(','))
+	}
+	f.Fuzz(func(t *testing.T, file []byte, delimiter byte) {
+		if delimiter == '"' || delimiter == '\n' || delimiter == '\r' {
+			t.Skip("no delimiter")
+		}
+		whole, wholeErr := rowsOf(bytes.NewReader(file), string([]byte{delimiter}))
+		r := csvReader{lines: lines{in: bufio.NewReaderSize(bytes.NewReader(file), 16)}, delimiter: []byte{delimiter}}
+		for i := range whole {
+			if row, err := r.next(); err != nil || row.text != whole[i].text {
+				t.Fatalf("row %d: got %+v, %v, want %+v", i, row, err, whole[i])
+			}
+			again := csvReader{lines: lines{in: bufio.NewReader(bytes.NewReader(file[r.at:])), number: r.number}, delimiter: []byte{delimiter}}
+			for k := i + 1; k < len(whole); k++ {
+				if row, err := again.next(); err != nil || cmp.Diff(whole[k], row, cmp.AllowUnexported(csvRow{})) != "" {
+					t.Fatalf("behind row %d: got %+v, %v, want %+v", i, row, err, whole[k])
+				}
+			}
+			if _, err := again.next(); errors.Is(err, io.EOF) != (wholeErr == nil) {
+				t.Fatalf("behind row %d it ends with %v, and all of it with %v", i, err, wholeErr)
+			}
+		}
+	})
 }

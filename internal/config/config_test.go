@@ -320,7 +320,7 @@ func TestLoadFails(t *testing.T) {
 
 // Only Load reads the environment and the certificate, and it reads the real ones.
 func TestLoadReadsSurroundings(t *testing.T) {
-	t.Setenv("TRACKWAY_TEST_SECRET", "s3cr3t")
+	t.Setenv("TRACKWAY_TEST_SECRET", "s3cr3t-of-16-chars")
 	dir := t.TempDir()
 	cert, key := testCertificate(t)
 	for name, text := range map[string][]byte{
@@ -339,7 +339,7 @@ func TestLoadReadsSurroundings(t *testing.T) {
 	if got := fmt.Sprint(warnings); len(warnings) != 1 || !strings.Contains(got, "t.yaml:1:6: tls: the certificate expired on 0001-01-01") {
 		t.Errorf("warnings: got %s", got)
 	}
-	if got, want := cfg.Projects[0].Keys[0].Secret, sha256.Sum256([]byte("s3cr3t")); got != want {
+	if got, want := cfg.Projects[0].Keys[0].Secret, sha256.Sum256([]byte("s3cr3t-of-16-chars")); got != want {
 		t.Errorf("secret: got %x, want %x", got, want)
 	}
 	other, otherKey := testCertificate(t)

@@ -77,11 +77,11 @@ func TestBatchReadsItsOwnWrites(t *testing.T) {
 		event("visit", 1, nil, cookie1), // a duplicate
 		event("visit", 1, nil, cookie2), // the same, of another customer
 		update(2, map[string]string{"p": "1", "q": "1"}, cookie1),
-		update(1, map[string]string{"p": "0", "r": "0"}, cookie2),
+		receivedAt(2, update(1, map[string]string{"p": "0", "r": "0"}, cookie2)),
 		event("login", 3, nil, reg1, cookie1),
 		event("login", 4, nil, reg1, cookie2), // merges
 		event("visit", 1, nil, cookie2),       // a duplicate, of an event that came by the merge
-		update(1, map[string]string{"p": "old"}, reg1),
+		receivedAt(5, update(1, map[string]string{"p": "old"}, reg1)),
 		event("login", 5, nil, reg2, cookie1), // takes the cookie
 		event("visit", 1, nil, cookie1),       // so this is of another customer
 	}
@@ -208,7 +208,7 @@ func TestProperties(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
 	mustApply(t, s, update(2000, map[string]string{"a": `"new"`, "b": `"new"`}, reg1))
-	mustApply(t, s, update(1000, map[string]string{"a": `"old"`, "c": `"old"`}, reg1))
+	mustApply(t, s, receivedAt(2000, update(1000, map[string]string{"a": `"old"`, "c": `"old"`}, reg1)))
 	mustApply(t, s, update(2000, map[string]string{"b": `"same time"`}, reg1))
 	want := []trackway.DatedProperty{
 		{Property: trackway.Property{Name: "a", Value: []byte(`"new"`)}, Updated: 2000},

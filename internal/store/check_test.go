@@ -410,6 +410,13 @@ func update(at trackway.Micros, properties map[string]string, ids ...trackway.Id
 	}
 }
 
+// receivedAt returns a command that was received later than it holds from. A
+// property from later than a receipt is taken for one of a wrong clock.
+func receivedAt(at trackway.Micros, c trackway.Command) trackway.Command {
+	c.Received = at
+	return c
+}
+
 func propertiesOf(m map[string]string) []trackway.Property {
 	properties := make([]trackway.Property, 0, len(m))
 	for _, name := range slices.Sorted(maps.Keys(m)) {

@@ -94,10 +94,14 @@ func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute,
 	if slices.ContainsFunc(attributes, unknown) {
 		q.fail(invalid("attributes", "Field 'attributes': expected attributes of type property or id."))
 	}
+	if q.err != nil {
+		return "", false, nil, q.err
+	}
 	seen := make(map[Attribute]bool, len(attributes))
 	for _, a := range attributes {
 		if seen[a] {
-			q.fail(invalid("attributes", "Field 'attributes': expected each column once, got the "+a.Type+" '"+a.Name+"' twice."))
+			q.fail(invalid("attributes", "Field 'attributes': expected each column once, got the "+a.Type+" '"+shown(a.Name)+"' twice."))
+			break
 		}
 		seen[a] = true
 	}

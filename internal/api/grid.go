@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"trackway"
 )
@@ -36,8 +37,11 @@ func (c *call) grid() error {
 	}
 	leave := sync.OnceFunc(func() { p.Leave(c.ask.Addr) })
 	defer leave()
-	if p == c.places.questions {
+	switch p {
+	case c.places.questions:
 		w.begun = leave // it is answered whole, and may be read slowly
+	case c.places.long: // net/http would end the request's context when the deadline for reading it passes
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
 	}
 	return c.serveGrid(w)
 }

@@ -8,6 +8,7 @@ package api
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"log/slog"
 	"net/http"
@@ -208,7 +209,7 @@ type call struct {
 func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	c := &call{Server: s, access: s.access.Load(), w: w, r: r, route: rt, received: time.Now()}
 	defer c.end()
-	c.steps()
+	c.steps(r.Context())
 }
 
 // end counts the call, however it ended. A panic is a bug of ours: it is logged, and the connection closed.
@@ -242,7 +243,7 @@ func (c *call) count() {
 }
 
 // steps takes the call through the steps. Each refuses by answering.
-func (c *call) steps() {
+func (c *call) steps(ctx context.Context) {
 	c.letPagesRead()
 	if !c.route.free && !isPreflight(c.r) && !c.allowed() {
 		return
@@ -262,7 +263,7 @@ func (c *call) steps() {
 	}
 	if c.route.maxBody > 0 {
 		defer c.sent.Release() // when the answer is sent
-		if err := c.read(); err != nil {
+		if err := c.read(ctx); err != nil {
 			c.noteCall(err)
 			c.fail(err)
 			return
@@ -305,10 +306,10 @@ func accessToken(query string) string {
 const maxBodiesInMemory = 256 << 20
 
 // read reads the body.
-func (c *call) read() (err error) {
+func (c *call) read(ctx context.Context) (err error) {
 	if err = c.sent.Open(c.bodies, c.w, c.r, c.ask.Addr, c.route.maxBody); err != nil {
 		return err
 	}
-	c.body, err = c.sent.Read()
+	c.body, err = c.sent.Read(ctx)
 	return err
 }

@@ -6,6 +6,7 @@
 package body
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -96,10 +97,11 @@ func (b *Body) Open(in *Intake, w http.ResponseWriter, r *http.Request, who neti
 	return nil
 }
 
-// Read reads and inflates the body, and takes what decoding it will take. The
-// text is of use until [Body.Release]. The error is a [*trackway.Error].
-func (b *Body) Read() (text []byte, err error) {
-	text, err = b.read()
+// Read reads and inflates the body, and takes what decoding it will take. A
+// large one may wait for its place, until ctx ends. The text is of use until
+// [Body.Release]. The error is a [*trackway.Error].
+func (b *Body) Read(ctx context.Context) (text []byte, err error) {
+	text, err = b.read(ctx)
 	if err != nil {
 		return nil, b.refused(err)
 	}
@@ -108,7 +110,7 @@ func (b *Body) Read() (text []byte, err error) {
 
 // read reads, inflates, waits if the text is large, and takes what decoding
 // takes, in this order.
-func (b *Body) read() ([]byte, error) {
+func (b *Body) read(ctx context.Context) ([]byte, error) {
 	sent := buffer{held: &b.held, most: b.most}
 	if err := b.receive(&sent); err != nil {
 		return nil, err
@@ -122,14 +124,14 @@ func (b *Body) read() ([]byte, error) {
 	text := sent
 	if b.inflate != nil {
 		text = buffer{held: &b.held, most: b.most}
-		err := b.inflate(b, sent.b, &text)
+		err := b.inflate(ctx, b, sent.b, &text)
 		sent.free()
 		if err != nil {
 			return nil, err
 		}
 	}
 	if len(text.b) > Light {
-		if err := b.wait(); err != nil {
+		if err := b.wait(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -154,12 +156,12 @@ func (b *Body) settle(n int) error {
 }
 
 // wait waits for a place among the large bodies.
-func (b *Body) wait() error {
+func (b *Body) wait(ctx context.Context) error {
 	if b.large {
 		return nil
 	}
 	began := time.Now()
-	if !b.in.enterLarge(b.r.Context(), b.who) {
+	if !b.in.enterLarge(ctx, b.who) {
 		return errBusy
 	}
 	b.in.metrics.waited.Observe(time.Since(began).Seconds())

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -40,14 +41,16 @@ func newServer(t *testing.T, memory int) *server {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	s := &server{reg: reg, in: NewIntake(memory, reg), conns: make(chan net.Conn), texts: map[string]int{}, after: func(*Body) {}}
-	h := &http.Server{Handler: s, Protocols: new(http.Protocols)} //nolint:gosec // G112: its clients are ours
+	h := &http.Server{Handler: s, Protocols: new(http.Protocols)}
 	h.Protocols.SetHTTP1(true)
 	h.Protocols.SetUnencryptedHTTP2(true)
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(s) }()
 	t.Cleanup(func() {
 		_ = h.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	})
 	return s
 }
@@ -63,7 +66,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err = b.Open(s.in, w, r, who, most)
 	var text []byte
 	if err == nil {
-		text, err = b.Read()
+		text, err = b.Read(r.Context())
 	}
 	if err != nil {
 		known := err.(*trackway.Error) //nolint:errorlint,forcetypeassert // as documented
@@ -257,7 +260,7 @@ func TestRoomIsTakenAsBytesCome(t *testing.T) {
 				for i := range readers {
 					body := &trickle{pieces: min(c.sent, 1), size: c.sent, rest: rest}
 					q := request{frames: frames, from: fmt.Sprintf("192.0.2.%d", i%4), path: "slow", length: 64 << 10, body: body}
-					s.send(t, q, func(a answer) { lost++ })
+					s.send(t, q, func(answer) { lost++ })
 				}
 				wait(5 * time.Second)
 				if used := s.in.Memory.Used(); used > readers*max(firstRead, 4*c.sent) {

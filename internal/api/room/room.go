@@ -229,18 +229,9 @@ type slow struct {
 // there are n bytes for another reader. If that cannot be, or only by dropping
 // somebody faster, nothing is dropped.
 func (r *Room) makeRoomLocked(by *Holding, n int) bool {
-	now := time.Now()
-	most := by.rateLocked(now)
-	var readers []slow
-	for h := r.reading; h != nil; h = h.next {
-		if rate := h.rateLocked(now); h != by && h.n > 0 && rate < most {
-			readers = append(readers, slow{h, rate})
-		}
-	}
-	slices.SortFunc(readers, func(a, b slow) int { return cmp.Compare(a.rate, b.rate) })
 	address, site, all := r.over(by.who, n)
 	var victims []*Holding
-	for _, s := range readers {
+	for _, s := range r.slowerLocked(by) {
 		same, near := s.who.address == by.who.address, s.who.site == by.who.site && s.who.site.Bits > 0
 		if address > 0 && same || site > 0 && near || all > 0 {
 			victims = append(victims, s.Holding)
@@ -260,6 +251,21 @@ func (r *Room) makeRoomLocked(by *Holding, n int) bool {
 		r.dropLocked(h)
 	}
 	return true
+}
+
+// slowerLocked returns the readers that are slower than another, the slowest
+// first.
+func (r *Room) slowerLocked(than *Holding) []slow {
+	now := time.Now()
+	most := than.rateLocked(now)
+	var readers []slow
+	for h := r.reading; h != nil; h = h.next {
+		if rate := h.rateLocked(now); h != than && h.n > 0 && rate < most {
+			readers = append(readers, slow{h, rate})
+		}
+	}
+	slices.SortFunc(readers, func(a, b slow) int { return cmp.Compare(a.rate, b.rate) })
+	return readers
 }
 
 // rateLocked returns how fast a reader has been in the last seconds, at most

@@ -144,8 +144,10 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.db, s.engine = db.DB, db
 	s.counts = counts.New(s.db, func(err error) { s.damaged.Note(damage.Count, err.Error(), err) })
+	marks := sync.Pool{New: func() any { return new([journal.MarkLen]byte) }}
 	s.sync = func() error {
-		var mark [journal.MarkLen]byte
+		mark, _ := marks.Get().(*[journal.MarkLen]byte)
+		defer marks.Put(mark)
 		return db.LogData(db.Synced().Append(mark[:0]), pebble.Sync)
 	}
 	err = s.fs.RemoveAll(s.staging()) // a backup that was cut off has left it, with all that was erased since

@@ -85,15 +85,19 @@ func (c *call) refuse(err *trackway.Error) {
 // fail answers a call that failed, in the shape that the route's clients expect. What is not a
 // *trackway.Error is ours: it is logged in full and answered without detail.
 func (c *call) fail(err error) {
+	var known *trackway.Error
+	isKnown := errors.As(err, &known)
 	gone := c.r.Context().Err() != nil
+	if isKnown && known.Code == trackway.Overloaded && c.sent.Broken() {
+		gone = false // we gave the body up, and net/http takes any error of reading for the client's end
+	}
 	if !gone && c.status != 0 {
 		c.Log.Error("answer broken off", "err", err, "route", c.route.path, "request_id", c.requestID())
 	}
 	if gone || c.status != 0 { // all that is left is to break the answer off, so that nobody takes it for a whole one
 		panic(http.ErrAbortHandler)
 	}
-	var known *trackway.Error
-	if !errors.As(err, &known) {
+	if !isKnown {
 		c.Log.Error("request failed", "err", err, "route", c.route.path, "request_id", c.requestID())
 		known = &trackway.Error{Code: trackway.Internal, Msg: "Internal error, request " + c.requestID() + "."}
 	}

@@ -1,7 +1,7 @@
 // Package api is the public HTTP face: it speaks the wire format of the tracking API and of the data API. Its one idea is
 // that a request takes the same few steps in the same order, cheap refusals first, and that each step has one way to refuse:
 //
-//	address, limit (429) → project and key (400 401 403) → room (503) → body (413 415) → decode (400) → do it → answer
+//	address, limit (429) → project and key (400 401 403) → body (413 415) and room for it (503) → decode (400) → do it → answer
 //
 // routes.go is the table of what is served. The package decides nothing about customers; it does not know how they are kept.
 package api

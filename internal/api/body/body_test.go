@@ -124,7 +124,7 @@ type answer struct {
 	after  time.Duration
 }
 
-// send sends a request, and calls then when it was answered, or nothing.
+// send sends a request, and calls then when it was answered, one at a time.
 func (s *server) send(t *testing.T, q request, then func(answer)) {
 	t.Helper()
 	transport := &http.Transport{DialContext: s.dial, Protocols: new(http.Protocols)}
@@ -142,14 +142,21 @@ func (s *server) send(t *testing.T, q request, then func(answer)) {
 	began := time.Now()
 	go func() {
 		defer transport.CloseIdleConnections()
+		got := answer{}
 		res, err := transport.RoundTrip(r)
-		if err != nil {
-			then(answer{text: err.Error(), after: time.Since(began)})
-			return
+		if err == nil {
+			var text []byte
+			text, err = io.ReadAll(res.Body)
+			defer func() { _ = res.Body.Close() }() // which waits for the request's body
+			got.status, got.text = res.StatusCode, string(text)
 		}
-		defer func() { _ = res.Body.Close() }()
-		text, _ := io.ReadAll(res.Body)
-		then(answer{res.StatusCode, string(text), time.Since(began)})
+		if err != nil {
+			got.text += err.Error()
+		}
+		got.after = time.Since(began)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		then(got)
 	}()
 }
 
@@ -240,7 +247,11 @@ func TestLeastRate(t *testing.T) {
 	}
 }
 
-func wait(d time.Duration) { <-time.After(d) }
+// wait waits until everybody else waits, too.
+func wait(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
 
 // Memory is taken for what has come, not for what is announced: addresses that
 // announce a lot and send nothing take nothing from anybody. If they send some,

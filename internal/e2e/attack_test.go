@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -214,12 +215,14 @@ func (a attacker) head(path string, length int, fields string) []byte {
 		projectToken, path, publicKey, length, fields)
 }
 
-// pause is how long an attacker waits when a connection was cut or refused: it
-// is to cost the server something, and not this machine.
+// pause is how long an attacker waits when a connection was cut or refused. The
+// attackers share the processors with the server and its callers: what they
+// send is to cost the server something, and not them.
 func pause(ctx context.Context) {
+	const least, spread = 5 * time.Second, 5 * time.Second
 	select {
 	case <-ctx.Done():
-	case <-time.After(500 * time.Millisecond):
+	case <-time.After(least + rand.N(spread)): //nolint:gosec // G404: so that they do not come together
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -300,8 +301,19 @@ func TestRoomIsTakenAsBytesCome(t *testing.T) {
 	}
 }
 
-// packed returns n bytes of zeros as a client may send them.
+// packed returns n bytes as a client may send them. They shrink about as much as
+// events do.
 func packed(t *testing.T, coding string, n int) []byte {
+	t.Helper()
+	text, random := make([]byte, n), rand.New(rand.NewPCG(1, 2)) //nolint:gosec // G404: test data
+	for i := 0; i < n; i += 32 {
+		text[i] = byte(random.Uint32())
+	}
+	return packedText(t, coding, text)
+}
+
+// packedText returns a text as a client may send it.
+func packedText(t *testing.T, coding string, text []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	var w io.WriteCloser
@@ -316,12 +328,8 @@ func packed(t *testing.T, coding string, n int) []byte {
 			t.Fatal(err)
 		}
 	}
-	for n > 0 {
-		k := min(n, 64<<10)
-		if _, err := w.Write(make([]byte, k)); err != nil {
-			t.Fatal(err)
-		}
-		n -= k
+	if _, err := w.Write(text); err != nil {
+		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
@@ -392,11 +400,35 @@ func TestLargeWait(t *testing.T) {
 	}
 }
 
-// A bomb stops at the first byte over the bound, with the memory of that.
+// A small body that inflates to a large one is given up long before it has all
+// of its bytes. Up to Light bytes it is not.
 func TestBombs(t *testing.T) {
 	t.Parallel()
 	for _, coding := range []string{"gzip", "deflate", "zstd"} {
-		for n, want := range map[int]int{most: 200, most + 1: 413, 32 * most: 413} {
+		for n, want := range map[int]int{Light: 200, 2 * Light: 413, most: 413} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, 64<<20)
+				body := packedText(t, coding, make([]byte, n))
+				var got answer
+				s.send(t, request{from: "192.0.2.1", path: "x", length: int64(len(body)), coding: coding, body: bytes.NewReader(body)}, func(a answer) { got = a })
+				synctest.Wait()
+				if got.status != want || want == 413 && !strings.Contains(got.text, "100 times") {
+					t.Errorf("%s of %d bytes in %d: got %d %s", coding, n, len(body), got.status, got.text)
+				}
+				if used := s.in.Memory.Used(); used != 0 {
+					t.Errorf("%s: %d bytes are taken in the end", coding, used)
+				}
+			})
+		}
+	}
+}
+
+// What is inflated ends at the first byte over the bound, with the memory of
+// that.
+func TestInflatedBound(t *testing.T) {
+	t.Parallel()
+	for _, coding := range []string{"gzip", "deflate", "zstd"} {
+		for n, want := range map[int]int{most: 200, most + 1: 413, 8 * most: 413} {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t, 64<<20)
 				body := packed(t, coding, n)

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -45,16 +46,13 @@ func TestAttack(t *testing.T) { //nolint:paralleltest // it takes the machine
 	s := start(t, baseConfigTrusting("[]")+fmt.Sprintf("\nmemory: {max_mb: %d}\n", memoryFigure))
 	limitMemory(t, s)
 
-	bombs := newBombs()
-	quiet := s.behaveWell(t, *attackTime)
-	ctx, stop := context.WithCancel(t.Context())
-	var attack sync.WaitGroup
-	attack.Go(func() { s.attack(ctx, bombs) })
-	theirs, ours := s.processorTime(t), ownProcessorTime(t)
-	during := s.behaveWell(t, *attackTime)
-	t.Logf("processor time: server %v, attackers and callers %v, of %v", s.processorTime(t)-theirs, ownProcessorTime(t)-ours, *attackTime)
-	stop()
-	attack.Wait()
+	callers := newCallers()
+	quiet := s.behaveWell(t, callers, *attackTime)
+	stop := s.startAttack(t)
+	before := s.processorTime(t)
+	during := s.behaveWell(t, callers, *attackTime)
+	used := s.processorTime(t) - before
+	t.Logf("processor time in %v: server %v, attackers %v", *attackTime, used, stop())
 
 	for name, f := range map[string]felt{"before": quiet, "during": during} {
 		t.Logf("%s the attack: %d calls, p50 %v, p99 %v, failures %v", name, len(f.times), f.at(50), f.at(99), f.failures)
@@ -69,6 +67,9 @@ func TestAttack(t *testing.T) { //nolint:paralleltest // it takes the machine
 		t.Errorf("that is more than its figure")
 	}
 	s.track(t, "customers", map[string]any{"customer_ids": map[string]any{"registered": "afterwards"}})
+	for _, web := range callers {
+		web.CloseIdleConnections()
+	}
 	if status := s.stop(t); status != 0 {
 		t.Errorf("got exit status %d, want 0", status)
 	}
@@ -111,31 +112,38 @@ type felt struct {
 
 func (f felt) at(percent int) time.Duration { return f.times[len(f.times)*percent/100] }
 
-// behaveWell lets twenty callers at addresses of their own send an event five
-// times a second, and read their customer now and then.
-func (s *server) behaveWell(t *testing.T, length time.Duration) felt {
+// newCallers returns the clients of twenty callers at addresses of their own.
+func newCallers() (callers []*http.Client) {
+	for i := range wellBehaved {
+		callers = append(callers, &http.Client{
+			Transport: &http.Transport{DialContext: dialerFrom(fmt.Sprintf("127.0.1.%d", i+1)).DialContext}, Timeout: patience,
+		})
+	}
+	return callers
+}
+
+// behaveWell lets callers send an event five times a second, and read their
+// customer now and then.
+func (s *server) behaveWell(t *testing.T, callers []*http.Client, length time.Duration) felt {
 	t.Helper()
 	var mu sync.Mutex
 	var all felt
-	var callers sync.WaitGroup
-	for i := range wellBehaved {
-		callers.Go(func() {
-			f := s.caller(t.Context(), i, length)
+	var running sync.WaitGroup
+	for i, web := range callers {
+		running.Go(func() {
+			f := s.caller(t.Context(), web, i, length)
 			mu.Lock()
 			defer mu.Unlock()
 			all.times, all.failures = append(all.times, f.times...), append(all.failures, f.failures...)
 		})
 	}
-	callers.Wait()
+	running.Wait()
 	slices.Sort(all.times)
 	return all
 }
 
-func (s *server) caller(ctx context.Context, i int, length time.Duration) (f felt) {
+func (s *server) caller(ctx context.Context, web *http.Client, i int, length time.Duration) (f felt) {
 	const each, readEvery = 200 * time.Millisecond, 8
-	transport := &http.Transport{DialContext: dialerFrom(fmt.Sprintf("127.0.1.%d", i+1)).DialContext}
-	defer transport.CloseIdleConnections()
-	web := &http.Client{Transport: transport, Timeout: patience}
 	ids := map[string]any{"registered": fmt.Sprint("caller-", i)}
 	due := time.NewTicker(each)
 	defer due.Stop()
@@ -183,22 +191,11 @@ func dialerFrom(address string) *net.Dialer {
 	return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 }
 
-// processorTime returns what the server's process has used.
+// processorTime returns what the server's process has used (proc(5)). The kernel
+// counts it in hundredths of a second.
 func (s *server) processorTime(t *testing.T) time.Duration {
 	t.Helper()
-	return processorTime(t, s.cmd.Process.Pid)
-}
-
-func ownProcessorTime(t *testing.T) time.Duration {
-	t.Helper()
-	return processorTime(t, os.Getpid())
-}
-
-// processorTime returns what a process has used (proc(5)). The kernel counts it
-// in hundredths of a second.
-func processorTime(t *testing.T, pid int) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
 		t.Skipf("this system does not tell what a process uses: %v", err)
 	}
@@ -214,6 +211,41 @@ func processorTime(t *testing.T, pid int) time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
+// attackVariable names the server to attack, and makes this program a process
+// that does so.
+const attackVariable = "TRACKWAY_E2E_ATTACK"
+
+// startAttack attacks the server from a process of its own: thousands of
+// connections in ours would keep the callers waiting, too. stop ends it, and
+// returns the processor time that it took.
+func (s *server) startAttack(t *testing.T) (stop func() time.Duration) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), attackVariable+"="+s.public)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe() // it ends when this is closed, or we end
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatalf("the attackers do not begin: %v", err)
+	}
+	return func() time.Duration {
+		_ = in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the attackers: %v", err)
+		}
+		return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+}
+
 // bombs are bodies that grow.
 type bombs struct{ wide, nested []byte }
 
@@ -225,11 +257,14 @@ func newBombs() (b bombs) {
 	return b
 }
 
-// attack attacks until ctx ends.
-func (s *server) attack(ctx context.Context, b bombs) {
+// attack attacks a server until the standard input ends.
+func attack(target string) {
+	b := newBombs()
+	ctx, cancel := context.WithCancel(context.Background())
+	fmt.Println("attacking")
 	var all sync.WaitGroup
 	for i := range attackers {
-		a := attacker{server: s.public, dialer: dialerFrom(fmt.Sprintf("127.0.0.%d", i+2))}
+		a := attacker{server: target, dialer: dialerFrom(fmt.Sprintf("127.0.0.%d", i+2))}
 		all.Go(func() { a.bomb(ctx, "batch", b.wide) })
 		for range 60 {
 			all.Go(func() { a.bomb(ctx, "customers/events", b.nested) })
@@ -243,6 +278,8 @@ func (s *server) attack(ctx context.Context, b bombs) {
 			all.Go(func() { a.hold(ctx, unfinished) })
 		}
 	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	cancel()
 	all.Wait()
 }
 
@@ -263,7 +300,7 @@ func pause(ctx context.Context) {
 	const least, spread = 5 * time.Second, 5 * time.Second
 	select {
 	case <-ctx.Done():
-	case <-time.After(least + rand.N(spread)): //nolint:gosec // G404: so that they do not come together
+	case <-time.After(least + rand.N(spread)):
 	}
 }
 
@@ -293,6 +330,7 @@ func (a attacker) bomb(ctx context.Context, path string, body []byte) {
 					return
 				}
 				_, _ = io.Copy(io.Discard, res.Body)
+				_ = res.Body.Close()
 				if res.StatusCode == http.StatusTooManyRequests || res.Close {
 					return
 				}
@@ -308,7 +346,8 @@ func (a attacker) connect(ctx context.Context, do func(net.Conn)) {
 		return
 	}
 	defer func() { _ = c.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer stop()
 	do(c)
 }
 

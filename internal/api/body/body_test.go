@@ -305,7 +305,7 @@ func TestRoomIsTakenAsBytesCome(t *testing.T) {
 // events do.
 func packed(t *testing.T, coding string, n int) []byte {
 	t.Helper()
-	text, random := make([]byte, n), rand.New(rand.NewPCG(1, 2)) //nolint:gosec // G404: test data
+	text, random := make([]byte, n), rand.New(rand.NewPCG(1, 2))
 	for i := 0; i < n; i += 32 {
 		text[i] = byte(random.Uint32())
 	}

@@ -21,7 +21,8 @@ const (
 )
 
 // The least rate of a header that has begun: it has half of its time, and a
-// second more for each KiB that has come, up to all of it.
+// second more for each KiB that has come, up to all of it. A body below this
+// rate can make place for another connection.
 const perSecond = 1 << 10
 
 // conn is a connection that was let in.
@@ -46,17 +47,32 @@ type conn struct {
 	since     time.Duration // when state began; of a header: its first byte, or the connection
 	heard     time.Duration // when bytes came last
 	header    int           // bytes of it that have come
+	body      int           // bytes that have come since the header was whole
 	taken     int64         // of the door's room for long headers
 	multi     bool          // it speaks HTTP/2, whose frames come at any time
 	deadline  time.Time     // for reading, as the user has set it
 	shortened bool          // the deadline that holds is the header's and not the user's
 }
 
-// look returns the state, and since when it holds.
-func (c *conn) look() (state, time.Duration) {
+// look returns the state, since when it holds, and whether a request is under
+// way whose body does not come.
+func (c *conn) look(now time.Duration) (s state, since time.Duration, stalled bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state, c.since
+	return c.state, c.since, c.stalledLocked(now)
+}
+
+// stalledLocked tells whether all that is under way waits for bodies that do
+// not come: nothing for a while, or less than the least rate. A body may have
+// come whole a moment ago, and be waited for still: hence the moment.
+func (c *conn) stalledLocked(now time.Duration) bool {
+	const moment = slow / 100
+	if n := c.running.Load(); c.state != active || n == 0 || n != c.waiting.Load() {
+		return false
+	}
+	quiet := now - max(c.heard, c.since)
+	behind := now - c.since - time.Duration(c.body)*time.Second/perSecond
+	return quiet > slow || quiet > moment && behind > slow
 }
 
 // Read reads. While a header is awaited the time for that bounds it.
@@ -109,6 +125,8 @@ func (c *conn) came(n int, err error) (int, error) {
 	switch {
 	case c.state == gone:
 		return 0, net.ErrClosed
+	case c.state == active:
+		c.body += n
 	case c.state == idle && !c.multi:
 		c.state, c.since, c.header = awaited, c.heard, n
 	case c.state == awaited:
@@ -148,7 +166,7 @@ func (c *conn) begin(multi bool) {
 		return
 	}
 	c.multi = c.multi || multi
-	c.state, c.since = active, c.door.now()
+	c.state, c.since, c.body = active, c.door.now(), 0
 	c.restLocked()
 	if c.shortened {
 		c.shortened = false

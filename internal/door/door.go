@@ -6,7 +6,8 @@
 //
 // A full door makes place before it turns anybody away: it closes the
 // connections that have been idle for the longest, of the address that holds
-// the most. It never closes one for that on which a request is under way.
+// the most, then those whose header or body does not come. It never closes one
+// for that on which a request is being answered.
 package door
 
 import (

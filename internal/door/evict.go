@@ -9,8 +9,8 @@ import (
 
 // Bounds on making place.
 const (
-	// slow is how long a connection may be without a whole header before it
-	// counts as one that can make place for another.
+	// slow is how long a connection may be without a whole header, or wait for
+	// more of a body, before it counts as one that can make place for another.
 	slow = time.Second
 
 	// batch is which part of all connections is closed at once to make place,
@@ -30,8 +30,8 @@ type candidate struct {
 // placesLocked makes n places, or as many as can be made, and a batch if there
 // are enough connections. First go idle connections, those of the address
 // with the most first and the longest idle of those; then, in the same order,
-// ones that take long to send a header; at last, likewise, a proxy's, which
-// many share.
+// ones that take long to send a header; then ones whose body does not come; at
+// last, likewise, a proxy's, which many share.
 func (d *Door) placesLocked(n int) []*conn {
 	return d.evictLocked(d.conns, max(n, len(d.conns)/batch), func(a, b candidate) int {
 		return cmp.Compare(b.holds, a.holds)
@@ -60,7 +60,7 @@ func (d *Door) evictLocked(from map[*conn]struct{}, n int, order func(a, b candi
 		if len(evicted) == n {
 			break
 		}
-		if why := f.evict(); why != closedNot {
+		if why := f.evict(now); why != closedNot {
 			d.counts.closed[why].Add(1)
 			d.leaveLocked(f.conn)
 			evicted = append(evicted, f.conn)
@@ -80,13 +80,15 @@ func (d *Door) closeAll(conns []*conn) {
 // disposable returns in which turn a connection makes place, -1 if it does
 // not, and since when it does nothing. REQUIRES: mu is held.
 func (c *conn) disposable(now time.Duration) (rank int, since time.Duration) {
-	const idleOne, slowOne, ofProxy = 0, 1, 2
-	state, since := c.look()
+	const idleOne, slowOne, stalledOne, ofProxy = 0, 1, 2, 3
+	state, since, stalled := c.look(now)
 	switch {
 	case state == idle:
 		rank = idleOne
 	case state == awaited && now-since > slow:
 		rank = slowOne
+	case stalled:
+		rank = stalledOne
 	default:
 		return -1, 0
 	}
@@ -96,8 +98,9 @@ func (c *conn) disposable(now time.Duration) (rank int, since time.Duration) {
 	return rank, since
 }
 
-// evict ends a connection, unless a request has begun on it meanwhile.
-func (c *conn) evict() closing {
+// evict ends a connection, unless a request has begun on it meanwhile, or its
+// body has come on.
+func (c *conn) evict(now time.Duration) closing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch c.state {
@@ -107,6 +110,11 @@ func (c *conn) evict() closing {
 	case awaited:
 		c.state = gone
 		return closedSlow
+	case active:
+		if c.stalledLocked(now) {
+			c.state = gone
+			return closedSlow
+		}
 	}
 	return closedNot
 }

@@ -77,37 +77,34 @@ func (s *Scrubber) Clean(ctx context.Context, spans []Span) error {
 	return s.waitForTables(ctx)
 }
 
-// rounds is how often tables are rewritten at most, with a rest of look before
-// each repetition.
+// rounds is how often tables are rewritten at most, with a rest of look after
+// each.
 const rounds = 100
 
 // rewrite has the unclean tables within the spans rewritten.
 //
 // A table may have no record left that could be written again. Then Touch
-// deletes the table's first key, and may bring it back by that: Pebble may drop
-// the table of its own accord just before, so that the new mark of deletion
+// deletes the table's first key again, and may bring it back by that: Pebble may
+// drop the table of its own accord just before, so that the new mark of deletion
 // meets nothing below it, and is moved down as it is. Or it compacts both while
 // a snapshot is open that is older than the new mark, which so stays. So the
-// tables that hold such a key are looked for and rewritten again. Marks that
-// others write meanwhile are not waited for.
+// tables that hold such a key are looked for and rewritten again. The rest comes
+// before that look: Pebble drops most of them in it, and must not do so between
+// the look and Touch. Marks that others write meanwhile are not waited for.
 func (s *Scrubber) rewrite(ctx context.Context, spans []Span) error {
-	unclean, err := s.uncleanIn(spans)
-	for round := 0; err == nil && len(unclean) > 0; round++ {
-		if round == rounds {
-			return fmt.Errorf("%d tables still hold marks of deletion after %d compactions", len(unclean), rounds)
+	for range rounds {
+		unclean, err := s.uncleanIn(spans)
+		if err != nil || len(unclean) == 0 {
+			return err
 		}
-		if round > 0 {
-			err = rest(ctx)
+		if spans, err = s.again(ctx, unclean); err != nil || len(spans) == 0 {
+			return err
 		}
-		var deleted []Span
-		if err == nil {
-			deleted, err = s.again(ctx, unclean)
-		}
-		if err == nil {
-			unclean, err = s.uncleanIn(deleted)
+		if err := rest(ctx); err != nil {
+			return err
 		}
 	}
-	return err
+	return fmt.Errorf("marks of deletion are left in tables after %d compactions", rounds)
 }
 
 // again has tables rewritten, and returns the keys that Touch deleted for it.

@@ -80,9 +80,9 @@ func (f *Files) waitGone(ctx context.Context, dir string, names map[string]bool)
 	})
 }
 
-// rest waits for look.
-func rest(ctx context.Context) error {
-	timer := time.NewTimer(look)
+// rest waits for a time.
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -98,7 +98,7 @@ func poll(ctx context.Context, done func() (bool, error)) error {
 		if ok, err := done(); ok || err != nil {
 			return err
 		}
-		if err := rest(ctx); err != nil {
+		if err := rest(ctx, look); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -77,9 +78,9 @@ func (s *Scrubber) Clean(ctx context.Context, spans []Span) error {
 	return s.waitForTables(ctx)
 }
 
-// rounds is how often tables are rewritten at most, with a rest of look after
-// each.
-const rounds = 100
+// rounds is how often tables are rewritten at most, with a rest after each that
+// grows by look.
+const rounds = 50
 
 // rewrite has the unclean tables within the spans rewritten.
 //
@@ -92,7 +93,7 @@ const rounds = 100
 // before that look: Pebble drops most of them in it, and must not do so between
 // the look and Touch. Marks that others write meanwhile are not waited for.
 func (s *Scrubber) rewrite(ctx context.Context, spans []Span) error {
-	for range rounds {
+	for round := range rounds {
 		unclean, err := s.uncleanIn(spans)
 		if err != nil || len(unclean) == 0 {
 			return err
@@ -100,7 +101,7 @@ func (s *Scrubber) rewrite(ctx context.Context, spans []Span) error {
 		if spans, err = s.again(ctx, unclean); err != nil || len(spans) == 0 {
 			return err
 		}
-		if err := rest(ctx); err != nil {
+		if err := rest(ctx, time.Duration(round+1)*look); err != nil {
 			return err
 		}
 	}

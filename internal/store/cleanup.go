@@ -125,18 +125,19 @@ func spansOf(pending map[uint64]erased.Record) []scrub.Span {
 	return spans
 }
 
-// touch writes a record in the midst of r again as it is, or, where none is left, deletes again what is not there.
-func (s *Store) touch(r scrub.Span) error {
+// touch writes a record in the midst of r again as it is. If none is left, it
+// deletes again what is not there, and says so.
+func (s *Store) touch(r scrub.Span) (deleted bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: r.Start, UpperBound: r.End})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if it.First() {
 		err = s.db.Set(it.Key(), it.Value(), pebble.NoSync)
-	} else {
-		err = s.db.Delete(r.Start, pebble.NoSync)
+	} else if err = it.Error(); err == nil {
+		deleted, err = true, s.db.Delete(r.Start, pebble.NoSync)
 	}
-	return errors.Join(err, it.Close())
+	return deleted, errors.Join(err, it.Close())
 }

@@ -80,18 +80,26 @@ func (f *Files) waitGone(ctx context.Context, dir string, names map[string]bool)
 	})
 }
 
+// rest waits for a time.
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // poll waits until done says so.
 func poll(ctx context.Context, done func() (bool, error)) error {
-	ticker := time.NewTicker(look)
-	defer ticker.Stop()
 	for {
 		if ok, err := done(); ok || err != nil {
 			return err
 		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := rest(ctx, look); err != nil {
+			return err
 		}
 	}
 }

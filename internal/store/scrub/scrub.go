@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -29,8 +30,9 @@ type Scrubber struct {
 	Scratch byte // keys of one byte, from this one on, mean nothing and may be written
 	Removed Span // what was deleted within it before a call goes, too, whatever spans the call is about
 
-	// Touch writes a record within the span again as it is, or, where there is none, deletes its first key again.
-	Touch func(Span) error
+	// Touch writes a record within the span again as it is. If there is none, it
+	// deletes the span's first key again, and says so.
+	Touch func(Span) (deleted bool, err error)
 
 	// Alone is held while files are replaced that no compaction touches: no checkpoint is made meanwhile.
 	Alone sync.Locker
@@ -44,7 +46,7 @@ type Scrubber struct {
 // brings them together with what they replace, unless a snapshot could show them. So all tables are compacted to the lowest
 // level once no old snapshot is left. Two kinds of table keep something all the same: those that compaction moved without
 // reading them, and those that it wrote while there was a snapshot. Both say so of themselves; a record in the midst of each
-// is written again, which has the next compaction rewrite them.
+// is written again, which has the next compaction rewrite them. That is done until they are gone.
 func (s *Scrubber) Clean(ctx context.Context, spans []Span) error {
 	if err := s.Readers.wait(ctx); err != nil {
 		return err
@@ -59,26 +61,8 @@ func (s *Scrubber) Clean(ctx context.Context, spans []Span) error {
 			return err
 		}
 	}
-	var unclean []Span
-	for _, r := range spans {
-		found, err := s.Unclean(r)
-		if err != nil {
-			return err
-		}
-		unclean = append(unclean, found...)
-	}
-	for _, r := range unclean {
-		if err := s.Touch(r); err != nil {
-			return err
-		}
-	}
-	if err := s.Readers.wait(ctx); err != nil { // those that came since may hold back what Touch wrote
+	if err := s.rewrite(ctx, spans); err != nil {
 		return err
-	}
-	for _, r := range unclean {
-		if err := s.DB.Compact(ctx, r.Start, r.End, false); err != nil {
-			return err
-		}
 	}
 	s.Alone.Lock()
 	defer s.Alone.Unlock()
@@ -92,6 +76,69 @@ func (s *Scrubber) Clean(ctx context.Context, spans []Span) error {
 		return fmt.Errorf("manifest: %w", err)
 	}
 	return s.waitForTables(ctx)
+}
+
+// rounds is how often tables are rewritten at most, with a rest after each that
+// grows by look.
+const rounds = 50
+
+// rewrite has the unclean tables within the spans rewritten.
+//
+// A table may have no record left that could be written again. Then Touch
+// deletes the table's first key again, and may bring it back by that: Pebble may
+// drop the table of its own accord just before, so that the new mark of deletion
+// meets nothing below it, and is moved down as it is. Or it compacts both while
+// a snapshot is open that is older than the new mark, which so stays. So the
+// tables that hold such a key are looked for and rewritten again. The rest comes
+// before that look: Pebble drops most of them in it, and must not do so between
+// the look and Touch. Marks that others write meanwhile are not waited for.
+func (s *Scrubber) rewrite(ctx context.Context, spans []Span) error {
+	for round := range rounds {
+		unclean, err := s.uncleanIn(spans)
+		if err != nil || len(unclean) == 0 {
+			return err
+		}
+		if spans, err = s.again(ctx, unclean); err != nil || len(spans) == 0 {
+			return err
+		}
+		if err := rest(ctx, time.Duration(round+1)*look); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("marks of deletion are left in tables after %d compactions", rounds)
+}
+
+// again has tables rewritten, and returns the keys that Touch deleted for it.
+func (s *Scrubber) again(ctx context.Context, tables []Span) (deleted []Span, err error) {
+	for _, r := range tables {
+		mark, err := s.Touch(r)
+		if err != nil {
+			return nil, err
+		}
+		if mark {
+			deleted = append(deleted, Span{r.Start, append(bytes.Clone(r.Start), 0)})
+		}
+	}
+	if err := s.Readers.wait(ctx); err != nil { // those that came since may hold back what Touch wrote
+		return nil, err
+	}
+	for _, r := range tables {
+		if err := s.DB.Compact(ctx, r.Start, r.End, false); err != nil {
+			return nil, err
+		}
+	}
+	return deleted, nil
+}
+
+func (s *Scrubber) uncleanIn(spans []Span) (all []Span, err error) {
+	for _, r := range spans {
+		found, err := s.Unclean(r)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
 }
 
 // removed lists the tables that tell of what was deleted within Removed, as far as they lie in it. There are none where all of it has
@@ -174,7 +221,10 @@ func (s *Scrubber) renewLogs(ctx context.Context) error {
 // key of each table that there was. It begins one when more tables have come and gone since the last than there are. So some
 // come and go.
 func (s *Scrubber) renewManifest(ctx context.Context) error {
-	const tries, needed = 100, 2
+	// One, so that what is now is in none that is written; one more, so that Pebble
+	// gives up the one before; and one in case that old has one that is not counted
+	// yet, for it is just being made.
+	const tries, needed = 100, 3
 	old, err := s.Files.list(s.Dir, isManifest)
 	if err != nil {
 		return err

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"runtime"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway/internal/store/format"
+	"trackway/internal/store/scrub"
+)
+
+// TestCleanUpLeavesNoMarkOfItsOwn: a table may have no record left that could be
+// written again so that the table is rewritten. So the clean-up deletes a key of
+// it again. If Pebble drops the table just before that, nothing is below the new
+// mark, and it is moved to the lowest level as it is.
+func TestCleanUpLeavesNoMarkOfItsOwn(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	y := &erasureStory{s: openPlain(t, fs), now: 1000}
+	defer func() { _ = y.s.Close() }()
+	y.tell(t, func() {})
+	compactAll(t, y.s)
+	old := y.s.db.NewSnapshot() // keeps the marks in the tables until the clean-up has seen them
+	y.erase(t, fs)
+	compactAll(t, y.s)
+	pending, err := y.s.scheduled()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	former := []byte{format.TableFormer}
+	var later *pebble.Snapshot // holds back Pebble's own compaction of the new mark
+	var marks int
+	c := y.s.scrubber()
+	c.Touch = func(r scrub.Span) (bool, error) {
+		if !bytes.HasPrefix(r.Start, former) {
+			return y.s.touch(r)
+		}
+		if marks++; marks == 2 {
+			if err := later.Close(); err != nil {
+				return false, err
+			}
+		}
+		if marks > 1 {
+			return y.s.touch(r)
+		}
+		err := old.Close() // now Pebble drops the table of its own accord
+		for found := []scrub.Span{r}; len(found) > 0 && err == nil; runtime.Gosched() {
+			if found, err = c.Unclean(r); err == nil {
+				err = t.Context().Err()
+			}
+		}
+		later = y.s.db.NewSnapshot()
+		deleted, e := y.s.touch(r)
+		return deleted, errors.Join(err, e)
+	}
+	err = c.Clean(t.Context(), spansOf(pending))
+	if marks == 0 {
+		t.Fatal("the clean-up did not look at the table")
+	} else if marks == 1 {
+		t.Error("the clean-up did not look again after its own mark")
+		_ = later.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := traces(t, fs, y.needles...); len(found) > 0 {
+		t.Errorf("after the clean-up: %v\n%s", found, y.s.db.DebugString())
+	}
+	mustBeConsistent(t, y.s)
+}

@@ -1,7 +1,7 @@
 // Package api is the public HTTP face: it speaks the wire format of the tracking API and of the data API. Its one idea is
 // that a request takes the same few steps in the same order, cheap refusals first, and that each step has one way to refuse:
 //
-//	address, limit (429) → project and key (400 401 403) → room (503) → body (413 415) → decode (400) → do it → answer
+//	address, limit (429) → project and key (400 401 403) → body (413 415) and room for it (503) → decode (400) → do it → answer
 //
 // routes.go is the table of what is served. The package decides nothing about customers; it does not know how they are kept.
 package api
@@ -22,6 +22,8 @@ import (
 
 	"trackway"
 	"trackway/internal/api/body"
+	"trackway/internal/api/cors"
+	"trackway/internal/api/requestid"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/fleet"
@@ -89,7 +91,7 @@ type Server struct {
 
 	access  atomic.Pointer[access]
 	mux     *http.ServeMux
-	ids     requestIDs
+	ids     *requestid.IDs
 	bodies  *body.Intake
 	metrics *metrics
 	started time.Time
@@ -106,7 +108,7 @@ type Server struct {
 // New returns the handler for the public listener.
 func New(c Config) *Server {
 	s := &Server{
-		Config: c, mux: http.NewServeMux(), ids: newRequestIDs(),
+		Config: c, mux: http.NewServeMux(), ids: requestid.New(),
 		bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), metrics: newMetrics(c.Registry), started: time.Now(),
 		pace: pace.New(time.Now()), process: []byte(rand.Text()), places: newPlaces(), patience: queryTime, rest: restTime,
 	}
@@ -135,7 +137,7 @@ type access struct {
 // ServeHTTP serves one request of the public listener.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h["X-Request-Id"] = s.ids.of(r)
+	h["X-Request-Id"] = s.ids.Of(r)
 	h["X-Served-By"] = s.access.Load().servedBy
 	asterisk := r.URL.Path == "*" // OPTIONS about the whole server (RFC 9110, section 7.1): no route, and counted like one
 	if asterisk || r.URL.Path == "" {
@@ -244,8 +246,10 @@ func (c *call) count() {
 
 // steps takes the call through the steps. Each refuses by answering.
 func (c *call) steps(ctx context.Context) {
-	c.letPagesRead()
-	if !c.route.free && !isPreflight(c.r) && !c.allowed() {
+	if c.route.cors {
+		cors.LetPagesRead(c.w.Header(), c.r)
+	}
+	if !c.route.free && !cors.IsPreflight(c.r) && !c.allowed() {
 		return
 	}
 	if !c.route.open {

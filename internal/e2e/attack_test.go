@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -44,11 +45,14 @@ func TestAttack(t *testing.T) { //nolint:paralleltest // it takes the machine
 	s := start(t, baseConfigTrusting("[]")+fmt.Sprintf("\nmemory: {max_mb: %d}\n", memoryFigure))
 	limitMemory(t, s)
 
+	bombs := newBombs()
 	quiet := s.behaveWell(t, *attackTime)
 	ctx, stop := context.WithCancel(t.Context())
 	var attack sync.WaitGroup
-	attack.Go(func() { s.attack(ctx) })
+	attack.Go(func() { s.attack(ctx, bombs) })
+	theirs, ours := s.processorTime(t), ownProcessorTime(t)
 	during := s.behaveWell(t, *attackTime)
+	t.Logf("processor time: server %v, attackers and callers %v, of %v", s.processorTime(t)-theirs, ownProcessorTime(t)-ours, *attackTime)
 	stop()
 	attack.Wait()
 
@@ -179,18 +183,56 @@ func dialerFrom(address string) *net.Dialer {
 	return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 }
 
-// attack attacks until ctx ends.
-func (s *server) attack(ctx context.Context) {
-	wide := squeezed(`{"commands":[{"name":"customers/events","data":{"customer_ids":{"cookie":"a"},"event_type":"e","properties":{"p":{"b":0` +
+// processorTime returns what the server's process has used.
+func (s *server) processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	return processorTime(t, s.cmd.Process.Pid)
+}
+
+func ownProcessorTime(t *testing.T) time.Duration {
+	t.Helper()
+	return processorTime(t, os.Getpid())
+}
+
+// processorTime returns what a process has used (proc(5)). The kernel counts it
+// in hundredths of a second.
+func processorTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Skipf("this system does not tell what a process uses: %v", err)
+	}
+	_, after, _ := strings.Cut(string(text), ") ") // behind the name, which may hold anything
+	var ticks int
+	for _, field := range strings.Fields(after)[11:13] {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// bombs are bodies that grow.
+type bombs struct{ wide, nested []byte }
+
+func newBombs() (b bombs) {
+	b.wide = squeezed(`{"commands":[{"name":"customers/events","data":{"customer_ids":{"cookie":"a"},"event_type":"e","properties":{"p":{"b":0` +
 		strings.Repeat(`,"":0`, 8_000_000) + `}}}}]}`)
-	nested := squeezed(`{"customer_ids":{"cookie":"a"},"event_type":"e","properties":{"p":` + strings.Repeat(`[{"":0},`, 70) +
+	b.nested = squeezed(`{"customer_ids":{"cookie":"a"},"event_type":"e","properties":{"p":` + strings.Repeat(`[{"":0},`, 70) +
 		`[` + strings.Repeat(`"",`, 260_000) + `0]` + strings.Repeat(`]`, 70) + `}}`)
+	return b
+}
+
+// attack attacks until ctx ends.
+func (s *server) attack(ctx context.Context, b bombs) {
 	var all sync.WaitGroup
 	for i := range attackers {
 		a := attacker{server: s.public, dialer: dialerFrom(fmt.Sprintf("127.0.0.%d", i+2))}
-		all.Go(func() { a.bomb(ctx, "batch", wide) })
+		all.Go(func() { a.bomb(ctx, "batch", b.wide) })
 		for range 60 {
-			all.Go(func() { a.bomb(ctx, "customers/events", nested) })
+			all.Go(func() { a.bomb(ctx, "customers/events", b.nested) })
 		}
 		for range pausedBodies {
 			all.Go(func() { a.hold(ctx, a.head("customers/events", 64<<10, "")) })
@@ -214,12 +256,14 @@ func (a attacker) head(path string, length int, fields string) []byte {
 		projectToken, path, publicKey, length, fields)
 }
 
-// pause is how long an attacker waits when a connection was cut or refused: it
-// is to cost the server something, and not this machine.
+// pause is how long an attacker waits when a connection was cut or refused. The
+// attackers share the processors with the server and its callers: what they
+// send is to cost the server something, and not them.
 func pause(ctx context.Context) {
+	const least, spread = 5 * time.Second, 5 * time.Second
 	select {
 	case <-ctx.Done():
-	case <-time.After(500 * time.Millisecond):
+	case <-time.After(least + rand.N(spread)): //nolint:gosec // G404: so that they do not come together
 	}
 }
 

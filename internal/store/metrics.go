@@ -54,7 +54,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(c.damaged, prometheus.GaugeValue, float64(c.s.damaged.Count(kind)), string(kind))
 	}
 	gauge(c.erasures, float64(erasures))
-	gauge(c.full, map[bool]float64{true: 1}[c.s.diskFull()])
+	gauge(c.full, map[bool]float64{true: 1}[c.s.stuck.Full()])
 	gauge(c.oldest, float64(oldest)/1e6)
 	gauge(c.disk, float64(m.DiskSpaceUsage()))
 	gauge(c.wal, float64(m.WAL.Size))

@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -36,6 +35,7 @@ import (
 	"trackway/internal/store/journal"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
+	"trackway/internal/store/stuck"
 	"trackway/internal/store/totals"
 	"trackway/internal/store/upgrade"
 )
@@ -122,8 +122,8 @@ type Store struct {
 	log      *slog.Logger
 	counts   *counts.Counter
 	damaged  *damage.Ledger
-	pending  erased.Schedule       // erasures whose bytes may still be in files
-	stuck    atomic.Pointer[error] // why nothing can be written; nil: it can
+	pending  erased.Schedule // erasures whose bytes may still be in files
+	stuck    *stuck.State
 	versions cache.Versions
 }
 
@@ -135,9 +135,9 @@ func Open(dir string, o Options) (*Store, error) {
 		dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), cache: cache.New(cache.Size), usage: make(map[totals.Day]query.Usage),
 		mostMoved: maxMoved, mostKept: maxKept,
 	}
-	s.damaged = damage.New(s.log)
+	s.damaged, s.stuck = damage.New(s.log), stuck.New(s.log.With("dir", dir))
 	eo := engineOptions(o)
-	eo.Damaged, eo.Stuck = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.setStuck
+	eo.Damaged, eo.Stuck = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.stuck.Set
 	db, err := engine.Open(dir, eo, func(po *pebble.Options) { s.fs = scrub.NewFiles(po) })
 	if err != nil {
 		return nil, inUse(dir, err)

@@ -37,6 +37,10 @@ var (
 	errParts = &trackway.Error{
 		Code: trackway.TooLarge, Msg: "The body has more members than this server has memory for. Send it in parts.",
 	}
+	errTooManyTimes = &trackway.Error{
+		Code: trackway.TooLarge, Msg: fmt.Sprintf("The body may have at most %d times the bytes that were sent, inflated, if that is more than %d. "+
+			"Send it without compression, or in smaller parts.", maxRatio, Light),
+	}
 	errBusy   = &trackway.Error{Code: trackway.Overloaded, Msg: "The server has too many large bodies to read at the moment. Try again."}
 	errCoding = &trackway.Error{
 		Code: trackway.Unsupported, Field: "Content-Encoding",
@@ -213,6 +217,8 @@ func (b *Body) refused(err error) error {
 		return b.refuse(busy, errBusy)
 	case errors.Is(err, errParts):
 		return b.refuse(tooLarge, errParts)
+	case errors.Is(err, errInflated):
+		return b.refuse(inflated, errTooManyTimes)
 	case errors.Is(err, errOverBound):
 		return b.refuse(tooLarge, errTooLarge(b.most))
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -124,7 +125,7 @@ type answer struct {
 	after  time.Duration
 }
 
-// send sends a request, and calls then when it was answered, or nothing.
+// send sends a request, and calls then when it was answered, one at a time.
 func (s *server) send(t *testing.T, q request, then func(answer)) {
 	t.Helper()
 	transport := &http.Transport{DialContext: s.dial, Protocols: new(http.Protocols)}
@@ -142,14 +143,21 @@ func (s *server) send(t *testing.T, q request, then func(answer)) {
 	began := time.Now()
 	go func() {
 		defer transport.CloseIdleConnections()
+		got := answer{}
 		res, err := transport.RoundTrip(r)
-		if err != nil {
-			then(answer{text: err.Error(), after: time.Since(began)})
-			return
+		if err == nil {
+			var text []byte
+			text, err = io.ReadAll(res.Body)
+			defer func() { _ = res.Body.Close() }() // which waits for the request's body
+			got.status, got.text = res.StatusCode, string(text)
 		}
-		defer func() { _ = res.Body.Close() }()
-		text, _ := io.ReadAll(res.Body)
-		then(answer{res.StatusCode, string(text), time.Since(began)})
+		if err != nil {
+			got.text += err.Error()
+		}
+		got.after = time.Since(began)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		then(got)
 	}()
 }
 
@@ -240,7 +248,11 @@ func TestLeastRate(t *testing.T) {
 	}
 }
 
-func wait(d time.Duration) { <-time.After(d) }
+// wait waits until everybody else waits, too.
+func wait(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
 
 // Memory is taken for what has come, not for what is announced: addresses that
 // announce a lot and send nothing take nothing from anybody. If they send some,
@@ -289,8 +301,19 @@ func TestRoomIsTakenAsBytesCome(t *testing.T) {
 	}
 }
 
-// packed returns n bytes of zeros as a client may send them.
+// packed returns n bytes as a client may send them. They shrink about as much as
+// events do.
 func packed(t *testing.T, coding string, n int) []byte {
+	t.Helper()
+	text, random := make([]byte, n), rand.New(rand.NewPCG(1, 2)) //nolint:gosec // G404: test data
+	for i := 0; i < n; i += 32 {
+		text[i] = byte(random.Uint32())
+	}
+	return packedText(t, coding, text)
+}
+
+// packedText returns a text as a client may send it.
+func packedText(t *testing.T, coding string, text []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	var w io.WriteCloser
@@ -305,12 +328,8 @@ func packed(t *testing.T, coding string, n int) []byte {
 			t.Fatal(err)
 		}
 	}
-	for n > 0 {
-		k := min(n, 64<<10)
-		if _, err := w.Write(make([]byte, k)); err != nil {
-			t.Fatal(err)
-		}
-		n -= k
+	if _, err := w.Write(text); err != nil {
+		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
@@ -381,11 +400,35 @@ func TestLargeWait(t *testing.T) {
 	}
 }
 
-// A bomb stops at the first byte over the bound, with the memory of that.
+// A small body that inflates to a large one is given up long before it has all
+// of its bytes. Up to Light bytes it is not.
 func TestBombs(t *testing.T) {
 	t.Parallel()
 	for _, coding := range []string{"gzip", "deflate", "zstd"} {
-		for n, want := range map[int]int{most: 200, most + 1: 413, 32 * most: 413} {
+		for n, want := range map[int]int{Light: 200, 2 * Light: 413, most: 413} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, 64<<20)
+				body := packedText(t, coding, make([]byte, n))
+				var got answer
+				s.send(t, request{from: "192.0.2.1", path: "x", length: int64(len(body)), coding: coding, body: bytes.NewReader(body)}, func(a answer) { got = a })
+				synctest.Wait()
+				if got.status != want || want == 413 && !strings.Contains(got.text, "100 times") {
+					t.Errorf("%s of %d bytes in %d: got %d %s", coding, n, len(body), got.status, got.text)
+				}
+				if used := s.in.Memory.Used(); used != 0 {
+					t.Errorf("%s: %d bytes are taken in the end", coding, used)
+				}
+			})
+		}
+	}
+}
+
+// What is inflated ends at the first byte over the bound, with the memory of
+// that.
+func TestInflatedBound(t *testing.T) {
+	t.Parallel()
+	for _, coding := range []string{"gzip", "deflate", "zstd"} {
+		for n, want := range map[int]int{most: 200, most + 1: 413, 8 * most: 413} {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t, 64<<20)
 				body := packed(t, coding, n)

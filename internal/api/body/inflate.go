@@ -49,10 +49,18 @@ func (u *buffer) firstStep(sent []byte) int {
 	return min(max(firstRead, 4*len(sent)), Light+1, u.most+1)
 }
 
+// maxRatio is how many times what was sent a body may have, inflated, once it is
+// large. JSON of tracking shrinks to a twentieth at best, and gzip can make a
+// thousandth of what is all the same: work that costs its sender nothing.
+const maxRatio = 100
+
 // more makes room for the next step, which may have to wait.
-func (b *Body) more(ctx context.Context, u *buffer) error {
+func (b *Body) more(ctx context.Context, u *buffer, sent []byte) error {
 	if cap(u.b) <= Light {
 		return u.grow(min(next(cap(u.b)), Light+1)) // one more tells that it is large
+	}
+	if cap(u.b)/maxRatio > len(sent) {
+		return errInflated
 	}
 	if err := b.wait(ctx); err != nil {
 		return err
@@ -71,7 +79,7 @@ func (b *Body) readAll(ctx context.Context, in io.Reader, sent []byte, u *buffer
 	}
 	for {
 		if len(u.b) == cap(u.b) {
-			if err := b.more(ctx, u); err != nil {
+			if err := b.more(ctx, u, sent); err != nil {
 				return err
 			}
 		}
@@ -181,7 +189,7 @@ func inflateZstd(ctx context.Context, b *Body, sent []byte, into *buffer) error 
 		case !more:
 			return nil
 		}
-		if err := b.more(ctx, into); err != nil {
+		if err := b.more(ctx, into, sent); err != nil {
 			return err
 		}
 	}

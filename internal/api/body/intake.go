@@ -71,6 +71,7 @@ const (
 	byMedia  = "media_type"
 	byCoding = "content_encoding"
 	tooLarge = "too_large"
+	inflated = "inflated"
 	noRoom   = "no_room"
 	tooSlow  = "too_slow"
 	dropped  = "dropped"
@@ -83,7 +84,7 @@ func newMetrics(in *Intake, reg prometheus.Registerer) metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "trackway_bodies_refused_total",
 			Help: "Bodies of requests that were not taken: no_room, too_slow (below the least rate), dropped (slower than others " +
-				"when room was short), busy (waited too long for other large ones), too_large, media_type, content_encoding, damaged.",
+				"when room was short), busy (waited too long for other large ones), too_large, inflated (far larger than what was sent), media_type, content_encoding, damaged.",
 		}, []string{"reason"}),
 		waited: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "trackway_large_body_wait_seconds",
@@ -91,7 +92,7 @@ func newMetrics(in *Intake, reg prometheus.Registerer) metrics {
 			Buckets: []float64{.0001, .001, .01, .1, 1, 10},
 		}),
 	}
-	for _, reason := range []string{byMedia, byCoding, tooLarge, noRoom, tooSlow, dropped, busy, damaged} {
+	for _, reason := range []string{byMedia, byCoding, tooLarge, inflated, noRoom, tooSlow, dropped, busy, damaged} {
 		m.refused.WithLabelValues(reason)
 	}
 	reg.MustRegister(

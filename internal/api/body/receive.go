@@ -26,7 +26,10 @@ const (
 	fourfold  = 16 << 10
 )
 
-var errOverBound = errors.New("body: larger than it may be")
+var (
+	errOverBound = errors.New("body: larger than it may be")
+	errInflated  = errors.New("body: far larger than what was sent")
+)
 
 // buffer is memory that grows, out of what is held.
 type buffer struct {

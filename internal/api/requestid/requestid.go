@@ -1,4 +1,6 @@
-package api
+// Package requestid names requests, so that a client's report and the server's
+// log can be brought together.
+package requestid
 
 import (
 	"crypto/rand"
@@ -8,21 +10,22 @@ import (
 	"sync/atomic"
 )
 
-// requestIDs gives each request an id: the caller's own if it is sane, else the next of this process. They are unique, not
-// secret.
-type requestIDs struct {
+// IDs gives each request an id: the caller's own if it is sane, else the next of
+// this process. They are unique, not secret. Safe for concurrent use.
+type IDs struct {
 	prefix string
-	last   *atomic.Uint64
+	last   atomic.Uint64
 }
 
-func newRequestIDs() requestIDs {
+// New returns ids with a random beginning.
+func New() *IDs {
 	var b [6]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return requestIDs{prefix: hex.EncodeToString(b[:]) + "-", last: new(atomic.Uint64)}
+	return &IDs{prefix: hex.EncodeToString(b[:]) + "-"}
 }
 
-// of returns the id as the value of a header field.
-func (ids requestIDs) of(r *http.Request) []string {
+// Of returns the id of a request as the value of a header field.
+func (ids *IDs) Of(r *http.Request) []string {
 	if own := r.Header["X-Request-Id"]; len(own) == 1 && sane(own[0]) {
 		return own
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"trackway"
 )
@@ -39,6 +40,9 @@ func Resolve(ids []trackway.Identifier, found []*Holder, now trackway.Micros) (D
 	if len(g.members) > MaxAbsorbed+1 {
 		return Decision{}, tooManyError(len(g.members))
 	}
+	if len(g.loose) > MaxRobbed {
+		return Decision{}, tooManyRobbedError(len(g.loose))
+	}
 	if n := g.movedProperties(); n > MaxMovedProperties {
 		return Decision{}, tooLargeError(n)
 	}
@@ -53,6 +57,18 @@ const MaxAbsorbed = 16
 // merges into another may have together. It bounds the work of one command, as
 // [MaxAbsorbed] does: merges can take a customer beyond what updates may.
 const MaxMovedProperties = 4 * trackway.MaxProperties
+
+// MaxRobbed is how many customers one command may take identifiers from. The
+// record of each, which may have 17 kB and more, is written again. People have
+// one or two devices that somebody else used before.
+const MaxRobbed = trackway.MaxSoftIDs
+
+func tooManyRobbedError(found int) *trackway.Error {
+	return &trackway.Error{
+		Code: trackway.Conflict, Field: "customer_ids",
+		Msg: fmt.Sprintf("Field 'customer_ids': the ids belong to %d other customers, and can be taken from at most %d at once.", found, MaxRobbed),
+	}
+}
 
 func tooLargeError(n int) *trackway.Error {
 	return &trackway.Error{
@@ -234,6 +250,11 @@ func (g *group) decide(now trackway.Micros) Decision {
 // use gives the holder the command's identifiers and puts them in front, the first named first.
 func (g *group) use(d *Decision, now trackway.Micros) {
 	h := d.Holder
+	few := len(g.ids) <= fewIDs
+	var had map[trackway.Identifier]bool
+	if !few {
+		had = h.set()
+	}
 	for i, id := range slices.Backward(g.ids) {
 		from := g.found[i]
 		if slices.Contains(g.loose, from) {
@@ -242,10 +263,15 @@ func (g *group) use(d *Decision, now trackway.Micros) {
 				d.Robbed = append(d.Robbed, from)
 			}
 		}
-		if !h.holds(id) {
+		if few && !h.holds(id) || !few && !had[id] {
 			d.Assign = append(d.Assign, id)
 		}
-		h.toFront(ID{Identifier: id, Used: now})
+		if few {
+			h.toFront(ID{Identifier: id, Used: now})
+		}
+	}
+	if !few {
+		h.allToFront(g.ids, now)
 	}
 	slices.SortFunc(d.Robbed, byAge)
 }
@@ -273,6 +299,46 @@ func (h *Holder) toFront(id ID) {
 	h.IDs = slices.Insert(h.IDs, start, id)
 }
 
+// fewIDs is how many identifiers of a command are looked for one by one among
+// those of a customer: the usual command names one or two, and one may name a
+// thousand.
+const fewIDs = 16
+
+// set returns the identifiers that the holder has.
+func (h *Holder) set() map[trackway.Identifier]bool {
+	set := make(map[trackway.Identifier]bool, len(h.IDs))
+	for i := range h.IDs {
+		set[h.IDs[i].Identifier] = true
+	}
+	return set
+}
+
+// allToFront does at once what toFront does with each of ids, the last first.
+func (h *Holder) allToFront(ids []trackway.Identifier, now trackway.Micros) {
+	named := make(map[trackway.Identifier]bool, len(ids))
+	for _, id := range ids {
+		named[id] = true
+		if id.Hard {
+			h.toFront(ID{Identifier: id, Used: now})
+		}
+	}
+	h.IDs = slices.DeleteFunc(h.IDs, func(own ID) bool { return !own.Hard && named[own.Identifier] })
+	hard := 0
+	for hard < len(h.IDs) && h.IDs[hard].Hard {
+		hard++
+	}
+	all := make([]ID, hard, len(h.IDs)+len(ids))
+	copy(all, h.IDs)
+	for _, id := range ids {
+		if !id.Hard {
+			all = append(all, ID{Identifier: id, Used: now})
+		}
+	}
+	all = append(all, h.IDs[hard:]...)
+	slices.SortStableFunc(all[hard:], func(a, b ID) int { return strings.Compare(a.Name, b.Name) })
+	h.IDs = all
+}
+
 // cap drops the soft identifiers beyond [trackway.MaxSoftIDs] of a name, the longest unused ones, and says so in d.
 func (h *Holder) cap(d *Decision) {
 	for i := 0; i < len(h.IDs); {
@@ -285,11 +351,27 @@ func (h *Holder) cap(d *Decision) {
 		if over := i + trackway.MaxSoftIDs; over < end {
 			for _, dropped := range h.IDs[over:end] {
 				d.Release = append(d.Release, dropped.Identifier)
-				d.Assign = slices.DeleteFunc(d.Assign, func(a trackway.Identifier) bool { return a == dropped.Identifier })
 			}
 			h.IDs = slices.Delete(h.IDs, over, end)
 			end = over
 		}
 		i = end
 	}
+	d.leaveReleased()
+}
+
+// leaveReleased takes identifiers that are dropped out of those to be assigned.
+func (d *Decision) leaveReleased() {
+	if len(d.Release) == 0 {
+		return
+	}
+	if len(d.Release) <= fewIDs {
+		d.Assign = slices.DeleteFunc(d.Assign, func(a trackway.Identifier) bool { return slices.Contains(d.Release, a) })
+		return
+	}
+	released := make(map[trackway.Identifier]bool, len(d.Release))
+	for _, id := range d.Release {
+		released[id] = true
+	}
+	d.Assign = slices.DeleteFunc(d.Assign, func(a trackway.Identifier) bool { return released[a] })
 }

@@ -63,6 +63,7 @@ type scratch struct {
 	counted            []counts.Event // none between transactions: they are parts of requests' bodies
 	touched            []uint32       // projects
 	entries            []movedEntry
+	changed            cache.Changed // none between transactions
 }
 
 // tx is a batch in the making. It exists only while the store's lock is held.
@@ -105,10 +106,14 @@ func (t *tx) close() {
 	clear(t.counted)
 	t.counted = t.counted[:0]
 	clear(t.found)
+	t.changed.Empty()
 	_ = t.b.Close() // gives memory back; what was committed stays committed
 }
 
 func (t *tx) commit() error {
+	if err := t.stageHolders(); err != nil {
+		return err
+	}
 	t.committing = true
 	if !t.b.Empty() {
 		if err := t.b.Commit(pebble.NoSync); err != nil {
@@ -198,9 +203,12 @@ func (t *tx) holder(project uint32, customer trackway.Customer) (*identity.Holde
 	if h := t.s.cache.Holder(customer); h != nil {
 		return h, nil
 	}
-	h, err := reading.Holder(t.from, project, customer)
-	if err != nil {
-		return nil, err
+	h := t.changed.Of(customer)
+	if h == nil {
+		var err error
+		if h, err = reading.Holder(t.from, project, customer); err != nil {
+			return nil, err
+		}
 	}
 	t.s.cache.PutHolder(h)
 	return h, nil
@@ -218,7 +226,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	} else if !d.Changed {
 		return nil
 	}
-	own(h, c.Received)
+	own(h, c)
 	if len(d.Absorbed) > 0 {
 		t.moved += len(d.Assign) + len(d.Release)
 		if t.b.Empty() {
@@ -245,10 +253,9 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	if err := t.noteFormer(c, d); err != nil {
 		return err
 	}
+	t.moved += recordMoves * len(d.Robbed)
 	for _, robbed := range d.Robbed {
-		if err := t.putHolder(c.Project, robbed); err != nil {
-			return err
-		}
+		t.putHolder(c.Project, robbed)
 	}
 	for room, i := t.s.mostMoved, 0; i < len(d.Absorbed); i++ {
 		moved, err := t.absorb(c, h, d.Before, d.Absorbed[i], room)
@@ -257,14 +264,21 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		}
 		room -= moved
 	}
-	return t.putHolder(c.Project, h)
+	t.putHolder(c.Project, h)
+	return nil
 }
 
-// own copies those identifiers of h that a command received at now has put there: they are parts of its request's body, and
-// the cache would keep the whole of that in memory.
-func own(h *identity.Holder, now trackway.Micros) {
+// own copies those identifiers of h that a command has put there: they are parts of its request's body, and the cache would
+// keep the whole of that in memory. They are the first of their name; those of earlier commands of the batch, which were
+// received at the same time, have been copied.
+func own(h *identity.Holder, c *trackway.Command) {
+	rank := 0
 	for i := range h.IDs {
-		if id := &h.IDs[i]; id.Used == now {
+		id := &h.IDs[i]
+		if rank++; i == 0 || id.Name != h.IDs[i-1].Name {
+			rank = 0
+		}
+		if id.Used == c.Received && rank < len(c.IDs) {
 			text := id.Name + id.Value
 			id.Name, id.Value = text[:len(id.Name)], text[len(id.Name):]
 		}
@@ -276,10 +290,20 @@ func (t *tx) idKey(project uint32, id trackway.Identifier) []byte {
 	return t.key
 }
 
-func (t *tx) putHolder(project uint32, h *identity.Holder) error {
-	t.key = format.AppendCustomerKey(t.key[:0], project, h.Customer)
-	t.value = format.AppendHolder(t.value[:0], h)
-	return t.b.Set(t.key, t.value, nil)
+// putHolder notes that a customer's record has to be written.
+func (t *tx) putHolder(project uint32, h *identity.Holder) { t.changed.Add(project, h) }
+
+// stageHolders stages the records that have changed.
+func (t *tx) stageHolders() error {
+	for _, c := range t.changed.All() {
+		t.key = format.AppendCustomerKey(t.key[:0], c.Project, c.Customer)
+		t.value = format.AppendHolder(t.value[:0], c.Holder)
+		if err := t.b.Set(t.key, t.value, nil); err != nil {
+			return err
+		}
+	}
+	t.changed.Empty()
+	return nil
 }
 
 // update sets the properties of a command that are not older than what is known. New ones beyond the customer's share are
@@ -303,9 +327,7 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 		}
 	}
 	if h.Properties != before {
-		if err := t.putHolder(c.Project, h); err != nil {
-			return nil, err
-		}
+		t.putHolder(c.Project, h)
 	}
 	if over == nil {
 		return nil, nil //nolint:nilnil // neither refused nor failed
@@ -417,25 +439,12 @@ func (t *tx) laterThanAll(h *identity.Holder, at trackway.Micros) (bool, error) 
 		return false, nil
 	case latest == cache.Met:
 		var err error
-		if latest, err = lastEvent(t.from, h); err != nil {
+		if latest, err = reading.LastEvent(t.from, h); err != nil {
 			return false, err
 		}
 		t.s.cache.PutLatest(h.Customer, latest)
 	}
 	return at > latest, nil
-}
-
-// lastEvent returns the time of the last event on a customer's timelines, 0 if there is none.
-func lastEvent(from pebble.Reader, h *identity.Holder) (last trackway.Micros, err error) {
-	timelines, err := reading.Timelines(from, h)
-	for _, c := range timelines {
-		prefix := format.AppendTimelinePrefix(nil, c)
-		err = errors.Join(err, reading.ScanRange(from, prefix, format.After(prefix), true, func(key, _ []byte) error {
-			last = max(last, trackway.Micros(binary.BigEndian.Uint64(key[len(prefix):]))) //nolint:gosec // G115: written from a Micros
-			return reading.ErrStop
-		}))
-	}
-	return last, err
 }
 
 // probe looks for the event in one customer's timeline, from its hash on: where another event has taken that place, the next

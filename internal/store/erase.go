@@ -126,7 +126,7 @@ func (e *eraser) all(from pebble.Reader, c trackway.Customer) error {
 		return err
 	}
 	e.customer, e.ids = h.Customer, h.IDs
-	former, err := formerHolders(from, e.project, h.IDs)
+	former, err := reading.FormerHolders(from, e.project, h.IDs)
 	if err != nil {
 		return err
 	}

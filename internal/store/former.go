@@ -1,16 +1,12 @@
 package store
 
 import (
-	"encoding/binary"
 	"slices"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
 	"trackway/internal/identity"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
-	"trackway/internal/store/reading"
 )
 
 // A merge is recorded with the identifiers of both customers, and those of the command that caused it. When a soft identifier
@@ -63,23 +59,4 @@ func (t *tx) noteNamed(e *trackway.Event) error {
 func (t *tx) former(project uint32, id trackway.Identifier, c trackway.Customer) error {
 	t.key = format.AppendFormerKey(t.key[:0], project, id, c)
 	return t.b.Set(t.key, nil, nil)
-}
-
-// formerHolders lists the customers that had one of these identifiers and lost it, as who they are now.
-func formerHolders(from pebble.Reader, project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
-	known := make(map[trackway.Customer]bool) // there may be as many as somebody cares to make
-	for _, id := range ids {
-		err = reading.Scan(from, format.AppendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
-			h, err := reading.Survivor(from, project, trackway.Customer(binary.BigEndian.Uint64(c)))
-			if err == nil && !known[h.Customer] {
-				known[h.Customer] = true
-				found = append(found, h)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
 }

@@ -21,6 +21,10 @@ import (
 // is, and the survivor remembers it.
 const maxMoved = 256
 
+// recordMoves is as how many entries the record of a customer counts who loses
+// an identifier: it may have some 17 kB. So one hold writes 64 to 127 of them.
+const recordMoves = maxMoved / identity.MaxRobbed
+
 // absorb stages the merge of one customer into another: the properties move, the newer of each winning; an event tells of it.
 // What events hold stays where it is, in the log; their places in the timeline move. A timeline too long to move stays, and the
 // survivor remembers it. The identifiers have moved before. REQUIRES: room is how many entries the command may still move.
@@ -42,7 +46,8 @@ func (t *tx) absorb(
 	}
 	t.addUsage(c, query.Usage{Absorbed: 1})
 	*absorbed = identity.Holder{Customer: absorbed.Customer, Created: absorbed.Created, MergedInto: survivor.Customer}
-	return moved, t.putHolder(c.Project, absorbed)
+	t.putHolder(c.Project, absorbed)
+	return moved, nil
 }
 
 // moveTimelines gives the survivor the timelines of the absorbed customer: its own, and those it remembers.

@@ -172,9 +172,10 @@ func (s *Store) settleSome(c *crowdedError, from, to trackway.Customer) (more bo
 	s.cache.ForgetLatest(to)
 	if whole {
 		h.Absorbed--
-		if err := errors.Join(t.b.Delete(format.AbsorbedKey(h.Customer, from), nil), t.putHolder(c.project, h)); err != nil {
+		if err := t.b.Delete(format.AbsorbedKey(h.Customer, from), nil); err != nil {
 			return false, err
 		}
+		t.putHolder(c.project, h)
 	}
 	return !whole, t.commit()
 }

@@ -129,3 +129,35 @@ func IsMarked(from pebble.Reader, e *trackway.Event) (bool, error) {
 	_, n := binary.Uvarint(value)
 	return len(value) > n, err
 }
+
+// LastEvent returns the time of the last event on a customer's timelines, 0 if there is none.
+func LastEvent(from pebble.Reader, h *identity.Holder) (last trackway.Micros, err error) {
+	timelines, err := Timelines(from, h)
+	for _, c := range timelines {
+		prefix := format.AppendTimelinePrefix(nil, c)
+		err = errors.Join(err, ScanRange(from, prefix, format.After(prefix), true, func(key, _ []byte) error {
+			last = max(last, trackway.Micros(binary.BigEndian.Uint64(key[len(prefix):]))) //nolint:gosec // G115: written from a Micros
+			return ErrStop
+		}))
+	}
+	return last, err
+}
+
+// FormerHolders lists the customers that had one of these identifiers and lost it, as who they are now.
+func FormerHolders(from pebble.Reader, project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
+	known := make(map[trackway.Customer]bool) // there may be as many as somebody cares to make
+	for _, id := range ids {
+		err = Scan(from, format.AppendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
+			h, err := Survivor(from, project, trackway.Customer(binary.BigEndian.Uint64(c)))
+			if err == nil && !known[h.Customer] {
+				known[h.Customer] = true
+				found = append(found, h)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,81 @@
+package cache
+
+import (
+	"trackway"
+	"trackway/internal/identity"
+)
+
+// fewHolders is how many changed holders are searched one by one. The usual
+// command changes one.
+const fewHolders = 8
+
+// usualHolders is how many a transaction changes at most before the memory for
+// them is given back.
+const usualHolders = 4096
+
+// Changed are the holders that a transaction has changed and not staged yet. A
+// record lists all of its customer's identifiers, up to 17 kB for each soft
+// name, and every command of a batch may change it: it is staged once, when the
+// transaction ends. Until then the holder here is the truth, also if the cache
+// has dropped it and the database has an older record.
+//
+// The zero value is empty. It is used under the store's lock.
+type Changed struct {
+	list []ChangedHolder
+	at   map[trackway.Customer]*identity.Holder // from fewHolders on
+}
+
+// ChangedHolder is a holder and its project.
+type ChangedHolder struct {
+	Project uint32
+	*identity.Holder
+}
+
+// Of returns the holder of a customer, nil if it has not changed.
+func (c *Changed) Of(customer trackway.Customer) *identity.Holder {
+	if len(c.list) > fewHolders {
+		return c.at[customer]
+	}
+	for i := range c.list {
+		if h := c.list[i].Holder; h.Customer == customer {
+			return h
+		}
+	}
+	return nil
+}
+
+// Add takes in a holder. It does nothing if the holder is there.
+func (c *Changed) Add(project uint32, h *identity.Holder) {
+	if c.Of(h.Customer) != nil {
+		return
+	}
+	c.list = append(c.list, ChangedHolder{project, h})
+	switch n := len(c.list); {
+	case n == fewHolders+1:
+		if c.at == nil {
+			c.at = make(map[trackway.Customer]*identity.Holder)
+		}
+		for _, one := range c.list {
+			c.at[one.Customer] = one.Holder
+		}
+	case n > fewHolders:
+		c.at[h.Customer] = h
+	}
+}
+
+// All returns the holders in the order in which they first changed, so that the
+// same commands give the same batch. It is valid until the next call of Add or
+// Empty.
+func (c *Changed) All() []ChangedHolder { return c.list }
+
+// Empty forgets all holders. It keeps the memory for the next transaction,
+// unless this one was unusually large.
+func (c *Changed) Empty() {
+	if len(c.list) > usualHolders {
+		*c = Changed{}
+		return
+	}
+	clear(c.list)
+	c.list = c.list[:0]
+	clear(c.at)
+}

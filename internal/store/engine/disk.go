@@ -124,11 +124,8 @@ func (d *disk) patiently(open func() (vfs.File, error)) (vfs.File, error) {
 // short reports whether an error says that the system is short of something for
 // the moment, and nothing of the disk.
 func short(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EINTR)
+	return isFiles(err) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EINTR)
 }
-
-// full reports whether an error says that there is no room.
-func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // dead ends the process after an error that Pebble cannot go on after. While the
 // store is being opened, the opening fails instead.
@@ -137,7 +134,7 @@ func (d *disk) dead(doing, name string, err error) error {
 		return err
 	}
 	why := "the disk does not keep what is written"
-	if full(err) {
+	if IsFull(err) {
 		why = "the disk has no room for the write-ahead log"
 	}
 	d.fatal(fmt.Errorf("%s: %s %s: %w", why, doing, name, err))

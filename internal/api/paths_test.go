@@ -95,6 +95,7 @@ func TestPreflightsAreFree(t *testing.T) {
 func TestPreflightMirrorsFields(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
+	const usual = "Authorization, Content-Type, Content-Encoding, X-Request-Id"
 	const tracing = "authorization,content-type,traceparent,baggage,sentry-trace,x-datadog-trace-id,newrelic,x-requested-with"
 	for _, rt := range routes() {
 		if !rt.cors {
@@ -103,12 +104,12 @@ func TestPreflightMirrorsFields(t *testing.T) {
 		path := strings.ReplaceAll(rt.path, "{token}", projectToken)
 		for asked, want := range map[string]string{
 			tracing:                      tracing,
-			"":                           usual[0],
-			"x, y\r\nSet-Cookie: z":      usual[0],
-			"é":                          usual[0],
-			"x,,y":                       usual[0],
-			"x y":                        usual[0],
-			strings.Repeat("x", 5000):    usual[0],
+			"":                           usual,
+			"x, y\r\nSet-Cookie: z":      usual,
+			"é":                          usual,
+			"x,,y":                       usual,
+			"x y":                        usual,
+			strings.Repeat("x", 5000):    usual,
 			"Authorization , x-One\t,b3": "Authorization , x-One\t,b3",
 		} {
 			w := f.send(http.MethodOptions, path, http.NoBody, "Origin", "https://shop.example",

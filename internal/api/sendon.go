@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/api/request"
 )
 
 // sendsOn tells whether a request came to a name that is no server's, and is to be sent on to one.
 func (s *Server) sendsOn(r *http.Request) bool {
 	hosts := s.access.Load().RedirectHosts
-	if len(hosts) == 0 || isPreflight(r) { // which must not be answered by a redirect (WHATWG Fetch, section 4.8)
+	if len(hosts) == 0 || request.IsPreflight(r) { // which must not be answered by a redirect (WHATWG Fetch, section 4.8)
 		return false
 	}
 	host, _, err := net.SplitHostPort(r.Host)

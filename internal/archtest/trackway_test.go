@@ -72,13 +72,14 @@ var trackway = Rules{
 
 		"internal/store": 3,
 
-		"internal/api":       4,
-		"internal/api/body":  2,
-		"internal/api/room":  1,
-		"internal/api/table": 2,
-		"internal/control":   4,
-		"internal/dashboard": 4,
-		"internal/ops":       4,
+		"internal/api":         4,
+		"internal/api/body":    2,
+		"internal/api/request": 0,
+		"internal/api/room":    1,
+		"internal/api/table":   2,
+		"internal/control":     4,
+		"internal/dashboard":   4,
+		"internal/ops":         4,
 
 		"internal/app":  5,
 		"internal/feed": 5,

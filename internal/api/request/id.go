@@ -1,4 +1,6 @@
-package api
+// Package request knows what a request says before anybody looks at what it
+// asks for: its id, its address, and what a browser asks on behalf of a page.
+package request
 
 import (
 	"crypto/rand"
@@ -8,21 +10,22 @@ import (
 	"sync/atomic"
 )
 
-// requestIDs gives each request an id: the caller's own if it is sane, else the next of this process. They are unique, not
+// IDs gives each request an id: the caller's own if it is sane, else the next of this process. They are unique, not
 // secret.
-type requestIDs struct {
+type IDs struct {
 	prefix string
 	last   *atomic.Uint64
 }
 
-func newRequestIDs() requestIDs {
+// NewIDs returns the ids of this process.
+func NewIDs() IDs {
 	var b [6]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return requestIDs{prefix: hex.EncodeToString(b[:]) + "-", last: new(atomic.Uint64)}
+	return IDs{prefix: hex.EncodeToString(b[:]) + "-", last: new(atomic.Uint64)}
 }
 
-// of returns the id as the value of a header field.
-func (ids requestIDs) of(r *http.Request) []string {
+// Of returns the id as the value of a header field.
+func (ids IDs) Of(r *http.Request) []string {
 	if own := r.Header["X-Request-Id"]; len(own) == 1 && sane(own[0]) {
 		return own
 	}

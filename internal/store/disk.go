@@ -28,5 +28,5 @@ func (s *Store) setStuck(err error) {
 		return
 	}
 	s.stuck.Store(&err)
-	s.log.Error(engine.Advice(err)+"; nothing that was acknowledged is lost", "dir", s.dir, "err", err.Error())
+	s.log.Error(engine.Advice(err)+"; nothing that was acknowledged is lost", "dir", s.dir, "err", err.Error()) //nolint:sloglint // one of a few constants
 }

@@ -33,6 +33,9 @@ var (
 
 // answer sends a JSON answer. It returns nil, for handlers to end with.
 func (c *call) answer(status int, body []byte) error {
+	if c.making != nil {
+		c.making.Keep(len(body)) // until it is sent
+	}
 	if c.r.ContentLength != 0 && !c.sent.Whole() {
 		c.answerFirst(status, body)
 		return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -19,11 +20,16 @@ type Grid interface {
 	Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error
 }
 
+var errNoBody = &trackway.Error{Code: trackway.Invalid, Msg: "This route takes no body."}
+
 // grid hands a call over to the pages' handler, which has steps of its own to let it in. Limits, metrics and the fields of
 // every answer are those of the other routes.
 func (c *call) grid() error {
-	if c.route.maxBody > 0 {
+	switch {
+	case c.route.maxBody > 0:
 		c.r.Body = io.NopCloser(bytes.NewReader(c.body))
+	case c.r.ContentLength != 0: // net/http would wait for it before the answer, with a place held
+		return errNoBody
 	}
 	w := &gridWriter{ResponseWriter: c.w, c: c, begun: func() {}}
 	if c.route.place == nil {
@@ -39,7 +45,15 @@ func (c *call) grid() error {
 	defer leave()
 	switch p {
 	case c.places.questions:
-		w.begun = leave // it is answered whole, and may be read slowly
+		if err := c.reserve(); err != nil {
+			return err
+		}
+		w.begun = func() { // it is answered whole, and may be read slowly
+			leave()
+			if size, err := strconv.Atoi(c.w.Header().Get("Content-Length")); err == nil {
+				c.making.Keep(size)
+			}
+		}
 	case c.places.long: // net/http would end the request's context when the deadline for reading it passes
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
 	}

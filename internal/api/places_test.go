@@ -55,7 +55,8 @@ func TestReadersHaveAShare(t *testing.T) {
 		for i := range scanners {
 			go ask(from(i))
 		}
-		share := map[bool]int{true: (maxQuestions + maxQuestions/placesPart) / 2, false: maxQuestions / placesPart}[name == "a /48"]
+		questions := f.places.questions.Counts().Size
+		share := map[bool]int{true: (questions + questions/placesPart) / 2, false: questions / placesPart}[name == "a /48"]
 		for range share {
 			<-s.begun
 		}
@@ -151,6 +152,24 @@ var gridPlaces = map[string]string{
 	"/grid/events": "questions", "/grid/export": "long_answers", "/grid/live": "watchers", "/grid/anonymize": "erasures",
 }
 
+// TestGridTakesNoBody: a body that nobody reads, and that may never come, does
+// not keep an answer of the pages waiting.
+func TestGridTakesNoBody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.grid.serve = func(_ http.ResponseWriter, r *http.Request) error {
+		t.Errorf("%s %s was served", r.Method, r.URL.Path)
+		return nil
+	}
+	for _, rt := range routes() {
+		if strings.HasPrefix(rt.path, "/grid/") && rt.maxBody == 0 {
+			w := httptest.NewRecorder()
+			f.Server.ServeHTTP(w, httptest.NewRequest(rt.method, rt.path, strings.NewReader("x")))
+			check(t, w, http.StatusBadRequest, "takes no body")
+		}
+	}
+}
+
 // The metrics tell how places are used.
 func TestPlacesAreCounted(t *testing.T) {
 	t.Parallel()
@@ -168,7 +187,7 @@ func TestPlacesAreCounted(t *testing.T) {
 			}
 		}
 	}
-	if got["trackway_places_taken"] != 5 || got["trackway_places_limit"] != maxQuestions {
+	if got["trackway_places_taken"] != 5 || got["trackway_places_limit"] != float64(f.places.questions.Counts().Size) {
 		t.Errorf("got %v", got)
 	}
 }

@@ -86,15 +86,31 @@ func (c *call) answerFinal(until time.Time, body []byte) error {
 func (c *call) final(until time.Time) bool { return !until.Add(closeAfter).After(c.received) }
 
 // question runs do on a snapshot, with a deadline, and with few others at once. do makes the answer and does not send it: a client
-// that reads slowly must hold neither the place nor the snapshot.
+// that reads slowly must hold neither the place nor the snapshot. It holds the
+// memory of its answer until that is sent, so that answers which nobody reads
+// are bounded, too.
 func (c *call) question(do func(context.Context, query.Snapshot) error) error {
 	err := c.in(c.places.questions, func(ctx context.Context) error {
+		if err := c.reserve(); err != nil {
+			return err
+		}
 		return c.withSnapshot(func(s query.Snapshot) error { return do(ctx, s) })
 	})
 	if errors.Is(err, errTooSlow) {
 		return errNoAnswer
 	}
 	return err
+}
+
+// reserve takes the memory that an answer may need at most.
+func (c *call) reserve() error {
+	h := new(room.Holding)
+	h.Open(c.answers, c.ask.Addr, c.received, nil)
+	if h.Settle(pageBytes) != nil {
+		return errNoReader
+	}
+	c.making = h
+	return nil
 }
 
 // in does something in one of some places, with a deadline for waiting and for

@@ -12,7 +12,6 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -23,7 +22,8 @@ import (
 	"trackway"
 	"trackway/internal/api/body"
 	"trackway/internal/api/cors"
-	"trackway/internal/api/requestid"
+	"trackway/internal/api/request"
+	"trackway/internal/api/room"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/fleet"
@@ -73,6 +73,7 @@ type Config struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 	Bodies   int // bytes that all bodies may take together; 0: 256 MiB
+	Answers  int // bytes that all answers that are made whole may take together; 0: 128 MiB
 }
 
 // Access is what a reload may replace. It is not written any more.
@@ -91,13 +92,14 @@ type Server struct {
 
 	access  atomic.Pointer[access]
 	mux     *http.ServeMux
-	ids     *requestid.IDs
+	ids     *request.IDs
 	bodies  *body.Intake
 	metrics *metrics
 	started time.Time
 	pace    *pace.Pace
 
 	process  []byte // random: names this process in entity tags
+	answers  *room.Room
 	places   places
 	patience time.Duration // that a question may take
 	rest     time.Duration // that the rest of a small body may take, after the answer
@@ -107,12 +109,15 @@ type Server struct {
 
 // New returns the handler for the public listener.
 func New(c Config) *Server {
+	answers := newAnswerMemory(cmp.Or(c.Answers, maxAnswerMemory))
 	s := &Server{
-		Config: c, mux: http.NewServeMux(), ids: requestid.New(),
+		Config: c, mux: http.NewServeMux(), ids: request.NewIDs(),
 		bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), metrics: newMetrics(c.Registry), started: time.Now(),
-		pace: pace.New(time.Now()), process: []byte(rand.Text()), places: newPlaces(), patience: queryTime, rest: restTime,
+		pace: pace.New(time.Now()), process: []byte(rand.Text()), answers: answers, places: newPlaces(answers), patience: queryTime, rest: restTime,
 	}
-	c.Registry.MustRegister(placesCollector{s.places.named(s.bodies)})
+	c.Registry.MustRegister(room.NewCollector(s.places.named(s.bodies)), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "trackway_answers_memory_bytes", Help: "Memory that answers take now that are made whole and have not been sent.",
+	}, func() float64 { return float64(answers.Used()) }))
 	s.Reload(c.Access)
 	s.register()
 	return s
@@ -144,9 +149,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path = "/" // also "GET http://host" and "CONNECT host:80", which the mux would redirect
 	}
 	if strings.Contains(r.URL.Path, "//") {
-		collapse(r.URL)
+		request.Collapse(r.URL)
 	}
-	if asterisk || strings.Contains(r.URL.Path, "/.") && !isClean(r.URL.EscapedPath()) {
+	if asterisk || strings.Contains(r.URL.Path, "/.") && !request.IsClean(r.URL.EscapedPath()) {
 		s.serve(&route{path: "/", open: true, do: (*call).unknownRoute}, w, r)
 		return
 	}
@@ -155,37 +160,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mux.ServeHTTP(w, r)
-}
-
-// collapse collapses slashes in an address. One that is escaped is part of a name, and stays.
-func collapse(u *url.URL) {
-	escaped := collapseSlashes(u.EscapedPath())
-	if path, err := url.PathUnescape(escaped); err == nil {
-		u.Path, u.RawPath = path, escaped
-	}
-}
-
-// isClean tells whether a path has no segments "." and "..". The mux would redirect one that has: past the limits, and to where
-// nobody who looked at the path before us would let it.
-func isClean(path string) bool {
-	for segment := range strings.SplitSeq(path, "/") {
-		if segment == "." || segment == ".." {
-			return false
-		}
-	}
-	return true
-}
-
-// collapseSlashes makes each run of slashes one: clients join "https://host/" and "/track". No redirect is sent, for many of
-// them do not follow one with a POST.
-func collapseSlashes(path string) string {
-	b := make([]byte, 0, len(path))
-	for i := range len(path) {
-		if path[i] != '/' || i == 0 || path[i-1] != '/' {
-			b = append(b, path[i])
-		}
-	}
-	return string(b)
 }
 
 // call is one request on its way.
@@ -203,8 +177,9 @@ type call struct {
 	ask      limit.Call
 	decision limit.Decision
 	fields   limit.Fields
-	watched  *watch.Call // nil: the sample does not hold it
-	observed bool        // it is in the metrics
+	watched  *watch.Call   // nil: the sample does not hold it
+	observed bool          // it is in the metrics
+	making   *room.Holding // what the answer takes; nil: it is no question's
 }
 
 // serve takes a request of a route through the steps.
@@ -217,6 +192,9 @@ func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 // end counts the call, however it ended. A panic is a bug of ours: it is logged, and the connection closed.
 func (c *call) end() {
 	bug := recover()
+	if c.making != nil {
+		c.making.Release() // the answer was sent
+	}
 	c.observe()
 	c.count()
 	if bug == nil {
@@ -287,21 +265,9 @@ func (c *call) authorize() (err *trackway.Error) {
 		c.grant, err = c.access.Keys.Operator(c.received, c.r.Header.Get("Authorization"))
 		return err
 	}
-	authorization, query := c.r.Header.Get("Authorization"), accessToken(c.r.URL.RawQuery)
+	authorization, query := c.r.Header.Get("Authorization"), request.AccessToken(c.r.URL.RawQuery)
 	c.grant, err = c.access.Keys.Authorize(c.received, c.r.PathValue("token"), authorization, query)
 	return err
-}
-
-// accessToken returns the access_token parameter of a query.
-func accessToken(query string) string {
-	if query == "" {
-		return ""
-	}
-	values, err := url.ParseQuery(query)
-	if err != nil && len(values) == 0 {
-		return ""
-	}
-	return values.Get("access_token")
 }
 
 // maxBodiesInMemory, or [Config.Bodies], bounds what all requests' bodies take together. Beyond it the slowest are dropped, and then

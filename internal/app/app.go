@@ -129,7 +129,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.api = api.New(api.Config{
 		Access: access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live},
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Grid: s.pages, Site: site,
-		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.bounds.memory.Bodies,
+		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.bounds.memory.Bodies, Answers: s.bounds.memory.Answers,
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()

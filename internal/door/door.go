@@ -272,20 +272,14 @@ func (d *Door) behind(c *conn, addr netip.Addr) error {
 		d.mu.Unlock()
 		return net.ErrClosed
 	}
-	before, beforeSite := c.holder, c.site
-	trusted := c.trusted
+	// It leaves first: the address, or its site, may be the proxy's own, and a
+	// connection must not be closed to make place for itself.
+	d.leaveLocked(c)
 	c.trusted = d.Trusted(addr)
 	evicted, why := d.holdLocked(c, addr)
 	if why == admitted {
-		after, site := c.holder, c.site
-		c.holder, c.site = before, beforeSite
-		c.countLocked(-1)
-		if before != after {
-			d.dropLocked(c)
-		}
-		c.holder, c.site = after, site
-	} else {
-		c.holder, c.site, c.trusted = before, beforeSite, trusted
+		d.places++
+		d.conns[c] = struct{}{}
 	}
 	d.mu.Unlock()
 	d.closeAll(evicted)

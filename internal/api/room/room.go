@@ -141,6 +141,16 @@ func (h *Holding) Give(n int) {
 	h.n -= n
 }
 
+// Keep gives back all but n of the bytes, if there are more.
+func (h *Holding) Keep(n int) {
+	h.room.mu.Lock()
+	defer h.room.mu.Unlock()
+	if h.n > n {
+		h.room.shares.add(h.who, n-h.n)
+		h.n = n
+	}
+}
+
 // Came notes that the holding was filled with n bytes more.
 func (h *Holding) Came(n int, now time.Time) {
 	came := h.came.Add(int64(n))

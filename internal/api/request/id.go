@@ -1,6 +1,6 @@
-// Package requestid names requests, so that a client's report and the server's
-// log can be brought together.
-package requestid
+// Package request knows what a request says before anything is done for it: its
+// path, its id, its access token.
+package request
 
 import (
 	"crypto/rand"
@@ -17,8 +17,8 @@ type IDs struct {
 	last   atomic.Uint64
 }
 
-// New returns ids with a random beginning.
-func New() *IDs {
+// NewIDs returns ids with a random beginning.
+func NewIDs() *IDs {
 	var b [6]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	return &IDs{prefix: hex.EncodeToString(b[:]) + "-"}

@@ -1,0 +1,49 @@
+package request
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Collapse collapses slashes in an address. One that is escaped is part of a name, and stays.
+func Collapse(u *url.URL) {
+	escaped := collapseSlashes(u.EscapedPath())
+	if path, err := url.PathUnescape(escaped); err == nil {
+		u.Path, u.RawPath = path, escaped
+	}
+}
+
+// IsClean tells whether a path has no segments "." and "..". The mux would redirect one that has: past the limits, and to where
+// nobody who looked at the path before us would let it.
+func IsClean(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+// collapseSlashes makes each run of slashes one: clients join "https://host/" and "/track". No redirect is sent, for many of
+// them do not follow one with a POST.
+func collapseSlashes(path string) string {
+	b := make([]byte, 0, len(path))
+	for i := range len(path) {
+		if path[i] != '/' || i == 0 || path[i-1] != '/' {
+			b = append(b, path[i])
+		}
+	}
+	return string(b)
+}
+
+// AccessToken returns the access_token parameter of a query.
+func AccessToken(query string) string {
+	if query == "" {
+		return ""
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil && len(values) == 0 {
+		return ""
+	}
+	return values.Get("access_token")
+}

@@ -46,17 +46,11 @@ type conn struct {
 	since     time.Duration // when state began; of a header: its first byte, or the connection
 	heard     time.Duration // when bytes came last
 	header    int           // bytes of it that have come
+	body      int           // bytes that have come since a request began last
 	taken     int64         // of the door's room for long headers
 	multi     bool          // it speaks HTTP/2, whose frames come at any time
 	deadline  time.Time     // for reading, as the user has set it
 	shortened bool          // the deadline that holds is the header's and not the user's
-}
-
-// look returns the state, and since when it holds.
-func (c *conn) look() (state, time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state, c.since
 }
 
 // Read reads. While a header is awaited the time for that bounds it.
@@ -118,6 +112,8 @@ func (c *conn) came(n int, err error) (int, error) {
 			c.door.counts.closed[closedRoom].Add(1)
 			return 0, ErrLongHeader
 		}
+	default:
+		c.body += n
 	}
 	return n, err
 }
@@ -148,7 +144,7 @@ func (c *conn) begin(multi bool) {
 		return
 	}
 	c.multi = c.multi || multi
-	c.state, c.since = active, c.door.now()
+	c.state, c.since, c.body = active, c.door.now(), 0
 	c.restLocked()
 	if c.shortened {
 		c.shortened = false

@@ -10,7 +10,8 @@ import (
 // Bounds on making place.
 const (
 	// slow is how long a connection may be without a whole header before it
-	// counts as one that can make place for another.
+	// counts as one that can make place for another, or with a body that comes
+	// below the least rate.
 	slow = time.Second
 
 	// batch is which part of all connections is closed at once to make place,
@@ -30,8 +31,8 @@ type candidate struct {
 // placesLocked makes n places, or as many as can be made, and a batch if there
 // are enough connections. First go idle connections, those of the address
 // with the most first and the longest idle of those; then, in the same order,
-// ones that take long to send a header; at last, likewise, a proxy's, which
-// many share.
+// ones that take long to send a header; then those whose request is stalled;
+// at last, likewise, a proxy's, which many share.
 func (d *Door) placesLocked(n int) []*conn {
 	return d.evictLocked(d.conns, max(n, len(d.conns)/batch), func(a, b candidate) int {
 		return cmp.Compare(b.holds, a.holds)
@@ -80,35 +81,57 @@ func (d *Door) closeAll(conns []*conn) {
 // disposable returns in which turn a connection makes place, -1 if it does
 // not, and since when it does nothing. REQUIRES: mu is held.
 func (c *conn) disposable(now time.Duration) (rank int, since time.Duration) {
-	const idleOne, slowOne, ofProxy = 0, 1, 2
-	state, since := c.look()
+	const idleOne, slowOne, stalledOne, ofProxy = 0, 1, 2, 3
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
-	case state == idle:
+	case c.state == idle:
 		rank = idleOne
-	case state == awaited && now-since > slow:
+	case c.state == awaited && now-c.since > slow:
 		rank = slowOne
+	case c.state == active && c.stalledLocked(now):
+		rank = stalledOne
 	default:
 		return -1, 0
 	}
 	if c.trusted {
 		rank += ofProxy
 	}
-	return rank, since
+	return rank, c.since
 }
 
-// evict ends a connection, unless a request has begun on it meanwhile.
+// stalledLocked tells whether a request is under way that hardly moves: its
+// body comes below the least rate of a header, and is waited for, or nothing
+// of its answer is read. Otherwise a few addresses could keep everybody out by
+// announcing bodies.
+func (c *conn) stalledLocked(now time.Duration) bool {
+	if since := time.Duration(c.writing.Load()); since != 0 {
+		return now-since > unread
+	}
+	took, running := now-c.since, c.running.Load()
+	return running > 0 && running == c.waiting.Load() && took > slow && time.Duration(c.body)*time.Second < perSecond*took
+}
+
+// evict ends a connection, unless a request has begun on it meanwhile, or has
+// gone on.
 func (c *conn) evict() closing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	why := closedNot
 	switch c.state {
 	case idle:
-		c.state = gone
-		return closedIdle
+		why = closedIdle
 	case awaited:
-		c.state = gone
-		return closedSlow
+		why = closedSlow
+	case active:
+		if c.stalledLocked(c.door.now()) {
+			why = closedStalled
+		}
 	}
-	return closedNot
+	if why != closedNot {
+		c.state = gone
+	}
+	return why
 }
 
 var _ net.Conn = (*conn)(nil)

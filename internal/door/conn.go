@@ -36,7 +36,8 @@ type conn struct {
 	further      int     // places of requests beside the first, on HTTP/2
 
 	running atomic.Int32 // handlers that run
-	waiting atomic.Int32 // those of them that wait for more of a body
+	waiting atomic.Int32 // those of them that wait for more of a body; of HTTP/2 also until an answer is taken
+	wrote   atomic.Int64 // of HTTP/2: when a handler last began or ended to write, in ns since door.began
 	writing atomic.Int64 // since when a write waits, in ns since door.began; 0: none does
 
 	known, frames bool // it is known whether it speaks HTTP/2, and it does; of what net/http tells

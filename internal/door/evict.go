@@ -108,8 +108,11 @@ func (c *conn) stalledLocked(now time.Duration) bool {
 	if since := time.Duration(c.writing.Load()); since != 0 {
 		return now-since > unread
 	}
-	took, running := now-c.since, c.running.Load()
-	return running > 0 && running == c.waiting.Load() && took > slow && time.Duration(c.body)*time.Second < perSecond*took
+	if c.running.Load() != c.waiting.Load() || now-time.Duration(c.wrote.Load()) <= unread {
+		return false
+	}
+	took := now - c.since
+	return took > slow && time.Duration(c.body)*time.Second < perSecond*took
 }
 
 // evict ends a connection, unless a request has begun on it meanwhile, or has

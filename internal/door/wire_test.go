@@ -76,27 +76,39 @@ func TestStreamsTakePlaces(t *testing.T) {
 	}
 }
 
+// secured has a house speak TLS, and HTTP/2 to those who ask for it.
+func secured() func(net.Listener) net.Listener {
+	cert := httptest.NewUnstartedServer(nil)
+	cert.StartTLS() // for its certificate
+	conf := cert.TLS.Clone()
+	cert.Close()
+	conf.NextProtos = []string{"h2", "http/1.1"}
+	return func(ln net.Listener) net.Listener { return tls.NewListener(ln, conf) }
+}
+
+// browser returns a client of HTTP/2, which has one connection.
+func (x *house) browser() *http.Transport {
+	near, far := net.Pipe()
+	x.conns <- from{far, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}}
+	dials := 0
+	return &http.Transport{
+		ForceAttemptHTTP2: true,
+		DialTLS: func(string, string) (net.Conn, error) { //nolint:staticcheck // the pipe is there
+			if dials++; dials > 1 {
+				x.Errorf("%d connections were made", dials)
+			}
+			c := tls.Client(near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+			return c, c.Handshake()
+		},
+	}
+}
+
 // TestHTTP2OutlivesHeaderTime: a connection of HTTP/2 is not one whose header does not come.
 func TestHTTP2OutlivesHeaderTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		cert := httptest.NewUnstartedServer(nil)
-		cert.StartTLS() // for its certificate
-		conf := cert.TLS.Clone()
-		cert.Close()
-		conf.NextProtos = []string{"h2", "http/1.1"}
-		x := build(t, Bounds{Max: 10}, fine, func(ln net.Listener) net.Listener { return tls.NewListener(ln, conf) })
-		near, far := net.Pipe()
-		x.conns <- from{far, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}}
-		dials := 0
-		web := &http.Transport{
-			ForceAttemptHTTP2: true,
-			DialTLS: func(string, string) (net.Conn, error) { //nolint:staticcheck // the pipe is there
-				dials++
-				c := tls.Client(near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
-				return c, c.Handshake()
-			},
-		}
+		x := build(t, Bounds{Max: 10}, fine, secured())
+		web := x.browser()
 		defer web.CloseIdleConnections()
 		for range 3 {
 			req, err := http.NewRequest(http.MethodPost, "https://x/", strings.NewReader("body"))
@@ -113,10 +125,48 @@ func TestHTTP2OutlivesHeaderTime(t *testing.T) {
 			}
 			pass(time.Minute)
 		}
-		if dials != 1 {
-			t.Errorf("%d connections were made", dials)
-		}
 	})
+}
+
+// An answer by HTTP/2 that its client makes no room for is not being written,
+// as far as the connection can tell. It makes place all the same; one that is
+// being made does not.
+func TestUnreadStreamMakesPlace(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]uint64{"unread": 1, "made": 0} {
+		synctest.Test(t, func(t *testing.T) {
+			release := make(chan struct{})
+			x := build(t, Bounds{Max: 1}, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/made" {
+					<-release
+				}
+				for err := error(nil); err == nil && r.URL.Path == "/unread"; {
+					_, err = w.Write(make([]byte, 64<<10))
+				}
+			}, secured())
+			web := x.browser()
+			defer web.CloseIdleConnections()
+			req, err := http.NewRequest(http.MethodGet, "https://x/"+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				if res, err := web.RoundTrip(req); err == nil {
+					<-release
+					_ = res.Body.Close()
+				}
+			}()
+			pass(unread + time.Second)
+			x.connect("192.0.2.2")
+			if n := x.door.counts.closed[closedStalled].Load(); n != want {
+				t.Errorf("%s: %d are counted as stalled, want %d", path, n, want)
+			}
+			close(release)
+			<-ended
+		})
+	}
 }
 
 // TestHandshakeTime: the TLS handshake and the header have one time together.

@@ -128,47 +128,6 @@ func TestHTTP2OutlivesHeaderTime(t *testing.T) {
 	})
 }
 
-// An answer by HTTP/2 that its client makes no room for is not being written,
-// as far as the connection can tell. It makes place all the same; one that is
-// being made does not.
-func TestUnreadStreamMakesPlace(t *testing.T) {
-	t.Parallel()
-	for path, want := range map[string]uint64{"unread": 1, "made": 0} {
-		synctest.Test(t, func(t *testing.T) {
-			release := make(chan struct{})
-			x := build(t, Bounds{Max: 1}, func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/made" {
-					<-release
-				}
-				for err := error(nil); err == nil && r.URL.Path == "/unread"; {
-					_, err = w.Write(make([]byte, 64<<10))
-				}
-			}, secured())
-			web := x.browser()
-			defer web.CloseIdleConnections()
-			req, err := http.NewRequest(http.MethodGet, "https://x/"+path, http.NoBody)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				if res, err := web.RoundTrip(req); err == nil {
-					<-release
-					_ = res.Body.Close()
-				}
-			}()
-			pass(unread + time.Second)
-			x.connect("192.0.2.2")
-			if n := x.door.counts.closed[closedStalled].Load(); n != want {
-				t.Errorf("%s: %d are counted as stalled, want %d", path, n, want)
-			}
-			close(release)
-			<-ended
-		})
-	}
-}
-
 // TestHandshakeTime: the TLS handshake and the header have one time together.
 func TestHandshakeTime(t *testing.T) {
 	t.Parallel()

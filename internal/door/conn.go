@@ -37,7 +37,8 @@ type conn struct {
 	further      int     // places of requests beside the first, on HTTP/2
 
 	running atomic.Int32 // handlers that run
-	waiting atomic.Int32 // those of them that wait for more of a body
+	waiting atomic.Int32 // those of them that wait for more of a body; of HTTP/2 also until an answer is taken
+	wrote   atomic.Int64 // of HTTP/2: when a handler last began or ended to write, in ns since door.began
 	writing atomic.Int64 // since when a write waits, in ns since door.began; 0: none does
 
 	known, frames bool // it is known whether it speaks HTTP/2, and it does; of what net/http tells
@@ -47,32 +48,11 @@ type conn struct {
 	since     time.Duration // when state began; of a header: its first byte, or the connection
 	heard     time.Duration // when bytes came last
 	header    int           // bytes of it that have come
-	body      int           // bytes that have come since the header was whole
+	body      int           // bytes that have come since a request began last
 	taken     int64         // of the door's room for long headers
 	multi     bool          // it speaks HTTP/2, whose frames come at any time
 	deadline  time.Time     // for reading, as the user has set it
 	shortened bool          // the deadline that holds is the header's and not the user's
-}
-
-// look returns the state, since when it holds, and whether a request is under
-// way whose body does not come.
-func (c *conn) look(now time.Duration) (s state, since time.Duration, stalled bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state, c.since, c.stalledLocked(now)
-}
-
-// stalledLocked tells whether all that is under way waits for bodies that do
-// not come: nothing for a while, or less than the least rate. A body may have
-// come whole a moment ago, and be waited for still: hence the moment.
-func (c *conn) stalledLocked(now time.Duration) bool {
-	const moment = slow / 100
-	if n := c.running.Load(); c.state != active || n == 0 || n != c.waiting.Load() {
-		return false
-	}
-	quiet := now - max(c.heard, c.since)
-	behind := now - c.since - time.Duration(c.body)*time.Second/perSecond
-	return quiet > slow || quiet > moment && behind > slow
 }
 
 // Read reads. While a header is awaited the time for that bounds it.
@@ -136,6 +116,8 @@ func (c *conn) came(n int, err error) (int, error) {
 			c.door.counts.closed[closedRoom].Add(1)
 			return 0, ErrLongHeader
 		}
+	default:
+		c.body += n
 	}
 	return n, err
 }

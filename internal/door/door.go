@@ -6,8 +6,8 @@
 //
 // A full door makes place before it turns anybody away: it closes the
 // connections that have been idle for the longest, of the address that holds
-// the most, then those whose header or body does not come. It never closes one
-// for that on which a request is being answered.
+// the most. It closes one for that on which a request is under way only if
+// that hardly moves: if its body does not come, or its answer is not read.
 package door
 
 import (

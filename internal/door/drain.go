@@ -64,7 +64,7 @@ func (c *conn) silentLocked(began, now time.Duration) bool {
 	case idle:
 		return quiet || !c.multi // of HTTP/2 the client is told first
 	case active:
-		return quiet && c.running.Load() == c.waiting.Load()
+		return quiet && c.running.Load() == c.waiting.Load() && now-time.Duration(c.wrote.Load()) > silent
 	default:
 		return quiet
 	}

@@ -9,8 +9,9 @@ import (
 
 // Bounds on making place.
 const (
-	// slow is how long a connection may be without a whole header, or wait for
-	// more of a body, before it counts as one that can make place for another.
+	// slow is how long a connection may be without a whole header before it
+	// counts as one that can make place for another, or with a body that comes
+	// below the least rate.
 	slow = time.Second
 
 	// batch is which part of all connections is closed at once to make place,
@@ -30,8 +31,8 @@ type candidate struct {
 // placesLocked makes n places, or as many as can be made, and a batch if there
 // are enough connections. First go idle connections, those of the address
 // with the most first and the longest idle of those; then, in the same order,
-// ones that take long to send a header; then ones whose body does not come; at
-// last, likewise, a proxy's, which many share.
+// ones that take long to send a header; then those whose request is stalled;
+// at last, likewise, a proxy's, which many share.
 func (d *Door) placesLocked(n int) []*conn {
 	return d.evictLocked(d.conns, max(n, len(d.conns)/batch), func(a, b candidate) int {
 		return cmp.Compare(b.holds, a.holds)
@@ -60,7 +61,7 @@ func (d *Door) evictLocked(from map[*conn]struct{}, n int, order func(a, b candi
 		if len(evicted) == n {
 			break
 		}
-		if why := f.evict(now); why != closedNot {
+		if why := f.evict(); why != closedNot {
 			d.counts.closed[why].Add(1)
 			d.leaveLocked(f.conn)
 			evicted = append(evicted, f.conn)
@@ -81,13 +82,14 @@ func (d *Door) closeAll(conns []*conn) {
 // not, and since when it does nothing. REQUIRES: mu is held.
 func (c *conn) disposable(now time.Duration) (rank int, since time.Duration) {
 	const idleOne, slowOne, stalledOne, ofProxy = 0, 1, 2, 3
-	state, since, stalled := c.look(now)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
-	case state == idle:
+	case c.state == idle:
 		rank = idleOne
-	case state == awaited && now-since > slow:
+	case c.state == awaited && now-c.since > slow:
 		rank = slowOne
-	case stalled:
+	case c.state == active && c.stalledLocked(now):
 		rank = stalledOne
 	default:
 		return -1, 0
@@ -95,28 +97,44 @@ func (c *conn) disposable(now time.Duration) (rank int, since time.Duration) {
 	if c.trusted {
 		rank += ofProxy
 	}
-	return rank, since
+	return rank, c.since
 }
 
-// evict ends a connection, unless a request has begun on it meanwhile, or its
-// body has come on.
-func (c *conn) evict(now time.Duration) closing {
+// stalledLocked tells whether a request is under way that hardly moves: its
+// body comes below the least rate of a header, and is waited for, or nothing
+// of its answer is read. Otherwise a few addresses could keep everybody out by
+// announcing bodies.
+func (c *conn) stalledLocked(now time.Duration) bool {
+	if since := time.Duration(c.writing.Load()); since != 0 {
+		return now-since > unread
+	}
+	if c.running.Load() != c.waiting.Load() || now-time.Duration(c.wrote.Load()) <= unread {
+		return false
+	}
+	took := now - c.since
+	return took > slow && time.Duration(c.body)*time.Second < perSecond*took
+}
+
+// evict ends a connection, unless a request has begun on it meanwhile, or has
+// gone on.
+func (c *conn) evict() closing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	why := closedNot
 	switch c.state {
 	case idle:
-		c.state = gone
-		return closedIdle
+		why = closedIdle
 	case awaited:
-		c.state = gone
-		return closedSlow
+		why = closedSlow
 	case active:
-		if c.stalledLocked(now) {
-			c.state = gone
-			return closedSlow
+		if c.stalledLocked(c.door.now()) {
+			why = closedStalled
 		}
 	}
-	return closedNot
+	if why != closedNot {
+		c.state = gone
+	}
+	return why
 }
 
 var _ net.Conn = (*conn)(nil)

@@ -25,17 +25,18 @@ var refusalNames = [refusals]string{"full", "address", "failed", "stream"}
 type closing int
 
 const (
-	closedIdle   closing = iota // idle, to make place
-	closedSlow                  // slow to send a header, to make place
-	closedHeader                // its header did not come in time
-	closedRoom                  // its header was long, and there was no room
-	closedStop                  // nothing happened on it while the server stopped
+	closedIdle    closing = iota // idle, to make place
+	closedSlow                   // slow to send a header, to make place
+	closedStalled                // its request hardly moved, to make place
+	closedHeader                 // its header did not come in time
+	closedRoom                   // its header was long, and there was no room
+	closedStop                   // nothing happened on it while the server stopped
 	closings
 
 	closedNot closing = -1
 )
 
-var closingNames = [closings]string{"idle", "slow", "header_time", "header_room", "stop"}
+var closingNames = [closings]string{"idle", "slow", "stalled", "header_time", "header_room", "stop"}
 
 type counts struct {
 	accepted atomic.Uint64

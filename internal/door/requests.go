@@ -102,6 +102,7 @@ func (d *Door) Handler(h http.Handler) http.Handler {
 				turnAway(w)
 				return
 			}
+			w = &answer{w, c}
 		}
 		defer c.running.Add(-1)
 		if r.ContentLength != 0 {
@@ -112,6 +113,38 @@ func (d *Door) Handler(h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// answer is that of a request of HTTP/2: it notes that a handler waits until
+// the client makes room for more of it. Of HTTP/1 the connection's own writing
+// tells that.
+type answer struct {
+	http.ResponseWriter
+
+	c *conn
+}
+
+// Unwrap is for [http.ResponseController].
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// Write writes.
+func (a *answer) Write(b []byte) (int, error) {
+	a.c.toWrite(1)
+	defer a.c.toWrite(-1)
+	return a.ResponseWriter.Write(b)
+}
+
+// FlushError flushes.
+func (a *answer) FlushError() error {
+	a.c.toWrite(1)
+	defer a.c.toWrite(-1)
+	return http.NewResponseController(a.ResponseWriter).Flush()
+}
+
+// toWrite notes that n handlers more are about to write, -1 that one has.
+func (c *conn) toWrite(n int32) {
+	c.wrote.Store(int64(c.door.now()))
+	c.waiting.Add(n)
 }
 
 var closed = []string{"close"}

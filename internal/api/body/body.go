@@ -128,7 +128,7 @@ func (b *Body) read(ctx context.Context) ([]byte, error) {
 	text := sent
 	if b.inflate != nil {
 		text = buffer{held: &b.held, most: b.most}
-		err := b.inflate(ctx, b, sent.b, &text)
+		err := b.inflated(ctx, sent.b, &text)
 		sent.free()
 		if err != nil {
 			return nil, err
@@ -144,6 +144,26 @@ func (b *Body) read(ctx context.Context) ([]byte, error) {
 		return nil, errParts // however often it is tried
 	}
 	return text.b, b.held.Take(takes)
+}
+
+// inflated inflates what was sent. If it is large and has to wait, it holds
+// nothing but what was sent until it has a place, and then begins again: a few
+// bytes on the wire must not hold memory for as long as others take.
+func (b *Body) inflated(ctx context.Context, sent []byte, text *buffer) error {
+	if len(sent) > Light { // of what little it may come to: a million empty texts take time, too
+		if err := b.wait(ctx); err != nil {
+			return err
+		}
+	}
+	err := b.inflate(b, sent, text)
+	if !errors.Is(err, errNoPlace) {
+		return err
+	}
+	text.free()
+	if err := b.wait(ctx); err != nil {
+		return err
+	}
+	return b.inflate(b, sent, text)
 }
 
 // settle ends reading, and takes what comes after it.

@@ -17,8 +17,11 @@ import (
 
 // inflater inflates what was sent into a buffer, in steps: each takes its
 // memory first, and the first byte over the bound is the last one. Beyond
-// Light bytes it waits for a place.
-type inflater func(ctx context.Context, b *Body, sent []byte, into *buffer) error
+// Light bytes it needs a place: the error is errNoPlace if there is none at
+// once.
+type inflater func(b *Body, sent []byte, into *buffer) error
+
+var errNoPlace = errors.New("body: no place")
 
 // inflaterOf returns what decodes a Content-Encoding (RFC 9110, section 8.4),
 // nil if there is nothing to decode.
@@ -54,17 +57,18 @@ func (u *buffer) firstStep(sent []byte) int {
 // thousandth of what is all the same: work that costs its sender nothing.
 const maxRatio = 100
 
-// more makes room for the next step, which may have to wait.
-func (b *Body) more(ctx context.Context, u *buffer, sent []byte) error {
+// more makes room for the next step, which may need a place.
+func (b *Body) more(u *buffer, sent []byte) error {
 	if cap(u.b) <= Light {
 		return u.grow(min(next(cap(u.b)), Light+1)) // one more tells that it is large
 	}
 	if cap(u.b)/maxRatio > len(sent) {
 		return errInflated
 	}
-	if err := b.wait(ctx); err != nil {
-		return err
+	if !b.large && !b.in.Large.EnterAtOnce(b.who) {
+		return errNoPlace
 	}
+	b.large = true
 	return u.grow(next(cap(u.b)))
 }
 
@@ -73,13 +77,13 @@ func (b *Body) more(ctx context.Context, u *buffer, sent []byte) error {
 const decoderBytes = 64 << 10
 
 // readAll reads all of in, which takes decoderBytes.
-func (b *Body) readAll(ctx context.Context, in io.Reader, sent []byte, u *buffer) error {
+func (b *Body) readAll(in io.Reader, sent []byte, u *buffer) error {
 	if err := u.grow(u.firstStep(sent)); err != nil {
 		return err
 	}
 	for {
 		if len(u.b) == cap(u.b) {
-			if err := b.more(ctx, u, sent); err != nil {
+			if err := b.more(u, sent); err != nil {
 				return err
 			}
 		}
@@ -126,7 +130,7 @@ func (d *decoder) begin(sent []byte) (err error) {
 
 // inflateWith inflates with a decoder out of a pool.
 func inflateWith(pool *sync.Pool) inflater {
-	return func(ctx context.Context, b *Body, sent []byte, into *buffer) error {
+	return func(b *Body, sent []byte, into *buffer) error {
 		if err := b.held.Take(decoderBytes); err != nil {
 			return err
 		}
@@ -137,7 +141,7 @@ func inflateWith(pool *sync.Pool) inflater {
 		if err := d.begin(sent); err != nil {
 			return err
 		}
-		return b.readAll(ctx, d, sent, into)
+		return b.readAll(d, sent, into)
 	}
 }
 
@@ -149,14 +153,14 @@ var (
 
 // inflateDeflate takes both what "deflate" means (zlib, RFC 1950) and what many clients send under that name (RFC 1951 as it
 // is): the first two bytes of zlib are a multiple of 31 and name method 8.
-func inflateDeflate(ctx context.Context, b *Body, sent []byte, into *buffer) error {
+func inflateDeflate(b *Body, sent []byte, into *buffer) error {
 	switch {
 	case len(sent) < 2:
 		return io.ErrUnexpectedEOF
 	case sent[0]&0x0f == 8 && (int(sent[0])<<8|int(sent[1]))%31 == 0:
-		return inflateZlib(ctx, b, sent, into)
+		return inflateZlib(b, sent, into)
 	}
-	return inflateRaw(ctx, b, sent, into)
+	return inflateRaw(b, sent, into)
 }
 
 // Memory of a zstd decoder that does not stream: blocks have up to 128 KiB.
@@ -175,7 +179,7 @@ func newZstd(atOnce int) *zstd.Decoder {
 // inflateZstd inflates without a window of its own: what is inflated is the
 // window, up to 8 MiB of it. If the buffer is too small it begins again with
 // one twice as large, which costs as much again in all.
-func inflateZstd(ctx context.Context, b *Body, sent []byte, into *buffer) error {
+func inflateZstd(b *Body, sent []byte, into *buffer) error {
 	if err := into.grow(into.firstStep(sent)); err != nil {
 		return err
 	}
@@ -189,7 +193,7 @@ func inflateZstd(ctx context.Context, b *Body, sent []byte, into *buffer) error 
 		case !more:
 			return nil
 		}
-		if err := b.more(ctx, into, sent); err != nil {
+		if err := b.more(into, sent); err != nil {
 			return err
 		}
 	}

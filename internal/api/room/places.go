@@ -1,22 +1,33 @@
 package room
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
 	"sync"
+
+	"trackway/internal/clientip"
 )
 
 // Places is how many may be served at once, with a share of them for each
 // address. Those of an address that has its share wait in that address's own
 // line; if all places are taken, the next one is for the address that has the
-// fewest. Safe for concurrent use.
+// fewest, and of these for the one whose last turn is the longest ago. So
+// addresses take turns however many of one wait. Safe for concurrent use.
 type Places struct {
 	mu      sync.Mutex // guards what follows
 	shares  shares
 	waiting []*waiter // the first who came first
 	refused uint64
+
+	turns turn                  // how many there have been
+	last  map[clientip.Key]turn // of addresses and sites that wait, and of some others
 }
+
+// turn is the number of a place that became free and was given to one who
+// waited. 0 comes before all.
+type turn uint64
 
 // waiter is one who waits for a place.
 type waiter struct {
@@ -26,7 +37,7 @@ type waiter struct {
 
 // NewPlaces returns a number of places, of which an address has at most each.
 func NewPlaces(size, each int) *Places {
-	return &Places{shares: newShares(size, max(each, 1))}
+	return &Places{shares: newShares(size, max(each, 1)), last: make(map[clientip.Key]turn)}
 }
 
 // Enter waits for a place until ctx ends, and tells whether there is one. Who
@@ -57,8 +68,7 @@ func (p *Places) enter(addr netip.Addr) *waiter {
 	who := callerOf(addr)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.shares.fits(who, 1) {
-		p.shares.add(who, 1)
+	if p.enterLocked(who) {
 		return nil
 	}
 	w := &waiter{who, make(chan struct{})}
@@ -68,11 +78,25 @@ func (p *Places) enter(addr netip.Addr) *waiter {
 
 // TryEnter is Enter without waiting.
 func (p *Places) TryEnter(addr netip.Addr) bool {
-	who := callerOf(addr)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.shares.fits(who, 1) {
+	in := p.enterLocked(callerOf(addr))
+	if !in {
 		p.refused++
+	}
+	return in
+}
+
+// EnterAtOnce is TryEnter for one who waits if there is no place: that is not
+// counted as a refusal.
+func (p *Places) EnterAtOnce(addr netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.enterLocked(callerOf(addr))
+}
+
+func (p *Places) enterLocked(who caller) bool {
+	if !p.shares.fits(who, 1) {
 		return false
 	}
 	p.shares.add(who, 1)
@@ -87,13 +111,13 @@ func (p *Places) Leave(addr netip.Addr) {
 }
 
 // leaveLocked gives a place up, to the one of those who wait and may have it
-// whose address has the fewest; the first of them who came.
+// whose turn it is; the first of them who came.
 func (p *Places) leaveLocked(who caller) {
 	p.shares.add(who, -1)
-	next, fewest := -1, 0
+	next := -1
 	for i, w := range p.waiting {
-		if n := p.shares.most(w.who); p.shares.fits(w.who, 1) && (next < 0 || n < fewest) {
-			next, fewest = i, n
+		if p.shares.fits(w.who, 1) && (next < 0 || p.before(w.who, p.waiting[next].who)) {
+			next = i
 		}
 	}
 	if next < 0 {
@@ -102,7 +126,33 @@ func (p *Places) leaveLocked(who caller) {
 	w := p.waiting[next]
 	p.waiting = slices.Delete(p.waiting, next, next+1)
 	p.shares.add(w.who, 1)
+	p.noteTurn(w.who)
 	close(w.ready)
+}
+
+// before tells whether a's turn is before that of b.
+func (p *Places) before(a, b caller) bool {
+	return cmp.Or(
+		cmp.Compare(p.shares.most(a), p.shares.most(b)),
+		cmp.Compare(p.last[a.wide()], p.last[b.wide()]),
+		cmp.Compare(p.last[a.address], p.last[b.address]),
+	) < 0
+}
+
+// noteTurn notes that it was a caller's turn. The turns of those who do not
+// wait are forgotten before they are many.
+func (p *Places) noteTurn(c caller) {
+	p.turns++
+	p.last[c.address], p.last[c.wide()] = p.turns, p.turns
+	const spare = 256
+	if len(p.last) <= 4*len(p.waiting)+spare {
+		return
+	}
+	waiting := make(map[clientip.Key]turn, 2*len(p.waiting))
+	for _, w := range p.waiting {
+		waiting[w.who.address], waiting[w.who.wide()] = p.last[w.who.address], p.last[w.who.wide()]
+	}
+	p.last = waiting
 }
 
 // Counts is how places are used.

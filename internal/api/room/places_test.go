@@ -81,6 +81,50 @@ func TestPlaces(t *testing.T) {
 	})
 }
 
+// Addresses take turns: the line of one does not have to end first, nor that
+// of many addresses of one IPv6 /48.
+func TestPlacesTakeTurns(t *testing.T) {
+	t.Parallel()
+	const a, b, c, near, nearer = "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:0:1::1", "2001:db8:0:2::1"
+	synctest.Test(t, func(t *testing.T) {
+		l := &line{t: t, p: NewPlaces(1, 1)}
+		for range 4 {
+			l.wait(a)
+		}
+		l.leave(a, a) // nobody else waits
+		for _, addr := range []string{b, b, c, near, nearer} {
+			l.wait(addr)
+		}
+		l.leave(a, b)
+		l.leave(b, c)
+		l.leave(c, a)
+		l.leave(a, b)
+		l.leave(b, near)
+		l.leave(near, a)
+		l.leave(a, nearer)
+		l.leave(nearer, "")
+	})
+}
+
+// The turns of those who do not wait any more are forgotten.
+func TestTurnsAreForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &line{t: t, p: NewPlaces(1, 1)}
+		before := netip.AddrFrom4([4]byte{192, 0, 2, 1})
+		l.wait(before.String())
+		for i := range 2000 {
+			addr := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String()
+			l.wait(addr)
+			l.leave(before.String(), addr)
+			before = netip.MustParseAddr(addr)
+		}
+		if len(l.p.last) > 500 {
+			t.Errorf("the turns of %d callers are kept, and nobody waits", len(l.p.last))
+		}
+	})
+}
+
 // Many addresses of one IPv6 /48 have a share together.
 func TestPlacesOfASite(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,14 @@ func callerOf(addr netip.Addr) caller {
 	return c
 }
 
+// wide returns the larger of an address and its site.
+func (c caller) wide() clientip.Key {
+	if c.site.Bits > 0 {
+		return c.site
+	}
+	return c.address
+}
+
 // shares is how much there is of something, and how much of it each caller
 // has. An address may have a share. A site may have half of what that leaves
 // over besides, so that no range of addresses that is cheap to get has all.
@@ -75,9 +83,4 @@ func (s *shares) count(key clientip.Key, n int) {
 }
 
 // most returns how much the larger of an address and its site has.
-func (s *shares) most(c caller) int {
-	if c.site.Bits > 0 {
-		return s.by[c.site]
-	}
-	return s.by[c.address]
-}
+func (s *shares) most(c caller) int { return s.by[c.wide()] }

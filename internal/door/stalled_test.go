@@ -1,0 +1,104 @@
+package door
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Requests of which nothing moves make place, those of the address with the
+// most first: a body that does not come, an answer that nobody reads.
+func TestStalledMakesPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		x := build(t, Bounds{Max: 5}, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/work" {
+				<-release
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			_, _ = w.Write(make([]byte, 1<<20))
+		})
+		const body = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+		other := x.connect("192.0.2.9")
+		other.send(body)
+		working := x.connect("192.0.2.1")
+		working.send("GET /work HTTP/1.1\r\nHost: x\r\n\r\n")
+		moving := x.connect("192.0.2.1")
+		moving.send(body)
+		silent := x.connect("192.0.2.1")
+		silent.send(body)
+		pass(time.Millisecond) // the older one goes first
+		near, far := net.Pipe()
+		defer func() { _ = near.Close() }()
+		x.conns <- from{far, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}}
+		if _, err := io.WriteString(near, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		x.connect("192.0.2.2").closed(true) // all have just begun
+		for range 3 {
+			moving.send(strings.Repeat("x", 1<<10))
+			pass(time.Second)
+		}
+		moving.send(strings.Repeat("x", 2<<10))
+		x.connect("192.0.2.2").send("GET /work HTTP/1.1\r\nHost: x\r\n\r\n")
+		silent.closed(true)
+		x.connect("192.0.2.2").ask()
+		if n, _ := io.Copy(io.Discard, near); n > 1<<20 {
+			t.Error("the connection whose answer nobody read was not cut off")
+		}
+		other.closed(false)
+		moving.closed(false)
+		working.closed(false)
+		if n := x.door.counts.closed[closedStalled].Load(); n != 2 {
+			t.Errorf("%d are counted as stalled, want 2", n)
+		}
+		close(release)
+		synctest.Wait()
+	})
+}
+
+// An answer by HTTP/2 that its client makes no room for is not being written,
+// as far as the connection can tell. It makes place all the same; one that is
+// being made does not.
+func TestUnreadStreamMakesPlace(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]uint64{"unread": 1, "made": 0} {
+		synctest.Test(t, func(t *testing.T) {
+			release := make(chan struct{})
+			x := build(t, Bounds{Max: 1}, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/made" {
+					<-release
+				}
+				for err := error(nil); err == nil && r.URL.Path == "/unread"; {
+					_, err = w.Write(make([]byte, 64<<10))
+				}
+			}, secured())
+			web := x.browser()
+			defer web.CloseIdleConnections()
+			req, err := http.NewRequest(http.MethodGet, "https://x/"+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				if res, err := web.RoundTrip(req); err == nil {
+					<-release
+					_ = res.Body.Close()
+				}
+			}()
+			pass(unread + time.Second)
+			x.connect("192.0.2.2")
+			if n := x.door.counts.closed[closedStalled].Load(); n != want {
+				t.Errorf("%s: %d are counted as stalled, want %d", path, n, want)
+			}
+			close(release)
+			<-ended
+		})
+	}
+}

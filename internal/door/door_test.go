@@ -226,7 +226,9 @@ func TestSlowMakesPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		x := build(t, Bounds{Max: 2}, fine)
-		a, b := x.connect("192.0.2.1"), x.connect("192.0.2.1")
+		a := x.connect("192.0.2.1")
+		pass(time.Millisecond) // or a map's order decides which is older
+		b := x.connect("192.0.2.1")
 		b.send("GET / HT")
 		x.connect("192.0.2.2").closed(true)
 		pass(slow + time.Millisecond)

@@ -227,7 +227,7 @@ func TestSlowMakesPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := build(t, Bounds{Max: 2}, fine)
 		a := x.connect("192.0.2.1")
-		pass(time.Millisecond) // the older one goes
+		pass(time.Millisecond) // or a map's order decides which is older
 		b := x.connect("192.0.2.1")
 		b.send("GET / HT")
 		x.connect("192.0.2.2").closed(true)

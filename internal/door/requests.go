@@ -109,7 +109,7 @@ func (d *Door) Handler(h http.Handler) http.Handler {
 			in := intakes.Get().(*intake) //nolint:forcetypeassert // of this pool
 			in.ReadCloser, in.c = r.Body, c
 			r.Body = in
-			defer in.done()
+			defer in.done(r)
 		}
 		h.ServeHTTP(w, r)
 	})
@@ -212,8 +212,11 @@ func (in *intake) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// done is called when the handler has returned: it reads no more.
-func (in *intake) done() {
+// done is called when the handler has returned: it reads no more. net/http gets
+// its own body back: by its type it knows what a client waits to be asked for
+// (Expect), and what was not read.
+func (in *intake) done(r *http.Request) {
+	r.Body = in.ReadCloser
 	*in = intake{}
 	intakes.Put(in)
 }

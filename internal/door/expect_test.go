@@ -1,0 +1,21 @@
+package door
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+)
+
+// TestExpectIsAnswered: a client that waits to be asked for its body gets the
+// answer of a handler that does not want it, without sending it.
+func TestExpectIsAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		x := build(t, Bounds{Max: 10}, fine)
+		c := x.connect("192.0.2.1")
+		c.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+		if got := c.answered(); got != http.StatusOK {
+			t.Errorf("got %d", got)
+		}
+	})
+}

@@ -181,7 +181,7 @@ func TestFindings(t *testing.T) {
 	}
 	vectors := sharedFile(t, "conformance/findings.json")
 	if vectors == nil {
-		t.Skip("no ../shared/conformance beside the project")
+		prereq.Missing(t, prereq.Shared, "no conformance/findings.json")
 	}
 	if err := json.Unmarshal(vectors, &cases); err != nil {
 		t.Fatal(err)

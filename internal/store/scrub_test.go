@@ -59,9 +59,10 @@ func TestCleanUpLeavesNoMarkOfItsOwn(t *testing.T) {
 		return deleted, errors.Join(err, e)
 	}
 	err = c.Clean(t.Context(), spansOf(pending))
-	if marks == 0 {
+	switch marks {
+	case 0:
 		t.Fatal("the clean-up did not look at the table")
-	} else if marks == 1 {
+	case 1:
 		t.Error("the clean-up did not look again after its own mark")
 		_ = later.Close()
 	}

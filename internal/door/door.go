@@ -69,6 +69,7 @@ type Door struct {
 	mu      sync.Mutex // guards what follows; nothing blocks under it
 	bounds  Bounds
 	places  int                      // that are taken: of connections, and of further requests on one
+	barren  time.Duration            // until when it is not worth looking for one that makes place
 	conns   map[*conn]struct{}       // that are open
 	holders map[clientip.Key]*holder // of a place
 }
@@ -78,6 +79,7 @@ type holder struct {
 	key    clientip.Key
 	places int
 	conns  map[*conn]struct{}
+	barren time.Duration // until when it is not worth looking for one that makes place
 }
 
 // New returns a door.
@@ -212,10 +214,15 @@ func (d *Door) holdLocked(c *conn, addr netip.Addr) (evicted []*conn, why refusa
 // holdsAtMostLocked closes connections of an address or a site that has too
 // many, as far as that can be done.
 func (d *Door) holdsAtMostLocked(h *holder, most int) []*conn {
-	if h.places <= most {
+	need, now := h.places-most, d.now()
+	if need <= 0 || now < h.barren {
 		return nil
 	}
-	return d.evictLocked(h.conns, h.places-most, nil)
+	evicted := d.evictLocked(h.conns, need, nil)
+	if len(evicted) < need {
+		h.barren = now + rest
+	}
+	return evicted
 }
 
 // countLocked adds n to the places of a connection's address and site.

@@ -17,6 +17,10 @@ const (
 	// batch is which part of all connections is closed at once to make place,
 	// so that a flood of new ones has them looked through once for many.
 	batch = 128
+
+	// rest is how long nobody looks again for a connection that makes place,
+	// after none was found: a flood must not have all looked at for each.
+	rest = 20 * time.Millisecond
 )
 
 // candidate is a connection that could make place.
@@ -34,9 +38,17 @@ type candidate struct {
 // ones that take long to send a header; then those whose request is stalled;
 // at last, likewise, a proxy's, which many share.
 func (d *Door) placesLocked(n int) []*conn {
-	return d.evictLocked(d.conns, max(n, len(d.conns)/batch), func(a, b candidate) int {
+	now := d.now()
+	if now < d.barren {
+		return nil
+	}
+	evicted := d.evictLocked(d.conns, max(n, len(d.conns)/batch), func(a, b candidate) int {
 		return cmp.Compare(b.holds, a.holds)
 	})
+	if len(evicted) < n {
+		d.barren = now + rest
+	}
+	return evicted
 }
 
 // evictLocked takes n of a set of connections out of the door, or as many as

@@ -69,6 +69,7 @@ type Body struct {
 
 	held  room.Holding
 	large bool // it has a place
+	waste bool // which was used for nothing
 	timed bool // reading has a deadline
 	state state
 }
@@ -193,13 +194,20 @@ func (b *Body) wait(ctx context.Context) error {
 	return nil
 }
 
+// wastePause is how long an address has no place for another large body after
+// one that was worked on and refused: bombs are to keep no processor busy.
+const wastePause = time.Second
+
 // Decoded says that the body has been decoded: a large one leaves its place to
 // the next. What was decoded may still be used.
 func (b *Body) Decoded() {
-	if b.large {
+	switch {
+	case b.large && b.waste:
+		b.in.Large.LeaveLate(b.who, wastePause)
+	case b.large:
 		b.in.Large.Leave(b.who)
-		b.large = false
 	}
+	b.large = false
 }
 
 // Release gives everything back. Neither the text nor what was decoded from it
@@ -246,6 +254,7 @@ func (b *Body) refused(err error) error {
 }
 
 func (b *Body) refuse(why string, err error) error {
+	b.waste = why == inflated || why == tooLarge || why == damaged
 	b.in.metrics.refused.WithLabelValues(why).Inc()
 	return err
 }

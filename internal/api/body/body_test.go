@@ -454,6 +454,33 @@ func TestBombs(t *testing.T) {
 	}
 }
 
+// An address whose large body was refused has no place for the next one for a
+// second. Others have.
+func TestBombsPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, 64<<20)
+		s.in.Large = room.NewPlaces(1, 1)
+		answers := map[string][]answer{}
+		send := func(from string, body []byte) {
+			q := request{from: from, path: "x", length: int64(len(body)), coding: "gzip", body: bytes.NewReader(body)}
+			s.send(t, q, func(a answer) { answers[from] = append(answers[from], a) })
+			synctest.Wait()
+		}
+		bomb, honest := packedText(t, "gzip", make([]byte, most)), packed(t, "gzip", 2*Light)
+		send("192.0.2.1", bomb)
+		send("192.0.2.1", honest)
+		send("192.0.2.2", honest)
+		if a, b := answers["192.0.2.1"], answers["192.0.2.2"]; len(a) != 1 || a[0].status != 413 || len(b) != 1 || b[0].status != 200 {
+			t.Errorf("at once: got %+v and, from elsewhere, %+v", a, b)
+		}
+		wait(wastePause)
+		if a := answers["192.0.2.1"]; len(a) != 2 || a[1].status != 200 || a[1].after < wastePause {
+			t.Errorf("a second later: got %+v", a)
+		}
+	})
+}
+
 // What is inflated ends at the first byte over the bound, with the memory of
 // that.
 func TestInflatedBound(t *testing.T) {

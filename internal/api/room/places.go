@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"trackway/internal/clientip"
 )
@@ -110,10 +111,32 @@ func (p *Places) Leave(addr netip.Addr) {
 	p.leaveLocked(callerOf(addr))
 }
 
-// leaveLocked gives a place up, to the one of those who wait and may have it
-// whose turn it is; the first of them who came.
+// LeaveLate gives a place up, but the address has it on its share for a while
+// longer. So an address that wastes its places gets few of them. It costs a
+// timer.
+func (p *Places) LeaveLate(addr netip.Addr, pause time.Duration) {
+	who := callerOf(addr)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shares.count(who.address, 1)
+	p.leaveLocked(who)
+	time.AfterFunc(pause, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.shares.count(who.address, -1)
+		p.giveLocked()
+	})
+}
+
+// leaveLocked gives a place up, to the next who waits.
 func (p *Places) leaveLocked(who caller) {
 	p.shares.add(who, -1)
+	p.giveLocked()
+}
+
+// giveLocked gives a place to the one of those who wait and may have it whose
+// turn it is; the first of them who came.
+func (p *Places) giveLocked() {
 	next := -1
 	for i, w := range p.waiting {
 		if p.shares.fits(w.who, 1) && (next < 0 || p.before(w.who, p.waiting[next].who)) {

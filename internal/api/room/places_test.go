@@ -2,6 +2,7 @@ package room
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -165,6 +166,41 @@ func TestPlacesGivenUp(t *testing.T) {
 		}
 		if got := p.Counts(); got.Taken != 0 || got.Waiting != 0 {
 			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// An address that leaves a place late has it on its share for a while, and
+// nobody else waits for that.
+func TestLeaveLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPlaces(1, 1)
+		a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+		began := time.Now()
+		var order []string
+		enter := func(addr netip.Addr, name string) {
+			go func() {
+				if p.Enter(t.Context(), addr) {
+					order = append(order, fmt.Sprint(name, " after ", time.Since(began)))
+				}
+			}()
+			synctest.Wait()
+		}
+		enter(a, "a")
+		enter(a, "a again")
+		enter(b, "b")
+		p.LeaveLate(a, time.Second)
+		synctest.Wait()
+		p.Leave(b)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		p.Leave(a)
+		if got, want := fmt.Sprint(order), "[a after 0s b after 0s a again after 1s]"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if n := len(p.shares.by); n > 0 || p.Counts().Taken > 0 {
+			t.Errorf("%d have a share in the end, %d places are taken", n, p.Counts().Taken)
 		}
 	})
 }

@@ -95,7 +95,6 @@ func TestPreflightsAreFree(t *testing.T) {
 func TestPreflightMirrorsFields(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	const usual = "Authorization, Content-Type, Content-Encoding, X-Request-Id"
 	const tracing = "authorization,content-type,traceparent,baggage,sentry-trace,x-datadog-trace-id,newrelic,x-requested-with"
 	for _, rt := range routes() {
 		if !rt.cors {

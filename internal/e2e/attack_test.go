@@ -261,7 +261,7 @@ func newBombs() (b bombs) {
 func attack(target string) {
 	b := newBombs()
 	ctx, cancel := context.WithCancel(context.Background())
-	fmt.Println("attacking")
+	_, _ = os.Stdout.WriteString("attacking\n")
 	var all sync.WaitGroup
 	for i := range attackers {
 		a := attacker{server: target, dialer: dialerFrom(fmt.Sprintf("127.0.0.%d", i+2))}

@@ -25,7 +25,7 @@ const root = "../.."
 var binDir string
 
 func TestMain(m *testing.M) {
-	if target := os.Getenv(attackVariable); target != "" {
+	if target := os.Getenv(attackVariable); target != "" { //nolint:forbidigo // this process is not the test's
 		attack(target)
 		return
 	}

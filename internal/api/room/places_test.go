@@ -193,7 +193,7 @@ func TestLeaveLate(t *testing.T) {
 		p.LeaveLate(a, time.Second)
 		synctest.Wait()
 		p.Leave(b)
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		synctest.Wait()
 		p.Leave(a)
 		if got, want := fmt.Sprint(order), "[a after 0s b after 0s a again after 1s]"; got != want {

@@ -83,14 +83,20 @@ func load(addr string, w workload, conns int, length time.Duration) result {
 	return summary(slices.Concat(times...), took)
 }
 
-func connection(addr string, w workload, seed uint64, end time.Time) (times []time.Duration) {
+func connection(addr string, w workload, seed uint64, end time.Time) []time.Duration {
 	r := rand.New(rand.NewPCG(seed, uint64(os.Getpid())))
+	return exchange(addr, end, func() []byte { return w.make(r) })
+}
+
+// exchange sends the requests that next makes over one connection, each after
+// the answer to the one before, and returns how long the answers took.
+func exchange(addr string, end time.Time, next func() []byte) (times []time.Duration) {
 	c, err := net.Dial("tcp", addr)
 	must(err)
 	defer c.Close()
 	in := bufio.NewReader(c)
 	for now := time.Now(); now.Before(end); {
-		req := w.make(r)
+		req := next()
 		sent := time.Now()
 		_, err := c.Write(req)
 		must(err)

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"net"
 	"os"
 	"runtime"
 	"slices"
@@ -81,15 +79,11 @@ func summary(all []time.Duration, took time.Duration) result {
 // cheap is a connection that costs as little as one can: it writes the digits
 // that differ into a request that was made before, and looks at an answer's
 // status, length and first bytes.
-func cheap(addr, kind string, place, conns, known int, end time.Time) (times []time.Duration) {
-	c, err := net.Dial("tcp", addr)
-	must(err)
-	defer c.Close()
+func cheap(addr, kind string, place, conns, known int, end time.Time) []time.Duration {
 	req, events := prepared(kind)
-	in := bufio.NewReader(c)
 	micros := time.Now().UnixMicro()
 	customer := place
-	for now := time.Now(); now.Before(end); {
+	return exchange(addr, end, func() []byte {
 		for _, e := range events {
 			micros++
 			customer = (customer + conns) % known
@@ -97,14 +91,8 @@ func cheap(addr, kind string, place, conns, known int, end time.Time) (times []t
 			digits(req[e.seconds:e.seconds+10], int(micros/1e6))
 			digits(req[e.micros:e.micros+6], int(micros%1e6))
 		}
-		sent := time.Now()
-		_, err := c.Write(req)
-		must(err)
-		answer(in)
-		now = time.Now()
-		times = append(times, now.Sub(sent))
-	}
-	return times
+		return req
+	})
 }
 
 // places are where the digits of an event stand in a request.

@@ -212,13 +212,13 @@ func (d *Door) holdLocked(c *conn, addr netip.Addr) (evicted []*conn, why refusa
 }
 
 // holdsAtMostLocked closes connections of an address or a site that has too
-// many, as far as that can be done.
+// many, as far as that can be done, and a few more, as placesLocked does.
 func (d *Door) holdsAtMostLocked(h *holder, most int) []*conn {
 	need, now := h.places-most, d.now()
 	if need <= 0 || now < h.barren {
 		return nil
 	}
-	evicted := d.evictLocked(h.conns, need, nil)
+	evicted := d.evictLocked(h.conns, max(need, h.places/ofAddress), nil)
 	if len(evicted) < need {
 		h.barren = now + rest
 	}

@@ -18,6 +18,10 @@ const (
 	// so that a flood of new ones has them looked through once for many.
 	batch = 128
 
+	// ofAddress is the same for the connections of an address that has as many
+	// as it may have.
+	ofAddress = 16
+
 	// rest is how long nobody looks again for a connection that makes place,
 	// after none was found: a flood must not have all looked at for each.
 	rest = 20 * time.Millisecond

@@ -11,12 +11,14 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
+	"trackway/internal/store/recent"
 	"trackway/internal/store/timeline"
 	"trackway/internal/wire"
 )
@@ -64,6 +66,7 @@ type scratch struct {
 	touched            []uint32       // projects
 	entries            []movedEntry
 	changed            cache.Changed // none between transactions
+	feed               recent.Stager
 }
 
 // tx is a batch in the making. It exists only while the store's lock is held.
@@ -291,11 +294,22 @@ func (t *tx) idKey(project uint32, id trackway.Identifier) []byte {
 }
 
 // putHolder notes that a customer's record has to be written.
-func (t *tx) putHolder(project uint32, h *identity.Holder) { t.changed.Add(project, h) }
+func (t *tx) putHolder(project uint32, h *identity.Holder) { t.changed.Add(project, h, true) }
 
-// stageHolders stages the records that have changed.
+// stageHolders stages the records that have changed, and for each customer who
+// has a change with the next number.
 func (t *tx) stageHolders() error {
+	if len(t.changed.All()) == 0 {
+		return nil
+	}
+	t.s.stageInto(&t.feed, t.b, t.nextSeq)
 	for _, c := range t.changed.All() {
+		if err := t.feed.Add(change.Change{Kind: change.Changed, Project: c.Project, Customer: c.Customer}); err != nil {
+			return err
+		}
+		if !c.Record {
+			continue
+		}
 		t.key = format.AppendCustomerKey(t.key[:0], c.Project, c.Customer)
 		t.value = format.AppendHolder(t.value[:0], c.Holder)
 		if err := t.b.Set(t.key, t.value, nil); err != nil {
@@ -303,6 +317,7 @@ func (t *tx) stageHolders() error {
 		}
 	}
 	t.changed.Empty()
+	t.nextSeq = t.feed.Next
 	return nil
 }
 
@@ -312,7 +327,7 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 	const maxNamed = 3 // in an error
 	var over []string
 	var refused int
-	before := h.Properties
+	before, staged := h.Properties, t.b.Count()
 	t.moved += max(0, len(c.Properties)-trackway.MaxProperties) // each is looked up, also where it is refused
 	for _, p := range c.Properties {
 		known, err := t.setProperty(h, p, c, h.Properties < trackway.MaxProperties)
@@ -326,8 +341,8 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 			refused++
 		}
 	}
-	if h.Properties != before {
-		t.putHolder(c.Project, h)
+	if t.b.Count() != staged {
+		t.changed.Add(c.Project, h, h.Properties != before)
 	}
 	if over == nil {
 		return nil, nil //nolint:nilnil // neither refused nor failed

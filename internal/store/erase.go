@@ -43,7 +43,7 @@ func (s *Store) Erase(project uint32, c trackway.Customer, personal []string, at
 	if err != nil {
 		return Erased{}, fmt.Errorf("erase customer %d: %w", c, err)
 	}
-	return done, s.barrier()
+	return done, s.durable()
 }
 
 // erase does what a snapshot shows, then what came to the log since, and at the end, under the lock, what came meanwhile, with
@@ -185,7 +185,7 @@ func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (done Erased, e
 		return done, err
 	}
 	e.locked = true
-	defer func() { e.staged, e.bytes, e.locked = nil, 0, false }() // of no use where this pass was not the last one
+	defer func() { e.staged, e.owners, e.bytes, e.locked = nil, nil, 0, false }() // of no use where this pass was not the last one
 	e.passed = !e.merged && h.Customer == e.customer && e.knows(h.IDs)
 	if !e.passed || s.nextSeq-e.next > maxLast {
 		return done, nil
@@ -200,6 +200,10 @@ func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (done Erased, e
 	if err := errors.Join(e.stage(b), e.holder(b, h)); err != nil {
 		return done, err
 	}
+	next, err := s.stageErased(b, e.project, e.owners, h.Customer)
+	if err != nil {
+		return done, err
+	}
 	id := s.nextErasure
 	record := erased.Record{Project: e.project, Asked: at, Places: e.places.Of(h.Customer)}
 	err = errors.Join(b.Set(erased.Key(id), erased.Append(nil, record), nil), b.Commit(pebble.NoSync))
@@ -207,6 +211,7 @@ func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (done Erased, e
 		return done, err
 	}
 	s.nextErasure++
+	s.nextSeq = next
 	s.pending.Add(id, at)
 	s.versions.Changed(e.project)
 	return Erased{Erasure: query.Erasure{ID: id, Asked: at}, Customer: h.Customer, IDs: ids}, nil

@@ -6,20 +6,25 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/query"
+	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
+	"trackway/internal/store/recent"
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/timeline"
 	"trackway/internal/store/totals"
 )
 
-// keyNextSeq says which sequence number comes next where the last record of the log is gone.
+// keyNextSeq says which sequence number comes next at least.
 var keyNextSeq = []byte("mnextseq")
 
 // How many events are removed before other writers are let in, and for how long these have the store for themselves then.
@@ -31,13 +36,23 @@ const (
 // Expire removes those of the events from sequence number from up to, not including, to whose time, or receipt if that is
 // earlier, is before what before returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how
 // many events there are. What cannot be read is noted, and stays. It does not wait for the disk: after a crash there is more to remove,
-// that is all. When ctx ends, it stops between two batches.
+// that is all. When ctx ends, it stops between two batches. Events behind the
+// lowest cursor stay until it has passed them.
 //
 // Cost: a read of these records of the log, with nobody waiting; writers wait while up to 128 events are removed at once.
 func (s *Store) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
+	lowest, err := follow.Lowest(s.db)
+	if err != nil {
+		return query.Expired{}, err
+	}
+	held := lowest < to-1
+	if held {
+		to = lowest + 1
+	}
 	x, old, err := s.tooOld(from, to, before)
+	x.End = x.End || held
 	if err == nil && len(old) > 0 {
 		err = s.counts.Save() // or an opening, which counts what was not saved, would not find them
 	}
@@ -53,6 +68,9 @@ func (s *Store) Expire(
 		if old, x.Removed = old[n:], x.Removed+removed; len(old) > 0 {
 			pause(ctx, expireRest)
 		}
+	}
+	if x.Removed > 0 { // those who follow are told; nobody else waits for the disk
+		err = errors.Join(err, s.durable())
 	}
 	if err != nil {
 		return x, fmt.Errorf("expire events %d to %d: %w", from, to, err)
@@ -116,7 +134,7 @@ func (s *Store) remove(events []rewritten) (n int, err error) {
 	defer s.mu.Unlock()
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
-	removed := make(map[totals.Day]uint64)
+	removed, expired := make(map[totals.Day]uint64), make(map[uint32]change.Expiry)
 	for i := range events {
 		e := &events[i].event
 		key, _, err := s.entryOf(&events[i])
@@ -128,11 +146,14 @@ func (s *Store) remove(events []rewritten) (n int, err error) {
 			return 0, err
 		}
 		n++
+		expired[e.Project] = change.Expiry{Events: expired[e.Project].Events + 1, Highest: max(expired[e.Project].Highest, e.Seq)}
 		removed[totals.Day{Project: e.Project, Day: query.DayOf(e.Received)}]++
-		if e.Seq == s.nextSeq-1 {
-			if err := b.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
-				return 0, err
-			}
+	}
+	var st recent.Stager
+	s.stageInto(&st, b, s.nextSeq)
+	for _, project := range slices.Sorted(maps.Keys(expired)) {
+		if err := st.Add(change.Change{Kind: change.Expired, Project: project, Expired: expired[project]}); err != nil {
+			return 0, err
 		}
 	}
 	changed, err := s.stageExpired(b, removed)
@@ -142,6 +163,7 @@ func (s *Store) remove(events []rewritten) (n int, err error) {
 	if err := b.Commit(pebble.NoSync); err != nil {
 		return 0, err
 	}
+	s.nextSeq = st.Next
 	for day, total := range changed {
 		s.setUsageLocked(day, total)
 	}
@@ -184,7 +206,7 @@ func (s *Store) Reclaim(ctx context.Context, from, to uint64) error {
 	return s.scrubber().Compact(ctx, scrub.Span{Start: format.AppendLogKey(nil, from), End: format.AppendLogKey(nil, to+1)})
 }
 
-// savedNextSeq reads what [Store.Expire] has left instead of the last record of the log.
+// savedNextSeq reads what a salvage has left.
 func (s *Store) savedNextSeq() (uint64, error) {
 	value, closer, err := s.db.Get(keyNextSeq)
 	if errors.Is(err, pebble.ErrNotFound) {

@@ -25,7 +25,7 @@ var (
 type group struct {
 	requests []member
 	commands int
-	seq      uint64        // the last event that was in the log when the group was committed
+	seq      uint64        // the last change that there was when the group was committed
 	done     chan struct{} // closed when err and all results are there
 	err      error
 }
@@ -77,7 +77,7 @@ func (s *Store) applyGroup(g *group) {
 		err = s.barrier()
 	}
 	if g.err = err; err == nil {
-		s.synced.raise(g.seq)
+		s.synced.Raise(g.seq)
 	}
 }
 

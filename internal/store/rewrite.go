@@ -30,9 +30,10 @@ type rewriter struct {
 	s       *Store
 	project uint32
 	staged  []rewritten
-	bytes   int           // of what is staged
-	locked  bool          // the store's lock is held: all is staged
-	places  erased.Places // where the files hold what was erased
+	bytes   int                 // of what is staged
+	locked  bool                // the store's lock is held: all is staged
+	places  erased.Places       // where the files hold what was erased
+	owners  []trackway.Customer // on whose timelines the events are that the batch rewrites
 	types   format.TypeNames
 }
 
@@ -104,9 +105,17 @@ func (r *rewriter) write() error {
 	defer r.s.mu.Unlock()
 	b := r.s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
-	if err := errors.Join(r.stage(b), b.Commit(pebble.NoSync)); err != nil {
+	if err := r.stage(b); err != nil {
 		return err
 	}
+	next, err := r.s.stageErased(b, r.project, r.owners, 0)
+	if err != nil {
+		return err
+	}
+	if err := b.Commit(pebble.NoSync); err != nil {
+		return err
+	}
+	r.s.nextSeq, r.owners = next, r.owners[:0]
 	r.s.versions.Changed(r.project)
 	return nil
 }
@@ -129,8 +138,10 @@ func (r *rewriter) rewrite(b *pebble.Batch, w *rewritten) error {
 	if err != nil {
 		return err
 	}
+	owner := trackway.Customer(binary.BigEndian.Uint64(at[1:])) // on whose timeline it is
 	r.places.Add(w.event.Seq, w.event.Customer)
-	r.places.Add(w.event.Seq, trackway.Customer(binary.BigEndian.Uint64(at[1:]))) // on whose timeline it is
+	r.places.Add(w.event.Seq, owner)
+	r.owners = append(r.owners, owner)
 	if len(wire.SplitObject(w.event.Properties)) == 0 {
 		value = binary.AppendUvarint(nil, w.event.Seq)
 	}

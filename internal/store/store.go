@@ -31,6 +31,7 @@ import (
 	"trackway/internal/store/damage"
 	"trackway/internal/store/engine"
 	"trackway/internal/store/erased"
+	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
 	"trackway/internal/store/journal"
 	"trackway/internal/store/reading"
@@ -92,7 +93,9 @@ type Store struct {
 	name   string       // empty: not known
 	sync   func() error // see barrier; a test takes it away, to show that it is what keeps things
 
-	synced watermark
+	follow.Feed
+
+	synced follow.Watermark
 
 	gathering gathering // takes in requests while others are applied
 
@@ -143,6 +146,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, inUse(dir, err)
 	}
 	s.db, s.engine = db.DB, db
+	s.Feed = follow.New(s.db, &s.synced, s.noteEvent)
 	s.counts = counts.New(s.db, func(err error) { s.damaged.Note(damage.Count, err.Error(), err) })
 	marks := sync.Pool{New: func() any { return new([journal.MarkLen]byte) }}
 	s.sync = func() error {
@@ -160,7 +164,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
-	s.synced.raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log
+	s.synced.Raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log
 	if o.Registry != nil {
 		o.Registry.MustRegister(newCollector(s))
 	}
@@ -242,18 +246,23 @@ func (s *Store) checkFormat() (version int, err error) {
 	return 0, fmt.Errorf("the store has format version %q, this program reads versions %d and %d only", found, FormatVersion-1, FormatVersion)
 }
 
-// findNext finds the sequence number and the customer number to go on with. No number is given out twice: whoever deletes the
-// log's last record notes its number, and a customer's record is never deleted.
+// findNext finds the sequence number and the customer number to go on with. No
+// number is given out twice: what removes the last event or another change adds
+// a change behind it, and a customer's record is never deleted.
 func (s *Store) findNext() error {
 	seq, err := s.last([]byte{format.TableLog})
 	if err != nil {
 		return fmt.Errorf("find the log's last event: %w", err)
 	}
+	last, err := s.last([]byte{format.TableChanges})
+	if err != nil {
+		return fmt.Errorf("find the last change: %w", err)
+	}
 	noted, err := s.savedNextSeq()
 	if err != nil {
 		return fmt.Errorf("find the log's next number: %w", err)
 	}
-	s.nextSeq = max(seq+1, noted)
+	s.nextSeq = max(seq+1, last+1, noted)
 	for project := uint32(1); ; project++ {
 		last, err := s.last(format.CustomersPrefix(project))
 		if err != nil {

@@ -9,10 +9,11 @@ import (
 )
 
 // The tables, by the first byte of a key. docs/format.md describes every key and record byte by byte; numbers in keys are
-// big-endian, so that the store's order is theirs. Two tables more are those of package counts.
+// big-endian, so that the store's order is theirs. Two more tables are those of package counts.
 const (
 	TableAbsorbed  = 'a' // survivor, absorbed customer whose timeline stayed → nothing
 	TableCustomers = 'c' // project, customer → holder
+	TableChanges   = 'd' // number → project, customer, kind: a change that is not an event
 	TableErasures  = 'e' // number → project, times, what is to be cleaned
 	TableFormer    = 'f' // project, name, value, customer that had this identifier and lost it → nothing
 	TableIDs       = 'i' // project, name, value → customer
@@ -20,6 +21,7 @@ const (
 	TableMeta      = 'm' // name → value
 	TableProps     = 'p' // customer, name → time, value
 	TableTimeline  = 't' // customer, time, tail → sequence number, mark of a merge
+	TableLatest    = 'v' // project, customer → number and kind of its latest change
 	TableUsage     = 'u' // project, day → events stored, duplicate; commands refused; customers created, absorbed; events expired
 )
 

@@ -1,0 +1,158 @@
+// Package recent keeps the records of changes that are not events. Each has a
+// number from the numbering of the events, so that both together are one feed;
+// only the latest change of each customer has a record, so that there are never
+// more of them than customers and projects.
+//
+// They have a table of their own. The log of events only grows at its end, so
+// that Pebble moves its files down the levels and does not rewrite them; records
+// that come and go among the events would end that.
+package recent
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/change"
+	"trackway/internal/store/format"
+)
+
+// AppendKey is the key of a change's record.
+func AppendKey(b []byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, format.TableChanges), number)
+}
+
+// AppendCustomerKey is the key of what is known of a customer's latest change. The
+// customer is 0 for the change that tells of a project's expired events.
+func AppendCustomerKey(b []byte, project uint32, c trackway.Customer) []byte {
+	b = binary.BigEndian.AppendUint32(append(b, format.TableLatest), project)
+	return binary.BigEndian.AppendUint64(b, uint64(c))
+}
+
+// appendBody writes what both tables say of a change.
+func appendBody(b []byte, c *change.Change) []byte {
+	b = append(b, byte(c.Kind))
+	if c.Kind == change.Expired {
+		b = binary.AppendUvarint(b, c.Expired.Events)
+		b = binary.AppendUvarint(b, c.Expired.Highest)
+	}
+	return b
+}
+
+// Append writes a change's record.
+func Append(b []byte, c *change.Change) []byte {
+	b = binary.AppendUvarint(b, uint64(c.Project))
+	b = binary.AppendUvarint(b, uint64(c.Customer))
+	return appendBody(b, c)
+}
+
+// Decode reads the record of the change with this number.
+func Decode(number uint64, record []byte) (change.Change, error) {
+	project, n := binary.Uvarint(record)
+	if n <= 0 {
+		return change.Change{}, format.ErrCorrupt
+	}
+	customer, m := binary.Uvarint(record[n:])
+	if m <= 0 {
+		return change.Change{}, format.ErrCorrupt
+	}
+	c := change.Change{Number: number, Project: uint32(project), Customer: trackway.Customer(customer)} //nolint:gosec // G115: written from a uint32
+	return c, decodeBody(&c, record[n+m:])
+}
+
+func decodeBody(c *change.Change, body []byte) error {
+	if len(body) == 0 {
+		return format.ErrCorrupt
+	}
+	c.Kind, body = change.Kind(body[0]), body[1:]
+	switch c.Kind {
+	case change.Changed, change.Rewritten, change.Erased:
+	case change.Expired:
+		for _, number := range []*uint64{&c.Expired.Events, &c.Expired.Highest} {
+			v, n := binary.Uvarint(body)
+			if n <= 0 {
+				return format.ErrCorrupt
+			}
+			*number, body = v, body[n:]
+		}
+	default:
+		return format.ErrCorrupt
+	}
+	if len(body) > 0 {
+		return format.ErrCorrupt
+	}
+	return nil
+}
+
+// Stager stages changes in a batch, and gives them their numbers in the order in
+// which they come. It may be used for one batch after the other.
+type Stager struct {
+	From  pebble.Reader // what is committed
+	Batch *pebble.Batch
+	Next  uint64              // the number of the next change
+	New   trackway.Customer   // from this one on, customers have no change yet
+	Lost  func(string, error) // is told what cannot be read
+
+	key, value []byte
+}
+
+// Add stages a change; its number is given here. The record of the change before
+// it, of the same customer, goes, and what that said is said by this one: its
+// kind is no lower, and its expired events include the earlier ones.
+//
+// If it cannot be read what the last change was, its record stays, and the new
+// one says that events were rewritten: those who follow are told more than they
+// need to know, and no customer is refused anything for it.
+//
+// REQUIRES: the batch has no other change of the same customer.
+// Cost: a look-up, unless the customer is new, and three records of 50 bytes.
+func (s *Stager) Add(c change.Change) error {
+	s.key = AppendCustomerKey(s.key[:0], c.Project, c.Customer)
+	if c.Customer < s.New {
+		before, err := s.latest()
+		switch {
+		case err != nil:
+			s.Lost(fmt.Sprintf("latest change of customer %d of project %d", c.Customer, c.Project), err)
+			c.Kind = max(c.Kind, change.Rewritten)
+		case before.Number != 0:
+			c.Kind = max(c.Kind, before.Kind)
+			c.Expired.Events += before.Expired.Events
+			c.Expired.Highest = max(c.Expired.Highest, before.Expired.Highest)
+			s.value = AppendKey(s.value[:0], before.Number)
+			if err := s.Batch.Delete(s.value, nil); err != nil {
+				return err
+			}
+		}
+	}
+	s.value = appendBody(binary.BigEndian.AppendUint64(s.value[:0], s.Next), &c)
+	if err := s.Batch.Set(s.key, s.value, nil); err != nil {
+		return err
+	}
+	s.key, s.value = AppendKey(s.key[:0], s.Next), Append(s.value[:0], &c)
+	s.Next++
+	return s.Batch.Set(s.key, s.value, nil)
+}
+
+// latest reads what the record at s.key says, zero if there is none.
+func (s *Stager) latest() (c change.Change, err error) {
+	record, closer, err := s.From.Get(s.key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return c, nil
+	} else if err != nil {
+		return c, err
+	}
+	c, err = DecodeCustomer(record)
+	return c, errors.Join(err, closer.Close())
+}
+
+// DecodeCustomer reads what is known of a latest change: all but whose it is.
+func DecodeCustomer(record []byte) (c change.Change, err error) {
+	if len(record) < 8 {
+		return c, format.ErrCorrupt
+	}
+	c.Number = binary.BigEndian.Uint64(record)
+	return c, decodeBody(&c, record[8:])
+}

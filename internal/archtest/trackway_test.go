@@ -58,7 +58,7 @@ var trackway = Rules{
 
 		"internal/store/backup":   2,
 		"internal/store/cache":    2,
-		"internal/store/counts":   2,
+		"internal/store/counts":   3,
 		"internal/store/damage":   1,
 		"internal/store/engine":   3,
 		"internal/store/erased":   3,
@@ -69,7 +69,6 @@ var trackway = Rules{
 		"internal/store/stuck":    4,
 		"internal/store/timeline": 3,
 		"internal/store/totals":   3,
-		"internal/store/upgrade":  5,
 
 		"internal/store": 3,
 

@@ -32,6 +32,7 @@ var trackway = Rules{
 		"internal/ask":           1,
 		"internal/auth":          1,
 		"internal/door":          1,
+		"internal/entry":         1,
 		"internal/fleet":         1,
 		"internal/load":          1,
 		"internal/limit":         1,

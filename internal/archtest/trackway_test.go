@@ -33,6 +33,7 @@ var trackway = Rules{
 		"internal/ask":           1,
 		"internal/auth":          1,
 		"internal/door":          1,
+		"internal/entry":         1,
 		"internal/fleet":         1,
 		"internal/load":          1,
 		"internal/limit":         1,
@@ -59,7 +60,7 @@ var trackway = Rules{
 
 		"internal/store/backup":   2,
 		"internal/store/cache":    2,
-		"internal/store/counts":   2,
+		"internal/store/counts":   3,
 		"internal/store/damage":   1,
 		"internal/store/engine":   3,
 		"internal/store/erased":   3,
@@ -72,7 +73,6 @@ var trackway = Rules{
 		"internal/store/stuck":    4,
 		"internal/store/timeline": 3,
 		"internal/store/totals":   3,
-		"internal/store/upgrade":  5,
 
 		"internal/store": 3,
 

@@ -18,7 +18,6 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/erased"
-	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
 	"trackway/internal/store/recent"
 	"trackway/internal/store/timeline"
@@ -120,8 +119,6 @@ func (c *contents) read(key, value []byte) (err error) {
 		c.changes[uint64(number(1))], err = recent.Decode(uint64(number(1)), value)
 	case 'v':
 		c.latest[string(key)], err = recent.DecodeCustomer(value)
-	case 'e':
-		_, err = erased.Decode(value)
 	case 'f':
 		if len(value) != 0 {
 			return format.ErrCorrupt
@@ -135,13 +132,21 @@ func (c *contents) read(key, value []byte) (err error) {
 		switch {
 		case string(key) == "mformat":
 			c.format = string(value)
-		case string(key) == "mcounted":
-			c.counted = binary.BigEndian.Uint64(value)
-		case bytes.HasPrefix(key, prefixIdentifier), bytes.HasPrefix(key, follow.Prefix):
-		case bytes.Equal(key, keyNextSeq):
+		case bytes.HasPrefix(key, []byte(format.PrefixIdentifier)), bytes.HasPrefix(key, []byte(format.PrefixCursor)):
+		case bytes.Equal(key, []byte(format.KeyNextSeq)):
 			c.nextSeq = binary.BigEndian.Uint64(value)
 		default:
 			c.projects[string(key[len("mproject/"):])] = binary.BigEndian.Uint32(value)
+		}
+	case 'n':
+		switch {
+		case bytes.Equal(key, []byte(format.KeyCounted)):
+			c.counted = binary.BigEndian.Uint64(value)
+		case bytes.HasPrefix(key, []byte(format.PrefixErasure)):
+			_, err = erased.Decode(value)
+		case bytes.Equal(key, []byte(format.KeyStore)):
+		default:
+			return format.ErrCorrupt
 		}
 	case 'p':
 		c.props[number(1)]++
@@ -230,7 +235,7 @@ func (c *contents) checkChanges() string {
 	about := make(map[trackway.Customer]int)
 	var expired uint64
 	for number, one := range c.changes {
-		latest := c.latest[string(recent.AppendCustomerKey(nil, one.Project, one.Customer))]
+		latest := c.latest[string(format.Key(nil).Latest(one.Project, one.Customer))]
 		latest.Project, latest.Customer = one.Project, one.Customer
 		if _, isEvent := c.events[number]; isEvent || latest != one {
 			return fmt.Sprintf("change %d is %+v, the latest is %+v, it is an event: %v", number, one, latest, isEvent)

@@ -24,9 +24,6 @@ import (
 	"trackway/internal/store/totals"
 )
 
-// keyNextSeq says which sequence number comes next at least.
-var keyNextSeq = []byte("mnextseq")
-
 // How many events are removed before other writers are let in, and for how long these have the store for themselves then.
 const (
 	maxExpired = 128
@@ -208,14 +205,14 @@ func (s *Store) Reclaim(ctx context.Context, from, to uint64) error {
 
 // savedNextSeq reads what a salvage has left.
 func (s *Store) savedNextSeq() (uint64, error) {
-	value, closer, err := s.db.Get(keyNextSeq)
+	value, closer, err := s.db.Get([]byte(format.KeyNextSeq))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 1, nil
 	} else if err != nil {
 		return 0, err
 	}
 	if len(value) != 8 {
-		return 0, errors.Join(fmt.Errorf("key %s: %w", keyNextSeq, format.ErrCorrupt), closer.Close())
+		return 0, errors.Join(fmt.Errorf("key %s: %w", []byte(format.KeyNextSeq), format.ErrCorrupt), closer.Close())
 	}
 	n := binary.BigEndian.Uint64(value)
 	return n, closer.Close()

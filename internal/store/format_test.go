@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -15,11 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
-	"trackway/internal/store/counts"
-	"trackway/internal/store/erased"
-	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
-	"trackway/internal/store/recent"
 	"trackway/internal/store/timeline"
 	"trackway/internal/store/totals"
 )
@@ -35,15 +30,15 @@ func TestKeys(t *testing.T) {
 	}{
 		"absorbed":  {format.AbsorbedKey(1, 0x0203), "61 0000000000000001 0000000000000203"},
 		"customers": {format.AppendCustomerKey(nil, 7, 0x0203), "63 00000007 0000000000000203"},
-		"erasure":   {erased.Key(0x0102), "65 0000000000000102"},
-		"change":    {recent.AppendKey(nil, 0x0102), "64 0000000000000102"},
-		"latest":    {recent.AppendCustomerKey(nil, 7, 0x0203), "76 00000007 0000000000000203"},
-		"cursor":    {follow.Prefix, "6d 637572736f722f"},
-		"former":    {format.AppendFormerKey(nil, 7, id, 9), "66 00000007 636f6f6b6965 00 03 610062 0000000000000009"},
+		"change":    {format.Key(nil).Change(0x0102), "64 0000000000000102"},
+		"latest":    {format.Key(nil).Latest(7, 0x0203), "76 00000007 0000000000000203"},
+		"cursor":    {format.Key(nil).Cursor("a"), "6d 637572736f722f 61"},
+		"erasure":   {format.Key(nil).Erasure(0x0102), "6e 657261737572652f 0000000000000102"},
+		"former":    {format.Key(nil).Former(7, id, 9), "66 00000007 636f6f6b6965 00 03 610062 0000000000000009"},
 		"ids":       {format.AppendIDKey(nil, 7, id), "69 00000007 636f6f6b6965 00 610062"},
 		"log":       {format.AppendLogKey(nil, 0x0102), "6c 0000000000000102"},
-		"format":    {keyFormat, "6d 666f726d6174"},
-		"project":   {append(slices.Clip(prefixProject), "ab-1"...), "6d 70726f6a6563742f 61622d31"},
+		"format":    {[]byte(format.KeyFormat), "6d 666f726d6174"},
+		"project":   {format.Key(nil).Project("ab-1"), "6d 70726f6a6563742f 61622d31"},
 		"props":     {format.AppendPropKey(nil, 7, "email"), "70 0000000000000007 656d61696c"},
 		"usage":     {totals.AppendKey(nil, totals.Day{Project: 7, Day: 20000}), "75 00000007 00004e20"},
 		"timeline":  {format.AppendTimelineKey(nil, 7, 1_700_000_000_000_000, 9), "74 0000000000000007 00060a24181e4000 0000000000000009"},
@@ -106,7 +101,6 @@ d 0000000000000006 = 01 02 01
 d 000000000000000a = 01 03 03
 d 000000000000000b = 01 01 01
 d 000000000000000c = 01 04 01
-e 0000000000000001 = 01 8407 00  01 03  01 08 08
 f 00000001636f6f6b6965000263310000000000000001 = 
 i 00000001636f6f6b6965006331 = 0000000000000004
 i 0000000172656769737465726564007231 = 0000000000000001
@@ -116,9 +110,10 @@ l 0000000000000003 = 01 02 9003 9003 057669736974 7b7d
 l 0000000000000005 = 01 01 d804 d804 056d65726765 ` + hex.EncodeToString([]byte(
 		`{"absorbed_ids":{"registered":"r1"},"cause_ids":{"registered":"r1","cookie":["c1"]},"survivor_ids":{"cookie":["c1"]}}`)) + `
 l 0000000000000008 = 01 03 a006 a006 057669736974 7b7d
-m 636f756e746564 = 0000000000000008
-m 666f726d6174 = 32
+m 666f726d6174 = 33
 m 70726f6a6563742f31323334353637382d313233342d313233342d313233342d313233343536373839616263 = 00000001
+n 636f756e746564 = 0000000000000008
+n 657261737572652f0000000000000001 = 01 8407 00  01 03  01 08 08
 p 00000000000000016e616d65 = f403 224a22
 s 00000001010000000100000000 = 03 01 07
 s 00000001010000000200000000 = 01 05 00
@@ -164,8 +159,8 @@ func TestFormatIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, table := range []byte{
-		format.TableAbsorbed, format.TableCustomers, format.TableChanges, format.TableErasures, format.TableFormer, format.TableIDs, format.TableLog, format.TableMeta, format.TableProps, format.TableTimeline, format.TableUsage, format.TableLatest,
-		counts.TableCounts, counts.TableTypes,
+		format.TableAbsorbed, format.TableCustomers, format.TableChanges, format.TableFormer, format.TableIDs, format.TableLatest, format.TableLog, format.TableMeta, format.TableNode, format.TableProps, format.TableTimeline, format.TableUsage,
+		format.TableCounts, format.TableTypes,
 	} {
 		if heading := fmt.Sprintf("## `%c`", table); !strings.Contains(string(text), heading) {
 			t.Errorf("there is no section %q", heading)

@@ -11,12 +11,9 @@ import (
 	"trackway/internal/store/format"
 )
 
-// Prefix begins the keys of cursors.
-var Prefix = []byte("mcursor/")
-
 // SetCursor stages where a cursor stands. [change.NoCursor] removes it.
 func SetCursor(b *pebble.Batch, name string, number uint64) error {
-	key := append(Prefix[:len(Prefix):len(Prefix)], name...)
+	key := format.Key(nil).Cursor(name)
 	if number == change.NoCursor {
 		return b.Delete(key, nil)
 	}
@@ -25,13 +22,14 @@ func SetCursor(b *pebble.Batch, name string, number uint64) error {
 
 // Cursors returns where all cursors stand, by name. Cost: a scan over them.
 func Cursors(from pebble.Reader) (map[string]uint64, error) {
-	it, err := from.NewIter(&pebble.IterOptions{LowerBound: Prefix, UpperBound: format.After(Prefix)})
+	prefix := format.Key(nil).Cursor("")
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
 	if err != nil {
 		return nil, err
 	}
 	cursors := make(map[string]uint64)
 	for it.First(); it.Valid() && err == nil; it.Next() {
-		name, value := string(it.Key()[len(Prefix):]), it.Value()
+		name, value := string(it.Key()[len(prefix):]), it.Value()
 		if len(value) != 8 {
 			err = fmt.Errorf("cursor %q: %w", name, format.ErrCorrupt)
 			break

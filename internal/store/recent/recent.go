@@ -20,18 +20,6 @@ import (
 	"trackway/internal/store/format"
 )
 
-// AppendKey is the key of a change's record.
-func AppendKey(b []byte, number uint64) []byte {
-	return binary.BigEndian.AppendUint64(append(b, format.TableChanges), number)
-}
-
-// AppendCustomerKey is the key of what is known of a customer's latest change. The
-// customer is 0 for the change that tells of a project's expired events.
-func AppendCustomerKey(b []byte, project uint32, c trackway.Customer) []byte {
-	b = binary.BigEndian.AppendUint32(append(b, format.TableLatest), project)
-	return binary.BigEndian.AppendUint64(b, uint64(c))
-}
-
 // appendBody writes what both tables say of a change.
 func appendBody(b []byte, c *change.Change) []byte {
 	b = append(b, byte(c.Kind))
@@ -96,7 +84,8 @@ type Stager struct {
 	New   trackway.Customer   // from this one on, customers have no change yet
 	Lost  func(string, error) // is told what cannot be read
 
-	key, value []byte
+	key, other format.Key
+	value      []byte
 }
 
 // Add stages a change; its number is given here. The record of the change before
@@ -110,7 +99,7 @@ type Stager struct {
 // REQUIRES: the batch has no other change of the same customer.
 // Cost: a look-up, unless the customer is new, and three records of 50 bytes.
 func (s *Stager) Add(c change.Change) error {
-	s.key = AppendCustomerKey(s.key[:0], c.Project, c.Customer)
+	s.key = s.key[:0].Latest(c.Project, c.Customer)
 	if c.Customer < s.New {
 		before, err := s.latest()
 		switch {
@@ -121,8 +110,8 @@ func (s *Stager) Add(c change.Change) error {
 			c.Kind = max(c.Kind, before.Kind)
 			c.Expired.Events += before.Expired.Events
 			c.Expired.Highest = max(c.Expired.Highest, before.Expired.Highest)
-			s.value = AppendKey(s.value[:0], before.Number)
-			if err := s.Batch.Delete(s.value, nil); err != nil {
+			s.other = s.other[:0].Change(before.Number)
+			if err := s.Batch.Delete(s.other, nil); err != nil {
 				return err
 			}
 		}
@@ -131,9 +120,9 @@ func (s *Stager) Add(c change.Change) error {
 	if err := s.Batch.Set(s.key, s.value, nil); err != nil {
 		return err
 	}
-	s.key, s.value = AppendKey(s.key[:0], s.Next), Append(s.value[:0], &c)
+	s.other, s.value = s.other[:0].Change(s.Next), Append(s.value[:0], &c)
 	s.Next++
-	return s.Batch.Set(s.key, s.value, nil)
+	return s.Batch.Set(s.other, s.value, nil)
 }
 
 // latest reads what the record at s.key says, zero if there is none.

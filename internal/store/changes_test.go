@@ -7,12 +7,16 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
 	"trackway/internal/change"
 	"trackway/internal/query"
+	"trackway/internal/store/damage"
+	"trackway/internal/store/format"
+	"trackway/internal/store/recent"
 )
 
 // text is what a test expects of a change.
@@ -227,5 +231,85 @@ func TestWho(t *testing.T) {
 	}
 	if who, ids, err := s.Who(demo, 99); who != 0 || ids != nil || err != nil {
 		t.Errorf("an unknown customer is %d with %v, %v", who, ids, err)
+	}
+}
+
+// TestUpdatesDoNotRewriteTheLog: changes that come and go leave the tables of
+// the log alone, which only grows at its end. Pebble would rewrite its payloads
+// to get rid of marks of deletion, and so would a clean-up after an erasure.
+func TestUpdatesDoNotRewriteTheLog(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	id := func(n int) trackway.Identifier { return identifierOf("cookie", fmt.Sprint(n)) }
+	for i := range 100 {
+		mustApply(t, s, event("e", trackway.Micros(i), nil, id(i)))
+	}
+	compactAll(t, s)
+	log := &pebble.IterOptions{LowerBound: []byte{format.TableLog}, UpperBound: []byte{format.TableLog + 1}}
+	tables := func() (list []string) {
+		levels, err := s.db.SSTables(pebble.WithKeyRangeFilter(log.LowerBound, log.UpperBound), pebble.WithProperties())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for level := range levels {
+			for _, table := range levels[level] {
+				list = append(list, fmt.Sprintf("%d: %v with %d marks", level, table.BackingSSTNum, table.Properties.NumDeletions))
+			}
+		}
+		return list
+	}
+	before := tables()
+	for at := range 3 {
+		for i := range 100 {
+			mustApply(t, s, update(trackway.Micros(1000+at), map[string]string{"p": "1"}, id(i)))
+		}
+		if err := s.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(before, tables()); diff != "" || len(before) == 0 {
+		t.Errorf("the log's tables (-before +after): %s", diff)
+	}
+	if n := len(changesOf(t, s, 0)); n != 200 {
+		t.Errorf("there are %d changes, want one of each event and customer", n)
+	}
+}
+
+// TestLostChanges: what cannot be read in the midst of the changes is told as
+// lost, by its number, and the rest is there.
+func TestLostChanges(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := openPlain(t, fs)
+	mustApply(t, s, event("a", 1, nil, cookie1), event("b", 2, nil, cookie2)) // 1 to 4
+	mustApply(t, s, event("c", 3, nil, cookie1), event("d", 4, nil, cookie3)) // 5 to 7
+	for _, key := range [][]byte{format.AppendLogKey(nil, 2), format.Key(nil).Change(3)} {
+		if err := s.db.Set(key, []byte{0xff}, pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"a", "lost 2", "lost 3", "changed 2", "c", "d", "changed 3"}
+	if got := changesOf(t, s, 0); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if n := s.damaged.Count(damage.Event); n != 2 {
+		t.Errorf("%d places are noted, want 2", n)
+	}
+	for _, record := range []string{"", "\x01", "\x01\x01", "\x01\x01\x01\x01", "\x01\x01\x06", "\x01\x01\x00", "\x01\x00\x04\x01"} {
+		if c, err := recent.Decode(1, []byte(record)); err == nil {
+			t.Errorf("%q is read as %+v", record, c)
+		}
+	}
+	// A customer whose latest change cannot be read is not refused anything. Who
+	// follows is told as much as the change before can have said.
+	if err := s.db.Set(format.Key(nil).Latest(demo, 2), []byte{0xff}, pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	mustApply(t, s, update(5, map[string]string{"p": "1"}, cookie2))
+	if got, want := changesOf(t, s, 7), []string{"rewritten 2"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -118,7 +118,7 @@ func (c *contents) read(key, value []byte) (err error) {
 	case 'd':
 		c.changes[uint64(number(1))], err = recent.Decode(uint64(number(1)), value)
 	case 'v':
-		c.latest[string(key)], err = recent.DecodeCustomer(value)
+		c.latest[string(key)], err = recent.DecodeLatest(value)
 	case 'f':
 		if len(value) != 0 {
 			return format.ErrCorrupt

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -60,6 +61,10 @@ func TestLostFileIsPassedOver(t *testing.T) {
 	}
 	if n := reads.Load(); n == 0 || n > lost/2 {
 		t.Errorf("files were read %d times for %d events that are lost", n, lost)
+	}
+	changes := changesOf(t, s, 0) // the customer's, in another file, is among them
+	if n := len(changes); n != lost+1+kept || changes[lost-1] != fmt.Sprint("lost ", lost) || changes[lost] != "changed 1" || changes[lost+1] != "e" {
+		t.Errorf("%d changes, want %d: %q", n, lost+1+kept, changes[lost-1:min(n, lost+2)])
 	}
 }
 

@@ -39,40 +39,29 @@ func Append(b []byte, c *change.Change) []byte {
 
 // Decode reads the record of the change with this number.
 func Decode(number uint64, record []byte) (change.Change, error) {
-	project, n := binary.Uvarint(record)
-	if n <= 0 {
-		return change.Change{}, format.ErrCorrupt
-	}
-	customer, m := binary.Uvarint(record[n:])
-	if m <= 0 {
-		return change.Change{}, format.ErrCorrupt
-	}
-	c := change.Change{Number: number, Project: uint32(project), Customer: trackway.Customer(customer)} //nolint:gosec // G115: written from a uint32
-	return c, decodeBody(&c, record[n+m:])
+	r := format.Reader{Rest: string(record)}
+	c := change.Change{Number: number, Project: uint32(r.Uvarint()), Customer: trackway.Customer(r.Uvarint())} //nolint:gosec // G115: written from a uint32
+	return c, decodeBody(&c, &r)
 }
 
-func decodeBody(c *change.Change, body []byte) error {
-	if len(body) == 0 {
-		return format.ErrCorrupt
-	}
-	c.Kind, body = change.Kind(body[0]), body[1:]
+// DecodeLatest reads what is known of a latest change: all but whose it is.
+func DecodeLatest(record []byte) (change.Change, error) {
+	r := format.Reader{Rest: string(record)}
+	c := change.Change{Number: r.Uvarint()}
+	return c, decodeBody(&c, &r)
+}
+
+func decodeBody(c *change.Change, r *format.Reader) error {
+	c.Kind = change.Kind(min(r.Uvarint(), uint64(change.Lost))) //nolint:gosec // G115: it is small now
 	switch c.Kind {
 	case change.Changed, change.Rewritten, change.Erased:
 	case change.Expired:
-		for _, number := range []*uint64{&c.Expired.Events, &c.Expired.Highest} {
-			v, n := binary.Uvarint(body)
-			if n <= 0 {
-				return format.ErrCorrupt
-			}
-			*number, body = v, body[n:]
-		}
+		c.Expired = change.Expiry{Events: r.Uvarint(), Highest: r.Uvarint()}
 	default:
-		return format.ErrCorrupt
+		r.Bad = true
 	}
-	if len(body) > 0 {
-		return format.ErrCorrupt
-	}
-	return nil
+	r.Bad = r.Bad || r.Rest != ""
+	return r.Err()
 }
 
 // Stager stages changes in a batch, and gives them their numbers in the order in
@@ -116,7 +105,7 @@ func (s *Stager) Add(c change.Change) error {
 			}
 		}
 	}
-	s.value = appendBody(binary.BigEndian.AppendUint64(s.value[:0], s.Next), &c)
+	s.value = appendBody(binary.AppendUvarint(s.value[:0], s.Next), &c)
 	if err := s.Batch.Set(s.key, s.value, nil); err != nil {
 		return err
 	}
@@ -133,15 +122,6 @@ func (s *Stager) latest() (c change.Change, err error) {
 	} else if err != nil {
 		return c, err
 	}
-	c, err = DecodeCustomer(record)
+	c, err = DecodeLatest(record)
 	return c, errors.Join(err, closer.Close())
-}
-
-// DecodeCustomer reads what is known of a latest change: all but whose it is.
-func DecodeCustomer(record []byte) (c change.Change, err error) {
-	if len(record) < 8 {
-		return c, format.ErrCorrupt
-	}
-	c.Number = binary.BigEndian.Uint64(record)
-	return c, decodeBody(&c, record[8:])
 }

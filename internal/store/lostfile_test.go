@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -86,4 +87,35 @@ func lose(t *testing.T, fs vfs.FS, text string) (files int) {
 		files++
 	}
 	return files
+}
+
+// TestLostEventsHideNoOtherChange: the numbers of events that are lost are told
+// as lost, and the changes between them, which are in another file, are told.
+func TestLostEventsHideNoOtherChange(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := openPlain(t, fs)
+	for i, id := range []trackway.Identifier{cookie1, cookie2, cookie3} {
+		mustApply(t, s, event("e", trackway.Micros(i+1), map[string]string{"p": `"lost"`}, id))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openPlain(t, fs)
+	compactAll(t, s)
+	mustApply(t, s, event("kept", 4, nil, cookie1))
+	if err := s.Reclaim(t.Context(), 7, 7); err != nil { // into a file of its own, behind the other
+		t.Fatal(err)
+	}
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := lose(t, fs, `"lost"`); n != 1 {
+		t.Fatalf("the events are in %d files", n)
+	}
+	s, _ = openDamaged(t, fs)
+	want := []string{"lost 1", "changed 1", "lost 3", "changed 2", "lost 5", "changed 3", "kept"}
+	if got := changesOf(t, s, 0); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

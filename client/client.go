@@ -68,7 +68,7 @@ func New(o Options) (*Client, error) {
 		}
 		c.queue, c.sync = q, q.sync
 	}
-	c.took = uint64(c.queue.state().waiting) //nolint:gosec // G115: a count
+	c.took = uint64(c.queue.state().waiting)
 	c.flush = c.took
 	ctx, stop := context.WithCancelCause(context.Background())
 	c.stop = stop
@@ -219,10 +219,10 @@ func (c *Client) waitLocked(ctx context.Context) {
 func (c *Client) unsettledLocked(first uint64) int {
 	n := 0
 	if c.wayFrom < first {
-		n = min(c.onWay, int(first-c.wayFrom)) //nolint:gosec // G115: of commands in a queue
+		n = min(c.onWay, int(first-c.wayFrom))
 	}
-	if gone := c.took - uint64(c.queue.state().waiting); gone < first { //nolint:gosec // G115: a count
-		n += int(first - gone) //nolint:gosec // G115: of commands in a queue
+	if gone := c.took - uint64(c.queue.state().waiting); gone < first {
+		n += int(first - gone)
 	}
 	return n
 }

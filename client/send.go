@@ -70,7 +70,7 @@ func (c *Client) take() ([][]byte, error) {
 	defer c.mu.Unlock()
 	batch, err := c.queue.take(newRoom(c.o.BatchSize))
 	c.onWay = len(batch)
-	c.wayFrom = c.took - uint64(c.queue.state().waiting+c.onWay) //nolint:gosec // G115: a count
+	c.wayFrom = c.took - uint64(c.queue.state().waiting+c.onWay)
 	c.oldest = time.Now()
 	c.changedLocked() // what turned out to be damaged need not be waited for
 	return batch, err

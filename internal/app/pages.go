@@ -51,7 +51,7 @@ func (s *server) health(dir string) dashboard.Health {
 	}
 	var disk syscall.Statfs_t
 	if syscall.Statfs(dir, &disk) == nil {
-		h.DiskFree = disk.Bavail * uint64(disk.Bsize) //nolint:gosec // G115: a block's size
+		h.DiskFree = disk.Bavail * uint64(disk.Bsize)
 	}
 	return h
 }

@@ -34,7 +34,7 @@ const (
 // Room tells whether a command that is refused now will be noted: of many in a second only the first are. It costs an atomic
 // operation, so that a [Rejection] need not be made for nothing. REQUIRES: Reject is called where it says yes.
 func (h *Hub) Room(now time.Time) bool {
-	second := uint64(now.Unix()) //nolint:gosec // G115: after 1970
+	second := uint64(now.Unix())
 	for {
 		old := h.noted.Load()
 		next := old + 1
@@ -64,7 +64,7 @@ func (h *Hub) Reject(from *Rejection) {
 	if h.cameBeforeErasure(&r) {
 		return
 	}
-	h.lastNumber = max(h.lastNumber+1, uint64(r.Received)) //nolint:gosec // G115: now
+	h.lastNumber = max(h.lastNumber+1, uint64(r.Received))
 	r.Number = h.lastNumber
 	if len(h.rejected) >= mostKept {
 		h.rejected[0] = nil

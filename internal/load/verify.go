@@ -58,14 +58,14 @@ func (v *Verification) compare(a *account, stored map[uint64]int) {
 		v.settle(stored, n)
 	}
 	for _, count := range stored {
-		v.Stored += uint64(count)  //nolint:gosec // G115: a count
-		v.Foreign += uint64(count) //nolint:gosec // G115: a count
+		v.Stored += uint64(count)
+		v.Foreign += uint64(count)
 	}
 }
 
 // settle counts an event that was sent, and crosses it off.
 func (v *Verification) settle(stored map[uint64]int, n uint64) {
-	v.Stored += uint64(stored[n]) //nolint:gosec // G115: a count
+	v.Stored += uint64(stored[n])
 	if stored[n] > 1 {
 		v.Repeated++
 	}

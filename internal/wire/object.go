@@ -96,8 +96,8 @@ func (d *decoder) collect(field string, room []member) ([]member, *trackway.Erro
 			}
 			members = d.moreRoom(members)
 		}
-		end := uint32(d.i)                                                                   //nolint:gosec // G115: bodies are shorter than 4 GB
-		members = append(members, member{name, end - uint32(len(v.raw)), end, !v.canonical}) //nolint:gosec // G115: as above
+		end := uint32(d.i)
+		members = append(members, member{name, end - uint32(len(v.raw)), end, !v.canonical})
 	}
 	d.base = 0
 	return members, err

@@ -3,13 +3,13 @@
 package web
 
 import (
-	"crypto/sha256"
 	"embed"
-	"encoding/base64"
 	"io/fs"
 	"mime"
 	"path"
 	"strings"
+
+	"trackway/internal/httpcache"
 )
 
 //go:embed all:dist
@@ -109,9 +109,7 @@ func readFile(built fs.FS, name string) (*File, error) {
 }
 
 func newForm(coding string, body []byte) form {
-	const enough = 16 // bytes of the digest
-	sum := sha256.Sum256(body)
-	return form{coding, `"` + base64.RawURLEncoding.EncodeToString(sum[:enough]) + `"`, body}
+	return form{coding, httpcache.ETag(body), body}
 }
 
 // Accepting returns the file in the best form that an Accept-Encoding allows (RFC 9110 section 12.5.3), the form's

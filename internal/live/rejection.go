@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"trackway"
+	"trackway/internal/excerpt"
 )
 
 // Rejection is a command that was refused, and why. It is kept in memory only, for a while: it tells who did not get in.
@@ -92,16 +92,7 @@ func (h *Hub) cameBeforeErasure(r *Rejection) bool {
 }
 
 // own returns a copy of a text, cut at a character's end where it is long.
-func own(text string) string {
-	if len(text) <= longest {
-		return strings.Clone(text)
-	}
-	n := longest
-	for n > longest-utf8.UTFMax && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n] + "…"
-}
+func own(text string) string { return strings.Clone(excerpt.Of(text, longest)) }
 
 // Forget forgets a customer who was erased from the log, and had these identifiers. Refused commands of the project that name one of
 // them are gone, also those that wait for a watcher, and those that came before now and are noted later; events that wait are read

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"trackway/internal/sleep"
 )
 
 // Verification is the comparison of what was acknowledged with what is stored.
@@ -192,12 +194,5 @@ func (r *Run) read(ctx context.Context, customer, skip int) ([]byte, error) {
 // pause waits for so many seconds, at least one.
 func pause(ctx context.Context, seconds string) error {
 	n, _ := strconv.Atoi(seconds)
-	timer := time.NewTimer(max(time.Duration(n)*time.Second, time.Second))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return sleep.For(ctx, max(time.Duration(n)*time.Second, time.Second))
 }

@@ -33,9 +33,8 @@
 package wire
 
 import (
-	"unicode/utf8"
-
 	"trackway"
+	"trackway/internal/excerpt"
 )
 
 // The names of the commands that change something, in a batch and in paths.
@@ -76,13 +75,4 @@ func empty(field string) *trackway.Error {
 }
 
 // shown returns s, or its beginning where it is too long to be repeated in an error.
-func shown(s string) string {
-	if len(s) <= maxShown {
-		return s
-	}
-	end := maxShown
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
-}
+func shown(s string) string { return excerpt.Of(s, maxShown) }

@@ -1,7 +1,7 @@
 package api
 
 import (
-	"trackway/internal/guide"
+	"trackway/internal/httpcache"
 	"trackway/web"
 )
 
@@ -33,7 +33,7 @@ func (c *call) file(f *web.File, cache []string) error {
 	h["Referrer-Policy"] = []string{"no-referrer"}
 	h["X-Content-Type-Options"] = noSniff
 	h["Vary"] = []string{"Accept-Encoding"}
-	if asked := c.r.Header["If-None-Match"]; coding != "" && !guide.Matches(asked, etag) && !guide.Any(asked) {
+	if asked := c.r.Header["If-None-Match"]; coding != "" && !httpcache.Matches(asked, etag) && !httpcache.Any(asked) {
 		h["Content-Encoding"] = []string{coding}
 	}
 	return c.kept(etag, cache, body)

@@ -10,15 +10,15 @@ var forEver = []string{"public, max-age=31536000, immutable"}
 
 // home answers the pages if they were built, else a page that says how to.
 func (c *call) home() error {
-	if c.Site.Index == nil {
+	if c.Built.Index == nil {
 		return document(home)(c)
 	}
-	return c.file(c.Site.Index, noCache)
+	return c.file(c.Built.Index, noCache)
 }
 
 // asset answers what the pages load.
 func (c *call) asset() error {
-	f := c.Site.Assets[c.r.PathValue("name")]
+	f := c.Built.Assets[c.r.PathValue("name")]
 	if f == nil {
 		return c.unknownRoute()
 	}

@@ -50,6 +50,7 @@ var trackway = Rules{
 		"internal/live":            1,
 		"internal/query":           1,
 		"internal/rates":           1,
+		"internal/entry":           1,
 
 		"internal/config/edit":  2,
 		"internal/doctor":       2,
@@ -62,7 +63,7 @@ var trackway = Rules{
 
 		"internal/store/backup":   2,
 		"internal/store/cache":    2,
-		"internal/store/counts":   2,
+		"internal/store/counts":   3,
 		"internal/store/damage":   1,
 		"internal/store/engine":   3,
 		"internal/store/erased":   3,
@@ -73,7 +74,6 @@ var trackway = Rules{
 		"internal/store/stuck":    4,
 		"internal/store/timeline": 3,
 		"internal/store/totals":   3,
-		"internal/store/upgrade":  5,
 
 		"internal/store": 3,
 

@@ -20,9 +20,6 @@ import (
 	"trackway/internal/store/totals"
 )
 
-// keyNextSeq says which sequence number comes next where the last record of the log is gone.
-var keyNextSeq = []byte("mnextseq")
-
 // How many events are removed before other writers are let in, and for how long these have the store for themselves then.
 const (
 	maxExpired = 128
@@ -121,7 +118,7 @@ func (s *Store) remove(events []rewritten) (n int, err error) {
 		n++
 		removed[totals.Day{Project: e.Project, Day: query.DayOf(e.Received)}]++
 		if e.Seq == s.nextSeq-1 {
-			if err := b.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
+			if err := b.Set([]byte(format.KeyNextSeq), binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
 				return 0, err
 			}
 		}
@@ -177,14 +174,14 @@ func (s *Store) Reclaim(ctx context.Context, from, to uint64) error {
 
 // savedNextSeq reads what [Store.Expire] has left instead of the last record of the log.
 func (s *Store) savedNextSeq() (uint64, error) {
-	value, closer, err := s.db.Get(keyNextSeq)
+	value, closer, err := s.db.Get([]byte(format.KeyNextSeq))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 1, nil
 	} else if err != nil {
 		return 0, err
 	}
 	if len(value) != 8 {
-		return 0, errors.Join(fmt.Errorf("key %s: %w", keyNextSeq, format.ErrCorrupt), closer.Close())
+		return 0, errors.Join(fmt.Errorf("key %s: %w", []byte(format.KeyNextSeq), format.ErrCorrupt), closer.Close())
 	}
 	n := binary.BigEndian.Uint64(value)
 	return n, closer.Close()

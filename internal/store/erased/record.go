@@ -36,11 +36,6 @@ const (
 	maxRanges = 256
 )
 
-// Key is that of an erasure in its table.
-func Key(id uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{format.TableErasures}, id)
-}
-
 // Add notes an event and the customer that it was recorded on.
 func (p *Places) Add(seq uint64, c trackway.Customer) {
 	if p.known == nil {

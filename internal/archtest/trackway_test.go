@@ -47,7 +47,6 @@ var trackway = Rules{
 		"internal/wire":          1,
 		"internal/wire/cost":     0,
 
-		"internal/config/edit":  2,
 		"internal/doctor":       2,
 		"internal/export":       2,
 		"internal/guide":        2,

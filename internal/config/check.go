@@ -130,20 +130,25 @@ func listed[T ~string](words []T) string {
 	return strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
 }
 
-// unique checks that no value has been seen before. Where it has, it says where; a value that is missing is no repetition.
+// unique reports a value that has been seen before, and where. A value that is
+// missing is no repetition.
 func unique[T ~string](d *doc, seen map[string]any, at *T) {
 	if *at == "" || !d.good(at) {
 		return
 	}
 	if before, ok := seen[string(*at)]; ok {
-		d.report(at, "is %s already", d.where(before))
+		d.report(at, "is %s already", d.where(before, at))
 		return
 	}
 	seen[string(*at)] = at
 }
 
-// where names the place of a value for a message about another one.
-func (d *doc) where(at any) string {
+// where names the place of a value in a message about another one. It names the
+// file, too, if that is not the same.
+func (d *doc) where(at, other any) string {
 	p := d.places[at]
+	if p.file != d.places[other].file {
+		return fmt.Sprintf("%s (line %d of %s)", p.field, p.line, p.file)
+	}
 	return fmt.Sprintf("%s (line %d)", p.field, p.line)
 }

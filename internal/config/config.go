@@ -1,15 +1,21 @@
-// Package config reads what the operator configured: defaults, then the YAML file, then flags (which stand for the
-// environment too), then a check of the whole. Its one idea: a configuration is either right, or each thing that is wrong
-// with it is said at once, with its place in the file, so that a [Config] can be used without a further look. It is strict:
-// what it does not know, it refuses. It does not watch the file, keep secrets (only their SHA-256), or write a
-// configuration, except for the first one ([Init]); internal/config/edit changes the keys in one.
+// Package config reads what the operator configured: defaults, then the YAML
+// file, then flags (which stand for the environment too), then the keys in the
+// managed file, then a check of the whole. A configuration is either right, or
+// everything that is wrong with it is reported at once, with its place, so that a
+// [Config] can be used without a further look. The package is strict: it refuses
+// what it does not know. It does not watch files and it keeps no secrets, only
+// their SHA-256. It never writes the operator's file, except for the first one
+// ([Init]); keys that the program makes are in [ManagedFile] ([ChangeKeys]).
 //
-// A setting that is used as it is written is one field of Config, with its key in the yaml tag, its default in defaults, and,
-// where not every value is right, a line in doc.check. Sections that are written in another form than they are used in
-// (projects, limits, overrides) have a form of their own in file.go and their translation in a file of their own.
+// A setting that is used as it is written is one field of Config, with its key in
+// the yaml tag, its default in defaults, and, if not every value is right, a line
+// in doc.check. Sections whose written form differs from their use (projects,
+// limits, overrides) have a form of their own in file.go and their translation in
+// a file of their own.
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -123,19 +129,20 @@ func hostname() string {
 // in a [Problem], and Msg. The rest of the configuration, and of that part, may be wrong, too.
 type Check func(*Config) []Problem
 
-// Load reads the configuration at path: the file, its mode, the certificate it names, and the environment variables that
-// its keys name. What is wrong with it comes as [InvalidError], what is merely unwise as warnings, which are returned whatever
-// err is. A file that is not there is [fs.ErrNotExist].
+// Load reads the configuration at path: the file, its mode, the certificate it
+// names, the environment variables that its keys name, and the managed file in
+// its data directory. Whatever is wrong comes as [InvalidError], whatever is
+// merely unwise as warnings, which are returned with or without an error. The
+// error is [fs.ErrNotExist] if there is no file at path.
 func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Problem, err error) {
-	src, err := os.ReadFile(path)
+	d, err := load(path, flags, os.LookupEnv, readManaged, checks)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read configuration: %w", err)
+		return nil, nil, err
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
-	d := parse(path, src, flags, os.LookupEnv, checks)
 	d.checkCertificate(time.Now())
 	d.warnOfMode(info.Mode())
 	d.warnOfOverlap(time.Now())
@@ -144,20 +151,64 @@ func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Pr
 	return cfg, d.warnings, err
 }
 
-// Parse is [Load] for a text that is at hand: name stands in the problems, relative paths start at its folder, and lookup
-// answers for the environment. It touches no file. It never fails in another way than with [InvalidError].
+// LoadElsewhere is [Load] for a command other than the server. Whatever only the
+// server needs (the certificate, environment variables) may be out of reach.
+func LoadElsewhere(path string, flags Flags, checks ...Check) (*Config, error) {
+	d, err := load(path, flags, elsewhere, readManaged, checks)
+	if err != nil {
+		return nil, err
+	}
+	return d.result()
+}
+
+// elsewhere answers for environment variables that only the server has.
+func elsewhere(name string) (string, bool) {
+	return cmp.Or(os.Getenv(name), "the server's environment has it"), true
+}
+
+// Parse is [Load] for a text that is at hand: name stands in the problems,
+// relative paths start at its folder, and lookup answers for the environment. It
+// touches no file. Its only error is [InvalidError].
 func Parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks ...Check) (*Config, error) {
 	return parse(name, src, flags, lookup, checks).result()
 }
 
 func parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks []Check) *doc {
 	d := newDoc(name)
-	d.file.setDefaults()
-	if !d.read(src) {
-		return d // all else would be said to be missing
+	if d.readFile(src, flags) {
+		d.translate(lookup, checks)
 	}
-	d.startPathsAt(filepath.Dir(name))
+	return d
+}
+
+// load reads the operator's file at path, and the managed one by a function.
+func load(path string, flags Flags, lookup func(string) (string, bool), managed managedReader, checks []Check) (*doc, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	d := newDoc(path)
+	if d.readFile(src, flags) {
+		d.readManaged(managed)
+		d.translate(lookup, checks)
+	}
+	return d, nil
+}
+
+// readFile reads the operator's file and the flags. It returns false if the file
+// holds no settings at all: everything would be reported as missing.
+func (d *doc) readFile(src []byte, flags Flags) bool {
+	d.file.setDefaults()
+	if !d.read(src, &d.file) {
+		return false
+	}
+	d.startPathsAt(filepath.Dir(d.name))
 	d.apply(flags)
+	return true
+}
+
+// translate checks what was read and makes a [Config] of it.
+func (d *doc) translate(lookup func(string) (string, bool), checks []Check) {
 	d.check()
 	d.file.Config.Password = d.password(lookup)
 	d.file.Config.Projects = d.projects(lookup)
@@ -167,7 +218,6 @@ func parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 	for _, check := range checks {
 		d.reportAll(check(&d.file.Config))
 	}
-	return d
 }
 
 // startPathsAt makes the paths that stand in the file independent of where the server is started: another folder must not

@@ -15,8 +15,9 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// read fills d.file with what src says. It says whether that was a list of settings at all, be they right or not.
-func (d *doc) read(src []byte) (ok bool) {
+// read decodes src into dst, a pointer to a struct. It returns false if src holds
+// no settings at all, right or wrong.
+func (d *doc) read(src []byte, dst any) (ok bool) {
 	src = bytes.TrimPrefix(src, []byte("\ufeff")) // the byte order mark would else belong to the first key
 	// Duplicate keys are found by mapping, which goes on after the first.
 	parsed, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
@@ -24,18 +25,18 @@ func (d *doc) read(src []byte) (ok bool) {
 		d.problems = append(d.problems, d.syntaxProblem(err))
 		return false
 	}
-	for i, doc := range parsed.Docs {
-		if i > 0 || isDirective(doc.Body) {
-			p := d.placeOf(doc.Body, "")
+	for i, document := range parsed.Docs {
+		if i > 0 || isDirective(document.Body) {
+			p := d.placeOf(document.Body, "")
 			p.text = ""
 			d.problems = append(d.problems, p.problem("must be one YAML document, without --- between settings and without directives"))
 			return false
 		}
-		if doc.Body != nil {
-			d.value(reflect.ValueOf(&d.file).Elem(), doc.Body, "")
+		if document.Body != nil {
+			d.value(reflect.ValueOf(dst).Elem(), document.Body, "")
 		}
 	}
-	return d.good(&d.file)
+	return d.good(dst)
 }
 
 func isDirective(n ast.Node) bool {
@@ -168,13 +169,16 @@ type fieldValue struct {
 	value reflect.Value
 }
 
-// fieldsOf returns the fields of a struct that have a key, those of embedded structs included, in order.
+// fieldsOf returns the fields of a struct that have a key, in order, including
+// those of inline structs.
 func fieldsOf(v reflect.Value) []fieldValue {
 	var fields []fieldValue
 	for f, value := range v.Fields() {
-		if f.Anonymous {
+		switch key := f.Tag.Get("yaml"); key {
+		case "":
+		case ",inline":
 			fields = append(fields, fieldsOf(value)...)
-		} else if key := f.Tag.Get("yaml"); key != "" {
+		default:
 			fields = append(fields, fieldValue{key, value})
 		}
 	}

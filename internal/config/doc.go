@@ -6,14 +6,18 @@ import (
 	"strings"
 )
 
-// doc is a configuration file while it is being read: the values, where each one stands, and what is wrong.
+// doc is a configuration while it is being read: the values, the place of each,
+// and what is wrong with them.
 //
-// The library's own strict decoding was not taken for two reasons: it stops at the first error, and it shows the source
-// around it, which is where the secrets are.
+// The library's own strict decoding was not taken for two reasons: it stops at
+// the first error, and it shows the source around it, which is where the secrets
+// are.
 type doc struct {
-	name     string
+	name     string // of the operator's file
 	file     file
-	places   map[any]place // by the address of the value, so that a check names its place as it names the value: &p.Limit
+	managed  managed
+	holders  []holder      // the projects of file, in its order, then those that only managed knows
+	places   map[any]place // by the address of the value, so that a check names the place as it names the value: &p.Limit
 	problems InvalidError
 	warnings []Problem
 }

@@ -10,7 +10,7 @@ import (
 
 // file is the YAML file: the settings that are used as they are written, and the sections that are translated.
 type file struct {
-	Config
+	Config    `yaml:",inline"`
 	Dashboard dashboard  `yaml:"dashboard"`
 	Projects  []project  `yaml:"projects"`
 	Limits    []policy   `yaml:"limits"`
@@ -58,6 +58,15 @@ type key struct {
 	PreviousUntil        time.Time `yaml:"previous_until"`
 
 	Permissions []string `yaml:"permissions"`
+}
+
+// presented returns what a client shows of the key: a public key's token, or a
+// private one's id. No two keys share it.
+func (k *key) presented() string {
+	if k.Kind == trackway.PublicKey {
+		return string(k.Token)
+	}
+	return k.ID
 }
 
 type consentCategory struct {

@@ -43,9 +43,9 @@ func (ps InvalidError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sort puts ps in the order of the file.
+// sort orders the problems as they stand in each file.
 func (ps InvalidError) sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }

@@ -26,10 +26,20 @@ func (d *doc) projects(lookup func(string) (string, bool)) []trackway.Project {
 	if len(f.Projects) == 0 { // also because a file cut to nothing must not end all tracking on a reload
 		d.report(&f.Projects, "needs at least one project")
 	}
+	d.holders = d.mergeKeys()
 	r := keyring{d, lookup, make(map[string]any), make(map[string]any), make(map[string]any)}
 	var projects []trackway.Project
 	for i := range f.Projects {
 		projects = append(projects, r.project(&f.Projects[i]))
+	}
+	for i := range d.holders {
+		h, names := &d.holders[i], make(map[string]any)
+		for _, k := range h.keys {
+			h.translated = append(h.translated, r.key(k, names))
+		}
+	}
+	for i := range projects {
+		projects[i].Keys = d.holders[i].translated
 	}
 	return projects
 }
@@ -47,16 +57,11 @@ func (r keyring) project(p *project) trackway.Project {
 	unique(r.doc, r.tokens, &p.Token)
 	r.checkIdentifiers(p)
 	r.checkPersonal(p.Personal)
-	domain := trackway.Project{
+	return trackway.Project{
 		Name: p.Name, Token: p.Token, Hard: p.Identifiers.Hard, Soft: p.Identifiers.Soft, Nobody: p.Identifiers.Nobody, Personal: p.Personal,
 		Consents: r.consents(p.Consents),
 		Keep:     r.retention(&p.Retention),
 	}
-	names := make(map[string]any)
-	for i := range p.Keys {
-		domain.Keys = append(domain.Keys, r.key(&p.Keys[i], names))
-	}
-	return domain
 }
 
 func (r keyring) checkIdentifiers(p *project) {

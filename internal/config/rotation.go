@@ -36,10 +36,9 @@ func (r keyring) previous(k *key, domain *trackway.Key) {
 
 // warnOfOverlap warns of rotations that do not end soon.
 func (d *doc) warnOfOverlap(now time.Time) {
-	for i := range d.file.Projects {
-		keys := d.file.Projects[i].Keys
-		for j := range keys {
-			if at := &keys[j].PreviousUntil; at.After(now.Add(MaxOverlap)) {
+	for _, h := range d.holders {
+		for _, k := range h.keys {
+			if at := &k.PreviousUntil; at.After(now.Add(MaxOverlap)) {
 				d.warn(at, fmt.Sprintf("lets the key's previous secret in for more than %.0f hours from now", MaxOverlap.Hours()))
 			}
 		}

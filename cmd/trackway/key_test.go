@@ -70,7 +70,7 @@ func TestKeys(t *testing.T) {
 	contains(t, "add", stdout, "Key jobs is in "+managed)
 	contains(t, "add", stdout, "curl -X POST http://"+ops+"/-/reload")
 	id, first := value(t, stdout, "id"), value(t, stdout, "secret")
-	if written := regexp.MustCompile(`name: jobs\s+kind: private\s+id: "?` + id); !written.MatchString(text()) {
+	if written := regexp.MustCompile(`name: "jobs", kind: "private", id: "` + id); !written.MatchString(text()) {
 		t.Errorf("got\n%s\nwant %v in it", text(), written)
 	}
 

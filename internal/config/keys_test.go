@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -436,6 +437,38 @@ func TestManagedRoundTrip(t *testing.T) {
 	})
 }
 
+// One flipped bit anywhere in a managed file is noticed, or changes no key.
+func TestManagedDamage(t *testing.T) {
+	t.Parallel()
+	m := managed{
+		Keys:    []managedKey{{Project: shopToken, Key: key{Name: "app", Kind: trackway.PublicKey, Token: "new-token", Permissions: []string{"events:set:x"}}}},
+		Revoked: []hidden{"public-token"},
+	}
+	read := func(text []byte) ([]trackway.Project, error) {
+		d := newDoc("t.yaml")
+		d.readFile([]byte(operators), Flags{})
+		d.readManaged(func(string) ([]byte, fs.FileMode, error) { return text, 0o600, nil })
+		d.translate(elsewhere, nil)
+		cfg, err := d.result()
+		if err != nil {
+			return nil, err
+		}
+		return cfg.Projects, nil
+	}
+	text := m.encode()
+	want, err := read(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for bit := range 8 * len(text) {
+		flipped := slices.Clone(text)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		if got, err := read(flipped); err == nil && !gocmp.Equal(want, got) {
+			t.Fatalf("bit %d: not noticed in\n%s", bit, flipped)
+		}
+	}
+}
+
 // FuzzManaged: whatever is in the managed file, the program reads it or says what
 // is wrong, without control characters.
 func FuzzManaged(f *testing.F) {
@@ -457,4 +490,29 @@ func FuzzManaged(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A file that root writes belongs to the owner of the data directory, whose
+// server has to read it.
+func TestManagedOwner(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	const nobody = 65534
+	path := installation(t, operators, "version: 1\n")
+	dir := filepath.Join(filepath.Dir(path), "data")
+	if err := os.Chown(dir, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ChangeKeys(path, Flags{}, func(k *Keys) error {
+		_, _, err := k.Add("shop", "a", trackway.PublicKey, nil)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var owner syscall.Stat_t
+	if err := syscall.Stat(filepath.Join(dir, ManagedFile), &owner); err != nil || owner.Uid != nobody || owner.Gid != nobody {
+		t.Errorf("got %d:%d, %v, want %d:%d", owner.Uid, owner.Gid, err, nobody, nobody)
+	}
 }

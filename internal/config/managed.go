@@ -1,6 +1,8 @@
 package config
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -71,7 +73,19 @@ func (m *managed) encode() []byte {
 		}
 		b = fmt.Appendf(b, "\n  - {%s}", strings.Join(fields, ", "))
 	}
-	return fmt.Appendf(b, "\nrevoked: %s\n", written(reflect.ValueOf(m.Revoked)))
+	b = fmt.Appendf(b, "\nrevoked: %s\n", written(reflect.ValueOf(m.Revoked)))
+	return fmt.Appendf(b, "%s%x\n", checksumHead, sha256.Sum256(b))
+}
+
+// checksumHead begins the last line of the managed file, which holds the SHA-256
+// of all above. A flipped bit in a revoked token would let it in again. Whoever
+// must edit the file by hand removes the line.
+const checksumHead = "# SHA-256 of all above: "
+
+// damaged tells whether the managed file has a checksum that does not fit.
+func damaged(text []byte) bool {
+	body, sum, ok := bytes.Cut(text, []byte(checksumHead))
+	return ok && string(sum) != fmt.Sprintf("%x\n", sha256.Sum256(body))
 }
 
 // written returns a text, a time, or a list of them, as YAML.
@@ -116,7 +130,14 @@ func (d *doc) readManaged(read managedReader) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return
 	case err != nil:
+		if inner, ok := errors.AsType[*fs.PathError](err); ok {
+			err = inner.Err // without the path, which is said already
+		}
 		d.problems = append(d.problems, Problem{File: path, Msg: fmt.Sprintf("cannot be read: %v", err)})
+		return
+	case damaged(text):
+		d.problems = append(d.problems, Problem{File: path, Msg: "was damaged or changed by hand: its checksum does not fit. " +
+			"Take it from a backup, or look through it, remove the last line, and run trackway check"})
 		return
 	}
 	m := doc{name: path, places: d.places}

@@ -30,8 +30,9 @@ import (
 	"trackway/internal/clientip"
 )
 
-// Config is a checked configuration. It is not changed once it is made, so that it may be shared; a reload makes another.
-// Not all of it can change while the server runs (see [CheckReload]).
+// Config is a checked configuration. It never changes, so that it may be
+// shared; a reload makes another one. Not all of it can change while the server
+// runs (see [CheckReload]).
 type Config struct {
 	Listen         string         `yaml:"listen"`     // host:port of the public listener
 	OpsListen      string         `yaml:"ops_listen"` // host:port of the operator's listener
@@ -55,7 +56,8 @@ type Config struct {
 	Traffic   Traffic
 }
 
-// TLS names the files, in PEM, of the public listener's certificate and its key. Both are empty where it speaks plain HTTP.
+// TLS names the PEM files of the public listener's certificate and its key.
+// Both are empty if the listener speaks plain HTTP.
 type TLS struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
@@ -68,7 +70,8 @@ type Server struct {
 	URL    string `yaml:"url"` // where clients reach it; this one's may be empty
 }
 
-// Contact is whom the guide names for asking for a higher limit or for missing data. Both may be empty.
+// Contact is whom to ask for a higher limit or for missing data; the guide
+// shows it. Both fields may be empty.
 type Contact struct {
 	Email string `yaml:"email"`
 	URL   string `yaml:"url"`
@@ -83,7 +86,8 @@ type Log struct {
 // SlogLevel returns the level as log/slog knows it.
 func (l Log) SlogLevel() slog.Level { return logLevels[l.Level] }
 
-// Logger returns a logger that writes to w, in l's format, what level lets through.
+// Logger returns a logger that writes to w, in the configured format,
+// everything from level on.
 func (l Log) Logger(w io.Writer, level slog.Leveler) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
 	if l.Format == "json" {
@@ -92,8 +96,8 @@ func (l Log) Logger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// Flags are the settings that the command line and the environment may give. They win over the file; an empty one is not
-// given.
+// Flags are the settings from the command line and the environment. They win
+// over the file. An empty one is not set.
 type Flags struct {
 	Listen    string
 	OpsListen string
@@ -102,7 +106,8 @@ type Flags struct {
 	LogFormat string
 }
 
-// defaults returns the settings that hold where neither the file nor a flag says otherwise.
+// defaults returns the settings that hold if neither the file nor a flag sets
+// them.
 func defaults() Config {
 	return Config{
 		Listen:         "127.0.0.1:8080",
@@ -116,7 +121,8 @@ func defaults() Config {
 	}
 }
 
-// hostname returns the host's name, or trackway where that cannot be had or would not do as a server's name.
+// hostname returns the host's name, or trackway if that is unknown or no valid
+// name of a server.
 func hostname() string {
 	name, err := os.Hostname()
 	if err != nil || !isName(name) {
@@ -125,8 +131,9 @@ func hostname() string {
 	return name
 }
 
-// Check looks at a part of the configuration whose rules are another package's, and returns what is wrong: Field, as it is
-// in a [Problem], and Msg. The rest of the configuration, and of that part, may be wrong, too.
+// Check checks a part of the configuration whose rules belong to another
+// package. It returns what is wrong: Field, as in a [Problem], and Msg. The
+// rest of the configuration, and of that part, may be wrong, too.
 type Check func(*Config) []Problem
 
 // Load reads the configuration at path: the file, its mode, the certificate it
@@ -174,9 +181,9 @@ func Parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 }
 
 func parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks []Check) *doc {
-	d := newDoc(name)
+	d := newDoc(name, lookup)
 	if d.readFile(src, flags) {
-		d.translate(lookup, checks)
+		d.translate(checks)
 	}
 	return d
 }
@@ -187,10 +194,10 @@ func load(path string, flags Flags, lookup func(string) (string, bool), managed 
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	d := newDoc(path)
+	d := newDoc(path, lookup)
 	if d.readFile(src, flags) {
 		d.readManaged(managed)
-		d.translate(lookup, checks)
+		d.translate(checks)
 	}
 	return d, nil
 }
@@ -208,10 +215,10 @@ func (d *doc) readFile(src []byte, flags Flags) bool {
 }
 
 // translate checks what was read and makes a [Config] of it.
-func (d *doc) translate(lookup func(string) (string, bool), checks []Check) {
+func (d *doc) translate(checks []Check) {
 	d.check()
-	d.file.Config.Password = d.password(lookup)
-	d.file.Config.Projects = d.projects(lookup)
+	d.file.Config.Password = d.password()
+	d.file.Config.Projects = d.projects()
 	d.file.Config.Policies = d.policies()
 	d.file.Config.Overrides = d.overrides()
 	d.file.Config.Traffic = d.traffic()
@@ -220,8 +227,9 @@ func (d *doc) translate(lookup func(string) (string, bool), checks []Check) {
 	}
 }
 
-// startPathsAt makes the paths that stand in the file independent of where the server is started: another folder must not
-// mean another, empty, data directory.
+// startPathsAt makes the paths in the file independent of the working
+// directory: otherwise a start from another folder would find another, empty,
+// data directory.
 func (d *doc) startPathsAt(dir string) {
 	f := &d.file
 	for _, path := range []*string{&f.DataDir, &f.TLS.Cert, &f.TLS.Key} {
@@ -240,7 +248,8 @@ func (d *doc) apply(flags Flags) {
 	d.set(&f.Log.Format, flags.LogFormat, "--log-format or TRACKWAY_LOG_FORMAT")
 }
 
-// warnOfMode warns of a file with secrets that others than its owner may read.
+// warnOfMode warns if the file holds a secret and users other than its owner
+// may read it.
 func (d *doc) warnOfMode(mode fs.FileMode) {
 	if mode.Perm()&0o077 != 0 && d.file.holdsSecret() {
 		d.warnings = append(d.warnings, Problem{File: d.name, Msg: fmt.Sprintf(
@@ -248,7 +257,8 @@ func (d *doc) warnOfMode(mode fs.FileMode) {
 	}
 }
 
-// result returns the configuration, or all that is wrong with it, in the order of the file.
+// result returns the configuration, or everything that is wrong with it, in the
+// order of the files.
 func (d *doc) result() (*Config, error) {
 	if len(d.problems) > 0 {
 		d.problems.sort()

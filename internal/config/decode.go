@@ -18,8 +18,8 @@ import (
 // read decodes src into dst, a pointer to a struct. It returns false if src holds
 // no settings at all, right or wrong.
 func (d *doc) read(src []byte, dst any) (ok bool) {
-	src = bytes.TrimPrefix(src, []byte("\ufeff")) // the byte order mark would else belong to the first key
-	// Duplicate keys are found by mapping, which goes on after the first.
+	src = bytes.TrimPrefix(src, []byte("\ufeff")) // the byte order mark would belong to the first key
+	// mapping finds duplicate keys, and goes on after the first.
 	parsed, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.problems = append(d.problems, d.syntaxProblem(err))
@@ -44,10 +44,12 @@ func isDirective(n ast.Node) bool {
 	return ok
 }
 
-// quotation matches what the parser's messages may take over from the file.
+// quotation matches the parts of the parser's messages that may come from the
+// file.
 var quotation = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'`)
 
-// unquote leaves out a quotation, which could be part of a secret, unless it is a mark of YAML's own.
+// unquote hides a quotation, which could be part of a secret, unless it is one
+// of YAML's own marks.
 func unquote(quotation string) string {
 	switch {
 	case quotation == "'\t'":
@@ -58,7 +60,8 @@ func unquote(quotation string) string {
 	return "(text)"
 }
 
-// syntaxProblem says what the parser could not read. The line is not shown: who knows what is on it.
+// syntaxProblem reports what the parser could not read. It does not show the
+// line, which may hold a secret.
 func (d *doc) syntaxProblem(err error) Problem {
 	p := Problem{File: d.name, Msg: "not YAML"}
 	var e yaml.Error
@@ -140,7 +143,8 @@ func (d *doc) mapping(v reflect.Value, n ast.Node, field string) {
 	}
 }
 
-// pair decodes the value of one key. A missing value has no place of its own: the key's is taken.
+// pair decodes the value of one key. A missing value has no place of its own,
+// so its problem is reported at the key.
 func (d *doc) pair(v reflect.Value, pair *ast.MappingValueNode, key Problem) {
 	d.value(v, pair.Value, key.Field)
 	if pair.Value.Type() == ast.NullType {
@@ -149,7 +153,8 @@ func (d *doc) pair(v reflect.Value, pair *ast.MappingValueNode, key Problem) {
 	}
 }
 
-// placeOf returns where n stands: for a block of keys that is the first key (its token is the first colon).
+// placeOf returns the place of n. For a block of keys that is the first key
+// (its token is the first colon).
 func (d *doc) placeOf(n ast.Node, field string) place {
 	p := place{file: d.name, line: 1, column: 1, field: field}
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
@@ -193,8 +198,8 @@ func keysOf(fields []fieldValue) string {
 	return strings.Join(keys, ", ")
 }
 
-// showKey cuts an unknown key at the first character that no key of ours has: where a colon was forgotten ({secret abc}),
-// the rest is the value.
+// showKey cuts an unknown key at the first character that none of our keys has:
+// if a colon was forgotten ({secret abc}), the rest is the value.
 func showKey(key string) string {
 	if i := strings.IndexFunc(key, func(c rune) bool { return !isNameRune(c) }); i >= 0 {
 		return key[:i] + "…"

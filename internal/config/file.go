@@ -8,7 +8,8 @@ import (
 	"trackway"
 )
 
-// file is the YAML file: the settings that are used as they are written, and the sections that are translated.
+// file is the YAML file: the settings that are used as they are written, and
+// the sections that need translation.
 type file struct {
 	Config    `yaml:",inline"`
 	Dashboard dashboard  `yaml:"dashboard"`
@@ -144,7 +145,8 @@ func (p *policy) setDefaults() {
 	p.IPv6Wide = ipv6Wide{Prefix: 48, Times: 16}
 }
 
-// holdsSecret says whether a secret can be read in the file. With the hash of the dashboard's password sessions can be made.
+// holdsSecret tells whether the file holds a secret. The hash of the
+// dashboard's password counts: it is enough to make sessions.
 func (f *file) holdsSecret() bool {
 	return f.Dashboard.PasswordSHA256 != "" || slices.ContainsFunc(f.Projects, func(p project) bool {
 		return slices.ContainsFunc(p.Keys, func(k key) bool { return k.Secret != "" })

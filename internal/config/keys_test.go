@@ -427,7 +427,7 @@ func TestManagedRoundTrip(t *testing.T) {
 		encoded := want.encode()
 		var got managed
 		want.Version = managedVersion
-		d := newDoc("t.yaml")
+		d := newDoc("t.yaml", elsewhere)
 		if !d.read(encoded, &got) || len(d.problems) > 0 {
 			t.Fatalf("%v in\n%s", d.problems, encoded)
 		}
@@ -445,10 +445,10 @@ func TestManagedDamage(t *testing.T) {
 		Revoked: []hidden{"public-token"},
 	}
 	read := func(text []byte) ([]trackway.Project, error) {
-		d := newDoc("t.yaml")
+		d := newDoc("t.yaml", elsewhere)
 		d.readFile([]byte(operators), Flags{})
 		d.readManaged(func(string) ([]byte, fs.FileMode, error) { return text, 0o600, nil })
-		d.translate(elsewhere, nil)
+		d.translate(nil)
 		cfg, err := d.result()
 		if err != nil {
 			return nil, err
@@ -474,12 +474,12 @@ func TestManagedDamage(t *testing.T) {
 func FuzzManaged(f *testing.F) {
 	f.Add([]byte("version: 1\nkeys: [{project: " + demoToken + ", name: a, kind: public, token: new-token}]\nrevoked: [public-token]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		d := newDoc("t.yaml")
+		d := newDoc("t.yaml", elsewhere)
 		if !d.readFile([]byte(operators), Flags{}) {
 			t.Fatal("the operator's file cannot be read")
 		}
 		d.readManaged(func(string) ([]byte, fs.FileMode, error) { return text, 0o600, nil })
-		d.translate(elsewhere, nil)
+		d.translate(nil)
 		cfg, err := d.result()
 		if (cfg == nil) == (err == nil) {
 			t.Fatalf("got %v and %v", cfg, err)

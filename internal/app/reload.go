@@ -87,7 +87,11 @@ func (s *server) reload() error {
 		s.Log.Error("reload refused: the configuration stays as it was", "err", err)
 		return err
 	}
-	s.Log.Info("reloaded", "projects", len(s.Config.Projects), "limits", len(s.Config.Policies), "overrides", len(s.Config.Overrides))
+	keys := 0
+	for i := range s.Config.Projects {
+		keys += len(s.Config.Projects[i].Keys)
+	}
+	s.Log.Info("reloaded", "projects", len(s.Config.Projects), "keys", keys, "limits", len(s.Config.Policies), "overrides", len(s.Config.Overrides))
 	return nil
 }
 

@@ -52,7 +52,6 @@ var trackway = Rules{
 		"internal/rates":           1,
 		"internal/entry":           1,
 
-		"internal/config/edit":  2,
 		"internal/doctor":       2,
 		"internal/export":       2,
 		"internal/guide":        2,

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"trackway/internal/prereq"
 )
 
 // howtos is where the guides are.
@@ -84,7 +86,11 @@ func TestHowto(t *testing.T) {
 // follow runs the blocks of a guide.
 func follow(t *testing.T, all []block) {
 	t.Helper()
-	requireCurl(t)
+	for _, program := range []string{"bash", "curl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			prereq.Missing(t, prereq.Curl, err.Error())
+		}
+	}
 	ports := strings.NewReplacer("127.0.0.1:8080", freeAddress(t), "127.0.0.1:8081", freeAddress(t))
 	var script strings.Builder
 	fmt.Fprintf(&script, "export TRACKWAY_LISTEN=%s TRACKWAY_OPS_LISTEN=%s\n", ports.Replace("127.0.0.1:8080"), ports.Replace("127.0.0.1:8081"))
@@ -102,7 +108,7 @@ func follow(t *testing.T, all []block) {
 	if err != nil {
 		t.Errorf("the shell: %v", err)
 	}
-	rest := string(out)
+	rest := strings.ReplaceAll(string(out), "\r\n", "\n")
 	for i, b := range all {
 		if b.language != "sh" || b.skip {
 			continue

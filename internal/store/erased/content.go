@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"trackway"
-	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/wire"
 )
@@ -32,9 +31,9 @@ func holdsIDs(p trackway.Property) bool {
 }
 
 // WithoutIDs returns a merge's properties without these identifiers, nil if it has none of them.
-func WithoutIDs(merge *trackway.Event, ids []identity.ID) []byte {
+func WithoutIDs(merge *trackway.Event, ids []trackway.Identifier) []byte {
 	erased := func(id trackway.Identifier) bool {
-		return slices.ContainsFunc(ids, func(e identity.ID) bool { return e.Name == id.Name && e.Value == id.Value })
+		return slices.ContainsFunc(ids, func(e trackway.Identifier) bool { return e.Name == id.Name && e.Value == id.Value })
 	}
 	if !slices.ContainsFunc(MergeIDs(merge.Properties), erased) {
 		return nil

@@ -60,6 +60,9 @@ var trackway = Rules{
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
 
+		"internal/log/local":   2,
+		"internal/log/logtest": 3,
+
 		"internal/store/backup":   2,
 		"internal/store/cache":    2,
 		"internal/store/counts":   3,

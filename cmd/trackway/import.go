@@ -60,10 +60,11 @@ func (c *importCommand) Run(out output, in input) error {
 		if err != nil {
 			return err
 		}
+		query := url.Values{"project": {c.Project}, "store": {into.Name}}
 		o := feed.Options{
 			Store: into.Name, Project: c.Project, Format: c.Format, Mapping: mapping, StateDir: c.StateDir, Again: c.Again, Stdin: in.stdin,
-			Post: func(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error) {
-				return call(ctx, client, http.MethodPost, "/import", url.Values{"project": {c.Project}}, body)
+			Post: func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
+				return call(ctx, client, http.MethodPost, "/import", query, body, length)
 			},
 		}
 		return c.files(ctx, out, o)
@@ -72,7 +73,7 @@ func (c *importCommand) Run(out output, in input) error {
 
 // storeOf asks which store this is.
 func storeOf(ctx context.Context, client *http.Client) (into control.Store, err error) {
-	answer, err := call(ctx, client, http.MethodGet, "/store", nil, nil)
+	answer, err := call(ctx, client, http.MethodGet, "/store", nil, nil, 0)
 	if err != nil {
 		return into, err
 	}

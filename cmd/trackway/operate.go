@@ -91,12 +91,14 @@ func alone(ctx context.Context, cfg *config.Config, out output, do func(*http.Cl
 	return errors.Join(err, <-ended)
 }
 
-// call sends a request to a control socket and returns the body of its answer, which is read as it comes.
-func call(ctx context.Context, client *http.Client, method, route string, query url.Values, body io.Reader) (io.ReadCloser, error) {
+// call sends a request, with a body of so many bytes, to a control socket and
+// returns the body of the answer, which is read as it comes.
+func call(ctx context.Context, client *http.Client, method, route string, query url.Values, body io.Reader, length int64) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://trackway"+route+"?"+query.Encode(), body)
 	if err != nil {
 		return nil, err
 	}
+	req.ContentLength = length
 	res, err := client.Do(req)
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		return nil, fmt.Errorf("the server does not answer: %w", inner.Err)
@@ -131,7 +133,7 @@ func (c *backupCommand) Run(out output) error {
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
 		query := url.Values{"dir": {dir}, "keep": {strconv.Itoa(c.Keep)}}
-		answer, err := call(ctx, client, http.MethodPost, "/backup", query, nil)
+		answer, err := call(ctx, client, http.MethodPost, "/backup", query, nil, 0)
 		if err != nil {
 			return err
 		}

@@ -32,9 +32,6 @@ func (r *record) source() []byte {
 	return r.command
 }
 
-// size returns how many bytes the record holds.
-func (r *record) size() int { return len(r.command) + len(r.text) }
-
 // records reads a file row by row; next returns [io.EOF] at the end. What a record holds stays valid.
 type records interface {
 	next() (record, error)
@@ -57,7 +54,7 @@ func (r *ndjson) next() (record, error) {
 		}
 		rec := record{line: r.number, last: r.number, end: r.base + r.at}
 		if tooLong {
-			rec.refused = &control.Refusal{Error: fmt.Sprintf("A line may have at most %d bytes.", control.MaxLine)}
+			rec.refused = longLine
 			rec.row = func() []byte { return []byte("null") }
 			return rec, nil
 		}

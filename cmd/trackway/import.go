@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -192,20 +191,6 @@ func tell(out output, path string, r *feed.Result, took time.Duration) {
 		say(out.stdout, "Refused rows, with reasons: %s\n", shown(r.Rejects))
 	}
 	if len(r.Unused) > 0 {
-		say(out.stdout, "Columns that became nothing: %s\n", quotedList(r.Unused))
+		say(out.stdout, "Columns that became nothing: %s\n", feed.Quoted(r.Unused))
 	}
-}
-
-// quotedList lists names that came from a file.
-func quotedList(names []string) string {
-	const enough = 50
-	more := ""
-	if len(names) > enough {
-		names, more = names[:enough], fmt.Sprintf(" and %d more", len(names)-enough)
-	}
-	list := make([]string, len(names))
-	for i, name := range names {
-		list[i] = strconv.Quote(name)
-	}
-	return strings.Join(list, ", ") + more
 }

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -40,6 +39,5 @@ func (c *call) backup() error {
 	if err != nil {
 		return err
 	}
-	c.start("application/json")
-	return json.NewEncoder(c.w).Encode(&made)
+	return c.json(&made)
 }

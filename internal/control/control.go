@@ -70,12 +70,26 @@ func Handler(c Config) http.Handler {
 type call struct {
 	*Config
 
-	w     http.ResponseWriter
-	r     *http.Request
-	query url.Values
-
+	w        http.ResponseWriter
+	r        *http.Request
+	query    url.Values
 	receipts *receipts // of all imports
 	started  bool      // the answer has begun: its status cannot be changed
+}
+
+// Write begins the answer, or goes on with it.
+func (c *call) Write(b []byte) (int, error) {
+	c.started = true
+	return c.w.Write(b)
+}
+
+// as says what kind of answer it is. REQUIRES: the answer has not begun.
+func (c *call) as(contentType string) { c.w.Header().Set("Content-Type", contentType) }
+
+// json answers a value.
+func (c *call) json(value any) error {
+	c.as("application/json")
+	return json.NewEncoder(c).Encode(value)
 }
 
 // answer runs do, and answers its error. An error that comes too late for that
@@ -98,9 +112,9 @@ func (c *call) answer(do func(*call) error) {
 	} else if _, logged := errors.AsType[*loggedError](err); logged {
 		msg = "internal error: see the server's log"
 	}
-	c.w.Header().Set("Content-Type", "application/json")
+	c.as("application/json")
 	c.w.WriteHeader(status)
-	_ = json.NewEncoder(c.w).Encode(refusalBody{msg}) // the caller has gone
+	_ = c.json(refusalBody{msg}) // the caller has gone
 }
 
 // refusalBody is the answer to a request that is refused or has failed.
@@ -115,12 +129,16 @@ func refuse(field, msg string) error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: msg}
 }
 
-// start begins an answer that is written as it comes.
-func (c *call) start(contentType string) {
-	c.w.Header().Set("Content-Type", contentType)
-	c.w.WriteHeader(http.StatusOK)
-	c.started = true
+// Store says which store this is, so that a command that goes on with something
+// knows whether it is the store that it began with.
+type Store struct {
+	Name string `json:"name"` // no other store has it, except one that is restored from a backup of this one
 }
+
+func (c *call) store() error { return c.json(Store{c.Name}) }
+
+// flush writes what was recorded of calls to the disk.
+func (c *call) flush() error { return c.Flush() }
 
 // project returns the one that the call is about.
 func (c *call) project() (*trackway.Project, error) {

@@ -28,7 +28,8 @@ func (c *call) export() (err error) {
 	if f.Until, err = c.micros("until"); err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(onWrite{c, "application/octet-stream"}, writeBuffer)
+	c.as("application/octet-stream")
+	out := bufio.NewWriterSize(c, writeBuffer)
 	table, err := export.New(c.query.Get("format"), out, p, f)
 	if err != nil {
 		return err
@@ -40,20 +41,6 @@ func (c *call) export() (err error) {
 		return err
 	}
 	return errors.Join(err, out.Flush()) // where some events are lost, the others are not
-}
-
-// onWrite begins the answer when something is written.
-type onWrite struct {
-	*call
-
-	contentType string
-}
-
-func (o onWrite) Write(b []byte) (int, error) {
-	if !o.started {
-		o.start(o.contentType)
-	}
-	return o.w.Write(b)
 }
 
 // micros returns a time that the call gives in microseconds, 0 if it gives none.

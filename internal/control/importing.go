@@ -40,8 +40,7 @@ func (c *call) importing() error {
 	if name := c.query.Get("store"); name != "" && name != c.Name {
 		return refuse("store", "The server has another store than before.")
 	}
-	b := batches.Get().(*batch) //nolint:forcetypeassert // of this pool
-	defer b.free()
+	var b batch
 	if err := b.read(http.MaxBytesReader(c.w, c.r.Body, MaxBatch), c.r.ContentLength); err != nil {
 		return err
 	}
@@ -50,8 +49,8 @@ func (c *call) importing() error {
 	if err := c.Ingest.Accept(p, at, b.commands, b.results); err != nil {
 		return &loggedError{err}
 	}
-	c.start("application/x-ndjson")
-	_, _ = c.w.Write(b.answer()) // a caller that has gone sends the batch again
+	c.as("application/x-ndjson")
+	_, _ = c.Write(b.answer()) // a caller that has gone sends the batch again
 	return nil
 }
 
@@ -60,16 +59,6 @@ type batch struct {
 	lines    []string // status of each line, if its command is accepted
 	commands []trackway.Command
 	results  []trackway.Result
-}
-
-var batches = sync.Pool{New: func() any { return new(batch) }}
-
-// free gives the batch's memory to the next one.
-func (b *batch) free() {
-	clear(b.commands) // they hold on to what was read
-	clear(b.results)
-	b.lines, b.commands, b.results = b.lines[:0], b.commands[:0], b.results[:0]
-	batches.Put(b)
 }
 
 // read decodes a body line by line, while it comes. The last line needs no

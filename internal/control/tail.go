@@ -62,11 +62,12 @@ func (c *call) tail() error {
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(c.w, writeBuffer)
+	out := bufio.NewWriterSize(c, writeBuffer)
 	if t.table, err = export.New(export.NDJSON, out, p, export.Filter{Events: true}); err != nil {
 		return err
 	}
-	c.start("application/x-ndjson")
+	c.as("application/x-ndjson")
+	_, _ = c.Write(nil) // the watcher need not wait for an event to see that it watches
 	control := http.NewResponseController(c.w)
 	for ctx := c.r.Context(); ; {
 		seq, err = t.pass(seq)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"trackway/internal/control"
 )
@@ -29,21 +28,13 @@ var nothing = []byte("{}")
 // longLine refuses a line that is longer than any command.
 var longLine = &control.Refusal{Error: fmt.Sprintf("A line may have at most %d bytes.", control.MaxLine)}
 
-// spare has batches whose memory can be used again.
-var spare = sync.Pool{New: func() any { return new(batch) }}
-
-// free gives the batch's memory to a later one.
-func (b *batch) free() {
-	clear(b.rows)
-	*b = batch{rows: b.rows[:0], text: b.text[:0]}
-	spare.Put(b)
-}
-
 // gather reads the next batch. A batch is smaller than it may be if the input
-// would have to be waited for.
-func (r *run) gather() *batch {
-	b := spare.Get().(*batch) //nolint:forcetypeassert // of this pool
-	b.stored, b.answered = make(chan struct{}), make(chan struct{})
+// would have to be waited for. room is how much its text may take, as a guess.
+func (r *run) gather(room int) *batch {
+	b := &batch{
+		rows: make([]record, 0, control.MaxLines), text: make([]byte, 0, room),
+		stored: make(chan struct{}), answered: make(chan struct{}),
+	}
 	for len(b.rows) < control.MaxLines && len(b.text)+control.MaxLine < control.MaxBatch && (len(b.rows) == 0 || !r.in.idle()) {
 		rec, err := r.records.next()
 		if err != nil {
@@ -56,8 +47,11 @@ func (r *run) gather() *batch {
 		if rec.refused != nil {
 			rec.command = nothing
 		}
+		began := len(b.text)
+		b.text = append(b.text, rec.command...)
+		rec.command = b.text[began:]
+		b.text = append(b.text, '\n')
 		b.rows = append(b.rows, rec)
-		b.text = append(append(b.text, rec.command...), '\n')
 	}
 	return b
 }
@@ -65,8 +59,9 @@ func (r *run) gather() *batch {
 // read gathers batches until the file or ctx ends, and closes the channel.
 func (r *run) read(ctx context.Context, batches chan<- *batch) {
 	defer close(batches)
-	for {
-		b := r.gather()
+	for room := 0; ; {
+		b := r.gather(room)
+		room = len(b.text) + len(b.text)/8
 		select {
 		case batches <- b:
 		case <-ctx.Done():

@@ -18,7 +18,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"trackway/internal/control"
 )
@@ -305,7 +304,6 @@ func (r *run) sendAll(ctx context.Context) (end error) {
 			if err := r.acknowledge(flying[0]); err != nil {
 				return err
 			}
-			flying[0].free()
 			flying = flying[1:]
 		case <-stopped:
 			reading, stopped = nil, nil
@@ -332,7 +330,7 @@ func (r *run) acknowledge(b *batch) error {
 			t.Updates++
 		case control.Refused:
 			t.Refused++
-			if err := r.reject(&b.rows[i], &o.Refusal); err != nil {
+			if err := r.rejects.add(b.rows[i].reject(&o.Refusal)); err != nil {
 				return err
 			}
 		}
@@ -346,17 +344,6 @@ func (r *run) acknowledge(b *batch) error {
 		return nil
 	}
 	return r.save(false)
-}
-
-// reject notes a row that the server refused. Why it was refused here before,
-// if it was, says more.
-func (r *run) reject(row *record, refused *control.Refusal) error {
-	refused = cmp.Or(row.refused, refused)
-	one := rejected{Line: row.line, Field: refused.Field, Error: refused.Error, Row: row.row()}
-	if source := row.source(); !utf8.Valid(source) {
-		one.Raw = source
-	}
-	return r.rejects.add(one)
 }
 
 // save saves the state, behind the rejects that it speaks of. The standard input has none.

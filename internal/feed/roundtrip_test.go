@@ -43,7 +43,7 @@ func imported(t *rapid.T, text []byte, m Mapping) (commands []trackway.Command) 
 		if rec.refused != nil {
 			t.Fatalf("%q: %+v", text, rec.refused)
 		}
-		item := wire.DecodeLine(rec.command, 1)
+		item := wire.DecodeLine(bytes.Clone(rec.command), 1)
 		if item.Err != nil {
 			t.Fatalf("%q, %s: %v", text, rec.command, item.Err)
 		}

@@ -79,7 +79,7 @@ func previousOf(k *trackway.Key, now time.Time) string {
 // changing is the flags of every command that changes a key.
 type changing struct {
 	configFile
-	reloading
+	reloadFlags
 
 	Project string `help:"The project's name, if there are several." placeholder:"NAME"`
 	Name    string `arg:"" help:"The key's name."`

@@ -223,7 +223,7 @@ func TestOutcomes(t *testing.T) {
 	if bytes.Count(text, []byte("\n")) != len(want) {
 		t.Errorf("got %q, want a line each", text)
 	}
-	for cut := range len(text) {
+	for cut := range text {
 		if got, err := ReadOutcomes(bytes.NewReader(text[:cut]), len(want)); err == nil && cut < len(text)-1 {
 			t.Errorf("got %+v of %q", got, text[:cut])
 		}

@@ -15,7 +15,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -245,10 +244,6 @@ func (r *run) openSheet(delimiter rune) error {
 	return nil
 }
 
-// inFlight is how many batches are sent or held back at a time. It bounds the
-// memory that an import takes, here and at the server.
-const inFlight = control.Conns
-
 // run sends the rest of the file, and saves the state.
 func (r *run) run(ctx context.Context) error {
 	err := r.sendAll(ctx)
@@ -267,44 +262,33 @@ func (r *run) run(ctx context.Context) error {
 func (r *run) sendAll(ctx context.Context) (end error) {
 	going, halt := context.WithCancel(ctx)
 	batches := make(chan *batch)
-	reading := batches // until there are no more
 	go r.read(going, batches)
-	var sending sync.WaitGroup
+	f := flight{post: r.Post}
 	defer func() {
 		halt()
-		sending.Wait()
+		f.sending.Wait()
 		for r.path != Stdin && <-batches != nil { // until the reader has ended; that of the standard input may wait
 		}
 	}()
-	before := make(chan struct{})
-	close(before)
-	var flying []*batch // the oldest first
-	for stopped := ctx.Done(); reading != nil || len(flying) > 0; {
-		next, answered := reading, (chan struct{})(nil)
-		if len(flying) == inFlight {
+	reading := batches // nil: there are no more, or they are not to be sent
+	for stopped := ctx.Done(); reading != nil || len(f.batches) > 0; {
+		next := reading
+		if len(f.batches) == inFlight {
 			next = nil
 		}
-		if len(flying) > 0 {
-			answered = flying[0].answered
-		}
 		select {
-		case b := <-next:
-			if b == nil || b.end != nil {
+		case b, more := <-next:
+			if !more {
 				reading = nil
+				break
 			}
-			if b != nil && !errors.Is(b.end, io.EOF) {
-				end = b.end
-			}
-			if b != nil && len(b.rows) > 0 {
-				text := &body{rest: b.text, before: before, ctx: going}
-				sending.Go(func() { r.send(context.WithoutCancel(ctx), b, text) })
-				before, flying = b.stored, append(flying, b)
-			}
-		case <-answered:
-			if err := r.acknowledge(flying[0]); err != nil {
+			end = b.end
+			f.send(going, b)
+		case <-f.answered():
+			if err := r.acknowledge(f.batches[0]); err != nil {
 				return err
 			}
-			flying = flying[1:]
+			f.batches = f.batches[1:]
 		case <-stopped:
 			reading, stopped = nil, nil
 		}

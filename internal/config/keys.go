@@ -56,7 +56,7 @@ func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, er
 	if err != nil {
 		return nil, fmt.Errorf("lock the managed keys: %w", err)
 	}
-	defer dir.Close() // which unlocks it
+	defer func() { _ = dir.Close() }() // which unlocks it
 	owner, err := ownerOf(dir)
 	if err != nil {
 		return nil, err

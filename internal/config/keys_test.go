@@ -69,14 +69,14 @@ func loads(t testing.TB, path string) (*Config, string) {
 		t.Fatal(err)
 	}
 	cfg, err := d.result()
-	said := ""
+	var said strings.Builder
 	if err != nil {
-		said = err.Error()
+		said.WriteString(err.Error())
 	}
 	for _, w := range d.warnings {
-		said += "warning: " + w.String() + "\n"
+		said.WriteString("warning: " + w.String() + "\n")
 	}
-	return cfg, strings.ReplaceAll(said, filepath.Dir(path)+"/", "")
+	return cfg, strings.ReplaceAll(said.String(), filepath.Dir(path)+"/", "")
 }
 
 // What is wrong with the managed file, or with the two together, is said with the
@@ -206,7 +206,6 @@ func TestChanges(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		path := installation(t, operators, "")
 		now := time.Now()
-		want := model{{"public-token", ""}: "demo/web", {"back-id", "s3cr3t-of-16-chars"}: "demo/back"}
 		tried := []credential{{"public-token", ""}, {"back-id", "s3cr3t-of-16-chars"}}
 		previous := map[string]credential{} // by key: what works besides
 		current := map[string]credential{"demo/web": tried[0], "demo/back": tried[1]}
@@ -256,7 +255,7 @@ func TestChanges(t *testing.T) {
 			if err != nil {
 				rt.Fatalf("%s: %v", action, err)
 			}
-			want = make(model)
+			want := make(model)
 			for _, m := range []map[string]credential{previous, current} {
 				for name, c := range m {
 					want[c], tried = name, append(tried, c)

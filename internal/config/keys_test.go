@@ -210,7 +210,8 @@ func TestChanges(t *testing.T) {
 		tried := []credential{{"public-token", ""}, {"back-id", "s3cr3t-of-16-chars"}, {"newer-token", ""}, {"older-token", ""}}
 		previous := map[string]credential{"demo/old": tried[3]} // by key: what works besides
 		current := map[string]credential{"demo/web": tried[0], "demo/back": tried[1], "demo/old": tried[2]}
-		for i := range rapid.IntRange(1, 5).Draw(rt, "changes") {
+		var want model
+		for i := range rapid.IntRange(1, 4).Draw(rt, "changes") {
 			var names []string
 			for name := range current {
 				names = append(names, name)
@@ -256,21 +257,22 @@ func TestChanges(t *testing.T) {
 			if err != nil {
 				rt.Fatalf("%s: %v", action, err)
 			}
-			want := make(model)
+			want = make(model)
 			for _, m := range []map[string]credential{previous, current} {
 				for name, c := range m {
 					want[c], tried = name, append(tried, c)
 				}
 			}
-			loaded, said := loads(t, path)
-			if loaded == nil {
-				rt.Fatal(said)
+			if diff := gocmp.Diff(want, grants(cfg, tried, now)); diff != "" {
+				rt.Fatalf("%s (-want +got):\n%s", action, diff)
 			}
-			for _, cfg := range []*Config{cfg, loaded} {
-				if diff := gocmp.Diff(want, grants(cfg, tried, now)); diff != "" {
-					rt.Fatalf("%s (-want +got):\n%s", action, diff)
-				}
-			}
+		}
+		cfg, said := loads(t, path)
+		if cfg == nil {
+			rt.Fatal(said)
+		}
+		if diff := gocmp.Diff(want, grants(cfg, tried, now)); diff != "" {
+			rt.Fatalf("loaded (-want +got):\n%s", diff)
 		}
 		text, err := os.ReadFile(filepath.Join(filepath.Dir(path), "data", ManagedFile))
 		if err != nil {
@@ -501,7 +503,7 @@ func TestManagedDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for bit := range 8 * len(text) {
+	for bit := 0; bit < 8*len(text); bit += 7 { // which meets each byte
 		flipped := slices.Clone(text)
 		flipped[bit/8] ^= 1 << (bit % 8)
 		if got, err := read(flipped); err == nil && !gocmp.Equal(want, got) {

@@ -13,16 +13,17 @@ import (
 	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/auth"
+	"trackway/internal/budget"
 	"trackway/internal/certificate"
 	"trackway/internal/clientip"
 	"trackway/internal/config"
 	"trackway/internal/dashboard"
-	"trackway/internal/door"
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 	"trackway/internal/limit/traffic"
+	"trackway/internal/listen"
 	"trackway/internal/live"
 	"trackway/internal/store"
 	"trackway/internal/upkeep"
@@ -39,23 +40,11 @@ type Setup struct {
 	Ready   func(public, ops net.Addr)     // called once, when both listeners accept
 }
 
-// CheckLimits says what is wrong with a configuration's limits. internal/config, which is of the same layer as
-// internal/limit, has it called.
-func CheckLimits(cfg *config.Config) []config.Problem {
-	_, err := limit.NewSet(cfg.Policies, cfg.Overrides)
-	wrong, _ := errors.AsType[limit.Problems](err)
-	found := make([]config.Problem, len(wrong))
-	for i, w := range wrong {
-		found[i] = config.Problem{Field: w.Field, Msg: w.Msg}
-	}
-	return found
-}
-
 // server is a running server: what it was made from, and the parts that a reload reaches.
 type server struct {
 	Setup
 
-	address   net.Addr // of the public listener
+	budget    budget.Budget
 	store     *store.Store
 	ingest    *ingest.Ingest
 	history   *history.Log
@@ -66,8 +55,7 @@ type server struct {
 	api       *api.Server
 	live      *live.Hub
 	dashboard *dashboard.Server
-	door      *door.Door
-	bounds    bounds
+	public    *listen.Listener
 
 	certificate *certificate.Source // nil: without TLS
 
@@ -99,15 +87,7 @@ func (s *server) reloadLocked() error {
 	if err := config.CheckReload(s.Config, next); err != nil {
 		return err
 	}
-	set, err := limit.NewSet(next.Policies, next.Overrides)
-	if err != nil {
-		return fmt.Errorf("limits: %w", err)
-	}
-	access, err := newAccess(next, s.store)
-	if err != nil {
-		return err
-	}
-	projects, err := numbered(next, s.store)
+	p, err := s.prepare(next)
 	if err != nil {
 		return err
 	}
@@ -116,36 +96,42 @@ func (s *server) reloadLocked() error {
 			return err
 		}
 	}
-	if access.Guide, err = s.publish(next, set); err != nil {
+	if p.access.Guide, err = s.publishLocked(next, p.limits); err != nil {
 		return err
 	}
-	s.door.Reload(s.bounds.public(next, s.Log))
-	s.limits.Reload(set)
+	s.public.Door.Reload(s.publicBounds(next))
+	s.limits.Reload(p.limits)
 	s.traffic.Reload(recording(next))
-	s.api.Reload(access)
-	s.dashboard.Reload(factsOf(next, access.Keys))
-	s.fleet.Reload(fleetOf(next, s.address))
-	s.upkeep.Reload(projects)
+	s.api.Reload(p.access)
+	s.dashboard.Reload(dashboard.Facts{Password: next.Password, Projects: p.projects})
+	s.fleet.Reload(fleetOf(next, s.public.Addr()))
+	s.upkeep.Reload(p.projects)
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next
-	s.awaitEndLocked()
 	return nil
 }
 
-// newAccess makes what lets requests in, giving each new project its number in the store. The guide is still missing.
-func newAccess(cfg *config.Config, st *store.Store) (api.Access, error) {
-	projects, err := numbered(cfg, st)
-	if err != nil {
-		return api.Access{}, err
+// prepared is what is made of a configuration, before any of it is put in force.
+type prepared struct {
+	limits   *limit.Set
+	projects []trackway.Project
+	access   api.Access // without its guide
+}
+
+// prepare gives each new project its number in the store.
+func (s *server) prepare(cfg *config.Config) (p prepared, err error) {
+	if p.limits, err = limit.NewSet(cfg.Policies, cfg.Overrides); err != nil {
+		return p, fmt.Errorf("limits: %w", err)
 	}
-	if err := st.Identifiers(projects); err != nil {
-		return api.Access{}, err
+	if p.projects, err = numbered(cfg, s.store); err != nil {
+		return p, err
+	}
+	if err := s.store.Identifiers(p.projects); err != nil {
+		return p, err
 	}
 	clients, err := clientip.New(clientip.Config{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader})
-	if err != nil {
-		return api.Access{}, err
-	}
-	return api.Access{Name: cfg.Server.Name, Keys: auth.New(projects), Clients: clients, RedirectHosts: cfg.RedirectHosts}, nil
+	p.access = api.Access{Name: cfg.Server.Name, Keys: auth.New(p.projects), Clients: clients, RedirectHosts: cfg.RedirectHosts}
+	return p, err
 }
 
 // numbered returns the projects with their numbers in the store; a new one is given its number.
@@ -159,4 +145,16 @@ func numbered(cfg *config.Config, st *store.Store) ([]trackway.Project, error) {
 		projects[i] = p
 	}
 	return projects, nil
+}
+
+// CheckLimits says what is wrong with a configuration's limits. internal/config, which is of the same layer as
+// internal/limit, has it called.
+func CheckLimits(cfg *config.Config) []config.Problem {
+	_, err := limit.NewSet(cfg.Policies, cfg.Overrides)
+	wrong, _ := errors.AsType[limit.Problems](err)
+	found := make([]config.Problem, len(wrong))
+	for i, w := range wrong {
+		found[i] = config.Problem{Field: w.Field, Msg: w.Msg}
+	}
+	return found
 }

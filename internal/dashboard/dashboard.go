@@ -48,17 +48,6 @@ type Facts struct {
 	Projects []trackway.Project
 }
 
-// Health is how the process is.
-type Health struct {
-	Ready      bool   `json:"ready"`
-	Reason     string `json:"reason"`      // why it is not
-	Damaged    int    `json:"damaged"`     // places of the store that could not be read since the start
-	DiskFree   uint64 `json:"disk_free"`   // bytes, of the data directory's disk
-	StoreBytes uint64 `json:"store_bytes"` // on the disk
-	Memory     uint64 `json:"memory"`      // bytes that the process has from the system
-	Goroutines int    `json:"goroutines"`
-}
-
 // Server answers the pages. Safe for concurrent use.
 type Server struct {
 	Config
@@ -139,7 +128,8 @@ var (
 		Msg: "Nobody can sign in: the configuration has no password. Make one (openssl rand -hex 16), and write its SHA-256 " +
 			"(printf %s PASSWORD | sha256sum) into it: dashboard: {password_sha256: …}. Then reload.",
 	}
-	errOrigin = &trackway.Error{Code: trackway.Forbidden, Field: "Origin", Msg: "Pages of other sites may not do this."}
+	errNoRoute = &trackway.Error{Code: trackway.NotFound, Msg: "There is no such route."}
+	errOrigin  = &trackway.Error{Code: trackway.Forbidden, Field: "Origin", Msg: "Pages of other sites may not do this."}
 )
 
 // Serve answers a request for one of the routes. An error is one that was not answered; where it is not a *[trackway.Error] it
@@ -156,7 +146,10 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request, giveBack func()) 
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store") // unless there is a version
-	route := s.routes[method+" "+r.URL.Path]
+	route, ok := s.routes[method+" "+r.URL.Path]
+	if !ok {
+		return errNoRoute
+	}
 	if !route.open {
 		if q.expires = q.facts.session(r, q.now); q.expires.IsZero() {
 			if q.facts.Password == ([32]byte{}) {

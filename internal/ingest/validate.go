@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/excerpt"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // Validate checks a command against the rules of the domain and the project's
@@ -69,7 +69,7 @@ func validateMerge(p *trackway.Project, c *trackway.Command) *trackway.Error {
 		if !namesIdentifiers(property) {
 			continue
 		}
-		for range wire.IDsIn(property.Value) {
+		for range canonjson.IDsIn(property.Value) {
 			if named++; named > most {
 				return refuse("properties."+property.Name, fmt.Sprintf("an event of type merge may name at most %d identifiers", most))
 			}

@@ -10,13 +10,13 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/query"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/timeline"
 	"trackway/internal/store/totals"
-	"trackway/internal/wire"
 )
 
 // upgrader is an upgrade under way.
@@ -97,7 +97,7 @@ func (u *upgrader) merge(e *trackway.Event) error {
 
 // looksLikeMerge tells whether an event without a mark holds what was recorded of a merge then: two objects of identifiers.
 func looksLikeMerge(e *trackway.Event) bool {
-	p := wire.SplitObject(e.Properties)
+	p := canonjson.SplitObject(e.Properties)
 	return len(p) == 2 && p[0].Name == query.AbsorbedIDs && p[1].Name == query.SurvivorIDs && p[0].Value[0] == '{' && p[1].Value[0] == '{'
 }
 

@@ -1,72 +1,22 @@
 package app
 
 import (
-	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"os"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/auth"
-	"trackway/internal/budget"
-	"trackway/internal/certificate"
 	"trackway/internal/clientip"
 	"trackway/internal/config"
 	"trackway/internal/dashboard"
-	"trackway/internal/fleet"
-	"trackway/internal/ingest"
 	"trackway/internal/limit"
-	"trackway/internal/limit/history"
-	"trackway/internal/limit/traffic"
-	"trackway/internal/listen"
-	"trackway/internal/live"
 	"trackway/internal/store"
-	"trackway/internal/upkeep"
 )
 
-// Setup is what a server is started with. All fields are required.
-type Setup struct {
-	Config  *config.Config
-	Version string // the program's
-	Log     *slog.Logger
-	Level   *slog.LevelVar                 // which messages Log lets through
-	Load    func() (*config.Config, error) // reads the configuration again, and checks it in full
-	Hangup  <-chan os.Signal               // asks for a reload
-	Ready   func(public, ops net.Addr)     // called once, when both listeners accept
-}
-
-// server is a running server: what it was made from, and the parts that a reload reaches.
-type server struct {
-	Setup
-
-	budget    budget.Budget
-	store     *store.Store
-	ingest    *ingest.Ingest
-	history   *history.Log
-	limits    *limit.Limiter
-	traffic   *traffic.Recorder
-	fleet     *fleet.Fleet
-	upkeep    *upkeep.Upkeep
-	api       *api.Server
-	live      *live.Hub
-	dashboard *dashboard.Server
-	public    *listen.Listener
-
-	certificate *certificate.Source // nil: without TLS
-
-	stopping atomic.Bool
-
-	mu     sync.Mutex  // guards Config and ending, and makes a reload one step
-	ending *time.Timer // fires when the next override ends; nil: none does
-}
-
-// reload puts the configuration as it is now in force: keys, projects, proxies, limits, overrides, servers, redirects, the contact,
-// bounds on connections, the certificate in its files, and the log's level. It changes all or nothing, loses no count, and disturbs no request. The error says why nothing was changed.
+// reload puts the configuration as it is now in force: keys, projects, proxies,
+// limits, overrides, servers, redirects, the contact, bounds on connections, the
+// certificate in its files, and the log's level. It changes all or nothing, loses no
+// count, and disturbs no request. The error says why nothing was changed.
 func (s *server) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,16 +95,4 @@ func numbered(cfg *config.Config, st *store.Store) ([]trackway.Project, error) {
 		projects[i] = p
 	}
 	return projects, nil
-}
-
-// CheckLimits says what is wrong with a configuration's limits. internal/config, which is of the same layer as
-// internal/limit, has it called.
-func CheckLimits(cfg *config.Config) []config.Problem {
-	_, err := limit.NewSet(cfg.Policies, cfg.Overrides)
-	wrong, _ := errors.AsType[limit.Problems](err)
-	found := make([]config.Problem, len(wrong))
-	for i, w := range wrong {
-		found[i] = config.Problem{Field: w.Field, Msg: w.Msg}
-	}
-	return found
 }

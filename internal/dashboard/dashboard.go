@@ -1,7 +1,9 @@
-// Package dashboard answers what the server's own pages ask: /grid/…. Its one idea is that a page asks once, and then again only
-// whether something is new: each answer has a version that is cheap to know. People sign in with a password; there are no users
-// and no sessions to keep (session.go). It stands behind the public listener's steps (internal/api), which find the address, count
-// the call and write the errors; and it decides nothing about customers, but reads and erases by the same means as the API.
+// Package dashboard answers what the dashboard's pages ask: /grid/…. A page asks
+// once, and then again only whether something is new: each answer has a version
+// that is cheap to know. People sign in with a password; there are no users and no
+// sessions to keep (session.go). The public listener's steps (internal/api) come
+// first: they find the address, count the call and write the errors. The package
+// decides nothing about customers: it reads and erases by the same means as the API.
 package dashboard
 
 import (

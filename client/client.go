@@ -23,7 +23,8 @@ type Client struct {
 	o     Options
 	http  *http.Client
 	fleet *fleet
-	sync  func() error // of the queue; nil where it has nothing to force to the disk
+	sync  func() error                // of the queue; nil where it has nothing to force to the disk
+	call  func(func(context.Context)) // calls a function of the user's, with the context that [Client.calledBy] knows
 	stop  context.CancelCauseFunc
 	ended sync.WaitGroup // the client's goroutines
 
@@ -70,6 +71,8 @@ func New(o Options) (*Client, error) {
 	}
 	c.took = uint64(c.queue.state().waiting)
 	c.flush = c.took
+	calls := context.WithValue(context.Background(), callOf{}, c)
+	c.call = func(f func(context.Context)) { f(calls) }
 	ctx, stop := context.WithCancelCause(context.Background())
 	c.stop = stop
 	c.ended.Go(func() { c.run(ctx) })

@@ -56,6 +56,7 @@ var trackway = Rules{
 		"internal/export":       2,
 		"internal/guide":        2,
 		"internal/ingest":       2,
+		"internal/listen":       2,
 		"internal/limit/replay": 2,
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
@@ -87,6 +88,7 @@ var trackway = Rules{
 		"internal/api/table":   2,
 		"internal/control":     4,
 		"internal/dashboard":   4,
+		"internal/datadir":     4,
 		"internal/ops":         4,
 
 		"internal/app":  5,
@@ -110,7 +112,7 @@ var trackway = Rules{
 		"github.com/google/go-cmp":                 {Tests},
 		"github.com/klauspost/compress":            {"internal/api/body", "internal/feed", Tests},
 		"github.com/parquet-go/parquet-go":         {"internal/export"},
-		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
+		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/budget", "internal/certificate", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":       {Tests},
 		"github.com/prometheus/common":             {Tests},
 		"github.com/rogpeppe/go-internal":          {Tests},
@@ -120,7 +122,7 @@ var trackway = Rules{
 		"pgregory.net/rapid":                       {Tests},
 	},
 	Importers: map[string][]string{
-		"internal/store": {"internal/app"}, // app alone knows both an interface and its implementation
+		"internal/store": {"internal/app", "internal/datadir"}, // app alone knows both an interface and its implementation
 		"internal/app":   {"cmd/trackway"},
 	},
 	MaxFileLines:    600,

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"trackway/internal/app"
 	"trackway/internal/config"
 )
 
-// reloading is the flags of every command that changes the configuration of a server that may run.
-type reloading struct {
+// serverReload is the flags of every command that changes the configuration of a
+// server that may run.
+type serverReload struct {
 	Reload    bool   `help:"Have the running server read the configuration again."`
 	OpsListen string `env:"TRACKWAY_OPS_LISTEN" help:"Where the server listens for the operator, if the configuration does not say." placeholder:"HOST:PORT"`
 }
@@ -23,8 +23,9 @@ type reloading struct {
 // lookTime is how long a server may take to show that it is there.
 const lookTime = time.Second
 
-// apply has the running server put a changed configuration in force, or says how that is done.
-func (r *reloading) apply(cfg *config.Config, out output) error {
+// apply has the running server put a changed configuration in force, or says how
+// to do that.
+func (r *serverReload) apply(cfg *config.Config, out output) error {
 	base, err := opsAddress(cmp.Or(r.OpsListen, cfg.OpsListen))
 	if err != nil {
 		return err
@@ -52,7 +53,7 @@ func opsAddress(listen string) (base string, err error) {
 	if addr.IP == nil {
 		addr.IP = net.IPv4zero // ":8081" is every address
 	}
-	return "http://" + app.Reachable(addr), nil
+	return "http://" + config.Reachable(addr), nil
 }
 
 // callOps calls the operator's listener, and returns why that did not answer that all is well.

@@ -16,14 +16,15 @@ import (
 
 	"trackway"
 	"trackway/internal/app"
+	"trackway/internal/budget"
 	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/limit/replay"
 	"trackway/internal/limit/traffic"
 )
 
-// replaying is the flags of the commands that read the record of calls.
-type replaying struct {
+// recordFlags are the flags of the commands that read the record of calls.
+type recordFlags struct {
 	DataDir string `env:"TRACKWAY_DATA" help:"The server's data directory, if the configuration does not say." name:"data" placeholder:"DIR"`
 	Since   string `help:"Calls from this time on: such as 2026-01-01 (UTC), 2026-01-01T12:00:00Z, or 2h, which is that long ago." placeholder:"TIME"`
 	Until   string `help:"Calls before this time." placeholder:"TIME"`
@@ -31,8 +32,8 @@ type replaying struct {
 }
 
 // open returns the record of calls, as far as it is asked for, and the limits of a configuration.
-func (r *replaying) open(out output, file string) (replay.Source, replay.Limits, error) {
-	cfg, err := loadLimits(file, r.DataDir)
+func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limits, error) {
+	cfg, err := config.LoadElsewhere(file, config.Flags{DataDir: r.DataDir}, app.CheckLimits)
 	if err != nil {
 		return nil, replay.Limits{}, err
 	}
@@ -54,7 +55,7 @@ func (r *replaying) open(out output, file string) (replay.Source, replay.Limits,
 	if err := recorded(cfg, file); err != nil {
 		return nil, replay.Limits{}, err
 	}
-	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Tokens: make(map[string]string), Callers: app.MaxCallers}
+	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Tokens: make(map[string]string), Callers: budget.MostCallers}
 	for _, p := range cfg.Projects {
 		limits.Tokens[p.Name] = p.Token
 	}
@@ -62,17 +63,6 @@ func (r *replaying) open(out output, file string) (replay.Source, replay.Limits,
 	return func(yield func(int64, []traffic.Row) error) (traffic.Coverage, error) {
 		return traffic.Walk(dir, since, until, yield)
 	}, limits, nil
-}
-
-// loadLimits reads a configuration for its limits. What only the server itself needs, the certificate and the environment
-// variables with secrets, may be out of reach.
-func loadLimits(file, dataDir string) (*config.Config, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	elsewhere := func(string) (string, bool) { return "the server's environment has it", true }
-	return config.Parse(file, text, config.Flags{DataDir: dataDir}, elsewhere, app.CheckLimits)
 }
 
 // parseBound reads a time, or how long ago it was; where none is given it is the usual one.
@@ -95,7 +85,7 @@ func flush(dataDir string) error {
 		return err
 	}
 	_ = conn.Close() // it was to see whether somebody is there
-	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil)
+	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil, 0)
 	if err != nil {
 		return err
 	}
@@ -124,7 +114,7 @@ func recorded(cfg *config.Config, file string) error {
 type limitsSimulateCommand struct {
 	Config string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file whose limits are to be tried (${default})." placeholder:"FILE"`
 
-	replaying
+	recordFlags
 
 	Top int `default:"20" help:"Callers at most in the table (${default})." placeholder:"N"`
 }
@@ -252,7 +242,7 @@ func printWarnings(w io.Writer, warnings []string) {
 
 type limitsSuggestCommand struct {
 	configFile
-	replaying
+	recordFlags
 
 	Share  float64       `default:"99.9" help:"Of a hundred callers of a policy, how many must never be refused (${default})." placeholder:"PERCENT"`
 	Policy string        `help:"For this limit only." placeholder:"NAME"`

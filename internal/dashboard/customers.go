@@ -12,10 +12,11 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/canonjson"
+	"trackway/internal/format/tracking"
 	"trackway/internal/piecewise"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
-	"trackway/internal/wire"
 )
 
 const (
@@ -87,7 +88,7 @@ func (q *request) customers() error {
 	found := make([]customerRow, len(list.Rows))
 	for i, c := range list.Rows {
 		found[i] = customerRow{
-			number(c.Customer), wire.AppendIDs(nil, c.IDs), firstOf(c.Properties), seconds(c.Created), len(c.Properties),
+			number(c.Customer), canonjson.AppendIDs(nil, c.IDs), firstOf(c.Properties), seconds(c.Created), len(c.Properties),
 		}
 	}
 	return q.answer(struct {
@@ -121,15 +122,11 @@ func next(c page.Cursor) *page.Cursor {
 }
 
 func firstOf(properties []trackway.DatedProperty) []byte {
-	return wire.AppendObject(nil, query.Undated(properties[:min(len(properties), firstProperties)]))
+	return canonjson.AppendObject(nil, query.Undated(properties[:min(len(properties), firstProperties)]))
 }
 
-// named returns the project and the customer that a request names, with a snapshot that both are read from.
-func (q *request) named(token, customer string, do func(query.Snapshot, *trackway.Project, trackway.Customer) error) error {
-	p, err := q.project(token)
-	if err != nil {
-		return err
-	}
+// named calls do with the customer that a request names, and with a snapshot that it is read from.
+func (q *request) named(p *trackway.Project, customer string, do func(query.Snapshot, trackway.Customer) error) error {
 	c, err := parseCustomer(customer)
 	if err != nil {
 		return err
@@ -141,7 +138,7 @@ func (q *request) named(token, customer string, do func(query.Snapshot, *trackwa
 		} else if err != nil {
 			return err
 		}
-		return do(s, p, survivor)
+		return do(s, survivor)
 	})
 }
 
@@ -183,12 +180,12 @@ type profile struct {
 
 // customer answers who one customer is.
 func (q *request) customer() error {
-	project, err := q.project(q.param("project"))
-	if err != nil || q.unchanged(q.version(q.Store.Version(project.Number))) {
+	p, err := q.project(q.param("project"))
+	if err != nil || q.unchanged(q.version(q.Store.Version(p.Number))) {
 		return err
 	}
 	out := profile{IDs: []idRow{}, Properties: []propertyRow{}, Merges: []mergeRow{}}
-	err = q.named(q.param("project"), q.param("customer"), func(s query.Snapshot, p *trackway.Project, c trackway.Customer) error {
+	err = q.named(p, q.param("customer"), func(s query.Snapshot, c trackway.Customer) error {
 		known, err := s.Profile(p.Number, c)
 		if err != nil {
 			return err
@@ -238,7 +235,7 @@ func (q *request) countTypes(out *profile, s query.Snapshot, p *trackway.Project
 	out.Types = []countRow{}
 	for _, name := range slices.SortedFunc(maps.Keys(counted), func(a, b string) int {
 		if counted[a] != counted[b] {
-			return int(counted[b]) - int(counted[a]) //nolint:gosec // G115: events of one customer
+			return int(counted[b]) - int(counted[a])
 		}
 		return strings.Compare(a, b)
 	}) {
@@ -282,7 +279,7 @@ func (q *request) events() error {
 			return err
 		})
 	} else {
-		err = q.named(q.param("project"), q.param("customer"), func(s query.Snapshot, p *trackway.Project, c trackway.Customer) (err error) {
+		err = q.named(p, q.param("customer"), func(s query.Snapshot, c trackway.Customer) (err error) {
 			list, err = page.Timeline(ctx, s, p.Number, c, search)
 			return err
 		})
@@ -304,7 +301,11 @@ func (q *request) events() error {
 
 // export sends all that is known about one customer, as a file.
 func (q *request) export() error {
-	return q.named(q.param("project"), q.param("customer"), func(s query.Snapshot, p *trackway.Project, c trackway.Customer) error {
+	p, err := q.project(q.param("project"))
+	if err != nil {
+		return err
+	}
+	return q.named(p, q.param("customer"), func(s query.Snapshot, c trackway.Customer) error {
 		known, err := s.Profile(p.Number, c)
 		if err != nil {
 			return err
@@ -312,8 +313,8 @@ func (q *request) export() error {
 		h := q.w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="customer-%d.json"`, c))
-		b := wire.AppendIDs([]byte(`{"ids":`), known.IDs)
-		b = wire.AppendObject(append(b, `,"properties":`...), query.Undated(known.Properties))
+		b := canonjson.AppendIDs([]byte(`{"ids":`), known.IDs)
+		b = canonjson.AppendObject(append(b, `,"properties":`...), query.Undated(known.Properties))
 		b = append(b, `,"events":[`...)
 		first, gone := true, false
 		out := piecewise.To(q.w)
@@ -322,7 +323,7 @@ func (q *request) export() error {
 				b = append(b, ',')
 			}
 			first = false
-			b = wire.AppendEvent(b, e)
+			b = tracking.AppendEvent(b, e)
 			if len(b) < piecewise.Size {
 				return true
 			}
@@ -344,16 +345,19 @@ func (q *request) anonymize() error {
 	if err := json.NewDecoder(q.r.Body).Decode(&sent); err != nil {
 		return ask.Invalid("customer", "a JSON object with project and customer, two strings")
 	}
-	var project *trackway.Project
+	p, err := q.project(sent.Project)
+	if err != nil {
+		return err
+	}
 	var customer trackway.Customer
-	err := q.named(sent.Project, sent.Customer, func(_ query.Snapshot, p *trackway.Project, c trackway.Customer) error {
-		project, customer = p, c
+	err = q.named(p, sent.Customer, func(_ query.Snapshot, c trackway.Customer) error {
+		customer = c
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := q.Eraser.Erase(project.Number, customer, project.Personal, trackway.MicrosOf(time.Now())); err != nil {
+	if _, err := q.Eraser.Erase(p.Number, customer, p.Personal, trackway.MicrosOf(time.Now())); err != nil {
 		return err
 	}
 	return q.answer(done{true})

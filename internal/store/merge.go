@@ -9,11 +9,11 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
-	"trackway/internal/wire"
 )
 
 // maxMoved is how many entries of timelines one command moves, at most, and
@@ -44,7 +44,7 @@ func (t *tx) absorb(
 	if err := t.append(&event, event.Seq, format.MergeMark); err != nil {
 		return 0, err
 	}
-	t.addUsage(c, query.Usage{Absorbed: 1})
+	t.addUsage(c.Project, c.Received, query.Usage{Absorbed: 1})
 	*absorbed = identity.Holder{Customer: absorbed.Customer, Created: absorbed.Created, MergedInto: survivor.Customer}
 	t.putHolder(c.Project, absorbed)
 	return moved, nil
@@ -56,7 +56,7 @@ func (t *tx) moveTimelines(survivor, absorbed *identity.Holder, room int) (moved
 	if err != nil {
 		return 0, err
 	}
-	t.s.cache.ForgetLatest(survivor.Customer) // events of any time come to it
+	t.m.cache.ForgetLatest(survivor.Customer) // events of any time come to it
 	for _, c := range remembered {
 		if c == absorbed.Customer {
 			whole, err := t.readEntries(c, room)
@@ -162,10 +162,10 @@ func (f *follower) at(key []byte) bool {
 
 // mergeProperties are those of a merge event: the identifiers of the command that caused it, and of both customers.
 func mergeProperties(cause []trackway.Identifier, into, from []identity.ID) []byte {
-	return wire.AppendObject(nil, []trackway.Property{
-		{Name: query.AbsorbedIDs, Value: wire.AppendIDs(nil, reading.Identifiers(from))},
-		{Name: query.CauseIDs, Value: wire.AppendIDs(nil, cause)},
-		{Name: query.SurvivorIDs, Value: wire.AppendIDs(nil, reading.Identifiers(into))},
+	return canonjson.AppendObject(nil, []trackway.Property{
+		{Name: query.AbsorbedIDs, Value: canonjson.AppendIDs(nil, reading.Identifiers(from))},
+		{Name: query.CauseIDs, Value: canonjson.AppendIDs(nil, cause)},
+		{Name: query.SurvivorIDs, Value: canonjson.AppendIDs(nil, reading.Identifiers(into))},
 	})
 }
 

@@ -161,7 +161,7 @@ func TestMirror(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		fs := vfs.NewCrashableMem()
-		m := newMachine(t, fs)
+		m := newSimulation(t, fs)
 		defer func() {
 			if err := m.store.Close(); err != nil {
 				t.Fatal(err)

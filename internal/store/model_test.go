@@ -14,12 +14,12 @@ import (
 	"pgregory.net/rapid"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/change"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/follow"
-	"trackway/internal/wire"
 )
 
 // model is what a store should hold, kept the plainest way. Whose identifiers these are it leaves to internal/identity, whose
@@ -124,9 +124,9 @@ func (m *model) merge(c *trackway.Command, survivor *identity.Holder, before []i
 		merge: true,
 		Event: trackway.Event{Project: c.Project, Customer: survivor.Customer, Type: "merge", Time: c.Received, Received: c.Received},
 		properties: []trackway.Property{
-			{Name: "absorbed_ids", Value: wire.AppendIDs(nil, plain(absorbed.IDs))},
-			{Name: "cause_ids", Value: wire.AppendIDs(nil, c.IDs)},
-			{Name: "survivor_ids", Value: wire.AppendIDs(nil, plain(before))},
+			{Name: "absorbed_ids", Value: canonjson.AppendIDs(nil, plain(absorbed.IDs))},
+			{Name: "cause_ids", Value: canonjson.AppendIDs(nil, c.IDs)},
+			{Name: "survivor_ids", Value: canonjson.AppendIDs(nil, plain(before))},
 		},
 	})
 	from.props = nil
@@ -203,7 +203,7 @@ func (m *model) add(c trackway.Customer, cmd *trackway.Command) uint64 {
 	}
 	if e.unique && slices.ContainsFunc(m.events, func(old *modelEvent) bool {
 		return old.unique && !old.expired && m.survivor(old.Customer) == c && old.Type == e.Type && old.Time == e.Time &&
-			bytes.Equal(wire.AppendObject(nil, old.properties), wire.AppendObject(nil, e.properties))
+			bytes.Equal(canonjson.AppendObject(nil, old.properties), canonjson.AppendObject(nil, e.properties))
 	}) {
 		return 0
 	}
@@ -238,7 +238,7 @@ func (m *model) erase(c trackway.Customer, personal []string) {
 func without(properties []trackway.Property, ids []identity.ID) []trackway.Property {
 	kept := slices.Clone(properties)
 	for i := range kept {
-		kept[i].Value = wire.AppendIDs(nil, slices.DeleteFunc(slices.Collect(wire.IDsIn(kept[i].Value)), func(id trackway.Identifier) bool {
+		kept[i].Value = canonjson.AppendIDs(nil, slices.DeleteFunc(slices.Collect(canonjson.IDsIn(kept[i].Value)), func(id trackway.Identifier) bool {
 			return slices.ContainsFunc(ids, func(erased identity.ID) bool { return erased.Identifier == id })
 		}))
 	}
@@ -250,7 +250,7 @@ func (m *model) timeline(c trackway.Customer) (events []trackway.Event) {
 	for _, e := range m.events {
 		if m.survivor(e.Customer) == c && !e.expired {
 			one := e.Event
-			one.Properties = wire.AppendObject(nil, e.properties)
+			one.Properties = canonjson.AppendObject(nil, e.properties)
 			events = append(events, one)
 		}
 	}
@@ -272,8 +272,8 @@ const (
 	fewKept  = 3
 )
 
-// machine drives a store and its model by the same commands.
-type machine struct {
+// simulation drives a store and its model by the same commands.
+type simulation struct {
 	fs    vfs.FS
 	store *Store
 	model model
@@ -327,7 +327,7 @@ func uniqueHard(id trackway.Identifier) string {
 	return id.Name + "=" + id.Value
 }
 
-func (m *machine) apply(t *rapid.T, n int) {
+func (m *simulation) apply(t *rapid.T, n int) {
 	cmds := make([]trackway.Command, n)
 	for i := range cmds {
 		m.now++
@@ -360,7 +360,7 @@ func (m *machine) apply(t *rapid.T, n int) {
 	}
 }
 
-func (m *machine) erase(t *rapid.T) {
+func (m *simulation) erase(t *rapid.T) {
 	if len(m.model.customers) == 0 {
 		t.Skip("nobody to erase")
 	}
@@ -372,7 +372,7 @@ func (m *machine) erase(t *rapid.T) {
 }
 
 // expire removes the events of one type, or of all, that are older than some.
-func (m *machine) expire(t *rapid.T) {
+func (m *simulation) expire(t *rapid.T) {
 	at := trackway.Micros(rapid.SampledFrom([]int64{0, 1, 256, 1010, 1 << 40}).Draw(t, "before"))
 	typ := rapid.SampledFrom([]string{"", "e", "merge"}).Draw(t, "type")
 	got, err := m.store.Expire(t.Context(), 1, 1<<40, func(_ uint32, of string) trackway.Micros {
@@ -406,7 +406,7 @@ func (m *machine) expire(t *rapid.T) {
 }
 
 // cleanUp has the files lose what was erased, which changes nothing that can be read.
-func (m *machine) cleanUp(t *rapid.T) {
+func (m *simulation) cleanUp(t *rapid.T) {
 	if n, _ := m.store.pending.Pending(); n == 0 {
 		t.Skip("nothing was erased")
 	}
@@ -415,14 +415,14 @@ func (m *machine) cleanUp(t *rapid.T) {
 	}
 }
 
-func (m *machine) reopen(t *rapid.T) {
+func (m *simulation) reopen(t *rapid.T) {
 	if err := m.store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	m.open(t)
 }
 
-func (m *machine) open(t *rapid.T) {
+func (m *simulation) open(t *rapid.T) {
 	s, err := Open("data", Options{FS: m.fs, Cache: 1 << 20, Fatal: func(err error) { panic(err) }})
 	if err != nil {
 		t.Fatal(err)
@@ -433,11 +433,11 @@ func (m *machine) open(t *rapid.T) {
 	m.store = s
 }
 
-func newMachine(t *rapid.T, fs vfs.FS) *machine {
-	m := &machine{fs: fs, now: 1000}
+func newSimulation(t *rapid.T, fs vfs.FS) *simulation {
+	m := &simulation{fs: fs, now: 1000}
 	m.open(t)
 	for _, token := range []string{"one", "two"} {
-		if _, err := m.store.Project(token); err != nil {
+		if err := m.store.Register([]trackway.Project{{Token: token}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -445,7 +445,7 @@ func newMachine(t *rapid.T, fs vfs.FS) *machine {
 }
 
 // check compares all that can be read, in both directions of time.
-func (m *machine) check(t *rapid.T) {
+func (m *simulation) check(t *rapid.T) {
 	mustBeConsistent(t, m.store)
 	m.checkPages(t)
 	v := m.store.Snapshot()
@@ -500,7 +500,7 @@ func byTimeAndArrival(a, b trackway.Event) int {
 	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Seq, b.Seq))
 }
 
-func (m *machine) checkEvents(t *rapid.T, project uint32, c trackway.Customer) {
+func (m *simulation) checkEvents(t *rapid.T, project uint32, c trackway.Customer) {
 	v := m.store.Snapshot()
 	defer func() { _ = v.Close() }()
 	var lists [2][]trackway.Event
@@ -532,7 +532,7 @@ func (m *machine) checkEvents(t *rapid.T, project uint32, c trackway.Customer) {
 func TestModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		m := newMachine(t, vfs.NewMem())
+		m := newSimulation(t, vfs.NewMem())
 		defer func() {
 			if err := m.store.Close(); err != nil {
 				t.Fatal(err)

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/identity"
 )
 
@@ -30,7 +31,8 @@ type ChangedHolder struct {
 	Project uint32
 	*identity.Holder
 
-	Record bool // its record has changed; if not, only values of properties have
+	Kind   change.Kind // what has changed
+	Record bool        // its record has; if not, only values of properties or events have
 }
 
 // Of returns the holder of a customer, nil if it has not changed.
@@ -57,14 +59,15 @@ func (c *Changed) find(customer trackway.Customer) int {
 	return -1
 }
 
-// Add takes in a holder, and whether its record has changed. It keeps the
-// holder that is there already, if there is one.
-func (c *Changed) Add(project uint32, h *identity.Holder, record bool) {
+// Add takes in a holder, what has changed, and whether its record has. It keeps
+// the holder that is there already, if there is one.
+func (c *Changed) Add(project uint32, h *identity.Holder, kind change.Kind, record bool) {
 	if i := c.find(h.Customer); i >= 0 {
-		c.list[i].Record = c.list[i].Record || record
+		one := &c.list[i]
+		one.Kind, one.Record = max(one.Kind, kind), one.Record || record
 		return
 	}
-	c.list = append(c.list, ChangedHolder{project, h, record})
+	c.list = append(c.list, ChangedHolder{project, h, kind, record})
 	switch n := len(c.list); {
 	case n == fewHolders+1:
 		if c.at == nil {

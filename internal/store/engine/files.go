@@ -47,9 +47,9 @@ func (t *table) SyncTo(length int64) (full bool, err error) {
 }
 
 // persistently syncs again if a signal came between.
-func persistently(sync func() error) error {
+func persistently(do func() error) error {
 	for {
-		if err := sync(); !errors.Is(err, syscall.EINTR) {
+		if err := do(); !errors.Is(err, syscall.EINTR) {
 			return err
 		}
 	}
@@ -102,7 +102,7 @@ func logNumber(name string) (uint64, bool) {
 // Write implements [vfs.File].
 func (l *logFile) Write(b []byte) (int, error) {
 	n, err := l.File.Write(b)
-	l.mark.Offset += uint64(n) //nolint:gosec // G115: a length
+	l.mark.Offset += uint64(n)
 	return n, l.disk.dead("write", l.name, err)
 }
 

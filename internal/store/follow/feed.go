@@ -14,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/sleep"
 	"trackway/internal/store/reading"
 )
 
@@ -69,17 +70,8 @@ func (f *Feed) Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Chan
 				}
 			}
 			after = through
-			rest(ctx)
+			_ = sleep.For(ctx, pause) // if ctx has ended, so does the wait
 		}
-	}
-}
-
-func rest(ctx context.Context) {
-	t := time.NewTimer(pause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -67,7 +67,7 @@ func (c *call) tail() error {
 	_, _ = c.Write(nil) // the watcher need not wait for an event to see that it watches
 	control := http.NewResponseController(c.w)
 	if err := errors.Join(out.Flush(), control.Flush()); err != nil {
-		return nil //nolint:nilerr // the caller has gone
+		return nil // the caller has gone
 	}
 	for changes, err := range c.Log.Follow(c.r.Context(), seq) {
 		if err == nil {

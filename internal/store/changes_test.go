@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 
@@ -21,12 +22,12 @@ import (
 
 // text is what a test expects of a change.
 func text(c *change.Change) string {
-	switch {
-	case c.Kind == change.Stored:
+	switch c.Kind {
+	case change.Stored:
 		return c.Event.Type
-	case c.Kind == change.Expired:
+	case change.Expired:
 		return fmt.Sprintf("%d expired up to %d", c.Expired.Events, c.Expired.Highest)
-	case c.Kind == change.Lost:
+	case change.Lost:
 		return fmt.Sprintf("lost %d", c.Number)
 	}
 	return fmt.Sprintf("%s %d", map[change.Kind]string{
@@ -240,7 +241,7 @@ func TestWho(t *testing.T) {
 func TestUpdatesDoNotRewriteTheLog(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
-	id := func(n int) trackway.Identifier { return identifierOf("cookie", fmt.Sprint(n)) }
+	id := func(n int) trackway.Identifier { return identifierOf("cookie", strconv.Itoa(n)) }
 	for i := range 100 {
 		mustApply(t, s, event("e", trackway.Micros(i), nil, id(i)))
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -107,7 +108,7 @@ func TestLostEventsHideNoOtherChange(t *testing.T) {
 	s := openPlain(t, mem)
 	fill := quoted(strings.Repeat("x", 100_000)) // so that each is in a block of its own
 	for i := range 5 {
-		mustApply(t, s, event("e", trackway.Micros(i+1), map[string]string{"p": fill}, identifierOf("cookie", fmt.Sprint(i))))
+		mustApply(t, s, event("e", trackway.Micros(i+1), map[string]string{"p": fill}, identifierOf("cookie", strconv.Itoa(i))))
 	}
 	compactAll(t, s)
 	if err := s.Close(); err != nil {

@@ -28,7 +28,7 @@ func Cursors(from pebble.Reader) (map[string]uint64, error) {
 		return nil, err
 	}
 	cursors := make(map[string]uint64)
-	for it.First(); it.Valid() && err == nil; it.Next() {
+	for it.First(); it.Valid(); it.Next() {
 		name, value := string(it.Key()[len(prefix):]), it.Value()
 		if len(value) != 8 {
 			err = fmt.Errorf("cursor %q: %w", name, format.ErrCorrupt)

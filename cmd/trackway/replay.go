@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api"
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/control"
@@ -54,7 +55,7 @@ func (r *replaying) open(out output, file string) (replay.Source, replay.Limits,
 	if err := recorded(cfg, file); err != nil {
 		return nil, replay.Limits{}, err
 	}
-	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Tokens: make(map[string]string), Callers: app.MaxCallers}
+	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Floors: api.Floors(), Tokens: make(map[string]string), Callers: app.MaxCallers}
 	for _, p := range cfg.Projects {
 		limits.Tokens[p.Name] = p.Token
 	}

@@ -97,7 +97,7 @@ func Run(ctx context.Context, setup Setup) (err error) {
 
 // build makes the parts between the store and the listeners.
 func (s *server) build(reg *prometheus.Registry) error {
-	set, err := limit.NewSet(s.Config.Policies, s.Config.Overrides)
+	set, err := newSet(s.Config)
 	if err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}

@@ -39,10 +39,15 @@ type Setup struct {
 	Ready   func(public, ops net.Addr)     // called once, when both listeners accept
 }
 
+// newSet compiles the limits of a configuration. They keep what is published.
+func newSet(cfg *config.Config) (*limit.Set, error) {
+	return limit.NewSet(cfg.Policies, cfg.Overrides, api.Floors()...)
+}
+
 // CheckLimits says what is wrong with a configuration's limits. internal/config, which is of the same layer as
 // internal/limit, has it called.
 func CheckLimits(cfg *config.Config) []config.Problem {
-	_, err := limit.NewSet(cfg.Policies, cfg.Overrides)
+	_, err := newSet(cfg)
 	wrong, _ := errors.AsType[limit.Problems](err)
 	found := make([]config.Problem, len(wrong))
 	for i, w := range wrong {
@@ -99,7 +104,7 @@ func (s *server) reloadLocked() error {
 	if err := config.CheckReload(s.Config, next); err != nil {
 		return err
 	}
-	set, err := limit.NewSet(next.Policies, next.Overrides)
+	set, err := newSet(next)
 	if err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"trackway/internal/api"
 	"trackway/internal/config"
 	"trackway/internal/limit/traffic"
 )
@@ -17,7 +18,7 @@ const trafficDir = "traffic"
 func TrafficDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, trafficDir) }
 
 func newTraffic(cfg *config.Config, log *slog.Logger) *traffic.Recorder {
-	return traffic.New(TrafficDir(cfg), log)
+	return traffic.New(TrafficDir(cfg), api.Roots(), log)
 }
 
 // recording returns how calls are to be recorded.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
@@ -11,11 +10,11 @@ import (
 // file is the YAML file: the settings that are used as they are written, and the sections that are translated.
 type file struct {
 	Config
-	Dashboard dashboard  `yaml:"dashboard"`
-	Projects  []project  `yaml:"projects"`
-	Limits    []policy   `yaml:"limits"`
-	Overrides []override `yaml:"overrides"`
-	Traffic   traffic    `yaml:"traffic"`
+	Dashboard dashboard           `yaml:"dashboard"`
+	Projects  []project           `yaml:"projects"`
+	Limits    []policy            `yaml:"limits"`
+	Overrides []trackway.Override `yaml:"overrides"`
+	Traffic   traffic             `yaml:"traffic"`
 }
 
 type dashboard struct {
@@ -67,50 +66,23 @@ type consentCategory struct {
 	LegitimateInterest bool   `yaml:"legitimate_interest"`
 }
 
-type policy struct {
-	Name            string             `yaml:"name"`
-	Paths           []string           `yaml:"paths"`
-	Limit           uint32             `yaml:"limit"`
-	Window          time.Duration      `yaml:"window"`
-	Per             trackway.Per       `yaml:"per"`
-	Algorithm       trackway.Algorithm `yaml:"algorithm"`
-	Burst           uint32             `yaml:"burst"`
-	Mode            trackway.Mode      `yaml:"mode"`
-	Also            bool               `yaml:"also"`
-	Candidate       uint32             `yaml:"candidate"`
-	AllowBelowFloor bool               `yaml:"allow_below_floor"`
-	IPv6Prefix      uint32             `yaml:"ipv6_prefix"`
-	IPv6Wide        ipv6Wide           `yaml:"ipv6_wide"`
-}
-
-type ipv6Wide struct {
-	Prefix uint32 `yaml:"prefix"`
-	Times  uint32 `yaml:"times"`
-}
-
-type override struct {
-	Policy    string       `yaml:"policy"`
-	Address   netip.Prefix `yaml:"address"`
-	Project   string       `yaml:"project"` // its name
-	Key       string       `yaml:"key"`
-	Limit     uint32       `yaml:"limit"`
-	Unlimited bool         `yaml:"unlimited"`
-	Until     time.Time    `yaml:"until"`
-}
+// policy is a limit, whose defaults are set before it is read.
+type policy struct{ trackway.Policy }
 
 // The defaults hold for what is not written; a list that is written replaces its default as a whole. Those of the limits
 // are the published rates.
 
 func (f *file) setDefaults() {
 	f.Config = defaults()
-	f.Limits = []policy{
+	for _, p := range []trackway.Policy{
 		{Name: "track", Paths: []string{"/track/", "/data/v2/projects/*/consent/categories"}, Limit: 6000, Window: time.Minute},
 		{Name: "api", Paths: []string{"/api/", "/data/"}, Limit: 30, Window: 30 * time.Second, Per: trackway.PerIPPath},
-		{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second},
+		{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second, NoLooserThan: "api"},
 		{Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 5, Window: time.Minute},
-	}
-	for i := range f.Limits {
-		f.Limits[i].setDefaults()
+	} {
+		limit := policy{p}
+		limit.setDefaults()
+		f.Limits = append(f.Limits, limit)
 	}
 	f.Traffic.setDefaults()
 }
@@ -132,7 +104,7 @@ func (p *policy) setDefaults() {
 	p.Algorithm = trackway.Fixed
 	p.Mode = trackway.Enforce
 	p.IPv6Prefix = 64
-	p.IPv6Wide = ipv6Wide{Prefix: 48, Times: 16}
+	p.IPv6Wide = trackway.IPv6Wide{Prefix: 48, Times: 16}
 }
 
 // holdsSecret says whether a secret can be read in the file. With the hash of the dashboard's password sessions can be made.

@@ -10,6 +10,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"trackway"
+	"trackway/internal/clientip"
 	"trackway/internal/limit/table"
 )
 
@@ -58,9 +59,10 @@ func (s *Set) Policies() []trackway.Policy {
 // [Call] be known.
 func (s *Set) ByKey() bool { return s.byKey }
 
-// NewSet checks and compiles policies and overrides. The error is a [Problems].
-func NewSet(policies []trackway.Policy, overrides []trackway.Override) (*Set, error) {
-	if problems := check(policies, overrides); len(problems) > 0 {
+// NewSet checks and compiles policies and overrides. Policies that are enforced
+// must keep the floors, unless they say otherwise. The error is a [Problems].
+func NewSet(policies []trackway.Policy, overrides []trackway.Override, floors ...Floor) (*Set, error) {
+	if problems := check(policies, overrides, floors); len(problems) > 0 {
 		return nil, problems
 	}
 	s := &Set{policies: make([]*policy, len(policies))}
@@ -188,7 +190,8 @@ func (s *Set) match(method, path string) uint64 {
 func (s *Set) override(o *trackway.Override) {
 	p := s.policies[slices.IndexFunc(s.policies, func(p *policy) bool { return p.Name == o.Policy })]
 	q := p.newQuota(o.Limit)
-	q.apart = apartOf(o)
+	address, _ := clientip.Unmapped(o.Address) // check has seen to it
+	q.apart = apartOf(o, address)
 	if q.unlimited = o.Unlimited; !o.Until.IsZero() {
 		q.until = o.Until.Unix()
 	}
@@ -199,22 +202,15 @@ func (s *Set) override(o *trackway.Override) {
 		p.key[o.Key], s.byKey = q, true
 	default:
 		p.limited = true
-		p.address.Insert(unmapped(o.Address), q)
+		p.address.Insert(address, q)
 	}
 }
 
 // apartOf returns a number that stands for whom o is for.
-func apartOf(o *trackway.Override) uint64 {
+func apartOf(o *trackway.Override, address netip.Prefix) uint64 {
 	h := fnv.New64a()
-	_, _ = io.WriteString(h, o.Project+"\n"+o.Key+"\n"+unmapped(o.Address).String()) // never fails
+	_, _ = io.WriteString(h, o.Project+"\n"+o.Key+"\n"+address.String()) // never fails
 	return h.Sum64()
-}
-
-func unmapped(p netip.Prefix) netip.Prefix {
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p.Masked()
 }
 
 // quota returns the limit that holds for c: that of the longest address range that has an override, else of the key, else

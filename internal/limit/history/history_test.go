@@ -74,7 +74,7 @@ func TestRecord(t *testing.T) {
 	}
 	record(t, l, tuesday, overrides, policy("api", 20))
 	record(t, l, tuesday.Add(time.Hour), nil, policy("api", 20))
-	const tail = `,"window":30,"per":"ip","algorithm":"fixed","mode":"enforce","also":false,"ipv6_prefix":64,"ipv6_wide":{"prefix":48,"times":16}}`
+	const tail = `,"per":"ip","algorithm":"fixed","mode":"enforce","also":false,"ipv6_prefix":64,"ipv6_wide":{"prefix":48,"times":16},"window":30}`
 	want := []string{
 		`2026-11-24T09:30:00Z override api project p: {"unlimited":true} -> null`,
 		`2026-11-24T09:30:00Z override api key k: {"limit":0} -> null`,

@@ -1,6 +1,6 @@
 // Package trackway is the domain of a tracking server: what customers are and do (properties and events), who is who
 // (identifiers), and what is asked of the server (commands). It holds the words that every other package speaks and imports
-// the standard library only. It does not read requests (internal/wire), decide whose identifiers these are
+// the standard library only. It does not read requests (internal/format), decide whose identifiers these are
 // (internal/identity), or keep anything (internal/store).
 package trackway
 
@@ -51,7 +51,7 @@ func (m Micros) AppendSeconds(b []byte) []byte {
 	}
 	b = append(b, '.')
 	for unit := int64(1e5); frac > 0; unit /= 10 {
-		b = append(b, byte('0'+frac/unit)) //nolint:gosec // G115: a decimal digit
+		b = append(b, byte('0'+frac/unit))
 		frac %= unit
 	}
 	return b
@@ -78,7 +78,8 @@ type Property struct {
 // Kind says what a command asks for.
 type Kind uint8
 
-// The kinds of command that change something.
+// The kinds of command that change something. The zero Kind stands for a command
+// that was refused before it came to the store, which only counts it.
 const (
 	UpdateCustomer Kind = iota + 1 // set properties of a customer, creating it if it is unknown
 	AddEvent                       // add an event to a customer, creating it if it is unknown

@@ -23,7 +23,7 @@ type limitsCommand struct {
 }
 
 type limitsShowCommand struct {
-	asking
+	serverFlags
 
 	JSON bool `help:"The server's answer as it is." name:"json"`
 }
@@ -73,7 +73,7 @@ func printUsage(w io.Writer, r *limit.Report) error {
 }
 
 type limitsTopCommand struct {
-	asking
+	serverFlags
 
 	Policy  string `help:"Under this limit only." placeholder:"NAME"`
 	Refused bool   `help:"Those who were refused, by how often."`

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"trackway"
-	"trackway/internal/wire"
-	"trackway/internal/wire/cost"
+	"trackway/internal/format/cost"
+	"trackway/internal/format/tracking"
 )
 
 // Bounds on what an import has in memory: two batches and the lines they are made of. A batch is applied under the store's lock,
@@ -118,7 +118,7 @@ func (b *batch) clear() {
 }
 
 // add takes a line's command in, and what it costs. One that only asks for the time is passed over.
-func (b *batch) add(line int64, size int, item *wire.Item) {
+func (b *batch) add(line int64, size int, item *tracking.Item) {
 	b.last = line
 	if item.Time {
 		return
@@ -198,7 +198,7 @@ func (q *queue) take() (*batch, error) {
 }
 
 // add waits for room and adds a line's command.
-func (q *queue) add(line int64, size int, item *wire.Item) error {
+func (q *queue) add(line int64, size int, item *tracking.Item) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.filling.full() && q.err == nil {
@@ -235,7 +235,7 @@ func (q *queue) fill(from io.Reader) error {
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		item := wire.DecodeLine(line, trackway.MicrosOf(time.Now()))
+		item := tracking.DecodeLine(line, trackway.MicrosOf(time.Now()))
 		if err := q.add(n, cost.Of(line), &item); err != nil {
 			return err
 		}

@@ -14,9 +14,10 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"trackway/internal/canonjson"
 	"trackway/internal/cell"
 	"trackway/internal/control"
-	"trackway/internal/wire"
+	"trackway/internal/format/tracking"
 )
 
 // Mapping says which column of a CSV file becomes what. The zero value takes the columns that are called like targets.
@@ -104,7 +105,7 @@ func (m *Mapping) columns(header []string, delimiter string) (*columns, error) {
 			}
 		}
 	}
-	c := &columns{header: header, raw: m.Raw, name: wire.Customers, eventType: m.EventType, places: map[string]int{}, at: toUpdate}
+	c := &columns{header: header, raw: m.Raw, name: tracking.Customers, eventType: m.EventType, places: map[string]int{}, at: toUpdate}
 	used := make([]bool, len(header))
 	for _, target := range slices.Sorted(maps.Keys(targets)) {
 		place, err := c.add(m, target, targets[target])
@@ -120,7 +121,7 @@ func (m *Mapping) columns(header []string, delimiter string) (*columns, error) {
 		}
 	}
 	if _, typed := c.places[toType]; typed || m.EventType != "" {
-		c.name, c.at = wire.Events, toTime
+		c.name, c.at = tracking.Events, toTime
 	}
 	return c, c.check(m)
 }
@@ -201,7 +202,7 @@ func (c *columns) check(m *Mapping) error {
 	if _, typed := c.places[toType]; typed && m.EventType != "" {
 		return fmt.Errorf("mapping: a column becomes event_type, and --event-type says that all are %q: one of the two", m.EventType)
 	}
-	unused := map[string]string{wire.Events: toUpdate, wire.Customers: toTime}[c.name]
+	unused := map[string]string{tracking.Events: toUpdate, tracking.Customers: toTime}[c.name]
 	if _, mapped := c.places[unused]; mapped {
 		return fmt.Errorf("mapping: rows that become %s have no %s, but %s", c.name, unused, c.at)
 	}
@@ -222,15 +223,15 @@ func (c *columns) command(row []string) ([]byte, *control.Refusal) {
 		cells = append(cells, text)
 	}
 	c.plain = cells
-	b := wire.AppendString([]byte(`{"name":`), c.name)
+	b := canonjson.AppendString([]byte(`{"name":`), c.name)
 	b = c.appendIDs(append(b, `,"data":{"customer_ids":{`...), cells)
 	b = append(b, '}')
-	if c.name == wire.Events {
+	if c.name == tracking.Events {
 		eventType := c.eventType
 		if place, ok := c.places[toType]; ok {
 			eventType = cells[place]
 		}
-		b = wire.AppendString(append(b, `,"event_type":`...), eventType)
+		b = canonjson.AppendString(append(b, `,"event_type":`...), eventType)
 	}
 	b, refused := c.appendTime(b, cells)
 	if refused != nil {
@@ -258,7 +259,7 @@ func (c *columns) appendIDs(b []byte, cells []string) []byte {
 		if cell[0] == '[' && json.Valid([]byte(cell)) {
 			b = append(b, cell...) // several values, as an export writes them
 		} else {
-			b = wire.AppendString(b, cell)
+			b = canonjson.AppendString(b, cell)
 		}
 	}
 	return b
@@ -272,7 +273,7 @@ func (c *columns) appendTime(b []byte, cells []string) ([]byte, *control.Refusal
 	}
 	cell := strings.TrimSpace(cells[place])
 	if cell == "" {
-		if c.name == wire.Events {
+		if c.name == tracking.Events {
 			return b, refuse(c.at, "Field '"+c.at+"': the cell is empty.")
 		}
 		return b, nil
@@ -282,7 +283,7 @@ func (c *columns) appendTime(b []byte, cells []string) ([]byte, *control.Refusal
 	if isNumber(cell) {
 		return append(b, cell...), nil
 	}
-	return wire.AppendString(b, cell), nil
+	return canonjson.AppendString(b, cell), nil
 }
 
 func (c *columns) appendProperties(b []byte, cells []string) ([]byte, *control.Refusal) {
@@ -307,7 +308,7 @@ func (c *columns) appendProperties(b []byte, cells []string) ([]byte, *control.R
 		case p.asJSON, !p.text && (cell == "true" || cell == "false" || isNumber(cell)):
 			b = append(b, cell...)
 		default:
-			b = wire.AppendString(b, cell)
+			b = canonjson.AppendString(b, cell)
 		}
 	}
 	return b, nil
@@ -319,7 +320,7 @@ func appendName(b []byte, name string, first *bool) []byte {
 		b = append(b, ',')
 	}
 	*first = false
-	return append(wire.AppendString(b, name), ':')
+	return append(canonjson.AppendString(b, name), ':')
 }
 
 // maxDigits is how many digits before the point every reader of JSON takes exactly. What has more is a number of something (a

@@ -9,8 +9,8 @@ import (
 	"io"
 	"unicode/utf8"
 
+	"trackway/internal/canonjson"
 	"trackway/internal/control"
-	"trackway/internal/wire"
 )
 
 // record is one row of a file.
@@ -166,7 +166,7 @@ func (s *sheet) next() (record, error) {
 	switch {
 	case row.wrong != "":
 		rec.refused = &control.Refusal{Error: "The row is no CSV: " + row.wrong + "."}
-		rec.row = func() []byte { return wire.AppendString(nil, row.text) }
+		rec.row = func() []byte { return canonjson.AppendString(nil, row.text) }
 	case len(row.cells) != len(s.header):
 		rec.refused = &control.Refusal{Error: fmt.Sprintf("The row has %d cells, the first one has %d.", len(row.cells), len(s.header))}
 		rec.row = func() []byte { return listed(row.cells) }
@@ -188,8 +188,8 @@ func (s *sheet) named(cells []string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(wire.AppendString(b, s.header[i]), ':')
-		b = wire.AppendString(b, cell)
+		b = append(canonjson.AppendString(b, s.header[i]), ':')
+		b = canonjson.AppendString(b, cell)
 	}
 	return append(b, '}')
 }
@@ -201,7 +201,7 @@ func listed(cells []string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = wire.AppendString(b, cell)
+		b = canonjson.AppendString(b, cell)
 	}
 	return append(b, ']')
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"trackway"
-	"trackway/internal/wire"
+	"trackway/internal/canonjson"
 )
 
 // TestLongMergesLetOthersIn: the commands of one request are one batch, but for merges that move many events: then others get the
@@ -48,7 +48,7 @@ func TestNamingManyLetsOthersIn(t *testing.T) {
 	for i := range maxMoved/2 + 1 {
 		ids = append(ids, identifierOf("cookie", strconv.Itoa(i)))
 	}
-	named := map[string]string{"absorbed_ids": string(wire.AppendIDs(nil, ids))}
+	named := map[string]string{"absorbed_ids": string(canonjson.AppendIDs(nil, ids))}
 	cmds := []trackway.Command{event(trackway.MergeType, 1, named, reg1), event(trackway.MergeType, 2, named, reg1), event(trackway.MergeType, 3, named, reg1)}
 	g, _ := s.gathering.join(cmds, make([]trackway.Result, len(cmds)))
 	if at, err := s.applySome(g, 0, false); err != nil || at != 1 || g.requests[0].done != 2 { // the second takes it over maxMoved

@@ -110,8 +110,6 @@ func (c *contents) read(key, value []byte) (err error) {
 	case 'c':
 		c.projectOf[number(5)] = binary.BigEndian.Uint32(key[1:])
 		c.holders[number(5)], err = format.DecodeHolder(number(5), value)
-	case 'e':
-		_, err = erased.Decode(value)
 	case 'f':
 		if len(value) != 0 {
 			return format.ErrCorrupt
@@ -125,13 +123,21 @@ func (c *contents) read(key, value []byte) (err error) {
 		switch {
 		case string(key) == "mformat":
 			c.format = string(value)
-		case string(key) == "mcounted":
-			c.counted = binary.BigEndian.Uint64(value)
-		case bytes.HasPrefix(key, prefixIdentifier):
-		case bytes.Equal(key, keyNextSeq):
+		case bytes.HasPrefix(key, []byte(format.PrefixIdentifier)):
+		case bytes.Equal(key, []byte(format.KeyNextSeq)):
 			c.nextSeq = binary.BigEndian.Uint64(value)
 		default:
 			c.projects[string(key[len("mproject/"):])] = binary.BigEndian.Uint32(value)
+		}
+	case 'n':
+		switch {
+		case bytes.Equal(key, []byte(format.KeyCounted)):
+			c.counted = binary.BigEndian.Uint64(value)
+		case bytes.HasPrefix(key, []byte(format.PrefixErasure)):
+			_, err = erased.Decode(value)
+		case bytes.Equal(key, []byte(format.KeyStore)):
+		default:
+			return format.ErrCorrupt
 		}
 	case 'p':
 		c.props[number(1)]++

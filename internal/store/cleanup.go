@@ -69,13 +69,13 @@ func (s *Store) setDone(done map[uint64]erased.Record, at trackway.Micros) error
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
 	for id, e := range done {
-		if err := b.Set(erased.Key(id), erased.Append(nil, erased.Record{Project: e.Project, Asked: e.Asked, Done: at}), nil); err != nil {
+		if err := b.Set(format.Key(nil).Erasure(id), erased.Append(nil, erased.Record{Project: e.Project, Asked: e.Asked, Done: at}), nil); err != nil {
 			return err
 		}
 	}
 	err := s.erasures(func(id uint64, e erased.Record) {
 		if e.Done != 0 && id+maxErasures < s.nextErasure {
-			_ = b.Delete(erased.Key(id), nil) // a batch in memory does not fail
+			_ = b.Delete(format.Key(nil).Erasure(id), nil) // a batch in memory does not fail
 		}
 	})
 	if err := errors.Join(err, b.Commit(pebble.Sync)); err != nil {

@@ -202,7 +202,7 @@ func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (done Erased, e
 	}
 	id := s.nextErasure
 	record := erased.Record{Project: e.project, Asked: at, Places: e.places.Of(h.Customer)}
-	err = errors.Join(b.Set(erased.Key(id), erased.Append(nil, record), nil), b.Commit(pebble.NoSync))
+	err = errors.Join(b.Set(format.Key(nil).Erasure(id), erased.Append(nil, record), nil), b.Commit(pebble.NoSync))
 	if err != nil {
 		return done, err
 	}

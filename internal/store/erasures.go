@@ -18,7 +18,7 @@ const maxErasures = 1000
 // erasures calls do for each erasure that is remembered, the oldest first. One whose record cannot be read is noted, and taken for one
 // that is not done and may be of anything: so the next clean-up, which does it, looks everywhere.
 func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
-	return reading.Scan(s.db, []byte{format.TableErasures}, func(key, record []byte) error {
+	return reading.Scan(s.db, []byte(format.PrefixErasure), func(key, record []byte) error {
 		id := binary.BigEndian.Uint64(key)
 		e, err := erased.Decode(record)
 		if err != nil {

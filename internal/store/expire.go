@@ -12,15 +12,13 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/sleep"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/timeline"
 	"trackway/internal/store/totals"
 )
-
-// keyNextSeq says which sequence number comes next where the last record of the log is gone.
-var keyNextSeq = []byte("mnextseq")
 
 // How many events are removed before other writers are let in, and for how long these have the store for themselves then.
 const (
@@ -51,7 +49,7 @@ func (s *Store) Expire(
 			x.Soonest = 0 // what stays is looked at again
 		}
 		if old, x.Removed = old[n:], x.Removed+removed; len(old) > 0 {
-			pause(ctx, expireRest)
+			err = sleep.For(ctx, expireRest)
 		}
 	}
 	if err != nil {
@@ -77,16 +75,6 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 		return true
 	})
 	return x, old, err
-}
-
-// pause waits for a time, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // expire removes events, each with its entry in the timeline, and returns how many. What they are and where their entries are is read
@@ -130,7 +118,7 @@ func (s *Store) remove(events []rewritten) (n int, err error) {
 		n++
 		removed[totals.Day{Project: e.Project, Day: query.DayOf(e.Received)}]++
 		if e.Seq == s.nextSeq-1 {
-			if err := b.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
+			if err := b.Set([]byte(format.KeyNextSeq), binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
 				return 0, err
 			}
 		}
@@ -186,14 +174,14 @@ func (s *Store) Reclaim(ctx context.Context, from, to uint64) error {
 
 // savedNextSeq reads what [Store.Expire] has left instead of the last record of the log.
 func (s *Store) savedNextSeq() (uint64, error) {
-	value, closer, err := s.db.Get(keyNextSeq)
+	value, closer, err := s.db.Get([]byte(format.KeyNextSeq))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 1, nil
 	} else if err != nil {
 		return 0, err
 	}
 	if len(value) != 8 {
-		return 0, errors.Join(fmt.Errorf("key %s: %w", keyNextSeq, format.ErrCorrupt), closer.Close())
+		return 0, errors.Join(fmt.Errorf("key %s: %w", []byte(format.KeyNextSeq), format.ErrCorrupt), closer.Close())
 	}
 	n := binary.BigEndian.Uint64(value)
 	return n, closer.Close()

@@ -50,7 +50,7 @@ func (e *eraser) forgetSome(first bool) (more bool, err error) {
 	id := s.nextErasure
 	if first {
 		record := erased.Record{Project: e.project, Asked: e.asked, Places: e.places.Of(e.customer)}
-		err = b.Set(erased.Key(id), erased.Append(nil, record), nil)
+		err = b.Set(format.Key(nil).Erasure(id), erased.Append(nil, record), nil)
 	}
 	for _, key := range keys[:maxFormer] {
 		err = errors.Join(err, b.Delete(key, nil))
@@ -65,7 +65,7 @@ func (e *eraser) forgetSome(first bool) (more bool, err error) {
 // formerKeys lists the keys of former holders of the identifiers, most of them.
 func (e *eraser) formerKeys(most int) (keys [][]byte, err error) {
 	for _, id := range e.ids {
-		prefix := format.AppendFormerPrefix(nil, e.project, id.Identifier)
+		prefix := format.Key(nil).FormerPrefix(e.project, id.Identifier)
 		err = errors.Join(err, reading.Scan(e.s.db, prefix, func(c, _ []byte) error {
 			if len(keys) == most {
 				return reading.ErrStop
@@ -87,6 +87,6 @@ func (e *eraser) identifier(b *pebble.Batch, id trackway.Identifier) error {
 	if err := b.Delete(key, nil); err != nil {
 		return err
 	}
-	prefix := format.AppendFormerPrefix(nil, e.project, id)
+	prefix := format.Key(nil).FormerPrefix(e.project, id)
 	return reading.Scan(e.s.db, prefix, func(c, _ []byte) error { return b.Delete(slices.Concat(prefix, c), nil) })
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/identity"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/timeline"
-	"trackway/internal/wire"
 )
 
 // How much an erasure writes again before other writers are let in.
@@ -131,7 +131,7 @@ func (r *rewriter) rewrite(b *pebble.Batch, w *rewritten) error {
 	}
 	r.places.Add(w.event.Seq, w.event.Customer)
 	r.places.Add(w.event.Seq, trackway.Customer(binary.BigEndian.Uint64(at[1:]))) // on whose timeline it is
-	if len(wire.SplitObject(w.event.Properties)) == 0 {
+	if len(canonjson.SplitObject(w.event.Properties)) == 0 {
 		value = binary.AppendUvarint(nil, w.event.Seq)
 	}
 	key := bytes.Clone(at)

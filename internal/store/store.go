@@ -37,18 +37,11 @@ import (
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/stuck"
 	"trackway/internal/store/totals"
-	"trackway/internal/store/upgrade"
 )
 
-// FormatVersion is the version of the layout of keys and records that this program writes. A store of the version before it is
-// made one of this when it is opened; any other is refused, not guessed at.
-const FormatVersion = 2
-
-var (
-	keyFormat        = []byte("mformat")
-	prefixProject    = []byte("mproject/")
-	prefixIdentifier = []byte("midentifier/")
-)
+// FormatVersion is the version of the layout of keys and records. A store of
+// any other version is refused, not guessed at.
+const FormatVersion = 3
 
 // ErrInUse is returned by [Open] when another process has the directory open.
 var ErrInUse = errors.New("the data directory is in use by another process")
@@ -177,18 +170,16 @@ func inUse(dir string, err error) error {
 
 // prepare reads what has to be known before the store can be used.
 func (s *Store) prepare() error {
-	found, err := s.checkFormat()
+	known, err := s.checkFormat()
 	if err != nil {
 		return err // above all, nothing is written into a store of an unknown format
 	}
-	steps := []func() error{s.findNext, s.findErasures, s.recount}
-	switch found {
-	case 0:
-		steps = slices.Insert(steps, 0, s.stamp)
-	case FormatVersion - 1:
-		steps = slices.Insert(steps, 0, s.upgradeFormat)
+	if !known {
+		if err := s.db.Set([]byte(format.KeyFormat), strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync); err != nil {
+			return err
+		}
 	}
-	for _, step := range steps {
+	for _, step := range []func() error{s.findNext, s.findErasures, s.recount} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -207,39 +198,24 @@ func (s *Store) Close() error {
 	return errors.Join(s.counts.Close(), s.engine.Close())
 }
 
-// stamp writes the format version into a new store.
-func (s *Store) stamp() error {
-	return s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync)
-}
-
-// upgradeFormat makes a store of the format version before this one of this one, in one step.
-func (s *Store) upgradeFormat() error {
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
-	if err := upgrade.Stage(s.db, b); err != nil {
-		return fmt.Errorf("upgrade from format version %d: %w", FormatVersion-1, err)
-	}
-	return errors.Join(b.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), nil), b.Commit(pebble.Sync))
-}
-
-// checkFormat returns the store's format version, 0 where it is new, and refuses an unknown one. It writes nothing.
-func (s *Store) checkFormat() (version int, err error) {
-	value, closer, err := s.db.Get(keyFormat)
+// checkFormat reports whether the store has a format version, which a new one
+// has not, and refuses all but this program's. It writes nothing.
+func (s *Store) checkFormat() (known bool, err error) {
+	value, closer, err := s.db.Get([]byte(format.KeyFormat))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return 0, nil
+		return false, nil
 	} else if err != nil {
-		return 0, err
+		return false, err
 	}
 	found := string(value)
 	if err := closer.Close(); err != nil {
-		return 0, err
+		return false, err
 	}
-	for _, version := range []int{FormatVersion - 1, FormatVersion} {
-		if found == strconv.Itoa(version) {
-			return version, nil
-		}
+	if found != strconv.Itoa(FormatVersion) {
+		return false, fmt.Errorf("the store has format version %q, this program reads version %d only: "+
+			"export it with the build that wrote it (trackway export --raw), then import", found, FormatVersion)
 	}
-	return 0, fmt.Errorf("the store has format version %q, this program reads versions %d and %d only", found, FormatVersion-1, FormatVersion)
+	return true, nil
 }
 
 // findNext finds the sequence number and the customer number to go on with. No number is given out twice: whoever deletes the
@@ -287,7 +263,7 @@ func (s *Store) last(prefix []byte) (uint64, error) {
 func (s *Store) Project(token string) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := append(bytes.Clone(prefixProject), token...)
+	key := format.Key(nil).Project(token)
 	value, closer, err := s.db.Get(key)
 	if err == nil {
 		if len(value) != 4 {
@@ -329,7 +305,7 @@ func (s *Store) Identifiers(projects []trackway.Project) error {
 }
 
 func (s *Store) noteIdentifier(b *pebble.Batch, project uint32, name string, kind byte) error {
-	key := append(binary.BigEndian.AppendUint32(bytes.Clone(prefixIdentifier), project), name...)
+	key := format.Key(nil).Identifier(project, name)
 	value, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return b.Set(key, []byte{kind}, nil)
@@ -345,7 +321,7 @@ func (s *Store) noteIdentifier(b *pebble.Batch, project uint32, name string, kin
 
 // projects returns how many projects have a number; they are numbered from 1.
 func (s *Store) projects() (n uint32, err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefixProject, UpperBound: format.After(prefixProject)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte(format.PrefixProject), UpperBound: format.After([]byte(format.PrefixProject))})
 	if err != nil {
 		return 0, err
 	}

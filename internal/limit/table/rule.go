@@ -82,7 +82,7 @@ func (r *Rule) step(c *Counter, now int64) Result {
 	used := c.state & low
 	if used >= r.limit {
 		c.state |= levelMask
-		return Result{Wait: uint32(left)} //nolint:gosec // G115: at most maxAhead
+		return Result{Wait: uint32(left)}
 	}
 	used++
 	c.state = c.state&^(levelMask|low) | level(used, r.limit) | used
@@ -106,7 +106,7 @@ func (r *Rule) first(c *Counter, now int64) Result {
 	c.state = valid(level(1, r.limit) | end<<lowBits | 1)
 	res := admitted(r.limit-1, r.window)
 	if r.kind == sliding && r.limit == 1 {
-		res.Wait += uint32(r.window) //nolint:gosec // G115: at most MaxWindowMillis
+		res.Wait += uint32(r.window)
 	}
 	return res
 }
@@ -153,7 +153,7 @@ func (r *Rule) slidingWait(used, prev, left uint64) uint32 {
 		left, prev, used = left+r.window, used, 0
 	}
 	weighs := min(r.window, (r.limit-used-1)*r.window/max(prev, 1)) // what may still lie before the next window's end
-	return uint32(max(left, weighs+1) - weighs)                     //nolint:gosec // G115: at most two windows
+	return uint32(max(left, weighs+1) - weighs)
 }
 
 // slide moves a sliding window that is over: to the next window if now lies in
@@ -182,7 +182,7 @@ func (r *Rule) stepGCRA(c *Counter, now int64) Result {
 		return Result{Wait: ceilMillis(then - r.reach)}
 	}
 	c.state = valid(level(then, r.reach) | (at+then)&tatMask)
-	res := Result{Allowed: true, Remaining: uint32((r.reach - then) / r.interval), Wait: ceilMillis(then)} //nolint:gosec // G115: < limit
+	res := Result{Allowed: true, Remaining: uint32((r.reach - then) / r.interval), Wait: ceilMillis(then)}
 	if res.Remaining == 0 {
 		res.Wait = ceilMillis(then + r.interval - r.reach)
 	}
@@ -210,7 +210,7 @@ func (r *Rule) refund(word uint64, at, now int64) uint64 {
 }
 
 func admitted(remaining, wait uint64) Result {
-	return Result{Allowed: true, Remaining: uint32(remaining), Wait: uint32(wait)} //nolint:gosec // G115: both are bounded by MaxLimit, maxAhead
+	return Result{Allowed: true, Remaining: uint32(remaining), Wait: uint32(wait)}
 }
 
 // level is how much of its limit a caller has used, in steps of two (14: half or more), shifted to its place; 15 is one who
@@ -232,5 +232,5 @@ func fine(now int64) uint64 {
 }
 
 func ceilMillis(fine uint64) uint32 {
-	return uint32((max(fine, 1) + low) >> lowBits) //nolint:gosec // G115: at most maxAhead
+	return uint32((max(fine, 1) + low) >> lowBits)
 }

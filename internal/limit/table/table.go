@@ -99,7 +99,7 @@ func New(callers int) *Table {
 func (t *Table) Bytes() int { return t.Slots() / ways * cacheLine }
 
 // Slots returns how many counters the table holds at most.
-func (t *Table) Slots() int { return len(t.stripes) * int(t.perStripe) * ways } //nolint:gosec // G115: a table in memory
+func (t *Table) Slots() int { return len(t.stripes) * int(t.perStripe) * ways }
 
 // Untracked returns how many calls were admitted without being counted, because
 // every counter that could have made room belonged to a refused caller.
@@ -168,10 +168,10 @@ func (t *Table) runs(c *Counter, ms uint64) bool {
 	return c.state != free && (c.state>>lowBits+grace-ms-1)&timeMask < maxAhead+grace
 }
 
-func (c *Counter) class() uint8 { return uint8(c.key >> classAt) } //nolint:gosec // G115: the low eight bits are meant
+func (c *Counter) class() uint8 { return uint8(c.key >> classAt) }
 
 // Prepare tells the table how long the counters of a class matter. Call it
 // before the first Take of a rule, and again when the rule changes.
 func (t *Table) Prepare(class uint8, r *Rule) {
-	t.grace[class].Store(uint32(r.grace())) //nolint:gosec // G115: at most MaxWindowMillis
+	t.grace[class].Store(uint32(r.grace()))
 }

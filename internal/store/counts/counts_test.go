@@ -16,6 +16,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
 
 const hour = trackway.Micros(60 * 60 * 1e6)
@@ -51,8 +52,8 @@ func mustRead(t *testing.T, c *Counter, project uint32, r query.CountRange) map[
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string][]byte{
-		"73 00000007 02 00000003 00072bf0": appendKey(nil, 7, cell{query.ByReceived, 3, 470000}),
-		"79 00000007 7669736974":           appendTypeKey(nil, 7, "visit"),
+		"73 00000007 02 00000003 00072bf0": format.Key(nil).Count(7, query.ByReceived, 3, 470000),
+		"79 00000007 7669736974":           format.Key(nil).Type(7, "visit"),
 		"ac02 05 02":                       appendRow(nil, row{300, 5, 7}),
 	} {
 		if got := hex.EncodeToString(got); got != strings.ReplaceAll(want, " ", "") {
@@ -212,7 +213,7 @@ func TestDamagedAtLoading(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range [][]byte{keyCounted, appendTypeKey(nil, 1, "lost")} {
+	for _, key := range [][]byte{[]byte(format.KeyCounted), format.Key(nil).Type(1, "lost")} {
 		if err := c.db.Set(key, []byte{1, 2}, pebble.NoSync); err != nil {
 			t.Fatal(err)
 		}

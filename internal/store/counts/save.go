@@ -10,15 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
-
-// The tables, by the first byte of a key, and the key that tells up to which event was counted: docs/format.md.
-const (
-	TableCounts = 's' // project, which time, type, hour → events, sequence numbers
-	TableTypes  = 'y' // project, type of event → number
-)
-
-var keyCounted = []byte("mcounted")
 
 // errDamaged is a row that cannot be read.
 var errDamaged = errors.New("the row cannot be read")
@@ -62,7 +55,7 @@ func (c *Counter) write() error {
 	b := c.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
 	for _, t := range unsaved {
-		if err := b.Set(appendTypeKey(nil, t.project, t.name), binary.BigEndian.AppendUint32(nil, t.number), nil); err != nil {
+		if err := b.Set(format.Key(nil).Type(t.project, t.name), binary.BigEndian.AppendUint32(nil, t.number), nil); err != nil {
 			return err
 		}
 	}
@@ -85,7 +78,7 @@ func (c *Counter) stage(b *pebble.Batch, g generation) error {
 	var key, value []byte
 	for project, cells := range g.cells {
 		for k, n := range cells {
-			key = appendKey(key[:0], project, k)
+			key = format.Key(key[:0]).Count(project, k.by, k.typ, k.hour)
 			before, err := c.row(key)
 			if err != nil {
 				c.damaged.Do(func() { c.report(fmt.Errorf("count events of project %d in hour %d: %w", project, k.hour, err)) })
@@ -97,7 +90,7 @@ func (c *Counter) stage(b *pebble.Batch, g generation) error {
 			}
 		}
 	}
-	return b.Set(keyCounted, binary.BigEndian.AppendUint64(nil, g.through), nil)
+	return b.Set([]byte(format.KeyCounted), binary.BigEndian.AppendUint64(nil, g.through), nil)
 }
 
 func (c *Counter) row(key []byte) (row, error) {
@@ -119,7 +112,7 @@ func (c *Counter) Load(last uint64) (through uint64) {
 		c.closed = true
 		c.report(fmt.Errorf("names of types: %w: no type that is new is counted by its name", err))
 	}
-	value, closer, err := c.db.Get(keyCounted)
+	value, closer, err := c.db.Get([]byte(format.KeyCounted))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 0
 	}
@@ -144,7 +137,7 @@ func number64(value []byte) uint64 {
 
 // loadTypes reads all rows of types that can be read. The error is of one that cannot.
 func (c *Counter) loadTypes() error {
-	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: []byte{TableTypes}, UpperBound: []byte{TableTypes + 1}})
+	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: []byte{format.TableTypes}, UpperBound: []byte{format.TableTypes + 1}})
 	if err != nil {
 		return err
 	}
@@ -169,20 +162,6 @@ func (c *Counter) loadType(key, value []byte) error {
 	t.names = append(t.names, make([]string, max(0, int(number)-len(t.names)))...)
 	t.names[number-1] = name
 	return nil
-}
-
-func appendKey(b []byte, project uint32, k cell) []byte {
-	b = appendPrefix(b, project, k.by)
-	b = binary.BigEndian.AppendUint32(b, k.typ)
-	return binary.BigEndian.AppendUint32(b, uint32(k.hour))
-}
-
-func appendPrefix(b []byte, project uint32, by query.By) []byte {
-	return append(binary.BigEndian.AppendUint32(append(b, TableCounts), project), byte(by))
-}
-
-func appendTypeKey(b []byte, project uint32, name string) []byte {
-	return append(binary.BigEndian.AppendUint32(append(b, TableTypes), project), name...)
 }
 
 func appendRow(b []byte, r row) []byte {

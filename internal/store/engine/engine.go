@@ -135,7 +135,7 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 		FS:                          o.FS,
 		CacheSize:                   o.Cache + 2*int64(o.MemTable), // Pebble takes memtables off the cache
 		FormatMajorVersion:          pebble.FormatValueSeparation,  // raising it is a step that cannot be undone: not with each upgrade
-		MemTableSize:                uint64(o.MemTable),            //nolint:gosec // G115: a size
+		MemTableSize:                uint64(o.MemTable),
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       40,
@@ -221,17 +221,14 @@ func (l logger) Errorf(format string, args ...any) {
 }
 func (l logger) Fatalf(format string, args ...any) { l.fatal(fmt.Errorf(format, args...)) }
 
-// keyStore is where a store's name is.
-var keyStore = []byte("mstore")
-
 // Name returns the name of the store in db, by which its backups are told from those of others. One that has none gets fresh, durably.
 func Name(db *pebble.DB, fresh string) (string, error) {
-	value, closer, err := db.Get(keyStore)
+	value, closer, err := db.Get([]byte(format.KeyStore))
 	if errors.Is(err, pebble.ErrNotFound) {
 		if fresh == "" {
 			return "", nil
 		}
-		return fresh, db.Set(keyStore, []byte(fresh), pebble.Sync)
+		return fresh, db.Set([]byte(format.KeyStore), []byte(fresh), pebble.Sync)
 	} else if err != nil {
 		return "", err
 	}

@@ -36,11 +36,6 @@ const (
 	maxRanges = 256
 )
 
-// Key is that of an erasure in its table.
-func Key(id uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{format.TableErasures}, id)
-}
-
 // Add notes an event and the customer that it was recorded on.
 func (p *Places) Add(seq uint64, c trackway.Customer) {
 	if p.known == nil {
@@ -128,7 +123,7 @@ func Append(b []byte, e Record) []byte {
 // Decode reads a record.
 func Decode(record []byte) (Record, error) {
 	r := format.Reader{Rest: string(record)}
-	e := Record{Project: uint32(r.Uvarint()), Asked: r.Micros(), Done: r.Micros()} //nolint:gosec // G115: written from a uint32
+	e := Record{Project: uint32(r.Uvarint()), Asked: r.Micros(), Done: r.Micros()}
 	for n := r.Uvarint(); n > 0 && !r.Bad; n-- {
 		e.Places.Customers = append(e.Places.Customers, trackway.Customer(r.Uvarint()))
 	}

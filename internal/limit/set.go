@@ -34,16 +34,19 @@ type policy struct {
 
 // quota is a limit as it is for some callers: a policy's own, or an override's.
 type quota struct {
-	narrow, wide             table.Rule
-	candidate, candidateWide table.Rule
-	hasCandidate             bool
-	blocked, unlimited       bool
-	until                    int64 // Unix seconds; 0: for ever
+	limit, candidate   rules
+	hasCandidate       bool
+	blocked, unlimited bool
+	until              int64 // Unix seconds; 0: for ever
 	// apart keeps the count of a wider IPv6 range under this override from that of the others in it: they would be refused for what
 	// one is allowed. The same in all sets; 0 if it is the policy's own.
 	apart              uint64
 	fields, wideFields *constants
 }
+
+// rules is how the calls of one caller are counted, and those of a wider IPv6
+// range.
+type rules struct{ near, far table.Rule }
 
 // Policies returns the policies of the set, with the defaults filled in, in the order in which a call meets them.
 func (s *Set) Policies() []trackway.Policy {
@@ -120,16 +123,14 @@ func (p *policy) newQuota(limit uint32) *quota {
 		q.blocked = true
 		return q
 	}
-	q.narrow = p.rule(limit)
-	if p.IPv6Wide.Times > 0 {
-		wide := p.ofRange(limit)
-		q.wide, q.wideFields = p.rule(wide), p.newConstants(wide)
-	}
+	q.limit, q.wideFields = p.rules(limit), p.newConstants(p.ofRange(limit))
 	if p.Candidate > 0 {
-		q.hasCandidate, q.candidate, q.candidateWide = true, p.rule(p.Candidate), p.rule(p.ofRange(p.Candidate))
+		q.hasCandidate, q.candidate = true, p.rules(p.Candidate)
 	}
 	return q
 }
+
+func (p *policy) rules(limit uint32) rules { return rules{p.rule(limit), p.rule(p.ofRange(limit))} }
 
 // ofRange returns the limit of a wider IPv6 range, all of whose callers have this one.
 func (p *policy) ofRange(limit uint32) uint32 {

@@ -119,7 +119,7 @@ func (l *Limiter) look(now time.Time, f *force) *Report {
 	l.table.Scan(at, func(class uint8, c *table.Counter) {
 		r.Table.Used++
 		if i := index[class] - 1; i >= 0 {
-			use := f.policies[i].own.narrow.Use(at, c)
+			use := f.policies[i].own.limit.near.Use(at, c)
 			r.Policies[i].add(use)
 			calls[i].add(use.Calls)
 		}

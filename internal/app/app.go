@@ -21,7 +21,6 @@ import (
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
-	"trackway/internal/limit/traffic"
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
 	"trackway/internal/ops"
@@ -61,9 +60,8 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	if s.history, err = openHistory(cfg, log); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.history.Close()) }()
 	s.traffic = newTraffic(cfg, log)
-	reg.MustRegister(traffic.NewCollector(s.traffic))
+	s.traffic.Register(reg)
 	defer func() { _ = s.traffic.Close() }() // it has been logged, and is no failure of a server
 	s.door = newDoor(s.bounds.public(cfg, log), func(a netip.Addr) bool { return s.api.Clients().Trusts(a) }, log)
 	reg.MustRegister(s.door.Collector())

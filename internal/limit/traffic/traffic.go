@@ -11,6 +11,7 @@ package traffic
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -100,23 +101,14 @@ func (r *Recorder) add(at time.Time, c *limit.Call, refused string, calls, back 
 // AddrBits are kept of an IPv6 address: what makes one caller by default. With more, whoever has a /64 could fill a record.
 const AddrBits = 64
 
-// known returns a method as it is kept, as a text that does not hold on to a request.
+// methods are those that are kept. Other ones may be anything.
+var methods = []string{"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+// known returns a method as it is kept, as a text that does not hold on to a
+// request.
 func known(method string) string {
-	switch method {
-	case "GET":
-		return "GET"
-	case "POST":
-		return "POST"
-	case "HEAD":
-		return "HEAD"
-	case "PUT":
-		return "PUT"
-	case "PATCH":
-		return "PATCH"
-	case "DELETE":
-		return "DELETE"
-	case "OPTIONS":
-		return "OPTIONS"
+	if i := slices.Index(methods, method); i >= 0 {
+		return methods[i]
 	}
 	return OtherMethod
 }

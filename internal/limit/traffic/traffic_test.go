@@ -426,7 +426,7 @@ func TestMetrics(t *testing.T) {
 	}
 	got := map[string]float64{}
 	reg := prometheus.NewPedanticRegistry()
-	reg.MustRegister(NewCollector(r))
+	r.Register(reg)
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -52,7 +52,6 @@ var trackway = Rules{
 		"internal/rates":           1,
 		"internal/entry":           1,
 
-		"internal/config/edit":  2,
 		"internal/doctor":       2,
 		"internal/export":       2,
 		"internal/guide":        2,
@@ -60,6 +59,9 @@ var trackway = Rules{
 		"internal/limit/replay": 2,
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
+
+		"internal/log/local":   2,
+		"internal/log/logtest": 3,
 
 		"internal/store/backup":   2,
 		"internal/store/cache":    2,

@@ -7,9 +7,10 @@ import (
 	"trackway"
 )
 
-// file is the YAML file: the settings that are used as they are written, and the sections that are translated.
+// file is the YAML file: the settings that are used as they are written, and
+// the sections that need translation.
 type file struct {
-	Config
+	Config    `yaml:",inline"`
 	Dashboard dashboard           `yaml:"dashboard"`
 	Projects  []project           `yaml:"projects"`
 	Limits    []policy            `yaml:"limits"`
@@ -59,6 +60,15 @@ type key struct {
 	Permissions []string `yaml:"permissions"`
 }
 
+// presented returns what a client shows of the key: a public key's token, or a
+// private one's id. No two keys share it.
+func (k *key) presented() string {
+	if k.Kind == trackway.PublicKey {
+		return string(k.Token)
+	}
+	return k.ID
+}
+
 type consentCategory struct {
 	ID                 string `yaml:"id"`
 	Name               string `yaml:"name"` // by default the id
@@ -67,7 +77,9 @@ type consentCategory struct {
 }
 
 // policy is a limit, whose defaults are set before it is read.
-type policy struct{ trackway.Policy }
+type policy struct {
+	trackway.Policy `yaml:",inline"`
+}
 
 // The defaults hold for what is not written; a list that is written replaces its default as a whole. Those of the limits
 // are the published rates.
@@ -107,7 +119,8 @@ func (p *policy) setDefaults() {
 	p.IPv6Wide = trackway.IPv6Wide{Prefix: 48, Times: 16}
 }
 
-// holdsSecret says whether a secret can be read in the file. With the hash of the dashboard's password sessions can be made.
+// holdsSecret tells whether the file holds a secret. The hash of the
+// dashboard's password counts: it is enough to make sessions.
 func (f *file) holdsSecret() bool {
 	return f.Dashboard.PasswordSHA256 != "" || slices.ContainsFunc(f.Projects, func(p project) bool {
 		return slices.ContainsFunc(p.Keys, func(k key) bool { return k.Secret != "" })

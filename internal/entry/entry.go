@@ -54,7 +54,12 @@ type Request struct {
 	Results []trackway.Result // result: what became of each command; as long as Commands
 	Done    int               // result: how many were carried out; the rest goes into another entry
 	Crowded *Crowded          // result: what the next command waits for; nil: only for its turn
+	Err     error             // result: why none of it was stored, which is the server's fault; a machine leaves it alone
 }
+
+// Reached reports whether a machine came to the request. If it did not, other
+// requests of the entry have kept it for long enough.
+func (r *Request) Reached() bool { return r.Done > 0 || r.Crowded != nil }
 
 // Crowded says that a command waits until a customer keeps fewer timelines: see
 // [Settle].
@@ -65,11 +70,9 @@ type Crowded struct {
 }
 
 // Register gives numbers to projects that have none and notes which of their
-// identifiers are hard: all of it or nothing.
+// identifiers are hard: all of it or, if there is a conflict, nothing.
 type Register struct {
 	Projects []Registration
-
-	Err error // result: why nothing was registered
 }
 
 // Registration is a project as it is registered.
@@ -77,7 +80,8 @@ type Registration struct {
 	Token      string
 	Hard, Soft []string // names of identifiers
 
-	Number uint32 // result
+	Number   uint32 // result
+	Conflict string // result: an identifier that is of the other kind already
 }
 
 // Refused counts commands that were refused before they came to the store.

@@ -62,7 +62,8 @@ func openToRead(f vfs.FS, dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, nextErasure: 1, damaged: damage.New(slog.New(slog.DiscardHandler))}
+	s := &Store{}
+	s.db, s.damaged = db, damage.New(slog.New(slog.DiscardHandler))
 	if known, err := s.checkFormat(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	} else if !known {

@@ -32,9 +32,12 @@ func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
 
 // findErasures finds what a process before this one has left to be cleaned up.
 func (s *Store) findErasures() error {
-	s.nextErasure = 1
-	err := s.erasures(func(id uint64, e erased.Record) {
-		s.nextErasure = id + 1
+	last, err := s.number(format.KeyErasures)
+	if err != nil {
+		return err
+	}
+	s.nextErasure = last + 1
+	err = s.erasures(func(id uint64, e erased.Record) {
 		if e.Done == 0 {
 			s.pending.Add(id, e.Asked)
 		}

@@ -141,7 +141,7 @@ func rewrite(t *testing.T, fs vfs.FS, changes map[string]string) map[string]stri
 			t.Fatal(err)
 		}
 	}
-	all := dump(t, &Store{db: db})
+	all := dump(t, &Store{machine: machine{db: db}})
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}

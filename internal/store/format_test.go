@@ -55,8 +55,8 @@ func TestKeys(t *testing.T) {
 func goldenStore(t *testing.T) *Store {
 	t.Helper()
 	s := openTest(t)
-	if n, err := s.Project("12345678-1234-1234-1234-123456789abc"); n != demo || err != nil {
-		t.Fatal(n, err)
+	if n := mustRegister(t, s, "12345678-1234-1234-1234-123456789abc"); n != demo {
+		t.Fatal(n)
 	}
 	mustApply(t, s, event("visit", 300, map[string]string{"n": "1"}, cookie1))
 	untimed := event("visit", 400, nil, reg1)
@@ -103,6 +103,8 @@ l 0000000000000002 = 01 02 9003 9003 057669736974 7b7d
 l 0000000000000003 = 01 01 d804 d804 056d65726765 ` + hex.EncodeToString([]byte(
 		`{"absorbed_ids":{"registered":"r1"},"cause_ids":{"registered":"r1","cookie":["c1"]},"survivor_ids":{"cookie":["c1"]}}`)) + `
 l 0000000000000004 = 01 03 a006 a006 057669736974 7b7d
+m 6170706c696564 = 0000000000000009
+m 6572617375726573 = 0000000000000001
 m 666f726d6174 = 33
 m 70726f6a6563742f31323334353637382d313233342d313233342d313233342d313233343536373839616263 = 00000001
 n 636f756e746564 = 0000000000000004
@@ -252,7 +254,7 @@ func TestReopen(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if diff := gocmp.Diff(want, s.mustRead(t), gocmp.AllowUnexported(contents{}, entry{})); diff != "" {
+	if diff := gocmp.Diff(want, s.mustRead(t), gocmp.AllowUnexported(contents{}, timelineEntry{})); diff != "" {
 		t.Error(diff)
 	}
 	mustBeConsistent(t, s)

@@ -60,7 +60,8 @@ func examine(dir string, o Options) (lost *Lost, err error) {
 		return nil, inUse(dir, err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	s := &Store{db: db.DB, engine: db, damaged: damage.New(slog.New(slog.DiscardHandler))}
+	s := &Store{engine: db}
+	s.db, s.damaged = db.DB, damage.New(slog.New(slog.DiscardHandler))
 	if known, err := s.checkFormat(); err != nil || !known {
 		return s.lost(), err
 	}

@@ -33,6 +33,16 @@ func open(t *testing.T, fs vfs.FS, report func(error)) *Counter {
 	return c
 }
 
+// count stores events, that is, what Number stages of them, and counts them.
+func (c *Counter) count(t *testing.T, events ...Event) {
+	t.Helper()
+	b := c.db.NewBatch()
+	if err := errors.Join(c.Number(b, events), b.Commit(pebble.NoSync)); err != nil {
+		t.Fatal(err)
+	}
+	c.Add(events)
+}
+
 type quiet struct{}
 
 func (quiet) Infof(string, ...any)  {}
@@ -73,7 +83,7 @@ func TestRead(t *testing.T) {
 	t.Parallel()
 	c := open(t, vfs.NewMem(), func(err error) { t.Error(err) })
 	add := func(seq uint64, typ string, at trackway.Micros) {
-		c.Add([]Event{{Project: 1, Type: typ, Time: at, Received: 9 * hour, Seq: seq}, {Project: 2, Type: "b", Time: at, Received: at, Seq: seq}})
+		c.count(t, Event{Project: 1, Type: typ, Time: at, Received: 9 * hour, Seq: seq}, Event{Project: 2, Type: "b", Time: at, Received: at, Seq: seq})
 	}
 	add(1, "a", hour)
 	add(2, "b", 2*hour)
@@ -135,7 +145,7 @@ func TestNobodyWaitsForSaving(t *testing.T) {
 	})
 	const events = 5000
 	for seq := range uint64(events) {
-		c.Add([]Event{{Project: 1, Type: "e", Time: trackway.Micros(seq) * hour, Received: 1, Seq: seq + 1}})
+		c.count(t, Event{Project: 1, Type: "e", Time: trackway.Micros(seq) * hour, Received: 1, Seq: seq + 1})
 		c.Room()
 		c.SaveSoon()
 		c.mu.Lock()
@@ -177,7 +187,7 @@ func TestUnreadableRows(t *testing.T) {
 			failing = true
 		}
 		for j := range uint64(10) {
-			c.Add([]Event{{Project: 1, Type: fmt.Sprint("e", j), Time: hour, Received: hour, Seq: j + 1}})
+			c.count(t, Event{Project: 1, Type: fmt.Sprint("e", j), Time: hour, Received: hour, Seq: j + 1})
 		}
 		if err := c.Save(); err != nil {
 			t.Error(err)
@@ -205,7 +215,7 @@ func TestDamagedAtLoading(t *testing.T) {
 	fs := vfs.NewMem()
 	c := open(t, fs, func(err error) { reports = append(reports, err) })
 	add := func(c *Counter, seq uint64, typ string) {
-		c.Add([]Event{{Project: 1, Type: typ, Time: hour, Received: hour, Seq: seq}})
+		c.count(t, Event{Project: 1, Type: typ, Time: hour, Received: hour, Seq: seq})
 	}
 	for i, typ := range []string{"a", "lost", "b"} {
 		add(c, uint64(i+1), typ)

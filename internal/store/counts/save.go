@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -34,6 +33,15 @@ func (c *Counter) Save() (err error) {
 	return c.write()
 }
 
+// SaveThrough saves what was counted, unless the counts of all events up to seq
+// are saved already.
+func (c *Counter) SaveThrough(seq uint64) error {
+	if seq <= c.saved.Load() {
+		return nil
+	}
+	return c.Save()
+}
+
 // turn makes the young generation the old one.
 func (c *Counter) turn() {
 	c.mu.Lock()
@@ -43,22 +51,17 @@ func (c *Counter) turn() {
 	c.full.Store(false)
 }
 
-// write writes the old generation, with the types that it may need, and then forgets it. Nobody waits while it reads; while it
+// write writes the old generation and then forgets it. Nobody waits while it reads; while it
 // commits, of a few thousand small records at most, those who read counts do.
 func (c *Counter) write() error {
 	c.mu.Lock()
-	g, unsaved := c.old, slices.Clip(c.unsaved)
+	g := c.old
 	c.mu.Unlock()
 	if g.size == 0 {
 		return nil
 	}
 	b := c.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
-	for _, t := range unsaved {
-		if err := b.Set(format.Key(nil).Type(t.project, t.name), binary.BigEndian.AppendUint32(nil, t.number), nil); err != nil {
-			return err
-		}
-	}
 	if err := c.stage(b, g); err != nil {
 		return err
 	}
@@ -69,7 +72,8 @@ func (c *Counter) write() error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unsaved, c.old = slices.Clone(c.unsaved[len(unsaved):]), generation{}
+	c.old = generation{}
+	c.saved.Store(g.through)
 	return nil
 }
 
@@ -108,6 +112,7 @@ func (c *Counter) row(key []byte) (row, error) {
 // log, are to be added. What cannot be read is reported. Where it is how far was counted, nothing is counted again, since to
 // count too few is seen by the report, and to count twice would not be.
 func (c *Counter) Load(last uint64) (through uint64) {
+	defer func() { c.saved.Store(through) }()
 	if err := c.loadTypes(); err != nil {
 		c.closed = true
 		c.report(fmt.Errorf("names of types: %w: no type that is new is counted by its name", err))

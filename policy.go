@@ -18,7 +18,7 @@ const (
 // Per says whose calls are counted together.
 type Per string
 
-// What a policy can count by.
+// The ways to count.
 const (
 	PerIP     Per = "ip"
 	PerIPPath Per = "ip+path" // each route has a count of its own
@@ -38,24 +38,35 @@ const (
 
 // Policy is one rate limit: how many calls, of what, by whom, in what time. It
 // is the one shape of a limit: the configuration is read into it (yaml), and it
-// is published and recorded as it is (json), except that Window is published in
-// seconds. What checks the configuration only (json:"-") is not published.
+// is published and recorded as it is (json), but with Window in seconds. Fields
+// that only check the configuration (json:"-") are not published.
 type Policy struct {
-	Name      string        `yaml:"name"  json:"name,omitempty"`
-	Paths     []string      `yaml:"paths" json:"paths"` // prefixes ("/api/") or exact paths, each optionally with a method in front ("POST /data/")
+	Name string `yaml:"name" json:"name,omitempty"`
+	// Paths are prefixes ("/api/") or exact paths, each optionally with a method
+	// in front ("POST /data/").
+	Paths     []string      `yaml:"paths" json:"paths"`
 	Limit     uint32        `yaml:"limit" json:"limit"` // calls in a window
 	Window    time.Duration `yaml:"window" json:"window"`
 	Per       Per           `yaml:"per" json:"per"`
 	Algorithm Algorithm     `yaml:"algorithm" json:"algorithm"`
-	Burst     uint32        `yaml:"burst" json:"burst,omitempty"` // gcra: calls admitted at once; 0 is a tenth of the limit, at least 1
-	Mode      Mode          `yaml:"mode" json:"mode"`
-	Also      bool          `yaml:"also" json:"also"`                     // applies on top of the policy with the longest matching path, not instead of it
-	Candidate uint32        `yaml:"candidate" json:"candidate,omitempty"` // a second limit, counted beside the one in force and refusing nothing; 0: none
-
-	NoLooserThan    string   `yaml:"no_looser_than" json:"-"`               // name of another policy, whose rate this one must not exceed; empty: none
-	AllowBelowFloor bool     `yaml:"allow_below_floor" json:"-"`            // the limit may promise less than is published
-	IPv6Prefix      uint32   `yaml:"ipv6_prefix" json:"ipv6_prefix"`        // bits of an IPv6 address that make one caller; 0 is 64
-	IPv6Wide        IPv6Wide `yaml:"ipv6_wide"   json:"ipv6_wide,omitzero"` // a second, wider count of IPv6 callers
+	// Burst is for gcra: calls admitted at once. 0 is a tenth of the limit, at
+	// least 1.
+	Burst uint32 `yaml:"burst" json:"burst,omitempty"`
+	Mode  Mode   `yaml:"mode" json:"mode"`
+	// Also makes it apply on top of the policy with the longest matching path,
+	// not instead of it.
+	Also bool `yaml:"also" json:"also"`
+	// Candidate is a second limit, counted beside the one in force. It refuses
+	// nothing. 0: there is no candidate.
+	Candidate uint32 `yaml:"candidate" json:"candidate,omitempty"`
+	// NoLooserThan names another policy, whose rate this one must not exceed.
+	NoLooserThan string `yaml:"no_looser_than" json:"-"`
+	// AllowBelowFloor lets the limit promise less than is published.
+	AllowBelowFloor bool `yaml:"allow_below_floor" json:"-"`
+	// IPv6Prefix is how many bits of an IPv6 address make one caller. 0 is 64.
+	IPv6Prefix uint32 `yaml:"ipv6_prefix" json:"ipv6_prefix"`
+	// IPv6Wide is a second, wider count of IPv6 callers.
+	IPv6Wide IPv6Wide `yaml:"ipv6_wide" json:"ipv6_wide,omitzero"`
 }
 
 // IPv6Wide counts the callers of a wider IPv6 prefix together, at a multiple of

@@ -14,7 +14,8 @@ func Floors() []limit.Floor {
 	return []limit.Floor{{Path: root(track), Calls: 6000, Window: time.Minute}}
 }
 
-// Roots returns the first parts of the paths that are served, such as "/track/".
+// Roots returns the first parts of the paths that are served: "/track/" and
+// others.
 func Roots() (roots []string) {
 	for _, rt := range routes() {
 		if r := root(rt.path); strings.HasSuffix(r, "/") && !slices.Contains(roots, r) {
@@ -34,8 +35,8 @@ func Free() (paths []string) {
 	return paths
 }
 
-// root returns a path up to the slash behind its first part; all of it if there
-// is none.
+// root returns a path up to the slash behind its first part, or all of a path
+// without such a slash.
 func root(path string) string {
 	if i := strings.Index(path[1:], "/"); i >= 0 {
 		return path[:i+2]

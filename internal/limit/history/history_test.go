@@ -106,7 +106,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// nullsWritten writes out the nulls that a change has only once it was read back.
+// nullsWritten writes out the nulls that a change has only after it was read.
 func nullsWritten(lines []string) []string {
 	for i, line := range lines {
 		line = strings.Replace(line, ":  -> ", ": null -> ", 1)
@@ -118,8 +118,8 @@ func nullsWritten(lines []string) []string {
 	return lines
 }
 
-// Wherever the file ends, what was recorded in whole lines is there, the rest is
-// put aside, and the next change is recorded as if nothing had happened.
+// Wherever the file ends, the changes in whole lines are there, the rest is put
+// aside, and the next change is recorded as if nothing had happened.
 func TestCutFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "limits.jsonl")

@@ -23,8 +23,8 @@ type Override struct {
 	Until     *time.Time `json:"until,omitempty"`
 }
 
-// PolicyOf returns p as it is recorded and published. Its paths are sorted: their
-// order means nothing.
+// PolicyOf returns p as it is recorded and published. Its paths are sorted:
+// their order means nothing.
 func PolicyOf(p *trackway.Policy) Policy {
 	out := Policy{*p, int64(p.Window / time.Second)}
 	out.Paths = slices.Sorted(slices.Values(p.Paths))

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"trackway/internal/app"
 	"trackway/internal/control"
+	"trackway/internal/datadir"
 )
 
 type backupCommand struct {
@@ -29,7 +29,7 @@ func (c *backupCommand) Run(out output) error {
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
 		query := url.Values{"dir": {dir}, "keep": {strconv.Itoa(c.Keep)}}
-		answer, err := call(ctx, client, http.MethodPost, "/backup", query, nil)
+		answer, err := call(ctx, client, http.MethodPost, "/backup", query, nil, 0)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (c *restoreCommand) Run(out output) error {
 		}
 		dir = cfg.DataDir
 	}
-	b, err := app.Restore(ctx, c.Backup, dir)
+	b, err := datadir.Restore(ctx, c.Backup, dir)
 	if err != nil {
 		return err
 	}

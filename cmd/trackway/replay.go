@@ -17,6 +17,7 @@ import (
 	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/app"
+	"trackway/internal/budget"
 	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/limit/replay"
@@ -55,7 +56,7 @@ func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limit
 	if err := recorded(cfg, file); err != nil {
 		return nil, replay.Limits{}, err
 	}
-	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Floors: api.Floors(), Tokens: make(map[string]string), Callers: app.MaxCallers}
+	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Floors: api.Floors(), Tokens: make(map[string]string), Callers: budget.MostCallers}
 	for _, p := range cfg.Projects {
 		limits.Tokens[p.Name] = p.Token
 	}
@@ -85,7 +86,7 @@ func flush(dataDir string) error {
 		return err
 	}
 	_ = conn.Close() // it was to see whether somebody is there
-	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil)
+	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil, 0)
 	if err != nil {
 		return err
 	}

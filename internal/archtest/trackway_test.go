@@ -29,6 +29,7 @@ var trackway = Rules{
 		"internal/iso8601":     0,
 		"internal/piecewise":   0,
 		"internal/prereq":      0,
+		"internal/scale":       0,
 		"internal/seal":        0,
 		"internal/sleep":       0,
 
@@ -56,6 +57,7 @@ var trackway = Rules{
 		"internal/export":       2,
 		"internal/guide":        2,
 		"internal/ingest":       2,
+		"internal/listen":       2,
 		"internal/limit/replay": 2,
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
@@ -87,6 +89,7 @@ var trackway = Rules{
 		"internal/api/table":   2,
 		"internal/control":     4,
 		"internal/dashboard":   4,
+		"internal/datadir":     4,
 		"internal/ops":         4,
 
 		"internal/app":  5,
@@ -96,6 +99,7 @@ var trackway = Rules{
 
 		"internal/archtest": 6,
 		"internal/e2e":      6,
+		"internal/wording":  6,
 	},
 	Modules: map[string][]string{
 		"github.com/HdrHistogram/hdrhistogram-go":  {"internal/load"},
@@ -110,7 +114,7 @@ var trackway = Rules{
 		"github.com/google/go-cmp":                 {Tests},
 		"github.com/klauspost/compress":            {"internal/api/body", "internal/feed", Tests},
 		"github.com/parquet-go/parquet-go":         {"internal/export"},
-		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
+		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/budget", "internal/certificate", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":       {Tests},
 		"github.com/prometheus/common":             {Tests},
 		"github.com/rogpeppe/go-internal":          {Tests},
@@ -120,7 +124,7 @@ var trackway = Rules{
 		"pgregory.net/rapid":                       {Tests},
 	},
 	Importers: map[string][]string{
-		"internal/store": {"internal/app"}, // app alone knows both an interface and its implementation
+		"internal/store": {"internal/app", "internal/datadir"}, // app alone knows both an interface and its implementation
 		"internal/app":   {"cmd/trackway"},
 	},
 	MaxFileLines:    600,

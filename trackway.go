@@ -78,7 +78,8 @@ type Property struct {
 // Kind says what a command asks for.
 type Kind uint8
 
-// The kinds of command that change something.
+// The kinds of command that change something. The zero Kind stands for a command
+// that was refused before it came to the store, which only counts it.
 const (
 	UpdateCustomer Kind = iota + 1 // set properties of a customer, creating it if it is unknown
 	AddEvent                       // add an event to a customer, creating it if it is unknown

@@ -110,7 +110,7 @@ func (c *benchCommand) plan() (p load.Plan, err error) {
 	if err != nil {
 		return p, err
 	}
-	cfg, key, err := config.LoadForOperator(c.Config, config.Flags{Listen: c.Listen}, secret)
+	cfg, key, err := config.LoadForOperator(c.Config, config.Flags{Listen: c.Listen, DataDir: c.DataDir}, secret)
 	if err != nil {
 		return p, err
 	}

@@ -33,7 +33,7 @@ type recordFlags struct {
 
 // open returns the record of calls, as far as it is asked for, and the limits of a configuration.
 func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limits, error) {
-	cfg, err := loadLimits(file, r.DataDir)
+	cfg, err := config.LoadElsewhere(file, config.Flags{DataDir: r.DataDir}, app.CheckLimits)
 	if err != nil {
 		return nil, replay.Limits{}, err
 	}
@@ -63,17 +63,6 @@ func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limit
 	return func(yield func(int64, []traffic.Row) error) (traffic.Coverage, error) {
 		return traffic.Walk(dir, since, until, yield)
 	}, limits, nil
-}
-
-// loadLimits reads a configuration for its limits. What only the server itself needs, the certificate and the environment
-// variables with secrets, may be out of reach.
-func loadLimits(file, dataDir string) (*config.Config, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	elsewhere := func(string) (string, bool) { return "the server's environment has it", true }
-	return config.Parse(file, text, config.Flags{DataDir: dataDir}, elsewhere, app.CheckLimits)
 }
 
 // parseBound reads a time, or how long ago it was; where none is given it is the usual one.

@@ -40,8 +40,8 @@ func newReading(t testing.TB, policies ...trackway.Policy) *reading {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	if n, err := s.Project(projectToken); n != 1 || err != nil {
-		t.Fatal(n, err)
+	if p := []trackway.Project{{Token: projectToken}}; s.Register(p) != nil || p[0].Number != 1 {
+		t.Fatal(p)
 	}
 	r := &reading{fixture: newFixture(t, policies...), store: s}
 	r.Store, r.Log = r, slog.New(slog.DiscardHandler)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -69,18 +70,17 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 // projects returns those of the configuration in force, with their numbers.
 func (s *server) projects() ([]trackway.Project, error) {
 	s.mu.Lock()
-	cfg := s.Config
+	all := slices.Clone(s.Config.Projects)
 	s.mu.Unlock()
-	return numbered(cfg, s.store)
+	return all, s.store.Register(all)
 }
 
-// backup backs up what the data directory holds: the store, and the record of
-// changed limits, which only ever grows, so that the latest one serves all
-// generations.
+// backup backs up what the data directory holds: the store, and the files beside
+// it.
 func (s *server) backup(ctx context.Context, dir string, keep int) (control.Backup, error) {
 	made, err := s.store.Backup(ctx, dir, time.Now(), keep)
 	if err != nil {
 		return control.Backup{}, err
 	}
-	return control.Backup(made), datadir.CopyHistory(s.Config.DataDir, dir)
+	return control.Backup(made), datadir.Carry(s.Config.DataDir, dir)
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"slices"
 
 	"trackway"
 	"trackway/internal/api"
@@ -10,7 +11,6 @@ import (
 	"trackway/internal/config"
 	"trackway/internal/dashboard"
 	"trackway/internal/limit"
-	"trackway/internal/store"
 )
 
 // reload puts the configuration as it is now in force: keys, projects, proxies,
@@ -25,7 +25,11 @@ func (s *server) reload() error {
 		s.Log.Error("reload refused: the configuration stays as it was", "err", err)
 		return err
 	}
-	s.Log.Info("reloaded", "projects", len(s.Config.Projects), "limits", len(s.Config.Policies), "overrides", len(s.Config.Overrides))
+	keys := 0
+	for i := range s.Config.Projects {
+		keys += len(s.Config.Projects[i].Keys)
+	}
+	s.Log.Info("reloaded", "projects", len(s.Config.Projects), "keys", keys, "limits", len(s.Config.Policies), "overrides", len(s.Config.Overrides))
 	return nil
 }
 
@@ -68,31 +72,16 @@ type prepared struct {
 	access   api.Access // without its guide
 }
 
-// prepare gives each new project its number in the store.
+// prepare makes a configuration ready, and registers its projects in the store.
 func (s *server) prepare(cfg *config.Config) (p prepared, err error) {
 	if p.limits, err = limit.NewSet(cfg.Policies, cfg.Overrides); err != nil {
 		return p, fmt.Errorf("limits: %w", err)
 	}
-	if p.projects, err = numbered(cfg, s.store); err != nil {
-		return p, err
-	}
-	if err := s.store.Identifiers(p.projects); err != nil {
+	p.projects = slices.Clone(cfg.Projects)
+	if err := s.store.Register(p.projects); err != nil {
 		return p, err
 	}
 	clients, err := clientip.New(clientip.Config{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader})
 	p.access = api.Access{Name: cfg.Server.Name, Keys: auth.New(p.projects), Clients: clients, RedirectHosts: cfg.RedirectHosts}
 	return p, err
-}
-
-// numbered returns the projects with their numbers in the store; a new one is given its number.
-func numbered(cfg *config.Config, st *store.Store) ([]trackway.Project, error) {
-	projects := make([]trackway.Project, len(cfg.Projects))
-	for i, p := range cfg.Projects {
-		var err error
-		if p.Number, err = st.Project(p.Token); err != nil {
-			return nil, fmt.Errorf("register project %q: %w", p.Name, err)
-		}
-		projects[i] = p
-	}
-	return projects, nil
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"trackway/internal/config"
 	"trackway/internal/durable"
 	"trackway/internal/limit/history"
 	"trackway/internal/store"
@@ -23,9 +24,15 @@ const (
 	Traffic = "traffic" // the record of calls
 )
 
+// carried are the files beside the store that a backup holds, too. The latest
+// copy serves all generations: the record of changed limits only ever grows, and
+// keys are wanted as they were last, lest one that was revoked returns.
+var carried = [...]string{history.File, config.ManagedFile}
+
 // Restore makes a data directory of a backup: of one, or of the newest in a
-// directory of backups. The data directory must be empty, or not be there. The
-// result was opened and read in full. With an error nothing has changed.
+// directory of backups. The data directory must be empty, but for the managed
+// keys, which stay as they are, or not be there. The result was opened and read in
+// full. With an error nothing has changed.
 func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err error) {
 	var made []string
 	defer func() {
@@ -41,15 +48,16 @@ func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err e
 	if err != nil {
 		return store.Backup{}, err
 	}
-	if err := CopyHistory(filepath.Dir(restored.Path), dataDir); err != nil {
-		return store.Backup{}, errors.Join(fmt.Errorf("restore the history of the limits: %w", err), os.RemoveAll(dir))
+	files, err := carry(filepath.Dir(restored.Path), dataDir, durable.Create)
+	if made = append(made, files...); err != nil {
+		return store.Backup{}, errors.Join(fmt.Errorf("restore what was beside the store: %w", err), os.RemoveAll(dir))
 	}
 	return restored, nil
 }
 
 // makeVacant makes a directory, with its parents, and returns those that it has
-// made, the outermost first. One that is there must be empty, but for what a file
-// system or a restore that was killed has left.
+// made, the outermost first. One that is there must be empty, but for the managed
+// keys and what a file system or a restore that was killed has left.
 func makeVacant(dir string) (made []string, err error) {
 	const private = 0o700
 	there, err := os.ReadDir(dir)
@@ -66,24 +74,40 @@ func makeVacant(dir string) (made []string, err error) {
 		return nil, err
 	}
 	for _, entry := range there {
-		if name := entry.Name(); name != "lost+found" && name != Store+".partial" {
+		if name := entry.Name(); name != "lost+found" && name != Store+".partial" && name != config.ManagedFile {
 			return nil, fmt.Errorf("%s is not empty: nothing is overwritten", dir)
 		}
 	}
 	return nil, nil
 }
 
-// CopyHistory copies the record of changed limits between a data directory and a
-// directory of backups. If there is none, no server ever ran there.
-func CopyHistory(from, to string) error {
-	text, err := os.ReadFile(filepath.Join(from, history.File))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
+// Carry copies the files beside the store from a data directory into a directory
+// of backups, as far as they are there.
+func Carry(dataDir, backups string) error {
+	_, err := carry(dataDir, backups, durable.Replace)
+	return err
+}
+
+// carry copies the files that are carried, as far as they are there, and returns
+// what it made. Files that write refuses to replace stay as they are.
+func carry(from, to string, write func(path string, data []byte, perm fs.FileMode) error) (made []string, err error) {
+	for _, name := range carried {
+		text, err := os.ReadFile(filepath.Join(from, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return made, err
+		}
+		const ownerOnly = 0o600
+		path := filepath.Join(to, name)
+		switch err := write(path, text, ownerOnly); {
+		case err == nil:
+			made = append(made, path)
+		case !errors.Is(err, fs.ErrExist):
+			return made, err
+		}
 	}
-	const ownerOnly = 0o600
-	return durable.Replace(filepath.Join(to, history.File), text, ownerOnly)
+	return made, nil
 }
 
 // Salvage tells what is lost if the write-ahead log in a data directory is

@@ -1,11 +1,8 @@
 package store
 
 import (
-	"errors"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -13,41 +10,31 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/entry"
+	"trackway/internal/log/local"
 	"trackway/internal/store/format"
 )
 
 // together applies each command as a request of its own, all of them in one group, and returns their errors.
-func together(t *testing.T, s *Store, cmds ...trackway.Command) ([]trackway.Result, []error) {
+func together(t *testing.T, s *Store, cmds ...trackway.Command) (results []trackway.Result, errs []error) {
 	t.Helper()
-	results, errs := make([]trackway.Result, len(cmds)), make([]error, len(cmds))
-	s.mu.Lock() // the first has to wait, and the others join it
-	var wg sync.WaitGroup
+	var e entry.Commands
+	results, errs = make([]trackway.Result, len(cmds)), make([]error, len(cmds))
 	for i := range cmds {
-		wg.Go(func() {
-			defer func() {
-				if bug, ok := recover().(*panicked); ok {
-					errs[i] = bug
-				}
-			}()
-			errs[i] = errGivenUp
-			errs[i] = s.Apply(cmds[i:i+1], results[i:i+1])
-		})
-		for s.gathered() <= i {
-			runtime.Gosched()
-		}
+		e.Requests = append(e.Requests, entry.Request{Commands: cmds[i : i+1], Results: results[i : i+1]})
 	}
-	s.mu.Unlock()
-	wg.Wait()
+	func() {
+		defer func() {
+			if _, ok := recover().(*local.Panic); ok {
+				t.Log("a request has panicked")
+			}
+		}()
+		_ = s.log.Append(&e) // it is what failed below
+	}()
+	for i := range e.Requests {
+		errs[i] = e.Requests[i].Err
+	}
 	return results, errs
-}
-
-func (s *Store) gathered() int {
-	s.gathering.mu.Lock()
-	defer s.gathering.mu.Unlock()
-	if s.gathering.now == nil {
-		return 0
-	}
-	return len(s.gathering.now.requests)
 }
 
 // TestRequestsShareABarrier: those that come while others are being applied are one batch and wait for the disk once.
@@ -139,39 +126,5 @@ func TestPanicIsNotShared(t *testing.T) {
 			}
 		}
 		mustApply(t, s, event("e", 4, nil, cookie1))
-	}
-}
-
-// TestNobodyIsAcknowledgedByOneWhoPanics: what ends the request that waits for the disk must not look like success to the others.
-func TestNobodyIsAcknowledgedByOneWhoPanics(t *testing.T) {
-	t.Parallel()
-	s := openTest(t)
-	sync := s.sync
-	s.sync = func() error { panic("a test's") }
-	_, errs := together(t, s, event("e", 1, nil, reg1), event("e", 2, nil, reg1), event("e", 3, nil, reg1))
-	for i, err := range errs {
-		if !errors.Is(err, errGivenUp) {
-			t.Errorf("request %d: got %v, want %v", i, err, errGivenUp)
-		}
-	}
-	s.sync = sync
-	mustApply(t, s, event("e", 4, nil, reg1))
-}
-
-// TestGroupsAreBounded: requests go on to the next group when one is full.
-func TestGroupsAreBounded(t *testing.T) {
-	t.Parallel()
-	var g gathering
-	cmds := make([]trackway.Command, trackway.MaxCommands)
-	groups := make(map[*group]int)
-	for range 100 {
-		joined, place := g.join(cmds, nil)
-		if place != groups[joined] {
-			t.Fatalf("place %d in a group of %d", place, groups[joined])
-		}
-		groups[joined]++
-	}
-	if len(groups) != 5 {
-		t.Errorf("%d groups, want 5 of %d commands at most", len(groups), maxGroup)
 	}
 }

@@ -11,10 +11,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"trackway"
@@ -43,9 +41,8 @@ var errPromise = errors.New("what the server acknowledged is not what it stores"
 
 // Run loads the server, prints the figures, and checks them. The first Ctrl-C ends the load, the second one the program.
 func (c *benchCommand) Run(out output) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, stop := until()
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	return c.bench(ctx, out)
 }
 

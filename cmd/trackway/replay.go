@@ -85,7 +85,7 @@ func flush(dataDir string) error {
 		return err
 	}
 	_ = conn.Close() // it was to see whether somebody is there
-	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil)
+	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil, 0)
 	if err != nil {
 		return err
 	}

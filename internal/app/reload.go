@@ -72,7 +72,7 @@ type prepared struct {
 	access   api.Access // without its guide
 }
 
-// prepare makes a configuration ready, and registers its projects in the store.
+// prepare registers the projects with the store.
 func (s *server) prepare(cfg *config.Config) (p prepared, err error) {
 	if p.limits, err = limit.NewSet(cfg.Policies, cfg.Overrides); err != nil {
 		return p, fmt.Errorf("limits: %w", err)

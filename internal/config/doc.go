@@ -100,10 +100,11 @@ func (d *doc) reportAll(found []Problem) {
 	}
 }
 
-// at returns the address of the value of a field, nil if it was not given.
+// at returns the address of the value of a field in the operator's file, nil if it
+// is not there.
 func (d *doc) at(field string) any {
 	for at, p := range d.places {
-		if p.field == field {
+		if p.field == field && p.file == d.name {
 			return at
 		}
 	}

@@ -56,7 +56,7 @@ func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, er
 	if err != nil {
 		return nil, fmt.Errorf("lock the managed keys: %w", err)
 	}
-	defer dir.Close() // which unlocks it
+	defer func() { _ = dir.Close() }() // which unlocks it
 	owner, err := ownerOf(dir)
 	if err != nil {
 		return nil, err
@@ -194,7 +194,7 @@ func (k *Keys) Rotate(project, name string, until time.Time) (kind trackway.KeyK
 			next.PreviousSecretSHA256 = digestOf(string(old.Secret))
 		}
 	}
-	if i := k.managed(old); i >= 0 {
+	if i := k.managedIndex(old); i >= 0 {
 		k.doc.managed.Keys[i].Key = next
 	} else {
 		unused = k.revoke(old)
@@ -210,24 +210,28 @@ func (k *Keys) Revoke(project, name string) (unused string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if i := k.managed(old); i >= 0 {
-		k.doc.managed.Keys = slices.Delete(slices.Clone(k.doc.managed.Keys), i, i+1)
+	if i := k.managedIndex(old); i >= 0 {
+		m := &k.doc.managed
+		m.Keys = slices.Concat(m.Keys[:i], m.Keys[i+1:]) // a copy: holders point to the elements
 		return "", nil
 	}
 	return k.revoke(old), nil
 }
 
-// managed returns the index of a key in the managed file, -1 if it is in the
+// managedIndex returns the index of a key in the managed file, -1 if it is in the
 // operator's.
-func (k *Keys) managed(old *key) int {
+func (k *Keys) managedIndex(old *key) int {
 	return slices.IndexFunc(k.doc.managed.Keys, func(m managedKey) bool { return m.Key.presented() == old.presented() })
 }
 
-// revoke records that a key of the operator's file is no longer in force, and
-// returns its place there.
+// revoke records that a key of the operator's file is no longer in force, nor is
+// what it had before, and returns its place there.
 func (k *Keys) revoke(old *key) (place string) {
 	m, at := &k.doc.managed, k.doc.places[old]
 	m.Revoked = append(m.Revoked, hidden(old.presented()))
+	if old.PreviousToken != "" {
+		m.Revoked = append(m.Revoked, old.PreviousToken)
+	}
 	return fmt.Sprintf("%s:%d", at.file, at.line)
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -109,16 +108,11 @@ type managedReader func(path string) ([]byte, fs.FileMode, error)
 
 // readManaged is the [managedReader] of the file system.
 func readManaged(path string) ([]byte, fs.FileMode, error) {
-	f, err := os.Open(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	text, err := io.ReadAll(f)
+	text, err := os.ReadFile(path)
 	return text, info.Mode(), err
 }
 
@@ -165,10 +159,10 @@ func (d *doc) mergeKeys() []holder {
 	for i := range d.managed.Revoked {
 		revoked[string(d.managed.Revoked[i])] = &d.managed.Revoked[i]
 	}
-	holders := make([]holder, len(d.file.Projects))
+	var holders []holder
 	for i := range d.file.Projects {
 		p := &d.file.Projects[i]
-		holders[i] = holder{name: p.Name, token: strings.ToLower(p.Token)}
+		h := holder{name: p.Name, token: strings.ToLower(p.Token)}
 		for j := range p.Keys {
 			k := &p.Keys[j]
 			if revoked[k.presented()] != nil {
@@ -178,8 +172,9 @@ func (d *doc) mergeKeys() []holder {
 			if at := revoked[string(k.PreviousToken)]; at != nil {
 				d.report(&k.PreviousToken, "is revoked: it is %s", d.where(at, k))
 			}
-			holders[i].keys = append(holders[i].keys, k)
+			h.keys = append(h.keys, k)
 		}
+		holders = append(holders, h)
 	}
 	for i := range d.managed.Keys {
 		m := &d.managed.Keys[i]

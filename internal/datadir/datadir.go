@@ -24,15 +24,10 @@ const (
 	Traffic = "traffic" // the record of calls
 )
 
-// carried are the files beside the store that a backup holds, too. The latest
-// copy serves all generations: the record of changed limits only ever grows, and
-// keys are wanted as they were last, lest one that was revoked returns.
-var carried = [...]string{history.File, config.ManagedFile}
-
 // Restore makes a data directory of a backup: of one, or of the newest in a
 // directory of backups. The data directory must be empty, but for the managed
-// keys, which stay as they are, or not be there. The result was opened and read in
-// full. With an error nothing has changed.
+// keys, which stay as they are, or not be there. The result was opened and read
+// in full. With an error nothing has changed.
 func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err error) {
 	var made []string
 	defer func() {
@@ -81,10 +76,15 @@ func makeVacant(dir string) (made []string, err error) {
 	return nil, nil
 }
 
-// Carry copies the files beside the store from a data directory into a directory
-// of backups, as far as they are there.
-func Carry(dataDir, backups string) error {
-	_, err := carry(dataDir, backups, durable.Replace)
+// carried are the files beside the store that a backup holds, too. The latest
+// copy serves all generations: the record of changed limits only ever grows, and
+// keys are wanted as they were last, lest one that was revoked returns.
+var carried = [...]string{history.File, config.ManagedFile}
+
+// Carry copies what a backup holds beside the store from a data directory to a
+// directory of backups.
+func Carry(from, to string) error {
+	_, err := carry(from, to, durable.Replace)
 	return err
 }
 

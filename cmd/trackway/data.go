@@ -19,7 +19,8 @@ import (
 // input is what a command reads.
 type input struct{ stdin io.Reader }
 
-// dataFlags are the flags of every command that works on a data directory, whether a server runs on it or not.
+// dataFlags are the flags of every command that works on a data directory,
+// whether a server runs on it or not.
 type dataFlags struct {
 	configFile
 
@@ -28,20 +29,23 @@ type dataFlags struct {
 
 // projectFlag is the flag of the commands that are about one project.
 type projectFlag struct {
-	Project string `help:"Its name or token; not needed where there is only one." placeholder:"PROJECT"`
+	Project string `help:"Its name or token; not needed if there is only one." placeholder:"PROJECT"`
 }
 
-// until returns a context that a first signal to end ends. A second one ends the process.
+// until returns a context that ends with the first signal to end. A second
+// signal ends the process.
 func until() (ctx context.Context, stop func()) {
 	ctx, stop = signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }
 
-// with calls do with a client of the server that uses the data directory. Where none runs, what commands need of one runs in this
-// process meanwhile, so that do finds no difference. A data directory that is not there is made only if create is set.
-func (o *dataFlags) with(ctx context.Context, out output, create bool, do func(*http.Client) error) error {
-	cfg, client, err := o.running(ctx)
+// with calls do with a client of the server that uses the data directory. If no
+// server runs, the part of it that commands need runs in this process meanwhile,
+// so that do finds no difference. A data directory that is not there is made
+// only if create is set.
+func (d *dataFlags) with(ctx context.Context, out output, create bool, do func(*http.Client) error) error {
+	cfg, client, err := d.running(ctx)
 	switch {
 	case err == nil:
 		return do(client)
@@ -57,10 +61,10 @@ func (o *dataFlags) with(ctx context.Context, out output, create bool, do func(*
 	return alone(ctx, cfg, out, do)
 }
 
-// running returns a client of the server that uses the data directory. Errors: [control.ErrNobody], which comes with the
-// configuration.
-func (o *dataFlags) running(ctx context.Context) (*config.Config, *http.Client, error) {
-	cfg, _, err := loadConfig(o.Config, settings{DataDir: o.DataDir})
+// running returns a client of the server that uses the data directory. Errors:
+// [control.ErrNobody], which comes with the configuration.
+func (d *dataFlags) running(ctx context.Context) (*config.Config, *http.Client, error) {
+	cfg, _, err := loadConfig(d.Config, settings{DataDir: d.DataDir})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,7 +72,7 @@ func (o *dataFlags) running(ctx context.Context) (*config.Config, *http.Client, 
 	if err != nil {
 		return cfg, nil, err
 	}
-	return cfg, control.Client(cfg.DataDir), conn.Close() // it was to see whether somebody is there
+	return cfg, control.Client(cfg.DataDir), conn.Close() // it was to see whether a server is there
 }
 
 // alone calls do with a server of its own, which serves nobody else.
@@ -88,12 +92,14 @@ func alone(ctx context.Context, cfg *config.Config, out output, do func(*http.Cl
 	return errors.Join(err, <-ended)
 }
 
-// call sends a request to a control socket and returns the body of its answer, which is read as it comes.
-func call(ctx context.Context, client *http.Client, method, route string, query url.Values, body io.Reader) (io.ReadCloser, error) {
+// call sends a request, with a body of so many bytes, to a control socket and
+// returns the body of the answer, which is read as it comes.
+func call(ctx context.Context, client *http.Client, method, route string, query url.Values, body io.Reader, length int64) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://trackway"+route+"?"+query.Encode(), body)
 	if err != nil {
 		return nil, err
 	}
+	req.ContentLength = length
 	res, err := client.Do(req)
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		return nil, fmt.Errorf("the server does not answer: %w", inner.Err)

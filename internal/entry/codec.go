@@ -114,7 +114,7 @@ func (r *reader) project() uint32 {
 
 func (r *reader) customer() trackway.Customer { return trackway.Customer(r.uvarint()) }
 
-func (r *reader) micros() trackway.Micros { return trackway.Micros(r.uvarint()) } //nolint:gosec // G115: the bits of a Micros
+func (r *reader) micros() trackway.Micros { return trackway.Micros(r.uvarint()) }
 
 // count takes the number of items that follow, each of least bytes at least.
 func (r *reader) count(least int) int {
@@ -123,7 +123,7 @@ func (r *reader) count(least int) int {
 		r.fail()
 		return 0
 	}
-	return int(n) //nolint:gosec // G115: no more than there are bytes
+	return int(n)
 }
 
 // flags takes a byte of which only the bits of mask may be set.
@@ -176,7 +176,7 @@ func appendString[T string | []byte](b []byte, s T) []byte {
 }
 
 func appendMicros(b []byte, m trackway.Micros) []byte {
-	return binary.AppendUvarint(b, uint64(m)) //nolint:gosec // G115: the bits of a Micros
+	return binary.AppendUvarint(b, uint64(m))
 }
 
 func appendCustomer(b []byte, c trackway.Customer) []byte {

@@ -152,7 +152,7 @@ func TestRoundTrip(t *testing.T) {
 	})
 	command := rapid.Custom(func(t *rapid.T) trackway.Command {
 		c := trackway.Command{
-			Kind:     trackway.Kind(rapid.IntRange(0, 2).Draw(t, "kind")), //nolint:gosec // G115: small
+			Kind:     trackway.Kind(rapid.IntRange(0, 2).Draw(t, "kind")),
 			Project:  rapid.Uint32().Draw(t, "project"),
 			Received: trackway.Micros(rapid.Int64().Draw(t, "received")),
 		}

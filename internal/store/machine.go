@@ -210,7 +210,7 @@ func (t *tx) catch(err *error) {
 		return
 	}
 	if value := recover(); value != nil {
-		*err = &local.Panic{Value: value, Stack: debug.Stack()}
+		*err = &local.PanicError{Value: value, Stack: debug.Stack()}
 	}
 }
 

@@ -103,7 +103,7 @@ func openReplica(fs vfs.FS) (*Store, error) {
 
 // apply applies all entries from the one after that which was applied last.
 func (r *replica) apply(entries [][]byte) error {
-	for int(r.Applied()) < len(entries) { //nolint:gosec // G115: few
+	for int(r.Applied()) < len(entries) {
 		index := r.Applied() + 1
 		e, err := entry.Decode(entries[index-1])
 		if err != nil {
@@ -171,7 +171,7 @@ func replicate(t *testing.T, seed uint64, kinds map[entry.Kind]bool, mutant func
 		kinds[entry.Kind(b[1])] = true
 	}
 	for name, r := range replicas {
-		diff := ""
+		var diff string
 		if err := r.apply(log.entries); err != nil {
 			diff = err.Error()
 		} else {
@@ -301,7 +301,7 @@ func (s *Store) group(random *rand.Rand, now trackway.Micros) error {
 
 func randomCommand(random *rand.Rand, now trackway.Micros) trackway.Command {
 	c := trackway.Command{
-		Kind: trackway.Kind(random.IntN(8)), Project: demo, Received: now, Time: now, TimeGiven: random.IntN(4) > 0, //nolint:gosec // G115: small
+		Kind: trackway.Kind(random.IntN(8)), Project: demo, Received: now, Time: now, TimeGiven: random.IntN(4) > 0,
 	}
 	if c.Kind == 0 {
 		return trackway.Command{Project: demo, Received: now}

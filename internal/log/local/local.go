@@ -23,7 +23,7 @@ type Machine interface {
 	// the index, without waiting for the disk. It writes what became of the entry
 	// into it. After an error nothing is committed, and the next entry has the
 	// same index; an error that is [ErrNotCommitted] does not depend on what is in
-	// the entry. A panic is returned as a [*Panic], unless the machine may have
+	// the entry. A panic is returned as a [*PanicError], unless the machine may have
 	// committed by then.
 	Apply(index uint64, e entry.Entry) error
 
@@ -42,14 +42,14 @@ var (
 	errGivenUp = errors.New("the request that others were applied with has failed") // by a panic
 )
 
-// Panic is a panic of the machine on its way to whoever appended the entry, who
+// PanicError is a panic of the machine on its way to whoever appended the entry, who
 // may wait in another goroutine.
-type Panic struct {
+type PanicError struct {
 	Value any
 	Stack []byte
 }
 
-func (p *Panic) Error() string { return fmt.Sprintf("panic: %v\n%s", p.Value, p.Stack) }
+func (p *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.Value, p.Stack) }
 
 // Log is the log. It is safe for concurrent use.
 type Log struct {
@@ -72,13 +72,13 @@ func Open(m Machine) *Log { return &Log{machine: m} }
 // An error is the server's own. Of commands, what failed alone is told by their
 // request: the others are carried out and durable. After any other error the
 // entry may or may not be stored. If the machine panics, Append panics with a
-// [*Panic].
+// [*PanicError].
 func (l *Log) Append(e entry.Entry) error {
 	if c, ok := e.(*entry.Commands); ok {
 		return l.commands(c)
 	}
 	err := l.one(e)
-	if bug, ok := errors.AsType[*Panic](err); ok {
+	if bug, ok := errors.AsType[*PanicError](err); ok {
 		panic(bug)
 	}
 	if err != nil || !e.Kind().Durable() {
@@ -169,7 +169,7 @@ func (l *Log) commands(c *entry.Commands) error {
 	err := g.err
 	for i := range c.Requests {
 		failed := c.Requests[i].Err
-		if bug, ok := errors.AsType[*Panic](failed); ok {
+		if bug, ok := errors.AsType[*PanicError](failed); ok {
 			panic(bug) // where it belongs: it is answered and logged as this request's
 		}
 		if err == nil {

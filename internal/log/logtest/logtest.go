@@ -32,7 +32,7 @@ func Run(t *testing.T, notCommitted error, open func(m *Machine) Log) {
 		"order": order, "results": results, "durable": durable, "lazy": lazy, "goes on": goesOn, "concurrent": concurrent,
 		"rest": rest, "failed alone": failedAlone, "failed": failed,
 		"failed but stored": failedButStored, "close": closed,
-		"not committed": func(t *testing.T, open func(*Machine) Log) { cannotCommit(t, open, notCommitted) },
+		"not committed": func(t *testing.T, open func(*Machine) Log) { t.Helper(); cannotCommit(t, open, notCommitted) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,6 +70,7 @@ func wantApplied(t *testing.T, m *Machine, want ...string) {
 }
 
 func order(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	mustAppend(t, l, commands("a", "b"))
@@ -79,13 +80,14 @@ func order(t *testing.T, open func(*Machine) Log) {
 }
 
 func results(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	e := &entry.Commands{Requests: []entry.Request{request("a", "b"), request("c")}}
 	mustAppend(t, l, e)
 	for i, r := range e.Requests {
 		for j, got := range r.Results {
-			if want := uint64(1 + 2*i + j); got.Seq != want || r.Done != len(r.Commands) || r.Err != nil { //nolint:gosec // G115: small
+			if want := uint64(1 + 2*i + j); got.Seq != want || r.Done != len(r.Commands) || r.Err != nil {
 				t.Errorf("request %d, command %d: got %+v, done %d, %v; want number %d", i, j, got, r.Done, r.Err, want)
 			}
 		}
@@ -98,6 +100,7 @@ func results(t *testing.T, open func(*Machine) Log) {
 
 // durable: after a crash there is all that was acknowledged.
 func durable(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	for i, e := range []entry.Entry{commands("a"), &entry.Register{}, &entry.Erase{}} {
@@ -111,6 +114,7 @@ func durable(t *testing.T, open func(*Machine) Log) {
 // lazy: entries that may be forgotten do not wait for the disk, and are on it
 // with the next one that does.
 func lazy(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	kinds := []entry.Entry{
@@ -129,6 +133,7 @@ func lazy(t *testing.T, open func(*Machine) Log) {
 }
 
 func goesOn(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	mustAppend(t, open(m), commands("a"))
 	after := m.Crashed()
@@ -139,6 +144,7 @@ func goesOn(t *testing.T, open func(*Machine) Log) {
 // concurrent: each of many who append at once has its own results, and all is
 // applied once.
 func concurrent(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	const writers, each = 8, 50
 	m := new(Machine)
 	l := open(m)
@@ -166,6 +172,7 @@ func concurrent(t *testing.T, open func(*Machine) Log) {
 // rest: what a machine does not come to in one entry goes into the next; what it
 // leaves undone of a request is its appender's to go on with.
 func rest(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := &Machine{Most: 3}
 	l := open(m)
 	e := &entry.Commands{Requests: []entry.Request{request("a", "b"), request("c", "d"), request("e")}}
@@ -178,6 +185,7 @@ func rest(t *testing.T, open func(*Machine) Log) {
 
 // failedAlone: a request that fails takes no other with it, and leaves nothing.
 func failedAlone(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	e := &entry.Commands{Requests: []entry.Request{request("a"), request("b", fails), request("c")}}
@@ -197,6 +205,7 @@ func failedAlone(t *testing.T, open func(*Machine) Log) {
 
 // failed: an entry that fails and is not stored does not have an index.
 func failed(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	if err := l.Append(&entry.Cursor{Name: fails}); !errors.Is(err, errMachine) {
@@ -224,6 +233,7 @@ func cannotCommit(t *testing.T, open func(*Machine) Log, why error) {
 // failedButStored: if the disk fails, nobody is told that it is stored, but it
 // has an index.
 func failedButStored(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := &Machine{SyncFails: true}
 	l := open(m)
 	if err := l.Append(commands("a")); !errors.Is(err, errMachine) {
@@ -234,6 +244,7 @@ func failedButStored(t *testing.T, open func(*Machine) Log) {
 }
 
 func closed(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	mustAppend(t, l, commands("a"))

@@ -134,7 +134,7 @@ func (c *Counter) Number(b *pebble.Batch, events []Event) error {
 		if e.number = c.number(e.Project, e.Type); e.number != 0 || c.closed {
 			continue
 		}
-		n := uint32(1) //nolint:gosec // G115: at most MaxTypes
+		n := uint32(1)
 		if t := c.types[e.Project]; t != nil {
 			n += uint32(len(t.names)) //nolint:gosec // G115: at most MaxTypes
 		}

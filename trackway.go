@@ -1,6 +1,6 @@
 // Package trackway is the domain of a tracking server: what customers are and do (properties and events), who is who
 // (identifiers), and what is asked of the server (commands). It holds the words that every other package speaks and imports
-// the standard library only. It does not read requests (internal/wire), decide whose identifiers these are
+// the standard library only. It does not read requests (internal/format), decide whose identifiers these are
 // (internal/identity), or keep anything (internal/store).
 package trackway
 
@@ -51,7 +51,7 @@ func (m Micros) AppendSeconds(b []byte) []byte {
 	}
 	b = append(b, '.')
 	for unit := int64(1e5); frac > 0; unit /= 10 {
-		b = append(b, byte('0'+frac/unit)) //nolint:gosec // G115: a decimal digit
+		b = append(b, byte('0'+frac/unit))
 		frac %= unit
 	}
 	return b

@@ -26,21 +26,22 @@ import (
 // askTime is how long the running server may take to answer.
 const askTime = 10 * time.Second
 
-// asking is the flags of every command that asks the running server.
-type asking struct {
+// serverFlags are the flags of every command that asks the running server.
+type serverFlags struct {
 	configFile
 
 	Listen     string `env:"TRACKWAY_LISTEN" help:"Where the server listens, if the configuration does not say." placeholder:"HOST:PORT"`
+	DataDir    string `env:"TRACKWAY_DATA" help:"The server's data directory, if the configuration does not say." name:"data" placeholder:"DIR"`
 	SecretFile string `help:"File with the secret of a private key; else TRACKWAY_SECRET, else one that the configuration holds." placeholder:"FILE"`
 }
 
 // ask sends a GET for a path to the running server, with a private key, and returns the body of its answer.
-func (a *asking) ask(ctx context.Context, path string, query url.Values) ([]byte, error) {
+func (a *serverFlags) ask(ctx context.Context, path string, query url.Values) ([]byte, error) {
 	secret, err := a.secret()
 	if err != nil {
 		return nil, err
 	}
-	cfg, key, err := config.LoadForOperator(a.Config, config.Flags{Listen: a.Listen}, secret)
+	cfg, key, err := config.LoadForOperator(a.Config, config.Flags{Listen: a.Listen, DataDir: a.DataDir}, secret)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func (a *asking) ask(ctx context.Context, path string, query url.Values) ([]byte
 }
 
 // secret returns what was given apart from the configuration, empty if nothing was. A file's last line break is not part of it.
-func (a *asking) secret() (string, error) {
+func (a *serverFlags) secret() (string, error) {
 	if a.SecretFile == "" {
 		return os.Getenv("TRACKWAY_SECRET"), nil
 	}

@@ -22,8 +22,8 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// replaying is the flags of the commands that read the record of calls.
-type replaying struct {
+// recordFlags are the flags of the commands that read the record of calls.
+type recordFlags struct {
 	DataDir string `env:"TRACKWAY_DATA" help:"The server's data directory, if the configuration does not say." name:"data" placeholder:"DIR"`
 	Since   string `help:"Calls from this time on: such as 2026-01-01 (UTC), 2026-01-01T12:00:00Z, or 2h, which is that long ago." placeholder:"TIME"`
 	Until   string `help:"Calls before this time." placeholder:"TIME"`
@@ -31,8 +31,8 @@ type replaying struct {
 }
 
 // open returns the record of calls, as far as it is asked for, and the limits of a configuration.
-func (r *replaying) open(out output, file string) (replay.Source, replay.Limits, error) {
-	cfg, err := loadLimits(file, r.DataDir)
+func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limits, error) {
+	cfg, err := config.LoadElsewhere(file, config.Flags{DataDir: r.DataDir}, app.CheckLimits)
 	if err != nil {
 		return nil, replay.Limits{}, err
 	}
@@ -64,17 +64,6 @@ func (r *replaying) open(out output, file string) (replay.Source, replay.Limits,
 	}, limits, nil
 }
 
-// loadLimits reads a configuration for its limits. What only the server itself needs, the certificate and the environment
-// variables with secrets, may be out of reach.
-func loadLimits(file, dataDir string) (*config.Config, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	elsewhere := func(string) (string, bool) { return "the server's environment has it", true }
-	return config.Parse(file, text, config.Flags{DataDir: dataDir}, elsewhere, app.CheckLimits)
-}
-
 // parseBound reads a time, or how long ago it was; where none is given it is the usual one.
 func parseBound(text string, now, usual time.Time) (time.Time, error) {
 	if text == "" {
@@ -95,7 +84,7 @@ func flush(dataDir string) error {
 		return err
 	}
 	_ = conn.Close() // it was to see whether somebody is there
-	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil)
+	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil, 0)
 	if err != nil {
 		return err
 	}
@@ -124,7 +113,7 @@ func recorded(cfg *config.Config, file string) error {
 type limitsSimulateCommand struct {
 	Config string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file whose limits are to be tried (${default})." placeholder:"FILE"`
 
-	replaying
+	recordFlags
 
 	Top int `default:"20" help:"Callers at most in the table (${default})." placeholder:"N"`
 }
@@ -252,7 +241,7 @@ func printWarnings(w io.Writer, warnings []string) {
 
 type limitsSuggestCommand struct {
 	configFile
-	replaying
+	recordFlags
 
 	Share  float64       `default:"99.9" help:"Of a hundred callers of a policy, how many must never be refused (${default})." placeholder:"PERCENT"`
 	Policy string        `help:"For this limit only." placeholder:"NAME"`

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"trackway"
-	"trackway/internal/wire"
+	"trackway/internal/format/tracking"
 )
 
 // statuses is the one table from codes to HTTP statuses. A conflict is 400, as every failure of a single command is.
@@ -82,7 +82,7 @@ func (c *call) refuse(err *trackway.Error) {
 	if err.Code == trackway.Unidentified {
 		c.w.Header()["Www-Authenticate"] = challenge
 	}
-	_ = c.answer(statuses[err.Code], wire.AppendRefusal(nil, err.Msg))
+	_ = c.answer(statuses[err.Code], tracking.AppendRefusal(nil, err.Msg))
 }
 
 // fail answers a call that failed, in the shape that the route's clients expect. What is not a
@@ -114,22 +114,22 @@ func (c *call) fail(err error) {
 func (c *call) failure(err *trackway.Error) []byte {
 	switch err.Code {
 	case trackway.TooLarge, trackway.Unsupported, trackway.Overloaded, trackway.Internal:
-		return wire.AppendStatus(nil, statuses[err.Code], err.Msg)
+		return tracking.AppendStatus(nil, statuses[err.Code], err.Msg)
 	}
 	switch {
 	case c.route.data:
-		return wire.AppendFieldError(nil, err)
+		return tracking.AppendFieldError(nil, err)
 	case err.Field == "" && err.Code != trackway.Forbidden:
-		return wire.AppendMessage(nil, err.Msg)
+		return tracking.AppendMessage(nil, err.Msg)
 	}
-	return wire.AppendResult(nil, err)
+	return tracking.AppendResult(nil, err)
 }
 
 func (c *call) requestID() string { return c.w.Header()["X-Request-Id"][0] }
 
 func (c *call) unknownRoute() error {
 	const code = http.StatusNotFound
-	return c.answer(code, wire.AppendStatus(nil, code, "There is no such route. The routes are described in the documentation of this server's API."))
+	return c.answer(code, tracking.AppendStatus(nil, code, "There is no such route. The routes are described in the documentation of this server's API."))
 }
 
 // notAllowed answers a known path that was called by another method.
@@ -138,6 +138,6 @@ func notAllowed(methods []string) func(*call) error {
 	return func(c *call) error {
 		c.w.Header()["Allow"] = allow
 		const code = http.StatusMethodNotAllowed
-		return c.answer(code, wire.AppendStatus(nil, code, "This route is called by "+allow[0]+"."))
+		return c.answer(code, tracking.AppendStatus(nil, code, "This route is called by "+allow[0]+"."))
 	}
 }

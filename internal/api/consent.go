@@ -8,8 +8,9 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/canonjson"
+	"trackway/internal/format/tracking"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // consentType is the type of the events that say what a customer consents to: action is accept or something else, category says
@@ -59,7 +60,7 @@ func (c *call) consentCategories() error {
 // or anybody with a public key, would decide for years. The walk is in the order
 // of the events' own times, which no receipt can make later, so it ends as ever.
 func (c *call) consents(
-	ctx context.Context, s query.Snapshot, customer trackway.Customer, asked []wire.Attribute,
+	ctx context.Context, s query.Snapshot, customer trackway.Customer, asked []tracking.Attribute,
 ) (map[string]bool, error) {
 	said, open := c.beforeAnyConsent(asked)
 	if len(open) == 0 {
@@ -97,16 +98,16 @@ func saidLater(e, other *trackway.Event) bool {
 
 // beforeAnyConsent returns what holds as long as the customer has said nothing, and the same categories by how their ids stand
 // in events. A category that the caller may not read is none.
-func (c *call) beforeAnyConsent(asked []wire.Attribute) (said map[string]bool, open map[string]string) {
+func (c *call) beforeAnyConsent(asked []tracking.Attribute) (said map[string]bool, open map[string]string) {
 	said, open = map[string]bool{}, map[string]string{}
 	for _, a := range asked {
-		if a.Type != wire.ConsentAttribute || !mayRead(c.grant.Key, a) {
+		if a.Type != tracking.ConsentAttribute || !mayRead(c.grant.Key, a) {
 			continue
 		}
 		for _, known := range c.grant.Project.Consents {
 			if known.ID == a.Name {
 				said[a.Name] = known.LegitimateInterest
-				open[string(wire.AppendString(nil, a.Name))] = a.Name
+				open[string(canonjson.AppendString(nil, a.Name))] = a.Name
 			}
 		}
 	}
@@ -116,7 +117,7 @@ func (c *call) beforeAnyConsent(asked []wire.Attribute) (said map[string]bool, o
 // readConsent returns the category that an event is about, as JSON, and whether it is consented to at a time.
 func readConsent(e *trackway.Event, at time.Time) (category string, accepted bool) {
 	holds := true
-	for _, p := range wire.SplitObject(e.Properties) {
+	for _, p := range canonjson.SplitObject(e.Properties) {
 		switch p.Name {
 		case "category":
 			category = string(p.Value)

@@ -8,7 +8,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api/body"
-	"trackway/internal/wire"
+	"trackway/internal/format/tracking"
 )
 
 // TestDecodingTakes: what decoding takes at most is what is taken for it out of
@@ -74,9 +74,9 @@ func TestDecodingTakes(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		if strings.Contains(text, `"commands"`) {
-			_, _ = wire.DecodeBatch(sent, 1) // whatever it comes to
+			_, _ = tracking.DecodeBatch(sent, 1) // whatever it comes to
 		} else {
-			_, _ = wire.DecodeCommand(wire.Events, sent, 1)
+			_, _ = tracking.DecodeCommand(tracking.Events, sent, 1)
 		}
 		runtime.ReadMemStats(&after)
 		const own = 4 << 10 // of this test, and of the runtime

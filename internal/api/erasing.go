@@ -6,14 +6,14 @@ import (
 	"net/http"
 
 	"trackway"
+	"trackway/internal/format/tracking"
 	"trackway/internal/piecewise"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // anonymize erases who a customer is. The events stay.
 func (c *call) anonymize() error {
-	ids, refused := wire.DecodeCustomer(c.body)
+	ids, refused := tracking.DecodeCustomer(c.body)
 	if refused != nil {
 		return refused
 	}
@@ -27,7 +27,7 @@ func (c *call) anonymize() error {
 // anonymizeBulk erases who several customers are, and answers for each as if it had come alone. Those that are done stay so
 // whatever becomes of the others: after a failure of the server's own the whole can be sent again.
 func (c *call) anonymizeBulk() error {
-	customers, refused := wire.DecodeCustomers(c.body)
+	customers, refused := tracking.DecodeCustomers(c.body)
 	c.sent.Decoded()
 	if refused != nil {
 		return refused
@@ -43,7 +43,7 @@ func (c *call) anonymizeBulk() error {
 		piecewise.KeepAlive(c.w)
 		done, err := c.erase(ids)
 		if known := (*trackway.Error)(nil); errors.As(err, &known) {
-			done = wire.AppendFieldError(nil, known)
+			done = tracking.AppendFieldError(nil, known)
 		} else if err != nil {
 			return err
 		}

@@ -7,14 +7,14 @@ import (
 
 	"trackway"
 	"trackway/internal/api/table"
+	"trackway/internal/format/tracking"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // export answers all customers of the project as a table: a row each, a column for each attribute asked for, as far as the key may
 // read it.
 func (c *call) export() error {
-	format, raw, asked, refused := wire.DecodeExport(c.body)
+	format, raw, asked, refused := tracking.DecodeExport(c.body)
 	if refused != nil {
 		return refused
 	}
@@ -25,7 +25,7 @@ func (c *call) export() error {
 				return err
 			}
 		}
-		columns = slices.DeleteFunc(columns, func(a wire.Attribute) bool { return !mayRead(c.grant.Key, a) })
+		columns = slices.DeleteFunc(columns, func(a tracking.Attribute) bool { return !mayRead(c.grant.Key, a) })
 		t := table.New(format, raw, columns)
 		out.b = t.AppendHead(out.b)
 		err = query.Profiles(c.r.Context(), s, c.grant.Project.Number, func(p *trackway.Profile) bool {
@@ -48,7 +48,7 @@ var errColumns = &trackway.Error{
 
 // allColumns are the project's identifiers and every property that any customer has, as far as the key may read them: a pass over all
 // customers.
-func (c *call) allColumns(s query.Snapshot) ([]wire.Attribute, error) {
+func (c *call) allColumns(s query.Snapshot) ([]tracking.Attribute, error) {
 	names := map[string]struct{}{}
 	err := query.Profiles(c.r.Context(), s, c.grant.Project.Number, func(p *trackway.Profile) bool {
 		for i := range p.Properties {
@@ -61,12 +61,12 @@ func (c *call) allColumns(s query.Snapshot) ([]wire.Attribute, error) {
 	if len(names) > maxColumns {
 		return nil, errColumns
 	}
-	var columns []wire.Attribute
+	var columns []tracking.Attribute
 	for _, name := range slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft) {
-		columns = append(columns, wire.Attribute{Type: wire.IDAttribute, Name: name})
+		columns = append(columns, tracking.Attribute{Type: tracking.IDAttribute, Name: name})
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		columns = append(columns, wire.Attribute{Type: wire.PropertyAttribute, Name: name})
+		columns = append(columns, tracking.Attribute{Type: tracking.PropertyAttribute, Name: name})
 	}
 	return columns, err
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"trackway"
+	"trackway/internal/format/tracking"
 	"trackway/internal/limit/watch"
-	"trackway/internal/wire"
 )
 
 // byKey are the header fields of a call by the private key.
@@ -152,7 +152,7 @@ func TestCallersOfEachPolicy(t *testing.T) {
 
 func TestTypesOf(t *testing.T) {
 	t.Parallel()
-	items := []wire.Item{
+	items := []tracking.Item{
 		{Command: trackway.Command{Type: "a"}}, {Err: notAuthorized(trackway.SetEvents), Command: trackway.Command{Type: "b"}}, {Time: true}, {Command: trackway.Command{Type: "c"}},
 	}
 	if diff := cmp.Diff([]string{"a", "c"}, typesOf(items)); diff != "" {

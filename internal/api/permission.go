@@ -3,11 +3,11 @@ package api
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	"trackway"
+	"trackway/internal/canonjson"
+	"trackway/internal/excerpt"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // notAuthorized is the refusal of a call, or of a command, for want of a permission.
@@ -47,11 +47,7 @@ func mayNotAdd(key *trackway.Key, eventType string) *trackway.Error {
 
 // notFor is the refusal of a name that a key is not allowed. The name is the client's own, and cut where it is long.
 func notFor(field, what, name string) *trackway.Error {
-	const most = 64
-	if len(name) > most {
-		name = strings.ToValidUTF8(name[:most], "") + "…"
-	}
-	return &trackway.Error{Code: trackway.Forbidden, Field: field, Msg: "Not authorized: this key may not " + what + " '" + name + "'."}
+	return &trackway.Error{Code: trackway.Forbidden, Field: field, Msg: "Not authorized: this key may not " + what + " '" + excerpt.Of(name, 64) + "'."}
 }
 
 // mayGet tells whether a key may read a property or an identifier.
@@ -74,7 +70,7 @@ func shown(key *trackway.Key, e *trackway.Event) *trackway.Event {
 	if e.Type != trackway.MergeType || key.May(trackway.GetCustomers) && !key.Restricted(trackway.GetCustomers) {
 		return e
 	}
-	properties := wire.SplitObject(bytes.Clone(e.Properties))
+	properties := canonjson.SplitObject(bytes.Clone(e.Properties))
 	for i := range properties {
 		switch p := &properties[i]; p.Name {
 		case query.AbsorbedIDs, query.CauseIDs, query.SurvivorIDs:
@@ -82,7 +78,7 @@ func shown(key *trackway.Key, e *trackway.Event) *trackway.Event {
 		}
 	}
 	cut := *e
-	cut.Properties = wire.AppendObject(nil, properties)
+	cut.Properties = canonjson.AppendObject(nil, properties)
 	return &cut
 }
 
@@ -92,7 +88,7 @@ func readableIDs(key *trackway.Key, ids []byte) []byte {
 		return []byte("{}")
 	}
 	hidden := func(p trackway.Property) bool { return !mayGet(key, p.Name) }
-	return wire.AppendObject(nil, slices.DeleteFunc(wire.SplitObject(ids), hidden))
+	return canonjson.AppendObject(nil, slices.DeleteFunc(canonjson.SplitObject(ids), hidden))
 }
 
 // mayNameIn refuses identifiers that a restricted key may not read where it names a customer by them: the answer would tell whether

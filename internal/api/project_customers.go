@@ -9,9 +9,9 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/canonjson"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
-	"trackway/internal/wire"
 )
 
 const shownMerges = 1000
@@ -50,7 +50,7 @@ func (c *call) customers() error {
 			if err != nil {
 				return err
 			}
-			records = int64(total.Customers()) //nolint:gosec // G115: a count
+			records = int64(total.Customers())
 		}
 		if !found.Complete {
 			tag = ""
@@ -86,7 +86,7 @@ func (c *call) customerPage(l ask.List, found *page.CustomerList, records int64)
 		}
 		row = visible(c.grant.Key, row)
 		b = appendCustomer(b, row)
-		b = wire.AppendObject(append(b, `,"properties":`...), query.Undated(row.Properties))
+		b = canonjson.AppendObject(append(b, `,"properties":`...), query.Undated(row.Properties))
 		b = append(b, '}')
 	}
 	return ask.AppendEnd(b, string(found.Next), found.Complete), nil
@@ -97,7 +97,7 @@ func (c *call) customerPage(l ask.List, found *page.CustomerList, records int64)
 func appendCustomer(b []byte, p *trackway.Profile) []byte {
 	b = strconv.AppendUint(append(b, `{"customer":"`...), uint64(p.Customer), 10)
 	b = p.Created.AppendSeconds(append(b, `","created":`...))
-	return wire.AppendIDs(append(b, `,"ids":`...), p.IDs)
+	return canonjson.AppendIDs(append(b, `,"ids":`...), p.IDs)
 }
 
 // named returns the customer that the path names: by its number, also one that was absorbed, or by name=value of an identifier.
@@ -166,7 +166,7 @@ func appendDated(b []byte, all []trackway.DatedProperty) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = wire.AppendString(append(b, `{"name":`...), all[i].Name)
+		b = canonjson.AppendString(append(b, `{"name":`...), all[i].Name)
 		b = append(append(b, `,"value":`...), all[i].Value...)
 		b = all[i].Updated.AppendSeconds(append(b, `,"updated":`...))
 		b = append(b, '}')

@@ -6,9 +6,9 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/format/tracking"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
-	"trackway/internal/wire"
 )
 
 var eventParameters = append([]string{"type", "since", "until"}, ask.ListParameters...)
@@ -43,7 +43,7 @@ func (c *call) projectEvents() error {
 			if err != nil {
 				return page.EventList{}, 0, err
 			}
-			records = int64(total.Events()) //nolint:gosec // G115: a count
+			records = int64(total.Events())
 		}
 		found, err := page.Received(ctx, s, c.grant.Project.Number, f)
 		return found, records, err
@@ -106,6 +106,6 @@ func appendEventRow(b []byte, e *trackway.Event) []byte {
 	b = e.Received.AppendSeconds(append(b, `","received":`...))
 	b = append(b, ',')
 	start := len(b)
-	b = wire.AppendEvent(b, e)
+	b = tracking.AppendEvent(b, e)
 	return append(b[:start], b[start+1:]...) // its members, without the bracket in front
 }

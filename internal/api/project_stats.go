@@ -10,9 +10,9 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/canonjson"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
-	"trackway/internal/wire"
 )
 
 const maxSums = 10_000
@@ -121,7 +121,7 @@ func (q *statsQuestion) appendAnswer(b []byte, sums map[page.Sum]uint64) []byte 
 		if sum.Type == "" {
 			b = append(b, "null"...)
 		} else {
-			b = wire.AppendString(b, sum.Type)
+			b = canonjson.AppendString(b, sum.Type)
 		}
 		b = strconv.AppendUint(append(b, `,"events":`...), sums[sum], 10)
 		b = append(b, '}')

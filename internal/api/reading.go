@@ -7,9 +7,10 @@ import (
 	"strconv"
 
 	"trackway"
+	"trackway/internal/canonjson"
+	"trackway/internal/format/tracking"
 	"trackway/internal/ingest"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // errNoCustomer is what clients of the data API know.
@@ -71,7 +72,7 @@ func (c *call) profile(s query.Snapshot, ids []trackway.Identifier) (*trackway.P
 
 // exportOne answers all that is known about one customer.
 func (c *call) exportOne() error {
-	ids, refused := wire.DecodeCustomer(c.body)
+	ids, refused := tracking.DecodeCustomer(c.body)
 	if refused != nil {
 		return refused
 	}
@@ -82,16 +83,16 @@ func (c *call) exportOne() error {
 		}
 		p = visible(c.grant.Key, p)
 		out.b = append(out.b, `{"success":true,"ids":`...)
-		out.b = wire.AppendIDs(out.b, p.IDs)
+		out.b = canonjson.AppendIDs(out.b, p.IDs)
 		out.b = append(out.b, `,"properties":`...)
-		out.b = wire.AppendObject(out.b, query.Undated(p.Properties))
+		out.b = canonjson.AppendObject(out.b, query.Undated(p.Properties))
 		return out.events(`,"events":[`, s, p.Customer, query.EventFilter{})
 	})
 }
 
 // events answers a customer's events of the types asked for.
 func (c *call) events() error {
-	q, refused := wire.DecodeEvents(c.body)
+	q, refused := tracking.DecodeEvents(c.body)
 	if refused != nil {
 		return refused
 	}
@@ -107,7 +108,7 @@ func (c *call) events() error {
 
 // attributes answers single properties and identifiers of a customer, in the order asked for.
 func (c *call) attributes() error {
-	ids, attributes, refused := wire.DecodeAttributes(c.body)
+	ids, attributes, refused := tracking.DecodeAttributes(c.body)
 	if refused != nil {
 		return refused
 	}
@@ -138,14 +139,14 @@ func (c *call) attributes() error {
 
 // appendAttribute appends the answer for one attribute. What this server does not compute is "Not Found", which clients take
 // for an attribute that has no value.
-func (c *call) appendAttribute(b []byte, p *trackway.Profile, said map[string]bool, a wire.Attribute) []byte {
+func (c *call) appendAttribute(b []byte, p *trackway.Profile, said map[string]bool, a tracking.Attribute) []byte {
 	consented, known := said[a.Name]
 	switch {
 	case !mayRead(c.grant.Key, a):
 		return append(b, `{"success":false,"error":"Not authorized"}`...)
-	case a.Type == wire.ConsentAttribute && known:
+	case a.Type == tracking.ConsentAttribute && known:
 		return append(strconv.AppendBool(append(b, `{"success":true,"value":`...), consented), '}')
-	case a.Type != wire.PropertyAttribute && a.Type != wire.IDAttribute:
+	case a.Type != tracking.PropertyAttribute && a.Type != tracking.IDAttribute:
 		return append(b, `{"success":false,"error":"Not Found"}`...)
 	}
 	b = append(b, `{"success":true,"value":`...)
@@ -153,20 +154,20 @@ func (c *call) appendAttribute(b []byte, p *trackway.Profile, said map[string]bo
 }
 
 // mayRead tells whether a key may read an attribute, as far as it is one. Consents are what events say.
-func mayRead(key *trackway.Key, a wire.Attribute) bool {
+func mayRead(key *trackway.Key, a tracking.Attribute) bool {
 	switch a.Type {
-	case wire.ConsentAttribute:
+	case tracking.ConsentAttribute:
 		return key.MayName(trackway.GetEvents, consentType)
-	case wire.PropertyAttribute, wire.IDAttribute:
+	case tracking.PropertyAttribute, tracking.IDAttribute:
 		return mayGet(key, a.Name)
 	}
 	return true
 }
 
 // appendValue appends the value of a property or an identifier, null where the customer has none.
-func appendValue(b []byte, p *trackway.Profile, a wire.Attribute) []byte {
-	if a.Type == wire.IDAttribute {
-		return wire.AppendID(b, p.IDs, a.Name)
+func appendValue(b []byte, p *trackway.Profile, a tracking.Attribute) []byte {
+	if a.Type == tracking.IDAttribute {
+		return canonjson.AppendID(b, p.IDs, a.Name)
 	}
 	for i := range p.Properties {
 		if p.Properties[i].Name == a.Name {

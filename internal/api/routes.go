@@ -7,7 +7,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api/room"
-	"trackway/internal/wire"
+	"trackway/internal/format/tracking"
 )
 
 // Sizes of bodies, inflated. An event may have 800 KB; what goes around it is small.
@@ -45,9 +45,9 @@ const (
 func routes() []route {
 	return []route{
 		{method: "GET", path: track + "system/time", cors: true, do: (*call).systemTime},
-		{method: "POST", path: track + wire.Customers, needs: trackway.SetCustomers, cors: true, maxBody: maxSingleBody, do: single(wire.Customers)},
-		{method: "POST", path: track + wire.Events, needs: trackway.SetEvents, cors: true, maxBody: maxSingleBody, do: single(wire.Events)},
-		{method: "POST", path: track + wire.Clicks, needs: trackway.SetEvents, cors: true, maxBody: maxSingleBody, do: single(wire.Clicks)},
+		{method: "POST", path: track + tracking.Customers, needs: trackway.SetCustomers, cors: true, maxBody: maxSingleBody, do: single(tracking.Customers)},
+		{method: "POST", path: track + tracking.Events, needs: trackway.SetEvents, cors: true, maxBody: maxSingleBody, do: single(tracking.Events)},
+		{method: "POST", path: track + tracking.Clicks, needs: trackway.SetEvents, cors: true, maxBody: maxSingleBody, do: single(tracking.Clicks)},
 		{method: "POST", path: track + "batch", cors: true, maxBody: maxBatchBody, do: (*call).batch}, // each command needs its own
 
 		{method: "POST", path: data + "customers/export-one", needs: trackway.GetCustomers, data: true, maxBody: maxSmallBody, do: (*call).exportOne},
@@ -79,17 +79,17 @@ func routes() []route {
 		{method: "GET", path: "/{$}", open: true, free: true, do: (*call).home},
 		{method: "GET", path: "/assets/{name}", open: true, free: true, do: (*call).asset},
 
-		{method: "POST", path: "/grid/session", open: true, maxBody: maxSmallBody, do: (*call).grid},
-		{method: "DELETE", path: "/grid/session", open: true, do: (*call).grid},
-		{method: "GET", path: "/grid/start", open: true, place: forQuestions, do: (*call).grid},
-		{method: "GET", path: "/grid/overview", open: true, place: forQuestions, do: (*call).grid},
-		{method: "GET", path: "/grid/live", open: true, stream: true, place: forWatchers, do: (*call).grid},
-		{method: "GET", path: "/grid/customers", open: true, place: forQuestions, do: (*call).grid},
-		{method: "GET", path: "/grid/customer", open: true, place: forQuestions, do: (*call).grid},
-		{method: "GET", path: "/grid/events", open: true, place: forQuestions, do: (*call).grid},
-		{method: "GET", path: "/grid/export", open: true, place: forLong, do: (*call).grid},
-		{method: "POST", path: "/grid/anonymize", open: true, maxBody: maxSmallBody, place: forErasures, do: (*call).grid},
-		{method: "GET", path: "/grid/limits", open: true, do: (*call).grid},
+		{method: "POST", path: "/grid/session", open: true, maxBody: maxSmallBody, do: (*call).dashboard},
+		{method: "DELETE", path: "/grid/session", open: true, do: (*call).dashboard},
+		{method: "GET", path: "/grid/start", open: true, place: forQuestions, do: (*call).dashboard},
+		{method: "GET", path: "/grid/overview", open: true, place: forQuestions, do: (*call).dashboard},
+		{method: "GET", path: "/grid/live", open: true, stream: true, place: forWatchers, do: (*call).dashboard},
+		{method: "GET", path: "/grid/customers", open: true, place: forQuestions, do: (*call).dashboard},
+		{method: "GET", path: "/grid/customer", open: true, place: forQuestions, do: (*call).dashboard},
+		{method: "GET", path: "/grid/events", open: true, place: forQuestions, do: (*call).dashboard},
+		{method: "GET", path: "/grid/export", open: true, place: forLong, do: (*call).dashboard},
+		{method: "POST", path: "/grid/anonymize", open: true, maxBody: maxSmallBody, place: forErasures, do: (*call).dashboard},
+		{method: "GET", path: "/grid/limits", open: true, do: (*call).dashboard},
 	}
 }
 

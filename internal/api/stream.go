@@ -5,9 +5,9 @@ import (
 	"net/http"
 
 	"trackway"
+	"trackway/internal/format/tracking"
 	"trackway/internal/piecewise"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // stream is an answer of unknown length. It is sent in pieces, so that memory is bounded however much there is. An answer that
@@ -101,7 +101,7 @@ func (st *stream) events(open string, s query.Snapshot, customer trackway.Custom
 			st.b = append(st.b, ',')
 		}
 		first = false
-		st.b = wire.AppendEvent(st.b, shown(st.c.grant.Key, e))
+		st.b = tracking.AppendEvent(st.b, shown(st.c.grant.Key, e))
 		return st.flush()
 	})
 	st.b = append(st.b, "]}"...)

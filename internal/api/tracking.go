@@ -5,22 +5,22 @@ import (
 	"time"
 
 	"trackway"
-	"trackway/internal/wire"
+	"trackway/internal/format/tracking"
 )
 
 // systemTime answers what time it is. Clients use it to check their credentials.
 func (c *call) systemTime() error {
-	return c.answer(http.StatusOK, wire.AppendTime(nil, trackway.MicrosOf(c.received)))
+	return c.answer(http.StatusOK, tracking.AppendTime(nil, trackway.MicrosOf(c.received)))
 }
 
 // success is the answer to a single command that was carried out.
-var success = wire.AppendResult(nil, nil)
+var success = tracking.AppendResult(nil, nil)
 
 // single returns the handler of a command that is sent alone.
 func single(name string) func(*call) error {
 	return func(c *call) error {
 		at := trackway.MicrosOf(c.received)
-		cmd, refused := wire.DecodeCommand(name, c.body, at)
+		cmd, refused := tracking.DecodeCommand(name, c.body, at)
 		c.sent.Decoded()
 		if refused == nil {
 			refused = mayNot(c.grant.Key, &cmd)
@@ -44,11 +44,11 @@ func single(name string) func(*call) error {
 // batch carries out up to 50 commands and answers for each.
 func (c *call) batch() error {
 	at := trackway.MicrosOf(c.received)
-	items, refused := wire.DecodeBatch(c.body, at)
+	items, refused := tracking.DecodeBatch(c.body, at)
 	c.sent.Decoded()
 	if refused != nil {
 		refused = &trackway.Error{Code: refused.Code, Msg: refused.Msg} // the batch as a whole: whatever field it names
-		items = []wire.Item{{Err: refused}}                             // which is counted as one
+		items = []tracking.Item{{Err: refused}}                         // which is counted as one
 	}
 	if err := c.carryOut(at, items); err != nil {
 		return err
@@ -64,11 +64,11 @@ func (c *call) batch() error {
 	}
 	const perResult = 24
 	answer := make([]byte, 0, 128+perResult*len(items))
-	return c.answer(http.StatusOK, wire.AppendBatch(answer, items, at, trackway.MicrosOf(time.Now())))
+	return c.answer(http.StatusOK, tracking.AppendBatch(answer, items, at, trackway.MicrosOf(time.Now())))
 }
 
 // tell counts the commands and shows those that were refused.
-func (c *call) tell(items []wire.Item) {
+func (c *call) tell(items []tracking.Item) {
 	var accepted, refused int
 	for i := range items {
 		switch it := &items[i]; {
@@ -83,7 +83,7 @@ func (c *call) tell(items []wire.Item) {
 }
 
 // carryOut passes on those items that are commands, and notes at each what it failed by.
-func (c *call) carryOut(at trackway.Micros, items []wire.Item) error {
+func (c *call) carryOut(at trackway.Micros, items []tracking.Item) error {
 	cmds := make([]trackway.Command, 0, len(items))
 	results := make([]trackway.Result, 0, len(items))
 	places := make([]int, 0, len(items))

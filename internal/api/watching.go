@@ -1,8 +1,8 @@
 package api
 
 import (
+	"trackway/internal/format/tracking"
 	"trackway/internal/limit/watch"
-	"trackway/internal/wire"
 )
 
 // watchCall has a sample of the calls that a limit decided about remembered: who calls, and how.
@@ -39,7 +39,7 @@ func (c *call) watchSent(types ...string) {
 }
 
 // typesOf returns the types of the events that were accepted.
-func typesOf(items []wire.Item) []string {
+func typesOf(items []tracking.Item) []string {
 	var types []string
 	for i := range items {
 		if items[i].Err == nil && items[i].Command.Type != "" {

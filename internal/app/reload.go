@@ -56,19 +56,19 @@ func CheckLimits(cfg *config.Config) []config.Problem {
 type server struct {
 	Setup
 
-	address net.Addr // of the public listener
-	store   *store.Store
-	ingest  *ingest.Ingest
-	history *history.Log
-	limits  *limit.Limiter
-	traffic *traffic.Recorder
-	fleet   *fleet.Fleet
-	upkeep  *upkeep.Upkeep
-	api     *api.Server
-	live    *live.Hub
-	pages   *dashboard.Server
-	door    *door.Door
-	bounds  bounds
+	address   net.Addr // of the public listener
+	store     *store.Store
+	ingest    *ingest.Ingest
+	history   *history.Log
+	limits    *limit.Limiter
+	traffic   *traffic.Recorder
+	fleet     *fleet.Fleet
+	upkeep    *upkeep.Upkeep
+	api       *api.Server
+	live      *live.Hub
+	dashboard *dashboard.Server
+	door      *door.Door
+	bounds    bounds
 
 	certificate *certificate.Source // nil: without TLS
 
@@ -88,7 +88,11 @@ func (s *server) reload() error {
 		s.Log.Error("reload refused: the configuration stays as it was", "err", err)
 		return err
 	}
-	s.Log.Info("reloaded", "projects", len(s.Config.Projects), "limits", len(s.Config.Policies), "overrides", len(s.Config.Overrides))
+	keys := 0
+	for i := range s.Config.Projects {
+		keys += len(s.Config.Projects[i].Keys)
+	}
+	s.Log.Info("reloaded", "projects", len(s.Config.Projects), "keys", keys, "limits", len(s.Config.Policies), "overrides", len(s.Config.Overrides))
 	return nil
 }
 
@@ -120,7 +124,7 @@ func (s *server) reloadLocked() error {
 	s.limits.Reload(set)
 	s.traffic.Reload(recording(next))
 	s.api.Reload(access)
-	s.pages.Reload(factsOf(next, access.Keys))
+	s.dashboard.Reload(factsOf(next, access.Keys))
 	s.fleet.Reload(fleetOf(next, s.address))
 	s.upkeep.Reload(projects)
 	s.Level.Set(next.Log.SlogLevel())

@@ -2,12 +2,11 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"path/filepath"
 	"strconv"
 	"time"
 
-	"trackway"
+	"trackway/internal/ask"
 )
 
 // Backup tells of a backup that was made.
@@ -28,18 +27,17 @@ type Saver func(ctx context.Context, dir string, keep int) (Backup, error)
 
 // backup makes a backup. What goes wrong with it (the disk is full, the directory cannot be written) is the operator's to know.
 func (c *call) backup() error {
-	dir := c.r.FormValue("dir")
+	dir := c.query.Get("dir")
 	if !filepath.IsAbs(dir) {
-		return &trackway.Error{Code: trackway.Invalid, Field: "dir", Msg: "Field 'dir': expected an absolute path."}
+		return ask.Invalid("dir", "an absolute path")
 	}
-	keep, err := strconv.Atoi(c.r.FormValue("keep"))
+	keep, err := strconv.Atoi(c.query.Get("keep"))
 	if err != nil || keep < 1 {
-		return &trackway.Error{Code: trackway.Invalid, Field: "keep", Msg: "Field 'keep': expected a whole number of at least 1."}
+		return ask.Invalid("keep", "a whole number of at least 1")
 	}
 	made, err := c.Save(c.r.Context(), dir, keep)
 	if err != nil {
 		return err
 	}
-	c.start("application/json")
-	return json.NewEncoder(c.w).Encode(&made)
+	return c.json(&made)
 }

@@ -12,10 +12,11 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/canonjson"
+	"trackway/internal/format/tracking"
 	"trackway/internal/piecewise"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
-	"trackway/internal/wire"
 )
 
 const (
@@ -87,7 +88,7 @@ func (q *request) customers() error {
 	found := make([]customerRow, len(list.Rows))
 	for i, c := range list.Rows {
 		found[i] = customerRow{
-			number(c.Customer), wire.AppendIDs(nil, c.IDs), firstOf(c.Properties), seconds(c.Created), len(c.Properties),
+			number(c.Customer), canonjson.AppendIDs(nil, c.IDs), firstOf(c.Properties), seconds(c.Created), len(c.Properties),
 		}
 	}
 	return q.answer(struct {
@@ -121,7 +122,7 @@ func next(c page.Cursor) *page.Cursor {
 }
 
 func firstOf(properties []trackway.DatedProperty) []byte {
-	return wire.AppendObject(nil, query.Undated(properties[:min(len(properties), firstProperties)]))
+	return canonjson.AppendObject(nil, query.Undated(properties[:min(len(properties), firstProperties)]))
 }
 
 // named returns the project and the customer that a request names, with a snapshot that both are read from.
@@ -238,7 +239,7 @@ func (q *request) countTypes(out *profile, s query.Snapshot, p *trackway.Project
 	out.Types = []countRow{}
 	for _, name := range slices.SortedFunc(maps.Keys(counted), func(a, b string) int {
 		if counted[a] != counted[b] {
-			return int(counted[b]) - int(counted[a]) //nolint:gosec // G115: events of one customer
+			return int(counted[b]) - int(counted[a])
 		}
 		return strings.Compare(a, b)
 	}) {
@@ -312,8 +313,8 @@ func (q *request) export() error {
 		h := q.w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="customer-%d.json"`, c))
-		b := wire.AppendIDs([]byte(`{"ids":`), known.IDs)
-		b = wire.AppendObject(append(b, `,"properties":`...), query.Undated(known.Properties))
+		b := canonjson.AppendIDs([]byte(`{"ids":`), known.IDs)
+		b = canonjson.AppendObject(append(b, `,"properties":`...), query.Undated(known.Properties))
 		b = append(b, `,"events":[`...)
 		first, gone := true, false
 		out := piecewise.To(q.w)
@@ -322,7 +323,7 @@ func (q *request) export() error {
 				b = append(b, ',')
 			}
 			first = false
-			b = wire.AppendEvent(b, e)
+			b = tracking.AppendEvent(b, e)
 			if len(b) < piecewise.Size {
 				return true
 			}

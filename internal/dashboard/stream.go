@@ -13,9 +13,9 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/canonjson"
 	"trackway/internal/live"
 	"trackway/internal/rates"
-	"trackway/internal/wire"
 )
 
 const (
@@ -201,11 +201,11 @@ func (st *stream) event(e *trackway.Event) error {
 	}
 	st.begin("event")
 	b := append(strconv.AppendUint(append(st.b, `{"seq":"`...), e.Seq, 10), `","project":`...)
-	b = wire.AppendString(append(wire.AppendString(b, p.Token), `,"type":`...), e.Type)
+	b = canonjson.AppendString(append(canonjson.AppendString(b, p.Token), `,"type":`...), e.Type)
 	b = e.Time.AppendSeconds(append(b, `,"time":`...))
 	b = e.Received.AppendSeconds(append(b, `,"received":`...))
 	b = strconv.AppendUint(append(b, `,"customer":"`...), uint64(who), 10)
-	b = append(wire.AppendIDs(append(b, `","ids":`...), ids), `,"properties":`...)
+	b = append(canonjson.AppendIDs(append(b, `","ids":`...), ids), `,"properties":`...)
 	st.b = append(append(b, object(e.Properties)...), "}\n\n"...)
 	return nil
 }
@@ -259,7 +259,7 @@ func appendIDs(p *trackway.Project, ids []trackway.Identifier) []byte {
 	for i := range ids {
 		ids[i].Hard = ids[i].Hard || p != nil && slices.Contains(p.Hard, ids[i].Name)
 	}
-	return wire.AppendIDs(nil, ids)
+	return canonjson.AppendIDs(nil, ids)
 }
 
 // tick writes what was counted in the last second, and now and then that the stream is alive, for proxies that close quiet ones.

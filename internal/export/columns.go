@@ -6,8 +6,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // groupBytes and groupRows bound what is in memory: a row group is written once it has so much. Readers skip whole groups by
@@ -72,7 +72,7 @@ func (c *columns) Customer(p *trackway.Profile) error {
 	if at := latest(p); at != 0 {
 		c.row.Add(c.at["updated"], micros(at))
 	}
-	c.object = wire.AppendObject(c.object[:0], query.Undated(p.Properties))
+	c.object = canonjson.AppendObject(c.object[:0], query.Undated(p.Properties))
 	return c.end(c.object)
 }
 
@@ -90,7 +90,7 @@ func (c *columns) Close() error { return c.w.Close() }
 
 func (c *columns) begin(p *trackway.Profile) {
 	c.row.Reset()
-	c.row.Add(c.at["customer"], parquet.Int64Value(int64(p.Customer))) //nolint:gosec // G115: the bits are those of the number
+	c.row.Add(c.at["customer"], parquet.Int64Value(int64(p.Customer)))
 	for _, id := range p.IDs {
 		if column, ok := c.ids[id.Name]; ok { // one that is configured no more has no column
 			c.row.Add(column, c.text(id.Value))

@@ -17,8 +17,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"trackway"
+	"trackway/internal/format/tracking"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 var shop = &trackway.Project{Number: 7, Hard: []string{"registered"}, Soft: []string{"cookie"}}
@@ -156,7 +156,7 @@ func TestNDJSONOfManyProperties(t *testing.T) {
 	}
 	seen := 0
 	for line := range bytes.Lines(out.Bytes()) {
-		item := wire.DecodeLine(line, 7)
+		item := tracking.DecodeLine(line, 7)
 		if item.Err != nil || item.Command.Time != 2_000_000 || len(item.Command.Properties) == 0 {
 			t.Errorf("a line of %d bytes: got %d properties at %d, error %v", len(line), len(item.Command.Properties), item.Command.Time, item.Err)
 		}

@@ -6,8 +6,9 @@ import (
 	"slices"
 
 	"trackway"
+	"trackway/internal/canonjson"
+	"trackway/internal/format/tracking"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // lines is NDJSON: a command of the tracking API a line, so that sending them all to an empty server makes the same customers,
@@ -46,9 +47,9 @@ func lengthOf(p *trackway.DatedProperty) int {
 
 // update writes properties that were updated at the same time, perhaps none.
 func (l *lines) update(c *trackway.Profile, same []trackway.DatedProperty) error {
-	l.begin(wire.Customers, c)
+	l.begin(tracking.Customers, c)
 	if len(same) > 0 {
-		l.b = wire.AppendObject(append(l.b, `,"properties":`...), query.Undated(same))
+		l.b = canonjson.AppendObject(append(l.b, `,"properties":`...), query.Undated(same))
 		l.b = same[0].Updated.AppendSeconds(append(l.b, `,"update_timestamp":`...))
 	}
 	return l.end()
@@ -56,8 +57,8 @@ func (l *lines) update(c *trackway.Profile, same []trackway.DatedProperty) error
 
 // Event writes one command.
 func (l *lines) Event(of *trackway.Profile, e *trackway.Event) error {
-	l.begin(wire.Events, of)
-	l.b = wire.AppendString(append(l.b, `,"event_type":`...), e.Type)
+	l.begin(tracking.Events, of)
+	l.b = canonjson.AppendString(append(l.b, `,"event_type":`...), e.Type)
 	l.b = e.Time.AppendSeconds(append(l.b, `,"timestamp":`...))
 	l.b = append(append(l.b, `,"properties":`...), object(e.Properties)...)
 	return l.end()
@@ -67,8 +68,8 @@ func (l *lines) Event(of *trackway.Profile, e *trackway.Event) error {
 func (*lines) Close() error { return nil }
 
 func (l *lines) begin(name string, c *trackway.Profile) {
-	l.b = wire.AppendString(append(l.b[:0], `{"name":`...), name)
-	l.b = wire.AppendIDs(append(l.b, `,"data":{"customer_ids":`...), c.IDs)
+	l.b = canonjson.AppendString(append(l.b[:0], `{"name":`...), name)
+	l.b = canonjson.AppendIDs(append(l.b, `,"data":{"customer_ids":`...), c.IDs)
 }
 
 func (l *lines) end() error {

@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/cell"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // sheet is CSV (RFC 4180) whose columns are called as `trackway import` knows them. The properties are one column of JSON: which
@@ -43,7 +43,7 @@ func (s *sheet) Customer(c *trackway.Profile) error {
 	if at := latest(c); at != 0 {
 		updated = s.seconds(at)
 	}
-	return s.end(s.seconds(c.Created), updated, string(wire.AppendObject(nil, query.Undated(c.Properties))))
+	return s.end(s.seconds(c.Created), updated, string(canonjson.AppendObject(nil, query.Undated(c.Properties))))
 }
 
 // Event writes one row.
@@ -88,9 +88,9 @@ func (s *sheet) id(ids []trackway.Identifier, name string) string {
 	case !several && id.Value[0] != '[' && !strings.Contains(id.Value, "\r\n"):
 		return id.Value
 	case id.Hard:
-		s.b = append(wire.AppendString(append(s.b[:0], '['), id.Value), ']')
+		s.b = append(canonjson.AppendString(append(s.b[:0], '['), id.Value), ']')
 	default:
-		s.b = wire.AppendID(s.b[:0], ids, name)
+		s.b = canonjson.AppendID(s.b[:0], ids, name)
 	}
 	return string(s.b)
 }

@@ -12,8 +12,9 @@ import (
 
 	"trackway"
 	"trackway/internal/api/table"
+	"trackway/internal/canonjson"
 	"trackway/internal/export"
-	"trackway/internal/wire"
+	"trackway/internal/format/tracking"
 )
 
 // anyText is what may be in an identifier, a type or a property, and is likely
@@ -43,7 +44,7 @@ func imported(t *rapid.T, text []byte, m Mapping) (commands []trackway.Command) 
 		if rec.refused != nil {
 			t.Fatalf("%q: %+v", text, rec.refused)
 		}
-		item := wire.DecodeLine(rec.command, 1)
+		item := tracking.DecodeLine(bytes.Clone(rec.command), 1)
 		if item.Err != nil {
 			t.Fatalf("%q, %s: %v", text, rec.command, item.Err)
 		}
@@ -63,7 +64,7 @@ func TestExportedEventsComeBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		value = string(wire.AppendString(nil, value))
+		value = string(canonjson.AppendString(nil, value))
 		properties := []byte(`{"a":` + value + `}`)
 		if err := out.Event(of, &trackway.Event{Type: what, Time: 1, Properties: properties}); err != nil {
 			t.Fatal(err)
@@ -91,11 +92,11 @@ func TestTablesComeBack(t *testing.T) {
 		p := &trackway.Profile{
 			IDs: []trackway.Identifier{{Name: "registered", Value: who, Hard: true}},
 			Properties: []trackway.DatedProperty{
-				{Property: trackway.Property{Name: "registered", Value: wire.AppendString(nil, value)}},
+				{Property: trackway.Property{Name: "registered", Value: canonjson.AppendString(nil, value)}},
 			},
 		}
-		out := table.New("csv", raw, []wire.Attribute{
-			{Type: wire.PropertyAttribute, Name: "registered"}, {Type: wire.IDAttribute, Name: "registered"},
+		out := table.New("csv", raw, []tracking.Attribute{
+			{Type: tracking.PropertyAttribute, Name: "registered"}, {Type: tracking.IDAttribute, Name: "registered"},
 		})
 		file := out.AppendRow(out.AppendHead(nil), p)
 		got := imported(t, file, Mapping{
@@ -105,7 +106,7 @@ func TestTablesComeBack(t *testing.T) {
 		if len(got) != 1 {
 			t.Fatalf("%q: got %+v", file, got)
 		}
-		want := []string{who, string(wire.AppendString(nil, value))}
+		want := []string{who, string(canonjson.AppendString(nil, value))}
 		if diff := cmp.Diff(want, []string{got[0].IDs[0].Value, string(got[0].Properties[0].Value)}); diff != "" {
 			t.Fatalf("%q: %s", file, diff)
 		}

@@ -7,8 +7,9 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/canonjson"
+	"trackway/internal/excerpt"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // Validate checks a command against the rules of the domain and the project's
@@ -68,7 +69,7 @@ func validateMerge(p *trackway.Project, c *trackway.Command) *trackway.Error {
 		if !namesIdentifiers(property) {
 			continue
 		}
-		for range wire.IDsIn(property.Value) {
+		for range canonjson.IDsIn(property.Value) {
 			if named++; named > most {
 				return refuse("properties."+property.Name, fmt.Sprintf("an event of type merge may name at most %d identifiers", most))
 			}
@@ -170,19 +171,10 @@ func classify(p *trackway.Project, id *trackway.Identifier) *trackway.Error {
 	case slices.Contains(p.Soft, id.Name):
 		id.Hard = false
 	default:
-		return refuse("customer_ids", "expected "+strings.Join(slices.Concat(p.Hard, p.Soft), " or ")+", got "+strconv.Quote(shorten(id.Name)))
+		return refuse("customer_ids", "expected "+strings.Join(slices.Concat(p.Hard, p.Soft), " or ")+", got "+strconv.Quote(excerpt.Of(id.Name, 64)))
 	}
 	if len(id.Value) > trackway.MaxIDBytes {
 		return refuse("customer_ids."+id.Name, fmt.Sprintf("expected at most %d bytes, got %d", trackway.MaxIDBytes, len(id.Value)))
 	}
 	return nil
-}
-
-// shorten keeps an error short where it repeats what the client sent.
-func shorten(s string) string {
-	const most = 64
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/identity"
-	"trackway/internal/wire"
 )
 
 // sent returns about how many bytes of a request's body commands take.
@@ -19,7 +19,7 @@ func sent(cmds []trackway.Command) (n int) {
 	const around = 64 // names of fields, and a time
 	for i := range cmds {
 		c := &cmds[i]
-		n += around + len(c.Type) + len(wire.AppendIDs(nil, c.IDs)) + len(wire.AppendObject(nil, c.Properties))
+		n += around + len(c.Type) + len(canonjson.AppendIDs(nil, c.IDs)) + len(canonjson.AppendObject(nil, c.Properties))
 	}
 	return n
 }
@@ -128,7 +128,7 @@ func merges() []amplified {
 		}
 		return cmds
 	}
-	named := map[string]string{"absorbed_ids": string(wire.AppendIDs(nil, many(names, "cookie", "x")))}
+	named := map[string]string{"absorbed_ids": string(canonjson.AppendIDs(nil, many(names, "cookie", "x")))}
 	return []amplified{
 		{
 			"one merge of 16 visitors into a full customer", nil,

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
@@ -15,7 +16,6 @@ import (
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/timeline"
-	"trackway/internal/wire"
 )
 
 // command carries out one command. One that identity refuses stages nothing; one that is refused for too many properties has set
@@ -244,7 +244,7 @@ func (t *tx) setProperty(h *identity.Holder, p trackway.Property, c *trackway.Co
 
 // addEvent appends an event to the log and to its customer's timeline, unless it is a duplicate.
 func (t *tx) addEvent(h *identity.Holder, c *trackway.Command) (trackway.Result, error) {
-	t.object = wire.AppendObject(t.object[:0], c.Properties)
+	t.object = canonjson.AppendObject(t.object[:0], c.Properties)
 	e := trackway.Event{
 		Seq: t.nextSeq, Project: c.Project, Customer: h.Customer,
 		Type: c.Type, Time: c.Time, Received: c.Received, Properties: t.object,

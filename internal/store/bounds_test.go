@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/entry"
-	"trackway/internal/wire"
 )
 
 // TestLongMergesLetOthersIn: the commands of one request are one batch, but for merges that move many events: then others get the
@@ -49,7 +49,7 @@ func TestNamingManyLetsOthersIn(t *testing.T) {
 	for i := range maxMoved/2 + 1 {
 		ids = append(ids, identifierOf("cookie", strconv.Itoa(i)))
 	}
-	named := map[string]string{"absorbed_ids": string(wire.AppendIDs(nil, ids))}
+	named := map[string]string{"absorbed_ids": string(canonjson.AppendIDs(nil, ids))}
 	cmds := []trackway.Command{event(trackway.MergeType, 1, named, reg1), event(trackway.MergeType, 2, named, reg1), event(trackway.MergeType, 3, named, reg1)}
 	e := entry.Commands{Requests: []entry.Request{{Commands: cmds, Results: make([]trackway.Result, len(cmds))}}}
 	if err := s.machine.Apply(s.Applied()+1, &e); err != nil || e.Requests[0].Done != 2 { // the second takes it over maxMoved

@@ -14,6 +14,7 @@ import (
 	"trackway"
 	"trackway/internal/entry"
 	"trackway/internal/query"
+	"trackway/internal/sleep"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
@@ -45,8 +46,8 @@ func (s *Store) Expire(
 		if err = s.log.Append(&e); e.Removed < len(e.Events) {
 			x.Soonest = 0 // what stays is looked at again
 		}
-		if old, x.Removed = old[len(e.Events):], x.Removed+e.Removed; len(old) > 0 {
-			pause(ctx, expireRest)
+		if old, x.Removed = old[len(e.Events):], x.Removed+e.Removed; err == nil && len(old) > 0 {
+			err = sleep.For(ctx, expireRest)
 		}
 	}
 	if err != nil {
@@ -72,16 +73,6 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 		return true
 	})
 	return x, old, err
-}
-
-// pause waits for a time, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // expire removes events, each with its entry in the timeline. One that cannot be

@@ -9,11 +9,11 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
-	"trackway/internal/wire"
 )
 
 // maxMoved is how many entries of timelines one command moves, at most, and
@@ -162,10 +162,10 @@ func (f *follower) at(key []byte) bool {
 
 // mergeProperties are those of a merge event: the identifiers of the command that caused it, and of both customers.
 func mergeProperties(cause []trackway.Identifier, into, from []identity.ID) []byte {
-	return wire.AppendObject(nil, []trackway.Property{
-		{Name: query.AbsorbedIDs, Value: wire.AppendIDs(nil, reading.Identifiers(from))},
-		{Name: query.CauseIDs, Value: wire.AppendIDs(nil, cause)},
-		{Name: query.SurvivorIDs, Value: wire.AppendIDs(nil, reading.Identifiers(into))},
+	return canonjson.AppendObject(nil, []trackway.Property{
+		{Name: query.AbsorbedIDs, Value: canonjson.AppendIDs(nil, reading.Identifiers(from))},
+		{Name: query.CauseIDs, Value: canonjson.AppendIDs(nil, cause)},
+		{Name: query.SurvivorIDs, Value: canonjson.AppendIDs(nil, reading.Identifiers(into))},
 	})
 }
 

@@ -14,10 +14,10 @@ import (
 	"pgregory.net/rapid"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
-	"trackway/internal/wire"
 )
 
 // model is what a store should hold, kept the plainest way. Whose identifiers these are it leaves to internal/identity, whose
@@ -122,9 +122,9 @@ func (m *model) merge(c *trackway.Command, survivor *identity.Holder, before []i
 		merge: true,
 		Event: trackway.Event{Project: c.Project, Customer: survivor.Customer, Type: "merge", Time: c.Received, Received: c.Received},
 		properties: []trackway.Property{
-			{Name: "absorbed_ids", Value: wire.AppendIDs(nil, plain(absorbed.IDs))},
-			{Name: "cause_ids", Value: wire.AppendIDs(nil, c.IDs)},
-			{Name: "survivor_ids", Value: wire.AppendIDs(nil, plain(before))},
+			{Name: "absorbed_ids", Value: canonjson.AppendIDs(nil, plain(absorbed.IDs))},
+			{Name: "cause_ids", Value: canonjson.AppendIDs(nil, c.IDs)},
+			{Name: "survivor_ids", Value: canonjson.AppendIDs(nil, plain(before))},
 		},
 	})
 	from.props = nil
@@ -170,7 +170,7 @@ func (m *model) add(c trackway.Customer, cmd *trackway.Command) uint64 {
 	}
 	if e.unique && slices.ContainsFunc(m.events, func(old *modelEvent) bool {
 		return old.unique && !old.expired && m.survivor(old.Customer) == c && old.Type == e.Type && old.Time == e.Time &&
-			bytes.Equal(wire.AppendObject(nil, old.properties), wire.AppendObject(nil, e.properties))
+			bytes.Equal(canonjson.AppendObject(nil, old.properties), canonjson.AppendObject(nil, e.properties))
 	}) {
 		return 0
 	}
@@ -205,7 +205,7 @@ func (m *model) erase(c trackway.Customer, personal []string) {
 func without(properties []trackway.Property, ids []identity.ID) []trackway.Property {
 	kept := slices.Clone(properties)
 	for i := range kept {
-		kept[i].Value = wire.AppendIDs(nil, slices.DeleteFunc(slices.Collect(wire.IDsIn(kept[i].Value)), func(id trackway.Identifier) bool {
+		kept[i].Value = canonjson.AppendIDs(nil, slices.DeleteFunc(slices.Collect(canonjson.IDsIn(kept[i].Value)), func(id trackway.Identifier) bool {
 			return slices.ContainsFunc(ids, func(erased identity.ID) bool { return erased.Identifier == id })
 		}))
 	}
@@ -217,7 +217,7 @@ func (m *model) timeline(c trackway.Customer) (events []trackway.Event) {
 	for _, e := range m.events {
 		if m.survivor(e.Customer) == c && !e.expired {
 			e := e.Event
-			e.Properties = wire.AppendObject(nil, m.events[e.Seq-1].properties)
+			e.Properties = canonjson.AppendObject(nil, m.events[e.Seq-1].properties)
 			events = append(events, e)
 		}
 	}

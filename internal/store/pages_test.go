@@ -14,10 +14,10 @@ import (
 	"pgregory.net/rapid"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
 	"trackway/internal/store/format"
-	"trackway/internal/wire"
 )
 
 // machineNames are in an order that is not that of the alphabet: a search follows it.
@@ -449,7 +449,7 @@ func TestForgedMerge(t *testing.T) {
 	defer func() { _ = v.Close() }()
 	merges, err := page.Merges(t.Context(), v, demo, 1, 10)
 	if err != nil || len(merges) != 1 || merges[0].Time != 7 ||
-		string(merges[0].Cause) != string(wire.AppendIDs(nil, []trackway.Identifier{cookie1, cookie2, reg1})) {
+		string(merges[0].Cause) != string(canonjson.AppendIDs(nil, []trackway.Identifier{cookie1, cookie2, reg1})) {
 		t.Errorf("got %+v, %v", merges, err)
 	}
 }

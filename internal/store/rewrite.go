@@ -10,13 +10,13 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/entry"
 	"trackway/internal/identity"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/timeline"
-	"trackway/internal/wire"
 )
 
 const (
@@ -110,7 +110,7 @@ func (r *rewriter) event(event *trackway.Event) error {
 	r.note(event.Seq, event.Customer)
 	r.note(event.Seq, trackway.Customer(binary.BigEndian.Uint64(at[1:]))) // on whose timeline it is
 	event.Properties = kept
-	if len(wire.SplitObject(kept)) == 0 {
+	if len(canonjson.SplitObject(kept)) == 0 {
 		value = binary.AppendUvarint(nil, event.Seq)
 	}
 	key := bytes.Clone(at)

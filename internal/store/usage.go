@@ -45,7 +45,7 @@ func (m *machine) setUsageLocked(u totals.Day, total query.Usage) {
 // Refused counts commands of a project that were refused before they came to the store. The count is on the disk with the
 // next change that is: a crash may forget the last of them.
 func (s *Store) Refused(project uint32, at trackway.Micros, n int) error {
-	return s.log.Append(&entry.Refused{Project: project, At: at, Commands: uint64(n)}) //nolint:gosec // G115: a count
+	return s.log.Append(&entry.Refused{Project: project, At: at, Commands: uint64(n)})
 }
 
 // usageDelta is what a transaction adds to a total.

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway/internal/api/room"
-	"trackway/internal/wire/cost"
+	"trackway/internal/format/cost"
 )
 
 // Light is how large a body may be, inflated, and be inflated and decoded at

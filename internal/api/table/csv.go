@@ -4,14 +4,14 @@ import (
 	"encoding/json"
 	"strings"
 
-	"trackway/internal/wire"
+	"trackway/internal/format/tracking"
 )
 
 var csvType = []string{"text/csv; charset=utf-8; header=present"} // RFC 4180, section 3
 
 // appendHeader returns what appends the names of the columns as the first record, each guarded.
-func appendHeader(guard func(string) string) func(b []byte, columns []wire.Attribute) []byte {
-	return func(b []byte, columns []wire.Attribute) []byte {
+func appendHeader(guard func(string) string) func(b []byte, columns []tracking.Attribute) []byte {
+	return func(b []byte, columns []tracking.Attribute) []byte {
 		names := namesOf(columns)
 		for i := range names {
 			names[i] = guard(names[i])

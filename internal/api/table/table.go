@@ -8,8 +8,9 @@ import (
 	"slices"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/cell"
-	"trackway/internal/wire"
+	"trackway/internal/format/tracking"
 )
 
 // Table is a table in the making. Not safe for concurrent use.
@@ -20,9 +21,9 @@ type Table struct {
 	rows int
 }
 
-// New returns a table of a format that [wire.DecodeExport] knows, of different columns. Unless raw is set, texts that a
+// New returns a table of a format that [tracking.DecodeExport] knows, of different columns. Unless raw is set, texts that a
 // spreadsheet would take for formulas are guarded in CSV.
-func New(format string, raw bool, columns []wire.Attribute) *Table {
+func New(format string, raw bool, columns []tracking.Attribute) *Table {
 	as := layouts[format]
 	if format == "csv" && !raw {
 		as = guardedCSV
@@ -50,7 +51,7 @@ func (t *Table) AppendEnd(b []byte) []byte { return append(b, t.end...) }
 // layout is one way to write a table.
 type layout struct {
 	media   []string
-	open    func(b []byte, columns []wire.Attribute) []byte // what stands before the rows
+	open    func(b []byte, columns []tracking.Attribute) []byte // what stands before the rows
 	write   func(b []byte, cells [][]byte) []byte
 	between string // rows
 	end     string
@@ -76,14 +77,14 @@ var (
 // namesOf returns what columns are called in a table that shows no types: their
 // names, where that of a property is the name of an identifier, too, behind
 // "properties.", so that no two columns have the same name.
-func namesOf(columns []wire.Attribute) []string {
+func namesOf(columns []tracking.Attribute) []string {
 	names, taken := make([]string, len(columns)), make(map[string]bool, len(columns))
 	for i, column := range columns {
-		if column.Type == wire.IDAttribute {
+		if column.Type == tracking.IDAttribute {
 			names[i], taken[column.Name] = column.Name, true
 		}
 	}
-	plain := func(i int) bool { return columns[i].Type == wire.PropertyAttribute && !taken[columns[i].Name] }
+	plain := func(i int) bool { return columns[i].Type == tracking.PropertyAttribute && !taken[columns[i].Name] }
 	var collide []int
 	for i := range columns {
 		switch {
@@ -106,27 +107,27 @@ func namesOf(columns []wire.Attribute) []string {
 	return names
 }
 
-func openNative(b []byte, columns []wire.Attribute) []byte {
+func openNative(b []byte, columns []tracking.Attribute) []byte {
 	b = append(b, `{"success":true,"fields":[`...)
 	for i, column := range columns {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = wire.AppendString(append(b, '{'), column.Type) // the member that holds the name is called like the type
-		b = wire.AppendString(append(b, ':'), column.Name)
-		b = wire.AppendString(append(b, `,"type":`...), column.Type)
+		b = canonjson.AppendString(append(b, '{'), column.Type) // the member that holds the name is called like the type
+		b = canonjson.AppendString(append(b, ':'), column.Name)
+		b = canonjson.AppendString(append(b, `,"type":`...), column.Type)
 		b = append(b, '}')
 	}
 	return append(b, `],"data":[`...)
 }
 
-func openTable(b []byte, columns []wire.Attribute) []byte {
+func openTable(b []byte, columns []tracking.Attribute) []byte {
 	b = append(b, `{"success":true,"header":[`...)
 	for i, name := range namesOf(columns) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = wire.AppendString(b, name)
+		b = canonjson.AppendString(b, name)
 	}
 	return append(b, `],"rows":[`...)
 }
@@ -138,15 +139,15 @@ func appendRow(b []byte, cells [][]byte) []byte {
 // row finds what a customer has in each column. Columns and properties are both in order of their names, so that it is one walk over
 // the two, not a search for each column.
 type row struct {
-	columns []wire.Attribute
+	columns []tracking.Attribute
 	byName  []int // places of the columns that are properties
 	cells   [][]byte
 }
 
-func newRow(columns []wire.Attribute) *row {
+func newRow(columns []tracking.Attribute) *row {
 	r := &row{columns: columns, cells: make([][]byte, len(columns))}
 	for i := range columns {
-		if columns[i].Type == wire.PropertyAttribute {
+		if columns[i].Type == tracking.PropertyAttribute {
 			r.byName = append(r.byName, i)
 		}
 	}
@@ -157,8 +158,8 @@ func newRow(columns []wire.Attribute) *row {
 // of returns the JSON values of a customer, null where there is none. They hold until the next call.
 func (r *row) of(p *trackway.Profile) [][]byte {
 	for i, column := range r.columns {
-		if r.cells[i] = null; column.Type == wire.IDAttribute {
-			r.cells[i] = wire.AppendID(nil, p.IDs, column.Name)
+		if r.cells[i] = null; column.Type == tracking.IDAttribute {
+			r.cells[i] = canonjson.AppendID(nil, p.IDs, column.Name)
 		}
 	}
 	left := p.Properties

@@ -10,13 +10,16 @@ import (
 	"pgregory.net/rapid"
 
 	"trackway"
-	"trackway/internal/wire"
+	"trackway/internal/canonjson"
+	"trackway/internal/format/tracking"
 )
 
-func id(name string) wire.Attribute { return wire.Attribute{Type: wire.IDAttribute, Name: name} }
+func id(name string) tracking.Attribute {
+	return tracking.Attribute{Type: tracking.IDAttribute, Name: name}
+}
 
-func property(name string) wire.Attribute {
-	return wire.Attribute{Type: wire.PropertyAttribute, Name: name}
+func property(name string) tracking.Attribute {
+	return tracking.Attribute{Type: tracking.PropertyAttribute, Name: name}
 }
 
 func dated(name, value string) trackway.DatedProperty {
@@ -24,7 +27,7 @@ func dated(name, value string) trackway.DatedProperty {
 }
 
 // tableOf writes a customer in a format.
-func tableOf(format string, raw bool, columns []wire.Attribute, p *trackway.Profile) string {
+func tableOf(format string, raw bool, columns []tracking.Attribute, p *trackway.Profile) string {
 	t := New(format, raw, columns)
 	return string(t.AppendEnd(t.AppendRow(t.AppendHead(nil), p)))
 }
@@ -33,7 +36,7 @@ func tableOf(format string, raw bool, columns []wire.Attribute, p *trackway.Prof
 // the type does not tell the two apart.
 func TestNoNameTwice(t *testing.T) {
 	t.Parallel()
-	columns := []wire.Attribute{property("cookie"), id("registered"), id("cookie"), property("plan"), property("registered"), property("properties.cookie")}
+	columns := []tracking.Attribute{property("cookie"), id("registered"), id("cookie"), property("plan"), property("registered"), property("properties.cookie")}
 	p := &trackway.Profile{
 		IDs: []trackway.Identifier{{Name: "registered", Value: "jane", Hard: true}},
 		Properties: []trackway.DatedProperty{
@@ -56,11 +59,11 @@ func TestNoNameTwice(t *testing.T) {
 func TestNamesAreUnique(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		column := rapid.Custom(func(t *rapid.T) wire.Attribute {
+		column := rapid.Custom(func(t *rapid.T) tracking.Attribute {
 			name := rapid.StringMatching(`(properties\.){0,3}[ab]?`).Draw(t, "name")
-			return wire.Attribute{Type: rapid.SampledFrom([]string{wire.IDAttribute, wire.PropertyAttribute}).Draw(t, "type"), Name: name}
+			return tracking.Attribute{Type: rapid.SampledFrom([]string{tracking.IDAttribute, tracking.PropertyAttribute}).Draw(t, "type"), Name: name}
 		})
-		columns := rapid.SliceOfDistinct(column, func(a wire.Attribute) wire.Attribute { return a }).Draw(t, "columns")
+		columns := rapid.SliceOfDistinct(column, func(a tracking.Attribute) tracking.Attribute { return a }).Draw(t, "columns")
 		names := namesOf(columns)
 		slices.Sort(names)
 		if got := slices.Compact(slices.Clone(names)); len(got) != len(columns) {
@@ -75,9 +78,9 @@ func TestRawTextsAreKept(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[-+=@'"a0-9 .,\n\t]{0,6}`))
 		want := []string{text.Draw(t, "a"), text.Draw(t, "b")}
-		value := func(s string) string { return string(wire.AppendString(nil, s)) }
+		value := func(s string) string { return string(canonjson.AppendString(nil, s)) }
 		p := &trackway.Profile{Properties: []trackway.DatedProperty{dated("a", value(want[0])), dated("b", value(want[1]))}}
-		file := tableOf("csv", true, []wire.Attribute{property("a"), property("b")}, p)
+		file := tableOf("csv", true, []tracking.Attribute{property("a"), property("b")}, p)
 		got, err := csv.NewReader(strings.NewReader(file)).ReadAll()
 		for i := range want { // which encoding/csv does to what it reads
 			want[i] = strings.ReplaceAll(want[i], "\r\n", "\n")

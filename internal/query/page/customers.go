@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // Search says which customers of a project are looked for. The zero value: all of them, the oldest first.
@@ -131,7 +131,7 @@ func (p *customerPager) byNumber() error {
 	}
 	p.last = p.f.Cursor
 	r := query.CustomerRange{After: after, NewestFirst: p.f.NewestFirst, Property: p.f.Property, Passed: p.pass}
-	text, quoted := []byte(p.f.Value), wire.AppendString(nil, p.f.Value)
+	text, quoted := []byte(p.f.Value), canonjson.AppendString(nil, p.f.Value)
 	err = p.s.Customers(p.project, r, func(c trackway.Customer, value []byte) bool {
 		if p.late() {
 			return false

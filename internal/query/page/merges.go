@@ -4,8 +4,8 @@ import (
 	"context"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // Merge says when and why two customers became one. Who was asked to be erased since has none of the identifiers.
@@ -34,7 +34,7 @@ func Merges(ctx context.Context, s query.Snapshot, project uint32, c trackway.Cu
 
 func newMerge(e *trackway.Event) Merge {
 	m := Merge{Seq: e.Seq, Time: e.Time, Cause: []byte("{}"), Survivor: []byte("{}"), Absorbed: []byte("{}")}
-	for _, p := range wire.SplitObject(append([]byte(nil), e.Properties...)) {
+	for _, p := range canonjson.SplitObject(append([]byte(nil), e.Properties...)) {
 		switch p.Name {
 		case query.CauseIDs:
 			m.Cause = p.Value

@@ -136,7 +136,7 @@ func (c *Counter) Number(b *pebble.Batch, events []Event) error {
 		}
 		n := uint32(1)
 		if t := c.types[e.Project]; t != nil {
-			n += uint32(len(t.names)) //nolint:gosec // G115: at most MaxTypes
+			n += uint32(len(t.names))
 		}
 		for _, t := range c.named {
 			if t.project == e.Project {

@@ -4,21 +4,21 @@ import (
 	"slices"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/query"
-	"trackway/internal/wire"
 )
 
 // WithoutPersonal returns what is left of the event's properties, nil if nothing has to go. Of a merge the identifiers go, also
 // where it came from a client: it may be the record of a merge of another server, which was exported and imported.
 func WithoutPersonal(event *trackway.Event, personal []string) []byte {
-	properties := wire.SplitObject(event.Properties)
+	properties := canonjson.SplitObject(event.Properties)
 	kept := slices.DeleteFunc(slices.Clone(properties), func(p trackway.Property) bool {
 		return slices.Contains(personal, p.Name) || event.Type == trackway.MergeType && holdsIDs(p)
 	})
 	if len(kept) == len(properties) {
 		return nil
 	}
-	return wire.AppendObject(nil, kept)
+	return canonjson.AppendObject(nil, kept)
 }
 
 // holdsIDs tells whether a property of a merge is an object of identifiers.
@@ -38,20 +38,20 @@ func WithoutIDs(merge *trackway.Event, ids []trackway.Identifier) []byte {
 	if !slices.ContainsFunc(MergeIDs(merge.Properties), erased) {
 		return nil
 	}
-	properties := wire.SplitObject(merge.Properties)
+	properties := canonjson.SplitObject(merge.Properties)
 	for i := range properties {
 		if p := &properties[i]; holdsIDs(*p) {
-			p.Value = wire.AppendIDs(nil, slices.DeleteFunc(slices.Collect(wire.IDsIn(p.Value)), erased))
+			p.Value = canonjson.AppendIDs(nil, slices.DeleteFunc(slices.Collect(canonjson.IDsIn(p.Value)), erased))
 		}
 	}
-	return wire.AppendObject(nil, properties)
+	return canonjson.AppendObject(nil, properties)
 }
 
 // MergeIDs lists the identifiers that a merge was recorded with.
 func MergeIDs(properties []byte) (ids []trackway.Identifier) {
-	for _, p := range wire.SplitObject(properties) {
+	for _, p := range canonjson.SplitObject(properties) {
 		if holdsIDs(p) {
-			ids = slices.AppendSeq(ids, wire.IDsIn(p.Value))
+			ids = slices.AppendSeq(ids, canonjson.IDsIn(p.Value))
 		}
 	}
 	return ids

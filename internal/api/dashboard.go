@@ -1,0 +1,99 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"trackway"
+)
+
+// Dashboard answers what the server's own pages ask: /grid/….
+type Dashboard interface {
+	// Serve answers a request, or returns why not: a *[trackway.Error] is one that the caller may see. It calls giveBack before
+	// it answers a call that is to cost nothing.
+	Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error
+}
+
+var errNoBody = &trackway.Error{Code: trackway.Invalid, Msg: "This route takes no body."}
+
+// dashboard hands a call over to the pages' handler, which has steps of its own to let it in. Limits, metrics and the fields of
+// every answer are those of the other routes.
+func (c *call) dashboard() error {
+	switch {
+	case c.route.maxBody > 0:
+		c.r.Body = io.NopCloser(bytes.NewReader(c.body))
+	case c.r.ContentLength != 0: // net/http would wait for it before the answer, with a place held
+		return errNoBody
+	}
+	w := &dashboardWriter{ResponseWriter: c.w, c: c, begun: func() {}}
+	if c.route.place == nil {
+		return c.serveDashboard(w)
+	}
+	p := c.route.place(&c.places)
+	ctx, cancel := context.WithTimeout(c.r.Context(), c.patience)
+	defer cancel()
+	if !p.Enter(ctx, c.ask.Addr) {
+		return errNoReader
+	}
+	leave := sync.OnceFunc(func() { p.Leave(c.ask.Addr) })
+	defer leave()
+	switch p {
+	case c.places.questions:
+		if err := c.reserve(); err != nil {
+			return err
+		}
+		w.begun = func() { // it is answered whole, and may be read slowly
+			leave()
+			if size, err := strconv.Atoi(c.w.Header().Get("Content-Length")); err == nil {
+				c.making.Keep(size)
+			}
+		}
+	case c.places.long: // net/http would end the request's context when the deadline for reading it passes
+		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
+	}
+	return c.serveDashboard(w)
+}
+
+// serveDashboard has the pages' handler answer.
+func (c *call) serveDashboard(w *dashboardWriter) error {
+	err := c.Dashboard.Serve(w, c.r, c.giveBack)
+	if known := (*trackway.Error)(nil); errors.As(err, &known) && known.Code == trackway.Unidentified {
+		c.refuse(known)
+		return nil
+	}
+	return err
+}
+
+// dashboardWriter notes how the pages' handler answers.
+type dashboardWriter struct {
+	http.ResponseWriter
+
+	c     *call
+	begun func() // called when the answer begins
+}
+
+// WriteHeader notes the status. A stream is measured when it begins.
+func (w *dashboardWriter) WriteHeader(status int) {
+	w.c.status = status
+	w.begun()
+	if w.c.route.stream {
+		w.c.observe()
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *dashboardWriter) Write(b []byte) (int, error) {
+	if w.c.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *dashboardWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,50 @@
+package api
+
+import (
+	"trackway/internal/httpcache"
+	"trackway/web"
+)
+
+// forEver is for files whose name changes with what is in them (RFC 8246).
+var forEver = []string{"public, max-age=31536000, immutable"}
+
+// home answers the pages if they were built, else a page that says how to.
+func (c *call) home() error {
+	if c.Built.Index == nil {
+		return document(home)(c)
+	}
+	return c.file(c.Built.Index, noCache)
+}
+
+// asset answers what the pages load.
+func (c *call) asset() error {
+	f := c.Built.Assets[c.r.PathValue("name")]
+	if f == nil {
+		return c.unknownRoute()
+	}
+	return c.file(f, forEver)
+}
+
+func (c *call) file(f *web.File, cache []string) error {
+	coding, etag, body := f.Accepting(c.r.Header.Get("Accept-Encoding"))
+	h := c.w.Header()
+	h["Content-Type"] = []string{f.Type}
+	h["Content-Security-Policy"] = []string{web.Policy}
+	h["Referrer-Policy"] = []string{"no-referrer"}
+	h["X-Content-Type-Options"] = noSniff
+	h["Vary"] = []string{"Accept-Encoding"}
+	if asked := c.r.Header["If-None-Match"]; coding != "" && !httpcache.Matches(asked, etag) && !httpcache.Any(asked) {
+		h["Content-Encoding"] = []string{coding}
+	}
+	return c.kept(etag, cache, body)
+}
+
+// kept answers with a body that was there before the call, or with 304, which
+// costs nothing, if the caller has it already. cache is what caches may do with
+// it.
+func (c *call) kept(etag string, cache []string, body []byte) error {
+	if c.has(etag, cache) {
+		return nil
+	}
+	return c.answerTagged(etag, cache, body)
+}

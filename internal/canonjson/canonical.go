@@ -1,0 +1,198 @@
+package canonjson
+
+import (
+	"bytes"
+	"slices"
+	"unicode/utf8"
+
+	"trackway"
+)
+
+// AppendObject appends the properties, sorted by name and unique, as a JSON object in canonical form: no white space,
+// members sorted by the bytes of their names at every depth and unique, strings escaped as by [AppendString], numbers as
+// they were sent. Two objects in canonical form are the same bytes if and only if they hold the same, except that numbers
+// are compared by their spelling: 1 and 1.0 differ.
+func AppendObject(dst []byte, properties []trackway.Property) []byte {
+	dst = append(dst, '{')
+	for i := range properties {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendString(dst, properties[i].Name)
+		dst = append(dst, ':')
+		dst = append(dst, properties[i].Value...)
+	}
+	return append(dst, '}')
+}
+
+// SplitObject is the inverse of [AppendObject]: the members of an object in canonical form, in order. Names and values are
+// parts of obj, which must not be changed afterwards; no bytes at all are an empty object. Anything but an object is a bug
+// of ours.
+func SplitObject(obj []byte) []trackway.Property {
+	if len(obj) == 0 {
+		return nil
+	}
+	var properties []trackway.Property
+	s := Scanner{b: obj, base: 1}
+	for name := range s.Members {
+		properties = append(properties, trackway.Property{Name: name, Value: s.Value().Raw})
+	}
+	if s.End(); s.bad {
+		panic("bug: SplitObject of something that is not an object")
+	}
+	return properties
+}
+
+// writer writes valid JSON in canonical form, which is never longer. It is
+// a second pass, for the values that need it. The zero value is ready, and
+// one writer serves for many values: it keeps what it has allocated.
+//
+// An object is written in the order in which it comes and put in order when
+// it is complete, so that each level of nesting costs a copy of what is below
+// it and no memory. REQUIRES: the value is within the bounds, which bound the
+// recursion and the members that are sorted together.
+type writer struct {
+	Scanner
+	dst   []byte
+	parts []part // members of all objects that are being written, the innermost last
+	moved []byte // members in order, on their way back to dst
+}
+
+// part is a member that was written: places in dst.
+type part struct{ start, value, end uint32 }
+
+// write appends the canonical form of a value. It allocates for dst only if
+// that has less room than the value is long.
+func (w *writer) write(dst, raw []byte) []byte {
+	w.Scanner = Scan(raw)
+	w.dst = dst
+	w.value()
+	dst, w.dst = w.dst, nil
+	return dst
+}
+
+func (w *writer) value() {
+	switch Kind(w.peek()) {
+	case Object:
+		w.object()
+	case Array:
+		w.dst = append(w.dst, '[')
+		for i := range w.Elements {
+			if i > 0 {
+				w.dst = append(w.dst, ',')
+			}
+			w.value()
+		}
+		w.dst = append(w.dst, ']')
+	default:
+		v := w.Scanner.Value()
+		if v.Canonical {
+			w.dst = append(w.dst, v.Raw...)
+		} else {
+			w.dst = appendCanonicalString(w.dst, v.Raw[1:len(v.Raw)-1])
+		}
+	}
+}
+
+// object writes an object. Each member ends in a comma until the last one is
+// replaced by the bracket.
+func (w *writer) object() {
+	first, start, sorted := len(w.parts), len(w.dst)+1, true
+	w.dst = append(w.dst, '{')
+	w.open('{')
+	for w.next('}') {
+		p := part{start: uint32(len(w.dst))}
+		raw, _ := w.name()
+		w.dst = append(appendCanonicalString(w.dst, raw), ':')
+		p.value = uint32(len(w.dst))
+		if n := len(w.parts); sorted && n > first {
+			sorted = compareNames(w.nameOf(w.parts[n-1]), w.nameOf(p)) < 0
+		}
+		w.value()
+		w.dst = append(w.dst, ',')
+		p.end = uint32(len(w.dst))
+		w.push(p)
+	}
+	if !sorted {
+		w.sort(w.parts[first:])
+	}
+	w.parts = w.parts[:first]
+	if len(w.dst) == start {
+		w.dst = append(w.dst, '}')
+	} else {
+		w.dst[len(w.dst)-1] = '}'
+	}
+}
+
+// push adds a part. Beyond a few, it makes room at once for all that can come
+// in this value.
+func (w *writer) push(p part) {
+	if len(w.parts) == cap(w.parts) {
+		const few = 64
+		more := (len(w.b)-w.i)/shortestMember + 1
+		if cap(w.parts) == 0 {
+			more = min(more, few)
+		}
+		w.parts = append(make([]part, 0, len(w.parts)+more), w.parts...)
+	}
+	w.parts = append(w.parts, p)
+}
+
+// nameOf returns the name of a part: what stands between its quotes.
+func (w *writer) nameOf(p part) []byte { return w.dst[p.start+1 : p.value-2] }
+
+// sort puts the parts at the end of dst in order of their names, the last of
+// those with the same name only.
+func (w *writer) sort(parts []part) {
+	start := parts[0].start
+	slices.SortFunc(parts, func(a, b part) int {
+		if c := compareNames(w.nameOf(a), w.nameOf(b)); c != 0 {
+			return c
+		}
+		return int(a.start) - int(b.start)
+	})
+	if cap(w.moved) < len(w.dst)-int(start) {
+		w.moved = make([]byte, 0, len(w.b)) // enough for the whole value
+	}
+	w.moved = w.moved[:0]
+	for i, p := range parts {
+		if i+1 == len(parts) || !bytes.Equal(w.nameOf(p), w.nameOf(parts[i+1])) {
+			w.moved = append(w.moved, w.dst[p.start:p.end]...)
+		}
+	}
+	w.dst = append(w.dst[:start], w.moved...)
+}
+
+// compareNames compares names in canonical form by the bytes of what they
+// stand for, which is the order of their characters.
+func compareNames(a, b []byte) int {
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] && a[i] != '\\' {
+		i++
+	}
+	if bytes.IndexByte(a[i:], '\\') < 0 && bytes.IndexByte(b[i:], '\\') < 0 {
+		return bytes.Compare(a[i:], b[i:])
+	}
+	for i > 0 && i < len(a) && !utf8.RuneStart(a[i]) {
+		i--
+	}
+	a, b = a[i:], b[i:]
+	for len(a) > 0 && len(b) > 0 {
+		charA, n := firstChar(a)
+		charB, m := firstChar(b)
+		if charA != charB {
+			return int(charA) - int(charB)
+		}
+		a, b = a[n:], b[m:]
+	}
+	return len(a) - len(b)
+}
+
+// firstChar returns the first character of the inside of a string, and how
+// many bytes it has there.
+func firstChar(s []byte) (char rune, n int) {
+	if s[0] == '\\' {
+		return escapedRune(s)
+	}
+	return utf8.DecodeRune(s)
+}

@@ -1,0 +1,211 @@
+package tracking
+
+import (
+	"cmp"
+	"slices"
+
+	"trackway"
+	"trackway/internal/canonjson"
+)
+
+// DecodeCommand decodes the body of a single call; name is [Customers], [Events] or [Clicks]. The command's strings and
+// values are parts of body, which must not be changed any more. Received is the time of receipt, which is the command's
+// time where the client gave none.
+//
+// IDs and Type are empty where the client sent none, and of identifiers only names and values are filled in: what a command
+// must have is ingest's to say. An id that is a number is its value in plain decimals, so that 1000, 1000.0 and 1e3 are one
+// id. A Time that the client gave as an age was counted from the receipt and would differ when the call is repeated, so it
+// does not count as given. With an error only IDs and Type are filled in, as far as they were understood.
+func DecodeCommand(name string, body []byte, received trackway.Micros) (trackway.Command, *trackway.Error) {
+	d := newDecoder(body, received)
+	var f fields
+	d.fields(&f)
+	if d.End(); d.Bad() {
+		return trackway.Command{}, errJSON
+	}
+	return f.command(name, received)
+}
+
+// decoder decodes the commands of one body. What it collects for all of them lies
+// in a few shared slices: see [canonjson.Decoder].
+type decoder struct {
+	canonjson.Decoder
+
+	received trackway.Micros
+	ids      []trackway.Identifier
+	firstID  int // of the command that is read
+}
+
+func newDecoder(body []byte, received trackway.Micros) decoder {
+	return decoder{Decoder: canonjson.Decode(body), received: received, ids: make([]trackway.Identifier, 0, 2)}
+}
+
+// bad returns the error for a body that is not what it should be.
+func (d *decoder) bad() *trackway.Error {
+	if d.Bad() {
+		return errJSON
+	}
+	return nil
+}
+
+// fields is what a command's object holds. Which of it counts depends on the command's name, which in a batch may stand
+// behind it; so values are judged later. Errors are kept per field because the last of several equal names wins.
+type fields struct {
+	ids           []trackway.Identifier
+	idsErr        *trackway.Error
+	properties    []trackway.Property
+	propertiesErr *trackway.Error
+	eventType     canonjson.Value
+	oldType       canonjson.Value // "type", the old name of event_type
+	timestamp     canonjson.Value
+	update        canonjson.Value // "update_timestamp"
+	age           canonjson.Value
+	url           canonjson.Value
+	length        int             // of the properties, as they were sent
+	err           *trackway.Error // it is not an object
+}
+
+// fields reads a command's object into f, which is meaningless after a syntax error.
+func (d *decoder) fields(f *fields) {
+	for name := range d.Members {
+		switch name {
+		case "customer_ids":
+			f.ids, f.idsErr = d.identifiers()
+		case "properties":
+			d.Peek()
+			start := d.At()
+			var p canonjson.Problem
+			f.properties, p = d.Properties()
+			f.propertiesErr = problem(propertiesField, p)
+			f.length = d.At() - start
+		case "event_type":
+			f.eventType = d.Value()
+		case "type":
+			f.oldType = d.Value()
+		case "timestamp":
+			f.timestamp = d.Value()
+		case "update_timestamp":
+			f.update = d.Value()
+		case "age":
+			f.age = d.Value()
+		case "url":
+			f.url = d.Value()
+		default:
+			d.Value()
+		}
+	}
+}
+
+// command makes the command called name of the fields.
+func (f *fields) command(name string, received trackway.Micros) (trackway.Command, *trackway.Error) {
+	if err := cmp.Or(checkName(name), f.err, f.idsErr, f.propertiesErr); err != nil {
+		return f.refused(), err
+	}
+	c := trackway.Command{
+		Kind: trackway.AddEvent, IDs: f.ids, Properties: f.properties, Received: received, Bytes: max(f.length, len("{}")),
+	}
+	var err *trackway.Error
+	switch name {
+	case Customers:
+		c.Kind = trackway.UpdateCustomer
+	case Events:
+		c.Type, err = f.typeOfEvent()
+	case Clicks:
+		c.Type, c.Anonymous = clickType, true
+		c.Properties, err = f.withURL()
+		c.Bytes += len(`"url":,`) + len(f.url.Raw)
+	}
+	c.Bytes += len(c.Type)
+	if err == nil {
+		c.Time, c.TimeGiven, err = f.time(name, received)
+	}
+	if err != nil {
+		return f.refused(), err
+	}
+	return c, nil
+}
+
+// refused returns what can be told of a command that cannot be carried out: whom it was about, and the event's type.
+func (f *fields) refused() trackway.Command {
+	c := trackway.Command{IDs: f.ids}
+	if f.err == nil {
+		c.Type, _ = f.typeOfEvent() // what is wrong with it is told by the error
+	}
+	return c
+}
+
+const known = Customers + ", " + Events + ", " + Clicks + " and, in a batch, " + systemTime
+
+// checkName refuses the name of a command that there is not.
+func checkName(name string) *trackway.Error {
+	switch name {
+	case Customers, Events, Clicks:
+		return nil
+	default:
+		return invalid("name", "Unknown command '"+shown(name)+"': known are "+known+".")
+	}
+}
+
+func (f *fields) typeOfEvent() (string, *trackway.Error) {
+	field, v := "event_type", f.eventType
+	if v.Absent() {
+		field, v = "type", f.oldType
+	}
+	name, err := stringField(field, v)
+	if err == nil && name == "" && !v.Absent() {
+		err = invalid(field, "Field '"+field+"' is empty.")
+	}
+	return name, err
+}
+
+// withURL returns the properties with the click's own url among them, which replaces a property of that name.
+func (f *fields) withURL() ([]trackway.Property, *trackway.Error) {
+	if f.url.Absent() {
+		return f.properties, nil
+	}
+	url, err := stringField("url", f.url)
+	if err != nil {
+		return nil, err
+	}
+	p := trackway.Property{Name: "url", Value: f.url.Raw}
+	if !f.url.Canonical {
+		p.Value = canonjson.AppendString(nil, url)
+	}
+	i, found := slices.BinarySearchFunc(f.properties, p.Name, func(q trackway.Property, name string) int {
+		return cmp.Compare(q.Name, name)
+	})
+	behind := f.properties[i:]
+	if found {
+		behind = behind[1:]
+	}
+	with := make([]trackway.Property, 0, len(f.properties)+1)
+	return append(append(append(with, f.properties[:i]...), p), behind...), nil
+}
+
+// time returns when the command happened, and whether the client chose that time.
+func (f *fields) time(name string, received trackway.Micros) (trackway.Micros, bool, *trackway.Error) {
+	switch {
+	case name == Customers && !f.update.Absent():
+		t, err := timeField("update_timestamp", f.update)
+		return t, true, err
+	case !f.timestamp.Absent():
+		t, err := timeField("timestamp", f.timestamp)
+		return t, true, err
+	case !f.age.Absent():
+		t, err := ageField("age", f.age, received)
+		return t, false, err
+	default:
+		return received, false, nil
+	}
+}
+
+// stringField returns the string that a field holds, "" if it is absent.
+func stringField(field string, v canonjson.Value) (string, *trackway.Error) {
+	if v.Absent() {
+		return "", nil
+	}
+	if v.Kind != canonjson.String {
+		return "", unexpected(field, "a string", v.Kind)
+	}
+	return v.Text(), nil
+}

@@ -1,0 +1,107 @@
+package tracking
+
+import (
+	"slices"
+	"strconv"
+
+	"trackway"
+	"trackway/internal/canonjson"
+)
+
+// idsField is the field that says whom a command or a request is about.
+const idsField = "customer_ids"
+
+// propertiesField is the field whose members are a command's properties.
+const propertiesField = "properties"
+
+// identifiers reads the value of "customer_ids": an object of strings, numbers,
+// and arrays of these. They come sorted by name, those of an array in its order,
+// and trimmed. Null and an empty array are an id with an empty value, so that
+// its name is checked like any other.
+func (d *decoder) identifiers() ([]trackway.Identifier, *trackway.Error) {
+	var room [canonjson.Usual]canonjson.Member
+	members, p := d.Collect(room[:0], false)
+	if p.Fault != canonjson.None || d.Bad() {
+		return nil, problem(idsField, p)
+	}
+	var entries [canonjson.Usual]canonjson.Entry
+	order := d.InOrder(entries[:0], members)
+	d.makeRoomForIDs(members)
+	start := len(d.ids)
+	d.firstID = start
+	for i := range order {
+		m := &members[order[i].Index]
+		if err := d.identifier(m.Name, d.Raw(m)); err != nil {
+			return nil, err
+		}
+	}
+	return slices.Clip(d.ids[start:]), nil
+}
+
+// makeRoomForIDs makes room for all ids that the members hold, so that adding
+// them moves none. It guesses that the commands behind this one are alike.
+func (d *decoder) makeRoomForIDs(members []canonjson.Member) {
+	const bytesPerCommand, usualIDs = 512, 4
+	n := 0
+	for i := range members {
+		n++
+		if raw := d.Raw(&members[i]); raw[0] == '[' {
+			s := canonjson.Scan(raw)
+			for range s.Elements {
+				s.Value()
+				n++
+			}
+		}
+	}
+	if n = min(n, maxIDs); n > cap(d.ids)-len(d.ids) {
+		if n <= usualIDs {
+			n += n * min((d.Left())/bytesPerCommand, trackway.MaxCommands)
+		}
+		d.ids = make([]trackway.Identifier, 0, n)
+	}
+}
+
+// identifier adds the ids that one member of "customer_ids" holds.
+func (d *decoder) identifier(name string, raw []byte) *trackway.Error {
+	s := canonjson.Scan(raw)
+	if s.Peek() != canonjson.Array {
+		return d.addID(name, s.Value(), "a string, a number or an array of these")
+	}
+	before := len(d.ids)
+	for range s.Elements {
+		if err := d.addID(name, s.Value(), "strings or numbers in the array"); err != nil {
+			return err
+		}
+	}
+	if len(d.ids) == before {
+		return d.addID(name, canonjson.Value{}, "")
+	}
+	return nil
+}
+
+func (d *decoder) addID(name string, v canonjson.Value, expected string) *trackway.Error {
+	if len(d.ids)-d.firstID == maxIDs {
+		return invalid(idsField, "Field '"+idsField+"': at most "+strconv.Itoa(maxIDs)+" ids.")
+	}
+	id := trackway.Identifier{Name: name}
+	switch {
+	case v.Absent():
+	case v.Kind == canonjson.String:
+		if v.HasHalfPair() {
+			return invalid(idField(name), "Field '"+idField(name)+"': expected text, got half a surrogate pair (\\ud800 to \\udfff).")
+		}
+		id.Value = v.Text()
+		id = id.Trimmed()
+	case v.Kind == canonjson.Number:
+		var ok bool
+		if id.Value, ok = canonjson.PlainDecimal(v.Raw, canonjson.MaxDigits); !ok {
+			return beyond(idField(name), canonjson.TooLong)
+		}
+	default:
+		return unexpected(idField(name), expected, v.Kind)
+	}
+	d.ids = append(d.ids, id)
+	return nil
+}
+
+func idField(name string) string { return idsField + "." + shown(name) }

@@ -1,6 +1,7 @@
-// Package local is the log of a server that stands alone. It gives entries their
-// order, has the machine apply them, and waits until what they did is on the
-// disk. It keeps no entries: the machine's write-ahead log keeps their effects.
+// Package local is the log of a server that stands alone. It gives entries
+// their order, has the machine apply them, and waits until what they did is on
+// the disk. It keeps no entries: the machine's write-ahead log keeps their
+// effects.
 //
 // Requests that come while others are applied form a group. The first of them
 // has all of them applied as one entry, with one wait for the disk, since each
@@ -19,12 +20,12 @@ import (
 
 // Machine applies entries, one at a time.
 type Machine interface {
-	// Apply carries out the entry with this index and commits what it does, with
-	// the index, without waiting for the disk. It writes what became of the entry
-	// into it. After an error nothing is committed, and the next entry has the
-	// same index; an error that is [ErrNotCommitted] does not depend on what is in
-	// the entry. A panic is returned as a [*PanicError], unless the machine may have
-	// committed by then.
+	// Apply carries out the entry with this index and commits what it does,
+	// with the index, without waiting for the disk. It writes what became of
+	// the entry into it. After an error nothing is committed, and the next
+	// entry has the same index; an error that is [ErrNotCommitted] does not
+	// depend on what is in the entry. A panic is returned as a [*PanicError],
+	// unless the machine may have committed by then.
 	Apply(index uint64, e entry.Entry) error
 
 	// Applied returns the index of the last entry that was applied.
@@ -42,8 +43,8 @@ var (
 	errGivenUp = errors.New("the request that others were applied with has failed") // by a panic
 )
 
-// PanicError is a panic of the machine on its way to whoever appended the entry, who
-// may wait in another goroutine.
+// PanicError is a panic of the machine on its way to whoever appended the
+// entry, who may wait in another goroutine.
 type PanicError struct {
 	Value any
 	Stack []byte

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api"
 	"trackway/internal/app"
 	"trackway/internal/budget"
 	"trackway/internal/config"
@@ -55,7 +56,7 @@ func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limit
 	if err := recorded(cfg, file); err != nil {
 		return nil, replay.Limits{}, err
 	}
-	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Tokens: make(map[string]string), Callers: budget.MostCallers}
+	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Floors: api.Floors(), Tokens: make(map[string]string), Callers: budget.MostCallers}
 	for _, p := range cfg.Projects {
 		limits.Tokens[p.Name] = p.Token
 	}

@@ -39,7 +39,6 @@ func openHistory(t testing.TB) *history.Log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = h.Close() })
 	return h
 }
 

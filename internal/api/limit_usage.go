@@ -5,59 +5,15 @@ import (
 	"strings"
 	"time"
 
-	"trackway"
 	"trackway/internal/ask"
-	"trackway/internal/limit"
 	"trackway/internal/limit/watch"
 )
-
-// policyUsage is how one policy is used.
-type policyUsage struct {
-	Name      string        `json:"name"`
-	Limit     uint32        `json:"limit"`
-	Window    int64         `json:"window"` // seconds
-	Mode      trackway.Mode `json:"mode"`
-	Calls     uint64        `json:"calls"`
-	Refused   uint64        `json:"refused"`
-	Would     uint64        `json:"would_refuse"`
-	Candidate uint64        `json:"candidate_refused"`
-	Callers   int           `json:"callers"`
-	P50       uint32        `json:"p50"`
-	P95       uint32        `json:"p95"`
-	P99       uint32        `json:"p99"`
-	Max       uint32        `json:"max"`
-	Tenths    [10]int       `json:"tenths"`
-	Over      int           `json:"over"`
-}
-
-func usageOf(u *limit.Usage) policyUsage {
-	return policyUsage{
-		Name: u.Policy, Limit: u.Limit, Window: int64(u.Window / time.Second), Mode: u.Mode,
-		Calls: u.Calls, Refused: u.Refused, Would: u.WouldRefuse, Candidate: u.CandidateNot,
-		Callers: u.Live, P50: u.P50, P95: u.P95, P99: u.P99, Max: u.Max, Tenths: u.Tenths, Over: u.Over,
-	}
-}
-
-// tableUsage is how full the table of counters is.
-type tableUsage struct {
-	Bytes     int    `json:"bytes"`
-	Slots     int    `json:"slots"`
-	Used      int    `json:"used"`
-	Untracked uint64 `json:"untracked"`
-}
 
 // limitUsage answers what each policy has done, and how near its callers come to the limit.
 func (c *call) limitUsage() error {
 	r := c.Limits.Usage(c.received)
-	policies := make([]policyUsage, len(r.Policies))
-	for i := range r.Policies {
-		policies[i] = usageOf(&r.Policies[i])
-	}
-	return c.encoded(struct {
-		At       time.Time     `json:"at"`
-		Table    tableUsage    `json:"table"`
-		Policies []policyUsage `json:"policies"`
-	}{r.At.UTC().Truncate(time.Second), tableUsage{r.Table.Bytes, r.Table.Slots, r.Used, r.Table.Untracked}, policies})
+	r.At = r.At.UTC().Truncate(time.Second)
+	return c.encoded(r)
 }
 
 const usualCallers = 20

@@ -13,6 +13,7 @@ import (
 
 	"trackway"
 	"trackway/internal/format/tracking"
+	"trackway/internal/limit"
 	"trackway/internal/limit/watch"
 )
 
@@ -47,17 +48,19 @@ func TestLimitUsage(t *testing.T) {
 	f := newFixture(t, trackPolicy, apiPolicy)
 	f.busy(t)
 	w := f.get("/api/limits/usage", byKey()...)
-	var got struct {
-		At       time.Time
-		Table    tableUsage
-		Policies []policyUsage
-	}
+	var got limit.Report
 	decode(t, w, &got)
-	want := []policyUsage{
-		{Name: "track", Limit: 5, Window: 3600, Mode: "enforce", Calls: 12, Refused: 2, Callers: 2, P50: 5, P95: 5, P99: 5, Max: 5, Tenths: [10]int{9: 1}, Over: 1},
-		{Name: "api", Limit: 2, Window: 60, Mode: "enforce", Calls: 2, Callers: 2, P50: 1, P95: 1, P99: 1, Max: 1, Tenths: [10]int{5: 2}},
+	want := []limit.Usage{
+		{
+			Name: "track", Limit: 5, Window: 3600, Mode: "enforce", Counts: limit.Counts{Calls: 12, Refused: 2, Callers: 2},
+			Distribution: limit.Distribution{P50: 5, P95: 5, P99: 5, Max: 5, Tenths: [10]int{9: 1}, Over: 1},
+		},
+		{
+			Name: "api", Limit: 2, Window: 60, Mode: "enforce", Counts: limit.Counts{Calls: 2, Callers: 2},
+			Distribution: limit.Distribution{P50: 1, P95: 1, P99: 1, Max: 1, Tenths: [10]int{5: 2}},
+		},
 	}
-	byName := cmpopts.SortSlices(func(a, b policyUsage) bool { return a.Name > b.Name })
+	byName := cmpopts.SortSlices(func(a, b limit.Usage) bool { return a.Name > b.Name })
 	if diff := cmp.Diff(want, got.Policies, byName); diff != "" {
 		t.Error("(-want +got):\n" + diff)
 	}

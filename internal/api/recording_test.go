@@ -20,7 +20,7 @@ func TestRecording(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackPolicy)
 	dir := filepath.Join(t.TempDir(), "traffic")
-	f.Traffic = traffic.New(dir, slog.New(slog.DiscardHandler))
+	f.Traffic = traffic.New(dir, Roots(), slog.New(slog.DiscardHandler))
 	check(t, f.get("/api/limits"), 200, "") // it is off
 	f.Traffic.Reload(traffic.Settings{Record: true, Keep: time.Hour, MaxBytes: 1 << 20, Projects: map[string]string{projectToken: "shop"}})
 

@@ -23,7 +23,6 @@ import (
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
-	"trackway/internal/limit/traffic"
 	"trackway/internal/limit/watch"
 	"trackway/internal/listen"
 	"trackway/internal/live"
@@ -51,9 +50,8 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	if s.history, err = openHistory(cfg, log); err != nil {
 		return err
 	}
-	defer closing(s.history.Close)
 	s.traffic = newTraffic(cfg, log)
-	reg.MustRegister(traffic.NewCollector(s.traffic))
+	s.traffic.Register(reg)
 	defer func() { _ = s.traffic.Close() }() // it has been logged, and is no failure of a server
 	trusted := func(a netip.Addr) bool { return s.api.Clients().Trusts(a) }
 	if s.public, err = listen.TCP(ctx, cfg.Listen, s.publicBounds(cfg), trusted, log); err != nil { // first, because the guide says where

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"trackway/internal/api"
 	"trackway/internal/config"
 	"trackway/internal/fleet"
 	"trackway/internal/guide"
@@ -38,7 +39,7 @@ func (s *server) publishLocked(cfg *config.Config, set *limit.Set) (*guide.Guide
 	overrides, end := limit.InForce(cfg.Overrides, now)
 	facts := guide.Facts{
 		Server:  guide.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: cfg.PublicURL(s.public.Addr())},
-		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Overrides: overrides, Since: s.history.Since,
+		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Free: api.Free(), Overrides: overrides, Since: s.history.Since,
 	}
 	for _, other := range cfg.Servers {
 		facts.Others = append(facts.Others, guide.Server{Name: other.Name, Region: other.Region, URL: strings.TrimRight(other.URL, "/")})

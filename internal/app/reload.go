@@ -74,7 +74,7 @@ type prepared struct {
 
 // prepare registers the projects with the store.
 func (s *server) prepare(cfg *config.Config) (p prepared, err error) {
-	if p.limits, err = limit.NewSet(cfg.Policies, cfg.Overrides); err != nil {
+	if p.limits, err = newSet(cfg); err != nil {
 		return p, fmt.Errorf("limits: %w", err)
 	}
 	p.projects = slices.Clone(cfg.Projects)

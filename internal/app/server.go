@@ -61,11 +61,16 @@ type server struct {
 	ending *time.Timer // fires when the next override ends; nil: none does
 }
 
+// newSet compiles the limits of a configuration. They keep what is published.
+func newSet(cfg *config.Config) (*limit.Set, error) {
+	return limit.NewSet(cfg.Policies, cfg.Overrides, api.Floors()...)
+}
+
 // CheckLimits returns what is wrong with a configuration's limits.
 // internal/config calls it by way of its caller, because it is of the same layer
 // as internal/limit.
 func CheckLimits(cfg *config.Config) []config.Problem {
-	_, err := limit.NewSet(cfg.Policies, cfg.Overrides)
+	_, err := newSet(cfg)
 	wrong, _ := errors.AsType[limit.Problems](err)
 	found := make([]config.Problem, len(wrong))
 	for i, w := range wrong {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"trackway/internal/api"
 	"trackway/internal/config"
 	"trackway/internal/datadir"
 	"trackway/internal/limit/traffic"
@@ -13,7 +14,7 @@ import (
 func TrafficDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, datadir.Traffic) }
 
 func newTraffic(cfg *config.Config, log *slog.Logger) *traffic.Recorder {
-	return traffic.New(TrafficDir(cfg), log)
+	return traffic.New(TrafficDir(cfg), api.Roots(), log)
 }
 
 // recording returns how calls are to be recorded.

@@ -79,7 +79,7 @@ func newFixture(t *testing.T) *fixture {
 	go func() { ended <- hub.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
-		if err := errors.Join(<-ended, st.Close(), log.Close()); err != nil {
+		if err := errors.Join(<-ended, st.Close()); err != nil {
 			t.Error(err)
 		}
 	})

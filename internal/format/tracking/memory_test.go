@@ -9,6 +9,7 @@ import (
 	"trackway"
 	"trackway/internal/canonjson"
 	"trackway/internal/format/cost"
+	"trackway/internal/scale"
 )
 
 // TestMemory promises that what decoding allocates in all, garbage included,
@@ -42,7 +43,7 @@ func TestMemory(t *testing.T) { // not in parallel: what is measured is the proc
 // TestMemoryOfTheWorst sends what once took 1.3 GB: it is refused by its
 // length, before a member of it is kept.
 func TestMemoryOfTheWorst(t *testing.T) { // not in parallel, as above
-	const members = 8_000_000
+	members := scale.Of(8_000_000, 500_000)
 	body := []byte(`{"commands":[` + inBatch + inEvent + `{"a":` + `{"b":0` + strings.Repeat(`,"":0`, members) + `}}}}]}`)
 	var items []Item
 	var err *trackway.Error

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/query"
 )
 
@@ -94,35 +96,32 @@ func (f *fakeStore) Synced() uint64 {
 	return uint64(len(f.log))
 }
 
-func (f *fakeStore) Await(ctx context.Context, seq uint64) error {
-	for {
-		f.mu.Lock()
-		changed := f.changed
-		f.mu.Unlock()
-		if f.Synced() > seq {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func (f *fakeStore) Tail(seq uint64, yield func(*trackway.Event) bool) error {
-	for ; seq < f.Synced(); seq++ {
-		f.mu.Lock()
-		e := f.log[seq]
-		f.mu.Unlock()
-		if e.Type == "broken" {
-			return errDisk
-		}
-		if !yield(&e) {
-			break
+// Follow gives one at a time.
+func (f *fakeStore) Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error] {
+	return func(yield func([]change.Change, error) bool) {
+		for ; ; after++ {
+			f.mu.Lock()
+			changed := f.changed
+			f.mu.Unlock()
+			if f.Synced() <= after {
+				select {
+				case <-changed:
+				case <-ctx.Done():
+					return
+				}
+			}
+			f.mu.Lock()
+			e := f.log[after]
+			f.mu.Unlock()
+			if e.Type == "broken" {
+				yield(nil, errDisk)
+				return
+			}
+			if !yield([]change.Change{{Number: e.Seq, Event: &e}}, nil) {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 func (s *fakeSnapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) error {

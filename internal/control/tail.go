@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"iter"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,31 +12,27 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/change"
 	"trackway/internal/export"
 	"trackway/internal/query"
 )
 
 // Log is the end of the log of events. Safe for concurrent use.
 type Log interface {
-	// Synced returns the sequence number up to which all events are on the disk.
+	// Synced returns the number up to which all changes are on the disk.
 	Synced() uint64
 
-	// Await returns when there are events after seq that are on the disk, or with the cause once ctx has ended.
-	Await(ctx context.Context, seq uint64) error
-
-	// Tail calls yield for the events after seq that are on the disk, in order, until yield returns false. They may be kept.
-	Tail(seq uint64, yield func(*trackway.Event) bool) error
+	// Follow iterates over the changes after a number that are on the disk, in
+	// order and some at a time, and waits for more until ctx ends. They may be
+	// kept. An error ends it; a change that cannot be read does not.
+	Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error]
 
 	// Who returns who a customer is now, after merges, and his identifiers; 0 where there is no such customer.
 	Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
 }
 
-// Bounds on what is read at once, and on how far back is looked for the last events.
-const (
-	tailEvents = 512
-	tailBytes  = 4 << 20
-	lookBack   = 10_000
-)
+// lookBack is how far back is looked for the last events.
+const lookBack = 10_000
 
 // tail is what one call watches.
 type tail struct {
@@ -69,16 +66,19 @@ func (c *call) tail() error {
 	c.as("application/x-ndjson")
 	_, _ = c.Write(nil) // the watcher need not wait for an event to see that it watches
 	control := http.NewResponseController(c.w)
-	for ctx := c.r.Context(); ; {
-		seq, err = t.pass(seq)
+	if err := errors.Join(out.Flush(), control.Flush()); err != nil {
+		return nil // the caller has gone
+	}
+	for changes, err := range c.Log.Follow(c.r.Context(), seq) {
+		if err == nil {
+			err = t.pass(changes)
+		}
 		gone := errors.Join(out.Flush(), control.Flush())
-		if err != nil {
+		if err != nil || gone != nil {
 			return err
 		}
-		if gone != nil || c.Log.Await(ctx, seq) != nil {
-			return nil //nolint:nilerr // the caller has gone, or the server stops
-		}
 	}
+	return nil // the caller has gone, or the server stops
 }
 
 // whom reads name=value, of an identifier of the project.
@@ -142,30 +142,20 @@ func (t *tail) admits(e *trackway.Event) (bool, *trackway.Profile, error) {
 	return true, &trackway.Profile{Customer: c, IDs: ids}, nil
 }
 
-// pass writes what comes after seq, and returns how far it came. Nothing is written while the store is read.
-func (t *tail) pass(seq uint64) (uint64, error) {
-	for more := true; more && t.r.Context().Err() == nil; {
-		var events []*trackway.Event
-		bytes := 0
-		err := t.Log.Tail(seq, func(e *trackway.Event) bool {
-			events = append(events, e)
-			bytes += len(e.Properties)
-			seq = e.Seq
-			return len(events) < tailEvents && bytes < tailBytes
-		})
-		more = len(events) > 0
-		for _, e := range events {
-			is, of, failed := t.admits(e)
-			if is {
-				failed = t.table.Event(of, e)
-			}
-			if failed != nil {
-				return seq, failed
-			}
+// pass writes those of the changes that are watched.
+func (t *tail) pass(changes []change.Change) error {
+	for i := range changes {
+		e := changes[i].Event
+		if e == nil {
+			continue
+		}
+		is, of, err := t.admits(e)
+		if is {
+			err = t.table.Event(of, e)
 		}
 		if err != nil {
-			return seq, err
+			return err
 		}
 	}
-	return seq, nil
+	return nil
 }

@@ -9,26 +9,30 @@ package live
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"trackway"
-	"trackway/internal/sleep"
+	"trackway/internal/change"
 )
 
-// Log is the end of the log of events. Safe for concurrent use.
+// Log is the log of events, with the other changes among them. Safe for
+// concurrent use.
 type Log interface {
-	// Synced returns the sequence number up to which all events are on the disk.
+	// Synced returns the number up to which all changes are on the disk.
 	Synced() uint64
 
-	// Await returns when there are events after seq that are on the disk, or with the cause once ctx has ended.
-	Await(ctx context.Context, seq uint64) error
+	// Follow iterates over the changes after a number that are on the disk, in
+	// order and some at a time, and waits for more until ctx ends. They may be
+	// kept. An error ends it; a change that cannot be read does not.
+	Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error]
 
-	// Tail calls yield for the events after seq that are on the disk, in order, until yield returns false. They may be kept.
-	Tail(seq uint64, yield func(*trackway.Event) bool) error
+	// Changes is Follow for the changes up to a number, without waiting.
+	Changes(after, through uint64) iter.Seq2[[]change.Change, error]
 
-	// Who returns who a customer is now, after merges, and his identifiers; 0 where there is no such customer.
+	// Who returns who a customer is now, after merges, with its identifiers; 0 if
+	// there is no such customer.
 	Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
 }
 
@@ -36,12 +40,11 @@ type Log interface {
 var ErrEnded = errors.New("live: ended")
 
 const (
-	pause     = 10 * time.Millisecond // between two looks at the log: at most a hundred a second, whatever is written
-	mostRead  = 512                   // events at a time
-	mostBytes = 4 << 20               // of them, and of a watcher's queue
-	lookBack  = 1000                  // events that are looked at for a watcher that comes (back)
-	usualBack = 50                    // of which a new one is shown
-	mostKept  = 1000                  // refused commands
+	mostBytes = 4 << 20 // of events in a watcher's queue
+	lookBack  = 4000    // changes that are looked at for a watcher that comes (back)
+	mostBack  = 1000    // events of these that it is shown
+	usualBack = 50      // if it is new
+	mostKept  = 1000    // refused commands
 )
 
 // Hub knows the watchers. Safe for concurrent use.
@@ -56,7 +59,7 @@ type Hub struct {
 	mu         sync.Mutex
 	watchers   map[*Watcher]struct{}
 	following  bool   // the log is being read, or is about to be
-	position   uint64 // the last event that was given out; meaningless unless following
+	position   uint64 // of the last change that was given out; meaningless unless following
 	ended      bool
 	rejected   []*Rejection               // the oldest first
 	forgotten  map[uint32]trackway.Micros // when somebody was erased last, by project
@@ -101,31 +104,43 @@ func (h *Hub) end(forGood bool) {
 	clear(h.watchers)
 }
 
-// follow reads the log while anybody watches events.
+// follow gives out events while anybody watches them.
 func (h *Hub) follow(ctx context.Context) error {
 	r := resolver{log: h.log}
-	for {
+	for ctx.Err() == nil {
 		position, anybody := h.next()
 		if !anybody {
 			return nil
 		}
-		if err := h.log.Await(ctx, position); err != nil {
+		if err := h.followFrom(ctx, position, &r); err != nil {
 			return err
 		}
-		erased := h.erased.Load() // before they are read
-		events, more, err := h.read(position)
+	}
+	return nil
+}
+
+// followFrom gives out what comes after a position until nobody watches. It also
+// ends when somebody was erased: what was read before is read again.
+func (h *Hub) followFrom(ctx context.Context, position uint64, r *resolver) error {
+	erased := h.erased.Load() // before anything is read
+	for changes, err := range h.log.Follow(ctx, position) {
 		if err != nil {
 			return err
 		}
-		for _, w := range h.pass(events) {
-			if err := w.offer(events, erased, &r); err != nil {
+		if h.erased.Load() != erased {
+			return nil
+		}
+		watchers := h.pass(changes)
+		if len(watchers) == 0 {
+			return nil
+		}
+		for _, w := range watchers {
+			if err := w.offer(changes, erased, r); err != nil {
 				return err
 			}
 		}
-		if !more {
-			_ = sleep.For(ctx, pause) // if ctx has ended, Await says so
-		}
 	}
+	return nil
 }
 
 // next returns how far the log was given out, and whether anybody watches it.
@@ -141,25 +156,12 @@ func (h *Hub) next() (uint64, bool) {
 	return 0, false
 }
 
-// read reads some of what comes after a position, and tells whether there may be more.
-func (h *Hub) read(position uint64) (events []*trackway.Event, more bool, err error) {
-	bytes := 0
-	err = h.log.Tail(position, func(e *trackway.Event) bool {
-		events = append(events, e)
-		bytes += len(e.Properties)
-		more = len(events) == mostRead || bytes >= mostBytes
-		return !more
-	})
-	return events, more, err
-}
-
-// pass notes that the events are given out, and returns to whom. Who begins to watch after that has them behind him.
-func (h *Hub) pass(events []*trackway.Event) (to []*Watcher) {
+// pass notes that the changes are given out, and returns to whom. A watcher that
+// comes after that has them behind it.
+func (h *Hub) pass(changes []change.Change) (to []*Watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(events) > 0 {
-		h.position = events[len(events)-1].Seq
-	}
+	h.position = changes[len(changes)-1].Number
 	for w := range h.watchers {
 		if w.filter.Events {
 			to = append(to, w)

@@ -3,6 +3,8 @@ package live
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -15,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/change"
 )
 
 // fakeLog is a log whose end is durable when the test says so. It counts what is asked of it.
@@ -25,7 +28,7 @@ type fakeLog struct {
 	changed  chan struct{}
 	merged   map[trackway.Customer]trackway.Customer
 	ids      map[trackway.Customer][]trackway.Identifier
-	asked    int // Await and Tail
+	asked    int // Follow and Changes
 	whoAsked int
 	broken   error
 	reading  func() // is called when events have been read, and are not given out yet
@@ -69,40 +72,57 @@ func (l *fakeLog) Synced() uint64 {
 	return l.synced
 }
 
-func (l *fakeLog) Await(ctx context.Context, seq uint64) error {
-	for {
-		l.mu.Lock()
-		l.asked++
-		synced, changed := l.synced, l.changed
-		l.mu.Unlock()
-		if synced > seq {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+func (l *fakeLog) Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error] {
+	return func(yield func([]change.Change, error) bool) {
+		for {
+			l.mu.Lock()
+			l.asked++
+			synced, changed := l.synced, l.changed
+			l.mu.Unlock()
+			for some, err := range l.Changes(after, synced) {
+				if !yield(some, err) || err != nil {
+					return
+				}
+			}
+			after = max(after, synced)
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
 		}
 	}
 }
 
-func (l *fakeLog) Tail(seq uint64, yield func(*trackway.Event) bool) error {
-	l.mu.Lock()
-	l.asked++
-	var events []trackway.Event
-	if seq < l.synced {
-		events = slices.Clone(l.events[seq:l.synced])
-	}
-	l.mu.Unlock()
-	if l.reading != nil {
-		l.reading()
-	}
-	for i := range events {
-		if l.broken != nil || !yield(&events[i]) {
-			break
+// Changes gives two at a time.
+func (l *fakeLog) Changes(after, through uint64) iter.Seq2[[]change.Change, error] {
+	return func(yield func([]change.Change, error) bool) {
+		l.mu.Lock()
+		l.asked++
+		var events []trackway.Event
+		if through = min(through, l.synced); after < through {
+			events = slices.Clone(l.events[after:through])
+		}
+		l.mu.Unlock()
+		if l.reading != nil {
+			l.reading()
+		}
+		if l.broken != nil {
+			yield(nil, l.broken)
+			return
+		}
+		for some := range slices.Chunk(events, 2) {
+			var changes []change.Change
+			for i := range some {
+				if some[i].Seq != 0 {
+					changes = append(changes, change.Change{Number: some[i].Seq, Event: &some[i]}, change.Change{Number: some[i].Seq, Kind: change.Changed})
+				}
+			}
+			if len(changes) > 0 && !yield(changes, nil) {
+				return
+			}
 		}
 	}
-	return l.broken
 }
 
 func (l *fakeLog) Who(_ uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
@@ -158,7 +178,7 @@ func mustWatch(t *testing.T, h *Hub, f Filter, after *Mark) *Watcher {
 
 // settle lets the hub do all that it has to do now.
 func settle() {
-	<-time.After(2 * pause)
+	<-time.After(time.Millisecond)
 	synctest.Wait()
 }
 
@@ -245,7 +265,7 @@ func TestResume(t *testing.T) {
 	t.Parallel()
 	run(t, func(b bubble) {
 		t, h, l := b.T, b.h, b.l
-		for i := range 2*lookBack + 1 {
+		for i := range 2*mostBack + 1 {
 			l.write(strconv.Itoa(i+1), 1, 1)
 		}
 		l.sync()
@@ -256,7 +276,7 @@ func TestResume(t *testing.T) {
 		}{
 			{nil, "1952", "2001", usualBack},
 			{&Mark{Seq: 1998}, "1999", "2001", 3},
-			{&Mark{Seq: 1}, "1002", "2001", lookBack},
+			{&Mark{Seq: 1}, "1002", "2001", mostBack},
 			{&Mark{Seq: 2001}, "", "", 0},
 			{&Mark{Seq: 1 << 60}, "", "", 0},
 		} {
@@ -264,7 +284,7 @@ func TestResume(t *testing.T) {
 			settle()
 			got, dropped := types(t, w)
 			if len(got) != test.n || dropped != 0 || test.n > 0 && (got[0] != test.first || got[test.n-1] != test.last) {
-				t.Errorf("after %v: got %d events, %d dropped (%.20q)", test.after, len(got), dropped, got)
+				t.Errorf("after %v: got %d events, %d dropped (%.200s)", test.after, len(got), dropped, fmt.Sprint(got))
 			}
 			w.Close()
 		}

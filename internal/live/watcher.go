@@ -1,11 +1,11 @@
 package live
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 
 	"trackway"
+	"trackway/internal/change"
 )
 
 // Filter says what a watcher wants to see.
@@ -135,27 +135,24 @@ func (h *Hub) join(w *Watcher, after *Mark, erased uint64) (position uint64, joi
 
 // lookBack reads what a watcher wants of the events up to a position.
 func (w *Watcher) lookBack(position uint64, after *Mark) (back []Item, err error) {
-	from := position - min(position, lookBack)
+	from, most := position-min(position, lookBack), usualBack
 	if after != nil {
-		from = max(from, after.Seq)
+		from, most = max(from, after.Seq), mostBack
 	}
 	r := resolver{log: w.hub.log}
-	var failed error
 	erased := w.hub.erased.Load() // before they are read
-	err = w.hub.log.Tail(from, func(e *trackway.Event) bool {
-		var wanted bool
-		if e.Seq > position {
-			return false
+	for changes, err := range w.hub.log.Changes(from, position) {
+		if err != nil {
+			return nil, err
 		}
-		if wanted, failed = w.wants(e, &r); wanted {
-			back = append(back, Item{Event: e, erased: erased})
+		wanted, err := w.choose(changes, erased, &r)
+		if err != nil {
+			return nil, err
 		}
-		if after == nil && len(back) > usualBack {
-			back = back[1:]
-		}
-		return failed == nil
-	})
-	return back, cmp.Or(err, failed)
+		back = append(back, wanted...)
+		back = back[max(0, len(back)-most):]
+	}
+	return back, nil
 }
 
 // Close ends watching.
@@ -197,14 +194,14 @@ func (h *Hub) asNow(items []Item) (kept []Item, err error) {
 }
 
 // again reads an event as it is now, nil if it is gone.
-func (h *Hub) again(seq uint64) (event *trackway.Event, err error) {
-	err = h.log.Tail(seq-1, func(e *trackway.Event) bool {
-		if e.Seq == seq {
-			event = e
+func (h *Hub) again(seq uint64) (*trackway.Event, error) {
+	for changes, err := range h.log.Changes(seq-1, seq) {
+		if err != nil {
+			return nil, err
 		}
-		return false
-	})
-	return event, err
+		return changes[0].Event, nil
+	}
+	return nil, nil //nolint:nilnil // it is gone
 }
 
 // next takes items out of the queue.
@@ -269,20 +266,12 @@ func (w *Watcher) putLocked(it Item) {
 	}
 }
 
-// offer puts those of the events that the watcher wants into its queue. erased is how often somebody had been erased when they were read.
-func (w *Watcher) offer(events []*trackway.Event, erased uint64, r *resolver) error {
-	var wanted []Item
-	for _, e := range events {
-		ok, err := w.wants(e, r)
-		if err != nil {
-			return err
-		}
-		if ok {
-			wanted = append(wanted, Item{Event: e, erased: erased})
-		}
-	}
-	if len(wanted) == 0 {
-		return nil
+// offer puts those of the events that the watcher wants into its queue. erased is
+// how often somebody had been erased when they were read.
+func (w *Watcher) offer(changes []change.Change, erased uint64, r *resolver) error {
+	wanted, err := w.choose(changes, erased, r)
+	if err != nil || len(wanted) == 0 {
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -294,6 +283,24 @@ func (w *Watcher) offer(events []*trackway.Event, erased uint64, r *resolver) er
 	}
 	w.wake()
 	return nil
+}
+
+// choose returns those of the events that the watcher wants.
+func (w *Watcher) choose(changes []change.Change, erased uint64, r *resolver) (wanted []Item, err error) {
+	for i := range changes {
+		e := changes[i].Event
+		if e == nil {
+			continue
+		}
+		ok, err := w.wants(e, r)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			wanted = append(wanted, Item{Event: e, erased: erased})
+		}
+	}
+	return wanted, nil
 }
 
 func (w *Watcher) wants(e *trackway.Event, r *resolver) (bool, error) {

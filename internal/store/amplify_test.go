@@ -114,7 +114,7 @@ func soft() []amplified {
 		{"50 × 200 new identifiers", nil, batch(func(i int) trackway.Command {
 			return update(2, nil, append(many(200, "cookie", fmt.Sprint("n", i, "-")), a)...)
 		}), 20},
-		{"64 contested identifiers", small, []trackway.Command{claimSmall}, 20},
+		{"64 contested identifiers", small, []trackway.Command{claimSmall}, 25},
 		{"64 contested identifiers of full customers", large, []trackway.Command{claimLarge}, 2300},
 	}
 }

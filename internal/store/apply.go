@@ -9,6 +9,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/change"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
@@ -164,18 +165,22 @@ func (t *tx) idKey(project uint32, id trackway.Identifier) []byte {
 }
 
 // putHolder notes that a customer's record has to be written.
-func (t *tx) putHolder(project uint32, h *identity.Holder) { t.changed.Add(project, h) }
+func (t *tx) putHolder(project uint32, h *identity.Holder) {
+	t.changed.Add(project, h, change.Changed, true)
+}
 
 // stageHolders stages the records that have changed.
 func (t *tx) stageHolders() error {
 	for _, c := range t.changed.All() {
+		if !c.Record {
+			continue
+		}
 		t.key = format.AppendCustomerKey(t.key[:0], c.Project, c.Customer)
 		t.value = format.AppendHolder(t.value[:0], c.Holder)
 		if err := t.b.Set(t.key, t.value, nil); err != nil {
 			return err
 		}
 	}
-	t.changed.Empty()
 	return nil
 }
 
@@ -185,7 +190,7 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 	const maxNamed = 3 // in an error
 	var over []string
 	var refused int
-	before := h.Properties
+	before, staged := h.Properties, t.b.Count()
 	t.moved += max(0, len(c.Properties)-trackway.MaxProperties) // each is looked up, also where it is refused
 	for _, p := range c.Properties {
 		known, err := t.setProperty(h, p, c, h.Properties < trackway.MaxProperties)
@@ -199,8 +204,8 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 			refused++
 		}
 	}
-	if h.Properties != before {
-		t.putHolder(c.Project, h)
+	if t.b.Count() != staged {
+		t.changed.Add(c.Project, h, change.Changed, h.Properties != before)
 	}
 	if over == nil {
 		return nil, nil //nolint:nilnil // neither refused nor failed

@@ -7,8 +7,12 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/entry"
+	"trackway/internal/store/recent"
 )
 
 // benchEvent is an event of some 500 bytes, at a time that no other has.
@@ -61,12 +65,21 @@ func mustCommit(b *testing.B, s *Store, cmds ...trackway.Command) {
 	}
 }
 
+// written returns what reports how much of the write-ahead log an operation has
+// taken since.
+func written(b *testing.B, s *Store) func() {
+	b.Helper()
+	before := s.db.Metrics().WAL.BytesIn
+	return func() { b.ReportMetric(float64(s.db.Metrics().WAL.BytesIn-before)/float64(b.N), "written-B/op") }
+}
+
 // BenchmarkCommit is what is done under the lock, without the disk.
 func BenchmarkCommit(b *testing.B) {
 	b.Run("event of a known customer", func(b *testing.B) {
 		s := benchOpen(b)
 		ids := known(b, s)
 		cmds, results := []trackway.Command{benchEvent(0, ids[0])}, make([]trackway.Result, 1)
+		report := written(b, s)
 		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			cmds[0].IDs[0], cmds[0].Time = ids[n*7919%len(ids)], cmds[0].Time+1
@@ -74,11 +87,13 @@ func BenchmarkCommit(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+		report()
 	})
 	b.Run("event of any hour and type", func(b *testing.B) { // the worst for the counts: each is of another hour
 		s := benchOpen(b)
 		ids := known(b, s)
 		cmds, results := []trackway.Command{benchEvent(0, ids[0])}, make([]trackway.Result, 1)
+		report := written(b, s)
 		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			cmds[0].IDs[0], cmds[0].Time = ids[n*7919%len(ids)], trackway.Micros(n*7919%100_000)*3600e6+trackway.Micros(n)
@@ -87,10 +102,12 @@ func BenchmarkCommit(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+		report()
 	})
 	b.Run("event of a new customer", func(b *testing.B) {
 		s := benchOpen(b)
 		cmds, results := []trackway.Command{benchEvent(0, cookie1)}, make([]trackway.Result, 1)
+		report := written(b, s)
 		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			cmds[0].IDs[0].Value = fmt.Sprintf("c0000000-0000-0000-0000-%012d", n)
@@ -98,6 +115,7 @@ func BenchmarkCommit(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+		report()
 	})
 	b.Run("batch of 50 events", func(b *testing.B) {
 		s := benchOpen(b)
@@ -121,6 +139,7 @@ func BenchmarkCommit(b *testing.B) {
 		s := benchOpen(b)
 		ids := known(b, s)
 		cmds, results := []trackway.Command{update(2, map[string]string{"last": "2", "plan": `"free"`}, ids[0])}, make([]trackway.Result, 1)
+		report := written(b, s)
 		b.ReportAllocs()
 		for n := 0; b.Loop(); n++ {
 			cmds[0].IDs[0], cmds[0].Time = ids[n*7919%len(ids)], cmds[0].Time+1
@@ -128,7 +147,46 @@ func BenchmarkCommit(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+		report()
 	})
+}
+
+// BenchmarkFeed is what the feed of changes adds to a transaction for each
+// customer that it changes, the insertion into memory with it. An event of a
+// known customer changes nobody.
+func BenchmarkFeed(b *testing.B) {
+	const some = 1000 // customers; as many changes are committed at a time
+	for name, isNew := range map[string]bool{"new customer": true, "known customer": false} {
+		b.Run(name, func(b *testing.B) {
+			s := benchOpen(b)
+			var st recent.Stager
+			s.stageInto(&st, s.db.NewBatch(), 1)
+			bytes := 0
+			commit := func() {
+				bytes += st.Batch.Len()
+				if err := st.Batch.Commit(pebble.NoSync); err != nil {
+					b.Fatal(err)
+				}
+				st.Batch = s.db.NewBatch()
+			}
+			b.ReportAllocs()
+			n := 0
+			for ; b.Loop(); n++ {
+				c := trackway.Customer(n + 1)
+				if !isNew {
+					c, st.New = trackway.Customer(n*7919%some+1), some+1
+				}
+				if err := st.Add(change.Change{Kind: change.Changed, Project: demo, Customer: c}); err != nil {
+					b.Fatal(err)
+				}
+				if n%some == some-1 {
+					commit()
+				}
+			}
+			commit()
+			b.ReportMetric(float64(bytes)/float64(n), "B/change")
+		})
+	}
 }
 
 // BenchmarkApply is all of it: 64 clients, each waiting for the disk.

@@ -13,11 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
+	"trackway/internal/store/recent"
 	"trackway/internal/store/timeline"
 	"trackway/internal/store/totals"
 )
@@ -67,6 +69,8 @@ type contents struct {
 	counts    map[string]string
 	types     map[uint32]map[string]uint32 // by project
 	counted   uint64
+	changes   map[uint64]change.Change // that are no events
+	latest    map[string]change.Change // of customers, by key
 }
 
 type timelineEntry struct {
@@ -82,6 +86,7 @@ func readAll(from pebble.Reader) (*contents, error) {
 		projectOf: make(map[trackway.Customer]uint32), ids: make(map[string]trackway.Customer),
 		events: make(map[uint64]trackway.Event), timeline: make(map[uint64][]timelineEntry),
 		props: make(map[trackway.Customer]int), kept: make(map[[2]trackway.Customer]bool),
+		changes: make(map[uint64]change.Change), latest: make(map[string]change.Change),
 		counts: make(map[string]string), types: make(map[uint32]map[string]uint32),
 	}
 	it, err := from.NewIter(nil)
@@ -110,6 +115,10 @@ func (c *contents) read(key, value []byte) (err error) {
 	case 'c':
 		c.projectOf[number(5)] = binary.BigEndian.Uint32(key[1:])
 		c.holders[number(5)], err = format.DecodeHolder(number(5), value)
+	case 'd':
+		c.changes[uint64(number(1))], err = recent.Decode(uint64(number(1)), value)
+	case 'v':
+		c.latest[string(key)], err = recent.DecodeLatest(value)
 	case 'f':
 		if len(value) != 0 {
 			return format.ErrCorrupt
@@ -186,7 +195,7 @@ func mustBeConsistent(tb interface {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, broken := range []string{c.checkLog(s), c.checkIDs(), c.checkCustomers(s), c.checkMerges(s), c.checkUsage(s), c.checkCounts(s), c.checkCache(s)} {
+	for _, broken := range []string{c.checkLog(s), c.checkChanges(), c.checkIDs(), c.checkCustomers(s), c.checkMerges(s), c.checkUsage(), c.checkCounts(s), c.checkCache(s)} {
 		if broken != "" {
 			tb.Fatal(broken)
 		}
@@ -212,8 +221,39 @@ func (c *contents) checkLog(s *Store) string {
 			return fmt.Sprintf("event %v is of nobody in its project", e)
 		}
 	}
+	for number := range c.changes {
+		last = max(last, number)
+	}
 	if want := max(last+1, c.nextSeq); s.nextSeq != want {
 		return fmt.Sprintf("the next sequence number is %d, want %d", s.nextSeq, want)
+	}
+	return ""
+}
+
+// checkChanges: each customer has one change, which is known as its latest; and
+// the one of each project that tells of expired events counts all of them.
+func (c *contents) checkChanges() string {
+	about := make(map[trackway.Customer]int)
+	var expired uint64
+	for number, one := range c.changes {
+		latest := c.latest[string(format.Key(nil).Latest(one.Project, one.Customer))]
+		latest.Project, latest.Customer = one.Project, one.Customer
+		if _, isEvent := c.events[number]; isEvent || latest != one {
+			return fmt.Sprintf("change %d is %+v, the latest is %+v, it is an event: %v", number, one, latest, isEvent)
+		}
+		about[one.Customer]++
+		expired += one.Expired.Events
+	}
+	if len(c.latest) != len(c.changes) {
+		return fmt.Sprintf("%d changes are the latest, and there are %d", len(c.latest), len(c.changes))
+	}
+	for customer := range c.holders {
+		if about[customer] != 1 {
+			return fmt.Sprintf("%d changes are about customer %d", about[customer], customer)
+		}
+	}
+	if n := len(c.changes) - about[0]; n != len(c.holders) || expired != c.usage.Expired {
+		return fmt.Sprintf("%d changes are about %d customers, and %d events are expired of %d", n, len(c.holders), expired, c.usage.Expired)
 	}
 	return ""
 }
@@ -303,16 +343,12 @@ func (c *contents) checkMerges(s *Store) string {
 }
 
 // checkUsage: what was counted as stored was stored, merges aside.
-func (c *contents) checkUsage(s *Store) string {
-	stored := s.nextSeq - 1
+func (c *contents) checkUsage() string {
 	var absorbed uint64
 	for _, h := range c.holders {
 		if h.MergedInto != 0 {
 			absorbed++
 		}
-	}
-	if c.usage.Stored != stored-absorbed {
-		return fmt.Sprintf("%d events are counted, %d are stored", c.usage.Stored, stored-absorbed)
 	}
 	if u := c.usage; u.Events() != uint64(len(c.events)) {
 		return fmt.Sprintf("%+v are counted, the log holds %d events", u, len(c.events))
@@ -369,7 +405,7 @@ func (c *contents) checkCounts(s *Store) string {
 			return fmt.Sprintf("counted are %v, the log holds %v", got, want)
 		}
 	}
-	if expired := s.nextSeq-1 > uint64(len(c.events)); !expired && !maps.Equal(got, want) { // what is too old stays counted
+	if c.usage.Expired == 0 && !maps.Equal(got, want) { // what is too old stays counted
 		return fmt.Sprintf("counted are %v, the log holds %v", got, want)
 	}
 	return ""

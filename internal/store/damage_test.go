@@ -120,8 +120,8 @@ func TestDamagedEventStopsNothing(t *testing.T) {
 	if !strings.Contains(log.String(), "event 3") || s.damaged.Count(damage.Event) != 1 {
 		t.Errorf("%d damaged; it is not said which:\n%s", s.damaged.Count(damage.Event), log)
 	}
-	if r := mustApply(t, s, event("e", 6, nil, cookie1)); r[0].Seq != 6 {
-		t.Errorf("got %+v, want event 6", r)
+	if r := mustApply(t, s, event("e", 6, nil, cookie1)); r[0].Seq != 7 {
+		t.Errorf("got %+v, want event 7", r)
 	}
 	x, err := s.Expire(t.Context(), 1, 6, func(uint32, string) trackway.Micros { return 5 })
 	if x.Removed != 3 || err != nil {
@@ -161,7 +161,7 @@ func TestDamagedBlockStopsNothing(t *testing.T) {
 	if lost == 0 || lost > 4 || allCounted(t, s) != uint64(events-lost) {
 		t.Errorf("%d events lost, %d counted of %d", lost, allCounted(t, s), events)
 	}
-	if s.damaged.Count(damage.File) != 1 || !strings.Contains(log.String(), "event 10") || !strings.Contains(log.String(), ".sst") {
+	if s.damaged.Count(damage.File) != 1 || !strings.Contains(log.String(), "event 11") || !strings.Contains(log.String(), ".sst") {
 		t.Errorf("%d files damaged; it is not said which:\n%s", s.damaged.Count(damage.File), log)
 	}
 	if strings.Contains(log.String(), "secret-") {

@@ -15,6 +15,7 @@ import (
 	"trackway/internal/entry"
 	"trackway/internal/query"
 	"trackway/internal/sleep"
+	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
@@ -28,13 +29,23 @@ const expireRest = 2 * time.Millisecond
 // Expire removes those of the events from sequence number from up to, not including, to whose time, or receipt if that is
 // earlier, is before what before returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how
 // many events there are. What cannot be read is noted, and stays. It does not wait for the disk: after a crash there is more to remove,
-// that is all. When ctx ends, it stops between two batches.
+// that is all. When ctx ends, it stops between two batches. Events behind the
+// lowest cursor stay until it has passed them.
 //
 // Cost: a read of these records of the log, with nobody waiting; writers wait while up to 128 events are removed at once.
 func (s *Store) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
+	lowest, err := follow.Lowest(s.db)
+	if err != nil {
+		return query.Expired{}, err
+	}
+	held := lowest < to-1
+	if held {
+		to = lowest + 1
+	}
 	x, old, err := s.tooOld(from, to, before)
+	x.End = x.End || held
 	if err == nil && len(old) > 0 {
 		err = s.counts.Save() // so that no entry has to, while others wait
 	}
@@ -49,6 +60,9 @@ func (s *Store) Expire(
 		if old, x.Removed = old[len(e.Events):], x.Removed+e.Removed; err == nil && len(old) > 0 {
 			err = sleep.For(ctx, expireRest)
 		}
+	}
+	if x.Removed > 0 { // those who follow are told; nobody else waits for the disk
+		err = errors.Join(err, s.Sync())
 	}
 	if err != nil {
 		return x, fmt.Errorf("expire events %d to %d: %w", from, to, err)
@@ -114,11 +128,8 @@ func (t *tx) expire(e *entry.Expire) error {
 func (t *tx) remove(event *trackway.Event, entry []byte) error {
 	t.addUsage(event.Project, event.Received, query.Usage{Expired: 1})
 	t.touch(event.Project)
-	var err error
-	if event.Seq == t.nextSeq-1 {
-		err = t.b.Set([]byte(format.KeyNextSeq), binary.BigEndian.AppendUint64(nil, t.nextSeq), nil)
-	}
-	return errors.Join(err, t.b.Delete(format.AppendLogKey(nil, event.Seq), nil), t.b.Delete(entry, nil))
+	t.noteExpired(event)
+	return errors.Join(t.b.Delete(format.AppendLogKey(nil, event.Seq), nil), t.b.Delete(entry, nil))
 }
 
 // Newest returns when the last event of the log was received, 0 where there is none.

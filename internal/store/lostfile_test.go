@@ -1,6 +1,10 @@
 package store
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -10,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/scale"
 )
 
 // TestLostFileIsPassedOver: where a whole file of the log is lost, every event that is in others is read, and it is not tried once for each
@@ -24,7 +29,8 @@ func TestLostFileIsPassedOver(t *testing.T) {
 		}
 		return nil
 	}))
-	const lost, kept = 30_000, 100
+	const kept = 100
+	lost := scale.Of(30_000, 21_000)
 	s := openPlain(t, mem)
 	fill := func(from, n int, text string) {
 		cmds := make([]trackway.Command, n)
@@ -36,7 +42,7 @@ func TestLostFileIsPassedOver(t *testing.T) {
 	fill(1, lost, "lost")
 	compactAll(t, s)
 	fill(lost+1, kept, "kept")
-	if err := s.Reclaim(t.Context(), lost+1, lost+kept); err != nil { // into a file of its own, behind the other
+	if err := s.Reclaim(t.Context(), uint64(lost+1), uint64(lost+kept)); err != nil { // into a file of its own, behind the other
 		t.Fatal(err)
 	}
 	uncount(t, s)
@@ -58,8 +64,12 @@ func TestLostFileIsPassedOver(t *testing.T) {
 	if read != kept || missed != lost || err != nil {
 		t.Errorf("read %d events, %d are lost; want %d and %d: %v", read, missed, kept, lost, err)
 	}
-	if n := reads.Load(); n == 0 || n > lost/2 {
+	if n := reads.Load(); n == 0 || n > int64(lost/2) {
 		t.Errorf("files were read %d times for %d events that are lost", n, lost)
+	}
+	changes := changesOf(t, s, 0) // the customer's, in another file, is among them
+	if n := len(changes); n != lost+1+kept || changes[lost-1] != fmt.Sprint("lost ", lost) || changes[lost] != "changed 1" || changes[lost+1] != "e" {
+		t.Errorf("%d changes, want %d: %q", n, lost+1+kept, changes[lost-1:min(n, lost+2)])
 	}
 }
 
@@ -81,4 +91,42 @@ func lose(t *testing.T, fs vfs.FS, text string) (files int) {
 		files++
 	}
 	return files
+}
+
+// TestLostEventsHideNoOtherChange: the numbers of events that are lost are told
+// as lost, and the changes between them, which are in another file, are told.
+func TestLostEventsHideNoOtherChange(t *testing.T) {
+	t.Parallel()
+	var lost string // name of a file
+	mem := vfs.NewMem()
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileReadAt && lost != "" && strings.HasSuffix(op.Path, lost) {
+			return errors.New("bad sector")
+		}
+		return nil
+	}))
+	s := openPlain(t, mem)
+	fill := quoted(strings.Repeat("x", 100_000)) // so that each is in a block of its own
+	for i := range 5 {
+		mustApply(t, s, event("e", trackway.Micros(i+1), map[string]string{"p": fill}, identifierOf("cookie", strconv.Itoa(i))))
+	}
+	compactAll(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, _ = openDamaged(t, fs) // which reads the last events
+	names, err := mem.List("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, ".sst") && strings.Contains(string(readFile(t, mem, mem.PathJoin("data", name))), fill) {
+			lost = name
+		}
+	}
+	want := []string{"lost 1", "changed 1", "lost 3", "changed 2", "lost 5", "changed 3"}
+	if got := changesOf(t, s, 0); len(got) != 10 || !slices.Equal(got[:6], want) {
+		t.Errorf("got %q, want %q and four more", got, want)
+	}
+	lost = ""
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/entry"
 	"trackway/internal/identity"
 	"trackway/internal/log/local"
@@ -19,7 +20,9 @@ import (
 	"trackway/internal/store/counts"
 	"trackway/internal/store/damage"
 	"trackway/internal/store/erased"
+	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
+	"trackway/internal/store/recent"
 	"trackway/internal/store/totals"
 )
 
@@ -32,8 +35,8 @@ type machine struct {
 	pending   erased.Schedule // erasures whose bytes may still be in files
 	versions  cache.Versions
 	applied   atomic.Uint64 // index of the last entry
-	committed atomic.Uint64 // the last event that is
-	synced    watermark
+	committed atomic.Uint64 // the number of the last change that is
+	synced    follow.Watermark
 	sync      func() error // a test takes it away, to show that it is what keeps things
 
 	// mu makes resolving an identity, which reads and then writes, one step. It
@@ -92,7 +95,7 @@ func (t *tx) apply(e entry.Entry) error {
 	case *entry.Expire:
 		return t.expire(e)
 	case *entry.Cursor:
-		return t.b.Set(format.Key(nil).Cursor(e.Name), binary.BigEndian.AppendUint64(nil, e.Number), nil)
+		return follow.SetCursor(t.b, e.Name, e.Number)
 	}
 	return fmt.Errorf("entry of unknown kind %d", e.Kind())
 }
@@ -109,7 +112,7 @@ func (m *machine) Sync() error {
 	if err := m.sync(); err != nil {
 		return err
 	}
-	m.synced.raise(seq)
+	m.synced.Raise(seq)
 	return nil
 }
 
@@ -122,6 +125,8 @@ type scratch struct {
 	touched            []uint32       // projects
 	entries            []movedEntry
 	changed            cache.Changed // none between transactions
+	expired            []change.Change
+	feed               recent.Stager
 }
 
 // tx is a batch in the making: what one entry does. It exists only while the
@@ -144,7 +149,7 @@ type tx struct {
 // customers, and is spared the cost.
 func (m *machine) begin(several bool) *tx {
 	t := &tx{scratch: &m.scratch, m: m, nextSeq: m.nextSeq, nextCustomer: m.nextCustomer}
-	t.usage, t.touched = t.usage[:0], t.touched[:0]
+	t.usage, t.touched, t.expired = t.usage[:0], t.touched[:0], t.expired[:0]
 	if several {
 		t.readOwnWrites()
 	} else {
@@ -175,7 +180,7 @@ func (t *tx) close() {
 
 // commit stages what goes with what the entry does, and commits all of it.
 func (t *tx) commit(index uint64) error {
-	if err := errors.Join(t.stageHolders(), t.stageUsage(), t.m.counts.Number(t.b, t.counted), t.stageErasure()); err != nil {
+	if err := errors.Join(t.stageHolders(), t.stageChanges(), t.stageUsage(), t.m.counts.Number(t.b, t.counted), t.stageErasure()); err != nil {
 		return err
 	}
 	t.key = append(t.key[:0], format.KeyApplied...)

@@ -15,16 +15,18 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/change"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
+	"trackway/internal/store/follow"
 )
 
 // model is what a store should hold, kept the plainest way. Whose identifiers these are it leaves to internal/identity, whose
 // own model is in its tests; but of a decision it takes only who holds what, so that the store's indexes are on their own.
 type model struct {
 	customers []*modelCustomer // by number, from 1
-	events    []*modelEvent    // by sequence number, from 1
+	events    []*modelEvent    // in the order of the log
 	usage     [3]query.Usage   // by project; all on the first of days
 }
 
@@ -158,11 +160,42 @@ func (m *model) update(c *modelCustomer, cmd *trackway.Command) *trackway.Error 
 
 func (m *model) store(e *modelEvent) uint64 {
 	m.events = append(m.events, e)
-	e.Seq = uint64(len(m.events))
-	return e.Seq
+	return uint64(len(m.events))
 }
 
-// add returns the event's sequence number, 0 if it is a duplicate.
+// number gives the events that have no number yet those of the store's events
+// that come after the others.
+func (m *model) number(s *Store) error {
+	at := len(m.events)
+	for at > 0 && m.events[at-1].Seq == 0 {
+		at--
+	}
+	last := uint64(0)
+	if at > 0 {
+		last = m.events[at-1].Seq
+	}
+	for some, err := range s.Changes(last, change.NoCursor) {
+		for i := range some {
+			if err != nil || some[i].Event == nil {
+				continue
+			}
+			if at == len(m.events) {
+				return fmt.Errorf("event %d is too many", some[i].Number)
+			}
+			m.events[at].Seq = some[i].Number
+			at++
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if at < len(m.events) {
+		return fmt.Errorf("%d events are missing", len(m.events)-at)
+	}
+	return nil
+}
+
+// add returns how many events there are then, 0 if it is a duplicate.
 func (m *model) add(c trackway.Customer, cmd *trackway.Command) uint64 {
 	e := &modelEvent{
 		Event:      trackway.Event{Project: cmd.Project, Customer: c, Type: cmd.Type, Time: cmd.Time, Received: cmd.Received},
@@ -216,9 +249,9 @@ func without(properties []trackway.Property, ids []identity.ID) []trackway.Prope
 func (m *model) timeline(c trackway.Customer) (events []trackway.Event) {
 	for _, e := range m.events {
 		if m.survivor(e.Customer) == c && !e.expired {
-			e := e.Event
-			e.Properties = canonjson.AppendObject(nil, m.events[e.Seq-1].properties)
-			events = append(events, e)
+			one := e.Event
+			one.Properties = canonjson.AppendObject(nil, e.properties)
+			events = append(events, one)
 		}
 	}
 	return events
@@ -304,8 +337,18 @@ func (m *simulation) apply(t *rapid.T, n int) {
 	if err := m.store.Apply(cmds, results); err != nil {
 		t.Fatal(err)
 	}
+	wanted := make([]trackway.Result, n)
 	for i := range cmds {
-		got, want := results[i], m.model.apply(&cmds[i])
+		wanted[i] = m.model.apply(&cmds[i])
+	}
+	if err := m.model.number(m.store); err != nil {
+		t.Fatal(err)
+	}
+	for i := range cmds {
+		got, want := results[i], wanted[i]
+		if want.Seq != 0 {
+			want.Seq = m.model.events[want.Seq-1].Seq
+		}
 		m.model.count(&cmds[i], want)
 		if (got.Err != nil) != (want.Err != nil) || (got.Err != nil && got.Err.Code != want.Err.Code) {
 			t.Fatalf("%v: got %v, want %v", cmds[i], got.Err, want.Err)
@@ -341,10 +384,14 @@ func (m *simulation) expire(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	lowest, err := follow.Lowest(m.store.db)
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := query.Expired{Soonest: query.Never, End: true}
 	for _, e := range m.model.events {
 		switch {
-		case e.expired || typ != "" && e.Type != typ:
+		case e.expired || typ != "" && e.Type != typ || e.Seq > lowest:
 		case min(e.Time, e.Received) < at:
 			e.expired = true
 			m.model.usage[e.Project].Expired++
@@ -372,6 +419,10 @@ func (m *simulation) reopen(t *rapid.T) {
 	if err := m.store.Close(); err != nil {
 		t.Fatal(err)
 	}
+	m.open(t)
+}
+
+func (m *simulation) open(t *rapid.T) {
 	s, err := Open("data", Options{FS: m.fs, Cache: 1 << 20, Fatal: func(err error) { panic(err) }})
 	if err != nil {
 		t.Fatal(err)
@@ -380,6 +431,17 @@ func (m *simulation) reopen(t *rapid.T) {
 	s.counts.Most = smallCache
 	s.mostMoved, s.mostKept = fewMoved, fewKept
 	m.store = s
+}
+
+func newSimulation(t *rapid.T, fs vfs.FS) *simulation {
+	m := &simulation{fs: fs, now: 1000}
+	m.open(t)
+	for _, token := range []string{"one", "two"} {
+		if err := m.store.Register([]trackway.Project{{Token: token}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
 }
 
 // check compares all that can be read, in both directions of time.
@@ -470,18 +532,7 @@ func (m *simulation) checkEvents(t *rapid.T, project uint32, c trackway.Customer
 func TestModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		m := &simulation{fs: vfs.NewMem(), now: 1000}
-		s, err := Open("data", Options{FS: m.fs, Cache: 1 << 20, Fatal: func(err error) { panic(err) }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.mostMoved, s.mostKept = fewMoved, fewKept
-		m.store = s
-		for _, token := range []string{"one", "two"} {
-			if err := s.Register([]trackway.Project{{Token: token}}); err != nil {
-				t.Fatal(err)
-			}
-		}
+		m := newSimulation(t, vfs.NewMem())
 		defer func() {
 			if err := m.store.Close(); err != nil {
 				t.Fatal(err)

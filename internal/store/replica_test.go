@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/entry"
 	"trackway/internal/log/local"
 	"trackway/internal/query"
@@ -166,7 +167,7 @@ func replicate(
 		}
 	}
 	for now := trackway.Micros(1); now < 60; now++ {
-		if err := change(t, primary, random, now); err != nil {
+		if err := alter(t, primary, random, now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -225,8 +226,8 @@ func difference(want, got map[string]string) string {
 	return ""
 }
 
-// change does something to a store.
-func change(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error {
+// alter does something to a store.
+func alter(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error {
 	t.Helper()
 	switch random.IntN(12) {
 	case 0:
@@ -254,7 +255,7 @@ func change(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) erro
 		_, err := s.CleanUp(t.Context(), func() trackway.Micros { return now })
 		return err
 	case 6:
-		return s.log.Append(&entry.Cursor{Name: strconv.Itoa(random.IntN(2)), Number: random.Uint64N(100)})
+		return s.log.Append(&entry.Cursor{Name: strconv.Itoa(random.IntN(2)), Number: []uint64{s.nextSeq, change.NoCursor}[random.IntN(2)]})
 	case 7:
 		return s.crowd(now)
 	default:

@@ -11,6 +11,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/change"
 	"trackway/internal/entry"
 	"trackway/internal/identity"
 	"trackway/internal/store/erased"
@@ -108,6 +109,13 @@ func (r *rewriter) event(event *trackway.Event) error {
 	if err != nil {
 		return err
 	}
+	now := r.h
+	if r.is != now.Customer {
+		if now, err = r.holder(event.Project, r.is); err != nil {
+			return err
+		}
+	}
+	r.changed.Add(event.Project, now, change.Rewritten, false)
 	r.note(event.Seq, event.Customer)
 	r.note(event.Seq, trackway.Customer(binary.BigEndian.Uint64(at[1:]))) // on whose timeline it is
 	event.Properties = kept
@@ -254,7 +262,7 @@ func (t *tx) eraseHolder(e *entry.Erase, h *identity.Holder, former [][]byte) er
 		former = append(former, key)
 	}
 	h.IDs = nil
-	t.putHolder(e.Project, h)
+	t.changed.Add(e.Project, h, change.Erased, true)
 	t.touch(e.Project)
 	return t.deleteAll(former)
 }

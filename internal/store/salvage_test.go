@@ -28,7 +28,7 @@ func TestSalvage(t *testing.T) {
 		if err != nil || lost == nil {
 			t.Fatal(lost, err)
 		}
-		if lost.Log != name || lost.Event != 12 || lost.Last != 15 || lost.Records != 2 || lost.Kept == 0 || int(lost.Kept) >= at {
+		if lost.Log != name || lost.Event != 13 || lost.Last != 16 || lost.Records != 2 || lost.Kept == 0 || int(lost.Kept) >= at {
 			t.Errorf("got %+v, want two events in %s behind the one that is damaged, and 12 that are kept", lost, name)
 		}
 		if !drop {
@@ -40,7 +40,7 @@ func TestSalvage(t *testing.T) {
 	if n := len(mustEvents(t, s, 1)); n != 12 {
 		t.Errorf("%d events are there, want 12", n)
 	}
-	if r := mustApply(t, s, event("e", 100, nil, cookie1)); r[0].Seq <= 15 {
+	if r := mustApply(t, s, event("e", 100, nil, cookie1)); r[0].Seq <= 16 {
 		t.Errorf("the next event has the number %d, which was given out", r[0].Seq)
 	}
 	if lost, err := Salvage("data", o, false); !errors.Is(err, ErrInUse) {
@@ -64,7 +64,7 @@ func TestSalvageDropsLaterLogs(t *testing.T) {
 		t.Fatalf("got %v, want that a log that is not the last one has no end", err)
 	}
 	lost, err := Salvage("data", o, true)
-	if err != nil || lost == nil || lost.Log != name || lost.Event != 6 {
+	if err != nil || lost == nil || lost.Log != name || lost.Event != 7 {
 		t.Fatalf("got %+v, %v; want the six events of %s kept", lost, err, name)
 	}
 }
@@ -81,7 +81,7 @@ func TestSalvageWholeStore(t *testing.T) {
 	}
 	s := openPlain(t, fs)
 	defer func() { _ = s.Close() }()
-	if s.nextSeq != 7 {
-		t.Errorf("the next event has the number %d, want 7", s.nextSeq)
+	if s.nextSeq != 8 {
+		t.Errorf("the next event has the number %d, want 8", s.nextSeq)
 	}
 }

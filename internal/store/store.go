@@ -29,6 +29,7 @@ import (
 	"trackway/internal/store/counts"
 	"trackway/internal/store/damage"
 	"trackway/internal/store/engine"
+	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
 	"trackway/internal/store/journal"
 	"trackway/internal/store/reading"
@@ -77,6 +78,7 @@ func engineOptions(o Options) engine.Options {
 // Store is a directory of customers and events. Its methods are safe for concurrent use.
 type Store struct {
 	machine // the state; what changes it goes through log
+	follow.Feed
 
 	log    *local.Log
 	engine *engine.Database // db, and what stands between it and its files
@@ -109,6 +111,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.db, s.engine = db.DB, db
 	s.counts = counts.New(s.db, func(err error) { s.damaged.Note(damage.Count, err.Error(), err) })
+	s.Feed = follow.New(s.db, &s.synced, s.noteEvent)
 	marks := sync.Pool{New: func() any { return new([journal.MarkLen]byte) }}
 	s.sync = func() error {
 		mark, _ := marks.Get().(*[journal.MarkLen]byte)
@@ -126,7 +129,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
 	s.committed.Store(s.nextSeq - 1)
-	s.synced.raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log
+	s.synced.Raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log
 	s.log = local.Open(&s.machine)
 	if o.Registry != nil {
 		o.Registry.MustRegister(newCollector(s))
@@ -193,18 +196,23 @@ func (s *Store) checkFormat() (known bool, err error) {
 	return true, nil
 }
 
-// findNext finds the sequence number and the customer number to go on with. No number is given out twice: whoever deletes the
-// log's last record notes its number, and a customer's record is never deleted.
+// findNext finds the sequence number and the customer number to go on with. No
+// number is given out twice: what removes the last event or another change adds
+// a change behind it, and a customer's record is never deleted.
 func (s *Store) findNext() error {
 	seq, err := s.last([]byte{format.TableLog})
 	if err != nil {
 		return fmt.Errorf("find the log's last event: %w", err)
 	}
+	last, err := s.last([]byte{format.TableChanges})
+	if err != nil {
+		return fmt.Errorf("find the last change: %w", err)
+	}
 	noted, err := s.number(format.KeyNextSeq)
 	if err != nil {
 		return fmt.Errorf("find the log's next number: %w", err)
 	}
-	s.nextSeq = max(seq+1, noted, 1)
+	s.nextSeq = max(seq+1, last+1, noted)
 	for project := uint32(1); ; project++ {
 		last, err := s.last(format.CustomersPrefix(project))
 		if err != nil {

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/identity"
 )
 
@@ -13,7 +14,7 @@ const fewHolders = 8
 // them is given back.
 const usualHolders = 4096
 
-// Changed are the holders that a transaction has changed and not staged yet. A
+// Changed are the customers that a transaction has changed and not staged yet. A
 // record lists all of its customer's identifiers, up to 17 kB for each soft
 // name, and every command of a batch may change it: it is staged once, when the
 // transaction ends. Until then the holder here is the truth, also if the cache
@@ -22,44 +23,61 @@ const usualHolders = 4096
 // The zero value is empty. It is used under the store's lock.
 type Changed struct {
 	list []ChangedHolder
-	at   map[trackway.Customer]*identity.Holder // from fewHolders on
+	at   map[trackway.Customer]int // places in the list, from fewHolders on
 }
 
 // ChangedHolder is a holder and its project.
 type ChangedHolder struct {
 	Project uint32
 	*identity.Holder
+
+	Kind   change.Kind // what has changed
+	Record bool        // its record has; if not, only values of properties or events have
 }
 
 // Of returns the holder of a customer, nil if it has not changed.
 func (c *Changed) Of(customer trackway.Customer) *identity.Holder {
-	if len(c.list) > fewHolders {
-		return c.at[customer]
-	}
-	for i := range c.list {
-		if h := c.list[i].Holder; h.Customer == customer {
-			return h
-		}
+	if i := c.find(customer); i >= 0 {
+		return c.list[i].Holder
 	}
 	return nil
 }
 
-// Add takes in a holder. It does nothing if the holder is there.
-func (c *Changed) Add(project uint32, h *identity.Holder) {
-	if c.Of(h.Customer) != nil {
+// find returns a customer's place in the list, -1 if it has none.
+func (c *Changed) find(customer trackway.Customer) int {
+	if len(c.list) > fewHolders {
+		if i, ok := c.at[customer]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range c.list {
+		if c.list[i].Customer == customer {
+			return i
+		}
+	}
+	return -1
+}
+
+// Add takes in a holder, what has changed, and whether its record has. It keeps
+// the holder that is there already, if there is one.
+func (c *Changed) Add(project uint32, h *identity.Holder, kind change.Kind, record bool) {
+	if i := c.find(h.Customer); i >= 0 {
+		one := &c.list[i]
+		one.Kind, one.Record = max(one.Kind, kind), one.Record || record
 		return
 	}
-	c.list = append(c.list, ChangedHolder{project, h})
+	c.list = append(c.list, ChangedHolder{project, h, kind, record})
 	switch n := len(c.list); {
 	case n == fewHolders+1:
 		if c.at == nil {
-			c.at = make(map[trackway.Customer]*identity.Holder)
+			c.at = make(map[trackway.Customer]int)
 		}
-		for _, one := range c.list {
-			c.at[one.Customer] = one.Holder
+		for i, one := range c.list {
+			c.at[one.Customer] = i
 		}
 	case n > fewHolders:
-		c.at[h.Customer] = h
+		c.at[h.Customer] = n - 1
 	}
 }
 

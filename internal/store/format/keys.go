@@ -14,6 +14,7 @@ import (
 const (
 	TableAbsorbed  = 'a' // survivor, absorbed customer whose timeline stayed → nothing
 	TableCustomers = 'c' // project, customer → holder
+	TableChanges   = 'd' // number → project, customer, kind: a change that is not an event
 	TableFormer    = 'f' // project, name, value, customer that had this identifier and lost it → nothing
 	TableIDs       = 'i' // project, name, value → customer
 	TableLog       = 'l' // sequence number → event
@@ -22,6 +23,7 @@ const (
 	TableProps     = 'p' // customer, name → time, value
 	TableCounts    = 's' // project, which time, type, hour → events, sequence numbers
 	TableTimeline  = 't' // customer, time, tail → sequence number, mark of a merge
+	TableLatest    = 'v' // project, customer → number and kind of its latest change
 	TableUsage     = 'u' // project, day → events stored, duplicate; commands refused; customers created, absorbed; events expired
 	TableTypes     = 'y' // project, type of event → number
 )
@@ -163,6 +165,17 @@ func (k Key) Project(token string) Key { return append(append(k, PrefixProject..
 // Identifier is the key of whether a project's identifier is hard.
 func (k Key) Identifier(project uint32, name string) Key {
 	return append(binary.BigEndian.AppendUint32(append(k, PrefixIdentifier...), project), name...)
+}
+
+// Change is the key of a change that is not an event.
+func (k Key) Change(number uint64) Key {
+	return binary.BigEndian.AppendUint64(append(k, TableChanges), number)
+}
+
+// Latest is the key of what is known of a customer's latest change. The customer
+// is 0 for the change that tells of a project's expired events.
+func (k Key) Latest(project uint32, c trackway.Customer) Key {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(append(k, TableLatest), project), uint64(c))
 }
 
 // Cursor is the key of a named cursor of the changes.

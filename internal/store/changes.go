@@ -1,0 +1,85 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/change"
+	"trackway/internal/entry"
+	"trackway/internal/store/damage"
+	"trackway/internal/store/follow"
+	"trackway/internal/store/reading"
+	"trackway/internal/store/recent"
+)
+
+// eachEvent calls do for the events of the log from a sequence number up to, not
+// including, another, in order, until do returns false. The event is valid only
+// during the call.
+//
+// What cannot be read is noted and passed over: one event that is lost must not
+// keep those behind it from being counted at an opening, or from expiring.
+func (m *machine) eachEvent(from, to uint64, do func(*trackway.Event) bool) error {
+	return reading.Log(m.db, from, to, m.noteEvent, do)
+}
+
+// noteEvent notes an event or another change that cannot be read, or an event
+// that is not found in a timeline.
+func (m *machine) noteEvent(seq uint64, err error) {
+	m.damaged.Note(damage.Event, fmt.Sprintf("event %d", seq), err)
+}
+
+// stageChanges stages a change for each customer that has one, and for each
+// project of which events have expired, and gives them the next numbers.
+func (t *tx) stageChanges() error {
+	changed := t.changed.All()
+	if len(changed)+len(t.expired) == 0 {
+		return nil
+	}
+	t.m.stageInto(&t.feed, t.b, t.nextSeq)
+	for _, c := range changed {
+		if err := t.feed.Add(change.Change{Kind: c.Kind, Project: c.Project, Customer: c.Customer}); err != nil {
+			return err
+		}
+	}
+	for i := range t.expired {
+		if err := t.feed.Add(t.expired[i]); err != nil {
+			return err
+		}
+	}
+	t.nextSeq = t.feed.Next
+	return nil
+}
+
+// stageInto has a stager stage changes in a batch, the first under the number
+// next. The lock is held.
+func (m *machine) stageInto(st *recent.Stager, b *pebble.Batch, next uint64) {
+	st.From, st.Batch, st.Next, st.New = m.db, b, next, m.nextCustomer
+	if st.Lost == nil {
+		st.Lost = func(what string, err error) { m.damaged.Note(damage.Event, what, err) }
+	}
+}
+
+// noteExpired notes that an event is removed because it is too old.
+func (t *tx) noteExpired(e *trackway.Event) {
+	i := slices.IndexFunc(t.expired, func(c change.Change) bool { return c.Project == e.Project })
+	if i < 0 {
+		i = len(t.expired)
+		t.expired = append(t.expired, change.Change{Kind: change.Expired, Project: e.Project})
+	}
+	sum := &t.expired[i].Expired
+	sum.Events, sum.Highest = sum.Events+1, max(sum.Highest, e.Seq)
+}
+
+// SetCursor stores under a name how far somebody who follows the changes has
+// come; [change.NoCursor] forgets the name. No event behind the lowest cursor
+// expires. It does not wait for the disk: after a crash the cursor may be where
+// it was before, and its owner is told again what came since.
+func (s *Store) SetCursor(name string, number uint64) error {
+	return s.log.Append(&entry.Cursor{Name: name, Number: number})
+}
+
+// Cursors returns where all cursors stand, by name.
+func (s *Store) Cursors() (map[string]uint64, error) { return follow.Cursors(s.db) }

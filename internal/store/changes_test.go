@@ -1,0 +1,316 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"testing/synctest"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+
+	"trackway"
+	"trackway/internal/change"
+	"trackway/internal/query"
+	"trackway/internal/store/damage"
+	"trackway/internal/store/format"
+	"trackway/internal/store/recent"
+)
+
+// text is what a test expects of a change.
+func text(c *change.Change) string {
+	switch c.Kind {
+	case change.Stored:
+		return c.Event.Type
+	case change.Expired:
+		return fmt.Sprintf("%d expired up to %d", c.Expired.Events, c.Expired.Highest)
+	case change.Lost:
+		return fmt.Sprintf("lost %d", c.Number)
+	}
+	return fmt.Sprintf("%s %d", map[change.Kind]string{
+		change.Changed: "changed", change.Rewritten: "rewritten", change.Erased: "erased",
+	}[c.Kind], c.Customer)
+}
+
+// changesOf lists the changes after a number.
+func changesOf(t *testing.T, s *Store, after uint64) (list []string) {
+	t.Helper()
+	for some, err := range s.Changes(after, change.NoCursor) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range some {
+			list = append(list, text(&some[i]))
+		}
+	}
+	return list
+}
+
+// TestFollowIsDurable promises that those who follow are shown nothing that is
+// not on the disk: the barrier is held, and meanwhile the event, which other
+// commands see already, is not shown, and nobody is woken.
+func TestFollowIsDurable(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := openTest(t)
+		r := identifierOf("registered", "r")
+		mustApply(t, s, event("before", 1, nil, r))
+		sync, hold, held := s.sync, make(chan struct{}), make(chan struct{})
+		s.sync = func() error {
+			close(held)
+			<-hold
+			return sync()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		followed := make(chan []change.Change, 1)
+		go func() {
+			defer close(followed)
+			for some, err := range s.Follow(ctx, 2) {
+				if err != nil {
+					t.Error(err)
+				}
+				followed <- some
+			}
+		}()
+		go func() {
+			_ = s.Apply([]trackway.Command{event("held", 2, map[string]string{"p": "1"}, r)}, make([]trackway.Result, 1))
+		}()
+		<-held
+		synctest.Wait()
+		if s.nextSeq != 4 || s.Synced() != 2 {
+			t.Errorf("the next change is %d, and they are durable up to %d: want 4 and 2", s.nextSeq, s.Synced())
+		}
+		if diff := cmp.Diff([]string{"before", "changed 1"}, changesOf(t, s, 0)); diff != "" {
+			t.Error("(-want +got)\n" + diff)
+		}
+		if len(followed) > 0 {
+			t.Error("woken before the barrier")
+		}
+		close(hold)
+		if got := <-followed; len(got) != 1 || text(&got[0]) != "held" {
+			t.Errorf("got %v", got)
+		}
+		cancel()
+		if more, ok := <-followed; ok {
+			t.Errorf("got %v after the end", more)
+		}
+	})
+}
+
+// TestChanges: which changes there are, in order, of each customer only the
+// latest, and that a restart changes nothing about it.
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	if s.Synced() != 0 || len(changesOf(t, s, 0)) != 0 {
+		t.Error("a new store has changes")
+	}
+	want := func(when string, after uint64, list ...string) {
+		t.Helper()
+		if got := changesOf(t, s, after); !slices.Equal(got, list) {
+			t.Errorf("%s, after %d: got %q, want %q", when, after, got, list)
+		}
+	}
+	r, c := identifierOf("registered", "r"), identifierOf("cookie", "c")
+	mustApply(t, s, event("a", 1, nil, r), update(2, map[string]string{"p": "1"}, r), event("b", 3, nil, r))
+	want("one change for each transaction", 0, "a", "b", "changed 1")
+	mustApply(t, s, event("b", 3, nil, r)) // a duplicate
+	mustApply(t, s, event("c", 4, nil, r))
+	want("a known customer's events change nobody", 0, "a", "b", "changed 1", "c")
+	mustApply(t, s, receivedAt(9, update(1, map[string]string{"p": "0"}, r)))
+	want("an old update changes nobody", 3, "c")
+	mustApply(t, s, update(5, map[string]string{"p": "2"}, r))
+	want("an update", 0, "a", "b", "c", "changed 1")
+	mustApply(t, s, event("d", 6, nil, c))
+	want("a new customer", 4, "changed 1", "d", "changed 2")
+	mustApply(t, s, update(7, nil, r, c))
+	want("a merge", 5, "d", "merge", "changed 2", "changed 1")
+	if x := mustExpire(t, s, allBefore(3)); x.Removed != 1 {
+		t.Fatal(x)
+	}
+	want("expired", 0, "b", "c", "d", "merge", "changed 2", "changed 1", "1 expired up to 1")
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = mustOpen(t, fs)
+		want("opened again", 7, "merge", "changed 2", "changed 1", "1 expired up to 1")
+	}
+	if x := mustExpire(t, s, allBefore(4)); x.Removed != 1 {
+		t.Fatal(x)
+	}
+	want("expired again", 8, "changed 2", "changed 1", "2 expired up to 2")
+	mustErase(t, s, 1)
+	want("erased", 10, "2 expired up to 2", "erased 1")
+	mustBeConsistent(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestErasedChanges: whose events an erasure writes again is told, also after
+// another change of that customer.
+func TestErasedChanges(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	r, c := identifierOf("registered", "r"), identifierOf("cookie", "c")
+	mustApply(t, s, update(1, nil, c), update(1, nil, r))
+	mustApply(t, s, update(2, nil, r, c))                               // the merge of customer 1 names the cookie
+	mustApply(t, s, update(3, nil, identifierOf("registered", "s"), c)) // which moves on to customer 3
+	mustErase(t, s, 3)
+	before := s.Synced()
+	if got, want := changesOf(t, s, 4), []string{"rewritten 1", "erased 3"}; !slices.Equal(got[len(got)-2:], want) {
+		t.Errorf("got %q, want %q at the end", got, want)
+	}
+	mustApply(t, s, update(4, map[string]string{"p": "1"}, r))
+	if got, want := changesOf(t, s, before), []string{"rewritten 1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestCursors: cursors are stored, and no event expires that the lowest has not
+// passed.
+func TestCursors(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	set := func(name string, number uint64) {
+		t.Helper()
+		if err := s.SetCursor(name, number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("a", 5)
+	set("b", 7)
+	set("b", 0)
+	for i := range 10 {
+		mustApply(t, s, event("e", trackway.Micros(i), nil, cookie1)) // events 1 and 3 to 11
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, fs)
+	got, err := s.Cursors()
+	if diff := cmp.Diff(map[string]uint64{"a": 5, "b": 0}, got); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	for _, test := range []struct {
+		name   string
+		number uint64
+		want   query.Expired
+	}{
+		{"b", 0, query.Expired{Soonest: query.Never, End: true}},
+		{"b", 3, query.Expired{Removed: 2, Soonest: query.Never, End: true}},
+		{"b", change.NoCursor, query.Expired{Removed: 2, Soonest: query.Never, End: true}},
+		{"a", change.NoCursor, query.Expired{Removed: 4, Soonest: query.Never}},
+	} {
+		set(test.name, test.number)
+		x, err := s.Expire(t.Context(), 1, 10, allBefore(query.Never))
+		if x != test.want || err != nil {
+			t.Errorf("with %s at %d: got %+v, want %+v: %v", test.name, test.number, x, test.want, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWho(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	cookie, registered := identifierOf("cookie", "c"), identifierOf("registered", "r")
+	mustApply(t, s, event("a", 1, nil, registered), event("b", 2, nil, cookie))
+	before := mustFind(t, s, cookie)
+	mustApply(t, s, event("c", 3, nil, registered, cookie))
+	who, ids, err := s.Who(demo, before)
+	if err != nil || who != mustFind(t, s, registered) || who == before || len(ids) != 2 {
+		t.Errorf("got %d with %v, %v", who, ids, err)
+	}
+	if who, ids, err := s.Who(demo, 99); who != 0 || ids != nil || err != nil {
+		t.Errorf("an unknown customer is %d with %v, %v", who, ids, err)
+	}
+}
+
+// TestUpdatesDoNotRewriteTheLog: changes that come and go leave the tables of
+// the log alone, which only grows at its end. Pebble would rewrite its payloads
+// to get rid of marks of deletion, and so would a clean-up after an erasure.
+func TestUpdatesDoNotRewriteTheLog(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	id := func(n int) trackway.Identifier { return identifierOf("cookie", strconv.Itoa(n)) }
+	for i := range 100 {
+		mustApply(t, s, event("e", trackway.Micros(i), nil, id(i)))
+	}
+	compactAll(t, s)
+	log := &pebble.IterOptions{LowerBound: []byte{format.TableLog}, UpperBound: []byte{format.TableLog + 1}}
+	tables := func() (list []string) {
+		levels, err := s.db.SSTables(pebble.WithKeyRangeFilter(log.LowerBound, log.UpperBound), pebble.WithProperties())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for level := range levels {
+			for _, table := range levels[level] {
+				list = append(list, fmt.Sprintf("%d: %v with %d marks", level, table.BackingSSTNum, table.Properties.NumDeletions))
+			}
+		}
+		return list
+	}
+	before := tables()
+	for at := range 3 {
+		for i := range 100 {
+			mustApply(t, s, update(trackway.Micros(1000+at), map[string]string{"p": "1"}, id(i)))
+		}
+		if err := s.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(before, tables()); diff != "" || len(before) == 0 {
+		t.Errorf("the log's tables (-before +after): %s", diff)
+	}
+	if n := len(changesOf(t, s, 0)); n != 200 {
+		t.Errorf("there are %d changes, want one of each event and customer", n)
+	}
+}
+
+// TestLostChanges: what cannot be read in the midst of the changes is told as
+// lost, by its number, and the rest is there.
+func TestLostChanges(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := openPlain(t, fs)
+	mustApply(t, s, event("a", 1, nil, cookie1), event("b", 2, nil, cookie2)) // 1 to 4
+	mustApply(t, s, event("c", 3, nil, cookie1), event("d", 4, nil, cookie3)) // 5 to 7
+	for _, key := range [][]byte{format.AppendLogKey(nil, 2), format.Key(nil).Change(3)} {
+		if err := s.db.Set(key, []byte{0xff}, pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"a", "lost 2", "lost 3", "changed 2", "c", "d", "changed 3"}
+	if got := changesOf(t, s, 0); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if n := s.damaged.Count(damage.Event); n != 2 {
+		t.Errorf("%d places are noted, want 2", n)
+	}
+	for _, record := range []string{"", "\x01", "\x01\x01", "\x01\x01\x01\x01", "\x01\x01\x06", "\x01\x01\x00", "\x01\x00\x04\x01"} {
+		if c, err := recent.Decode(1, []byte(record)); err == nil {
+			t.Errorf("%q is read as %+v", record, c)
+		}
+	}
+	// A customer whose latest change cannot be read is not refused anything. Who
+	// follows is told as much as the change before can have said.
+	if err := s.db.Set(format.Key(nil).Latest(demo, 2), []byte{0xff}, pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	mustApply(t, s, update(5, map[string]string{"p": "1"}, cookie2))
+	if got, want := changesOf(t, s, 7), []string{"rewritten 2"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,51 @@
+package follow
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway/internal/change"
+	"trackway/internal/store/format"
+)
+
+// SetCursor stages where a cursor stands. [change.NoCursor] removes it.
+func SetCursor(b *pebble.Batch, name string, number uint64) error {
+	key := format.Key(nil).Cursor(name)
+	if number == change.NoCursor {
+		return b.Delete(key, nil)
+	}
+	return b.Set(key, binary.BigEndian.AppendUint64(nil, number), nil)
+}
+
+// Cursors returns where all cursors stand, by name. Cost: a scan over them.
+func Cursors(from pebble.Reader) (map[string]uint64, error) {
+	prefix := format.Key(nil).Cursor("")
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
+	if err != nil {
+		return nil, err
+	}
+	cursors := make(map[string]uint64)
+	for it.First(); it.Valid(); it.Next() {
+		name, value := string(it.Key()[len(prefix):]), it.Value()
+		if len(value) != 8 {
+			err = fmt.Errorf("cursor %q: %w", name, format.ErrCorrupt)
+			break
+		}
+		cursors[name] = binary.BigEndian.Uint64(value)
+	}
+	return cursors, errors.Join(err, it.Error(), it.Close())
+}
+
+// Lowest returns where the lowest cursor stands, [change.NoCursor] if there are
+// none: no event behind it may be removed for being too old.
+func Lowest(from pebble.Reader) (lowest uint64, err error) {
+	cursors, err := Cursors(from)
+	lowest = change.NoCursor
+	for _, number := range cursors {
+		lowest = min(lowest, number)
+	}
+	return lowest, err
+}

@@ -1,0 +1,175 @@
+package reading
+
+import (
+	"encoding/binary"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/change"
+	"trackway/internal/store/format"
+	"trackway/internal/store/recent"
+)
+
+// Through a block that is lost, of some hundreds of records, the next one that
+// can be read is looked for number by number. If it goes on, a whole file is
+// lost, of millions perhaps: then the search strides, and goes number by number
+// only where a stride leads out of the file.
+const (
+	patience = 4096 // numbers in a row
+	stride   = 1024
+)
+
+// walk steps through a table whose keys are numbers, in their order. It passes
+// over what cannot be read: there is a step with an error for each number that a
+// record there may have had.
+//
+// In a file that is lost fewer than stride records that can be read, between two
+// that cannot, may be taken for lost, too.
+type walk struct {
+	number uint64
+	record []byte // valid until the next step
+	err    error  // why this number cannot be read
+
+	it        *pebble.Iterator
+	table     byte
+	low, high uint64 // what is left
+	lost      uint64 // nothing before this number can be read
+	misses    int    // in a row
+	begun     bool
+	key       []byte
+}
+
+func newWalk(from pebble.Reader, table byte, low, high uint64) (*walk, error) {
+	w := &walk{table: table, low: low, high: high}
+	var err error
+	w.it, err = from.NewIter(&pebble.IterOptions{
+		LowerBound: binary.BigEndian.AppendUint64([]byte{table}, low), UpperBound: binary.BigEndian.AppendUint64([]byte{table}, high),
+	})
+	return w, err
+}
+
+// next steps to the next number, and tells whether there is one.
+func (w *walk) next() bool {
+	if w.low >= w.high {
+		return false
+	}
+	if w.low >= w.lost { // or the step before is repeated for a number more
+		if w.step() {
+			w.number, w.record, w.err, w.misses = binary.BigEndian.Uint64(w.it.Key()[1:]), w.it.Value(), nil, 0
+			w.low = w.number + 1
+			return true
+		}
+		w.record, w.err = nil, w.it.Error()
+		if w.err == nil {
+			w.low = w.high
+			return false
+		}
+		w.lost = w.low + 1
+		if w.misses++; w.misses > patience && w.high-w.low > stride && !w.seek(w.low+stride) && w.it.Error() != nil {
+			w.lost = w.low + stride
+		}
+	}
+	w.number = w.low
+	w.low++
+	return true
+}
+
+func (w *walk) step() bool {
+	if w.begun && w.err == nil {
+		return w.it.Next()
+	}
+	w.begun = true
+	return w.seek(w.low)
+}
+
+func (w *walk) seek(number uint64) bool {
+	w.key = binary.BigEndian.AppendUint64(append(w.key[:0], w.table), number)
+	return w.it.SeekGE(w.key)
+}
+
+// close ends the walk. Its steps have told the iterator's errors.
+func (w *walk) close() { _ = w.it.Close() }
+
+// event reads the event of this step.
+func (w *walk) event(types format.TypeNames) (trackway.Event, error) {
+	if w.err != nil {
+		return trackway.Event{}, w.err
+	}
+	return format.ViewEvent(w.number, w.record, types)
+}
+
+// Log calls do for the events from number low up to, not including, high, in
+// order, until do returns false. The event is valid only during the call. What
+// cannot be read is passed over, and lost is told of each number there.
+func Log(from pebble.Reader, low, high uint64, lost func(number uint64, err error), do func(*trackway.Event) bool) error {
+	w, err := newWalk(from, format.TableLog, low, high)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	types := make(format.TypeNames)
+	for e := (trackway.Event{}); w.next(); {
+		if e, err = w.event(types); err != nil {
+			lost(w.number, err)
+		} else if !do(&e) {
+			break
+		}
+	}
+	return nil
+}
+
+// Changes calls do for the changes from number low up to, not including, high,
+// in order, until do returns false. The change is valid only during the call.
+// A number that cannot be read, and may have been one, is a change of kind
+// [change.Lost].
+func Changes(from pebble.Reader, low, high uint64, do func(*change.Change) bool) error {
+	events, err := newWalk(from, format.TableLog, low, high)
+	if err != nil {
+		return err
+	}
+	defer events.close()
+	others, err := newWalk(from, format.TableChanges, low, high)
+	if err != nil {
+		return err
+	}
+	defer others.close()
+	var e trackway.Event
+	types := make(format.TypeNames)
+	for more, moreOthers := events.next(), others.next(); more || moreOthers; {
+		both := more && moreOthers && events.number == others.number // at least one of them is lost
+		isEvent := more && (!moreOthers || events.number < others.number || both && events.err == nil)
+		from := others
+		if isEvent {
+			from = events
+		}
+		if c := from.change(&e, types); !do(&c) {
+			break
+		}
+		if isEvent || both {
+			more = events.next()
+		}
+		if !isEvent || both {
+			moreOthers = others.next()
+		}
+	}
+	return nil
+}
+
+// change reads the change of this step. If it is an event, that is put into e.
+func (w *walk) change(e *trackway.Event, types format.TypeNames) (c change.Change) {
+	err := w.err
+	switch {
+	case err != nil:
+	case w.table == format.TableChanges:
+		c, err = recent.Decode(w.number, w.record)
+	default:
+		*e, err = w.event(types)
+		c = change.Change{Project: e.Project, Customer: e.Customer, Event: e}
+	}
+	if err != nil {
+		c = change.Change{Kind: change.Lost, Err: err}
+	}
+	c.Number = w.number
+	return c
+}

@@ -1,9 +1,12 @@
 package trackway
 
-// Code is the kind of an [Error], for programs. Codes are contract: they are added to, never renamed.
+import "strings"
+
+// Code is the kind of an [Error], for programs. Codes are contract: they are
+// added to, never renamed.
 type Code string
 
-// The codes. Which HTTP status each is answered with stands in one table, in internal/api.
+// The codes. One table in internal/api maps them to HTTP statuses.
 const (
 	Invalid      Code = "invalid"      // the request, or a field of it, is not what was expected
 	Unidentified Code = "unidentified" // no usable credentials, or unknown ones
@@ -16,11 +19,55 @@ const (
 	Internal     Code = "internal"     // our fault
 )
 
-// Error is an error that the caller of the API may see. It never holds a key, a secret, or the value of a property.
+// Reason says what is wrong with the field of an [Error]. It carries no words:
+// each format says it in its own (internal/format), with the values that the
+// comment names.
+type Reason string
+
+// The reasons.
+const (
+	Expected   Reason = "expected"    // the field holds something else: What was expected
+	Required   Reason = "required"    // the field is absent
+	Empty      Reason = "empty"       // the field is there, and empty
+	TooMany    Reason = "too_many"    // more than Limit of What in the field
+	OverValues Reason = "over_values" // more than Limit values of one identifier
+	LongText   Reason = "long_text"   // Got bytes of text, at most Limit
+	LongJSON   Reason = "long_json"   // Got bytes of JSON, at most Limit
+	LongName   Reason = "long_name"   // a property's name of Got bytes, at most Limit
+	LargeEvent Reason = "large_event" // an event of Got bytes, at most Limit
+	Nobody     Reason = "nobody"      // no identifier says whom it is about
+	MergeNames Reason = "merge_names" // an event of type merge names more than Limit identifiers
+
+	// Of identifiers that contradict each other, or what is stored.
+
+	OtherValue    Reason = "other_value"    // the customer has another value of the hard identifier What
+	OtherCustomer Reason = "other_customer" // the customers may not be merged: each has a value of the hard identifier What
+	Robs          Reason = "robs"           // taken from Got other customers, at most Limit at once
+	Merges        Reason = "merges"         // would merge Got customers, at most Limit at once
+	Moves         Reason = "moves"          // would move Got properties, at most Limit at once
+
+	Full Reason = "full" // the customer has Limit properties, the most there may be; Got new ones, such as What, were not added
+)
+
+// Error is an error that the caller of the API may see. It never holds a key, a
+// secret, or the value of a property.
 type Error struct {
-	Code  Code
-	Field string // the field that is at fault, such as customer_ids.cookie; empty when it is none in particular
-	Msg   string // a whole sentence that names the field and what was expected
+	Code   Code
+	Field  string // the field at fault, such as customer_ids.cookie; empty if it is none in particular
+	Reason Reason // what is wrong with it
+	Limit  int    // the most there may be
+	Got    int    // how many there were
+	What   string // what was expected, or is named
+
+	// Msg is a whole sentence in place of a Reason, for what only one interface
+	// of the server says: about keys, bodies, overload.
+	Msg string
 }
 
-func (e *Error) Error() string { return e.Msg }
+// Error is for logs. A caller gets the words of its format.
+func (e *Error) Error() string {
+	if e.Msg != "" {
+		return e.Msg
+	}
+	return strings.TrimSpace(e.Field + " " + string(e.Reason) + " " + e.What)
+}

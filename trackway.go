@@ -78,10 +78,14 @@ type Property struct {
 // Kind says what a command asks for.
 type Kind uint8
 
-// The kinds of command that change something.
+// The kinds of command.
 const (
-	UpdateCustomer Kind = iota + 1 // set properties of a customer, creating it if it is unknown
-	AddEvent                       // add an event to a customer, creating it if it is unknown
+	// Nothing is passed over by the store: a question for the time, and a command
+	// that was refused before it came there. What became of it is known.
+	Nothing Kind = iota
+
+	UpdateCustomer // set properties of a customer, creating it if it is unknown
+	AddEvent       // add an event to a customer, creating it if it is unknown
 )
 
 // Command is one change that a client asks for. It is complete: applying it depends on nothing else, no clock and no
@@ -97,6 +101,10 @@ type Command struct {
 	Received   Micros       // when this server received it
 	Properties []Property   // sorted by name, names unique
 	Bytes      int          // length of the type and the properties as they were sent: no less than what is kept of them
+
+	// LeftOut are the identifiers that named nobody, as [Project.LeavesOut] tells
+	// of them. They change nothing: they are told to people.
+	LeftOut []Identifier
 }
 
 // Result is what became of one command.
@@ -105,10 +113,6 @@ type Result struct {
 	Customer  Customer // whom it was about
 	Seq       uint64   // the event's place in the log; 0 for an update and for a duplicate
 	Duplicate bool     // the event was stored before; nothing was changed
-
-	// LeftOut are the identifiers that named nobody, as [Project.LeavesOut] tells
-	// of them; of a refused command, too.
-	LeftOut []Identifier
 }
 
 // MergeType is the type of the event by which the server records that two customers became one.

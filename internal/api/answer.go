@@ -82,7 +82,7 @@ func (c *call) refuse(err *trackway.Error) {
 	if err.Code == trackway.Unidentified {
 		c.w.Header()["Www-Authenticate"] = challenge
 	}
-	_ = c.answer(statuses[err.Code], tracking.AppendRefusal(nil, err.Msg))
+	_ = c.answer(statuses[err.Code], tracking.AppendRefusal(nil, tracking.Text(err)))
 }
 
 // fail answers a call that failed, in the shape that the route's clients expect. What is not a
@@ -114,13 +114,13 @@ func (c *call) fail(err error) {
 func (c *call) failure(err *trackway.Error) []byte {
 	switch err.Code {
 	case trackway.TooLarge, trackway.Unsupported, trackway.Overloaded, trackway.Internal:
-		return tracking.AppendStatus(nil, statuses[err.Code], err.Msg)
+		return tracking.AppendStatus(nil, statuses[err.Code], tracking.Text(err))
 	}
 	switch {
 	case c.route.data:
 		return tracking.AppendFieldError(nil, err)
 	case err.Field == "" && err.Code != trackway.Forbidden:
-		return tracking.AppendMessage(nil, err.Msg)
+		return tracking.AppendMessage(nil, tracking.Text(err))
 	}
 	return tracking.AppendResult(nil, err)
 }

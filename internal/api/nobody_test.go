@@ -20,7 +20,7 @@ type leavingOut struct{}
 func (leavingOut) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
 	for i := range cmds {
 		if results[i].Err == nil {
-			results[i].LeftOut, results[i].Err = ingest.Validate(p, &cmds[i])
+			results[i].Err = ingest.Validate(p, &cmds[i])
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/format/tracking"
 	"trackway/internal/live"
 	"trackway/internal/rates"
 )
@@ -23,7 +24,7 @@ func (c *call) noteRefused(name string, cmd *trackway.Command, err *trackway.Err
 		return
 	}
 	r := c.rejection(name)
-	r.Field, r.Reason = err.Field, err.Msg
+	r.Field, r.Reason = err.Field, tracking.Text(err)
 	if cmd != nil {
 		r.Type, r.IDs = cmd.Type, cmd.IDs
 	}

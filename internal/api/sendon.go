@@ -10,6 +10,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api/cors"
+	"trackway/internal/ask"
 )
 
 // sendsOn tells whether a request came to a name that is no server's, and is to be sent on to one.
@@ -50,7 +51,7 @@ func (c *call) sendOn() error {
 var errNoServer = &trackway.Error{Code: trackway.Overloaded, Msg: "No such server is up at the moment: try again, or choose another one."}
 
 func unknownServer(field string) error {
-	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: "Field '" + field + "': expected one that /api/servers tells."}
+	return ask.Invalid(field, "one that /api/servers tells")
 }
 
 // sameOf returns path and query of an address, without the parameters that chose the server.

@@ -29,7 +29,7 @@ func single(name string) func(*call) error {
 		if err := c.Ingest.Accept(c.grant.Project, at, cmds, results); err != nil {
 			return err
 		}
-		c.noteLeftOut(name, cmd.Type, results[0].LeftOut)
+		c.noteLeftOut(name, cmd.Type, cmds[0].LeftOut)
 		if results[0].Err != nil {
 			c.countCommands(0, 1)
 			c.noteRefused(name, &cmd, results[0].Err)
@@ -47,7 +47,7 @@ func (c *call) batch() error {
 	items, refused := tracking.DecodeBatch(c.body, at)
 	c.sent.Decoded()
 	if refused != nil {
-		refused = &trackway.Error{Code: refused.Code, Msg: refused.Msg} // the batch as a whole: whatever field it names
+		refused = &trackway.Error{Code: refused.Code, Msg: tracking.Text(refused)} // the batch as a whole: whatever field it names
 		items = []tracking.Item{{Err: refused}}                         // which is counted as one
 	}
 	if err := c.carryOut(at, items); err != nil {
@@ -102,7 +102,7 @@ func (c *call) carryOut(at trackway.Micros, items []tracking.Item) error {
 	}
 	for i, place := range places {
 		items[place].Err = results[i].Err
-		c.noteLeftOut(items[place].Name, items[place].Command.Type, results[i].LeftOut)
+		c.noteLeftOut(items[place].Name, items[place].Command.Type, cmds[i].LeftOut)
 	}
 	return nil
 }

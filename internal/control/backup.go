@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"trackway"
+	"trackway/internal/ask"
 )
 
 // Backup tells of a backup that was made.
@@ -30,11 +30,11 @@ type Saver func(ctx context.Context, dir string, keep int) (Backup, error)
 func (c *call) backup() error {
 	dir := c.r.FormValue("dir")
 	if !filepath.IsAbs(dir) {
-		return &trackway.Error{Code: trackway.Invalid, Field: "dir", Msg: "Field 'dir': expected an absolute path."}
+		return ask.Invalid("dir", "an absolute path")
 	}
 	keep, err := strconv.Atoi(c.r.FormValue("keep"))
 	if err != nil || keep < 1 {
-		return &trackway.Error{Code: trackway.Invalid, Field: "keep", Msg: "Field 'keep': expected a whole number of at least 1."}
+		return ask.Invalid("keep", "a whole number of at least 1")
 	}
 	made, err := c.Save(c.r.Context(), dir, keep)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/format/tracking"
 	"trackway/internal/query"
 )
 
@@ -87,7 +88,7 @@ func (c *call) answer(do func(*call) error) {
 	}
 	status, msg := http.StatusInternalServerError, err.Error()
 	if known {
-		status, msg = http.StatusBadRequest, refused.Msg
+		status, msg = http.StatusBadRequest, tracking.Text(refused)
 	}
 	c.w.Header().Set("Content-Type", "application/json")
 	c.w.WriteHeader(status)

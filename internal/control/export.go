@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"trackway"
+	"trackway/internal/ask"
 	"trackway/internal/export"
 )
 
@@ -63,7 +64,7 @@ func (c *call) micros(field string) (trackway.Micros, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return 0, &trackway.Error{Code: trackway.Invalid, Field: field, Msg: "Field '" + field + "': expected microseconds since 1970."}
+		return 0, ask.Invalid(field, "microseconds since 1970")
 	}
 	return trackway.Micros(n), nil
 }

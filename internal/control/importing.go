@@ -137,11 +137,11 @@ func (b *batch) apply(c *call, p *trackway.Project, at *Progress) error {
 	}
 	at.Line, at.Refusals = b.last, nil
 	for i := range b.results {
-		at.LeftOut += int64(len(b.results[i].LeftOut))
+		at.LeftOut += int64(len(b.commands[i].LeftOut))
 		switch r := &b.results[i]; {
 		case r.Err != nil:
 			at.Refused++
-			at.Refusals = append(at.Refusals, Refusal{Line: b.lines[i], Field: r.Err.Field, Error: r.Err.Msg})
+			at.Refusals = append(at.Refusals, Refusal{Line: b.lines[i], Field: r.Err.Field, Error: tracking.Text(r.Err)})
 		case updates[i]:
 			at.Updates++
 		case r.Duplicate:

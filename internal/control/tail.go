@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/ask"
 	"trackway/internal/export"
 	"trackway/internal/query"
 )
@@ -89,7 +90,7 @@ func whom(p *trackway.Project, text string) (id trackway.Identifier, err error) 
 	id.Hard = slices.Contains(p.Hard, id.Name)
 	if _, nobody := p.LeavesOut(id); nobody || !id.Hard && !slices.Contains(p.Soft, id.Name) {
 		known := strings.Join(slices.Concat(p.Hard, p.Soft), " or ")
-		return id, &trackway.Error{Code: trackway.Invalid, Field: "customer", Msg: "Field 'customer': expected NAME=VALUE with the name " + known + "."}
+		return id, ask.Invalid("customer", "NAME=VALUE with the name "+known)
 	}
 	return id, nil
 }

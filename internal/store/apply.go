@@ -23,7 +23,8 @@ import (
 
 // Apply carries the commands out in order, puts what became of each into results (as long as cmds), and returns once all of
 // it is on the disk. A command may be refused (its result's Err) without harm to the others. Each command sees the effects of
-// those before it, of all callers; no reader sees half a command.
+// those before it, of all callers; no reader sees half a command. Commands of the kind [trackway.Nothing] are passed over, and
+// their results are left as they are.
 //
 // An error is ours (a damaged store, above all): then results mean nothing, and the commands may or may not be stored.
 //
@@ -333,9 +334,8 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 		return nil, nil //nolint:nilnil // neither refused nor failed
 	}
 	return &trackway.Error{
-		Code: trackway.Invalid, Field: "properties." + over[0],
-		Msg: fmt.Sprintf("Field 'properties': the customer has %d properties, the most there may be; %d new ones were not added, such as %s.",
-			h.Properties, refused, strings.Join(over, ", ")),
+		Code: trackway.Invalid, Field: "properties." + over[0], Reason: trackway.Full,
+		Limit: h.Properties, Got: refused, What: strings.Join(over, ", "),
 	}, nil
 }
 

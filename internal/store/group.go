@@ -141,6 +141,10 @@ func (t *tx) request(r *member) error {
 	r.done, r.crowded = 0, nil
 	for r.done < len(r.cmds) && t.moved < t.s.mostMoved {
 		c := &r.cmds[r.done]
+		if c.Kind == trackway.Nothing {
+			r.done++
+			continue
+		}
 		result, err := t.command(c)
 		if crowded, ok := errors.AsType[*crowdedError](err); ok {
 			r.crowded = crowded

@@ -63,7 +63,7 @@ func (it *Item) append(dst []byte, now trackway.Micros) []byte {
 
 // appendErrors appends the member "errors", always an array of strings.
 func appendErrors(dst []byte, err *trackway.Error) []byte {
-	dst = canonjson.AppendString(append(dst, `,"errors":[`...), err.Msg)
+	dst = canonjson.AppendString(append(dst, `,"errors":[`...), Text(err))
 	return append(dst, ']')
 }
 
@@ -100,7 +100,7 @@ func AppendFieldError(dst []byte, err *trackway.Error) []byte {
 		field = "_global"
 	}
 	dst = canonjson.AppendString(append(dst, `{"success":false,"errors":{`...), field)
-	dst = canonjson.AppendString(append(dst, `:[`...), err.Msg)
+	dst = canonjson.AppendString(append(dst, `:[`...), Text(err))
 	return append(dst, "]}}"...)
 }
 

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the golden files")
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	const start, end = trackway.Micros(1_533_663_283_894_375), trackway.Micros(1_533_663_284_000_000)
-	bad := invalid("customer_ids.\"x\"", "Field '\"x\"': at\nmost \xff 5 < 6 é.")
+	bad := sentence("customer_ids.\"x\"", "Field '\"x\"': at\nmost \xff 5 < 6 é.")
 	soft := func(name, value string) trackway.Identifier { return trackway.Identifier{Name: name, Value: value} }
 	hard := func(name, value string) trackway.Identifier {
 		return trackway.Identifier{Name: name, Value: value, Hard: true}

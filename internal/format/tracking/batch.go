@@ -56,9 +56,9 @@ func (b *batch) err() *trackway.Error {
 	case b.kind != canonjson.Array && b.kind != canonjson.Null && b.kind != 0:
 		return unexpected("commands", "an array", b.kind)
 	case b.sent == 0:
-		return invalid("commands", "No commands")
+		return sentence("commands", "No commands")
 	case b.sent > trackway.MaxCommands:
-		return invalid("commands", "Too many commands: "+strconv.Itoa(b.sent)+", at most "+strconv.Itoa(trackway.MaxCommands))
+		return sentence("commands", "Too many commands: "+strconv.Itoa(b.sent)+", at most "+strconv.Itoa(trackway.MaxCommands))
 	}
 	return nil
 }
@@ -138,7 +138,7 @@ func (d *decoder) commandID() ([]byte, *trackway.Error) {
 	v, fault := d.Kept()
 	switch {
 	case len(v.Raw) > maxCommandIDBytes:
-		return nil, invalid(field, "Field '"+field+"': expected at most "+strconv.Itoa(maxCommandIDBytes)+" bytes of JSON, got "+strconv.Itoa(len(v.Raw))+".")
+		return nil, &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.LongJSON, Limit: maxCommandIDBytes, Got: len(v.Raw)}
 	case fault != canonjson.None:
 		return nil, beyond(field, fault)
 	}

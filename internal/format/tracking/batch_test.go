@@ -37,7 +37,7 @@ func TestDecodeBatch(t *testing.T) {
 	for _, it := range items {
 		one := item{kind: it.Command.Kind, decoded: decodedOf(it.Command), id: string(it.CommandID), time: it.Time}
 		if it.Err != nil {
-			one.err = it.Err.Field + ": " + it.Err.Msg
+			one.err = it.Err.Field + ": " + Text(it.Err)
 		}
 		got = append(got, one)
 	}
@@ -116,7 +116,7 @@ func TestDecodeBatchFailures(t *testing.T) {
 		{`{"commands":[{}],"x":` + strings.Repeat(`{"a":`, 100_000) + "}", "Invalid JSON"},
 	}
 	for _, test := range tests {
-		if items, err := DecodeBatch([]byte(test.body), received); err == nil || err.Msg != test.msg || err.Code != trackway.Invalid || items != nil {
+		if items, err := DecodeBatch([]byte(test.body), received); err == nil || Text(err) != test.msg || err.Code != trackway.Invalid || items != nil {
 			t.Errorf("%.60s: got %d items, error %v; want %q", test.body, len(items), err, test.msg)
 		}
 	}

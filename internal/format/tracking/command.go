@@ -142,7 +142,7 @@ func checkName(name string) *trackway.Error {
 	case Customers, Events, Clicks:
 		return nil
 	default:
-		return invalid("name", "Unknown command '"+shown(name)+"': known are "+known+".")
+		return sentence("name", "Unknown command '"+shown(name)+"': known are "+known+".")
 	}
 }
 
@@ -153,7 +153,7 @@ func (f *fields) typeOfEvent() (string, *trackway.Error) {
 	}
 	name, err := stringField(field, v)
 	if err == nil && name == "" && !v.Absent() {
-		err = invalid(field, "Field '"+field+"' is empty.")
+		err = &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.Empty}
 	}
 	return name, err
 }

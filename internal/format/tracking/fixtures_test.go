@@ -208,7 +208,7 @@ func TestFindings(t *testing.T) {
 func messages(errs []*trackway.Error) string {
 	var all []string
 	for _, err := range errs {
-		all = append(all, err.Msg)
+		all = append(all, Text(err))
 	}
 	return strings.Join(all, "; ")
 }

@@ -2,7 +2,6 @@ package tracking
 
 import (
 	"slices"
-	"strconv"
 
 	"trackway"
 	"trackway/internal/canonjson"
@@ -79,16 +78,16 @@ func (d *decoder) identifier(name string, raw []byte) *trackway.Error {
 	return nil
 }
 
-func (d *decoder) addID(name string, v canonjson.Value, expected string) *trackway.Error {
+func (d *decoder) addID(name string, v canonjson.Value, what string) *trackway.Error {
 	if len(d.ids)-d.firstID == maxIDs {
-		return invalid(idsField, "Field '"+idsField+"': at most "+strconv.Itoa(maxIDs)+" ids.")
+		return tooMany(idsField, maxIDs, "ids")
 	}
 	id := trackway.Identifier{Name: name}
 	switch {
 	case v.Absent():
 	case v.Kind == canonjson.String:
 		if v.HasHalfPair() {
-			return invalid(idField(name), "Field '"+idField(name)+"': expected text, got half a surrogate pair (\\ud800 to \\udfff).")
+			return expected(idField(name), `text, got half a surrogate pair (\ud800 to \udfff)`)
 		}
 		id.Value = v.Text()
 		id = id.Trimmed()
@@ -98,7 +97,7 @@ func (d *decoder) addID(name string, v canonjson.Value, expected string) *trackw
 			return beyond(idField(name), canonjson.TooLong)
 		}
 	default:
-		return unexpected(idField(name), expected, v.Kind)
+		return unexpected(idField(name), what, v.Kind)
 	}
 	d.ids = append(d.ids, id)
 	return nil

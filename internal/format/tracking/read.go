@@ -93,7 +93,7 @@ func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute,
 	attributes = q.attributes()
 	unknown := func(a Attribute) bool { return a.Type != PropertyAttribute && a.Type != IDAttribute }
 	if slices.ContainsFunc(attributes, unknown) {
-		q.fail(invalid("attributes", "Field 'attributes': expected attributes of type property or id."))
+		q.fail(expected("attributes", "attributes of type property or id"))
 	}
 	if q.err != nil {
 		return "", false, nil, q.err
@@ -101,7 +101,7 @@ func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute,
 	seen := make(map[Attribute]bool, len(attributes))
 	for _, a := range attributes {
 		if seen[a] {
-			q.fail(invalid("attributes", "Field 'attributes': expected each column once, got the "+a.Type+" '"+shown(a.Name)+"' twice."))
+			q.fail(expected("attributes", "each column once, got the "+a.Type+" '"+shown(a.Name)+"' twice"))
 			break
 		}
 		seen[a] = true
@@ -184,7 +184,7 @@ func (q *query) customer() []trackway.Identifier {
 		}
 	}
 	if len(ids) == 0 {
-		q.fail(invalid(idsField, "Must specify at least one customer ID"))
+		q.fail(errNobody)
 	}
 	return ids
 }
@@ -206,7 +206,7 @@ func (q *query) array(field string, of canonjson.Kind, limit int) []canonjson.Va
 		element := s.Value()
 		switch {
 		case i == limit:
-			q.fail(invalid(field, "Field '"+field+"': at most "+strconv.Itoa(limit)+" elements."))
+			q.fail(tooMany(field, limit, "elements"))
 		case element.Kind != of:
 			q.fail(unexpected(field, of.String()+" as each element of the array", element.Kind))
 		default:
@@ -227,7 +227,7 @@ func (q *query) mustHold(field string, elements int) {
 	case q.get(field).Absent():
 		q.fail(required(field))
 	case elements == 0:
-		q.fail(empty(field))
+		q.fail(sentence(field, "Field '"+field+"' is empty: expected at least one element.")) // "is required" would not help its sender
 	}
 }
 
@@ -265,7 +265,7 @@ func (q *query) attribute(raw []byte) Attribute {
 		a.Name = inner.text("category")
 	}
 	if inner.err != nil {
-		q.fail(invalid("attributes", "Field 'attributes': each needs a type, and a name under property, id or category."))
+		q.fail(sentence("attributes", "Field 'attributes': each needs a type, and a name under property, id or category."))
 	}
 	return a
 }
@@ -290,8 +290,8 @@ func (q *query) choice(field string, options ...string) string {
 		return v.Text()
 	}
 	last := len(options) - 1
-	expected := strings.TrimPrefix(strings.Join(options[:last], ", ")+" or "+options[last], " or ")
-	q.fail(invalid(field, "Field '"+field+"': expected "+expected+"."))
+	words := strings.TrimPrefix(strings.Join(options[:last], ", ")+" or "+options[last], " or ")
+	q.fail(expected(field, words))
 	return ""
 }
 
@@ -302,7 +302,7 @@ func (q *query) flag(field string, otherwise bool) bool {
 	case v.Absent():
 		return otherwise
 	case string(v.Raw) != "true" && string(v.Raw) != "false":
-		q.fail(invalid(field, "Field '"+field+"': expected true or false."))
+		q.fail(expected(field, "true or false"))
 	}
 	return string(v.Raw) == "true"
 }
@@ -315,7 +315,7 @@ func (q *query) count(field string, least int) int {
 	}
 	n, err := strconv.ParseUint(string(v.Raw), 10, 31)
 	if err != nil || int(n) < least {
-		q.fail(invalid(field, "Field '"+field+"': expected a whole number of at least "+strconv.Itoa(least)+"."))
+		q.fail(expected(field, "a whole number of at least "+strconv.Itoa(least)))
 	}
 	return int(n)
 }

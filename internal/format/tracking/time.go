@@ -20,7 +20,7 @@ func timeField(field string, v canonjson.Value) (trackway.Micros, *trackway.Erro
 	case canonjson.String:
 		t, ok := iso8601.Parse(v.Text())
 		if !ok {
-			return 0, invalid(field, "Field '"+field+"': expected "+aTime+".")
+			return 0, expected(field, aTime)
 		}
 		return within(field, int64(t), true)
 	default:
@@ -43,7 +43,7 @@ func ageField(field string, v canonjson.Value, received trackway.Micros) (trackw
 func within(field string, micros int64, ok bool) (trackway.Micros, *trackway.Error) {
 	t := trackway.Micros(micros)
 	if !ok || t < trackway.MinTime || t > trackway.MaxTime {
-		return 0, invalid(field, "Field '"+field+"': expected a time between the years 1970 and 2200 (numbers are seconds).")
+		return 0, expected(field, "a time between the years 1970 and 2200 (numbers are seconds)")
 	}
 	return t, nil
 }

@@ -28,13 +28,6 @@
 // make one customer of two, for good.
 package tracking
 
-import (
-	"unicode/utf8"
-
-	"trackway"
-	"trackway/internal/canonjson"
-)
-
 // The names of the commands that change something, in a batch and in paths.
 const (
 	Customers = "customers"        // update a customer's properties
@@ -48,40 +41,8 @@ const systemTime = "system/time"
 // clickType is the type of the event that a click is stored as.
 const clickType = "campaign_click"
 
-// maxShown is how many bytes of a name that a client made up are repeated in an error.
-const maxShown = 64
-
-var errJSON = invalid("", "Invalid JSON")
-
-// invalid returns an error about a field; a field of "" is the whole body.
-func invalid(field, msg string) *trackway.Error {
-	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: msg}
-}
-
-// unexpected returns the error for a field that holds something else than what was expected there ("an object").
-func unexpected(field, expected string, got canonjson.Kind) *trackway.Error {
-	return invalid(field, "Field '"+field+"': expected "+expected+", got "+got.String()+".")
-}
-
-// required returns the error for a field that is absent.
-func required(field string) *trackway.Error {
-	return invalid(field, "Field '"+field+"' is required.")
-}
-
-// empty returns the error for a field that is there and holds nothing, which
-// its sender would not find by reading that it is required.
-func empty(field string) *trackway.Error {
-	return invalid(field, "Field '"+field+"' is empty: expected at least one element.")
-}
-
-// shown returns s, or its beginning where it is too long to be repeated in an error.
-func shown(s string) string {
-	if len(s) <= maxShown {
-		return s
-	}
-	end := maxShown
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
-}
+// Bounds on what a command holds besides values.
+const (
+	maxIDs            = 1024    // ids of one command, of all names together
+	maxCommandIDBytes = 1 << 10 // bytes of command_id, which is answered as it was sent
+)

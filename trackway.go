@@ -51,7 +51,7 @@ func (m Micros) AppendSeconds(b []byte) []byte {
 	}
 	b = append(b, '.')
 	for unit := int64(1e5); frac > 0; unit /= 10 {
-		b = append(b, byte('0'+frac/unit)) //nolint:gosec // G115: a decimal digit
+		b = append(b, byte('0'+frac/unit))
 		frac %= unit
 	}
 	return b

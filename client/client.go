@@ -30,20 +30,20 @@ type Client struct {
 	mu       sync.Mutex // guards what follows; the queue's writes are done under it, its syncs and all requests are not
 	queue    queue
 	stamps   stamps
-	oldest   time.Time     // since when the first waiting command has waited, about
-	onWay    int           // commands taken from the queue and not settled
-	wayFrom  uint64        // how many commands had come before the first of the batch that is on its way
-	took     uint64        // commands in all, earlier clients' included
-	flush    uint64        // how many of these are to be sent without waiting for a full batch
-	closed   bool          // no command is taken any more
-	finished bool          // the queue is closed
-	closeErr error         // once finished: what Close returns
-	calls    []func()      // of the user's functions, that are to be made
-	telling  bool          // there is a goroutine that makes them
-	told     uint64        // rejections of which OnReject has returned, or is not told
-	untold   int           // bytes of those that it is yet to be told, or is being told
-	stats    Stats         // Queued and Damaged apart
-	changed  chan struct{} // closed and replaced when any of these has changed in a way that somebody may wait for
+	oldest   time.Time               // since when the first waiting command has waited, about
+	onWay    int                     // commands taken from the queue and not settled
+	wayFrom  uint64                  // how many commands had come before the first of the batch that is on its way
+	took     uint64                  // commands in all, earlier clients' included
+	flush    uint64                  // how many of these are to be sent without waiting for a full batch
+	closed   bool                    // no command is taken any more
+	finished bool                    // the queue is closed
+	closeErr error                   // once finished: what Close returns
+	calls    []func(context.Context) // of the user's functions, that are to be made
+	telling  bool                    // there is a goroutine that makes them
+	told     uint64                  // rejections of which OnReject has returned, or is not told
+	untold   int                     // bytes of those that it is yet to be told, or is being told
+	stats    Stats                   // Queued and Damaged apart
+	changed  chan struct{}           // closed and replaced when any of these has changed in a way that somebody may wait for
 }
 
 // New returns a client, which begins to send what an earlier client left in the directory. It fails if the options are wrong, and
@@ -68,7 +68,7 @@ func New(o Options) (*Client, error) {
 		}
 		c.queue, c.sync = q, q.sync
 	}
-	c.took = uint64(c.queue.state().waiting) //nolint:gosec // G115: a count
+	c.took = uint64(c.queue.state().waiting)
 	c.flush = c.took
 	ctx, stop := context.WithCancelCause(context.Background())
 	c.stop = stop
@@ -219,19 +219,18 @@ func (c *Client) waitLocked(ctx context.Context) {
 func (c *Client) unsettledLocked(first uint64) int {
 	n := 0
 	if c.wayFrom < first {
-		n = min(c.onWay, int(first-c.wayFrom)) //nolint:gosec // G115: of commands in a queue
+		n = min(c.onWay, int(first-c.wayFrom))
 	}
-	if gone := c.took - uint64(c.queue.state().waiting); gone < first { //nolint:gosec // G115: a count
-		n += int(first - gone) //nolint:gosec // G115: of commands in a queue
+	if gone := c.took - uint64(c.queue.state().waiting); gone < first {
+		n += int(first - gone)
 	}
 	return n
 }
 
 // Flush has what was queued before sent without waiting for full batches, and returns when all of it is delivered or
-// rejected, and OnReject has returned of the latter (unless it is OnReject or OnTrouble that calls Flush). If ctx ends before,
+// rejected, and OnReject has returned of the latter (unless ctx is that of a call of OnReject or OnTrouble). If ctx ends before,
 // the error is an [UndeliveredError] as long as anything is undelivered; the client goes on trying.
 func (c *Client) Flush(ctx context.Context) error {
-	inside := insideCall()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	target := c.took
@@ -243,7 +242,7 @@ func (c *Client) Flush(ctx context.Context) error {
 	if n := c.unsettledLocked(target); n > 0 {
 		return c.undeliveredLocked(n, ctx)
 	}
-	for rejected := c.stats.Rejected; !inside && c.told < rejected; c.waitLocked(ctx) {
+	for rejected := c.stats.Rejected; !c.calledBy(ctx) && c.told < rejected; c.waitLocked(ctx) {
 		if ctx.Err() != nil {
 			return fmt.Errorf("OnReject has yet to return: %w", context.Cause(ctx))
 		}
@@ -262,16 +261,15 @@ func (c *Client) undeliveredLocked(commands int, ctx context.Context) error { //
 
 // Close takes no more commands, delivers what is queued, and ends the client. If ctx ends first, what is left is counted by an
 // [UndeliveredError]; with a directory it is kept there for the next client. A second call waits for the first, and returns
-// the same; one by OnReject or OnTrouble does not wait.
+// the same; one with the context of OnReject or OnTrouble does not wait.
 func (c *Client) Close(ctx context.Context) error {
-	inside := insideCall()
 	c.mu.Lock()
 	again := c.closed
 	c.closed = true
 	c.changedLocked()
 	c.mu.Unlock()
 	if again {
-		return c.awaitClosed(ctx, inside)
+		return c.awaitClosed(ctx)
 	}
 	err := c.Flush(ctx)
 	c.stop(ErrClosed)
@@ -293,10 +291,10 @@ func (c *Client) Close(ctx context.Context) error {
 }
 
 // awaitClosed waits for the first call of Close to end, and returns what that does.
-func (c *Client) awaitClosed(ctx context.Context, inside bool) error {
+func (c *Client) awaitClosed(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.finished && !inside && ctx.Err() == nil {
+	for !c.finished && !c.calledBy(ctx) && ctx.Err() == nil {
 		c.waitLocked(ctx)
 	}
 	if c.finished {

@@ -180,7 +180,7 @@ func TestRejections(t *testing.T) {
 		f := fake{bad: "poison"}
 		var got []string
 		c := f.open(t, func(o *Options) {
-			o.OnReject = func(r Rejection) {
+			o.OnReject = func(_ context.Context, r Rejection) {
 				name := "refuse"
 				if strings.Contains(string(r.Command), "poison") {
 					name = "poison"

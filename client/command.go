@@ -187,7 +187,7 @@ func seconds(micros int64) json.Number {
 	if fraction := micros % 1e6; fraction != 0 {
 		b = append(b, '.')
 		for unit := int64(1e5); fraction > 0; unit /= 10 {
-			b = append(b, byte('0'+fraction/unit)) //nolint:gosec // G115: a decimal digit
+			b = append(b, byte('0'+fraction/unit))
 			fraction %= unit
 		}
 	}

@@ -269,7 +269,7 @@ func (d *disk) abandon() error {
 		}
 	}
 	s := &d.segments[d.at]
-	d.lost += uint64(s.records) //nolint:gosec // G115: a count
+	d.lost += uint64(s.records)
 	d.n -= s.records
 	s.records = 0
 	return nil

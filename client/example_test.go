@@ -52,7 +52,7 @@ func ExampleOptions_onReject() {
 	defer server.Close()
 	c, err := client.New(client.Options{
 		URL: server.URL, Project: "12345678-1234-1234-1234-123456789abc", Token: "public-token",
-		OnReject: func(r client.Rejection) { fmt.Println(r.Status, r.Reason) },
+		OnReject: func(_ context.Context, r client.Rejection) { fmt.Println(r.Status, r.Reason) },
 	})
 	if err != nil {
 		fmt.Println(err)

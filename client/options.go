@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,15 +37,16 @@ type Options struct {
 	QueueBytes int64 // of waiting commands; 0 is 64 MiB
 	WhenFull   FullPolicy
 
-	// OnReject is told of each command that a server has refused for good. It is called by a goroutine of its own, one call at
-	// a time, in order. It may call the client, and does not hold up sending: what it is yet to be told waits in memory, and
-	// where that is more than 4 MiB, is left out and counted by Stats.Untold.
-	OnReject func(Rejection)
+	// OnReject is told of each command that a server has refused for good. A goroutine of its own calls it, one call at a
+	// time, in order. It does not hold up sending: what it is yet to be told waits in memory; what is over 4 MiB of that is
+	// left out, and counted by Stats.Untold. It may call the client; Flush and Close need ctx then, or they would wait until
+	// OnReject itself has returned. ctx does not end.
+	OnReject func(ctx context.Context, r Rejection)
 
 	// OnTrouble is told, in the same way, of what goes wrong while commands are kept and tried again: a server that is out of
 	// reach, a key or a project that it does not know (an [AnswerError] of status 401, 403, 400 or 404), a disk that fails. Much
 	// of it passes by itself; a wrong key does not. If it is slow, some of it is left out.
-	OnTrouble func(error)
+	OnTrouble func(ctx context.Context, err error)
 
 	// Transport sends the requests; nil is a transport of this client's own.
 	Transport http.RoundTripper

@@ -45,8 +45,10 @@ func TestNotLetIn(t *testing.T) {
 			told := 0
 			c := f.open(t, func(o *Options) {
 				o.Dir = dir
-				o.OnReject = func(r Rejection) { t.Errorf("%s: %s is given up, %d: %s", name, r.Command, r.Status, r.Reason) }
-				o.OnTrouble = func(err error) {
+				o.OnReject = func(_ context.Context, r Rejection) {
+					t.Errorf("%s: %s is given up, %d: %s", name, r.Command, r.Status, r.Reason)
+				}
+				o.OnTrouble = func(_ context.Context, err error) {
 					if a, ok := errors.AsType[*AnswerError](err); ok && a.Status == denied.status && a.Reason != "" {
 						told++
 					}
@@ -161,7 +163,7 @@ func TestOnRejectCallsTheClient(t *testing.T) {
 		var got []string
 		c = f.open(t, func(o *Options) {
 			o.WhenFull, o.QueueBytes, o.Interval = Block, 1000, time.Hour
-			o.OnReject = func(r Rejection) {
+			o.OnReject = func(ctx context.Context, r Rejection) {
 				got = append(got, r.Reason)
 				switch len(got) {
 				case 1:
@@ -169,12 +171,14 @@ func TestOnRejectCallsTheClient(t *testing.T) {
 						c.mustTrack(t, fmt.Sprint("e", i))
 					}
 				case 2:
-					if err := c.Flush(t.Context()); err != nil {
+					if err := c.Flush(ctx); err != nil {
 						t.Errorf("flush: %v", err)
 					}
 				case 3:
-					c.mustClose(t)
-					if err := c.Close(t.Context()); err != nil {
+					if err := c.Close(ctx); err != nil {
+						t.Errorf("close: %v", err)
+					}
+					if err := c.Close(ctx); err != nil {
 						t.Errorf("close again: %v", err)
 					}
 				}
@@ -200,7 +204,7 @@ func TestSlowOnReject(t *testing.T) {
 		var f fake
 		told := 0
 		c := f.open(t, func(o *Options) {
-			o.OnReject = func(Rejection) {
+			o.OnReject = func(_ context.Context, _ Rejection) {
 				pass(time.Minute)
 				told++
 			}

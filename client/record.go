@@ -26,7 +26,7 @@ var (
 func recordSize(command []byte) int64 { return int64(recordHead + len(command)) }
 
 func appendRecord(b, command []byte) []byte {
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(command))) //nolint:gosec // G115: at most maxRecord
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(command)))
 	sum := crc32.Update(crc32.Checksum(b[len(b)-4:], castagnoli), castagnoli, command)
 	b = binary.LittleEndian.AppendUint32(b, sum)
 	return append(b, command...)
@@ -131,7 +131,7 @@ func openCursor(path string) (*cursorFile, error) {
 		number := binary.LittleEndian.Uint64(b[:])
 		if sum == binary.LittleEndian.Uint32(b[24:]) && number > c.number {
 			c.number = number
-			c.last = position{binary.LittleEndian.Uint64(b[8:]), int64(binary.LittleEndian.Uint64(b[16:]))} //nolint:gosec // G115: as written
+			c.last = position{binary.LittleEndian.Uint64(b[8:]), int64(binary.LittleEndian.Uint64(b[16:]))}
 		}
 	}
 	return c, nil
@@ -144,7 +144,7 @@ func (c *cursorFile) write(p position) error {
 	c.number++
 	b := binary.LittleEndian.AppendUint64(make([]byte, 0, slotBytes), c.number)
 	b = binary.LittleEndian.AppendUint64(b, p.segment)
-	b = binary.LittleEndian.AppendUint64(b, uint64(p.offset)) //nolint:gosec // G115: of a file
+	b = binary.LittleEndian.AppendUint64(b, uint64(p.offset))
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	if _, err := c.f.WriteAt(b, int64(c.number%2)*slotStep); err != nil {
 		return err

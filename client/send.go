@@ -27,7 +27,7 @@ func (c *Client) run(ctx context.Context) {
 		batch, err := c.take()
 		if err != nil {
 			c.noteTrouble(err)
-			if c.sleep(ctx, firstDelay) != nil {
+			if sleep(ctx, firstDelay) != nil {
 				return
 			}
 			continue
@@ -70,7 +70,7 @@ func (c *Client) take() ([][]byte, error) {
 	defer c.mu.Unlock()
 	batch, err := c.queue.take(newRoom(c.o.BatchSize))
 	c.onWay = len(batch)
-	c.wayFrom = c.took - uint64(c.queue.state().waiting+c.onWay) //nolint:gosec // G115: a count
+	c.wayFrom = c.took - uint64(c.queue.state().waiting+c.onWay)
 	c.oldest = time.Now()
 	c.changedLocked() // what turned out to be damaged need not be waited for
 	return batch, err
@@ -94,14 +94,14 @@ func (c *Client) turn(ctx context.Context) (*server, error) {
 		if s != nil {
 			return s, nil
 		}
-		if err := c.sleep(ctx, wait); err != nil {
+		if err := sleep(ctx, wait); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // sleep waits, and returns the cause if ctx ends before.
-func (c *Client) sleep(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

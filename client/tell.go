@@ -1,9 +1,6 @@
 package client
 
-import (
-	"runtime"
-	"strings"
-)
+import "context"
 
 // maxTroubles is how many reports of trouble wait for a slow OnTrouble: what is left out, later ones repeat.
 const maxTroubles = 16
@@ -12,9 +9,10 @@ const maxTroubles = 16
 // usually are. One may be larger alone.
 const maxUntold = 4 << 20
 
-// tellLocked has a function of the user's called: one at a time, in order, by a goroutine that is there as long as there is
-// something to tell, so that the user may take his time and call the client.
-func (c *Client) tellLocked(call func()) {
+// tellLocked calls a function of the user's: one at a time, in order, on a
+// goroutine that is there as long as there is something to tell. So the user may
+// take their time, and call the client.
+func (c *Client) tellLocked(call func(context.Context)) {
 	c.calls = append(c.calls, call)
 	if !c.telling {
 		c.telling = true
@@ -23,12 +21,13 @@ func (c *Client) tellLocked(call func()) {
 }
 
 func (c *Client) tell() {
+	ctx := context.WithValue(context.Background(), callOf{}, c)
 	for call := c.nextCall(); call != nil; call = c.nextCall() {
-		call()
+		call(ctx)
 	}
 }
 
-func (c *Client) nextCall() func() {
+func (c *Client) nextCall() func(context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.calls) == 0 {
@@ -54,8 +53,8 @@ func (c *Client) tellRejectionLocked(r Rejection) {
 		return
 	}
 	c.untold += size
-	c.tellLocked(func() {
-		c.o.OnReject(r)
+	c.tellLocked(func(ctx context.Context) {
+		c.o.OnReject(ctx, r)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.told++
@@ -68,26 +67,14 @@ func (c *Client) tellRejectionLocked(r Rejection) {
 func (c *Client) troubleLocked(err error) {
 	c.stats.LastError = err.Error()
 	if c.o.OnTrouble != nil && len(c.calls) < maxTroubles {
-		c.tellLocked(func() { c.o.OnTrouble(err) })
+		c.tellLocked(func(ctx context.Context) { c.o.OnTrouble(ctx, err) })
 	}
 }
 
-// insideCall reports whether it is a function of the user's that is calling, by way of [Client.tell]: who waited for that to
-// return would wait for himself. What such a function has other goroutines do is not seen.
-func insideCall() bool {
-	pcs := make([]uintptr, 64)
-	for skip := 0; ; skip += len(pcs) {
-		n := runtime.Callers(skip, pcs)
-		frames := runtime.CallersFrames(pcs[:n])
-		for more := n > 0; more; {
-			var frame runtime.Frame
-			frame, more = frames.Next()
-			if strings.HasSuffix(frame.Function, "client.(*Client).tell") {
-				return true
-			}
-		}
-		if n < len(pcs) {
-			return false
-		}
-	}
-}
+// callOf is the key, in the context of a call of the user's functions, of the
+// client that makes it.
+type callOf struct{}
+
+// calledBy reports whether ctx is of a call that this client makes: what waits
+// for that to return would wait for itself.
+func (c *Client) calledBy(ctx context.Context) bool { return ctx.Value(callOf{}) == c }

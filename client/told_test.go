@@ -20,7 +20,7 @@ func TestUntold(t *testing.T) {
 		var f fake
 		var told atomic.Int64
 		c := f.open(t, func(o *Options) {
-			o.OnReject = func(Rejection) {
+			o.OnReject = func(_ context.Context, _ Rejection) {
 				pass(time.Hour)
 				told.Add(1)
 			}

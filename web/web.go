@@ -1,15 +1,15 @@
-// Package web holds the server's pages, as they were built, inside the binary. Its one idea is that the server can be built
-// without them: what was not built is not there, and the server says so. It serves nothing itself, and it knows no route.
+// Package web holds the dashboard, as it was built, inside the binary. The server can be built without it: what was not built
+// is not there, and the server says so. The package serves nothing itself, and it knows no route.
 package web
 
 import (
-	"crypto/sha256"
 	"embed"
-	"encoding/base64"
 	"io/fs"
 	"mime"
 	"path"
 	"strings"
+
+	"trackway/internal/httpcache"
 )
 
 //go:embed all:dist
@@ -35,24 +35,24 @@ type form struct {
 
 type forms []form // the smallest first, the file as it is last
 
-// Site is the pages. The zero value has none. Immutable, safe for concurrent use.
-type Site struct {
+// Dashboard is the dashboard's files. The zero value has none. Immutable, safe for concurrent use.
+type Dashboard struct {
 	Index  *File            // nil: the pages were not built
 	Assets map[string]*File // by name: what Index loads from /assets/
 }
 
-// Built returns the pages that the binary holds.
-func Built() (Site, error) {
+// Built returns the dashboard that the binary holds.
+func Built() (Dashboard, error) {
 	built, err := fs.Sub(dist, "dist")
 	if err != nil {
-		return Site{}, err
+		return Dashboard{}, err
 	}
 	return Read(built)
 }
 
-// Read returns the pages that lie in a folder as they were built.
-func Read(built fs.FS) (Site, error) {
-	s := Site{Assets: make(map[string]*File)}
+// Read returns the dashboard that was built into a folder.
+func Read(built fs.FS) (Dashboard, error) {
+	d := Dashboard{Assets: make(map[string]*File)}
 	err := fs.WalkDir(built, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || codingOf(name) != "" {
 			return err
@@ -63,13 +63,13 @@ func Read(built fs.FS) (Site, error) {
 		}
 		f, err := readFile(built, name)
 		if isAsset {
-			s.Assets[asset] = f
+			d.Assets[asset] = f
 		} else {
-			s.Index = f
+			d.Index = f
 		}
 		return err
 	})
-	return s, err
+	return d, err
 }
 
 // codings are the endings of compressed files, the one that compresses best first.
@@ -109,9 +109,7 @@ func readFile(built fs.FS, name string) (*File, error) {
 }
 
 func newForm(coding string, body []byte) form {
-	const enough = 16 // bytes of the digest
-	sum := sha256.Sum256(body)
-	return form{coding, `"` + base64.RawURLEncoding.EncodeToString(sum[:enough]) + `"`, body}
+	return form{coding, httpcache.ETag(body), body}
 }
 
 // Accepting returns the file in the best form that an Accept-Encoding allows (RFC 9110 section 12.5.3), the form's

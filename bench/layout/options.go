@@ -81,7 +81,7 @@ func (v variant) options(cacheBytes int64, stalls *stalls) *pebble.Options {
 	o := &pebble.Options{
 		CacheSize:                   cacheBytes,
 		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                uint64(v.memtable()), //nolint:gosec // G115: megabytes,
+		MemTableSize:                uint64(v.memtable()),
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       cmp.Or(v.l0, 4),
 		L0StopWritesThreshold:       40,

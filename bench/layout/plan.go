@@ -154,7 +154,7 @@ func (c *contender) end() error {
 func (p *plan) fill(all []*contender) error {
 	for part := range parts {
 		for slice := range turns {
-			n := uint64(part*turns + slice) //nolint:gosec // G115: at most 99
+			n := uint64(part*turns + slice)
 			from, to := p.events*n/(parts*turns), p.events*(n+1)/(parts*turns)
 			for i := range all {
 				c := all[(i+slice)%len(all)]

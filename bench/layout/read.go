@@ -72,7 +72,7 @@ func sample(events, persons uint64) []uint64 {
 	var fit []uint64
 	for person, n := range counts {
 		if n >= pageOfTimeline && n <= 140 {
-			fit = append(fit, uint64(person)) //nolint:gosec // G115: an index
+			fit = append(fit, uint64(person))
 		}
 	}
 	var some []uint64
@@ -129,7 +129,7 @@ func (r *reads) scan(s *store, events uint64) (err error) {
 func rateOf(s *store, from uint64, events int) (float64, error) {
 	start, read := time.Now(), 0
 	for read < events && time.Since(start) < scanLimit {
-		n, err := s.scan(from+uint64(read), scanStep) //nolint:gosec // G115: a count
+		n, err := s.scan(from+uint64(read), scanStep)
 		if err != nil {
 			return 0, err
 		}

@@ -117,7 +117,7 @@ func appendPayload(b []byte, customer uint64, e *event) []byte {
 	b = append(b, 1, 1) // version of the record, project
 	b = binary.AppendUvarint(b, customer)
 	b = binary.AppendUvarint(b, e.time)
-	b = binary.AppendVarint(b, int64(e.received-e.time)) //nolint:gosec // G115: a difference of seconds
+	b = binary.AppendVarint(b, int64(e.received-e.time))
 	b = append(append(b, byte(len(e.typ))), e.typ...)
 	return append(b, e.props...)
 }

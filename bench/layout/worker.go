@@ -259,7 +259,7 @@ func peakRSS() uint64 {
 // dropPages asks the kernel to forget its copies of the files in dir. A host's cache below a virtual disk is out of reach.
 func dropPages(dir string) error {
 	return eachFile(dir, func(f *os.File) error {
-		return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) //nolint:gosec // G115: a descriptor
+		return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 	})
 }
 

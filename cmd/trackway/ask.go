@@ -26,8 +26,8 @@ import (
 // askTime is how long the running server may take to answer.
 const askTime = 10 * time.Second
 
-// asking is the flags of every command that asks the running server.
-type asking struct {
+// serverFlags are the flags of every command that asks the running server.
+type serverFlags struct {
 	configFile
 
 	Listen     string `env:"TRACKWAY_LISTEN" help:"Where the server listens, if the configuration does not say." placeholder:"HOST:PORT"`
@@ -35,7 +35,7 @@ type asking struct {
 }
 
 // ask sends a GET for a path to the running server, with a private key, and returns the body of its answer.
-func (a *asking) ask(ctx context.Context, path string, query url.Values) ([]byte, error) {
+func (a *serverFlags) ask(ctx context.Context, path string, query url.Values) ([]byte, error) {
 	secret, err := a.secret()
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (a *asking) ask(ctx context.Context, path string, query url.Values) ([]byte
 }
 
 // secret returns what was given apart from the configuration, empty if nothing was. A file's last line break is not part of it.
-func (a *asking) secret() (string, error) {
+func (a *serverFlags) secret() (string, error) {
 	if a.SecretFile == "" {
 		return os.Getenv("TRACKWAY_SECRET"), nil
 	}

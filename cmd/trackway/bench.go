@@ -23,7 +23,7 @@ import (
 )
 
 type benchCommand struct {
-	asking
+	serverFlags
 
 	URL         string        `help:"The server (where the configuration says that it listens)." name:"url" placeholder:"URL"`
 	Rate        float64       `help:"Requests a second, whatever the server does. 0: as fast as they are answered." placeholder:"N"`

@@ -17,7 +17,7 @@ import (
 )
 
 type exportCommand struct {
-	operating
+	dataFlags
 	projectFlag
 
 	Customers bool     `help:"Customers, with their identifiers and properties."`

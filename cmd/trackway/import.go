@@ -19,7 +19,7 @@ import (
 )
 
 type importCommand struct {
-	operating
+	dataFlags
 	projectFlag
 
 	Files []string `arg:"" help:"Files of NDJSON or CSV, also .gz and .zst; - is the standard input." name:"file" placeholder:"FILE"`

@@ -22,7 +22,7 @@ type limitsCommand struct {
 }
 
 type limitsShowCommand struct {
-	asking
+	serverFlags
 
 	JSON bool `help:"The server's answer as it is." name:"json"`
 }
@@ -93,7 +93,7 @@ func (u *usage) print(w io.Writer) error {
 }
 
 type limitsTopCommand struct {
-	asking
+	serverFlags
 
 	Policy  string `help:"Under this limit only." placeholder:"NAME"`
 	Refused bool   `help:"Those who were refused, by how often."`

@@ -22,8 +22,8 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// replaying is the flags of the commands that read the record of calls.
-type replaying struct {
+// recordFlags are the flags of the commands that read the record of calls.
+type recordFlags struct {
 	DataDir string `env:"TRACKWAY_DATA" help:"The server's data directory, if the configuration does not say." name:"data" placeholder:"DIR"`
 	Since   string `help:"Calls from this time on: such as 2026-01-01 (UTC), 2026-01-01T12:00:00Z, or 2h, which is that long ago." placeholder:"TIME"`
 	Until   string `help:"Calls before this time." placeholder:"TIME"`
@@ -31,7 +31,7 @@ type replaying struct {
 }
 
 // open returns the record of calls, as far as it is asked for, and the limits of a configuration.
-func (r *replaying) open(out output, file string) (replay.Source, replay.Limits, error) {
+func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limits, error) {
 	cfg, err := loadLimits(file, r.DataDir)
 	if err != nil {
 		return nil, replay.Limits{}, err
@@ -124,7 +124,7 @@ func recorded(cfg *config.Config, file string) error {
 type limitsSimulateCommand struct {
 	Config string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file whose limits are to be tried (${default})." placeholder:"FILE"`
 
-	replaying
+	recordFlags
 
 	Top int `default:"20" help:"Callers at most in the table (${default})." placeholder:"N"`
 }
@@ -252,7 +252,7 @@ func printWarnings(w io.Writer, warnings []string) {
 
 type limitsSuggestCommand struct {
 	configFile
-	replaying
+	recordFlags
 
 	Share  float64       `default:"99.9" help:"Of a hundred callers of a policy, how many must never be refused (${default})." placeholder:"PERCENT"`
 	Policy string        `help:"For this limit only." placeholder:"NAME"`

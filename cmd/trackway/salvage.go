@@ -10,7 +10,7 @@ import (
 )
 
 type salvageCommand struct {
-	operating
+	dataFlags
 
 	Drop bool `help:"Go on without what is lost. It cannot be undone: copy the data directory before."`
 }

@@ -17,7 +17,7 @@ import (
 )
 
 type tailCommand struct {
-	operating
+	dataFlags
 	projectFlag
 
 	Type     []string `help:"Events of this type only." placeholder:"TYPE" sep:"none"`

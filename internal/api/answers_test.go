@@ -19,7 +19,7 @@ func TestAnswersHoldTheirMemory(t *testing.T) {
 	r := newReading(t)
 	r.withKeys(every)
 	r.fill()
-	r.grid.serve = func(w http.ResponseWriter, _ *http.Request) error {
+	r.dashboard.serve = func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Content-Length", strconv.Itoa(3000))
 		w.WriteHeader(http.StatusOK)
 		_, err := w.Write(make([]byte, 3000))

@@ -101,8 +101,9 @@ type fixture struct {
 	t        testing.TB
 	contract *openapitest.Contract
 	ingest   *fakeIngest
-	grid     *fakeGrid
 	log      *bytes.Buffer
+
+	dashboard *fakeDashboard
 }
 
 func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
@@ -115,11 +116,11 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, contract: loadContract(t), ingest: &fakeIngest{}, grid: &fakeGrid{}, log: &bytes.Buffer{}}
+	f := &fixture{t: t, contract: loadContract(t), ingest: &fakeIngest{}, dashboard: &fakeDashboard{}, log: &bytes.Buffer{}}
 	f.Server = New(Config{
 		Limits: limit.New(set, 1024), Ingest: f.ingest, Store: brokenStore{},
 		Fleet: fleet.New(self, []fleet.Server{{Name: "ts2.us", Region: "us", URL: "http://ts2.us"}}), History: openHistory(t), Version: "v1.2.3",
-		Watch: watch.New(time.Now()), Traffic: traffic.New("", nil), Rates: rates.New(time.Now()), Live: live.New(nil, nil), Grid: f.grid,
+		Watch: watch.New(time.Now()), Traffic: traffic.New("", nil), Rates: rates.New(time.Now()), Live: live.New(nil, nil), Dashboard: f.dashboard,
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: prometheus.NewRegistry(),
 		Access: Access{Name: "ts1.eu", Clients: clients, Guide: newGuide(t, set), Keys: auth.New([]trackway.Project{{
 			Name: "demo", Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},

@@ -179,7 +179,7 @@ func TestMethods(t *testing.T) {
 	}
 	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/"}, Limit: 1000, Window: time.Minute, Per: trackway.PerIPPath, Also: true, AllowBelowFloor: true})
 	f.Log = slog.New(slog.DiscardHandler) // the store of this test is broken
-	f.grid.serve = func(http.ResponseWriter, *http.Request) error { return errNoServer }
+	f.dashboard.serve = func(http.ResponseWriter, *http.Request) error { return errNoServer }
 	for path, methods := range allowed {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "get"} {
 			w := httptest.NewRecorder()

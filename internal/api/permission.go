@@ -3,10 +3,10 @@ package api
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/excerpt"
 	"trackway/internal/query"
 )
 
@@ -47,11 +47,7 @@ func mayNotAdd(key *trackway.Key, eventType string) *trackway.Error {
 
 // notFor is the refusal of a name that a key is not allowed. The name is the client's own, and cut where it is long.
 func notFor(field, what, name string) *trackway.Error {
-	const most = 64
-	if len(name) > most {
-		name = strings.ToValidUTF8(name[:most], "") + "…"
-	}
-	return &trackway.Error{Code: trackway.Forbidden, Field: field, Msg: "Not authorized: this key may not " + what + " '" + name + "'."}
+	return &trackway.Error{Code: trackway.Forbidden, Field: field, Msg: "Not authorized: this key may not " + what + " '" + excerpt.Of(name, 64) + "'."}
 }
 
 // mayGet tells whether a key may read a property or an identifier.

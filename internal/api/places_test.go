@@ -79,18 +79,18 @@ func TestReadersHaveAShare(t *testing.T) {
 
 // The pages' questions have a share of the same places, and so has what they
 // erase and watch.
-func TestGridHasAShare(t *testing.T) {
+func TestDashboardHasAShare(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.patience = 0
-	f.grid.serve = func(w http.ResponseWriter, r *http.Request) error {
+	f.dashboard.serve = func(w http.ResponseWriter, r *http.Request) error {
 		taken := map[string]int{}
 		for name, p := range f.places.named(f.bodies) {
 			if n := p.Counts().Taken; n > 0 {
 				taken[name] = n
 			}
 		}
-		if want := gridPlaces[r.URL.Path]; want == "" && len(taken) > 0 || want != "" && taken[want] != 1 {
+		if want := dashboardPlaces[r.URL.Path]; want == "" && len(taken) > 0 || want != "" && taken[want] != 1 {
 			t.Errorf("%s: got places %v, want one of %q", r.URL.Path, taken, want)
 		}
 		w.WriteHeader(http.StatusOK)
@@ -116,7 +116,7 @@ func TestGridHasAShare(t *testing.T) {
 		if code := ask(); code != 200 {
 			t.Errorf("%s: got %d", rt.path, code)
 		}
-		name := gridPlaces[rt.path]
+		name := dashboardPlaces[rt.path]
 		if name == "" {
 			continue
 		}
@@ -145,19 +145,19 @@ func (w *timedReader) SetReadDeadline(end time.Time) error {
 	return nil
 }
 
-// gridPlaces names what the pages' routes need a place of. Signing in and the
+// dashboardPlaces names what the pages' routes need a place of. Signing in and the
 // limits read nothing of the store.
-var gridPlaces = map[string]string{
+var dashboardPlaces = map[string]string{
 	"/grid/start": "questions", "/grid/overview": "questions", "/grid/customers": "questions", "/grid/customer": "questions",
 	"/grid/events": "questions", "/grid/export": "long_answers", "/grid/live": "watchers", "/grid/anonymize": "erasures",
 }
 
-// TestGridTakesNoBody: a body that nobody reads, and that may never come, does
+// TestDashboardTakesNoBody: a body that nobody reads, and that may never come, does
 // not keep an answer of the pages waiting.
-func TestGridTakesNoBody(t *testing.T) {
+func TestDashboardTakesNoBody(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.grid.serve = func(_ http.ResponseWriter, r *http.Request) error {
+	f.dashboard.serve = func(_ http.ResponseWriter, r *http.Request) error {
 		t.Errorf("%s %s was served", r.Method, r.URL.Path)
 		return nil
 	}

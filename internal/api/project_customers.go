@@ -50,7 +50,7 @@ func (c *call) customers() error {
 			if err != nil {
 				return err
 			}
-			records = int64(total.Customers()) //nolint:gosec // G115: a count
+			records = int64(total.Customers())
 		}
 		if !found.Complete {
 			tag = ""

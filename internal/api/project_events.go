@@ -43,7 +43,7 @@ func (c *call) projectEvents() error {
 			if err != nil {
 				return page.EventList{}, 0, err
 			}
-			records = int64(total.Events()) //nolint:gosec // G115: a count
+			records = int64(total.Events())
 		}
 		found, err := page.Received(ctx, s, c.grant.Project.Number, f)
 		return found, records, err

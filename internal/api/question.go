@@ -10,7 +10,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api/room"
-	"trackway/internal/guide"
+	"trackway/internal/httpcache"
 	"trackway/internal/query"
 )
 
@@ -34,14 +34,14 @@ func (c *call) versionTag() string {
 	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.Store.Version(c.grant.Project.Number))
 	p := c.grant.Project
 	b = fmt.Appendf(b, "%v %q %q ", c.grant.Key.Permissions, p.Hard, p.Soft) // what is found depends on these; fmt sorts a map's keys
-	return guide.ETag(append(b, c.r.URL.RequestURI()...))
+	return httpcache.ETag(append(b, c.r.URL.RequestURI()...))
 }
 
 // has answers 304 and returns true if the caller has what the tag names. The
 // call is given back, so the tag must be one that is known without computing
 // the answer. "*" names no tag: it is left to [call.answerTagged].
 func (c *call) has(etag string, cache []string) bool {
-	if !guide.Matches(c.r.Header["If-None-Match"], etag) {
+	if !httpcache.Matches(c.r.Header["If-None-Match"], etag) {
 		return false
 	}
 	c.giveBack()
@@ -62,7 +62,7 @@ func (c *call) notModified(etag string, cache []string) {
 // If the caller turns out to have the answer, or asks with "*" whether there is
 // any, it is 304. That was computed, so it costs a call.
 func (c *call) answerTagged(etag string, cache []string, body []byte) error {
-	if asked := c.r.Header["If-None-Match"]; etag != "" && (guide.Matches(asked, etag) || guide.Any(asked)) {
+	if asked := c.r.Header["If-None-Match"]; etag != "" && (httpcache.Matches(asked, etag) || httpcache.Any(asked)) {
 		c.notModified(etag, cache)
 		return nil
 	}
@@ -77,7 +77,7 @@ func (c *call) answerTagged(etag string, cache []string, body []byte) error {
 // answerFinal answers with numbers of a time that has passed: they are named by what they are, so that the name holds over
 // restarts. The last change was when that time ended, at the latest.
 func (c *call) answerFinal(until time.Time, body []byte) error {
-	etag := guide.ETag(body)
+	etag := httpcache.ETag(body)
 	c.w.Header()["Last-Modified"] = []string{until.UTC().Format(http.TimeFormat)}
 	return c.answerTagged(etag, lastingCache, body)
 }

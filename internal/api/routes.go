@@ -79,17 +79,17 @@ func routes() []route {
 		{method: "GET", path: "/{$}", open: true, free: true, do: (*call).home},
 		{method: "GET", path: "/assets/{name}", open: true, free: true, do: (*call).asset},
 
-		{method: "POST", path: "/grid/session", open: true, maxBody: maxSmallBody, do: (*call).grid},
-		{method: "DELETE", path: "/grid/session", open: true, do: (*call).grid},
-		{method: "GET", path: "/grid/start", open: true, place: forQuestions, do: (*call).grid},
-		{method: "GET", path: "/grid/overview", open: true, place: forQuestions, do: (*call).grid},
-		{method: "GET", path: "/grid/live", open: true, stream: true, place: forWatchers, do: (*call).grid},
-		{method: "GET", path: "/grid/customers", open: true, place: forQuestions, do: (*call).grid},
-		{method: "GET", path: "/grid/customer", open: true, place: forQuestions, do: (*call).grid},
-		{method: "GET", path: "/grid/events", open: true, place: forQuestions, do: (*call).grid},
-		{method: "GET", path: "/grid/export", open: true, place: forLong, do: (*call).grid},
-		{method: "POST", path: "/grid/anonymize", open: true, maxBody: maxSmallBody, place: forErasures, do: (*call).grid},
-		{method: "GET", path: "/grid/limits", open: true, do: (*call).grid},
+		{method: "POST", path: "/grid/session", open: true, maxBody: maxSmallBody, do: (*call).dashboard},
+		{method: "DELETE", path: "/grid/session", open: true, do: (*call).dashboard},
+		{method: "GET", path: "/grid/start", open: true, place: forQuestions, do: (*call).dashboard},
+		{method: "GET", path: "/grid/overview", open: true, place: forQuestions, do: (*call).dashboard},
+		{method: "GET", path: "/grid/live", open: true, stream: true, place: forWatchers, do: (*call).dashboard},
+		{method: "GET", path: "/grid/customers", open: true, place: forQuestions, do: (*call).dashboard},
+		{method: "GET", path: "/grid/customer", open: true, place: forQuestions, do: (*call).dashboard},
+		{method: "GET", path: "/grid/events", open: true, place: forQuestions, do: (*call).dashboard},
+		{method: "GET", path: "/grid/export", open: true, place: forLong, do: (*call).dashboard},
+		{method: "POST", path: "/grid/anonymize", open: true, maxBody: maxSmallBody, place: forErasures, do: (*call).dashboard},
+		{method: "GET", path: "/grid/limits", open: true, do: (*call).dashboard},
 	}
 }
 

@@ -67,13 +67,14 @@ type Config struct {
 	Traffic  *traffic.Recorder
 	Rates    *rates.Meter
 	Live     *live.Hub
-	Grid     Grid
-	Site     web.Site // the pages
-	Version  string   // the program's
+	Version  string // the program's
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 	Bodies   int // bytes that all bodies may take together; 0: 256 MiB
 	Answers  int // bytes that all answers that are made whole may take together; 0: 128 MiB
+
+	Dashboard Dashboard     // answers what the dashboard's pages ask
+	Built     web.Dashboard // its files
 }
 
 // Access is what a reload may replace. It is not written any more.

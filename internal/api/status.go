@@ -8,7 +8,7 @@ import (
 
 	"trackway/internal/ask"
 	"trackway/internal/fleet"
-	"trackway/internal/guide"
+	"trackway/internal/httpcache"
 	"trackway/internal/query"
 	"trackway/internal/rates"
 )
@@ -104,5 +104,5 @@ func (c *call) encoded(v any) error {
 	if err != nil {
 		return err
 	}
-	return c.answerTagged(guide.ETag(body), noCache, body)
+	return c.answerTagged(httpcache.ETag(body), noCache, body)
 }

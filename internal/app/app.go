@@ -117,7 +117,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	}
 	s.upkeep = upkeep.New(s.store, projects, s.Log, reg)
 	s.fleet = fleet.New(fleetOf(s.Config, s.address))
-	site, err := web.Built()
+	built, err := web.Built()
 	if err != nil {
 		return err
 	}
@@ -125,10 +125,10 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.ingest = ingest.New(s.store, reg)
 	callers, meter := watch.New(now), rates.New(now)
 	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for those who watch", "err", err) })
-	s.pages = s.newPages(access.Keys, callers, meter)
+	s.dashboard = s.newDashboard(access.Keys, callers, meter)
 	s.api = api.New(api.Config{
 		Access: access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live},
-		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Grid: s.pages, Site: site,
+		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.dashboard, Built: built,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.bounds.memory.Bodies, Answers: s.bounds.memory.Answers,
 	})
 	s.mu.Lock()

@@ -30,7 +30,7 @@ type bounds struct {
 // GOMEMLIMIT has done so. It is an error if the store may open too few files.
 func boundsOf(cfg *config.Config) (bounds, error) {
 	files := openFiles()
-	storeFiles, err := store.Descriptors(uint64(files)) //nolint:gosec // G115: a count
+	storeFiles, err := store.Descriptors(uint64(files))
 	if err != nil {
 		return bounds{}, err
 	}

@@ -55,19 +55,19 @@ func CheckLimits(cfg *config.Config) []config.Problem {
 type server struct {
 	Setup
 
-	address net.Addr // of the public listener
-	store   *store.Store
-	ingest  *ingest.Ingest
-	history *history.Log
-	limits  *limit.Limiter
-	traffic *traffic.Recorder
-	fleet   *fleet.Fleet
-	upkeep  *upkeep.Upkeep
-	api     *api.Server
-	live    *live.Hub
-	pages   *dashboard.Server
-	door    *door.Door
-	bounds  bounds
+	address   net.Addr // of the public listener
+	store     *store.Store
+	ingest    *ingest.Ingest
+	history   *history.Log
+	limits    *limit.Limiter
+	traffic   *traffic.Recorder
+	fleet     *fleet.Fleet
+	upkeep    *upkeep.Upkeep
+	api       *api.Server
+	live      *live.Hub
+	dashboard *dashboard.Server
+	door      *door.Door
+	bounds    bounds
 
 	certificate *certificate.Source // nil: without TLS
 
@@ -123,7 +123,7 @@ func (s *server) reloadLocked() error {
 	s.limits.Reload(set)
 	s.traffic.Reload(recording(next))
 	s.api.Reload(access)
-	s.pages.Reload(factsOf(next, access.Keys))
+	s.dashboard.Reload(factsOf(next, access.Keys))
 	s.fleet.Reload(fleetOf(next, s.address))
 	s.upkeep.Reload(projects)
 	s.Level.Set(next.Log.SlogLevel())

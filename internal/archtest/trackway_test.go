@@ -16,7 +16,7 @@ var trackway = Rules{
 
 		"openapi":             0,
 		"openapi/openapitest": 0,
-		"web":                 0,
+		"web":                 1,
 
 		"internal/budget":      0,
 		"internal/canonjson":   0,
@@ -24,10 +24,13 @@ var trackway = Rules{
 		"internal/certificate": 0,
 		"internal/clientip":    0,
 		"internal/durable":     0,
+		"internal/excerpt":     0,
+		"internal/httpcache":   0,
 		"internal/iso8601":     0,
 		"internal/piecewise":   0,
 		"internal/prereq":      0,
 		"internal/seal":        0,
+		"internal/sleep":       0,
 
 		"internal/config":          1,
 		"internal/ask":             1,

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/excerpt"
 	"trackway/internal/iso8601"
 )
 
@@ -27,22 +28,13 @@ func Parse(query string, known ...string) (url.Values, error) {
 	}
 	for name, all := range values {
 		if !slices.Contains(known, name) {
-			return nil, Invalid(cmp.Or(shortened(name), "query"), "nothing: the parameters are "+cmp.Or(strings.Join(known, ", "), "none"))
+			return nil, Invalid(cmp.Or(excerpt.Of(strings.ToValidUTF8(name, ""), 40), "query"), "nothing: the parameters are "+cmp.Or(strings.Join(known, ", "), "none"))
 		}
 		if len(all) > 1 && name != "type" {
 			return nil, Invalid(name, "one value")
 		}
 	}
 	return values, nil
-}
-
-// shortened returns a name that somebody made up as an error may show it.
-func shortened(name string) string {
-	const enough = 40
-	if len(name) > enough {
-		return strings.ToValidUTF8(name[:enough], "") + "…"
-	}
-	return strings.ToValidUTF8(name, "")
 }
 
 // Instant returns a parameter that is a point in time: Unix seconds, or ISO 8601; absent where it is not there.

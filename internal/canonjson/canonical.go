@@ -101,16 +101,16 @@ func (w *writer) object() {
 	w.dst = append(w.dst, '{')
 	w.open('{')
 	for w.next('}') {
-		p := part{start: uint32(len(w.dst))} //nolint:gosec // G115: values are shorter than 4 GB
+		p := part{start: uint32(len(w.dst))}
 		raw, _ := w.name()
 		w.dst = append(appendCanonicalString(w.dst, raw), ':')
-		p.value = uint32(len(w.dst)) //nolint:gosec // G115: as above
+		p.value = uint32(len(w.dst))
 		if n := len(w.parts); sorted && n > first {
 			sorted = compareNames(w.nameOf(w.parts[n-1]), w.nameOf(p)) < 0
 		}
 		w.value()
 		w.dst = append(w.dst, ',')
-		p.end = uint32(len(w.dst)) //nolint:gosec // G115: as above
+		p.end = uint32(len(w.dst))
 		w.push(p)
 	}
 	if !sorted {

@@ -128,8 +128,8 @@ func (d *Decoder) Collect(room []Member, bounded bool) (members []Member, p Prob
 			}
 			members = d.moreRoom(members)
 		}
-		end := uint32(d.i)                                                                   //nolint:gosec // G115: bodies are shorter than 4 GB
-		members = append(members, Member{name, end - uint32(len(v.Raw)), end, !v.Canonical}) //nolint:gosec // G115: as above
+		end := uint32(d.i)
+		members = append(members, Member{name, end - uint32(len(v.Raw)), end, !v.Canonical})
 	}
 	d.base = 0
 	return members, p

@@ -24,7 +24,7 @@ func KeyOf(addr netip.Addr, bits int) Key {
 	}
 	b := addr.As16()
 	k := Key{Hi: binary.BigEndian.Uint64(b[:8]), Lo: binary.BigEndian.Uint64(b[8:])}
-	k.Bits = uint8(bits) //nolint:gosec // G115: at most 128
+	k.Bits = uint8(bits)
 	if bits <= 64 {
 		k.Hi, k.Lo = k.Hi&(^uint64(0)<<(64-bits)), 0
 	} else {

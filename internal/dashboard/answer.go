@@ -14,7 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
-	"trackway/internal/guide"
+	"trackway/internal/httpcache"
 	"trackway/internal/query"
 )
 
@@ -41,14 +41,14 @@ func newProcess() string { return rand.Text()[:8] }
 
 // version returns the strong ETag of an answer that is made of some things, which are cheap to know.
 func (q *request) version(of ...any) string {
-	return guide.ETag(fmt.Appendln(nil, append([]any{q.process, q.facts.made.UnixNano(), q.r.URL.Path, q.r.URL.RawQuery}, of...)...))
+	return httpcache.ETag(fmt.Appendln(nil, append([]any{q.process, q.facts.made.UnixNano(), q.r.URL.Path, q.r.URL.RawQuery}, of...)...))
 }
 
 // unchanged answers 304 if the caller names this version of the answer. If not,
 // the answer will have it. The call is given back: the version must be one that
 // is known without making the answer.
 func (q *request) unchanged(etag string) bool {
-	if guide.Matches(q.r.Header["If-None-Match"], etag) {
+	if httpcache.Matches(q.r.Header["If-None-Match"], etag) {
 		q.giveBack()
 		q.notModified(etag)
 		return true
@@ -85,7 +85,7 @@ func (q *request) versioned(steady, v any) error {
 		return err
 	}
 	etag := q.version(string(text))
-	if guide.Matches(q.r.Header["If-None-Match"], etag) {
+	if httpcache.Matches(q.r.Header["If-None-Match"], etag) {
 		q.notModified(etag)
 		return nil
 	}

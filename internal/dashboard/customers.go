@@ -239,7 +239,7 @@ func (q *request) countTypes(out *profile, s query.Snapshot, p *trackway.Project
 	out.Types = []countRow{}
 	for _, name := range slices.SortedFunc(maps.Keys(counted), func(a, b string) int {
 		if counted[a] != counted[b] {
-			return int(counted[b]) - int(counted[a]) //nolint:gosec // G115: events of one customer
+			return int(counted[b]) - int(counted[a])
 		}
 		return strings.Compare(a, b)
 	}) {

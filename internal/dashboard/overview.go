@@ -58,7 +58,7 @@ func (q *request) start() error {
 		Types    map[string][]string `json:"types"`
 	}{
 		server{self.Name, self.Region, q.Version, self.URL, secondsOf(q.Rates.Started())},
-		secondsOf(q.expires), projects, q.gridRates(), types,
+		secondsOf(q.expires), projects, q.dashboardRates(), types,
 	})
 }
 
@@ -90,8 +90,8 @@ type rate struct {
 	Window int64  `json:"window"` // seconds
 }
 
-// gridRates returns the limits that count what the pages ask.
-func (q *request) gridRates() map[string]rate {
+// dashboardRates returns the limits that count what the pages ask.
+func (q *request) dashboardRates() map[string]rate {
 	rates := map[string]rate{}
 	for _, p := range q.Limits.Set().Policies() {
 		if slices.Contains(q.Limits.Set().Counting("GET", "/grid/start"), p.Name) {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -276,7 +277,7 @@ func (s *server) bySDK(t *testing.T, all []bounded) map[int]string {
 	t.Helper()
 	refused := map[int]string{}
 	c := sdk(t, "http://"+s.public, func(o *client.Options) {
-		o.OnReject = func(r client.Rejection) {
+		o.OnReject = func(_ context.Context, r client.Rejection) {
 			var command struct {
 				Data struct {
 					IDs map[string]string `json:"customer_ids"`

@@ -20,7 +20,7 @@ import (
 // sdk returns a client of a server, with options that change may change. Rejections fail the test.
 func sdk(t *testing.T, address string, change func(*client.Options)) *client.Client {
 	t.Helper()
-	o := client.Options{URL: address, Project: projectToken, Token: publicKey, OnReject: func(r client.Rejection) {
+	o := client.Options{URL: address, Project: projectToken, Token: publicKey, OnReject: func(_ context.Context, r client.Rejection) {
 		t.Errorf("rejected, %d: %s\n%s", r.Status, r.Reason, r.Command)
 	}}
 	if change != nil {
@@ -76,7 +76,7 @@ func TestSDKWrongKey(t *testing.T) {
 		c := sdk(t, address, func(o *client.Options) {
 			change(o)
 			o.Dir, o.MaxDelay = dir, time.Hour
-			o.OnTrouble = func(err error) {
+			o.OnTrouble = func(_ context.Context, err error) {
 				select {
 				case denied <- err:
 				default:

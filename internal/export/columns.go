@@ -90,7 +90,7 @@ func (c *columns) Close() error { return c.w.Close() }
 
 func (c *columns) begin(p *trackway.Profile) {
 	c.row.Reset()
-	c.row.Add(c.at["customer"], parquet.Int64Value(int64(p.Customer))) //nolint:gosec // G115: the bits are those of the number
+	c.row.Add(c.at["customer"], parquet.Int64Value(int64(p.Customer)))
 	for _, id := range p.IDs {
 		if column, ok := c.ids[id.Name]; ok { // one that is configured no more has no column
 			c.row.Add(column, c.text(id.Value))

@@ -111,7 +111,7 @@ func (f *Fleet) Servers() []Server {
 		up = len(all)
 	}
 	if up > 1 {
-		first := int(f.turn.Add(1) % uint64(up)) //nolint:gosec // G115: less than up
+		first := int(f.turn.Add(1) % uint64(up))
 		copy(all, slices.Concat(all[first:up], all[:first]))
 	}
 	return all

@@ -11,10 +11,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
-	"strings"
 	"time"
 
 	"trackway"
+	"trackway/internal/httpcache"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 	"trackway/openapi"
@@ -86,40 +86,7 @@ func New(f Facts) (*Guide, error) {
 }
 
 func newDocument(media, policy string, body []byte) Document {
-	return Document{Type: media, ETag: ETag(body), Policy: policy, Body: body}
-}
-
-// ETag returns a strong validator for a body.
-func ETag(body []byte) string {
-	const enough = 16 // bytes of the digest
-	sum := sha256.Sum256(body)
-	return `"` + base64.RawURLEncoding.EncodeToString(sum[:enough]) + `"`
-}
-
-// Matches reports whether the values of If-None-Match name an entity tag,
-// compared weakly (RFC 9110, section 13.1.2). It does not take "*" for a match:
-// that names no tag, so it does not show that the caller has an answer. See
-// [Any].
-func Matches(values []string, etag string) bool {
-	return lists(values, func(one string) bool { return strings.TrimPrefix(one, "W/") == etag })
-}
-
-// Any reports whether the values of If-None-Match hold "*", which stands for
-// any answer at all (RFC 9110, section 13.1.2).
-func Any(values []string) bool {
-	return lists(values, func(one string) bool { return one == "*" })
-}
-
-// lists reports whether a field that is a list has an element such as this.
-func lists(values []string, such func(string) bool) bool {
-	for _, list := range values {
-		for one := range strings.SplitSeq(list, ",") {
-			if such(strings.TrimSpace(one)) {
-				return true
-			}
-		}
-	}
-	return false
+	return Document{Type: media, ETag: httpcache.ETag(body), Policy: policy, Body: body}
 }
 
 func render(name string, v *view) (Document, error) {

@@ -216,7 +216,7 @@ func rateOf(p *trackway.Policy) string {
 }
 
 func seconds(d time.Duration) string {
-	n := uint32(d / time.Second) //nolint:gosec // G115: at most a day
+	n := uint32(d / time.Second)
 	return number(n) + " " + plural(n, "second")
 }
 

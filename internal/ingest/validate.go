@@ -7,6 +7,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/excerpt"
 	"trackway/internal/query"
 )
 
@@ -172,19 +173,10 @@ func classify(p *trackway.Project, id *trackway.Identifier) *trackway.Error {
 	case slices.Contains(p.Soft, id.Name):
 		id.Hard = false
 	default:
-		return expected("customer_ids", strings.Join(slices.Concat(p.Hard, p.Soft), " or ")+", got "+strconv.Quote(shorten(id.Name)))
+		return expected("customer_ids", strings.Join(slices.Concat(p.Hard, p.Soft), " or ")+", got "+strconv.Quote(excerpt.Of(id.Name, 64)))
 	}
 	if len(id.Value) > trackway.MaxIDBytes {
 		return over("customer_ids."+id.Name, trackway.LongText, trackway.MaxIDBytes, len(id.Value))
 	}
 	return nil
-}
-
-// shorten keeps an error short where it repeats what the client sent.
-func shorten(s string) string {
-	const most = 64
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

@@ -143,7 +143,7 @@ func freeClass(old, now map[string]*tally) uint8 {
 	if ^(taken | recent) != 0 {
 		taken |= recent
 	}
-	return uint8(2 * bits.TrailingZeros64(^taken)) //nolint:gosec // G115: at most maxPolicies
+	return uint8(2 * bits.TrailingZeros64(^taken))
 }
 
 // Allow counts c, unless a policy refuses it: a refused call costs nothing under any policy. Only the monotonic part of
@@ -344,7 +344,7 @@ func (p *active) block(v *verdict, q *quota) {
 	v.res.Wait = p.blockedFor()
 }
 
-func (p *active) blockedFor() uint32 { return uint32(p.Window.Milliseconds()) } //nolint:gosec // G115: at most a day
+func (p *active) blockedFor() uint32 { return uint32(p.Window.Milliseconds()) }
 
 // restore gives back what decide took of p.
 func (l *Limiter) restore(p *active, now moment, c *Call, then moment, call, candidate bool) {

@@ -140,7 +140,7 @@ func (p *policy) rule(limit uint32) table.Rule {
 	case trackway.Sliding:
 		return table.Sliding(limit, window)
 	case trackway.GCRA:
-		burst := uint32(uint64(p.Burst) * uint64(limit) / uint64(p.Limit)) //nolint:gosec // G115: at most limit
+		burst := uint32(uint64(p.Burst) * uint64(limit) / uint64(p.Limit))
 		if p.Limit == 1 {
 			burst = limit / 10 // of one call there is no share to keep
 		}

@@ -135,10 +135,10 @@ func bucketOf(v uint32) int {
 // highest returns the largest number that falls into a bucket.
 func highest(bucket int) uint32 {
 	if bucket < fineValues {
-		return uint32(bucket) //nolint:gosec // G115: < fineValues
+		return uint32(bucket)
 	}
 	shift := bucket/(fineValues/2) - 1
-	return uint32((bucket%(fineValues/2)+fineValues/2+1)<<shift - 1) //nolint:gosec // G115: at most table.MaxLimit
+	return uint32((bucket%(fineValues/2)+fineValues/2+1)<<shift - 1)
 }
 
 // quantile returns a number that this many in a hundred do not exceed, and no smaller one would do; 0 if there are none.

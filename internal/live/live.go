@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/sleep"
 )
 
 // Log is the end of the log of events. Safe for concurrent use.
@@ -122,17 +123,8 @@ func (h *Hub) follow(ctx context.Context) error {
 			}
 		}
 		if !more {
-			wait(ctx, pause)
+			_ = sleep.For(ctx, pause) // if ctx has ended, Await says so
 		}
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

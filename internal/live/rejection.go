@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"trackway"
+	"trackway/internal/excerpt"
 )
 
 // Rejection is a command that was refused, and why. It is kept in memory only, for a while: it tells who did not get in.
@@ -34,7 +34,7 @@ const (
 // Room tells whether a command that is refused now will be noted: of many in a second only the first are. It costs an atomic
 // operation, so that a [Rejection] need not be made for nothing. REQUIRES: Reject is called where it says yes.
 func (h *Hub) Room(now time.Time) bool {
-	second := uint64(now.Unix()) //nolint:gosec // G115: after 1970
+	second := uint64(now.Unix())
 	for {
 		old := h.noted.Load()
 		next := old + 1
@@ -64,7 +64,7 @@ func (h *Hub) Reject(from *Rejection) {
 	if h.cameBeforeErasure(&r) {
 		return
 	}
-	h.lastNumber = max(h.lastNumber+1, uint64(r.Received)) //nolint:gosec // G115: now
+	h.lastNumber = max(h.lastNumber+1, uint64(r.Received))
 	r.Number = h.lastNumber
 	if len(h.rejected) >= mostKept {
 		h.rejected[0] = nil
@@ -92,16 +92,7 @@ func (h *Hub) cameBeforeErasure(r *Rejection) bool {
 }
 
 // own returns a copy of a text, cut at a character's end where it is long.
-func own(text string) string {
-	if len(text) <= longest {
-		return strings.Clone(text)
-	}
-	n := longest
-	for n > longest-utf8.UTFMax && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n] + "…"
-}
+func own(text string) string { return strings.Clone(excerpt.Of(text, longest)) }
 
 // Forget forgets a customer who was erased from the log, and had these identifiers. Refused commands of the project that name one of
 // them are gone, also those that wait for a watcher, and those that came before now and are noted later; events that wait are read

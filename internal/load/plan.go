@@ -57,7 +57,7 @@ func (m Mix) total() int { return m[Single] + m[Batch] + m[Merge] }
 
 // kind returns the kind of the nth request. The kinds alternate as evenly as counting allows, so that two runs are alike.
 func (m Mix) kind(n uint64) Kind {
-	at := int(n % uint64(m.total())) //nolint:gosec // G115: less than the total
+	at := int(n % uint64(m.total()))
 	switch {
 	case at < m[Single]:
 		return Single
@@ -103,6 +103,6 @@ func (p *Plan) customer(k int) string { return "bench-" + p.Name + "-" + strconv
 // address returns the address that the nth request comes from: of 198.18.0.0/15, which is for benchmarks (RFC 2544).
 func (p *Plan) address(n uint64) string {
 	const range15 = 1 << 17
-	at := n % uint64(min(p.Addresses, range15)) //nolint:gosec // G115: not negative
+	at := n % uint64(min(p.Addresses, range15))
 	return fmt.Sprintf("198.%d.%d.%d", 18+at>>16, at>>8&0xff, at&0xff)
 }

@@ -25,7 +25,7 @@ type post struct {
 // post makes the nth request, whose events have the serial numbers from first.
 func (p *Plan) post(n, first uint64) post {
 	kind := p.Mix.kind(n)
-	r := post{customer: int(n % uint64(p.Customers)), first: first, events: p.events(kind), path: "batch"} //nolint:gosec // G115: few
+	r := post{customer: int(n % uint64(p.Customers)), first: first, events: p.events(kind), path: "batch"}
 	registered := `{"registered":"` + p.customer(r.customer) + `"}`
 	if kind == Single {
 		r.path, r.body = "customers/events", p.appendEvent(nil, registered, first)

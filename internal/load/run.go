@@ -105,7 +105,7 @@ func (r *Run) work(ctx, sending context.Context, began time.Time) {
 		if r.Rate == 0 {
 			due = time.Now()
 		}
-		count := uint64(r.Plan.events(r.Mix.kind(n))) //nolint:gosec // G115: a count
+		count := uint64(r.Plan.events(r.Mix.kind(n)))
 		p := r.post(n, r.events.Add(count)-count)
 		f, why := r.send(sending, n, &p)
 		if f == acknowledged {
@@ -149,7 +149,7 @@ func (r *Run) note(p *post, f fate, why string) {
 		r.reasons[why]++
 	}
 	a := &r.ledger[p.customer]
-	for i := range uint64(p.events) { //nolint:gosec // G115: a count
+	for i := range uint64(p.events) {
 		switch f {
 		case acknowledged:
 			a.acknowledged = append(a.acknowledged, p.first+i)

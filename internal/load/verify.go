@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"trackway/internal/sleep"
 )
 
 // Verification is the comparison of what was acknowledged with what is stored.
@@ -58,14 +60,14 @@ func (v *Verification) compare(a *account, stored map[uint64]int) {
 		v.settle(stored, n)
 	}
 	for _, count := range stored {
-		v.Stored += uint64(count)  //nolint:gosec // G115: a count
-		v.Foreign += uint64(count) //nolint:gosec // G115: a count
+		v.Stored += uint64(count)
+		v.Foreign += uint64(count)
 	}
 }
 
 // settle counts an event that was sent, and crosses it off.
 func (v *Verification) settle(stored map[uint64]int, n uint64) {
-	v.Stored += uint64(stored[n]) //nolint:gosec // G115: a count
+	v.Stored += uint64(stored[n])
 	if stored[n] > 1 {
 		v.Repeated++
 	}
@@ -192,12 +194,5 @@ func (r *Run) read(ctx context.Context, customer, skip int) ([]byte, error) {
 // pause waits for so many seconds, at least one.
 func pause(ctx context.Context, seconds string) error {
 	n, _ := strconv.Atoi(seconds)
-	timer := time.NewTimer(max(time.Duration(n)*time.Second, time.Second))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return sleep.For(ctx, max(time.Duration(n)*time.Second, time.Second))
 }

@@ -26,7 +26,7 @@ const secondsAnHour = 60 * 60
 
 // HourOf returns the hour that m lies in.
 func HourOf(m trackway.Micros) Hour {
-	return Hour(m / (secondsAnHour * 1e6)) //nolint:gosec // G115: times before 1970 are refused
+	return Hour(m / (secondsAnHour * 1e6))
 }
 
 // Time returns the beginning of the hour.

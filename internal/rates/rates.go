@@ -66,12 +66,12 @@ func (m *Meter) Count(now time.Time, k Kind, n int) {
 		return
 	}
 	at, c := m.at(now), &m.kinds[k]
-	c.fine.add(at, uint64(n)) //nolint:gosec // G115: a number of commands
+	c.fine.add(at, uint64(n))
 	if k <= Erred {
 		return
 	}
-	c.middle.add(at, uint64(n)) //nolint:gosec // G115: as above
-	c.coarse.add(at, uint64(n)) //nolint:gosec // G115: as above
+	c.middle.add(at, uint64(n))
+	c.coarse.add(at, uint64(n))
 }
 
 // Refusal counts a call that a rate limit refused. REQUIRES: names are those of policies, so that there are few.
@@ -163,7 +163,7 @@ func (m *Meter) series(now time.Time, r *ring) Series {
 		slot := first + int64(i)
 		s.Counts[i] = -1
 		if slot >= began {
-			s.Counts[i] = int64(r.count(slot)) //nolint:gosec // G115: 32 bits
+			s.Counts[i] = int64(r.count(slot))
 		}
 	}
 	return s
@@ -188,7 +188,7 @@ func (r *ring) word(slot int64) *atomic.Uint64 { return &r.words[slot%int64(len(
 
 func (r *ring) add(at time.Duration, n uint64) {
 	slot := r.slot(at)
-	word, mine := r.word(slot), uint64(slot) //nolint:gosec // G115: not before the start
+	word, mine := r.word(slot), uint64(slot)
 	for {
 		old := word.Load()
 		next := old + n

@@ -12,6 +12,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/sleep"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
@@ -51,7 +52,7 @@ func (s *Store) Expire(
 			x.Soonest = 0 // what stays is looked at again
 		}
 		if old, x.Removed = old[n:], x.Removed+removed; len(old) > 0 {
-			pause(ctx, expireRest)
+			err = sleep.For(ctx, expireRest)
 		}
 	}
 	if err != nil {
@@ -77,16 +78,6 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 		return true
 	})
 	return x, old, err
-}
-
-// pause waits for a time, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // expire removes events, each with its entry in the timeline, and returns how many. What they are and where their entries are is read

@@ -51,7 +51,7 @@ func (s *Store) Refused(project uint32, at trackway.Micros, n int) error {
 	if err != nil {
 		return err
 	}
-	total.Refused += uint64(n) //nolint:gosec // G115: a count
+	total.Refused += uint64(n)
 	if err := s.db.Set(totals.AppendKey(nil, u), totals.Append(nil, total), pebble.NoSync); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/sleep"
 )
 
 // due remembers when a segment of the log has next to be looked at: when the first of its events becomes too old. So each
@@ -74,8 +75,8 @@ func (u *Upkeep) pass(ctx context.Context, d *due) error {
 		if end = x.End; !end {
 			d.set(i, at, x.Soonest)
 		}
-		if !rest(ctx, segmentRest) {
-			return context.Cause(ctx)
+		if err := sleep.For(ctx, segmentRest); err != nil {
+			return err
 		}
 	}
 	if removed == 0 {

@@ -16,6 +16,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/sleep"
 )
 
 // Store is what the work is done on.
@@ -95,21 +96,9 @@ func (u *Upkeep) Run(ctx context.Context) error {
 
 func now() trackway.Micros { return trackway.MicrosOf(time.Now()) }
 
-// rest waits, and says whether to go on.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // clean cleans up after erasures.
 func (u *Upkeep) clean(ctx context.Context) {
-	for pause := cleanPause; rest(ctx, pause); {
+	for pause := cleanPause; sleep.For(ctx, pause) == nil; {
 		start := time.Now()
 		n, err := u.store.CleanUp(ctx, now)
 		took := time.Since(start)

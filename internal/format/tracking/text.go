@@ -3,10 +3,10 @@ package tracking
 import (
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/excerpt"
 )
 
 // texts are the sentences for the domain's reasons. They are a part of the
@@ -104,13 +104,4 @@ func problem(field string, p canonjson.Problem) *trackway.Error {
 const maxShown = 64
 
 // shown returns s, or its beginning if it is too long to be repeated in an error.
-func shown(s string) string {
-	if len(s) <= maxShown {
-		return s
-	}
-	end := maxShown
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "…"
-}
+func shown(s string) string { return excerpt.Of(s, maxShown) }

@@ -68,7 +68,7 @@ func (q *sought) with(limit uint32) trackway.Policy { return withLimit(q.policy,
 func withLimit(p trackway.Policy, limit uint32) trackway.Policy {
 	if p.Algorithm == trackway.GCRA {
 		burst := (uint64(p.Burst)*uint64(limit) + uint64(p.Limit) - 1) / uint64(p.Limit)
-		p.Burst = uint32(max(1, min(burst, uint64(limit)-1))) //nolint:gosec // G115: at most limit
+		p.Burst = uint32(max(1, min(burst, uint64(limit)-1)))
 	}
 	p.Limit = limit
 	return p

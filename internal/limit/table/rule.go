@@ -101,7 +101,7 @@ func (r *Rule) first(now int64) (word uint64, res Result) {
 	end := (millis(now) + r.window) & timeMask
 	res = admitted(r.limit-1, r.window)
 	if r.kind == sliding && r.limit == 1 {
-		res.Wait += uint32(r.window) //nolint:gosec // G115: at most MaxWindowMillis
+		res.Wait += uint32(r.window)
 	}
 	return valid(level(1, r.limit) | end<<lowBits | 1), res
 }
@@ -139,7 +139,7 @@ func (r *Rule) slidingWait(used, prev, left uint64) uint32 {
 		left, prev, used = left+r.window, used, 0
 	}
 	weighs := min(r.window, (r.limit-used-1)*r.window/max(prev, 1)) // what may still lie before the next window's end
-	return uint32(max(left, weighs+1) - weighs)                     //nolint:gosec // G115: at most two windows
+	return uint32(max(left, weighs+1) - weighs)
 }
 
 // slide returns the state and the calls before of a sliding window that is over: the next window if now lies in it, else
@@ -164,7 +164,7 @@ func (r *Rule) stepGCRA(word uint64, now int64) (next uint64, res Result) {
 	if then > r.reach {
 		return word | levelMask, Result{Wait: ceilMillis(then - r.reach)}
 	}
-	res = Result{Allowed: true, Remaining: uint32((r.reach - then) / r.interval), Wait: ceilMillis(then)} //nolint:gosec // G115: < limit
+	res = Result{Allowed: true, Remaining: uint32((r.reach - then) / r.interval), Wait: ceilMillis(then)}
 	if res.Remaining == 0 {
 		res.Wait = ceilMillis(then + r.interval - r.reach)
 	}
@@ -192,7 +192,7 @@ func (r *Rule) refund(word uint64, at, now int64) uint64 {
 }
 
 func admitted(remaining, wait uint64) Result {
-	return Result{Allowed: true, Remaining: uint32(remaining), Wait: uint32(wait)} //nolint:gosec // G115: both are bounded by MaxLimit, maxAhead
+	return Result{Allowed: true, Remaining: uint32(remaining), Wait: uint32(wait)}
 }
 
 // level is how much of its limit a caller has used, in steps of two (14: half or more), shifted to its place; 15 is one who
@@ -213,5 +213,5 @@ func fine(now int64) uint64 {
 }
 
 func ceilMillis(fine uint64) uint32 {
-	return uint32((max(fine, 1) + low) >> lowBits) //nolint:gosec // G115: at most maxAhead
+	return uint32((max(fine, 1) + low) >> lowBits)
 }

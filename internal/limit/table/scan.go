@@ -21,7 +21,7 @@ func (t *Table) Scan(now int64, visit func(class uint8, s State)) {
 			if again <= busy || (again^word)&genMask != 0 {
 				continue // it changed hands: the key may be the next one's
 			}
-			class := uint8(key >> classAt) //nolint:gosec // G115: the low eight bits are meant
+			class := uint8(key >> classAt)
 			if t.runs(word, class, ms) {
 				visit(class, State{word, key & low})
 			}

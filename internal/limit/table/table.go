@@ -176,5 +176,5 @@ func (t *Table) runs(word uint64, class uint8, ms uint64) bool {
 // Prepare tells the table how long counters of a class matter. It is called before the first Take of a rule, and again when
 // the rule changes.
 func (t *Table) Prepare(class uint8, r *Rule) {
-	t.grace[class].Store(uint32(r.grace())) //nolint:gosec // G115: at most MaxWindowMillis
+	t.grace[class].Store(uint32(r.grace()))
 }

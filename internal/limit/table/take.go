@@ -152,7 +152,7 @@ func (t *Table) cheapest(s *set, ms uint64) offer {
 	best := offer{cost: notForSale}
 	for i := range ways {
 		word := s.state[i].Load()
-		class := uint8(s.key[i].Load() >> classAt) //nolint:gosec // G115: the low eight bits are meant
+		class := uint8(s.key[i].Load() >> classAt)
 		cost := uint64(0)
 		switch {
 		case word == busy:

@@ -60,7 +60,7 @@ func (d *disk) write(now time.Time) error {
 	clear(d.rows) // of texts
 	d.rows = d.rows[:0]
 	body := b[headBytes:]
-	binary.BigEndian.PutUint32(b, uint32(len(body))) //nolint:gosec // G115: some rows of some bytes
+	binary.BigEndian.PutUint32(b, uint32(len(body)))
 	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(body, castagnoli))
 	if err := d.room(now, int64(len(b))); err != nil {
 		return err

@@ -30,8 +30,8 @@ type frame struct {
 
 // append appends the frame's bytes. It sorts the rows.
 func (f *frame) append(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(f.from))      //nolint:gosec // G115: after 1970
-	b = binary.AppendUvarint(b, uint64(f.to-f.from)) //nolint:gosec // G115: from ≤ to
+	b = binary.AppendUvarint(b, uint64(f.from))
+	b = binary.AppendUvarint(b, uint64(f.to-f.from))
 	b = binary.AppendUvarint(b, f.unrecorded)
 	b = binary.BigEndian.AppendUint64(b, f.limits)
 	kinds, number := kindsOf(f.rows)
@@ -105,8 +105,8 @@ var errFrame = errors.New("no frame of a record of calls")
 // decode reads what append wrote. What it reads may be anything: the memory that it takes is in proportion to its length.
 func decode(b []byte) (*frame, error) {
 	d := decoder{rest: b}
-	f := &frame{from: int64(d.upTo(math.MaxInt32 << 8))} //nolint:gosec // G115: bounded
-	f.to = f.from + int64(d.upTo(math.MaxInt32))         //nolint:gosec // G115: bounded
+	f := &frame{from: int64(d.upTo(math.MaxInt32 << 8))}
+	f.to = f.from + int64(d.upTo(math.MaxInt32))
 	f.unrecorded = d.upTo(math.MaxUint64)
 	f.limits = d.word()
 	kinds := make([]Kind, d.upTo(uint64(len(d.rest)/len(new(Kind).texts()))))
@@ -150,9 +150,9 @@ func (d *decoder) row(kinds []Kind, from int64) (r row) {
 	d.skip(n)
 	r.second = from + off
 	calls := d.upTo(math.MaxUint32<<1 | 1)
-	r.calls = uint32(calls >> 1) //nolint:gosec // G115: bounded
+	r.calls = uint32(calls >> 1)
 	if calls&1 == 1 {
-		r.back = uint32(d.upTo(math.MaxUint32)) //nolint:gosec // G115: bounded
+		r.back = uint32(d.upTo(math.MaxUint32))
 	}
 	const millis = uint64(time.Second/time.Millisecond) - 1
 	first := d.upTo(millis)
@@ -160,7 +160,7 @@ func (d *decoder) row(kinds []Kind, from int64) (r row) {
 	if uint64(r.calls)+uint64(r.back) > 1 {
 		last += d.upTo(millis - first)
 	}
-	r.first, r.last = uint16(first), uint16(last) //nolint:gosec // G115: bounded
+	r.first, r.last = uint16(first), uint16(last)
 	return r
 }
 

@@ -187,7 +187,7 @@ func (w *walker) keep(r *row) {
 	at := place{r.addr, r.v6, w.kind(&r.kind)}
 	i, ok := b.index[at]
 	if !ok {
-		i = int32(len(b.rows)) //nolint:gosec // G115: some frames' rows
+		i = int32(len(b.rows))
 		b.index[at] = i
 		b.rows = append(b.rows, Row{Addr: r.address(), Kind: at.kind, First: r.first, Last: r.last})
 	}

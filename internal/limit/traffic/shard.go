@@ -54,7 +54,7 @@ func (s *shard) add(k *key, ms uint16, calls, back uint32) {
 		if s.index == nil {
 			s.index = make(map[key]int32)
 		}
-		i = int32(len(s.counts)) //nolint:gosec // G115: at most maxRows
+		i = int32(len(s.counts))
 		s.index[*k] = i
 		s.counts = append(s.counts, counts{first: ms, last: ms})
 	}

@@ -90,7 +90,7 @@ func (r *Recorder) add(at time.Time, c *limit.Call, refused string, calls, back 
 	if k.v6 = addr.Bits == AddrBits; k.v6 {
 		k.addr = addr.Hi
 	}
-	ms := uint16(at.Nanosecond() / int(time.Millisecond)) //nolint:gosec // G115: < 1000
+	ms := uint16(at.Nanosecond() / int(time.Millisecond))
 	r.shards[k.shard()].add(&k, ms, calls, back)
 }
 

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"trackway/internal/clientip"
+	"trackway/internal/excerpt"
 )
 
 // caller is what is kept of one caller in a sketch.
@@ -43,7 +44,7 @@ func (c *caller) note(from *Call) {
 	if from.Refused {
 		c.refused += from.Weight
 	}
-	if source := cut(from.Source); source != c.source {
+	if source := excerpt.Cut(from.Source, longest); source != c.source {
 		c.source = strings.Clone(source)
 	}
 	c.projects.note(from.Project)
@@ -113,7 +114,7 @@ func (r *recent) note(text string) {
 	if text == "" {
 		return
 	}
-	text = cut(text)
+	text = excerpt.Cut(text, longest)
 	if !utf8.ValidString(text) {
 		text = strings.ToValidUTF8(text, "?") // no longer than it was
 	}
@@ -145,16 +146,4 @@ func (r *recent) list() []string {
 		n = len(r)
 	}
 	return slices.Clone(r[:n:n])
-}
-
-// cut shortens a text that is too long, at a character's end.
-func cut(text string) string {
-	if len(text) <= longest {
-		return text
-	}
-	n := longest
-	for n > longest-utf8.UTFMax && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n]
 }

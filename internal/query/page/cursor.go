@@ -79,7 +79,7 @@ func (c Cursor) log() (seq uint64, err error) {
 }
 
 func placeCursor(p query.Place) Cursor {
-	return newCursor(cursorPlace, uint64(p.Time), p.Seq) //nolint:gosec // G115: no time is negative
+	return newCursor(cursorPlace, uint64(p.Time), p.Seq)
 }
 
 func (c Cursor) place() (query.Place, error) {

@@ -23,7 +23,7 @@ func (i Interval) start(h query.Hour) query.Hour {
 	at := h.Time()
 	switch i {
 	case Daily:
-		h -= query.Hour(at.Hour()) //nolint:gosec // G115: 0 to 23
+		h -= query.Hour(at.Hour())
 	case Monthly:
 		h = query.HourOf(trackway.MicrosOf(time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)))
 	}

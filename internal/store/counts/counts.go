@@ -166,7 +166,7 @@ func (c *Counter) number(project uint32, name string) uint32 {
 	}
 	name = strings.Clone(name) // it is a part of a request's body
 	t.names = append(t.names, name)
-	n := uint32(len(t.names)) //nolint:gosec // G115: at most MaxTypes
+	n := uint32(len(t.names))
 	t.numbers[name] = n
 	c.unsaved = append(c.unsaved, namedType{project, n, name})
 	return n

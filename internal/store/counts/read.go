@@ -64,7 +64,7 @@ func (v *view) read(yield func(query.Count) bool) error {
 		return nil
 	}
 	v.gather()
-	first, last := uint32(0), uint32(len(v.names)) //nolint:gosec // G115: at most MaxTypes
+	first, last := uint32(0), uint32(len(v.names))
 	if v.Type != "" {
 		first, last = v.number, v.number
 	}

@@ -135,7 +135,7 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 		FS:                          o.FS,
 		CacheSize:                   o.Cache + 2*int64(o.MemTable), // Pebble takes memtables off the cache
 		FormatMajorVersion:          pebble.FormatValueSeparation,  // raising it is a step that cannot be undone: not with each upgrade
-		MemTableSize:                uint64(o.MemTable),            //nolint:gosec // G115: a size
+		MemTableSize:                uint64(o.MemTable),
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       40,

@@ -102,7 +102,7 @@ func logNumber(name string) (uint64, bool) {
 // Write implements [vfs.File].
 func (l *logFile) Write(b []byte) (int, error) {
 	n, err := l.File.Write(b)
-	l.mark.Offset += uint64(n) //nolint:gosec // G115: a length
+	l.mark.Offset += uint64(n)
 	return n, l.disk.dead("write", l.name, err)
 }
 

@@ -128,7 +128,7 @@ func Append(b []byte, e Record) []byte {
 // Decode reads a record.
 func Decode(record []byte) (Record, error) {
 	r := format.Reader{Rest: string(record)}
-	e := Record{Project: uint32(r.Uvarint()), Asked: r.Micros(), Done: r.Micros()} //nolint:gosec // G115: written from a uint32
+	e := Record{Project: uint32(r.Uvarint()), Asked: r.Micros(), Done: r.Micros()}
 	for n := r.Uvarint(); n > 0 && !r.Bad; n-- {
 		e.Places.Customers = append(e.Places.Customers, trackway.Customer(r.Uvarint()))
 	}

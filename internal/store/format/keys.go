@@ -92,7 +92,7 @@ func AppendPropsPrefix(b []byte, c trackway.Customer) []byte {
 // AppendTimelineKey is the key of an event's entry on a customer's timeline.
 func AppendTimelineKey(b []byte, c trackway.Customer, at trackway.Micros, tail uint64) []byte {
 	b = AppendTimelinePrefix(b, c)
-	b = binary.BigEndian.AppendUint64(b, uint64(at)) //nolint:gosec // G115: times before 1970 are refused, so none is negative
+	b = binary.BigEndian.AppendUint64(b, uint64(at))
 	return binary.BigEndian.AppendUint64(b, tail)
 }
 

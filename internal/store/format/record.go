@@ -54,7 +54,7 @@ func (r *Reader) String() string {
 }
 
 // Micros takes a time.
-func (r *Reader) Micros() trackway.Micros { return trackway.Micros(r.Uvarint()) } //nolint:gosec // G115: written from a Micros that is not negative
+func (r *Reader) Micros() trackway.Micros { return trackway.Micros(r.Uvarint()) }
 
 // Err is [ErrCorrupt] after a field that did not fit.
 func (r *Reader) Err() error {
@@ -66,7 +66,7 @@ func (r *Reader) Err() error {
 
 // AppendMicros writes a time.
 func AppendMicros(b []byte, m trackway.Micros) []byte {
-	return binary.AppendUvarint(b, uint64(m)) //nolint:gosec // G115: times before 1970 are refused, so none is negative
+	return binary.AppendUvarint(b, uint64(m))
 }
 
 // AppendEvent writes a record of the log: the payload, once and only here.
@@ -83,7 +83,7 @@ func AppendEvent(b []byte, e *trackway.Event) []byte {
 func DecodeEvent(seq uint64, record []byte) (trackway.Event, error) {
 	r := Reader{Rest: string(record)}
 	e := trackway.Event{Seq: seq}
-	e.Project = uint32(r.Uvarint()) //nolint:gosec // G115: written from a uint32
+	e.Project = uint32(r.Uvarint())
 	e.Customer = trackway.Customer(r.Uvarint())
 	e.Time = r.Micros()
 	e.Received = r.Micros()
@@ -121,8 +121,8 @@ func ViewEvent(seq uint64, record []byte, types TypeNames) (trackway.Event, erro
 		return trackway.Event{}, fmt.Errorf("event %d: %w", seq, ErrCorrupt)
 	}
 	return trackway.Event{
-		Seq: seq, Project: uint32(number[0]), Customer: trackway.Customer(number[1]), //nolint:gosec // G115: written from a uint32
-		Time: trackway.Micros(number[2]), Received: trackway.Micros(number[3]), //nolint:gosec // G115: written from Micros
+		Seq: seq, Project: uint32(number[0]), Customer: trackway.Customer(number[1]),
+		Time: trackway.Micros(number[2]), Received: trackway.Micros(number[3]),
 		Type: types.of(rest[:number[4]]), Properties: rest[number[4]:],
 	}, nil
 }
@@ -134,8 +134,8 @@ const FlagHard = 1
 func AppendHolder(b []byte, h *identity.Holder) []byte {
 	b = AppendMicros(b, h.Created)
 	b = binary.AppendUvarint(b, uint64(h.MergedInto))
-	b = binary.AppendUvarint(b, uint64(h.Properties)) //nolint:gosec // G115: a count
-	b = binary.AppendUvarint(b, uint64(h.Absorbed))   //nolint:gosec // G115: a count
+	b = binary.AppendUvarint(b, uint64(h.Properties))
+	b = binary.AppendUvarint(b, uint64(h.Absorbed))
 	b = binary.AppendUvarint(b, uint64(len(h.IDs)))
 	for _, id := range h.IDs {
 		var flags byte
@@ -154,8 +154,8 @@ func AppendHolder(b []byte, h *identity.Holder) []byte {
 func DecodeHolder(c trackway.Customer, record []byte) (*identity.Holder, error) {
 	r := Reader{Rest: string(record)}
 	h := &identity.Holder{Customer: c, Created: r.Micros(), MergedInto: trackway.Customer(r.Uvarint())}
-	h.Properties = int(r.Uvarint()) //nolint:gosec // G115: a count
-	h.Absorbed = int(r.Uvarint())   //nolint:gosec // G115: a count
+	h.Properties = int(r.Uvarint())
+	h.Absorbed = int(r.Uvarint())
 	n := r.Uvarint()
 	if n > uint64(len(r.Rest)) {
 		return nil, ErrCorrupt
@@ -182,5 +182,5 @@ func SplitDated(record []byte) (at trackway.Micros, value []byte, err error) {
 	if n <= 0 {
 		return 0, nil, ErrCorrupt
 	}
-	return trackway.Micros(v), record[n:], nil //nolint:gosec // G115: written from a Micros that is not negative
+	return trackway.Micros(v), record[n:], nil
 }

@@ -25,7 +25,7 @@ type Result struct {
 //   - a newer log is there, and this one has no trailer.
 func Check(data []byte, log uint64, known Mark, last bool) Result {
 	r, end := walk(data, log)
-	if known.Log == log && known.Offset > uint64(r.Intact) { //nolint:gosec // G115: a length
+	if known.Log == log && known.Offset > uint64(r.Intact) {
 		r.Damage = fmt.Errorf("it is intact up to byte %d only, of %d that were synced", r.Intact, known.Offset)
 		return r
 	}
@@ -41,7 +41,7 @@ func Check(data []byte, log uint64, known Mark, last bool) Result {
 		r.Torn = true
 		synced = max(synced, c.synced, markIn(c, log))
 	})
-	if synced > uint64(r.Intact) { //nolint:gosec // G115: a length
+	if synced > uint64(r.Intact) {
 		r.Damage = fmt.Errorf("it is intact up to byte %d only, of at least %d that were synced", r.Intact, synced)
 	}
 	return r

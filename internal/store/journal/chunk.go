@@ -65,10 +65,10 @@ func at(data []byte, offset int, log uint64) (verdict, chunk) {
 	}
 	if header > legacyHeader {
 		number := binary.LittleEndian.Uint32(block[7:])
-		if sum == 0 && length == 0 && typ == trailerType && number == uint32(log)+1 { //nolint:gosec // G115: Pebble writes its low half
+		if sum == 0 && length == 0 && typ == trailerType && number == uint32(log)+1 {
 			return trailer, chunk{}
 		}
-		if number != uint32(log) { //nolint:gosec // G115: Pebble writes its low half
+		if number != uint32(log) {
 			return invalid, chunk{}
 		}
 	}

@@ -136,7 +136,7 @@ func LastEvent(from pebble.Reader, h *identity.Holder) (last trackway.Micros, er
 	for _, c := range timelines {
 		prefix := format.AppendTimelinePrefix(nil, c)
 		err = errors.Join(err, ScanRange(from, prefix, format.After(prefix), true, func(key, _ []byte) error {
-			last = max(last, trackway.Micros(binary.BigEndian.Uint64(key[len(prefix):]))) //nolint:gosec // G115: written from a Micros
+			last = max(last, trackway.Micros(binary.BigEndian.Uint64(key[len(prefix):])))
 			return ErrStop
 		}))
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway/internal/sleep"
 )
 
 // Files is the file system as Pebble gets it. It can have Pebble write its log to new files only: usually an old one is
@@ -80,25 +82,13 @@ func (f *Files) waitGone(ctx context.Context, dir string, names map[string]bool)
 	})
 }
 
-// rest waits for a time.
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // poll waits until done says so.
 func poll(ctx context.Context, done func() (bool, error)) error {
 	for {
 		if ok, err := done(); ok || err != nil {
 			return err
 		}
-		if err := rest(ctx, look); err != nil {
+		if err := sleep.For(ctx, look); err != nil {
 			return err
 		}
 	}

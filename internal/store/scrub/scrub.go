@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"trackway/internal/sleep"
 )
 
 // Span is a range of keys, without its end.
@@ -101,7 +103,7 @@ func (s *Scrubber) rewrite(ctx context.Context, spans []Span) error {
 		if spans, err = s.again(ctx, unclean); err != nil || len(spans) == 0 {
 			return err
 		}
-		if err := rest(ctx, time.Duration(round+1)*look); err != nil {
+		if err := sleep.For(ctx, time.Duration(round+1)*look); err != nil {
 			return err
 		}
 	}

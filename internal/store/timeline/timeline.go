@@ -183,7 +183,7 @@ func (w *Walk) take(entry []byte) (more bool, err error) {
 }
 
 func timeOf(key []byte) trackway.Micros {
-	return trackway.Micros(binary.BigEndian.Uint64(key[9:])) //nolint:gosec // G115: written from a Micros
+	return trackway.Micros(binary.BigEndian.Uint64(key[9:]))
 }
 
 // next moves the first line to its next event, or ends it if there is none.

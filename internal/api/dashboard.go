@@ -13,8 +13,8 @@ import (
 	"trackway"
 )
 
-// Grid answers what the server's own pages ask: /grid/….
-type Grid interface {
+// Dashboard answers what the server's own pages ask: /grid/….
+type Dashboard interface {
 	// Serve answers a request, or returns why not: a *[trackway.Error] is one that the caller may see. It calls giveBack before
 	// it answers a call that is to cost nothing.
 	Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error
@@ -22,18 +22,18 @@ type Grid interface {
 
 var errNoBody = &trackway.Error{Code: trackway.Invalid, Msg: "This route takes no body."}
 
-// grid hands a call over to the pages' handler, which has steps of its own to let it in. Limits, metrics and the fields of
+// dashboard hands a call over to the pages' handler, which has steps of its own to let it in. Limits, metrics and the fields of
 // every answer are those of the other routes.
-func (c *call) grid() error {
+func (c *call) dashboard() error {
 	switch {
 	case c.route.maxBody > 0:
 		c.r.Body = io.NopCloser(bytes.NewReader(c.body))
 	case c.r.ContentLength != 0: // net/http would wait for it before the answer, with a place held
 		return errNoBody
 	}
-	w := &gridWriter{ResponseWriter: c.w, c: c, begun: func() {}}
+	w := &dashboardWriter{ResponseWriter: c.w, c: c, begun: func() {}}
 	if c.route.place == nil {
-		return c.serveGrid(w)
+		return c.serveDashboard(w)
 	}
 	p := c.route.place(&c.places)
 	ctx, cancel := context.WithTimeout(c.r.Context(), c.patience)
@@ -57,12 +57,12 @@ func (c *call) grid() error {
 	case c.places.long: // net/http would end the request's context when the deadline for reading it passes
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
 	}
-	return c.serveGrid(w)
+	return c.serveDashboard(w)
 }
 
-// serveGrid has the pages' handler answer.
-func (c *call) serveGrid(w *gridWriter) error {
-	err := c.Grid.Serve(w, c.r, c.giveBack)
+// serveDashboard has the pages' handler answer.
+func (c *call) serveDashboard(w *dashboardWriter) error {
+	err := c.Dashboard.Serve(w, c.r, c.giveBack)
 	if known := (*trackway.Error)(nil); errors.As(err, &known) && known.Code == trackway.Unidentified {
 		c.refuse(known)
 		return nil
@@ -70,8 +70,8 @@ func (c *call) serveGrid(w *gridWriter) error {
 	return err
 }
 
-// gridWriter notes how the pages' handler answers.
-type gridWriter struct {
+// dashboardWriter notes how the pages' handler answers.
+type dashboardWriter struct {
 	http.ResponseWriter
 
 	c     *call
@@ -79,7 +79,7 @@ type gridWriter struct {
 }
 
 // WriteHeader notes the status. A stream is measured when it begins.
-func (w *gridWriter) WriteHeader(status int) {
+func (w *dashboardWriter) WriteHeader(status int) {
 	w.c.status = status
 	w.begun()
 	if w.c.route.stream {
@@ -88,7 +88,7 @@ func (w *gridWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *gridWriter) Write(b []byte) (int, error) {
+func (w *dashboardWriter) Write(b []byte) (int, error) {
 	if w.c.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
@@ -96,4 +96,4 @@ func (w *gridWriter) Write(b []byte) (int, error) {
 }
 
 // Unwrap is for [http.ResponseController].
-func (w *gridWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *dashboardWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

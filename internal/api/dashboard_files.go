@@ -1,7 +1,7 @@
 package api
 
 import (
-	"trackway/internal/guide"
+	"trackway/internal/httpcache"
 	"trackway/web"
 )
 
@@ -10,15 +10,15 @@ var forEver = []string{"public, max-age=31536000, immutable"}
 
 // home answers the pages if they were built, else a page that says how to.
 func (c *call) home() error {
-	if c.Site.Index == nil {
+	if c.Built.Index == nil {
 		return document(home)(c)
 	}
-	return c.file(c.Site.Index, noCache)
+	return c.file(c.Built.Index, noCache)
 }
 
 // asset answers what the pages load.
 func (c *call) asset() error {
-	f := c.Site.Assets[c.r.PathValue("name")]
+	f := c.Built.Assets[c.r.PathValue("name")]
 	if f == nil {
 		return c.unknownRoute()
 	}
@@ -33,7 +33,7 @@ func (c *call) file(f *web.File, cache []string) error {
 	h["Referrer-Policy"] = []string{"no-referrer"}
 	h["X-Content-Type-Options"] = noSniff
 	h["Vary"] = []string{"Accept-Encoding"}
-	if asked := c.r.Header["If-None-Match"]; coding != "" && !guide.Matches(asked, etag) && !guide.Any(asked) {
+	if asked := c.r.Header["If-None-Match"]; coding != "" && !httpcache.Matches(asked, etag) && !httpcache.Any(asked) {
 		h["Content-Encoding"] = []string{coding}
 	}
 	return c.kept(etag, cache, body)

@@ -104,8 +104,8 @@ func next(t *testing.T, messages <-chan message) message {
 	}
 }
 
-// TestGrid does what the pages do: sign in, watch while something is tracked, look at the customer, erase who it is.
-func TestGrid(t *testing.T) {
+// TestDashboard does what the pages do: sign in, watch while something is tracked, look at the customer, erase who it is.
+func TestDashboard(t *testing.T) {
 	t.Parallel()
 	s := start(t, gridConfig(pagesPassword, wideLimits))
 	if res := s.grid(t, "", "start"); res.status != http.StatusUnauthorized {
@@ -175,8 +175,8 @@ func TestGrid(t *testing.T) {
 	}
 }
 
-// TestGridStop promises that streams do not hold up a stop, which waits up to 8 s for requests under way.
-func TestGridStop(t *testing.T) {
+// TestDashboardStop promises that streams do not hold up a stop, which waits up to 8 s for requests under way.
+func TestDashboardStop(t *testing.T) {
 	t.Parallel()
 	s := start(t, gridConfig(pagesPassword, wideLimits))
 	cookie := s.signIn(t, pagesPassword)
@@ -196,8 +196,8 @@ func TestGridStop(t *testing.T) {
 	}
 }
 
-// TestGridPassword: another password, put in force by a reload, ends the sessions; guesses are limited.
-func TestGridPassword(t *testing.T) {
+// TestDashboardPassword: another password, put in force by a reload, ends the sessions; guesses are limited.
+func TestDashboardPassword(t *testing.T) {
 	t.Parallel()
 	const limits = `
 limits:

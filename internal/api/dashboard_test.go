@@ -19,46 +19,46 @@ import (
 	"trackway/web"
 )
 
-// fakeGrid answers as a test says.
-type fakeGrid struct {
+// fakeDashboard answers as a test says.
+type fakeDashboard struct {
 	serve func(w http.ResponseWriter, r *http.Request) error
 	free  bool // it gives each call back
 }
 
-func (g *fakeGrid) Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error {
-	if g.free {
+func (d *fakeDashboard) Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error {
+	if d.free {
 		giveBack()
 	}
-	return g.serve(w, r)
+	return d.serve(w, r)
 }
 
-var gridPolicies = []trackway.Policy{
+var dashboardPolicies = []trackway.Policy{
 	{Name: "grid", Paths: []string{"/grid/"}, Limit: 4, Window: time.Minute},
 	{Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 2, Window: time.Minute},
 }
 
-// TestGridSteps: the pages' calls are limited as they should be, a 304 costs nothing, and errors have the API's shapes.
-func TestGridSteps(t *testing.T) {
+// TestDashboardSteps: the pages' calls are limited as they should be, a 304 costs nothing, and errors have the API's shapes.
+func TestDashboardSteps(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, gridPolicies...)
-	f.grid.serve = func(w http.ResponseWriter, _ *http.Request) error {
+	f := newFixture(t, dashboardPolicies...)
+	f.dashboard.serve = func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Etag", `"1"`)
 		w.Header().Set("Cache-Control", "private, no-cache")
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	f.grid.free = true
+	f.dashboard.free = true
 	for range 10 {
 		if w := f.send("GET", "/grid/start", nil, "Cookie", "trackway_session=x"); w.Code != 304 || w.Header()["X-RateLimit-Remaining"][0] != "4" {
 			t.Fatalf("got %d with %v", w.Code, w.Header())
 		}
 	}
-	f.grid.free = false
+	f.dashboard.free = false
 	if w := f.send("GET", "/grid/limits", nil, "Cookie", "trackway_session=x"); w.Code != 304 || w.Header()["X-RateLimit-Remaining"][0] != "3" {
 		t.Errorf("a 304 that is not given back: got %d with %v", w.Code, w.Header())
 	}
 	fail := func(err error) {
-		f.grid.serve = func(w http.ResponseWriter, _ *http.Request) error {
+		f.dashboard.serve = func(w http.ResponseWriter, _ *http.Request) error {
 			w.Header().Set("Cache-Control", "no-store")
 			return err
 		}
@@ -75,7 +75,7 @@ func TestGridSteps(t *testing.T) {
 	check(t, f.send("GET", "/grid/start", nil), 429, "Limit to max 4 per 60 seconds")
 	check(t, f.send("GET", "/grid/none", nil), 429, "")
 
-	f.grid.serve = func(w http.ResponseWriter, r *http.Request) error {
+	f.dashboard.serve = func(w http.ResponseWriter, r *http.Request) error {
 		body, err := io.ReadAll(r.Body)
 		if string(body) != `{"password":"p"}` || err != nil {
 			t.Errorf("the body is %q, %v", body, err)
@@ -174,7 +174,7 @@ func TestPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Site = site
+	f.Built = site
 	w := f.send("GET", "/", nil)
 	check(t, w, 200, "<!doctype html>pages")
 	if h := w.Header(); h.Get("Content-Security-Policy") != web.Policy || h.Get("Cache-Control") != "no-cache" {

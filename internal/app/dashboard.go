@@ -18,8 +18,8 @@ import (
 	"trackway/internal/store"
 )
 
-// newPages makes what answers the server's own pages.
-func (s *server) newPages(keys *auth.Keys, callers *watch.Watch, meter *rates.Meter) *dashboard.Server {
+// newDashboard makes what answers the server's own pages.
+func (s *server) newDashboard(keys *auth.Keys, callers *watch.Watch, meter *rates.Meter) *dashboard.Server {
 	dir := s.Config.DataDir // which no reload changes
 	return dashboard.New(dashboard.Config{
 		Facts: factsOf(s.Config, keys), Store: s.store, Log: s.store, Live: s.live, Eraser: eraser{s.store, s.live},
@@ -51,7 +51,7 @@ func (s *server) health(dir string) dashboard.Health {
 	}
 	var disk syscall.Statfs_t
 	if syscall.Statfs(dir, &disk) == nil {
-		h.DiskFree = disk.Bavail * uint64(disk.Bsize) //nolint:gosec // G115: a block's size
+		h.DiskFree = disk.Bavail * uint64(disk.Bsize)
 	}
 	return h
 }

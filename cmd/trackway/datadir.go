@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +9,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"trackway/internal/app"
@@ -22,8 +19,8 @@ import (
 // input is what a command reads.
 type input struct{ stdin io.Reader }
 
-// operating is the flags of every command that works on a data directory, whether a server runs on it or not.
-type operating struct {
+// dataFlags are the flags of every command that works on a data directory, whether a server runs on it or not.
+type dataFlags struct {
 	configFile
 
 	DataDir string `env:"TRACKWAY_DATA" help:"Where everything is stored, if the configuration does not say." name:"data" placeholder:"DIR"`
@@ -43,7 +40,7 @@ func until() (ctx context.Context, stop func()) {
 
 // with calls do with a client of the server that uses the data directory. Where none runs, what commands need of one runs in this
 // process meanwhile, so that do finds no difference. A data directory that is not there is made only if create is set.
-func (o *operating) with(ctx context.Context, out output, create bool, do func(*http.Client) error) error {
+func (o *dataFlags) with(ctx context.Context, out output, create bool, do func(*http.Client) error) error {
 	cfg, client, err := o.running(ctx)
 	switch {
 	case err == nil:
@@ -62,7 +59,7 @@ func (o *operating) with(ctx context.Context, out output, create bool, do func(*
 
 // running returns a client of the server that uses the data directory. Errors: [control.ErrNobody], which comes with the
 // configuration.
-func (o *operating) running(ctx context.Context) (*config.Config, *http.Client, error) {
+func (o *dataFlags) running(ctx context.Context) (*config.Config, *http.Client, error) {
 	cfg, _, err := loadConfig(o.Config, settings{DataDir: o.DataDir})
 	if err != nil {
 		return nil, nil, err
@@ -112,64 +109,4 @@ func call(ctx context.Context, client *http.Client, method, route string, query 
 		return nil, err
 	}
 	return nil, fmt.Errorf("the server refuses: %s", reasonIn(text))
-}
-
-type backupCommand struct {
-	operating
-
-	Dir  string `arg:"" help:"Directory of backups; made if it is not there. Best on another disk." placeholder:"DIR"`
-	Keep int    `default:"3" help:"Backups to keep there, this one included; older ones are removed (${default})." placeholder:"N"`
-}
-
-// Run backs up the running server, or the data of one that is stopped.
-func (c *backupCommand) Run(out output) error {
-	ctx, stop := until()
-	defer stop()
-	dir, err := filepath.Abs(c.Dir)
-	if err != nil {
-		return err
-	}
-	return c.with(ctx, out, false, func(client *http.Client) error {
-		query := url.Values{"dir": {dir}, "keep": {strconv.Itoa(c.Keep)}}
-		answer, err := call(ctx, client, http.MethodPost, "/backup", query, nil)
-		if err != nil {
-			return err
-		}
-		defer answer.Close()
-		var b control.Backup
-		if err := json.NewDecoder(answer).Decode(&b); err != nil {
-			return fmt.Errorf("the server's answer was cut off: %w", err)
-		}
-		say(out.stdout, "Backed up to %s: everything up to event %d, %s in %d files (%d written, the others shared). Backups there: %d.\n",
-			b.Path, b.Seq, size(b.Bytes), b.Files, b.Copied, b.Generations)
-		say(out.stdout, "The configuration is not in it, for it holds secrets: keep %s elsewhere.\n", c.Config)
-		return nil
-	})
-}
-
-type restoreCommand struct {
-	operating
-
-	Backup string `arg:"" help:"A directory of backups, of which the newest is taken, or one backup in it." placeholder:"DIR"`
-}
-
-// Run makes a data directory of a backup. With --data it needs no configuration.
-func (c *restoreCommand) Run(out output) error {
-	ctx, stop := until()
-	defer stop()
-	dir := c.DataDir
-	if dir == "" {
-		cfg, _, err := loadConfig(c.Config, settings{})
-		if err != nil {
-			return fmt.Errorf("%w; or say by --data where to", err)
-		}
-		dir = cfg.DataDir
-	}
-	b, err := app.Restore(ctx, c.Backup, dir)
-	if err != nil {
-		return err
-	}
-	say(out.stdout, "Restored %s of %s to %s: everything up to event %d, %s. All of it was read and found whole.\n",
-		b.Path, b.At.Local().Format("2006-01-02 15:04:05"), dir, b.Seq, size(b.Bytes))
-	return nil
 }

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+
+	"trackway/internal/app"
+	"trackway/internal/control"
+)
+
+type backupCommand struct {
+	dataFlags
+
+	Dir  string `arg:"" help:"Directory of backups; made if it is not there. Best on another disk." placeholder:"DIR"`
+	Keep int    `default:"3" help:"Backups to keep there, this one included; older ones are removed (${default})." placeholder:"N"`
+}
+
+// Run backs up the running server, or the data of one that is stopped.
+func (c *backupCommand) Run(out output) error {
+	ctx, stop := until()
+	defer stop()
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return err
+	}
+	return c.with(ctx, out, false, func(client *http.Client) error {
+		query := url.Values{"dir": {dir}, "keep": {strconv.Itoa(c.Keep)}}
+		answer, err := call(ctx, client, http.MethodPost, "/backup", query, nil)
+		if err != nil {
+			return err
+		}
+		defer answer.Close()
+		var b control.Backup
+		if err := json.NewDecoder(answer).Decode(&b); err != nil {
+			return fmt.Errorf("the server's answer was cut off: %w", err)
+		}
+		say(out.stdout, "Backed up to %s: everything up to event %d, %s in %d files (%d written, the others shared). Backups there: %d.\n",
+			b.Path, b.Seq, size(b.Bytes), b.Files, b.Copied, b.Generations)
+		say(out.stdout, "The configuration is not in it, for it holds secrets: keep %s elsewhere.\n", c.Config)
+		return nil
+	})
+}
+
+type restoreCommand struct {
+	dataFlags
+
+	Backup string `arg:"" help:"A directory of backups, of which the newest is taken, or one backup in it." placeholder:"DIR"`
+}
+
+// Run makes a data directory of a backup. With --data it needs no configuration.
+func (c *restoreCommand) Run(out output) error {
+	ctx, stop := until()
+	defer stop()
+	dir := c.DataDir
+	if dir == "" {
+		cfg, _, err := loadConfig(c.Config, settings{})
+		if err != nil {
+			return fmt.Errorf("%w; or say by --data where to", err)
+		}
+		dir = cfg.DataDir
+	}
+	b, err := app.Restore(ctx, c.Backup, dir)
+	if err != nil {
+		return err
+	}
+	say(out.stdout, "Restored %s of %s to %s: everything up to event %d, %s. All of it was read and found whole.\n",
+		b.Path, b.At.Local().Format("2006-01-02 15:04:05"), dir, b.Seq, size(b.Bytes))
+	return nil
+}

@@ -120,8 +120,8 @@ var every = map[string]map[trackway.Permission][]string{
 func TestEachRouteNeedsItsPermission(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
-	f.Store, f.Eraser = noUsage{}, &erasures{}
-	for _, rt := range routes() {
+	f.reader.store, f.eraser = noUsage{}, &erasures{}
+	for _, rt := range new(Server).routes() {
 		if rt.open {
 			continue
 		}
@@ -192,7 +192,7 @@ func TestRestrictedReading(t *testing.T) {
 		"others":   {trackway.GetEvents: {"no_such"}}, // names a customer by what it knows
 		"nothing":  {trackway.GetCustomers: {"cookie_"}, trackway.GetEvents: {"no_such"}},
 	})
-	f.Store = jane()
+	f.reader.store = jane()
 	const ids, jane = `"customer_ids":{"cookie":"c"}`, `"customer_ids":{"registered":"jane"}`
 	const events = `{"type":"purchase","timestamp":2,"properties":{"total":7.99}},{"type":"visit","timestamp":9,"properties":{}}`
 	for _, c := range []struct{ key, route, body, want string }{
@@ -284,7 +284,7 @@ func (s breaking) Profiles(_ uint32, yield func(*trackway.Profile) bool) error {
 func TestExportIsBrokenOff(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
-	f.Store = breaking{jane()}
+	f.reader.store = breaking{jane()}
 	r := httptest.NewRequest(http.MethodPost, dataBase+"customers/export", strings.NewReader(`{"format":"csv","attributes":[{"type":"id","id":"cookie"}]}`))
 	r.Header.Set("Authorization", asKey("all")[1])
 	w := httptest.NewRecorder()
@@ -303,7 +303,7 @@ func TestExportIsBrokenOff(t *testing.T) {
 func TestConsents(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
-	f.Store = jane()
+	f.reader.store = jane()
 	wants := map[string]string{
 		"news": "true", "sms": "false", "old": "false", "long": "true", "ever": "true", "odd": "false",
 		"silent": "false", "interest": "true", "withdrawn": "false", "unknown": "",
@@ -358,9 +358,9 @@ func (e *erasures) Erasures(uint32) ([]query.Erasure, error) { return nil, nil }
 func TestAnonymizeBulk(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
-	f.Store = jane()
+	f.reader.store = jane()
 	e := &erasures{left: 3}
-	f.Eraser = e
+	f.eraser = e
 	post := func(body string) *httptest.ResponseRecorder {
 		return f.post(dataBase+"customers/anonymize_bulk", strings.NewReader(body), asKey("gdpr")...)
 	}

@@ -13,22 +13,20 @@ func (c *call) allowed() bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {
 		why := c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header)
-		c.Log.Warn("a forwarded address was ignored, because the peer is not in trusted_proxies; said once",
+		c.log.Warn("a forwarded address was ignored, because the peer is not in trusted_proxies; said once",
 			"explanation", why.String(), "if_it_is_your_proxy", why.Advice)
 	}
 	c.ask = limit.Call{Method: c.r.Method, Path: c.pathAsKnown(), Route: c.route.path, Addr: addr}
-	if c.Limits.Set().ByKey() || c.Traffic.On() {
+	if c.limits.Set().ByKey() || c.traffic.On() {
 		c.identify(&c.ask)
 	}
-	c.decision = c.Limits.Allow(c.received, &c.ask)
-	c.watchCall()
-	c.Traffic.Note(c.received, &c.ask, &c.decision)
+	c.decision = c.limits.Allow(c.received, &c.ask)
+	c.traffic.Note(c.received, &c.ask, &c.decision)
 	c.fields.Set(c.w.Header(), &c.decision)
+	c.observer.decided(c)
 	if c.decision.Allowed {
 		return true
 	}
-	c.Rates.Refusal(c.received, c.decision.Policy)
-	c.metrics.limited.WithLabelValues(c.decision.Policy, c.access.Keys.ProjectName(c.r.PathValue("token"))).Inc()
 	c.pace.Hold(c.r.Context().Done(), c.received)
 	_ = c.answer(http.StatusTooManyRequests, c.decision.AppendBody(nil))
 	return false

@@ -77,16 +77,9 @@ func (c *call) head(status, length int) {
 	c.w.WriteHeader(status)
 }
 
-// refuse answers a call that was not let in.
-func (c *call) refuse(err *trackway.Error) {
-	if err.Code == trackway.Unidentified {
-		c.w.Header()["Www-Authenticate"] = challenge
-	}
-	_ = c.answer(statuses[err.Code], tracking.AppendRefusal(nil, tracking.Text(err)))
-}
-
-// fail answers a call that failed, in the shape that the route's clients expect. What is not a
-// *trackway.Error is ours: it is logged in full and answered without detail.
+// fail answers a call that was refused or failed, in the words of the route's
+// format. What is not a *trackway.Error is ours: it is logged in full and answered
+// without detail.
 func (c *call) fail(err error) {
 	var known *trackway.Error
 	isKnown := errors.As(err, &known)
@@ -95,34 +88,22 @@ func (c *call) fail(err error) {
 		gone = false // we gave the body up, and net/http takes any error of reading for the client's end
 	}
 	if !gone && c.status != 0 {
-		c.Log.Error("answer broken off", "err", err, "route", c.route.path, "request_id", c.requestID())
+		c.log.Error("answer broken off", "err", err, "route", c.route.path, "request_id", c.requestID())
 	}
 	if gone || c.status != 0 { // all that is left is to break the answer off, so that nobody takes it for a whole one
 		panic(http.ErrAbortHandler)
 	}
 	if !isKnown {
-		c.Log.Error("request failed", "err", err, "route", c.route.path, "request_id", c.requestID())
+		c.log.Error("request failed", "err", err, "route", c.route.path, "request_id", c.requestID())
 		known = &trackway.Error{Code: trackway.Internal, Msg: "Internal error, request " + c.requestID() + "."}
 	}
-	if known.Code == trackway.Overloaded {
+	switch known.Code {
+	case trackway.Overloaded:
 		c.w.Header()["Retry-After"] = []string{"1"}
+	case trackway.Unidentified:
+		c.w.Header()["Www-Authenticate"] = challenge
 	}
-	_ = c.answer(statuses[known.Code], c.failure(known))
-}
-
-// failure is the body of an answer to a failed call.
-func (c *call) failure(err *trackway.Error) []byte {
-	switch err.Code {
-	case trackway.TooLarge, trackway.Unsupported, trackway.Overloaded, trackway.Internal:
-		return tracking.AppendStatus(nil, statuses[err.Code], tracking.Text(err))
-	}
-	switch {
-	case c.route.data:
-		return tracking.AppendFieldError(nil, err)
-	case err.Field == "" && err.Code != trackway.Forbidden:
-		return tracking.AppendMessage(nil, tracking.Text(err))
-	}
-	return tracking.AppendResult(nil, err)
+	_ = c.answer(c.route.format.Refusal(statuses[known.Code], known))
 }
 
 func (c *call) requestID() string { return c.w.Header()["X-Request-Id"][0] }

@@ -102,6 +102,7 @@ type fixture struct {
 	contract *openapitest.Contract
 	ingest   *fakeIngest
 	log      *bytes.Buffer
+	registry *prometheus.Registry
 
 	dashboard *fakeDashboard
 }
@@ -116,12 +117,12 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, contract: loadContract(t), ingest: &fakeIngest{}, dashboard: &fakeDashboard{}, log: &bytes.Buffer{}}
+	f := &fixture{t: t, contract: loadContract(t), ingest: &fakeIngest{}, dashboard: &fakeDashboard{}, log: &bytes.Buffer{}, registry: prometheus.NewRegistry()}
 	f.Server = New(Config{
 		Limits: limit.New(set, 1024), Ingest: f.ingest, Store: brokenStore{},
 		Fleet: fleet.New(self, []fleet.Server{{Name: "ts2.us", Region: "us", URL: "http://ts2.us"}}), History: openHistory(t), Version: "v1.2.3",
 		Watch: watch.New(time.Now()), Traffic: traffic.New("", nil), Rates: rates.New(time.Now()), Live: live.New(nil, nil), Dashboard: f.dashboard,
-		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: prometheus.NewRegistry(),
+		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: f.registry,
 		Access: Access{Name: "ts1.eu", Clients: clients, Guide: newGuide(t, set), Keys: auth.New([]trackway.Project{{
 			Name: "demo", Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
 			Keys: []trackway.Key{
@@ -420,7 +421,7 @@ func BenchmarkRequest(b *testing.B) {
 	f := newFixture(b, trackway.Policy{
 		Name: "track", Paths: []string{"/track/"}, Limit: 4_000_000, Window: time.Second, Per: trackway.PerIP,
 	})
-	f.Ingest = discard{}
+	f.Server.ingest = discard{}
 	r := httptest.NewRequest(http.MethodPost, trackBase+"customers/events", nil)
 	r.Header.Set("Authorization", "Token "+publicToken)
 	r.Header.Set("X-Forwarded-For", "198.51.100.1")

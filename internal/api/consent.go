@@ -38,7 +38,7 @@ type sources struct {
 }
 
 // consentCategories answers what customers of the project may consent to.
-func (c *call) consentCategories() error {
+func (c *reading) consentCategories() error {
 	results := []category{}
 	for _, known := range c.grant.Project.Consents {
 		results = append(results, category{
@@ -59,7 +59,7 @@ func (c *call) consentCategories() error {
 // An event from the future is as old as its receipt: otherwise one wrong clock,
 // or anybody with a public key, would decide for years. The walk is in the order
 // of the events' own times, which no receipt can make later, so it ends as ever.
-func (c *call) consents(
+func (c *reading) consents(
 	ctx context.Context, s query.Snapshot, customer trackway.Customer, asked []tracking.Attribute,
 ) (map[string]bool, error) {
 	said, open := c.beforeAnyConsent(asked)
@@ -98,7 +98,7 @@ func saidLater(e, other *trackway.Event) bool {
 
 // beforeAnyConsent returns what holds as long as the customer has said nothing, and the same categories by how their ids stand
 // in events. A category that the caller may not read is none.
-func (c *call) beforeAnyConsent(asked []tracking.Attribute) (said map[string]bool, open map[string]string) {
+func (c *reading) beforeAnyConsent(asked []tracking.Attribute) (said map[string]bool, open map[string]string) {
 	said, open = map[string]bool{}, map[string]string{}
 	for _, a := range asked {
 		if a.Type != tracking.ConsentAttribute || !mayRead(c.grant.Key, a) {

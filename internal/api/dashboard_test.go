@@ -25,11 +25,13 @@ type fakeDashboard struct {
 	free  bool // it gives each call back
 }
 
-func (d *fakeDashboard) Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error {
-	if d.free {
-		giveBack()
+func (d *fakeDashboard) Handler(string) DashboardHandler {
+	return func(w http.ResponseWriter, r *http.Request, giveBack func()) error {
+		if d.free {
+			giveBack()
+		}
+		return d.serve(w, r)
 	}
-	return d.serve(w, r)
 }
 
 var dashboardPolicies = []trackway.Policy{
@@ -93,7 +95,7 @@ func TestDashboardSteps(t *testing.T) {
 func TestRefusedIsShown(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	w, err := f.Live.Watch(live.Filter{Rejected: true}, nil)
+	w, err := f.observer.live.Watch(live.Filter{Rejected: true}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +176,7 @@ func TestPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Built = site
+	f.Server.built = &site
 	w := f.send("GET", "/", nil)
 	check(t, w, 200, "<!doctype html>pages")
 	if h := w.Header(); h.Get("Content-Security-Policy") != web.Policy || h.Get("Cache-Control") != "no-cache" {

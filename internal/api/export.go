@@ -13,7 +13,7 @@ import (
 
 // export answers all customers of the project as a table: a row each, a column for each attribute asked for, as far as the key may
 // read it.
-func (c *call) export() error {
+func (c *reading) export() error {
 	format, raw, asked, refused := tracking.DecodeExport(c.body)
 	if refused != nil {
 		return refused
@@ -48,7 +48,7 @@ var errColumns = &trackway.Error{
 
 // allColumns are the project's identifiers and every property that any customer has, as far as the key may read them: a pass over all
 // customers.
-func (c *call) allColumns(s query.Snapshot) ([]tracking.Attribute, error) {
+func (c *reading) allColumns(s query.Snapshot) ([]tracking.Attribute, error) {
 	names := map[string]struct{}{}
 	err := query.Profiles(c.r.Context(), s, c.grant.Project.Number, func(p *trackway.Profile) bool {
 		for i := range p.Properties {

@@ -25,7 +25,7 @@ func FuzzPaths(f *testing.F) {
 	limited := []string{"/api/", "/data/", "/grid/", "/track/"}
 	free := []string{"/", "/about/api", "/openapi.yaml"}
 	s := newFixture(f, trackway.Policy{Name: "all", Paths: limited, Limit: 4e6, Window: time.Minute})
-	s.Store = usedStore{}
+	s.reader.store = usedStore{}
 	f.Fuzz(func(t *testing.T, method, target string) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")))
 		if err != nil {

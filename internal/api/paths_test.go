@@ -18,7 +18,7 @@ import (
 func TestNoPathEscapesItsPolicy(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/api/", "/data/", "/grid/"}, Limit: 1000, Window: time.Minute})
-	f.Store = usedStore{}
+	f.reader.store = usedStore{}
 	for path, want := range map[string]int{
 		"/api/status":                       200,
 		"//api///status":                    200,
@@ -96,8 +96,8 @@ func TestPreflightMirrorsFields(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	const tracing = "authorization,content-type,traceparent,baggage,sentry-trace,x-datadog-trace-id,newrelic,x-requested-with"
-	for _, rt := range routes() {
-		if !rt.cors {
+	for _, rt := range new(Server).routes() {
+		if !rt.format.AnySite {
 			continue
 		}
 		const usual = "Authorization, Content-Type, Content-Encoding, X-Request-Id"
@@ -166,19 +166,19 @@ func TestOtherOptionsAreCounted(t *testing.T) {
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	allowed, free := map[string][]string{}, map[string]bool{}
-	for _, rt := range routes() {
+	for _, rt := range new(Server).routes() {
 		path := strings.NewReplacer("{token}", projectToken, "{id}", "1", "{name}", "x", "{$}", "").Replace(rt.path)
 		allowed[path] = append(allowed[path], rt.method)
 		if rt.method == http.MethodGet {
 			allowed[path] = append(allowed[path], http.MethodHead)
 		}
-		if rt.cors {
+		if rt.format.AnySite {
 			allowed[path] = append(allowed[path], http.MethodOptions)
 		}
 		free[path] = rt.free
 	}
 	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/"}, Limit: 1000, Window: time.Minute, Per: trackway.PerIPPath, Also: true, AllowBelowFloor: true})
-	f.Log = slog.New(slog.DiscardHandler) // the store of this test is broken
+	f.front.log = slog.New(slog.DiscardHandler) // the store of this test is broken
 	f.dashboard.serve = func(http.ResponseWriter, *http.Request) error { return errNoServer }
 	for path, methods := range allowed {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "get"} {

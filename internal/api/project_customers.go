@@ -17,7 +17,7 @@ import (
 const shownMerges = 1000
 
 // customers answers a page of the project's customers.
-func (c *call) customers() error {
+func (c *reading) customers() error {
 	values, err := ask.Parse(c.r.URL.RawQuery, append([]string{"q"}, ask.ListParameters...)...)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (c *call) customers() error {
 }
 
 // search returns the search that a text means, among what the key may read: what is found tells what is there.
-func (c *call) search(text string) (page.Search, error) {
+func (c *reading) search(text string) (page.Search, error) {
 	hidden := func(name string) bool { return !mayGet(c.grant.Key, name) }
 	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
 	f := page.ParseSearch(text, slices.DeleteFunc(names, hidden))
@@ -75,7 +75,7 @@ func (c *call) search(text string) (page.Search, error) {
 	return f, nil
 }
 
-func (c *call) customerPage(l ask.List, found *page.CustomerList, records int64) ([]byte, error) {
+func (c *reading) customerPage(l ask.List, found *page.CustomerList, records int64) ([]byte, error) {
 	if err := l.Reached(found.Complete, len(found.Rows)); err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func appendCustomer(b []byte, p *trackway.Profile) []byte {
 }
 
 // named returns the customer that the path names: by its number, also one that was absorbed, or by name=value of an identifier.
-func (c *call) named(s query.Snapshot) (trackway.Customer, error) {
+func (c *reading) named(s query.Snapshot) (trackway.Customer, error) {
 	text := c.r.PathValue("id")
 	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
 	number, err := strconv.ParseUint(text, 10, 64)
@@ -123,7 +123,7 @@ func (c *call) named(s query.Snapshot) (trackway.Customer, error) {
 }
 
 // customer answers who one customer is, and how it came to be one.
-func (c *call) customer() error {
+func (c *reading) customer() error {
 	if _, err := ask.Parse(c.r.URL.RawQuery); err != nil {
 		return err
 	}

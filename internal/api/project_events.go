@@ -14,7 +14,7 @@ import (
 var eventParameters = append([]string{"type", "since", "until"}, ask.ListParameters...)
 
 // eventSearch reads what a list of events is asked for.
-func (c *call) eventSearch() (l ask.List, f page.EventSearch, err error) {
+func (c *reading) eventSearch() (l ask.List, f page.EventSearch, err error) {
 	values, err := ask.Parse(c.r.URL.RawQuery, eventParameters...)
 	if err != nil {
 		return l, f, err
@@ -35,7 +35,7 @@ func (c *call) eventSearch() (l ask.List, f page.EventSearch, err error) {
 }
 
 // projectEvents answers a page of the project's events, in the order in which they came.
-func (c *call) projectEvents() error {
+func (c *reading) projectEvents() error {
 	return c.eventList(func(ctx context.Context, s query.Snapshot, f page.EventSearch) (page.EventList, int64, error) {
 		records := int64(-1)
 		if len(f.Types) == 0 && f.Since == 0 && f.Until == 0 {
@@ -51,7 +51,7 @@ func (c *call) projectEvents() error {
 }
 
 // timeline answers a page of a customer's events, by the time at which they happened.
-func (c *call) timeline() error {
+func (c *reading) timeline() error {
 	return c.eventList(func(ctx context.Context, s query.Snapshot, f page.EventSearch) (page.EventList, int64, error) {
 		customer, err := c.named(s)
 		if err != nil {
@@ -62,7 +62,7 @@ func (c *call) timeline() error {
 	})
 }
 
-func (c *call) eventList(read func(context.Context, query.Snapshot, page.EventSearch) (page.EventList, int64, error)) error {
+func (c *reading) eventList(read func(context.Context, query.Snapshot, page.EventSearch) (page.EventList, int64, error)) error {
 	l, f, err := c.eventSearch()
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func statsOf(values url.Values) (q statsQuestion, err error) {
 }
 
 // stats answers how many events of each type there were in each interval.
-func (c *call) stats() error {
+func (c *reading) stats() error {
 	values, err := ask.Parse(c.r.URL.RawQuery, "type", "interval", "since", "until", "by")
 	if err != nil {
 		return err

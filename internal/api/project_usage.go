@@ -24,7 +24,7 @@ func newUsageRow(u query.Usage) usageRow {
 }
 
 // projectUsage answers what the project sent, by calendar month and by day (UTC), for the days from since to until, both included.
-func (c *call) projectUsage() error {
+func (c *reading) projectUsage() error {
 	since, until, err := c.days()
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ func (c *call) projectUsage() error {
 }
 
 // days returns the days asked for, both included: those of a month, or from since to until; zero where there is no bound.
-func (c *call) days() (since, until time.Time, err error) {
+func (c *reading) days() (since, until time.Time, err error) {
 	values, err := ask.Parse(c.r.URL.RawQuery, "since", "until", "month")
 	if err != nil {
 		return since, until, err

@@ -30,8 +30,8 @@ var (
 
 // versionTag is the entity tag of what the project's data, as they are now, give for this URL and key. It costs no look at the data.
 // Another process may count the same versions for other data, so it is a part of it.
-func (c *call) versionTag() string {
-	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.Store.Version(c.grant.Project.Number))
+func (c *reading) versionTag() string {
+	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.store.Version(c.grant.Project.Number))
 	p := c.grant.Project
 	b = fmt.Appendf(b, "%v %q %q ", c.grant.Key.Permissions, p.Hard, p.Soft) // what is found depends on these; fmt sorts a map's keys
 	return httpcache.ETag(append(b, c.r.URL.RequestURI()...))
@@ -89,7 +89,7 @@ func (c *call) final(until time.Time) bool { return !until.Add(closeAfter).After
 // that reads slowly must hold neither the place nor the snapshot. It holds the
 // memory of its answer until that is sent, so that answers which nobody reads
 // are bounded, too.
-func (c *call) question(do func(context.Context, query.Snapshot) error) error {
+func (c *reading) question(do func(context.Context, query.Snapshot) error) error {
 	err := c.in(c.places.questions, func(ctx context.Context) error {
 		if err := c.reserve(); err != nil {
 			return err
@@ -103,7 +103,7 @@ func (c *call) question(do func(context.Context, query.Snapshot) error) error {
 }
 
 // reserve takes the memory that an answer may need at most.
-func (c *call) reserve() error {
+func (c *reading) reserve() error {
 	h := new(room.Holding)
 	h.Open(c.answers, c.ask.Addr, c.received, nil)
 	if h.Settle(pageBytes) != nil {
@@ -115,7 +115,7 @@ func (c *call) reserve() error {
 
 // in does something in one of some places, with a deadline for waiting and for
 // doing it.
-func (c *call) in(p *room.Places, do func(context.Context) error) error {
+func (c *reading) in(p *room.Places, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(c.r.Context(), c.patience, errTooSlow)
 	defer cancel()
 	if !p.Enter(ctx, c.ask.Addr) {

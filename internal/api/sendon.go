@@ -27,9 +27,9 @@ func (s *Server) sendsOn(r *http.Request) bool {
 }
 
 // sendOn sends the caller to a server that is up: the one that the parameter server names, or one of a region.
-func (c *call) sendOn() error {
+func (c *serving) sendOn() error {
 	query := c.r.URL.Query()
-	to, known, up := c.Fleet.Pick(query.Get("server"), query.Get("region"))
+	to, known, up := c.fleet.Pick(query.Get("server"), query.Get("region"))
 	switch {
 	case !known && query.Has("server"):
 		return unknownServer("server")

@@ -59,8 +59,8 @@ func TestSentOn(t *testing.T) {
 	}
 	w := ask("OPTIONS", trackBase+"batch", "tracking.example.com", "Origin", "https://shop.example", "Access-Control-Request-Method", "POST")
 	check(t, w, 204, "")
-	f.Fleet.Reload(self, []fleet.Server{{Name: "ts2.us", URL: "http://ts2.us/"}})
-	f.Fleet.Stop()
+	f.servers.fleet.Reload(self, []fleet.Server{{Name: "ts2.us", URL: "http://ts2.us/"}})
+	f.servers.fleet.Stop()
 	check(t, ask("GET", "/", "tracking.example.com"), 503, "No such server is up")
 	if got := sameOf(httptest.NewRequest(http.MethodGet, "http://x", nil).URL); got != "/" || strings.Contains(got, "x") {
 		t.Errorf("got %q, want /", got)

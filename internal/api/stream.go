@@ -14,7 +14,7 @@ import (
 // fits in one piece is sent with its length, when it is whole: whoever reads it slowly keeps nobody waiting. A longer one holds a
 // place and a snapshot, so there are few of one address, and they have to be read at a rate.
 type stream struct {
-	c     *call
+	c     *reading
 	b     []byte
 	media []string // its type
 	out   piecewise.Sender
@@ -26,7 +26,7 @@ var errTooMany = &trackway.Error{
 }
 
 // streamed answers what do makes of a snapshot.
-func (c *call) streamed(media []string, do func(query.Snapshot, *stream) error) error {
+func (c *reading) streamed(media []string, do func(query.Snapshot, *stream) error) error {
 	out := &stream{c: c, media: media, out: piecewise.To(c.w)}
 	if err := out.fill(do); err != nil {
 		return err

@@ -37,6 +37,7 @@ var trackway = Rules{
 		"internal/auth":            1,
 		"internal/door":            1,
 		"internal/fleet":           1,
+		"internal/format":          1,
 		"internal/format/cost":     0,
 		"internal/format/tracking": 1,
 		"internal/load":            1,

@@ -59,7 +59,6 @@ func (f *fakeStore) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackw
 			f.taken = append(f.taken, c.Type+c.IDs[0].Value)
 		}
 	}
-	slices.Reverse(cmds) // they are the store's to reorder
 	return nil
 }
 

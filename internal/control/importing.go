@@ -118,20 +118,19 @@ func (b *batch) clear() {
 }
 
 // add takes a line's command in, and what it costs. One that only asks for the time is passed over.
-func (b *batch) add(line int64, size int, item *tracking.Item) {
+func (b *batch) add(line int64, size int, c trackway.Command, refused *trackway.Error) {
 	b.last = line
-	if item.Time {
+	if c.Kind == trackway.Nothing && refused == nil {
 		return
 	}
-	b.commands = append(b.commands, item.Command)
-	b.results = append(b.results, trackway.Result{Err: item.Err})
+	b.commands = append(b.commands, c)
+	b.results = append(b.results, trackway.Result{Err: refused})
 	b.lines = append(b.lines, line)
 	b.bytes += size
 }
 
 // apply stores the batch and notes in at what became of it.
 func (b *batch) apply(c *call, p *trackway.Project, at *Progress) error {
-	updates := updatesIn(b.commands, b.results)
 	if err := c.Ingest.Accept(p, trackway.MicrosOf(time.Now()), b.commands, b.results); err != nil {
 		return err
 	}
@@ -142,7 +141,7 @@ func (b *batch) apply(c *call, p *trackway.Project, at *Progress) error {
 		case r.Err != nil:
 			at.Refused++
 			at.Refusals = append(at.Refusals, Refusal{Line: b.lines[i], Field: r.Err.Field, Error: tracking.Text(r.Err)})
-		case updates[i]:
+		case b.commands[i].Kind == trackway.UpdateCustomer:
 			at.Updates++
 		case r.Duplicate:
 			at.Duplicates++
@@ -151,15 +150,6 @@ func (b *batch) apply(c *call, p *trackway.Project, at *Progress) error {
 		}
 	}
 	return nil
-}
-
-// updatesIn tells which commands are updates of customers: Accept puts the commands in another order.
-func updatesIn(commands []trackway.Command, results []trackway.Result) []bool {
-	is := make([]bool, len(commands))
-	for i := range commands {
-		is[i] = results[i].Err == nil && commands[i].Kind == trackway.UpdateCustomer
-	}
-	return is
 }
 
 // queue has the batch that is being read, while the one before it is applied.
@@ -198,7 +188,7 @@ func (q *queue) take() (*batch, error) {
 }
 
 // add waits for room and adds a line's command.
-func (q *queue) add(line int64, size int, item *tracking.Item) error {
+func (q *queue) add(line int64, size int, c trackway.Command, refused *trackway.Error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.filling.full() && q.err == nil {
@@ -207,7 +197,7 @@ func (q *queue) add(line int64, size int, item *tracking.Item) error {
 	if q.err != nil {
 		return q.err
 	}
-	q.filling.add(line, size, item)
+	q.filling.add(line, size, c, refused)
 	if len(q.filling.commands) <= 1 {
 		q.changed.Signal()
 	}
@@ -235,8 +225,8 @@ func (q *queue) fill(from io.Reader) error {
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		item := tracking.DecodeLine(line, trackway.MicrosOf(time.Now()))
-		if err := q.add(n, cost.Of(line), &item); err != nil {
+		c, refused := tracking.DecodeLine(line, trackway.MicrosOf(time.Now()))
+		if err := q.add(n, cost.Of(line), c, refused); err != nil {
 			return err
 		}
 	}

@@ -113,13 +113,13 @@ func readTokens(body []byte, opts jsontext.Options) error {
 }
 
 func BenchmarkAppendBatch(b *testing.B) {
-	items, err := DecodeBatch([]byte(benchBatch), received)
+	batch, err := DecodeBatch([]byte(benchBatch), received)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	dst := make([]byte, 0, 4<<10)
 	for b.Loop() {
-		dst = AppendBatch(dst[:0], items, received, received+1)
+		dst = appendBatch(dst[:0], batch, received+1)
 	}
 }

@@ -113,10 +113,10 @@ func TestBoundsOnValues(t *testing.T) {
 			c, err := DecodeCommand(name, []byte(data), received)
 			check(name, c, err)
 			one := `{"name":"` + name + `","data":` + data + `}`
-			item := DecodeLine([]byte(one), received)
-			check("line of "+name, item.Command, item.Err)
+			c, err = DecodeLine([]byte(one), received)
+			check("line of "+name, c, err)
 			const good = `{"name":"customers","data":{}}`
-			items, err := DecodeBatch([]byte(`{"commands":[`+good+`,`+one+`,`+good+`]}`), received)
+			items, err := decodeItems([]byte(`{"commands":[` + good + `,` + one + `,` + good + `]}`))
 			if err != nil || len(items) != 3 || items[0].Err != nil || items[2].Err != nil {
 				t.Fatalf("%.40s…: got %d items, %v", value, len(items), err)
 			}
@@ -158,8 +158,8 @@ func TestTooLongIsNotRewritten(t *testing.T) {
 // fail on it.
 func TestCommandID(t *testing.T) {
 	t.Parallel()
-	sent := func(id string) Item {
-		items, err := DecodeBatch([]byte(`{"commands":[{"command_id":`+id+`,"name":"system/time"}]}`), received)
+	sent := func(id string) item {
+		items, err := decodeItems([]byte(`{"commands":[{"command_id":` + id + `,"name":"system/time"}]}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -95,7 +95,7 @@ func decodeRoute(t *testing.T, path, body string) (n int, errs []*trackway.Error
 		c, err := DecodeCommand(route, b, received)
 		return one(c.Bytes, err)
 	}
-	items, err := DecodeBatch(b, received)
+	items, err := decodeItems(b)
 	for _, it := range items {
 		_, _ = one(0, it.Err)
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-
 	"trackway/internal/query"
 )
 

@@ -80,8 +80,9 @@ type Kind uint8
 
 // The kinds of command.
 const (
-	// Nothing is passed over by the store: a question for the time, and a command
-	// that was refused before it came there. What became of it is known.
+	// Nothing changes nothing. If the command has a project, it was refused before
+	// it came to the store, which counts it. If not, it asks for the time only, and
+	// the store passes over it.
 	Nothing Kind = iota
 
 	UpdateCustomer // set properties of a customer, creating it if it is unknown

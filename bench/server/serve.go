@@ -96,13 +96,11 @@ func (e eraser) Erase(project uint32, c trackway.Customer, personal []string, at
 
 // tracking is the server as it runs, with limits that this load does not reach.
 func tracking(st *store.Store) (http.Handler, error) {
-	number, err := st.Project(project)
-	if err != nil {
+	projects := []trackway.Project{{
+		Token: project, Hard: []string{"registered"}, Soft: []string{"cookie"}, Keys: []trackway.Key{{Kind: trackway.PublicKey, ID: token}},
+	}}
+	if err := st.Register(projects); err != nil {
 		return nil, err
-	}
-	p := trackway.Project{
-		Number: number, Token: project, Hard: []string{"registered"}, Soft: []string{"cookie"},
-		Keys: []trackway.Key{{Kind: trackway.PublicKey, ID: token}},
 	}
 	clients, err := clientip.New(clientip.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Header: "X-Forwarded-For"})
 	if err != nil {
@@ -116,7 +114,7 @@ func tracking(st *store.Store) (http.Handler, error) {
 	}
 	reg, now := prometheus.NewRegistry(), time.Now()
 	return api.New(api.Config{
-		Access: api.Access{Name: "bench", Keys: auth.New([]trackway.Project{p}), Clients: clients}, Limits: limit.New(set, 1<<20),
+		Access: api.Access{Name: "bench", Keys: auth.New(projects), Clients: clients}, Limits: limit.New(set, 1<<20),
 		Ingest: ingest.New(st, reg), Store: st, Eraser: eraser{st}, Log: slog.New(slog.DiscardHandler), Registry: reg,
 		Watch: watch.New(now), Rates: rates.New(now), Live: live.New(st, func(err error) { panic(err) }),
 		Traffic: traffic.New("", slog.New(slog.DiscardHandler)), // off, as it is by default

@@ -31,6 +31,7 @@ type serverFlags struct {
 	configFile
 
 	Listen     string `env:"TRACKWAY_LISTEN" help:"Where the server listens, if the configuration does not say." placeholder:"HOST:PORT"`
+	DataDir    string `env:"TRACKWAY_DATA" help:"The server's data directory, if the configuration does not say." name:"data" placeholder:"DIR"`
 	SecretFile string `help:"File with the secret of a private key; else TRACKWAY_SECRET, else one that the configuration holds." placeholder:"FILE"`
 }
 
@@ -40,7 +41,7 @@ func (a *serverFlags) ask(ctx context.Context, path string, query url.Values) ([
 	if err != nil {
 		return nil, err
 	}
-	cfg, key, err := config.LoadForOperator(a.Config, config.Flags{Listen: a.Listen}, secret)
+	cfg, key, err := config.LoadForOperator(a.Config, config.Flags{Listen: a.Listen, DataDir: a.DataDir}, secret)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func (c *backupCommand) Run(out output) error {
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
 		query := url.Values{"dir": {dir}, "keep": {strconv.Itoa(c.Keep)}}
-		answer, err := call(ctx, client, http.MethodPost, "/backup", query, nil)
+		answer, err := call(ctx, client, http.MethodPost, "/backup", query, nil, 0)
 		if err != nil {
 			return err
 		}

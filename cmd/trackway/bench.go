@@ -11,10 +11,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"trackway"
@@ -43,9 +41,8 @@ var errPromise = errors.New("what the server acknowledged is not what it stores"
 
 // Run loads the server, prints the figures, and checks them. The first Ctrl-C ends the load, the second one the program.
 func (c *benchCommand) Run(out output) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, stop := until()
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	return c.bench(ctx, out)
 }
 
@@ -110,7 +107,7 @@ func (c *benchCommand) plan() (p load.Plan, err error) {
 	if err != nil {
 		return p, err
 	}
-	cfg, key, err := config.LoadForOperator(c.Config, config.Flags{Listen: c.Listen}, secret)
+	cfg, key, err := config.LoadForOperator(c.Config, config.Flags{Listen: c.Listen, DataDir: c.DataDir}, secret)
 	if err != nil {
 		return p, err
 	}

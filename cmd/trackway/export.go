@@ -39,7 +39,7 @@ func (c *exportCommand) Run(out output) error {
 		return err
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
-		answer, err := call(ctx, client, http.MethodGet, "/export", query, nil)
+		answer, err := call(ctx, client, http.MethodGet, "/export", query, nil, 0)
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -60,10 +59,11 @@ func (c *importCommand) Run(out output, in input) error {
 		if err != nil {
 			return err
 		}
+		query := url.Values{"project": {c.Project}, "store": {into.Name}}
 		o := feed.Options{
 			Store: into.Name, Project: c.Project, Format: c.Format, Mapping: mapping, StateDir: c.StateDir, Again: c.Again, Stdin: in.stdin,
-			Post: func(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error) {
-				return call(ctx, client, http.MethodPost, "/import", url.Values{"project": {c.Project}}, body)
+			Post: func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
+				return call(ctx, client, http.MethodPost, "/import", query, body, length)
 			},
 		}
 		return c.files(ctx, out, o)
@@ -72,7 +72,7 @@ func (c *importCommand) Run(out output, in input) error {
 
 // storeOf asks which store this is.
 func storeOf(ctx context.Context, client *http.Client) (into control.Store, err error) {
-	answer, err := call(ctx, client, http.MethodGet, "/store", nil, nil)
+	answer, err := call(ctx, client, http.MethodGet, "/store", nil, nil, 0)
 	if err != nil {
 		return into, err
 	}
@@ -191,20 +191,6 @@ func tell(out output, path string, r *feed.Result, took time.Duration) {
 		say(out.stdout, "Refused rows, with reasons: %s\n", shown(r.Rejects))
 	}
 	if len(r.Unused) > 0 {
-		say(out.stdout, "Columns that became nothing: %s\n", quotedList(r.Unused))
+		say(out.stdout, "Columns that became nothing: %s\n", feed.Quoted(r.Unused))
 	}
-}
-
-// quotedList lists names that came from a file.
-func quotedList(names []string) string {
-	const enough = 50
-	more := ""
-	if len(names) > enough {
-		names, more = names[:enough], fmt.Sprintf(" and %d more", len(names)-enough)
-	}
-	list := make([]string, len(names))
-	for i, name := range names {
-		list[i] = strconv.Quote(name)
-	}
-	return strings.Join(list, ", ") + more
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"fmt"
 	"io"
 	"maps"
@@ -11,35 +10,40 @@ import (
 
 	"trackway"
 	"trackway/internal/config"
-	"trackway/internal/config/edit"
 )
 
 type keyCommand struct {
-	List   keyListCommand   `cmd:"" help:"All keys, what they may do, and which are being rotated. No secrets."`
-	Add    keyAddCommand    `cmd:"" help:"Make a key. Its secret is printed once; the configuration holds its digest only."`
+	List   keyListCommand   `cmd:"" help:"All keys, what they may do, which are being rotated, and where each is written. No secrets."`
+	Add    keyAddCommand    `cmd:"" help:"Make a key. Its secret is printed once; only its digest is kept."`
 	Rotate keyRotateCommand `cmd:"" help:"Give a key a new secret, or a public key a new token. What it has now works for a while, too."`
-	Revoke keyRevokeCommand `cmd:"" help:"Remove a key."`
+	Revoke keyRevokeCommand `cmd:"" help:"End a key."`
 }
 
-type keyListCommand struct{ configFile }
+// keyFiles are the flags of every command that works on keys: the two files that
+// hold them.
+type keyFiles struct {
+	configFile
+
+	DataDir string `env:"TRACKWAY_DATA" help:"Where everything is stored, if the configuration does not say." name:"data" placeholder:"DIR"`
+}
+
+type keyListCommand struct{ keyFiles }
 
 // Run lists the keys.
 func (c *keyListCommand) Run(out output) error {
-	f, err := edit.Open(c.Config)
+	keys, err := config.ReadKeys(c.Config, config.Flags{DataDir: c.DataDir})
 	if err != nil {
 		return err
 	}
-	return listKeys(out.stdout, f.Config().Projects, time.Now())
+	return listKeys(out.stdout, keys.List(), time.Now())
 }
 
-func listKeys(w io.Writer, projects []trackway.Project, now time.Time) error {
+func listKeys(w io.Writer, keys []config.PlacedKey, now time.Time) error {
 	t := newColumns(w)
-	t.row("PROJECT", "KEY", "KIND", "ID OR TOKEN", "PERMISSIONS", "PREVIOUS")
-	for i := range projects {
-		for j := range projects[i].Keys {
-			k := &projects[i].Keys[j]
-			t.row(projects[i].Name, k.Name, k.Kind, k.ID, permissionsOf(k), previousOf(k, now))
-		}
+	t.row("PROJECT", "KEY", "KIND", "ID OR TOKEN", "PERMISSIONS", "PREVIOUS", "WRITTEN IN")
+	for i := range keys {
+		k := &keys[i]
+		t.row(k.Project, k.Name, k.Kind, k.ID, permissionsOf(&k.Key), previousOf(&k.Key, now), fmt.Sprintf("%s:%d", k.File, k.Line))
 	}
 	return t.flush()
 }
@@ -76,29 +80,31 @@ func previousOf(k *trackway.Key, now time.Time) string {
 	return "ended"
 }
 
-// changing is the flags of every command that changes a key.
-type changing struct {
-	configFile
-	reloading
+// keyChange is the flags of every command that changes a key.
+type keyChange struct {
+	keyFiles
+	serverReload
 
-	Project string `help:"The project's name, if there are several." placeholder:"NAME"`
+	Project string `help:"The project's name or token, if there are several." placeholder:"NAME"`
 	Name    string `arg:"" help:"The key's name."`
 }
 
-// change opens the configuration, has it changed, and saves it.
-func (c *changing) change(do func(*edit.File) error) (*config.Config, error) {
-	f, err := edit.Open(c.Config)
-	if err != nil {
-		return nil, err
-	}
-	if err := do(f); err != nil {
-		return nil, err
-	}
-	return f.Config(), f.Save()
+// change changes the keys.
+func (c *keyChange) change(do func(*config.Keys) error) (*config.Config, error) {
+	return config.ChangeKeys(c.Config, config.Flags{DataDir: c.DataDir}, do)
 }
 
+// sayUnused says which line of the operator's file a change has made superfluous.
+func sayUnused(out output, place string) {
+	if place != "" {
+		say(out.stdout, "%s has no effect any more: that line may be removed.\n", place)
+	}
+}
+
+const shownOnce = "The secret is shown this once: the file holds its digest only.\n"
+
 type keyAddCommand struct {
-	changing
+	keyChange
 
 	Kind       string   `enum:"public,private" help:"public (may track, for browsers and apps) or private." placeholder:"KIND" required:""`
 	Permission []string `help:"What it may do, such as events:get or customers:get:first_name; may be repeated. Without: all that its kind may." placeholder:"WHAT" sep:"none"`
@@ -106,25 +112,25 @@ type keyAddCommand struct {
 
 // Run makes a key.
 func (c *keyAddCommand) Run(out output) error {
-	k := edit.NewKey{Name: c.Name, Kind: trackway.KeyKind(c.Kind), ID: rand.Text(), Permissions: c.Permission}
-	if k.Kind == trackway.PrivateKey {
-		k.Secret = rand.Text()
-	}
-	cfg, err := c.change(func(f *edit.File) error { return f.Add(c.Project, k) })
+	var id, secret string
+	cfg, err := c.change(func(keys *config.Keys) (err error) {
+		id, secret, err = keys.Add(c.Project, c.Name, trackway.KeyKind(c.Kind), c.Permission)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	say(out.stdout, "Key %s is in %s.\n", c.Name, c.Config)
-	if k.Kind == trackway.PublicKey {
-		say(out.stdout, "token: %s\n", k.ID)
+	say(out.stdout, "Key %s is in %s.\n", c.Name, cfg.ManagedPath())
+	if secret == "" {
+		say(out.stdout, "token: %s\n", id)
 	} else {
-		say(out.stdout, "id: %s\nsecret: %s\nThe secret is shown this once: the file holds its digest only.\n", k.ID, k.Secret)
+		say(out.stdout, "id: %s\nsecret: %s\n"+shownOnce, id, secret)
 	}
 	return c.apply(cfg, out)
 }
 
 type keyRotateCommand struct {
-	changing
+	keyChange
 
 	Overlap time.Duration `default:"24h" help:"How long what it has now works, too (${default}, at most 24h; 0 ends it at once)." placeholder:"TIME"`
 }
@@ -134,38 +140,49 @@ func (c *keyRotateCommand) Run(out output) error {
 	if c.Overlap < 0 || c.Overlap > config.MaxOverlap {
 		return fmt.Errorf("--overlap %v: must be from 0 to %.0fh", c.Overlap, config.MaxOverlap.Hours())
 	}
-	secret, until := rand.Text(), time.Now().Add(c.Overlap).UTC().Truncate(time.Second)
-	kind := trackway.PublicKey
-	cfg, err := c.change(func(f *edit.File) (err error) {
-		kind, err = f.Rotate(c.Project, c.Name, secret, until)
+	var kind trackway.KeyKind
+	var made, unused string
+	until := time.Now().Add(c.Overlap).UTC().Truncate(time.Second)
+	cfg, err := c.change(func(keys *config.Keys) (err error) {
+		kind, made, unused, err = keys.Rotate(c.Project, c.Name, until)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	say(out.stdout, "Key %s is changed in %s.\n", c.Name, c.Config)
+	say(out.stdout, "Key %s is changed in %s.\n", c.Name, cfg.ManagedPath())
 	what := "token"
 	if kind == trackway.PrivateKey {
 		what = "secret"
 	}
-	say(out.stdout, "%s: %s\n", what, secret)
+	say(out.stdout, "%s: %s\n", what, made)
 	if kind == trackway.PrivateKey {
-		say(out.stdout, "The secret is shown this once: the file holds its digest only.\n")
+		say(out.stdout, shownOnce)
 	}
 	if c.Overlap > 0 {
 		say(out.stdout, "The %s that it had works until %s, too.\n", what, until.Format(time.RFC3339))
 	}
+	sayUnused(out, unused)
 	return c.apply(cfg, out)
 }
 
-type keyRevokeCommand struct{ changing }
+type keyRevokeCommand struct{ keyChange }
 
-// Run removes a key.
+// Run ends a key.
 func (c *keyRevokeCommand) Run(out output) error {
-	cfg, err := c.change(func(f *edit.File) error { return f.Revoke(c.Project, c.Name) })
+	var unused string
+	cfg, err := c.change(func(keys *config.Keys) (err error) {
+		unused, err = keys.Revoke(c.Project, c.Name)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	say(out.stdout, "Key %s is in %s no more.\n", c.Name, c.Config)
+	if unused == "" {
+		say(out.stdout, "Key %s is in %s no more.\n", c.Name, cfg.ManagedPath())
+	} else {
+		say(out.stdout, "Key %s is revoked in %s.\n", c.Name, cfg.ManagedPath())
+	}
+	sayUnused(out, unused)
 	return c.apply(cfg, out)
 }

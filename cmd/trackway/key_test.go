@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -42,29 +43,39 @@ func value(t *testing.T, stdout, name string) string {
 	return found[1]
 }
 
-// The life of a key: each secret is printed once, the file never holds it, and list shows none.
+// The life of a key: each secret is printed once, no file ever holds it, list
+// shows none, and the operator's file stays as it is.
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	ops, reloads := opsListener(t, http.StatusOK, "reloaded\n")
-	path := filepath.Join(t.TempDir(), "t.yaml")
+	dir := t.TempDir()
+	path, managed := filepath.Join(dir, "t.yaml"), filepath.Join(dir, "data", "managed.yaml")
 	runs(t, fine, "init", "--config", path)
+	operators, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := func(name string) string { // where the operator's file has a key
+		before, _, _ := strings.Cut(string(operators), "{name: "+name)
+		return fmt.Sprintf("%s:%d", path, strings.Count(before, "\n")+1)
+	}
 	key := func(want int, args ...string) (stdout, stderr string) {
 		t.Helper()
-		return runs(t, want, append([]string{"key", args[0], "--config", path}, args[1:]...)...)
+		return runs(t, want, append([]string{"key", args[0], "--config", path, "--data", filepath.Dir(managed)}, args[1:]...)...)
 	}
 	text := func() string {
 		t.Helper()
-		b, err := os.ReadFile(path)
+		b, err := os.ReadFile(managed)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(b)
 	}
 	stdout, _ := key(fine, "add", "jobs", "--kind", "private", "--permission", "events:get", "--permission", "customers:get:a, b", "--ops-listen", ops)
-	contains(t, "add", stdout, "Key jobs is in "+path)
+	contains(t, "add", stdout, "Key jobs is in "+managed)
 	contains(t, "add", stdout, "curl -X POST http://"+ops+"/-/reload")
 	id, first := value(t, stdout, "id"), value(t, stdout, "secret")
-	if written := regexp.MustCompile(`\{name: jobs, kind: private, id: "?` + id); !written.MatchString(text()) {
+	if written := regexp.MustCompile(`name: "jobs", kind: "private", id: "` + id); !written.MatchString(text()) {
 		t.Errorf("got\n%s\nwant %v in it", text(), written)
 	}
 
@@ -80,6 +91,7 @@ func TestKeys(t *testing.T) {
 	second := value(t, stdout, "secret")
 	stdout, _ = key(fine, "rotate", "web", "--reload", "--ops-listen", ops, "--overlap", "0")
 	token := value(t, stdout, "token")
+	contains(t, "rotate of a key of the operator's", stdout, line("web")+" has no effect any more: that line may be removed.")
 	if strings.Contains(stdout, "works until") || strings.Contains(stdout, "secret") {
 		t.Errorf("rotate of a public key, at once: got %s", stdout)
 	}
@@ -93,30 +105,57 @@ func TestKeys(t *testing.T) {
 	}
 
 	stdout, _ = key(fine, "list")
-	row := regexp.MustCompile(`(?m)^demo +jobs +private +` + id + ` +customers:get:a, b events:get +until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$`)
+	row := regexp.MustCompile(`(?m)^demo +jobs +private +` + id + ` +customers:get:a, b events:get +until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ +` + managed + `:5$`)
 	if !row.MatchString(stdout) {
 		t.Errorf("list: got\n%s\nwant a row %v", stdout, row)
 	}
-	row = regexp.MustCompile(`(?m)^demo +web +public +` + token + ` +customers:set events:set +ended$`)
-	if !row.MatchString(stdout) || !regexp.MustCompile(`(?m)^demo +backend +private +[A-Z2-7]{26} +all +-$`).MatchString(stdout) {
+	row = regexp.MustCompile(`(?m)^demo +web +public +` + token + ` +customers:set events:set +ended +` + managed + `:\d+$`)
+	if !row.MatchString(stdout) || !regexp.MustCompile(`(?m)^demo +backend +private +[A-Z2-7]{26} +all +- +`+line("backend")+`$`).MatchString(stdout) {
 		t.Errorf("list: got\n%s\nwant a row %v, and one of backend", stdout, row)
 	}
-	plain := regexp.MustCompile(`secret: ([A-Z2-7]+)}`).FindStringSubmatch(text())[1] // the one of the first start
+	plain := regexp.MustCompile(`secret: ([A-Z2-7]+)}`).FindStringSubmatch(string(operators))[1] // the one of the first start
 	if strings.Contains(stdout, first) || strings.Contains(stdout, second) || strings.Contains(stdout, plain) {
 		t.Errorf("list prints a secret:\n%s", stdout)
 	}
 
-	key(fine, "revoke", "jobs", "--ops-listen", ops)
+	stdout, _ = key(fine, "revoke", "jobs", "--ops-listen", ops)
+	contains(t, "revoke", stdout, "Key jobs is in "+managed+" no more.")
 	if strings.Contains(text(), "jobs") {
 		t.Error("revoke left the key where it was")
 	}
-	runs(t, fine, "check", "--config", path)
-	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+	stdout, _ = key(fine, "revoke", "backend", "--ops-listen", ops)
+	contains(t, "revoke of a key of the operator's", stdout, "Key backend is revoked in "+managed+".\n"+line("backend")+" has no effect any more")
+	stdout, _ = key(fine, "list")
+	if strings.Contains(stdout, "backend") || strings.Contains(stdout, "jobs") {
+		t.Errorf("list shows revoked keys:\n%s", stdout)
+	}
+	_, stderr := runs(t, fine, "check", "--config", path, "--data", filepath.Dir(managed))
+	contains(t, "check", stderr, line("backend")+":9: projects[0].keys[1]: has no effect")
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(operators) {
+		t.Errorf("the operator's file was changed (%v):\n%s", err, after)
+	}
+	if info, err := os.Stat(managed); err != nil || info.Mode() != 0o600 {
 		t.Errorf("mode: got %v, %v, want 0600", info.Mode(), err)
 	}
 }
 
-// A command that fails says why, and leaves the file as it was; one that succeeds but for the reload says that, too.
+// The environment names the data directory to key as it does to serve.
+func TestKeyDataEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "t.yaml")
+	runs(t, fine, "init", "--config", path)
+	t.Setenv("TRACKWAY_DATA", filepath.Join(dir, "elsewhere"))
+	stdout, _ := runs(t, fine, "key", "add", "x", "--kind", "public", "--config", path, "--ops-listen", "127.0.0.1:1")
+	contains(t, "add", stdout, filepath.Join(dir, "elsewhere", "managed.yaml"))
+	t.Setenv("TRACKWAY_DATA", "")
+	stdout, _ = runs(t, fine, "key", "list", "--config", path)
+	if strings.Contains(stdout, " x ") {
+		t.Errorf("the key of another data directory is there:\n%s", stdout)
+	}
+}
+
+// A command that fails says why, and changes nothing; one that succeeds but for
+// the reload says that, too.
 func TestKeyFailures(t *testing.T) {
 	t.Parallel()
 	path := configure(t, "", "secret_env: TRACKWAY_NOWHERE")
@@ -144,6 +183,9 @@ func TestKeyFailures(t *testing.T) {
 	}
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
 		t.Errorf("the file was changed (%v):\n%s", err, after)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(path), "trackway-data", "managed.yaml")); err == nil {
+		t.Error("a key was written")
 	}
 
 	ops, _ := opsListener(t, http.StatusBadRequest, path+":1:1: wrong\n")

@@ -14,8 +14,9 @@ import (
 	"trackway/internal/config"
 )
 
-// reloading is the flags of every command that changes the configuration of a server that may run.
-type reloading struct {
+// serverReload is the flags of every command that changes the configuration of a
+// server that may run.
+type serverReload struct {
 	Reload    bool   `help:"Have the running server read the configuration again."`
 	OpsListen string `env:"TRACKWAY_OPS_LISTEN" help:"Where the server listens for the operator, if the configuration does not say." placeholder:"HOST:PORT"`
 }
@@ -23,8 +24,9 @@ type reloading struct {
 // lookTime is how long a server may take to show that it is there.
 const lookTime = time.Second
 
-// apply has the running server put a changed configuration in force, or says how that is done.
-func (r *reloading) apply(cfg *config.Config, out output) error {
+// apply has the running server put a changed configuration in force, or says how
+// to do that.
+func (r *serverReload) apply(cfg *config.Config, out output) error {
 	base, err := opsAddress(cmp.Or(r.OpsListen, cfg.OpsListen))
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ type recordFlags struct {
 
 // open returns the record of calls, as far as it is asked for, and the limits of a configuration.
 func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limits, error) {
-	cfg, err := loadLimits(file, r.DataDir)
+	cfg, err := config.LoadElsewhere(file, config.Flags{DataDir: r.DataDir}, app.CheckLimits)
 	if err != nil {
 		return nil, replay.Limits{}, err
 	}
@@ -64,17 +64,6 @@ func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limit
 	}, limits, nil
 }
 
-// loadLimits reads a configuration for its limits. What only the server itself needs, the certificate and the environment
-// variables with secrets, may be out of reach.
-func loadLimits(file, dataDir string) (*config.Config, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	elsewhere := func(string) (string, bool) { return "the server's environment has it", true }
-	return config.Parse(file, text, config.Flags{DataDir: dataDir}, elsewhere, app.CheckLimits)
-}
-
 // parseBound reads a time, or how long ago it was; where none is given it is the usual one.
 func parseBound(text string, now, usual time.Time) (time.Time, error) {
 	if text == "" {
@@ -95,7 +84,7 @@ func flush(dataDir string) error {
 		return err
 	}
 	_ = conn.Close() // it was to see whether somebody is there
-	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil)
+	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil, 0)
 	if err != nil {
 		return err
 	}

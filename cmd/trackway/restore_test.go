@@ -43,6 +43,7 @@ func backups(t *testing.T) (dir string) {
 	dir = filepath.Join(at, "backups")
 	runs(t, fine, "backup", "--config", config, "--data", data, dir)
 	write(t, filepath.Join(dir, "limits.jsonl"), "the history\n")
+	write(t, filepath.Join(dir, "managed.yaml"), "the keys\n")
 	return dir
 }
 
@@ -60,6 +61,17 @@ func TestRestoreChangesNothing(t *testing.T) {
 		t.Fatal(list, err)
 	}
 	write(t, list[0], "{}")
+	without := func(file string) string { // and a directory in its place
+		dir := filepath.Join(t.TempDir(), "c")
+		if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(dir, file)); err != nil {
+			t.Fatal(err)
+		}
+		mkdir(t, filepath.Join(dir, file))
+		return dir
+	}
 	for name, c := range map[string]struct {
 		from string
 		fill func(dir string)
@@ -73,20 +85,8 @@ func TestRestoreChangesNothing(t *testing.T) {
 		"into a folder with a history":    {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b", "limits.jsonl")) }, "is not empty"},
 		"into a file":                     {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b")) }, "not a directory"},
 		"into a folder that is in a file": {whole, func(dir string) { touch(t, filepath.Join(dir, "a")) }, "not a directory"},
-		"with a history that is none": {
-			func() string {
-				dir := filepath.Join(t.TempDir(), "c")
-				if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-					t.Fatal(err)
-				}
-				history := filepath.Join(dir, "limits.jsonl")
-				if err := os.Remove(history); err != nil {
-					t.Fatal(err)
-				}
-				mkdir(t, history)
-				return dir
-			}(), func(string) {}, "restore the history of the limits",
-		},
+		"with a history that is none":     {without("limits.jsonl"), func(string) {}, "restore what was beside the store: read"},
+		"with managed keys that are none": {without("managed.yaml"), func(string) {}, "restore what was beside the store: read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,6 +109,7 @@ func TestRestoreIntoVacant(t *testing.T) {
 	from := backups(t)
 	for name, fill := range map[string]func(data string){
 		"missing": func(string) {}, "empty": func(data string) { mkdir(t, data) },
+		"keys": func(data string) { touch(t, filepath.Join(data, "managed.yaml")) },
 		"left": func(data string) {
 			mkdir(t, filepath.Join(data, "lost+found"))
 			mkdir(t, filepath.Join(data, "store.partial", "x"))
@@ -121,6 +122,13 @@ func TestRestoreIntoVacant(t *testing.T) {
 			runs(t, fine, "restore", from, "--data", data)
 			if text, err := os.ReadFile(filepath.Join(data, "limits.jsonl")); err != nil || string(text) != "the history\n" {
 				t.Errorf("got %q, %v", text, err)
+			}
+			keys := "the keys\n"
+			if name == "keys" {
+				keys = "mine" // those of the installation itself are newer
+			}
+			if text, err := os.ReadFile(filepath.Join(data, "managed.yaml")); err != nil || string(text) != keys {
+				t.Errorf("got %q, %v, want %q", text, err, keys)
 			}
 			if _, err := os.Stat(filepath.Join(data, "store.partial")); !os.IsNotExist(err) {
 				t.Errorf("what was left is still there: %v", err)

@@ -38,9 +38,8 @@ const spareProcessors = 1
 
 // Run serves until SIGTERM or SIGINT; a second one does not wait for the stop. SIGHUP has the configuration read again.
 func (c *serveCommand) Run(out output) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, stop := until()
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	if _, chosen := os.LookupEnv("GOMAXPROCS"); !chosen {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareProcessors)
 	}

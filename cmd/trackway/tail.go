@@ -45,7 +45,7 @@ func (c *tailCommand) Run(out output) error {
 	} else if err != nil {
 		return err
 	}
-	answer, err := call(ctx, client, http.MethodGet, "/tail", query, nil)
+	answer, err := call(ctx, client, http.MethodGet, "/tail", query, nil, 0)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"trackway"
 	"trackway/internal/api/body"
 	"trackway/internal/api/cors"
+	"trackway/internal/api/permit"
 	"trackway/internal/api/request"
 	"trackway/internal/api/room"
 	"trackway/internal/auth"
@@ -105,7 +106,7 @@ func (c *call) enter(ctx context.Context) error {
 			return err
 		}
 		if p := c.route.needs; p != "" && !c.grant.Key.May(p) {
-			return notAuthorized(p)
+			return permit.Missing(p)
 		}
 	}
 	if c.route.maxBody == 0 {

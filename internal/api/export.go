@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"trackway"
+	"trackway/internal/api/permit"
 	"trackway/internal/api/table"
 	"trackway/internal/format/tracking"
 	"trackway/internal/query"
@@ -52,7 +53,7 @@ func (c *reading) allColumns(s query.Snapshot) ([]tracking.Attribute, error) {
 	names := map[string]struct{}{}
 	err := query.Profiles(c.r.Context(), s, c.grant.Project.Number, func(p *trackway.Profile) bool {
 		for i := range p.Properties {
-			if name := p.Properties[i].Name; mayGet(c.grant.Key, name) {
+			if name := p.Properties[i].Name; permit.Get(c.grant.Key, name) {
 				names[name] = struct{}{}
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/api/permit"
 	"trackway/internal/ask"
 	"trackway/internal/canonjson"
 	"trackway/internal/query"
@@ -66,11 +67,11 @@ func (c *reading) customers() error {
 
 // search returns the search that a text means, among what the key may read: what is found tells what is there.
 func (c *reading) search(text string) (page.Search, error) {
-	hidden := func(name string) bool { return !mayGet(c.grant.Key, name) }
+	hidden := func(name string) bool { return !permit.Get(c.grant.Key, name) }
 	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
 	f := page.ParseSearch(text, slices.DeleteFunc(names, hidden))
 	if f.Property != "" && hidden(f.Property) {
-		return f, notFor("q", "read the property", f.Property)
+		return f, permit.NotFor("q", "read the property", f.Property)
 	}
 	return f, nil
 }
@@ -84,7 +85,7 @@ func (c *reading) customerPage(l ask.List, found *page.CustomerList, records int
 		if i > 0 {
 			b = append(b, ',')
 		}
-		row = visible(c.grant.Key, row)
+		row = permit.Visible(c.grant.Key, row)
 		b = appendCustomer(b, row)
 		b = canonjson.AppendObject(append(b, `,"properties":`...), query.Undated(row.Properties))
 		b = append(b, '}')
@@ -147,7 +148,7 @@ func (c *reading) customer() error {
 				return err
 			}
 		}
-		p = visible(c.grant.Key, p)
+		p = permit.Visible(c.grant.Key, p)
 		if ctx.Err() != nil {
 			tag = "" // there may be more
 		}

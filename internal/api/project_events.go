@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"trackway"
+	"trackway/internal/api/permit"
 	"trackway/internal/ask"
 	"trackway/internal/format/tracking"
 	"trackway/internal/query"
@@ -27,8 +28,8 @@ func (c *reading) eventSearch() (l ask.List, f page.EventSearch, err error) {
 		return l, f, err
 	}
 	var ok bool
-	if f.Types, ok = readable(c.grant.Key, f.Types); !ok {
-		return l, f, notFor("type", "read events of the type", values["type"][0])
+	if f.Types, ok = permit.Types(c.grant.Key, f.Types); !ok {
+		return l, f, permit.NotFor("type", "read events of the type", values["type"][0])
 	}
 	f.Since, f.Until, err = ask.Span(values)
 	return l, f, err
@@ -88,7 +89,7 @@ func (c *reading) eventList(read func(context.Context, query.Snapshot, page.Even
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendEventRow(b, shown(c.grant.Key, &found.Rows[i]))
+			b = appendEventRow(b, permit.Shown(c.grant.Key, &found.Rows[i]))
 		}
 		b = ask.AppendEnd(b, string(found.Next), found.Complete)
 		return nil

@@ -40,8 +40,8 @@ func newReading(t testing.TB, policies ...trackway.Policy) *stored {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	if n, err := s.Project(projectToken); n != 1 || err != nil {
-		t.Fatal(n, err)
+	if p := []trackway.Project{{Token: projectToken}}; s.Register(p) != nil || p[0].Number != 1 {
+		t.Fatal(p)
 	}
 	r := &stored{fixture: newFixture(t, policies...), store: s}
 	r.reader.store, r.front.log = r, slog.New(slog.DiscardHandler)

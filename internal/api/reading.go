@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api/permit"
 	"trackway/internal/api/room"
 	"trackway/internal/canonjson"
 	"trackway/internal/format/tracking"
@@ -65,7 +66,7 @@ func (c *reading) findToRead(s query.Snapshot, ids []trackway.Identifier) (track
 	if kept, refused := c.whom(ids); refused == nil {
 		named = kept // what names nobody tells nothing
 	}
-	if err := mayNameIn(c.grant.Key, named); err != nil {
+	if err := permit.Naming(c.grant.Key, named); err != nil {
 		return 0, err
 	}
 	return c.find(s, ids)
@@ -98,7 +99,7 @@ func (c *reading) exportOne() error {
 		if err != nil {
 			return err
 		}
-		p = visible(c.grant.Key, p)
+		p = permit.Visible(c.grant.Key, p)
 		out.b = append(out.b, `{"success":true,"ids":`...)
 		out.b = canonjson.AppendIDs(out.b, p.IDs)
 		out.b = append(out.b, `,"properties":`...)
@@ -176,7 +177,7 @@ func mayRead(key *trackway.Key, a tracking.Attribute) bool {
 	case tracking.ConsentAttribute:
 		return key.MayName(trackway.GetEvents, consentType)
 	case tracking.PropertyAttribute, tracking.IDAttribute:
-		return mayGet(key, a.Name)
+		return permit.Get(key, a.Name)
 	}
 	return true
 }

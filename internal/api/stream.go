@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"trackway"
+	"trackway/internal/api/permit"
 	"trackway/internal/format/tracking"
 	"trackway/internal/piecewise"
 	"trackway/internal/query"
@@ -91,7 +92,7 @@ func (st *stream) end() error {
 func (st *stream) events(open string, s query.Snapshot, customer trackway.Customer, f query.EventFilter) error {
 	st.b = append(st.b, open...)
 	var ok bool
-	if f.Types, ok = readable(st.c.grant.Key, f.Types); !ok {
+	if f.Types, ok = permit.Types(st.c.grant.Key, f.Types); !ok {
 		st.b = append(st.b, "]}"...)
 		return nil
 	}
@@ -101,7 +102,7 @@ func (st *stream) events(open string, s query.Snapshot, customer trackway.Custom
 			st.b = append(st.b, ',')
 		}
 		first = false
-		st.b = tracking.AppendEvent(st.b, shown(st.c.grant.Key, e))
+		st.b = tracking.AppendEvent(st.b, permit.Shown(st.c.grant.Key, e))
 		return st.flush()
 	})
 	st.b = append(st.b, "]}"...)

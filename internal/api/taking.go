@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api/permit"
 	"trackway/internal/auth"
 	"trackway/internal/format"
 	"trackway/internal/format/tracking"
@@ -51,7 +52,7 @@ func track(
 	}
 	for i := range b.Commands {
 		if c := &b.Commands[i]; c.Kind != trackway.Nothing && b.Results[i].Err == nil {
-			b.Results[i].Err = mayNot(grant.Key, c)
+			b.Results[i].Err = permit.Command(grant.Key, c)
 		}
 	}
 	if err := in.Accept(grant.Project, at, b.Commands, b.Results); err != nil {

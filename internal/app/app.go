@@ -104,15 +104,11 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.limits = limit.New(set, s.bounds.memory.Callers)
 	s.traffic.Reload(recording(s.Config))
 	reg.MustRegister(limit.NewCollector(s.limits))
-	access, err := newAccess(s.Config, s.store)
+	access, projects, err := newAccess(s.Config, s.store)
 	if err != nil {
 		return err
 	}
 	if access.Guide, err = s.publish(s.Config, set); err != nil {
-		return err
-	}
-	projects, err := numbered(s.Config, s.store)
-	if err != nil {
 		return err
 	}
 	s.upkeep = upkeep.New(s.store, projects, s.Log, reg)

@@ -34,7 +34,7 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 		return err
 	}
 	defer func() { err = errors.Join(err, s.store.Close()) }()
-	if _, err := newAccess(cfg, s.store); err != nil {
+	if _, _, err := newAccess(cfg, s.store); err != nil {
 		return err
 	}
 	s.ingest = ingest.New(s.store, reg)
@@ -80,11 +80,5 @@ func (s *server) projects() ([]trackway.Project, error) {
 	s.mu.Lock()
 	all := slices.Clone(s.Config.Projects)
 	s.mu.Unlock()
-	for i := range all {
-		var err error
-		if all[i].Number, err = s.store.Project(all[i].Token); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
+	return all, s.store.Register(all)
 }

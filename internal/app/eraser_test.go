@@ -34,10 +34,11 @@ func TestEraserForgetsWhatWent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	project, err := s.Project("token")
-	if err != nil {
+	projects := []trackway.Project{{Token: "token"}}
+	if err := s.Register(projects); err != nil {
 		t.Fatal(err)
 	}
+	project := projects[0].Number
 	registered := func(value string) trackway.Identifier {
 		return trackway.Identifier{Name: "registered", Value: value, Hard: true}
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,7 +88,11 @@ func (s *server) reload() error {
 		s.Log.Error("reload refused: the configuration stays as it was", "err", err)
 		return err
 	}
-	s.Log.Info("reloaded", "projects", len(s.Config.Projects), "limits", len(s.Config.Policies), "overrides", len(s.Config.Overrides))
+	keys := 0
+	for i := range s.Config.Projects {
+		keys += len(s.Config.Projects[i].Keys)
+	}
+	s.Log.Info("reloaded", "projects", len(s.Config.Projects), "keys", keys, "limits", len(s.Config.Policies), "overrides", len(s.Config.Overrides))
 	return nil
 }
 
@@ -103,11 +108,7 @@ func (s *server) reloadLocked() error {
 	if err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
-	access, err := newAccess(next, s.store)
-	if err != nil {
-		return err
-	}
-	projects, err := numbered(next, s.store)
+	access, projects, err := newAccess(next, s.store)
 	if err != nil {
 		return err
 	}
@@ -132,31 +133,15 @@ func (s *server) reloadLocked() error {
 	return nil
 }
 
-// newAccess makes what lets requests in, giving each new project its number in the store. The guide is still missing.
-func newAccess(cfg *config.Config, st *store.Store) (api.Access, error) {
-	projects, err := numbered(cfg, st)
-	if err != nil {
-		return api.Access{}, err
-	}
-	if err := st.Identifiers(projects); err != nil {
-		return api.Access{}, err
+// newAccess makes what lets requests in, and registers the projects. The guide is still missing.
+func newAccess(cfg *config.Config, st *store.Store) (access api.Access, projects []trackway.Project, err error) {
+	projects = slices.Clone(cfg.Projects)
+	if err := st.Register(projects); err != nil {
+		return access, nil, err
 	}
 	clients, err := clientip.New(clientip.Config{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader})
 	if err != nil {
-		return api.Access{}, err
+		return access, nil, err
 	}
-	return api.Access{Name: cfg.Server.Name, Keys: auth.New(projects), Clients: clients, RedirectHosts: cfg.RedirectHosts}, nil
-}
-
-// numbered returns the projects with their numbers in the store; a new one is given its number.
-func numbered(cfg *config.Config, st *store.Store) ([]trackway.Project, error) {
-	projects := make([]trackway.Project, len(cfg.Projects))
-	for i, p := range cfg.Projects {
-		var err error
-		if p.Number, err = st.Project(p.Token); err != nil {
-			return nil, fmt.Errorf("register project %q: %w", p.Name, err)
-		}
-		projects[i] = p
-	}
-	return projects, nil
+	return api.Access{Name: cfg.Server.Name, Keys: auth.New(projects), Clients: clients, RedirectHosts: cfg.RedirectHosts}, projects, nil
 }

@@ -51,8 +51,8 @@ var trackway = Rules{
 		"internal/live":            1,
 		"internal/query":           1,
 		"internal/rates":           1,
+		"internal/entry":           1,
 
-		"internal/config/edit":  2,
 		"internal/doctor":       2,
 		"internal/export":       2,
 		"internal/guide":        2,
@@ -61,9 +61,12 @@ var trackway = Rules{
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
 
+		"internal/log/local":   2,
+		"internal/log/logtest": 3,
+
 		"internal/store/backup":   2,
 		"internal/store/cache":    2,
-		"internal/store/counts":   2,
+		"internal/store/counts":   3,
 		"internal/store/damage":   1,
 		"internal/store/engine":   3,
 		"internal/store/erased":   3,
@@ -74,13 +77,13 @@ var trackway = Rules{
 		"internal/store/stuck":    4,
 		"internal/store/timeline": 3,
 		"internal/store/totals":   3,
-		"internal/store/upgrade":  5,
 
 		"internal/store": 3,
 
 		"internal/api":         4,
 		"internal/api/body":    2,
 		"internal/api/cors":    0,
+		"internal/api/permit":  2,
 		"internal/api/request": 0,
 		"internal/api/room":    1,
 		"internal/api/table":   2,

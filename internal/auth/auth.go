@@ -1,5 +1,6 @@
-// Package auth finds the project and the key that a request names. Its one idea is that an answer depends only on an immutable
-// table made from the configuration: a reload makes a new one. It does not know what a key may do in a route (internal/api
+// Package auth finds the project and the key that a request names. Its answers
+// depend only on an immutable table made from the configuration; a reload makes
+// a new table. It does not know what a key may do in a route (internal/api
 // asks), and it never puts a key or a secret into an error.
 package auth
 
@@ -13,7 +14,7 @@ import (
 	"trackway"
 )
 
-// The errors that the tracking API's clients know.
+// The errors that clients of the tracking API know.
 var (
 	errProject  = &trackway.Error{Code: trackway.Invalid, Field: "projectToken", Msg: "Invalid project id"}
 	errNoKey    = &trackway.Error{Code: trackway.Unidentified, Field: "Authorization", Msg: "Access key not provided"}
@@ -21,7 +22,8 @@ var (
 	errSecret   = &trackway.Error{Code: trackway.Forbidden, Field: "Authorization", Msg: "Invalid secret"}
 )
 
-// Keys is the table of projects and their keys. Immutable, safe for concurrent use.
+// Keys is the table of projects and their keys. It is immutable and safe for
+// concurrent use.
 type Keys struct{ projects map[string]*project }
 
 type project struct {
@@ -58,15 +60,16 @@ func New(projects []trackway.Project) *Keys {
 	return k
 }
 
-// Grant is what a request was let in with.
+// Grant is the project and the key that a request was let in with.
 type Grant struct {
 	Project *trackway.Project
 	Key     *trackway.Key
 }
 
-// Authorize checks the project's token and the credentials of a call at a time: the Authorization field ("Token …" or "Basic …",
-// RFC 7617, the scheme in any case), or else the access_token parameter of the query. The error is one that clients of the API
-// know.
+// Authorize checks the project's token and the credentials of a call that was
+// received at now: the Authorization field ("Token …" or "Basic …", RFC 7617,
+// the scheme in any case), or else the access_token parameter of the query.
+// Clients of the API know its errors.
 func (k *Keys) Authorize(now time.Time, token, authorization, accessToken string) (Grant, *trackway.Error) {
 	p := k.find(token)
 	if p == nil {
@@ -123,8 +126,8 @@ func (p *project) private(now time.Time, credentials string) (*trackway.Key, *tr
 	return key, nil
 }
 
-// secretFits tells whether a secret's digest is the key's, or that of the secret before it while that still holds. It takes as
-// long whichever of them it is, and whether it is one or not.
+// secretFits tells whether a secret's digest is the key's, or that of its
+// previous secret while that still works. It takes the same time in every case.
 func secretFits(now time.Time, key *trackway.Key, sum [sha256.Size]byte) bool {
 	current := subtle.ConstantTimeCompare(sum[:], key.Secret[:])
 	previous := subtle.ConstantTimeCompare(sum[:], key.PreviousSecret[:])

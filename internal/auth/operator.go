@@ -6,8 +6,9 @@ import (
 	"trackway"
 )
 
-// Operator checks the credentials of a call, at a time, that is about the server and not about a project: a key of any project
-// will do. The error is one that clients of the API know.
+// Operator checks the credentials of a call that is about the server and not
+// about a project: a key of any project will do. Clients of the API know its
+// errors.
 func (k *Keys) Operator(now time.Time, authorization string) (Grant, *trackway.Error) {
 	worst := errNoKey
 	for _, p := range k.projects {

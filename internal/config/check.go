@@ -12,7 +12,7 @@ import (
 	"trackway/internal/clientip"
 )
 
-// clientIPHeaders are the request headers that a proxy may name its client in.
+// clientIPHeaders are the request headers in which a proxy may name its client.
 var clientIPHeaders = []string{clientip.XForwardedFor, clientip.Forwarded, clientip.XRealIP, clientip.CFConnectingIP}
 
 var logLevels = map[string]slog.Level{
@@ -54,7 +54,8 @@ func (d *doc) checkListen(listen *string) {
 	}
 }
 
-// checkListenApart refuses one address for both listeners, which would fail on start; port 0 is another port each time.
+// checkListenApart refuses one address for both listeners, which would fail at
+// the start. Port 0 is a different port each time.
 func (d *doc) checkListenApart() {
 	f := &d.file
 	if f.Listen != f.OpsListen || strings.HasSuffix(f.Listen, ":0") || !d.good(&f.Listen, &f.OpsListen) {
@@ -67,7 +68,8 @@ func (d *doc) checkListenApart() {
 	d.report(at, "must not be the address of both listen and ops_listen")
 }
 
-// warnOfProxies warns where everybody is trusted to say whose address a request comes from.
+// warnOfProxies warns if everybody is trusted to name the address that a
+// request comes from.
 func (d *doc) warnOfProxies() {
 	for i := range d.file.TrustedProxies {
 		if at := &d.file.TrustedProxies[i]; at.IsValid() && at.Bits() == 0 {
@@ -76,7 +78,8 @@ func (d *doc) warnOfProxies() {
 	}
 }
 
-// checkClientIPHeader brings the header's name into the letter case that it is known by.
+// checkClientIPHeader accepts the name in any letter case and gives it the
+// usual one.
 func (d *doc) checkClientIPHeader(header *string) {
 	for _, known := range clientIPHeaders {
 		if strings.EqualFold(*header, known) {
@@ -87,7 +90,8 @@ func (d *doc) checkClientIPHeader(header *string) {
 	d.report(header, "must be one of %s", strings.Join(clientIPHeaders, ", "))
 }
 
-// checkName looks at a required name of a thing, which stands in addresses, headers, logs and metrics.
+// checkName checks a required name, which appears in addresses, headers, logs
+// and metrics.
 func (d *doc) checkName(name *string, thing any, what string) {
 	switch {
 	case !d.given(name) && *name == "":
@@ -107,7 +111,7 @@ func isNameRune(c rune) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_.", c)
 }
 
-// isToken says whether s can stand in an HTTP field as one word.
+// isToken tells whether s fits into an HTTP field as one word.
 func isToken(s string) bool {
 	const most = 256
 	return s != "" && len(s) <= most && strings.IndexFunc(s, func(c rune) bool { return c <= ' ' || c > '~' }) < 0
@@ -121,7 +125,7 @@ func oneOf[T ~string](d *doc, at *T, words ...T) {
 	d.report(at, "must be %s", listed(words))
 }
 
-// listed returns words as a sentence lists them: a, b or c.
+// listed returns words as a list in a sentence: a, b or c.
 func listed[T ~string](words []T) string {
 	list := make([]string, len(words))
 	for i, w := range words {
@@ -130,20 +134,25 @@ func listed[T ~string](words []T) string {
 	return strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
 }
 
-// unique checks that no value has been seen before. Where it has, it says where; a value that is missing is no repetition.
+// unique reports a value that has been seen before, and where. A value that is
+// missing is no repetition.
 func unique[T ~string](d *doc, seen map[string]any, at *T) {
 	if *at == "" || !d.good(at) {
 		return
 	}
 	if before, ok := seen[string(*at)]; ok {
-		d.report(at, "is %s already", d.where(before))
+		d.report(at, "is %s already", d.where(before, at))
 		return
 	}
 	seen[string(*at)] = at
 }
 
-// where names the place of a value for a message about another one.
-func (d *doc) where(at any) string {
+// where names the place of a value in a message about another one. It names the
+// file, too, if that is not the same.
+func (d *doc) where(at, other any) string {
 	p := d.places[at]
+	if p.file != d.places[other].file {
+		return fmt.Sprintf("%s (line %d of %s)", p.field, p.line, p.file)
+	}
 	return fmt.Sprintf("%s (line %d)", p.field, p.line)
 }

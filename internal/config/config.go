@@ -1,15 +1,21 @@
-// Package config reads what the operator configured: defaults, then the YAML file, then flags (which stand for the
-// environment too), then a check of the whole. Its one idea: a configuration is either right, or each thing that is wrong
-// with it is said at once, with its place in the file, so that a [Config] can be used without a further look. It is strict:
-// what it does not know, it refuses. It does not watch the file, keep secrets (only their SHA-256), or write a
-// configuration, except for the first one ([Init]); internal/config/edit changes the keys in one.
+// Package config reads what the operator configured: defaults, then the YAML
+// file, then flags (which stand for the environment too), then the keys in the
+// managed file, then a check of the whole. A configuration is either right, or
+// everything that is wrong with it is reported at once, with its place, so that a
+// [Config] can be used without a further look. The package is strict: it refuses
+// what it does not know. It does not watch files and it keeps no secrets, only
+// their SHA-256. It never writes the operator's file, except for the first one
+// ([Init]); keys that the program makes are in [ManagedFile] ([ChangeKeys]).
 //
-// A setting that is used as it is written is one field of Config, with its key in the yaml tag, its default in defaults, and,
-// where not every value is right, a line in doc.check. Sections that are written in another form than they are used in
-// (projects, limits, overrides) have a form of their own in file.go and their translation in a file of their own.
+// A setting that is used as it is written is one field of Config, with its key in
+// the yaml tag, its default in defaults, and, if not every value is right, a line
+// in doc.check. Sections whose written form differs from their use (projects,
+// limits, overrides) have a form of their own in file.go and their translation in
+// a file of their own.
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -24,8 +30,9 @@ import (
 	"trackway/internal/clientip"
 )
 
-// Config is a checked configuration. It is not changed once it is made, so that it may be shared; a reload makes another.
-// Not all of it can change while the server runs (see [CheckReload]).
+// Config is a checked configuration. It never changes, so that it may be
+// shared; a reload makes another one. Not all of it can change while the server
+// runs (see [CheckReload]).
 type Config struct {
 	Listen         string         `yaml:"listen"`     // host:port of the public listener
 	OpsListen      string         `yaml:"ops_listen"` // host:port of the operator's listener
@@ -49,7 +56,8 @@ type Config struct {
 	Traffic   Traffic
 }
 
-// TLS names the files, in PEM, of the public listener's certificate and its key. Both are empty where it speaks plain HTTP.
+// TLS names the PEM files of the public listener's certificate and its key.
+// Both are empty if the listener speaks plain HTTP.
 type TLS struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
@@ -62,7 +70,8 @@ type Server struct {
 	URL    string `yaml:"url"` // where clients reach it; this one's may be empty
 }
 
-// Contact is whom the guide names for asking for a higher limit or for missing data. Both may be empty.
+// Contact is whom to ask for a higher limit or for missing data; the guide
+// shows it. Both fields may be empty.
 type Contact struct {
 	Email string `yaml:"email"`
 	URL   string `yaml:"url"`
@@ -77,7 +86,8 @@ type Log struct {
 // SlogLevel returns the level as log/slog knows it.
 func (l Log) SlogLevel() slog.Level { return logLevels[l.Level] }
 
-// Logger returns a logger that writes to w, in l's format, what level lets through.
+// Logger returns a logger that writes to w, in the configured format,
+// everything from level on.
 func (l Log) Logger(w io.Writer, level slog.Leveler) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
 	if l.Format == "json" {
@@ -86,8 +96,8 @@ func (l Log) Logger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// Flags are the settings that the command line and the environment may give. They win over the file; an empty one is not
-// given.
+// Flags are the settings from the command line and the environment. They win
+// over the file. An empty one is not set.
 type Flags struct {
 	Listen    string
 	OpsListen string
@@ -96,7 +106,8 @@ type Flags struct {
 	LogFormat string
 }
 
-// defaults returns the settings that hold where neither the file nor a flag says otherwise.
+// defaults returns the settings that hold if neither the file nor a flag sets
+// them.
 func defaults() Config {
 	return Config{
 		Listen:         "127.0.0.1:8080",
@@ -110,7 +121,8 @@ func defaults() Config {
 	}
 }
 
-// hostname returns the host's name, or trackway where that cannot be had or would not do as a server's name.
+// hostname returns the host's name, or trackway if that is unknown or no valid
+// name of a server.
 func hostname() string {
 	name, err := os.Hostname()
 	if err != nil || !isName(name) {
@@ -119,23 +131,25 @@ func hostname() string {
 	return name
 }
 
-// Check looks at a part of the configuration whose rules are another package's, and returns what is wrong: Field, as it is
-// in a [Problem], and Msg. The rest of the configuration, and of that part, may be wrong, too.
+// Check checks a part of the configuration whose rules belong to another
+// package. It returns what is wrong: Field, as in a [Problem], and Msg. The
+// rest of the configuration, and of that part, may be wrong, too.
 type Check func(*Config) []Problem
 
-// Load reads the configuration at path: the file, its mode, the certificate it names, and the environment variables that
-// its keys name. What is wrong with it comes as [InvalidError], what is merely unwise as warnings, which are returned whatever
-// err is. A file that is not there is [fs.ErrNotExist].
+// Load reads the configuration at path: the file, its mode, the certificate it
+// names, the environment variables that its keys name, and the managed file in
+// its data directory. Whatever is wrong comes as [InvalidError], whatever is
+// merely unwise as warnings, which are returned with or without an error. The
+// error is [fs.ErrNotExist] if there is no file at path.
 func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Problem, err error) {
-	src, err := os.ReadFile(path)
+	d, err := load(path, flags, os.LookupEnv, readManaged, checks)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read configuration: %w", err)
+		return nil, nil, err
 	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
-	d := parse(path, src, flags, os.LookupEnv, checks)
 	d.checkCertificate(time.Now())
 	d.warnOfMode(info.Mode())
 	d.warnOfOverlap(time.Now())
@@ -144,34 +158,78 @@ func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Pr
 	return cfg, d.warnings, err
 }
 
-// Parse is [Load] for a text that is at hand: name stands in the problems, relative paths start at its folder, and lookup
-// answers for the environment. It touches no file. It never fails in another way than with [InvalidError].
+// LoadElsewhere is [Load] for a command other than the server. Whatever only the
+// server needs (the certificate, environment variables) may be out of reach.
+func LoadElsewhere(path string, flags Flags, checks ...Check) (*Config, error) {
+	d, err := load(path, flags, elsewhere, readManaged, checks)
+	if err != nil {
+		return nil, err
+	}
+	return d.result()
+}
+
+// elsewhere answers for environment variables that only the server has.
+func elsewhere(name string) (string, bool) {
+	return cmp.Or(os.Getenv(name), "the server's environment has it"), true
+}
+
+// Parse is [Load] for a text that is at hand: name stands in the problems,
+// relative paths start at its folder, and lookup answers for the environment. It
+// touches no file. Its only error is [InvalidError].
 func Parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks ...Check) (*Config, error) {
 	return parse(name, src, flags, lookup, checks).result()
 }
 
 func parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks []Check) *doc {
-	d := newDoc(name)
-	d.file.setDefaults()
-	if !d.read(src) {
-		return d // all else would be said to be missing
+	d := newDoc(name, lookup)
+	if d.readFile(src, flags) {
+		d.translate(checks)
 	}
-	d.startPathsAt(filepath.Dir(name))
+	return d
+}
+
+// load reads the operator's file at path, and the managed one by a function.
+func load(path string, flags Flags, lookup func(string) (string, bool), managed managedReader, checks []Check) (*doc, error) {
+	src, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	d := newDoc(path, lookup)
+	if d.readFile(src, flags) {
+		d.readManaged(managed)
+		d.translate(checks)
+	}
+	return d, nil
+}
+
+// readFile reads the operator's file and the flags. It returns false if the file
+// holds no settings at all: everything would be reported as missing.
+func (d *doc) readFile(src []byte, flags Flags) bool {
+	d.file.setDefaults()
+	if !d.read(src, &d.file) {
+		return false
+	}
+	d.startPathsAt(filepath.Dir(d.name))
 	d.apply(flags)
+	return true
+}
+
+// translate checks what was read and makes a [Config] of it.
+func (d *doc) translate(checks []Check) {
 	d.check()
-	d.file.Config.Password = d.password(lookup)
-	d.file.Config.Projects = d.projects(lookup)
+	d.file.Config.Password = d.password()
+	d.file.Config.Projects = d.projects()
 	d.file.Config.Policies = d.policies()
 	d.file.Config.Overrides = d.overrides()
 	d.file.Config.Traffic = d.traffic()
 	for _, check := range checks {
 		d.reportAll(check(&d.file.Config))
 	}
-	return d
 }
 
-// startPathsAt makes the paths that stand in the file independent of where the server is started: another folder must not
-// mean another, empty, data directory.
+// startPathsAt makes the paths in the file independent of the working
+// directory: otherwise a start from another folder would find another, empty,
+// data directory.
 func (d *doc) startPathsAt(dir string) {
 	f := &d.file
 	for _, path := range []*string{&f.DataDir, &f.TLS.Cert, &f.TLS.Key} {
@@ -190,7 +248,8 @@ func (d *doc) apply(flags Flags) {
 	d.set(&f.Log.Format, flags.LogFormat, "--log-format or TRACKWAY_LOG_FORMAT")
 }
 
-// warnOfMode warns of a file with secrets that others than its owner may read.
+// warnOfMode warns if the file holds a secret and users other than its owner
+// may read it.
 func (d *doc) warnOfMode(mode fs.FileMode) {
 	if mode.Perm()&0o077 != 0 && d.file.holdsSecret() {
 		d.warnings = append(d.warnings, Problem{File: d.name, Msg: fmt.Sprintf(
@@ -198,7 +257,8 @@ func (d *doc) warnOfMode(mode fs.FileMode) {
 	}
 }
 
-// result returns the configuration, or all that is wrong with it, in the order of the file.
+// result returns the configuration, or everything that is wrong with it, in the
+// order of the files.
 func (d *doc) result() (*Config, error) {
 	if len(d.problems) > 0 {
 		d.problems.sort()

@@ -15,27 +15,28 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// read fills d.file with what src says. It says whether that was a list of settings at all, be they right or not.
-func (d *doc) read(src []byte) (ok bool) {
-	src = bytes.TrimPrefix(src, []byte("\ufeff")) // the byte order mark would else belong to the first key
-	// Duplicate keys are found by mapping, which goes on after the first.
+// read decodes src into dst, a pointer to a struct. It returns false if src holds
+// no settings at all, right or wrong.
+func (d *doc) read(src []byte, dst any) (ok bool) {
+	src = bytes.TrimPrefix(src, []byte("\ufeff")) // the byte order mark would belong to the first key
+	// mapping finds duplicate keys, and goes on after the first.
 	parsed, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.problems = append(d.problems, d.syntaxProblem(err))
 		return false
 	}
-	for i, doc := range parsed.Docs {
-		if i > 0 || isDirective(doc.Body) {
-			p := d.placeOf(doc.Body, "")
+	for i, document := range parsed.Docs {
+		if i > 0 || isDirective(document.Body) {
+			p := d.placeOf(document.Body, "")
 			p.text = ""
 			d.problems = append(d.problems, p.problem("must be one YAML document, without --- between settings and without directives"))
 			return false
 		}
-		if doc.Body != nil {
-			d.value(reflect.ValueOf(&d.file).Elem(), doc.Body, "")
+		if document.Body != nil {
+			d.value(reflect.ValueOf(dst).Elem(), document.Body, "")
 		}
 	}
-	return d.good(&d.file)
+	return d.good(dst)
 }
 
 func isDirective(n ast.Node) bool {
@@ -43,10 +44,12 @@ func isDirective(n ast.Node) bool {
 	return ok
 }
 
-// quotation matches what the parser's messages may take over from the file.
+// quotation matches the parts of the parser's messages that may come from the
+// file.
 var quotation = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'`)
 
-// unquote leaves out a quotation, which could be part of a secret, unless it is a mark of YAML's own.
+// unquote hides a quotation, which could be part of a secret, unless it is one
+// of YAML's own marks.
 func unquote(quotation string) string {
 	switch {
 	case quotation == "'\t'":
@@ -57,7 +60,8 @@ func unquote(quotation string) string {
 	return "(text)"
 }
 
-// syntaxProblem says what the parser could not read. The line is not shown: who knows what is on it.
+// syntaxProblem reports what the parser could not read. It does not show the
+// line, which may hold a secret.
 func (d *doc) syntaxProblem(err error) Problem {
 	p := Problem{File: d.name, Msg: "not YAML"}
 	var e yaml.Error
@@ -139,7 +143,8 @@ func (d *doc) mapping(v reflect.Value, n ast.Node, field string) {
 	}
 }
 
-// pair decodes the value of one key. A missing value has no place of its own: the key's is taken.
+// pair decodes the value of one key. A missing value has no place of its own,
+// so its problem is reported at the key.
 func (d *doc) pair(v reflect.Value, pair *ast.MappingValueNode, key Problem) {
 	d.value(v, pair.Value, key.Field)
 	if pair.Value.Type() == ast.NullType {
@@ -148,7 +153,8 @@ func (d *doc) pair(v reflect.Value, pair *ast.MappingValueNode, key Problem) {
 	}
 }
 
-// placeOf returns where n stands: for a block of keys that is the first key (its token is the first colon).
+// placeOf returns the place of n. For a block of keys that is the first key
+// (its token is the first colon).
 func (d *doc) placeOf(n ast.Node, field string) place {
 	p := place{file: d.name, line: 1, column: 1, field: field}
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
@@ -168,13 +174,16 @@ type fieldValue struct {
 	value reflect.Value
 }
 
-// fieldsOf returns the fields of a struct that have a key, those of embedded structs included, in order.
+// fieldsOf returns the fields of a struct that have a key, in order, including
+// those of inline structs.
 func fieldsOf(v reflect.Value) []fieldValue {
 	var fields []fieldValue
 	for f, value := range v.Fields() {
-		if f.Anonymous {
+		switch key := f.Tag.Get("yaml"); key {
+		case "":
+		case ",inline":
 			fields = append(fields, fieldsOf(value)...)
-		} else if key := f.Tag.Get("yaml"); key != "" {
+		default:
 			fields = append(fields, fieldValue{key, value})
 		}
 	}
@@ -189,8 +198,8 @@ func keysOf(fields []fieldValue) string {
 	return strings.Join(keys, ", ")
 }
 
-// showKey cuts an unknown key at the first character that no key of ours has: where a colon was forgotten ({secret abc}),
-// the rest is the value.
+// showKey cuts an unknown key at the first character that none of our keys has:
+// if a colon was forgotten ({secret abc}), the rest is the value.
 func showKey(key string) string {
 	if i := strings.IndexFunc(key, func(c rune) bool { return !isNameRune(c) }); i >= 0 {
 		return key[:i] + "…"

@@ -6,14 +6,19 @@ import (
 	"strings"
 )
 
-// doc is a configuration file while it is being read: the values, where each one stands, and what is wrong.
+// doc is a configuration while it is being read: the values, the place of each,
+// and what is wrong with them.
 //
-// The library's own strict decoding was not taken for two reasons: it stops at the first error, and it shows the source
-// around it, which is where the secrets are.
+// The library's own strict decoding was not taken for two reasons: it stops at
+// the first error, and it shows the source around it, which is where the secrets
+// are.
 type doc struct {
-	name     string
+	name     string                      // of the operator's file
+	lookup   func(string) (string, bool) // answers for the environment
 	file     file
-	places   map[any]place // by the address of the value, so that a check names its place as it names the value: &p.Limit
+	managed  managed
+	holders  []holder      // the projects of file, in its order, then those that only managed knows
+	places   map[any]place // by the address of the value, so that a check names the place as it names the value: &p.Limit
 	problems InvalidError
 	warnings []Problem
 }
@@ -27,21 +32,25 @@ type place struct {
 	bad          bool   // a problem was reported: further ones would only repeat it
 }
 
-func newDoc(name string) *doc { return &doc{name: name, places: make(map[any]place)} }
+func newDoc(name string, lookup func(string) (string, bool)) *doc {
+	return &doc{name: name, lookup: lookup, places: make(map[any]place)}
+}
 
-// given says whether the value at an address was written in the file, rightly or not, or given as a flag.
+// given tells whether the value at an address is in a file, right or wrong, or
+// was set by a flag.
 func (d *doc) given(at any) bool {
 	_, ok := d.places[at]
 	return ok
 }
 
-// good says whether nothing is known against the values at some addresses.
+// good tells whether no problem is known of the values at some addresses.
 func (d *doc) good(at ...any) bool {
 	return !slices.ContainsFunc(at, func(at any) bool { return d.places[at].bad })
 }
 
-// report notes what is wrong with the value at an address, once for each. A value that was not given has no place; its
-// problem is then the whole file's.
+// report notes what is wrong with the value at an address, once for each value.
+// If the value was not given, it has no place, and the problem belongs to the
+// file as a whole.
 func (d *doc) report(at any, format string, args ...any) {
 	d.missing(at, format, args...)
 	p := d.places[at]
@@ -49,7 +58,8 @@ func (d *doc) report(at any, format string, args ...any) {
 	d.places[at] = p
 }
 
-// missing is report for what is not in the thing at an address, of which there may be several; that thing stays good.
+// missing is report for something that the thing at an address lacks. A thing
+// may lack several; it stays good.
 func (d *doc) missing(at any, format string, args ...any) {
 	p, ok := d.places[at]
 	if p.bad {
@@ -68,8 +78,9 @@ func (p place) problem(msg string) Problem {
 	return Problem{File: p.file, Line: p.line, Column: p.column, Field: p.field, Text: p.text, Msg: msg}
 }
 
-// reportAll notes what a [Check] found, with its places. What is about something that is not in the file has the place of
-// what it is missing from, unless more was said about that already: it may be but the consequence.
+// reportAll notes what a [Check] found, with its places. A value that is not in
+// the file gets the place of the thing that lacks it, unless that thing has
+// another problem already: this one may only follow from it.
 func (d *doc) reportAll(found []Problem) {
 	for _, f := range found {
 		if at := d.at(f.Field); at != nil {
@@ -89,10 +100,11 @@ func (d *doc) reportAll(found []Problem) {
 	}
 }
 
-// at returns the address of the value of a field, nil if it was not given.
+// at returns the address of the value of a field in the operator's file, nil if it
+// is not there.
 func (d *doc) at(field string) any {
 	for at, p := range d.places {
-		if p.field == field {
+		if p.field == field && p.file == d.name {
 			return at
 		}
 	}
@@ -106,7 +118,7 @@ func (d *doc) conceal(at any) {
 	d.places[at] = p
 }
 
-// set gives a value by a flag, unless that is empty.
+// set sets a value by a flag, unless the flag is empty.
 func (d *doc) set(dst *string, value, flag string) {
 	if value == "" {
 		return

@@ -8,9 +8,10 @@ import (
 	"trackway"
 )
 
-// file is the YAML file: the settings that are used as they are written, and the sections that are translated.
+// file is the YAML file: the settings that are used as they are written, and
+// the sections that need translation.
 type file struct {
-	Config
+	Config    `yaml:",inline"`
 	Dashboard dashboard  `yaml:"dashboard"`
 	Projects  []project  `yaml:"projects"`
 	Limits    []policy   `yaml:"limits"`
@@ -58,6 +59,15 @@ type key struct {
 	PreviousUntil        time.Time `yaml:"previous_until"`
 
 	Permissions []string `yaml:"permissions"`
+}
+
+// presented returns what a client shows of the key: a public key's token, or a
+// private one's id. No two keys share it.
+func (k *key) presented() string {
+	if k.Kind == trackway.PublicKey {
+		return string(k.Token)
+	}
+	return k.ID
 }
 
 type consentCategory struct {
@@ -135,7 +145,8 @@ func (p *policy) setDefaults() {
 	p.IPv6Wide = ipv6Wide{Prefix: 48, Times: 16}
 }
 
-// holdsSecret says whether a secret can be read in the file. With the hash of the dashboard's password sessions can be made.
+// holdsSecret tells whether the file holds a secret. The hash of the
+// dashboard's password counts: it is enough to make sessions.
 func (f *file) holdsSecret() bool {
 	return f.Dashboard.PasswordSHA256 != "" || slices.ContainsFunc(f.Projects, func(p project) bool {
 		return slices.ContainsFunc(p.Keys, func(k key) bool { return k.Secret != "" })

@@ -14,7 +14,8 @@ import (
 //go:embed initial.yaml
 var initial string
 
-// Credentials are what a client needs to use the first project. Only [Init] knows them: a [Config] holds no secret.
+// Credentials are what a client needs to use the first project. Only [Init]
+// knows them: a [Config] holds no secrets.
 type Credentials struct {
 	ProjectToken string
 	PublicToken  string
@@ -23,8 +24,9 @@ type Credentials struct {
 	Password     string // for the server's pages
 }
 
-// Init writes a first configuration to path, with random keys that no other has, readable by its owner only. Where there is
-// a file already it is left alone and the error is [fs.ErrExist].
+// Init writes a first configuration to path, with new random keys, readable by
+// its owner only. It leaves a file that is there alone, and returns
+// [fs.ErrExist].
 func Init(path string) (Credentials, error) {
 	c := Credentials{ProjectToken: newUUID(), PublicToken: rand.Text(), KeyID: rand.Text(), Secret: rand.Text(), Password: rand.Text()}
 	password := sha256.Sum256([]byte(c.Password))

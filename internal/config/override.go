@@ -52,10 +52,9 @@ func (d *doc) checkKeyName(name *string) {
 	}
 	var found []any
 	for i := range d.file.Projects {
-		keys := d.file.Projects[i].Keys
-		for j := range keys {
-			if keys[j].Name == *name {
-				found = append(found, &keys[j].Name)
+		for _, k := range d.holders[i].keys {
+			if k.Name == *name {
+				found = append(found, &k.Name)
 			}
 		}
 	}
@@ -64,6 +63,6 @@ func (d *doc) checkKeyName(name *string) {
 		d.report(name, "is not the name of a key")
 	case 1:
 	default:
-		d.report(name, "is the name of several keys: %s and %s; rename one", d.where(found[0]), d.where(found[1]))
+		d.report(name, "is the name of several keys: %s and %s; rename one", d.where(found[0], name), d.where(found[1], name))
 	}
 }

@@ -7,12 +7,14 @@ import (
 	"trackway"
 )
 
-// permissionForms are the permissions as they are written. Those of customers and events may go on with a colon and a name.
+// permissionForms are the permissions as they are written. A colon and a name
+// may follow those of customers and events.
 var permissionForms = []trackway.Permission{
 	trackway.SetCustomers, trackway.GetCustomers, trackway.SetEvents, trackway.GetEvents, trackway.GDPR, trackway.Admin,
 }
 
-// permissions checks and translates what a key may do. It is nil where nothing is written.
+// permissions checks and translates what a key may do. It returns nil if
+// nothing is written.
 func (r keyring) permissions(k *key) map[trackway.Permission][]string {
 	if !r.given(&k.Permissions) {
 		return nil
@@ -39,13 +41,14 @@ func (r keyring) permissions(k *key) map[trackway.Permission][]string {
 		at := &k.Permissions[i]
 		p, _, _ := splitPermission(*at)
 		if all := whole[p]; all != nil && string(p) != *at {
-			r.report(at, "is contained in %s", r.where(all))
+			r.report(at, "is contained in %s", r.where(all, at))
 		}
 	}
 	return permissions
 }
 
-// permission checks one permission, and tells the name that it is restricted to.
+// permission checks one permission, and returns the name that it is restricted
+// to.
 func (r keyring) permission(k *key, at *string) (p trackway.Permission, name string, ok bool) {
 	p, name, restricted := splitPermission(*at)
 	most, named := trackway.MaxNameBytes, "property"

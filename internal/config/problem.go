@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with a configuration. It never holds a secret, or a text that might be one.
+// Problem is one thing that is wrong with a configuration. It never holds a
+// secret, or a text that might be one.
 type Problem struct {
 	File         string // empty where the value came from a flag or the environment
 	Line, Column int    // counted from 1; 0: of the file as a whole
@@ -32,7 +33,8 @@ func (p Problem) String() string {
 	return b.String() + p.Msg
 }
 
-// InvalidError is everything that is wrong with a configuration, one a line. As an error it is never empty.
+// InvalidError is everything that is wrong with a configuration. It is never
+// empty; its text has a line for each problem.
 type InvalidError []Problem
 
 func (ps InvalidError) Error() string {
@@ -43,9 +45,9 @@ func (ps InvalidError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sort puts ps in the order of the file.
+// sort orders the problems as they stand in each file.
 func (ps InvalidError) sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }

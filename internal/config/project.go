@@ -2,7 +2,6 @@ package config
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"regexp"
 	"slices"
@@ -14,22 +13,32 @@ import (
 // uuid is what a project's token looks like (RFC 9562 section 4), in either letter case.
 var uuid = regexp.MustCompile(`^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// keyring checks and translates the projects. What must differ between all of them is noted as it is seen.
+// keyring checks and translates projects and keys. It remembers what must
+// differ between all of them.
 type keyring struct {
 	*doc
-	lookup             func(string) (string, bool) // the environment
 	names, tokens, ids map[string]any
 }
 
-func (d *doc) projects(lookup func(string) (string, bool)) []trackway.Project {
+func (d *doc) projects() []trackway.Project {
 	f := &d.file
 	if len(f.Projects) == 0 { // also because a file cut to nothing must not end all tracking on a reload
 		d.report(&f.Projects, "needs at least one project")
 	}
-	r := keyring{d, lookup, make(map[string]any), make(map[string]any), make(map[string]any)}
+	d.holders = d.mergeKeys()
+	r := keyring{d, make(map[string]any), make(map[string]any), make(map[string]any)}
 	var projects []trackway.Project
 	for i := range f.Projects {
 		projects = append(projects, r.project(&f.Projects[i]))
+	}
+	for i := range d.holders {
+		h, names := &d.holders[i], make(map[string]any)
+		for _, k := range h.keys {
+			h.translated = append(h.translated, r.key(k, names))
+		}
+	}
+	for i := range projects {
+		projects[i].Keys = d.holders[i].translated
 	}
 	return projects
 }
@@ -47,16 +56,11 @@ func (r keyring) project(p *project) trackway.Project {
 	unique(r.doc, r.tokens, &p.Token)
 	r.checkIdentifiers(p)
 	r.checkPersonal(p.Personal)
-	domain := trackway.Project{
+	return trackway.Project{
 		Name: p.Name, Token: p.Token, Hard: p.Identifiers.Hard, Soft: p.Identifiers.Soft, Nobody: p.Identifiers.Nobody, Personal: p.Personal,
 		Consents: r.consents(p.Consents),
 		Keep:     r.retention(&p.Retention),
 	}
-	names := make(map[string]any)
-	for i := range p.Keys {
-		domain.Keys = append(domain.Keys, r.key(&p.Keys[i], names))
-	}
-	return domain
 }
 
 func (r keyring) checkIdentifiers(p *project) {
@@ -74,7 +78,8 @@ func (r keyring) checkIdentifiers(p *project) {
 	r.checkNobody(ids)
 }
 
-// mostNobody is how many texts may stand for nobody: each identifier that comes is compared with all of them.
+// mostNobody bounds the texts that stand for nobody: each identifier that
+// arrives is compared with all of them.
 const mostNobody = 100
 
 func (r keyring) checkNobody(ids *identifiers) {
@@ -95,7 +100,7 @@ func (r keyring) checkNobody(ids *identifiers) {
 	}
 }
 
-// checkIdentifier refuses a name that is there twice, also where one of the two is a default.
+// checkIdentifier refuses a name that is there twice, including as a default.
 func (r keyring) checkIdentifier(seen map[string]any, at *string) {
 	before, ok := seen[*at]
 	switch {
@@ -174,7 +179,8 @@ func (r keyring) privateID(k *key) string {
 	return k.ID
 }
 
-// secret returns the SHA-256 of a private key's secret, from whichever of its three forms is given.
+// secret returns the SHA-256 of a private key's secret, whichever of its three
+// forms is written.
 func (r keyring) secret(k *key) (sum [sha256.Size]byte) {
 	forms := slices.DeleteFunc([]any{&k.Secret, &k.SecretSHA256, &k.SecretEnv}, func(at any) bool { return !r.given(at) })
 	if len(forms) != 1 {
@@ -189,23 +195,8 @@ func (r keyring) secret(k *key) (sum [sha256.Size]byte) {
 		r.warnOfWeak(&k.Secret, string(k.Secret))
 		return sha256.Sum256([]byte(k.Secret))
 	case any(&k.SecretSHA256):
-		return r.digest(&k.SecretSHA256)
+		return r.digest(&k.SecretSHA256, "secret")
 	default:
-		value, _ := r.lookup(string(k.SecretEnv))
-		if value == "" {
-			r.report(&k.SecretEnv, "names an environment variable that is not set, or empty")
-		}
-		r.warnOfWeak(&k.SecretEnv, value)
-		return sha256.Sum256([]byte(value))
+		return r.fromEnvironment(&k.SecretEnv)
 	}
-}
-
-func (r keyring) digest(at *hidden) (sum [sha256.Size]byte) {
-	b, err := hex.DecodeString(string(*at))
-	if err != nil || len(b) != len(sum) {
-		r.report(at, "must be the secret's SHA-256 in %d hexadecimal digits", hex.EncodedLen(len(sum)))
-	}
-	copy(sum[:], b)
-	r.checkDigest(at, sum, "secret")
-	return sum
 }

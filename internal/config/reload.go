@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// CheckReload returns an error that names each setting that differs between the configuration in force and the next one
-// and cannot change while the server runs: where and how it listens, and where it keeps what it keeps.
+// CheckReload returns an error that names each setting that the next
+// configuration changes and that cannot change while the server runs: where and
+// how it listens, and where it keeps its data.
 func CheckReload(old, next *Config) error {
 	var changed []string
 	for _, setting := range []struct {

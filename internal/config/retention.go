@@ -10,7 +10,8 @@ import (
 	"trackway"
 )
 
-// age is how long something is kept: a duration that may be written in days. 0 is for ever.
+// age is how long something is kept: a duration, which may be written in days.
+// 0 means for ever.
 type age time.Duration
 
 const (
@@ -21,7 +22,7 @@ const (
 
 const wantAge = "must be a time from 1h to 36500d, such as 30d or 12h, or forever"
 
-// parseAge reads days, a duration, or forever. Days are of 24 hours.
+// parseAge reads days (of 24 hours), a duration, or forever.
 func parseAge(s string) (a age, want string) {
 	if s == "forever" {
 		return 0, ""
@@ -38,7 +39,8 @@ func parseAge(s string) (a age, want string) {
 	return age(d), ""
 }
 
-// byAge is a mapping from types of events to how long they are kept. Keys are anything, unlike those of settings.
+// byAge maps types of events to how long they are kept. Its keys may be any
+// text, unlike those of settings.
 type byAge []typeAge
 
 type typeAge struct {

@@ -7,11 +7,12 @@ import (
 	"trackway"
 )
 
-// MaxOverlap is how long the two secrets of a rotated key may both let in. It bounds what a leaked one is good for.
+// MaxOverlap is how long the two secrets of a rotated key may both work. It
+// bounds the use of a leaked one.
 const MaxOverlap = 24 * time.Hour
 
-// previous checks and translates what of a key was in force before: a public key's token or a private one's secret, and the
-// time at which that ends.
+// previous checks and translates what a key had before its rotation (a public
+// key's token or the digest of a private one's secret), and when that ends.
 func (r keyring) previous(k *key, domain *trackway.Key) {
 	token, secret, until := r.given(&k.PreviousToken), r.given(&k.PreviousSecretSHA256), r.given(&k.PreviousUntil)
 	switch {
@@ -30,16 +31,15 @@ func (r keyring) previous(k *key, domain *trackway.Key) {
 	unique(r.doc, r.ids, &k.PreviousToken)
 	domain.PreviousID, domain.PreviousUntil = string(k.PreviousToken), k.PreviousUntil
 	if secret {
-		domain.PreviousSecret = r.digest(&k.PreviousSecretSHA256)
+		domain.PreviousSecret = r.digest(&k.PreviousSecretSHA256, "secret")
 	}
 }
 
-// warnOfOverlap warns of rotations that do not end soon.
+// warnOfOverlap warns of rotations that end late.
 func (d *doc) warnOfOverlap(now time.Time) {
-	for i := range d.file.Projects {
-		keys := d.file.Projects[i].Keys
-		for j := range keys {
-			if at := &keys[j].PreviousUntil; at.After(now.Add(MaxOverlap)) {
+	for _, h := range d.holders {
+		for _, k := range h.keys {
+			if at := &k.PreviousUntil; at.After(now.Add(MaxOverlap)) {
 				d.warn(at, fmt.Sprintf("lets the key's previous secret in for more than %.0f hours from now", MaxOverlap.Hours()))
 			}
 		}

@@ -14,10 +14,11 @@ import (
 	"trackway/internal/iso8601"
 )
 
-// hidden is a text that never stands in a problem: a secret, or a public key's token.
+// hidden is a text that no problem ever shows: a secret, or a public key's
+// token.
 type hidden string
 
-// isScalar says whether values of type t are written as one word or text.
+// isScalar tells whether values of type t are written as one word or text.
 func isScalar(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[netip.Prefix](), reflect.TypeFor[time.Time]():
@@ -26,7 +27,7 @@ func isScalar(t reflect.Type) bool {
 	return t.Kind() != reflect.Struct && t.Kind() != reflect.Slice
 }
 
-// setScalar sets v to what n says, or returns what was expected instead.
+// setScalar sets v to the value of n, or returns what was expected.
 func setScalar(v reflect.Value, n ast.Node) (want string) {
 	switch dst := v.Addr().Interface().(type) {
 	case *age:
@@ -64,7 +65,8 @@ func setScalar(v reflect.Value, n ast.Node) (want string) {
 	return ""
 }
 
-// setText sets dst to what parse makes of n's text; parse, like its caller, returns what was expected.
+// setText sets dst to what parse makes of n's text, or returns what was
+// expected, as parse does.
 func setText[T any](dst *T, n ast.Node, parse func(string) (T, string)) (want string) {
 	s, _ := textOf(n) // the empty text of another kind of node is refused by every parse
 	v, want := parse(s)
@@ -121,7 +123,8 @@ func parseDate(s string) (t time.Time, want string) {
 	return at.Time(), ""
 }
 
-// decimal matches whole numbers that mean the same to everybody: to some readers of YAML 010 is eight.
+// decimal matches whole numbers that everybody reads alike: to some readers of
+// YAML 010 is eight.
 var decimal = regexp.MustCompile(`^[+-]?(0|[1-9][0-9]*)$`)
 
 func setUint32(dst *uint32, n ast.Node) (want string) {
@@ -139,7 +142,7 @@ func setUint32(dst *uint32, n ast.Node) (want string) {
 	return ""
 }
 
-// shownScalar returns n as it may be shown: scalars only.
+// shownScalar returns n as it may be shown, empty if it is not a scalar.
 func shownScalar(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.StringNode, *ast.LiteralNode:
@@ -151,7 +154,8 @@ func shownScalar(n ast.Node) string {
 	return ""
 }
 
-// quoted returns s in quotes, safe for a terminal and a log, and cut where it is long.
+// quoted returns s in quotes, safe for a terminal and a log. It cuts long
+// texts.
 func quoted(s string) string {
 	const most = 60
 	if r := []rune(s); len(r) > most {

@@ -14,7 +14,8 @@ func (d *doc) checkServer(s *Server) {
 	d.checkServerURL(&s.URL)
 }
 
-// checkServers looks at the other servers: each is known by its name, and asked how it is at its address.
+// checkServers checks the other servers: clients know each by its name, and
+// this server asks each for its state at its address.
 func (d *doc) checkServers() {
 	seen := map[string]any{d.file.Server.Name: &d.file.Server.Name}
 	if !d.given(&d.file.Server.Name) {
@@ -33,7 +34,8 @@ func (d *doc) checkServers() {
 	}
 }
 
-// checkRedirectHosts looks at the names under which clients are sent on: none may be that of a server, or it would send them to itself.
+// checkRedirectHosts checks the names under which clients are sent on. None may
+// be a server's own: it would send them to itself.
 func (d *doc) checkRedirectHosts() {
 	f := &d.file
 	seen := map[string]any{}
@@ -59,7 +61,8 @@ func (d *doc) checkRedirectHosts() {
 	}
 }
 
-// isHost says whether s is a name of DNS (RFC 1123 section 2.1) or an IPv4 address.
+// isHost tells whether s is a DNS name (RFC 1123 section 2.1) or an IPv4
+// address.
 func isHost(s string) bool {
 	const most = 253
 	return s != "" && len(s) <= most && strings.IndexFunc(s, func(c rune) bool { return c == '_' || !isNameRune(c) }) < 0
@@ -94,7 +97,8 @@ func (d *doc) checkContact(c *Contact) {
 
 func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
-// reportURL keeps an address that may hold a password (user:password@host) out of the problem.
+// reportURL reports an address. It does not show one that may hold a password
+// (user:password@host).
 func (d *doc) reportURL(at *string, msg string) {
 	if strings.Contains(*at, "@") {
 		d.conceal(at)

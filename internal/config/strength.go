@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 )
 
@@ -39,9 +40,14 @@ var guesses = [...]string{
 	"{{secret}}", "{{password}}",
 }
 
-// checkDigest refuses the digest of nothing, and warns of one that belongs to
-// what is tried first.
-func (d *doc) checkDigest(at *hidden, sum [sha256.Size]byte, what string) {
+// digest returns the SHA-256 of a secret or password that is written as such. It
+// refuses that of nothing, and warns of one of what is tried first.
+func (d *doc) digest(at *hidden, what string) (sum [sha256.Size]byte) {
+	b, err := hex.DecodeString(string(*at))
+	if err != nil || len(b) != len(sum) {
+		d.report(at, "must be the %s's SHA-256 in %d hexadecimal digits", what, hex.EncodedLen(len(sum)))
+	}
+	copy(sum[:], b)
 	if sum == sha256.Sum256(nil) {
 		d.report(at, "is the SHA-256 of an empty %s", what)
 	}
@@ -50,6 +56,17 @@ func (d *doc) checkDigest(at *hidden, sum [sha256.Size]byte, what string) {
 			d.warn(at, "is the SHA-256 of a "+what+" that is tried first: use a random one")
 		}
 	}
+	return sum
+}
+
+// fromEnvironment returns the SHA-256 of what an environment variable holds.
+func (d *doc) fromEnvironment(name *hidden) [sha256.Size]byte {
+	value, _ := d.lookup(string(*name))
+	if value == "" {
+		d.report(name, "names an environment variable that is not set, or empty")
+	}
+	d.warnOfWeak(name, value)
+	return sha256.Sum256([]byte(value))
 }
 
 // warnOfWeak warns of a secret that can be found out.

@@ -2,8 +2,9 @@ package config
 
 import "time"
 
-// Traffic says whether calls are recorded, so that `trackway limits suggest` and `simulate` can try limits on them. The record
-// holds addresses, which are personal data: nothing is recorded unless this says so.
+// Traffic tells whether calls are recorded, so that `trackway limits suggest`
+// and `simulate` can try limits on them. The record holds addresses, which are
+// personal data, so it is off by default.
 type Traffic struct {
 	Record   bool
 	Keep     time.Duration // no row gets older
@@ -18,7 +19,8 @@ type traffic struct {
 
 func (t *traffic) setDefaults() { *t = traffic{Keep: recordAge(7 * day), MaxMB: 512} }
 
-// What a record may be. Less than an hour would be of little use, and more than a year is no bound.
+// These bound a record. Less than an hour would be of little use, and more than
+// a year is no bound.
 const (
 	maxRecordAge = 365 * day
 	minRecordMB  = 10
@@ -26,7 +28,8 @@ const (
 	megabyte     = 1e6
 )
 
-// recordAge is how long a record of calls is kept: an [age] with an end.
+// recordAge is how long a record of calls is kept: an [age] that is not for
+// ever.
 type recordAge time.Duration
 
 func parseRecordAge(s string) (a recordAge, want string) {

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -28,11 +27,11 @@ type Saver func(ctx context.Context, dir string, keep int) (Backup, error)
 
 // backup makes a backup. What goes wrong with it (the disk is full, the directory cannot be written) is the operator's to know.
 func (c *call) backup() error {
-	dir := c.r.FormValue("dir")
+	dir := c.query.Get("dir")
 	if !filepath.IsAbs(dir) {
 		return ask.Invalid("dir", "an absolute path")
 	}
-	keep, err := strconv.Atoi(c.r.FormValue("keep"))
+	keep, err := strconv.Atoi(c.query.Get("keep"))
 	if err != nil || keep < 1 {
 		return ask.Invalid("keep", "a whole number of at least 1")
 	}
@@ -40,6 +39,5 @@ func (c *call) backup() error {
 	if err != nil {
 		return err
 	}
-	c.start("application/json")
-	return json.NewEncoder(c.w).Encode(&made)
+	return c.json(&made)
 }

@@ -1,6 +1,7 @@
-// Package control is the HTTP face for the commands of the machine's own operator: moving customers and events in and out,
-// watching them, backing them up. Its one idea: it listens on a socket in the data directory, so that whoever may read the
-// data may use it, and nobody else. There are no keys and no limits here.
+// Package control is the HTTP interface for the commands of the machine's own
+// operator: moving customers and events in and out, watching them, backing them
+// up. It listens on a socket in the data directory, so that exactly those who
+// may read the data may use it. There are no keys and no limits here.
 package control
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"trackway"
@@ -35,18 +37,20 @@ type Config struct {
 	Logger   *slog.Logger
 }
 
-// Handler returns the routes of the control socket. Where ?project= (a name or a token) is left out, the only one is meant.
+// Handler returns the routes of the control socket. Without ?project= (a name
+// or a token), the only project is meant.
 //
-//	POST /import  a body of NDJSON, a command a line; answers a [Progress] a line, while the body is read
+//	POST /import  a batch: at most [MaxLines] commands, a line each; answers an [Outcome] a line. ?store=NAME must be the store's, if given
 //	POST /backup  a [Backup] into ?dir=, of which ?keep= stay
 //	GET /export   the file that ?format= names, of ?customers=true and ?events=true; of events ?type=, ?since= and ?until=
 //	GET /store    a [Store]
 //	POST /traffic/flush  writes what was recorded of calls, so that it can be read up to now
 //	GET /tail     events as they become durable, in NDJSON; ?type=, ?customer=NAME=VALUE, ?since= or ?last=, a number
 //
-// What is refused before it began is answered 400 with {"error":"…"}. An answer that is cut off is one that failed.
+// A request that is refused is answered 400 with {"error":"…"}, one that failed
+// 500. An answer that is cut off is one that failed.
 func Handler(c Config) http.Handler {
-	mux := http.NewServeMux()
+	mux, received := http.NewServeMux(), new(receipts)
 	for pattern, do := range map[string]func(*call) error{
 		"POST /import": (*call).importing,
 		"POST /backup": (*call).backup,
@@ -57,7 +61,7 @@ func Handler(c Config) http.Handler {
 		"POST /traffic/flush": (*call).flush,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			(&call{Config: &c, w: w, r: r}).answer(do)
+			(&call{Config: &c, w: w, r: r, query: r.URL.Query(), receipts: received}).answer(do)
 		})
 	}
 	return mux
@@ -67,13 +71,30 @@ func Handler(c Config) http.Handler {
 type call struct {
 	*Config
 
-	w       http.ResponseWriter
-	r       *http.Request
-	started bool // the answer has begun: its status cannot be changed
+	w        http.ResponseWriter
+	r        *http.Request
+	query    url.Values
+	receipts *receipts // of all imports
+	started  bool      // the answer has begun: its status cannot be changed
 }
 
-// answer runs do, and answers its error. One that comes too late for that ends the connection, so that nobody takes a part for
-// the whole.
+// Write begins the answer, or goes on with it.
+func (c *call) Write(b []byte) (int, error) {
+	c.started = true
+	return c.w.Write(b)
+}
+
+// as says what kind of answer it is. REQUIRES: the answer has not begun.
+func (c *call) as(contentType string) { c.w.Header().Set("Content-Type", contentType) }
+
+// json answers a value.
+func (c *call) json(value any) error {
+	c.as("application/json")
+	return json.NewEncoder(c).Encode(value)
+}
+
+// answer runs do, and answers its error. An error that comes too late for that
+// ends the connection, so that nobody takes a part for the whole.
 func (c *call) answer(do func(*call) error) {
 	err := do(c)
 	if err == nil {
@@ -89,18 +110,36 @@ func (c *call) answer(do func(*call) error) {
 	status, msg := http.StatusInternalServerError, err.Error()
 	if known {
 		status, msg = http.StatusBadRequest, tracking.Text(refused)
+	} else if _, logged := errors.AsType[*loggedError](err); logged {
+		msg = "internal error: see the server's log"
 	}
-	c.w.Header().Set("Content-Type", "application/json")
+	c.as("application/json")
 	c.w.WriteHeader(status)
-	_ = json.NewEncoder(c.w).Encode(map[string]string{"error": msg}) // the caller has gone
+	_ = c.json(refusalBody{msg}) // the caller has gone
 }
 
-// start begins an answer that is written as it comes.
-func (c *call) start(contentType string) {
-	c.w.Header().Set("Content-Type", contentType)
-	c.w.WriteHeader(http.StatusOK)
-	c.started = true
+// refusalBody is the answer to a request that is refused or has failed.
+type refusalBody struct {
+	Error string `json:"error"`
 }
+
+// loggedError is an error whose text is for the log only.
+type loggedError struct{ error }
+
+func refuse(field, msg string) error {
+	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: msg}
+}
+
+// Store says which store this is, so that a command that goes on with something
+// knows whether it is the store that it began with.
+type Store struct {
+	Name string `json:"name"` // no other store has it, except one that is restored from a backup of this one
+}
+
+func (c *call) store() error { return c.json(Store{c.Name}) }
+
+// flush writes what was recorded of calls to the disk.
+func (c *call) flush() error { return c.Flush() }
 
 // project returns the one that the call is about.
 func (c *call) project() (*trackway.Project, error) {
@@ -108,7 +147,7 @@ func (c *call) project() (*trackway.Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	asked := c.r.FormValue("project")
+	asked := c.query.Get("project")
 	if asked == "" && len(all) == 1 {
 		return &all[0], nil
 	}
@@ -123,5 +162,5 @@ func (c *call) project() (*trackway.Project, error) {
 	if asked != "" {
 		msg = fmt.Sprintf("There is no project %q, only %s.", asked, strings.Join(names, ", "))
 	}
-	return nil, &trackway.Error{Code: trackway.Invalid, Field: "project", Msg: msg}
+	return nil, refuse("project", msg)
 }

@@ -1,8 +1,6 @@
 package control
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,14 +10,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"trackway"
 	"trackway/internal/query"
@@ -222,178 +216,6 @@ func TestProject(t *testing.T) {
 				t.Errorf("got %d %s (%v), want %q", status, answer, err, test.want)
 			}
 		})
-	}
-}
-
-// line is a command of an import.
-func line(eventType, id string) string {
-	return fmt.Sprintf(`{"name":"customers/events","data":{"customer_ids":{"cookie":%q},"event_type":%q}}`, id, eventType)
-}
-
-func progressOf(t *testing.T, answer string) (all []Progress) {
-	t.Helper()
-	for d := json.NewDecoder(strings.NewReader(answer)); ; {
-		var p Progress
-		if err := d.Decode(&p); errors.Is(err, io.EOF) {
-			return all
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, p)
-	}
-}
-
-func TestImport(t *testing.T) {
-	t.Parallel()
-	f := newFake()
-	body := strings.Join([]string{
-		line("a", "1"), line("bad", "2"), "", "no JSON", line("again", "3"), `{"name":"system/time"}`,
-		`{"name":"customers","data":{"customer_ids":{"registered":"jane"}}}`, " \t", line("b", "4"), // the last line has no break
-	}, "\n")
-	status, answer, err := do(t, serve(t, f, 1), http.MethodPost, "/import", strings.NewReader(body))
-	if status != http.StatusOK || err != nil {
-		t.Fatalf("got %d, %v: %s", status, err, answer)
-	}
-	all := progressOf(t, answer)
-	var refusals []Refusal
-	for _, p := range all {
-		refusals = append(refusals, p.Refusals...)
-	}
-	want := Progress{Line: 9, Stored: 2, Duplicates: 1, Updates: 1, Refused: 2, Done: true}
-	if diff := cmp.Diff(want, all[len(all)-1]); diff != "" {
-		t.Error(diff)
-	}
-	wantRefusals := []Refusal{{2, "event_type", "Bad of shop."}, {4, "", "Invalid JSON"}}
-	if diff := cmp.Diff(wantRefusals, refusals); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff([]string{"a1", "jane", "b4"}, f.taken); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// A sender who waits for the answer to what he has sent gets it, before the end of the body.
-func TestImportAnswersWhileItReads(t *testing.T) {
-	t.Parallel()
-	s := serve(t, newFake(), 1)
-	body, send := io.Pipe()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/import", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := s.Client().Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	answers := bufio.NewScanner(res.Body)
-	for n := range 3 {
-		if _, err := io.WriteString(send, line("a", strconv.Itoa(n))+"\n"); err != nil {
-			t.Fatal(err)
-		}
-		if want := fmt.Sprintf(`"line":%d`, n+1); !answers.Scan() || !strings.Contains(answers.Text(), want) {
-			t.Fatalf("got %q (%v), want %s", answers.Text(), answers.Err(), want)
-		}
-	}
-	_ = send.Close()
-	if !answers.Scan() || !strings.Contains(answers.Text(), `"done":true`) {
-		t.Errorf("got %q at the end", answers.Text())
-	}
-}
-
-// Batches are bounded, keep the order, and are as many as they have to be.
-func TestImportOfMany(t *testing.T) {
-	t.Parallel()
-	const rows = 20 * batchCommands
-	f := newFake()
-	var body bytes.Buffer
-	var want []string
-	for n := range rows {
-		body.WriteString(line("e", strconv.Itoa(n)) + "\n")
-		want = append(want, fmt.Sprint("e", n))
-	}
-	_, answer, err := do(t, serve(t, f, 1), http.MethodPost, "/import", &body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := progressOf(t, answer)
-	last := int64(0)
-	for _, p := range all {
-		if p.Line-last > batchCommands {
-			t.Errorf("a batch has %d commands, at most %d are allowed", p.Line-last, batchCommands)
-		}
-		last = p.Line
-	}
-	if last != rows || !slices.Equal(f.taken, want) {
-		t.Errorf("got %d rows (%d taken in, perhaps in another order), want %d", last, len(f.taken), rows)
-	}
-}
-
-// Each refusal is told once, with its batch.
-func TestRefusalsAreToldOnce(t *testing.T) {
-	t.Parallel()
-	const bad = 3 * batchCommands // and as many good ones between them
-	_, answer, err := do(t, serve(t, newFake(), 1), http.MethodPost, "/import", strings.NewReader(strings.Repeat(line("bad", "1")+"\n"+line("e", "1")+"\n", bad)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	told, last := 0, int64(0)
-	for _, p := range progressOf(t, answer) {
-		for _, r := range p.Refusals {
-			if told++; r.Line <= last || r.Line > p.Line {
-				t.Fatalf("line %d is told with the batch of the lines %d to %d", r.Line, last+1, p.Line)
-			}
-		}
-		last = p.Line
-	}
-	if told != bad {
-		t.Errorf("%d refusals were told, want %d", told, bad)
-	}
-}
-
-func TestImportFails(t *testing.T) {
-	t.Parallel()
-	body := strings.Repeat(line("a", "1")+"\n", 5*batchCommands)
-	f := newFake()
-	f.failAfter = 2
-	_, answer, err := do(t, serve(t, f, 1), http.MethodPost, "/import", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := progressOf(t, answer)
-	last := all[len(all)-1]
-	if len(all) != 3 || last.Done || !strings.Contains(last.Failed, "log") || strings.Contains(last.Failed, "disk") {
-		t.Errorf("got %d answers, the last %+v, want 3 and a failure without its cause", len(all), last)
-	}
-	if int(last.Stored) != len(f.taken) || last.Line != last.Stored {
-		t.Errorf("got %+v, though %d are stored", last, len(f.taken))
-	}
-
-	_, answer, err = do(t, serve(t, newFake(), 1), http.MethodPost, "/import", strings.NewReader(line("a", strings.Repeat("x", MaxLine))))
-	if all := progressOf(t, answer); err != nil || all[len(all)-1].Done || !strings.Contains(all[len(all)-1].Failed, "longer than") {
-		t.Errorf("a line that is too long: got %s, %v", answer, err)
-	}
-}
-
-func TestLines(t *testing.T) {
-	t.Parallel()
-	want := []string{"", "a", strings.Repeat("b", slabBytes), "", "c", strings.Repeat("d", 3*slabBytes), strings.Repeat("e", slabBytes-1)}
-	r := lineReader{from: strings.NewReader(strings.Join(want, "\n"))}
-	var got []string
-	for {
-		line, err := r.next()
-		if errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, string(line))
-		if cap(line) != len(line) {
-			t.Error("what is appended to a line would be written over what follows it")
-		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
 	}
 }
 

@@ -20,7 +20,7 @@ func (c *call) export() (err error) {
 		return err
 	}
 	f := export.Filter{
-		Customers: c.r.FormValue("customers") == "true", Events: c.r.FormValue("events") == "true", Types: c.r.Form["type"],
+		Customers: c.query.Get("customers") == "true", Events: c.query.Get("events") == "true", Types: c.query["type"],
 	}
 	if f.Since, err = c.micros("since"); err != nil {
 		return err
@@ -28,8 +28,9 @@ func (c *call) export() (err error) {
 	if f.Until, err = c.micros("until"); err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(onWrite{c, "application/octet-stream"}, writeBuffer)
-	table, err := export.New(c.r.FormValue("format"), out, p, f)
+	c.as("application/octet-stream")
+	out := bufio.NewWriterSize(c, writeBuffer)
+	table, err := export.New(c.query.Get("format"), out, p, f)
 	if err != nil {
 		return err
 	}
@@ -42,23 +43,9 @@ func (c *call) export() (err error) {
 	return errors.Join(err, out.Flush()) // where some events are lost, the others are not
 }
 
-// onWrite begins the answer when something is written.
-type onWrite struct {
-	*call
-
-	contentType string
-}
-
-func (o onWrite) Write(b []byte) (int, error) {
-	if !o.started {
-		o.start(o.contentType)
-	}
-	return o.w.Write(b)
-}
-
 // micros returns a time that the call gives in microseconds, 0 if it gives none.
 func (c *call) micros(field string) (trackway.Micros, error) {
-	text := c.r.FormValue(field)
+	text := c.query.Get(field)
 	if text == "" {
 		return 0, nil
 	}

@@ -119,9 +119,13 @@ func short(dir string, do func(path string) error) error {
 	return do(filepath.Join(open, SocketName))
 }
 
+// Conns is how many connections a [Client] keeps open.
+const Conns = 4
+
 // Client returns a client for the server that uses the data directory dir, whatever host its requests name.
 func Client(dir string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return Dial(ctx, dir) },
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return Dial(ctx, dir) },
+		MaxIdleConnsPerHost: Conns,
 	}}
 }

@@ -54,19 +54,20 @@ func (c *call) tail() error {
 	if err != nil {
 		return err
 	}
-	t := tail{call: c, project: p, types: c.r.Form["type"]}
-	if t.of, err = whom(p, c.r.FormValue("customer")); err != nil {
+	t := tail{call: c, project: p, types: c.query["type"]}
+	if t.of, err = whom(p, c.query.Get("customer")); err != nil {
 		return err
 	}
 	seq, err := t.begin()
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriterSize(c.w, writeBuffer)
+	out := bufio.NewWriterSize(c, writeBuffer)
 	if t.table, err = export.New(export.NDJSON, out, p, export.Filter{Events: true}); err != nil {
 		return err
 	}
-	c.start("application/x-ndjson")
+	c.as("application/x-ndjson")
+	_, _ = c.Write(nil) // the watcher need not wait for an event to see that it watches
 	control := http.NewResponseController(c.w)
 	for ctx := c.r.Context(); ; {
 		seq, err = t.pass(seq)
@@ -102,7 +103,7 @@ func (t *tail) begin() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	last, _ := strconv.Atoi(t.r.FormValue("last")) // none, if it is not given
+	last, _ := strconv.Atoi(t.query.Get("last")) // none, if it is not given
 	synced := t.Log.Synced()
 	if since == 0 && last <= 0 || synced == 0 {
 		return synced, nil

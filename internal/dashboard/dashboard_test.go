@@ -73,8 +73,11 @@ func newFixture(t *testing.T) *fixture {
 	if err := log.Record(time.Now(), set.Policies(), nil, history.Access{}); err != nil {
 		t.Fatal(err)
 	}
-	number, err := st.Project(token)
-	if err != nil {
+	projects := []trackway.Project{{
+		Name: "demo", Token: token, Hard: []string{"registered"}, Soft: []string{"cookie"}, Personal: []string{"email"},
+		Keys: []trackway.Key{{Kind: trackway.PrivateKey, ID: "private"}, {Kind: trackway.PublicKey, ID: "public"}},
+	}}
+	if err := st.Register(projects); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
@@ -89,10 +92,7 @@ func newFixture(t *testing.T) *fixture {
 	now := time.Now()
 	f := &fixture{store: st, eraser: &fakeEraser{}}
 	f.Server = New(Config{
-		Facts: Facts{Password: sha256.Sum256([]byte(password)), Projects: []trackway.Project{{
-			Number: number, Name: "demo", Token: token, Hard: []string{"registered"}, Soft: []string{"cookie"}, Personal: []string{"email"},
-			Keys: []trackway.Key{{Kind: trackway.PrivateKey, ID: "private"}, {Kind: trackway.PublicKey, ID: "public"}},
-		}}},
+		Facts: Facts{Password: sha256.Sum256([]byte(password)), Projects: projects},
 		Store: st, Log: st, Live: hub, Eraser: f.eraser, Rates: rates.New(now), Limits: limit.New(set, 1024), Watch: watch.New(now),
 		History: log, Fleet: fleet.New(fleet.Server{Name: "ts1", URL: "http://ts1"}, []fleet.Server{{Name: "ts2", URL: "http://ts2"}}),
 		Health: func() Health { return Health{Reason: "the disk is full", Damaged: 2, DiskFree: 5} }, Version: "v1", Logger: slog.New(slog.DiscardHandler),

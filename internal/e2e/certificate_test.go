@@ -18,7 +18,8 @@ import (
 	"time"
 )
 
-// certify writes a certificate for localhost, and its key, into dir.
+// certify writes a certificate for localhost and proxyHost, and its key, into
+// dir.
 func certify(t *testing.T, dir string, serial int64, until time.Time) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -26,7 +27,7 @@ func certify(t *testing.T, dir string, serial int64, until time.Time) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
+		SerialNumber: big.NewInt(serial), DNSNames: []string{"localhost", proxyHost}, NotBefore: time.Now().Add(-time.Hour), NotAfter: until,
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {

@@ -353,11 +353,11 @@ func TestStopEndsStreams(t *testing.T) {
 		return conn
 	}
 	socket := filepath.Join(dir, "data", "control.sock")
-	began := open("unix", socket, "POST /import HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
+	began := open("unix", socket, "POST /import HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n{")
 	tail := open("unix", socket, "GET /tail HTTP/1.1\r\nHost: x\r\n\r\n")
 	profile := open("tcp", s.ops, "GET /debug/pprof/trace?seconds=60 HTTP/1.1\r\nHost: x\r\n\r\n")
-	for _, conn := range []net.Conn{began, tail, profile} { // their answers have begun
-		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, " 200 ") {
+	for conn, want := range map[net.Conn]string{began: " 100 ", tail: " 200 ", profile: " 200 "} { // they are read or answered
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, want) {
 			t.Fatalf("got %q, %v", line, err)
 		}
 	}

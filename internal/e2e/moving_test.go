@@ -162,6 +162,43 @@ func TestImportIsResumed(t *testing.T) {
 	s.log.private("mover-")
 }
 
+// What an import says about a customer counts in the order of the file, without
+// any times, though several batches are on their way at once: the last update
+// wins, and events follow each other.
+func TestImportKeepsOrder(t *testing.T) {
+	t.Parallel()
+	const rows = 10_000
+	s := start(t, baseConfig+wideLimits)
+	ids := map[string]any{"registered": "jane"}
+	var b bytes.Buffer
+	var want []int
+	for n := range rows {
+		of, _ := json.Marshal(map[bool]any{true: ids, false: obj{"registered": "jane", "cookie": fmt.Sprint("c", n%7)}}[n%5 > 0])
+		if n%100 == 99 {
+			fmt.Fprintf(&b, `{"name":"customers","data":{"customer_ids":%s,"properties":{"n":%d}}}`+"\n", of, n)
+			continue
+		}
+		fmt.Fprintf(&b, `{"name":"customers/events","data":{"customer_ids":%s,"event_type":"consent","properties":{"n":%d}}}`+"\n", of, n)
+		want = append(want, n)
+	}
+	file := filepath.Join(filepath.Dir(s.config), "rows.ndjson")
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.run(t, 0, "import", "-q", file)
+	c := s.exportOne(t, ids)
+	var got []int
+	for _, e := range c.Events {
+		got = append(got, numberOf(t, e.Properties))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %d events, or in another order, want %d", len(got), len(want))
+	}
+	if n := c.Properties["n"]; n != float64(rows-1) {
+		t.Errorf("got the property %v, want that of the last update, %d", n, rows-1)
+	}
+}
+
 // How far an import came says nothing about a store that is not the one it went into: none of the rows is there.
 func TestImportIntoAnotherStore(t *testing.T) {
 	t.Parallel()

@@ -46,7 +46,8 @@ func (r *csvReader) next() (csvRow, error) {
 	row := csvRow{first: r.number + 1}
 	for {
 		began := len(r.text)
-		err := r.appendLine()
+		var err error
+		r.text, err = r.appendLine(r.text)
 		row.last = r.number
 		switch {
 		case len(r.text) > control.MaxLine:
@@ -71,26 +72,6 @@ func (r *csvReader) next() (csvRow, error) {
 			row.cells = r.cut(row.text)
 		}
 		return row, nil
-	}
-}
-
-// appendLine appends the next line to the text of the row. Of one that is too
-// long not all is kept.
-func (r *csvReader) appendLine() error {
-	for began := len(r.text); ; {
-		part, ends, err := r.part()
-		if errors.Is(err, io.EOF) && len(r.text) > began {
-			r.number++
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if len(r.text) <= control.MaxLine {
-			r.text = append(r.text, part...)
-		}
-		if ends {
-			return nil
-		}
 	}
 }
 

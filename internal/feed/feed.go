@@ -1,14 +1,14 @@
-// Package feed sends files of commands, or of rows that become commands, to a server's import. Its one idea: it notes how far
-// the server has acknowledged a file, so that an import that was interrupted goes on there, and whatever was on its way then
-// is sent again, which does no harm to events that have a time. It knows what rows look like, not what commands may hold: that
-// the server says.
+// Package feed sends files of commands, or of rows that become commands, to a
+// server's import. It notes how far the server has acknowledged a file, so that
+// an import that was interrupted goes on there. What was on its way then is
+// sent again, which does no harm to events that have a time. The package knows
+// what rows look like; what commands may hold, the server says.
 package feed
 
 import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"trackway/internal/control"
 )
@@ -28,9 +27,9 @@ const (
 	CSV    = "csv"
 )
 
-// Post sends a body to the import of a project and returns the answer's body, which is read while the body is still sent. The
-// body is closed once it is read no more, whatever happens; closing the answer brings that about.
-type Post func(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error)
+// Post sends a batch of commands, a body of so many bytes, to the import of a
+// project. It returns the answer's body once the server has stored the batch.
+type Post func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error)
 
 // Options is how files are imported.
 type Options struct {
@@ -144,14 +143,13 @@ type run struct {
 
 	path    string
 	size    int64
-	read    atomic.Int64
+	taken   atomic.Int64 // bytes read
 	in      *input
 	records records
 	rejects *rejects
 	state   state
 	unused  []string
 	saved   time.Time
-	window  window
 }
 
 func (r *run) rejectsPath() string {
@@ -164,7 +162,6 @@ func (r *run) rejectsPath() string {
 // begin finds out where to begin, and opens what is needed.
 func begin(path string, o Options) (r *run, err error) {
 	r = &run{Options: o, path: path}
-	r.window.init()
 	if o.StateDir != "" {
 		const private = 0o700
 		if err := os.MkdirAll(o.StateDir, private); err != nil {
@@ -198,7 +195,7 @@ func (r *run) openRecords() error {
 	if r.Format != "" {
 		format = r.Format
 	}
-	in, err := open(r.path, r.Stdin, 0, &r.read)
+	in, err := open(r.path, r.Stdin, 0, &r.taken)
 	if err != nil {
 		return err
 	}
@@ -221,7 +218,7 @@ func (r *run) reopen(offset int64) error {
 	if err := r.in.Close(); err != nil {
 		return err
 	}
-	in, err := open(r.path, r.Stdin, offset, &r.read)
+	in, err := open(r.path, r.Stdin, offset, &r.taken)
 	if err == nil {
 		r.in = in
 	}
@@ -247,95 +244,90 @@ func (r *run) openSheet(delimiter rune) error {
 	return nil
 }
 
-// run sends the rest of the file, and notes what comes back.
+// run sends the rest of the file, and saves the state.
 func (r *run) run(ctx context.Context) error {
-	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	done := context.AfterFunc(ctx, r.window.close)
-	defer done()
-	body := &body{run: r, ctx: ctx, closed: make(chan struct{})}
-	answer, err := r.Post(sending, body)
-	if err == nil {
-		err = r.follow(answer)
-		_ = answer.Close() // its end was read, or does not matter
-	}
-	r.window.close()
-	if r.path != Stdin { // which may let its reader wait, and need not be closed
-		<-body.closed
-	}
+	err := r.sendAll(ctx)
 	if err == nil || r.state.Offset > 0 {
-		err = cmp.Or(err, r.save(err == nil && ctx.Err() == nil && body.err() == nil))
+		err = cmp.Or(err, r.save(err == nil && ctx.Err() == nil))
 	}
-	switch {
-	case err != nil:
-		return err
-	case ctx.Err() != nil:
+	if ctx.Err() != nil && (err == nil || errors.Is(err, errHeld)) {
 		return context.Cause(ctx)
 	}
-	return body.err()
+	return err
 }
 
-// follow reads the answer to its end.
-func (r *run) follow(answer io.Reader) error {
-	d := json.NewDecoder(answer)
-	before := r.state.Totals
-	for {
-		var p control.Progress
-		if err := d.Decode(&p); err != nil {
-			return fmt.Errorf("the server's answer was cut off behind line %d (%w)", r.state.Totals.Lines, err)
+// sendAll sends batches, and notes what becomes of them, until there are no
+// more or one fails. When ctx ends it takes no more, and waits for what was
+// sent.
+func (r *run) sendAll(ctx context.Context) (end error) {
+	going, halt := context.WithCancel(ctx)
+	batches := make(chan *batch)
+	go r.read(going, batches)
+	f := flight{post: r.Post}
+	defer func() {
+		halt()
+		f.sending.Wait()
+		for r.path != Stdin && <-batches != nil { // until the reader has ended; that of the standard input may wait
 		}
-		if p.Failed != "" {
-			return fmt.Errorf("the server has stored up to line %d, and failed there: %s", r.state.Totals.Lines, p.Failed)
+	}()
+	reading := batches // nil: there are no more, or they are not to be sent
+	for stopped := ctx.Done(); reading != nil || len(f.batches) > 0; {
+		next := reading
+		if len(f.batches) == inFlight {
+			next = nil
 		}
-		if err := r.acknowledge(&p, &before); err != nil {
-			return err
+		select {
+		case b, more := <-next:
+			if !more {
+				reading = nil
+				break
+			}
+			end = b.end
+			f.send(going, b)
+		case <-f.answered():
+			if err := r.acknowledge(f.batches[0]); err != nil {
+				return err
+			}
+			f.batches = f.batches[1:]
+		case <-stopped:
+			reading, stopped = nil, nil
 		}
-		if r.Report != nil {
-			r.Report(Status{r.state.Totals, r.read.Load(), r.size})
-		}
-		if p.Done {
-			return nil
-		}
-		if time.Since(r.saved) >= saveEvery {
-			if err := r.save(false); err != nil {
+	}
+	return end
+}
+
+// acknowledge notes what became of a batch.
+func (r *run) acknowledge(b *batch) error {
+	if b.err != nil {
+		return b.err
+	}
+	t := &r.state.Totals
+	for i := range b.rows {
+		o := &b.outcomes[i]
+		t.LeftOut += o.LeftOut
+		switch o.Status {
+		case control.Stored:
+			t.Stored++
+		case control.Duplicate:
+			t.Duplicates++
+		case control.Updated:
+			t.Updates++
+		case control.Refused:
+			t.Refused++
+			if err := r.rejects.add(b.rows[i].reject(&o.Refusal)); err != nil {
 				return err
 			}
 		}
 	}
-}
-
-// acknowledge notes what became of the rows up to the one that p names.
-func (r *run) acknowledge(p *control.Progress, before *Totals) error {
-	refusals := map[int64]*control.Refusal{}
-	for i := range p.Refusals {
-		refusals[p.Refusals[i].Line] = &p.Refusals[i]
+	last := &b.rows[len(b.rows)-1]
+	r.state.Offset, t.Lines = last.end, last.last
+	if r.Report != nil {
+		r.Report(Status{*t, r.taken.Load(), r.size})
 	}
-	rows, first := r.window.take(p.Line)
-	for i := range rows {
-		refused := refusals[first+int64(i)]
-		if rows[i].refused != nil {
-			refused = rows[i].refused
-		}
-		if refused == nil {
-			continue
-		}
-		one := rejected{Line: rows[i].line, Field: refused.Field, Error: refused.Error, Row: rows[i].row()}
-		if source := rows[i].source(); !utf8.Valid(source) {
-			one.Raw = source
-		}
-		if err := r.rejects.add(one); err != nil {
-			return err
-		}
+	if time.Since(r.saved) < saveEvery {
+		return nil
 	}
-	t := &r.state.Totals
-	t.Stored, t.Duplicates = before.Stored+p.Stored, before.Duplicates+p.Duplicates
-	t.Updates, t.Refused = before.Updates+p.Updates, before.Refused+p.Refused
-	t.LeftOut = before.LeftOut + p.LeftOut
-	if len(rows) > 0 {
-		last := &rows[len(rows)-1]
-		r.state.Offset, t.Lines = last.end, last.last
-	}
-	return nil
+	return r.save(false)
 }
 
 // save saves the state, behind the rejects that it speaks of. The standard input has none.

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -66,16 +67,22 @@ func (f *fakeServer) types() (types []string) {
 	return types
 }
 
-func (f *fakeServer) post(ctx context.Context, body io.ReadCloser) (io.ReadCloser, error) {
+func (f *fakeServer) post(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.URL+"/import", body)
 	if err != nil {
 		return nil, err
 	}
+	req.ContentLength = length
 	res, err := f.Client().Do(req)
 	if err != nil {
 		return nil, err
 	}
-	return res.Body, nil
+	if res.StatusCode == http.StatusOK {
+		return res.Body, nil
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return nil, fmt.Errorf("refused: %s %w", text, err)
 }
 
 func newServer(t *testing.T) *fakeServer {
@@ -381,30 +388,67 @@ func TestInterrupt(t *testing.T) {
 // A server that goes away leaves an error and a state.
 func TestServerGoesAway(t *testing.T) {
 	t.Parallel()
-	path := write(t, "rows.ndjson", row("a")+"\n"+row("b")+"\n")
-	post := func(_ context.Context, body io.ReadCloser) (io.ReadCloser, error) {
-		if _, err := io.ReadAll(body); errors.Join(err, body.Close()) != nil {
-			return nil, err
+	f := newServer(t)
+	text, types := numbered(3 * control.MaxLines)
+	path := write(t, "rows.ndjson", text)
+	var calls atomic.Int32
+	r, err := File(t.Context(), path, Options{Post: func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
+		answer, err := f.post(ctx, body, length)
+		if calls.Add(1) < 2 || err != nil {
+			return answer, err
 		}
-		return io.NopCloser(strings.NewReader(`{"line":1,"stored":1}` + "\n")), nil
-	}
-	r, err := File(t.Context(), path, Options{Post: post})
-	if err == nil || !strings.Contains(err.Error(), "cut off behind line 1") || r.Totals.Lines != 1 {
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(answer, 100), answer}, nil
+	}})
+	if err == nil || !strings.Contains(err.Error(), "cut off") || r.Totals.Lines >= int64(len(types)) || r.Totals.Lines != r.Totals.Stored {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	f := newServer(t)
-	if r := mustFile(t, path, Options{Post: f.post}); r.Totals.Stored != 2 || r.Resumed != 1 || !slices.Equal(f.types(), []string{"b"}) {
-		t.Errorf("got %+v and %q, want the second row only", r, f.types())
+	resumed := r.Totals.Stored
+	f.mu.Lock()
+	f.commands = f.commands[:resumed]
+	f.mu.Unlock()
+	if r := mustFile(t, path, Options{Post: f.post}); r.Totals.Stored != int64(len(types)) || r.Resumed != resumed || !slices.Equal(f.types(), types) {
+		t.Errorf("got %+v and %d rows, want an import that goes on behind row %d", r, len(f.types()), resumed)
 	}
-	refused := func(_ context.Context, body io.ReadCloser) (io.ReadCloser, error) {
-		return nil, errors.Join(errDisk, body.Close())
-	}
+	refused := func(context.Context, io.Reader, int64) (io.ReadCloser, error) { return nil, errDisk }
 	path = write(t, "rows.ndjson", row("a"))
 	if _, err := File(t.Context(), path, Options{Post: refused}); !errors.Is(err, errDisk) {
 		t.Errorf("got %v, want %v", err, errDisk)
 	}
 	if _, err := os.Stat(path + stateSuffix); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an import that never began left a state: %v", err)
+	}
+}
+
+// A batch that fails takes those behind it with it, even if the server would
+// take them.
+func TestNothingBehindAFailure(t *testing.T) {
+	t.Parallel()
+	f := newServer(t)
+	text, types := numbered(4 * control.MaxLines)
+	path := write(t, "rows.ndjson", text)
+	bad := row(types[control.MaxLines])
+	post := func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
+		first := make([]byte, len(bad))
+		if _, err := io.ReadFull(body, first); err != nil {
+			return nil, err
+		}
+		if string(first) == bad {
+			_, err := io.Copy(io.Discard, body)
+			return nil, errors.Join(err, errDisk)
+		}
+		return f.post(ctx, io.MultiReader(bytes.NewReader(first), body), length)
+	}
+	if r, err := File(t.Context(), path, Options{Post: post}); !errors.Is(err, errDisk) || r.Totals.Stored != control.MaxLines {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if got := f.types(); !slices.Equal(got, types[:control.MaxLines]) {
+		t.Errorf("got %d rows, want those of the first batch", len(got))
+	}
+	if mustFile(t, path, Options{Post: f.post}); !slices.Equal(f.types(), types) {
+		t.Errorf("got %d rows, or in another order, want %d once", len(f.types()), len(types))
 	}
 }
 
@@ -420,30 +464,5 @@ func TestDamagedFile(t *testing.T) {
 	}
 	if _, err := File(t.Context(), filepath.Join(t.TempDir(), "absent"), Options{Post: f.post}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want %v", err, os.ErrNotExist)
-	}
-}
-
-// The rows on their way are bounded, whatever the server does.
-func TestWindow(t *testing.T) {
-	t.Parallel()
-	var w window
-	w.init()
-	for n := range windowRows {
-		if !w.add(&record{line: int64(n + 1)}) {
-			t.Fatal("closed")
-		}
-	}
-	added := make(chan bool)
-	go func() { added <- w.add(&record{line: windowRows + 1}) }()
-	rows, first := w.take(2)
-	if !<-added || first != 1 || len(rows) != 2 || rows[1].line != 2 {
-		t.Fatalf("got %d rows from %d on", len(rows), first)
-	}
-	rows, first = w.take(windowRows + 1)
-	if first != 3 || len(rows) != windowRows-1 || rows[len(rows)-1].line != windowRows+1 || w.bytes != 0 {
-		t.Errorf("got %d rows from %d on", len(rows), first)
-	}
-	go w.close()
-	for w.add(&record{command: make([]byte, windowBytes)}) {
 	}
 }

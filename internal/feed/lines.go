@@ -3,6 +3,10 @@ package feed
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"io"
+
+	"trackway/internal/control"
 )
 
 // lines reads a text line by line. LF, CR LF and a CR alone each end a line,
@@ -46,6 +50,26 @@ func (l *lines) part() (part []byte, ends bool, err error) {
 	}
 	_, err = l.in.Discard(n)
 	return b[:n], ends, err
+}
+
+// appendLine appends the next line, with its break. Of a line that is too long
+// not all is kept, but more than [control.MaxLine] bytes.
+func (l *lines) appendLine(text []byte) ([]byte, error) {
+	for began := len(text); ; {
+		part, ends, err := l.part()
+		if errors.Is(err, io.EOF) && len(text) > began {
+			l.number++
+			return text, nil
+		} else if err != nil {
+			return text, err
+		}
+		if len(text) <= control.MaxLine {
+			text = append(text, part...)
+		}
+		if ends {
+			return text, nil
+		}
+	}
 }
 
 // trimBreak returns a line without its break.

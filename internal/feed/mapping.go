@@ -80,6 +80,7 @@ type columns struct {
 	properties []column
 	at         string // target of the time
 	plain      []string
+	text       []byte // of the command
 }
 
 // column is one that becomes an identifier or a property.
@@ -163,7 +164,7 @@ func (c *columns) add(m *Mapping, target, name string) (place int, err error) {
 func (c *columns) find(name string) (place int, err error) {
 	switch place = slices.Index(c.header, name); {
 	case place < 0:
-		return 0, fmt.Errorf("mapping: there is no column %q, only %s", name, c.names())
+		return 0, fmt.Errorf("mapping: there is no column %q, only %s", name, Quoted(c.header))
 	case name == "":
 		return 0, fmt.Errorf("mapping: column %d has no name: give it one", place+1)
 	}
@@ -173,23 +174,23 @@ func (c *columns) find(name string) (place int, err error) {
 	return place, nil
 }
 
-// names lists the columns, with what a terminal would obey quoted.
-func (c *columns) names() string {
+// Quoted lists the names of columns, with what a terminal would obey quoted.
+func Quoted(names []string) string {
 	const enough = 50
-	list := make([]string, 0, min(len(c.header), enough+1))
-	for i, name := range c.header {
-		if i == enough {
-			list = append(list, fmt.Sprintf("and %d more", len(c.header)-enough))
-			break
-		}
-		list = append(list, strconv.Quote(name))
+	more := ""
+	if len(names) > enough {
+		names, more = names[:enough], fmt.Sprintf(" and %d more", len(names)-enough)
 	}
-	return strings.Join(list, ", ")
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = strconv.Quote(name)
+	}
+	return strings.Join(list, ", ") + more
 }
 
 func (c *columns) check(m *Mapping) error {
 	if len(c.ids) == 0 {
-		return fmt.Errorf("mapping: no column says whose row it is: map customer_ids.NAME to one of %s", c.names())
+		return fmt.Errorf("mapping: no column says whose row it is: map customer_ids.NAME to one of %s", Quoted(c.header))
 	}
 	for _, name := range slices.Concat(m.String, m.JSON) {
 		if _, err := c.find(name); err != nil {
@@ -209,8 +210,8 @@ func (c *columns) check(m *Mapping) error {
 	return nil
 }
 
-// command returns the command that a row becomes, or why it becomes none. It
-// leaves the cells as they are.
+// command returns the command that a row becomes, or why it becomes none. The
+// command is valid until the next call. The cells stay as they are.
 func (c *columns) command(row []string) ([]byte, *control.Refusal) {
 	cells := c.plain[:0]
 	for i, text := range row {
@@ -223,7 +224,7 @@ func (c *columns) command(row []string) ([]byte, *control.Refusal) {
 		cells = append(cells, text)
 	}
 	c.plain = cells
-	b := canonjson.AppendString([]byte(`{"name":`), c.name)
+	b := canonjson.AppendString(append(c.text[:0], `{"name":`...), c.name)
 	b = c.appendIDs(append(b, `,"data":{"customer_ids":{`...), cells)
 	b = append(b, '}')
 	if c.name == tracking.Events {
@@ -245,21 +246,22 @@ func (c *columns) command(row []string) ([]byte, *control.Refusal) {
 			b[i] = ' '
 		}
 	}
-	return append(b, "}}}"...), nil
+	c.text = append(b, "}}}"...)
+	return c.text, nil
 }
 
 func (c *columns) appendIDs(b []byte, cells []string) []byte {
 	first := true
 	for _, id := range c.ids {
-		cell := cells[id.place]
-		if cell == "" {
+		text := cells[id.place]
+		if text == "" {
 			continue
 		}
 		b = appendName(b, id.name, &first)
-		if cell[0] == '[' && json.Valid([]byte(cell)) {
-			b = append(b, cell...) // several values, as an export writes them
+		if text[0] == '[' && json.Valid([]byte(text)) {
+			b = append(b, text...) // several values, as an export writes them
 		} else {
-			b = canonjson.AppendString(b, cell)
+			b = canonjson.AppendString(b, text)
 		}
 	}
 	return b
@@ -271,8 +273,8 @@ func (c *columns) appendTime(b []byte, cells []string) ([]byte, *control.Refusal
 	if !mapped {
 		return b, nil
 	}
-	cell := strings.TrimSpace(cells[place])
-	if cell == "" {
+	text := strings.TrimSpace(cells[place])
+	if text == "" {
 		if c.name == tracking.Events {
 			return b, refuse(c.at, "Field '"+c.at+"': the cell is empty.")
 		}
@@ -280,10 +282,10 @@ func (c *columns) appendTime(b []byte, cells []string) ([]byte, *control.Refusal
 	}
 	first := false
 	b = appendName(b, c.at, &first)
-	if isNumber(cell) {
-		return append(b, cell...), nil
+	if isNumber(text) {
+		return append(b, text...), nil
 	}
-	return canonjson.AppendString(b, cell), nil
+	return canonjson.AppendString(b, text), nil
 }
 
 func (c *columns) appendProperties(b []byte, cells []string) ([]byte, *control.Refusal) {
@@ -297,18 +299,18 @@ func (c *columns) appendProperties(b []byte, cells []string) ([]byte, *control.R
 		b, first = append(b, members...), members == ""
 	}
 	for _, p := range c.properties {
-		cell := cells[p.place]
-		if cell == "" {
+		text := cells[p.place]
+		if text == "" {
 			continue
 		}
 		b = appendName(b, p.name, &first)
 		switch {
-		case p.asJSON && !json.Valid([]byte(cell)):
+		case p.asJSON && !json.Valid([]byte(text)):
 			return b, refuse(toProperty+p.name, "Field 'properties."+p.name+"': the cell is no JSON.")
-		case p.asJSON, !p.text && (cell == "true" || cell == "false" || isNumber(cell)):
-			b = append(b, cell...)
+		case p.asJSON, !p.text && (text == "true" || text == "false" || isNumber(text)):
+			b = append(b, text...)
 		default:
-			b = canonjson.AppendString(b, cell)
+			b = canonjson.AppendString(b, text)
 		}
 	}
 	return b, nil
@@ -333,8 +335,8 @@ const (
 
 // isNumber tells whether a cell is certainly a number: in plain decimals, as JSON writes them, and no larger than is exact
 // everywhere. So 1e5, 007, +49 and the number of a card are texts.
-func isNumber(cell string) bool {
-	whole, fraction, point := strings.Cut(strings.TrimPrefix(cell, "-"), ".")
+func isNumber(text string) bool {
+	whole, fraction, point := strings.Cut(strings.TrimPrefix(text, "-"), ".")
 	if !allDigits(whole) || point && !allDigits(fraction) || len(whole) > maxDigits || len(whole)+len(fraction) > maxAllDigits {
 		return false
 	}

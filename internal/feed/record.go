@@ -3,6 +3,7 @@ package feed
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,23 +20,32 @@ type record struct {
 	last    int64            // the last line of the row
 	end     int64            // place behind it in the file's inflated text
 	command []byte           // what is sent, without a line break
-	row     func() []byte    // the row as JSON, for the file of those that were refused
+	row     func() []byte    // the row as JSON, for the file of those that were refused; nil: the command
 	text    string           // of CSV, the row as it stands in the file
 	refused *control.Refusal // it was refused before it was sent
 }
 
-// source returns the bytes of the row.
-func (r *record) source() []byte {
-	if r.text != "" {
-		return []byte(r.text)
+// reject returns the row as the file of rejects has it.
+func (r *record) reject(refused *control.Refusal) rejected {
+	refused = cmp.Or(r.refused, refused) // what was wrong with it here says more
+	one := rejected{Line: r.line, Field: refused.Field, Error: refused.Error}
+	if r.row != nil {
+		one.Row = r.row()
+	} else {
+		one.Row = jsonOf(r.command)
 	}
-	return r.command
+	source := r.command
+	if r.text != "" {
+		source = []byte(r.text)
+	}
+	if !utf8.Valid(source) {
+		one.Raw = source
+	}
+	return one
 }
 
-// size returns how many bytes the record holds.
-func (r *record) size() int { return len(r.command) + len(r.text) }
-
-// records reads a file row by row; next returns [io.EOF] at the end. What a record holds stays valid.
+// records reads a file row by row; next returns [io.EOF] at the end. A record's
+// command is valid until the next call.
 type records interface {
 	next() (record, error)
 }
@@ -46,31 +56,29 @@ type ndjson struct {
 
 	base  int64 // place in the file that the reader began at
 	first bool  // no row was read yet
-	slab  []byte
+	text  []byte
 }
 
 func (r *ndjson) next() (record, error) {
 	for {
-		line, tooLong, err := r.readLine()
-		if err != nil {
+		var err error
+		if r.text, err = r.appendLine(r.text[:0]); err != nil {
 			return record{}, err
 		}
 		rec := record{line: r.number, last: r.number, end: r.base + r.at}
-		if tooLong {
-			rec.refused = &control.Refusal{Error: fmt.Sprintf("A line may have at most %d bytes.", control.MaxLine)}
-			rec.row = func() []byte { return []byte("null") }
+		if len(r.text) > control.MaxLine {
+			rec.refused, rec.row = longLine, func() []byte { return []byte("null") }
 			return rec, nil
 		}
-		if line = bytes.TrimSpace(line); len(line) == 0 {
+		if rec.command = bytes.TrimSpace(r.text); len(rec.command) == 0 {
 			continue
 		}
 		if r.first {
-			if err := layout(line); err != nil {
+			if err := layout(rec.command); err != nil {
 				return rec, err
 			}
 			r.first = false
 		}
-		rec.command, rec.row = line, func() []byte { return jsonOf(line) }
 		return rec, nil
 	}
 }
@@ -85,34 +93,6 @@ func layout(first []byte) error {
 		return errors.New("the file has objects over several lines: expected a command a line, as `jq -c .` writes them")
 	}
 	return nil
-}
-
-// readLine reads the next line into memory of its own. Of one that is too long nothing is kept.
-func (r *ndjson) readLine() (line []byte, tooLong bool, err error) {
-	const slabBytes = 256 << 10 // several lines share it
-	start := len(r.slab)
-	for {
-		part, ends, err := r.part()
-		if err != nil {
-			if !errors.Is(err, io.EOF) || len(r.slab) == start && !tooLong {
-				return nil, false, err
-			}
-			r.number++
-			ends = true
-		}
-		if len(r.slab)-start+len(part) > control.MaxLine {
-			r.slab, tooLong = r.slab[:start], true
-		} else if !tooLong {
-			if len(r.slab)+len(part) > cap(r.slab) {
-				r.slab = append(make([]byte, 0, max(slabBytes, 2*(len(r.slab)-start+len(part)))), r.slab[start:]...)
-				start = 0
-			}
-			r.slab = append(r.slab, part...)
-		}
-		if ends {
-			return r.slab[start:len(r.slab):len(r.slab)], tooLong, nil
-		}
-	}
 }
 
 // jsonOf returns a line as JSON: as it is, or as a text where it is none.

@@ -44,7 +44,7 @@ func imported(t *rapid.T, text []byte, m Mapping) (commands []trackway.Command) 
 		if rec.refused != nil {
 			t.Fatalf("%q: %+v", text, rec.refused)
 		}
-		c, refused := tracking.DecodeLine(rec.command, 1)
+		c, refused := tracking.DecodeLine(bytes.Clone(rec.command), 1)
 		if refused != nil {
 			t.Fatalf("%q, %s: %v", text, rec.command, refused)
 		}

@@ -9,16 +9,17 @@ import "trackway"
 // Store keeps what commands say.
 type Store interface {
 	// Apply carries cmds out in order, as one step for all readers, and returns once
-	// the outcome is durable: after a nil error it survives a power cut. It passes
-	// over commands of the kind [trackway.Nothing], and leaves their results as they
-	// are. The other results say what became of each; a refused one has changed
+	// the outcome is durable: after a nil error it survives a power cut. It counts
+	// those of the kind [trackway.Nothing] that have a project as refused, and leaves
+	// their results as they are. The other results say what became of each; a refused one has changed
 	// nothing that its error does not tell of. After an error nothing may be assumed:
 	// it may be stored and may come to be durable, or not. Safe for concurrent use;
 	// cmds and results are the caller's again on return.
 	Apply(cmds []trackway.Command, results []trackway.Result) error
 
 	// Refused counts n commands of a project that were refused at the given time and
-	// do not come to Apply. A crash may forget the last of them.
+	// do not come to Apply, since no good one came with them. A crash may forget the
+	// last of them.
 	Refused(project uint32, at trackway.Micros, n int) error
 }
 
@@ -45,22 +46,22 @@ func (in *Ingest) Accept(p *trackway.Project, at trackway.Micros, cmds []trackwa
 		}
 		switch {
 		case r.Err != nil:
-			c.Kind = trackway.Nothing
+			c.Kind, c.Project, c.Received = trackway.Nothing, p.Number, at
 			bad++
 		case c.Kind != trackway.Nothing:
 			c.Project = p.Number
 			good++
 		}
 	}
-	if good > 0 {
+	switch {
+	case good > 0:
 		if err := in.store.Apply(cmds, results); err != nil {
 			in.metrics.failed.Add(float64(good))
 			return err
 		}
+	case bad > 0 && in.store.Refused(p.Number, at, bad) != nil:
+		in.metrics.uncounted.Add(float64(bad)) // no error: there is nothing to send again
 	}
 	in.metrics.count(p, cmds, results)
-	if bad > 0 && in.store.Refused(p.Number, at, bad) != nil {
-		in.metrics.uncounted.Add(float64(bad)) // no error: the good ones are on the disk, and must not be sent again for this
-	}
 	return nil
 }

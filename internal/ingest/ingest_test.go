@@ -38,8 +38,11 @@ func (f *fakeStore) Apply(cmds []trackway.Command, results []trackway.Result) er
 		return errDisk
 	}
 	for i := range cmds {
-		if !nothing(cmds[i]) {
-			results[i] = f.apply(&cmds[i])
+		switch c := &cmds[i]; {
+		case !nothing(*c):
+			results[i] = f.apply(c)
+		case c.Project != 0:
+			f.refused[c.Received]++
 		}
 	}
 	if failing {
@@ -75,21 +78,18 @@ func newFake() *fakeStore {
 	return &fakeStore{events: make(map[string]int), refused: make(map[trackway.Micros]int)}
 }
 
-// TestDurableIsAcknowledged: once the good commands are on the disk, a failure to count the bad ones is no error, for which a client
-// would send all of them again.
-func TestDurableIsAcknowledged(t *testing.T) {
+// TestUncounted: a failure to count what was refused is no error, for which a
+// client would send all of it again.
+func TestUncounted(t *testing.T) {
 	t.Parallel()
 	s := newFake()
 	s.damaged = true
 	in, reg := newIngest(t, s)
-	good := trackway.Command{Kind: trackway.AddEvent, IDs: named("cookie", "c"), Type: "visit", Time: 1, Received: received}
-	bad := good
-	bad.Type = ""
 	results := make([]trackway.Result, 2)
-	if err := in.Accept(shop, received, []trackway.Command{good, bad}, results); err != nil {
+	if err := in.Accept(shop, received, []trackway.Command{visit("", 1), visit("", 1)}, results); err != nil {
 		t.Fatal(err)
 	}
-	if results[0].Err != nil || results[0].Seq != 1 || results[1].Err == nil {
+	if results[0].Err == nil || results[1].Err == nil {
 		t.Errorf("got %+v", results)
 	}
 	families, err := reg.Gather()
@@ -102,8 +102,8 @@ func TestDurableIsAcknowledged(t *testing.T) {
 			uncounted = family.GetMetric()[0].GetCounter().GetValue()
 		}
 	}
-	if uncounted != 1 {
-		t.Errorf("%g commands are uncounted, want 1", uncounted)
+	if uncounted != 2 {
+		t.Errorf("%g commands are uncounted, want 2", uncounted)
 	}
 }
 

@@ -22,6 +22,8 @@ const (
 	Python = "python" // the same
 	Fuzzer = "fuzzer" // of contracts, schemathesis, which needs a newer Python
 	Shared = "shared" // the data in ../shared
+	Nginx  = "nginx"  // the program, for the guide in docs/howto
+	Caddy  = "caddy"  // the same
 )
 
 // Missing ends a test whose prerequisite is not there: it skips, or fails if what

@@ -2,13 +2,10 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
 	"trackway/internal/canonjson"
@@ -20,131 +17,6 @@ import (
 	"trackway/internal/store/reading"
 	"trackway/internal/store/timeline"
 )
-
-// Apply carries the commands out in order, puts what became of each into results (as long as cmds), and returns once all of
-// it is on the disk. A command may be refused (its result's Err) without harm to the others. Each command sees the effects of
-// those before it, of all callers; no reader sees half a command. Commands of the kind [trackway.Nothing] are passed over, and
-// their results are left as they are.
-//
-// An error is ours (a damaged store, above all): then results mean nothing, and the commands may or may not be stored.
-//
-// REQUIRES: the commands are valid, as internal/ingest checks.
-func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
-	all := len(cmds)
-	for {
-		g, place := s.gathering.join(cmds, results)
-		if place == 0 {
-			s.applyGroup(g)
-			s.counts.SaveSoon()
-		} else {
-			<-g.done
-		}
-		r := &g.requests[place]
-		if bug, ok := errors.AsType[*panicked](r.err); ok {
-			panic(bug) // where it belongs: it is answered and logged as this request's
-		}
-		if err := cmp.Or(r.err, g.err); err != nil {
-			return fmt.Errorf("apply %d commands: %w", all, err)
-		}
-		if r.done == len(cmds) {
-			return nil
-		}
-		cmds, results = cmds[r.done:], results[r.done:]
-		if err := s.settle(r.crowded); err != nil {
-			return fmt.Errorf("make timelines fewer: %w", err)
-		}
-	}
-}
-
-// scratch is memory that one transaction after the other uses.
-type scratch struct {
-	key, value, object []byte
-	found              []*identity.Holder
-	usage              []usageDelta
-	counted            []counts.Event // none between transactions: they are parts of requests' bodies
-	touched            []uint32       // projects
-	entries            []movedEntry
-	changed            cache.Changed // none between transactions
-}
-
-// tx is a batch in the making. It exists only while the store's lock is held.
-type tx struct {
-	*scratch
-	s            *Store
-	b            *pebble.Batch
-	from         pebble.Reader // the database, or the batch on top of it
-	nextSeq      uint64
-	nextCustomer trackway.Customer
-	committing   bool
-	committed    bool
-	moved        int // entries, properties and identifiers, by merges; and what else a command may bring in any number: see DESIGN.md
-}
-
-// begin starts a transaction. One of several commands has to read its own writes. A single command decides before it writes,
-// unless it merges customers, and is spared the cost.
-func (s *Store) begin(several bool) *tx {
-	t := &tx{scratch: &s.scratch, s: s, nextSeq: s.nextSeq, nextCustomer: s.nextCustomer}
-	t.usage, t.touched = t.usage[:0], t.touched[:0]
-	if several {
-		t.readOwnWrites()
-	} else {
-		t.b, t.from = s.db.NewBatch(), s.db
-	}
-	return t
-}
-
-// readOwnWrites makes the batch one that can be read from. REQUIRES: nothing is staged.
-func (t *tx) readOwnWrites() {
-	t.b = t.s.db.NewIndexedBatch()
-	t.from = t.b
-}
-
-// close ends the transaction. Where it was not committed, be it for a panic, the cache must forget: it holds what was staged.
-func (t *tx) close() {
-	if !t.committed {
-		t.s.cache.Empty()
-	}
-	clear(t.counted)
-	t.counted = t.counted[:0]
-	clear(t.found)
-	t.changed.Empty()
-	_ = t.b.Close() // gives memory back; what was committed stays committed
-}
-
-func (t *tx) commit() error {
-	if err := t.stageHolders(); err != nil {
-		return err
-	}
-	t.committing = true
-	if !t.b.Empty() {
-		if err := t.b.Commit(pebble.NoSync); err != nil {
-			return err
-		}
-	}
-	t.s.nextSeq, t.s.nextCustomer, t.committed = t.nextSeq, t.nextCustomer, true
-	if t.s.held != nil {
-		t.s.held(t.moved)
-	}
-	for i := range t.usage {
-		t.s.setUsageLocked(t.usage[i].of, t.usage[i].add)
-	}
-	t.s.counts.Add(t.counted)
-	for _, project := range t.touched {
-		t.s.versions.Changed(project)
-	}
-	return nil
-}
-
-// get reads a key into memory that is valid until release is called.
-func (t *tx) get(key []byte) (value []byte, release func() error, err error) {
-	value, closer, err := t.from.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, func() error { return nil }, nil
-	} else if err != nil {
-		return nil, nil, err
-	}
-	return value, closer.Close, nil
-}
 
 // command carries out one command. One that identity refuses stages nothing; one that is refused for too many properties has set
 // the others.
@@ -185,7 +57,7 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 // all in the cache.
 func (t *tx) holderOf(project uint32, id trackway.Identifier) (*identity.Holder, error) {
 	key := t.idKey(project, id)
-	customer, known := t.s.cache.Customer(key)
+	customer, known := t.m.cache.Customer(key)
 	if !known {
 		value, release, err := t.get(key)
 		if err != nil || value == nil {
@@ -195,13 +67,13 @@ func (t *tx) holderOf(project uint32, id trackway.Identifier) (*identity.Holder,
 		if err := release(); err != nil {
 			return nil, err
 		}
-		t.s.cache.PutID(key, customer)
+		t.m.cache.PutID(key, customer)
 	}
 	return t.holder(project, customer)
 }
 
 func (t *tx) holder(project uint32, customer trackway.Customer) (*identity.Holder, error) {
-	if h := t.s.cache.Holder(customer); h != nil {
+	if h := t.m.cache.Holder(customer); h != nil {
 		return h, nil
 	}
 	h := t.changed.Of(customer)
@@ -211,7 +83,7 @@ func (t *tx) holder(project uint32, customer trackway.Customer) (*identity.Holde
 			return nil, err
 		}
 	}
-	t.s.cache.PutHolder(h)
+	t.m.cache.PutHolder(h)
 	return h, nil
 }
 
@@ -221,9 +93,9 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	if h.Customer == 0 {
 		h.Customer = t.nextCustomer
 		t.nextCustomer++
-		t.s.cache.PutHolder(h)
-		t.s.cache.PutLatest(h.Customer, 0) // it has no events
-		t.addUsage(c, query.Usage{Created: 1})
+		t.m.cache.PutHolder(h)
+		t.m.cache.PutLatest(h.Customer, 0) // it has no events
+		t.addUsage(c.Project, c.Received, query.Usage{Created: 1})
 	} else if !d.Changed {
 		return nil
 	}
@@ -237,15 +109,15 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	}
 	for _, id := range d.Release {
 		key := t.idKey(c.Project, id)
-		t.s.cache.ForgetID(key)
+		t.m.cache.ForgetID(key)
 		if err := t.b.Delete(key, nil); err != nil {
 			return err
 		}
 	}
 	for _, id := range d.Assign {
 		key := t.idKey(c.Project, id)
-		t.s.cache.ForgetID(key)
-		t.s.cache.PutID(key, h.Customer)
+		t.m.cache.ForgetID(key)
+		t.m.cache.PutID(key, h.Customer)
 		t.value = binary.BigEndian.AppendUint64(t.value[:0], uint64(h.Customer))
 		if err := t.b.Set(key, t.value, nil); err != nil {
 			return err
@@ -258,7 +130,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	for _, robbed := range d.Robbed {
 		t.putHolder(c.Project, robbed)
 	}
-	for room, i := t.s.mostMoved, 0; i < len(d.Absorbed); i++ {
+	for room, i := t.m.mostMoved, 0; i < len(d.Absorbed); i++ {
 		moved, err := t.absorb(c, h, d.Before, d.Absorbed[i], room)
 		if err != nil {
 			return err
@@ -389,7 +261,7 @@ func (t *tx) addEvent(h *identity.Holder, c *trackway.Command) (trackway.Result,
 			return trackway.Result{}, err
 		}
 	}
-	t.s.cache.SawEvent(h.Customer, e.Time)
+	t.m.cache.SawEvent(h.Customer, e.Time)
 	return trackway.Result{Customer: h.Customer, Seq: e.Seq}, t.append(&e, tail)
 }
 
@@ -432,17 +304,17 @@ func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, dupli
 // laterThanAll tells whether an event at this time is certainly later than all of the holder's, as the events of a customer who
 // is there now are: then it is no duplicate, and none has to be looked for. It may say no where it does not know.
 func (t *tx) laterThanAll(h *identity.Holder, at trackway.Micros) (bool, error) {
-	latest, known := t.s.cache.Latest(h.Customer)
+	latest, known := t.m.cache.Latest(h.Customer)
 	switch {
 	case !known:
-		t.s.cache.PutLatest(h.Customer, cache.Met)
+		t.m.cache.PutLatest(h.Customer, cache.Met)
 		return false, nil
 	case latest == cache.Met:
 		var err error
 		if latest, err = reading.LastEvent(t.from, h); err != nil {
 			return false, err
 		}
-		t.s.cache.PutLatest(h.Customer, latest)
+		t.m.cache.PutLatest(h.Customer, latest)
 	}
 	return at > latest, nil
 }

@@ -62,10 +62,11 @@ func openToRead(f vfs.FS, dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, nextErasure: 1, damaged: damage.New(slog.New(slog.DiscardHandler))}
-	if version, err := s.checkFormat(); err != nil {
+	s := &Store{}
+	s.db, s.damaged = db, damage.New(slog.New(slog.DiscardHandler))
+	if known, err := s.checkFormat(); err != nil {
 		return nil, errors.Join(err, db.Close())
-	} else if version == 0 {
+	} else if !known {
 		return nil, errors.Join(errors.New("it is no store"), db.Close())
 	}
 	if err := s.findNext(); err != nil {

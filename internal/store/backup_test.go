@@ -77,7 +77,7 @@ func load(tb testing.TB, s *Store, from, n int) {
 			tb.Fatal(err)
 		}
 	}
-	if err := errors.Join(s.counts.Save(), s.barrier()); err != nil { // so that nothing changes by itself
+	if err := errors.Join(s.counts.Save(), s.Sync()); err != nil { // so that nothing changes by itself
 		tb.Fatal(err)
 	}
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -9,6 +8,7 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/entry"
 )
 
 // benchEvent is an event of some 500 bytes, at a time that no other has.
@@ -49,8 +49,7 @@ func known(b *testing.B, s *Store) []trackway.Identifier {
 
 // commit does all of Apply but for the wait for the disk.
 func commit(s *Store, cmds []trackway.Command, results []trackway.Result) error {
-	g, _ := s.gathering.join(cmds, results)
-	return cmp.Or(s.commitGroup(g), g.requests[0].err)
+	return s.machine.Apply(s.Applied()+1, &entry.Commands{Requests: []entry.Request{{Commands: cmds, Results: results}}})
 }
 
 // mustCommit does all of Apply but for the wait for the disk.

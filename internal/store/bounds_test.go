@@ -6,6 +6,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/entry"
 )
 
 // TestLongMergesLetOthersIn: the commands of one request are one batch, but for merges that move many events: then others get the
@@ -26,9 +27,9 @@ func TestLongMergesLetOthersIn(t *testing.T) {
 		merges = append(merges, update(5000, nil, reg1, cookie))
 	}
 	results := make([]trackway.Result, len(merges))
-	g, _ := s.gathering.join(merges, results)
-	if at, err := s.applySome(g, 0, false); err != nil || at != 1 || g.requests[0].done != 2 { // the second takes it over maxMoved
-		t.Fatalf("carried out %d commands, %v, want 2", g.requests[0].done, err)
+	e := entry.Commands{Requests: []entry.Request{{Commands: merges, Results: results}}}
+	if err := s.machine.Apply(s.Applied()+1, &e); err != nil || e.Requests[0].Done != 2 { // the second takes it over maxMoved
+		t.Fatalf("carried out %d commands, %v, want 2", e.Requests[0].Done, err)
 	}
 	mustBeConsistent(t, s)
 	if r := mustApply(t, s, merges...); r[visits-1].Err != nil || r[0].Customer != r[visits-1].Customer {
@@ -50,9 +51,9 @@ func TestNamingManyLetsOthersIn(t *testing.T) {
 	}
 	named := map[string]string{"absorbed_ids": string(canonjson.AppendIDs(nil, ids))}
 	cmds := []trackway.Command{event(trackway.MergeType, 1, named, reg1), event(trackway.MergeType, 2, named, reg1), event(trackway.MergeType, 3, named, reg1)}
-	g, _ := s.gathering.join(cmds, make([]trackway.Result, len(cmds)))
-	if at, err := s.applySome(g, 0, false); err != nil || at != 1 || g.requests[0].done != 2 { // the second takes it over maxMoved
-		t.Fatalf("carried out %d commands, %v, want 2", g.requests[0].done, err)
+	e := entry.Commands{Requests: []entry.Request{{Commands: cmds, Results: make([]trackway.Result, len(cmds))}}}
+	if err := s.machine.Apply(s.Applied()+1, &e); err != nil || e.Requests[0].Done != 2 { // the second takes it over maxMoved
+		t.Fatalf("carried out %d commands, %v, want 2", e.Requests[0].Done, err)
 	}
 	if r := mustApply(t, s, cmds...); !r[0].Duplicate || !r[1].Duplicate || r[2].Seq == 0 {
 		t.Errorf("got %v, want the third to be new", r)

@@ -59,7 +59,7 @@ type contents struct {
 	projectOf map[trackway.Customer]uint32
 	ids       map[string]trackway.Customer // by key
 	events    map[uint64]trackway.Event
-	timeline  map[uint64][]entry // by sequence number
+	timeline  map[uint64][]timelineEntry // by sequence number
 	props     map[trackway.Customer]int
 	kept      map[[2]trackway.Customer]bool // survivor and absorbed customer whose timeline stayed
 	usage     query.Usage
@@ -69,7 +69,7 @@ type contents struct {
 	counted   uint64
 }
 
-type entry struct {
+type timelineEntry struct {
 	customer trackway.Customer
 	at       trackway.Micros
 	tail     uint64
@@ -80,7 +80,7 @@ func readAll(from pebble.Reader) (*contents, error) {
 	c := &contents{
 		projects: make(map[string]uint32), holders: make(map[trackway.Customer]*identity.Holder),
 		projectOf: make(map[trackway.Customer]uint32), ids: make(map[string]trackway.Customer),
-		events: make(map[uint64]trackway.Event), timeline: make(map[uint64][]entry),
+		events: make(map[uint64]trackway.Event), timeline: make(map[uint64][]timelineEntry),
 		props: make(map[trackway.Customer]int), kept: make(map[[2]trackway.Customer]bool),
 		counts: make(map[string]string), types: make(map[uint32]map[string]uint32),
 	}
@@ -110,8 +110,6 @@ func (c *contents) read(key, value []byte) (err error) {
 	case 'c':
 		c.projectOf[number(5)] = binary.BigEndian.Uint32(key[1:])
 		c.holders[number(5)], err = format.DecodeHolder(number(5), value)
-	case 'e':
-		_, err = erased.Decode(value)
 	case 'f':
 		if len(value) != 0 {
 			return format.ErrCorrupt
@@ -125,13 +123,22 @@ func (c *contents) read(key, value []byte) (err error) {
 		switch {
 		case string(key) == "mformat":
 			c.format = string(value)
-		case string(key) == "mcounted":
-			c.counted = binary.BigEndian.Uint64(value)
-		case bytes.HasPrefix(key, prefixIdentifier):
-		case bytes.Equal(key, keyNextSeq):
+		case bytes.HasPrefix(key, []byte(format.PrefixIdentifier)), bytes.HasPrefix(key, []byte(format.PrefixCursor)):
+		case string(key) == format.KeyApplied, string(key) == format.KeyErasures:
+		case bytes.Equal(key, []byte(format.KeyNextSeq)):
 			c.nextSeq = binary.BigEndian.Uint64(value)
 		default:
 			c.projects[string(key[len("mproject/"):])] = binary.BigEndian.Uint32(value)
+		}
+	case 'n':
+		switch {
+		case bytes.Equal(key, []byte(format.KeyCounted)):
+			c.counted = binary.BigEndian.Uint64(value)
+		case bytes.HasPrefix(key, []byte(format.PrefixErasure)):
+			_, err = erased.Decode(value)
+		case bytes.Equal(key, []byte(format.KeyStore)):
+		default:
+			return format.ErrCorrupt
 		}
 	case 'p':
 		c.props[number(1)]++
@@ -146,7 +153,7 @@ func (c *contents) read(key, value []byte) (err error) {
 		if len(key) != 25 || n != len(value) && string(value[n:]) != "\x01" {
 			return format.ErrCorrupt
 		}
-		c.timeline[seq] = append(c.timeline[seq], entry{number(1), trackway.Micros(number(9)), uint64(number(17))})
+		c.timeline[seq] = append(c.timeline[seq], timelineEntry{number(1), trackway.Micros(number(9)), uint64(number(17))})
 	case 'u':
 		u, err := totals.Decode(value)
 		c.usage = c.usage.Plus(u)
@@ -423,6 +430,16 @@ func propertiesOf(m map[string]string) []trackway.Property {
 		properties = append(properties, trackway.Property{Name: name, Value: []byte(m[name])})
 	}
 	return properties
+}
+
+// mustRegister registers a project and returns its number.
+func mustRegister(tb testing.TB, s *Store, token string) uint32 {
+	tb.Helper()
+	p := []trackway.Project{{Token: token}}
+	if err := s.Register(p); err != nil {
+		tb.Fatal(err)
+	}
+	return p[0].Number
 }
 
 func mustApply(tb testing.TB, s *Store, cmds ...trackway.Command) []trackway.Result {

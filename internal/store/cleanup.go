@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/identity"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
@@ -45,7 +46,10 @@ func (s *Store) forget(pending map[uint64]erased.Record) error {
 			gone[e.Places.Customers[0]] = true
 		}
 	}
-	return erased.Forget(s.db, gone, func(p uint32, c trackway.Customer) (*identity.Holder, error) { return reading.Survivor(s.db, p, c) })
+	return erased.Forget(
+		s.db, gone, func(p uint32, c trackway.Customer) (*identity.Holder, error) { return reading.Survivor(s.db, p, c) },
+		func(e *entry.Forget) error { return s.log.Append(e) },
+	)
 }
 
 // scheduled reads the erasures that are not done.
@@ -69,13 +73,13 @@ func (s *Store) setDone(done map[uint64]erased.Record, at trackway.Micros) error
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
 	for id, e := range done {
-		if err := b.Set(erased.Key(id), erased.Append(nil, erased.Record{Project: e.Project, Asked: e.Asked, Done: at}), nil); err != nil {
+		if err := b.Set(format.Key(nil).Erasure(id), erased.Append(nil, erased.Record{Project: e.Project, Asked: e.Asked, Done: at}), nil); err != nil {
 			return err
 		}
 	}
 	err := s.erasures(func(id uint64, e erased.Record) {
 		if e.Done != 0 && id+maxErasures < s.nextErasure {
-			_ = b.Delete(erased.Key(id), nil) // a batch in memory does not fail
+			_ = b.Delete(format.Key(nil).Erasure(id), nil) // a batch in memory does not fail
 		}
 	})
 	if err := errors.Join(err, b.Commit(pebble.Sync)); err != nil {
@@ -109,7 +113,7 @@ func spansOf(pending map[uint64]erased.Record) []scrub.Span {
 		{Start: []byte{format.TableTimeline + 1}, End: []byte{format.ScratchKeys}},
 	}
 	var customers []trackway.Customer
-	var log []erased.Range
+	var log []entry.Range
 	for _, e := range pending {
 		customers = append(customers, e.Places.Customers...)
 		log = append(log, e.Places.Log...)

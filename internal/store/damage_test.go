@@ -45,7 +45,7 @@ func uncount(t *testing.T, s *Store) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.db.Delete([]byte("mcounted"), pebble.Sync); err != nil {
+	if err := s.db.Delete([]byte("ncounted"), pebble.Sync); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -231,7 +231,7 @@ func TestDamagedErasureIsDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	erasure := mustErase(t, s, 1, "email")
-	if err := s.db.Set([]byte("e\x00\x00\x00\x00\x00\x00\x00\x01"), []byte{0xff}, pebble.Sync); err != nil {
+	if err := s.db.Set(format.Key(nil).Erasure(1), []byte{0xff}, pebble.Sync); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

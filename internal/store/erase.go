@@ -3,11 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/erased"
@@ -15,9 +15,9 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// maxLast is how many events of the log, of all customers, the end of an erasure looks at under the lock. It is more than what one hold
-// of the lock by others adds: where writers queue for the lock one of them always comes in between.
-const maxLast = 2 * maxGroup
+// maxRewrittenBytes is how many bytes of events an erasure writes again before
+// others are let in. It writes no more than entry.MaxEvents events.
+const maxRewrittenBytes = 1 << 20
 
 // Erased is what one erasure took away. It is for those who keep something of
 // it elsewhere, in memory, and is not to be kept or logged.
@@ -34,71 +34,74 @@ type Erased struct {
 // call schedules: at is the time that stands in the schedule.
 //
 // After an error or a crash part of it may be done; the identifiers go last, so that the caller can ask again. Cost: a read
-// of all of the customer's events, with nobody waiting but other erasures and [Store.Expire]; writers wait while up to
-// maxRewritten events are written again at once.
+// of all of the customer's events, with nobody waiting but other erasures; writers wait while some events are written again.
 //
 // What it returns is exactly what went: also identifiers that came while it ran.
 func (s *Store) Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (Erased, error) {
-	done, err := s.erase(project, c, personal, at)
-	if err != nil {
-		return Erased{}, fmt.Errorf("erase customer %d: %w", c, err)
-	}
-	return done, s.barrier()
-}
-
-// erase does what a snapshot shows, then what came to the log since, and at the end, under the lock, what came meanwhile, with
-// the identifiers. A merge brings events that are not at the log's end: then all is done once more. Where too much came, only that is.
-func (s *Store) erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (done Erased, err error) {
 	s.rewriting.Lock()
 	defer s.rewriting.Unlock()
-	e := s.newEraser(project, personal)
-	e.asked = at
-	for done.ID == 0 && err == nil {
-		if !e.passed {
-			err = e.pass(c)
-		}
-		if err == nil {
-			err = e.fewerFormer()
-		}
-		if err == nil {
-			err = e.catchUp()
-		}
-		if err == nil {
-			done, err = e.finish(c, at)
+	e := s.newEraser(project, personal, at)
+	for e.end.Outcome != entry.Done {
+		if err := e.step(c); err != nil {
+			return Erased{}, fmt.Errorf("erase customer %d: %w", c, err)
 		}
 	}
-	return done, err
+	return Erased{Erasure: query.Erasure{ID: e.end.ID, Asked: at}, Customer: e.end.Erased, IDs: e.end.Gone}, nil
 }
 
-func (s *Store) newEraser(project uint32, personal []string) *eraser {
-	return &eraser{rewriter: rewriter{s: s, project: project, types: make(format.TypeNames)}, personal: personal}
+func (s *Store) newEraser(project uint32, personal []string, at trackway.Micros) *eraser {
+	e := &eraser{s: s, types: make(format.TypeNames)}
+	e.end = entry.Erase{Project: project, Personal: personal, Asked: at, Outcome: entry.Stale}
+	e.chunk = entry.Rewrite{Project: project, Personal: personal}
+	return e
 }
 
-// eraser erases one customer. The store's rewriting is held.
+// eraser erases one customer. It looks for what has to go outside the machine's
+// lock and appends entries that write it again, a few events each: first what a
+// snapshot shows, then what came to the log since. The end, one more entry, does
+// what came meanwhile, if that is little, and takes the identifiers away.
 type eraser struct {
-	rewriter
+	s      *Store
+	end    entry.Erase   // the end; what the last pass knows is in it
+	places erased.Places // where the files hold what was erased
+	chunk  entry.Rewrite // what is written again next
+	bytes  int           // of these events
+	merged bool          // the customer has absorbed another one since the pass began
+	types  format.TypeNames
+}
 
-	personal []string
-	asked    trackway.Micros
-
-	// What the last pass knows.
-	passed   bool // it is of use
-	customer trackway.Customer
-	ids      []identity.ID
-	next     uint64 // the log is done up to this sequence number
-	merged   bool   // the customer has absorbed another one since the pass began
+// step comes nearer to the end. A merge brings events that are not at the log's
+// end, so after one all is looked at again. If too much came, only that is.
+func (e *eraser) step(c trackway.Customer) error {
+	if e.end.Outcome == entry.Stale {
+		if err := e.pass(c); err != nil {
+			return err
+		}
+	}
+	if err := e.catchUp(); err != nil {
+		return err
+	}
+	if e.merged {
+		e.end.Outcome = entry.Stale
+		return nil
+	}
+	p := e.places.Of(e.end.Customer)
+	e.end.Customers, e.end.Log = p.Customers, p.Log
+	if err := e.s.log.Append(&e.end); err != nil {
+		return err
+	}
+	e.end.Continued = e.end.Continued || e.end.Outcome == entry.Former
+	return nil
 }
 
 // pass does all that there is when it begins.
 func (e *eraser) pass(c trackway.Customer) error {
 	e.s.mu.Lock()
 	left, from := e.s.readers.Enter(), e.s.db.NewSnapshot()
-	e.next, e.merged = e.s.nextSeq, false
+	e.end.Next, e.merged = e.s.nextSeq, false
 	e.s.mu.Unlock()
 	defer left()
-	err := e.all(from, c)
-	e.passed = true
-	return errors.Join(err, from.Close())
+	return errors.Join(e.all(from, c), from.Close())
 }
 
 // catchUp does what has come to the log until nothing is left or, where others go on writing, only maxLast events.
@@ -108,25 +111,25 @@ func (e *eraser) catchUp() error {
 		e.s.mu.Lock()
 		end := e.s.nextSeq
 		e.s.mu.Unlock()
-		if end == e.next || round >= rounds && end-e.next <= maxLast {
+		if end == e.end.Next || round >= rounds && end-e.end.Next <= maxLast {
 			break
 		}
 		if err := errors.Join(e.newer(end), e.write()); err != nil {
 			return err
 		}
-		e.next = end
+		e.end.Next = end
 	}
 	return nil
 }
 
 // all does what a snapshot shows: the events of the customer, and the merges of others who had one of its identifiers once.
 func (e *eraser) all(from pebble.Reader, c trackway.Customer) error {
-	h, err := reading.Survivor(from, e.project, c) // merged since the caller asked who it is: the survivor has it all
+	h, err := reading.Survivor(from, e.end.Project, c) // merged since the caller asked who it is: the survivor has it all
 	if err != nil {
 		return err
 	}
-	e.customer, e.ids = h.Customer, h.IDs
-	former, err := reading.FormerHolders(from, e.project, h.IDs)
+	e.end.Customer, e.end.IDs, e.chunk.Customer = h.Customer, reading.Identifiers(h.IDs), h.Customer
+	former, err := reading.FormerHolders(from, e.end.Project, h.IDs)
 	if err != nil {
 		return err
 	}
@@ -137,110 +140,80 @@ func (e *eraser) all(from pebble.Reader, c trackway.Customer) error {
 		if f.Customer == h.Customer {
 			continue
 		}
-		if err := e.timelines(from, f, e.places.Noting(e.others)); err != nil {
+		if err := e.timelines(from, f, e.former); err != nil {
 			return err
 		}
 	}
 	return e.write()
 }
 
-// newer takes in the events from next up to, not including, end.
+// timelines takes in the events of a customer for which has tells that something
+// has to go.
+func (e *eraser) timelines(from pebble.Reader, h *identity.Holder, has func(*trackway.Event) bool) error {
+	return reading.EachOf(from, h, e.types, func(event *trackway.Event) error { return e.take(event, has(event)) })
+}
+
+// newer takes in the events from Next up to, not including, end.
 func (e *eraser) newer(end uint64) error {
-	return e.log(e.next, end, func(event *trackway.Event) ([]byte, error) {
-		if event.Customer != e.customer {
-			return e.others(event)
+	return reading.Since(e.s.db, e.end.Project, e.end.Next, end, e.types, func(event *trackway.Event) error {
+		if event.Customer != e.end.Customer {
+			return e.take(event, e.others(event))
 		}
 		if event.Type == trackway.MergeType {
 			marked, err := reading.IsMarked(e.s.db, event)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			e.merged = e.merged || marked
 		}
-		return e.own(event)
+		return e.take(event, e.own(event))
 	})
 }
 
-// own returns what is left of the properties of one of the customer's events, nil if nothing has to go.
-func (e *eraser) own(event *trackway.Event) ([]byte, error) {
+// own tells whether something of one of the customer's events has to go.
+func (e *eraser) own(event *trackway.Event) bool {
 	e.places.Add(event.Seq, event.Customer) // also where an erasure that was cut off has rewritten it
-	return erased.WithoutPersonal(event, e.personal), nil
+	return erased.WithoutPersonal(event, e.end.Personal) != nil
 }
 
-// others returns what is left of somebody else's event: a merge may name the customer.
-func (e *eraser) others(event *trackway.Event) ([]byte, error) {
-	if event.Type != trackway.MergeType {
-		return nil, nil
-	}
-	return erased.WithoutIDs(event, e.ids), nil
+// others tells whether something of somebody else's event has to go: a merge may name the customer.
+func (e *eraser) others(event *trackway.Event) bool {
+	return event.Type == trackway.MergeType && erased.WithoutIDs(event, e.end.IDs) != nil
 }
 
-// finish does the rest under the lock. It returns no erasure where there is too much of that, or the pass is of no use.
-func (e *eraser) finish(c trackway.Customer, at trackway.Micros) (done Erased, err error) {
-	s := e.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h, err := reading.Survivor(s.db, e.project, c)
-	if err != nil {
-		return done, err
+// former is others for those who had an identifier once: an erasure that was cut
+// off may have rewritten a merge of theirs, so that it has nothing more to lose,
+// while the files still hold it as it was.
+func (e *eraser) former(event *trackway.Event) bool {
+	if event.Type == trackway.MergeType {
+		e.places.Add(event.Seq, event.Customer)
 	}
-	e.locked = true
-	defer func() { e.staged, e.bytes, e.locked = nil, 0, false }() // of no use where this pass was not the last one
-	e.passed = !e.merged && h.Customer == e.customer && e.knows(h.IDs)
-	if !e.passed || s.nextSeq-e.next > maxLast {
-		return done, nil
-	}
-	if err := e.newer(s.nextSeq); err != nil || e.merged {
-		e.passed = false
-		return done, err
-	}
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
-	ids := reading.Identifiers(h.IDs)
-	if err := errors.Join(e.stage(b), e.holder(b, h)); err != nil {
-		return done, err
-	}
-	id := s.nextErasure
-	record := erased.Record{Project: e.project, Asked: at, Places: e.places.Of(h.Customer)}
-	err = errors.Join(b.Set(erased.Key(id), erased.Append(nil, record), nil), b.Commit(pebble.NoSync))
-	if err != nil {
-		return done, err
-	}
-	s.nextErasure++
-	s.pending.Add(id, at)
-	s.versions.Changed(e.project)
-	return Erased{Erasure: query.Erasure{ID: id, Asked: at}, Customer: h.Customer, IDs: ids}, nil
+	return e.others(event)
 }
 
-// knows tells whether the last pass has looked for all of these identifiers.
-func (e *eraser) knows(ids []identity.ID) bool {
-	return !slices.ContainsFunc(ids, func(id identity.ID) bool {
-		return !slices.ContainsFunc(e.ids, func(known identity.ID) bool { return known.Identifier == id.Identifier })
-	})
+// take notes an event that has to be written again.
+func (e *eraser) take(event *trackway.Event, has bool) error {
+	if !has {
+		return nil
+	}
+	e.chunk.Events = append(e.chunk.Events, event.Seq)
+	if e.bytes += len(event.Properties); len(e.chunk.Events) < entry.MaxEvents && e.bytes < maxRewrittenBytes {
+		return nil
+	}
+	return e.write()
 }
 
-// holder erases identifiers and properties.
-func (e *eraser) holder(b *pebble.Batch, h *identity.Holder) error {
-	for _, name := range e.personal {
-		key := format.AppendPropKey(nil, h.Customer, name)
-		_, closer, err := e.s.db.Get(key)
-		if errors.Is(err, pebble.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		h.Properties--
-		if err := errors.Join(closer.Close(), b.Delete(key, nil)); err != nil {
-			return err
-		}
+// write has the events written again.
+func (e *eraser) write() error {
+	if len(e.chunk.Events) == 0 {
+		return nil
 	}
-	for _, id := range h.IDs {
-		if err := e.identifier(b, id.Identifier); err != nil {
-			return err
-		}
+	if err := e.s.log.Append(&e.chunk); err != nil {
+		return err
 	}
-	e.s.cache.ForgetHolder(h.Customer)
-	h.IDs = nil
-	return b.Set(format.AppendCustomerKey(nil, e.project, h.Customer), format.AppendHolder(nil, h), nil)
+	for _, p := range e.chunk.Places {
+		e.places.Add(p.Seq, p.Customer)
+	}
+	e.chunk.Events, e.bytes = e.chunk.Events[:0], 0
+	return nil
 }

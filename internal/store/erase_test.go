@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 )
@@ -20,7 +20,7 @@ import (
 func TestEraseLetsOthersIn(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
-	const events = 5*maxRewritten + 1
+	const events = 5*entry.MaxEvents + 1
 	var cmds []trackway.Command
 	for i := range events {
 		cmds = append(cmds, event("e", trackway.Micros(i), map[string]string{"email": `"x"`}, reg1))
@@ -29,7 +29,7 @@ func TestEraseLetsOthersIn(t *testing.T) {
 	before := s.Version(demo)
 	mustErase(t, s, 1, "email")
 	if steps := s.Version(demo) - before; steps < 7 {
-		t.Errorf("erased %d events in %d steps, want one for each %d, and the last", events, steps, maxRewritten)
+		t.Errorf("erased %d events in %d steps, want one for each %d, and the last", events, steps, entry.MaxEvents)
 	}
 	for _, e := range mustEvents(t, s, 1) {
 		if strings.Contains(e, "email") {
@@ -138,20 +138,20 @@ func TestEraseUnderLoad(t *testing.T) {
 		}
 		mustApply(t, s, cmds...)
 	}
-	e := s.newEraser(demo, []string{"email"})
+	e := s.newEraser(demo, []string{"email"}, 1000)
 	if err := e.pass(c); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
 		meanwhile int
-		done      bool
-	}{{maxLast + 1, false}, {maxGroup, true}} {
+		want      entry.Outcome
+	}{{maxLast + 1, entry.Behind}, {1024, entry.Done}} { // as many as a group has
 		if err := e.catchUp(); err != nil {
 			t.Fatal(err)
 		}
 		others(test.meanwhile)
-		if done, err := e.finish(c, 1000); (done.ID != 0) != test.done || !e.passed || err != nil {
-			t.Errorf("after %d events of others: erasure %d, to be passed again: %t, %v", test.meanwhile, done.ID, !e.passed, err)
+		if err := s.log.Append(&e.end); e.end.Outcome != test.want || err != nil {
+			t.Errorf("after %d events of others: outcome %d, want %d; %v", test.meanwhile, e.end.Outcome, test.want, err)
 		}
 	}
 	if got := mustEvents(t, s, c); len(got) != 1 || strings.Contains(got[0], "email") {
@@ -169,27 +169,20 @@ func TestEraseTellsWhatWent(t *testing.T) {
 	jane, older, late := identifierOf("registered", "jane"), identifierOf("cookie", "older"), identifierOf("cookie", "late")
 	survivor := mustApply(t, s, update(1, nil, older))[0].Customer
 	c := mustApply(t, s, update(2, nil, jane))[0].Customer
-	e := s.newEraser(demo, nil)
+	e := s.newEraser(demo, nil, 1000)
 	if err := e.pass(c); err != nil {
 		t.Fatal(err)
 	}
 	mustApply(t, s, update(3, nil, jane, late), update(4, nil, jane, older)) // after the first pass
-	var done Erased
-	for done.ID == 0 {
-		var err error
-		if !e.passed {
-			err = e.pass(c)
-		}
-		if err = errors.Join(err, e.catchUp()); err != nil {
-			t.Fatal(err)
-		}
-		if done, err = e.finish(c, 1000); err != nil {
+	e.end.Outcome = entry.Behind
+	for e.end.Outcome != entry.Done {
+		if err := e.step(c); err != nil {
 			t.Fatal(err)
 		}
 	}
-	slices.SortFunc(done.IDs, func(a, b trackway.Identifier) int { return strings.Compare(a.Value, b.Value) })
-	if want := []trackway.Identifier{jane, late, older}; !slices.Equal(done.IDs, want) || done.Customer != survivor {
-		t.Errorf("got %v of customer %d, want %v of %d", done.IDs, done.Customer, want, survivor)
+	slices.SortFunc(e.end.Gone, func(a, b trackway.Identifier) int { return strings.Compare(a.Value, b.Value) })
+	if want := []trackway.Identifier{jane, late, older}; !slices.Equal(e.end.Gone, want) || e.end.Erased != survivor {
+		t.Errorf("got %v of customer %d, want %v of %d", e.end.Gone, e.end.Erased, want, survivor)
 	}
 	if next, err := s.Erase(demo, c, nil, 1001); err != nil || len(next.IDs) > 0 || next.Customer != survivor {
 		t.Errorf("got %+v, %v, want nothing more to erase", next, err)
@@ -212,12 +205,16 @@ func TestEraseForgetsFormerHoldersInSteps(t *testing.T) {
 	}
 	mustApply(t, s, cmds...)
 	c := mustFind(t, s, cookie1)
-	e := s.newEraser(demo, nil)
-	if err := errors.Join(e.pass(c), e.fewerFormer(), s.barrier()); err != nil {
-		t.Fatal(err)
-	}
-	if keys, err := e.formerKeys(holders); err != nil || len(keys) > maxFormer || len(keys) == 0 {
-		t.Errorf("%d former holders are left for the end, %v", len(keys), err)
+	e := s.newEraser(demo, nil, 1000)
+	for left := holders; left > maxFormer; {
+		if err := e.step(c); err != nil || e.end.Outcome != entry.Former {
+			t.Fatalf("outcome %d, %v", e.end.Outcome, err)
+		}
+		now := len(s.mustReadTable(t, format.TableFormer))
+		if now < left-maxFormer-1 || now >= left {
+			t.Errorf("%d former holders are left of %d", now, left)
+		}
+		left = now
 	}
 	after := mustOpen(t, fs.CrashClone(vfs.CrashCloneCfg{}))
 	if n, _ := after.pending.Pending(); n != 1 {

@@ -18,7 +18,7 @@ const maxErasures = 1000
 // erasures calls do for each erasure that is remembered, the oldest first. One whose record cannot be read is noted, and taken for one
 // that is not done and may be of anything: so the next clean-up, which does it, looks everywhere.
 func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
-	return reading.Scan(s.db, []byte{format.TableErasures}, func(key, record []byte) error {
+	return reading.Scan(s.db, []byte(format.PrefixErasure), func(key, record []byte) error {
 		id := binary.BigEndian.Uint64(key)
 		e, err := erased.Decode(record)
 		if err != nil {
@@ -32,9 +32,12 @@ func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
 
 // findErasures finds what a process before this one has left to be cleaned up.
 func (s *Store) findErasures() error {
-	s.nextErasure = 1
-	err := s.erasures(func(id uint64, e erased.Record) {
-		s.nextErasure = id + 1
+	last, err := s.number(format.KeyErasures)
+	if err != nil {
+		return err
+	}
+	s.nextErasure = last + 1
+	err = s.erasures(func(id uint64, e erased.Record) {
 		if e.Done == 0 {
 			s.pending.Add(id, e.Asked)
 		}

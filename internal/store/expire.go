@@ -6,28 +6,24 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/query"
 	"trackway/internal/sleep"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/timeline"
-	"trackway/internal/store/totals"
 )
 
-// keyNextSeq says which sequence number comes next where the last record of the log is gone.
-var keyNextSeq = []byte("mnextseq")
-
-// How many events are removed before other writers are let in, and for how long these have the store for themselves then.
-const (
-	maxExpired = 128
-	expireRest = 2 * time.Millisecond
-)
+// expireRest is for how long others have the store for themselves after
+// entry.MaxEvents events were removed.
+const expireRest = 2 * time.Millisecond
 
 // Expire removes those of the events from sequence number from up to, not including, to whose time, or receipt if that is
 // earlier, is before what before returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how
@@ -40,18 +36,17 @@ func (s *Store) Expire(
 ) (query.Expired, error) {
 	x, old, err := s.tooOld(from, to, before)
 	if err == nil && len(old) > 0 {
-		err = s.counts.Save() // or an opening, which counts what was not saved, would not find them
+		err = s.counts.Save() // so that no entry has to, while others wait
 	}
 	for err == nil && len(old) > 0 {
 		if err = context.Cause(ctx); err != nil {
 			break
 		}
-		n := min(len(old), maxExpired)
-		var removed int
-		if removed, err = s.expire(old[:n]); removed < n {
+		e := entry.Expire{Events: old[:min(len(old), entry.MaxEvents)]}
+		if err = s.log.Append(&e); e.Removed < len(e.Events) {
 			x.Soonest = 0 // what stays is looked at again
 		}
-		if old, x.Removed = old[n:], x.Removed+removed; len(old) > 0 {
+		if old, x.Removed = old[len(e.Events):], x.Removed+e.Removed; err == nil && len(old) > 0 {
 			err = sleep.For(ctx, expireRest)
 		}
 	}
@@ -80,83 +75,50 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 	return x, old, err
 }
 
-// expire removes events, each with its entry in the timeline, and returns how many. What they are and where their entries are is read
-// before writers have to wait; a merge may move some of these meanwhile. One whose entry cannot be read is noted, and stays.
-func (s *Store) expire(old []uint64) (removed int, err error) {
-	s.rewriting.Lock()
-	defer s.rewriting.Unlock()
-	found := make([]rewritten, 0, len(old))
-	for _, seq := range old {
-		e, err := reading.Event(s.db, seq)
+// expire removes events, each with its entry in the timeline. One that cannot be
+// read, or whose entry cannot, is noted, and stays.
+func (t *tx) expire(e *entry.Expire) error {
+	e.Removed = 0
+	if n := len(e.Events); n > 0 {
+		// An opening counts what was not saved, and would not find them.
+		if err := t.m.counts.SaveThrough(slices.Max(e.Events)); err != nil {
+			return err
+		}
+	}
+	last := uint64(0)
+	for _, seq := range e.Events {
+		if seq <= last {
+			continue
+		}
+		last = seq
+		event, err := reading.Event(t.from, seq)
 		if errors.Is(err, pebble.ErrNotFound) {
-			continue // another call was faster
-		} else if err != nil {
-			s.noteEvent(seq, err)
+			continue // it is removed already
+		}
+		var key []byte
+		if err == nil {
+			key, err = reading.Entry(t.from, &event, timeline.ContentHash(&event))
+		}
+		if err != nil {
+			t.m.noteEvent(seq, err)
 			continue
 		}
-		tail := timeline.ContentHash(&e)
-		entry, _ := reading.Entry(s.db, &e, tail) // where it is not found, it is looked for under the lock
-		found = append(found, rewritten{event: e, entry: entry, tail: tail})
+		if err := t.remove(&event, key); err != nil {
+			return err
+		}
+		e.Removed++
 	}
-	return s.remove(found)
+	return nil
 }
 
-// remove removes events under the lock.
-func (s *Store) remove(events []rewritten) (n int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
-	removed := make(map[totals.Day]uint64)
-	for i := range events {
-		e := &events[i].event
-		key, _, err := s.entryOf(&events[i])
-		if err != nil {
-			s.noteEvent(e.Seq, err)
-			continue
-		}
-		if err := errors.Join(b.Delete(format.AppendLogKey(nil, e.Seq), nil), b.Delete(key, nil)); err != nil {
-			return 0, err
-		}
-		n++
-		removed[totals.Day{Project: e.Project, Day: query.DayOf(e.Received)}]++
-		if e.Seq == s.nextSeq-1 {
-			if err := b.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), nil); err != nil {
-				return 0, err
-			}
-		}
+func (t *tx) remove(event *trackway.Event, entry []byte) error {
+	t.addUsage(event.Project, event.Received, query.Usage{Expired: 1})
+	t.touch(event.Project)
+	var err error
+	if event.Seq == t.nextSeq-1 {
+		err = t.b.Set([]byte(format.KeyNextSeq), binary.BigEndian.AppendUint64(nil, t.nextSeq), nil)
 	}
-	changed, err := s.stageExpired(b, removed)
-	if err != nil {
-		return 0, err
-	}
-	if err := b.Commit(pebble.NoSync); err != nil {
-		return 0, err
-	}
-	for day, total := range changed {
-		s.setUsageLocked(day, total)
-	}
-	for day := range removed {
-		s.versions.Changed(day.Project)
-	}
-	return n, nil
-}
-
-// stageExpired stages the totals of days from which so many events are removed, and returns them.
-func (s *Store) stageExpired(b *pebble.Batch, removed map[totals.Day]uint64) (map[totals.Day]query.Usage, error) {
-	changed := make(map[totals.Day]query.Usage)
-	for day, n := range removed {
-		total, err := s.usageLocked(day)
-		if err != nil {
-			s.noteDamage(day, err)
-			continue
-		}
-		changed[day] = total.Plus(query.Usage{Expired: n})
-		if err := b.Set(totals.AppendKey(nil, day), totals.Append(nil, changed[day]), nil); err != nil {
-			return nil, err
-		}
-	}
-	return changed, nil
+	return errors.Join(err, t.b.Delete(format.AppendLogKey(nil, event.Seq), nil), t.b.Delete(entry, nil))
 }
 
 // Newest returns when the last event of the log was received, 0 where there is none.
@@ -173,19 +135,4 @@ func (s *Store) Newest() (at trackway.Micros, err error) {
 // timelines, which are small, give theirs back when compaction comes to them.
 func (s *Store) Reclaim(ctx context.Context, from, to uint64) error {
 	return s.scrubber().Compact(ctx, scrub.Span{Start: format.AppendLogKey(nil, from), End: format.AppendLogKey(nil, to+1)})
-}
-
-// savedNextSeq reads what [Store.Expire] has left instead of the last record of the log.
-func (s *Store) savedNextSeq() (uint64, error) {
-	value, closer, err := s.db.Get(keyNextSeq)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return 1, nil
-	} else if err != nil {
-		return 0, err
-	}
-	if len(value) != 8 {
-		return 0, errors.Join(fmt.Errorf("key %s: %w", keyNextSeq, format.ErrCorrupt), closer.Close())
-	}
-	n := binary.BigEndian.Uint64(value)
-	return n, closer.Close()
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -15,8 +14,6 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
-	"trackway/internal/store/counts"
-	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/timeline"
 	"trackway/internal/store/totals"
@@ -33,12 +30,12 @@ func TestKeys(t *testing.T) {
 	}{
 		"absorbed":  {format.AbsorbedKey(1, 0x0203), "61 0000000000000001 0000000000000203"},
 		"customers": {format.AppendCustomerKey(nil, 7, 0x0203), "63 00000007 0000000000000203"},
-		"erasure":   {erased.Key(0x0102), "65 0000000000000102"},
-		"former":    {format.AppendFormerKey(nil, 7, id, 9), "66 00000007 636f6f6b6965 00 03 610062 0000000000000009"},
+		"erasure":   {format.Key(nil).Erasure(0x0102), "6e 657261737572652f 0000000000000102"},
+		"former":    {format.Key(nil).Former(7, id, 9), "66 00000007 636f6f6b6965 00 03 610062 0000000000000009"},
 		"ids":       {format.AppendIDKey(nil, 7, id), "69 00000007 636f6f6b6965 00 610062"},
 		"log":       {format.AppendLogKey(nil, 0x0102), "6c 0000000000000102"},
-		"format":    {keyFormat, "6d 666f726d6174"},
-		"project":   {append(slices.Clip(prefixProject), "ab-1"...), "6d 70726f6a6563742f 61622d31"},
+		"format":    {[]byte(format.KeyFormat), "6d 666f726d6174"},
+		"project":   {format.Key(nil).Project("ab-1"), "6d 70726f6a6563742f 61622d31"},
 		"props":     {format.AppendPropKey(nil, 7, "email"), "70 0000000000000007 656d61696c"},
 		"usage":     {totals.AppendKey(nil, totals.Day{Project: 7, Day: 20000}), "75 00000007 00004e20"},
 		"timeline":  {format.AppendTimelineKey(nil, 7, 1_700_000_000_000_000, 9), "74 0000000000000007 00060a24181e4000 0000000000000009"},
@@ -58,8 +55,8 @@ func TestKeys(t *testing.T) {
 func goldenStore(t *testing.T) *Store {
 	t.Helper()
 	s := openTest(t)
-	if n, err := s.Project("12345678-1234-1234-1234-123456789abc"); n != demo || err != nil {
-		t.Fatal(n, err)
+	if n := mustRegister(t, s, "12345678-1234-1234-1234-123456789abc"); n != demo {
+		t.Fatal(n)
 	}
 	mustApply(t, s, event("visit", 300, map[string]string{"n": "1"}, cookie1))
 	untimed := event("visit", 400, nil, reg1)
@@ -97,7 +94,6 @@ c 000000010000000000000001 = ac02 00 01 00 01  01 0a72656769737465726564 027231 
 c 000000010000000000000002 = 9003 01 00 00 00
 c 000000010000000000000003 = a006 00 00 00 00
 c 000000010000000000000004 = e807 00 00 00 02  01 0a72656769737465726564 027232 e807  00 06636f6f6b6965 026331 e807
-e 0000000000000001 = 01 8407 00  01 03  01 04 04
 f 00000001636f6f6b6965000263310000000000000001 = 
 i 00000001636f6f6b6965006331 = 0000000000000004
 i 0000000172656769737465726564007231 = 0000000000000001
@@ -107,9 +103,12 @@ l 0000000000000002 = 01 02 9003 9003 057669736974 7b7d
 l 0000000000000003 = 01 01 d804 d804 056d65726765 ` + hex.EncodeToString([]byte(
 		`{"absorbed_ids":{"registered":"r1"},"cause_ids":{"registered":"r1","cookie":["c1"]},"survivor_ids":{"cookie":["c1"]}}`)) + `
 l 0000000000000004 = 01 03 a006 a006 057669736974 7b7d
-m 636f756e746564 = 0000000000000004
-m 666f726d6174 = 32
+m 6170706c696564 = 0000000000000009
+m 6572617375726573 = 0000000000000001
+m 666f726d6174 = 33
 m 70726f6a6563742f31323334353637382d313233342d313233342d313233342d313233343536373839616263 = 00000001
+n 636f756e746564 = 0000000000000004
+n 657261737572652f0000000000000001 = 01 8407 00  01 03  01 04 04
 p 00000000000000016e616d65 = f403 224a22
 s 00000001010000000100000000 = 03 01 03
 s 00000001010000000200000000 = 01 03 00
@@ -151,8 +150,8 @@ func TestFormatIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, table := range []byte{
-		format.TableAbsorbed, format.TableCustomers, format.TableErasures, format.TableFormer, format.TableIDs, format.TableLog, format.TableMeta, format.TableProps, format.TableTimeline, format.TableUsage,
-		counts.TableCounts, counts.TableTypes,
+		format.TableAbsorbed, format.TableCustomers, format.TableFormer, format.TableIDs, format.TableLog, format.TableMeta, format.TableNode, format.TableProps, format.TableTimeline, format.TableUsage,
+		format.TableCounts, format.TableTypes,
 	} {
 		if heading := fmt.Sprintf("## `%c`", table); !strings.Contains(string(text), heading) {
 			t.Errorf("there is no section %q", heading)
@@ -255,7 +254,7 @@ func TestReopen(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if diff := gocmp.Diff(want, s.mustRead(t), gocmp.AllowUnexported(contents{}, entry{})); diff != "" {
+	if diff := gocmp.Diff(want, s.mustRead(t), gocmp.AllowUnexported(contents{}, timelineEntry{})); diff != "" {
 		t.Error(diff)
 	}
 	mustBeConsistent(t, s)

@@ -57,6 +57,6 @@ func (t *tx) noteNamed(e *trackway.Event) error {
 }
 
 func (t *tx) former(project uint32, id trackway.Identifier, c trackway.Customer) error {
-	t.key = format.AppendFormerKey(t.key[:0], project, id, c)
+	t.key = format.Key(t.key[:0]).Former(project, id, c)
 	return t.b.Set(t.key, nil, nil)
 }

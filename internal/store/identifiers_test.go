@@ -17,16 +17,16 @@ func TestIdentifiersKeepTheirKind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	note := func(project uint32, hard, soft []string) error {
-		return s.Identifiers([]trackway.Project{
-			{Number: project + 10, Soft: []string{"new with " + strings.Join(hard, ", ")}},
-			{Number: project, Hard: hard, Soft: soft},
+	note := func(project string, hard, soft []string) error {
+		return s.Register([]trackway.Project{
+			{Token: "other", Soft: []string{"new with " + strings.Join(hard, ", ")}},
+			{Token: project, Hard: hard, Soft: soft},
 		})
 	}
-	must(note(demo, []string{"registered"}, []string{"cookie"}))
-	must(note(demo, []string{"registered", "email"}, nil)) // a name may come, and go
-	must(note(demo, []string{"registered"}, []string{"cookie"}))
-	must(note(demo+1, []string{"cookie"}, []string{"registered"})) // another project has its own
+	must(note("demo", []string{"registered"}, []string{"cookie"}))
+	must(note("demo", []string{"registered", "email"}, nil)) // a name may come, and go
+	must(note("demo", []string{"registered"}, []string{"cookie"}))
+	must(note("another", []string{"cookie"}, []string{"registered"})) // another project has its own
 	for _, c := range []struct {
 		hard, soft []string
 		name       string
@@ -34,10 +34,10 @@ func TestIdentifiersKeepTheirKind(t *testing.T) {
 		{[]string{"registered", "cookie"}, nil, "cookie"},
 		{nil, []string{"email"}, "email"},
 	} {
-		if err := note(demo, c.hard, c.soft); err == nil || !strings.Contains(err.Error(), c.name) {
+		if err := note("demo", c.hard, c.soft); err == nil || !strings.Contains(err.Error(), c.name) {
 			t.Errorf("hard %v, soft %v: got %v, want an error that names %s", c.hard, c.soft, err, c.name)
 		}
 	}
 	// Of what was refused nothing was noted, of the other project neither.
-	must(s.Identifiers([]trackway.Project{{Number: demo + 10, Hard: []string{"new with registered, cookie"}}}))
+	must(s.Register([]trackway.Project{{Token: "other", Hard: []string{"new with registered, cookie"}}}))
 }

@@ -9,9 +9,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
-	"trackway/internal/identity"
+	"trackway/internal/entry"
 	"trackway/internal/query"
-	"trackway/internal/store/erased"
 )
 
 // TestCleanUpOfWhatHadExpired: a customer's events that had gone because they were too old, and whose space was not given back before
@@ -78,18 +77,9 @@ func TestCleanUpAfterACutOffErasure(t *testing.T) {
 	mustApply(t, s, update(4, nil, jane, cookie))                                             // and it moves to Jane
 	compactAll(t, s)
 
-	r := rewriter{s: s, project: demo} // as if the process had ended before the identifiers went
-	v := s.Snapshot()
-	if err := v.Events(demo, mustFind(t, s, bob), false, func(e *trackway.Event) bool {
-		cut := *e
-		cut.Properties = erased.WithoutIDs(e, []identity.ID{{Identifier: cookie}})
-		r.staged = append(r.staged, rewritten{event: cut})
-		return true
-	}); err != nil || len(r.staged) != 1 {
-		t.Fatal(len(r.staged), err)
-	}
-	if err := errors.Join(v.Close(), r.write(), s.db.Flush()); err != nil {
-		t.Fatal(err)
+	e := s.newEraser(demo, nil, 1000) // the process ends before the identifiers go
+	if err := errors.Join(e.pass(mustFind(t, s, jane)), s.db.Flush()); err != nil || len(e.chunk.Places) == 0 {
+		t.Fatal(e.chunk.Places, err)
 	}
 	mustErase(t, s, mustFind(t, s, jane))
 	mustCleanUp(t, s, 1)
@@ -107,7 +97,7 @@ func TestEraseLearnsIdentifiers(t *testing.T) {
 	for late := true; late; { // until it comes in time
 		s := openTest(t)
 		mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1)) // a merge of Bob's names cookie1
-		cmds := make([]trackway.Command, 20*maxRewritten)
+		cmds := make([]trackway.Command, 20*entry.MaxEvents)
 		for i := range cmds {
 			cmds[i] = event("visit", trackway.Micros(10+i), map[string]string{"email": `"x"`}, jane)
 		}

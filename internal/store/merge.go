@@ -44,7 +44,7 @@ func (t *tx) absorb(
 	if err := t.append(&event, event.Seq, format.MergeMark); err != nil {
 		return 0, err
 	}
-	t.addUsage(c, query.Usage{Absorbed: 1})
+	t.addUsage(c.Project, c.Received, query.Usage{Absorbed: 1})
 	*absorbed = identity.Holder{Customer: absorbed.Customer, Created: absorbed.Created, MergedInto: survivor.Customer}
 	t.putHolder(c.Project, absorbed)
 	return moved, nil
@@ -56,7 +56,7 @@ func (t *tx) moveTimelines(survivor, absorbed *identity.Holder, room int) (moved
 	if err != nil {
 		return 0, err
 	}
-	t.s.cache.ForgetLatest(survivor.Customer) // events of any time come to it
+	t.m.cache.ForgetLatest(survivor.Customer) // events of any time come to it
 	for _, c := range remembered {
 		if c == absorbed.Customer {
 			whole, err := t.readEntries(c, room)

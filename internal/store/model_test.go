@@ -239,8 +239,8 @@ const (
 	fewKept  = 3
 )
 
-// machine drives a store and its model by the same commands.
-type machine struct {
+// simulation drives a store and its model by the same commands.
+type simulation struct {
 	fs    vfs.FS
 	store *Store
 	model model
@@ -294,7 +294,7 @@ func uniqueHard(id trackway.Identifier) string {
 	return id.Name + "=" + id.Value
 }
 
-func (m *machine) apply(t *rapid.T, n int) {
+func (m *simulation) apply(t *rapid.T, n int) {
 	cmds := make([]trackway.Command, n)
 	for i := range cmds {
 		m.now++
@@ -317,7 +317,7 @@ func (m *machine) apply(t *rapid.T, n int) {
 	}
 }
 
-func (m *machine) erase(t *rapid.T) {
+func (m *simulation) erase(t *rapid.T) {
 	if len(m.model.customers) == 0 {
 		t.Skip("nobody to erase")
 	}
@@ -329,7 +329,7 @@ func (m *machine) erase(t *rapid.T) {
 }
 
 // expire removes the events of one type, or of all, that are older than some.
-func (m *machine) expire(t *rapid.T) {
+func (m *simulation) expire(t *rapid.T) {
 	at := trackway.Micros(rapid.SampledFrom([]int64{0, 1, 256, 1010, 1 << 40}).Draw(t, "before"))
 	typ := rapid.SampledFrom([]string{"", "e", "merge"}).Draw(t, "type")
 	got, err := m.store.Expire(t.Context(), 1, 1<<40, func(_ uint32, of string) trackway.Micros {
@@ -359,7 +359,7 @@ func (m *machine) expire(t *rapid.T) {
 }
 
 // cleanUp has the files lose what was erased, which changes nothing that can be read.
-func (m *machine) cleanUp(t *rapid.T) {
+func (m *simulation) cleanUp(t *rapid.T) {
 	if n, _ := m.store.pending.Pending(); n == 0 {
 		t.Skip("nothing was erased")
 	}
@@ -368,7 +368,7 @@ func (m *machine) cleanUp(t *rapid.T) {
 	}
 }
 
-func (m *machine) reopen(t *rapid.T) {
+func (m *simulation) reopen(t *rapid.T) {
 	if err := m.store.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -383,7 +383,7 @@ func (m *machine) reopen(t *rapid.T) {
 }
 
 // check compares all that can be read, in both directions of time.
-func (m *machine) check(t *rapid.T) {
+func (m *simulation) check(t *rapid.T) {
 	mustBeConsistent(t, m.store)
 	m.checkPages(t)
 	v := m.store.Snapshot()
@@ -438,7 +438,7 @@ func byTimeAndArrival(a, b trackway.Event) int {
 	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Seq, b.Seq))
 }
 
-func (m *machine) checkEvents(t *rapid.T, project uint32, c trackway.Customer) {
+func (m *simulation) checkEvents(t *rapid.T, project uint32, c trackway.Customer) {
 	v := m.store.Snapshot()
 	defer func() { _ = v.Close() }()
 	var lists [2][]trackway.Event
@@ -470,7 +470,7 @@ func (m *machine) checkEvents(t *rapid.T, project uint32, c trackway.Customer) {
 func TestModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		m := &machine{fs: vfs.NewMem(), now: 1000}
+		m := &simulation{fs: vfs.NewMem(), now: 1000}
 		s, err := Open("data", Options{FS: m.fs, Cache: 1 << 20, Fatal: func(err error) { panic(err) }})
 		if err != nil {
 			t.Fatal(err)
@@ -478,7 +478,7 @@ func TestModel(t *testing.T) {
 		s.mostMoved, s.mostKept = fewMoved, fewKept
 		m.store = s
 		for _, token := range []string{"one", "two"} {
-			if _, err := s.Project(token); err != nil {
+			if err := s.Register([]trackway.Project{{Token: token}}); err != nil {
 				t.Fatal(err)
 			}
 		}

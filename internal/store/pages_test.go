@@ -27,7 +27,7 @@ var machineNames = []string{"registered", "cookie", "email", "device"}
 const maxFound = 10_000
 
 // checkPages compares lists, read in pages of a random size, with what the model finds by looking at everything.
-func (m *machine) checkPages(t *rapid.T) {
+func (m *simulation) checkPages(t *rapid.T) {
 	v := m.store.Snapshot()
 	defer func() { _ = v.Close() }()
 	limit := rapid.IntRange(1, 5).Draw(t, "rows of a page")
@@ -52,7 +52,7 @@ func (m *machine) checkPages(t *rapid.T) {
 	}
 }
 
-func (m *machine) checkSearches(t *rapid.T, v query.Snapshot, project uint32, f page.Search) {
+func (m *simulation) checkSearches(t *rapid.T, v query.Snapshot, project uint32, f page.Search) {
 	for _, text := range []string{"", "a", "a\x00", "b", "cookie=a", "email=a", "a=x", "b\x00=1", `a={"a":[1]}`, "none=1"} {
 		f := f
 		s := page.ParseSearch(text, machineNames)
@@ -140,7 +140,7 @@ func chosen(f *page.EventSearch, e *trackway.Event, at trackway.Micros) bool {
 	return (len(f.Types) == 0 || slices.Contains(f.Types, e.Type)) && at >= f.Since && (f.Until == 0 || at < f.Until)
 }
 
-func (m *machine) checkReceived(t *rapid.T, v query.Snapshot, project uint32, f page.EventSearch) {
+func (m *simulation) checkReceived(t *rapid.T, v query.Snapshot, project uint32, f page.EventSearch) {
 	got := mustEventPages(t, f, func(f page.EventSearch) (page.EventList, error) { return page.Received(t.Context(), v, project, f) })
 	var want []uint64
 	for _, e := range m.model.events {
@@ -156,7 +156,7 @@ func (m *machine) checkReceived(t *rapid.T, v query.Snapshot, project uint32, f 
 	}
 }
 
-func (m *machine) checkTimeline(t *rapid.T, v query.Snapshot, c *modelCustomer, f page.EventSearch) {
+func (m *simulation) checkTimeline(t *rapid.T, v query.Snapshot, c *modelCustomer, f page.EventSearch) {
 	customer := c.holder.Customer
 	got := mustEventPages(t, f, func(f page.EventSearch) (page.EventList, error) {
 		return page.Timeline(t.Context(), v, c.project, customer, f)
@@ -188,7 +188,7 @@ func (m *machine) checkTimeline(t *rapid.T, v query.Snapshot, c *modelCustomer, 
 	}
 }
 
-func (m *machine) checkSums(t *rapid.T, v query.Snapshot, project uint32) {
+func (m *simulation) checkSums(t *rapid.T, v query.Snapshot, project uint32) {
 	typ := rapid.SampledFrom([]string{"", "e", "merge", "none"}).Draw(t, "type")
 	since := rapid.SampledFrom([]query.Hour{0, 0, 1, query.HourOf(1 << 40)}).Draw(t, "since hour")
 	until := rapid.SampledFrom([]query.Hour{0, 0, 1, query.HourOf(1<<40) + 1}).Draw(t, "until hour")

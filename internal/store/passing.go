@@ -18,6 +18,6 @@ func (s *Store) eachEvent(from, to uint64, do func(*trackway.Event) bool) error 
 }
 
 // noteEvent notes an event that cannot be read, or found in a timeline.
-func (s *Store) noteEvent(seq uint64, err error) {
-	s.damaged.Note(damage.Event, fmt.Sprintf("event %d", seq), err)
+func (m *machine) noteEvent(seq uint64, err error) {
+	m.damaged.Note(damage.Event, fmt.Sprintf("event %d", seq), err)
 }

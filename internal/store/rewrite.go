@@ -11,6 +11,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/entry"
 	"trackway/internal/identity"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
@@ -18,152 +19,267 @@ import (
 	"trackway/internal/store/timeline"
 )
 
-// How much an erasure writes again before other writers are let in.
 const (
-	maxRewritten      = 128
-	maxRewrittenBytes = 1 << 20
+	// maxLast is how many events of the log, of all customers, the end of an
+	// erasure looks at under the lock. It is more than what others add in one hold
+	// of the lock: where writers queue for the lock one of them always comes in
+	// between.
+	maxLast = 2048
+
+	// maxFormer is how many former holders of the identifiers one entry of an
+	// erasure forgets. There can be any number of them: an identifier can move on
+	// from one customer to the next as often as somebody likes.
+	maxFormer = 1000
 )
 
-// rewriter reads events outside the store's lock and writes some of them again under it, a few at a time. Nobody else rewrites
-// or removes events meanwhile: the store's rewriting is held. But a merge may move their entries in timelines.
+// rewriter takes what is erased out of events.
 type rewriter struct {
-	s       *Store
-	project uint32
-	staged  []rewritten
-	bytes   int           // of what is staged
-	locked  bool          // the store's lock is held: all is staged
-	places  erased.Places // where the files hold what was erased
-	types   format.TypeNames
+	*tx
+
+	h        *identity.Holder // who is erased
+	ids      []trackway.Identifier
+	personal []string
+	types    format.TypeNames
+	note     func(seq uint64, c trackway.Customer) // is told where the files may hold what was erased
+
+	// Who the customer of the last event is now.
+	of, is trackway.Customer
 }
 
-// rewritten is an event as it is to be, and where its entry in a timeline was when it was read, nil where that is not known.
-type rewritten struct {
-	event trackway.Event
-	entry []byte
-	tail  uint64 // in which the entry ends, unless it ends in the sequence number
+func (t *tx) newRewriter(h *identity.Holder, personal []string, note func(uint64, trackway.Customer)) *rewriter {
+	return &rewriter{tx: t, h: h, ids: reading.Identifiers(h.IDs), personal: personal, types: make(format.TypeNames), note: note}
 }
 
-// timelines takes in the events of a customer. What returns their properties as they are to be, nil if nothing has to go.
-func (r *rewriter) timelines(from pebble.Reader, h *identity.Holder, what func(*trackway.Event) ([]byte, error)) error {
-	owners, err := reading.Timelines(from, h)
+// rewrite does some events of an erasure.
+func (t *tx) rewrite(e *entry.Rewrite) error {
+	e.Places = e.Places[:0]
+	h, err := t.survivor(e.Project, e.Customer)
 	if err != nil {
 		return err
 	}
-	log, err := from.NewIter(&pebble.IterOptions{LowerBound: []byte{format.TableLog}, UpperBound: []byte{format.TableLog + 1}})
-	if err != nil {
-		return err
+	r := t.newRewriter(h, e.Personal, func(seq uint64, c trackway.Customer) { e.Places = append(e.Places, entry.Place{Seq: seq, Customer: c}) })
+	for _, seq := range e.Events {
+		event, err := reading.Event(t.from, seq)
+		if errors.Is(err, pebble.ErrNotFound) {
+			continue // it has expired
+		}
+		if err == nil && event.Project == e.Project {
+			err = r.event(&event)
+		}
+		if err != nil {
+			return fmt.Errorf("event %d: %w", seq, err)
+		}
 	}
-	for _, owner := range owners {
-		prefix := format.AppendTimelinePrefix(nil, owner)
-		err = errors.Join(err, reading.Scan(from, prefix, func(rest, entry []byte) error {
-			seq, n := binary.Uvarint(entry)
-			if n <= 0 {
-				return format.ErrCorrupt
-			}
-			key := format.AppendLogKey(nil, seq)
-			if !log.SeekGE(key) || !bytes.Equal(log.Key(), key) {
-				return errors.Join(log.Error(), fmt.Errorf("event %d: %w", seq, pebble.ErrNotFound))
-			}
-			return r.take(seq, log.Value(), slices.Concat(prefix, rest), what)
-		}))
-	}
-	return errors.Join(err, log.Close())
+	t.touch(e.Project)
+	return nil
 }
 
-// take stages the event of a record of the log if something has to go.
-func (r *rewriter) take(seq uint64, record, entry []byte, what func(*trackway.Event) ([]byte, error)) error {
-	event, err := format.ViewEvent(seq, record, r.types) // most of them stay as they are, and need no copy
-	if err != nil {
-		return err
+// left returns what is left of an event's properties, nil if nothing has to go.
+func (r *rewriter) left(event *trackway.Event) ([]byte, error) {
+	if r.of != event.Customer {
+		now, err := reading.Survivor(r.from, event.Project, event.Customer)
+		if err != nil {
+			return nil, err
+		}
+		r.of, r.is = event.Customer, now.Customer
 	}
-	kept, err := what(&event)
+	if r.is == r.h.Customer {
+		return erased.WithoutPersonal(event, r.personal), nil
+	}
+	if event.Type != trackway.MergeType {
+		return nil, nil
+	}
+	return erased.WithoutIDs(event, r.ids), nil
+}
+
+// event writes an event again. Its entry in the timeline must not end in a hash of what was erased, so it ends in its sequence
+// number from then on. A merge that has no identifiers any more is none that a reader would be told of.
+func (r *rewriter) event(event *trackway.Event) error {
+	kept, err := r.left(event)
 	if err != nil || kept == nil {
 		return err
 	}
-	var tail uint64
-	if entry == nil {
-		tail = timeline.ContentHash(&event)
-		entry, _ = reading.Entry(r.s.db, &event, tail) // where it is not found, it is looked for under the lock
-	} else {
-		tail = binary.BigEndian.Uint64(entry[len(entry)-8:])
-	}
-	event.Properties = kept
-	r.staged = append(r.staged, rewritten{event: event, entry: entry, tail: tail})
-	if r.bytes += len(record); len(r.staged) < maxRewritten && r.bytes < maxRewrittenBytes || r.locked {
-		return nil
-	}
-	return r.write()
-}
-
-// write writes what is staged.
-func (r *rewriter) write() error {
-	if len(r.staged) == 0 {
-		return nil
-	}
-	r.s.mu.Lock()
-	defer r.s.mu.Unlock()
-	b := r.s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
-	if err := errors.Join(r.stage(b), b.Commit(pebble.NoSync)); err != nil {
-		return err
-	}
-	r.s.versions.Changed(r.project)
-	return nil
-}
-
-// stage puts what is staged into a batch, under the store's lock.
-func (r *rewriter) stage(b *pebble.Batch) error {
-	for i := range r.staged {
-		if err := r.rewrite(b, &r.staged[i]); err != nil {
-			return fmt.Errorf("event %d: %w", r.staged[i].event.Seq, err)
-		}
-	}
-	r.staged, r.bytes = r.staged[:0], 0
-	return nil
-}
-
-// rewrite writes an event again. Its entry in the timeline must not end in a hash of what was erased, so it ends in its sequence
-// number from then on. A merge that has no identifiers any more is none that a reader would be told of.
-func (r *rewriter) rewrite(b *pebble.Batch, w *rewritten) error {
-	at, value, err := r.s.entryOf(w)
+	at, err := reading.Entry(r.from, event, timeline.ContentHash(event))
 	if err != nil {
 		return err
 	}
-	r.places.Add(w.event.Seq, w.event.Customer)
-	r.places.Add(w.event.Seq, trackway.Customer(binary.BigEndian.Uint64(at[1:]))) // on whose timeline it is
-	if len(canonjson.SplitObject(w.event.Properties)) == 0 {
-		value = binary.AppendUvarint(nil, w.event.Seq)
+	value, err := reading.LeadsTo(r.from, at, event.Seq)
+	if err != nil {
+		return err
+	}
+	r.note(event.Seq, event.Customer)
+	r.note(event.Seq, trackway.Customer(binary.BigEndian.Uint64(at[1:]))) // on whose timeline it is
+	event.Properties = kept
+	if len(canonjson.SplitObject(kept)) == 0 {
+		value = binary.AppendUvarint(nil, event.Seq)
 	}
 	key := bytes.Clone(at)
-	binary.BigEndian.PutUint64(key[len(key)-8:], w.event.Seq)
+	binary.BigEndian.PutUint64(key[len(key)-8:], event.Seq)
 	return errors.Join(
-		b.Set(format.AppendLogKey(nil, w.event.Seq), format.AppendEvent(nil, &w.event), nil),
-		b.Delete(at, nil),
-		b.Set(key, value, nil),
+		r.b.Set(format.AppendLogKey(nil, event.Seq), format.AppendEvent(nil, event), nil),
+		r.b.Delete(at, nil),
+		r.b.Set(key, value, nil),
 	)
 }
 
-// entryOf returns the key and the value of an event's entry as they are now.
-func (s *Store) entryOf(w *rewritten) (key, value []byte, err error) {
-	if key = w.entry; key != nil {
-		if value, err = reading.LeadsTo(s.db, key, w.event.Seq); value != nil || err != nil {
-			return key, value, err
-		}
+// erase ends an erasure, if little is left of it.
+func (t *tx) erase(e *entry.Erase) error {
+	e.ID, e.Erased, e.Gone = 0, 0, nil
+	h, err := t.survivor(e.Project, e.Customer)
+	if err != nil {
+		return err
 	}
-	if key, err = reading.Entry(s.db, &w.event, w.tail); err != nil { // a merge has moved it
-		return nil, nil, err
+	merged, err := t.mergedSince(e)
+	if err != nil {
+		return err
 	}
-	value, err = reading.LeadsTo(s.db, key, w.event.Seq)
-	return key, value, err
+	var former [][]byte
+	switch {
+	case merged || h.Customer != e.Customer || !knows(e.IDs, h.IDs):
+		e.Outcome = entry.Stale
+		return nil
+	case t.nextSeq-e.Next > maxLast:
+		e.Outcome = entry.Behind
+		return nil
+	}
+	if former, err = t.formerKeys(e.Project, h.IDs, 2*maxFormer); err != nil {
+		return err
+	}
+	places := erased.Places{Customers: slices.Clone(e.Customers), Log: slices.Clone(e.Log)}
+	if len(former) > maxFormer {
+		return t.fewerFormer(e, former[:maxFormer], &places)
+	}
+	r := t.newRewriter(h, e.Personal, places.Add)
+	if err := errors.Join(r.newer(e), t.eraseHolder(e, h, former)); err != nil {
+		return err
+	}
+	t.schedule(e, h.Customer, &places)
+	e.Outcome, e.ID, e.Erased, e.Gone = entry.Done, t.m.nextErasure, h.Customer, r.ids
+	return nil
 }
 
-// log takes in events of the project from the log.
-func (r *rewriter) log(from, to uint64, what func(*trackway.Event) ([]byte, error)) error {
-	low, high := format.AppendLogKey(nil, from), format.AppendLogKey(nil, to)
-	return reading.ScanRange(r.s.db, low, high, false, func(key, record []byte) error {
-		if project, _ := binary.Uvarint(record); project != uint64(r.project) {
+// mergedSince tells whether the customer has absorbed another one since the log
+// was looked at: that one's events are not at its end.
+func (t *tx) mergedSince(e *entry.Erase) (merged bool, err error) {
+	if t.nextSeq-e.Next > maxLast {
+		return false, nil
+	}
+	err = reading.Since(t.m.db, e.Project, e.Next, t.nextSeq, make(format.TypeNames), func(event *trackway.Event) error {
+		if event.Type != trackway.MergeType || event.Customer != e.Customer {
 			return nil
 		}
-		return r.take(binary.BigEndian.Uint64(key[1:]), record, nil, what)
+		marked, err := reading.IsMarked(t.m.db, event)
+		merged = merged || marked
+		return err
 	})
+	return merged, err
+}
+
+// newer does the events that came to the log since it was looked at.
+func (r *rewriter) newer(e *entry.Erase) error {
+	return reading.Since(r.m.db, e.Project, e.Next, r.nextSeq, r.types, func(event *trackway.Event) error {
+		own := *event
+		return r.event(&own)
+	})
+}
+
+// knows tells whether all of these identifiers were looked for.
+func knows(looked []trackway.Identifier, ids []identity.ID) bool {
+	return !slices.ContainsFunc(ids, func(id identity.ID) bool { return !slices.Contains(looked, id.Identifier) })
+}
+
+// fewerFormer forgets some former holders of the identifiers, whose merges have
+// been rewritten before.
+//
+// If the process ends after that, and the erasure is asked for again, nobody
+// knows any more whose merges the files still hold as they were. So the first
+// time the places are written down as an erasure of its own that has its
+// clean-up to come: whoever lists erasures sees one more.
+func (t *tx) fewerFormer(e *entry.Erase, keys [][]byte, places *erased.Places) error {
+	e.Outcome = entry.Former
+	if !e.Continued {
+		t.schedule(e, e.Customer, places)
+	}
+	return t.deleteAll(keys)
+}
+
+func (t *tx) deleteAll(keys [][]byte) error {
+	for _, key := range keys {
+		if err := t.b.Delete(key, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// formerKeys lists the keys of former holders of the identifiers, most of them.
+func (t *tx) formerKeys(project uint32, ids []identity.ID, most int) (keys [][]byte, err error) {
+	for _, id := range ids {
+		prefix := format.Key(nil).FormerPrefix(project, id.Identifier)
+		err = errors.Join(err, reading.Scan(t.from, prefix, func(c, _ []byte) error {
+			if len(keys) == most {
+				return reading.ErrStop
+			}
+			keys = append(keys, slices.Concat(prefix, c))
+			return nil
+		}))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("former holders: %w", err)
+	}
+	return keys, nil
+}
+
+// eraseHolder erases the customer's identifiers and properties, and that others
+// had the identifiers.
+func (t *tx) eraseHolder(e *entry.Erase, h *identity.Holder, former [][]byte) error {
+	for _, name := range e.Personal {
+		key := format.AppendPropKey(nil, h.Customer, name)
+		known, release, err := t.get(key)
+		if err != nil {
+			return err
+		} else if known == nil {
+			continue
+		}
+		h.Properties--
+		if err := errors.Join(release(), t.b.Delete(key, nil)); err != nil {
+			return err
+		}
+	}
+	for _, id := range h.IDs {
+		key := format.AppendIDKey(nil, e.Project, id.Identifier)
+		t.m.cache.ForgetID(key)
+		former = append(former, key)
+	}
+	h.IDs = nil
+	t.putHolder(e.Project, h)
+	t.touch(e.Project)
+	return t.deleteAll(former)
+}
+
+// schedule has the files lose what was erased.
+func (t *tx) schedule(e *entry.Erase, c trackway.Customer, places *erased.Places) {
+	t.scheduled = &erased.Record{Project: e.Project, Asked: e.Asked, Places: places.Of(c)}
+}
+
+// stageErasure stages the record of an erasure, and its number.
+func (t *tx) stageErasure() error {
+	if t.scheduled == nil {
+		return nil
+	}
+	id := t.m.nextErasure
+	return errors.Join(
+		t.b.Set(format.Key(nil).Erasure(id), erased.Append(nil, *t.scheduled), nil),
+		t.b.Set([]byte(format.KeyErasures), binary.BigEndian.AppendUint64(nil, id), nil),
+	)
+}
+
+// forget forgets who had identifiers.
+func (t *tx) forget(e *entry.Forget) error {
+	for _, f := range e.Holders {
+		if err := t.b.Delete(format.Key(nil).Former(f.Project, f.Identifier, f.Customer), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"trackway/internal/store/damage"
 	"trackway/internal/store/engine"
+	"trackway/internal/store/format"
 )
 
 // numbersSkipped is how many sequence numbers are not given out after events
@@ -59,8 +60,9 @@ func examine(dir string, o Options) (lost *Lost, err error) {
 		return nil, inUse(dir, err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	s := &Store{db: db.DB, engine: db, damaged: damage.New(slog.New(slog.DiscardHandler))}
-	if version, err := s.checkFormat(); err != nil || version == 0 {
+	s := &Store{engine: db}
+	s.db, s.damaged = db.DB, damage.New(slog.New(slog.DiscardHandler))
+	if known, err := s.checkFormat(); err != nil || !known {
 		return s.lost(), err
 	}
 	if err := s.findNext(); err != nil {
@@ -83,7 +85,7 @@ func (s *Store) skipNumbers(last uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextSeq = max(s.nextSeq, last+1) + numbersSkipped
-	if err := s.db.Set(keyNextSeq, binary.BigEndian.AppendUint64(nil, s.nextSeq), pebble.Sync); err != nil {
+	if err := s.db.Set([]byte(format.KeyNextSeq), binary.BigEndian.AppendUint64(nil, s.nextSeq), pebble.Sync); err != nil {
 		return fmt.Errorf("skip the numbers of lost events: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/identity"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
@@ -23,15 +24,12 @@ const maxKept = 2*identity.MaxAbsorbed + 1
 const settleRest = time.Millisecond
 
 // crowdedError says that a command has to wait: the customers that it names
-// keep so many timelines that, as one customer, they would keep too many.
-type crowdedError struct {
-	project  uint32
-	customer trackway.Customer // the one of them that keeps the most
-	excess   int               // of timelines
-}
+// keep so many timelines that, as one customer, they would keep too many. It names
+// the one of them that keeps the most.
+type crowdedError entry.Crowded
 
 func (e *crowdedError) Error() string {
-	return fmt.Sprintf("customer %d keeps %d timelines too many", e.customer, e.excess)
+	return fmt.Sprintf("customer %d keeps %d timelines too many", e.Customer, e.Excess)
 }
 
 // crowded tells whether those whom the command names, in t.found, keep too many
@@ -44,7 +42,7 @@ func (t *tx) crowded(project uint32) *crowdedError {
 			kept += 1 + h.Absorbed
 		}
 	}
-	if kept <= t.s.mostKept {
+	if kept <= t.m.mostKept {
 		return nil
 	}
 	var most *identity.Holder
@@ -60,10 +58,10 @@ func (t *tx) crowded(project uint32) *crowdedError {
 			most = h
 		}
 	}
-	if kept <= t.s.mostKept || most.Absorbed < 2 { // there are more customers than one command merges
+	if kept <= t.m.mostKept || most.Absorbed < 2 { // there are more customers than one command merges
 		return nil
 	}
-	return &crowdedError{project: project, customer: most.Customer, excess: kept - t.s.mostKept}
+	return &crowdedError{Project: project, Customer: most.Customer, Excess: kept - t.m.mostKept}
 }
 
 // settle makes the timelines that a customer keeps fewer, for a command that
@@ -76,20 +74,21 @@ func (t *tx) crowded(project uint32) *crowdedError {
 // The shortest moves to one that is no shorter, so that whatever a stranger
 // does, an entry moves no more often than its timeline can double: of a
 // customer's million events, each 20 times at most.
-func (s *Store) settle(c *crowdedError) error {
+func (s *Store) settle(c *entry.Crowded) error {
 	if c == nil {
 		return nil
 	}
-	for range c.excess {
+	for range c.Excess {
 		from, to, err := s.shortest(c)
 		if err != nil {
 			return err
 		}
-		for more := from != 0; more; {
-			if more, err = s.settleSome(c, from, to); err != nil {
+		e := entry.Settle{Project: c.Project, Customer: c.Customer, From: from, To: to, More: from != 0}
+		for e.More {
+			if err := s.log.Append(&e); err != nil {
 				return err
 			}
-			if more {
+			if e.More {
 				time.Sleep(settleRest) //nolint:forbidigo // lets others in; a second of it is 200 000 entries
 			}
 		}
@@ -100,12 +99,12 @@ func (s *Store) settle(c *crowdedError) error {
 // shortest returns the shortest of the timelines that a customer keeps, and
 // another one; 0 if it does not keep two. Cost: a step of an index for each
 // entry of the shortest and for each timeline; nobody waits for it.
-func (s *Store) shortest(c *crowdedError) (from, to trackway.Customer, err error) {
+func (s *Store) shortest(c *entry.Crowded) (from, to trackway.Customer, err error) {
 	left := s.readers.Enter()
 	defer left()
 	v := s.db.NewSnapshot()
 	defer func() { err = errors.Join(err, v.Close()) }()
-	h, err := reading.Survivor(v, c.project, c.customer)
+	h, err := reading.Survivor(v, c.Project, c.Customer)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -139,45 +138,40 @@ func (s *Store) shortest(c *crowdedError) (from, to trackway.Customer, err error
 	}
 }
 
-// settleSome moves some entries from one timeline that a customer keeps to
-// another, and tells whether there are more. A timeline that has none left is
-// kept no longer.
-func (s *Store) settleSome(c *crowdedError, from, to trackway.Customer) (more bool, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := s.begin(false)
-	defer t.close()
-	h, err := t.survivor(c.project, c.customer)
+// settle moves some entries from one timeline that a customer keeps to another.
+// A timeline that has none left is kept no longer.
+func (t *tx) settle(e *entry.Settle) error {
+	e.More = false
+	h, err := t.survivor(e.Project, e.Customer)
 	if err != nil {
-		return false, err
+		return err
 	}
-	for _, owner := range []trackway.Customer{from, to} {
-		_, closer, err := s.db.Get(format.AbsorbedKey(h.Customer, owner))
-		if errors.Is(err, pebble.ErrNotFound) {
-			return false, nil // another request was faster
-		} else if err != nil {
-			return false, err
+	for _, owner := range []trackway.Customer{e.From, e.To} {
+		kept, release, err := t.get(format.AbsorbedKey(h.Customer, owner))
+		if err != nil || kept == nil {
+			return err // another request was faster
 		}
-		if err := closer.Close(); err != nil {
-			return false, err
+		if err := release(); err != nil {
+			return err
 		}
 	}
-	whole, err := t.readEntries(from, s.mostMoved)
+	whole, err := t.readEntries(e.From, t.m.mostMoved)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if err := t.moveEntries(to, from); err != nil {
-		return false, err
+	if err := t.moveEntries(e.To, e.From); err != nil {
+		return err
 	}
-	s.cache.ForgetLatest(to)
+	t.m.cache.ForgetLatest(e.To)
 	if whole {
 		h.Absorbed--
-		if err := t.b.Delete(format.AbsorbedKey(h.Customer, from), nil); err != nil {
-			return false, err
+		if err := t.b.Delete(format.AbsorbedKey(h.Customer, e.From), nil); err != nil {
+			return err
 		}
-		t.putHolder(c.project, h)
+		t.putHolder(e.Project, h)
 	}
-	return !whole, t.commit()
+	e.More = !whole
+	return nil
 }
 
 // survivor returns who a customer is now.

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/identity"
 )
 
@@ -76,15 +77,14 @@ func TestLargeMergesHoldUpThemselves(t *testing.T) {
 	large := manyMerges(t, s, 3, maxMoved)
 	large = append(large, event("last", 1, nil, reg1))
 	small := []trackway.Command{event("e", 1, nil, cookie1), event("e", 2, nil, cookie1)}
-	g, _ := s.gathering.join(large, make([]trackway.Result, len(large)))
-	if joined, place := s.gathering.join(small, make([]trackway.Result, len(small))); joined != g || place != 1 {
-		t.Fatalf("the requests are not one group")
-	}
-	if err := s.commitGroup(g); err != nil {
+	e := entry.Commands{Requests: []entry.Request{
+		{Commands: large, Results: make([]trackway.Result, len(large))}, {Commands: small, Results: make([]trackway.Result, len(small))},
+	}}
+	if err := s.log.Append(&e); err != nil {
 		t.Fatal(err)
 	}
-	if l, m := g.requests[0], g.requests[1]; l.done != 1 || m.done != len(small) || l.err != nil || m.err != nil {
-		t.Errorf("carried out are %d and %d commands, %v, %v; want 1 and %d", l.done, m.done, l.err, m.err, len(small))
+	if l, m := e.Requests[0], e.Requests[1]; l.Done != 1 || m.Done != len(small) || l.Err != nil || m.Err != nil {
+		t.Errorf("carried out are %d and %d commands, %v, %v; want 1 and %d", l.Done, m.Done, l.Err, m.Err, len(small))
 	}
 	if r := mustApply(t, s, large[1:]...); r[2].Seq == 0 {
 		t.Errorf("got %+v, want the last event stored", r)
@@ -141,22 +141,22 @@ func TestSettlingInSteps(t *testing.T) {
 	s := mustOpen(t, fs)
 	s.mostMoved = 3
 	crowdedStore(t, s, 4, events)
-	c := &crowdedError{project: demo, customer: 1, excess: 2}
+	c := &entry.Crowded{Project: demo, Customer: 1, Excess: 2}
 	want := mustEvents(t, s, 1)
 	if !slices.IsSortedFunc(s.readEvents(t, 1), byTimeAndArrival) {
 		t.Fatal("the events are not in order")
 	}
 	steps := 0
-	for range c.excess {
+	for range c.Excess {
 		from, to, err := s.shortest(c)
 		if err != nil || from == 0 {
 			t.Fatal(from, to, err)
 		}
-		for more := true; more; steps++ {
-			if more, err = s.settleSome(c, from, to); err != nil {
+		for e := (entry.Settle{Project: demo, Customer: 1, From: from, To: to, More: true}); e.More; steps++ {
+			if err := s.log.Append(&e); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.barrier(); err != nil {
+			if err := s.Sync(); err != nil {
 				t.Fatal(err)
 			}
 			after := mustOpen(t, fs.CrashClone(vfs.CrashCloneCfg{}))
@@ -180,7 +180,7 @@ func TestSettlingInSteps(t *testing.T) {
 	if kept := len(s.mustRead(t).kept); kept != 2 || steps != 2*(events/3+1) {
 		t.Errorf("%d timelines are kept after %d steps", kept, steps)
 	}
-	if err := s.settle(&crowdedError{project: demo, customer: 1, excess: 9}); err != nil || len(s.mustRead(t).kept) != 1 {
+	if err := s.settle(&entry.Crowded{Project: demo, Customer: 1, Excess: 9}); err != nil || len(s.mustRead(t).kept) != 1 {
 		t.Errorf("%d timelines are kept, %v, want 1: there is none that it could move to", len(s.mustRead(t).kept), err)
 	}
 	if err := s.Close(); err != nil {
@@ -200,15 +200,16 @@ func TestSettlingMeetsOthers(t *testing.T) {
 	for _, id := range visitors(t, s, "crowd", 4, 10) {
 		mustApply(t, s, update(6000, nil, cookie1, id))
 	}
-	c := &crowdedError{project: demo, customer: mustFind(t, s, cookie1), excess: 2}
+	c := &entry.Crowded{Project: demo, Customer: mustFind(t, s, cookie1), Excess: 2}
 	from, to, err := s.shortest(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	step := func(want bool) {
 		t.Helper()
-		if more, err := s.settleSome(c, from, to); more != want || err != nil {
-			t.Fatalf("got %t, %v, want %t", more, err, want)
+		e := entry.Settle{Project: demo, Customer: c.Customer, From: from, To: to}
+		if err := s.log.Append(&e); e.More != want || err != nil {
+			t.Fatalf("got %t, %v, want %t", e.More, err, want)
 		}
 		mustBeConsistent(t, s)
 	}

@@ -9,13 +9,11 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -25,30 +23,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/log/local"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
 	"trackway/internal/store/damage"
 	"trackway/internal/store/engine"
-	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/journal"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/stuck"
 	"trackway/internal/store/totals"
-	"trackway/internal/store/upgrade"
 )
 
-// FormatVersion is the version of the layout of keys and records that this program writes. A store of the version before it is
-// made one of this when it is opened; any other is refused, not guessed at.
-const FormatVersion = 2
-
-var (
-	keyFormat        = []byte("mformat")
-	prefixProject    = []byte("mproject/")
-	prefixIdentifier = []byte("midentifier/")
-)
+// FormatVersion is the version of the layout of keys and records. A store of
+// any other version is refused, not guessed at.
+const FormatVersion = 3
 
 // ErrInUse is returned by [Open] when another process has the directory open.
 var ErrInUse = errors.New("the data directory is in use by another process")
@@ -85,57 +76,31 @@ func engineOptions(o Options) engine.Options {
 
 // Store is a directory of customers and events. Its methods are safe for concurrent use.
 type Store struct {
-	db     *pebble.DB
+	machine // the state; what changes it goes through log
+
+	log    *local.Log
 	engine *engine.Database // db, and what stands between it and its files
 	fs     *scrub.Files
 	dir    string
-	name   string       // empty: not known
-	sync   func() error // see barrier; a test takes it away, to show that it is what keeps things
+	name   string // empty: not known
+	stuck  *stuck.State
 
-	synced watermark
-
-	gathering gathering // takes in requests while others are applied
-
-	// upkeep is held by what works on the files as a whole: a backup, the end of a clean-up. It is taken before mu.
+	// upkeep is held by what works on the files as a whole: a backup, the end of a clean-up.
 	upkeep  sync.Mutex
 	readers scrub.Readers
 
-	// rewriting is held by whoever rewrites or removes events of the log: an erasure, or what makes them expire. It is taken
-	// before mu, and for much longer, so that they can read outside mu what only they change.
+	// rewriting parts erasures from each other.
 	rewriting sync.Mutex
-
-	// mu makes resolving an identity, which reads and then writes, one step, and puts commits in order. It guards what
-	// follows. Reads of the database and a commit that does not wait for the disk are done under it; an fsync only where a
-	// project is registered, which is at a start or a reload.
-	mu           sync.Mutex
-	nextSeq      uint64
-	nextCustomer trackway.Customer
-	cache        cache.Cache
-	usage        map[totals.Day]query.Usage
-	nextErasure  uint64
-	scratch      scratch
-
-	// Bounds, which a test makes small: see maxMoved and maxKept.
-	mostMoved, mostKept int
-	held                func(moved int) // a test is told how much moved under one hold; nil: nobody is
-
-	log      *slog.Logger
-	counts   *counts.Counter
-	damaged  *damage.Ledger
-	pending  erased.Schedule // erasures whose bytes may still be in files
-	stuck    *stuck.State
-	versions cache.Versions
 }
 
 // Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
 // Errors: [ErrInUse]; [ErrDamagedLog]; a store of an unknown format; a limit of
 // open files that is too low (see [Descriptors]); any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
-	s := &Store{
-		dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), cache: cache.New(cache.Size), usage: make(map[totals.Day]query.Usage),
-		mostMoved: maxMoved, mostKept: maxKept,
-	}
-	s.damaged, s.stuck = damage.New(s.log), stuck.New(s.log.With("dir", dir))
+	logger := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	s := &Store{dir: dir, stuck: stuck.New(logger.With("dir", dir))}
+	s.cache, s.usage, s.damaged = cache.New(cache.Size), make(map[totals.Day]query.Usage), damage.New(logger)
+	s.mostMoved, s.mostKept = maxMoved, maxKept
 	eo := engineOptions(o)
 	eo.Damaged, eo.Stuck = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.stuck.Set
 	db, err := engine.Open(dir, eo, func(po *pebble.Options) { s.fs = scrub.NewFiles(po) })
@@ -160,7 +125,9 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
+	s.committed.Store(s.nextSeq - 1)
 	s.synced.raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log
+	s.log = local.Open(&s.machine)
 	if o.Registry != nil {
 		o.Registry.MustRegister(newCollector(s))
 	}
@@ -177,18 +144,16 @@ func inUse(dir string, err error) error {
 
 // prepare reads what has to be known before the store can be used.
 func (s *Store) prepare() error {
-	found, err := s.checkFormat()
+	known, err := s.checkFormat()
 	if err != nil {
 		return err // above all, nothing is written into a store of an unknown format
 	}
-	steps := []func() error{s.findNext, s.findErasures, s.recount}
-	switch found {
-	case 0:
-		steps = slices.Insert(steps, 0, s.stamp)
-	case FormatVersion - 1:
-		steps = slices.Insert(steps, 0, s.upgradeFormat)
+	if !known {
+		if err := s.db.Set([]byte(format.KeyFormat), strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync); err != nil {
+			return err
+		}
 	}
-	for _, step := range steps {
+	for _, step := range []func() error{s.findNext, s.findApplied, s.findErasures, s.recount} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -202,44 +167,30 @@ func (s *Store) Name() string { return s.name }
 // Close waits for background work and closes the store. It must not be used after that. What was acknowledged needs no Close
 // to be kept; it spares the next Open some work.
 func (s *Store) Close() error {
+	s.log.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.counts.Close(), s.engine.Close())
 }
 
-// stamp writes the format version into a new store.
-func (s *Store) stamp() error {
-	return s.db.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync)
-}
-
-// upgradeFormat makes a store of the format version before this one of this one, in one step.
-func (s *Store) upgradeFormat() error {
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
-	if err := upgrade.Stage(s.db, b); err != nil {
-		return fmt.Errorf("upgrade from format version %d: %w", FormatVersion-1, err)
-	}
-	return errors.Join(b.Set(keyFormat, strconv.AppendInt(nil, FormatVersion, 10), nil), b.Commit(pebble.Sync))
-}
-
-// checkFormat returns the store's format version, 0 where it is new, and refuses an unknown one. It writes nothing.
-func (s *Store) checkFormat() (version int, err error) {
-	value, closer, err := s.db.Get(keyFormat)
+// checkFormat reports whether the store has a format version, which a new one
+// has not, and refuses all but this program's. It writes nothing.
+func (s *Store) checkFormat() (known bool, err error) {
+	value, closer, err := s.db.Get([]byte(format.KeyFormat))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return 0, nil
+		return false, nil
 	} else if err != nil {
-		return 0, err
+		return false, err
 	}
 	found := string(value)
 	if err := closer.Close(); err != nil {
-		return 0, err
+		return false, err
 	}
-	for _, version := range []int{FormatVersion - 1, FormatVersion} {
-		if found == strconv.Itoa(version) {
-			return version, nil
-		}
+	if found != strconv.Itoa(FormatVersion) {
+		return false, fmt.Errorf("the store has format version %q, this program reads version %d only: "+
+			"export it with the build that wrote it (trackway export --raw), then import", found, FormatVersion)
 	}
-	return 0, fmt.Errorf("the store has format version %q, this program reads versions %d and %d only", found, FormatVersion-1, FormatVersion)
+	return true, nil
 }
 
 // findNext finds the sequence number and the customer number to go on with. No number is given out twice: whoever deletes the
@@ -249,18 +200,18 @@ func (s *Store) findNext() error {
 	if err != nil {
 		return fmt.Errorf("find the log's last event: %w", err)
 	}
-	noted, err := s.savedNextSeq()
+	noted, err := s.number(format.KeyNextSeq)
 	if err != nil {
 		return fmt.Errorf("find the log's next number: %w", err)
 	}
-	s.nextSeq = max(seq+1, noted)
+	s.nextSeq = max(seq+1, noted, 1)
 	for project := uint32(1); ; project++ {
 		last, err := s.last(format.CustomersPrefix(project))
 		if err != nil {
 			return fmt.Errorf("find the last customer of project %d: %w", project, err)
 		}
 		s.nextCustomer = max(s.nextCustomer, trackway.Customer(last)+1)
-		if known, err := s.projects(); err != nil || project >= known {
+		if known, err := projects(s.db); err != nil || project >= known {
 			return err
 		}
 	}
@@ -283,84 +234,27 @@ func (s *Store) last(prefix []byte) (uint64, error) {
 	return n, errors.Join(it.Error(), it.Close())
 }
 
-// Project returns the store's number of the project with this token, giving it one if it has none. Durable on return.
-func (s *Store) Project(token string) (uint32, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := append(bytes.Clone(prefixProject), token...)
-	value, closer, err := s.db.Get(key)
-	if err == nil {
-		if len(value) != 4 {
-			return 0, errors.Join(fmt.Errorf("number of a project: %w", format.ErrCorrupt), closer.Close())
-		}
-		n := binary.BigEndian.Uint32(value)
-		return n, closer.Close()
-	} else if !errors.Is(err, pebble.ErrNotFound) {
-		return 0, err
-	}
-	n, err := s.projects()
-	if err != nil {
-		return 0, err
-	}
-	return n + 1, s.db.Set(key, binary.BigEndian.AppendUint32(nil, n+1), pebble.Sync)
+// findApplied finds the entry to go on after.
+func (s *Store) findApplied() error {
+	index, err := s.number(format.KeyApplied)
+	s.applied.Store(index)
+	return err
 }
 
-// Identifiers notes which identifiers of the projects are hard and which soft: all of it or, with an error, nothing. A name
-// keeps its kind for ever, for the customers' records and the index are made by it: the error names one that is configured
-// to be of the other.
-func (s *Store) Identifiers(projects []trackway.Project) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
-	for i := range projects {
-		p := &projects[i]
-		for i, name := range slices.Concat(p.Hard, p.Soft) {
-			kind := byte(0)
-			if i < len(p.Hard) {
-				kind = format.FlagHard
-			}
-			if err := s.noteIdentifier(b, p.Number, name, kind); err != nil {
-				return fmt.Errorf("project %q: %w", p.Name, err)
-			}
-		}
-	}
-	return b.Commit(pebble.Sync)
-}
-
-func (s *Store) noteIdentifier(b *pebble.Batch, project uint32, name string, kind byte) error {
-	key := append(binary.BigEndian.AppendUint32(bytes.Clone(prefixIdentifier), project), name...)
-	value, closer, err := s.db.Get(key)
+// number reads the number at a key, 0 if there is none.
+func (m *machine) number(key string) (uint64, error) {
+	value, closer, err := m.db.Get([]byte(key))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return b.Set(key, []byte{kind}, nil)
+		return 0, nil
 	} else if err != nil {
-		return err
+		return 0, fmt.Errorf("%s: %w", key, err)
 	}
-	same := bytes.Equal(value, []byte{kind})
-	if err := closer.Close(); err != nil || same {
-		return err
+	if len(value) != 8 {
+		return 0, errors.Join(fmt.Errorf("%s: %w", key, format.ErrCorrupt), closer.Close())
 	}
-	return fmt.Errorf("identifier %q: a hard one cannot become soft, nor a soft one hard: use a new name", name)
+	n := binary.BigEndian.Uint64(value)
+	return n, closer.Close()
 }
-
-// projects returns how many projects have a number; they are numbered from 1.
-func (s *Store) projects() (n uint32, err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefixProject, UpperBound: format.After(prefixProject)})
-	if err != nil {
-		return 0, err
-	}
-	for it.First(); it.Valid(); it.Next() {
-		n++
-	}
-	return n, errors.Join(it.Error(), it.Close())
-}
-
-// barrier returns when all that was committed before it is on the disk. What
-// counts is the place of its record in the write-ahead log, and that Pebble
-// shares one fsync among all who wait. The record says how far the log was synced
-// before, so that damage is told from a torn end: see package journal. A failed
-// fsync does not return: see [Options].
-func (s *Store) barrier() error { return s.sync() }
 
 // Snapshot implements [query.Store].
 func (s *Store) Snapshot() query.Snapshot {

@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/query"
 	"trackway/internal/store/counts"
 	"trackway/internal/store/damage"
@@ -20,11 +21,11 @@ import (
 const maxUsageDays = 1024
 
 // usageLocked returns the total of a day.
-func (s *Store) usageLocked(u totals.Day) (query.Usage, error) {
-	if total, ok := s.usage[u]; ok {
+func (m *machine) usageLocked(u totals.Day) (query.Usage, error) {
+	if total, ok := m.usage[u]; ok {
 		return total, nil
 	}
-	value, closer, err := s.db.Get(totals.AppendKey(nil, u))
+	value, closer, err := m.db.Get(totals.AppendKey(nil, u))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return query.Usage{}, nil
 	} else if err != nil {
@@ -34,30 +35,17 @@ func (s *Store) usageLocked(u totals.Day) (query.Usage, error) {
 	return total, errors.Join(err, closer.Close())
 }
 
-func (s *Store) setUsageLocked(u totals.Day, total query.Usage) {
-	if len(s.usage) >= maxUsageDays {
-		clear(s.usage)
+func (m *machine) setUsageLocked(u totals.Day, total query.Usage) {
+	if len(m.usage) >= maxUsageDays {
+		clear(m.usage)
 	}
-	s.usage[u] = total
+	m.usage[u] = total
 }
 
 // Refused counts commands of a project that were refused before they came to the store. The count is on the disk with the
 // next change that is: a crash may forget the last of them.
 func (s *Store) Refused(project uint32, at trackway.Micros, n int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u := totals.Day{Project: project, Day: query.DayOf(at)}
-	total, err := s.usageLocked(u)
-	if err != nil {
-		return err
-	}
-	total.Refused += uint64(n)
-	if err := s.db.Set(totals.AppendKey(nil, u), totals.Append(nil, total), pebble.NoSync); err != nil {
-		return err
-	}
-	s.setUsageLocked(u, total)
-	s.versions.Changed(project)
-	return nil
+	return s.log.Append(&entry.Refused{Project: project, At: at, Commands: uint64(n)})
 }
 
 // usageDelta is what a transaction adds to a total.
@@ -66,12 +54,15 @@ type usageDelta struct {
 	add query.Usage
 }
 
+// refusedOne is a command that was refused.
+var refusedOne = query.Usage{Refused: 1}
+
 // count notes what became of a command.
 func (t *tx) count(c *trackway.Command, r *trackway.Result) {
 	var one query.Usage
 	switch {
 	case r.Err != nil:
-		one.Refused = 1
+		one = refusedOne
 	case c.Kind != trackway.AddEvent:
 		return
 	case r.Duplicate:
@@ -79,12 +70,12 @@ func (t *tx) count(c *trackway.Command, r *trackway.Result) {
 	default:
 		one.Stored = 1
 	}
-	t.addUsage(c, one)
+	t.addUsage(c.Project, c.Received, one)
 }
 
-// addUsage adds to the total of the project and day of a command.
-func (t *tx) addUsage(c *trackway.Command, one query.Usage) {
-	u := totals.Day{Project: c.Project, Day: query.DayOf(c.Received)}
+// addUsage adds to the total of a project's day.
+func (t *tx) addUsage(project uint32, at trackway.Micros, one query.Usage) {
+	u := totals.Day{Project: project, Day: query.DayOf(at)}
 	for i := range t.usage {
 		if t.usage[i].of == u {
 			t.usage[i].add = t.usage[i].add.Plus(one)
@@ -100,9 +91,9 @@ func (t *tx) stageUsage() error {
 	all := t.usage
 	t.usage = t.usage[:0]
 	for _, d := range all {
-		total, err := t.s.usageLocked(d.of)
+		total, err := t.m.usageLocked(d.of)
 		if err != nil {
-			t.s.noteDamage(d.of, err)
+			t.m.noteDamage(d.of, err)
 			continue
 		}
 		d.add = d.add.Plus(total)
@@ -117,19 +108,17 @@ func (t *tx) stageUsage() error {
 }
 
 // noteDamage notes a total that cannot be read.
-func (s *Store) noteDamage(u totals.Day, err error) {
-	s.damaged.Note(damage.Usage, fmt.Sprintf("project %d on day %d", u.Project, u.Day), err)
+func (m *machine) noteDamage(u totals.Day, err error) {
+	m.damaged.Note(damage.Usage, fmt.Sprintf("project %d on day %d", u.Project, u.Day), err)
 }
 
 // recount counts the events in the log that were counted in memory only when the process before this one ended. It is better that
 // the counts lack one that cannot be read than that there is no server: it is noted.
 func (s *Store) recount() error {
 	counted := s.counts.Load(s.nextSeq - 1)
-	var one [1]counts.Event
 	var err error
 	return errors.Join(s.eachEvent(counted+1, s.nextSeq, func(e *trackway.Event) bool {
-		one[0] = counts.Of(e)
-		s.counts.Add(one[:])
+		s.counts.Again(counts.Of(e))
 		if s.counts.Due() {
 			err = s.counts.Save()
 		}

@@ -49,7 +49,7 @@ type Backup struct {
 // contentsList is what the file backup.json says.
 type contentsList struct {
 	Format int         `json:"format"`
-	Store  string      `json:"store,omitempty"` // the name of the store that it is of; older ones do not say
+	Store  string      `json:"store"` // the name of the store that it is of; empty: not known
 	At     time.Time   `json:"at"`
 	Seq    uint64      `json:"seq"`
 	Files  []savedFile `json:"files"`
@@ -326,7 +326,7 @@ func writeContents(f vfs.FS, dir string, list contentsList) error {
 
 // Restore makes a store in dir out of a backup: of a generation, or of the newest in a directory of backups. dir must not be
 // there, or be empty. The files are compared with what was written, and check looks at the copy, before it gets its name; the
-// backup is only read. On an error nothing is in dir. A backup of a format later than format is refused.
+// backup is only read. On an error nothing is in dir. A backup of another format than format is refused.
 //
 // Cost: the backup is read and written once, beside what check does.
 func Restore(
@@ -340,8 +340,8 @@ func Restore(
 	if err != nil {
 		return b, err
 	}
-	if list.Format > format {
-		return b, fmt.Errorf("the backup is of format version %d, this program reads up to version %d", list.Format, format)
+	if list.Format != format {
+		return b, fmt.Errorf("the backup is of format version %d, this program reads version %d only: restore it with the build that made it", list.Format, format)
 	}
 	if err := removeEmpty(f, dir); err != nil {
 		return b, err

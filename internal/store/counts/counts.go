@@ -7,6 +7,7 @@
 package counts
 
 import (
+	"encoding/binary"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
 
 // When the counts are written: memory holds some of them twice, and an opening reads as many events. While a write is under way
@@ -51,11 +53,13 @@ type Event struct {
 	Type           string
 	Time, Received trackway.Micros
 	Seq            uint64
+
+	number uint32 // of the type, once it has one; 0: it is counted with those that have none
 }
 
 // Of returns what of e is counted.
 func Of(e *trackway.Event) Event {
-	return Event{e.Project, e.Type, e.Time, e.Received, e.Seq}
+	return Event{Project: e.Project, Type: e.Type, Time: e.Time, Received: e.Received, Seq: e.Seq}
 }
 
 // types are those of a project that are counted by name.
@@ -64,7 +68,7 @@ type types struct {
 	names   []string          // by number, less one; it only grows at its end
 }
 
-// namedType is a type that was not written yet.
+// namedType is a type that gets a number.
 type namedType struct {
 	project uint32
 	number  uint32
@@ -93,16 +97,17 @@ type Counter struct {
 	background sync.WaitGroup
 	damaged    sync.Once // a row was reported
 	failed     atomic.Bool
+	saved      atomic.Uint64 // up to which event counts are in the database
 
 	writing sync.Mutex   // held by the one that writes; taken before moving
 	moving  sync.RWMutex // held while counts move from memory to the database, and while both are looked at; taken before mu
 
-	mu      sync.Mutex // guards what follows, for as long as it takes to count; taken under the store's lock
-	types   map[uint32]*types
-	closed  bool // no type gets a number any more: a row of types is lost, and its number may be any
-	unsaved []namedType
-	young   generation
-	old     generation // being written; its cells do not change
+	mu     sync.Mutex // guards what follows, for as long as it takes to count; taken under the store's lock
+	types  map[uint32]*types
+	closed bool        // no type gets a number any more: a row of types is lost, and its number may be any
+	named  []namedType // by the events that are to be added next
+	young  generation
+	old    generation // being written; its cells do not change
 }
 
 // New returns what counts in db. It is to be loaded. report is told of what cannot be read or written: of the first row that is
@@ -113,26 +118,97 @@ func New(db *pebble.DB, report func(error)) *Counter {
 
 func newGeneration() generation { return generation{cells: make(map[uint32]map[cell]row)} }
 
-// Add counts events, in order of their numbers. It keeps nothing of them. REQUIRES: they are committed.
+// Number gives numbers to the types of events and stages those that are new in
+// b, with the events: so a type's number depends on the events before it, and
+// not on when counts are saved. The events are added once b is committed; if it
+// never is, the numbers are given again.
+func (c *Counter) Number(b *pebble.Batch, events []Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.named = c.named[:0]
+	for i := range events {
+		e := &events[i]
+		if e.number = c.number(e.Project, e.Type); e.number != 0 || c.closed {
+			continue
+		}
+		n := uint32(1)
+		if t := c.types[e.Project]; t != nil {
+			n += uint32(len(t.names))
+		}
+		for _, t := range c.named {
+			if t.project == e.Project {
+				n++
+			}
+		}
+		if n > query.MaxTypes {
+			continue
+		}
+		name := strings.Clone(e.Type) // it is a part of a request's body
+		e.number, c.named = n, append(c.named, namedType{e.Project, n, name})
+		if err := b.Set(format.Key(nil).Type(e.Project, name), binary.BigEndian.AppendUint32(nil, n), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// number returns the number of a type, 0 if it has none.
+func (c *Counter) number(project uint32, name string) uint32 {
+	if t := c.types[project]; t != nil {
+		if n, ok := t.numbers[name]; ok {
+			return n
+		}
+	}
+	for _, t := range c.named {
+		if t.project == project && t.name == name {
+			return t.number
+		}
+	}
+	return 0
+}
+
+// Add counts events, in order of their numbers. It keeps nothing of them.
+// REQUIRES: they are committed, with the batch of the last call of
+// [Counter.Number], which was with these events.
 func (c *Counter) Add(events []Event) {
 	if len(events) == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	g := &c.young
-	for i := range events {
-		e := &events[i]
-		typ := c.number(e.Project, e.Type)
-		g.add(e.Project, cell{query.ByTime, typ, query.HourOf(e.Time)}, e.Seq)
-		g.add(e.Project, cell{query.ByReceived, typ, query.HourOf(e.Received)}, e.Seq)
-		g.through = e.Seq
+	for _, t := range c.named {
+		of := c.typesOf(t.project)
+		of.names = append(of.names, t.name)
+		of.numbers[t.name] = t.number
 	}
-	g.events += len(events)
-	if g.size >= c.Most || g.events >= maxRecounts {
+	c.named = c.named[:0]
+	for i := range events {
+		c.addLocked(&events[i])
+	}
+	if g := &c.young; g.size >= c.Most || g.events >= maxRecounts {
 		c.due.Store(true)
 		c.full.Store(g.size >= maxBehind*c.Most)
 	}
+}
+
+func (c *Counter) addLocked(e *Event) {
+	g := &c.young
+	g.add(e.Project, cell{query.ByTime, e.number, query.HourOf(e.Time)}, e.Seq)
+	g.add(e.Project, cell{query.ByReceived, e.number, query.HourOf(e.Received)}, e.Seq)
+	g.through = e.Seq
+	g.events++
+}
+
+// Again counts an event of the log that is not counted in the database. Its type
+// has a number since the event was stored, or never gets one.
+func (c *Counter) Again(e Event) {
+	c.mu.Lock()
+	e.number = c.number(e.Project, e.Type)
+	c.mu.Unlock()
+	c.Add([]Event{e})
 }
 
 func (g *generation) add(project uint32, k cell, seq uint64) {
@@ -153,23 +229,6 @@ func (c *Counter) typesOf(project uint32) *types {
 		c.types[project] = t
 	}
 	return t
-}
-
-// number returns a type's number, giving it the next if it has none; 0 if there are enough already.
-func (c *Counter) number(project uint32, name string) uint32 {
-	t := c.typesOf(project)
-	if n, ok := t.numbers[name]; ok {
-		return n
-	}
-	if c.closed || len(t.names) >= query.MaxTypes {
-		return 0
-	}
-	name = strings.Clone(name) // it is a part of a request's body
-	t.names = append(t.names, name)
-	n := uint32(len(t.names))
-	t.numbers[name] = n
-	c.unsaved = append(c.unsaved, namedType{project, n, name})
-	return n
 }
 
 // ByName tells whether a project's events of a type are counted by it: they are, or there is still room and there are none.

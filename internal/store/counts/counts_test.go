@@ -16,6 +16,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
 
 const hour = trackway.Micros(60 * 60 * 1e6)
@@ -30,6 +31,16 @@ func open(t *testing.T, fs vfs.FS, report func(error)) *Counter {
 	c := New(db, report)
 	c.Load(0)
 	return c
+}
+
+// count stores events, that is, what Number stages of them, and counts them.
+func (c *Counter) count(t *testing.T, events ...Event) {
+	t.Helper()
+	b := c.db.NewBatch()
+	if err := errors.Join(c.Number(b, events), b.Commit(pebble.NoSync)); err != nil {
+		t.Fatal(err)
+	}
+	c.Add(events)
 }
 
 type quiet struct{}
@@ -51,8 +62,8 @@ func mustRead(t *testing.T, c *Counter, project uint32, r query.CountRange) map[
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string][]byte{
-		"73 00000007 02 00000003 00072bf0": appendKey(nil, 7, cell{query.ByReceived, 3, 470000}),
-		"79 00000007 7669736974":           appendTypeKey(nil, 7, "visit"),
+		"73 00000007 02 00000003 00072bf0": format.Key(nil).Count(7, query.ByReceived, 3, 470000),
+		"79 00000007 7669736974":           format.Key(nil).Type(7, "visit"),
 		"ac02 05 02":                       appendRow(nil, row{300, 5, 7}),
 	} {
 		if got := hex.EncodeToString(got); got != strings.ReplaceAll(want, " ", "") {
@@ -72,7 +83,7 @@ func TestRead(t *testing.T) {
 	t.Parallel()
 	c := open(t, vfs.NewMem(), func(err error) { t.Error(err) })
 	add := func(seq uint64, typ string, at trackway.Micros) {
-		c.Add([]Event{{Project: 1, Type: typ, Time: at, Received: 9 * hour, Seq: seq}, {Project: 2, Type: "b", Time: at, Received: at, Seq: seq}})
+		c.count(t, Event{Project: 1, Type: typ, Time: at, Received: 9 * hour, Seq: seq}, Event{Project: 2, Type: "b", Time: at, Received: at, Seq: seq})
 	}
 	add(1, "a", hour)
 	add(2, "b", 2*hour)
@@ -134,7 +145,7 @@ func TestNobodyWaitsForSaving(t *testing.T) {
 	})
 	const events = 5000
 	for seq := range uint64(events) {
-		c.Add([]Event{{Project: 1, Type: "e", Time: trackway.Micros(seq) * hour, Received: 1, Seq: seq + 1}})
+		c.count(t, Event{Project: 1, Type: "e", Time: trackway.Micros(seq) * hour, Received: 1, Seq: seq + 1})
 		c.Room()
 		c.SaveSoon()
 		c.mu.Lock()
@@ -176,7 +187,7 @@ func TestUnreadableRows(t *testing.T) {
 			failing = true
 		}
 		for j := range uint64(10) {
-			c.Add([]Event{{Project: 1, Type: fmt.Sprint("e", j), Time: hour, Received: hour, Seq: j + 1}})
+			c.count(t, Event{Project: 1, Type: fmt.Sprint("e", j), Time: hour, Received: hour, Seq: j + 1})
 		}
 		if err := c.Save(); err != nil {
 			t.Error(err)
@@ -204,7 +215,7 @@ func TestDamagedAtLoading(t *testing.T) {
 	fs := vfs.NewMem()
 	c := open(t, fs, func(err error) { reports = append(reports, err) })
 	add := func(c *Counter, seq uint64, typ string) {
-		c.Add([]Event{{Project: 1, Type: typ, Time: hour, Received: hour, Seq: seq}})
+		c.count(t, Event{Project: 1, Type: typ, Time: hour, Received: hour, Seq: seq})
 	}
 	for i, typ := range []string{"a", "lost", "b"} {
 		add(c, uint64(i+1), typ)
@@ -212,7 +223,7 @@ func TestDamagedAtLoading(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range [][]byte{keyCounted, appendTypeKey(nil, 1, "lost")} {
+	for _, key := range [][]byte{[]byte(format.KeyCounted), format.Key(nil).Type(1, "lost")} {
 		if err := c.db.Set(key, []byte{1, 2}, pebble.NoSync); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
 
 // Read calls yield for the counts of a project that r spans, as [query.CountReader] says.
@@ -36,11 +37,11 @@ type view struct {
 
 // view takes what a reader needs; whoever counts waits only while the counts of one project are copied.
 func (c *Counter) view(project uint32, r query.CountRange) (*view, error) {
-	v := &view{CountRange: r, project: project, prefix: appendPrefix(nil, project, r.By)}
+	v := &view{CountRange: r, project: project, prefix: format.Key(nil).CountPrefix(project, r.By)}
 	c.moving.RLock()
 	defer c.moving.RUnlock()
 	c.copyInto(v)
-	end := appendPrefix(nil, project, r.By+1)
+	end := format.Key(nil).CountPrefix(project, r.By+1)
 	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: v.prefix, UpperBound: end})
 	v.it = it
 	return v, err
@@ -96,7 +97,7 @@ func (v *view) gather() {
 // readType goes through the rows of a type, and tells whether to go on.
 func (v *view) readType(typ uint32, yield func(query.Count) bool) (more bool, err error) {
 	k := cell{v.By, typ, v.Since}
-	v.key = appendKey(v.key[:0], v.project, k)
+	v.key = format.Key(v.key[:0]).Count(v.project, k.by, k.typ, k.hour)
 	for ok := v.it.SeekGE(v.key); ok; ok = v.it.Next() {
 		rest := v.it.Key()[len(v.prefix):]
 		k.hour = query.Hour(binary.BigEndian.Uint32(rest[4:]))

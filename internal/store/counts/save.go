@@ -5,20 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway/internal/query"
+	"trackway/internal/store/format"
 )
-
-// The tables, by the first byte of a key, and the key that tells up to which event was counted: docs/format.md.
-const (
-	TableCounts = 's' // project, which time, type, hour → events, sequence numbers
-	TableTypes  = 'y' // project, type of event → number
-)
-
-var keyCounted = []byte("mcounted")
 
 // errDamaged is a row that cannot be read.
 var errDamaged = errors.New("the row cannot be read")
@@ -41,6 +33,15 @@ func (c *Counter) Save() (err error) {
 	return c.write()
 }
 
+// SaveThrough saves what was counted, unless the counts of all events up to seq
+// are saved already.
+func (c *Counter) SaveThrough(seq uint64) error {
+	if seq <= c.saved.Load() {
+		return nil
+	}
+	return c.Save()
+}
+
 // turn makes the young generation the old one.
 func (c *Counter) turn() {
 	c.mu.Lock()
@@ -50,22 +51,17 @@ func (c *Counter) turn() {
 	c.full.Store(false)
 }
 
-// write writes the old generation, with the types that it may need, and then forgets it. Nobody waits while it reads; while it
+// write writes the old generation and then forgets it. Nobody waits while it reads; while it
 // commits, of a few thousand small records at most, those who read counts do.
 func (c *Counter) write() error {
 	c.mu.Lock()
-	g, unsaved := c.old, slices.Clip(c.unsaved)
+	g := c.old
 	c.mu.Unlock()
 	if g.size == 0 {
 		return nil
 	}
 	b := c.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
-	for _, t := range unsaved {
-		if err := b.Set(appendTypeKey(nil, t.project, t.name), binary.BigEndian.AppendUint32(nil, t.number), nil); err != nil {
-			return err
-		}
-	}
 	if err := c.stage(b, g); err != nil {
 		return err
 	}
@@ -76,7 +72,8 @@ func (c *Counter) write() error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.unsaved, c.old = slices.Clone(c.unsaved[len(unsaved):]), generation{}
+	c.old = generation{}
+	c.saved.Store(g.through)
 	return nil
 }
 
@@ -85,7 +82,7 @@ func (c *Counter) stage(b *pebble.Batch, g generation) error {
 	var key, value []byte
 	for project, cells := range g.cells {
 		for k, n := range cells {
-			key = appendKey(key[:0], project, k)
+			key = format.Key(key[:0]).Count(project, k.by, k.typ, k.hour)
 			before, err := c.row(key)
 			if err != nil {
 				c.damaged.Do(func() { c.report(fmt.Errorf("count events of project %d in hour %d: %w", project, k.hour, err)) })
@@ -97,7 +94,7 @@ func (c *Counter) stage(b *pebble.Batch, g generation) error {
 			}
 		}
 	}
-	return b.Set(keyCounted, binary.BigEndian.AppendUint64(nil, g.through), nil)
+	return b.Set([]byte(format.KeyCounted), binary.BigEndian.AppendUint64(nil, g.through), nil)
 }
 
 func (c *Counter) row(key []byte) (row, error) {
@@ -115,11 +112,12 @@ func (c *Counter) row(key []byte) (row, error) {
 // log, are to be added. What cannot be read is reported. Where it is how far was counted, nothing is counted again, since to
 // count too few is seen by the report, and to count twice would not be.
 func (c *Counter) Load(last uint64) (through uint64) {
+	defer func() { c.saved.Store(through) }()
 	if err := c.loadTypes(); err != nil {
 		c.closed = true
 		c.report(fmt.Errorf("names of types: %w: no type that is new is counted by its name", err))
 	}
-	value, closer, err := c.db.Get(keyCounted)
+	value, closer, err := c.db.Get([]byte(format.KeyCounted))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 0
 	}
@@ -144,7 +142,7 @@ func number64(value []byte) uint64 {
 
 // loadTypes reads all rows of types that can be read. The error is of one that cannot.
 func (c *Counter) loadTypes() error {
-	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: []byte{TableTypes}, UpperBound: []byte{TableTypes + 1}})
+	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: []byte{format.TableTypes}, UpperBound: []byte{format.TableTypes + 1}})
 	if err != nil {
 		return err
 	}
@@ -169,20 +167,6 @@ func (c *Counter) loadType(key, value []byte) error {
 	t.names = append(t.names, make([]string, max(0, int(number)-len(t.names)))...)
 	t.names[number-1] = name
 	return nil
-}
-
-func appendKey(b []byte, project uint32, k cell) []byte {
-	b = appendPrefix(b, project, k.by)
-	b = binary.BigEndian.AppendUint32(b, k.typ)
-	return binary.BigEndian.AppendUint32(b, uint32(k.hour))
-}
-
-func appendPrefix(b []byte, project uint32, by query.By) []byte {
-	return append(binary.BigEndian.AppendUint32(append(b, TableCounts), project), byte(by))
-}
-
-func appendTypeKey(b []byte, project uint32, name string) []byte {
-	return append(binary.BigEndian.AppendUint32(append(b, TableTypes), project), name...)
 }
 
 func appendRow(b []byte, r row) []byte {

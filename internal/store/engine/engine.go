@@ -221,17 +221,14 @@ func (l logger) Errorf(format string, args ...any) {
 }
 func (l logger) Fatalf(format string, args ...any) { l.fatal(fmt.Errorf(format, args...)) }
 
-// keyStore is where a store's name is.
-var keyStore = []byte("mstore")
-
 // Name returns the name of the store in db, by which its backups are told from those of others. One that has none gets fresh, durably.
 func Name(db *pebble.DB, fresh string) (string, error) {
-	value, closer, err := db.Get(keyStore)
+	value, closer, err := db.Get([]byte(format.KeyStore))
 	if errors.Is(err, pebble.ErrNotFound) {
 		if fresh == "" {
 			return "", nil
 		}
-		return fresh, db.Set(keyStore, []byte(fresh), pebble.Sync)
+		return fresh, db.Set([]byte(format.KeyStore), []byte(fresh), pebble.Sync)
 	} else if err != nil {
 		return "", err
 	}

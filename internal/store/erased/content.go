@@ -5,7 +5,6 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
-	"trackway/internal/identity"
 	"trackway/internal/query"
 )
 
@@ -32,9 +31,9 @@ func holdsIDs(p trackway.Property) bool {
 }
 
 // WithoutIDs returns a merge's properties without these identifiers, nil if it has none of them.
-func WithoutIDs(merge *trackway.Event, ids []identity.ID) []byte {
+func WithoutIDs(merge *trackway.Event, ids []trackway.Identifier) []byte {
 	erased := func(id trackway.Identifier) bool {
-		return slices.ContainsFunc(ids, func(e identity.ID) bool { return e.Name == id.Name && e.Value == id.Value })
+		return slices.ContainsFunc(ids, func(e trackway.Identifier) bool { return e.Name == id.Name && e.Value == id.Value })
 	}
 	if !slices.ContainsFunc(MergeIDs(merge.Properties), erased) {
 		return nil

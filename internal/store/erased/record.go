@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/store/format"
 )
 
@@ -21,25 +22,17 @@ type Record struct {
 // Places says where in the two large tables the files may hold what was erased; the others are looked at as a whole.
 type Places struct {
 	Customers []trackway.Customer // on whose timelines the events are or were; the first is who was erased
-	Log       []Range
+	Log       []entry.Range
 	Anywhere  bool // it is not known: its record could not be read
 
 	known map[trackway.Customer]bool // who is in Customers; nil until somebody is added
 }
-
-// Range is events by sequence number, both ends included.
-type Range struct{ From, To uint64 }
 
 // Ranges of the log that are near to each other are made one, since a file holds more events than that; and there are never many.
 const (
 	nearSeqs  = 1024
 	maxRanges = 256
 )
-
-// Key is that of an erasure in its table.
-func Key(id uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{format.TableErasures}, id)
-}
 
 // Add notes an event and the customer that it was recorded on.
 func (p *Places) Add(seq uint64, c trackway.Customer) {
@@ -53,20 +46,9 @@ func (p *Places) Add(seq uint64, c trackway.Customer) {
 		p.known[c] = true
 		p.Customers = append(p.Customers, c)
 	}
-	p.Log = append(p.Log, Range{seq, seq})
+	p.Log = append(p.Log, entry.Range{From: seq, To: seq})
 	if len(p.Log) >= 2*maxRanges {
 		p.join()
-	}
-}
-
-// Noting is what, and notes the merges that it is given as places: an erasure that was cut off may have rewritten one, so that it has
-// nothing more to lose, while the files still hold it as it was.
-func (p *Places) Noting(what func(*trackway.Event) ([]byte, error)) func(*trackway.Event) ([]byte, error) {
-	return func(e *trackway.Event) ([]byte, error) {
-		if e.Type == trackway.MergeType {
-			p.Add(e.Seq, e.Customer)
-		}
-		return what(e)
 	}
 }
 
@@ -87,10 +69,10 @@ func (p *Places) join() {
 }
 
 // Join makes one of ranges that are near to each other, and puts them in order.
-func Join(ranges []Range) []Range { return joinRanges(ranges, nearSeqs) }
+func Join(ranges []entry.Range) []entry.Range { return joinRanges(ranges, nearSeqs) }
 
-func joinRanges(ranges []Range, near uint64) []Range {
-	slices.SortFunc(ranges, func(a, b Range) int {
+func joinRanges(ranges []entry.Range, near uint64) []entry.Range {
+	slices.SortFunc(ranges, func(a, b entry.Range) int {
 		if a.From < b.From {
 			return -1
 		}
@@ -133,7 +115,7 @@ func Decode(record []byte) (Record, error) {
 		e.Places.Customers = append(e.Places.Customers, trackway.Customer(r.Uvarint()))
 	}
 	for n := r.Uvarint(); n > 0 && !r.Bad; n-- {
-		e.Places.Log = append(e.Places.Log, Range{r.Uvarint(), r.Uvarint()})
+		e.Places.Log = append(e.Places.Log, entry.Range{From: r.Uvarint(), To: r.Uvarint()})
 	}
 	return e, r.Err()
 }

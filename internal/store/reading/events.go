@@ -76,7 +76,7 @@ func (v *Snapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) error
 
 // Usage implements [query.CountReader].
 func (v *Snapshot) Usage(project uint32, yield func(query.Day, query.Usage) bool) error {
-	return Scan(v.from, totals.AppendPrefix(nil, project), func(day, record []byte) error {
+	return Scan(v.from, format.Key(nil).UsagePrefix(project), func(day, record []byte) error {
 		u, err := totals.Decode(record)
 		if err == nil && !yield(query.Day(binary.BigEndian.Uint32(day)), u) {
 			err = ErrStop

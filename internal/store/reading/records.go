@@ -147,7 +147,7 @@ func LastEvent(from pebble.Reader, h *identity.Holder) (last trackway.Micros, er
 func FormerHolders(from pebble.Reader, project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
 	known := make(map[trackway.Customer]bool) // there may be as many as somebody cares to make
 	for _, id := range ids {
-		err = Scan(from, format.AppendFormerPrefix(nil, project, id.Identifier), func(c, _ []byte) error {
+		err = Scan(from, format.Key(nil).FormerPrefix(project, id.Identifier), func(c, _ []byte) error {
 			h, err := Survivor(from, project, trackway.Customer(binary.BigEndian.Uint64(c)))
 			if err == nil && !known[h.Customer] {
 				known[h.Customer] = true

@@ -17,12 +17,7 @@ type Day struct {
 
 // AppendKey is the key of a total.
 func AppendKey(b []byte, u Day) []byte {
-	return binary.BigEndian.AppendUint32(AppendPrefix(b, u.Project), uint32(u.Day))
-}
-
-// AppendPrefix begins the keys of all totals of a project.
-func AppendPrefix(b []byte, project uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(b, format.TableUsage), project)
+	return format.Key(b).Usage(u.Project, u.Day)
 }
 
 // Append writes a total.

@@ -1,0 +1,286 @@
+package config
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"trackway"
+	"trackway/internal/durable"
+)
+
+// Keys are the keys of an installation, from both files, while they are listed or
+// changed. A change is made in the managed file only.
+type Keys struct{ doc *doc }
+
+// PlacedKey is a key, its project's name, and where it is written.
+type PlacedKey struct {
+	trackway.Key
+
+	Project string // or its token, if the operator's file does not have the project
+	File    string
+	Line    int
+}
+
+// ReadKeys reads the keys of the configuration at path, which must be right.
+// Environment variables that it names may be out of reach.
+func ReadKeys(path string, flags Flags) (*Keys, error) {
+	d, err := load(path, flags, elsewhere, readManaged, nil)
+	if err != nil {
+		return nil, err
+	}
+	_, err = d.result()
+	return &Keys{d}, err
+}
+
+// ChangeKeys lets change change the keys of the configuration at path, and writes
+// the managed file: in one step for all who read it, and durably. Of several that
+// change keys at once, each waits for the one before it. A change that would make
+// the configuration wrong is refused. It returns the configuration as it is then.
+func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, error) {
+	k, err := ReadKeys(path, flags) // to find the data directory
+	if err != nil {
+		return nil, err
+	}
+	target := k.doc.file.ManagedPath()
+	dir, err := lockDir(filepath.Dir(target))
+	if err != nil {
+		return nil, fmt.Errorf("lock the managed keys: %w", err)
+	}
+	defer func() { _ = dir.Close() }() // which unlocks it
+	owner, err := ownerOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	if k, err = ReadKeys(path, flags); err != nil {
+		return nil, err
+	}
+	if err := change(k); err != nil {
+		return nil, err
+	}
+	text := k.doc.managed.encode()
+	cfg, err := k.doc.with(text, flags)
+	if err != nil {
+		return nil, err
+	}
+	const ownerOnly = 0o600
+	if err := durable.Replace(target, text, ownerOnly); err != nil {
+		return nil, err
+	}
+	if int(owner.Uid) != os.Geteuid() {
+		err = os.Chown(target, int(owner.Uid), int(owner.Gid))
+	}
+	return cfg, err
+}
+
+// lockDir makes a directory, if it is not there, and locks it (flock(2)) until it
+// is closed. The managed file itself cannot be locked: each change replaces it.
+func lockDir(path string) (*os.File, error) {
+	const private = 0o700
+	if err := os.MkdirAll(path, private); err != nil {
+		return nil, err
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return dir, nil
+}
+
+// ownerOf returns to whom a directory, and so each file in it, belongs. It is an
+// error if that is another user, whose server could not read a file of this one;
+// root may give its file away.
+func ownerOf(dir *os.File) (*syscall.Stat_t, error) {
+	var owner syscall.Stat_t
+	if err := syscall.Fstat(int(dir.Fd()), &owner); err != nil {
+		return nil, err
+	}
+	if uid := os.Geteuid(); uid != 0 && uid != int(owner.Uid) {
+		return nil, fmt.Errorf("%s belongs to another user: run this command as that user, or as root", dir.Name())
+	}
+	return &owner, nil
+}
+
+// with returns the configuration as it is with another managed file.
+func (d *doc) with(text []byte, flags Flags) (*Config, error) {
+	next, err := load(d.name, flags, elsewhere, func(string) ([]byte, fs.FileMode, error) { return text, 0, nil }, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i := range next.problems {
+		if p := &next.problems[i]; p.File != d.name {
+			p.File, p.Line = "", 0 // of a text that nobody sees
+		}
+	}
+	return next.result()
+}
+
+// List returns all keys in force, by project.
+func (k *Keys) List() []PlacedKey {
+	var list []PlacedKey
+	for _, h := range k.doc.holders {
+		for i, at := range h.keys {
+			p := k.doc.places[at]
+			list = append(list, PlacedKey{h.translated[i], h.name, p.file, p.line})
+		}
+	}
+	return list
+}
+
+// Add makes a key of a project, which is named by its name or token, or is the
+// only one. It returns the public key's token, or the private key's id and secret.
+// Permissions are written as in the operator's file; without any, the key has all
+// those of its kind.
+func (k *Keys) Add(project, name string, kind trackway.KeyKind, permissions []string) (id, secret string, err error) {
+	h, err := k.holder(project)
+	if err != nil {
+		return "", "", err
+	}
+	if _, err := h.find(name); err == nil {
+		return "", "", fmt.Errorf("project %q has a key %q already", h.name, name)
+	}
+	id = rand.Text()
+	added := key{Name: name, Kind: kind, Permissions: permissions}
+	if kind == trackway.PublicKey {
+		added.Token = hidden(id)
+	} else {
+		secret = rand.Text()
+		added.ID, added.SecretSHA256 = id, digestOf(secret)
+	}
+	k.add(h, added)
+	return id, secret, nil
+}
+
+func (k *Keys) add(h *holder, added key) {
+	m := &k.doc.managed
+	m.Keys = append(m.Keys, managedKey{h.token, added})
+}
+
+// errEnv is why a key is not rotated.
+var errEnv = errors.New("the key's secret is in an environment variable of the server (secret_env), which this command cannot change; " +
+	"write secret_sha256, previous_secret_sha256 and previous_until by hand")
+
+// Rotate gives a private key a new secret, or a public key a new token, and
+// returns it. What the key had works until a time, too; what it had before that
+// no longer does. A key of the operator's file moves to the managed file; unused
+// is the place of the line that has no effect any more, if so.
+func (k *Keys) Rotate(project, name string, until time.Time) (kind trackway.KeyKind, made, unused string, err error) {
+	h, old, err := k.key(project, name)
+	if err != nil {
+		return "", "", "", err
+	}
+	if old.SecretEnv != "" {
+		return "", "", "", errEnv
+	}
+	made, until = rand.Text(), until.UTC().Truncate(time.Second)
+	next := key{Name: old.Name, Kind: old.Kind, ID: old.ID, Permissions: old.Permissions, PreviousUntil: until}
+	if old.Kind == trackway.PublicKey {
+		next.Token, next.PreviousToken = hidden(made), old.Token
+	} else {
+		next.SecretSHA256, next.PreviousSecretSHA256 = digestOf(made), old.SecretSHA256
+		if old.Secret != "" {
+			next.PreviousSecretSHA256 = digestOf(string(old.Secret))
+		}
+	}
+	if i := k.managedIndex(old); i >= 0 {
+		k.doc.managed.Keys[i].Key = next
+	} else {
+		unused = k.revoke(old)
+		k.add(h, next)
+	}
+	return next.Kind, made, unused, nil
+}
+
+// Revoke ends a key. If that is in the operator's file, unused is the place of the
+// line that has no effect any more.
+func (k *Keys) Revoke(project, name string) (unused string, err error) {
+	_, old, err := k.key(project, name)
+	if err != nil {
+		return "", err
+	}
+	if i := k.managedIndex(old); i >= 0 {
+		m := &k.doc.managed
+		m.Keys = slices.Concat(m.Keys[:i], m.Keys[i+1:]) // a copy: holders point to the elements
+		return "", nil
+	}
+	return k.revoke(old), nil
+}
+
+// managedIndex returns the index of a key in the managed file, -1 if it is in the
+// operator's.
+func (k *Keys) managedIndex(old *key) int {
+	return slices.IndexFunc(k.doc.managed.Keys, func(m managedKey) bool { return m.Key.presented() == old.presented() })
+}
+
+// revoke records that a key of the operator's file is no longer in force, nor is
+// what it had before, and returns its place there.
+func (k *Keys) revoke(old *key) (place string) {
+	m, at := &k.doc.managed, k.doc.places[old]
+	m.Revoked = append(m.Revoked, hidden(old.presented()))
+	if old.PreviousToken != "" {
+		m.Revoked = append(m.Revoked, old.PreviousToken)
+	}
+	return fmt.Sprintf("%s:%d", at.file, at.line)
+}
+
+func digestOf(secret string) hidden {
+	sum := sha256.Sum256([]byte(secret))
+	return hidden(hex.EncodeToString(sum[:]))
+}
+
+// holder finds a project by its name or token; empty is the only one.
+func (k *Keys) holder(project string) (*holder, error) {
+	all := k.doc.holders
+	var names []string
+	for i := range all {
+		if h := &all[i]; project == h.name || strings.EqualFold(project, h.token) {
+			return h, nil
+		}
+		if i < len(k.doc.file.Projects) {
+			names = append(names, all[i].name)
+		}
+	}
+	switch {
+	case project != "":
+		return nil, fmt.Errorf("there is no project %q; there are: %s", project, strings.Join(names, ", "))
+	case len(names) > 1:
+		return nil, fmt.Errorf("there are several projects: choose one of %s", strings.Join(names, ", "))
+	}
+	return &all[0], nil
+}
+
+// key finds a key by its project and name.
+func (k *Keys) key(project, name string) (*holder, *key, error) {
+	h, err := k.holder(project)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := h.find(name)
+	return h, found, err
+}
+
+func (h *holder) find(name string) (*key, error) {
+	var names []string
+	for _, k := range h.keys {
+		if k.Name == name {
+			return k, nil
+		}
+		names = append(names, k.Name)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("project %q has no keys", h.name)
+	}
+	return nil, fmt.Errorf("project %q has no key %q; it has: %s", h.name, name, strings.Join(names, ", "))
+}

@@ -1,0 +1,196 @@
+package config
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"trackway"
+)
+
+// ManagedFile is the name of the file in the data directory that holds what the
+// program itself configures: the keys that `trackway key` makes, and which of the
+// operator's it has ended. The program alone writes it.
+const ManagedFile = "managed.yaml"
+
+// ManagedPath returns where the managed file is.
+func (c *Config) ManagedPath() string { return filepath.Join(c.DataDir, ManagedFile) }
+
+// managedVersion is the version of the managed file's format.
+const managedVersion = 1
+
+const managedHead = `# This file belongs to Trackway, which replaces it as a whole: change keys by
+# "trackway key", not here. Of secrets it holds digests only.
+`
+
+// managed is the managed file.
+type managed struct {
+	Version uint32       `yaml:"version"`
+	Keys    []managedKey `yaml:"keys"`
+	// Revoked lists what clients present of the keys in the operator's file that
+	// are no longer in force. They stay here for ever: the operator may put an old
+	// file back.
+	Revoked []hidden `yaml:"revoked"`
+}
+
+// managedKey is a key in the managed file.
+type managedKey struct {
+	Project string `yaml:"project"` // its token, which stays if the operator renames the project
+	Key     key    `yaml:",inline"`
+}
+
+// holder is a project and its keys from both files, revoked ones apart.
+type holder struct {
+	name, token string // name is the token if the operator's file has no such project
+	keys        []*key
+	translated  []trackway.Key
+}
+
+// encode returns the text of the managed file. All texts are in quotes: the
+// library's encoder leaves them out around some that would be read as numbers.
+func (m *managed) encode() []byte {
+	b := fmt.Appendf(nil, "%sversion: %d\nkeys:", managedHead, managedVersion)
+	if len(m.Keys) == 0 {
+		b = append(b, " []"...)
+	}
+	for i := range m.Keys {
+		var fields []string
+		for _, f := range fieldsOf(reflect.ValueOf(&m.Keys[i]).Elem()) {
+			if !f.value.IsZero() {
+				fields = append(fields, f.key+": "+written(f.value))
+			}
+		}
+		b = fmt.Appendf(b, "\n  - {%s}", strings.Join(fields, ", "))
+	}
+	b = fmt.Appendf(b, "\nrevoked: %s\n", written(reflect.ValueOf(m.Revoked)))
+	return fmt.Appendf(b, "%s%x\n", checksumHead, sha256.Sum256(b))
+}
+
+// checksumHead begins the last line of the managed file, which holds the SHA-256
+// of all above. A flipped bit in a revoked token would let it in again. Whoever
+// must edit the file by hand removes the line.
+const checksumHead = "# SHA-256 of all above: "
+
+// damaged tells whether the managed file has a checksum that does not fit.
+func damaged(text []byte) bool {
+	body, sum, ok := bytes.Cut(text, []byte(checksumHead))
+	return ok && string(sum) != fmt.Sprintf("%x\n", sha256.Sum256(body))
+}
+
+// written returns a text, a time, or a list of them, as YAML.
+func written(v reflect.Value) string {
+	switch {
+	case v.Kind() == reflect.Slice:
+		list := make([]string, v.Len())
+		for i := range list {
+			list[i] = written(v.Index(i))
+		}
+		return "[" + strings.Join(list, ", ") + "]"
+	case v.Kind() == reflect.String:
+		return strconv.Quote(v.String())
+	}
+	return v.Interface().(time.Time).Format(time.RFC3339)
+}
+
+// managedReader returns the managed file at path, and its mode. The error is
+// [fs.ErrNotExist] if there is none.
+type managedReader func(path string) ([]byte, fs.FileMode, error)
+
+// readManaged is the [managedReader] of the file system.
+func readManaged(path string) ([]byte, fs.FileMode, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	text, err := os.ReadFile(path)
+	return text, info.Mode(), err
+}
+
+// readManaged reads the managed file, if there is one.
+func (d *doc) readManaged(read managedReader) {
+	path := d.file.ManagedPath()
+	text, mode, err := read(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return
+	case err != nil:
+		if inner, ok := errors.AsType[*fs.PathError](err); ok {
+			err = inner.Err // without the path, which is said already
+		}
+		d.problems = append(d.problems, Problem{File: path, Msg: fmt.Sprintf("cannot be read: %v", err)})
+		return
+	case damaged(text):
+		d.problems = append(d.problems, Problem{File: path, Msg: "was damaged or changed by hand: its checksum does not fit. " +
+			"Take it from a backup, or look through it, remove the last line, and run trackway check"})
+		return
+	}
+	m := doc{name: path, places: d.places}
+	const others, group = 0o007, 0o070
+	switch open := (Problem{File: path, Msg: fmt.Sprintf("others may read or write it (mode %#o): chmod 600", mode.Perm())}); {
+	case mode.Perm()&others != 0:
+		m.problems = InvalidError{open}
+	case mode.Perm()&group != 0: // which some volumes give to every file
+		d.warnings = append(d.warnings, open)
+	}
+	at := &d.managed.Version
+	switch ok := m.read(text, &d.managed); {
+	case ok && !m.given(at):
+		m.missing(&d.managed, "needs version: %d", managedVersion)
+	case m.good(at) && *at != managedVersion && ok:
+		m.problems = nil // of what this version does not know
+		m.report(at, "must be %d: this version of the program reads no other", managedVersion)
+	}
+	d.problems = append(d.problems, m.problems...)
+}
+
+// mergeKeys returns the projects with their keys from both files.
+func (d *doc) mergeKeys() []holder {
+	revoked := make(map[string]any)
+	for i := range d.managed.Revoked {
+		revoked[string(d.managed.Revoked[i])] = &d.managed.Revoked[i]
+	}
+	var holders []holder
+	for i := range d.file.Projects {
+		p := &d.file.Projects[i]
+		h := holder{name: p.Name, token: strings.ToLower(p.Token)}
+		for j := range p.Keys {
+			k := &p.Keys[j]
+			if revoked[k.presented()] != nil {
+				d.warn(k, "has no effect: `trackway key` has revoked or rotated this key; the line may be removed")
+				continue
+			}
+			if at := revoked[string(k.PreviousToken)]; at != nil {
+				d.report(&k.PreviousToken, "is revoked: it is %s", d.where(at, k))
+			}
+			h.keys = append(h.keys, k)
+		}
+		holders = append(holders, h)
+	}
+	for i := range d.managed.Keys {
+		m := &d.managed.Keys[i]
+		d.places[&m.Key] = d.places[m]
+		if !d.given(&m.Project) {
+			d.missing(m, "needs a project: its token")
+			continue
+		}
+		at := slices.IndexFunc(holders, func(h holder) bool { return h.token == m.Project })
+		if at < 0 {
+			at, holders = len(holders), append(holders, holder{name: m.Project, token: m.Project})
+		}
+		if at >= len(d.file.Projects) {
+			d.warn(&m.Project, "is the token of no project: the key lets nobody in")
+		}
+		holders[at].keys = append(holders[at].keys, &m.Key)
+	}
+	return holders
+}

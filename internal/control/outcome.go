@@ -1,0 +1,89 @@
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"trackway"
+	"trackway/internal/format/tracking"
+)
+
+// What becomes of a line of an import.
+const (
+	Stored    = "stored"    // as an event
+	Duplicate = "duplicate" // an event that was stored before
+	Updated   = "updated"   // a customer
+	Refused   = "refused"
+	Nothing   = "nothing" // it is blank, or asks for the time
+)
+
+// Outcome says what became of a line of an import.
+type Outcome struct {
+	Status  string `json:"status"`
+	LeftOut int64  `json:"left_out,omitempty"` // identifiers that name nobody
+	Refusal
+}
+
+// Refusal says why a line was refused.
+type Refusal struct {
+	Field string `json:"field,omitempty"` // the field at fault
+	Error string `json:"error,omitempty"`
+}
+
+// note notes the result of a command that has the status if all went well.
+func (o *Outcome) note(c *trackway.Command, r *trackway.Result) {
+	o.LeftOut = int64(len(c.LeftOut))
+	switch {
+	case r.Err != nil:
+		o.Status, o.Refusal = Refused, Refusal{r.Err.Field, tracking.Text(r.Err)}
+	case r.Duplicate:
+		o.Status = Duplicate
+	}
+}
+
+// append appends the outcome as a line of JSON.
+func (o *Outcome) append(b []byte) []byte {
+	if *o == (Outcome{Status: o.Status}) {
+		return append(append(append(b, `{"status":"`...), o.Status...), "\"}\n"...)
+	}
+	text, err := json.Marshal(o)
+	if err != nil {
+		panic("bug: an outcome cannot be written as JSON: " + err.Error())
+	}
+	return append(append(b, text...), '\n')
+}
+
+// usual has the outcomes that say no more than a status, by their lines: nearly
+// all lines of an answer are one of these.
+var usual = func() map[string]Outcome {
+	all := map[string]Outcome{}
+	for _, status := range []string{Stored, Duplicate, Updated, Refused, Nothing} {
+		o := Outcome{Status: status}
+		all[string(o.append(nil))] = o
+	}
+	return all
+}()
+
+// ReadOutcomes reads the answer to a batch of so many lines.
+func ReadOutcomes(answer io.Reader, lines int) ([]Outcome, error) {
+	text, err := io.ReadAll(answer)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Outcome, 0, lines)
+	for line := range bytes.Lines(text) {
+		o, known := usual[string(line)]
+		if !known {
+			if err := json.Unmarshal(line, &o); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, o)
+	}
+	if len(all) != lines {
+		return nil, fmt.Errorf("%d lines of an answer to %d", len(all), lines)
+	}
+	return all, nil
+}

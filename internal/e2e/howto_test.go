@@ -1,0 +1,207 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"trackway/internal/prereq"
+)
+
+// howtos is where the guides are.
+const howtos = root + "/docs/howto"
+
+// block is a fenced block of a guide.
+type block struct {
+	language string
+	text     string
+	skip     bool // a comment in the guide says why it is not run here
+	line     int
+}
+
+// notRun is the comment above a block that the tests leave out.
+const notRun = "<!-- not run in tests:"
+
+// blocks returns the fenced blocks of a guide.
+func blocks(t *testing.T, name string) []block {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(howtos, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []block
+	var open *block
+	skip := false
+	for i, row := range strings.Split(string(page), "\n") {
+		language, fence := strings.CutPrefix(row, "```")
+		switch {
+		case fence && open == nil:
+			open = &block{language: language, skip: skip, line: i + 2}
+		case fence:
+			all, open, skip = append(all, *open), nil, false
+		case open != nil:
+			open.text += row + "\n"
+		case strings.HasPrefix(row, notRun):
+			skip = true
+		}
+	}
+	return all
+}
+
+// file returns the block of a guide that begins with a comment which names a
+// file.
+func file(t *testing.T, all []block, name string) string {
+	t.Helper()
+	for _, b := range all {
+		if first, rest, _ := strings.Cut(b.text, "\n"); first == "# "+name {
+			return rest
+		}
+	}
+	t.Fatalf("the guide has no block that begins with %q", "# "+name)
+	return ""
+}
+
+// TestHowto runs the commands of the guides, as a reader would: the blocks of
+// language sh, one after the other, in one shell and in an empty folder. A
+// block of language text behind one is what it prints, where … stands for
+// anything. Only the ports differ.
+func TestHowto(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"back-up-and-restore.md", "find-a-missing-event.md", "move-from-bloomreach-or-segment.md"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			follow(t, blocks(t, name))
+		})
+	}
+}
+
+// follow runs the blocks of a guide.
+func follow(t *testing.T, all []block) {
+	t.Helper()
+	for _, program := range []string{"bash", "curl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			prereq.Missing(t, prereq.Curl, err.Error())
+		}
+	}
+	ports := strings.NewReplacer("127.0.0.1:8080", freeAddress(t), "127.0.0.1:8081", freeAddress(t))
+	var script strings.Builder
+	fmt.Fprintf(&script, "export TRACKWAY_LISTEN=%s TRACKWAY_OPS_LISTEN=%s\n", ports.Replace("127.0.0.1:8080"), ports.Replace("127.0.0.1:8081"))
+	script.WriteString("trap 'trap - EXIT; kill $(jobs -p) 2>/dev/null; wait' EXIT\nexec 2>&1\n")
+	for i, b := range all {
+		if b.language == "sh" && !b.skip {
+			fmt.Fprintf(&script, "%s\nprintf '\\n%s%d %%d\\n' $?\n", ports.Replace(b.text), marker, i)
+		}
+	}
+	dir := t.TempDir()
+	bash := exec.CommandContext(t.Context(), "bash", "-c", script.String()) //nolint:gosec // our own page
+	bash.Dir = dir
+	bash.Env = append(os.Environ(), "PATH="+filepath.Dir(binary(t))+string(os.PathListSeparator)+os.Getenv("PATH")) //nolint:forbidigo // it is handed on
+	out, err := bash.CombinedOutput()
+	if err != nil {
+		t.Errorf("the shell: %v", err)
+	}
+	rest := strings.ReplaceAll(string(out), "\r\n", "\n")
+	for i, b := range all {
+		if b.language != "sh" || b.skip {
+			continue
+		}
+		printed, after, found := strings.Cut(rest, fmt.Sprintf("\n%s%d ", marker, i))
+		if !found {
+			t.Fatalf("line %d was not run; before it:\n%s", b.line, rest)
+		}
+		status, after, _ := strings.Cut(after, "\n")
+		rest = after
+		if status != "0" {
+			t.Errorf("line %d ended with %s:\n%s%s", b.line, status, b.text, printed)
+		}
+		if i+1 < len(all) && all[i+1].language == "text" {
+			if want := ports.Replace(all[i+1].text); !prints(want, printed) {
+				t.Errorf("line %d\n%sprinted\n%s\nand not\n%s", b.line, b.text, printed, want)
+			}
+		}
+	}
+	if t.Failed() {
+		log, _ := os.ReadFile(filepath.Join(dir, "trackway.log")) // if there is none, nothing is shown
+		t.Logf("the server's log:\n%s", log)
+	}
+}
+
+// marker is what the shell prints after each block, before its number and its
+// exit status.
+const marker = "--- end of block "
+
+// prints reports whether text is what a guide shows, where … is anything, also
+// several lines.
+func prints(want, text string) bool {
+	parts := strings.Split(strings.TrimSpace(want), "…")
+	for i := range parts {
+		parts[i] = regexp.QuoteMeta(parts[i])
+	}
+	return regexp.MustCompile(`(?s)^` + strings.Join(parts, `.*`) + `$`).MatchString(strings.TrimSpace(text))
+}
+
+// freeAddress returns an address of this machine on which nobody listens. Its
+// port lies below those that systems give to connections, so that none of
+// those takes it meanwhile.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
+		var c net.ListenConfig
+		l, err := c.Listen(t.Context(), "tcp", address)
+		if err == nil {
+			_ = l.Close()
+			return address
+		}
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestPrints(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		want, text string
+		ok         bool
+	}{
+		{"a (b)\n", "a (b)\n\n", true},
+		{"a … c\n", "a b\nb c\n", true},
+		{"a … c\n", "a b\n", false},
+		{"a\n", "a\nb\n", false},
+	} {
+		if got := prints(c.want, c.text); got != c.ok {
+			t.Errorf("%q for %q: got %t", c.text, c.want, got)
+		}
+	}
+}
+
+// TestHowtosAreRun holds every guide to a test.
+func TestHowtosAreRun(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("howto_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxies, err := os.ReadFile("proxies_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob(howtos + "/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatal(pages, err)
+	}
+	for _, page := range pages {
+		if name := filepath.Base(page); !bytes.Contains(append(source, proxies...), []byte(strconv.Quote(name))) {
+			t.Errorf("no test runs %s", name)
+		}
+	}
+}

@@ -1,0 +1,372 @@
+package entry
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+
+	"trackway"
+)
+
+// version is the first byte of an encoded entry.
+const version = 1
+
+// ErrCorrupt is returned by [Decode] for bytes that are no entry.
+var ErrCorrupt = errors.New("not an entry")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+const (
+	headLen = 2 // version, kind
+	sumLen  = 4
+)
+
+// Append appends the encoding of e to b.
+func Append(b []byte, e Entry) []byte {
+	start := len(b)
+	b = e.append(append(b, version, byte(e.Kind())))
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+}
+
+// Decode reads an entry. The entry keeps b. An entry has one encoding only: what
+// Decode reads, [Append] writes the same. Errors: [ErrCorrupt].
+//
+// Cost: memory in proportion to len(b), whatever lengths b claims.
+func Decode(b []byte) (Entry, error) {
+	if len(b) < headLen+sumLen {
+		return nil, fmt.Errorf("%w: %d bytes", ErrCorrupt, len(b))
+	}
+	body := b[:len(b)-sumLen]
+	if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(b[len(body):]) {
+		return nil, fmt.Errorf("%w: wrong checksum", ErrCorrupt)
+	}
+	if b[0] != version {
+		return nil, fmt.Errorf("%w: version %d, this program reads version %d only", ErrCorrupt, b[0], version)
+	}
+	e := newEntry(Kind(b[1]))
+	if e == nil {
+		return nil, fmt.Errorf("%w: unknown kind %d", ErrCorrupt, b[1])
+	}
+	r := reader{rest: body[headLen:], text: string(body[headLen:])}
+	if e.decode(&r); r.bad || len(r.rest) > 0 {
+		return nil, fmt.Errorf("%w: kind %d is malformed", ErrCorrupt, b[1])
+	}
+	return e, nil
+}
+
+func newEntry(k Kind) Entry {
+	switch k {
+	case KindCommands:
+		return new(Commands)
+	case KindRegister:
+		return new(Register)
+	case KindRefused:
+		return new(Refused)
+	case KindRewrite:
+		return new(Rewrite)
+	case KindErase:
+		return new(Erase)
+	case KindForget:
+		return new(Forget)
+	case KindSettle:
+		return new(Settle)
+	case KindExpire:
+		return new(Expire)
+	case KindCursor:
+		return new(Cursor)
+	}
+	return nil
+}
+
+// reader takes an encoding apart. After the first field that does not fit it is
+// bad, and all that follows is zero.
+type reader struct {
+	rest []byte
+	text string // all of it, of which strings are parts
+	bad  bool
+}
+
+func (r *reader) fail() {
+	r.rest, r.bad = nil, true
+}
+
+// uvarint takes a number in its shortest form.
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 || n > 1 && r.rest[n-1] == 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) project() uint32 {
+	v := r.uvarint()
+	if v > math.MaxUint32 {
+		r.fail()
+		return 0
+	}
+	return uint32(v)
+}
+
+func (r *reader) customer() trackway.Customer { return trackway.Customer(r.uvarint()) }
+
+func (r *reader) micros() trackway.Micros { return trackway.Micros(r.uvarint()) }
+
+// count takes the number of items that follow, each of least bytes at least.
+func (r *reader) count(least int) int {
+	n := r.uvarint()
+	if n > uint64(len(r.rest)/least) {
+		r.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// flags takes a byte of which only the bits of mask may be set.
+func (r *reader) flags(mask byte) byte {
+	if len(r.rest) == 0 || r.rest[0]&^mask != 0 {
+		r.fail()
+		return 0
+	}
+	f := r.rest[0]
+	r.rest = r.rest[1:]
+	return f
+}
+
+func (r *reader) bytes() []byte {
+	n := r.count(1)
+	b := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) string() string {
+	n := len(r.bytes())
+	end := len(r.text) - len(r.rest)
+	return r.text[end-n : end]
+}
+
+// list takes a list of items, each of least bytes at least; nil if it is empty.
+func list[T any](r *reader, least int, item func(*reader) T) []T {
+	n := r.count(least)
+	if n == 0 {
+		return nil
+	}
+	items := make([]T, n)
+	for i := range items {
+		items[i] = item(r)
+	}
+	return items
+}
+
+func appendList[T any](b []byte, items []T, item func([]byte, T) []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(items)))
+	for i := range items {
+		b = item(b, items[i])
+	}
+	return b
+}
+
+func appendString[T string | []byte](b []byte, s T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendMicros(b []byte, m trackway.Micros) []byte {
+	return binary.AppendUvarint(b, uint64(m))
+}
+
+func appendCustomer(b []byte, c trackway.Customer) []byte {
+	return binary.AppendUvarint(b, uint64(c))
+}
+
+func appendRange(b []byte, r Range) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(b, r.From), r.To)
+}
+
+const flagHard = 1
+
+func appendID(b []byte, id trackway.Identifier) []byte {
+	var flags byte
+	if id.Hard {
+		flags = flagHard
+	}
+	return appendString(appendString(append(b, flags), id.Name), id.Value)
+}
+
+func (r *reader) id() trackway.Identifier {
+	return trackway.Identifier{Hard: r.flags(flagHard) != 0, Name: r.string(), Value: r.string()}
+}
+
+// The fewest bytes of items in lists.
+const (
+	leastID       = 3
+	leastProperty = 2
+	leastCommand  = 3
+	leastRequest  = 1 + leastCommand
+)
+
+const (
+	flagAnonymous = 1 << iota
+	flagTimeGiven
+)
+
+func appendCommand(b []byte, c trackway.Command) []byte {
+	b = binary.AppendUvarint(append(b, byte(c.Kind)), uint64(c.Project))
+	b = appendMicros(b, c.Received)
+	if c.Kind == 0 {
+		return b
+	}
+	var flags byte
+	if c.Anonymous {
+		flags |= flagAnonymous
+	}
+	if c.TimeGiven {
+		flags |= flagTimeGiven
+	}
+	b = appendMicros(append(b, flags), c.Time)
+	b = appendList(b, c.IDs, appendID)
+	b = appendString(b, c.Type)
+	return appendList(b, c.Properties, func(b []byte, p trackway.Property) []byte {
+		return appendString(appendString(b, p.Name), p.Value)
+	})
+}
+
+func (r *reader) command() (c trackway.Command) {
+	c.Kind = trackway.Kind(r.flags(3))
+	c.Project, c.Received = r.project(), r.micros()
+	if c.Kind == 0 {
+		return c
+	}
+	if c.Kind > trackway.AddEvent {
+		r.fail()
+		return c
+	}
+	flags := r.flags(flagAnonymous | flagTimeGiven)
+	c.Anonymous, c.TimeGiven = flags&flagAnonymous != 0, flags&flagTimeGiven != 0
+	c.Time = r.micros()
+	c.IDs = list(r, leastID, (*reader).id)
+	c.Type = r.string()
+	c.Properties = list(r, leastProperty, func(r *reader) trackway.Property {
+		return trackway.Property{Name: r.string(), Value: r.bytes()}
+	})
+	return c
+}
+
+func (e *Commands) append(b []byte) []byte {
+	return appendList(b, e.Requests, func(b []byte, r Request) []byte { return appendList(b, r.Commands, appendCommand) })
+}
+
+func (e *Commands) decode(r *reader) {
+	e.Requests = list(r, leastRequest, func(r *reader) Request {
+		cmds := list(r, leastCommand, (*reader).command)
+		if len(cmds) == 0 {
+			r.fail()
+		}
+		return Request{Commands: cmds, Results: make([]trackway.Result, len(cmds))}
+	})
+}
+
+func (e *Register) append(b []byte) []byte {
+	return appendList(b, e.Projects, func(b []byte, p Registration) []byte {
+		return appendList(appendList(appendString(b, p.Token), p.Hard, appendString), p.Soft, appendString)
+	})
+}
+
+func (e *Register) decode(r *reader) {
+	e.Projects = list(r, 3, func(r *reader) Registration {
+		return Registration{Token: r.string(), Hard: list(r, 1, (*reader).string), Soft: list(r, 1, (*reader).string)}
+	})
+}
+
+func (e *Refused) append(b []byte) []byte {
+	b = appendMicros(binary.AppendUvarint(b, uint64(e.Project)), e.At)
+	return binary.AppendUvarint(b, e.Commands)
+}
+
+func (e *Refused) decode(r *reader) {
+	e.Project, e.At, e.Commands = r.project(), r.micros(), r.uvarint()
+}
+
+// events takes sequence numbers, as many as an entry may have.
+func (r *reader) events() []uint64 {
+	seqs := list(r, 1, (*reader).uvarint)
+	if len(seqs) > MaxEvents {
+		r.fail()
+	}
+	return seqs
+}
+
+func (e *Rewrite) append(b []byte) []byte {
+	b = appendCustomer(binary.AppendUvarint(b, uint64(e.Project)), e.Customer)
+	b = appendList(b, e.Personal, appendString)
+	return appendList(b, e.Events, binary.AppendUvarint)
+}
+
+func (e *Rewrite) decode(r *reader) {
+	e.Project, e.Customer = r.project(), r.customer()
+	e.Personal, e.Events = list(r, 1, (*reader).string), r.events()
+}
+
+const flagContinued = 1
+
+func (e *Erase) append(b []byte) []byte {
+	b = appendCustomer(binary.AppendUvarint(b, uint64(e.Project)), e.Customer)
+	b = appendList(b, e.Personal, appendString)
+	b = appendMicros(b, e.Asked)
+	b = appendList(b, e.IDs, appendID)
+	var flags byte
+	if e.Continued {
+		flags = flagContinued
+	}
+	b = append(binary.AppendUvarint(b, e.Next), flags)
+	b = appendList(b, e.Customers, appendCustomer)
+	return appendList(b, e.Log, appendRange)
+}
+
+func (e *Erase) decode(r *reader) {
+	e.Project, e.Customer = r.project(), r.customer()
+	e.Personal, e.Asked = list(r, 1, (*reader).string), r.micros()
+	e.IDs, e.Next = list(r, leastID, (*reader).id), r.uvarint()
+	e.Continued = r.flags(flagContinued) != 0
+	e.Customers = list(r, 1, (*reader).customer)
+	e.Log = list(r, 2, func(r *reader) Range { return Range{r.uvarint(), r.uvarint()} })
+}
+
+func (e *Forget) append(b []byte) []byte {
+	return appendList(b, e.Holders, func(b []byte, f FormerHolder) []byte {
+		b = binary.AppendUvarint(b, uint64(f.Project))
+		b = appendString(appendString(b, f.Identifier.Name), f.Identifier.Value)
+		return appendCustomer(b, f.Customer)
+	})
+}
+
+func (e *Forget) decode(r *reader) {
+	e.Holders = list(r, 4, func(r *reader) FormerHolder {
+		return FormerHolder{
+			Project: r.project(), Identifier: trackway.Identifier{Name: r.string(), Value: r.string()}, Customer: r.customer(),
+		}
+	})
+}
+
+func (e *Settle) append(b []byte) []byte {
+	b = appendCustomer(binary.AppendUvarint(b, uint64(e.Project)), e.Customer)
+	return appendCustomer(appendCustomer(b, e.From), e.To)
+}
+
+func (e *Settle) decode(r *reader) {
+	e.Project, e.Customer, e.From, e.To = r.project(), r.customer(), r.customer(), r.customer()
+}
+
+func (e *Expire) append(b []byte) []byte { return appendList(b, e.Events, binary.AppendUvarint) }
+
+func (e *Expire) decode(r *reader) { e.Events = r.events() }
+
+func (e *Cursor) append(b []byte) []byte {
+	return binary.AppendUvarint(appendString(b, e.Name), e.Number)
+}
+
+func (e *Cursor) decode(r *reader) { e.Name, e.Number = r.string(), r.uvarint() }

@@ -1,0 +1,156 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"trackway/internal/control"
+)
+
+// batch is rows that are sent together.
+type batch struct {
+	rows []record
+	text []byte // their commands, a line each
+	end  error  // what was wrong with the file behind them
+
+	stored   chan struct{} // closed once the server has stored them
+	answered chan struct{} // closed once outcomes and err are set
+	outcomes []control.Outcome
+	err      error
+}
+
+// nothing is sent for a row that was refused here already. The server refuses
+// it, too, and so counts it.
+var nothing = []byte("{}")
+
+// longLine refuses a line that is longer than any command.
+var longLine = &control.Refusal{Error: fmt.Sprintf("A line may have at most %d bytes.", control.MaxLine)}
+
+// read gathers batches until the file or ctx ends, and closes the channel.
+func (r *run) read(ctx context.Context, batches chan<- *batch) {
+	defer close(batches)
+	for room := 0; ; {
+		b, err := r.gather(room)
+		if !errors.Is(err, io.EOF) {
+			b.end = err
+		}
+		select {
+		case batches <- b:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+		room = len(b.text) + len(b.text)/8
+	}
+}
+
+// gather reads the next batch. A batch is smaller than it may be if the input
+// would have to be waited for. An error comes with the rows before it, and is
+// [io.EOF] at the end. room is how much the text may take, as a guess.
+func (r *run) gather(room int) (*batch, error) {
+	b := &batch{
+		rows: make([]record, 0, control.MaxLines), text: make([]byte, 0, room),
+		stored: make(chan struct{}), answered: make(chan struct{}),
+	}
+	for len(b.rows) < control.MaxLines && len(b.text)+control.MaxLine < control.MaxBatch && (len(b.rows) == 0 || !r.in.idle()) {
+		rec, err := r.records.next()
+		if err != nil {
+			return b, err
+		}
+		if len(rec.command) > control.MaxLine {
+			rec.refused = longLine
+		}
+		if rec.refused != nil {
+			rec.command = nothing
+		}
+		began := len(b.text)
+		b.text = append(b.text, rec.command...)
+		rec.command = b.text[began:]
+		b.text = append(b.text, '\n')
+		b.rows = append(b.rows, rec)
+	}
+	return b, nil
+}
+
+// inFlight is how many batches are sent or held back at a time. It bounds the
+// memory that an import takes, here and at the server.
+const inFlight = control.Conns
+
+// flight is the batches that are on their way.
+type flight struct {
+	post    Post
+	batches []*batch        // the oldest first
+	newest  <-chan struct{} // closed once the newest is stored
+	sending sync.WaitGroup
+}
+
+// answered returns what is closed once the oldest batch is answered, nil if
+// there is no batch.
+func (f *flight) answered() <-chan struct{} {
+	if len(f.batches) == 0 {
+		return nil
+	}
+	return f.batches[0].answered
+}
+
+// send begins to send a batch. If ctx ends before the batch before is stored,
+// this one is never sent in full.
+func (f *flight) send(ctx context.Context, b *batch) {
+	if len(b.rows) == 0 {
+		return
+	}
+	text := &body{rest: b.text, before: f.newest, ctx: ctx}
+	f.batches, f.newest = append(f.batches, b), b.stored
+	f.sending.Go(func() {
+		defer close(b.answered)
+		answer, err := f.post(context.WithoutCancel(ctx), text, int64(len(b.text)))
+		if err != nil {
+			b.err = err
+			return
+		}
+		close(b.stored)
+		defer func() { _ = answer.Close() }() // what was read is read
+		if b.outcomes, b.err = control.ReadOutcomes(answer, len(b.rows)); b.err != nil {
+			b.err = fmt.Errorf("the server's answer was cut off (%w)", b.err)
+		}
+	})
+}
+
+// body is the text of a batch as a request sends it. It holds the last byte
+// back until the batch before is stored, because the server applies a batch
+// once its body is complete. This keeps the order of the file, though the
+// server reads and decodes several batches at a time.
+type body struct {
+	rest   []byte
+	before <-chan struct{} // nil: there is none
+	ctx    context.Context //nolint:containedctx // of the one request that this is the body of
+}
+
+// errHeld ends a body whose last byte is not to be sent any more.
+var errHeld = errors.New("the batch before is not stored")
+
+// Read implements [io.Reader].
+func (b *body) Read(p []byte) (int, error) {
+	switch len(b.rest) {
+	case 0:
+		return 0, io.EOF
+	case 1:
+		if b.before != nil {
+			select {
+			case <-b.before:
+			case <-b.ctx.Done():
+			}
+		}
+		if b.ctx.Err() != nil {
+			return 0, errHeld
+		}
+	}
+	n := copy(p, b.rest[:max(1, len(b.rest)-1)])
+	b.rest = b.rest[n:]
+	return n, nil
+}

@@ -1,0 +1,88 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"trackway"
+	"trackway/internal/entry"
+)
+
+// requests are entries that are used again: Apply needs one for each request.
+var requests = sync.Pool{New: func() any { return new(entry.Commands) }}
+
+// Apply carries the commands out in order, puts what became of each into results (as long as cmds), and returns once all of
+// it is on the disk. A command may be refused (its result's Err) without harm to the others. Each command sees the effects of
+// those before it, of all callers; no reader sees half a command. A command of the kind [trackway.Nothing] is only
+// counted, if it has a project, and its result is left as it is.
+//
+// An error is ours (a damaged store, above all): then results mean nothing, and the commands may or may not be stored.
+//
+// REQUIRES: the commands are valid, as internal/ingest checks.
+func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
+	all := len(cmds)
+	e, _ := requests.Get().(*entry.Commands)
+	for len(cmds) > 0 {
+		e.Requests = append(e.Requests[:0], entry.Request{Commands: cmds, Results: results})
+		if err := s.log.Append(e); err != nil {
+			return fmt.Errorf("apply %d commands: %w", all, err)
+		}
+		s.counts.SaveSoon()
+		r := &e.Requests[0]
+		cmds, results = cmds[r.Done:], results[r.Done:]
+		if err := s.settle(r.Crowded); err != nil {
+			return fmt.Errorf("make timelines fewer: %w", err)
+		}
+	}
+	clear(e.Requests)
+	requests.Put(e)
+	return nil
+}
+
+// commands carries out the commands of requests, unless those before them have
+// kept others waiting for long enough.
+func (t *tx) commands(e *entry.Commands) error {
+	for i := range e.Requests {
+		e.Requests[i].Done, e.Requests[i].Crowded = 0, nil
+	}
+	for i := range e.Requests {
+		if t.moved >= t.m.mostMoved {
+			break
+		}
+		if err := t.request(&e.Requests[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// request carries out the commands of a request up to the first that takes
+// what is moved under the lock to its bound, or that has to wait. The rest goes
+// into another entry, after the other requests: so a request of many large
+// merges holds up itself.
+func (t *tx) request(r *entry.Request) error {
+	for r.Done < len(r.Commands) && t.moved < t.m.mostMoved {
+		c := &r.Commands[r.Done]
+		if c.Kind == trackway.Nothing {
+			if c.Project != 0 {
+				t.touch(c.Project)
+				t.addUsage(c.Project, c.Received, refusedOne)
+			}
+			r.Done++
+			continue
+		}
+		t.touch(c.Project)
+		result, err := t.command(c)
+		if crowded, ok := errors.AsType[*crowdedError](err); ok {
+			r.Crowded = (*entry.Crowded)(crowded)
+			return nil
+		} else if err != nil {
+			return err
+		}
+		r.Results[r.Done] = result
+		t.count(c, &result)
+		r.Done++
+	}
+	return nil
+}

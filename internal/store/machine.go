@@ -1,0 +1,233 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/entry"
+	"trackway/internal/identity"
+	"trackway/internal/log/local"
+	"trackway/internal/query"
+	"trackway/internal/store/cache"
+	"trackway/internal/store/counts"
+	"trackway/internal/store/damage"
+	"trackway/internal/store/erased"
+	"trackway/internal/store/format"
+	"trackway/internal/store/totals"
+)
+
+// machine is the state and what changes it: entries, one after the other. What
+// an entry does depends on the entry and on the state, and on nothing else.
+type machine struct {
+	db        *pebble.DB
+	counts    *counts.Counter
+	damaged   *damage.Ledger
+	pending   erased.Schedule // erasures whose bytes may still be in files
+	versions  cache.Versions
+	applied   atomic.Uint64 // index of the last entry
+	committed atomic.Uint64 // the last event that is
+	synced    watermark
+	sync      func() error // a test takes it away, to show that it is what keeps things
+
+	// mu makes resolving an identity, which reads and then writes, one step. It
+	// guards what follows. Reads of the database and a commit that does not wait
+	// for the disk are done under it, and no fsync.
+	mu           sync.Mutex
+	nextSeq      uint64
+	nextCustomer trackway.Customer
+	nextErasure  uint64
+	cache        cache.Cache
+	usage        map[totals.Day]query.Usage
+	scratch      scratch
+
+	// Bounds, which a test makes small: see maxMoved and maxKept.
+	mostMoved, mostKept int
+	held                func(moved int) // a test is told how much moved under one hold; nil: nobody is
+}
+
+// Apply implements [local.Machine].
+func (m *machine) Apply(index uint64, e entry.Entry) (err error) {
+	cmds, several := e.(*entry.Commands)
+	if several {
+		several = len(cmds.Requests) > 1 || len(cmds.Requests[0].Commands) > 1
+		m.counts.Room()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.begin(several || e.Kind() == entry.KindRegister)
+	defer t.close()
+	defer t.catch(&err)
+	if err := t.apply(e); err != nil {
+		return err
+	}
+	return t.commit(index)
+}
+
+// apply stages what an entry does.
+func (t *tx) apply(e entry.Entry) error {
+	switch e := e.(type) {
+	case *entry.Commands:
+		return t.commands(e)
+	case *entry.Register:
+		return t.register(e)
+	case *entry.Refused:
+		t.addUsage(e.Project, e.At, query.Usage{Refused: e.Commands})
+		t.touch(e.Project)
+		return nil
+	case *entry.Rewrite:
+		return t.rewrite(e)
+	case *entry.Erase:
+		return t.erase(e)
+	case *entry.Forget:
+		return t.forget(e)
+	case *entry.Settle:
+		return t.settle(e)
+	case *entry.Expire:
+		return t.expire(e)
+	case *entry.Cursor:
+		return t.b.Set(format.Key(nil).Cursor(e.Name), binary.BigEndian.AppendUint64(nil, e.Number), nil)
+	}
+	return fmt.Errorf("entry of unknown kind %d", e.Kind())
+}
+
+// Applied implements [local.Machine].
+func (m *machine) Applied() uint64 { return m.applied.Load() }
+
+// Sync implements [local.Machine]. What counts is the place of its record in the
+// write-ahead log, and that Pebble shares one fsync among all who wait. The
+// record says how far the log was synced before, so that damage is told from a
+// torn end: see package journal. A failed fsync does not return: see [Options].
+func (m *machine) Sync() error {
+	seq := m.committed.Load()
+	if err := m.sync(); err != nil {
+		return err
+	}
+	m.synced.raise(seq)
+	return nil
+}
+
+// scratch is memory that one transaction after the other uses.
+type scratch struct {
+	key, value, object []byte
+	found              []*identity.Holder
+	usage              []usageDelta
+	counted            []counts.Event // none between transactions: they are parts of requests' bodies
+	touched            []uint32       // projects
+	entries            []movedEntry
+	changed            cache.Changed // none between transactions
+}
+
+// tx is a batch in the making: what one entry does. It exists only while the
+// machine's lock is held.
+type tx struct {
+	*scratch
+	m            *machine
+	b            *pebble.Batch
+	from         pebble.Reader // the database, or the batch on top of it
+	nextSeq      uint64
+	nextCustomer trackway.Customer
+	scheduled    *erased.Record // the next erasure; nil: there is none
+	committing   bool
+	committed    bool
+	moved        int // entries, properties and identifiers, by merges; and what else a command may bring in any number: see DESIGN.md
+}
+
+// begin starts a transaction. One of several commands has to read its own writes. A single command decides before it writes,
+// unless it merges customers, and is spared the cost.
+func (m *machine) begin(several bool) *tx {
+	t := &tx{scratch: &m.scratch, m: m, nextSeq: m.nextSeq, nextCustomer: m.nextCustomer}
+	t.usage, t.touched = t.usage[:0], t.touched[:0]
+	if several {
+		t.readOwnWrites()
+	} else {
+		t.b, t.from = m.db.NewBatch(), m.db
+	}
+	return t
+}
+
+// readOwnWrites makes the batch one that can be read from. REQUIRES: nothing is staged.
+func (t *tx) readOwnWrites() {
+	t.b = t.m.db.NewIndexedBatch()
+	t.from = t.b
+}
+
+// close ends the transaction. Where it was not committed, be it for a panic, the cache must forget: it holds what was staged.
+func (t *tx) close() {
+	if !t.committed {
+		t.m.cache.Empty()
+	}
+	clear(t.counted)
+	t.counted = t.counted[:0]
+	clear(t.found)
+	t.changed.Empty()
+	_ = t.b.Close() // gives memory back; what was committed stays committed
+}
+
+// commit stages what goes with what the entry does, and commits all of it.
+func (t *tx) commit(index uint64) error {
+	if err := errors.Join(t.stageHolders(), t.stageUsage(), t.m.counts.Number(t.b, t.counted), t.stageErasure()); err != nil {
+		return err
+	}
+	t.key = append(t.key[:0], format.KeyApplied...)
+	t.value = binary.BigEndian.AppendUint64(t.value[:0], index)
+	if err := t.b.Set(t.key, t.value, nil); err != nil {
+		return err
+	}
+	t.committing = true
+	if err := t.b.Commit(pebble.NoSync); err != nil {
+		return fmt.Errorf("%w: %w", local.ErrNotCommitted, err)
+	}
+	t.m.nextSeq, t.m.nextCustomer, t.committed = t.nextSeq, t.nextCustomer, true
+	t.m.applied.Store(index)
+	t.m.committed.Store(t.nextSeq - 1)
+	if t.m.held != nil {
+		t.m.held(t.moved)
+	}
+	for i := range t.usage {
+		t.m.setUsageLocked(t.usage[i].of, t.usage[i].add)
+	}
+	t.m.counts.Add(t.counted)
+	if t.scheduled != nil {
+		t.m.pending.Add(t.m.nextErasure, t.scheduled.Asked)
+		t.m.nextErasure++
+	}
+	for _, project := range t.touched {
+		t.m.versions.Changed(project)
+	}
+	return nil
+}
+
+// catch makes a panic an error, unless the batch may be committed already: others must not be applied again then.
+func (t *tx) catch(err *error) {
+	if t.committing {
+		return
+	}
+	if value := recover(); value != nil {
+		*err = &local.Panic{Value: value, Stack: debug.Stack()}
+	}
+}
+
+// touch notes that a project's data changes.
+func (t *tx) touch(project uint32) {
+	if n := len(t.touched); n == 0 || t.touched[n-1] != project {
+		t.touched = append(t.touched, project)
+	}
+}
+
+// get reads a key into memory that is valid until release is called.
+func (t *tx) get(key []byte) (value []byte, release func() error, err error) {
+	value, closer, err := t.from.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, func() error { return nil }, nil
+	} else if err != nil {
+		return nil, nil, err
+	}
+	return value, closer.Close, nil
+}

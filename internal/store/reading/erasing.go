@@ -1,0 +1,63 @@
+package reading
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway"
+	"trackway/internal/identity"
+	"trackway/internal/store/format"
+)
+
+// EachOf calls do for the events of a customer, timeline by timeline. An event
+// is valid only during the call. One that cannot be read is an error: nothing of
+// a customer may be left out.
+func EachOf(from pebble.Reader, h *identity.Holder, types format.TypeNames, do func(*trackway.Event) error) error {
+	owners, err := Timelines(from, h)
+	if err != nil {
+		return err
+	}
+	log, err := from.NewIter(&pebble.IterOptions{LowerBound: []byte{format.TableLog}, UpperBound: []byte{format.TableLog + 1}})
+	if err != nil {
+		return err
+	}
+	var key []byte
+	for _, owner := range owners {
+		err = errors.Join(err, Scan(from, format.AppendTimelinePrefix(nil, owner), func(_, entry []byte) error {
+			seq, n := binary.Uvarint(entry)
+			if n <= 0 {
+				return format.ErrCorrupt
+			}
+			key = format.AppendLogKey(key[:0], seq)
+			if !log.SeekGE(key) || !bytes.Equal(log.Key(), key) {
+				return errors.Join(log.Error(), fmt.Errorf("event %d: %w", seq, pebble.ErrNotFound))
+			}
+			event, err := format.ViewEvent(seq, log.Value(), types)
+			if err != nil {
+				return err
+			}
+			return do(&event)
+		}))
+	}
+	return errors.Join(err, log.Close())
+}
+
+// Since calls do for the events of a project from a sequence number up to, not
+// including, another. An event is valid only during the call. One that cannot be
+// read is an error.
+func Since(from pebble.Reader, project uint32, low, high uint64, types format.TypeNames, do func(*trackway.Event) error) error {
+	return ScanRange(from, format.AppendLogKey(nil, low), format.AppendLogKey(nil, high), false, func(key, record []byte) error {
+		if of, _ := binary.Uvarint(record); of != uint64(project) {
+			return nil
+		}
+		event, err := format.ViewEvent(binary.BigEndian.Uint64(key[1:]), record, types)
+		if err != nil {
+			return err
+		}
+		return do(&event)
+	})
+}

@@ -1,0 +1,375 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway"
+	"trackway/internal/entry"
+	"trackway/internal/log/local"
+	"trackway/internal/query"
+	"trackway/internal/store/cache"
+	"trackway/internal/store/format"
+)
+
+// TestReplicas promises that the state is a function of the entries: machines
+// that apply the same ones, as they are decoded, have the same keys and values
+// in all tables but the one of the node. One of them is restarted at any moment,
+// also by a power cut that takes back what was not synced, and goes on after the
+// entry that it has applied. With another one much happens in between that is no
+// entry: reads, clean-ups, counts that are saved, caches that are emptied.
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	runs := 12
+	if testing.Short() {
+		runs = 5
+	}
+	kinds := make(map[entry.Kind]bool)
+	for range runs {
+		seed := rand.Uint64()
+		if different := replicate(t, seed, kinds, nil); different != "" {
+			t.Errorf("seed %d: %s", seed, different)
+		}
+	}
+	if len(kinds) != int(entry.KindCursor) {
+		t.Errorf("there were entries of kinds %v only", kinds)
+	}
+}
+
+// TestReplicasNotice shows that TestReplicas would notice a machine that lets
+// something else than the entry decide.
+func TestReplicasNotice(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 1))
+	clock := trackway.Micros(0)
+	for name, mutant := range map[string]func(s *Store, e entry.Entry){
+		"its clock": func(_ *Store, e entry.Entry) {
+			if c, ok := e.(*entry.Commands); ok {
+				clock++
+				c.Requests[0].Commands[0].Received = clock
+			}
+		},
+		"the order of a map": func(_ *Store, e entry.Entry) {
+			if c, ok := e.(*entry.Commands); ok {
+				random.Shuffle(len(c.Requests), func(i, j int) { c.Requests[i], c.Requests[j] = c.Requests[j], c.Requests[i] })
+			}
+		},
+		"its configuration": func(_ *Store, e entry.Entry) {
+			switch e := e.(type) {
+			case *entry.Rewrite:
+				e.Personal = []string{"a"}
+			case *entry.Erase:
+				e.Personal = []string{"a"}
+			}
+		},
+		"how much it moves at once": func(s *Store, _ entry.Entry) { s.mostMoved = 100 },
+	} {
+		noticed := false
+		for seed := uint64(0); seed < 20 && !noticed; seed++ {
+			noticed = replicate(t, seed, make(map[entry.Kind]bool), mutant) != ""
+		}
+		if !noticed {
+			t.Errorf("a machine that goes by %s was not noticed", name)
+		}
+	}
+}
+
+// replica is a machine that applies the entries of another one.
+type replica struct {
+	*Store
+
+	fs      *vfs.MemFS
+	mutant  func(*Store, entry.Entry)
+	between func(*replica) error // what happens between two entries
+}
+
+// openReplica opens a store with small bounds and caches.
+func openReplica(fs vfs.FS) (*Store, error) {
+	s, err := Open("data", Options{FS: fs, Cache: 1 << 20, Fatal: func(err error) { panic(err) }})
+	if err != nil {
+		return nil, err
+	}
+	s.cache = cache.New(smallCache)
+	s.counts.Most = 4 * smallCache
+	s.mostMoved, s.mostKept = fewMoved, fewKept
+	return s, nil
+}
+
+// apply applies all entries from the one after that which was applied last.
+func (r *replica) apply(entries [][]byte) error {
+	for int(r.Applied()) < len(entries) {
+		index := r.Applied() + 1
+		e, err := entry.Decode(entries[index-1])
+		if err != nil {
+			return err
+		}
+		if r.mutant != nil {
+			r.mutant(r.Store, e)
+		}
+		if err := r.machine.Apply(index, e); err != nil {
+			return fmt.Errorf("entry %d: %w", index, err)
+		}
+		if r.between != nil {
+			if err := r.between(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// recorded is a machine whose entries are kept as they are encoded.
+type recorded struct {
+	*machine
+
+	entries [][]byte
+}
+
+func (r *recorded) Apply(index uint64, e entry.Entry) error {
+	b := entry.Append(nil, e)
+	err := r.machine.Apply(index, e)
+	if err == nil {
+		r.entries = append(r.entries, b)
+	}
+	return err
+}
+
+// replicate does much to a store, has three replicas apply its entries, and says
+// in what one of them is different. It notes the kinds of the entries.
+func replicate(t *testing.T, seed uint64, kinds map[entry.Kind]bool, mutant func(*Store, entry.Entry)) (different string) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 0))
+	primary, err := openReplica(vfs.NewMem())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &recorded{machine: &primary.machine}
+	primary.log = local.Open(log)
+	replicas := map[string]*replica{
+		"plain":     {mutant: mutant},
+		"restarted": {between: func(r *replica) error { return r.restart(random) }},
+		"busy":      {between: func(r *replica) error { return r.disturb(t, random) }},
+	}
+	for _, r := range replicas {
+		r.fs = vfs.NewCrashableMem()
+		if r.Store, err = openReplica(r.fs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for now := trackway.Micros(1); now < 60; now++ {
+		if err := change(t, primary, random, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, b := range log.entries {
+		kinds[entry.Kind(b[1])] = true
+	}
+	for name, r := range replicas {
+		diff := ""
+		if err := r.apply(log.entries); err != nil {
+			diff = err.Error()
+		} else {
+			diff = difference(state(t, primary), state(t, r.Store))
+		}
+		if diff != "" && different == "" {
+			different = fmt.Sprintf("the %s one, after %d entries: %s", name, len(log.entries), diff)
+		}
+		if mutant == nil {
+			mustBeConsistent(t, r.Store)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := primary.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return different
+}
+
+// state returns all that machines have to agree in.
+func state(t *testing.T, s *Store) map[string]string {
+	t.Helper()
+	if err := s.counts.Save(); err != nil {
+		t.Fatal(err)
+	}
+	all := dump(t, s)
+	for key := range all {
+		if key[0] == format.TableNode || key[0] >= format.ScratchKeys {
+			delete(all, key)
+		}
+	}
+	return all
+}
+
+func difference(want, got map[string]string) string {
+	for key, value := range want {
+		if got[key] != value {
+			return fmt.Sprintf("%q is %q, want %q", key, got[key], value)
+		}
+	}
+	for key, value := range got {
+		if _, ok := want[key]; !ok {
+			return fmt.Sprintf("%q is %q, and should not be there", key, value)
+		}
+	}
+	return ""
+}
+
+// change does something to a store.
+func change(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error {
+	t.Helper()
+	switch random.IntN(12) {
+	case 0:
+		return s.Register([]trackway.Project{
+			{Token: strconv.Itoa(random.IntN(4)), Hard: []string{"registered", "email"}, Soft: []string{"cookie"}}, {Token: strconv.Itoa(random.IntN(4))},
+		})
+	case 1:
+		return s.Refused(demo, now, 1+random.IntN(3))
+	case 2, 3:
+		if s.nextCustomer > 1 {
+			c := trackway.Customer(1 + random.Uint64N(uint64(s.nextCustomer)-1))
+			_, err := s.Erase(demo, c, machinePersonal, now)
+			return err
+		}
+	case 4:
+		_, err := s.Expire(t.Context(), 1, s.nextSeq, func(_ uint32, typ string) trackway.Micros {
+			if typ == "e" {
+				return now / 2
+			}
+			return query.Forever
+		})
+		return err
+	case 5:
+		_, err := s.CleanUp(t.Context(), func() trackway.Micros { return now })
+		return err
+	case 6:
+		return s.log.Append(&entry.Cursor{Name: strconv.Itoa(random.IntN(2)), Number: random.Uint64N(100)})
+	case 7:
+		return s.crowd(now)
+	default:
+		return s.group(random, now)
+	}
+	return nil
+}
+
+// crowd makes visitors of some events each one customer, so that timelines stay
+// and are settled.
+func (s *Store) crowd(now trackway.Micros) error {
+	var cmds []trackway.Command
+	for v := range fewKept + 1 {
+		visitor := identifierOf("cookie", fmt.Sprint(now, "-", v))
+		for i := range fewMoved + 1 {
+			e := event("f", trackway.Micros(i), nil, visitor)
+			e.Received = now
+			cmds = append(cmds, e)
+		}
+		cmds = append(cmds, update(now, nil, identifierOf("registered", "crowd"), visitor))
+	}
+	return s.Apply(cmds, make([]trackway.Result, len(cmds)))
+}
+
+// group applies commands of several requests, as they are in a group.
+func (s *Store) group(random *rand.Rand, now trackway.Micros) error {
+	var e entry.Commands
+	for range 1 + random.IntN(3) {
+		cmds := make([]trackway.Command, 1+random.IntN(5))
+		for i := range cmds {
+			cmds[i] = randomCommand(random, now)
+		}
+		e.Requests = append(e.Requests, entry.Request{Commands: cmds, Results: make([]trackway.Result, len(cmds))})
+	}
+	if err := s.log.Append(&e); err != nil {
+		return err
+	}
+	for _, r := range e.Requests { // what was left undone of each
+		if err := s.settle(r.Crowded); err != nil {
+			return err
+		}
+		if err := s.Apply(r.Commands[r.Done:], r.Results[r.Done:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func randomCommand(random *rand.Rand, now trackway.Micros) trackway.Command {
+	c := trackway.Command{
+		Kind: trackway.Kind(random.IntN(8)), Project: demo, Received: now, Time: now, TimeGiven: random.IntN(4) > 0,
+	}
+	if c.Kind == 0 {
+		return trackway.Command{Project: demo, Received: now}
+	}
+	if c.Kind > trackway.AddEvent {
+		c.Kind = trackway.AddEvent
+	}
+	for range random.IntN(3) {
+		id := machineIDs[random.IntN(len(machineIDs))]
+		if !slices.ContainsFunc(c.IDs, func(known trackway.Identifier) bool { return uniqueHard(known) == uniqueHard(id) }) {
+			c.IDs = append(c.IDs, id)
+		}
+	}
+	c.Anonymous = len(c.IDs) == 0
+	if c.TimeGiven {
+		c.Time = trackway.Micros(random.Int64N(3)) * 3600e6
+	}
+	if c.Kind == trackway.AddEvent {
+		c.Type = []string{"e", "f", "g", trackway.MergeType}[random.IntN(4)]
+	}
+	values := make(map[string]string)
+	for _, name := range []string{"", "a", "email", "absorbed_ids"} {
+		if random.IntN(2) == 0 {
+			values[name] = []string{"1", `{"cookie":["a"]}`}[random.IntN(2)]
+		}
+	}
+	c.Properties = propertiesOf(values)
+	return c
+}
+
+// restart closes and opens the replica, or cuts its power.
+func (r *replica) restart(random *rand.Rand) error {
+	if random.IntN(15) > 0 {
+		return nil
+	}
+	after := r.fs
+	if random.IntN(2) == 0 {
+		after = r.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: random.IntN(101), RNG: random})
+	}
+	err := r.Close()
+	s, opened := openReplica(after)
+	r.Store, r.fs = s, after
+	return errors.Join(err, opened)
+}
+
+// disturb does what changes nothing.
+func (r *replica) disturb(t *testing.T, random *rand.Rand) error {
+	t.Helper()
+	switch random.IntN(10) {
+	case 0:
+		return r.counts.Save()
+	case 1:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.cache.Empty()
+		clear(r.usage)
+	case 2:
+		return r.db.Flush()
+	case 3:
+		v := r.Snapshot()
+		defer func() { _ = v.Close() }()
+		return v.Profiles(demo, func(*trackway.Profile) bool { return true })
+	case 4:
+		return r.Sync()
+	case 5:
+		if random.IntN(4) == 0 {
+			return r.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false)
+		}
+	}
+	return nil
+}

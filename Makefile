@@ -62,11 +62,17 @@ screenshots: build ## write pictures of the dashboard's pages into web/screensho
 # What the tests must find, because it is installed here: a test that misses it fails, where a plain `go test` skips it. CI adds
 # `shared`, the data beside the repository. See internal/prereq.
 TRACKWAY_REQUIRE ?= curl $(if $(shell command -v node),node) $(if $(shell command -v python3),python) \
-	$(if $(shell python3 -c "import sys; print(sys.version_info >= (3, 11) or str())" 2>/dev/null),fuzzer)
+	$(if $(shell python3 -c "import sys; print(sys.version_info >= (3, 11) or str())" 2>/dev/null),fuzzer) \
+	$(if $(shell command -v nginx),nginx) $(if $(shell command -v caddy),caddy)
 
 .PHONY: test
 test: test-deps test-js $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
 	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 20m $(PKG)
+
+# A test that lacks something skips and says so (`-v` shows it). Slow tests do less: see internal/scale.
+.PHONY: test-quick
+test-quick: ## run the Go tests at a small size in less than two minutes; needs nothing but Go
+	$(GO) test -short $(PKG)
 
 .PHONY: e2e
 e2e: test-deps ## run the end-to-end tests of the real binary only, each run anew
@@ -101,7 +107,8 @@ js/node_modules/.installed: js/package-lock.json
 	cp $< $@
 
 .PHONY: lint
-lint: ## check style, layers and likely bugs, and that go.mod is tidy
+lint: ## check style, layers, wording and likely bugs, and that go.mod is tidy
+	$(GO) test -count=1 ./internal/wording
 	$(TOOL) golangci-lint run ./...
 	$(GO) mod tidy -diff
 

@@ -2,11 +2,11 @@ package trackway
 
 import "strings"
 
-// Code is the kind of an [Error], for programs. Codes are contract: they are
-// added to, never renamed.
+// Code is a word about an [Error], for programs: its kind, or its reason. Kinds
+// are contract: they are added to, never renamed.
 type Code string
 
-// The codes. One table in internal/api maps them to HTTP statuses.
+// The kinds. One table in internal/api maps them to HTTP statuses.
 const (
 	Invalid      Code = "invalid"      // the request, or a field of it, is not what was expected
 	Unidentified Code = "unidentified" // no usable credentials, or unknown ones
@@ -19,34 +19,36 @@ const (
 	Internal     Code = "internal"     // our fault
 )
 
-// Reason says what is wrong with the field of an [Error]. It carries no words:
-// each format says it in its own (internal/format), with the values that the
-// comment names.
-type Reason string
-
-// The reasons.
+// The reasons say what is wrong with the field of an [Error]. They carry no
+// words: each format says them in its own (internal/format), with the values
+// that the comments name.
 const (
-	Expected   Reason = "expected"    // the field holds something else: What was expected
-	Required   Reason = "required"    // the field is absent
-	Empty      Reason = "empty"       // the field is there, and empty
-	TooMany    Reason = "too_many"    // more than Limit of What in the field
-	OverValues Reason = "over_values" // more than Limit values of one identifier
-	LongText   Reason = "long_text"   // Got bytes of text, at most Limit
-	LongJSON   Reason = "long_json"   // Got bytes of JSON, at most Limit
-	LongName   Reason = "long_name"   // a property's name of Got bytes, at most Limit
-	LargeEvent Reason = "large_event" // an event of Got bytes, at most Limit
-	Nobody     Reason = "nobody"      // no identifier says whom it is about
-	MergeNames Reason = "merge_names" // an event of type merge names more than Limit identifiers
+	Expected   Code = "expected"    // the field holds something else: What was expected
+	Required   Code = "required"    // the field is absent
+	Empty      Code = "empty"       // the field is there, and empty
+	TooMany    Code = "too_many"    // more than Limit of What in the field
+	OverValues Code = "over_values" // more than Limit values of one identifier
+	LongText   Code = "long_text"   // Got bytes of text, at most Limit
+	LongJSON   Code = "long_json"   // Got bytes of JSON, at most Limit
+	LongName   Code = "long_name"   // a property's name of Got bytes, at most Limit
+	LargeEvent Code = "large_event" // an event of Got bytes, at most Limit
+	Nobody     Code = "nobody"      // no identifier says whom it is about
+	MergeNames Code = "merge_names" // an event of type merge names more than Limit identifiers
 
-	// Of identifiers that contradict each other, or what is stored.
+	// Identifiers that contradict each other, or what is stored. A customer has
+	// another value of the hard identifier What already; customers may not be
+	// merged, because each has its own value of it.
 
-	OtherValue    Reason = "other_value"    // the customer has another value of the hard identifier What
-	OtherCustomer Reason = "other_customer" // the customers may not be merged: each has a value of the hard identifier What
-	Robs          Reason = "robs"           // taken from Got other customers, at most Limit at once
-	Merges        Reason = "merges"         // would merge Got customers, at most Limit at once
-	Moves         Reason = "moves"          // would move Got properties, at most Limit at once
+	OtherValue    Code = "other_value"
+	OtherCustomer Code = "other_customer"
+	Robs          Code = "robs"   // taken from Got other customers, at most Limit at once
+	Merges        Code = "merges" // would merge Got customers, at most Limit at once
+	Moves         Code = "moves"  // would move Got properties, at most Limit at once
 
-	Full Reason = "full" // the customer has Limit properties, the most there may be; Got new ones, such as What, were not added
+	// Full: the customer has Limit properties, the most there may be. Got new
+	// ones, such as What, were not added.
+
+	Full Code = "full"
 )
 
 // Error is an error that the caller of the API may see. It never holds a key, a
@@ -54,7 +56,7 @@ const (
 type Error struct {
 	Code   Code
 	Field  string // the field at fault, such as customer_ids.cookie; empty if it is none in particular
-	Reason Reason // what is wrong with it
+	Reason Code   // what is wrong with it
 	Limit  int    // the most there may be
 	Got    int    // how many there were
 	What   string // what was expected, or is named

@@ -1,6 +1,6 @@
-// Package client sends what customers do to a Trackway server. Its one idea: a call of Track returns at once, and what it took is
-// then delivered, in the order of the calls, however often the network, the server or this process fails on the way, or it is
-// said what was not. Commands wait in a bounded queue, in memory or on disk; one goroutine sends them in batches, slows down
+// Package client sends what customers do to a Trackway server. A call of Track returns at once. What it took is then delivered, in
+// the order of the calls, however often the network, the server or this process fails on the way; what cannot be delivered is
+// reported. Commands wait in a bounded queue, in memory or on disk; one goroutine sends them in batches, slows down
 // before the server's limit would stop it, and waits as long as it is told when it does. What is sent twice a server stores once,
 // since every command carries a time of its own: each command is there once per server. A batch whose answer was lost and that
 // went to another server, with a store of its own, may be in both.
@@ -23,7 +23,8 @@ type Client struct {
 	o     Options
 	http  *http.Client
 	fleet *fleet
-	sync  func() error // of the queue; nil where it has nothing to force to the disk
+	sync  func() error                // of the queue; nil where it has nothing to force to the disk
+	call  func(func(context.Context)) // calls a function of the user's, with the context that [Client.calledBy] knows
 	stop  context.CancelCauseFunc
 	ended sync.WaitGroup // the client's goroutines
 
@@ -70,6 +71,8 @@ func New(o Options) (*Client, error) {
 	}
 	c.took = uint64(c.queue.state().waiting)
 	c.flush = c.took
+	calls := context.WithValue(context.Background(), callOf{}, c)
+	c.call = func(f func(context.Context)) { f(calls) }
 	ctx, stop := context.WithCancelCause(context.Background())
 	c.stop = stop
 	c.ended.Go(func() { c.run(ctx) })

@@ -125,7 +125,7 @@ func (f *fleet) next(now time.Time) (*server, time.Duration) {
 	s := from[rand.IntN(len(from))] //nolint:gosec // G404: to spread clients out, no secret
 	if s.URL != f.current {
 		if f.current != "" { // not all clients of a server that failed come to the next at once
-			s.pace.hold(now.Add(draw(0, firstDelay, rand.Float64()))) //nolint:gosec // G404: as above
+			s.pace.hold(now.Add(draw(0, firstDelay, random())))
 		}
 		f.current = s.URL
 	}
@@ -146,7 +146,7 @@ func (f *fleet) sent(s *server) {
 func (f *fleet) decide(s *server, a *answer, commands int, now time.Time) decision {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.pace.answered(a.header, now, rand.Float64()) //nolint:gosec // G404: a delay
+	s.pace.answered(a.header, now, random())
 	d := f.rules.decide(a, s.failures+1, commands, now)
 	f.conclude(s, &d, now)
 	return d
@@ -155,17 +155,17 @@ func (f *fleet) decide(s *server, a *answer, commands int, now time.Time) decisi
 func (f *fleet) conclude(s *server, d *decision, now time.Time) {
 	switch {
 	case d.unclear():
-		s.pace.hold(now.Add(draw(0, f.rules.ceiling(s.failures+1), rand.Float64()))) //nolint:gosec // G404: a delay
+		s.pace.hold(now.Add(draw(0, f.rules.ceiling(s.failures+1), random())))
 	case d.action == move: // it may lead back here: no failure, but no success either
 		return
 	case d.action != retry:
 		s.failures = 0
 		return
 	case d.failover:
-		s.until = now.Add(draw(d.low, d.high, rand.Float64())) //nolint:gosec // G404: a delay
+		s.until = now.Add(draw(d.low, d.high, random()))
 		f.stale = true
 	default: // it is this client that has to wait
-		s.pace.hold(now.Add(draw(d.low, d.high, rand.Float64()))) //nolint:gosec // G404: a delay
+		s.pace.hold(now.Add(draw(d.low, d.high, random())))
 	}
 	s.failures++
 }
@@ -174,10 +174,10 @@ func (f *fleet) conclude(s *server, d *decision, now time.Time) {
 func (f *fleet) heard(s *server, a *answer, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.pace.answered(a.header, now, rand.Float64()) //nolint:gosec // G404: a delay
+	s.pace.answered(a.header, now, random())
 	if a.status == http.StatusTooManyRequests {
 		d := f.rules.retry(a, 1, now, false, "")
-		s.pace.hold(now.Add(draw(d.low, d.high, rand.Float64()))) //nolint:gosec // G404: a delay
+		s.pace.hold(now.Add(draw(d.low, d.high, random())))
 	}
 }
 
@@ -243,3 +243,6 @@ func (f *fleet) learned(servers []*server) {
 		f.current = ""
 	}
 }
+
+// random returns a number in [0, 1).
+func random() float64 { return rand.Float64() } //nolint:gosec // G404: to spread clients and delays out, no secret

@@ -21,9 +21,8 @@ func (c *Client) tellLocked(call func(context.Context)) {
 }
 
 func (c *Client) tell() {
-	ctx := context.WithValue(context.Background(), callOf{}, c)
 	for call := c.nextCall(); call != nil; call = c.nextCall() {
-		call(ctx)
+		c.call(call)
 	}
 }
 

@@ -95,7 +95,8 @@ func command(r *rand.Rand, n, events, customers int) trackway.Command {
 		Kind: trackway.AddEvent, Project: 1, IDs: []trackway.Identifier{cookie(r.IntN(customers))},
 		Type: fmt.Sprintf("type_%02d", r.IntN(types)), Time: at, TimeGiven: true, Received: at,
 		Properties: []trackway.Property{
-			{Name: "path", Value: fmt.Appendf(nil, `"/products/%d/details"`, r.IntN(40_000))}, {Name: "price", Value: fmt.Appendf(nil, "%d.5", r.IntN(100))},
+			{Name: "path", Value: fmt.Appendf(nil, `"/products/%d/details"`, r.IntN(40_000))},
+			{Name: "price", Value: fmt.Appendf(nil, "%d.5", r.IntN(100))},
 			{Name: "referrer", Value: fmt.Appendf(nil, `"https://www.example.org/search?q=%x"`, r.IntN(1<<24))},
 			{Name: "session", Value: fmt.Appendf(nil, `"%016x"`, r.Uint64())},
 		},

@@ -120,8 +120,8 @@ func prepared(kind string) (req []byte, events []places) {
 			req = append(req, between...)
 		}
 		at := len(req) + len(customer)
-		time := at + 8 + len(seconds)
-		events = append(events, places{customer: at, seconds: time, micros: time + 11})
+		clock := at + 8 + len(seconds)
+		events = append(events, places{customer: at, seconds: clock, micros: clock + 11})
 		req = append(req, event...)
 	}
 	return append(req, after...), events

@@ -117,6 +117,6 @@ func tracking(st *store.Store) (http.Handler, error) {
 		Access: api.Access{Name: "bench", Keys: auth.New(projects), Clients: clients}, Limits: limit.New(set, 1<<20),
 		Ingest: ingest.New(st, reg), Store: st, Eraser: eraser{st}, Log: slog.New(slog.DiscardHandler), Registry: reg,
 		Watch: watch.New(now), Rates: rates.New(now), Live: live.New(st, func(err error) { panic(err) }),
-		Traffic: traffic.New("", slog.New(slog.DiscardHandler)), // off, as it is by default
+		Traffic: traffic.New("", nil, slog.New(slog.DiscardHandler)), // off, as it is by default
 	}), nil
 }

@@ -19,7 +19,6 @@ import (
 	"strings"
 	"time"
 
-	"trackway/internal/app"
 	"trackway/internal/config"
 )
 
@@ -117,10 +116,7 @@ func reach(cfg *config.Config) (client *http.Client, base string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	target, scheme := app.Reachable(addr), "http"
-	if addr.IP == nil {
-		target = app.Reachable(&net.TCPAddr{IP: net.IPv4zero, Port: addr.Port}) // ":8080" is every address
-	}
+	target, scheme := config.Reachable(addr), "http"
 	transport := &http.Transport{DialContext: dialer(cfg)} // no proxy: it is this host, or one beside it
 	if cfg.TLS.Cert != "" {
 		scheme = "https"

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"trackway/internal/app"
 	"trackway/internal/control"
+	"trackway/internal/datadir"
 )
 
 type backupCommand struct {
@@ -63,7 +63,7 @@ func (c *restoreCommand) Run(out output) error {
 		}
 		dir = cfg.DataDir
 	}
-	b, err := app.Restore(ctx, c.Backup, dir)
+	b, err := datadir.Restore(ctx, c.Backup, dir)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"trackway/internal/api"
 	"trackway/internal/config"
 	"trackway/internal/doctor"
 )
@@ -44,7 +45,7 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	}}
 	defer web.CloseIdleConnections()
 	findings := doctor.Examine(context.Background(), doctor.Env{
-		Config: cfg, Warnings: warnings, Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
+		Config: cfg, Warnings: warnings, Floors: api.Floors(), Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
 	})
 	if err := c.print(out, findings); err != nil {
 		return err

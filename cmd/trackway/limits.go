@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"trackway/internal/limit"
 	"trackway/internal/limit/watch"
 )
 
@@ -27,27 +28,6 @@ type limitsShowCommand struct {
 	JSON bool `help:"The server's answer as it is." name:"json"`
 }
 
-// usage is what is shown of the answer of /api/limits/usage.
-type usage struct {
-	Table struct {
-		Bytes, Slots, Used int
-		Untracked          uint64
-	}
-	Policies []policyUsage
-}
-
-type policyUsage struct {
-	Name, Mode         string
-	Limit              uint32
-	Window             int64
-	Calls, Refused     uint64
-	WouldRefuse        uint64 `json:"would_refuse"`
-	CandidateRefused   uint64 `json:"candidate_refused"`
-	Callers, Over      int
-	P50, P95, P99, Max uint32
-	Tenths             []int
-}
-
 // Run shows the limits.
 func (c *limitsShowCommand) Run(out output) error {
 	body, err := c.ask(context.Background(), "/api/limits/usage", nil)
@@ -57,17 +37,17 @@ func (c *limitsShowCommand) Run(out output) error {
 	if c.JSON {
 		return printJSON(out.stdout, body)
 	}
-	var u usage
-	if err := json.Unmarshal(body, &u); err != nil {
+	var r limit.Report
+	if err := json.Unmarshal(body, &r); err != nil {
 		return fmt.Errorf("the server's answer cannot be read: %w", err)
 	}
-	return u.print(out.stdout)
+	return printUsage(out.stdout, &r)
 }
 
-func (u *usage) print(w io.Writer) error {
+func printUsage(w io.Writer, r *limit.Report) error {
 	t := newColumns(w)
 	t.row("POLICY", "LIMIT", "MODE", "CALLS", "REFUSED", "WOULD", "CANDIDATE", "CALLERS", "P50", "P95", "P99", "MAX")
-	for _, p := range u.Policies {
+	for _, p := range r.Policies {
 		t.row(p.Name, fmt.Sprintf("%d in %ds", p.Limit, p.Window), p.Mode, p.Calls, p.Refused, p.WouldRefuse,
 			p.CandidateRefused, p.Callers, p.P50, p.P95, p.P99, p.Max)
 	}
@@ -77,7 +57,7 @@ func (u *usage) print(w io.Writer) error {
 		head = append(head, strconv.Itoa(10*tenth)+"%")
 	}
 	t.row(append(head, "OVER")...)
-	for _, p := range u.Policies {
+	for _, p := range r.Policies {
 		cells := []any{p.Name}
 		for _, n := range p.Tenths {
 			cells = append(cells, n)
@@ -88,7 +68,7 @@ func (u *usage) print(w io.Writer) error {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%d of %d counters are in use, in %.1f MB; %d calls were admitted without being counted.\n",
-		u.Table.Used, u.Table.Slots, float64(u.Table.Bytes)/1e6, u.Table.Untracked)
+		r.Table.Used, r.Table.Slots, float64(r.Table.Bytes)/1e6, r.Table.Untracked)
 	return err
 }
 

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"trackway/internal/app"
 	"trackway/internal/config"
 )
 
@@ -54,7 +53,7 @@ func opsAddress(listen string) (base string, err error) {
 	if addr.IP == nil {
 		addr.IP = net.IPv4zero // ":8081" is every address
 	}
-	return "http://" + app.Reachable(addr), nil
+	return "http://" + config.Reachable(addr), nil
 }
 
 // callOps calls the operator's listener, and returns why that did not answer that all is well.

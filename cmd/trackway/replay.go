@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api"
 	"trackway/internal/app"
+	"trackway/internal/budget"
 	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/limit/replay"
@@ -54,7 +56,7 @@ func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limit
 	if err := recorded(cfg, file); err != nil {
 		return nil, replay.Limits{}, err
 	}
-	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Tokens: make(map[string]string), Callers: app.MaxCallers}
+	limits := replay.Limits{Policies: cfg.Policies, Overrides: cfg.Overrides, Floors: api.Floors(), Tokens: make(map[string]string), Callers: budget.MostCallers}
 	for _, p := range cfg.Projects {
 		limits.Tokens[p.Name] = p.Token
 	}

@@ -30,7 +30,7 @@ func recordedCalls(t *testing.T, more string) (config string) {
 	dir := t.TempDir()
 	config = filepath.Join(dir, "t.yaml")
 	write(t, config, "data_dir: data\nprojects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]\n"+triedLimits+more)
-	r := traffic.New(filepath.Join(dir, "data", "traffic"), slog.New(slog.DiscardHandler))
+	r := traffic.New(filepath.Join(dir, "data", "traffic"), nil, slog.New(slog.DiscardHandler))
 	r.Reload(traffic.Settings{Record: true, Keep: time.Hour, MaxBytes: 1 << 20})
 	note := func(address string, n int, route, refused string) {
 		for range n {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os"
 
-	"trackway/internal/app"
 	"trackway/internal/control"
+	"trackway/internal/datadir"
 )
 
 type salvageCommand struct {
@@ -35,7 +35,7 @@ func (c *salvageCommand) Run(out output) error {
 	if err := belongs(cfg.DataDir, os.Geteuid()); err != nil {
 		return err
 	}
-	lost, err := app.Salvage(cfg.DataDir, cfg.Log.Logger(out.stderr, cfg.Log.SlogLevel()), c.Drop)
+	lost, err := datadir.Salvage(cfg.DataDir, cfg.Log.Logger(out.stderr, cfg.Log.SlogLevel()), c.Drop)
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func await(ctx context.Context, run func() error) error {
 
 // printTrial prints commands that work as they stand: an event in, and out again.
 func printTrial(w io.Writer, public net.Addr, keys config.Credentials) {
-	base := "http://" + app.Reachable(public)
+	base := "http://" + config.Reachable(public)
 	say(w, `
 Send a first event:
 

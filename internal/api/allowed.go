@@ -7,8 +7,10 @@ import (
 	"trackway/internal/limit"
 )
 
-// allowed asks the limits whether the caller may make this call now, and tells them in the answer. Nothing is done
-// with the body of a call that is refused; its credentials are looked at only to count or to record it. Its answer may have to wait.
+// allowed asks the limits whether the caller may make this call now, and tells
+// them in the answer. Nothing is done with the body of a call that is refused;
+// its credentials are looked at only to count or to record it. Its answer may
+// have to wait.
 func (c *call) allowed() bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {
@@ -32,8 +34,9 @@ func (c *call) allowed() bool {
 	return false
 }
 
-// pathAsKnown returns the path with the project's token in lower case: it is known in any, and a policy of its path must not be
-// escaped by writing it differently.
+// pathAsKnown returns the path with the project's token in lower case: it is
+// known in any, and a policy of its path must not be escaped by writing it
+// differently.
 func (c *call) pathAsKnown() string {
 	token := c.r.PathValue("token")
 	known := strings.ToLower(token)
@@ -43,8 +46,9 @@ func (c *call) pathAsKnown() string {
 	return strings.Replace(c.r.URL.Path, "/"+token+"/", "/"+known+"/", 1)
 }
 
-// identify says whose key a call came with, for policies that count by key or project. Credentials that are no good say
-// nothing: such a call counts for its address.
+// identify says whose key a call came with, for policies that count by key or
+// project. Credentials that are no good say nothing: such a call counts for its
+// address.
 func (c *call) identify(ask *limit.Call) {
 	if c.route.open || c.authorize() != nil {
 		return

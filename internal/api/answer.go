@@ -10,7 +10,8 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// statuses is the one table from codes to HTTP statuses. A conflict is 400, as every failure of a single command is.
+// statuses is the one table from codes to HTTP statuses. A conflict is 400, as
+// every failure of a single command is.
 var statuses = map[trackway.Code]int{
 	trackway.Invalid:      http.StatusBadRequest,
 	trackway.Unidentified: http.StatusUnauthorized,
@@ -49,8 +50,8 @@ func (c *call) answer(status int, body []byte) error {
 	return nil
 }
 
-// answerEmpty answers that there is nothing to be said. It returns nil, as answer
-// does.
+// answerEmpty answers that there is nothing to be said. It returns nil, as
+// answer does.
 func (c *call) answerEmpty() error {
 	if c.r.ContentLength != 0 && c.r.ProtoMajor == 1 {
 		c.w.Header()["Connection"] = closeConnection // the body is not wanted
@@ -60,11 +61,13 @@ func (c *call) answerEmpty() error {
 	return nil
 }
 
-// short bodies are told their length by net/http, as [http.ResponseWriter] says of those under "a few KB". A field fewer keeps most
-// answers at eight, beyond which a map of fields becomes twice as expensive.
+// short bodies are told their length by net/http, as [http.ResponseWriter] says
+// of those under "a few KB". A field fewer keeps most answers at eight, beyond
+// which a map of fields becomes twice as expensive.
 const short = 1 << 10
 
-// head sends status and fields. A length below 0 is unknown. What has no media type yet is JSON.
+// head sends status and fields. A length below 0 is unknown. What has no media
+// type yet is JSON.
 func (c *call) head(status, length int) {
 	h := c.w.Header()
 	if h["Content-Type"] == nil {
@@ -78,8 +81,8 @@ func (c *call) head(status, length int) {
 }
 
 // fail answers a call that was refused or failed, in the words of the route's
-// format. What is not a *trackway.Error is ours: it is logged in full and answered
-// without detail.
+// format. What is not a *trackway.Error is ours: it is logged in full and
+// answered without detail.
 func (c *call) fail(err error) {
 	var known *trackway.Error
 	isKnown := errors.As(err, &known)

@@ -63,7 +63,8 @@ func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	c.steps(r.Context())
 }
 
-// end counts the call, however it ended. A panic is a bug of ours: it is logged, and the connection closed.
+// end counts the call, however it ended. A panic is a bug of ours: it is
+// logged, and the connection closed.
 func (c *call) end() {
 	bug := recover()
 	if c.making != nil {
@@ -129,9 +130,10 @@ func (c *call) authorize() (err *trackway.Error) {
 	return err
 }
 
-// maxBodiesInMemory, or [Config.Bodies], bounds what all requests' bodies take together. Beyond it the slowest are dropped, and then
-// requests are told to come back (503), so that memory is bounded by this and not by the traffic. An address has half of it, where
-// a batch at its largest, 41 MB, has room.
+// maxBodiesInMemory, or [Config.Bodies], bounds what all requests' bodies take
+// together. Beyond it the slowest are dropped, and then requests are told to
+// come back (503), so that memory is bounded by this and not by the traffic. An
+// address has half of it, where a batch at its largest, 41 MB, has room.
 const maxBodiesInMemory = 256 << 20
 
 // read reads the body.

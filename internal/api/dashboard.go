@@ -14,14 +14,14 @@ import (
 
 // Dashboard answers what the server's own pages ask: /grid/….
 type Dashboard interface {
-	// Handler returns what answers a route of the table, such as "GET /grid/start";
-	// nil if there is none.
+	// Handler returns the handler of a route of the table, such as
+	// "GET /grid/start"; nil if the dashboard does not know it.
 	Handler(route string) DashboardHandler
 }
 
-// DashboardHandler answers a request, or returns why not: a *[trackway.Error] is one
-// that the caller may see. It calls giveBack before it answers a call that is to
-// cost nothing.
+// DashboardHandler answers a request, or returns why not: a *[trackway.Error]
+// is one that the caller may see. It calls giveBack before it answers a call
+// that is to cost nothing.
 type DashboardHandler = func(w http.ResponseWriter, r *http.Request, giveBack func()) error
 
 var errNoBody = &trackway.Error{Code: trackway.Invalid, Msg: "This route takes no body."}
@@ -33,8 +33,9 @@ type visiting struct {
 	answer DashboardHandler
 }
 
-// visit hands the call over to the dashboard, which has steps of its own to let it
-// in. Limits, metrics and the fields of every answer are those of the other routes.
+// visit hands the call over to the dashboard, which has steps of its own to let
+// it in. Limits, metrics and the fields of every answer are those of the other
+// routes.
 func (c *visiting) visit() error {
 	switch {
 	case c.route.maxBody > 0:

@@ -39,7 +39,8 @@ var dashboardPolicies = []trackway.Policy{
 	{Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 2, Window: time.Minute},
 }
 
-// TestDashboardSteps: the pages' calls are limited as they should be, a 304 costs nothing, and errors have the API's shapes.
+// TestDashboardSteps: the pages' calls are limited as they should be, a 304
+// costs nothing, and errors have the API's shapes.
 func TestDashboardSteps(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, dashboardPolicies...)
@@ -91,7 +92,8 @@ func TestDashboardSteps(t *testing.T) {
 	check(t, f.send("POST", "/grid/session", strings.NewReader(`{"password":"p"}`)), 429, "Limit to max 2 per 60 seconds")
 }
 
-// TestRefusedIsShown: whatever becomes of a command that does not get in, those who watch are told.
+// TestRefusedIsShown: whatever becomes of a command that does not get in, those
+// who watch are told.
 func TestRefusedIsShown(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -163,7 +165,8 @@ func TestRefusedIsShown(t *testing.T) {
 	}
 }
 
-// TestPages: the pages come if they were built, compressed for those who can take that, and else a page that says how to.
+// TestPages: the pages come if they were built, compressed for those who can
+// take that, and else a page that says how to.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

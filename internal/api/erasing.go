@@ -31,8 +31,9 @@ func (c *erasing) anonymize() error {
 	return c.answer(http.StatusOK, done)
 }
 
-// anonymizeBulk erases who several customers are, and answers for each as if it had come alone. Those that are done stay so
-// whatever becomes of the others: after a failure of the server's own the whole can be sent again.
+// anonymizeBulk erases who several customers are, and answers for each as if it
+// had come alone. Those that are done stay so whatever becomes of the others:
+// after a failure of the server's own the whole can be sent again.
 func (c *erasing) anonymizeBulk() error {
 	customers, refused := tracking.DecodeCustomers(c.body)
 	c.sent.Decoded()
@@ -59,8 +60,9 @@ func (c *erasing) anonymizeBulk() error {
 	return c.answer(http.StatusOK, append(b, `],"success":true}`...))
 }
 
-// erase erases who a customer is and returns the answer to that. Few are erased at once, and those of a list one after another, so
-// that a long list keeps nobody waiting who has a short one.
+// erase erases who a customer is and returns the answer to that. Few are erased
+// at once, and those of a list one after another, so that a long list keeps
+// nobody waiting who has a short one.
 func (c *erasing) erase(ids []trackway.Identifier) (done []byte, err error) {
 	err = c.in(c.places.erasures, func(context.Context) error {
 		var customer trackway.Customer

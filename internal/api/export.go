@@ -12,8 +12,8 @@ import (
 	"trackway/internal/query"
 )
 
-// export answers all customers of the project as a table: a row each, a column for each attribute asked for, as far as the key may
-// read it.
+// export answers all customers of the project as a table: a row each, a column
+// for each attribute asked for, as far as the key may read it.
 func (c *reading) export() error {
 	format, raw, asked, refused := tracking.DecodeExport(c.body)
 	if refused != nil {
@@ -38,8 +38,9 @@ func (c *reading) export() error {
 	})
 }
 
-// maxColumns is how many columns a table has at most, asked for by name or not: whoever tracks, which may be everybody, chooses the
-// names of properties, and every row has a cell for each.
+// maxColumns is how many columns a table has at most, asked for by name or not:
+// whoever tracks, which may be everybody, chooses the names of properties, and
+// every row has a cell for each.
 const maxColumns = 1000
 
 var errColumns = &trackway.Error{
@@ -47,8 +48,8 @@ var errColumns = &trackway.Error{
 		" different properties: name the columns.",
 }
 
-// allColumns are the project's identifiers and every property that any customer has, as far as the key may read them: a pass over all
-// customers.
+// allColumns are the project's identifiers and every property that any customer
+// has, as far as the key may read them: a pass over all customers.
 func (c *reading) allColumns(s query.Snapshot) ([]tracking.Attribute, error) {
 	names := map[string]struct{}{}
 	err := query.Profiles(c.r.Context(), s, c.grant.Project.Number, func(p *trackway.Profile) bool {

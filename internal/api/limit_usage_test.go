@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"trackway"
+	"trackway/internal/limit"
 	"trackway/internal/limit/watch"
 )
 
@@ -24,7 +25,8 @@ func byKey(fields ...string) []string {
 const twoEvents = `{"commands":[{"name":"customers/events","data":{"customer_ids":{"cookie":"c"},"event_type":"buy"}},
 	{"name":"customers/events","data":{"event_type":7}},{"name":"system/time"}]}`
 
-// busy makes calls of three callers: one who is refused, one who repeats himself, one who is not limited.
+// busy makes calls of three callers: one who is refused, one who repeats
+// himself, one who is not limited.
 func (f *fixture) busy(t *testing.T) {
 	t.Helper()
 	for range 4 {
@@ -47,17 +49,19 @@ func TestLimitUsage(t *testing.T) {
 	f := newFixture(t, trackPolicy, apiPolicy)
 	f.busy(t)
 	w := f.get("/api/limits/usage", byKey()...)
-	var got struct {
-		At       time.Time
-		Table    tableUsage
-		Policies []policyUsage
-	}
+	var got limit.Report
 	decode(t, w, &got)
-	want := []policyUsage{
-		{Name: "track", Limit: 5, Window: 3600, Mode: "enforce", Calls: 12, Refused: 2, Callers: 2, P50: 5, P95: 5, P99: 5, Max: 5, Tenths: [10]int{9: 1}, Over: 1},
-		{Name: "api", Limit: 2, Window: 60, Mode: "enforce", Calls: 2, Callers: 2, P50: 1, P95: 1, P99: 1, Max: 1, Tenths: [10]int{5: 2}},
+	want := []limit.Usage{
+		{
+			Name: "track", Limit: 5, Window: 3600, Mode: "enforce", Counts: limit.Counts{Calls: 12, Refused: 2, Callers: 2},
+			Distribution: limit.Distribution{P50: 5, P95: 5, P99: 5, Max: 5, Tenths: [10]int{9: 1}, Over: 1},
+		},
+		{
+			Name: "api", Limit: 2, Window: 60, Mode: "enforce", Counts: limit.Counts{Calls: 2, Callers: 2},
+			Distribution: limit.Distribution{P50: 1, P95: 1, P99: 1, Max: 1, Tenths: [10]int{5: 2}},
+		},
 	}
-	byName := cmpopts.SortSlices(func(a, b policyUsage) bool { return a.Name > b.Name })
+	byName := cmpopts.SortSlices(func(a, b limit.Usage) bool { return a.Name > b.Name })
 	if diff := cmp.Diff(want, got.Policies, byName); diff != "" {
 		t.Error("(-want +got):\n" + diff)
 	}
@@ -117,7 +121,8 @@ func TestLimitCallers(t *testing.T) {
 	check(t, f.get("/api/limits/callers"), 403, "the permission admin")
 }
 
-// The project is told by its name, and an unknown token, which may be anything, is not told at all.
+// The project is told by its name, and an unknown token, which may be anything,
+// is not told at all.
 func TestCallersShowNoToken(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackPolicy)
@@ -133,7 +138,8 @@ func TestCallersShowNoToken(t *testing.T) {
 	}
 }
 
-// A call that one policy refused is no call of the others, which did not count it.
+// A call that one policy refused is no call of the others, which did not count
+// it.
 func TestCallersOfEachPolicy(t *testing.T) {
 	t.Parallel()
 	all := trackway.Policy{Name: "all", Paths: []string{"/track/"}, Also: true, Limit: 3, Window: time.Hour, AllowBelowFloor: true}

@@ -51,8 +51,9 @@ func (c *call) drain(control *http.ResponseController) {
 		_, err = io.Copy(io.Discard, c.r.Body) // at most maxSmallBody
 	}
 	if err != nil {
-		// The body did not come whole. What comes later would be read as the next request: net/http closes the connection after
-		// such an error, but not where reading and writing were allowed to cross.
+		// The body did not come whole. What comes later would be read as the
+		// next request: net/http closes the connection after such an error, but
+		// not where reading and writing were allowed to cross.
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -14,7 +14,8 @@ import (
 	"trackway/internal/live"
 )
 
-// leavingOut is an ingest that leaves out what names nobody, and stores nothing.
+// leavingOut is an ingest that leaves out what names nobody, and stores
+// nothing.
 type leavingOut struct{}
 
 func (leavingOut) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
@@ -92,7 +93,8 @@ func TestReadingNobody(t *testing.T) {
 // its receipt at the latest, so that it can be taken back.
 func TestConsentFromTheFuture(t *testing.T) {
 	t.Parallel()
-	// Written: when it is said to have happened, when it was received, what it says.
+	// Written: when it is said to have happened, when it was received, what it
+	// says.
 	type said struct {
 		at, received trackway.Micros
 		action       string

@@ -17,8 +17,8 @@ import (
 	"trackway/internal/rates"
 )
 
-// observer is told what becomes of calls and their commands, and passes it on to
-// all who count it or show it. Safe for concurrent use.
+// observer is told what becomes of calls and their commands, and passes it on
+// to all who count it or show it. Safe for concurrent use.
 type observer struct {
 	limits *limit.Limiter
 	live   *live.Hub    // shows what was refused and left out
@@ -77,9 +77,9 @@ func (o *observer) decided(c *call) {
 	o.watch.Note(c.watched)
 }
 
-// refused is told of a call that failed before its commands were looked at: by its
-// key or by its body. It shows those that carry commands, unless the server had no
-// room: that refuses nothing, since the client sends the call again.
+// refused receives a call that failed before its commands were looked at: by
+// its key or by its body. It shows those that carry commands, unless the server
+// had no room: that refuses nothing, since the client sends the call again.
 func (o *observer) refused(c *call, err error) {
 	known, ok := errors.AsType[*trackway.Error](err)
 	if ok && c.route.format.Decode != nil && known.Code != trackway.Overloaded {
@@ -87,8 +87,8 @@ func (o *observer) refused(c *call, err error) {
 	}
 }
 
-// took is told what became of the commands of a call. answered tells whether the
-// call was answered with it, or refused.
+// took is told what became of the commands of a call. answered tells whether
+// the call was answered with it, or refused.
 func (o *observer) took(c *call, b *format.Batch, answered bool) {
 	var accepted, refused int
 	var types []string
@@ -132,7 +132,8 @@ func (o *observer) reject(c *call, name string, cmd *trackway.Command, err *trac
 	o.live.Reject(&r)
 }
 
-// rejection returns what is told of a command of a call, whatever became of it.
+// rejection returns what watchers see of a command of a call, whatever became
+// of it.
 func rejection(c *call, name string) live.Rejection {
 	return live.Rejection{
 		Received: trackway.MicrosOf(c.received), Command: name, Address: c.ask.Addr,
@@ -140,8 +141,8 @@ func rejection(c *call, name string) live.Rejection {
 	}
 }
 
-// measured is told that a call is answered, or a stream has begun. It measures the
-// call, once.
+// measured is told that a call is answered, or a stream has begun. It measures
+// the call, once.
 func (o *observer) measured(c *call) {
 	if c.observed {
 		return

@@ -12,7 +12,8 @@ import (
 	"trackway"
 )
 
-// FuzzPaths looks for a way to write a path that is answered without being counted, and is not free.
+// FuzzPaths looks for a way to write a path that is answered without being
+// counted, and is not free.
 func FuzzPaths(f *testing.F) {
 	for _, seed := range []string{
 		"/api/status", "//api//status", "/api/./status", "/api/%2e%2e/grid/start", "http://x/api/status", "http:api/status", "*", "/track",

@@ -14,7 +14,8 @@ import (
 	"trackway"
 )
 
-// Whatever way a path is written: what is answered under a limited path is counted there, and carries the fields.
+// Whatever way a path is written: what is answered under a limited path is
+// counted there, and carries the fields.
 func TestNoPathEscapesItsPolicy(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/api/", "/data/", "/grid/"}, Limit: 1000, Window: time.Minute})
@@ -50,7 +51,8 @@ func TestNoPathEscapesItsPolicy(t *testing.T) {
 	}
 }
 
-// A project's token is known in any letter case, and so is the policy of its path.
+// A project's token is known in any letter case, and so is the policy of its
+// path.
 func TestTokenInAnotherCaseIsLimited(t *testing.T) {
 	t.Parallel()
 	upper := strings.ToUpper(projectToken)
@@ -76,7 +78,8 @@ func TestDoubledSlashesKeepEscapes(t *testing.T) {
 	}
 }
 
-// A preflight costs nothing, also one to a route that pages of other sites may not call.
+// A preflight costs nothing, also one to a route that pages of other sites may
+// not call.
 func TestPreflightsAreFree(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/"}, Limit: 1, Window: time.Minute, Also: true, AllowBelowFloor: true})
@@ -90,8 +93,8 @@ func TestPreflightsAreFree(t *testing.T) {
 	check(t, f.send(http.MethodOptions, "/api/status", http.NoBody), 429, "") // that is none
 }
 
-// A preflight allows the fields that it asks for, whatever library adds them, on
-// every route that pages of other sites may call.
+// A preflight allows the fields that it asks for, whatever library adds them,
+// on every route that pages of other sites may call.
 func TestPreflightMirrorsFields(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

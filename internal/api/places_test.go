@@ -143,15 +143,15 @@ func (w *timedReader) SetReadDeadline(end time.Time) error {
 	return nil
 }
 
-// dashboardPlaces names what the pages' routes need a place of. Signing in and the
-// limits read nothing of the store.
+// dashboardPlaces names what the pages' routes need a place of. Signing in and
+// the limits read nothing of the store.
 var dashboardPlaces = map[string]string{
 	"/grid/start": "questions", "/grid/overview": "questions", "/grid/customers": "questions", "/grid/customer": "questions",
 	"/grid/events": "questions", "/grid/export": "long_answers", "/grid/live": "watchers", "/grid/anonymize": "erasures",
 }
 
-// TestDashboardTakesNoBody: a body that nobody reads, and that may never come, does
-// not keep an answer of the pages waiting.
+// TestDashboardTakesNoBody: a body that nobody reads, and that may never come,
+// does not keep an answer of the pages waiting.
 func TestDashboardTakesNoBody(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -65,7 +65,8 @@ func (c *reading) customers() error {
 	return c.answerTagged(tag, privateCache, b)
 }
 
-// search returns the search that a text means, among what the key may read: what is found tells what is there.
+// search returns the search that a text means, among what the key may read:
+// what is found tells what is there.
 func (c *reading) search(text string) (page.Search, error) {
 	hidden := func(name string) bool { return !permit.Get(c.grant.Key, name) }
 	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
@@ -93,15 +94,17 @@ func (c *reading) customerPage(l ask.List, found *page.CustomerList, records int
 	return ask.AppendEnd(b, string(found.Next), found.Complete), nil
 }
 
-// appendCustomer appends the beginning of a customer: the number, which is a string for it may be too large for a number of
-// JavaScript; when it was created; the identifiers.
+// appendCustomer appends the beginning of a customer: the number, which is a
+// string for it may be too large for a number of JavaScript; when it was
+// created; the identifiers.
 func appendCustomer(b []byte, p *trackway.Profile) []byte {
 	b = strconv.AppendUint(append(b, `{"customer":"`...), uint64(p.Customer), 10)
 	b = p.Created.AppendSeconds(append(b, `","created":`...))
 	return canonjson.AppendIDs(append(b, `,"ids":`...), p.IDs)
 }
 
-// named returns the customer that the path names: by its number, also one that was absorbed, or by name=value of an identifier.
+// named returns the customer that the path names: by its number, also one that
+// was absorbed, or by name=value of an identifier.
 func (c *reading) named(s query.Snapshot) (trackway.Customer, error) {
 	text := c.r.PathValue("id")
 	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)

@@ -35,7 +35,8 @@ func (c *reading) eventSearch() (l ask.List, f page.EventSearch, err error) {
 	return l, f, err
 }
 
-// projectEvents answers a page of the project's events, in the order in which they came.
+// projectEvents answers a page of the project's events, in the order in which
+// they came.
 func (c *reading) projectEvents() error {
 	return c.eventList(func(ctx context.Context, s query.Snapshot, f page.EventSearch) (page.EventList, int64, error) {
 		records := int64(-1)
@@ -51,7 +52,8 @@ func (c *reading) projectEvents() error {
 	})
 }
 
-// timeline answers a page of a customer's events, by the time at which they happened.
+// timeline answers a page of a customer's events, by the time at which they
+// happened.
 func (c *reading) timeline() error {
 	return c.eventList(func(ctx context.Context, s query.Snapshot, f page.EventSearch) (page.EventList, int64, error) {
 		customer, err := c.named(s)

@@ -239,7 +239,8 @@ func TestCursors(t *testing.T) {
 	}
 }
 
-// TestReadingUnchanged: who has what there is gets a 304, which costs no call and no look into the store; after a change, all of it.
+// TestReadingUnchanged: who has what there is gets a 304, which costs no call
+// and no look into the store; after a change, all of it.
 func TestReadingUnchanged(t *testing.T) {
 	t.Parallel()
 	r := newReading(t, trackway.Policy{Name: "api", Paths: []string{"/api/"}, Limit: 9, Window: time.Hour, Per: trackway.PerIPPath, Algorithm: trackway.Fixed, Mode: trackway.Enforce})
@@ -275,7 +276,8 @@ func TestReadingUnchanged(t *testing.T) {
 	}
 }
 
-// TestReadingAfterAReload: a tag is of what the configuration in force makes of a question.
+// TestReadingAfterAReload: a tag is of what the configuration in force makes of
+// a question.
 func TestReadingAfterAReload(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -296,7 +298,8 @@ func TestReadingAfterAReload(t *testing.T) {
 	}
 }
 
-// TestReadingWhatHasPassed: numbers of a time that has passed may be kept for ever, and their tag holds over restarts.
+// TestReadingWhatHasPassed: numbers of a time that has passed may be kept for
+// ever, and their tag holds over restarts.
 func TestReadingWhatHasPassed(t *testing.T) {
 	t.Parallel()
 	old := func(r *stored) {
@@ -333,7 +336,8 @@ func TestReadingWhatHasPassed(t *testing.T) {
 	}
 }
 
-// TestReadingOutOfTime: an answer that is not whole says so, is not kept, and goes on.
+// TestReadingOutOfTime: an answer that is not whole says so, is not kept, and
+// goes on.
 func TestReadingOutOfTime(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -383,7 +387,8 @@ func BenchmarkReading(b *testing.B) {
 	}
 }
 
-// What a key may not read is neither shown nor found, and another key's entity tag names nothing for it.
+// What a key may not read is neither shown nor found, and another key's entity
+// tag names nothing for it.
 func TestRestrictedQuestions(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)

@@ -16,7 +16,8 @@ import (
 	"trackway/internal/query"
 )
 
-// The record of a merge tells identifiers: only to whom they may be told, on each route that answers events.
+// The record of a merge tells identifiers: only to whom they may be told, on
+// each route that answers events.
 func TestMergesTellNoHiddenIdentifiers(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -70,7 +71,8 @@ func normal(text string) string {
 	return strings.ReplaceAll(text, one, other)
 }
 
-// What a key may not read it cannot find out by naming customers either: whether there is one or not, the answer is the same.
+// What a key may not read it cannot find out by naming customers either:
+// whether there is one or not, the answer is the same.
 func TestHiddenIdentifiersNameNobody(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -93,7 +95,8 @@ func TestHiddenIdentifiersNameNobody(t *testing.T) {
 	check(t, w, http.StatusOK, `"value":"gold"`)
 }
 
-// slowReader takes nothing until it is let. It notes what the server holds meanwhile.
+// slowReader takes nothing until it is let. It notes what the server holds
+// meanwhile.
 type slowReader struct {
 	*httptest.ResponseRecorder
 
@@ -134,7 +137,8 @@ func (s *openSnapshot) Close() error {
 	return s.Snapshot.Close()
 }
 
-// Whoever reads an answer slowly holds neither a place nor a snapshot, unless the answer is long.
+// Whoever reads an answer slowly holds neither a place nor a snapshot, unless
+// the answer is long.
 func TestSlowReadersHoldNothing(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -170,7 +174,8 @@ func TestSlowReadersHoldNothing(t *testing.T) {
 	}
 }
 
-// Long answers hold a place while they are read: of one address there are few, and they have to be read at a rate.
+// Long answers hold a place while they are read: of one address there are few,
+// and they have to be read at a rate.
 func TestLongAnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -232,7 +237,8 @@ func empty(p *room.Places, n int) {
 	}
 }
 
-// The names of properties are anybody's to choose. A table with all of them has a bound, and says what to do.
+// The names of properties are anybody's to choose. A table with all of them has
+// a bound, and says what to do.
 func TestExportOfManyColumns(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(map[string]map[trackway.Permission][]string{"all": nil, "some": {trackway.GetCustomers: {"cookie", "p7"}}})
@@ -250,7 +256,8 @@ func TestExportOfManyColumns(t *testing.T) {
 	check(t, export("some", ""), http.StatusOK, `"header":["cookie","p7"]`)
 }
 
-// A table for programs has texts as they are; one for a spreadsheet, which is asked for, is safe to open there.
+// A table for programs has texts as they are; one for a spreadsheet, which is
+// asked for, is safe to open there.
 func TestExportHoldsNoFormulas(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(map[string]map[trackway.Permission][]string{"all": nil})
@@ -270,7 +277,8 @@ func TestExportHoldsNoFormulas(t *testing.T) {
 	}
 }
 
-// What a customer consents to is a question like others: it has a place and a deadline.
+// What a customer consents to is a question like others: it has a place and a
+// deadline.
 func TestConsentsHaveADeadline(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)

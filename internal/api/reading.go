@@ -60,7 +60,8 @@ func (c *reading) find(s query.Snapshot, ids []trackway.Identifier) (trackway.Cu
 	return customer, err
 }
 
-// findToRead is find for what will be told to the caller, who may not name the customer by what it may not read.
+// findToRead is find for what will be told to the caller, who may not name the
+// customer by what it may not read.
 func (c *reading) findToRead(s query.Snapshot, ids []trackway.Identifier) (trackway.Customer, error) {
 	named := ids
 	if kept, refused := c.whom(ids); refused == nil {
@@ -124,7 +125,8 @@ func (c *reading) events() error {
 	})
 }
 
-// attributes answers single properties and identifiers of a customer, in the order asked for.
+// attributes answers single properties and identifiers of a customer, in the
+// order asked for.
 func (c *reading) attributes() error {
 	ids, attributes, refused := tracking.DecodeAttributes(c.body)
 	if refused != nil {
@@ -155,8 +157,9 @@ func (c *reading) attributes() error {
 	return c.answer(http.StatusOK, append(b, `],"success":true}`...))
 }
 
-// appendAttribute appends the answer for one attribute. What this server does not compute is "Not Found", which clients take
-// for an attribute that has no value.
+// appendAttribute appends the answer for one attribute. What this server does
+// not compute is "Not Found", which clients take for an attribute that has no
+// value.
 func (c *reading) appendAttribute(b []byte, p *trackway.Profile, said map[string]bool, a tracking.Attribute) []byte {
 	consented, known := said[a.Name]
 	switch {
@@ -171,7 +174,8 @@ func (c *reading) appendAttribute(b []byte, p *trackway.Profile, said map[string
 	return append(appendValue(b, p, a), '}')
 }
 
-// mayRead tells whether a key may read an attribute, as far as it is one. Consents are what events say.
+// mayRead tells whether a key may read an attribute, as far as it is one.
+// Consents are what events say.
 func mayRead(key *trackway.Key, a tracking.Attribute) bool {
 	switch a.Type {
 	case tracking.ConsentAttribute:
@@ -182,7 +186,8 @@ func mayRead(key *trackway.Key, a tracking.Attribute) bool {
 	return true
 }
 
-// appendValue appends the value of a property or an identifier, null where the customer has none.
+// appendValue appends the value of a property or an identifier, null where the
+// customer has none.
 func appendValue(b []byte, p *trackway.Profile, a tracking.Attribute) []byte {
 	if a.Type == tracking.IDAttribute {
 		return canonjson.AppendID(b, p.IDs, a.Name)

@@ -14,13 +14,14 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// What is recorded of a call is what a limit can depend on: who proved to be whom, by name, the route's pattern, who refused, what was
-// given back. What is free or a preflight is not.
+// What is recorded of a call is what a limit can depend on: who proved to be
+// whom, by name, the route's pattern, who refused, what was given back. What is
+// free or a preflight is not.
 func TestRecording(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackPolicy)
 	dir := filepath.Join(t.TempDir(), "traffic")
-	f.traffic = traffic.New(dir, slog.New(slog.DiscardHandler))
+	f.traffic = traffic.New(dir, Roots(), slog.New(slog.DiscardHandler))
 	check(t, f.get("/api/limits"), 200, "") // it is off
 	f.traffic.Reload(traffic.Settings{Record: true, Keep: time.Hour, MaxBytes: 1 << 20, Projects: map[string]string{projectToken: "shop"}})
 

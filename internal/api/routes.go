@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	"trackway"
 	"trackway/internal/api/room"
@@ -12,7 +11,8 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// Sizes of bodies, inflated. An event may have 800 KB; what goes around it is small.
+// Sizes of bodies, inflated. An event may have 800 KB; what goes around it is
+// small.
 const (
 	maxSmallBody  = 64 << 10
 	maxSingleBody = trackway.MaxEventBytes + 16<<10
@@ -42,8 +42,8 @@ const (
 	projectPath = "/api/projects/{token}/"
 )
 
-// routes is all that the public listener serves. Nothing else lists the routes: the
-// guide, the checks of limits and the tests receive them (see [Routes]).
+// routes is all that the public listener serves. Nothing else lists the routes:
+// the guide, the checks of limits and the tests receive them (published.go).
 func (s *Server) routes() []route {
 	return []route{
 		{method: "GET", path: trackPath + "system/time", format: tracking.Open, do: (*call).systemTime},
@@ -128,24 +128,9 @@ func (s *Server) visits(route string) func(*call) error {
 	return func(c *call) error { return (&visiting{&reading{c, s.reader}, answer}).visit() }
 }
 
-// Route is a row of the table for others.
-type Route struct {
-	Method string
-	Path   string // as the contract writes it
-	Free   bool   // no policy counts it
-}
-
-// Routes returns what the public listener serves.
-func Routes() []Route {
-	var list []Route
-	for _, rt := range new(Server).routes() {
-		list = append(list, Route{Method: rt.method, Path: strings.TrimSuffix(rt.path, "{$}"), Free: rt.free})
-	}
-	return list
-}
-
-// register puts the table into the mux, together with what answers where the table says nothing: 405 on a path that has
-// other methods, 404 elsewhere. Those are limited like any route, by the same policies.
+// register puts the table into the mux, together with what answers where the
+// table says nothing: 405 on a path that has other methods, 404 elsewhere.
+// Those are limited like any route, by the same policies.
 func (s *Server) register() {
 	methods, foreign := map[string][]string{}, map[string]bool{}
 	for _, rt := range s.routes() {

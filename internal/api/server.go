@@ -1,11 +1,11 @@
-// Package api is the public HTTP face. Every request takes the same few steps in
-// the same order, cheap refusals first, and each step has one way to refuse:
+// Package api is the public HTTP face. Every request takes the same few steps
+// in the same order, cheap refusals first, and each step has one way to refuse:
 //
 //	address, limit (429) → project and key (400 401 403) → body (413 415) and room for it (503) → decode (400) → do it → answer
 //
 // routes.go is the table of what is served, and by which format. A handler is a
-// method of a type that has the call and only what the handler needs. The package
-// decides nothing about customers; it does not know how they are kept.
+// method of a type that has the call and only what the handler needs. The
+// package decides nothing about customers; it does not know how they are kept.
 package api
 
 import (
@@ -39,14 +39,15 @@ import (
 	"trackway/web"
 )
 
-// Ingester takes in the commands that came at a time; a nil error and a result without one mean that the command is durable.
-// A result that comes with an error is of a command that was refused already.
+// Ingester takes in the commands that came at a time; a nil error and a result
+// without one mean that the command is durable. A result that comes with an
+// error is of a command that was refused already.
 type Ingester interface {
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
-// Eraser erases personal data. On return no answer shows it any more, durably; the erasure says when the last byte of it is
-// gone from the files.
+// Eraser erases personal data. On return no answer shows it any more, durably;
+// the erasure says when the last byte of it is gone from the files.
 type Eraser interface {
 	Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error)
 
@@ -105,8 +106,8 @@ type Server struct {
 	built     *web.Dashboard
 }
 
-// New returns the handler for the public listener. It panics if the dashboard has
-// no handler for one of its routes in the table.
+// New returns the handler for the public listener. It panics if the dashboard
+// has no handler for one of its routes in the table.
 func New(c Config) *Server {
 	answers := newAnswerMemory(cmp.Or(c.Answers, maxAnswerMemory))
 	places := newPlaces(answers)
@@ -130,7 +131,8 @@ func New(c Config) *Server {
 	return s
 }
 
-// Reload lets later requests in by other keys, and finds their address by other rules. Requests under way are not affected.
+// Reload lets later requests in by other keys, and finds their address by other
+// rules. Requests under way are not affected.
 func (s *Server) Reload(a Access) { s.access.Store(&access{Access: a, servedBy: []string{a.Name}}) }
 
 // Access returns what is in force.

@@ -53,7 +53,8 @@ func (c *serving) serverStatus() error {
 	})
 }
 
-// total returns what all projects of the configuration sent since the beginning.
+// total returns what all projects of the configuration sent since the
+// beginning.
 func (c *serving) total() (all query.Usage, err error) {
 	err = c.withSnapshot(func(s query.Snapshot) error {
 		for _, project := range c.access.Keys.ProjectNumbers() {
@@ -79,7 +80,8 @@ func (c *serving) serverList() error {
 // repeats it.
 const maxRegion = 64
 
-// serverNames answers the names of a region's servers, for clients that know no states: those that are up, or all if none is.
+// serverNames answers the names of a region's servers, for clients that know no
+// states: those that are up, or all if none is.
 func (c *serving) serverNames() error {
 	region := c.fleet.Self().Region
 	if query := c.r.URL.Query(); query.Has("region") {
@@ -112,7 +114,8 @@ func (c *serving) serverNames() error {
 }
 
 // encoded answers with JSON that is made for each call. A 304 saves the caller
-// the transfer; it costs a call, because the answer had to be made to be compared.
+// the transfer; it costs a call, because the answer had to be made to be
+// compared.
 func (c *call) encoded(v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {

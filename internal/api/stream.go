@@ -11,9 +11,11 @@ import (
 	"trackway/internal/query"
 )
 
-// stream is an answer of unknown length. It is sent in pieces, so that memory is bounded however much there is. An answer that
-// fits in one piece is sent with its length, when it is whole: whoever reads it slowly keeps nobody waiting. A longer one holds a
-// place and a snapshot, so there are few of one address, and they have to be read at a rate.
+// stream is an answer of unknown length. It is sent in pieces, so that memory
+// is bounded however much there is. An answer that fits in one piece is sent
+// with its length, when it is whole: whoever reads it slowly keeps nobody
+// waiting. A longer one holds a place and a snapshot, so there are few of one
+// address, and they have to be read at a rate.
 type stream struct {
 	c     *reading
 	b     []byte
@@ -48,7 +50,8 @@ func (st *stream) fill(do func(query.Snapshot, *stream) error) error {
 	})
 }
 
-// flush sends what has been gathered once it is worth it, and tells whether to go on.
+// flush sends what has been gathered once it is worth it, and tells whether to
+// go on.
 func (st *stream) flush() bool {
 	if len(st.b) < piecewise.Size {
 		return true
@@ -71,7 +74,8 @@ func (st *stream) send() {
 	st.b = st.b[:0]
 }
 
-// sayMedia sets the media type, once nothing can fail any more: a failure is JSON.
+// sayMedia sets the media type, once nothing can fail any more: a failure is
+// JSON.
 func (st *stream) sayMedia() { st.c.w.Header()["Content-Type"] = st.media }
 
 // end sends the rest.
@@ -88,7 +92,8 @@ func (st *stream) end() error {
 	return nil
 }
 
-// events appends a member that is an array of those events that the caller may read, then the end of the object.
+// events appends a member that is an array of those events that the caller may
+// read, then the end of the object.
 func (st *stream) events(open string, s query.Snapshot, customer trackway.Customer, f query.EventFilter) error {
 	st.b = append(st.b, open...)
 	var ok bool

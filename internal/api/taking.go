@@ -11,7 +11,8 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// systemTime answers what time it is. Clients use it to check their credentials.
+// systemTime answers what time it is. Clients use it to check their
+// credentials.
 func (c *call) systemTime() error {
 	return c.answer(http.StatusOK, tracking.AppendTime(nil, trackway.MicrosOf(c.received)))
 }
@@ -36,9 +37,9 @@ func (c *taking) take() error {
 }
 
 // track carries out the commands of a body that came at a time with a key, and
-// returns the answer. An error is that of the call as a whole. b says what became
-// of each command; it is nil if that is not known. decoded is called when the body
-// is decoded.
+// returns the answer. An error is that of the call as a whole. b says what
+// became of each command; it is nil if that is not known. decoded is called
+// when the body is decoded.
 //
 // Everything that is done for a usual call is done here: the only thing that it
 // depends on besides its arguments is the clock, for the end of a batch.

@@ -13,8 +13,8 @@ import (
 	"trackway/internal/live"
 )
 
-// lines is a format of its own, for this test: a line "NAME TYPE" adds an event of
-// that type to a customer, "?" asks for nothing. Answers are words.
+// lines is a format of its own, for this test: a line "NAME TYPE" adds an event
+// of that type to a customer, "?" asks for nothing. Answers are words.
 var lines = &format.Format{
 	Name: "lines",
 	Decode: func(body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
@@ -61,9 +61,9 @@ var lines = &format.Format{
 	Text: func(err *trackway.Error) string { return string(err.Reason) },
 }
 
-// TestAnotherFormat: a second format is a package and a row of the table. It goes
-// the way of every call, to the same store and the same observers, in words of its
-// own.
+// TestAnotherFormat: a second format is a package and a row of the table. It
+// goes the way of every call, to the same store and the same observers, in
+// words of its own.
 func TestAnotherFormat(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -113,10 +113,10 @@ func TestAnotherFormat(t *testing.T) {
 	}
 }
 
-// TestTrackAllocations bounds what the way of a usual call allocates: the command
-// with its result, its identifiers and its properties; for a batch, the batch and
-// its three slices, what all commands share, and the answer. testing.AllocsPerRun
-// forbids parallel tests.
+// TestTrackAllocations bounds what the way of a usual call allocates: the
+// command with its result, its identifiers and its properties; for a batch, the
+// batch and its three slices, what all commands share, and the answer.
+// testing.AllocsPerRun forbids parallel tests.
 func TestTrackAllocations(t *testing.T) {
 	key := &trackway.Key{Kind: trackway.PublicKey}
 	grant := &auth.Grant{Project: &trackway.Project{}, Key: key}

@@ -5,36 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"trackway"
 	"trackway/internal/config"
 	"trackway/internal/control"
+	"trackway/internal/datadir"
 	"trackway/internal/ingest"
+	"trackway/internal/listen"
 	"trackway/internal/store"
 )
 
-// Control runs the part of a server that the operator's commands need, the store and the control socket, until ctx ends. It calls
-// ready once the socket accepts. Errors: [store.ErrInUse], explained, where a server uses the data directory.
+// Control runs the part of a server that the operator's commands need, the store
+// and the control socket, until ctx ends. It calls ready once the socket accepts.
+// Errors: [store.ErrInUse], explained, if a server uses the data directory.
 func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func()) (err error) {
 	reg := newRegistry()
 	s := &server{Setup: Setup{Config: cfg, Log: log}}
-	if s.bounds, err = boundsOf(cfg); err != nil {
-		return err
-	}
-	if s.store, err = openStore(cfg, s.bounds, log, reg); errors.Is(err, store.ErrInUse) {
+	if err := s.openStore(reg); errors.Is(err, store.ErrInUse) {
 		return fmt.Errorf("%w; it does not answer at %s: it is starting, stopping, or of an older version",
 			err, filepath.Join(cfg.DataDir, control.SocketName))
 	} else if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.store.Close()) }()
-	if _, _, err := newAccess(cfg, s.store); err != nil {
+	if _, err := s.prepare(cfg); err != nil {
 		return err
 	}
 	s.ingest = ingest.New(s.store, reg)
@@ -44,10 +43,10 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(socket.serve)
+	g.Go(socket.Serve)
 	g.Go(func() error {
 		<-ctx.Done()
-		return socket.close()
+		return socket.Close()
 	})
 	ready()
 	return g.Wait()
@@ -55,23 +54,16 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 
 // listenControl listens on the control socket. What it serves takes as long as it takes; a stop ends it at once. REQUIRES: the
 // store is open, for its lock keeps other servers away from the socket.
-func (s *server) listenControl(ctx context.Context) (*listener, error) {
+func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	ln, err := control.Listen(ctx, s.Config.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	d := newDoor(s.bounds.operator(), nil, s.Log)
-	l := &listener{ln: d.Listener(ln), door: d, log: s.Log}
-	handler := control.Handler(control.Config{
+	l := listen.Patient(ctx, ln, s.operatorBounds(), s.Log)
+	l.Handle(control.Handler(control.Config{
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log,
-	})
-	l.srv = &http.Server{
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ReadHeaderTimeout: headerTimeout,
-		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
-	}
-	l.handle(handler)
+	}))
 	return l, nil
 }
 
@@ -81,4 +73,14 @@ func (s *server) projects() ([]trackway.Project, error) {
 	all := slices.Clone(s.Config.Projects)
 	s.mu.Unlock()
 	return all, s.store.Register(all)
+}
+
+// backup backs up what the data directory holds: the store, and the files beside
+// it.
+func (s *server) backup(ctx context.Context, dir string, keep int) (control.Backup, error) {
+	made, err := s.store.Backup(ctx, dir, time.Now(), keep)
+	if err != nil {
+		return control.Backup{}, err
+	}
+	return control.Backup(made), datadir.Carry(s.Config.DataDir, dir)
 }

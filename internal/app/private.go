@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"trackway/internal/datadir"
 )
 
 // privateDir makes the store's directory, and the data directory where that is missing, and returns it. Nobody else on the machine may
@@ -12,7 +14,7 @@ import (
 // directory has, where it was there, is its owner's to say; that others may look into it is logged.
 func privateDir(dataDir string, log *slog.Logger) (string, error) {
 	const private, others = 0o700, 0o077
-	dir := filepath.Join(dataDir, storeDir)
+	dir := filepath.Join(dataDir, datadir.Store)
 	if err := os.MkdirAll(dir, private); err != nil {
 		return "", fmt.Errorf("create data directory: %w", err)
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"trackway/internal/datadir"
 )
 
 // TestPrivateDir: a store that was open to others is closed to them, and an open data directory is told of.
@@ -16,7 +18,7 @@ func TestPrivateDir(t *testing.T) {
 		if err := os.Chmod(data, mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Mkdir(filepath.Join(data, storeDir), 0o755); err != nil {
+		if err := os.Mkdir(filepath.Join(data, datadir.Store), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		var text bytes.Buffer

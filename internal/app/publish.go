@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"trackway/internal/api"
 	"trackway/internal/config"
 	"trackway/internal/fleet"
 	"trackway/internal/guide"
@@ -26,22 +27,59 @@ func openHistory(cfg *config.Config, log *slog.Logger) (*history.Log, error) {
 	return l, err
 }
 
-// publish records what a configuration changes about the limits, the proxies and the keys, and writes the guide to it. It is done before the limits are put
-// in force, so that no change goes unrecorded: with an error, nothing is to be changed.
-func (s *server) publish(cfg *config.Config, set *limit.Set) (*guide.Guide, error) {
+// publishLocked records what a configuration changes about the limits, the proxies
+// and the keys, and writes the guide to it. It is done before the limits are put in
+// force, so that no change goes unrecorded: with an error, nothing is to be changed.
+func (s *server) publishLocked(cfg *config.Config, set *limit.Set) (*guide.Guide, error) {
+	now := time.Now()
 	access := history.Access{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader, Projects: cfg.Projects}
-	if err := s.history.Record(time.Now(), set.Policies(), cfg.Overrides, access); err != nil {
+	if err := s.history.Record(now, set.Policies(), cfg.Overrides, access); err != nil {
 		return nil, err
 	}
-	overrides := inForce(cfg.Overrides, time.Now())
+	overrides, end := limit.InForce(cfg.Overrides, now)
 	facts := guide.Facts{
-		Server:  guide.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: publicURL(cfg, s.address)},
-		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Overrides: overrides, Since: s.history.Since,
+		Server:  guide.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: cfg.PublicURL(s.public.Addr())},
+		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Free: api.Free(), Overrides: overrides, Since: s.history.Since,
 	}
 	for _, other := range cfg.Servers {
 		facts.Others = append(facts.Others, guide.Server{Name: other.Name, Region: other.Region, URL: strings.TrimRight(other.URL, "/")})
 	}
-	return guide.New(facts)
+	made, err := guide.New(facts)
+	if err == nil {
+		s.publishAtLocked(end)
+	}
+	return made, err
+}
+
+// publishAtLocked has the guide made again at a time, at which an override ends;
+// if it is zero, not at all. The limiter knows by itself that an override has
+// ended. What is published does not.
+func (s *server) publishAtLocked(end time.Time) {
+	if s.ending != nil {
+		s.ending.Stop()
+	}
+	if !end.IsZero() && !s.stopping.Load() {
+		s.ending = time.AfterFunc(time.Until(end), s.overrideEnded)
+	}
+}
+
+// overrideEnded publishes what is in force now. If the clock was set back
+// meanwhile, that is the same as before.
+func (s *server) overrideEnded() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping.Load() {
+		return
+	}
+	access := s.api.Access()
+	made, err := s.publishLocked(s.Config, s.limits.Set())
+	if err != nil {
+		s.Log.Error("the guide still shows an override that has ended", "err", err)
+		return
+	}
+	access.Guide = made
+	s.api.Reload(access)
+	s.Log.Info("an override of a limit has ended")
 }
 
 // fleetOf returns this server and the others as a configuration names them.
@@ -49,30 +87,5 @@ func fleetOf(cfg *config.Config, addr net.Addr) (self fleet.Server, others []fle
 	for _, s := range cfg.Servers {
 		others = append(others, fleet.Server{Name: s.Name, Region: s.Region, URL: s.URL})
 	}
-	return fleet.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: publicURL(cfg, addr)}, others
-}
-
-// publicURL returns where clients reach this server: where the operator says, or else where it listens.
-func publicURL(cfg *config.Config, addr net.Addr) string {
-	switch {
-	case cfg.Server.URL != "":
-		return strings.TrimRight(cfg.Server.URL, "/")
-	case cfg.TLS.Cert != "":
-		return "https://" + Reachable(addr)
-	}
-	return "http://" + Reachable(addr)
-}
-
-// Reachable returns an address at which the listener can be reached from here: one that listens everywhere is reached on the
-// loopback interface.
-func Reachable(addr net.Addr) string {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok || !tcp.IP.IsUnspecified() {
-		return addr.String()
-	}
-	local := &net.TCPAddr{IP: net.IPv6loopback, Port: tcp.Port}
-	if tcp.IP.To4() != nil {
-		local.IP = net.IPv4(127, 0, 0, 1)
-	}
-	return local.String()
+	return fleet.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: cfg.PublicURL(addr)}, others
 }

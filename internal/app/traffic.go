@@ -1,23 +1,20 @@
 package app
 
 import (
-	"encoding/json"
-	"hash/fnv"
 	"log/slog"
 	"path/filepath"
 
+	"trackway/internal/api"
 	"trackway/internal/config"
+	"trackway/internal/datadir"
 	"trackway/internal/limit/traffic"
 )
 
-// trafficDir is the folder of the record of calls in the data directory.
-const trafficDir = "traffic"
-
 // TrafficDir returns the folder of the record of calls.
-func TrafficDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, trafficDir) }
+func TrafficDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, datadir.Traffic) }
 
 func newTraffic(cfg *config.Config, log *slog.Logger) *traffic.Recorder {
-	return traffic.New(TrafficDir(cfg), log)
+	return traffic.New(TrafficDir(cfg), api.Roots(), log)
 }
 
 // recording returns how calls are to be recorded.
@@ -27,17 +24,7 @@ func recording(cfg *config.Config) traffic.Settings {
 		projects[p.Token] = p.Name
 	}
 	return traffic.Settings{
-		Record: cfg.Traffic.Record, Keep: cfg.Traffic.Keep, MaxBytes: cfg.Traffic.MaxBytes, Limits: nameOf(cfg), Projects: projects,
+		Record: cfg.Traffic.Record, Keep: cfg.Traffic.Keep, MaxBytes: cfg.Traffic.MaxBytes, Projects: projects,
+		Limits: traffic.LimitsName(cfg.Policies, cfg.Overrides),
 	}
-}
-
-// nameOf returns a number that is another one for other limits.
-func nameOf(cfg *config.Config) uint64 {
-	text, err := json.Marshal([]any{cfg.Policies, cfg.Overrides})
-	if err != nil {
-		panic("bug: limits cannot be written: " + err.Error())
-	}
-	hash := fnv.New64a()
-	_, _ = hash.Write(text) // never fails
-	return hash.Sum64()
 }

@@ -29,6 +29,7 @@ var trackway = Rules{
 		"internal/iso8601":     0,
 		"internal/piecewise":   0,
 		"internal/prereq":      0,
+		"internal/scale":       0,
 		"internal/seal":        0,
 		"internal/sleep":       0,
 
@@ -57,6 +58,7 @@ var trackway = Rules{
 		"internal/export":       2,
 		"internal/guide":        2,
 		"internal/ingest":       2,
+		"internal/listen":       2,
 		"internal/limit/replay": 2,
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
@@ -89,6 +91,7 @@ var trackway = Rules{
 		"internal/api/table":   2,
 		"internal/control":     4,
 		"internal/dashboard":   4,
+		"internal/datadir":     4,
 		"internal/ops":         4,
 
 		"internal/app":  5,
@@ -98,6 +101,7 @@ var trackway = Rules{
 
 		"internal/archtest": 6,
 		"internal/e2e":      6,
+		"internal/wording":  6,
 	},
 	Modules: map[string][]string{
 		"github.com/HdrHistogram/hdrhistogram-go":  {"internal/load"},
@@ -112,7 +116,7 @@ var trackway = Rules{
 		"github.com/google/go-cmp":                 {Tests},
 		"github.com/klauspost/compress":            {"internal/api/body", "internal/feed", Tests},
 		"github.com/parquet-go/parquet-go":         {"internal/export"},
-		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
+		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/budget", "internal/certificate", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":       {Tests},
 		"github.com/prometheus/common":             {Tests},
 		"github.com/rogpeppe/go-internal":          {Tests},
@@ -122,7 +126,7 @@ var trackway = Rules{
 		"pgregory.net/rapid":                       {Tests},
 	},
 	Importers: map[string][]string{
-		"internal/store": {"internal/app"}, // app alone knows both an interface and its implementation
+		"internal/store": {"internal/app", "internal/datadir"}, // app alone knows both an interface and its implementation
 		"internal/app":   {"cmd/trackway"},
 	},
 	MaxFileLines:    600,

@@ -14,6 +14,12 @@ const (
 	// Least is the smallest figure, in bytes, with which a server is of use.
 	Least = 128e6
 
+	// MostCallers is how many callers the limits count at once if there is
+	// memory for all of them. A process that may take little memory counts fewer.
+	MostCallers = 1 << 20
+
+	memTables = 4 // of the store, at most
+
 	// base is what a server takes that does nothing: the program's own pages,
 	// the runtime, the store's and the guide's structures (measured: 50 MiB).
 	base = 64 * mib
@@ -37,15 +43,15 @@ type Memory struct {
 	Callers     int   // how many callers the limits count at once, at 27 bytes each
 }
 
-// Split returns the parts of a figure in bytes, which is to be [Least] or more.
+// split returns the parts of a figure in bytes, which is to be [Least] or more.
 // With [Default] the store, the bodies and the callers have exactly what they
 // had before there was a figure.
-func Split(limit int64) Memory {
+func split(limit int64) Memory {
 	limit = max(limit, Least)
 	const parts = 15
 	rest := limit - base
 	share := func(n int64) int64 { return rest * n / parts }
-	const memTables, largestTable, mostCallers = 4, 32 * mib, 1 << 20
+	const largestTable = 32 * mib
 	m := Memory{
 		Max:         limit,
 		Runtime:     limit - outside,
@@ -54,7 +60,7 @@ func Split(limit int64) Memory {
 		Answers:     int(share(2)),
 		Cache:       share(2),
 		MemTable:    int(min(share(2)/memTables, largestTable)),
-		Callers:     int(min(limit/1024, mostCallers)), // 1/38 of the figure
+		Callers:     int(min(limit/1024, MostCallers)), // 1/38 of the figure
 	}
 	m.Cache += share(2) - memTables*int64(m.MemTable) // what the tables do not need
 	return m
@@ -73,9 +79,9 @@ const (
 // are longer than those 8 KiB. A byte of one takes up to two of memory.
 const headerShare, headerCost = 4, 2
 
-// MostConnections returns how many connections the memory carries, and how
+// mostConnections returns how many connections the memory carries, and how
 // many bytes longer headers may take together beside them.
-func (m Memory) MostConnections(tls bool) (connections, headers int) {
+func (m Memory) mostConnections(tls bool) (connections, headers int) {
 	long := m.Connections / headerShare
 	cost := plainConnection
 	if tls {

@@ -1,6 +1,8 @@
 package budget
 
 import (
+	"bytes"
+	"log/slog"
 	"testing"
 	"testing/fstest"
 )
@@ -10,7 +12,7 @@ func TestSplit(t *testing.T) {
 	t.Parallel()
 	var before Memory
 	for _, limit := range []int64{Least, 256 * mib, 512e6, Default, 4 * Default, 64 * Default} {
-		m := Split(limit)
+		m := split(limit)
 		sum := int64(base+m.Bodies+m.Connections+m.Answers+4*m.MemTable+27*m.Callers) + m.Cache
 		if sum > m.Max*98/100 {
 			t.Errorf("%d: the parts come to %d", limit, sum)
@@ -22,11 +24,11 @@ func TestSplit(t *testing.T) {
 			m.MemTable < before.MemTable || m.Callers < before.Callers {
 			t.Errorf("%d: got %+v, less than %+v", limit, m, before)
 		}
-		connections, headers := m.MostConnections(false)
+		connections, headers := m.mostConnections(false)
 		if sum := connections*plainConnection + headerCost*headers; sum > m.Connections && connections > leastMemory {
 			t.Errorf("%d: connections come to %d of %d bytes", limit, sum, m.Connections)
 		}
-		if secure, _ := m.MostConnections(true); secure > connections {
+		if secure, _ := m.mostConnections(true); secure > connections {
 			t.Errorf("%d: %d connections with TLS, %d without", limit, secure, connections)
 		}
 		before = m
@@ -36,7 +38,7 @@ func TestSplit(t *testing.T) {
 // TestSplitDefault: a server that is told nothing has what it was measured with.
 func TestSplitDefault(t *testing.T) {
 	t.Parallel()
-	m := Split(Default)
+	m := split(Default)
 	if m.Bodies != 256*mib || m.Cache != 128*mib || m.MemTable != 32*mib || m.Callers != 1<<20 {
 		t.Errorf("got %+v", m)
 	}
@@ -45,7 +47,7 @@ func TestSplitDefault(t *testing.T) {
 func TestSplitFiles(t *testing.T) {
 	t.Parallel()
 	for limit, store := range map[int]int{200: 132, 256: 160, 512: 288, 1024: 544, 4096: 2080, 20_000: 4064, 65_536: 4064, 1 << 20: 4064} {
-		f := SplitFiles(limit, store)
+		f := splitFiles(limit, store)
 		if sum := f.Store + 2*f.Operator + f.Connections; sum >= limit || f.Connections < limit/8 {
 			t.Errorf("%d: %+v come to %d", limit, f, sum)
 		}
@@ -59,26 +61,41 @@ func TestFind(t *testing.T) {
 	for name, c := range map[string]struct {
 		configured, goLimit int64
 		files               fstest.MapFS
-		want                Figure
+		want                int64
 	}{
-		"nothing known":   {0, 0, fstest.MapFS{}, Figure{Default, "default"}},
-		"large machine":   {0, 0, fstest.MapFS{"proc/meminfo": big}, Figure{Default, "default"}},
-		"small machine":   {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: 1048576 kB\n")}, Figure{512 * mib, "machine"}},
-		"tiny machine":    {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: 1024 kB\n")}, Figure{Least, "machine"}},
-		"configured":      {2e9, 5e8, fstest.MapFS{"proc/meminfo": big}, Figure{2e9, "configuration"}},
-		"environment":     {0, 3e9, fstest.MapFS{"proc/meminfo": big}, Figure{3e9, "GOMEMLIMIT"}},
-		"garbage":         {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: x kB"), "proc/self/cgroup": file(":\n0::")}, Figure{Default, "default"}},
-		"v2":              {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("536870912\n")}, Figure{384 * mib, "cgroup"}},
-		"v2, above":       {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("max\n"), "sys/fs/cgroup/a/memory.max": file("536870912\n")}, Figure{384 * mib, "cgroup"}},
-		"v2, container":   {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("536870912\n")}, Figure{384 * mib, "cgroup"}},
-		"v1":              {0, 0, fstest.MapFS{"proc/self/cgroup": file("9:name=systemd:/\n4:memory:/x\n0::/\n"), "sys/fs/cgroup/memory/x/memory.limit_in_bytes": file("536870912\n")}, Figure{384 * mib, "cgroup"}},
-		"v1, container":   {0, 0, fstest.MapFS{"proc/self/cgroup": file("4:memory:/docker/1\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("536870912\n")}, Figure{384 * mib, "cgroup"}},
-		"v1, none":        {0, 0, fstest.MapFS{"proc/self/cgroup": file("4:memory:/\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("9223372036854771712\n")}, Figure{Default, "default"}},
-		"group, machine":  {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: 1048576 kB\n"), "proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("2147483648\n")}, Figure{512 * mib, "machine"}},
-		"a group of 1 MB": {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("1048576\n")}, Figure{Least, "cgroup"}},
+		"nothing known":   {0, 0, fstest.MapFS{}, Default},
+		"large machine":   {0, 0, fstest.MapFS{"proc/meminfo": big}, Default},
+		"small machine":   {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: 1048576 kB\n")}, 512 * mib},
+		"tiny machine":    {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: 1024 kB\n")}, Least},
+		"configured":      {2e9, 5e8, fstest.MapFS{"proc/meminfo": big}, 2e9},
+		"environment":     {0, 3e9, fstest.MapFS{"proc/meminfo": big}, 3e9},
+		"garbage":         {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: x kB"), "proc/self/cgroup": file(":\n0::")}, Default},
+		"v2":              {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("536870912\n")}, 384 * mib},
+		"v2, above":       {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/a/b\n"), "sys/fs/cgroup/a/b/memory.max": file("max\n"), "sys/fs/cgroup/a/memory.max": file("536870912\n")}, 384 * mib},
+		"v2, container":   {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("536870912\n")}, 384 * mib},
+		"v1":              {0, 0, fstest.MapFS{"proc/self/cgroup": file("9:name=systemd:/\n4:memory:/x\n0::/\n"), "sys/fs/cgroup/memory/x/memory.limit_in_bytes": file("536870912\n")}, 384 * mib},
+		"v1, container":   {0, 0, fstest.MapFS{"proc/self/cgroup": file("4:memory:/docker/1\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("536870912\n")}, 384 * mib},
+		"v1, none":        {0, 0, fstest.MapFS{"proc/self/cgroup": file("4:memory:/\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("9223372036854771712\n")}, Default},
+		"group, machine":  {0, 0, fstest.MapFS{"proc/meminfo": file("MemTotal: 1048576 kB\n"), "proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("2147483648\n")}, 512 * mib},
+		"a group of 1 MB": {0, 0, fstest.MapFS{"proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("1048576\n")}, Least},
 	} {
-		if got := Find(c.configured, c.goLimit, c.files); got != c.want {
-			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		if got := find(c.configured, c.goLimit, c.files); got != c.want {
+			t.Errorf("%s: got %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// TestConnections: the operator may have fewer connections than are carried, and
+// not more.
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	b := Budget{split(Default), splitFiles(1024, 544)}
+	carried := b.Files.Connections
+	for asked, want := range map[int]int{0: carried, 10: 10, carried: carried, carried + 1: carried} {
+		var log bytes.Buffer
+		most, headers := b.Connections(asked, true, slog.New(slog.NewTextHandler(&log, nil)))
+		if most != want || headers == 0 || (log.Len() > 0) != (asked > carried) {
+			t.Errorf("%d asked for: got %d, want %d; headers %d; logged: %s", asked, most, want, headers, log.String())
 		}
 	}
 }

@@ -14,11 +14,11 @@ const (
 	leastPublic  = 8
 )
 
-// SplitFiles divides the open files that the process may have. The store has
+// splitFiles divides the open files that the process may have. The store has
 // those that it needs, since a store without files cannot keep what it
 // acknowledged; the operator's connections have theirs, so that a full public
 // listener can be looked at; the public has the rest.
-func SplitFiles(limit, store int) Files {
+func splitFiles(limit, store int) Files {
 	f := Files{Limit: limit, Store: store, Operator: max(min(mostOperator, limit/32), 4)}
 	f.Connections = max(limit-store-2*f.Operator-min(ownFiles, limit/8), leastPublic)
 	return f

@@ -8,34 +8,27 @@ import (
 	"strings"
 )
 
-// Figure is how much memory the process may take, and why.
-type Figure struct {
-	Bytes int64
-	From  string // "configuration", "GOMEMLIMIT", "cgroup", "machine" or "default"
-}
-
-// Find returns the figure. configured is what the operator wrote, in bytes, 0
-// if nothing; goLimit what GOMEMLIMIT says, 0 if nothing; root the file system
-// of the machine ([os.DirFS] of "/"). Without a word of the operator it is
-// three quarters of the control group's limit, since the kernel counts
-// buffers of sockets and files against that, too; or half of the machine's
-// memory; and never more than [Default].
-func Find(configured, goLimit int64, root fs.FS) Figure {
+// find returns how much memory the process may take, in bytes. configured is
+// what the operator wrote, 0 if nothing; goLimit what GOMEMLIMIT says, 0 if
+// nothing; root the file system of the machine ([os.DirFS] of "/"). If neither
+// says anything, it is three quarters of the control group's limit, since the
+// kernel counts buffers of sockets and files against that, too; or half of the
+// machine's memory; and never more than [Default].
+func find(configured, goLimit int64, root fs.FS) int64 {
 	switch {
 	case configured > 0:
-		return Figure{configured, "configuration"}
+		return configured
 	case goLimit > 0:
-		return Figure{max(goLimit, Least), "GOMEMLIMIT"}
+		return max(goLimit, Least)
 	}
-	figure := Figure{Default, "default"}
-	if total := machine(root) / 2; total > 0 && total < figure.Bytes {
-		figure = Figure{total, "machine"}
+	figure := int64(Default)
+	if total := machine(root) / 2; total > 0 {
+		figure = min(figure, total)
 	}
-	if limit := cgroup(root) / 4 * 3; limit > 0 && limit < figure.Bytes {
-		figure = Figure{limit, "cgroup"}
+	if limit := cgroup(root) / 4 * 3; limit > 0 {
+		figure = min(figure, limit)
 	}
-	figure.Bytes = max(figure.Bytes, Least)
-	return figure
+	return max(figure, Least)
 }
 
 // machine returns the bytes of memory that there are (proc(5)), 0 if that is

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Look is how often the files are looked at.
@@ -107,6 +109,13 @@ func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.
 
 // Expires returns the end of the certificate that is served.
 func (s *Source) Expires() time.Time { return s.served.Load().Leaf.NotAfter }
+
+// Collector returns when the certificate that is served ends, as a metric.
+func (s *Source) Collector() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "trackway_tls_certificate_expires_timestamp_seconds", Help: "When the certificate that is served ends, in Unix time.",
+	}, func() float64 { return float64(s.Expires().Unix()) })
+}
 
 // Refresh serves from now on what is in the files. If that is wrong the error
 // says why, and what was served goes on being served. It costs two reads if

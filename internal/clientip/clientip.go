@@ -62,7 +62,7 @@ func New(cfg Config) (*Resolver, error) {
 		return nil, fmt.Errorf("header: %q is none of %s, %s, %s, %s", cfg.Header, XForwardedFor, Forwarded, XRealIP, CFConnectingIP)
 	}
 	for i, p := range cfg.Trusted {
-		p, err := unmapped(p)
+		p, err := Unmapped(p)
 		if err != nil {
 			return nil, fmt.Errorf("trusted[%d]: %w", i, err)
 		}
@@ -72,8 +72,10 @@ func New(cfg Config) (*Resolver, error) {
 	return r, nil
 }
 
-// unmapped returns p, with ::ffff:10.0.0.0/104 written as the IPv4 range that it is.
-func unmapped(p netip.Prefix) (netip.Prefix, error) {
+// Unmapped returns p, masked, with ::ffff:10.0.0.0/104 written as the IPv4 range
+// that it is. If p is not one range of addresses of either kind, it returns p
+// and an error.
+func Unmapped(p netip.Prefix) (netip.Prefix, error) {
 	const mapped = 96 // bits of ::ffff:0:0/96
 	switch {
 	case !p.IsValid():

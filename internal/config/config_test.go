@@ -162,7 +162,7 @@ func TestDefaults(t *testing.T) {
 				Per: trackway.PerIPPath, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 			{
-				Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second,
+				Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second, NoLooserThan: "api",
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 			{

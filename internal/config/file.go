@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
@@ -12,11 +11,11 @@ import (
 // the sections that need translation.
 type file struct {
 	Config    `yaml:",inline"`
-	Dashboard dashboard  `yaml:"dashboard"`
-	Projects  []project  `yaml:"projects"`
-	Limits    []policy   `yaml:"limits"`
-	Overrides []override `yaml:"overrides"`
-	Traffic   traffic    `yaml:"traffic"`
+	Dashboard dashboard           `yaml:"dashboard"`
+	Projects  []project           `yaml:"projects"`
+	Limits    []policy            `yaml:"limits"`
+	Overrides []trackway.Override `yaml:"overrides"`
+	Traffic   traffic             `yaml:"traffic"`
 }
 
 type dashboard struct {
@@ -77,35 +76,9 @@ type consentCategory struct {
 	LegitimateInterest bool   `yaml:"legitimate_interest"`
 }
 
+// policy is a limit, whose defaults are set before it is read.
 type policy struct {
-	Name            string             `yaml:"name"`
-	Paths           []string           `yaml:"paths"`
-	Limit           uint32             `yaml:"limit"`
-	Window          time.Duration      `yaml:"window"`
-	Per             trackway.Per       `yaml:"per"`
-	Algorithm       trackway.Algorithm `yaml:"algorithm"`
-	Burst           uint32             `yaml:"burst"`
-	Mode            trackway.Mode      `yaml:"mode"`
-	Also            bool               `yaml:"also"`
-	Candidate       uint32             `yaml:"candidate"`
-	AllowBelowFloor bool               `yaml:"allow_below_floor"`
-	IPv6Prefix      uint32             `yaml:"ipv6_prefix"`
-	IPv6Wide        ipv6Wide           `yaml:"ipv6_wide"`
-}
-
-type ipv6Wide struct {
-	Prefix uint32 `yaml:"prefix"`
-	Times  uint32 `yaml:"times"`
-}
-
-type override struct {
-	Policy    string       `yaml:"policy"`
-	Address   netip.Prefix `yaml:"address"`
-	Project   string       `yaml:"project"` // its name
-	Key       string       `yaml:"key"`
-	Limit     uint32       `yaml:"limit"`
-	Unlimited bool         `yaml:"unlimited"`
-	Until     time.Time    `yaml:"until"`
+	trackway.Policy `yaml:",inline"`
 }
 
 // The defaults hold for what is not written; a list that is written replaces its default as a whole. Those of the limits
@@ -113,14 +86,15 @@ type override struct {
 
 func (f *file) setDefaults() {
 	f.Config = defaults()
-	f.Limits = []policy{
+	for _, p := range []trackway.Policy{
 		{Name: "track", Paths: []string{"/track/", "/data/v2/projects/*/consent/categories"}, Limit: 6000, Window: time.Minute},
 		{Name: "api", Paths: []string{"/api/", "/data/"}, Limit: 30, Window: 30 * time.Second, Per: trackway.PerIPPath},
-		{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second},
+		{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second, NoLooserThan: "api"},
 		{Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 5, Window: time.Minute},
-	}
-	for i := range f.Limits {
-		f.Limits[i].setDefaults()
+	} {
+		limit := policy{p}
+		limit.setDefaults()
+		f.Limits = append(f.Limits, limit)
 	}
 	f.Traffic.setDefaults()
 }
@@ -142,7 +116,7 @@ func (p *policy) setDefaults() {
 	p.Algorithm = trackway.Fixed
 	p.Mode = trackway.Enforce
 	p.IPv6Prefix = 64
-	p.IPv6Wide = ipv6Wide{Prefix: 48, Times: 16}
+	p.IPv6Wide = trackway.IPv6Wide{Prefix: 48, Times: 16}
 }
 
 // holdsSecret tells whether the file holds a secret. The hash of the

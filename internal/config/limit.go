@@ -2,8 +2,8 @@ package config
 
 import "trackway"
 
-// policies translates the limits. Here is only seen to it that they are complete; what they may be is internal/limit's to
-// say, by a [Check].
+// policies returns the limits. It checks only that they are complete.
+// internal/limit checks their values, by a [Check].
 func (d *doc) policies() []trackway.Policy {
 	var policies []trackway.Policy
 	for i := range d.file.Limits {
@@ -11,11 +11,7 @@ func (d *doc) policies() []trackway.Policy {
 		if d.given(p) {
 			d.requireAll(p)
 		}
-		policies = append(policies, trackway.Policy{
-			Name: p.Name, Paths: p.Paths, Limit: p.Limit, Window: p.Window, Per: p.Per, Algorithm: p.Algorithm,
-			Burst: p.Burst, Mode: p.Mode, Also: p.Also, Candidate: p.Candidate, AllowBelowFloor: p.AllowBelowFloor,
-			IPv6Prefix: p.IPv6Prefix, IPv6Wide: trackway.IPv6Wide(p.IPv6Wide),
-		})
+		policies = append(policies, p.Policy)
 	}
 	return policies
 }

@@ -13,16 +13,15 @@ func (d *doc) overrides() []trackway.Override {
 		}
 		d.checkKeyName(&o.Key)
 		d.checkAmount(o)
-		overrides = append(overrides, trackway.Override{
-			Policy: o.Policy, Address: o.Address, Project: d.tokenOf(&o.Project), Key: o.Key,
-			Limit: o.Limit, Unlimited: o.Unlimited, Until: o.Until,
-		})
+		meant := *o
+		meant.Project = d.tokenOf(&o.Project)
+		overrides = append(overrides, meant)
 	}
 	return overrides
 }
 
 // checkAmount refuses an override without a limit: nobody should be blocked for want of a word.
-func (d *doc) checkAmount(o *override) {
+func (d *doc) checkAmount(o *trackway.Override) {
 	switch limited := d.given(&o.Limit); {
 	case limited && o.Unlimited:
 		d.report(&o.Limit, "contradicts unlimited: true")

@@ -44,7 +44,7 @@ func (f *fakeStore) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackw
 	f.batches++
 	for i := range cmds {
 		switch c := &cmds[i]; {
-		case results[i].Err != nil:
+		case results[i].Err != nil, c.Kind == trackway.Nothing:
 		case c.Type == "bad":
 			results[i].Err = &trackway.Error{Code: trackway.Invalid, Field: "event_type", Msg: "Bad of " + p.Name + "."}
 		case c.Type == "again":

@@ -125,12 +125,8 @@ func firstOf(properties []trackway.DatedProperty) []byte {
 	return canonjson.AppendObject(nil, query.Undated(properties[:min(len(properties), firstProperties)]))
 }
 
-// named returns the project and the customer that a request names, with a snapshot that both are read from.
-func (q *request) named(token, customer string, do func(query.Snapshot, *trackway.Project, trackway.Customer) error) error {
-	p, err := q.project(token)
-	if err != nil {
-		return err
-	}
+// named calls do with the customer that a request names, and with a snapshot that it is read from.
+func (q *request) named(p *trackway.Project, customer string, do func(query.Snapshot, trackway.Customer) error) error {
 	c, err := parseCustomer(customer)
 	if err != nil {
 		return err
@@ -142,7 +138,7 @@ func (q *request) named(token, customer string, do func(query.Snapshot, *trackwa
 		} else if err != nil {
 			return err
 		}
-		return do(s, p, survivor)
+		return do(s, survivor)
 	})
 }
 
@@ -184,12 +180,12 @@ type profile struct {
 
 // customer answers who one customer is.
 func (q *request) customer() error {
-	project, err := q.project(q.param("project"))
-	if err != nil || q.unchanged(q.version(q.Store.Version(project.Number))) {
+	p, err := q.project(q.param("project"))
+	if err != nil || q.unchanged(q.version(q.Store.Version(p.Number))) {
 		return err
 	}
 	out := profile{IDs: []idRow{}, Properties: []propertyRow{}, Merges: []mergeRow{}}
-	err = q.named(q.param("project"), q.param("customer"), func(s query.Snapshot, p *trackway.Project, c trackway.Customer) error {
+	err = q.named(p, q.param("customer"), func(s query.Snapshot, c trackway.Customer) error {
 		known, err := s.Profile(p.Number, c)
 		if err != nil {
 			return err
@@ -283,7 +279,7 @@ func (q *request) events() error {
 			return err
 		})
 	} else {
-		err = q.named(q.param("project"), q.param("customer"), func(s query.Snapshot, p *trackway.Project, c trackway.Customer) (err error) {
+		err = q.named(p, q.param("customer"), func(s query.Snapshot, c trackway.Customer) (err error) {
 			list, err = page.Timeline(ctx, s, p.Number, c, search)
 			return err
 		})
@@ -305,7 +301,11 @@ func (q *request) events() error {
 
 // export sends all that is known about one customer, as a file.
 func (q *request) export() error {
-	return q.named(q.param("project"), q.param("customer"), func(s query.Snapshot, p *trackway.Project, c trackway.Customer) error {
+	p, err := q.project(q.param("project"))
+	if err != nil {
+		return err
+	}
+	return q.named(p, q.param("customer"), func(s query.Snapshot, c trackway.Customer) error {
 		known, err := s.Profile(p.Number, c)
 		if err != nil {
 			return err
@@ -345,16 +345,19 @@ func (q *request) anonymize() error {
 	if err := json.NewDecoder(q.r.Body).Decode(&sent); err != nil {
 		return ask.Invalid("customer", "a JSON object with project and customer, two strings")
 	}
-	var project *trackway.Project
+	p, err := q.project(sent.Project)
+	if err != nil {
+		return err
+	}
 	var customer trackway.Customer
-	err := q.named(sent.Project, sent.Customer, func(_ query.Snapshot, p *trackway.Project, c trackway.Customer) error {
-		project, customer = p, c
+	err = q.named(p, sent.Customer, func(_ query.Snapshot, c trackway.Customer) error {
+		customer = c
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := q.Eraser.Erase(project.Number, customer, project.Personal, trackway.MicrosOf(time.Now())); err != nil {
+	if _, err := q.Eraser.Erase(p.Number, customer, p.Personal, trackway.MicrosOf(time.Now())); err != nil {
 		return err
 	}
 	return q.answer(done{true})

@@ -1,7 +1,9 @@
-// Package dashboard answers what the server's own pages ask: /grid/…. Its one idea is that a page asks once, and then again only
-// whether something is new: each answer has a version that is cheap to know. People sign in with a password; there are no users
-// and no sessions to keep (session.go). It stands behind the public listener's steps (internal/api), which find the address, count
-// the call and write the errors; and it decides nothing about customers, but reads and erases by the same means as the API.
+// Package dashboard answers what the dashboard's pages ask: /grid/…. A page asks
+// once, and then again only whether something is new: each answer has a version
+// that is cheap to know. People sign in with a password; there are no users and no
+// sessions to keep (session.go). The public listener's steps (internal/api) come
+// first: they find the address, count the call and write the errors. The package
+// decides nothing about customers: it reads and erases by the same means as the API.
 package dashboard
 
 import (
@@ -46,17 +48,6 @@ type Config struct {
 type Facts struct {
 	Password [32]byte // SHA-256; zero: nobody can sign in
 	Projects []trackway.Project
-}
-
-// Health is how the process is.
-type Health struct {
-	Ready      bool   `json:"ready"`
-	Reason     string `json:"reason"`      // why it is not
-	Damaged    int    `json:"damaged"`     // places of the store that could not be read since the start
-	DiskFree   uint64 `json:"disk_free"`   // bytes, of the data directory's disk
-	StoreBytes uint64 `json:"store_bytes"` // on the disk
-	Memory     uint64 `json:"memory"`      // bytes that the process has from the system
-	Goroutines int    `json:"goroutines"`
 }
 
 // Server answers the pages. Safe for concurrent use.

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"time"
 
+	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 	"trackway/internal/limit/watch"
 	"trackway/internal/rates"
@@ -15,27 +16,12 @@ const (
 
 // policyRow is a limit in force, and how it is used.
 type policyRow struct {
-	Name string `json:"name"`
 	history.Policy
 
-	Candidate    *uint32      `json:"candidate"` // in place of history's, which leaves it out where there is none
-	Since        seconds      `json:"since"`
-	Calls        uint64       `json:"calls"`
-	Refused      uint64       `json:"refused"`
-	Would        uint64       `json:"would_refuse"`
-	NotCandidate uint64       `json:"candidate_refused"`
-	Callers      int          `json:"callers"`
-	Distribution distribution `json:"distribution"`
-}
-
-// distribution is how many calls the callers of now have made.
-type distribution struct {
-	P50    uint32  `json:"p50"`
-	P95    uint32  `json:"p95"`
-	P99    uint32  `json:"p99"`
-	Max    uint32  `json:"max"`
-	Tenths [10]int `json:"tenths"`
-	Over   int     `json:"over"`
+	Candidate *uint32 `json:"candidate"` // in place of history's, which leaves it out if there is none
+	Since     seconds `json:"since"`
+	limit.Counts
+	Distribution limit.Distribution `json:"distribution"`
 }
 
 // refusalSeries is how many calls each policy refused in the last hour.
@@ -69,14 +55,13 @@ func (q *request) policies() []policyRow {
 	usage := q.Limits.Usage(q.now).Policies
 	rows := []policyRow{}
 	for _, p := range q.Limits.Set().Policies() {
-		row := policyRow{Name: p.Name, Policy: history.PolicyOf(&p), Since: secondsOf(q.History.Since(p.Name))}
+		row := policyRow{Policy: history.PolicyOf(&p), Since: secondsOf(q.History.Since(p.Name))}
 		if p.Candidate > 0 {
 			row.Candidate = &p.Candidate
 		}
 		for i := range usage {
-			if u := &usage[i]; u.Policy == p.Name {
-				row.Calls, row.Refused, row.Would, row.NotCandidate, row.Callers = u.Calls, u.Refused, u.WouldRefuse, u.CandidateNot, u.Live
-				row.Distribution = distribution{u.P50, u.P95, u.P99, u.Max, u.Tenths, u.Over}
+			if u := &usage[i]; u.Name == p.Name {
+				row.Counts, row.Distribution = u.Counts, u.Distribution
 			}
 		}
 		rows = append(rows, row)

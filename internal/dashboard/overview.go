@@ -92,13 +92,13 @@ type rate struct {
 
 // dashboardRates returns the limits that count what the pages ask.
 func (q *request) dashboardRates() map[string]rate {
-	rates := map[string]rate{}
+	found := map[string]rate{}
 	for _, p := range q.Limits.Set().Policies() {
 		if slices.Contains(q.Limits.Set().Counting("GET", "/grid/start"), p.Name) {
-			rates["grid"] = rate{p.Limit, int64(p.Window / time.Second)}
+			found["grid"] = rate{p.Limit, int64(p.Window / time.Second)}
 		}
 	}
-	return rates
+	return found
 }
 
 // typeCounts counts the events that a project sent lately, by type.

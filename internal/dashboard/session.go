@@ -90,7 +90,8 @@ func (q *request) signOut() error {
 	return q.answer(done{true})
 }
 
-// cookie is sent back over TLS only where it was set over TLS: to a proxy, as that says. Whoever makes that up has it sent less.
+// cookie is sent back over TLS only if it was set over TLS, to a proxy if the proxy
+// says so. Forging that header only makes the cookie stricter.
 func (q *request) cookie(value string, maxAge int) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // G124: Secure where it can be
 		Name: cookieName, Value: value, Path: "/grid", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trackway/internal/config"
+	"trackway/internal/limit"
 )
 
 // Level says how bad a finding is.
@@ -34,6 +35,7 @@ type Finding struct {
 type Env struct {
 	Config   *config.Config
 	Warnings []config.Problem // of the configuration
+	Floors   []limit.Floor    // what is published: the first is the tracking API's
 	Local    *http.Client     // reaches the server from this host, whatever proxies are configured
 	LocalURL string           // without a slash at its end
 	OpsURL   string

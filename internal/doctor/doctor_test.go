@@ -16,6 +16,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config"
+	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 )
 
@@ -95,10 +96,11 @@ func well(t *testing.T) (Env, *tracker) {
 			Policies: []trackway.Policy{
 				{Name: "track", Paths: []string{"/track/"}, Limit: 6000, Window: time.Minute, Mode: trackway.Enforce},
 				{Name: "api", Paths: []string{"/api/", "POST /data/"}, Limit: 30, Window: 30 * time.Second, Mode: trackway.Enforce},
-				{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second, Mode: trackway.Enforce},
+				{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second, Mode: trackway.Enforce, NoLooserThan: "api"},
 			},
 		},
-		Local: web, Web: web, LocalURL: serve(t, self), OpsURL: serve(t, &tracker{}), Host: fine(),
+		Floors: []limit.Floor{{Path: "/track/", Calls: 6000, Window: time.Minute}},
+		Local:  web, Web: web, LocalURL: serve(t, self), OpsURL: serve(t, &tracker{}), Host: fine(),
 	}, self
 }
 

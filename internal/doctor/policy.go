@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -13,41 +14,53 @@ import (
 	"trackway/internal/limit"
 )
 
-// The published promise: on the tracking API always at least 6000 calls in a minute.
-const floorPerMinute = 6000
-
 func perMinute(p *trackway.Policy) float64 { return float64(p.Limit) / p.Window.Minutes() }
 
-// limits looks at what a configuration may say, but rarely means. What it may not say, loading it has refused.
+func atLeast(f limit.Floor) float64 { return float64(f.Calls) / f.Window.Minutes() }
+
+// limits looks at what a configuration may say, but rarely means. What it may
+// not say, loading it has refused.
 func (x *examination) limits() {
 	const check = "limits"
 	before := len(x.findings)
-	tracked := false
 	for i := range x.Config.Policies {
 		p := &x.Config.Policies[i]
-		on := func(path string) bool {
-			return slices.ContainsFunc(p.Paths, func(s string) bool { return strings.HasPrefix(path, s[strings.IndexByte(s, '/'):]) })
-		}
-		switch {
-		case p.Mode != trackway.Enforce:
+		if p.Mode != trackway.Enforce {
 			x.warn(check, "if that was to try it: trackway limits show, then mode: enforce in policy "+p.Name,
 				"%s refuses nothing (mode %s)", p.Name, p.Mode)
-		case on("/track/") && perMinute(p) < floorPerMinute:
-			x.warn(check, "clients are told to expect 6000 in 60s: raise the limit, or tell them",
-				"%s admits %d in %v, less than is published", p.Name, p.Limit, p.Window)
 		}
-		tracked = tracked || on("/track/") && p.Mode == trackway.Enforce
+		if other := x.policy(p.NoLooserThan); other != nil && perMinute(p) >= perMinute(other) {
+			x.warn(check, "lower "+p.Name+", or leave out its no_looser_than", "%s (%.0f a minute) is not stricter than %s (%.0f)",
+				p.Name, perMinute(p), other.Name, perMinute(other))
+		}
 	}
-	if !tracked {
-		x.warn(check, "add a limit with paths: [/track/]", "one caller can use up the whole server: nothing on /track/ is limited")
+	for _, f := range x.Floors {
+		x.floor(check, f)
 	}
 	x.consents(check)
-	if grid, api := x.policy("/grid/"), x.policy("/api/"); grid != nil && api != nil && perMinute(grid) >= perMinute(api) {
-		x.warn(check, "lower "+grid.Name+": pages need few calls, and each is dear", "%s (%.0f a minute) is not stricter than %s (%.0f)",
-			grid.Name, perMinute(grid), api.Name, perMinute(api))
-	}
 	if len(x.findings) == before {
-		x.ok(check, "%d policies; /track/ admits at least %d a minute", len(x.Config.Policies), floorPerMinute)
+		f := x.Floors[0]
+		x.ok(check, "%d policies; %s admits at least %.0f a minute", len(x.Config.Policies), f.Path, atLeast(f))
+	}
+}
+
+// floor looks at the limits on a path of which callers are promised something.
+func (x *examination) floor(check string, f limit.Floor) {
+	limited := false
+	for i := range x.Config.Policies {
+		p := &x.Config.Policies[i]
+		on := func(path string) bool { return strings.HasPrefix(f.Path, path[strings.IndexByte(path, '/'):]) }
+		if p.Mode != trackway.Enforce || !slices.ContainsFunc(p.Paths, on) {
+			continue
+		}
+		limited = true
+		if perMinute(p) < atLeast(f) {
+			x.warn(check, fmt.Sprintf("clients are told to expect %d in %v: raise the limit, or tell them", f.Calls, f.Window),
+				"%s admits %d in %v, less than is published", p.Name, p.Limit, p.Window)
+		}
+	}
+	if !limited {
+		x.warn(check, "add a limit with paths: ["+f.Path+"]", "one caller can use up the whole server: nothing on %s is limited", f.Path)
 	}
 }
 
@@ -66,21 +79,20 @@ func (x *examination) consents(check string) {
 	for i := range policies {
 		p := &policies[i]
 		byAddress := p.Per == trackway.PerIP || p.Per == trackway.PerIPPath
-		if p.Mode == trackway.Enforce && byAddress && perMinute(p) < floorPerMinute {
+		if p.Mode == trackway.Enforce && byAddress && perMinute(p) < atLeast(x.Floors[0]) {
 			x.warn(check, "add /data/v2/projects/*/consent/categories to the paths of the policy that has /track/",
 				"%s admits %d in %v to the consent categories, which all apps behind one address share", p.Name, p.Limit, p.Window)
 		}
 	}
 }
 
-// policy returns the policy of a path prefix, nil if there is none.
-func (x *examination) policy(path string) *trackway.Policy {
-	for i := range x.Config.Policies {
-		if slices.Contains(x.Config.Policies[i].Paths, path) {
-			return &x.Config.Policies[i]
-		}
+// policy returns the policy of a name, nil if there is none.
+func (x *examination) policy(name string) *trackway.Policy {
+	i := slices.IndexFunc(x.Config.Policies, func(p trackway.Policy) bool { return p.Name == name })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return &x.Config.Policies[i]
 }
 
 // The widest ranges of public addresses that one operator's proxies plausibly have.

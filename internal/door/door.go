@@ -12,6 +12,7 @@ package door
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -53,9 +54,9 @@ type Config struct {
 	// everybody: PerAddress does not concern it. nil: none is.
 	Trusted func(netip.Addr) bool
 
-	// Full is told of a connection that could not be accepted, such as for want
-	// of descriptors. nil: nobody is. It is called under no lock.
-	Full func(error)
+	// Log is told, at most once a minute, that a connection could not be
+	// accepted, such as for want of descriptors. nil: nobody is.
+	Log *slog.Logger
 }
 
 // Door bounds the connections of one listener. Safe for concurrent use.
@@ -64,6 +65,7 @@ type Door struct {
 
 	began   time.Time
 	headers atomic.Int64 // bytes that long headers take
+	logNext atomic.Int64 // when the next connection that cannot be accepted may be logged, by [Door.now]
 	counts  counts
 
 	mu      sync.Mutex // guards what follows; nothing blocks under it
@@ -87,8 +89,8 @@ func New(c Config) *Door {
 	if c.Trusted == nil {
 		c.Trusted = func(netip.Addr) bool { return false }
 	}
-	if c.Full == nil {
-		c.Full = func(error) {}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Door{
 		Config: c, began: time.Now(), bounds: c.Bounds,
@@ -136,7 +138,10 @@ func (d *Door) failed(err error) {
 		return
 	}
 	d.counts.refused[refusedFailed].Add(1)
-	d.Full(err)
+	now := int64(d.now())
+	if due := d.logNext.Load(); now >= due && d.logNext.CompareAndSwap(due, now+int64(time.Minute)) {
+		d.Log.Warn("a connection cannot be accepted: idle ones are closed to make place", "err", err)
+	}
 	d.mu.Lock()
 	evicted := d.placesLocked(1)
 	d.mu.Unlock()

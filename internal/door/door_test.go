@@ -2,16 +2,17 @@ package door
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -418,8 +419,8 @@ func TestAcceptFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		x := build(t, Bounds{Max: 100}, fine)
-		var told atomic.Int64
-		x.door.Full = func(error) { told.Add(1) }
+		var log bytes.Buffer
+		x.door.Log = slog.New(slog.NewTextHandler(&log, nil))
 		c := x.connect("192.0.2.1").ask()
 		tries := 0
 		for end := time.After(10 * time.Second); ; tries++ {
@@ -431,8 +432,11 @@ func TestAcceptFails(t *testing.T) {
 			break
 		}
 		c.closed(true)
-		if n := told.Load(); tries > 20 || n != int64(tries) {
-			t.Errorf("accepting was tried %d times in 10 s, told of %d times", tries, n)
+		if n := x.door.counts.refused[refusedFailed].Load(); tries > 20 || n != uint64(tries) {
+			t.Errorf("accepting was tried %d times in 10 s, counted %d times", tries, n)
+		}
+		if n := strings.Count(log.String(), "cannot be accepted"); n != 1 {
+			t.Errorf("logged %d times in 10 s, want once", n)
 		}
 		pass(time.Second)
 		x.connect("192.0.2.1").ask()

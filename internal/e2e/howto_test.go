@@ -83,6 +83,24 @@ func TestHowto(t *testing.T) {
 	}
 }
 
+// TestHowtoPython runs the program of the guide with the client that it names.
+func TestHowtoPython(t *testing.T) {
+	t.Parallel()
+	s := start(t, baseConfig)
+	s.log.private("jane@example.com")
+	program := file(t, blocks(t, "move-from-bloomreach-or-segment.md"), "client.py")
+	name := filepath.Join(t.TempDir(), "client.py")
+	if err := os.WriteFile(name, []byte(strings.ReplaceAll(program, "http://127.0.0.1:8080", "http://"+s.public)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runClient(t, []string{"python3", "-c", `import os, runpy, sys
+os.environ.update(TOKEN=sys.argv[1], ID=sys.argv[2], SECRET=sys.argv[3])
+runpy.run_path(sys.argv[4])`, projectToken, privateID, secretKey}, name)
+	if c := s.exportOne(t, map[string]any{"registered": "jane@example.com"}); c == nil || len(c.Events) != 1 || c.Events[0].Type != "purchase" {
+		t.Errorf("got %+v, want a customer with a purchase", c)
+	}
+}
+
 // follow runs the blocks of a guide.
 func follow(t *testing.T, all []block) {
 	t.Helper()

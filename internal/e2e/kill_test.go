@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"trackway/internal/scale"
 )
 
 const (
@@ -45,10 +47,7 @@ type loadRequest struct {
 // as often as one likes, and is there once.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	rounds := 4
-	if testing.Short() {
-		rounds = 2
-	}
+	rounds := scale.Of(4, 2)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

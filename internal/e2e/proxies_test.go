@@ -108,7 +108,8 @@ func startCaddy(t *testing.T, guide []block, dir string, b *behind) {
 	runProxy(t, prereq.Caddy, dir, "Caddyfile", config, "run", "--config", filepath.Join(dir, "Caddyfile"))
 }
 
-// runProxy runs a proxy until the test ends. What it wrote is shown if that failed.
+// runProxy runs a proxy until the test ends. If that fails, it shows the
+// proxy's own messages.
 func runProxy(t *testing.T, program, dir, name, config string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath(program)

@@ -1,5 +1,6 @@
-// Package fleet knows the tracking servers that clients may choose from, and how they are. Its one idea is to ask: each server is
-// as it said when it was asked last, and down if it did not answer. It routes nothing and shares nothing between servers.
+// Package fleet knows the tracking servers that clients may choose from, and how
+// they are. A server is as it said when it was asked last, and down if it did not
+// answer. The package routes nothing and shares nothing between servers.
 package fleet
 
 import (

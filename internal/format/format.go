@@ -1,27 +1,28 @@
-// Package format is how clients say what is to be done, and are told what became
-// of it. Each format is a package below this one; a route names its format. A
-// format knows bodies and answers: it knows neither HTTP nor the configuration,
-// and decides nothing about commands.
+// Package format is how clients say what is to be done, and are told what
+// became of it. Each format is a package below this one; a route names its
+// format. A format knows bodies and answers: it knows neither HTTP nor the
+// configuration, and decides nothing about commands.
 package format
 
 import "trackway"
 
-// Format is how the callers of a route speak. Immutable, and safe for concurrent
-// use.
+// Format is how the callers of a route speak. Immutable, and safe for
+// concurrent use.
 type Format struct {
 	// Name is what a call asks for, for people.
 	Name string
 
-	// Decode decodes a body that was received at a time. The batch is made of parts
-	// of it. An error refuses the body as a whole. Nil: the route takes no commands.
+	// Decode decodes a body that was received at a time. The batch is made of
+	// parts of it. An error refuses the body as a whole. Nil: the route takes
+	// no commands.
 	Decode func(body []byte, received trackway.Micros) (*Batch, *trackway.Error)
 
 	// Results returns the answer to a batch that was carried out, now. An error
 	// refuses the call, as a format does that has one command in a body.
 	Results func(b *Batch, now trackway.Micros) ([]byte, *trackway.Error)
 
-	// Refusal returns the answer to a call that was refused. status is the usual one
-	// for the error's code.
+	// Refusal returns the answer to a call that was refused. status is the
+	// usual one for the error's code.
 	Refusal func(status int, err *trackway.Error) (int, []byte)
 
 	// Text says an error in a sentence, for people.
@@ -31,8 +32,8 @@ type Format struct {
 	AnySite bool
 }
 
-// Batch is what one body asks for. Its slices are as long as each other, and what
-// becomes of a command is put in its place.
+// Batch is what one body asks for. Its slices are as long as each other, and
+// what becomes of a command is put in its place.
 type Batch struct {
 	Received trackway.Micros
 	Commands []trackway.Command // of the kind Nothing: the time is asked for, or Results says why it was refused

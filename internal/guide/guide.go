@@ -30,6 +30,7 @@ type Facts struct {
 	Contact       Contact
 	RedirectHosts []string // may be none
 	Limits        *limit.Set
+	Free          []string // paths that no policy counts, whatever its paths
 	Overrides     []trackway.Override
 	Since         func(policy string) time.Time // when a policy became what it is
 }
@@ -115,7 +116,6 @@ type limits struct {
 }
 
 type policyLimit struct {
-	Name string `json:"name"`
 	history.Policy
 
 	Overrides int    `json:"overrides"`
@@ -136,7 +136,7 @@ func limitsOf(f *Facts) limits {
 	out := limits{Server: f.Server.Name, Scope: "server", Policies: []policyLimit{}, Fields: fields, Free: free}
 	for _, p := range f.Limits.Policies() {
 		out.Policies = append(out.Policies, policyLimit{
-			Name: p.Name, Policy: history.PolicyOf(&p), Overrides: f.overrides(p.Name), Since: f.Since(p.Name).UTC().Format(time.RFC3339),
+			Policy: history.PolicyOf(&p), Overrides: f.overrides(p.Name), Since: f.Since(p.Name).UTC().Format(time.RFC3339),
 		})
 	}
 	return out

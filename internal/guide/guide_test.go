@@ -43,7 +43,7 @@ func facts(t *testing.T) Facts {
 		Others:        []Server{{Name: "ts2<us>", URL: "https://ts2.example.com"}},
 		Contact:       Contact{Email: "tracking@example.com", URL: "https://example.com/support?a=1&b=2"},
 		RedirectHosts: []string{"a.example.com", "b.example.com"},
-		Limits:        set, Since: func(string) time.Time { return since },
+		Limits:        set, Free: []string{"/", "/about/api", "/openapi.yaml"}, Since: func(string) time.Time { return since },
 		Overrides: []trackway.Override{
 			{Policy: "track", Address: netip.MustParsePrefix("198.51.100.0/24"), Limit: 1}, {Policy: "track", Project: "abc", Limit: 1},
 		},

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"trackway"
-	"trackway/internal/limit"
 	"trackway/openapi"
 )
 
@@ -86,9 +85,6 @@ type refusal struct {
 	Body          string
 }
 
-// freeRoutes are those that no policy counts, whatever its paths.
-var freeRoutes = []string{"/", "/about/api", "/openapi.yaml"}
-
 func newView(contract *openapi.Document, f *Facts) *view {
 	style, err := files.ReadFile("style.css")
 	if err != nil {
@@ -106,7 +102,7 @@ func newView(contract *openapi.Document, f *Facts) *view {
 	for _, g := range contract.Groups {
 		shown := group{Group: g, Anchor: strings.ToLower(g.Name)}
 		for i := range g.Routes {
-			shown.Routes = append(shown.Routes, v.route(&g.Routes[i], f.Limits))
+			shown.Routes = append(shown.Routes, v.route(&g.Routes[i], f))
 		}
 		v.Groups = append(v.Groups, shown)
 	}
@@ -114,9 +110,9 @@ func newView(contract *openapi.Document, f *Facts) *view {
 	return v
 }
 
-func (v *view) route(r *openapi.Route, set *limit.Set) route {
+func (v *view) route(r *openapi.Route, f *Facts) route {
 	out := route{
-		Route: *r, Anchor: "route-" + r.ID, Keys: keysOf(r), Curl: curl(r), Free: slices.Contains(freeRoutes, r.Path),
+		Route: *r, Anchor: "route-" + r.ID, Keys: keysOf(r), Curl: curl(r), Free: slices.Contains(f.Free, r.Path),
 		Fields: slices.Concat(r.Parameters, r.Body),
 	}
 	for _, a := range r.Answers {
@@ -130,7 +126,7 @@ func (v *view) route(r *openapi.Route, set *limit.Set) route {
 	if out.Free {
 		return out
 	}
-	always, sometimes := set.Governing(r.Method, r.Path)
+	always, sometimes := f.Limits.Governing(r.Method, r.Path)
 	for i := range always {
 		out.Rates = append(out.Rates, rate{always[i].Name, rateOf(&always[i]) + ", counted by " + by(always[i].Per), false})
 	}
@@ -276,12 +272,13 @@ func detail(p *trackway.Policy) []string {
 	return append(d, fmt.Sprintf("An IPv6 address is its /%d.", p.IPv6Prefix))
 }
 
-// newRefusal takes its example from the policy of the reading API, if there is one, else from the first.
+// newRefusal takes its example from the first policy, which counts the most
+// narrowly.
 func newRefusal(policies []trackway.Policy) refusal {
 	if len(policies) == 0 {
 		return refusal{}
 	}
-	p := policies[max(0, slices.IndexFunc(policies, func(p trackway.Policy) bool { return p.Name == "api" }))]
+	p := policies[0]
 	n, w := strconv.FormatUint(uint64(p.Limit), 10), strconv.FormatInt(int64(p.Window/time.Second), 10)
 	wait := strconv.FormatInt(max(1, int64(p.Window*2/5/time.Second)), 10)
 	return refusal{

@@ -17,7 +17,8 @@ const received = trackway.Micros(1_700_000_000_000_000)
 
 var errDisk = errors.New("disk")
 
-// fakeStore keeps events by their type and time. It can fail with and without having stored, as a real one can.
+// fakeStore keeps events by their type and time. It can fail with and without
+// having stored, as a real one can.
 type fakeStore struct {
 	events    map[string]int // type and time → how many are stored
 	failFirst int            // this many calls fail
@@ -132,7 +133,8 @@ func outcome(r trackway.Result) string {
 	return fmt.Sprint("event ", r.Seq)
 }
 
-// TestAccept: each result is at the index of its command, whichever of them are good, and the store sees only good ones.
+// TestAccept: each result is at the index of its command, whichever of them are
+// good, and the store sees only good ones.
 func TestAccept(t *testing.T) {
 	t.Parallel()
 	const bad, refused, before, nothing = "", "refused", "before", "nothing"
@@ -194,7 +196,8 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-// TestAcceptFails: an error says that nothing may be assumed. Sent again, as the client is told to, every event is there once.
+// TestAcceptFails: an error says that nothing may be assumed. Sent again, as
+// the client is told to, every event is there once.
 func TestAcceptFails(t *testing.T) {
 	t.Parallel()
 	for _, stored := range []bool{false, true} {
@@ -267,8 +270,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestLeftOutOfCommands: each command tells what was left out of it, refused or not; it is
-// counted.
+// TestLeftOutOfCommands: each command tells what was left out of it, refused or
+// not; it is counted.
 func TestLeftOutOfCommands(t *testing.T) {
 	t.Parallel()
 	undefined := trackway.Identifier{Name: "registered", Value: "undefined", Hard: true}

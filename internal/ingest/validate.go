@@ -12,11 +12,11 @@ import (
 )
 
 // Validate checks a command against the rules of the domain and the project's
-// identifiers. It changes the command into what the store is to see: identifiers
-// are trimmed and classified as hard or soft, repeated ones are gone, those that
-// name nobody are left out (also if the command is refused), and an update from
-// the future counts as of its receipt. It is pure but for that. The error is meant
-// for the client.
+// identifiers. It changes the command into what the store is to see:
+// identifiers are trimmed and classified as hard or soft, repeated ones are
+// gone, those that name nobody are left out (also if the command is refused),
+// and an update from the future counts as of its receipt. It is pure but for
+// that. The error is meant for the client.
 func Validate(p *trackway.Project, c *trackway.Command) *trackway.Error {
 	if err := validateIDs(p, c); err != nil {
 		return err
@@ -97,12 +97,12 @@ func expected(field, what string) *trackway.Error {
 }
 
 // over returns the error for a field that exceeds a limit.
-func over(field string, r trackway.Reason, limit, got int) *trackway.Error {
+func over(field string, r trackway.Code, limit, got int) *trackway.Error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: r, Limit: limit, Got: got}
 }
 
-// namesIdentifiers tells whether a property of a merge is an object of identifiers: the store notes these
-// (internal/store/erased).
+// namesIdentifiers tells whether a property of a merge is an object of
+// identifiers: the store notes these (internal/store/erased).
 func namesIdentifiers(p *trackway.Property) bool {
 	switch p.Name {
 	case query.AbsorbedIDs, query.CauseIDs, query.SurvivorIDs:
@@ -123,8 +123,8 @@ func validateIDs(p *trackway.Project, c *trackway.Command) (err *trackway.Error)
 
 // Classify trims the identifiers and marks each as hard or soft, in place. It
 // returns those that count: without repetitions, and without those that name
-// nobody, which it lists apart. It refuses names that the project does not have,
-// several values of a hard one, and values that are too long.
+// nobody, which it lists apart. It refuses names that the project does not
+// have, several values of a hard one, and values that are too long.
 func Classify(p *trackway.Project, ids []trackway.Identifier) (kept []trackway.Identifier, left []trackway.Identifier, refused *trackway.Error) {
 	kept = ids[:0:len(ids)]
 	for i := range ids {

@@ -13,7 +13,8 @@ import (
 
 var shop = &trackway.Project{Number: 7, Name: "shop", Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "undefined", "none", "nil", "nan", "(null)", "[object object]", "0"}}
 
-// named returns identifiers as a decoder does, of which it is not known yet whether they are hard.
+// named returns identifiers as a decoder does, of which it is not known yet
+// whether they are hard.
 func named(namesAndValues ...string) (ids []trackway.Identifier) {
 	for pair := range slices.Chunk(namesAndValues, 2) {
 		ids = append(ids, trackway.Identifier{Name: pair[0], Value: pair[1]})
@@ -21,7 +22,8 @@ func named(namesAndValues ...string) (ids []trackway.Identifier) {
 	return ids
 }
 
-// told is an error as a client of the tracking API sees it: its reason in words.
+// told is an error as a client of the tracking API sees it: its reason in
+// words.
 func told(err *trackway.Error) *trackway.Error {
 	if err == nil {
 		return nil
@@ -29,7 +31,8 @@ func told(err *trackway.Error) *trackway.Error {
 	return &trackway.Error{Code: err.Code, Field: err.Field, Msg: tracking.Text(err)}
 }
 
-// TestClassify: the error's field and message, both empty where the identifiers are accepted.
+// TestClassify: the error's field and message, both empty where the identifiers
+// are accepted.
 func TestClassify(t *testing.T) {
 	t.Parallel()
 	many := func(n int) (ids []trackway.Identifier) {
@@ -106,8 +109,8 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestLeftOut: what names nobody is listed with the reason, and the caller's ids
-// stay in their places.
+// TestLeftOut: what names nobody is listed with the reason, and the caller's
+// ids stay in their places.
 func TestLeftOut(t *testing.T) {
 	t.Parallel()
 	listed := func(name, value string) trackway.Identifier {

@@ -22,8 +22,8 @@ func TestLongestWait(t *testing.T) {
 	if d.Allowed || d.Policy != "all" || d.Wait != time.Hour-time.Second || d.Limit != 2 || d.Remaining != 0 {
 		t.Errorf("got %+v, want a refusal by all, for an hour less a second", d)
 	}
-	if st := s.l.Stats(s.at(0)); st[0].Refused != 2 || st[1].Refused != 0 {
-		t.Errorf("got %+v, want each call refused once, by the first policy that it met", st)
+	if one, all := s.counts(0), s.counts(1); one.Refused != 2 || all.Refused != 0 {
+		t.Errorf("got %+v and %+v, want each call refused once, by the first policy that it met", one, all)
 	}
 	all.Mode = trackway.Report
 	s.l.Reload(mustSet(t, one, all))

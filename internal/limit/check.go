@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/clientip"
 	"trackway/internal/limit/table"
 )
 
@@ -20,12 +21,13 @@ const (
 	maxWindow   = table.MaxWindowMillis * time.Millisecond
 )
 
-// The published promise: a caller of the tracking API may always make at least this many calls in any minute.
-const (
-	floorCalls  = 6000
-	floorWindow = time.Minute
-	floorPath   = "/track/"
-)
+// Floor is a published promise: a caller may always make this many calls below
+// a path, at once and in each window.
+type Floor struct {
+	Path   string // with one part, such as "/track/"
+	Calls  uint32
+	Window time.Duration
+}
 
 // Problem is one thing that is wrong with policies or overrides.
 type Problem struct {
@@ -47,44 +49,53 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// checker collects what is wrong. at and name are the place and the policy that are looked at.
+// checker collects what is wrong. at and name are the place and the policy that
+// it looks at.
 type checker struct {
 	problems Problems
 	at, name string
-	tracked  bool // a policy has the tracking API's own path, so that one for all paths does not apply there
+	byName   map[string]*trackway.Policy
+	floors   []Floor
+	own      map[string]bool // the floors' paths that a policy names, so that one for all paths does not apply there
 }
 
 func (c *checker) wrong(field, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Field: c.at + "." + field, Name: c.name, Msg: fmt.Sprintf(format, args...)})
 }
 
-func check(policies []trackway.Policy, overrides []trackway.Override) Problems {
-	var c checker
-	byName := make(map[string]*trackway.Policy, len(policies))
-	seen := make(map[string]string)
+func check(policies []trackway.Policy, overrides []trackway.Override, floors []Floor) Problems {
+	c := checker{byName: make(map[string]*trackway.Policy, len(policies)), floors: floors, own: make(map[string]bool)}
+	all, seen := make([]trackway.Policy, len(policies)), make(map[string]string)
 	for i := range policies {
-		c.tracked = c.tracked || (!policies[i].Also && slices.Contains(policies[i].Paths, floorPath))
+		all[i] = withDefaults(policies[i])
+		for _, path := range all[i].Paths {
+			c.own[path] = c.own[path] || !all[i].Also
+		}
 	}
-	for i := range policies {
-		p := withDefaults(policies[i])
+	for i := range all {
+		p := &all[i]
 		c.at, c.name = fmt.Sprintf("limits[%d]", i), p.Name
-		if byName[p.Name] != nil {
+		if c.byName[p.Name] != nil {
 			c.wrong("name", "two policies have this name")
 		}
-		byName[p.Name] = &p
-		c.policy(&p)
-		c.paths(&p, seen)
+		c.byName[p.Name] = p
+		c.policy(p)
+		c.paths(p, seen)
 	}
 	if len(policies) > maxPolicies {
 		c.wrong("name", "there are %d policies, at most %d can be", len(policies), maxPolicies)
 	}
-	c.grid(policies, byName)
+	for i := range all {
+		c.at, c.name = fmt.Sprintf("limits[%d]", i), all[i].Name
+		c.order(&all[i])
+	}
 	whose := make(map[trackway.Override]bool, len(overrides))
 	for i := range overrides {
 		o := &overrides[i]
 		c.at, c.name = fmt.Sprintf("overrides[%d]", i), o.Policy
-		c.override(o, byName[o.Policy])
-		same := trackway.Override{Policy: o.Policy, Address: unmapped(o.Address), Project: o.Project, Key: o.Key}
+		c.override(o)
+		address, _ := clientip.Unmapped(o.Address) // what is wrong with it has been said
+		same := trackway.Override{Policy: o.Policy, Address: address, Project: o.Project, Key: o.Key}
 		if whose[same] {
 			c.wrong("policy", "there is another override of it for the same callers")
 		}
@@ -167,7 +178,9 @@ func (c *checker) paths(p *trackway.Policy, seen map[string]string) {
 		if !p.Also {
 			seen[pat.method+" "+pat.path] = p.Name
 		}
-		c.floor(p, pat, field)
+		for _, f := range c.floors {
+			c.floor(p, &pat, f, field)
+		}
 	}
 }
 
@@ -187,18 +200,19 @@ func isRouted(p string) bool {
 	return p == clean && !strings.Contains(p, "%")
 }
 
-// floor refuses a policy on the tracking API under which a caller who keeps to the published rate can be refused: whoever
-// makes 6000 calls at once and then none for a minute keeps to it.
-func (c *checker) floor(p *trackway.Policy, pat pattern, field string) {
+// floor refuses a policy under which a caller who keeps to the published rate
+// can be refused. A caller who makes all calls at once, and then none for the
+// window, keeps to it.
+func (c *checker) floor(p *trackway.Policy, pat *pattern, f Floor, field string) {
 	around := !pat.exact && (len(pat.parts) == 0 || len(pat.parts) == 1 && pat.parts[0] == anyPart)
-	onTrack := around && (p.Also || !c.tracked) || !around && pat.below(floorPath)
-	if !onTrack || p.AllowBelowFloor || p.Mode != trackway.Enforce {
+	applies := around && (p.Also || !c.own[f.Path]) || !around && pat.below(f.Path)
+	if !applies || p.AllowBelowFloor || p.Mode != trackway.Enforce {
 		return
 	}
-	rate := float64(p.Limit) / math.Max(p.Window.Seconds(), 1)
-	if atOnce := atOnce(p); atOnce < floorCalls || rate < floorCalls/floorWindow.Seconds() {
+	perSecond := float64(p.Limit) / math.Max(p.Window.Seconds(), 1)
+	if atOnce := atOnce(p); atOnce < f.Calls || perSecond < float64(f.Calls)/f.Window.Seconds() {
 		c.wrong("limit", "%d per %s (%d at once) on %s is below the published %d per %s: raise it, or write allow_below_floor: true beside it",
-			p.Limit, p.Window, atOnce, field, floorCalls, floorWindow)
+			p.Limit, p.Window, atOnce, field, f.Calls, f.Window)
 	}
 }
 
@@ -223,30 +237,24 @@ func atOnce(p *trackway.Policy) uint32 {
 	return p.Limit
 }
 
-// grid refuses pages that may be asked for faster than the API that feeds them.
-func (c *checker) grid(policies []trackway.Policy, byName map[string]*trackway.Policy) {
-	api, grid := byName["api"], byName["grid"]
-	if api == nil || grid == nil {
+// order refuses a policy that is looser than the one that it names. The named
+// one names none itself, so that there is neither a chain nor a circle.
+func (c *checker) order(p *trackway.Policy) {
+	if p.NoLooserThan == "" {
 		return
 	}
-	off := grid.Mode == trackway.Off && api.Mode == trackway.Enforce
-	if !off && float64(grid.Limit)*api.Window.Seconds() <= float64(api.Limit)*grid.Window.Seconds() {
-		return
+	switch other := c.byName[p.NoLooserThan]; {
+	case other == nil || other.NoLooserThan != "":
+		c.wrong("no_looser_than", "must be the name of another policy, one without no_looser_than")
+	case p.Mode == trackway.Off && other.Mode == trackway.Enforce:
+		c.wrong("mode", "off is looser than %s, which is in force: no_looser_than forbids that", other.Name)
+	case float64(p.Limit)*other.Window.Seconds() > float64(other.Limit)*p.Window.Seconds():
+		c.wrong("limit", "%d per %s is looser than %d per %s of %s: no_looser_than forbids that", p.Limit, p.Window, other.Limit, other.Window, other.Name)
 	}
-	for i := range policies {
-		if policies[i].Name == "grid" {
-			c.at, c.name = fmt.Sprintf("limits[%d]", i), "grid"
-		}
-	}
-	if off {
-		c.wrong("mode", "off is looser than api, which is in force: the grid must be the stricter one")
-		return
-	}
-	c.wrong("limit", "%d per %s is looser than api's %d per %s: the grid must be the stricter one", grid.Limit, grid.Window, api.Limit, api.Window)
 }
 
-func (c *checker) override(o *trackway.Override, p *trackway.Policy) {
-	if p == nil {
+func (c *checker) override(o *trackway.Override) {
+	if c.byName[o.Policy] == nil {
 		c.wrong("policy", "there is no policy of this name")
 	}
 	given := 0
@@ -258,7 +266,7 @@ func (c *checker) override(o *trackway.Override, p *trackway.Policy) {
 	if given != 1 {
 		c.wrong("address", "exactly one of address, project and key must be given, not %d", given)
 	}
-	if o.Address != (netip.Prefix{}) && (!o.Address.IsValid() || (o.Address.Addr().Is4In6() && o.Address.Bits() < 96)) {
+	if _, err := clientip.Unmapped(o.Address); err != nil && o.Address != (netip.Prefix{}) {
 		c.wrong("address", "%s is no range of IPv4 or of IPv6 addresses", o.Address)
 	}
 	if o.Limit > table.MaxLimit {

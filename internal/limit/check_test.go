@@ -11,13 +11,15 @@ import (
 	"trackway"
 )
 
+var promised = Floor{Path: "/track/", Calls: 6000, Window: time.Minute}
+
 // published are the default policies.
 func published() []trackway.Policy {
 	wide := trackway.IPv6Wide{Prefix: 48, Times: 16}
 	return []trackway.Policy{
 		{Name: "track", Paths: []string{"/track/", "/data/v2/projects/*/consent/categories"}, Limit: 6000, Window: time.Minute, IPv6Wide: wide},
 		{Name: "api", Paths: []string{"/api/", "/data/"}, Limit: 30, Window: 30 * time.Second, Per: trackway.PerIPPath, IPv6Wide: wide},
-		{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second, IPv6Wide: wide},
+		{Name: "grid", Paths: []string{"/grid/"}, Limit: 15, Window: 30 * time.Second, IPv6Wide: wide, NoLooserThan: "api"},
 	}
 }
 
@@ -85,7 +87,10 @@ func TestMistakes(t *testing.T) {
 		{"limits[1].limit", "api", "below the published", with(1, func(p *trackway.Policy) { p.Paths = []string{"/*/v2/"} }), nil},
 		{"limits[1].paths[0]", "api", "capital letters", with(1, func(p *trackway.Policy) { p.Paths = []string{"post /api/"} }), nil},
 		{"limits[2].paths[0]", "grid", `of policy "api" too`, with(2, func(p *trackway.Policy) { p.Paths = []string{"/api/"} }), nil},
-		{"limits[2].limit", "grid", "looser than api", with(2, func(p *trackway.Policy) { p.Limit = 31 }), nil},
+		{"limits[2].limit", "grid", "of api: no_looser_than", with(2, func(p *trackway.Policy) { p.Limit = 31 }), nil},
+		{"limits[2].no_looser_than", "grid", "another policy", with(2, func(p *trackway.Policy) { p.NoLooserThan = "apo" }), nil},
+		{"limits[2].no_looser_than", "grid", "another policy", with(2, func(p *trackway.Policy) { p.NoLooserThan = "grid" }), nil},
+		{"limits[2].no_looser_than", "grid", "without no_looser_than", with(1, func(p *trackway.Policy) { p.NoLooserThan = "track" }), nil},
 		{"limits[2].paths[0]", "grid", `of policy "api" too`, func() []trackway.Policy {
 			list := published() // one project's token, in two letter cases
 			list[1].Paths = []string{"/api/projects/12345678-1234-1234-1234-123456789ABC/"}
@@ -117,7 +122,7 @@ func TestMistakes(t *testing.T) {
 		{"overrides[1].policy", "api", "another override", published(), override(
 			trackway.Override{Policy: "api", Address: prefix("10.1.2.3/8")}, trackway.Override{Policy: "api", Address: prefix("10.0.0.0/8")})},
 	} {
-		s, err := NewSet(c.policies, c.overrides)
+		s, err := NewSet(c.policies, c.overrides, promised)
 		var problems Problems
 		if s != nil || !errors.As(err, &problems) {
 			t.Errorf("%s: accepted", c.field)
@@ -141,7 +146,8 @@ func TestNoMistakes(t *testing.T) {
 			l[1].Mode, l[2].Mode = trackway.Off, trackway.Off
 			return l
 		},
-		"the grid tried out": func(l []trackway.Policy) []trackway.Policy { l[2].Mode = trackway.Report; return l },
+		"a loose grid that names no other": func(l []trackway.Policy) []trackway.Policy { l[2].Limit, l[2].NoLooserThan = 3000, ""; return l },
+		"the grid tried out":               func(l []trackway.Policy) []trackway.Policy { l[2].Mode = trackway.Report; return l },
 		"for all other paths": func(l []trackway.Policy) []trackway.Policy {
 			return append(l, trackway.Policy{Name: "rest", Paths: []string{"/"}, Limit: 60, Window: time.Minute})
 		},
@@ -155,7 +161,7 @@ func TestNoMistakes(t *testing.T) {
 			return l
 		},
 	} {
-		if _, err := NewSet(change(published()), nil); err != nil {
+		if _, err := NewSet(change(published()), nil, promised); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -76,8 +76,14 @@ type force struct {
 type active struct {
 	*policy
 	*tally
-	// What its counters' keys begin with: the caller's, his range's, and both of the candidate.
-	narrow, wide, shadow, shadowWide uint64
+	counted, tried counters // under the limit and under the candidate
+}
+
+// counters says which counters of the table a limit has: one for each caller,
+// and one for each wider IPv6 range. The salts begin their keys.
+type counters struct {
+	near, far           uint64
+	nearClass, farClass uint8
 }
 
 // New returns a limiter with room for this many callers at once, at 27 bytes each. A caller has a counter for each policy
@@ -120,13 +126,13 @@ func (l *Limiter) Reload(set *Set) {
 
 // activate prepares the table for p. Whatever makes the counts of before mean something else is part of their keys.
 func (l *Limiter) activate(p *policy, t *tally) active {
-	l.table.Prepare(t.class, &p.own.narrow)
-	l.table.Prepare(t.class+1, &p.own.narrow)
+	l.table.Prepare(t.class, &p.own.limit.near)
+	l.table.Prepare(t.class+1, &p.own.limit.near)
 	name := p.Name + " " + string(p.Per) + " " + string(p.Algorithm) + " "
 	return active{
 		policy: p, tally: t,
-		narrow: l.table.Word(name + "narrow"), wide: l.table.Word(name + "wide"),
-		shadow: l.table.Word(name + "candidate"), shadowWide: l.table.Word(name + "candidate wide"),
+		counted: counters{l.table.Word(name + "narrow"), l.table.Word(name + "wide"), t.class, t.class + 1},
+		tried:   counters{l.table.Word(name + "candidate"), l.table.Word(name + "candidate wide"), t.class + 1, t.class + 1},
 	}
 }
 
@@ -187,7 +193,7 @@ func (l *Limiter) await(v *verdict, p *active, m moment, c *Call) {
 	if q.blocked {
 		w.res.Wait = p.blockedFor()
 	} else {
-		w.res = l.table.Peek(m.at, who.key(l.table, p.narrow), p.class, &q.narrow)
+		w.res = l.table.Peek(m.at, who.key(l.table, p.counted.near), p.counted.nearClass, &q.limit.near)
 		l.awaitRange(&w, p, q, m, &who)
 	}
 	if !w.res.Allowed && w.res.Wait > v.res.Wait {
@@ -200,7 +206,7 @@ func (l *Limiter) awaitRange(v *verdict, p *active, q *quota, m moment, who *cal
 	if !who.wide {
 		return
 	}
-	if res := l.table.Peek(m.at, who.farKey(l.table, p.wide, q), p.class+1, &q.wide); !res.Allowed && (v.res.Allowed || res.Wait > v.res.Wait) {
+	if res := l.table.Peek(m.at, who.farKey(l.table, p.counted.far, q), p.counted.farClass, &q.limit.far); !res.Allowed && (v.res.Allowed || res.Wait > v.res.Wait) {
 		v.res, v.fields = res, q.wideFields
 	}
 }
@@ -298,43 +304,40 @@ func (l *Limiter) decide(v *verdict, p *active, m moment, c *Call) {
 		v.allowed = true
 		return
 	}
-	l.take(v, p, q, m, &who)
+	res, far, key := l.take(&p.counted, &q.limit, q, m, &who)
+	v.policy, v.res, v.fields, v.took = p.policy, res, q.fields, res.Allowed
+	if far {
+		v.fields = q.wideFields
+	}
+	if !v.took {
+		l.awaitRange(v, p, q, m, &who)
+	}
+	p.count(uint64(key), v.took, p.Mode)
 	if q.hasCandidate {
-		v.tookCandidate = l.takeCandidate(p, q, m, &who)
+		res, _, key := l.take(&p.tried, &q.candidate, q, m, &who)
+		v.tookCandidate = res.Allowed
+		p.noteCandidate(uint64(key), res.Allowed)
 	}
 	v.allowed = v.took || p.Mode == trackway.Report
 }
 
-// takeCandidate counts a call under the candidate, as take does under the limit.
-func (l *Limiter) takeCandidate(p *active, q *quota, m moment, who *caller) (allowed bool) {
-	key := who.key(l.table, p.shadow)
-	allowed = l.table.Take(m.at, key, p.class+1, &q.candidate).Allowed
-	if allowed && who.wide && !l.table.Take(m.at, who.farKey(l.table, p.shadowWide, q), p.class+1, &q.candidateWide).Allowed {
-		l.table.Refund(m.at, m.at, key, p.class+1, &q.candidate)
-		allowed = false
+// take counts a call for the caller and, if it is an IPv6 one, for its wider
+// range: for both or for neither. far tells that the answer is the range's. key
+// is the caller's.
+func (l *Limiter) take(c *counters, r *rules, q *quota, m moment, who *caller) (res table.Result, far bool, key table.Key) {
+	key = who.key(l.table, c.near)
+	res = l.table.Take(m.at, key, c.nearClass, &r.near)
+	if !who.wide || !res.Allowed {
+		return res, false, key
 	}
-	p.noteCandidate(uint64(key), allowed)
-	return allowed
-}
-
-// take counts a call for the caller and, if it is an IPv6 one, for its wider range: for both or for neither.
-func (l *Limiter) take(v *verdict, p *active, q *quota, m moment, who *caller) {
-	key := who.key(l.table, p.narrow)
-	v.policy, v.fields = p.policy, q.fields
-	v.res = l.table.Take(m.at, key, p.class, &q.narrow)
-	if who.wide && v.res.Allowed {
-		res := l.table.Take(m.at, who.farKey(l.table, p.wide, q), p.class+1, &q.wide)
-		if !res.Allowed {
-			l.table.Refund(m.at, m.at, key, p.class, &q.narrow)
-		}
-		if !res.Allowed || res.Remaining < v.res.Remaining {
-			v.res, v.fields = res, q.wideFields
-		}
+	wider := l.table.Take(m.at, who.farKey(l.table, c.far, q), c.farClass, &r.far)
+	if !wider.Allowed {
+		l.table.Refund(m.at, m.at, key, c.nearClass, &r.near)
 	}
-	if v.took = v.res.Allowed; !v.took {
-		l.awaitRange(v, p, q, m, who)
+	if !wider.Allowed || wider.Remaining < res.Remaining {
+		return wider, true, key
 	}
-	p.count(uint64(key), v.took, p.Mode)
+	return res, false, key
 }
 
 // block refuses a caller whose limit is 0, for a window's length at a time.
@@ -354,16 +357,18 @@ func (l *Limiter) restore(p *active, now moment, c *Call, then moment, call, can
 		return
 	}
 	if call {
-		l.table.Refund(now.at, then.at, who.key(l.table, p.narrow), p.class, &q.narrow)
-	}
-	if call && who.wide {
-		l.table.Refund(now.at, then.at, who.farKey(l.table, p.wide, q), p.class+1, &q.wide)
+		l.giveBack(&p.counted, &q.limit, q, now, then, &who)
 	}
 	if candidate {
-		l.table.Refund(now.at, then.at, who.key(l.table, p.shadow), p.class+1, &q.candidate)
+		l.giveBack(&p.tried, &q.candidate, q, now, then, &who)
 	}
-	if candidate && who.wide {
-		l.table.Refund(now.at, then.at, who.farKey(l.table, p.shadowWide, q), p.class+1, &q.candidateWide)
+}
+
+// giveBack undoes a take.
+func (l *Limiter) giveBack(c *counters, r *rules, q *quota, now, then moment, who *caller) {
+	l.table.Refund(now.at, then.at, who.key(l.table, c.near), c.nearClass, &r.near)
+	if who.wide {
+		l.table.Refund(now.at, then.at, who.farKey(l.table, c.far, q), c.farClass, &r.far)
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/google/go-cmp/cmp"
-
 	"trackway"
 )
 
@@ -39,6 +37,9 @@ func mustSetWith(t testing.TB, overrides []trackway.Override, policies ...trackw
 	}
 	return s
 }
+
+// counts returns what a policy of the set has done.
+func (t *tester) counts(policy int) Counts { return t.l.Usage(t.at(0)).Policies[policy].Counts }
 
 func (t *tester) at(d time.Duration) time.Time { return t.l.base.Add(d) }
 
@@ -190,9 +191,8 @@ func TestReportRefusesNothing(t *testing.T) {
 	s.l.Refund(s.at(0), call("/api/x", "192.0.2.1"), &d) // of a call that was over the limit: it took nothing
 	s.l.Reload(mustSet(t, func() trackway.Policy { p.Mode = trackway.Enforce; return p }()))
 	s.admits(0, 0, call("/api/x", "192.0.2.1"))
-	want := Stats{Policy: "api", Calls: 6, Refused: 1, WouldRefuse: 3, Live: 1}
-	if diff := cmp.Diff(s.l.Stats(s.at(0)), []Stats{want}); diff != "" {
-		t.Errorf("stats (-got +want):\n%s", diff)
+	if got, want := s.counts(0), (Counts{Calls: 6, Refused: 1, WouldRefuse: 3, Callers: 1}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
@@ -205,9 +205,8 @@ func TestCandidate(t *testing.T) {
 		for range 50 {
 			s.l.Allow(s.at(0), call("/api/x", "192.0.2.1"))
 		}
-		want := Stats{Policy: "api", Calls: 50, Refused: 20, CandidateNot: not, Live: 1}
-		if diff := cmp.Diff(s.l.Stats(s.at(0)), []Stats{want}); diff != "" {
-			t.Errorf("candidate %d (-got +want):\n%s", candidate, diff)
+		if got, want := s.counts(0), (Counts{Calls: 50, Refused: 20, CandidateRefused: not, Callers: 1}); got != want {
+			t.Errorf("candidate %d: got %+v, want %+v", candidate, got, want)
 		}
 	}
 }
@@ -224,7 +223,7 @@ func TestCandidateOfARange(t *testing.T) {
 		}
 		return last
 	}
-	not := func() uint64 { return s.l.Stats(s.at(0))[0].CandidateNot }
+	not := func() uint64 { return s.counts(0).CandidateRefused }
 	last := ask(2, "2001:db8:1::1") // the first /64 of the /48: the two have the same first address
 	ask(2, "2001:db8:1:2::1")
 	ask(2, "2001:db8:1:3::1")
@@ -376,8 +375,8 @@ func TestNotModifiedCostsNothing(t *testing.T) {
 			if d := s.l.Allow(s.at(time.Millisecond), c); d.Remaining != first.Remaining-1 {
 				t.Errorf("%d remain, want %d", d.Remaining, first.Remaining-1)
 			}
-			if got := s.l.Stats(s.at(0))[1]; got.CandidateNot != 0 {
-				t.Errorf("the candidate would have refused %d calls, want 0", got.CandidateNot)
+			if got := s.counts(1); got.CandidateRefused != 0 {
+				t.Errorf("the candidate would have refused %d calls, want 0", got.CandidateRefused)
 			}
 			var never Decision
 			s.l.Refund(s.at(0), c, &never)

@@ -52,14 +52,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for i := range r.Policies {
 		u := &r.Policies[i]
-		counter(c.calls, u.Calls, u.Policy)
-		counter(c.refused, u.Refused, u.Policy)
-		counter(c.would, u.WouldRefuse, u.Policy)
-		counter(c.candidate, u.CandidateNot, u.Policy)
-		gauge(c.callers, u.Live, u.Policy)
+		counter(c.calls, u.Calls, u.Name)
+		counter(c.refused, u.Refused, u.Name)
+		counter(c.would, u.WouldRefuse, u.Name)
+		counter(c.candidate, u.CandidateRefused, u.Name)
+		gauge(c.callers, u.Callers, u.Name)
 	}
 	gauge(c.bytes, r.Table.Bytes)
 	gauge(c.slots, r.Table.Slots)
-	gauge(c.used, r.Used)
+	gauge(c.used, r.Table.Used)
 	counter(c.untracked, r.Table.Untracked)
 }

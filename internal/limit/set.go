@@ -10,6 +10,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"trackway"
+	"trackway/internal/clientip"
 	"trackway/internal/limit/table"
 )
 
@@ -33,16 +34,19 @@ type policy struct {
 
 // quota is a limit as it is for some callers: a policy's own, or an override's.
 type quota struct {
-	narrow, wide             table.Rule
-	candidate, candidateWide table.Rule
-	hasCandidate             bool
-	blocked, unlimited       bool
-	until                    int64 // Unix seconds; 0: for ever
+	limit, candidate   rules
+	hasCandidate       bool
+	blocked, unlimited bool
+	until              int64 // Unix seconds; 0: for ever
 	// apart keeps the count of a wider IPv6 range under this override from that of the others in it: they would be refused for what
 	// one is allowed. The same in all sets; 0 if it is the policy's own.
 	apart              uint64
 	fields, wideFields *constants
 }
+
+// rules is how the calls of one caller are counted, and those of a wider IPv6
+// range.
+type rules struct{ near, far table.Rule }
 
 // Policies returns the policies of the set, with the defaults filled in, in the order in which a call meets them.
 func (s *Set) Policies() []trackway.Policy {
@@ -58,9 +62,10 @@ func (s *Set) Policies() []trackway.Policy {
 // [Call] be known.
 func (s *Set) ByKey() bool { return s.byKey }
 
-// NewSet checks and compiles policies and overrides. The error is a [Problems].
-func NewSet(policies []trackway.Policy, overrides []trackway.Override) (*Set, error) {
-	if problems := check(policies, overrides); len(problems) > 0 {
+// NewSet checks and compiles policies and overrides. Policies that are enforced
+// must keep the floors, unless they say otherwise. The error is a [Problems].
+func NewSet(policies []trackway.Policy, overrides []trackway.Override, floors ...Floor) (*Set, error) {
+	if problems := check(policies, overrides, floors); len(problems) > 0 {
 		return nil, problems
 	}
 	s := &Set{policies: make([]*policy, len(policies))}
@@ -118,16 +123,14 @@ func (p *policy) newQuota(limit uint32) *quota {
 		q.blocked = true
 		return q
 	}
-	q.narrow = p.rule(limit)
-	if p.IPv6Wide.Times > 0 {
-		wide := p.ofRange(limit)
-		q.wide, q.wideFields = p.rule(wide), p.newConstants(wide)
-	}
+	q.limit, q.wideFields = p.rules(limit), p.newConstants(p.ofRange(limit))
 	if p.Candidate > 0 {
-		q.hasCandidate, q.candidate, q.candidateWide = true, p.rule(p.Candidate), p.rule(p.ofRange(p.Candidate))
+		q.hasCandidate, q.candidate = true, p.rules(p.Candidate)
 	}
 	return q
 }
+
+func (p *policy) rules(limit uint32) rules { return rules{p.rule(limit), p.rule(p.ofRange(limit))} }
 
 // ofRange returns the limit of a wider IPv6 range, all of whose callers have this one.
 func (p *policy) ofRange(limit uint32) uint32 {
@@ -188,7 +191,8 @@ func (s *Set) match(method, path string) uint64 {
 func (s *Set) override(o *trackway.Override) {
 	p := s.policies[slices.IndexFunc(s.policies, func(p *policy) bool { return p.Name == o.Policy })]
 	q := p.newQuota(o.Limit)
-	q.apart = apartOf(o)
+	address, _ := clientip.Unmapped(o.Address) // check has seen to it
+	q.apart = apartOf(o, address)
 	if q.unlimited = o.Unlimited; !o.Until.IsZero() {
 		q.until = o.Until.Unix()
 	}
@@ -199,22 +203,15 @@ func (s *Set) override(o *trackway.Override) {
 		p.key[o.Key], s.byKey = q, true
 	default:
 		p.limited = true
-		p.address.Insert(unmapped(o.Address), q)
+		p.address.Insert(address, q)
 	}
 }
 
 // apartOf returns a number that stands for whom o is for.
-func apartOf(o *trackway.Override) uint64 {
+func apartOf(o *trackway.Override, address netip.Prefix) uint64 {
 	h := fnv.New64a()
-	_, _ = io.WriteString(h, o.Project+"\n"+o.Key+"\n"+unmapped(o.Address).String()) // never fails
+	_, _ = io.WriteString(h, o.Project+"\n"+o.Key+"\n"+address.String()) // never fails
 	return h.Sum64()
-}
-
-func unmapped(p netip.Prefix) netip.Prefix {
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p.Masked()
 }
 
 // quota returns the limit that holds for c: that of the longest address range that has an override, else of the key, else

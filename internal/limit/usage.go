@@ -2,6 +2,7 @@ package limit
 
 import (
 	"math/bits"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,29 +10,55 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// Report is what the limiter has done and whom it counts, at one moment. Shared, not to be written.
+// Report is what the limiter has done and whom it counts, at one moment. Its
+// JSON is the answer of /api/limits/usage.
 type Report struct {
-	At       time.Time // when the table was read; the calls of policies are those of the moment of asking
-	Table    Table
-	Used     int     // counters that run: callers of all policies, wider ranges and candidates
-	Policies []Usage // those in force, in the order in which a call meets them
+	At       time.Time `json:"at"` // when the table was read; the calls of policies are those of the moment of asking
+	Table    Table     `json:"table"`
+	Policies []Usage   `json:"policies"` // those in force, in the order in which a call meets them
 }
 
-// Usage is one policy, and how near its callers come to its limit. A caller is an address (of IPv6 a prefix), an address and a
-// route, a key or a project, as the policy counts.
+// Table describes the table of counters.
+type Table struct {
+	Bytes     int    `json:"bytes"`     // its size, which never changes
+	Slots     int    `json:"slots"`     // the counters that it holds
+	Used      int    `json:"used"`      // of them that run: callers of all policies, wider ranges and candidates
+	Untracked uint64 `json:"untracked"` // calls admitted without being counted, since all who could have made room were being refused
+}
+
+// Usage is one policy, and how near its callers come to its limit. A caller is
+// an address (of IPv6 a prefix), an address and a route, a key or a project, as
+// the policy counts.
 type Usage struct {
-	Stats
+	Name   string        `json:"name"`
+	Limit  uint32        `json:"limit"`
+	Window int64         `json:"window"` // seconds
+	Mode   trackway.Mode `json:"mode"`
+	Counts
+	Distribution
+}
 
-	Limit  uint32
-	Window time.Duration
-	Mode   trackway.Mode
+// Counts is what one policy has done since it first came into force, and how
+// many it counts now.
+type Counts struct {
+	Calls            uint64 `json:"calls"` // that it decided about
+	Refused          uint64 `json:"refused"`
+	WouldRefuse      uint64 `json:"would_refuse"`      // in report mode: that were let pass though over the limit
+	CandidateRefused uint64 `json:"candidate_refused"` // that its candidate would have refused
+	Callers          int    `json:"callers"`           // whose window runs; of IPv6 callers each prefix is one
+}
 
-	// The calls of a caller that count now, as most callers make them: of 95 in 100 they are P95 or fewer. They are rounded up
-	// by less than one in 128. Under gcra they are those of the burst that have not come back.
-	P50, P95, P99, Max uint32
+// Distribution is how many calls the callers of now have made. Of 95 in 100
+// callers they are P95 or fewer, rounded up by less than one in 128. Under gcra
+// they are those of the burst that have not come back.
+type Distribution struct {
+	P50 uint32 `json:"p50"`
+	P95 uint32 `json:"p95"`
+	P99 uint32 `json:"p99"`
+	Max uint32 `json:"max"`
 
-	Tenths [10]int // callers by the share of their limit that they have used: under a tenth of it, …, nine tenths or more
-	Over   int     // callers whose last call was over the limit, and one now would be; they are in no tenth
+	Tenths [10]int `json:"tenths"` // callers by the share of their limit that they have used: under a tenth of it, …, nine tenths or more
+	Over   int     `json:"over"`   // callers whose last call was over the limit, and one now would be; they are in no tenth
 }
 
 // seen is a look at the table that is not repeated within a second, whoever asks.
@@ -43,7 +70,9 @@ type seen struct {
 
 const lookEvery = time.Second
 
-// Usage reports on the policies in force. It reads the whole table, as [Limiter.Stats] does, but at most once a second.
+// Usage reports on the policies in force. It reads the whole table, but at most
+// once a second: some ten milliseconds for each million of callers that the
+// limiter was made for.
 func (l *Limiter) Usage(now time.Time) Report {
 	l.seen.mu.Lock()
 	defer l.seen.mu.Unlock()
@@ -52,15 +81,22 @@ func (l *Limiter) Usage(now time.Time) Report {
 		l.seen.last, l.seen.force = l.look(now, f), f
 	}
 	r := *l.seen.last
-	r.Table, r.Policies = l.Table(), make([]Usage, len(f.policies))
+	r.Table = l.Table()
+	r.Table.Used = l.seen.last.Table.Used
+	r.Policies = slices.Clone(r.Policies)
 	for i, p := range f.policies {
-		u := l.seen.last.Policies[i]
-		live := u.Live
-		u.Stats = p.stats()
-		u.Policy, u.Live = p.Name, live
-		r.Policies[i] = u
+		u := &r.Policies[i]
+		callers := u.Callers
+		u.Counts = p.counts()
+		u.Callers = callers
 	}
 	return r
+}
+
+// Table returns the figures of the table, all but how many counters run, at no
+// cost.
+func (l *Limiter) Table() Table {
+	return Table{Bytes: l.table.Bytes(), Slots: l.table.Slots(), Untracked: l.table.Untracked()}
 }
 
 func (s *seen) reportedAt() time.Time {
@@ -78,12 +114,12 @@ func (l *Limiter) look(now time.Time, f *force) *Report {
 	var index [1 << 8]int // by class, counted from 1
 	for i, p := range f.policies {
 		index[p.class] = i + 1
-		r.Policies[i] = Usage{Limit: p.Limit, Window: p.Window, Mode: p.Mode}
+		r.Policies[i] = Usage{Name: p.Name, Limit: p.Limit, Window: int64(p.Window / time.Second), Mode: p.Mode}
 	}
-	l.table.Scan(at, func(class uint8, s table.State) {
-		r.Used++
+	l.table.Scan(at, func(class uint8, c *table.Counter) {
+		r.Table.Used++
 		if i := index[class] - 1; i >= 0 {
-			use := f.policies[i].own.narrow.Use(at, s)
+			use := f.policies[i].own.limit.near.Use(at, c)
 			r.Policies[i].add(use)
 			calls[i].add(use.Calls)
 		}
@@ -96,7 +132,7 @@ func (l *Limiter) look(now time.Time, f *force) *Report {
 }
 
 func (u *Usage) add(use table.Use) {
-	u.Live++
+	u.Callers++
 	if use.Over {
 		u.Over++
 	} else {

@@ -1,7 +1,9 @@
-// Package load puts a server under load and checks what it promised. Its one idea: a figure counts only if every event that was
-// acknowledged is stored, once, and if a latency says what a caller would have waited: in the open loop it is taken from the
-// moment at which a request was due, not from that at which a connection was free for it (no coordinated omission). It knows the
-// tracking API and the data API, and nothing of the server's inside.
+// Package load puts a server under load and checks what it promised. A figure
+// counts only if every acknowledged event is stored, once. A latency says what a
+// caller would have waited: the open loop takes it from the moment at which a
+// request was due, not from that at which a connection was free for it (no
+// coordinated omission). The package knows the tracking API and the data API, and
+// nothing of the server's inside.
 package load
 
 import (

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/scale"
 	"trackway/internal/store/backup"
 )
 
@@ -230,16 +231,17 @@ func TestBackupPowerCut(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	cuts := 0
-	for at := 0; ; at++ {
+	step := scale.Of(1, 5) // from one cut to the next
+	for at := 0; ; at += step {
 		mem := vfs.NewCrashableMem()
 		var clone *vfs.MemFS
-		step, armed := 0, false
+		write, armed := 0, false
 		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 			if armed && strings.HasPrefix(op.Path, "backups") && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-				if step == at {
+				if write == at {
 					clone = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: random})
 				}
-				step++
+				write++
 			}
 			return nil
 		}))
@@ -277,7 +279,7 @@ func TestBackupPowerCut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if cuts < 10 {
+	if cuts < 10/step {
 		t.Errorf("the power was cut at %d steps only", cuts)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"trackway"
 	"trackway/internal/canonjson"
 	"trackway/internal/query"
+	"trackway/internal/scale"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/timeline"
 )
@@ -393,7 +394,7 @@ func TestCleanUpWaitsForReaders(t *testing.T) {
 func TestCleanUpAfterCrash(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
-	for cut := range 12 {
+	for cut := range scale.Of(12, 3) {
 		mem := vfs.NewCrashableMem()
 		y := &erasureStory{s: openPlain(t, mem), now: 1000}
 		y.tell(t, func() {})

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/scale"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/format"
 )
@@ -29,10 +30,7 @@ const (
 // there, so that a store that was cut many times is as good as a new one.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	cuts := 50
-	if testing.Short() {
-		cuts = 10
-	}
+	cuts := scale.Of(50, 6)
 	for _, percent := range []int{0, 25, 50, 75, 100} {
 		t.Run(fmt.Sprintf("keep %d%%", percent), func(t *testing.T) {
 			t.Parallel()

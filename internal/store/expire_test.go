@@ -14,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/scale"
 	"trackway/internal/store/format"
 	"trackway/internal/store/totals"
 )
@@ -162,7 +163,7 @@ func TestExpireCrash(t *testing.T) {
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	fs := vfs.NewCrashableMem()
 	highest, n := uint64(0), 0
-	for range 30 {
+	for range scale.Of(30, 5) {
 		s := mustOpen(t, fs)
 		mustBeConsistent(t, s)
 		kept := make(map[string]bool)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/scale"
 	"trackway/internal/store/format"
 )
 
@@ -93,7 +94,8 @@ func idsOf(n int) (ids []trackway.Identifier) {
 func TestManySoftIDs(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
-	const cookies, several = 10_000, 100
+	const several = 100
+	cookies := scale.Of(10_000, 1000)
 	cookie := func(i int) trackway.Identifier { return identifierOf("cookie", fmt.Sprintf("c%05d", i)) }
 	for i := 0; i < cookies; i += several {
 		ids := []trackway.Identifier{reg1}

@@ -10,8 +10,9 @@ import (
 	"trackway/internal/query"
 )
 
-// TestNothing: a command that was refused before is counted wherever it stands, and
-// one that asks for the time is passed over. Their results stay as they are.
+// TestNothing: a command that was refused before is counted wherever it stands,
+// and one that asks for the time is passed over. Their results stay as they
+// are.
 func TestNothing(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, vfs.NewMem())

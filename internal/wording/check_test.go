@@ -22,6 +22,7 @@ func TestCheck(t *testing.T) {
 		"wide behind code":   {"a.go", "package a // " + long + long + "\n", []string{"1: 172 columns, at most 120"}},
 		"one long word":      {"a.go", "package a\n\n// https://" + strings.Repeat("x", 90) + "\n", nil},
 		"preformatted":       {"a.go", "package a\n\n//\t" + long + "\n", nil},
+		"an output":          {"a_test.go", "package a\n\n// Output:\n// " + long + "\n", nil},
 		"a directive":        {"a.go", "package a\n\n//go:generate " + long + "\n", nil},
 		"a block":            {"a.go", "package a\n\n/* x\n   " + long + "\n*/\n", []string{"4: 82 columns"}},
 		"text is no comment": {"a.go", "package a\n\nconst x = `// " + long + " anew`\n", nil},

@@ -17,8 +17,9 @@ func Missing(p trackway.Permission) *trackway.Error {
 	return &trackway.Error{Code: trackway.Forbidden, Msg: "Not authorized: this key does not have the permission " + string(p) + "."}
 }
 
-// Command returns why a key may not have a command carried out, nil if it may. Whom the command names is not restricted: who may
-// set anything may say who is who.
+// Command returns why a key may not have a command carried out, nil if it may.
+// Its identifiers are not restricted: a key that may set anything may say who is
+// who.
 func Command(key *trackway.Key, cmd *trackway.Command) *trackway.Error {
 	needs := trackway.SetCustomers
 	if cmd.Kind == trackway.AddEvent {
@@ -47,7 +48,8 @@ func mayNotAdd(key *trackway.Key, eventType string) *trackway.Error {
 	return NotFor("event_type", "add events of the type", eventType)
 }
 
-// NotFor is the refusal of a name that a key is not allowed. The name is the client's own, and cut where it is long.
+// NotFor is the refusal of a name that a key is not allowed. The name is the
+// client's own, and cut where it is long.
 func NotFor(field, what, name string) *trackway.Error {
 	return &trackway.Error{Code: trackway.Forbidden, Field: field, Msg: "Not authorized: this key may not " + what + " '" + excerpt.Of(name, 64) + "'."}
 }
@@ -66,8 +68,10 @@ func Visible(key *trackway.Key, p *trackway.Profile) *trackway.Profile {
 	return &seen
 }
 
-// Shown returns what of an event a key may read. The record of a merge tells identifiers: of these, those that the key may read. An
-// event that a client sent under the same type cannot be told apart, and is treated alike; its other properties are not restricted.
+// Shown returns what of an event a key may read. The record of a merge tells
+// identifiers: of these, those that the key may read. An event that a client
+// sent under the same type cannot be told apart, and is treated alike; its
+// other properties are not restricted.
 func Shown(key *trackway.Key, e *trackway.Event) *trackway.Event {
 	if e.Type != trackway.MergeType || key.May(trackway.GetCustomers) && !key.Restricted(trackway.GetCustomers) {
 		return e
@@ -84,7 +88,8 @@ func Shown(key *trackway.Key, e *trackway.Event) *trackway.Event {
 	return &cut
 }
 
-// readableIDs returns those identifiers of an object of them that a key may read; none of what is no object.
+// readableIDs returns those identifiers of an object of them that a key may
+// read; none of what is no object.
 func readableIDs(key *trackway.Key, ids []byte) []byte {
 	if len(ids) == 0 || ids[0] != '{' {
 		return []byte("{}")
@@ -93,9 +98,10 @@ func readableIDs(key *trackway.Key, ids []byte) []byte {
 	return canonjson.AppendObject(nil, slices.DeleteFunc(canonjson.SplitObject(ids), hidden))
 }
 
-// Naming refuses identifiers that a restricted key may not read where it names a customer by them: the answer would tell whether
-// there is such a customer. A key that may read no customers at all names them by whatever identifiers it knows: it could name none
-// otherwise.
+// Naming refuses identifiers that a restricted key may not read where it names
+// a customer by them: the answer would tell whether there is such a customer. A
+// key that may read no customers at all names them by whatever identifiers it
+// knows: it could name none otherwise.
 func Naming(key *trackway.Key, ids []trackway.Identifier) error {
 	if !key.Restricted(trackway.GetCustomers) {
 		return nil
@@ -108,8 +114,9 @@ func Naming(key *trackway.Key, ids []trackway.Identifier) error {
 	return nil
 }
 
-// Types returns which types of event to look for where some are asked for (none: all), as far as a key may read them; none of
-// them stands for all again. It may read no event at all where ok is false.
+// Types returns which types of event to look for where some are asked for
+// (none: all), as far as a key may read them; none of them stands for all
+// again. It may read no event at all where ok is false.
 func Types(key *trackway.Key, asked []string) (types []string, ok bool) {
 	switch {
 	case !key.May(trackway.GetEvents):

@@ -17,8 +17,9 @@ func AppendTime(dst []byte, now trackway.Micros) []byte {
 	return append(now.AppendSeconds(dst), '}')
 }
 
-// appendBatch appends the answer to a batch: a result for each command, in order,
-// with its command_id if there is one. Commands that ask for the time are told end.
+// appendBatch appends the answer to a batch: a result for each command, in
+// order, with its command_id if there is one. Commands that ask for the time
+// are told end.
 //
 //	{"results":[{"success":true,"command_id":"a"}],"start_time":1533663283.5,"end_time":1533663283.75,"success":true}
 func appendBatch(dst []byte, b *format.Batch, end trackway.Micros) []byte {
@@ -53,8 +54,8 @@ func appendErrors(dst []byte, err *trackway.Error) []byte {
 	return append(dst, ']')
 }
 
-// appendRefusal appends the answer to a call that was refused, in the shape that
-// its kind has.
+// appendRefusal appends the answer to a call that was refused, in the shape
+// that its kind has.
 //
 //	{"success":false,"errors":["At least one id should be specified."]}    a command or a question is at fault
 //	{"success":false,"message":"Invalid JSON"}                             the body as a whole was not understood
@@ -65,8 +66,9 @@ func appendRefusal(dst []byte, err *trackway.Error) []byte {
 	return append(appendErrors(append(dst, `{"success":false`...), err), '}')
 }
 
-// AppendFieldError appends the answer to a request for reading that failed: the message under the name of the field at
-// fault, without what follows its first dot, or under _global if it is none in particular.
+// AppendFieldError appends the answer to a request for reading that failed: the
+// message under the name of the field at fault, without what follows its first
+// dot, or under _global if the error names no field.
 //
 //	{"success":false,"errors":{"customer_ids":["Must specify at least one customer ID"]}}
 func AppendFieldError(dst []byte, err *trackway.Error) []byte {
@@ -79,8 +81,8 @@ func AppendFieldError(dst []byte, err *trackway.Error) []byte {
 	return append(dst, "]}}"...)
 }
 
-// AppendStatus appends the answer to a request that never reached a route, or found
-// no room: 404, 405, 413, 415, 503.
+// AppendStatus appends the answer to a request that never reached a route, or
+// found no room: 404, 405, 413, 415, 503.
 //
 //	{"errors":{"code":404,"description":"There is no such page."}}
 func AppendStatus(dst []byte, code int, description string) []byte {

@@ -10,9 +10,9 @@ import (
 )
 
 // DecodeBatch decodes the body of a batch into its 1 to trackway.MaxCommands
-// commands, in order, each as by [DecodeCommand]. An error says that none of them
-// may be carried out, and names no field; what is wrong with one command is in its
-// result. A command that asks for the time is of the kind Nothing.
+// commands, in order, each as by [DecodeCommand]. An error says that none of
+// them may be carried out, and names no field; what is wrong with one command
+// is in its result. A command that asks for the time is of the kind Nothing.
 func DecodeBatch(body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
 	d := newDecoder(body, received)
 	commands := commands{Batch: &format.Batch{Received: received}}
@@ -56,8 +56,8 @@ func (c *commands) err() *trackway.Error {
 
 const bytesPerItem = 128 // of a body, at least: a guess that saves growing
 
-// commands reads the value of "commands" into c, and forgets one that came before:
-// the last wins, in the same memory.
+// commands reads the value of "commands" into c, and forgets one that came
+// before: the last wins, in the same memory.
 func (d *decoder) commands(c *commands) {
 	c.Clear()
 	*c = commands{Batch: c.Batch}
@@ -83,8 +83,8 @@ func (d *decoder) commands(c *commands) {
 	}
 }
 
-// item reads one element of "commands". What is wrong with it is the error; the
-// command is then as [DecodeCommand] says.
+// item reads one element of "commands". If it comes with an error,
+// the command is as [DecodeCommand] says.
 func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Label) { //nolint:revive // error-return: in the order of Batch.Add
 	var name canonjson.Value
 	var idErr *trackway.Error
@@ -131,8 +131,8 @@ func DecodeLine(line []byte, received trackway.Micros) (trackway.Command, *track
 	return c, err
 }
 
-// commandID reads the value of "command_id", which is answered as it was sent: so
-// it is bounded like any value that comes back, and in length.
+// commandID reads the value of "command_id", which is answered as it was sent:
+// so it is bounded like any value that comes back, and in length.
 func (d *decoder) commandID() ([]byte, *trackway.Error) {
 	const field = "command_id"
 	v, fault := d.Kept()

@@ -12,7 +12,8 @@ import (
 	"trackway/internal/canonjson"
 )
 
-// TestCollectedIsBounded: a small body that unfolds into a great many parts is refused, and not by what it would take in memory.
+// TestCollectedIsBounded: a small body that unfolds into a great many parts is
+// refused, and not by what it would take in memory.
 func TestCollectedIsBounded(t *testing.T) {
 	t.Parallel()
 	ids := func(n int) string {

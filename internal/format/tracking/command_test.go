@@ -111,7 +111,8 @@ func TestDecodeCommand(t *testing.T) {
 			if c.Kind != wantKind || c.Received != received {
 				t.Errorf("got canonjson.Kind %d, received %d; want %d, %d", c.Kind, c.Received, wantKind, received)
 			}
-			// What is kept is never longer than what was sent, or an export could not be imported again.
+			// A kept command is never longer than the sent one, or an export
+			// could not be imported again.
 			if kept := len(c.Type) + len(test.want.properties); c.Bytes < kept || c.Bytes > kept+len(test.body) {
 				t.Errorf("got %d bytes, of which %d are kept", c.Bytes, kept)
 			}

@@ -11,19 +11,19 @@ var (
 	// Batch is that of up to 50 commands, which are answered one by one.
 	Batch = &format.Format{Name: "batch", Decode: DecodeBatch, Results: batchResults, Refusal: refusal(appendRefusal), Text: Text, AnySite: true}
 
-	// Open is that of other routes that pages of any site may call, and Own that of
-	// the rest: of this server's own API.
+	// Open is that of other routes that pages of any site may call, and Own
+	// that of the rest: of this server's own API.
 	Open = &format.Format{Refusal: refusal(appendRefusal), Text: Text, AnySite: true}
 	Own  = &format.Format{Refusal: refusal(appendRefusal), Text: Text}
 
-	// Data is that of the data API, whose errors are an object of arrays. Pages of any
-	// site may call the routes of OpenData.
+	// Data is that of the data API, whose errors are an object of arrays. Pages
+	// of any site may call the routes of OpenData.
 	Data     = &format.Format{Refusal: refusal(AppendFieldError), Text: Text}
 	OpenData = &format.Format{Refusal: refusal(AppendFieldError), Text: Text, AnySite: true}
 )
 
-// Single returns the format of a command that is sent alone: [Customers], [Events]
-// or [Clicks].
+// Single returns the format of a command that is sent alone: [Customers],
+// [Events] or [Clicks].
 func Single(name string) *format.Format {
 	return &format.Format{
 		Name: name,
@@ -46,8 +46,8 @@ func batchResults(b *format.Batch, now trackway.Micros) ([]byte, *trackway.Error
 	return appendBatch(make([]byte, 0, 128+perResult*len(b.Results)), b, now), nil
 }
 
-// refusal returns how refusals are written, those that have a shape of their own by
-// their kind included.
+// refusal returns how refusals are written, those that have a shape of their
+// own by their kind included.
 //
 //	{"success":false,"error":"Access key not found"}    the call was not let in
 //	{"errors":{"code":413,"description":"…"}}           its body was not taken, or the server failed

@@ -14,9 +14,9 @@ const idsField = "customer_ids"
 const propertiesField = "properties"
 
 // identifiers reads the value of "customer_ids": an object of strings, numbers,
-// and arrays of these. They come sorted by name, those of an array in its order,
-// and trimmed. Null and an empty array are an id with an empty value, so that
-// its name is checked like any other.
+// and arrays of these. They come sorted by name, those of an array in its
+// order, and trimmed. Null and an empty array are an id with an empty value, so
+// that its name is checked like any other.
 func (d *decoder) identifiers() ([]trackway.Identifier, *trackway.Error) {
 	var room [canonjson.Usual]canonjson.Member
 	members, p := d.Collect(room[:0], false)

@@ -13,8 +13,9 @@ import (
 )
 
 // TestMemory promises that what decoding allocates in all, garbage included,
-// stays within what package cost says, whatever a body holds. Each body is the worst of its kind; each grows to some sizes, so that
-// a factor that grows with the body is found.
+// stays within what package cost says, whatever a body holds. Each body is the
+// worst of its kind; each grows to some sizes, so that a factor that grows with
+// the body is found.
 func TestMemory(t *testing.T) { // not in parallel: what is measured is the process's
 	const base = 1 << 10 // of each body
 	worst := 0.0

@@ -11,7 +11,7 @@ import (
 
 // texts are the sentences for the domain's reasons. They are a part of the
 // contract: clients show them, and some look for them.
-var texts = map[trackway.Reason]string{
+var texts = map[trackway.Code]string{
 	trackway.Expected:      "Field '{field}': expected {what}.",
 	trackway.Required:      "Field '{field}' is required.",
 	trackway.Empty:         "Field '{field}' is empty.",
@@ -31,7 +31,7 @@ var texts = map[trackway.Reason]string{
 	trackway.Full:          "Field 'properties': the customer has {limit} properties, the most there may be; {got} new ones were not added, such as {what}.",
 }
 
-// Text returns what a client is told of an error, as a whole sentence.
+// Text returns an error as clients read it, a whole sentence.
 func Text(err *trackway.Error) string {
 	if err.Reason == "" {
 		return err.Msg
@@ -41,8 +41,10 @@ func Text(err *trackway.Error) string {
 }
 
 var (
-	errJSON   = &trackway.Error{Code: trackway.Invalid, Msg: "Invalid JSON"}
-	errNobody = &trackway.Error{Code: trackway.Invalid, Field: idsField, Msg: "Must specify at least one customer ID"} // of the data API
+	errJSON = &trackway.Error{Code: trackway.Invalid, Msg: "Invalid JSON"}
+
+	// errNobody is the data API's.
+	errNobody = &trackway.Error{Code: trackway.Invalid, Field: idsField, Msg: "Must specify at least one customer ID"}
 )
 
 // expected returns the error for a field that holds something else.
@@ -50,8 +52,8 @@ func expected(field, what string) *trackway.Error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.Expected, What: what}
 }
 
-// unexpected returns the error for a field that holds another kind of value than
-// was expected ("an object").
+// unexpected returns the error for a field that holds another kind of value
+// than was expected ("an object").
 func unexpected(field, what string, got canonjson.Kind) *trackway.Error {
 	return expected(field, what+", got "+got.String())
 }
@@ -103,5 +105,6 @@ func problem(field string, p canonjson.Problem) *trackway.Error {
 // maxShown is how many bytes of a name that a client made up an error repeats.
 const maxShown = 64
 
-// shown returns s, or its beginning if it is too long to be repeated in an error.
+// shown returns s, or its beginning if it is too long to be repeated in an
+// error.
 func shown(s string) string { return excerpt.Of(s, maxShown) }

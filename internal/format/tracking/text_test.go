@@ -14,19 +14,19 @@ import (
 // that an error does not have.
 func TestTexts(t *testing.T) {
 	t.Parallel()
-	file, err := parser.ParseFile(token.NewFileSet(), "../../../error.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "../../../error.go", nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
 	}
 	reasons := 0
 	ast.Inspect(file, func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if !ok {
+		decl, ok := n.(*ast.GenDecl)
+		if !ok || !strings.HasPrefix(decl.Doc.Text(), "The reasons") {
 			return true
 		}
-		if kind, ok := spec.Type.(*ast.Ident); ok && kind.Name == "Reason" {
+		for _, spec := range decl.Specs {
 			reasons++
-			reason := trackway.Reason(strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`))
+			reason := trackway.Code(strings.Trim(spec.(*ast.ValueSpec).Values[0].(*ast.BasicLit).Value, `"`))
 			text := Text(&trackway.Error{Field: "f.{what}", Reason: reason, Limit: 7, Got: 8, What: "w"})
 			if text == "" || strings.Contains(strings.ReplaceAll(text, "f.{what}", ""), "{") {
 				t.Errorf("%s is told as %q", reason, text)

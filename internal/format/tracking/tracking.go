@@ -3,11 +3,11 @@
 // bodies, too, which name customers in the same way.
 //
 // The package knows what a field looks like, not what it may hold: it does not
-// know a project's identifiers, does not ask for those fields that a command must
-// have (internal/ingest does both), and neither reads nor writes HTTP
+// know a project's identifiers, does not ask for those fields that a command
+// must have (internal/ingest does both), and neither reads nor writes HTTP
 // (internal/api). It reads no clock. All functions are pure and safe for
-// concurrent use. A body is read by package canonjson: commands are parts of it,
-// so it must not be changed once it was decoded.
+// concurrent use. A body is read by package canonjson: commands are parts of
+// it, so it must not be changed once it was decoded.
 //
 // # Errors
 //
@@ -16,16 +16,16 @@
 // the body as a whole was not understood: it is not JSON, or not an object. Any
 // other error is about the field that it names.
 //
-// Bounds are those of canonjson, on each value, so that single commands, batches
-// and lines of a file accept the same ones, and a command that exceeds a bound
-// fails alone.
+// Bounds are those of canonjson, on each value, so that single commands,
+// batches and lines of a file accept the same ones, and a command that exceeds
+// a bound fails alone.
 //
 // # Decisions
 //
-// Null stands for an absent field everywhere, except as a property's value, where
-// it is a value. The last of two members of the same name wins, errors included.
-// Unknown fields are ignored. Half a surrogate pair in an id is refused: it would
-// make one customer of two, for good.
+// Null stands for an absent field everywhere, except as a property's value,
+// where it is a value. The last of two members of the same name wins, errors
+// included. Unknown fields are ignored. Half a surrogate pair in an id is
+// refused: it would make one customer of two, for good.
 package tracking
 
 // The names of the commands that change something, in a batch and in paths.

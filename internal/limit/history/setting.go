@@ -9,25 +9,11 @@ import (
 	"trackway"
 )
 
-// Policy is a policy as it is kept and published, all but its name.
+// Policy is a policy as it is recorded and published.
 type Policy struct {
-	Paths      []string           `json:"paths"` // sorted: their order means nothing
-	Limit      uint32             `json:"limit"`
-	Window     int64              `json:"window"` // seconds
-	Per        trackway.Per       `json:"per"`
-	Algorithm  trackway.Algorithm `json:"algorithm"`
-	Burst      uint32             `json:"burst,omitempty"`
-	Mode       trackway.Mode      `json:"mode"`
-	Also       bool               `json:"also"`
-	Candidate  uint32             `json:"candidate,omitempty"`
-	IPv6Prefix uint32             `json:"ipv6_prefix"`
-	IPv6Wide   *Wide              `json:"ipv6_wide,omitempty"`
-}
+	trackway.Policy
 
-// Wide is how IPv6 callers of a wider prefix are counted together.
-type Wide struct {
-	Prefix uint32 `json:"prefix"`
-	Times  uint32 `json:"times"`
+	Window int64 `json:"window"` // seconds, in place of the policy's own
 }
 
 // Override is an override as it is kept, all but whom it is for.
@@ -37,18 +23,11 @@ type Override struct {
 	Until     *time.Time `json:"until,omitempty"`
 }
 
-// PolicyOf returns p as it is kept and published.
+// PolicyOf returns p as it is recorded and published. Its paths are sorted:
+// their order means nothing.
 func PolicyOf(p *trackway.Policy) Policy {
-	out := Policy{
-		Paths: slices.Sorted(slices.Values(p.Paths)), Limit: p.Limit, Window: int64(p.Window / time.Second), Per: p.Per,
-		Algorithm: p.Algorithm, Mode: p.Mode, Also: p.Also, Candidate: p.Candidate, IPv6Prefix: p.IPv6Prefix,
-	}
-	if p.Algorithm == trackway.GCRA {
-		out.Burst = p.Burst
-	}
-	if p.IPv6Wide.Times > 0 {
-		out.IPv6Wide = &Wide{p.IPv6Wide.Prefix, p.IPv6Wide.Times}
-	}
+	out := Policy{*p, int64(p.Window / time.Second)}
+	out.Paths = slices.Sorted(slices.Values(p.Paths))
 	return out
 }
 
@@ -62,7 +41,9 @@ type setting struct {
 func settings(policies []trackway.Policy, overrides []trackway.Override) []setting {
 	all := make([]setting, 0, len(policies)+len(overrides))
 	for i := range policies {
-		all = append(all, setting{item{OfPolicy, policies[i].Name, ""}, mustEncode(PolicyOf(&policies[i]))})
+		value := PolicyOf(&policies[i])
+		value.Name = "" // the change has it
+		all = append(all, setting{item{OfPolicy, policies[i].Name, ""}, mustEncode(value)})
 	}
 	for i := range overrides {
 		o := &overrides[i]

@@ -30,6 +30,7 @@ func line(p *trackway.Policy) string {
 	add(p.Mode != trackway.Enforce, "mode: %s", p.Mode)
 	add(p.Also, "also: true")
 	add(p.Candidate > 0, "candidate: %d", p.Candidate)
+	add(p.NoLooserThan != "", "no_looser_than: %s", p.NoLooserThan)
 	add(p.AllowBelowFloor, "allow_below_floor: true")
 	add(p.IPv6Prefix != 64, "ipv6_prefix: %d", p.IPv6Prefix)
 	usual := trackway.IPv6Wide{Prefix: 48, Times: 16}

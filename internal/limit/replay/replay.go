@@ -19,6 +19,7 @@ type Source func(yield func(second int64, rows []traffic.Row) error) (traffic.Co
 type Limits struct {
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
+	Floors    []limit.Floor     // what is promised: no suggestion is below it
 	Tokens    map[string]string // of the projects, by name: a record has names, overrides and paths have tokens
 	Callers   int               // for how many the server's limiter is made
 }

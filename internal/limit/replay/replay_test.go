@@ -175,7 +175,7 @@ func simulationIsEnforcement(t *rapid.T, atOnce bool) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	r := traffic.New(dir, slog.New(slog.DiscardHandler))
+	r := traffic.New(dir, []string{"/api/", "/track/"}, slog.New(slog.DiscardHandler))
 	r.Reload(traffic.Settings{Record: true, Keep: time.Hour, MaxBytes: 1 << 30, Projects: map[string]string{token: "shop"}})
 	calls := uint64(0)
 	for second := range rapid.IntRange(1, 30).Draw(t, "seconds") {
@@ -344,6 +344,7 @@ func TestLine(t *testing.T) {
 		want.Paths = rapid.SliceOfN(rapid.StringMatching("([A-Z]{3,6} )?/[a-z0-9,:!'~%&.-]{0,6}/?"), 1, 3).Draw(t, "paths")
 		want.Window = time.Duration(rapid.IntRange(1, 86400).Draw(t, "seconds")) * time.Second
 		want.Also, want.AllowBelowFloor = rapid.Bool().Draw(t, "also"), rapid.Bool().Draw(t, "floor")
+		want.NoLooserThan = rapid.SampledFrom([]string{"", "api", "on"}).Draw(t, "no looser than")
 		want.Candidate = rapid.Uint32Range(0, 9).Draw(t, "candidate")
 		if want.Algorithm == trackway.GCRA {
 			want.Burst = rapid.Uint32Range(1, 9).Draw(t, "burst")

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"trackway"
@@ -74,22 +72,19 @@ func withLimit(p trackway.Policy, limit uint32) trackway.Policy {
 	return p
 }
 
-// alone returns limits of which only p is in force, and those with an override of it are free. The other policies stay, for the
-// longest path holds, also of one that is off; under other names, for there are rules for grid beside api.
+// alone returns limits of which only p is in force, and from which the callers
+// with an override of p are exempt. The other policies stay, but off: of several
+// policies the one with the longest path holds, also if it is off.
 func (s *search) alone(p trackway.Policy) *Limits {
 	l := Limits{Tokens: s.limits.Tokens, Callers: s.limits.Callers}
-	prefix := "-"
-	if strings.HasPrefix(p.Name, prefix) {
-		prefix = "_"
-	}
-	for i, other := range s.policies {
+	p.Mode, p.NoLooserThan, p.Candidate = trackway.Enforce, "", 0
+	for _, other := range s.policies {
 		if other.Name == p.Name {
-			p.Mode, p.AllowBelowFloor, p.Candidate = trackway.Enforce, true, 0
-			l.Policies = append(l.Policies, p)
-			continue
+			other = p
+		} else {
+			other.Mode, other.NoLooserThan = trackway.Off, ""
+			other.Algorithm, other.Burst = trackway.Fixed, 0 // for the window that is wished for there may be no such burst
 		}
-		other.Name, other.Mode = prefix+strconv.Itoa(i), trackway.Off
-		other.Algorithm, other.Burst = trackway.Fixed, 0 // for the window that is wished for there may be no such burst
 		l.Policies = append(l.Policies, other)
 	}
 	for _, o := range s.limits.Overrides {
@@ -268,18 +263,19 @@ func (s *search) try(wanted map[*sought][]int) error {
 	return nil
 }
 
-// settle raises what was found until a configuration may hold it: the tracking API's floor, and that grid is not looser than api.
-// More is never less for a caller, so that the share is kept.
+// settle raises what was found until a configuration may hold it: no limit is
+// below a floor, and none is looser than the policy that it must not be looser
+// than. A higher limit refuses nobody more, so the share is kept.
 func (s *search) settle() error {
 	for _, q := range s.sought {
-		if q.policy.Name != "api" {
-			s.raise(q, "the tracking API is promised to allow more")
+		if q.policy.NoLooserThan != "" {
+			s.raise(q)
 		}
 	}
 	for _, q := range s.sought {
-		if q.policy.Name == "api" {
-			s.raise(q, "grid must not be the looser one")
-			s.keepGrid(q)
+		if q.policy.NoLooserThan == "" { // others may be measured by it: it comes after them
+			s.raise(q)
+			s.keepStricter(q)
 		}
 	}
 	trials := make(map[*sought][]int)
@@ -291,21 +287,28 @@ func (s *search) settle() error {
 	return s.try(trials)
 }
 
-// keepGrid leaves grid as it is where api cannot be raised to it.
-func (s *search) keepGrid(api *sought) {
-	for _, q := range s.sought {
-		if q.policy.Name == "grid" && api.none && !q.idle() {
-			q.none, q.note = true, api.note
+// keepStricter leaves the policies that must not be looser than q as they are,
+// if q cannot be raised to them.
+func (s *search) keepStricter(q *sought) {
+	for _, strict := range s.sought {
+		if strict.policy.NoLooserThan == q.policy.Name && q.none && !strict.idle() {
+			strict.none, strict.note = true, q.note
 		}
 	}
 }
 
-// raise raises a limit until it can be configured together with those that were found so far. That of a policy that nobody
-// called is left as it is if that can be, and so is one for whose window there is no such limit.
-func (s *search) raise(q *sought, why string) {
+// raise raises a limit until it can be configured together with those that were
+// found so far. A policy that nobody called stays as it is, if that can be
+// configured. So does one for whose window there is no such limit.
+func (s *search) raise(q *sought) {
 	for {
-		if _, err := limit.NewSet(s.settled(q), s.limits.Overrides); err == nil {
+		_, err := limit.NewSet(s.settled(q), s.limits.Overrides, s.limits.Floors...)
+		if err == nil {
 			return
+		}
+		why := "callers are promised more"
+		if problems, _ := errors.AsType[limit.Problems](err); len(problems) > 0 && problems[0].Name != q.policy.Name {
+			why = problems[0].Name + " must not be the looser one"
 		}
 		q.note = fmt.Sprintf("%d would do, but %s", q.needed, why)
 		switch {
@@ -320,7 +323,8 @@ func (s *search) raise(q *sought, why string) {
 	}
 }
 
-// settled returns the policies with what was found, of which only q is held to the floor, and only api to grid.
+// settled returns the policies with what was found. Only q is held to the
+// floors, and only others are held to be no looser than q.
 func (s *search) settled(q *sought) []trackway.Policy {
 	policies := slices.Clone(s.policies)
 	for _, other := range s.sought {
@@ -329,15 +333,9 @@ func (s *search) settled(q *sought) []trackway.Policy {
 	for i := range policies {
 		p := &policies[i]
 		p.Mode, p.AllowBelowFloor = trackway.Enforce, i != q.index // what holds when it is in force
-		if i != q.index && p.Name == "api" {
-			*p = unbounded(*p)
+		if p.NoLooserThan != q.policy.Name {
+			p.NoLooserThan = ""
 		}
 	}
 	return policies
-}
-
-// unbounded returns a policy that no other is looser than.
-func unbounded(p trackway.Policy) trackway.Policy {
-	p.Algorithm, p.Burst, p.Limit, p.Window = trackway.Fixed, 0, table.MaxLimit, time.Second
-	return p
 }

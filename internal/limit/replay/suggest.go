@@ -49,15 +49,15 @@ type Effect struct {
 // its callers that is wished for. Each is tried on the record, with the other policies off, and without the callers who have an
 // override. A limit that the configuration would refuse is not suggested.
 func Suggest(from Source, l Limits, wish Wish) (*Advice, error) {
-	set, err := limit.NewSet(l.Policies, l.Overrides)
+	set, err := limit.NewSet(l.Policies, l.Overrides, l.Floors...)
 	if err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
 	s := &search{from: from, limits: l, policies: set.Policies(), share: wish.Share}
 	for i, p := range s.policies {
 		asked := wish.Policy == "" || wish.Policy == p.Name
-		if !asked && (wish.Policy != "grid" || p.Name != "api") { // the two hang together
-			continue
+		if !asked && !slices.ContainsFunc(s.policies, func(q trackway.Policy) bool { return q.Name == wish.Policy && q.NoLooserThan == p.Name }) {
+			continue // the two hang together
 		}
 		now := p
 		if wish.Window > 0 && asked {

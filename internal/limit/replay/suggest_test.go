@@ -32,6 +32,8 @@ func from(address string, byPath map[string]uint32) Source {
 	return all.source
 }
 
+var floors = []limit.Floor{{Path: "/track/", Calls: 6000, Window: time.Minute}}
+
 // published are the limits by default.
 func published() []trackway.Policy {
 	usual := func(name, path string, limit uint32, window time.Duration, per trackway.Per) trackway.Policy {
@@ -40,9 +42,10 @@ func published() []trackway.Policy {
 			IPv6Prefix: 64, IPv6Wide: trackway.IPv6Wide{Prefix: 48, Times: 16},
 		}
 	}
+	grid := usual("grid", "/grid/", 15, 30*time.Second, trackway.PerIP)
+	grid.NoLooserThan = "api"
 	return []trackway.Policy{
-		usual("track", "/track/", 6000, time.Minute, trackway.PerIP), usual("api", "/api/", 30, 30*time.Second, trackway.PerIPPath),
-		usual("grid", "/grid/", 15, 30*time.Second, trackway.PerIP),
+		usual("track", "/track/", 6000, time.Minute, trackway.PerIP), usual("api", "/api/", 30, 30*time.Second, trackway.PerIPPath), grid,
 	}
 }
 
@@ -62,6 +65,10 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 		}
 		return all
 	}
+	free, named := published(), published() // a policy's name means nothing
+	free[2].NoLooserThan = ""
+	named[0].NoLooserThan, named[1].Name, named[2].Name, named[2].NoLooserThan = "grid", "grid", "api", ""
+	named[0].Limit, named[0].AllowBelowFloor, named[0].Mode = 50, true, trackway.Report
 	off := published()
 	off[1].Mode, off[2].Mode = trackway.Report, trackway.Off
 	tests := map[string]struct {
@@ -80,19 +87,19 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 			published(),
 			map[string]uint32{track: 5},
 			Wish{},
-			map[string]string{"track": "6000 5 would do, but the tracking API is promised to allow more", "api": "nobody", "grid": "nobody"},
+			map[string]string{"track": "6000 5 would do, but callers are promised more", "api": "nobody", "grid": "nobody"},
 		},
 		"the floor of sliding": {
 			as(trackway.Sliding, trackway.Report),
 			map[string]uint32{track: 5},
 			Wish{Policy: "track"},
-			map[string]string{"track": "12000 5 would do, but the tracking API is promised to allow more"},
+			map[string]string{"track": "12000 5 would do, but callers are promised more"},
 		},
 		"the floor of gcra": {
 			as(trackway.GCRA, trackway.Enforce),
 			map[string]uint32{track: 5},
 			Wish{Policy: "track"},
-			map[string]string{"track": "60000 5 would do, but the tracking API is promised to allow more"},
+			map[string]string{"track": "60000 5 would do, but callers are promised more"},
 		},
 		"what is off": {
 			off,
@@ -112,6 +119,18 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 			Wish{},
 			map[string]string{"track": "nobody", "api": "50 3 would do, but grid must not be the looser one", "grid": "50"},
 		},
+		"a grid that nothing holds": {
+			free,
+			map[string]uint32{api: 3, grid: 41},
+			Wish{},
+			map[string]string{"track": "nobody", "api": "3", "grid": "50"},
+		},
+		"another order": {
+			named,
+			map[string]uint32{track: 7000, api: 3, grid: 41},
+			Wish{},
+			map[string]string{"track": "8000", "grid": "4000 3 would do, but track must not be the looser one", "api": "50"},
+		},
 		"also where nobody calls api": {
 			published(),
 			map[string]uint32{grid: 41},
@@ -128,7 +147,7 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 			published(),
 			map[string]uint32{track: 5},
 			Wish{Policy: "track", Window: 24 * time.Hour},
-			map[string]string{"track": "none, for this window there is no limit that can be configured, since the tracking API is promised to allow more"},
+			map[string]string{"track": "none, for this window there is no limit that can be configured, since callers are promised more"},
 		},
 		"another window": {
 			published(),
@@ -141,7 +160,7 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test.wish.Share = 100
-			a, err := Suggest(calls(test.calls), Limits{Policies: test.policies, Tokens: tokens, Callers: 100}, test.wish)
+			a, err := Suggest(calls(test.calls), Limits{Policies: test.policies, Floors: floors, Tokens: tokens, Callers: 100}, test.wish)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -184,7 +203,7 @@ func TestWhateverIsSuggestedCanBeConfigured(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		policies := drawPublished(t)
-		if _, err := limit.NewSet(policies, nil); err != nil {
+		if _, err := limit.NewSet(policies, nil, floors...); err != nil {
 			t.Skip(err)
 		}
 		byPath := map[string]uint32{}
@@ -196,7 +215,7 @@ func TestWhateverIsSuggestedCanBeConfigured(t *testing.T) {
 			Share: 100, Policy: rapid.SampledFrom([]string{"", "api", "grid", "track"}).Draw(t, "policy"),
 			Window: time.Duration(rapid.SampledFrom([]int{0, 1, 60, 86400}).Draw(t, "wish")) * time.Second,
 		}
-		a, err := Suggest(calls(byPath), Limits{Policies: policies, Tokens: tokens, Callers: 100}, wish)
+		a, err := Suggest(calls(byPath), Limits{Policies: policies, Floors: floors, Tokens: tokens, Callers: 100}, wish)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +227,7 @@ func TestWhateverIsSuggestedCanBeConfigured(t *testing.T) {
 				}
 			}
 		}
-		if _, err := limit.NewSet(policies, nil); err != nil {
+		if _, err := limit.NewSet(policies, nil, floors...); err != nil {
 			t.Fatalf("%v\n%+v", err, a.Suggestions)
 		}
 	})

@@ -65,75 +65,89 @@ type Result struct {
 	Wait uint32
 }
 
-// step is one call on a counter whose state is word: the state after it and the answer; or [over], if the window has to be
-// moved first (sliding, which has a count of the window before to move along). A refused call only marks the state.
-func (r *Rule) step(word, prev uint64, now int64) (next uint64, res Result) {
+// step is one call on a counter. A refused call only marks the state.
+func (r *Rule) step(c *Counter, now int64) Result {
 	if r.kind == gcra {
-		return r.stepGCRA(word, now)
+		return r.stepGCRA(c, now)
 	}
-	left := (word>>lowBits - millis(now)) & timeMask
-	if left-1 >= maxAhead {
-		if r.kind == sliding {
-			return r.stepOver(word, now)
-		}
-		next, res = r.first(now)
-		return next | word&genMask, res
+	left := c.left(now)
+	switch over := left-1 >= maxAhead; {
+	case r.kind == sliding && over:
+		return r.stepOver(c, now)
+	case r.kind == sliding:
+		return r.stepSliding(c, left)
+	case over:
+		return r.first(c, now)
 	}
-	if r.kind == sliding {
-		return r.stepSliding(word, prev, left)
-	}
-	used := word & low
+	used := c.state & low
 	if used >= r.limit {
-		return word | levelMask, Result{Wait: uint32(left)}
+		c.state |= levelMask
+		return Result{Wait: uint32(left)}
 	}
 	used++
-	return word&^(levelMask|low) | level(used, r.limit) | used, admitted(r.limit-used, left)
+	c.state = c.state&^(levelMask|low) | level(used, r.limit) | used
+	return admitted(r.limit-used, left)
 }
 
-// over is no state: that of a free slot.
-const over = free
+// left is the time until the window ends, in ms; more than maxAhead if it is
+// over.
+func (c *Counter) left(now int64) uint64 { return (c.state>>lowBits - millis(now)) & timeMask }
 
-// first is the first call of a caller: the state, of generation 0, and the answer.
-func (r *Rule) first(now int64) (word uint64, res Result) {
+// before is the number of calls in the window before (sliding).
+func (c *Counter) before() uint64 { return c.key & low }
+
+// first is the first call of a caller.
+func (r *Rule) first(c *Counter, now int64) Result {
 	if r.kind == gcra {
-		return r.stepGCRA(fine(now), now)
+		c.state = fine(now)
+		return r.stepGCRA(c, now)
 	}
 	end := (millis(now) + r.window) & timeMask
-	res = admitted(r.limit-1, r.window)
+	c.state = valid(level(1, r.limit) | end<<lowBits | 1)
+	res := admitted(r.limit-1, r.window)
 	if r.kind == sliding && r.limit == 1 {
 		res.Wait += uint32(r.window)
 	}
-	return valid(level(1, r.limit) | end<<lowBits | 1), res
+	return res
 }
 
-// stepSliding is a call in a running window. All terms are calls times milliseconds, so that nothing is rounded.
-func (r *Rule) stepSliding(word, prev, left uint64) (next uint64, res Result) {
-	used, all := word&low, r.limit*r.window
-	before := prev * min(left, r.window)
+// stepSliding is a call in a running window. All terms are calls times
+// milliseconds, so that nothing is rounded.
+func (r *Rule) stepSliding(c *Counter, left uint64) Result {
+	used, all := c.state&low, r.limit*r.window
+	before := c.before() * min(left, r.window)
 	if before+(used+1)*r.window > all {
-		return word | levelMask, Result{Wait: r.slidingWait(used, prev, left)}
+		c.state |= levelMask
+		return Result{Wait: r.slidingWait(used, c.before(), left)}
 	}
 	used++
 	sum := before + used*r.window
-	res = admitted((all-sum)/r.window, left)
+	c.state = c.state&^(levelMask|low) | level(sum, all) | used
+	res := admitted((all-sum)/r.window, left)
 	if res.Remaining == 0 {
-		res.Wait = r.slidingWait(used, prev, left)
+		res.Wait = r.slidingWait(used, c.before(), left)
 	}
-	return word&^(levelMask|low) | level(sum, all) | used, res
+	return res
 }
 
-// stepOver is a call after the end of a sliding window: the window is moved only if the call will be admitted in the one
-// that it then falls into, since a refused call must not choose where windows begin.
-func (r *Rule) stepOver(word uint64, now int64) (next uint64, res Result) {
-	moved, prev := r.slide(word, now)
-	if _, res = r.stepSliding(moved, prev, (moved>>lowBits-millis(now))&timeMask); res.Allowed {
-		return over, Result{}
+// stepOver is a call after the end of a sliding window. The window moves only
+// if the call is admitted in the window that it then falls into: a refused call
+// must not choose where windows begin.
+func (r *Rule) stepOver(c *Counter, now int64) Result {
+	moved := *c
+	r.slide(&moved, now)
+	res := r.stepSliding(&moved, moved.left(now))
+	if res.Allowed {
+		*c = moved
+	} else {
+		c.state |= levelMask
 	}
-	return word | levelMask, res
+	return res
 }
 
-// slidingWait is the time until the next call is admitted if none comes before: when enough of the window before has slid
-// out, or, if this window is full by itself, enough of this one.
+// slidingWait is the time until the next call is admitted if none comes before:
+// when enough of the window before has slid out, or, if this window is full by
+// itself, enough of this one.
 func (r *Rule) slidingWait(used, prev, left uint64) uint32 {
 	if used >= r.limit {
 		left, prev, used = left+r.window, used, 0
@@ -142,33 +156,37 @@ func (r *Rule) slidingWait(used, prev, left uint64) uint32 {
 	return uint32(max(left, weighs+1) - weighs)
 }
 
-// slide returns the state and the calls before of a sliding window that is over: the next window if now lies in it, else
-// one that starts now.
-func (r *Rule) slide(word uint64, now int64) (next, prev uint64) {
-	ms, end := millis(now), word>>lowBits&timeMask
+// slide moves a sliding window that is over: to the next window if now lies in
+// it, otherwise to one that starts now.
+func (r *Rule) slide(c *Counter, now int64) {
+	ms, end, used := millis(now), c.state>>lowBits&timeMask, c.state&low
+	c.key &^= low
 	if (ms-end)&timeMask >= r.window {
-		return valid((ms + r.window) & timeMask << lowBits), 0
+		c.state = valid((ms + r.window) & timeMask << lowBits)
+		return
 	}
-	prev = word & low
-	return valid(level(prev, r.limit) | (end+r.window)&timeMask<<lowBits), prev
+	c.key |= used
+	c.state = valid(level(used, r.limit) | (end+r.window)&timeMask<<lowBits)
 }
 
-// stepGCRA is a call on the theoretical arrival time in word.
-func (r *Rule) stepGCRA(word uint64, now int64) (next uint64, res Result) {
+// stepGCRA is a call on the theoretical arrival time in c.
+func (r *Rule) stepGCRA(c *Counter, now int64) Result {
 	at := fine(now)
-	ahead := (word - at) & tatMask
+	ahead := (c.state - at) & tatMask
 	if ahead > maxAhead<<lowBits {
 		ahead = 0 // it lies in the past
 	}
 	then := ahead + r.interval
 	if then > r.reach {
-		return word | levelMask, Result{Wait: ceilMillis(then - r.reach)}
+		c.state |= levelMask
+		return Result{Wait: ceilMillis(then - r.reach)}
 	}
-	res = Result{Allowed: true, Remaining: uint32((r.reach - then) / r.interval), Wait: ceilMillis(then)}
+	c.state = valid(level(then, r.reach) | (at+then)&tatMask)
+	res := Result{Allowed: true, Remaining: uint32((r.reach - then) / r.interval), Wait: ceilMillis(then)}
 	if res.Remaining == 0 {
 		res.Wait = ceilMillis(then + r.interval - r.reach)
 	}
-	return valid(word&genMask | level(then, r.reach) | (at+then)&tatMask), res
+	return res
 }
 
 // refund is the state after the call that was admitted at the time at is given back, or word if there is nothing to give
@@ -201,8 +219,9 @@ func level(used, limit uint64) uint64 {
 	return uint64(max(0, 14+bits.Len64(used)-bits.Len64(limit))) << levelAt
 }
 
-// valid keeps a state from being taken for a free or a busy one, which it could be for one millisecond in two years.
-func valid(word uint64) uint64 { return max(word, busy+1) }
+// valid keeps a state from being taken for a free one, which it could be for
+// one millisecond in two years.
+func valid(word uint64) uint64 { return max(word, free+1) }
 
 func millis(now int64) uint64 { return uint64(max(now, 0)) / 1e6 }
 

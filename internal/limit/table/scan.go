@@ -1,29 +1,23 @@
 package table
 
-// State is what a counter held at one moment. Its [Rule] can tell what that means.
-type State struct {
-	word, prev uint64
+// Scan calls visit for each counter that runs, with its class: for each caller
+// and each other thing that is counted. It reads the whole table, which takes
+// milliseconds for each hundred megabytes, and holds one stripe at a time for
+// the duration of its visits. The counter is valid until visit returns; visit
+// must not call the table.
+func (t *Table) Scan(now int64, visit func(class uint8, c *Counter)) {
+	for i := range t.stripes {
+		t.scan(&t.stripes[i], millis(now), visit)
+	}
 }
 
-// Scan calls visit for each counter that runs, and so for each caller and each other thing that is counted, with its class. It
-// reads the whole table, milliseconds for each hundred megabytes, and holds nobody up: a caller who comes or goes meanwhile may
-// be seen or not.
-func (t *Table) Scan(now int64, visit func(class uint8, s State)) {
-	ms := millis(now)
-	for i := range t.sets {
-		s := &t.sets[i]
-		for j := range ways {
-			word, key := s.state[j].Load(), s.key[j].Load()
-			if word <= busy {
-				continue
-			}
-			again := s.state[j].Load()
-			if again <= busy || (again^word)&genMask != 0 {
-				continue // it changed hands: the key may be the next one's
-			}
-			class := uint8(key >> classAt)
-			if t.runs(word, class, ms) {
-				visit(class, State{word, key & low})
+func (t *Table) scan(s *stripe, ms uint64, visit func(class uint8, c *Counter)) {
+	s.Lock()
+	defer s.Unlock()
+	for i := range s.sets {
+		for j := range s.sets[i] {
+			if c := &s.sets[i][j]; t.runs(c, ms) {
+				visit(c.class(), c)
 			}
 		}
 	}
@@ -36,43 +30,43 @@ type Use struct {
 	Over  bool   // its last call was over the limit, and one now would be, too
 }
 
-// Use reads the state of a counter of this rule. The state may be of another limit, an override's: Calls is right then too, but
-// for gcra, Tenth may be off by a factor of two, since a counter holds no more than that of its own limit, and a sliding window
-// of a lower limit is not known to be over it.
-func (r *Rule) Use(now int64, s State) Use {
-	marked := s.word&levelMask == levelMask
+// Use reads a counter of this rule. The counter may be of another limit, an
+// override's. Calls is right then too, except for gcra. Tenth may be off by a
+// factor of two, since a counter knows no more than its own limit, and a
+// sliding window of a lower limit is not known to be over it.
+func (r *Rule) Use(now int64, c *Counter) Use {
+	marked := c.state&levelMask == levelMask
 	switch r.kind {
 	case gcra:
-		ahead := (s.word - fine(now)) & tatMask
+		ahead := (c.state - fine(now)) & tatMask
 		if ahead > maxAhead<<lowBits {
 			ahead = 0
 		}
 		calls := (ahead + r.interval - 1) / r.interval
 		return Use{narrow(calls), tenth(ahead, r.reach), marked && ahead+r.interval > r.reach} // reach is that of any limit
 	case sliding:
-		return r.useSliding(now, s, marked)
+		return r.useSliding(now, *c, marked)
 	default:
-		used := s.word & low
-		exact := s.word&levelMask == level(used, r.limit)
-		return Use{narrow(used), tenthOf(s.word, used, r.limit, exact), marked}
+		used := c.state & low
+		exact := c.state&levelMask == level(used, r.limit)
+		return Use{narrow(used), tenthOf(c.state, used, r.limit, exact), marked}
 	}
 }
 
-func (r *Rule) useSliding(now int64, s State, marked bool) Use {
-	word, prev, all := s.word, s.prev, r.limit*r.window
-	left := (word>>lowBits - millis(now)) & timeMask
-	const step = 1 << levelAt // by which a level may differ that was reckoned in calls and not in their milliseconds
-	exact := word&levelMask+step >= level(word&low*r.window, all) && word&levelMask <= level((word&low+prev)*r.window, all)+step
-	if left-1 >= maxAhead { // it has ended, and counts as the one before
-		word, prev = r.slide(word, now)
-		left = (word>>lowBits - millis(now)) & timeMask
+func (r *Rule) useSliding(now int64, c Counter, marked bool) Use {
+	word, all := c.state, r.limit*r.window
+	const step = 1 << levelAt // a level reckoned in calls may differ by one from one reckoned in their milliseconds
+	exact := word&levelMask+step >= level(word&low*r.window, all) && word&levelMask <= level((word&low+c.before())*r.window, all)+step
+	if c.left(now)-1 >= maxAhead { // it has ended, and counts as the window before
+		r.slide(&c, now)
 	}
-	sum := prev*min(left, r.window) + word&low*r.window
+	sum := c.before()*min(c.left(now), r.window) + c.state&low*r.window
 	calls := (sum + r.window - 1) / r.window
-	return Use{narrow(calls), tenthOf(s.word, sum, all, exact), marked && sum+r.window > all}
+	return Use{narrow(calls), tenthOf(word, sum, all, exact), marked && sum+r.window > all}
 }
 
-// tenthOf returns the tenth of the limit that was used; by the level in word if the limit is not the one that it was used of.
+// tenthOf returns the tenth of the limit that was used. If the limit is not the
+// one that was used, the level in word decides.
 func tenthOf(word, used, limit uint64, exact bool) int {
 	const half, most = 14, 7 // the level of a half or more, and the middle of that
 	l := int(word & levelMask >> levelAt)

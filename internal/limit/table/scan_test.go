@@ -6,13 +6,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-func scan(t *Table, now int64, class uint8) (states []State) {
-	t.Scan(now, func(c uint8, s State) {
-		if c == class {
-			states = append(states, s)
+func scan(t *Table, now int64, class uint8) (counters []*Counter) {
+	t.Scan(now, func(of uint8, c *Counter) {
+		if of == class {
+			copied := *c
+			counters = append(counters, &copied)
 		}
 	})
-	return states
+	return counters
 }
 
 // What a scan says of a caller is what the caller was told by its last call.
@@ -33,12 +34,12 @@ func TestUseIsWhatTheCallerWasTold(t *testing.T) {
 				key := table.Key(1, 2, 3, 4)
 				for i, at := range script(t) {
 					res := table.Take(at*ms, key, 3, &rule)
-					states := scan(table, at*ms, 3)
-					if len(states) != 1 {
-						t.Fatalf("call %d: found %d counters, want 1", i, len(states))
+					counters := scan(table, at*ms, 3)
+					if len(counters) != 1 {
+						t.Fatalf("call %d: found %d counters, want 1", i, len(counters))
 					}
 					want := Use{Calls: uint32(atOnce) - res.Remaining, Over: !res.Allowed}
-					got := rule.Use(at*ms, states[0])
+					got := rule.Use(at*ms, counters[0])
 					if got.Calls != want.Calls || got.Over != want.Over {
 						t.Fatalf("call %d at %d ms, answered %+v: got %+v, want %+v", i, at, res, got, want)
 					}
@@ -47,7 +48,7 @@ func TestUseIsWhatTheCallerWasTold(t *testing.T) {
 						t.Fatalf("call %d: %d of %d calls are tenth %d", i, got.Calls, atOnce, got.Tenth)
 					}
 					later := at + rapid.Int64Range(1, 3000).Draw(t, "later")
-					if states := scan(table, later*ms, 3); len(states) == 1 && rule.Use(later*ms, states[0]).Over {
+					if counters := scan(table, later*ms, 3); len(counters) == 1 && rule.Use(later*ms, counters[0]).Over {
 						if table.Take(later*ms, key, 3, &rule).Allowed { // else it changed nothing
 							t.Fatalf("call %d: still over the limit after %d ms, when a call is admitted", i, later-at)
 						}

@@ -131,7 +131,7 @@ func TestASetIsOneCacheLine(t *testing.T) {
 		t.Errorf("a set has %d bytes, want %d", size, cacheLine)
 	}
 	table := New(1000)
-	if at := uintptr(unsafe.Pointer(&table.sets[0])); at%cacheLine != 0 {
+	if at := uintptr(unsafe.Pointer(&table.stripes[0].sets[0])); at%cacheLine != 0 {
 		t.Errorf("the sets begin %d bytes into a cache line", at%cacheLine)
 	}
 }
@@ -202,7 +202,7 @@ func TestNobodyElseIsRefused(t *testing.T) {
 			t.Fatalf("%d callers are being refused in a table of %d slots", i, table.Slots())
 		}
 	}
-	if live := table.Live(1)[1]; live > table.Slots() {
+	if live := len(scan(table, 1, 1)); live > table.Slots() {
 		t.Errorf("%d live of %d slots", live, table.Slots())
 	}
 	later := int64(60e3) * ms
@@ -211,7 +211,7 @@ func TestNobodyElseIsRefused(t *testing.T) {
 	}
 }
 
-func TestLive(t *testing.T) {
+func TestScanSeesEachClass(t *testing.T) {
 	t.Parallel()
 	table, fixed, slid := New(100), Fixed(5, 10e3), Sliding(5, 10e3)
 	table.Prepare(1, &fixed)
@@ -224,9 +224,9 @@ func TestLive(t *testing.T) {
 		at          int64
 		fixed, slid int
 	}{{0, 10, 10}, {9_999, 10, 10}, {10_000, 0, 10}, {19_999, 0, 10}, {20_000, 0, 0}} {
-		live := table.Live(c.at * ms)
-		if live[1] != c.fixed || live[2] != c.slid || live[0] != 0 {
-			t.Errorf("at %d ms: %d fixed and %d sliding, want %d and %d", c.at, live[1], live[2], c.fixed, c.slid)
+		fixed, slid, none := len(scan(table, c.at*ms, 1)), len(scan(table, c.at*ms, 2)), len(scan(table, c.at*ms, 0))
+		if fixed != c.fixed || slid != c.slid || none != 0 {
+			t.Errorf("at %d ms: %d fixed and %d sliding, want %d and %d", c.at, fixed, slid, c.fixed, c.slid)
 		}
 	}
 }

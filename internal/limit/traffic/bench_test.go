@@ -12,7 +12,7 @@ import (
 // BenchmarkNote is what recording costs a call. Callers differ, or are one that floods; a second is over now and then.
 func BenchmarkNote(b *testing.B) {
 	for name, callers := range map[string]int{"callers=1": 1, "callers=1000": 1000} {
-		r := New(b.TempDir(), slog.New(slog.DiscardHandler))
+		r := New(b.TempDir(), roots, slog.New(slog.DiscardHandler))
 		b.Run(name, func(b *testing.B) {
 			for _, on := range []bool{false, true} {
 				r.Reload(Settings{Record: on, Keep: time.Hour, MaxBytes: 1 << 30})
@@ -45,7 +45,7 @@ func note(r *Recorder, callers int, more func(i int) bool, at time.Time) {
 
 // BenchmarkWalk reads ten minutes of a thousand callers who call each second: what it takes for a row.
 func BenchmarkWalk(b *testing.B) {
-	r := New(b.TempDir(), slog.New(slog.DiscardHandler))
+	r := New(b.TempDir(), roots, slog.New(slog.DiscardHandler))
 	r.Reload(Settings{Record: true, Keep: 24 * time.Hour, MaxBytes: 1 << 30})
 	const seconds, callers = 600, 1000
 	start := time.Now()

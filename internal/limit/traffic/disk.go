@@ -62,7 +62,7 @@ func (d *disk) write(now time.Time) error {
 	body := b[headBytes:]
 	binary.BigEndian.PutUint32(b, uint32(len(body)))
 	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(body, castagnoli))
-	if err := d.room(now, int64(len(b))); err != nil {
+	if err := d.openFor(now, int64(len(b))); err != nil {
 		return err
 	}
 	if _, err := d.file.Write(b); err != nil {
@@ -75,8 +75,8 @@ func (d *disk) write(now time.Time) error {
 	return nil
 }
 
-// room sees to it that there is a file with room for some bytes.
-func (d *disk) room(now time.Time, bytes int64) error {
+// openFor sees to it that there is an open file with space for some bytes.
+func (d *disk) openFor(now time.Time, bytes int64) error {
 	if d.file != nil && d.goesOn(now, bytes) {
 		return nil
 	}
@@ -91,8 +91,8 @@ func (d *disk) room(now time.Time, bytes int64) error {
 	return d.begin(now)
 }
 
-// goesOn tells whether the file that was begun has room: it is neither too large, nor too old, nor was it removed by an operator
-// who wants to be rid of it.
+// goesOn tells whether the file that was begun has space: it is neither too
+// large nor too old, and the operator has not removed it.
 func (d *disk) goesOn(now time.Time, bytes int64) bool {
 	age := now.Sub(d.began)
 	if d.size+bytes > d.settings.fileBytes() || age < 0 || age > d.settings.Keep/parts {
@@ -124,8 +124,9 @@ func (d *disk) closeSegment() {
 	}
 }
 
-// prune removes the files that were begun too long ago, and then the oldest ones until there is room for some bytes.
-func (d *disk) prune(now time.Time, room int64) error {
+// prune removes the files that were begun too long ago, and then the oldest ones
+// until there is space for some bytes.
+func (d *disk) prune(now time.Time, bytes int64) error {
 	all, err := segments(d.dir)
 	if err != nil {
 		return fmt.Errorf("look for what is too old: %w", err)
@@ -135,7 +136,7 @@ func (d *disk) prune(now time.Time, room int64) error {
 		d.total += s.size
 	}
 	for _, s := range all {
-		if d.total+room <= d.settings.MaxBytes && now.Sub(s.began) <= d.settings.Keep {
+		if d.total+bytes <= d.settings.MaxBytes && now.Sub(s.began) <= d.settings.Keep {
 			continue
 		}
 		if d.file != nil && s.path == d.file.Name() {

@@ -11,6 +11,7 @@ package traffic
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,8 +46,9 @@ type Settings struct {
 
 // Recorder makes the record. Safe for concurrent use.
 type Recorder struct {
-	log *slog.Logger
-	now func() time.Time // for what comes without a time
+	log   *slog.Logger
+	roots []string
+	now   func() time.Time // for what comes without a time
 
 	on     atomic.Bool
 	shards [shards]shard
@@ -56,10 +58,12 @@ type Recorder struct {
 	disk
 }
 
-// New returns a recorder whose files lie in dir, which is made when there is something to write. Nothing is recorded until
-// [Recorder.Reload] says so.
-func New(dir string, log *slog.Logger) *Recorder {
-	return &Recorder{log: log, now: time.Now, disk: disk{dir: dir}}
+// New returns a recorder whose files lie in dir, which is made when there is
+// something to write. roots are the first parts of the paths that are served,
+// such as "/api/": of other paths nothing is kept, since callers may make up
+// any. Nothing is recorded until [Recorder.Reload] says so.
+func New(dir string, roots []string, log *slog.Logger) *Recorder {
+	return &Recorder{log: log, roots: roots, now: time.Now, disk: disk{dir: dir}}
 }
 
 // On tells whether calls are recorded: [Recorder.Note] is only worth its while if so.
@@ -85,7 +89,7 @@ func (r *Recorder) add(at time.Time, c *limit.Call, refused string, calls, back 
 	}
 	addr := clientip.KeyOf(c.Addr, AddrBits)
 	k := key{second: at.Unix(), addr: addr.Lo, kind: Kind{
-		Method: known(c.Method), Route: c.Route, Path: pathOf(c.Route, c.Path), Project: c.Project, Key: c.Key, Refused: refused,
+		Method: known(c.Method), Route: c.Route, Path: r.pathOf(c.Route, c.Path), Project: c.Project, Key: c.Key, Refused: refused,
 	}}
 	if k.v6 = addr.Bits == AddrBits; k.v6 {
 		k.addr = addr.Hi
@@ -97,35 +101,25 @@ func (r *Recorder) add(at time.Time, c *limit.Call, refused string, calls, back 
 // AddrBits are kept of an IPv6 address: what makes one caller by default. With more, whoever has a /64 could fill a record.
 const AddrBits = 64
 
-// known returns a method as it is kept, as a text that does not hold on to a request.
+// methods are those that are kept. Other ones may be anything.
+var methods = []string{"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+// known returns a method as it is kept, as a text that does not hold on to a
+// request.
 func known(method string) string {
-	switch method {
-	case "GET":
-		return "GET"
-	case "POST":
-		return "POST"
-	case "HEAD":
-		return "HEAD"
-	case "PUT":
-		return "PUT"
-	case "PATCH":
-		return "PATCH"
-	case "DELETE":
-		return "DELETE"
-	case "OPTIONS":
-		return "OPTIONS"
+	if i := slices.Index(methods, method); i >= 0 {
+		return methods[i]
 	}
 	return OtherMethod
 }
 
-// firstParts are those of the paths that this server knows. Others are not kept: what is called there may be anything.
-var firstParts = []string{"/track/", "/data/", "/api/", "/grid/", "/about/", "/assets/"}
-
-func pathOf(route, path string) string {
+// pathOf returns the path that is kept: the route's pattern, or, of a route for
+// many paths, the path's first part.
+func (r *Recorder) pathOf(route, path string) string {
 	if strings.HasPrefix(route, "/") && !strings.HasSuffix(route, "/") {
 		return route
 	}
-	for _, part := range firstParts {
+	for _, part := range r.roots {
 		if strings.HasPrefix(path, part) {
 			return part
 		}

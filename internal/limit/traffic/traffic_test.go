@@ -25,10 +25,13 @@ var (
 	always  = Settings{Record: true, Keep: 24 * time.Hour, MaxBytes: 1 << 30, Limits: 7, Projects: map[string]string{"12345678": "demo"}}
 )
 
+// roots are the first parts of the paths of the server.
+var roots = []string{"/track/", "/data/", "/api/", "/about/", "/assets/", "/grid/"}
+
 // recorder returns one that began to record at a time.
 func recorder(t *testing.T, s Settings, at time.Time) *Recorder {
 	t.Helper()
-	r := New(filepath.Join(t.TempDir(), "traffic"), slog.New(slog.DiscardHandler))
+	r := New(filepath.Join(t.TempDir(), "traffic"), roots, slog.New(slog.DiscardHandler))
 	r.now = func() time.Time { return r.wrote } // as if nothing took time
 	restart(t, r, s, at)
 	return r
@@ -423,7 +426,7 @@ func TestMetrics(t *testing.T) {
 	}
 	got := map[string]float64{}
 	reg := prometheus.NewPedanticRegistry()
-	reg.MustRegister(NewCollector(r))
+	r.Register(reg)
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -443,7 +446,7 @@ func TestMetrics(t *testing.T) {
 // Off, nothing is recorded and nothing is on the disk; what is noted while it is off does not come later.
 func TestOff(t *testing.T) {
 	t.Parallel()
-	r := New(filepath.Join(t.TempDir(), "traffic"), slog.New(slog.DiscardHandler))
+	r := New(filepath.Join(t.TempDir(), "traffic"), roots, slog.New(slog.DiscardHandler))
 	r.come(monday, "192.0.2.1")
 	r.tick(monday)
 	if err := r.Flush(); err != nil || r.On() {
@@ -472,7 +475,7 @@ func TestFailingDisk(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	dir := filepath.Join(t.TempDir(), "traffic")
-	r := New(dir, slog.New(slog.NewTextHandler(&log, nil)))
+	r := New(dir, roots, slog.New(slog.NewTextHandler(&log, nil)))
 	r.Reload(always)
 	if err := os.WriteFile(dir, nil, 0o600); err != nil { // no directory can be made there
 		t.Fatal(err)

@@ -12,8 +12,7 @@ import (
 
 // caller is what is kept of one caller in a sketch.
 type caller struct {
-	key   clientip.Key
-	place int // in the heap
+	key clientip.Key
 
 	count, over uint64  // of what the sketch counts; over of it may be others'
 	variance    float64 // of count, where it is of a sample

@@ -61,7 +61,7 @@ type Call struct {
 	Agent    string // User-Agent
 }
 
-// Note remembers a call that the sample holds. A call without an address is nobody's. It costs less than a microsecond.
+// Note remembers a call that the sample holds. A call without an address is nobody's. It costs a microsecond or two.
 func (w *Watch) Note(c *Call) {
 	if !c.Addr.IsValid() {
 		return
@@ -183,14 +183,13 @@ func (r *record) top(policy string, refused bool) []Caller {
 	if refused {
 		now, before = &r[0].refused, &r[1].refused
 	}
-	keys := maps.Clone(now.index)
-	if keys == nil {
-		keys = make(map[clientip.Key]*caller)
-	}
+	keys := make(map[clientip.Key]*caller)
+	maps.Copy(keys, now.index)
 	maps.Copy(keys, before.index)
+	floorNow, floorBefore := now.floor(), before.floor()
 	callers := make([]Caller, 0, len(keys))
 	for key := range keys {
-		c := merge(now.look(key), before.look(key))
+		c := merge(now.look(key, floorNow), before.look(key, floorBefore))
 		row := c.row(policy)
 		if refused {
 			row.Refused, row.Calls = c.count, max(c.calls, c.count, countOf(key, &r[0].calls, &r[1].calls))

@@ -52,18 +52,18 @@ func TestSketchErrsAsItSays(t *testing.T) {
 			exact[key] += weight
 			total += weight
 		}
-		if len(s.heap) != min(len(exact), kept) || len(s.index) != len(s.heap) || s.floor() > total/kept {
-			t.Fatalf("%d and %d of %d callers are kept, with a floor of %d of %d", len(s.heap), len(s.index), len(exact), s.floor(), total)
+		if len(s.callers) != min(len(exact), kept) || len(s.index) != len(s.callers) || s.floor() > total/kept {
+			t.Fatalf("%d and %d of %d callers are kept, with a floor of %d of %d", len(s.callers), len(s.index), len(exact), s.floor(), total)
 		}
 		sum := uint64(0)
-		for i, c := range s.heap {
+		for _, c := range s.callers {
 			sum += c.count
-			if n := exact[c.key]; n > c.count || c.count-c.over > n || c.place != i || s.get(c.key) != c {
-				t.Fatalf("%v: got %d, at most %d too high, at %d of %d; want %d", c.key, c.count, c.over, c.place, i, n)
+			if n := exact[c.key]; n > c.count || c.count-c.over > n || s.get(c.key) != c {
+				t.Fatalf("%v: got %d, at most %d too high; want %d", c.key, c.count, c.over, n)
 			}
 		}
 		for key, n := range exact {
-			if got := s.look(key); n > got.count || got.count-got.over > n {
+			if got := s.look(key, s.floor()); n > got.count || got.count-got.over > n {
 				t.Fatalf("%v: got %d, at most %d too high; want %d", key, got.count, got.over, n)
 			}
 		}

@@ -212,14 +212,14 @@ type logger struct {
 	fatal func(error)
 }
 
-func (l logger) Infof(format string, args ...any) {
-	l.log.Debug("store", "detail", fmt.Sprintf(format, args...))
+func (l logger) Infof(text string, args ...any) {
+	l.log.Debug("store", "detail", fmt.Sprintf(text, args...))
 }
 
-func (l logger) Errorf(format string, args ...any) {
-	l.log.Error("store", "detail", fmt.Sprintf(format, args...))
+func (l logger) Errorf(text string, args ...any) {
+	l.log.Error("store", "detail", fmt.Sprintf(text, args...))
 }
-func (l logger) Fatalf(format string, args ...any) { l.fatal(fmt.Errorf(format, args...)) }
+func (l logger) Fatalf(text string, args ...any) { l.fatal(fmt.Errorf(text, args...)) }
 
 // Name returns the name of the store in db, by which its backups are told from those of others. One that has none gets fresh, durably.
 func Name(db *pebble.DB, fresh string) (string, error) {

@@ -47,9 +47,9 @@ func (t *table) SyncTo(length int64) (full bool, err error) {
 }
 
 // persistently syncs again if a signal came between.
-func persistently(sync func() error) error {
+func persistently(do func() error) error {
 	for {
-		if err := sync(); !errors.Is(err, syscall.EINTR) {
+		if err := do(); !errors.Is(err, syscall.EINTR) {
 			return err
 		}
 	}

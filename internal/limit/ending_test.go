@@ -1,4 +1,4 @@
-package app
+package limit
 
 import (
 	"testing"
@@ -7,7 +7,7 @@ import (
 	"trackway"
 )
 
-func TestNextEnd(t *testing.T) {
+func TestInForce(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	in := func(d time.Duration) trackway.Override { return trackway.Override{Until: now.Add(d)} }
@@ -21,8 +21,8 @@ func TestNextEnd(t *testing.T) {
 		{[]trackway.Override{in(-time.Hour), in(0)}, 0, time.Time{}},
 		{[]trackway.Override{in(time.Hour), {}, in(time.Second), in(-1), in(time.Minute)}, 4, now.Add(time.Second)},
 	} {
-		if n, end := len(inForce(c.overrides, now)), nextEnd(c.overrides, now); n != c.inForce || !end.Equal(c.end) {
-			t.Errorf("got %d in force, the next end at %v; want %d and %v", n, end, c.inForce, c.end)
+		if list, end := InForce(c.overrides, now); len(list) != c.inForce || !end.Equal(c.end) {
+			t.Errorf("got %d in force, the next end at %v; want %d and %v", len(list), end, c.inForce, c.end)
 		}
 	}
 }

@@ -1,0 +1,80 @@
+package app
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"trackway/internal/api"
+	"trackway/internal/budget"
+	"trackway/internal/certificate"
+	"trackway/internal/config"
+	"trackway/internal/dashboard"
+	"trackway/internal/fleet"
+	"trackway/internal/ingest"
+	"trackway/internal/limit"
+	"trackway/internal/limit/history"
+	"trackway/internal/limit/traffic"
+	"trackway/internal/listen"
+	"trackway/internal/live"
+	"trackway/internal/store"
+	"trackway/internal/upkeep"
+)
+
+// Setup is what a server is started with. All fields are required.
+type Setup struct {
+	Config  *config.Config
+	Version string // the program's
+	Log     *slog.Logger
+	Level   *slog.LevelVar                 // which messages Log lets through
+	Load    func() (*config.Config, error) // reads the configuration again, and checks it in full
+	Hangup  <-chan os.Signal               // asks for a reload
+	Ready   func(public, ops net.Addr)     // called once, when both listeners accept
+}
+
+// server is a running server: what it was made from, and the parts that a reload reaches.
+type server struct {
+	Setup
+
+	budget    budget.Budget
+	store     *store.Store
+	ingest    *ingest.Ingest
+	history   *history.Log
+	limits    *limit.Limiter
+	traffic   *traffic.Recorder
+	fleet     *fleet.Fleet
+	upkeep    *upkeep.Upkeep
+	api       *api.Server
+	live      *live.Hub
+	dashboard *dashboard.Server
+	public    *listen.Listener
+
+	certificate *certificate.Source // nil: without TLS
+
+	stopping atomic.Bool
+
+	mu     sync.Mutex  // guards Config and ending, and makes a reload one step
+	ending *time.Timer // fires when the next override ends; nil: none does
+}
+
+// newSet compiles the limits of a configuration. They keep what is published.
+func newSet(cfg *config.Config) (*limit.Set, error) {
+	return limit.NewSet(cfg.Policies, cfg.Overrides, api.Floors()...)
+}
+
+// CheckLimits returns what is wrong with a configuration's limits.
+// internal/config calls it by way of its caller, because it is of the same layer
+// as internal/limit.
+func CheckLimits(cfg *config.Config) []config.Problem {
+	_, err := newSet(cfg)
+	wrong, _ := errors.AsType[limit.Problems](err)
+	found := make([]config.Problem, len(wrong))
+	for i, w := range wrong {
+		found[i] = config.Problem{Field: w.Field, Msg: w.Msg}
+	}
+	return found
+}

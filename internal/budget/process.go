@@ -1,0 +1,84 @@
+package budget
+
+import (
+	"log/slog"
+	"math"
+	"os"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Budget is what the process may take, by part of the server.
+type Budget struct {
+	Memory Memory
+	Files  Files
+}
+
+// Take finds out what the process may take, and tells Go's runtime unless
+// GOMEMLIMIT has done so. memory is the bytes that the operator allows, 0 if
+// they do not say. store returns how many of the process's files the store
+// needs, or why they are too few.
+func Take(memory int64, store func(files uint64) (int, error)) (Budget, error) {
+	files := openFiles()
+	storeFiles, err := store(uint64(files))
+	if err != nil {
+		return Budget{}, err
+	}
+	goLimit := debug.SetMemoryLimit(-1)
+	if goLimit == math.MaxInt64 {
+		goLimit = 0
+	}
+	b := Budget{split(find(memory, goLimit, os.DirFS("/"))), splitFiles(files, storeFiles)}
+	if goLimit == 0 {
+		debug.SetMemoryLimit(b.Memory.Runtime)
+	}
+	return b, nil
+}
+
+// openFiles returns how many files the process may have open.
+func openFiles() int {
+	const unknown, most = 1024, 1 << 20
+	var l syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {
+		return unknown
+	}
+	return int(min(l.Cur, most))
+}
+
+// Connections returns how many connections the public listener may have, and
+// how many bytes longer headers may take together. asked is what the operator
+// wants, 0 if they do not say. If that cannot be carried, it is cut, and logged.
+func (b *Budget) Connections(asked int, tls bool, log *slog.Logger) (most, headers int) {
+	carried, headers := b.Memory.mostConnections(tls)
+	most = min(carried, b.Files.Connections)
+	if asked > most {
+		log.Warn("connections.max is more than can be carried", "asked", asked, "by_memory", carried, "by_open_files", b.Files.Connections,
+			"in_force", most)
+	} else if asked > 0 {
+		most = asked
+	}
+	return most, headers
+}
+
+// Collectors returns the parts as metrics.
+func (b *Budget) Collectors() []prometheus.Collector {
+	m, f := &b.Memory, &b.Files
+	memory := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "trackway_memory_bound_bytes", Help: "Memory that the process may take (all), and its parts.",
+	}, []string{"part"})
+	for part, n := range map[string]int64{
+		"all": m.Max, "runtime": m.Runtime, "bodies": int64(m.Bodies), "connections": int64(m.Connections),
+		"answers": int64(m.Answers), "cache": m.Cache, "mem_tables": memTables * int64(m.MemTable),
+	} {
+		memory.WithLabelValues(part).Set(float64(n))
+	}
+	files := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "trackway_files_bound", Help: "Files that the process may have open (all), and who they are kept for.",
+	}, []string{"part"})
+	for part, n := range map[string]int{"all": f.Limit, "store": f.Store, "operator": 2 * f.Operator, "connections": f.Connections} {
+		files.WithLabelValues(part).Set(float64(n))
+	}
+	return []prometheus.Collector{memory, files}
+}

@@ -1,0 +1,130 @@
+// Package datadir is the data directory while no server runs on it: it makes one
+// of a backup, and salvages what is left of a damaged one. It also knows what
+// lies where in it.
+package datadir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"trackway/internal/config"
+	"trackway/internal/durable"
+	"trackway/internal/limit/history"
+	"trackway/internal/store"
+)
+
+// The folders in a data directory.
+const (
+	Store   = "store"
+	Traffic = "traffic" // the record of calls
+)
+
+// Restore makes a data directory of a backup: of one, or of the newest in a
+// directory of backups. The data directory must be empty, but for the managed
+// keys, which stay as they are, or not be there. The result was opened and read
+// in full. With an error nothing has changed.
+func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err error) {
+	var made []string
+	defer func() {
+		for i := len(made) - 1; err != nil && i >= 0; i-- {
+			_ = os.Remove(made[i]) // it stays if somebody has put something there meanwhile
+		}
+	}()
+	if made, err = makeVacant(dataDir); err != nil {
+		return store.Backup{}, fmt.Errorf("restore %s into %s: %w", backup, dataDir, err)
+	}
+	dir := filepath.Join(dataDir, Store)
+	restored, err := store.Restore(ctx, backup, dir)
+	if err != nil {
+		return store.Backup{}, err
+	}
+	files, err := carry(filepath.Dir(restored.Path), dataDir, durable.Create)
+	if made = append(made, files...); err != nil {
+		return store.Backup{}, errors.Join(fmt.Errorf("restore what was beside the store: %w", err), os.RemoveAll(dir))
+	}
+	return restored, nil
+}
+
+// makeVacant makes a directory, with its parents, and returns those that it has
+// made, the outermost first. One that is there must be empty, but for the managed
+// keys and what a file system or a restore that was killed has left.
+func makeVacant(dir string) (made []string, err error) {
+	const private = 0o700
+	there, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		parent := filepath.Dir(dir)
+		if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) && parent != dir {
+			if made, err = makeVacant(parent); err != nil {
+				return made, err
+			}
+		}
+		return append(made, dir), os.Mkdir(dir, private)
+	case err != nil:
+		return nil, err
+	}
+	for _, entry := range there {
+		if name := entry.Name(); name != "lost+found" && name != Store+".partial" && name != config.ManagedFile {
+			return nil, fmt.Errorf("%s is not empty: nothing is overwritten", dir)
+		}
+	}
+	return nil, nil
+}
+
+// carried are the files beside the store that a backup holds, too. The latest
+// copy serves all generations: the record of changed limits only ever grows, and
+// keys are wanted as they were last, lest one that was revoked returns.
+var carried = [...]string{history.File, config.ManagedFile}
+
+// Carry copies what a backup holds beside the store from a data directory to a
+// directory of backups.
+func Carry(from, to string) error {
+	_, err := carry(from, to, durable.Replace)
+	return err
+}
+
+// carry copies the files that are carried, as far as they are there, and returns
+// what it made. Files that write refuses to replace stay as they are.
+func carry(from, to string, write func(path string, data []byte, perm fs.FileMode) error) (made []string, err error) {
+	for _, name := range carried {
+		text, err := os.ReadFile(filepath.Join(from, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return made, err
+		}
+		const ownerOnly = 0o600
+		path := filepath.Join(to, name)
+		switch err := write(path, text, ownerOnly); {
+		case err == nil:
+			made = append(made, path)
+		case !errors.Is(err, fs.ErrExist):
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// Salvage tells what is lost if the write-ahead log in a data directory is
+// damaged, and nil if nothing is. With drop the store goes on without it. See
+// [store.Salvage].
+func Salvage(dataDir string, log *slog.Logger, drop bool) (*store.Lost, error) {
+	dir := filepath.Join(dataDir, Store)
+	if _, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("there is no data: %w", err)
+	}
+	return store.Salvage(dir, store.Options{Log: log, Fatal: Fatal(log)}, drop)
+}
+
+// Fatal returns what ends the process if the store cannot go on.
+func Fatal(log *slog.Logger) func(error) {
+	return func(err error) {
+		log.Error("the store cannot go on: stopping; nothing that was acknowledged is lost by that", "err", err.Error())
+		os.Exit(1) //nolint:forbidigo // a clean stop would go on writing to a disk that has failed
+	}
+}

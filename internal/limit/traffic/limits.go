@@ -1,0 +1,20 @@
+package traffic
+
+import (
+	"encoding/json"
+	"hash/fnv"
+
+	"trackway"
+)
+
+// LimitsName returns a number for [Settings.Limits], which is another one for
+// other limits.
+func LimitsName(policies []trackway.Policy, overrides []trackway.Override) uint64 {
+	text, err := json.Marshal([]any{policies, overrides})
+	if err != nil {
+		panic("bug: limits cannot be written: " + err.Error())
+	}
+	hash := fnv.New64a()
+	_, _ = hash.Write(text) // never fails
+	return hash.Sum64()
+}

@@ -1,0 +1,63 @@
+package listen
+
+import (
+	"log/slog"
+	"net/http"
+	"testing"
+
+	"trackway/internal/door"
+)
+
+// TestCloseUnserved: a listener that was never served lets go of its address.
+func TestCloseUnserved(t *testing.T) {
+	t.Parallel()
+	l, err := TCP(t.Context(), "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	again, err := TCP(t.Context(), l.Addr().String(), door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = again.Close()
+}
+
+// TestCloseAwaitsHandlers: when Close has returned, no handler runs.
+func TestCloseAwaitsHandlers(t *testing.T) {
+	t.Parallel()
+	l, err := TCP(t.Context(), "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, ended := make(chan struct{}), false
+	l.Handle(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(running)
+		<-r.Context().Done()
+		ended = true
+	}))
+	served := make(chan error, 1)
+	go func() { served <- l.Serve() }()
+	go func() {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String(), http.NoBody)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if res, err := new(http.Transport).RoundTrip(r); err == nil {
+			_ = res.Body.Close()
+			t.Error("the request was answered")
+		}
+	}()
+	<-running
+	if err := l.Close(); err != nil || !ended {
+		t.Errorf("closed with %v, the handler's end: %v", err, ended)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}

@@ -85,7 +85,7 @@ func (d *decoder) commands(c *commands) {
 
 // item reads one element of "commands". If it comes with an error,
 // the command is as [DecodeCommand] says.
-func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Label) { //nolint:revive // error-return: in the order of Batch.Add
+func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Label) {
 	var name canonjson.Value
 	var idErr *trackway.Error
 	var f fields

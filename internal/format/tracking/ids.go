@@ -54,7 +54,7 @@ func (d *decoder) makeRoomForIDs(members []canonjson.Member) {
 	}
 	if n = min(n, maxIDs); n > cap(d.ids)-len(d.ids) {
 		if n <= usualIDs {
-			n += n * min((d.Left())/bytesPerCommand, trackway.MaxCommands)
+			n += n * min(d.Left()/bytesPerCommand, trackway.MaxCommands)
 		}
 		d.ids = make([]trackway.Identifier, 0, n)
 	}

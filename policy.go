@@ -42,8 +42,8 @@ const (
 // that only check the configuration (json:"-") are not published.
 type Policy struct {
 	Name string `yaml:"name" json:"name,omitempty"`
-	// Paths are prefixes ("/api/") or exact paths, each optionally with a method
-	// in front ("POST /data/").
+	// Paths are prefixes ("/api/") or exact paths, each optionally with a
+	// method in front ("POST /data/").
 	Paths     []string      `yaml:"paths" json:"paths"`
 	Limit     uint32        `yaml:"limit" json:"limit"` // calls in a window
 	Window    time.Duration `yaml:"window" json:"window"`
@@ -56,8 +56,8 @@ type Policy struct {
 	// Also makes it apply on top of the policy with the longest matching path,
 	// not instead of it.
 	Also bool `yaml:"also" json:"also"`
-	// Candidate is a second limit, counted beside the one in force. It refuses
-	// nothing. 0: there is no candidate.
+	// Candidate is a second limit, counted beside the one in force. It
+	// refuses nothing. 0: there is no candidate.
 	Candidate uint32 `yaml:"candidate" json:"candidate,omitempty"`
 	// NoLooserThan names another policy, whose rate this one must not exceed.
 	NoLooserThan string `yaml:"no_looser_than" json:"-"`

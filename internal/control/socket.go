@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -125,7 +126,26 @@ const Conns = 4
 // Client returns a client for the server that uses the data directory dir, whatever host its requests name.
 func Client(dir string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
-		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return Dial(ctx, dir) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := Dial(ctx, dir)
+			return &bulkConn{Conn: conn}, err
+		},
 		MaxIdleConnsPerHost: Conns,
 	}}
+}
+
+// bulkConn sends bodies in large parts. Each part wakes the server up: with the
+// 32 KiB of [io.Copy] an import took a twentieth more processor time.
+type bulkConn struct {
+	net.Conn
+
+	part []byte
+}
+
+// ReadFrom implements [io.ReaderFrom].
+func (c *bulkConn) ReadFrom(from io.Reader) (int64, error) {
+	if c.part == nil {
+		c.part = make([]byte, 256<<10)
+	}
+	return io.CopyBuffer(struct{ io.Writer }{c.Conn}, from, c.part)
 }

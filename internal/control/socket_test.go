@@ -1,7 +1,9 @@
 package control
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -107,4 +109,46 @@ func wantAnswer(t *testing.T, dir string) {
 	if res.Body.Close(); res.StatusCode != http.StatusNoContent {
 		t.Errorf("got %d, want 204", res.StatusCode)
 	}
+}
+
+// A body arrives as it is, however long, and what is ready of it is not kept
+// until the rest is.
+func TestClientSendsBodies(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ln, err := Listen(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := bytes.Repeat([]byte("0123456789"), 100_000)
+	arrived := make(chan struct{})
+	s := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got := make([]byte, len(ready))
+		if _, err := io.ReadFull(r.Body, got); err != nil || !bytes.Equal(got, ready) {
+			t.Errorf("other bytes have arrived: %v", err)
+		}
+		close(arrived)
+		if rest, err := io.ReadAll(r.Body); err != nil || string(rest) != "end" {
+			t.Errorf("got %q, %v at the end", rest, err)
+		}
+	})}
+	go func() { _ = s.Serve(ln) }()
+	defer s.Close()
+	body, more := io.Pipe()
+	go func() {
+		_, _ = more.Write(ready)
+		<-arrived
+		_, _ = io.WriteString(more, "end")
+		_ = more.Close()
+	}()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://x/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = int64(len(ready) + len("end"))
+	res, err := Client(dir).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
 }

@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -40,6 +42,10 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binDir = dir
+	flag.Parse()
+	if testing.Short() { // as package scale does, for what flags say
+		*attackTime, *crowdLasts, *roundsFlag = 2*time.Second, 4*time.Second, 2
+	}
 	status := m.Run()
 	web.CloseIdleConnections()
 	if contract.departed() {

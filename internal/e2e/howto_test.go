@@ -119,7 +119,7 @@ func follow(t *testing.T, all []block) {
 		}
 	}
 	dir := t.TempDir()
-	bash := exec.CommandContext(t.Context(), "bash", "-c", script.String()) //nolint:gosec // our own page
+	bash := exec.CommandContext(t.Context(), "bash", "-c", script.String())
 	bash.Dir = dir
 	bash.Env = append(os.Environ(), "PATH="+filepath.Dir(binary(t))+string(os.PathListSeparator)+os.Getenv("PATH")) //nolint:forbidigo // it is handed on
 	out, err := bash.CombinedOutput()

@@ -30,8 +30,8 @@ func Append(b []byte, e Entry) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 }
 
-// Decode reads an entry. The entry keeps b. An entry has one encoding only: what
-// Decode reads, [Append] writes the same. Errors: [ErrCorrupt].
+// Decode reads an entry. The entry keeps b. An entry has one encoding only:
+// what Decode reads, [Append] writes the same. Errors: [ErrCorrupt].
 //
 // Cost: memory in proportion to len(b), whatever lengths b claims.
 func Decode(b []byte) (Entry, error) {
@@ -257,7 +257,9 @@ func (r *reader) command() (c trackway.Command) {
 }
 
 func (e *Commands) append(b []byte) []byte {
-	return appendList(b, e.Requests, func(b []byte, r Request) []byte { return appendList(b, r.Commands, appendCommand) })
+	return appendList(b, e.Requests, func(b []byte, r Request) []byte {
+		return appendList(b, r.Commands, appendCommand)
+	})
 }
 
 func (e *Commands) decode(r *reader) {
@@ -347,7 +349,9 @@ func (e *Forget) append(b []byte) []byte {
 func (e *Forget) decode(r *reader) {
 	e.Holders = list(r, 4, func(r *reader) FormerHolder {
 		return FormerHolder{
-			Project: r.project(), Identifier: trackway.Identifier{Name: r.string(), Value: r.string()}, Customer: r.customer(),
+			Project:    r.project(),
+			Identifier: trackway.Identifier{Name: r.string(), Value: r.string()},
+			Customer:   r.customer(),
 		}
 	})
 }

@@ -111,8 +111,8 @@ type Place struct {
 	Customer trackway.Customer
 }
 
-// Erase is the end of an erasure. It does what is left of it, if that is little,
-// and takes the customer's identifiers and personal properties away.
+// Erase is the end of an erasure. It does what is left of it, if that is
+// little, and takes the customer's identifiers and personal properties away.
 type Erase struct {
 	Project   uint32
 	Customer  trackway.Customer
@@ -120,7 +120,7 @@ type Erase struct {
 	Asked     trackway.Micros
 	IDs       []trackway.Identifier // those that were looked for
 	Next      uint64                // the log was looked at up to, not including, this sequence number
-	Continued bool                  // an entry before this one has forgotten former holders, and has given the erasure a number
+	Continued bool                  // an entry before this one has forgotten former holders
 
 	// Where the files may hold what was erased.
 	Customers []trackway.Customer
@@ -158,8 +158,8 @@ type FormerHolder struct {
 	Customer   trackway.Customer
 }
 
-// Settle moves entries from one timeline that a customer keeps to another, a few
-// at a time.
+// Settle moves entries from one timeline that a customer keeps to another, a
+// few at a time.
 type Settle struct {
 	Project  uint32
 	Customer trackway.Customer

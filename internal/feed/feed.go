@@ -61,7 +61,7 @@ func (t Totals) Rows() int64 { return t.Stored + t.Duplicates + t.Updates + t.Re
 type Status struct {
 	Totals Totals
 	Read   int64 // bytes of the file as it lies on the disk
-	Size   int64 // 0 where it is not known
+	Size   int64 // 0 if it is not known
 }
 
 // Result is what became of a file.
@@ -73,10 +73,12 @@ type Result struct {
 	Unused  []string // columns that became nothing
 }
 
-// saveEvery is how often the state is saved. What comes after the last time is sent again after a crash.
+// saveEvery is how often the state is saved. Rows that are acknowledged later
+// are sent again after a crash.
 const saveEvery = time.Second
 
-// File imports one file. When ctx ends it sends no more, waits for what was sent, and returns the cause.
+// File imports one file. When ctx ends it sends no more, waits for what was
+// sent, and returns the cause.
 func File(ctx context.Context, path string, o Options) (Result, error) {
 	r, err := begin(path, o)
 	if err != nil || r.state.Done {
@@ -100,7 +102,8 @@ func Check(path string, o Options) error {
 	return r.in.Close()
 }
 
-// Forget removes the states of files that were imported in full. A file may be named twice.
+// Forget removes the states of files that were imported in full. A file may be
+// named twice.
 func Forget(paths []string, o Options) error {
 	var all error
 	for _, path := range paths {
@@ -120,7 +123,8 @@ const (
 	rejectsSuffix = ".rejects.ndjson"
 )
 
-// beside returns the name of what belongs to a file. In a directory for all states the name tells files of the same name apart.
+// beside returns the name of a file that belongs to another. In a directory for
+// all states the name tells files of the same name apart.
 func (o *Options) beside(path, suffix string) string {
 	switch {
 	case path == Stdin:
@@ -189,24 +193,15 @@ func begin(path string, o Options) (r *run, err error) {
 	return r, nil
 }
 
-// openRecords opens the file where it is to go on. A CSV file's header is read from the beginning.
-func (r *run) openRecords() error {
+// openRecords opens the file where it is to go on. A CSV file's header is read
+// from the beginning.
+func (r *run) openRecords() (err error) {
 	format, delimiter := formatOf(r.path)
-	if r.Format != "" {
-		format = r.Format
+	if cmp.Or(r.Format, format) == CSV {
+		return r.openSheet(cmp.Or(r.Mapping.Delimiter, delimiter))
 	}
-	in, err := open(r.path, r.Stdin, 0, &r.taken)
-	if err != nil {
+	if r.in, err = open(r.path, r.Stdin, r.state.Offset, &r.taken); err != nil {
 		return err
-	}
-	r.in = in
-	if format == CSV {
-		return r.openSheet(delimiter)
-	}
-	if r.state.Offset > 0 {
-		if err := r.reopen(r.state.Offset); err != nil {
-			return err
-		}
 	}
 	r.records = &ndjson{
 		lines: lines{in: r.in.Reader, number: r.state.Totals.Lines}, base: r.in.base, first: r.state.Offset == 0,
@@ -214,28 +209,20 @@ func (r *run) openRecords() error {
 	return nil
 }
 
-func (r *run) reopen(offset int64) error {
-	if err := r.in.Close(); err != nil {
+func (r *run) openSheet(delimiter string) (err error) {
+	if r.in, err = open(r.path, r.Stdin, 0, &r.taken); err != nil {
 		return err
 	}
-	in, err := open(r.path, r.Stdin, offset, &r.taken)
-	if err == nil {
-		r.in = in
-	}
-	return err
-}
-
-func (r *run) openSheet(delimiter rune) error {
-	if r.Mapping.Delimiter != "" {
-		delimiter = []rune(r.Mapping.Delimiter)[0]
-	}
-	s := newSheet(r.in.Reader, string(delimiter))
+	s := newSheet(r.in.Reader, delimiter)
 	if err := s.open(&r.Mapping); err != nil {
 		return errors.Join(err, r.in.Close())
 	}
 	r.unused = s.columns.unused
 	if r.state.Offset > 0 {
-		if err := r.reopen(r.state.Offset); err != nil {
+		if err := r.in.Close(); err != nil {
+			return err
+		}
+		if r.in, err = open(r.path, r.Stdin, r.state.Offset, &r.taken); err != nil {
 			return err
 		}
 		s.in, s.at, s.number = r.in.Reader, 0, r.state.Totals.Lines
@@ -301,7 +288,7 @@ func (r *run) acknowledge(b *batch) error {
 	if b.err != nil {
 		return b.err
 	}
-	t := &r.state.Totals
+	t := r.state.Totals
 	for i := range b.rows {
 		o := &b.outcomes[i]
 		t.LeftOut += o.LeftOut
@@ -320,9 +307,10 @@ func (r *run) acknowledge(b *batch) error {
 		}
 	}
 	last := &b.rows[len(b.rows)-1]
-	r.state.Offset, t.Lines = last.end, last.last
+	t.Lines = last.last
+	r.state.Totals, r.state.Offset, r.state.Rejects = t, last.end, r.rejects.size
 	if r.Report != nil {
-		r.Report(Status{*t, r.taken.Load(), r.size})
+		r.Report(Status{t, r.taken.Load(), r.size})
 	}
 	if time.Since(r.saved) < saveEvery {
 		return nil
@@ -330,10 +318,11 @@ func (r *run) acknowledge(b *batch) error {
 	return r.save(false)
 }
 
-// save saves the state, behind the rejects that it speaks of. The standard input has none.
+// save saves the state, after the rejects that it counts. The standard input has
+// no state.
 func (r *run) save(done bool) error {
 	r.saved = time.Now()
-	r.state.Rejects, r.state.Done = r.rejects.size, done
+	r.state.Done = done
 	if err := r.rejects.sync(); err != nil || r.path == Stdin {
 		return err
 	}

@@ -311,6 +311,30 @@ func TestResumeRejects(t *testing.T) {
 	}
 }
 
+// If a refused row cannot be noted, its batch counts as not acknowledged.
+func TestRejectsCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	f := newServer(t)
+	text, _ := numbered(control.MaxLines + 10)
+	path := write(t, "rows.ndjson", text+row("bad")+"\n")
+	inTheWay := path + rejectsSuffix
+	r, err := File(t.Context(), path, Options{Post: f.post, Report: func(Status) {
+		if err := os.Mkdir(inTheWay, 0o700); err != nil {
+			t.Error(err)
+		}
+	}})
+	if want := (Totals{Lines: control.MaxLines, Stored: control.MaxLines}); err == nil || r.Totals != want || r.Rejects != "" {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	r = mustFile(t, path, Options{Post: f.post})
+	if want := (Totals{Lines: control.MaxLines + 11, Stored: control.MaxLines + 10, Refused: 1}); r.Totals != want || len(rejectsOf(t, r.Rejects)) != 1 {
+		t.Errorf("got %+v, want %+v", r, want)
+	}
+}
+
 // A state that is another file's, project's or mapping's stops the import, unless all is to be imported again.
 func TestStateOfAnother(t *testing.T) {
 	t.Parallel()

@@ -27,12 +27,13 @@ type input struct {
 	*bufio.Reader
 
 	file *os.File
-	zip  io.Closer // nil where it is not compressed
+	zip  io.Closer // nil if the file is not compressed
 	read *atomic.Int64
 	base int64 // place in the inflated text that the reader began at
 }
 
-// open opens a file at a place in its inflated text. A byte order mark at the beginning is passed over.
+// open opens a file at a place in its inflated text. A byte order mark at the
+// beginning is passed over.
 func open(path string, stdin io.Reader, offset int64, read *atomic.Int64) (*input, error) {
 	in := &input{read: read}
 	from := stdin
@@ -126,7 +127,8 @@ func (in *input) check() error {
 	return nil
 }
 
-// skip goes to a place: at once in a plain file, through all before it in a compressed one.
+// skip goes to a place: at once in a plain file, through all before it in a
+// compressed one.
 func (in *input) skip(counted io.Reader, offset int64) error {
 	if in.zip == nil && in.file != nil {
 		if _, err := in.file.Seek(offset, io.SeekStart); err != nil {
@@ -170,13 +172,13 @@ func (c *counter) Read(b []byte) (int, error) {
 }
 
 // formatOf tells the format of a file by its name: whatever is not CSV is NDJSON.
-func formatOf(path string) (format string, delimiter rune) {
+func formatOf(path string) (format, delimiter string) {
 	name := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(path), ".gz"), ".zst")
 	switch filepath.Ext(name) {
 	case ".csv":
-		return CSV, ','
+		return CSV, ","
 	case ".tsv":
-		return CSV, '\t'
+		return CSV, "\t"
 	}
-	return NDJSON, ','
+	return NDJSON, ","
 }

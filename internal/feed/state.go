@@ -15,8 +15,8 @@ import (
 	"trackway/internal/seal"
 )
 
-// state is how far the import of a file has come. It lies beside the file, so that an import that was interrupted goes on where
-// it stopped.
+// state is how far the import of a file has come. It lies beside the file, so
+// that an import that was interrupted goes on where it stopped.
 type state struct {
 	File    identity `json:"file"`
 	Store   string   `json:"store"`   // name
@@ -65,7 +65,8 @@ func (m *Mapping) sum() string {
 // errChanged is wrapped by the errors that say why an import cannot go on where it stopped.
 var errChanged = errors.New("use --again to import all of it from the beginning")
 
-// loadState returns how far the import of a file has come: not at all where no state is at path, or again is set.
+// loadState returns how far the import of a file has come: not at all if there is
+// no state at path, or again is set.
 func loadState(path string, begun state, again bool) (state, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) || again && err == nil {
@@ -99,15 +100,16 @@ func (s *state) save(path string) error {
 	return durable.Replace(path, append(seal.Add(text), '\n'), ownerOnly)
 }
 
-// rejects is the file of the rows that were refused. It is made with the first of them.
+// rejects is the file of the rows that were refused. It is made with the first
+// of them.
 type rejects struct {
 	path string
 	file *os.File
 	size int64
 }
 
-// openRejects goes on with a file that has size bytes, which is 0 at the beginning of an import: then what an earlier one left
-// is removed.
+// openRejects goes on with a file that has size bytes. At the beginning of an
+// import, size is 0, and what an earlier import left is removed.
 func openRejects(path string, size int64) (*rejects, error) {
 	r := &rejects{path: path, size: size}
 	if size == 0 {
@@ -119,17 +121,13 @@ func openRejects(path string, size int64) (*rejects, error) {
 	if err := r.open(); err != nil {
 		return nil, err
 	}
-	return r, errors.Join(r.file.Truncate(size), r.seek())
+	_, err := r.file.Seek(size, io.SeekStart)
+	return r, errors.Join(err, r.file.Truncate(size))
 }
 
 func (r *rejects) open() (err error) {
 	const ownerOnly = 0o600 // it holds customers
 	r.file, err = os.OpenFile(r.path, os.O_CREATE|os.O_WRONLY, ownerOnly)
-	return err
-}
-
-func (r *rejects) seek() error {
-	_, err := r.file.Seek(r.size, io.SeekStart)
 	return err
 }
 

@@ -67,9 +67,12 @@ func (s *Store) scheduled() (map[uint64]erased.Record, error) {
 	})
 }
 
+// setDone notes that the files have lost what these erasures erased. It does not
+// change the state: other servers may not be so far.
 func (s *Store) setDone(done map[uint64]erased.Record, at trackway.Micros) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	next := s.nextErasure
+	s.mu.Unlock()
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
 	for id, e := range done {
@@ -78,7 +81,7 @@ func (s *Store) setDone(done map[uint64]erased.Record, at trackway.Micros) error
 		}
 	}
 	err := s.erasures(func(id uint64, e erased.Record) {
-		if e.Done != 0 && id+maxErasures < s.nextErasure {
+		if e.Done != 0 && id+maxErasures < next {
 			_ = b.Delete(format.Key(nil).Erasure(id), nil) // a batch in memory does not fail
 		}
 	})

@@ -12,12 +12,15 @@ import (
 // requests are entries that are used again: Apply needs one for each request.
 var requests = sync.Pool{New: func() any { return new(entry.Commands) }}
 
-// Apply carries the commands out in order, puts what became of each into results (as long as cmds), and returns once all of
-// it is on the disk. A command may be refused (its result's Err) without harm to the others. Each command sees the effects of
-// those before it, of all callers; no reader sees half a command. A command of the kind [trackway.Nothing] is only
-// counted, if it has a project, and its result is left as it is.
+// Apply carries the commands out in order, puts what became of each into
+// results (as long as cmds), and returns once all of it is on the disk. A
+// command may be refused (its result's Err) without harm to the others. Each
+// command sees the effects of those before it, of all callers; no reader sees
+// half a command. A command of the kind [trackway.Nothing] is only counted, if
+// it has a project, and its result is left as it is.
 //
-// An error is ours (a damaged store, above all): then results mean nothing, and the commands may or may not be stored.
+// An error is ours (a damaged store, above all): then results mean nothing, and
+// the commands may or may not be stored.
 //
 // REQUIRES: the commands are valid, as internal/ingest checks.
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {

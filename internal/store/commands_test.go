@@ -25,7 +25,7 @@ func together(t *testing.T, s *Store, cmds ...trackway.Command) (results []track
 	}
 	func() {
 		defer func() {
-			if _, ok := recover().(*local.Panic); ok {
+			if _, ok := recover().(*local.PanicError); ok {
 				t.Log("a request has panicked")
 			}
 		}()

@@ -28,15 +28,20 @@ type Erased struct {
 	IDs      []trackway.Identifier // all that led to the customer up to that moment
 }
 
-// Erase removes a customer's identifiers and those properties, of the customer and of its events, that personal names. The
-// events stay, on a customer that nobody can name any more. A customer that has been absorbed is erased with its survivor.
-// It returns once that is durable; no read shows the data after that. The files lose the bytes by [Store.CleanUp], which the
-// call schedules: at is the time that stands in the schedule.
+// Erase removes a customer's identifiers and those properties, of the customer
+// and of its events, that personal names. The events stay, on a customer that
+// nobody can name any more. A customer that has been absorbed is erased with
+// its survivor. It returns once that is durable; no read shows the data after
+// that. The files lose the bytes by [Store.CleanUp], which the call schedules:
+// at is the time that stands in the schedule.
 //
-// After an error or a crash part of it may be done; the identifiers go last, so that the caller can ask again. Cost: a read
-// of all of the customer's events, with nobody waiting but other erasures; writers wait while some events are written again.
+// After an error or a crash part of it may be done; the identifiers go last, so
+// that the caller can ask again. Cost: a read of all of the customer's events,
+// with nobody waiting but other erasures; writers wait while some events are
+// written again.
 //
-// What it returns is exactly what went: also identifiers that came while it ran.
+// What it returns is exactly what went: also identifiers that came while it
+// ran.
 func (s *Store) Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (Erased, error) {
 	s.rewriting.Lock()
 	defer s.rewriting.Unlock()
@@ -58,8 +63,8 @@ func (s *Store) newEraser(project uint32, personal []string, at trackway.Micros)
 
 // eraser erases one customer. It looks for what has to go outside the machine's
 // lock and appends entries that write it again, a few events each: first what a
-// snapshot shows, then what came to the log since. The end, one more entry, does
-// what came meanwhile, if that is little, and takes the identifiers away.
+// snapshot shows, then what came to the log since. The end, one more entry,
+// does what came meanwhile, if that is little, and takes the identifiers away.
 type eraser struct {
 	s      *Store
 	end    entry.Erase   // the end; what the last pass knows is in it
@@ -104,7 +109,8 @@ func (e *eraser) pass(c trackway.Customer) error {
 	return errors.Join(e.all(from, c), from.Close())
 }
 
-// catchUp does what has come to the log until nothing is left or, where others go on writing, only maxLast events.
+// catchUp does what has come to the log until nothing is left or, where others
+// go on writing, only maxLast events.
 func (e *eraser) catchUp() error {
 	const rounds = 4 // after which little more is left than comes in the time of one
 	for round := 0; !e.merged; round++ {
@@ -122,7 +128,8 @@ func (e *eraser) catchUp() error {
 	return nil
 }
 
-// all does what a snapshot shows: the events of the customer, and the merges of others who had one of its identifiers once.
+// all does what a snapshot shows: the events of the customer, and the merges of
+// others who had one of its identifiers once.
 func (e *eraser) all(from pebble.Reader, c trackway.Customer) error {
 	h, err := reading.Survivor(from, e.end.Project, c) // merged since the caller asked who it is: the survivor has it all
 	if err != nil {
@@ -147,8 +154,8 @@ func (e *eraser) all(from pebble.Reader, c trackway.Customer) error {
 	return e.write()
 }
 
-// timelines takes in the events of a customer for which has tells that something
-// has to go.
+// timelines takes in the events of a customer for which has tells that
+// something has to go.
 func (e *eraser) timelines(from pebble.Reader, h *identity.Holder, has func(*trackway.Event) bool) error {
 	return reading.EachOf(from, h, e.types, func(event *trackway.Event) error { return e.take(event, has(event)) })
 }
@@ -176,14 +183,15 @@ func (e *eraser) own(event *trackway.Event) bool {
 	return erased.WithoutPersonal(event, e.end.Personal) != nil
 }
 
-// others tells whether something of somebody else's event has to go: a merge may name the customer.
+// others tells whether something of somebody else's event has to go: a merge
+// may name the customer.
 func (e *eraser) others(event *trackway.Event) bool {
 	return event.Type == trackway.MergeType && erased.WithoutIDs(event, e.end.IDs) != nil
 }
 
-// former is others for those who had an identifier once: an erasure that was cut
-// off may have rewritten a merge of theirs, so that it has nothing more to lose,
-// while the files still hold it as it was.
+// former is others for those who had an identifier once: an erasure that was
+// cut off may have rewritten a merge of theirs, so that it has nothing more to
+// lose, while the files still hold it as it was.
 func (e *eraser) former(event *trackway.Event) bool {
 	if event.Type == trackway.MergeType {
 		e.places.Add(event.Seq, event.Customer)

@@ -15,8 +15,9 @@ import (
 // maxErasures is how many erasures that are done are remembered.
 const maxErasures = 1000
 
-// erasures calls do for each erasure that is remembered, the oldest first. One whose record cannot be read is noted, and taken for one
-// that is not done and may be of anything: so the next clean-up, which does it, looks everywhere.
+// erasures calls do for each erasure that is remembered, the oldest first. One
+// whose record cannot be read is noted, and taken for one that is not done and
+// may be of anything: so the next clean-up, which does it, looks everywhere.
 func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
 	return reading.Scan(s.db, []byte(format.PrefixErasure), func(key, record []byte) error {
 		id := binary.BigEndian.Uint64(key)
@@ -48,7 +49,8 @@ func (s *Store) findErasures() error {
 	return nil
 }
 
-// Erasures lists a project's erasures, the newest first: all that are not done, and those of the last 1000 that are.
+// Erasures lists a project's erasures, the newest first: all that are not done,
+// and those of the last 1000 that are.
 func (s *Store) Erasures(project uint32) ([]query.Erasure, error) {
 	var list []query.Erasure
 	err := s.erasures(func(id uint64, e erased.Record) {

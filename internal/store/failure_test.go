@@ -114,7 +114,7 @@ func TestUnknownFormat(t *testing.T) {
 		})
 		for range 2 { // the second time shows that the first has not kept it open
 			_, err := Open("data", Options{FS: fs, Fatal: func(err error) { t.Error(err) }})
-			if err == nil || errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "trackway export --raw") {
+			if err == nil || errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "trackway export") {
 				t.Errorf("version %q: got %v, want a refusal that says what to do", version, err)
 			}
 		}

@@ -37,8 +37,8 @@ type machine struct {
 	sync      func() error // a test takes it away, to show that it is what keeps things
 
 	// mu makes resolving an identity, which reads and then writes, one step. It
-	// guards what follows. Reads of the database and a commit that does not wait
-	// for the disk are done under it, and no fsync.
+	// guards what follows. Reads of the database and a commit that does not
+	// wait for the disk are done under it, and no fsync.
 	mu           sync.Mutex
 	nextSeq      uint64
 	nextCustomer trackway.Customer
@@ -100,8 +100,8 @@ func (t *tx) apply(e entry.Entry) error {
 // Applied implements [local.Machine].
 func (m *machine) Applied() uint64 { return m.applied.Load() }
 
-// Sync implements [local.Machine]. What counts is the place of its record in the
-// write-ahead log, and that Pebble shares one fsync among all who wait. The
+// Sync implements [local.Machine]. What counts is the place of its record in
+// the write-ahead log, and that Pebble shares one fsync among all who wait. The
 // record says how far the log was synced before, so that damage is told from a
 // torn end: see package journal. A failed fsync does not return: see [Options].
 func (m *machine) Sync() error {
@@ -139,8 +139,9 @@ type tx struct {
 	moved        int // entries, properties and identifiers, by merges; and what else a command may bring in any number: see DESIGN.md
 }
 
-// begin starts a transaction. One of several commands has to read its own writes. A single command decides before it writes,
-// unless it merges customers, and is spared the cost.
+// begin starts a transaction. One of several commands has to read its own
+// writes. A single command decides before it writes, unless it merges
+// customers, and is spared the cost.
 func (m *machine) begin(several bool) *tx {
 	t := &tx{scratch: &m.scratch, m: m, nextSeq: m.nextSeq, nextCustomer: m.nextCustomer}
 	t.usage, t.touched = t.usage[:0], t.touched[:0]
@@ -152,13 +153,15 @@ func (m *machine) begin(several bool) *tx {
 	return t
 }
 
-// readOwnWrites makes the batch one that can be read from. REQUIRES: nothing is staged.
+// readOwnWrites makes the batch one that can be read from. REQUIRES: nothing is
+// staged.
 func (t *tx) readOwnWrites() {
 	t.b = t.m.db.NewIndexedBatch()
 	t.from = t.b
 }
 
-// close ends the transaction. Where it was not committed, be it for a panic, the cache must forget: it holds what was staged.
+// close ends the transaction. Where it was not committed, be it for a panic,
+// the cache must forget: it holds what was staged.
 func (t *tx) close() {
 	if !t.committed {
 		t.m.cache.Empty()
@@ -204,13 +207,14 @@ func (t *tx) commit(index uint64) error {
 	return nil
 }
 
-// catch makes a panic an error, unless the batch may be committed already: others must not be applied again then.
+// catch makes a panic an error, unless the batch may be committed already:
+// others must not be applied again then.
 func (t *tx) catch(err *error) {
 	if t.committing {
 		return
 	}
 	if value := recover(); value != nil {
-		*err = &local.Panic{Value: value, Stack: debug.Stack()}
+		*err = &local.PanicError{Value: value, Stack: debug.Stack()}
 	}
 }
 

@@ -16,10 +16,11 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// Register gives each project its number in this store, a new one if it has none, and notes which identifiers are hard and
-// which soft: all of it or, with an error, nothing. It writes the numbers into projects. A name
-// keeps its kind for ever, for the customers' records and the index are made by it: the error names one that is configured
-// to be of the other. Durable on return.
+// Register gives each project its number in this store, a new one if it has
+// none, and notes which identifiers are hard and which soft: all of it or, with
+// an error, nothing. It writes the numbers into projects. A name keeps its kind
+// for ever, for the customers' records and the index are made by it: the error
+// names one that is configured to be of the other. Durable on return.
 func (s *Store) Register(projects []trackway.Project) error {
 	e := entry.Register{}
 	for i := range projects {
@@ -126,7 +127,8 @@ func (t *tx) registerOne(r *entry.Registration) error {
 			return err
 		}
 		r.Number = n + 1
-		if err := t.b.Set(format.Key(nil).Project(r.Token), binary.BigEndian.AppendUint32(nil, r.Number), nil); err != nil {
+		key, number := format.Key(nil).Project(r.Token), binary.BigEndian.AppendUint32(nil, r.Number)
+		if err := t.b.Set(key, number, nil); err != nil {
 			return err
 		}
 	}

@@ -20,10 +20,11 @@ import (
 
 // TestReplicas promises that the state is a function of the entries: machines
 // that apply the same ones, as they are decoded, have the same keys and values
-// in all tables but the one of the node. One of them is restarted at any moment,
-// also by a power cut that takes back what was not synced, and goes on after the
-// entry that it has applied. With another one much happens in between that is no
-// entry: reads, clean-ups, counts that are saved, caches that are emptied.
+// in all tables but the one of the node. One of them is restarted at any
+// moment, also by a power cut that takes back what was not synced, and goes on
+// after the entry that it has applied. With another one much happens in between
+// that is no entry: reads, clean-ups, counts that are saved, caches that are
+// emptied.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	runs := 12
@@ -140,9 +141,11 @@ func (r *recorded) Apply(index uint64, e entry.Entry) error {
 	return err
 }
 
-// replicate does much to a store, has three replicas apply its entries, and says
-// in what one of them is different. It notes the kinds of the entries.
-func replicate(t *testing.T, seed uint64, kinds map[entry.Kind]bool, mutant func(*Store, entry.Entry)) (different string) {
+// replicate does much to a store, has three replicas apply its entries, and
+// says in what one of them is different. It notes the kinds of the entries.
+func replicate(
+	t *testing.T, seed uint64, kinds map[entry.Kind]bool, mutant func(*Store, entry.Entry),
+) (different string) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 0))
 	primary, err := openReplica(vfs.NewMem())
@@ -171,7 +174,7 @@ func replicate(t *testing.T, seed uint64, kinds map[entry.Kind]bool, mutant func
 		kinds[entry.Kind(b[1])] = true
 	}
 	for name, r := range replicas {
-		diff := ""
+		var diff string
 		if err := r.apply(log.entries); err != nil {
 			diff = err.Error()
 		} else {
@@ -228,7 +231,8 @@ func change(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) erro
 	switch random.IntN(12) {
 	case 0:
 		return s.Register([]trackway.Project{
-			{Token: strconv.Itoa(random.IntN(4)), Hard: []string{"registered", "email"}, Soft: []string{"cookie"}}, {Token: strconv.Itoa(random.IntN(4))},
+			{Token: strconv.Itoa(random.IntN(4)), Hard: []string{"registered", "email"}, Soft: []string{"cookie"}},
+			{Token: strconv.Itoa(random.IntN(4))},
 		})
 	case 1:
 		return s.Refused(demo, now, 1+random.IntN(3))
@@ -311,7 +315,8 @@ func randomCommand(random *rand.Rand, now trackway.Micros) trackway.Command {
 	}
 	for range random.IntN(3) {
 		id := machineIDs[random.IntN(len(machineIDs))]
-		if !slices.ContainsFunc(c.IDs, func(known trackway.Identifier) bool { return uniqueHard(known) == uniqueHard(id) }) {
+		same := func(known trackway.Identifier) bool { return uniqueHard(known) == uniqueHard(id) }
+		if !slices.ContainsFunc(c.IDs, same) {
 			c.IDs = append(c.IDs, id)
 		}
 	}

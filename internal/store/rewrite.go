@@ -21,14 +21,14 @@ import (
 
 const (
 	// maxLast is how many events of the log, of all customers, the end of an
-	// erasure looks at under the lock. It is more than what others add in one hold
-	// of the lock: where writers queue for the lock one of them always comes in
-	// between.
+	// erasure looks at under the lock. It is more than what others add in one
+	// hold of the lock: where writers queue for the lock one of them always
+	// comes in between.
 	maxLast = 2048
 
 	// maxFormer is how many former holders of the identifiers one entry of an
-	// erasure forgets. There can be any number of them: an identifier can move on
-	// from one customer to the next as often as somebody likes.
+	// erasure forgets. There can be any number of them: an identifier can move
+	// on from one customer to the next as often as somebody likes.
 	maxFormer = 1000
 )
 
@@ -92,8 +92,9 @@ func (r *rewriter) left(event *trackway.Event) ([]byte, error) {
 	return erased.WithoutIDs(event, r.ids), nil
 }
 
-// event writes an event again. Its entry in the timeline must not end in a hash of what was erased, so it ends in its sequence
-// number from then on. A merge that has no identifiers any more is none that a reader would be told of.
+// event writes an event again. Its entry in the timeline must not end in a hash
+// of what was erased, so it ends in its sequence number from then on. A merge
+// that has no identifiers any more is none that a reader would be told of.
 func (r *rewriter) event(event *trackway.Event) error {
 	kept, err := r.left(event)
 	if err != nil || kept == nil {
@@ -164,7 +165,8 @@ func (t *tx) mergedSince(e *entry.Erase) (merged bool, err error) {
 	if t.nextSeq-e.Next > maxLast {
 		return false, nil
 	}
-	err = reading.Since(t.m.db, e.Project, e.Next, t.nextSeq, make(format.TypeNames), func(event *trackway.Event) error {
+	types := make(format.TypeNames)
+	err = reading.Since(t.m.db, e.Project, e.Next, t.nextSeq, types, func(event *trackway.Event) error {
 		if event.Type != trackway.MergeType || event.Customer != e.Customer {
 			return nil
 		}

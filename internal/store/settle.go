@@ -24,8 +24,8 @@ const maxKept = 2*identity.MaxAbsorbed + 1
 const settleRest = time.Millisecond
 
 // crowdedError says that a command has to wait: the customers that it names
-// keep so many timelines that, as one customer, they would keep too many. It names
-// the one of them that keeps the most.
+// keep so many timelines that, as one customer, they would keep too many. It
+// names the one of them that keeps the most.
 type crowdedError entry.Crowded
 
 func (e *crowdedError) Error() string {

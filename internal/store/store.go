@@ -188,7 +188,7 @@ func (s *Store) checkFormat() (known bool, err error) {
 	}
 	if found != strconv.Itoa(FormatVersion) {
 		return false, fmt.Errorf("the store has format version %q, this program reads version %d only: "+
-			"export it with the build that wrote it (trackway export --raw), then import", found, FormatVersion)
+			"export it with the build that wrote it (trackway export), then import it", found, FormatVersion)
 	}
 	return true, nil
 }

@@ -124,7 +124,7 @@ func paragraphs(src string) []passage {
 			c.end()
 		case strings.HasPrefix(text, "|"):
 			c.end()
-			for _, cell := range strings.Split(text, "|") {
+			for cell := range strings.SplitSeq(text, "|") {
 				c.add(i+1, row, cell, 0)
 				c.end()
 			}

@@ -10,6 +10,7 @@ import (
 	"trackway/internal/canonjson"
 	"trackway/internal/format"
 	"trackway/internal/format/cost"
+	"trackway/internal/scale"
 )
 
 // TestMemory promises that what decoding allocates in all, garbage included,
@@ -44,7 +45,7 @@ func TestMemory(t *testing.T) { // not in parallel: what is measured is the proc
 // TestMemoryOfTheWorst sends what once took 1.3 GB: it is refused by its
 // length, before a member of it is kept.
 func TestMemoryOfTheWorst(t *testing.T) { // not in parallel, as above
-	const members = 8_000_000
+	members := scale.Of(8_000_000, 500_000)
 	body := []byte(`{"commands":[` + inBatch + inEvent + `{"a":` + `{"b":0` + strings.Repeat(`,"":0`, members) + `}}}}]}`)
 	var b *format.Batch
 	var items []item

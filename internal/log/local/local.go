@@ -1,6 +1,7 @@
-// Package local is the log of a server that stands alone. It gives entries their
-// order, has the machine apply them, and waits until what they did is on the
-// disk. It keeps no entries: the machine's write-ahead log keeps their effects.
+// Package local is the log of a server that stands alone. It gives entries
+// their order, has the machine apply them, and waits until what they did is on
+// the disk. It keeps no entries: the machine's write-ahead log keeps their
+// effects.
 //
 // Requests that come while others are applied form a group. The first of them
 // has all of them applied as one entry, with one wait for the disk, since each
@@ -19,12 +20,12 @@ import (
 
 // Machine applies entries, one at a time.
 type Machine interface {
-	// Apply carries out the entry with this index and commits what it does, with
-	// the index, without waiting for the disk. It writes what became of the entry
-	// into it. After an error nothing is committed, and the next entry has the
-	// same index; an error that is [ErrNotCommitted] does not depend on what is in
-	// the entry. A panic is returned as a [*Panic], unless the machine may have
-	// committed by then.
+	// Apply carries out the entry with this index and commits what it does,
+	// with the index, without waiting for the disk. It writes what became of
+	// the entry into it. After an error nothing is committed, and the next
+	// entry has the same index; an error that is [ErrNotCommitted] does not
+	// depend on what is in the entry. A panic is returned as a [*PanicError],
+	// unless the machine may have committed by then.
 	Apply(index uint64, e entry.Entry) error
 
 	// Applied returns the index of the last entry that was applied.
@@ -42,14 +43,14 @@ var (
 	errGivenUp = errors.New("the request that others were applied with has failed") // by a panic
 )
 
-// Panic is a panic of the machine on its way to whoever appended the entry, who
-// may wait in another goroutine.
-type Panic struct {
+// PanicError is a panic of the machine on its way to whoever appended the
+// entry, who may wait in another goroutine.
+type PanicError struct {
 	Value any
 	Stack []byte
 }
 
-func (p *Panic) Error() string { return fmt.Sprintf("panic: %v\n%s", p.Value, p.Stack) }
+func (p *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.Value, p.Stack) }
 
 // Log is the log. It is safe for concurrent use.
 type Log struct {
@@ -72,13 +73,13 @@ func Open(m Machine) *Log { return &Log{machine: m} }
 // An error is the server's own. Of commands, what failed alone is told by their
 // request: the others are carried out and durable. After any other error the
 // entry may or may not be stored. If the machine panics, Append panics with a
-// [*Panic].
+// [*PanicError].
 func (l *Log) Append(e entry.Entry) error {
 	if c, ok := e.(*entry.Commands); ok {
 		return l.commands(c)
 	}
 	err := l.one(e)
-	if bug, ok := errors.AsType[*Panic](err); ok {
+	if bug, ok := errors.AsType[*PanicError](err); ok {
 		panic(bug)
 	}
 	if err != nil || !e.Kind().Durable() {
@@ -169,7 +170,7 @@ func (l *Log) commands(c *entry.Commands) error {
 	err := g.err
 	for i := range c.Requests {
 		failed := c.Requests[i].Err
-		if bug, ok := errors.AsType[*Panic](failed); ok {
+		if bug, ok := errors.AsType[*PanicError](failed); ok {
 			panic(bug) // where it belongs: it is answered and logged as this request's
 		}
 		if err == nil {

@@ -106,7 +106,7 @@ func TestPanicGoesToItsRequest(t *testing.T) {
 	for _, e := range []entry.Entry{&entry.Cursor{Name: "bug"}, &entry.Commands{Requests: requestOf(1)}} {
 		func() {
 			defer func() {
-				if bug, ok := recover().(*Panic); !ok || bug.Value != "bug" {
+				if bug, ok := recover().(*PanicError); !ok || bug.Value != "bug" {
 					t.Errorf("got %v", bug)
 				}
 			}()
@@ -118,4 +118,4 @@ func TestPanicGoesToItsRequest(t *testing.T) {
 // panicky is a machine with a bug.
 type panicky struct{ *logtest.Machine }
 
-func (panicky) Apply(uint64, entry.Entry) error { return &Panic{Value: "bug"} }
+func (panicky) Apply(uint64, entry.Entry) error { return &PanicError{Value: "bug"} }

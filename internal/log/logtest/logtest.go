@@ -15,24 +15,25 @@ import (
 
 // Log is what is tested.
 type Log interface {
-	// Append has the machine apply an entry and writes what became of it into the
-	// entry. Unless its kind may be forgotten by a crash, it is durable on return.
+	// Append has the machine apply an entry and writes what became of it into
+	// the entry. Unless its kind may be forgotten by a crash, it is durable on
+	// return.
 	Append(e entry.Entry) error
 
 	// Close ends the log: what is appended after that is refused.
 	Close()
 }
 
-// Run tests the logs that open returns. It is called with a machine that may have
-// applied entries before; the log goes on after them. notCommitted is what a
-// machine returns that cannot commit anything.
+// Run tests the logs that open returns. It is called with a machine that may
+// have applied entries before; the log goes on after them. notCommitted is what
+// a machine returns that cannot commit anything.
 func Run(t *testing.T, notCommitted error, open func(m *Machine) Log) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, func(*Machine) Log){
 		"order": order, "results": results, "durable": durable, "lazy": lazy, "goes on": goesOn, "concurrent": concurrent,
 		"rest": rest, "failed alone": failedAlone, "failed": failed,
 		"failed but stored": failedButStored, "close": closed,
-		"not committed": func(t *testing.T, open func(*Machine) Log) { cannotCommit(t, open, notCommitted) },
+		"not committed": func(t *testing.T, open func(*Machine) Log) { t.Helper(); cannotCommit(t, open, notCommitted) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,6 +71,7 @@ func wantApplied(t *testing.T, m *Machine, want ...string) {
 }
 
 func order(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	mustAppend(t, l, commands("a", "b"))
@@ -79,6 +81,7 @@ func order(t *testing.T, open func(*Machine) Log) {
 }
 
 func results(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	e := &entry.Commands{Requests: []entry.Request{request("a", "b"), request("c")}}
@@ -98,6 +101,7 @@ func results(t *testing.T, open func(*Machine) Log) {
 
 // durable: after a crash there is all that was acknowledged.
 func durable(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	for i, e := range []entry.Entry{commands("a"), &entry.Register{}, &entry.Erase{}} {
@@ -111,6 +115,7 @@ func durable(t *testing.T, open func(*Machine) Log) {
 // lazy: entries that may be forgotten do not wait for the disk, and are on it
 // with the next one that does.
 func lazy(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	kinds := []entry.Entry{
@@ -129,6 +134,7 @@ func lazy(t *testing.T, open func(*Machine) Log) {
 }
 
 func goesOn(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	mustAppend(t, open(m), commands("a"))
 	after := m.Crashed()
@@ -139,6 +145,7 @@ func goesOn(t *testing.T, open func(*Machine) Log) {
 // concurrent: each of many who append at once has its own results, and all is
 // applied once.
 func concurrent(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	const writers, each = 8, 50
 	m := new(Machine)
 	l := open(m)
@@ -151,7 +158,7 @@ func concurrent(t *testing.T, open func(*Machine) Log) {
 				mustAppend(t, l, e)
 				r := e.Requests[0]
 				if first := r.Results[0].Seq; m.Event(first) != name || r.Results[1].Seq != first+1 {
-					t.Errorf("%s has the numbers %d and %d: they are %s and %s", name, first, r.Results[1].Seq, m.Event(first), m.Event(first+1))
+					t.Errorf("%s has the numbers %d and %d: the first is %s", name, first, r.Results[1].Seq, m.Event(first))
 				}
 				mustAppend(t, l, &entry.Refused{})
 			}
@@ -163,9 +170,10 @@ func concurrent(t *testing.T, open func(*Machine) Log) {
 	}
 }
 
-// rest: what a machine does not come to in one entry goes into the next; what it
-// leaves undone of a request is its appender's to go on with.
+// rest: what a machine does not come to in one entry goes into the next; what
+// it leaves undone of a request is its appender's to go on with.
 func rest(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := &Machine{Most: 3}
 	l := open(m)
 	e := &entry.Commands{Requests: []entry.Request{request("a", "b"), request("c", "d"), request("e")}}
@@ -178,6 +186,7 @@ func rest(t *testing.T, open func(*Machine) Log) {
 
 // failedAlone: a request that fails takes no other with it, and leaves nothing.
 func failedAlone(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	e := &entry.Commands{Requests: []entry.Request{request("a"), request("b", fails), request("c")}}
@@ -197,6 +206,7 @@ func failedAlone(t *testing.T, open func(*Machine) Log) {
 
 // failed: an entry that fails and is not stored does not have an index.
 func failed(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	if err := l.Append(&entry.Cursor{Name: fails}); !errors.Is(err, errMachine) {
@@ -224,6 +234,7 @@ func cannotCommit(t *testing.T, open func(*Machine) Log, why error) {
 // failedButStored: if the disk fails, nobody is told that it is stored, but it
 // has an index.
 func failedButStored(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := &Machine{SyncFails: true}
 	l := open(m)
 	if err := l.Append(commands("a")); !errors.Is(err, errMachine) {
@@ -234,6 +245,7 @@ func failedButStored(t *testing.T, open func(*Machine) Log) {
 }
 
 func closed(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
 	m := new(Machine)
 	l := open(m)
 	mustAppend(t, l, commands("a"))

@@ -124,12 +124,13 @@ func (m *Machine) Sync() error {
 	return nil
 }
 
-// Crashed returns the machine as it is after a crash: without what is not on the
-// disk.
+// Crashed returns the machine as it is after a crash: without what is not on
+// the disk.
 func (m *Machine) Crashed() *Machine {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &Machine{stored: slices.Clone(m.stored[:m.durable]), index: m.durably, durable: m.durable, durably: m.durably}
+	stored := slices.Clone(m.stored[:m.durable])
+	return &Machine{stored: stored, index: m.durably, durable: m.durable, durably: m.durably}
 }
 
 // Stored lists what was applied: the index of its entry, and the type of each

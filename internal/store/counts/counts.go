@@ -1,9 +1,12 @@
-// Package counts counts events by type and hour. Its one idea: they are counted in memory as they are committed, so that an event
-// costs no further write; what was counted is written now and then, together with the sequence number up to which it was, and what
-// follows that in the log is counted again when the store is opened. So the counts are exact, whatever happened in between.
+// Package counts counts events by type and hour. Its one idea: they are counted
+// in memory as they are committed, so that an event costs no further write;
+// what was counted is written now and then, together with the sequence number
+// up to which it was, and what follows that in the log is counted again when
+// the store is opened. So the counts are exact, whatever happened in between.
 //
-// Counting never fails what it counts: nobody waits for a write but those who would otherwise fill memory, and a row that cannot
-// be read is reported, and left as it is, while the others go on.
+// Counting never fails what it counts: nobody waits for a write but those who
+// would otherwise fill memory, and a row that cannot be read is reported, and
+// left as it is, while the others go on.
 package counts
 
 import (
@@ -19,15 +22,17 @@ import (
 	"trackway/internal/store/format"
 )
 
-// When the counts are written: memory holds some of them twice, and an opening reads as many events. While a write is under way
-// up to maxBehind times as many may come.
+// When the counts are written: memory holds some of them twice, and an opening
+// reads as many events. While a write is under way up to maxBehind times as
+// many may come.
 const (
 	mostCells   = 4096
 	maxRecounts = 100_000
 	maxBehind   = 8
 )
 
-// cell is what of a project's events is counted together. Type 0 is all types that are not counted by name.
+// cell is what of a project's events is counted together. Type 0 is all types
+// that are not counted by name.
 type cell struct {
 	by   query.By
 	typ  uint32
@@ -75,7 +80,8 @@ type namedType struct {
 	name    string
 }
 
-// generation is the counts of a stretch of the log that ends at a sequence number.
+// generation is the counts of a stretch of the log that ends at a sequence
+// number.
 type generation struct {
 	cells   map[uint32]map[cell]row // by project
 	size    int                     // of cells
@@ -88,7 +94,8 @@ type Counter struct {
 	db     *pebble.DB
 	report func(error)
 
-	// Most is how many cells are counted before they are written. It is set before the first use, if at all.
+	// Most is how many cells are counted before they are written. It is set
+	// before the first use, if at all.
 	Most int
 
 	due        atomic.Bool // it is time to write
@@ -110,8 +117,9 @@ type Counter struct {
 	old    generation // being written; its cells do not change
 }
 
-// New returns what counts in db. It is to be loaded. report is told of what cannot be read or written: of the first row that is
-// damaged, and of a write that fails after one that did not.
+// New returns what counts in db. It is to be loaded. report is told of what
+// cannot be read or written: of the first row that is damaged, and of a write
+// that fails after one that did not.
 func New(db *pebble.DB, report func(error)) *Counter {
 	return &Counter{db: db, report: report, Most: mostCells, types: make(map[uint32]*types), young: newGeneration()}
 }
@@ -202,8 +210,8 @@ func (c *Counter) addLocked(e *Event) {
 	g.events++
 }
 
-// Again counts an event of the log that is not counted in the database. Its type
-// has a number since the event was stored, or never gets one.
+// Again counts an event of the log that is not counted in the database. Its
+// type has a number since the event was stored, or never gets one.
 func (c *Counter) Again(e Event) {
 	c.mu.Lock()
 	e.number = c.number(e.Project, e.Type)
@@ -231,7 +239,8 @@ func (c *Counter) typesOf(project uint32) *types {
 	return t
 }
 
-// ByName tells whether a project's events of a type are counted by it: they are, or there is still room and there are none.
+// ByName tells whether a project's events of a type are counted by it: they
+// are, or there is still room and there are none.
 func (c *Counter) ByName(project uint32, typ string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -245,15 +254,16 @@ func (c *Counter) ByName(project uint32, typ string) bool {
 // Due tells whether it is time to write.
 func (c *Counter) Due() bool { return c.due.Load() }
 
-// Room makes room in memory where there is none, by waiting for a write: whoever is about to commit events calls it first. What
-// fails is reported.
+// Room makes room in memory where there is none, by waiting for a write:
+// whoever is about to commit events calls it first. What fails is reported.
 func (c *Counter) Room() {
 	if c.full.Load() {
 		_ = c.Save() // reported
 	}
 }
 
-// SaveSoon has what was counted written if it is time, with nobody waiting. What fails is reported.
+// SaveSoon has what was counted written if it is time, with nobody waiting.
+// What fails is reported.
 func (c *Counter) SaveSoon() {
 	if !c.due.Load() || !c.saving.CompareAndSwap(false, true) {
 		return

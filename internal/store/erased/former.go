@@ -21,7 +21,8 @@ const maxForgotten = 1000
 // it at a time. survivor tells who a customer of a project is now. Cost: a read
 // of the table, and of the record of each customer in it.
 func Forget(
-	db *pebble.DB, gone map[trackway.Customer]bool, survivor func(uint32, trackway.Customer) (*identity.Holder, error), forget func(*entry.Forget) error,
+	db *pebble.DB, gone map[trackway.Customer]bool,
+	survivor func(uint32, trackway.Customer) (*identity.Holder, error), forget func(*entry.Forget) error,
 ) error {
 	low := []byte{format.TableFormer}
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: format.After(low)})
@@ -60,7 +61,8 @@ func formerHolder(key []byte) (f entry.FormerHolder, err error) {
 	if !ok || n <= 0 || length != uint64(len(value)-n) {
 		return f, format.ErrCorrupt
 	}
-	f.Project, f.Customer = binary.BigEndian.Uint32(key[1:]), trackway.Customer(binary.BigEndian.Uint64(key[len(key)-tail:]))
+	f.Project = binary.BigEndian.Uint32(key[1:])
+	f.Customer = trackway.Customer(binary.BigEndian.Uint64(key[len(key)-tail:]))
 	f.Identifier = trackway.Identifier{Name: string(name), Value: string(value[n:])}
 	return f, nil
 }

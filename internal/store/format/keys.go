@@ -44,14 +44,17 @@ const (
 	PrefixErasure    = "nerasure/"    // number → erased.Record: what the files have yet to lose
 )
 
-// HashTail marks the tail of a timeline key that is a hash of the event's content; without it the tail is the event's
-// sequence number. Sequence numbers stay below.
+// HashTail marks the tail of a timeline key that is a hash of the event's
+// content; without it the tail is the event's sequence number. Sequence numbers
+// stay below.
 const HashTail = 1 << 63
 
-// ScratchKeys is where keys begin that mean nothing and are removed at once: the clean-up makes files come and go by them.
+// ScratchKeys is where keys begin that mean nothing and are removed at once:
+// the clean-up makes files come and go by them.
 const ScratchKeys = 0x80
 
-// MergeMark ends the entries of timelines that lead to the record of a merge: no event that was sent looks like one.
+// MergeMark ends the entries of timelines that lead to the record of a merge:
+// no event that was sent looks like one.
 const MergeMark = 1
 
 // AbsorbedKey says that the timeline of an absorbed customer stayed.
@@ -75,7 +78,8 @@ func CustomersPrefix(project uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{TableCustomers}, project)
 }
 
-// AppendIDKey ends in the value, which may hold any byte; the name holds no zero byte (configuration refuses it).
+// AppendIDKey ends in the value, which may hold any byte; the name holds no
+// zero byte (configuration refuses it).
 func AppendIDKey(b []byte, project uint32, id trackway.Identifier) []byte {
 	b = binary.BigEndian.AppendUint32(append(b, TableIDs), project)
 	b = append(append(b, id.Name...), 0)
@@ -118,8 +122,9 @@ func (k Key) Former(project uint32, id trackway.Identifier, c trackway.Customer)
 	return binary.BigEndian.AppendUint64(k.FormerPrefix(project, id), uint64(c))
 }
 
-// FormerPrefix begins the keys of all former holders of an identifier. The value
-// has its length in front, so that no other identifier's prefix begins so.
+// FormerPrefix begins the keys of all former holders of an identifier. The
+// value has its length in front, so that no other identifier's prefix begins
+// so.
 func (k Key) FormerPrefix(project uint32, id trackway.Identifier) Key {
 	k = binary.BigEndian.AppendUint32(append(k, TableFormer), project)
 	k = append(append(k, id.Name...), 0)
@@ -168,8 +173,9 @@ func (k Key) Erasure(id uint64) Key {
 	return binary.BigEndian.AppendUint64(append(k, PrefixErasure...), id)
 }
 
-// After returns the end of the range of keys that begin with prefix.
-// REQUIRES: prefix does not end in 0xff bytes only; it never does, for it begins with a table's letter.
+// After returns the end of the range of keys that begin with prefix. REQUIRES:
+// prefix does not end in 0xff bytes only; it never does, for it begins with a
+// table's letter.
 func After(prefix []byte) []byte {
 	end := append([]byte(nil), prefix...)
 	for i := len(end) - 1; ; i-- {

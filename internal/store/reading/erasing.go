@@ -14,14 +14,15 @@ import (
 )
 
 // EachOf calls do for the events of a customer, timeline by timeline. An event
-// is valid only during the call. One that cannot be read is an error: nothing of
-// a customer may be left out.
+// is valid only during the call. One that cannot be read is an error: nothing
+// of a customer may be left out.
 func EachOf(from pebble.Reader, h *identity.Holder, types format.TypeNames, do func(*trackway.Event) error) error {
 	owners, err := Timelines(from, h)
 	if err != nil {
 		return err
 	}
-	log, err := from.NewIter(&pebble.IterOptions{LowerBound: []byte{format.TableLog}, UpperBound: []byte{format.TableLog + 1}})
+	all := &pebble.IterOptions{LowerBound: []byte{format.TableLog}, UpperBound: []byte{format.TableLog + 1}}
+	log, err := from.NewIter(all)
 	if err != nil {
 		return err
 	}
@@ -47,10 +48,13 @@ func EachOf(from pebble.Reader, h *identity.Holder, types format.TypeNames, do f
 }
 
 // Since calls do for the events of a project from a sequence number up to, not
-// including, another. An event is valid only during the call. One that cannot be
-// read is an error.
-func Since(from pebble.Reader, project uint32, low, high uint64, types format.TypeNames, do func(*trackway.Event) error) error {
-	return ScanRange(from, format.AppendLogKey(nil, low), format.AppendLogKey(nil, high), false, func(key, record []byte) error {
+// including, another. An event is valid only during the call. One that cannot
+// be read is an error.
+func Since(
+	from pebble.Reader, project uint32, low, high uint64, types format.TypeNames, do func(*trackway.Event) error,
+) error {
+	start, end := format.AppendLogKey(nil, low), format.AppendLogKey(nil, high)
+	return ScanRange(from, start, end, false, func(key, record []byte) error {
 		if of, _ := binary.Uvarint(record); of != uint64(project) {
 			return nil
 		}

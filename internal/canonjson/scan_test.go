@@ -249,7 +249,8 @@ func reference(text []byte) (v tree, beyond bool, err error) {
 	if !utf8.Valid(text) {
 		return tree{}, false, errors.New("not in UTF-8")
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // of halves of pairs
+	// Invalid UTF-8 is what jsontext calls halves of pairs.
+	d := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if v, err = referenceValue(d, MaxDepth, &beyond); err != nil {
 		return tree{}, false, err
 	}

@@ -18,8 +18,8 @@ func Missing(p trackway.Permission) *trackway.Error {
 }
 
 // Command returns why a key may not have a command carried out, nil if it may.
-// Its identifiers are not restricted: a key that may set anything may say who is
-// who.
+// Its identifiers are not restricted: a key that may set anything may say who
+// is who.
 func Command(key *trackway.Key, cmd *trackway.Command) *trackway.Error {
 	needs := trackway.SetCustomers
 	if cmd.Kind == trackway.AddEvent {

@@ -31,7 +31,8 @@ func TestCollectedIsBounded(t *testing.T) {
 		{ids(maxIDs + 1), "Field 'customer_ids': at most 1024 ids."},
 		{names(canonjson.MaxMembers), ""},
 		{names(canonjson.MaxMembers + 1), "Field 'properties': at most 4096 members."},
-		{strings.Replace(names(canonjson.MaxMembers+1), "4096", "\x01", 1), "Invalid JSON"}, // what is not kept is still read strictly
+		// A member that is not kept is still read strictly.
+		{strings.Replace(names(canonjson.MaxMembers+1), "4096", "\x01", 1), "Invalid JSON"},
 	} {
 		_, err := DecodeCommand(Events, []byte(c.body), 0)
 		got := ""

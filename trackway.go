@@ -1,7 +1,9 @@
-// Package trackway is the domain of a tracking server: what customers are and do (properties and events), who is who
-// (identifiers), and what is asked of the server (commands). It holds the words that every other package speaks and imports
-// the standard library only. It does not read requests (internal/format), decide whose identifiers these are
-// (internal/identity), or keep anything (internal/store).
+// Package trackway is the domain of a tracking server: what customers are and
+// do (properties and events), who is who (identifiers), and what is asked of
+// the server (commands). It holds the words that every other package speaks and
+// imports the standard library only. It does not read requests
+// (internal/format), decide whose identifiers these are (internal/identity), or
+// keep anything (internal/store).
 package trackway
 
 import (
@@ -9,8 +11,8 @@ import (
 	"time"
 )
 
-// Limits of the domain. They are part of the tracking API's contract: a value beyond one is refused with an error that
-// names the field.
+// Limits of the domain. They are part of the tracking API's contract: a value
+// beyond one is refused with an error that names the field.
 const (
 	MaxCommands   = 50       // commands in one batch
 	MaxIDBytes    = 256      // bytes of one identifier's value
@@ -22,7 +24,8 @@ const (
 	MaxEventBytes = 800_000  // bytes of one event's JSON (800 KB)
 )
 
-// Micros is a point in time: microseconds since the Unix epoch, UTC. The zero value is the epoch itself.
+// Micros is a point in time: microseconds since the Unix epoch, UTC. The zero
+// value is the epoch itself.
 type Micros int64
 
 // MicrosOf returns t, cut to the microsecond.
@@ -37,8 +40,8 @@ const (
 // Time returns m as a time.Time in UTC.
 func (m Micros) Time() time.Time { return time.UnixMicro(int64(m)).UTC() }
 
-// AppendSeconds appends m as the wire format writes times: a JSON number of Unix seconds with up to six decimals, exact
-// ("1533495544.343536", "1000").
+// AppendSeconds appends m as the wire format writes times: a JSON number of
+// Unix seconds with up to six decimals, exact ("1533495544.343536", "1000").
 func (m Micros) AppendSeconds(b []byte) []byte {
 	v := int64(m)
 	if v < 0 {
@@ -57,12 +60,14 @@ func (m Micros) AppendSeconds(b []byte) []byte {
 	return b
 }
 
-// Customer numbers a customer within one store, in order of creation: the lower number is the older customer. Zero is
-// no customer.
+// Customer numbers a customer within one store, in order of creation: the lower
+// number is the older customer. Zero is no customer.
 type Customer uint64
 
-// Identifier is one name under which a customer is known, such as registered=jane@example.com. A hard identifier belongs
-// to one person (a customer holds at most one value of it); a soft one to a device or browser (up to [MaxSoftIDs]).
+// Identifier is one name under which a customer is known, such as
+// registered=jane@example.com. A hard identifier belongs to one person (a
+// customer holds at most one value of it); a soft one to a device or browser
+// (up to [MaxSoftIDs]).
 type Identifier struct {
 	Name  string
 	Value string
@@ -78,15 +83,20 @@ type Property struct {
 // Kind says what a command asks for.
 type Kind uint8
 
-// The kinds of command that change something. The zero Kind stands for a command
-// that was refused before it came to the store, which only counts it.
+// The kinds of command.
 const (
-	UpdateCustomer Kind = iota + 1 // set properties of a customer, creating it if it is unknown
-	AddEvent                       // add an event to a customer, creating it if it is unknown
+	// Nothing changes nothing. If the command has a project, it was refused
+	// before it came to the store, which counts it. If not, it asks for the
+	// time only, and the store passes over it.
+	Nothing Kind = iota
+
+	UpdateCustomer // set properties of a customer, creating it if it is unknown
+	AddEvent       // add an event to a customer, creating it if it is unknown
 )
 
-// Command is one change that a client asks for. It is complete: applying it depends on nothing else, no clock and no
-// configuration, so that the same commands in the same order always give the same store.
+// Command is one change that a client asks for. It is complete: applying it
+// depends on nothing else, no clock and no configuration, so that the same
+// commands in the same order always give the same store.
 type Command struct {
 	Kind       Kind
 	Project    uint32       // the store's number of the project
@@ -98,6 +108,10 @@ type Command struct {
 	Received   Micros       // when this server received it
 	Properties []Property   // sorted by name, names unique
 	Bytes      int          // length of the type and the properties as they were sent: no less than what is kept of them
+
+	// LeftOut are the identifiers that named nobody, as [Project.LeavesOut]
+	// tells of them. They change nothing: they are told to people.
+	LeftOut []Identifier
 }
 
 // Result is what became of one command.
@@ -106,13 +120,10 @@ type Result struct {
 	Customer  Customer // whom it was about
 	Seq       uint64   // the event's place in the log; 0 for an update and for a duplicate
 	Duplicate bool     // the event was stored before; nothing was changed
-
-	// LeftOut are the identifiers that named nobody, as [Project.LeavesOut] tells
-	// of them; of a refused command, too.
-	LeftOut []Identifier
 }
 
-// MergeType is the type of the event by which the server records that two customers became one.
+// MergeType is the type of the event by which the server records that two
+// customers became one.
 const MergeType = "merge"
 
 // Event is one thing that a customer did.

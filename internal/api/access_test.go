@@ -16,7 +16,8 @@ import (
 	"trackway/internal/query"
 )
 
-// oneCustomer is a store with one customer, whose identifiers are registered=jane and cookie=c.
+// oneCustomer is a store with one customer, whose identifiers are
+// registered=jane and cookie=c.
 type oneCustomer struct {
 	noSnapshot
 
@@ -84,7 +85,8 @@ func jane() *oneCustomer {
 	}
 }
 
-// withKeys gives the fixture a project with private keys by the name of what they may do; each has its name for id and secret.
+// withKeys gives the fixture a project with private keys by the name of what
+// they may do; each has its name for id and secret.
 func (f *fixture) withKeys(permissions map[string]map[trackway.Permission][]string) *fixture {
 	project := trackway.Project{Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"}}
 	for _, id := range []string{"news", "sms", "old", "long", "ever", "odd", "silent"} {
@@ -116,12 +118,13 @@ var every = map[string]map[trackway.Permission][]string{
 	"all": nil,
 }
 
-// A route lets in who has its permission, or everything, and nobody else; what it is then told is another matter.
+// A route lets in who has its permission, or everything, and nobody else; what
+// it is then told is another matter.
 func TestEachRouteNeedsItsPermission(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
-	f.Store, f.Eraser = noUsage{}, &erasures{}
-	for _, rt := range routes() {
+	f.reader.store, f.eraser = noUsage{}, &erasures{}
+	for _, rt := range new(Server).routes() {
 		if rt.open {
 			continue
 		}
@@ -151,7 +154,8 @@ func (noUsage) Version(uint32) uint64 { return 1 }
 
 func (noUsage) Usage(uint32, func(query.Day, query.Usage) bool) error { return nil }
 
-// What a key may not set or add is refused alone, and as one command of a batch.
+// What a key may not set or add is refused alone, and as one command of a
+// batch.
 func TestRestrictedTracking(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(map[string]map[trackway.Permission][]string{
@@ -192,7 +196,7 @@ func TestRestrictedReading(t *testing.T) {
 		"others":   {trackway.GetEvents: {"no_such"}}, // names a customer by what it knows
 		"nothing":  {trackway.GetCustomers: {"cookie_"}, trackway.GetEvents: {"no_such"}},
 	})
-	f.Store = jane()
+	f.reader.store = jane()
 	const ids, jane = `"customer_ids":{"cookie":"c"}`, `"customer_ids":{"registered":"jane"}`
 	const events = `{"type":"purchase","timestamp":2,"properties":{"total":7.99}},{"type":"visit","timestamp":9,"properties":{}}`
 	for _, c := range []struct{ key, route, body, want string }{
@@ -280,11 +284,12 @@ func (s breaking) Profiles(_ uint32, yield func(*trackway.Profile) bool) error {
 	return errDisk
 }
 
-// A failure in the midst of an answer breaks it off, so that nobody takes what came for the whole, or the failure for a row.
+// A failure in the midst of an answer breaks it off, so that nobody takes what
+// came for the whole, or the failure for a row.
 func TestExportIsBrokenOff(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
-	f.Store = breaking{jane()}
+	f.reader.store = breaking{jane()}
 	r := httptest.NewRequest(http.MethodPost, dataBase+"customers/export", strings.NewReader(`{"format":"csv","attributes":[{"type":"id","id":"cookie"}]}`))
 	r.Header.Set("Authorization", asKey("all")[1])
 	w := httptest.NewRecorder()
@@ -299,11 +304,12 @@ func TestExportIsBrokenOff(t *testing.T) {
 	f.Server.ServeHTTP(w, r)
 }
 
-// The newest event about a category holds, as long as it is valid; without one, whether there is a legitimate interest.
+// The newest event about a category holds, as long as it is valid; without one,
+// whether there is a legitimate interest.
 func TestConsents(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
-	f.Store = jane()
+	f.reader.store = jane()
 	wants := map[string]string{
 		"news": "true", "sms": "false", "old": "false", "long": "true", "ever": "true", "odd": "false",
 		"silent": "false", "interest": "true", "withdrawn": "false", "unknown": "",
@@ -358,9 +364,9 @@ func (e *erasures) Erasures(uint32) ([]query.Erasure, error) { return nil, nil }
 func TestAnonymizeBulk(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
-	f.Store = jane()
+	f.reader.store = jane()
 	e := &erasures{left: 3}
-	f.Eraser = e
+	f.eraser = e
 	post := func(body string) *httptest.ResponseRecorder {
 		return f.post(dataBase+"customers/anonymize_bulk", strings.NewReader(body), asKey("gdpr")...)
 	}

@@ -7,35 +7,36 @@ import (
 	"trackway/internal/limit"
 )
 
-// allowed asks the limits whether the caller may make this call now, and tells them in the answer. Nothing is done
-// with the body of a call that is refused; its credentials are looked at only to count or to record it. Its answer may have to wait.
+// allowed asks the limits whether the caller may make this call now, and tells
+// them in the answer. Nothing is done with the body of a call that is refused;
+// its credentials are looked at only to count or to record it. Its answer may
+// have to wait.
 func (c *call) allowed() bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {
 		why := c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header)
-		c.Log.Warn("a forwarded address was ignored, because the peer is not in trusted_proxies; said once",
+		c.log.Warn("a forwarded address was ignored, because the peer is not in trusted_proxies; said once",
 			"explanation", why.String(), "if_it_is_your_proxy", why.Advice)
 	}
 	c.ask = limit.Call{Method: c.r.Method, Path: c.pathAsKnown(), Route: c.route.path, Addr: addr}
-	if c.Limits.Set().ByKey() || c.Traffic.On() {
+	if c.limits.Set().ByKey() || c.traffic.On() {
 		c.identify(&c.ask)
 	}
-	c.decision = c.Limits.Allow(c.received, &c.ask)
-	c.watchCall()
-	c.Traffic.Note(c.received, &c.ask, &c.decision)
+	c.decision = c.limits.Allow(c.received, &c.ask)
+	c.traffic.Note(c.received, &c.ask, &c.decision)
 	c.fields.Set(c.w.Header(), &c.decision)
+	c.observer.decided(c)
 	if c.decision.Allowed {
 		return true
 	}
-	c.Rates.Refusal(c.received, c.decision.Policy)
-	c.metrics.limited.WithLabelValues(c.decision.Policy, c.access.Keys.ProjectName(c.r.PathValue("token"))).Inc()
 	c.pace.Hold(c.r.Context().Done(), c.received)
 	_ = c.answer(http.StatusTooManyRequests, c.decision.AppendBody(nil))
 	return false
 }
 
-// pathAsKnown returns the path with the project's token in lower case: it is known in any, and a policy of its path must not be
-// escaped by writing it differently.
+// pathAsKnown returns the path with the project's token in lower case: it is
+// known in any, and a policy of its path must not be escaped by writing it
+// differently.
 func (c *call) pathAsKnown() string {
 	token := c.r.PathValue("token")
 	known := strings.ToLower(token)
@@ -45,8 +46,9 @@ func (c *call) pathAsKnown() string {
 	return strings.Replace(c.r.URL.Path, "/"+token+"/", "/"+known+"/", 1)
 }
 
-// identify says whose key a call came with, for policies that count by key or project. Credentials that are no good say
-// nothing: such a call counts for its address.
+// identify says whose key a call came with, for policies that count by key or
+// project. Credentials that are no good say nothing: such a call counts for its
+// address.
 func (c *call) identify(ask *limit.Call) {
 	if c.route.open || c.authorize() != nil {
 		return

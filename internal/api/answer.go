@@ -10,7 +10,8 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// statuses is the one table from codes to HTTP statuses. A conflict is 400, as every failure of a single command is.
+// statuses is the one table from codes to HTTP statuses. A conflict is 400, as
+// every failure of a single command is.
 var statuses = map[trackway.Code]int{
 	trackway.Invalid:      http.StatusBadRequest,
 	trackway.Unidentified: http.StatusUnauthorized,
@@ -49,8 +50,8 @@ func (c *call) answer(status int, body []byte) error {
 	return nil
 }
 
-// answerEmpty answers that there is nothing to be said. It returns nil, as answer
-// does.
+// answerEmpty answers that there is nothing to be said. It returns nil, as
+// answer does.
 func (c *call) answerEmpty() error {
 	if c.r.ContentLength != 0 && c.r.ProtoMajor == 1 {
 		c.w.Header()["Connection"] = closeConnection // the body is not wanted
@@ -60,11 +61,13 @@ func (c *call) answerEmpty() error {
 	return nil
 }
 
-// short bodies are told their length by net/http, as [http.ResponseWriter] says of those under "a few KB". A field fewer keeps most
-// answers at eight, beyond which a map of fields becomes twice as expensive.
+// short bodies are told their length by net/http, as [http.ResponseWriter] says
+// of those under "a few KB". A field fewer keeps most answers at eight, beyond
+// which a map of fields becomes twice as expensive.
 const short = 1 << 10
 
-// head sends status and fields. A length below 0 is unknown. What has no media type yet is JSON.
+// head sends status and fields. A length below 0 is unknown. What has no media
+// type yet is JSON.
 func (c *call) head(status, length int) {
 	h := c.w.Header()
 	if h["Content-Type"] == nil {
@@ -77,16 +80,9 @@ func (c *call) head(status, length int) {
 	c.w.WriteHeader(status)
 }
 
-// refuse answers a call that was not let in.
-func (c *call) refuse(err *trackway.Error) {
-	if err.Code == trackway.Unidentified {
-		c.w.Header()["Www-Authenticate"] = challenge
-	}
-	_ = c.answer(statuses[err.Code], tracking.AppendRefusal(nil, err.Msg))
-}
-
-// fail answers a call that failed, in the shape that the route's clients expect. What is not a
-// *trackway.Error is ours: it is logged in full and answered without detail.
+// fail answers a call that was refused or failed, in the words of the route's
+// format. What is not a *trackway.Error is ours: it is logged in full and
+// answered without detail.
 func (c *call) fail(err error) {
 	var known *trackway.Error
 	isKnown := errors.As(err, &known)
@@ -95,34 +91,22 @@ func (c *call) fail(err error) {
 		gone = false // we gave the body up, and net/http takes any error of reading for the client's end
 	}
 	if !gone && c.status != 0 {
-		c.Log.Error("answer broken off", "err", err, "route", c.route.path, "request_id", c.requestID())
+		c.log.Error("answer broken off", "err", err, "route", c.route.path, "request_id", c.requestID())
 	}
 	if gone || c.status != 0 { // all that is left is to break the answer off, so that nobody takes it for a whole one
 		panic(http.ErrAbortHandler)
 	}
 	if !isKnown {
-		c.Log.Error("request failed", "err", err, "route", c.route.path, "request_id", c.requestID())
+		c.log.Error("request failed", "err", err, "route", c.route.path, "request_id", c.requestID())
 		known = &trackway.Error{Code: trackway.Internal, Msg: "Internal error, request " + c.requestID() + "."}
 	}
-	if known.Code == trackway.Overloaded {
+	switch known.Code {
+	case trackway.Overloaded:
 		c.w.Header()["Retry-After"] = []string{"1"}
+	case trackway.Unidentified:
+		c.w.Header()["Www-Authenticate"] = challenge
 	}
-	_ = c.answer(statuses[known.Code], c.failure(known))
-}
-
-// failure is the body of an answer to a failed call.
-func (c *call) failure(err *trackway.Error) []byte {
-	switch err.Code {
-	case trackway.TooLarge, trackway.Unsupported, trackway.Overloaded, trackway.Internal:
-		return tracking.AppendStatus(nil, statuses[err.Code], err.Msg)
-	}
-	switch {
-	case c.route.data:
-		return tracking.AppendFieldError(nil, err)
-	case err.Field == "" && err.Code != trackway.Forbidden:
-		return tracking.AppendMessage(nil, err.Msg)
-	}
-	return tracking.AppendResult(nil, err)
+	_ = c.answer(c.route.format.Refusal(statuses[known.Code], known))
 }
 
 func (c *call) requestID() string { return c.w.Header()["X-Request-Id"][0] }

@@ -35,16 +35,16 @@ func TestAnswersHoldTheirMemory(t *testing.T) {
 	}
 	for _, path := range []string{"/api/projects/" + projectToken + "/customers", "/api/projects/" + projectToken + "/events", "/grid/events"} {
 		var held int
-		if code := ask(path, func(*slowReader) { held = r.answers.Used() }); code != http.StatusOK || held == 0 || held >= pageBytes {
+		if code := ask(path, func(*slowReader) { held = r.reader.answers.Used() }); code != http.StatusOK || held == 0 || held >= pageBytes {
 			t.Errorf("%s: got %d, %d bytes are held while it is read", path, code, held)
 		}
-		if n := r.answers.Used(); n != 0 {
+		if n := r.reader.answers.Used(); n != 0 {
 			t.Errorf("%s: %d bytes are held in the end", path, n)
 		}
 		var others [3]room.Holding // which leave less than a page
 		for i := range others {
-			others[i].Open(r.answers, netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), time.Now(), nil)
-			if err := others[i].Settle((r.answers.Size()/8*7 - pageBytes/2) / len(others)); err != nil {
+			others[i].Open(r.reader.answers, netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), time.Now(), nil)
+			if err := others[i].Settle((r.reader.answers.Size()/8*7 - pageBytes/2) / len(others)); err != nil {
 				t.Fatal(err)
 			}
 		}

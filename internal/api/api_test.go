@@ -102,6 +102,7 @@ type fixture struct {
 	contract *openapitest.Contract
 	ingest   *fakeIngest
 	log      *bytes.Buffer
+	registry *prometheus.Registry
 
 	dashboard *fakeDashboard
 }
@@ -116,12 +117,12 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, contract: loadContract(t), ingest: &fakeIngest{}, dashboard: &fakeDashboard{}, log: &bytes.Buffer{}}
+	f := &fixture{t: t, contract: loadContract(t), ingest: &fakeIngest{}, dashboard: &fakeDashboard{}, log: &bytes.Buffer{}, registry: prometheus.NewRegistry()}
 	f.Server = New(Config{
 		Limits: limit.New(set, 1024), Ingest: f.ingest, Store: brokenStore{},
 		Fleet: fleet.New(self, []fleet.Server{{Name: "ts2.us", Region: "us", URL: "http://ts2.us"}}), History: openHistory(t), Version: "v1.2.3",
 		Watch: watch.New(time.Now()), Traffic: traffic.New("", nil, nil), Rates: rates.New(time.Now()), Live: live.New(nil, nil), Dashboard: f.dashboard,
-		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: prometheus.NewRegistry(),
+		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: f.registry,
 		Access: Access{Name: "ts1.eu", Clients: clients, Guide: newGuide(t, set), Keys: auth.New([]trackway.Project{{
 			Name: "demo", Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
 			Keys: []trackway.Key{
@@ -133,13 +134,15 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 	return f
 }
 
-// ServeHTTP serves a request, and fails the test where that departs from the contract.
+// ServeHTTP serves a request, and fails the test where that departs from the
+// contract.
 func (f *fixture) ServeHTTP(w *httptest.ResponseRecorder, r *http.Request) {
 	f.t.Helper()
 	f.contract.Serve(f.t, f.Server, w, r)
 }
 
-// post sends a body to the tracking API with a public key, and header fields in pairs.
+// post sends a body to the tracking API with a public key, and header fields in
+// pairs.
 func (f *fixture) post(path string, body io.Reader, fields ...string) *httptest.ResponseRecorder {
 	return f.send(http.MethodPost, path, body, fields...)
 }
@@ -215,7 +218,8 @@ func TestEncodings(t *testing.T) {
 	}
 }
 
-// A small body that inflates beyond the bound must be refused without inflating all of it.
+// A small body that inflates beyond the bound must be refused without inflating
+// all of it.
 func TestInflatedSizeIsBounded(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer
@@ -273,8 +277,9 @@ func TestMediaTypes(t *testing.T) {
 	}
 }
 
-// When bodies fill the memory that they may take, a further request is told to come back, and nothing of it is stored. An address
-// that has its share takes nothing from others.
+// When bodies fill the memory that they may take, a further request is told to
+// come back, and nothing of it is stored. An address that has its share takes
+// nothing from others.
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -301,7 +306,8 @@ func TestNoRoom(t *testing.T) {
 	check(t, f.post(trackBase+"customers/events", strings.NewReader(goodEvent)), 200, "true")
 }
 
-// Our own failures are logged in full and answered without detail, never as 2xx, and never with an array of errors.
+// Our own failures are logged in full and answered without detail, never as
+// 2xx, and never with an array of errors.
 func TestInternalErrors(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -351,7 +357,8 @@ func TestRefusedCallIsNotLookedAt(t *testing.T) {
 	if got := w.Header()["X-RateLimit-Limit"]; len(got) != 1 || got[0] != "2" {
 		t.Errorf("X-RateLimit-Limit: got %q", got)
 	}
-	// Another address is not affected; an unknown key, an unknown route and a wrong method cost as much as any call.
+	// Another address is not affected; an unknown key, an unknown route and a
+	// wrong method cost as much as any call.
 	for _, path := range []string{"customers/events", "no/such"} {
 		check(t, f.post(trackBase+path, nil, "X-Forwarded-For", "198.51.100.2", "Authorization", "Token nobody"), map[string]int{
 			"customers/events": 401, "no/such": 404,
@@ -374,7 +381,8 @@ func (r *readCounter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// An untrusted peer that sends a forwarded address is told about in the log, once, with the line to add.
+// An untrusted peer that sends a forwarded address is told about in the log,
+// once, with the line to add.
 func TestForwardedFromUntrustedPeer(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -420,7 +428,7 @@ func BenchmarkRequest(b *testing.B) {
 	f := newFixture(b, trackway.Policy{
 		Name: "track", Paths: []string{"/track/"}, Limit: 4_000_000, Window: time.Second, Per: trackway.PerIP,
 	})
-	f.Ingest = discard{}
+	f.Server.ingest = discard{}
 	r := httptest.NewRequest(http.MethodPost, trackBase+"customers/events", nil)
 	r.Header.Set("Authorization", "Token "+publicToken)
 	r.Header.Set("X-Forwarded-For", "198.51.100.1")

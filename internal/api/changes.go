@@ -2,13 +2,29 @@ package api
 
 import (
 	"trackway/internal/ask"
+	"trackway/internal/limit"
 	"trackway/internal/limit/history"
+	"trackway/internal/limit/watch"
 )
 
 const maxPage = 1_000_000
 
-// changes answers one page of what was changed about the limits, the newest first.
-func (c *call) changes() error {
+// limiting is a call about the limits.
+type limiting struct {
+	*call
+	*limitFacts
+}
+
+// limitFacts is what those calls need.
+type limitFacts struct {
+	limits  *limit.Limiter
+	history *history.Log
+	watch   *watch.Watch
+}
+
+// changes answers one page of what was changed about the limits, the newest
+// first.
+func (c *limiting) changes() error {
 	values := c.r.URL.Query()
 	page, err := ask.Number(values, "page", 1, maxPage)
 	if err != nil {
@@ -18,7 +34,7 @@ func (c *call) changes() error {
 	if err != nil {
 		return err
 	}
-	all := c.History.Changes()
+	all := c.history.Changes()
 	first := min((page-1)*rows, len(all))
 	return c.encoded(struct {
 		Page    int              `json:"page"`

@@ -13,11 +13,13 @@ import (
 	"trackway/internal/query"
 )
 
-// consentType is the type of the events that say what a customer consents to: action is accept or something else, category says
-// what about, and valid_until (Unix seconds, or unlimited) for how long.
+// consentType is the type of the events that say what a customer consents to:
+// action is accept or something else, category says what about, and valid_until
+// (Unix seconds, or unlimited) for how long.
 const consentType = "consent"
 
-// category is a consent category as clients know it: mobile SDKs ask for all of these.
+// category is a consent category as clients know it: mobile SDKs ask for all of
+// these.
 type category struct {
 	ID                 string            `json:"id"`
 	Name               string            `json:"name"`
@@ -27,7 +29,8 @@ type category struct {
 	Translations       map[string]string `json:"translations"`
 }
 
-// sources says where a consent may come from. Here that is the tracking API, by either kind of key, and nothing else.
+// sources says where a consent may come from. Here that is the tracking API, by
+// either kind of key, and nothing else.
 type sources struct {
 	CRM        bool `json:"crm"`
 	Import     bool `json:"import"`
@@ -38,7 +41,7 @@ type sources struct {
 }
 
 // consentCategories answers what customers of the project may consent to.
-func (c *call) consentCategories() error {
+func (c *reading) consentCategories() error {
 	results := []category{}
 	for _, known := range c.grant.Project.Consents {
 		results = append(results, category{
@@ -52,14 +55,16 @@ func (c *call) consentCategories() error {
 	}{results, true})
 }
 
-// consents returns whether the customer consents to each of the categories that are asked for and that the project has: what its
-// newest event about it says. Without one, whether the category is of legitimate interest. Cost: a walk back through the
-// customer's events, until all are found.
+// consents returns whether the customer consents to each of the categories that
+// are asked for and that the project has: what its newest event about it says.
+// Without one, whether the category is of legitimate interest. Cost: a walk
+// back through the customer's events, until all are found.
 //
 // An event from the future is as old as its receipt: otherwise one wrong clock,
-// or anybody with a public key, would decide for years. The walk is in the order
-// of the events' own times, which no receipt can make later, so it ends as ever.
-func (c *call) consents(
+// or anybody with a public key, would decide for years. The walk is in the
+// order of the events' own times, which no receipt can make later, so it ends
+// as ever.
+func (c *reading) consents(
 	ctx context.Context, s query.Snapshot, customer trackway.Customer, asked []tracking.Attribute,
 ) (map[string]bool, error) {
 	said, open := c.beforeAnyConsent(asked)
@@ -96,9 +101,10 @@ func saidLater(e, other *trackway.Event) bool {
 	) > 0
 }
 
-// beforeAnyConsent returns what holds as long as the customer has said nothing, and the same categories by how their ids stand
-// in events. A category that the caller may not read is none.
-func (c *call) beforeAnyConsent(asked []tracking.Attribute) (said map[string]bool, open map[string]string) {
+// beforeAnyConsent returns what holds as long as the customer has said nothing,
+// and the same categories by how their ids stand in events. A category that the
+// caller may not read is none.
+func (c *reading) beforeAnyConsent(asked []tracking.Attribute) (said map[string]bool, open map[string]string) {
 	said, open = map[string]bool{}, map[string]string{}
 	for _, a := range asked {
 		if a.Type != tracking.ConsentAttribute || !mayRead(c.grant.Key, a) {
@@ -114,7 +120,8 @@ func (c *call) beforeAnyConsent(asked []tracking.Attribute) (said map[string]boo
 	return said, open
 }
 
-// readConsent returns the category that an event is about, as JSON, and whether it is consented to at a time.
+// readConsent returns the category that an event is about, as JSON, and whether
+// it is consented to at a time.
 func readConsent(e *trackway.Event, at time.Time) (category string, accepted bool) {
 	holds := true
 	for _, p := range canonjson.SplitObject(e.Properties) {
@@ -130,7 +137,8 @@ func readConsent(e *trackway.Event, at time.Time) (category string, accepted boo
 	return category, accepted && holds
 }
 
-// isAfter tells whether an end is one that lies after a time: null and "unlimited" are none. An end that is not understood has come.
+// isAfter tells whether an end is one that lies after a time: null and
+// "unlimited" are none. An end that is not understood has come.
 func isAfter(end []byte, at time.Time) bool {
 	if bytes.Equal(end, []byte("null")) || bytes.Equal(end, []byte(`"unlimited"`)) {
 		return true

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,7 +17,6 @@ import (
 	"trackway/internal/guide"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
-	"trackway/openapi"
 	"trackway/openapi/openapitest"
 )
 
@@ -54,16 +55,15 @@ func newGuide(t testing.TB, set *limit.Set) *guide.Guide {
 	return g
 }
 
-// The contract names what the server serves, and the server serves what the contract names.
+// The contract names what the server serves, and the server serves what the
+// contract names.
 func TestRoutesAreTheContract(t *testing.T) {
 	t.Parallel()
-	var served []string
+	served := Routes()
 	preflights := map[string]bool{}
-	for _, rt := range routes() {
-		path := strings.TrimSuffix(rt.path, "{$}")
-		served = append(served, rt.method+" "+path)
-		if rt.cors {
-			preflights["OPTIONS "+path] = true
+	for _, rt := range new(Server).routes() {
+		if rt.format.AnySite {
+			preflights["OPTIONS "+rt.path] = true
 		}
 	}
 	for preflight := range preflights {
@@ -77,35 +77,54 @@ func TestRoutesAreTheContract(t *testing.T) {
 	}
 }
 
-// The contract says of each route which permission it takes, and which keys can have it.
+// The contract says of each route which permission it takes, and which keys can
+// have it. The dashboard's routes have a session instead.
 func TestPermissionsAreTheContract(t *testing.T) {
 	t.Parallel()
-	doc, err := openapi.Parse()
-	if err != nil {
-		t.Fatal(err)
-	}
-	contract := map[string]string{}
-	for _, g := range doc.Groups {
-		for _, r := range g.Routes {
-			contract[r.Method+" "+r.Path] = strings.Join(append(r.Keys, r.Permission), " ")
-		}
-	}
+	contract := loadContract(t).Access()
+	maps.DeleteFunc(contract, func(route, _ string) bool { return strings.HasPrefix(route, "OPTIONS ") })
 	served := map[string]string{}
-	for _, rt := range routes() {
-		if strings.HasPrefix(rt.path, "/grid/") || strings.HasPrefix(rt.path, "/assets/") {
-			continue // the pages' own, which have a session
-		}
-		keys := "privateKey "
+	for _, rt := range new(Server).routes() {
+		access := "privateKey"
 		public := trackway.Key{Kind: trackway.PublicKey}
-		if rt.needs == "" || public.May(rt.needs) {
-			keys = "publicKey accessToken privateKey "
+		switch {
+		case rt.do == nil && rt.path != "/grid/session":
+			access = "session"
+		case rt.open:
+			access = ""
+		case rt.needs == "" || public.May(rt.needs):
+			access = "publicKey accessToken privateKey"
 		}
-		if rt.open {
-			keys = ""
+		if rt.needs != "" {
+			access += " " + string(rt.needs)
 		}
-		served[rt.method+" "+strings.TrimSuffix(rt.path, "{$}")] = keys + string(rt.needs)
+		served[rt.method+" "+strings.TrimSuffix(rt.path, "{$}")] = access
 	}
 	if diff := cmp.Diff(contract, served); diff != "" {
 		t.Error("(-contract +routes.go):\n" + diff)
 	}
+}
+
+// unknowing is a dashboard that lacks a handler.
+type unknowing struct{}
+
+func (unknowing) Handler(route string) DashboardHandler {
+	if route == "GET /grid/start" {
+		return nil
+	}
+	return func(http.ResponseWriter, *http.Request, func()) error { return nil }
+}
+
+// A dashboard without a handler for a row of the table is found at the start,
+// not by a call.
+func TestDashboardKnowsItsRoutes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	defer func() {
+		if bug, _ := recover().(string); !strings.Contains(bug, "GET /grid/start") {
+			t.Errorf("got %q", bug)
+		}
+	}()
+	f.Server.dashboard, f.mux = unknowing{}, http.NewServeMux()
+	f.register()
 }

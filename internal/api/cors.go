@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"trackway/internal/api/cors"
+	"trackway/internal/format/tracking"
 )
 
 // options returns the handler of OPTIONS on a path that pages of any site may
@@ -13,7 +14,7 @@ import (
 // OPTIONS goes the way of every call.
 func (s *Server) options(path string, methods []string) http.HandlerFunc {
 	allow := []string{strings.Join(methods, ", ")}
-	rt := route{path: path, open: true, cors: true, do: func(c *call) error {
+	rt := route{path: path, open: true, format: tracking.Open, do: func(c *call) error {
 		cors.Allow(c.w.Header(), c.r, allow)
 		c.w.Header()["Allow"] = []string{allow[0] + ", " + http.MethodOptions}
 		return c.answerEmpty()

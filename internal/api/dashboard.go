@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -15,25 +14,38 @@ import (
 
 // Dashboard answers what the server's own pages ask: /grid/….
 type Dashboard interface {
-	// Serve answers a request, or returns why not: a *[trackway.Error] is one that the caller may see. It calls giveBack before
-	// it answers a call that is to cost nothing.
-	Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error
+	// Handler returns the handler of a route of the table, such as
+	// "GET /grid/start"; nil if the dashboard does not know it.
+	Handler(route string) DashboardHandler
 }
+
+// DashboardHandler answers a request, or returns why not: a *[trackway.Error]
+// is one that the caller may see. It calls giveBack before it answers a call
+// that is to cost nothing.
+type DashboardHandler = func(w http.ResponseWriter, r *http.Request, giveBack func()) error
 
 var errNoBody = &trackway.Error{Code: trackway.Invalid, Msg: "This route takes no body."}
 
-// dashboard hands a call over to the pages' handler, which has steps of its own to let it in. Limits, metrics and the fields of
-// every answer are those of the other routes.
-func (c *call) dashboard() error {
+// visiting is a call of the dashboard's pages.
+type visiting struct {
+	*reading
+
+	answer DashboardHandler
+}
+
+// visit hands the call over to the dashboard, which has steps of its own to let
+// it in. Limits, metrics and the fields of every answer are those of the other
+// routes.
+func (c *visiting) visit() error {
 	switch {
 	case c.route.maxBody > 0:
 		c.r.Body = io.NopCloser(bytes.NewReader(c.body))
 	case c.r.ContentLength != 0: // net/http would wait for it before the answer, with a place held
 		return errNoBody
 	}
-	w := &dashboardWriter{ResponseWriter: c.w, c: c, begun: func() {}}
+	w := &dashboardWriter{ResponseWriter: c.w, c: c.call, begun: func() {}}
 	if c.route.place == nil {
-		return c.serveDashboard(w)
+		return c.answer(w, c.r, c.giveBack)
 	}
 	p := c.route.place(&c.places)
 	ctx, cancel := context.WithTimeout(c.r.Context(), c.patience)
@@ -57,17 +69,7 @@ func (c *call) dashboard() error {
 	case c.places.long: // net/http would end the request's context when the deadline for reading it passes
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
 	}
-	return c.serveDashboard(w)
-}
-
-// serveDashboard has the pages' handler answer.
-func (c *call) serveDashboard(w *dashboardWriter) error {
-	err := c.Dashboard.Serve(w, c.r, c.giveBack)
-	if known := (*trackway.Error)(nil); errors.As(err, &known) && known.Code == trackway.Unidentified {
-		c.refuse(known)
-		return nil
-	}
-	return err
+	return c.answer(w, c.r, c.giveBack)
 }
 
 // dashboardWriter notes how the pages' handler answers.
@@ -83,7 +85,7 @@ func (w *dashboardWriter) WriteHeader(status int) {
 	w.c.status = status
 	w.begun()
 	if w.c.route.stream {
-		w.c.observe()
+		w.c.observer.measured(w.c)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

@@ -8,17 +8,24 @@ import (
 // forEver is for files whose name changes with what is in them (RFC 8246).
 var forEver = []string{"public, max-age=31536000, immutable"}
 
+// loading is a call for a file of the dashboard.
+type loading struct {
+	*call
+
+	built *web.Dashboard
+}
+
 // home answers the pages if they were built, else a page that says how to.
-func (c *call) home() error {
-	if c.Built.Index == nil {
-		return document(home)(c)
+func (c *loading) home() error {
+	if c.built.Index == nil {
+		return document(home)(c.call)
 	}
-	return c.file(c.Built.Index, noCache)
+	return c.file(c.built.Index, noCache)
 }
 
 // asset answers what the pages load.
-func (c *call) asset() error {
-	f := c.Built.Assets[c.r.PathValue("name")]
+func (c *loading) asset() error {
+	f := c.built.Assets[c.r.PathValue("name")]
 	if f == nil {
 		return c.unknownRoute()
 	}

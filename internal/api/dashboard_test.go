@@ -25,11 +25,13 @@ type fakeDashboard struct {
 	free  bool // it gives each call back
 }
 
-func (d *fakeDashboard) Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error {
-	if d.free {
-		giveBack()
+func (d *fakeDashboard) Handler(string) DashboardHandler {
+	return func(w http.ResponseWriter, r *http.Request, giveBack func()) error {
+		if d.free {
+			giveBack()
+		}
+		return d.serve(w, r)
 	}
-	return d.serve(w, r)
 }
 
 var dashboardPolicies = []trackway.Policy{
@@ -37,7 +39,8 @@ var dashboardPolicies = []trackway.Policy{
 	{Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 2, Window: time.Minute},
 }
 
-// TestDashboardSteps: the pages' calls are limited as they should be, a 304 costs nothing, and errors have the API's shapes.
+// TestDashboardSteps: the pages' calls are limited as they should be, a 304
+// costs nothing, and errors have the API's shapes.
 func TestDashboardSteps(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, dashboardPolicies...)
@@ -89,11 +92,12 @@ func TestDashboardSteps(t *testing.T) {
 	check(t, f.send("POST", "/grid/session", strings.NewReader(`{"password":"p"}`)), 429, "Limit to max 2 per 60 seconds")
 }
 
-// TestRefusedIsShown: whatever becomes of a command that does not get in, those who watch are told.
+// TestRefusedIsShown: whatever becomes of a command that does not get in, those
+// who watch are told.
 func TestRefusedIsShown(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	w, err := f.Live.Watch(live.Filter{Rejected: true}, nil)
+	w, err := f.observer.live.Watch(live.Filter{Rejected: true}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +165,8 @@ func TestRefusedIsShown(t *testing.T) {
 	}
 }
 
-// TestPages: the pages come if they were built, compressed for those who can take that, and else a page that says how to.
+// TestPages: the pages come if they were built, compressed for those who can
+// take that, and else a page that says how to.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -174,7 +179,7 @@ func TestPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Built = site
+	f.Server.built = &site
 	w := f.send("GET", "/", nil)
 	check(t, w, 200, "<!doctype html>pages")
 	if h := w.Header(); h.Get("Content-Security-Policy") != web.Policy || h.Get("Cache-Control") != "no-cache" {

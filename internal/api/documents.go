@@ -32,10 +32,11 @@ func about(g *guide.Guide) *guide.Document    { return &g.Page }
 func home(g *guide.Guide) *guide.Document     { return &g.Home }
 func limits(g *guide.Guide) *guide.Document   { return &g.Limits }
 
-// giveBack makes the call cost nothing, and has the answer's fields say so. One that no policy counted cost nothing before.
+// giveBack makes the call cost nothing, and has the answer's fields say so. One
+// that no policy counted cost nothing before.
 func (c *call) giveBack() {
-	c.Traffic.GiveBack(c.received, &c.ask)
-	c.Limits.Refund(time.Now(), &c.ask, &c.decision)
+	c.traffic.GiveBack(c.received, &c.ask)
+	c.limits.Refund(time.Now(), &c.ask, &c.decision)
 	after := c.decision.Refunded()
 	c.fields.Set(c.w.Header(), &after)
 }

@@ -91,8 +91,8 @@ func TestServers(t *testing.T) {
 	check(t, f.get("/api/srvlist?region=moon"), 200, `{"region":"moon","regions":[["eu","eu"],["us","us"]],"servers":[]}`)
 	check(t, f.get("/api/srvlist?region="+strings.Repeat("x", 64)), 200, `"servers":[]`)
 	check(t, f.get("/api/srvlist?region="+strings.Repeat("x", 65)), 400, `{"success":false,"errors":["Field 'region': expected the code of a region`)
-	f.Fleet.Stop()
-	f.Store = usedStore{}
+	f.servers.fleet.Stop()
+	f.reader.store = usedStore{}
 	check(t, f.get("/api/servers"), 200, `{"name":"ts1.eu","region":"eu","url":"http://ts1.eu","state":"service"}`)
 	check(t, f.get("/api/status"), 200, `"state":"service"`)
 }
@@ -100,7 +100,7 @@ func TestServers(t *testing.T) {
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, apiPolicy)
-	f.Store = usedStore{}
+	f.reader.store = usedStore{}
 	for _, path := range []string{"/api/none", "/api/none", "/api/none", "/", "/api/limits", "/api/limits/changes"} {
 		f.get(path)
 	}
@@ -118,7 +118,7 @@ func TestChanges(t *testing.T) {
 	for i := range uint32(5) {
 		policy := apiPolicy
 		policy.Limit, policy.Algorithm, policy.Mode, policy.IPv6Prefix = i+1, trackway.Fixed, trackway.Enforce, 64
-		if err := f.History.Record(time.Now(), []trackway.Policy{policy}, []trackway.Override{{Policy: "api", Key: "back", Limit: i}}, history.Access{}); err != nil {
+		if err := f.limiting.history.Record(time.Now(), []trackway.Policy{policy}, []trackway.Override{{Policy: "api", Key: "back", Limit: i}}, history.Access{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,8 +11,15 @@ import (
 	"trackway/internal/query"
 )
 
+// erasing is a call about erasures.
+type erasing struct {
+	*reading
+
+	eraser Eraser
+}
+
 // anonymize erases who a customer is. The events stay.
-func (c *call) anonymize() error {
+func (c *erasing) anonymize() error {
 	ids, refused := tracking.DecodeCustomer(c.body)
 	if refused != nil {
 		return refused
@@ -24,9 +31,10 @@ func (c *call) anonymize() error {
 	return c.answer(http.StatusOK, done)
 }
 
-// anonymizeBulk erases who several customers are, and answers for each as if it had come alone. Those that are done stay so
-// whatever becomes of the others: after a failure of the server's own the whole can be sent again.
-func (c *call) anonymizeBulk() error {
+// anonymizeBulk erases who several customers are, and answers for each as if it
+// had come alone. Those that are done stay so whatever becomes of the others:
+// after a failure of the server's own the whole can be sent again.
+func (c *erasing) anonymizeBulk() error {
 	customers, refused := tracking.DecodeCustomers(c.body)
 	c.sent.Decoded()
 	if refused != nil {
@@ -52,9 +60,10 @@ func (c *call) anonymizeBulk() error {
 	return c.answer(http.StatusOK, append(b, `],"success":true}`...))
 }
 
-// erase erases who a customer is and returns the answer to that. Few are erased at once, and those of a list one after another, so
-// that a long list keeps nobody waiting who has a short one.
-func (c *call) erase(ids []trackway.Identifier) (done []byte, err error) {
+// erase erases who a customer is and returns the answer to that. Few are erased
+// at once, and those of a list one after another, so that a long list keeps
+// nobody waiting who has a short one.
+func (c *erasing) erase(ids []trackway.Identifier) (done []byte, err error) {
 	err = c.in(c.places.erasures, func(context.Context) error {
 		var customer trackway.Customer
 		err := c.withSnapshot(func(s query.Snapshot) (err error) {
@@ -64,7 +73,7 @@ func (c *call) erase(ids []trackway.Identifier) (done []byte, err error) {
 		if err != nil {
 			return err
 		}
-		erasure, err := c.Eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal, trackway.MicrosOf(c.received))
+		erasure, err := c.eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal, trackway.MicrosOf(c.received))
 		done = appendErased(nil, erasure)
 		return err
 	})

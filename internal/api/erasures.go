@@ -32,10 +32,10 @@ func appendErased(b []byte, e query.Erasure) []byte {
 }
 
 // erasures answers how far the erasures of a project are, the newest first.
-func (c *call) erasures() error {
+func (c *erasing) erasures() error {
 	var list []query.Erasure
 	err := c.in(c.places.questions, func(context.Context) (err error) {
-		list, err = c.Eraser.Erasures(c.grant.Project.Number)
+		list, err = c.eraser.Erasures(c.grant.Project.Number)
 		return err
 	})
 	if err != nil {

@@ -24,7 +24,7 @@ func (erasedStore) Erasures(uint32) ([]query.Erasure, error) {
 func TestErasures(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.Eraser = erasedStore{}
+	f.eraser = erasedStore{}
 	get := func(fields ...string) *httptest.ResponseRecorder {
 		return f.send(http.MethodGet, "/api/projects/"+projectToken+"/erasures", nil, fields...)
 	}

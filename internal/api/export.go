@@ -6,14 +6,15 @@ import (
 	"strconv"
 
 	"trackway"
+	"trackway/internal/api/permit"
 	"trackway/internal/api/table"
 	"trackway/internal/format/tracking"
 	"trackway/internal/query"
 )
 
-// export answers all customers of the project as a table: a row each, a column for each attribute asked for, as far as the key may
-// read it.
-func (c *call) export() error {
+// export answers all customers of the project as a table: a row each, a column
+// for each attribute asked for, as far as the key may read it.
+func (c *reading) export() error {
 	format, raw, asked, refused := tracking.DecodeExport(c.body)
 	if refused != nil {
 		return refused
@@ -37,8 +38,9 @@ func (c *call) export() error {
 	})
 }
 
-// maxColumns is how many columns a table has at most, asked for by name or not: whoever tracks, which may be everybody, chooses the
-// names of properties, and every row has a cell for each.
+// maxColumns is how many columns a table has at most, asked for by name or not:
+// whoever tracks, which may be everybody, chooses the names of properties, and
+// every row has a cell for each.
 const maxColumns = 1000
 
 var errColumns = &trackway.Error{
@@ -46,13 +48,13 @@ var errColumns = &trackway.Error{
 		" different properties: name the columns.",
 }
 
-// allColumns are the project's identifiers and every property that any customer has, as far as the key may read them: a pass over all
-// customers.
-func (c *call) allColumns(s query.Snapshot) ([]tracking.Attribute, error) {
+// allColumns are the project's identifiers and every property that any customer
+// has, as far as the key may read them: a pass over all customers.
+func (c *reading) allColumns(s query.Snapshot) ([]tracking.Attribute, error) {
 	names := map[string]struct{}{}
 	err := query.Profiles(c.r.Context(), s, c.grant.Project.Number, func(p *trackway.Profile) bool {
 		for i := range p.Properties {
-			if name := p.Properties[i].Name; mayGet(c.grant.Key, name) {
+			if name := p.Properties[i].Name; permit.Get(c.grant.Key, name) {
 				names[name] = struct{}{}
 			}
 		}

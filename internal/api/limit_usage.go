@@ -9,9 +9,10 @@ import (
 	"trackway/internal/limit/watch"
 )
 
-// limitUsage answers what each policy has done, and how near its callers come to the limit.
-func (c *call) limitUsage() error {
-	r := c.Limits.Usage(c.received)
+// limitUsage answers what each policy has done, and how near its callers come
+// to the limit.
+func (c *limiting) limitUsage() error {
+	r := c.limits.Usage(c.received)
 	r.At = r.At.UTC().Truncate(time.Second)
 	return c.encoded(r)
 }
@@ -19,7 +20,7 @@ func (c *call) limitUsage() error {
 const usualCallers = 20
 
 // limitCallers answers who calls most, or is refused most.
-func (c *call) limitCallers() error {
+func (c *limiting) limitCallers() error {
 	rows, err := ask.Number(c.r.URL.Query(), "rows", usualCallers, ask.MaxRows)
 	if err != nil {
 		return err
@@ -32,21 +33,22 @@ func (c *call) limitCallers() error {
 	if err != nil {
 		return err
 	}
-	since, callers := c.Watch.Top(c.received, policy, refused, rows)
+	since, callers := c.watch.Top(c.received, policy, refused, rows)
 	return c.encoded(struct {
 		Since time.Time      `json:"since"`
 		Rows  []watch.Caller `json:"rows"`
 	}{since.UTC().Truncate(time.Second), callers})
 }
 
-// policy returns the parameter of the query that names a policy in force; empty if it is not there.
-func (c *call) policy() (string, error) {
+// policy returns the parameter of the query that names a policy in force; empty
+// if it is not there.
+func (c *limiting) policy() (string, error) {
 	query := c.r.URL.Query()
 	if !query.Has("policy") {
 		return "", nil
 	}
 	var names []string
-	for _, p := range c.Limits.Set().Policies() {
+	for _, p := range c.limits.Set().Policies() {
 		names = append(names, p.Name)
 	}
 	if name := query.Get("policy"); slices.Contains(names, name) {
@@ -55,8 +57,9 @@ func (c *call) policy() (string, error) {
 	return "", ask.Invalid("policy", "one of "+strings.Join(names, ", "))
 }
 
-// flag returns a parameter of the query that is true or false; false if it is not there.
-func (c *call) flag(name string) (bool, error) {
+// flag returns a parameter of the query that is true or false; false if it is
+// not there.
+func (c *limiting) flag(name string) (bool, error) {
 	query := c.r.URL.Query()
 	switch value := query.Get(name); {
 	case value == "true":

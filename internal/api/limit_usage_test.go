@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"trackway"
-	"trackway/internal/format/tracking"
 	"trackway/internal/limit"
 	"trackway/internal/limit/watch"
 )
@@ -25,7 +25,8 @@ func byKey(fields ...string) []string {
 const twoEvents = `{"commands":[{"name":"customers/events","data":{"customer_ids":{"cookie":"c"},"event_type":"buy"}},
 	{"name":"customers/events","data":{"event_type":7}},{"name":"system/time"}]}`
 
-// busy makes calls of three callers: one who is refused, one who repeats himself, one who is not limited.
+// busy makes calls of three callers: one who is refused, one who repeats
+// himself, one who is not limited.
 func (f *fixture) busy(t *testing.T) {
 	t.Helper()
 	for range 4 {
@@ -100,7 +101,7 @@ func TestLimitCallers(t *testing.T) {
 	}
 	good := watch.Caller{
 		Policy: "track", Address: "198.51.100.1", Source: from, Calls: 5, Projects: []string{"demo"},
-		Routes: []string{"POST " + track + "batch", "POST " + track + "customers/events"},
+		Routes: []string{"POST " + trackPath + "batch", "POST " + trackPath + "customers/events"},
 		Agents: []string{"curl/8"}, Types: []string{"buy", "e"}, Bodies: 5, Repeats: .6,
 	}
 	if diff := cmp.Diff([]watch.Caller{refused, good}, callers("policy=track")); diff != "" {
@@ -120,7 +121,8 @@ func TestLimitCallers(t *testing.T) {
 	check(t, f.get("/api/limits/callers"), 403, "the permission admin")
 }
 
-// The project is told by its name, and an unknown token, which may be anything, is not told at all.
+// The project is told by its name, and an unknown token, which may be anything,
+// is not told at all.
 func TestCallersShowNoToken(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackPolicy)
@@ -136,7 +138,8 @@ func TestCallersShowNoToken(t *testing.T) {
 	}
 }
 
-// A call that one policy refused is no call of the others, which did not count it.
+// A call that one policy refused is no call of the others, which did not count
+// it.
 func TestCallersOfEachPolicy(t *testing.T) {
 	t.Parallel()
 	all := trackway.Policy{Name: "all", Paths: []string{"/track/"}, Also: true, Limit: 3, Window: time.Hour, AllowBelowFloor: true}
@@ -153,13 +156,17 @@ func TestCallersOfEachPolicy(t *testing.T) {
 	}
 }
 
-func TestTypesOf(t *testing.T) {
+// The types of a caller are those of the events that were accepted.
+func TestTypesOfCallers(t *testing.T) {
 	t.Parallel()
-	items := []tracking.Item{
-		{Command: trackway.Command{Type: "a"}}, {Err: notAuthorized(trackway.SetEvents), Command: trackway.Command{Type: "b"}}, {Time: true}, {Command: trackway.Command{Type: "c"}},
-	}
-	if diff := cmp.Diff([]string{"a", "c"}, typesOf(items)); diff != "" {
-		t.Error("(-want +got):\n" + diff)
+	f := newFixture(t, trackPolicy)
+	const event = `{"name":"customers/events","data":{"customer_ids":{"cookie":"c"},"event_type":`
+	check(t, f.post(trackBase+"batch", strings.NewReader(`{"commands":[`+event+`"a"}},`+event+`"b","timestamp":"never"}},{"name":"system/time"},`+event+`"c"}}]}`)), 200, `{"success":false`)
+	check(t, f.post(trackBase+"customers/events", strings.NewReader(`{"customer_ids":{"cookie":"c"},"event_type":"d","timestamp":"never"}`)), 400, "")
+	var got struct{ Rows []watch.Caller }
+	decode(t, f.get("/api/limits/callers?policy=track", byKey()...), &got)
+	if len(got.Rows) != 1 || !slices.Equal(slices.Sorted(slices.Values(got.Rows[0].Types)), []string{"a", "c"}) {
+		t.Errorf("got %+v", got.Rows)
 	}
 	if _, callers := watch.New(time.Now()).Top(time.Now(), "", false, math.MaxInt); callers == nil {
 		t.Error("no callers are null in JSON")

@@ -51,8 +51,9 @@ func (c *call) drain(control *http.ResponseController) {
 		_, err = io.Copy(io.Discard, c.r.Body) // at most maxSmallBody
 	}
 	if err != nil {
-		// The body did not come whole. What comes later would be read as the next request: net/http closes the connection after
-		// such an error, but not where reading and writing were allowed to cross.
+		// The body did not come whole. What comes later would be read as the
+		// next request: net/http closes the connection after such an error, but
+		// not where reading and writing were allowed to cross.
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -61,10 +62,10 @@ func (c *call) drain(control *http.ResponseController) {
 // that at once, in all and of an address: others have the answer, and their
 // connection closed. After it net/http closes the connection.
 func (c *call) linger(control *http.ResponseController) {
-	if control.SetReadDeadline(time.Now().Add(lingerTime)) != nil || !c.places.lingering.TryEnter(c.ask.Addr) {
+	if control.SetReadDeadline(time.Now().Add(lingerTime)) != nil || !c.lingering.TryEnter(c.ask.Addr) {
 		return
 	}
-	defer c.places.lingering.Leave(c.ask.Addr)
+	defer c.lingering.Leave(c.ask.Addr)
 	if control.Flush() != nil {
 		return
 	}

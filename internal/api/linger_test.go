@@ -165,7 +165,7 @@ func TestRefusedIsReadInPart(t *testing.T) {
 	if sent := endless(); sent < lingerBytes || sent > lingerBytes+buffers {
 		t.Errorf("%d bytes could be sent, want about %d", sent, lingerBytes)
 	}
-	fill(t, f.places.lingering, maxLingering)
+	fill(t, f.reader.places.lingering, maxLingering)
 	if sent := endless(); sent > buffers {
 		t.Errorf("%d bytes could be sent while others are read", sent)
 	}

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // A refused call is counted by policy and project, and not as usage.
@@ -32,7 +31,7 @@ func TestRefusedIsCountedByProject(t *testing.T) {
 // limited returns the calls that were refused, by policy and project.
 func (f *fixture) limited(t *testing.T) map[string]float64 {
 	t.Helper()
-	families, err := f.Registry.(*prometheus.Registry).Gather()
+	families, err := f.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

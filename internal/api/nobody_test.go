@@ -14,13 +14,14 @@ import (
 	"trackway/internal/live"
 )
 
-// leavingOut is an ingest that leaves out what names nobody, and stores nothing.
+// leavingOut is an ingest that leaves out what names nobody, and stores
+// nothing.
 type leavingOut struct{}
 
 func (leavingOut) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
 	for i := range cmds {
-		if results[i].Err == nil {
-			results[i].LeftOut, results[i].Err = ingest.Validate(p, &cmds[i])
+		if results[i].Err == nil && cmds[i].Kind != trackway.Nothing {
+			results[i].Err = ingest.Validate(p, &cmds[i])
 		}
 	}
 	return nil
@@ -31,13 +32,13 @@ func (leavingOut) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackway
 func TestLeftOutIsShown(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.Ingest = leavingOut{}
+	f.Server.ingest = leavingOut{}
 	check(t, f.post(trackBase+"customers/events", strings.NewReader(`{"customer_ids":{"registered":null,"cookie":"c"},"event_type":"single"}`)), http.StatusOK, "")
 	check(t, f.post(trackBase+"customers", strings.NewReader(`{"customer_ids":{"cookie":""}}`)), http.StatusBadRequest, "At least one id")
 	check(t, f.post(trackBase+"batch", strings.NewReader(`{"commands":[{"name":"system/time"},
 		{"name":"customers/events","data":{"customer_ids":{"cookie":"c"},"event_type":"good"}},
 		{"name":"customers/events","data":{"customer_ids":{"registered":"---","cookie":"c"},"event_type":"in a batch"}}]}`)), http.StatusOK, "")
-	list, _ := f.Live.LeftOut(1, trackway.MicrosOf(time.Now()), 0)
+	list, _ := f.observer.live.LeftOut(1, trackway.MicrosOf(time.Now()), 0)
 	got := map[string]live.LeftOut{}
 	for _, l := range list {
 		got[l.What.Name+" "+l.What.WhyLeftOut()] = live.LeftOut{Count: l.Count, Command: l.Command, Type: l.Type}
@@ -61,7 +62,7 @@ func TestReadingNobody(t *testing.T) {
 	f := newFixture(t).withKeys(map[string]map[trackway.Permission][]string{
 		"all": nil, "some": {trackway.GetCustomers: {"registered"}, trackway.GetEvents: nil},
 	})
-	f.Store = jane()
+	f.reader.store = jane()
 	for _, c := range []struct {
 		key, path, ids string
 		status         int
@@ -92,7 +93,8 @@ func TestReadingNobody(t *testing.T) {
 // its receipt at the latest, so that it can be taken back.
 func TestConsentFromTheFuture(t *testing.T) {
 	t.Parallel()
-	// Written: when it is said to have happened, when it was received, what it says.
+	// Written: when it is said to have happened, when it was received, what it
+	// says.
 	type said struct {
 		at, received trackway.Micros
 		action       string
@@ -121,7 +123,7 @@ func TestConsentFromTheFuture(t *testing.T) {
 			})
 		}
 		f.withKeys(map[string]map[trackway.Permission][]string{"all": nil})
-		f.Store = s
+		f.reader.store = s
 		w := f.post(dataBase+"customers/attributes", strings.NewReader(
 			`{"customer_ids":{"registered":"jane"},"attributes":[{"type":"consent","category":"news"},{"type":"consent","category":"sms"}]}`), asKey("all")...)
 		want := `{"results":[{"success":true,"value":` + test.want + `},{"success":true,"value":false}],"success":true}`

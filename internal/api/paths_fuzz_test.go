@@ -12,7 +12,8 @@ import (
 	"trackway"
 )
 
-// FuzzPaths looks for a way to write a path that is answered without being counted, and is not free.
+// FuzzPaths looks for a way to write a path that is answered without being
+// counted, and is not free.
 func FuzzPaths(f *testing.F) {
 	for _, seed := range []string{
 		"/api/status", "//api//status", "/api/./status", "/api/%2e%2e/grid/start", "http://x/api/status", "http:api/status", "*", "/track",
@@ -25,7 +26,7 @@ func FuzzPaths(f *testing.F) {
 	limited := []string{"/api/", "/data/", "/grid/", "/track/"}
 	free := []string{"/", "/about/api", "/openapi.yaml"}
 	s := newFixture(f, trackway.Policy{Name: "all", Paths: limited, Limit: 4e6, Window: time.Minute})
-	s.Store = usedStore{}
+	s.reader.store = usedStore{}
 	f.Fuzz(func(t *testing.T, method, target string) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(method + " " + target + " HTTP/1.1\r\nHost: x\r\n\r\n")))
 		if err != nil {

@@ -14,11 +14,12 @@ import (
 	"trackway"
 )
 
-// Whatever way a path is written: what is answered under a limited path is counted there, and carries the fields.
+// Whatever way a path is written: what is answered under a limited path is
+// counted there, and carries the fields.
 func TestNoPathEscapesItsPolicy(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/api/", "/data/", "/grid/"}, Limit: 1000, Window: time.Minute})
-	f.Store = usedStore{}
+	f.reader.store = usedStore{}
 	for path, want := range map[string]int{
 		"/api/status":                       200,
 		"//api///status":                    200,
@@ -50,7 +51,8 @@ func TestNoPathEscapesItsPolicy(t *testing.T) {
 	}
 }
 
-// A project's token is known in any letter case, and so is the policy of its path.
+// A project's token is known in any letter case, and so is the policy of its
+// path.
 func TestTokenInAnotherCaseIsLimited(t *testing.T) {
 	t.Parallel()
 	upper := strings.ToUpper(projectToken)
@@ -76,7 +78,8 @@ func TestDoubledSlashesKeepEscapes(t *testing.T) {
 	}
 }
 
-// A preflight costs nothing, also one to a route that pages of other sites may not call.
+// A preflight costs nothing, also one to a route that pages of other sites may
+// not call.
 func TestPreflightsAreFree(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/"}, Limit: 1, Window: time.Minute, Also: true, AllowBelowFloor: true})
@@ -90,14 +93,14 @@ func TestPreflightsAreFree(t *testing.T) {
 	check(t, f.send(http.MethodOptions, "/api/status", http.NoBody), 429, "") // that is none
 }
 
-// A preflight allows the fields that it asks for, whatever library adds them, on
-// every route that pages of other sites may call.
+// A preflight allows the fields that it asks for, whatever library adds them,
+// on every route that pages of other sites may call.
 func TestPreflightMirrorsFields(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	const tracing = "authorization,content-type,traceparent,baggage,sentry-trace,x-datadog-trace-id,newrelic,x-requested-with"
-	for _, rt := range routes() {
-		if !rt.cors {
+	for _, rt := range new(Server).routes() {
+		if !rt.format.AnySite {
 			continue
 		}
 		const usual = "Authorization, Content-Type, Content-Encoding, X-Request-Id"
@@ -166,19 +169,19 @@ func TestOtherOptionsAreCounted(t *testing.T) {
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	allowed, free := map[string][]string{}, map[string]bool{}
-	for _, rt := range routes() {
+	for _, rt := range new(Server).routes() {
 		path := strings.NewReplacer("{token}", projectToken, "{id}", "1", "{name}", "x", "{$}", "").Replace(rt.path)
 		allowed[path] = append(allowed[path], rt.method)
 		if rt.method == http.MethodGet {
 			allowed[path] = append(allowed[path], http.MethodHead)
 		}
-		if rt.cors {
+		if rt.format.AnySite {
 			allowed[path] = append(allowed[path], http.MethodOptions)
 		}
 		free[path] = rt.free
 	}
 	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/"}, Limit: 1000, Window: time.Minute, Per: trackway.PerIPPath, Also: true, AllowBelowFloor: true})
-	f.Log = slog.New(slog.DiscardHandler) // the store of this test is broken
+	f.front.log = slog.New(slog.DiscardHandler) // the store of this test is broken
 	f.dashboard.serve = func(http.ResponseWriter, *http.Request) error { return errNoServer }
 	for path, methods := range allowed {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "get"} {

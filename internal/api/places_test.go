@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"trackway/internal/query"
 )
 
@@ -41,7 +39,7 @@ func TestReadersHaveAShare(t *testing.T) {
 	} {
 		f := newFixture(t).withKeys(every)
 		s := scans{begun: make(chan struct{}, 100), end: make(chan struct{})}
-		f.Store = s
+		f.reader.store = s
 		answered := make(chan int)
 		ask := func(from string) {
 			q := httptest.NewRequest(http.MethodGet, "/api/projects/"+projectToken+"/stats", nil)
@@ -55,12 +53,12 @@ func TestReadersHaveAShare(t *testing.T) {
 		for i := range scanners {
 			go ask(from(i))
 		}
-		questions := f.places.questions.Counts().Size
+		questions := f.reader.places.questions.Counts().Size
 		share := map[bool]int{true: (questions + questions/placesPart) / 2, false: questions / placesPart}[name == "a /48"]
 		for range share {
 			<-s.begun
 		}
-		for f.places.questions.Counts().Waiting < scanners-share {
+		for f.reader.places.questions.Counts().Waiting < scanners-share {
 			runtime.Gosched()
 		}
 		if n := len(s.begun); n > 0 {
@@ -82,10 +80,10 @@ func TestReadersHaveAShare(t *testing.T) {
 func TestDashboardHasAShare(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.patience = 0
+	f.reader.patience = 0
 	f.dashboard.serve = func(w http.ResponseWriter, r *http.Request) error {
 		taken := map[string]int{}
-		for name, p := range f.places.named(f.bodies) {
+		for name, p := range f.reader.places.named(f.bodies) {
 			if n := p.Counts().Taken; n > 0 {
 				taken[name] = n
 			}
@@ -94,13 +92,13 @@ func TestDashboardHasAShare(t *testing.T) {
 			t.Errorf("%s: got places %v, want one of %q", r.URL.Path, taken, want)
 		}
 		w.WriteHeader(http.StatusOK)
-		if f.places.questions.Counts().Taken > 0 {
+		if f.reader.places.questions.Counts().Taken > 0 {
 			t.Errorf("%s: a place is held while the answer is read", r.URL.Path)
 		}
 		return nil
 	}
 	sent := 0
-	for _, rt := range routes() {
+	for _, rt := range new(Server).routes() {
 		if !strings.HasPrefix(rt.path, "/grid/") {
 			continue
 		}
@@ -120,7 +118,7 @@ func TestDashboardHasAShare(t *testing.T) {
 		if name == "" {
 			continue
 		}
-		p := f.places.named(f.bodies)[name]
+		p := f.reader.places.named(f.bodies)[name]
 		size := p.Counts().Size
 		fill(t, p, size)
 		if code := ask(); code != 503 {
@@ -145,15 +143,15 @@ func (w *timedReader) SetReadDeadline(end time.Time) error {
 	return nil
 }
 
-// dashboardPlaces names what the pages' routes need a place of. Signing in and the
-// limits read nothing of the store.
+// dashboardPlaces names what the pages' routes need a place of. Signing in and
+// the limits read nothing of the store.
 var dashboardPlaces = map[string]string{
 	"/grid/start": "questions", "/grid/overview": "questions", "/grid/customers": "questions", "/grid/customer": "questions",
 	"/grid/events": "questions", "/grid/export": "long_answers", "/grid/live": "watchers", "/grid/anonymize": "erasures",
 }
 
-// TestDashboardTakesNoBody: a body that nobody reads, and that may never come, does
-// not keep an answer of the pages waiting.
+// TestDashboardTakesNoBody: a body that nobody reads, and that may never come,
+// does not keep an answer of the pages waiting.
 func TestDashboardTakesNoBody(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -161,7 +159,7 @@ func TestDashboardTakesNoBody(t *testing.T) {
 		t.Errorf("%s %s was served", r.Method, r.URL.Path)
 		return nil
 	}
-	for _, rt := range routes() {
+	for _, rt := range new(Server).routes() {
 		if strings.HasPrefix(rt.path, "/grid/") && rt.maxBody == 0 {
 			w := httptest.NewRecorder()
 			f.Server.ServeHTTP(w, httptest.NewRequest(rt.method, rt.path, strings.NewReader("x")))
@@ -174,8 +172,8 @@ func TestDashboardTakesNoBody(t *testing.T) {
 func TestPlacesAreCounted(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	fill(t, f.places.questions, 5)
-	families, err := f.Registry.(*prometheus.Registry).Gather()
+	fill(t, f.reader.places.questions, 5)
+	families, err := f.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +185,7 @@ func TestPlacesAreCounted(t *testing.T) {
 			}
 		}
 	}
-	if got["trackway_places_taken"] != 5 || got["trackway_places_limit"] != float64(f.places.questions.Counts().Size) {
+	if got["trackway_places_taken"] != 5 || got["trackway_places_limit"] != float64(f.reader.places.questions.Counts().Size) {
 		t.Errorf("got %v", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/api/permit"
 	"trackway/internal/ask"
 	"trackway/internal/canonjson"
 	"trackway/internal/query"
@@ -17,7 +18,7 @@ import (
 const shownMerges = 1000
 
 // customers answers a page of the project's customers.
-func (c *call) customers() error {
+func (c *reading) customers() error {
 	values, err := ask.Parse(c.r.URL.RawQuery, append([]string{"q"}, ask.ListParameters...)...)
 	if err != nil {
 		return err
@@ -64,18 +65,19 @@ func (c *call) customers() error {
 	return c.answerTagged(tag, privateCache, b)
 }
 
-// search returns the search that a text means, among what the key may read: what is found tells what is there.
-func (c *call) search(text string) (page.Search, error) {
-	hidden := func(name string) bool { return !mayGet(c.grant.Key, name) }
+// search returns the search that a text means, among what the key may read:
+// what is found tells what is there.
+func (c *reading) search(text string) (page.Search, error) {
+	hidden := func(name string) bool { return !permit.Get(c.grant.Key, name) }
 	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
 	f := page.ParseSearch(text, slices.DeleteFunc(names, hidden))
 	if f.Property != "" && hidden(f.Property) {
-		return f, notFor("q", "read the property", f.Property)
+		return f, permit.NotFor("q", "read the property", f.Property)
 	}
 	return f, nil
 }
 
-func (c *call) customerPage(l ask.List, found *page.CustomerList, records int64) ([]byte, error) {
+func (c *reading) customerPage(l ask.List, found *page.CustomerList, records int64) ([]byte, error) {
 	if err := l.Reached(found.Complete, len(found.Rows)); err != nil {
 		return nil, err
 	}
@@ -84,7 +86,7 @@ func (c *call) customerPage(l ask.List, found *page.CustomerList, records int64)
 		if i > 0 {
 			b = append(b, ',')
 		}
-		row = visible(c.grant.Key, row)
+		row = permit.Visible(c.grant.Key, row)
 		b = appendCustomer(b, row)
 		b = canonjson.AppendObject(append(b, `,"properties":`...), query.Undated(row.Properties))
 		b = append(b, '}')
@@ -92,16 +94,18 @@ func (c *call) customerPage(l ask.List, found *page.CustomerList, records int64)
 	return ask.AppendEnd(b, string(found.Next), found.Complete), nil
 }
 
-// appendCustomer appends the beginning of a customer: the number, which is a string for it may be too large for a number of
-// JavaScript; when it was created; the identifiers.
+// appendCustomer appends the beginning of a customer: the number, which is a
+// string for it may be too large for a number of JavaScript; when it was
+// created; the identifiers.
 func appendCustomer(b []byte, p *trackway.Profile) []byte {
 	b = strconv.AppendUint(append(b, `{"customer":"`...), uint64(p.Customer), 10)
 	b = p.Created.AppendSeconds(append(b, `","created":`...))
 	return canonjson.AppendIDs(append(b, `,"ids":`...), p.IDs)
 }
 
-// named returns the customer that the path names: by its number, also one that was absorbed, or by name=value of an identifier.
-func (c *call) named(s query.Snapshot) (trackway.Customer, error) {
+// named returns the customer that the path names: by its number, also one that
+// was absorbed, or by name=value of an identifier.
+func (c *reading) named(s query.Snapshot) (trackway.Customer, error) {
 	text := c.r.PathValue("id")
 	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
 	number, err := strconv.ParseUint(text, 10, 64)
@@ -123,7 +127,7 @@ func (c *call) named(s query.Snapshot) (trackway.Customer, error) {
 }
 
 // customer answers who one customer is, and how it came to be one.
-func (c *call) customer() error {
+func (c *reading) customer() error {
 	if _, err := ask.Parse(c.r.URL.RawQuery); err != nil {
 		return err
 	}
@@ -147,7 +151,7 @@ func (c *call) customer() error {
 				return err
 			}
 		}
-		p = visible(c.grant.Key, p)
+		p = permit.Visible(c.grant.Key, p)
 		if ctx.Err() != nil {
 			tag = "" // there may be more
 		}

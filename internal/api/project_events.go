@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"trackway"
+	"trackway/internal/api/permit"
 	"trackway/internal/ask"
 	"trackway/internal/format/tracking"
 	"trackway/internal/query"
@@ -14,7 +15,7 @@ import (
 var eventParameters = append([]string{"type", "since", "until"}, ask.ListParameters...)
 
 // eventSearch reads what a list of events is asked for.
-func (c *call) eventSearch() (l ask.List, f page.EventSearch, err error) {
+func (c *reading) eventSearch() (l ask.List, f page.EventSearch, err error) {
 	values, err := ask.Parse(c.r.URL.RawQuery, eventParameters...)
 	if err != nil {
 		return l, f, err
@@ -27,15 +28,16 @@ func (c *call) eventSearch() (l ask.List, f page.EventSearch, err error) {
 		return l, f, err
 	}
 	var ok bool
-	if f.Types, ok = readable(c.grant.Key, f.Types); !ok {
-		return l, f, notFor("type", "read events of the type", values["type"][0])
+	if f.Types, ok = permit.Types(c.grant.Key, f.Types); !ok {
+		return l, f, permit.NotFor("type", "read events of the type", values["type"][0])
 	}
 	f.Since, f.Until, err = ask.Span(values)
 	return l, f, err
 }
 
-// projectEvents answers a page of the project's events, in the order in which they came.
-func (c *call) projectEvents() error {
+// projectEvents answers a page of the project's events, in the order in which
+// they came.
+func (c *reading) projectEvents() error {
 	return c.eventList(func(ctx context.Context, s query.Snapshot, f page.EventSearch) (page.EventList, int64, error) {
 		records := int64(-1)
 		if len(f.Types) == 0 && f.Since == 0 && f.Until == 0 {
@@ -50,8 +52,9 @@ func (c *call) projectEvents() error {
 	})
 }
 
-// timeline answers a page of a customer's events, by the time at which they happened.
-func (c *call) timeline() error {
+// timeline answers a page of a customer's events, by the time at which they
+// happened.
+func (c *reading) timeline() error {
 	return c.eventList(func(ctx context.Context, s query.Snapshot, f page.EventSearch) (page.EventList, int64, error) {
 		customer, err := c.named(s)
 		if err != nil {
@@ -62,7 +65,7 @@ func (c *call) timeline() error {
 	})
 }
 
-func (c *call) eventList(read func(context.Context, query.Snapshot, page.EventSearch) (page.EventList, int64, error)) error {
+func (c *reading) eventList(read func(context.Context, query.Snapshot, page.EventSearch) (page.EventList, int64, error)) error {
 	l, f, err := c.eventSearch()
 	if err != nil {
 		return err
@@ -88,7 +91,7 @@ func (c *call) eventList(read func(context.Context, query.Snapshot, page.EventSe
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendEventRow(b, shown(c.grant.Key, &found.Rows[i]))
+			b = appendEventRow(b, permit.Shown(c.grant.Key, &found.Rows[i]))
 		}
 		b = ask.AppendEnd(b, string(found.Next), found.Complete)
 		return nil

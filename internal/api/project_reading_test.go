@@ -22,18 +22,18 @@ import (
 	"trackway/internal/store"
 )
 
-// reading is a server over a real store.
-type reading struct {
+// stored is a server over a real store.
+type stored struct {
 	*fixture
 
 	store     *store.Store
 	snapshots atomic.Int64 // that were taken
 }
 
-func (r *reading) Snapshot() query.Snapshot      { r.snapshots.Add(1); return r.store.Snapshot() }
-func (r *reading) Version(project uint32) uint64 { return r.store.Version(project) }
+func (r *stored) Snapshot() query.Snapshot      { r.snapshots.Add(1); return r.store.Snapshot() }
+func (r *stored) Version(project uint32) uint64 { return r.store.Version(project) }
 
-func newReading(t testing.TB, policies ...trackway.Policy) *reading {
+func newReading(t testing.TB, policies ...trackway.Policy) *stored {
 	t.Helper()
 	s, err := store.Open(t.TempDir(), store.Options{Fatal: func(err error) { panic(err) }})
 	if err != nil {
@@ -43,18 +43,18 @@ func newReading(t testing.TB, policies ...trackway.Policy) *reading {
 	if p := []trackway.Project{{Token: projectToken}}; s.Register(p) != nil || p[0].Number != 1 {
 		t.Fatal(p)
 	}
-	r := &reading{fixture: newFixture(t, policies...), store: s}
-	r.Store, r.Log = r, slog.New(slog.DiscardHandler)
+	r := &stored{fixture: newFixture(t, policies...), store: s}
+	r.reader.store, r.front.log = r, slog.New(slog.DiscardHandler)
 	return r
 }
 
-func (r *reading) get(path string, fields ...string) *httptest.ResponseRecorder {
+func (r *stored) get(path string, fields ...string) *httptest.ResponseRecorder {
 	r.t.Helper()
 	key := "Basic " + base64.StdEncoding.EncodeToString([]byte("id:"+privateSecret))
 	return r.send(http.MethodGet, "/api/projects/"+projectToken+"/"+path, nil, append([]string{"Authorization", key}, fields...)...)
 }
 
-func (r *reading) apply(cmds ...trackway.Command) {
+func (r *stored) apply(cmds ...trackway.Command) {
 	r.t.Helper()
 	results := make([]trackway.Result, len(cmds))
 	if err := r.store.Apply(cmds, results); err != nil {
@@ -89,7 +89,7 @@ func setPlan(value string, after time.Duration, ids ...trackway.Identifier) trac
 }
 
 // fill makes three customers, two of which become one.
-func (r *reading) fill() {
+func (r *stored) fill() {
 	r.apply(
 		visit("visit", 0, device), visit("visit", time.Second, janeID), setPlan(`"gold"`, 2*time.Second, janeID, device),
 		visit("purchase", 2*time.Hour, janeID), setPlan("7", 3*time.Hour, trackway.Identifier{Name: "cookie", Value: "d"}),
@@ -239,7 +239,8 @@ func TestCursors(t *testing.T) {
 	}
 }
 
-// TestReadingUnchanged: who has what there is gets a 304, which costs no call and no look into the store; after a change, all of it.
+// TestReadingUnchanged: who has what there is gets a 304, which costs no call
+// and no look into the store; after a change, all of it.
 func TestReadingUnchanged(t *testing.T) {
 	t.Parallel()
 	r := newReading(t, trackway.Policy{Name: "api", Paths: []string{"/api/"}, Limit: 9, Window: time.Hour, Per: trackway.PerIPPath, Algorithm: trackway.Fixed, Mode: trackway.Enforce})
@@ -275,7 +276,8 @@ func TestReadingUnchanged(t *testing.T) {
 	}
 }
 
-// TestReadingAfterAReload: a tag is of what the configuration in force makes of a question.
+// TestReadingAfterAReload: a tag is of what the configuration in force makes of
+// a question.
 func TestReadingAfterAReload(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -296,10 +298,11 @@ func TestReadingAfterAReload(t *testing.T) {
 	}
 }
 
-// TestReadingWhatHasPassed: numbers of a time that has passed may be kept for ever, and their tag holds over restarts.
+// TestReadingWhatHasPassed: numbers of a time that has passed may be kept for
+// ever, and their tag holds over restarts.
 func TestReadingWhatHasPassed(t *testing.T) {
 	t.Parallel()
-	old := func(r *reading) {
+	old := func(r *stored) {
 		c := visit("visit", 0, janeID)
 		c.Received = 0
 		r.apply(c)
@@ -333,14 +336,15 @@ func TestReadingWhatHasPassed(t *testing.T) {
 	}
 }
 
-// TestReadingOutOfTime: an answer that is not whole says so, is not kept, and goes on.
+// TestReadingOutOfTime: an answer that is not whole says so, is not kept, and
+// goes on.
 func TestReadingOutOfTime(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
 	for i := range 200 {
 		r.apply(setPlan("1", 0, trackway.Identifier{Name: "cookie", Value: fmt.Sprint("x", i)}), visit("visit", time.Duration(i)*time.Second, janeID))
 	}
-	r.patience = 0
+	r.reader.patience = 0
 	for _, path := range []string{"customers?q=plan=2", "events?type=visit&rows=1000", "customers/2/events?rows=1000"} {
 		w := r.get(path)
 		if w.Code != 200 || w.Header().Get("ETag") != "" || w.Header().Get("Cache-Control") != "no-store" ||
@@ -353,7 +357,7 @@ func TestReadingOutOfTime(t *testing.T) {
 	}
 	check(t, r.get("customers?q=plan=1&page=5"), http.StatusBadRequest, "Field 'page': expected a page that can be reached in time")
 	check(t, r.get("stats"), http.StatusServiceUnavailable, "not found in time")
-	fill(t, r.places.questions, r.places.questions.Counts().Size)
+	fill(t, r.reader.places.questions, r.reader.places.questions.Counts().Size)
 	check(t, r.get("customers"), http.StatusServiceUnavailable, "Too many questions")
 }
 
@@ -383,7 +387,8 @@ func BenchmarkReading(b *testing.B) {
 	}
 }
 
-// What a key may not read is neither shown nor found, and another key's entity tag names nothing for it.
+// What a key may not read is neither shown nor found, and another key's entity
+// tag names nothing for it.
 func TestRestrictedQuestions(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -430,13 +435,13 @@ func TestOnlyWhatTookNoWorkIsGivenBack(t *testing.T) {
 	t.Parallel()
 	const base = "/api/projects/" + projectToken + "/"
 	known := []string{"/api/limits", base + "customers", base + "customers/1", base + "customers/1/events", base + "events", base + "stats", base + "usage"}
-	for _, rt := range routes() {
+	for _, rt := range new(Server).routes() {
 		if rt.method != http.MethodGet || rt.free || strings.HasPrefix(rt.path, "/grid/") {
 			continue
 		}
 		r := newReading(t, trackway.Policy{Name: "all", Paths: []string{"/"}, Also: true, Limit: 9, Window: time.Hour, AllowBelowFloor: true})
 		r.fill()
-		r.Eraser = &erasures{}
+		r.eraser = &erasures{}
 		path := strings.NewReplacer("{token}", projectToken, "{id}", "1").Replace(rt.path)
 		get := func(match string) (status int, left string, tag string) {
 			w := r.send(http.MethodGet, path, nil, byKey("If-None-Match", match)...)

@@ -17,10 +17,8 @@ import (
 
 const maxSums = 10_000
 
-var errCountedTogether = &trackway.Error{
-	Code: trackway.Invalid, Field: "type", Msg: "Field 'type': expected one of the first " + strconv.Itoa(query.MaxTypes) +
-		" types of the project. This one came later: all of those are counted together, under the type null.",
-}
+var errCountedTogether = ask.Invalid("type", "one of the first "+strconv.Itoa(query.MaxTypes)+
+	" types of the project. This one came later: all of those are counted together, under the type null")
 
 var (
 	intervals = map[string]page.Interval{"hour": page.Hourly, "day": page.Daily, "month": page.Monthly}
@@ -68,7 +66,7 @@ func statsOf(values url.Values) (q statsQuestion, err error) {
 }
 
 // stats answers how many events of each type there were in each interval.
-func (c *call) stats() error {
+func (c *reading) stats() error {
 	values, err := ask.Parse(c.r.URL.RawQuery, "type", "interval", "since", "until", "by")
 	if err != nil {
 		return err

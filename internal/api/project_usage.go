@@ -23,8 +23,9 @@ func newUsageRow(u query.Usage) usageRow {
 	return usageRow{Processed: u.Processed(), Stored: u.Stored, Duplicate: u.Duplicate, Refused: u.Refused}
 }
 
-// projectUsage answers what the project sent, by calendar month and by day (UTC), for the days from since to until, both included.
-func (c *call) projectUsage() error {
+// projectUsage answers what the project sent, by calendar month and by day
+// (UTC), for the days from since to until, both included.
+func (c *reading) projectUsage() error {
 	since, until, err := c.days()
 	if err != nil {
 		return err
@@ -72,8 +73,9 @@ func (c *call) projectUsage() error {
 	return c.answerTagged(tag, privateCache, body)
 }
 
-// days returns the days asked for, both included: those of a month, or from since to until; zero where there is no bound.
-func (c *call) days() (since, until time.Time, err error) {
+// days returns the days asked for, both included: those of a month, or from
+// since to until; zero where there is no bound.
+func (c *reading) days() (since, until time.Time, err error) {
 	values, err := ask.Parse(c.r.URL.RawQuery, "since", "until", "month")
 	if err != nil {
 		return since, until, err
@@ -92,7 +94,8 @@ func (c *call) days() (since, until time.Time, err error) {
 	return since, until, err
 }
 
-// date returns a parameter of the query that is a day, such as 2026-11-22; zero if it is absent.
+// date returns a parameter of the query that is a day, such as 2026-11-22; zero
+// if it is absent.
 func date(values url.Values, name string) (time.Time, error) {
 	if !values.Has(name) {
 		return time.Time{}, nil

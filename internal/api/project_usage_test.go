@@ -33,8 +33,8 @@ func (usedSnapshot) Usage(_ uint32, yield func(query.Day, query.Usage) bool) err
 func TestProjectUsage(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.Store = usedStore{}
-	f.Log = slog.New(slog.DiscardHandler)
+	f.reader.store = usedStore{}
+	f.front.log = slog.New(slog.DiscardHandler)
 	get := func(query string, fields ...string) *httptest.ResponseRecorder {
 		return f.send(http.MethodGet, "/api/projects/"+projectToken+"/usage"+query, nil,
 			append([]string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("id:"+privateSecret))}, fields...)...)

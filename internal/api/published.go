@@ -11,13 +11,13 @@ import (
 // Floors returns what is promised to callers of the tracking API, whatever the
 // operator configures, unless they say so: 6000 calls in any minute.
 func Floors() []limit.Floor {
-	return []limit.Floor{{Path: root(track), Calls: 6000, Window: time.Minute}}
+	return []limit.Floor{{Path: root(trackPath), Calls: 6000, Window: time.Minute}}
 }
 
 // Roots returns the first parts of the paths that are served: "/track/" and
 // others.
 func Roots() (roots []string) {
-	for _, rt := range routes() {
+	for _, rt := range new(Server).routes() {
 		if r := root(rt.path); strings.HasSuffix(r, "/") && !slices.Contains(roots, r) {
 			roots = append(roots, r)
 		}
@@ -27,12 +27,21 @@ func Roots() (roots []string) {
 
 // Free returns the paths that no limit counts, as the contract writes them.
 func Free() (paths []string) {
-	for _, rt := range routes() {
+	for _, rt := range new(Server).routes() {
 		if rt.free {
 			paths = append(paths, strings.TrimSuffix(rt.path, "{$}"))
 		}
 	}
 	return paths
+}
+
+// Routes returns what is served, such as "GET /api/limits", as the contract
+// writes it.
+func Routes() (list []string) {
+	for _, rt := range new(Server).routes() {
+		list = append(list, rt.method+" "+strings.TrimSuffix(rt.path, "{$}"))
+	}
+	return list
 }
 
 // root returns a path up to the slash behind its first part, or all of a path

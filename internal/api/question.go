@@ -28,10 +28,11 @@ var (
 	}
 )
 
-// versionTag is the entity tag of what the project's data, as they are now, give for this URL and key. It costs no look at the data.
-// Another process may count the same versions for other data, so it is a part of it.
-func (c *call) versionTag() string {
-	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.Store.Version(c.grant.Project.Number))
+// versionTag is the entity tag of what the project's data, as they are now,
+// give for this URL and key. It costs no look at the data. Another process may
+// count the same versions for other data, so it is a part of it.
+func (c *reading) versionTag() string {
+	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.store.Version(c.grant.Project.Number))
 	p := c.grant.Project
 	b = fmt.Appendf(b, "%v %q %q ", c.grant.Key.Permissions, p.Hard, p.Soft) // what is found depends on these; fmt sorts a map's keys
 	return httpcache.ETag(append(b, c.r.URL.RequestURI()...))
@@ -58,9 +59,10 @@ func (c *call) notModified(etag string, cache []string) {
 	c.w.WriteHeader(c.status)
 }
 
-// answerTagged answers with what a tag names; without one the answer is not to be kept, for the next may come further.
-// If the caller turns out to have the answer, or asks with "*" whether there is
-// any, it is 304. That was computed, so it costs a call.
+// answerTagged answers with what a tag names; without one the answer is not to
+// be kept, for the next may come further. If the caller turns out to have the
+// answer, or asks with "*" whether there is any, it is 304. That was computed,
+// so it costs a call.
 func (c *call) answerTagged(etag string, cache []string, body []byte) error {
 	if asked := c.r.Header["If-None-Match"]; etag != "" && (httpcache.Matches(asked, etag) || httpcache.Any(asked)) {
 		c.notModified(etag, cache)
@@ -74,22 +76,24 @@ func (c *call) answerTagged(etag string, cache []string, body []byte) error {
 	return c.answer(http.StatusOK, body)
 }
 
-// answerFinal answers with numbers of a time that has passed: they are named by what they are, so that the name holds over
-// restarts. The last change was when that time ended, at the latest.
+// answerFinal answers with numbers of a time that has passed: they are named by
+// what they are, so that the name holds over restarts. The last change was when
+// that time ended, at the latest.
 func (c *call) answerFinal(until time.Time, body []byte) error {
 	etag := httpcache.ETag(body)
 	c.w.Header()["Last-Modified"] = []string{until.UTC().Format(http.TimeFormat)}
 	return c.answerTagged(etag, lastingCache, body)
 }
 
-// final tells whether the numbers of a time that ended at until cannot change any more.
+// final tells whether the numbers of a time that ended at until cannot change
+// any more.
 func (c *call) final(until time.Time) bool { return !until.Add(closeAfter).After(c.received) }
 
-// question runs do on a snapshot, with a deadline, and with few others at once. do makes the answer and does not send it: a client
-// that reads slowly must hold neither the place nor the snapshot. It holds the
-// memory of its answer until that is sent, so that answers which nobody reads
-// are bounded, too.
-func (c *call) question(do func(context.Context, query.Snapshot) error) error {
+// question runs do on a snapshot, with a deadline, and with few others at once.
+// do makes the answer and does not send it: a client that reads slowly must
+// hold neither the place nor the snapshot. It holds the memory of its answer
+// until that is sent, so that answers which nobody reads are bounded, too.
+func (c *reading) question(do func(context.Context, query.Snapshot) error) error {
 	err := c.in(c.places.questions, func(ctx context.Context) error {
 		if err := c.reserve(); err != nil {
 			return err
@@ -103,7 +107,7 @@ func (c *call) question(do func(context.Context, query.Snapshot) error) error {
 }
 
 // reserve takes the memory that an answer may need at most.
-func (c *call) reserve() error {
+func (c *reading) reserve() error {
 	h := new(room.Holding)
 	h.Open(c.answers, c.ask.Addr, c.received, nil)
 	if h.Settle(pageBytes) != nil {
@@ -115,7 +119,7 @@ func (c *call) reserve() error {
 
 // in does something in one of some places, with a deadline for waiting and for
 // doing it.
-func (c *call) in(p *room.Places, do func(context.Context) error) error {
+func (c *reading) in(p *room.Places, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(c.r.Context(), c.patience, errTooSlow)
 	defer cancel()
 	if !p.Enter(ctx, c.ask.Addr) {

@@ -16,7 +16,8 @@ import (
 	"trackway/internal/query"
 )
 
-// The record of a merge tells identifiers: only to whom they may be told, on each route that answers events.
+// The record of a merge tells identifiers: only to whom they may be told, on
+// each route that answers events.
 func TestMergesTellNoHiddenIdentifiers(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -70,7 +71,8 @@ func normal(text string) string {
 	return strings.ReplaceAll(text, one, other)
 }
 
-// What a key may not read it cannot find out by naming customers either: whether there is one or not, the answer is the same.
+// What a key may not read it cannot find out by naming customers either:
+// whether there is one or not, the answer is the same.
 func TestHiddenIdentifiersNameNobody(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -93,7 +95,8 @@ func TestHiddenIdentifiersNameNobody(t *testing.T) {
 	check(t, w, http.StatusOK, `"value":"gold"`)
 }
 
-// slowReader takes nothing until it is let. It notes what the server holds meanwhile.
+// slowReader takes nothing until it is let. It notes what the server holds
+// meanwhile.
 type slowReader struct {
 	*httptest.ResponseRecorder
 
@@ -134,14 +137,15 @@ func (s *openSnapshot) Close() error {
 	return s.Snapshot.Close()
 }
 
-// Whoever reads an answer slowly holds neither a place nor a snapshot, unless the answer is long.
+// Whoever reads an answer slowly holds neither a place nor a snapshot, unless
+// the answer is long.
 func TestSlowReadersHoldNothing(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
 	r.withKeys(every)
 	r.fill()
 	counted := &openSnapshots{Store: r.store}
-	r.Store = counted
+	r.reader.store = counted
 	ask := func(method, path, body string) {
 		q := httptest.NewRequest(method, path, strings.NewReader(body))
 		q.Header.Set("Authorization", asKey("all")[1])
@@ -149,7 +153,7 @@ func TestSlowReadersHoldNothing(t *testing.T) {
 		w := &slowReader{ResponseRecorder: httptest.NewRecorder()}
 		w.write = func() {
 			written = true
-			questions, answers := r.places.questions.Counts().Taken, r.places.answers.Counts().Taken
+			questions, answers := r.reader.places.questions.Counts().Taken, r.reader.places.answers.Counts().Taken
 			if counted.open > 0 || questions > 0 || answers > 0 {
 				t.Errorf("%s: while it is read, %d snapshots, %d and %d places are held", path, counted.open, questions, answers)
 			}
@@ -170,7 +174,8 @@ func TestSlowReadersHoldNothing(t *testing.T) {
 	}
 }
 
-// Long answers hold a place while they are read: of one address there are few, and they have to be read at a rate.
+// Long answers hold a place while they are read: of one address there are few,
+// and they have to be read at a rate.
 func TestLongAnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -206,12 +211,12 @@ func TestLongAnswersAreBounded(t *testing.T) {
 			t.Errorf("a piece may be read until %s, more than %s from now", end, piecewise.FirstTime)
 		}
 	}
-	answers, long := r.places.answers.Counts().Taken, r.places.long.Counts().Taken
+	answers, long := r.reader.places.answers.Counts().Taken, r.reader.places.long.Counts().Taken
 	if len(w.ends) < 5 || answers > 0 || long > 0 {
 		t.Errorf("%d pieces; %d and %d places are held in the end", len(w.ends), answers, long)
 	}
-	fill(t, r.places.answers, maxAnswers)
-	r.patience = 0
+	fill(t, r.reader.places.answers, maxAnswers)
+	r.reader.patience = 0
 	check(t, r.post(dataBase+"customers/export", strings.NewReader(`{"format":"csv"}`), asKey("all")...), 503, "Too many questions")
 }
 
@@ -232,7 +237,8 @@ func empty(p *room.Places, n int) {
 	}
 }
 
-// The names of properties are anybody's to choose. A table with all of them has a bound, and says what to do.
+// The names of properties are anybody's to choose. A table with all of them has
+// a bound, and says what to do.
 func TestExportOfManyColumns(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(map[string]map[trackway.Permission][]string{"all": nil, "some": {trackway.GetCustomers: {"cookie", "p7"}}})
@@ -241,7 +247,7 @@ func TestExportOfManyColumns(t *testing.T) {
 	for i := range maxColumns + 1 {
 		s.profile.Properties = append(s.profile.Properties, property(fmt.Sprintf("p%d", i), "1"))
 	}
-	f.Store = s
+	f.reader.store = s
 	export := func(key, more string) *httptest.ResponseRecorder {
 		return f.post(dataBase+"customers/export", strings.NewReader(`{"format":"table_json"`+more+`}`), asKey(key)...)
 	}
@@ -250,14 +256,15 @@ func TestExportOfManyColumns(t *testing.T) {
 	check(t, export("some", ""), http.StatusOK, `"header":["cookie","p7"]`)
 }
 
-// A table for programs has texts as they are; one for a spreadsheet, which is asked for, is safe to open there.
+// A table for programs has texts as they are; one for a spreadsheet, which is
+// asked for, is safe to open there.
 func TestExportHoldsNoFormulas(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(map[string]map[trackway.Permission][]string{"all": nil})
 	s := jane()
 	s.profile.IDs = []trackway.Identifier{{Name: "registered", Value: "@jane", Hard: true}}
 	s.profile.Properties = []trackway.DatedProperty{property("-n", "-7"), property("a", `"=HYPERLINK(\"x\")"`), property("b", `"+49"`), property("c", `"'tis"`)}
-	f.Store = s
+	f.reader.store = s
 	for _, c := range []struct{ more, want string }{
 		{`,"raw":false`, "registered,cookie,'-n,a,b,c\r\n'@jane,,-7,\"'=HYPERLINK(\"\"x\"\")\",+49,'tis\r\n"},
 		{`,"raw":true`, "registered,cookie,-n,a,b,c\r\n@jane,,-7,\"=HYPERLINK(\"\"x\"\")\",+49,'tis\r\n"},
@@ -270,15 +277,16 @@ func TestExportHoldsNoFormulas(t *testing.T) {
 	}
 }
 
-// What a customer consents to is a question like others: it has a place and a deadline.
+// What a customer consents to is a question like others: it has a place and a
+// deadline.
 func TestConsentsHaveADeadline(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
-	f.Store = jane()
-	f.patience = 0
+	f.reader.store = jane()
+	f.reader.patience = 0
 	body := `{"customer_ids":{"cookie":"c"},"attributes":[{"type":"consent","category":"news"}]}`
 	check(t, f.post(dataBase+"customers/attributes", strings.NewReader(body), asKey("all")...), 503, "not found in time")
-	fill(t, f.places.questions, f.places.questions.Counts().Size)
+	fill(t, f.reader.places.questions, f.reader.places.questions.Counts().Size)
 	check(t, f.post(dataBase+"customers/attributes", strings.NewReader(body), asKey("all")...), 503, "Too many questions")
 }
 
@@ -297,7 +305,7 @@ func (together) Counts(uint32, query.CountRange, func(query.Count) bool) error {
 func TestStatsOfATypeCountedWithOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
-	f.Store = together{}
+	f.reader.store = together{}
 	for typ, want := range map[string]int{"early": http.StatusOK, "late": http.StatusBadRequest} {
 		w := f.send(http.MethodGet, "/api/projects/"+projectToken+"/stats?type="+typ, nil, asKey("all")...)
 		check(t, w, want, map[string]string{"early": `"rows":[]`, "late": "counted together"}[typ])

@@ -5,13 +5,31 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"trackway"
+	"trackway/internal/api/permit"
+	"trackway/internal/api/room"
 	"trackway/internal/canonjson"
 	"trackway/internal/format/tracking"
 	"trackway/internal/ingest"
 	"trackway/internal/query"
 )
+
+// reading is a call that reads.
+type reading struct {
+	*call
+	*reader
+}
+
+// reader is what calls need that read.
+type reader struct {
+	store    query.Store
+	places   places
+	answers  *room.Room    // memory
+	process  []byte        // random: names this process in entity tags
+	patience time.Duration // that a question may take
+}
 
 // errNoCustomer is what clients of the data API know.
 var errNoCustomer = &trackway.Error{Code: trackway.NotFound, Msg: "Customer does not exist"}
@@ -21,7 +39,7 @@ var errNoCustomer = &trackway.Error{Code: trackway.NotFound, Msg: "Customer does
 var errNobody = &trackway.Error{Code: trackway.Invalid, Field: "customer_ids", Msg: "Must specify at least one customer ID"}
 
 // whom returns those of a request's identifiers that count, at least one.
-func (c *call) whom(ids []trackway.Identifier) ([]trackway.Identifier, *trackway.Error) {
+func (c *reading) whom(ids []trackway.Identifier) ([]trackway.Identifier, *trackway.Error) {
 	kept, _, refused := ingest.Classify(c.grant.Project, ids)
 	if refused == nil && len(kept) == 0 {
 		refused = errNobody
@@ -30,7 +48,7 @@ func (c *call) whom(ids []trackway.Identifier) ([]trackway.Identifier, *trackway
 }
 
 // find returns the customer that a request names.
-func (c *call) find(s query.Snapshot, ids []trackway.Identifier) (trackway.Customer, error) {
+func (c *reading) find(s query.Snapshot, ids []trackway.Identifier) (trackway.Customer, error) {
 	ids, refused := c.whom(ids)
 	if refused != nil {
 		return 0, refused
@@ -42,27 +60,28 @@ func (c *call) find(s query.Snapshot, ids []trackway.Identifier) (trackway.Custo
 	return customer, err
 }
 
-// findToRead is find for what will be told to the caller, who may not name the customer by what it may not read.
-func (c *call) findToRead(s query.Snapshot, ids []trackway.Identifier) (trackway.Customer, error) {
+// findToRead is find for what will be told to the caller, who may not name the
+// customer by what it may not read.
+func (c *reading) findToRead(s query.Snapshot, ids []trackway.Identifier) (trackway.Customer, error) {
 	named := ids
 	if kept, refused := c.whom(ids); refused == nil {
 		named = kept // what names nobody tells nothing
 	}
-	if err := mayNameIn(c.grant.Key, named); err != nil {
+	if err := permit.Naming(c.grant.Key, named); err != nil {
 		return 0, err
 	}
 	return c.find(s, ids)
 }
 
 // withSnapshot runs do on a snapshot of the store.
-func (c *call) withSnapshot(do func(query.Snapshot) error) error {
-	s := c.Store.Snapshot()
+func (c *reading) withSnapshot(do func(query.Snapshot) error) error {
+	s := c.store.Snapshot()
 	err := do(s)
 	return errors.Join(err, s.Close())
 }
 
 // profile returns the customer that a request for reading names.
-func (c *call) profile(s query.Snapshot, ids []trackway.Identifier) (*trackway.Profile, error) {
+func (c *reading) profile(s query.Snapshot, ids []trackway.Identifier) (*trackway.Profile, error) {
 	customer, err := c.findToRead(s, ids)
 	if err != nil {
 		return nil, err
@@ -71,7 +90,7 @@ func (c *call) profile(s query.Snapshot, ids []trackway.Identifier) (*trackway.P
 }
 
 // exportOne answers all that is known about one customer.
-func (c *call) exportOne() error {
+func (c *reading) exportOne() error {
 	ids, refused := tracking.DecodeCustomer(c.body)
 	if refused != nil {
 		return refused
@@ -81,7 +100,7 @@ func (c *call) exportOne() error {
 		if err != nil {
 			return err
 		}
-		p = visible(c.grant.Key, p)
+		p = permit.Visible(c.grant.Key, p)
 		out.b = append(out.b, `{"success":true,"ids":`...)
 		out.b = canonjson.AppendIDs(out.b, p.IDs)
 		out.b = append(out.b, `,"properties":`...)
@@ -91,7 +110,7 @@ func (c *call) exportOne() error {
 }
 
 // events answers a customer's events of the types asked for.
-func (c *call) events() error {
+func (c *reading) events() error {
 	q, refused := tracking.DecodeEvents(c.body)
 	if refused != nil {
 		return refused
@@ -106,8 +125,9 @@ func (c *call) events() error {
 	})
 }
 
-// attributes answers single properties and identifiers of a customer, in the order asked for.
-func (c *call) attributes() error {
+// attributes answers single properties and identifiers of a customer, in the
+// order asked for.
+func (c *reading) attributes() error {
 	ids, attributes, refused := tracking.DecodeAttributes(c.body)
 	if refused != nil {
 		return refused
@@ -137,9 +157,10 @@ func (c *call) attributes() error {
 	return c.answer(http.StatusOK, append(b, `],"success":true}`...))
 }
 
-// appendAttribute appends the answer for one attribute. What this server does not compute is "Not Found", which clients take
-// for an attribute that has no value.
-func (c *call) appendAttribute(b []byte, p *trackway.Profile, said map[string]bool, a tracking.Attribute) []byte {
+// appendAttribute appends the answer for one attribute. What this server does
+// not compute is "Not Found", which clients take for an attribute that has no
+// value.
+func (c *reading) appendAttribute(b []byte, p *trackway.Profile, said map[string]bool, a tracking.Attribute) []byte {
 	consented, known := said[a.Name]
 	switch {
 	case !mayRead(c.grant.Key, a):
@@ -153,18 +174,20 @@ func (c *call) appendAttribute(b []byte, p *trackway.Profile, said map[string]bo
 	return append(appendValue(b, p, a), '}')
 }
 
-// mayRead tells whether a key may read an attribute, as far as it is one. Consents are what events say.
+// mayRead tells whether a key may read an attribute, as far as it is one.
+// Consents are what events say.
 func mayRead(key *trackway.Key, a tracking.Attribute) bool {
 	switch a.Type {
 	case tracking.ConsentAttribute:
 		return key.MayName(trackway.GetEvents, consentType)
 	case tracking.PropertyAttribute, tracking.IDAttribute:
-		return mayGet(key, a.Name)
+		return permit.Get(key, a.Name)
 	}
 	return true
 }
 
-// appendValue appends the value of a property or an identifier, null where the customer has none.
+// appendValue appends the value of a property or an identifier, null where the
+// customer has none.
 func appendValue(b []byte, p *trackway.Profile, a tracking.Attribute) []byte {
 	if a.Type == tracking.IDAttribute {
 		return canonjson.AppendID(b, p.IDs, a.Name)

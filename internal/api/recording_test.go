@@ -14,15 +14,16 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// What is recorded of a call is what a limit can depend on: who proved to be whom, by name, the route's pattern, who refused, what was
-// given back. What is free or a preflight is not.
+// What is recorded of a call is what a limit can depend on: who proved to be
+// whom, by name, the route's pattern, who refused, what was given back. What is
+// free or a preflight is not.
 func TestRecording(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackPolicy)
 	dir := filepath.Join(t.TempDir(), "traffic")
-	f.Traffic = traffic.New(dir, Roots(), slog.New(slog.DiscardHandler))
+	f.traffic = traffic.New(dir, Roots(), slog.New(slog.DiscardHandler))
 	check(t, f.get("/api/limits"), 200, "") // it is off
-	f.Traffic.Reload(traffic.Settings{Record: true, Keep: time.Hour, MaxBytes: 1 << 20, Projects: map[string]string{projectToken: "shop"}})
+	f.traffic.Reload(traffic.Settings{Record: true, Keep: time.Hour, MaxBytes: 1 << 20, Projects: map[string]string{projectToken: "shop"}})
 
 	from := []string{"X-Forwarded-For", "198.51.100.1"}
 	for range 5 {
@@ -43,7 +44,7 @@ func TestRecording(t *testing.T) {
 	w := httptest.NewRecorder()
 	f.Server.ServeHTTP(w, r) // not through the contract, which is that of a server's own address
 	check(t, w, http.StatusFound, "")
-	if err := f.Traffic.Flush(); err != nil {
+	if err := f.traffic.Flush(); err != nil {
 		t.Fatal(err)
 	}
 

@@ -7,10 +7,12 @@ import (
 
 	"trackway"
 	"trackway/internal/api/room"
+	"trackway/internal/format"
 	"trackway/internal/format/tracking"
 )
 
-// Sizes of bodies, inflated. An event may have 800 KB; what goes around it is small.
+// Sizes of bodies, inflated. An event may have 800 KB; what goes around it is
+// small.
 const (
 	maxSmallBody  = 64 << 10
 	maxSingleBody = trackway.MaxEventBytes + 16<<10
@@ -26,98 +28,135 @@ type route struct {
 	needs   trackway.Permission        // what the key has to have; empty: any key of the project will do
 	server  bool                       // it is about the server and no project: a key of any will do
 	free    bool                       // it costs nothing
-	cors    bool                       // browsers of any site may call it
-	data    bool                       // errors are an object of arrays, as the data API's clients expect
+	format  *format.Format             // how the callers speak
 	stream  bool                       // the answer goes on for as long as the caller stays
 	maxBody int                        // bytes; 0: there is no body
-	place   func(*places) *room.Places // which the pages' handler needs; nil: none
-	do      func(*call) error
+	place   func(*places) *room.Places // which the dashboard needs; nil: none
+	do      func(*call) error          // nil: the dashboard answers
 }
 
 const (
-	track = "/track/v2/projects/{token}/"
-	data  = "/data/v2/projects/{token}/"
+	trackPath = "/track/v2/projects/{token}/"
+	dataPath  = "/data/v2/projects/{token}/"
 
-	project = "/api/projects/{token}/"
+	projectPath = "/api/projects/{token}/"
 )
 
-// routes is all that the public listener serves.
-func routes() []route {
+// routes is all that the public listener serves. Nothing else lists the routes:
+// the guide, the checks of limits and the tests receive them (published.go).
+func (s *Server) routes() []route {
 	return []route{
-		{method: "GET", path: track + "system/time", cors: true, do: (*call).systemTime},
-		{method: "POST", path: track + tracking.Customers, needs: trackway.SetCustomers, cors: true, maxBody: maxSingleBody, do: single(tracking.Customers)},
-		{method: "POST", path: track + tracking.Events, needs: trackway.SetEvents, cors: true, maxBody: maxSingleBody, do: single(tracking.Events)},
-		{method: "POST", path: track + tracking.Clicks, needs: trackway.SetEvents, cors: true, maxBody: maxSingleBody, do: single(tracking.Clicks)},
-		{method: "POST", path: track + "batch", cors: true, maxBody: maxBatchBody, do: (*call).batch}, // each command needs its own
+		{method: "GET", path: trackPath + "system/time", format: tracking.Open, do: (*call).systemTime},
+		{method: "POST", path: trackPath + tracking.Customers, needs: trackway.SetCustomers, format: tracking.Single(tracking.Customers), maxBody: maxSingleBody, do: s.takes},
+		{method: "POST", path: trackPath + tracking.Events, needs: trackway.SetEvents, format: tracking.Single(tracking.Events), maxBody: maxSingleBody, do: s.takes},
+		{method: "POST", path: trackPath + tracking.Clicks, needs: trackway.SetEvents, format: tracking.Single(tracking.Clicks), maxBody: maxSingleBody, do: s.takes},
+		{method: "POST", path: trackPath + "batch", format: tracking.Batch, maxBody: maxBatchBody, do: s.takes}, // each command needs its own
 
-		{method: "POST", path: data + "customers/export-one", needs: trackway.GetCustomers, data: true, maxBody: maxSmallBody, do: (*call).exportOne},
-		{method: "POST", path: data + "customers/events", needs: trackway.GetEvents, data: true, maxBody: maxSmallBody, do: (*call).events},
-		{method: "POST", path: data + "customers/attributes", needs: trackway.GetCustomers, data: true, maxBody: maxSmallBody, do: (*call).attributes},
-		{method: "POST", path: data + "customers/export", needs: trackway.GetCustomers, data: true, maxBody: maxSmallBody, do: (*call).export},
-		{method: "POST", path: data + "customers/anonymize", needs: trackway.GDPR, data: true, maxBody: maxSmallBody, do: (*call).anonymize},
-		{method: "POST", path: data + "customers/anonymize_bulk", needs: trackway.GDPR, data: true, maxBody: maxBulkBody, do: (*call).anonymizeBulk},
-		{method: "GET", path: data + "consent/categories", cors: true, data: true, do: (*call).consentCategories},
+		{method: "POST", path: dataPath + "customers/export-one", needs: trackway.GetCustomers, format: tracking.Data, maxBody: maxSmallBody, do: s.reads((*reading).exportOne)},
+		{method: "POST", path: dataPath + "customers/events", needs: trackway.GetEvents, format: tracking.Data, maxBody: maxSmallBody, do: s.reads((*reading).events)},
+		{method: "POST", path: dataPath + "customers/attributes", needs: trackway.GetCustomers, format: tracking.Data, maxBody: maxSmallBody, do: s.reads((*reading).attributes)},
+		{method: "POST", path: dataPath + "customers/export", needs: trackway.GetCustomers, format: tracking.Data, maxBody: maxSmallBody, do: s.reads((*reading).export)},
+		{method: "POST", path: dataPath + "customers/anonymize", needs: trackway.GDPR, format: tracking.Data, maxBody: maxSmallBody, do: s.erases((*erasing).anonymize)},
+		{method: "POST", path: dataPath + "customers/anonymize_bulk", needs: trackway.GDPR, format: tracking.Data, maxBody: maxBulkBody, do: s.erases((*erasing).anonymizeBulk)},
+		{method: "GET", path: dataPath + "consent/categories", format: tracking.OpenData, do: s.reads((*reading).consentCategories)},
 
-		{method: "GET", path: "/api/servers", open: true, cors: true, do: (*call).servers},
-		{method: "GET", path: "/api/srvlist", open: true, do: (*call).serverNames},
-		{method: "GET", path: "/api/status", open: true, do: (*call).serverStatus},
-		{method: "GET", path: "/api/limits", open: true, do: document(limits)},
-		{method: "GET", path: "/api/limits/changes", server: true, needs: trackway.Admin, do: (*call).changes},
-		{method: "GET", path: "/api/limits/usage", server: true, needs: trackway.Admin, do: (*call).limitUsage},
-		{method: "GET", path: "/api/limits/callers", server: true, needs: trackway.Admin, do: (*call).limitCallers},
+		{method: "GET", path: "/api/servers", open: true, format: tracking.Open, do: s.serves((*serving).serverList)},
+		{method: "GET", path: "/api/srvlist", open: true, format: tracking.Own, do: s.serves((*serving).serverNames)},
+		{method: "GET", path: "/api/status", open: true, format: tracking.Own, do: s.serves((*serving).serverStatus)},
+		{method: "GET", path: "/api/limits", open: true, format: tracking.Own, do: document(limits)},
+		{method: "GET", path: "/api/limits/changes", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).changes)},
+		{method: "GET", path: "/api/limits/usage", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).limitUsage)},
+		{method: "GET", path: "/api/limits/callers", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).limitCallers)},
 
-		{method: "GET", path: project + "customers", needs: trackway.GetCustomers, do: (*call).customers},
-		{method: "GET", path: project + "customers/{id}", needs: trackway.GetCustomers, do: (*call).customer},
-		{method: "GET", path: project + "customers/{id}/events", needs: trackway.GetEvents, do: (*call).timeline},
-		{method: "GET", path: project + "erasures", needs: trackway.GDPR, do: (*call).erasures},
-		{method: "GET", path: project + "events", needs: trackway.GetEvents, do: (*call).projectEvents},
-		{method: "GET", path: project + "stats", needs: trackway.GetEvents, do: (*call).stats},
-		{method: "GET", path: project + "usage", needs: trackway.Admin, do: (*call).projectUsage},
+		{method: "GET", path: projectPath + "customers", needs: trackway.GetCustomers, format: tracking.Own, do: s.reads((*reading).customers)},
+		{method: "GET", path: projectPath + "customers/{id}", needs: trackway.GetCustomers, format: tracking.Own, do: s.reads((*reading).customer)},
+		{method: "GET", path: projectPath + "customers/{id}/events", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).timeline)},
+		{method: "GET", path: projectPath + "erasures", needs: trackway.GDPR, format: tracking.Own, do: s.erases((*erasing).erasures)},
+		{method: "GET", path: projectPath + "events", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).projectEvents)},
+		{method: "GET", path: projectPath + "stats", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).stats)},
+		{method: "GET", path: projectPath + "usage", needs: trackway.Admin, format: tracking.Own, do: s.reads((*reading).projectUsage)},
 
-		{method: "GET", path: "/openapi.yaml", open: true, free: true, do: document(contract)},
-		{method: "GET", path: "/about/api", open: true, free: true, do: document(about)},
-		{method: "GET", path: "/{$}", open: true, free: true, do: (*call).home},
-		{method: "GET", path: "/assets/{name}", open: true, free: true, do: (*call).asset},
+		{method: "GET", path: "/openapi.yaml", open: true, free: true, format: tracking.Own, do: document(contract)},
+		{method: "GET", path: "/about/api", open: true, free: true, format: tracking.Own, do: document(about)},
+		{method: "GET", path: "/{$}", open: true, free: true, format: tracking.Own, do: s.loads((*loading).home)},
+		{method: "GET", path: "/assets/{name}", open: true, free: true, format: tracking.Own, do: s.loads((*loading).asset)},
 
-		{method: "POST", path: "/grid/session", open: true, maxBody: maxSmallBody, do: (*call).dashboard},
-		{method: "DELETE", path: "/grid/session", open: true, do: (*call).dashboard},
-		{method: "GET", path: "/grid/start", open: true, place: forQuestions, do: (*call).dashboard},
-		{method: "GET", path: "/grid/overview", open: true, place: forQuestions, do: (*call).dashboard},
-		{method: "GET", path: "/grid/live", open: true, stream: true, place: forWatchers, do: (*call).dashboard},
-		{method: "GET", path: "/grid/customers", open: true, place: forQuestions, do: (*call).dashboard},
-		{method: "GET", path: "/grid/customer", open: true, place: forQuestions, do: (*call).dashboard},
-		{method: "GET", path: "/grid/events", open: true, place: forQuestions, do: (*call).dashboard},
-		{method: "GET", path: "/grid/export", open: true, place: forLong, do: (*call).dashboard},
-		{method: "POST", path: "/grid/anonymize", open: true, maxBody: maxSmallBody, place: forErasures, do: (*call).dashboard},
-		{method: "GET", path: "/grid/limits", open: true, do: (*call).dashboard},
+		{method: "POST", path: "/grid/session", open: true, format: tracking.Own, maxBody: maxSmallBody},
+		{method: "DELETE", path: "/grid/session", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/start", open: true, format: tracking.Own, place: forQuestions},
+		{method: "GET", path: "/grid/overview", open: true, format: tracking.Own, place: forQuestions},
+		{method: "GET", path: "/grid/live", open: true, format: tracking.Own, stream: true, place: forWatchers},
+		{method: "GET", path: "/grid/customers", open: true, format: tracking.Own, place: forQuestions},
+		{method: "GET", path: "/grid/customer", open: true, format: tracking.Own, place: forQuestions},
+		{method: "GET", path: "/grid/events", open: true, format: tracking.Own, place: forQuestions},
+		{method: "GET", path: "/grid/export", open: true, format: tracking.Own, place: forLong},
+		{method: "POST", path: "/grid/anonymize", open: true, format: tracking.Own, maxBody: maxSmallBody, place: forErasures},
+		{method: "GET", path: "/grid/limits", open: true, format: tracking.Own},
 	}
 }
 
-// register puts the table into the mux, together with what answers where the table says nothing: 405 on a path that has
-// other methods, 404 elsewhere. Those are limited like any route, by the same policies.
+// The handlers of the table, each with the call and what it needs.
+
+func (s *Server) takes(c *call) error { return (&taking{c, s.ingest}).take() }
+
+func (s *Server) reads(do func(*reading) error) func(*call) error {
+	return func(c *call) error { return do(&reading{c, s.reader}) }
+}
+
+func (s *Server) erases(do func(*erasing) error) func(*call) error {
+	return func(c *call) error { return do(&erasing{&reading{c, s.reader}, s.eraser}) }
+}
+
+func (s *Server) serves(do func(*serving) error) func(*call) error {
+	return func(c *call) error { return do(&serving{&reading{c, s.reader}, s.servers}) }
+}
+
+func (s *Server) aboutLimits(do func(*limiting) error) func(*call) error {
+	return func(c *call) error { return do(&limiting{c, s.limiting}) }
+}
+
+func (s *Server) loads(do func(*loading) error) func(*call) error {
+	return func(c *call) error { return do(&loading{c, s.built}) }
+}
+
+// visits returns the handler of a route that the dashboard answers.
+func (s *Server) visits(route string) func(*call) error {
+	answer := s.dashboard.Handler(route)
+	if answer == nil {
+		panic("bug: the dashboard does not know " + route)
+	}
+	return func(c *call) error { return (&visiting{&reading{c, s.reader}, answer}).visit() }
+}
+
+// register puts the table into the mux, together with what answers where the
+// table says nothing: 405 on a path that has other methods, 404 elsewhere.
+// Those are limited like any route, by the same policies.
 func (s *Server) register() {
 	methods, foreign := map[string][]string{}, map[string]bool{}
-	for _, rt := range routes() {
+	for _, rt := range s.routes() {
+		if rt.do == nil {
+			rt.do = s.visits(rt.method + " " + rt.path)
+		}
 		s.handle(rt.method+" "+rt.path, rt)
 		methods[rt.path] = append(methods[rt.path], rt.method)
-		foreign[rt.path] = foreign[rt.path] || rt.cors
+		foreign[rt.path] = foreign[rt.path] || rt.format.AnySite
 		if rt.method == http.MethodGet {
 			methods[rt.path] = append(methods[rt.path], http.MethodHead)
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(methods)) {
-		allowed := methods[path]
-		cors := foreign[path]
-		if cors {
+		allowed, of := methods[path], tracking.Own
+		if foreign[path] {
+			of = tracking.Open
 			s.mux.HandleFunc("OPTIONS "+path, s.options(path, methods[path]))
 			allowed = append(allowed, http.MethodOptions)
 		}
-		s.handle(path, route{path: path, open: true, cors: cors, do: notAllowed(allowed)})
+		s.handle(path, route{path: path, open: true, format: of, do: notAllowed(allowed)})
 	}
 	for _, path := range []string{"/track", "/track/"} { // the former, or the mux would redirect it to the latter
-		s.handle(path, route{path: "/track/", open: true, cors: true, do: (*call).unknownRoute})
+		s.handle(path, route{path: "/track/", open: true, format: tracking.Open, do: (*call).unknownRoute})
 	}
-	s.handle("/", route{path: "/", open: true, do: (*call).unknownRoute})
+	s.handle("/", route{path: "/", open: true, format: tracking.Own, do: (*call).unknownRoute})
 }
 
 func (s *Server) handle(pattern string, rt route) {

@@ -10,9 +10,11 @@ import (
 
 	"trackway"
 	"trackway/internal/api/cors"
+	"trackway/internal/ask"
 )
 
-// sendsOn tells whether a request came to a name that is no server's, and is to be sent on to one.
+// sendsOn tells whether a request came to a name that is no server's, and is to
+// be sent on to one.
 func (s *Server) sendsOn(r *http.Request) bool {
 	hosts := s.access.Load().RedirectHosts
 	if len(hosts) == 0 || cors.IsPreflight(r) { // which must not be answered by a redirect (WHATWG Fetch, section 4.8)
@@ -25,10 +27,11 @@ func (s *Server) sendsOn(r *http.Request) bool {
 	return slices.Contains(hosts, strings.ToLower(strings.TrimSuffix(host, ".")))
 }
 
-// sendOn sends the caller to a server that is up: the one that the parameter server names, or one of a region.
-func (c *call) sendOn() error {
+// sendOn sends the caller to a server that is up: the one that the parameter
+// server names, or one of a region.
+func (c *serving) sendOn() error {
 	query := c.r.URL.Query()
-	to, known, up := c.Fleet.Pick(query.Get("server"), query.Get("region"))
+	to, known, up := c.fleet.Pick(query.Get("server"), query.Get("region"))
 	switch {
 	case !known && query.Has("server"):
 		return unknownServer("server")
@@ -50,10 +53,11 @@ func (c *call) sendOn() error {
 var errNoServer = &trackway.Error{Code: trackway.Overloaded, Msg: "No such server is up at the moment: try again, or choose another one."}
 
 func unknownServer(field string) error {
-	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: "Field '" + field + "': expected one that /api/servers tells."}
+	return ask.Invalid(field, "one that /api/servers tells")
 }
 
-// sameOf returns path and query of an address, without the parameters that chose the server.
+// sameOf returns path and query of an address, without the parameters that
+// chose the server.
 func sameOf(u *url.URL) string {
 	path := u.EscapedPath()
 	if !strings.HasPrefix(path, "/") {

@@ -11,7 +11,8 @@ import (
 	"trackway/internal/fleet"
 )
 
-// A call to a name that is no server's is sent on to one that is up, and costs what it would have cost there.
+// A call to a name that is no server's is sent on to one that is up, and costs
+// what it would have cost there.
 func TestSentOn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackway.Policy{Name: "api", Paths: []string{"/api/"}, Limit: 4, Window: time.Minute})
@@ -59,8 +60,8 @@ func TestSentOn(t *testing.T) {
 	}
 	w := ask("OPTIONS", trackBase+"batch", "tracking.example.com", "Origin", "https://shop.example", "Access-Control-Request-Method", "POST")
 	check(t, w, 204, "")
-	f.Fleet.Reload(self, []fleet.Server{{Name: "ts2.us", URL: "http://ts2.us/"}})
-	f.Fleet.Stop()
+	f.servers.fleet.Reload(self, []fleet.Server{{Name: "ts2.us", URL: "http://ts2.us/"}})
+	f.servers.fleet.Stop()
 	check(t, ask("GET", "/", "tracking.example.com"), 503, "No such server is up")
 	if got := sameOf(httptest.NewRequest(http.MethodGet, "http://x", nil).URL); got != "/" || strings.Contains(got, "x") {
 		t.Errorf("got %q, want /", got)

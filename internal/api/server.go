@@ -1,18 +1,18 @@
-// Package api is the public HTTP face: it speaks the wire format of the tracking API and of the data API. Its one idea is
-// that a request takes the same few steps in the same order, cheap refusals first, and that each step has one way to refuse:
+// Package api is the public HTTP face. Every request takes the same few steps
+// in the same order, cheap refusals first, and each step has one way to refuse:
 //
 //	address, limit (429) → project and key (400 401 403) → body (413 415) and room for it (503) → decode (400) → do it → answer
 //
-// routes.go is the table of what is served. The package decides nothing about customers; it does not know how they are kept.
+// routes.go is the table of what is served, and by which format. A handler is a
+// method of a type that has the call and only what the handler needs. The
+// package decides nothing about customers; it does not know how they are kept.
 package api
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,12 +21,12 @@ import (
 
 	"trackway"
 	"trackway/internal/api/body"
-	"trackway/internal/api/cors"
 	"trackway/internal/api/request"
 	"trackway/internal/api/room"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/fleet"
+	"trackway/internal/format/tracking"
 	"trackway/internal/guide"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
@@ -39,14 +39,15 @@ import (
 	"trackway/web"
 )
 
-// Ingester takes in the commands that came at a time; a nil error and a result without one mean that the command is durable.
-// A result that comes with an error is of a command that was refused already.
+// Ingester takes in the commands that came at a time; a nil error and a result
+// without one mean that the command is durable. A result that comes with an
+// error is of a command that was refused already.
 type Ingester interface {
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
-// Eraser erases personal data. On return no answer shows it any more, durably; the erasure says when the last byte of it is
-// gone from the files.
+// Eraser erases personal data. On return no answer shows it any more, durably;
+// the erasure says when the last byte of it is gone from the files.
 type Eraser interface {
 	Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error)
 
@@ -89,34 +90,40 @@ type Access struct {
 
 // Server is the public handler. Safe for concurrent use.
 type Server struct {
-	Config
+	*front
 
-	access  atomic.Pointer[access]
-	mux     *http.ServeMux
-	ids     *request.IDs
-	bodies  *body.Intake
-	metrics *metrics
-	started time.Time
-	pace    *pace.Pace
+	access atomic.Pointer[access]
+	mux    *http.ServeMux
+	ids    *request.IDs
 
-	process  []byte // random: names this process in entity tags
-	answers  *room.Room
-	places   places
-	patience time.Duration // that a question may take
-	rest     time.Duration // that the rest of a small body may take, after the answer
-
-	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
+	// What the routes need: see routes.
+	ingest    Ingester
+	reader    *reader
+	eraser    Eraser
+	servers   *servers
+	limiting  *limitFacts
+	dashboard Dashboard
+	built     *web.Dashboard
 }
 
-// New returns the handler for the public listener.
+// New returns the handler for the public listener. It panics if the dashboard
+// has no handler for one of its routes in the table.
 func New(c Config) *Server {
 	answers := newAnswerMemory(cmp.Or(c.Answers, maxAnswerMemory))
+	places := newPlaces(answers)
+	now := time.Now()
 	s := &Server{
-		Config: c, mux: http.NewServeMux(), ids: request.NewIDs(),
-		bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), metrics: newMetrics(c.Registry), started: time.Now(),
-		pace: pace.New(time.Now()), process: []byte(rand.Text()), answers: answers, places: newPlaces(answers), patience: queryTime, rest: restTime,
+		front: &front{
+			bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), limits: c.Limits, traffic: c.Traffic, pace: pace.New(now),
+			observer:  &observer{limits: c.Limits, live: c.Live, rates: c.Rates, watch: c.Watch, metrics: newMetrics(c.Registry)},
+			lingering: places.lingering, rest: restTime, log: c.Log,
+		},
+		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built,
+		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime},
+		servers:  &servers{fleet: c.Fleet, rates: c.Rates, version: c.Version, started: now},
+		limiting: &limitFacts{limits: c.Limits, history: c.History, watch: c.Watch},
 	}
-	c.Registry.MustRegister(room.NewCollector(s.places.named(s.bodies)), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	c.Registry.MustRegister(room.NewCollector(places.named(s.bodies)), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "trackway_answers_memory_bytes", Help: "Memory that answers take now that are made whole and have not been sent.",
 	}, func() float64 { return float64(answers.Used()) }))
 	s.Reload(c.Access)
@@ -124,7 +131,8 @@ func New(c Config) *Server {
 	return s
 }
 
-// Reload lets later requests in by other keys, and finds their address by other rules. Requests under way are not affected.
+// Reload lets later requests in by other keys, and finds their address by other
+// rules. Requests under way are not affected.
 func (s *Server) Reload(a Access) { s.access.Store(&access{Access: a, servedBy: []string{a.Name}}) }
 
 // Access returns what is in force.
@@ -153,134 +161,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		request.Collapse(r.URL)
 	}
 	if asterisk || strings.Contains(r.URL.Path, "/.") && !request.IsClean(r.URL.EscapedPath()) {
-		s.serve(&route{path: "/", open: true, do: (*call).unknownRoute}, w, r)
+		s.serve(&route{path: "/", open: true, format: tracking.Own, do: (*call).unknownRoute}, w, r)
 		return
 	}
 	if s.sendsOn(r) {
-		s.serve(&route{path: "(sent on)", open: true, cors: true, do: (*call).sendOn}, w, r)
+		s.serve(&route{path: "(sent on)", open: true, format: tracking.Open, do: s.serves((*serving).sendOn)}, w, r)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
-}
-
-// call is one request on its way.
-type call struct {
-	*Server
-	access   *access // as it was when the call came
-	w        http.ResponseWriter
-	r        *http.Request
-	route    *route
-	received time.Time
-	grant    auth.Grant
-	sent     body.Body
-	body     []byte // whole, inflated; belongs to this request alone
-	status   int    // that was answered; 0: nothing yet
-	ask      limit.Call
-	decision limit.Decision
-	fields   limit.Fields
-	watched  *watch.Call   // nil: the sample does not hold it
-	observed bool          // it is in the metrics
-	making   *room.Holding // what the answer takes; nil: it is no question's
-}
-
-// serve takes a request of a route through the steps.
-func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
-	c := &call{Server: s, access: s.access.Load(), w: w, r: r, route: rt, received: time.Now()}
-	defer c.end()
-	c.steps(r.Context())
-}
-
-// end counts the call, however it ended. A panic is a bug of ours: it is logged, and the connection closed.
-func (c *call) end() {
-	bug := recover()
-	if c.making != nil {
-		c.making.Release() // the answer was sent
-	}
-	c.observe()
-	c.count()
-	if bug == nil {
-		return
-	}
-	if bug != http.ErrAbortHandler { //nolint:errorlint // what was panicked with, not what it wraps
-		c.Log.Error("panic", "bug", bug, "stack", string(debug.Stack()), "route", c.route.path, "request_id", c.requestID())
-	}
-	panic(http.ErrAbortHandler)
-}
-
-// count counts the call by how it was answered.
-func (c *call) count() {
-	now := time.Now()
-	if c.status >= http.StatusOK && c.status < http.StatusBadRequest {
-		c.Rates.Count(now, rates.Answered, 1)
-		return
-	}
-	c.Rates.Count(now, rates.Erred, 1)
-	switch {
-	case c.status == http.StatusTooManyRequests:
-		c.Rates.Count(now, rates.Limited, 1)
-	case c.status >= http.StatusInternalServerError:
-		c.Rates.Count(now, rates.Failed, 1)
-	}
-}
-
-// steps takes the call through the steps. Each refuses by answering.
-func (c *call) steps(ctx context.Context) {
-	if c.route.cors {
-		cors.LetPagesRead(c.w.Header(), c.r)
-	}
-	if !c.route.free && !cors.IsPreflight(c.r) && !c.allowed() {
-		return
-	}
-	if !c.route.open {
-		if err := c.authorize(); err != nil {
-			c.noteCall(err)
-			c.refuse(err)
-			return
-		}
-		if p := c.route.needs; p != "" && !c.grant.Key.May(p) {
-			err := notAuthorized(p)
-			c.noteCall(err)
-			c.fail(err)
-			return
-		}
-	}
-	if c.route.maxBody > 0 {
-		defer c.sent.Release() // when the answer is sent
-		if err := c.read(ctx); err != nil {
-			c.noteCall(err)
-			c.fail(err)
-			return
-		}
-	}
-	if err := c.route.do(c); err != nil {
-		c.fail(err)
-	}
-}
-
-// authorize lets the call in, or returns why not.
-func (c *call) authorize() (err *trackway.Error) {
-	if c.grant.Key != nil {
-		return nil // the limits asked already
-	}
-	if c.route.server {
-		c.grant, err = c.access.Keys.Operator(c.received, c.r.Header.Get("Authorization"))
-		return err
-	}
-	authorization, query := c.r.Header.Get("Authorization"), request.AccessToken(c.r.URL.RawQuery)
-	c.grant, err = c.access.Keys.Authorize(c.received, c.r.PathValue("token"), authorization, query)
-	return err
-}
-
-// maxBodiesInMemory, or [Config.Bodies], bounds what all requests' bodies take together. Beyond it the slowest are dropped, and then
-// requests are told to come back (503), so that memory is bounded by this and not by the traffic. An address has half of it, where
-// a batch at its largest, 41 MB, has room.
-const maxBodiesInMemory = 256 << 20
-
-// read reads the body.
-func (c *call) read(ctx context.Context) (err error) {
-	if err = c.sent.Open(c.bodies, c.w, c.r, c.ask.Addr, c.route.maxBody); err != nil {
-		return err
-	}
-	c.body, err = c.sent.Read(ctx)
-	return err
 }

@@ -13,15 +13,29 @@ import (
 	"trackway/internal/rates"
 )
 
-// status answers how this server is.
-func (c *call) serverStatus() error {
+// serving is a call about the tracking servers.
+type serving struct {
+	*reading
+	*servers
+}
+
+// servers is what those calls need.
+type servers struct {
+	fleet   *fleet.Fleet
+	rates   *rates.Meter
+	version string // the program's
+	started time.Time
+}
+
+// serverStatus answers how this server is.
+func (c *serving) serverStatus() error {
 	all, err := c.total()
 	if err != nil {
 		return err
 	}
-	self := c.Fleet.Self()
+	self := c.fleet.Self()
 	up := time.Since(c.started)
-	last := func(k rates.Kind) uint64 { return c.Rates.LastMinute(c.received, k) }
+	last := func(k rates.Kind) uint64 { return c.rates.LastMinute(c.received, k) }
 	return c.encoded(struct {
 		Name      string      `json:"name"`
 		Region    string      `json:"region"`
@@ -34,13 +48,14 @@ func (c *call) serverStatus() error {
 		Refused   uint64      `json:"refused"`
 		Limited   uint64      `json:"limited"`
 	}{
-		self.Name, self.Region, c.Version, self.State, int64(up / time.Second), all.Customers(), all.Events(),
+		self.Name, self.Region, c.version, self.State, int64(up / time.Second), all.Customers(), all.Events(),
 		last(rates.Answered), last(rates.Erred), last(rates.Limited),
 	})
 }
 
-// total returns what all projects of the configuration sent since the beginning.
-func (c *call) total() (all query.Usage, err error) {
+// total returns what all projects of the configuration sent since the
+// beginning.
+func (c *serving) total() (all query.Usage, err error) {
 	err = c.withSnapshot(func(s query.Snapshot) error {
 		for _, project := range c.access.Keys.ProjectNumbers() {
 			one, err := query.Total(s, project)
@@ -54,27 +69,28 @@ func (c *call) total() (all query.Usage, err error) {
 	return all, err
 }
 
-// servers answers all tracking servers.
-func (c *call) servers() error {
+// serverList answers all tracking servers.
+func (c *serving) serverList() error {
 	return c.encoded(struct {
 		Servers []fleet.Server `json:"servers"`
-	}{c.Fleet.Servers()})
+	}{c.fleet.Servers()})
 }
 
 // maxRegion bounds the code of a region that is asked for, in bytes: the answer
 // repeats it.
 const maxRegion = 64
 
-// serverNames answers the names of a region's servers, for clients that know no states: those that are up, or all if none is.
-func (c *call) serverNames() error {
-	region := c.Fleet.Self().Region
+// serverNames answers the names of a region's servers, for clients that know no
+// states: those that are up, or all if none is.
+func (c *serving) serverNames() error {
+	region := c.fleet.Self().Region
 	if query := c.r.URL.Query(); query.Has("region") {
 		if region = query.Get("region"); len(region) > maxRegion {
 			return ask.Invalid("region", "the code of a region, which has at most "+strconv.Itoa(maxRegion)+" bytes")
 		}
 	}
 	regions, names, up := [][2]string{}, []string{}, []string{}
-	for _, s := range c.Fleet.Servers() {
+	for _, s := range c.fleet.Servers() {
 		if pair := [2]string{s.Region, s.Region}; s.Region != "" && !slices.Contains(regions, pair) {
 			regions = append(regions, pair) // a region has no other name than its code
 		}
@@ -98,7 +114,8 @@ func (c *call) serverNames() error {
 }
 
 // encoded answers with JSON that is made for each call. A 304 saves the caller
-// the transfer; it costs a call, because the answer had to be made to be compared.
+// the transfer; it costs a call, because the answer had to be made to be
+// compared.
 func (c *call) encoded(v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {

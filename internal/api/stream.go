@@ -5,16 +5,19 @@ import (
 	"net/http"
 
 	"trackway"
+	"trackway/internal/api/permit"
 	"trackway/internal/format/tracking"
 	"trackway/internal/piecewise"
 	"trackway/internal/query"
 )
 
-// stream is an answer of unknown length. It is sent in pieces, so that memory is bounded however much there is. An answer that
-// fits in one piece is sent with its length, when it is whole: whoever reads it slowly keeps nobody waiting. A longer one holds a
-// place and a snapshot, so there are few of one address, and they have to be read at a rate.
+// stream is an answer of unknown length. It is sent in pieces, so that memory
+// is bounded however much there is. An answer that fits in one piece is sent
+// with its length, when it is whole: whoever reads it slowly keeps nobody
+// waiting. A longer one holds a place and a snapshot, so there are few of one
+// address, and they have to be read at a rate.
 type stream struct {
-	c     *call
+	c     *reading
 	b     []byte
 	media []string // its type
 	out   piecewise.Sender
@@ -26,7 +29,7 @@ var errTooMany = &trackway.Error{
 }
 
 // streamed answers what do makes of a snapshot.
-func (c *call) streamed(media []string, do func(query.Snapshot, *stream) error) error {
+func (c *reading) streamed(media []string, do func(query.Snapshot, *stream) error) error {
 	out := &stream{c: c, media: media, out: piecewise.To(c.w)}
 	if err := out.fill(do); err != nil {
 		return err
@@ -47,7 +50,8 @@ func (st *stream) fill(do func(query.Snapshot, *stream) error) error {
 	})
 }
 
-// flush sends what has been gathered once it is worth it, and tells whether to go on.
+// flush sends what has been gathered once it is worth it, and tells whether to
+// go on.
 func (st *stream) flush() bool {
 	if len(st.b) < piecewise.Size {
 		return true
@@ -70,7 +74,8 @@ func (st *stream) send() {
 	st.b = st.b[:0]
 }
 
-// sayMedia sets the media type, once nothing can fail any more: a failure is JSON.
+// sayMedia sets the media type, once nothing can fail any more: a failure is
+// JSON.
 func (st *stream) sayMedia() { st.c.w.Header()["Content-Type"] = st.media }
 
 // end sends the rest.
@@ -87,11 +92,12 @@ func (st *stream) end() error {
 	return nil
 }
 
-// events appends a member that is an array of those events that the caller may read, then the end of the object.
+// events appends a member that is an array of those events that the caller may
+// read, then the end of the object.
 func (st *stream) events(open string, s query.Snapshot, customer trackway.Customer, f query.EventFilter) error {
 	st.b = append(st.b, open...)
 	var ok bool
-	if f.Types, ok = readable(st.c.grant.Key, f.Types); !ok {
+	if f.Types, ok = permit.Types(st.c.grant.Key, f.Types); !ok {
 		st.b = append(st.b, "]}"...)
 		return nil
 	}
@@ -101,7 +107,7 @@ func (st *stream) events(open string, s query.Snapshot, customer trackway.Custom
 			st.b = append(st.b, ',')
 		}
 		first = false
-		st.b = tracking.AppendEvent(st.b, shown(st.c.grant.Key, e))
+		st.b = tracking.AppendEvent(st.b, permit.Shown(st.c.grant.Key, e))
 		return st.flush()
 	})
 	st.b = append(st.b, "]}"...)

@@ -17,7 +17,7 @@ import (
 
 // Invalid returns the refusal of a parameter, in terms of what was expected of it.
 func Invalid(field, expected string) error {
-	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: fmt.Sprintf("Field '%s': expected %s.", field, expected)}
+	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.Expected, What: expected}
 }
 
 // Parse returns the parameters of a query, refusing those that are not known. Only type may be there several times.

@@ -10,12 +10,13 @@ const (
 	// MaxMembers is how many members one object may have.
 	MaxMembers = 4096
 
-	// MaxDigits is how many digits a number may have, leading and trailing zeros
-	// included. Python refuses integers beyond 4300.
+	// MaxDigits is how many digits a number may have, leading and trailing
+	// zeros included. Python refuses integers beyond 4300.
 	MaxDigits = 64
 
-	// MaxExponent bounds the exponent of a number in both directions. Readers with
-	// exact decimals write out as many digits. The smallest double is 5e-324.
+	// MaxExponent bounds the exponent of a number in both directions. Readers
+	// with exact decimals write out as many digits. The smallest double is
+	// 5e-324.
 	MaxExponent = 400
 )
 

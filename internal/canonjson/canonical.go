@@ -8,10 +8,12 @@ import (
 	"trackway"
 )
 
-// AppendObject appends the properties, sorted by name and unique, as a JSON object in canonical form: no white space,
-// members sorted by the bytes of their names at every depth and unique, strings escaped as by [AppendString], numbers as
-// they were sent. Two objects in canonical form are the same bytes if and only if they hold the same, except that numbers
-// are compared by their spelling: 1 and 1.0 differ.
+// AppendObject appends the properties, sorted by name and unique, as a JSON
+// object in canonical form: no white space, members sorted by the bytes of
+// their names at every depth and unique, strings escaped as by [AppendString],
+// numbers as they were sent. Two objects in canonical form are the same bytes
+// if and only if they hold the same, except that numbers are compared by their
+// spelling: 1 and 1.0 differ.
 func AppendObject(dst []byte, properties []trackway.Property) []byte {
 	dst = append(dst, '{')
 	for i := range properties {
@@ -25,9 +27,10 @@ func AppendObject(dst []byte, properties []trackway.Property) []byte {
 	return append(dst, '}')
 }
 
-// SplitObject is the inverse of [AppendObject]: the members of an object in canonical form, in order. Names and values are
-// parts of obj, which must not be changed afterwards; no bytes at all are an empty object. Anything but an object is a bug
-// of ours.
+// SplitObject is the inverse of [AppendObject]: the members of an object in
+// canonical form, in order. Names and values are parts of obj, which must not
+// be changed afterwards; no bytes at all are an empty object. Anything but an
+// object is a bug of ours.
 func SplitObject(obj []byte) []trackway.Property {
 	if len(obj) == 0 {
 		return nil

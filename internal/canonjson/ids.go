@@ -6,8 +6,8 @@ import (
 	"trackway"
 )
 
-// AppendIDs appends identifiers as readers get them: a string for a hard one, for soft ones of the same name an array in
-// the order given.
+// AppendIDs appends identifiers as readers get them: a string for a hard one,
+// for soft ones of the same name an array in the order given.
 //
 //	{"registered":"x","cookie":["c1","c2"]}
 func AppendIDs(dst []byte, ids []trackway.Identifier) []byte {
@@ -49,7 +49,8 @@ func appendValues(dst []byte, ids []trackway.Identifier, name string) []byte {
 	return append(dst, ']')
 }
 
-// AppendID appends the value of the identifier called name as readers get it, null if there is none.
+// AppendID appends the value of the identifier called name as readers get it,
+// null if there is no such identifier.
 func AppendID(dst []byte, ids []trackway.Identifier, name string) []byte {
 	i := indexOfName(ids, name)
 	switch {
@@ -61,9 +62,9 @@ func AppendID(dst []byte, ids []trackway.Identifier, name string) []byte {
 	return appendValues(dst, ids[i:], name)
 }
 
-// IDsIn is the inverse of [AppendIDs]: it yields a hard identifier for a string,
-// and soft ones for an array of strings. Members of another kind are left out.
-// Names and values are parts of obj if they have no escapes.
+// IDsIn is the inverse of [AppendIDs]: it yields a hard identifier for a
+// string, and soft ones for an array of strings. Members of another kind are
+// left out. Names and values are parts of obj if they have no escapes.
 func IDsIn(obj []byte) iter.Seq[trackway.Identifier] {
 	return func(yield func(trackway.Identifier) bool) {
 		s := Scan(obj)

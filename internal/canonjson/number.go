@@ -6,21 +6,24 @@ import (
 	"strings"
 )
 
-// decimal is a JSON number taken apart, exactly and whatever its size: the digits of its mantissa, perhaps with a point
-// among them, and how many of these digits stand before the point once the exponent is applied (fewer than none, or more
-// than there are, with large exponents).
+// decimal is a JSON number taken apart, exactly and whatever its size: the
+// digits of its mantissa, perhaps with a point among them, and how many of
+// these digits stand before the point once the exponent is applied (fewer than
+// none, or more than there are, with large exponents).
 type decimal struct {
 	negative bool
 	mantissa string
 	point    int
 }
 
-// farthest bounds exponents, so that sums of them and lengths of texts cannot overflow. A number with a larger one is as
-// far beyond all bounds, or as close to zero, as one with this.
+// farthest bounds exponents, so that sums of them and lengths of texts cannot
+// overflow. A number with a larger one is as far beyond all bounds, or as close
+// to zero, as one with this.
 const farthest = 100_000_000
 
-// faultOf returns which bound a valid JSON number is beyond; mantissa is what stands before its exponent. Readers hold
-// numbers as doubles, as decimals with an exponent, or written out: none of them may fail on what was stored.
+// faultOf returns which bound a valid JSON number is beyond; mantissa is what
+// stands before its exponent. Readers hold numbers as doubles, as decimals with
+// an exponent, or written out: none of them may fail on what was stored.
 func faultOf(mantissa, number []byte) Fault {
 	digits := len(mantissa)
 	for _, c := range mantissa {
@@ -71,9 +74,9 @@ func exponentOf(s string) int {
 	return n
 }
 
-// Millionths returns a valid JSON number times a million, rounded to the nearest
-// integer, halves away from zero; false if that is more than about 9e17, which as
-// microseconds is far beyond any time that is accepted.
+// Millionths returns a valid JSON number times a million, rounded to the
+// nearest integer, halves away from zero; false if that is more than about
+// 9e17, which as microseconds is far beyond any time that is accepted.
 func Millionths(number []byte) (int64, bool) {
 	d := decimalOf(text(number, true))
 	const unit = -6 // the power of ten of the last digit that counts
@@ -106,7 +109,8 @@ func Millionths(number []byte) (int64, bool) {
 
 // PlainDecimal spells a valid JSON number without exponent and without needless
 // zeros: 1000 for 1e3, 1.5 for 1.50, 0 for -0. An integer is returned as it was
-// sent, without a copy. It reports false if there would be more than limit digits.
+// sent, without a copy. It reports false if there would be more than limit
+// digits.
 func PlainDecimal(raw []byte, limit int) (string, bool) {
 	number := text(raw, true)
 	if !strings.ContainsAny(number, ".eE") && number != "-0" {

@@ -7,11 +7,11 @@ import (
 )
 
 // Decoder is a scanner that collects objects: their members sorted by name, the
-// last of those with the same name only, with values in canonical form. What it
-// collects for all objects of a text lies in a few shared slices: an object takes
-// its part of one once that is complete, and what does not fit begins a new one,
-// so that nothing is moved or kept twice. Names and values are parts of the text
-// where they have that form already.
+// last of those with the same name only, with values in canonical form. The
+// members of all objects of a text lie in a few shared slices: an object
+// takes its part of one once that is complete, and what does not fit begins a
+// new one, so that nothing is moved or kept twice. Names and values are parts
+// of the text where they have that form already.
 type Decoder struct {
 	Scanner
 
@@ -102,7 +102,8 @@ func (d *Decoder) makeRoom(n int) {
 }
 
 // Collect reads an object or null and returns its members as they come: in the
-// room given if that is enough. Values are held to the bounds if bounded is set.
+// room given if that is enough. Values are held to the bounds if bounded is
+// set.
 func (d *Decoder) Collect(room []Member, bounded bool) (members []Member, p Problem) {
 	if d.Peek() != Object {
 		if v := d.Value(); !v.Absent() {
@@ -160,8 +161,8 @@ func (d *Decoder) rewrite(raw []byte) []byte {
 	return slices.Clip(d.rewritten[start:])
 }
 
-// Entry stands for a member while members are sorted. What is sorted are
-// small entries without pointers: moving the members themselves, and telling
+// Entry stands for a member while members are sorted. Entries are
+// small,  without pointers: moving the members themselves, and telling
 // the garbage collector each time, took a third of the time of decoding an
 // event.
 type Entry struct {
@@ -169,7 +170,8 @@ type Entry struct {
 	Index  int    // among the members
 }
 
-// before reports whether e comes before o, another entry: by name, then by index. Most names differ in their first bytes.
+// before reports whether e comes before o, another entry: by name, then by
+// index. Most names differ in their first bytes.
 func (e Entry) before(o Entry, members []Member) bool {
 	return e.prefix < o.prefix || e.prefix == o.prefix && e.beforeInFull(o, members)
 }
@@ -228,7 +230,8 @@ func sortEntries(order []Entry, members []Member) {
 	}
 }
 
-// prefix returns the first eight bytes of a name as a number that sorts like them, filled up with zeros.
+// prefix returns the first eight bytes of a name as a number that sorts like
+// them, filled up with zeros.
 func prefix(name string) (p uint64) {
 	if len(name) >= 8 {
 		return uint64(name[7]) | uint64(name[6])<<8 | uint64(name[5])<<16 | uint64(name[4])<<24 |

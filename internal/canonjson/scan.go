@@ -58,17 +58,18 @@ func (v Value) Absent() bool { return v.Kind == 0 || v.Kind == Null }
 // string has no escapes. REQUIRES: the kind is String.
 func (v Value) Text() string { return text(v.Raw[1:len(v.Raw)-1], v.plain) }
 
-// HasHalfPair reports whether a string has an escape of half a surrogate pair in
-// it. [Value.Text] reads such a half as U+FFFD. REQUIRES: the kind is String.
+// HasHalfPair reports whether a string has an escape of half a surrogate pair
+// in it. [Value.Text] reads such a half as U+FFFD. REQUIRES: the kind is
+// String.
 func (v Value) HasHalfPair() bool { return !v.plain && hasHalfPair(v.Raw) }
 
 // Scanner reads a JSON text from front to back. It accepts RFC 8259 and nothing
 // else: valid UTF-8, no control characters in strings, numbers as in section 6,
 // nothing after the value. One pass validates and finds the values.
 //
-// The first syntax error moves the scanner to the end of the text, so that every
-// loop ends by itself. The caller looks at [Scanner.Bad] when a loop is over,
-// and before it uses a value's text.
+// The first syntax error moves the scanner to the end of the text, so that
+// every loop ends by itself. The caller looks at [Scanner.Bad] when a loop is
+// over, and before it uses a value's text.
 type Scanner struct {
 	b     []byte
 	i     int
@@ -77,14 +78,14 @@ type Scanner struct {
 	first bool // just behind the opening bracket of an object or array
 	bad   bool // there was a syntax error
 
-	// fault is the bound that a value exceeds, the last one if there are several.
-	// It does not stop the scanner, which reads on as strictly: only those who
-	// keep the value care. They clear it first.
+	// fault is the bound that a value exceeds, the last one if there are
+	// several. It does not stop the scanner, which reads on as strictly: only
+	// those who keep the value care. They clear it first.
 	fault Fault
 
 	// dirt counts what canonical text does not have: space, needless escapes,
-	// members out of order. A value is canonical if the count is the same before
-	// and after it.
+	// members out of order. A value is canonical if the count is the same
+	// before and after it.
 	dirt int
 }
 
@@ -116,7 +117,8 @@ func (s *Scanner) Kept() (Value, Fault) {
 // syntax notes a syntax error.
 func (s *Scanner) syntax() { s.bad, s.i = true, len(s.b) }
 
-// peek skips space and returns the next byte, or 0 at the end of the text, where 0 fits nowhere.
+// peek skips space and returns the next byte, or 0 at the end of the text,
+// where 0 fits nowhere.
 func (s *Scanner) peek() byte {
 	if s.i < len(s.b) && s.b[s.i] > ' ' {
 		return s.b[s.i]
@@ -176,8 +178,8 @@ func (s *Scanner) Value() Value {
 	return v
 }
 
-// Members reads an object and calls yield behind each member's name; yield reads
-// the value. Anything else here is a syntax error.
+// Members reads an object and calls yield behind each member's name; yield
+// reads the value. Anything else here is a syntax error.
 func (s *Scanner) Members(yield func(name string) bool) {
 	s.open('{')
 	for s.next('}') {
@@ -199,8 +201,9 @@ func (s *Scanner) Elements(yield func(i int) bool) {
 	}
 }
 
-// skipObject reads an object and looks only at the order and the number of its members. A name with escapes counts as out of
-// order, which costs a rewriting that changes nothing.
+// skipObject reads an object and looks only at the order and the number of its
+// members. A name with escapes counts as out of order, which costs a rewriting
+// that changes nothing.
 func (s *Scanner) skipObject() {
 	var last []byte
 	s.open('{')
@@ -228,7 +231,8 @@ func (s *Scanner) open(bracket byte) {
 	s.first = true
 }
 
-// next moves to the next member or element and reports whether there is one; if not, it leaves the object or array.
+// next moves to the next member or element and reports whether there is one; if
+// not, it leaves the object or array.
 func (s *Scanner) next(bracket byte) bool {
 	c := s.peek()
 	first := s.first
@@ -249,8 +253,8 @@ func (s *Scanner) next(bracket byte) bool {
 	}
 }
 
-// name reads a member's name with the colon behind it, and returns the text between the quotes and whether it is free of
-// escapes.
+// name reads a member's name with the colon behind it, and returns the text
+// between the quotes and whether it is free of escapes.
 func (s *Scanner) name() (raw []byte, plain bool) {
 	if s.peek() != '"' {
 		s.syntax()
@@ -267,7 +271,8 @@ func (s *Scanner) name() (raw []byte, plain bool) {
 	return raw, plain
 }
 
-// quoted reads a string from its opening quote to behind its closing one, and reports whether it is free of escapes.
+// quoted reads a string from its opening quote to behind its closing one, and
+// reports whether it is free of escapes.
 func (s *Scanner) quoted() (plain bool) {
 	plain = true
 	for i := plainEnd(s.b, s.i+1); i < len(s.b); i = plainEnd(s.b, i) {
@@ -293,8 +298,9 @@ func (s *Scanner) quoted() (plain bool) {
 	return true
 }
 
-// plainEnd returns the place of the first byte of b[i:] that is special inside of a string: a quotation mark, a backslash, a
-// control character, or not ASCII; len(b) if there is none. It looks at eight bytes at a time.
+// plainEnd returns the place of the first byte of b[i:] that is special inside
+// of a string: a quotation mark, a backslash, a control character, or not
+// ASCII; len(b) if there is no such byte. It looks at eight bytes at a time.
 func plainEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
 		if found := specialBytes(binary.LittleEndian.Uint64(b[i:])); found != 0 {
@@ -307,15 +313,18 @@ func plainEnd(b []byte, i int) int {
 	return i
 }
 
-// specialBytes sets the top bit of the lowest byte of w that is special, and perhaps of higher ones. Each line is the usual
-// test for a byte below a bound, as in "Bit Twiddling Hacks"; its borrow runs upwards only, so the lowest hit is true.
+// specialBytes sets the top bit of the lowest byte of w that is special, and
+// perhaps of higher ones. Each line is the usual test for a byte below a bound,
+// as in "Bit Twiddling Hacks"; its borrow runs upwards only, so the lowest hit
+// is true.
 func specialBytes(w uint64) uint64 {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	quote, backslash := w^ones*'"', w^ones*'\\'
 	return ((w-ones*' ')&^w | (quote-ones)&^quote | (backslash-ones)&^backslash | w) & tops
 }
 
-// escape returns the length of the escape at the beginning of b, 0 if it is none.
+// escape returns the length of the escape at the beginning of b, 0 if it
+// is no valid one.
 func (s *Scanner) escape(b []byte) int {
 	if len(b) < 2 {
 		return 0

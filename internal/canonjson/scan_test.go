@@ -58,8 +58,8 @@ func TestScannerStrictness(t *testing.T) {
 	}
 }
 
-// A string is looked at in words of eight bytes: each special byte has to be seen at each place of a word, whatever the
-// bytes around it are.
+// A string is looked at in words of eight bytes: each special byte has to be
+// seen at each place of a word, whatever the bytes around it are.
 func TestScannerSeesSpecialBytesEverywhere(t *testing.T) {
 	t.Parallel()
 	for c := range 256 {
@@ -179,8 +179,8 @@ func TestSplitObject(t *testing.T) {
 	}
 }
 
-// FuzzScanner holds the scanner to jsontext: both accept the same texts, and the canonical form is what a tree made of
-// jsontext's tokens is written as.
+// FuzzScanner holds the scanner to jsontext: both accept the same texts, and
+// the canonical form is what a tree made of jsontext's tokens is written as.
 func FuzzScanner(f *testing.F) {
 	for _, text := range []string{
 		`{"b":[1, 2.50, -0e+1],"a":{"y":"\u00e9\/","x":null,"y":true}}`, `"\ud83d\ude00 \u0022\u001f"`, "[\"\xff\"]", `{"\ud83d":"\ude00\ud83d"}`, `01`, `{"a":1,}`, ` [] x`,
@@ -235,19 +235,22 @@ func FuzzScanner(f *testing.F) {
 	})
 }
 
-// tree is a JSON value as the reference sees it: a scalar's token, or an object's members, or an array's elements.
+// tree is a JSON value as the reference sees it: a scalar's token, or an
+// object's members, or an array's elements.
 type tree struct {
 	token    jsontext.Token
 	members  map[string]tree
 	elements []tree
 }
 
-// reference reads a text by jsontext's tokens, and tells whether it is beyond a bound.
+// reference reads a text by jsontext's tokens, and tells whether it is beyond a
+// bound.
 func reference(text []byte) (v tree, beyond bool, err error) {
 	if !utf8.Valid(text) {
 		return tree{}, false, errors.New("not in UTF-8")
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // of halves of pairs
+	// Invalid UTF-8 is what jsontext calls halves of pairs.
+	d := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if v, err = referenceValue(d, MaxDepth, &beyond); err != nil {
 		return tree{}, false, err
 	}
@@ -257,7 +260,8 @@ func reference(text []byte) (v tree, beyond bool, err error) {
 	return v, beyond, nil
 }
 
-// referenceValue reads a value that may have so many levels, and notes if it is beyond a bound.
+// referenceValue reads a value that may have so many levels, and notes if it is
+// beyond a bound.
 func referenceValue(d *jsontext.Decoder, levels int, beyond *bool) (tree, error) {
 	token, err := d.ReadToken()
 	if err != nil {

@@ -34,7 +34,7 @@ func (s *Scanner) skipDeep() {
 }
 
 // behind moves from the end of a value to the next one, and reports whether
-// there is none because all brackets are closed.
+// all brackets are closed, so that no value follows.
 func (s *Scanner) behind(open *brackets) (end bool) {
 	for open.n > 0 && !s.bad {
 		inObject := open.last()

@@ -7,7 +7,8 @@ import (
 	"unsafe"
 )
 
-// text returns what stands between the quotes of a valid string. A plain string, one without escapes, is not copied.
+// text returns what stands between the quotes of a valid string. A plain
+// string, one without escapes, is not copied.
 func text(raw []byte, plain bool) string {
 	if plain {
 		return unsafe.String(unsafe.SliceData(raw), len(raw)) //nolint:gosec // G103: a body is never changed once it is decoded
@@ -15,7 +16,8 @@ func text(raw []byte, plain bool) string {
 	return text(appendUnescaped(make([]byte, 0, len(raw)), raw), true)
 }
 
-// appendUnescaped appends the characters that the inside of a valid string stands for.
+// appendUnescaped appends the characters that the inside of a valid string
+// stands for.
 func appendUnescaped(dst, raw []byte) []byte {
 	for {
 		i := bytes.IndexByte(raw, '\\')
@@ -28,7 +30,8 @@ func appendUnescaped(dst, raw []byte) []byte {
 	}
 }
 
-// appendCanonicalString appends the inside of a valid string as [AppendString] would write it, with quotes.
+// appendCanonicalString appends the inside of a valid string as [AppendString]
+// would write it, with quotes.
 func appendCanonicalString(dst, raw []byte) []byte {
 	dst = append(dst, '"')
 	for {
@@ -42,9 +45,10 @@ func appendCanonicalString(dst, raw []byte) []byte {
 	}
 }
 
-// AppendString appends s as a JSON string with as few escapes as possible: quotation mark, backslash and control
-// characters, those in their short form where they have one, else \u00xx in lower case (RFC 8785, section 3.2.2.2).
-// What is not UTF-8 becomes U+FFFD, so that the result is always valid.
+// AppendString appends s as a JSON string with as few escapes as possible:
+// quotation mark, backslash and control characters, those in their short form
+// where they have one, else \u00xx in lower case (RFC 8785, section 3.2.2.2).
+// Bytes that are not UTF-8 become U+FFFD, so that the result is always valid.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
@@ -87,11 +91,13 @@ func appendRune(dst []byte, r rune) []byte {
 	return utf8.AppendRune(dst, r)
 }
 
-// escapedRune returns the character that the escape at the beginning of b stands for and the escape's length, which is 0 if
-// it is not valid. A pair of surrogates is one escape. There are two bytes at least.
+// escapedRune returns the character that the escape at the beginning of b
+// stands for and the escape's length, which is 0 if it is not valid. A pair of
+// surrogates is one escape. There are two bytes at least.
 //
-// Half a pair is U+FFFD, as in what browsers make of it in UTF-8: a text that a page has cut in the middle of an emoji is JSON
-// (RFC 8259, section 8.2), and refusing it would refuse all that came with it.
+// Half a pair is U+FFFD, as in what browsers make of it in UTF-8: a text that a
+// page has cut in the middle of an emoji is JSON (RFC 8259, section 8.2), and
+// refusing it would refuse all that came with it.
 func escapedRune(b []byte) (r rune, n int) {
 	switch b[1] {
 	case '"', '\\', '/':
@@ -121,7 +127,8 @@ func escapedRune(b []byte) (r rune, n int) {
 	return utf8.RuneError, 6
 }
 
-// codeUnit returns the UTF-16 code unit that \uXXXX at the beginning of b stands for.
+// codeUnit returns the UTF-16 code unit that \uXXXX at the beginning of b
+// stands for.
 func codeUnit(b []byte) (unit rune, ok bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/format/tracking"
 	"trackway/internal/query"
 )
 
@@ -108,7 +109,7 @@ func (c *call) answer(do func(*call) error) {
 	}
 	status, msg := http.StatusInternalServerError, err.Error()
 	if known {
-		status, msg = http.StatusBadRequest, refused.Msg
+		status, msg = http.StatusBadRequest, tracking.Text(refused)
 	} else if _, logged := errors.AsType[*loggedError](err); logged {
 		msg = "internal error: see the server's log"
 	}

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,7 +46,7 @@ func (f *fakeStore) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackw
 	f.batches++
 	for i := range cmds {
 		switch c := &cmds[i]; {
-		case results[i].Err != nil:
+		case results[i].Err != nil, c.Kind == trackway.Nothing:
 		case c.Type == "bad":
 			results[i].Err = &trackway.Error{Code: trackway.Invalid, Field: "event_type", Msg: "Bad of " + p.Name + "."}
 		case c.Type == "again":
@@ -56,7 +55,6 @@ func (f *fakeStore) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackw
 			f.taken = append(f.taken, c.Type+c.IDs[0].Value)
 		}
 	}
-	slices.Reverse(cmds) // they are the store's to reorder
 	return nil
 }
 

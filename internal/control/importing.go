@@ -115,22 +115,19 @@ func (b *batch) add(line []byte) error {
 	if len(b.lines) == MaxLines {
 		return errTooLarge
 	}
-	item := tracking.Item{Time: true} // which changes nothing
+	var c trackway.Command // of the kind Nothing
+	var r trackway.Result
 	if len(bytes.TrimSpace(line)) > 0 {
-		item = tracking.DecodeLine(line, trackway.MicrosOf(time.Now()))
+		c, r.Err = tracking.DecodeLine(line, trackway.MicrosOf(time.Now()))
 	}
 	status := Stored
 	switch {
-	case item.Time:
+	case c.Kind == trackway.Nothing && r.Err == nil:
 		status = Nothing
-	case item.Command.Kind == trackway.UpdateCustomer:
+	case c.Kind == trackway.UpdateCustomer:
 		status = Updated
 	}
-	b.lines = append(b.lines, status)
-	if !item.Time {
-		b.commands = append(b.commands, item.Command)
-		b.results = append(b.results, trackway.Result{Err: item.Err})
-	}
+	b.lines, b.commands, b.results = append(b.lines, status), append(b.commands, c), append(b.results, r)
 	return nil
 }
 
@@ -169,13 +166,9 @@ func (b *batch) receive(at trackway.Micros) {
 // answer returns what became of each line.
 func (b *batch) answer() []byte {
 	var text []byte
-	results := b.results
-	for _, status := range b.lines {
+	for i, status := range b.lines {
 		o := Outcome{Status: status}
-		if status != Nothing {
-			o.note(&results[0])
-			results = results[1:]
-		}
+		o.note(&b.commands[i], &b.results[i])
 		text = o.append(text)
 	}
 	return text

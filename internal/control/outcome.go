@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"trackway"
+	"trackway/internal/format/tracking"
 )
 
 // What becomes of a line of an import.
@@ -32,11 +33,11 @@ type Refusal struct {
 }
 
 // note notes the result of a command that has the status if all went well.
-func (o *Outcome) note(r *trackway.Result) {
-	o.LeftOut = int64(len(r.LeftOut))
+func (o *Outcome) note(c *trackway.Command, r *trackway.Result) {
+	o.LeftOut = int64(len(c.LeftOut))
 	switch {
 	case r.Err != nil:
-		o.Status, o.Refusal = Refused, Refusal{r.Err.Field, r.Err.Msg}
+		o.Status, o.Refusal = Refused, Refusal{r.Err.Field, tracking.Text(r.Err)}
 	case r.Duplicate:
 		o.Status = Duplicate
 	}

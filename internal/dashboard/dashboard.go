@@ -130,28 +130,31 @@ var (
 		Msg: "Nobody can sign in: the configuration has no password. Make one (openssl rand -hex 16), and write its SHA-256 " +
 			"(printf %s PASSWORD | sha256sum) into it: dashboard: {password_sha256: …}. Then reload.",
 	}
-	errNoRoute = &trackway.Error{Code: trackway.NotFound, Msg: "There is no such route."}
-	errOrigin  = &trackway.Error{Code: trackway.Forbidden, Field: "Origin", Msg: "Pages of other sites may not do this."}
+	errOrigin = &trackway.Error{Code: trackway.Forbidden, Field: "Origin", Msg: "Pages of other sites may not do this."}
 )
 
-// Serve answers a request for one of the routes. An error is one that was not answered; where it is not a *[trackway.Error] it
-// is the server's own. giveBack is called before a 304 is answered that took no computing.
-func (s *Server) Serve(w http.ResponseWriter, r *http.Request, giveBack func()) error {
-	q := &request{Server: s, facts: s.facts.Load(), w: w, r: r, now: time.Now(), giveBack: giveBack}
-	method := r.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
+// Handler returns what answers a route, such as "GET /grid/start"; nil if there is
+// none. An error is one that was not answered; if it is not a *[trackway.Error] it
+// is the server's own. giveBack is called before a 304 is answered that took no
+// computing.
+func (s *Server) Handler(route string) func(w http.ResponseWriter, r *http.Request, giveBack func()) error {
+	rt, ok := s.routes[route]
+	if !ok {
+		return nil
 	}
+	return func(w http.ResponseWriter, r *http.Request, giveBack func()) error {
+		return s.serve(rt, w, r, giveBack)
+	}
+}
+
+func (s *Server) serve(route route, w http.ResponseWriter, r *http.Request, giveBack func()) error {
+	q := &request{Server: s, facts: s.facts.Load(), w: w, r: r, now: time.Now(), giveBack: giveBack}
 	if s.origin.Check(r) != nil {
 		return errOrigin
 	}
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store") // unless there is a version
-	route, ok := s.routes[method+" "+r.URL.Path]
-	if !ok {
-		return errNoRoute
-	}
 	if !route.open {
 		if q.expires = q.facts.session(r, q.now); q.expires.IsZero() {
 			if q.facts.Password == ([32]byte{}) {

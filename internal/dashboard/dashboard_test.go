@@ -8,16 +8,22 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"trackway"
+	"trackway/internal/api"
 	"trackway/internal/fleet"
+	"trackway/internal/format/tracking"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 	"trackway/internal/limit/watch"
@@ -111,8 +117,13 @@ func (f *fixture) send(t *testing.T, method, path, body string, fields ...string
 
 // ServeHTTP stands for internal/api.
 func (f *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := f.Serve(w, r, func() { w.Header().Set("given-back", "1") }); err != nil {
-		w.Header().Set("error", err.Error())
+	method := strings.Replace(r.Method, http.MethodHead, http.MethodGet, 1)
+	if err := f.Handler(method+" "+r.URL.Path)(w, r, func() { w.Header().Set("given-back", "1") }); err != nil {
+		text := err.Error()
+		if known, ok := errors.AsType[*trackway.Error](err); ok {
+			text = tracking.Text(known)
+		}
+		w.Header().Set("error", text)
 		w.WriteHeader(599)
 	}
 }
@@ -414,5 +425,24 @@ func TestStreamsAreBounded(t *testing.T) {
 	wantError(t, f.send(t, http.MethodGet, "/grid/live", ""), errSlow.Msg)
 	if n := f.streams.Load(); n != mostStreams {
 		t.Errorf("%d are counted", n)
+	}
+}
+
+// TestRoutesAreServed: the public listener has a row for each route, and no other
+// under /grid/.
+func TestRoutesAreServed(t *testing.T) {
+	t.Parallel()
+	var served []string
+	for _, route := range api.Routes() {
+		if strings.Contains(route, " /grid/") {
+			served = append(served, route)
+		}
+	}
+	slices.Sort(served)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(newFixture(t).routes)), served); diff != "" {
+		t.Error("(-dashboard +api):\n" + diff)
+	}
+	if newFixture(t).Handler("GET /grid/nothing") != nil {
+		t.Error("there is a handler for what is no route")
 	}
 }

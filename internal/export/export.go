@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"trackway"
+	"trackway/internal/ask"
 	"trackway/internal/query"
 )
 
@@ -58,7 +59,7 @@ func New(format string, w io.Writer, p *trackway.Project, f Filter) (Table, erro
 	case Parquet:
 		return newColumns(w, p, f.Customers), nil
 	}
-	return nil, refuse("format", "Field 'format': expected ndjson, csv or parquet.")
+	return nil, ask.Invalid("format", "ndjson, csv or parquet")
 }
 
 func refuse(field, msg string) error {

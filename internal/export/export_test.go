@@ -156,11 +156,11 @@ func TestNDJSONOfManyProperties(t *testing.T) {
 	}
 	seen := 0
 	for line := range bytes.Lines(out.Bytes()) {
-		item := tracking.DecodeLine(line, 7)
-		if item.Err != nil || item.Command.Time != 2_000_000 || len(item.Command.Properties) == 0 {
-			t.Errorf("a line of %d bytes: got %d properties at %d, error %v", len(line), len(item.Command.Properties), item.Command.Time, item.Err)
+		c, err := tracking.DecodeLine(line, 7)
+		if err != nil || c.Time != 2_000_000 || len(c.Properties) == 0 {
+			t.Errorf("a line of %d bytes: got %d properties at %d, error %v", len(line), len(c.Properties), c.Time, err)
 		}
-		seen += len(item.Command.Properties)
+		seen += len(c.Properties)
 	}
 	if seen != trackway.MaxProperties {
 		t.Errorf("got %d properties, want %d", seen, trackway.MaxProperties)

@@ -44,11 +44,11 @@ func imported(t *rapid.T, text []byte, m Mapping) (commands []trackway.Command) 
 		if rec.refused != nil {
 			t.Fatalf("%q: %+v", text, rec.refused)
 		}
-		item := tracking.DecodeLine(bytes.Clone(rec.command), 1)
-		if item.Err != nil {
-			t.Fatalf("%q, %s: %v", text, rec.command, item.Err)
+		c, refused := tracking.DecodeLine(bytes.Clone(rec.command), 1)
+		if refused != nil {
+			t.Fatalf("%q, %s: %v", text, rec.command, refused)
 		}
-		commands = append(commands, item.Command)
+		commands = append(commands, c)
 	}
 }
 

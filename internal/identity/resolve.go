@@ -2,7 +2,6 @@ package identity
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -64,25 +63,15 @@ const MaxMovedProperties = 4 * trackway.MaxProperties
 const MaxRobbed = trackway.MaxSoftIDs
 
 func tooManyRobbedError(found int) *trackway.Error {
-	return &trackway.Error{
-		Code: trackway.Conflict, Field: "customer_ids",
-		Msg: fmt.Sprintf("Field 'customer_ids': the ids belong to %d other customers, and can be taken from at most %d at once.", found, MaxRobbed),
-	}
+	return &trackway.Error{Code: trackway.Conflict, Field: "customer_ids", Reason: trackway.Robs, Got: found, Limit: MaxRobbed}
 }
 
 func tooLargeError(n int) *trackway.Error {
-	return &trackway.Error{
-		Code: trackway.Conflict, Field: "customer_ids",
-		Msg: fmt.Sprintf("Field 'customer_ids': the customers to be merged into another have %d properties together, and at most %d can be merged at once.",
-			n, MaxMovedProperties),
-	}
+	return &trackway.Error{Code: trackway.Conflict, Field: "customer_ids", Reason: trackway.Moves, Got: n, Limit: MaxMovedProperties}
 }
 
 func tooManyError(found int) *trackway.Error {
-	return &trackway.Error{
-		Code: trackway.Conflict, Field: "customer_ids",
-		Msg: fmt.Sprintf("Field 'customer_ids': the ids lead to %d customers, and at most %d can be merged at once.", found, MaxAbsorbed+1),
-	}
+	return &trackway.Error{Code: trackway.Conflict, Field: "customer_ids", Reason: trackway.Merges, Got: found, Limit: MaxAbsorbed + 1}
 }
 
 // inFront tells whether ids are in front of the others of their name, in this order, so that using them changes nothing.
@@ -138,11 +127,11 @@ func (g *group) byHard() *trackway.Error {
 }
 
 func conflictError(name string, several bool) *trackway.Error {
-	msg := fmt.Sprintf("Field 'customer_ids.%s': the customer that the other identifiers lead to has another '%s' already.", name, name)
+	reason := trackway.OtherValue
 	if several {
-		msg = fmt.Sprintf("Field 'customer_ids.%s': the identifiers lead to different customers, which cannot be merged because each has its own '%s'.", name, name)
+		reason = trackway.OtherCustomer
 	}
-	return &trackway.Error{Code: trackway.Conflict, Field: "customer_ids." + name, Msg: msg}
+	return &trackway.Error{Code: trackway.Conflict, Field: "customer_ids." + name, Reason: reason, What: name}
 }
 
 // bySoft takes in the holders that soft identifiers lead to, the older first, as far as none contradicts the group.

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"trackway"
+	"trackway/internal/format/tracking"
 )
 
 // TestResolve runs the cases of testdata, which say what becomes of commands in words. A file is one world; its commands are
@@ -57,7 +58,7 @@ func sendLine(t *testing.T, w *world, line string) string {
 		t.Fatalf("%s: %s", line, broken)
 	}
 	if refused != nil {
-		return fmt.Sprintf("refused, %s %s: %s\n", refused.Code, refused.Field, refused.Msg)
+		return fmt.Sprintf("refused, %s %s: %s\n", refused.Code, refused.Field, tracking.Text(refused))
 	}
 	said := []string{"customer " + strconv.FormatUint(uint64(d.Holder.Customer), 10)}
 	if d.Holder.Customer == last {

@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,7 +17,8 @@ const received = trackway.Micros(1_700_000_000_000_000)
 
 var errDisk = errors.New("disk")
 
-// fakeStore keeps events by their type and time. It can fail with and without having stored, as a real one can.
+// fakeStore keeps events by their type and time. It can fail with and without
+// having stored, as a real one can.
 type fakeStore struct {
 	events    map[string]int // type and time → how many are stored
 	failFirst int            // this many calls fail
@@ -30,13 +32,19 @@ func (f *fakeStore) Apply(cmds []trackway.Command, results []trackway.Result) er
 	if len(cmds) != len(results) {
 		panic("bug: results are not as many as commands")
 	}
-	f.applied = append(f.applied, append([]trackway.Command(nil), cmds...))
+	nothing := func(c trackway.Command) bool { return c.Kind == trackway.Nothing }
+	f.applied = append(f.applied, slices.DeleteFunc(slices.Clone(cmds), nothing))
 	failing := len(f.applied) <= f.failFirst
 	if failing && !f.store {
 		return errDisk
 	}
 	for i := range cmds {
-		results[i] = f.apply(&cmds[i])
+		switch c := &cmds[i]; {
+		case !nothing(*c):
+			results[i] = f.apply(c)
+		case c.Project != 0:
+			f.refused[c.Received]++
+		}
 	}
 	if failing {
 		return errDisk
@@ -71,21 +79,18 @@ func newFake() *fakeStore {
 	return &fakeStore{events: make(map[string]int), refused: make(map[trackway.Micros]int)}
 }
 
-// TestDurableIsAcknowledged: once the good commands are on the disk, a failure to count the bad ones is no error, for which a client
-// would send all of them again.
-func TestDurableIsAcknowledged(t *testing.T) {
+// TestUncounted: a failure to count what was refused is no error, for which a
+// client would send all of it again.
+func TestUncounted(t *testing.T) {
 	t.Parallel()
 	s := newFake()
 	s.damaged = true
 	in, reg := newIngest(t, s)
-	good := trackway.Command{Kind: trackway.AddEvent, IDs: named("cookie", "c"), Type: "visit", Time: 1, Received: received}
-	bad := good
-	bad.Type = ""
 	results := make([]trackway.Result, 2)
-	if err := in.Accept(shop, received, []trackway.Command{good, bad}, results); err != nil {
+	if err := in.Accept(shop, received, []trackway.Command{visit("", 1), visit("", 1)}, results); err != nil {
 		t.Fatal(err)
 	}
-	if results[0].Err != nil || results[0].Seq != 1 || results[1].Err == nil {
+	if results[0].Err == nil || results[1].Err == nil {
 		t.Errorf("got %+v", results)
 	}
 	families, err := reg.Gather()
@@ -98,8 +103,8 @@ func TestDurableIsAcknowledged(t *testing.T) {
 			uncounted = family.GetMetric()[0].GetCounter().GetValue()
 		}
 	}
-	if uncounted != 1 {
-		t.Errorf("%g commands are uncounted, want 1", uncounted)
+	if uncounted != 2 {
+		t.Errorf("%g commands are uncounted, want 2", uncounted)
 	}
 }
 
@@ -128,10 +133,11 @@ func outcome(r trackway.Result) string {
 	return fmt.Sprint("event ", r.Seq)
 }
 
-// TestAccept: each result is at the index of its command, whichever of them are good, and the store sees only good ones.
+// TestAccept: each result is at the index of its command, whichever of them are
+// good, and the store sees only good ones.
 func TestAccept(t *testing.T) {
 	t.Parallel()
-	const bad, refused, before = "", "refused", "before"
+	const bad, refused, before, nothing = "", "refused", "before", "nothing"
 	tests := map[string]struct{ types, want []string }{
 		"one":              {[]string{"a"}, []string{"event 1"}},
 		"one bad":          {[]string{bad}, []string{"invalid event_type"}},
@@ -143,6 +149,8 @@ func TestAccept(t *testing.T) {
 		"bad in between":   {[]string{"a", bad, "b", bad, bad, "c"}, []string{"event 1", "invalid event_type", "event 2", "invalid event_type", "invalid event_type", "event 3"}},
 		"refused before":   {[]string{before, "a", bad, before}, []string{"forbidden name", "event 1", "invalid event_type", "forbidden name"}},
 		"all before":       {[]string{before}, []string{"forbidden name"}},
+		"nothing asked":    {[]string{nothing}, []string{"event 0"}},
+		"nothing among":    {[]string{nothing, "a", bad, nothing, "b"}, []string{"event 0", "event 1", "invalid event_type", "event 0", "event 2"}},
 		"refused by store": {[]string{"a", bad, refused, "a", "c"}, []string{"event 1", "invalid event_type", "conflict ", "duplicate", "event 2"}},
 	}
 	for name, test := range tests {
@@ -159,6 +167,9 @@ func TestAccept(t *testing.T) {
 				}
 				if typ == before || typ == bad {
 					unseen++
+				}
+				if typ == nothing {
+					cmds[i] = trackway.Command{}
 				}
 			}
 			if err := in.Accept(shop, received, cmds, results); err != nil {
@@ -185,7 +196,8 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-// TestAcceptFails: an error says that nothing may be assumed. Sent again, as the client is told to, every event is there once.
+// TestAcceptFails: an error says that nothing may be assumed. Sent again, as
+// the client is told to, every event is there once.
 func TestAcceptFails(t *testing.T) {
 	t.Parallel()
 	for _, stored := range []bool{false, true} {
@@ -240,7 +252,7 @@ func counted(t *testing.T, reg *prometheus.Registry, outcome string) float64 {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	in, reg := newIngest(t, newFake())
-	cmds := []trackway.Command{visit("a", 1), visit("", 1), visit("a", 1), visit("refused", 1), visit("b", 1), visit("c", 1)}
+	cmds := []trackway.Command{visit("a", 1), visit("", 1), visit("a", 1), visit("refused", 1), {}, visit("b", 1), visit("c", 1)}
 	if err := in.Accept(shop, received, cmds, make([]trackway.Result, len(cmds))); err != nil {
 		t.Fatal(err)
 	}
@@ -258,9 +270,9 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestLeftOutOfResults: each result tells what was left out of its command,
-// refused or not and whatever the store does to the results; it is counted.
-func TestLeftOutOfResults(t *testing.T) {
+// TestLeftOutOfCommands: each command tells what was left out of it, refused or
+// not; it is counted.
+func TestLeftOutOfCommands(t *testing.T) {
 	t.Parallel()
 	undefined := trackway.Identifier{Name: "registered", Value: "undefined", Hard: true}
 	empty := trackway.Identifier{Name: "email", Hard: true}
@@ -281,8 +293,8 @@ func TestLeftOutOfResults(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, want := range [][]trackway.Identifier{{undefined}, nil, {empty}} {
-				if diff := cmp.Diff(want, results[i].LeftOut); diff != "" {
-					t.Errorf("result %d (-want): %s", i, diff)
+				if diff := cmp.Diff(want, cmds[i].LeftOut); diff != "" {
+					t.Errorf("command %d (-want): %s", i, diff)
 				}
 			}
 			for _, stored := range f.applied {
@@ -325,7 +337,7 @@ func TestAnonymous(t *testing.T) {
 	if err := in.Accept(shop, received, cmds, results); err != nil || results[0].Err != nil {
 		t.Fatal(err, results[0].Err)
 	}
-	if got := f.applied[0][0]; len(got.IDs) != 0 || len(results[0].LeftOut) != 1 {
-		t.Errorf("got %+v, left out %v", got, results[0].LeftOut)
+	if got := f.applied[0][0]; len(got.IDs) != 0 || len(cmds[0].LeftOut) != 1 {
+		t.Errorf("got %+v, left out %v", got, cmds[0].LeftOut)
 	}
 }

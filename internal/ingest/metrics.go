@@ -40,12 +40,16 @@ func New(store Store, reg prometheus.Registerer) *Ingest {
 	}}
 }
 
-func (m *metrics) count(results []trackway.Result) {
+// count counts commands by what became of them, and the identifiers that were
+// left out of them.
+func (m *metrics) count(p *trackway.Project, cmds []trackway.Command, results []trackway.Result) {
 	var stored, duplicate, refused float64
 	for i := range results {
+		m.countLeftOut(p, cmds[i].LeftOut)
 		switch {
 		case results[i].Err != nil:
 			refused++
+		case cmds[i].Kind == trackway.Nothing:
 		case results[i].Duplicate:
 			duplicate++
 		default:

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,41 +12,39 @@ import (
 )
 
 // Validate checks a command against the rules of the domain and the project's
-// identifiers. It changes the command into what the store is to see: identifiers
-// are trimmed and classified as hard or soft, repeated ones and those that name
-// nobody are gone (the latter are returned, also with an error), and an update
-// from the future counts as of its receipt. It is pure but for that. The error
-// is meant for the client.
-func Validate(p *trackway.Project, c *trackway.Command) ([]trackway.Identifier, *trackway.Error) {
-	left, err := validateIDs(p, c)
-	if err != nil {
-		return left, err
+// identifiers. It changes the command into what the store is to see:
+// identifiers are trimmed and classified as hard or soft, repeated ones are
+// gone, those that name nobody are left out (also if the command is refused),
+// and an update from the future counts as of its receipt. It is pure but for
+// that. The error is meant for the client.
+func Validate(p *trackway.Project, c *trackway.Command) *trackway.Error {
+	if err := validateIDs(p, c); err != nil {
+		return err
 	}
 	if c.Kind == trackway.AddEvent {
 		if err := validateEvent(p, c); err != nil {
-			return left, err
+			return err
 		}
 	}
 	if c.Time < trackway.MinTime || c.Time > trackway.MaxTime {
-		return left, refuse("timestamp", "expected a time in the years 1970 to 2200")
+		return expected("timestamp", "a time in the years 1970 to 2200")
 	}
 	if c.Kind == trackway.UpdateCustomer {
 		c.Time = min(c.Time, c.Received) // or a wrong clock would keep its properties from later updates for years
 	}
-	return left, validateProperties(c)
+	return validateProperties(c)
 }
 
 func validateEvent(p *trackway.Project, c *trackway.Command) *trackway.Error {
 	switch {
 	case c.Type == "":
-		return &trackway.Error{Code: trackway.Invalid, Field: "event_type", Msg: "Field 'event_type' is required."}
+		return &trackway.Error{Code: trackway.Invalid, Field: "event_type", Reason: trackway.Required}
 	case len(c.Type) > trackway.MaxTypeBytes:
-		return refuse("event_type", fmt.Sprintf("expected at most %d bytes, got %d", trackway.MaxTypeBytes, len(c.Type)))
+		return over("event_type", trackway.LongText, trackway.MaxTypeBytes, len(c.Type))
 	case c.Bytes > trackway.MaxEventBytes:
-		return &trackway.Error{
-			Code: trackway.TooLarge, Field: "properties",
-			Msg: fmt.Sprintf("An event may have at most %d bytes, this one has %d.", trackway.MaxEventBytes, c.Bytes),
-		}
+		err := over("properties", trackway.LargeEvent, trackway.MaxEventBytes, c.Bytes)
+		err.Code = trackway.TooLarge
+		return err
 	case c.Type == trackway.MergeType:
 		return validateMerge(p, c)
 	}
@@ -71,7 +68,7 @@ func validateMerge(p *trackway.Project, c *trackway.Command) *trackway.Error {
 		}
 		for range canonjson.IDsIn(property.Value) {
 			if named++; named > most {
-				return refuse("properties."+property.Name, fmt.Sprintf("an event of type merge may name at most %d identifiers", most))
+				return over("properties."+property.Name, trackway.MergeNames, most, named)
 			}
 		}
 	}
@@ -85,22 +82,27 @@ func validateProperties(c *trackway.Command) *trackway.Error {
 	for i := range c.Properties {
 		p := &c.Properties[i]
 		if len(p.Name) > trackway.MaxNameBytes {
-			return refuse("properties", fmt.Sprintf("expected names of at most %d bytes, got one of %d", trackway.MaxNameBytes, len(p.Name)))
+			return over("properties", trackway.LongName, trackway.MaxNameBytes, len(p.Name))
 		}
 		if c.Kind == trackway.UpdateCustomer && len(p.Value) > trackway.MaxValueBytes {
-			return refuse("properties."+p.Name, fmt.Sprintf("expected at most %d bytes of JSON, got %d", trackway.MaxValueBytes, len(p.Value)))
+			return over("properties."+p.Name, trackway.LongJSON, trackway.MaxValueBytes, len(p.Value))
 		}
 	}
 	return nil
 }
 
-// refuse returns the error for a field that is not as expected.
-func refuse(field, expected string) *trackway.Error {
-	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: fmt.Sprintf("Field '%s': %s.", field, expected)}
+// expected returns the error for a field that is not as expected.
+func expected(field, what string) *trackway.Error {
+	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.Expected, What: what}
 }
 
-// namesIdentifiers tells whether a property of a merge is an object of identifiers: the store notes these
-// (internal/store/erased).
+// over returns the error for a field that exceeds a limit.
+func over(field string, r trackway.Code, limit, got int) *trackway.Error {
+	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: r, Limit: limit, Got: got}
+}
+
+// namesIdentifiers tells whether a property of a merge is an object of
+// identifiers: the store notes these (internal/store/erased).
 func namesIdentifiers(p *trackway.Property) bool {
 	switch p.Name {
 	case query.AbsorbedIDs, query.CauseIDs, query.SurvivorIDs:
@@ -111,18 +113,18 @@ func namesIdentifiers(p *trackway.Property) bool {
 
 // validateIDs classifies the identifiers, and asks for at least one, unless the
 // command may be anonymous.
-func validateIDs(p *trackway.Project, c *trackway.Command) (left []trackway.Identifier, err *trackway.Error) {
-	c.IDs, left, err = Classify(p, c.IDs)
+func validateIDs(p *trackway.Project, c *trackway.Command) (err *trackway.Error) {
+	c.IDs, c.LeftOut, err = Classify(p, c.IDs)
 	if err == nil && len(c.IDs) == 0 && !c.Anonymous {
-		err = &trackway.Error{Code: trackway.Invalid, Field: "customer_ids", Msg: "At least one id should be specified."}
+		err = &trackway.Error{Code: trackway.Invalid, Field: "customer_ids", Reason: trackway.Nobody}
 	}
-	return left, err
+	return err
 }
 
 // Classify trims the identifiers and marks each as hard or soft, in place. It
 // returns those that count: without repetitions, and without those that name
-// nobody, which it lists apart. It refuses names that the project does not have,
-// several values of a hard one, and values that are too long.
+// nobody, which it lists apart. It refuses names that the project does not
+// have, several values of a hard one, and values that are too long.
 func Classify(p *trackway.Project, ids []trackway.Identifier) (kept []trackway.Identifier, left []trackway.Identifier, refused *trackway.Error) {
 	kept = ids[:0:len(ids)]
 	for i := range ids {
@@ -134,7 +136,7 @@ func Classify(p *trackway.Project, ids []trackway.Identifier) (kept []trackway.I
 			left = append(left, one)
 		} else if !slices.Contains(kept, *id) {
 			if most := mostOf(*id); most <= countNamed(kept, id.Name) {
-				return nil, left, refuse("customer_ids."+id.Name, fmt.Sprintf("expected at most %d, got more", most))
+				return nil, left, over("customer_ids."+id.Name, trackway.OverValues, most, most+1)
 			}
 			kept = append(kept, *id)
 			continue
@@ -171,10 +173,10 @@ func classify(p *trackway.Project, id *trackway.Identifier) *trackway.Error {
 	case slices.Contains(p.Soft, id.Name):
 		id.Hard = false
 	default:
-		return refuse("customer_ids", "expected "+strings.Join(slices.Concat(p.Hard, p.Soft), " or ")+", got "+strconv.Quote(excerpt.Of(id.Name, 64)))
+		return expected("customer_ids", strings.Join(slices.Concat(p.Hard, p.Soft), " or ")+", got "+strconv.Quote(excerpt.Of(id.Name, 64)))
 	}
 	if len(id.Value) > trackway.MaxIDBytes {
-		return refuse("customer_ids."+id.Name, fmt.Sprintf("expected at most %d bytes, got %d", trackway.MaxIDBytes, len(id.Value)))
+		return over("customer_ids."+id.Name, trackway.LongText, trackway.MaxIDBytes, len(id.Value))
 	}
 	return nil
 }

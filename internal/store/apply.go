@@ -211,9 +211,8 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 		return nil, nil //nolint:nilnil // neither refused nor failed
 	}
 	return &trackway.Error{
-		Code: trackway.Invalid, Field: "properties." + over[0],
-		Msg: fmt.Sprintf("Field 'properties': the customer has %d properties, the most there may be; %d new ones were not added, such as %s.",
-			h.Properties, refused, strings.Join(over, ", ")),
+		Code: trackway.Invalid, Field: "properties." + over[0], Reason: trackway.Full,
+		Limit: h.Properties, Got: refused, What: strings.Join(over, ", "),
 	}, nil
 }
 

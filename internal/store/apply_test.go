@@ -252,7 +252,7 @@ func TestMaxProperties(t *testing.T) {
 	}
 	r := mustApply(t, s, update(2, numbered(240, 258), reg1))[0]
 	if r.Err == nil || r.Err.Code != trackway.Invalid || r.Err.Field != "properties.p255" || r.Customer != 1 ||
-		!strings.Contains(r.Err.Msg, "p255, p256, p257.") {
+		r.Err.What != "p255, p256, p257" {
 		t.Errorf("got %+v, want a refusal of p255, p256 and p257", r)
 	}
 	if p := mustProfile(t, s, 1).Properties; len(p) != trackway.MaxProperties || p[254].Updated != 2 || p[0].Updated != 1 {

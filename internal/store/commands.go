@@ -16,8 +16,8 @@ var requests = sync.Pool{New: func() any { return new(entry.Commands) }}
 // results (as long as cmds), and returns once all of it is on the disk. A
 // command may be refused (its result's Err) without harm to the others. Each
 // command sees the effects of those before it, of all callers; no reader sees
-// half a command. A command of kind 0, which was refused before, is only
-// counted, and its result is left as it is.
+// half a command. A command of the kind [trackway.Nothing] is only counted, if
+// it has a project, and its result is left as it is.
 //
 // An error is ours (a damaged store, above all): then results mean nothing, and
 // the commands may or may not be stored.
@@ -67,12 +67,15 @@ func (t *tx) commands(e *entry.Commands) error {
 func (t *tx) request(r *entry.Request) error {
 	for r.Done < len(r.Commands) && t.moved < t.m.mostMoved {
 		c := &r.Commands[r.Done]
-		t.touch(c.Project)
-		if c.Kind == 0 {
-			t.addUsage(c.Project, c.Received, refusedOne)
+		if c.Kind == trackway.Nothing {
+			if c.Project != 0 {
+				t.touch(c.Project)
+				t.addUsage(c.Project, c.Received, refusedOne)
+			}
 			r.Done++
 			continue
 		}
+		t.touch(c.Project)
 		result, err := t.command(c)
 		if crowded, ok := errors.AsType[*crowdedError](err); ok {
 			r.Crowded = (*entry.Crowded)(crowded)

@@ -63,6 +63,27 @@ func (c *Contract) Routes() []string {
 	return routes
 }
 
+// Access returns what each route asks its callers for, by its method and path, such
+// as "privateKey admin": the schemes of its security, then the permission. Empty:
+// nothing.
+func (c *Contract) Access() map[string]string {
+	access := map[string]string{}
+	for path, item := range c.doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			var words, roles []string
+			if op.Security != nil {
+				for _, requirement := range *op.Security {
+					for scheme, needs := range requirement {
+						words, roles = append(words, scheme), needs
+					}
+				}
+			}
+			access[method+" "+path] = strings.Join(append(words, roles...), " ")
+		}
+	}
+	return access
+}
+
 // Call is one request with its answer. Sent is what the server read of the request's body, perhaps inflated by nobody yet.
 type Call struct {
 	Method string

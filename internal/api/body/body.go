@@ -44,11 +44,11 @@ var (
 	errBusy   = &trackway.Error{Code: trackway.Overloaded, Msg: "The server has too many large bodies to read at the moment. Try again."}
 	errCoding = &trackway.Error{
 		Code: trackway.Unsupported, Field: "Content-Encoding",
-		Msg: "Field 'Content-Encoding': expected gzip, zstd or deflate, once.",
+		Reason: trackway.Expected, What: "gzip, zstd or deflate, once",
 	}
 	errMedia = &trackway.Error{
 		Code: trackway.Unsupported, Field: "Content-Type",
-		Msg: "Field 'Content-Type': expected application/json or text/plain.",
+		Reason: trackway.Expected, What: "application/json or text/plain",
 	}
 )
 

@@ -21,8 +21,9 @@ type Table struct {
 	rows int
 }
 
-// New returns a table of a format that [tracking.DecodeExport] knows, of different columns. Unless raw is set, texts that a
-// spreadsheet would take for formulas are guarded in CSV.
+// New returns a table of a format that [tracking.DecodeExport] knows, of
+// different columns. Unless raw is set, texts that a spreadsheet would take for
+// formulas are guarded in CSV.
 func New(format string, raw bool, columns []tracking.Attribute) *Table {
 	as := layouts[format]
 	if format == "csv" && !raw {

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the golden files")
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	const start, end = trackway.Micros(1_533_663_283_894_375), trackway.Micros(1_533_663_284_000_000)
-	bad := invalid("customer_ids.\"x\"", "Field '\"x\"': at\nmost \xff 5 < 6 é.")
+	bad := sentence("customer_ids.\"x\"", "Field '\"x\"': at\nmost \xff 5 < 6 é.")
 	soft := func(name, value string) trackway.Identifier { return trackway.Identifier{Name: name, Value: value} }
 	hard := func(name, value string) trackway.Identifier {
 		return trackway.Identifier{Name: name, Value: value, Hard: true}
@@ -26,19 +26,23 @@ func TestAnswers(t *testing.T) {
 	ids := []trackway.Identifier{
 		hard("registered", "j\\"), hard("crm", "7"), soft("cookie", "c2"), soft("device", "d"), soft("cookie", "c1"),
 	}
+	batch := batchOf(item{}, item{CommandID: []byte(`"a\u0062c"`)}, item{Time: true}, item{Err: bad}, item{Err: bad, Time: true, CommandID: []byte(`1.50`)})
+	batch.Received = start
+	refused := func(err *trackway.Error) []byte {
+		_, b := Own.Refusal(0, err)
+		return b
+	}
 	answers := []struct {
 		title string
 		json  []byte
 	}{
-		{"success", AppendResult(nil, nil)},
-		{"failure", AppendResult(nil, bad)},
+		{"success", success},
+		{"failure", appendRefusal(nil, bad)},
 		{"time", AppendTime(nil, start)},
 		{"whole second", AppendTime(nil, end)},
-		{"batch", AppendBatch(nil, []Item{
-			{}, {CommandID: []byte(`"a\u0062c"`)}, {Time: true}, {Err: bad}, {Err: bad, Time: true, CommandID: []byte(`1.50`)},
-		}, start, end)},
-		{"message", AppendMessage(nil, "Invalid JSON")},
-		{"refusal", AppendRefusal(nil, "Access key not found")},
+		{"batch", appendBatch(nil, batch, end)},
+		{"message", appendRefusal(nil, errJSON)},
+		{"refusal", refused(&trackway.Error{Code: trackway.Unidentified, Field: "Authorization", Msg: "Access key not found"})},
 		{"status", AppendStatus(nil, 404, `There is no "page" here.`)},
 		{"error of a field", AppendFieldError(nil, bad)},
 		{"error of none", AppendFieldError(nil, &trackway.Error{Code: trackway.NotFound, Msg: "Customer does not exist"})},
@@ -81,12 +85,12 @@ func TestAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { _, _ = DecodeCommand(Events, event, received) }); n > 2 {
 		t.Errorf("an event costs %v allocations, want one for its ids and one for its properties", n)
 	}
-	items := []Item{{CommandID: []byte("1")}, {Time: true}}
+	b := batchOf(item{CommandID: []byte("1")}, item{Time: true})
 	dst := append(make([]byte, 0, 256), 'x')
-	if n := testing.AllocsPerRun(100, func() { dst = AppendBatch(dst[:1], items, received, received) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { dst = appendBatch(dst[:1], b, received) }); n > 0 {
 		t.Errorf("an answer costs %v allocations", n)
 	}
-	if got, want := string(dst), "x"+string(AppendBatch(nil, items, received, received)); got != want {
+	if got, want := string(dst), "x"+string(appendBatch(nil, b, received)); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

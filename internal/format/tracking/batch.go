@@ -6,97 +6,86 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/format"
 )
 
-// Item is one command of a batch, and in the end what became of it.
-type Item struct {
-	Name      string           // of the command; empty where it has none that is a string
-	Command   trackway.Command // what to do; empty where Time is set, and as [DecodeCommand] says where Err is not nil
-	CommandID []byte           // the client's command_id as it was sent, any JSON; nil: none
-	Time      bool             // system/time: asks for the time only
-
-	// Err says why the command is not understood. The caller of DecodeBatch puts here what else the command failed by; it
-	// is what [AppendBatch] answers.
-	Err *trackway.Error
-}
-
-// DecodeBatch decodes the body of a batch into its 1 to trackway.MaxCommands commands, in order, each as by
-// [DecodeCommand]. An error says that none of them may be carried out, and is answered by [AppendMessage] whatever its
-// field; what is wrong with one command is its item's error.
-func DecodeBatch(body []byte, received trackway.Micros) ([]Item, *trackway.Error) {
+// DecodeBatch decodes the body of a batch into its 1 to trackway.MaxCommands
+// commands, in order, each as by [DecodeCommand]. An error says that none of
+// them may be carried out, and names no field; what is wrong with one command
+// is in its result. A command that asks for the time is of the kind Nothing.
+func DecodeBatch(body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
 	d := newDecoder(body, received)
-	var b batch
+	commands := commands{Batch: &format.Batch{Received: received}}
 	for name := range d.Members {
 		if name == "commands" {
-			d.batch(&b)
+			d.commands(&commands)
 		} else {
 			d.Value()
 		}
 	}
 	d.End()
-	if err := cmp.Or(d.bad(), b.err()); err != nil {
+	if err := cmp.Or(d.bad(), commands.err()); err != nil {
 		return nil, err
 	}
-	return b.items, nil
+	return commands.Batch, nil
 }
 
-// batch is the value of "commands".
-type batch struct {
-	items   []Item         // at most trackway.MaxCommands
+// commands is the value of "commands".
+type commands struct {
+	*format.Batch // of at most trackway.MaxCommands
+
 	sent    int            // how many there are in the body
 	kind    canonjson.Kind // of the value
 	foreign bool           // an element is no object
 }
 
 // err returns why none of the commands may be carried out, if that is so.
-func (b *batch) err() *trackway.Error {
+func (c *commands) err() *trackway.Error {
 	switch {
-	case b.foreign:
+	case c.foreign:
 		return errJSON
-	case b.kind != canonjson.Array && b.kind != canonjson.Null && b.kind != 0:
-		return unexpected("commands", "an array", b.kind)
-	case b.sent == 0:
-		return invalid("commands", "No commands")
-	case b.sent > trackway.MaxCommands:
-		return invalid("commands", "Too many commands: "+strconv.Itoa(b.sent)+", at most "+strconv.Itoa(trackway.MaxCommands))
+	case c.kind != canonjson.Array && c.kind != canonjson.Null && c.kind != 0:
+		return sentence("", Text(unexpected("commands", "an array", c.kind)))
+	case c.sent == 0:
+		return sentence("", "No commands")
+	case c.sent > trackway.MaxCommands:
+		return sentence("", "Too many commands: "+strconv.Itoa(c.sent)+", at most "+strconv.Itoa(trackway.MaxCommands))
 	}
 	return nil
 }
 
 const bytesPerItem = 128 // of a body, at least: a guess that saves growing
 
-// batch reads the value of "commands" into b, and forgets one that came before: the last wins, in the same memory.
-func (d *decoder) batch(b *batch) {
-	*b = batch{items: b.items[:0], kind: d.Peek()}
-	if b.kind != canonjson.Array {
-		d.Value()
+// commands reads the value of "commands" into c, and forgets one that came
+// before: the last wins, in the same memory.
+func (d *decoder) commands(c *commands) {
+	c.Clear()
+	*c = commands{Batch: c.Batch}
+	if d.Peek() != canonjson.Array {
+		c.kind = d.Value().Kind
 		return
 	}
+	c.kind = canonjson.Array
 	for i := range d.Elements {
-		b.sent = i + 1
+		c.sent = i + 1
 		switch isObject := d.Peek() == canonjson.Object; {
 		case isObject && i < trackway.MaxCommands:
-			if len(b.items) == cap(b.items) {
-				b.grow(d.Left())
+			if i == cap(c.Commands) {
+				c.Grow(min(trackway.MaxCommands, max(2*i, d.Left()/bytesPerItem+1)))
 			}
-			b.items = append(b.items, d.item())
+			c.Add(d.item())
 		case isObject:
 			d.Value()
 		default:
 			d.Value()
-			b.foreign = true
+			c.foreign = true
 		}
 	}
 }
 
-// grow makes room for the items in a number of bytes.
-func (b *batch) grow(left int) {
-	items := make([]Item, 0, min(trackway.MaxCommands, max(2*len(b.items), left/bytesPerItem+1)))
-	b.items = append(items, b.items...)
-}
-
-// item reads one element of "commands".
-func (d *decoder) item() (item Item) {
+// item reads one element of "commands". If it comes with an error,
+// the command is as [DecodeCommand] says.
+func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Label) {
 	var name canonjson.Value
 	var idErr *trackway.Error
 	var f fields
@@ -105,7 +94,7 @@ func (d *decoder) item() (item Item) {
 		case "name":
 			name = d.Value()
 		case "command_id":
-			item.CommandID, idErr = d.commandID()
+			l.ID, idErr = d.commandID()
 		case "data":
 			f = fields{}
 			d.data(&f)
@@ -114,31 +103,42 @@ func (d *decoder) item() (item Item) {
 		}
 	}
 	if d.Bad() {
-		return item
+		return c, errJSON, l
 	}
-	command, err := stringField("name", name)
-	item.Name = command
+	l.Name, err = stringField("name", name)
 	switch {
 	case err != nil || idErr != nil:
-		item.Err = cmp.Or(err, idErr)
+		err = cmp.Or(err, idErr)
 	case name.Absent():
-		item.Err = required("name")
-	case command == systemTime:
-		item.Time = true
-	default:
-		item.Command, item.Err = f.command(command, d.received)
+		err = required("name")
+	case l.Name != systemTime:
+		c, err = f.command(l.Name, d.received)
 	}
-	return item
+	return c, err, l
 }
 
-// commandID reads the value of "command_id", which is answered as it was sent: so it is bounded like any value that comes back,
-// and in length.
+// DecodeLine decodes one command that stands alone, as an element of a batch
+// stands in its array: a line of a file that is imported. One that asks for the
+// time is of the kind Nothing.
+//
+//	{"name":"customers/events","data":{"customer_ids":{"registered":"x"},"event_type":"visit","timestamp":1533495544.34}}
+func DecodeLine(line []byte, received trackway.Micros) (trackway.Command, *trackway.Error) {
+	d := newDecoder(line, received)
+	c, err, _ := d.item()
+	if d.End(); d.Bad() {
+		return trackway.Command{}, errJSON
+	}
+	return c, err
+}
+
+// commandID reads the value of "command_id", which is answered as it was sent:
+// so it is bounded like any value that comes back, and in length.
 func (d *decoder) commandID() ([]byte, *trackway.Error) {
 	const field = "command_id"
 	v, fault := d.Kept()
 	switch {
 	case len(v.Raw) > maxCommandIDBytes:
-		return nil, invalid(field, "Field '"+field+"': expected at most "+strconv.Itoa(maxCommandIDBytes)+" bytes of JSON, got "+strconv.Itoa(len(v.Raw))+".")
+		return nil, &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.LongJSON, Limit: maxCommandIDBytes, Got: len(v.Raw)}
 	case fault != canonjson.None:
 		return nil, beyond(field, fault)
 	}

@@ -12,7 +12,7 @@ import (
 
 func TestDecodeBatch(t *testing.T) {
 	t.Parallel()
-	items, err := DecodeBatch([]byte(`{"extra": [1], "commands": [
+	items, err := decodeItems([]byte(`{"extra": [1], "commands": [
 		{"name": "customers/events", "data": {"customer_ids": {"registered": "t"}, "timestamp": null, "properties": {"p": 1}, "event_type": "x"}},
 		{"data": {"customer_ids": {"registered": ["\u0074"]}, "update_timestamp": 1681484247}, "command_id": "a\u0062c", "name": "customers"},
 		{"name": "campaigns/clicks", "data": {"url": "u"}, "command_id": 1.50},
@@ -22,27 +22,27 @@ func TestDecodeBatch(t *testing.T) {
 		{"name": "customers", "data": {"properties": []}, "data": {"customer_ids": {"a": "b"}}},
 		{"name": "customers"},
 		{"name": 7}, {}, {"name": "customers", "data": {"timestamp": "x"}, "command_id": {"a": [ ]}}
-	]}`), received)
+	]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	type item struct {
+	type seen struct {
 		kind trackway.Kind
 		decoded
 		id   string
 		time bool
 		err  string
 	}
-	var got []item
+	var got []seen
 	for _, it := range items {
-		one := item{kind: it.Command.Kind, decoded: decodedOf(it.Command), id: string(it.CommandID), time: it.Time}
+		one := seen{kind: it.Command.Kind, decoded: decodedOf(it.Command), id: string(it.CommandID), time: it.Time}
 		if it.Err != nil {
-			one.err = it.Err.Field + ": " + it.Err.Msg
+			one.err = it.Err.Field + ": " + Text(it.Err)
 		}
 		got = append(got, one)
 	}
 	none := decoded{properties: `{}`}
-	want := []item{
+	want := []seen{
 		{kind: trackway.AddEvent, decoded: decoded{ids: "registered=t", properties: `{"p":1}`, typ: "x", at: received}},
 		{kind: trackway.UpdateCustomer, decoded: decoded{ids: "registered=t", properties: `{}`, at: 1_681_484_247_000_000, given: true}, id: `"a\u0062c"`},
 		{kind: trackway.AddEvent, decoded: decoded{properties: `{"url":"u"}`, typ: "campaign_click", at: received, anonymous: true}, id: `1.50`},
@@ -55,7 +55,7 @@ func TestDecodeBatch(t *testing.T) {
 		{decoded: none, err: "name: Field 'name' is required."},
 		{decoded: none, id: `{"a": [ ]}`, err: "timestamp: Field 'timestamp': expected " + aTime + "."},
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(item{}, decoded{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(seen{}, decoded{})); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
 	if want := len("x") + len(`{"p": 1}`); items[0].Command.Bytes != want {
@@ -63,14 +63,15 @@ func TestDecodeBatch(t *testing.T) {
 	}
 }
 
-// Commands of one batch share memory; none may see another's part of it, not even when its slices are appended to.
+// Commands of one batch share memory; none may see another's part of it, not
+// even when its slices are appended to.
 func TestDecodeBatchKeepsCommandsApart(t *testing.T) {
 	t.Parallel()
 	var commands []string
 	for i := range trackway.MaxCommands {
 		commands = append(commands, fmt.Sprintf(`{"name":"customers","data":{"customer_ids":{"b":["%d"],"a":%d},"properties":{"z":"\u0030%d","b":[1, %d],"a":%d}}}`, i, i, i, i, i))
 	}
-	items, err := DecodeBatch([]byte(`{"commands":[`+strings.Join(commands, ",")+`]}`), received)
+	items, err := decodeItems([]byte(`{"commands":[` + strings.Join(commands, ",") + `]}`))
 	if err != nil || len(items) != trackway.MaxCommands {
 		t.Fatalf("got %d items, error %v", len(items), err)
 	}
@@ -109,6 +110,7 @@ func TestDecodeBatchFailures(t *testing.T) {
 		{`{"commands":null}`, "No commands"},
 		{`{"commands":[]}`, "No commands"},
 		{`{"commands":[{"name":"system/time"}],"commands":[]}`, "No commands"},
+		{`{"commands":7}`, "Field 'commands': expected an array, got a number."},
 		{`{"commands":{}}`, "Field 'commands': expected an array, got an object."},
 		{many(51), "Too many commands: 51, at most 50"},
 		{many(1000), "Too many commands: 1000, at most 50"},
@@ -116,12 +118,12 @@ func TestDecodeBatchFailures(t *testing.T) {
 		{`{"commands":[{}],"x":` + strings.Repeat(`{"a":`, 100_000) + "}", "Invalid JSON"},
 	}
 	for _, test := range tests {
-		if items, err := DecodeBatch([]byte(test.body), received); err == nil || err.Msg != test.msg || err.Code != trackway.Invalid || items != nil {
+		if items, err := decodeItems([]byte(test.body)); err == nil || Text(err) != test.msg || err.Code != trackway.Invalid || err.Field != "" || items != nil {
 			t.Errorf("%.60s: got %d items, error %v; want %q", test.body, len(items), err, test.msg)
 		}
 	}
 	for _, body := range []string{many(50), `{"commands":[1],"commands":[{"name":"system/time"}]}`} {
-		if items, err := DecodeBatch([]byte(body), received); err != nil || !items[0].Time {
+		if items, err := decodeItems([]byte(body)); err != nil || !items[0].Time {
 			t.Errorf("%.60s: got error %v", body, err)
 		}
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// benchEvent is a usual event of a shop's page: 513 bytes, twelve properties, written compactly and in no order of names.
+// benchEvent is a usual event of a shop's page: 513 bytes, twelve properties,
+// written compactly and in no order of names.
 const benchEvent = `{"customer_ids":{"registered":"jane.doe@example.com","cookie":"d799e53c-4782-47ae-ba14-df6e29eefb36"},` +
 	`"event_type":"view_item","timestamp":1762000001.523114,"properties":{"item_id":"sku-0019284","title":"Trail running shoe",` +
 	`"price":129.95,"currency":"EUR","category":["shoes","trail"],"in_stock":true,` +
@@ -19,10 +20,12 @@ const benchEvent = `{"customer_ids":{"registered":"jane.doe@example.com","cookie
 
 var benchBatch = `{"commands":[` + strings.TrimSuffix(strings.Repeat(`{"name":"customers/events","data":`+strings.TrimSpace(benchEvent)+`},`, 50), ",") + `]}`
 
-// pyEvent is the same event as Python's json writes it: with space behind punctuation, which dirties nested values.
+// pyEvent is the same event as Python's json writes it: with space behind
+// punctuation, which dirties nested values.
 var pyEvent = strings.NewReplacer(`":`, `": `, `,"`, `, "`).Replace(strings.TrimSpace(benchEvent))
 
-// rival is an event as a decoder by reflection takes it: ids and properties stay raw and unsorted, which is less work.
+// rival is an event as a decoder by reflection takes it: ids and properties
+// stay raw and unsorted, which is less work.
 type rival struct {
 	IDs        map[string]string         `json:"customer_ids"`
 	Type       string                    `json:"event_type"`
@@ -91,7 +94,8 @@ func BenchmarkDecode(b *testing.B) {
 	run("batch50/encoding-json", batch, func() error { return json.Unmarshal(batch, new(rivalBatchV1)) })
 }
 
-// readTokens only validates and tokenizes: the least that any decoder on top of jsontext costs.
+// readTokens only validates and tokenizes: the least that any decoder on top of
+// jsontext costs.
 func readTokens(body []byte, opts jsontext.Options) error {
 	d := jsontext.NewDecoder(bytes.NewReader(body), opts)
 	depth := 0
@@ -113,13 +117,13 @@ func readTokens(body []byte, opts jsontext.Options) error {
 }
 
 func BenchmarkAppendBatch(b *testing.B) {
-	items, err := DecodeBatch([]byte(benchBatch), received)
+	batch, err := DecodeBatch([]byte(benchBatch), received)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	dst := make([]byte, 0, 4<<10)
 	for b.Loop() {
-		dst = AppendBatch(dst[:0], items, received, received+1)
+		dst = appendBatch(dst[:0], batch, received+1)
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"trackway/internal/canonjson"
 )
 
-// TestCollectedIsBounded: a small body that unfolds into a great many parts is refused, and not by what it would take in memory.
+// TestCollectedIsBounded: a small body that unfolds into a great many parts is
+// refused, and not by what it would take in memory.
 func TestCollectedIsBounded(t *testing.T) {
 	t.Parallel()
 	ids := func(n int) string {
@@ -30,12 +31,13 @@ func TestCollectedIsBounded(t *testing.T) {
 		{ids(maxIDs + 1), "Field 'customer_ids': at most 1024 ids."},
 		{names(canonjson.MaxMembers), ""},
 		{names(canonjson.MaxMembers + 1), "Field 'properties': at most 4096 members."},
-		{strings.Replace(names(canonjson.MaxMembers+1), "4096", "\x01", 1), "Invalid JSON"}, // what is not kept is still read strictly
+		// A member that is not kept is still read strictly.
+		{strings.Replace(names(canonjson.MaxMembers+1), "4096", "\x01", 1), "Invalid JSON"},
 	} {
 		_, err := DecodeCommand(Events, []byte(c.body), 0)
 		got := ""
 		if err != nil {
-			got = err.Msg
+			got = Text(err)
 		}
 		if got != c.want {
 			t.Errorf("%.60s…: got %q, want %q", c.body, got, c.want)
@@ -99,7 +101,7 @@ func TestBoundsOnValues(t *testing.T) {
 		data := `{"customer_ids":{"a":"b"},"event_type":"e","url":"u","properties":{"good":1,"p":` + value + `}}`
 		check := func(way string, c trackway.Command, err *trackway.Error) {
 			t.Helper()
-			if diff := cmp.Diff(want, err); diff != "" {
+			if diff := cmp.Diff(want, told(err)); diff != "" {
 				t.Errorf("%.40s…, %s: -want +got %s", value, way, diff)
 			}
 			if err == nil && (len(c.Properties) < 2 || c.Properties[0].Name != "good") {
@@ -113,10 +115,10 @@ func TestBoundsOnValues(t *testing.T) {
 			c, err := DecodeCommand(name, []byte(data), received)
 			check(name, c, err)
 			one := `{"name":"` + name + `","data":` + data + `}`
-			item := DecodeLine([]byte(one), received)
-			check("line of "+name, item.Command, item.Err)
+			c, err = DecodeLine([]byte(one), received)
+			check("line of "+name, c, err)
 			const good = `{"name":"customers","data":{}}`
-			items, err := DecodeBatch([]byte(`{"commands":[`+good+`,`+one+`,`+good+`]}`), received)
+			items, err := decodeItems([]byte(`{"commands":[` + good + `,` + one + `,` + good + `]}`))
 			if err != nil || len(items) != 3 || items[0].Err != nil || items[2].Err != nil {
 				t.Fatalf("%.40s…: got %d items, %v", value, len(items), err)
 			}
@@ -147,7 +149,7 @@ func TestTooLongIsNotRewritten(t *testing.T) {
 	} {
 		for _, name := range []string{Customers, Events, Clicks} {
 			c, err := DecodeCommand(name, []byte(event(properties)), received)
-			if diff := cmp.Diff(want, err); diff != "" || err == nil && len(c.Properties) != 2 {
+			if diff := cmp.Diff(want, told(err)); diff != "" || err == nil && len(c.Properties) != 2 {
 				t.Errorf("%s with properties of %d bytes: got %d properties; -want +got %s", name, properties, len(c.Properties), diff)
 			}
 		}
@@ -158,8 +160,8 @@ func TestTooLongIsNotRewritten(t *testing.T) {
 // fail on it.
 func TestCommandID(t *testing.T) {
 	t.Parallel()
-	sent := func(id string) Item {
-		items, err := DecodeBatch([]byte(`{"commands":[{"command_id":`+id+`,"name":"system/time"}]}`), received)
+	sent := func(id string) item {
+		items, err := decodeItems([]byte(`{"commands":[{"command_id":` + id + `,"name":"system/time"}]}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +178,7 @@ func TestCommandID(t *testing.T) {
 		strings.Repeat(`9`, 65):                             "numbers of at most 64 digits",
 	} {
 		item := sent(id)
-		if item.Err == nil || item.Err.Field != "command_id" || item.Err.Msg != "Field 'command_id': expected "+expected+"." || item.CommandID != nil {
+		if item.Err == nil || item.Err.Field != "command_id" || Text(item.Err) != "Field 'command_id': expected "+expected+"." || item.CommandID != nil {
 			t.Errorf("%.40s: got %s, error %v", id, item.CommandID, item.Err)
 		}
 	}
@@ -192,7 +194,7 @@ func TestIDsOfDigits(t *testing.T) {
 	} {
 		for _, ids := range []string{id, "[1," + id + "]"} {
 			_, err := DecodeCommand(Customers, []byte(`{"customer_ids":{"a":`+ids+`}}`), received)
-			if (err == nil) != good || !good && err.Msg != "Field 'customer_ids.a': expected numbers of at most 64 digits." {
+			if (err == nil) != good || !good && Text(err) != "Field 'customer_ids.a': expected numbers of at most 64 digits." {
 				t.Errorf("%.40s: got %v", ids, err)
 			}
 		}
@@ -220,7 +222,7 @@ func TestDepth(t *testing.T) { // not in parallel: the bound on stacks is the pr
 			} {
 				_, one := DecodeCommand(Events, []byte(body), received)
 				_, batch := DecodeBatch([]byte(body), received)
-				if (one == nil || one.Msg != "Invalid JSON") != good || (batch == nil || batch.Msg != "Invalid JSON") != good {
+				if (one == nil || Text(one) != "Invalid JSON") != good || (batch == nil || Text(batch) != "Invalid JSON") != good {
 					t.Errorf("%.40s…%s: got %v and %v, valid: %t", body, body[len(body)-40:], one, batch, good)
 				}
 			}

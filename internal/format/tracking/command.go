@@ -8,14 +8,18 @@ import (
 	"trackway/internal/canonjson"
 )
 
-// DecodeCommand decodes the body of a single call; name is [Customers], [Events] or [Clicks]. The command's strings and
-// values are parts of body, which must not be changed any more. Received is the time of receipt, which is the command's
-// time where the client gave none.
+// DecodeCommand decodes the body of a single call; name is [Customers],
+// [Events] or [Clicks]. The command's strings and values are parts of body,
+// which must not be changed any more. Received is the time of receipt, which is
+// the command's time where the client gave none.
 //
-// IDs and Type are empty where the client sent none, and of identifiers only names and values are filled in: what a command
-// must have is ingest's to say. An id that is a number is its value in plain decimals, so that 1000, 1000.0 and 1e3 are one
-// id. A Time that the client gave as an age was counted from the receipt and would differ when the call is repeated, so it
-// does not count as given. With an error only IDs and Type are filled in, as far as they were understood.
+// IDs and Type are empty where the client sent none, and of identifiers only
+// names and values are filled in: what a command must have is ingest's to say.
+// An id that is a number is its value in plain decimals, so that 1000, 1000.0
+// and 1e3 are one id. A Time that the client gave as an age was counted from
+// the receipt and would differ when the call is repeated, so it does not count
+// as given. With an error only IDs and Type are filled in, as far as they were
+// understood.
 func DecodeCommand(name string, body []byte, received trackway.Micros) (trackway.Command, *trackway.Error) {
 	d := newDecoder(body, received)
 	var f fields
@@ -26,8 +30,8 @@ func DecodeCommand(name string, body []byte, received trackway.Micros) (trackway
 	return f.command(name, received)
 }
 
-// decoder decodes the commands of one body. What it collects for all of them lies
-// in a few shared slices: see [canonjson.Decoder].
+// decoder decodes the commands of one body. Their parts lie in a few
+// shared slices: see [canonjson.Decoder].
 type decoder struct {
 	canonjson.Decoder
 
@@ -48,8 +52,10 @@ func (d *decoder) bad() *trackway.Error {
 	return nil
 }
 
-// fields is what a command's object holds. Which of it counts depends on the command's name, which in a batch may stand
-// behind it; so values are judged later. Errors are kept per field because the last of several equal names wins.
+// fields is what a command's object holds. Which of it counts depends on the
+// command's name, which in a batch may stand behind it; so values are judged
+// later. Errors are kept per field because the last of several equal names
+// wins.
 type fields struct {
 	ids           []trackway.Identifier
 	idsErr        *trackway.Error
@@ -65,7 +71,8 @@ type fields struct {
 	err           *trackway.Error // it is not an object
 }
 
-// fields reads a command's object into f, which is meaningless after a syntax error.
+// fields reads a command's object into f, which is meaningless after a syntax
+// error.
 func (d *decoder) fields(f *fields) {
 	for name := range d.Members {
 		switch name {
@@ -125,7 +132,8 @@ func (f *fields) command(name string, received trackway.Micros) (trackway.Comman
 	return c, nil
 }
 
-// refused returns what can be told of a command that cannot be carried out: whom it was about, and the event's type.
+// refused returns what is known of a command that cannot be carried out:
+// whom it was about, and the event's type.
 func (f *fields) refused() trackway.Command {
 	c := trackway.Command{IDs: f.ids}
 	if f.err == nil {
@@ -142,7 +150,7 @@ func checkName(name string) *trackway.Error {
 	case Customers, Events, Clicks:
 		return nil
 	default:
-		return invalid("name", "Unknown command '"+shown(name)+"': known are "+known+".")
+		return sentence("name", "Unknown command '"+shown(name)+"': known are "+known+".")
 	}
 }
 
@@ -153,12 +161,13 @@ func (f *fields) typeOfEvent() (string, *trackway.Error) {
 	}
 	name, err := stringField(field, v)
 	if err == nil && name == "" && !v.Absent() {
-		err = invalid(field, "Field '"+field+"' is empty.")
+		err = &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.Empty}
 	}
 	return name, err
 }
 
-// withURL returns the properties with the click's own url among them, which replaces a property of that name.
+// withURL returns the properties with the click's own url among them, which
+// replaces a property of that name.
 func (f *fields) withURL() ([]trackway.Property, *trackway.Error) {
 	if f.url.Absent() {
 		return f.properties, nil
@@ -182,7 +191,8 @@ func (f *fields) withURL() ([]trackway.Property, *trackway.Error) {
 	return append(append(append(with, f.properties[:i]...), p), behind...), nil
 }
 
-// time returns when the command happened, and whether the client chose that time.
+// time returns when the command happened, and whether the client chose that
+// time.
 func (f *fields) time(name string, received trackway.Micros) (trackway.Micros, bool, *trackway.Error) {
 	switch {
 	case name == Customers && !f.update.Absent():

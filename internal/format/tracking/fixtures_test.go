@@ -17,7 +17,8 @@ import (
 
 const shared = "../../../shared/"
 
-// sharedFile returns a file of the folder beside the project, nil where that is absent.
+// sharedFile returns a file of the folder beside the project, nil where that is
+// absent.
 func sharedFile(tb testing.TB, name string) []byte {
 	tb.Helper()
 	b, err := os.ReadFile(shared + name)
@@ -63,7 +64,8 @@ func fixtureBodies(tb testing.TB) (bodies [][]byte) {
 	return bodies
 }
 
-// decodeRoute decodes a body as the server does for the path, and returns how many commands or ids it got.
+// decodeRoute decodes a body as the server does for the path, and returns how
+// many commands or ids it got.
 func decodeRoute(t *testing.T, path, body string) (n int, errs []*trackway.Error) {
 	t.Helper()
 	_, route, _ := strings.Cut(path, "{token}/")
@@ -95,7 +97,7 @@ func decodeRoute(t *testing.T, path, body string) (n int, errs []*trackway.Error
 		c, err := DecodeCommand(route, b, received)
 		return one(c.Bytes, err)
 	}
-	items, err := DecodeBatch(b, received)
+	items, err := decodeItems(b)
 	for _, it := range items {
 		_, _ = one(0, it.Err)
 	}
@@ -115,8 +117,9 @@ func TestFixtures(t *testing.T) {
 	}
 }
 
-// The vectors' requests that this package has to refuse are refused, with the message asked for; all others are decoded.
-// What ingest refuses (missing or unknown ids, no type) is decoded here.
+// The vectors' requests that this package has to refuse are refused, with the
+// message asked for; all others are decoded. Commands that ingest refuses
+// (missing or unknown ids, no type) are decoded here.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	var cases []struct {
@@ -163,8 +166,9 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestFindings: the requests that were decided on later are decoded, and as many commands are refused as have to be. What
-// ingest refuses is decoded here.
+// TestFindings: the requests that were decided on later are decoded, and as
+// many commands are refused as have to be. Commands that ingest
+// refuses are decoded here.
 func TestFindings(t *testing.T) {
 	t.Parallel()
 	var cases []struct {
@@ -208,7 +212,7 @@ func TestFindings(t *testing.T) {
 func messages(errs []*trackway.Error) string {
 	var all []string
 	for _, err := range errs {
-		all = append(all, err.Msg)
+		all = append(all, Text(err))
 	}
 	return strings.Join(all, "; ")
 }

@@ -2,7 +2,6 @@ package tracking
 
 import (
 	"slices"
-	"strconv"
 
 	"trackway"
 	"trackway/internal/canonjson"
@@ -15,9 +14,9 @@ const idsField = "customer_ids"
 const propertiesField = "properties"
 
 // identifiers reads the value of "customer_ids": an object of strings, numbers,
-// and arrays of these. They come sorted by name, those of an array in its order,
-// and trimmed. Null and an empty array are an id with an empty value, so that
-// its name is checked like any other.
+// and arrays of these. They come sorted by name, those of an array in its
+// order, and trimmed. Null and an empty array are an id with an empty value, so
+// that its name is checked like any other.
 func (d *decoder) identifiers() ([]trackway.Identifier, *trackway.Error) {
 	var room [canonjson.Usual]canonjson.Member
 	members, p := d.Collect(room[:0], false)
@@ -55,7 +54,7 @@ func (d *decoder) makeRoomForIDs(members []canonjson.Member) {
 	}
 	if n = min(n, maxIDs); n > cap(d.ids)-len(d.ids) {
 		if n <= usualIDs {
-			n += n * min((d.Left())/bytesPerCommand, trackway.MaxCommands)
+			n += n * min(d.Left()/bytesPerCommand, trackway.MaxCommands)
 		}
 		d.ids = make([]trackway.Identifier, 0, n)
 	}
@@ -79,16 +78,16 @@ func (d *decoder) identifier(name string, raw []byte) *trackway.Error {
 	return nil
 }
 
-func (d *decoder) addID(name string, v canonjson.Value, expected string) *trackway.Error {
+func (d *decoder) addID(name string, v canonjson.Value, what string) *trackway.Error {
 	if len(d.ids)-d.firstID == maxIDs {
-		return invalid(idsField, "Field '"+idsField+"': at most "+strconv.Itoa(maxIDs)+" ids.")
+		return tooMany(idsField, maxIDs, "ids")
 	}
 	id := trackway.Identifier{Name: name}
 	switch {
 	case v.Absent():
 	case v.Kind == canonjson.String:
 		if v.HasHalfPair() {
-			return invalid(idField(name), "Field '"+idField(name)+"': expected text, got half a surrogate pair (\\ud800 to \\udfff).")
+			return expected(idField(name), `text, got half a surrogate pair (\ud800 to \udfff)`)
 		}
 		id.Value = v.Text()
 		id = id.Trimmed()
@@ -98,7 +97,7 @@ func (d *decoder) addID(name string, v canonjson.Value, expected string) *trackw
 			return beyond(idField(name), canonjson.TooLong)
 		}
 	default:
-		return unexpected(idField(name), expected, v.Kind)
+		return unexpected(idField(name), what, v.Kind)
 	}
 	d.ids = append(d.ids, id)
 	return nil

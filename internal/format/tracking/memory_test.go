@@ -8,13 +8,15 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/format"
 	"trackway/internal/format/cost"
 	"trackway/internal/scale"
 )
 
 // TestMemory promises that what decoding allocates in all, garbage included,
-// stays within what package cost says, whatever a body holds. Each body is the worst of its kind; each grows to some sizes, so that
-// a factor that grows with the body is found.
+// stays within what package cost says, whatever a body holds. Each body is the
+// worst of its kind; each grows to some sizes, so that a factor that grows with
+// the body is found.
 func TestMemory(t *testing.T) { // not in parallel: what is measured is the process's
 	const base = 1 << 10 // of each body
 	worst := 0.0
@@ -45,9 +47,11 @@ func TestMemory(t *testing.T) { // not in parallel: what is measured is the proc
 func TestMemoryOfTheWorst(t *testing.T) { // not in parallel, as above
 	members := scale.Of(8_000_000, 500_000)
 	body := []byte(`{"commands":[` + inBatch + inEvent + `{"a":` + `{"b":0` + strings.Repeat(`,"":0`, members) + `}}}}]}`)
-	var items []Item
+	var b *format.Batch
+	var items []item
 	var err *trackway.Error
-	allocated := allocatedBy(func() { items, err = DecodeBatch(body, received) })
+	allocated := allocatedBy(func() { b, err = DecodeBatch(body, received) })
+	items = itemsOf(b)
 	if err != nil || items[0].Err == nil || items[0].Err.Field != "properties.a" || allocated > 64<<10 {
 		t.Errorf("got %+v, %v, after allocating %d bytes", items, err, allocated)
 	}
@@ -59,7 +63,7 @@ func waysIn() map[string]func([]byte) {
 		"single":  func(b []byte) { _, _ = DecodeCommand(Events, b, received) },
 		"click":   func(b []byte) { _, _ = DecodeCommand(Clicks, b, received) },
 		"batch":   func(b []byte) { _, _ = DecodeBatch(b, received) },
-		"import":  func(b []byte) { _ = DecodeLine(b, received) },
+		"import":  func(b []byte) { _, _ = DecodeLine(b, received) },
 		"reading": func(b []byte) { _, _ = DecodeEvents(b) },
 		"erasing": func(b []byte) { _, _ = DecodeCustomers(b) },
 		"export":  func(b []byte) { _, _, _, _ = DecodeExport(b) },

@@ -21,8 +21,9 @@ type EventsQuery struct {
 	Skip       int                   // events passed over first
 }
 
-// Attribute names something about a customer that is asked for: Type is "property", "id" or "consent", and Name says which. Any
-// other type is unknown to this server and comes without a name.
+// Attribute names something about a customer that is asked for: Type is
+// "property", "id" or "consent", and Name says which. Any other type is unknown
+// to this server and comes without a name.
 type Attribute struct {
 	Type string
 	Name string
@@ -35,14 +36,16 @@ const (
 	ConsentAttribute  = "consent" // the name is its category's id
 )
 
-// DecodeCustomer decodes a body that names a customer by one id or more (customers/export-one, customers/anonymize).
-// Strings are parts of body, and what comes with an error is of no use, here as in the other functions.
+// DecodeCustomer decodes a body that names a customer by one id or more
+// (customers/export-one, customers/anonymize). Strings are parts of body, and
+// what comes with an error is of no use, here as in the other functions.
 func DecodeCustomer(body []byte) ([]trackway.Identifier, *trackway.Error) {
 	q := readQuery(body)
 	return q.customer(), q.err
 }
 
-// DecodeCustomers decodes the body of customers/anonymize_bulk: the ids of 1 to 1000 customers.
+// DecodeCustomers decodes the body of customers/anonymize_bulk: the ids of 1 to
+// 1000 customers.
 func DecodeCustomers(body []byte) ([][]trackway.Identifier, *trackway.Error) {
 	q := readQuery(body)
 	elements := q.array("customers", canonjson.Object, maxCustomers)
@@ -58,7 +61,8 @@ func DecodeCustomers(body []byte) ([][]trackway.Identifier, *trackway.Error) {
 	return customers, q.err
 }
 
-// DecodeEvents decodes the body of customers/events under /data/. The order is ascending unless "desc" is asked for.
+// DecodeEvents decodes the body of customers/events under /data/. The order is
+// ascending unless "desc" is asked for.
 func DecodeEvents(body []byte) (EventsQuery, *trackway.Error) {
 	q := readQuery(body)
 	events := EventsQuery{
@@ -71,7 +75,8 @@ func DecodeEvents(body []byte) (EventsQuery, *trackway.Error) {
 	return events, q.err
 }
 
-// DecodeAttributes decodes the body of customers/attributes: whom and what to tell about them, in order.
+// DecodeAttributes decodes the body of customers/attributes: whom and what to
+// tell about them, in order.
 func DecodeAttributes(body []byte) ([]trackway.Identifier, []Attribute, *trackway.Error) {
 	q := readQuery(body)
 	ids, attributes := q.customer(), q.attributes()
@@ -79,9 +84,11 @@ func DecodeAttributes(body []byte) ([]trackway.Identifier, []Attribute, *trackwa
 	return ids, attributes, q.err
 }
 
-// DecodeExport decodes the body of customers/export: the format ("csv", "table_json" or "native_json"), whether texts are wanted as
-// they are although a spreadsheet takes some for formulas, which they are unless the body says otherwise, and the columns. No
-// attributes at all are all of them. Attributes of unknown type, an attribute twice, and filters other than "all" are errors.
+// DecodeExport decodes the body of customers/export: the format ("csv",
+// "table_json" or "native_json"), whether texts are wanted as they are although
+// a spreadsheet takes some for formulas, which they are unless the body says
+// otherwise, and the columns. No attributes at all are all of them. Attributes
+// of unknown type, an attribute twice, and filters other than "all" are errors.
 func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute, err *trackway.Error) {
 	q := readQuery(body)
 	format = q.choice("format", "csv", "table_json", "native_json")
@@ -93,7 +100,7 @@ func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute,
 	attributes = q.attributes()
 	unknown := func(a Attribute) bool { return a.Type != PropertyAttribute && a.Type != IDAttribute }
 	if slices.ContainsFunc(attributes, unknown) {
-		q.fail(invalid("attributes", "Field 'attributes': expected attributes of type property or id."))
+		q.fail(expected("attributes", "attributes of type property or id"))
 	}
 	if q.err != nil {
 		return "", false, nil, q.err
@@ -101,7 +108,7 @@ func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute,
 	seen := make(map[Attribute]bool, len(attributes))
 	for _, a := range attributes {
 		if seen[a] {
-			q.fail(invalid("attributes", "Field 'attributes': expected each column once, got the "+a.Type+" '"+shown(a.Name)+"' twice."))
+			q.fail(expected("attributes", "each column once, got the "+a.Type+" '"+shown(a.Name)+"' twice"))
 			break
 		}
 		seen[a] = true
@@ -109,8 +116,8 @@ func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute,
 	return format, raw, attributes, q.err
 }
 
-// query is a request for reading: those members of its body that mean something. Its methods take fields; the first error of
-// all is kept in err.
+// query is a request for reading: those members of its body that mean
+// something. Its methods take fields; the first error of all is kept in err.
 type query struct {
 	fields []field
 	err    *trackway.Error
@@ -122,7 +129,8 @@ type field struct {
 	value canonjson.Value
 }
 
-// isField tells whether any request for reading has this field. Others are not kept: a body may have any number of them.
+// isField tells whether any request for reading has this field. Others are not
+// kept: a body may have any number of them.
 func isField(name string) bool {
 	switch name {
 	case idsField, "customers", "event_types", "order", "limit", "skip", "attributes", "format", "filter", "raw",
@@ -157,7 +165,7 @@ func (q *query) set(name string, v canonjson.Value) {
 	q.fields = append(q.fields, field{name, v})
 }
 
-// get returns a field; it is absent where there is none.
+// get returns a field; an absent value if the body has no such field.
 func (q *query) get(name string) canonjson.Value {
 	for i := range q.fields {
 		if q.fields[i].name == name {
@@ -184,7 +192,7 @@ func (q *query) customer() []trackway.Identifier {
 		}
 	}
 	if len(ids) == 0 {
-		q.fail(invalid(idsField, "Must specify at least one customer ID"))
+		q.fail(errNobody)
 	}
 	return ids
 }
@@ -206,7 +214,7 @@ func (q *query) array(field string, of canonjson.Kind, limit int) []canonjson.Va
 		element := s.Value()
 		switch {
 		case i == limit:
-			q.fail(invalid(field, "Field '"+field+"': at most "+strconv.Itoa(limit)+" elements."))
+			q.fail(tooMany(field, limit, "elements"))
 		case element.Kind != of:
 			q.fail(unexpected(field, of.String()+" as each element of the array", element.Kind))
 		default:
@@ -227,7 +235,8 @@ func (q *query) mustHold(field string, elements int) {
 	case q.get(field).Absent():
 		q.fail(required(field))
 	case elements == 0:
-		q.fail(empty(field))
+		// "is required" would not help its sender.
+		q.fail(sentence(field, "Field '"+field+"' is empty: expected at least one element."))
 	}
 }
 
@@ -265,7 +274,7 @@ func (q *query) attribute(raw []byte) Attribute {
 		a.Name = inner.text("category")
 	}
 	if inner.err != nil {
-		q.fail(invalid("attributes", "Field 'attributes': each needs a type, and a name under property, id or category."))
+		q.fail(sentence("attributes", "Field 'attributes': each needs a type, and a name under property, id or category."))
 	}
 	return a
 }
@@ -290,8 +299,8 @@ func (q *query) choice(field string, options ...string) string {
 		return v.Text()
 	}
 	last := len(options) - 1
-	expected := strings.TrimPrefix(strings.Join(options[:last], ", ")+" or "+options[last], " or ")
-	q.fail(invalid(field, "Field '"+field+"': expected "+expected+"."))
+	words := strings.TrimPrefix(strings.Join(options[:last], ", ")+" or "+options[last], " or ")
+	q.fail(expected(field, words))
 	return ""
 }
 
@@ -302,7 +311,7 @@ func (q *query) flag(field string, otherwise bool) bool {
 	case v.Absent():
 		return otherwise
 	case string(v.Raw) != "true" && string(v.Raw) != "false":
-		q.fail(invalid(field, "Field '"+field+"': expected true or false."))
+		q.fail(expected(field, "true or false"))
 	}
 	return string(v.Raw) == "true"
 }
@@ -315,7 +324,7 @@ func (q *query) count(field string, least int) int {
 	}
 	n, err := strconv.ParseUint(string(v.Raw), 10, 31)
 	if err != nil || int(n) < least {
-		q.fail(invalid(field, "Field '"+field+"': expected a whole number of at least "+strconv.Itoa(least)+"."))
+		q.fail(expected(field, "a whole number of at least "+strconv.Itoa(least)))
 	}
 	return int(n)
 }

@@ -16,7 +16,7 @@ func TestDecodeQueries(t *testing.T) {
 	check := func(body string, want, got any, err *trackway.Error) {
 		t.Helper()
 		if err != nil {
-			t.Errorf("%s: got error %q", body, err.Msg)
+			t.Errorf("%s: got error %q", body, Text(err))
 		} else if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: -want +got\n%s", body, diff)
 		}
@@ -125,11 +125,11 @@ func TestDecodeQueryErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		want := &trackway.Error{Code: trackway.Invalid, Field: test.field, Msg: test.msg}
-		if diff := cmp.Diff(want, test.decode([]byte(test.body))); diff != "" {
+		if diff := cmp.Diff(want, told(test.decode([]byte(test.body)))); diff != "" {
 			t.Errorf("%.80s: -want +got\n%s", test.body, diff)
 		}
 	}
 	if err := customers([]byte(`{"customers":[` + many(1000, `{`+id+`"x":1}`) + `]}`)); err != nil {
-		t.Errorf("1000 customers: got error %q", err.Msg)
+		t.Errorf("1000 customers: got error %q", Text(err))
 	}
 }

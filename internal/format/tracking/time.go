@@ -9,9 +9,10 @@ import (
 // aTime says what a time looks like.
 const aTime = "a number of seconds since 1970 or a date and time such as 2018-08-05T12:20:25.5Z"
 
-// timeField returns the time that a field holds: a number of seconds since 1970, rounded to the nearest microsecond, or a
-// string as for [iso8601.Parse]. Milliseconds are not guessed: as seconds they lie outside of the accepted years. A string
-// of digits is refused, because it could as well be a date.
+// timeField returns the time that a field holds: a number of seconds since
+// 1970, rounded to the nearest microsecond, or a string as for [iso8601.Parse].
+// Milliseconds are not guessed: as seconds they lie outside of the accepted
+// years. A string of digits is refused, because it could as well be a date.
 func timeField(field string, v canonjson.Value) (trackway.Micros, *trackway.Error) {
 	switch v.Kind {
 	case canonjson.Number:
@@ -20,7 +21,7 @@ func timeField(field string, v canonjson.Value) (trackway.Micros, *trackway.Erro
 	case canonjson.String:
 		t, ok := iso8601.Parse(v.Text())
 		if !ok {
-			return 0, invalid(field, "Field '"+field+"': expected "+aTime+".")
+			return 0, expected(field, aTime)
 		}
 		return within(field, int64(t), true)
 	default:
@@ -28,8 +29,9 @@ func timeField(field string, v canonjson.Value) (trackway.Micros, *trackway.Erro
 	}
 }
 
-// ageField returns the time that lies as many seconds before received as a field holds. It may be
-// below zero: the clock of a device may have been set back in between.
+// ageField returns the time that lies as many seconds before received as a
+// field holds. It may be below zero: the clock of a device may have been set
+// back in between.
 func ageField(field string, v canonjson.Value, received trackway.Micros) (trackway.Micros, *trackway.Error) {
 	if v.Kind != canonjson.Number {
 		return 0, unexpected(field, "a number of seconds", v.Kind)
@@ -38,12 +40,12 @@ func ageField(field string, v canonjson.Value, received trackway.Micros) (trackw
 	return within(field, int64(received)-age, ok)
 }
 
-// within returns the time that is so many microseconds behind the epoch, unless it lies outside of the accepted years or
-// ok is false.
+// within returns the time that is so many microseconds behind the epoch, unless
+// it lies outside of the accepted years or ok is false.
 func within(field string, micros int64, ok bool) (trackway.Micros, *trackway.Error) {
 	t := trackway.Micros(micros)
 	if !ok || t < trackway.MinTime || t > trackway.MaxTime {
-		return 0, invalid(field, "Field '"+field+"': expected a time between the years 1970 and 2200 (numbers are seconds).")
+		return 0, expected(field, "a time between the years 1970 and 2200 (numbers are seconds)")
 	}
 	return t, nil
 }

@@ -22,7 +22,7 @@ const (
 )
 
 var errCursor = &trackway.Error{
-	Code: trackway.Invalid, Field: "cursor", Msg: "Field 'cursor': expected the 'next' of an answer to the same question.",
+	Code: trackway.Invalid, Field: "cursor", Reason: trackway.Expected, What: "the 'next' of an answer to the same question",
 }
 
 func newCursor(kind byte, numbers ...uint64) Cursor {

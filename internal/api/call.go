@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"trackway"
+	"trackway/internal/api/body"
+	"trackway/internal/api/cors"
+	"trackway/internal/api/permit"
+	"trackway/internal/api/request"
+	"trackway/internal/api/room"
+	"trackway/internal/auth"
+	"trackway/internal/limit"
+	"trackway/internal/limit/pace"
+	"trackway/internal/limit/traffic"
+	"trackway/internal/limit/watch"
+)
+
+// front is what the steps of every call need.
+type front struct {
+	bodies    *body.Intake
+	limits    *limit.Limiter
+	traffic   *traffic.Recorder
+	pace      *pace.Pace
+	observer  *observer
+	lingering *room.Places  // connections that are read after the answer
+	rest      time.Duration // that the rest of a small body may take, after the answer
+	log       *slog.Logger
+
+	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
+}
+
+// call is one request on its way.
+type call struct {
+	*front
+
+	access   *access // as it was when the call came
+	w        http.ResponseWriter
+	r        *http.Request
+	route    *route
+	received time.Time
+	grant    auth.Grant
+	sent     body.Body
+	body     []byte // whole, inflated; belongs to this request alone
+	status   int    // that was answered; 0: nothing yet
+	ask      limit.Call
+	decision limit.Decision
+	fields   limit.Fields
+	watched  *watch.Call   // nil: the sample does not hold it
+	observed bool          // it is in the metrics
+	making   *room.Holding // what the answer takes; nil: it is no question's
+}
+
+// serve takes a request of a route through the steps.
+func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
+	c := &call{front: s.front, access: s.access.Load(), w: w, r: r, route: rt, received: time.Now()}
+	defer c.end()
+	c.steps(r.Context())
+}
+
+// end counts the call, however it ended. A panic is a bug of ours: it is
+// logged, and the connection closed.
+func (c *call) end() {
+	bug := recover()
+	if c.making != nil {
+		c.making.Release() // the answer was sent
+	}
+	c.observer.ended(c)
+	if bug == nil {
+		return
+	}
+	if bug != http.ErrAbortHandler { //nolint:errorlint // what was panicked with, not what it wraps
+		c.log.Error("panic", "bug", bug, "stack", string(debug.Stack()), "route", c.route.path, "request_id", c.requestID())
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// steps takes the call through the steps. Each refuses by answering.
+func (c *call) steps(ctx context.Context) {
+	if c.route.format.AnySite {
+		cors.LetPagesRead(c.w.Header(), c.r)
+	}
+	if !c.route.free && !cors.IsPreflight(c.r) && !c.allowed() {
+		return
+	}
+	defer c.sent.Release() // when the answer is sent
+	err := c.enter(ctx)
+	if err != nil {
+		c.observer.refused(c, err)
+	} else {
+		err = c.route.do(c)
+	}
+	if err != nil {
+		c.fail(err)
+	}
+}
+
+// enter looks at the key and reads the body. An error is a refusal.
+func (c *call) enter(ctx context.Context) error {
+	if !c.route.open {
+		if err := c.authorize(); err != nil {
+			return err
+		}
+		if p := c.route.needs; p != "" && !c.grant.Key.May(p) {
+			return permit.Missing(p)
+		}
+	}
+	if c.route.maxBody == 0 {
+		return nil
+	}
+	return c.read(ctx)
+}
+
+// authorize lets the call in, or returns why not.
+func (c *call) authorize() (err *trackway.Error) {
+	if c.grant.Key != nil {
+		return nil // the limits asked already
+	}
+	if c.route.server {
+		c.grant, err = c.access.Keys.Operator(c.received, c.r.Header.Get("Authorization"))
+		return err
+	}
+	authorization, query := c.r.Header.Get("Authorization"), request.AccessToken(c.r.URL.RawQuery)
+	c.grant, err = c.access.Keys.Authorize(c.received, c.r.PathValue("token"), authorization, query)
+	return err
+}
+
+// maxBodiesInMemory, or [Config.Bodies], bounds what all requests' bodies take
+// together. Beyond it the slowest are dropped, and then requests are told to
+// come back (503), so that memory is bounded by this and not by the traffic. An
+// address has half of it, where a batch at its largest, 41 MB, has room.
+const maxBodiesInMemory = 256 << 20
+
+// read reads the body.
+func (c *call) read(ctx context.Context) (err error) {
+	if err = c.sent.Open(c.bodies, c.w, c.r, c.ask.Addr, c.route.maxBody); err != nil {
+		return err
+	}
+	c.body, err = c.sent.Read(ctx)
+	return err
+}

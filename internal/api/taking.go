@@ -1,0 +1,69 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"trackway"
+	"trackway/internal/api/permit"
+	"trackway/internal/auth"
+	"trackway/internal/format"
+	"trackway/internal/format/tracking"
+)
+
+// systemTime answers what time it is. Clients use it to check their
+// credentials.
+func (c *call) systemTime() error {
+	return c.answer(http.StatusOK, tracking.AppendTime(nil, trackway.MicrosOf(c.received)))
+}
+
+// taking is a call that brings commands.
+type taking struct {
+	*call
+
+	ingest Ingester
+}
+
+// take carries out what the body asks for, and answers what became of it.
+func (c *taking) take() error {
+	b, answer, err := track(c.ingest, c.route.format, &c.grant, trackway.MicrosOf(c.received), c.body, c.sent.Decoded)
+	if b != nil {
+		c.observer.took(c.call, b, err == nil)
+	}
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, answer)
+}
+
+// track carries out the commands of a body that came at a time with a key, and
+// returns the answer. An error is that of the call as a whole. b says what
+// became of each command; it is nil if that is not known. decoded is called
+// when the body is decoded.
+//
+// Everything that is done for a usual call is done here: the only thing that it
+// depends on besides its arguments is the clock, for the end of a batch.
+func track(
+	in Ingester, f *format.Format, grant *auth.Grant, at trackway.Micros, body []byte, decoded func(),
+) (b *format.Batch, answer []byte, err error) {
+	b, refused := f.Decode(body, at)
+	decoded()
+	if refused != nil {
+		b = format.One(trackway.Command{}, refused, f.Name, at) // which is counted as one
+	}
+	for i := range b.Commands {
+		if c := &b.Commands[i]; c.Kind != trackway.Nothing && b.Results[i].Err == nil {
+			b.Results[i].Err = permit.Command(grant.Key, c)
+		}
+	}
+	if err := in.Accept(grant.Project, at, b.Commands, b.Results); err != nil {
+		return nil, nil, err
+	}
+	if refused == nil {
+		answer, refused = f.Results(b, trackway.MicrosOf(time.Now()))
+	}
+	if refused != nil {
+		return b, nil, refused
+	}
+	return b, answer, nil
+}

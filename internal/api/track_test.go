@@ -1,0 +1,163 @@
+package api
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"trackway"
+	"trackway/internal/auth"
+	"trackway/internal/format"
+	"trackway/internal/format/tracking"
+	"trackway/internal/live"
+)
+
+// lines is a format of its own, for this test: a line "NAME TYPE" adds an event
+// of that type to a customer, "?" asks for nothing. Answers are words.
+var lines = &format.Format{
+	Name: "lines",
+	Decode: func(body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
+		if len(body) == 0 {
+			return nil, &trackway.Error{Code: trackway.Invalid, Reason: trackway.Empty}
+		}
+		b := &format.Batch{Received: received}
+		for line := range strings.Lines(string(body)) {
+			name, typ, ok := strings.Cut(strings.TrimSpace(line), " ")
+			c := trackway.Command{
+				Kind: trackway.AddEvent, IDs: []trackway.Identifier{{Name: "cookie", Value: name}}, Type: typ, Time: received, Received: received,
+			}
+			switch {
+			case name == "?":
+				b.Add(trackway.Command{}, nil, format.Label{Name: "ask"})
+			case !ok:
+				b.Add(trackway.Command{Type: name}, &trackway.Error{Code: trackway.Invalid, Field: "type", Reason: trackway.Required}, format.Label{Name: "add"})
+			default:
+				b.Add(c, nil, format.Label{Name: "add", ID: []byte(name)})
+			}
+		}
+		return b, nil
+	},
+	Results: func(b *format.Batch, _ trackway.Micros) ([]byte, *trackway.Error) {
+		var words []string
+		for i, r := range b.Results {
+			switch {
+			case r.Err != nil:
+				words = append(words, string(r.Err.Reason)+" "+r.Err.Field)
+			case b.Commands[i].Kind == trackway.Nothing:
+				words = append(words, "nothing")
+			default:
+				words = append(words, "ok "+string(b.Labels[i].ID))
+			}
+		}
+		return []byte(strings.Join(words, ", ")), nil
+	},
+	Refusal: func(status int, err *trackway.Error) (int, []byte) {
+		if status == http.StatusRequestEntityTooLarge {
+			status = http.StatusBadRequest // its clients would send it again
+		}
+		return status, []byte(err.Code)
+	},
+	Text: func(err *trackway.Error) string { return string(err.Reason) },
+}
+
+// TestAnotherFormat: a second format is a package and a row of the table. It
+// goes the way of every call, to the same store and the same observers, in
+// words of its own.
+func TestAnotherFormat(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	rt := route{method: "POST", path: "/lines/{token}", needs: trackway.SetEvents, format: lines, maxBody: 1000, do: f.takes}
+	f.handle("POST /lines/{token}", rt)
+	watcher, err := f.observer.live.Watch(live.Filter{Rejected: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Close()
+	for _, c := range []struct {
+		body, key string
+		status    int
+		answer    string
+	}{
+		{"jane visit\n?\njohn\nanna buy\n", publicToken, 200, "ok jane, nothing, required type, ok anna"},
+		{"", publicToken, 400, "invalid"},
+		{strings.Repeat("jane visit\n", 100), publicToken, 400, "too_large"},
+		{"jane visit\n", "unknown", 401, "unidentified"},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/lines/"+projectToken, strings.NewReader(c.body))
+		r.Header.Set("Authorization", "Token "+c.key)
+		w := httptest.NewRecorder()
+		f.Server.ServeHTTP(w, r) // not through the contract, which does not know the format
+		if got := w.Body.String(); w.Code != c.status || got != c.answer {
+			t.Errorf("%.20q: got %d %s, want %d %s", c.body, w.Code, got, c.status, c.answer)
+		}
+	}
+	var types, refused []string
+	for _, c := range f.ingest.cmds {
+		if c.Kind != trackway.Nothing {
+			types = append(types, c.Type)
+		}
+	}
+	if got := strings.Join(types, " "); got != "visit buy" {
+		t.Errorf("the store was given %s", got)
+	}
+	items, _, err := watcher.Take(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, it := range items {
+		refused = append(refused, it.Rejection.Command+" "+it.Rejection.Type+" "+it.Rejection.Reason)
+	}
+	if got := strings.Join(refused, ", "); got != "add john required, lines  empty, lines  , lines  " {
+		t.Errorf("watchers were shown %q", got)
+	}
+}
+
+// TestTrackAllocations bounds what the way of a usual call allocates: the
+// command with its result, its identifiers and its properties; for a batch, the
+// batch and its three slices, what all commands share, and the answer.
+// testing.AllocsPerRun forbids parallel tests.
+func TestTrackAllocations(t *testing.T) {
+	key := &trackway.Key{Kind: trackway.PublicKey}
+	grant := &auth.Grant{Project: &trackway.Project{}, Key: key}
+	for _, c := range usualBodies() {
+		n := testing.AllocsPerRun(100, func() {
+			if _, _, err := track(discard{}, c.format, grant, 1, c.body, func() {}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n > c.allocations {
+			t.Errorf("%s: %v allocations, at most %v", c.format.Name, n, c.allocations)
+		}
+	}
+}
+
+func BenchmarkTrack(b *testing.B) {
+	grant := &auth.Grant{Project: &trackway.Project{}, Key: &trackway.Key{Kind: trackway.PublicKey}}
+	for _, c := range usualBodies() {
+		b.Run(c.format.Name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(c.body)))
+			for b.Loop() {
+				if _, _, err := track(discard{}, c.format, grant, 1, c.body, func() {}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+type usualBody struct {
+	format      *format.Format
+	body        []byte
+	allocations float64
+}
+
+func usualBodies() []usualBody {
+	const command = `{"name":"customers/events","data":` + goodEvent + `}`
+	batch := `{"commands":[` + command + strings.Repeat(","+command, trackway.MaxCommands-1) + `]}`
+	return []usualBody{
+		{tracking.Single(tracking.Events), []byte(goodEvent), 3},
+		{tracking.Batch, []byte(batch), 17},
+	}
+}

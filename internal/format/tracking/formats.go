@@ -1,0 +1,65 @@
+package tracking
+
+import (
+	"trackway"
+	"trackway/internal/canonjson"
+	"trackway/internal/format"
+)
+
+// The formats of routes.
+var (
+	// Batch is that of up to 50 commands, which are answered one by one.
+	Batch = &format.Format{Name: "batch", Decode: DecodeBatch, Results: batchResults, Refusal: refusal(appendRefusal), Text: Text, AnySite: true}
+
+	// Open is that of other routes that pages of any site may call, and Own
+	// that of the rest: of this server's own API.
+	Open = &format.Format{Refusal: refusal(appendRefusal), Text: Text, AnySite: true}
+	Own  = &format.Format{Refusal: refusal(appendRefusal), Text: Text}
+
+	// Data is that of the data API, whose errors are an object of arrays. Pages
+	// of any site may call the routes of OpenData.
+	Data     = &format.Format{Refusal: refusal(AppendFieldError), Text: Text}
+	OpenData = &format.Format{Refusal: refusal(AppendFieldError), Text: Text, AnySite: true}
+)
+
+// Single returns the format of a command that is sent alone: [Customers],
+// [Events] or [Clicks].
+func Single(name string) *format.Format {
+	return &format.Format{
+		Name: name,
+		Decode: func(body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
+			c, err := DecodeCommand(name, body, received)
+			return format.One(c, err, name, received), nil
+		},
+		Results: singleResult, Refusal: refusal(appendRefusal), Text: Text, AnySite: true,
+	}
+}
+
+var success = []byte(`{"errors":[],"success":true}`)
+
+func singleResult(b *format.Batch, _ trackway.Micros) ([]byte, *trackway.Error) {
+	return success, b.Results[0].Err
+}
+
+func batchResults(b *format.Batch, now trackway.Micros) ([]byte, *trackway.Error) {
+	const perResult = 24
+	return appendBatch(make([]byte, 0, 128+perResult*len(b.Results)), b, now), nil
+}
+
+// refusal returns how refusals are written, those that have a shape of their
+// own by their kind included.
+//
+//	{"success":false,"error":"Access key not found"}    the call was not let in
+//	{"errors":{"code":413,"description":"…"}}           its body was not taken, or the server failed
+func refusal(of func(dst []byte, err *trackway.Error) []byte) func(int, *trackway.Error) (int, []byte) {
+	return func(status int, err *trackway.Error) (int, []byte) {
+		switch err.Code {
+		case trackway.TooLarge, trackway.Unsupported, trackway.Overloaded, trackway.Internal:
+			return status, AppendStatus(nil, status, Text(err))
+		}
+		if err.Code == trackway.Unidentified || err.Field == "Authorization" || err.Field == "projectToken" {
+			return status, append(canonjson.AppendString([]byte(`{"success":false,"error":`), Text(err)), '}')
+		}
+		return status, of(nil, err)
+	}
+}

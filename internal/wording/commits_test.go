@@ -10,7 +10,7 @@ import (
 )
 
 // since is the commit after which subjects are checked.
-const since = "90f7887c30fb7a894092e5755b3907b911c1eb73"
+const since = "d9ef3318ecf41a8ebbc3ddbc4ddebd2ed92742f5"
 
 const subjectWidth = 72
 

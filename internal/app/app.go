@@ -60,7 +60,7 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	defer closing(s.public.Close)
 	reg.MustRegister(s.public.Door.Collector())
 	defer s.stop()
-	if err := s.build(reg); err != nil {
+	if err := s.build(reg); err != nil { //nolint:contextcheck // requests have contexts of their own
 		return err
 	}
 	s.public.Handle(s.api)

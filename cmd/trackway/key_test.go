@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"trackway/internal/control"
 )
 
 // opsListener is an operator's listener that counts the reloads and answers them so.
@@ -31,6 +33,16 @@ func opsListener(t *testing.T, status int, body string) (address string, reloads
 	}))
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String(), func() int { return n }
+}
+
+// takes has a data directory be in use, as by a server.
+func takes(t *testing.T, dataDir string) {
+	t.Helper()
+	ln, err := control.Listen(t.Context(), dataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
 }
 
 // value finds what a command printed after a word and a colon.
@@ -71,7 +83,12 @@ func TestKeys(t *testing.T) {
 		}
 		return string(b)
 	}
-	stdout, _ := key(fine, "add", "jobs", "--kind", "private", "--permission", "events:get", "--permission", "customers:get:a, b", "--ops-listen", ops)
+	_, stderr := key(failed, "add", "lost", "--kind", "public", "--reload", "--ops-listen", ops)
+	contains(t, "a server with another data directory", stderr, "not in force: the running server has another data directory than "+filepath.Dir(managed)+" (name its own by --data")
+	stdout, _ := key(fine, "revoke", "lost", "--ops-listen", ops)
+	contains(t, "a server with another data directory", stdout, "No server was found at http://"+ops+" that uses "+filepath.Dir(managed)+".")
+	takes(t, filepath.Dir(managed))
+	stdout, _ = key(fine, "add", "jobs", "--kind", "private", "--permission", "events:get", "--permission", "customers:get:a, b", "--ops-listen", ops)
 	contains(t, "add", stdout, "Key jobs is in "+managed)
 	contains(t, "add", stdout, "curl -X POST http://"+ops+"/-/reload")
 	id, first := value(t, stdout, "id"), value(t, stdout, "secret")
@@ -95,8 +112,8 @@ func TestKeys(t *testing.T) {
 	if strings.Contains(stdout, "works until") || strings.Contains(stdout, "secret") {
 		t.Errorf("rotate of a public key, at once: got %s", stdout)
 	}
-	if reloads() != 2 || first == second {
-		t.Errorf("got %d reloads and the secrets %s and %s, want 2 and two", reloads(), first, second)
+	if reloads() != 3 || first == second {
+		t.Errorf("got %d reloads and the secrets %s and %s, want 3 and two", reloads(), first, second)
 	}
 	for _, secret := range []string{first, second} {
 		if strings.Contains(text(), secret) {
@@ -129,7 +146,7 @@ func TestKeys(t *testing.T) {
 	if strings.Contains(stdout, "backend") || strings.Contains(stdout, "jobs") {
 		t.Errorf("list shows revoked keys:\n%s", stdout)
 	}
-	_, stderr := runs(t, fine, "check", "--config", path, "--data", filepath.Dir(managed))
+	_, stderr = runs(t, fine, "check", "--config", path, "--data", filepath.Dir(managed))
 	contains(t, "check", stderr, line("backend")+":9: projects[0].keys[1]: has no effect")
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(operators) {
 		t.Errorf("the operator's file was changed (%v):\n%s", err, after)
@@ -194,7 +211,7 @@ func TestKeyFailures(t *testing.T) {
 	_, stderr = runs(t, failed, "key", "revoke", "x", "--config", path, "--reload", "--ops-listen", "127.0.0.1:1")
 	contains(t, "no server", stderr, "the file is changed, but not in force: no answer from http://127.0.0.1:1: ")
 	stdout, _ := runs(t, fine, "key", "revoke", "back", "--config", path, "--ops-listen", "127.0.0.1:1")
-	contains(t, "no server", stdout, "No server was found at http://127.0.0.1:1.")
+	contains(t, "no server", stdout, "No server was found at http://127.0.0.1:1 that uses ")
 	_, stderr = runs(t, failed, "key", "list", "--config", path+".absent")
 	contains(t, "no file", stderr, "read configuration: ")
 	write(t, path, "projects: []\n")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trackway/internal/config"
+	"trackway/internal/control"
 )
 
 // serverReload is the flags of every command that changes the configuration of a
@@ -31,18 +32,35 @@ func (r *serverReload) apply(cfg *config.Config, out output) error {
 		return err
 	}
 	if r.Reload {
-		if err := callOps(http.MethodPost, base+"/-/reload", askTime); err != nil {
+		err := callOps(http.MethodPost, base+"/-/reload", askTime)
+		if err == nil {
+			err = inUse(cfg.DataDir)
+		}
+		if err != nil {
 			return fmt.Errorf("the file is changed, but not in force: %w", err)
 		}
 		say(out.stdout, "The running server has read it.\n")
 		return nil
 	}
-	if runs := callOps(http.MethodGet, base+"/-/healthy", lookTime) == nil; runs {
+	if runs := callOps(http.MethodGet, base+"/-/healthy", lookTime) == nil && inUse(cfg.DataDir) == nil; runs {
 		say(out.stdout, "The running server does not know that yet. Tell it (the next time --reload does so):\n  curl -X POST %s/-/reload\n", base)
 	} else {
-		say(out.stdout, "No server was found at %s. One that runs elsewhere reads the file again at SIGHUP, or when it is started.\n", base)
+		say(out.stdout, "No server was found at %s that uses %s. One that runs elsewhere reads the file again at SIGHUP, or when it is started.\n", base, cfg.DataDir)
 	}
 	return nil
+}
+
+// inUse returns an error if no server uses a data directory. A server whose data
+// directory was named by a flag or its environment would read another file than
+// the one that was changed, and go on with its old keys.
+func inUse(dataDir string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
+	defer cancel()
+	conn, err := control.Dial(ctx, dataDir)
+	if err != nil {
+		return fmt.Errorf("the running server has another data directory than %s (name its own by --data or TRACKWAY_DATA): %w", dataDir, err)
+	}
+	return conn.Close()
 }
 
 func opsAddress(listen string) (base string, err error) {

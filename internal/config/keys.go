@@ -148,6 +148,9 @@ func (k *Keys) Add(project, name string, kind trackway.KeyKind, permissions []st
 	if err != nil {
 		return "", "", err
 	}
+	if !k.doc.configured(h) {
+		return "", "", fmt.Errorf("the configuration has no project %q: a new key of it would let nobody in", h.name)
+	}
 	if _, err := h.find(name); err == nil {
 		return "", "", fmt.Errorf("project %q has a key %q already", h.name, name)
 	}
@@ -161,6 +164,12 @@ func (k *Keys) Add(project, name string, kind trackway.KeyKind, permissions []st
 	}
 	k.add(h, added)
 	return id, secret, nil
+}
+
+// configured tells whether the operator's file has a project. Those that it does
+// not have come last.
+func (d *doc) configured(h *holder) bool {
+	return slices.IndexFunc(d.holders, func(o holder) bool { return o.token == h.token }) < len(d.file.Projects)
 }
 
 func (k *Keys) add(h *holder, added key) {

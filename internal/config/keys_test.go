@@ -175,6 +175,34 @@ func TestManagedMode(t *testing.T) {
 	}
 }
 
+// What is no regular file is refused: a link that leads nowhere, after which
+// revoked keys would be in force again, a link to a file, which the next change
+// would replace, and a pipe, whose reader would wait for ever.
+func TestManagedIsNoFile(t *testing.T) {
+	t.Parallel()
+	for what, place := range map[string]func(path string) error{
+		"a link to nothing": func(path string) error { return os.Symlink(path+".absent", path) },
+		"a link to a file": func(path string) error {
+			return errors.Join(os.WriteFile(path+".real", []byte("version: 1\n"), 0o600), os.Symlink(path+".real", path))
+		},
+		"a pipe": func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	} {
+		path := installation(t, "data_dir: data\n"+minimal, "")
+		data := filepath.Join(filepath.Dir(path), "data")
+		if err := errors.Join(os.MkdirAll(data, 0o700), place(filepath.Join(data, ManagedFile))); err != nil {
+			t.Fatal(err)
+		}
+		const want = "data/managed.yaml: cannot be read: it is no regular file, as it must be"
+		if _, got := loads(t, path); got != want {
+			t.Errorf("%s: got %q, want %q", what, got, want)
+		}
+		_, err := ChangeKeys(path, Flags{}, func(*Keys) error { return nil })
+		if err == nil {
+			t.Errorf("%s: a change replaces it", what)
+		}
+	}
+}
+
 // model is what keys should do, as a map from what a client presents, and, for a
 // private key, its secret, to the name of the key that it lets in as.
 type model map[credential]string
@@ -436,6 +464,13 @@ func TestProjectGone(t *testing.T) {
 		list := keys.List()
 		if last := list[len(list)-1]; last.Name != "b" || last.Project != shopToken || filepath.Base(last.File) != ManagedFile {
 			t.Errorf("got %+v, want key b of %s", last, shopToken)
+		}
+		_, err = ChangeKeys(path, Flags{}, func(k *Keys) error {
+			_, _, err := k.Add(shopToken, "c", trackway.PublicKey, nil)
+			return err
+		})
+		if err == nil || !strings.Contains(err.Error(), "the configuration has no project") {
+			t.Errorf("a new key of a project that is gone: got %v", err)
 		}
 		change(func(k *Keys) error {
 			_, err := k.Revoke(shopToken, "a")

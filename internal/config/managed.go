@@ -106,11 +106,20 @@ func written(v reflect.Value) string {
 // [fs.ErrNotExist] if there is none.
 type managedReader func(path string) ([]byte, fs.FileMode, error)
 
+// errNoFile is why what stands in the managed file's place is not read. A link
+// that leads nowhere must not pass for a file that was never made: revoked keys
+// would return. The next change would replace any link, and a pipe would keep
+// its reader waiting.
+var errNoFile = errors.New("it is no regular file, as it must be")
+
 // readManaged is the [managedReader] of the file system.
 func readManaged(path string) ([]byte, fs.FileMode, error) {
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	if err != nil {
 		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, errNoFile
 	}
 	text, err := os.ReadFile(path)
 	return text, info.Mode(), err

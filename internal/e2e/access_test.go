@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -11,7 +12,7 @@ import (
 // key runs `trackway key` on the configuration of a running server, has that read it again, and returns what was printed.
 func (s *server) key(t *testing.T, args ...string) string {
 	t.Helper()
-	args = append(append([]string{"key"}, args...), "--config", s.config, "--reload", "--ops-listen", s.ops)
+	args = append(append([]string{"key"}, args...), "--config", s.config, "--data", filepath.Join(filepath.Dir(s.config), "data"), "--reload", "--ops-listen", s.ops)
 	out, err := exec.Command(binary(t), args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %v\n%s", args, err, out)

@@ -109,15 +109,16 @@ func (e *eraser) pass(c trackway.Customer) error {
 	return errors.Join(e.all(from, c), from.Close())
 }
 
-// catchUp does what has come to the log until nothing is left or, where others
-// go on writing, only maxLast events.
+// catchUp does what has come to the log until nothing is left or, if others go
+// on writing, a few times: then little is left. It does not look again before it
+// returns, since that means to wait for a group of requests.
 func (e *eraser) catchUp() error {
-	const rounds = 4 // after which little more is left than comes in the time of one
-	for round := 0; !e.merged; round++ {
+	const rounds = 5
+	for round := 0; !e.merged && round < rounds; round++ {
 		e.s.mu.Lock()
 		end := e.s.nextSeq
 		e.s.mu.Unlock()
-		if end == e.end.Next || round >= rounds && end-e.end.Next <= maxLast {
+		if end == e.end.Next {
 			break
 		}
 		if err := errors.Join(e.newer(end), e.write()); err != nil {

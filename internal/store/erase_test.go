@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -242,4 +244,48 @@ func (s *Store) mustReadTable(tb testing.TB, table byte) map[string]bool {
 		tb.Fatal(err)
 	}
 	return keys
+}
+
+// TestEraseEndsUnderLoad: an erasure ends however many groups of requests wait
+// for the lock all the time, and long before these do.
+func TestEraseEndsUnderLoad(t *testing.T) {
+	t.Parallel()
+	const writers, enough = 32, 800 // groups, after which writers give up
+	s := openTest(t)
+	c := mustApply(t, s, event("e", 1, map[string]string{"email": `"x"`}, reg1))[0].Customer
+	var wg sync.WaitGroup
+	var groups atomic.Int64
+	busy, erased := make(chan struct{}), make(chan struct{})
+	for w := range writers {
+		wg.Go(func() {
+			cmds := make([]trackway.Command, 1000) // a group by itself
+			for i := range cmds {
+				cmds[i] = event("e", trackway.Micros(i), nil, identifierOf("cookie", fmt.Sprint(w)))
+			}
+			for {
+				for i := range cmds {
+					cmds[i].Time += trackway.Micros(len(cmds))
+				}
+				mustApply(t, s, cmds...)
+				switch n := groups.Add(1); {
+				case n == 4*writers:
+					close(busy)
+				case n >= enough:
+					return
+				}
+				select {
+				case <-erased:
+					return
+				default:
+				}
+			}
+		})
+	}
+	<-busy
+	mustErase(t, s, c, "email")
+	if n := groups.Load(); n >= enough {
+		t.Errorf("the erasure ended only after %d groups", n)
+	}
+	close(erased)
+	wg.Wait()
 }

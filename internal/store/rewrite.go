@@ -21,9 +21,9 @@ import (
 
 const (
 	// maxLast is how many events of the log, of all customers, the end of an
-	// erasure looks at under the lock. It is more than what others add in one
-	// hold of the lock: where writers queue for the lock one of them always
-	// comes in between.
+	// erasure looks at under the lock. It is what others add in two holds of the
+	// lock, for so many groups of requests may come in before an entry: see
+	// local.Log.
 	maxLast = 2048
 
 	// maxFormer is how many former holders of the identifiers one entry of an

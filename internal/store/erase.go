@@ -15,9 +15,10 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// maxRewrittenBytes is how many bytes of events an erasure writes again before
-// others are let in. It writes no more than entry.MaxEvents events.
-const maxRewrittenBytes = 1 << 20
+// maxEntryBytes is how many bytes of events are rewritten or removed, at most
+// and but for the last of them, before others are let in. There are no more
+// than entry.MaxEvents of these events.
+const maxEntryBytes = 1 << 20
 
 // Erased is what one erasure took away. It is for those who keep something of
 // it elsewhere, in memory, and is not to be kept or logged.
@@ -206,7 +207,7 @@ func (e *eraser) take(event *trackway.Event, has bool) error {
 		return nil
 	}
 	e.chunk.Events = append(e.chunk.Events, event.Seq)
-	if e.bytes += len(event.Properties); len(e.chunk.Events) < entry.MaxEvents && e.bytes < maxRewrittenBytes {
+	if e.bytes += len(event.Properties); len(e.chunk.Events) < entry.MaxEvents && e.bytes < maxEntryBytes {
 		return nil
 	}
 	return e.write()

@@ -236,6 +236,34 @@ func TestEraseForgetsFormerHoldersInSteps(t *testing.T) {
 	}
 }
 
+// TestCutOffErasureForgetsNoMore: an erasure that was cut off between these
+// steps, and is never asked for again, leaves a customer that goes on. Its
+// clean-up does not forget what that customer has lost since.
+func TestCutOffErasureForgetsNoMore(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	var cmds []trackway.Command
+	for n := range maxFormer + 5 {
+		cmds = append(cmds, update(trackway.Micros(n), nil, identifierOf("registered", fmt.Sprint("r-", n)), cookie1))
+	}
+	mustApply(t, s, cmds...)
+	c := mustFind(t, s, cookie1)
+	if e := s.newEraser(demo, nil, 1000); e.step(c) != nil || e.end.Outcome != entry.Former {
+		t.Fatalf("outcome %d", e.end.Outcome)
+	}
+	bob, moved := identifierOf("registered", "bob"), identifierOf("cookie", "moved")
+	mustApply(t, s, event("e", 2000, nil, moved), update(2001, nil, cookie1, moved), update(2002, nil, bob, moved))
+	if n, err := s.CleanUp(t.Context(), func() trackway.Micros { return 3000 }); n != 1 || err != nil {
+		t.Fatalf("%d clean-ups, %v", n, err)
+	}
+	mustErase(t, s, mustFind(t, s, bob))
+	events := strings.Join(mustEvents(t, s, c), " ")
+	if !strings.Contains(events, "absorbed_ids") || strings.Contains(events, moved.Value) {
+		t.Errorf("got %s: it has to be a merge without %q", events, moved.Value)
+	}
+	mustBeConsistent(t, s)
+}
+
 // mustReadTable returns the keys of a table.
 func (s *Store) mustReadTable(tb testing.TB, table byte) map[string]bool {
 	tb.Helper()

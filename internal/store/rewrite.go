@@ -196,11 +196,12 @@ func knows(looked []trackway.Identifier, ids []identity.ID) bool {
 // If the process ends after that, and the erasure is asked for again, nobody
 // knows any more whose merges the files still hold as they were. So the first
 // time the places are written down as an erasure of its own that has its
-// clean-up to come: whoever lists erasures sees one more.
+// clean-up to come: whoever lists erasures sees one more. It names nobody as
+// erased, since the customer goes on if the erasure is never asked for again.
 func (t *tx) fewerFormer(e *entry.Erase, keys [][]byte, places *erased.Places) error {
 	e.Outcome = entry.Former
 	if !e.Continued {
-		t.schedule(e, e.Customer, places)
+		t.schedule(e, 0, places)
 	}
 	return t.deleteAll(keys)
 }
@@ -259,7 +260,7 @@ func (t *tx) eraseHolder(e *entry.Erase, h *identity.Holder, former [][]byte) er
 	return t.deleteAll(former)
 }
 
-// schedule has the files lose what was erased.
+// schedule has the files lose what was erased, of a customer or of nobody (0).
 func (t *tx) schedule(e *entry.Erase, c trackway.Customer, places *erased.Places) {
 	t.scheduled = &erased.Record{Project: e.Project, Asked: e.Asked, Places: places.Of(c)}
 }

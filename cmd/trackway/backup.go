@@ -38,7 +38,7 @@ func (c *backupCommand) Run(out output) error {
 		if err := json.NewDecoder(answer).Decode(&b); err != nil {
 			return fmt.Errorf("the server's answer was cut off: %w", err)
 		}
-		say(out.stdout, "Backed up to %s: everything up to event %d, %s in %d files (%d written, the others shared). Backups there: %d.\n",
+		say(out.stdout, "Backed up to %s: everything up to change %d, %s in %d files (%d written, the others shared). Backups there: %d.\n",
 			b.Path, b.Seq, size(b.Bytes), b.Files, b.Copied, b.Generations)
 		say(out.stdout, "The configuration is not in it, for it holds secrets: keep %s elsewhere.\n", c.Config)
 		return nil
@@ -67,7 +67,7 @@ func (c *restoreCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	say(out.stdout, "Restored %s of %s to %s: everything up to event %d, %s. All of it was read and found whole.\n",
+	say(out.stdout, "Restored %s of %s to %s: everything up to change %d, %s. All of it was read and found whole.\n",
 		b.Path, b.At.Local().Format("2006-01-02 15:04:05"), dir, b.Seq, size(b.Bytes))
 	return nil
 }

@@ -44,10 +44,10 @@ func (c *salvageCommand) Run(out output) error {
 		return nil
 	}
 	say(out.stdout, "%s is damaged: %s.\n", lost.Log, lost.Why)
-	say(out.stdout, "Kept: everything up to event %d.\n", lost.Event)
+	say(out.stdout, "Kept: everything up to change %d.\n", lost.Event)
 	say(out.stdout, "Lost: everything acknowledged after that: events, changes of customers, merges, erasures.\n")
 	if lost.Records > 0 {
-		say(out.stdout, "Behind the damage are %d changes that can be read, up to event %d. They are lost, too: they may build on others that are.\n",
+		say(out.stdout, "Behind the damage are %d changes that can be read, up to change %d. They are lost, too: they may build on others that are.\n",
 			lost.Records, lost.Last)
 	}
 	if !c.Drop {

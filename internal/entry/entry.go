@@ -80,8 +80,8 @@ type Registration struct {
 	Token      string
 	Hard, Soft []string // names of identifiers
 
-	Number   uint32 // result
-	Conflict string // result: an identifier that is of the other kind already
+	Number   uint32 // result, unless there is a conflict
+	Conflict string // result: an identifier that is of the other kind already, or in a registration before this one
 }
 
 // Refused counts commands that were refused before they came to the store.

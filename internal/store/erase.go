@@ -15,9 +15,10 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// maxRewrittenBytes is how many bytes of events an erasure writes again before
-// others are let in. It writes no more than entry.MaxEvents events.
-const maxRewrittenBytes = 1 << 20
+// maxEntryBytes is how many bytes of events are rewritten or removed, at most
+// and but for the last of them, before others are let in. There are no more
+// than entry.MaxEvents of these events.
+const maxEntryBytes = 1 << 20
 
 // Erased is what one erasure took away. It is for those who keep something of
 // it elsewhere, in memory, and is not to be kept or logged.
@@ -109,15 +110,16 @@ func (e *eraser) pass(c trackway.Customer) error {
 	return errors.Join(e.all(from, c), from.Close())
 }
 
-// catchUp does what has come to the log until nothing is left or, where others
-// go on writing, only maxLast events.
+// catchUp does what has come to the log until nothing is left or, if others go
+// on writing, a few times: then little is left. It does not look again before it
+// returns, since that means to wait for a group of requests.
 func (e *eraser) catchUp() error {
-	const rounds = 4 // after which little more is left than comes in the time of one
-	for round := 0; !e.merged; round++ {
+	const rounds = 5
+	for round := 0; !e.merged && round < rounds; round++ {
 		e.s.mu.Lock()
 		end := e.s.nextSeq
 		e.s.mu.Unlock()
-		if end == e.end.Next || round >= rounds && end-e.end.Next <= maxLast {
+		if end == e.end.Next {
 			break
 		}
 		if err := errors.Join(e.newer(end), e.write()); err != nil {
@@ -205,7 +207,7 @@ func (e *eraser) take(event *trackway.Event, has bool) error {
 		return nil
 	}
 	e.chunk.Events = append(e.chunk.Events, event.Seq)
-	if e.bytes += len(event.Properties); len(e.chunk.Events) < entry.MaxEvents && e.bytes < maxRewrittenBytes {
+	if e.bytes += len(event.Properties); len(e.chunk.Events) < entry.MaxEvents && e.bytes < maxEntryBytes {
 		return nil
 	}
 	return e.write()

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -234,6 +236,34 @@ func TestEraseForgetsFormerHoldersInSteps(t *testing.T) {
 	}
 }
 
+// TestCutOffErasureForgetsNoMore: an erasure that was cut off between these
+// steps, and is never asked for again, leaves a customer that goes on. Its
+// clean-up does not forget what that customer has lost since.
+func TestCutOffErasureForgetsNoMore(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	var cmds []trackway.Command
+	for n := range maxFormer + 5 {
+		cmds = append(cmds, update(trackway.Micros(n), nil, identifierOf("registered", fmt.Sprint("r-", n)), cookie1))
+	}
+	mustApply(t, s, cmds...)
+	c := mustFind(t, s, cookie1)
+	if e := s.newEraser(demo, nil, 1000); e.step(c) != nil || e.end.Outcome != entry.Former {
+		t.Fatalf("outcome %d", e.end.Outcome)
+	}
+	bob, moved := identifierOf("registered", "bob"), identifierOf("cookie", "moved")
+	mustApply(t, s, event("e", 2000, nil, moved), update(2001, nil, cookie1, moved), update(2002, nil, bob, moved))
+	if n, err := s.CleanUp(t.Context(), func() trackway.Micros { return 3000 }); n != 1 || err != nil {
+		t.Fatalf("%d clean-ups, %v", n, err)
+	}
+	mustErase(t, s, mustFind(t, s, bob))
+	events := strings.Join(mustEvents(t, s, c), " ")
+	if !strings.Contains(events, "absorbed_ids") || strings.Contains(events, moved.Value) {
+		t.Errorf("got %s: it has to be a merge without %q", events, moved.Value)
+	}
+	mustBeConsistent(t, s)
+}
+
 // mustReadTable returns the keys of a table.
 func (s *Store) mustReadTable(tb testing.TB, table byte) map[string]bool {
 	tb.Helper()
@@ -242,4 +272,48 @@ func (s *Store) mustReadTable(tb testing.TB, table byte) map[string]bool {
 		tb.Fatal(err)
 	}
 	return keys
+}
+
+// TestEraseEndsUnderLoad: an erasure ends however many groups of requests wait
+// for the lock all the time, and long before these do.
+func TestEraseEndsUnderLoad(t *testing.T) {
+	t.Parallel()
+	const writers, enough = 32, 800 // groups, after which writers give up
+	s := openTest(t)
+	c := mustApply(t, s, event("e", 1, map[string]string{"email": `"x"`}, reg1))[0].Customer
+	var wg sync.WaitGroup
+	var groups atomic.Int64
+	busy, erased := make(chan struct{}), make(chan struct{})
+	for w := range writers {
+		wg.Go(func() {
+			cmds := make([]trackway.Command, 1000) // a group by itself
+			for i := range cmds {
+				cmds[i] = event("e", trackway.Micros(i), nil, identifierOf("cookie", fmt.Sprint(w)))
+			}
+			for {
+				for i := range cmds {
+					cmds[i].Time += trackway.Micros(len(cmds))
+				}
+				mustApply(t, s, cmds...)
+				switch n := groups.Add(1); {
+				case n == 4*writers:
+					close(busy)
+				case n >= enough:
+					return
+				}
+				select {
+				case <-erased:
+					return
+				default:
+				}
+			}
+		})
+	}
+	<-busy
+	mustErase(t, s, c, "email")
+	if n := groups.Load(); n >= enough {
+		t.Errorf("the erasure ended only after %d groups", n)
+	}
+	close(erased)
+	wg.Wait()
 }

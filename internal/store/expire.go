@@ -23,7 +23,7 @@ import (
 )
 
 // expireRest is for how long others have the store for themselves after
-// entry.MaxEvents events were removed.
+// some events were removed.
 const expireRest = 2 * time.Millisecond
 
 // Expire removes those of the events from sequence number from up to, not including, to whose time, or receipt if that is
@@ -32,7 +32,7 @@ const expireRest = 2 * time.Millisecond
 // that is all. When ctx ends, it stops between two batches. Events behind the
 // lowest cursor stay until it has passed them.
 //
-// Cost: a read of these records of the log, with nobody waiting; writers wait while up to 128 events are removed at once.
+// Cost: a read of these records of the log, with nobody waiting; writers wait while up to 128 events, of 1 MiB or one more, are removed at once.
 func (s *Store) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
@@ -53,11 +53,11 @@ func (s *Store) Expire(
 		if err = context.Cause(ctx); err != nil {
 			break
 		}
-		e := entry.Expire{Events: old[:min(len(old), entry.MaxEvents)]}
+		e := entry.Expire{Events: old[0]}
 		if err = s.log.Append(&e); e.Removed < len(e.Events) {
 			x.Soonest = 0 // what stays is looked at again
 		}
-		if old, x.Removed = old[len(e.Events):], x.Removed+e.Removed; err == nil && len(old) > 0 {
+		if old, x.Removed = old[1:], x.Removed+e.Removed; err == nil && len(old) > 0 {
 			err = sleep.For(ctx, expireRest)
 		}
 	}
@@ -70,17 +70,24 @@ func (s *Store) Expire(
 	return x, nil
 }
 
-// tooOld reads the log and lists what is to be removed.
-func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Micros) (x query.Expired, old []uint64, err error) {
+// tooOld reads the log and lists what is to be removed, in parts for one entry
+// each: applying it reads the events again.
+func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Micros) (x query.Expired, old [][]uint64, err error) {
 	s.mu.Lock()
 	x.Soonest, x.End = query.Never, to > s.nextSeq // before the log is read, so that what is added meanwhile is looked at another time
 	s.mu.Unlock()
+	size := 0 // of the events of the last part
 	err = s.eachEvent(from, to, func(e *trackway.Event) bool {
 		at := min(e.Time, e.Received) // an event from the future would stay for as long as its client likes
 		switch bound := before(e.Project, e.Type); {
 		case bound == query.Forever:
 		case at < bound:
-			old = append(old, e.Seq)
+			n := len(old) - 1
+			if n < 0 || len(old[n]) == entry.MaxEvents || size >= maxEntryBytes {
+				old, n, size = append(old, nil), n+1, 0
+			}
+			old[n] = append(old[n], e.Seq)
+			size += len(e.Properties)
 		default:
 			x.Soonest = min(x.Soonest, at-bound)
 		}

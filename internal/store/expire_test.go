@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -13,6 +14,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/query"
 	"trackway/internal/scale"
 	"trackway/internal/store/format"
@@ -212,6 +214,28 @@ func TestExpireCrash(t *testing.T) {
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestExpireLetsOthersIn: how many events are removed before others are let in
+// is bounded, and so are their bytes, since they are read under the lock.
+func TestExpireLetsOthersIn(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ events, size, want int }{
+		{entry.MaxEvents, 1, 1}, {entry.MaxEvents + 1, 1, 2}, {4, maxEntryBytes/2 + 1, 2}, {3, maxEntryBytes, 3},
+	} {
+		s := openTest(t)
+		large := map[string]string{"p": `"` + strings.Repeat("x", test.size) + `"`}
+		for i := range test.events {
+			mustApply(t, s, event("e", trackway.Micros(i), large, cookie1))
+		}
+		before := s.Applied()
+		if x := mustExpire(t, s, allBefore(query.Never)); x.Removed != test.events {
+			t.Errorf("removed %d of %d events", x.Removed, test.events)
+		}
+		if got := int(s.Applied() - before); got != test.want {
+			t.Errorf("removed %d events of %d bytes in %d steps, want %d", test.events, test.size, got, test.want)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/entry"
+	"trackway/internal/store/format"
 )
 
 // TestIdentifiersKeepTheirKind: records and index are made by what an identifier was when it came.
@@ -40,4 +42,25 @@ func TestIdentifiersKeepTheirKind(t *testing.T) {
 	}
 	// Of what was refused nothing was noted, of the other project neither.
 	must(s.Register([]trackway.Project{{Token: "other", Hard: []string{"new with registered, cookie"}}}))
+}
+
+// TestConflictWithin: an entry whose registrations contradict each other notes
+// nothing, and one without commands does nothing.
+func TestConflictWithin(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	e := entry.Register{Projects: []entry.Registration{
+		{Token: "new"}, {Token: "same", Hard: []string{"a"}}, {Token: "same", Soft: []string{"a"}},
+	}}
+	before := state(t, s)
+	if err := s.log.Append(&e); err != nil || e.Projects[2].Conflict != "a" {
+		t.Fatalf("got %+v, %v", e, err)
+	}
+	if err := s.machine.Apply(s.Applied()+1, new(entry.Commands)); err != nil {
+		t.Error(err)
+	}
+	before[format.KeyApplied] = "\x00\x00\x00\x00\x00\x00\x00\x02"
+	if diff := difference(before, state(t, s)); diff != "" {
+		t.Error(diff)
+	}
 }

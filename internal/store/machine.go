@@ -59,7 +59,7 @@ type machine struct {
 func (m *machine) Apply(index uint64, e entry.Entry) (err error) {
 	cmds, several := e.(*entry.Commands)
 	if several {
-		several = len(cmds.Requests) > 1 || len(cmds.Requests[0].Commands) > 1
+		several = len(cmds.Requests) != 1 || len(cmds.Requests[0].Commands) > 1
 		m.counts.Room()
 	}
 	m.mu.Lock()

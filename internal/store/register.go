@@ -101,18 +101,14 @@ func (t *tx) register(e *entry.Register) error {
 	for i := range e.Projects {
 		r := &e.Projects[i]
 		r.Number, r.Conflict = 0, ""
-		if _, err := registered(t.from, r); err != nil {
+		if err := t.registerOne(r); err != nil {
 			return err
 		}
 		conflict = conflict || r.Conflict != ""
 	}
 	if conflict {
-		return nil
-	}
-	for i := range e.Projects {
-		if err := t.registerOne(&e.Projects[i]); err != nil {
-			return err
-		}
+		_ = t.b.Close() // with all that was staged
+		t.readOwnWrites()
 	}
 	return nil
 }

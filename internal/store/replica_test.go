@@ -6,8 +6,10 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
@@ -21,7 +23,8 @@ import (
 
 // TestReplicas promises that the state is a function of the entries: machines
 // that apply the same ones, as they are decoded, have the same keys and values
-// in all tables but the one of the node. One of them is restarted at any
+// in all tables but the one of the node, and the same becomes of each entry.
+// One of them is restarted at any
 // moment, also by a power cut that takes back what was not synced, and goes on
 // after the entry that it has applied. With another one much happens in between
 // that is no entry: reads, clean-ups, counts that are saved, caches that are
@@ -104,7 +107,7 @@ func openReplica(fs vfs.FS) (*Store, error) {
 }
 
 // apply applies all entries from the one after that which was applied last.
-func (r *replica) apply(entries [][]byte) error {
+func (r *replica) apply(entries [][]byte, outcomes []string) error {
 	for int(r.Applied()) < len(entries) {
 		index := r.Applied() + 1
 		e, err := entry.Decode(entries[index-1])
@@ -116,6 +119,9 @@ func (r *replica) apply(entries [][]byte) error {
 		}
 		if err := r.machine.Apply(index, e); err != nil {
 			return fmt.Errorf("entry %d: %w", index, err)
+		}
+		if got := outcome(e); r.mutant == nil && got != outcomes[index-1] {
+			return fmt.Errorf("entry %d became %s, want %s", index, got, outcomes[index-1])
 		}
 		if r.between != nil {
 			if err := r.between(r); err != nil {
@@ -130,16 +136,40 @@ func (r *replica) apply(entries [][]byte) error {
 type recorded struct {
 	*machine
 
-	entries [][]byte
+	entries  [][]byte
+	outcomes []string
 }
 
 func (r *recorded) Apply(index uint64, e entry.Entry) error {
 	b := entry.Append(nil, e)
 	err := r.machine.Apply(index, e)
 	if err == nil {
-		r.entries = append(r.entries, b)
+		r.entries, r.outcomes = append(r.entries, b), append(r.outcomes, outcome(e))
 	}
 	return err
+}
+
+// outcome tells what became of an entry.
+func outcome(e entry.Entry) string {
+	c, ok := e.(*entry.Commands)
+	if !ok {
+		return fmt.Sprintf("%+v", e)
+	}
+	var b strings.Builder
+	for _, r := range c.Requests {
+		crowded := entry.Crowded{}
+		if r.Crowded != nil {
+			crowded = *r.Crowded
+		}
+		fmt.Fprintf(&b, "%d done, %v", r.Done, crowded)
+		for _, one := range r.Results[:r.Done] {
+			refused := one.Err
+			one.Err = nil
+			fmt.Fprintf(&b, ", %+v %v", one, refused)
+		}
+		b.WriteString("; ")
+	}
+	return b.String()
 }
 
 // replicate does much to a store, has three replicas apply its entries, and
@@ -166,7 +196,10 @@ func replicate(
 			t.Fatal(err)
 		}
 	}
-	for now := trackway.Micros(1); now < 60; now++ {
+	if err := primary.Register([]trackway.Project{{Token: "0", Hard: []string{"registered", "email"}, Soft: []string{"cookie"}}, {Token: "1"}, {Token: "2"}}); err != nil {
+		t.Fatal(err)
+	}
+	for now := trackway.Micros(1); now < 80; now++ {
 		if err := alter(t, primary, random, now); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +209,7 @@ func replicate(
 	}
 	for name, r := range replicas {
 		var diff string
-		if err := r.apply(log.entries); err != nil {
+		if err := r.apply(log.entries, log.outcomes); err != nil {
 			diff = err.Error()
 		} else {
 			diff = difference(state(t, primary), state(t, r.Store))
@@ -240,8 +273,12 @@ func alter(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error
 	case 2, 3:
 		if s.nextCustomer > 1 {
 			c := trackway.Customer(1 + random.Uint64N(uint64(s.nextCustomer)-1))
-			_, err := s.Erase(demo, c, machinePersonal, now)
-			return err
+			for p := range uint32(2) {
+				if _, err := s.Erase(1+p, c, machinePersonal, now); err != nil && !errors.Is(err, pebble.ErrNotFound) {
+					return err
+				}
+			}
+			return nil
 		}
 	case 4:
 		_, err := s.Expire(t.Context(), 1, s.nextSeq, func(_ uint32, typ string) trackway.Micros {
@@ -306,7 +343,7 @@ func (s *Store) group(random *rand.Rand, now trackway.Micros) error {
 
 func randomCommand(random *rand.Rand, now trackway.Micros) trackway.Command {
 	c := trackway.Command{
-		Kind: trackway.Kind(random.IntN(8)), Project: demo, Received: now, Time: now, TimeGiven: random.IntN(4) > 0,
+		Kind: trackway.Kind(random.IntN(8)), Project: demo + uint32(random.IntN(2)), Received: now + trackway.Micros(random.IntN(3)*86400e6), Time: now, TimeGiven: random.IntN(4) > 0,
 	}
 	if c.Kind == 0 {
 		return trackway.Command{Project: demo, Received: now}
@@ -314,7 +351,7 @@ func randomCommand(random *rand.Rand, now trackway.Micros) trackway.Command {
 	if c.Kind > trackway.AddEvent {
 		c.Kind = trackway.AddEvent
 	}
-	for range random.IntN(3) {
+	for range random.IntN(5) {
 		id := machineIDs[random.IntN(len(machineIDs))]
 		same := func(known trackway.Identifier) bool { return uniqueHard(known) == uniqueHard(id) }
 		if !slices.ContainsFunc(c.IDs, same) {
@@ -327,6 +364,9 @@ func randomCommand(random *rand.Rand, now trackway.Micros) trackway.Command {
 	}
 	if c.Kind == trackway.AddEvent {
 		c.Type = []string{"e", "f", "g", trackway.MergeType}[random.IntN(4)]
+		if random.IntN(3) == 0 {
+			c.Type = strconv.Itoa(random.IntN(40))
+		}
 	}
 	values := make(map[string]string)
 	for _, name := range []string{"", "a", "email", "absorbed_ids"} {

@@ -22,9 +22,9 @@ import (
 
 const (
 	// maxLast is how many events of the log, of all customers, the end of an
-	// erasure looks at under the lock. It is more than what others add in one
-	// hold of the lock: where writers queue for the lock one of them always
-	// comes in between.
+	// erasure looks at under the lock. It is what others add in two holds of the
+	// lock, for so many groups of requests may come in before an entry: see
+	// local.Log.
 	maxLast = 2048
 
 	// maxFormer is how many former holders of the identifiers one entry of an
@@ -204,11 +204,12 @@ func knows(looked []trackway.Identifier, ids []identity.ID) bool {
 // If the process ends after that, and the erasure is asked for again, nobody
 // knows any more whose merges the files still hold as they were. So the first
 // time the places are written down as an erasure of its own that has its
-// clean-up to come: whoever lists erasures sees one more.
+// clean-up to come: whoever lists erasures sees one more. It names nobody as
+// erased, since the customer goes on if the erasure is never asked for again.
 func (t *tx) fewerFormer(e *entry.Erase, keys [][]byte, places *erased.Places) error {
 	e.Outcome = entry.Former
 	if !e.Continued {
-		t.schedule(e, e.Customer, places)
+		t.schedule(e, 0, places)
 	}
 	return t.deleteAll(keys)
 }
@@ -267,7 +268,7 @@ func (t *tx) eraseHolder(e *entry.Erase, h *identity.Holder, former [][]byte) er
 	return t.deleteAll(former)
 }
 
-// schedule has the files lose what was erased.
+// schedule has the files lose what was erased, of a customer or of nobody (0).
 func (t *tx) schedule(e *entry.Erase, c trackway.Customer, places *erased.Places) {
 	t.scheduled = &erased.Record{Project: e.Project, Asked: e.Asked, Places: places.Of(c)}
 }

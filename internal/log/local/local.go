@@ -60,7 +60,13 @@ type Log struct {
 
 	// order makes giving an index and applying one step. It is taken before the
 	// machine's own lock, and guards closed.
-	order  sync.Mutex
+	order sync.Mutex
+
+	// turn lets one group at a time wait for order. So any other entry waits for
+	// two groups at most, however many there are: an erasure has to come in
+	// before the log has gone on too far.
+	turn sync.Mutex
+
 	closed bool
 }
 
@@ -220,8 +226,10 @@ func (l *Log) apply(g *group) error {
 // applySome has the requests of a group from one on applied, or only that one.
 // It returns the first request that was not reached.
 func (l *Log) applySome(g *group, at int, alone bool) (next int, err error) {
+	l.turn.Lock()
 	l.order.Lock()
 	defer l.order.Unlock()
+	l.turn.Unlock()
 	l.gathering.close(g)
 	end := len(g.entry.Requests)
 	if alone {

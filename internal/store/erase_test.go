@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -288,7 +289,7 @@ func TestEraseEndsUnderLoad(t *testing.T) {
 		wg.Go(func() {
 			cmds := make([]trackway.Command, 1000) // a group by itself
 			for i := range cmds {
-				cmds[i] = event("e", trackway.Micros(i), nil, identifierOf("cookie", fmt.Sprint(w)))
+				cmds[i] = event("e", trackway.Micros(i), nil, identifierOf("cookie", strconv.Itoa(w)))
 			}
 			for {
 				for i := range cmds {

@@ -54,7 +54,7 @@ type Request struct {
 	Results []trackway.Result // result: what became of each command; as long as Commands
 	Done    int               // result: how many were carried out; the rest goes into another entry
 	Crowded *Crowded          // result: what the next command waits for; nil: only for its turn
-	Err     error             // result: why none of it was stored, which is the server's fault; a machine leaves it alone
+	Err     error             // result: the server's: none of it was stored; a machine leaves it alone
 }
 
 // Reached reports whether a machine came to the request. If it did not, other
@@ -81,7 +81,7 @@ type Registration struct {
 	Hard, Soft []string // names of identifiers
 
 	Number   uint32 // result, unless there is a conflict
-	Conflict string // result: an identifier that is of the other kind already, or in a registration before this one
+	Conflict string // result: an identifier that is of the other kind, here or in the state
 }
 
 // Refused counts commands that were refused before they came to the store.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -278,7 +279,7 @@ func (s *Store) mustReadTable(tb testing.TB, table byte) map[string]bool {
 // for the lock all the time, and long before these do.
 func TestEraseEndsUnderLoad(t *testing.T) {
 	t.Parallel()
-	const writers, enough = 32, 800 // groups, after which writers give up
+	const writers, enough = 32, 400 // groups, after which writers give up
 	s := openTest(t)
 	c := mustApply(t, s, event("e", 1, map[string]string{"email": `"x"`}, reg1))[0].Customer
 	var wg sync.WaitGroup
@@ -288,7 +289,7 @@ func TestEraseEndsUnderLoad(t *testing.T) {
 		wg.Go(func() {
 			cmds := make([]trackway.Command, 1000) // a group by itself
 			for i := range cmds {
-				cmds[i] = event("e", trackway.Micros(i), nil, identifierOf("cookie", fmt.Sprint(w)))
+				cmds[i] = event("e", trackway.Micros(i), nil, identifierOf("cookie", strconv.Itoa(w)))
 			}
 			for {
 				for i := range cmds {
@@ -296,7 +297,7 @@ func TestEraseEndsUnderLoad(t *testing.T) {
 				}
 				mustApply(t, s, cmds...)
 				switch n := groups.Add(1); {
-				case n == 4*writers:
+				case n == 2*writers:
 					close(busy)
 				case n >= enough:
 					return

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -299,6 +300,77 @@ func alter(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error
 		return s.group(random, now)
 	}
 	return nil
+}
+
+// TestReplicasOfBusyStore promises the same of the entries of a store that many
+// use at once: what an erasure or retention has found may have changed when its
+// entry is applied.
+func TestReplicasOfBusyStore(t *testing.T) {
+	t.Parallel()
+	primary, err := openReplica(vfs.NewMem())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &recorded{machine: &primary.machine}
+	primary.log = local.Open(log)
+	seed := rand.Uint64()
+	var wg sync.WaitGroup
+	for w := range 6 {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(seed, uint64(w)))
+			for now := trackway.Micros(1); now < 60; now++ {
+				if err := primary.use(t, random, now, w); err != nil {
+					t.Errorf("seed %d: %v", seed, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r := replica{}
+	if r.Store, err = openReplica(vfs.NewMem()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.apply(log.entries, log.outcomes); err != nil {
+		t.Errorf("seed %d: %v", seed, err)
+	}
+	if diff := difference(state(t, primary), state(t, r.Store)); diff != "" {
+		t.Errorf("seed %d, after %d entries: %s", seed, len(log.entries), diff)
+	}
+	for _, s := range []*Store{primary, r.Store} {
+		mustBeConsistent(t, s)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// use does what one of several users of a store does: the first two erase
+// and expire, the others send commands.
+func (s *Store) use(t *testing.T, random *rand.Rand, now trackway.Micros, user int) error {
+	t.Helper()
+	s.mu.Lock()
+	customers, end := uint64(s.nextCustomer-1), s.nextSeq
+	s.mu.Unlock()
+	switch {
+	case user == 0 && customers > 0:
+		c := trackway.Customer(1 + random.Uint64N(customers))
+		if _, err := s.Erase(demo, c, machinePersonal, now); err != nil && !errors.Is(err, pebble.ErrNotFound) {
+			return err
+		}
+		_, err := s.CleanUp(t.Context(), func() trackway.Micros { return now })
+		return err
+	case user == 1:
+		_, err := s.Expire(t.Context(), 1, end, func(_ uint32, typ string) trackway.Micros {
+			if typ == "e" {
+				return query.Never
+			}
+			return query.Forever
+		})
+		return err
+	case user == 2 && now%8 == 0:
+		return s.crowd(now)
+	}
+	return s.group(random, now)
 }
 
 // crowd makes visitors of some events each one customer, so that timelines stay

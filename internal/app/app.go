@@ -149,7 +149,9 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		s.reloadOnHangup(ctx)
 		s.stop()
 		s.fleet.Stop()
-		return errors.Join(socket.Close(), s.public.Drain(), private.Close()) //nolint:contextcheck // ctx has ended; draining has its own time
+		var drained errgroup.Group
+		drained.Go(socket.Drain)                                              // so that batches of an import are answered, not sent again
+		return errors.Join(s.public.Drain(), drained.Wait(), private.Close()) //nolint:contextcheck // ctx has ended; draining has its own time
 	})
 	return g.Wait()
 }

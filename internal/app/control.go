@@ -46,14 +46,15 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 	g.Go(socket.Serve)
 	g.Go(func() error {
 		<-ctx.Done()
-		return socket.Close()
+		return socket.Drain() //nolint:contextcheck // ctx has ended; draining has its own time
 	})
 	ready()
 	return g.Wait()
 }
 
-// listenControl listens on the control socket. What it serves takes as long as it takes; a stop ends it at once. REQUIRES: the
-// store is open, for its lock keeps other servers away from the socket.
+// listenControl listens on the control socket. What it serves takes as long as it
+// takes; a stop ends what streams. REQUIRES: the store is open, for its lock keeps
+// other servers away from the socket.
 func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	ln, err := control.Listen(ctx, s.Config.DataDir)
 	if err != nil {

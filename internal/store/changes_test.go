@@ -184,18 +184,25 @@ func TestCursors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	set("a", 5)
-	set("b", 7)
-	set("b", 0)
+	set("a", 5) // there are no changes yet
+	if got, err := s.Cursors(); got["a"] != 0 || err != nil {
+		t.Errorf("the cursor is at %v, ahead of the changes: %v", got, err)
+	}
 	for i := range 10 {
 		mustApply(t, s, event("e", trackway.Micros(i), nil, cookie1)) // events 1 and 3 to 11
 	}
+	set("a", 5)
+	set("b", 7)
+	set("b", 0)
+	set("c", 12)
+	set("c", change.NoCursor)
+	set("d", 12)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s = mustOpen(t, fs)
 	got, err := s.Cursors()
-	if diff := cmp.Diff(map[string]uint64{"a": 5, "b": 0}, got); diff != "" || err != nil {
+	if diff := cmp.Diff(map[string]uint64{"a": 5, "b": 0, "d": 11}, got); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
 	for _, test := range []struct {

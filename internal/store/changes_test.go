@@ -49,6 +49,18 @@ func changesOf(t *testing.T, s *Store, after uint64) (list []string) {
 	return list
 }
 
+// newestOf lists the events up to a number, the newest first.
+func newestOf(t *testing.T, s *Store, through uint64) (list []string) {
+	t.Helper()
+	if err := s.Back(through, func(e *trackway.Event) bool {
+		list = append(list, e.Type)
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
 // TestFollowIsDurable promises that those who follow are shown nothing that is
 // not on the disk: the barrier is held, and meanwhile the event, which other
 // commands see already, is not shown, and nobody is woken.
@@ -85,6 +97,9 @@ func TestFollowIsDurable(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{"before", "changed 1"}, changesOf(t, s, 0)); diff != "" {
 			t.Error("(-want +got)\n" + diff)
+		}
+		if got, want := newestOf(t, s, change.NoCursor), []string{"before"}; !slices.Equal(got, want) {
+			t.Errorf("the newest events are %q, want %q", got, want)
 		}
 		if len(followed) > 0 {
 			t.Error("woken before the barrier")
@@ -299,6 +314,9 @@ func TestLostChanges(t *testing.T) {
 	want := []string{"a", "lost 2", "lost 3", "changed 2", "c", "d", "changed 3"}
 	if got := changesOf(t, s, 0); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := newestOf(t, s, 6), []string{"d", "c", "a"}; !slices.Equal(got, want) {
+		t.Errorf("the newest events are %q, want %q", got, want)
 	}
 	if n := s.damaged.Count(damage.Event); n != 2 {
 		t.Errorf("%d places are noted, want 2", n)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/entry"
 	"trackway/internal/query"
 	"trackway/internal/store/damage"
 	"trackway/internal/store/format"
@@ -63,7 +65,8 @@ func newestOf(t *testing.T, s *Store, through uint64) (list []string) {
 
 // TestFollowIsDurable promises that those who follow are shown nothing that is
 // not on the disk: the barrier is held, and meanwhile the event, which other
-// commands see already, is not shown, and nobody is woken.
+// commands see already, is not shown, and nobody is woken. Nor is another one
+// that comes when the disk has the first, and waits for a barrier of its own.
 func TestFollowIsDurable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -74,7 +77,9 @@ func TestFollowIsDurable(t *testing.T) {
 		s.sync = func() error {
 			close(held)
 			<-hold
-			return sync()
+			err := sync()
+			late := []entry.Request{{Commands: []trackway.Command{event("late", 3, nil, r)}, Results: make([]trackway.Result, 1)}}
+			return errors.Join(err, s.machine.Apply(s.Applied()+1, &entry.Commands{Requests: late}))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		followed := make(chan []change.Change, 1)

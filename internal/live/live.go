@@ -31,6 +31,11 @@ type Log interface {
 	// Changes is Follow for the changes up to a number, without waiting.
 	Changes(after, through uint64) iter.Seq2[[]change.Change, error]
 
+	// Back calls do for the events up to a number that are on the disk, the
+	// newest first, until do returns false. The event is valid only during the
+	// call.
+	Back(through uint64, do func(*trackway.Event) bool) error
+
 	// Who returns who a customer is now, after merges, with its identifiers; 0 if
 	// there is no such customer.
 	Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
@@ -41,7 +46,7 @@ var ErrEnded = errors.New("live: ended")
 
 const (
 	mostBytes = 4 << 20 // of events in a watcher's queue
-	lookBack  = 4000    // changes that are looked at for a watcher that comes (back)
+	lookBack  = 4000    // events that are looked at for a watcher that comes (back)
 	mostBack  = 1000    // events of these that it is shown
 	usualBack = 50      // if it is new
 	mostKept  = 1000    // refused commands

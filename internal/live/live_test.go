@@ -28,7 +28,7 @@ type fakeLog struct {
 	changed  chan struct{}
 	merged   map[trackway.Customer]trackway.Customer
 	ids      map[trackway.Customer][]trackway.Identifier
-	asked    int // Follow and Changes
+	asked    int // Follow, Changes and Back
 	whoAsked int
 	broken   error
 	reading  func() // is called when events have been read, and are not given out yet
@@ -123,6 +123,22 @@ func (l *fakeLog) Changes(after, through uint64) iter.Seq2[[]change.Change, erro
 			}
 		}
 	}
+}
+
+func (l *fakeLog) Back(through uint64, do func(*trackway.Event) bool) error {
+	l.mu.Lock()
+	l.asked++
+	events := slices.Clone(l.events[:min(through, l.synced)])
+	l.mu.Unlock()
+	if l.reading != nil {
+		l.reading()
+	}
+	for _, e := range slices.Backward(events) {
+		if e.Seq != 0 && !do(&e) {
+			break
+		}
+	}
+	return l.broken
 }
 
 func (l *fakeLog) Who(_ uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
@@ -286,6 +302,26 @@ func TestResume(t *testing.T) {
 			if len(got) != test.n || dropped != 0 || test.n > 0 && (got[0] != test.first || got[test.n-1] != test.last) {
 				t.Errorf("after %v: got %d events, %d dropped (%.200s)", test.after, len(got), dropped, fmt.Sprint(got))
 			}
+			w.Close()
+		}
+	})
+}
+
+// TestBackOverOtherChanges: many changes that are no events, as an import of
+// customers brings, hide no event from a watcher that comes, or comes back.
+func TestBackOverOtherChanges(t *testing.T) {
+	t.Parallel()
+	run(t, func(b bubble) {
+		t, h, l := b.T, b.h, b.l
+		l.add("a", "b", "c")
+		l.events = append(l.events, make([]trackway.Event, 2*lookBack)...) // numbers of other changes
+		l.sync()
+		for _, test := range []struct {
+			after *Mark
+			want  string
+		}{{nil, "a b c"}, {&Mark{Seq: 1}, "b c"}} {
+			w := mustWatch(t, h, Filter{Events: true}, test.after)
+			wantTypes(t, w, test.want)
 			w.Close()
 		}
 	})

@@ -1,6 +1,8 @@
 package live
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 	"sync"
 
@@ -135,24 +137,27 @@ func (h *Hub) join(w *Watcher, after *Mark, erased uint64) (position uint64, joi
 
 // lookBack reads what a watcher wants of the events up to a position.
 func (w *Watcher) lookBack(position uint64, after *Mark) (back []Item, err error) {
-	from, most := position-min(position, lookBack), usualBack
+	seen, most := uint64(0), usualBack
 	if after != nil {
-		from, most = max(from, after.Seq), mostBack
+		seen, most = after.Seq, mostBack
 	}
 	r := resolver{log: w.hub.log}
-	erased := w.hub.erased.Load() // before they are read
-	for changes, err := range w.hub.log.Changes(from, position) {
-		if err != nil {
-			return nil, err
+	var failed error
+	looked, erased := 0, w.hub.erased.Load() // before they are read
+	err = w.hub.log.Back(position, func(e *trackway.Event) bool {
+		if looked++; looked > lookBack || e.Seq <= seen {
+			return false
 		}
-		wanted, err := w.choose(changes, erased, &r)
-		if err != nil {
-			return nil, err
+		var wanted bool
+		if wanted, failed = w.wants(e, &r); wanted {
+			own := *e
+			own.Properties = bytes.Clone(e.Properties)
+			back = append(back, Item{Event: &own, erased: erased})
 		}
-		back = append(back, wanted...)
-		back = back[max(0, len(back)-most):]
-	}
-	return back, nil
+		return failed == nil && len(back) < most
+	})
+	slices.Reverse(back)
+	return back, cmp.Or(failed, err)
 }
 
 // Close ends watching.

@@ -76,7 +76,8 @@ func (t *tx) noteExpired(e *trackway.Event) {
 // SetCursor stores under a name how far somebody who follows the changes has
 // come; [change.NoCursor] forgets the name. No event behind the lowest cursor
 // expires. It does not wait for the disk: after a crash the cursor may be where
-// it was before, and its owner is told again what came since.
+// it was before, and its owner is told again what came since. A number that no
+// change has yet is taken for the last one, so that none is missed.
 func (s *Store) SetCursor(name string, number uint64) error {
 	return s.log.Append(&entry.Cursor{Name: name, Number: number})
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/entry"
 	"trackway/internal/query"
 	"trackway/internal/store/damage"
 	"trackway/internal/store/format"
@@ -49,9 +51,22 @@ func changesOf(t *testing.T, s *Store, after uint64) (list []string) {
 	return list
 }
 
+// newestOf lists the events up to a number, the newest first.
+func newestOf(t *testing.T, s *Store, through uint64) (list []string) {
+	t.Helper()
+	if err := s.Back(through, func(e *trackway.Event) bool {
+		list = append(list, e.Type)
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
 // TestFollowIsDurable promises that those who follow are shown nothing that is
 // not on the disk: the barrier is held, and meanwhile the event, which other
-// commands see already, is not shown, and nobody is woken.
+// commands see already, is not shown, and nobody is woken. Nor is another one
+// that comes when the disk has the first, and waits for a barrier of its own.
 func TestFollowIsDurable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -62,7 +77,9 @@ func TestFollowIsDurable(t *testing.T) {
 		s.sync = func() error {
 			close(held)
 			<-hold
-			return sync()
+			err := sync()
+			late := []entry.Request{{Commands: []trackway.Command{event("late", 3, nil, r)}, Results: make([]trackway.Result, 1)}}
+			return errors.Join(err, s.machine.Apply(s.Applied()+1, &entry.Commands{Requests: late}))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		followed := make(chan []change.Change, 1)
@@ -85,6 +102,9 @@ func TestFollowIsDurable(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{"before", "changed 1"}, changesOf(t, s, 0)); diff != "" {
 			t.Error("(-want +got)\n" + diff)
+		}
+		if got, want := newestOf(t, s, change.NoCursor), []string{"before"}; !slices.Equal(got, want) {
+			t.Errorf("the newest events are %q, want %q", got, want)
 		}
 		if len(followed) > 0 {
 			t.Error("woken before the barrier")
@@ -184,18 +204,25 @@ func TestCursors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	set("a", 5)
-	set("b", 7)
-	set("b", 0)
+	set("a", 5) // there are no changes yet
+	if got, err := s.Cursors(); got["a"] != 0 || err != nil {
+		t.Errorf("the cursor is at %v, ahead of the changes: %v", got, err)
+	}
 	for i := range 10 {
 		mustApply(t, s, event("e", trackway.Micros(i), nil, cookie1)) // events 1 and 3 to 11
 	}
+	set("a", 5)
+	set("b", 7)
+	set("b", 0)
+	set("c", 12)
+	set("c", change.NoCursor)
+	set("d", 12)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s = mustOpen(t, fs)
 	got, err := s.Cursors()
-	if diff := cmp.Diff(map[string]uint64{"a": 5, "b": 0}, got); diff != "" || err != nil {
+	if diff := cmp.Diff(map[string]uint64{"a": 5, "b": 0, "d": 11}, got); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
 	for _, test := range []struct {
@@ -292,6 +319,9 @@ func TestLostChanges(t *testing.T) {
 	want := []string{"a", "lost 2", "lost 3", "changed 2", "c", "d", "changed 3"}
 	if got := changesOf(t, s, 0); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := newestOf(t, s, 6), []string{"d", "c", "a"}; !slices.Equal(got, want) {
+		t.Errorf("the newest events are %q, want %q", got, want)
 	}
 	if n := s.damaged.Count(damage.Event); n != 2 {
 		t.Errorf("%d places are noted, want 2", n)

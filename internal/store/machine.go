@@ -95,7 +95,7 @@ func (t *tx) apply(e entry.Entry) error {
 	case *entry.Expire:
 		return t.expire(e)
 	case *entry.Cursor:
-		return follow.SetCursor(t.b, e.Name, e.Number)
+		return follow.SetCursor(t.b, e.Name, e.Number, t.nextSeq-1)
 	}
 	return fmt.Errorf("entry of unknown kind %d", e.Kind())
 }

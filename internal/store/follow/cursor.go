@@ -11,13 +11,14 @@ import (
 	"trackway/internal/store/format"
 )
 
-// SetCursor stages where a cursor stands. [change.NoCursor] removes it.
-func SetCursor(b *pebble.Batch, name string, number uint64) error {
+// SetCursor stages where a cursor stands: at a number, but not behind the last
+// change. [change.NoCursor] removes it.
+func SetCursor(b *pebble.Batch, name string, number, last uint64) error {
 	key := format.Key(nil).Cursor(name)
 	if number == change.NoCursor {
 		return b.Delete(key, nil)
 	}
-	return b.Set(key, binary.BigEndian.AppendUint64(nil, number), nil)
+	return b.Set(key, binary.BigEndian.AppendUint64(nil, min(number, last)), nil)
 }
 
 // Cursors returns where all cursors stand, by name. Cost: a scan over them.

@@ -79,8 +79,9 @@ func (f *Feed) Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Chan
 // does not wait for any that are not on the disk yet.
 func (f *Feed) Changes(after, through uint64) iter.Seq2[[]change.Change, error] {
 	return func(yield func([]change.Change, error) bool) {
+		var missed reading.Misses
 		for end := min(through, f.Synced()); after < end; {
-			some, last, err := f.some(after, end)
+			some, last, err := f.some(after, end, &missed)
 			if err != nil {
 				yield(nil, fmt.Errorf("read the changes after %d: %w", after, err))
 				return
@@ -95,10 +96,10 @@ func (f *Feed) Changes(after, through uint64) iter.Seq2[[]change.Change, error] 
 
 // some reads some of the changes after a number up to another one, and returns
 // up to which all are read.
-func (f *Feed) some(after, through uint64) (some []change.Change, last uint64, err error) {
+func (f *Feed) some(after, through uint64, missed *reading.Misses) (some []change.Change, last uint64, err error) {
 	last = through
 	size := 0
-	err = reading.Changes(f.from, after+1, through+1, func(c *change.Change) bool {
+	err = reading.Changes(f.from, after+1, through+1, missed, func(c *change.Change) bool {
 		own := *c
 		switch {
 		case c.Kind == change.Lost:
@@ -116,6 +117,14 @@ func (f *Feed) some(after, through uint64) (some []change.Change, last uint64, e
 		return false
 	})
 	return some, last, err
+}
+
+// Back calls do for the events up to a number that are on the disk, the newest
+// first, until do returns false. The event is valid only during the call. What
+// cannot be read is passed over, but damage may end it. Cost: a step of the log
+// for each event; other changes cost nothing.
+func (f *Feed) Back(through uint64, do func(*trackway.Event) bool) error {
+	return reading.Back(f.from, min(through, f.Synced())+1, f.lost, do)
 }
 
 // Who returns who a customer is now: the one that it was merged into, if it was,

@@ -119,11 +119,44 @@ func Log(from pebble.Reader, low, high uint64, lost func(number uint64, err erro
 	return nil
 }
 
+// Back calls do for the events before number high, the newest first, until do
+// returns false. The event is valid only during the call. lost is told of those
+// that cannot be read. Where the way back cannot be read, it ends.
+func Back(from pebble.Reader, high uint64, lost func(number uint64, err error), do func(*trackway.Event) bool) error {
+	it, err := from.NewIter(&pebble.IterOptions{
+		LowerBound: []byte{format.TableLog}, UpperBound: format.AppendLogKey(nil, high),
+	})
+	if err != nil {
+		return err
+	}
+	number := high
+	types := make(format.TypeNames)
+	for more := it.Last(); more; more = it.Prev() {
+		number = binary.BigEndian.Uint64(it.Key()[1:])
+		if e, err := format.ViewEvent(number, it.Value(), types); err != nil {
+			lost(number, err)
+		} else if !do(&e) {
+			break
+		}
+	}
+	if err := it.Error(); err != nil {
+		lost(number-1, err)
+	}
+	_ = it.Close() // its error has been told
+	return nil
+}
+
+// Misses are how many numbers in a row could not be read when a reading of the
+// changes ended: of events, and of other changes. The next one begins with them,
+// so that it does not lose its patience all over again.
+type Misses struct{ events, others int }
+
 // Changes calls do for the changes from number low up to, not including, high,
 // in order, until do returns false. The change is valid only during the call.
 // A number that cannot be read, and may have been one, is a change of kind
-// [change.Lost].
-func Changes(from pebble.Reader, low, high uint64, do func(*change.Change) bool) error {
+// [change.Lost]. missed is what the reading of the changes before low left, and
+// is left for that of those behind.
+func Changes(from pebble.Reader, low, high uint64, missed *Misses, do func(*change.Change) bool) error {
 	events, err := newWalk(from, format.TableLog, low, high)
 	if err != nil {
 		return err
@@ -134,6 +167,8 @@ func Changes(from pebble.Reader, low, high uint64, do func(*change.Change) bool)
 		return err
 	}
 	defer others.close()
+	events.misses, others.misses = missed.events, missed.others
+	defer func() { *missed = Misses{events.misses, others.misses} }()
 	var e trackway.Event
 	types := make(format.TypeNames)
 	for more, moreOthers := events.next(), others.next(); more || moreOthers; {

@@ -71,10 +71,14 @@ func walksOf(page string) map[string][]string {
 	page, _, _ = strings.Cut(page, "\n## ")
 	walks, title := map[string][]string{}, ""
 	for line := range strings.Lines(page) {
-		if after, is := strings.CutPrefix(line, "### "); is {
+		after, is := strings.CutPrefix(line, "### ")
+		switch hops := walks[title]; {
+		case is:
 			title = strings.TrimSpace(after)
-		} else if line[0] >= '0' && line[0] <= '9' {
-			walks[title] = append(walks[title], line)
+		case line[0] >= '0' && line[0] <= '9':
+			walks[title] = append(hops, line)
+		case line[0] == ' ' && len(hops) > 0: // the item goes on
+			hops[len(hops)-1] += line
 		}
 	}
 	return walks

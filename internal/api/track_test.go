@@ -5,12 +5,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"trackway"
 	"trackway/internal/auth"
 	"trackway/internal/format"
 	"trackway/internal/format/tracking"
 	"trackway/internal/live"
+	"trackway/internal/rates"
 )
 
 // lines is a format of its own, for this test: a line "NAME TYPE" adds an event
@@ -110,6 +112,12 @@ func TestAnotherFormat(t *testing.T) {
 	}
 	if got := strings.Join(refused, ", "); got != "add john required, lines  empty, lines  , lines  " {
 		t.Errorf("watchers were shown %q", got)
+	}
+	now := time.Now()
+	for kind, want := range map[rates.Kind]uint64{rates.Accepted: 2, rates.Refused: 2} { // john, and the body that was not understood
+		if got := f.observer.rates.LastMinute(now, kind); got != want {
+			t.Errorf("%d commands of kind %d were counted, want %d", got, kind, want)
+		}
 	}
 }
 

@@ -1,7 +1,7 @@
 package store
 
 import (
-	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -30,17 +30,63 @@ func TestNothing(t *testing.T) {
 			t.Errorf("result %d: got %+v, want %+v", i, results[i], want[i])
 		}
 	}
-	var counted uint64
+	if counted := refusedIn(t, s); counted != 3 {
+		t.Errorf("%d were counted as refused, want 3", counted)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNothingInParts: a request that needs several entries counts what was
+// refused before once, and each result is in its place.
+func TestNothingInParts(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, vfs.NewMem())
+	entries := 0
+	s.mostMoved, s.held = 1, func(int) { entries++ }
+	early := &trackway.Error{Code: trackway.Invalid, Field: "event_type"}
+	var cmds []trackway.Command
+	for i := range 5 {
+		soft, hard := identifierOf("cookie", strconv.Itoa(i)), identifierOf("registered", strconv.Itoa(i))
+		refused := trackway.Command{Project: demo, Type: "refused", Received: 1}
+		cmds = append(cmds, refused, event("visit", 1, nil, soft), event("visit", 2, nil, hard), event("visit", 3, nil, soft, hard), refused)
+	}
+	results := make([]trackway.Result, len(cmds))
+	for i := range cmds {
+		if cmds[i].Kind == trackway.Nothing {
+			results[i].Err = early
+		}
+	}
+	if err := s.Apply(cmds, results); err != nil {
+		t.Fatal(err)
+	}
+	for i := range cmds {
+		refused := cmds[i].Kind == trackway.Nothing
+		if (results[i].Err == early) != refused || (results[i].Seq == 0) != refused {
+			t.Errorf("result %d of kind %d: got %+v", i, cmds[i].Kind, results[i])
+		}
+	}
+	if counted := refusedIn(t, s); counted != 10 || entries < 5 {
+		t.Errorf("%d were counted as refused in %d entries, want 10 in several", counted, entries)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refusedIn returns how many commands were counted as refused, of the project
+// of the tests and of none.
+func refusedIn(t *testing.T, s *Store) (n uint64) {
+	t.Helper()
 	snapshot := s.Snapshot()
 	for _, project := range []uint32{0, demo} {
-		if err := snapshot.Usage(project, func(_ query.Day, u query.Usage) bool { counted += u.Refused; return true }); err != nil {
+		if err := snapshot.Usage(project, func(_ query.Day, u query.Usage) bool { n += u.Refused; return true }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if counted != 3 {
-		t.Errorf("%d were counted as refused, want 3", counted)
-	}
-	if err := errors.Join(snapshot.Close(), s.Close()); err != nil {
+	if err := snapshot.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return n
 }

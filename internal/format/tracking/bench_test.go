@@ -79,12 +79,12 @@ func BenchmarkDecode(b *testing.B) {
 			return nil
 		}
 	}
-	run("event/wire", event, command(event))
-	run("event/wire-spaced", py, command(py))
+	run("event/decode", event, command(event))
+	run("event/decode-spaced", py, command(py))
 	run("event/jsontext-tokens", event, func() error { return readTokens(event, lastWins) })
 	run("event/json-v2", event, func() error { return jsonv2.Unmarshal(event, new(rival), lastWins) })
 	run("event/encoding-json", event, func() error { return json.Unmarshal(event, new(rivalV1)) })
-	run("batch50/wire", batch, func() error {
+	run("batch50/decode", batch, func() error {
 		if _, err := DecodeBatch(batch, received); err != nil {
 			return err
 		}

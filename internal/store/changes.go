@@ -9,6 +9,7 @@ import (
 	"trackway"
 	"trackway/internal/change"
 	"trackway/internal/entry"
+	"trackway/internal/store/cache"
 	"trackway/internal/store/damage"
 	"trackway/internal/store/follow"
 	"trackway/internal/store/reading"
@@ -40,6 +41,9 @@ func (t *tx) stageChanges() error {
 	}
 	t.m.stageInto(&t.feed, t.b, t.nextSeq)
 	for _, c := range changed {
+		if c.Kind == cache.Unseen {
+			continue
+		}
 		if err := t.feed.Add(change.Change{Kind: c.Kind, Project: c.Project, Customer: c.Customer}); err != nil {
 			return err
 		}

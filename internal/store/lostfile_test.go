@@ -101,10 +101,10 @@ func lose(t *testing.T, fs vfs.FS, text string) (files int) {
 // as lost, and the changes between them, which are in another file, are told.
 func TestLostEventsHideNoOtherChange(t *testing.T) {
 	t.Parallel()
-	var lost string // name of a file
+	var lost atomic.Pointer[string] // name of a file
 	mem := vfs.NewMem()
 	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpFileReadAt && lost != "" && strings.HasSuffix(op.Path, lost) {
+		if lost := lost.Load(); op.Kind == errorfs.OpFileReadAt && lost != nil && strings.HasSuffix(op.Path, *lost) {
 			return errors.New("bad sector")
 		}
 		return nil
@@ -125,7 +125,7 @@ func TestLostEventsHideNoOtherChange(t *testing.T) {
 	}
 	for _, name := range names {
 		if strings.HasSuffix(name, ".sst") && strings.Contains(string(readFile(t, mem, mem.PathJoin("data", name))), fill) {
-			lost = name
+			lost.Store(&name)
 		}
 	}
 	want := []string{"lost 1", "changed 1", "lost 3", "changed 2", "lost 5", "changed 3"}
@@ -135,5 +135,5 @@ func TestLostEventsHideNoOtherChange(t *testing.T) {
 	if got := newestOf(t, s, 10); len(got) > 1 { // the last is in the cache
 		t.Errorf("got %q of a file that is lost", got)
 	}
-	lost = ""
+	lost.Store(nil)
 }

@@ -10,6 +10,7 @@ import (
 	"trackway"
 	"trackway/internal/entry"
 	"trackway/internal/identity"
+	"trackway/internal/store/cache"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 )
@@ -168,7 +169,7 @@ func (t *tx) settle(e *entry.Settle) error {
 		if err := t.b.Delete(format.AbsorbedKey(h.Customer, e.From), nil); err != nil {
 			return err
 		}
-		t.putHolder(e.Project, h)
+		t.changed.Add(e.Project, h, cache.Unseen, true)
 	}
 	e.More = !whole
 	return nil

@@ -142,7 +142,7 @@ func TestSettlingInSteps(t *testing.T) {
 	s.mostMoved = 3
 	crowdedStore(t, s, 4, events)
 	c := &entry.Crowded{Project: demo, Customer: 1, Excess: 2}
-	want := mustEvents(t, s, 1)
+	want, last := mustEvents(t, s, 1), s.committed.Load()
 	if !slices.IsSortedFunc(s.readEvents(t, 1), byTimeAndArrival) {
 		t.Fatal("the events are not in order")
 	}
@@ -182,6 +182,9 @@ func TestSettlingInSteps(t *testing.T) {
 	}
 	if err := s.settle(&entry.Crowded{Project: demo, Customer: 1, Excess: 9}); err != nil || len(s.mustRead(t).kept) != 1 {
 		t.Errorf("%d timelines are kept, %v, want 1: there is none that it could move to", len(s.mustRead(t).kept), err)
+	}
+	if got := s.committed.Load(); got != last {
+		t.Errorf("the last change is %d, want %d: nothing has changed that anybody could see", got, last)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,59 @@
+package live
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+
+	"trackway"
+)
+
+func TestResume(t *testing.T) {
+	t.Parallel()
+	run(t, func(b bubble) {
+		t, h, l := b.T, b.h, b.l
+		for i := range 2*mostBack + 1 {
+			l.write(strconv.Itoa(i+1), 1, 1)
+		}
+		l.sync()
+		for _, test := range []struct {
+			after       *Mark
+			first, last string
+			n           int
+		}{
+			{nil, "1952", "2001", usualBack},
+			{&Mark{Seq: 1998}, "1999", "2001", 3},
+			{&Mark{Seq: 1}, "1002", "2001", mostBack},
+			{&Mark{Seq: 2001}, "", "", 0},
+			{&Mark{Seq: 1 << 60}, "", "", 0},
+		} {
+			w := mustWatch(t, h, Filter{Events: true}, test.after)
+			settle()
+			got, dropped := types(t, w)
+			if len(got) != test.n || dropped != 0 || test.n > 0 && (got[0] != test.first || got[test.n-1] != test.last) {
+				t.Errorf("after %v: got %d events, %d dropped (%.200s)", test.after, len(got), dropped, fmt.Sprint(got))
+			}
+			w.Close()
+		}
+	})
+}
+
+// TestBackOverOtherChanges: many changes that are no events, as an import of
+// customers brings, hide no event from a watcher that comes, or comes back.
+func TestBackOverOtherChanges(t *testing.T) {
+	t.Parallel()
+	run(t, func(b bubble) {
+		t, h, l := b.T, b.h, b.l
+		l.add("a", "b", "c")
+		l.events = append(l.events, make([]trackway.Event, 2*lookBack)...) // numbers of other changes
+		l.sync()
+		for _, test := range []struct {
+			after *Mark
+			want  string
+		}{{nil, "a b c"}, {&Mark{Seq: 1}, "b c"}} {
+			w := mustWatch(t, h, Filter{Events: true}, test.after)
+			wantTypes(t, w, test.want)
+			w.Close()
+		}
+	})
+}

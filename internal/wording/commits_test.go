@@ -10,7 +10,7 @@ import (
 )
 
 // since is the commit after which subjects are checked.
-const since = "d9ef3318ecf41a8ebbc3ddbc4ddebd2ed92742f5"
+const since = "3ab076e40e6dc0cbb6a99beb093062c1b4581c66"
 
 const subjectWidth = 72
 

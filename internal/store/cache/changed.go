@@ -26,8 +26,9 @@ type Changed struct {
 	at   map[trackway.Customer]int // places in the list, from fewHolders on
 }
 
-// Unseen is the kind of what changes for nobody who reads: no follower is told.
-const Unseen = change.Stored // which is said of no customer, and is below the others
+// Unseen is the kind of a change that no reader can see: no follower is told. It
+// is below the others, and Stored is never said of a customer.
+const Unseen = change.Stored
 
 // ChangedHolder is a holder and its project.
 type ChangedHolder struct {

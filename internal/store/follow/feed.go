@@ -120,9 +120,9 @@ func (f *Feed) some(after, through uint64, missed *reading.Misses) (some []chang
 }
 
 // Back calls do for the events up to a number that are on the disk, the newest
-// first, until do returns false. The event is valid only during the call. What
-// cannot be read is passed over, but damage may end it. Cost: a step of the log
-// for each event; other changes cost nothing.
+// first, until do returns false. The event is valid only during the call. An
+// event that cannot be read is passed over, but a damaged block ends it. Cost: a
+// step of the log for each event; other changes cost nothing.
 func (f *Feed) Back(through uint64, do func(*trackway.Event) bool) error {
 	return reading.Back(f.from, min(through, f.Synced())+1, f.lost, do)
 }

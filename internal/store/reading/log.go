@@ -121,7 +121,7 @@ func Log(from pebble.Reader, low, high uint64, lost func(number uint64, err erro
 
 // Back calls do for the events before number high, the newest first, until do
 // returns false. The event is valid only during the call. lost is told of those
-// that cannot be read. Where the way back cannot be read, it ends.
+// that cannot be read. A damaged block ends it.
 func Back(from pebble.Reader, high uint64, lost func(number uint64, err error), do func(*trackway.Event) bool) error {
 	it, err := from.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{format.TableLog}, UpperBound: format.AppendLogKey(nil, high),

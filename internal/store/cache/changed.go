@@ -14,8 +14,8 @@ const fewHolders = 8
 // them is given back.
 const usualHolders = 4096
 
-// Changed are the customers that a transaction has changed and not staged yet. A
-// record lists all of its customer's identifiers, up to 17 kB for each soft
+// Changed are the customers that a transaction has changed and not staged yet.
+// A record lists all of its customer's identifiers, up to 17 kB for each soft
 // name, and every command of a batch may change it: it is staged once, when the
 // transaction ends. Until then the holder here is the truth, also if the cache
 // has dropped it and the database has an older record.
@@ -26,8 +26,8 @@ type Changed struct {
 	at   map[trackway.Customer]int // places in the list, from fewHolders on
 }
 
-// Unseen is the kind of a change that no reader can see: no follower is told. It
-// is below the others, and Stored is never said of a customer.
+// Unseen is the kind of a change that no reader can see: no follower is told.
+// It is below the others, and Stored is never said of a customer.
 const Unseen = change.Stored
 
 // ChangedHolder is a holder and its project.

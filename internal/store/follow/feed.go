@@ -26,16 +26,16 @@ const (
 	pause     = 10 * time.Millisecond
 )
 
-// Feed is the changes of a store. Safe for concurrent use; it takes no lock that
-// writers need.
+// Feed is the changes of a store. Safe for concurrent use; it takes no lock
+// that writers need.
 type Feed struct {
 	from pebble.Reader
 	mark *Watermark
 	lost func(number uint64, err error)
 }
 
-// New returns the feed of a store, up to a mark. lost is told of each change that
-// cannot be read.
+// New returns the feed of a store, up to a mark. lost is told of each change
+// that cannot be read.
 func New(from pebble.Reader, mark *Watermark, lost func(number uint64, err error)) Feed {
 	return Feed{from: from, mark: mark, lost: lost}
 }
@@ -44,10 +44,10 @@ func New(from pebble.Reader, mark *Watermark, lost func(number uint64, err error
 // are none.
 func (f *Feed) Synced() uint64 { return f.mark.number.Load() }
 
-// Follow iterates over the changes after a number that are on the disk, in order
-// and some at a time, and waits for more until ctx ends. Changes may be kept. A
-// change that cannot be read is one of kind [change.Lost]; an error ends it. It
-// holds nothing of the store while its caller is at work.
+// Follow iterates over the changes after a number that are on the disk, in
+// order and some at a time, and waits for more until ctx ends. Changes may be
+// kept. A change that cannot be read is one of kind [change.Lost]; an error
+// ends it. It holds nothing of the store while its caller is at work.
 //
 // Of the changes of a customer only the latest is there. An event is as it is
 // when it is read. A follower that looks at customers in the store sees them as
@@ -121,15 +121,15 @@ func (f *Feed) some(after, through uint64, missed *reading.Misses) (some []chang
 
 // Back calls do for the events up to a number that are on the disk, the newest
 // first, until do returns false. The event is valid only during the call. An
-// event that cannot be read is passed over, but a damaged block ends it. Cost: a
-// step of the log for each event; other changes cost nothing.
+// event that cannot be read is passed over, but a damaged block ends it. Cost:
+// a step of the log for each event; other changes cost nothing.
 func (f *Feed) Back(through uint64, do func(*trackway.Event) bool) error {
 	return reading.Back(f.from, min(through, f.Synced())+1, f.lost, do)
 }
 
-// Who returns who a customer is now: the one that it was merged into, if it was,
-// and that one's identifiers. It may tell what is not on the disk yet. A customer
-// that is not known is 0. Cost: a look-up for each merge in a row.
+// Who returns who a customer is now: the one that it was merged into, if it
+// was, and that one's identifiers. It may tell what is not on the disk yet. A
+// customer that is not known is 0. Cost: a look-up for each merge in a row.
 func (f *Feed) Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
 	h, err := reading.Survivor(f.from, project, c)
 	if errors.Is(err, pebble.ErrNotFound) {

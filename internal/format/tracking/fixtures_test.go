@@ -15,7 +15,7 @@ import (
 	"trackway/internal/prereq"
 )
 
-const shared = "../../../shared/"
+const shared = "../../../../shared/"
 
 // sharedFile returns a file of the folder beside the project, nil where that is
 // absent.

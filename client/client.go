@@ -1,11 +1,16 @@
-// Package client sends what customers do to a Trackway server. A call of Track returns at once. What it took is then delivered, in
-// the order of the calls, however often the network, the server or this process fails on the way; what cannot be delivered is
-// reported. Commands wait in a bounded queue, in memory or on disk; one goroutine sends them in batches, slows down
-// before the server's limit would stop it, and waits as long as it is told when it does. What is sent twice a server stores once,
-// since every command carries a time of its own: each command is there once per server. A batch whose answer was lost and that
-// went to another server, with a store of its own, may be in both.
+// Package client sends what customers do to a Trackway server. A call of Track
+// returns at once. The client then delivers its command, in the order of the
+// calls, however often the network, the server or this process fails on the
+// way, and reports each command that it cannot deliver. Commands wait in a
+// bounded queue, in memory or on disk. One goroutine sends them in batches,
+// slows down before the server's limit would stop it, and waits as long as the
+// server asks if it is stopped. A server stores a command once even if it is
+// sent twice, since every command carries a time of its own. If the answer to a
+// batch was lost and the batch went to another server, which has a store of its
+// own, both may have it.
 //
-// It needs the standard library only. It does not read anything back, and it logs nothing: what goes wrong is told to OnTrouble.
+// The client needs the standard library only. It reads nothing back and logs
+// nothing: it reports what goes wrong to OnTrouble.
 package client
 
 import (
@@ -230,9 +235,11 @@ func (c *Client) unsettledLocked(first uint64) int {
 	return n
 }
 
-// Flush has what was queued before sent without waiting for full batches, and returns when all of it is delivered or
-// rejected, and OnReject has returned of the latter (unless ctx is that of a call of OnReject or OnTrouble). If ctx ends before,
-// the error is an [UndeliveredError] as long as anything is undelivered; the client goes on trying.
+// Flush sends what was queued before without waiting for full batches. It
+// returns when all of it is delivered or rejected, and OnReject has returned of
+// the rejected (unless ctx is that of a call of OnReject or OnTrouble). If ctx
+// ends before, the error is an [UndeliveredError] as long as anything is
+// undelivered; the client goes on trying.
 func (c *Client) Flush(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -37,10 +37,13 @@ type Options struct {
 	QueueBytes int64 // of waiting commands; 0 is 64 MiB
 	WhenFull   FullPolicy
 
-	// OnReject is told of each command that a server has refused for good. A goroutine of its own calls it, one call at a
-	// time, in order. It does not hold up sending: what it is yet to be told waits in memory; what is over 4 MiB of that is
-	// left out, and counted by Stats.Untold. It may call the client; Flush and Close need ctx then, or they would wait until
-	// OnReject itself has returned. ctx does not end.
+	// OnReject learns each command that a server has refused for good. A
+	// goroutine of its own calls it, one call at a time, in order. It does not
+	// hold up sending: commands that it has yet to learn wait in memory. If
+	// they take more than 4 MiB, the rest is left out and counted by
+	// Stats.Untold. OnReject may call the client; Flush and Close need ctx
+	// then, or they would wait until OnReject itself has returned. ctx does not
+	// end.
 	OnReject func(ctx context.Context, r Rejection)
 
 	// OnTrouble is told, in the same way, of what goes wrong while commands are kept and tried again: a server that is out of

@@ -1,5 +1,6 @@
-// Package web holds the dashboard, as it was built, inside the binary. The server can be built without it: what was not built
-// is not there, and the server says so. The package serves nothing itself, and it knows no route.
+// Package web holds the dashboard, as it was built, inside the binary. The
+// server can be built without the dashboard, and then says that it is missing.
+// The package serves nothing itself, and it knows no route.
 package web
 
 import (

@@ -40,7 +40,8 @@ type Config struct {
 // Handler returns the routes of the control socket. Without ?project= (a name
 // or a token), the only project is meant.
 //
-//	POST /import  a batch: at most [MaxLines] commands, a line each; answers an [Outcome] a line. ?store=NAME must be the store's, if given
+//	POST /import  a batch: at most [MaxLines] commands, a line each; answers
+//	              an [Outcome] a line. ?store=NAME must be the store's, if given
 //	POST /backup  a [Backup] into ?dir=, of which ?keep= stay
 //	GET /export   the file that ?format= names, of ?customers=true and ?events=true; of events ?type=, ?since= and ?until=
 //	GET /store    a [Store]

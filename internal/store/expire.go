@@ -32,7 +32,8 @@ const expireRest = 2 * time.Millisecond
 // that is all. When ctx ends, it stops between two batches. Events behind the
 // lowest cursor stay until it has passed them.
 //
-// Cost: a read of these records of the log, with nobody waiting; writers wait while up to 128 events, of 1 MiB or one more, are removed at once.
+// Cost: a read of these records of the log, with nobody waiting. Writers wait
+// while up to 128 events are removed at once, of 1 MiB in all or one more.
 func (s *Store) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {

@@ -117,29 +117,38 @@ func TestFixtures(t *testing.T) {
 	}
 }
 
+// vector is one case of a conformance file. J is what its tests look at in the
+// JSON of an answer.
+type vector[J any] struct {
+	Case  string
+	Steps []struct {
+		Request  request
+		Response struct {
+			Status int
+			JSON   J
+		}
+	}
+}
+
+// vectors returns the cases of a conformance file.
+func vectors[J any](t *testing.T, name string) (cases []vector[J]) {
+	t.Helper()
+	text := sharedFile(t, name)
+	if text == nil {
+		prereq.Missing(t, prereq.Shared, "no "+name)
+	}
+	if err := json.Unmarshal(text, &cases); err != nil {
+		t.Fatal(err)
+	}
+	return cases
+}
+
 // The vectors' requests that this package has to refuse are refused, with the
 // message asked for; all others are decoded. Commands that ingest refuses
 // (missing or unknown ids, no type) are decoded here.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	var cases []struct {
-		Case  string
-		Steps []struct {
-			Request  request
-			Response struct {
-				JSON struct {
-					Message string
-				}
-			}
-		}
-	}
-	vectors := sharedFile(t, "conformance/tracking.json")
-	if vectors == nil {
-		prereq.Missing(t, prereq.Shared, "no conformance/tracking.json")
-	}
-	if err := json.Unmarshal(vectors, &cases); err != nil {
-		t.Fatal(err)
-	}
+	cases := vectors[struct{ Message string }](t, "conformance/tracking.json")
 	refused := map[string]string{ // by body: the message of the command that is refused here, though not the whole body
 		`{"customer_ids": {"registered": "x"}, "properties": []}`: "Field 'properties': expected an object, got an array.",
 	}
@@ -171,25 +180,7 @@ func TestConformance(t *testing.T) {
 // refuses are decoded here.
 func TestFindings(t *testing.T) {
 	t.Parallel()
-	var cases []struct {
-		Case  string
-		Steps []struct {
-			Request  request
-			Response struct {
-				Status int
-				JSON   struct {
-					Results []struct{ Success bool }
-				}
-			}
-		}
-	}
-	vectors := sharedFile(t, "conformance/findings.json")
-	if vectors == nil {
-		prereq.Missing(t, prereq.Shared, "no conformance/findings.json")
-	}
-	if err := json.Unmarshal(vectors, &cases); err != nil {
-		t.Fatal(err)
-	}
+	cases := vectors[struct{ Results []struct{ Success bool } }](t, "conformance/findings.json")
 	for _, c := range cases {
 		for _, step := range c.Steps {
 			body := string(step.Request.JSON)

@@ -61,7 +61,8 @@ type Call struct {
 	Agent    string // User-Agent
 }
 
-// Note remembers a call that the sample holds. A call without an address is nobody's. It costs a microsecond or two.
+// Note remembers a call that the sample holds, unless it has no address. It
+// costs a microsecond or two.
 func (w *Watch) Note(c *Call) {
 	if !c.Addr.IsValid() {
 		return

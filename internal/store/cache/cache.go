@@ -128,14 +128,6 @@ func (c *Cache) ForgetID(key []byte) {
 	delete(c.old.ids, string(key))
 }
 
-// ForgetHolder drops a customer whose record was changed behind the cache.
-func (c *Cache) ForgetHolder(customer trackway.Customer) {
-	for _, g := range []generation{c.young, c.old} {
-		delete(g.holders, customer)
-		delete(g.latest, customer)
-	}
-}
-
 // Empty drops everything.
 func (c *Cache) Empty() {
 	c.turn()

@@ -471,9 +471,11 @@ func TestBombsPause(t *testing.T) {
 		send("192.0.2.1", bomb)
 		send("192.0.2.1", honest)
 		send("192.0.2.2", honest)
+		s.mu.Lock() // an answer is still to come
 		if a, b := answers["192.0.2.1"], answers["192.0.2.2"]; len(a) != 1 || a[0].status != 413 || len(b) != 1 || b[0].status != 200 {
 			t.Errorf("at once: got %+v and, from elsewhere, %+v", a, b)
 		}
+		s.mu.Unlock()
 		wait(wastePause)
 		if a := answers["192.0.2.1"]; len(a) != 2 || a[1].status != 200 || a[1].after < wastePause {
 			t.Errorf("a second later: got %+v", a)

@@ -1,186 +1,169 @@
-// Command fill measures the store over time: it puts in events until there are many, and prints, tenth by tenth, how fast
-// that went; then what they take on the disk, and how long it takes to read customers back.
+// Command fill measures the real binary as its store grows. It sends events in
+// batches of 50 until there are many, and prints for each step what an event
+// costs. Then it kills the server, starts it again on the same store, and prints
+// how long it takes until it is ready, and what the store takes on the disk.
 //
 //	go run ./fill -events 20000000 -customers 1000000
+//	go run ./fill -binary OLD
 //
-// The events come in batches of 50 through the store's own Apply, as from connections that wait for each answer: identity,
-// duplicate check, indexes, usage and fsync included, HTTP and JSON not.
+// Sixteen writers each wait for the answer to one batch before they send the
+// next. They make up realistic events, which costs more than sending them, so
+// the rate says little; the processor time is that of the server alone.
 package main
 
 import (
+	"bytes"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"log"
-	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"trackway"
-	"trackway/internal/store"
+	"trackway/bench/running"
+	"trackway/bench/shop"
 )
 
 const (
 	batch   = 50
 	writers = 16
-	tenths  = 10
+	plenty  = 4_000_000 // calls a minute: a limit that is not reached
 )
 
 func main() {
 	log.SetFlags(0)
-	events := flag.Int("events", 20_000_000, "events to put in")
+	events := flag.Int("events", 20_000_000, "events to send")
 	customers := flag.Int("customers", 1_000_000, "customers they are of: a few are much more active than most")
+	step := flag.Int("step", 1_000_000, "events in a line of the table")
+	binary := flag.String("binary", "", "the server; without it, it is built")
 	flag.Parse()
+	runtime.LockOSThread() // the server ends with the thread that started it
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: writers}}
 	dir, err := os.MkdirTemp("", "trackway-fill-")
 	must(err)
 	defer os.RemoveAll(dir)
-	s, err := store.Open(dir, store.Options{Fatal: func(err error) { log.Fatal(err) }})
-	must(err)
-	var rates []float64
-	for tenth := range tenths {
-		start, cpu := time.Now(), processorTime()
-		fill(s, *events/tenths, *customers)
-		took, used := time.Since(start), processorTime()-cpu
-		rates = append(rates, float64(*events/tenths)/took.Seconds())
-		fmt.Printf("tenth %2d: %7.0f events/s, %5.1f µs of CPU an event, %4d MB resident, %5.0f bytes of disk an event\n", tenth+1,
-			rates[tenth], float64(used.Nanoseconds())/1e3/float64(*events/tenths), resident()>>20,
-			float64(size(dir))/float64(*events/tenths*(tenth+1)))
+	if *binary == "" {
+		*binary = running.Build(dir)
 	}
-	fmt.Printf("last tenth against the first: %.2f\n", rates[tenths-1]/rates[0])
-	read(s, *customers, "just written")
-	must(s.Close())
-	fmt.Printf("closed: %.0f bytes of disk an event\n", float64(size(dir))/float64(*events))
-	s, err = store.Open(dir, store.Options{Fatal: func(err error) { log.Fatal(err) }})
-	must(err)
-	read(s, *customers, "opened anew")
-	read(s, *customers, "the same again")
-	must(s.Close())
+	store := filepath.Join(dir, "data")
+	s := running.Start(*binary, dir, plenty)
+	shops := make([]*shop.Shop, writers)
+	for i := range shops {
+		shops[i] = shop.New(uint64(i), *customers)
+	}
+	fmt.Println("| million events | µs of processor time an event | events/s | memory MB | bytes on the disk an event |")
+	fmt.Println("| --- | --- | --- | --- | --- |")
+	var costs []float64
+	sent := 0
+	for sent < *events {
+		start, before := time.Now(), s.ProcessorTime()
+		n := fill(client, s.Public, shops, min(*step, *events-sent))
+		sent += n
+		took, used := time.Since(start), s.ProcessorTime()-before
+		costs = append(costs, used.Seconds()*1e6/float64(n))
+		fmt.Printf("| %.1f | %.1f | %.0f | %d | %d |\n", float64(sent)/1e6, costs[len(costs)-1], float64(n)/took.Seconds(), s.Memory()/1e6, size(store)/int64(sent))
+	}
+	fmt.Printf("\nprocessor time, the last step ÷ the first: %.2f\n", costs[len(costs)-1]/costs[0])
+	s.Kill()
+	start := time.Now()
+	s = running.Start(*binary, dir, plenty)
+	ready(s)
+	fmt.Printf("after kill -9, ready in %.2f s\n", time.Since(start).Seconds())
+	idle(s)
+	fmt.Printf("once it is idle: %d bytes on the disk an event, %d MB of memory\n", size(store)/int64(sent), s.Memory()/1e6)
+	s.Stop()
+	fmt.Printf("stopped: %d bytes on the disk an event\n", size(store)/int64(sent))
 }
 
 var clock atomic.Int64 // microseconds: events come in order of time
 
-// fill puts in n events.
-func fill(s *store.Store, n, customers int) {
+// fill sends at least n events, and returns how many.
+func fill(client *http.Client, addr string, shops []*shop.Shop, n int) int {
+	url := fmt.Sprintf("http://%s/track/v2/projects/%s/batch", addr, running.Project)
 	var wg sync.WaitGroup
-	var left atomic.Int64
-	left.Store(int64(n))
-	for w := range writers {
+	var claimed atomic.Int64
+	for _, s := range shops {
 		wg.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(w), uint64(clock.Load())))
-			results := make([]trackway.Result, batch)
-			for left.Add(-batch) >= 0 {
-				must(s.Apply(commands(r, customers), results))
-				for i := range results {
-					if results[i].Err != nil {
-						log.Fatal(results[i].Err)
+			var body []byte
+			for claimed.Add(batch) < int64(n)+batch {
+				body = append(body[:0], `{"commands":[`...)
+				for i := range batch {
+					if i > 0 {
+						body = append(body, ',')
 					}
+					body = s.AppendCommand(body, 1_760_000_000_000_000+clock.Add(997))
 				}
+				post(client, url, append(body, "]}"...))
 			}
 		})
 	}
 	wg.Wait()
+	return (n + batch - 1) / batch * batch
 }
 
-// commands are the events of one visit after the other: a visitor does some things in a row.
-func commands(r *rand.Rand, customers int) []trackway.Command {
-	cmds := make([]trackway.Command, batch)
-	var who int
-	for i := range cmds {
-		if i%5 == 0 {
-			who = visitor(r, customers)
-		}
-		now := trackway.Micros(1_760_000_000_000_000 + clock.Add(997))
-		cmds[i] = trackway.Command{
-			Kind: trackway.AddEvent, Project: 1, IDs: []trackway.Identifier{{Name: "cookie", Value: cookie(who)}},
-			Type: types[r.IntN(len(types))], Time: now, TimeGiven: true, Received: now, Properties: properties(r),
-		}
-	}
-	return cmds
-}
-
-// visitor draws a customer: one in fifty comes a hundred times as often as the others.
-func visitor(r *rand.Rand, customers int) int {
-	if r.IntN(3) > 0 {
-		return r.IntN(customers / 50)
-	}
-	return r.IntN(customers)
-}
-
-func cookie(who int) string { return fmt.Sprintf("%08x-4782-47ae-ba14-df6e29eefb36", who) }
-
-var types = []string{"page_visit", "view_item", "cart_update", "purchase", "search"}
-
-// properties of about 460 bytes, as a shop's page sends them.
-func properties(r *rand.Rand) []trackway.Property {
-	item := r.IntN(40000)
-	text := func(format string, args ...any) []byte { return fmt.Appendf(nil, format, args...) }
-	return []trackway.Property{
-		{Name: "browser", Value: text(`"Chrome %d"`, 120+r.IntN(22))},
-		{Name: "campaign", Value: text(`"autumn-%d"`, r.IntN(30))},
-		{Name: "category", Value: text(`"Shoes > Running > Trail %d"`, item%300)},
-		{Name: "currency", Value: text(`"EUR"`)},
-		{Name: "item_id", Value: text(`"sku-%06d"`, item)},
-		{Name: "language", Value: text(`"de-DE"`)},
-		{Name: "os", Value: text(`"Android %d"`, 9+r.IntN(7))},
-		{Name: "price", Value: text(`%d.90`, item%200)},
-		{Name: "referrer", Value: text(`"https://www.example.org/search?q=%x"`, r.IntN(1<<24))},
-		{Name: "session", Value: text(`"%016x"`, r.Uint64())},
-		{Name: "title", Value: text(`"Trail running shoe %d, waterproof, with a sole for wet rock"`, item)},
-		{Name: "url", Value: text(`"https://shop.example/p/%06d?utm_source=newsletter&utm_medium=email"`, item)},
-		{Name: "viewport", Value: text(`"%dx%d"`, 360+r.IntN(80), 700+r.IntN(250))},
-	}
-}
-
-// read reads customers who have about a hundred events or more, the same ones each time.
-func read(s *store.Store, customers int, when string) {
-	const samples = 400
-	r := rand.New(rand.NewPCG(1, 2))
-	var times []time.Duration
-	for range samples {
-		start := time.Now()
-		v := s.Snapshot()
-		c, err := v.Find(1, trackway.Identifier{Name: "cookie", Value: cookie(r.IntN(customers / 50))})
-		must(err)
-		if c == 0 {
-			log.Fatal("a customer is missing")
-		}
-		n := 0
-		must(v.Events(1, c, true, func(*trackway.Event) bool { n++; return n < 100 }))
-		must(v.Close())
-		times = append(times, time.Since(start))
-	}
-	slices.Sort(times)
-	fmt.Printf("the last 100 events of a customer, %s: p50 %v, p99 %v\n", when,
-		times[samples/2].Round(time.Microsecond), times[samples*99/100].Round(time.Microsecond))
-}
-
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	must(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func resident() (bytes int64) {
-	text, err := os.ReadFile("/proc/self/statm")
+// post sends a batch, of which every event must be stored.
+func post(client *http.Client, url string, body []byte) {
+	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
 	must(err)
-	var all, pages int64
-	_, err = fmt.Sscan(string(text), &all, &pages)
+	req.Header.Set("Authorization", "Token "+running.Token)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := client.Do(req)
 	must(err)
-	return pages * int64(os.Getpagesize())
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	must(err)
+	if res.StatusCode != http.StatusOK || bytes.Contains(answer, []byte(`"success":false`)) {
+		log.Fatalf("%s: %s", res.Status, answer)
+	}
 }
 
+// ready fails if the server is not ready.
+func ready(s *running.Server) {
+	res, err := http.Get("http://" + s.Ops + "/-/ready")
+	must(err)
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		log.Fatalf("the server has started and is not ready: %s", res.Status)
+	}
+}
+
+// idle waits until the server's work in the background is done: until it uses
+// less than a tenth of a processor for five seconds, or three minutes have
+// passed.
+func idle(s *running.Server) {
+	const pause = 5 * time.Second
+	for range 36 {
+		before := s.ProcessorTime()
+		time.Sleep(pause)
+		if s.ProcessorTime()-before < pause/10 {
+			return
+		}
+	}
+}
+
+// size returns how much of the disk a directory takes: the blocks of its files,
+// for a file may be allocated ahead of what is in it.
 func size(dir string) (bytes int64) {
 	must(filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
+		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
+				return nil
+			}
 			return err
 		}
+		if e.IsDir() {
+			return nil
+		}
 		if info, err := e.Info(); err == nil { // it may be gone
-			bytes += info.Size()
+			bytes += info.Sys().(*syscall.Stat_t).Blocks * 512 // stat(2) counts in these
 		}
 		return nil
 	}))

@@ -1,6 +1,6 @@
-// Package running runs the real server for a benchmark, and reads what it
-// costs. A failure of any step ends the process with a message: a benchmark
-// that goes on without its server measures nothing.
+// Package running runs the servers that are measured, and reads what they cost.
+// A failure of any step ends the process with a message: a benchmark that goes
+// on without its server measures nothing.
 package running
 
 import (
@@ -13,7 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -38,26 +38,30 @@ limits:
   - {name: grid, paths: [/grid/], limit: 15, window: 30s, per: ip}
 `
 
-// Server is the running binary.
+// FsyncDelay lengthens every fsync(2) and fdatasync(2) of the servers that are
+// started: a usual cloud disk takes 2 ms. It needs strace.
+var FsyncDelay time.Duration
+
+// Server is a running server, and the processes that belong to it.
 type Server struct {
 	Public, Ops string // addresses
 
-	cmd *exec.Cmd
+	cmds []*exec.Cmd // as they were started
 }
 
-// Start starts a binary with its configuration and data in dir. An address may
-// make limit calls a minute on the tracking API; 6000 is the default of a
-// server. The server ends with the thread that started it at the latest.
+// Start starts a binary of Trackway with its configuration and data in dir. An
+// address may make limit calls a minute on the tracking API; 6000 is the
+// default of a server. The server ends with the thread that started it at the
+// latest.
 func Start(binary, dir string, limit int) *Server {
 	file := filepath.Join(dir, "trackway.yaml")
 	must(os.WriteFile(file, fmt.Appendf(nil, config, limit), 0o600))
-	cmd := exec.Command(binary, "serve", "--config", file, "--data", filepath.Join(dir, "data"),
+	cmd := Command(binary, "serve", "--config", file, "--data", filepath.Join(dir, "data"),
 		"--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-format", "json")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it must not outlive a run that fails
 	out, err := cmd.StderrPipe()
 	must(err)
 	must(cmd.Start())
-	s := &Server{cmd: cmd}
+	s := &Server{cmds: []*exec.Cmd{cmd}}
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		var ready struct{ Msg, Public, Ops string }
@@ -72,25 +76,35 @@ func Start(binary, dir string, limit int) *Server {
 	return nil
 }
 
-// Stop ends the server and returns what the system knows of its process.
-func (s *Server) Stop() *os.ProcessState {
-	must(s.cmd.Process.Signal(syscall.SIGTERM))
-	_ = s.cmd.Wait()
-	return s.cmd.ProcessState
+// Command is a command whose process does not outlive the thread that starts
+// it, not even if a run fails. Its syncs take longer by [FsyncDelay].
+func Command(name string, args ...string) *exec.Cmd {
+	if FsyncDelay > 0 {
+		delay := fmt.Sprintf("inject=fsync,fdatasync:delay_enter=%d", FsyncDelay.Microseconds())
+		// The tracer is a child of the server (-D). It stops it at these calls
+		// only (--seccomp-bpf).
+		args = append([]string{"-D", "-f", "-q", "-o", os.DevNull, "--seccomp-bpf", "-e", "trace=fsync,fdatasync", "-e", delay, name}, args...)
+		name = "strace"
+	}
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
 }
 
-// ProcessorTime returns the processor time that the server's process has used.
-// The kernel counts it in hundredths of a second.
-func (s *Server) ProcessorTime() time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
-	must(err)
-	_, after, _ := strings.Cut(string(b), ") ") // behind the name, which may hold anything
-	fields := strings.Fields(after)
-	user, err := strconv.Atoi(fields[11])
-	must(err)
-	system, err := strconv.Atoi(fields[12])
-	must(err)
-	return time.Duration(user+system) * 10 * time.Millisecond
+// Stop ends the server.
+func (s *Server) Stop() {
+	for _, cmd := range slices.Backward(s.cmds) {
+		must(cmd.Process.Signal(syscall.SIGTERM))
+		_ = cmd.Wait()
+	}
+}
+
+// Kill ends the server as a power cut would, as far as a process can see.
+func (s *Server) Kill() {
+	for _, cmd := range s.cmds {
+		must(cmd.Process.Kill())
+		_ = cmd.Wait()
+	}
 }
 
 // Profile saves a CPU profile of the server.

@@ -1,7 +1,8 @@
 // Command fill measures the real binary as its store grows. It sends events in
 // batches of 50 until there are many, and prints for each step what an event
-// costs. Then it kills the server, starts it again on the same store, and prints
-// how long it takes until it is ready, and what the store takes on the disk.
+// costs. Then it kills the server, starts it again on the same store, and
+// prints how long it takes until it is ready, and what the store takes on the
+// disk.
 //
 //	go run ./fill -events 20000000 -customers 1000000
 //	go run ./fill -binary OLD

@@ -99,6 +99,9 @@ func main() {
 			return running.StartRole(needs, "-serve", p.name, "-address", address)
 		}})
 	}
+	if *role != "" {
+		log.Fatalf("there is no server %q", *role)
+	}
 	flags.Compare(subjects)
 }
 

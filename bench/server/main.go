@@ -31,8 +31,12 @@ func main() {
 	against := flag.String("against", "", "an older server to compare with")
 	flags := rounds.NewFlags()
 	flag.Parse()
-	if *role == "bare" {
+	switch *role {
+	case "":
+	case "bare":
 		running.Serve(running.Bare)
+	default:
+		log.Fatalf("there is no server %q", *role)
 	}
 	dir, err := os.MkdirTemp("", "trackway-bench-")
 	must(err)

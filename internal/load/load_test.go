@@ -24,7 +24,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// tracker is a tracking server in memory, and the way to it. It can break its promises.
+// tracker is a tracking server in memory, and the way to it. It can break its
+// promises.
 type tracker struct {
 	wrong    string // how it does; empty: it does not
 	takes    func(n int) time.Duration
@@ -179,10 +180,12 @@ func plan(s *tracker) Plan {
 	}
 }
 
-// TestVerify promises that a server that breaks its promise is found out, by the right number, and one that keeps it is not.
+// TestVerify promises that a run finds out a server that breaks its promise,
+// with the right number, and none that keeps it.
 func TestVerify(t *testing.T) {
 	t.Parallel()
-	// Of 1000 requests one half carries an event, a quarter each 3 and 2: every fifth request adds up to 350 of 1750 events.
+	// Of 1000 requests one half carries one event, a quarter 3 and a quarter 2.
+	// Every fifth request adds up to 350 of 1750 events.
 	for wrong, want := range map[string]Verification{
 		"":           {Acknowledged: 1750, Stored: 1750},
 		"limited":    {Acknowledged: 1400, Stored: 1400},
@@ -215,8 +218,9 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestOpenLoop promises that a request's latency is counted from when it was due: a stall of two seconds is felt by all that were due
-// meanwhile, which a closed loop would not have sent.
+// TestOpenLoop promises that a request's latency counts from when it was due. A
+// stall of two seconds delays all requests that were due in it; a closed loop
+// would not have sent them.
 func TestOpenLoop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -258,7 +262,8 @@ func TestClosedLoop(t *testing.T) {
 	})
 }
 
-// A server that is too slow is said to be, and one that hangs does not keep the run from ending.
+// The report says if a server is too slow. A server that hangs does not keep
+// the run from ending.
 func TestTooSlow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -301,7 +306,8 @@ func TestInterrupted(t *testing.T) {
 	})
 }
 
-// What was due while the last answers were waited for is not said to have been due and unsent.
+// A request does not count as unsent if it was due while the run waited for the
+// last answers.
 func TestInterruptedIsNotBehind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -318,7 +324,9 @@ func TestInterruptedIsNotBehind(t *testing.T) {
 	})
 }
 
-// A server that is gone is asked now and then, not as fast as it can be refused; nothing that never left is counted as perhaps stored.
+// If the server is gone, each connection tries again now and then, not as fast
+// as it can be refused. An event that never left does not count as perhaps
+// stored.
 func TestGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -350,7 +358,8 @@ func TestReason(t *testing.T) {
 	}
 }
 
-// A server that takes addresses from Forwarded is told them as that has them (RFC 7239, section 4).
+// If a server takes addresses from Forwarded, they have the form of that header
+// (RFC 7239, section 4).
 func TestForwarded(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]string{"forwarded": "for=198.18.0.1", "X-Real-IP": "198.18.0.1"} {

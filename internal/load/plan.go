@@ -1,9 +1,9 @@
 // Package load puts a server under load and checks what it promised. A figure
-// counts only if every acknowledged event is stored, once. A latency says what a
-// caller would have waited: the open loop takes it from the moment at which a
-// request was due, not from that at which a connection was free for it (no
-// coordinated omission). The package knows the tracking API and the data API, and
-// nothing of the server's inside.
+// counts only if every acknowledged event is stored, once. A latency says how
+// long a caller would have waited: the open loop counts it from the moment at
+// which a request was due, not from the moment at which a connection was free
+// for it (no coordinated omission). The package knows the tracking API and the
+// data API, and nothing of the server's inside.
 package load
 
 import (
@@ -22,7 +22,9 @@ type Kind string
 const (
 	Single Kind = "single" // one event
 	Batch  Kind = "batch"  // Plan.BatchSize events
-	Merge  Kind = "merge"  // an event of an unknown visitor, and one that tells who it was: two customers become one
+	// Merge is an event of an unknown visitor, and one that tells who the
+	// visitor was, so that two customers become one.
+	Merge Kind = "merge"
 )
 
 const mergeEvents = 2
@@ -57,7 +59,8 @@ func ParseMix(text string) (Mix, error) {
 
 func (m Mix) total() int { return m[Single] + m[Batch] + m[Merge] }
 
-// kind returns the kind of the nth request. The kinds alternate as evenly as counting allows, so that two runs are alike.
+// kind returns the kind of the nth request. It depends on n only, so that two
+// runs are alike.
 func (m Mix) kind(n uint64) Kind {
 	at := int(n % uint64(m.total()))
 	switch {
@@ -69,23 +72,29 @@ func (m Mix) kind(n uint64) Kind {
 	return Merge
 }
 
-// Plan is one run. All fields but Rate, Addresses, Header and Bytes are required.
+// Plan is one run. All fields are required, except Rate, Addresses, Header and
+// Bytes.
 type Plan struct {
-	Client      *http.Client // with room for Connections
-	URL         string       // of the server, without a slash at its end
-	Project     string       // token
-	Track, Read string       // values of Authorization: to send events, and to read them back
+	Client  *http.Client // with room for Connections
+	URL     string       // of the server, without a slash at its end
+	Project string       // token
 
-	Rate        float64 // requests a second, whatever the server does; 0: each connection sends as soon as it was answered
-	Connections int     // requests under way at once
+	// Track and Read are values of Authorization: to send events, and to read
+	// them back.
+	Track, Read string
+
+	// Rate is how many requests a second are sent, whatever the server does. If
+	// it is 0, each connection sends a request when it has the last answer.
+	Rate        float64
+	Connections int // requests under way at once
 	Duration    time.Duration
 	Mix         Mix
 	BatchSize   int
-	Customers   int    // that the events are of
-	Bytes       int    // of text in each event, besides
-	Addresses   int    // that requests pretend to come from; 0: they do not
-	Header      string // in which the server believes an address, if Addresses is given
-	Name        string // of the run; no other may have it
+	Customers   int    // of the events
+	Bytes       int    // of additional text in each event
+	Addresses   int    // that requests claim to come from; 0: their own
+	Header      string // for those addresses; the server must believe it
+	Name        string // of the run, different for each run
 }
 
 // events returns how many events a request of a kind carries.
@@ -102,7 +111,8 @@ func (p *Plan) events(k Kind) int {
 // customer is the registered identifier of the kth customer.
 func (p *Plan) customer(k int) string { return "bench-" + p.Name + "-" + strconv.Itoa(k) }
 
-// address returns the address that the nth request comes from: of 198.18.0.0/15, which is for benchmarks (RFC 2544).
+// address returns the address that the nth request claims to come from. It is
+// in 198.18.0.0/15, the range for benchmarks (RFC 2544).
 func (p *Plan) address(n uint64) string {
 	const range15 = 1 << 17
 	at := n % uint64(min(p.Addresses, range15))

@@ -19,7 +19,7 @@ type Report struct {
 	Limited     uint64            `json:"limited"`      // requests refused by a rate limit
 	Failed      uint64            `json:"failed"`       // requests refused otherwise
 	Unanswered  uint64            `json:"unanswered"`   // requests without an answer, or with one of 5xx
-	Unsent      uint64            `json:"unsent"`       // were due in the open loop, and no connection was free for them
+	Unsent      uint64            `json:"unsent"`       // due in the open loop, without a free connection
 	Events      uint64            `json:"events"`       // acknowledged
 	Rate        float64           `json:"rate"`         // requests acknowledged a second
 	EventRate   float64           `json:"event_rate"`   // events acknowledged a second

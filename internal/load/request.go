@@ -51,7 +51,8 @@ func (p *Plan) post(n, first uint64) post {
 // EventType is the type of all events of a run.
 const EventType = "bench"
 
-// began is the time of the event with the serial number 0; each has a microsecond of its own.
+// began is the time of the event with the serial number 0, in seconds since
+// 1970. Each event has a microsecond of its own.
 const began = 1_700_000_000
 
 func (p *Plan) appendEvent(b []byte, ids string, serial uint64) []byte {
@@ -80,7 +81,8 @@ const (
 	unreached         // no connection: nothing was stored
 )
 
-// send sends the nth request and returns what became of it, with the reason if it is not acknowledged.
+// send sends the nth request and returns what became of it, with the reason if
+// it is not acknowledged.
 func (p *Plan) send(ctx context.Context, n uint64, r *post) (fate, string) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL+"/track/v2/projects/"+p.Project+"/"+r.path, bytes.NewReader(r.body))
 	if err != nil {
@@ -117,7 +119,8 @@ func (p *Plan) pretend(req *http.Request, n uint64) {
 	}
 }
 
-// judge reads the body of a 200. A batch of which a part was refused is no success.
+// judge reads the body of a 200. If the server refused a part of a batch, the
+// batch is no success.
 func (p *Plan) judge(body []byte, r *post) (fate, string) {
 	var answer struct {
 		Success bool

@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	lastAnswer    = 15 * time.Second // that requests under way may take when the time is over
-	maxLatency    = 10 * time.Minute // that is told apart
-	significance  = 3                // digits
+	lastAnswer    = 15 * time.Second // for requests under way when the time is over
+	maxLatency    = 10 * time.Minute // longer ones count as this
+	significance  = 3                // digits of a latency
 	reasonsListed = 10
-	breather      = 100 * time.Millisecond // before a connection of the closed loop that nobody took is tried again
+	breather      = 100 * time.Millisecond // after a refused connection, in the closed loop
 )
 
 // Run is a run under way or done. It is for one use.
@@ -28,7 +28,7 @@ type Run struct {
 	requests atomic.Uint64
 	events   atomic.Uint64
 	length   time.Duration
-	unsent   uint64 // were due, and no connection was free for them until the end
+	unsent   uint64 // requests that were due, without a free connection
 
 	mu      sync.Mutex // guards what follows
 	latency *hdrhistogram.Histogram
@@ -52,14 +52,16 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, maxLatency.Microseconds(), significance)
 }
 
-// Load sends requests until the time is over or ctx ends, and returns when all are answered.
+// Load sends requests until the time is over or ctx ends. It returns when all
+// are answered.
 func (r *Run) Load(ctx context.Context) {
 	began := time.Now()
 	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	ctx, stop := context.WithDeadline(ctx, began.Add(r.Duration))
 	defer stop()
-	// What is under way at the end is still answered: else it would not be known whether it is stored.
+	// Requests under way at the end still get their answer. Without it, nobody
+	// knows whether their events are stored.
 	context.AfterFunc(ctx, func() {
 		timer := time.NewTimer(lastAnswer)
 		defer timer.Stop()
@@ -160,7 +162,8 @@ func (r *Run) note(p *post, f fate, why string) {
 	}
 }
 
-// reason returns why there is no answer, without the addresses between which it was awaited: a reason is one, whatever the connection.
+// reason returns why there is no answer. It leaves out the addresses of the
+// connection, so that all connections have the same reason.
 func reason(err error) string {
 	if inner := (*net.OpError)(nil); errors.As(err, &inner) {
 		why := inner.Err

@@ -18,17 +18,18 @@ import (
 // Verification is the comparison of what was acknowledged with what is stored.
 type Verification struct {
 	Acknowledged uint64 `json:"acknowledged"` // events
-	Stored       uint64 `json:"stored"`       // events found, of those that were acknowledged and of others
+	Stored       uint64 `json:"stored"`       // events found, acknowledged or not
 	Missing      uint64 `json:"missing"`      // acknowledged, not stored
 	Repeated     uint64 `json:"repeated"`     // stored more than once
 	Foreign      uint64 `json:"foreign"`      // stored, never sent, or refused
-	Unanswered   uint64 `json:"unanswered"`   // of the events without an answer, how many are stored
+	Unanswered   uint64 `json:"unanswered"`   // stored, of the events without an answer
 }
 
 // Sound reports whether the server has kept its promise.
 func (v *Verification) Sound() bool { return v.Missing == 0 && v.Repeated == 0 && v.Foreign == 0 }
 
-// Verify reads back all events of the run. It obeys the limits of the data API, so that many customers may take long.
+// Verify reads back all events of the run. It obeys the limits of the data API,
+// so that it takes long if there are many customers.
 func (r *Run) Verify(ctx context.Context) (*Verification, error) {
 	var v Verification
 	for k := range r.ledger {
@@ -74,8 +75,9 @@ func (v *Verification) settle(stored map[uint64]int, n uint64) {
 	delete(stored, n)
 }
 
-// Reach asks the server for its time, and for a customer that is not there: that shows that it is there and knows the project, and that
-// the keys may send and read. The error says if not.
+// Reach asks the server for its time, and for a customer that does not exist.
+// It returns an error if the server does not answer or does not know the
+// project, or if the keys may not send and read.
 func (p *Plan) Reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, lastAnswer, errors.New("no answer in time"))
 	defer cancel()
@@ -121,7 +123,8 @@ func printable(r rune) rune {
 
 const pageRows = 1000
 
-// stored returns how often each event of a customer is stored, by serial number.
+// stored returns how often each event of a customer is stored, by serial
+// number.
 func (r *Run) stored(ctx context.Context, customer, about int) (map[uint64]int, error) {
 	found := make(map[uint64]int, about)
 	for skip := 0; ; skip += pageRows {
@@ -161,7 +164,8 @@ func (p *Plan) reading(ctx context.Context, customer, skip int) (*http.Request, 
 	return req, nil
 }
 
-// read returns a page of a customer's events. It waits as long as it is told to.
+// read returns a page of a customer's events. It waits as long as the server
+// asks it to.
 func (r *Run) read(ctx context.Context, customer, skip int) ([]byte, error) {
 	for {
 		req, err := r.reading(ctx, customer, skip)

@@ -99,7 +99,10 @@ func (s *Server) Stop() {
 	}
 }
 
-// Kill ends the server as a power cut would, as far as a process can see.
+// Pid returns the number of the server's process.
+func (s *Server) Pid() int { return s.cmds[len(s.cmds)-1].Process.Pid }
+
+// Kill ends the server by kill -9, and all that belongs to it.
 func (s *Server) Kill() {
 	for _, cmd := range s.cmds {
 		must(cmd.Process.Kill())

@@ -125,10 +125,10 @@ type policyLimit struct {
 var (
 	fields = []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit"}
 	free   = []string{
-		"answers 304 Not Modified to a tag that the server knows without making the answer: the call is given back. Each route says whether its 304 is free; If-None-Match: * is not",
-		"preflights: the OPTIONS with Access-Control-Request-Method by which browsers ask whether a page of another site may call. Any other OPTIONS is a call",
-		"/, /about/api and /openapi.yaml, and what the pages load from /assets/",
-		"the operator's own listener: health and metrics",
+		"304 Not Modified, if the server knows the tag without making the answer. Each route says whether its 304 is free. If-None-Match: * costs a call",
+		"preflights: OPTIONS with Access-Control-Request-Method, which browsers send before a page of another site may call. Any other OPTIONS costs a call",
+		"/, /about/api and /openapi.yaml, and the files that the pages load from /assets/",
+		"the ops listener: health and metrics",
 	}
 )
 

@@ -238,9 +238,9 @@ func by(per trackway.Per) string {
 	case trackway.PerIPPath:
 		return "address and route"
 	case trackway.PerKey:
-		return "key, and without a good one by address"
+		return "key, or by address without a good key"
 	case trackway.PerProj:
-		return "project, and without a good key by address"
+		return "project, or by address without a good key"
 	}
 	return "address"
 }
@@ -250,26 +250,26 @@ func detail(p *trackway.Policy) []string {
 	var d []string
 	switch p.Algorithm {
 	case trackway.Sliding:
-		d = append(d, "The window slides: calls of the last window still count, less and less.")
+		d = append(d, "The window slides: calls of the previous window count less and less.")
 	case trackway.GCRA:
-		d = append(d, fmt.Sprintf("At most %s at once, the others evenly spaced over the window.", number(p.Burst)))
+		d = append(d, fmt.Sprintf("At most %s at once; the others are spread evenly over the window.", number(p.Burst)))
 	default:
-		d = append(d, "The window starts with your first call; refused calls do not move it.")
+		d = append(d, "The window starts with your first call. Refused calls do not move it.")
 	}
 	if p.Also {
-		d = append(d, "It counts besides the policy with the longest matching path.")
+		d = append(d, "This policy counts in addition to the one with the longest matching path.")
 	}
 	if p.Mode == trackway.Report {
-		d = append(d, "For now it is counted and told, and nothing is refused.")
+		d = append(d, "For now the server only counts, and refuses nothing.")
 	}
 	if p.Candidate > 0 {
-		d = append(d, fmt.Sprintf("A limit of %s is being tried out beside it; that one refuses nothing.", number(p.Candidate)))
+		d = append(d, fmt.Sprintf("A limit of %s is on trial beside it, and refuses nothing.", number(p.Candidate)))
 	}
 	if p.IPv6Wide.Times > 0 {
-		return append(d, fmt.Sprintf("An IPv6 address is its /%d; all of a /%d together have %d times the limit.",
+		return append(d, fmt.Sprintf("An IPv6 address counts as its /%d. All addresses of a /%d together have %d times the limit.",
 			p.IPv6Prefix, p.IPv6Wide.Prefix, p.IPv6Wide.Times))
 	}
-	return append(d, fmt.Sprintf("An IPv6 address is its /%d.", p.IPv6Prefix))
+	return append(d, fmt.Sprintf("An IPv6 address counts as its /%d.", p.IPv6Prefix))
 }
 
 // newRefusal takes its example from the first policy, which counts the most

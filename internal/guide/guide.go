@@ -1,6 +1,8 @@
-// Package guide writes what the server publishes about itself: the guide for people, the front page, and the limits for programs.
-// Its one idea is that all of it is made from two things only, the contract (openapi) and the policies in force, so that none
-// can say what is not so. What it makes is immutable; a reload makes it anew. It does not serve it, and it knows no caller.
+// Package guide writes what the server publishes about itself: the guide for
+// people, the front page, and the limits for programs. It makes all of them
+// from the contract (openapi) and the policies in force only, so that they
+// cannot disagree with what the server does. The documents are immutable; a
+// reload makes new ones. The package does not serve them.
 package guide
 
 import (
@@ -23,14 +25,15 @@ import (
 //go:embed guide.html home.html style.css
 var files embed.FS
 
-// Facts is what the guide is made from, besides the contract. All fields but Contact and RedirectHosts are required.
+// Facts are what the guide is made from, in addition to the contract. All
+// fields except Contact and RedirectHosts are required.
 type Facts struct {
 	Server        Server
 	Others        []Server
 	Contact       Contact
-	RedirectHosts []string // may be none
+	RedirectHosts []string // may be empty
 	Limits        *limit.Set
-	Free          []string // paths that no policy counts, whatever its paths
+	Free          []string // paths that no policy counts
 	Overrides     []trackway.Override
 	Since         func(policy string) time.Time // when a policy became what it is
 }
@@ -42,13 +45,14 @@ type Server struct {
 	URL    string // where clients reach it, without a slash at its end
 }
 
-// Contact is whom to ask for a higher limit or for missing data. Both may be empty.
+// Contact says how to ask for a higher limit or about missing data. Both fields
+// may be empty.
 type Contact struct {
 	Email string
 	URL   string
 }
 
-// Guide is the documents. Immutable, safe for concurrent use.
+// Guide holds the documents. It is immutable and safe for concurrent use.
 type Guide struct {
 	Page     Document // the guide, HTML
 	Home     Document // the front page, HTML
@@ -56,15 +60,16 @@ type Guide struct {
 	Contract Document // openapi.yaml
 }
 
-// Document is something that is served as it is.
+// Document is a document that is served unchanged.
 type Document struct {
 	Type   string // media type
 	ETag   string // strong, in quotes (RFC 9110 section 8.8.3)
-	Policy string // Content-Security-Policy; empty where nothing is shown by a browser
+	Policy string // Content-Security-Policy; empty if browsers do not show the document
 	Body   []byte
 }
 
-// New makes the guide. It costs some milliseconds, and serving it nothing.
+// New makes the guide. It takes a few milliseconds. It returns an error if the
+// contract cannot be parsed or a template fails.
 func New(f Facts) (*Guide, error) {
 	contract, err := openapi.Parse()
 	if err != nil {
@@ -99,17 +104,18 @@ func render(name string, v *view) (Document, error) {
 	if err := t.Execute(&page, v); err != nil {
 		return Document{}, fmt.Errorf("write the guide: %w", err)
 	}
-	// Nothing runs and nothing is loaded; the one style sheet stands in the page, known by its digest.
+	// The page runs no scripts and loads nothing. Its only style sheet is inline,
+	// and the policy names it by its digest.
 	digest := sha256.Sum256([]byte(v.Style))
 	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) +
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	return newDocument("text/html; charset=utf-8", policy, page.Bytes()), nil
 }
 
-// limits is the answer of /api/limits.
+// limits is the answer to /api/limits.
 type limits struct {
 	Server   string        `json:"server"`
-	Scope    string        `json:"scope"` // "server": each counts for itself
+	Scope    string        `json:"scope"` // "server": each server counts its own calls
 	Policies []policyLimit `json:"policies"`
 	Fields   []string      `json:"fields"`
 	Free     []string      `json:"free"`
@@ -125,10 +131,10 @@ type policyLimit struct {
 var (
 	fields = []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit"}
 	free   = []string{
-		"answers 304 Not Modified to a tag that the server knows without making the answer: the call is given back. Each route says whether its 304 is free; If-None-Match: * is not",
-		"preflights: the OPTIONS with Access-Control-Request-Method by which browsers ask whether a page of another site may call. Any other OPTIONS is a call",
-		"/, /about/api and /openapi.yaml, and what the pages load from /assets/",
-		"the operator's own listener: health and metrics",
+		"304 Not Modified, if the server knows the tag without making the answer. Each route says whether its 304 is free. If-None-Match: * costs a call",
+		"preflights: OPTIONS with Access-Control-Request-Method, which browsers send before a page of another site may call. Any other OPTIONS costs a call",
+		"/, /about/api and /openapi.yaml, and the files that the pages load from /assets/",
+		"the ops listener: health and metrics",
 	}
 )
 
@@ -142,7 +148,8 @@ func limitsOf(f *Facts) limits {
 	return out
 }
 
-// overrides counts those of a policy. Whose they are is not published.
+// overrides returns the number of overrides of a policy. The callers that have
+// them are not published.
 func (f *Facts) overrides(policy string) int {
 	n := 0
 	for i := range f.Overrides {

@@ -72,20 +72,20 @@ func TestPageSaysWhatIs(t *testing.T) {
 	for _, want := range []string{
 		"SERVER=https://ts1.example.com",
 		"/track/ policy track 60 000 calls in 60 seconds address, per server The window starts with your first call",
-		"An IPv6 address is its /64; all of a /48 together have 16 times the limit. 2 callers or ranges have another limit. 21 November 2026, 09:30 UTC",
+		"An IPv6 address counts as its /64. All addresses of a /48 together have 16 times the limit. 2 callers or ranges have another limit. 21 November 2026, 09:30 UTC",
 		"/api/ /data/ policy api 30 calls in 30 seconds address and route, per server",
-		"A limit of 20 is being tried out beside it; that one refuses nothing.",
-		"POST /data/ policy keys 9 calls in 1 second key, and without a good one by address, per server The window slides: calls of the last window still count, less and less. For now it is counted and told, and nothing is refused.",
-		"policy all 1000 calls in 1 second project, and without a good key by address, per server At most 100 at once, the others evenly spaced over the window. It counts besides the policy with the longest matching path.",
+		"A limit of 20 is on trial beside it, and refuses nothing.",
+		"POST /data/ policy keys 9 calls in 1 second key, or by address without a good key, per server The window slides: calls of the previous window count less and less. For now the server only counts, and refuses nothing.",
+		"policy all 1000 calls in 1 second project, or by address without a good key, per server At most 100 at once; the others are spread evenly over the window. This policy counts in addition to the one with the longest matching path.",
 		"POST /track/v2/projects/{token}/batch",
-		"60 000 calls in 60 seconds, counted by address, per server (policy track ) 1000 calls in 1 second, counted by project, and without a good key by address, per server (policy all ) For some paths: 8000 calls in 60 seconds, counted by address, per server (policy one )",
+		"60 000 calls in 60 seconds, counted by address, per server (policy track ) 1000 calls in 1 second, counted by project, or by address without a good key, per server (policy all ) For some paths: 8000 calls in 60 seconds, counted by address, per server (policy one )",
 		`curl -sS "$SERVER/data/v2/projects/$PROJECT/customers/export-one" \ -u "$KEY" \ -H 'Content-Type: application/json' \ -d '{"customer_ids": {"registered": "jane@example.com"}}'`,
 		`curl -sS "$SERVER/api/limits/changes?page=1&rows=20" \ -u "$KEY"`,
 		"GET /openapi.yaml No limit: this costs nothing.",
 		"ts1.eu eu https://ts1.example.com ts2<us> none https://ts2.example.com",
-		"Calls to a.example.com , b.example.com are sent on to a server that is up , chosen at random",
+		"Calls to a.example.com , b.example.com are redirected to a server that is up , chosen at random",
 		"tracking@example.com , https://example.com/support?a=1&b=2 .",
-		"413 The body, or an event in it, is larger than is accepted.",
+		"413 The body, or an event in it, is too large.",
 		"Needs a private key with the permission gdpr.",
 		"Needs a public or a private key with the permission events:set.",
 		"Needs a public or a private key.", // for the time
@@ -116,7 +116,7 @@ func TestPageSaysNothingThatIsNot(t *testing.T) {
 			t.Errorf("the guide does not say %q", want)
 		}
 	}
-	if strings.Contains(page, "429 Too Many Requests X-RateLimit") || strings.Contains(page, "mailto:") || strings.Contains(page, "sent on") {
+	if strings.Contains(page, "429 Too Many Requests X-RateLimit") || strings.Contains(page, "mailto:") || strings.Contains(page, "are redirected") {
 		t.Error("the guide has an example of what does not happen")
 	}
 	if !strings.Contains(string(g.Limits.Body), `"policies":[]`) {

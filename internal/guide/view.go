@@ -15,7 +15,7 @@ import (
 	"trackway/openapi"
 )
 
-// view is what the pages are filled in from.
+// view is the data of the templates.
 type view struct {
 	*openapi.Document
 
@@ -38,22 +38,22 @@ type group struct {
 	Routes []route
 }
 
-// route is a route together with how it is called and what it costs.
+// route is a route with an example call and its limits.
 type route struct {
 	openapi.Route
 
 	Anchor string
 	Fields []openapi.Field // of the path, the query, and the body
-	Keys   string          // which keys let a call in; empty where none is needed
+	Keys   string          // which keys it needs; empty if it needs none
 	Curl   string
 	Status string // of the good answer
-	Good   string // its body, over several lines; empty where it is no JSON
+	Good   string // its body, over several lines
 	Errors []failure
 	Rates  []rate
 	Free   bool
 }
 
-// failure is one way to be refused.
+// failure is an error answer.
 type failure struct {
 	openapi.Answer
 
@@ -64,7 +64,7 @@ type failure struct {
 type rate struct {
 	Name      string
 	Text      string
-	Sometimes bool // only those of some paths
+	Sometimes bool // counts only some paths of the route
 }
 
 type policy struct {
@@ -77,7 +77,7 @@ type policy struct {
 	Since     time.Time
 }
 
-// refusal is an example of a call over the limit, in the words of a policy in force.
+// refusal is an example of a call over the limit of a policy in force.
 type refusal struct {
 	Policy        string
 	Limit, Window string
@@ -136,7 +136,8 @@ func (v *view) route(r *openapi.Route, f *Facts) route {
 	return out
 }
 
-// failure returns an answer together with its place in the list of all errors, which gets it if it is new.
+// failure returns an answer with its anchor in the list of all errors, and adds
+// it to the list if it is new.
 func (v *view) failure(a openapi.Answer) failure {
 	same := func(known failure) bool { return known.Status == a.Status && known.Description == a.Description }
 	if i := slices.IndexFunc(v.Errors, same); i >= 0 {
@@ -162,7 +163,7 @@ func keysOf(r *openapi.Route) string {
 	return keys
 }
 
-// curl returns a command that works once the variables of the guide are set.
+// curl returns a command that works once the guide's variables are set.
 func curl(r *openapi.Route) string {
 	path := strings.ReplaceAll(r.Path, "{token}", "$PROJECT")
 	query := url.Values{}
@@ -223,7 +224,8 @@ func plural(n uint32, word string) string {
 	return word + "s"
 }
 
-// number writes n with thin spaces between thousands, so that 6000 and 60000 can be told apart.
+// number writes n with thin spaces between thousands, so that readers can
+// distinguish 6000 from 60000.
 func number(n uint32) string {
 	text := strconv.FormatUint(uint64(n), 10)
 	for i := len(text) - 3; i > 0 && len(text) > 4; i -= 3 {
@@ -238,42 +240,42 @@ func by(per trackway.Per) string {
 	case trackway.PerIPPath:
 		return "address and route"
 	case trackway.PerKey:
-		return "key, and without a good one by address"
+		return "key, or by address without a good key"
 	case trackway.PerProj:
-		return "project, and without a good key by address"
+		return "project, or by address without a good key"
 	}
 	return "address"
 }
 
-// detail says what else a caller should know about a policy.
+// detail returns what else a caller should know about a policy.
 func detail(p *trackway.Policy) []string {
 	var d []string
 	switch p.Algorithm {
 	case trackway.Sliding:
-		d = append(d, "The window slides: calls of the last window still count, less and less.")
+		d = append(d, "The window slides: calls of the previous window count less and less.")
 	case trackway.GCRA:
-		d = append(d, fmt.Sprintf("At most %s at once, the others evenly spaced over the window.", number(p.Burst)))
+		d = append(d, fmt.Sprintf("At most %s at once; the others are spread evenly over the window.", number(p.Burst)))
 	default:
-		d = append(d, "The window starts with your first call; refused calls do not move it.")
+		d = append(d, "The window starts with your first call. Refused calls do not move it.")
 	}
 	if p.Also {
-		d = append(d, "It counts besides the policy with the longest matching path.")
+		d = append(d, "This policy counts in addition to the one with the longest matching path.")
 	}
 	if p.Mode == trackway.Report {
-		d = append(d, "For now it is counted and told, and nothing is refused.")
+		d = append(d, "For now the server only counts, and refuses nothing.")
 	}
 	if p.Candidate > 0 {
-		d = append(d, fmt.Sprintf("A limit of %s is being tried out beside it; that one refuses nothing.", number(p.Candidate)))
+		d = append(d, fmt.Sprintf("A limit of %s is on trial beside it, and refuses nothing.", number(p.Candidate)))
 	}
 	if p.IPv6Wide.Times > 0 {
-		return append(d, fmt.Sprintf("An IPv6 address is its /%d; all of a /%d together have %d times the limit.",
+		return append(d, fmt.Sprintf("An IPv6 address counts as its /%d. All addresses of a /%d together have %d times the limit.",
 			p.IPv6Prefix, p.IPv6Wide.Prefix, p.IPv6Wide.Times))
 	}
-	return append(d, fmt.Sprintf("An IPv6 address is its /%d.", p.IPv6Prefix))
+	return append(d, fmt.Sprintf("An IPv6 address counts as its /%d.", p.IPv6Prefix))
 }
 
-// newRefusal takes its example from the first policy, which counts the most
-// narrowly.
+// newRefusal makes an example from the first policy, the one that a call meets
+// first.
 func newRefusal(policies []trackway.Policy) refusal {
 	if len(policies) == 0 {
 		return refusal{}

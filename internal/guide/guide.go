@@ -104,8 +104,8 @@ func render(name string, v *view) (Document, error) {
 	if err := t.Execute(&page, v); err != nil {
 		return Document{}, fmt.Errorf("write the guide: %w", err)
 	}
-	// The page runs no scripts and loads nothing. Its only style sheet is inline,
-	// and the policy names it by its digest.
+	// The page runs no scripts and loads nothing. Its only style sheet is
+	// inline, and the policy names it by its digest.
 	digest := sha256.Sum256([]byte(v.Style))
 	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) +
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -2,7 +2,7 @@ package config
 
 import "trackway"
 
-// consents checks and translates what customers of a project may consent to.
+// consents checks and translates the consent categories of a project.
 func (r keyring) consents(categories []consentCategory) []trackway.ConsentCategory {
 	var domain []trackway.ConsentCategory
 	seen := make(map[string]any)

@@ -14,12 +14,12 @@ func (d *doc) checkServer(s *Server) {
 	d.checkServerURL(&s.URL)
 }
 
-// checkServers checks the other servers: clients know each by its name, and
-// this server asks each for its state at its address.
+// checkServers checks the other servers. Clients know each by its name, and
+// this server asks each for its state at its URL.
 func (d *doc) checkServers() {
 	seen := map[string]any{d.file.Server.Name: &d.file.Server.Name}
 	if !d.given(&d.file.Server.Name) {
-		clear(seen) // the host's name has no place in the file that could be shown
+		clear(seen) // the host's name has no place in the file to show
 	}
 	for i := range d.file.Servers {
 		s := &d.file.Servers[i]
@@ -34,8 +34,8 @@ func (d *doc) checkServers() {
 	}
 }
 
-// checkRedirectHosts checks the names under which clients are sent on. None may
-// be a server's own: it would send them to itself.
+// checkRedirectHosts checks the hosts whose calls are redirected. None may be a
+// server's own host: calls would be redirected in a circle.
 func (d *doc) checkRedirectHosts() {
 	f := &d.file
 	seen := map[string]any{}
@@ -61,7 +61,7 @@ func (d *doc) checkRedirectHosts() {
 	}
 }
 
-// isHost tells whether s is a DNS name (RFC 1123 section 2.1) or an IPv4
+// isHost reports whether s is a DNS name (RFC 1123 section 2.1) or an IPv4
 // address.
 func isHost(s string) bool {
 	const most = 253
@@ -97,8 +97,8 @@ func (d *doc) checkContact(c *Contact) {
 
 func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
-// reportURL reports an address. It does not show one that may hold a password
-// (user:password@host).
+// reportURL reports a problem with a URL. It hides one that may contain a
+// password (user:password@host).
 func (d *doc) reportURL(at *string, msg string) {
 	if strings.Contains(*at, "@") {
 		d.conceal(at)

@@ -215,8 +215,8 @@ func quoted(text string) (inner, rest string, ok bool) {
 	return "", "", false
 }
 
-// outside returns the index of a byte outside of quotes, or the length of the
-// text if there is none.
+// outside returns the index of a byte outside of quotes. If the byte does not
+// occur there, it returns the length of the text.
 func outside(text string, c byte) int {
 	in := false
 	for i := 0; i < len(text); i++ {

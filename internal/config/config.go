@@ -42,7 +42,7 @@ type Config struct {
 	Server         Server         `yaml:"server"`
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`  // masked; IPv4 never appears as IPv6
 	ClientIPHeader string         `yaml:"client_ip_header"` // one of the constants of package clientip
-	ProxyProtocol  bool           `yaml:"proxy_protocol"`   // connections from trusted proxies begin with a PROXY header
+	ProxyProtocol  bool           `yaml:"proxy_protocol"`   // connections from trusted proxies begin with a header
 	Servers        []Server       `yaml:"servers"`          // the other servers
 	RedirectHosts  []string       `yaml:"redirect_hosts"`   // in lower case; calls to them are redirected
 	Contact        Contact        `yaml:"contact"`

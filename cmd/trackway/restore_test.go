@@ -85,8 +85,8 @@ func TestRestoreChangesNothing(t *testing.T) {
 		"into a folder with a history":    {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b", "limits.jsonl")) }, "is not empty"},
 		"into a file":                     {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b")) }, "not a directory"},
 		"into a folder that is in a file": {whole, func(dir string) { touch(t, filepath.Join(dir, "a")) }, "not a directory"},
-		"with a history that is none":     {without("limits.jsonl"), func(string) {}, "restore what was beside the store: read"},
-		"with managed keys that are none": {without("managed.yaml"), func(string) {}, "restore what was beside the store: read"},
+		"with a history that is none":     {without("limits.jsonl"), func(string) {}, "restore the files beside the store: read"},
+		"with managed keys that are none": {without("managed.yaml"), func(string) {}, "restore the files beside the store: read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

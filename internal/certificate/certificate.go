@@ -114,7 +114,7 @@ func (s *Source) Expires() time.Time { return s.served.Load().Leaf.NotAfter }
 // Collector returns a metric: when the served certificate ends.
 func (s *Source) Collector() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "trackway_tls_certificate_expires_timestamp_seconds", Help: "When the certificate that is served ends, in Unix time.",
+		Name: "trackway_tls_certificate_expires_timestamp_seconds", Help: "When the served certificate ends, in Unix time.",
 	}, func() float64 { return float64(s.Expires().Unix()) })
 }
 
@@ -139,7 +139,7 @@ func (s *Source) Refresh() error {
 	renewed := s.served.Swap(made) != nil
 	s.pair, s.wrong = p, ""
 	if renewed {
-		s.log.Info("another certificate is served", "expires", made.Leaf.NotAfter)
+		s.log.Info("a new certificate is served", "expires", made.Leaf.NotAfter)
 	}
 	return nil
 }
@@ -168,5 +168,5 @@ func (s *Source) complain(err error) {
 		return
 	}
 	s.wrong = err.Error()
-	s.log.Warn("the certificate in the files cannot be used: the one before is still served", "err", err, "expires", s.Expires())
+	s.log.Warn("the certificate in the files cannot be used: the previous one is still served", "err", err, "expires", s.Expires())
 }

@@ -87,7 +87,7 @@ func Unmapped(p netip.Prefix) (netip.Prefix, error) {
 	case !p.Addr().Is4In6():
 		return p.Masked(), nil
 	case p.Bits() < mapped:
-		return p, fmt.Errorf("%s holds all of IPv4 and more: write the two ranges apart", p)
+		return p, fmt.Errorf("%s holds all of IPv4 and more: write the two ranges separately", p)
 	}
 	return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped).Masked(), nil
 }

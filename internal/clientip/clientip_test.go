@@ -228,7 +228,7 @@ func TestExplain(t *testing.T) {
 	for _, c := range []struct{ remote, line, want, advice string }{
 		{"203.0.113.7:1", "", "203.0.113.7: the peer", ""},
 		{
-			"203.0.113.7:1", "6.6.6.6", "203.0.113.7: the peer; X-Forwarded-For is ignored, since the peer is no trusted proxy",
+			"203.0.113.7:1", "6.6.6.6", "203.0.113.7: the peer; X-Forwarded-For is ignored, since the peer is not a trusted proxy",
 			`trusted_proxies: ["127.0.0.0/8", "10.0.0.0/8", "203.0.113.7/32"]`,
 		},
 		{"10.1.2.3:1", "6.6.6.6, 198.51.100.1, 10.8.8.8, 10.9.9.9", "198.51.100.1: X-Forwarded-For from 10.1.2.3, past 10.9.9.9, 10.8.8.8", ""},

@@ -66,7 +66,7 @@ func (e *Explanation) String() string { return e.Addr.String() + ": " + e.Source
 func (e *Explanation) Source() string {
 	switch {
 	case e.Ignored:
-		return "the peer; " + e.Header + " is ignored, since the peer is no trusted proxy"
+		return "the peer; " + e.Header + " is ignored, since the peer is not a trusted proxy"
 	case !e.Trusted:
 		return "the peer"
 	}

@@ -176,7 +176,7 @@ func readProxyHeader(in io.Reader) (netip.AddrPort, error) {
 	case bytes.HasPrefix(start[:], []byte("PROXY ")):
 		return readVersion1(in, start[:])
 	}
-	return netip.AddrPort{}, errors.New("neither version begins like this")
+	return netip.AddrPort{}, errors.New("neither version of the header begins like this")
 }
 
 // readVersion1 reads "PROXY TCP4 198.51.100.1 192.0.2.1 4711 443\r\n", whose

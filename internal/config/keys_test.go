@@ -117,7 +117,7 @@ func TestManagedProblems(t *testing.T) {
 		},
 		"revoked": {
 			"", "version: 1\nrevoked: [public-token, of-a-line-that-was-removed]\n",
-			"warning: t.yaml:7:9: projects[0].keys[0]: has no effect: `trackway key` has revoked or rotated this key; the line may be removed\n",
+			"warning: t.yaml:7:9: projects[0].keys[0]: has no effect: `trackway key` has revoked or rotated this key; you may remove the line\n",
 		},
 		"revoked and turned by hand": {
 			strings.Replace(operators, "token: public-token", "token: made-by-hand, previous_token: public-token, previous_until: 2026-11-23", 1),
@@ -128,7 +128,7 @@ func TestManagedProblems(t *testing.T) {
 		"override of a revoked key": {
 			operators + "overrides: [{policy: track, key: web, limit: 1}]\n", "version: 1\nrevoked: [public-token]\n",
 			`t.yaml:12:34: overrides[0].key "web": is not the name of a key` +
-				"warning: t.yaml:7:9: projects[0].keys[0]: has no effect: `trackway key` has revoked or rotated this key; the line may be removed\n",
+				"warning: t.yaml:7:9: projects[0].keys[0]: has no effect: `trackway key` has revoked or rotated this key; you may remove the line\n",
 		},
 		"both are wrong": {
 			"listen: x\n" + operators, "version: 1\nkeys: x\n",

@@ -177,7 +177,7 @@ func (d *doc) mergeKeys() []holder {
 		for j := range p.Keys {
 			k := &p.Keys[j]
 			if revoked[k.presented()] != nil {
-				d.warn(k, "has no effect: `trackway key` has revoked or rotated this key; the line may be removed")
+				d.warn(k, "has no effect: `trackway key` has revoked or rotated this key; you may remove the line")
 				continue
 			}
 			if at := revoked[string(k.PreviousToken)]; at != nil {

@@ -90,12 +90,12 @@ func (r keyring) checkNobody(ids *identifiers) {
 		at := &ids.Nobody[i]
 		switch {
 		case *at == "":
-			r.report(at, "must not be empty: a value that is empty names nobody anyway")
+			r.report(at, "must not be empty: an empty value identifies nobody anyway")
 		case *at != strings.TrimSpace(*at), len(*at) > trackway.MaxIDBytes:
 			r.report(at, "must have 1 to %d bytes and no white space around them, as identifiers have", trackway.MaxIDBytes)
 		}
 		if first := slices.IndexFunc(ids.Nobody[:i], func(other string) bool { return strings.EqualFold(other, *at) }); first >= 0 {
-			r.report(at, "is there twice: letter case does not matter")
+			r.report(at, "occurs twice: letter case does not matter")
 		}
 	}
 }
@@ -159,7 +159,7 @@ func (r keyring) publicID(k *key) string {
 	case !isToken(string(k.Token)):
 		r.report(&k.Token, "must be 1 to 256 printable ASCII characters without spaces")
 	case len(k.Token) < shortToken:
-		r.warn(&k.Token, fmt.Sprintf("has fewer than %d characters and can be met by accident: use a random one", shortToken))
+		r.warn(&k.Token, fmt.Sprintf("has fewer than %d characters and can be guessed by accident: use a random one", shortToken))
 	}
 	unique(r.doc, r.ids, &k.Token)
 	return string(k.Token)

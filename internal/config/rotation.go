@@ -22,9 +22,9 @@ func (r keyring) previous(k *key, domain *trackway.Key) {
 	case secret && k.Kind == trackway.PublicKey:
 		r.report(&k.PreviousSecretSHA256, "belongs to a private key; a public one has a previous_token")
 	case until && !token && !secret:
-		r.report(&k.PreviousUntil, "needs what holds until then: previous_token (of a public key) or previous_secret_sha256")
+		r.report(&k.PreviousUntil, "needs what works until then: previous_token (of a public key) or previous_secret_sha256")
 	case !until && (token || secret):
-		r.missing(k, "needs previous_until: when what was before ends")
+		r.missing(k, "needs previous_until: when the previous token or secret ends")
 	}
 	if token && !isToken(string(k.PreviousToken)) {
 		r.report(&k.PreviousToken, "must be 1 to 256 printable ASCII characters without spaces")

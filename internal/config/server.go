@@ -28,7 +28,7 @@ func (d *doc) checkServers() {
 			d.missing(s, "needs a url, where clients and this server reach it")
 		}
 		if !d.given(&d.file.Server.Name) && s.Name == d.file.Server.Name {
-			d.report(&s.Name, "is this server's own, its host's: give it another by server: {name: …}")
+			d.report(&s.Name, "is also this server's name, which comes from its host: set another by server: {name: …}")
 		}
 		unique(d, seen, &s.Name)
 	}
@@ -51,13 +51,13 @@ func (d *doc) checkRedirectHosts() {
 		}
 		for _, s := range servers {
 			if u, err := url.Parse(s.URL); err == nil && strings.EqualFold(u.Hostname(), *host) {
-				d.report(host, "is where server %s is reached: calls would be sent in a circle", s.Name)
+				d.report(host, "is where server %s is reached: calls would be redirected in a circle", s.Name)
 			}
 		}
 		unique(d, seen, host)
 	}
 	if len(f.RedirectHosts) > 0 && f.Server.URL == "" {
-		d.missing(&f.RedirectHosts, "needs server: {url: …}, where this server is reached itself")
+		d.missing(&f.RedirectHosts, "needs server: {url: …}, the URL of this server itself")
 	}
 }
 

@@ -27,9 +27,9 @@ func weak(secret string) string {
 	}
 	switch {
 	case length < shortSecret:
-		return fmt.Sprintf("has fewer than %d characters and can be found out by trying: use a random one", shortSecret)
+		return fmt.Sprintf("has fewer than %d characters and can be guessed: use a random one", shortSecret)
 	case len(different) < fewCharacters:
-		return fmt.Sprintf("has fewer than %d different characters and can be found out by trying: use a random one", fewCharacters)
+		return fmt.Sprintf("has fewer than %d different characters and can be guessed: use a random one", fewCharacters)
 	}
 	return ""
 }

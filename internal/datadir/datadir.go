@@ -45,7 +45,7 @@ func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err e
 	}
 	files, err := carry(filepath.Dir(restored.Path), dataDir, durable.Create)
 	if made = append(made, files...); err != nil {
-		return store.Backup{}, errors.Join(fmt.Errorf("restore what was beside the store: %w", err), os.RemoveAll(dir))
+		return store.Backup{}, errors.Join(fmt.Errorf("restore the files beside the store: %w", err), os.RemoveAll(dir))
 	}
 	return restored, nil
 }

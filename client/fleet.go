@@ -248,8 +248,8 @@ func (f *fleet) learned(servers []*server) {
 		servers[i] = before
 	}
 	f.servers, f.stale = servers, false
-	// The server in use stays in use unless the list now gives it a name other
-	// than the wanted one: then a server is chosen again.
+	// The server in use stays in use as long as it is listed with the wanted
+	// name. Otherwise, a server is chosen again.
 	i := slices.IndexFunc(servers, func(s *server) bool { return s.URL == f.current })
 	if i < 0 || f.name != "" && servers[i].Name != f.name {
 		f.current = ""

@@ -192,7 +192,8 @@ test('a tab that is closed in the middle has what it accepted sent by the next p
     const closed = new Promise((done) => page.on('close', done))
     void page
       .evaluate(async (first) => {
-        for (let n = first; ; n++) if (await client.track('step', { n })) await accepted(n) // one told at a time: a heap of them outlives the page
+        // One at a time: many pending calls would outlive the page.
+        for (let n = first; ; n++) if (await client.track('step', { n })) await accepted(n)
       }, first)
       .catch(() => {}) // the page's end ends it
     while (last < first + 100) await new Promise((next) => setTimeout(next, 5))

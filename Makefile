@@ -1,4 +1,4 @@
-# Trackway's tasks: `make` prints them, `make ci` is what CI runs.
+# Trackway's tasks: `make` lists them, `make ci` runs what CI runs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -11,11 +11,13 @@ COUNT     ?= 1
 FUZZTIME  ?= 10s
 ARGS      ?=
 
-# Tools are pinned in tools/go.mod, apart from what ships; the first use builds them, later ones take them from Go's cache.
+# tools/go.mod pins the tools, separate from what ships. The first use builds
+# them; later ones take them from Go's cache.
 TOOL := $(GO) tool -modfile=tools/go.mod
 
-# The pages of the dashboard go into the binary. Without npm, or with a Node older than 20.19, which cannot build them, there
-# is a server all the same, which says that they are missing. The tests of the SDK for browsers and Node need that Node, too.
+# The pages of the dashboard go into the binary. Without npm, or with a Node
+# older than 20.19, they cannot be built: the server then says that they are
+# missing. The tests of the SDK for browsers and Node need that Node, too.
 NPM := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019 ? 1 : 0)' 2>/dev/null && command -v npm)
 
 .PHONY: help
@@ -59,8 +61,9 @@ screenshots: build ## write pictures of the dashboard's pages into web/screensho
 	@./tools/install-packages chromium:chromium,fonts-dejavu-core
 	cd web && npm run --silent screenshots
 
-# What the tests must find, because it is installed here: a test that misses it fails, where a plain `go test` skips it. CI adds
-# `shared`, the data beside the repository. See internal/prereq.
+# The prerequisites that are installed here. A test that misses one of them
+# fails; a plain `go test` would skip it. CI adds `shared`, the data beside the
+# repository. See internal/prereq.
 TRACKWAY_REQUIRE ?= curl $(if $(shell command -v node),node) $(if $(shell command -v python3),python) \
 	$(if $(shell python3 -c "import sys; print(sys.version_info >= (3, 11) or str())" 2>/dev/null),fuzzer) \
 	$(if $(shell command -v nginx),nginx) $(if $(shell command -v caddy),caddy)
@@ -69,7 +72,8 @@ TRACKWAY_REQUIRE ?= curl $(if $(shell command -v node),node) $(if $(shell comman
 test: test-deps test-js $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
 	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 20m $(PKG)
 
-# A test that lacks something skips and says so (`-v` shows it). Slow tests do less: see internal/scale.
+# A test that lacks something skips and says so (`-v` shows it). Slow tests do
+# less: see internal/scale.
 .PHONY: test-quick
 test-quick: ## run the Go tests at a small size in less than two minutes; needs nothing but Go
 	$(GO) test -short $(PKG)
@@ -78,8 +82,9 @@ test-quick: ## run the Go tests at a small size in less than two minutes; needs 
 e2e: test-deps ## run the end-to-end tests of the real binary only, each run anew
 	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -count=1 -v ./internal/e2e
 
-# The race detector needs a C compiler, and the test of the lines that a first start prints needs curl. The clients that must
-# obey the limits, and the fuzzer of the contract, come from their registries.
+# The race detector needs a C compiler. The test of the commands that a first
+# start prints needs curl. The clients that must obey the limits, and the fuzzer
+# of the contract, come from their registries.
 .PHONY: test-deps
 test-deps:
 	@./tools/install-packages cc:gcc,libc6-dev curl:curl

@@ -5,30 +5,30 @@ import (
 	"unicode"
 )
 
-// Trimmed returns the identifier with its value as it is kept and looked for:
-// without the white space around it. White space is what Unicode calls so (the
-// property White_Space), as in [strings.TrimSpace]: besides spaces, tabs and line
-// breaks also U+00A0 and U+3000, but not U+FEFF. It does not copy.
+// Trimmed returns the identifier with its value as it is stored and looked up:
+// without surrounding white space. White space is the Unicode property
+// White_Space, as in [strings.TrimSpace]: spaces, tabs, line breaks, and also
+// U+00A0 and U+3000, but not U+FEFF. Trimmed does not copy.
 func (id Identifier) Trimmed() Identifier {
 	id.Value = strings.TrimSpace(id.Value)
 	return id
 }
 
 const (
-	zero  = "0" // names nobody in hard identifiers only: no account has the number 0, but a device may
+	zero  = "0" // ignored in hard identifiers only: no account has the number 0, but a device may
 	signs = "-" // stands for every value without a letter and a digit
 )
 
-// LeavesOut reports whether an identifier names nobody in this project, so that
-// it is treated as if it were absent. It must be trimmed, and Hard must be set.
-// Letter case does not matter.
+// LeavesOut reports whether this project ignores an identifier, as if it were
+// absent, because it names nobody. The identifier must be trimmed, and Hard
+// must be set. Letter case does not matter.
 //
-// An empty value and one without any letter or digit ("-", "???") name nobody
-// whatever the project lists: many people would become one by it.
+// An empty value, and one without any letter or digit ("-", "???"), is ignored
+// whatever the project lists: it would merge many people into one customer.
 //
-// out is what may be told of it. It holds nothing that a client made up: its
-// value is empty, a text as the project lists it, or "-" for any value without a
-// letter or digit.
+// out is what reports may show of the identifier. It never holds text that a
+// client made up: its value is empty, a text from the project's list, or "-"
+// for any value without a letter or digit.
 func (p *Project) LeavesOut(id Identifier) (out Identifier, is bool) {
 	if id.Value == "" {
 		return id, true
@@ -48,8 +48,8 @@ func (p *Project) LeavesOut(id Identifier) (out Identifier, is bool) {
 
 func isAlphanumeric(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
-// WhyLeftOut says in a word why an identifier that [Project.LeavesOut] has
-// returned names nobody: "empty" (null, an empty string or array, white space),
+// WhyLeftOut says in one word why [Project.LeavesOut] ignores an identifier
+// that it has returned: "empty" (null, an empty string or array, white space),
 // "listed" (by the project) or "signs" (no letter and no digit).
 func (id Identifier) WhyLeftOut() string {
 	switch id.Value {

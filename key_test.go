@@ -14,7 +14,7 @@ func TestPermissions(t *testing.T) {
 		name       string
 		key        *Key
 		permission Permission
-		has, other bool // at all; for a name that stands nowhere
+		has, other bool // for any name; for a name that no list holds
 		restricted bool
 	}{
 		{"public", &public, SetCustomers, true, true, false},
@@ -43,7 +43,8 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// Constants cannot be made from dates, so they are held to them here.
+// Constants cannot be computed from dates, so this test compares them with the
+// dates.
 func TestBoundsOfTime(t *testing.T) {
 	t.Parallel()
 	first, after := time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2201, 1, 1, 0, 0, 0, 0, time.UTC)

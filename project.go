@@ -4,36 +4,38 @@ import (
 	"time"
 )
 
-// Project is one tracked site, app or company: customers, events and keys of different projects never meet.
+// Project is one tracked site, app or company. Customers, events and keys of
+// different projects are separate.
 type Project struct {
-	Number   uint32 // the store's, given at start; 0 before
+	Number   uint32 // assigned by the store at start; 0 before
 	Name     string
 	Token    string // a UUID, lower case: the name in the API's paths
 	Hard     []string
 	Soft     []string
-	Nobody   []string // texts that, as an identifier's value, name nobody: see [Project.LeavesOut]
+	Nobody   []string // identifier values that name nobody: see [Project.LeavesOut]
 	Personal []string // properties that an erasure removes
 	Consents []ConsentCategory
 	Keep     Retention
 	Keys     []Key
 }
 
-// ConsentCategory is something that customers consent to, or do not, such as a newsletter. That they did, events say.
+// ConsentCategory is something that customers consent to or not, such as a
+// newsletter. Events record their consent.
 type ConsentCategory struct {
 	ID                 string
 	Name               string // for people
 	Description        string // for people; may be empty
-	LegitimateInterest bool   // consent is taken for given until it is withdrawn
+	LegitimateInterest bool   // consent counts as given until it is withdrawn
 }
 
-// Retention says how long a project's events are kept, counted from the time that they happened at. The zero value keeps all
-// of them for ever.
+// Retention says how long a project keeps its events, counted from the time
+// when they happened. The zero value keeps all events forever.
 type Retention struct {
-	Default time.Duration            // 0: for ever
-	Events  map[string]time.Duration // by type, in place of Default; 0: for ever
+	Default time.Duration            // 0: forever
+	Events  map[string]time.Duration // by type, instead of Default; 0: forever
 }
 
-// Of returns how long events of a type are kept, 0 for ever.
+// Of returns how long events of a type are kept. 0 means forever.
 func (r Retention) Of(typ string) time.Duration {
 	if d, ok := r.Events[typ]; ok {
 		return d

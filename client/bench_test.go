@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// acknowledging answers every batch with success, at no cost.
+// acknowledging answers every batch with success and costs nothing.
 type acknowledging struct{}
 
 func (acknowledging) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -20,8 +20,9 @@ func (acknowledging) RoundTrip(r *http.Request) (*http.Response, error) {
 		",")+`],"success":true}`), nil
 }
 
-// BenchmarkTrack is the cost of an event from the call to its acknowledgment, the server's part apart. On disk that includes a
-// write, but no sync of the disk but one a second.
+// BenchmarkTrack measures an event from the call to its acknowledgment, without
+// the server's part. On disk this includes a write for each event, but only one
+// sync a second.
 func BenchmarkTrack(b *testing.B) {
 	for _, where := range []string{"memory", "disk"} {
 		b.Run(where, func(b *testing.B) {

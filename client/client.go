@@ -1,13 +1,15 @@
-// Package client sends what customers do to a Trackway server. A call of Track
-// returns at once. The client then delivers its command, in the order of the
-// calls, however often the network, the server or this process fails on the
-// way, and reports each command that it cannot deliver. Commands wait in a
-// bounded queue, in memory or on disk. One goroutine sends them in batches,
-// slows down before the server's limit would stop it, and waits as long as the
-// server asks if it is stopped. A server stores a command once even if it is
-// sent twice, since every command carries a time of its own. If the answer to a
-// batch was lost and the batch went to another server, which has a store of its
-// own, both may have it.
+// Package client sends what customers do to a Trackway server. Track returns at
+// once. The client then delivers the command, in the order of the calls,
+// however often the network, the server or this process fails on the way. It
+// reports each command that it cannot deliver. Commands wait in a bounded
+// queue, in memory or on disk. One goroutine sends them in batches. It slows
+// down before the server's limit would stop it; if the server does refuse it,
+// it waits as long as the server asks.
+//
+// Every command carries a time of its own, so a server stores a command once
+// even if it arrives twice. There is one exception: if the answer to a batch is
+// lost and the batch then goes to another server with a store of its own, both
+// may have it.
 //
 // The client needs the standard library only. It reads nothing back and logs
 // nothing: it reports what goes wrong to OnTrouble.
@@ -23,37 +25,39 @@ import (
 	"time"
 )
 
-// Client sends commands to a server. Safe for concurrent use. Each must be closed. Only [New] makes one: the zero value is none.
+// Client sends commands to a server. It is safe for concurrent use. Make one
+// with [New]: the zero value does not work. Close it when you are done.
 type Client struct {
 	o     Options
 	http  *http.Client
 	fleet *fleet
-	sync  func() error                // of the queue; nil where it has nothing to force to the disk
-	call  func(func(context.Context)) // calls a function of the user's, with the context that [Client.calledBy] knows
+	sync  func() error                // forces the queue to the disk; nil if the queue is in memory
+	call  func(func(context.Context)) // calls a function of the user's with a context that [Client.calledBy] recognizes
 	stop  context.CancelCauseFunc
 	ended sync.WaitGroup // the client's goroutines
 
-	mu       sync.Mutex // guards what follows; the queue's writes are done under it, its syncs and all requests are not
+	mu       sync.Mutex // guards what follows; held for writes to the queue, never for syncs and requests
 	queue    queue
 	stamps   stamps
-	oldest   time.Time               // since when the first waiting command has waited, about
+	oldest   time.Time               // about when the command that waits longest was queued
 	onWay    int                     // commands taken from the queue and not settled
-	wayFrom  uint64                  // how many commands had come before the first of the batch that is on its way
-	took     uint64                  // commands in all, earlier clients' included
-	flush    uint64                  // how many of these are to be sent without waiting for a full batch
-	closed   bool                    // no command is taken any more
+	wayFrom  uint64                  // how many commands came before the first of the batch on its way
+	took     uint64                  // all commands so far, an earlier client's included
+	flush    uint64                  // how many of these to send without waiting for a full batch
+	closed   bool                    // no more commands are accepted
 	finished bool                    // the queue is closed
-	closeErr error                   // once finished: what Close returns
-	calls    []func(context.Context) // of the user's functions, that are to be made
-	telling  bool                    // there is a goroutine that makes them
-	told     uint64                  // rejections of which OnReject has returned, or is not told
-	untold   int                     // bytes of those that it is yet to be told, or is being told
-	stats    Stats                   // Queued and Damaged apart
-	changed  chan struct{}           // closed and replaced when any of these has changed in a way that somebody may wait for
+	closeErr error                   // what Close returns once finished
+	calls    []func(context.Context) // pending calls of the user's functions
+	telling  bool                    // a goroutine is making these calls
+	told     uint64                  // rejections whose OnReject call has returned or was left out
+	untold   int                     // bytes of rejections whose OnReject call has not returned
+	stats    Stats                   // without Queued and Damaged
+	changed  chan struct{}           // closed and replaced on every change that somebody may wait for
 }
 
-// New returns a client, which begins to send what an earlier client left in the directory. It fails if the options are wrong, and
-// with [ErrLocked] if another client uses the directory. It asks no server anything.
+// New returns a client. It starts to send what an earlier client left in the
+// directory. New makes no request itself. It fails if the options are wrong,
+// and with [ErrLocked] if another client uses the directory.
 func New(o Options) (*Client, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -87,13 +91,15 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// Track notes that a customer did something now. It returns as soon as the event is queued: a nil error promises that it will be
-// delivered, or reported by OnReject or [Client.Close]. The maps are not kept.
+// Track records that a customer did something now. It returns as soon as the
+// event is queued. A nil error promises that the event will be delivered, or
+// reported by OnReject or [Client.Close]. Track does not keep the maps.
 func (c *Client) Track(ids IDs, eventType string, properties Properties) error {
 	return c.track(ids, eventType, properties, time.Time{})
 }
 
-// TrackAt notes that a customer did something at a time. Two equal events at one microsecond are one event.
+// TrackAt records that a customer did something at a given time. Two equal
+// events in the same microsecond count as one.
 func (c *Client) TrackAt(at time.Time, ids IDs, eventType string, properties Properties) error {
 	if err := checkTime(at); err != nil {
 		return err
@@ -108,17 +114,20 @@ func (c *Client) track(ids IDs, eventType string, properties Properties, at time
 	return c.add("customers/events", data{IDs: ids, Type: eventType, Properties: properties, Timestamp: seconds(c.stamp(at))})
 }
 
-// Identify tells that all of ids are of one customer, as [Client.Update] of them does; there need not be properties to set.
+// Identify declares that all of ids belong to one customer, as [Client.Update]
+// does. Properties may be empty.
 func (c *Client) Identify(ids IDs, properties Properties) error {
 	return c.update(ids, properties, time.Time{})
 }
 
-// Update sets properties of a customer as of now: those that were set later, by their update time, stay as they are.
+// Update sets properties of a customer as of now. A property that already has a
+// later update time keeps its value.
 func (c *Client) Update(ids IDs, properties Properties) error {
 	return c.update(ids, properties, time.Time{})
 }
 
-// UpdateAt sets properties of a customer as of a time: those that were set later than that stay as they are.
+// UpdateAt sets properties of a customer as of a given time. A property that
+// already has a later update time keeps its value.
 func (c *Client) UpdateAt(at time.Time, ids IDs, properties Properties) error {
 	if err := checkTime(at); err != nil {
 		return err
@@ -130,7 +139,8 @@ func (c *Client) update(ids IDs, properties Properties, at time.Time) error {
 	return c.add("customers", data{IDs: ids, Properties: properties, Updated: seconds(c.stamp(at))})
 }
 
-// stamp returns a time for a command: the one given, or if it is the zero time, one of its own.
+// stamp returns the time of a command: at, or the current time, made unique, if
+// at is the zero time.
 func (c *Client) stamp(at time.Time) int64 {
 	if !at.IsZero() {
 		return at.UnixMicro()
@@ -174,8 +184,9 @@ func (c *Client) push(command []byte) error {
 	return nil
 }
 
-// makeRoomLocked returns when the queue has room for a command, or an error if there will be none. It lets go of the lock
-// while it waits. A command that is larger than the whole queue has room once the queue is empty.
+// makeRoomLocked returns when the queue has room for a command, or an error if
+// it never will. It releases the lock while it waits. A command larger than the
+// whole queue has room once the queue is empty.
 func (c *Client) makeRoomLocked(size int64) error {
 	for {
 		held := c.queue.state().bytes
@@ -188,12 +199,12 @@ func (c *Client) makeRoomLocked(size int64) error {
 		switch c.o.WhenFull {
 		case DropOldest:
 			dropped, err := c.queue.drop()
-			c.changedLocked() // a flush may have waited for it, or for damaged ones before it
+			c.changedLocked() // a flush may be waiting for it, or for damaged commands before it
 			if err != nil {
 				return err
 			}
 			c.stats.Dropped++
-			if !dropped { // all there is, is on its way
+			if !dropped { // everything left is on its way
 				return ErrFull
 			}
 		case Block:
@@ -205,13 +216,13 @@ func (c *Client) makeRoomLocked(size int64) error {
 	}
 }
 
-// changedLocked wakes those who wait for a change.
+// changedLocked wakes everyone who waits for a change.
 func (c *Client) changedLocked() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
 
-// waitLocked lets go of the lock until something has changed or ctx ends.
+// waitLocked releases the lock until something has changed or ctx ends.
 func (c *Client) waitLocked(ctx context.Context) {
 	changed := c.changed
 	c.mu.Unlock()
@@ -222,8 +233,10 @@ func (c *Client) waitLocked(ctx context.Context) {
 	}
 }
 
-// unsettledLocked returns how many of the first commands that were taken are neither delivered nor rejected, dropped or lost. What
-// waits is what came last: commands leave the queue at its front only. What is on its way came before all of it.
+// unsettledLocked returns how many of the first commands are still neither
+// delivered nor rejected, dropped or lost. It relies on the order of the queue:
+// commands leave it only at the front, so the waiting commands are the last
+// ones that came, and those on their way came before them.
 func (c *Client) unsettledLocked(first uint64) int {
 	n := 0
 	if c.wayFrom < first {
@@ -235,11 +248,12 @@ func (c *Client) unsettledLocked(first uint64) int {
 	return n
 }
 
-// Flush sends what was queued before without waiting for full batches. It
-// returns when all of it is delivered or rejected, and OnReject has returned of
-// the rejected (unless ctx is that of a call of OnReject or OnTrouble). If ctx
-// ends before, the error is an [UndeliveredError] as long as anything is
-// undelivered; the client goes on trying.
+// Flush sends all that is queued without waiting for full batches. It returns
+// when each of these commands is delivered or rejected, and OnReject has
+// returned for the rejected ones. If ctx ends first, Flush returns an
+// [UndeliveredError] as long as anything is undelivered, and the client keeps
+// trying. With the context of an OnReject or OnTrouble call, Flush does not
+// wait for OnReject.
 func (c *Client) Flush(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -260,7 +274,8 @@ func (c *Client) Flush(ctx context.Context) error {
 	return nil
 }
 
-// undeliveredLocked returns the error of a wait that ended with ctx or, if that has not, with the client.
+// undeliveredLocked returns the error of a wait that ctx ended or, if ctx has
+// not ended, that the end of the client did.
 func (c *Client) undeliveredLocked(commands int, ctx context.Context) error { //nolint:revive // context-as-argument: it is only asked
 	cause := context.Cause(ctx)
 	if cause == nil {
@@ -269,9 +284,11 @@ func (c *Client) undeliveredLocked(commands int, ctx context.Context) error { //
 	return &UndeliveredError{commands, c.o.Dir != "", cause, c.stats.LastError}
 }
 
-// Close takes no more commands, delivers what is queued, and ends the client. If ctx ends first, what is left is counted by an
-// [UndeliveredError]; with a directory it is kept there for the next client. A second call waits for the first, and returns
-// the same; one with the context of OnReject or OnTrouble does not wait.
+// Close stops accepting commands, delivers what is queued, and ends the client.
+// If ctx ends first, Close returns an [UndeliveredError] that counts the
+// commands left. If the client has a directory, they stay there for the next
+// client. A second call waits for the first and returns the same error, unless
+// its context is that of an OnReject or OnTrouble call: then it does not wait.
 func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	again := c.closed
@@ -287,7 +304,8 @@ func (c *Client) Close(ctx context.Context) error {
 	c.http.CloseIdleConnections()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if undelivered := (*UndeliveredError)(nil); errors.As(err, &undelivered) { // the last request may have been answered after all
+	// The last request may have been answered after all.
+	if undelivered := (*UndeliveredError)(nil); errors.As(err, &undelivered) {
 		if undelivered.Commands = c.queue.state().waiting + c.onWay; undelivered.Commands == 0 {
 			err = nil
 		}
@@ -300,7 +318,7 @@ func (c *Client) Close(ctx context.Context) error {
 	return err
 }
 
-// awaitClosed waits for the first call of Close to end, and returns what that does.
+// awaitClosed waits for the first call of Close to end, and returns its error.
 func (c *Client) awaitClosed(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -313,8 +331,10 @@ func (c *Client) awaitClosed(ctx context.Context) error {
 	return c.undeliveredLocked(c.queue.state().waiting+c.onWay, ctx)
 }
 
-// Time asks the server in use for its time. It shows whether the server can be reached and knows the project and the token;
-// other answers are an [AnswerError]. It is under the server's limit as all requests are, and waits for its turn.
+// Time asks the server in use for its time. Success shows that the server can
+// be reached and accepts the project and the token. Any other answer is an
+// [AnswerError]. Like every request, it counts towards the server's limit and
+// waits for its turn.
 func (c *Client) Time(ctx context.Context) (time.Time, error) {
 	a, err := c.askTime(ctx)
 	if err != nil {
@@ -331,7 +351,7 @@ func (c *Client) Time(ctx context.Context) (time.Time, error) {
 	return time.UnixMicro(int64(at * 1e6)).UTC(), err
 }
 
-// askTime asks for the time, and goes where it is redirected, as batches do.
+// askTime asks for the time, and follows redirects as batches do.
 func (c *Client) askTime(ctx context.Context) (*answer, error) {
 	const route = "system/time"
 	for to, moves := "", 0; ; moves++ {
@@ -360,7 +380,8 @@ func (c *Client) isClosed() bool {
 	return c.closed
 }
 
-// Server returns the address of the server in use, empty before the first request.
+// Server returns the address of the server in use. It is empty before the first
+// request.
 func (c *Client) Server() string { return c.fleet.inUse() }
 
 // Stats returns what has become of the commands so far.

@@ -50,10 +50,10 @@ func TestBatches(t *testing.T) {
 	})
 }
 
-// Two events that are equal are two, and an update is no event.
+// Two equal events count as two. An update is not an event.
 func TestEqualEventsAreTwo(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // whose clock stands still
+	synctest.Test(t, func(t *testing.T) { // the clock of a bubble stands still
 		var f fake
 		c := f.open(t, nil)
 		c.mustTrack(t, "same")
@@ -129,7 +129,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// What the answers are: see the vectors. Here it is that they are obeyed, and that order and number survive.
+// The vectors hold the answers and what they mean. This test checks that the
+// client obeys them, and that order and number survive.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -313,7 +314,7 @@ func TestBlock(t *testing.T) {
 	})
 }
 
-// Who waits for room is let go when there will be none.
+// A call that waits for room returns when there will be no more room.
 func TestBlockEndsWithClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -340,7 +341,7 @@ func TestBlockEndsWithClose(t *testing.T) {
 	})
 }
 
-// The oldest that make room are those that wait, not those that are on their way.
+// DropOldest drops waiting commands, not those on their way.
 func TestDropOldestOnWay(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{"memory", "disk"} {
@@ -499,7 +500,8 @@ func TestDiscover(t *testing.T) {
 	})
 }
 
-// The list is asked for again until somebody answers, and a name is waited for.
+// The client asks for the list until somebody answers, and waits for a server
+// of the wanted name.
 func TestDiscoverByName(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -10,23 +10,28 @@ import (
 	"unicode/utf8"
 )
 
-// The bounds of the tracking API, and of a request; openapi/vectors/batching.json has them too.
+// The limits of the tracking API and of a request.
+// openapi/vectors/batching.json has them too.
 const (
 	maxCommands  = 50
 	maxTypeBytes = 256
 	maxDataBytes = 800_000
-	maxBodyBytes = 512 << 10 // proxies commonly take no more than 1 MB
-	gzipFrom     = 1 << 10   // bytes of a body; below, the header and the work cost more than is saved
+	maxBodyBytes = 512 << 10 // proxies commonly accept up to 1 MB
+	gzipFrom     = 1 << 10   // bytes of a body; for smaller ones gzip costs more than it saves
 )
 
-// IDs are the identifiers of a customer: name to value, a string or a number; identifiers of devices may also be a list
-// of strings. Nil and empty values are fine beside another one: the server leaves out what names nobody.
+// IDs are the identifiers of a customer: name to value. A value is a string or
+// a number; identifiers of devices may also be a list of strings. A nil or
+// empty value is fine beside another one: the server ignores values that
+// identify nobody.
 type IDs map[string]any
 
-// Properties are what is known of a customer or an event: name to any value that encoding/json can write.
+// Properties are facts about a customer or an event: name to any value that
+// encoding/json can write.
 type Properties map[string]any
 
-// data is what a command holds. Its JSON is made once, when the call is made: what is sent again is the same bytes.
+// data is the content of a command. It is encoded once, in the caller's call,
+// so a retry sends the same bytes.
 type data struct {
 	IDs        IDs         `json:"customer_ids"`
 	Type       string      `json:"event_type,omitempty"`
@@ -35,7 +40,7 @@ type data struct {
 	Updated    json.Number `json:"update_timestamp,omitempty"`
 }
 
-// encode returns the command as it stands in a batch.
+// encode returns the command as it appears in a batch.
 func encode(name string, d data) ([]byte, error) {
 	if err := checkIDs(d.IDs); err != nil {
 		return nil, err
@@ -54,9 +59,9 @@ func encode(name string, d data) ([]byte, error) {
 	return append(append(command, body...), '}'), nil
 }
 
-// checkIDs refuses what no server takes: a command without a value that is more
-// than white space, and a text that is not UTF-8, which encoding/json would
-// change, so that two customers could become one.
+// checkIDs refuses commands that every server would refuse: those in which each
+// value is empty or white space. It also refuses text that is not UTF-8:
+// encoding/json would change it, and two customers could become one.
 func checkIDs(ids IDs) error {
 	someone := false
 	for name, value := range ids {
@@ -72,7 +77,7 @@ func checkIDs(ids IDs) error {
 	return nil
 }
 
-// namesSomeone reports whether a value may name a customer.
+// namesSomeone reports whether a value can identify a customer.
 func namesSomeone(value any) (bool, error) {
 	switch v := value.(type) {
 	case nil:
@@ -89,9 +94,9 @@ func namesSomeone(value any) (bool, error) {
 	case bool, int, int64, uint64, float64, json.Number:
 		return true, nil
 	}
-	text, err := json.Marshal(value) // a type of the caller's: what counts is what is sent
+	text, err := json.Marshal(value) // a type of the caller's: its JSON decides
 	if err != nil {
-		return true, nil //nolint:nilerr // it is told when the whole command is encoded
+		return true, nil //nolint:nilerr // encoding the whole command reports it
 	}
 	var plain any
 	if err := json.Unmarshal(text, &plain); err != nil {
@@ -115,7 +120,8 @@ func anyNamesSomeone[T any](values []T) (someone bool, err error) {
 	return someone, nil
 }
 
-// checkSize refuses what no server takes: a command's data of more than 800 000 bytes.
+// checkSize refuses commands that every server would refuse: data of more than
+// 800 000 bytes.
 func checkSize(dataBytes int) error {
 	if dataBytes > maxDataBytes {
 		return fmt.Errorf("the command has %d bytes of JSON, at most %d", dataBytes, maxDataBytes)
@@ -147,12 +153,13 @@ func appendBody(b []byte, commands [][]byte) []byte {
 	return append(b, bodyEnd...)
 }
 
-// room counts what still fits into a batch.
+// room is how much still fits into a batch.
 type room struct{ commands, bytes int }
 
 func newRoom(commands int) room { return room{commands, maxBodyBytes - len(bodyStart) - len(bodyEnd)} }
 
-// take reports whether a command of a size goes into the batch, and makes the room smaller. The first always does.
+// take reports whether a command of the given size fits into the batch, and
+// reduces the room. The first command always fits.
 func (r *room) take(size int, first bool) bool {
 	if !first {
 		size++ // the comma
@@ -165,14 +172,17 @@ func (r *room) take(size int, first bool) bool {
 	return true
 }
 
-// backStep is how far back a clock must go to be taken for one that was set, not one that trembles.
+// backStep tells a clock that was set back from one that jitters: it is the
+// smallest step back, in microseconds, that counts as set.
 const backStep = 1_000_000 // µs
 
 // stamps gives each call a time of its own.
 type stamps struct{ last int64 }
 
-// next returns the time of a call that is made now, in microseconds since 1970: the clock's, or the microsecond after the last
-// one's where the clock has not moved on. The server takes two events that are equal to the microsecond for one.
+// next returns the time of a call made now, in microseconds since 1970. This is
+// the clock's time, or the microsecond after the last call if the clock has not
+// moved on. The server treats two events that are equal to the microsecond as
+// one.
 func (s *stamps) next(clock int64) int64 {
 	if clock <= s.last && s.last-clock < backStep {
 		clock = s.last + 1
@@ -181,7 +191,7 @@ func (s *stamps) next(clock int64) int64 {
 	return clock
 }
 
-// seconds writes a time as the API does: seconds with up to six decimals.
+// seconds formats a time as the API does: in seconds with up to six decimals.
 func seconds(micros int64) json.Number {
 	b := strconv.AppendInt(nil, micros/1e6, 10)
 	if fraction := micros % 1e6; fraction != 0 {
@@ -194,7 +204,7 @@ func seconds(micros int64) json.Number {
 	return json.Number(b)
 }
 
-// checkTime refuses what no server takes.
+// checkTime refuses times that every server would refuse.
 func checkTime(t time.Time) error {
 	if y := t.UTC().Year(); y < 1970 || y > 2200 {
 		return fmt.Errorf("the time is in the year %d, it must be in 1970 to 2200", y)

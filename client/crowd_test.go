@@ -12,16 +12,17 @@ import (
 	"time"
 )
 
-// The crowd of the tests: clients behind one address, which together want ten times what its limit admits.
+// The crowd: clients behind one address, which together want ten times what its
+// limit admits.
 const (
 	crowd      = 40
-	crowdEvery = 40 * time.Millisecond // an event of each: 1000 a second in all
+	crowdEvery = 40 * time.Millisecond // each sends an event this often: 1000 a second in all
 )
 
 var crowdLasts = flag.Duration("crowd", 13*time.Second,
 	"how long the crowd tracks, in the time of the test's bubble; with 2m the limit is the usual one")
 
-// crowdLimit is a tenth of the usual limit, in a tenth of the time, or the usual one.
+// crowdLimit returns the usual limit, or a tenth of it in a tenth of the time.
 func crowdLimit() *fake {
 	if *crowdLasts >= 2*time.Minute {
 		return &fake{limit: 6000, window: time.Minute}
@@ -29,8 +30,9 @@ func crowdLimit() *fake {
 	return &fake{limit: 600, window: 6 * time.Second}
 }
 
-// TestCrowd promises that clients who share a limit, and know nothing of each other, all get their events through in the order
-// of time, and are hardly ever refused; and that this is their doing, since clients that just try again are refused most of the time.
+// TestCrowd checks clients that share a limit and know nothing of each other:
+// all of them get their events through in order, and the server hardly ever
+// refuses one. TestCrowdNaive shows that this is due to their pacing.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
 	crowdFor := *crowdLasts
@@ -39,7 +41,8 @@ func TestCrowd(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range crowd {
 			all.Go(func() {
-				c := f.open(t, func(o *Options) { o.Interval = time.Millisecond }) // a request for every event, if it may
+				// It may make a request for each event.
+				c := f.open(t, func(o *Options) { o.Interval = time.Millisecond })
 				for n := range int(crowdFor / crowdEvery) {
 					c.mustTrack(t, fmt.Sprintf("%d/%d", i, n))
 					pass(crowdEvery)
@@ -77,7 +80,8 @@ func TestCrowd(t *testing.T) {
 	})
 }
 
-// TestCrowdNaive is what the crowd is compared with.
+// TestCrowdNaive is the comparison: clients that simply try again are refused
+// most of the time.
 func TestCrowdNaive(t *testing.T) {
 	t.Parallel()
 	crowdFor := *crowdLasts
@@ -126,7 +130,8 @@ func naive(ctx context.Context, t *testing.T, f *fake, name string) int {
 	return res.StatusCode
 }
 
-// TestAlone promises that a client alone, which wants more than it may have, is never refused.
+// TestAlone checks that a single client that wants more than its limit is never
+// refused.
 func TestAlone(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int{1, 2, 3, 10, 30, 600} {
@@ -143,7 +148,7 @@ func TestAlone(t *testing.T) {
 				t.Errorf("a limit of %d: %d refused, %d stored, want 0 and 2000", limit, f.limited, len(f.stored))
 			}
 			least := 0.6
-			if limit == 2 || limit == 600 { // half: the second call would be at the window's end; it does not want more
+			if limit == 2 || limit == 600 { // half: the second call would be at the window's end, when it wants no more
 				least = 0.4
 			}
 			if used := float64(f.requests) / (float64(limit) * time.Since(began).Seconds() / 6); used < least {

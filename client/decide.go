@@ -14,56 +14,58 @@ import (
 	"time"
 )
 
-// The rules of backing off; openapi/vectors/backoff.json has them as data.
+// The rules of backing off. openapi/vectors/backoff.json has them as data.
 const (
-	firstDelay    = 500 * time.Millisecond // the ceiling of the first delay; it doubles with each failure
-	spread        = 0.1                    // of a time that the server names, on top of it: not all come back at once
-	maxRetryAfter = time.Hour              // that is believed
+	firstDelay    = 500 * time.Millisecond // the ceiling of the first delay; each failure doubles it
+	spread        = 0.1                    // on top of the server's delay, so that clients do not all return at once
+	maxRetryAfter = time.Hour              // a longer one is not believed
 	maxMoves      = 5                      // redirects in a row
 )
 
-// action is what becomes of a batch after a request.
+// action says what to do with a batch after a request.
 type action string
 
 const (
-	done   action = "done"   // there is a result for each command
+	done   action = "done"   // each command has a result
 	retry  action = "retry"  // send it again
-	split  action = "split"  // send its halves
-	reject action = "reject" // give it up, and say so
-	move   action = "move"   // send it to where the answer points
+	split  action = "split"  // send its two halves
+	reject action = "reject" // give it up, and report it
+	move   action = "move"   // send it to the server that the answer names
 )
 
-// answer is what came back for a request.
+// answer is the outcome of a request.
 type answer struct {
-	url    string // that was asked
-	moves  int    // redirects that led there
+	url    string // that answered
+	moves  int    // redirects on the way to it
 	status int
 	header http.Header
 	body   []byte
-	err    error // there is no whole answer
+	err    error // there is no complete answer
 }
 
-// decision is what an answer means.
+// decision is what to do after an answer.
 type decision struct {
 	action    action
-	low, high time.Duration // retry: the delay is drawn from these
-	failover  bool          // retry: the server is at fault
-	denied    bool          // retry: the client is not let in, so that nobody has looked at the commands
+	low, high time.Duration // retry: the delay is drawn from this range
+	failover  bool          // retry: the server is to blame
+	denied    bool          // retry: the client was not let in, and no server looked at the commands
 	reason    string
 	url       string   // move
 	results   []result // done
 }
 
-// unclear reports whether the answer leaves commands of the batch to be sent again.
+// unclear reports whether commands of the batch have to be sent again.
 func (d *decision) unclear() bool {
 	return slices.ContainsFunc(d.results, func(r result) bool { return r.outcome == again })
 }
 
-// rules is what the options may change of the rules.
+// rules holds the parts of the rules that options can change.
 type rules struct{ maxDelay time.Duration }
 
-// decide returns what becomes of a batch of so many commands. attempt counts the failures of the server in a row, this one
-// included, should it be one. now is read where the answer has no Date.
+// decide returns what to do with a batch. commands is the number of commands in
+// it. attempt is the number of consecutive failures of the server, including
+// this one if it is one. now serves as the server's time if the answer has no
+// Date.
 func (r rules) decide(a *answer, attempt, commands int, now time.Time) decision {
 	switch {
 	case a.err != nil:
@@ -95,21 +97,24 @@ func (r rules) decide(a *answer, attempt, commands int, now time.Time) decision 
 	return r.retry(a, attempt, now, true, a.reason())
 }
 
-// retry draws up the delay: full jitter below an exponential ceiling, but never less than the server asks for.
+// retry sets the range of the delay: full jitter below an exponential ceiling,
+// but never less than the server asks for.
 func (r rules) retry(a *answer, attempt int, now time.Time, failover bool, reason string) decision {
 	low := a.retryAfter(now)
 	high := time.Duration(float64(low) * (1 + spread))
 	return decision{action: retry, low: low, high: max(high, r.ceiling(attempt)), failover: failover, reason: reason}
 }
 
-// lastAttempt is that of which the ceiling is the cap: the doublings are beyond every cap, and short of an overflow.
+// lastAttempt is the attempt from which the ceiling no longer doubles: it
+// exceeds every cap by then, and does not overflow yet.
 const lastAttempt = 31
 
 func (r rules) ceiling(attempt int) time.Duration {
 	return min(r.maxDelay, firstDelay<<(min(max(attempt, 1), lastAttempt)-1))
 }
 
-// retryAfter returns what the server asks for (RFC 9110, section 10.2.3), 0 if it does not.
+// retryAfter returns the delay that the server asks for (RFC 9110, section
+// 10.2.3), or 0 if it asks for none.
 func (a *answer) retryAfter(now time.Time) time.Duration {
 	text := a.header.Get("Retry-After")
 	if text == "" {
@@ -129,7 +134,8 @@ func (a *answer) retryAfter(now time.Time) time.Duration {
 	return min(max(until.Sub(a.date(now)), 0), maxRetryAfter)
 }
 
-// date returns the server's time when it answered: the client's clock may go wrong, and all that counts is the difference.
+// date returns the server's time of the answer. Only differences from it count,
+// so the client's clock may be wrong.
 func (a *answer) date(now time.Time) time.Time {
 	if date, err := http.ParseTime(a.header.Get("Date")); err == nil {
 		return date
@@ -137,9 +143,11 @@ func (a *answer) date(now time.Time) time.Time {
 	return now
 }
 
-// aboutCommands reports whether a 4xx is about what the batch holds. All others say that the client was not let in: a key that
-// was changed, a project that is missing, a proxy without a server. So does a 400 with "error", which names the project, and
-// one that gives no reason as the server would.
+// aboutCommands reports whether a 4xx concerns the content of the batch. Every
+// other 4xx means that the client was not let in: the key was changed, the
+// project is missing, or a proxy has no server behind it. A 400 with "error"
+// means the same, as it is about the project. So does a 400 without a reason in
+// the server's format.
 func (a *answer) aboutCommands() bool {
 	if a.status == http.StatusRequestEntityTooLarge {
 		return true
@@ -152,7 +160,7 @@ func (a *answer) aboutCommands() bool {
 	return !project && a.said() != ""
 }
 
-// target returns where a redirect leads, or nothing.
+// target returns the target of a redirect, or an empty string.
 func (a *answer) target() string {
 	switch a.status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -171,10 +179,12 @@ func (a *answer) target() string {
 	return to.String()
 }
 
-// reason returns what a refusal says, or its status.
+// reason returns the reason for a refusal: the server's words, or else the
+// status.
 func (a *answer) reason() string { return orElse(a.said(), fmt.Sprintf("HTTP %d", a.status)) }
 
-// said returns the reason that a refusal gives in any of the shapes that refusals have, or nothing.
+// said returns the reason that a refusal gives, in any of the formats that
+// refusals have, or an empty string.
 func (a *answer) said() string {
 	var body struct{ Message, Error, Errors any }
 	if json.Unmarshal(a.body, &body) != nil {
@@ -189,7 +199,8 @@ func (a *answer) said() string {
 	return joined(body.Errors)
 }
 
-// joined returns the texts in a list, nothing if it is no list.
+// joined joins the texts of a list. It returns an empty string if v is not a
+// list.
 func joined(v any) string {
 	list, _ := v.([]any)
 	var texts []string
@@ -201,7 +212,7 @@ func joined(v any) string {
 	return strings.Join(texts, " ")
 }
 
-// outcome is what became of one command of a batch.
+// outcome is the result of one command of a batch.
 type outcome string
 
 const (
@@ -215,7 +226,8 @@ type result struct {
 	reason  string // rejected
 }
 
-// readResults reads the body of a 200. One that does not hold a result for each command is not the server's, or not whole.
+// readResults reads the body of a 200. A body without a result for each command
+// is incomplete, or not from a Trackway server.
 func readResults(body []byte, commands int) ([]result, error) {
 	var found struct{ Results []json.RawMessage }
 	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&found); err != nil || !json.Valid(body) {
@@ -247,7 +259,7 @@ func readResult(raw json.RawMessage) result {
 	return result{outcome: again}
 }
 
-// draw returns a duration between low and high; random is in [0, 1).
+// draw returns a duration between low and high. random is in [0, 1).
 func draw(low, high time.Duration, random float64) time.Duration {
 	return low + time.Duration(math.Round(random*float64(high-low)))
 }

@@ -17,15 +17,17 @@ import (
 //
 //	lock             held by the one client that uses the directory
 //	0000000000000001 a segment: records, appended; see record.go
-//	done             how far the commands are settled; see cursor.go
+//	done             how far the commands are settled; see cursorFile
 //
-// Each opening begins a new segment, so that what a crash left at the end of the last one is never written to. A segment goes
-// when all that is in it is settled. Losing the last word of done only means that commands are sent again, which the server
-// recognizes. INVARIANT: segments are in order, the last one is written to, the first holds the first command that is not
+// Each opening starts a new segment, so that nothing is ever written behind
+// what a crash left at the end of the last one. A segment is deleted when all
+// commands in it are settled. If the latest state of done is lost, commands are
+// sent again, and the server recognizes them. INVARIANT: segments are in order;
+// the last one is written to; the first holds the first command that is not
 // settled.
 type disk struct {
 	dir      string
-	never    bool // nothing is forced to the disk
+	never    bool // never force anything to the disk
 	lock     io.Closer
 	done     *cursorFile
 	segments []segment
@@ -38,20 +40,20 @@ type disk struct {
 	taken    int64
 	lost     uint64
 
-	syncing sync.Mutex // one sync at a time; taken without the lock that guards all else
+	syncing sync.Mutex // one sync at a time; taken without the lock that guards everything else
 	files   sync.Mutex // guards what follows
-	dirty   *os.File   // w, if it holds what has not been synced
+	dirty   *os.File   // w, if it holds unsynced writes
 	spoilt  bool       // a sync of dirty has failed
-	end     int64      // of what was written to dirty
-	writes  uint64     // so far
-	synced  uint64     // of these
+	end     int64      // how much was written to dirty
+	writes  uint64     // writes so far
+	synced  uint64     // of these, the synced ones
 
-	force func(*os.File) error // (*os.File).Sync; tests have it fail
+	force func(*os.File) error // (*os.File).Sync; tests make it fail
 }
 
 type segment struct {
 	id      uint64
-	records int // that have not been taken
+	records int // not taken yet
 	size    int64
 }
 
@@ -61,7 +63,8 @@ const (
 	ownerFile    = 0o600 // commands hold personal data
 )
 
-// openDisk opens the queue in a directory, which is made if it is not there.
+// openDisk opens the queue in a directory, and creates the directory if it is
+// missing.
 func openDisk(dir string, never bool) (*disk, error) {
 	if err := os.MkdirAll(dir, ownerDir); err != nil {
 		return nil, err
@@ -131,7 +134,7 @@ func (d *disk) list() ([]uint64, error) {
 
 func (d *disk) path(id uint64) string { return filepath.Join(d.dir, fmt.Sprintf("%016d", id)) }
 
-// count counts what is in a segment behind an offset.
+// count counts the commands of a segment from an offset on.
 func (d *disk) count(id uint64, off int64) error {
 	f, err := os.Open(d.path(id))
 	if err != nil {
@@ -143,7 +146,7 @@ func (d *disk) count(id uint64, off int64) error {
 		command, err := readRecord(f, off)
 		switch {
 		case errors.Is(err, errDamaged):
-			n, err := countFrom(f, off) // none of it is sent: in what order it was, is not certain any more
+			n, err := countFrom(f, off) // none of these are sent: their order is uncertain
 			if err != nil {
 				return err
 			}
@@ -164,7 +167,8 @@ func (d *disk) count(id uint64, off int64) error {
 	return nil
 }
 
-// begin begins a new segment. If that fails, all is as before, and it may be tried again.
+// begin starts a new segment. If it fails, nothing has changed, and the caller
+// may try again.
 func (d *disk) begin(id uint64) error {
 	if err := d.sync(); err != nil {
 		return err
@@ -179,7 +183,7 @@ func (d *disk) begin(id uint64) error {
 		}
 	}
 	if d.w != nil {
-		_ = d.w.Close() // what it holds is on the disk, or need not be
+		_ = d.w.Close() // its content is on the disk, or does not have to be
 	}
 	d.w = f
 	d.segments = append(d.segments, segment{id: id})
@@ -202,11 +206,12 @@ func (d *disk) push(command []byte) error {
 	return nil
 }
 
-// write appends a command to the last segment. If that fails, on a full disk, say, what was written of it goes.
+// write appends a command to the last segment. If that fails, on a full disk
+// for example, it removes what was written of it.
 func (d *disk) write(command []byte) error {
 	end, err := d.w.Seek(0, io.SeekCurrent)
 	if err == nil {
-		_, err = d.w.Write(appendRecord(nil, command)) // one call: SIGKILL leaves all or nothing of it
+		_, err = d.w.Write(appendRecord(nil, command)) // one call: after SIGKILL, all or nothing of it is there
 	}
 	if err != nil {
 		_, seekErr := d.w.Seek(end, io.SeekStart)
@@ -224,8 +229,9 @@ func (d *disk) write(command []byte) error {
 	return nil
 }
 
-// makeRoom begins a new segment where the last one cannot be written to, so that this goes as soon as all in it is settled: else it
-// might itself be what fills the disk, for ever. It reports whether it is gone already.
+// makeRoom starts a new segment if the last one cannot be written to. The last
+// one can then be deleted as soon as all in it is settled; otherwise it might
+// itself fill the disk forever. makeRoom reports whether it is deleted already.
 func (d *disk) makeRoom() bool {
 	last := d.segments[len(d.segments)-1]
 	if last.size == 0 || d.begin(last.id+1) != nil {
@@ -234,11 +240,11 @@ func (d *disk) makeRoom() bool {
 	if d.n > 0 || d.taken > 0 {
 		return false
 	}
-	_ = d.settle() // that the place cannot be noted, the next one says again
+	_ = d.settle() // the next settle reports again that the cursor cannot be written
 	return len(d.segments) == 1
 }
 
-// next returns the first waiting command, nil if there is none.
+// next returns the first waiting command, or nil if no command waits.
 func (d *disk) next() ([]byte, error) {
 	for d.n > 0 {
 		if d.segments[d.at].records > 0 {
@@ -261,7 +267,8 @@ func (d *disk) next() ([]byte, error) {
 	return nil, nil
 }
 
-// abandon gives up what is left of a segment that was whole when it was counted. Nothing more is written to it.
+// abandon gives up the rest of a segment that was intact when it was counted.
+// Nothing more is written to it.
 func (d *disk) abandon() error {
 	if d.at == len(d.segments)-1 {
 		if err := d.begin(d.segments[d.at].id + 1); err != nil {
@@ -275,7 +282,7 @@ func (d *disk) abandon() error {
 	return nil
 }
 
-// advance goes to the next segment.
+// advance moves on to the next segment.
 func (d *disk) advance() error {
 	f, err := os.Open(d.path(d.segments[d.at+1].id))
 	if err != nil {
@@ -287,7 +294,7 @@ func (d *disk) advance() error {
 	return err
 }
 
-// pass goes past the first waiting command.
+// pass moves past the first waiting command.
 func (d *disk) pass(command []byte) {
 	d.off += recordSize(command)
 	d.segments[d.at].records--
@@ -299,7 +306,7 @@ func (d *disk) take(r room) (batch [][]byte, err error) {
 		command, err := d.next()
 		if err != nil || command == nil || !r.take(len(command), len(batch) == 0) {
 			if len(batch) > 0 {
-				err = nil // it will come again
+				err = nil // the error will come back
 			}
 			return batch, err
 		}
@@ -313,14 +320,15 @@ func (d *disk) settle() error {
 	d.size -= d.taken
 	d.taken = 0
 	if d.n == 0 {
-		d.size = 0 // what could not be read has gone as well
+		d.size = 0 // the unreadable commands are gone as well
 	}
 	for d.at < len(d.segments)-1 && d.segments[d.at].records == 0 {
 		if err := d.advance(); err != nil {
 			return fmt.Errorf("queue: %w", err)
 		}
 	}
-	// What is settled goes even if that cannot be noted, on a full disk: it is what gives room.
+	// Settled segments are deleted even if the cursor cannot be written, on a
+	// full disk for example: that is what makes room.
 	err := d.done.write(position{d.segments[d.at].id, d.off})
 	for d.at > 0 {
 		if gone := os.Remove(d.path(d.segments[0].id)); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
@@ -351,8 +359,10 @@ func (d *disk) drop() (bool, error) {
 
 func (d *disk) state() state { return state{d.n, d.size, d.lost} }
 
-// sync returns when what was pushed before is on the disk. One sync of the disk is shared by those who wait for it; if it fails,
-// each of them tries anew, and none hears of success before there is one. Safe for concurrent use with all other methods.
+// sync returns when everything pushed before the call is on the disk.
+// Concurrent callers share one sync. If it fails, each of them tries again, and
+// none of them returns success before a sync has succeeded. It is safe for
+// concurrent use with all other methods.
 func (d *disk) sync() error {
 	if d.never {
 		return nil
@@ -387,8 +397,9 @@ func (d *disk) sync() error {
 	return nil
 }
 
-// rewrite writes the first bytes of a file as they are: after a sync that failed, systems take what was written for clean, and
-// let the next sync succeed without it.
+// rewrite writes the first bytes of a file again, unchanged. After a failed
+// sync, systems consider the written data clean, and the next sync would
+// succeed without writing it.
 func rewrite(path string, n int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -414,7 +425,8 @@ func (d *disk) close() error {
 	return errors.Join(err, d.lock.Close())
 }
 
-// syncDir makes the names of new files durable. Systems that cannot do that do not need it.
+// syncDir makes the names of new files durable. Systems that cannot sync a
+// directory do not need it.
 func syncDir(dir string, force func(*os.File) error) error {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -20,7 +20,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// childDir, in the environment, makes this test binary a client that queues until it is killed.
+// childDir is the environment variable that turns this test binary into a
+// client that queues until it is killed.
 const childDir = "TRACKWAY_CLIENT_TEST_DIR"
 
 func TestMain(m *testing.M) {
@@ -32,20 +33,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// queueForever queues events and says of each that it is queued.
+// queueForever queues events, and prints each one's number once it is queued.
 func queueForever(dir string) {
 	refused := &fake{before: func(int, *http.Request) *http.Response { return reply(503, http.Header{}, "") }}
 	c, err := New(Options{URL: "http://ts1", Project: testProject, Token: testToken, Dir: dir, Transport: refused, QueueBytes: 1 << 30})
 	for n := 0; err == nil; n++ {
 		if err = c.Track(IDs{"registered": "jane"}, fmt.Sprint("e", n), nil); err == nil {
-			_, err = fmt.Println(n) //nolint:forbidigo // it is a process of its own
+			_, err = fmt.Println(n) //nolint:forbidigo // it runs in a process of its own
 		}
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
 
-// TestKilled promises that what was queued survives the end of the process at any moment, in order, once.
+// TestKilled checks that queued events survive the end of the process at any
+// moment, in order and once.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -61,7 +63,7 @@ func TestKilled(t *testing.T) {
 	}
 	said := 0
 	for lines := bufio.NewScanner(out); lines.Scan(); said++ {
-		if said == 12_345 { // some segments
+		if said == 12_345 { // by now there are several segments
 			if err := cmd.Process.Kill(); err != nil {
 				t.Error(err)
 			}
@@ -141,12 +143,13 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// A file that is damaged costs what stands behind the damage in that segment, and nothing else.
+// A damaged file loses the commands behind the damage in that segment, and
+// nothing else.
 func TestDamaged(t *testing.T) {
 	t.Parallel()
 	fill := func(t *testing.T, dir string) {
 		t.Helper()
-		for i := range 3 { // a segment each
+		for i := range 3 { // one segment each
 			d, err := openDisk(dir, false)
 			if err != nil {
 				t.Fatal(err)
@@ -206,7 +209,7 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
-// Damage that is done while a client runs is noticed, and holds nothing up.
+// The client notices damage that happens while it runs, and carries on.
 func TestDamagedMeanwhile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -292,12 +295,12 @@ func TestCursor(t *testing.T) {
 	}
 }
 
-// The queue on disk does what the queue in memory does, reopened at any time.
+// The queue on disk behaves like the queue in memory, whenever it is reopened.
 func TestQueueModel(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp(base, "") //nolint:usetesting // one for each check of many
+		dir, err := os.MkdirTemp(base, "") //nolint:usetesting // one for each of many checks
 		if err != nil {
 			t.Fatal(err)
 		}

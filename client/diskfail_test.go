@@ -31,7 +31,8 @@ func failing(t *testing.T) (d *disk, fail *bool) {
 	return d, fail
 }
 
-// Nobody hears of success before what he wrote is on the disk, however often he asks.
+// No caller gets success before its write is on the disk, however often it
+// asks.
 func TestSyncFails(t *testing.T) {
 	t.Parallel()
 	d, fail := failing(t)
@@ -69,7 +70,7 @@ func TestSyncFails(t *testing.T) {
 	}
 }
 
-// After a sync that failed, the next one has to have something to write.
+// After a failed sync, the next one must have something to write.
 func TestSyncRewrites(t *testing.T) {
 	t.Parallel()
 	d, fail := failing(t)
@@ -104,14 +105,15 @@ func TestSyncRewrites(t *testing.T) {
 	}
 }
 
-// A sync that fails where a segment begins fails one call of Track, not all that come after.
+// If a sync fails when a new segment begins, one call of Track fails, and later
+// calls succeed.
 func TestSegmentChangeFails(t *testing.T) {
 	t.Parallel()
 	d, fail := failing(t)
 	large := []byte(strings.Repeat("x", segmentBytes/2))
 	var want []string
 	for i := range 5 {
-		*fail = i == 2 // where the second segment is due
+		*fail = i == 2 // when the second segment is due
 		switch err := d.push(large); {
 		case *fail && !errors.Is(err, errForced):
 			t.Errorf("got %v, want the disk's error", err)
@@ -129,7 +131,7 @@ func TestSegmentChangeFails(t *testing.T) {
 	}
 }
 
-// The same where it is the directory that cannot be synced.
+// The same if it is the directory that cannot be synced.
 func TestDirectorySyncFails(t *testing.T) {
 	t.Parallel()
 	d, _ := failing(t)

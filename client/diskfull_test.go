@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// unwritable is a file open in such a way that writing to it fails, as on a full disk.
+// unwritable opens a file in such a way that writing to it fails, as on a full
+// disk.
 func unwritable(t *testing.T, name string) *os.File {
 	t.Helper()
 	f, err := os.Open(name)
@@ -17,8 +18,8 @@ func unwritable(t *testing.T, name string) *os.File {
 	return f
 }
 
-// A queue that fills its disk itself makes room as soon as what it holds is settled, although nothing can be written meanwhile, not even
-// how far that is.
+// A queue that fills the disk by itself frees its space as soon as its commands
+// are settled, although nothing can be written meanwhile, not even the cursor.
 func TestFullDiskIsGivenBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -56,7 +57,7 @@ func TestFullDiskIsGivenBack(t *testing.T) {
 	if got, err := d.take(newRoom(maxCommands)); err != nil || len(got) != 1 {
 		t.Errorf("got %q, %v", got, err)
 	}
-	_ = d.settle() // it still cannot be noted
+	_ = d.settle() // the cursor still cannot be written
 	must(d.sync())
 	full, d.w = d.w, unwritable(t, d.w.Name()) // once more, with nothing to wait for
 	must(full.Close())

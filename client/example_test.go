@@ -12,7 +12,8 @@ import (
 	"trackway/client"
 )
 
-// exampleServer stands in for `trackway serve`: it acknowledges two commands, or one.
+// exampleServer stands in for `trackway serve`: it acknowledges batches of two
+// commands, or of one.
 func exampleServer() *httptest.Server {
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -27,7 +28,7 @@ func exampleServer() *httptest.Server {
 }
 
 func Example() {
-	server := exampleServer() // in real life: trackway serve
+	server := exampleServer() // in production: trackway serve
 	defer server.Close()
 
 	c, err := client.New(client.Options{URL: server.URL, Project: "12345678-1234-1234-1234-123456789abc", Token: "public-token"})
@@ -58,7 +59,7 @@ func ExampleOptions_onReject() {
 		fmt.Println(err)
 		return
 	}
-	_ = c.Identify(client.IDs{"registered": "jane"}, client.Properties{"plan": "pro"}) // only a full queue or a wrong call fails
+	_ = c.Identify(client.IDs{"registered": "jane"}, client.Properties{"plan": "pro"}) // fails if the queue is full
 	_ = c.Track(client.IDs{"shoe_size": "42"}, "visit", nil)
 	_ = c.Close(context.Background())
 	// Output: 200 Unknown identifier.
@@ -72,7 +73,7 @@ func ExampleClient_Time() {
 		fmt.Println(err)
 		return
 	}
-	now, err := c.Time(context.Background()) // also the way to find out whether URL, project and token are right
+	now, err := c.Time(context.Background()) // a quick check that URL, project and token are right
 	fmt.Println(now.Format(time.RFC3339Nano), err)
 	_ = c.Close(context.Background())
 	// Output: 2023-11-14T22:13:20.5Z <nil>
@@ -88,7 +89,7 @@ func ExampleClient_Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if left, ok := errors.AsType[*client.UndeliveredError](c.Close(ctx)); ok {
-		fmt.Println(left.Commands, left.Kept, left.Cause) // left.LastError says why: the connection is refused
+		fmt.Println(left.Commands, left.Kept, left.Cause) // left.LastError says why: the connection was refused
 	}
 	// Output: 1 false context deadline exceeded
 }

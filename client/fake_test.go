@@ -20,15 +20,16 @@ const (
 	testToken   = "public-token"
 )
 
-// fake is a tracking server in memory, and the way to it. Safe for concurrent use.
+// fake is a tracking server in memory, and the network to it. It is safe for
+// concurrent use.
 type fake struct {
-	limit  int           // requests in a window, of all clients; 0: none
-	window time.Duration // of real or of a bubble's time
+	limit  int           // requests of all clients in a window; 0: no limit
+	window time.Duration // of real time, or of a bubble's
 
 	mu       sync.Mutex
-	before   func(n int, r *http.Request) *http.Response // answers the nth request (from 0) instead; nil: it does not
-	lose     func(n int) bool                            // the nth request is carried out, its answer lost
-	bad      string                                      // a batch with this text in it is refused as a whole
+	before   func(n int, r *http.Request) *http.Response // the nth request is carried out, its answer lost
+	lose     func(n int) bool                            // the nth request is carried out, but its answer is lost
+	bad      string                                      // every batch with this text in it is refused as a whole
 	requests int
 	limited  int
 	used     int
@@ -72,7 +73,7 @@ func (f *fake) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// admit counts a request, and writes the fields as the server does.
+// admit counts a request, and sets the header fields as the server does.
 func (f *fake) admit(h http.Header) bool {
 	now := time.Now()
 	if !now.Before(f.ends) {
@@ -148,7 +149,8 @@ func (f *fake) asked() int {
 	return f.requests
 }
 
-// types returns the types of the stored events, in the order in which they were stored.
+// types returns the types of the stored events, in the order in which they were
+// stored.
 func (f *fake) types() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -166,7 +168,7 @@ func (f *fake) types() []string {
 	return types
 }
 
-// open returns a client of the fake, with options that change may change.
+// open returns a client of the fake. change may change its options.
 func (f *fake) open(t *testing.T, change func(*Options)) *Client {
 	t.Helper()
 	o := Options{URL: "http://ts1.example.com", Project: testProject, Token: testToken, Transport: f}
@@ -196,5 +198,5 @@ func (c *Client) mustClose(t *testing.T) {
 
 // pass lets time pass, in a bubble.
 func pass(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // it is the bubble's time, and costs none
+	time.Sleep(d) //nolint:forbidigo // a bubble's time passes at once
 }

@@ -9,22 +9,24 @@ import (
 	"time"
 )
 
-// askAgain is how long a list of servers is kept at least, however many of them fail: asking is under a limit, too.
+// askAgain is the shortest time between two requests for the list of servers,
+// however many servers fail: these requests count towards a limit too.
 const askAgain = 10 * time.Second
 
-// server is one tracking server as this client knows it.
+// server is one tracking server as this client sees it.
 type server struct {
 	URL    string `json:"url"`
 	Name   string `json:"name"`
 	Region string `json:"region"`
-	State  string `json:"state"` // as it was told; empty is up
+	State  string `json:"state"` // as reported; empty means up
 
-	until    time.Time // left alone until then, after a failure
+	until    time.Time // not asked before then, after a failure
 	failures int       // in a row
 	pace     pacer
 }
 
-// rank orders the states: it is better to use a server that is said to be down than none.
+// rank orders the states. A server that is said to be down is still better than
+// no server.
 func (s *server) rank() int {
 	switch s.State {
 	case "", "up":
@@ -35,12 +37,14 @@ func (s *server) rank() int {
 	return 2
 }
 
-// wanted is what the options say about which server to use.
+// wanted is what the options say about the choice of a server.
 type wanted struct{ name, region string }
 
-// choose returns the servers that one may be drawn from, and how long to wait before it is asked. The current one is kept as
-// long as it may be asked: a client that went back to the first would meet its next failure, too, and servers that do not share
-// their data each know only their own duplicates.
+// choose returns the servers to draw from, and how long to wait before asking.
+// It keeps the current server as long as that may be asked. A client that
+// returned to its first server would run into that server's next failure.
+// Besides, servers that do not share their data each recognize only their own
+// duplicates.
 func (w wanted) choose(all []*server, current string, now time.Time) (from []*server, wait time.Duration) {
 	ready := func(s *server) bool { return !s.until.After(now) }
 	fits := slices.DeleteFunc(slices.Clone(all), func(s *server) bool { return w.name != "" && s.Name != w.name })
@@ -67,7 +71,8 @@ func (w wanted) choose(all []*server, current string, now time.Time) (from []*se
 	return slices.DeleteFunc(from, func(s *server) bool { return s.rank() != best }), 0
 }
 
-// readServers reads an answer of /api/servers at an address. There is always one server: that which was asked.
+// readServers reads an answer of /api/servers. asked is the address that gave
+// it; the result always holds at least that server.
 func readServers(body []byte, asked string) []*server {
 	asked = serverURL(asked, "")
 	var list struct{ Servers []*server }
@@ -92,17 +97,18 @@ func readServers(body []byte, asked string) []*server {
 	return found
 }
 
-// fleet is the servers of one client, and the one in use. Safe for concurrent use.
+// fleet is the list of servers of one client, with the one in use. It is safe
+// for concurrent use.
 type fleet struct {
 	wanted
 
 	rules rules
 
-	mu      sync.Mutex // guards what follows; nothing is asked under it
+	mu      sync.Mutex // guards what follows; not held during requests
 	servers []*server
-	current string // URL; empty at first
+	current string // URL; empty before the first request
 	asked   time.Time
-	stale   bool // the list is worth asking for
+	stale   bool // the list should be read again
 }
 
 func newFleet(o *Options) *fleet {
@@ -113,18 +119,19 @@ func newFleet(o *Options) *fleet {
 	return f
 }
 
-// next returns the server to ask, and how long to wait before. After a wait it has to be asked for again.
+// next returns the server to ask, and how long to wait before asking. After a
+// wait, call next again.
 func (f *fleet) next(now time.Time) (*server, time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	from, wait := f.choose(f.servers, f.current, now)
 	if wait > 0 {
-		f.stale = f.stale || len(from) == 0 // nobody has the name that is wanted: the list may be out of date
+		f.stale = f.stale || len(from) == 0 // no server has the wanted name: the list may be outdated
 		return nil, wait
 	}
-	s := from[rand.IntN(len(from))] //nolint:gosec // G404: to spread clients out, no secret
+	s := from[rand.IntN(len(from))] //nolint:gosec // G404: spreads clients out, no secret
 	if s.URL != f.current {
-		if f.current != "" { // not all clients of a server that failed come to the next at once
+		if f.current != "" { // the clients of a failed server must not all move to the next at once
 			s.pace.hold(now.Add(draw(0, firstDelay, random())))
 		}
 		f.current = s.URL
@@ -135,14 +142,15 @@ func (f *fleet) next(now time.Time) (*server, time.Duration) {
 	return s, 0
 }
 
-// sent notes that a server is being asked.
+// sent records that a request goes to a server.
 func (f *fleet) sent(s *server) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s.pace.calls++
 }
 
-// decide returns what an answer of a server means for a batch, and draws the conclusions for the server.
+// decide returns what an answer means for a batch, and updates what is known
+// about the server.
 func (f *fleet) decide(s *server, a *answer, commands int, now time.Time) decision {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -156,7 +164,7 @@ func (f *fleet) conclude(s *server, d *decision, now time.Time) {
 	switch {
 	case d.unclear():
 		s.pace.hold(now.Add(draw(0, f.rules.ceiling(s.failures+1), random())))
-	case d.action == move: // it may lead back here: no failure, but no success either
+	case d.action == move: // the redirect may lead back here: neither a failure nor a success
 		return
 	case d.action != retry:
 		s.failures = 0
@@ -164,13 +172,14 @@ func (f *fleet) conclude(s *server, d *decision, now time.Time) {
 	case d.failover:
 		s.until = now.Add(draw(d.low, d.high, random()))
 		f.stale = true
-	default: // it is this client that has to wait
+	default: // this client has to wait
 		s.pace.hold(now.Add(draw(d.low, d.high, random())))
 	}
 	s.failures++
 }
 
-// heard takes notice of an answer that is no batch's.
+// heard updates what is known about a server from an answer that is not about a
+// batch.
 func (f *fleet) heard(s *server, a *answer, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -181,7 +190,7 @@ func (f *fleet) heard(s *server, a *answer, now time.Time) {
 	}
 }
 
-// moved makes the server that a redirect leads to the one in use.
+// moved switches to the server that a redirect leads to.
 func (f *fleet) moved(to string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -198,8 +207,9 @@ func (f *fleet) inUse() string {
 	return f.current
 }
 
-// toAsk returns the addresses at which to ask for the list of servers, none if it is not time to: the configured ones first,
-// and if they do not answer, those that were told of.
+// toAsk returns the addresses to ask for the list of servers, or nil if it is
+// too early to ask. The configured addresses come first, then those from the
+// last list.
 func (f *fleet) toAsk(configured []string, discover bool, now time.Time) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -216,14 +226,15 @@ func (f *fleet) toAsk(configured []string, discover bool, now time.Time) []strin
 	return addresses
 }
 
-// keep leaves the list as it is until the next failure.
+// keep marks the list as good until the next failure.
 func (f *fleet) keep() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stale = false
 }
 
-// learned replaces the servers. Those that stay are the same ones still: a request that is under way may fail yet.
+// learned replaces the list of servers. A server that was listed before keeps
+// its state: a request to it that is under way may still fail.
 func (f *fleet) learned(servers []*server) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -237,7 +248,8 @@ func (f *fleet) learned(servers []*server) {
 		servers[i] = before
 	}
 	f.servers, f.stale = servers, false
-	// A server that is in use stays so; with a name or region that it was not known to have, the choice is made anew.
+	// The server in use stays in use as long as it is listed with the wanted
+	// name. Otherwise, a server is chosen again.
 	i := slices.IndexFunc(servers, func(s *server) bool { return s.URL == f.current })
 	if i < 0 || f.name != "" && servers[i].Name != f.name {
 		f.current = ""

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// FuzzAnswer lets anything answer: whatever it is, the client comes back, and within bounds.
+// FuzzAnswer gives any answer at all. The client must return, and stay within
+// its bounds.
 func FuzzAnswer(f *testing.F) {
 	f.Add(429, "12", "Sun, 22 Nov 2026 05:00:00 GMT", `"track";q=6000;w=60`, `"track";r=10;t=12`, "1795323610", `{"results":[{"success":true}]}`)
 	f.Add(503, "Sun, 22 Nov 2026 05:00:20 GMT", "", `"a;b, c" ; q=30`, `"\"";r=0;t=1,`, "99999999999999999", `{"errors":{"code":503}}`)
@@ -48,7 +49,7 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// FuzzSegment opens a queue of which a file holds anything at all.
+// FuzzSegment opens a queue whose file has any content at all.
 func FuzzSegment(f *testing.F) {
 	f.Add(appendRecord(appendRecord(nil, []byte("one")), []byte("two")), []byte("done"))
 	f.Add([]byte{1, 0, 0, 0}, []byte{})
@@ -61,7 +62,7 @@ func FuzzSegment(f *testing.F) {
 		}
 		d, err := openDisk(dir, true)
 		if err != nil {
-			return // it says so
+			return // it reports the damage
 		}
 		defer func() { _ = d.close() }()
 		if err := d.push([]byte("last")); err != nil {

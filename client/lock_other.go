@@ -7,7 +7,8 @@ import (
 	"io"
 )
 
-// lockFile fails: without a lock two clients would send the same commands, and lose others.
+// lockFile always fails. Without a lock, two clients would send the same
+// commands and lose others.
 func lockFile(string) (io.Closer, error) {
 	return nil, errors.New("this system has no lock that ends with its process: leave Dir empty")
 }

@@ -9,7 +9,8 @@ import (
 	"syscall"
 )
 
-// lockFile locks a file for as long as it is open. The system lets go of it when the process ends, however that happens.
+// lockFile locks a file for as long as it is open. The system releases the lock
+// when the process ends, however it ends.
 func lockFile(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, ownerFile)
 	if err != nil {
@@ -28,8 +29,10 @@ func lockFile(path string) (io.Closer, error) {
 // flock is a locked file.
 type flock struct{ *os.File }
 
-// Close lets go of the lock and closes the file. Closing alone would not do while the program starts another one: between fork and
-// exec the child has the file open, too, and the lock lasts until all of its descriptors are closed (flock(2)).
+// Close releases the lock and closes the file. Closing the file is not enough
+// while the program starts another one: between fork and exec the child has the
+// file open too, and the lock lasts until all descriptors are closed
+// (flock(2)).
 func (f flock) Close() error {
 	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.File.Close())
 }

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestLockIsLetGo: whoever has a copy of the file's descriptor, as a child has between fork and exec, does not keep the lock.
+// TestLockIsLetGo checks that a copy of the file's descriptor, such as a child
+// has between fork and exec, does not keep the lock.
 func TestLockIsLetGo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lock")

@@ -7,10 +7,12 @@ import (
 	"syscall"
 )
 
-// sharingViolation is ERROR_SHARING_VIOLATION: somebody else has the file open.
+// sharingViolation is ERROR_SHARING_VIOLATION: another process has the file
+// open.
 const sharingViolation = syscall.Errno(32)
 
-// lockFile locks a file for as long as it is open, by opening it and sharing it with nobody.
+// lockFile locks a file for as long as it is open: it opens the file without
+// sharing it.
 func lockFile(path string) (io.Closer, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {

@@ -11,101 +11,109 @@ import (
 	"time"
 )
 
-// Options say where commands go and how. Project, Token and one of URL and URLs are required; the zero value of all else is a
-// good choice.
+// Options say where commands go and how. Project, Token and either URL or URLs
+// are required. The zero values of all other fields are good defaults.
 type Options struct {
 	URL  string   // the server, such as https://track.example.com
-	URLs []string // instead of URL, several: one is drawn and kept until it fails
+	URLs []string // several servers, instead of URL: one is drawn and kept until it fails
 
-	// Discover has the servers read from /api/servers at URL or URLs. Name then chooses one and no other; Region those of a
+	// Discover reads the list of servers from /api/servers at URL or URLs. Name
+	// then restricts the client to one server. Region prefers the servers of a
 	// region as long as any of them answers.
 	Discover     bool
 	Name, Region string
 
 	Project string // the project's token, a UUID
-	Token   string // of a public key of the project
+	Token   string // the token of a public key of the project
 
 	Interval  time.Duration // how long a command waits for others to share its request; 0 is a second
-	BatchSize int           // commands in a request at most; 0 is 50, which is also the most
+	BatchSize int           // most commands in a request; 0 is 50, which is also the maximum
 	Timeout   time.Duration // for one request; 0 is 30 s
-	MaxDelay  time.Duration // between two attempts, where the server names no time; 0 is 30 s
+	MaxDelay  time.Duration // between two attempts, unless the server names a time; 0 is 30 s
 
-	// Dir keeps the queue on disk, so that it survives the end of the process. It belongs to one client at a time; what it
-	// holds from an earlier one is sent first. Empty: the queue is in memory.
+	// Dir keeps the queue on disk, so that it survives the end of the process.
+	// Only one client at a time can use it. A client first sends the commands
+	// that an earlier one left. If Dir is empty, the queue is in memory.
 	Dir        string
 	Sync       SyncPolicy
 	QueueBytes int64 // of waiting commands; 0 is 64 MiB
 	WhenFull   FullPolicy
 
-	// OnReject learns each command that a server has refused for good. A
-	// goroutine of its own calls it, one call at a time, in order. It does not
-	// hold up sending: commands that it has yet to learn wait in memory. If
-	// they take more than 4 MiB, the rest is left out and counted by
-	// Stats.Untold. OnReject may call the client; Flush and Close need ctx
-	// then, or they would wait until OnReject itself has returned. ctx does not
-	// end.
+	// OnReject receives each command that a server has refused for good. A
+	// separate goroutine makes the calls, one at a time and in order. Sending
+	// does not wait for it: pending calls wait in memory, up to 4 MiB;
+	// Stats.Untold counts those left out for lack of room. OnReject may call
+	// the client, but must pass ctx to Flush and Close: otherwise these would
+	// wait for OnReject itself to return. ctx does not end.
 	OnReject func(ctx context.Context, r Rejection)
 
-	// OnTrouble is told, in the same way, of what goes wrong while commands are kept and tried again: a server that is out of
-	// reach, a key or a project that it does not know (an [AnswerError] of status 401, 403, 400 or 404), a disk that fails. Much
-	// of it passes by itself; a wrong key does not. If it is slow, some of it is left out.
+	// OnTrouble receives what goes wrong while commands are kept and retried: a
+	// server that cannot be reached, a key or project that the server does not
+	// know (an [AnswerError] of status 401, 403, 400 or 404), a disk that
+	// fails. It is called in the same way as OnReject. Most troubles pass by
+	// themselves; a wrong key does not. If OnTrouble is slow, some calls are
+	// left out.
 	OnTrouble func(ctx context.Context, err error)
 
-	// Transport sends the requests; nil is a transport of this client's own.
+	// Transport sends the requests. If it is nil, the client uses a transport
+	// of its own.
 	Transport http.RoundTripper
 }
 
-// SyncPolicy says when what is queued in a directory is forced to the disk. Whatever it is, the end of the process, SIGKILL
-// included, loses nothing: this is about power cuts.
+// SyncPolicy says when a queue in a directory is forced to the disk. It matters
+// for power cuts only: under every policy, nothing is lost when the process
+// ends, even by SIGKILL.
 type SyncPolicy int
 
-// The policies.
+// The sync policies.
 const (
 	SyncEachSecond SyncPolicy = iota // a power cut loses up to a second
 	SyncAlways                       // Track returns when the command is on the disk; concurrent calls share a sync
-	SyncNever                        // the system decides: usually up to half a minute
+	SyncNever                        // the system decides when, usually within half a minute
 )
 
-// FullPolicy says what happens to a command for which the queue has no room.
+// FullPolicy says what happens to a command when the queue has no room for it.
 type FullPolicy int
 
-// The policies. What is dropped is counted, see [Stats].
+// The policies for a full queue. [Stats] counts the dropped commands.
 const (
 	DropNewest FullPolicy = iota // Track returns ErrFull
-	DropOldest                   // the longest-waiting command makes room
+	DropOldest                   // the command that has waited longest makes room
 	Block                        // Track waits until there is room
 )
 
-// Rejection is a command that is not sent again, since no server would take it.
+// Rejection is a command that the client gives up, since no server would accept
+// it.
 type Rejection struct {
 	Command json.RawMessage // as it was sent: name and data
-	Status  int             // of the answer; 200 where the rest of its batch was stored
-	Reason  string          // the server's words
+	Status  int             // of the answer; 200 if the rest of its batch was stored
+	Reason  string          // in the server's words
 }
 
-// Stats count what has become of commands since the client was made.
+// Stats counts what has happened to commands since the client was made.
 type Stats struct {
-	Queued    int    // waiting or on their way, those from an earlier client included
+	Queued    int    // waiting or on their way, an earlier client's included
 	Delivered uint64 // acknowledged by a server
 	Rejected  uint64 // refused for good
-	Untold    uint64 // of these, not told to OnReject, which was too slow
-	Dropped   uint64 // for want of room
+	Untold    uint64 // of these, not reported to OnReject because it was too slow
+	Dropped   uint64 // dropped because the queue was full
 	Damaged   uint64 // could not be read back from the directory
-	Requests  uint64 // batches sent, repetitions included
+	Requests  uint64 // batches sent, retries included
 	Limited   uint64 // of these, answered 429
-	Failed    uint64 // of these, not answered, or in a way that asks to try again, 429 apart
-	Denied    uint64 // of the latter, not let in: the key or the project is not known, or it is not our server
+	Failed    uint64 // of these, without an answer or with one that asks to try again, other than 429
+	Denied    uint64 // of the failed ones, not let in: the key or project is unknown, or it is not our server
 	LastError string // why the latest request failed; empty once one has succeeded
 }
 
-// The reasons why a command is not taken.
+// The reasons why a command is not accepted.
 var (
 	ErrFull   = errors.New("the queue is full")
 	ErrClosed = errors.New("the client is closed")
-	ErrLocked = errors.New("the directory is in use by another client") // of New
+	ErrLocked = errors.New("the directory is in use by another client") // returned by New
 )
 
-// UndeliveredError is returned by [Client.Close] and [Client.Flush] that had to end before all was delivered.
+// UndeliveredError is the error of [Client.Close] and [Client.Flush] if they
+// end before everything is delivered.
 type UndeliveredError struct {
 	Commands int  // how many; those on their way may have arrived
 	Kept     bool // they are in the directory, for the next client
@@ -129,7 +137,7 @@ func (e *UndeliveredError) Error() string {
 // Unwrap returns the cause.
 func (e *UndeliveredError) Unwrap() error { return e.Cause }
 
-// AnswerError is an answer other than was asked for.
+// AnswerError is an unexpected answer of a server.
 type AnswerError struct {
 	Status int
 	Reason string
@@ -139,7 +147,7 @@ func (e *AnswerError) Error() string {
 	return fmt.Sprintf("the server answers %d: %s", e.Status, e.Reason)
 }
 
-// The defaults; openapi/vectors holds those that are shared with the other SDKs.
+// The defaults. openapi/vectors holds those that all SDKs share.
 const (
 	defaultInterval = time.Second
 	defaultTimeout  = 30 * time.Second
@@ -190,8 +198,9 @@ func orElse[T comparable](v, otherwise T) T {
 	return v
 }
 
-// serverURL returns an address without a slash at its end, or nothing if it is no address of a server, or if it is not
-// encrypted and the one that led to it is.
+// serverURL returns an address without a trailing slash. It returns an empty
+// string if the text is not an address of a server, or if it is not encrypted
+// although from, the address that led to it, is.
 func serverURL(text, from string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -203,7 +212,8 @@ func serverURL(text, from string) string {
 	return strings.TrimRight(u.String(), "/")
 }
 
-// hidePassword returns an address for an error: what may hold a password is not shown.
+// hidePassword returns an address as it may appear in an error: without the
+// parts that may hold a password.
 func hidePassword(text string) string {
 	if strings.Contains(text, "@") {
 		return "…"

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// notLetIn are answers of which none has looked at the commands: text of a status and body each.
+// notLetIn are answers of servers that have not looked at the commands: a
+// status line and a body each.
 var notLetIn = map[string]struct {
 	status int
 	body   string
@@ -28,7 +29,8 @@ var notLetIn = map[string]struct {
 	"a server that has moved":  {410, ""},
 }
 
-// An outage costs nothing, whoever it is that answers meanwhile: what waits is kept, and is delivered when it is over.
+// An outage loses nothing, whatever answers meanwhile: the commands wait, and
+// are delivered when it is over.
 func TestNotLetIn(t *testing.T) {
 	t.Parallel()
 	for name, denied := range notLetIn {
@@ -78,7 +80,8 @@ func TestNotLetIn(t *testing.T) {
 	}
 }
 
-// A key that stays wrong is said to be: by Time, by Stats, and by Flush and Close of what they leave behind.
+// Time, Stats, Flush and Close all report a key that stays wrong; Flush and
+// Close report it with the commands left.
 func TestWrongKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -102,7 +105,7 @@ func TestWrongKey(t *testing.T) {
 		if s := c.Stats(); s.LastError != said || s.Queued != 2 || s.Denied != s.Requests || s.Requests > 100 {
 			t.Errorf("got %+v", s)
 		}
-		c = f.open(t, func(o *Options) { o.Dir = dir }) // with the right one
+		c = f.open(t, func(o *Options) { o.Dir = dir }) // with the right key
 		c.mustClose(t)
 		if got := f.types(); !slices.Equal(got, []string{"a", "b"}) {
 			t.Errorf("got %q", got)
@@ -110,7 +113,7 @@ func TestWrongKey(t *testing.T) {
 	})
 }
 
-// A server that does not know the project gives way to one that does.
+// If a server does not know the project, the client moves on to one that does.
 func TestNotLetInFailover(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -131,10 +134,11 @@ func TestNotLetInFailover(t *testing.T) {
 	})
 }
 
-// A redirect that leads to itself is a failure like others: it is asked less and less.
+// A redirect that leads to itself is a failure like others: the client asks
+// less and less often.
 func TestRedirectLoop(t *testing.T) {
 	t.Parallel()
-	for _, to := range []string{"http://a", "http://b"} { // to itself, or to another that leads back
+	for _, to := range []string{"http://a", "http://b"} { // to itself, or to another server that redirects back
 		synctest.Test(t, func(t *testing.T) {
 			var f fake
 			f.before = func(_ int, r *http.Request) *http.Response {
@@ -154,7 +158,8 @@ func TestRedirectLoop(t *testing.T) {
 	}
 }
 
-// OnReject may do with the client what it likes, and what is refused after it has closed it is told all the same.
+// OnReject may call any method of the client. It also receives what is refused
+// after it has closed the client.
 func TestOnRejectCallsTheClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -167,7 +172,7 @@ func TestOnRejectCallsTheClient(t *testing.T) {
 				got = append(got, r.Reason)
 				switch len(got) {
 				case 1:
-					for i := range 40 { // several queues full
+					for i := range 40 { // several full queues
 						c.mustTrack(t, fmt.Sprint("e", i))
 					}
 				case 2:
@@ -197,7 +202,8 @@ func TestOnRejectCallsTheClient(t *testing.T) {
 	})
 }
 
-// Flush and Close return when OnReject has been told, but not later than ctx ends.
+// Flush and Close wait until OnReject has returned, but not longer than ctx
+// allows.
 func TestSlowOnReject(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -224,7 +230,7 @@ func TestSlowOnReject(t *testing.T) {
 	})
 }
 
-// All calls of Close return when the client has ended, with what became of it.
+// All calls of Close return when the client has ended, with the same result.
 func TestCloseTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -250,7 +256,8 @@ func TestCloseTwice(t *testing.T) {
 	})
 }
 
-// A request that is under way while the list is read anew may fail yet, and that counts.
+// A request may still fail while the list is read again, and that failure
+// counts.
 func TestLearnedKeepsServers(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -267,7 +274,8 @@ func TestLearnedKeepsServers(t *testing.T) {
 	}
 }
 
-// What was taken from the queue is not held by it: an idle client holds nothing.
+// The queue does not hold the memory of taken commands: an idle client holds
+// nothing.
 func TestMemoryLetsGo(t *testing.T) {
 	t.Parallel()
 	var m memory

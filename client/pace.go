@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// The rules of pacing; openapi/vectors/pacing.json has them as data.
+// The rules of pacing. openapi/vectors/pacing.json has them as data.
 const (
-	free       = 0.5                     // share of the limit that is used without a thought
-	late       = 0.1                     // of a delay, on top of it: not all come at once
-	sameWindow = 1500 * time.Millisecond // within which two reports of a window's end are one: they are whole seconds
-	learning   = 0.25                    // of a new sample of the cost
+	free       = 0.5                     // share of the limit that is used without delay
+	late       = 0.1                     // on top of a delay, so that clients do not all come at once
+	sameWindow = 1500 * time.Millisecond // reports this close are about the same window's end: they are whole seconds
+	learning   = 0.25                    // weight of a new sample of the cost
 )
 
-// budget is what an answer says is left under one limit.
+// budget is what is left under one limit, according to an answer.
 type budget struct {
 	policy    string
 	quota     float64 // NaN: unknown
@@ -26,10 +26,11 @@ type budget struct {
 	window    float64 // seconds, at most maxRetryAfter; NaN: unknown
 }
 
-// delay returns the range that the wait for the next request is drawn from, where each of this client's calls comes with
-// cost−1 calls of others who share the limit.
+// delay returns the range that the wait for the next request is drawn from.
+// cost is how many calls all clients that share the limit make for each call of
+// this client.
 func (b budget) delay(cost float64) (low, high time.Duration) {
-	if b.reset == 0 || b.remaining > b.quota*free { // false where the quota is unknown
+	if b.reset == 0 || b.remaining > b.quota*free { // false if the quota is unknown
 		return 0, 0
 	}
 	usable := b.remaining - (cost - 1)
@@ -48,27 +49,28 @@ func asDuration(seconds float64) time.Duration {
 	return time.Duration(math.Round(seconds * float64(time.Second)))
 }
 
-// believable bounds a time that a server names, in seconds.
+// believable caps a time that a server names, in seconds.
 func believable(seconds float64) float64 { return min(max(seconds, 0), maxRetryAfter.Seconds()) }
 
-// pacer spreads a client's calls of one server over the limit's window. The zero value knows nothing and lets all pass.
+// pacer spreads a client's calls of one server over the limit's window. The
+// zero value knows nothing and delays nothing.
 type pacer struct {
-	cost    float64 // calls of all for each of ours; 0: not known, which counts as 1
+	cost    float64 // calls of all clients for each of ours; 0: unknown, counts as 1
 	sampled bool
-	calls   int // of ours since last
+	calls   int // ours, since last
 	last    budget
 	ends    time.Time // of last's window
 	until   time.Time // nothing is sent before
 }
 
-// hold lets nothing pass before a time.
+// hold stops all requests until a time.
 func (p *pacer) hold(until time.Time) {
 	if until.After(p.until) {
 		p.until = until
 	}
 }
 
-// answered takes notice of the fields of an answer that came now.
+// answered learns from the header of an answer that came now.
 func (p *pacer) answered(h http.Header, now time.Time, random float64) {
 	b, ok := governing(readBudgets(h, now), max(p.cost, 1))
 	if !ok {
@@ -79,7 +81,8 @@ func (p *pacer) answered(h http.Header, now time.Time, random float64) {
 	p.hold(now.Add(draw(low, high, random)))
 }
 
-// learn finds out how many calls others make for each of ours: by so many more the remainder has fallen.
+// learn estimates how many calls others make for each of ours, from how much
+// more than our calls the remainder fell.
 func (p *pacer) learn(b budget, now time.Time) {
 	ends := now.Add(asDuration(b.reset))
 	if p.calls > 0 && !p.ends.IsZero() && b.policy == p.last.policy && b.remaining < p.last.remaining &&
@@ -93,7 +96,7 @@ func (p *pacer) learn(b budget, now time.Time) {
 	p.last, p.ends, p.calls = b, ends, 0
 }
 
-// governing returns the budget that asks for the longest delay.
+// governing returns the budget that requires the longest delay.
 func governing(budgets []budget, cost float64) (longest budget, ok bool) {
 	var most time.Duration
 	for _, b := range budgets {
@@ -104,7 +107,8 @@ func governing(budgets []budget, cost float64) (longest budget, ok bool) {
 	return longest, ok
 }
 
-// readBudgets reads what an answer says of limits: nothing, if it does not.
+// readBudgets reads the limits in the header of an answer. It returns nil if
+// there are no limits in it.
 func readBudgets(h http.Header, now time.Time) []budget {
 	if budgets := readRateLimit(h); len(budgets) > 0 {
 		return budgets
@@ -123,13 +127,14 @@ func readBudgets(h http.Header, now time.Time) []budget {
 	return []budget{b}
 }
 
-// readRateLimit reads RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4).
+// readRateLimit reads RateLimit and RateLimit-Policy
+// (draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4).
 func readRateLimit(h http.Header) []budget {
 	states, err := readItems(h["Ratelimit"])
 	if err != nil {
 		return nil
 	}
-	policies, _ := readItems(h["Ratelimit-Policy"]) // without it the quota is unknown
+	policies, _ := readItems(h["Ratelimit-Policy"]) // the quota is unknown without it
 	budgets := make([]budget, 0, len(states))
 	for _, s := range states {
 		r, hasR := s.params["r"]
@@ -151,7 +156,8 @@ func readRateLimit(h http.Header) []budget {
 	return budgets
 }
 
-// item is a member of a list of strings with parameters (RFC 9651, sections 3.1 and 3.1.2), of which the numbers are kept.
+// item is a member of a list of strings with parameters (RFC 9651, sections 3.1
+// and 3.1.2). Only numeric parameters are kept.
 type item struct {
 	name   string
 	params map[string]float64
@@ -189,7 +195,7 @@ func readParams(text string) map[string]float64 {
 	return params
 }
 
-// quoted takes a quoted string from the beginning of a text.
+// quoted cuts a quoted string off the beginning of a text.
 func quoted(text string) (inner, rest string, ok bool) {
 	if !strings.HasPrefix(text, `"`) {
 		return "", "", false
@@ -209,7 +215,8 @@ func quoted(text string) (inner, rest string, ok bool) {
 	return "", "", false
 }
 
-// outside returns where a byte stands outside of quotes, or the length of the text.
+// outside returns the index of a byte outside of quotes. If the byte does not
+// occur there, it returns the length of the text.
 func outside(text string, c byte) int {
 	in := false
 	for i := 0; i < len(text); i++ {
@@ -225,7 +232,7 @@ func outside(text string, c byte) int {
 	return len(text)
 }
 
-// natural reads a number of up to 15 digits.
+// natural parses a number of up to 15 digits.
 func natural(text string) (float64, error) {
 	const digits = 15
 	if text == "" || len(text) > digits || strings.Trim(text, "0123456789") != "" {

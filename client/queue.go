@@ -2,30 +2,33 @@ package client
 
 import "slices"
 
-// queue keeps commands in order until they are settled. At its front are those taken, which are on their way; behind them those
-// waiting. It is not safe for concurrent use.
+// queue keeps commands in order until they are settled. The taken commands,
+// which are on their way, are at its front; the waiting ones follow. It is not
+// safe for concurrent use.
 type queue interface {
 	// push adds a command at the end.
 	push(command []byte) error
-	// take returns the waiting commands that fit into r, at least one if any waits. They stay in the queue until settle.
-	// Each returned slice belongs to the caller.
+	// take returns the waiting commands that fit into r, at least one if any
+	// wait. They stay in the queue until settle. The caller owns each returned
+	// slice.
 	take(r room) ([][]byte, error)
 	// settle removes the commands that were taken.
 	settle() error
-	// drop removes the first waiting command, and reports false if none waits.
+	// drop removes the first waiting command. It reports false if no command
+	// waits.
 	drop() (bool, error)
 	state() state
 	close() error
 }
 
-// state is what a queue holds.
+// state describes the content of a queue.
 type state struct {
 	waiting int    // commands
-	bytes   int64  // of all commands, those that are on their way included
+	bytes   int64  // of all commands, including those on their way
 	damaged uint64 // commands that could not be read back
 }
 
-// memory is a queue that ends with its process.
+// memory is a queue that is lost when the process ends.
 type memory struct {
 	commands [][]byte // waiting
 	size     int64
@@ -45,7 +48,7 @@ func (m *memory) take(r room) ([][]byte, error) {
 		n++
 	}
 	batch := slices.Clone(m.commands[:n])
-	clear(m.commands[:n]) // what is delivered is not held by the array any more
+	clear(m.commands[:n]) // releases the memory of delivered commands
 	if m.commands = m.commands[n:]; len(m.commands) == 0 {
 		m.commands = nil
 	}

@@ -32,7 +32,8 @@ func appendRecord(b, command []byte) []byte {
 	return append(b, command...)
 }
 
-// readRecord returns the command at an offset, [io.EOF] where there is none, and errDamaged where there is something else.
+// readRecord returns the command at an offset. The error is [io.EOF] at the end
+// of the file, and errDamaged if the bytes are not a record.
 func readRecord(f io.ReaderAt, off int64) ([]byte, error) {
 	var head [recordHead]byte
 	n, err := f.ReadAt(head[:], off)
@@ -61,7 +62,8 @@ func readRecord(f io.ReaderAt, off int64) ([]byte, error) {
 	return command, nil
 }
 
-// countFrom counts the records from a damaged one on: that one, and those behind it that are still whole. There is always one.
+// countFrom counts the records from a damaged one on: that one, and the intact
+// ones after it. The result is at least 1.
 func countFrom(f io.ReaderAt, off int64) (uint64, error) {
 	b, err := io.ReadAll(io.NewSectionReader(f, off, segmentBytes+2*maxRecord)) // no segment is larger
 	n := uint64(1)
@@ -75,8 +77,9 @@ func countFrom(f io.ReaderAt, off int64) (uint64, error) {
 	return n, err
 }
 
-// wholeRecord returns the size of the record that b begins with, 0 if there is none. In the text of a command it takes four
-// letters for a length, and sees that it is too large.
+// wholeRecord returns the size of the record at the beginning of b, or 0 if b
+// does not begin with one. Inside the text of a command it would read four
+// letters as a length, which is too large.
 func wholeRecord(b []byte) int {
 	if len(b) < recordHead {
 		return 0
@@ -98,8 +101,9 @@ type position struct {
 	offset  int64
 }
 
-// cursorFile keeps a position, in two slots that are written in turn: a slot that a crash has spoilt is not believed, and the
-// other still holds the position before.
+// cursorFile keeps a position in two slots that are written in turn. If a crash
+// spoils one slot, its checksum fails, and the other slot still holds the
+// position before.
 //
 //	8 bytes  number of the writing
 //	8 bytes  segment
@@ -113,7 +117,7 @@ type cursorFile struct {
 
 const (
 	slotBytes = 28
-	slotStep  = 512 // a sector each
+	slotStep  = 512 // one sector each
 )
 
 func openCursor(path string) (*cursorFile, error) {

@@ -14,14 +14,15 @@ import (
 )
 
 const (
-	maxAnswer = 4 << 20          // bytes of an answer that are read: more is not a tracking server's
-	patience  = 10 * time.Second // for an answer of /api/servers, which is asked while commands wait
+	maxAnswer = 4 << 20          // most bytes read of an answer: a Trackway server never sends more
+	patience  = 10 * time.Second // for an answer of /api/servers, for which commands wait
 )
 
-// run sends until ctx ends. One request is under way at a time, which is what keeps commands in order.
+// run sends until ctx ends. Only one request is under way at a time: this keeps
+// commands in order.
 func (c *Client) run(ctx context.Context) {
 	for c.awaitDue(ctx) {
-		if _, err := c.turn(ctx); err != nil { // before the batch is taken, so that it is as full as it can be
+		if _, err := c.turn(ctx); err != nil { // before the batch is taken, so that it is as full as possible
 			return
 		}
 		batch, err := c.take()
@@ -39,7 +40,7 @@ func (c *Client) run(ctx context.Context) {
 	}
 }
 
-// awaitDue waits until a batch is due, and reports false if ctx ended first.
+// awaitDue waits until a batch is due. It reports false if ctx ended first.
 func (c *Client) awaitDue(ctx context.Context) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,8 +60,8 @@ func (c *Client) awaitDue(ctx context.Context) bool {
 	return false
 }
 
-// due reports whether a batch is sent: when it is full, when its first command has waited for long enough, or when a flush
-// asks for it.
+// due reports whether to send a batch: if it is full, if its first command has
+// waited long enough, or if a flush asks for it.
 func (c *Client) due(waiting int, oldest time.Duration, flush bool) bool {
 	return waiting >= c.o.BatchSize || waiting > 0 && (flush || oldest >= c.o.Interval)
 }
@@ -72,21 +73,21 @@ func (c *Client) take() ([][]byte, error) {
 	c.onWay = len(batch)
 	c.wayFrom = c.took - uint64(c.queue.state().waiting+c.onWay)
 	c.oldest = time.Now()
-	c.changedLocked() // what turned out to be damaged need not be waited for
+	c.changedLocked() // nobody has to wait for commands that turned out to be damaged
 	return batch, err
 }
 
-// settle removes from the queue what was delivered.
+// settle removes the delivered commands from the queue.
 func (c *Client) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.queue.settle(); err != nil {
-		c.troubleLocked(err) // what stays behind is sent again by the next client, and stored once
+		c.troubleLocked(err) // the next client sends them again, and the server stores them once
 	}
 	c.changedLocked()
 }
 
-// turn waits until a server may be asked, and returns it.
+// turn waits until the client may ask a server, and returns that server.
 func (c *Client) turn(ctx context.Context) (*server, error) {
 	for {
 		c.discover(ctx)
@@ -100,7 +101,7 @@ func (c *Client) turn(ctx context.Context) (*server, error) {
 	}
 }
 
-// sleep waits, and returns the cause if ctx ends before.
+// sleep waits for d. If ctx ends first, it returns the cause.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -112,7 +113,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// deliver sends a batch until all of it is settled. The error is that of ctx. moves counts the redirects that led here.
+// deliver sends a batch until all of it is settled. Its only error is that of
+// ctx. moves counts the redirects that led here.
 func (c *Client) deliver(ctx context.Context, batch [][]byte, moves int) error {
 	for to := ""; len(batch) > 0; {
 		s, err := c.turn(ctx)
@@ -152,17 +154,18 @@ func (c *Client) deliver(ctx context.Context, batch [][]byte, moves int) error {
 	return nil
 }
 
-// origin returns the server that a redirect of a path leads to: what stands before the path, or if the redirect changes
-// that, scheme and host.
+// origin returns the server that a redirect leads to: the part of the address
+// before path, or scheme and host if the redirect changes the path.
 func origin(to, path string) string {
 	if before, ok := strings.CutSuffix(to, path); ok {
 		return before
 	}
-	u, _ := url.Parse(to) // it was made from one
+	u, _ := url.Parse(to) // it was made from a URL
 	return u.Scheme + "://" + u.Host
 }
 
-// conclude settles what was answered, and returns what has to be sent again.
+// conclude settles the commands that have a result, and returns those to send
+// again.
 func (c *Client) conclude(batch [][]byte, results []result) (left [][]byte) {
 	for i, r := range results {
 		switch r.outcome {
@@ -181,7 +184,7 @@ func (c *Client) delivered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stats.Delivered++
-	c.onWay-- // those who wait are woken when the queue has settled the batch
+	c.onWay-- // waiters are woken when the queue has settled the batch
 }
 
 func (c *Client) rejected(command []byte, status int, reason string) {
@@ -220,7 +223,7 @@ func (c *Client) path(s *server, route string) string {
 	return s.URL + "/track/v2/projects/" + url.PathEscape(c.o.Project) + "/" + route
 }
 
-// ask sends one request to a server and reads the answer whole.
+// ask sends one request to a server and reads the whole answer.
 func (c *Client) ask(ctx context.Context, s *server, method, to string, batch [][]byte) *answer {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, fmt.Errorf("no answer within %v", c.o.Timeout))
 	defer cancel()
@@ -239,7 +242,7 @@ func (c *Client) ask(ctx context.Context, s *server, method, to string, batch []
 	return a
 }
 
-// newRequest makes a request, with a batch as its body if there is one.
+// newRequest makes a request. Its body is batch, if that is not empty.
 func newRequest(ctx context.Context, method, to string, batch [][]byte) (*http.Request, error) {
 	var body []byte
 	compressed := false
@@ -260,7 +263,7 @@ func newRequest(ctx context.Context, method, to string, batch [][]byte) (*http.R
 	return req, nil
 }
 
-// compress returns a body in gzip where that pays.
+// compress returns the body in gzip if that is worth the work.
 func compress(body []byte) (out []byte, compressed bool) {
 	if !pays(len(body)) {
 		return body, false
@@ -281,7 +284,7 @@ func compress(body []byte) (out []byte, compressed bool) {
 
 func pays(bodyBytes int) bool { return bodyBytes >= gzipFrom }
 
-// exchange sends a request and puts the answer into a, its body whole.
+// exchange sends a request and puts the whole answer into a.
 func (c *Client) exchange(req *http.Request, a *answer) {
 	res, err := c.http.Do(req)
 	if err != nil {
@@ -299,7 +302,8 @@ func (c *Client) exchange(req *http.Request, a *answer) {
 	}
 }
 
-// discover reads the list of servers, where that was asked for and it is time to.
+// discover reads the list of servers if the options ask for it and it is time
+// to.
 func (c *Client) discover(ctx context.Context) {
 	unlisted := false
 	for _, address := range c.fleet.toAsk(c.o.URLs, c.o.Discover, time.Now()) {
@@ -315,8 +319,9 @@ func (c *Client) discover(ctx context.Context) {
 	}
 }
 
-// readServers returns the servers that one names: none if it does not answer, or if its answer is no list, such as a portal's page.
-// That must not undo a list that there is.
+// readServers asks one address for the list of servers. It returns nil if there
+// is no answer, or if the answer is not a list, such as the page of a portal:
+// that must not replace a list that we have.
 func (c *Client) readServers(ctx context.Context, address string) (servers []*server, answered bool) {
 	ctx, cancel := context.WithTimeout(ctx, min(patience, c.o.Timeout))
 	defer cancel()

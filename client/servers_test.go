@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// After Close nothing is asked any more.
+// After Close, the client makes no more requests.
 func TestTimeAfterClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -25,7 +25,8 @@ func TestTimeAfterClose(t *testing.T) {
 	})
 }
 
-// An answer that is no list of servers, such as a portal's page, does not undo the list that there is.
+// An answer that is not a list of servers, such as the page of a portal, does
+// not replace the list.
 func TestDiscoverKeepsTheList(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -60,7 +61,8 @@ func TestDiscoverKeepsTheList(t *testing.T) {
 	})
 }
 
-// A server that cannot be asked for a list at all is the one to use, and is not asked for one again and again.
+// A server without a list of servers is used itself, and is not asked for the
+// list again and again.
 func TestDiscoverWithoutAList(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -85,7 +87,7 @@ func TestDiscoverWithoutAList(t *testing.T) {
 	})
 }
 
-// The address that leads to the servers may redirect the question for the time as it does batches.
+// The client follows redirects for the time as it does for batches.
 func TestTimeRedirected(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -113,7 +115,8 @@ func TestTimeRedirected(t *testing.T) {
 	})
 }
 
-// What is set as of a time says so, and what is set as of now has a time of its own.
+// An update as of a time carries that time; an update as of now carries a time
+// of its own.
 func TestUpdate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -132,7 +135,7 @@ func TestUpdate(t *testing.T) {
 			t.Error("an update of the year 1 is taken")
 		}
 		c.mustClose(t)
-		want := []string{ // a bubble begins in 2000
+		want := []string{ // a bubble's time begins in 2000
 			`{"name":"customers","data":{"customer_ids":{"registered":"jane"},"properties":{"plan":"old"},"update_timestamp":1600000000}}`,
 			`{"name":"customers","data":{"customer_ids":{"registered":"jane"},"properties":{"plan":"new"},"update_timestamp":946684800}}`,
 			`{"name":"customers","data":{"customer_ids":{"cookie":"x","registered":"jane"},"update_timestamp":946684800.000001}}`,

@@ -2,16 +2,18 @@ package client
 
 import "context"
 
-// maxTroubles is how many reports of trouble wait for a slow OnTrouble: what is left out, later ones repeat.
+// maxTroubles is how many reports of trouble wait for a slow OnTrouble. Further
+// ones are left out: later reports repeat them.
 const maxTroubles = 16
 
-// maxUntold bounds the rejections that wait for a slow OnReject, in bytes of commands and reasons: some ten thousand as they
-// usually are. One may be larger alone.
+// maxUntold limits the rejections that wait for a slow OnReject, in bytes of
+// commands and reasons. About ten thousand of usual size fit. A larger one fits
+// if it is alone.
 const maxUntold = 4 << 20
 
-// tellLocked calls a function of the user's: one at a time, in order, on a
-// goroutine that is there as long as there is something to tell. So the user may
-// take their time, and call the client.
+// tellLocked calls a function of the user's. The calls come one at a time and
+// in order, on a goroutine that exists as long as there are calls to make. So
+// the user may take their time, and may call the client.
 func (c *Client) tellLocked(call func(context.Context)) {
 	c.calls = append(c.calls, call)
 	if !c.telling {
@@ -39,7 +41,8 @@ func (c *Client) nextCall() func(context.Context) {
 	return call
 }
 
-// tellRejectionLocked has OnReject called, and counts the call once it has returned. It leaves out what there is no room for.
+// tellRejectionLocked calls OnReject, and counts the call once it has returned.
+// It leaves the call out if there is no room for it.
 func (c *Client) tellRejectionLocked(r Rejection) {
 	size := len(r.Command) + len(r.Reason)
 	switch {
@@ -62,7 +65,7 @@ func (c *Client) tellRejectionLocked(r Rejection) {
 	})
 }
 
-// troubleLocked notes what went wrong, and has OnTrouble called.
+// troubleLocked records what went wrong, and calls OnTrouble.
 func (c *Client) troubleLocked(err error) {
 	c.stats.LastError = err.Error()
 	if c.o.OnTrouble != nil && len(c.calls) < maxTroubles {
@@ -70,10 +73,10 @@ func (c *Client) troubleLocked(err error) {
 	}
 }
 
-// callOf is the key, in the context of a call of the user's functions, of the
-// client that makes it.
+// callOf is a key of a context: its value is the client that calls a function
+// of the user's with that context.
 type callOf struct{}
 
-// calledBy reports whether ctx is of a call that this client makes: what waits
-// for that to return would wait for itself.
+// calledBy reports whether ctx comes from a call that this client is making.
+// Waiting for that call to return would then never end.
 func (c *Client) calledBy(ctx context.Context) bool { return ctx.Value(callOf{}) == c }

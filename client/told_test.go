@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// What an OnReject that is too slow is yet to be told does not grow without bound; what is left out is counted, and Flush does not wait for it.
+// The calls that wait for a slow OnReject are limited. Those left out are
+// counted, and Flush does not wait for them.
 func TestUntold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -45,7 +46,7 @@ func TestUntold(t *testing.T) {
 	})
 }
 
-// Commands that made room for later ones are not mistaken for those that a flush waits for.
+// Dropping the oldest commands does not end a flush that waits for later ones.
 func TestFlushWhileOldestAreDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -80,7 +81,7 @@ func TestFlushWhileOldestAreDropped(t *testing.T) {
 	})
 }
 
-// A batch that holds later commands, too, is not wholly what a flush waits for.
+// If a batch also holds later commands, a flush counts only its own.
 func TestFlushCountsItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// vectors reads a file of openapi/vectors strictly: a member that is not known is a rule that is not tested.
+// vectors reads a file of openapi/vectors strictly: an unknown member would be
+// a rule without a test.
 func vectors[P, G, E any](t *testing.T, name string) (parameters P, cases []vector[G, E]) {
 	t.Helper()
 	src, err := os.ReadFile(filepath.Join("../openapi/vectors", name))
@@ -64,7 +65,7 @@ func headers(fields map[string]string) http.Header {
 	return h
 }
 
-// sameDelay compares a range in seconds, to the millisecond.
+// sameDelay compares two ranges, to the millisecond; want is in seconds.
 func sameDelay(low, high time.Duration, want []float64) bool {
 	near := func(d time.Duration, s float64) bool { return math.Abs(d.Seconds()-s) < 0.001 }
 	return near(low, want[0]) && near(high, want[1])
@@ -179,7 +180,7 @@ func TestVectorsResults(t *testing.T) {
 	}
 }
 
-// sizes is a list of sizes, or one size so many times.
+// sizes is a list of sizes, or one size and how often it occurs.
 type sizes []int
 
 func (s *sizes) UnmarshalJSON(b []byte) error {
@@ -239,7 +240,8 @@ func TestVectorsBatching(t *testing.T) {
 	}
 }
 
-// batches returns how a queue makes batches of commands of these sizes, and checks their bodies.
+// batches returns the lengths of the batches that a queue makes of commands of
+// these sizes, and checks their bodies.
 func batches(t *testing.T, sizes []int) (lengths []int) {
 	t.Helper()
 	var q memory
@@ -275,7 +277,7 @@ func TestVectorsIdentifiers(t *testing.T) {
 	}
 }
 
-// TestIDsOfGo has values that only Go has.
+// TestIDsOfGo tests values that only exist in Go.
 func TestIDsOfGo(t *testing.T) {
 	t.Parallel()
 	type name string

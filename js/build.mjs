@@ -1,4 +1,5 @@
-// Builds js/dist, or with `test` the tests as well, and runs them.
+// Builds js/dist. With the argument `test`, it also builds the tests and runs
+// them.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
@@ -8,7 +9,10 @@ import { minify } from 'terser'
 
 process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 
-/** Members of objects that never leave the bundle: only our own modules name them, and never in quotes. They are shortened. */
+/**
+ * Members of objects that never leave the bundle. Only our own modules use
+ * them, and never in quotes, so the build can shorten them.
+ */
 const inner = new RegExp(
   '^(action|allowed|authorization|calls|cost|current|delay|failover|failures|forget|lock|memo|moved|notBefore|outcomes|own|' +
     'answer|client|keep|move|queue|reject|start|take|wait|pacer|parted|pick|policy|readyURL|saved|seen|sender|stored|trouble|' +
@@ -19,7 +23,7 @@ const common = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true,
 
 rmSync('dist', { recursive: true, force: true })
 await build({ ...common, entryPoints: ['src/browser.ts'], outdir: 'dist', minify: true, mangleProps: inner })
-// What terser finds beyond what esbuild does is 5 % of the bundle.
+// Terser removes another 5 % of the bundle after esbuild.
 const { code, map } = await minify(readFileSync('dist/browser.js', 'utf8'), {
   module: true,
   compress: { passes: 3, ecma: 2022, unsafe_arrows: true, inline: 1 },
@@ -29,7 +33,7 @@ writeFileSync('dist/browser.js', code)
 writeFileSync('dist/browser.js.map', map)
 await build({ ...common, entryPoints: ['src/node.ts'], outdir: 'dist', platform: 'node' })
 run('node_modules/.bin/tsc', '--project', 'tsconfig.build.json')
-// Of the declarations, those that a user's compiler follows.
+// Keeps only the declarations that a user's compiler follows.
 const shown = ['browser', 'node', 'types'].map((name) => name + '.d.ts')
 for (const name of await readdir('dist')) if (name.endsWith('.d.ts') && !shown.includes(name)) rmSync('dist/' + name)
 copyFileSync('../LICENSE', 'LICENSE')
@@ -39,7 +43,8 @@ if (process.argv[2] === 'test') {
   rmSync('.test', { recursive: true, force: true })
   const tests = (await readdir('test')).filter((name) => name.endsWith('.test.ts'))
   await build({ ...common, entryPoints: tests.map((name) => 'test/' + name), outdir: '.test', platform: 'node', packages: 'external' })
-  // The time is that of a whole file: on a busy machine several times the usual half a minute.
+  // The limit applies to a whole file: on a busy machine, it can take several
+  // times the usual half a minute.
   const options = ['--enable-source-maps', '--test', '--test-reporter=spec', '--test-timeout=300000', ...process.argv.slice(3)]
   run(process.execPath, ...options, ...tests.map((name) => '.test/' + name.replace(/ts$/, 'js')))
 }

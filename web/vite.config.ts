@@ -5,7 +5,10 @@ import { defineConfig, type Plugin } from "vite";
 
 const out = join(import.meta.dirname, "dist");
 
-/** Removes what an earlier build left. Vite would remove the placeholder too, which is in git so that Go builds without Node. */
+/**
+ * Removes what an earlier build left. Vite would also remove the placeholder,
+ * which is in git so that Go builds without Node.
+ */
 function clean(): Plugin {
   return {
     name: "clean",
@@ -18,7 +21,10 @@ function clean(): Plugin {
   };
 }
 
-/** Puts a .gz and a .br beside each file, so that the server compresses nothing while it runs. */
+/**
+ * Writes a .gz and a .br beside each file, so that the server has nothing to
+ * compress while it runs.
+ */
 function precompress(): Plugin {
   return {
     name: "precompress",
@@ -35,7 +41,8 @@ function precompress(): Plugin {
   };
 }
 
-// `npm run dev` shows the pages while they are written; what they read comes from the server named here.
+// `npm run dev` shows the pages during development. Their data comes from the
+// server named here.
 const server = process.env["TRACKWAY"] ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
@@ -43,7 +50,7 @@ export default defineConfig({
   build: {
     outDir: out,
     emptyOutDir: false,
-    assetsInlineLimit: 0, // the policy of the pages admits no inline scripts and styles
+    assetsInlineLimit: 0, // the pages' policy admits no inline scripts and styles
     modulePreload: { polyfill: false },
     target: "es2022",
   },

@@ -1,6 +1,6 @@
-// Package web holds the dashboard, as it was built, inside the binary. The
-// server can be built without the dashboard, and then says that it is missing.
-// The package serves nothing itself, and it knows no route.
+// Package web contains the built dashboard within the binary. The server can be
+// built without the dashboard, and then reports that it is missing. The package
+// serves nothing itself, and knows no routes.
 package web
 
 import (
@@ -16,33 +16,35 @@ import (
 //go:embed all:dist
 var dist embed.FS
 
-// Policy is the Content-Security-Policy of the pages: they load scripts and styles from their own server, talk to it alone,
-// and cannot be framed (W3C CSP3).
+// Policy is the Content-Security-Policy of the pages. They load scripts and
+// styles only from their own server, send requests only to it, and cannot be
+// framed (W3C CSP3).
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; " +
 	"form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
 
-// File is one file of the pages, with the forms in which it was compressed when it was built.
+// File is one file of the pages, with its compressed forms from the build.
 type File struct {
 	Type string // media type
 	forms
 }
 
-// form is a file as it is sent.
+// form is a file in the form in which it is sent.
 type form struct {
-	coding string // Content-Encoding; empty: none
+	coding string // Content-Encoding; empty: not compressed
 	etag   string
 	body   []byte
 }
 
-type forms []form // the smallest first, the file as it is last
+type forms []form // smallest first; the uncompressed file is last
 
-// Dashboard is the dashboard's files. The zero value has none. Immutable, safe for concurrent use.
+// Dashboard contains the files of the dashboard. The zero value is empty. It is
+// immutable and safe for concurrent use.
 type Dashboard struct {
 	Index  *File            // nil: the pages were not built
-	Assets map[string]*File // by name: what Index loads from /assets/
+	Assets map[string]*File // by name: the files that Index loads from /assets/
 }
 
-// Built returns the dashboard that the binary holds.
+// Built returns the dashboard in the binary.
 func Built() (Dashboard, error) {
 	built, err := fs.Sub(dist, "dist")
 	if err != nil {
@@ -51,7 +53,7 @@ func Built() (Dashboard, error) {
 	return Read(built)
 }
 
-// Read returns the dashboard that was built into a folder.
+// Read returns the dashboard that was built into a directory.
 func Read(built fs.FS) (Dashboard, error) {
 	d := Dashboard{Assets: make(map[string]*File)}
 	err := fs.WalkDir(built, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -73,7 +75,7 @@ func Read(built fs.FS) (Dashboard, error) {
 	return d, err
 }
 
-// codings are the endings of compressed files, the one that compresses best first.
+// codings are the endings of compressed files, the best compression first.
 var codings = []struct{ ending, coding string }{{".br", "br"}, {".gz", "gzip"}}
 
 func codingOf(name string) string {
@@ -85,7 +87,8 @@ func codingOf(name string) string {
 	return ""
 }
 
-// types are those that the system's own table may know otherwise or not at all.
+// types are the media types that the system's own table may lack, or have
+// differently.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
 	".svg": "image/svg+xml", ".woff2": "font/woff2", ".json": "application/json", ".png": "image/png", ".ico": "image/x-icon",
@@ -113,8 +116,9 @@ func newForm(coding string, body []byte) form {
 	return form{coding, httpcache.ETag(body), body}
 }
 
-// Accepting returns the file in the best form that an Accept-Encoding allows (RFC 9110 section 12.5.3), the form's
-// Content-Encoding (empty: none) and its strong ETag.
+// Accepting returns the file in the best form that an Accept-Encoding allows
+// (RFC 9110 section 12.5.3), with the form's Content-Encoding (empty: not
+// compressed) and its strong ETag.
 func (f *File) Accepting(accept string) (coding, etag string, body []byte) {
 	best := f.forms[len(f.forms)-1]
 	for _, form := range f.forms {
@@ -126,7 +130,8 @@ func (f *File) Accepting(accept string) (coding, etag string, body []byte) {
 	return best.coding, best.etag, best.body
 }
 
-// accepts tells whether a coding is named in an Accept-Encoding, and not by a weight of 0. What "*" allows is not sent.
+// accepts reports whether an Accept-Encoding names a coding with a weight other
+// than 0. It ignores "*".
 func accepts(accept, coding string) bool {
 	for one := range strings.SplitSeq(accept, ",") {
 		name, weight, _ := strings.Cut(one, ";")

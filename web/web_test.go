@@ -37,7 +37,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestBuilt: what the binary holds can be read, whether the pages were built or not.
+// TestBuilt checks that the content of the binary can be read, whether the
+// pages were built or not.
 func TestBuilt(t *testing.T) {
 	t.Parallel()
 	if _, err := Built(); err != nil {

@@ -22,19 +22,20 @@ import (
 	"trackway/internal/config"
 )
 
-// askTime is how long the running server may take to answer.
+// askTime limits how long the running server may take to answer.
 const askTime = 10 * time.Second
 
 // serverFlags are the flags of every command that asks the running server.
 type serverFlags struct {
 	configFile
 
-	Listen     string `env:"TRACKWAY_LISTEN" help:"Where the server listens, if the configuration does not say." placeholder:"HOST:PORT"`
-	DataDir    string `env:"TRACKWAY_DATA" help:"The server's data directory, if the configuration does not say." name:"data" placeholder:"DIR"`
-	SecretFile string `help:"File with the secret of a private key; else TRACKWAY_SECRET, else one that the configuration holds." placeholder:"FILE"`
+	Listen     string `env:"TRACKWAY_LISTEN" help:"Address of the server, unless the configuration has it." placeholder:"HOST:PORT"`
+	DataDir    string `env:"TRACKWAY_DATA" help:"Data directory of the server, unless the configuration has it." name:"data" placeholder:"DIR"`
+	SecretFile string `help:"File with the secret of a private key. Without it: TRACKWAY_SECRET, or else a secret from the configuration." placeholder:"FILE"`
 }
 
-// ask sends a GET for a path to the running server, with a private key, and returns the body of its answer.
+// ask sends a GET request to the running server, with a private key, and
+// returns the body of the answer.
 func (a *serverFlags) ask(ctx context.Context, path string, query url.Values) ([]byte, error) {
 	secret, err := a.secret()
 	if err != nil {
@@ -71,7 +72,9 @@ func (a *serverFlags) ask(ctx context.Context, path string, query url.Values) ([
 	return body, nil
 }
 
-// secret returns what was given apart from the configuration, empty if nothing was. A file's last line break is not part of it.
+// secret returns the secret from the flag or the environment, or an empty
+// string if neither has one. The last line break of a file is not part of the
+// secret.
 func (a *serverFlags) secret() (string, error) {
 	if a.SecretFile == "" {
 		return os.Getenv("TRACKWAY_SECRET"), nil
@@ -87,7 +90,8 @@ func (a *serverFlags) secret() (string, error) {
 	return secret, nil
 }
 
-// unreachable says why there is no answer, without the address of the request, which the reader need not know.
+// unreachable explains why there is no answer. It leaves out the URL of the
+// request, which the reader does not need.
 func unreachable(base string, err error) error {
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		err = inner.Err
@@ -95,7 +99,8 @@ func unreachable(base string, err error) error {
 	return fmt.Errorf("no answer from %s: %w; is the server running, with this configuration?", base, err)
 }
 
-// reasonIn finds what a refusal says in any of the shapes that refusals have.
+// reasonIn returns the reason that a refusal gives, in any of the formats that
+// refusals have.
 func reasonIn(body []byte) string {
 	var known struct {
 		Error, Message string
@@ -104,20 +109,21 @@ func reasonIn(body []byte) string {
 	var list []string
 	var status struct{ Description string }
 	if json.Unmarshal(body, &known) == nil {
-		_ = json.Unmarshal(known.Errors, &list) // one of the two
+		_ = json.Unmarshal(known.Errors, &list) // the format is one of the two
 		_ = json.Unmarshal(known.Errors, &status)
 	}
 	return printable(cmp.Or(known.Message, known.Error, status.Description, strings.Join(list, " "), "for no reason that is known"))
 }
 
-// reach returns a client for a server with this configuration, and its address.
+// reach returns a client for the server of this configuration, and the server's
+// address.
 func reach(cfg *config.Config) (client *http.Client, base string, err error) {
 	addr, err := net.ResolveTCPAddr("tcp", cfg.Listen)
 	if err != nil {
 		return nil, "", err
 	}
 	target, scheme := config.Reachable(addr), "http"
-	transport := &http.Transport{DialContext: dialer(cfg)} // no proxy: it is this host, or one beside it
+	transport := &http.Transport{DialContext: dialer(cfg)} // no proxy: the server is on this host, or on one beside it
 	if cfg.TLS.Cert != "" {
 		scheme = "https"
 		if transport.TLSClientConfig, err = trusting(cfg.TLS.Cert); err != nil {
@@ -128,8 +134,10 @@ func reach(cfg *config.Config) (client *http.Client, base string, err error) {
 	return client, scheme + "://" + target, nil
 }
 
-// dialer connects as the server expects it: where it takes this host for a proxy that speaks the PROXY protocol, every
-// connection from it has to open with a header. Version 1's UNKNOWN stands for "none but myself".
+// dialer connects in the way that the server expects. If the server trusts this
+// host as a proxy that speaks the PROXY protocol, every connection from here
+// must begin with a header. UNKNOWN in version 1 means that the connection is
+// the proxy's own.
 func dialer(cfg *config.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
@@ -148,8 +156,9 @@ func trusts(cfg *config.Config, addr net.Addr) bool {
 	return err == nil && slices.ContainsFunc(cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) })
 }
 
-// trusting returns what it takes to talk to the server that has the certificate in a file: that one is trusted, and it need
-// not name the address at which this host reaches the server.
+// trusting returns a TLS configuration that trusts the certificate in a file.
+// The certificate does not have to name the address at which this host reaches
+// the server.
 func trusting(file string) (*tls.Config, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -168,7 +177,7 @@ func trusting(file string) (*tls.Config, error) {
 	return &tls.Config{RootCAs: roots, ServerName: nameIn(own), MinVersion: tls.VersionTLS12}, nil
 }
 
-// nameIn returns a name that a certificate holds for.
+// nameIn returns a name that a certificate is valid for.
 func nameIn(c *x509.Certificate) string {
 	switch {
 	case len(c.DNSNames) > 0:

@@ -15,11 +15,11 @@ import (
 type backupCommand struct {
 	dataFlags
 
-	Dir  string `arg:"" help:"Directory of backups; made if it is not there. Best on another disk." placeholder:"DIR"`
-	Keep int    `default:"3" help:"Backups to keep there, this one included; older ones are removed (${default})." placeholder:"N"`
+	Dir  string `arg:"" help:"Directory of backups, created if it is missing. Best on another disk." placeholder:"DIR"`
+	Keep int    `default:"3" help:"How many backups to keep there, including this one; older ones are removed (${default})." placeholder:"N"`
 }
 
-// Run backs up the running server, or the data of one that is stopped.
+// Run backs up the running server, or the data of a stopped one.
 func (c *backupCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
@@ -48,10 +48,11 @@ func (c *backupCommand) Run(out output) error {
 type restoreCommand struct {
 	dataFlags
 
-	Backup string `arg:"" help:"A directory of backups, of which the newest is taken, or one backup in it." placeholder:"DIR"`
+	Backup string `arg:"" help:"A directory of backups (the newest one is restored), or one backup in it." placeholder:"DIR"`
 }
 
-// Run makes a data directory of a backup. With --data it needs no configuration.
+// Run makes a data directory from a backup. With --data it needs no
+// configuration.
 func (c *restoreCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
@@ -59,7 +60,7 @@ func (c *restoreCommand) Run(out output) error {
 	if dir == "" {
 		cfg, _, err := loadConfig(c.Config, settings{})
 		if err != nil {
-			return fmt.Errorf("%w; or say by --data where to", err)
+			return fmt.Errorf("%w; or give the directory by --data", err)
 		}
 		dir = cfg.DataDir
 	}

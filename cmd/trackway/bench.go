@@ -23,23 +23,24 @@ import (
 type benchCommand struct {
 	serverFlags
 
-	URL         string        `help:"The server (where the configuration says that it listens)." name:"url" placeholder:"URL"`
-	Rate        float64       `help:"Requests a second, whatever the server does. 0: as fast as they are answered." placeholder:"N"`
+	URL         string        `help:"Address of the server (from the configuration)." name:"url" placeholder:"URL"`
+	Rate        float64       `help:"Requests a second, however fast the server answers. 0: each connection sends as soon as it has an answer." placeholder:"N"`
 	Connections int           `default:"64" help:"Requests under way at once (${default})." placeholder:"N"`
-	Duration    time.Duration `default:"10s" help:"How long (${default})." placeholder:"TIME"`
+	Duration    time.Duration `default:"10s" help:"How long to run (${default})." placeholder:"TIME"`
 	Mix         string        `default:"single" help:"Kinds of request by weight: single=8,batch=1,merge=1 (${default})." placeholder:"MIX"`
 	Batch       int           `default:"50" help:"Events in a batch (${default})." placeholder:"N"`
-	Customers   int           `default:"100" help:"Customers that the events are of (${default})." placeholder:"N"`
+	Customers   int           `default:"100" help:"How many customers the events belong to (${default})." placeholder:"N"`
 	Bytes       int           `default:"300" help:"Bytes of text in each event (${default})." placeholder:"N"`
-	Addresses   int           `default:"10000" help:"Addresses to come from, by the header of proxies (${default})." placeholder:"N"`
-	JSON        bool          `help:"The figures as JSON." name:"json"`
-	Yes         bool          `help:"Load a server on another machine than this."`
+	Addresses   int           `default:"10000" help:"How many client addresses to simulate with a proxy's header (${default})." placeholder:"N"`
+	JSON        bool          `help:"Print the figures as JSON." name:"json"`
+	Yes         bool          `help:"Allow a server on another machine."`
 }
 
-// errPromise ends a run that found a broken promise.
+// errPromise ends a run that finds a broken promise.
 var errPromise = errors.New("what the server acknowledged is not what it stores")
 
-// Run loads the server, prints the figures, and checks them. The first Ctrl-C ends the load, the second one the program.
+// Run loads the server, prints the figures, and checks them. The first Ctrl-C
+// ends the load; the second ends the program.
 func (c *benchCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
@@ -53,7 +54,7 @@ func (c *benchCommand) bench(ctx context.Context, out output) error {
 	}
 	defer plan.Client.CloseIdleConnections()
 	if !c.Yes && !isLoopback(plan.URL) {
-		return fmt.Errorf("%s is not this machine: a load may keep others from being served; --yes if that is meant", plan.URL)
+		return fmt.Errorf("%s is not this machine: the load may keep its other clients from being served; use --yes to do it anyway", plan.URL)
 	}
 	if err := plan.Reach(ctx); err != nil {
 		return err
@@ -129,14 +130,14 @@ func (c *benchCommand) plan() (p load.Plan, err error) {
 	}, nil
 }
 
-// check refuses what cannot be run.
+// check refuses options that make no sense.
 func (c *benchCommand) check() error {
 	const (
 		mostText         = 15 << 10
 		slowest, fastest = 0.001, 1e6
 	)
 	switch {
-	case c.Rate != 0 && !(c.Rate >= slowest && c.Rate <= fastest): // NaN is none of this
+	case c.Rate != 0 && !(c.Rate >= slowest && c.Rate <= fastest): // false for NaN
 		return fmt.Errorf("--rate must be 0, or %g to %g", slowest, fastest)
 	case c.Connections < 1 || c.Customers < 1 || c.Duration <= 0 || c.Addresses < 0:
 		return errors.New("--connections, --customers and --duration must be above zero, --addresses not below")
@@ -153,8 +154,10 @@ func (c *benchCommand) check() error {
 	return nil
 }
 
-// credentials returns the token of a private key's project, and what to show for sending and for reading: a public key that may
-// send the events of a run, as clients do, if the project has one; else the private one.
+// credentials returns the token of a private key's project, and the credentials
+// for sending and for reading. The events are sent with a public key, as
+// clients do, if the project has one that may send them. Otherwise they are
+// sent with the private key.
 func credentials(cfg *config.Config, key config.PrivateKey) (token, track, read string, err error) {
 	read = "Basic " + base64.StdEncoding.EncodeToString([]byte(key.ID+":"+key.Secret))
 	for _, p := range cfg.Projects {
@@ -183,7 +186,7 @@ func credentials(cfg *config.Config, key config.PrivateKey) (token, track, read 
 	return token, track, read, nil
 }
 
-// isLoopback reports whether an address leads to this machine.
+// isLoopback reports whether a URL leads to this machine.
 func isLoopback(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -10,7 +10,7 @@ type checkCommand struct {
 	settings
 }
 
-// Run reads the configuration as serve would, flags and environment included.
+// Run reads the configuration as serve would, with its flags and environment.
 func (c *checkCommand) Run(out output) error {
 	cfg, warnings, err := loadConfig(c.Config, c.settings)
 	for _, w := range warnings {
@@ -24,7 +24,7 @@ func (c *checkCommand) Run(out output) error {
 	return nil
 }
 
-// loadConfig reads the configuration and has it checked in full.
+// loadConfig reads the configuration and checks it in full.
 func loadConfig(path string, s settings) (*config.Config, []config.Problem, error) {
 	return config.Load(path, config.Flags(s), app.CheckLimits)
 }

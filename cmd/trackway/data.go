@@ -16,24 +16,24 @@ import (
 	"trackway/internal/control"
 )
 
-// input is what a command reads.
+// input is the source that a command reads.
 type input struct{ stdin io.Reader }
 
-// dataFlags are the flags of every command that works on a data directory,
-// whether a server runs on it or not.
+// dataFlags are the flags of every command that works on a data directory, with
+// or without a running server.
 type dataFlags struct {
 	configFile
 
-	DataDir string `env:"TRACKWAY_DATA" help:"Where everything is stored, if the configuration does not say." name:"data" placeholder:"DIR"`
+	DataDir string `env:"TRACKWAY_DATA" help:"Data directory, unless the configuration has it." name:"data" placeholder:"DIR"`
 }
 
-// projectFlag is the flag of the commands that are about one project.
+// projectFlag is the flag of the commands that concern one project.
 type projectFlag struct {
-	Project string `help:"Its name or token; not needed if there is only one." placeholder:"PROJECT"`
+	Project string `help:"Name or token of the project; not needed if there is only one." placeholder:"PROJECT"`
 }
 
-// until returns a context that ends with the first signal to end. A second
-// signal ends the process.
+// until returns a context that the first interrupt or termination signal ends.
+// A second signal ends the process.
 func until() (ctx context.Context, stop func()) {
 	ctx, stop = signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	context.AfterFunc(ctx, stop)
@@ -41,9 +41,9 @@ func until() (ctx context.Context, stop func()) {
 }
 
 // with calls do with a client of the server that uses the data directory. If no
-// server runs, the part of it that commands need runs in this process meanwhile,
-// so that do finds no difference. A data directory that is not there is made
-// only if create is set.
+// server is running, with runs the necessary part of one in this process, so
+// that do sees no difference. It creates a missing data directory only if
+// create is set.
 func (d *dataFlags) with(ctx context.Context, out output, create bool, do func(*http.Client) error) error {
 	cfg, client, err := d.running(ctx)
 	switch {
@@ -61,8 +61,9 @@ func (d *dataFlags) with(ctx context.Context, out output, create bool, do func(*
 	return alone(ctx, cfg, out, do)
 }
 
-// running returns a client of the server that uses the data directory. Errors:
-// [control.ErrNobody], which comes with the configuration.
+// running returns a client of the server that uses the data directory. If there
+// is no server, the error is [control.ErrNobody], and the configuration is
+// returned all the same.
 func (d *dataFlags) running(ctx context.Context) (*config.Config, *http.Client, error) {
 	cfg, _, err := loadConfig(d.Config, settings{DataDir: d.DataDir})
 	if err != nil {
@@ -72,12 +73,12 @@ func (d *dataFlags) running(ctx context.Context) (*config.Config, *http.Client, 
 	if err != nil {
 		return cfg, nil, err
 	}
-	return cfg, control.Client(cfg.DataDir), conn.Close() // it was to see whether a server is there
+	return cfg, control.Client(cfg.DataDir), conn.Close() // it was only to see whether a server is there
 }
 
-// alone calls do with a server of its own, which serves nobody else.
+// alone calls do with a server that exists for this call only.
 func alone(ctx context.Context, cfg *config.Config, out output, do func(*http.Client) error) error {
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx)) // do ends first
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx)) // do ends before the server does
 	defer stop()
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	log := cfg.Log.Logger(out.stderr, cfg.Log.SlogLevel())
@@ -92,8 +93,8 @@ func alone(ctx context.Context, cfg *config.Config, out output, do func(*http.Cl
 	return errors.Join(err, <-ended)
 }
 
-// call sends a request, with a body of so many bytes, to a control socket and
-// returns the body of the answer, which is read as it comes.
+// call sends a request to a control socket and returns the body of the answer,
+// which is read as it arrives. length is the number of bytes in body.
 func call(ctx context.Context, client *http.Client, method, route string, query url.Values, body io.Reader, length int64) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://trackway"+route+"?"+query.Encode(), body)
 	if err != nil {

@@ -16,10 +16,10 @@ type doctorCommand struct {
 	configFile
 	settings
 
-	JSON bool `help:"The findings as JSON." name:"json"`
+	JSON bool `help:"Print the findings as JSON." name:"json"`
 }
 
-// errUnwell ends a doctor that found something wrong.
+// errUnwell ends a doctor run that found something wrong.
 var errUnwell = errors.New("something is wrong; see FAIL")
 
 // Run examines the installation.
@@ -56,7 +56,8 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	return nil
 }
 
-// invalidFindings are the findings where the configuration cannot be used, so that nothing else can be looked at.
+// invalidFindings returns the findings for a configuration that cannot be used.
+// Nothing else can be checked then.
 func invalidFindings(invalid config.InvalidError) (findings []doctor.Finding) {
 	for _, p := range invalid {
 		findings = append(findings, doctor.Finding{

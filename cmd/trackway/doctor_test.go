@@ -11,7 +11,8 @@ import (
 	"trackway/internal/doctor"
 )
 
-// examines an installation that is not running, on a machine without fault.
+// examines runs the doctor on an installation that is not running, on a machine
+// without faults.
 func examines(t *testing.T, c doctorCommand) (stdout string, err error) {
 	t.Helper()
 	var out, errs strings.Builder

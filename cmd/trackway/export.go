@@ -20,14 +20,14 @@ type exportCommand struct {
 	dataFlags
 	projectFlag
 
-	Customers bool     `help:"Customers, with their identifiers and properties."`
-	Events    bool     `help:"Events. Without either flag both are exported."`
-	Format    string   `enum:",ndjson,csv,parquet" default:"" help:"ndjson, csv or parquet (by the file's name; else ndjson)." placeholder:"FORMAT"`
-	Output    string   `help:"File to write, which appears when it is complete (standard output)." placeholder:"FILE" short:"o"`
+	Customers bool     `help:"Export customers, with their identifiers and properties."`
+	Events    bool     `help:"Export events. Without either flag, both are exported."`
+	Format    string   `enum:",ndjson,csv,parquet" default:"" help:"ndjson, csv or parquet (chosen by the file's name; ndjson if that does not tell)." placeholder:"FORMAT"`
+	Output    string   `help:"File to write. It appears once it is complete (standard output)." placeholder:"FILE" short:"o"`
 	Since     string   `help:"Events from this time on, such as 2026-01-01 or 2026-01-01T12:00:00Z." placeholder:"TIME"`
 	Until     string   `help:"Events before this time." placeholder:"TIME"`
 	Type      []string `help:"Events of this type." placeholder:"TYPE" sep:"none"`
-	Quiet     bool     `help:"No progress." short:"q"`
+	Quiet     bool     `help:"Print no progress." short:"q"`
 }
 
 // Run exports a consistent view of a project.
@@ -58,7 +58,7 @@ func (c *exportCommand) Run(out output) error {
 	})
 }
 
-// query returns what the control socket is asked for.
+// query returns the parameters for the control socket.
 func (c *exportCommand) query() (url.Values, error) {
 	if !c.Customers && !c.Events {
 		c.Customers, c.Events = true, true
@@ -89,7 +89,7 @@ func (c *exportCommand) query() (url.Values, error) {
 	return query, nil
 }
 
-// parseTime reads a day, which is its first moment in UTC, or a moment, as
+// parseTime parses a day, which means its first moment in UTC, or a time, as
 // package iso8601 does.
 func parseTime(text string) (time.Time, error) {
 	at, ok := iso8601.Parse(text)
@@ -99,9 +99,10 @@ func parseTime(text string) (time.Time, error) {
 	return at.Time(), nil
 }
 
-// save writes the file, which has its name only once it is complete and on the disk.
+// save writes the file. The file gets its name only once it is complete and on
+// the disk.
 func (c *exportCommand) save(out output, from io.Reader) error {
-	const ownerOnly = 0o600 // it holds customers
+	const ownerOnly = 0o600 // the file holds customers' data
 	began := time.Now()
 	w := &written{p: newProgress(out.stderr, c.Quiet, filepath.Base(c.Output), began)}
 	err := durable.ReplaceWith(c.Output, ownerOnly, func(file io.Writer) error {
@@ -116,7 +117,7 @@ func (c *exportCommand) save(out output, from io.Reader) error {
 	return err
 }
 
-// written tells how much was written.
+// written counts what is written.
 type written struct {
 	w io.Writer
 	p *progress

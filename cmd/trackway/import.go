@@ -21,24 +21,25 @@ type importCommand struct {
 	dataFlags
 	projectFlag
 
-	Files []string `arg:"" help:"Files of NDJSON or CSV, also .gz and .zst; - is the standard input." name:"file" placeholder:"FILE"`
+	Files []string `arg:"" help:"NDJSON or CSV files, plain or as .gz or .zst; - is the standard input." name:"file" placeholder:"FILE"`
 
-	Format    string   `enum:",ndjson,csv" default:"" help:"ndjson or csv, where the file's name does not say." placeholder:"FORMAT"`
-	Map       []string `help:"CSV: what a column becomes, such as customer_ids.registered=email." placeholder:"TARGET=COLUMN" sep:"none"`
+	Format    string   `enum:",ndjson,csv" default:"" help:"ndjson or csv, if the file's name does not tell." placeholder:"FORMAT"`
+	Map       []string `help:"CSV: field that a column is imported into, such as customer_ids.registered=email." placeholder:"TARGET=COLUMN" sep:"none"`
 	Mapping   string   `help:"CSV: file with a mapping, in YAML or JSON." placeholder:"FILE"`
-	EventType string   `help:"CSV: type of the events that the rows are." placeholder:"TYPE"`
-	String    []string `help:"CSV: column that is text, whatever it looks like." placeholder:"COLUMN" sep:"none"`
+	EventType string   `help:"CSV: event type of the rows." placeholder:"TYPE"`
+	String    []string `help:"CSV: column to import as text, whatever it looks like." placeholder:"COLUMN" sep:"none"`
 	JSON      []string `help:"CSV: column whose cells are JSON." name:"json" placeholder:"COLUMN" sep:"none"`
 	Delimiter string   `help:"CSV: character between cells (a comma; in .tsv files a tab)." placeholder:"CHAR"`
-	Raw       bool     `help:"CSV: take no apostrophe away that an export puts before what spreadsheets take for formulas."`
+	Raw       bool     `help:"CSV: keep the apostrophe that an export puts before what spreadsheets would take for formulas."`
 
-	AllowRejects bool   `help:"Rows that are refused are no failure."`
-	Again        bool   `help:"Import from the beginning, also what an interrupted import has done."`
-	StateDir     string `help:"Where the state of the import and the rejects go (beside each file)." placeholder:"DIR"`
-	Quiet        bool   `help:"No progress." short:"q"`
+	AllowRejects bool   `help:"Exit with success even if rows are refused."`
+	Again        bool   `help:"Import from the beginning, including what an interrupted import has already done."`
+	StateDir     string `help:"Directory for the state of the import and the rejected rows (beside each file)." placeholder:"DIR"`
+	Quiet        bool   `help:"Print no progress." short:"q"`
 }
 
-// Run imports the files one after the other. A signal ends it in good order: what was sent is waited for, and noted.
+// Run imports the files one after the other. A signal ends it cleanly: Run
+// waits for what it has sent, and records it.
 func (c *importCommand) Run(out output, in input) error {
 	ctx, stop := until()
 	defer stop()
@@ -49,7 +50,7 @@ func (c *importCommand) Run(out output, in input) error {
 	if len(c.Files) > 1 && slices.Contains(c.Files, feed.Stdin) {
 		return errors.New("the standard input is imported alone")
 	}
-	for _, path := range c.Files { // before a store is made for nothing
+	for _, path := range c.Files { // before a store is created for nothing
 		if err := feed.Check(path, feed.Options{Format: c.Format, Mapping: mapping}); err != nil {
 			return fmt.Errorf("%s: %w", shown(path), err)
 		}
@@ -80,7 +81,7 @@ func storeOf(ctx context.Context, client *http.Client) (into control.Store, err 
 	return into, json.NewDecoder(answer).Decode(&into)
 }
 
-// mapping joins the mapping file and the flags, which win.
+// mapping combines the mapping file and the flags. The flags win.
 func (c *importCommand) mapping() (m feed.Mapping, err error) {
 	if c.Mapping != "" {
 		if m, err = feed.LoadMapping(c.Mapping); err != nil {
@@ -110,8 +111,8 @@ func (c *importCommand) mapping() (m feed.Mapping, err error) {
 	return m, nil
 }
 
-// mapInto adds what the flags map. A target that they name twice is an error:
-// nobody can say which column was meant.
+// mapInto adds the mappings of the flags. It is an error if they name a target
+// twice: nobody can tell which column was meant.
 func (c *importCommand) mapInto(targets map[string]string) error {
 	seen := make(map[string]bool, len(c.Map))
 	for _, text := range c.Map {
@@ -127,8 +128,8 @@ func (c *importCommand) mapInto(targets map[string]string) error {
 	return nil
 }
 
-// files imports the files. The states of those that are done stay until all are, so that the same command can go on after an
-// interruption.
+// files imports the files. The state of a finished file stays until all files
+// are finished, so that the same command can resume after an interruption.
 func (c *importCommand) files(ctx context.Context, out output, o feed.Options) error {
 	var refused int64
 	for _, path := range c.Files {
@@ -168,7 +169,7 @@ func (c *importCommand) file(ctx context.Context, out output, path string, o fee
 	return r, nil
 }
 
-// tell says what became of a file.
+// tell reports the result of a file.
 func tell(out output, path string, r *feed.Result, took time.Duration) {
 	t := r.Totals
 	if path = shown(path); path == feed.Stdin {
@@ -191,6 +192,6 @@ func tell(out output, path string, r *feed.Result, took time.Duration) {
 		say(out.stdout, "Refused rows, with reasons: %s\n", shown(r.Rejects))
 	}
 	if len(r.Unused) > 0 {
-		say(out.stdout, "Columns that became nothing: %s\n", feed.Quoted(r.Unused))
+		say(out.stdout, "Columns that were not imported: %s\n", feed.Quoted(r.Unused))
 	}
 }

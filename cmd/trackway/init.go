@@ -10,7 +10,7 @@ import (
 
 type initCommand struct{ configFile }
 
-// Run makes the configuration file.
+// Run creates the configuration file.
 func (c *initCommand) Run(out output) error {
 	made, err := makeConfig(c.Config, out)
 	if err != nil {
@@ -21,7 +21,7 @@ func (c *initCommand) Run(out output) error {
 	return nil
 }
 
-// makeConfig makes a configuration file at path and says so.
+// makeConfig creates a configuration file at path and reports it.
 func makeConfig(path string, out output) (config.Credentials, error) {
 	made, err := config.Init(path)
 	if errors.Is(err, fs.ErrExist) {

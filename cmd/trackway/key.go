@@ -13,18 +13,18 @@ import (
 )
 
 type keyCommand struct {
-	List   keyListCommand   `cmd:"" help:"All keys, what they may do, which are being rotated, and where each is written. No secrets."`
-	Add    keyAddCommand    `cmd:"" help:"Make a key. Its secret is printed once; only its digest is kept."`
-	Rotate keyRotateCommand `cmd:"" help:"Give a key a new secret, or a public key a new token. What it has now works for a while, too."`
-	Revoke keyRevokeCommand `cmd:"" help:"End a key."`
+	List   keyListCommand   `cmd:"" help:"List all keys with their permissions, rotations and files. No secrets."`
+	Add    keyAddCommand    `cmd:"" help:"Add a key. Its secret is printed once; only a digest is stored."`
+	Rotate keyRotateCommand `cmd:"" help:"Give a key a new secret, or a public key a new token. The present one keeps working for a while."`
+	Revoke keyRevokeCommand `cmd:"" help:"Revoke a key."`
 }
 
-// keyFiles are the flags of every command that works on keys: the two files that
-// hold them.
+// keyFiles are the flags of every command that works on keys: the two files
+// that contain keys.
 type keyFiles struct {
 	configFile
 
-	DataDir string `env:"TRACKWAY_DATA" help:"Where everything is stored, if the configuration does not say." name:"data" placeholder:"DIR"`
+	DataDir string `env:"TRACKWAY_DATA" help:"Data directory, unless the configuration has it." name:"data" placeholder:"DIR"`
 }
 
 type keyListCommand struct{ keyFiles }
@@ -48,7 +48,8 @@ func listKeys(w io.Writer, keys []config.PlacedKey, now time.Time) error {
 	return t.flush()
 }
 
-// permissionsOf lists what a key may do, as the configuration writes it.
+// permissionsOf lists the permissions of a key as the configuration writes
+// them.
 func permissionsOf(k *trackway.Key) string {
 	switch {
 	case k.Permissions == nil && k.Kind == trackway.PrivateKey:
@@ -69,7 +70,7 @@ func permissionsOf(k *trackway.Key) string {
 	return strings.Join(list, " ")
 }
 
-// previousOf says how long what a key had before a rotation works.
+// previousOf says until when the credentials from before a rotation work.
 func previousOf(k *trackway.Key, now time.Time) string {
 	switch {
 	case k.PreviousUntil.IsZero():
@@ -80,13 +81,13 @@ func previousOf(k *trackway.Key, now time.Time) string {
 	return "ended"
 }
 
-// keyChange is the flags of every command that changes a key.
+// keyChange has the flags of every command that changes a key.
 type keyChange struct {
 	keyFiles
 	serverReload
 
-	Project string `help:"The project's name or token, if there are several." placeholder:"NAME"`
-	Name    string `arg:"" help:"The key's name."`
+	Project string `help:"Name or token of the project, if there are several." placeholder:"NAME"`
+	Name    string `arg:"" help:"Name of the key."`
 }
 
 // change changes the keys.
@@ -94,10 +95,11 @@ func (c *keyChange) change(do func(*config.Keys) error) (*config.Config, error) 
 	return config.ChangeKeys(c.Config, config.Flags{DataDir: c.DataDir}, do)
 }
 
-// sayUnused says which line of the operator's file a change has made superfluous.
+// sayUnused says which line of the operator's file has no effect after a
+// change.
 func sayUnused(out output, place string) {
 	if place != "" {
-		say(out.stdout, "%s has no effect any more: that line may be removed.\n", place)
+		say(out.stdout, "%s has no effect any more: you may remove that line.\n", place)
 	}
 }
 
@@ -107,10 +109,10 @@ type keyAddCommand struct {
 	keyChange
 
 	Kind       string   `enum:"public,private" help:"public (may track, for browsers and apps) or private." placeholder:"KIND" required:""`
-	Permission []string `help:"What it may do, such as events:get or customers:get:first_name; may be repeated. Without: all that its kind may." placeholder:"WHAT" sep:"none"`
+	Permission []string `help:"Permission, such as events:get or customers:get:first_name; can be repeated. Without it: all permissions of the kind." placeholder:"WHAT" sep:"none"`
 }
 
-// Run makes a key.
+// Run adds a key.
 func (c *keyAddCommand) Run(out output) error {
 	var id, secret string
 	cfg, err := c.change(func(keys *config.Keys) (err error) {
@@ -132,7 +134,7 @@ func (c *keyAddCommand) Run(out output) error {
 type keyRotateCommand struct {
 	keyChange
 
-	Overlap time.Duration `default:"24h" help:"How long what it has now works, too (${default}, at most 24h; 0 ends it at once)." placeholder:"TIME"`
+	Overlap time.Duration `default:"24h" help:"How long the present secret or token keeps working (${default}, at most 24h; 0 ends it at once)." placeholder:"TIME"`
 }
 
 // Run rotates a key.
@@ -160,7 +162,7 @@ func (c *keyRotateCommand) Run(out output) error {
 		say(out.stdout, shownOnce)
 	}
 	if c.Overlap > 0 {
-		say(out.stdout, "The %s that it had works until %s, too.\n", what, until.Format(time.RFC3339))
+		say(out.stdout, "The previous %s keeps working until %s.\n", what, until.Format(time.RFC3339))
 	}
 	sayUnused(out, unused)
 	return c.apply(cfg, out)
@@ -168,7 +170,7 @@ func (c *keyRotateCommand) Run(out output) error {
 
 type keyRevokeCommand struct{ keyChange }
 
-// Run ends a key.
+// Run revokes a key.
 func (c *keyRevokeCommand) Run(out output) error {
 	var unused string
 	cfg, err := c.change(func(keys *config.Keys) (err error) {
@@ -179,7 +181,7 @@ func (c *keyRevokeCommand) Run(out output) error {
 		return err
 	}
 	if unused == "" {
-		say(out.stdout, "Key %s is in %s no more.\n", c.Name, cfg.ManagedPath())
+		say(out.stdout, "Key %s was removed from %s.\n", c.Name, cfg.ManagedPath())
 	} else {
 		say(out.stdout, "Key %s is revoked in %s.\n", c.Name, cfg.ManagedPath())
 	}

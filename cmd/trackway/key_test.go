@@ -15,7 +15,8 @@ import (
 	"trackway/internal/control"
 )
 
-// opsListener is an operator's listener that counts the reloads and answers them so.
+// opsListener stands in for the operator's listener. It counts the reloads, and
+// answers them with status and body.
 func opsListener(t *testing.T, status int, body string) (address string, reloads func() int) {
 	t.Helper()
 	n := 0
@@ -35,7 +36,7 @@ func opsListener(t *testing.T, status int, body string) (address string, reloads
 	return s.Listener.Addr().String(), func() int { return n }
 }
 
-// takes has a data directory be in use, as by a server.
+// takes makes a data directory look used by a server.
 func takes(t *testing.T, dataDir string) {
 	t.Helper()
 	ln, err := control.Listen(t.Context(), dataDir)
@@ -45,7 +46,7 @@ func takes(t *testing.T, dataDir string) {
 	t.Cleanup(func() { _ = ln.Close() })
 }
 
-// value finds what a command printed after a word and a colon.
+// value returns what a command printed after a name and a colon.
 func value(t *testing.T, stdout, name string) string {
 	t.Helper()
 	found := regexp.MustCompile(`(?m)^` + name + `: ([A-Z2-7]{26})$`).FindStringSubmatch(stdout)
@@ -55,8 +56,8 @@ func value(t *testing.T, stdout, name string) string {
 	return found[1]
 }
 
-// The life of a key: each secret is printed once, no file ever holds it, list
-// shows none, and the operator's file stays as it is.
+// The life of a key: each secret is printed once, and no file holds it. list
+// does not show it, and the operator's file stays unchanged.
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	ops, reloads := opsListener(t, http.StatusOK, "reloaded\n")
@@ -67,7 +68,7 @@ func TestKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := func(name string) string { // where the operator's file has a key
+	line := func(name string) string { // the line of the operator's file that defines a key
 		before, _, _ := strings.Cut(string(operators), "{name: "+name)
 		return fmt.Sprintf("%s:%d", path, strings.Count(before, "\n")+1)
 	}
@@ -99,8 +100,8 @@ func TestKeys(t *testing.T) {
 	began := time.Now().Truncate(time.Second)
 	stdout, _ = key(fine, "rotate", "jobs", "--reload", "--ops-listen", ops)
 	contains(t, "rotate", stdout, "The running server has read it.")
-	_, rest, _ := strings.Cut(stdout, "The secret that it had works until ")
-	written, _, _ := strings.Cut(rest, ", too.")
+	_, rest, _ := strings.Cut(stdout, "The previous secret keeps working until ")
+	written, _, _ := strings.Cut(rest, ".\n")
 	until, err := time.Parse(time.RFC3339, written)
 	if early, late := began.Add(24*time.Hour), time.Now().Add(24*time.Hour); err != nil || until.Before(early) || until.After(late) {
 		t.Errorf("rotate: got %q, want a time from %v to %v", stdout, early, late)
@@ -108,7 +109,7 @@ func TestKeys(t *testing.T) {
 	second := value(t, stdout, "secret")
 	stdout, _ = key(fine, "rotate", "web", "--reload", "--ops-listen", ops, "--overlap", "0")
 	token := value(t, stdout, "token")
-	contains(t, "rotate of a key of the operator's", stdout, line("web")+" has no effect any more: that line may be removed.")
+	contains(t, "rotate of a key of the operator's", stdout, line("web")+" has no effect any more: you may remove that line.")
 	if strings.Contains(stdout, "works until") || strings.Contains(stdout, "secret") {
 		t.Errorf("rotate of a public key, at once: got %s", stdout)
 	}
@@ -130,13 +131,13 @@ func TestKeys(t *testing.T) {
 	if !row.MatchString(stdout) || !regexp.MustCompile(`(?m)^demo +backend +private +[A-Z2-7]{26} +all +- +`+line("backend")+`$`).MatchString(stdout) {
 		t.Errorf("list: got\n%s\nwant a row %v, and one of backend", stdout, row)
 	}
-	plain := regexp.MustCompile(`secret: ([A-Z2-7]+)}`).FindStringSubmatch(string(operators))[1] // the one of the first start
+	plain := regexp.MustCompile(`secret: ([A-Z2-7]+)}`).FindStringSubmatch(string(operators))[1] // of the first start
 	if strings.Contains(stdout, first) || strings.Contains(stdout, second) || strings.Contains(stdout, plain) {
 		t.Errorf("list prints a secret:\n%s", stdout)
 	}
 
 	stdout, _ = key(fine, "revoke", "jobs", "--ops-listen", ops)
-	contains(t, "revoke", stdout, "Key jobs is in "+managed+" no more.")
+	contains(t, "revoke", stdout, "Key jobs was removed from "+managed+".")
 	if strings.Contains(text(), "jobs") {
 		t.Error("revoke left the key where it was")
 	}
@@ -156,7 +157,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// The environment names the data directory to key as it does to serve.
+// The environment names the data directory for key as it does for serve.
 func TestKeyDataEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "t.yaml")
@@ -171,8 +172,8 @@ func TestKeyDataEnvironment(t *testing.T) {
 	}
 }
 
-// A command that fails says why, and changes nothing; one that succeeds but for
-// the reload says that, too.
+// A command that fails says why, and changes nothing. A command whose reload
+// fails says that too.
 func TestKeyFailures(t *testing.T) {
 	t.Parallel()
 	path := configure(t, "", "secret_env: TRACKWAY_NOWHERE")

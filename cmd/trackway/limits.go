@@ -15,17 +15,17 @@ import (
 )
 
 type limitsCommand struct {
-	Show limitsShowCommand `cmd:"" help:"What each limit has done, and how near callers come to it."`
-	Top  limitsTopCommand  `cmd:"" help:"Who calls most, or is refused most, and what they send."`
+	Show limitsShowCommand `cmd:"" help:"Show what each limit has done, and how close callers come to it."`
+	Top  limitsTopCommand  `cmd:"" help:"Show the callers with the most calls or refusals, and what they send."`
 
-	Suggest  limitsSuggestCommand  `cmd:"" help:"The smallest limits that would not have touched most callers, from the record of calls."`
-	Simulate limitsSimulateCommand `cmd:"" help:"Whom the limits of a configuration would have refused, when and how often, from the record of calls."`
+	Suggest  limitsSuggestCommand  `cmd:"" help:"Suggest the smallest limits that would not have affected most callers, from the recorded calls."`
+	Simulate limitsSimulateCommand `cmd:"" help:"Show which callers the limits of a configuration would have refused, when and how often, from the recorded calls."`
 }
 
 type limitsShowCommand struct {
 	serverFlags
 
-	JSON bool `help:"The server's answer as it is." name:"json"`
+	JSON bool `help:"Print the server's answer unchanged." name:"json"`
 }
 
 // Run shows the limits.
@@ -75,10 +75,10 @@ func printUsage(w io.Writer, r *limit.Report) error {
 type limitsTopCommand struct {
 	serverFlags
 
-	Policy  string `help:"Under this limit only." placeholder:"NAME"`
-	Refused bool   `help:"Those who were refused, by how often."`
-	Rows    int    `default:"20" help:"Callers at most (${default})." placeholder:"N"`
-	JSON    bool   `help:"The server's answer as it is." name:"json"`
+	Policy  string `help:"Only callers under this limit." placeholder:"NAME"`
+	Refused bool   `help:"Only refused callers, sorted by refusals."`
+	Rows    int    `default:"20" help:"Maximum number of callers (${default})." placeholder:"N"`
+	JSON    bool   `help:"Print the server's answer unchanged." name:"json"`
 }
 
 // Run shows the callers.
@@ -128,7 +128,7 @@ func printCallers(w io.Writer, since time.Time, callers []watch.Caller) error {
 	return err
 }
 
-// few shows the first of some texts, and how many more there are.
+// few shows the first few texts, and how many more there are.
 func few(texts []string) string {
 	if len(texts) == 0 {
 		return "-"
@@ -144,13 +144,13 @@ func few(texts []string) string {
 	return string(text)
 }
 
-// printJSON prints an answer.
+// printJSON prints an answer unchanged.
 func printJSON(w io.Writer, body []byte) error {
 	_, err := fmt.Fprintf(w, "%s\n", body)
 	return err
 }
 
-// columns lines up cells for a person.
+// columns prints aligned columns for people.
 type columns struct{ w *tabwriter.Writer }
 
 func newColumns(w io.Writer) columns {
@@ -158,7 +158,7 @@ func newColumns(w io.Writer) columns {
 	return columns{tabwriter.NewWriter(w, 0, 0, gap, ' ', 0)}
 }
 
-// row adds a row; an error is kept for flush.
+// row adds a row. flush returns its error.
 func (c columns) row(cells ...any) {
 	for i, cell := range cells {
 		if i > 0 {

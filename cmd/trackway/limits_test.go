@@ -27,7 +27,8 @@ const callersAnswer = `{"since":"2026-11-22T03:54:50Z","rows":[{"policy":"api","
 	"first":"2026-11-22T03:54:51Z","last":"2026-11-22T03:54:52Z","projects":["demo"],"routes":["GET /api/limits/callers","GET /api/status"],
 	"user_agents":["evil\u001b[2J\u009b` + "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" + `"],"event_types":[],"bodies":8,"repeats":0.875}]}`
 
-// operator is a server that answers one thing, and a configuration that leads to it.
+// operator starts a server with a single answer, and returns a configuration
+// that leads to it.
 func operator(t *testing.T, status int, body, more string, serve func(*httptest.Server)) (config string) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -156,7 +157,7 @@ func TestSecretByEnvironment(t *testing.T) {
 	runs(t, fine, "limits", "show", "--config", s)
 }
 
-// A server with a certificate of its own is trusted by that, whatever name it has.
+// A server is trusted by its own certificate, whatever name that has.
 func TestAskingOverTLS(t *testing.T) {
 	t.Parallel()
 	for _, names := range [][]string{{"ts1.example.com"}, {"*.example.com"}, nil} {

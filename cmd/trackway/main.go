@@ -1,6 +1,7 @@
-// Command trackway is a tracking server and the commands that go with it. main wires: each command is a struct, with its
-// flags and the environment variables that stand for them in its tags, in a file of its own; what a command does, the
-// packages in internal do.
+// Command trackway is a tracking server with its administration commands. Each
+// command is a struct in a file of its own, with its flags and environment
+// variables in the struct's tags. The commands only connect things: the
+// packages in internal do the work.
 package main
 
 import (
@@ -16,27 +17,27 @@ import (
 // The exit statuses.
 const (
 	fine   = 0
-	failed = 1 // refused or failed; the reason is on stderr
+	failed = 1 // refused or failed; stderr has the reason
 	misuse = 2 // no such command or flag
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server. Without a configuration file it makes one first, and prints how to try it."`
-	Init    initCommand    `cmd:"" help:"Make a configuration file with a project and random keys."`
-	Check   checkCommand   `cmd:"" help:"Say what is wrong with the configuration."`
-	Key     keyCommand     `cmd:"" help:"The keys that let clients in."`
-	Tail    tailCommand    `cmd:"" help:"Show events as they become durable, live."`
-	Import  importCommand  `cmd:"" help:"Take customers and events in from files of NDJSON or CSV."`
-	Export  exportCommand  `cmd:"" help:"Write customers and events to a file."`
-	Backup  backupCommand  `cmd:"" help:"Back up everything that is stored, while the server runs or not."`
-	Restore restoreCommand `cmd:"" help:"Make a data directory of a backup."`
-	Salvage salvageCommand `cmd:"" help:"Say what is lost with a damaged write-ahead log, and go on without it."`
-	Limits  limitsCommand  `cmd:"" help:"How the rate limits are used, and what others would do."`
-	Bench   benchCommand   `cmd:"" help:"Put the server under load, and check that what it acknowledged is stored."`
-	Doctor  doctorCommand  `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether what is configured can be reached."`
-	Version versionCommand `cmd:"" help:"Print which version this is."`
+	Serve   serveCommand   `cmd:"" help:"Run the server. Without a configuration file, create one and print how to try the server."`
+	Init    initCommand    `cmd:"" help:"Create a configuration file with a project and random keys."`
+	Check   checkCommand   `cmd:"" help:"Check the configuration and print its mistakes."`
+	Key     keyCommand     `cmd:"" help:"Manage the keys that let clients in."`
+	Tail    tailCommand    `cmd:"" help:"Show events live, as they become durable."`
+	Import  importCommand  `cmd:"" help:"Import customers and events from NDJSON or CSV files."`
+	Export  exportCommand  `cmd:"" help:"Export customers and events to a file."`
+	Backup  backupCommand  `cmd:"" help:"Back up all stored data. The server may be running."`
+	Restore restoreCommand `cmd:"" help:"Restore a backup into a new data directory."`
+	Salvage salvageCommand `cmd:"" help:"Show what a damaged write-ahead log has lost, and continue without it."`
+	Limits  limitsCommand  `cmd:"" help:"Show how the rate limits are used, and what other limits would do."`
+	Bench   benchCommand   `cmd:"" help:"Put the server under load, and check that it stores what it has acknowledged."`
+	Doctor  doctorCommand  `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether the configured addresses can be reached."`
+	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
 // configFile is the flag of every command that needs a configuration.
@@ -44,21 +45,23 @@ type configFile struct {
 	Config string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file (${default})." placeholder:"FILE"`
 }
 
-// settings are the flags that win over the configuration file: those of [config.Flags], which they are converted to.
+// settings are the flags that override the configuration file. They convert to
+// [config.Flags].
 type settings struct {
-	Listen    string `env:"TRACKWAY_LISTEN" help:"Where clients reach the server." placeholder:"HOST:PORT"`
-	OpsListen string `env:"TRACKWAY_OPS_LISTEN" help:"Health and metrics, for the operator only." placeholder:"HOST:PORT"`
-	DataDir   string `env:"TRACKWAY_DATA" help:"Where everything is stored." name:"data" placeholder:"DIR"`
+	Listen    string `env:"TRACKWAY_LISTEN" help:"Address for clients." placeholder:"HOST:PORT"`
+	OpsListen string `env:"TRACKWAY_OPS_LISTEN" help:"Address for health and metrics, for the operator only." placeholder:"HOST:PORT"`
+	DataDir   string `env:"TRACKWAY_DATA" help:"Data directory." name:"data" placeholder:"DIR"`
 	LogLevel  string `env:"TRACKWAY_LOG_LEVEL" help:"debug, info, warn or error." placeholder:"LEVEL"`
 	LogFormat string `env:"TRACKWAY_LOG_FORMAT" help:"text or json." placeholder:"FORMAT"`
 }
 
-// output is where a command writes: what was asked for, and what is said about it.
+// output is where a command writes: results to stdout, and messages about them
+// to stderr.
 type output struct{ stdout, stderr io.Writer }
 
-// run runs the command that args name and returns the exit status.
+// run runs the command in args and returns the exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	status := -1 // of --help, which ends the parsing in its midst
+	status := -1 // set by --help, which ends the parsing early
 	parser := kong.Must(&commands{},
 		kong.Name("trackway"),
 		kong.Description("A self-hosted tracking server. Flags win over the environment, which wins over the configuration file."),
@@ -81,7 +84,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return fine
 }
 
-// complain prints why a command failed. What is wrong with a configuration has a line and a place each, as compilers print it.
+// complain prints why a command failed. Each mistake in a configuration has a
+// line of its own that begins with its place, in the format of compilers.
 func complain(stderr io.Writer, err error) {
 	if invalid, ok := errors.AsType[config.InvalidError](err); ok {
 		say(stderr, "%v\n", invalid)

@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// runs a command and checks its exit status.
+// runs runs a command and checks its exit status.
 func runs(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, errs strings.Builder
@@ -92,7 +92,7 @@ func TestCheckSaysAll(t *testing.T) {
 	}
 }
 
-// What the parts of the server refuse, check finds, with its place.
+// check finds what the parts of the server would refuse, with its place.
 func TestCheckLimits(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "t.yaml")
@@ -120,7 +120,7 @@ overrides:
 	}
 }
 
-// The environment stands for flags, which win over it.
+// Environment variables stand for flags. The flags win.
 func TestEnvironment(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.yaml")
 	t.Setenv("TRACKWAY_CONFIG", path)
@@ -139,7 +139,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// Any directory may hold the data, so that no complaint shows that the variable is read.
+// Any directory may hold the data, so no error would show that the variable is
+// read.
 func TestDataEnvironment(t *testing.T) {
 	t.Setenv("TRACKWAY_DATA", "elsewhere")
 	var c commands
@@ -178,8 +179,8 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// A secret that can be found out is no reason not to start, but it is said: by
-// check with its place, by serve in its log, once.
+// A weak secret does not prevent a start, but is reported: by check with its
+// place, by serve once in its log.
 func TestWeakSecretIsSaid(t *testing.T) {
 	t.Parallel()
 	path := configure(t, "", "secret: x")

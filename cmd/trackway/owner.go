@@ -11,9 +11,10 @@ import (
 	"syscall"
 )
 
-// belongs returns an error unless a user owns the store in a data directory, or, where there is none, the directory. Whoever opens
-// the store leaves files in it: those of root would keep a service that runs as another user from its next start. A directory
-// that is not there belongs to anybody.
+// belongs returns an error unless the user uid owns the store in a data
+// directory or, if there is no store, the directory. Opening a store leaves
+// files in it; files of root would prevent the next start of a service that
+// runs as another user. A missing directory is fine for any user.
 func belongs(dataDir string, uid int) error {
 	for _, dir := range []string{filepath.Join(dataDir, "store"), dataDir} {
 		info, err := os.Stat(dir)
@@ -23,7 +24,7 @@ func belongs(dataDir string, uid int) error {
 			return err
 		}
 		if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != uid {
-			return fmt.Errorf("%s belongs to another user, whose server could not open it any more after this; use: sudo -u %s trackway …",
+			return fmt.Errorf("%s belongs to another user, whose server could no longer open it afterwards; use: sudo -u %s trackway …",
 				dir, nameOf(stat.Uid))
 		}
 		return nil
@@ -31,11 +32,11 @@ func belongs(dataDir string, uid int) error {
 	return nil
 }
 
-// nameOf returns what sudo calls a user.
+// nameOf returns the name of a user, as sudo accepts it.
 func nameOf(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {
 		return u.Username
 	}
-	return `\#` + id // as a shell has to have it
+	return `\#` + id // escaped for a shell
 }

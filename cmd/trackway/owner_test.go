@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// The store of another user is not opened: what was written to it would be ours, and the other one could not read it.
+// Another user's store is not opened: the files written to it would be ours,
+// and the other user could not read them.
 func TestBelongs(t *testing.T) {
 	t.Parallel()
 	dir, me := t.TempDir(), os.Geteuid()
@@ -31,7 +32,8 @@ func TestBelongs(t *testing.T) {
 	}
 }
 
-// Every command that opens the store by itself looks whose it is. Only root can make one that is another's.
+// Every command that opens the store by itself checks who owns it. Only root
+// can make a store of another user.
 func TestStoreOfAnother(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// How often a person is told how far something has come: on a terminal, in one line that changes; elsewhere by a line each.
+// How often progress is reported: on a terminal, in one line that changes;
+// otherwise, in a new line each time.
 const (
 	barEvery  = 100 * time.Millisecond
 	lineEvery = 10 * time.Second
 	barWidth  = 20
 )
 
-// progress tells how far a file has come.
+// progress reports how far the work on a file has come.
 type progress struct {
 	w     io.Writer
 	live  bool // w is a terminal
@@ -22,16 +23,17 @@ type progress struct {
 	name  string
 
 	began, told time.Time
-	first       int64 // bytes at the beginning: what was done before says nothing about the rate
+	first       int64 // bytes at the beginning: what was done before must not count towards the rate
 	firstRows   int64
-	shown       int // characters of the line on the terminal
+	shown       int // characters of the line that is on the terminal
 }
 
 func newProgress(w io.Writer, quiet bool, name string, now time.Time) *progress {
 	return &progress{w: w, live: isTerminal(w), quiet: quiet, name: name, began: now, told: now, first: -1}
 }
 
-// at tells that so many rows have been done, and so many bytes of total, which is 0 where it is not known.
+// at reports how many rows have been done, and how many bytes of total. total
+// is 0 if it is unknown.
 func (p *progress) at(now time.Time, rows, bytes, total int64) {
 	if p.first < 0 {
 		p.first, p.firstRows, p.began = bytes, rows, now
@@ -41,14 +43,14 @@ func (p *progress) at(now time.Time, rows, bytes, total int64) {
 	}
 }
 
-// wrote tells that so many bytes have been written, of it is not known how many.
+// wrote reports how many bytes have been written. The total is unknown.
 func (p *progress) wrote(now time.Time, bytes int64) {
 	if p.due(now) {
 		p.show(fmt.Sprintf("%s  %s  %s/s", p.name, size(bytes), size(int64(float64(bytes)/now.Sub(p.began).Seconds()))))
 	}
 }
 
-// due tells whether it is time to tell something again.
+// due reports whether it is time for the next report.
 func (p *progress) due(now time.Time) bool {
 	every := lineEvery
 	if p.live {
@@ -72,7 +74,8 @@ func (p *progress) show(line string) {
 	p.shown = n
 }
 
-// line is what is told: events.ndjson [=====>    ]  42 %  1234567 rows  98765/s  120 MB of 290 MB  1m10s left.
+// line returns the report: events.ndjson [=====>    ]  42 %  1234567 rows
+// 98765/s  120 MB of 290 MB  1m10s left.
 func (p *progress) line(now time.Time, rows, bytes, total int64) string {
 	var b strings.Builder
 	b.WriteString(p.name)
@@ -108,7 +111,7 @@ func (p *progress) done() {
 	}
 }
 
-// size writes bytes for a person.
+// size formats a number of bytes for people.
 func size(bytes int64) string {
 	const kilo = 1000
 	switch {

@@ -14,18 +14,18 @@ import (
 	"trackway/internal/control"
 )
 
-// serverReload is the flags of every command that changes the configuration of a
-// server that may run.
+// serverReload has the flags of every command that changes the configuration of
+// a server that may be running.
 type serverReload struct {
-	Reload    bool   `help:"Have the running server read the configuration again."`
-	OpsListen string `env:"TRACKWAY_OPS_LISTEN" help:"Where the server listens for the operator, if the configuration does not say." placeholder:"HOST:PORT"`
+	Reload    bool   `help:"Make the running server reload the configuration."`
+	OpsListen string `env:"TRACKWAY_OPS_LISTEN" help:"Address of the operator's listener, unless the configuration has it." placeholder:"HOST:PORT"`
 }
 
-// lookTime is how long a server may take to show that it is there.
+// lookTime limits how long a server may take to show that it is running.
 const lookTime = time.Second
 
-// apply has the running server put a changed configuration in force, or says how
-// to do that.
+// apply makes the running server use the changed configuration, or says how to
+// do that.
 func (r *serverReload) apply(cfg *config.Config, out output) error {
 	base, err := opsAddress(cmp.Or(r.OpsListen, cfg.OpsListen))
 	if err != nil {
@@ -43,16 +43,16 @@ func (r *serverReload) apply(cfg *config.Config, out output) error {
 		return nil
 	}
 	if runs := callOps(http.MethodGet, base+"/-/healthy", lookTime) == nil && inUse(cfg.DataDir) == nil; runs {
-		say(out.stdout, "The running server does not know that yet. Tell it (the next time --reload does so):\n  curl -X POST %s/-/reload\n", base)
+		say(out.stdout, "The running server does not use the change yet. Make it reload the configuration (next time by --reload):\n  curl -X POST %s/-/reload\n", base)
 	} else {
-		say(out.stdout, "No server was found at %s that uses %s. One that runs elsewhere reads the file again at SIGHUP, or when it is started.\n", base, cfg.DataDir)
+		say(out.stdout, "No server was found at %s that uses %s. A server elsewhere reads the file again at SIGHUP, or when it starts.\n", base, cfg.DataDir)
 	}
 	return nil
 }
 
-// inUse returns an error if no server uses a data directory. A server whose data
-// directory was named by a flag or its environment would read another file than
-// the one that was changed, and go on with its old keys.
+// inUse returns an error if no server uses a data directory. A server that got
+// its data directory from a flag or the environment would read another file
+// than the changed one, and keep its old keys.
 func inUse(dataDir string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), lookTime)
 	defer cancel()
@@ -74,7 +74,8 @@ func opsAddress(listen string) (base string, err error) {
 	return "http://" + config.Reachable(addr), nil
 }
 
-// callOps calls the operator's listener, and returns why that did not answer that all is well.
+// callOps calls the operator's listener. It returns an error unless the answer
+// reports success.
 func callOps(method, target string, patience time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, fmt.Errorf("no answer within %v", patience))
 	defer cancel()
@@ -82,7 +83,8 @@ func callOps(method, target string, patience time.Duration) error {
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy: it is this host, or one beside it
+	// No proxy: the server is on this host, or on one beside it.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Do(req)
 	if err != nil {
 		return unreachable(strings.TrimSuffix(target, req.URL.Path), err)

@@ -24,15 +24,16 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// recordFlags are the flags of the commands that read the record of calls.
+// recordFlags are the flags of the commands that read the recorded calls.
 type recordFlags struct {
-	DataDir string `env:"TRACKWAY_DATA" help:"The server's data directory, if the configuration does not say." name:"data" placeholder:"DIR"`
-	Since   string `help:"Calls from this time on: such as 2026-01-01 (UTC), 2026-01-01T12:00:00Z, or 2h, which is that long ago." placeholder:"TIME"`
+	DataDir string `env:"TRACKWAY_DATA" help:"Data directory of the server, unless the configuration has it." name:"data" placeholder:"DIR"`
+	Since   string `help:"Calls from this time on: 2026-01-01 (UTC), 2026-01-01T12:00:00Z, or 2h for two hours ago." placeholder:"TIME"`
 	Until   string `help:"Calls before this time." placeholder:"TIME"`
-	JSON    bool   `help:"All of it as JSON." name:"json"`
+	JSON    bool   `help:"Print everything as JSON." name:"json"`
 }
 
-// open returns the record of calls, as far as it is asked for, and the limits of a configuration.
+// open returns the recorded calls in the chosen range, and the limits of a
+// configuration.
 func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limits, error) {
 	cfg, err := config.LoadElsewhere(file, config.Flags{DataDir: r.DataDir}, app.CheckLimits)
 	if err != nil {
@@ -51,7 +52,7 @@ func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limit
 		say(out.stderr, "The last seconds are missing: %v\n", err)
 	}
 	if r.Until == "" {
-		until = time.Now().Add(time.Second) // all that was flushed, and not more each time that it is read
+		until = time.Now().Add(time.Second) // everything that was flushed, and not more each time it is read
 	}
 	if err := recorded(cfg, file); err != nil {
 		return nil, replay.Limits{}, err
@@ -66,7 +67,8 @@ func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limit
 	}, limits, nil
 }
 
-// parseBound reads a time, or how long ago it was; where none is given it is the usual one.
+// parseBound parses a time, or a duration that means so long ago. An empty text
+// means the usual bound.
 func parseBound(text string, now, usual time.Time) (time.Time, error) {
 	if text == "" {
 		return usual, nil
@@ -74,7 +76,8 @@ func parseBound(text string, now, usual time.Time) (time.Time, error) {
 	return parseSince(text, now)
 }
 
-// flush has the server that uses a data directory write what it has recorded. Where none runs all is written.
+// flush makes the server that uses a data directory write what it has recorded.
+// If no server is running, everything is written already.
 func flush(dataDir string) error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), askTime, fmt.Errorf("no answer within %v", askTime))
 	defer cancel()
@@ -85,7 +88,7 @@ func flush(dataDir string) error {
 	case err != nil:
 		return err
 	}
-	_ = conn.Close() // it was to see whether somebody is there
+	_ = conn.Close() // it was only to see whether a server is there
 	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil, 0)
 	if err != nil {
 		return err
@@ -93,10 +96,10 @@ func flush(dataDir string) error {
 	return body.Close()
 }
 
-// recorded returns an error that says what to do where there is no record.
+// recorded returns an error with advice if nothing is recorded.
 func recorded(cfg *config.Config, file string) error {
 	if _, err := os.Stat(cfg.DataDir); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no %s; a relative data_dir begins at the configuration's folder: name the server's own by --data DIR", cfg.DataDir)
+		return fmt.Errorf("%s does not exist; a relative data_dir starts at the configuration's folder: name the server's data directory by --data DIR", cfg.DataDir)
 	}
 	dir := app.TrafficDir(cfg)
 	entries, err := os.ReadDir(dir)
@@ -106,21 +109,21 @@ func recorded(cfg *config.Config, file string) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("read the record of calls: %w", err)
 	case cfg.Traffic.Record:
-		return fmt.Errorf("nothing is recorded in %s yet: is the server running, and has it been told of traffic: {record: true} (kill -HUP, or a restart)?", dir)
+		return fmt.Errorf("nothing is recorded in %s yet: is the server running, and has it read traffic: {record: true} (kill -HUP, or a restart)?", dir)
 	}
-	return fmt.Errorf("no calls are recorded in %s: write into the server's configuration (%s)\n\n  traffic: {record: true}\n\n"+
-		"reload it (kill -HUP, or POST /-/reload), and ask again when some traffic has come. Addresses are kept then, for 7 days unless keep says otherwise", dir, file)
+	return fmt.Errorf("no calls are recorded in %s: add this to the server's configuration (%s)\n\n  traffic: {record: true}\n\n"+
+		"reload it (kill -HUP, or POST /-/reload), and try again after some traffic. The record holds addresses, for 7 days unless you set keep", dir, file)
 }
 
 type limitsSimulateCommand struct {
-	Config string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file whose limits are to be tried (${default})." placeholder:"FILE"`
+	Config string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file whose limits to try (${default})." placeholder:"FILE"`
 
 	recordFlags
 
-	Top int `default:"20" help:"Callers at most in the table (${default})." placeholder:"N"`
+	Top int `default:"20" help:"Maximum number of callers in the table (${default})." placeholder:"N"`
 }
 
-// Run tells whom the limits would have refused.
+// Run prints which callers the limits would have refused.
 func (c *limitsSimulateCommand) Run(out output) error {
 	if c.Top < 0 {
 		return errors.New("--top: must be 0 or more")
@@ -177,7 +180,7 @@ func printOutcome(w io.Writer, o *replay.Outcome, top int) error {
 	return nil
 }
 
-// describe says in a sentence what a record holds.
+// describe says in a sentence what a record contains.
 func describe(r *replay.Record) string {
 	if r.From.IsZero() {
 		return "Nothing is recorded of that time."
@@ -194,7 +197,7 @@ func describe(r *replay.Record) string {
 	return of + fmt.Sprintf("%d calls of %d addresses; %d of them were refused.", r.Calls, r.Addresses, r.Refused)
 }
 
-// share returns a part in per cent, told from none and from all.
+// share formats a percentage. It tells none and all from what rounds to them.
 func share(part, of uint64) string {
 	switch {
 	case of == 0 || part == 0:
@@ -245,12 +248,12 @@ type limitsSuggestCommand struct {
 	configFile
 	recordFlags
 
-	Share  float64       `default:"99.9" help:"Of a hundred callers of a policy, how many must never be refused (${default})." placeholder:"PERCENT"`
-	Policy string        `help:"For this limit only." placeholder:"NAME"`
-	Window time.Duration `help:"With another window than the policy's, such as 60s." placeholder:"TIME"`
+	Share  float64       `default:"99.9" help:"Percentage of a policy's callers that must never be refused (${default})." placeholder:"PERCENT"`
+	Policy string        `help:"Only this limit." placeholder:"NAME"`
+	Window time.Duration `help:"Another window than the policy's, such as 60s." placeholder:"TIME"`
 }
 
-// Run tells which limits would do.
+// Run prints the suggested limits.
 func (c *limitsSuggestCommand) Run(out output) error {
 	if !(c.Share > 0 && c.Share <= 100) {
 		return errors.New("--share: must be more than 0, and at most 100")
@@ -297,7 +300,8 @@ func printAdvice(w io.Writer, a *replay.Advice) error {
 	return nil
 }
 
-// printLines prints what to write into the configuration, and why it is not always what callers need.
+// printLines prints the lines for the configuration, and notes on what callers
+// may need beyond them.
 func printLines(w io.Writer, a *replay.Advice) {
 	var lines, notes strings.Builder
 	for _, s := range a.Suggestions {

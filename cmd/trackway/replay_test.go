@@ -23,8 +23,10 @@ limits:
 // minute is when the recorded calls came.
 var minute = time.Date(2026, 1, 5, 8, 30, 0, 0, time.Local)
 
-// recorded writes a configuration and, in its data directory, a record: of an address that calls 40 times within a second, of which
-// another policy refused one, of a hundred that call once, and of one under a policy in mode report.
+// recordedCalls writes a configuration and, in its data directory, a record of
+// calls. One address calls 40 times within a second, and another policy refuses
+// one of these calls. A hundred addresses call once each. One more call is
+// under a policy in mode report.
 func recordedCalls(t *testing.T, more string) (config string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,7 +52,7 @@ func recordedCalls(t *testing.T, more string) (config string) {
 	return config
 }
 
-// body leaves out what differs from run to run: the first line, and what is to be minded.
+// body drops what differs from run to run: the first line, and the warnings.
 func body(stdout string) string {
 	_, rest, _ := strings.Cut(stdout, "\n")
 	rest, _, _ = strings.Cut(rest, "\nMind that:")
@@ -128,7 +130,7 @@ Notes:
 	runs(t, failed, "limits", "simulate", "--config", config, "--top=-1")
 }
 
-// Where there is no record, what to do is said.
+// Without a record, the commands say what to do.
 func TestLimitsWithoutRecord(t *testing.T) {
 	t.Parallel()
 	for more, want := range map[string]string{"": "traffic: {record: true}\n", "traffic: {record: true}\n": "is the server running"} {
@@ -139,6 +141,6 @@ func TestLimitsWithoutRecord(t *testing.T) {
 		_, stderr := runs(t, failed, "limits", "suggest", "--config", config)
 		contains(t, "no record", stderr, want)
 		_, stderr = runs(t, failed, "limits", "simulate", "--config", config, "--data", filepath.Join(t.TempDir(), "none"))
-		contains(t, "no directory", stderr, "name the server's own by --data")
+		contains(t, "no directory", stderr, "name the server's data directory by --data")
 	}
 }

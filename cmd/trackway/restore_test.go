@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// tree lists all that is below a directory.
+// tree lists everything below a directory.
 func tree(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -32,7 +32,7 @@ func tree(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// backups makes a directory of one backup.
+// backups makes a directory with one backup.
 func backups(t *testing.T) (dir string) {
 	t.Helper()
 	config := configure(t, "", "secret: s3cret")
@@ -47,8 +47,8 @@ func backups(t *testing.T) (dir string) {
 	return dir
 }
 
-// A restore that fails changes nothing, and one into a directory that holds
-// anything fails.
+// A failed restore changes nothing. A restore into a directory that is not
+// empty fails.
 func TestRestoreChangesNothing(t *testing.T) {
 	t.Parallel()
 	whole := backups(t)
@@ -61,7 +61,7 @@ func TestRestoreChangesNothing(t *testing.T) {
 		t.Fatal(list, err)
 	}
 	write(t, list[0], "{}")
-	without := func(file string) string { // and a directory in its place
+	without := func(file string) string { // and puts a directory in its place
 		dir := filepath.Join(t.TempDir(), "c")
 		if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
 			t.Fatal(err)
@@ -85,8 +85,8 @@ func TestRestoreChangesNothing(t *testing.T) {
 		"into a folder with a history":    {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b", "limits.jsonl")) }, "is not empty"},
 		"into a file":                     {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b")) }, "not a directory"},
 		"into a folder that is in a file": {whole, func(dir string) { touch(t, filepath.Join(dir, "a")) }, "not a directory"},
-		"with a history that is none":     {without("limits.jsonl"), func(string) {}, "restore what was beside the store: read"},
-		"with managed keys that are none": {without("managed.yaml"), func(string) {}, "restore what was beside the store: read"},
+		"with a history that is none":     {without("limits.jsonl"), func(string) {}, "restore the files beside the store: read"},
+		"with managed keys that are none": {without("managed.yaml"), func(string) {}, "restore the files beside the store: read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -102,8 +102,8 @@ func TestRestoreChangesNothing(t *testing.T) {
 	}
 }
 
-// A restore goes into a directory that is missing or empty, but for what a file
-// system or a restore that was killed has put there.
+// A restore accepts a missing or empty directory. It ignores what a file
+// system, or a restore that was killed, has put there.
 func TestRestoreIntoVacant(t *testing.T) {
 	t.Parallel()
 	from := backups(t)
@@ -125,7 +125,7 @@ func TestRestoreIntoVacant(t *testing.T) {
 			}
 			keys := "the keys\n"
 			if name == "keys" {
-				keys = "mine" // those of the installation itself are newer
+				keys = "mine" // the installation's own keys are newer
 			}
 			if text, err := os.ReadFile(filepath.Join(data, "managed.yaml")); err != nil || string(text) != keys {
 				t.Errorf("got %q, %v, want %q", text, err, keys)

@@ -12,14 +12,15 @@ import (
 type salvageCommand struct {
 	dataFlags
 
-	Drop bool `help:"Go on without what is lost. It cannot be undone: copy the data directory before."`
+	Drop bool `help:"Continue without what is lost. This cannot be undone: copy the data directory first."`
 }
 
-// errDamaged ends a look at a damaged log, so that a script notices.
+// errDamaged makes the exit status show scripts that the log is damaged.
 var errDamaged = errors.New("the write-ahead log is damaged; nothing was changed")
 
-// Run tells what is lost if a server does not start because its write-ahead log
-// is damaged. With --drop the server starts after that.
+// Run prints what is lost if the server does not start because its write-ahead
+// log is damaged. With --drop, it removes the damaged part, and the server can
+// start again.
 func (c *salvageCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
@@ -54,6 +55,6 @@ func (c *salvageCommand) Run(out output) error {
 		say(out.stdout, "Copy the data directory, and run: trackway salvage --drop\nOr restore a backup: see docs/damage.md.\n")
 		return errDamaged
 	}
-	say(out.stdout, "It is dropped, and the server can be started. Ask again for erasures since then, and import what clients still have.\n")
+	say(out.stdout, "It is dropped, and the server can start. Repeat the erasures since then, and import what clients still have.\n")
 	return nil
 }

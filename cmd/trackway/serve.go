@@ -20,8 +20,8 @@ import (
 	"trackway/internal/config"
 )
 
-// stopTime is how long a clean stop may take. It is a little under the ten seconds that are promised, so that the process
-// has ended by then.
+// stopTime limits how long a clean stop may take. It is a little less than the
+// promised ten seconds, so that the process has ended by then.
 const stopTime = 9500 * time.Millisecond
 
 type serveCommand struct {
@@ -29,14 +29,17 @@ type serveCommand struct {
 	settings
 }
 
-// server is [app.Run], or a test's stand-in.
+// server is [app.Run], or a test's substitute.
 type server func(context.Context, app.Setup) error
 
-// spareProcessors is how many more than the processors may run Go code at once. One thread is waiting for an fsync nearly all
-// the time, and the runtime takes its place from it only after a while: on two processors this gives 8 % more events a second.
+// spareProcessors is how many more threads than processors may run Go code at
+// once. One thread waits for an fsync nearly all the time, and the runtime
+// gives its place to another only after a while. On two processors, one spare
+// thread gives 8 % more events a second.
 const spareProcessors = 1
 
-// Run serves until SIGTERM or SIGINT; a second one does not wait for the stop. SIGHUP has the configuration read again.
+// Run serves until SIGTERM or SIGINT. A second signal does not wait for the
+// clean stop. SIGHUP reloads the configuration.
 func (c *serveCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
@@ -77,7 +80,8 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 		},
 	}
 	err = await(ctx, func() error { return run(ctx, setup) })
-	if err != nil && made != nil && !told.Load() { // the next start finds a configuration, and shows no password
+	// The next start finds the configuration, and does not print the password.
+	if err != nil && made != nil && !told.Load() {
 		printPassword(out.stdout, made.Password)
 	}
 	return err
@@ -93,7 +97,8 @@ func warn(log *slog.Logger, warnings []config.Problem) {
 	}
 }
 
-// load reads the configuration. Where there is none it makes one, and returns its keys, too: they are to be had only then.
+// load reads the configuration. If there is no file, it creates one and returns
+// the new keys too: they are available only now.
 func (c *serveCommand) load(out output) (cfg *config.Config, warnings []config.Problem, made *config.Credentials, err error) {
 	cfg, warnings, err = loadConfig(c.Config, c.settings)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -107,8 +112,8 @@ func (c *serveCommand) load(out output) (cfg *config.Config, warnings []config.P
 	return cfg, warnings, &credentials, err
 }
 
-// await returns what run returns, but waits no longer than stopTime for it once ctx has ended. Leaving then is safe: what
-// was acknowledged is on the disk.
+// await returns what run returns. Once ctx has ended, it waits for at most
+// stopTime. Leaving then is safe: what was acknowledged is on the disk.
 func await(ctx context.Context, run func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- run() }()
@@ -127,7 +132,8 @@ func await(ctx context.Context, run func() error) error {
 	}
 }
 
-// printTrial prints commands that work as they stand: an event in, and out again.
+// printTrial prints commands that work as they are: they send an event, and
+// read it back.
 func printTrial(w io.Writer, public net.Addr, keys config.Credentials) {
 	base := "http://" + config.Reachable(public)
 	say(w, `

@@ -16,14 +16,15 @@ import (
 	"trackway/internal/config"
 )
 
-// readyServer is ready at once, at fixed addresses, and stops when it is asked to.
+// readyServer is ready at once, at fixed addresses, and stops when asked to.
 func readyServer(ctx context.Context, setup app.Setup) error {
 	setup.Ready(&net.TCPAddr{IP: net.IPv4zero, Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8081})
 	<-ctx.Done()
 	return nil
 }
 
-// serves runs a server that is asked to stop from the start, and returns what was printed.
+// serves runs a server that is asked to stop from the start, and returns its
+// output.
 func serves(t *testing.T, c serveCommand, s server) (stdout, stderr string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

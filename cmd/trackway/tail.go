@@ -20,11 +20,11 @@ type tailCommand struct {
 	dataFlags
 	projectFlag
 
-	Type     []string `help:"Events of this type only." placeholder:"TYPE" sep:"none"`
-	Customer string   `help:"Of one customer only, such as registered=jane@example.com." placeholder:"NAME=VALUE"`
-	Since    string   `help:"Begin with those received from this time on: 10m ago, or a time such as 2026-01-01T12:00:00Z." placeholder:"TIME"`
-	Last     int      `default:"10" help:"Begin with the last few (${default})." placeholder:"N"`
-	JSON     bool     `help:"NDJSON, as an export writes it, also on a terminal." name:"json"`
+	Type     []string `help:"Only events of this type." placeholder:"TYPE" sep:"none"`
+	Customer string   `help:"Only one customer's events, such as registered=jane@example.com." placeholder:"NAME=VALUE"`
+	Since    string   `help:"Begin with events received since this time: 10m for ten minutes ago, or 2026-01-01T12:00:00Z." placeholder:"TIME"`
+	Last     int      `default:"10" help:"Begin with the last N events (${default})." placeholder:"N"`
+	JSON     bool     `help:"Print NDJSON, as an export does, even on a terminal." name:"json"`
 }
 
 // Run shows events until it is interrupted or the server stops.
@@ -41,7 +41,7 @@ func (c *tailCommand) Run(out output) error {
 	}
 	cfg, client, err := c.running(ctx)
 	if errors.Is(err, control.ErrNobody) {
-		return fmt.Errorf("no server runs on %s: there is nothing to watch", cfg.DataDir)
+		return fmt.Errorf("no server is running on %s: there is nothing to watch", cfg.DataDir)
 	} else if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *tailCommand) Run(out output) error {
 	return nil
 }
 
-// parseSince reads a time, or how long ago it was.
+// parseSince parses a time, or a duration that means so long ago.
 func parseSince(text string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
@@ -71,7 +71,7 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// show copies lines, for a person in a form that can be read.
+// show copies lines. For people, it makes them readable.
 func (c *tailCommand) show(w io.Writer, from io.Reader) error {
 	if c.JSON || !isTerminal(w) {
 		_, err := io.Copy(w, from)
@@ -90,7 +90,7 @@ func (c *tailCommand) show(w io.Writer, from io.Reader) error {
 	}
 }
 
-// shownEvent is what is shown of a line of an export.
+// shownEvent has the fields that are shown of an event.
 type shownEvent struct {
 	Data struct {
 		IDs        map[string]json.RawMessage `json:"customer_ids"`
@@ -100,7 +100,8 @@ type shownEvent struct {
 	} `json:"data"`
 }
 
-// String returns "2026-11-22 05:06:07.123  purchase  registered=jane@example.com  {"total":7.99}".
+// String returns "2026-11-22 05:06:07.123  purchase
+// registered=jane@example.com  {"total":7.99}".
 func (e *shownEvent) String() string {
 	var ids []string
 	for name, value := range e.Data.IDs {

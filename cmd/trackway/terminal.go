@@ -10,17 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// What comes from outside (names of columns and files, identifiers, answers of a
-// server) may hold what a terminal obeys: escape sequences that write a clipboard
-// or hide a line, marks that turn the direction of a text. say, columns and
-// screen are the ways to a terminal, and each escapes it.
+// Text from outside (names of columns and files, identifiers, answers of a
+// server) may contain what a terminal obeys: escape sequences that write to the
+// clipboard or hide a line, marks that reverse the direction of a text. say,
+// columns and screen are the only ways to a terminal, and each of them escapes
+// such text.
 
-// printable returns a text on one line, with what cannot be seen in it as Go
-// escapes it: ESC as \x1b.
+// printable returns a text on one line. Invisible characters appear as Go
+// escapes them: ESC as \x1b.
 func printable(text string) string { return escaped(text, "") }
 
-// shown returns the name of a file as it is, or quoted if part of it cannot be
-// seen.
+// shown returns the name of a file as it is, or quoted if it contains invisible
+// characters.
 func shown(name string) string {
 	if printable(name) == name {
 		return name
@@ -28,13 +29,13 @@ func shown(name string) string {
 	return strconv.Quote(name)
 }
 
-// escaped escapes what cannot be seen, apart from the characters in keep.
+// escaped escapes invisible characters, except for those in keep.
 func escaped(text, keep string) string {
 	fine := func(r rune, n int) bool {
 		return (unicode.IsPrint(r) || strings.ContainsRune(keep, r)) && (r != utf8.RuneError || n > 1)
 	}
 	var b strings.Builder
-	start := 0 // of what is not yet written
+	start := 0 // of what is not written yet
 	for i := 0; i < len(text); {
 		r, n := utf8.DecodeRuneInString(text[i:])
 		if !fine(r, n) {
@@ -50,22 +51,23 @@ func escaped(text, keep string) string {
 	return b.String() + text[start:]
 }
 
-// layoutChars are the characters that texts of several lines need.
+// layoutChars are the characters that lay out a text of several lines.
 const layoutChars = "\n\t"
 
-// say prints for a person. Where that fails nobody is reading, and there is nobody to tell.
+// say prints for people. It ignores errors: if printing fails, nobody is
+// reading.
 func say(w io.Writer, format string, args ...any) {
 	_, _ = io.WriteString(w, escaped(fmt.Sprintf(format, args...), layoutChars))
 }
 
-// screen is a terminal that is shown nothing but what can be seen, whatever is
-// written to it.
+// screen is a terminal that only gets visible characters, whatever is written
+// to it.
 type screen struct {
 	file *os.File
-	part []byte // of a character that the next write completes
+	part []byte // the beginning of a character that the next write completes
 }
 
-// onScreen returns w, as a screen if it is a terminal.
+// onScreen returns w, wrapped in a screen if it is a terminal.
 func onScreen(w io.Writer) io.Writer {
 	if f, ok := w.(*os.File); ok && isTerminal(w) {
 		return &screen{file: f}
@@ -73,7 +75,6 @@ func onScreen(w io.Writer) io.Writer {
 	return w
 }
 
-// Write implements [io.Writer].
 func (s *screen) Write(b []byte) (int, error) {
 	text := append(s.part, b...)
 	end := len(text)
@@ -92,7 +93,7 @@ func (s *screen) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// isTerminal tells whether what is written to w goes to a person's screen.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	if _, ok := w.(*screen); ok {
 		return true
@@ -105,7 +106,7 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// sayLive rewrites the line on a terminal: the one place that moves its cursor.
+// sayLive rewrites the line on a terminal. Only this function moves the cursor.
 func sayLive(w io.Writer, line string, spaces int) {
 	if s, ok := w.(*screen); ok {
 		w = s.file

@@ -26,7 +26,7 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// A terminal is shown what can be seen, however what is written is cut.
+// A terminal only gets visible characters, however the output is split.
 func TestScreen(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
@@ -52,7 +52,7 @@ func TestScreen(t *testing.T) {
 	})
 }
 
-// A file chooses the names of its columns, and its own. Neither is obeyed.
+// A file chooses its own name and those of its columns. Terminals obey neither.
 func TestImportQuotesNames(t *testing.T) {
 	t.Parallel()
 	config := configure(t, "", "secret: s3cret")
@@ -70,7 +70,7 @@ func TestImportQuotesNames(t *testing.T) {
 	}
 }
 
-// What a command refuses before it begins leaves nothing.
+// A command that refuses before it begins leaves nothing behind.
 func TestImportLeavesNothing(t *testing.T) {
 	t.Parallel()
 	config := configure(t, "", "secret: s3cret")

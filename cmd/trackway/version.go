@@ -7,12 +7,14 @@ import (
 	"runtime/debug"
 )
 
-// version is set by the linker (-X main.version=v1.2.3). Builds without it say what the go command knows.
+// version is set by the linker (-X main.version=v1.2.3). Other builds use what
+// the go command records.
 var version string
 
 type versionCommand struct{}
 
-// Run prints "trackway v1.2.3 (commit 0123abcd, go1.26.0, linux/amd64)"; a commit that is unknown is left out.
+// Run prints "trackway v1.2.3 (commit 0123abcd, go1.26.0, linux/amd64)". It
+// leaves out an unknown commit.
 func (versionCommand) Run(out output) error {
 	info, _ := debug.ReadBuildInfo()
 	name, commit := versionOf(version, info)
@@ -23,7 +25,8 @@ func (versionCommand) Run(out output) error {
 	return err
 }
 
-// versionOf returns the version and the commit that a binary was built from. info is nil where nothing was recorded.
+// versionOf returns the version and the commit that a binary was built from.
+// info is nil if nothing was recorded.
 func versionOf(linked string, info *debug.BuildInfo) (name, commit string) {
 	name = linked
 	if info == nil {

@@ -1,6 +1,6 @@
-// Package app builds the server's graph of parts, starts it and stops it in
-// order. It alone knows both an interface and what implements it. It decides
-// nothing else.
+// Package app builds the parts of the server, starts them, and stops them in
+// order. Only this package knows both the interfaces and the types that
+// implement them. It makes no other decisions.
 package app
 
 import (
@@ -33,11 +33,12 @@ import (
 	"trackway/web"
 )
 
-// errStopping is what /-/ready answers during a stop, so that balancers send nobody any more.
+// errStopping is the answer of /-/ready during a stop, so that load balancers
+// send no more requests.
 var errStopping = errors.New("stopping")
 
-// Run serves until ctx ends, and returns nil once everything has stopped
-// cleanly: requests under way are answered, then the store is closed.
+// Run serves until ctx ends. It answers the requests under way, closes the
+// store, and returns nil if everything has stopped cleanly.
 func Run(ctx context.Context, setup Setup) (err error) {
 	cfg, log, reg := setup.Config, setup.Log, newRegistry()
 	s := &server{Setup: setup}
@@ -52,9 +53,10 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	}
 	s.traffic = newTraffic(cfg, log)
 	s.traffic.Register(reg)
-	defer func() { _ = s.traffic.Close() }() // it has been logged, and is no failure of a server
+	defer func() { _ = s.traffic.Close() }() // the error has been logged, and is no failure of the server
 	trusted := func(a netip.Addr) bool { return s.api.Clients().Trusts(a) }
-	if s.public, err = listen.TCP(ctx, cfg.Listen, s.publicBounds(cfg), trusted, log); err != nil { // first, because the guide says where
+	// First, because the guide names its address.
+	if s.public, err = listen.TCP(ctx, cfg.Listen, s.publicBounds(cfg), trusted, log); err != nil {
 		return err
 	}
 	defer closing(s.public.Close)
@@ -85,7 +87,7 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	return s.serve(ctx, private, socket)
 }
 
-// build makes the parts between the store and the listeners.
+// build creates the parts between the store and the listeners.
 func (s *server) build(reg *prometheus.Registry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +120,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	return nil
 }
 
-// secure has the public listener speak TLS if a certificate is configured.
+// secure makes the public listener speak TLS if a certificate is configured.
 func (s *server) secure(reg *prometheus.Registry) (err error) {
 	t := s.Config.TLS
 	if t.Cert == "" {
@@ -132,14 +134,15 @@ func (s *server) secure(reg *prometheus.Registry) (err error) {
 	return nil
 }
 
-// serve runs the listeners until ctx ends or one fails. The operator's stays until the public one has drained.
+// serve runs the listeners until ctx ends or one of them fails. The operator's
+// listener stays until the public one has drained.
 func (s *server) serve(ctx context.Context, private, socket *listen.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(s.public.Serve)
 	g.Go(private.Serve)
 	g.Go(socket.Serve)
 	g.Go(func() error { return s.fleet.Run(ctx) })
-	g.Go(func() error { return s.live.Run(ctx) }) // which ends the streams, so that draining need not wait for them
+	g.Go(func() error { return s.live.Run(ctx) }) // its end ends the streams, so draining does not wait for them
 	g.Go(func() error { return s.upkeep.Run(ctx) })
 	g.Go(func() error { return s.traffic.Run(ctx) })
 	if s.certificate != nil {
@@ -150,13 +153,14 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		s.stop()
 		s.fleet.Stop()
 		var drained errgroup.Group
-		drained.Go(socket.Drain)                                              // so that batches of an import are answered, not sent again
-		return errors.Join(s.public.Drain(), drained.Wait(), private.Close()) //nolint:contextcheck // ctx has ended; draining has its own time
+		drained.Go(socket.Drain)                                              // ctx has ended; draining has its own
+		return errors.Join(s.public.Drain(), drained.Wait(), private.Close()) //nolint:contextcheck // ctx has ended; draining has its own timeout
 	})
 	return g.Wait()
 }
 
-// stop has balancers send nobody any more, and the guide stay as it is.
+// stop tells load balancers to send no more requests, and stops updates of the
+// guide.
 func (s *server) stop() {
 	s.stopping.Store(true)
 	s.mu.Lock()
@@ -164,7 +168,7 @@ func (s *server) stop() {
 	s.publishAtLocked(time.Time{})
 }
 
-// ready tells a balancer whether to send requests here.
+// ready returns an error if load balancers should not send requests here.
 func (s *server) ready() error {
 	if s.stopping.Load() {
 		return errStopping
@@ -172,19 +176,20 @@ func (s *server) ready() error {
 	return s.store.Ready()
 }
 
-// reloadOnHangup reloads whenever it is asked to, until ctx ends.
+// reloadOnHangup reloads on every hangup signal until ctx ends.
 func (s *server) reloadOnHangup(ctx context.Context) {
 	for {
 		select {
 		case <-s.Hangup:
-			_ = s.reload() // it has been logged, and there is nobody else to tell
+			_ = s.reload() // the error has been logged
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// newRegistry returns the process's own metrics; the parts add theirs.
+// newRegistry returns a registry with the metrics of the process. The parts of
+// the server add theirs.
 func newRegistry() *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(
@@ -195,7 +200,7 @@ func newRegistry() *prometheus.Registry {
 	return reg
 }
 
-// openStore opens the store, with what the process may take.
+// openStore opens the store within the budget of the process.
 func (s *server) openStore(reg *prometheus.Registry) (err error) {
 	if s.budget, err = budget.Take(s.Config.Memory.MaxBytes(), store.Descriptors); err != nil {
 		return err
@@ -216,6 +221,7 @@ func (s *server) publicBounds(cfg *config.Config) door.Bounds {
 	return door.Bounds{Max: most, PerAddress: int(cfg.Connections.PerAddress), Headers: headers}
 }
 
-// operatorBounds are those of the operator's listener and of the control socket
-// each. Files are kept for them, so that a full public listener can be looked at.
+// operatorBounds are the limits of the operator's listener and of the control
+// socket, for each of them. Files are reserved for them, so that the operator
+// can reach a server whose public listener is full.
 func (s *server) operatorBounds() door.Bounds { return door.Bounds{Max: s.budget.Files.Operator} }

@@ -20,14 +20,15 @@ import (
 	"trackway/internal/store"
 )
 
-// Control runs the part of a server that the operator's commands need, the store
-// and the control socket, until ctx ends. It calls ready once the socket accepts.
-// Errors: [store.ErrInUse], explained, if a server uses the data directory.
+// Control runs the part of a server that the operator's commands need, the
+// store and the control socket, until ctx ends. It calls ready once the socket
+// accepts connections. If a server uses the data directory, the error wraps
+// [store.ErrInUse] with an explanation.
 func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func()) (err error) {
 	reg := newRegistry()
 	s := &server{Setup: Setup{Config: cfg, Log: log}}
 	if err := s.openStore(reg); errors.Is(err, store.ErrInUse) {
-		return fmt.Errorf("%w; it does not answer at %s: it is starting, stopping, or of an older version",
+		return fmt.Errorf("%w; it does not answer at %s: it may be starting, stopping, or of an older version",
 			err, filepath.Join(cfg.DataDir, control.SocketName))
 	} else if err != nil {
 		return err
@@ -46,14 +47,14 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 	g.Go(socket.Serve)
 	g.Go(func() error {
 		<-ctx.Done()
-		return socket.Drain() //nolint:contextcheck // ctx has ended; draining has its own time
+		return socket.Drain() //nolint:contextcheck // ctx has ended; draining has its own timeout
 	})
 	ready()
 	return g.Wait()
 }
 
-// listenControl listens on the control socket. What it serves takes as long as it
-// takes; a stop ends what streams. REQUIRES: the store is open, for its lock keeps
+// listenControl listens on the control socket. Its requests have no time limit;
+// a stop ends those that stream. REQUIRES: the store is open. Its lock keeps
 // other servers away from the socket.
 func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	ln, err := control.Listen(ctx, s.Config.DataDir)
@@ -68,7 +69,8 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	return l, nil
 }
 
-// projects returns those of the configuration in force, with their numbers.
+// projects returns the projects of the configuration in force, with their
+// numbers.
 func (s *server) projects() ([]trackway.Project, error) {
 	s.mu.Lock()
 	all := slices.Clone(s.Config.Projects)
@@ -76,8 +78,7 @@ func (s *server) projects() ([]trackway.Project, error) {
 	return all, s.store.Register(all)
 }
 
-// backup backs up what the data directory holds: the store, and the files beside
-// it.
+// backup backs up the data directory: the store, and the files beside it.
 func (s *server) backup(ctx context.Context, dir string, keep int) (control.Backup, error) {
 	made, err := s.store.Backup(ctx, dir, time.Now(), keep)
 	if err != nil {

@@ -23,10 +23,11 @@ func (b busy) Erase(project uint32, c trackway.Customer, personal []string, at t
 	return b.Store.Erase(project, c, personal, at)
 }
 
-// TestEraserForgetsWhatWent: a refused command is forgotten that names an
-// identifier which came to the customer after it was asked who that is, and so
-// is one that is noted after the erasure and came before it; and an event that
-// waits for a watcher is shown without what was erased.
+// TestEraserForgetsWhatWent erases a customer while new data comes in. The
+// server forgets a refused command with an identifier that came to the customer
+// after the caller looked the customer up. It also forgets a command that was
+// refused before the erasure and is noted after it. A waiting event is shown to
+// watchers without the erased data.
 func TestEraserForgetsWhatWent(t *testing.T) {
 	t.Parallel()
 	s, err := store.Open(t.TempDir(), store.Options{Fatal: func(err error) { panic(err) }})

@@ -9,9 +9,11 @@ import (
 	"trackway/internal/datadir"
 )
 
-// privateDir makes the store's directory, and the data directory where that is missing, and returns it. Nobody else on the machine may
-// look into the store: its files are readable to all, as the database makes them, and hold customers. What mode the data
-// directory has, where it was there, is its owner's to say; that others may look into it is logged.
+// privateDir creates the store's directory, and a missing data directory, and
+// returns its path. It closes the store's directory to other users: the
+// database creates files that everybody can read, and they contain customers'
+// data. An existing data directory keeps its mode, which is the owner's choice;
+// if other users can enter it, privateDir logs that.
 func privateDir(dataDir string, log *slog.Logger) (string, error) {
 	const private, others = 0o700, 0o077
 	dir := filepath.Join(dataDir, datadir.Store)
@@ -19,7 +21,8 @@ func privateDir(dataDir string, log *slog.Logger) (string, error) {
 		return "", fmt.Errorf("create data directory: %w", err)
 	}
 	if err := os.Chmod(dir, private); err != nil {
-		log.Warn("the store's directory cannot be closed to other users of this machine", "err", err) // some file systems have no modes
+		// Some file systems have no modes.
+		log.Warn("the store's directory cannot be closed to other users of this machine", "err", err)
 	}
 	info, err := os.Stat(dataDir)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"trackway/internal/datadir"
 )
 
-// TestPrivateDir: a store that was open to others is closed to them, and an open data directory is told of.
+// TestPrivateDir: the store's directory is closed to other users at start. A
+// data directory that is open to them is only reported.
 func TestPrivateDir(t *testing.T) {
 	t.Parallel()
 	for mode, warned := range map[os.FileMode]bool{0o755: true, 0o700: false} {

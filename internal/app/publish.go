@@ -15,8 +15,8 @@ import (
 	"trackway/internal/limit/history"
 )
 
-// openHistory opens the record of changed limits, in the data directory. Damage
-// to it does not keep a server from starting: limits do not depend on it.
+// openHistory opens the history of the limits in the data directory. If it is
+// damaged, the server starts all the same: limits do not depend on it.
 func openHistory(cfg *config.Config, log *slog.Logger) (*history.Log, error) {
 	path := filepath.Join(cfg.DataDir, history.File)
 	l, err := history.Open(path)
@@ -27,9 +27,10 @@ func openHistory(cfg *config.Config, log *slog.Logger) (*history.Log, error) {
 	return l, err
 }
 
-// publishLocked records what a configuration changes about the limits, the proxies
-// and the keys, and writes the guide to it. It is done before the limits are put in
-// force, so that no change goes unrecorded: with an error, nothing is to be changed.
+// publishLocked records how a configuration changes the limits, the proxies and
+// the keys, and writes the guide for it. Call it before the limits are put in
+// force, so that no change is unrecorded. If it returns an error, change
+// nothing.
 func (s *server) publishLocked(cfg *config.Config, set *limit.Set) (*guide.Guide, error) {
 	now := time.Now()
 	access := history.Access{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader, Projects: cfg.Projects}
@@ -51,9 +52,9 @@ func (s *server) publishLocked(cfg *config.Config, set *limit.Set) (*guide.Guide
 	return made, err
 }
 
-// publishAtLocked has the guide made again at a time, at which an override ends;
-// if it is zero, not at all. The limiter knows by itself that an override has
-// ended. What is published does not.
+// publishAtLocked renews the guide at a given time, when an override ends; with
+// the zero time, it does not. The limiter itself knows when an override ends,
+// but the published text does not.
 func (s *server) publishAtLocked(end time.Time) {
 	if s.ending != nil {
 		s.ending.Stop()
@@ -63,8 +64,8 @@ func (s *server) publishAtLocked(end time.Time) {
 	}
 }
 
-// overrideEnded publishes what is in force now. If the clock was set back
-// meanwhile, that is the same as before.
+// overrideEnded publishes the limits that are in force now. If the clock was
+// set back, they have not changed.
 func (s *server) overrideEnded() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +83,7 @@ func (s *server) overrideEnded() {
 	s.Log.Info("an override of a limit has ended")
 }
 
-// fleetOf returns this server and the others as a configuration names them.
+// fleetOf returns this server and the other servers of a configuration.
 func fleetOf(cfg *config.Config, addr net.Addr) (self fleet.Server, others []fleet.Server) {
 	for _, s := range cfg.Servers {
 		others = append(others, fleet.Server{Name: s.Name, Region: s.Region, URL: s.URL})

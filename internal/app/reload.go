@@ -13,10 +13,11 @@ import (
 	"trackway/internal/limit"
 )
 
-// reload puts the configuration as it is now in force: keys, projects, proxies,
-// limits, overrides, servers, redirects, the contact, bounds on connections, the
-// certificate in its files, and the log's level. It changes all or nothing, loses no
-// count, and disturbs no request. The error says why nothing was changed.
+// reload reads the configuration again and puts it in force: keys, projects,
+// proxies, limits, overrides, servers, redirects, the contact, limits on
+// connections, the certificate files, and the log level. It changes everything
+// or nothing. Counts and requests under way are not affected. If it fails, the
+// error says why nothing was changed.
 func (s *server) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,11 +66,11 @@ func (s *server) reloadLocked() error {
 	return nil
 }
 
-// prepared is what is made of a configuration, before any of it is put in force.
+// prepared is what is derived from a configuration before it is in force.
 type prepared struct {
 	limits   *limit.Set
 	projects []trackway.Project
-	access   api.Access // without its guide
+	access   api.Access // the guide is added later
 }
 
 // prepare registers the projects with the store.

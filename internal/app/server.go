@@ -25,18 +25,19 @@ import (
 	"trackway/internal/upkeep"
 )
 
-// Setup is what a server is started with. All fields are required.
+// Setup is what a server needs to start. All fields are required.
 type Setup struct {
 	Config  *config.Config
-	Version string // the program's
+	Version string // of the program
 	Log     *slog.Logger
-	Level   *slog.LevelVar                 // which messages Log lets through
-	Load    func() (*config.Config, error) // reads the configuration again, and checks it in full
-	Hangup  <-chan os.Signal               // asks for a reload
-	Ready   func(public, ops net.Addr)     // called once, when both listeners accept
+	Level   *slog.LevelVar                 // the level of Log
+	Load    func() (*config.Config, error) // reads and fully checks the configuration again
+	Hangup  <-chan os.Signal               // each signal asks for a reload
+	Ready   func(public, ops net.Addr)     // called once, when both listeners accept connections
 }
 
-// server is a running server: what it was made from, and the parts that a reload reaches.
+// server is a running server: what it was made from, and the parts that a
+// reload changes.
 type server struct {
 	Setup
 
@@ -53,22 +54,23 @@ type server struct {
 	dashboard *dashboard.Server
 	public    *listen.Listener
 
-	certificate *certificate.Source // nil: without TLS
+	certificate *certificate.Source // nil without TLS
 
 	stopping atomic.Bool
 
-	mu     sync.Mutex  // guards Config and ending, and makes a reload one step
-	ending *time.Timer // fires when the next override ends; nil: none does
+	mu     sync.Mutex  // guards Config and ending; held during a whole reload
+	ending *time.Timer // fires when the next override ends; nil if none will end
 }
 
-// newSet compiles the limits of a configuration. They keep what is published.
+// newSet compiles the limits of a configuration. They must satisfy the
+// published minimums.
 func newSet(cfg *config.Config) (*limit.Set, error) {
 	return limit.NewSet(cfg.Policies, cfg.Overrides, api.Floors()...)
 }
 
-// CheckLimits returns what is wrong with a configuration's limits.
-// internal/config calls it by way of its caller, because it is of the same layer
-// as internal/limit.
+// CheckLimits returns the problems with a configuration's limits. The caller
+// passes it to internal/config, which cannot import internal/limit because both
+// are in the same layer.
 func CheckLimits(cfg *config.Config) []config.Problem {
 	_, err := newSet(cfg)
 	wrong, _ := errors.AsType[limit.Problems](err)

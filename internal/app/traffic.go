@@ -10,14 +10,14 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// TrafficDir returns the folder of the record of calls.
+// TrafficDir returns the directory of the recorded calls.
 func TrafficDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, datadir.Traffic) }
 
 func newTraffic(cfg *config.Config, log *slog.Logger) *traffic.Recorder {
 	return traffic.New(TrafficDir(cfg), api.Roots(), log)
 }
 
-// recording returns how calls are to be recorded.
+// recording returns the settings for recording calls.
 func recording(cfg *config.Config) traffic.Settings {
 	projects := make(map[string]string, len(cfg.Projects))
 	for _, p := range cfg.Projects {

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// link is what Markdown links to: [text](target), and ![text](target).
+// link matches links in Markdown: [text](target), and ![text](target).
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
-// TestLinks: where a document of this project sends its reader, there is something.
+// TestLinks checks that the links in the project's documents lead somewhere.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	const root = "../.."
@@ -33,7 +33,7 @@ func TestLinks(t *testing.T) {
 		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
 			target, _, _ := strings.Cut(m[1], "#")
 			if target == "" || strings.Contains(target, ":") {
-				continue // on this page, or elsewhere
+				continue // on this page, or outside of the project
 			}
 			found++
 			if _, err := os.Stat(path.Join(root, path.Dir(name), target)); err != nil {

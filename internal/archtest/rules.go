@@ -6,20 +6,24 @@ import (
 	"strings"
 )
 
-// Rules is what a module's packages are held to.
+// Rules are the rules for a module's packages.
 type Rules struct {
 	Module string
-	// Layers numbers the packages of the module; arrows point from higher numbers to lower ones. Every package stands in
-	// it. Packages below one that is listed may import each other whatever their numbers: a tree is one thing inside.
+	// Layers gives each package of the module a number. A package may only
+	// import packages with lower numbers. Every package must be listed. The
+	// packages below a listed one may import each other whatever their numbers:
+	// they form one tree.
 	Layers map[string]int
-	// Modules names each module of others, or a part of one, that may be imported, and by which packages of ours (with what
-	// lies below them). The name Tests stands for the test files of any package.
+	// Modules maps each permitted foreign module, or part of one, to our
+	// packages that may import it (including the packages below them). The name
+	// Tests stands for the test files of any package.
 	Modules map[string][]string
-	// Importers names those who alone may import a package, where the layers would let more in.
+	// Importers lists the only packages that may import a package, if the
+	// layers would permit more.
 	Importers map[string][]string
 
-	MaxFileLines    int // of every file
-	MaxPackageLines int // of a package's files, tests apart
+	MaxFileLines    int // of each file
+	MaxPackageLines int // of a package's files, without tests
 	MaxExports      int
 }
 
@@ -29,7 +33,8 @@ const Tests = "tests"
 // vague are names that say where code was put, not what it is about.
 var vague = []string{"util", "utils", "common", "helper", "helpers", "types", "model", "models", "misc", "shared", "base"}
 
-// Check returns what is wrong with pkgs, one finding a line, in the order of the packages.
+// Check returns the violations in pkgs, one in each line, in the order of the
+// packages.
 func (r Rules) Check(pkgs []Package) []string {
 	var found []string
 	for i := range pkgs {
@@ -88,9 +93,10 @@ func (r Rules) checkFile(p *Package, f File) []string {
 	return found
 }
 
-// checkImport says what is wrong with one import, or nothing. Test files may reach across layers, since nothing that ships
-// follows them there, but not for modules of others that their package is kept from. All files of a package like limittest
-// are test files.
+// checkImport returns the violation by one import, or an empty text. Test files
+// may import across layers, since they do not ship, but may not import foreign
+// modules that their package is kept from. All files of packages like limittest
+// count as test files.
 func (r Rules) checkImport(from string, test bool, imported string) string {
 	to, ours := r.ours(imported)
 	test = test || forTests(from)
@@ -128,7 +134,8 @@ func (r Rules) checkModule(from string, test bool, imported string) string {
 	return fmt.Sprintf("%s may be imported by %s only", module, strings.Join(importers, ", "))
 }
 
-// module returns the longest entry of Modules that the import path lies under, or nothing.
+// module returns the longest entry of Modules that contains the import path, or
+// an empty text.
 func (r Rules) module(imported string) string {
 	longest := ""
 	for module := range r.Modules {
@@ -139,7 +146,7 @@ func (r Rules) module(imported string) string {
 	return longest
 }
 
-// checkGone finds layers of packages that are not there (any more).
+// checkGone finds layers of packages that do not exist.
 func (r Rules) checkGone(pkgs []Package) []string {
 	var found []string
 	for name := range r.Layers {
@@ -151,7 +158,7 @@ func (r Rules) checkGone(pkgs []Package) []string {
 	return found
 }
 
-// ours returns the folder of an import path that lies in the module.
+// ours returns the directory of an import path in this module.
 func (r Rules) ours(imported string) (folder string, ok bool) {
 	if imported == r.Module {
 		return ".", true
@@ -159,18 +166,20 @@ func (r Rules) ours(imported string) (folder string, ok bool) {
 	return strings.CutPrefix(imported, r.Module+"/")
 }
 
-// standard reports whether an import path is of the standard library: the first element of any other has a dot.
+// standard reports whether an import path belongs to the standard library: the
+// first element of any other path has a dot.
 func standard(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")
 	return !strings.Contains(first, ".")
 }
 
-// forTests reports whether a package serves tests only: its name says so.
+// forTests reports whether a package's name says that it serves tests only.
 func forTests(folder string) bool { return strings.HasSuffix(folder, "test") }
 
-// below reports whether the package at folder p lies strictly below the one at folder tree. Nothing is below the root in
-// this sense, or everything would be one tree.
+// below reports whether the package in directory p is strictly below the one in
+// tree. Nothing is below the root in this sense, or everything would be one
+// tree.
 func below(p, tree string) bool { return strings.HasPrefix(p, tree+"/") }
 
-// under is below, or the same.
+// under reports whether p is tree or below it.
 func under(p, tree string) bool { return p == tree || below(p, tree) }

@@ -9,7 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A made-up module: the words at the root, a floor, a tree of two packages above it, and a roof.
+// An invented module: the domain at the root, a floor, a tree of two packages
+// above it, and a roof.
 var (
 	madeUp = Rules{
 		Module:          "example",
@@ -42,7 +43,7 @@ func TestCheck(t *testing.T) {
 	const lines = "// Package twin follows.\npackage twin\n"
 	for name, c := range map[string]struct {
 		file, src string
-		want      []string // what each finding holds; none: all is well
+		want      []string // a part of each finding; empty: no findings
 	}{
 		"as it should be":      {"twin/twin.go", lines, nil},
 		"same layer":           {"twin/up.go", "package twin\n\nimport _ \"example/tree\"\n", []string{"twin/up.go: imports tree (layer 1) from layer 1"}},
@@ -117,7 +118,7 @@ func TestLoadRefusesWhatDoesNotParse(t *testing.T) {
 	}
 }
 
-// load reads the made-up module with one file more, or another in its place.
+// load reads the invented module with an additional or replaced file.
 func load(t *testing.T, file, src string) []Package {
 	t.Helper()
 	fsys := fstest.MapFS{}

@@ -6,11 +6,12 @@ import (
 	"testing"
 )
 
-// trackway is the architecture of this module: docs/architecture.md says the same in words.
+// trackway is the architecture of this module. docs/architecture.md describes
+// it in words.
 var trackway = Rules{
 	Module: "trackway",
 	Layers: map[string]int{
-		".": -1, // the domain: everyone may speak its words
+		".": -1, // the domain: every package may use its types
 
 		"client": 0,
 
@@ -129,7 +130,7 @@ var trackway = Rules{
 		"pgregory.net/rapid":                       {Tests},
 	},
 	Importers: map[string][]string{
-		"internal/store": {"internal/app", "internal/datadir"}, // app alone knows both an interface and its implementation
+		"internal/store": {"internal/app", "internal/datadir"}, // app alone knows interface and implementation
 		"internal/app":   {"cmd/trackway"},
 	},
 	MaxFileLines:    600,

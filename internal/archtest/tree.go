@@ -1,7 +1,8 @@
-// Package archtest holds the source to the project's architecture. It reads the import lines itself, with go/parser: the
-// test cache of the go tool sees every file that it opens, while a test that shells out would be answered from a stale
-// one. It judges what can be read off the files, such as who imports whom and how large a thing is; style and likely bugs
-// are golangci-lint's.
+// Package archtest checks the source against the project's architecture. It
+// reads the import lines itself, with go/parser: the go tool's test cache then
+// knows every file that the test reads, while a test that runs another program
+// could get an outdated result from the cache. It checks what the files show,
+// such as imports and sizes. golangci-lint checks style and finds likely bugs.
 package archtest
 
 import (
@@ -17,13 +18,13 @@ import (
 	"strings"
 )
 
-// Package is one folder of Go files.
+// Package is one directory of Go files.
 type Package struct {
-	Path    string // the folder below the module's root, with slashes; "." for the root
-	Name    string // as its files say, without a _test ending
+	Path    string // the directory below the module's root, with slashes; "." for the root
+	Name    string // as in its files, without a _test suffix
 	Doc     string // its comment
-	Files   []File // in the order of their names
-	Exports int    // exported types, functions and variables, methods and constants apart
+	Files   []File // sorted by name
+	Exports int    // exported types, functions and variables, without methods and constants
 }
 
 // File is one Go file.
@@ -34,8 +35,9 @@ type File struct {
 	Imports []string
 }
 
-// Load reads the packages of the module whose root is fsys, sorted by path. What the go tool leaves out is left out here
-// too: folders named testdata or with a leading dot or underscore, and other modules.
+// Load reads the packages of the module in fsys, sorted by path. It skips what
+// the go tool skips: directories named testdata or with a leading dot or
+// underscore, and other modules.
 func Load(fsys fs.FS) ([]Package, error) {
 	var pkgs []Package
 	err := fs.WalkDir(fsys, ".", func(dir string, entry fs.DirEntry, err error) error {
@@ -108,8 +110,8 @@ func (p *Package) add(name string, src []byte) error {
 	return nil
 }
 
-// exports counts what a reader of the package's documentation meets as an item of its own. Constants are left out: they
-// are the values of a type, which is counted.
+// exports counts the items in the package's documentation. It does not count
+// constants: they are values of a type, and that is counted.
 func exports(file *ast.File) int {
 	n := 0
 	for _, decl := range file.Decls {

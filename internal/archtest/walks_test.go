@@ -12,17 +12,17 @@ import (
 	"testing"
 )
 
-// hop is a function that a walk names: `package.Function`, or
+// hop matches the name of a function in a walk: `package.Function`, or
 // `package.Type.Method`.
 var hop = regexp.MustCompile("`([a-z]+)\\.((?:\\w+\\.)?)(\\w+)`")
 
-// mostHops is how many functions an event passes until it is on the disk, in
-// the walk that a newcomer reads.
+// mostHops limits the functions that an event passes until it is on the disk,
+// in the walk for newcomers.
 const mostHops = 15
 
-// TestWalks: each function that the walks of docs/architecture.md name is there.
-// If it is a hop, one of the packages that the walk has come through uses its
-// name.
+// TestWalks checks that each function in the walks of docs/architecture.md
+// exists. For a hop, one of the packages that the walk has passed must use the
+// function's name.
 func TestWalks(t *testing.T) {
 	t.Parallel()
 	const root = "../.."
@@ -81,20 +81,20 @@ func walksOf(page string) (section string, walks map[string][]string) {
 			title = strings.TrimSpace(after)
 		case line[0] >= '0' && line[0] <= '9':
 			walks[title] = append(hops, line)
-		case line[0] == ' ' && len(hops) > 0: // the item goes on
+		case line[0] == ' ' && len(hops) > 0: // the item continues
 			hops[len(hops)-1] += line
 		}
 	}
 	return section, walks
 }
 
-// declarations is what is in packages of one name, tests aside.
+// declarations are those in all packages of one name, without tests.
 type declarations struct {
 	functions map[string]bool // Function or Type.Method
-	used      map[string]bool // names of functions that are called or passed on
+	used      map[string]bool // names of functions that are called or passed
 }
 
-// declared returns what is declared in the packages of each name.
+// declared returns the declarations in the packages of each name.
 func declared(fsys fs.FS) (map[string]declarations, error) {
 	pkgs, err := Load(fsys)
 	if err != nil {
@@ -149,5 +149,5 @@ func receiver(e ast.Expr) string {
 	if id, ok := e.(*ast.Ident); ok {
 		return id.Name
 	}
-	return "" // of a generic type: no walk comes there
+	return "" // a generic type: no walk has one
 }

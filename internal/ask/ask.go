@@ -1,5 +1,6 @@
-// Package ask reads what the query of a URL asks for. Its one idea is that whatever is not understood is refused, with an error that
-// names the parameter and what was expected. It knows nothing of what is asked about.
+// Package ask parses the query of a URL. It refuses everything that it does not
+// understand, with an error that names the parameter and what was expected. It
+// knows nothing about the subject of a query.
 package ask
 
 import (
@@ -15,12 +16,13 @@ import (
 	"trackway/internal/iso8601"
 )
 
-// Invalid returns the refusal of a parameter, in terms of what was expected of it.
+// Invalid returns the error for a wrong parameter, with what was expected.
 func Invalid(field, expected string) error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.Expected, What: expected}
 }
 
-// Parse returns the parameters of a query, refusing those that are not known. Only type may be there several times.
+// Parse parses a query. It refuses unknown parameters. Only type may occur
+// several times.
 func Parse(query string, known ...string) (url.Values, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
@@ -37,7 +39,8 @@ func Parse(query string, known ...string) (url.Values, error) {
 	return values, nil
 }
 
-// Instant returns a parameter that is a point in time: Unix seconds, or ISO 8601; absent where it is not there.
+// Instant returns a parameter that is a time: Unix seconds, or ISO 8601. If it
+// is missing, Instant returns absent.
 func Instant(values url.Values, name string, absent trackway.Micros) (trackway.Micros, error) {
 	text := values.Get(name)
 	if !values.Has(name) {
@@ -52,13 +55,14 @@ func Instant(values url.Values, name string, absent trackway.Micros) (trackway.M
 func parseInstant(text string) (trackway.Micros, bool) {
 	if whole, frac, _ := strings.Cut(text, "."); isDigits(whole) && (frac == "" || isDigits(frac)) && len(frac) <= 6 {
 		seconds, err := strconv.ParseInt(whole, 10, 40)
-		micros, _ := strconv.ParseInt((frac + "000000")[:6], 10, 64) // digits
+		micros, _ := strconv.ParseInt((frac + "000000")[:6], 10, 64) // only digits
 		return trackway.Micros(seconds*1e6 + micros), err == nil && !strings.HasSuffix(text, ".")
 	}
 	if at, ok := iso8601.Parse(text); ok {
 		return at, true
 	}
-	// A plus sign in a query that was not escaped is a space: that of the offset comes last.
+	// A plus sign that was not escaped is a space in a query. That of the
+	// offset is the last one.
 	if i := strings.LastIndexByte(text, ' '); i >= 0 {
 		return iso8601.Parse(text[:i] + "+" + text[i+1:])
 	}
@@ -69,7 +73,8 @@ func isDigits(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
 }
 
-// Choice returns a parameter that is one of several words; the first where it is not there.
+// Choice returns a parameter that must be one of several words. If it is
+// missing, Choice returns the first of them.
 func Choice(values url.Values, name string, words ...string) (string, error) {
 	if !values.Has(name) {
 		return words[0], nil
@@ -80,7 +85,7 @@ func Choice(values url.Values, name string, words ...string) (string, error) {
 	return "", Invalid(name, strings.Join(words, " or "))
 }
 
-// Number returns a parameter that is a whole number from 1 to most.
+// Number returns a parameter that must be a whole number from 1 to most.
 func Number(values url.Values, name string, absent, most int) (int, error) {
 	if !values.Has(name) {
 		return absent, nil
@@ -94,7 +99,7 @@ func Number(values url.Values, name string, absent, most int) (int, error) {
 
 const maxTypes = 50
 
-// Types returns the types of event that are asked for; none: all.
+// Types returns the event types in the query. An empty list means all types.
 func Types(values url.Values) ([]string, error) {
 	types := values["type"]
 	if len(types) > maxTypes {
@@ -108,7 +113,7 @@ func Types(values url.Values) ([]string, error) {
 	return types, nil
 }
 
-// Span returns the times from since up to, not including, until.
+// Span returns a range of times: from since up to, but not including, until.
 func Span(values url.Values) (since, until trackway.Micros, err error) {
 	if since, err = Instant(values, "since", 0); err != nil {
 		return 0, 0, err

@@ -8,8 +8,8 @@ import (
 	"trackway"
 )
 
-// TestInstant reads a query as it comes in a URL, where a plus sign that was
-// not escaped is a space.
+// TestInstant parses queries as they come in a URL, where a plus sign that was
+// not escaped means a space.
 func TestInstant(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]string{

@@ -6,25 +6,25 @@ import (
 	"strconv"
 )
 
-// How many rows a list has.
+// The number of rows in a list.
 const (
 	UsualRows  = 100
 	MaxRows    = 1000
-	maxSkipped = 10_000 // rows up to which pages have numbers
+	maxSkipped = 10_000 // rows up to which pages are numbered
 )
 
-// List is what a list is asked for: which page, of how many rows, in which order.
+// List is the part of a list that a caller asks for.
 type List struct {
-	Page   int // from 1; 0: by Cursor
+	Page   int // from 1; 0: use Cursor
 	Rows   int
-	Newest bool // first
+	Newest bool // newest rows first
 	Cursor string
 }
 
-// ListParameters are those of a list.
+// ListParameters are the parameters of a list.
 var ListParameters = []string{"page", "rows", "order", "cursor"}
 
-// ListOf returns what the parameters say about a list.
+// ListOf parses the parameters of a list.
 func ListOf(values url.Values) (l List, err error) {
 	if l.Rows, err = Number(values, "rows", UsualRows, MaxRows); err != nil {
 		return l, err
@@ -51,7 +51,7 @@ func ListOf(values url.Values) (l List, err error) {
 // Skip returns how many rows come before the page.
 func (l List) Skip() int { return max(l.Page-1, 0) * l.Rows }
 
-// Reached returns an error where the deadline came before the page did.
+// Reached returns an error if the deadline came before the page was reached.
 func (l List) Reached(complete bool, found int) error {
 	if complete || found > 0 || l.Page < 2 {
 		return nil
@@ -59,7 +59,8 @@ func (l List) Reached(complete bool, found int) error {
 	return Invalid("page", "a page that can be reached in time; go on by 'cursor', which is the 'next' of an answer")
 }
 
-// AppendEnvelope appends the beginning of a list's answer up to its rows. records below 0 are not known.
+// AppendEnvelope appends the beginning of a list's answer, up to its rows. A
+// negative number of records means unknown.
 func (l List) AppendEnvelope(b []byte, records int64) []byte {
 	number := func(name string, n int64, known bool) {
 		b = append(b, name...)

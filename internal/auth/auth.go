@@ -1,7 +1,7 @@
-// Package auth finds the project and the key that a request names. Its answers
-// depend only on an immutable table made from the configuration; a reload makes
-// a new table. It does not know what a key may do in a route (internal/api
-// asks), and it never puts a key or a secret into an error.
+// Package auth finds the project and the key of a request. Its answers depend
+// only on an immutable table that is made from the configuration; a reload
+// makes a new table. It does not know what a key may do in a route
+// (internal/api checks that), and its errors never contain a key or a secret.
 package auth
 
 import (
@@ -36,11 +36,11 @@ type keyID struct {
 	id   string
 }
 
-// entry is a key as one of its ids finds it.
+// entry is a key under one of its ids.
 type entry struct {
 	*trackway.Key
 
-	until time.Time // the id lets nobody in from then on; zero: there is no end
+	until time.Time // the id stops working then; zero: never
 }
 
 // New returns the table of these projects.
@@ -60,16 +60,16 @@ func New(projects []trackway.Project) *Keys {
 	return k
 }
 
-// Grant is the project and the key that a request was let in with.
+// Grant is the project and the key of an accepted request.
 type Grant struct {
 	Project *trackway.Project
 	Key     *trackway.Key
 }
 
 // Authorize checks the project's token and the credentials of a call that was
-// received at now: the Authorization field ("Token …" or "Basic …", RFC 7617,
-// the scheme in any case), or else the access_token parameter of the query.
-// Clients of the API know its errors.
+// received at now. The credentials are in the Authorization field ("Token …" or
+// "Basic …", RFC 7617, the scheme in any letter case) or else in the
+// access_token parameter of the query. Clients of the API know its errors.
 func (k *Keys) Authorize(now time.Time, token, authorization, accessToken string) (Grant, *trackway.Error) {
 	p := k.find(token)
 	if p == nil {
@@ -126,7 +126,7 @@ func (p *project) private(now time.Time, credentials string) (*trackway.Key, *tr
 	return key, nil
 }
 
-// secretFits tells whether a secret's digest is the key's, or that of its
+// secretFits reports whether a secret's digest is the key's, or that of its
 // previous secret while that still works. It takes the same time in every case.
 func secretFits(now time.Time, key *trackway.Key, sum [sha256.Size]byte) bool {
 	current := subtle.ConstantTimeCompare(sum[:], key.Secret[:])

@@ -108,7 +108,8 @@ func TestAuthorize(t *testing.T) {
 				if code == trackway.Invalid {
 					field = "projectToken"
 				}
-				// The whole of an error is known beforehand, so that no key and no secret is in it.
+				// The error is compared as a whole, so it cannot contain a key
+				// or a secret.
 				want := &trackway.Error{Code: code, Field: field, Msg: test.want}
 				if diff := cmp.Diff(want, err); diff != "" || grant.Project != nil || grant.Key != nil {
 					t.Errorf("got %v; error (-want): %s", grant, diff)
@@ -125,7 +126,8 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
-// TestAuthorizeAllocates holds the usual case of a browser, a public key in the header, to no allocation.
+// TestAuthorizeAllocates checks that the usual case of a browser, a public key
+// in the header, does not allocate.
 func TestAuthorizeAllocates(t *testing.T) {
 	keys := New(projects)
 	if n := testing.AllocsPerRun(100, func() {
@@ -137,8 +139,8 @@ func TestAuthorizeAllocates(t *testing.T) {
 	}
 }
 
-// FuzzAuthorize: whatever is sent, there is a grant or one of the errors, and a private key is granted to those only who
-// know its secret.
+// FuzzAuthorize sends anything. The result must be a grant or one of the
+// errors, and a private key requires its secret.
 func FuzzAuthorize(f *testing.F) {
 	keys := New(projects)
 	f.Add("Token public-key", "")

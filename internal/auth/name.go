@@ -2,8 +2,8 @@ package auth
 
 import "strings"
 
-// find returns the project of a token, nil if there is none. The token comes
-// from a path and may be anything.
+// find returns the project of a token, or nil. The token comes from a path and
+// may be any text.
 func (k *Keys) find(token string) *project {
 	p := k.projects[token]
 	if p == nil && token != "" {
@@ -12,8 +12,8 @@ func (k *Keys) find(token string) *project {
 	return p
 }
 
-// ProjectName returns the name of the project of a token, empty if there is
-// none.
+// ProjectName returns the name of a token's project, or an empty text if there
+// is no such project.
 func (k *Keys) ProjectName(token string) string {
 	if p := k.find(token); p != nil {
 		return p.Name
@@ -30,8 +30,8 @@ func (k *Keys) ProjectNumbers() []uint32 {
 	return numbers
 }
 
-// ProjectNumber returns the store's number of the project of a token, 0 if
-// there is none.
+// ProjectNumber returns the store's number of a token's project, or 0 if there
+// is no such project.
 func (k *Keys) ProjectNumber(token string) uint32 {
 	if p := k.find(token); p != nil {
 		return p.Number

@@ -6,9 +6,8 @@ import (
 	"trackway"
 )
 
-// Operator checks the credentials of a call that is about the server and not
-// about a project: a key of any project will do. Clients of the API know its
-// errors.
+// Operator checks the credentials of a call that concerns the server, not a
+// project. A key of any project will do. Clients of the API know its errors.
 func (k *Keys) Operator(now time.Time, authorization string) (Grant, *trackway.Error) {
 	worst := errNoKey
 	for _, p := range k.projects {
@@ -16,7 +15,7 @@ func (k *Keys) Operator(now time.Time, authorization string) (Grant, *trackway.E
 		switch {
 		case err == nil:
 			return Grant{Project: &p.Project, Key: key}, nil
-		case err == errSecret, worst == errNoKey: // the reason that says most
+		case err == errSecret, worst == errNoKey: // report the most specific reason
 			worst = err
 		}
 	}

@@ -14,14 +14,14 @@ func TestOperator(t *testing.T) {
 		err                *trackway.Error
 	}{
 		{basic("backend-id:" + secret), "backend", nil},
-		{"Token shop-key", "shop", nil}, // a public one: the caller of Operator refuses it
+		{"Token shop-key", "shop", nil}, // a public key: the caller of Operator refuses it
 		{basic("backend-id:wrong"), "", errSecret},
 		{basic("nobody:" + secret), "", errNotFound},
 		{"Token nobody", "", errNotFound},
 		{"Token", "", errNoKey},
 		{"", "", errNoKey},
 	} {
-		for range 20 { // in whatever order the projects are looked at
+		for range 20 { // the order of the projects is random
 			grant, err := keys.Operator(now, c.authorization)
 			if err != c.err {
 				t.Fatalf("%q: got %v, want %v", c.authorization, err, c.err)

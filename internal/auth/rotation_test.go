@@ -8,7 +8,8 @@ import (
 	"trackway"
 )
 
-// Both halves of a rotation let in until its end, and from then on the new one only, with no reload in between.
+// During a rotation, the old and the new credentials work. After its end, only
+// the new ones do, without a reload.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	end := now.Add(24 * time.Hour)

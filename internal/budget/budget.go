@@ -1,51 +1,51 @@
-// Package budget splits what the process may take of the machine, memory and
-// open files, among the parts of the server. It is arithmetic on what the
-// operating system and the configuration say: it enforces nothing itself.
+// Package budget splits the memory and the open files that the process may use
+// among the parts of the server. It only computes, from what the operating
+// system and the configuration say: it enforces nothing itself.
 package budget
 
 const (
 	mib = 1 << 20
 
-	// Default is the memory that the process may take if neither the
-	// configuration nor the machine says less, in bytes. All shares are at the
-	// values that the server was measured with.
+	// Default is the memory, in bytes, that the process may use if neither the
+	// configuration nor the machine sets a lower limit. All shares then have
+	// the values that the server was measured with.
 	Default = 1 << 30
 
-	// Least is the smallest figure, in bytes, with which a server is of use.
+	// Least is the lowest useful limit, in bytes.
 	Least = 128e6
 
 	// MostCallers is how many callers the limits count at once if there is
-	// memory for all of them. A process that may take little memory counts fewer.
+	// memory for all of them. With less memory, they count fewer.
 	MostCallers = 1 << 20
 
 	memTables = 4 // of the store, at most
 
-	// base is what a server takes that does nothing: the program's own pages,
-	// the runtime, the store's and the guide's structures (measured: 50 MiB).
+	// base is what an idle server uses: the program's own pages, the runtime,
+	// the structures of the store and the guide (measured: 50 MiB).
 	base = 64 * mib
 
-	// outside is the part of base that Go's runtime does not count as its own:
-	// the program's pages (measured: 31 MiB, which the kernel can drop).
+	// outside is the part of base that Go's runtime does not count: the
+	// program's pages (measured: 31 MiB, which the kernel can drop).
 	outside = 48 * mib
 )
 
-// Memory is the memory of the process, by part, in bytes unless a field says
-// otherwise. The parts together stay under Max, if all of them are used up at
-// once: what is left over is for Go's collector, which needs it to be quick.
+// Memory splits the memory of the process into parts, in bytes unless a field
+// says otherwise. Even if all parts are used up at once, their sum stays below
+// Max. The rest is for Go's collector, which needs it to be fast.
 type Memory struct {
 	Max         int64 // of the whole process, as the kernel counts it (RSS)
 	Runtime     int64 // the soft limit of Go's runtime (GOMEMLIMIT)
-	Bodies      int   // bodies of requests, of all callers together
-	Connections int   // connections, with what of a header has come on each
-	Answers     int   // long answers while they are made
+	Bodies      int   // bodies of all callers' requests together
+	Connections int   // connections, each with the part of its header that has arrived
+	Answers     int   // long answers while they are being made
 	Cache       int64 // blocks of the store's files
-	MemTable    int   // one of the store's tables in memory, of which there are four at most
+	MemTable    int   // one of the store's tables in memory, of which there are at most four
 	Callers     int   // how many callers the limits count at once, at 27 bytes each
 }
 
-// split returns the parts of a figure in bytes, which is to be [Least] or more.
-// With [Default] the store, the bodies and the callers have exactly what they
-// had before there was a figure.
+// split splits a limit in bytes, at least [Least]. With [Default], the store,
+// the bodies and the callers have the sizes that they had before there was a
+// limit.
 func split(limit int64) Memory {
 	limit = max(limit, Least)
 	const parts = 15
@@ -60,27 +60,27 @@ func split(limit int64) Memory {
 		Answers:     int(share(2)),
 		Cache:       share(2),
 		MemTable:    int(min(share(2)/memTables, largestTable)),
-		Callers:     int(min(limit/1024, MostCallers)), // 1/38 of the figure
+		Callers:     int(min(limit/1024, MostCallers)), // 1/38 of the limit
 	}
-	m.Cache += share(2) - memTables*int64(m.MemTable) // what the tables do not need
+	m.Cache += share(2) - memTables*int64(m.MemTable) // the tables do not need it
 	return m
 }
 
-// What a connection costs, in bytes, at most: goroutine, buffers, a header of
-// up to 8 KiB that has not come whole, and what the collector leaves lying.
-// Measured with 10 000 of them (docs/limits-of-resources.md).
+// The most that a connection uses, in bytes: goroutine, buffers, a header of up
+// to 8 KiB that is still incomplete, and what the collector has not freed yet.
+// Measured with 10 000 connections (docs/limits-of-resources.md).
 const (
 	plainConnection = 40 << 10
 	tlsConnection   = 96 << 10
-	leastMemory     = 64 // connections: less would be no server
+	leastMemory     = 64 // connections: a server with fewer would be useless
 )
 
-// headerShare is which part of the connections' memory is for headers that
-// are longer than those 8 KiB. A byte of one takes up to two of memory.
+// headerShare is the fraction of the connections' memory for headers longer
+// than these 8 KiB. A byte of such a header uses up to two bytes of memory.
 const headerShare, headerCost = 4, 2
 
-// mostConnections returns how many connections the memory carries, and how
-// many bytes longer headers may take together beside them.
+// mostConnections returns how many connections the memory allows, and how many
+// bytes longer headers may use in addition.
 func (m Memory) mostConnections(tls bool) (connections, headers int) {
 	long := m.Connections / headerShare
 	cost := plainConnection

@@ -7,7 +7,7 @@ import (
 	"testing/fstest"
 )
 
-// TestSplit: the parts stay under the figure, and grow with it.
+// TestSplit checks that the parts stay below the limit, and grow with it.
 func TestSplit(t *testing.T) {
 	t.Parallel()
 	var before Memory
@@ -35,7 +35,8 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// TestSplitDefault: a server that is told nothing has what it was measured with.
+// TestSplitDefault checks that a server without a configured limit has the
+// sizes that it was measured with.
 func TestSplitDefault(t *testing.T) {
 	t.Parallel()
 	m := split(Default)
@@ -85,8 +86,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestConnections: the operator may have fewer connections than are carried, and
-// not more.
+// TestConnections checks that the operator can set fewer connections than the
+// memory allows, but not more.
 func TestConnections(t *testing.T) {
 	t.Parallel()
 	b := Budget{split(Default), splitFiles(1024, 544)}

@@ -1,10 +1,10 @@
 package budget
 
-// Files is the open files that the process may have, by who needs them.
+// Files splits the number of files that the process may open.
 type Files struct {
 	Limit       int // of the process (RLIMIT_NOFILE)
-	Store       int // the store's tables, its logs, and what it writes
-	Operator    int // connections to the operator's listener, and as many to the control socket
+	Store       int // the store's tables, its logs, and the files that it writes
+	Operator    int // connections to the operator's listener, and the same number to the control socket
 	Connections int // to the public listener
 }
 
@@ -14,10 +14,10 @@ const (
 	leastPublic  = 8
 )
 
-// splitFiles divides the open files that the process may have. The store has
-// those that it needs, since a store without files cannot keep what it
-// acknowledged; the operator's connections have theirs, so that a full public
-// listener can be looked at; the public has the rest.
+// splitFiles splits the number of files that the process may open. The store
+// gets what it needs, since without files it cannot keep what it has
+// acknowledged. The operator gets a fixed number, to be able to reach a server
+// whose public listener is full. The public gets the rest.
 func splitFiles(limit, store int) Files {
 	f := Files{Limit: limit, Store: store, Operator: max(min(mostOperator, limit/32), 4)}
 	f.Connections = max(limit-store-2*f.Operator-min(ownFiles, limit/8), leastPublic)

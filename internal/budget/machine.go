@@ -8,12 +8,13 @@ import (
 	"strings"
 )
 
-// find returns how much memory the process may take, in bytes. configured is
-// what the operator wrote, 0 if nothing; goLimit what GOMEMLIMIT says, 0 if
-// nothing; root the file system of the machine ([os.DirFS] of "/"). If neither
-// says anything, it is three quarters of the control group's limit, since the
-// kernel counts buffers of sockets and files against that, too; or half of the
-// machine's memory; and never more than [Default].
+// find returns how much memory the process may use, in bytes. configured is the
+// operator's limit, goLimit that of GOMEMLIMIT; 0 means that there is no limit.
+// root is the file system of the machine ([os.DirFS] of "/"). Without either
+// limit, the result is three quarters of the control group's limit, since the
+// kernel counts buffers of sockets and files against that too. Without a
+// control group, it is half of the machine's memory. In both cases, it is at
+// most [Default].
 func find(configured, goLimit int64, root fs.FS) int64 {
 	switch {
 	case configured > 0:
@@ -31,8 +32,8 @@ func find(configured, goLimit int64, root fs.FS) int64 {
 	return max(figure, Least)
 }
 
-// machine returns the bytes of memory that there are (proc(5)), 0 if that is
-// not known.
+// machine returns the machine's memory in bytes (proc(5)), or 0 if it is
+// unknown.
 func machine(root fs.FS) int64 {
 	text, err := fs.ReadFile(root, "proc/meminfo")
 	if err != nil {
@@ -40,21 +41,21 @@ func machine(root fs.FS) int64 {
 	}
 	for line := range strings.Lines(string(text)) {
 		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "MemTotal:" {
-			kib, _ := strconv.ParseInt(fields[1], 10, 64) // 0, as unknown
+			kib, _ := strconv.ParseInt(fields[1], 10, 64) // 0 if unknown
 			return kib << 10
 		}
 	}
 	return 0
 }
 
-// cgroup returns the lowest limit on memory of the process's control groups,
-// of version 2 or 1 (cgroups(7)), 0 if there is none.
+// cgroup returns the lowest memory limit of the process's control groups,
+// version 2 or 1 (cgroups(7)), or 0 if no limit is set.
 func cgroup(root fs.FS) int64 {
 	f, err := root.Open("proc/self/cgroup")
 	if err != nil {
 		return 0
 	}
-	defer func() { _ = f.Close() }() // it was read
+	defer func() { _ = f.Close() }() // it was only read
 	lowest := int64(0)
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
@@ -69,8 +70,9 @@ func cgroup(root fs.FS) int64 {
 		default:
 			continue
 		}
-		// A group is bound by those that it lies in. In a container its path
-		// may not be there: the topmost group is then the container's own.
+		// The limits of the enclosing groups apply too. In a container, the
+		// path of the group may not exist: the topmost group is then the
+		// container's own.
 		for group := path.Join("/", group); ; group = path.Dir(group) {
 			if n := limitIn(root, path.Join(at, group, name)); n > 0 && (lowest == 0 || n < lowest) {
 				lowest = n
@@ -83,8 +85,8 @@ func cgroup(root fs.FS) int64 {
 	return lowest
 }
 
-// limitIn reads a limit. "max", and the huge number that version 1 has for
-// it, are none.
+// limitIn reads a limit. "max" means that there is no limit, as does the huge
+// number that version 1 writes instead.
 func limitIn(root fs.FS, name string) int64 {
 	const none = 1 << 60
 	text, err := fs.ReadFile(root, name)

@@ -10,16 +10,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Budget is what the process may take, by part of the server.
+// Budget is how much the process may use, by part of the server.
 type Budget struct {
 	Memory Memory
 	Files  Files
 }
 
-// Take finds out what the process may take, and tells Go's runtime unless
-// GOMEMLIMIT has done so. memory is the bytes that the operator allows, 0 if
-// they do not say. store returns how many of the process's files the store
-// needs, or why they are too few.
+// Take finds out how much the process may use. It sets the memory limit of Go's
+// runtime, unless GOMEMLIMIT is set. memory is the number of bytes that the
+// operator allows, or 0 if the operator sets none. store returns how many of
+// the process's files the store needs, or an error if they are too few.
 func Take(memory int64, store func(files uint64) (int, error)) (Budget, error) {
 	files := openFiles()
 	storeFiles, err := store(uint64(files))
@@ -37,7 +37,7 @@ func Take(memory int64, store func(files uint64) (int, error)) (Budget, error) {
 	return b, nil
 }
 
-// openFiles returns how many files the process may have open.
+// openFiles returns how many files the process may open.
 func openFiles() int {
 	const unknown, most = 1024, 1 << 20
 	var l syscall.Rlimit
@@ -48,8 +48,9 @@ func openFiles() int {
 }
 
 // Connections returns how many connections the public listener may have, and
-// how many bytes longer headers may take together. asked is what the operator
-// wants, 0 if they do not say. If that cannot be carried, it is cut, and logged.
+// how many bytes longer headers may use in all. asked is the number that the
+// operator wants, or 0 if the operator sets none. If that is too many,
+// Connections reduces and logs it.
 func (b *Budget) Connections(asked int, tls bool, log *slog.Logger) (most, headers int) {
 	carried, headers := b.Memory.mostConnections(tls)
 	most = min(carried, b.Files.Connections)

@@ -1,15 +1,19 @@
-// Package cell makes cells of CSV files that are safe to open in a spreadsheet, and takes them back without loss.
+// Package cell writes texts as cells of CSV files that are safe to open in a
+// spreadsheet, and reads them back without loss.
 package cell
 
 import "strings"
 
-// A spreadsheet takes a cell that begins with one of these for a formula, and a formula can send what is in other cells elsewhere.
-// Whoever may track chooses what is in a cell.
+// A spreadsheet treats a cell that begins with one of these as a formula, and a
+// formula can send the content of other cells elsewhere. Anyone who may track
+// can choose the content of a cell.
 const formula = "=+-@\t\r"
 
-// Guard returns a text as a cell of a CSV file that spreadsheets take for a text: behind an apostrophe, if it begins as a
-// formula does. So that [Unguard] can take it away, one goes before those that such a text begins with, too. A number with a
-// sign, such as that of a phone, stays as it is: it can call nothing.
+// Guard returns a text as a CSV cell that spreadsheets treat as text. If the
+// text begins like a formula, Guard puts an apostrophe before it. It also does
+// so if the text begins with apostrophes and then like a formula, so that
+// [Unguard] can always remove one. A number with a sign, such as a phone
+// number, stays as it is: it cannot call anything.
 func Guard(text string) string {
 	if guarded(text) && !signed(text) {
 		return "'" + text
@@ -25,14 +29,17 @@ func Unguard(cell string) string {
 	return cell
 }
 
-// guarded tells whether a text begins as a formula does, behind any number of apostrophes.
+// guarded reports whether a text begins like a formula, after any number of
+// apostrophes.
 func guarded(text string) bool {
 	text = strings.TrimLeft(text, "'")
 	return text != "" && strings.IndexByte(formula, text[0]) >= 0
 }
 
-// signed tells whether a text is a plus or a minus before digits: a whole number, one with a decimal point, or groups of digits
-// with a space between them, as phone numbers are written. A hyphen or a slash between digits would be calculated.
+// signed reports whether a text is a plus or a minus followed by digits: a
+// whole number, one with a decimal point, or groups of digits with spaces
+// between them, as in phone numbers. A spreadsheet would calculate with a
+// hyphen or a slash between digits.
 func signed(text string) bool {
 	if text == "" || text[0] != '+' && text[0] != '-' {
 		return false

@@ -6,7 +6,7 @@ import (
 	"trackway/internal/cell"
 )
 
-// A spreadsheet would run a cell that begins with an equals sign.
+// A spreadsheet would execute a cell that begins with an equals sign.
 func ExampleGuard() {
 	for _, text := range []string{"Jane", "=HYPERLINK(1)", "+491711234567"} {
 		guarded := cell.Guard(text)

@@ -1,6 +1,6 @@
-// Package certificate has the TLS certificate of a server as it is in its files
-// now, so that a renewed one is served without a restart. It asks nobody for
-// a certificate.
+// Package certificate provides the server's TLS certificate in the present
+// state of its files, so that a renewed one is served without a restart. It
+// does not request certificates.
 package certificate
 
 import (
@@ -18,14 +18,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Look is how often the files are looked at.
+// Look is the interval at which the files are checked.
 const Look = time.Minute
 
-// Soon is how long before a certificate's end its operator is warned.
+// Soon is how long before a certificate ends the operator is warned.
 const Soon = 14 * 24 * time.Hour
 
-// Load reads a pair of files in PEM. The certificate's Leaf is parsed. An
-// error says what is wrong with which file, or that the key is another's.
+// Load reads a certificate and its key from PEM files. It parses the
+// certificate's Leaf. An error says what is wrong with which file, or that the
+// key does not match.
 func Load(cert, key string) (*tls.Certificate, error) {
 	p, err := read(cert, key)
 	if err != nil {
@@ -34,12 +35,12 @@ func Load(cert, key string) (*tls.Certificate, error) {
 	return p.parse()
 }
 
-// pair is what is in the two files.
+// pair is the content of the two files.
 type pair struct{ cert, key []byte }
 
 func read(cert, key string) (p pair, err error) {
 	if p.cert, err = os.ReadFile(cert); err != nil {
-		return p, err // which names the file
+		return p, err // the error names the file
 	}
 	p.key, err = os.ReadFile(key)
 	return p, err
@@ -52,7 +53,7 @@ func (p pair) parse() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if made.Leaf == nil { // as GODEBUG=x509keypairleaf=0 leaves it
+	if made.Leaf == nil { // GODEBUG=x509keypairleaf=0 leaves it out
 		if made.Leaf, err = x509.ParseCertificate(made.Certificate[0]); err != nil {
 			return nil, err
 		}
@@ -60,9 +61,9 @@ func (p pair) parse() (*tls.Certificate, error) {
 	return &made, nil
 }
 
-// Warnings returns what clients will not like about a certificate, now or
-// within [Soon]. host is the name under which they reach the server; empty:
-// not known.
+// Warnings returns reasons why clients will refuse a certificate, now or within
+// [Soon]. host is the name under which they reach the server; empty means
+// unknown.
 func Warnings(leaf *x509.Certificate, host string, now time.Time) []string {
 	var found []string
 	day := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
@@ -83,19 +84,19 @@ func Warnings(leaf *x509.Certificate, host string, now time.Time) []string {
 	return found
 }
 
-// Source serves the pair of two files. Safe for concurrent use.
+// Source serves the certificate in two files. It is safe for concurrent use.
 type Source struct {
 	cert, key string // the files
 	log       *slog.Logger
 
 	served atomic.Pointer[tls.Certificate]
 
-	mu    sync.Mutex // makes a look one step, and guards what follows
-	pair  pair       // that is served
-	wrong string     // what was logged about what is in the files; empty: nothing is wrong
+	mu    sync.Mutex // held during a whole check; guards what follows
+	pair  pair       // the pair that is served
+	wrong string     // what was logged about the files; empty if nothing is wrong
 }
 
-// New returns a source for two files, which have to be right.
+// New returns a source for two files. They must be valid.
 func New(cert, key string, log *slog.Logger) (*Source, error) {
 	s := &Source{cert: cert, key: key, log: log}
 	if err := s.Refresh(); err != nil {
@@ -107,19 +108,19 @@ func New(cert, key string, log *slog.Logger) (*Source, error) {
 // Get is [tls.Config.GetCertificate].
 func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.served.Load(), nil }
 
-// Expires returns the end of the certificate that is served.
+// Expires returns when the served certificate ends.
 func (s *Source) Expires() time.Time { return s.served.Load().Leaf.NotAfter }
 
-// Collector returns when the certificate that is served ends, as a metric.
+// Collector returns a metric: when the served certificate ends.
 func (s *Source) Collector() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "trackway_tls_certificate_expires_timestamp_seconds", Help: "When the certificate that is served ends, in Unix time.",
+		Name: "trackway_tls_certificate_expires_timestamp_seconds", Help: "When the served certificate ends, in Unix time.",
 	}, func() float64 { return float64(s.Expires().Unix()) })
 }
 
-// Refresh serves from now on what is in the files. If that is wrong the error
-// says why, and what was served goes on being served. It costs two reads if
-// nothing has changed.
+// Refresh starts to serve what is in the files. If that is wrong, it returns
+// the reason, and the server keeps the certificate before. If nothing has
+// changed, it costs two reads.
 func (s *Source) Refresh() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,13 +139,13 @@ func (s *Source) Refresh() error {
 	renewed := s.served.Swap(made) != nil
 	s.pair, s.wrong = p, ""
 	if renewed {
-		s.log.Info("another certificate is served", "expires", made.Leaf.NotAfter)
+		s.log.Info("a new certificate is served", "expires", made.Leaf.NotAfter)
 	}
 	return nil
 }
 
-// Run looks at the files each minute until ctx ends. What is wrong with them is
-// logged once, until it changes: a pair is written file by file.
+// Run checks the files each minute until ctx ends. It logs a problem once,
+// until it changes: a new pair is written one file after the other.
 func (s *Source) Run(ctx context.Context) error {
 	tick := time.NewTicker(Look)
 	defer tick.Stop()
@@ -167,5 +168,5 @@ func (s *Source) complain(err error) {
 		return
 	}
 	s.wrong = err.Error()
-	s.log.Warn("the certificate in the files cannot be used: the one before is still served", "err", err, "expires", s.Expires())
+	s.log.Warn("the certificate in the files cannot be used: the previous one is still served", "err", err, "expires", s.Expires())
 }

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// issue writes a pair for a host into a folder.
+// issue writes a certificate for a host and its key into a directory.
 func issue(t *testing.T, dir, host string, from, until time.Time) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -50,7 +50,8 @@ func write(t *testing.T, name string, text []byte) {
 	}
 }
 
-// TestSource: a renewed pair is served after a minute, a bad one never is, and is complained of once.
+// TestSource: a renewed certificate is served after a minute. A bad one is
+// never served, and is logged once.
 func TestSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -85,7 +86,7 @@ func TestSource(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, key, old) // the certificate was renewed, the key not yet
+		write(t, key, old) // the certificate is new, the key is still old
 		for range 3 {
 			if got := served(); got != "a.example" {
 				t.Errorf("got %s", got)

@@ -1,7 +1,9 @@
-// Package clientip decides whose address a request comes from. Its one idea is that an address counts only if somebody whom
-// the operator trusts vouches for it: the peer of the connection is a fact, each entry of a forwarding header is a claim of
-// the hop to its right, and the walk from right to left ends at the first hop that is not a trusted proxy. It does not
-// judge addresses (internal/limit does) and never resolves names.
+// Package clientip decides which address a request comes from. An address
+// counts only if somebody whom the operator trusts vouches for it. The peer of
+// the connection is a fact. Each entry of a forwarding header is a claim of the
+// hop to its right. So the walk goes from right to left and ends at the first
+// hop that is not a trusted proxy. The package does not judge addresses
+// (internal/limit does), and never resolves names.
 package clientip
 
 import (
@@ -15,36 +17,38 @@ import (
 	"github.com/gaissmai/bart"
 )
 
-// The headers that can be chosen. Exactly one of them is ever read.
+// The headers to choose from. Exactly one of them is ever read.
 const (
-	XForwardedFor  = "X-Forwarded-For"  // a list of addresses, each proxy adding on the right
-	Forwarded      = "Forwarded"        // the same as RFC 7239 has it: for=… parameters
+	XForwardedFor  = "X-Forwarded-For"  // a list of addresses; each proxy adds one on the right
+	Forwarded      = "Forwarded"        // the same in the form of RFC 7239: for=… parameters
 	XRealIP        = "X-Real-IP"        // one address, set by the last proxy
 	CFConnectingIP = "CF-Connecting-IP" // one address, set by Cloudflare
 )
 
-// How far a header is walked. What lies beyond was written by somebody further away than any real chain of proxies.
+// How far a header is walked. Beyond this, the writer is farther away than any
+// real chain of proxies is long.
 const (
 	maxHops  = 32
 	maxBytes = 2 << 10
 )
 
-// Config is what a [Resolver] is made from.
+// Config is what a [Resolver] needs.
 type Config struct {
-	Trusted []netip.Prefix // the proxies whose word counts; none: the peer's address is always the caller's
-	Header  string         // one of the constants of this package, in any case; empty is [XForwardedFor]
+	Trusted []netip.Prefix // the trusted proxies; without any, the peer's address is always the caller's
+	Header  string         // one of the constants of this package, in any letter case; empty means [XForwardedFor]
 }
 
-// Resolver finds the caller's address. Immutable, safe for concurrent use; a reload makes a new one.
+// Resolver finds the caller's address. It is immutable and safe for concurrent
+// use; a reload makes a new one.
 type Resolver struct {
 	proxies []netip.Prefix
 	trusted bart.Lite
-	header  string // as it was chosen, for people
-	field   string // the same as net/http spells it: the key in an http.Header
+	header  string // as configured, for people
+	field   string // as net/http spells it: the key in an http.Header
 	entry   func(line string) (entry, rest string, more bool)
 }
 
-// New returns a resolver, or an error that names the field at fault.
+// New returns a resolver. An error names the field at fault.
 func New(cfg Config) (*Resolver, error) {
 	r := &Resolver{header: cfg.Header}
 	if r.header == "" {
@@ -72,9 +76,9 @@ func New(cfg Config) (*Resolver, error) {
 	return r, nil
 }
 
-// Unmapped returns p, masked, with ::ffff:10.0.0.0/104 written as the IPv4 range
-// that it is. If p is not one range of addresses of either kind, it returns p
-// and an error.
+// Unmapped returns p, masked, and converts a mapped range such as
+// ::ffff:10.0.0.0/104 to IPv4. If p is not a range of addresses of one kind, it
+// returns p and an error.
 func Unmapped(p netip.Prefix) (netip.Prefix, error) {
 	const mapped = 96 // bits of ::ffff:0:0/96
 	switch {
@@ -83,23 +87,25 @@ func Unmapped(p netip.Prefix) (netip.Prefix, error) {
 	case !p.Addr().Is4In6():
 		return p.Masked(), nil
 	case p.Bits() < mapped:
-		return p, fmt.Errorf("%s holds all of IPv4 and more: write the two ranges apart", p)
+		return p, fmt.Errorf("%s holds all of IPv4 and more: write the two ranges separately", p)
 	}
 	return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped).Masked(), nil
 }
 
-// Trusts tells whether an address, IPv4 never as mapped IPv6, is a trusted
-// proxy's.
+// Trusts reports whether an address is a trusted proxy's. The address must not
+// be a mapped one.
 func (r *Resolver) Trusts(addr netip.Addr) bool { return r.trusted.Contains(addr) }
 
-// Addr returns the address of the caller: IPv4 never as mapped IPv6, without port and zone. It is invalid only if remote,
-// which is what [http.Request.RemoteAddr] holds, has no address in it. ignored tells that the chosen header was there but
-// came from a peer that is not trusted: worth one line in the log, which [Resolver.Explain] words. Addr does not allocate.
+// Addr returns the address of the caller, without port and zone, and never as
+// mapped IPv6. It is invalid only if remote, the value of
+// [http.Request.RemoteAddr], contains no address. ignored reports that the
+// chosen header was present, but the peer is not trusted: the caller may want
+// to log the text of [Resolver.Explain]. Addr does not allocate.
 func (r *Resolver) Addr(remote string, h http.Header) (addr netip.Addr, ignored bool) {
 	return r.resolve(remote, h, nil)
 }
 
-// resolve is Addr, and writes what it sees into note if there is one.
+// resolve implements Addr, and records its steps in note unless that is nil.
 func (r *Resolver) resolve(remote string, h http.Header, note *Explanation) (addr netip.Addr, ignored bool) {
 	peer, ok := parse(remote)
 	lines := h[r.field]
@@ -116,9 +122,10 @@ func (r *Resolver) resolve(remote string, h http.Header, note *Explanation) (add
 	return r.walk(peer, lines, note), false
 }
 
-// walk reads lines as one list, from the right, and returns the first address that is not a trusted proxy's; or, where an
-// entry cannot be read or the list ends, the last address that was vouched for. addr is that of the hop that wrote the
-// rightmost entry.
+// walk reads lines as one list from the right, and returns the first address
+// that is not a trusted proxy's. If an entry cannot be parsed or the list ends,
+// it returns the last address that a trusted proxy vouched for. addr is the
+// address of the hop that wrote the rightmost entry.
 func (r *Resolver) walk(addr netip.Addr, lines []string, note *Explanation) netip.Addr {
 	hops, bytes := maxHops, maxBytes
 	for _, line := range slices.Backward(lines) {
@@ -152,8 +159,10 @@ func (r *Resolver) walk(addr netip.Addr, lines []string, note *Explanation) neti
 	return addr
 }
 
-// lastListed cuts the last entry off a comma-separated list. An empty entry is not skipped, as RFC 9110 section 5.6.1 would
-// have it: a proxy that did not know its peer may have written it, and what stands to its left is then anybody's word.
+// lastListed cuts the last entry off a comma-separated list. It does not skip
+// an empty entry, as RFC 9110 section 5.6.1 would: a proxy that did not know
+// its peer may have written it, and then anybody may have written what is to
+// its left.
 func lastListed(line string) (entry, rest string, more bool) {
 	if i := strings.LastIndexByte(line, ','); i >= 0 {
 		return line[i+1:], line[:i], true
@@ -161,5 +170,5 @@ func lastListed(line string) (entry, rest string, more bool) {
 	return line, "", false
 }
 
-// onlyOne is lastListed for a header of one value.
+// onlyOne is lastListed for a header with one value.
 func onlyOne(line string) (entry, rest string, more bool) { return line, "", false }

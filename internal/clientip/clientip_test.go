@@ -13,7 +13,7 @@ import (
 	"trackway/internal/prereq"
 )
 
-// vector is a case of ../shared/conformance/clientip.json.
+// vector is a case in ../shared/conformance/clientip.json.
 type vector struct {
 	Name    string
 	Header  string
@@ -70,7 +70,7 @@ func TestEntries(t *testing.T) {
 	t.Parallel()
 	const peer = "10.1.2.3"
 	for _, c := range []struct{ header, line, want string }{
-		// What is no address leaves the peer.
+		// Not addresses: the peer's address counts.
 		{"", "198.51.100.1:", peer},
 		{"", "198.51.100.1:http", peer},
 		{"", "198.51.100.1:65536", peer},
@@ -92,7 +92,7 @@ func TestEntries(t *testing.T) {
 		{"", "198.51.100.1,", peer},
 		{"", ",", peer},
 		{"", "6.6.6.6, , 10.0.0.1", "10.0.0.1"},
-		// What is one.
+		// Addresses.
 		{"", "198.51.100.1:0", "198.51.100.1"},
 		{"", "2001:DB8::1", "2001:db8::1"},
 		{"", "[fe80::1%eth0]:80", "fe80::1"},
@@ -122,7 +122,8 @@ func TestEntries(t *testing.T) {
 		{"Forwarded", `for="198.51.100.1"x`, peer},
 		{"Forwarded", "", peer},
 		{"Forwarded", "for=6.6.6.6,", peer},
-		// A caller's quotation mark that is never closed swallows nothing that a proxy added.
+		// A quotation mark that a caller never closes swallows nothing that a
+		// proxy added.
 		{"Forwarded", `for="6.6.6.6, for=198.51.100.1`, "198.51.100.1"},
 		{"Forwarded", `for=", for="[2001:db8::1]:4711"`, "2001:db8::1"},
 		{"Forwarded", `for="\, for=198.51.100.1`, "198.51.100.1"},
@@ -139,7 +140,8 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-// Of a header of one value only the last line counts: a proxy that adds a line instead of replacing it adds the last.
+// In a header with one value, only the last line counts: a proxy that adds a
+// line instead of replacing it adds the last one.
 func TestLastLineOfOneValue(t *testing.T) {
 	t.Parallel()
 	r := mustNew(t, XRealIP, ten)
@@ -149,7 +151,8 @@ func TestLastLineOfOneValue(t *testing.T) {
 	}
 }
 
-// At most 32 entries and 2 KiB are walked, and what is cut in two is not read as an address.
+// The walk looks at most at 32 entries and 2 KiB, and does not parse an entry
+// that is cut in two.
 func TestWalkIsBounded(t *testing.T) {
 	t.Parallel()
 	const peer = "10.1.2.3:80"
@@ -167,7 +170,7 @@ func TestWalkIsBounded(t *testing.T) {
 
 	blanks := strings.Repeat(" ", 2036)
 	f("198.51.100.1", "198.51.100.1"+blanks)
-	f("10.1.2.3", "198.51.100.1"+blanks+" ") // 98.51.100.1 would be left
+	f("10.1.2.3", "198.51.100.1"+blanks+" ") // cut, this would read 98.51.100.1
 	f("10.0.0.9", "198.51.100.1", blanks+"10.0.0.9"+"    ")
 	f("10.0.0.9", "198.51.100.1,", strings.Repeat(" ", 2040)+"10.0.0.9")
 }
@@ -180,7 +183,7 @@ func TestTrustedRanges(t *testing.T) {
 		want            bool
 	}{
 		{"::ffff:10.0.0.0/104", "10.1.2.3:80", true},
-		{"10.1.2.3/8", "10.9.9.9:80", true}, // bits beyond the prefix do not count
+		{"10.1.2.3/8", "10.9.9.9:80", true}, // bits beyond the prefix are ignored
 		{"2001:db8::/32", "[2001:db8::1%eth0]:80", true},
 		{"2001:db8::/32", "[2001:db9::1]:80", false},
 		{"0.0.0.0/0", "[2001:db9::1]:80", false},
@@ -193,7 +196,8 @@ func TestTrustedRanges(t *testing.T) {
 	}
 }
 
-// A remote address that is none gives none, whatever the header says.
+// Without a valid remote address, there is no address, whatever the header
+// says.
 func TestNoPeer(t *testing.T) {
 	t.Parallel()
 	r := mustNew(t, "", netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"))
@@ -224,7 +228,7 @@ func TestExplain(t *testing.T) {
 	for _, c := range []struct{ remote, line, want, advice string }{
 		{"203.0.113.7:1", "", "203.0.113.7: the peer", ""},
 		{
-			"203.0.113.7:1", "6.6.6.6", "203.0.113.7: the peer; X-Forwarded-For is ignored, since the peer is no trusted proxy",
+			"203.0.113.7:1", "6.6.6.6", "203.0.113.7: the peer; X-Forwarded-For is ignored, since the peer is not a trusted proxy",
 			`trusted_proxies: ["127.0.0.0/8", "10.0.0.0/8", "203.0.113.7/32"]`,
 		},
 		{"10.1.2.3:1", "6.6.6.6, 198.51.100.1, 10.8.8.8, 10.9.9.9", "198.51.100.1: X-Forwarded-For from 10.1.2.3, past 10.9.9.9, 10.8.8.8", ""},

@@ -8,9 +8,9 @@ import (
 	"trackway/internal/clientip"
 )
 
-// A client sends a forged header. The proxy, which is trusted, adds the
-// address that it sees. The walk begins at the right and ends at the first
-// address that is no proxy's, so that the forged one does not count.
+// A client sends a forged header. The trusted proxy adds the address that it
+// sees. The walk begins at the right and ends at the first address that is not
+// a proxy's, so the forged one does not count.
 func ExampleResolver_Addr() {
 	r, err := clientip.New(clientip.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	if err != nil {
@@ -21,7 +21,7 @@ func ExampleResolver_Addr() {
 	addr, ignored := r.Addr("10.1.2.3:4711", header)
 	fmt.Println(addr, ignored)
 
-	addr, ignored = r.Addr("192.0.2.7:4711", header) // not from a trusted proxy
+	addr, ignored = r.Addr("192.0.2.7:4711", header) // not a trusted proxy
 	fmt.Println(addr, ignored)
 	// Output:
 	// 198.51.100.1 false
@@ -38,8 +38,8 @@ func ExampleResolver_Explain() {
 	// Output: 198.51.100.1: X-Forwarded-For from 10.1.2.3, past 10.9.9.9
 }
 
-// Two addresses of one IPv6 customer are one caller, since a customer has a
-// whole /64.
+// Two addresses of one IPv6 customer count as one caller, since a customer has
+// a whole /64.
 func ExampleKeyOf() {
 	home := clientip.KeyOf(netip.MustParseAddr("2001:db8:1:2::1"), 64)
 	phone := clientip.KeyOf(netip.MustParseAddr("2001:db8:1:2:aaaa::9"), 64)

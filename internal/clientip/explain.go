@@ -7,23 +7,24 @@ import (
 	"strings"
 )
 
-// Explanation says why an address was taken for the caller's. It is computed only when asked for.
+// Explanation says why an address counts as the caller's. It is computed only
+// on request.
 type Explanation struct {
 	Addr    netip.Addr // the caller's, as [Resolver.Addr] returns it
 	Peer    netip.Addr // the other end of the connection
 	Trusted bool       // Peer is a trusted proxy and sent the header
 	Header  string     // the header that is read
-	Ignored bool       // the header was there, but Peer is not trusted
-	Hops    []Hop      // what was walked, from the right
-	Ended   string     // why the walk ended before it met an address that is not trusted; empty if it did meet one
-	Advice  string     // if Ignored: the line of the configuration with which the header would have counted
+	Ignored bool       // the header was present, but Peer is not trusted
+	Hops    []Hop      // the entries examined, from the right
+	Ended   string     // why the walk ended before an address that is not trusted; empty if it found one
+	Advice  string     // if Ignored: the configuration line that would make the header count
 }
 
 // Hop is one entry of a forwarding header.
 type Hop struct {
 	Text    string     // as it was sent
 	Addr    netip.Addr // invalid if it cannot be read
-	Trusted bool       // a trusted proxy's
+	Trusted bool       // a trusted proxy
 }
 
 const (
@@ -32,7 +33,7 @@ const (
 	endAllTrusted = "all entries are trusted proxies"
 )
 
-// Explain says how [Resolver.Addr] comes to its answer.
+// Explain explains the answer of [Resolver.Addr].
 func (r *Resolver) Explain(remote string, h http.Header) *Explanation {
 	e := &Explanation{Header: r.header}
 	e.Addr, e.Ignored = r.resolve(remote, h, e)
@@ -42,7 +43,8 @@ func (r *Resolver) Explain(remote string, h http.Header) *Explanation {
 	return e
 }
 
-// advice holds the ranges in force too, since a list in the configuration replaces the default as a whole.
+// advice includes the ranges in force, since a list in the configuration
+// replaces the default as a whole.
 func (r *Resolver) advice(peer netip.Addr) string {
 	var b strings.Builder
 	b.WriteString("trusted_proxies: [")
@@ -55,14 +57,16 @@ func (r *Resolver) advice(peer netip.Addr) string {
 	return b.String() + "]"
 }
 
-// String words the explanation in one line: "198.51.100.1: X-Forwarded-For from 10.1.2.3, past 10.9.9.9".
+// String returns the explanation in one line: "198.51.100.1: X-Forwarded-For
+// from 10.1.2.3, past 10.9.9.9".
 func (e *Explanation) String() string { return e.Addr.String() + ": " + e.Source() }
 
-// Source is the same without the address: "X-Forwarded-For from 10.1.2.3, past 10.9.9.9".
+// Source returns the explanation without the address: "X-Forwarded-For from
+// 10.1.2.3, past 10.9.9.9".
 func (e *Explanation) Source() string {
 	switch {
 	case e.Ignored:
-		return "the peer; " + e.Header + " is ignored, since the peer is no trusted proxy"
+		return "the peer; " + e.Header + " is ignored, since the peer is not a trusted proxy"
 	case !e.Trusted:
 		return "the peer"
 	}
@@ -85,7 +89,8 @@ func (e *Explanation) writeHops(b *strings.Builder) {
 	}
 }
 
-// The methods by which the walk takes notes: none of them does anything to a nil explanation.
+// The walk records its steps through these methods. They do nothing if the
+// explanation is nil.
 
 func (e *Explanation) peer(a netip.Addr) {
 	if e != nil {

@@ -2,11 +2,14 @@ package clientip
 
 import "strings"
 
-// lastForwarded cuts the last element off a Forwarded header (RFC 7239 section 4) and returns the value of its "for"
-// parameter, unquoted; "" (which is no address) if there is none or the element is malformed.
+// lastForwarded cuts the last element off a Forwarded header (RFC 7239 section
+// 4) and returns the unquoted value of its "for" parameter. It returns "",
+// which is not an address, if there is no such parameter or the element is
+// malformed.
 //
-// Elements are found from the right, because only the right end was written by somebody trusted: a caller who sends an
-// opening quotation mark that is never closed would, read from the left, swallow what the proxies added.
+// It looks for elements from the right, because only the right end was written
+// by somebody trusted. Read from the left, an opening quotation mark that the
+// caller never closes would swallow what the proxies added.
 func lastForwarded(line string) (entry, rest string, more bool) {
 	cut := lastComma(line)
 	if cut < 0 {
@@ -15,7 +18,8 @@ func lastForwarded(line string) (entry, rest string, more bool) {
 	return forParameter(line[cut+1:]), line[:cut], true
 }
 
-// lastComma returns where the last comma outside of quotation marks stands, or -1.
+// lastComma returns the index of the last comma outside of quotation marks, or
+// -1.
 func lastComma(s string) int {
 	quoted := false
 	for i := len(s) - 1; i >= 0; i-- {
@@ -29,7 +33,7 @@ func lastComma(s string) int {
 	return -1
 }
 
-// escaped tells whether an odd number of backslashes stands before i.
+// escaped reports whether an odd number of backslashes precedes i.
 func escaped(s string, i int) bool {
 	n := 0
 	for i--; i >= 0 && s[i] == '\\'; i-- {
@@ -38,7 +42,8 @@ func escaped(s string, i int) bool {
 	return n%2 == 1
 }
 
-// forParameter reads an element from the left: name=value pairs, separated by semicolons.
+// forParameter parses an element from the left: name=value pairs, separated by
+// semicolons.
 func forParameter(s string) string {
 	found, seen := "", false
 	for {
@@ -67,7 +72,7 @@ func forParameter(s string) string {
 	}
 }
 
-// pairValue takes a token or a quoted string off the front of s.
+// pairValue cuts a token or a quoted string off the front of s.
 func pairValue(s string) (value, rest string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		end := strings.IndexByte(s, ';')
@@ -88,7 +93,8 @@ func pairValue(s string) (value, rest string, ok bool) {
 	return "", "", false
 }
 
-// unescape undoes quoted-pairs (RFC 9110 section 5.6.4). No address needs one, so the usual case is to return s.
+// unescape removes the backslashes of quoted-pairs (RFC 9110 section 5.6.4). No
+// address needs one, so it usually returns s.
 func unescape(s string) string {
 	if strings.IndexByte(s, '\\') < 0 {
 		return s
@@ -103,7 +109,8 @@ func unescape(s string) string {
 	return string(b)
 }
 
-// HeaderValue returns an IPv4 address as a header of the given name, in any case, says it of a caller. It is for those who play a proxy.
+// HeaderValue formats an IPv4 address for a header of the given name, in any
+// letter case. It is for code that plays the part of a proxy.
 func HeaderValue(header, address string) string {
 	if strings.EqualFold(header, Forwarded) {
 		return "for=" + address

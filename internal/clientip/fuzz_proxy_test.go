@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzProxyHeader: no header makes the reader fail, read on without end, or return an address that is not in the usual form.
+// FuzzProxyHeader: no header makes the reader crash, read without end, or
+// return an address that is not in the usual form.
 func FuzzProxyHeader(f *testing.F) {
 	for _, seed := range []string{
 		"", "PROXY UNKNOWN\r\n", "PROXY TCP4 198.51.100.1 192.0.2.1 4711 443\r\n", version2(0x21, 0x11, tcp4), version2(0x20, 0, ""), version2(0x21, 0x21, mapped),

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// FuzzAddr: no header makes the walk fail, allocate an address out of nothing, or reach past what a trusted proxy added.
+// FuzzAddr: no header makes the walk fail, produce an address from nothing, or
+// go beyond what a trusted proxy added.
 func FuzzAddr(f *testing.F) {
 	for _, seed := range []string{
 		"", ",", "6.6.6.6", "6.6.6.6, 10.0.0.1", `for="`, `for="[2001:db8::1]:80";by=x, for=10.0.0.1`, `\"\\"`, "fe80::1%", "[::]:", "1.2.3.4:5",
@@ -47,8 +48,10 @@ func checkAddr(t *testing.T, a netip.Addr) {
 	}
 }
 
-// FuzzParse: whatever is read as an address, netip reads the same once port and brackets are gone, and what netip reads is
-// read, but for a port of more than the five digits that RFC 7239 section 6.3 allows.
+// FuzzParse compares parse with netip, after port and brackets are removed.
+// Both must accept the same texts and return the same addresses. The only
+// difference is a port of more than five digits, which RFC 7239 section 6.3
+// does not allow.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"1.2.3.4", "1.2.3.4:5", "010.1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3", "[2001:db8::1]:80", "::ffff:c633:6401", "fe80::1%eth0", " 1.2.3.4\t", "0.1.0.0:000000", "[::1]:000080"} {
 		f.Add(seed)

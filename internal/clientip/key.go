@@ -5,15 +5,17 @@ import (
 	"net/netip"
 )
 
-// Key is the part of an address by which a caller is told from others: all of an IPv4 address, the first bits of an IPv6
-// address. Comparable. The zero Key is that of no address; whoever counts by Key must not count all of those as one caller.
+// Key is the part of an address that identifies a caller: the whole of an IPv4
+// address, the first bits of an IPv6 address. Keys are comparable. The zero Key
+// means no address; code that counts by Key must not count all of those as one
+// caller.
 type Key struct {
 	Hi, Lo uint64 // the 16 bytes, big-endian, IPv4 as ::ffff:a.b.c.d; bits beyond the prefix are zero
-	Bits   uint8  // that are kept: of the 128
+	Bits   uint8  // how many of the 128 bits are kept
 }
 
-// KeyOf returns the key of addr, of which the first bits (1 to 128) count if it is IPv6. Mapped addresses are IPv4, zones
-// do not count. It costs a few nanoseconds.
+// KeyOf returns the key of addr: of an IPv6 address, the first bits (1 to 128).
+// Mapped addresses are IPv4, and zones are ignored. It takes a few nanoseconds.
 func KeyOf(addr netip.Addr, bits int) Key {
 	if !addr.IsValid() {
 		return Key{}
@@ -33,7 +35,7 @@ func KeyOf(addr netip.Addr, bits int) Key {
 	return k
 }
 
-// Addr returns the first address that has this key.
+// Addr returns the first address with this key.
 func (k Key) Addr() netip.Addr {
 	if k.Bits == 0 {
 		return netip.Addr{}
@@ -44,7 +46,8 @@ func (k Key) Addr() netip.Addr {
 	return netip.AddrFrom16(b).Unmap()
 }
 
-// String returns an IPv4 address as it is and an IPv6 key as a prefix: "2001:db8:1:2::/64".
+// String returns an IPv4 address as it is, and an IPv6 key as a prefix:
+// "2001:db8:1:2::/64".
 func (k Key) String() string {
 	a := k.Addr()
 	if !a.Is6() {

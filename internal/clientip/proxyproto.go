@@ -14,24 +14,28 @@ import (
 	"time"
 )
 
-// The PROXY protocol, versions 1 and 2 (haproxy's proxy-protocol.txt, section 2): the proxy opens the connection with a
-// header that says whose it is.
+// The PROXY protocol, versions 1 and 2 (haproxy's proxy-protocol.txt, section
+// 2): the proxy opens the connection with a header that names the client.
 const (
 	proxySignature = "\r\n\r\n\x00\r\nQUIT\n"
-	maxVersion1    = 107     // bytes of a line of version 1, with its end
-	maxVersion2    = 4 << 10 // bytes after the fixed part of version 2, TLVs included: a certificate's names fit
+	maxVersion1    = 107     // bytes of a version 1 line, including its end
+	maxVersion2    = 4 << 10 // bytes after the fixed part of version 2, including TLVs: a certificate's names fit
 )
 
-// ErrProxyHeader is what reading from a connection returns whose PROXY header is missing, malformed or too long.
+// ErrProxyHeader is the error of reading from a connection whose PROXY header
+// is missing, malformed or too long.
 var ErrProxyHeader = errors.New("no valid PROXY protocol header")
 
-// ProxyListener returns a listener whose connections say, as their remote address, whose they are by the PROXY protocol.
-// Peers that are not trusted are left as they are. Trusted peers must open with a header: the protocol forbids to guess
-// whether there is one, since a client could then send it. It is read on the first use of the connection and not in Accept,
-// so that nobody who connects and is silent keeps others out; it must be complete within timeout. resolver returns the one in
-// force, which says who is trusted. An inner connection with a method
-// Behind(netip.Addr) error is told the address that the header names, invalid
-// if it names none; an error of it ends the connection.
+// ProxyListener returns a listener whose connections have the address from the
+// PROXY header as their remote address. Connections from peers that are not
+// trusted stay unchanged. Trusted peers must open with a header: the protocol
+// forbids to guess whether there is one, since a client could then send it. The
+// header is read on the first use of the connection, not in Accept, so that a
+// silent connection does not keep others out. It must be complete within
+// timeout. resolver returns the resolver in force, which knows the trusted
+// proxies. If an inner connection has a method Behind(netip.Addr) error, it is
+// called with the address in the header, which is invalid if the header names
+// none. An error of it ends the connection.
 func ProxyListener(inner net.Listener, timeout time.Duration, resolver func() *Resolver) net.Listener {
 	return &proxyListener{Listener: inner, resolver: resolver, timeout: timeout}
 }
@@ -61,17 +65,18 @@ type proxyConn struct {
 	timeout time.Duration
 
 	once   sync.Once
-	remote net.Addr // set by once; nil: the peer's
+	remote net.Addr // set by once; nil means the peer's
 	err    error    // set by once
 
 	mu       sync.Mutex // guards what follows
-	deadline time.Time  // that the user has set for reading
-	reading  bool       // the header is being read: the deadline is the header's, if that is sooner
+	deadline time.Time  // the user's deadline for reading
+	reading  bool       // the header is being read: the earlier of both deadlines applies
 	until    time.Time
 }
 
-// RemoteAddr returns the address that the proxy names, or the proxy's own if it names none or the header is not valid. It
-// waits for the header.
+// RemoteAddr returns the address that the proxy names. It returns the proxy's
+// own address if the header names none or is not valid. It waits for the
+// header.
 func (c *proxyConn) RemoteAddr() net.Addr {
 	c.once.Do(c.open)
 	if c.remote == nil {
@@ -92,8 +97,8 @@ func (c *proxyConn) Read(b []byte) (int, error) {
 // NetConn returns the connection to the proxy.
 func (c *proxyConn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite says that nothing more will be sent, where the connection can say so: net/http does it to let the last answer
-// arrive.
+// CloseWrite tells the peer that nothing more will be sent, if the connection
+// supports it. net/http calls it so that the last answer arrives.
 func (c *proxyConn) CloseWrite() error {
 	if tcp, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return tcp.CloseWrite()
@@ -109,7 +114,8 @@ func (c *proxyConn) SetDeadline(t time.Time) error {
 	return c.SetWriteDeadline(t)
 }
 
-// SetReadDeadline sets the deadline for reading; that of the header stays if it is sooner.
+// SetReadDeadline sets the deadline for reading. While the header is read, the
+// earlier deadline applies.
 func (c *proxyConn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,7 +123,7 @@ func (c *proxyConn) SetReadDeadline(t time.Time) error {
 	return c.applyLocked()
 }
 
-// applyLocked gives the connection the deadline that holds now.
+// applyLocked sets the connection's current deadline.
 func (c *proxyConn) applyLocked() error {
 	t := c.deadline
 	if c.reading && (t.IsZero() || c.until.Before(t)) {
@@ -155,11 +161,12 @@ func (c *proxyConn) open() {
 	}
 }
 
-// readProxyHeader takes a header off in, and not a byte more, so that nothing needs a buffer afterwards. The address is
-// invalid if the header names none: the connection is then the proxy's own (a health check), or of a family that has no IP
-// address.
+// readProxyHeader reads a header from in, and not a byte more, so nothing has
+// to be buffered afterwards. The address is invalid if the header names none:
+// the connection is then the proxy's own (a health check), or of a family
+// without IP addresses.
 func readProxyHeader(in io.Reader) (netip.AddrPort, error) {
-	var start [len(proxySignature)]byte // fewer bytes than the shortest line of version 1
+	var start [len(proxySignature)]byte // shorter than the shortest line of version 1
 	if _, err := io.ReadFull(in, start[:]); err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -169,11 +176,12 @@ func readProxyHeader(in io.Reader) (netip.AddrPort, error) {
 	case bytes.HasPrefix(start[:], []byte("PROXY ")):
 		return readVersion1(in, start[:])
 	}
-	return netip.AddrPort{}, errors.New("neither version begins like this")
+	return netip.AddrPort{}, errors.New("neither version of the header begins like this")
 }
 
-// readVersion1 reads "PROXY TCP4 198.51.100.1 192.0.2.1 4711 443\r\n", of which line is the start. It reads byte by byte:
-// where the line ends is not known before. Proxies whose connections are many speak version 2.
+// readVersion1 reads "PROXY TCP4 198.51.100.1 192.0.2.1 4711 443\r\n", whose
+// beginning is line. It reads byte by byte, because the end of the line is not
+// known in advance. Proxies with many connections use version 2.
 func readVersion1(in io.Reader, line []byte) (netip.AddrPort, error) {
 	line = append(make([]byte, 0, maxVersion1), line...)
 	for !bytes.HasSuffix(line, []byte("\r\n")) {
@@ -214,7 +222,8 @@ func version1Address(family, address, port string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(a.Unmap(), uint16(n)), nil
 }
 
-// readVersion2 reads what follows the signature: version and command, family, length; addresses; TLVs, which are skipped.
+// readVersion2 reads what follows the signature: version and command, family,
+// length, addresses, and TLVs, which it skips.
 func readVersion2(in io.Reader) (netip.AddrPort, error) {
 	var fixed [4]byte
 	if _, err := io.ReadFull(in, fixed[:]); err != nil {
@@ -231,7 +240,7 @@ func readVersion2(in io.Reader) (netip.AddrPort, error) {
 	return version2Address(fixed[0], fixed[1], rest)
 }
 
-// version2Address reads the source from what follows the fixed part.
+// version2Address returns the source address from what follows the fixed part.
 func version2Address(version, family byte, rest []byte) (netip.AddrPort, error) {
 	const local, proxied = 0x20, 0x21
 	switch {
@@ -258,7 +267,8 @@ func version2Address(version, family byte, rest []byte) (netip.AddrPort, error) 
 	return netip.AddrPortFrom(addr.Unmap(), binary.BigEndian.Uint16(rest[2*size:])), nil
 }
 
-// noEOF tells an end within the header from the proper end of a connection.
+// noEOF distinguishes an end within the header from the regular end of a
+// connection.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// version2 returns a header with this version and command, family, and what follows.
+// version2 returns a header of version 2.
 func version2(command, family byte, rest string) string {
 	return proxySignature + string([]byte{command, family, byte(len(rest) >> 8), byte(len(rest))}) + rest
 }
@@ -91,7 +91,8 @@ func TestProxyHeaderRefused(t *testing.T) {
 	}
 }
 
-// pipes is a listener that hands out one side of pipes whose peer has the address peer.
+// pipes is a listener whose connections are pipes from a peer with a given
+// address.
 type pipes struct {
 	net.Listener
 	conns chan net.Conn
@@ -106,7 +107,8 @@ func (p *pipe) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.Must
 
 func (p *pipes) Accept() (net.Conn, error) { return <-p.conns, nil }
 
-// accept returns the server's side of a connection from peer, as the PROXY listener hands it out, and the client's.
+// accept returns both sides of a connection from peer: the server's side as the
+// PROXY listener returns it, and the client's.
 func accept(t *testing.T, peer string) (server, client net.Conn) {
 	t.Helper()
 	inner := &pipes{conns: make(chan net.Conn, 1)}
@@ -143,15 +145,16 @@ func TestProxyConn(t *testing.T) {
 	}
 }
 
-// A header that comes in pieces is read; one that is not complete in time ends the connection, whatever other deadline is
-// set, and a sooner one of the server's holds.
+// A header that arrives in pieces is read. A header that is not complete in
+// time ends the connection, whatever other deadline is set. An earlier deadline
+// of the server applies.
 func TestSlowProxyHeader(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name     string
 		pause    time.Duration // between bytes
-		deadline time.Duration // of the server's own, if any
-		want     time.Duration // until it fails; 0: it does not
+		deadline time.Duration // of the server, if any
+		want     time.Duration // until it fails; 0: it does not fail
 	}{
 		{"in pieces", 100 * time.Millisecond, 0, 0},
 		{"too slow", 300 * time.Millisecond, 0, 5 * time.Second},
@@ -196,7 +199,7 @@ func dribble(w io.WriteCloser, text string, pause time.Duration) {
 	}
 }
 
-// Once the header is read its deadline is gone, and the server's own holds.
+// Once the header is read, its deadline is gone, and the server's applies.
 func TestDeadlineAfterProxyHeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -213,7 +216,8 @@ func TestDeadlineAfterProxyHeader(t *testing.T) {
 	})
 }
 
-// A real server sees the address, and one who connects and is silent does not keep others out.
+// A real server sees the client's address, and a silent connection does not
+// keep others out.
 func TestProxyServer(t *testing.T) {
 	t.Parallel()
 	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

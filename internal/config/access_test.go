@@ -13,7 +13,8 @@ import (
 	"trackway"
 )
 
-// What keys may do, what they were before, and what customers may consent to, as the domain sees it.
+// The permissions and the previous credentials of keys, and the consent
+// categories, arrive in the domain's types.
 func TestAccess(t *testing.T) {
 	t.Parallel()
 	const src = `
@@ -66,7 +67,8 @@ projects:
 	}
 }
 
-// A rotation that does not end soon is a second secret that somebody forgot.
+// A rotation that does not end soon is a second secret that somebody has
+// forgotten.
 func TestOverlapWarning(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "t.yaml")

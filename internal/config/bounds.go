@@ -8,18 +8,18 @@ import (
 	"trackway/internal/certificate"
 )
 
-// Connections bounds those to the public listener.
+// Connections limits the connections to the public listener.
 type Connections struct {
 	Max        uint32 `yaml:"max"`         // 0: as many as open files and memory allow
-	PerAddress uint32 `yaml:"per_address"` // of an IPv4 address or IPv6 /64 that is no trusted proxy
+	PerAddress uint32 `yaml:"per_address"` // per IPv4 address or IPv6 /64, except for trusted proxies
 }
 
-// Memory bounds what the process takes.
+// Memory limits the memory of the process.
 type Memory struct {
-	MaxMB uint32 `yaml:"max_mb"` // 0: by what the machine has
+	MaxMB uint32 `yaml:"max_mb"` // 0: a share of what the machine has
 }
 
-// MaxBytes returns the bound in bytes, 0 if there is none.
+// MaxBytes returns the limit in bytes. 0 means that the operator set no limit.
 func (m Memory) MaxBytes() int64 { return int64(m.MaxMB) * megabyte }
 
 const (
@@ -41,8 +41,8 @@ func (d *doc) checkBounds() {
 	}
 }
 
-// checkCertificate reads the certificate, so that a wrong one is found by a
-// check and not by a client, and warns of what will be wrong with it soon.
+// checkCertificate reads the certificate, so that this check finds a wrong one,
+// and not a client. It warns of what will soon be wrong with it.
 func (d *doc) checkCertificate(now time.Time) {
 	t := &d.file.TLS
 	if t.Cert == "" || t.Key == "" {
@@ -58,8 +58,8 @@ func (d *doc) checkCertificate(now time.Time) {
 	}
 }
 
-// publicHost returns the host of the server's own address, empty if that is not
-// given or not https.
+// publicHost returns the host of the server's own URL. It is empty if that is
+// not given or not https.
 func (f *file) publicHost() string {
 	u, err := url.Parse(f.Server.URL)
 	if err != nil || u.Scheme != "https" {

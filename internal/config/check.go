@@ -19,7 +19,7 @@ var logLevels = map[string]slog.Level{
 	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 }
 
-// check looks at the settings that are used as they are written.
+// check checks the settings that are used as they are written.
 func (d *doc) check() {
 	f := &d.file
 	d.checkListen(&f.Listen)
@@ -54,8 +54,8 @@ func (d *doc) checkListen(listen *string) {
 	}
 }
 
-// checkListenApart refuses one address for both listeners, which would fail at
-// the start. Port 0 is a different port each time.
+// checkListenApart refuses the same address for both listeners: the start would
+// fail. Port 0 stands for another port each time.
 func (d *doc) checkListenApart() {
 	f := &d.file
 	if f.Listen != f.OpsListen || strings.HasSuffix(f.Listen, ":0") || !d.good(&f.Listen, &f.OpsListen) {
@@ -68,8 +68,8 @@ func (d *doc) checkListenApart() {
 	d.report(at, "must not be the address of both listen and ops_listen")
 }
 
-// warnOfProxies warns if everybody is trusted to name the address that a
-// request comes from.
+// warnOfProxies warns if every caller may choose the address that counts as its
+// own.
 func (d *doc) warnOfProxies() {
 	for i := range d.file.TrustedProxies {
 		if at := &d.file.TrustedProxies[i]; at.IsValid() && at.Bits() == 0 {
@@ -78,8 +78,8 @@ func (d *doc) warnOfProxies() {
 	}
 }
 
-// checkClientIPHeader accepts the name in any letter case and gives it the
-// usual one.
+// checkClientIPHeader accepts the name in any letter case and replaces it by
+// the usual spelling.
 func (d *doc) checkClientIPHeader(header *string) {
 	for _, known := range clientIPHeaders {
 		if strings.EqualFold(*header, known) {
@@ -90,8 +90,8 @@ func (d *doc) checkClientIPHeader(header *string) {
 	d.report(header, "must be one of %s", strings.Join(clientIPHeaders, ", "))
 }
 
-// checkName checks a required name, which appears in addresses, headers, logs
-// and metrics.
+// checkName checks a required name. It appears in addresses, headers, logs and
+// metrics.
 func (d *doc) checkName(name *string, thing any, what string) {
 	switch {
 	case !d.given(name) && *name == "":
@@ -111,13 +111,13 @@ func isNameRune(c rune) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_.", c)
 }
 
-// isToken tells whether s fits into an HTTP field as one word.
+// isToken reports whether s fits into an HTTP field as one word.
 func isToken(s string) bool {
 	const most = 256
 	return s != "" && len(s) <= most && strings.IndexFunc(s, func(c rune) bool { return c <= ' ' || c > '~' }) < 0
 }
 
-// oneOf checks that a value is one of a few words.
+// oneOf checks that a value is one of the given words.
 func oneOf[T ~string](d *doc, at *T, words ...T) {
 	if slices.Contains(words, *at) {
 		return
@@ -125,7 +125,7 @@ func oneOf[T ~string](d *doc, at *T, words ...T) {
 	d.report(at, "must be %s", listed(words))
 }
 
-// listed returns words as a list in a sentence: a, b or c.
+// listed returns words as an enumeration in a sentence: a, b or c.
 func listed[T ~string](words []T) string {
 	list := make([]string, len(words))
 	for i, w := range words {
@@ -134,8 +134,8 @@ func listed[T ~string](words []T) string {
 	return strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
 }
 
-// unique reports a value that has been seen before, and where. A value that is
-// missing is no repetition.
+// unique reports a value that occurred before, with its first place. A missing
+// value is not a repetition.
 func unique[T ~string](d *doc, seen map[string]any, at *T) {
 	if *at == "" || !d.good(at) {
 		return
@@ -147,8 +147,8 @@ func unique[T ~string](d *doc, seen map[string]any, at *T) {
 	seen[string(*at)] = at
 }
 
-// where names the place of a value in a message about another one. It names the
-// file, too, if that is not the same.
+// where describes the place of a value for a message about another one. It
+// includes the file if that differs.
 func (d *doc) where(at, other any) string {
 	p := d.places[at]
 	if p.file != d.places[other].file {

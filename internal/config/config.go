@@ -1,17 +1,18 @@
-// Package config reads what the operator configured: defaults, then the YAML
-// file, then flags (which stand for the environment too), then the keys in the
-// managed file, then a check of the whole. A configuration is either right, or
-// everything that is wrong with it is reported at once, with its place, so that a
-// [Config] can be used without a further look. The package is strict: it refuses
-// what it does not know. It does not watch files and it keeps no secrets, only
-// their SHA-256. It never writes the operator's file, except for the first one
-// ([Init]); keys that the program makes are in [ManagedFile] ([ChangeKeys]).
+// Package config reads the operator's configuration: defaults, then the YAML
+// file, then flags (and the environment variables that stand for them), then
+// the keys in the managed file. At last it checks the whole. Either the
+// configuration is right, or the package reports everything that is wrong with
+// it at once, with its place. So other packages can use a [Config] without
+// checking it again. The package is strict: it refuses settings that it does
+// not know. It does not watch files, and it keeps no secrets, only their
+// SHA-256. It never changes the operator's file; only [Init] writes a first
+// one. Keys that the program creates are in [ManagedFile] ([ChangeKeys]).
 //
-// A setting that is used as it is written is one field of Config, with its key in
-// the yaml tag, its default in defaults, and, if not every value is right, a line
-// in doc.check. Sections whose written form differs from their use (projects,
-// limits, overrides) have a form of their own in file.go and their translation in
-// a file of their own.
+// A setting that is used as it is written is one field of Config, with its key
+// in the yaml tag and its default in defaults. If not every value is right,
+// doc.check has a line for it. Sections that are written in another form than
+// they are used in (projects, limits, overrides) have a type of their own in
+// file.go, and a file of their own that translates them.
 package config
 
 import (
@@ -30,64 +31,64 @@ import (
 	"trackway/internal/clientip"
 )
 
-// Config is a checked configuration. It never changes, so that it may be
-// shared; a reload makes another one. Not all of it can change while the server
-// runs (see [CheckReload]).
+// Config is a checked configuration. It never changes, so it may be shared; a
+// reload creates a new one. Some settings cannot change while the server runs
+// (see [CheckReload]).
 type Config struct {
 	Listen         string         `yaml:"listen"`     // host:port of the public listener
 	OpsListen      string         `yaml:"ops_listen"` // host:port of the operator's listener
 	DataDir        string         `yaml:"data_dir"`   // a relative path in the file starts at the file's folder
 	TLS            TLS            `yaml:"tls"`
 	Server         Server         `yaml:"server"`
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`  // masked; IPv4 is never written as IPv6
-	ClientIPHeader string         `yaml:"client_ip_header"` // one of clientip's constants
-	ProxyProtocol  bool           `yaml:"proxy_protocol"`   // connections from trusted proxies begin with a PROXY header
-	Servers        []Server       `yaml:"servers"`          // the others
-	RedirectHosts  []string       `yaml:"redirect_hosts"`   // lower case: calls to them are sent on to a server that is up
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`  // masked; IPv4 never appears as IPv6
+	ClientIPHeader string         `yaml:"client_ip_header"` // one of the constants of package clientip
+	ProxyProtocol  bool           `yaml:"proxy_protocol"`   // connections from trusted proxies begin with a header
+	Servers        []Server       `yaml:"servers"`          // the other servers
+	RedirectHosts  []string       `yaml:"redirect_hosts"`   // in lower case; calls to them are redirected
 	Contact        Contact        `yaml:"contact"`
-	Connections    Connections    `yaml:"connections"` // to the public listener
+	Connections    Connections    `yaml:"connections"` // limits for the public listener
 	Memory         Memory         `yaml:"memory"`
 	Log            Log            `yaml:"log"`
 
-	Password  [sha256.Size]byte // SHA-256 of the one for the server's pages; zero: nobody can sign in
+	Password  [sha256.Size]byte // SHA-256 of the password for the server's pages; zero: nobody can sign in
 	Projects  []trackway.Project
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
 	Traffic   Traffic
 }
 
-// TLS names the PEM files of the public listener's certificate and its key.
+// TLS names the PEM files with the public listener's certificate and its key.
 // Both are empty if the listener speaks plain HTTP.
 type TLS struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
 }
 
-// Server is how a tracking server is named.
+// Server describes a tracking server.
 type Server struct {
-	Name   string `yaml:"name"` // this one's is by default the host's
+	Name   string `yaml:"name"` // this server's name is by default the host's
 	Region string `yaml:"region"`
-	URL    string `yaml:"url"` // where clients reach it; this one's may be empty
+	URL    string `yaml:"url"` // where clients reach it; may be empty for this server
 }
 
-// Contact is whom to ask for a higher limit or for missing data; the guide
+// Contact says whom to ask for a higher limit or about missing data. The guide
 // shows it. Both fields may be empty.
 type Contact struct {
 	Email string `yaml:"email"`
 	URL   string `yaml:"url"`
 }
 
-// Log says what is logged, and how.
+// Log says what is logged and in which format.
 type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn or error
 	Format string `yaml:"format"` // text or json
 }
 
-// SlogLevel returns the level as log/slog knows it.
+// SlogLevel returns the level as a [slog.Level].
 func (l Log) SlogLevel() slog.Level { return logLevels[l.Level] }
 
-// Logger returns a logger that writes to w, in the configured format,
-// everything from level on.
+// Logger returns a logger that writes messages of at least the given level to
+// w, in the configured format.
 func (l Log) Logger(w io.Writer, level slog.Leveler) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
 	if l.Format == "json" {
@@ -96,8 +97,8 @@ func (l Log) Logger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// Flags are the settings from the command line and the environment. They win
-// over the file. An empty one is not set.
+// Flags are the settings from the command line and the environment. They
+// override the file. An empty one is not set.
 type Flags struct {
 	Listen    string
 	OpsListen string
@@ -106,7 +107,7 @@ type Flags struct {
 	LogFormat string
 }
 
-// defaults returns the settings that hold if neither the file nor a flag sets
+// defaults returns the settings that apply if neither the file nor a flag sets
 // them.
 func defaults() Config {
 	return Config{
@@ -121,8 +122,8 @@ func defaults() Config {
 	}
 }
 
-// hostname returns the host's name, or trackway if that is unknown or no valid
-// name of a server.
+// hostname returns the host's name, or trackway if that is unknown or not valid
+// as a server's name.
 func hostname() string {
 	name, err := os.Hostname()
 	if err != nil || !isName(name) {
@@ -132,15 +133,15 @@ func hostname() string {
 }
 
 // Check checks a part of the configuration whose rules belong to another
-// package. It returns what is wrong: Field, as in a [Problem], and Msg. The
-// rest of the configuration, and of that part, may be wrong, too.
+// package. It returns problems with Field, as in a [Problem], and Msg. Other
+// parts of the configuration may be wrong too, and even the part itself.
 type Check func(*Config) []Problem
 
-// Load reads the configuration at path: the file, its mode, the certificate it
-// names, the environment variables that its keys name, and the managed file in
-// its data directory. Whatever is wrong comes as [InvalidError], whatever is
-// merely unwise as warnings, which are returned with or without an error. The
-// error is [fs.ErrNotExist] if there is no file at path.
+// Load reads the configuration at path: the file and its mode, the certificate
+// and the environment variables that it names, and the managed file in its data
+// directory. Mistakes are returned as an [InvalidError]. Things that are merely
+// unwise are returned as warnings, with or without an error. The error is
+// [fs.ErrNotExist] if there is no file at path.
 func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Problem, err error) {
 	d, err := load(path, flags, os.LookupEnv, readManaged, checks)
 	if err != nil {
@@ -158,8 +159,9 @@ func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Pr
 	return cfg, d.warnings, err
 }
 
-// LoadElsewhere is [Load] for a command other than the server. Whatever only the
-// server needs (the certificate, environment variables) may be out of reach.
+// LoadElsewhere is [Load] for commands other than the server. They may not have
+// access to what only the server needs: the certificate and the environment
+// variables.
 func LoadElsewhere(path string, flags Flags, checks ...Check) (*Config, error) {
 	d, err := load(path, flags, elsewhere, readManaged, checks)
 	if err != nil {
@@ -168,13 +170,13 @@ func LoadElsewhere(path string, flags Flags, checks ...Check) (*Config, error) {
 	return d.result()
 }
 
-// elsewhere answers for environment variables that only the server has.
+// elsewhere stands in for environment variables that only the server has.
 func elsewhere(name string) (string, bool) {
 	return cmp.Or(os.Getenv(name), "the server's environment has it"), true
 }
 
-// Parse is [Load] for a text that is at hand: name stands in the problems,
-// relative paths start at its folder, and lookup answers for the environment. It
+// Parse is [Load] for a text in memory. Problems refer to it as name, relative
+// paths start at the folder of name, and lookup replaces the environment. Parse
 // touches no file. Its only error is [InvalidError].
 func Parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks ...Check) (*Config, error) {
 	return parse(name, src, flags, lookup, checks).result()
@@ -188,7 +190,8 @@ func parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 	return d
 }
 
-// load reads the operator's file at path, and the managed one by a function.
+// load reads the operator's file at path, and calls managed for the managed
+// file.
 func load(path string, flags Flags, lookup func(string) (string, bool), managed managedReader, checks []Check) (*doc, error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
@@ -202,8 +205,9 @@ func load(path string, flags Flags, lookup func(string) (string, bool), managed 
 	return d, nil
 }
 
-// readFile reads the operator's file and the flags. It returns false if the file
-// holds no settings at all: everything would be reported as missing.
+// readFile reads the operator's file and the flags. It returns false if the
+// file contains no settings at all: otherwise everything would be reported as
+// missing.
 func (d *doc) readFile(src []byte, flags Flags) bool {
 	d.file.setDefaults()
 	if !d.read(src, &d.file) {
@@ -214,7 +218,7 @@ func (d *doc) readFile(src []byte, flags Flags) bool {
 	return true
 }
 
-// translate checks what was read and makes a [Config] of it.
+// translate checks what was read and makes a [Config] from it.
 func (d *doc) translate(checks []Check) {
 	d.check()
 	d.file.Config.Password = d.password()
@@ -228,7 +232,7 @@ func (d *doc) translate(checks []Check) {
 }
 
 // startPathsAt makes the paths in the file independent of the working
-// directory: otherwise a start from another folder would find another, empty,
+// directory. Otherwise, a start from another folder would use another, empty
 // data directory.
 func (d *doc) startPathsAt(dir string) {
 	f := &d.file
@@ -248,8 +252,7 @@ func (d *doc) apply(flags Flags) {
 	d.set(&f.Log.Format, flags.LogFormat, "--log-format or TRACKWAY_LOG_FORMAT")
 }
 
-// warnOfMode warns if the file holds a secret and users other than its owner
-// may read it.
+// warnOfMode warns if the file contains a secret and other users may read it.
 func (d *doc) warnOfMode(mode fs.FileMode) {
 	if mode.Perm()&0o077 != 0 && d.file.holdsSecret() {
 		d.warnings = append(d.warnings, Problem{File: d.name, Msg: fmt.Sprintf(
@@ -257,13 +260,12 @@ func (d *doc) warnOfMode(mode fs.FileMode) {
 	}
 }
 
-// result returns the configuration, or everything that is wrong with it, in the
-// order of the files.
+// result returns the configuration, or all mistakes in the order of the files.
 func (d *doc) result() (*Config, error) {
 	if len(d.problems) > 0 {
 		d.problems.sort()
 		return nil, d.problems
 	}
-	cfg := d.file.Config // a copy, so that the secrets in the file's other fields are not kept in memory
+	cfg := d.file.Config // a copy, so that the secrets in the file's other fields do not stay in memory
 	return &cfg, nil
 }

@@ -22,7 +22,7 @@ import (
 
 const minimal = "projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]\n"
 
-// wide is how IPv6 callers are counted together, unless the file says otherwise.
+// wide is how IPv6 callers are counted together by default.
 var wide = trackway.IPv6Wide{Prefix: 48, Times: 16}
 
 func comparePrefixes(a, b netip.Prefix) bool { return a == b }
@@ -180,7 +180,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// What other editors write is read, too.
+// Load reads what other editors write.
 func TestForms(t *testing.T) {
 	t.Parallel()
 	for name, src := range map[string]string{
@@ -212,7 +212,8 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// What a Check finds gets its place: the value's, or that of what it is missing from.
+// Each problem of a Check gets its place: that of the value or, if the value is
+// missing, that of the thing that lacks it.
 func TestChecks(t *testing.T) {
 	t.Parallel()
 	const src = minimal + `limits:
@@ -318,7 +319,7 @@ func TestLoadFails(t *testing.T) {
 	}
 }
 
-// Only Load reads the environment and the certificate, and it reads the real ones.
+// Only Load reads the real environment and the real certificate.
 func TestLoadReadsSurroundings(t *testing.T) {
 	t.Setenv("TRACKWAY_TEST_SECRET", "s3cr3t-of-16-chars")
 	dir := t.TempDir()

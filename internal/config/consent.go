@@ -2,7 +2,7 @@ package config
 
 import "trackway"
 
-// consents checks and translates what customers of a project may consent to.
+// consents checks and translates the consent categories of a project.
 func (r keyring) consents(categories []consentCategory) []trackway.ConsentCategory {
 	var domain []trackway.ConsentCategory
 	seen := make(map[string]any)
@@ -10,7 +10,7 @@ func (r keyring) consents(categories []consentCategory) []trackway.ConsentCatego
 		c := &categories[i]
 		switch n := len(c.ID); {
 		case !r.given(&c.ID):
-			r.missing(c, "needs an id: what events of type consent hold as their category")
+			r.missing(c, "needs an id, which events of type consent have as their category")
 		case n == 0 || n > trackway.MaxNameBytes:
 			r.report(&c.ID, "must be 1 to %d bytes", trackway.MaxNameBytes)
 		}

@@ -2,8 +2,8 @@ package config
 
 import "crypto/sha256"
 
-// password returns the SHA-256 of the password for the server's pages, zero if
-// there is none.
+// password returns the SHA-256 of the password for the server's pages. It is
+// zero if there is no password.
 func (d *doc) password() (sum [sha256.Size]byte) {
 	f := &d.file.Dashboard
 	hashed, named := d.given(&f.PasswordSHA256), d.given(&f.PasswordEnv)

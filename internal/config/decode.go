@@ -15,10 +15,10 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// read decodes src into dst, a pointer to a struct. It returns false if src holds
-// no settings at all, right or wrong.
+// read decodes src into dst, a pointer to a struct. It returns false if src
+// contains no settings at all, right or wrong.
 func (d *doc) read(src []byte, dst any) (ok bool) {
-	src = bytes.TrimPrefix(src, []byte("\ufeff")) // the byte order mark would belong to the first key
+	src = bytes.TrimPrefix(src, []byte("\ufeff")) // the byte order mark would become part of the first key
 	// mapping finds duplicate keys, and goes on after the first.
 	parsed, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -44,16 +44,15 @@ func isDirective(n ast.Node) bool {
 	return ok
 }
 
-// quotation matches the parts of the parser's messages that may come from the
-// file.
+// quotation matches the parts of the parser's messages that may quote the file.
 var quotation = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'`)
 
-// unquote hides a quotation, which could be part of a secret, unless it is one
-// of YAML's own marks.
+// unquote hides a quotation, which could be part of a secret. It keeps YAML's
+// own marks.
 func unquote(quotation string) string {
 	switch {
 	case quotation == "'\t'":
-		return `'\t'` // the tab itself could not be seen
+		return `'\t'` // the tab itself would be invisible
 	case strings.Contains("'{' '}' '[' ']' ',' ':' '@' '`'", quotation):
 		return quotation
 	}

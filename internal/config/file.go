@@ -8,7 +8,7 @@ import (
 )
 
 // file is the YAML file: the settings that are used as they are written, and
-// the sections that need translation.
+// the sections that must be translated.
 type file struct {
 	Config    `yaml:",inline"`
 	Dashboard dashboard           `yaml:"dashboard"`
@@ -20,7 +20,7 @@ type file struct {
 
 type dashboard struct {
 	PasswordSHA256 hidden `yaml:"password_sha256"`
-	PasswordEnv    hidden `yaml:"password_env"` // hidden, because a password may stand here by mistake
+	PasswordEnv    hidden `yaml:"password_env"` // hidden, because someone may write a password here by mistake
 }
 
 type project struct {
@@ -51,7 +51,7 @@ type key struct {
 	ID           string           `yaml:"id"`
 	Secret       hidden           `yaml:"secret"`
 	SecretSHA256 hidden           `yaml:"secret_sha256"`
-	SecretEnv    hidden           `yaml:"secret_env"` // hidden, because a secret may stand here by mistake
+	SecretEnv    hidden           `yaml:"secret_env"` // hidden, because someone may write a secret here by mistake
 
 	PreviousToken        hidden    `yaml:"previous_token"`
 	PreviousSecretSHA256 hidden    `yaml:"previous_secret_sha256"`
@@ -60,8 +60,8 @@ type key struct {
 	Permissions []string `yaml:"permissions"`
 }
 
-// presented returns what a client shows of the key: a public key's token, or a
-// private one's id. No two keys share it.
+// presented returns what clients present of the key: a public key's token, or a
+// private key's id. It is unique among all keys.
 func (k *key) presented() string {
 	if k.Kind == trackway.PublicKey {
 		return string(k.Token)
@@ -76,13 +76,14 @@ type consentCategory struct {
 	LegitimateInterest bool   `yaml:"legitimate_interest"`
 }
 
-// policy is a limit, whose defaults are set before it is read.
+// policy is a limit. Its defaults are set before it is read.
 type policy struct {
 	trackway.Policy `yaml:",inline"`
 }
 
-// The defaults hold for what is not written; a list that is written replaces its default as a whole. Those of the limits
-// are the published rates.
+// setDefaults sets the defaults of the file's own sections. A list in the file
+// replaces its default list as a whole. The default limits are the published
+// rates.
 
 func (f *file) setDefaults() {
 	f.Config = defaults()
@@ -103,8 +104,8 @@ func (p *project) setDefaults() {
 	p.Identifiers = identifiers{Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody()}
 }
 
-// usualNobody are the texts that common clients send as an identifier if they
-// have none.
+// usualNobody returns the texts that common clients send as an identifier if
+// they have none.
 func usualNobody() []string {
 	return []string{"null", "undefined", "none", "nil", "nan", "(null)", "[object object]", "0"}
 }
@@ -119,8 +120,8 @@ func (p *policy) setDefaults() {
 	p.IPv6Wide = trackway.IPv6Wide{Prefix: 48, Times: 16}
 }
 
-// holdsSecret tells whether the file holds a secret. The hash of the
-// dashboard's password counts: it is enough to make sessions.
+// holdsSecret reports whether the file contains a secret. The hash of the
+// dashboard's password counts: it is enough to forge sessions.
 func (f *file) holdsSecret() bool {
 	return f.Dashboard.PasswordSHA256 != "" || slices.ContainsFunc(f.Projects, func(p project) bool {
 		return slices.ContainsFunc(p.Keys, func(k key) bool { return k.Secret != "" })

@@ -15,7 +15,7 @@ import (
 var initial string
 
 // Credentials are what a client needs to use the first project. Only [Init]
-// knows them: a [Config] holds no secrets.
+// returns them: a [Config] contains no secrets.
 type Credentials struct {
 	ProjectToken string
 	PublicToken  string
@@ -24,8 +24,8 @@ type Credentials struct {
 	Password     string // for the server's pages
 }
 
-// Init writes a first configuration to path, with new random keys, readable by
-// its owner only. It leaves a file that is there alone, and returns
+// Init writes a first configuration to path, with new random keys. Only its
+// owner can read it. If a file exists already, Init leaves it alone and returns
 // [fs.ErrExist].
 func Init(path string) (Credentials, error) {
 	c := Credentials{ProjectToken: newUUID(), PublicToken: rand.Text(), KeyID: rand.Text(), Secret: rand.Text(), Password: rand.Text()}
@@ -44,7 +44,7 @@ func Init(path string) (Credentials, error) {
 // newUUID returns a random UUID (RFC 9562 section 5.4).
 func newUUID() string {
 	var u [16]byte
-	rand.Read(u[:]) // never fails: it would end the program first
+	rand.Read(u[:]) // never returns an error: it would crash the program
 	u[6] = u[6]&0x0f | 0x40
 	u[8] = u[8]&0x3f | 0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:])

@@ -57,7 +57,8 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// The generated file says that its values are the defaults: apart from the project they have to be.
+// The generated file claims that its values are the defaults. This must be true
+// for everything except the project.
 func TestInitIsDefault(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "trackway.yaml")
@@ -148,7 +149,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestPassword: the hash that the first configuration holds is that of the password that is printed; a short one is warned of.
+// TestPassword checks that the hash in the first configuration belongs to the
+// printed password, and that a short password is warned of.
 func TestPassword(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "trackway.yaml")

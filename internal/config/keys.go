@@ -18,21 +18,22 @@ import (
 	"trackway/internal/durable"
 )
 
-// Keys are the keys of an installation, from both files, while they are listed or
-// changed. A change is made in the managed file only.
+// Keys are the keys of an installation, from both files, while they are listed
+// or changed. Changes go to the managed file only.
 type Keys struct{ doc *doc }
 
-// PlacedKey is a key, its project's name, and where it is written.
+// PlacedKey is a key with the name of its project and the place where it is
+// written.
 type PlacedKey struct {
 	trackway.Key
 
-	Project string // or its token, if the operator's file does not have the project
+	Project string // or the project's token, if the operator's file does not have the project
 	File    string
 	Line    int
 }
 
 // ReadKeys reads the keys of the configuration at path, which must be right.
-// Environment variables that it names may be out of reach.
+// The environment variables that it names may be unset.
 func ReadKeys(path string, flags Flags) (*Keys, error) {
 	d, err := load(path, flags, elsewhere, readManaged, nil)
 	if err != nil {
@@ -42,12 +43,12 @@ func ReadKeys(path string, flags Flags) (*Keys, error) {
 	return &Keys{d}, err
 }
 
-// ChangeKeys lets change change the keys of the configuration at path, and writes
-// the managed file: in one step for all who read it, and durably. Of several that
-// change keys at once, each waits for the one before it. A change that would make
-// the configuration wrong is refused. It returns the configuration as it is then.
+// ChangeKeys lets a function change the keys of the configuration at path, and
+// writes the managed file, atomically and durably. Concurrent changes wait for
+// each other. A change that would make the configuration wrong is refused.
+// ChangeKeys returns the configuration after the change.
 func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, error) {
-	k, err := ReadKeys(path, flags) // to find the data directory
+	k, err := ReadKeys(path, flags) // this finds the data directory
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, er
 	if err != nil {
 		return nil, fmt.Errorf("lock the managed keys: %w", err)
 	}
-	defer func() { _ = dir.Close() }() // which unlocks it
+	defer func() { _ = dir.Close() }() // this unlocks it
 	owner, err := ownerOf(dir)
 	if err != nil {
 		return nil, err
@@ -82,8 +83,9 @@ func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, er
 	return cfg, err
 }
 
-// lockDir makes a directory, if it is not there, and locks it (flock(2)) until it
-// is closed. The managed file itself cannot be locked: each change replaces it.
+// lockDir locks a directory (flock(2)) until it is closed. It creates a missing
+// one. The managed file itself cannot be locked, because each change replaces
+// it.
 func lockDir(path string) (*os.File, error) {
 	const private = 0o700
 	if err := os.MkdirAll(path, private); err != nil {
@@ -99,9 +101,9 @@ func lockDir(path string) (*os.File, error) {
 	return dir, nil
 }
 
-// ownerOf returns to whom a directory, and so each file in it, belongs. It is an
-// error if that is another user, whose server could not read a file of this one;
-// root may give its file away.
+// ownerOf returns the owner of a directory, who must own each file in it too.
+// It is an error if that is another user, whose server could not read a file of
+// this one. Root can give its file away.
 func ownerOf(dir *os.File) (*syscall.Stat_t, error) {
 	var owner syscall.Stat_t
 	if err := syscall.Fstat(int(dir.Fd()), &owner); err != nil {
@@ -113,7 +115,7 @@ func ownerOf(dir *os.File) (*syscall.Stat_t, error) {
 	return &owner, nil
 }
 
-// with returns the configuration as it is with another managed file.
+// with returns the configuration with the given text as its managed file.
 func (d *doc) with(text []byte, flags Flags) (*Config, error) {
 	next, err := load(d.name, flags, elsewhere, func(string) ([]byte, fs.FileMode, error) { return text, 0, nil }, nil)
 	if err != nil {
@@ -121,7 +123,7 @@ func (d *doc) with(text []byte, flags Flags) (*Config, error) {
 	}
 	for i := range next.problems {
 		if p := &next.problems[i]; p.File != d.name {
-			p.File, p.Line = "", 0 // of a text that nobody sees
+			p.File, p.Line = "", 0 // the user never sees this text
 		}
 	}
 	return next.result()
@@ -139,10 +141,10 @@ func (k *Keys) List() []PlacedKey {
 	return list
 }
 
-// Add makes a key of a project, which is named by its name or token, or is the
-// only one. It returns the public key's token, or the private key's id and secret.
-// Permissions are written as in the operator's file; without any, the key has all
-// those of its kind.
+// Add adds a key to a project, which is named by its name or token; an empty
+// text means the only project. It returns the public key's token, or the
+// private key's id and secret. Permissions are written as in the operator's
+// file; without any, the key has all permissions of its kind.
 func (k *Keys) Add(project, name string, kind trackway.KeyKind, permissions []string) (id, secret string, err error) {
 	h, err := k.holder(project)
 	if err != nil {
@@ -166,8 +168,8 @@ func (k *Keys) Add(project, name string, kind trackway.KeyKind, permissions []st
 	return id, secret, nil
 }
 
-// configured tells whether the operator's file has a project. Those that it does
-// not have come last.
+// configured reports whether the operator's file has a project. The projects
+// that it does not have come last.
 func (d *doc) configured(h *holder) bool {
 	return slices.IndexFunc(d.holders, func(o holder) bool { return o.token == h.token }) < len(d.file.Projects)
 }
@@ -177,14 +179,14 @@ func (k *Keys) add(h *holder, added key) {
 	m.Keys = append(m.Keys, managedKey{h.token, added})
 }
 
-// errEnv is why a key is not rotated.
+// errEnv explains why a key cannot be rotated.
 var errEnv = errors.New("the key's secret is in an environment variable of the server (secret_env), which this command cannot change; " +
 	"write secret_sha256, previous_secret_sha256 and previous_until by hand")
 
 // Rotate gives a private key a new secret, or a public key a new token, and
-// returns it. What the key had works until a time, too; what it had before that
-// no longer does. A key of the operator's file moves to the managed file; unused
-// is the place of the line that has no effect any more, if so.
+// returns it. The old secret or token works until a given time; the one before
+// it stops working now. A key of the operator's file moves to the managed file.
+// Then unused is the place of the line that no longer has an effect.
 func (k *Keys) Rotate(project, name string, until time.Time) (kind trackway.KeyKind, made, unused string, err error) {
 	h, old, err := k.key(project, name)
 	if err != nil {
@@ -212,8 +214,8 @@ func (k *Keys) Rotate(project, name string, until time.Time) (kind trackway.KeyK
 	return next.Kind, made, unused, nil
 }
 
-// Revoke ends a key. If that is in the operator's file, unused is the place of the
-// line that has no effect any more.
+// Revoke revokes a key. If the key is in the operator's file, unused is the
+// place of the line that no longer has an effect.
 func (k *Keys) Revoke(project, name string) (unused string, err error) {
 	_, old, err := k.key(project, name)
 	if err != nil {
@@ -227,14 +229,14 @@ func (k *Keys) Revoke(project, name string) (unused string, err error) {
 	return k.revoke(old), nil
 }
 
-// managedIndex returns the index of a key in the managed file, -1 if it is in the
-// operator's.
+// managedIndex returns the index of a key in the managed file, or -1 if the key
+// is in the operator's file.
 func (k *Keys) managedIndex(old *key) int {
 	return slices.IndexFunc(k.doc.managed.Keys, func(m managedKey) bool { return m.Key.presented() == old.presented() })
 }
 
-// revoke records that a key of the operator's file is no longer in force, nor is
-// what it had before, and returns its place there.
+// revoke records that a key of the operator's file, with its previous token, is
+// no longer in force. It returns the key's place in that file.
 func (k *Keys) revoke(old *key) (place string) {
 	m, at := &k.doc.managed, k.doc.places[old]
 	m.Revoked = append(m.Revoked, hidden(old.presented()))
@@ -249,7 +251,8 @@ func digestOf(secret string) hidden {
 	return hidden(hex.EncodeToString(sum[:]))
 }
 
-// holder finds a project by its name or token; empty is the only one.
+// holder finds a project by its name or token. An empty text means the only
+// project.
 func (k *Keys) holder(project string) (*holder, error) {
 	all := k.doc.holders
 	var names []string

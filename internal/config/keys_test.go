@@ -41,8 +41,8 @@ projects:
   - {name: shop, token: ` + shopToken + `}
 `
 
-// installation writes the two files, and returns the operator's path. A managed
-// file that is empty is left out.
+// installation writes the two files, and returns the path of the operator's. If
+// managed is empty, it writes no managed file.
 func installation(t testing.TB, operators, managed string) (path string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -62,7 +62,7 @@ func installation(t testing.TB, operators, managed string) (path string) {
 	return path
 }
 
-// loads loads an installation whose environment has everything.
+// loads loads an installation whose environment has all variables.
 func loads(t testing.TB, path string) (*Config, string) {
 	t.Helper()
 	d, err := load(path, Flags{}, elsewhere, readManaged, nil)
@@ -80,8 +80,8 @@ func loads(t testing.TB, path string) (*Config, string) {
 	return cfg, strings.ReplaceAll(said.String(), filepath.Dir(path)+"/", "")
 }
 
-// What is wrong with the managed file, or with the two together, is said with the
-// places in both, and no secret is.
+// Mistakes in the managed file, or in both together, are reported with their
+// places in both, and without secrets.
 func TestManagedProblems(t *testing.T) {
 	t.Parallel()
 	key := func(rest string) string {
@@ -117,7 +117,7 @@ func TestManagedProblems(t *testing.T) {
 		},
 		"revoked": {
 			"", "version: 1\nrevoked: [public-token, of-a-line-that-was-removed]\n",
-			"warning: t.yaml:7:9: projects[0].keys[0]: has no effect: `trackway key` has revoked or rotated this key; the line may be removed\n",
+			"warning: t.yaml:7:9: projects[0].keys[0]: has no effect: `trackway key` has revoked or rotated this key; you may remove the line\n",
 		},
 		"revoked and turned by hand": {
 			strings.Replace(operators, "token: public-token", "token: made-by-hand, previous_token: public-token, previous_until: 2026-11-23", 1),
@@ -128,7 +128,7 @@ func TestManagedProblems(t *testing.T) {
 		"override of a revoked key": {
 			operators + "overrides: [{policy: track, key: web, limit: 1}]\n", "version: 1\nrevoked: [public-token]\n",
 			`t.yaml:12:34: overrides[0].key "web": is not the name of a key` +
-				"warning: t.yaml:7:9: projects[0].keys[0]: has no effect: `trackway key` has revoked or rotated this key; the line may be removed\n",
+				"warning: t.yaml:7:9: projects[0].keys[0]: has no effect: `trackway key` has revoked or rotated this key; you may remove the line\n",
 		},
 		"both are wrong": {
 			"listen: x\n" + operators, "version: 1\nkeys: x\n",
@@ -148,8 +148,8 @@ func TestManagedProblems(t *testing.T) {
 	}
 }
 
-// A managed file that others may use is refused; one of a group, as some volumes
-// make it, is warned of.
+// A managed file that everybody may use is refused. One that its group may use,
+// as on some volumes, leads to a warning.
 func TestManagedMode(t *testing.T) {
 	t.Parallel()
 	for mode, want := range map[os.FileMode]string{
@@ -175,9 +175,9 @@ func TestManagedMode(t *testing.T) {
 	}
 }
 
-// What is no regular file is refused: a link that leads nowhere, after which
-// revoked keys would be in force again, a link to a file, which the next change
-// would replace, and a pipe, whose reader would wait for ever.
+// Anything but a regular file is refused. After a dangling link, revoked keys
+// would be in force again; the next change would replace a link to a file; a
+// pipe would block its reader.
 func TestManagedIsNoFile(t *testing.T) {
 	t.Parallel()
 	for what, place := range map[string]func(path string) error{
@@ -203,13 +203,13 @@ func TestManagedIsNoFile(t *testing.T) {
 	}
 }
 
-// model is what keys should do, as a map from what a client presents, and, for a
-// private key, its secret, to the name of the key that it lets in as.
+// model is what the keys should do. It maps what a client presents (with the
+// secret, for a private key) to the name of the key that it lets in.
 type model map[credential]string
 
 type credential struct{ presented, secret string }
 
-// grants returns whom a configuration lets in, of these credentials.
+// grants returns which of the given credentials a configuration lets in.
 func grants(cfg *Config, tried []credential, now time.Time) model {
 	in := make(model)
 	for _, p := range cfg.Projects {
@@ -228,15 +228,16 @@ func grants(cfg *Config, tried []credential, now time.Time) model {
 	return in
 }
 
-// Whatever is done to keys of either file, those let in that should, and nobody
-// else; the operator's file stays as it is, and no secret is in the managed one.
+// After any changes to keys of either file, exactly the right credentials are
+// let in. The operator's file does not change, and the managed file contains no
+// secret.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		path := installation(t, operators, "")
 		now := time.Now()
 		tried := []credential{{"public-token", ""}, {"back-id", "s3cr3t-of-16-chars"}, {"newer-token", ""}, {"older-token", ""}}
-		previous := map[string]credential{"demo/old": tried[3]} // by key: what works besides
+		previous := map[string]credential{"demo/old": tried[3]} // by key: what else works
 		current := map[string]credential{"demo/web": tried[0], "demo/back": tried[1], "demo/old": tried[2]}
 		var want model
 		for i := range rapid.IntRange(1, 4).Draw(rt, "changes") {
@@ -317,7 +318,7 @@ func TestChanges(t *testing.T) {
 	})
 }
 
-// Of many who change keys at once none undoes what another did.
+// Concurrent changes of keys do not undo each other.
 func TestChangeAtOnce(t *testing.T) {
 	t.Parallel()
 	path := installation(t, operators, "")
@@ -343,8 +344,8 @@ func TestChangeAtOnce(t *testing.T) {
 	}
 }
 
-// A change that is refused leaves no trace, and says why without the place in a
-// text that nobody sees.
+// A refused change leaves no trace. The error gives the reason, but not the
+// place in a text that the user never sees.
 func TestRefusedChanges(t *testing.T) {
 	t.Parallel()
 	path := installation(t, operators+"overrides: [{policy: track, key: web, limit: 1}]\n", "")
@@ -391,7 +392,7 @@ func TestRefusedChanges(t *testing.T) {
 	}
 }
 
-// What was revoked stays revoked if the operator puts an old file back.
+// A revoked key stays revoked if the operator puts an old file back.
 func TestOldFile(t *testing.T) {
 	t.Parallel()
 	path := installation(t, operators, "")
@@ -418,13 +419,13 @@ func TestOldFile(t *testing.T) {
 	}
 }
 
-// What a check finds missing is placed in the operator's file, whatever the
-// managed file holds.
+// If a check finds something missing, its place is in the operator's file,
+// whatever the managed file contains.
 func TestCheckBesideManaged(t *testing.T) {
 	t.Parallel()
 	path := installation(t, operators, "\n\n\nversion: 1\n")
 	check := func(*Config) []Problem { return []Problem{{Field: "limits[0].limit", Msg: "is wrong"}} }
-	for range 20 { // the order of a map's elements is random
+	for range 20 { // the order of a map is random
 		_, err := LoadElsewhere(path, Flags{}, check)
 		if want := path + ":2:1: limits[0].limit: is wrong"; fmt.Sprint(err) != want {
 			t.Fatalf("got %v, want %s", err, want)
@@ -432,8 +433,8 @@ func TestCheckBesideManaged(t *testing.T) {
 	}
 }
 
-// Keys of a project that the operator's file no longer has are shown, can be
-// revoked, and are in force again when the project comes back.
+// Keys of a project that the operator's file no longer has are listed and can
+// be revoked. They are in force again when the project comes back.
 func TestProjectGone(t *testing.T) {
 	t.Parallel()
 	path := installation(t, operators, "")
@@ -486,7 +487,7 @@ func TestProjectGone(t *testing.T) {
 	}
 }
 
-// Whatever stands in a managed file is read again as it was written.
+// Everything in a managed file is read as it was written.
 func TestManagedRoundTrip(t *testing.T) {
 	t.Parallel()
 	texts := []string{"", "1", "1e5", "0x1F", "010", "1_000", "2026-11-22", "true", "No", "~", "null", ".inf", "-", "- a", "a: b", " a ", "#", "a #b", "é\u2028", "'", `"`, "{", "a\nb", "\t", "!x", "&a", "*a", "|", "%"}
@@ -538,7 +539,7 @@ func TestManagedDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for bit := 0; bit < 8*len(text); bit += 7 { // which meets each byte
+	for bit := 0; bit < 8*len(text); bit += 7 { // meets each byte
 		flipped := slices.Clone(text)
 		flipped[bit/8] ^= 1 << (bit % 8)
 		if got, err := read(flipped); err == nil && !gocmp.Equal(want, got) {
@@ -547,8 +548,8 @@ func TestManagedDamage(t *testing.T) {
 	}
 }
 
-// FuzzManaged: whatever is in the managed file, the program reads it or says what
-// is wrong, without control characters.
+// FuzzManaged puts anything into the managed file. The program must read it or
+// say what is wrong, without control characters.
 func FuzzManaged(f *testing.F) {
 	f.Add([]byte("version: 1\nkeys: [{project: " + demoToken + ", name: a, kind: public, token: new-token}]\nrevoked: [public-token]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -571,7 +572,7 @@ func FuzzManaged(f *testing.F) {
 }
 
 // A file that root writes belongs to the owner of the data directory, whose
-// server has to read it.
+// server must read it.
 func TestManagedOwner(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

@@ -2,8 +2,8 @@ package config
 
 import "trackway"
 
-// policies returns the limits. It checks only that they are complete.
-// internal/limit checks their values, by a [Check].
+// policies returns the limits. It only checks that they are complete.
+// internal/limit checks their values with a [Check].
 func (d *doc) policies() []trackway.Policy {
 	var policies []trackway.Policy
 	for i := range d.file.Limits {

@@ -18,12 +18,12 @@ import (
 	"trackway"
 )
 
-// ManagedFile is the name of the file in the data directory that holds what the
-// program itself configures: the keys that `trackway key` makes, and which of the
-// operator's it has ended. The program alone writes it.
+// ManagedFile is the name of the file in the data directory with the program's
+// own configuration: the keys that `trackway key` creates, and the list of the
+// operator's keys that it has revoked. Only the program writes it.
 const ManagedFile = "managed.yaml"
 
-// ManagedPath returns where the managed file is.
+// ManagedPath returns the path of the managed file.
 func (c *Config) ManagedPath() string { return filepath.Join(c.DataDir, ManagedFile) }
 
 // managedVersion is the version of the managed file's format.
@@ -37,27 +37,28 @@ const managedHead = `# This file belongs to Trackway, which replaces it as a who
 type managed struct {
 	Version uint32       `yaml:"version"`
 	Keys    []managedKey `yaml:"keys"`
-	// Revoked lists what clients present of the keys in the operator's file that
-	// are no longer in force. They stay here for ever: the operator may put an old
+	// Revoked lists the tokens and ids of keys in the operator's file that are
+	// no longer in force. They stay here forever: the operator may put an old
 	// file back.
 	Revoked []hidden `yaml:"revoked"`
 }
 
 // managedKey is a key in the managed file.
 type managedKey struct {
-	Project string `yaml:"project"` // its token, which stays if the operator renames the project
+	Project string `yaml:"project"` // the project's token, which stays the same if the operator renames the project
 	Key     key    `yaml:",inline"`
 }
 
-// holder is a project and its keys from both files, revoked ones apart.
+// holder is a project with its keys from both files, without revoked ones.
 type holder struct {
 	name, token string // name is the token if the operator's file has no such project
 	keys        []*key
 	translated  []trackway.Key
 }
 
-// encode returns the text of the managed file. All texts are in quotes: the
-// library's encoder leaves them out around some that would be read as numbers.
+// encode returns the text of the managed file. All texts are quoted: the
+// library's encoder would leave out the quotes around some that read as
+// numbers.
 func (m *managed) encode() []byte {
 	b := fmt.Appendf(nil, "%sversion: %d\nkeys:", managedHead, managedVersion)
 	if len(m.Keys) == 0 {
@@ -76,18 +77,19 @@ func (m *managed) encode() []byte {
 	return fmt.Appendf(b, "%s%x\n", checksumHead, sha256.Sum256(b))
 }
 
-// checksumHead begins the last line of the managed file, which holds the SHA-256
-// of all above. A flipped bit in a revoked token would let it in again. Whoever
-// must edit the file by hand removes the line.
+// checksumHead begins the last line of the managed file: the SHA-256 of
+// everything above. Without it, a flipped bit in a revoked token would put the
+// key in force again. Anyone who has to edit the file by hand removes this
+// line.
 const checksumHead = "# SHA-256 of all above: "
 
-// damaged tells whether the managed file has a checksum that does not fit.
+// damaged reports whether the managed file has a wrong checksum.
 func damaged(text []byte) bool {
 	body, sum, ok := bytes.Cut(text, []byte(checksumHead))
 	return ok && string(sum) != fmt.Sprintf("%x\n", sha256.Sum256(body))
 }
 
-// written returns a text, a time, or a list of them, as YAML.
+// written returns a text, a time, or a list of these as YAML.
 func written(v reflect.Value) string {
 	switch {
 	case v.Kind() == reflect.Slice:
@@ -103,16 +105,16 @@ func written(v reflect.Value) string {
 }
 
 // managedReader returns the managed file at path, and its mode. The error is
-// [fs.ErrNotExist] if there is none.
+// [fs.ErrNotExist] if there is no file.
 type managedReader func(path string) ([]byte, fs.FileMode, error)
 
-// errNoFile is why what stands in the managed file's place is not read. A link
-// that leads nowhere must not pass for a file that was never made: revoked keys
-// would return. The next change would replace any link, and a pipe would keep
-// its reader waiting.
+// errNoFile explains why we do not read anything but a regular file in the
+// managed file's place. A dangling link would look like a file that does not
+// exist yet, and revoked keys would be in force again. The next change would
+// replace any link. A pipe would block its reader.
 var errNoFile = errors.New("it is no regular file, as it must be")
 
-// readManaged is the [managedReader] of the file system.
+// readManaged is the [managedReader] for the file system.
 func readManaged(path string) ([]byte, fs.FileMode, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -134,7 +136,7 @@ func (d *doc) readManaged(read managedReader) {
 		return
 	case err != nil:
 		if inner, ok := errors.AsType[*fs.PathError](err); ok {
-			err = inner.Err // without the path, which is said already
+			err = inner.Err // without the path, which the problem has already
 		}
 		d.problems = append(d.problems, Problem{File: path, Msg: fmt.Sprintf("cannot be read: %v", err)})
 		return
@@ -148,7 +150,7 @@ func (d *doc) readManaged(read managedReader) {
 	switch open := (Problem{File: path, Msg: fmt.Sprintf("others may read or write it (mode %#o): chmod 600", mode.Perm())}); {
 	case mode.Perm()&others != 0:
 		m.problems = InvalidError{open}
-	case mode.Perm()&group != 0: // which some volumes give to every file
+	case mode.Perm()&group != 0: // some volumes give these to every file
 		d.warnings = append(d.warnings, open)
 	}
 	at := &d.managed.Version
@@ -156,7 +158,7 @@ func (d *doc) readManaged(read managedReader) {
 	case ok && !m.given(at):
 		m.missing(&d.managed, "needs version: %d", managedVersion)
 	case m.good(at) && *at != managedVersion && ok:
-		m.problems = nil // of what this version does not know
+		m.problems = nil // they would be about what this version does not know
 		m.report(at, "must be %d: this version of the program reads no other", managedVersion)
 	}
 	d.problems = append(d.problems, m.problems...)
@@ -175,7 +177,7 @@ func (d *doc) mergeKeys() []holder {
 		for j := range p.Keys {
 			k := &p.Keys[j]
 			if revoked[k.presented()] != nil {
-				d.warn(k, "has no effect: `trackway key` has revoked or rotated this key; the line may be removed")
+				d.warn(k, "has no effect: `trackway key` has revoked or rotated this key; you may remove the line")
 				continue
 			}
 			if at := revoked[string(k.PreviousToken)]; at != nil {

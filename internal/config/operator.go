@@ -10,19 +10,19 @@ import (
 	"trackway"
 )
 
-// PrivateKey is what an operator's command shows to the running server.
+// PrivateKey is what an operator's command presents to the running server.
 type PrivateKey struct{ ID, Secret string }
 
-// The reasons why there is no such key.
+// The reasons why no such key was found.
 var (
 	errOtherSecret = errors.New("the secret is not that of any private key in the configuration, or in " + ManagedFile + " of its data_dir")
 	errNoSecret    = errors.New("no secret of a private key with the permission admin is in the configuration: give it by TRACKWAY_SECRET or --secret-file")
 )
 
-// LoadForOperator is [LoadElsewhere] for a command that asks the running server:
-// it finds a private key, too. That is the one whose secret is given, or, if none
-// is, the first with the permission admin whose secret is in the operator's file
-// or in the environment variable that it names.
+// LoadForOperator is [LoadElsewhere] for commands that ask the running server.
+// It also finds a private key: the one with the given secret or, without a
+// secret, the first with the permission admin whose secret is in the operator's
+// file or in the environment variable that it names.
 func LoadForOperator(path string, flags Flags, secret string) (*Config, PrivateKey, error) {
 	d, err := load(path, flags, elsewhere, readManaged, nil)
 	if err != nil {
@@ -36,8 +36,8 @@ func LoadForOperator(path string, flags Flags, secret string) (*Config, PrivateK
 	return cfg, found, err
 }
 
-// privateKey finds the key that a secret belongs to at a time. Without a secret
-// it finds the first key whose secret is at hand.
+// privateKey finds the key that a secret belongs to at a time. Without a
+// secret, it finds the first key whose secret is available.
 func (d *doc) privateKey(secret string, now time.Time) (PrivateKey, error) {
 	sum := sha256.Sum256([]byte(secret))
 	for i := range d.file.Projects {
@@ -59,8 +59,8 @@ func (d *doc) privateKey(secret string, now time.Time) (PrivateKey, error) {
 	return PrivateKey{}, errNoSecret
 }
 
-// onlyKeyOfServer returns the only key whose secret is in the server's
-// environment alone, so that it cannot be compared.
+// onlyKeyOfServer returns the only key whose secret is known to the server's
+// environment alone, so that it cannot be compared here.
 func (d *doc) onlyKeyOfServer(secret string) (PrivateKey, error) {
 	var found []PrivateKey
 	for i := range d.file.Projects {

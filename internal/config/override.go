@@ -2,8 +2,8 @@ package config
 
 import "trackway"
 
-// overrides checks the names that overrides hold, which nobody else knows, and translates them. What is left to check is
-// internal/limit's, by a [Check].
+// overrides checks the names in overrides, which only this package knows, and
+// translates the rest. internal/limit checks their values with a [Check].
 func (d *doc) overrides() []trackway.Override {
 	var overrides []trackway.Override
 	for i := range d.file.Overrides {
@@ -20,7 +20,8 @@ func (d *doc) overrides() []trackway.Override {
 	return overrides
 }
 
-// checkAmount refuses an override without a limit: nobody should be blocked for want of a word.
+// checkAmount refuses an override without a limit: a forgotten word must not
+// block anybody.
 func (d *doc) checkAmount(o *trackway.Override) {
 	switch limited := d.given(&o.Limit); {
 	case limited && o.Unlimited:
@@ -30,7 +31,8 @@ func (d *doc) checkAmount(o *trackway.Override) {
 	}
 }
 
-// tokenOf returns the token of the project that is named at an address, or nothing where none is named.
+// tokenOf returns the token of the project whose name is at an address. It
+// returns an empty text if there is no name.
 func (d *doc) tokenOf(name *string) string {
 	if !d.given(name) {
 		return ""
@@ -44,7 +46,8 @@ func (d *doc) tokenOf(name *string) string {
 	return ""
 }
 
-// checkKeyName refuses a name that no key has, or several have: it would be unclear whose limit this is.
+// checkKeyName refuses a name that no key has, or that several keys have: it
+// would be unclear whose limit this is.
 func (d *doc) checkKeyName(name *string) {
 	if !d.given(name) {
 		return

@@ -19,7 +19,8 @@ func env(name string) (string, bool) {
 	return value, ok
 }
 
-// Each case of testdata/problems.txt is a configuration and, after "--", everything that is said about it.
+// Each case of testdata/problems.txt is a configuration and, after "--", all
+// messages about it.
 func TestProblems(t *testing.T) {
 	t.Parallel()
 	golden := filepath.Join("testdata", "problems.txt")
@@ -50,8 +51,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// problemsOf returns what is said about a configuration. Those that are about something else need no project of their own:
-// it is added.
+// problemsOf returns the messages about a configuration. It adds a project to
+// configurations that test something else.
 func problemsOf(t *testing.T, src string) string {
 	t.Helper()
 	if strings.HasPrefix(src, "#+project\n") {

@@ -7,14 +7,14 @@ import (
 	"trackway"
 )
 
-// permissionForms are the permissions as they are written. A colon and a name
-// may follow those of customers and events.
+// permissionForms are the permissions as they are written. Those about
+// customers and events may be followed by a colon and a name.
 var permissionForms = []trackway.Permission{
 	trackway.SetCustomers, trackway.GetCustomers, trackway.SetEvents, trackway.GetEvents, trackway.GDPR, trackway.Admin,
 }
 
-// permissions checks and translates what a key may do. It returns nil if
-// nothing is written.
+// permissions checks and translates the permissions of a key. It returns nil if
+// the file gives none.
 func (r keyring) permissions(k *key) map[trackway.Permission][]string {
 	if !r.given(&k.Permissions) {
 		return nil
@@ -23,7 +23,7 @@ func (r keyring) permissions(k *key) map[trackway.Permission][]string {
 		r.report(&k.Permissions, "needs at least one permission; without %q the key may do what its kind does", "permissions")
 	}
 	permissions := make(map[trackway.Permission][]string)
-	whole := make(map[trackway.Permission]any) // where one stands that is not restricted
+	whole := make(map[trackway.Permission]any) // the place of each unrestricted permission
 	seen := make(map[string]any)
 	for i := range k.Permissions {
 		at := &k.Permissions[i]
@@ -47,8 +47,8 @@ func (r keyring) permissions(k *key) map[trackway.Permission][]string {
 	return permissions
 }
 
-// permission checks one permission, and returns the name that it is restricted
-// to.
+// permission checks one permission. It also returns the name that the
+// permission is restricted to.
 func (r keyring) permission(k *key, at *string) (p trackway.Permission, name string, ok bool) {
 	p, name, restricted := splitPermission(*at)
 	most, named := trackway.MaxNameBytes, "property"
@@ -71,7 +71,8 @@ func (r keyring) permission(k *key, at *string) (p trackway.Permission, name str
 	return p, name, false
 }
 
-// splitPermission separates a permission from the name it is restricted to: customers:get:first_name.
+// splitPermission separates a permission from the name that it is restricted
+// to, as in customers:get:first_name.
 func splitPermission(s string) (p trackway.Permission, name string, restricted bool) {
 	for _, p := range permissionForms {
 		if rest, ok := strings.CutPrefix(s, string(p)); ok && (rest == "" || rest[0] == ':') {

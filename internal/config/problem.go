@@ -7,17 +7,18 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with a configuration. It never holds a
-// secret, or a text that might be one.
+// Problem is one mistake in a configuration. It never contains a secret, nor a
+// text that might be one.
 type Problem struct {
-	File         string // empty where the value came from a flag or the environment
-	Line, Column int    // counted from 1; 0: of the file as a whole
+	File         string // empty if the value came from a flag or the environment
+	Line, Column int    // counted from 1; 0: the file as a whole
 	Field        string // such as limits[1].window
-	Text         string // the offending text, as it may be shown; may be empty
+	Text         string // the wrong text, in a form that may be shown; may be empty
 	Msg          string // what was expected
 }
 
-// String returns "trackway.yaml:12:13: limits[1].window "60": must be …".
+// String returns a text such as "trackway.yaml:12:13: limits[1].window "60":
+// must be …".
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {
@@ -33,8 +34,8 @@ func (p Problem) String() string {
 	return b.String() + p.Msg
 }
 
-// InvalidError is everything that is wrong with a configuration. It is never
-// empty; its text has a line for each problem.
+// InvalidError lists all mistakes in a configuration. It is never empty. Its
+// text has a line for each problem.
 type InvalidError []Problem
 
 func (ps InvalidError) Error() string {
@@ -45,7 +46,7 @@ func (ps InvalidError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sort orders the problems as they stand in each file.
+// sort sorts the problems by their places in each file.
 func (ps InvalidError) sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

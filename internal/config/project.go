@@ -10,11 +10,11 @@ import (
 	"trackway"
 )
 
-// uuid is what a project's token looks like (RFC 9562 section 4), in either letter case.
+// uuid matches a project's token (RFC 9562 section 4), in either letter case.
 var uuid = regexp.MustCompile(`^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// keyring checks and translates projects and keys. It remembers what must
-// differ between all of them.
+// keyring checks and translates projects and keys. It remembers what must be
+// unique among all of them.
 type keyring struct {
 	*doc
 	names, tokens, ids map[string]any
@@ -22,7 +22,7 @@ type keyring struct {
 
 func (d *doc) projects() []trackway.Project {
 	f := &d.file
-	if len(f.Projects) == 0 { // also because a file cut to nothing must not end all tracking on a reload
+	if len(f.Projects) == 0 { // a file that was cut to nothing must not end all tracking on a reload
 		d.report(&f.Projects, "needs at least one project")
 	}
 	d.holders = d.mergeKeys()
@@ -78,8 +78,8 @@ func (r keyring) checkIdentifiers(p *project) {
 	r.checkNobody(ids)
 }
 
-// mostNobody bounds the texts that stand for nobody: each identifier that
-// arrives is compared with all of them.
+// mostNobody limits the texts that stand for nobody: each incoming identifier
+// is compared with all of them.
 const mostNobody = 100
 
 func (r keyring) checkNobody(ids *identifiers) {
@@ -90,17 +90,18 @@ func (r keyring) checkNobody(ids *identifiers) {
 		at := &ids.Nobody[i]
 		switch {
 		case *at == "":
-			r.report(at, "must not be empty: a value that is empty names nobody anyway")
+			r.report(at, "must not be empty: an empty value identifies nobody anyway")
 		case *at != strings.TrimSpace(*at), len(*at) > trackway.MaxIDBytes:
 			r.report(at, "must have 1 to %d bytes and no white space around them, as identifiers have", trackway.MaxIDBytes)
 		}
 		if first := slices.IndexFunc(ids.Nobody[:i], func(other string) bool { return strings.EqualFold(other, *at) }); first >= 0 {
-			r.report(at, "is there twice: letter case does not matter")
+			r.report(at, "occurs twice: letter case does not matter")
 		}
 	}
 }
 
-// checkIdentifier refuses a name that is there twice, including as a default.
+// checkIdentifier refuses a repeated name, including one that repeats a
+// default.
 func (r keyring) checkIdentifier(seen map[string]any, at *string) {
 	before, ok := seen[*at]
 	switch {
@@ -148,7 +149,7 @@ func (r keyring) key(k *key, names map[string]any) trackway.Key {
 func (r keyring) publicID(k *key) string {
 	for _, at := range []any{&k.ID, &k.Secret, &k.SecretSHA256, &k.SecretEnv} {
 		if r.given(at) {
-			r.conceal(at) // an id may be anything where the kinds are mixed up
+			r.conceal(at) // someone who mixes up the kinds may write anything here
 			r.report(at, "belongs to a private key; a public one has a token only")
 		}
 	}
@@ -158,7 +159,7 @@ func (r keyring) publicID(k *key) string {
 	case !isToken(string(k.Token)):
 		r.report(&k.Token, "must be 1 to 256 printable ASCII characters without spaces")
 	case len(k.Token) < shortToken:
-		r.warn(&k.Token, fmt.Sprintf("has fewer than %d characters and can be met by accident: use a random one", shortToken))
+		r.warn(&k.Token, fmt.Sprintf("has fewer than %d characters and can be guessed by accident: use a random one", shortToken))
 	}
 	unique(r.doc, r.ids, &k.Token)
 	return string(k.Token)
@@ -179,8 +180,8 @@ func (r keyring) privateID(k *key) string {
 	return k.ID
 }
 
-// secret returns the SHA-256 of a private key's secret, whichever of its three
-// forms is written.
+// secret returns the SHA-256 of a private key's secret, which can be written in
+// three forms.
 func (r keyring) secret(k *key) (sum [sha256.Size]byte) {
 	forms := slices.DeleteFunc([]any{&k.Secret, &k.SecretSHA256, &k.SecretEnv}, func(at any) bool { return !r.given(at) })
 	if len(forms) != 1 {

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// PublicURL returns where clients reach this server, without a slash at its end:
-// where the operator says, or else at the address on which it listens.
+// PublicURL returns the URL at which clients reach this server, without a
+// trailing slash. It is the one in the configuration, or else the address on
+// which the server listens.
 func (c *Config) PublicURL(listener net.Addr) string {
 	switch {
 	case c.Server.URL != "":
@@ -17,15 +18,15 @@ func (c *Config) PublicURL(listener net.Addr) string {
 	return "http://" + Reachable(listener)
 }
 
-// Reachable returns an address at which a listener can be reached from its own
-// host. One that listens everywhere is reached on the loopback interface.
+// Reachable returns an address at which the host itself can reach a listener.
+// For a listener on all addresses, this is the loopback address.
 func Reachable(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok || tcp.IP != nil && !tcp.IP.IsUnspecified() {
 		return addr.String()
 	}
 	local := &net.TCPAddr{IP: net.IPv6loopback, Port: tcp.Port}
-	if tcp.IP == nil || tcp.IP.To4() != nil { // ":8080" is every address
+	if tcp.IP == nil || tcp.IP.To4() != nil { // ":8080" means all addresses
 		local.IP = net.IPv4(127, 0, 0, 1)
 	}
 	return local.String()

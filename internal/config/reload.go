@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// CheckReload returns an error that names each setting that the next
-// configuration changes and that cannot change while the server runs: where and
-// how it listens, and where it keeps its data.
+// CheckReload returns an error if the next configuration changes settings that
+// cannot change while the server runs, such as where it listens and where it
+// stores its data. The error names each of them.
 func CheckReload(old, next *Config) error {
 	var changed []string
 	for _, setting := range []struct {

@@ -11,7 +11,7 @@ import (
 )
 
 // age is how long something is kept: a duration, which may be written in days.
-// 0 means for ever.
+// 0 means forever.
 type age time.Duration
 
 const (
@@ -22,7 +22,7 @@ const (
 
 const wantAge = "must be a time from 1h to 36500d, such as 30d or 12h, or forever"
 
-// parseAge reads days (of 24 hours), a duration, or forever.
+// parseAge parses a number of days (of 24 hours each), a duration, or forever.
 func parseAge(s string) (a age, want string) {
 	if s == "forever" {
 		return 0, ""
@@ -39,8 +39,8 @@ func parseAge(s string) (a age, want string) {
 	return age(d), ""
 }
 
-// byAge maps types of events to how long they are kept. Its keys may be any
-// text, unlike those of settings.
+// byAge maps event types to how long they are kept. Its keys may be any text,
+// unlike those of settings.
 type byAge []typeAge
 
 type typeAge struct {
@@ -54,7 +54,7 @@ func (d *doc) ages(at *byAge, n ast.Node, field string) {
 		d.report(at, "must hold types of events and times, such as {page_visit: 30d}")
 		return
 	}
-	*at = make(byAge, len(m.Values)) // never grown: places are addresses
+	*at = make(byAge, len(m.Values)) // never grows, because places are addresses
 	lines := make(map[string]int)
 	for i, pair := range m.Values {
 		a, key := &(*at)[i], pair.Key.GetToken()
@@ -76,7 +76,7 @@ func (d *doc) ages(at *byAge, n ast.Node, field string) {
 	}
 }
 
-// retention translates; what is wrong was found when it was read.
+// retention translates the section. Mistakes were found when it was read.
 func (keyring) retention(written *retention) trackway.Retention {
 	domain := trackway.Retention{Default: time.Duration(written.Default)}
 	for _, t := range written.Events {

@@ -7,12 +7,13 @@ import (
 	"trackway"
 )
 
-// MaxOverlap is how long the two secrets of a rotated key may both work. It
-// bounds the use of a leaked one.
+// MaxOverlap limits how long both secrets of a rotated key may work. It limits
+// the use of a leaked secret.
 const MaxOverlap = 24 * time.Hour
 
-// previous checks and translates what a key had before its rotation (a public
-// key's token or the digest of a private one's secret), and when that ends.
+// previous checks and translates what a key had before its rotation (the token
+// of a public key, or the digest of a private key's secret), and when that
+// ends.
 func (r keyring) previous(k *key, domain *trackway.Key) {
 	token, secret, until := r.given(&k.PreviousToken), r.given(&k.PreviousSecretSHA256), r.given(&k.PreviousUntil)
 	switch {
@@ -21,9 +22,9 @@ func (r keyring) previous(k *key, domain *trackway.Key) {
 	case secret && k.Kind == trackway.PublicKey:
 		r.report(&k.PreviousSecretSHA256, "belongs to a private key; a public one has a previous_token")
 	case until && !token && !secret:
-		r.report(&k.PreviousUntil, "needs what holds until then: previous_token (of a public key) or previous_secret_sha256")
+		r.report(&k.PreviousUntil, "needs what works until then: previous_token (of a public key) or previous_secret_sha256")
 	case !until && (token || secret):
-		r.missing(k, "needs previous_until: when what was before ends")
+		r.missing(k, "needs previous_until: when the previous token or secret ends")
 	}
 	if token && !isToken(string(k.PreviousToken)) {
 		r.report(&k.PreviousToken, "must be 1 to 256 printable ASCII characters without spaces")
@@ -35,7 +36,7 @@ func (r keyring) previous(k *key, domain *trackway.Key) {
 	}
 }
 
-// warnOfOverlap warns of rotations that end late.
+// warnOfOverlap warns of rotations that end too late.
 func (d *doc) warnOfOverlap(now time.Time) {
 	for _, h := range d.holders {
 		for _, k := range h.keys {

@@ -14,11 +14,12 @@ import (
 	"trackway/internal/iso8601"
 )
 
-// hidden is a text that no problem ever shows: a secret, or a public key's
-// token.
+// hidden is a text that no problem ever shows: a secret, or the token of a
+// public key.
 type hidden string
 
-// isScalar tells whether values of type t are written as one word or text.
+// isScalar reports whether values of type t are written as a single word or
+// text.
 func isScalar(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[netip.Prefix](), reflect.TypeFor[time.Time]():
@@ -65,10 +66,10 @@ func setScalar(v reflect.Value, n ast.Node) (want string) {
 	return ""
 }
 
-// setText sets dst to what parse makes of n's text, or returns what was
-// expected, as parse does.
+// setText parses n's text and stores the result in dst. Otherwise it returns
+// what parse expected.
 func setText[T any](dst *T, n ast.Node, parse func(string) (T, string)) (want string) {
-	s, _ := textOf(n) // the empty text of another kind of node is refused by every parse
+	s, _ := textOf(n) // parse refuses the empty text of other kinds of node
 	v, want := parse(s)
 	if want == "" {
 		*dst = v
@@ -94,7 +95,8 @@ func parseDuration(s string) (d time.Duration, want string) {
 	return d, ""
 }
 
-// parsePrefix reads a range of addresses, or one address as the range of itself.
+// parsePrefix parses a range of addresses. A single address is the range of
+// itself.
 func parsePrefix(s string) (p netip.Prefix, want string) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
@@ -105,7 +107,7 @@ func parsePrefix(s string) (p netip.Prefix, want string) {
 		p = netip.PrefixFrom(addr, addr.BitLen())
 	}
 	switch {
-	case p.Addr().Is4In6(): // callers' mapped addresses are counted as IPv4, so that this would never match
+	case p.Addr().Is4In6(): // mapped addresses of callers count as IPv4, so this would never match
 		return p, "must be written as an IPv4 address"
 	case p != p.Masked():
 		return p, "has bits set beyond its length: write " + p.Masked().String()
@@ -113,7 +115,7 @@ func parsePrefix(s string) (p netip.Prefix, want string) {
 	return p, ""
 }
 
-// parseDate reads a day, which is its first moment in UTC, or a moment, as
+// parseDate parses a day, which means its first moment in UTC, or a time, as
 // package iso8601 does.
 func parseDate(s string) (t time.Time, want string) {
 	at, ok := iso8601.Parse(s)
@@ -123,14 +125,15 @@ func parseDate(s string) (t time.Time, want string) {
 	return at.Time(), ""
 }
 
-// decimal matches whole numbers that everybody reads alike: to some readers of
-// YAML 010 is eight.
+// decimal matches whole numbers that have only one reading: some readers of
+// YAML take 010 for eight.
 var decimal = regexp.MustCompile(`^[+-]?(0|[1-9][0-9]*)$`)
 
 func setUint32(dst *uint32, n ast.Node) (want string) {
 	const expected = "must be a whole number from 0 to 4294967295"
 	t := n.GetToken()
-	// The parser takes numbers beyond 64 bits for text, so the token is looked at and not the node.
+	// The parser takes numbers beyond 64 bits for text, so this looks at the
+	// token instead of the node.
 	if t.Type == token.SingleQuoteType || t.Type == token.DoubleQuoteType || !decimal.MatchString(t.Value) {
 		return expected
 	}
@@ -142,7 +145,8 @@ func setUint32(dst *uint32, n ast.Node) (want string) {
 	return ""
 }
 
-// shownScalar returns n as it may be shown, empty if it is not a scalar.
+// shownScalar returns n in a form that may be shown. It returns an empty text
+// if n is not a scalar.
 func shownScalar(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.StringNode, *ast.LiteralNode:
@@ -154,8 +158,7 @@ func shownScalar(n ast.Node) string {
 	return ""
 }
 
-// quoted returns s in quotes, safe for a terminal and a log. It cuts long
-// texts.
+// quoted returns s in quotes, safe for terminals and logs. It cuts long texts.
 func quoted(s string) string {
 	const most = 60
 	if r := []rune(s); len(r) > most {

@@ -14,12 +14,12 @@ func (d *doc) checkServer(s *Server) {
 	d.checkServerURL(&s.URL)
 }
 
-// checkServers checks the other servers: clients know each by its name, and
-// this server asks each for its state at its address.
+// checkServers checks the other servers. Clients know each by its name, and
+// this server asks each for its state at its URL.
 func (d *doc) checkServers() {
 	seen := map[string]any{d.file.Server.Name: &d.file.Server.Name}
 	if !d.given(&d.file.Server.Name) {
-		clear(seen) // the host's name has no place in the file that could be shown
+		clear(seen) // the host's name has no place in the file to show
 	}
 	for i := range d.file.Servers {
 		s := &d.file.Servers[i]
@@ -28,14 +28,14 @@ func (d *doc) checkServers() {
 			d.missing(s, "needs a url, where clients and this server reach it")
 		}
 		if !d.given(&d.file.Server.Name) && s.Name == d.file.Server.Name {
-			d.report(&s.Name, "is this server's own, its host's: give it another by server: {name: …}")
+			d.report(&s.Name, "is also this server's name, which comes from its host: set another by server: {name: …}")
 		}
 		unique(d, seen, &s.Name)
 	}
 }
 
-// checkRedirectHosts checks the names under which clients are sent on. None may
-// be a server's own: it would send them to itself.
+// checkRedirectHosts checks the hosts whose calls are redirected. None may be a
+// server's own host: calls would be redirected in a circle.
 func (d *doc) checkRedirectHosts() {
 	f := &d.file
 	seen := map[string]any{}
@@ -51,17 +51,17 @@ func (d *doc) checkRedirectHosts() {
 		}
 		for _, s := range servers {
 			if u, err := url.Parse(s.URL); err == nil && strings.EqualFold(u.Hostname(), *host) {
-				d.report(host, "is where server %s is reached: calls would be sent in a circle", s.Name)
+				d.report(host, "is where server %s is reached: calls would be redirected in a circle", s.Name)
 			}
 		}
 		unique(d, seen, host)
 	}
 	if len(f.RedirectHosts) > 0 && f.Server.URL == "" {
-		d.missing(&f.RedirectHosts, "needs server: {url: …}, where this server is reached itself")
+		d.missing(&f.RedirectHosts, "needs server: {url: …}, the URL of this server itself")
 	}
 }
 
-// isHost tells whether s is a DNS name (RFC 1123 section 2.1) or an IPv4
+// isHost reports whether s is a DNS name (RFC 1123 section 2.1) or an IPv4
 // address.
 func isHost(s string) bool {
 	const most = 253
@@ -97,8 +97,8 @@ func (d *doc) checkContact(c *Contact) {
 
 func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
-// reportURL reports an address. It does not show one that may hold a password
-// (user:password@host).
+// reportURL reports a problem with a URL. It hides one that may contain a
+// password (user:password@host).
 func (d *doc) reportURL(at *string, msg string) {
 	if strings.Contains(*at, "@") {
 		d.conceal(at)

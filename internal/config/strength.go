@@ -6,18 +6,18 @@ import (
 	"fmt"
 )
 
-// What cannot be found out by trying all: the server compares hashes that are
-// fast to compute, so that the length of a secret is all that protects it. A
-// public key's token is no secret, but one that is guessed by accident counts as
-// somebody else's.
+// These limits protect against guessing. The server compares hashes that are
+// fast to compute, so only the length of a secret protects it. A public key's
+// token is not a secret, but a client that guesses one by accident counts as
+// another.
 const (
 	shortSecret   = 16 // characters
 	fewCharacters = 8  // different ones
-	shortToken    = 8  // characters of a public key's token
+	shortToken    = 8  // characters in a public key's token
 )
 
-// weak says what is wrong with a secret, or nothing. It does not say how long the
-// secret is: warnings are logged.
+// weak says what is wrong with a secret, or returns an empty text. It does not
+// reveal the secret's length, because warnings are logged.
 func weak(secret string) string {
 	different := make(map[rune]bool)
 	length := 0
@@ -27,21 +27,21 @@ func weak(secret string) string {
 	}
 	switch {
 	case length < shortSecret:
-		return fmt.Sprintf("has fewer than %d characters and can be found out by trying: use a random one", shortSecret)
+		return fmt.Sprintf("has fewer than %d characters and can be guessed: use a random one", shortSecret)
 	case len(different) < fewCharacters:
-		return fmt.Sprintf("has fewer than %d different characters and can be found out by trying: use a random one", fewCharacters)
+		return fmt.Sprintf("has fewer than %d different characters and can be guessed: use a random one", fewCharacters)
 	}
 	return ""
 }
 
-// guesses are what is tried first, and what examples say.
+// guesses are the secrets that attackers try first, and those in examples.
 var guesses = [...]string{
 	"secret", "password", "passwort", "changeme", "change-me", "admin", "root", "test", "demo", "trackway", "example", "123456", "12345678", "…",
 	"{{secret}}", "{{password}}",
 }
 
-// digest returns the SHA-256 of a secret or password that is written as such. It
-// refuses that of nothing, and warns of one of what is tried first.
+// digest decodes a SHA-256 that stands for a secret or password. It refuses
+// that of an empty text, and warns of those of guesses.
 func (d *doc) digest(at *hidden, what string) (sum [sha256.Size]byte) {
 	b, err := hex.DecodeString(string(*at))
 	if err != nil || len(b) != len(sum) {
@@ -59,7 +59,7 @@ func (d *doc) digest(at *hidden, what string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// fromEnvironment returns the SHA-256 of what an environment variable holds.
+// fromEnvironment returns the SHA-256 of an environment variable's value.
 func (d *doc) fromEnvironment(name *hidden) [sha256.Size]byte {
 	value, _ := d.lookup(string(*name))
 	if value == "" {
@@ -69,7 +69,7 @@ func (d *doc) fromEnvironment(name *hidden) [sha256.Size]byte {
 	return sha256.Sum256([]byte(value))
 }
 
-// warnOfWeak warns of a secret that can be found out.
+// warnOfWeak warns of a secret that is easy to guess.
 func (d *doc) warnOfWeak(at any, secret string) {
 	if msg := weak(secret); msg != "" && secret != "" {
 		d.warn(at, msg)

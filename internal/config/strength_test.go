@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A secret that can be found out is warned of, with its place and without its
-// text; the digest of none is refused.
+// A weak secret leads to a warning with its place and without its text. The
+// digest of an empty text is refused.
 func TestWeakSecrets(t *testing.T) {
 	t.Parallel()
 	digest := func(s string) string {
@@ -60,7 +60,7 @@ func TestWeakSecrets(t *testing.T) {
 	}
 }
 
-// The first configuration, whose secrets are random, is not warned of.
+// The first configuration, whose secrets are random, leads to no warning.
 func TestInitIsStrong(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "t.yaml")

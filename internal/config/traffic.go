@@ -2,13 +2,13 @@ package config
 
 import "time"
 
-// Traffic tells whether calls are recorded, so that `trackway limits suggest`
-// and `simulate` can try limits on them. The record holds addresses, which are
-// personal data, so it is off by default.
+// Traffic says whether calls are recorded, so that `trackway limits suggest`
+// and `simulate` can try limits on them. The record contains addresses, which
+// are personal data, so it is off by default.
 type Traffic struct {
 	Record   bool
-	Keep     time.Duration // no row gets older
-	MaxBytes int64         // of the record
+	Keep     time.Duration // older rows are removed
+	MaxBytes int64         // size of the record
 }
 
 type traffic struct {
@@ -19,8 +19,8 @@ type traffic struct {
 
 func (t *traffic) setDefaults() { *t = traffic{Keep: recordAge(7 * day), MaxMB: 512} }
 
-// These bound a record. Less than an hour would be of little use, and more than
-// a year is no bound.
+// The range of a record's age. Less than an hour would be of little use, and
+// more than a year is not a limit.
 const (
 	maxRecordAge = 365 * day
 	minRecordMB  = 10
@@ -28,8 +28,7 @@ const (
 	megabyte     = 1e6
 )
 
-// recordAge is how long a record of calls is kept: an [age] that is not for
-// ever.
+// recordAge is how long a record of calls is kept: an [age], but not forever.
 type recordAge time.Duration
 
 func parseRecordAge(s string) (a recordAge, want string) {
@@ -40,7 +39,7 @@ func parseRecordAge(s string) (a recordAge, want string) {
 	return recordAge(kept), ""
 }
 
-// traffic checks and translates.
+// traffic checks and translates the section.
 func (d *doc) traffic() Traffic {
 	t := &d.file.Traffic
 	if t.MaxMB < minRecordMB || t.MaxMB > maxRecordMB {

@@ -18,7 +18,8 @@ import (
 	"trackway/internal/query"
 )
 
-// patience bounds how long a page waits for what is searched. What was found by then is answered.
+// patience limits how long a page waits for a search. Then the answer holds
+// what was found so far.
 const patience = 2 * time.Second
 
 // seconds is a time as the pages read it: Unix seconds with decimals.
@@ -29,7 +30,7 @@ func secondsOf(t time.Time) seconds { return seconds(trackway.MicrosOf(t)) }
 // MarshalJSON implements [json.Marshaler].
 func (s seconds) MarshalJSON() ([]byte, error) { return trackway.Micros(s).AppendSeconds(nil), nil }
 
-// number is a number that JavaScript would round: a string.
+// number is a number that JavaScript would round, so it is sent as a string.
 type number uint64
 
 // MarshalJSON implements [json.Marshaler].
@@ -39,14 +40,15 @@ func (n number) MarshalJSON() ([]byte, error) {
 
 func newProcess() string { return rand.Text()[:8] }
 
-// version returns the strong ETag of an answer that is made of some things, which are cheap to know.
+// version returns a strong ETag that depends on some values which are cheap to
+// get.
 func (q *request) version(of ...any) string {
 	return httpcache.ETag(fmt.Appendln(nil, append([]any{q.process, q.facts.made.UnixNano(), q.r.URL.Path, q.r.URL.RawQuery}, of...)...))
 }
 
-// unchanged answers 304 if the caller names this version of the answer. If not,
-// the answer will have it. The call is given back: the version must be one that
-// is known without making the answer.
+// unchanged answers with 304 if the caller already has this version of the
+// answer. Otherwise it sets the version of the answer to come. A 304 costs the
+// caller no call, so the version must be known without computing the answer.
 func (q *request) unchanged(etag string) bool {
 	if httpcache.Matches(q.r.Header["If-None-Match"], etag) {
 		q.giveBack()
@@ -77,8 +79,9 @@ func (q *request) answer(v any) error {
 	return q.send(body)
 }
 
-// versioned sends JSON whose version is made of what is steady in it: the time of the answer, say, is another one each time.
-// The answer was made to know its version, so a 304 costs a call.
+// versioned sends JSON whose version depends only on its steady part: the time
+// of the answer, for example, always differs. The answer is computed before its
+// version is known, so a 304 costs a call here.
 func (q *request) versioned(steady, v any) error {
 	text, err := json.Marshal(steady)
 	if err != nil {
@@ -98,7 +101,7 @@ func (q *request) send(body []byte) error {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	q.w.WriteHeader(http.StatusOK)
-	_, _ = q.w.Write(body) // whoever does not read it has gone
+	_, _ = q.w.Write(body) // an error means that the client has gone
 	return nil
 }
 
@@ -109,7 +112,7 @@ func (q *request) withSnapshot(do func(query.Snapshot) error) error {
 	return errors.Join(err, s.Close())
 }
 
-// deadline returns a context that ends when the page should not wait any longer.
+// deadline returns a context that ends when the page should no longer wait.
 func (q *request) deadline() (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(q.r.Context(), patience, errSlow)
 }
@@ -118,7 +121,7 @@ var errSlow = &trackway.Error{Code: trackway.Overloaded, Msg: "The server has no
 
 func (q *request) param(name string) string { return q.r.URL.Query().Get(name) }
 
-// project returns the project that the query names.
+// project returns the project in the query.
 func (q *request) project(token string) (*trackway.Project, error) {
 	if p := q.facts.byToken[strings.ToLower(token)]; p != nil {
 		return p, nil
@@ -136,7 +139,7 @@ func parseCustomer(text string) (trackway.Customer, error) {
 	return trackway.Customer(n), nil
 }
 
-// whole returns a parameter that is a whole number from 1 to most.
+// whole returns a parameter that must be a whole number from 1 to most.
 func (q *request) whole(name string, absent, most int) (int, error) {
 	if q.param(name) == "" {
 		return absent, nil
@@ -144,7 +147,8 @@ func (q *request) whole(name string, absent, most int) (int, error) {
 	return ask.Number(q.r.URL.Query(), name, absent, most)
 }
 
-// oneOf returns a parameter that is one of some words; the first if it is absent.
+// oneOf returns a parameter that must be one of some words. If it is absent, it
+// returns the first of them.
 func (q *request) oneOf(name string, words ...string) (string, error) {
 	switch text := q.param(name); {
 	case text == "":

@@ -23,7 +23,7 @@ const (
 	usualRows       = 50
 	mostRows        = 200
 	mostMerges      = 50
-	firstProperties = 8 // that a list shows of each customer
+	firstProperties = 8 // shown of each customer in a list
 )
 
 // customerRow is a customer in a list.
@@ -35,11 +35,12 @@ type customerRow struct {
 	Total      int             `json:"properties_total"`
 }
 
-// searchField is the header field that says who is looked for, and where a page goes on: identifiers, as the cursors of a search
-// hold, too. Addresses are in the access logs of proxies, header fields are not.
+// searchField is the header field with the search, and with the cursor of the
+// next page. Both contain identifiers. Proxies log addresses in their access
+// logs, but not header fields.
 const searchField = "X-Search"
 
-// customers answers a page of the customers that are looked for.
+// customers answers with a page of the customers that match a search.
 func (q *request) customers() error {
 	p, err := q.project(q.param("project"))
 	if err != nil {
@@ -100,8 +101,9 @@ func (q *request) customers() error {
 	}{found, next(list.Next), total, list.Searched, list.Complete})
 }
 
-// literally has a search for name=value look for identifiers that begin with all of it, if there are any: base64 ends in "=", and
-// whoever pastes an identifier means it. Cost: a look into the index of identifiers.
+// literally makes a search for name=value look for identifiers that begin with
+// the whole text, if there are any. Pasted identifiers may look like that,
+// because base64 ends in "=". Cost: one lookup in the index of identifiers.
 func literally(ctx context.Context, s query.Snapshot, project uint32, text string, search *page.Search) error {
 	if search.Property == "" || slices.Contains(search.Names, search.Property) {
 		return nil
@@ -125,7 +127,8 @@ func firstOf(properties []trackway.DatedProperty) []byte {
 	return canonjson.AppendObject(nil, query.Undated(properties[:min(len(properties), firstProperties)]))
 }
 
-// named calls do with the customer that a request names, and with a snapshot that it is read from.
+// named calls do with the customer in the request, and a snapshot to read that
+// customer from.
 func (q *request) named(p *trackway.Project, customer string, do func(query.Snapshot, trackway.Customer) error) error {
 	c, err := parseCustomer(customer)
 	if err != nil {
@@ -142,7 +145,7 @@ func (q *request) named(p *trackway.Project, customer string, do func(query.Snap
 	})
 }
 
-// An identifier, a property, a merge and a type of one customer.
+// An identifier, a property, a merge and an event type of one customer.
 type (
 	idRow struct {
 		Name  string `json:"name"`
@@ -175,10 +178,10 @@ type profile struct {
 	Merges     []mergeRow    `json:"merges"`
 	Types      []countRow    `json:"types"`
 	Total      uint64        `json:"events_total"`
-	Complete   bool          `json:"complete"` // false: the deadline came before all events were counted
+	Complete   bool          `json:"complete"` // false if the deadline came before all events were counted
 }
 
-// customer answers who one customer is.
+// customer answers with the profile of one customer.
 func (q *request) customer() error {
 	p, err := q.project(q.param("project"))
 	if err != nil || q.unchanged(q.version(q.Store.Version(p.Number))) {
@@ -213,7 +216,7 @@ func (q *request) customer() error {
 	return q.answer(&out)
 }
 
-// object is a JSON object, empty where it was erased.
+// object returns a JSON object. An erased one is empty.
 func object(b []byte) json.RawMessage {
 	if len(b) == 0 {
 		return json.RawMessage("{}")
@@ -221,7 +224,7 @@ func object(b []byte) json.RawMessage {
 	return b
 }
 
-// countTypes counts a customer's events by type, as far as there is time.
+// countTypes counts a customer's events by type, as far as time allows.
 func (q *request) countTypes(out *profile, s query.Snapshot, p *trackway.Project, c trackway.Customer) error {
 	ctx, cancel := q.deadline()
 	defer cancel()
@@ -257,7 +260,8 @@ type eventRow struct {
 	Properties json.RawMessage `json:"properties"`
 }
 
-// events answers a page of a customer's events, or of the project's, the newest first.
+// events answers with a page of the events of a customer or of the project,
+// newest first.
 func (q *request) events() error {
 	p, err := q.project(q.param("project"))
 	if err != nil || q.unchanged(q.version(q.Store.Version(p.Number))) {
@@ -299,7 +303,7 @@ func (q *request) events() error {
 	}{found, next(list.Next), list.Complete})
 }
 
-// export sends all that is known about one customer, as a file.
+// export sends everything that is known about one customer as a file.
 func (q *request) export() error {
 	p, err := q.project(q.param("project"))
 	if err != nil {
@@ -334,12 +338,12 @@ func (q *request) export() error {
 		if err != nil || gone {
 			return err
 		}
-		_ = out.Send(append(b, "]}\n"...)) // whoever does not read it has gone
+		_ = out.Send(append(b, "]}\n"...)) // an error means that the client has gone
 		return nil
 	})
 }
 
-// anonymize erases who a customer is. The events stay.
+// anonymize erases a customer's identity. The events stay.
 func (q *request) anonymize() error {
 	var sent struct{ Project, Customer string }
 	if err := json.NewDecoder(q.r.Body).Decode(&sent); err != nil {

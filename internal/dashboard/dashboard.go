@@ -1,9 +1,10 @@
-// Package dashboard answers what the dashboard's pages ask: /grid/…. A page asks
-// once, and then again only whether something is new: each answer has a version
-// that is cheap to know. People sign in with a password; there are no users and no
-// sessions to keep (session.go). The public listener's steps (internal/api) come
-// first: they find the address, count the call and write the errors. The package
-// decides nothing about customers: it reads and erases by the same means as the API.
+// Package dashboard answers the requests of the dashboard's pages: /grid/…. A
+// page loads its data once, and later only asks whether it has changed: each
+// answer has a version that is cheap to compute. People sign in with a
+// password; there are no users, and the server stores no sessions (session.go).
+// The steps of the public listener (internal/api) come first: they find the
+// address, count the call, and write the errors. The package decides nothing
+// about customers: it reads and erases through the same interfaces as the API.
 package dashboard
 
 import (
@@ -22,12 +23,12 @@ import (
 	"trackway/internal/rates"
 )
 
-// Eraser erases personal data, durably on return.
+// Eraser erases personal data. The erasure is durable when the call returns.
 type Eraser interface {
 	Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error)
 }
 
-// Config is what a dashboard is made of. All fields are required.
+// Config is what a dashboard needs. All fields are required.
 type Config struct {
 	Facts   Facts
 	Store   query.Store
@@ -40,29 +41,29 @@ type Config struct {
 	History *history.Log
 	Fleet   *fleet.Fleet
 	Health  func() Health
-	Version string // the program's
+	Version string // of the program
 	Logger  *slog.Logger
 }
 
-// Facts is what a reload may replace. Immutable.
+// Facts are what a reload can replace. They are immutable.
 type Facts struct {
-	Password [32]byte // SHA-256; zero: nobody can sign in
+	Password [32]byte // SHA-256; zero means that nobody can sign in
 	Projects []trackway.Project
 }
 
-// Server answers the pages. Safe for concurrent use.
+// Server answers the requests of the pages. It is safe for concurrent use.
 type Server struct {
 	Config
 
 	routes  map[string]route // by method and path
 	facts   atomic.Pointer[facts]
 	origin  *http.CrossOriginProtection
-	process string       // in each version, for what is counted begins anew with the process
-	streams atomic.Int32 // that are open
+	process string       // part of each version, because counts start again with the process
+	streams atomic.Int32 // open ones
 }
 
 type route struct {
-	open bool // nobody has to be signed in
+	open bool // does not require a session
 	do   func(*request) error
 }
 
@@ -86,14 +87,15 @@ func New(c Config) *Server {
 	return s
 }
 
-// Reload has later requests see other facts. Another password ends all sessions, and the streams of who has them.
+// Reload makes later requests use other facts. A new password ends all sessions
+// and their streams.
 func (s *Server) Reload(f Facts) { s.facts.Store(newFacts(f)) }
 
-// facts are Facts, ready for use.
+// facts are Facts in the form in which requests use them.
 type facts struct {
 	Facts
 
-	key      []byte // of sessions
+	key      []byte // signs sessions
 	byToken  map[string]*trackway.Project
 	byNumber map[uint32]*trackway.Project
 	made     time.Time
@@ -111,16 +113,16 @@ func newFacts(from Facts) *facts {
 	return f
 }
 
-// request is one request on its way.
+// request is one request to the dashboard.
 type request struct {
 	*Server
-	facts   *facts // as they were when it came
+	facts   *facts // those in force when it came
 	w       http.ResponseWriter
 	r       *http.Request
 	now     time.Time
-	expires time.Time // of the session
+	expires time.Time // end of the session
 
-	giveBack func() // makes the call cost nothing
+	giveBack func() // makes the call free of charge
 }
 
 var (
@@ -133,10 +135,10 @@ var (
 	errOrigin = &trackway.Error{Code: trackway.Forbidden, Field: "Origin", Msg: "Pages of other sites may not do this."}
 )
 
-// Handler returns what answers a route, such as "GET /grid/start"; nil if there is
-// none. An error is one that was not answered; if it is not a *[trackway.Error] it
-// is the server's own. giveBack is called before a 304 is answered that took no
-// computing.
+// Handler returns the handler of a route, such as "GET /grid/start", or nil if
+// there is no such route. If the handler returns an error, it has not sent an
+// answer. An error other than a *[trackway.Error] is the server's fault. The
+// handler calls giveBack before it answers with a 304 that took no computing.
 func (s *Server) Handler(route string) func(w http.ResponseWriter, r *http.Request, giveBack func()) error {
 	rt, ok := s.routes[route]
 	if !ok {
@@ -154,7 +156,7 @@ func (s *Server) serve(route route, w http.ResponseWriter, r *http.Request, give
 	}
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store") // unless there is a version
+	h.Set("Cache-Control", "no-store") // unless the answer has a version
 	if !route.open {
 		if q.expires = q.facts.session(r, q.now); q.expires.IsZero() {
 			if q.facts.Password == ([32]byte{}) {
@@ -165,7 +167,7 @@ func (s *Server) serve(route route, w http.ResponseWriter, r *http.Request, give
 	}
 	err := route.do(q)
 	if err != nil {
-		h.Del("Etag") // of what it would have been
+		h.Del("Etag") // that of the answer that failed
 		h.Set("Cache-Control", "no-store")
 	}
 	return err

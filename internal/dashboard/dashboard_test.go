@@ -35,7 +35,7 @@ import (
 
 const token = "12345678-1234-1234-1234-123456789abc"
 
-// fakeEraser notes whom it erases.
+// fakeEraser records which customers it erases.
 type fakeEraser struct{ erased []trackway.Customer }
 
 func (e *fakeEraser) Erase(_ uint32, c trackway.Customer, personal []string, _ trackway.Micros) (query.Erasure, error) {
@@ -46,7 +46,7 @@ func (e *fakeEraser) Erase(_ uint32, c trackway.Customer, personal []string, _ t
 	return query.Erasure{}, nil
 }
 
-// fixture is a dashboard on a store of its own.
+// fixture is a dashboard with a store of its own.
 type fixture struct {
 	*Server
 
@@ -100,7 +100,8 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-// send asks as the pages do. An error is answered as 599, in the field "error".
+// send makes a request as the pages do. An error is returned as status 599, in
+// the field "error".
 func (f *fixture) send(t *testing.T, method, path, body string, fields ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
@@ -115,7 +116,7 @@ func (f *fixture) send(t *testing.T, method, path, body string, fields ...string
 	return w
 }
 
-// ServeHTTP stands for internal/api.
+// ServeHTTP stands in for internal/api.
 func (f *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	method := strings.Replace(r.Method, http.MethodHead, http.MethodGet, 1)
 	if err := f.Handler(method+" "+r.URL.Path)(w, r, func() { w.Header().Set("given-back", "1") }); err != nil {
@@ -152,7 +153,7 @@ func (f *fixture) signedIn() *fixture {
 	return f
 }
 
-// apply stores an event of a customer, or properties if typ is empty.
+// apply stores an event of a customer or, if typ is empty, properties.
 func (f *fixture) apply(t *testing.T, typ, registered, cookie, property string) {
 	t.Helper()
 	c := trackway.Command{
@@ -182,7 +183,7 @@ func TestCustomers(t *testing.T) {
 	wantOK(t, get("/grid/customers"+of), `{"rows":[],"next":null,"total":0,`)
 	f.apply(t, "", "jane", "", "j@x")
 	f.apply(t, "view", "", "c1", "c@x")
-	f.apply(t, "buy", "jane", "c1", "j@x") // merges the two
+	f.apply(t, "buy", "jane", "c1", "j@x") // this merges the two
 	f.apply(t, "view", "joe", "", "")
 	wantOK(t, get("/grid/customers"+of+"&rows=1"), `"customer":"3"`, `"next":"`, `"total":2`, `"properties":{}`)
 	wantOK(t, get("/grid/customers"+of+"&order=oldest&rows=1"), `{"customer":"1","ids":{"registered":"jane","cookie":["c1"]},"properties":{"email":"j@x"}`)
@@ -227,7 +228,7 @@ func TestCustomers(t *testing.T) {
 	}
 }
 
-// TestVersions: what has not changed is not sent again, what has is.
+// TestVersions checks that only changed answers are sent again.
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).signedIn()
@@ -268,13 +269,15 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// What is different each time, the time itself for one, makes no other version; what is counted does.
+// The version ignores what always differs, such as the time. It includes what
+// is counted.
 func TestVersionsOfCounts(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).signedIn()
 	var memory uint64
 	f.Health = func() Health { memory++; return Health{Ready: true, Memory: memory} }
-	at := time.Now().Add(5 * time.Minute).Truncate(time.Minute).Add(time.Second) // no step of the counts ends in the next seconds
+	// No step of the counts ends within the next seconds.
+	at := time.Now().Add(5 * time.Minute).Truncate(time.Minute).Add(time.Second)
 	etag := func(do func(*request) error, at time.Time) string {
 		w := httptest.NewRecorder()
 		q := &request{Server: f.Server, facts: f.facts.Load(), w: w, now: at, r: httptest.NewRequest(http.MethodGet, "/grid/x", nil)}
@@ -319,7 +322,7 @@ func TestOverview(t *testing.T) {
 		`"name":"grid","paths":["/grid/"],"limit":15`, `"candidate":9,"since":`, `"callers":[]`, `"series":{"grid":[null,`, `"what":"policy"`)
 }
 
-// lines reads a stream to its end.
+// lines reads a stream until it ends.
 func lines(t *testing.T, body io.Reader) <-chan string {
 	t.Helper()
 	ch := make(chan string, 1000)
@@ -332,7 +335,7 @@ func lines(t *testing.T, body io.Reader) <-chan string {
 	return ch
 }
 
-// await returns the next line that begins with a text.
+// await returns the next line with a given prefix.
 func await(t *testing.T, ch <-chan string, prefix string) string {
 	t.Helper()
 	for line := range ch {
@@ -358,7 +361,7 @@ func TestLive(t *testing.T) {
 		for i := 0; i < len(fields); i += 2 {
 			r.Header.Set(fields[i], fields[i+1])
 		}
-		res, err := srv.Client().Do(r) //nolint:bodyclose // the caller leaves
+		res, err := srv.Client().Do(r) //nolint:bodyclose // the caller disconnects
 		if err != nil || res.Header.Get("Content-Type") != "text/event-stream" {
 			t.Fatal(res.Header, err)
 		}
@@ -401,7 +404,7 @@ func TestLive(t *testing.T) {
 	}
 	leave()
 	for range stream {
-		continue // what was under way
+		continue // was under way
 	}
 	f.apply(t, "meanwhile", "jane", "", "")
 	stream, leave = open("", "Last-Event-ID", "1.7")
@@ -413,11 +416,11 @@ func TestLive(t *testing.T) {
 
 	f.Reload(Facts{Password: sha256.Sum256([]byte("another"))})
 	for range stream {
-		continue // until it is ended
+		continue // until the stream ends
 	}
 }
 
-// TestStreamsAreBounded: there is a number of streams that can be open at once.
+// TestStreamsAreBounded checks that the number of open streams is limited.
 func TestStreamsAreBounded(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).signedIn()
@@ -428,8 +431,8 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 }
 
-// TestRoutesAreServed: the public listener has a row for each route, and no other
-// under /grid/.
+// TestRoutesAreServed checks that the public listener serves each route of the
+// dashboard, and no other under /grid/.
 func TestRoutesAreServed(t *testing.T) {
 	t.Parallel()
 	var served []string

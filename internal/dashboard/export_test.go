@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// timedReader reads what comes in the time that it is given.
+// timedReader reads an answer, and checks that it does not wait beyond the
+// deadline.
 type timedReader struct {
 	http.ResponseWriter
 
 	end  time.Time
-	read int // pieces
+	read int // of the answer
 }
 
 func (r *timedReader) SetWriteDeadline(end time.Time) error {
@@ -29,7 +30,7 @@ func (r *timedReader) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// The export of a customer has to be read in the time that it is given, its end as well.
+// The export of a customer has a time limit for reading it, including its end.
 func TestExportIsBounded(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).signedIn()

@@ -6,25 +6,25 @@ import (
 	"syscall"
 )
 
-// Health is how the process is.
+// Health is the state of the process.
 type Health struct {
 	Ready      bool   `json:"ready"`
-	Reason     string `json:"reason"`      // why it is not
-	Damaged    int    `json:"damaged"`     // places of the store that could not be read since the start
-	DiskFree   uint64 `json:"disk_free"`   // bytes, of the data directory's disk
-	StoreBytes uint64 `json:"store_bytes"` // on the disk
+	Reason     string `json:"reason"`      // why it is not ready
+	Damaged    int    `json:"damaged"`     // unreadable places found in the store since the start
+	DiskFree   uint64 `json:"disk_free"`   // bytes free on the data directory's disk
+	StoreBytes uint64 `json:"store_bytes"` // bytes on the disk
 	Memory     uint64 `json:"memory"`      // bytes that the process has from the system
 	Goroutines int    `json:"goroutines"`
 }
 
-// Disk is the store, as far as health goes.
+// Disk is what health needs of the store.
 type Disk interface {
 	Damaged() int
 	DiskBytes() uint64
 }
 
-// HealthOf returns how the process is, with its data in a directory. notReady
-// says why it takes no requests, nil if it does. What cannot be had is 0.
+// HealthOf returns the state of the process, with its data in dir. notReady is
+// why it accepts no requests, or nil. Values that are unavailable are 0.
 func HealthOf(notReady error, disk Disk, dir string) Health {
 	const mapped = "/memory/classes/total:bytes"
 	sample := []metrics.Sample{{Name: mapped}}

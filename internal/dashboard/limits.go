@@ -14,11 +14,11 @@ const (
 	mostChanges = 50
 )
 
-// policyRow is a limit in force, and how it is used.
+// policyRow is a limit in force and its use.
 type policyRow struct {
 	history.Policy
 
-	Candidate *uint32 `json:"candidate"` // in place of history's, which leaves it out if there is none
+	Candidate *uint32 `json:"candidate"` // replaces the field of history, which omits 0
 	Since     seconds `json:"since"`
 	limit.Counts
 	Distribution limit.Distribution `json:"distribution"`
@@ -31,7 +31,8 @@ type refusalSeries struct {
 	Series map[string]rates.Counts `json:"series"`
 }
 
-// limits answers which limits there are, how they are used and by whom, and what was changed about them.
+// limits answers with the limits in force, their use, their callers, and their
+// changes.
 func (q *request) limits() error {
 	_, callers := q.Watch.Top(q.now, "", false, mostCallers)
 	_, refused := q.Watch.Top(q.now, "", true, mostCallers)

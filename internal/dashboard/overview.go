@@ -19,7 +19,7 @@ const (
 	aMonth    = 30 * aDay
 )
 
-// start answers what every page needs, once.
+// start answers with what every page needs, once.
 func (q *request) start() error {
 	if q.unchanged(q.version(append(q.versions(), q.expires.Unix(), q.Limits.Set(), q.Fleet.Self())...)) {
 		return nil
@@ -62,10 +62,10 @@ func (q *request) start() error {
 	})
 }
 
-// list is never nil, which would be null.
+// list returns a copy that is never nil, which would be null in JSON.
 func list(names []string) []string { return append([]string{}, names...) }
 
-// versions of all projects' data.
+// versions returns the versions of all projects' data.
 func (q *request) versions() (versions []any) {
 	for i := range q.facts.Projects {
 		versions = append(versions, q.Store.Version(q.facts.Projects[i].Number))
@@ -73,7 +73,8 @@ func (q *request) versions() (versions []any) {
 	return versions
 }
 
-// publicKey returns a key with which any event can be sent, as an example; nil if there is none that everybody may see.
+// publicKey returns a public key that can send any event, as an example, or nil
+// if there is no such key.
 func publicKey(p *trackway.Project) *string {
 	for i := range p.Keys {
 		k := &p.Keys[i]
@@ -84,13 +85,13 @@ func publicKey(p *trackway.Project) *string {
 	return nil
 }
 
-// rate is a limit in short.
+// rate is a summary of a limit.
 type rate struct {
 	Limit  uint32 `json:"limit"`
 	Window int64  `json:"window"` // seconds
 }
 
-// dashboardRates returns the limits that count what the pages ask.
+// dashboardRates returns the limits that count requests of the pages.
 func (q *request) dashboardRates() map[string]rate {
 	found := map[string]rate{}
 	for _, p := range q.Limits.Set().Policies() {
@@ -101,7 +102,7 @@ func (q *request) dashboardRates() map[string]rate {
 	return found
 }
 
-// typeCounts counts the events that a project sent lately, by type.
+// typeCounts counts a project's recent events by type.
 func (q *request) typeCounts(p *trackway.Project, lately time.Duration) (map[string]uint64, error) {
 	ctx, cancel := q.deadline()
 	defer cancel()
@@ -117,11 +118,11 @@ func (q *request) typeCounts(p *trackway.Project, lately time.Duration) (map[str
 	return counts, err
 }
 
-// mostFirst returns the names with the highest counts.
+// mostFirst returns the names, those with the highest counts first.
 func mostFirst(counts map[string]uint64) []string {
 	names := []string{}
 	for name := range counts {
-		if name != "" { // all those that were too many to be counted by name
+		if name != "" { // the empty name stands for all types beyond those counted by name
 			names = append(names, name)
 		}
 	}
@@ -129,7 +130,7 @@ func mostFirst(counts map[string]uint64) []string {
 	return names[:min(len(names), mostTypes)]
 }
 
-// typeRow is how often a type came.
+// typeRow is how often an event type occurred.
 type typeRow struct {
 	Project string `json:"project"`
 	Type    string `json:"type"`
@@ -147,7 +148,7 @@ type monthRow struct {
 	Refused   uint64 `json:"refused"`
 }
 
-// totals is how much there is.
+// totals are the numbers of what is stored.
 type totals struct {
 	Customers uint64 `json:"customers"`
 	Events    uint64 `json:"events"`
@@ -160,7 +161,7 @@ type serverRow struct {
 	Self bool `json:"self"`
 }
 
-// overview answers how the server is and what comes in.
+// overview answers with the state of the server, and what comes in.
 func (q *request) overview() error {
 	var all totals
 	types, usage := []typeRow{}, []monthRow{}
@@ -193,7 +194,9 @@ func (q *request) overview() error {
 	slices.SortFunc(servers, func(a, b serverRow) int { return cmp.Compare(a.Name, b.Name) })
 	body := overviewBody{secondsOf(q.now), all, q.rates(), types[:min(len(types), mostTypes)], usage, servers, q.Health()}
 	steady := body
-	steady.Now, steady.Health = 0, Health{Ready: body.Health.Ready} // its numbers are never the same; those of rates, in 10 seconds
+	// The health's other values always differ; the rates change every 10
+	// seconds.
+	steady.Now, steady.Health = 0, Health{Ready: body.Health.Ready}
 	return q.versioned(steady, body)
 }
 
@@ -220,8 +223,8 @@ func (q *request) typeRows(p *trackway.Project) ([]typeRow, error) {
 	return rows, err
 }
 
-// usageOf returns what a project sent since the beginning, and of that what it sent in this calendar month of UTC. Cost: a step for
-// each day on which it sent anything.
+// usageOf returns what a project has sent in all, and in this calendar month
+// (UTC). Cost: one step for each day on which it sent anything.
 func (q *request) usageOf(s query.Snapshot, p *trackway.Project) (total, month query.Usage, err error) {
 	year, thisMonth, _ := q.now.UTC().Date()
 	first := query.DayOf(trackway.MicrosOf(time.Date(year, thisMonth, 1, 0, 0, 0, 0, time.UTC)))
@@ -235,7 +238,7 @@ func (q *request) usageOf(s query.Snapshot, p *trackway.Project) (total, month q
 	return total, month, err
 }
 
-// counts is how many of each kind there were.
+// counts are the numbers of each kind.
 type counts struct {
 	Accepted uint64 `json:"accepted"`
 	Refused  uint64 `json:"refused"`
@@ -247,7 +250,7 @@ func countsOf(of func(rates.Kind) uint64) counts {
 	return counts{of(rates.Accepted), of(rates.Refused), of(rates.Limited), of(rates.Failed)}
 }
 
-// series is how many of each kind there were in each step.
+// series is the numbers of each kind in each step.
 type series struct {
 	Start    seconds      `json:"start"`
 	Step     int64        `json:"step"` // seconds
@@ -265,7 +268,7 @@ func seriesOf(of func(rates.Kind) rates.Series) series {
 	}
 }
 
-// rateSeries is how many there were lately.
+// rateSeries is the recent numbers of each kind.
 type rateSeries struct {
 	Minute counts  `json:"minute"`
 	Hour   series  `json:"hour"`

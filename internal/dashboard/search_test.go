@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// An identifier that is pasted is found, also where it looks like name=value, as base64 does.
+// A pasted identifier is found, even if it looks like name=value, as base64
+// does.
 func TestFindIdentifierWithSign(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).signedIn()

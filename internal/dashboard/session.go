@@ -15,9 +15,10 @@ import (
 	"trackway/internal/ask"
 )
 
-// A session is a cookie that says until when it holds, and is signed by a key that is made from the password. So no server has to
-// remember it, all servers with the same password take it, and another password ends it. It is not ended by signing out on
-// another device: it holds for half a day.
+// A session is a cookie that holds the time when the session ends, signed with
+// a key that is derived from the password. So no server has to store it, all
+// servers with the same password accept it, and a new password ends it. Signing
+// out on one device does not end sessions on others: they last for half a day.
 
 const (
 	cookieName   = "trackway_session"
@@ -25,14 +26,14 @@ const (
 	expiryLength = 8 // bytes: Unix seconds, big-endian
 )
 
-// sessionKey returns the key that sessions are signed by.
+// sessionKey returns the key that signs sessions.
 func sessionKey(password [sha256.Size]byte) []byte {
 	mac := hmac.New(sha256.New, password[:])
 	mac.Write([]byte("trackway session 1"))
 	return mac.Sum(nil)
 }
 
-// sign returns the cookie's value for a session that holds until a time.
+// sign returns the cookie's value for a session that ends at a given time.
 func (f *facts) sign(expires time.Time) string {
 	b := binary.BigEndian.AppendUint64(nil, uint64(expires.Unix()))
 	return base64.RawURLEncoding.EncodeToString(f.mac(b).Sum(b))
@@ -44,7 +45,8 @@ func (f *facts) mac(expiry []byte) interface{ Sum(b []byte) []byte } {
 	return mac
 }
 
-// session returns until when the session of a request holds; zero if it has none that holds now.
+// session returns when the session of a request ends. It returns the zero time
+// if the request has no valid session.
 func (f *facts) session(r *http.Request, now time.Time) time.Time {
 	cookie, err := r.Cookie(cookieName)
 	if err != nil || f.Password == ([sha256.Size]byte{}) {
@@ -63,7 +65,7 @@ func (f *facts) session(r *http.Request, now time.Time) time.Time {
 
 var errPassword = &trackway.Error{Code: trackway.Forbidden, Field: "password", Msg: "Wrong password."}
 
-// signIn begins a session. How often it can be tried is the limits' to say.
+// signIn begins a session. The rate limits bound how often a client can try.
 func (q *request) signIn() error {
 	var sent struct {
 		Password *string `json:"password"`
@@ -90,16 +92,17 @@ func (q *request) signOut() error {
 	return q.answer(done{true})
 }
 
-// cookie is sent back over TLS only if it was set over TLS, to a proxy if the proxy
-// says so. Forging that header only makes the cookie stricter.
+// cookie returns the session cookie. It is sent back over TLS only if it was
+// set over TLS (or the proxy's header says so). Forging that header only makes
+// the cookie stricter.
 func (q *request) cookie(value string, maxAge int) *http.Cookie {
-	return &http.Cookie{ //nolint:gosec // G124: Secure where it can be
+	return &http.Cookie{ //nolint:gosec // G124: Secure is set whenever possible
 		Name: cookieName, Value: value, Path: "/grid", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: q.r.TLS != nil || strings.EqualFold(q.r.Header.Get("X-Forwarded-Proto"), "https"),
 	}
 }
 
-// done is the answer to what was done.
+// done is the answer to a request that changes something.
 type done struct {
 	Success bool `json:"success"`
 }

@@ -107,7 +107,8 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-// TestOtherSites: a page of another site can neither sign in nor erase, whatever cookies its visitor has.
+// TestOtherSites checks that a page of another site can neither sign in nor
+// erase, whatever cookies its visitor has.
 func TestOtherSites(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

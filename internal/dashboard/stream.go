@@ -20,28 +20,30 @@ import (
 
 const (
 	mostStreams = 100
-	mostAtOnce  = 50                     // items that are sent together,
-	sendEvery   = 100 * time.Millisecond // and how often: nobody reads 500 events a second, and sending takes time from who writes
-	sendTime    = 20 * time.Second       // to send them; whoever takes longer has gone
-	tick        = time.Second            // from one count to the next
-	aliveTicks  = 15                     // from one sign of life to the next
+	mostAtOnce  = 50                     // items sent together
+	sendEvery   = 100 * time.Millisecond // nobody reads 500 events a second, and sending takes time from writers
+	sendTime    = 20 * time.Second       // to send them; a slower client is cut off
+	tick        = time.Second            // between counts
+	aliveTicks  = 15                     // between signs of life
 )
 
-// stream is the events of one who watches, as server-sent events (WHATWG HTML section 9.2).
+// stream sends events to one watcher, as server-sent events (WHATWG HTML
+// section 9.2).
 type stream struct {
 	*request
 
 	watcher *live.Watcher
 	control *http.ResponseController
 	project uint32    // 0: all
-	mark    live.Mark // what was sent
-	dropped uint64    // since it was told last
+	mark    live.Mark // how far they were sent
+	dropped uint64    // since the watcher was last told
 	leftOut uint64    // version of what was sent of it
 	ticks   int
 	b       []byte
 }
 
-// live answers events as they become durable, and refused commands, until somebody leaves or the session ends.
+// live sends events as they become durable, and refused commands, until the
+// watcher leaves or the session ends.
 func (q *request) live() error {
 	filter, err := q.filter()
 	if err != nil {
@@ -66,7 +68,7 @@ func (q *request) live() error {
 	}
 	h := q.w.Header()
 	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
+	h.Set("X-Accel-Buffering", "no") // nginx would buffer
 	_ = st.control.SetReadDeadline(time.Time{})
 	st.b = append(st.b, "retry: 2000\n\n"...)
 	st.leftOuts(time.Now())
@@ -103,8 +105,9 @@ func (q *request) filter() (f live.Filter, err error) {
 	return f, err
 }
 
-// parseMark reads the id of an event as this server sends it: its sequence number and the number of the last refused command.
-// What it does not understand is the mark of somebody who is new.
+// parseMark parses an event id as this server sends it: an event's sequence
+// number and the number of the last refused command. It returns the mark of a
+// new watcher for an id that it does not understand.
 func parseMark(id string) *live.Mark {
 	seq, rejection, _ := strings.Cut(id, ".")
 	var m live.Mark
@@ -112,7 +115,7 @@ func parseMark(id string) *live.Mark {
 	if m.Seq, err = strconv.ParseUint(seq, 10, 64); err != nil {
 		return nil
 	}
-	m.Rejection, _ = strconv.ParseUint(rejection, 10, 64) // without one: all that are remembered
+	m.Rejection, _ = strconv.ParseUint(rejection, 10, 64) // if it is missing: all that are remembered
 	return &m
 }
 
@@ -120,7 +123,7 @@ func parseMark(id string) *live.Mark {
 func (st *stream) run() {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	var rest <-chan time.Time // not nil: the next items are sent after it
+	var rest <-chan time.Time // while it is not nil, the next items wait for it
 	ready := st.watcher.Ready()
 	for {
 		select {
@@ -145,7 +148,8 @@ func (st *stream) run() {
 	}
 }
 
-// ended tells whether the session has ended, by its time or by another password.
+// ended reports whether the session has ended, by its time or by a new
+// password.
 func (st *stream) ended(now time.Time) bool {
 	return st.Server.facts.Load().session(st.r, now).IsZero()
 }
@@ -154,13 +158,13 @@ func (st *stream) send() bool {
 	if len(st.b) == 0 {
 		return true
 	}
-	_ = st.control.SetWriteDeadline(time.Now().Add(sendTime)) // not every writer has one
+	_ = st.control.SetWriteDeadline(time.Now().Add(sendTime)) // not every writer supports deadlines
 	_, err := st.w.Write(st.b)
 	st.b = st.b[:0]
 	return err == nil && st.control.Flush() == nil
 }
 
-// items writes what has come, and tells whether more can.
+// items writes new items, and reports whether more can be written.
 func (st *stream) items() bool {
 	items, dropped, err := st.watcher.Take(mostAtOnce)
 	if err != nil {
@@ -181,19 +185,19 @@ func (st *stream) items() bool {
 	return true
 }
 
-// end writes the data of an event of the stream. JSON has no line feeds.
+// end writes the data of a stream event. JSON has no line feeds.
 func (st *stream) end(v any) error {
 	data, err := json.Marshal(v)
 	st.b = append(append(st.b, data...), "\n\n"...)
 	return err
 }
 
-// event writes an event. It appends by hand, for a busy server sends many.
+// event writes an event. It appends by hand, because a busy server sends many.
 func (st *stream) event(e *trackway.Event) error {
 	st.mark.Seq = e.Seq
 	p := st.facts.byNumber[e.Project]
 	if p == nil {
-		return nil // the configuration has it no more
+		return nil // the configuration no longer has the project
 	}
 	who, ids, err := st.Log.Who(e.Project, e.Customer)
 	if err != nil {
@@ -210,7 +214,7 @@ func (st *stream) event(e *trackway.Event) error {
 	return nil
 }
 
-// begin writes the head of an event of the stream that can be gone on from.
+// begin writes the head of a stream event that a watcher can resume from.
 func (st *stream) begin(name string) {
 	st.b = fmt.Appendf(st.b, "event: %s\nid: %d.%d\ndata: ", name, st.mark.Seq, st.mark.Rejection)
 }
@@ -241,7 +245,7 @@ func (st *stream) rejected(r *live.Rejection) error {
 
 func addressText(a netip.Addr) string {
 	if !a.IsValid() {
-		return "" // the caller's could not be told
+		return "" // the caller's address is unknown
 	}
 	return a.String()
 }
@@ -253,7 +257,8 @@ func optional(text string) *string {
 	return &text
 }
 
-// appendIDs writes the identifiers of a refused command as the API does. They do not say whether they are hard: the project does.
+// appendIDs writes the identifiers of a refused command as the API does. The
+// project knows which of them are hard; they do not say it themselves.
 func appendIDs(p *trackway.Project, ids []trackway.Identifier) []byte {
 	ids = slices.Clone(ids)
 	for i := range ids {
@@ -262,7 +267,8 @@ func appendIDs(p *trackway.Project, ids []trackway.Identifier) []byte {
 	return canonjson.AppendIDs(nil, ids)
 }
 
-// tick writes what was counted in the last second, and now and then that the stream is alive, for proxies that close quiet ones.
+// tick writes the counts of the last second. Now and then it writes a sign of
+// life, for proxies that close quiet connections.
 func (st *stream) tick(now time.Time) {
 	if st.ticks++; st.ticks%aliveTicks == 0 {
 		st.b = append(st.b, ": alive\n\n"...)
@@ -271,7 +277,7 @@ func (st *stream) tick(now time.Time) {
 	dropped := st.dropped
 	st.dropped = 0
 	st.b = append(st.b, "event: stats\ndata: "...)
-	_ = st.end(struct { // numbers: it cannot fail
+	_ = st.end(struct { // only numbers: it cannot fail
 		Now seconds `json:"now"`
 		counts
 
@@ -279,8 +285,8 @@ func (st *stream) tick(now time.Time) {
 	}{secondsOf(now), countsOf(func(k rates.Kind) uint64 { return st.Rates.LastSecond(now, k) }), dropped})
 }
 
-// leftOuts writes which identifiers were left out of commands lately, all of
-// them, if there are more than the last time. They have no id to go on from.
+// leftOuts writes the identifiers that were recently left out of commands, if
+// there are more than last time: all of them. They have no id to resume from.
 func (st *stream) leftOuts(now time.Time) {
 	list, version := st.Live.LeftOut(st.project, trackway.MicrosOf(now), st.leftOut)
 	st.leftOut = version

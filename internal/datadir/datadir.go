@@ -1,6 +1,6 @@
-// Package datadir is the data directory while no server runs on it: it makes one
-// of a backup, and salvages what is left of a damaged one. It also knows what
-// lies where in it.
+// Package datadir works on a data directory without a running server: it
+// restores one from a backup, and salvages a damaged one. It also knows the
+// names of the directories in it.
 package datadir
 
 import (
@@ -18,21 +18,21 @@ import (
 	"trackway/internal/store"
 )
 
-// The folders in a data directory.
+// The directories in a data directory.
 const (
 	Store   = "store"
-	Traffic = "traffic" // the record of calls
+	Traffic = "traffic" // the recorded calls
 )
 
-// Restore makes a data directory of a backup: of one, or of the newest in a
-// directory of backups. The data directory must be empty, but for the managed
-// keys, which stay as they are, or not be there. The result was opened and read
-// in full. With an error nothing has changed.
+// Restore makes a data directory from a backup: from a given one, or from the
+// newest in a directory of backups. The data directory must be missing or
+// empty, except for the managed keys, which stay as they are. Restore opens and
+// reads the whole result. If it returns an error, nothing has changed.
 func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err error) {
 	var made []string
 	defer func() {
 		for i := len(made) - 1; err != nil && i >= 0; i-- {
-			_ = os.Remove(made[i]) // it stays if somebody has put something there meanwhile
+			_ = os.Remove(made[i]) // it stays if it is no longer empty
 		}
 	}()
 	if made, err = makeVacant(dataDir); err != nil {
@@ -45,14 +45,14 @@ func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err e
 	}
 	files, err := carry(filepath.Dir(restored.Path), dataDir, durable.Create)
 	if made = append(made, files...); err != nil {
-		return store.Backup{}, errors.Join(fmt.Errorf("restore what was beside the store: %w", err), os.RemoveAll(dir))
+		return store.Backup{}, errors.Join(fmt.Errorf("restore the files beside the store: %w", err), os.RemoveAll(dir))
 	}
 	return restored, nil
 }
 
-// makeVacant makes a directory, with its parents, and returns those that it has
-// made, the outermost first. One that is there must be empty, but for the managed
-// keys and what a file system or a restore that was killed has left.
+// makeVacant makes a directory with its parents, and returns those that it has
+// made, the outermost first. An existing directory must be empty, except for
+// the managed keys and what a file system or a killed restore has left.
 func makeVacant(dir string) (made []string, err error) {
 	const private = 0o700
 	there, err := os.ReadDir(dir)
@@ -76,20 +76,19 @@ func makeVacant(dir string) (made []string, err error) {
 	return nil, nil
 }
 
-// carried are the files beside the store that a backup holds, too. The latest
-// copy serves all generations: the record of changed limits only ever grows, and
-// keys are wanted as they were last, lest one that was revoked returns.
+// carried are the files beside the store that a backup also contains. All
+// generations share the latest copy: the history of limits only ever grows, and
+// older keys could bring back a revoked one.
 var carried = [...]string{history.File, config.ManagedFile}
 
-// Carry copies what a backup holds beside the store from a data directory to a
-// directory of backups.
+// Carry copies these files from a data directory to a directory of backups.
 func Carry(from, to string) error {
 	_, err := carry(from, to, durable.Replace)
 	return err
 }
 
-// carry copies the files that are carried, as far as they are there, and returns
-// what it made. Files that write refuses to replace stay as they are.
+// carry copies those of the files that exist, and returns the files that it
+// made. Files that write refuses to replace stay as they are.
 func carry(from, to string, write func(path string, data []byte, perm fs.FileMode) error) (made []string, err error) {
 	for _, name := range carried {
 		text, err := os.ReadFile(filepath.Join(from, name))
@@ -110,9 +109,9 @@ func carry(from, to string, write func(path string, data []byte, perm fs.FileMod
 	return made, nil
 }
 
-// Salvage tells what is lost if the write-ahead log in a data directory is
-// damaged, and nil if nothing is. With drop the store goes on without it. See
-// [store.Salvage].
+// Salvage returns what is lost if the write-ahead log in a data directory is
+// damaged, or nil if nothing is lost. With drop, it removes the damaged part,
+// so that the store can start without it. See [store.Salvage].
 func Salvage(dataDir string, log *slog.Logger, drop bool) (*store.Lost, error) {
 	dir := filepath.Join(dataDir, Store)
 	if _, err := os.Stat(dir); err != nil {
@@ -121,10 +120,11 @@ func Salvage(dataDir string, log *slog.Logger, drop bool) (*store.Lost, error) {
 	return store.Salvage(dir, store.Options{Log: log, Fatal: Fatal(log)}, drop)
 }
 
-// Fatal returns what ends the process if the store cannot go on.
+// Fatal returns a function that ends the process when the store cannot
+// continue.
 func Fatal(log *slog.Logger) func(error) {
 	return func(err error) {
 		log.Error("the store cannot go on: stopping; nothing that was acknowledged is lost by that", "err", err.Error())
-		os.Exit(1) //nolint:forbidigo // a clean stop would go on writing to a disk that has failed
+		os.Exit(1) //nolint:forbidigo // a clean stop would write more to a disk that has failed
 	}
 }

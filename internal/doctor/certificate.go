@@ -2,8 +2,8 @@ package doctor
 
 import "trackway/internal/certificate"
 
-// certificate says until when the certificate in the files is valid. What is
-// wrong with it, or will be soon, is among the configuration's warnings.
+// certificate reports until when the certificate in the files is valid.
+// Problems with it are among the configuration's warnings.
 func (x *examination) certificate() {
 	t := x.Config.TLS
 	if t.Cert == "" {

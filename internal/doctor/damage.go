@@ -9,12 +9,13 @@ import (
 	"strings"
 )
 
-// damage asks the server's metrics whether it has met parts of its store that cannot be read.
+// damage asks the server's metrics whether it has found unreadable parts in its
+// store.
 func (x *examination) damage(ctx context.Context) {
 	const check = "stored data"
 	res, err := x.get(ctx, x.Web, x.OpsURL+"/metrics", "")
 	if err != nil || res.status != http.StatusOK {
-		return // said by ops
+		return // ops has reported it
 	}
 	found, known := damaged(res.body)
 	switch {
@@ -26,7 +27,8 @@ func (x *examination) damage(ctx context.Context) {
 	}
 }
 
-// damaged lists what the metrics say is damaged, each with how many places there are, and whether they say anything about it.
+// damaged lists what the metrics report as damaged, each with the number of
+// places. known is false if they report nothing about damage at all.
 func damaged(metrics []byte) (found []string, known bool) {
 	lines := bufio.NewScanner(bytes.NewReader(metrics))
 	for lines.Scan() {

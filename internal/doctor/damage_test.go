@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestDamage: doctor says what the server has met that cannot be read, and nothing of a server that does not tell.
+// TestDamage checks that doctor reports the damage that the server has found,
+// and says nothing about a server that does not report damage.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -1,6 +1,7 @@
-// Package doctor examines an installation: what the machine gives, what the configuration says, and whether the one fits the
-// other. Its one idea is that a finding that is not fine says what to do. It changes nothing, apart from a file in the data
-// directory that it writes to time the disk and removes, and a handful of calls to the server.
+// Package doctor examines an installation: the machine, the configuration, and
+// whether the two fit together. Every finding that is not fine comes with
+// advice. The package changes nothing, except that it writes and removes a file
+// in the data directory to time the disk, and makes a few calls to the server.
 package doctor
 
 import (
@@ -19,34 +20,34 @@ type Level string
 // The levels.
 const (
 	OK   Level = "ok"
-	Warn Level = "warn" // it works, but not as it should, or not for long
-	Fail Level = "fail" // it does not work, or it is not safe
+	Warn Level = "warn" // works, but not as it should, or not for long
+	Fail Level = "fail" // does not work, or is not safe
 )
 
-// Finding is what one check came to.
+// Finding is the result of one check.
 type Finding struct {
-	Check  string `json:"check"` // its name
+	Check  string `json:"check"` // name of the check
 	Level  Level  `json:"level"`
 	Found  string `json:"found"`
-	Advice string `json:"advice,omitempty"` // what to do; empty if it is fine
+	Advice string `json:"advice,omitempty"` // what to do; empty if all is fine
 }
 
-// Env is what is examined. All fields but Warnings are required.
+// Env is what to examine. All fields except Warnings are required.
 type Env struct {
 	Config   *config.Config
 	Warnings []config.Problem // of the configuration
-	Floors   []limit.Floor    // what is published: the first is the tracking API's
-	Local    *http.Client     // reaches the server from this host, whatever proxies are configured
-	LocalURL string           // without a slash at its end
+	Floors   []limit.Floor    // the published minimums; the tracking API's is the first
+	Local    *http.Client     // reaches the server from this host, without any proxy
+	LocalURL string           // without a trailing slash
 	OpsURL   string
-	Web      *http.Client // reaches servers as others do
+	Web      *http.Client // reaches servers as other clients do
 	Host     Host
 }
 
-// patience is for one answer.
+// patience limits the wait for one answer.
 const patience = 5 * time.Second
 
-// Examine makes all checks, in the order in which a reader wants to know.
+// Examine runs all checks, in the order that is most useful to a reader.
 func Examine(ctx context.Context, e Env) []Finding {
 	x := &examination{Env: e}
 	x.configuration()
@@ -78,12 +79,13 @@ func Worst(findings []Finding) Level {
 	return worst
 }
 
-// examination is a list of findings in the making, and what one check has learned for another.
+// examination is a list of findings in the making, with what one check learns
+// for another.
 type examination struct {
 	Env
 
 	findings []Finding
-	up       bool     // the server runs
+	up       bool     // the server is running
 	skews    []offset // of other clocks
 }
 
@@ -99,7 +101,7 @@ func (x *examination) fail(check, advice, format string, args ...any) {
 	x.findings = append(x.findings, Finding{check, Fail, fmt.Sprintf(format, args...), advice})
 }
 
-// configuration passes on what is unwise in the file.
+// configuration reports the configuration's warnings.
 func (x *examination) configuration() {
 	for _, w := range x.Warnings {
 		x.warn("config", "change that line, then: trackway check", "%s", w)

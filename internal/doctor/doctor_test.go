@@ -20,7 +20,7 @@ import (
 	"trackway/internal/limit/history"
 )
 
-// fine is a machine on which all is well.
+// fine returns a machine without problems.
 func fine() Host {
 	return Host{
 		Sync: func(string, int) ([]time.Duration, error) {
@@ -31,12 +31,12 @@ func fine() Host {
 	}
 }
 
-// tracker answers as a tracking server does, as far as doctor looks.
+// tracker answers like a tracking server, as far as doctor looks.
 type tracker struct {
 	name, state, body string
 	status            int
-	ahead             time.Duration // of its clock
-	believes          bool          // in X-Forwarded-For
+	ahead             time.Duration // how far its clock is ahead
+	believes          bool          // trusts X-Forwarded-For
 	uncounted         bool
 
 	mu   sync.Mutex // guards used
@@ -79,7 +79,8 @@ func serve(t *testing.T, s *tracker) string {
 	return web.URL
 }
 
-// well is an installation of which nothing is to be said, and its server, which a test may change before it is examined.
+// well returns an installation without problems, and its server. A test may
+// change both before it examines the installation.
 func well(t *testing.T) (Env, *tracker) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -118,7 +119,8 @@ func TestWell(t *testing.T) {
 	}
 }
 
-// TestUnwell changes one thing of an installation that is well, and wants it to be found, with advice.
+// TestUnwell changes one thing of an installation without problems. The doctor
+// must find it, and give advice.
 func TestUnwell(t *testing.T) {
 	t.Parallel()
 	times := func(d ...time.Duration) func(string, int) ([]time.Duration, error) {
@@ -155,7 +157,7 @@ func TestUnwell(t *testing.T) {
 		}, "disk sync", Fail, "permission denied"},
 		"data is a file": {
 			func(t *testing.T, e *Env, _ *tracker) { t.Helper(); e.Config.DataDir = touch(t, "data") }, "disk sync", Fail,
-			"is no directory",
+			"is not a directory",
 		},
 		"data in a file": {func(t *testing.T, e *Env, _ *tracker) {
 			t.Helper()
@@ -166,7 +168,7 @@ func TestUnwell(t *testing.T) {
 		"no space":      {func(_ *testing.T, e *Env, _ *tracker) { e.Host.Free = space(1e8, 1000e9) }, "disk space", Fail, "0.1 GB free"},
 		"unknown space": {func(_ *testing.T, e *Env, _ *tracker) {
 			e.Host.Free = func(string) (a, b uint64, err error) { return 0, 0, errors.ErrUnsupported }
-		}, "disk space", Warn, "cannot be told"},
+		}, "disk space", Warn, "cannot be determined"},
 		"open data": {
 			func(t *testing.T, e *Env, _ *tracker) { t.Helper(); chmod(t, e.Config.DataDir, 0o750) }, "file modes", Warn,
 			"mode 0750",
@@ -181,7 +183,7 @@ func TestUnwell(t *testing.T) {
 		"too few files": {func(_ *testing.T, e *Env, _ *tracker) { e.Host.Files = files(256) }, "open files", Fail, "256"},
 		"unknown files": {func(_ *testing.T, e *Env, _ *tracker) {
 			e.Host.Files = func() (uint64, error) { return 0, errors.ErrUnsupported }
-		}, "open files", Warn, "cannot be told"},
+		}, "open files", Warn, "cannot be determined"},
 		"below the floor": {
 			func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies[0].Limit = 5999 }, "limits", Warn,
 			"less than is published",
@@ -221,7 +223,7 @@ func TestUnwell(t *testing.T) {
 			t.Cleanup(mute.Close)
 			e.LocalURL = mute.URL
 		}, "server", Fail, "does not answer"},
-		"somebody else": {func(_ *testing.T, _ *Env, self *tracker) { self.body = "<html>" }, "server", Fail, "no tracking server"},
+		"somebody else": {func(_ *testing.T, _ *Env, self *tracker) { self.body = "<html>" }, "server", Fail, "not from a tracking server"},
 		"error":         {func(_ *testing.T, _ *Env, self *tracker) { self.status = 500 }, "server", Fail, "answers 500"},
 		"another name":  {func(_ *testing.T, _ *Env, self *tracker) { self.name = "ts9" }, "server", Fail, "is the server ts9"},
 		"ignored": {
@@ -304,7 +306,7 @@ func TestUnwell(t *testing.T) {
 	}
 }
 
-// What is fine is said to be, also where there are others.
+// Checks that pass are reported as passed, also with several servers.
 func TestServersWell(t *testing.T) {
 	t.Parallel()
 	e, _ := well(t)

@@ -6,19 +6,21 @@ import (
 	"time"
 )
 
-// Host is the machine, as far as it is measured. Tests put another one in its place.
+// Host measures the machine. Tests replace it.
 type Host struct {
-	Sync  func(dir string, rounds int) ([]time.Duration, error) // how long each of so many small durable writes takes
-	Free  func(dir string) (free, total uint64, err error)      // bytes of the file system, for others than root
-	Files func() (uint64, error)                                // how many files a process may have open
+	Sync  func(dir string, rounds int) ([]time.Duration, error) // how long each of some small durable writes takes
+	Free  func(dir string) (free, total uint64, err error)      // bytes of the file system for users other than root
+	Files func() (uint64, error)                                // how many files a process may open
 }
 
-// ThisHost returns the machine that the program runs on. What it cannot tell is [errors.ErrUnsupported].
+// ThisHost returns the machine that the program runs on. Measurements that it
+// cannot make return [errors.ErrUnsupported].
 func ThisHost() Host { return Host{Sync: syncTimes, Free: freeBytes, Files: openFiles} }
 
 const blockBytes = 4 << 10
 
-// syncTimes appends to a file in dir and forces it to the disk, so many times or for two seconds, and removes the file.
+// syncTimes appends to a file in dir and forces it to the disk, for a number of
+// rounds or two seconds. Then it removes the file.
 func syncTimes(dir string, rounds int) (times []time.Duration, err error) {
 	f, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {

@@ -12,10 +12,11 @@ import (
 	"trackway/internal/limit/history"
 )
 
-// What is expected of a machine. The sync of a usual cloud disk takes 2 ms, and a request is acknowledged after one.
+// The expectations of a machine. A usual cloud disk syncs in 2 ms, and a
+// request is acknowledged after one sync.
 const (
 	syncRounds  = 100
-	syncTooFast = 20 * time.Microsecond // no disk does it
+	syncTooFast = 20 * time.Microsecond // no disk is that fast
 	syncSlow    = 20 * time.Millisecond
 	syncTail    = 200 * time.Millisecond
 	syncUseless = 200 * time.Millisecond
@@ -23,19 +24,20 @@ const (
 	spaceLow   = 2 << 30
 	spaceNone  = 256 << 20
 	shareLow   = 0.05
-	filesLow   = 4096 // a connection each, and the store's
+	filesLow   = 4096 // each connection takes one, and the store needs some
 	filesNone  = 512
 	futureFile = 2 * time.Minute
 )
 
-// dataDir returns the data directory, or if it is not there yet, the directory that it will be made in.
+// dataDir returns the data directory or, if it does not exist yet, the
+// directory in which it will be created.
 func (x *examination) dataDir() (dir string, there bool, err error) {
 	dir, err = filepath.Abs(x.Config.DataDir)
 	for there = true; err == nil; there = false {
 		var info fs.FileInfo
 		if info, err = os.Stat(dir); err == nil {
 			if !info.IsDir() {
-				err = fmt.Errorf("%s is no directory", dir)
+				err = fmt.Errorf("%s is not a directory", dir)
 			}
 			return dir, there, err
 		}
@@ -87,11 +89,11 @@ func (x *examination) space() {
 	const check = "disk space"
 	dir, _, err := x.dataDir()
 	if err != nil {
-		return // said by disk
+		return // disk has reported it
 	}
 	free, total, err := x.Host.Free(dir)
 	if err != nil {
-		x.warn(check, "look at it yourself: df "+dir, "cannot be told: %v", err)
+		x.warn(check, "look at it yourself: df "+dir, "cannot be determined: %v", err)
 		return
 	}
 	share := float64(free) / float64(max(total, 1))
@@ -106,15 +108,16 @@ func (x *examination) space() {
 	}
 }
 
-// modes looks at who else may read what customers do. The configuration's own mode is among its warnings.
+// modes checks which other users can read customers' data. The mode of the
+// configuration file is among its warnings.
 func (x *examination) modes() {
 	const check = "file modes"
 	dir, there, err := x.dataDir()
 	if err != nil {
-		return // said by disk
+		return // disk has reported it
 	}
 	if !there {
-		x.ok(check, "%s is not there yet; the server makes it for its user alone", x.Config.DataDir)
+		x.ok(check, "%s does not exist yet; the server creates it for its user alone", x.Config.DataDir)
 		return
 	}
 	info, err := os.Stat(dir)
@@ -123,14 +126,13 @@ func (x *examination) modes() {
 		return
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		x.warn(check, "it holds personal data: chmod 700 "+dir, "%s may be entered by others (mode %#o)", dir, mode)
+		x.warn(check, "it holds personal data: chmod 700 "+dir, "other users can enter %s (mode %#o)", dir, mode)
 		return
 	}
 	x.ok(check, "%s is for its owner alone", dir)
 }
 
-// history looks for lines of the history of the limits that a start has put
-// aside.
+// history looks for lines of the limits' history that a start has put aside.
 func (x *examination) history() {
 	path := filepath.Join(x.Config.DataDir, history.File+history.DamagedSuffix)
 	if info, err := os.Stat(path); err == nil {
@@ -145,7 +147,7 @@ func (x *examination) openFiles() {
 	advice := "raise the limit where the server is started: ulimit -n 65536, or LimitNOFILE=65536 in its systemd unit"
 	switch {
 	case err != nil:
-		x.warn(check, "look at it yourself: ulimit -n", "cannot be told: %v", err)
+		x.warn(check, "look at it yourself: ulimit -n", "cannot be determined: %v", err)
 	case n < filesNone:
 		x.fail(check, advice, "a process may have %d open: each connection is one, and the store needs some hundreds", n)
 	case n < filesLow:
@@ -155,7 +157,8 @@ func (x *examination) openFiles() {
 	}
 }
 
-// futureFiles returns how far ahead of the clock the newest file in the data directory is.
+// futureFiles returns how far the newest file in the data directory is ahead of
+// the clock.
 func (x *examination) futureFiles(now time.Time) time.Duration {
 	dir, there, err := x.dataDir()
 	if err != nil || !there {
@@ -164,7 +167,7 @@ func (x *examination) futureFiles(now time.Time) time.Duration {
 	var ahead time.Duration
 	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return nil //nolint:nilerr // a file that goes while one looks
+			return nil //nolint:nilerr // a file that was removed meanwhile
 		}
 		if info, err := entry.Info(); err == nil {
 			ahead = max(ahead, info.ModTime().Sub(now))

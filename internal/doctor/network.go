@@ -22,16 +22,17 @@ import (
 	"trackway/internal/config"
 )
 
-// reply is an answer, read whole.
+// reply is a complete answer.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
-	ahead  time.Duration // of the answer's Date before this host's clock
+	ahead  time.Duration // how far the answer's Date is ahead of this host's clock
 	from   netip.Addr    // this host's address on the connection
 }
 
-// get asks for a URL; forwarded, if it is not empty, is the address that the request pretends to come from.
+// get requests a URL. If forwarded is not empty, the request claims to come
+// from that address.
 func (x *examination) get(ctx context.Context, client *http.Client, address, forwarded string) (*reply, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
 	defer cancel()
@@ -61,17 +62,18 @@ func (x *examination) get(ctx context.Context, client *http.Client, address, for
 		return nil, err
 	}
 	defer res.Body.Close()
-	const most = 1 << 20 // metrics are the longest
+	const most = 1 << 20 // metrics are the longest answer
 	r.status, r.header = res.StatusCode, res.Header
 	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
 		middle := asked.Add(time.Since(asked) / 2)
-		r.ahead = date.Add(time.Second / 2).Sub(middle) // Date is cut to the second
+		r.ahead = date.Add(time.Second / 2).Sub(middle) // Date is truncated to the second
 	}
 	r.body, err = io.ReadAll(io.LimitReader(res.Body, most))
 	return &r, err
 }
 
-// name returns what a server calls itself in the answer of /api/status, and its state.
+// name returns the name and the state that a server gives itself in the answer
+// of /api/status.
 func (r *reply) name() (name, state string, err error) {
 	var status struct{ Name, State string }
 	switch {
@@ -81,7 +83,7 @@ func (r *reply) name() (name, state string, err error) {
 		return "", "", fmt.Errorf("/api/status answers %d", r.status)
 	}
 	if err := json.Unmarshal(r.body, &status); err != nil || status.Name == "" {
-		return "", "", errors.New("what answers is no tracking server")
+		return "", "", errors.New("the answer is not from a tracking server")
 	}
 	return status.Name, status.State, nil
 }
@@ -112,15 +114,17 @@ func (x *examination) listener(ctx context.Context) {
 	}
 }
 
-// pretended returns two addresses to pretend to come from, of 198.18.0.0/15, which is for benchmarks (RFC 2544): nobody's
-// calls are counted with those of the check.
+// pretended returns two addresses to claim. They are from 198.18.0.0/15, which
+// is reserved for benchmarks (RFC 2544), so no real caller's calls are counted
+// with those of the check.
 func pretended() (a, b string) {
-	n := rand.N(1 << 16) //nolint:gosec // G404: any will do
+	n := rand.N(1 << 16) //nolint:gosec // G404: any number will do
 	return fmt.Sprintf("198.18.%d.%d", n>>8, n&0xff), fmt.Sprintf("198.19.%d.%d", n>>8, n&0xff)
 }
 
-// believed finds out by three calls whether the server counts by the address that a request pretends to come from: a call of a
-// second address then leaves as much as the first call of the first address did.
+// believed finds out with three calls whether the server counts by the address
+// that a request claims. If it does, a call from a second address leaves as
+// many calls as the first call from the first address did.
 func (x *examination) believed(ctx context.Context, client *http.Client, base string) (yes bool, from netip.Addr, err error) {
 	a, b := pretended()
 	var left []int
@@ -141,7 +145,8 @@ func (x *examination) believed(ctx context.Context, client *http.Client, base st
 	return left[2] == left[0], from, nil
 }
 
-// forwarding checks that the running server believes this host's word for an address exactly if it is configured to.
+// forwarding checks that the running server trusts the addresses that this host
+// claims if and only if it is configured to.
 func (x *examination) forwarding(ctx context.Context) {
 	const check = "forwarding"
 	if !x.up {
@@ -149,7 +154,7 @@ func (x *examination) forwarding(ctx context.Context) {
 	}
 	got, from, err := x.believed(ctx, x.Local, x.LocalURL)
 	if err != nil {
-		x.warn(check, "ask again in a minute", "cannot be told: %v", err)
+		x.warn(check, "ask again in a minute", "cannot be determined: %v", err)
 		return
 	}
 	switch want := x.trusts(from); {
@@ -170,7 +175,8 @@ func (x *examination) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(x.Config.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// ops looks at the operator's listener: it answers, and not to everybody.
+// ops checks that the operator's listener answers, and that others cannot reach
+// it.
 func (x *examination) ops(ctx context.Context) {
 	const check = "ops listener"
 	if !loopbackOnly(x.Config.OpsListen) {
@@ -192,8 +198,8 @@ func (x *examination) ops(ctx context.Context) {
 	x.damage(ctx)
 }
 
-// ownURL checks that the address that clients are told leads to this server, and that what stands in front of it does not pass
-// on addresses that callers have made up.
+// ownURL checks that the URL that clients get leads to this server, and that
+// the proxy in front of it does not pass on forged addresses.
 func (x *examination) ownURL(ctx context.Context) {
 	const check = "own url"
 	own := x.Config.Server
@@ -214,7 +220,8 @@ func (x *examination) ownURL(ctx context.Context) {
 	}
 }
 
-// answersAs checks that a server is where it is said to be. Its clock is noted.
+// answersAs checks that a server is where it is said to be, and notes its
+// clock.
 func (x *examination) answersAs(ctx context.Context, check string, s config.Server) bool {
 	res, err := x.get(ctx, x.Web, strings.TrimRight(s.URL, "/")+"/api/status", "")
 	if err != nil {
@@ -240,7 +247,7 @@ func (x *examination) answersAs(ctx context.Context, check string, s config.Serv
 	return true
 }
 
-// servers looks for the others, all at the same time.
+// servers checks the other servers, all at the same time.
 func (x *examination) servers(ctx context.Context) {
 	parts := make([]examination, len(x.Config.Servers))
 	var asked sync.WaitGroup
@@ -255,7 +262,8 @@ func (x *examination) servers(ctx context.Context) {
 	}
 }
 
-// OpsURL returns where the operator's listener of a configuration is reached from this host.
+// OpsURL returns the URL at which this host reaches the operator's listener of
+// a configuration.
 func OpsURL(listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {

@@ -18,8 +18,8 @@ func perMinute(p *trackway.Policy) float64 { return float64(p.Limit) / p.Window.
 
 func atLeast(f limit.Floor) float64 { return float64(f.Calls) / f.Window.Minutes() }
 
-// limits looks at what a configuration may say, but rarely means. What it may
-// not say, loading it has refused.
+// limits checks for limits that are valid but rarely intended. Invalid ones are
+// refused when the configuration is loaded.
 func (x *examination) limits() {
 	const check = "limits"
 	before := len(x.findings)
@@ -44,7 +44,7 @@ func (x *examination) limits() {
 	}
 }
 
-// floor looks at the limits on a path of which callers are promised something.
+// floor checks the limits on a path for which a minimum is published.
 func (x *examination) floor(check string, f limit.Floor) {
 	limited := false
 	for i := range x.Config.Policies {
@@ -64,15 +64,14 @@ func (x *examination) floor(check string, f limit.Floor) {
 	}
 }
 
-// consents looks at the limit on the consent categories, which apps read with
-// public keys, from behind addresses that many of them share. A configuration
-// that lists its limits keeps them as they are written: the path of the
-// categories is not added to it.
+// consents checks the limit on the consent categories. Apps read these with
+// public keys, and many apps share an address. If a configuration lists its own
+// limits, the path of the categories is not added to them.
 func (x *examination) consents(check string) {
 	const route = "/data/v2/projects/{token}/consent/categories"
 	read := slices.ContainsFunc(x.Config.Projects, func(p trackway.Project) bool { return len(p.Consents) > 0 })
 	set, err := limit.NewSet(x.Config.Policies, nil)
-	if !read || err != nil { // nobody asks, or loading the configuration has refused it
+	if !read || err != nil { // nobody reads them, or loading the configuration has refused it
 		return
 	}
 	policies, _ := set.Governing(http.MethodGet, route)
@@ -86,7 +85,7 @@ func (x *examination) consents(check string) {
 	}
 }
 
-// policy returns the policy of a name, nil if there is none.
+// policy returns the policy with a name, or nil.
 func (x *examination) policy(name string) *trackway.Policy {
 	i := slices.IndexFunc(x.Config.Policies, func(p trackway.Policy) bool { return p.Name == name })
 	if i < 0 {
@@ -95,13 +94,13 @@ func (x *examination) policy(name string) *trackway.Policy {
 	return &x.Config.Policies[i]
 }
 
-// The widest ranges of public addresses that one operator's proxies plausibly have.
+// The widest address ranges that the proxies of one operator plausibly have.
 const (
 	widest4 = 12
 	widest6 = 28
 )
 
-// proxies looks at who may say whose address a call comes from.
+// proxies checks who may name the address that a call comes from.
 func (x *examination) proxies() {
 	const check = "proxies"
 	before := len(x.findings)
@@ -126,7 +125,8 @@ func (x *examination) proxies() {
 	}
 }
 
-// strangerTrusted says whether an address of the documentation, which is nobody's proxy, is believed.
+// strangerTrusted says whether the server would trust an address that is
+// reserved for documentation, and is nobody's proxy.
 func (x *examination) strangerTrusted() string {
 	r, err := clientip.New(clientip.Config{Trusted: x.Config.TrustedProxies, Header: x.Config.ClientIPHeader})
 	if err != nil {
@@ -143,7 +143,7 @@ func (x *examination) strangerTrusted() string {
 
 func private(a netip.Addr) bool { return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() }
 
-// loopbackOnly reports whether only this host reaches a listener.
+// loopbackOnly reports whether only this host can reach a listener.
 func loopbackOnly(listen string) bool {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
@@ -159,13 +159,15 @@ type offset struct {
 	ahead time.Duration
 }
 
-// Header Date has whole seconds, and an answer takes time: less than this is none.
+// The header Date is in whole seconds, and an answer takes time, so a smaller
+// offset means nothing.
 const (
 	skewSeen = 3 * time.Second
 	skewBad  = time.Minute
 )
 
-// clock compares this host's clock with those of the servers that answered, and with the files that it has dated.
+// clock compares this host's clock with those of the servers that answered, and
+// with the times of the data files.
 func (x *examination) clock() {
 	const check = "clock"
 	const advice = "keep the time by NTP (chrony, systemd-timesyncd): times of events without a timestamp, " +

@@ -1,7 +1,9 @@
-// Package durable writes whole files so that they survive a power cut. Its one idea: a file appears under its name only
-// when all of it is on the disk, and the call returns only when the name is on the disk too. So after a crash a reader
-// finds the old file, no file, or the new one, never a part. It is for files that are written rarely, such as the
-// configuration or an export (two disk syncs a call); it does not append, lock, or make directories.
+// Package durable writes whole files that survive a power cut. A file gets its
+// name only when all of it is on the disk, and the call returns only when the
+// name is on the disk too. So after a crash, a reader finds the old file, no
+// file, or the new one, never a part. The package is for files that are rarely
+// written, such as the configuration or an export, because a call costs two
+// disk syncs. It does not append, lock, or make directories.
 package durable
 
 import (
@@ -13,34 +15,37 @@ import (
 	"path/filepath"
 )
 
-// Create writes data to a new file with the given permissions, whatever the umask. Where path exists already, even as a
-// dangling symbolic link, the error is [fs.ErrExist] and nothing is changed; of several concurrent calls one wins. The
-// file system must know hard links.
+// Create writes data to a new file with the given permissions, whatever the
+// umask. If path already exists, even as a dangling symbolic link, the error is
+// [fs.ErrExist] and nothing changes. One of several concurrent calls succeeds.
+// The file system must support hard links.
 func Create(path string, data []byte, perm fs.FileMode) error {
-	// A hard link fails where the name is taken, in one step; a rename would replace it. Opening path with O_EXCL would
-	// let a crash leave a part of the file, which then could never be created again.
+	// Creating a hard link fails atomically if the name is taken; a rename
+	// would replace the file. If we opened path with O_EXCL, a crash could
+	// leave a partial file, and then it could never be created again.
 	w := writer{place: os.Link, sync: (*os.File).Sync}
 	return w.write("create", path, data, perm)
 }
 
-// Replace writes data to path with the given permissions, whatever the umask, in place of the file that may be there.
-// Readers see the old content or the new. A symbolic link is replaced itself, not what it points to.
+// Replace writes data to path with the given permissions, whatever the umask.
+// It replaces an existing file. Readers see the old content or the new. It
+// replaces a symbolic link itself, not its target.
 func Replace(path string, data []byte, perm fs.FileMode) error {
 	w := writer{place: os.Rename, sync: (*os.File).Sync}
 	return w.write("replace", path, data, perm)
 }
 
-// ReplaceWith is [Replace] for a file that is written bit by bit, however large it is. Until write has returned, and after an error
-// of its own, there is no trace of it under path.
+// ReplaceWith is [Replace] for a file that is written piece by piece, of any
+// size. Until write has returned, and after an error, path is unchanged.
 func ReplaceWith(path string, perm fs.FileMode, write func(io.Writer) error) error {
 	w := writer{place: os.Rename, sync: (*os.File).Sync}
 	return w.writeWith("replace", path, perm, write)
 }
 
-// writer holds the two steps that tests watch or let fail.
+// writer has the two steps that tests watch or make fail.
 type writer struct {
 	place func(from, to string) error // gives a finished file its name
-	sync  func(f *os.File) error      // returns when the file, or directory, is on the disk
+	sync  func(f *os.File) error      // returns when the file or directory is on the disk
 }
 
 func (w writer) write(op, path string, data []byte, perm fs.FileMode) error {
@@ -59,11 +64,11 @@ func (w writer) writeWith(op, path string, perm fs.FileMode, write func(io.Write
 
 func (w writer) writeVia(path string, perm fs.FileMode, write func(io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*") // mode 0600 until all is there
+	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*") // mode 0600 until it is complete
 	if err != nil {
 		return err
 	}
-	defer func() { // after a rename there is nothing left to remove
+	defer func() { // after a rename, there is nothing left to remove
 		if rmErr := os.Remove(tmp.Name()); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
 			err = errors.Join(err, rmErr)
 		}
@@ -73,7 +78,7 @@ func (w writer) writeVia(path string, perm fs.FileMode, write func(io.Writer) er
 	}
 	if err := w.place(tmp.Name(), path); err != nil {
 		if link := (*os.LinkError)(nil); errors.As(err, &link) {
-			err = link.Err // without the temporary name, which says nothing to anybody
+			err = link.Err // without the temporary name, which means nothing to the user
 		}
 		return err
 	}
@@ -92,7 +97,8 @@ func (w writer) fill(f *os.File, perm fs.FileMode, write func(io.Writer) error) 
 	return errors.Join(err, f.Close())
 }
 
-// syncDir makes the new name durable: until its directory is synced, a power cut may undo a link or a rename.
+// syncDir makes the new name durable: until the directory is synced, a power
+// cut may undo a link or a rename.
 func (w writer) syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

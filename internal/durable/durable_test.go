@@ -86,7 +86,8 @@ func TestNoDirectory(t *testing.T) {
 	}
 }
 
-// The order is the promise: content on the disk, then the name, then the name on the disk.
+// The order matters: the content reaches the disk first, then the file gets its
+// name, then the name reaches the disk.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -138,7 +139,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// A name that may not be on the disk is an error, although the file is there.
+// If the name may not be on the disk, that is an error, although the file
+// exists.
 func TestDirectorySyncFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -188,7 +190,8 @@ func wantNames(t *testing.T, dir string, want ...string) {
 	}
 }
 
-// A file that is not written to its end leaves the old one, and nothing beside it.
+// If a file is not written to its end, the old one remains, with nothing beside
+// it.
 func TestReplaceWith(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f")

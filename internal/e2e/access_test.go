@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// key runs `trackway key` on the configuration of a running server, has that read it again, and returns what was printed.
+// key runs `trackway key` on the configuration of a running server, makes the
+// server reload it, and returns the output.
 func (s *server) key(t *testing.T, args ...string) string {
 	t.Helper()
 	args = append(append([]string{"key"}, args...), "--config", s.config, "--data", filepath.Join(filepath.Dir(s.config), "data"), "--reload", "--ops-listen", s.ops)
@@ -20,7 +21,8 @@ func (s *server) key(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// printed finds what a command printed after a word and a colon, and keeps it out of the log.
+// printed returns what a command printed after a name and a colon, and keeps it
+// out of the log.
 func (s *server) printed(t *testing.T, out, name string) string {
 	t.Helper()
 	for line := range strings.Lines(out) {
@@ -33,7 +35,7 @@ func (s *server) printed(t *testing.T, out, name string) string {
 	return ""
 }
 
-// status is what a call with this authorization is answered, of a route that reads and one that needs admin.
+// status returns the status of a call with this authorization.
 func (s *server) status(t *testing.T, path, authorization string) int {
 	t.Helper()
 	send := request{path: path, auth: "none", header: map[string]string{"Authorization": authorization}}
@@ -43,8 +45,9 @@ func (s *server) status(t *testing.T, path, authorization string) int {
 	return s.do(t, send).status
 }
 
-// TestKeysOfARunningServer promises that keys are made, turned and revoked without a restart, that both secrets of a key that is
-// turned work, and that a key may do what its permissions say.
+// TestKeysOfARunningServer adds, rotates and revokes keys without a restart.
+// Both secrets of a rotated key work, and a key may do what its permissions
+// say.
 func TestKeysOfARunningServer(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -85,7 +88,8 @@ func TestKeysOfARunningServer(t *testing.T) {
 	check("what was before, in the file", usage, basic("Basic", privateID, secretKey), 200)
 }
 
-// TestExportFormats promises the same customers in each form, however many pieces they are sent in.
+// TestExportFormats checks that all formats export the same customers, in any
+// number of pieces.
 func TestExportFormats(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -120,7 +124,8 @@ func TestExportFormats(t *testing.T) {
 	}
 }
 
-// TestAnonymizeBulk promises that each customer is erased, or said not to be there, and that nobody finds the erased again.
+// TestAnonymizeBulk checks that each customer is erased or reported as unknown,
+// and that nobody finds the erased ones again.
 func TestAnonymizeBulk(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -131,7 +136,7 @@ func TestAnonymizeBulk(t *testing.T) {
 	body := []byte(`{"customers": [{"customer_ids": {"registered": "a"}}, {"customer_ids": {"registered": "nobody"}}, {"customer_ids": {"registered": "b"}},
 		{"customer_ids": {"registered": "a"}}]}`)
 	res := s.do(t, request{path: "/data/v2/projects/{token}/customers/anonymize_bulk", body: body})
-	want := []bool{true, false, true, false} // erased
+	want := []bool{true, false, true, false} // true: erased
 	got, err := res.json()
 	results, _ := got.(map[string]any)["results"].([]any)
 	if err != nil || len(results) != len(want) || res.status != http.StatusOK {

@@ -24,8 +24,8 @@ import (
 	"time"
 )
 
-// attackTime is how long TestAttack attacks. A minute shows most; go test
-// -run TestAttack -attack 1m -v prints what the others felt.
+// attackTime is how long TestAttack attacks. A minute shows most effects. To
+// see what other callers experience: go test -run TestAttack -attack 1m -v
 var attackTime = flag.Duration("attack", 5*time.Second, "length of the attack of TestAttack")
 
 const (
@@ -33,15 +33,16 @@ const (
 	wellBehaved  = 20
 	idleEach     = 1250 // connections that one attacker tries to hold in each state
 	pausedBodies = 1024 // requests of one attacker without their bodies
-	memoryFigure = 700  // MB, what the server is told to stay under
+	memoryFigure = 700  // MB: the configured limit
 	cgroupLimit  = 1 << 30
 )
 
-// TestAttack attacks the real binary from eight addresses at once with what
-// took servers down before: bodies that grow when they are inflated and
+// TestAttack attacks the real binary from eight addresses at once, in ways that
+// used to break servers: bodies that grow when they are decompressed and
 // decoded, requests whose bodies never come, and idle and unfinished
-// connections. The server, limited to 1 GiB, stays under its memory figure and
-// answers twenty callers at other addresses as if nothing was the matter.
+// connections. The machine limits the server to 1 GiB. The server must stay
+// below its memory limit, and answer twenty callers at other addresses as
+// usual.
 func TestAttack(t *testing.T) { //nolint:paralleltest // it takes the machine
 	s := start(t, baseConfigTrusting("[]")+fmt.Sprintf("\nmemory: {max_mb: %d}\n", memoryFigure))
 	limitMemory(t, s)
@@ -80,8 +81,8 @@ func baseConfigTrusting(proxies string) string {
 	return strings.Replace(baseConfig, `[127.0.0.0/8, "::1/128"]`, proxies, 1)
 }
 
-// limitMemory puts the server into a control group of 1 GiB if this machine
-// lets us make one. Without, the peak is looked at all the same.
+// limitMemory puts the server into a control group of 1 GiB, if this machine
+// allows that. The peak is checked in any case.
 func limitMemory(t *testing.T, s *server) {
 	t.Helper()
 	group := filepath.Join("/sys/fs/cgroup/memory", fmt.Sprintf("trackway-%d", os.Getpid()))
@@ -104,7 +105,7 @@ func limitMemory(t *testing.T, s *server) {
 	}
 }
 
-// felt is what well-behaved callers felt.
+// felt is what well-behaved callers experienced.
 type felt struct {
 	times    []time.Duration // sorted
 	failures []string
@@ -112,7 +113,8 @@ type felt struct {
 
 func (f felt) at(percent int) time.Duration { return f.times[len(f.times)*percent/100] }
 
-// newCallers returns the clients of twenty callers at addresses of their own.
+// newCallers returns the clients of twenty callers, each at an address of its
+// own.
 func newCallers() (callers []*http.Client) {
 	for i := range wellBehaved {
 		callers = append(callers, &http.Client{
@@ -122,7 +124,7 @@ func newCallers() (callers []*http.Client) {
 	return callers
 }
 
-// behaveWell lets callers send an event five times a second, and read their
+// behaveWell makes callers send an event five times a second, and read their
 // customer now and then.
 func (s *server) behaveWell(t *testing.T, callers []*http.Client, length time.Duration) felt {
 	t.Helper()
@@ -166,7 +168,7 @@ func (s *server) caller(ctx context.Context, web *http.Client, i int, length tim
 	return f
 }
 
-// send sends a request and returns how it failed.
+// send sends a request and returns its failure.
 func (s *server) send(ctx context.Context, web *http.Client, r request) error {
 	req, err := s.newRequest(ctx, r)
 	if err != nil {
@@ -191,15 +193,15 @@ func dialerFrom(address string) *net.Dialer {
 	return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 }
 
-// processorTime returns what the server's process has used (proc(5)). The kernel
-// counts it in hundredths of a second.
+// processorTime returns the processor time that the server's process has used
+// (proc(5)). The kernel counts hundredths of a second.
 func (s *server) processorTime(t *testing.T) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
 		t.Skipf("this system does not tell what a process uses: %v", err)
 	}
-	_, after, _ := strings.Cut(string(text), ") ") // behind the name, which may hold anything
+	_, after, _ := strings.Cut(string(text), ") ") // after the name, which may contain anything
 	var ticks int
 	for _, field := range strings.Fields(after)[11:13] {
 		n, err := strconv.Atoi(field)
@@ -211,20 +213,20 @@ func (s *server) processorTime(t *testing.T) time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// attackVariable names the server to attack, and makes this program a process
-// that does so.
+// attackVariable contains the server to attack. It turns this program into an
+// attacking process.
 const attackVariable = "TRACKWAY_E2E_ATTACK"
 
-// startAttack attacks the server from a process of its own: thousands of
-// connections in ours would keep the callers waiting, too. The process stands
-// for other machines, so it has the lowest priority on this one. stop ends it,
-// and returns the processor time that it took.
+// startAttack attacks the server from a separate process: thousands of
+// connections in this one would keep the callers waiting too. The process
+// stands for other machines, so it has the lowest priority. stop ends it, and
+// returns the processor time that it used.
 func (s *server) startAttack(t *testing.T) (stop func() time.Duration) {
 	t.Helper()
 	cmd := exec.Command("nice", "-n", "19", os.Args[0])
 	cmd.Env = append(os.Environ(), attackVariable+"="+s.public)
 	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe() // it ends when this is closed, or we end
+	in, err := cmd.StdinPipe() // the process ends when this is closed, or when we end
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +249,7 @@ func (s *server) startAttack(t *testing.T) (stop func() time.Duration) {
 	}
 }
 
-// bombs are bodies that grow.
+// bombs are bodies that grow when they are decompressed and decoded.
 type bombs struct{ wide, nested []byte }
 
 func newBombs() (b bombs) {
@@ -294,9 +296,9 @@ func (a attacker) head(path string, length int, fields string) []byte {
 		projectToken, path, publicKey, length, fields)
 }
 
-// pause is how long an attacker waits when a connection was cut or refused. The
-// attackers share the processors with the server and its callers: what they
-// send is to cost the server something, and not them.
+// pause waits after a connection was cut or refused. The attackers share the
+// processors with the server and its callers: the attack must cost the server
+// time, not the attackers.
 func pause(ctx context.Context) {
 	const least, spread = 5 * time.Second, 5 * time.Second
 	select {
@@ -305,7 +307,8 @@ func pause(ctx context.Context) {
 	}
 }
 
-// hold opens a connection, sends this, and waits for the server to end it.
+// hold opens a connection, sends some bytes, and waits until the server closes
+// it.
 func (a attacker) hold(ctx context.Context, send []byte) {
 	for ctx.Err() == nil {
 		a.connect(ctx, func(c net.Conn) {
@@ -316,7 +319,7 @@ func (a attacker) hold(ctx context.Context, send []byte) {
 	}
 }
 
-// bomb sends a compressed body as often as it is answered.
+// bomb sends a compressed body again after each answer.
 func (a attacker) bomb(ctx context.Context, path string, body []byte) {
 	message := slices.Concat(a.head(path, len(body), "Content-Encoding: gzip\r\n"), body)
 	for ctx.Err() == nil {

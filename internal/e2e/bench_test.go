@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// TestBench runs the load of the real binary against the real server, which keeps its promise.
+// TestBench runs the load of the real binary against the real server, which
+// must keep its promise.
 func TestBench(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig)
@@ -45,7 +46,7 @@ func TestBench(t *testing.T) {
 		}
 	}
 
-	// Interrupted, it prints what it has.
+	// After an interrupt, it prints the figures so far.
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := bench("--duration", "1h")
@@ -67,7 +68,8 @@ func TestBench(t *testing.T) {
 	}
 }
 
-// awaitTracked waits until the server has accepted requests in the last minute that were not there before.
+// awaitTracked waits until the server has accepted new requests in the last
+// minute.
 func (s *server) awaitTracked(ctx context.Context, t *testing.T) {
 	t.Helper()
 	accepted := func() uint64 {
@@ -77,7 +79,7 @@ func (s *server) awaitTracked(ctx context.Context, t *testing.T) {
 		}
 		return status.Accepted
 	}
-	ticks := time.NewTicker(1100 * time.Millisecond) // under the limit of /api/
+	ticks := time.NewTicker(1100 * time.Millisecond) // below the limit of /api/
 	defer ticks.Stop()
 	for before := accepted(); accepted() < before+50; {
 		select {
@@ -88,7 +90,8 @@ func (s *server) awaitTracked(ctx context.Context, t *testing.T) {
 	}
 }
 
-// TestDoctor promises that a server as it comes is found to be well, and that what breaks it is found.
+// TestDoctor checks that doctor finds nothing wrong with a new server, and
+// finds what breaks one.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig)

@@ -18,7 +18,7 @@ import (
 	"trackway/client"
 )
 
-// bounded is a command at a bound or beyond it.
+// bounded is a command at or beyond a limit.
 type bounded struct {
 	command    string // empty: customers/events
 	eventType  string // empty: "e"
@@ -27,7 +27,7 @@ type bounded struct {
 	good       bool
 }
 
-// atBounds are commands at each bound on values and times, and beyond it.
+// atBounds returns commands at and beyond each limit on values and times.
 func atBounds() []bounded {
 	nested := func(levels int) string { return strings.Repeat("[", levels) + strings.Repeat("]", levels) }
 	object := func(members int) string { return `{"":0` + strings.Repeat(`,"":0`, members-1) + `}` }
@@ -78,10 +78,10 @@ func (b *bounded) name() string {
 	return b.command
 }
 
-// whose is who the i-th command of some way in is about.
+// whose returns the identifier in the i-th command of an interface.
 func whose(way string, i int) string { return way + "-" + strconv.Itoa(i) }
 
-// data is what the command holds.
+// data returns the content of the command.
 func (b *bounded) data(who string) string {
 	at := b.timestamp
 	if at == "" {
@@ -100,9 +100,9 @@ func (b *bounded) typ() string {
 	return b.eventType
 }
 
-// TestEveryWayInHasTheSameBounds: what one way in accepts, all others accept,
-// and a command beyond a bound fails alone. What was accepted is exported, and
-// the export is imported again without loss.
+// TestEveryWayInHasTheSameBounds: if one interface accepts a command, all
+// others accept it, and a command beyond a limit fails alone. Accepted commands
+// are exported, and the export is imported again without loss.
 func TestEveryWayInHasTheSameBounds(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -136,8 +136,8 @@ func TestEveryWayInHasTheSameBounds(t *testing.T) {
 	}
 }
 
-// fitsSDK tells whether the Go client can send this: it writes times itself,
-// and bounds a command's identifiers together with its properties.
+// fitsSDK reports whether the Go client can send this: it formats times itself,
+// and limits a command's identifiers and properties together.
 func (b *bounded) fitsSDK() bool {
 	return b.timestamp == "" && len(b.properties) < 800_000-100
 }
@@ -207,7 +207,7 @@ func (s *server) byLines(t *testing.T, all []bounded) map[int]string {
 	return refused
 }
 
-// byRows imports CSV files: one of events, one of customers.
+// byRows imports two CSV files, one of events and one of customers.
 func (s *server) byRows(t *testing.T, all []bounded) map[int]string {
 	t.Helper()
 	refused := map[int]string{}
@@ -219,7 +219,7 @@ func (s *server) byRows(t *testing.T, all []bounded) map[int]string {
 		if name != "customers" {
 			header = append(header, "event_type")
 		}
-		_ = w.Write(header) // into memory
+		_ = w.Write(header) // in memory
 		var places []int
 		for i := range all {
 			if all[i].name() != name {
@@ -230,7 +230,7 @@ func (s *server) byRows(t *testing.T, all []bounded) map[int]string {
 			if when == "" {
 				when = "1700000000"
 			}
-			_ = w.Write([]string{whose("rows", i), when, all[i].properties, all[i].typ()}[:len(header)]) // as above
+			_ = w.Write([]string{whose("rows", i), when, all[i].properties, all[i].typ()}[:len(header)]) // in memory
 		}
 		w.Flush()
 		for line, reason := range s.imported(t, at+".csv", file.String()) {
@@ -252,7 +252,7 @@ func (s *server) imported(t *testing.T, name, text string) map[int]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = rejects.Close() }() // was read
+	defer func() { _ = rejects.Close() }() // only read
 	refused := map[int]string{}
 	lines := bufio.NewScanner(rejects)
 	lines.Buffer(nil, 4<<20)
@@ -272,7 +272,7 @@ func (s *server) imported(t *testing.T, name, text string) map[int]string {
 	return refused
 }
 
-// bySDK sends what the Go client can.
+// bySDK sends those commands that the Go client can send.
 func (s *server) bySDK(t *testing.T, all []bounded) map[int]string {
 	t.Helper()
 	refused := map[int]string{}
@@ -313,7 +313,7 @@ func (s *server) bySDK(t *testing.T, all []bounded) map[int]string {
 			err = c.Identify(ids, properties)
 		}
 		if err != nil {
-			refused[-1-i] = err.Error() // the client's own bounds
+			refused[-1-i] = err.Error() // the client's own limits
 		}
 	}
 	if err := c.Close(t.Context()); err != nil {

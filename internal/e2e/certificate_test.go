@@ -44,7 +44,7 @@ func certify(t *testing.T, dir string, serial int64, until time.Time) {
 	}
 }
 
-// served returns the serial number of the certificate that the server shows.
+// served returns the serial number of the certificate that the server presents.
 func (s *server) served(t *testing.T) int64 {
 	t.Helper()
 	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
@@ -56,7 +56,8 @@ func (s *server) served(t *testing.T) int64 {
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64()
 }
 
-// TestRenewedCertificate: a pair that was renewed in its files is served without a restart, a wrong one never.
+// TestRenewedCertificate: the server uses a renewed certificate without a
+// restart, and never a wrong one.
 func TestRenewedCertificate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -81,7 +82,7 @@ func TestRenewedCertificate(t *testing.T) {
 		t.Errorf("got certificate %d that ends at %v, want 2 of %v", got, ends, until.Add(time.Hour).Unix())
 	}
 
-	other := t.TempDir() // its key is another one
+	other := t.TempDir() // this key is another one
 	certify(t, other, 3, until)
 	if err := os.Rename(filepath.Join(other, "cert.pem"), filepath.Join(dir, "cert.pem")); err != nil {
 		t.Fatal(err)
@@ -92,7 +93,8 @@ func TestRenewedCertificate(t *testing.T) {
 	}
 }
 
-// TestCheckWarnsOfCertificate: the operator hears of an end that is near.
+// TestCheckWarnsOfCertificate: the operator is warned of a certificate that
+// ends soon.
 func TestCheckWarnsOfCertificate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -103,7 +105,8 @@ func TestCheckWarnsOfCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"check", "doctor"} {
-		// Of the exit status nothing is asked: doctor finds no server, and the machine as it is.
+		// The exit status does not matter: doctor finds no server, and examines
+		// this machine.
 		out, _ := exec.Command(binary(t), command, "--config", file, "--listen", "127.0.0.1:1", "--ops-listen", "127.0.0.1:2").CombinedOutput()
 		for _, want := range []string{"the certificate expires on ", "in 9 days", "not for the host of server.url"} {
 			if !strings.Contains(string(out), want) {

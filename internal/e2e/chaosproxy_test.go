@@ -15,10 +15,11 @@ import (
 	"time"
 )
 
-// fate is what chaos does to one request.
+// fate is what happens to one request.
 type fate string
 
-// The fates. A request that is lost on the way there is not carried out; one whose answer is lost is.
+// The fates. A request lost on its way is not carried out; one with a lost
+// answer is.
 const (
 	pass       fate = "pass"
 	delay      fate = "delay"
@@ -32,7 +33,8 @@ const (
 	answer429  fate = "429"
 )
 
-// chaos is a proxy before a server on which nobody can rely, until it is calmed. Each fate befalls about as many requests.
+// chaos is an unreliable proxy in front of a server, until end is called. Each
+// fate is equally likely.
 type chaos struct {
 	url    string
 	server *server
@@ -44,7 +46,8 @@ type chaos struct {
 	met    map[fate]int
 }
 
-// newChaos puts chaos before a server until the end of the test.
+// newChaos starts an unreliable proxy in front of a server until the end of the
+// test.
 func (s *server) newChaos(t *testing.T, random *rand.Rand) *chaos {
 	t.Helper()
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 16}
@@ -72,7 +75,7 @@ func (c *chaos) draw() fate {
 	f := pass
 	if !c.calm {
 		all := []fate{pass, pass, delay, resetFirst, cutRequest, loseAnswer, cutAnswer, twice, answer500, answer503}
-		if f = all[c.random.IntN(len(all))]; f == answer503 && c.met[answer429] < 3 { // those cost a second each
+		if f = all[c.random.IntN(len(all))]; f == answer503 && c.met[answer429] < 3 { // each of those costs a second
 			f = answer429
 		}
 	}
@@ -80,7 +83,7 @@ func (c *chaos) draw() fate {
 	return f
 }
 
-// count returns how many requests met a fate.
+// count returns how many requests had a fate.
 func (c *chaos) count(f fate) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,14 +122,15 @@ func (c *chaos) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.answer(w, r, f, body)
 }
 
-// answer forwards a request and gives back what of its answer the fate leaves.
+// answer forwards a request, and returns as much of the answer as the fate
+// leaves.
 func (c *chaos) answer(w http.ResponseWriter, r *http.Request, f fate, body []byte) {
 	res, err := c.forward(r, body)
 	if err != nil || f == loseAnswer {
 		panic(http.ErrAbortHandler)
 	}
 	maps.Copy(w.Header(), res.header)
-	w.WriteHeader(res.status) // the length stands in the header: what is cut is seen to be
+	w.WriteHeader(res.status) // the header has the length, so a cut is noticed
 	if f == cutAnswer {
 		res.body = res.body[:len(res.body)/2]
 	}
@@ -152,7 +156,7 @@ func (c *chaos) forward(r *http.Request, body []byte) (response, error) {
 	return response{res.StatusCode, res.Header, answer}, err
 }
 
-// cut sends a request of which only half arrives.
+// cut forwards only half of a request.
 func (c *chaos) cut(r *http.Request, body []byte) {
 	conn, err := new(net.Dialer).DialContext(context.WithoutCancel(r.Context()), "tcp", c.server.public)
 	if err != nil {
@@ -163,6 +167,6 @@ func (c *chaos) cut(r *http.Request, body []byte) {
 	req := r.Clone(r.Context())
 	req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	if req.Write(&whole) == nil {
-		_, _ = conn.Write(whole.Bytes()[:whole.Len()-len(body)/2-1]) // whatever arrives of it
+		_, _ = conn.Write(whole.Bytes()[:whole.Len()-len(body)/2-1]) // any part of it may arrive
 	}
 }

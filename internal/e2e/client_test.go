@@ -14,8 +14,9 @@ import (
 	"testing"
 )
 
-// web is the tests' own HTTP client, which holds every call to the contract. Enough connections stay open for the loads;
-// redirects are answers to look at, not to follow.
+// web is the HTTP client of the tests. It checks every call against the
+// contract. Enough connections stay open for the loads. It does not follow
+// redirects.
 var web = &http.Client{
 	Transport:     contract,
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -23,14 +24,14 @@ var web = &http.Client{
 
 // request is one call of the API.
 type request struct {
-	method string // POST if there is a body and none is given, otherwise GET
-	path   string // {token} stands for the project's token
-	auth   string // as in shared/conformance/README.md; empty is private
+	method string // GET if empty, or POST if there is a body
+	path   string // {token} is replaced by the project's token
+	auth   string // as in shared/conformance/README.md; empty means private
 	header map[string]string
 	body   []byte
 }
 
-// response is what was answered, with its body read.
+// response is an answer with its body.
 type response struct {
 	status int
 	header http.Header
@@ -46,7 +47,8 @@ func (r response) json() (any, error) {
 	return v, nil
 }
 
-// success reports what a client reads off the answer of a call: 200, and success true.
+// success reports whether a client would take the answer for success: the
+// status is 200, and success is true.
 func (r response) success() bool {
 	v, err := r.json()
 	object, ok := v.(map[string]any)
@@ -55,7 +57,7 @@ func (r response) success() bool {
 
 func (r response) String() string { return fmt.Sprintf("%d %s", r.status, bytes.TrimSpace(r.body)) }
 
-// do sends a request to the public listener and fails the test where there is no answer.
+// do sends a request to the public listener. Without an answer, the test fails.
 func (s *server) do(t *testing.T, r request) response {
 	t.Helper()
 	res, err := s.try(t.Context(), r)
@@ -65,7 +67,7 @@ func (s *server) do(t *testing.T, r request) response {
 	return res
 }
 
-// try is do for those who expect the server to vanish.
+// try is do for tests in which the server may vanish.
 func (s *server) try(ctx context.Context, r request) (response, error) {
 	req, err := s.newRequest(ctx, r)
 	if err != nil {
@@ -125,7 +127,7 @@ func basic(scheme, id, secret string) string {
 	return scheme + " " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
 }
 
-// track sends one command as a call of its own, and must succeed.
+// track sends one command as a call of its own. It must succeed.
 func (s *server) track(t *testing.T, name string, data any) {
 	t.Helper()
 	if res := s.do(t, request{path: "/track/v2/projects/{token}/" + name, body: encode(t, data)}); !res.success() {
@@ -133,7 +135,7 @@ func (s *server) track(t *testing.T, name string, data any) {
 	}
 }
 
-// customer is what customers/export-one tells.
+// customer is the answer of customers/export-one.
 type customer struct {
 	Success    bool
 	IDs        map[string]any
@@ -147,7 +149,8 @@ type event struct {
 	Properties map[string]any
 }
 
-// exportOne returns the customer that ids name, or nil where there is none.
+// exportOne returns the customer that ids identify, or nil if there is no such
+// customer.
 func (s *server) exportOne(t *testing.T, ids any) *customer {
 	t.Helper()
 	res := s.do(t, request{path: "/data/v2/projects/{token}/customers/export-one", body: encode(t, map[string]any{"customer_ids": ids})})
@@ -170,7 +173,7 @@ func encode(t *testing.T, v any) []byte {
 	return b
 }
 
-// inflated is the response with its body as it was before compression.
+// inflated returns the response with its body decompressed.
 func (r response) inflated(t *testing.T) response {
 	t.Helper()
 	switch encoding := r.header.Get("Content-Encoding"); encoding {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// recorded is a line of shared/fixtures/clients.jsonl: what a real client sends, and what it needs of the answer.
+// recorded is a line of shared/fixtures/clients.jsonl: a real client's request,
+// and what the client needs in the answer.
 type recorded struct {
 	Client, Method, Path string
 	Headers              map[string]string
@@ -18,7 +19,8 @@ type recorded struct {
 	Needs                string
 }
 
-// needs says in the matchers of match what the words of a recorded client's `needs` ask for.
+// needs translates the words of a recorded client's `needs` to matchers of
+// match.
 var needs = map[string]string{
 	"success true":                "{\"success\": true, \"...\": true}",
 	"success true, time a number": `{"success": true, "time": "<number>", "...": true}`,
@@ -27,7 +29,7 @@ var needs = map[string]string{
 		{"success": true, "time": "<number>", "...": true},
 		{"success": false, "errors": ["<string>"], "...": true}]}`,
 	"ids, properties, events": `{"success": true, "ids": {"...": true}, "properties": {"...": true}, "events": "<any>", "...": true}`,
-	"data (array)":            `{"success": true, "data": [], "...": true}`, // no purchase was recorded on that customer
+	"data (array)":            `{"success": true, "data": [], "...": true}`, // that customer has no purchase
 	"results, one for each attribute, in order": `{"success": true, "...": true, "results": [
 		{"success": true, "value": "L"}, {"success": false, "error": "Not Found"}, {"success": true, "value": "<any>"},
 		{"success": false, "error": "Not Found"}, {"success": false, "error": "Not Found"}, {"success": false, "error": "Not Found"}]}`,
@@ -37,7 +39,8 @@ var needs = map[string]string{
 	"command_id echoed in each result": `{"success": true, "...": true, "results": [{"success": true, "command_id": "11"}, {"success": true, "command_id": "12"}]}`,
 }
 
-// TestClients sends, byte for byte and in order, what real clients were seen to send.
+// TestClients sends recorded requests of real clients, byte for byte and in
+// order.
 func TestClients(t *testing.T) {
 	t.Parallel()
 	lines := bytes.Split(bytes.TrimSpace(shared(t, "fixtures/clients.jsonl")), []byte("\n"))
@@ -54,7 +57,8 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// replay sends a recorded request and says what the answer lacks, or nothing.
+// replay sends a recorded request and returns what the answer lacks, or an
+// empty text.
 func (s *server) replay(t *testing.T, r recorded) string {
 	t.Helper()
 	wanted, ok := needs[r.Needs]

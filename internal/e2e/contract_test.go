@@ -9,8 +9,8 @@ import (
 	"trackway/openapi/openapitest"
 )
 
-// contract is the transport of all calls. A call that departs from openapi.yaml fails, and the whole run fails, too, since some
-// tests expect calls to fail.
+// contract is the transport of all calls. A call that violates openapi.yaml
+// fails. It also fails the whole run, since some tests expect calls to fail.
 var contract = newContract()
 
 type contractTransport struct {
@@ -23,7 +23,7 @@ type contractTransport struct {
 func newContract() *contractTransport {
 	c, err := openapitest.Load()
 	if err != nil {
-		panic(err) // each test would fail for it
+		panic(err) // every test would fail
 	}
 	t := &contractTransport{}
 	t.Transport = openapitest.Transport{
@@ -37,7 +37,8 @@ func newContract() *contractTransport {
 	return t
 }
 
-// departed says which calls departed from the contract, and whether there were any.
+// departed prints the calls that violated the contract, and reports whether
+// there were any.
 func (t *contractTransport) departed() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -20,11 +20,12 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// crowd is connections to a server of which nothing more comes.
+// crowd is a number of connections that send nothing more.
 type crowd struct{ conns []net.Conn }
 
-// gather opens n connections, each of which sends a text, and waits for an answer if that is a whole request. Some may be turned
-// away: which, only the server knows. Each comes from an address of its own.
+// gather opens n connections, each from an address of its own. Each sends a
+// text, and waits for an answer if the text is a complete request. The server
+// may refuse some of them.
 func gather(t *testing.T, s *server, n int, text string) *crowd {
 	t.Helper()
 	c := new(crowd)
@@ -41,7 +42,7 @@ func gather(t *testing.T, s *server, n int, text string) *crowd {
 			t.Fatal(err)
 		}
 		if _, err := io.WriteString(conn, text); err != nil || !whole {
-			continue // it was turned away
+			continue // it was refused
 		}
 		if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
 			_ = res.Body.Close()
@@ -57,7 +58,7 @@ func (c *crowd) leave() {
 	c.conns = nil
 }
 
-// halfHeader is 30 kB of a header that does not come whole.
+// halfHeader is 30 kB of an incomplete header.
 var halfHeader = "GET /api/status HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-Long: "+strings.Repeat("x", 990)+"\r\n", 30)
 
 const (
@@ -65,7 +66,7 @@ const (
 	wholeRequest = "GET /api/status HTTP/1.1\r\nHost: x\r\n\r\n"
 )
 
-// manyConnections returns how many connections a test may open here.
+// manyConnections returns how many connections a test can open here.
 func manyConnections(t *testing.T) int {
 	t.Helper()
 	var l syscall.Rlimit
@@ -75,7 +76,8 @@ func manyConnections(t *testing.T) int {
 	return min(3000, int(l.Cur)/3)
 }
 
-// TestMemoryOfConnections: whatever connections come, the process stays under the figure that is configured.
+// TestMemoryOfConnections: whatever connections come, the process stays below
+// the configured memory limit.
 func TestMemoryOfConnections(t *testing.T) {
 	t.Parallel()
 	const figure = 128e6
@@ -105,7 +107,8 @@ func TestMemoryOfConnections(t *testing.T) {
 	}
 }
 
-// TestFewFiles: the server tracks and answers its operator, however few files it may have open and however many connections come.
+// TestFewFiles: the server tracks and answers its operator, however few files
+// it may open and however many connections come.
 func TestFewFiles(t *testing.T) {
 	t.Parallel()
 	for _, files := range []int{256, 1024} {
@@ -138,7 +141,8 @@ func TestFewFiles(t *testing.T) {
 	}
 }
 
-// TestConnectionsOfAddress: one address has no more than it may, others have theirs.
+// TestConnectionsOfAddress: one address cannot open more than its share of
+// connections. Others can open theirs.
 func TestConnectionsOfAddress(t *testing.T) {
 	t.Parallel()
 	const trusting = `trusted_proxies: [127.0.0.0/8, "::1/128"]`
@@ -150,7 +154,8 @@ func TestConnectionsOfAddress(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		// A request whose body is awaited is under way, and makes place for nobody.
+		// A connection whose request still waits for its body is in use, and is
+		// not closed to make room.
 		_, err = io.WriteString(conn, "POST /track/v2/projects/"+projectToken+"/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Token "+publicKey+
 			"\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
 		if err != nil {
@@ -179,7 +184,8 @@ func TestConnectionsOfAddress(t *testing.T) {
 	}
 }
 
-// TestStopDoesNotWait: a stop waits for nothing that does not come, and loses nothing that does.
+// TestStopDoesNotWait: a stop does not wait for bytes that do not come, and
+// loses no request that does.
 func TestStopDoesNotWait(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -200,13 +206,13 @@ func TestStopDoesNotWait(t *testing.T) {
 	dial("")                                               // nothing
 	dial(head)                                             // half a header
 	dial(half)                                             // half a body
-	dial(head + "Transfer-Encoding: chunked\r\n\r\n5\r\n") // a chunk that does not come
+	dial(head + "Transfer-Encoding: chunked\r\n\r\n5\r\n") // a chunk that never comes
 	dial(wholeRequest)                                     // idle
-	dial(strings.Replace(half, publicKey, "wrong", 1))     // answered, and the body is still awaited
-	// What makes progress: the body comes while the server stops.
+	dial(strings.Replace(half, publicKey, "wrong", 1))     // answered, but its body is still missing
+	// This one makes progress: its body comes while the server stops.
 	moving := dial(half)
 	in := bufio.NewReader(moving)
-	// The server has all of them: it has read more than it has answered.
+	// The server has read all of them, though not answered all.
 	s.awaitMetric(t, "trackway_connections_open", 7)
 	began := time.Now()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -233,7 +239,8 @@ func TestStopDoesNotWait(t *testing.T) {
 	}
 }
 
-// TestBothLengths: a request with Content-Length and Transfer-Encoding is the last on its connection (RFC 9112 section 6.1).
+// TestBothLengths: a request with both Content-Length and Transfer-Encoding is
+// the last one on its connection (RFC 9112 section 6.1).
 func TestBothLengths(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig)
@@ -256,7 +263,7 @@ func TestBothLengths(t *testing.T) {
 	}
 }
 
-// TestForeignReload: no page of another site reloads the server.
+// TestForeignReload: a page of another site cannot reload the server.
 func TestForeignReload(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig)
@@ -278,7 +285,8 @@ func TestForeignReload(t *testing.T) {
 	s.reload(t, http.StatusOK, "reloaded")
 }
 
-// metric returns one metric's value: name, and a label if it has one.
+// metric returns the value of a metric, given by its name and, if it has one,
+// its label.
 func (s *server) metric(t *testing.T, name string) float64 {
 	t.Helper()
 	status, text := get(t, s.ops, "/metrics")
@@ -314,7 +322,7 @@ func (s *server) awaitMetric(t *testing.T, name string, want float64) {
 	}
 }
 
-// peakMemory returns the most memory that the process ever had, in bytes (proc(5)).
+// peakMemory returns the peak memory of the process, in bytes (proc(5)).
 func (s *server) peakMemory(t *testing.T) float64 {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
@@ -334,8 +342,9 @@ func (s *server) peakMemory(t *testing.T) float64 {
 	return 0
 }
 
-// TestStopEndsStreams: nothing of what lasts keeps a stop waiting: commands of the operator, a profile, requests of HTTP/2, a long
-// answer that nobody reads.
+// TestStopEndsStreams: a stop does not wait for anything that lasts: the
+// operator's commands, a profile, HTTP/2 requests, a long answer that nobody
+// reads.
 func TestStopEndsStreams(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -356,7 +365,7 @@ func TestStopEndsStreams(t *testing.T) {
 	began := open("unix", socket, "POST /import HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n{")
 	tail := open("unix", socket, "GET /tail HTTP/1.1\r\nHost: x\r\n\r\n")
 	profile := open("tcp", s.ops, "GET /debug/pprof/trace?seconds=60 HTTP/1.1\r\nHost: x\r\n\r\n")
-	for conn, want := range map[net.Conn]string{began: " 100 ", tail: " 200 ", profile: " 200 "} { // they are read or answered
+	for conn, want := range map[net.Conn]string{began: " 100 ", tail: " 200 ", profile: " 200 "} { // read or answered
 		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, want) {
 			t.Fatalf("got %q, %v", line, err)
 		}
@@ -378,7 +387,7 @@ func TestStopEndsStreams(t *testing.T) {
 		}
 		ended <- err
 	}()
-	if _, err := io.WriteString(more, `{"commands":[`); err != nil { // which the transport has taken
+	if _, err := io.WriteString(more, `{"commands":[`); err != nil { // the transport has taken it
 		t.Fatal(err)
 	}
 	s.awaitMetric(t, "trackway_connections_open", 1)

@@ -20,7 +20,7 @@ func gridConfig(password, limits string) string {
 	return baseConfig + limits + "dashboard: {password_sha256: " + hex.EncodeToString(sum[:]) + "}\n"
 }
 
-// signIn returns the session, as the value of a Cookie field.
+// signIn returns the session as the value of a Cookie field.
 func (s *server) signIn(t *testing.T, password string) (cookie string) {
 	t.Helper()
 	res := s.do(t, request{path: "/grid/session", auth: "none", body: encode(t, map[string]string{"password": password})})
@@ -43,8 +43,9 @@ type message struct {
 	data      map[string]any
 }
 
-// watch opens a stream and returns its messages but for the counts of each second. Its answer cannot be held to the contract, which
-// would have to be read to its end.
+// watch opens a stream and returns its messages, without the counts of each
+// second. The answer is not checked against the contract: that would require
+// reading it to its end.
 func (s *server) watch(t *testing.T, cookie, query, after string) <-chan message {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.public+"/grid/live?"+query, nil)
@@ -76,7 +77,7 @@ func (s *server) watch(t *testing.T, cookie, query, after string) <-chan message
 			case "id":
 				m.id = value
 			case "data":
-				_ = json.Unmarshal([]byte(value), &m.data) // what is not JSON is not as expected
+				_ = json.Unmarshal([]byte(value), &m.data) // a test fails if this is not JSON
 			case "":
 				if m.event == "event" || m.event == "rejected" {
 					messages <- m
@@ -104,7 +105,8 @@ func next(t *testing.T, messages <-chan message) message {
 	}
 }
 
-// TestDashboard does what the pages do: sign in, watch while something is tracked, look at the customer, erase who it is.
+// TestDashboard does what the pages do: it signs in, watches while something is
+// tracked, looks at the customer, and erases its identity.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	s := start(t, gridConfig(pagesPassword, wideLimits))
@@ -175,7 +177,8 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// TestDashboardStop promises that streams do not hold up a stop, which waits up to 8 s for requests under way.
+// TestDashboardStop: streams do not delay a stop, which waits up to 8 s for
+// requests under way.
 func TestDashboardStop(t *testing.T) {
 	t.Parallel()
 	s := start(t, gridConfig(pagesPassword, wideLimits))
@@ -196,7 +199,8 @@ func TestDashboardStop(t *testing.T) {
 	}
 }
 
-// TestDashboardPassword: another password, put in force by a reload, ends the sessions; guesses are limited.
+// TestDashboardPassword: after a reload with another password, all sessions
+// end. Guesses are limited.
 func TestDashboardPassword(t *testing.T) {
 	t.Parallel()
 	const limits = `

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// startUnder starts a server that may have so many files open, without waiting
-// for it.
+// startUnder starts a server with a limit on open files, and does not wait for
+// it.
 func startUnder(t *testing.T, dir string, files int) *server {
 	t.Helper()
 	config := filepath.Join(dir, "trackway.yaml")
@@ -24,8 +24,8 @@ func startUnder(t *testing.T, dir string, files int) *server {
 	return s
 }
 
-// TestFewDescriptors: a limit of open files that is too low for the store is
-// refused at the start, with the number that is needed.
+// TestFewDescriptors: if the limit on open files is too low for the store, the
+// start fails with the necessary number.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
 	for _, files := range []int{64, 100} {
@@ -36,10 +36,10 @@ func TestFewDescriptors(t *testing.T) {
 	}
 }
 
-// TestTooManyOpenFiles: a process that has no descriptor left is no failed disk.
-// While idle connections hold all of them the store goes on with the files that
-// it has, or waits; nothing that is acknowledged is lost, and once there are
-// descriptors again everything is as before.
+// TestTooManyOpenFiles: running out of descriptors is not a disk failure. While
+// idle connections hold all of them, the store continues with the files that it
+// has, or waits. Nothing acknowledged is lost. Once there are descriptors
+// again, everything works as before.
 func TestTooManyOpenFiles(t *testing.T) {
 	t.Parallel()
 	const files = 256
@@ -64,7 +64,7 @@ func TestTooManyOpenFiles(t *testing.T) {
 			}
 		}
 	}
-	track(5) // the connection is there, and is used again
+	track(5) // this connection stays open, and is used again
 	var idle []net.Conn
 	defer func() {
 		for _, c := range idle {
@@ -75,7 +75,7 @@ func TestTooManyOpenFiles(t *testing.T) {
 	for range files + 100 {
 		c, err := dialer.DialContext(t.Context(), "tcp", s.public)
 		if err != nil {
-			break // there are no more to be had
+			break // there are no more
 		}
 		idle = append(idle, c)
 	}
@@ -90,7 +90,7 @@ func TestTooManyOpenFiles(t *testing.T) {
 			waiting = false
 		case <-s.exited:
 			t.Fatalf("the server ended:\n%s", s.log)
-		case <-s.log.changed: // it may wait until there is a descriptor
+		case <-s.log.changed: // it may wait for a descriptor
 			waiting = !strings.Contains(s.log.all(), "too many files are open")
 		}
 	}

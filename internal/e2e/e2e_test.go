@@ -1,6 +1,7 @@
-// Package e2e tests the whole: it builds the real binary, starts it as its users do, and talks to it over HTTP, signals,
-// files and the command line. What one package promises is tested beside that package; here stands what only the whole can
-// break.
+// Package e2e tests the whole program. It builds the real binary, starts it as
+// users do, and talks to it over HTTP, signals, files and the command line.
+// Tests of a single package are in that package; the tests here cover what only
+// the whole program can break.
 package e2e
 
 import (
@@ -20,14 +21,14 @@ import (
 	"trackway/internal/prereq"
 )
 
-// root is the module's root, seen from this package.
+// root is the module's root, relative to this package.
 const root = "../.."
 
-// binDir is where the binary is built, for as long as the tests run.
+// binDir is the directory of the binary during the tests.
 var binDir string
 
 func TestMain(m *testing.M) {
-	if target := os.Getenv(attackVariable); target != "" { //nolint:forbidigo // this process is not the test's
+	if target := os.Getenv(attackVariable); target != "" { //nolint:forbidigo // this process was started by a test
 		attack(target)
 		return
 	}
@@ -43,7 +44,7 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	binDir = dir
 	flag.Parse()
-	if testing.Short() { // as package scale does, for what flags say
+	if testing.Short() { // as package scale does
 		*attackTime, *crowdLasts, *roundsFlag = 2*time.Second, 4*time.Second, 2
 	}
 	status := m.Run()
@@ -69,8 +70,10 @@ func binary(tb testing.TB) string {
 }
 
 var build = sync.OnceValues(func() (string, error) {
-	// The go tool answers from its cache of test results while the files that a test opened are the same. A child's files
-	// are not among them, so the sources' folders are read here: a change of any source then runs the tests anew.
+	// The go tool reuses a test result as long as the files that the test
+	// opened are the same. It does not see the files that a child process
+	// opens. So this reads the directories of all sources: if a source changes,
+	// the tests run again.
 	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if entry != nil && entry.IsDir() && name != root && strings.HasPrefix(entry.Name(), ".") {
 			return fs.SkipDir
@@ -89,7 +92,8 @@ var build = sync.OnceValues(func() (string, error) {
 	return name, nil
 })
 
-// shared reads a file of the data that the project shares with other implementations; without it the test is skipped.
+// shared reads a file that the project shares with other implementations. If
+// the file is missing, the test is skipped.
 func shared(t *testing.T, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(root, "..", "shared", filepath.FromSlash(name)))

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// TestErasure promises: what was erased is in no file of the data directory once the server says that it is done, also when it
-// was killed before that; backups apart.
+// TestErasure: once the server reports an erasure as done, no file in the data
+// directory contains the erased data, even if the server was killed before.
+// Backups are not affected.
 func TestErasure(t *testing.T) {
 	t.Parallel()
 	const jane, device, email, kept = "jane-5d1c9a07", "device-e2f0b6a1", "jane-90ab3f77@example.com", "bob-1f6e88d2"
@@ -78,7 +79,7 @@ func TestErasure(t *testing.T) {
 	}
 }
 
-// holding lists the files under dir that hold one of the texts.
+// holding lists the files under dir that contain one of the texts.
 func holding(t *testing.T, dir string, texts ...string) (found []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -99,12 +100,13 @@ func holding(t *testing.T, dir string, texts ...string) (found []string) {
 	return found
 }
 
-// TestRetention: events that are older than they are to be kept are gone after a start; the customer and younger ones stay.
+// TestRetention: expired events are gone after a start. The customer and newer
+// events stay.
 func TestRetention(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	config := strings.Replace(baseConfig, "    personal:", "    retention: {default: 24h, events: {purchase: forever, visit: 1h}}\n    personal:", 1)
-	s := startIn(t, dir, baseConfig+wideLimits) // which keeps all
+	s := startIn(t, dir, baseConfig+wideLimits) // keeps everything
 	now := time.Now()
 	for _, e := range []struct {
 		typ string

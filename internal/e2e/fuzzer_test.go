@@ -12,28 +12,28 @@ import (
 	"trackway/internal/prereq"
 )
 
-// fuzzerDir holds the settings of schemathesis, a fuzzer of OpenAPI contracts,
-// and the fuzzer itself once tools/install-clients has put it there.
+// fuzzerDir contains the settings of schemathesis, a fuzzer for OpenAPI
+// contracts, and the fuzzer itself once tools/install-clients has installed it.
 const fuzzerDir = "testdata/schemathesis"
 
-// fuzzTime bounds one run. It is no measure of speed: a run takes half a minute
-// on a machine with nothing else to do.
+// fuzzTime limits one run. It does not measure speed: on an idle machine, a run
+// takes half a minute.
 const fuzzTime = 10 * time.Minute
 
 // The routes that erase have a run of their own: the others need a customer to
-// ask about. A stream has no end that the fuzzer would see.
+// ask about. Streams are left out, because they never end.
 const (
 	erasing  = "anonymizeCustomers?|gridAnonymize"
 	streamed = "gridLive"
 )
 
-// TestContractFuzzer has a fuzzer that nobody here wrote read the contract that
-// the server serves, make calls of it, good and bad ones, and hold each answer
-// to it: no 5xx; status, media type, fields and body as described; what the
-// contract rules out is refused, what it allows is accepted; other methods are
-// 405 with the right Allow; without a key, or with a wrong one, nobody gets in.
-// The calls are bounded by count and drawn from one seed.
-func TestContractFuzzer(t *testing.T) { //nolint:tparallel // its runs follow each other: the second erases what the first asks for
+// TestContractFuzzer runs a third-party fuzzer. It reads the contract that the
+// server serves, makes valid and invalid calls, and checks each answer: no 5xx;
+// status, media type, fields and body as described. Calls that the contract
+// forbids are refused, calls that it allows are accepted. Other methods get 405
+// with the right Allow. Without a key, or with a wrong one, no call gets in.
+// The number of calls is limited, and one seed determines them.
+func TestContractFuzzer(t *testing.T) { //nolint:tparallel // its runs follow each other: the second erases what the first reads
 	t.Parallel()
 	s := start(t, gridConfig(pagesPassword, wideLimits+"  - {name: signin, paths: [POST /grid/session], limit: 4000000, window: 60s}\n"))
 	cookie := s.signIn(t, pagesPassword)
@@ -74,7 +74,7 @@ func (s *server) fuzz(t *testing.T, cookie, settings string, more ...string) {
 		"--no-color", "--continue-on-failure", "--workers", "1",
 	}, more...)
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, ".venv", "bin", "schemathesis"), args...)
-	cmd.Dir = t.TempDir() // it leaves files behind, which must not be there the next time
+	cmd.Dir = t.TempDir() // it leaves files behind, which the next run must not find
 	cmd.Env = append(cmd.Environ(), "NO_PROXY=*", "SCHEMATHESIS_HOOKS=", "PROJECT="+projectToken, "KEY_ID="+privateID, "KEY_SECRET="+secretKey,
 		"SESSION="+strings.TrimPrefix(cookie, "trackway_session="))
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -16,7 +16,8 @@ import (
 	"trackway/internal/prereq"
 )
 
-// TestGuideExamples runs every example of the guide, in its order, as a reader would: with the variables that it names set.
+// TestGuideExamples runs every example in the guide, in order, as a reader
+// would: with the named variables set.
 func TestGuideExamples(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
@@ -80,7 +81,8 @@ func (s *server) published(t *testing.T) published {
 	return published{}
 }
 
-// checkEverywhere wants a limit to be in force, told in the fields, in /api/limits and in the guide.
+// checkEverywhere checks that a limit is in force, and is published in the
+// header fields, in /api/limits and in the guide.
 func (s *server) checkEverywhere(t *testing.T, limit int) {
 	t.Helper()
 	res := s.do(t, request{path: "/api/status", header: from(flooder)})
@@ -106,8 +108,9 @@ func (s *server) checkEverywhere(t *testing.T, limit int) {
 	}
 }
 
-// TestChangedLimitIsPublished promises that a reload changes what is enforced, the fields, /api/limits and the guide together, that
-// the change is recorded, and that since when a limit holds is known after a restart.
+// TestChangedLimitIsPublished: a reload changes the limit in force, the header
+// fields, /api/limits and the guide together. The change is recorded. After a
+// restart, the server still knows since when a limit applies.
 func TestChangedLimitIsPublished(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -154,7 +157,7 @@ func with(header map[string]string, name, value string) map[string]string {
 	return header
 }
 
-// changes returns what was changed about limits, the newest first.
+// changes returns the changes of limits, newest first.
 func (s *server) changes(t *testing.T) []string {
 	t.Helper()
 	res := s.do(t, request{path: "/api/limits/changes", header: from(bystander)})
@@ -173,7 +176,7 @@ func (s *server) changes(t *testing.T) []string {
 	return lines
 }
 
-// TestFleet promises that servers know how the others are.
+// TestFleet: servers know the states of the others.
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	other := start(t, strings.Replace(baseConfig, serverName, "e2e-2", 1))
@@ -194,7 +197,8 @@ func TestFleet(t *testing.T) {
 		}
 		return fmt.Sprint(found)
 	}
-	// The first question is asked at the start. Calls are few enough for the limit, and each takes a while.
+	// Servers ask each other for the first time at start. The limit allows few
+	// calls, and each takes a while.
 	want := "map[e2e-1:test up e2e-2:far up e2e-3: down]"
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -16,18 +16,18 @@ import (
 	"trackway/internal/prereq"
 )
 
-// howtos is where the guides are.
+// howtos is the directory of the guides.
 const howtos = root + "/docs/howto"
 
 // block is a fenced block of a guide.
 type block struct {
 	language string
 	text     string
-	skip     bool // a comment in the guide says why it is not run here
+	skip     bool // a comment in the guide says why the tests do not run it
 	line     int
 }
 
-// notRun is the comment above a block that the tests leave out.
+// notRun begins the comment above a block that the tests do not run.
 const notRun = "<!-- not run in tests:"
 
 // blocks returns the fenced blocks of a guide.
@@ -147,7 +147,7 @@ func follow(t *testing.T, all []block) {
 		}
 	}
 	if t.Failed() {
-		log, _ := os.ReadFile(filepath.Join(dir, "trackway.log")) // if there is none, nothing is shown
+		log, _ := os.ReadFile(filepath.Join(dir, "trackway.log")) // without a log, this shows nothing
 		t.Logf("the server's log:\n%s", log)
 	}
 }

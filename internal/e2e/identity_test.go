@@ -17,7 +17,7 @@ type identityCase struct {
 	Commands []command
 	Repeat   *struct {
 		From, To int
-		Command  json.RawMessage // {i} stands for the number
+		Command  json.RawMessage // {i} is replaced by the number of the repetition
 	}
 	Customers []wantedCustomer
 }
@@ -27,7 +27,8 @@ type command struct {
 	Data json.RawMessage `json:"data"`
 }
 
-// wantedCustomer is what a case asks of one customer; what it does not name is not compared.
+// wantedCustomer is what a case expects of one customer. Missing fields are not
+// compared.
 type wantedCustomer struct {
 	By          map[string]any
 	SameAs      map[string]any `json:"same_as"`
@@ -68,11 +69,12 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestSentAgainAfterMerges promises that an event is stored once however many customers its own one has absorbed since: first
-// each visit is merged into the same person, then the visits' events come again, as from a phone that was offline.
+// TestSentAgainAfterMerges: an event is stored once, however many customers its
+// own customer has absorbed since. First, each visit is merged into the same
+// person. Then the visits' events come again, as from a phone that was offline.
 func TestSentAgainAfterMerges(t *testing.T) {
 	t.Parallel()
-	const visits, again = 100, 60 // a person keeps 64 cookies: events that come by an older one are a stranger's
+	const visits, again = 100, 60 // a person keeps 64 cookies: an event with an older one is a stranger's
 	s := start(t, baseConfig+wideLimits)
 	visit := func(i int) []command {
 		cookie := fmt.Sprintf("visit-%d", i)
@@ -102,7 +104,7 @@ func TestSentAgainAfterMerges(t *testing.T) {
 	}
 }
 
-// expand returns the case's commands, with those that repeat written out.
+// expand returns the case's commands, with repetitions written out.
 func (c identityCase) expand(t *testing.T) []command {
 	t.Helper()
 	commands := c.Commands
@@ -119,7 +121,7 @@ func (c identityCase) expand(t *testing.T) []command {
 	return commands
 }
 
-// batch sends commands in one request; every one must succeed.
+// batch sends commands in one request. Each must succeed.
 func (s *server) batch(t *testing.T, commands []command) {
 	t.Helper()
 	res := s.do(t, request{path: "/track/v2/projects/{token}/batch", body: encode(t, map[string]any{"commands": commands})})
@@ -128,7 +130,8 @@ func (s *server) batch(t *testing.T, commands []command) {
 	}
 }
 
-// batchSuccess reports whether the answer says of all n commands that they succeeded.
+// batchSuccess reports whether all n commands succeeded according to the
+// answer.
 func batchSuccess(res response, n int) bool {
 	var answer struct{ Results []struct{ Success bool } }
 	if !res.success() || json.Unmarshal(res.body, &answer) != nil || len(answer.Results) != n {

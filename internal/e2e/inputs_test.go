@@ -14,14 +14,14 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// encoders are the encodings of a body that are accepted.
+// encoders are the accepted encodings of a body.
 var encoders = map[string]func(io.Writer) io.WriteCloser{
 	"gzip":    func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
 	"deflate": func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) },
 	"zstd": func(w io.Writer) io.WriteCloser {
 		z, err := zstd.NewWriter(w)
 		if err != nil {
-			panic("bug: " + err.Error()) // no option was given that could be wrong
+			panic("bug: " + err.Error()) // no option was given
 		}
 		return z
 	},
@@ -49,7 +49,7 @@ func TestEncodings(t *testing.T) {
 	checkFailure(t, res, http.StatusUnsupportedMediaType)
 }
 
-// TestSizes sends what is too large as it is, and what becomes too large.
+// TestSizes sends bodies that are too large, and bodies that become too large.
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -82,7 +82,7 @@ func squeeze(t *testing.T, open func(io.Writer) io.WriteCloser, text string) []b
 	return b.Bytes()
 }
 
-// checkFailure wants the status, and the shape that the general failures share.
+// checkFailure checks the status, and the form that the general failures share.
 func checkFailure(t *testing.T, res response, status int) {
 	t.Helper()
 	got, err := res.json()
@@ -93,7 +93,8 @@ func checkFailure(t *testing.T, res response, status int) {
 	checkJSON(t, res)
 }
 
-// TestServersFromAnotherSite promises that a page of any site may choose among the tracking servers.
+// TestServersFromAnotherSite: a page of any site may choose among the tracking
+// servers.
 func TestServersFromAnotherSite(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig)
@@ -128,7 +129,8 @@ func TestPreflight(t *testing.T) {
 	contains(t, res.header, "Access-Control-Expose-Headers", "retry-after", "ratelimit", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset")
 }
 
-// contains wants a field to be a list that holds words, letter case apart.
+// contains checks that a field is a list with the given words. Letter case does
+// not matter.
 func contains(t *testing.T, header http.Header, field string, words ...string) {
 	t.Helper()
 	list := strings.Split(strings.ToLower(strings.ReplaceAll(header.Get(field), " ", "")), ",")
@@ -139,7 +141,8 @@ func contains(t *testing.T, header http.Header, field string, words ...string) {
 	}
 }
 
-// TestBeacon sends what navigator.sendBeacon does: it can set no header but a plain media type, so the key is in the query.
+// TestBeacon sends what navigator.sendBeacon sends: it can set no header except
+// a simple media type, so the key is in the query.
 func TestBeacon(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -202,7 +205,8 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
-// TestFieldErrors promises an error that names the field, for each way in which one can be wrong.
+// TestFieldErrors: each mistake in a field leads to an error that names the
+// field.
 func TestFieldErrors(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)

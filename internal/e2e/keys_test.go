@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// TestManagedKeys promises that keys which the program makes, turns and revokes
-// are in force after a reload and after a start, beside those of the operator's
-// file, which stays as it is; and that a managed file that is wrong changes
-// nothing in a server that runs.
+// TestManagedKeys: keys that the program adds, rotates and revokes are in force
+// after a reload and after a start. The operator's keys remain, and the
+// operator's file does not change. A wrong managed file changes nothing in a
+// running server.
 func TestManagedKeys(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -16,35 +16,37 @@ import (
 
 const (
 	loadClients   = 32
-	loadCustomers = 8  // fewer than clients, so that they contend for the same customers
+	loadCustomers = 8  // fewer than clients, so that they compete for the same customers
 	loadBatch     = 10 // events in a batch
-	loadGroup     = 24 // events from one anonymous visit to the next: every second batch holds a visit and its merge
-	loadVisit     = 4  // place of the anonymous event among them
-	loadMerge     = 9  // place of the event that tells who it was
+	loadGroup     = 24 // events between two anonymous visits: every second batch contains a visit and its merge
+	loadVisit     = 4  // position of the anonymous event in the group
+	loadMerge     = 9  // position of the event that identifies the visitor
 	loadTime      = 1_700_000_000
 )
 
-// load is what clients sent to one data directory, and what they were told. While they send, each has its element of
-// clients to itself; the rest is read when they have ended.
+// load is what clients sent to one data directory, and the answers. While the
+// clients send, each uses its own element of clients. The rest is read after
+// they have ended.
 type load struct {
 	clients [loadClients]loadClient
-	acks    atomic.Int64 // requests that were acknowledged
+	acks    atomic.Int64 // acknowledged requests
 }
 
 type loadClient struct {
 	made    int           // events so far
 	acked   []string      // names of events
-	unknown []loadRequest // requests that got no answer, or were told to come back
+	unknown []loadRequest // requests without an answer, or with one that asks to come back
 }
 
-// loadRequest is kept to be sent again byte for byte.
+// loadRequest is kept so that it can be sent again, byte for byte.
 type loadRequest struct {
 	request
-	names []string // of the events in it
+	names []string // of its events
 }
 
-// TestKill promises: what was acknowledged is there after a kill -9 at any moment, once; and what was not can be sent again,
-// as often as one likes, and is there once.
+// TestKill: after kill -9 at any moment, everything acknowledged is stored
+// once. Everything else can be sent again any number of times, and is then
+// stored once.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	rounds := scale.Of(4, 2)
@@ -61,7 +63,7 @@ func TestKill(t *testing.T) {
 	l.check(t, startIn(t, dir, baseConfig+wideLimits))
 }
 
-// TestTerminate promises the same for SIGTERM under load, and an orderly end.
+// TestTerminate checks the same for SIGTERM under load, and an orderly end.
 func TestTerminate(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -75,8 +77,9 @@ func TestTerminate(t *testing.T) {
 	l.check(t, startIn(t, dir, baseConfig+wideLimits))
 }
 
-// sendUntil lets all clients send, calls end once so many more requests were acknowledged, and returns when every client
-// has met the server's absence.
+// sendUntil makes all clients send, and calls end once a number of further
+// requests were acknowledged. It returns when every client has noticed the
+// server's absence.
 func (l *load) sendUntil(t *testing.T, s *server, more int64, end func()) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -107,7 +110,8 @@ func (l *load) sendUntil(t *testing.T, s *server, more int64, end func()) {
 	<-ended
 }
 
-// send makes client i send its next request, and reports whether it was acknowledged.
+// send sends the next request of client i, and reports whether it was
+// acknowledged.
 func (l *load) send(ctx context.Context, t *testing.T, s *server, i int) bool {
 	t.Helper()
 	c := &l.clients[i]
@@ -131,7 +135,8 @@ func (r loadRequest) acknowledged(res response) bool {
 	return batchSuccess(res, len(r.names))
 }
 
-// next makes the next request of client i: one event, or every fourth time a batch.
+// next returns the next request of client i: one event or, every fourth time, a
+// batch.
 func (c *loadClient) next(t *testing.T, i int) loadRequest {
 	t.Helper()
 	if c.made%4 != 3 {
@@ -168,7 +173,8 @@ func (c *loadClient) nextEvent(i int) (name string, data map[string]any) {
 
 func loadCookie(client, n int) string { return fmt.Sprintf("visit-%d-%d", client, n/loadGroup) }
 
-// check compares the store with what the clients know, sends again, twice, whatever got no answer, and compares once more.
+// check compares the store with what the clients know. Then it sends all
+// unanswered requests twice more, and compares again.
 func (l *load) check(t *testing.T, s *server) {
 	t.Helper()
 	s.log.private("person-", "visit-")
@@ -200,7 +206,7 @@ func (l *load) check(t *testing.T, s *server) {
 	t.Logf("%d events, %d of them sent again", len(stored), len(unknown))
 }
 
-// learn notes that what was sent again is acknowledged by now.
+// learn records that the requests sent again are acknowledged.
 func (l *load) learn() {
 	for i := range l.clients {
 		c := &l.clients[i]
@@ -211,7 +217,8 @@ func (l *load) learn() {
 	}
 }
 
-// compare wants each event of names to be stored at least so often, and never twice.
+// compare checks that each event in names is stored at least a number of times,
+// and never twice.
 func compare(t *testing.T, what string, names []string, stored map[string]int, least int) {
 	t.Helper()
 	var wrong []string
@@ -225,7 +232,7 @@ func compare(t *testing.T, what string, names []string, stored map[string]int, l
 	}
 }
 
-// stored counts the events that the server gives back, by name.
+// stored counts the events that the server returns, by name.
 func (l *load) stored(t *testing.T, s *server) map[string]int {
 	t.Helper()
 	count := map[string]int{}
@@ -241,7 +248,7 @@ func (l *load) stored(t *testing.T, s *server) map[string]int {
 	}
 	for i := range l.clients {
 		for _, cookie := range l.clients[i].openCookies(i) {
-			// One that is merged already shows its events under the registered customer.
+			// After its merge, its events appear under the registered customer.
 			if c := s.exportOne(t, map[string]any{"cookie": cookie}); c != nil && c.IDs["registered"] == nil {
 				add(c.Events)
 			}
@@ -250,7 +257,8 @@ func (l *load) stored(t *testing.T, s *server) map[string]int {
 	return count
 }
 
-// openCookies names the anonymous visits of client i that may not be merged yet: the last one, and those whose requests got no answer.
+// openCookies names the anonymous visits of client i that may not be merged
+// yet: the last one, and those whose requests got no answer.
 func (c *loadClient) openCookies(i int) []string {
 	first := c.made - 1
 	for _, r := range c.unknown {
@@ -263,7 +271,8 @@ func (c *loadClient) openCookies(i int) []string {
 	return slices.Compact(cookies)
 }
 
-// events reads all load events of a registered customer, a page at a time; an unknown customer has none.
+// events reads all load events of a registered customer, page by page. An
+// unknown customer has no events.
 func (s *server) events(t *testing.T, registered string) []event {
 	t.Helper()
 	const page = 1000

@@ -12,7 +12,8 @@ import (
 	"trackway/internal/prereq"
 )
 
-// TestSecondProcess promises that two servers never share a data directory, and that the second one says why it will not.
+// TestSecondProcess: two servers never share a data directory. The second one
+// says why it does not start.
 func TestSecondProcess(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -31,7 +32,8 @@ func TestSecondProcess(t *testing.T) {
 	}
 }
 
-// TestRestart promises that what was stored is there after an orderly stop, and that nothing was counted away.
+// TestRestart: what was stored is still there after an orderly stop, and the
+// counts are right.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -50,7 +52,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestFirstStart does what a newcomer does: starts the server in an empty folder, and pastes what it says.
+// TestFirstStart does what a newcomer does: it starts the server in an empty
+// directory, and pastes the printed commands.
 func TestFirstStart(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
@@ -90,7 +93,8 @@ func TestFirstStart(t *testing.T) {
 	}
 }
 
-// curlLines finds the commands to paste: from "curl" at the start of a line to the end of the last line that ends in no backslash.
+// curlLines finds the commands to paste: from "curl" at the start of a line to
+// the next line that does not end in a backslash.
 func curlLines(text string) []string {
 	var found []string
 	open := false
@@ -109,7 +113,7 @@ func curlLines(text string) []string {
 	return found
 }
 
-// paste runs a line as a shell does; the server must answer that it succeeded.
+// paste runs a command in a shell. The server must answer with success.
 func paste(t *testing.T, line string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

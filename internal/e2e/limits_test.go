@@ -16,7 +16,7 @@ import (
 	"trackway/openapi/openapitest"
 )
 
-// The addresses of RFC 5737: the flooder's, and others'.
+// Addresses from RFC 5737: the flooder's, and those of others.
 const (
 	flooder   = "203.0.113.7"
 	bystander = "203.0.113.8"
@@ -24,11 +24,13 @@ const (
 
 func from(address string) map[string]string { return map[string]string{"X-Forwarded-For": address} }
 
-// longWindow is one that does not end under a test, however busy the machine is, in seconds.
+// longWindow is a window, in seconds, that does not end during a test, however
+// busy the machine is.
 const longWindow = 3600
 
-// TestLimits spends one address's 6000 calls, then looks at what its next ones are told. The subtests share the server, since
-// spending takes seconds, and change nothing that another one looks at.
+// TestLimits uses up the 6000 calls of one address, then checks the answers to
+// its next calls. The subtests share the server, since using up the limit takes
+// seconds. None changes anything that another one checks.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+fmt.Sprintf(`
@@ -98,7 +100,8 @@ limits:
 	})
 }
 
-// TestLimitsByPath promises 30 calls in 30 s for each address and path of the data API.
+// TestLimitsByPath: the data API admits 30 calls in 30 s for each address and
+// path.
 func TestLimitsByPath(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig)
@@ -122,7 +125,7 @@ func TestLimitsByPath(t *testing.T) {
 	}
 }
 
-// TestLimitsDistrust promises that nobody chooses an address but through a trusted proxy.
+// TestLimitsDistrust: only a trusted proxy can choose the address of a call.
 func TestLimitsDistrust(t *testing.T) {
 	t.Parallel()
 	s := start(t, strings.Replace(baseConfig, `[127.0.0.0/8, "::1/128"]`, "[]", 1))
@@ -137,7 +140,7 @@ func TestLimitsDistrust(t *testing.T) {
 	}
 }
 
-// spend makes calls that must all succeed.
+// spend makes a number of calls that must all succeed.
 func (s *server) spend(t *testing.T, address string, calls int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -165,7 +168,8 @@ func (s *server) spend(t *testing.T, address string, calls int) {
 	}
 }
 
-// raw sends the head of a request, and never a body, over a connection of its own, and returns the answer byte for byte.
+// raw sends the head of a request, without a body, over a connection of its
+// own, and returns the answer byte for byte.
 func (s *server) raw(t *testing.T, method, path, fields, address string) string {
 	t.Helper()
 	var dialer net.Dialer
@@ -174,7 +178,8 @@ func (s *server) raw(t *testing.T, method, path, fields, address string) string 
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	// Well under the time that the server gives a client to send its body.
+	// This is much less than the time that the server gives a client to send
+	// its body.
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +205,8 @@ func (s *server) raw(t *testing.T, method, path, fields, address string) string 
 	return answer.String()
 }
 
-// checkRefusal compares a refusal by the policy track with what rate-limits.md promises, letter case included.
+// checkRefusal compares a refusal by the policy track with rate-limits.md,
+// including letter case.
 func checkRefusal(t *testing.T, answer string, withBody bool) {
 	t.Helper()
 	head, body, _ := strings.Cut(answer, "\r\n\r\n")

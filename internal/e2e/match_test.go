@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// match compares a JSON value with one that may hold the matchers of shared/conformance/README.md, and says where and how
-// they differ, or nothing.
+// match compares a JSON value with one that may contain the matchers of
+// shared/conformance/README.md. It returns where and how they differ, or an
+// empty text.
 func match(want, got any, at string) string {
 	switch w := want.(type) {
 	case string:

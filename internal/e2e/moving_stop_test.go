@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestStopDoublesNothing promises that a server which is stopped while it takes
-// in an import answers each batch that it has stored: rows without a time, which
-// cannot be told from others like them, are not sent again.
+// TestStopDoublesNothing stops a server during an import. The server must
+// answer each batch that it has stored, so that these are not sent again: the
+// rows have no time, so duplicates could not be recognized.
 func TestStopDoublesNothing(t *testing.T) {
 	t.Parallel()
 	const rows, stops = 200_000, 4
@@ -32,7 +32,7 @@ func TestStopDoublesNothing(t *testing.T) {
 		}
 		awaitProgress(t, s, before, file)
 		s.stop(t)
-		_ = cmd.Wait() // it is told that the server has gone
+		_ = cmd.Wait() // it learns that the server has gone
 		s = startIn(t, dir, baseConfig+wideLimits)
 	}
 	s.run(t, 0, "import", "-q", "rows.ndjson")

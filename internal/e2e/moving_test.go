@@ -18,13 +18,14 @@ import (
 	"time"
 )
 
-// movedRow is the n-th line of a file to import: an event with a time of its own, of one of a hundred customers.
+// movedRow is the n-th line of a file to import: an event with its own time,
+// for one of a hundred customers.
 func movedRow(n int) string {
 	return fmt.Sprintf(`{"name":"customers/events","data":{"customer_ids":{"registered":"mover-%d"},"event_type":"moved",`+
 		`"timestamp":%d.5,"properties":{"name":"row-%d","padding":"%s"}}}`, n%100, loadTime+n, n, strings.Repeat("x", 200))
 }
 
-// writeRows writes a file of so many rows.
+// writeRows writes a file with a number of rows.
 func writeRows(t *testing.T, path string, rows int) {
 	t.Helper()
 	var b bytes.Buffer
@@ -37,7 +38,8 @@ func writeRows(t *testing.T, path string, rows int) {
 	}
 }
 
-// tool runs trackway on the data directory of a server, whether that runs or not.
+// tool returns a trackway command on the data directory of a server, which may
+// be stopped.
 func tool(t *testing.T, s *server, args ...string) *exec.Cmd {
 	t.Helper()
 	data := filepath.Join(filepath.Dir(s.config), "data")
@@ -47,7 +49,7 @@ func tool(t *testing.T, s *server, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// run runs trackway to its end, and wants an exit status.
+// run runs trackway until it ends, and checks its exit status.
 func (s *server) run(t *testing.T, want int, args ...string) (stdout string) {
 	t.Helper()
 	cmd := tool(t, s, args...)
@@ -82,8 +84,8 @@ func names(t *testing.T, exported, eventType string) map[string]int {
 	return count
 }
 
-// An import that is interrupted, by the end of the server or its own, goes on where it stopped: every row is there once. All the
-// while clients track.
+// An import is interrupted, by its own end or by the server's. It continues
+// where it stopped, and every row is stored once. Clients track all the while.
 func TestImportIsResumed(t *testing.T) {
 	t.Parallel()
 	const rows = 200_000
@@ -133,7 +135,7 @@ func TestImportIsResumed(t *testing.T) {
 		t.Logf("%s: %d bytes were acknowledged", what, offsetOf(t, file))
 	}
 	interrupt("the server is killed", true, func(*exec.Cmd) { s.kill(t) })
-	s = startIn(t, dir, baseConfig+wideLimits) // in spite of the socket that is left
+	s = startIn(t, dir, baseConfig+wideLimits) // although the old socket is still there
 	interrupt("the server is stopped", true, func(*exec.Cmd) {
 		if status := s.stop(t); status != 0 {
 			t.Errorf("the server ended with %d", status)
@@ -162,9 +164,9 @@ func TestImportIsResumed(t *testing.T) {
 	s.log.private("mover-")
 }
 
-// What an import says about a customer counts in the order of the file, without
-// any times, though several batches are on their way at once: the last update
-// wins, and events follow each other.
+// Updates of a customer in an import take effect in the order of the file, even
+// without times, and although several batches are under way at once: the last
+// update wins, and events follow each other.
 func TestImportKeepsOrder(t *testing.T) {
 	t.Parallel()
 	const rows = 10_000
@@ -199,13 +201,14 @@ func TestImportKeepsOrder(t *testing.T) {
 	}
 }
 
-// How far an import came says nothing about a store that is not the one it went into: none of the rows is there.
+// The progress of an import into one store does not count for another store,
+// which has none of the rows.
 func TestImportIntoAnotherStore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	good, bad := filepath.Join(dir, "good.ndjson"), filepath.Join(dir, "bad.ndjson")
 	writeRows(t, good, 10)
-	if err := os.WriteFile(bad, []byte("[]\n"), 0o600); err != nil { // which is seen once it is its turn
+	if err := os.WriteFile(bad, []byte("[]\n"), 0o600); err != nil { // this is noticed once it is its turn
 		t.Fatal(err)
 	}
 	stores := make([]*server, 2)
@@ -215,7 +218,8 @@ func TestImportIntoAnotherStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stores[0].run(t, 1, "import", "-q", good, bad) // the first file is done, and noted as such, as long as the second one is not
+	// The first file is done. This is noted as long as the second is not done.
+	stores[0].run(t, 1, "import", "-q", good, bad)
 	if offsetOf(t, good) == 0 {
 		t.Fatal("the state of the first file is not there")
 	}
@@ -258,7 +262,8 @@ func awaitProgress(t *testing.T, s *server, before int64, file string) {
 	}
 }
 
-// The data of a server that is there is its own; those of one that was killed can be worked on at once.
+// Commands cannot use the data of a running server. They can use a killed
+// server's data at once.
 func TestDataInUse(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig)
@@ -288,8 +293,8 @@ func TestDataInUse(t *testing.T) {
 	}
 }
 
-// What is exported and imported into an empty server is the same there: customers, identifiers, properties with their times, and
-// events, in the same order.
+// An export that is imported into an empty server arrives unchanged: customers,
+// identifiers, properties with their times, and events in the same order.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -315,7 +320,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", second, first)
 	}
 
-	// The tables of one round can be read again, too.
+	// The exported tables can be imported, too.
 	empty.run(t, 0, "export", "--events", "-o", "events.csv", "-q")
 	another := &server{config: filepath.Join(t.TempDir(), "trackway.yaml")}
 	if err := os.WriteFile(another.config, []byte(baseConfig), 0o600); err != nil {
@@ -332,7 +337,8 @@ type obj = map[string]any
 
 func linesOf(text string) []string { return strings.Split(strings.TrimSpace(text), "\n") }
 
-// A backup that is made while clients track holds what was acknowledged before, and can be restored.
+// A backup during tracking contains everything acknowledged before, and can be
+// restored.
 func TestBackupUnderLoad(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -14,9 +14,9 @@ import (
 
 const trackPath = "/track/v2/projects/{token}/"
 
-// TestNobody sends identifiers that name nobody by every way in, beside one
-// that names somebody: the command is taken in, and nobody else is found by
-// what was left out.
+// TestNobody sends identifiers that name nobody through every interface, beside
+// one that names a customer. The command is accepted, and the ignored
+// identifiers lead to no customer.
 func TestNobody(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -101,8 +101,8 @@ func TestOwnNobody(t *testing.T) {
 	}
 }
 
-// TestTrimmed: white space around an identifier does not matter, wherever it is
-// named: by commands, reads, searches, imports and erasures.
+// TestTrimmed: white space around an identifier does not matter in commands,
+// reads, searches, imports and erasures.
 func TestTrimmed(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -144,8 +144,8 @@ func TestTrimmed(t *testing.T) {
 	}
 }
 
-// TestHalfPairs: two identifiers that differ only in a broken character are not
-// made one: both are refused, by commands and reads.
+// TestHalfPairs: two identifiers that differ only in a broken character do not
+// become one. Commands and reads refuse both.
 func TestHalfPairs(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -158,7 +158,8 @@ func TestHalfPairs(t *testing.T) {
 			}
 		}
 	}
-	// The character itself, a whole pair, and the replacement character are texts.
+	// The character itself, which is a whole pair, and the replacement
+	// character are valid texts.
 	for _, id := range []string{`"anna\ud83d\ude00"`, `"anna\ufffd"`} {
 		if res := s.do(t, request{path: trackPath + "customers", body: []byte(`{"customer_ids":{"cookie":` + id + `}}`)}); !res.success() {
 			t.Errorf("%s: got %v", id, res)
@@ -166,8 +167,8 @@ func TestHalfPairs(t *testing.T) {
 	}
 }
 
-// TestFutureUpdate: an update from the future counts as of its receipt, by
-// every way in, so that the next one counts.
+// TestFutureUpdate: an update from the future counts as of its receipt, through
+// every interface, so that the next one takes effect.
 func TestFutureUpdate(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)
@@ -194,15 +195,17 @@ func TestFutureUpdate(t *testing.T) {
 			}
 		}
 	}
-	// An older update leaves it alone, as ever; one between two past times, too.
+	// An older update still changes nothing, nor does one between two past
+	// times.
 	s.track(t, "customers", json.RawMessage(`{"customer_ids":{"registered":"u"},"properties":{"import age":"old"},"update_timestamp":5}`))
 	if c := s.exportOne(t, map[string]any{"registered": "u"}); c.Properties["import age"] != "right" {
 		t.Errorf("got %+v, want the newer", c.Properties)
 	}
 }
 
-// TestManyNamedByMerge: a client's event of type merge names no more than a
-// merge of this project can, and what it names is erased all the same.
+// TestManyNamedByMerge: a client's event of type merge can name only as many
+// identifiers as a merge in this project can. The identifiers that it names are
+// erased with the customer.
 func TestManyNamedByMerge(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)

@@ -36,7 +36,8 @@ func TestOps(t *testing.T) {
 	checkMetrics(t, text)
 }
 
-// checkMetrics wants metrics that Prometheus can read, some of ours among them, and no label that tells of a key or a person.
+// checkMetrics checks that Prometheus can parse the metrics, that some of ours
+// are among them, and that no label contains a key or a person.
 func checkMetrics(t *testing.T, text []byte) {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)

@@ -15,10 +15,10 @@ import (
 // equalTimes is how many events of one customer have the same time.
 const equalTimes = 40
 
-// consentConfig is baseConfig with a category of consent.
+// consentConfig is baseConfig with a consent category.
 var consentConfig = strings.Replace(baseConfig, "    keys:\n", "    consent_categories: [{id: news}]\n    keys:\n", 1) + wideLimits
 
-// numberOf reads the number that the events of this test have.
+// numberOf returns the number in the properties of this test's events.
 func numberOf(t *testing.T, properties any) int {
 	t.Helper()
 	n, ok := properties.(map[string]any)["n"].(float64)
@@ -44,16 +44,16 @@ func listed(t *testing.T, res response, key string) (numbers []int) {
 	return numbers
 }
 
-// TestEqualTimes: events of equal time are read in the order in which they
-// came, by every way, also behind a merge and from an import of an export; and
-// of two consents of equal time the later counts.
+// TestEqualTimes: every interface returns events of equal time in the order of
+// arrival, also after a merge and after an export and import. If two consents
+// have the same time, the later one counts.
 func TestEqualTimes(t *testing.T) {
 	t.Parallel()
 	s := start(t, consentConfig)
 	ids := map[string]any{"registered": "jane"}
 	var want []int
 	for n := range equalTimes {
-		of := map[string]any{"cookie": "c" + strconv.Itoa(n%2)} // two customers, until they are one
+		of := map[string]any{"cookie": "c" + strconv.Itoa(n%2)} // two customers, until they are merged
 		if n%3 == 0 {
 			of = ids
 		}
@@ -77,7 +77,7 @@ func TestEqualTimes(t *testing.T) {
 	again := start(t, consentConfig)
 	again.run(t, 0, "import", "-q", exported)
 	again.checkEqualTimes(t, ids, want)
-	number := regexp.MustCompile(`"n"+:(\d+)`) // in a CSV file quotes are doubled
+	number := regexp.MustCompile(`"n"+:(\d+)`) // CSV doubles quotes
 	for _, format := range []string{"ndjson", "csv"} {
 		var got []int
 		for _, found := range number.FindAllStringSubmatch(again.run(t, 0, "export", "--events", "--format", format), -1) {
@@ -93,7 +93,7 @@ func TestEqualTimes(t *testing.T) {
 	}
 }
 
-// checkEqualTimes reads the events of a customer by every route that lists
+// checkEqualTimes reads the events of a customer from every route that lists
 // them.
 func (s *server) checkEqualTimes(t *testing.T, ids map[string]any, want []int) {
 	t.Helper()

@@ -22,19 +22,19 @@ import (
 
 const (
 	proxyPage = "run-behind-nginx-or-caddy.md"
-	proxyHost = "track.example.com" // the guide's
-	clientIP  = "127.0.0.9"         // of a client that is no trusted proxy
+	proxyHost = "track.example.com" // as in the guide
+	clientIP  = "127.0.0.9"         // of a client that is not a trusted proxy
 )
 
-// behind is a server that is reached through a proxy.
+// behind is a server behind a proxy.
 type behind struct {
 	*server
 	front  string       // the proxy's address
 	client *http.Client // calls the proxy, from clientIP
 }
 
-// TestProxies runs the proxies with the configurations of the guide, and holds
-// them to what it promises.
+// TestProxies runs proxies with the configurations in the guide, and checks
+// that they do what the guide says.
 func TestProxies(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -70,8 +70,8 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// startNginx runs nginx with the file of the guide, in which only addresses
-// and the paths of the certificate are others.
+// startNginx runs nginx with the guide's file. Only the addresses and the paths
+// of the certificate are replaced.
 func startNginx(t *testing.T, guide []block, dir string, b *behind) {
 	t.Helper()
 	site := strings.NewReplacer(
@@ -81,7 +81,7 @@ func startNginx(t *testing.T, guide []block, dir string, b *behind) {
 	).Replace(file(t, guide, "/etc/nginx/conf.d/trackway.conf"))
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user root;" // who may read the test's folder
+		user = "user root;" // other users cannot read the test's directory
 	}
 	config := fmt.Sprintf(`daemon off; pid %[1]s/nginx.pid; error_log %[1]s/error.log; %[2]s
 events {}
@@ -95,8 +95,8 @@ http {
 	runProxy(t, prereq.Nginx, dir, "nginx.conf", config, "-c", filepath.Join(dir, "nginx.conf"), "-e", filepath.Join(dir, "error.log"))
 }
 
-// startCaddy runs Caddy with the file of the guide, and with a certificate,
-// since it cannot get one here.
+// startCaddy runs Caddy with the guide's file and a given certificate, since
+// Caddy cannot get one here.
 func startCaddy(t *testing.T, guide []block, dir string, b *behind) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(b.front)
@@ -108,13 +108,13 @@ func startCaddy(t *testing.T, guide []block, dir string, b *behind) {
 	runProxy(t, prereq.Caddy, dir, "Caddyfile", config, "run", "--config", filepath.Join(dir, "Caddyfile"))
 }
 
-// runProxy runs a proxy until the test ends. If that fails, it shows the
-// proxy's own messages.
+// runProxy runs a proxy until the test ends. If the test fails, it shows the
+// proxy's messages.
 func runProxy(t *testing.T, program, dir, name, config string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/" + program); err != nil { // where Debian has it, out of sight of users
+		if path, err = exec.LookPath("/usr/sbin/" + program); err != nil { // Debian has it there, outside of PATH
 			prereq.Missing(t, program, err.Error())
 		}
 	}
@@ -129,7 +129,7 @@ func runProxy(t *testing.T, program, dir, name, config string, args ...string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = proxy.Process.Signal(os.Interrupt) // it ends its own processes
+		_ = proxy.Process.Signal(os.Interrupt) // the proxy ends its own processes
 		_ = proxy.Wait()
 		if t.Failed() {
 			t.Logf("%s wrote:\n%s\nwith\n%s", program, &out, config)
@@ -156,7 +156,7 @@ func (b *behind) await(t *testing.T) {
 	}
 }
 
-// call sends a request to the proxy, which must be answered with 200.
+// call sends a request to the proxy. The answer must be a 200.
 func (b *behind) call(t *testing.T, r request) *http.Response {
 	t.Helper()
 	req, err := b.newRequest(t.Context(), r)
@@ -177,7 +177,8 @@ func (b *behind) call(t *testing.T, r request) *http.Response {
 	return res
 }
 
-// checkCallers wants the client's address counted, whatever the client says.
+// checkCallers checks that the client's real address is counted, whatever the
+// client claims.
 func (b *behind) checkCallers(t *testing.T) {
 	t.Helper()
 	res := b.call(t, request{path: "/track/v2/projects/{token}/system/time", header: from(flooder)})
@@ -188,7 +189,7 @@ func (b *behind) checkCallers(t *testing.T) {
 	}
 }
 
-// checkLargeBody wants a batch of more than a megabyte to pass.
+// checkLargeBody checks that a batch of more than a megabyte passes.
 func (b *behind) checkLargeBody(t *testing.T) {
 	t.Helper()
 	one := command{"customers/events", encode(t, map[string]any{
@@ -199,7 +200,7 @@ func (b *behind) checkLargeBody(t *testing.T) {
 	_ = res.Body.Close()
 }
 
-// checkPages signs in to the server's own pages, and watches.
+// checkPages signs in to the server's own pages, and watches events.
 func (b *behind) checkPages(t *testing.T) {
 	t.Helper()
 	res := b.call(t, request{

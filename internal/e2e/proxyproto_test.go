@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestProxyProtocol: behind a proxy of TCP callers are told apart by the address that the proxy names first on a connection.
+// TestProxyProtocol: behind a TCP proxy, callers are identified by the address
+// that the proxy sends first on a connection.
 func TestProxyProtocol(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+"proxy_protocol: true\nlimits:\n  - {name: api, paths: [/data/], limit: 1, window: 60s, per: ip}\n")

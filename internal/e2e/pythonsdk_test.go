@@ -12,13 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// readerID is a key that may read first names, and whose they are, and nothing else.
+// readerID is a key that may read only first names, and which customers they
+// belong to.
 const (
 	readerID     = "reader-id-5bd0c8e172"
 	readerSecret = "reader-secret-19f4a6cc0e"
 )
 
-// withReader adds that key, and what customers may consent to.
+// withReader adds that key, and a consent category.
 var withReader = strings.Replace(baseConfig, "    keys:\n", `    consent_categories:
       - {id: newsletter, name: Newsletter}
       - {id: sms, name: SMS, legitimate_interest: true}
@@ -27,8 +28,9 @@ var withReader = strings.Replace(baseConfig, "    keys:\n", `    consent_categor
       - {name: reader, kind: private, id: "`+readerID+`", secret: "`+readerSecret+`", permissions: ["customers:get:registered", "customers:get:first_name"]}
 `, 1)
 
-// TestPythonSDK promises that the official Python client, as it is installed, can make each of its tracking and data calls, and
-// finds in the answers what it looks for. Every call is held to the contract on its way.
+// TestPythonSDK makes all tracking and data calls with the official Python
+// client, unchanged. The client must find what it looks for in the answers.
+// Every call is checked against the contract.
 func TestPythonSDK(t *testing.T) {
 	t.Parallel()
 	s := start(t, withReader+wideLimits)
@@ -79,7 +81,8 @@ func TestPythonSDK(t *testing.T) {
 	}
 }
 
-// front returns the address of a proxy that holds each call to the contract.
+// front returns the address of a proxy that checks each call against the
+// contract.
 func (s *server) front(t *testing.T) string {
 	t.Helper()
 	proxy := &httputil.ReverseProxy{

@@ -22,18 +22,20 @@ import (
 	"trackway/internal/prereq"
 )
 
-// clientsDir holds the scripts of the real clients, with the libraries that tools/install-clients puts beside them.
+// clientsDir contains the scripts of the real clients. tools/install-clients
+// puts their libraries beside them.
 const clientsDir = "testdata/realclients"
 
-// tightLimits makes the wait long enough to tell a client that obeys Retry-After from one that comes back when it likes:
-// those below would by themselves after 0, 0.5 or 1 s.
+// tightLimits makes the wait so long that a client that obeys Retry-After
+// differs from one that comes back when it likes: on their own, the clients
+// below would come back after 0, 0.5 or 1 s.
 const tightLimits = `
 limits:
   - {name: track, paths: [/track/], limit: 2, window: 3s, per: ip, allow_below_floor: true}
 `
 
-// TestRealClientsObey promises that the HTTP clients people use, set up as they come, wait what a 429 of this server tells
-// them, and then succeed.
+// TestRealClientsObey: popular HTTP clients with default settings wait as long
+// as a 429 of this server asks, and then succeed.
 func TestRealClientsObey(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+tightLimits)
@@ -59,7 +61,8 @@ func TestRealClientsObey(t *testing.T) {
 	}
 }
 
-// TestRealClientsReadFields promises that libraries find in the fields of a refusal what is meant by them.
+// TestRealClientsReadFields: libraries find the intended values in the header
+// fields of a refusal.
 func TestRealClientsReadFields(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+tightLimits)
@@ -90,8 +93,9 @@ func TestRealClientsReadFields(t *testing.T) {
 
 var prerequisites = map[string]string{"curl": prereq.Curl, "node": prereq.Node, "python3": prereq.Python}
 
-// runClient runs a client in the folder of the scripts and returns what it prints. Without the client, or its language, the
-// test ends as package prereq says.
+// runClient runs a client in the directory of the scripts and returns its
+// output. If the client or its language is missing, the test ends as package
+// prereq decides.
 func runClient(t *testing.T, command []string, target string) string {
 	t.Helper()
 	path, err := exec.LookPath(command[0])
@@ -118,8 +122,9 @@ func runClient(t *testing.T, command []string, target string) string {
 	return string(out)
 }
 
-// witness stands between a client and the server, and notes what it sees. Before it passes the first call on, it uses up
-// the limit of the client's address, however slowly the client has started.
+// witness stands between a client and the server, and records the calls. Before
+// it forwards the first call, it uses up the limit of the client's address,
+// however slowly the client has started.
 type witness struct {
 	url    string
 	server *server
@@ -131,7 +136,7 @@ type witness struct {
 
 // sighting is one call of the client with its answer.
 type sighting struct {
-	came, answered time.Time // by the monotonic clock; answered is before the client can know it
+	came, answered time.Time // by the monotonic clock; answered is set before the client gets the answer
 	status         int
 	wait           time.Duration // Retry-After
 	date           time.Time
@@ -165,7 +170,8 @@ func (s *server) witness(t *testing.T, addr string) *witness {
 	return w
 }
 
-// meet notes that the client calls; the first time it makes calls itself until the server says to wait for 2 s or more.
+// meet records a call of the client. At the first call, it makes calls of its
+// own until the server asks for a wait of at least 2 s.
 func (w *witness) meet(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -175,7 +181,7 @@ func (w *witness) meet(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			wait, _ = strconv.Atoi(res.header.Get("Retry-After")) // of an answer without it: 0
+			wait, _ = strconv.Atoi(res.header.Get("Retry-After")) // 0 if the answer has none
 		}
 	}
 	w.seen = append(w.seen, sighting{came: time.Now()})
@@ -202,9 +208,10 @@ func (w *witness) all() []sighting {
 	return w.seen
 }
 
-// obeyed says what is wrong with a client that should have been refused once, waited, and succeeded, or nothing.
+// obeyed says what a client did wrong: it should have been refused once, have
+// waited, and have succeeded. It returns an empty text if the client did.
 func obeyed(seen []sighting) string {
-	const slack = 50 * time.Millisecond // timers of clients are known to fire a little early
+	const slack = 50 * time.Millisecond // timers of clients may fire a little early
 	if len(seen) != 2 || seen[0].status != http.StatusTooManyRequests || seen[1].status != http.StatusOK {
 		return fmt.Sprintf("got the calls %+v, want one that is refused and one that succeeds", seen)
 	}
@@ -214,7 +221,8 @@ func obeyed(seen []sighting) string {
 	return ""
 }
 
-// TestObeyed holds the judge above to its word: a client that comes early, or again and again, is found out.
+// TestObeyed tests obeyed itself: it must find a client that comes too early,
+// or again and again.
 func TestObeyed(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

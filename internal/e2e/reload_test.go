@@ -13,24 +13,25 @@ import (
 
 const secondKey = "public-key-b64fd2019e"
 
-// withSecondKey and withOverride are what an operator adds to the configuration while the server runs.
+// withSecondKey and withOverride are added to the configuration while the
+// server runs.
 var (
 	withSecondKey = strings.Replace(baseConfig, "    keys:\n", "    keys:\n      - {name: app, kind: public, token: \""+secondKey+"\"}\n", 1)
 	withOverride  = baseConfig + "overrides:\n  - {policy: track, address: 203.0.113.0/24, limit: 60000}\n"
 )
 
-// TestReload promises that a changed configuration is in force without a restart and without losing a count, and that a
-// wrong one changes nothing.
+// TestReload: a changed configuration is in force without a restart, and no
+// count is lost. A wrong one changes nothing.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig)
 	s.log.private(secondKey)
-	s.log.mayHold("reload refused") // which is an error in the log, and asked for below
+	s.log.mayHold("reload refused") // an error in the log that the test causes
 	s.checkLeft(t, 5999)
 	s.checkKey(t, http.StatusUnauthorized)
 
 	s.configure(t, withSecondKey)
-	s.checkKey(t, http.StatusUnauthorized) // a file alone changes nothing
+	s.checkKey(t, http.StatusUnauthorized) // changing the file alone has no effect
 	s.reload(t, http.StatusOK, "reloaded")
 	s.checkKey(t, http.StatusOK)
 	s.checkLeft(t, 5998)
@@ -50,7 +51,8 @@ func TestReload(t *testing.T) {
 	s.checkChanges(t)
 }
 
-// TestOverrideEnds promises that an override ends by itself, for the caller and for all who read about it.
+// TestOverrideEnds: an override ends by itself, for the caller and in
+// everything that is published about it.
 func TestOverrideEnds(t *testing.T) {
 	t.Parallel()
 	const line = "overrides:\n  - {policy: track, address: 203.0.113.0/24, limit: 60000, until: %s}\n"
@@ -62,7 +64,7 @@ func TestOverrideEnds(t *testing.T) {
 	if got := published(); !strings.Contains(got, `"overrides":1`) {
 		t.Errorf("got %s, want one override", got)
 	}
-	for soon, late := 2*time.Second, true; late; soon *= 2 { // a slow machine may be late: then it had ended before it was in force
+	for soon, late := 2*time.Second, true; late; soon *= 2 { // on a slow machine, it may end before it is in force
 		end := time.Now().Add(soon).Truncate(time.Second)
 		s.configure(t, baseConfig+fmt.Sprintf(line, end.UTC().Format(time.RFC3339)))
 		s.reload(t, http.StatusOK, "reloaded")
@@ -75,7 +77,8 @@ func TestOverrideEnds(t *testing.T) {
 	}
 }
 
-// checkChanges wants what was put in force to be recorded, the key that came and went among it, and no key to be told.
+// checkChanges checks that the changes were recorded, including the added and
+// removed key, and that no key is revealed.
 func (s *server) checkChanges(t *testing.T) {
 	t.Helper()
 	res := s.do(t, request{path: "/api/limits/changes", auth: "private", header: from(bystander)})
@@ -98,7 +101,7 @@ func (s *server) configure(t *testing.T, config string) {
 	}
 }
 
-// reload asks for one, and wants this status and a text that holds words.
+// reload asks for a reload, and checks the status and some words of the answer.
 func (s *server) reload(t *testing.T, status int, words string) {
 	t.Helper()
 	if got, body := fetch(t, http.MethodPost, s.ops, "/-/reload"); got != status || !strings.Contains(string(body), words) {
@@ -106,7 +109,7 @@ func (s *server) reload(t *testing.T, status int, words string) {
 	}
 }
 
-// checkKey wants the second key to be answered so.
+// checkKey checks the status of a call with the second key.
 func (s *server) checkKey(t *testing.T, status int) {
 	t.Helper()
 	res := s.do(t, request{path: "/track/v2/projects/{token}/system/time", auth: "none", header: map[string]string{"Authorization": "Token " + secondKey}})
@@ -115,7 +118,8 @@ func (s *server) checkKey(t *testing.T, status int) {
 	}
 }
 
-// checkLeft makes one call as the flooder and wants it to have so many left.
+// checkLeft makes one call as the flooder, and checks how many calls it has
+// left.
 func (s *server) checkLeft(t *testing.T, want int) {
 	t.Helper()
 	res := s.do(t, request{path: "/track/v2/projects/{token}/system/time", header: from(flooder)})

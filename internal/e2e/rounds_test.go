@@ -29,8 +29,8 @@ const (
 	roundMost    = 150
 )
 
-// rounds is what writers sent to one data directory, and what they were told.
-// While they send, each has its element to itself.
+// rounds is what writers sent to one data directory, and the answers. While
+// they send, each uses its own element.
 type rounds struct {
 	random  *rand.Rand
 	writers [roundWriters]roundWriter
@@ -40,23 +40,23 @@ type rounds struct {
 type roundWriter struct {
 	made     int
 	acked    []string          // names of events
-	unknown  []string          // of requests that got no answer
+	unknown  []string          // of requests without an answer
 	erased   []string          // addresses of customers whose erasure was acknowledged
-	merged   map[string]string // a visitor's cookie to who it is, of the merge that was acknowledged last
+	merged   map[string]string // a visitor's cookie to the person, for the last acknowledged merge
 	erasable string            // a cookie whose customer has an address
 }
 
-// outcomes counts what became of spoiled copies.
+// outcomes counts what happened with spoiled copies.
 type outcomes struct{ whole, refused, told, lost int }
 
-// TestRounds promises: nothing that was acknowledged is missing without being
-// reported. Each round sends events, merges and erasures from several writers,
-// and kills the server with signal 9 at a random moment. It has lost nothing when
-// it is started again. In every second round one random bit of the newest
-// write-ahead log is flipped in a copy: the server refuses to start on that, says
-// what is damaged, or has everything.
+// TestRounds: nothing acknowledged is ever missing without a report. In each
+// round, several writers send events, merges and erasures, and the server is
+// killed with signal 9 at a random moment. After a restart, nothing is lost. In
+// every second round, one random bit of the newest write-ahead log is flipped
+// in a copy. A server on this copy must refuse to start, report the damage, or
+// have everything.
 //
-// The flag -rounds says how many rounds, and -seed how they go.
+// The flag -rounds sets the number of rounds, and -seed their course.
 func TestRounds(t *testing.T) {
 	t.Parallel()
 	n, seed := *roundsFlag, *seedFlag
@@ -88,7 +88,7 @@ func TestRounds(t *testing.T) {
 		n, r.seen.whole, r.seen.refused, r.seen.lost, r.seen.told)
 }
 
-// send lets all writers send, and kills the server while they do.
+// send makes all writers send, and kills the server meanwhile.
 func (r *rounds) send(t *testing.T, s *server) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -115,7 +115,7 @@ func (r *rounds) send(t *testing.T, s *server) {
 	writers.Wait()
 }
 
-// send sends the next request of a writer. It returns false if that got no answer.
+// send sends a writer's next request. It returns false if there is no answer.
 func (w *roundWriter) send(ctx context.Context, t *testing.T, s *server, i int, random *rand.Rand) bool {
 	t.Helper()
 	if w.erasable != "" && random.IntN(2) == 0 {
@@ -141,7 +141,7 @@ func (w *roundWriter) send(ctx context.Context, t *testing.T, s *server, i int, 
 	case 0: // a merge
 		add(event("visit", map[string]any{"cookie": cookie}, map[string]any{}))
 		add(event("merge", map[string]any{"cookie": cookie, "registered": person}, map[string]any{}))
-	case 1: // who will be erased
+	case 1: // will be erased
 		add(event("erased", map[string]any{"cookie": cookie}, map[string]any{"email": cookie + "@example.com"}))
 	case 2: // up to a few blocks of the log
 		add(event("large", map[string]any{"registered": person}, map[string]any{"text": strings.Repeat("x", random.IntN(15_000))}))
@@ -184,8 +184,8 @@ func (w *roundWriter) erase(ctx context.Context, t *testing.T, s *server, cookie
 	return true
 }
 
-// missing compares a server with what the writers were told, and names what is
-// not as it should be.
+// missing compares a server with what the writers know, and names everything
+// that is wrong.
 func (r *rounds) missing(t *testing.T, s *server) (missing []string) {
 	t.Helper()
 	exported := s.run(t, 0, "export", "--events")
@@ -216,8 +216,8 @@ func (r *rounds) missing(t *testing.T, s *server) (missing []string) {
 	return missing
 }
 
-// spoiled starts the server on a copy of its directory in which a bit of the
-// newest write-ahead log is flipped.
+// spoiled starts the server on a copy of its directory, with a flipped bit in
+// the newest write-ahead log.
 func (r *rounds) spoiled(t *testing.T, dir string, round int) {
 	t.Helper()
 	copied := t.TempDir()
@@ -303,14 +303,13 @@ func (s *server) startsOrEnds(t *testing.T) (started bool) {
 			t.Fatal("it neither starts nor ends")
 		}
 		if strings.Contains(s.log.all(), `"msg":"ready"`) {
-			s.awaitReady(t) // it is there: this does not wait
+			s.awaitReady(t) // it is ready: this does not wait
 			return true
 		}
 	}
 }
 
-// reportsDamage reports whether a server says by its metrics that something of
-// its store is damaged.
+// reportsDamage reports whether the server's metrics show damage to its store.
 func (s *server) reportsDamage(t *testing.T) bool {
 	t.Helper()
 	res, err := web.Get("http://" + s.ops + "/metrics")

@@ -12,7 +12,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestScripts runs testdata/*.txtar: the commands as a person types them.
+// TestScripts runs testdata/*.txtar, which contain commands as a person types
+// them.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	bin := filepath.Dir(binary(t))
@@ -30,7 +31,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// exits is the script command `exits STATUS COMMAND…`: exec for those who mind the status.
+// exits is the script command `exits STATUS COMMAND…`: exec with a check of the
+// exit status.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits STATUS COMMAND…")

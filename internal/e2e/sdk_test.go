@@ -17,7 +17,8 @@ import (
 	"trackway/client"
 )
 
-// sdk returns a client of a server, with options that change may change. Rejections fail the test.
+// sdk returns a client of a server. change may change its options. A rejection
+// fails the test.
 func sdk(t *testing.T, address string, change func(*client.Options)) *client.Client {
 	t.Helper()
 	o := client.Options{URL: address, Project: projectToken, Token: publicKey, OnReject: func(_ context.Context, r client.Rejection) {
@@ -33,7 +34,8 @@ func sdk(t *testing.T, address string, change func(*client.Options)) *client.Cli
 	return c
 }
 
-// TestSDK holds what the Go client sends, and what it is answered, to the contract.
+// TestSDK checks the Go client's requests and their answers against the
+// contract.
 func TestSDK(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig)
@@ -46,7 +48,7 @@ func TestSDK(t *testing.T) {
 	if err := c.Identify(ids, client.Properties{"plan": "pro"}); err != nil {
 		t.Error(err)
 	}
-	for range 2 { // equal, but two
+	for range 2 { // equal events, but two
 		if err := c.Track(ids, "purchase", client.Properties{"total": 7.99, "text": string(make([]byte, 2000))}); err != nil {
 			t.Error(err)
 		}
@@ -61,8 +63,9 @@ func TestSDK(t *testing.T) {
 	}
 }
 
-// TestSDKWrongKey promises that a wrong key, or a project that the server does not have, costs no command: it is said, and the
-// next client with the right ones delivers what waits.
+// TestSDKWrongKey: a wrong key or an unknown project loses no command. The
+// client reports it, and the next client with the right key and project
+// delivers the waiting commands.
 func TestSDKWrongKey(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig)
@@ -105,7 +108,7 @@ func TestSDKWrongKey(t *testing.T) {
 	}
 }
 
-// sent is the names of the events that clients were given, by customer.
+// sent holds the names of the events that clients accepted, by customer.
 type sent struct {
 	mu    sync.Mutex // guards names
 	names map[string][]string
@@ -122,7 +125,8 @@ func (s *sent) track(t *testing.T, c *client.Client, who, name string) {
 	s.names[who] = append(s.names[who], name)
 }
 
-// check wants all to be stored once, and in the order in which they were tracked.
+// check checks that all events are stored once, and in the order in which they
+// were tracked.
 func (s *sent) check(t *testing.T, on *server) {
 	t.Helper()
 	total := 0
@@ -143,8 +147,10 @@ func (s *sent) check(t *testing.T, on *server) {
 	t.Logf("%d events, each stored once", total)
 }
 
-// TestSDKChaos promises that what Track took is on the server exactly once and in order when the chaos is over, whatever the
-// network did to the requests and their answers, and though clients with a queue on disk were ended and started again meanwhile.
+// TestSDKChaos: once the chaos is over, everything that Track accepted is on
+// the server exactly once and in order. The network does anything to requests
+// and answers, and clients with a queue on disk are stopped and restarted
+// meanwhile.
 func TestSDKChaos(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -167,14 +173,14 @@ func TestSDKChaos(t *testing.T) {
 			k := open()
 			for n := range 300 {
 				tracked.track(t, k, who, fmt.Sprint(who, " ", n))
-				if dir != "" && n%100 == 99 { // it ends before all is sent, and the next one goes on
+				if dir != "" && n%100 == 99 { // it ends before everything is sent, and the next one continues
 					ctx, cancel := context.WithCancel(t.Context())
 					cancel()
-					_ = k.Close(ctx) // it says that commands are left, or not
+					_ = k.Close(ctx) // its error says whether commands are left
 					k = open()
 				}
 				if n%10 == 0 {
-					_ = k.Flush(t.Context()) // so that there are requests enough for every fate
+					_ = k.Flush(t.Context()) // to have enough requests for every fate
 				}
 			}
 			if err := k.Close(t.Context()); err != nil {
@@ -195,7 +201,8 @@ func TestSDKChaos(t *testing.T) {
 var crowdLasts = flag.Duration("crowd", 10*time.Second,
 	"how long forty clients track; with 2m the limit is the usual one, 6000 in a minute")
 
-// crowdConfig is a tenth of the usual limit, in a tenth of the time, or the usual one.
+// crowdConfig returns a configuration with the usual limit, or a tenth of it in
+// a tenth of the time.
 func crowdConfig() string {
 	limit, window := 600, 6
 	if *crowdLasts >= 2*time.Minute {
@@ -209,7 +216,7 @@ func crowdConfig() string {
 
 const (
 	crowdSize  = 40
-	crowdEvery = 40 * time.Millisecond // 1000 requests a second in all, where 100 are admitted
+	crowdEvery = 40 * time.Millisecond // 1000 requests a second in all, of which 100 are admitted
 )
 
 // tally counts answers.
@@ -238,8 +245,9 @@ func (c *tally) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (c *tally) share() float64 { return float64(c.limited.Load()) / float64(c.requests.Load()) }
 
-// TestSDKCrowd promises that forty clients behind one address, which together want ten times its limit, all get their events
-// through, in the order of time, with less than one request in a hundred refused.
+// TestSDKCrowd: forty clients share an address and want ten times its limit.
+// All get their events through, in order of time, and fewer than one request in
+// a hundred is refused.
 func TestSDKCrowd(t *testing.T) {
 	t.Parallel()
 	s := start(t, crowdConfig())
@@ -271,7 +279,8 @@ func TestSDKCrowd(t *testing.T) {
 	tracked.check(t, s)
 }
 
-// TestNaiveCrowd is what the crowd is compared with: clients that try again a little later.
+// TestNaiveCrowd is the comparison: clients that simply try again a little
+// later.
 func TestNaiveCrowd(t *testing.T) {
 	t.Parallel()
 	s := start(t, crowdConfig())
@@ -293,7 +302,7 @@ func TestNaiveCrowd(t *testing.T) {
 				case http.StatusOK:
 					through.Add(1)
 					n++
-				case http.StatusTooManyRequests, 0: // 0: the time is over
+				case http.StatusTooManyRequests, 0: // 0: the time is up
 				default:
 					t.Errorf("got status %d", status)
 				}
@@ -309,7 +318,7 @@ func TestNaiveCrowd(t *testing.T) {
 	}
 }
 
-// post sends one event and returns the status, 0 if ctx ended.
+// post sends one event and returns the status, or 0 if ctx ended.
 func post(ctx context.Context, t *testing.T, counts *tally, s *server, body json.RawMessage) int {
 	t.Helper()
 	req, err := s.newRequest(ctx, request{path: "/track/v2/projects/{token}/customers/events", auth: "public", body: body})

@@ -17,7 +17,8 @@ limits:
   - {name: api, paths: [/api/, /data/], limit: 1000, window: 1h, per: ip+path, candidate: 500}
 `
 
-// TestSeeing has two callers come near a limit and beyond it, and looks at what the operator is shown of that.
+// TestSeeing makes one caller approach a limit and another exceed it, and
+// checks what the operator sees of that.
 func TestSeeing(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+seeingLimits)
@@ -76,7 +77,8 @@ func TestSeeing(t *testing.T) {
 	}
 }
 
-// A server that takes this host for a proxy with the PROXY protocol answers the operator's commands all the same.
+// A server that expects the PROXY protocol from this host still answers the
+// operator's commands.
 func TestSeeingBehindProxyProtocol(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+"proxy_protocol: true\n")
@@ -85,7 +87,8 @@ func TestSeeingBehindProxyProtocol(t *testing.T) {
 	}
 }
 
-// command runs trackway with the server's configuration, checks its exit status, and returns what it wrote to its standard output.
+// command runs trackway with the server's configuration, checks its exit
+// status, and returns its standard output.
 func (s *server) command(t *testing.T, want int, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary(t), append(args, "--config", s.config)...)

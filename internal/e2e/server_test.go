@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// The project that the tests' configuration declares, and its keys. They look like nothing else, so that a log can be
-// searched for them.
+// The project in the tests' configuration, and its keys. They are unlike any
+// other text, so that the log can be searched for them.
 const (
 	projectToken = "12345678-1234-1234-1234-123456789abc"
 	publicKey    = "public-key-7d1f0c52aa"
@@ -27,7 +27,8 @@ const (
 	serverName   = "e2e-1"
 )
 
-// patience bounds every wait for a process. It is no measure of speed: a test that reaches it fails.
+// patience limits every wait for a process. It does not measure speed: a test
+// that reaches it fails.
 const patience = 2 * time.Minute
 
 const baseConfig = `
@@ -43,7 +44,7 @@ projects:
       - {name: backend, kind: private, id: "` + privateID + `", secret: "` + secretKey + `"}
 `
 
-// wideLimits are for tests of other things than limits.
+// wideLimits are for tests that are not about limits.
 const wideLimits = `
 limits:
   - {name: track, paths: [/track/], limit: 4000000, window: 60s, per: ip}
@@ -61,13 +62,13 @@ type server struct {
 	err         error
 }
 
-// start runs a server with a fresh data directory until the end of the test.
+// start runs a server with a new data directory until the end of the test.
 func start(t *testing.T, config string) *server {
 	t.Helper()
 	return startIn(t, t.TempDir(), config)
 }
 
-// startIn runs a server whose configuration and data lie in dir.
+// startIn runs a server with its configuration and data in dir.
 func startIn(t *testing.T, dir, config string) *server {
 	t.Helper()
 	file := filepath.Join(dir, "trackway.yaml")
@@ -80,13 +81,13 @@ func startIn(t *testing.T, dir, config string) *server {
 	return s
 }
 
-// launch starts `trackway serve` on free ports, without waiting for it.
+// launch starts `trackway serve` on free ports, and does not wait for it.
 func launch(t *testing.T, dir string, args ...string) *server {
 	t.Helper()
 	return launchUnder(t, "", dir, args...)
 }
 
-// launchUnder is launch after a command of the shell, such as ulimit.
+// launchUnder is launch after a shell command, such as ulimit.
 func launchUnder(t *testing.T, before, dir string, args ...string) *server {
 	t.Helper()
 	s := &server{
@@ -99,7 +100,7 @@ func launchUnder(t *testing.T, before, dir string, args ...string) *server {
 	}
 	line = slices.Concat(line, []string{
 		"serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0",
-		"--log-format", "json", "--log-level", "debug", // the most that a log can give away
+		"--log-format", "json", "--log-level", "debug", // what a log could reveal at most
 	}, args)
 	s.cmd = exec.Command(line[0], line[1:]...)
 	s.cmd.Dir = dir
@@ -112,14 +113,14 @@ func launchUnder(t *testing.T, before, dir string, args ...string) *server {
 		close(s.exited)
 	}()
 	t.Cleanup(func() {
-		_ = s.cmd.Process.Kill() // a server that is stopped already does not mind
+		_ = s.cmd.Process.Kill() // a stopped server is fine
 		<-s.exited
 		s.log.check(t)
 	})
 	return s
 }
 
-// awaitReady waits for the log line that says where the server listens.
+// awaitReady waits for the log line with the server's addresses.
 func (s *server) awaitReady(t *testing.T) {
 	t.Helper()
 	s.awaitLog(t, "a line that says it is ready", func(text string) bool {
@@ -134,7 +135,7 @@ func (s *server) awaitReady(t *testing.T) {
 	})
 }
 
-// awaitLog waits until what the server has written is as it should be.
+// awaitLog waits until the server's log satisfies ok.
 func (s *server) awaitLog(t *testing.T, what string, ok func(text string) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -150,7 +151,7 @@ func (s *server) awaitLog(t *testing.T, what string, ok func(text string) bool) 
 	}
 }
 
-// kill ends the server as a power cut would, as far as a process can be told.
+// kill ends the server as a power cut would, as far as the process can tell.
 func (s *server) kill(t *testing.T) {
 	t.Helper()
 	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -159,7 +160,8 @@ func (s *server) kill(t *testing.T) {
 	<-s.exited
 }
 
-// stop asks the server to end and returns its exit status, which has to come within the 10 s that are promised.
+// stop asks the server to end and returns its exit status, which must come
+// within the promised 10 s.
 func (s *server) stop(t *testing.T) int {
 	t.Helper()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -182,14 +184,14 @@ func (s *server) await(t *testing.T, limit time.Duration) int {
 	return s.cmd.ProcessState.ExitCode()
 }
 
-// serverLog keeps what a server writes, to its standard output too.
+// serverLog keeps what a server writes to its log and to its standard output.
 type serverLog struct {
-	changed chan struct{} // holds one element when something was written that nobody has looked at
+	changed chan struct{} // holds one element if there is unread text
 
 	mu   sync.Mutex // guards what follows
 	text bytes.Buffer
-	hide []string // what must not be in the log
-	may  []string // what an error in the log may hold
+	hide []string // texts that must not be in the log
+	may  []string // texts that permit an error in the log
 }
 
 func (l *serverLog) Write(p []byte) (int, error) {
@@ -202,14 +204,14 @@ func (l *serverLog) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// private says what else must not be found in the log.
+// private adds texts that must not be in the log.
 func (l *serverLog) private(texts ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.hide = append(l.hide, texts...)
 }
 
-// mayHold lets errors pass that hold a text.
+// mayHold permits errors that contain a text.
 func (l *serverLog) mayHold(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -222,14 +224,15 @@ func (l *serverLog) all() string {
 	return l.text.String()
 }
 
-// String returns the end of the log: what a test's message has room for.
+// String returns the end of the log, as much as fits into a test's message.
 func (l *serverLog) String() string {
 	const room = 4 << 10
 	text := l.all()
 	return text[max(0, len(text)-room):]
 }
 
-// check holds every server of every test to a log without keys, customers, errors and panics.
+// check checks that the log of every server in every test has no keys,
+// customers, errors and panics.
 func (l *serverLog) check(t *testing.T) {
 	t.Helper()
 	text := l.all()

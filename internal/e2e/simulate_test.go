@@ -16,14 +16,15 @@ const (
 	strictLimits = "limits: [{name: api, paths: [/api/], limit: 30, window: 1h, per: ip}]\n"
 )
 
-// TestSimulate has calls recorded, and tries limits on them that are not in force: while the server runs, and once it was killed.
+// TestSimulate records calls and tries limits on them that are not in force,
+// with a running server and after it was killed.
 func TestSimulate(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+looseLimits)
 	s.log.private(flooder, bystander)
 	dir := filepath.Dir(s.config)
 	data := filepath.Join(dir, "data")
-	s.command(t, 1, "limits", "suggest", "--data", data) // nothing is recorded
+	s.command(t, 1, "limits", "suggest", "--data", data) // nothing is recorded yet
 	if _, err := os.Stat(filepath.Join(data, "traffic")); !os.IsNotExist(err) {
 		t.Errorf("without being told to, the server records: %v", err)
 	}
@@ -79,7 +80,8 @@ func TestSimulate(t *testing.T) {
 	checkRecord(t, filepath.Join(data, "traffic"))
 }
 
-// checkRecord holds a record to being its owner's alone, and to naming nobody but by address.
+// checkRecord checks that only the owner can read a record, and that it
+// identifies callers by address only.
 func checkRecord(t *testing.T, dir string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// trackingCase is an element of shared/conformance/tracking.json, and of
-// findings.json, which has what was decided later.
+// trackingCase is an element of shared/conformance/tracking.json, or of
+// findings.json, which has later decisions.
 type trackingCase struct {
 	Case  string
 	Steps []trackingStep
@@ -34,7 +34,7 @@ func TestFindings(t *testing.T) {
 	runCases(t, "conformance/findings.json")
 }
 
-// runCases runs every case of a file, each against a fresh server.
+// runCases runs every case of a file, each against a new server.
 func runCases(t *testing.T, file string) {
 	t.Helper()
 	var cases []trackingCase
@@ -71,7 +71,7 @@ func (s *server) checkStep(t *testing.T, step trackingStep) {
 	checkJSON(t, res)
 }
 
-// checkJSON holds every answer to the media type that says what its body is.
+// checkJSON checks that an answer has the media type of its body.
 func checkJSON(t *testing.T, res response) {
 	t.Helper()
 	media, _, err := mime.ParseMediaType(res.header.Get("Content-Type"))

@@ -1,11 +1,11 @@
-// Package excerpt shortens texts of others before they are shown or kept, such
-// as a client's words in an error.
+// Package excerpt shortens texts from outside before they are shown or stored,
+// such as a client's words in an error.
 package excerpt
 
 import "unicode/utf8"
 
 // Of returns a text. If it is longer than most bytes, Of returns its beginning
-// and "…", which comes on top of these.
+// followed by "…", which is not counted.
 func Of(text string, most int) string {
 	if start := Cut(text, most); len(start) < len(text) {
 		return start + "…"
@@ -13,8 +13,8 @@ func Of(text string, most int) string {
 	return text
 }
 
-// Cut returns the beginning of a text: at most that many bytes, and no part of
-// a character. It does not copy.
+// Cut returns the beginning of a text: at most a number of bytes, and only
+// whole characters. It does not copy.
 func Cut(text string, most int) string {
 	if len(text) <= most {
 		return text

@@ -16,7 +16,7 @@ func TestOf(t *testing.T) {
 		{"aéé", 4, "aé…"},
 		{"😀😀", 5, "😀…"},
 		{"😀😀", 3, "…"},
-		{"\x80\x80\x80\x80\x80\x80\x80", 6, "\x80\x80…"}, // no text: it is cut somewhere
+		{"\x80\x80\x80\x80\x80\x80\x80", 6, "\x80\x80…"}, // not text: it may be cut anywhere
 		{"abc", 0, "…"},
 	} {
 		if got := Of(c.text, c.most); got != c.want {

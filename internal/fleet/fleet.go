@@ -1,6 +1,7 @@
-// Package fleet knows the tracking servers that clients may choose from, and how
-// they are. A server is as it said when it was asked last, and down if it did not
-// answer. The package routes nothing and shares nothing between servers.
+// Package fleet knows the tracking servers that clients may choose from, and
+// their states. A server has the state that it last reported, or is down if it
+// did not answer. The package routes nothing and shares nothing between
+// servers.
 package fleet
 
 import (
@@ -18,7 +19,7 @@ import (
 	"time"
 )
 
-// State is how a server is.
+// State is the state of a server.
 type State string
 
 // The states. A server in service answers, but is about to stop.
@@ -37,23 +38,24 @@ type Server struct {
 }
 
 const (
-	interval  = 10 * time.Second // from one question to the next
+	interval  = 10 * time.Second // between requests for a server's state
 	patience  = 3 * time.Second  // for an answer
-	maxAnswer = 64 << 10         // bytes of an answer that are looked at
+	maxAnswer = 64 << 10         // bytes read of an answer
 )
 
-// Fleet is this server and the others. Safe for concurrent use.
+// Fleet is this server and the others. It is safe for concurrent use.
 type Fleet struct {
 	client  *http.Client
 	turn    atomic.Uint64
-	changed chan struct{} // holds one element when there are others to ask than before
+	changed chan struct{} // holds one element if the list of others has changed
 
-	mu   sync.Mutex // guards what follows; nothing is asked under it
+	mu   sync.Mutex // guards what follows; not held during requests
 	self Server
 	rest []Server
 }
 
-// New returns the fleet of self and others. It asks nobody: see [Fleet.Run].
+// New returns the fleet of self and others. It makes no requests: see
+// [Fleet.Run].
 func New(self Server, others []Server) *Fleet {
 	f := &Fleet{changed: make(chan struct{}, 1), client: &http.Client{
 		Transport:     &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 1, IdleConnTimeout: 2 * interval},
@@ -65,14 +67,15 @@ func New(self Server, others []Server) *Fleet {
 	return f
 }
 
-// Reload replaces the servers; those that stay keep their state. What State says is not read.
+// Reload replaces the servers. Those that stay keep their state. The field
+// State of the arguments is ignored.
 func (f *Fleet) Reload(self Server, others []Server) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	self.State = f.self.State
 	rest := slices.Clone(others)
 	for i := range rest {
-		rest[i].State = Down // until it has answered
+		rest[i].State = Down // until it answers
 		for _, before := range f.rest {
 			if before.Name == rest[i].Name && before.URL == rest[i].URL {
 				rest[i].State = before.State
@@ -82,11 +85,11 @@ func (f *Fleet) Reload(self Server, others []Server) {
 	f.self, f.rest = self, rest
 	select {
 	case f.changed <- struct{}{}:
-	default: // it will be looked at anyway
+	default: // a check is pending anyway
 	}
 }
 
-// Stop says that this server is about to stop.
+// Stop notes that this server is about to stop.
 func (f *Fleet) Stop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -100,8 +103,9 @@ func (f *Fleet) Self() Server {
 	return f.self
 }
 
-// Servers returns all servers: those that are up come first, in an order that moves on by one with each call, so that clients
-// which take the first spread out evenly; then those in service, then those that are down.
+// Servers returns all servers. Those that are up come first; their order moves
+// on by one with each call, so that clients that take the first server spread
+// evenly. Then come those in service, then those that are down.
 func (f *Fleet) Servers() []Server {
 	f.mu.Lock()
 	all := append([]Server{f.self}, f.rest...)
@@ -118,8 +122,9 @@ func (f *Fleet) Servers() []Server {
 	return all
 }
 
-// Pick returns one of the servers of this name and region that are up, at random; empty is any. known tells whether there are such
-// servers at all, up tells whether one of them is up.
+// Pick returns a random server that is up and has this name and region; an
+// empty text matches any. known reports whether there is such a server at all,
+// up whether one of them is up.
 func (f *Fleet) Pick(name, region string) (s Server, known, up bool) {
 	var found []Server
 	for _, s := range f.Servers() {
@@ -133,12 +138,13 @@ func (f *Fleet) Pick(name, region string) (s Server, known, up bool) {
 	if len(found) == 0 {
 		return Server{}, known, false
 	}
-	return found[rand.IntN(len(found))], true, true //nolint:gosec // G404: nothing is to be kept secret here
+	return found[rand.IntN(len(found))], true, true //nolint:gosec // G404: spreads clients out, no secret
 }
 
 func rank(s State) int { return slices.Index([]State{Up, Service, Down}, s) }
 
-// Run asks the other servers how they are, at once and then every ten seconds, until ctx ends.
+// Run asks the other servers for their states, at once and then every ten
+// seconds, until ctx ends.
 func (f *Fleet) Run(ctx context.Context) error {
 	defer f.client.CloseIdleConnections()
 	ticks := time.NewTicker(interval)
@@ -154,7 +160,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	}
 }
 
-// askAll asks all the others at the same time.
+// askAll asks all other servers at the same time.
 func (f *Fleet) askAll(ctx context.Context) {
 	f.mu.Lock()
 	rest := slices.Clone(f.rest)
@@ -181,11 +187,12 @@ func (f *Fleet) set(s Server, state State) {
 	}
 }
 
-// ask returns how the server at url is. One that says that it was asked too often is well, or it would not count.
+// ask returns the state of the server at url. A server that answers with "too
+// many requests" is well: otherwise it could not count them.
 func (f *Fleet) ask(ctx context.Context, url string) State {
 	state, err := f.fetch(ctx, strings.TrimRight(url, "/")+"/api/status")
 	if err != nil {
-		return Down // whatever the reason: a client would meet it, too
+		return Down // whatever the reason, a client would fail too
 	}
 	return state
 }

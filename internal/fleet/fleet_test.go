@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// states returns the servers and their states in the order in which they were given to the fleet.
+// states returns the servers and their states in the order in which the fleet
+// got them.
 func states(f *Fleet) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -24,7 +25,7 @@ func states(f *Fleet) string {
 	return strings.Join(texts, ", ")
 }
 
-// TestAsk asks real servers, over loopback.
+// TestAsk asks real servers over loopback.
 func TestAsk(t *testing.T) {
 	t.Parallel()
 	answering := func(status int, body string) string {
@@ -74,7 +75,8 @@ func TestAsk(t *testing.T) {
 	f.client.CloseIdleConnections()
 }
 
-// network answers for the servers of a test, by host. What is not in it does not answer at all.
+// network answers for the servers of a test, by host. A host that is missing
+// does not answer at all.
 type network struct {
 	mu    sync.Mutex
 	hosts map[string]string
@@ -119,9 +121,9 @@ func TestRun(t *testing.T) {
 				t.Errorf("got %s, want %s", got, text)
 			}
 		}
-		want("self up, a down, b down, c down") // nobody has answered yet
+		want("self up, a down, b down, c down") // no server has answered yet
 		go func() { done <- f.Run(ctx) }()
-		<-time.After(patience) // which c takes up in full
+		<-time.After(patience) // c takes all of it
 		synctest.Wait()
 		want("self up, a up, b service, c down")
 
@@ -136,7 +138,7 @@ func TestRun(t *testing.T) {
 		f.Reload(Server{Name: "self"}, []Server{b, {Name: "d", URL: "http://d"}})
 		want("self up, b up, d down")
 		synctest.Wait()
-		want("self up, b up, d up") // asked at once
+		want("self up, b up, d up") // d is asked at once
 
 		f.Stop()
 		f.Reload(Server{Name: "self"}, []Server{b})
@@ -148,7 +150,8 @@ func TestRun(t *testing.T) {
 	})
 }
 
-// Clients that take the first server spread evenly over those that are up.
+// Clients that take the first server spread evenly over the servers that are
+// up.
 func TestServers(t *testing.T) {
 	t.Parallel()
 	f := New(Server{Name: "a"}, []Server{{Name: "b"}, {Name: "c"}, {Name: "d"}})
@@ -180,7 +183,7 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// Each server that is up is picked as often as any other.
+// Each server that is up is picked equally often.
 func TestPick(t *testing.T) {
 	t.Parallel()
 	f := New(Server{Name: "a", Region: "eu"}, []Server{{Name: "b", Region: "eu"}, {Name: "c", Region: "us"}, {Name: "d", Region: "us"}})

@@ -1,5 +1,5 @@
-// Package httpcache makes and compares entity tags, with which callers ask for
-// an answer only if it has changed (RFC 9110, sections 8.8.3 and 13.1.2).
+// Package httpcache makes and compares entity tags. Callers use them to get an
+// answer only if it has changed (RFC 9110, sections 8.8.3 and 13.1.2).
 package httpcache
 
 import (
@@ -8,28 +8,29 @@ import (
 	"strings"
 )
 
-// ETag returns a strong validator for a body, in quotes: its SHA-256, cut to
-// 128 bits.
+// ETag returns a strong validator for a body, in quotes: its SHA-256, truncated
+// to 128 bits.
 func ETag(body []byte) string {
 	const enough = 16
 	sum := sha256.Sum256(body)
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:enough]) + `"`
 }
 
-// Matches reports whether the values of If-None-Match name an entity tag,
-// compared weakly. It does not take "*" for a match: that names no tag, so it
-// does not show that the caller has an answer. See [Any].
+// Matches reports whether the values of If-None-Match contain an entity tag,
+// compared weakly. It does not match "*": that names no tag, so it does not
+// show that the caller has an answer. See [Any].
 func Matches(values []string, etag string) bool {
 	return lists(values, func(one string) bool { return strings.TrimPrefix(one, "W/") == etag })
 }
 
-// Any reports whether the values of If-None-Match hold "*", which stands for
-// any answer at all.
+// Any reports whether the values of If-None-Match contain "*", which stands for
+// any answer.
 func Any(values []string) bool {
 	return lists(values, func(one string) bool { return one == "*" })
 }
 
-// lists reports whether a field that is a list has an element such as this.
+// lists reports whether a field that is a list has an element that satisfies
+// such.
 func lists(values []string, such func(string) bool) bool {
 	for _, list := range values {
 		for one := range strings.SplitSeq(list, ",") {

@@ -1,8 +1,9 @@
-// Package iso8601 reads dates and times as clients write them. It is the only
+// Package iso8601 parses dates and times as clients write them. It is the only
 // parser of written times: bodies, queries, flags, configuration and imports
-// all use it, so that a time which one of them accepts is accepted everywhere.
+// all use it, so a time that one of them accepts is accepted everywhere.
 //
-// It knows no numbers of seconds and no bounds on years, which differ by place.
+// It does not parse numbers of seconds and has no limits on years, because
+// these differ by place.
 package iso8601
 
 import (
@@ -12,28 +13,31 @@ import (
 	"trackway"
 )
 
-// Parse returns the moment that text names, rounded to the nearest microsecond,
-// halves up; false if text is none. The accepted forms are those of ISO 8601
-// (2004, sections 4.1.2.2, 4.2 and 4.3.2), and a little more, as clients write
-// them:
+// Parse returns the time in text, rounded to the nearest microsecond, halves
+// up. It returns false if text is not a time. The accepted forms are those of
+// ISO 8601 (2004, sections 4.1.2.2, 4.2 and 4.3.2), and some more that clients
+// write:
 //
-//   - A date is extended (2018-08-05, where month and day may have one digit) or
+//   - A date is extended (2018-08-05, where month and day may have one digit)
+//     or
 //     basic (20180805).
-//   - A time of day follows behind a T or one space: extended (12:20:25, where
+//   - A time of day follows after a T or one space: extended (12:20:25, where
 //     the hour may have one digit) or basic (122025). Seconds may be left out,
-//     and so may minutes. Seconds may have a fraction, behind a point or a comma.
-//   - An offset follows, behind at most one space: Z, UTC, +02:00, +0200 or +02.
-//     Letters may be lower case. Without an offset the time is UTC.
-//   - An extended date may stand alone: it is its first moment in UTC.
-//   - 24:00:00 is the first moment of the next day. A leap second (23:59:60 UTC)
+//     and so may minutes. Seconds may have a fraction after a point or a comma.
+//   - An offset follows, after at most one space: Z, UTC, +02:00, +0200 or +02.
+//     Letters may be in lower case. Without an offset, the time is UTC.
+//   - An extended date may stand alone: it means its first moment in UTC.
+//   - 24:00:00 is the first moment of the next day. A leap second (23:59:60
+//     UTC)
 //     is the first moment of the next day too, as in POSIX.
 //
-// Text of digits alone is refused, since it could be a number of seconds. So are
-// dates by week (2018-W31-7) or by day of the year (2018-217), fractions of
-// minutes or hours, expanded years (+002018), and names of zones but UTC.
+// A text of digits only is refused, since it could be a number of seconds. Also
+// refused are dates by week (2018-W31-7) or by day of the year (2018-217),
+// fractions of minutes or hours, expanded years (+002018), and names of zones
+// other than UTC.
 //
-// Cost: no allocation; linear in the length of the text, and nothing is read
-// beyond the first fault.
+// Cost: no allocation. The time is linear in the length of the text, and
+// nothing is read beyond the first error.
 func Parse(text string) (trackway.Micros, bool) {
 	p := parser{s: text, ok: true}
 	year, month, day, extended := p.date()
@@ -58,12 +62,12 @@ type clock struct {
 	offset               int   // from UTC, in minutes
 }
 
-// seconds returns how far behind midnight in UTC the clock is, without the
-// fraction.
+// seconds returns how many seconds after midnight in UTC the clock shows,
+// without the fraction.
 func (c *clock) seconds() int { return (c.hour*60+c.minute-c.offset)*60 + c.second }
 
-// valid reports whether a clock shows this: hour 24 is there only as the end of
-// a day, and second 60 only as the last of a day in UTC.
+// valid reports whether a clock can show this time: hour 24 exists only as the
+// end of a day, and second 60 only as the last of a day in UTC.
 func (c *clock) valid() bool {
 	const day = 24 * 60 * 60
 	if c.hour == 24 && (c.minute != 0 || c.second != 0 || c.micros != 0) {
@@ -72,14 +76,14 @@ func (c *clock) valid() bool {
 	return c.second < 60 || (c.seconds()%day+day)%day == 0
 }
 
-// parser takes a text apart from its beginning. Once something is not as
-// expected, ok is false.
+// parser takes a text apart from its beginning. If something unexpected comes,
+// it sets ok to false.
 type parser struct {
 	s  string
 	ok bool
 }
 
-// date takes the date, and reports whether it is extended.
+// date parses the date, and reports whether it is extended.
 func (p *parser) date() (year, month, day int, extended bool) {
 	year = p.digits(4, 4, 9999)
 	if extended = p.take("-"); !extended {
@@ -90,7 +94,7 @@ func (p *parser) date() (year, month, day int, extended bool) {
 	return year, month, p.digits(1, 2, 31), true
 }
 
-// clock takes the time of day with what separates it from the date.
+// clock parses the time of day, with the separator before it.
 func (p *parser) clock() (c clock) {
 	p.ok = (p.take("T") || p.take("t") || p.take(" ")) && p.ok
 	const oneDigit = 1
@@ -111,7 +115,7 @@ func (p *parser) clock() (c clock) {
 	return c
 }
 
-// offset takes an optional offset from UTC, and returns it in minutes.
+// offset parses an optional offset from UTC, and returns it in minutes.
 func (p *parser) offset() int {
 	if p.s == "" {
 		return 0
@@ -143,7 +147,7 @@ func (p *parser) takeUTC() bool {
 	return true
 }
 
-// fraction takes an optional fraction of a second, and returns it in
+// fraction parses an optional fraction of a second, and returns it in
 // microseconds, rounded.
 func (p *parser) fraction() (micros int64) {
 	if !p.take(".") && !p.take(",") {
@@ -153,7 +157,7 @@ func (p *parser) fraction() (micros int64) {
 	for unit := int64(1e6); p.digit(); p.s = p.s[1:] {
 		digit := int64(p.s[0] - '0')
 		if unit == 1 {
-			micros += digit / 5 // the first digit that is cut off decides
+			micros += digit / 5 // the first dropped digit decides
 		}
 		if unit /= 10; unit > 0 {
 			micros += digit * unit
@@ -162,7 +166,7 @@ func (p *parser) fraction() (micros int64) {
 	return micros
 }
 
-// digits takes least to most digits and returns their value, which must not
+// digits parses least to most digits and returns their value, which must not
 // exceed limit.
 func (p *parser) digits(least, most, limit int) int {
 	n, i := 0, 0
@@ -177,7 +181,7 @@ func (p *parser) digits(least, most, limit int) int {
 // digit reports whether a digit comes next.
 func (p *parser) digit() bool { return p.s != "" && '0' <= p.s[0] && p.s[0] <= '9' }
 
-// take takes s if it comes next, and reports whether it does.
+// take consumes s if it comes next, and reports whether it did.
 func (p *parser) take(s string) (taken bool) {
 	p.s, taken = strings.CutPrefix(p.s, s)
 	return taken

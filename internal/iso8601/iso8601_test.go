@@ -88,14 +88,14 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestParseAllocatesNothing(t *testing.T) { // not in parallel: the count is the process's
+func TestParseAllocatesNothing(t *testing.T) { // not parallel: the count is the process's
 	if n := testing.AllocsPerRun(10, func() { _, _ = Parse("2018-08-05 14:20:25.5 +02:00") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-// layouts are what package time takes for the accepted forms, fractions,
-// hour 24 and leap seconds aside.
+// layouts are the layouts of package time for the accepted forms, without
+// fractions, hour 24 and leap seconds.
 var layouts = func() (all []string) {
 	for _, date := range []string{"2006-1-2", "20060102"} {
 		for _, clock := range []string{"15:4:5", "15:04", "15", "150405", "1504"} {
@@ -107,8 +107,8 @@ var layouts = func() (all []string) {
 	return append(all, "2006-1-2")
 }()
 
-// reference reads text by package time. It takes spaces and letters for what
-// the layouts have.
+// reference parses text with package time, after it has adapted spaces and
+// letters to the layouts.
 func reference(text string) (time.Time, bool) {
 	plain := strings.NewReplacer("t", "T", "z", "Z", ",", ".", "u", "U", "c", "C").Replace(text)
 	plain = strings.Replace(plain, " ", "T", 1)
@@ -123,15 +123,16 @@ func reference(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// Package time is laxer in some ways: RFC 3339 at its own discretion.
+// Package time accepts more in some places: RFC 3339 leaves these open.
 var (
 	lax = regexp.MustCompile(`[+-](24:?..|..:?60|24)$`)
-	// What package time does not have: the ends of days.
+	// Package time does not accept the ends of days.
 	ends = regexp.MustCompile(`[Tt ]24|60`)
 )
 
-// FuzzParse holds Parse to package time: what that reads as RFC 3339 is read
-// alike, and whatever is read is what one of the layouts makes of it.
+// FuzzParse compares Parse with package time. Parse must accept what package
+// time accepts as RFC 3339, with the same result. Everything else that Parse
+// accepts must match one of the layouts.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"2018-8-5 12:20:25", "2021-08-16T13:03:00.0000005+02:00", "2024-02-29t00:00:00-0730", "2024-01-01T10:00Z", "20240101T100000Z",
@@ -149,7 +150,7 @@ func FuzzParse(f *testing.F) {
 		if !ok || ends.MatchString(text) {
 			return
 		}
-		// A fraction is rounded here, but cut there.
+		// Parse rounds a fraction; package time truncates it.
 		if want, found := reference(text); !found || got < trackway.MicrosOf(want) || got > trackway.MicrosOf(want)+1 {
 			t.Errorf("got %v, package time says %v, %t", got.Time(), want, found)
 		}

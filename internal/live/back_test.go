@@ -38,14 +38,14 @@ func TestResume(t *testing.T) {
 	})
 }
 
-// TestBackOverOtherChanges: many changes that are no events, as an import of
-// customers brings, hide no event from a watcher that comes, or comes back.
+// TestBackOverOtherChanges checks that many changes other than events, as from
+// an import of customers, hide no event from a new or returning watcher.
 func TestBackOverOtherChanges(t *testing.T) {
 	t.Parallel()
 	run(t, func(b bubble) {
 		t, h, l := b.T, b.h, b.l
 		l.add("a", "b", "c")
-		l.events = append(l.events, make([]trackway.Event, 2*lookBack)...) // numbers of other changes
+		l.events = append(l.events, make([]trackway.Event, 2*lookBack)...) // the numbers of other changes
 		l.sync()
 		for _, test := range []struct {
 			after *Mark

@@ -9,20 +9,21 @@ import (
 	"trackway"
 )
 
-// erase takes the properties out of all events, but for the types of those that go altogether.
+// erase removes the properties of all events, and all events of the type gone.
 func (b bubble) erase(gone string) {
 	b.l.mu.Lock()
 	for i := range b.l.events {
 		b.l.events[i].Properties = []byte(`{"erased":true}`)
 		if b.l.events[i].Type == gone {
-			b.l.events[i].Seq = 0 // no reader finds it
+			b.l.events[i].Seq = 0 // no reader finds it any more
 		}
 	}
 	b.l.mu.Unlock()
 	b.h.Forget(1, nil, time.Now())
 }
 
-// TestErased: an event that is in a watcher's queue, or on its way to it, when its customer is erased is shown as it is after that.
+// TestErased erases a customer while an event is in a watcher's queue, or on
+// its way there. The watcher must see the event as it is after the erasure.
 func TestErased(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(b bubble, w *Watcher){
@@ -79,10 +80,10 @@ func wantErased(t *testing.T, w *Watcher) {
 	}
 }
 
-// TestRefusedBeforeAnErasure: a command that came before an erasure, and is
-// noted as refused only after it, is not kept: nobody could have it forgotten.
-// One that came later is, and so are those that name nobody, of other projects,
-// or from before a clock was set back.
+// TestRefusedBeforeAnErasure: a command that came before an erasure, but is
+// noted as refused only after it, is not kept, because nothing would ever
+// forget it. Other commands are kept: those that came later, name nobody, or
+// belong to other projects, and those from before a clock was set back.
 func TestRefusedBeforeAnErasure(t *testing.T) {
 	t.Parallel()
 	run(t, func(b bubble) {
@@ -115,8 +116,8 @@ func TestRefusedBeforeAnErasure(t *testing.T) {
 	})
 }
 
-// TestWatchedCustomerIsErased: who watches a customer does not know it by an
-// identifier any more once it is erased, also if that happens while the
+// TestWatchedCustomerIsErased: a watcher of a customer no longer knows the
+// customer's identifiers once it is erased, even if that happens while the
 // watching begins.
 func TestWatchedCustomerIsErased(t *testing.T) {
 	t.Parallel()
@@ -148,8 +149,8 @@ func TestWatchedCustomerIsErased(t *testing.T) {
 	}
 }
 
-// TestForgetsAsSent: the identifiers of a refused command are forgotten as the
-// store has them, which is without white space around them.
+// TestForgetsAsSent: the store trims identifiers, a refused command holds them
+// as they were sent. They are forgotten all the same.
 func TestForgetsAsSent(t *testing.T) {
 	t.Parallel()
 	run(t, func(b bubble) {

@@ -10,13 +10,13 @@ import (
 	"trackway"
 )
 
-// LeftOut says that commands came with an identifier that names nobody. It is a
-// count, not a row for each: a client that sends "undefined" sends it with every
-// event. It holds no value that a client made up, so it outlives an erasure.
+// LeftOut counts commands with an identifier that names nobody. It is a count,
+// because a client that sends "undefined" sends it with every event. It
+// contains no value that a client made up, so an erasure does not remove it.
 type LeftOut struct {
-	What    trackway.Identifier // as [trackway.Project.LeavesOut] tells of it
+	What    trackway.Identifier // as [Project.LeavesOut] of package trackway returns it
 	Project uint32
-	Count   uint64 // commands since First; a pause of an hour begins a new count
+	Count   uint64 // commands since First; a pause of an hour starts a new count
 	First   trackway.Micros
 
 	// Of the last command.
@@ -27,8 +27,8 @@ type LeftOut struct {
 }
 
 const (
-	leftOutFor  = time.Hour // since the last one: who has mended a client wants to see that
-	mostLeftOut = 1000      // counts; there are fewer unless the configuration lists very many
+	leftOutFor  = time.Hour // after the last one: somebody who has repaired a client wants to see that it worked
+	mostLeftOut = 1000      // counts; usually far fewer, unless the configuration lists very many values
 )
 
 type leftOutKey struct {
@@ -36,9 +36,10 @@ type leftOutKey struct {
 	what    trackway.Identifier
 }
 
-// CountLeftOut counts what was left out of a command. sent says who sent it; of
-// its fields Project, Received, Command, Type and Address are used, and its texts
-// are copied. Cost: a lock and a look into a map for each identifier.
+// CountLeftOut counts the identifiers that were left out of a command. sent
+// says who sent the command: its fields Project, Received, Command, Type and
+// Address are used, and its texts are copied. Cost: a lock, and a map lookup
+// for each identifier.
 func (h *Hub) CountLeftOut(what []trackway.Identifier, sent *Rejection) {
 	h.leftMu.Lock()
 	defer h.leftMu.Unlock()
@@ -67,7 +68,7 @@ func (h *Hub) CountLeftOut(what []trackway.Identifier, sent *Rejection) {
 	h.leftVersion++
 }
 
-// makeRoomLocked forgets the counts that are too old to be shown, and reports
+// makeRoomLocked forgets the counts that are too old to be shown. It reports
 // whether there were any.
 func (h *Hub) makeRoomLocked(at trackway.Micros) bool {
 	before := len(h.left)
@@ -79,9 +80,10 @@ func expired(l *LeftOut, at trackway.Micros) bool {
 	return at-l.Last > trackway.Micros(leftOutFor.Microseconds())
 }
 
-// LeftOut returns what was left out of commands of a project (0: of all) lately,
-// the last first, and the version of that. It returns nil, and the same version,
-// if nothing was counted since the version that the caller has; 0 is none.
+// LeftOut returns the recent counts of a project (0: of all projects), latest
+// first, and their version. If nothing was counted since the version have, it
+// returns nil and the same version. A version of 0 means that the caller has
+// nothing.
 func (h *Hub) LeftOut(project uint32, at trackway.Micros, have uint64) (list []LeftOut, version uint64) {
 	h.leftMu.Lock()
 	defer h.leftMu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"trackway"
 )
 
-// leftOutLines returns counts as tests write them down.
+// leftOutLines formats counts as the tests write them.
 func leftOutLines(list []LeftOut) (lines []string) {
 	for i := range list {
 		l := &list[i]
@@ -51,7 +51,8 @@ func TestLeftOut(t *testing.T) {
 		t.Errorf("of one project: got %v", one)
 	}
 
-	// An hour after the last one a count is forgotten; one that goes on begins again.
+	// A count is forgotten an hour after its last command. A client that
+	// continues begins a new count.
 	h.CountLeftOut([]trackway.Identifier{empty}, sent(1, 63, "c"))
 	all, _ = h.LeftOut(0, 63*minute, version)
 	if diff := cmp.Diff([]string{"01:03 cookie empty  customers/events c", "00:03 registered listed undefined customers/events "}, leftOutLines(all)); diff != "" || all[0].Count != 1 {
@@ -59,7 +60,8 @@ func TestLeftOut(t *testing.T) {
 	}
 }
 
-// TestLeftOutBounded: there are only so many counts, and texts are copied and cut.
+// TestLeftOutBounded checks that the number of counts is limited, and that
+// texts are copied and cut.
 func TestLeftOutBounded(t *testing.T) {
 	t.Parallel()
 	h := New(nil, nil)

@@ -1,9 +1,11 @@
-// Package live shows events as they become durable, refused commands as they are refused, and how many identifiers were left out,
-// to those who watch. Its one idea:
-// one goroutine reads the log's end once for all watchers, and each watcher has a bounded queue of its own, whose oldest entries
-// are dropped and counted when it is full. So a watcher that is slow, or stuck, holds up neither those who write nor the others;
-// and where nobody watches, nothing is read. It shows no event that a power cut could take back, keeps nothing on disk, and
-// knows neither HTTP nor JSON.
+// Package live shows watchers what happens: events as they become durable,
+// commands as they are refused, and how many identifiers were left out. One
+// goroutine reads the end of the log for all watchers. Each watcher has a
+// bounded queue of its own; when it is full, the oldest entries are dropped and
+// counted. So a slow or stuck watcher delays neither writers nor other
+// watchers, and nothing is read while nobody watches. The package shows no
+// event that a power cut could take back. It keeps nothing on disk, and knows
+// neither HTTP nor JSON.
 package live
 
 import (
@@ -17,72 +19,75 @@ import (
 	"trackway/internal/change"
 )
 
-// Log is the log of events, with the other changes among them. Safe for
+// Log is the log of all changes, with the events among them. It is safe for
 // concurrent use.
 type Log interface {
 	// Synced returns the number up to which all changes are on the disk.
 	Synced() uint64
 
-	// Follow iterates over the changes after a number that are on the disk, in
-	// order and some at a time, and waits for more until ctx ends. They may be
-	// kept. An error ends it; a change that cannot be read does not.
+	// Follow iterates over the durable changes after a number, in order and in
+	// batches, and waits for more until ctx ends. The caller may keep them. An
+	// error ends the iteration; a change that cannot be read does not.
 	Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error]
 
 	// Changes is Follow for the changes up to a number, without waiting.
 	Changes(after, through uint64) iter.Seq2[[]change.Change, error]
 
-	// Back calls do for the events up to a number that are on the disk, the
-	// newest first, until do returns false. The event is valid only during the
-	// call.
+	// Back calls do for the durable events up to a number, newest first, until
+	// do returns false. The event is valid only during the call.
 	Back(through uint64, do func(*trackway.Event) bool) error
 
-	// Who returns who a customer is now, after merges, with its identifiers; 0 if
-	// there is no such customer.
+	// The method Who returns the present customer behind c, after merges, with
+	// its identifiers. It returns 0 if there is no such customer.
 	Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
 }
 
-// ErrEnded is what a watcher is told when nothing more will come: the server stops, or the log cannot be read.
+// ErrEnded tells a watcher that nothing more will come: the server is stopping,
+// or the log cannot be read.
 var ErrEnded = errors.New("live: ended")
 
 const (
 	mostBytes = 4 << 20 // of events in a watcher's queue
-	lookBack  = 4000    // events that are looked at for a watcher that comes (back)
-	mostBack  = 1000    // events of these that it is shown
-	usualBack = 50      // if it is new
+	lookBack  = 4000    // events to search for a watcher that begins or returns
+	mostBack  = 1000    // of these, the most to show
+	usualBack = 50      // the most to show to a new watcher
 	mostKept  = 1000    // refused commands
 )
 
-// Hub knows the watchers. Safe for concurrent use.
+// Hub distributes events to the watchers. It is safe for concurrent use.
 type Hub struct {
 	log    Log
-	report func(error) // told why the log could not be read
+	report func(error) // receives errors in reading the log
 	wanted chan struct{}
-	noted  atomic.Uint64 // the second and how many refused commands were noted in it: see Room
-	erased atomic.Uint64 // how often somebody was erased: what was read before is read again before it is shown
+	noted  atomic.Uint64 // a second, and how many refused commands were noted in it: see Room
+	erased atomic.Uint64 // number of erasures so far: events read before one are read again before they are shown
 
-	// mu guards what follows. Nothing waits under it but for a watcher's own lock.
+	// mu guards what follows. While it is held, nothing may wait for anything
+	// except a watcher's own lock.
 	mu         sync.Mutex
 	watchers   map[*Watcher]struct{}
-	following  bool   // the log is being read, or is about to be
-	position   uint64 // of the last change that was given out; meaningless unless following
+	following  bool   // the log is being read, or will be soon
+	position   uint64 // of the last distributed change; meaningless unless following
 	ended      bool
-	rejected   []*Rejection               // the oldest first
-	forgotten  map[uint32]trackway.Micros // when somebody was erased last, by project
+	rejected   []*Rejection               // oldest first
+	forgotten  map[uint32]trackway.Micros // time of the last erasure, by project
 	lastNumber uint64
 
-	// leftMu guards what follows. Nothing waits under it.
+	// leftMu guards what follows. Nothing may wait while it is held.
 	leftMu      sync.Mutex
 	left        map[leftOutKey]*LeftOut
 	leftVersion uint64 // grows with each count
 }
 
-// New returns a hub without watchers. The log is read only while [Hub.Run] runs; report is told of errors.
+// New returns a hub without watchers. It reads the log only while [Hub.Run] is
+// running. It calls report with errors.
 func New(log Log, report func(error)) *Hub {
 	return &Hub{log: log, report: report, wanted: make(chan struct{}, 1), watchers: make(map[*Watcher]struct{}), forgotten: make(map[uint32]trackway.Micros)}
 }
 
-// Run gives out events until ctx ends, which ends all watchers. Where the log cannot be read its watchers are ended, and it goes
-// on with those that come next.
+// Run distributes events until ctx ends, which ends all watchers. If the log
+// cannot be read, Run ends the present watchers and continues with those that
+// come later.
 func (h *Hub) Run(ctx context.Context) error {
 	defer h.end(true)
 	for {
@@ -98,7 +103,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 }
 
-// end ends the watchers, and keeps new ones away if it is for good.
+// end ends all watchers. If forGood is set, it keeps new ones away.
 func (h *Hub) end(forGood bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -109,7 +114,7 @@ func (h *Hub) end(forGood bool) {
 	clear(h.watchers)
 }
 
-// follow gives out events while anybody watches them.
+// follow distributes events as long as anybody watches.
 func (h *Hub) follow(ctx context.Context) error {
 	r := resolver{log: h.log}
 	for ctx.Err() == nil {
@@ -124,10 +129,10 @@ func (h *Hub) follow(ctx context.Context) error {
 	return nil
 }
 
-// followFrom gives out what comes after a position until nobody watches. It also
-// ends when somebody was erased: what was read before is read again.
+// followFrom distributes the changes after a position until nobody watches. It
+// also returns after an erasure: what was read before must be read again.
 func (h *Hub) followFrom(ctx context.Context, position uint64, r *resolver) error {
-	erased := h.erased.Load() // before anything is read
+	erased := h.erased.Load() // must come before reading
 	for changes, err := range h.log.Follow(ctx, position) {
 		if err != nil {
 			return err
@@ -148,7 +153,8 @@ func (h *Hub) followFrom(ctx context.Context, position uint64, r *resolver) erro
 	return nil
 }
 
-// next returns how far the log was given out, and whether anybody watches it.
+// next returns up to which change the log was distributed, and whether anybody
+// watches.
 func (h *Hub) next() (uint64, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -161,8 +167,8 @@ func (h *Hub) next() (uint64, bool) {
 	return 0, false
 }
 
-// pass notes that the changes are given out, and returns to whom. A watcher that
-// comes after that has them behind it.
+// pass notes that changes are distributed, and returns the watchers to receive
+// them. A watcher that joins later finds them in its look back.
 func (h *Hub) pass(changes []change.Change) (to []*Watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -175,7 +181,8 @@ func (h *Hub) pass(changes []change.Change) (to []*Watcher) {
 	return to
 }
 
-// resolver finds who customers are now, and remembers it as long as nobody is merged.
+// resolver finds the present customer of an event. It caches the answers until
+// customers are merged.
 type resolver struct {
 	log   Log
 	known map[trackway.Customer]trackway.Customer
@@ -183,7 +190,7 @@ type resolver struct {
 
 const mostResolved = 4096
 
-// see has the resolver notice a merge.
+// see makes the resolver notice a merge.
 func (r *resolver) see(e *trackway.Event) {
 	if e.Type == trackway.MergeType {
 		clear(r.known)

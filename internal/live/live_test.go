@@ -18,19 +18,20 @@ import (
 	"trackway/internal/change"
 )
 
-// fakeLog is a log whose end is durable when the test says so. It counts what is asked of it.
+// fakeLog is a log whose end becomes durable when the test says so. It counts
+// the calls.
 type fakeLog struct {
 	mu       sync.Mutex
-	events   []trackway.Event // written, in order
+	events   []trackway.Event // in the order in which they were written
 	synced   uint64
 	changed  chan struct{}
 	merged   map[trackway.Customer]trackway.Customer
 	ids      map[trackway.Customer][]trackway.Identifier
-	asked    int // Follow, Changes and Back
+	asked    int // calls of Follow, Changes and Back
 	whoAsked int
 	broken   error
-	reading  func() // is called when events have been read, and are not given out yet
-	telling  func() // is called when it is known who a customer is, and not told yet
+	reading  func() // called when events have been read, but not distributed yet
+	telling  func() // called when a customer has been looked up, but not returned yet
 }
 
 func newFakeLog() *fakeLog {
@@ -48,7 +49,7 @@ func (l *fakeLog) write(typ string, project uint32, c trackway.Customer) {
 	})
 }
 
-// sync makes durable what was written.
+// sync makes durable what was written before.
 func (l *fakeLog) sync() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,7 +93,7 @@ func (l *fakeLog) Follow(ctx context.Context, after uint64) iter.Seq2[[]change.C
 	}
 }
 
-// Changes gives two at a time.
+// Changes returns two at a time.
 func (l *fakeLog) Changes(after, through uint64) iter.Seq2[[]change.Change, error] {
 	return func(yield func([]change.Change, error) bool) {
 		l.mu.Lock()
@@ -153,7 +154,7 @@ func (l *fakeLog) Who(_ uint32, c trackway.Customer) (trackway.Customer, []track
 	return c, ids, nil
 }
 
-// bubble is what a test has in a bubble of synctest.
+// bubble is what a test has in a synctest bubble.
 type bubble struct {
 	*testing.T
 
@@ -190,13 +191,14 @@ func mustWatch(t *testing.T, h *Hub, f Filter, after *Mark) *Watcher {
 	return w
 }
 
-// settle lets the hub do all that it has to do now.
+// settle lets the hub finish everything that it has to do now.
 func settle() {
 	<-time.After(time.Millisecond)
 	synctest.Wait()
 }
 
-// types takes all that a watcher has, as the events' types and the reasons of what was refused.
+// types takes everything that a watcher has. It returns the types of the events
+// and the reasons of the refused commands.
 func types(t *testing.T, w *Watcher) (got []string, dropped uint64) {
 	t.Helper()
 	for {
@@ -256,7 +258,7 @@ func TestNobodyWatches(t *testing.T) {
 		w := mustWatch(t, h, Filter{Events: true}, nil)
 		wantTypes(t, w, "a b")
 		w.Close()
-		l.add("c") // wakes the hub once, which then sees that nobody is left
+		l.add("c") // the hub wakes up once, and sees that there are no watchers
 		settle()
 		asked := l.asked
 		l.add("d", "e")
@@ -275,7 +277,8 @@ func TestNobodyWatches(t *testing.T) {
 	})
 }
 
-// TestSlowWatcher: one watcher takes nothing. It loses the oldest events, and that is counted; the other loses none.
+// TestSlowWatcher: a watcher that takes nothing loses the oldest events, and
+// the loss is counted. Another watcher loses nothing.
 func TestSlowWatcher(t *testing.T) {
 	t.Parallel()
 	run(t, func(b bubble) {
@@ -307,7 +310,7 @@ func TestSlowWatcher(t *testing.T) {
 	})
 }
 
-// TestLargeEvents: what waits for a watcher is bounded in bytes, too.
+// TestLargeEvents: the queue of a watcher is limited in bytes too.
 func TestLargeEvents(t *testing.T) {
 	t.Parallel()
 	run(t, func(b bubble) {
@@ -380,7 +383,7 @@ func TestFilters(t *testing.T) {
 	})
 }
 
-// TestResolvesOnce: who a customer is now is not asked for each event.
+// TestResolvesOnce: the hub does not look up the customer again for each event.
 func TestResolvesOnce(t *testing.T) {
 	t.Parallel()
 	run(t, func(b bubble) {
@@ -435,7 +438,7 @@ func TestRejected(t *testing.T) {
 		wantTypes(t, back, "!b !c")
 		back.Close()
 
-		waiting := mustWatch(t, h, Filter{Rejected: true}, nil) // with three to show from before
+		waiting := mustWatch(t, h, Filter{Rejected: true}, nil) // with three earlier items to show
 		reject(1, "d", "view", jane...)
 		reject(2, "e", "view", jane...)
 		h.Forget(1, jane, time.Now())
@@ -450,7 +453,8 @@ func TestRejected(t *testing.T) {
 	})
 }
 
-// TestRejectedIsBounded: a flood of refused commands is noted in part, and what is noted is cut to size.
+// TestRejectedIsBounded: only a part of a flood of refused commands is noted,
+// and texts are cut.
 func TestRejectedIsBounded(t *testing.T) {
 	t.Parallel()
 	h := New(newFakeLog(), nil)
@@ -499,7 +503,8 @@ func TestEnd(t *testing.T) {
 	})
 }
 
-// TestBrokenLog: where the log cannot be read its watchers are ended and told so, and later ones are served again.
+// TestBrokenLog: if the log cannot be read, the watchers end with the error.
+// Later watchers are served again.
 func TestBrokenLog(t *testing.T) {
 	t.Parallel()
 	run(t, func(b bubble) {
@@ -524,7 +529,8 @@ func TestBrokenLog(t *testing.T) {
 	})
 }
 
-// TestJoining: whoever joins while much is written misses nothing and sees nothing twice.
+// TestJoining: a watcher that joins during many writes misses nothing and sees
+// nothing twice.
 func TestJoining(t *testing.T) {
 	t.Parallel()
 	run(t, func(b bubble) {

@@ -10,29 +10,33 @@ import (
 	"trackway/internal/excerpt"
 )
 
-// Rejection is a command that was refused, and why. It is kept in memory only, for a while: it tells who did not get in.
+// Rejection is a command that was refused, with the reason. It is kept in
+// memory for a while, so that people see which calls failed.
 type Rejection struct {
-	Number   uint64 // grows from one to the next, also over a restart; [Hub.Reject] gives it
-	Project  uint32 // 0: none that is known
+	Number   uint64 // increases with each rejection, even across restarts; assigned by [Hub.Reject]
+	Project  uint32 // 0: unknown
 	Received trackway.Micros
-	Command  string // its name; empty where it has none
+	Command  string // its name; may be empty
 	Type     string // of the event; may be empty
 	IDs      []trackway.Identifier
-	Field    string // that is at fault; may be empty
+	Field    string // the field at fault; may be empty
 	Reason   string
 	Address  netip.Addr
 }
 
-// Bounds of what is kept of refused commands, so that a flood of them costs little memory and no time.
+// Limits on the refused commands that are kept, so that a flood of them costs
+// little memory and time.
 const (
-	mostASecond = 100 // that are noted
-	mostIDs     = 8   // of one
-	longest     = 256 // bytes of a text
+	mostASecond = 100 // noted in a second
+	mostIDs     = 8   // kept of one command
+	longest     = 256 // bytes kept of a text
 	countBits   = 32  // of Hub.noted
 )
 
-// Room tells whether a command that is refused now will be noted: of many in a second only the first are. It costs an atomic
-// operation, so that a [Rejection] need not be made for nothing. REQUIRES: Reject is called where it says yes.
+// Room reports whether a command that is refused now will be noted: only the
+// first ones in each second are. It costs one atomic operation and saves the
+// caller from making a [Rejection] for nothing. REQUIRES: the caller calls
+// Reject if Room returns true.
 func (h *Hub) Room(now time.Time) bool {
 	second := uint64(now.Unix())
 	for {
@@ -49,7 +53,8 @@ func (h *Hub) Room(now time.Time) bool {
 	}
 }
 
-// Reject notes a refused command and shows it. Its texts are copied: they may be parts of a request's body.
+// Reject notes a refused command and shows it. It copies the texts, which may
+// be parts of a request's body.
 func (h *Hub) Reject(from *Rejection) {
 	r := *from
 	for _, text := range []*string{&r.Command, &r.Type, &r.Field, &r.Reason} {
@@ -78,25 +83,27 @@ func (h *Hub) Reject(from *Rejection) {
 	}
 }
 
-// longestCall is how long a command may be on its way from its receipt to being
-// noted as refused.
+// longestCall limits the time from a command's receipt until it is noted as
+// refused.
 const longestCall = trackway.Micros(2 * time.Minute / time.Microsecond)
 
-// cameBeforeErasure tells whether a command with identifiers came before the
-// last erasure in its project was done: Forget has not seen it, and whose
-// identifiers were erased is not known any more. A clock that was set back far
-// is no reason to note nothing for long.
+// cameBeforeErasure reports whether a command with identifiers may have come
+// before the last erasure in its project: Forget has not seen the command, and
+// the erased identifiers are no longer known. If the clock was set back far,
+// commands are noted all the same.
 func (h *Hub) cameBeforeErasure(r *Rejection) bool {
 	done := h.forgotten[r.Project]
 	return done != 0 && len(r.IDs) > 0 && r.Received <= done && r.Received > done-longestCall
 }
 
-// own returns a copy of a text, cut at a character's end where it is long.
+// own returns a copy of a text. It cuts a long one at the end of a character.
 func own(text string) string { return strings.Clone(excerpt.Of(text, longest)) }
 
-// Forget forgets a customer who was erased from the log, and had these identifiers. Refused commands of the project that name one of
-// them are gone, also those that wait for a watcher, and those that came before now and are noted later; events that wait are read
-// again before they are shown. Who watches the customer does not know it by them any more.
+// Forget forgets a customer that was erased from the log and had the given
+// identifiers. It removes the project's refused commands that name one of them,
+// including those that wait for a watcher, and those that came before now and
+// are noted later. Waiting events are read again before they are shown.
+// Watchers of the customer no longer know it by these identifiers.
 func (h *Hub) Forget(project uint32, ids []trackway.Identifier, now time.Time) {
 	h.erased.Add(1)
 	h.mu.Lock()
@@ -125,8 +132,8 @@ func (w *Watcher) forget(forgotten func(*Rejection) bool) {
 	})
 }
 
-// share tells whether two lists have an identifier in common. Those of a refused
-// command are as they were sent: white space around them means nothing.
+// share reports whether two lists have an identifier in common. Those of a
+// refused command are as they were sent, so it ignores white space around them.
 func share(a, b []trackway.Identifier) bool {
 	return slices.ContainsFunc(a, func(id trackway.Identifier) bool {
 		return slices.ContainsFunc(b, func(other trackway.Identifier) bool {
@@ -135,8 +142,9 @@ func share(a, b []trackway.Identifier) bool {
 	})
 }
 
-// wantsRejection tells whether a watcher wants to see a refused command: of a customer, one that names an identifier which was
-// the customer's when the watching began.
+// wantsRejection reports whether a watcher wants to see a refused command. If
+// it watches a customer, the command must name an identifier that the customer
+// had when the watching began.
 func (w *Watcher) wantsRejection(r *Rejection) bool {
 	f := &w.filter
 	return f.Rejected && (f.Project == 0 || f.Project == r.Project) &&

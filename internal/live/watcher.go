@@ -17,43 +17,46 @@ type Filter struct {
 
 	Project  uint32            // 0: all
 	Types    []string          // of events; empty: all
-	Customer trackway.Customer // of Project, with all that were merged into it; 0: all
+	Customer trackway.Customer // of Project, with the customers merged into it; 0: all
 }
 
-// Mark is a place in what is shown, for coming back to it.
+// Mark is a position from which a watcher can resume.
 type Mark struct {
-	Seq       uint64 // the last event that was seen
-	Rejection uint64 // the number of the last refused command that was seen
+	Seq       uint64 // the last event seen
+	Rejection uint64 // number of the last refused command seen
 }
 
-// Item is one thing that is shown: exactly one of both is there. It is shared and must not be changed.
+// Item is one thing to show: either Event or Rejection is set. It is shared and
+// must not be changed.
 type Item struct {
 	Event     *trackway.Event
 	Rejection *Rejection
 
-	erased uint64 // how often somebody had been erased when the event was read
+	erased uint64 // number of erasures when the event was read
 }
 
-// mostQueued is how many items wait for a watcher.
+// mostQueued limits the items that wait for a watcher.
 const mostQueued = 1000
 
-// Watcher is one who watches. Its methods are for one goroutine, which must [Watcher.Close] it.
+// Watcher receives what one client watches. Only one goroutine may call its
+// methods, and it must call [Watcher.Close].
 type Watcher struct {
 	hub    *Hub
 	filter Filter
-	ids    []trackway.Identifier // of the customer, if it watches one; guarded by the hub's mu once the hub knows the watcher
-	ready  chan struct{}         // holds one element when Take has something to tell
+	ids    []trackway.Identifier // of the watched customer; guarded by the hub's mu once the hub knows the watcher
+	ready  chan struct{}         // holds one element when Take has something to return
 
 	mu      sync.Mutex // guards what follows
-	back    []Item     // what was there before; it comes first
+	back    []Item     // items from before the watching began; they come first
 	queue   []Item
-	bytes   int // of the events in it
+	bytes   int // of the queued events
 	dropped uint64
 	ended   bool
 }
 
-// Watch begins to watch. Without a mark the watcher is shown the last few events and refused commands first, with one
-// what came after it, as far as that is not too long ago.
+// Watch begins to watch. Without a mark, the watcher first receives the last
+// few events and refused commands. With a mark, it receives what came after it,
+// unless that is too long ago.
 func (h *Hub) Watch(f Filter, after *Mark) (*Watcher, error) {
 	w := &Watcher{hub: h, filter: f, ready: make(chan struct{}, 1)}
 	position, err := h.enter(w, after)
@@ -71,8 +74,8 @@ func (h *Hub) Watch(f Filter, after *Mark) (*Watcher, error) {
 	return w, nil
 }
 
-// enter has a watcher join, with the identifiers that its customer has then: if
-// somebody is erased after they were read, they are read again.
+// enter makes a watcher join with its customer's present identifiers. If an
+// erasure happens after they were read, it reads them again.
 func (h *Hub) enter(w *Watcher, after *Mark) (position uint64, err error) {
 	for {
 		erased := h.erased.Load()
@@ -88,7 +91,7 @@ func (h *Hub) enter(w *Watcher, after *Mark) (position uint64, err error) {
 	}
 }
 
-// putBack adds to what was there before, in order of receipt.
+// putBack adds items from before the watching began, in order of receipt.
 func (w *Watcher) putBack(items []Item) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -106,8 +109,9 @@ func (it Item) received() trackway.Micros {
 	return it.Rejection.Received
 }
 
-// join adds a watcher, with what was refused before, and returns up to which event it has to look back itself. It does not if
-// somebody was erased since erased was read.
+// join adds a watcher, with the commands refused before, and returns the event
+// up to which the watcher must look back itself. It does not add the watcher if
+// there was an erasure since erased was read.
 func (h *Hub) join(w *Watcher, after *Mark, erased uint64) (position uint64, joined bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -119,7 +123,7 @@ func (h *Hub) join(w *Watcher, after *Mark, erased uint64) (position uint64, joi
 	}
 	if w.filter.Events && !h.following {
 		h.following, h.position = true, h.log.Synced()
-		h.wanted <- struct{}{} // there is room: whoever put the last one in was followed
+		h.wanted <- struct{}{} // never blocks: Run has taken the element before
 	}
 	h.watchers[w] = struct{}{}
 	var rejected []Item
@@ -135,7 +139,7 @@ func (h *Hub) join(w *Watcher, after *Mark, erased uint64) (position uint64, joi
 	return h.position, true, nil
 }
 
-// lookBack reads what a watcher wants of the events up to a position.
+// lookBack reads the events up to a position that a watcher wants.
 func (w *Watcher) lookBack(position uint64, after *Mark) (back []Item, err error) {
 	seen, most := uint64(0), usualBack
 	if after != nil {
@@ -143,7 +147,7 @@ func (w *Watcher) lookBack(position uint64, after *Mark) (back []Item, err error
 	}
 	r := resolver{log: w.hub.log}
 	var failed error
-	looked, erased := 0, w.hub.erased.Load() // before they are read
+	looked, erased := 0, w.hub.erased.Load() // must be read before the events
 	err = w.hub.log.Back(position, func(e *trackway.Event) bool {
 		if looked++; looked > lookBack || e.Seq <= seen {
 			return false
@@ -167,11 +171,14 @@ func (w *Watcher) Close() {
 	delete(w.hub.watchers, w)
 }
 
-// Ready returns a channel that holds an element when [Watcher.Take] has something to tell.
+// Ready returns a channel that holds an element when [Watcher.Take] has
+// something to return.
 func (w *Watcher) Ready() <-chan struct{} { return w.ready }
 
-// Take returns the next items, most at most, and how many were dropped since it was asked last because they were not taken in
-// time. It does not wait. Nothing is in them that was erased before the call. The error is [ErrEnded], or the log's.
+// Take returns the next items, at most most of them, and how many were dropped
+// since the last call because the watcher was too slow. It does not wait. The
+// items contain nothing that was erased before the call. The error is
+// [ErrEnded] or that of the log.
 func (w *Watcher) Take(most int) (items []Item, dropped uint64, err error) {
 	if items, dropped, err = w.next(most); err == nil {
 		items, err = w.hub.asNow(items)
@@ -179,8 +186,9 @@ func (w *Watcher) Take(most int) (items []Item, dropped uint64, err error) {
 	return items, dropped, err
 }
 
-// asNow reads those events again that were read before somebody was erased: what is gone of them must not be shown, and those that are
-// gone are left out. Where nobody is erased it reads nothing.
+// asNow reads events again that were read before the last erasure, so that
+// erased data is not shown. It leaves out erased events. If nothing was erased,
+// it reads nothing.
 func (h *Hub) asNow(items []Item) (kept []Item, err error) {
 	erased := h.erased.Load()
 	kept = items[:0]
@@ -198,7 +206,8 @@ func (h *Hub) asNow(items []Item) (kept []Item, err error) {
 	return kept, nil
 }
 
-// again reads an event as it is now, nil if it is gone.
+// again reads an event in its present form. It returns nil if the event is
+// gone.
 func (h *Hub) again(seq uint64) (*trackway.Event, error) {
 	for changes, err := range h.log.Changes(seq-1, seq) {
 		if err != nil {
@@ -206,10 +215,10 @@ func (h *Hub) again(seq uint64) (*trackway.Event, error) {
 		}
 		return changes[0].Event, nil
 	}
-	return nil, nil //nolint:nilnil // it is gone
+	return nil, nil //nolint:nilnil // the event is gone
 }
 
-// next takes items out of the queue.
+// next takes items from the queue.
 func (w *Watcher) next(most int) (items []Item, dropped uint64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -250,7 +259,7 @@ func (w *Watcher) end() {
 	w.wake()
 }
 
-// size is about how many bytes of memory an item takes.
+// size estimates the memory that an item takes, in bytes.
 func (it Item) size() int {
 	const around = 256
 	if it.Event == nil {
@@ -259,7 +268,7 @@ func (it Item) size() int {
 	return around + len(it.Event.Properties)
 }
 
-// putLocked adds an item; where there is no room the oldest go.
+// putLocked adds an item. If there is no room for it, it drops the oldest ones.
 func (w *Watcher) putLocked(it Item) {
 	w.queue = append(w.queue, it)
 	w.bytes += it.size()
@@ -271,8 +280,8 @@ func (w *Watcher) putLocked(it Item) {
 	}
 }
 
-// offer puts those of the events that the watcher wants into its queue. erased is
-// how often somebody had been erased when they were read.
+// offer puts the events that the watcher wants into its queue. erased is the
+// number of erasures when they were read.
 func (w *Watcher) offer(changes []change.Change, erased uint64, r *resolver) error {
 	wanted, err := w.choose(changes, erased, r)
 	if err != nil || len(wanted) == 0 {
@@ -290,7 +299,7 @@ func (w *Watcher) offer(changes []change.Change, erased uint64, r *resolver) err
 	return nil
 }
 
-// choose returns those of the events that the watcher wants.
+// choose returns the events that the watcher wants.
 func (w *Watcher) choose(changes []change.Change, erased uint64, r *resolver) (wanted []Item, err error) {
 	for i := range changes {
 		e := changes[i].Event

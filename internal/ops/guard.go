@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// guarded returns h without what a page of another site can make the
-// operator's browser send. There are no keys here: whoever reaches the
-// listener may use it, and a browser on the operator's machine reaches it.
+// guarded protects h against requests that a page of another site makes the
+// operator's browser send. There are no keys here: anyone who can reach the
+// listener may use it, and so can a browser on the operator's machine.
 //
-// Three things tell such a request. Sec-Fetch-Site, which browsers send to
-// addresses of this machine, says that it comes from elsewhere; a link may be
-// followed, but not to a profile, which takes processor time. Origin is another
-// host's ([http.CrossOriginProtection]). Or Host is a name that is not ours:
-// another site's name may have been made to lead to this address (DNS
+// Three signs reveal such a request. Sec-Fetch-Site, which browsers send to
+// addresses of this machine, says that it comes from elsewhere. (Following a
+// link is allowed, but not to a profile, which takes processor time.) Origin is
+// another host's ([http.CrossOriginProtection]). Or Host is a name that is not
+// ours: an attacker may point the name of another site to this address (DNS
 // rebinding), and then its pages have the same origin. Browsers send Origin
-// with all that changes something, so that other clients, which may call this
-// host by any name, are not asked for theirs.
+// with all requests that change something. So the check of Host does not apply
+// to other clients, which may call this host by any name.
 func guarded(h http.Handler, listen string) http.Handler {
-	own, _, _ := net.SplitHostPort(listen) // it is listened on, so it can be split
+	own, _, _ := net.SplitHostPort(listen) // the listener uses it, so it can be split
 	foreign := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if foreign.Check(r) != nil || fromElsewhere(r) || r.Header.Get("Origin") != "" && !isOwn(r.Host, own) {
@@ -40,9 +40,9 @@ func fromElsewhere(r *http.Request) bool {
 	return false
 }
 
-// isOwn tells whether a host, with or without a port, can be the name of this
-// listener: an address, which needs no name server, localhost, or the name that
-// is configured.
+// isOwn reports whether a host, with or without a port, can be the name of this
+// listener: an address, which needs no name server, localhost, or the
+// configured name.
 func isOwn(host, own string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

@@ -8,7 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// TestForeignPages: nothing that a page of another site makes a browser send is done; what people and their tools send is.
+// TestForeignPages: requests that a page of another site makes a browser send
+// are refused. Those that people and their tools send are accepted.
 func TestForeignPages(t *testing.T) {
 	t.Parallel()
 	type fields map[string]string
@@ -19,7 +20,7 @@ func TestForeignPages(t *testing.T) {
 	}{
 		{"POST /-/reload", "127.0.0.1:8081", nil, 200},
 		{"POST /-/reload", "[::1]:8081", nil, 200},
-		{"POST /-/reload", "trackway-ops:8081", nil, 200}, // curl of another container
+		{"POST /-/reload", "trackway-ops:8081", nil, 200}, // curl in another container
 		{"POST /-/reload", "127.0.0.1:8081", fields{"Origin": "http://127.0.0.1:8081"}, 200},
 		{"POST /-/reload", "localhost:8081", fields{"Origin": "http://localhost:8081", "Sec-Fetch-Site": "same-origin"}, 200},
 		{"POST /-/reload", "ops.example:8081", fields{"Origin": "http://ops.example:8081"}, 200}, // as configured
@@ -29,7 +30,8 @@ func TestForeignPages(t *testing.T) {
 		{"POST /-/reload", "127.0.0.1:8081", fields{"Sec-Fetch-Site": "cross-site"}, 403},
 		{"POST /-/reload", "127.0.0.1:8081", fields{"Sec-Fetch-Site": "same-site"}, 403},
 		{"POST /-/reload", "127.0.0.1:8081", fields{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 403},
-		{"POST /-/reload", "evil.example:8081", fields{"Origin": "http://evil.example:8081"}, 403}, // a name made to lead here
+		// A name that an attacker points to this host.
+		{"POST /-/reload", "evil.example:8081", fields{"Origin": "http://evil.example:8081"}, 403},
 		{"POST /-/reload", "evil.example:8081", fields{"Origin": "http://evil.example:8081", "Sec-Fetch-Site": "same-origin"}, 403},
 		{"POST /-/reload", "localhost.evil.example", fields{"Origin": "http://localhost.evil.example"}, 403},
 		{"POST /debug/pprof/symbol", "127.0.0.1:8081", fields{"Origin": "https://evil.example"}, 403},
@@ -37,7 +39,8 @@ func TestForeignPages(t *testing.T) {
 		{"GET /debug/pprof/cmdline", "127.0.0.1:8081", fields{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 403},
 		{"GET /debug/pprof/cmdline", "127.0.0.1:8081", fields{"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, 200},
 		{"GET /metrics", "trackway-ops:8081", nil, 200},
-		{"GET /metrics", "127.0.0.1:8081", fields{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200}, // a link
+		// A link.
+		{"GET /metrics", "127.0.0.1:8081", fields{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200},
 		{"GET /metrics", "127.0.0.1:8081", fields{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}, 403},
 	} {
 		reloads := 0

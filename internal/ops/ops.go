@@ -1,5 +1,6 @@
-// Package ops is the HTTP face for those who run the server: health, metrics and profiles, on a listener of its own that is
-// never for the public. It knows no customer.
+// Package ops is the HTTP interface for operators: health, metrics and
+// profiles, on a listener of its own that must never be public. It knows
+// nothing about customers.
 package ops
 
 import (
@@ -10,23 +11,26 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Config is what the handler shows and does. All fields are required.
+// Config is what the handler needs. All fields are required.
 type Config struct {
 	Gatherer prometheus.Gatherer
-	Ready    func() error // nil while the server takes requests; else why not
-	Listen   string       // host:port, as it is configured
-	Reload   func() error // puts the configuration as it is now in force, or says why nothing was changed
+	Ready    func() error // nil while the server accepts requests; otherwise the reason
+	Listen   string       // host:port, as configured
+	Reload   func() error // puts the present configuration in force; an error says why nothing was changed
 }
 
 // Handler returns the routes of the ops listener.
 //
 //	/-/healthy      200 as long as the process answers
-//	/-/ready        200 while it takes requests; 503 with the reason otherwise (from the moment a stop begins)
-//	POST /-/reload  200 once the configuration is in force; 400 with the reason if it is wrong, and nothing was changed
+//	/-/ready        200 while the server accepts requests; 503 with the reason
+//	                otherwise (from the moment a stop begins)
+//	POST /-/reload  200 once the configuration is in force; 400 with the reason
+//	                if it is wrong, and nothing was changed
 //	/metrics        Prometheus text or OpenMetrics
 //	/debug/pprof/   profiles (net/http/pprof)
 //
-// Requests that a page of another site makes a browser send are answered 403.
+// Requests that a page of another site makes a browser send are answered with
+// 403.
 func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil, http.StatusOK, "healthy") })
@@ -45,12 +49,12 @@ func Handler(c Config) http.Handler {
 	return guarded(mux, c.Listen)
 }
 
-// answer says that all is well, or answers failed with the reason why not.
+// answer reports success, or answers with the status failed and the error.
 func answer(w http.ResponseWriter, err error, failed int, well string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if err != nil {
 		w.WriteHeader(failed)
 		well = err.Error()
 	}
-	_, _ = w.Write([]byte(well + "\n")) // the caller has gone
+	_, _ = w.Write([]byte(well + "\n")) // an error means that the caller has gone
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// slowReader takes so long for each piece, and keeps to the time it is given.
+// slowReader takes a given time for each piece, and obeys the deadline.
 type slowReader struct {
 	http.ResponseWriter
 
@@ -27,12 +27,13 @@ func (r *slowReader) Write(b []byte) (int, error) {
 	if time.Now().Add(r.takes).After(r.end) {
 		return 0, os.ErrDeadlineExceeded
 	}
-	time.Sleep(r.takes) //nolint:forbidigo // the time of the bubble
+	time.Sleep(r.takes) //nolint:forbidigo // the bubble's time
 	r.read++
 	return len(b), nil
 }
 
-// Who reads slower than a piece a second, in the mean, has a minute more than that; who is as fast has all the time.
+// A client that takes more than a second a piece on average has an additional
+// minute in all. A client that is as fast as that is never cut off.
 func TestPieces(t *testing.T) {
 	t.Parallel()
 	for takes, want := range map[time.Duration]int{time.Second: 1000, 11 * time.Second: 5, 2 * time.Minute: 0} {

@@ -1,8 +1,8 @@
-// Package prereq lets tests do without what is not there: a program, a client
-// that comes from a registry, the data that lies beside the repository. In a
-// fresh clone such a test skips, and says what it needs. `make test` and CI, which
-// install those things, name them in TRACKWAY_REQUIRE: then their absence is a
-// failure, so that no test is ever skipped in silence.
+// Package prereq handles missing prerequisites of tests: a program, a client
+// from a registry, the data beside the repository. In a fresh clone, such a
+// test skips and says what it needs. `make test` and CI install the
+// prerequisites and list them in TRACKWAY_REQUIRE. Then a missing one is a
+// failure, so that no test is skipped unnoticed.
 package prereq
 
 import (
@@ -12,22 +12,23 @@ import (
 	"testing"
 )
 
-// Variable lists, separated by spaces, what has to be there.
+// Variable is the environment variable that lists the required prerequisites,
+// separated by spaces.
 const Variable = "TRACKWAY_REQUIRE"
 
-// What may be missing. The names are those that [Variable] takes.
+// The prerequisites, by the names that [Variable] takes.
 const (
 	Curl   = "curl"   // the program
 	Node   = "node"   // with the clients that tools/install-clients puts beside internal/e2e
 	Python = "python" // the same
-	Fuzzer = "fuzzer" // of contracts, schemathesis, which needs a newer Python
+	Fuzzer = "fuzzer" // schemathesis, a fuzzer of contracts, which needs a newer Python
 	Shared = "shared" // the data in ../shared
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
 )
 
-// Missing ends a test whose prerequisite is not there: it skips, or fails if what
-// is required. why says what was looked for.
+// Missing ends a test that lacks a prerequisite: the test skips or, if the
+// prerequisite is required, fails. why says what was looked for.
 func Missing(tb testing.TB, what, why string) {
 	tb.Helper()
 	if slices.Contains(strings.Fields(os.Getenv(Variable)), what) {

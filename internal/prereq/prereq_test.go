@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// witness is a test that notes how it ended.
+// witness is a test that records how it ended.
 type witness struct {
 	testing.TB
 

@@ -2,14 +2,14 @@ package query
 
 import "trackway"
 
-// Expired tells of a look for events that are too old.
+// Expired is the result of a search for expired events.
 type Expired struct {
-	Removed int             // events that were
-	Soonest trackway.Micros // in how long the next of those that stay is too old, too; [Never] where none ever is
-	End     bool            // the log may go on within what was looked at: look again
+	Removed int             // number of removed events
+	Soonest trackway.Micros // time until the next remaining event expires; [Never] if none does
+	End     bool            // more events may still come into this part of the log: examine it again
 }
 
-// Never is longer than any time in microseconds that events are kept for.
+// Never is longer than any time that events are kept for.
 const Never trackway.Micros = 1<<63 - 1
 
 // Forever is a bound that no event is older than.

@@ -1,5 +1,6 @@
-// Package query answers questions about the past: it reads a snapshot of the store with a filter, a limit and the caller's
-// deadline. It changes nothing, and it does not know how or where the store keeps things.
+// Package query answers questions about stored data: it reads a snapshot of the
+// store with a filter, a limit and the caller's deadline. It changes nothing,
+// and does not know how or where the store keeps its data.
 package query
 
 import (
@@ -9,18 +10,21 @@ import (
 	"trackway"
 )
 
-// Store gives snapshots.
+// Store provides snapshots.
 type Store interface {
-	// Snapshot returns the store as it is now. It holds back the store's clean-up until it is closed.
+	// Snapshot returns the store in its present state. An open snapshot delays
+	// the store's clean-up, so close it.
 	Snapshot() Snapshot
 
-	// Version returns a number that grows with every change to a project's data, and begins anew when the store is opened.
-	// What a snapshot shows that is taken after the call is at least as new as the number. Cost: a look into memory.
+	// Version returns a number that increases with every change to a project's
+	// data. It starts again when the store is opened. A snapshot taken after
+	// the call is at least as new as the number. Cost: a lookup in memory.
 	Version(project uint32) uint64
 }
 
-// Snapshot is the store at one moment: what is asked of it in several calls fits together. It may show what was committed
-// but is not on the disk yet. It is not safe for concurrent use.
+// Snapshot is the store at one moment, so the results of several calls are
+// consistent. It may include data that is committed but not on the disk yet. It
+// is not safe for concurrent use.
 type Snapshot interface {
 	CustomerReader
 	EventReader
@@ -28,99 +32,123 @@ type Snapshot interface {
 	Close() error
 }
 
-// CustomerReader reads customers and who they are.
+// CustomerReader reads customers, their identifiers and their properties.
 type CustomerReader interface {
-	// Find returns the customer that the identifier leads to, 0 where there is none.
+	// Find returns the customer that has an identifier, or 0 if there is no
+	// such customer.
 	Find(project uint32, id trackway.Identifier) (trackway.Customer, error)
 
-	// Survivor returns whom c is part of now: c itself unless it was absorbed; 0 where the project has no such customer.
+	// Survivor returns the customer that c is part of now: c itself, unless it
+	// was absorbed. It returns 0 if the project has no such customer.
 	Survivor(project uint32, c trackway.Customer) (trackway.Customer, error)
 
-	// Profile returns a customer's identifiers and properties, the latter sorted by name.
+	// Profile returns a customer's identifiers and properties, the latter
+	// sorted by name.
 	Profile(project uint32, c trackway.Customer) (*trackway.Profile, error)
 
-	// Profiles calls yield for the customers of a project, the oldest first, until yield returns false. An absorbed customer is a
-	// nil.
+	// Profiles calls yield for the customers of a project, oldest first, until
+	// yield returns false. An absorbed customer is passed as nil.
 	Profiles(project uint32, yield func(*trackway.Profile) bool) error
 
-	// Customers calls yield for the customers of a project that r spans, until yield returns false. Absorbed customers are left
-	// out. The value, valid only during the call, is that of the property that r names; nil where there is none. Cost: a step
-	// of an index each, and a second one for the property.
+	// Customers calls yield for the customers in r, until yield returns false.
+	// It leaves out absorbed customers. value is the customer's property that r
+	// names, or nil; it is valid only during the call. Cost: one index step for
+	// each customer, and another for the property.
 	Customers(project uint32, r CustomerRange, yield func(c trackway.Customer, value []byte) bool) error
 
-	// Identifiers calls yield for the values of an identifier that begin with prefix and come after the value after, in order
-	// of their bytes, until yield returns false. No value comes before the empty one, which is none.
+	// Identifiers calls yield for the values of an identifier that begin with
+	// prefix and come after a given value, in byte order, until yield returns
+	// false. To begin with the first value, pass an empty text: no value is
+	// empty.
 	Identifiers(project uint32, name, prefix, after string, yield func(value string, c trackway.Customer) bool) error
 }
 
-// CustomerRange is some of a project's customers, in order of creation. The zero value is all, the oldest first.
+// CustomerRange is a part of a project's customers, in order of creation. The
+// zero value means all customers, oldest first.
 type CustomerRange struct {
 	After       trackway.Customer // begin after this one; 0: at the beginning
 	NewestFirst bool
-	Property    string // read this property too; empty: none
+	Property    string // also read this property, unless empty
 
-	// Passed, if there is one, is told of the customers that are left out, since they were absorbed; false ends it.
+	// Passed, unless nil, is called with the customers that are left out
+	// because they were absorbed. If it returns false, the reading ends.
 	Passed func(trackway.Customer) bool
 }
 
-// EventReader reads events, in the order in which they happened or that in which they came.
+// EventReader reads events, in the order in which they happened or in the order
+// of arrival.
 type EventReader interface {
-	// Events calls yield for the events of c and of those it absorbed, by time, and those of equal time in order of arrival, until
-	// yield returns false. With newestFirst the order is exactly the reverse. The event is valid only during the call. Cost: a
-	// step of an index and a look-up in the log each.
+	// Events calls yield for the events of c and of the customers it absorbed,
+	// until yield returns false. They come by time, and those of equal time in
+	// order of arrival. With newestFirst, the order is exactly reversed. The
+	// event is valid only during the call. Cost: one index step and one lookup
+	// in the log for each event.
 	Events(project uint32, c trackway.Customer, newestFirst bool, yield func(*trackway.Event) bool) error
 
-	// Timeline is Events for a part of them, and tells where each stands.
+	// Timeline is like Events for a part of them, and also passes the place of
+	// each.
 	Timeline(project uint32, c trackway.Customer, r TimelineRange, yield func(*trackway.Event, Place) bool) error
 
-	// Log calls yield for the events of all projects, records of merges among them, in order of sequence numbers, until yield
-	// returns false. The event is valid only during the call. Cost: a step of the log each.
+	// Log calls yield for the events of all projects, including the records of
+	// merges, in order of sequence numbers, until yield returns false. The
+	// event is valid only during the call. Cost: one step in the log for each
+	// event.
 	Log(r LogRange, yield func(*trackway.Event) bool) error
 }
 
-// Place is where an event stands among those of its customer: by time, and among those of equal time in order of arrival. The
-// zero value is before all of them.
+// Place is an event's position among those of its customer: by time, and among
+// those of equal time in order of arrival. The zero value comes before all of
+// them.
 type Place struct {
 	Time trackway.Micros
 	Seq  uint64
 }
 
-// TimelineRange is some of a customer's events. The zero value is all, the oldest first.
+// TimelineRange is a part of a customer's events. The zero value means all
+// events, oldest first.
 type TimelineRange struct {
 	After        Place           // begin after this one; zero: at the beginning
 	Since, Until trackway.Micros // Since ≤ time < Until; Until 0: no end
 	NewestFirst  bool
-	Merges       bool // records of merges only, found without reading other events
+	Merges       bool // only records of merges, found without reading other events
 
-	// Passed, if there is one, is asked with each event that is left out; false ends it.
+	// Passed, unless nil, is called for each event that is left out. If it
+	// returns false, the reading ends.
 	Passed func() bool
 }
 
-// LogRange is some of the log. The zero value is all of it, the oldest first.
+// LogRange is a part of the log. The zero value means the whole log, oldest
+// first.
 type LogRange struct {
-	First, Last uint64 // both included; Last 0: no end
+	First, Last uint64 // both inclusive; Last 0: no end
 	NewestFirst bool
 
-	// Lost, if there is one, is told of events that cannot be read, and they are passed over; without it the first of them is an
-	// error. Not with NewestFirst.
+	// Lost, unless nil, is called for events that cannot be read, and the
+	// reading continues. Without it, the first such event is an error. It does
+	// not work with NewestFirst.
 	Lost func(seq uint64, err error)
 }
 
-// CountReader reads what was counted when it was written.
+// CountReader reads counts that are updated at each write.
 type CountReader interface {
-	// Usage calls yield for the days of a project on which it sent anything, in order, until yield returns false.
+	// Usage calls yield for the days on which a project sent anything, in
+	// order, until yield returns false.
 	Usage(project uint32, yield func(Day, Usage) bool) error
 
-	// Counts calls yield for the hours and types that r spans, in no order, until yield returns false. They are those of now: the
-	// snapshot may be older. Cost: a step of an index for each type and hour.
+	// Counts calls yield for the hours and types in r, in no particular order,
+	// until yield returns false. The counts are current: the snapshot may be
+	// older. Cost: one index step for each type and hour.
 	Counts(project uint32, r CountRange, yield func(Count) bool) error
 
-	// CountedByName tells whether Counts knows how many events of a type there are: not where the project had [MaxTypes] others
-	// before. Then they are among those of no name, and none are found by it.
+	// CountedByName reports whether Counts knows the number of events of a
+	// type. It does not if the project had [MaxTypes] other types before: then
+	// the type is counted among those without a name, and Counts finds none by
+	// its name.
 	CountedByName(project uint32, typ string) bool
 }
 
-// Find returns the customer that the first known identifier leads to, hard ones asked first; 0 where none is known.
+// Find returns the customer of the first known identifier, or 0 if no
+// identifier is known. It looks for hard identifiers first.
 func Find(s Snapshot, project uint32, ids []trackway.Identifier) (trackway.Customer, error) {
 	ids = slices.Clone(ids)
 	slices.SortStableFunc(ids, func(a, b trackway.Identifier) int {
@@ -149,15 +177,17 @@ func Undated(dated []trackway.DatedProperty) []trackway.Property {
 	return properties
 }
 
-// EventFilter chooses among a customer's events. The zero value chooses all, the oldest first.
+// EventFilter selects some of a customer's events. The zero value selects all,
+// oldest first.
 type EventFilter struct {
 	Types       []string // empty: all
 	NewestFirst bool
-	Skip        int // of those that match
+	Skip        int // of the matching events
 	Limit       int // 0: no limit
 }
 
-// Events calls yield for the events of c that f chooses, until yield returns false or ctx ends; then it returns the cause.
+// Events calls yield for the events of c that f selects, until yield returns
+// false or ctx ends. If ctx ends, it returns the cause.
 func Events(
 	ctx context.Context, s Snapshot, project uint32, c trackway.Customer, f EventFilter, yield func(*trackway.Event) bool,
 ) error {
@@ -185,8 +215,8 @@ func Events(
 	return context.Cause(ctx)
 }
 
-// Profiles calls yield for the customers of a project, absorbed ones left out, until it returns false or ctx ends; then it returns
-// the cause.
+// Profiles calls yield for the customers of a project, without absorbed ones,
+// until yield returns false or ctx ends. If ctx ends, it returns the cause.
 func Profiles(ctx context.Context, s Snapshot, project uint32, yield func(*trackway.Profile) bool) error {
 	err := s.Profiles(project, func(p *trackway.Profile) bool { return ctx.Err() == nil && (p == nil || yield(p)) })
 	if err != nil {

@@ -6,18 +6,19 @@ import (
 	"trackway"
 )
 
-// Usage is what a project sent in some time. Only events count as stored and duplicate; refused are commands of any kind that
-// were not valid. Calls over a rate limit are not looked at, so they are not among them.
+// Usage is what a project sent in a period. Stored and Duplicate count events
+// only; Refused counts invalid commands of any kind. Calls over a rate limit
+// are not parsed, so they are not counted here.
 type Usage struct {
 	Stored    uint64
 	Duplicate uint64
 	Refused   uint64
 	Created   uint64 // customers
-	Absorbed  uint64 // customers; each left an event that records the merge, which is not among Stored
-	Expired   uint64 // events that came in this time and were removed since, for they were too old
+	Absorbed  uint64 // customers; each left an event that records the merge, not counted in Stored
+	Expired   uint64 // events received in this period and removed since because of their age
 }
 
-// Processed is how many were looked at.
+// Processed returns the number of commands that were processed.
 func (u Usage) Processed() uint64 { return u.Stored + u.Duplicate + u.Refused }
 
 // Plus returns the sum of both.
@@ -28,13 +29,15 @@ func (u Usage) Plus(v Usage) Usage {
 	}
 }
 
-// Customers is how many customers these are: those created, without those absorbed.
+// Customers returns the number of customers: those created, without those
+// absorbed.
 func (u Usage) Customers() uint64 { return u.Created - u.Absorbed }
 
-// Events is how many events readers find: those sent and a record of each merge, without what was too old.
+// Events returns how many events readers find: those that were sent and a
+// record of each merge, without the expired ones.
 func (u Usage) Events() uint64 { return u.Stored + u.Absorbed - u.Expired }
 
-// Total returns what a project sent since the beginning. Cost: a step for each day.
+// Total returns what a project has sent in all. Cost: one step for each day.
 func Total(s CountReader, project uint32) (total Usage, err error) {
 	err = s.Usage(project, func(_ Day, u Usage) bool {
 		total = total.Plus(u)
@@ -43,12 +46,12 @@ func Total(s CountReader, project uint32) (total Usage, err error) {
 	return total, err
 }
 
-// Day numbers the days of UTC, from 1970-01-01, which is 0.
+// Day is the number of a day in UTC. 1970-01-01 is day 0.
 type Day uint32
 
 const secondsADay = 24 * 60 * 60
 
-// DayOf returns the day that m lies in.
+// DayOf returns the day of m.
 func DayOf(m trackway.Micros) Day {
 	return Day(m / (secondsADay * 1e6))
 }

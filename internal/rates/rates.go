@@ -1,7 +1,9 @@
-// Package rates counts what happens by time: how many in each second of the last minute, in each ten seconds of the last hour, in
-// each five minutes of the last day. Its one idea is that a count is one word that holds both its place in time and the number,
-// so that taking over the word of a day ago and counting are one step: counting takes no lock, memory never grows, and nothing
-// runs in the background. It forgets with the process, and it knows nothing of what it counts.
+// Package rates counts by time: for each second of the last minute, for each
+// ten seconds of the last hour, and for each five minutes of the last day. A
+// counter is one word that holds both its place in time and the number. So
+// counting, and reusing the word of a day ago, is a single atomic step: it
+// takes no lock, memory never grows, and nothing runs in the background. The
+// counts end with the process. The package does not know what it counts.
 package rates
 
 import (
@@ -11,28 +13,28 @@ import (
 	"time"
 )
 
-// Kind is something that is counted.
+// Kind is the kind of thing that is counted.
 type Kind uint8
 
-// The kinds. Of the first two only the last minute is known.
+// The kinds. Of the first two, only the last minute is known.
 const (
-	Answered Kind = iota // requests that were answered without an error
-	Erred                // requests that were answered with an error, whatever it was
+	Answered Kind = iota // requests answered without an error
+	Erred                // requests answered with an error of any kind
 	Limited              // requests over a rate limit
-	Failed               // requests that failed for a reason of the server's own
+	Failed               // requests that failed because of the server
 	Accepted             // commands
 	Refused              // commands
 	kinds
 )
 
-// The steps of the series, and how many of them a series has.
+// The steps of the series, and the number of steps in a series.
 const (
 	fineStep, fineSteps     = time.Second, 60
 	middleStep, middleSteps = 10 * time.Second, 360
 	coarseStep, coarseSteps = 5 * time.Minute, 288
 )
 
-// Meter is the counts. Safe for concurrent use.
+// Meter holds the counts. It is safe for concurrent use.
 type Meter struct {
 	started time.Time
 	offset  time.Duration // from the zero of its time, which is a whole step of the wall clock, to started
@@ -42,7 +44,7 @@ type Meter struct {
 	refusals map[string]*ring
 }
 
-// counter is one kind's counts: 6 KB.
+// counter holds the counts of one kind, in 6 KB.
 type counter struct{ fine, middle, coarse ring }
 
 // New returns a meter that counts from now on.
@@ -54,13 +56,15 @@ func New(now time.Time) *Meter {
 	return m
 }
 
-// Started returns since when it counts.
+// Started returns when the meter began to count.
 func (m *Meter) Started() time.Time { return m.started }
 
-// at returns a moment on the meter's own clock, which no step of the wall clock disturbs.
+// at returns a time on the meter's own clock, which is independent of steps of
+// the wall clock.
 func (m *Meter) at(now time.Time) time.Duration { return now.Sub(m.started) + m.offset }
 
-// Count counts n of a kind. It costs an atomic operation, and two more where there are series of the kind.
+// Count adds n to a kind. It costs one atomic operation, and two more if the
+// kind has series.
 func (m *Meter) Count(now time.Time, k Kind, n int) {
 	if n == 0 {
 		return
@@ -74,7 +78,8 @@ func (m *Meter) Count(now time.Time, k Kind, n int) {
 	c.coarse.add(at, uint64(n))
 }
 
-// Refusal counts a call that a rate limit refused. REQUIRES: names are those of policies, so that there are few.
+// Refusal counts a call that a rate limit refused. REQUIRES: policy is the name
+// of a policy, so that there are few.
 func (m *Meter) Refusal(now time.Time, policy string) {
 	m.mu.RLock()
 	r := m.refusals[policy]
@@ -108,14 +113,15 @@ func (m *Meter) LastSecond(now time.Time, k Kind) uint64 {
 	return r.count(r.slot(m.at(now)) - 1)
 }
 
-// Series is counts of steps that follow each other, all of them over. Those of before the meter began are not known.
+// Series is the counts of consecutive steps, all of them over. Steps before the
+// meter began are unknown.
 type Series struct {
 	Start  time.Time
 	Step   time.Duration
 	Counts Counts
 }
 
-// Counts is a list of counts, of which those below 0 are not known: null, as JSON.
+// Counts is a list of counts. Negative ones are unknown; they are null in JSON.
 type Counts []int64
 
 // MarshalJSON implements [json.Marshaler].
@@ -134,13 +140,14 @@ func (c Counts) MarshalJSON() ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// Hour returns the last hour of a kind, by ten seconds.
+// Hour returns the last hour of a kind, in steps of ten seconds.
 func (m *Meter) Hour(now time.Time, k Kind) Series { return m.series(now, &m.kinds[k].middle) }
 
-// Day returns the last day of a kind, by five minutes.
+// Day returns the last day of a kind, in steps of five minutes.
 func (m *Meter) Day(now time.Time, k Kind) Series { return m.series(now, &m.kinds[k].coarse) }
 
-// Refusals returns the last hour of what a policy refused, by ten seconds.
+// Refusals returns the calls that a policy refused in the last hour, in steps
+// of ten seconds.
 func (m *Meter) Refusals(now time.Time, policy string) Series {
 	m.mu.RLock()
 	r := m.refusals[policy]
@@ -169,7 +176,8 @@ func (m *Meter) series(now time.Time, r *ring) Series {
 	return s
 }
 
-// ring is a count for each of the last steps, one more than a series has for the one that is not over.
+// ring holds a count for each of the last steps: one more than a series has,
+// for the step that is not over.
 type ring struct {
 	step  time.Duration
 	words []atomic.Uint64
@@ -179,7 +187,8 @@ func newRing(step time.Duration, steps int) ring {
 	return ring{step: step, words: make([]atomic.Uint64, steps+1)}
 }
 
-// countBits of a word are the count, the rest is the step: 4 billion in each, for 136 years of seconds.
+// countBits bits of a word are the count, and the others the step. Each can be
+// 4 billion, which is 136 years of seconds.
 const countBits = 32
 
 func (r *ring) slot(at time.Duration) int64 { return int64(max(at, 0) / r.step) }
@@ -196,7 +205,7 @@ func (r *ring) add(at time.Duration, n uint64) {
 		case had < mine:
 			next = mine<<countBits | n
 		case had > mine:
-			return // whoever counts was held up for as long as the ring is long
+			return // this call was delayed for as long as the ring is long
 		}
 		if word.CompareAndSwap(old, next) {
 			return
@@ -204,7 +213,7 @@ func (r *ring) add(at time.Duration, n uint64) {
 	}
 }
 
-// count returns what was counted in a step; 0 if that is not known any more.
+// count returns the count of a step, or 0 if it is no longer known.
 func (r *ring) count(slot int64) uint64 {
 	if slot < 0 {
 		return 0
@@ -216,7 +225,7 @@ func (r *ring) count(slot int64) uint64 {
 	return word & (1<<countBits - 1)
 }
 
-// sum returns what was counted in the last steps, the one that is not over included.
+// sum returns the sum of the last steps, including the one that is not over.
 func (r *ring) sum(at time.Duration, steps int64) (n uint64) {
 	for slot := r.slot(at); steps > 0; steps-- {
 		n += r.count(slot)

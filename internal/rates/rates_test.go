@@ -39,7 +39,7 @@ func TestLast(t *testing.T) {
 		t.Errorf("another kind counted %d", n)
 	}
 	m.Count(at(120), Accepted, 7)
-	m.Count(at(59), Accepted, 100) // by somebody who was held up: the word is another second's by now
+	m.Count(at(59), Accepted, 100) // counted late: the word belongs to another second by now
 	if n := m.LastMinute(at(120), Accepted); n != 7 {
 		t.Errorf("got %d, want 7", n)
 	}

@@ -4,8 +4,9 @@ package scale
 
 import "testing"
 
-// Of returns how much a test does: full, or short in a quick run. Call it in
-// tests only, never in the initializer of a variable: flags are not read yet.
+// Of returns the size of a test: full, or short in a quick run. Call it only in
+// tests, never in the initializer of a variable: flags have not been parsed
+// then.
 func Of(full, short int) int {
 	if testing.Short() {
 		return short

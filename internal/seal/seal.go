@@ -1,9 +1,9 @@
-// Package seal adds a checksum to an object of JSON, so that a reader knows
-// whether it is what was written. It finds what a disk or a memory has changed;
-// it does not keep anybody from changing the object and its checksum.
+// Package seal adds a checksum to a JSON object, so that readers can tell
+// whether it is as it was written. It finds changes by a disk or memory. It
+// does not keep anybody from changing the object together with its checksum.
 //
-// It is for the small files that lie beside the store, whose blocks have
-// checksums of their own.
+// It is for the small files beside the store. The store's blocks have checksums
+// of their own.
 package seal
 
 import (
@@ -15,8 +15,8 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// The checksum is the last member, in a form that has one length, so that what
-// it is of can be told without a parser: all bytes before it.
+// The checksum is the last member, in a form of fixed length. So its input is
+// known without a parser: all bytes before it.
 const (
 	before = `,"sum":"`
 	after  = `"}`
@@ -24,8 +24,9 @@ const (
 	length = len(before) + digits + len(after)
 )
 
-// Add returns an object of JSON with a member more, its checksum: CRC-32C in
-// hexadecimal digits. The object must not be empty, and must end with its brace.
+// Add returns a JSON object with an additional member, its checksum: CRC-32C in
+// hexadecimal digits. The object must not be empty, and must end with its
+// brace.
 func Add(object []byte) []byte {
 	body, ok := bytes.CutSuffix(object, []byte("}"))
 	if !ok {
@@ -34,8 +35,8 @@ func Add(object []byte) []byte {
 	return fmt.Appendf(bytes.Clone(body), "%s%0*x%s", before, digits, crc32.Checksum(body, castagnoli), after)
 }
 
-// Whole reports whether an object, to which [Add] has added its checksum, is
-// what it was then. White space may stand behind it.
+// Whole reports whether an object is unchanged since [Add] added its checksum.
+// White space may follow it.
 func Whole(object []byte) bool {
 	object = bytes.TrimRight(object, " \t\r\n")
 	if len(object) < length {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Whatever bit of an object changes, it is found.
+// A change of any bit of an object is found.
 func TestEveryBit(t *testing.T) {
 	t.Parallel()
 	sealed := Add([]byte(`{"a":1,"b":{"c":"é"}}`))

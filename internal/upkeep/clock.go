@@ -6,24 +6,26 @@ import (
 	"trackway"
 )
 
-// A wall clock that is wrong by years would have all events removed, for good. So time that seems to have jumped ahead is not
-// believed for a day, in which somebody can see the errors in the log and set the clock.
+// A wall clock that is wrong by years would remove all events, for good. So if
+// time seems to have jumped ahead, it is not believed for a day. In that day,
+// somebody can see the errors in the log and set the clock.
 const (
-	maxAhead  = 48 * time.Hour // of the newest event, at a start
-	maxJump   = time.Hour      // of the wall clock against the one that is never set, between two looks
+	maxAhead  = 48 * time.Hour // of the newest event, at start
+	maxJump   = time.Hour      // of the wall clock against the monotonic clock, between two looks
 	doubtTime = 24 * time.Hour
 )
 
-// clock tells whether to believe the wall clock. The zero value is ready.
+// clock decides whether to believe the wall clock. The zero value is ready to
+// use.
 type clock struct {
 	known  bool
-	offset trackway.Micros // of the wall clock against the time since the start, when they were last seen
+	offset trackway.Micros // of the wall clock against the time since the start, at the last look
 	doubt  bool
 	since  time.Duration // when the doubt began
 }
 
-// trust takes in what the wall clock says, when the newest event was received (0: there is none), and the time since the start by the clock
-// that is never set.
+// trust takes the wall clock's time, the time of receipt of the newest event
+// (0: there is no event), and the monotonic time since the start.
 func (c *clock) trust(wall, newest trackway.Micros, up time.Duration) bool {
 	offset := wall - trackway.Micros(up.Microseconds())
 	jump := time.Duration(offset-c.offset) * time.Microsecond
@@ -38,7 +40,8 @@ func (c *clock) trust(wall, newest trackway.Micros, up time.Duration) bool {
 	return !c.doubt
 }
 
-// trustsClock tells whether events may be removed by the time at. Where not, the log of the process says so.
+// trustsClock reports whether events may be removed by the time at. If not, the
+// log says so.
 func (u *Upkeep) trustsClock(at trackway.Micros) (bool, error) {
 	newest, err := u.store.Newest()
 	if err != nil {

@@ -15,7 +15,7 @@ func TestClock(t *testing.T) {
 	t.Parallel()
 	const hour, day = time.Hour, 24 * time.Hour
 	type look struct {
-		up, wall time.Duration // wall: since some time
+		up, wall time.Duration // wall: since some time in the past
 		want     bool
 	}
 	for name, test := range map[string]struct {
@@ -42,7 +42,8 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// TestClockAhead: at a start with a clock that is far ahead of the newest event nothing is removed, for a day.
+// TestClockAhead: if the clock is far ahead of the newest event at start,
+// nothing is removed for a day.
 func TestClockAhead(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
@@ -66,7 +67,8 @@ func TestClockAhead(t *testing.T) {
 	})
 }
 
-// TestPassEndsWithItsRules: a mistake that a reload takes back does no more harm after that.
+// TestPassEndsWithItsRules: once a reload has undone a mistake, the mistake
+// does no more harm.
 func TestPassEndsWithItsRules(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

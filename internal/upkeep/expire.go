@@ -10,14 +10,16 @@ import (
 	"trackway/internal/sleep"
 )
 
-// due remembers when a segment of the log has next to be looked at: when the first of its events becomes too old. So each
-// event is read once, and again when its segment has something to lose. It is a number for each segment, 2 MB for a thousand
-// million events; a restart or a reload forgets it, and the log is read once more.
+// due remembers when each segment of the log must be examined next: when the
+// first of its events expires. So each event is read once, and again when its
+// segment has something to lose. It uses a number for each segment, 2 MB for a
+// thousand million events. A restart or a reload forgets it, and the log is
+// read once more.
 type due []trackway.Micros
 
 const never trackway.Micros = math.MaxInt64
 
-// expire removes events that are too old.
+// expire removes expired events.
 func (u *Upkeep) expire(ctx context.Context) {
 	var d due
 	for {
@@ -42,7 +44,8 @@ func (u *Upkeep) expire(ctx context.Context) {
 	}
 }
 
-// pass goes through the log once. It ends where other retention times come into force, for it goes by those it began with.
+// pass goes through the log once. It stops if other retention times come into
+// force, since it uses those from its start.
 func (u *Upkeep) pass(ctx context.Context, d *due) error {
 	rules := u.keep.Load()
 	keep := *rules
@@ -54,7 +57,7 @@ func (u *Upkeep) pass(ctx context.Context, d *due) error {
 		return err
 	}
 	bound := keep.before(at)
-	var first, last uint64 // of the segments that lost something
+	var first, last uint64 // of the segments that lost events
 	removed := 0
 	for i, end := 0, false; !end && u.keep.Load() == rules; i++ {
 		if i < len(*d) && (*d)[i] > at {
@@ -86,7 +89,8 @@ func (u *Upkeep) pass(ctx context.Context, d *due) error {
 	return u.store.Reclaim(ctx, first, last)
 }
 
-// before returns what tells which events of a project and type are too old at a time.
+// before returns a function that returns the bound for a project and a type:
+// events before it have expired at the given time.
 func (k retention) before(at trackway.Micros) func(project uint32, typ string) trackway.Micros {
 	return func(project uint32, typ string) trackway.Micros {
 		kept := k[project]
@@ -97,7 +101,7 @@ func (k retention) before(at trackway.Micros) func(project uint32, typ string) t
 	}
 }
 
-// set notes when segment i is due.
+// set records when segment i is due.
 func (d *due) set(i int, at, soonest trackway.Micros) {
 	for len(*d) <= i {
 		*d = append(*d, 0)

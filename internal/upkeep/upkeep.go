@@ -1,8 +1,10 @@
-// Package upkeep does the work on a store that no request waits for: it has the files lose what was erased, and events go that
-// are older than they are to be kept. Its one idea is that this work is bounded by what it costs and not by when it is due:
-// after a clean-up it rests nine times as long as that took, and between two looks at the log it rests.
+// Package upkeep does the work on a store that no request waits for: it removes
+// the bytes of erased data from the files, and expired events from the log. Its
+// pace is limited by what the work costs, not by when it is due: after a
+// clean-up, it rests nine times as long as that took, and it rests between two
+// looks at the log.
 //
-// It decides when; how is the store's.
+// It decides when to work; the store knows how.
 package upkeep
 
 import (
@@ -19,54 +21,59 @@ import (
 	"trackway/internal/sleep"
 )
 
-// Store is what the work is done on.
+// Store is the store that is worked on.
 type Store interface {
-	// CleanUp has the files lose what was erased, asks now when that is done, and returns how many erasures it did. Those that
-	// it did not do stay scheduled.
+	// CleanUp removes the bytes of erased data from the files, and returns how
+	// many erasures it finished. It calls now for the time when they are
+	// finished. Unfinished erasures stay scheduled.
 	CleanUp(ctx context.Context, now func() trackway.Micros) (int, error)
 
-	// Expire removes the events from sequence number from up to, not including, to whose time is before a bound.
+	// Expire removes the events from sequence number from up to, but not
+	// including, to whose time is before a bound.
 	Expire(ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros) (query.Expired, error)
 
-	// Newest returns when the last event of the log was received, 0 where there is none.
+	// Newest returns when the last event of the log was received, or 0 if the
+	// log is empty.
 	Newest() (trackway.Micros, error)
 
-	// Reclaim gives back the space of events that were removed from the log between two sequence numbers.
+	// Reclaim frees the space of events that were removed from the log between
+	// two sequence numbers.
 	Reclaim(ctx context.Context, from, to uint64) error
 }
 
-// The pace. A clean-up comes at most cleanPause after the erasure, if the one before was short.
+// The pace. A clean-up begins at most cleanPause after the erasure, if the one
+// before was short.
 const (
 	cleanPause  = 10 * time.Second
-	cleanRest   = 9                     // times what the last clean-up took
+	cleanRest   = 9                     // times the duration of the last clean-up
 	retryPause  = time.Minute           // after an error
-	expirePause = time.Hour             // between looks for events that have become too old
-	segment     = 4096                  // events looked at in one go
-	segmentRest = 50 * time.Millisecond // after that: some 80 000 events a second
+	expirePause = time.Hour             // between searches for expired events
+	segment     = 4096                  // events examined in one step
+	segmentRest = 50 * time.Millisecond // after each step: about 80 000 events a second
 )
 
-// Upkeep does the work while it runs.
+// Upkeep does this work while Run is running.
 type Upkeep struct {
 	store   Store
 	log     *slog.Logger
 	metrics *metrics
 	keep    atomic.Pointer[retention]
-	start   time.Time // with the reading of the clock that is never set
+	start   time.Time // with a monotonic clock reading
 	clock   clock
-	changed chan struct{} // holds one, when keep was replaced
+	changed chan struct{} // holds one element when keep was replaced
 }
 
 // retention is how long events are kept, by project.
 type retention map[uint32]trackway.Retention
 
-// New returns what [Upkeep.Run] runs.
+// New returns an upkeep for [Upkeep.Run].
 func New(store Store, projects []trackway.Project, log *slog.Logger, reg prometheus.Registerer) *Upkeep {
 	u := &Upkeep{store: store, log: log, metrics: newMetrics(reg), start: time.Now(), changed: make(chan struct{}, 1)}
 	u.keep.Store(retentionOf(projects))
 	return u
 }
 
-// retentionOf gathers what is to be kept for a time only.
+// retentionOf collects the projects with a limited retention.
 func retentionOf(projects []trackway.Project) *retention {
 	keep := make(retention)
 	for _, p := range projects {
@@ -77,16 +84,18 @@ func retentionOf(projects []trackway.Project) *retention {
 	return &keep
 }
 
-// Reload puts other retention times in force. Events of a project that is not named are kept.
+// Reload puts other retention times in force. Events of projects that are
+// missing are kept.
 func (u *Upkeep) Reload(projects []trackway.Project) {
 	u.keep.Store(retentionOf(projects))
 	select {
 	case u.changed <- struct{}{}:
-	default: // it will be seen
+	default: // a reload is pending already
 	}
 }
 
-// Run works until ctx ends; what is half done then goes on after the next start. It returns nil.
+// Run works until ctx ends, and then returns nil. Unfinished work continues
+// after the next start.
 func (u *Upkeep) Run(ctx context.Context) error {
 	var g errgroup.Group
 	g.Go(func() error { u.clean(ctx); return nil })

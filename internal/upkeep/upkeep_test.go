@@ -17,12 +17,13 @@ import (
 	"trackway/internal/query"
 )
 
-// fake is a store whose events are of types by the sequence number modulo the number of types.
+// fake is a store. The type of an event depends on its sequence number, modulo
+// the number of types.
 type fake struct {
 	mu       sync.Mutex
 	pending  int
-	takes    time.Duration // what a clean-up takes
-	err      error         // what it returns
+	takes    time.Duration // duration of a clean-up
+	err      error         // of a clean-up
 	cleaned  []time.Duration
 	start    time.Time
 	events   []fakeEvent // by sequence number, from 1
@@ -130,7 +131,7 @@ func counted(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
-// wait lets time pass, and all that is due then happen.
+// wait lets time pass, and lets everything happen that is due then.
 func wait(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -142,7 +143,8 @@ func (f *fake) erase(n int) {
 	f.pending += n
 }
 
-// TestCleanUp: the first erasure is cleaned up after within ten seconds; then a rest of nine times what that took.
+// TestCleanUp: the clean-up after the first erasure is done within ten seconds.
+// Then follows a rest of nine times its duration.
 func TestCleanUp(t *testing.T) {
 	t.Parallel()
 	f := &fake{takes: 20 * time.Second, pending: 2}
@@ -179,7 +181,8 @@ func TestCleanUpFails(t *testing.T) {
 	}
 }
 
-// TestExpire: events go when they are too old, and a part of the log that has nothing to lose is not read again.
+// TestExpire: events are removed when they expire, and a part of the log that
+// has nothing to lose is not read again.
 func TestExpire(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
@@ -236,7 +239,7 @@ func TestExpire(t *testing.T) {
 	})
 }
 
-// TestNothingToExpire: where all is kept, the log is not read.
+// TestNothingToExpire: if everything is kept, the log is not read.
 func TestNothingToExpire(t *testing.T) {
 	t.Parallel()
 	f := &fake{events: make([]fakeEvent, 10)}
@@ -246,7 +249,7 @@ func TestNothingToExpire(t *testing.T) {
 	}
 }
 
-// TestStop: a clean-up and a look at the log that are under way end with the context.
+// TestStop: the end of the context ends a clean-up and a look at the log.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	f := &fake{takes: time.Hour, pending: 1, events: make([]fakeEvent, 100*segment)}

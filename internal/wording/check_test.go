@@ -13,7 +13,7 @@ func TestCheck(t *testing.T) {
 	long := strings.Repeat("word ", 16) // 80 columns and a space
 	for name, c := range map[string]struct {
 		file, src string
-		want      []string // what each finding holds
+		want      []string // the beginning of each finding
 	}{
 		"plain":              {"a.go", "// Package a adds.\npackage a // and nothing else\n", nil},
 		"a wide comment":     {"a.go", "package a\n\n// " + long + "\n", []string{"3: 82 columns, at most 80"}},
@@ -61,7 +61,7 @@ func TestRatchet(t *testing.T) {
 	const bad = "package a\n\n// Anew.\n"
 	for name, c := range map[string]struct {
 		allowed string
-		want    string // what the complaint holds
+		want    string // a part of the complaint
 		grown   bool
 	}{
 		"as listed":    {"a.go 0 1\n", "", false},

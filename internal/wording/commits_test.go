@@ -14,8 +14,8 @@ const since = "3ab076e40e6dc0cbb6a99beb093062c1b4581c66"
 
 const subjectWidth = 72
 
-// TestCommits checks the subjects of the commits after since. It skips where
-// git cannot tell: in a shallow clone, or in a folder that is no clone.
+// TestCommits checks the subjects of the commits after since. It skips if git
+// cannot list them: in a shallow clone, or in a directory that is not a clone.
 func TestCommits(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "git", "-C", root, "log", "--no-merges", "--format=%h %s", since+"..HEAD").CombinedOutput()
@@ -30,17 +30,18 @@ func TestCommits(t *testing.T) {
 	}
 }
 
-// place is what a subject may begin with: where the commit does what follows.
+// place matches the beginning of a subject that says where the commit makes its
+// change.
 var place = regexp.MustCompile(`^[\w./*{}, -]+: `)
 
-// notVerbs begin sentences that tell how things are, instead of what to do.
+// notVerbs begin subjects that say how things are instead of what to do.
 var notVerbs = strings.Fields(`a an the this that these those it its they there one two three no not nothing nobody every each all any
 	some more fewer less only what who whom whose where when while how why if as at by for from in of on to with without and or but
 	is are was were has have can may must will`)
 
-// checkSubject says what is wrong with the subject of a commit, or nothing. It
-// cannot tell every verb from a noun, but it knows how most subjects begin
-// that are no request.
+// checkSubject says what is wrong with the subject of a commit, or returns an
+// empty text. It cannot tell every verb from a noun, but it knows how most
+// subjects begin that are not imperative.
 func checkSubject(text string) string {
 	if n := utf8.RuneCountInString(text); n > subjectWidth {
 		return "a subject has at most 72 columns; the rest belongs into the body"
@@ -59,8 +60,8 @@ func checkSubject(text string) string {
 	return ""
 }
 
-// inflected reports whether a verb is none in the imperative: refuses,
-// refused, refusing.
+// inflected reports whether a verb is not in the imperative: refuses, refused,
+// refusing.
 func inflected(verb string) bool {
 	for suffix, but := range map[string]*regexp.Regexp{
 		"s":   regexp.MustCompile(`(ss|us|ias)$`),

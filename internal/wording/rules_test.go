@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// rule is what a finding is against: the columns of the list of what is
-// allowed.
+// rule is the rule that a finding breaks: a column in the list of allowed
+// findings.
 type rule int
 
 const (
@@ -23,8 +23,8 @@ type finding struct {
 	text string
 }
 
-// phrases are turns of phrase that made our comments hard to read, each with
-// a plainer way to say it.
+// phrases are turns of phrase that made our comments hard to read, each with a
+// plainer one.
 var phrases = []struct {
 	found *regexp.Regexp
 	plain string
@@ -50,16 +50,16 @@ var openings = []struct {
 	{"Where", "if …"},
 }
 
-// sentence is what ends with a full stop, a question mark or an exclamation
-// mark, or with its passage.
+// sentence matches up to a full stop, a question mark or an exclamation mark,
+// or to the end of the passage.
 var sentence = regexp.MustCompile(`[^.!?]*(?:[.!?]+(?:\s|$)|[.!?]+|$)`)
 
-// check returns what is wrong with the passages of a file, in their order.
+// check returns the findings in the passages of a file, in order.
 func check(name, src string) []finding {
 	var found []finding
 	for _, p := range passagesOf(name, src) {
 		for _, l := range p.lines {
-			if strings.HasPrefix(p.lines[0].text, "Output:") { // what an example prints
+			if strings.HasPrefix(p.lines[0].text, "Output:") { // what follows is an example's output
 				break
 			}
 			if l.most > 0 && l.width > l.most {
@@ -71,7 +71,7 @@ func check(name, src string) []finding {
 	return found
 }
 
-// worded returns the phrases and openings that a passage should not have.
+// worded returns the bad phrases and openings in a passage.
 func (p *passage) worded() []finding {
 	var joined strings.Builder
 	starts := make([]int, len(p.lines))

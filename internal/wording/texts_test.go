@@ -11,7 +11,7 @@ import (
 // tab is how many columns a tab takes.
 const tab = 4
 
-// passage is what a reader reads in one go: a comment, or a paragraph.
+// passage is a text that people read as a unit: a comment, or a paragraph.
 type passage struct {
 	lines []line
 }
@@ -21,18 +21,18 @@ type line struct {
 	number int    // in its file, from 1
 	text   string // without the marks of a comment
 	width  int    // of the whole line, in columns
-	most   int    // columns that it may have; 0: any number
+	most   int    // most columns that it may have; 0: any number
 }
 
-// The widest that lines may be, in columns.
+// The greatest widths of lines, in columns.
 const (
 	commentWidth = 80
 	codeWidth    = 120 // of code with a comment behind it, which gofmt aligns
 	proseWidth   = 100
 )
 
-// passagesOf returns the passages of a file, or none if files of its kind
-// have none.
+// passagesOf returns the passages of a file. Files of an unknown kind have no
+// passages.
 func passagesOf(name, src string) []passage {
 	switch path.Ext(name) {
 	case ".go":
@@ -50,8 +50,8 @@ func passagesOf(name, src string) []passage {
 	return nil
 }
 
-// goComments returns the comments of Go source. Lines that follow each other
-// at one column are one passage; directives are left out.
+// goComments returns the comments of Go source. Consecutive comment lines at
+// one column are one passage. Directives are left out.
 func goComments(src string) []passage {
 	files := token.NewFileSet()
 	file := files.AddFile("", -1, len(src))
@@ -67,7 +67,7 @@ func goComments(src string) []passage {
 		}
 		at := file.Position(pos)
 		if tok != token.COMMENT {
-			if text != "\n" { // the semicolon that the end of a line stands for
+			if text != "\n" { // the semicolon that the end of a line means
 				code = file.Position(pos + token.Pos(len(text))).Line
 			}
 			continue
@@ -88,13 +88,13 @@ func goComments(src string) []passage {
 	}
 }
 
-// directive reports whether a comment speaks to a tool.
+// directive reports whether a comment is for a tool.
 func directive(comment string) bool {
 	text, ok := strings.CutPrefix(comment, "//")
 	return ok && text != "" && text[0] >= 'a' && text[0] <= 'z' && strings.Contains(text, ":")
 }
 
-// markedLines returns the comments that begin their lines with one of marks.
+// markedLines returns the comments whose lines begin with one of marks.
 func markedLines(src string, marks ...string) []passage {
 	var c collector
 	for i, row := range strings.Split(src, "\n") {
@@ -109,8 +109,8 @@ func markedLines(src string, marks ...string) []passage {
 	return c.done()
 }
 
-// paragraphs returns the prose of Markdown. Code is left out. Rows of tables
-// may be of any width, and each is a passage of its own.
+// paragraphs returns the prose of Markdown, without code. Rows of tables may
+// have any width, and each cell is a passage.
 func paragraphs(src string) []passage {
 	var c collector
 	fenced := false

@@ -1,8 +1,9 @@
-// Package wording holds comments, documents and the subjects of commits to
-// the project's style: how wide they are, and which turns of phrase they
-// avoid. The tree had thousands of findings when the check was made, so it is
-// a ratchet: allowed.txt says how many each file may have. A file that gets
-// worse fails, and one that gets better fails until the list is made shorter:
+// Package wording checks comments, documents and the subjects of commits
+// against the project's style: how wide they are, and which turns of phrase
+// they avoid. The tree had thousands of findings when the check was made, so
+// the check is a ratchet: allowed.txt says how many each file may have. A file
+// that gets worse fails. A file that gets better fails, too, until the list is
+// updated:
 //
 //	go test ./internal/wording -update
 package wording
@@ -87,13 +88,14 @@ func checkTree(tree fs.FS) (map[string][]finding, error) {
 	return all, err
 }
 
-// skipped reports whether a folder holds what others wrote, or a program.
+// skipped reports whether a directory contains the work of others, or a
+// program.
 func skipped(folder string) bool {
 	switch folder {
 	case ".", ".ci":
 		return false
 	case "node_modules", "dist", "testdata", "bin", "trackway-data", "adr":
-		return true // a decision that was taken is never edited
+		return true // decisions are never edited
 	}
 	return strings.HasPrefix(folder, ".") || strings.HasPrefix(folder, "_")
 }
@@ -119,7 +121,7 @@ func compare(found map[string][]finding, allowed map[string]counts) []string {
 	return complaints
 }
 
-// list words the findings of a rule, a line each.
+// list formats the findings of a rule, one in each line.
 func list(name string, found []finding, r rule) string {
 	var b strings.Builder
 	for _, f := range found {
@@ -138,7 +140,7 @@ func count(found []finding) (c counts) {
 }
 
 // grown reports whether the whole tree has more findings of a rule than are
-// allowed. Code may move from one file to another, with its comments.
+// allowed. Code may move from one file to another, together with its comments.
 func grown(found map[string][]finding, allowed map[string]counts) bool {
 	var now, before counts
 	for _, f := range found {

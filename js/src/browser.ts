@@ -8,38 +8,62 @@ import type { CallOptions, Client, Ids, Options, Properties } from './types.ts'
 
 export type * from './types.ts'
 
-/** What a client in a browser is made of. */
+/** The options of a client in a browser. */
 export interface BrowserOptions extends Options {
   /** A public key. */
   key: string
   /**
-   * With `required`, nothing is stored in the browser and nothing is sent before `consent(true)`. What is called before is lost.
-   * Consent is remembered by the identifier that is then there.
+   * With `required`, nothing is stored in the browser and nothing is sent
+   * before `consent(true)`. Calls before that are lost. The identifier that is
+   * created then also records the consent.
    */
   consent?: 'required'
-  /** Whether browsers that say "do not track" (DNT, GPC) are left alone altogether. */
+  /**
+   * Whether to do nothing at all in browsers that send "do not track" (DNT,
+   * GPC).
+   */
   doNotTrack?: boolean
-  /** The name of the cookie that holds the browser's identifier. `trackway_id`. */
+  /**
+   * The name of the cookie with the browser's identifier. Default:
+   * `trackway_id`.
+   */
   cookieName?: string
-  /** The domain of that cookie, such as `example.com` for all its subdomains. The host of the page alone if it is left out. */
+  /**
+   * The domain of that cookie, such as `example.com` for all its subdomains.
+   * Default: only the host of the page.
+   */
   cookieDomain?: string
-  /** Whether `page()` is called now and whenever the page's address changes without a load. */
+  /**
+   * Whether to call `page()` now and whenever the page's address changes
+   * without a load.
+   */
   pageViews?: boolean
 }
 
 /** A client in a browser. */
 export interface BrowserClient extends Client {
-  /** Adds an event `page_visit` with the page's location, title and referrer. */
+  /**
+   * Adds an event `page_visit` with the page's location, title and referrer.
+   */
   page(properties?: Properties, options?: CallOptions): Promise<boolean>
-  /** Gives consent, or withdraws it: then what is stored in the browser is removed, and what was not sent is lost. */
+  /**
+   * Gives or withdraws consent. Withdrawing removes what is stored in the
+   * browser; what was not sent is lost.
+   */
   consent(given: boolean): Promise<void>
-  /** Forgets who was identified, as after a logout: from now on this browser is a new customer. */
+  /**
+   * Forgets who was identified, as after a logout. From now on, this browser is
+   * a new customer.
+   */
   reset(): void
-  /** The browser's identifier, unless it has none. */
+  /** The browser's identifier, or undefined if it has none. */
   readonly id: string | undefined
 }
 
-/** The most bytes that one request may have after a page was closed: all of them together may have 64 KiB. */
+/**
+ * The most bytes in one request after a page was closed. All such requests
+ * together may have 64 KiB.
+ */
 const maxParting = 60_000
 
 /** Returns a client that sends from this page. */
@@ -48,14 +72,14 @@ export function createClient(options: BrowserOptions): BrowserClient {
   const name = 'trackway:' + project
   const memory = name + ':server'
   const identity = newIdentity(options.cookieName ?? 'trackway_id', options.cookieDomain)
-  /** Who was identified. */
+  /** The identifiers of the last call of identify. */
   let known: Ids = {}
-  /** The withdrawal of consent that is under way, or the last one. */
+  /** The last withdrawal of consent, which may be under way. */
   let wiping: Promise<void> | undefined
   /** The address of the last page view. */
   let last = ''
 
-  /** Consent may be withdrawn in another page, which removes the identifier. */
+  /** Another page may withdraw consent: it removes the identifier. */
   const allowed = (given = !consent || !!identity.find()) => {
     const { globalPrivacyControl, doNotTrack: dnt } = navigator as Navigator & { globalPrivacyControl?: boolean }
     return given && !(doNotTrack && (globalPrivacyControl || dnt === '1'))
@@ -64,11 +88,13 @@ export function createClient(options: BrowserOptions): BrowserClient {
   const core = newCore(options, {
     open: () => newIndexedStore(name).catch(() => newObjectStore(localStorage, name + ':queue:', true)),
     authorization: 'Token ' + key,
-    // A browser follows a redirect by a GET or without our key: the batch is sent anew to where it led.
+    // A browser follows a redirect with a GET or without our key, so we send
+    // the batch again to the target.
     moved: (answer, _, moves) => (answer.redirected && moves < 5 ? answer.url : undefined),
     whom: (ids) => (allowed() ? { cookie: identity.keep(), ...known, ...ids } : {}),
     allowed,
-    // Where nothing may be stored, as in a sandbox or with all cookies blocked, nothing is shared, nor are there locks.
+    // If nothing may be stored, as in a sandbox or with all cookies blocked,
+    // nothing is shared, and there are no locks either.
     lock:
       navigator.locks &&
       ((run, signal) =>
@@ -80,7 +106,7 @@ export function createClient(options: BrowserOptions): BrowserClient {
   })
   const { queue, sender, start, wipe } = core
 
-  /** Begins, where that is allowed: what is left from before is sent. */
+  /** Begins, if that is allowed: sends what is left from before. */
   const begin = (given?: boolean) => {
     if (!allowed(given)) return
     identity.keep()
@@ -91,11 +117,15 @@ export function createClient(options: BrowserOptions): BrowserClient {
     if (location.href !== last) void client.page()
   }
 
-  /** Sends what waits in a way that outlives the page. It stays in the queue: if the page stays, or comes back, it is sent as usual. */
+  /**
+   * Sends the waiting commands in a way that outlives the page. They stay in
+   * the queue: if the page stays or comes back, they are sent as usual.
+   */
   const part = () => {
     const url = sender.readyURL()
     if (!url || !allowed()) return
-    // Neither a header nor a media type that the browser would have to ask for first: there may be no time.
+    // The request has no header or media type that would need a preflight:
+    // there may be no time for one.
     const to = url + '?access_token=' + encodeURIComponent(key)
     const left = [...queue.own.values()].filter(({ parted }) => !parted)
     while (left.length) {
@@ -143,7 +173,8 @@ export function createClient(options: BrowserOptions): BrowserClient {
   addEventListener('visibilitychange', () => document.hidden && part())
   begin()
   if (pageViews) {
-    // Scripts change the page's address as well as users. Browsers without the navigation API tell of the latter only.
+    // Scripts change the page's address as well as users. Browsers without the
+    // navigation API report only changes by users.
     const { navigation } = globalThis as { navigation?: EventTarget }
     navigation?.addEventListener('currententrychange', look)
     addEventListener('popstate', look)

@@ -1,22 +1,29 @@
 let last = 0
 
-/** A clock that is set back by this much or more, in microseconds, is believed. */
+/**
+ * If the clock is set back by at least this many microseconds, we believe it.
+ */
 const step = 1_000_000
 
 /**
- * Returns a timestamp for a reading of the clock, both in whole microseconds since 1970 (exact in a number until 2255): the
- * reading, or the last timestamp and one more, so that two equal events stay two.
+ * Returns a timestamp for a reading of the clock, both in whole microseconds
+ * since 1970 (exact in a number until 2255). This is the reading, or else the
+ * last timestamp plus one, so that two equal events remain two.
  */
 export function stamp(reading: number): number {
   return (last = reading > last || reading <= last - step ? reading : last + 1)
 }
 
 /**
- * Returns a timestamp of now. The clock gives milliseconds; the rest is drawn, so that two pages of one browser, or two
- * processes, hardly ever agree by chance.
+ * Returns a timestamp of now. The clock counts in milliseconds; the rest is
+ * random, so that two pages or processes hardly ever get the same one by
+ * chance.
  */
 export const micros = () => stamp(Date.now() * 1000 + ((Math.random() * 1000) | 0))
 
-/** Returns what the wire format wants of a time: Unix seconds with at most six decimals; NaN for what is no time. */
+/**
+ * Returns a time as the wire format wants it: Unix seconds with at most six
+ * decimals. Returns NaN if it is not a valid time.
+ */
 export const seconds = (time: Date | number | undefined) =>
   time == undefined ? micros() / 1e6 : typeof time === 'number' ? time : +time / 1000

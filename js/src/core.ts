@@ -5,58 +5,74 @@ import type { Memo } from './servers.ts'
 import type { Entry, Store } from './store.ts'
 import type { Client, Command, Ids, Options, Report } from './types.ts'
 
-/** What a platform adds to the client that is the same everywhere. */
+/** The platform's additions to the common part of the client. */
 export interface Platform {
-  /** Opens the queue's store; called once there is something to put into it, or to look for. */
+  /**
+   * Opens the queue's store. Called as soon as there is something to put into
+   * it or to look for in it.
+   */
   open(): Store | Promise<Store>
-  /** The value of Authorization. */
+  /** The value of the Authorization header. */
   authorization: string
-  /** What fetch does about redirects of a batch, if not follow them. */
+  /** How fetch treats redirects of a batch, if it does not follow them. */
   redirect?: RequestRedirect
-  /** Returns where a redirect of a batch leads, and after so many in a row; undefined if it is none that is to be followed. */
+  /**
+   * Returns where a redirect of a batch leads, given how many were followed in
+   * a row. Returns undefined if it is not to be followed.
+   */
   moved(answer: Response, from: string, moves: number): string | undefined
-  /** Returns whom a call is about. */
+  /** Returns the identifiers that a call is about. */
   whom(ids: Ids | undefined): Ids
   /** Whether anything may be stored or sent. */
   allowed(): boolean
-  /** Runs what only one page at a time may do. */
+  /** Runs something that only one page at a time may do. */
   lock?: ((run: () => Promise<void>, stop: AbortSignal) => Promise<void>) | undefined
-  /** Remembers the server that was chosen. */
+  /** Remembers the chosen server. */
   memo?: Memo
 }
 
-/** Commands of a batch and bytes of its body, at most; milliseconds for which commands are collected. */
+/**
+ * The most commands in a batch; the most bytes in its body; how many
+ * milliseconds commands are collected.
+ */
 export const maxCommands = 50
 const maxBytes = 512 * 1024
 export const interval = 1000
 
-/** Returns how many of the first commands, whose sizes are given, make a batch. */
+/**
+ * Returns how many of the first commands fit into a batch, given their sizes.
+ */
 export function fitting(sizes: readonly number[], most = maxBytes): number {
   let body = '{"commands":[]}'.length - 1
   const over = sizes.findIndex((size, i) => i === maxCommands || (body += size + 1) > most)
   return over < 0 ? sizes.length : Math.max(1, over)
 }
 
-/** Whether a batch is to be sent: so many wait, the oldest for so many milliseconds. */
+/**
+ * Whether to send a batch, given how many commands wait, and for how many
+ * milliseconds the oldest has waited.
+ */
 export const due = (waiting: number, oldest: number, flush: boolean, after: number, full: number) =>
   waiting >= full || (waiting > 0 && (flush || oldest >= after))
 
 /** Returns the identifiers that a name stands for. */
 export const named = (who: string | Ids): Ids => (typeof who === 'string' ? { registered: who } : who)
 
-/** A client, and what is only for the platform that made it. */
+/** A client, and what only its platform uses. */
 export interface Core {
-  /** Platforms differ in what it means to identify. */
+  /** Each platform has an identify of its own. */
   client: Omit<Client, 'identify'>
   queue: Queue
   sender: Sender
-  /** Sends what waits, unless that is under way already. */
+  /** Sends the waiting commands, unless that is under way already. */
   start(): Promise<void>
-  /** Ends what is under way, and removes the queue with all that is in it. */
+  /** Ends what is under way, and removes the queue with its content. */
   wipe(): Promise<void>
 }
 
-/** Returns a client without what is particular to browsers or to Node. */
+/**
+ * Returns a client without the parts that are specific to browsers or to Node.
+ */
 export function newCore(options: Options, platform: Platform): Core {
   if (!options.project || !(options.url || options.servers?.length)) {
     throw new TypeError('Expected project, url or servers.')
@@ -71,7 +87,7 @@ export function newCore(options: Options, platform: Platform): Core {
   let closing: Promise<Report> | undefined
   let delivered = 0
 
-  /** Puts a command into the queue, and sees to it that it is sent. */
+  /** Puts a command into the queue, and makes sure that it is sent. */
   const push = async (command: Command) => {
     if (!platform.allowed()) return queue.reject(command, 'consent', 'There is no consent.')
     if (!(await queue.push(command))) return false
@@ -80,13 +96,13 @@ export function newCore(options: Options, platform: Platform): Core {
     return true
   }
 
-  /** Sends what waits once it has been collected for the usual time. */
+  /** Sends the waiting commands after the usual time of collecting. */
   const schedule = () => {
-    if (running || closed) return // then it is seen to at the end of that
+    if (running || closed) return // its end takes care of this
     timer ??= setTimeout(start, flushInterval)
   }
 
-  /** Undoes that. */
+  /** Cancels that. */
   const calm = () => (timer = clearTimeout(timer) as undefined)
 
   const start = async () => {
@@ -110,7 +126,10 @@ export function newCore(options: Options, platform: Platform): Core {
     await running
   }
 
-  /** Sends what waits at its beginning, and full batches as long as there are any. */
+  /**
+   * Sends what was waiting at the start, and then full batches as long as there
+   * are any.
+   */
   const pass = async (signal: AbortSignal) => {
     const full = Math.min(maxCommands, batchSize)
     await queue.count()
@@ -122,7 +141,10 @@ export function newCore(options: Options, platform: Platform): Core {
     }
   }
 
-  /** Sends a batch, in parts if need be, until it is decided or we are stopped. Returns how many of its commands are. */
+  /**
+   * Sends a batch, in parts if necessary, until each command is decided or the
+   * client is stopped. Returns how many are decided.
+   */
   const deliver = async (batch: Entry[], signal: AbortSignal): Promise<number> => {
     const verdict = await sender.send(batch.map(({ body }) => body), signal)
     if (!verdict) return 0
@@ -130,7 +152,7 @@ export function newCore(options: Options, platform: Platform): Core {
       const first = batch.splice(0, Math.ceil(batch.length / 2))
       return (await deliver(first, signal)) + (await deliver(batch, signal))
     }
-    // What is not decided stays the oldest, so that it goes first.
+    // Undecided commands remain the oldest, so they go first.
     const decided: string[] = []
     batch.forEach(({ id, body }, i) => {
       const reason = verdict.action === 'done' ? verdict.outcomes[i] : verdict.why
@@ -168,7 +190,7 @@ export function newCore(options: Options, platform: Platform): Core {
       let late: ReturnType<typeof setTimeout> | undefined
       const sent = async () => {
         await queue.saved()
-        await running // which may have begun before the last call
+        await running // it may have begun before the last call
         await start()
       }
       await new Promise<void>((done) => {

@@ -4,7 +4,10 @@ import { dirname } from 'node:path'
 import { lock, text } from './lock.ts'
 import type { Entry, Store } from './store.ts'
 
-/** Lines that no longer count, from which on a file is written anew: as many as do count, and so many more. */
+/**
+ * A file is rewritten when it has this many more obsolete lines than valid
+ * ones.
+ */
 const slack = 10_000
 
 /** Keeps the queue in memory. */
@@ -41,15 +44,18 @@ export class MemoryStore implements Store {
 }
 
 /**
- * Keeps the queue in a file to which lines are appended: `<sum> <id> <command>` adds an entry, `<sum> -<id> <id>…` removes some. What
- * was added while a write is under way goes out together, with the next. A last line that did not come whole is not read. Others that
- * are not what was written, by their checksum, are told of: what they said is lost. One process at a
- * time may use it. Where the file cannot be written, as on a full disk, the queue is in memory alone until it is empty: then the file,
- * which may itself be what fills the disk, is made anew.
+ * Keeps the queue in a file to which lines are appended: `<sum> <id> <command>`
+ * adds an entry, `<sum> -<id> <id>…` removes some. Entries that come during a
+ * write go out together with the next write. An incomplete last line is not
+ * read. Other lines that do not match their checksums are reported; their
+ * content is lost. Only one process at a time may use a file. If the file
+ * cannot be written, for example because the disk is full, the queue is in
+ * memory until it is empty. Then the file, which may itself be what fills the
+ * disk, is created again.
  */
 export class FileStore extends MemoryStore {
   override kept = true
-  /** Lines of the file that no longer count. */
+  /** Obsolete lines in the file. */
   #waste = 0
   #file: FileHandle | undefined
   #lines = ''
@@ -58,8 +64,9 @@ export class FileStore extends MemoryStore {
   readonly #lock: string
 
   /**
-   * Opens the file; it and its folder are made if they are not there. With sync, entries survive a power cut as well. Tells when
-   * the queue is no longer kept, and why, or is again.
+   * Opens the file, and creates it and its folder if they are missing. With
+   * sync, entries also survive a power cut. Calls back when the queue is no
+   * longer kept, with the reason, and when it is kept again.
    */
   constructor(
     private readonly path: string,
@@ -86,7 +93,10 @@ export class FileStore extends MemoryStore {
     await this.#written()
   }
 
-  /** Removes entries. A removal that is lost in a crash leads to their being sent again, which the server notices. */
+  /**
+   * Removes entries. If a crash loses the removal, they are sent again, and the
+   * server notices.
+   */
   override async remove(ids: readonly string[]): Promise<void> {
     const there = ids.filter((id) => this.entries.delete(id))
     if (!there.length) return
@@ -103,15 +113,16 @@ export class FileStore extends MemoryStore {
 
   override async close(): Promise<void> {
     await this.#written()
-    if (!this.kept) this.#try(() => this.#rewrite()) // there may be room by now
+    if (!this.kept) this.#try(() => this.#rewrite()) // there may be room again
     await this.#file?.close()
     this.#file = undefined
     rmSync(this.#lock, { force: true })
   }
 
-  /** Resolves once all lines up to now are in the file. */
+  /** Resolves once all lines so far are in the file. */
   async #written(): Promise<void> {
-    // A write that is under way was begun without our lines, perhaps: the one after it has them.
+    // A write that is under way may have begun without our lines. Then the next
+    // one has them.
     while (this.#lines) {
       this.#writing ??= this.#write().finally(() => (this.#writing = undefined))
       await this.#writing
@@ -131,7 +142,8 @@ export class FileStore extends MemoryStore {
     }
     try {
       this.#file ??= await open(this.path, 'a', 0o600)
-      // The line break in front ends a line that an earlier write may have left unfinished.
+      // The first line break ends a line that an earlier write may have left
+      // incomplete.
       await this.#file.appendFile('\n' + lines)
       if (this.sync) await this.#file.datasync()
     } catch (error) {
@@ -139,7 +151,7 @@ export class FileStore extends MemoryStore {
     }
   }
 
-  /** Does something that makes the file what it should be. */
+  /** Does something that makes the file correct again. */
   #try(how: () => void): void {
     try {
       how()
@@ -149,14 +161,19 @@ export class FileStore extends MemoryStore {
     }
   }
 
-  /** Notes whether the file holds the queue, and tells if that is new. */
+  /**
+   * Notes whether the file holds the queue, and calls back if that has changed.
+   */
   #keep(kept: boolean, error?: unknown): void {
     if (kept === this.kept) return
     this.kept = kept
     this.tell(kept, error)
   }
 
-  /** Writes the file anew, with the entries that count. The old one stays until the new one is whole. */
+  /**
+   * Rewrites the file with the valid entries. The old one stays until the new
+   * one is complete.
+   */
   #rewrite(): void {
     const fresh = this.path + '.new'
     try {
@@ -176,11 +193,11 @@ export class FileStore extends MemoryStore {
   }
 }
 
-/** Reads what a file holds, and returns how many of its lines are damaged. */
+/** Reads a file into entries, and returns how many of its lines are damaged. */
 function read(path: string, entries: Map<string, string>): number {
   const lines = text(path).split('\n')
-  const rest = lines.pop()! // what a crash has left unfinished, or nothing
-  let damaged = rest.slice(0, -1) + '\n' === summed(rest.slice(9, -1)) ? 1 : 0 // a line whose break is damaged
+  const rest = lines.pop()! // what a crash has left incomplete, or nothing
+  let damaged = rest.slice(0, -1) + '\n' === summed(rest.slice(9, -1)) ? 1 : 0 // a complete line whose line break is damaged
   for (const line of lines) {
     const said = line.slice(9)
     const [, id, body] = /^([0-9a-z]+) (\{.*\})$/.exec(said) ?? []
@@ -192,10 +209,16 @@ function read(path: string, entries: Map<string, string>): number {
   return damaged
 }
 
-/** Returns a line that begins with its checksum: CRC-32 of its bytes in UTF-8, in eight hexadecimal digits. */
+/**
+ * Returns a line that begins with its checksum: the CRC-32 of its bytes in
+ * UTF-8, in eight hexadecimal digits.
+ */
 const summed = (said: string) => `${crc32(Buffer.from(said)).toString(16).padStart(8, '0')} ${said}\n`
 
-/** CRC-32 of each byte. That of node:zlib is missing in the first releases of Node 20. */
+/**
+ * The CRC-32 of each byte. The first releases of Node 20 lack the one of
+ * node:zlib.
+ */
 const table = Uint32Array.from({ length: 256 }, (_, n) => {
   for (let bit = 0; bit < 8; bit++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1
   return n

@@ -9,7 +9,10 @@ const result = <T>(request: IDBRequest<T>) =>
 
 const table = 'queue'
 
-/** Returns a store in IndexedDB, which all pages of the site share. Rejects where there is none. */
+/**
+ * Returns a store in IndexedDB, which all pages of the site share. Rejects if
+ * IndexedDB is not available.
+ */
 export async function newIndexedStore(name: string): Promise<Store> {
   let db: IDBDatabase | undefined
 
@@ -18,16 +21,21 @@ export async function newIndexedStore(name: string): Promise<Store> {
     const request = indexedDB.open(name, 1)
     request.onupgradeneeded = () => request.result.createObjectStore(table, { keyPath: 'id' })
     db = await result(request)
-    // Another page removes it, or the browser does: it is made anew when it is needed next.
+    // Another page or the browser has removed it. It is created again when it
+    // is needed.
     db.onversionchange = db.onclose = store.close
     return db
   }
 
-  /** Does something in one transaction. Resolves once that is committed. */
+  /**
+   * Does something in a transaction. Resolves once the transaction is
+   * committed.
+   */
   const act = async <T = void>(mode: IDBTransactionMode, how: (queue: IDBObjectStore) => IDBRequest<T> | void): Promise<T> => {
     const transaction = (await open()).transaction(table, mode)
     const request = how(transaction.objectStore(table))
-    // Without waiting for what follows from the requests: the page may be about to close.
+    // Commits without waiting for the results of the requests: the page may be
+    // about to close.
     transaction.commit?.()
     return new Promise<T>((done, failed) => {
       transaction.oncomplete = () => done(request?.result as T)

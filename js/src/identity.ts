@@ -1,37 +1,58 @@
-/** Seconds that the identifier of a browser is kept from the last visit: two years, of which browsers may grant less. */
+/**
+ * How many seconds after the last visit a browser's identifier is kept: two
+ * years. Browsers may shorten this.
+ */
 const twoYears = 2 * 365 * 24 * 60 * 60
 
-/** Returns a random UUID (RFC 9562, section 5.4), with 120 random bits. crypto.randomUUID is for pages loaded securely only. */
+/**
+ * Returns a random UUID (RFC 9562, section 5.4) with 120 random bits.
+ * crypto.randomUUID exists only in pages that were loaded securely.
+ */
 const uuid = () =>
   '________-____-4___-8___-____________'.replace(/_/g, () => (crypto.getRandomValues(new Uint8Array(1))[0]! & 15).toString(16))
 
-/** Reads, sets or (null) removes an entry of localStorage, which may be out of reach. */
+/**
+ * Reads, sets or (with null) removes an entry of localStorage, which may be
+ * inaccessible.
+ */
 export function stored(key: string, value?: string | null): string | undefined {
   try {
     if (value === null) localStorage.removeItem(key)
     else if (value !== undefined) localStorage.setItem(key, value)
     else return localStorage.getItem(key) ?? undefined
   } catch {
-    // As if it was not there.
+    // As if it did not exist.
   }
   return undefined
 }
 
-/** What a browser is known by: a first-party cookie, or where it takes none, an entry of localStorage. */
+/**
+ * The browser's identifier: a first-party cookie or, if the browser accepts no
+ * cookie, an entry of localStorage.
+ */
 export interface Identity {
   /** Returns the identifier, if there is one. */
   find(): string | undefined
-  /** Returns the identifier, or a new one if there is none. Its time begins anew. */
+  /**
+   * Returns the identifier, or a new one if the browser has none. Its time
+   * starts again.
+   */
   keep(id?: string): string
-  /** Removes it. */
+  /** Removes the identifier. */
   clear(): void
 }
 
 export function newIdentity(name: string, domain?: string): Identity {
-  /** The identifier where none can be stored: until the page is left, it is still one visitor's. */
+  /**
+   * The identifier if none can be stored: until the page is left, it is still
+   * the same visitor.
+   */
   let own: string | undefined
 
-  /** Sets a cookie, if there is one to set, and returns all. In some frames (sandbox) there are none, and asking throws. */
+  /**
+   * Sets a cookie, if one is given, and returns all cookies. In some frames
+   * (sandbox), this throws.
+   */
   const cookies = (set?: string) => {
     try {
       if (set) document.cookie = set
@@ -48,13 +69,14 @@ export function newIdentity(name: string, domain?: string): Identity {
     const pair = cookies()
       .split('; ')
       .find((cookie) => cookie.startsWith(name + '='))
-    // What a script has written there by mistake would be nobody's: the server leaves it out.
+    // Ignores texts that a script has written by mistake: they identify nobody,
+    // and the server would ignore them.
     return [pair?.slice(name.length + 1), stored(name), own].find((id) => id?.trim() && !/^(null|undefined|NaN)$/.test(id))
   }
   return {
     find,
     keep(id = find() ?? uuid()) {
-      // A copy that would outlive a cookie that its owner removed is not wanted.
+      // A copy must not outlive a cookie that its owner has removed.
       if (!write(id, twoYears).includes(id)) stored(name, id)
       own = undefined
       if (!find()) own = id

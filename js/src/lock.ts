@@ -3,11 +3,16 @@ import { linkSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { basename, dirname } from 'node:path'
 
 /**
- * Takes the lock and returns its file, or throws if that of another process is there which is alive. A lock's file names its process,
- * and is there with the name in it or not at all: an empty one would be taken for that of a process which has ended. Its own name ends
- * in a number, one more than the last's, so that whoever finds the lock of a dead process never removes, to take its place, what
- * another one that came at the same time has put there: only one can make the next number. Who looks again, and finds somebody else all
- * the same (who took a number when there was none), lets go, so that two never have it.
+ * Takes the lock and returns its file. Throws if another living process has the
+ * lock. The file of a lock names its process. It appears together with that
+ * name: an empty file would look like that of a process that has ended. The
+ * name of the file ends in a number, one more than that of the lock before. A
+ * client that finds the lock of a dead process takes the next number and never
+ * removes a file to take its place. So it cannot remove the lock of another
+ * process that came at the same time, and only one of them can take the next
+ * number. Each looks again afterwards. One that finds another lock all the same
+ * (of a process that took a number when there was no lock) lets go, so two
+ * never have the lock.
  */
 export function lock(path: string): string {
   const own = `${path}.${randomUUID()}`
@@ -24,7 +29,7 @@ export function lock(path: string): string {
         rmSync(mine, { force: true })
         break
       }
-      for (const n of others) rmSync(`${path}.${n}`, { force: true }) // their processes have ended without removing them
+      for (const n of others) rmSync(`${path}.${n}`, { force: true }) // their processes ended without removing them
       return mine
     }
   } finally {
@@ -33,14 +38,14 @@ export function lock(path: string): string {
   throw new Error(`The queue is in use by another client: ${path}`)
 }
 
-/** The numbers of the locks that there are. */
+/** The numbers of the existing locks. */
 const locks = (path: string) =>
   readdirSync(dirname(path))
     .filter((name) => name.startsWith(basename(path) + '.'))
     .map((name) => Number(name.slice(basename(path).length + 1)))
     .filter((n) => n > 0)
 
-/** Gives a file a second name, or returns false if there is one of that name. */
+/** Gives a file a second name. Returns false if that name is taken. */
 function linked(file: string, name: string): boolean {
   try {
     linkSync(file, name)
@@ -65,7 +70,10 @@ function alive(pid: number): boolean {
   }
 }
 
-/** When a process was started, as far as it can be told (proc(5), the 22nd field of stat): numbers of processes are used again. */
+/**
+ * When a process was started, if the system says so (proc(5), the 22nd field of
+ * stat). Numbers of processes are reused.
+ */
 function birth(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -75,7 +83,7 @@ function birth(pid: number): string {
   }
 }
 
-/** Returns what is in a file, nothing if it is not there. */
+/** Returns the content of a file, or an empty text if it does not exist. */
 export function text(path: string): string {
   try {
     return readFileSync(path, 'utf8')

@@ -5,24 +5,34 @@ import type { Client, Options } from './types.ts'
 
 export type * from './types.ts'
 
-/** What a client in Node is made of: a public key (`key`), or a private one (`keyId` and `secret`). */
+/**
+ * The options of a client in Node, with a public key (`key`) or a private one
+ * (`keyId` and `secret`).
+ */
 export interface NodeOptions extends Options {
   keyId?: string
   secret?: string
   /**
-   * The file that keeps the queue, so that nothing is lost when the process ends. Each process needs one of its own. Without it,
-   * the queue is kept in memory.
+   * The file for the queue, so that nothing is lost when the process ends. Each
+   * process needs a file of its own. Without it, the queue is in memory.
    */
   file?: string
-  /** Whether the queue survives a power cut as well as the end of the process: each write waits for the disk. */
+  /**
+   * Whether the queue must survive power cuts too, not only the end of the
+   * process: then each write waits for the disk.
+   */
   sync?: boolean
 }
 
-/** Returns a client that sends from this process. Throws if the queue's file cannot be used. */
+/**
+ * Returns a client that sends from this process. Throws if the queue's file
+ * cannot be used.
+ */
 export function createClient(options: NodeOptions): Client {
   const { key, keyId, secret, file, sync = false } = options
   if (!key && !(keyId && secret)) throw new TypeError('Expected key, or keyId and secret.')
-  // The store may have something to tell before there is a queue to tell it to.
+  // The store may have something to report before the queue exists that reports
+  // it.
   const tell = async (kept: boolean, error?: unknown) => {
     await Promise.resolve()
     queue.kept = kept
@@ -37,7 +47,7 @@ export function createClient(options: NodeOptions): Client {
     whom: (ids = {}) => ids,
     allowed: () => true,
   })
-  if (file) void start() // what is left from the last time
+  if (file) void start() // what is left from last time
   return Object.defineProperty(client as Client, 'identify', {
     value: ((who, properties = {}, options = {}) =>
       client.update(properties, { ...options, ids: { ...options.ids, ...named(who) } })) satisfies Client['identify'],

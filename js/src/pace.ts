@@ -1,14 +1,20 @@
-// Slowing down before we are refused. Held to openapi/vectors/pacing.json.
+// Slows down before the server has to refuse us. openapi/vectors/pacing.json
+// tests these rules.
 
 import { clockOf, most, type Fields, type Range } from './answer.ts'
 
-/** The share of a quota above which nothing is waited for; by how much later than needed we come; and by how many seconds the
- * ends of a window, which are told in whole seconds, may differ. */
+/**
+ * The share of a quota above which nothing waits; how much later than necessary
+ * we come; and by how many seconds the ends of a window may differ, since they
+ * are given in whole seconds.
+ */
 const free = 0.5
 const late = 0.1
 const same = 1.5
 
-/** What one policy says: r calls are left for t seconds, of q in w. */
+/**
+ * One policy in an answer: r calls are left for t seconds, of q in w seconds.
+ */
 export interface Allowance {
   policy: string
   r?: number
@@ -17,14 +23,20 @@ export interface Allowance {
   w?: number
 }
 
-/** Reads a list of strings with parameters (RFC 9651). Of the parameters, those that are whole numbers count. */
+/**
+ * Parses a list of strings with parameters (RFC 9651). Only parameters that are
+ * whole numbers are kept.
+ */
 const members = (list: string | null): Allowance[] =>
   [...(list ?? '').matchAll(/"((?:[^"\\]|\\.)*)"((?:[^",]|"[^"]*")*)/g)].map(([, policy, rest]) => ({
     policy: policy!,
     ...Object.fromEntries([...rest!.matchAll(/;\s*(\w+)=(\d+)/g)].map(([, name, value]) => [name, +value!])),
   }))
 
-/** Reads RateLimit with RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), else X-RateLimit-*. */
+/**
+ * Parses RateLimit with RateLimit-Policy
+ * (draft-ietf-httpapi-ratelimit-headers-10), or else X-RateLimit-*.
+ */
 export function allowances(fields: Fields, now = Date.now()): Allowance[] {
   const old = (name: string) => parseInt(fields.get('X-RateLimit-' + name) ?? '')
   const readable = ({ r, t }: Allowance) => r! >= 0 && t! >= 0
@@ -35,7 +47,10 @@ export function allowances(fields: Fields, now = Date.now()): Allowance[] {
   return [{ policy: '', r: old('Remaining'), t, q: old('Limit') }].filter(readable)
 }
 
-/** Returns how long to wait until the next call, where each of ours comes with cost - 1 of others. */
+/**
+ * Returns how long to wait before the next call. cost is the number of calls by
+ * all clients for each of ours.
+ */
 export function delay({ r, t, q, w }: Allowance, cost: number): Range {
   if (!t || r! > q! * free) return [0, 0]
   t = Math.min(most, t)
@@ -45,19 +60,25 @@ export function delay({ r, t, q, w }: Allowance, cost: number): Range {
   return [d, d * (1 + late)]
 }
 
-/** What the answers of one server told us about its limits. */
+/** The limits of one server, as far as its answers have told us. */
 export interface Pacer {
-  /** How many calls all who share our limit make for each of ours, and whether that has been seen. */
+  /**
+   * How many calls all clients that share our limit make for each of ours;
+   * seen: whether that is known.
+   */
   cost: number
   seen?: boolean
-  /** Calls since the last answer that told how much is left. */
+  /** Calls since the last answer that said how much is left. */
   calls: number
   last?: Allowance & { end: number }
 }
 
 export const newPacer = (): Pacer => ({ cost: 1, calls: 0 })
 
-/** Learns from two answers of one window how many others call. The later came at a time, in seconds. */
+/**
+ * Learns from two answers about one window how much others call. at is the time
+ * of the later answer, in seconds.
+ */
 export function sample(pacer: Pacer, a: Allowance, at: number): void {
   const { last, calls, cost } = pacer
   const end = at + a.t!
@@ -70,7 +91,10 @@ export function sample(pacer: Pacer, a: Allowance, at: number): void {
   pacer.calls = 0
 }
 
-/** Notes the fields of an answer. Returns how long to wait, or undefined if they do not say. */
+/**
+ * Notes the fields of an answer. Returns how long to wait, or undefined if the
+ * fields do not say.
+ */
 export function note(pacer: Pacer, fields: Fields, at: number): Range | undefined {
   const [worst] = allowances(fields).sort((x, y) => delay(y, pacer.cost)[0] - delay(x, pacer.cost)[0])
   if (worst) sample(pacer, worst, at)

@@ -7,59 +7,89 @@ const encoder = new TextEncoder()
 /** Returns how many bytes a text has in UTF-8. */
 export const bytes = (text: string) => encoder.encode(text).length
 
-/** The most bytes that the JSON of a command's data may have: no server takes more. */
+/**
+ * The most bytes that the JSON of a command's data may have. Every server
+ * refuses more.
+ */
 export const maxData = 800_000
 
-/** Whether a value may name a customer: it is more than nothing. Which texts name nobody, the server knows. */
+/**
+ * Whether a value may identify a customer: whether it is not empty. The server
+ * knows which other texts identify nobody.
+ */
 export const someone = (id: unknown): boolean =>
   Array.isArray(id) ? id.some(someone) : !!`${id ?? ''}`.trim()
 
-/** The commands that are not known to be delivered: those of this client, and what else there is in the store. */
+/**
+ * The commands that may not be delivered yet: those of this client, and others
+ * in the store.
+ */
 export interface Queue {
-  /** Those of this client. Only what is stored may have been delivered by another page. What has parted was sent as a page was left. */
+  /**
+   * The commands of this client. Another page can have delivered only stored
+   * ones. Parted ones were sent as a page was left.
+   */
   own: Map<string, { body: string; stored?: boolean; parted?: boolean }>
   rejected: number
-  /** Whether it outlives the page or process. */
+  /** Whether the queue outlives the page or process. */
   kept: boolean
   size(): number
-  /** Resolves once all that was put into the queue is stored. */
+  /** Resolves once everything in the queue is stored. */
   saved(): Promise<void> | undefined
-  /** Puts a command into the queue. Resolves to true once it is stored, or to false if it is turned away. */
+  /**
+   * Puts a command into the queue. Resolves to true once it is stored, or to
+   * false if it is rejected.
+   */
   push(command: Command): Promise<boolean>
-  /** Counts and tells a command that will never be delivered. What the owner's function throws does not stop us. */
+  /**
+   * Counts and reports a command that will never be delivered. Errors of the
+   * owner's function are ignored.
+   */
   reject(command: Command, code: Rejection['code'], reason: string): false
-  /** Tells of trouble that passes. */
+  /** Reports temporary trouble. */
   trouble(error: unknown): void
-  /** Counts what is in the store. */
+  /** Counts the commands in the store. */
   count(): Promise<void>
-  /** Returns the n oldest. None means that whatever was stored has been delivered by another page. */
+  /**
+   * Returns the n oldest commands. An empty result means that another page has
+   * delivered everything that was stored.
+   */
   take(n: number): Promise<Entry[]>
-  /** Removes those that are decided. */
+  /** Removes decided commands. */
   forget(ids: readonly string[]): Promise<void>
-  /** Removes everything, and every trace of the store. What it holds of this client is told as rejected. */
+  /**
+   * Removes everything, with every trace of the store. The commands of this
+   * client are reported as rejected.
+   */
   wipe(): Promise<void>
-  /** Ends the use of it. Who waits for room is turned away. */
+  /** Closes the queue. Calls that wait for room are rejected. */
   close(): Promise<void>
 }
 
 export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: Options, open: () => Store | Promise<Store>): Queue {
-  /** How many others there are: from before, or of other pages. */
+  /**
+   * How many commands others have in the store: earlier pages, or other open
+   * ones.
+   */
   let others = 0
   let store: Promise<Store> | undefined
   let adding: Entry[] = []
   let saving: Promise<void> | undefined
-  /** Ids of what was taken last, and is being sent. */
+  /** Ids of the commands that were taken last, and are being sent. */
   let sending: string[] = []
-  /** Who waits for room. */
+  /** The calls that wait for room. */
   let waiting: (() => void)[] = []
   let closed = false
 
-  /** Calls the owner's function. What it throws does not stop us, nor does it end a process. */
+  /**
+   * Calls the owner's function. Its errors neither stop us nor end the process.
+   */
   const tell = <T>(how: ((what: T) => void) | undefined, what: T) => void Promise.resolve(what).then(how).catch(console.error)
 
   /**
-   * Goes on in memory, with all that is ours. What the other store has got is sent from here as well: the server knows it again.
-   * It is still that which is wiped and closed.
+   * Continues in memory with all commands of this client. Those that are in the
+   * other store as well are also sent from here: the server recognizes them.
+   * wipe and close still apply to the other store.
    */
   const retreat = async (error: unknown, from = newObjectStore({})): Promise<Store> => {
     queue.trouble(error)
@@ -78,13 +108,13 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
       })
       .catch((error: unknown) => retreat(error)))
 
-  /** Does something with the store, or where that fails, with memory. */
+  /** Does something with the store or, if the store fails, with memory. */
   const using = async <T>(how: (store: Store) => Promise<T>): Promise<T> => {
     const found = await opened()
     return how(found).catch(async (error: unknown) => how(await (store = retreat(error, found))))
   }
 
-  /** Stores what was put into the queue in one turn. */
+  /** Stores what was put into the queue during one turn of the event loop. */
   const save = async () => {
     await opened()
     const entries = adding
@@ -97,19 +127,23 @@ export function newQueue({ maxQueued = 10_000, whenFull, onReject, onTrouble }: 
     }
   }
 
-  /** Returns the JSON of a command that may be sent. What else may be wrong with it, the server says. */
+  /**
+   * Returns the JSON of a command. Throws if every server would refuse it; the
+   * server finds other mistakes.
+   */
   const encode = (command: Command) => {
     const data = JSON.stringify(command.data)
     const ids = Object.values(command.data.customer_ids)
-    // Half a surrogate pair: every server refuses it.
+    // Every server refuses half a surrogate pair.
     if (!someone(ids) || /\p{Surrogate}/u.test('' + ids)) throw new Error('No valid identifier.')
     if (bytes(data) > maxData) throw new Error('More than 800 kB.')
-    // JSON has no NaN. A command without a time of its own would be stored twice if it was sent twice.
+    // JSON has no NaN. A command without a time would be stored twice if it was
+    // sent twice.
     if (/p":null}$/.test(data)) throw new Error('No time.')
     return `{"name":"${command.name}","data":${data}}`
   }
 
-  /** Makes room for one, unless meanwhile there is some. */
+  /** Makes room for one command, unless there is room already. */
   const dropOldest = async () => {
     const oldest = (await using((from) => from.take(sending.length + 1))).find(({ id }) => !sending.includes(id))
     if (queue.size() < maxQueued) return true

@@ -4,7 +4,7 @@ import { note } from './pace.ts'
 import { newServers, type Server } from './servers.ts'
 import type { Options } from './types.ts'
 
-/** Bytes from which a body is compressed. */
+/** Bodies from this number of bytes on are compressed. */
 export const gzipFrom = 1024
 
 const now = () => performance.now() / 1000
@@ -12,13 +12,21 @@ const now = () => performance.now() / 1000
 /** The body of a batch. */
 export const envelope = (bodies: readonly string[]) => `{"commands":[${bodies.join()}]}`
 
-/** Sends batches to a server: it chooses which, keeps to its pace, and tries again. */
+/**
+ * Sends batches to a server. It chooses the server, keeps to its pace, and
+ * tries again.
+ */
 export interface Sender {
   /** Returns the address of the server in use. */
   server(): string
-  /** Returns the address for batches of the server in use, if it may be called now. */
+  /**
+   * Returns the address for batches of the server in use, if it may be called
+   * now.
+   */
   readyURL(): string | false | undefined
-  /** Sends a batch until it is decided, or resolves to undefined once it is stopped. */
+  /**
+   * Sends a batch until it is decided. Resolves to undefined if it is stopped.
+   */
   send(bodies: readonly string[], stop: AbortSignal): Promise<Exclude<Verdict, { action: 'retry' }> | undefined>
   /** Asks the server for its time. */
   time(stop: AbortSignal): Promise<number>
@@ -30,14 +38,17 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
 
   const path = ({ url }: Server, route: string) => `${url}/track/v2/projects/${options.project}/${route}`
 
-  /** Makes a request and reads its answer, unless that takes too long. */
+  /** Makes a request and reads its answer, within the timeout. */
   const request = (url: string, stop: AbortSignal, init?: RequestInit) =>
     within(options.timeout ?? 30_000, stop, async (signal) => {
       const answer = await fetch(url, { ...init, credentials: 'omit', signal })
       return { answer, text: await answer.text() }
     })
 
-  /** Makes a request of the tracking API, and notes what its answer says of the limits. */
+  /**
+   * Makes a request of the tracking API, and notes what the answer says about
+   * limits.
+   */
   const ask = async (server: Server, route: string, stop: AbortSignal, init: RequestInit) => {
     const url = path(server, route)
     server.pacer!.calls++
@@ -47,10 +58,13 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
     return { answer, text, url }
   }
 
-  /** The failures in a row, should it fail now. */
+  /** The failures in a row if the server fails now. */
   const attempt = (server: Server) => (server.failures ?? 0) + 1
 
-  /** Notes a failure: the server is left alone, or waited for if it is not at fault. */
+  /**
+   * Notes a failure. The server is left alone or, if it is not at fault, waited
+   * for.
+   */
   const failed = (server: Server, { delay, failover, why }: Verdict & { action: 'retry' }) => {
     server.failures = attempt(server)
     const until = now() + draw(delay)
@@ -59,7 +73,10 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
     trouble(new Error(why))
   }
 
-  /** Returns the server to call once it may be called; nothing if meanwhile there is another to be chosen, or a stop. */
+  /**
+   * Returns the server to call once it may be called. Returns nothing if
+   * another server has to be chosen meanwhile, or at a stop.
+   */
   const ready = async (stop: AbortSignal) => {
     try {
       const { server, wait } = await servers.pick(now(), async (url) => (await request(url, stop)).text)
@@ -104,7 +121,8 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
         if (verdict?.action === 'retry') {
           if (!stop.aborted) failed(server!, verdict)
         } else if (verdict) {
-          // Where a result cannot be read, its command is sent again, though not at once.
+          // A command with an unreadable result is sent again, though not at
+          // once.
           const unread = verdict.action === 'done' && verdict.outcomes.includes(null)
           if (unread) failed(server!, again('Unreadable.', attempt(server!), false))
           else server!.failures = 0
@@ -123,7 +141,10 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
   }
 }
 
-/** Does something until it is done, so many milliseconds have passed, or it is stopped. It does not keep a Node process from ending. */
+/**
+ * Runs something until it is done, a number of milliseconds have passed, or it
+ * is stopped. The timer does not keep a Node process alive.
+ */
 async function within<T>(time: number, stop: AbortSignal, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const give = new AbortController()
   const up = () => give.abort()
@@ -132,18 +153,21 @@ async function within<T>(time: number, stop: AbortSignal, run: (signal: AbortSig
   stop.addEventListener('abort', up, { signal: give.signal })
   try {
     const done = run(give.signal)
-    if (stop.aborted) up() // before: it will not say so again
+    if (stop.aborted) up() // now, because the event has already happened
     return await done
   } finally {
     clearTimeout(timer)
-    up() // so that stop forgets us
+    up() // removes the listener
   }
 }
 
 const sleep = (seconds: number, stop: AbortSignal) =>
   within(seconds * 1000, stop, (signal) => new Promise((done) => signal.addEventListener('abort', done)))
 
-/** Returns a body compressed, or undefined where it is not worth while or the platform cannot. */
+/**
+ * Returns a compressed body, or undefined if it is not worth it or the platform
+ * cannot compress.
+ */
 async function compress(body: string): Promise<ArrayBuffer | undefined> {
   if (body.length < gzipFrom || !globalThis.CompressionStream) return undefined
   return new Response(new Blob([body]).stream().pipeThrough(new CompressionStream('gzip'))).arrayBuffer()

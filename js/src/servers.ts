@@ -1,27 +1,30 @@
-// Which server to use. Held to openapi/vectors/servers.json.
+// Chooses the server to use. openapi/vectors/servers.json tests these rules.
 
 import { newPacer, type Pacer } from './pace.ts'
 import type { Options } from './types.ts'
 
-/** One tracking server, as it is listed, and how it went with it. Times are in seconds. */
+/**
+ * A tracking server as listed, and our experience with it. Times are in
+ * seconds.
+ */
 export interface Server {
   url: string
   name: string
   region: string
   state: string
-  /** It failed, and is left alone until then. */
+  /** It has failed, and is not asked before then. */
   until?: number
-  /** It wants no request of ours before then. */
+  /** It asked for no requests before then. */
   notBefore?: number
   /** Failures in a row. */
   failures?: number
   pacer?: Pacer
 }
 
-/** Remembers the choice of a server: sets it where there is one to set, and returns it. */
+/** Remembers the chosen server. Sets it if url is given, and returns it. */
 export type Memo = (url?: string) => string | undefined
 
-/** Seconds after which a list of servers is read again, if there is need. */
+/** A list of servers is read again after this many seconds, if necessary. */
 const refresh = 10
 
 const bare = (url: string) => url.replace(/\/+$/, '')
@@ -35,7 +38,8 @@ export function candidates(
   now: number,
 ): { from: Server[]; wait: number } {
   const named = all.filter((s) => !want.name || s.name === want.name)
-  // The lower the better: the one in use, those of the region by their state, all others by their state, those to be waited for.
+  // The lower, the better: the server in use, those of the region by their
+  // state, all others by their state, those that have to wait.
   const rank = (s: Server) =>
     s.until! > now
       ? 9 + s.until! - now
@@ -46,7 +50,10 @@ export function candidates(
   return { from: named.filter((s) => rank(s) === best), wait: best > 9 ? best - 9 : 0 }
 }
 
-/** Reads an answer of /api/servers. Where it lists no server that can be used, the one that was asked is the only one. */
+/**
+ * Reads an answer of /api/servers. If it lists no usable server, the server
+ * that was asked is the only one.
+ */
 export function listed(asked: string, answer: string): Server[] {
   let found: Server[] = []
   try {
@@ -54,18 +61,27 @@ export function listed(asked: string, answer: string): Server[] {
       .map(({ url, name = '', region = '', state = '' }) => ({ url: bare(url || asked), name, region, state }))
       .filter(({ url }) => /^https?:\/\/[^/]/.test(url) && (/^https:/.test(url) || !/^https:/.test(asked)))
   } catch {
-    // Not an answer of ours.
+    // The answer is not from a tracking server.
   }
   return found.length ? found : [newServer(asked)]
 }
 
-/** The servers that there are, and the one in use: it is drawn, then kept until it fails. */
+/**
+ * The known servers, and the one in use. It is drawn at random, and kept until
+ * it fails.
+ */
 export interface Servers {
-  /** Returns the one in use, and chooses it if need be. There is none as long as it is known by name only. */
+  /**
+   * Returns the server in use, and chooses it if necessary. Returns undefined
+   * while only its name is known.
+   */
   current(): Server | undefined
-  /** Returns the server to call, and how long to wait before. A list is read first, and again if the server in use failed. */
+  /**
+   * Returns the server to call, and how long to wait before that. Reads a list
+   * first, and again after the server in use has failed.
+   */
   pick(now: number, read: (url: string) => Promise<string>): Promise<{ server: Server; wait: number }>
-  /** Turns to where a redirect leads. */
+  /** Switches to the target of a redirect. */
   move(url: string): void
 }
 
@@ -75,14 +91,20 @@ export function newServers({ url, servers, server: name, region }: Options, memo
   let current: Server | undefined
   let age = -Infinity
 
-  /** Keeps to a server from now on. What was learned of the limits of the one before does not hold for it. */
+  /**
+   * Uses a server from now on. The limits of the server before do not apply to
+   * it.
+   */
   const use = (next: Server) => {
     current = next
     next.pacer = newPacer()
     if (all[1]) memo?.(next.url)
   }
 
-  /** Reads the list. What is known of servers that stay holds, and an answer that cannot be read does not undo a list. */
+  /**
+   * Reads the list. Servers that are still in it keep what we know about them.
+   * An unreadable answer does not replace the list.
+   */
   const refreshed = async (address: string, now: number, read: (url: string) => Promise<string>) => {
     const list = listed(address, await read(address + '/api/servers').catch(() => ''))
     age = now

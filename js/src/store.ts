@@ -1,30 +1,33 @@
-/** A command in the queue: the body is its JSON, ids sort by age. */
+/** A command in the queue. body is its JSON; ids sort by age. */
 export interface Entry {
   id: string
   body: string
 }
 
-/** Where the queue is kept. Calls may overlap; each takes effect in the order in which they were made. */
+/**
+ * The storage of the queue. Calls may overlap, and take effect in the order in
+ * which they were made.
+ */
 export interface Store {
-  /** Whether what is stored outlives the page or process. */
+  /** Whether the content outlives the page or process. */
   readonly kept: boolean
-  /** Adds entries. They are kept once it resolves. */
+  /** Adds entries. They are stored once the promise resolves. */
   add(entries: readonly Entry[]): Promise<void>
   /** Returns the n oldest entries. */
   take(n: number): Promise<Entry[]>
-  /** Removes entries. Those that are not there are left out. */
+  /** Removes entries. Missing ones are ignored. */
   remove(ids: readonly string[]): Promise<void>
-  /** Returns how many there are. */
+  /** Returns the number of entries. */
   size(): Promise<number>
-  /** Removes everything, the store itself as well where there is one. */
+  /** Removes everything, including the storage itself if there is one. */
   wipe(): Promise<void>
-  /** Ends the use of it. */
+  /** Closes the store. */
   close(): Promise<void>
 }
 
 /**
- * Returns a store in the properties of an object: of localStorage, or where nothing lasts, of any. Throws where the object takes
- * no properties.
+ * Returns a store in the properties of an object: localStorage or, if nothing
+ * lasts, any object. Throws if the object accepts no properties.
  */
 export function newObjectStore(object: Record<string, string>, prefix = '', kept = false): Store {
   object[prefix] = ''

@@ -1,21 +1,31 @@
-/** What a customer or an event is described by: names and values, any JSON. Dates go out as ISO 8601 strings. */
+/**
+ * Facts about a customer or an event: names, and values of any JSON. Dates are
+ * sent as ISO 8601 strings.
+ */
 export type Properties = Record<string, unknown>
 
 /**
- * Whom something is about: names and values of identifiers, such as `{registered: 'jane@example.com'}`. What names nobody (an empty
- * text, `'undefined'`) is left out by the server.
+ * The customer that something is about: names and values of identifiers, such
+ * as `{registered: 'jane@example.com'}`. The server ignores values that
+ * identify nobody (an empty text, `'undefined'`).
  */
 export type Ids = Record<string, string | number | readonly (string | number)[]>
 
-/** What may be said besides about one call. */
+/** Options for a single call. */
 export interface CallOptions {
-  /** Whom it is about. In a browser: besides the browser itself and who was identified last. In Node it is required. */
+  /**
+   * The customer that the call is about; required in Node. A browser adds its
+   * own identifier and those of the last `identify`.
+   */
   ids?: Ids
-  /** When it happened: a date, or Unix seconds. Without it: now, and never the same moment twice. */
+  /**
+   * When it happened: a date, or Unix seconds. By default now, and never the
+   * same time twice.
+   */
   timestamp?: Date | number
 }
 
-/** One command as it goes over the wire. */
+/** A command as it is sent. */
 export interface Command {
   name: 'customers' | 'customers/events'
   data: {
@@ -31,27 +41,31 @@ export interface Command {
 export interface Rejection {
   command: Command
   /**
-   * `refused`: the server will not have it; `invalid`: it cannot be sent at all; `full`: there was no room in the queue; `closed`:
-   * the client was closed; `consent`: there is none, or it was withdrawn.
+   * `refused`: the server refuses it; `invalid`: it cannot be sent at all;
+   * `full`: the queue had no room for it; `closed`: the client was closed;
+   * `consent`: the user has not given consent, or has withdrawn it.
    */
   code: 'refused' | 'invalid' | 'full' | 'closed' | 'consent'
-  /** Whole sentences, such as the server's. */
+  /** One or more sentences, such as the server's. */
   reason: string
 }
 
-/** What became of the commands of this client so far. */
+/** The results of this client's commands so far. */
 export interface Report {
   /** Commands that are on the server's disk. */
   delivered: number
-  /** Commands that will never be: each was told to `onReject`. */
+  /** Commands that will never be delivered. `onReject` was called with each. */
   rejected: number
   /** Commands that wait in the queue. */
   pending: number
-  /** Whether what is pending outlives this process or page. If not, closing loses it. */
+  /**
+   * Whether pending commands outlive this process or page. If not, closing
+   * loses them.
+   */
   kept: boolean
 }
 
-/** Where to send, and as whom. */
+/** Options of every client: where to send, and with which key. */
 export interface Options {
   /** The project's token, a UUID. */
   project: string
@@ -60,29 +74,43 @@ export interface Options {
   /** One server, such as `https://ts1.example.com`. */
   url?: string
   /**
-   * Several servers: one is drawn, then kept. A string is the address of one of them, which is asked for the list
-   * (`/api/servers`). A server that fails gives way to the next.
+   * Several servers, one of which is drawn at random and kept until it fails. A
+   * string is the address of one of them; the client asks it for the list
+   * (`/api/servers`).
    */
   servers?: readonly string[] | string
-  /** The name of the one server to use, of those that `/api/servers` lists. */
+  /** The name of the only server to use, from the list of `/api/servers`. */
   server?: string
-  /** The region to prefer, of those that `/api/servers` lists. */
+  /** The region to prefer, from the list of `/api/servers`. */
   region?: string
-  /** Milliseconds for which commands are collected before a batch is sent. 1000. A full batch does not wait. */
+  /**
+   * How many milliseconds to collect commands before a batch is sent. Default:
+   * 1000. A full batch is sent at once.
+   */
   flushInterval?: number
-  /** Commands of a batch. 50, which is the most. */
+  /** The most commands in a batch. Default and maximum: 50. */
   batchSize?: number
-  /** Commands that may wait in the queue. 10 000. */
+  /** How many commands can wait in the queue. Default: 10 000. */
   maxQueued?: number
-  /** What happens when that many wait: the new one waits for room (`block`), is dropped (`drop-newest`), or the oldest is. */
+  /**
+   * The choice for a full queue: wait for room (`block`), drop the new command
+   * (`drop-newest`), or drop the oldest one.
+   */
   whenFull?: 'block' | 'drop-newest' | 'drop-oldest'
-  /** Milliseconds after which a request is given up and repeated. 30 000. */
+  /**
+   * After how many milliseconds a request is given up and repeated. Default: 30
+   * 000.
+   */
   timeout?: number
-  /** Is told each command that will never be delivered. It may call the client. */
+  /**
+   * Called with each command that will never be delivered. It may call the
+   * client.
+   */
   onReject?: (rejection: Rejection) => void
   /**
-   * Is told of trouble that was got around (a disk that is full), or during which commands are kept: a server that is out of reach,
-   * a key or a project that it does not know.
+   * Called with temporary trouble, during which commands are kept: a server
+   * that cannot be reached, a key or project that the server does not know, a
+   * full disk.
    */
   onTrouble?: (error: unknown) => void
 }
@@ -90,25 +118,37 @@ export interface Options {
 /** A client of one project. */
 export interface Client {
   /**
-   * Adds an event. Resolves once it is in the queue, where it outlives the page or process as long as the report says `kept`:
-   * to true; or to false if it never will be delivered, which `onReject` is told too. Never rejects.
+   * Adds an event. Resolves to true once the event is in the queue, where it
+   * outlives the page or process if the report says `kept`. Resolves to false
+   * if it will never be delivered; then `onReject` is called too. Never
+   * rejects.
    */
   track(type: string, properties?: Properties, options?: CallOptions): Promise<boolean>
   /** Sets properties of a customer. Resolves like {@link track}. */
   update(properties: Properties, options?: CallOptions): Promise<boolean>
   /**
-   * Says that identifiers belong to one person, and perhaps sets properties. A string is the identifier `registered`.
-   * In a browser it is remembered until `reset` or until the page is left.
+   * Declares that identifiers belong to one person, and can also set
+   * properties. A string is the identifier `registered`. A browser remembers
+   * them until `reset` or until the page is left.
    */
   identify(who: string | Ids, properties?: Properties, options?: CallOptions): Promise<boolean>
-  /** Asks the server for its time, in Unix seconds. Rejects if the server cannot be reached or does not accept the key. */
+  /**
+   * Asks the server for its time, in Unix seconds. Rejects if the server cannot
+   * be reached or does not accept the key.
+   */
   time(): Promise<number>
-  /** Sends what waits, for at most so many milliseconds (10 000), and says what is left. */
+  /**
+   * Sends the waiting commands, for at most a number of milliseconds (10 000),
+   * and reports what is left.
+   */
   flush(timeout?: number): Promise<Report>
-  /** Flushes and ends. What is then left stays in the queue for the next time, where that outlives us (`kept`). */
+  /**
+   * Flushes and closes the client. If the queue is `kept`, what is left stays
+   * there for the next time.
+   */
   close(timeout?: number): Promise<Report>
-  /** What became of everything so far. */
+  /** The results of all commands so far. */
   readonly report: Report
-  /** The address of the server in use; empty while it is known by its name only. */
+  /** The address of the server in use. Empty while only its name is known. */
   readonly server: string
 }

@@ -1,5 +1,7 @@
-// Measures, against a real server: events a second from Node, and the share of refusals in a steady run at ten times the limit,
-// for this client and for one that simply repeats what was refused. `node test/bench.mjs URL PROJECT KEY [speed|limit]`
+// Measures, against a real server, how many events a second Node can send. Also
+// measures the share of refusals in a steady run at ten times the limit, for
+// this client and for one that simply repeats refused requests. `node
+// test/bench.mjs URL PROJECT KEY [speed|limit]`
 import { createClient } from '../dist/node.js'
 
 const [url, project, key, what = 'speed'] = process.argv.slice(2)

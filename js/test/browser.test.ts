@@ -1,4 +1,5 @@
-// The client in Chromium against the real server, on pages with the strictest content security policy.
+// Tests the client in Chromium against the real server, on pages with the
+// strictest content security policy.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -9,7 +10,7 @@ import { chromium, type Browser, type BrowserContext, type Page } from 'playwrig
 import type { BrowserClient, createClient as create } from '../src/browser.ts'
 import { chaos, key, project, proxy, start, type Fate } from './server.ts'
 
-/** What the test page offers to the tests. */
+/** The test page's interface for the tests. */
 declare global {
   var createClient: typeof create
   var client: BrowserClient
@@ -26,7 +27,10 @@ const numbers = (events: { properties: Record<string, any> }[]) => events.map((e
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i)
 const read = (path: string) => readFileSync(new URL(path, import.meta.url), 'utf8')
 
-/** Serves pages: the example with its data filled in, and a bare one that only offers createClient. */
+/**
+ * Serves two pages: the example with its data filled in, and a bare one that
+ * only offers createClient.
+ */
 async function site(t: TestContext, url: string, ...others: string[]): Promise<string> {
   const example = read('../example/index.html').replace('{{url}}', url).replace('{{project}}', project).replace('{{key}}', key)
   const files: Record<string, [type: string, text: string]> = {
@@ -44,7 +48,7 @@ async function site(t: TestContext, url: string, ...others: string[]): Promise<s
     const self = `default-src 'none'; script-src 'self'; style-src 'self'; ${trusted}`
     const sandbox = request.url === '/sandbox' ? '; sandbox allow-scripts' : ''
     response.setHeader('Content-Security-Policy', `${self}; connect-src ${[url, ...others].join(' ')}${sandbox}`)
-    response.setHeader('Access-Control-Allow-Origin', '*') // for what the sandbox loads
+    response.setHeader('Access-Control-Allow-Origin', '*') // for the sandbox's requests
     response.end(text)
   })
   server.listen(0, '127.0.0.1')
@@ -56,7 +60,10 @@ async function site(t: TestContext, url: string, ...others: string[]): Promise<s
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-/** A browser without a past, until the end of the test. What a page complains of (such as its policy) fails the test. */
+/**
+ * Returns a browser without a past, until the end of the test. The test fails
+ * if a page complains, for example about its policy.
+ */
 async function fresh(t: TestContext): Promise<BrowserContext> {
   const context = await browser.newContext()
   const complaints: string[] = []
@@ -69,7 +76,7 @@ async function fresh(t: TestContext): Promise<BrowserContext> {
   return context
 }
 
-/** A server, a proxy before it, a site, and a browser. */
+/** Starts a server, a proxy in front of it, a site, and a browser. */
 async function scene(t: TestContext, fate: (nth: number) => Fate = () => 'pass') {
   const server = await start(t)
   const front = await proxy(t, () => server.url, fate)
@@ -87,7 +94,7 @@ async function scene(t: TestContext, fate: (nth: number) => Fate = () => 'pass')
   return { server, front, origin, context, options, open, cookie }
 }
 
-/** What a page has stored. */
+/** Returns everything that a page has stored. */
 const remains = (page: Page) =>
   page.evaluate(async () => ({
     cookie: document.cookie,
@@ -185,9 +192,10 @@ test('a tab that is closed in the middle has what it accepted sent by the next p
     const closed = new Promise((done) => page.on('close', done))
     void page
       .evaluate(async (first) => {
-        for (let n = first; ; n++) if (await client.track('step', { n })) await accepted(n) // one told at a time: a heap of them outlives the page
+        // One at a time: many pending calls would outlive the page.
+        for (let n = first; ; n++) if (await client.track('step', { n })) await accepted(n)
       }, first)
-      .catch(() => {}) // it ends with the page
+      .catch(() => {}) // the page's end ends it
     while (last < first + 100) await new Promise((next) => setTimeout(next, 5))
     await page.close()
     await closed
@@ -195,7 +203,7 @@ test('a tab that is closed in the middle has what it accepted sent by the next p
     await page2.waitForFunction(() => client.flush().then(({ pending }) => pending === 0))
     await page2.close()
     const stored = numbers(await server.events({ cookie: (await cookie())!.value })).filter((n) => n >= first)
-    // Those of which we were not told any more may be there too.
+    // Events whose acceptance was not reported any more may be there too.
     assert.deepEqual(stored.slice(0, last - first + 1), Array.from({ length: last - first + 1 }, (_, i) => first + i))
     assert.equal(new Set(stored).size, stored.length)
   }
@@ -215,7 +223,7 @@ for (const way of ['keepalive', 'sendBeacon']) {
     for (let i = 0; (await arrived()).length < 70 && i < 500; i++) await new Promise((next) => setTimeout(next, 20))
     assert.deepEqual(await arrived(), upTo(70))
     assert.ok(front.fates.length >= 2)
-    // The next page sends them again, for it cannot know: they are stored once.
+    // The next page cannot know, and sends them again. They are stored once.
     const next = await open()
     await next.waitForFunction(() => client.flush().then(({ pending }) => pending === 0))
     assert.deepEqual(await arrived(), upTo(70))
@@ -323,7 +331,7 @@ test('a browser that does not want to be tracked is left alone where that is hon
   assert.deepEqual(await remains(page), { cookie: '', local: [], databases: [] })
   assert.equal(front.fates.length, 0)
   assert.ok(origin)
-  const other = await open() // where it is not honoured
+  const other = await open() // does not send "do not track"
   assert.equal(await other.evaluate(() => client.track('step')), true)
 })
 
@@ -405,7 +413,7 @@ test('the servers are read from one address, and the choice outlives the page', 
   assert.equal(await page.evaluate(() => client.server), server.url, 'the address that the server lists for itself')
   assert.deepEqual(numbers(await server.events({ cookie: (await cookie())!.value })), [0])
   for (const draw of ['0', '0.99']) {
-    await context.addInitScript(`Math.random = () => ${draw}`) // the last one holds
+    await context.addInitScript(`Math.random = () => ${draw}`) // the last one applies
     const page = await open({ url: undefined, servers: [front.url, server.url] })
     await page.evaluate(() => client.track('step').then(() => client.flush()))
     assert.equal(await page.evaluate(() => client.server), front.url, 'the first is drawn, and then kept')

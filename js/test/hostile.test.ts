@@ -1,4 +1,4 @@
-// What callers, networks and other processes do that nobody expects of them.
+// Tests unexpected behaviour of callers, networks and other processes.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import fs, { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ import { folder, key, project, start } from './server.ts'
 const ids = { cookie: 'c' }
 const nowhere = { url: 'http://127.0.0.1:9', project, key }
 
-/** Starts a server until the end of the test. */
+/** Starts a server that runs until the end of the test. */
 async function front(t: TestContext, answer: http.RequestListener): Promise<string> {
   const server = http.createServer(answer)
   server.listen(0, '127.0.0.1')
@@ -78,10 +78,13 @@ test('a file that cannot be used is let go of', async (t) => {
   await createClient({ ...nowhere, file }).close(0)
 })
 
-/** The functions of node:fs that a lock is taken with. */
+/** The functions of node:fs that taking a lock uses. */
 const used = ['linkSync', 'readdirSync', 'readFileSync', 'rmSync', 'writeFileSync'] as const
 
-/** Does something before the nth of their calls. Returns whether there was one. */
+/**
+ * Does something before the nth of their calls. restore returns whether there
+ * was an nth call.
+ */
 function before(t: TestContext, nth: number, what: () => void): { restore(): boolean } {
   let calls = 0
   const real = Object.fromEntries(used.map((name) => [name, fs[name]]))
@@ -113,7 +116,7 @@ for (const [what, steps] of Object.entries(visits)) {
     for (let nth = 0; ; nth++) {
       const home = folder(t)
       const file = join(home, 'queue')
-      writeFileSync(file + '.lock.1', `${process.pid} 1`) // the number is ours, but it was another process
+      writeFileSync(file + '.lock.1', `${process.pid} 1`) // the number is ours, but belonged to another process
       const clients: Client[] = []
       const come = () => {
         try {
@@ -126,13 +129,13 @@ for (const [what, steps] of Object.entries(visits)) {
         const there = readdirSync(home)
         come()
         if (steps > 1 && clients.pop()) {
-          for (const name of readdirSync(home)) if (!there.includes(name)) rmSync(join(home, name)) // as it does when it is closed
+          for (const name of readdirSync(home)) if (!there.includes(name)) rmSync(join(home, name)) // as closing does
         }
         if (steps > 2) come()
       })
       come()
       const inTime = restore()
-      if (steps === 2) assert.ok(clients.length <= 1) // one that has the lock only for a moment may be in the way
+      if (steps === 2) assert.ok(clients.length <= 1) // a client that has the lock only for a moment may be in the way
       else assert.equal(clients.length, 1, `${clients.length} have the lock, call ${nth}`)
       assert.equal(readdirSync(home).filter((name) => name.includes('.lock')).length, clients.length, `call ${nth}`)
       for (const client of clients) await client.close(0)
@@ -154,7 +157,10 @@ test('a file that fills its disk is used again once all is delivered, by the nex
   const { appendFile } = Object.getPrototypeOf(handle)
   await handle.close()
   const { openSync } = fs
-  /** From now on files can be made and removed, but nothing can be written into any of ours. */
+  /**
+   * From now on, files can be created and removed, but nothing can be written
+   * into ours.
+   */
   const fill = (full = true) => {
     Object.getPrototypeOf(handle).appendFile = full
       ? () => Promise.reject(Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }))
@@ -187,7 +193,7 @@ test('a file that fills its disk is used again once all is delivered, by the nex
 
   fill()
   up = true
-  const next = createClient(options) // of which nothing can be stored, not even to begin with
+  const next = createClient(options) // nothing of it can be stored, not even the beginning
   assert.equal(await next.track('step', { n: 4 }, { ids }), true)
   assert.deepEqual([(await next.close()).delivered, disk()], [2, 2])
   free()

@@ -1,10 +1,10 @@
-// Keeping to the server's limits.
+// Tests that the client keeps to the server's limits.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createClient } from '../src/node.ts'
 import { key, project, proxy, start } from './server.ts'
 
-/** Twenty requests in two seconds, and ten times as much to send. */
+/** Twenty requests in two seconds, and ten times as many to send. */
 const tight = { limit: 20, window: '2s' }
 
 test('a client that obeys is not refused once, at ten times the limit', async (t) => {
@@ -21,12 +21,13 @@ test('a client that obeys is not refused once, at ten times the limit', async (t
   const refused = front.statuses.filter((status) => status === 429).length
   t.diagnostic(`${n} events, ${front.statuses.length} requests, ${refused} refused`)
   assert.equal(refused, 0)
-  // It uses what it may, too: more than one window's worth.
+  // The client also uses the limit: more than one window's worth.
   assert.ok(front.statuses.length > 20, `only ${front.statuses.length} requests`)
 })
 
 test('a client that is refused comes back when it is told to, and not before', async (t) => {
-  // A window that is long enough to be spent, and to be called in once more, on a busy machine.
+  // The window is long enough for a busy machine to use it up and to make one
+  // more call in it.
   const server = await start(t, { limit: { limit: 20, window: '10s' } })
   for (let i = 0; i < 20; i++) await fetch(`${server.url}/track/v2/projects/${project}/system/time?access_token=${key}`)
   const times: number[] = []
@@ -36,7 +37,7 @@ test('a client that is refused comes back when it is told to, and not before', a
   const report = await client.close(60_000)
   assert.equal(report.delivered, 1)
   assert.deepEqual(front.statuses, [429, 200])
-  const slack = 50 // milliseconds that timers are known to fire early, and requests to take
+  const slack = 50 // milliseconds that timers may fire early, and requests take
   assert.ok(times[1]! - times[0]! >= 1000 - slack, `it waited ${times[1]! - times[0]!} ms`)
   assert.equal((await server.events({ cookie: 'c' })).length, 1)
 })

@@ -1,4 +1,4 @@
-// The client in Node against the real server.
+// Tests the client in Node against the real server.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -115,7 +115,8 @@ test('a process that is killed has what it accepted sent by the next', async (t)
   const server = await start(t)
   const front = await proxy(t, () => server.url, (nth) => (nth % 2 ? 'lost' : 'pass'))
   const file = join(folder(t), 'queue', 'events.ndjson')
-  // It says each number once track has accepted it, and is killed in the middle.
+  // It prints each number once track has accepted it, and is killed in the
+  // middle.
   const script = `
     import { createClient } from ${JSON.stringify(new URL('../dist/node.js', import.meta.url).href)}
     const client = createClient(${JSON.stringify({ url: front.url, project, key, file, flushInterval: 5 })})
@@ -134,7 +135,7 @@ test('a process that is killed has what it accepted sent by the next', async (t)
   const report = await client.close(30_000)
   assert.deepEqual([report.pending, report.kept], [0, true])
   const stored = numbers(await server.events({ cookie: 'c' }))
-  // One more may have been accepted than was said.
+  // One more than those printed may have been accepted.
   assert.deepEqual(stored.slice(0, last + 1), upTo(last + 1))
   assert.ok(stored.length <= last + 2)
   assert.equal(new Set(stored).size, stored.length)
@@ -147,7 +148,7 @@ test('the queue on disk: what is pending is told, kept, and sent the next time',
   for (const n of upTo(3)) await first.track('step', { n }, { ids: { cookie: 'c' } })
   assert.throws(() => createClient(options), /in use/)
   assert.deepEqual(await first.close(50), { delivered: 0, rejected: 0, pending: 3, kept: true })
-  // A line that did not come whole, as after a power cut, does not spoil the others.
+  // An incomplete line, as after a power cut, does not spoil the others.
   appendFileSync(file, 'zzzzzzzzzz {"name":"customers","data":{"customer_ids":{}')
   const server = await start(t)
   const second = createClient({ ...options, url: server.url })
@@ -179,7 +180,7 @@ test('the queue on disk: whatever bit flips is told of, and spoils no more than 
 
 test('a lock whose process has ended does not hold', async (t) => {
   const file = join(folder(t), 'queue')
-  writeFileSync(file + '.lock.1', `${process.pid} 1`) // the number is ours, but it was another process
+  writeFileSync(file + '.lock.1', `${process.pid} 1`) // the number is ours, but belonged to another process
   await createClient({ url: 'http://127.0.0.1:9', project, key, file }).close(0)
 })
 
@@ -194,7 +195,8 @@ test('of two who come for the lock at once one gets it, wherever the other one s
     }
   }
   const write = fs.writeFileSync
-  // A file is made, and then written: the other one comes between the two.
+  // A file is created first and written later: the other client comes between
+  // the two.
   const slow = t.mock.method(fs, 'writeFileSync', (path: string, ...rest: [string, fs.WriteFileOptions]) => {
     slow.mock.restore()
     syncBuiltinESMExports()
@@ -234,7 +236,7 @@ test('a full queue drops the newest, the oldest, or makes wait, and counts', asy
 
 test('a batch that is not understood is halved until the culprit is found', async (t) => {
   const server = await start(t)
-  // A proxy that has something against one event.
+  // A proxy that refuses one event.
   const front = await proxy(t, () => server.url, () => 'pass')
   const picky = globalThis.fetch
   t.after(() => (globalThis.fetch = picky))

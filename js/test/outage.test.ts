@@ -1,4 +1,5 @@
-// What must not cost anything: being turned away, stores that break, functions of the owner that throw or call back.
+// Outages that must not lose anything: refused keys, stores that break,
+// functions of the owner that throw or call back.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -14,7 +15,7 @@ import { folder, key, project, start } from './server.ts'
 const ids = { cookie: 'c' }
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i)
 
-/** Starts a server that answers as it is told to, until the end of the test. */
+/** Starts a server with the given answers, until the end of the test. */
 async function front(t: TestContext, answer: (request: http.IncomingMessage, response: http.ServerResponse) => void): Promise<string> {
   const server = http.createServer((request, response) => void request.resume().on('end', () => answer(request, response)))
   server.listen(0, '127.0.0.1')

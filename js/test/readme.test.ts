@@ -1,4 +1,5 @@
-// What js/README.md shows, run as it stands: imported by the package's own name, as its users do.
+// Runs the examples in js/README.md as they are. They import the package by its
+// own name, as its users do.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'

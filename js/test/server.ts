@@ -1,4 +1,5 @@
-// A real server for the tests, and a proxy before it that does what networks do.
+// A real server for the tests, and a proxy in front of it that behaves like a
+// bad network.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -19,7 +20,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 
 export const wide = { limit: 4_000_000, window: '60s' }
 
-/** Builds the program. Go's cache makes the second time short. */
+/** Builds the program. Go's cache makes later builds fast. */
 function binary(): string {
   const path = join(root, 'bin', 'trackway-js-test')
   const { status } = spawnSync('go', ['build', '-o', path, './cmd/trackway'], { cwd: root, stdio: 'inherit' })
@@ -29,14 +30,14 @@ function binary(): string {
 
 let built: string | undefined
 
-/** One running server. */
+/** A running server. */
 export interface Server {
   url: string
-  /** Returns the events of a customer, by the private key. */
+  /** Returns the events of a customer, read with the private key. */
   events(ids: object): Promise<{ type: string; timestamp: number; properties: Record<string, any> }[]>
-  /** Returns a customer, or undefined if there is none. */
+  /** Returns a customer, or undefined if it does not exist. */
   customer(ids: object): Promise<{ ids: any; properties: any; events: any[] } | undefined>
-  /** Returns what was counted this month. */
+  /** Returns this month's counts. */
   usage(): Promise<{ processed: number; stored: number; duplicate: number; refused: number }>
   stop(): Promise<void>
 }
@@ -48,7 +49,7 @@ export interface Settings {
   servers?: { name: string; url: string }[]
 }
 
-/** Starts a server until the end of the test. */
+/** Starts a server that runs until the end of the test. */
 export async function start(t: TestContext, { limit = wide, listen = '127.0.0.1:0', dir, servers = [] }: Settings = {}): Promise<Server> {
   built ??= binary()
   const home = dir ?? folder(t)
@@ -78,7 +79,7 @@ export async function start(t: TestContext, { limit = wide, listen = '127.0.0.1:
   return { url, customer, usage, stop, events: async (ids) => (await customer(ids))?.events ?? [] }
 }
 
-/** A folder that is there until the end of the test. */
+/** Makes a folder that exists until the end of the test. */
 export function folder(t: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), 'trackway-js-'))
   t.after(() => rmSync(dir, { recursive: true, force: true }))
@@ -115,26 +116,26 @@ async function ready(child: ChildProcess): Promise<string> {
         return address
       }
     } catch {
-      // A line that is not of the log.
+      // A line that is not from the log.
     }
   }
   throw new Error('the server ended:\n' + said)
 }
 
-/** What a proxy does with a request. */
+/** The ways in which a proxy can treat a request. */
 export type Fate = 'pass' | 'mute' | 'slow' | 'reset' | 'lost' | 'cut' | 500 | 503 | 429
 
-/** A proxy before a server. */
+/** A proxy in front of a server. */
 export interface Proxy {
   url: string
-  /** What was done with the requests so far. */
+  /** The treatment of each request so far. */
   fates: Fate[]
-  /** Statuses of the answers that were passed on. */
+  /** Statuses of the answers that it passed on. */
   statuses: number[]
   close(): Promise<void>
 }
 
-/** Starts a proxy that asks fate about every request but preflights. */
+/** Starts a proxy that calls fate for every request except preflights. */
 export async function proxy(t: TestContext, target: () => string, fate: (nth: number) => Fate): Promise<Proxy> {
   const fates: Fate[] = []
   const statuses: number[] = []
@@ -146,7 +147,7 @@ export async function proxy(t: TestContext, target: () => string, fate: (nth: nu
     if (typeof what === 'number' || what === 'mute') {
       request.resume()
       response.writeHead(what === 'mute' ? 200 : what, { 'Access-Control-Allow-Origin': '*', 'Content-Type': 'application/json' })
-      if (what === 'mute') return void response.end('{"results":[{}],"success":true}') // of one command
+      if (what === 'mute') return void response.end('{"results":[{}],"success":true}') // as for one command
       return void response.end('{"errors":{"code":0,"description":"chaos"}}')
     }
     const { pathname, search } = new URL(request.url!, 'http://x')
@@ -176,7 +177,7 @@ export async function proxy(t: TestContext, target: () => string, fate: (nth: nu
   return { url: `http://127.0.0.1:${(front.address() as AddressInfo).port}`, fates, statuses, close }
 }
 
-/** Passes half of an answer on, and breaks off. */
+/** Passes on half of an answer, and breaks the connection. */
 function cut(answer: http.IncomingMessage, response: http.ServerResponse): void {
   const parts: Buffer[] = []
   answer.on('data', (part: Buffer) => parts.push(part))
@@ -187,10 +188,13 @@ function cut(answer: http.IncomingMessage, response: http.ServerResponse): void 
   })
 }
 
-/** All that can go wrong, each once, with no more than two in a row: the waits double with each. */
+/**
+ * Everything that can go wrong, each at least once, with at most two failures
+ * in a row: the waits double with each.
+ */
 export const chaos: readonly Fate[] = ['lost', 'pass', 'reset', 'cut', 'slow', 500, 'pass', 503, 'lost', 'pass', 429, 'pass', 'cut', 'slow']
 
-/** Waits until something is so. */
+/** Waits until a condition holds. */
 export async function until(what: string, so: () => Promise<boolean> | boolean, patience = 30_000): Promise<void> {
   const end = Date.now() + patience
   while (!(await so())) {

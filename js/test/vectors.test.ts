@@ -1,4 +1,4 @@
-// Holds the SDK to openapi/vectors, the same files that the Go SDK is held to.
+// Tests the SDK against openapi/vectors, the files that also test the Go SDK.
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
@@ -21,7 +21,10 @@ interface Case {
 const folder = new URL('../../openapi/vectors/', import.meta.url)
 const load = (name: string): { parameters?: any; cases: Case[] } => JSON.parse(readFileSync(new URL(name, folder), 'utf8'))
 
-/** Runs the cases of a file. A member of given that is not known to the test is a rule that is not known to us. */
+/**
+ * Runs the cases of a file. An unknown member of given would be a rule that the
+ * SDK does not know.
+ */
 function vectors(name: string, known: string[], run: (c: Case, parameters: any) => void): void {
   describe(name, () => {
     const { parameters, cases } = load(name)

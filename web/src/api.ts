@@ -1,9 +1,10 @@
-// What the server answers to these pages, under /grid/. Times are Unix seconds with decimals where nothing else is said, a
-// project is named by its token, and customers and sequence numbers are strings, since they need 64 bits.
+// The server's answers to these pages, under /grid/. Times are Unix seconds
+// with decimals unless a comment says otherwise. A project is named by its
+// token. Customers and sequence numbers are strings, because they need 64 bits.
 
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
-/** Identifiers: a hard one has one value, a soft one may have several. */
+/** Identifiers: a hard one has one value, a soft one can have several. */
 export type Ids = { [name: string]: string | string[] };
 
 export type Properties = { [name: string]: Json };
@@ -23,11 +24,17 @@ export interface Project {
   hard: string[];
   soft: string[];
   personal: string[];
-  /** One of the project's public keys, for the line that empty pages offer to copy. */
+  /**
+   * One of the project's public keys, for the command that empty pages offer to
+   * copy.
+   */
   public_key: string | null;
 }
 
-/** What became of commands; limited counts requests that were answered 429. */
+/**
+ * The outcomes of commands. limited counts requests that were answered with
+ * 429.
+ */
 export interface Rates {
   accepted: number;
   refused: number;
@@ -37,7 +44,7 @@ export interface Rates {
 
 export type Outcome = keyof Rates;
 
-/** Counts in steps of seconds; null where the server did not run. */
+/** Counts in steps of seconds; null while the server was not running. */
 export type Series = { start: number; step: number } & { [outcome in Outcome]: (number | null)[] };
 
 /** GET /grid/overview. */
@@ -65,7 +72,7 @@ export interface LiveEvent {
 
 /** GET /grid/live, `event: rejected`. */
 export interface Rejected {
-  /** null: the project is not configured any more. */
+  /** null: the project is no longer configured. */
   project: string | null;
   received: number;
   command: string;
@@ -77,15 +84,19 @@ export interface Rejected {
 }
 
 /**
- * GET /grid/live, `event: leftout`, a list of all of the last hour whenever one is added: identifiers of commands that named nobody,
- * and so were treated as if they were absent.
+ * GET /grid/live, `event: leftout`. Whenever one is added, this is a list of
+ * all from the last hour: identifiers in commands that named nobody, and so
+ * were ignored.
  */
 export interface LeftOut {
   project: string;
   identifier: string;
-  /** empty: null or no text; listed: a text that the project lists; signs: no letter and no digit. */
+  /**
+   * empty: null or no text; listed: a text in the project's list; signs: no
+   * letter and no digit.
+   */
   why: "empty" | "listed" | "signs";
-  /** The text as the project lists it. */
+  /** The text as in the project's list. */
   value: string | null;
   count: number;
   first: number;
@@ -96,13 +107,19 @@ export interface LeftOut {
   address: string;
 }
 
-/** GET /grid/live, `event: stats`, each second; dropped is what this watcher did not get: it was too slow, or they were too many. */
+/**
+ * GET /grid/live, `event: stats`, each second. dropped counts what this watcher
+ * did not get, because it was too slow or there was too much.
+ */
 export interface Stats extends Rates {
   now: number;
   dropped: number;
 }
 
-/** customersPath asks for a page of customers: GET /grid/customers. Who is looked for lies behind the #, as a cursor does. */
+/**
+ * customersPath returns the request for a page of customers: GET
+ * /grid/customers. The search comes after the #, as does the cursor.
+ */
 export function customersPath(project: string, search: { q: string; cursor?: string }, page: { rows: string; order?: string }): string {
   const filled = (of: object) => new URLSearchParams(Object.entries(of).filter(([, value]) => value !== ""));
   const behind = filled(search).toString();
@@ -115,7 +132,7 @@ export interface CustomerPage {
   next: string | null;
   total: number | null;
   searched: number;
-  /** false: the time for a search was over first; `next` goes on. */
+  /** false: the search ran out of time; `next` continues it. */
   complete: boolean;
 }
 
@@ -140,7 +157,7 @@ export interface Customer {
   complete: boolean;
 }
 
-/** Two customers became one, because a command (cause) named both. */
+/** Two customers were merged, because a command (cause) named both. */
 export interface Merge {
   time: number;
   cause: Ids;
@@ -186,19 +203,30 @@ export interface Policy {
   candidate: number | null;
   calls: number;
   refused: number;
-  /** Calls that mode `report` let through, and those that the candidate would have refused. */
+  /**
+   * Calls that mode `report` let through, and calls that the candidate would
+   * have refused.
+   */
   would_refuse: number;
   candidate_refused: number;
   callers: number;
-  /** Calls of a caller in its window: how near callers come to the limit. */
+  /**
+   * How many calls callers make in a window: how close they come to the limit.
+   */
   distribution: { p50: number; p95: number; p99: number; max: number };
 }
 
-/** As in GET /api/limits/callers: who calls, and what they send. first and last are RFC 3339. */
+/**
+ * As in GET /api/limits/callers: the callers, and what they send. first and
+ * last are in RFC 3339.
+ */
 export interface Caller {
   policy: string;
   address: string;
-  /** How the address was found: the peer, or by which header past which proxies. */
+  /**
+   * How the address was found: it is the peer's, or from a header that passed
+   * some proxies.
+   */
   address_from: string;
   calls: number;
   refused: number;
@@ -210,7 +238,9 @@ export interface Caller {
   user_agents: string[];
   event_types: string[];
   bodies: number;
-  /** The share of the bodies that were, byte for byte, one of the caller's last few. */
+  /**
+   * The share of bodies that were identical to one of the caller's last few.
+   */
   repeats: number;
 }
 

@@ -1,4 +1,5 @@
-// The frame of all pages: where one is, what else there is, and how things stand with the server.
+// The frame of all pages: the menu, the present place, and the state of the
+// server.
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useErrorBoundary, useLayoutEffect, useRef } from "preact/hooks";
@@ -52,12 +53,15 @@ export function App() {
   );
 }
 
-/** useStartAnew reads again now and then what all pages need: projects and types of events come and go. */
+/**
+ * useStartAnew reads again now and then what all pages need: projects and event
+ * types come and go.
+ */
 function useStartAnew(): void {
   const inUse = visible.value && link.value.up && session.value === "in";
   useEffect(() => {
     if (!inUse) return;
-    if (Date.now() - loadedAt > 1000) void load("poll").catch(() => undefined); // whoever was away may find another server
+    if (Date.now() - loadedAt > 1000) void load("poll").catch(() => undefined); // the server may be another one by now
     const timer = setInterval(() => void load("poll").catch(() => undefined), 300_000);
     return () => clearInterval(timer);
   }, [inUse]);
@@ -106,7 +110,7 @@ function Header() {
   );
 }
 
-/** Banner tells what stands between the page and the server, if anything does. */
+/** Banner says what keeps the page from reaching the server. */
 function Banner() {
   const seconds = useCountdown(link.value.up ? waitingUntil.value : link.value.retryAt);
   if (!link.value.up) {
@@ -137,14 +141,16 @@ function Banner() {
   return (
     <div class="toast" role="status">
       <p>
-        One moment. The server answers this dashboard only so often, so that tracking comes first.
+        One moment. The server limits requests of this dashboard, so that tracking comes first.
         <span aria-hidden="true"> Going on in {seconds} s.</span>
       </p>
     </div>
   );
 }
 
-/** useCountdown returns the whole seconds until a time, and keeps them current. */
+/**
+ * useCountdown returns the whole seconds until a time, and keeps them current.
+ */
 function useCountdown(until: number): number {
   const left = () => Math.max(0, Math.ceil((until - Date.now()) / 1000));
   const seconds = useSignal(left());
@@ -158,13 +164,17 @@ function useCountdown(until: number): number {
   return seconds.value;
 }
 
-/** Main shows the page. A change of page moves the focus to it, so that a screen reader tells where one is. */
+/**
+ * Main shows the page. When the page changes, it gets the focus, so that screen
+ * readers announce it.
+ */
 function Main() {
   const main = useRef<HTMLElement>(null);
   const { page, query } = route.value;
   const place = page === "customer" ? page + query.get("customer") : page;
   const first = useRef(true);
-  // With the page itself, not after it: who types at once must not lose the focus again.
+  // Together with the page, not later: somebody who types at once must not lose
+  // the focus again.
   useLayoutEffect(() => {
     document.title = `${titleOf(page)} · ${start.value?.server.name ?? "Trackway"}`;
     if (!first.current) {
@@ -180,12 +190,15 @@ function Main() {
   );
 }
 
-/** Shown is a page, or what to do where it cannot be drawn, which is our own fault. */
+/**
+ * Shown is a page or, if it cannot be drawn because of a bug, advice what to
+ * do.
+ */
 function Shown({ page }: { page: Page }) {
   const View = views[page];
   const [error, again] = useErrorBoundary((reason) => console.error(reason));
   if (error === undefined) return <View />;
-  return <Waiting title={titleOf(page)} error={`This page cannot be shown, which is a mistake of Trackway. Please report it: ${String(error)}`} again={again} />;
+  return <Waiting title={titleOf(page)} error={`This page cannot be shown because of a bug in Trackway. Please report it: ${String(error)}`} again={again} />;
 }
 
 function titleOf(page: Page): string {

@@ -1,14 +1,18 @@
-// How figures and times are written. All of it is pure: the zone and the language are the viewer's.
+// The format of numbers and times. All functions are pure: the zone and the
+// language are the viewer's.
 
 const language = typeof navigator === "undefined" ? "en" : navigator.language;
 
-/** exact writes all digits of a number, grouped: 1,234,567. */
+/** exact formats all digits of a number, grouped: 1,234,567. */
 export function exact(n: number): string {
   return exactly.format(n);
 }
 const exactly = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 
-/** short writes a number so that it is read at a glance: 1,234 as it is, 12.3 k, 1.2 M. What was left out stands in exact. */
+/**
+ * short formats a number for reading at a glance: 1,234 as it is, 12.3 k, 1.2
+ * M. exact formats what it leaves out.
+ */
 export function short(n: number): string {
   const size = Math.abs(n);
   if (size < 10_000) return exactly.format(Math.round(n * 10) / 10);
@@ -29,7 +33,7 @@ function three(n: number): string {
   return Number(n.toPrecision(3)).toString();
 }
 
-/** bytes writes an amount of memory in powers of 1024. */
+/** bytes formats an amount of memory in powers of 1024. */
 export function bytes(n: number): string {
   let size = n;
   for (const unit of ["B", "KiB", "MiB", "GiB", "TiB"]) {
@@ -39,7 +43,7 @@ export function bytes(n: number): string {
   return `${three(size)} PiB`;
 }
 
-/** percent writes a share; one that is not nothing is never written as 0. */
+/** percent formats a share. A share that is not zero never appears as 0. */
 export function percent(part: number, whole: number): string {
   if (whole <= 0 || part <= 0) return "0 %";
   const share = (part / whole) * 100;
@@ -48,7 +52,7 @@ export function percent(part: number, whole: number): string {
   return `${share < 10 ? Number(share.toFixed(1)) : Math.round(share)} %`;
 }
 
-/** span writes a length of time by its two largest units: 3 d 4 h. */
+/** span formats a duration by its two largest units: 3 d 4 h. */
 export function span(seconds: number): string {
   const parts: string[] = [];
   let rest = Math.max(0, Math.round(seconds));
@@ -68,12 +72,12 @@ const spans: [number, string][] = [
   [1, "s"],
 ];
 
-/** count writes a number with its noun: 1 event, 2 events. */
+/** count formats a number with its noun: 1 event, 2 events. */
 export function count(n: number, one: string, many = `${one}s`): string {
   return `${short(n)} ${n === 1 ? one : many}`;
 }
 
-/** Clock writes times in a zone; the viewer's, unless a test names one. */
+/** Clock formats times in a zone: the viewer's, unless a test names one. */
 export class Clock {
   private readonly date: Intl.DateTimeFormat;
   private readonly dayOfYear: Intl.DateTimeFormat;
@@ -118,17 +122,20 @@ export class Clock {
     return `${this.hours.format(ms)}.${String(((ms % 1000) + 1000) % 1000).padStart(3, "0")}`;
   }
 
-  /** recent: 14:05:09 today, 22 Nov, 14:05 before, and the date of another year. */
+  /**
+   * recent: 14:05:09 for today, 22 Nov, 14:05 for earlier days, and the date
+   * for another year.
+   */
   recent(seconds: number, now: number): string {
     return this.earlier(seconds, now) ?? this.time(seconds);
   }
 
-  /** moment is recent to the millisecond: 14:05:09.123. */
+  /** moment is recent with milliseconds: 14:05:09.123. */
   moment(seconds: number, now: number): string {
     return this.earlier(seconds, now) ?? this.milli(seconds);
   }
 
-  /** earlier returns null for what was today: then the time says it all. */
+  /** earlier returns null for today, when the time says enough. */
   private earlier(seconds: number, now: number): string | null {
     const day = this.day(seconds);
     if (day === this.day(now)) return null;
@@ -147,18 +154,21 @@ export class Clock {
   }
 }
 
-/** iso writes Unix seconds as 2026-11-22T14:05:09.123Z; empty for what is no time. */
+/**
+ * iso formats Unix seconds as 2026-11-22T14:05:09.123Z. It returns an empty
+ * text if they are not a time.
+ */
 export function iso(seconds: number): string {
   const date = new Date(Math.round(seconds * 1000));
   return Number.isNaN(date.getTime()) ? "" : date.toISOString();
 }
 
-/** utc is what the tip of a time says: 2026-11-22 14:05:09.123 UTC. */
+/** utc formats the tooltip of a time: 2026-11-22 14:05:09.123 UTC. */
 export function utc(seconds: number): string {
   return iso(seconds).replace("T", " ").replace("Z", " UTC");
 }
 
-/** ago writes how long before now a time was, in words. */
+/** ago says in words how long before now a time was. */
 export function ago(seconds: number, now: number): string {
   const past = now - seconds;
   return past < 1 ? "just now" : `${span(past).split(" ").slice(0, 2).join(" ")} ago`;

@@ -1,4 +1,5 @@
-// Keys that work everywhere. Single keys can be switched off (WCAG 2.1.4), and never act while somebody types.
+// Keys that work everywhere. Single keys can be switched off (WCAG 2.1.4), and
+// do nothing while somebody types.
 
 import { signal } from "@preact/signals";
 import { href, go, type Page } from "./route.ts";
@@ -6,7 +7,7 @@ import { session, shortcuts } from "./state.ts";
 
 export const helpOpen = signal(false);
 
-/** The keys, as the help lists them. */
+/** The keys, in the order of the help. */
 export const keys: readonly (readonly [string, string])[] = [
   ["1 2 3 4", "Overview, Live, Customers, Limits"],
   ["/", "Search or filter"],
@@ -19,14 +20,14 @@ export const keys: readonly (readonly [string, string])[] = [
 
 const places: readonly Page[] = ["overview", "live", "customers", "limits"];
 
-/** typing says whether keys belong to a field. */
+/** typing reports whether a key press belongs to a field. */
 export function typing(event: KeyboardEvent): boolean {
   const target = event.target;
   if (!(target instanceof HTMLElement)) return false;
   return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
 }
 
-/** plain says whether an event is a single key that may act. */
+/** plain reports whether an event is a single key that may act. */
 export function plain(event: KeyboardEvent): boolean {
   const held = event.ctrlKey || event.metaKey || event.altKey;
   return !held && shortcuts.value === "on" && !typing(event) && !document.querySelector("dialog[open]");
@@ -36,7 +37,7 @@ export function listenForKeys(): void {
   addEventListener("keydown", (event) => {
     if (session.value !== "in" || !plain(event)) return;
     const place = places[Number(event.key) - 1];
-    if (event.defaultPrevented) return; // a list has taken it
+    if (event.defaultPrevented) return; // a list has handled it
     if (event.key === "?") helpOpen.value = true;
     else if (event.key === "/") document.querySelector<HTMLElement>("[data-search]")?.focus();
     else if (place) go(href(place));
@@ -49,7 +50,10 @@ export function listenForKeys(): void {
   });
 }
 
-/** Rows that j and k go through: those that say so, or the one row of a long list that can be reached, which goes on by itself. */
+/**
+ * The rows that j and k go through: rows that are marked as such, and the one
+ * reachable row of a long list, which then handles the keys itself.
+ */
 function rows(): HTMLElement[] {
   return [...document.querySelectorAll<HTMLElement>("[data-row], .virtual [role=row][tabindex='0']")];
 }

@@ -1,4 +1,5 @@
-// Where in the dashboard one is: #/customers?q=jane. All of it lies behind the #, so that ids of customers reach no log.
+// The place within the dashboard: #/customers?q=jane. Everything comes after
+// the #, so customers' ids appear in no log.
 
 import { computed, signal } from "@preact/signals";
 
@@ -10,7 +11,7 @@ export interface Route {
   query: URLSearchParams;
 }
 
-/** parse reads a hash; one that names no page is the overview's. */
+/** parse parses a hash. One that names no page means the overview. */
 export function parse(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const page = pages.find((name) => name === path) ?? "overview";
@@ -19,7 +20,7 @@ export function parse(hash: string): Route {
 
 type Query = { [name: string]: string | readonly string[] | null | undefined };
 
-/** href writes a hash; what is empty is left out. */
+/** href returns a hash without its empty parts. */
 export function href(page: Page, query: Query = {}): string {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
@@ -36,15 +37,20 @@ const hash = signal(typeof location === "undefined" ? "" : location.hash);
 /** The present place. */
 export const route = computed(() => parse(hash.value));
 
-/** How far the page that is being gone back to was scrolled; 0 for one that is new. */
+/**
+ * The scroll position of the page that the user goes back to; 0 for a new page.
+ */
 export let scrolled = 0;
 
-/** follow keeps the route in step with the address bar, and remembers how far each step of the history was scrolled. */
+/**
+ * follow keeps the route in step with the address bar, and remembers the scroll
+ * position of each step in the history.
+ */
 export function follow(): void {
   const positions = new Map<number, number>();
   let count = 0;
   let step = 0;
-  history.scrollRestoration = "manual"; // the browser's own comes before the page is drawn
+  history.scrollRestoration = "manual"; // the browser would scroll before the page is drawn
   addEventListener("hashchange", () => {
     positions.set(step, scrollY);
     const known = (history.state as { step?: number } | null)?.step;
@@ -56,7 +62,10 @@ export function follow(): void {
   history.replaceState({ step }, "");
 }
 
-/** go moves on; replace leaves no step for the Back button, as suits a search that is being typed. */
+/**
+ * go goes to a place. With replace, it leaves no step for the Back button, as
+ * for a search while it is being typed.
+ */
 export function go(to: string, replace = false): void {
   if (to === location.hash) return;
   if (replace) {

@@ -1,4 +1,4 @@
-// Signing in and out, and what is read once for all pages.
+// Signing in and out, and the data that all pages need, which is read once.
 
 import { batch, effect } from "@preact/signals";
 import type { Start } from "./api.ts";
@@ -6,10 +6,13 @@ import { forget, get, pacer, post, Refusal, sleep, Unreachable } from "./net/cli
 import type { Urgency } from "./net/pacer.ts";
 import { closed, link, session, start, trouble, updated, visible } from "./state.ts";
 
-/** When load was answered last, milliseconds since 1970. */
+/** When load last got an answer, in milliseconds since 1970. */
 export let loadedAt = 0;
 
-/** load reads what all pages need, and so finds out whether somebody is signed in, and whether the pages are the server's still. */
+/**
+ * load reads what all pages need. This also shows whether the user is signed
+ * in, and whether the pages are still those of the server.
+ */
 export async function load(urgency: Urgency): Promise<void> {
   const known = await get<Start>("/grid/start", urgency, new AbortController().signal);
   const grid = known.limits.grid;
@@ -22,7 +25,10 @@ export async function load(urgency: Urgency): Promise<void> {
   });
 }
 
-/** boot loads until there is an answer, whatever it is; a tab that was opened in the background, once somebody looks at it. */
+/**
+ * boot calls load until there is any answer. A tab that was opened in the
+ * background waits until it is visible.
+ */
 export async function boot(): Promise<void> {
   await until(() => visible.value);
   while (session.value === "unknown") {
@@ -50,7 +56,10 @@ export async function signIn(password: string): Promise<void> {
   await load("person");
 }
 
-/** signOut ends the session at the server, and lets go of all that was read whether that worked or not. */
+/**
+ * signOut ends the session at the server. Whether that works or not, it drops
+ * everything that was read.
+ */
 export async function signOut(): Promise<void> {
   try {
     await post("/grid/session", null, "DELETE");

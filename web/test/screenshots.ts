@@ -1,4 +1,5 @@
-// Pictures of every page: light, dark and on a phone, of a server that is fed while it is looked at.
+// Takes pictures of every page, in light, in dark and on a phone, while a
+// server receives data.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,12 +19,15 @@ const looks: { [look: string]: BrowserContextOptions } = {
 const people = ["jane", "noor", "piotr", "amelie", "kofi", "yuki", "olga", "mateo", "ines", "hugo"];
 const visits = ["/", "/shop", "/shop/boots-42", "/about", "/checkout"];
 
-/** pick goes through values without a pattern that the eye sees, the same way each time. */
+/**
+ * pick goes through values without a visible pattern, but the same way each
+ * time.
+ */
 function pick<T>(values: readonly T[], n: number): T {
   return values[Math.floor(Math.abs(Math.sin(n * 12.9898) * 43_758.5453) % values.length)]!;
 }
 
-/** happening is the nth thing that happens. */
+/** happening returns the nth command. */
 function happening(n: number): Command {
   const who = `${pick(people, n)}@example.com`;
   const kind = pick(["page_visit", "page_visit", "page_visit", "view_item", "view_item", "cart_update", "search", "purchase", "campaign"], n + 0.5);
@@ -53,14 +57,17 @@ async function meet(server: Server): Promise<void> {
   );
 }
 
-/** traffic sends events for some seconds, in waves, so that the charts have something to show. */
+/**
+ * traffic sends events for some seconds, in waves, so that the charts show
+ * something.
+ */
 async function traffic(server: Server, seconds: number): Promise<void> {
   const start = performance.now();
   for (let n = 5000; ; ) {
     const passed = (performance.now() - start) / 1000;
     if (passed > seconds) return;
     const many = Math.round(12 + 9 * Math.sin(passed / 9) + 4 * Math.sin(passed / 2.3));
-    await feed(server, n, n + many).catch(() => undefined); // some of them are over the limit
+    await feed(server, n, n + many).catch(() => undefined); // some of them exceed the limit
     n += many;
     await setTimeout(120);
   }
@@ -75,7 +82,10 @@ async function signIn(page: Page, server: Server, look: string): Promise<void> {
   await page.getByRole("navigation", { name: "Pages", exact: true }).waitFor();
 }
 
-/** picture shows the window, or the whole page in a window as high as it needs: what is fixed at the bottom stays there. */
+/**
+ * picture shows the window, or the whole page in a window that is high enough
+ * for it: what is fixed at the bottom stays there.
+ */
 async function picture(page: Page, name: string, whole: boolean): Promise<void> {
   const size = page.viewportSize();
   if (whole && size) {

@@ -1,4 +1,4 @@
-// A real server with a fresh data directory, for tests of the pages.
+// A real server with a new data directory, for tests of the pages.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -30,7 +30,10 @@ export interface Limit {
   shop?: boolean;
 }
 
-/** config writes a configuration; limits are wide where a test is about something else. */
+/**
+ * config writes a configuration. Limits are wide if the test is about something
+ * else.
+ */
 function config({ track = 4_000_000, grid = 100_000, shop = false }: Limit): string {
   return `
 server: {name: ts1.test, region: test}
@@ -61,7 +64,7 @@ export class Server {
   private process: ChildProcess | undefined;
   private log = "";
 
-  /** start runs a server until stop. */
+  /** start runs a server until stop is called. */
   static async start(limit: Limit = {}): Promise<Server> {
     const server = new Server();
     server.configure(limit);
@@ -69,7 +72,7 @@ export class Server {
     return server;
   }
 
-  /** again starts the server anew, where it was and with what it stored. */
+  /** again restarts the server at the same address, with its data. */
   async again(): Promise<void> {
     await this.run(new URL(this.url).host);
   }
@@ -98,7 +101,10 @@ export class Server {
     await this.trackText(JSON.stringify({ commands }));
   }
 
-  /** trackText sends a batch to a project as it is written: JSON can hold more than JavaScript can. */
+  /**
+   * trackText sends a batch in JSON to a project. JSON can hold more than
+   * JavaScript can.
+   */
   async trackText(body: string, to = project): Promise<void> {
     const key = to === project ? publicKey : `${publicKey}2`;
     const answer = await fetch(`${this.url}/track/v2/projects/${to}/batch`, {
@@ -133,12 +139,14 @@ export class Server {
   }
 }
 
-/** event is the command for an event of a customer who is known by an e-mail address. */
+/**
+ * event returns a command for an event of a customer with an e-mail address.
+ */
 export function event(type: string, who: string, properties: { [name: string]: unknown } = {}): Command {
   return { name: "customers/events", data: { customer_ids: { registered: who }, event_type: type, properties } };
 }
 
-/** update is the command for properties of a customer. */
+/** update returns a command that sets properties of a customer. */
 export function update(ids: { [name: string]: string }, properties: { [name: string]: unknown } = {}): Command {
   return { name: "customers", data: { customer_ids: ids, properties } };
 }

@@ -1,4 +1,4 @@
-// Somebody who looks at the pages with a browser, and minds what goes wrong behind them.
+// Looks at the pages with a browser, and watches for errors behind them.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -16,7 +16,10 @@ const looks: { [look in Look]: BrowserContextOptions } = {
   phone: { viewport: { width: 320, height: 640 }, colorScheme: "light", isMobile: true, hasTouch: true },
 };
 
-/** openBrowser starts Debian's Chromium, or the one that is named. Its sandbox needs a user who is not root. */
+/**
+ * openBrowser starts Debian's Chromium, or another one. Its sandbox needs a
+ * user other than root.
+ */
 export function openBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
 }
@@ -24,11 +27,11 @@ export function openBrowser(): Promise<Browser> {
 export class Viewer {
   readonly page: Page;
   readonly context: BrowserContext;
-  /** What was answered under /grid/: status and path. */
+  /** The answers under /grid/: status and path. */
   readonly answers: { status: number; path: string }[] = [];
   private readonly server: Server;
   private readonly wrong: string[] = [];
-  /** What a test brings about, and the console may tell. */
+  /** Messages on the console that a test expects. */
   private readonly expected: RegExp[] = [/status of 401/];
 
   private constructor(server: Server, context: BrowserContext, page: Page) {
@@ -54,7 +57,7 @@ export class Viewer {
     return new Viewer(server, context, await context.newPage());
   }
 
-  /** signedIn opens a place, where the form stands at first. */
+  /** signedIn opens a place that first shows the sign-in form. */
   async signedIn(place = "#/overview"): Promise<this> {
     await this.page.goto(`${this.server.url}/${place}`);
     await this.page.getByLabel("Password").fill(password);
@@ -63,7 +66,7 @@ export class Viewer {
     return this;
   }
 
-  /** go moves to a place as a link does. */
+  /** go goes to a place as a link does. */
   async go(place: string): Promise<void> {
     await this.page.evaluate((hash) => (location.hash = hash), place);
   }
@@ -76,7 +79,10 @@ export class Viewer {
     this.expected.push(pattern);
   }
 
-  /** accessible asserts that axe finds nothing, and that nothing sticks out of the page. */
+  /**
+   * accessible asserts that axe finds nothing, and that nothing sticks out of
+   * the page.
+   */
   async accessible(what: string): Promise<void> {
     await this.page.evaluate(axe);
     const found = await this.page.evaluate(async () => {

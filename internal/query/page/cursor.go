@@ -9,11 +9,13 @@ import (
 	"trackway/internal/query"
 )
 
-// Cursor is where to go on, opaque to those who carry it around. The empty one is the beginning, or the end where a page has it.
-// It is safe in a URL. It holds a position and no filter: it is to be sent with the question that gave it.
+// Cursor is the position where the next page begins. It is opaque to clients
+// and safe in a URL. The empty cursor means the beginning; in a result, it
+// means the end. A cursor contains no filter: send it with the same question
+// that returned it.
 type Cursor string
 
-// A cursor is base64 over one byte for its kind and the position.
+// A cursor is base64 of one byte for its kind, and the position.
 const (
 	cursorCustomer   = 'c' // customer
 	cursorIdentifier = 'i' // name, one zero byte, value
@@ -33,7 +35,8 @@ func newCursor(kind byte, numbers ...uint64) Cursor {
 	return Cursor(base64.RawURLEncoding.EncodeToString(b))
 }
 
-// numbers reads a cursor of a kind into as many numbers as it has. An empty one leaves them as they are.
+// numbers parses a cursor of a given kind into its numbers. An empty cursor
+// leaves them unchanged.
 func (c Cursor) numbers(kind byte, into ...*uint64) error {
 	if c == "" {
 		return nil

@@ -11,17 +11,21 @@ import (
 	"trackway/internal/query"
 )
 
-// Search says which customers of a project are looked for. The zero value: all of them, the oldest first.
+// Search says which customers of a project to find. The zero value finds all of
+// them, oldest first.
 type Search struct {
-	// Names are the project's identifiers; they come in this order where identifiers are searched.
+	// Names are the names of the project's identifiers. A search for
+	// identifiers goes through them in this order.
 	Names []string
 
-	// Prefix is the beginning of an identifier's value. Customers come by it, in order of its name and bytes: NewestFirst does
-	// not apply.
+	// Prefix finds customers by the beginning of an identifier's value. They
+	// are sorted by the identifier's name and its bytes; NewestFirst does not
+	// apply.
 	Prefix string
 
-	// Property and Value ask for the customers whose property is this: a string, or the JSON of any other value. A property
-	// that is one of Names asks for the customer with that identifier.
+	// Property and Value find customers whose property has this value: a
+	// string, or the JSON of any other value. If Property is one of Names, they
+	// find the customer with that identifier.
 	Property, Value string
 
 	NewestFirst bool
@@ -30,9 +34,11 @@ type Search struct {
 	Limit       int // rows, at least 1
 }
 
-// ParseSearch returns the search that a text means: name=value is a property or an identifier, anything else the beginning of an
-// identifier's value. Identifiers are trimmed, as they are when they are kept: what people paste ends in white space more often
-// than they look for an identifier by its first word and the space behind it, which finds too much then, but is found.
+// ParseSearch parses a search: name=value is a property or an identifier,
+// anything else is the beginning of an identifier's value. Identifiers are
+// trimmed, as they are when they are stored. Pasted text often ends in white
+// space. Somebody who searches for a first word with the space after it finds
+// too much, but also what they look for.
 func ParseSearch(text string, names []string) Search {
 	s := Search{Names: names}
 	if name, value, found := strings.Cut(text, "="); found && name != "" {
@@ -48,17 +54,18 @@ func ParseSearch(text string, names []string) Search {
 
 func trimmed(value string) string { return trackway.Identifier{Value: value}.Trimmed().Value }
 
-// CustomerList is a part of the customers that a search finds.
+// CustomerList is a page of the customers that a search finds.
 type CustomerList struct {
 	Rows     []*trackway.Profile
-	Next     Cursor // empty: there are no more
-	Searched int    // customers or identifiers that were looked at
-	Complete bool   // false: the deadline came first, and there may be fewer rows than asked for
+	Next     Cursor // empty at the end
+	Searched int    // customers or identifiers examined
+	Complete bool   // false if the deadline came first: there may be fewer rows than asked for
 }
 
-// Customers returns a page of the customers that f finds. When ctx ends it returns what it found until then. A page of large
-// customers may have fewer rows than asked for: what counts is Next.
-// Errors: a [trackway.Invalid] about a cursor; those of the store.
+// Customers returns a page of the customers that f finds. If ctx ends, the page
+// holds what was found until then. A page of large customers may have fewer
+// rows than asked for, so use Next to find out whether more follow. Errors: a
+// [trackway.Invalid] about a cursor; those of the store.
 func Customers(ctx context.Context, s query.Snapshot, project uint32, f Search) (CustomerList, error) {
 	p := customerPager{ctx: ctx, s: s, project: project, f: f, page: CustomerList{Complete: true}}
 	var err error
@@ -73,20 +80,20 @@ func Customers(ctx context.Context, s query.Snapshot, project uint32, f Search) 
 	return p.page, err
 }
 
-// customerPager fills a page. It stops at the first customer that it has no more room for, so that Next is not empty for
-// nothing.
+// customerPager fills a page. It stops at the first customer for which it has
+// no more room, so that Next is empty if no more customers follow.
 type customerPager struct {
 	ctx     context.Context //nolint:containedctx // lives no longer than the call
 	s       query.Snapshot
 	project uint32
 	f       Search
 	page    CustomerList
-	last    Cursor // of the last customer looked at
+	last    Cursor // of the last customer examined
 	bytes   int
 	err     error
 }
 
-// late tells whether the deadline came, now and then.
+// late checks the deadline now and then.
 func (p *customerPager) late() bool {
 	p.page.Searched++
 	if p.page.Searched%checkEvery != 0 || p.ctx.Err() == nil {
@@ -96,7 +103,7 @@ func (p *customerPager) late() bool {
 	return true
 }
 
-// take puts a customer that was found into the page, and tells whether to go on.
+// take adds a customer to the page, and reports whether to continue.
 func (p *customerPager) take(c trackway.Customer) bool {
 	if p.f.Skip > 0 {
 		p.f.Skip--
@@ -123,7 +130,8 @@ func sizeOf(p *trackway.Profile) (n int) {
 	return n
 }
 
-// byNumber goes through all customers, reading one property of each if the search asks for one.
+// byNumber goes through all customers. If the search names a property, it reads
+// that property of each.
 func (p *customerPager) byNumber() error {
 	after, err := p.f.Cursor.customer()
 	if err != nil {
@@ -149,7 +157,7 @@ func (p *customerPager) byNumber() error {
 	return err
 }
 
-// pass notes a customer that was absorbed, and tells whether to go on.
+// pass notes an absorbed customer, and reports whether to continue.
 func (p *customerPager) pass(c trackway.Customer) bool {
 	if p.late() {
 		return false
@@ -169,8 +177,10 @@ func (p *customerPager) byIdentifier() error {
 	return err
 }
 
-// byPrefix goes through the identifiers that begin with the prefix, name by name. A customer with several of them is found by the
-// first only: which that is stands in its profile, so that it holds over all pages.
+// byPrefix goes through the identifiers that begin with the prefix, name by
+// name. A customer with several such identifiers is found only by the first
+// one. The customer's profile tells which one is first, so this works across
+// pages.
 func (p *customerPager) byPrefix() error {
 	name, after, err := p.f.Cursor.identifier()
 	if err != nil {
@@ -202,7 +212,7 @@ func (p *customerPager) byPrefix() error {
 	return nil
 }
 
-// takeFirst takes a customer unless it was found by another of its identifiers before.
+// takeFirst takes a customer unless an earlier identifier has already found it.
 func (p *customerPager) takeFirst(c trackway.Customer, name, value string) bool {
 	profile, err := p.s.Profile(p.project, c)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"trackway/internal/query"
 )
 
-// EventSearch says which events are looked for. The zero value: all of them, the oldest first.
+// EventSearch says which events to find. The zero value finds all of them,
+// oldest first.
 type EventSearch struct {
 	Types        []string        // empty: all
 	Since, Until trackway.Micros // Since ≤ time < Until; Until 0: no end
@@ -19,12 +20,12 @@ type EventSearch struct {
 	Limit        int // rows, at least 1
 }
 
-// EventList is a part of the events that a search finds.
+// EventList is a page of the events that a search finds.
 type EventList struct {
 	Rows     []trackway.Event
-	Next     Cursor // empty: there are no more
-	Searched int    // events that were looked at
-	Complete bool   // false: the deadline came first, and there may be fewer rows than asked for
+	Next     Cursor // empty at the end
+	Searched int    // events examined
+	Complete bool   // false if the deadline came first: there may be fewer rows than asked for
 }
 
 // eventPager fills a page, as customerPager does.
@@ -32,11 +33,11 @@ type eventPager struct {
 	ctx   context.Context //nolint:containedctx // lives no longer than the call
 	f     EventSearch
 	page  EventList
-	last  Cursor // of the last event looked at
+	last  Cursor // of the last event examined
 	bytes int
 }
 
-// look looks at an event, and tells whether to go on.
+// look examines an event, and reports whether to continue.
 func (p *eventPager) look(e *trackway.Event, matches bool) bool {
 	p.page.Searched++
 	if p.page.Searched%checkEvery == 0 && p.ctx.Err() != nil {
@@ -61,9 +62,11 @@ func (p *eventPager) look(e *trackway.Event, matches bool) bool {
 	return true
 }
 
-// Timeline returns a page of a customer's events, by the time at which they happened. When ctx ends it returns what it found
-// until then. A page of large events may have fewer rows than asked for: what counts is Next.
-// Errors: a [trackway.Invalid] about a cursor; those of the store.
+// Timeline returns a page of a customer's events by the time when they
+// happened. If ctx ends, the page holds what was found until then. A page of
+// large events may have fewer rows than asked for, so use Next to find out
+// whether more follow. Errors: a [trackway.Invalid] about a cursor; those of
+// the store.
 func Timeline(ctx context.Context, s query.Snapshot, project uint32, c trackway.Customer, f EventSearch) (EventList, error) {
 	after, err := f.Cursor.place()
 	if err != nil {
@@ -81,9 +84,10 @@ func Timeline(ctx context.Context, s query.Snapshot, project uint32, c trackway.
 	return p.page, err
 }
 
-// Received returns a page of a project's events in the order in which they came; Since and Until are about the time of receipt.
-// Where the counts show in which part of the log events of these times and types are, only that part is read. The rest is
-// as of [Timeline].
+// Received returns a page of a project's events in the order of arrival. Since
+// and Until apply to the time of receipt. If the counts show which part of the
+// log holds events of these times and types, it reads only that part. Otherwise
+// it works like [Timeline].
 func Received(ctx context.Context, s query.Snapshot, project uint32, f EventSearch) (EventList, error) {
 	p := eventPager{ctx: ctx, f: f, last: f.Cursor, page: EventList{Complete: true}}
 	r, some, err := f.logRange(s, project)
@@ -101,7 +105,8 @@ func Received(ctx context.Context, s query.Snapshot, project uint32, f EventSear
 	return p.page, err
 }
 
-// logRange returns the part of the log to read; some is false where there is nothing.
+// logRange returns the part of the log to read. some is false if there is
+// nothing to read.
 func (f *EventSearch) logRange(s query.Snapshot, project uint32) (r query.LogRange, some bool, err error) {
 	seq, err := f.Cursor.log()
 	if err != nil {
@@ -126,8 +131,8 @@ func (f *EventSearch) logRange(s query.Snapshot, project uint32) (r query.LogRan
 	return r, r.Last == 0 || r.First <= r.Last, nil
 }
 
-// bounds returns the lowest and the highest sequence number that an event of these times and types can have; 0 and 0 where there
-// is none.
+// bounds returns the lowest and the highest sequence number that an event of
+// these times and types can have, or 0 and 0 if there are no such events.
 func (f *EventSearch) bounds(s query.Snapshot, project uint32) (first, last uint64, err error) {
 	hours := query.CountRange{By: query.ByReceived, Since: query.HourOf(f.Since)}
 	if f.Until > 0 {

@@ -8,16 +8,19 @@ import (
 	"trackway/internal/query"
 )
 
-// Merge says when and why two customers became one. Who was asked to be erased since has none of the identifiers.
+// Merge says when and why two customers were merged. It has no identifiers if
+// the customer was erased later.
 type Merge struct {
-	Seq  uint64          // the record's place in the log
-	Time trackway.Micros // of the command that caused it, when it was received
+	Seq  uint64          // the record's position in the log
+	Time trackway.Micros // when the command that caused it was received
 
-	// The identifiers of the command, and those that both customers had before: JSON objects, empty where they are not known.
+	// The identifiers in the command, and those that both customers had before:
+	// JSON objects, empty if unknown.
 	Cause, Survivor, Absorbed []byte
 }
 
-// Merges returns the last merges of a customer, the newest first: up to limit of them, or those that were found when ctx ended.
+// Merges returns up to limit merges of a customer, newest first. If ctx ends,
+// it returns those found until then.
 func Merges(ctx context.Context, s query.Snapshot, project uint32, c trackway.Customer, limit int) (merges []Merge, err error) {
 	size, passed := 0, 0
 	r := query.TimelineRange{NewestFirst: true, Merges: true, Passed: func() bool {

@@ -8,10 +8,10 @@ import (
 	"trackway/internal/query"
 )
 
-// Interval is what counts are summed over.
+// Interval is the interval over which counts are summed.
 type Interval uint8
 
-// The intervals, of UTC.
+// The intervals, in UTC.
 const (
 	Hourly Interval = iota + 1
 	Daily
@@ -30,14 +30,14 @@ func (i Interval) start(h query.Hour) query.Hour {
 	return h
 }
 
-// Sum is how many events of a type fell into an interval.
+// Sum is the number of events of a type in an interval.
 type Sum struct {
 	Start query.Hour
 	Type  string
 }
 
-// Sums adds up the counts that r spans over intervals. It gives up where there are more than most sums (full is true then), and
-// where ctx ends, whose cause it returns.
+// Sums adds up the counts in r by interval. If there are more than most sums,
+// it stops and sets full. If ctx ends, it returns the cause.
 func Sums(
 	ctx context.Context, s query.CountReader, project uint32, r query.CountRange, interval Interval, most int,
 ) (sums map[Sum]uint64, full bool, err error) {

@@ -1,4 +1,5 @@
-// A chart of counts over time: uPlot for the lines, our own legend, and the same figures as a table.
+// A chart of counts over time: uPlot draws the lines, the legend is our own,
+// and a table has the same figures.
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
@@ -14,7 +15,9 @@ export interface Line {
   /** A custom property of the style sheet, without its dashes. */
   color: string;
   values: readonly (number | null)[];
-  /** Lengths of dash and gap, so that lines can be told apart without colours. */
+  /**
+   * Lengths of dash and gap, so that lines differ by more than their colours.
+   */
   dash?: readonly number[];
   fill?: boolean;
 }
@@ -25,7 +28,7 @@ export interface ChartProps {
   step: number;
   lines: readonly Line[];
   height: number;
-  /** Charts of one group show the same moment under the pointer. */
+  /** Charts of one group show the same time under the pointer. */
   group?: string;
 }
 
@@ -80,7 +83,10 @@ function points(props: ChartProps): uPlot.AlignedData {
   return [times, ...props.lines.map((line) => line.values as (number | null)[])];
 }
 
-/** colorOf resolves a custom property, which may depend on the theme, to what a canvas understands. */
+/**
+ * colorOf resolves a custom property, which may depend on the theme, to a
+ * colour that a canvas understands.
+ */
 function colorOf(element: HTMLElement, name: string): string {
   const probe = document.createElement("span");
   probe.style.color = `var(--${name})`;
@@ -119,13 +125,13 @@ function options(props: ChartProps, element: HTMLElement, point: (index: number 
   };
 }
 
-/** The time axis tells minutes, so that no label comes twice. */
+/** The time axis shows minutes, so that no label comes twice. */
 const minutes = [1, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((n) => n * 60);
 
-/** Counts are whole, and so are the steps of their axis. */
+/** Counts are whole numbers, and so are the steps of their axis. */
 const whole = Array.from({ length: 40 }, (_, index) => [1, 2, 5][index % 3]! * 10 ** Math.floor(index / 3));
 
-/** Of so few steps each is marked: a line needs two of them. */
+/** With so few steps, each is marked: a line needs two of them. */
 const few = 60;
 
 function series(line: Line, color: string): uPlot.Series {
@@ -134,13 +140,16 @@ function series(line: Line, color: string): uPlot.Series {
     stroke: color,
     width: 1.75,
     points: { show: (plot) => plot.data[0].length < few, size: 5, width: 0, fill: color },
-    spanGaps: true, // one step may be unknown; before the server's start there is nothing to span
+    spanGaps: true, // one step may be unknown; there is nothing before the server's start
     ...(line.dash ? { dash: [...line.dash] } : {}),
     ...(line.fill ? { fill: faded(color, 0.14) } : {}),
   };
 }
 
-/** Legend names the lines: with the counts under the pointer, or those of the whole time. */
+/**
+ * Legend names the lines, with the counts under the pointer or those of the
+ * whole time.
+ */
 function Legend({ lines, start, step, at }: ChartProps & { at: number | null }) {
   const moment = at === null ? null : start + at * step;
   return (
@@ -159,7 +168,7 @@ function Legend({ lines, start, step, at }: ChartProps & { at: number | null }) 
   );
 }
 
-/** Figure writes a count, or that there is none. */
+/** Figure shows a count, or that it is unknown. */
 function Figure({ n }: { n: number | null }) {
   return n === null ? <span>not known</span> : <Num n={n} />;
 }
@@ -169,10 +178,13 @@ function summary({ label, lines }: ChartProps): string {
     const most = line.values.reduce<number>((most, value) => Math.max(most, value ?? 0), 0);
     return `${line.name} ${exact(total(line.values) ?? 0)} in all, at most ${exact(most)} in a step`;
   });
-  return `${label}. ${parts.join("; ")}. The figures follow as a table.`;
+  return `${label}. ${parts.join("; ")}. A table with the figures follows.`;
 }
 
-/** Figures tells what the lines show to those who read tables. Twelve rows are enough to see a course. */
+/**
+ * Figures shows the figures of the lines as a table. Twelve rows are enough to
+ * show a trend.
+ */
 function Figures({ label, start, step, lines }: ChartProps) {
   const open = useSignal(false);
   const size = Math.max(1, Math.ceil((lines[0]?.values.length ?? 0) / 12));

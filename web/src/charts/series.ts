@@ -3,9 +3,11 @@ import type { Outcome, Series, Stats } from "../api.ts";
 export const outcomes: readonly Outcome[] = ["accepted", "refused", "limited", "failed"];
 
 /**
- * extend adds the counts of one second to a series, which moves on when its last step is over. It returns a new series of the
- * same length; one that the second is too old for stays as it is. A step that was running when the series was read, at `since`,
- * is not known: half of it is no count of the whole.
+ * extend adds the counts of one second to a series. The series moves on when
+ * its last step is over. The result is a new series of the same length; if the
+ * second is too old, the series stays as it is. A step that was running when
+ * the series was read, at `since`, remains unknown: half a count would be
+ * wrong.
  */
 export function extend(series: Series, stats: Stats, since: number): Series {
   const length = series.accepted.length;
@@ -24,7 +26,10 @@ export function extend(series: Series, stats: Stats, since: number): Series {
   return next;
 }
 
-/** finished leaves out the steps that are not over yet: a line that ends in half a step seems to fall. */
+/**
+ * finished drops the steps that are not over yet: a line that ends in half a
+ * step seems to fall.
+ */
 export function finished(series: Series, now: number): Series {
   const over = Math.max(0, Math.min(series.accepted.length, Math.floor((now - series.start) / series.step)));
   if (over === series.accepted.length) return series;
@@ -33,13 +38,16 @@ export function finished(series: Series, now: number): Series {
   return next;
 }
 
-/** A row of the table that tells in words and figures what a chart draws. */
+/** A row of the table that repeats a chart in words and figures. */
 export interface Sum {
   start: number;
   values: (number | null)[];
 }
 
-/** sums adds up each `size` steps of several lines; null where a line knows nothing of all of them. */
+/**
+ * sums adds up every `size` steps of several lines. It returns null for steps
+ * of which a line knows nothing.
+ */
 export function sums(start: number, step: number, lines: readonly (readonly (number | null)[])[], size: number): Sum[] {
   const length = lines[0]?.length ?? 0;
   const rows: Sum[] = [];
@@ -49,12 +57,15 @@ export function sums(start: number, step: number, lines: readonly (readonly (num
   return rows;
 }
 
-/** total adds up what is known; null if nothing is. */
+/** total adds up the known values. It returns null if no value is known. */
 export function total(values: readonly (number | null)[]): number | null {
   return values.reduce<number | null>((sum, value) => (value === null ? sum : (sum ?? 0) + value), null);
 }
 
-/** unknown returns how many leading steps to leave out: those before the server ran, but for enough to see a course in. */
+/**
+ * unknown returns how many leading steps to leave out: those before the server
+ * started, except for enough steps to show a trend.
+ */
 export function unknown(lines: readonly (readonly (number | null)[])[], least = 30): number {
   const length = lines[0]?.length ?? 0;
   const firsts = lines.map((line) => line.findIndex((value) => value !== null)).filter((index) => index >= 0);

@@ -1,30 +1,41 @@
-// What the live page keeps: the newest rows, bounded, however fast they come and however long the page is open. While the
-// view is held (paused, or scrolled away from the newest) new rows wait beside it, so that nothing moves under the eyes.
+// The rows of the live page: the newest ones, up to a limit, however fast they
+// come and however long the page is open. While the view is held (paused, or
+// scrolled away from the newest), new rows wait, so that nothing moves while
+// somebody reads.
 
 /** A row, and about how much memory it takes, in characters. */
 export interface Sized {
   size: number;
 }
 
-/** Feed keeps rows, the oldest first. Nothing of it is shown twice, and what was let go unseen is counted. */
+/**
+ * Feed holds rows, oldest first. It shows no row twice, and counts the rows
+ * that were dropped unseen.
+ */
 export class Feed<Row extends Sized> {
-  /** Rows of the view. */
+  /** The rows in the view. */
   rows: Row[] = [];
-  /** Rows that came while the view was held. */
+  /** The rows that came while the view was held. */
   waiting: Row[] = [];
-  /** Rows that came while it was held and had to go before anybody saw them. */
+  /**
+   * The number of rows that came while the view was held and were dropped
+   * before anybody saw them.
+   */
   lost = 0;
 
   private readonly room: number;
   private readonly most: number;
 
-  /** room is how many rows are kept, most how large they may be together; the newest is kept whatever its size. */
+  /**
+   * room limits the number of rows, most their total size. The newest row is
+   * kept whatever its size.
+   */
   constructor(room: number, most: number) {
     this.room = room;
     this.most = most;
   }
 
-  /** add takes rows, the oldest first, and says whether the view changed. */
+  /** add adds rows, oldest first, and reports whether the view has changed. */
   add(rows: readonly Row[], held: boolean): boolean {
     if (rows.length === 0) return false;
     if (held) {
@@ -37,7 +48,7 @@ export class Feed<Row extends Sized> {
     return true;
   }
 
-  /** newest returns the last rows, as many as there is room for. */
+  /** newest returns as many of the last rows as there is room for. */
   private newest(rows: Row[]): Row[] {
     let first = rows.length - 1;
     for (let size = rows[first]?.size ?? 0; first > 0 && rows.length - first < this.room; first--) {
@@ -47,7 +58,7 @@ export class Feed<Row extends Sized> {
     return rows.slice(Math.max(0, first));
   }
 
-  /** release lets the waiting rows into the view. */
+  /** release moves the waiting rows into the view. */
   release(): boolean {
     const rows = this.waiting;
     this.waiting = [];

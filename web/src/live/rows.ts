@@ -1,4 +1,5 @@
-// Gathering what the stream brings, so that the page is drawn a few times a second however much comes.
+// Collects rows from the stream, so that the page is drawn only a few times a
+// second, however much comes.
 
 import { signal } from "@preact/signals";
 import type { LiveEvent, Rejected } from "../api.ts";
@@ -7,16 +8,24 @@ import { Feed, type Sized } from "./feed.ts";
 export type LiveRow = Sized &
   ({ kind: "event"; n: number; event: LiveEvent } | { kind: "rejected"; n: number; rejected: Rejected } | { kind: "gap"; n: number; at: number });
 
-/** As many rows are kept, and as many wait while the view is held; fewer where they are large: one event may have 800 KB. */
+/**
+ * How many rows are kept, and how many wait while the view is held. Fewer, if
+ * they are large: one event may have 800 KB.
+ */
 export const room = 5000;
 const most = 50e6;
 
-/** Milliseconds between two drawings; and when each would replace all rows in sight: nobody reads those, but somebody may scroll. */
+/**
+ * Milliseconds between two drawings, and between drawings that replace all
+ * visible rows: nobody can read those, but somebody may want to scroll.
+ */
 const pace = 120;
 const floodPace = 300;
 const flood = 40;
 
-/** Rows is the feed of a live page. All that is drawn follows from `version`. */
+/**
+ * Rows is the feed of a live page. Everything on the page depends on `version`.
+ */
 export class Rows {
   readonly feed = new Feed<LiveRow>(room, most);
   readonly version = signal(0);
@@ -36,17 +45,17 @@ export class Rows {
     this.push({ kind: "rejected", n: this.n++, rejected, size: 1000 });
   }
 
-  /** gap notes that the stream was broken, and goes on. */
+  /** gap notes that the stream was interrupted and continues. */
   gap(): void {
     this.push({ kind: "gap", n: this.n++, at: Date.now() / 1000, size: 0 });
   }
 
-  /** newest returns the rows of the view, the newest first. */
+  /** newest returns the rows in the view, newest first. */
   newest(): LiveRow[] {
     return this.feed.rows.toReversed();
   }
 
-  /** hold stops or starts the view moving. */
+  /** hold stops the view, or lets it move again. */
   hold(change: { paused?: boolean; away?: boolean }): void {
     if (change.paused !== undefined) this.paused.value = change.paused;
     if (change.away !== undefined) this.away.value = change.away;

@@ -1,4 +1,5 @@
-// What a page shows: the last answer at once, then the new one, and again every so often.
+// The data of a page: the last answer at once, then a new one, and later ones
+// at an interval.
 
 import { type ReadonlySignal, signal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
@@ -8,20 +9,26 @@ import { backoff } from "./backoff.ts";
 import type { Urgency } from "./pacer.ts";
 
 export interface Answer<T> {
-  /** The newest body that is known; null while there is none. */
+  /** The newest body; null before the first. */
   data: T | null;
-  /** When it was read, milliseconds since 1970. */
+  /** When it was read, in milliseconds since 1970. */
   at: number;
-  /** What is wrong, if the last try was refused. */
+  /** The error, if the last try was refused. */
   error: string | null;
-  /** The status of the refusal; 0 if there is none. */
+  /** The status of the refusal; 0 without a refusal. */
   status: number;
 }
 
-/** Younger than this, an answer is not asked for again: who clicks to and fro waits for nothing. */
+/**
+ * A newer answer than this is not requested again, so going back and forth is
+ * fast.
+ */
 const fresh = 2000;
 
-/** useAnswer reads a path; every: seconds until it is read again, 0: never. again() reads it now. */
+/**
+ * useAnswer reads a path, and reads it again after `every` seconds (0: never).
+ * again() reads it now.
+ */
 export function useAnswer<T>(path: string | null, every: number): { answer: ReadonlySignal<Answer<T>>; again: () => void } {
   const reader = useMemo(() => new Reader<T>(path, every), [path, every]);
   const inUse = visible.value && link.value.up && session.value === "in";
@@ -34,7 +41,10 @@ class Reader<T> {
   private readonly path: string | null;
   private readonly every: number;
   private wake: (() => void) | null = null;
-  /** Asked for while an answer was on its way, which may be older than what made somebody ask. */
+  /**
+   * A request came while an answer was on its way. That answer may be older
+   * than the reason for the request.
+   */
   private wanted = false;
 
   constructor(path: string | null, every: number) {
@@ -44,10 +54,10 @@ class Reader<T> {
     this.answer = signal<Answer<T>>({ data: (last?.body as T | undefined) ?? null, at: last?.at ?? 0, error: null, status: 0 });
   }
 
-  /** run reads until it is told to stop by what it returns. */
+  /** run reads until read tells it to stop. */
   run(): () => void {
     const end = new AbortController();
-    this.loop(end.signal).catch(() => undefined); // the end of waiting
+    this.loop(end.signal).catch(() => undefined); // waiting has ended
     return () => end.abort();
   }
 
@@ -68,7 +78,10 @@ class Reader<T> {
     }
   }
 
-  /** read says whether it is worth going on as usual: a refusal that would only come again is. */
+  /**
+   * read reports whether to continue as usual. It does not continue after a
+   * refusal that would only come again.
+   */
   private async read(path: string, urgency: Urgency, end: AbortSignal): Promise<boolean> {
     try {
       const data = await get<T>(path, urgency, end);
@@ -77,14 +90,14 @@ class Reader<T> {
       return true;
     } catch (error) {
       end.throwIfAborted();
-      if (error instanceof Unreachable) return false; // the link is down, and this loop about to be ended
+      if (error instanceof Unreachable) return false; // the link is down, and this loop is about to end
       const status = error instanceof Refusal ? error.status : 0;
       this.answer.value = { ...this.answer.value, error: error instanceof Error ? error.message : String(error), status };
       return status >= 400 && status < 500;
     }
   }
 
-  /** pause waits, and says on whose account the next request is made. */
+  /** pause waits, and returns the origin of the next request. */
   private async pause(seconds: number, end: AbortSignal): Promise<Urgency> {
     if (!this.wanted) {
       const asked = new Promise<void>((resolve) => (this.wake = resolve));

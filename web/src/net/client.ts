@@ -1,11 +1,12 @@
-// Requests to the server: paced, with the last answers kept in memory and asked for again by their ETag.
+// Requests to the server. They are paced, and the last answers are kept in
+// memory and revalidated by their ETag.
 
 import { session, waitingUntil } from "../state.ts";
 import { parse } from "./json.ts";
 import { down } from "./link.ts";
 import { Pacer, parseLimit, parseRetryAfter, type Urgency } from "./pacer.ts";
 
-/** A refusal, in the words that the server gave or that fit its status. */
+/** A refusal, in the server's words or in words that fit its status. */
 export class Refusal extends Error {
   readonly status: number;
 
@@ -15,16 +16,16 @@ export class Refusal extends Error {
   }
 }
 
-/** There was no answer. The link is down then, and known to be. */
+/** There was no answer: the link is down, and marked as down. */
 export class Unreachable extends Error {}
 
 export const pacer = new Pacer();
 
-/** An answer that was read before. */
+/** An earlier answer. */
 export interface Kept {
   etag: string | null;
   body: unknown;
-  /** When it was asked last, milliseconds since 1970. */
+  /** When it was last requested, in milliseconds since 1970. */
   at: number;
 }
 
@@ -36,13 +37,16 @@ export function recall(path: string): Kept | undefined {
   return kept.get(path);
 }
 
-/** forget lets go of every answer: somebody signed out, or changed what was read. */
+/**
+ * forget drops every answer, because the user has signed out or changed
+ * something.
+ */
 export function forget(): void {
   kept.clear();
 }
 
 function keep(path: string, answer: Kept): void {
-  kept.delete(path); // so that the order is that of use
+  kept.delete(path); // keeps the order that of use
   kept.set(path, answer);
   for (const oldest of kept.keys()) {
     if (kept.size <= mostKept) break;
@@ -51,8 +55,9 @@ function keep(path: string, answer: Kept): void {
 }
 
 /**
- * get returns a body; that of the last answer where nothing changed. What lies behind a # goes in a header field, X-Search: it names
- * customers, and addresses reach the logs of proxies.
+ * get returns a body. If nothing has changed, this is the body of the last
+ * answer. The part of a path after # is sent in a header field, X-Search: it
+ * names customers, and proxies log addresses.
  */
 export async function get<T>(path: string, urgency: Urgency, abort: AbortSignal): Promise<T> {
   const last = kept.get(path);
@@ -70,7 +75,7 @@ export async function get<T>(path: string, urgency: Urgency, abort: AbortSignal)
   return body as T;
 }
 
-/** post sends what a person decided. */
+/** post sends a person's decision. */
 export async function post(path: string, body: unknown, method = "POST"): Promise<unknown> {
   const init = { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const answer = await send(path, method === "DELETE" ? { method } : init, "person");
@@ -79,7 +84,7 @@ export async function post(path: string, body: unknown, method = "POST"): Promis
   return read;
 }
 
-/** download fetches a file and gives it to the person. */
+/** download fetches a file and saves it for the person. */
 export async function download(path: string, name: string): Promise<void> {
   const answer = await send(path, {}, "person");
   if (!answer.ok) throw refusal(answer, await readJson(answer));
@@ -90,8 +95,9 @@ export async function download(path: string, name: string): Promise<void> {
 }
 
 /**
- * send waits for its turn, sends, and tells the pacer what the answer said. A 429 that came all the same is waited out; a server
- * that is overloaded (503) is left alone for as long as it says.
+ * send waits for its turn, sends, and tells the pacer the limit in the answer.
+ * If a 429 comes all the same, it waits as long as the server asks. It leaves
+ * an overloaded server (503) alone for as long as that asks.
  */
 export async function send(path: string, init: RequestInit, urgency: Urgency): Promise<Response> {
   for (;;) {
@@ -117,7 +123,7 @@ export async function send(path: string, init: RequestInit, urgency: Urgency): P
   }
 }
 
-/** Signing in has a limit of its own, which the form tells. */
+/** Signing in has a limit of its own. The form shows it. */
 function signingIn(path: string): boolean {
   return path === "/grid/session";
 }
@@ -161,7 +167,7 @@ export async function readJson(answer: Response): Promise<unknown> {
   }
 }
 
-/** The shapes in which the server says what was wrong. */
+/** The formats in which the server reports errors. */
 interface ErrorBody {
   error?: unknown;
   message?: unknown;

@@ -1,17 +1,25 @@
-// Reading JSON without losing digits: programs send ids and amounts that JavaScript's numbers do not hold.
+// Parsing JSON without losing digits. Programs send ids and amounts that
+// JavaScript's numbers cannot hold.
 
-/** A reviver that is told how a value was written, and a value that is written as it is told (ECMAScript 2026, JSON.rawJSON). */
+/**
+ * A reviver that receives the source text of a value, and a value with its own
+ * source text (ECMAScript 2026, JSON.rawJSON).
+ */
 interface Exact {
   rawJSON?: (source: string) => unknown;
   parse(text: string, reviver: (name: string, value: unknown, context?: { source?: string }) => unknown): unknown;
 }
 
-/** Only texts with so long a number are looked at value by value, which takes several times as long. */
+/**
+ * Only texts with such a long number are parsed value by value, which takes
+ * several times as long.
+ */
 const long = /\d{16}|[eE]\+?\d{3}/;
 
 /**
- * parse reads JSON. A number that would be rounded becomes an object that JSON.stringify writes with all its digits; where a
- * browser has no such objects, it is rounded.
+ * parse parses JSON. A number that would be rounded becomes an object that
+ * JSON.stringify writes with all its digits. Browsers without such objects
+ * round it.
  */
 export function parse(text: string): unknown {
   const { rawJSON, parse: parseWith } = JSON as unknown as Exact;

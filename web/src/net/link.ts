@@ -1,5 +1,6 @@
-// Whether the server can be reached. Whoever notices that it cannot says so here; then one probe after the other asks, with
-// growing waits, and everybody goes on once it answers.
+// Whether the server can be reached. Code that gets no answer calls down. Then
+// one probe after the other asks the server, with growing waits, and everything
+// continues once it answers.
 
 import { batch } from "@preact/signals";
 import { link, visible } from "../state.ts";
@@ -15,7 +16,10 @@ export function down(): void {
   plan();
 }
 
-/** tryNow asks the server at once, because a person or the browser thinks that it is back. */
+/**
+ * tryNow asks the server at once, because a person or the browser believes that
+ * it is back.
+ */
 export function tryNow(): void {
   if (link.value.up) return;
   clearTimeout(timer);
@@ -28,7 +32,7 @@ function plan(): void {
   timer = window.setTimeout(probe, wait);
 }
 
-/** probe asks for what costs nothing. */
+/** probe makes a request that counts towards no limit. */
 async function probe(): Promise<void> {
   if (!visible.value) return plan();
   try {
@@ -40,7 +44,10 @@ async function probe(): Promise<void> {
   }
 }
 
-/** watchNetwork believes the browser when it says that the network is gone or back. */
+/**
+ * watchNetwork believes the browser if it reports that the network is gone or
+ * back.
+ */
 export function watchNetwork(): void {
   addEventListener("offline", down);
   addEventListener("online", tryNow);

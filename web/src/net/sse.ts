@@ -1,16 +1,20 @@
-// Reading an event stream (WHATWG HTML, 9.2.6). The browser's own EventSource hides the status of an answer, and with it 401
-// and Retry-After, and comes back when it likes; so the stream is fetched and read here.
+// Parsing an event stream (WHATWG HTML, 9.2.6). The browser's own EventSource
+// hides the status of an answer, and with it 401 and Retry-After, and
+// reconnects when it likes. So we fetch the stream and parse it here.
 
 export interface ServerEvent {
   name: string;
   data: string;
-  /** The last id that the stream told, with this event or before it; empty if none. */
+  /**
+   * The last id in the stream, from this event or an earlier one; empty if
+   * there was no id.
+   */
   id: string;
 }
 
-/** SseParser turns chunks of text, cut anywhere, into events. */
+/** SseParser turns chunks of text, cut at any place, into events. */
 export class SseParser {
-  /** Milliseconds to wait before coming back, if the stream told. */
+  /** Milliseconds to wait before reconnecting, if the stream said so. */
   retry: number | null = null;
   private rest = "";
   private id = "";
@@ -19,7 +23,8 @@ export class SseParser {
   private cr = false;
 
   push(chunk: string): ServerEvent[] {
-    // A line ends in \n, \r or \r\n; the \n of the last may come with the next chunk.
+    // A line ends in \n, \r or \r\n. The \n of the last line may come with the
+    // next chunk.
     if (this.cr && chunk.startsWith("\n")) chunk = chunk.slice(1);
     if (chunk === "") return [];
     this.cr = chunk.endsWith("\r");

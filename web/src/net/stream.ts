@@ -1,4 +1,4 @@
-// The event stream: one for a page, held open, and opened again where it broke off.
+// The event stream. A page keeps one open, and reopens it where it broke off.
 
 import { signal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
@@ -10,20 +10,28 @@ import { parse } from "./json.ts";
 import { SseParser, type ServerEvent } from "./sse.ts";
 
 export interface Handlers {
-  /** size: of its JSON, in characters. */
+  /** size: of the JSON, in characters. */
   event?: (event: LiveEvent, size: number) => void;
   rejected?: (rejected: Rejected) => void;
   leftOut?: (all: LeftOut[]) => void;
   stats?: (stats: Stats) => void;
 }
 
-/** A stream that says nothing for so long is taken for broken: counts come every second. */
+/**
+ * A stream counts as broken if it is silent for so long: counts come every
+ * second.
+ */
 const silence = 20_000;
 
-/** Before it opens, so that a page that is left at once costs no call. */
+/**
+ * The wait before it opens, so that a page that is left at once costs no call.
+ */
 const settle = 250;
 
-/** useStream watches a path while the page is in sight, and returns whether it is open, and why it was refused if it was. */
+/**
+ * useStream watches a path while the page is visible. It returns whether the
+ * stream is open and, if it was refused, why.
+ */
 export function useStream(path: string | null, handlers: Handlers) {
   const watcher = useMemo(() => new Watcher(path, handlers), [path]);
   watcher.handlers = handlers;
@@ -35,10 +43,10 @@ export function useStream(path: string | null, handlers: Handlers) {
 class Watcher {
   handlers: Handlers;
   readonly open = signal(false);
-  /** Why, in the server's words; empty if it was not. */
+  /** The server's reason for a refusal; empty if it refused nothing. */
   readonly refused = signal("");
   private readonly path: string | null;
-  /** Of the last event seen, so that the next connection goes on after it. */
+  /** The id of the last event seen. The next connection continues after it. */
   private lastId = "";
   private least = 2000;
   private attempt = 0;
@@ -51,7 +59,7 @@ class Watcher {
   run(): () => void {
     const end = new AbortController();
     this.refused.value = "";
-    this.loop(end.signal).catch(() => undefined); // the end of waiting
+    this.loop(end.signal).catch(() => undefined); // waiting has ended
     return () => {
       end.abort();
       this.open.value = false;
@@ -80,7 +88,8 @@ class Watcher {
     try {
       const headers: Record<string, string> = this.lastId === "" ? {} : { "Last-Event-ID": this.lastId };
       const answer = await send(path, { headers, signal: cut.signal, cache: "no-store" }, "stream");
-      // What is asked for is wrong, and would be refused each time; whoever is signed out (401) is shown the form.
+      // The request is wrong, and would be refused each time. After a 401, the
+      // page shows the sign-in form.
       if (answer.status >= 400 && answer.status < 500) this.refused.value = refusal(answer, await readJson(answer)).message;
       if (!answer.ok || !answer.body) return;
       this.open.value = true;

@@ -1,4 +1,4 @@
-// Anonymizing cannot be undone, so it is asked for by typing who is meant.
+// Anonymizing cannot be undone, so people confirm it by typing the identifier.
 
 import { useSignal } from "@preact/signals";
 import type { Customer } from "../api.ts";
@@ -12,7 +12,10 @@ interface Props {
   close: (erased: boolean) => void;
 }
 
-/** written returns a text as it can be seen and typed: an identifier may hold tabs, double spaces and marks of direction. */
+/**
+ * written returns a text as people can see and type it: an identifier may
+ * contain tabs, double spaces and marks of direction.
+ */
 function written(text: string): string {
   return text.normalize().replace(/\p{Cf}/gu, "").replace(/[\s\p{Cc}]+/gu, " ").trim();
 }
@@ -33,7 +36,7 @@ export function Anonymize({ project, customer, close }: Props) {
       forget();
       close(true);
     } catch (reason) {
-      failed.value = reason instanceof Refusal ? reason.message : "The server did not answer. Look again whether it was done before you repeat it.";
+      failed.value = reason instanceof Refusal ? reason.message : "The server did not answer. Check whether it was done before you try again.";
       busy.value = false;
     }
   };
@@ -42,12 +45,12 @@ export function Anonymize({ project, customer, close }: Props) {
       <form onSubmit={submit}>
         <ul>
           <li>
-            {customer.ids.length === 1 ? "Its identifier goes" : `Its ${customer.ids.length} identifiers go`}
-            {personal.length > 0 && <>, and so do its personal properties: {personal.join(", ")}</>}.
+            {customer.ids.length === 1 ? "Its identifier is removed" : `Its ${customer.ids.length} identifiers are removed`}
+            {personal.length > 0 && <>, as well as its personal properties: {personal.join(", ")}</>}.
           </li>
           <li>Its events stay, without personal properties.</li>
           <li>
-            <strong>Nobody can undo this.</strong> If the same person comes again, they are a new customer.
+            <strong>Nobody can undo this.</strong> If the same person returns, they are a new customer.
           </li>
         </ul>
         <label for="confirm">

@@ -1,4 +1,4 @@
-// Who calls most, who is refused most, and what they send.
+// The callers with the most calls or refusals, and what they send.
 
 import { useSignal } from "@preact/signals";
 import type { Caller, Limits } from "../api.ts";
@@ -16,7 +16,7 @@ export function Callers({ data }: { data: Limits }) {
       ) : (
         <div class="wide" tabIndex={0} role="group" aria-label="Callers">
           <table class="cards">
-            <caption class="out">Those who call most or are refused most, in the last half hour to hour, with what they send</caption>
+            <caption class="out">The callers with the most calls or refusals in the last half hour to hour, with what they send</caption>
             <thead>
               <tr>
                 <th scope="col">Caller</th>
@@ -44,7 +44,7 @@ export function Callers({ data }: { data: Limits }) {
 }
 
 function CallerRow({ row }: { row: Caller }) {
-  const about = row.error > 0 ? `give or take ${exact(row.error)}, since only a sample is looked at` : undefined;
+  const about = row.error > 0 ? `give or take ${exact(row.error)}, since only a sample is counted` : undefined;
   return (
     <tr>
       <th scope="row">

@@ -1,10 +1,10 @@
-// How the limits came to be what they are.
+// The history of the limits.
 
 import type { Change, Properties } from "../api.ts";
 import { exact, span } from "../format.ts";
 import { Panel, Time } from "../ui/parts.tsx";
 
-/** What a policy counts by, in words. */
+/** The words for what a policy counts by. */
 export const per: { [name: string]: string } = { ip: "address", "ip+path": "address and route", key: "key", project: "project" };
 
 export function Changes({ changes }: { changes: readonly Change[] }) {
@@ -29,12 +29,12 @@ export function Changes({ changes }: { changes: readonly Change[] }) {
   );
 }
 
-/** What changes without a policy are about. */
+/** The subjects of changes that do not concern a policy. */
 const about: { [what: string]: string } = { proxies: "Proxies", key: "Key" };
 
 const nouns: { [what: string]: string } = { policy: "the policy", override: "an override", proxies: "the list", key: "the key" };
 
-/** Difference says what is new, field by field. */
+/** Difference shows what is new, field by field. */
 function Difference({ change: { old, new: now, what } }: { change: Change }) {
   const noun = nouns[what] ?? what;
   if (!old && now) return <>{noun} was added: {facts(now)}</>;

@@ -1,4 +1,4 @@
-// One customer: who it is, why, and what it did.
+// One customer: its identifiers, the reasons for merges, and its events.
 
 import { useSignal } from "@preact/signals";
 import type { Customer, Json, Merge, Project } from "../api.ts";
@@ -72,7 +72,10 @@ export function CustomerPage() {
   );
 }
 
-/** nameOf returns what a customer is called: its first identifier, which is a hard one if there is any. */
+/**
+ * nameOf returns the name of a customer: its first identifier, which is a hard
+ * one if it has any.
+ */
 export function nameOf(customer: Customer): string {
   return customer.ids[0]?.value ?? `Customer ${customer.customer}`;
 }
@@ -81,7 +84,7 @@ function Gone({ project }: { project: string }) {
   return (
     <div class="empty">
       <h2>There is no such customer</h2>
-      <p>It may have become one with another customer since the link was made.</p>
+      <p>It may have been merged into another customer since the link was made.</p>
       <a class="button" href={href("customers", { project })}>
         Search customers
       </a>
@@ -122,7 +125,7 @@ function Identifiers({ data }: { data: Customer }) {
   return (
     <Panel title="Identifiers" id="ids">
       {data.ids.length === 0 ? (
-        <p class="faint">None: nobody can be recognised by this record any more.</p>
+        <p class="faint">None: this record no longer identifies anybody.</p>
       ) : (
         <>
           <ul class="plain tight">
@@ -185,7 +188,7 @@ function Properties({ data, project }: { data: Customer; project: Project | unde
 
 const short = 200;
 
-/** Value writes a property's value, all of it when it is asked for. */
+/** Value shows a property's value, and all of it on request. */
 function Value({ value }: { value: Json }) {
   const all = useSignal(false);
   if (value === "" || value === null) return <span class="faint">{value === null ? "null" : "empty text"}</span>;
@@ -209,7 +212,7 @@ function Merges({ data }: { data: Customer }) {
       {data.merges.length === 0 ? (
         <p class="faint">
           {data.ids.length > 1
-            ? "No merge was needed: each identifier was new when a command named it together with one of this customer."
+            ? "No merge was needed: each identifier was new when a command named it together with one of this customer's."
             : "It was known under one identifier only."}
         </p>
       ) : (
@@ -217,14 +220,14 @@ function Merges({ data }: { data: Customer }) {
           {data.merges.map((merge, index) => (
             <MergeItem key={index} merge={merge} />
           ))}
-          {data.merges.length === mergesSent && <li class="faint">Earlier merges are among the events, as “merge”.</li>}
+          {data.merges.length === mergesSent && <li class="faint">Earlier merges are among the events, with the type “merge”.</li>}
         </ol>
       )}
     </Panel>
   );
 }
 
-/** As many the server sends, the last ones. */
+/** How many merges the server sends, the last ones. */
 const mergesSent = 50;
 
 function MergeItem({ merge }: { merge: Merge }) {
@@ -233,8 +236,8 @@ function MergeItem({ merge }: { merge: Merge }) {
       <Join />
       <div>
         <p>
-          On {clock.day(merge.time)} at <Time at={merge.time} as="time" /> a command named <Named ids={merge.cause} /> together. They had belonged to two
-          customers, so these became one.
+          On {clock.day(merge.time)} at <Time at={merge.time} as="time" /> a command named <Named ids={merge.cause} /> together. They belonged to two
+          customers before, so these were merged.
         </p>
         <p class="faint small">
           The older, <IdText ids={merge.survivor} most={3} />, stayed; <IdText ids={merge.absorbed} most={3} /> went into it, events and all.

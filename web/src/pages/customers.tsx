@@ -1,4 +1,4 @@
-// Finding customers: by identifier, by property, or by looking through.
+// Finding customers: by identifier, by property, or by browsing.
 
 import { useComputed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
@@ -19,7 +19,7 @@ interface Asked {
   cursor: string;
 }
 
-/** What is typed is looked up once nobody typed for so many milliseconds. */
+/** How many milliseconds after the last keystroke the text is looked up. */
 const typingTime = 450;
 
 export function Customers() {
@@ -60,7 +60,10 @@ function NoProject() {
 function SearchBar({ asked }: { asked: Asked }) {
   const timer = useRef(0);
   const field = useRef<HTMLInputElement>(null);
-  /** What was looked for last from here: whoever types on meanwhile must not lose a letter. */
+  /**
+   * The last search from here. Somebody who types on in the meantime must not
+   * lose a letter.
+   */
   const own = useRef(asked.q);
   const move = (change: Partial<Asked>, replace = true) => {
     clearTimeout(timer.current);
@@ -74,7 +77,7 @@ function SearchBar({ asked }: { asked: Asked }) {
   };
   useEffect(() => () => clearTimeout(timer.current), []);
   useEffect(() => {
-    // Back and Forward change what is asked for without a key being pressed.
+    // Back and Forward change the search without a keystroke.
     if (field.current && own.current !== asked.q) field.current.value = asked.q;
     own.current = asked.q;
   }, [asked.q]);
@@ -126,7 +129,7 @@ function Found({ data, asked }: { data: CustomerPage; asked: Asked }) {
   );
 }
 
-/** commonest returns the names that occur most: they become columns. */
+/** commonest returns the names that occur most often. They become columns. */
 function commonest(names: readonly string[], most: number): string[] {
   const counts = new Map<string, number>();
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
@@ -189,10 +192,10 @@ function Pages({ data, asked }: { data: CustomerPage; asked: Asked }) {
           First page
         </a>
       )}
-      {!data.complete && <p class="faint">Looked at {count(data.searched, "customer")} so far; there are more to look at.</p>}
+      {!data.complete && <p class="faint">Looked at {count(data.searched, "customer")} so far, and not all yet.</p>}
       {data.next !== null && (
         <a class="button" href={href("customers", { ...asked, order, cursor: data.next })} rel="next">
-          {data.complete ? "Next page" : "Go on searching"}
+          {data.complete ? "Next page" : "Continue the search"}
           <Right />
         </a>
       )}
@@ -208,7 +211,7 @@ function Nobody({ data, asked }: { data: CustomerPage; asked: Asked }) {
       <Search />
       <h2>Nobody found</h2>
       <p>
-        {data.searched > 0 && `Looked at ${exact(data.searched)} customers. `}A word finds identifiers that begin with it, capitals told apart;{" "}
+        {data.searched > 0 && `Looked at ${exact(data.searched)} customers. `}A word finds identifiers that begin with it, case-sensitively;{" "}
         <code>{known[0] ?? "registered"}=jane@example.com</code> or <code>plan=gold</code> finds exactly that identifier or property.
       </p>
       <a class="button" href={href("customers", { project: asked.project })}>

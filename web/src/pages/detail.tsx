@@ -1,4 +1,4 @@
-// One row of the live list, opened: all that came.
+// The details of one row in the live list.
 
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Json } from "../api.ts";
@@ -10,7 +10,10 @@ import { JsonView } from "../ui/json.tsx";
 import { IdText, Time } from "../ui/parts.tsx";
 import { sentTo } from "./rejected.tsx";
 
-/** covering says whether the detail covers the list. The style sheet asks for the same width. */
+/**
+ * covering reports whether the detail covers the list. The style sheet uses the
+ * same width.
+ */
 export function covering(): boolean {
   return matchMedia("(max-width: 60rem)").matches;
 }
@@ -18,7 +21,8 @@ export function covering(): boolean {
 export function Detail({ row, close }: { row: LiveRow; close: () => void }) {
   const ref = useRef<HTMLElement>(null);
   useEffect(() => {
-    // On a narrow screen it covers the list, so it takes the focus; beside the list it leaves it, and j and k go on.
+    // On a narrow screen, the detail covers the list and takes the focus.
+    // Beside the list it does not, so j and k continue to work.
     if (covering()) ref.current?.focus();
   }, []);
   return (
@@ -66,7 +70,7 @@ function EventDetail({ row: { event } }: { row: LiveRow & { kind: "event" } }) {
           <dd>{projectOf(event.project)?.name ?? event.project}</dd>
         </div>
         <div>
-          <dt>Place in the log</dt>
+          <dt>Position in the log</dt>
           <dd>{event.seq}</dd>
         </div>
       </dl>
@@ -93,7 +97,7 @@ function RejectedDetail({ row: { rejected } }: { row: LiveRow & { kind: "rejecte
         <div>
           <dt>Command</dt>
           <dd>
-            {rejected.command === "" ? <span class="faint">none is named</span> : <code>{rejected.command}</code>}
+            {rejected.command === "" ? <span class="faint">no name</span> : <code>{rejected.command}</code>}
           </dd>
         </div>
         {rejected.field !== null && (
@@ -119,7 +123,7 @@ function RejectedDetail({ row: { rejected } }: { row: LiveRow & { kind: "rejecte
           <dd>{sentTo(rejected)}</dd>
         </div>
       </dl>
-      <JsonView value={rejected as unknown as Json} label="What is known of the command, as JSON" />
+      <JsonView value={rejected as unknown as Json} label="The command as JSON, as far as known" />
       <p class="small">
         What each command needs stands in <a href="/about/api">the guide</a>.
       </p>

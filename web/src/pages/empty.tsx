@@ -1,11 +1,14 @@
-// What to do where there is nothing yet: the line that sends a first event, ready to be pasted into a shell.
+// The advice on empty pages: a command that sends a first event, ready to paste
+// into a shell.
 
 import type { Project } from "../api.ts";
 import { start } from "../state.ts";
 import { Pulse } from "../ui/icons.tsx";
 import { Command } from "../ui/parts.tsx";
 
-/** curl writes a line that sends an event to a project, and works as it stands. */
+/**
+ * curl returns a command that sends an event to a project, and works as it is.
+ */
 export function curl(server: string, project: Project): string {
   const hard = project.hard[0];
   const ids = hard ? { [hard]: "jane@example.com" } : { [project.soft[0] ?? "cookie"]: "c-1" };

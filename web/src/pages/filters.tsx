@@ -1,4 +1,4 @@
-// What the live page shows of all that comes.
+// The filter of the live page.
 
 import { useSignal } from "@preact/signals";
 import { type CustomerPage, customersPath, type Project } from "../api.ts";
@@ -11,9 +11,9 @@ import { ProjectField } from "./projectfield.tsx";
 export interface Filters {
   project: string;
   type: string;
-  /** The number of a customer; the server wants its project too. */
+  /** The number of a customer. The server needs its project too. */
   customer: string;
-  /** How the customer was asked for, to be shown. */
+  /** The search that found the customer, for display. */
   who: string;
   rejected: string;
 }
@@ -24,7 +24,7 @@ export function filtersOf(query: URLSearchParams): Filters {
   return { project: of("project"), type: of("type"), customer, who: of("who") || customer, rejected: of("rejected") || "1" };
 }
 
-/** asked returns the query of the stream that shows this. */
+/** asked returns the query of the stream for this filter. */
 export function asked({ who: _, ...filters }: Filters): string {
   return new URLSearchParams(Object.entries(filters).filter(([, value]) => value !== "")).toString();
 }
@@ -41,7 +41,7 @@ export function FilterBar({ chosen }: { chosen: Filters }) {
     <form class={`filters ${more.value ? "more" : ""}`} role="search" aria-label="Filter" onSubmit={(event) => event.preventDefault()}>
       <ProjectField class="extra" all chosen={chosen.project} choose={(project) => set({ project, customer: "", who: "" })} />
       <label>
-        Type of event
+        Event type
         <input
           data-search
           type="search"
@@ -77,10 +77,13 @@ interface Found {
   rows: CustomerPage["rows"];
 }
 
-/** Each costs a call. */
+/** Each look-up costs a call. */
 const mostProjects = 6;
 
-/** find looks for a customer in one project after the other, and returns the first that knows somebody; null if none does. */
+/**
+ * find looks for a customer in one project after the other, and returns the
+ * first match, or null.
+ */
 async function find(q: string, among: readonly Project[]): Promise<(Found & { project: Project }) | null> {
   for (const project of among) {
     const { rows } = await get<CustomerPage>(customersPath(project.token, { q }, { rows: "5" }), "person", new AbortController().signal);
@@ -89,7 +92,7 @@ async function find(q: string, among: readonly Project[]): Promise<(Found & { pr
   return null;
 }
 
-/** CustomerField takes an identifier, and finds out whose it is. */
+/** CustomerField takes an identifier, and finds its customer. */
 function CustomerField({ chosen, set }: { chosen: Filters; set: (change: Partial<Filters>) => void }) {
   const found = useSignal<Found | null>(null);
   const failed = useSignal("");

@@ -19,7 +19,7 @@ export function Help({ close }: { close: () => void }) {
       </dl>
       <label class="check">
         <input type="checkbox" checked={on} onChange={() => (shortcuts.value = on ? "off" : "on")} />
-        Single keys do what is said here
+        Use these single keys
       </label>
       <p>
         Every route and limit of this server is explained in <a href="/about/api">the guide</a>.

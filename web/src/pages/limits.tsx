@@ -1,4 +1,5 @@
-// What is limited, how near callers come, whom it hits, and what changed.
+// The limits, how close callers come to them, whom they refuse, and how they
+// have changed.
 
 import type { Limits as Body, Policy } from "../api.ts";
 import { Chart } from "../charts/chart.tsx";
@@ -41,7 +42,7 @@ function Policies({ data }: { data: Body }) {
       <div class="empty">
         <h2>No limits are in force</h2>
         <p>
-          Policies stand under <code>limits</code> in the configuration file. <code>trackway limits suggest</code> proposes some from what was seen.
+          Policies are listed under <code>limits</code> in the configuration file. <code>trackway limits suggest</code> suggests some from the recorded calls.
         </p>
       </div>
     );
@@ -106,7 +107,7 @@ function PolicyCard({ policy }: { policy: Policy }) {
           </div>
         )}
         {policy.candidate !== null && (
-          <div title="A second limit that is counted beside the one in force, and refuses nothing">
+          <div title="A second limit that is counted in parallel and refuses nothing">
             <dt>
               Candidate <Num n={policy.candidate} />
             </dt>
@@ -120,9 +121,12 @@ function PolicyCard({ policy }: { policy: Policy }) {
   );
 }
 
-/** Nearness draws, on a scale that ends at the limit, how many calls callers make in a window. */
+/**
+ * Nearness draws how many calls callers make in a window, on a scale that ends
+ * at the limit.
+ */
 function Nearness({ policy: { limit, distribution, callers } }: { policy: Policy }) {
-  if (callers === 0) return <p class="nearness faint small">Nobody called in the windows that run now.</p>;
+  if (callers === 0) return <p class="nearness faint small">There were no calls in the current windows.</p>;
   const all: [string, number, string][] = [
     ["half of the callers", distribution.p50, "p50"],
     ["95 %", distribution.p95, "p95"],
@@ -133,7 +137,7 @@ function Nearness({ policy: { limit, distribution, callers } }: { policy: Policy
   const at = (n: number) => `${limit > 0 ? Math.min(100, (n / limit) * 100) : 100}%`;
   return (
     <div class="nearness">
-      <p class="small">How near callers come to it</p>
+      <p class="small">How close callers come to it</p>
       <div class="scale" role="img" aria-label={points.map(([who, n]) => `${who} made at most ${exact(n)} of ${exact(limit)} calls`).join("; ")}>
         {[...points].reverse().map(([who, n, name]) => (
           <span key={name} class={`${name} ${n >= limit ? "full" : ""}`} style={{ width: at(n) }} title={`${who}: at most ${exact(n)} of ${exact(limit)}`} />

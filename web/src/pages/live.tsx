@@ -1,4 +1,4 @@
-// Events as they become durable, and commands that were rejected, as they come.
+// Events as they become durable, and commands as they are rejected.
 
 import { type Signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
@@ -85,7 +85,10 @@ export function Live() {
   );
 }
 
-/** useGaps marks where the stream was broken: not all of that time may be shown. */
+/**
+ * useGaps marks where the stream was interrupted: part of that time may be
+ * missing.
+ */
 function useGaps(rows: Rows, open: boolean, path: string): void {
   const opened = useRef("");
   useEffect(() => {
@@ -94,7 +97,10 @@ function useGaps(rows: Rows, open: boolean, path: string): void {
   }, [open]);
 }
 
-/** useLiveKeys listens for keys that are this page's; close says whether there was something to close. */
+/**
+ * useLiveKeys listens for the keys of this page. close reports whether there
+ * was something to close.
+ */
 function useLiveKeys(rows: Rows, close: () => boolean): void {
   useEffect(() => {
     const listen = (event: KeyboardEvent) => {
@@ -109,8 +115,9 @@ function useLiveKeys(rows: Rows, close: () => boolean): void {
 }
 
 /**
- * useDetail opens a row and closes it again; close says whether there was something to close. Where the detail covers the list, as on
- * a phone, it is a step of the history, so that Back closes it.
+ * useDetail opens and closes a row. close reports whether there was something
+ * to close. If the detail covers the list, as on a phone, it is a step in the
+ * history, so that Back closes it.
  */
 function useDetail(openRow: Signal<LiveRow | null>): { show: (row: LiveRow) => void; close: () => boolean } {
   const step = useRef(false);
@@ -145,7 +152,7 @@ function useDetail(openRow: Signal<LiveRow | null>): { show: (row: LiveRow) => v
   return { show, close };
 }
 
-/** backToList gives the focus to the row that was open. */
+/** backToList moves the focus to the row that was open. */
 function backToList(): void {
   document.querySelector<HTMLElement>(".virtual [aria-selected=true]")?.focus({ preventScroll: true });
 }
@@ -173,7 +180,7 @@ function PauseButton({ rows }: { rows: Rows }) {
   const paused = rows.paused.value;
   const toggle = () => {
     rows.hold({ paused: !paused });
-    announcement.value = paused ? "The list goes on" : "The list is paused";
+    announcement.value = paused ? "The list continues" : "The list is paused";
   };
   return (
     <button type="button" class={paused ? "main" : ""} title="p" onClick={toggle}>
@@ -183,7 +190,7 @@ function PauseButton({ rows }: { rows: Rows }) {
   );
 }
 
-/** NewRows tells what came while the view was held, and leads to it. */
+/** NewRows says what came while the view was held, and leads to it. */
 function NewRows({ rows }: { rows: Rows }) {
   void rows.version.value;
   const { waiting } = rows.feed;
@@ -217,7 +224,10 @@ function Lost({ rows, dropped }: { rows: Rows; dropped: number }) {
   );
 }
 
-/** LeftOutNote says which identifiers came without a value that names somebody, so that a broken client is seen. */
+/**
+ * LeftOutNote says which identifiers came without a value that identifies
+ * somebody, to reveal broken clients.
+ */
 function LeftOutNote({ all, at }: { all: LeftOut[]; at: number }) {
   const list = recent(all, at);
   if (list.length === 0) return null;
@@ -226,7 +236,7 @@ function LeftOutNote({ all, at }: { all: LeftOut[]; at: number }) {
     <div class="note leftout">
       <Warning />
       <span>
-        Left out, because it names nobody:
+        Left out, because it identifies nobody:
         {list.slice(0, shown).map((one) => (
           <span key={`${one.project} ${whatWasLeftOut(one)}`} class="one">
             <strong>{whatWasLeftOut(one)}</strong>, {howOften(one.count, exact)} since <Time at={one.first} as="recent" />, last with{" "}
@@ -306,8 +316,8 @@ function Quiet({ chosen }: { chosen: Filters }) {
   if (filtered) {
     return (
       <div class="empty">
-        <h2>Nothing yet that fits the filter</h2>
-        <p>What comes is shown at once.</p>
+        <h2>Nothing matches the filter yet</h2>
+        <p>New events appear at once.</p>
         <a class="button" href={href("live")}>
           Show everything
         </a>

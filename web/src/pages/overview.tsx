@@ -1,4 +1,5 @@
-// How the server does: figures, charts that move, what comes in, and who else serves.
+// The state of the server: figures, moving charts, incoming events, and the
+// other servers.
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
@@ -14,9 +15,12 @@ import { Choice, Num, Panel, Time, Trouble, Waiting } from "../ui/parts.tsx";
 import { FirstEvent } from "./empty.tsx";
 import { Health, Recent, Servers, Types, Usage } from "./panels.tsx";
 
-/** Seconds between two readings; between them the stream keeps the charts moving. */
+/**
+ * Seconds between two readings. Between them, the stream keeps the charts
+ * moving.
+ */
 const every = 30;
-/** As many rejected commands are kept; those that are alike are shown together. */
+/** How many rejected commands are kept. Similar ones are shown together. */
 const recently = 100;
 
 export function Overview() {
@@ -39,7 +43,7 @@ export function Overview() {
   });
   const fresh = data !== null && data.totals.events + data.totals.customers === 0;
   useEffect(() => {
-    if (open.value && fresh) again(); // for what came before the stream could tell
+    if (open.value && fresh) again(); // for what came before the stream opened
   }, [open.value]);
   if (!data) return <Waiting title="Overview" error={error} again={again} />;
   return (
@@ -72,13 +76,16 @@ export function Overview() {
   );
 }
 
-/** awaited says whether there is news worth asking for at once: the first command, or the first step of a server that has just started. */
+/**
+ * awaited reports whether there is news worth an immediate request: the first
+ * command, or the first step of a server that has just started.
+ */
 function awaited({ now, totals, rates: { hour } }: Body, stats: Stats): boolean {
   const first = totals.events + totals.customers === 0 && stats.accepted > 0;
   return first || (total(hour.accepted) === null && stats.now - now > hour.step);
 }
 
-/** LiveMark says whether what is shown is of this moment. */
+/** LiveMark says whether the figures are current. */
 export function LiveMark({ open, at }: { open: boolean; at: number }) {
   return (
     <p class="mark">
@@ -91,7 +98,10 @@ export function LiveMark({ open, at }: { open: boolean; at: number }) {
 let announcedAt = 0;
 let troubled = false;
 
-/** announce tells the rates in words: every minute at most, and at once when commands begin to be turned away. */
+/**
+ * announce says the rates in words: at most every minute, and at once when
+ * commands begin to be turned away.
+ */
 function announce(stats: Stats): void {
   const turnedAway = stats.refused + stats.limited + stats.failed;
   const soon = turnedAway > 0 && !troubled;
@@ -103,9 +113,9 @@ function announce(stats: Stats): void {
 
 const meanings: { [outcome in Outcome]: [string, string] } = {
   accepted: ["Accepted", "Commands that are stored"],
-  refused: ["Refused", "Commands with something wrong in them: the sender was told what"],
-  limited: ["Limited", "Requests over a rate limit, answered 429"],
-  failed: ["Failed", "Commands that the server could not store: its own fault"],
+  refused: ["Refused", "Commands with mistakes: the sender was told which"],
+  limited: ["Limited", "Requests over a rate limit, answered with 429"],
+  failed: ["Failed", "Commands that the server could not store, through its own fault"],
 };
 
 function Tiles({ data, latest }: { data: Body; latest: Stats | null }) {
@@ -175,8 +185,8 @@ function Traffic({ data, hour, moment }: { data: Body; hour: Series; moment: num
         ]}
       />
       <p class="faint small">
-        Counts in steps of {span(series.step)}. This server runs since <Time at={data.rates.since} />; before that it knows nothing
-        {total(series.accepted) === null && ", and its first step is not over yet"}.
+        Counts in steps of {span(series.step)}. This server has been running since <Time at={data.rates.since} />, and knows nothing of the time before
+        {total(series.accepted) === null && ". Its first step is not over yet"}.
       </p>
     </Panel>
   );

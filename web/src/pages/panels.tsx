@@ -1,4 +1,5 @@
-// The panels at the foot of the overview: what comes in, how much of it, and how the servers do.
+// The panels at the bottom of the overview: event types, usage, rejected
+// commands, and the servers.
 
 import type { Overview as Body, Rejected } from "../api.ts";
 import { exact, percent, span } from "../format.ts";
@@ -16,7 +17,7 @@ export function Types({ data }: { data: Body }) {
   return (
     <Panel title="Events by type" id="types">
       {data.types.length === 0 ? (
-        <p class="faint">The types of events are listed here once there are some.</p>
+        <p class="faint">Event types are listed here once there are some.</p>
       ) : (
         <div class="wide" tabIndex={0} role="group" aria-label="Events by type">
           <table class="types">
@@ -59,14 +60,14 @@ export function Types({ data }: { data: Body }) {
             </tbody>
           </table>
           {rest}
-          {!rest && data.types.length === typesSent && <p class="faint small">These are the most frequent ones. Live finds all by name.</p>}
+          {!rest && data.types.length === typesSent && <p class="faint small">These are the most frequent types. Live finds all by name.</p>}
         </div>
       )}
     </Panel>
   );
 }
 
-/** As many the server sends, the most frequent ones. */
+/** How many types the server sends, the most frequent ones. */
 const typesSent = 50;
 
 export function Usage({ data }: { data: Body }) {
@@ -91,7 +92,7 @@ export function Usage({ data }: { data: Body }) {
   );
 }
 
-/** Split draws what a whole is made of, and says it. */
+/** Split shows the parts of a whole, as a drawing and as text. */
 function Split({ parts }: { parts: readonly (readonly [string, string, number])[] }) {
   const whole = parts.reduce((sum, [, , n]) => sum + n, 0);
   return (
@@ -118,7 +119,7 @@ function Split({ parts }: { parts: readonly (readonly [string, string, number])[
 
 const kindsShown = 6;
 
-/** Recent shows the last rejected commands, those that are alike together. */
+/** Recent shows the last rejected commands. Similar ones are shown together. */
 export function Recent({ rejected, open }: { rejected: readonly Rejected[]; open: boolean }) {
   const kinds = new Map<string, { one: Rejected; times: number }>();
   for (const one of rejected) {
@@ -152,7 +153,7 @@ export function Health({ data: { health, rates } }: { data: Body }) {
     <Panel title="This server" id="health">
       <p class={`state ${health.ready ? "good" : "bad"}`}>
         {health.ready ? <Check /> : <Warning />}
-        {health.ready ? "Ready" : "Not ready: balancers send nobody here"}
+        {health.ready ? "Ready" : "Not ready: load balancers send no requests here"}
       </p>
       {!health.ready && <p>{health.reason}</p>}
       {health.damaged > 0 && (

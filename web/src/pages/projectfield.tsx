@@ -1,8 +1,11 @@
-// The choice of a project, where there are several.
+// The choice of a project, if there are several.
 
 import { projects } from "../state.ts";
 
-/** ProjectField is left out where there is nothing to choose from. With `all`, every project at once can be chosen, as "". */
+/**
+ * ProjectField is left out if there is nothing to choose from. With `all`, ""
+ * selects all projects at once.
+ */
 export function ProjectField(props: { chosen: string; choose: (token: string) => void; all?: boolean; class?: string }) {
   if (projects.value.length < 2) return null;
   return (

@@ -1,10 +1,13 @@
-// A command that was rejected, in words.
+// Texts about a rejected command.
 
 import type { Rejected } from "../api.ts";
 import { projectOf, projects } from "../state.ts";
 import { IdText, Time } from "../ui/parts.tsx";
 
-/** Anybody can send a command of any name, one that every object has among them; so this is no object. */
+/**
+ * This is a Map, not an object: anybody can send a command of any name,
+ * including one that every object has.
+ */
 const commands = new Map([
   ["customers", "An update of a customer"],
   ["customers/events", "An event"],
@@ -13,12 +16,12 @@ const commands = new Map([
   ["", "A command without a name"],
 ]);
 
-/** sentTo names the project that a command was for. */
+/** sentTo names the project that a command was sent to. */
 export function sentTo(one: Rejected): string {
   return one.project === null ? "none that is configured" : (projectOf(one.project)?.name ?? one.project);
 }
 
-/** RejectedLine tells who sent what, and why it was not taken. */
+/** RejectedLine says who sent what, and why it was rejected. */
 export function RejectedLine({ one, times }: { one: Rejected; times: number }) {
   return (
     <div class="rejected">

@@ -7,7 +7,7 @@ import { Logo } from "../ui/icons.tsx";
 import { Trouble } from "../ui/parts.tsx";
 import { ThemeSwitch } from "../ui/theme.tsx";
 
-/** SignIn stands in the place of the page that was asked for, which comes back afterwards. */
+/** SignIn replaces the requested page, which comes back afterwards. */
 export function SignIn() {
   const field = useRef<HTMLInputElement>(null);
   const busy = useSignal(false);
@@ -38,7 +38,7 @@ export function SignIn() {
           <span>Trackway</span>
         </div>
         <h1>Sign in</h1>
-        {start.value && <p>Your session has ended. Sign in again to go on where you were.</p>}
+        {start.value && <p>Your session has ended. Sign in again to continue where you were.</p>}
         {closed.value ? (
           <Trouble text={closed.value} again={() => location.reload()} />
         ) : (

@@ -1,4 +1,4 @@
-// What a customer did, the newest first, by day.
+// The events of a customer, newest first, by day.
 
 import { useSignal } from "@preact/signals";
 import type { Customer, EventPage, EventRow } from "../api.ts";
@@ -18,7 +18,7 @@ interface Props {
 }
 
 const rows = "50";
-/** The others are shown when they are asked for. */
+/** The others are shown on request. */
 const typesShown = 20;
 
 export function Timeline({ project, customer, types, total }: Props) {
@@ -77,7 +77,7 @@ function Events({ query, total }: { query: string; total: number }) {
   const events = unique(pages.flatMap((page) => page.rows));
   return (
     <>
-      {events.length === 0 ? <p class="faint">No events. Updates of properties are none; what they set stands under Properties.</p> : <Days events={events} />}
+      {events.length === 0 ? <p class="faint">No events. Updates of properties are not events: see Properties.</p> : <Days events={events} />}
       {failed.value && <Trouble text={failed.value} again={more} />}
       {next !== null && (
         <p class="more">
@@ -93,7 +93,10 @@ function Events({ query, total }: { query: string; total: number }) {
   );
 }
 
-/** unique drops rows that came twice, as they do when the first page moved on while older ones were open. */
+/**
+ * unique drops rows that came twice. This happens if the first page moves on
+ * while older pages are open.
+ */
 function unique(events: readonly EventRow[]): EventRow[] {
   return [...new Map(events.map((event) => [event.seq, event])).values()];
 }

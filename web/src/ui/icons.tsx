@@ -1,4 +1,5 @@
-// Icons, drawn on a field of 20 by 20. They say nothing to a screen reader: what they stand beside does.
+// Icons, drawn on a grid of 20 by 20. Screen readers ignore them: the text
+// beside them says the same.
 
 import type { ComponentChildren } from "preact";
 
@@ -99,7 +100,10 @@ const Click = icon(<path d="m8 8 2.8 9 1.7-3.7 3.9-1.700zM6.5 2.5 7 5M2.5 6.5 5 
 const Tag = icon(<path d="M3 3h7l7 7-7 7-7-7zm3.5 3.500v.1" />);
 const Dot = icon(<circle cx="10" cy="10" r="3" />);
 
-/** Kinds of events, by words that their types hold; the first that fits. The tint is one of the style sheet's. */
+/**
+ * Kinds of event, found by words in their types. The first match counts. The
+ * tint is one of the style sheet's.
+ */
 const kinds: [RegExp, ReturnType<typeof icon>, string][] = [
   [/^merge$/, Join, "violet"],
   [/purchase|order|payment|checkout|transaction|refund|invoice/i, Coin, "green"],
@@ -114,7 +118,10 @@ const kinds: [RegExp, ReturnType<typeof icon>, string][] = [
   [/visit|view|page|screen|impression/i, Eye, "blue"],
 ];
 
-/** EventIcon tells events apart at a glance; the type itself stands beside it. */
+/**
+ * EventIcon helps to tell events apart at a glance. The type itself is beside
+ * it.
+ */
 export function EventIcon({ type }: { type: string }) {
   const [, Shape, tint] = kinds.find(([pattern]) => pattern.test(type)) ?? [null, Dot, "plain"];
   return (

@@ -1,4 +1,4 @@
-// JSON to be read by people.
+// JSON for people.
 
 import type { ComponentChildren } from "preact";
 import { useSignal } from "@preact/signals";
@@ -6,7 +6,7 @@ import { useMemo } from "preact/hooks";
 import type { Json } from "../api.ts";
 import { Copy } from "./parts.tsx";
 
-/** As much is shown at first: an event may have 800 KB. */
+/** How much is shown at first: an event may have 800 KB. */
 const most = 20_000;
 
 export function JsonView({ value, label }: { value: Json; label: string }) {

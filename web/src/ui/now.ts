@@ -1,10 +1,13 @@
 import { signal } from "@preact/signals";
 import { visible } from "../state.ts";
 
-/** The time in Unix seconds, for what is written as "2 min ago". It moves every ten seconds, while somebody looks. */
+/**
+ * The time in Unix seconds, for texts such as "2 min ago". It changes every ten
+ * seconds while the page is visible.
+ */
 export const now = signal(Date.now() / 1000);
 
-/** tick keeps it moving. */
+/** tick keeps it current. */
 export function tick(): void {
   const move = () => {
     if (visible.value) now.value = Date.now() / 1000;

@@ -1,4 +1,4 @@
-// Small parts that all pages are made of.
+// Small components that all pages use.
 
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
@@ -10,7 +10,7 @@ import { Check, Copy as CopyIcon, Warning } from "./icons.tsx";
 
 export const clock = new Clock();
 
-/** Num writes a number to be read at a glance; all of its digits stand in the tip. */
+/** Num shows a number in short form. Its tooltip has all digits. */
 export function Num({ n, class: name }: { n: number; class?: string }) {
   const text = short(n);
   const all = exact(n);
@@ -29,7 +29,7 @@ export function Bytes({ n }: { n: number }) {
   );
 }
 
-/** Time writes a time in the viewer's zone, with UTC in the tip. */
+/** Time shows a time in the viewer's zone. Its tooltip has UTC. */
 export function Time({ at, as = "both" }: { at: number; as?: "both" | "full" | "day" | "minute" | "time" | "recent" | "moment" | "ago" }) {
   const text = as === "ago" ? ago(at, now.value) : as === "recent" || as === "moment" ? clock[as](at, now.value) : clock[as](at);
   return (
@@ -39,7 +39,10 @@ export function Time({ at, as = "both" }: { at: number; as?: "both" | "full" | "
   );
 }
 
-/** IdText writes identifiers, hard ones first as the server sends them: jane@example.com, +2. */
+/**
+ * IdText shows identifiers in the server's order, hard ones first:
+ * jane@example.com, +2.
+ */
 export function IdText({ ids, most = 2 }: { ids: Ids; most?: number }) {
   const all = Object.entries(ids).flatMap(([name, value]) => [value].flat().map((one) => ({ name, value: one })));
   if (all.length === 0) return <span class="faint">no identifiers</span>;
@@ -55,13 +58,19 @@ export function IdText({ ids, most = 2 }: { ids: Ids; most?: number }) {
   );
 }
 
-/** preview writes a value in one line, cut where it is long, but not within a character. */
+/**
+ * preview shows a value in one line. It cuts a long one, but never within a
+ * character.
+ */
 export function preview(value: Json, most = 60): string {
   const text = typeof value === "string" ? value : JSON.stringify(value);
   return text.length > most ? `${text.slice(0, most - 1).replace(/[\uD800-\uDBFF]$/, "")}…` : text;
 }
 
-/** useFirst returns the first few of a long list, and what shows the others. */
+/**
+ * useFirst returns the first few rows of a long list, and a button that shows
+ * the others.
+ */
 export function useFirst<T>(all: readonly T[], most: number): [readonly T[], JSX.Element | null] {
   const open = useSignal(false);
   if (open.value || all.length <= most * 1.5) return [all, null];
@@ -92,7 +101,10 @@ export function Copy({ text, label = "Copy" }: { text: string; label?: string })
   );
 }
 
-/** copyOld copies where the page is not served over TLS and the browser therefore keeps the clipboard to itself. */
+/**
+ * copyOld copies text in pages without TLS, in which the browser does not offer
+ * the clipboard.
+ */
 function copyOld(text: string): boolean {
   const area = Object.assign(document.createElement("textarea"), { value: text });
   document.body.append(area);
@@ -102,7 +114,7 @@ function copyOld(text: string): boolean {
   return done;
 }
 
-/** Command is a line to be typed into a shell. */
+/** Command is a line to type into a shell. */
 export function Command({ text, label }: { text: string; label?: string }) {
   return (
     <div class="command">
@@ -114,7 +126,7 @@ export function Command({ text, label }: { text: string; label?: string }) {
   );
 }
 
-/** Panel is a part of a page with a heading of its own. */
+/** Panel is a part of a page with its own heading. */
 export function Panel(props: { title: string; id: string; aside?: ComponentChildren; class?: string; children: ComponentChildren }) {
   return (
     <section class={`panel ${props.class ?? ""}`} aria-labelledby={props.id}>
@@ -127,7 +139,7 @@ export function Panel(props: { title: string; id: string; aside?: ComponentChild
   );
 }
 
-/** Choice is a small set of which one holds. */
+/** Choice is a small set of options, one of which is selected. */
 export function Choice<T extends string>(props: { label: string; name: string; value: Signal<T>; options: readonly (readonly [T, string])[] }) {
   return (
     <fieldset class="choice">
@@ -142,7 +154,7 @@ export function Choice<T extends string>(props: { label: string; name: string; v
   );
 }
 
-/** Trouble says that something was refused, and offers to try again. */
+/** Trouble reports a refusal, and offers to try again. */
 export function Trouble({ text, again }: { text: string; again?: () => void }) {
   return (
     <div class="note bad" role="alert">
@@ -165,7 +177,7 @@ export function Loading() {
   );
 }
 
-/** Waiting stands for a page whose first answer is not there yet. */
+/** Waiting replaces a page until its first answer arrives. */
 export function Waiting({ title, error, again }: { title: string; error: string | null; again: () => void }) {
   return (
     <>
@@ -177,7 +189,10 @@ export function Waiting({ title, error, again }: { title: string; error: string 
   );
 }
 
-/** Dialog is modal: it keeps the focus, Escape closes it, and the focus returns to where it was. */
+/**
+ * Dialog is modal: it keeps the focus, Escape closes it, and then the focus
+ * returns to where it was.
+ */
 export function Dialog(props: { title: string; id: string; close: () => void; class?: string; children: ComponentChildren }) {
   const ref = useRef<HTMLDialogElement>(null);
   useEffect(() => {

@@ -1,7 +1,9 @@
 import { theme, themes } from "../state.ts";
 import { Halves, Moon, Sun } from "./icons.tsx";
 
-/** ThemeSwitch goes from the system's colours to light ones, to dark ones, and back. */
+/**
+ * ThemeSwitch cycles through the system's colours, light ones and dark ones.
+ */
 export function ThemeSwitch() {
   const Icon = { auto: Halves, light: Sun, dark: Moon }[theme.value];
   const names = { auto: "as the system", light: "light", dark: "dark" };

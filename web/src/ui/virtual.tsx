@@ -1,4 +1,5 @@
-// A long list of which only the rows in sight are in the document. Rows are of one height and are told apart by a key.
+// A long list. Only the visible rows are in the document. All rows have the
+// same height, and each has a key.
 
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
@@ -8,18 +9,21 @@ import { reveal, windowOf } from "./window.ts";
 
 export interface VirtualProps<Row> {
   label: string;
-  /** The names of the columns, for screen readers and, if the list has a head, for all. */
+  /**
+   * The names of the columns, for screen readers and, if the list has a head,
+   * for everybody.
+   */
   columns: readonly string[];
   rows: readonly Row[];
   rowHeight: number;
   keyOf: (row: Row) => string | number;
-  /** The cells of a row: gridcells. */
+  /** Returns the cells of a row: gridcells. */
   cells: (row: Row) => ComponentChildren;
   classOf: (row: Row) => string;
   open: (row: Row) => void;
-  /** The row that is open, by its key. */
+  /** The key of the open row. */
   current: string | number | null;
-  /** Told when the list is scrolled away from its beginning, and back. */
+  /** Called when the list is scrolled away from its beginning, and back. */
   moved: (away: boolean) => void;
 }
 
@@ -50,7 +54,7 @@ export function VirtualList<Row>(props: VirtualProps<Row>) {
     active.current = keyOf(row);
     box.current.scrollTop = reveal(index, box.current.scrollTop, box.current.clientHeight, rowHeight);
     onScroll();
-    // Once it is in the document, which the next frame sees to.
+    // In the next frame, the row is in the document.
     requestAnimationFrame(() => box.current?.querySelector<HTMLElement>(`[aria-rowindex="${index + 2}"]`)?.focus({ preventScroll: true }));
   };
   const onKey = (event: KeyboardEvent) => {
@@ -101,7 +105,10 @@ export function VirtualList<Row>(props: VirtualProps<Row>) {
   );
 }
 
-/** target returns the row that a key leads to, -1 to open the present one, null for a key that means nothing here. */
+/**
+ * target returns the row that a key leads to, -1 to open the present one, or
+ * null for a key without a meaning here.
+ */
 function target(event: KeyboardEvent, at: number, count: number): number | null {
   const last = count - 1;
   const single = plain(event);

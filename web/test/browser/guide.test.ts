@@ -39,7 +39,7 @@ test("the guide is printed in black on white, whole", async () => {
   const viewer = await Viewer.open(browser, server, "dark");
   const { page } = viewer;
   await page.goto(`${server.url}/about/api`);
-  await page.setViewportSize({ width: 640, height: 900 }); // about what A4 leaves
+  await page.setViewportSize({ width: 640, height: 900 }); // about the width of A4
   await page.emulateMedia({ media: "print", colorScheme: "dark" });
   const [back, text] = await page.evaluate(() => {
     const { backgroundColor, color } = getComputedStyle(document.body);

@@ -25,7 +25,7 @@ test("limits are shown as they are in force, with their changes and who is refus
 
     server.reload({ track: 9000 });
     const changed = page.getByText("limit 3 → 9,000");
-    while (!(await changed.isVisible())) await again(viewer); // a signal is not answered: what it did is seen here
+    while (!(await changed.isVisible())) await again(viewer); // a signal has no answer: its effect shows here
     await track.getByText("9,000 calls in 1 min for each address").waitFor();
     await viewer.close();
   } finally {
@@ -33,7 +33,7 @@ test("limits are shown as they are in force, with their changes and who is refus
   }
 });
 
-/** again opens the page anew, which reads it anew. */
+/** again reloads the page, so that it reads its data again. */
 async function again(viewer: Viewer): Promise<void> {
   await viewer.page.reload();
   await viewer.page.getByRole("region", { name: "What changed" }).waitFor();
@@ -67,7 +67,7 @@ test("what did not change is not sent again", async () => {
     const viewer = await (await Viewer.open(browser, server)).signedIn("#/customers");
     const { page } = viewer;
     await page.getByRole("link", { name: "jane@example.com" }).waitFor();
-    const stale = Date.now() + 2100; // a younger answer is not asked for again
+    const stale = Date.now() + 2100; // a newer answer is not requested again
     await viewer.go("#/limits");
     await viewer.heading("Limits").waitFor();
     await page.waitForFunction((time) => Date.now() > time, stale);
@@ -164,7 +164,10 @@ test("tabs that are opened in the background ask for nothing until somebody look
   }
 });
 
-/** show has the page believe that it is seen or hidden: a browser without windows always shows its pages. */
+/**
+ * show makes the page believe that it is visible or hidden: a browser without
+ * windows always shows its pages.
+ */
 async function show(page: Page, state: DocumentVisibilityState): Promise<void> {
   await page.evaluate((value) => {
     Object.defineProperty(document, "visibilityState", { value, configurable: true });

@@ -15,7 +15,7 @@ after(async () => {
   await server.stop();
 });
 
-/** types returns the types of the events that are listed, the newest first. */
+/** types returns the types of the listed events, newest first. */
 function types(viewer: Viewer): Promise<string[]> {
   return viewer.page.locator(".virtual .row .type").allInnerTexts();
 }
@@ -103,16 +103,16 @@ test("filters let through what they name", async () => {
   const viewer = await (await Viewer.open(browser, server)).signedIn("#/live");
   const { page } = viewer;
   await page.getByRole("row", { name: "third" }).waitFor();
-  await page.getByLabel("Type of event").fill("second");
+  await page.getByLabel("Event type").fill("second");
   await page.keyboard.press("Enter");
   await page.getByRole("row", { name: "third" }).waitFor({ state: "detached" });
   await server.track(event("noise", "joe@example.com"), event("second", "joe@example.com"));
   await page.getByRole("row", { name: "joe@example.com" }).waitFor();
   assert.deepEqual(await types(viewer), ["second", "second"]);
 
-  await page.getByLabel("Type of event").fill("never sent");
+  await page.getByLabel("Event type").fill("never sent");
   await page.keyboard.press("Enter");
-  await page.getByRole("heading", { name: "Nothing yet that fits the filter" }).waitFor();
+  await page.getByRole("heading", { name: "Nothing matches the filter yet" }).waitFor();
   await page.getByRole("link", { name: "Show everything" }).click();
 
   await page.getByLabel("Show").selectOption("Rejected only");
@@ -183,8 +183,8 @@ test("after the server was away the list goes on where it was", async () => {
   await server.again();
   await server.track(event("away", "two@example.com"));
   const again = page.getByRole("button", { name: "Try now" });
-  if (await again.isVisible()) await again.click({ timeout: 2000 }).catch(() => undefined); // unless it went on by itself
-  const password = page.getByLabel("Password"); // a server may forget who is signed in
+  if (await again.isVisible()) await again.click({ timeout: 2000 }).catch(() => undefined); // unless it has continued by itself
+  const password = page.getByLabel("Password"); // a server may forget sessions
   await page.getByRole("row", { name: "two@example.com" }).or(password).waitFor();
   if (await password.isVisible()) await viewer.signedIn("#/live?type=away");
   await page.getByRole("row", { name: "two@example.com" }).waitFor();

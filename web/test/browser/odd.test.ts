@@ -1,4 +1,5 @@
-// What nobody would send, and somebody does: the pages show it as it is, and stay whole.
+// Tests data that nobody would expect: the pages show it as it is, and do not
+// break.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -39,7 +40,7 @@ test("names that every object of JavaScript has are names like others", async ()
 
 test("numbers that JavaScript would round keep their digits", async () => {
   const digits = "12345678901234567891";
-  const order = JSON.parse(`{"order":1}`, () => 1) as number; // stands for the digits, which no number of ours could hold
+  const order = JSON.parse(`{"order":1}`, () => 1) as number; // stands for the digits, which no number can hold
   await server.trackText(JSON.stringify({ commands: [event("ordered", "ann@example.com", { order })] }).replace(`"order":1`, `"order":${digits}`));
   const viewer = await (await Viewer.open(browser, server)).signedIn("#/live");
   const { page } = viewer;

@@ -31,7 +31,7 @@ test("an empty server says what to do next", async () => {
   await viewer.go("#/overview");
   await page.getByText("Send the first event").waitFor();
   await server.track(event("page_visit", "jane@example.com"));
-  await page.getByRole("row", { name: "page_visit 1 1" }).waitFor(); // without being asked for
+  await page.getByRole("row", { name: "page_visit 1 1" }).waitFor(); // without a click
   await viewer.close();
 });
 
@@ -59,7 +59,7 @@ test("pages that are older than their server say so", async () => {
     json.server.version = "v99";
     await route.fulfill({ response, json });
   });
-  const later = Date.now() + 1100; // what was read just now is not read again
+  const later = Date.now() + 1100; // an answer that has just been read is not read again
   await page.waitForFunction((time) => Date.now() > time, later);
   await context.setOffline(true);
   await page.getByText("No connection to ts1.test.").waitFor();
@@ -127,7 +127,9 @@ test("every page is accessible, in light and dark and on a phone", async (t) => 
   }
 });
 
-/** lookAround goes through all pages, and opens what can be opened. */
+/**
+ * lookAround goes through all pages, and opens everything that can be opened.
+ */
 async function lookAround(viewer: Viewer): Promise<void> {
   const { page } = viewer;
   await page.getByText("page_visit").waitFor();
@@ -174,7 +176,7 @@ test("keys lead through the pages", async () => {
   await page.keyboard.type("nobody?");
   await page.getByRole("heading", { name: "Nobody found" }).waitFor();
   await page.keyboard.press("Tab");
-  await page.keyboard.press("Tab"); // out of the fields, where keys are text
+  await page.keyboard.press("Tab"); // out of the fields, in which keys are text
   await page.keyboard.press("?");
   const help = page.getByRole("dialog", { name: "Keys" });
   await help.waitFor();

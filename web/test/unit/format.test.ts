@@ -49,7 +49,7 @@ test("times are of the zone that is asked for, with UTC beside", () => {
   assert.equal(clock.moment(at, at + hour), "11:09:49.123");
   assert.equal(clock.moment(at, at + 13 * hour), "22 Nov, 11:09"); // today began at 18:15 UTC
   assert.equal(clock.recent(at, at + 60 * 24 * hour), "22 Nov 2026");
-  assert.match(clock.weekday(at), /^Sunday,? 22 November 2026$/); // the comma depends on the edition of the language data
+  assert.match(clock.weekday(at), /^Sunday,? 22 November 2026$/); // the comma depends on the version of the language data
   assert.equal(iso(at), "2026-11-22T05:24:49.123Z");
   assert.equal(utc(at), "2026-11-22 05:24:49.123 UTC");
   assert.equal(iso(NaN), "");

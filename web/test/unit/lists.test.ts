@@ -12,7 +12,7 @@ test("only the rows in sight are drawn, and some beside them", () => {
   assert.deepEqual(windowOf(0, 400, 40, 1000, 3), { first: 0, end: 13 });
   assert.deepEqual(windowOf(4000, 400, 40, 1000, 3), { first: 97, end: 113 });
   assert.deepEqual(windowOf(39_600, 400, 40, 1000, 3), { first: 987, end: 1000 });
-  assert.deepEqual(windowOf(39_600, 400, 40, 5, 3), { first: 5, end: 5 }); // the list became short under the viewer
+  assert.deepEqual(windowOf(39_600, 400, 40, 5, 3), { first: 5, end: 5 }); // the list got shorter while somebody looked
   assert.deepEqual(windowOf(-50, 400, 40, 1000, 3), { first: 0, end: 13 }); // pulled past its end, on a phone
   assert.deepEqual(windowOf(0, 400, 40, 0, 3), { first: 0, end: 0 });
 });
@@ -66,7 +66,7 @@ test("a second is added to its step, and a new step moves the series on", () => 
   assert.deepEqual(extend(series, second(900), 0).accepted, [0, 0, 2]); // after a long sleep
   assert.equal(extend(series, second(99), 0), series);
   assert.deepEqual(series.accepted, [5, 5, 5]);
-  assert.deepEqual(extend(series, second(134), 133).accepted, [5, 5, null]); // it was running when the series was read
+  assert.deepEqual(extend(series, second(134), 133).accepted, [5, 5, null]); // this step was running when the series was read
   assert.deepEqual(extend(series, second(140), 133).accepted, [5, 0, 2]);
 });
 

@@ -17,7 +17,10 @@ test("Retry-After is whole seconds", () => {
   for (const other of [null, "", "soon", "-1", "Wed, 21 Oct 2026 07:28:00 GMT"]) assert.equal(parseRetryAfter(other), null);
 });
 
-/** A server as in rate-limits.md: a window of fixed length that starts with the first call. */
+/**
+ * A server as in rate-limits.md: a window of fixed length that starts with the
+ * first call.
+ */
 class FixedWindow {
   refused = 0;
   private begun = -Infinity;
@@ -35,7 +38,10 @@ class FixedWindow {
   }
 }
 
-/** clicks plays a person who wants something every `gap` milliseconds; what waits is dropped for what comes next. */
+/**
+ * clicks plays a person who wants something every `gap` milliseconds. A new
+ * click replaces a waiting one.
+ */
 function clicks(gap: number, latency: number, urgency: Urgency = "person") {
   const pacer = new Pacer();
   const server = new FixedWindow();

@@ -1,4 +1,4 @@
-"""Makes every tracking and data call of the official Python client, and prints as JSON what each returned or raised.
+"""Makes every tracking and data call of the official Python client, and prints the results and errors as JSON.
 
 Arguments: the project's token, a key's id and secret, another key's id and secret, the server's address.
 """

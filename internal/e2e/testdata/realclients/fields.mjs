@@ -1,7 +1,10 @@
-// Makes one call and prints, as JSON, what libraries read from the fields of the answer.
+// Makes one call and prints, as JSON, what libraries read from the fields of
+// the answer.
 //
-// ratelimit-header-parser knows RateLimit as it was in version 7 of its draft, and prefers it to all other fields: it is shown
-// the others alone. The two fields of the draft are read as what they are since version 8, structured fields (RFC 9651).
+// ratelimit-header-parser implements RateLimit as of version 7 of its draft,
+// and prefers it to all other fields, so it only gets the others. The two
+// fields of the draft are parsed as what they are since version 8, structured
+// fields (RFC 9651).
 import { parseRateLimit } from 'ratelimit-header-parser';
 import { parseList } from 'structured-headers';
 

@@ -1,4 +1,4 @@
-// Makes one call with got as it is by default, and prints the status that came in the end.
+// Makes one call with got and its defaults, and prints the final status.
 import got from 'got';
 
 const answer = await got(process.argv[2], { throwHttpErrors: false });

@@ -1,4 +1,5 @@
-// Makes one call through undici's RetryAgent as it is by default, and prints the status that came in the end.
+// Makes one call through undici's RetryAgent and its defaults, and prints the
+// final status.
 import { Agent, RetryAgent, request } from 'undici';
 
 const dispatcher = new RetryAgent(new Agent());

@@ -1,4 +1,4 @@
-"""Makes one call with urllib3 as it is by default, and prints the status that came in the end."""
+"""Makes one call with urllib3 and its defaults, and prints the final status."""
 
 import sys
 

@@ -12,8 +12,8 @@ import (
 	"trackway/internal/door"
 )
 
-// TestShortcut: plain requests go past net/http, and a stop waits until they
-// are answered.
+// TestShortcut: plain requests go past net/http, others do not, and a stop
+// waits until they are answered.
 func TestShortcut(t *testing.T) {
 	t.Parallel()
 	l, err := TCP(t.Context(), "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
@@ -25,6 +25,9 @@ func TestShortcut(t *testing.T) {
 	l.Handle(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(fmt.Sprintf("%T", w), "shortcut") {
 			past.Add(1)
+			if r.URL.Path == "/other" {
+				t.Error("a request of another path went past net/http")
+			}
 		}
 		if r.URL.Path == "/plain/slow" {
 			close(running)
@@ -49,8 +52,14 @@ func TestShortcut(t *testing.T) {
 		_, _ = io.Copy(io.Discard, res.Body)
 		_ = res.Body.Close()
 	}
-	send("/plain/a")
-	send("/plain/a")
+	for range 1000 { // net/http may be slower with an answer's end than the client with the next request
+		if send("/plain/a"); past.Load() > 0 {
+			break
+		}
+	}
+	if past.Load() == 0 {
+		t.Error("no request went past net/http")
+	}
 	send("/other")
 	answered := make(chan struct{})
 	go func() {
@@ -67,8 +76,5 @@ func TestShortcut(t *testing.T) {
 	<-answered
 	if err := <-drained; err != nil {
 		t.Error(err)
-	}
-	if got := past.Load(); got != 2 {
-		t.Errorf("%d requests went past net/http, want 2", got)
 	}
 }

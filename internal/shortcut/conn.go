@@ -38,7 +38,9 @@ type conn struct {
 	// What follows is the reader's: the server has one at a time.
 	place       place
 	post        bool      // the server's last request is a POST
-	left        int64     // bytes of it that have not come; below 0: others came behind it
+	left        int64     // bytes of it that have not come; below 0: so many came of the next one
+	last        byte      // that came
+	ahead       bool      // and is the first of the request that comes now
 	read, write time.Time // deadlines that were set here
 
 	mu      sync.Mutex
@@ -69,15 +71,20 @@ func (c *conn) Read(b []byte) (int, error) {
 func (c *conn) follow(b []byte) *exchange {
 	if c.place == within {
 		c.left -= int64(len(b))
+		c.last = b[len(b)-1]
 		return nil
 	}
 	x := exchanges.Get().(*exchange) //nolint:forcetypeassert // of this pool
+	if c.ahead {
+		x.wire = append(append(x.wire[:0], c.last), b...)
+		b = x.wire
+	}
 	understood := x.head.parse(b)
 	left := x.head.left(b)
 	if c.place == plain && understood && left == 0 && x.head.isPlain(b, c.shortcut.Prefix) {
 		return x
 	}
-	c.left, c.post = left, x.head.isPost(b)
+	c.left, c.post, c.last, c.ahead = left, x.head.isPost(b), b[len(b)-1], false
 	exchanges.Put(x)
 	if c.place = within; !understood {
 		c.place = unknown
@@ -88,11 +95,16 @@ func (c *conn) follow(b []byte) *exchange {
 // awaitNext notes that the server waits for the next request. Only behind a
 // POST does net/http skip an empty line, which some clients send. So the server
 // must have seen one last, and not only this package.
+//
+// While a request is answered, net/http reads a byte more, to see whether the
+// client goes away. It gets the next request's first one from a client that is
+// fast.
 func (c *conn) awaitNext() {
+	c.ahead = c.left == -1
 	switch {
-	case c.place != within || c.left != 0:
+	case c.place != within || c.left != 0 && !c.ahead:
 		c.place = unknown
-	case c.post:
+	case c.post && !c.ahead:
 		c.place = plain
 	default:
 		c.place = next

@@ -264,21 +264,23 @@ func TestNeverOutOfTurn(t *testing.T) {
 		pieces []string
 		taken  int32
 	}{
-		"alone":                    {[]string{plain, plain, plain}, 2},
-		"after a get":              {[]string{"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", plain, plain, plain}, 2},
-		"around a get":             {[]string{plain, plain, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n", plain, plain}, 2},
-		"after a large one":        {[]string{to("a", strings.Repeat("x", 10_000)), plain}, 1},
-		"after one in parts":       {[]string{plain[:len(plain)-1], plain[len(plain)-1:], plain}, 1},
-		"a letter in front":        {[]string{plain, "X", plain}, 0},
-		"a letter behind":          {[]string{plain + "X", plain}, 0},
-		"in a field":               {[]string{plain, "GET /a HTTP/1.1\r\nHost: a\r\nX: ", plain}, 0},
-		"in a field, behind":       {[]string{plain + "GET /a HTTP/1.1\r\nHost: a\r\nX: ", plain}, 0},
-		"in a body":                {[]string{plain, fmt.Sprintf("GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", len(plain)), plain}, 0},
-		"in a body, then alone":    {[]string{plain, fmt.Sprintf("GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", len(plain)), plain, plain, plain}, 1},
-		"two at once":              {[]string{plain, plain + plain, plain}, 0},
-		"after chunks":             {[]string{"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", plain}, 0},
-		"after length and chunks":  {[]string{fmt.Sprintf(both, len(both)), plain, plain}, 0}, // %d has as many bytes as the number
-		"an empty line in between": {[]string{plain, "\r\n", plain}, 0},
+		"alone":                      {[]string{plain, plain, plain}, 2},
+		"after a get":                {[]string{"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", plain, plain, plain}, 2},
+		"around a get":               {[]string{plain, plain, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n", plain, plain}, 2},
+		"after a large one":          {[]string{to("a", strings.Repeat("x", 10_000)), plain}, 1},
+		"after one in parts":         {[]string{plain[:len(plain)-1], plain[len(plain)-1:], plain}, 1},
+		"a letter early":             {[]string{plain + plain[:1], plain[1:], plain}, 1},
+		"a letter in front":          {[]string{plain, "X", plain}, 0},
+		"a letter behind":            {[]string{plain + "X", plain}, 0},
+		"in a field":                 {[]string{plain, "GET /a HTTP/1.1\r\nHost: a\r\nX: ", plain}, 0},
+		"in a field, a letter early": {[]string{plain + "G", "ET /a HTTP/1.1\r\nHost: a\r\nX: ", plain, plain}, 0},
+		"in a field, behind":         {[]string{plain + "GET /a HTTP/1.1\r\nHost: a\r\nX: ", plain}, 0},
+		"in a body":                  {[]string{plain, fmt.Sprintf("GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", len(plain)), plain}, 0},
+		"in a body, then alone":      {[]string{plain, fmt.Sprintf("GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", len(plain)), plain, plain, plain}, 1},
+		"two at once":                {[]string{plain, plain + plain, plain}, 0},
+		"after chunks":               {[]string{"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", plain}, 0},
+		"after length and chunks":    {[]string{fmt.Sprintf(both, len(both)), plain, plain}, 0}, // %d has as many bytes as the number
+		"an empty line in between":   {[]string{plain, "\r\n", plain}, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -165,22 +164,39 @@ func (x *exchange) send() {
 
 // appendFields appends the fields of the answer, sorted by name.
 func (x *exchange) appendFields(w []byte) []byte {
-	var room [maxFields]string
-	names := room[:0]
-	for name := range x.answer {
-		names = append(names, name)
+	var room [maxFields]field
+	fields := room[:0]
+	for name, values := range x.answer {
+		at := len(fields) // sorted by insertion: there are ten or so
+		fields = append(fields, field{})
+		for ; at > 0 && name < fields[at-1].name; at-- {
+			fields[at] = fields[at-1]
+		}
+		fields[at] = field{name, values}
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		for _, value := range x.answer[name] {
-			if strings.ContainsAny(name, "\r\n") || strings.ContainsAny(value, "\r\n") {
-				continue // it would be another field
-			}
-			w = append(append(append(append(w, name...), ": "...), value...), "\r\n"...)
-			x.last = x.last || name == "Connection" && value == "close"
+	for _, f := range fields {
+		for _, value := range f.values {
+			w = append(append(append(append(w, f.name...), ": "...), oneLine(value)...), "\r\n"...)
+			x.last = x.last || f.name == "Connection" && value == "close"
 		}
 	}
 	return w
+}
+
+// field is a field of an answer.
+type field struct {
+	name   string
+	values []string
+}
+
+// oneLine returns a value with spaces for what would end its field.
+func oneLine(value string) string {
+	for i := range len(value) {
+		if value[i] == '\r' || value[i] == '\n' {
+			return strings.NewReplacer("\r", " ", "\n", " ").Replace(value)
+		}
+	}
+	return value
 }
 
 // body is the body of a plain request.

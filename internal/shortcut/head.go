@@ -53,7 +53,7 @@ func (h *head) parse(b []byte) bool {
 			return false
 		}
 		f := &h.fields[h.n]
-		f.name, f.value, at = field(b, at)
+		f.name, f.value, at = fieldAt(b, at)
 		if at == 0 {
 			return false
 		}
@@ -118,9 +118,9 @@ func (h *head) request(b []byte) (next int) {
 	return i + len(rest)
 }
 
-// field reads the field at a place, and returns where the next line begins; 0
+// fieldAt reads the field at a place, and returns where the next line begins; 0
 // if it is not understood. The value is without space around it.
-func field(b []byte, at int) (name, value span, next int) {
+func fieldAt(b []byte, at int) (name, value span, next int) {
 	i := at
 	for i < len(b) && isToken[b[i]] {
 		i++

@@ -165,7 +165,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		h["X-Many"] = []string{"a", "b"}
 		w.WriteHeader(http.StatusTooManyRequests)
 	case "void":
-		h["X-Empty"] = []string{""}
+		h["X-Empty"], h["X-Lines"] = []string{""}, []string{"a\r\nb: c"}
 	case "short":
 		h.Set("Content-Length", "1000")
 	case "json":

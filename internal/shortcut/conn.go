@@ -32,7 +32,7 @@ type conn struct {
 	net.Conn
 
 	shortcut *shortcut
-	ctx      context.Context // of the connection
+	ctx      context.Context //nolint:containedctx // of the connection, and so of its requests
 	base     *http.Request   // what all its plain requests have in common; nil: there was none
 
 	// What follows is the reader's: the server has one at a time.

@@ -17,8 +17,9 @@ func (s span) in(b []byte) []byte    { return b[s.start:s.end] }
 
 // head is what the head of a request says, as places in its bytes.
 type head struct {
-	size   int   // bytes
-	length int64 // of the body; 0: there is none
+	size    int   // bytes
+	length  int64 // of the body; 0: there is none
+	lengths bool  // there is a field that says it
 
 	method, target, host span
 	fields               [maxFields]struct{ name, value span }
@@ -35,7 +36,7 @@ func (h *head) left(b []byte) int64 { return int64(h.size) + h.length - int64(le
 // every line ended by CRLF, and a body of one Content-Length, or none. All
 // bytes are visible ASCII, or space or a tab within a value.
 func (h *head) parse(b []byte) bool {
-	h.size, h.length, h.n, h.method, h.host = 0, 0, 0, span{}, span{}
+	h.size, h.length, h.lengths, h.n, h.method, h.host = 0, 0, false, 0, span{}, span{}
 	if len(b) > 1<<16-1 {
 		return false
 	}
@@ -43,9 +44,8 @@ func (h *head) parse(b []byte) bool {
 	if at == 0 {
 		return false
 	}
-	lengths := 0
 	for ; ; h.n++ {
-		if at+1 < len(b) && b[at] == '\r' && b[at+1] == '\n' {
+		if bytes.HasPrefix(b[at:], []byte("\r\n")) {
 			h.size = at + len("\r\n")
 			return h.host.end > 0
 		}
@@ -53,47 +53,37 @@ func (h *head) parse(b []byte) bool {
 			return false
 		}
 		f := &h.fields[h.n]
-		f.name, f.value, at = fieldAt(b, at)
-		if at == 0 {
+		if f.name, f.value, at = fieldAt(b, at); at == 0 || !h.note(b, f.name.in(b), f.value) {
 			return false
-		}
-		switch name := f.name.in(b); len(name) {
-		case len("Host"):
-			if bytes.EqualFold(name, []byte("Host")) {
-				if h.host.end > 0 || !isHost(f.value.in(b)) {
-					return false
-				}
-				h.host = f.value
-			}
-		case len("Connection"):
-			if bytes.EqualFold(name, []byte("Connection")) && !bytes.EqualFold(f.value.in(b), []byte("keep-alive")) {
-				return false
-			}
-		case len("Content-Length"):
-			if bytes.EqualFold(name, []byte("Content-Length")) {
-				lengths++
-				var ok bool
-				if h.length, ok = number(f.value.in(b)); !ok || lengths > 1 {
-					return false
-				}
-			}
-		default:
-			if decides(name) {
-				return false
-			}
 		}
 	}
 }
 
-// decides tells whether a field has a say in how a request is read, beside
-// those that are understood, or asks something of the connection.
-func decides(name []byte) bool {
-	for _, special := range []string{"Expect", "Pragma", "Trailer", "Transfer-Encoding", "Upgrade"} {
-		if len(name) == len(special) && bytes.EqualFold(name, []byte(special)) {
-			return true
+// note notes what a field says about the request. It tells whether that is
+// understood.
+func (h *head) note(b, name []byte, value span) bool {
+	is := func(known string) bool { return bytes.EqualFold(name, []byte(known)) }
+	switch len(name) {
+	case len("Host"):
+		if is("Host") {
+			again := h.host.end > 0
+			h.host = value
+			return !again && isHost(value.in(b))
 		}
+	case len("Connection"):
+		return !is("Connection") || bytes.EqualFold(value.in(b), []byte("keep-alive"))
+	case len("Content-Length"):
+		if is("Content-Length") {
+			again := h.lengths
+			h.lengths = true
+			n, ok := number(value.in(b))
+			h.length = n
+			return ok && !again
+		}
+	case len("Expect"), len("Trailer"), len("Transfer-Encoding"): // Pragma and Upgrade are as long as the first two
+		return !is("Expect") && !is("Pragma") && !is("Trailer") && !is("Upgrade") && !is("Transfer-Encoding")
 	}
-	return false
+	return true
 }
 
 // request reads the first line, and returns where the next one begins; 0 if it

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,7 +51,7 @@ func serve(t *testing.T, shortcut bool, h http.HandlerFunc) *server {
 		}
 		h(w, r)
 	})
-	s.IdleTimeout, s.WriteTimeout, s.ErrorLog = idleTime, answerTime, log.New(io.Discard, "", 0)
+	s.IdleTimeout, s.WriteTimeout, s.ErrorLog = idleTime, answerTime, slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	s.ConnState = func(nc net.Conn, state http.ConnState) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -147,10 +148,11 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasSuffix(r.URL.Path, "/unread") {
 		body, _ = io.ReadAll(r.Body)
 	}
-	content := fmt.Sprintf("%s %s %s %s %d %q\n", r.Method, r.URL, r.Host, r.RemoteAddr, r.ContentLength, body)
+	text := fmt.Appendf(nil, "%s %s %s %s %d %q\n", r.Method, r.URL, r.Host, r.RemoteAddr, r.ContentLength, body)
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-		content += fmt.Sprintf("%s=%q\n", name, r.Header[name])
+		text = fmt.Appendf(text, "%s=%q\n", name, r.Header[name])
 	}
+	content := string(text)
 	switch r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:] {
 	case "panic":
 		panic(http.ErrAbortHandler)
@@ -173,7 +175,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	case "flush":
 		control := http.NewResponseController(w)
 		_, _ = control.SetReadDeadline(time.Now().Add(time.Second)), control.EnableFullDuplex()
-		h.Set("Content-Length", fmt.Sprint(len(content)))
+		h.Set("Content-Length", strconv.Itoa(len(content)))
 		_, _ = io.WriteString(w, content)
 		_ = control.Flush()
 		_ = control.SetReadDeadline(time.Time{})
@@ -286,7 +288,7 @@ func TestNeverOutOfTurn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := serve(t, true, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+				s := serve(t, true, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 				s.dial(t).send(test.pieces...)
 				if got := s.plain.Load(); got != test.taken {
 					t.Errorf("%d requests were answered by the shortcut, want %d", got, test.taken)
@@ -325,12 +327,12 @@ func TestDeadlines(t *testing.T) {
 		c := serve(t, true, echo).dial(t)
 		c.send(to("a", "{}"))
 		for range 20 { // longer than any deadline in all
-			time.Sleep(idleTime - time.Second)
+			time.Sleep(idleTime - time.Second) //nolint:forbidigo // the bubble's time
 			if came, ended := c.send(to("b", "{}")); !strings.Contains(came, "200 OK") || ended {
 				t.Fatalf("got %q, ended: %v", came, ended)
 			}
 		}
-		time.Sleep(idleTime + idleTime/spare + time.Second)
+		time.Sleep(idleTime + idleTime/spare + time.Second) //nolint:forbidigo // the bubble's time
 		if _, ended := c.send(); !ended {
 			t.Error("an idle connection stays")
 		}
@@ -345,7 +347,7 @@ func TestDeadlines(t *testing.T) {
 		}
 		synctest.Wait()
 		_, _ = io.WriteString(ours, to("b", "{}"))
-		time.Sleep(answerTime + answerTime/spare + time.Second)
+		time.Sleep(answerTime + answerTime/spare + time.Second) //nolint:forbidigo // the bubble's time
 		if n, err := ours.Read(make([]byte, 4096)); !errors.Is(err, io.EOF) || s.plain.Load() != 1 {
 			t.Errorf("read %d bytes, %v", n, err)
 		}

@@ -43,7 +43,7 @@ type Listener struct {
 	srv   *http.Server
 	log   *slog.Logger
 	busy  sync.WaitGroup // handlers that run, and answers of plain requests
-	plain string         // prefix of the paths of those; empty: there are none
+	plain string         // prefix of the paths of those; empty: net/http has all
 }
 
 // TCP listens on host:port. trusted tells whether an address is a proxy's, see

@@ -33,9 +33,9 @@ type conn struct {
 
 	shortcut *shortcut
 	ctx      context.Context //nolint:containedctx // of the connection, and so of its requests
-	base     *http.Request   // what all its plain requests have in common; nil: there was none
+	base     *http.Request   // what all its plain requests have in common; nil: none has come
 
-	// What follows is the reader's: the server has one at a time.
+	// The reader's fields: the server has one at a time.
 	place       place
 	post        bool      // the server's last request is a POST
 	left        int64     // bytes of it that have not come; below 0: so many came of the next one

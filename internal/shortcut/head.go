@@ -18,7 +18,7 @@ func (s span) in(b []byte) []byte    { return b[s.start:s.end] }
 // head is what the head of a request says, as places in its bytes.
 type head struct {
 	size    int   // bytes
-	length  int64 // of the body; 0: there is none
+	length  int64 // of the body; 0: no body
 	lengths bool  // there is a field that says it
 
 	method, target, host span
@@ -147,8 +147,8 @@ func number(b []byte) (n int64, ok bool) {
 	return n, true
 }
 
-// isPost tells whether the method of a request is POST. REQUIRES: its first line
-// is understood, or nothing is.
+// isPost tells whether a request is a POST. REQUIRES: its first line is
+// understood, or nothing is.
 func (h *head) isPost(b []byte) bool { return string(h.method.in(b)) == http.MethodPost }
 
 // isPlain tells whether a request that is understood is one that is answered

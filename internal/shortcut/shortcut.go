@@ -3,9 +3,10 @@
 // request than all that is done for it (docs/adr/0014).
 //
 // It sits between a listener and a server. While the server waits on a
-// connection for the next request, the connection looks at the bytes that come:
-// if they are exactly one plain request, it calls the handler itself, writes the
-// answer, and goes on waiting. Otherwise the server gets the bytes as they are.
+// connection for the next request, the connection looks at the bytes that come.
+// If they are exactly one plain request, it calls the handler itself, writes
+// the answer, and goes on waiting. Otherwise the server gets the bytes as they
+// are.
 // So the server still owns the connection: it accepts, times out and closes.
 //
 // A request is plain if it is a POST below a prefix, has come whole with one

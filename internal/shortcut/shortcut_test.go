@@ -131,6 +131,7 @@ func (c *client) Write(b []byte) (int, error) {
 // send sends pieces, each after all that the one before has led to. It returns
 // what has come, and whether the connection has ended.
 func (c *client) send(pieces ...string) (came string, ended bool) {
+	synctest.Wait()
 	for _, piece := range pieces {
 		_, _ = io.WriteString(c.Conn, piece) // the server may have closed it
 		synctest.Wait()
@@ -261,6 +262,7 @@ func TestSame(t *testing.T) {
 func TestNeverOutOfTurn(t *testing.T) {
 	t.Parallel()
 	plain := to("a", "{}")
+	// The length is that of all of it: %d has as many bytes as the number.
 	const both = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
 	tests := map[string]struct {
 		pieces []string
@@ -281,7 +283,7 @@ func TestNeverOutOfTurn(t *testing.T) {
 		"in a body, then alone":      {[]string{plain, fmt.Sprintf("GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", len(plain)), plain, plain, plain}, 1},
 		"two at once":                {[]string{plain, plain + plain, plain}, 0},
 		"after chunks":               {[]string{"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", plain}, 0},
-		"after length and chunks":    {[]string{fmt.Sprintf(both, len(both)), plain, plain}, 0}, // %d has as many bytes as the number
+		"after length and chunks":    {[]string{fmt.Sprintf(both, len(both)), plain, plain}, 0},
 		"an empty line in between":   {[]string{plain, "\r\n", plain}, 0},
 	}
 	for name, test := range tests {

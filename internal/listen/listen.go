@@ -16,6 +16,7 @@ import (
 
 	"trackway/internal/clientip"
 	"trackway/internal/door"
+	"trackway/internal/shortcut"
 )
 
 // No client that sends and receives reaches one of these bounds.
@@ -39,9 +40,10 @@ type Listener struct {
 
 	Door *door.Door // bounds the connections
 
-	srv  *http.Server
-	log  *slog.Logger
-	busy sync.WaitGroup // handlers that run
+	srv   *http.Server
+	log   *slog.Logger
+	busy  sync.WaitGroup // handlers that run, and answers of plain requests
+	plain string         // prefix of the paths of those; empty: net/http has all
 }
 
 // TCP listens on host:port. trusted tells whether an address is a proxy's, see
@@ -85,6 +87,10 @@ func (l *Listener) Handle(h http.Handler) {
 	}))
 }
 
+// Shortcut has plain requests below a prefix answered past net/http, unless the
+// listener is secure. Their answers must be short: see [shortcut.Config].
+func (l *Listener) Shortcut(prefix string) { l.plain = prefix }
+
 // BehindProxies takes the addresses of callers from the PROXY header with which
 // connections from trusted proxies begin.
 func (l *Listener) BehindProxies(clients func() *clientip.Resolver) {
@@ -93,6 +99,7 @@ func (l *Listener) BehindProxies(clients func() *clientip.Resolver) {
 
 // Secure speaks TLS from now on.
 func (l *Listener) Secure(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) {
+	l.plain = "" // net/http has to see that it is TLS
 	l.Listener = tls.NewListener(l.Listener, &tls.Config{
 		GetCertificate: certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 	})
@@ -100,7 +107,11 @@ func (l *Listener) Secure(certificate func(*tls.ClientHelloInfo) (*tls.Certifica
 
 // Serve serves until the listener is closed, which is no error.
 func (l *Listener) Serve() error {
-	if err := l.srv.Serve(l.Listener); !errors.Is(err, http.ErrServerClosed) {
+	ln := l.Listener
+	if l.plain != "" {
+		ln = shortcut.Listener(ln, shortcut.Config{Server: l.srv, Prefix: l.plain, Busy: &l.busy})
+	}
+	if err := l.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

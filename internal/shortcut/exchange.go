@@ -1,0 +1,226 @@
+package shortcut
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// exchange is a plain request and its answer. The handler may keep strings of
+// the request, but neither the request nor anything else once it has returned.
+type exchange struct {
+	head   head
+	req    http.Request
+	url    url.URL
+	header http.Header // of the request
+	values [maxFields]string
+	body   body
+
+	conn    *conn
+	now     time.Time
+	answer  http.Header
+	status  int // 0: the handler has not said
+	content []byte
+	wire    []byte // head and content, as they are sent
+	sent    bool
+	last    bool // the connection is closed after the answer
+	err     error
+}
+
+var exchanges = sync.Pool{New: func() any {
+	return &exchange{header: make(http.Header), answer: make(http.Header)}
+}}
+
+// keep is how large a buffer may be to be used again, in bytes.
+const keep = 16 << 10
+
+// run has the handler answer the request that b holds, and sends the answer. It
+// returns false if the connection cannot be used any more.
+func (x *exchange) run(c *conn, b []byte, now time.Time) (ok bool) {
+	x.conn, x.now = c, now
+	x.prepare(b)
+	c.shortcut.handler.ServeHTTP(x, &x.req)
+	if !x.sent {
+		x.send()
+	}
+	ok = x.err == nil && !x.last
+	x.reset()
+	return ok
+}
+
+// prepare makes the request as net/http would.
+func (x *exchange) prepare(b []byte) {
+	c, h := x.conn, &x.head
+	if c.base == nil {
+		c.base = new(http.Request{
+			Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: c.RemoteAddr().String(),
+		}).WithContext(c.ctx)
+	}
+	text := string(b[:h.size])
+	h.put(x.header, text, &x.values)
+	x.req = *c.base
+	x.url = url.URL{Path: h.target.of(text)}
+	x.body.rest = b[h.size:]
+	x.req.URL, x.req.RequestURI, x.req.Host = &x.url, x.url.Path, h.host.of(text)
+	x.req.Header, x.req.Body, x.req.ContentLength = x.header, &x.body, h.length
+}
+
+// reset forgets all that belongs to one request.
+func (x *exchange) reset() {
+	clear(x.header)
+	clear(x.answer)
+	clear(x.values[:x.head.n])
+	x.req, x.url, x.body, x.conn = http.Request{}, url.URL{}, body{}, nil
+	x.status, x.sent, x.last, x.err = 0, false, false, nil
+	if x.content = x.content[:0]; cap(x.content) > keep {
+		x.content = nil
+	}
+	if x.wire = x.wire[:0]; cap(x.wire) > keep {
+		x.wire = nil
+	}
+}
+
+// Header is of [http.ResponseWriter].
+func (x *exchange) Header() http.Header { return x.answer }
+
+// WriteHeader is of [http.ResponseWriter].
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 && status >= http.StatusOK { // nobody is told in between: there is nothing to wait for
+		x.status = status
+	}
+}
+
+// Write is of [http.ResponseWriter].
+func (x *exchange) Write(b []byte) (int, error) {
+	x.WriteHeader(http.StatusOK)
+	if x.sent {
+		return 0, http.ErrContentLength
+	}
+	x.content = append(x.content, b...)
+	return len(b), nil
+}
+
+// FlushError sends the answer if it is whole, for [http.ResponseController].
+func (x *exchange) FlushError() error {
+	if declared, ok := x.declared(); ok && declared == len(x.content) && !x.sent {
+		x.send()
+	}
+	return x.err
+}
+
+// EnableFullDuplex does nothing: the body was read before the handler ran.
+func (x *exchange) EnableFullDuplex() error { return nil }
+
+// SetReadDeadline does nothing, for the same reason.
+func (x *exchange) SetReadDeadline(time.Time) error { return nil }
+
+// declared returns the length that the handler said the answer has.
+func (x *exchange) declared() (int, bool) {
+	length := x.answer["Content-Length"]
+	if len(length) == 0 {
+		return 0, false
+	}
+	n, err := strconv.Atoi(length[0])
+	return n, err == nil
+}
+
+// send sends the answer, with the fields that net/http would add.
+func (x *exchange) send() {
+	x.WriteHeader(http.StatusOK)
+	x.sent = true
+	hasBody := x.status != http.StatusNoContent && x.status != http.StatusNotModified
+	if !hasBody {
+		x.content = x.content[:0]
+	}
+	declared, ok := x.declared()
+	x.last = ok && hasBody && declared != len(x.content) // the client waits for more
+
+	w := strconv.AppendInt(append(x.wire[:0], "HTTP/1.1 "...), int64(x.status), 10)
+	w = append(append(append(w, ' '), http.StatusText(x.status)...), "\r\n"...)
+	w = x.appendFields(w)
+	if x.answer["Date"] == nil {
+		w = x.conn.shortcut.date.append(append(w, "Date: "...), x.now)
+		w = append(w, "\r\n"...)
+	}
+	if !ok && hasBody {
+		w = strconv.AppendInt(append(w, "Content-Length: "...), int64(len(x.content)), 10)
+		w = append(w, "\r\n"...)
+	}
+	if x.answer["Content-Type"] == nil && len(x.content) > 0 {
+		w = append(append(append(w, "Content-Type: "...), http.DetectContentType(x.content)...), "\r\n"...)
+	}
+	if !x.last && x.conn.isClosing() {
+		x.last = true
+		w = append(w, "Connection: close\r\n"...)
+	}
+	x.wire = append(append(w, "\r\n"...), x.content...)
+	_, x.err = x.conn.Conn.Write(x.wire)
+}
+
+// appendFields appends the fields of the answer, sorted by name.
+func (x *exchange) appendFields(w []byte) []byte {
+	var room [maxFields]field
+	fields := room[:0]
+	for name, values := range x.answer {
+		at := len(fields) // sorted by insertion: there are ten or so
+		fields = append(fields, field{})
+		for ; at > 0 && name < fields[at-1].name; at-- {
+			fields[at] = fields[at-1]
+		}
+		fields[at] = field{name, values}
+	}
+	for _, f := range fields {
+		for _, value := range f.values {
+			w = append(append(append(append(w, f.name...), ": "...), oneLine(value)...), "\r\n"...)
+			x.last = x.last || f.name == "Connection" && value == "close"
+		}
+	}
+	return w
+}
+
+// field is a field of an answer.
+type field struct {
+	name   string
+	values []string
+}
+
+// oneLine returns a value with spaces for what would end its field.
+func oneLine(value string) string {
+	for i := range len(value) {
+		if value[i] == '\r' || value[i] == '\n' {
+			return strings.NewReplacer("\r", " ", "\n", " ").Replace(value)
+		}
+	}
+	return value
+}
+
+// body is the body of a plain request.
+type body struct {
+	rest   []byte
+	closed bool
+}
+
+var errClosed = errors.New("the body was closed")
+
+// Read reads. The end comes with the last bytes, as with net/http.
+func (b *body) Read(p []byte) (int, error) {
+	if b.closed {
+		return 0, errClosed
+	}
+	n := copy(p, b.rest)
+	if b.rest = b.rest[n:]; len(b.rest) == 0 {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Close lets nothing more be read.
+func (b *body) Close() error {
+	b.closed = true
+	return nil
+}

@@ -79,6 +79,9 @@ func (s *Server) Stop() *os.ProcessState {
 	return s.cmd.ProcessState
 }
 
+// Pid returns the number of the server's process.
+func (s *Server) Pid() int { return s.cmd.Process.Pid }
+
 // ProcessorTime returns the processor time that the server's process has used.
 // The kernel counts it in hundredths of a second.
 func (s *Server) ProcessorTime() time.Duration {

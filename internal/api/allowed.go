@@ -29,7 +29,7 @@ func (c *call) allowed() bool {
 	if c.decision.Allowed {
 		return true
 	}
-	c.pace.Hold(c.r.Context().Done(), c.received)
+	c.pace.Hold(c.r.Context().Done(), c.ask.Addr, c.received)
 	_ = c.answer(http.StatusTooManyRequests, c.decision.AppendBody(nil))
 	return false
 }

@@ -51,16 +51,14 @@ func (c *call) drain(control *http.ResponseController) {
 		_, err = io.Copy(io.Discard, c.r.Body) // at most maxSmallBody
 	}
 	if err != nil {
-		// The body did not come whole. What comes later would be read as the
-		// next request: net/http closes the connection after such an error, but
-		// not where reading and writing were allowed to cross.
+		// The rest would be read as the next request: net/http closes the
+		// connection after such an error, but not with full duplex.
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// linger reads some of what a client still sends, and throws it away. Few do
-// that at once, in all and of an address: others have the answer, and their
-// connection closed. After it net/http closes the connection.
+// linger reads some of what a client still sends, and throws it away. After it
+// net/http closes the connection. Beyond few at once, that happens immediately.
 func (c *call) linger(control *http.ResponseController) {
 	if control.SetReadDeadline(time.Now().Add(lingerTime)) != nil || !c.lingering.TryEnter(c.ask.Addr) {
 		return

@@ -37,6 +37,7 @@ func main() {
 	calls := flag.String("calls", "event", "what the others send: event or time")
 	others := flag.Int("others", 100, "well-behaved callers")
 	each := flag.Float64("rate", 5, "calls a second of each of them")
+	only := flag.String("only", "", "print one table only: share, cost or others")
 	profile := flag.String("profile", "", "write a CPU profile of the server while it refuses to this file")
 	flag.Parse()
 	switch {
@@ -68,8 +69,15 @@ func main() {
 		b.profile(*profile)
 		return
 	}
-	b.share()
-	b.cost()
+	if *only == "" || *only == "share" {
+		b.share()
+	}
+	if *only == "" || *only == "cost" {
+		b.cost()
+	}
+	if *only != "" && *only != "others" {
+		return
+	}
 	b.conns = *floodConns
 	b.flood()
 }

@@ -77,7 +77,7 @@ func beFlooder(role string) {
 	must(json.Unmarshal([]byte(role), &f))
 	var done, counting atomic.Bool
 	var accepted, refused atomic.Int64
-	spent := make(chan struct{})
+	spent, counts := make(chan struct{}), make(chan struct{})
 	var ready atomic.Int32
 	var wg sync.WaitGroup
 	for i := range f.Conns {
@@ -108,6 +108,10 @@ func beFlooder(role string) {
 					if ready.Add(1) == int32(f.needed()) {
 						close(spent)
 					}
+					if f.Many { // refusals before it counts would make the server hold those after
+						<-counts
+						continue
+					}
 				}
 				switch {
 				case !counting.Load():
@@ -125,6 +129,7 @@ func beFlooder(role string) {
 	time.Sleep(200 * time.Millisecond) // calls that were under way when the limit was reached
 	out := json.NewEncoder(os.Stdout)
 	counting.Store(true)
+	close(counts)
 	began := time.Now()
 	must(out.Encode(flooded{}))
 	time.AfterFunc(f.Most, func() { log.Fatal("the flooder was not stopped in time") })

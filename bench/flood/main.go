@@ -1,13 +1,18 @@
-// Command flood measures, on the real binary, what refusing costs against accepting, and what a hundred well-behaved callers
-// feel while one address floods the server. It prints Markdown.
+// Command flood measures, on the real binary, what a flood of refused calls
+// costs: the share of the machine that it takes, the cost of a refusal beside
+// that of a handler of net/http with golang.org/x/time/rate, and what well-behaved
+// callers feel. It prints a Markdown table for each.
 //
 //	go run ./flood                          # builds the server beside this module
 //	go run ./flood -binary ../bin/trackway -rounds 3 -time 3s
-//	go run ./flood -profile refused.pprof   # only where the server's time goes while it refuses
+//	go run ./flood -only cost               # one table: share, cost or others
+//	go run ./flood -profile refused.pprof   # where the server's time goes during a flood
 //
-// Callers are told apart by X-Forwarded-For, which the server believes from this host. The flooder is a process of its own:
-// over its limit, closed-loop, on several connections. The others are open-loop: each sends at its own times, whatever
-// became of the call before. All share the processors with the server; the machine's idle share is printed too.
+// X-Forwarded-For tells callers apart; the server trusts this host. A flooder is
+// a process of its own: over its limit, closed-loop, on several connections. The
+// others are open-loop: each sends at its own times, whatever became of the call
+// before. All share the processors with the server. What a server costs is
+// processor time, which other work on the machine changes little.
 package main
 
 import (
@@ -19,7 +24,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"trackway/bench/running"
@@ -32,8 +36,7 @@ func main() {
 	binary := flag.String("binary", "", "the server; without it, it is built")
 	rounds := flag.Int("rounds", 5, "rounds; medians are printed")
 	length := flag.Duration("time", 5*time.Second, "length of one measurement, at most 20s")
-	conns := flag.Int("conns", 64, "connections, where the cost of a call is measured")
-	floodConns := flag.Int("flood-conns", 8, "connections of the flooder, where others are there")
+	conns := flag.Int("conns", 64, "connections of a flooder, except where a table says otherwise")
 	calls := flag.String("calls", "event", "what the others send: event or time")
 	others := flag.Int("others", 100, "well-behaved callers")
 	each := flag.Float64("rate", 5, "calls a second of each of them")
@@ -69,17 +72,14 @@ func main() {
 		b.profile(*profile)
 		return
 	}
-	if *only == "" || *only == "share" {
-		b.share()
+	for _, table := range []struct {
+		name  string
+		print func()
+	}{{"share", b.share}, {"cost", b.cost}, {"others", b.felt}} {
+		if *only == "" || *only == table.name {
+			table.print()
+		}
 	}
-	if *only == "" || *only == "cost" {
-		b.cost()
-	}
-	if *only != "" && *only != "others" {
-		return
-	}
-	b.conns = *floodConns
-	b.flood()
 }
 
 // bench is one run.
@@ -115,29 +115,30 @@ func lower(s *running.Server, config string) {
 }
 
 // cost prints what a refused call takes of the server's processor time, and
-// what it takes of the peer's at the same rate. A call is dearer at a low rate,
-// because processors go to sleep between calls.
+// what it takes of the peer's at the same rate. At a low rate a call costs more,
+// because processors go to sleep between calls. A flood beyond the server's rates
+// is held back, so refusals that are answered at once only come at a low rate.
 func (b *bench) cost() {
 	fmt.Println("| refused calls, µs of processor time each | refused/s | Trackway | net/http and x/time/rate, same rate | ratio | Trackway, accepted, same rate | refused ÷ accepted |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- |")
+	const slow = 200 // calls a second: fewer than are held back
 	for _, row := range []struct {
 		title, kind string
-		flooder     func(f *flooder)
+		many        bool
+		rate        float64
 	}{
-		{"answered at once: %d addresses, 400 a second in all", "event", func(f *flooder) { f.Many, f.Rate = true, 400 }},
-		{"held back: one address, as fast as answers come", "event", func(*flooder) {}},
-		{"held back: %d addresses, as fast as answers come", "event", func(f *flooder) { f.Many = true }},
-		{"the same, `GET system/time`", "time", func(f *flooder) { f.Many = true }},
+		{fmt.Sprintf("`POST customers/events`, %d addresses, answered at once", b.conns), "event", true, slow},
+		{"`POST customers/events`, one address, held back", "event", false, 0},
+		{fmt.Sprintf("`POST customers/events`, %d addresses, held back", b.conns), "event", true, 0},
+		{fmt.Sprintf("`GET system/time`, %d addresses, held back", b.conns), "time", true, 0},
 	} {
 		var rates, ours, theirs, ratios, accepted, shares []float64
 		for range b.rounds {
-			f := b.flooder(row.kind, 0)
-			row.flooder(&f)
+			f := b.flooder(row.kind, row.rate)
+			f.Many = row.many
 			t := b.load(f, b.server.Public, b.server.Pid())
 			f = b.flooder(row.kind, t.rate)
-			f.Many = row.flooder != nil && f.Many
-			row.flooder(&f)
-			f.Rate = t.rate
+			f.Many = row.many
 			p := b.load(f, b.peer.addr, b.peer.cmd.Process.Pid)
 			f = b.flooder(row.kind, t.rate)
 			f.Spread = true
@@ -145,11 +146,7 @@ func (b *bench) cost() {
 			rates, ours, theirs, ratios = append(rates, t.rate), append(ours, t.cpu), append(theirs, p.cpu), append(ratios, t.cpu/p.cpu)
 			accepted, shares = append(accepted, a.cpu), append(shares, t.cpu/a.cpu)
 		}
-		title := row.title
-		if strings.Contains(title, "%d") {
-			title = fmt.Sprintf(title, b.conns)
-		}
-		fmt.Printf("| %s | %.0f | %.1f | %.1f | **%.2f** | %.1f | %.2f |\n", title,
+		fmt.Printf("| %s | %.0f | %.1f | %.1f | **%.2f** | %.1f | %.2f |\n", row.title,
 			median(rates), median(ours), median(theirs), median(ratios), median(accepted), median(shares))
 	}
 	fmt.Println()
@@ -224,24 +221,22 @@ func (b *bench) profile(file string) {
 	p.stop()
 }
 
-// flood prints the latency of well-behaved callers: without a flood, with one that leaves a quarter of the processors, and
-// with one as fast as it can be.
-func (b *bench) flood() {
-	probe := b.start(b.flooder("event", 0))
-	time.Sleep(b.length)
-	full := probe.stop()
-	fmt.Printf("%d callers, each %.0f times a second %s; the flood on %d connections:\n\n", b.others, b.each, titles[b.calls], b.conns)
-	fmt.Println("| flood | refused/s | machine idle | p50 | p99 | p99 ÷ quiet p99 |")
+// felt prints the latency of well-behaved callers without a flood and with one.
+func (b *bench) felt() {
+	fmt.Printf("%d callers, each %.0f times a second %s; floods on %d connections, as fast as answers come:\n\n", b.others, b.each, titles[b.calls], b.conns)
+	fmt.Println("| flood | refused/s | machine idle | p50 | p99 | p99 ÷ p99 without |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
-	kinds := []string{"none", "paced, to leave a quarter of the cores", "as fast as it can"}
+	kinds := []string{"none", "one address", fmt.Sprintf("%d addresses", b.conns)}
 	type sums struct{ refused, idle, p50, p99, ratio []float64 }
 	all := make([]sums, len(kinds))
 	for range b.rounds {
 		quiet := 0.0
-		for i, rate := range []float64{-1, 0.6 * full.rate(), 0} {
+		for i := range kinds {
 			var p *flooding
-			if rate >= 0 {
-				p = b.start(b.flooder("event", rate))
+			if i > 0 {
+				f := b.flooder("event", 0)
+				f.Many = i > 1
+				p = b.start(f)
 			}
 			idle := startIdle()
 			times := behave(b.server.Public, b.calls, b.others, b.each, b.length)
@@ -251,14 +246,14 @@ func (b *bench) flood() {
 				s.refused = append(s.refused, p.stop().rate())
 			}
 			p50, p99 := times[len(times)/2].Seconds()*1e3, times[len(times)*99/100].Seconds()*1e3
-			if rate < 0 {
+			if i == 0 {
 				quiet = p99
 			}
 			s.p50, s.p99, s.ratio = append(s.p50, p50), append(s.p99, p99), append(s.ratio, p99/quiet)
 		}
 	}
 	for i, s := range all {
-		fmt.Printf("| %s | %.0f | %.0f %% | %.2f ms | %.2f ms | %.2f |\n",
+		fmt.Printf("| %s | %.0f | %.0f %% | %.2f ms | %.2f ms | **%.2f** |\n",
 			kinds[i], median(s.refused), 100*median(s.idle), median(s.p50), median(s.p99), median(s.ratio))
 	}
 }

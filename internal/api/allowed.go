@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 // allowed tells whether the limits admit the call, and sets their fields. If
 // they do not, it answers; the answer may have to wait. The body of a refused
 // call is not read, and its credentials only serve to count or record it.
-func (c *call) allowed() bool {
+func (c *call) allowed(ctx context.Context) bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {
 		why := c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header)
@@ -29,8 +30,8 @@ func (c *call) allowed() bool {
 	if c.decision.Allowed {
 		return true
 	}
-	release := door.Hold(c.r.Context())
-	c.pace.Hold(c.r.Context().Done(), c.ask.Addr, c.received)
+	release := door.Hold(ctx)
+	c.pace.Hold(ctx.Done(), c.ask.Addr, c.received)
 	release()
 	_ = c.answer(http.StatusTooManyRequests, c.decision.AppendBody(nil))
 	return false

@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// How long the server goes on reading a body that it has refused, for the
-// answer to arrive: a client that sends all of its body before it reads must
-// be let send it, and one that is still sending when the connection is closed
-// may lose the answer (RFC 9112, section 9.6). The rest of a small body is
-// read anyway, because its connection can then be used again.
+// How long the server goes on reading a body that it has refused, so that the
+// answer arrives: a client may send all of its body before it reads, and loses
+// the answer if the connection is closed meanwhile (RFC 9112, section 9.6). The
+// connection of a small body can be used again.
 const (
 	restTime    = 10 * time.Second // for the rest of a small body
 	lingerBytes = 1 << 20

@@ -25,7 +25,7 @@ const (
 	// Answers that are held leave in waves: the processors then wake up for
 	// several of them and not for each. A part of a wave leaves at a time, so
 	// that calls that come meanwhile do not wait for many refusals.
-	waveEvery = 40 * time.Millisecond
+	waveEvery = 100 * time.Millisecond
 	together  = 16
 
 	addressBits = 64      // of an IPv6 address that make a caller
@@ -139,9 +139,11 @@ func (p *Pace) take(n int64) *wave {
 
 // leave lets the answers of a wave go, spread over the time until the next.
 func (w *wave) leave() {
+	next := time.NewTicker(waveEvery / time.Duration(len(w.parts)))
+	defer next.Stop()
 	for i, part := range w.parts {
 		if i > 0 {
-			time.Sleep(waveEvery / time.Duration(len(w.parts)))
+			<-next.C
 		}
 		close(part)
 	}

@@ -122,7 +122,7 @@ func TestRates(t *testing.T) {
 					}
 				}
 				wg.Wait()
-				time.Sleep(longestHold + 2*waveEvery) // the last wave has left
+				<-time.After(longestHold + 2*waveEvery) // the last wave has left
 				// Answers that are held for the longest time come up to two waves late.
 				// At the beginning there are more, and at the end all that are held.
 				least := c.want * seconds * int(longestHold-2*waveEvery) / int(longestHold)

@@ -108,7 +108,7 @@ func beFlooder(role string) {
 					if ready.Add(1) == int32(f.needed()) {
 						close(spent)
 					}
-					if f.Many { // refusals before it counts would make the server hold those after
+					if f.Many && f.Rate > 0 { // refusals before it counts would make the server hold those after
 						<-counts
 						continue
 					}

@@ -25,7 +25,7 @@ const (
 	// Answers that are held leave in waves: the processors then wake up for
 	// several of them and not for each. A part of a wave leaves at a time, so
 	// that calls that come meanwhile do not wait for many refusals.
-	waveEvery = 100 * time.Millisecond
+	waveEvery = 40 * time.Millisecond
 	together  = 16
 
 	addressBits = 64      // of an IPv6 address that make a caller

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // idle measures what share of the processors had nothing to do.
@@ -28,4 +31,21 @@ func startIdle() idle {
 func (i idle) share() float64 {
 	now := startIdle()
 	return float64(now.idle-i.idle) / float64(max(1, now.all-i.all))
+}
+
+// processorTime returns the processor time that a process has used, of all its
+// threads that live. The kernel counts it in nanoseconds.
+func processorTime(pid int) (used time.Duration) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	must(err)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread has ended
+		}
+		n, err := strconv.ParseInt(strings.Fields(string(b))[0], 10, 64)
+		must(err)
+		used += time.Duration(n)
+	}
+	return used
 }

@@ -25,6 +25,8 @@ type flooder struct {
 	Server, Kind string
 	Address      string
 	Spread       bool // come from ever other addresses instead, and be accepted
+	Many         bool // each connection has an address of its own, which may make ten calls
+	Set          int  // of these addresses
 	Conns        int
 	Rate         float64       // calls a second of all connections; 0: as fast as answers come
 	Most         time.Duration // after which it ends by itself
@@ -75,8 +77,8 @@ func beFlooder(role string) {
 	must(json.Unmarshal([]byte(role), &f))
 	var done, counting atomic.Bool
 	var accepted, refused atomic.Int64
-	spent := make(chan struct{})
-	var once sync.Once
+	spent, counts := make(chan struct{}), make(chan struct{})
+	var ready atomic.Int32
 	var wg sync.WaitGroup
 	for i := range f.Conns {
 		wg.Go(func() {
@@ -85,6 +87,7 @@ func beFlooder(role string) {
 			r := rand.New(rand.NewPCG(uint64(i), uint64(os.Getpid())))
 			period := time.Duration(float64(f.Conns) / max(f.Rate, 1) * 1e9)
 			var next time.Time
+			warm := false
 			for n := 0; !done.Load(); n++ {
 				switch {
 				case f.Rate == 0 || !counting.Load():
@@ -99,9 +102,16 @@ func beFlooder(role string) {
 				if !counting.Load() && !f.Spread {
 					kind = "time" // uses up the limit soonest
 				}
-				status := c.call(request(kind, f.from(r), r))
-				if status == 429 || (f.Spread && n == 200) {
-					once.Do(func() { close(spent) })
+				status := c.call(request(kind, f.from(i, r), r))
+				if !warm && (status == 429 || f.Spread && n == 200) {
+					warm = true
+					if ready.Add(1) == int32(f.needed()) {
+						close(spent)
+					}
+					if f.Many && f.Rate > 0 { // refusals before it counts would make the server hold those after
+						<-counts
+						continue
+					}
 				}
 				switch {
 				case !counting.Load():
@@ -119,6 +129,7 @@ func beFlooder(role string) {
 	time.Sleep(200 * time.Millisecond) // calls that were under way when the limit was reached
 	out := json.NewEncoder(os.Stdout)
 	counting.Store(true)
+	close(counts)
 	began := time.Now()
 	must(out.Encode(flooded{}))
 	time.AfterFunc(f.Most, func() { log.Fatal("the flooder was not stopped in time") })
@@ -130,8 +141,20 @@ func beFlooder(role string) {
 	must(out.Encode(flooded{accepted.Load(), refused.Load(), took.Seconds()}))
 }
 
-func (f *flooder) from(r *rand.Rand) string {
-	if !f.Spread {
+// needed returns how many connections must have been refused before all are.
+func (f *flooder) needed() int {
+	if f.Many {
+		return f.Conns
+	}
+	return 1
+}
+
+// from returns the address from which a connection calls next.
+func (f *flooder) from(conn int, r *rand.Rand) string {
+	switch {
+	case f.Many:
+		return fmt.Sprintf("198.%d.%d.%d", 18+f.Set>>5&1, f.Set<<3&255+conn>>8, conn&255)
+	case !f.Spread:
 		return f.Address
 	}
 	n := r.Uint32N(1 << 20)

@@ -1,20 +1,27 @@
-// Command flood measures, on the real binary, what refusing costs against accepting, and what a hundred well-behaved callers
-// feel while one address floods the server. It prints Markdown.
+// Command flood measures, on the real binary, what a flood of refused calls
+// costs: the share of the machine that it takes, the cost of a refusal beside
+// that of a handler of net/http with golang.org/x/time/rate, and what well-behaved
+// callers feel. It prints a Markdown table for each.
 //
 //	go run ./flood                          # builds the server beside this module
 //	go run ./flood -binary ../bin/trackway -rounds 3 -time 3s
-//	go run ./flood -profile refused.pprof   # where the server's time goes while it refuses
+//	go run ./flood -only cost               # one table: share, cost or others
+//	go run ./flood -profile refused.pprof   # where the server's time goes during a flood
 //
-// Callers are told apart by X-Forwarded-For, which the server believes from this host. The flooder is a process of its own:
-// over its limit, closed-loop, on several connections. The others are open-loop: each sends at its own times, whatever
-// became of the call before. All share the processors with the server; the machine's idle share is printed too.
+// X-Forwarded-For tells callers apart; the server trusts this host. A flooder is
+// a process of its own: over its limit, closed-loop, on several connections. The
+// others are open-loop: each sends at its own times, whatever became of the call
+// before. All share the processors with the server. What a server costs is
+// processor time, which other work on the machine changes little.
 package main
 
 import (
 	"flag"
 	"fmt"
 	"log"
+	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -25,18 +32,23 @@ import (
 func main() {
 	log.SetFlags(0)
 	role := flag.String("flooder", "", "internal: be the flooder that this describes")
+	asPeer := flag.Bool("peer", false, "internal: be the server to compare with")
 	binary := flag.String("binary", "", "the server; without it, it is built")
 	rounds := flag.Int("rounds", 5, "rounds; medians are printed")
 	length := flag.Duration("time", 5*time.Second, "length of one measurement, at most 20s")
-	conns := flag.Int("conns", 64, "connections, where the cost of a call is measured")
-	floodConns := flag.Int("flood-conns", 8, "connections of the flooder, where others are there")
+	conns := flag.Int("conns", 64, "connections of a flooder, except where a table says otherwise")
 	calls := flag.String("calls", "event", "what the others send: event or time")
 	others := flag.Int("others", 100, "well-behaved callers")
 	each := flag.Float64("rate", 5, "calls a second of each of them")
+	only := flag.String("only", "", "print one table only: share, cost or others")
 	profile := flag.String("profile", "", "write a CPU profile of the server while it refuses to this file")
 	flag.Parse()
-	if *role != "" {
+	switch {
+	case *role != "":
 		beFlooder(*role)
+		return
+	case *asPeer:
+		bePeer()
 		return
 	}
 	runtime.LockOSThread() // the server dies with the thread that started it
@@ -51,21 +63,29 @@ func main() {
 		conns: *conns, others: *others, each: *each, calls: *calls,
 	}
 	defer b.server.Stop()
+	lower(b.server, filepath.Join(dir, "trackway.yaml"))
+	b.peer = startPeer()
+	defer b.peer.stop()
 	fmt.Printf("%s, %s/%s, GOMAXPROCS %d, %s, medians of %d rounds of %v\n\n",
 		time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version(), b.rounds, b.length)
-	if b.conns > 0 {
-		b.cost()
-	}
 	if *profile != "" {
 		b.profile(*profile)
+		return
 	}
-	b.conns = *floodConns
-	b.flood()
+	for _, table := range []struct {
+		name  string
+		print func()
+	}{{"share", b.share}, {"cost", b.cost}, {"others", b.felt}} {
+		if *only == "" || *only == table.name {
+			table.print()
+		}
+	}
 }
 
 // bench is one run.
 type bench struct {
 	server        *running.Server
+	peer          *peer
 	rounds, conns int
 	others        int
 	each          float64 // calls a second
@@ -74,57 +94,124 @@ type bench struct {
 	flooders      int // addresses that have flooded: each flood comes from a fresh one
 }
 
-// cost prints the processor time of the server for a refused call and an accepted one, in turn, at the rate at which the
-// server refuses: a call is dearer where processors go to sleep between calls.
+// blocked is a range of addresses that may make ten calls a minute.
+const blocked = `overrides:
+  - {policy: track, address: 198.18.0.0/15, limit: 10}
+`
+
+// lower has the server limit that range.
+func lower(s *running.Server, config string) {
+	f, err := os.OpenFile(config, os.O_APPEND|os.O_WRONLY, 0)
+	must(err)
+	_, err = f.WriteString(blocked)
+	must(err)
+	must(f.Close())
+	res, err := http.Post("http://"+s.Ops+"/-/reload", "", nil)
+	must(err)
+	must(res.Body.Close())
+	if res.StatusCode != http.StatusOK {
+		log.Fatalf("the server does not reload: %s", res.Status)
+	}
+}
+
+// cost prints what a refused call takes of the server's processor time, and
+// what it takes of the peer's at the same rate. At a low rate a call costs more,
+// because processors go to sleep between calls. A flood beyond the server's rates
+// is held back, so refusals that are answered at once only come at a low rate.
 func (b *bench) cost() {
-	fmt.Println("| call | accepted, µs of server CPU | refused | refused ÷ accepted | accepted/s | refused/s |")
-	fmt.Println("| --- | --- | --- | --- | --- | --- |")
-	for _, kind := range []string{"event", "time"} {
-		var accepted, refused, ratios, fast, faster []float64
+	fmt.Println("| refused calls, µs of processor time each | refused/s | Trackway | net/http and x/time/rate, same rate | ratio | Trackway, accepted, same rate | refused ÷ accepted |")
+	fmt.Println("| --- | --- | --- | --- | --- | --- | --- |")
+	const slow = 200 // calls a second: fewer than are held back
+	for _, row := range []struct {
+		title, kind string
+		many        bool
+		rate        float64
+	}{
+		{fmt.Sprintf("`POST customers/events`, %d addresses, answered at once", b.conns), "event", true, slow},
+		{"`POST customers/events`, one address, held back", "event", false, 0},
+		{fmt.Sprintf("`POST customers/events`, %d addresses, held back", b.conns), "event", true, 0},
+		{fmt.Sprintf("`GET system/time`, %d addresses, held back", b.conns), "time", true, 0},
+	} {
+		var rates, ours, theirs, ratios, accepted, shares []float64
 		for range b.rounds {
-			r := b.load(kind, true, 0)
-			a := b.load(kind, false, r.rate)
-			accepted, refused, ratios = append(accepted, a.cpu), append(refused, r.cpu), append(ratios, r.cpu/a.cpu)
-			fast, faster = append(fast, a.rate), append(faster, r.rate)
+			f := b.flooder(row.kind, row.rate)
+			f.Many = row.many
+			t := b.load(f, b.server.Public, b.server.Pid())
+			f = b.flooder(row.kind, t.rate)
+			f.Many = row.many
+			p := b.load(f, b.peer.addr, b.peer.cmd.Process.Pid)
+			f = b.flooder(row.kind, t.rate)
+			f.Spread = true
+			a := b.load(f, b.server.Public, b.server.Pid())
+			rates, ours, theirs, ratios = append(rates, t.rate), append(ours, t.cpu), append(theirs, p.cpu), append(ratios, t.cpu/p.cpu)
+			accepted, shares = append(accepted, a.cpu), append(shares, t.cpu/a.cpu)
 		}
-		fmt.Printf("| %s | %.1f | %.1f | %.2f | %.0f | %.0f |\n", titles[kind],
-			median(accepted), median(refused), median(ratios), median(fast), median(faster))
+		fmt.Printf("| %s | %.0f | %.1f | %.1f | **%.2f** | %.1f | %.2f |\n", row.title,
+			median(rates), median(ours), median(theirs), median(ratios), median(accepted), median(shares))
 	}
 	fmt.Println()
 }
 
 var titles = map[string]string{"event": "`POST customers/events`, 513 bytes, durable", "time": "`GET system/time`"}
 
-// loaded is what a load made of the server.
-type loaded struct{ cpu, rate float64 } // µs a call, calls a second
+// loaded is what a load made of a server.
+type loaded struct {
+	cpu, rate float64 // µs a call, calls a second
+	share     float64 // of the machine's processors
+}
 
-// load runs the flooder alone, either from one address over its limit or from ever other ones. A rate of 0 is as fast as
-// answers come.
-func (b *bench) load(kind string, refused bool, rate float64) loaded {
-	f := b.flooder(kind, rate)
-	f.Spread = !refused
+// load runs a flooder alone against a server.
+func (b *bench) load(f flooder, server string, pid int) loaded {
+	f.Server = server
 	p := b.start(f)
-	before := b.server.ProcessorTime()
+	before, began := processorTime(pid), time.Now()
 	time.Sleep(b.length)
-	used := b.server.ProcessorTime() - before
+	used, took := processorTime(pid)-before, time.Since(began)
 	res := p.stop()
-	if refused && res.Accepted > 0 {
+	if !f.Spread && res.Accepted > 0 {
 		log.Fatalf("%d calls were accepted that should have been refused", res.Accepted)
 	}
-	if !refused && res.Refused > 0 {
+	if f.Spread && res.Refused > 0 {
 		log.Fatalf("%d calls were refused that should have been accepted", res.Refused)
 	}
-	calls := float64(res.Accepted + res.Refused)
-	// The flooder counted from its first counted call to its last; the server's time was taken within.
-	reached := calls / res.Seconds
-	return loaded{cpu: used.Seconds() * 1e6 / (reached * b.length.Seconds()), rate: reached}
+	// The flooder counted from its first counted call to its last; the server's
+	// time was taken within.
+	calls := res.rate() * took.Seconds()
+	return loaded{cpu: used.Seconds() * 1e6 / calls, rate: res.rate(), share: used.Seconds() / took.Seconds() / float64(runtime.NumCPU())}
 }
 
 func (b *bench) flooder(kind string, rate float64) flooder {
 	b.flooders++
 	return flooder{
-		Server: b.server.Public, Kind: kind, Address: fmt.Sprintf("203.0.113.%d", b.flooders%256), Conns: b.conns, Rate: rate, Most: 4 * b.length,
+		Server: b.server.Public, Kind: kind, Address: fmt.Sprintf("203.0.113.%d", b.flooders%256), Set: b.flooders,
+		Conns: b.conns, Rate: rate, Most: 4 * b.length,
 	}
+}
+
+// share prints what floods take of the machine.
+func (b *bench) share() {
+	fmt.Println("| flood, as fast as answers come | refused/s | share of the machine's processor time |")
+	fmt.Println("| --- | --- | --- |")
+	for _, row := range []struct {
+		title string
+		conns int
+		many  bool
+	}{
+		{"64 connections of one address", 64, false},
+		{"64 connections of 64 addresses", 64, true},
+		{"256 connections of one address", 256, false},
+		{"2048 connections of 2048 addresses", 2048, true},
+	} {
+		var rates, shares []float64
+		for range b.rounds {
+			f := b.flooder("event", 0)
+			f.Conns, f.Many = row.conns, row.many
+			t := b.load(f, b.server.Public, b.server.Pid())
+			rates, shares = append(rates, t.rate), append(shares, t.share)
+		}
+		fmt.Printf("| %s | %.0f | **%.1f %%** |\n", row.title, median(rates), 100*median(shares))
+	}
+	fmt.Println()
 }
 
 // profile saves a CPU profile of the server while it refuses.
@@ -134,24 +221,22 @@ func (b *bench) profile(file string) {
 	p.stop()
 }
 
-// flood prints the latency of well-behaved callers: without a flood, with one that leaves a quarter of the processors, and
-// with one as fast as it can be.
-func (b *bench) flood() {
-	probe := b.start(b.flooder("event", 0))
-	time.Sleep(b.length)
-	full := probe.stop()
-	fmt.Printf("%d callers, each %.0f times a second %s; the flood on %d connections:\n\n", b.others, b.each, titles[b.calls], b.conns)
-	fmt.Println("| flood | refused/s | machine idle | p50 | p99 | p99 ÷ quiet p99 |")
+// felt prints the latency of well-behaved callers without a flood and with one.
+func (b *bench) felt() {
+	fmt.Printf("%d callers, each %.0f times a second %s; floods on %d connections, as fast as answers come:\n\n", b.others, b.each, titles[b.calls], b.conns)
+	fmt.Println("| flood | refused/s | machine idle | p50 | p99 | p99 ÷ p99 without |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- |")
-	kinds := []string{"none", "paced, to leave a quarter of the cores", "as fast as it can"}
+	kinds := []string{"none", "one address", fmt.Sprintf("%d addresses", b.conns)}
 	type sums struct{ refused, idle, p50, p99, ratio []float64 }
 	all := make([]sums, len(kinds))
 	for range b.rounds {
 		quiet := 0.0
-		for i, rate := range []float64{-1, 0.6 * full.rate(), 0} {
+		for i := range kinds {
 			var p *flooding
-			if rate >= 0 {
-				p = b.start(b.flooder("event", rate))
+			if i > 0 {
+				f := b.flooder("event", 0)
+				f.Many = i > 1
+				p = b.start(f)
 			}
 			idle := startIdle()
 			times := behave(b.server.Public, b.calls, b.others, b.each, b.length)
@@ -161,14 +246,14 @@ func (b *bench) flood() {
 				s.refused = append(s.refused, p.stop().rate())
 			}
 			p50, p99 := times[len(times)/2].Seconds()*1e3, times[len(times)*99/100].Seconds()*1e3
-			if rate < 0 {
+			if i == 0 {
 				quiet = p99
 			}
 			s.p50, s.p99, s.ratio = append(s.p50, p50), append(s.p99, p99), append(s.ratio, p99/quiet)
 		}
 	}
 	for i, s := range all {
-		fmt.Printf("| %s | %.0f | %.0f %% | %.2f ms | %.2f ms | %.2f |\n",
+		fmt.Printf("| %s | %.0f | %.0f %% | %.2f ms | %.2f ms | **%.2f** |\n",
 			kinds[i], median(s.refused), 100*median(s.idle), median(s.p50), median(s.p99), median(s.ratio))
 	}
 }

@@ -5,8 +5,8 @@
 //	go run ./limit -columns hot,refused -rounds 3 -slice 50ms
 //
 // Each limiter lives in a process of its own, so that no collector marks another's heap. They are measured in turn, a slice
-// of time each, round after round, first on one core and then on two; the medians of the rounds are printed. Only what ran
-// in one run can be compared.
+// of time each, round after round, first on one core (processor time) and then on two (wall time). The medians of the rounds
+// are printed. Compare only figures of one run.
 package main
 
 import (

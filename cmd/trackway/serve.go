@@ -43,10 +43,14 @@ const spareProcessors = 1
 func (c *serveCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
+	processors := runtime.GOMAXPROCS(0)
 	if _, chosen := os.LookupEnv("GOMAXPROCS"); !chosen {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareProcessors)
+		runtime.GOMAXPROCS(processors + spareProcessors)
 	}
-	return c.serve(ctx, out, app.Run)
+	return c.serve(ctx, out, func(ctx context.Context, s app.Setup) error {
+		s.Processors = processors
+		return app.Run(ctx, s)
+	})
 }
 
 func (c *serveCommand) serve(ctx context.Context, out output, run server) error {

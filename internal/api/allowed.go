@@ -1,17 +1,18 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
+	"trackway/internal/door"
 	"trackway/internal/limit"
 )
 
-// allowed asks the limits whether the caller may make this call now, and tells
-// them in the answer. Nothing is done with the body of a call that is refused;
-// its credentials are looked at only to count or to record it. Its answer may
-// have to wait.
-func (c *call) allowed() bool {
+// allowed tells whether the limits admit the call, and sets their fields. If
+// they do not, it answers; the answer may have to wait. The body of a refused
+// call is not read, and its credentials only serve to count or record it.
+func (c *call) allowed(ctx context.Context) bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {
 		why := c.access.Clients.Explain(c.r.RemoteAddr, c.r.Header)
@@ -29,14 +30,15 @@ func (c *call) allowed() bool {
 	if c.decision.Allowed {
 		return true
 	}
-	c.pace.Hold(c.r.Context().Done(), c.received)
+	release := door.Hold(ctx)
+	c.pace.Hold(ctx.Done(), c.ask.Addr, c.received)
+	release()
 	_ = c.answer(http.StatusTooManyRequests, c.decision.AppendBody(nil))
 	return false
 }
 
-// pathAsKnown returns the path with the project's token in lower case: it is
-// known in any, and a policy of its path must not be escaped by writing it
-// differently.
+// pathAsKnown returns the path with the project's token in lower case, so that
+// no other spelling of it escapes a policy for this path.
 func (c *call) pathAsKnown() string {
 	token := c.r.PathValue("token")
 	known := strings.ToLower(token)
@@ -46,9 +48,8 @@ func (c *call) pathAsKnown() string {
 	return strings.Replace(c.r.URL.Path, "/"+token+"/", "/"+known+"/", 1)
 }
 
-// identify says whose key a call came with, for policies that count by key or
-// project. Credentials that are no good say nothing: such a call counts for its
-// address.
+// identify finds whose key a call came with, for policies that count by key or
+// project. A call with bad credentials counts for its address.
 func (c *call) identify(ask *limit.Call) {
 	if c.route.open || c.authorize() != nil {
 		return

@@ -85,7 +85,7 @@ func (c *call) steps(ctx context.Context) {
 	if c.route.format.AnySite {
 		cors.LetPagesRead(c.w.Header(), c.r)
 	}
-	if !c.route.free && !cors.IsPreflight(c.r) && !c.allowed() {
+	if !c.route.free && !cors.IsPreflight(c.r) && !c.allowed(ctx) {
 		return
 	}
 	defer c.sent.Release() // when the answer is sent

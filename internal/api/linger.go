@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// How long the server goes on reading a body that it has refused, for the
-// answer to arrive: a client that sends all of its body before it reads must
-// be let send it, and one that is still sending when the connection is closed
-// may lose the answer (RFC 9112, section 9.6). The rest of a small body is
-// read anyway, because its connection can then be used again.
+// How long the server goes on reading a body that it has refused, so that the
+// answer arrives: a client may send all of its body before it reads, and loses
+// the answer if the connection is closed meanwhile (RFC 9112, section 9.6). The
+// connection of a small body can be used again.
 const (
 	restTime    = 10 * time.Second // for the rest of a small body
 	lingerBytes = 1 << 20
@@ -51,16 +50,14 @@ func (c *call) drain(control *http.ResponseController) {
 		_, err = io.Copy(io.Discard, c.r.Body) // at most maxSmallBody
 	}
 	if err != nil {
-		// The body did not come whole. What comes later would be read as the
-		// next request: net/http closes the connection after such an error, but
-		// not where reading and writing were allowed to cross.
+		// The rest would be read as the next request: net/http closes the
+		// connection after such an error, but not with full duplex.
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// linger reads some of what a client still sends, and throws it away. Few do
-// that at once, in all and of an address: others have the answer, and their
-// connection closed. After it net/http closes the connection.
+// linger reads some of what a client still sends, and throws it away. After it
+// net/http closes the connection. Beyond few at once, that happens immediately.
 func (c *call) linger(control *http.ResponseController) {
 	if control.SetReadDeadline(time.Now().Add(lingerTime)) != nil || !c.lingering.TryEnter(c.ask.Addr) {
 		return

@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,7 @@ type Config struct {
 	Registry prometheus.Registerer
 	Bodies   int // bytes that all bodies may take together; 0: 256 MiB
 	Answers  int // bytes that all answers that are made whole may take together; 0: 128 MiB
+	CPUs     int // processors for which refusals are paced; 0: as many as may run Go code
 
 	Dashboard Dashboard     // answers what the dashboard's pages ask
 	Built     web.Dashboard // its files
@@ -114,7 +116,7 @@ func New(c Config) *Server {
 	now := time.Now()
 	s := &Server{
 		front: &front{
-			bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), limits: c.Limits, traffic: c.Traffic, pace: pace.New(now),
+			bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), limits: c.Limits, traffic: c.Traffic, pace: pace.New(now, cmp.Or(c.CPUs, runtime.GOMAXPROCS(0))),
 			observer:  &observer{limits: c.Limits, live: c.Live, rates: c.Rates, watch: c.Watch, metrics: newMetrics(c.Registry)},
 			lingering: places.lingering, rest: restTime, log: c.Log,
 		},

@@ -34,6 +34,8 @@ type Setup struct {
 	Load    func() (*config.Config, error) // reads and fully checks the configuration again
 	Hangup  <-chan os.Signal               // each signal asks for a reload
 	Ready   func(public, ops net.Addr)     // called once, when both listeners accept connections
+
+	Processors int // that the process may use; 0: as many as may run Go code
 }
 
 // server is a running server: what it was made from, and the parts that a

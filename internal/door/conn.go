@@ -38,6 +38,7 @@ type conn struct {
 
 	running atomic.Int32 // handlers that run
 	waiting atomic.Int32 // those of them that wait for more of a body; of HTTP/2 also until an answer is taken
+	held    atomic.Int32 // those of them whose answer is held back on purpose
 	wrote   atomic.Int64 // of HTTP/2: when a handler last began or ended to write, in ns since door.began
 	writing atomic.Int64 // since when a write waits, in ns since door.began; 0: none does
 

@@ -37,8 +37,8 @@ type candidate struct {
 }
 
 // placesLocked makes n places, or as many as can be made, and a batch if there
-// are enough connections. First go idle connections, those of the address
-// with the most first and the longest idle of those; then, in the same order,
+// are enough connections. First go connections that are idle or held, those of
+// the address with the most first and the longest idle of those; then, in the same order,
 // ones that take long to send a header; then those whose request is stalled;
 // at last, likewise, a proxy's, which many share.
 func (d *Door) placesLocked(n int) []*conn {
@@ -101,7 +101,7 @@ func (c *conn) disposable(now time.Duration) (rank int, since time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.state == idle:
+	case c.state == idle || c.state == active && c.isHeld():
 		rank = idleOne
 	case c.state == awaited && now-c.since > slow:
 		rank = slowOne
@@ -114,6 +114,12 @@ func (c *conn) disposable(now time.Duration) (rank int, since time.Duration) {
 		rank += ofProxy
 	}
 	return rank, c.since
+}
+
+// isHeld tells whether requests are under way and all their answers are held.
+func (c *conn) isHeld() bool {
+	held := c.held.Load()
+	return held > 0 && held == c.running.Load()
 }
 
 // stalledLocked tells whether a request is under way that hardly moves: its
@@ -143,7 +149,7 @@ func (c *conn) evict() closing {
 	case awaited:
 		why = closedSlow
 	case active:
-		if c.stalledLocked(c.door.now()) {
+		if c.isHeld() || c.stalledLocked(c.door.now()) {
 			why = closedStalled
 		}
 	}

@@ -115,6 +115,19 @@ func (d *Door) Handler(h http.Handler) http.Handler {
 	})
 }
 
+// Hold notes that the answer to the request of ctx is held back on purpose, as
+// refusals are during a flood, until release is called. A connection whose
+// answers are all held makes place for others as an idle one does: callers that
+// are refused must not keep everybody else out.
+func Hold(ctx context.Context) (release func()) {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	if c == nil {
+		return func() {}
+	}
+	c.held.Add(1)
+	return func() { c.held.Add(-1) }
+}
+
 // answer is that of a request of HTTP/2: it notes that a handler waits until
 // the client makes room for more of it. Of HTTP/1 the connection's own writing
 // tells that.

@@ -62,6 +62,31 @@ func TestStalledMakesPlace(t *testing.T) {
 	})
 }
 
+// A connection makes place while the answer to its request is held back, and
+// does not once the answer is being made.
+func TestHeldMakesPlace(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]bool{"/held": true, "/released": false} {
+		synctest.Test(t, func(t *testing.T) {
+			end := make(chan struct{})
+			x := build(t, Bounds{Max: 1}, func(_ http.ResponseWriter, r *http.Request) {
+				release := Hold(r.Context())
+				if r.URL.Path == "/held" {
+					<-end
+				}
+				release()
+				<-end
+			})
+			refused := x.connect("192.0.2.1")
+			refused.send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
+			x.connect("192.0.2.2").closed(!want)
+			refused.closed(want)
+			close(end)
+			synctest.Wait()
+		})
+	}
+}
+
 // An answer by HTTP/2 that its client makes no room for is not being written,
 // as far as the connection can tell. It makes place all the same; one that is
 // being made does not.

@@ -155,7 +155,8 @@ func (c *checker) ipv6(p *trackway.Policy) {
 	}
 }
 
-// paths checks the patterns. seen holds those of all policies that apply alone, with whose they are.
+// paths checks the patterns. seen maps each pattern of the policies that apply
+// alone to its policy.
 func (c *checker) paths(p *trackway.Policy, seen map[string]string) {
 	if len(p.Paths) == 0 {
 		c.wrong("paths", "must hold at least one")
@@ -191,7 +192,8 @@ func (p *pattern) blurred() bool {
 	return slices.ContainsFunc(p.parts, half) || p.exact && strings.HasSuffix(p.path, "/"+anyPart)
 }
 
-// isRouted tells whether calls can have a path that begins so: what is not clean is refused before, and escapes are undone.
+// isRouted tells whether calls can have a path that begins like this. Paths
+// that are not clean are refused earlier, and escapes are undone.
 func isRouted(p string) bool {
 	clean := path.Clean(p)
 	if clean != "/" && strings.HasSuffix(p, "/") {
@@ -225,8 +227,8 @@ func (p *pattern) below(first string) bool {
 	return p.parts[0] == anyPart || "/"+p.parts[0]+"/" == first
 }
 
-// atOnce returns how many calls at once p admits at least from a caller who keeps to the rate: sliding may count as many
-// again, of the window before.
+// atOnce returns how many calls at once p admits at least from a caller who
+// keeps to the rate. Sliding may also count as many calls of the window before.
 func atOnce(p *trackway.Policy) uint32 {
 	switch p.Algorithm {
 	case trackway.GCRA:

@@ -6,8 +6,9 @@ import (
 	"unsafe"
 )
 
-// The fields of the answer, in the letter case in which they go out. They are assigned to the map and not Set, which would
-// write X-Ratelimit-Limit; HTTP/2 writes all names in lower case whatever they are here.
+// The fields of the answer, in the letter case in which they go out. Set
+// assigns them to the map directly: Header.Set would write X-Ratelimit-Limit.
+// HTTP/2 writes all names in lower case anyway.
 const (
 	fieldLimit     = "X-RateLimit-Limit"
 	fieldRemaining = "X-RateLimit-Remaining"
@@ -16,7 +17,8 @@ const (
 	fieldState     = "RateLimit"        // the same, section 4
 )
 
-// constants is what the fields of one limit have in common in all answers. Shared, never written.
+// constants holds the parts of the fields that all answers of one limit share.
+// Never written after construction.
 type constants struct {
 	quota  uint32
 	limit  []string // value of X-RateLimit-Limit
@@ -37,8 +39,9 @@ func (p *policy) newConstants(limit uint32) *constants {
 	}
 }
 
-// Fields is room for the values of one answer's fields. The header keeps pointing into it: it must not be copied, and not be
-// used again before the answer has been written. Made part of what a server keeps for each request anyway, it saves every
+// Fields holds the values of one answer's fields. The header points into it: do
+// not copy it, and do not use it again before the answer has been written. As
+// part of what a server keeps for each request anyway, it saves every
 // allocation. The zero value is ready to use.
 type Fields struct {
 	values [4]string
@@ -50,8 +53,9 @@ var (
 	jsonType = []string{"application/json"}
 )
 
-// Set writes the five fields of d into h; for a refused call also Retry-After, Cache-Control and Content-Type. It does
-// nothing for a call that no policy counted.
+// Set writes the five fields of d into h, and for a refused call also
+// Retry-After, Cache-Control and Content-Type. It does nothing for a call that
+// no policy counted.
 func (f *Fields) Set(h http.Header, d *Decision) {
 	if !d.Limited {
 		return
@@ -85,15 +89,16 @@ func (d *Decision) appendState(b []byte) []byte {
 	return strconv.AppendInt(b, d.RetryAfter(), 10)
 }
 
-// AppendBody appends the body of the answer to a refused call, byte for byte as it is published.
+// AppendBody appends the body of the answer to a refused call, byte for byte as
+// published.
 func (d *Decision) AppendBody(b []byte) []byte {
 	b = append(b, `{"status":429,"error":"rate limit","message":"`...)
 	b = d.AppendMessage(b)
 	return append(b, `"}`...)
 }
 
-// AppendMessage appends the sentence of the body: "Too many requests. Limit to max 30 per 30 seconds. Try again in 12
-// seconds."
+// AppendMessage appends the sentence of the body: "Too many requests. Limit to
+// max 30 per 30 seconds. Try again in 12 seconds."
 func (d *Decision) AppendMessage(b []byte) []byte {
 	b = append(b, d.fields.phrase...)
 	b = strconv.AppendInt(b, d.RetryAfter(), 10)

@@ -6,9 +6,11 @@ import (
 	"trackway"
 )
 
-// Governing returns the policies that count the calls of a route, for those who describe it: those that count them all, and those
-// that count only the calls of some paths, since one of their own paths names what is a parameter of the route's. A template is
-// a path with its parameters in braces, such as "/api/projects/{token}/stats". Policies that are off count nothing.
+// Governing returns the policies that count the calls of a route, for
+// descriptions of it: first those that count all of them, then those that count
+// only the calls of some paths, because their own path names a value of one of
+// the route's parameters. A template is a path with its parameters in braces,
+// such as "/api/projects/{token}/stats". Policies that are off count nothing.
 func (s *Set) Governing(method, template string) (always, sometimes []trackway.Policy) {
 	add := func(list []trackway.Policy, p *pattern) []trackway.Policy {
 		policy := s.policies[p.policy].Policy

@@ -1,9 +1,11 @@
-// Package limit decides whether a caller may make a call now, and says so in the answer. Its one idea is that a policy is
-// data: an immutable [Set] of policies is compiled from the configuration and can be replaced at any moment, while the counts
-// live in one table (internal/limit/table) that outlives every set. It does not know who the caller is (internal/clientip
-// finds the address, internal/auth the key), it keeps nothing on disk, and each server counts for itself.
+// Package limit decides whether a caller may make a call now, and says so in
+// the answer. A policy is data: an immutable [Set] of policies is compiled from
+// the configuration and can be replaced at any moment. The counts live in one
+// table (internal/limit/table) that outlives every set. The package does not
+// know who the caller is (internal/clientip finds the address, internal/auth
+// the key). It keeps nothing on disk, and each server counts for itself.
 //
-// DESIGN.md, beside this file, argues.
+// DESIGN.md, beside this file, gives the reasons.
 package limit
 
 import (
@@ -18,13 +20,17 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// Call is what a limit can depend on. Strings are only read, and only during the call.
+// Call is what a limit can depend on. Strings are only read, and only during
+// the call.
 //
-// Project and Key say what the credentials were found to be, never what they claim to be; with [Set.ByKey] false they need
-// not be found out. Where they are empty a policy per key or per project counts by address, so that a caller who makes up
-// keys has one count and not as many as he makes up, and cannot use up the count of a key whose secret he does not know.
+// Project and Key say what the credentials were found to be, never what they
+// claim to be. If [Set.ByKey] is false, they can stay empty. A policy per key
+// or per project counts a call without them by address. So callers who make up
+// keys have one count, and cannot use up the count of a key whose secret they
+// do not know.
 //
-// Preflights (OPTIONS with Access-Control-Request-Method) are not limited: do not ask for them.
+// Preflights (OPTIONS with Access-Control-Request-Method) are not limited: do
+// not ask for them.
 type Call struct {
 	Method  string
 	Path    string     // which policies apply: URL.Path, as it will be routed, a project's token in lower case
@@ -34,7 +40,8 @@ type Call struct {
 	Key     string     // the key's name, if the credentials are good
 }
 
-// Decision is the answer to one call, and describes the applying policy that has the least left.
+// Decision is the answer to one call. It describes the policy that applies and
+// has the least left.
 type Decision struct {
 	Allowed   bool
 	Limited   bool          // a policy counted the call; if not, what follows is zero and no fields are sent
@@ -86,13 +93,15 @@ type counters struct {
 	nearClass, farClass uint8
 }
 
-// New returns a limiter with room for this many callers at once, at 27 bytes each. A caller has a counter for each policy
-// that counts it, for each route where that is per route, and one more for a candidate; IPv6 callers share those of
-// their /48. When there are more, those are forgotten first who have used the least.
+// New returns a limiter with room for this many callers at once, at 27 bytes
+// each. A caller has a counter for each policy that counts it (for each route
+// if the policy counts per route), and one more for a candidate. IPv6 callers
+// share the counters of their /48. If there are more callers, the limiter
+// forgets those who have used the least.
 func New(set *Set, callers int) *Limiter { return NewAt(time.Now(), set, callers) }
 
-// NewAt is [New] for a limiter that is told of calls of another time than now: none of them may come before base, nor two years
-// after it.
+// NewAt is [New] for calls of another time than now. No call may come before
+// base, or two years after it.
 func NewAt(base time.Time, set *Set, callers int) *Limiter {
 	l := &Limiter{table: table.New(callers), base: base, slots: make(map[string]*tally)}
 	l.Reload(set)
@@ -102,8 +111,9 @@ func NewAt(base time.Time, set *Set, callers int) *Limiter {
 // Set returns the set in force.
 func (l *Limiter) Set() *Set { return l.force.Load().set }
 
-// Reload puts another set in force. Counts stay with the policy's name: a changed limit applies to the windows that run, a
-// changed window to the next ones, while another algorithm, per or prefix starts to count anew.
+// Reload puts another set in force. Counts stay with the policy's name. A
+// changed limit applies to the windows that run, a changed window to the next
+// ones. A policy with another algorithm, per or prefix starts at zero.
 func (l *Limiter) Reload(set *Set) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,7 +134,8 @@ func (l *Limiter) Reload(set *Set) {
 	l.force.Store(f)
 }
 
-// activate prepares the table for p. Whatever makes the counts of before mean something else is part of their keys.
+// activate prepares the table for p. Everything that changes the meaning of
+// existing counts is part of their keys.
 func (l *Limiter) activate(p *policy, t *tally) active {
 	l.table.Prepare(t.class, &p.own.limit.near)
 	l.table.Prepare(t.class+1, &p.own.limit.near)
@@ -136,8 +147,9 @@ func (l *Limiter) activate(p *policy, t *tally) active {
 	}
 }
 
-// freeClass returns the first of two classes of the table, one for a policy's callers and one for its other counters, that
-// no policy has, or had until now if that can be had.
+// freeClass returns the first of two free classes of the table: one for a
+// policy's callers and one for its other counters. It prefers classes that no
+// policy has had until now.
 func freeClass(old, now map[string]*tally) uint8 {
 	var taken, recent uint64
 	for _, t := range now {
@@ -152,9 +164,11 @@ func freeClass(old, now map[string]*tally) uint8 {
 	return uint8(2 * bits.TrailingZeros64(^taken))
 }
 
-// Allow counts c, unless a policy refuses it: a refused call costs nothing under any policy. Only the monotonic part of
-// now counts, so that a step of the clock neither refills nor freezes a counter; the wall clock is used for Reset alone,
-// and to tell whether an override has ended. Allow does not allocate.
+// Allow counts c, unless a policy refuses it: a refused call costs nothing
+// under any policy. Only the monotonic part of now counts, so that a step of
+// the clock neither refills nor freezes a counter. The wall clock only serves
+// for Reset, and to tell whether an override has ended. Allow does not
+// allocate.
 func (l *Limiter) Allow(now time.Time, c *Call) (d Decision) {
 	f := l.force.Load()
 	m := l.moment(now)
@@ -182,7 +196,8 @@ func (l *Limiter) Allow(now time.Time, c *Call) (d Decision) {
 	return d
 }
 
-// await makes v, a refusal, that of p if p refuses c too and for longer: whoever waits as long as he was told is admitted then.
+// await replaces v, a refusal, by that of p if p refuses c for longer. So a
+// caller who waits as long as the answer says is admitted.
 func (l *Limiter) await(v *verdict, p *active, m moment, c *Call) {
 	q := p.quota(c, m.unix)
 	var who caller
@@ -201,7 +216,8 @@ func (l *Limiter) await(v *verdict, p *active, m moment, c *Call) {
 	}
 }
 
-// awaitRange makes v, what p says of a caller, what it says of his wider range, if that is refused and for longer.
+// awaitRange replaces v, what p says of a caller, by what p says of their wider
+// range, if that is refused for longer.
 func (l *Limiter) awaitRange(v *verdict, p *active, q *quota, m moment, who *caller) {
 	if !who.wide {
 		return
@@ -211,8 +227,10 @@ func (l *Limiter) awaitRange(v *verdict, p *active, q *quota, m moment, who *cal
 	}
 }
 
-// Refund gives back the call that d admitted: one that is answered with 304, which is published to cost nothing. c is the
-// call as Allow saw it. What no longer counts is not given back: a call of a window that is over.
+// Refund gives back the call that d admitted: one that is answered with 304,
+// which is published to cost nothing. c is the call as Allow saw it. Refund
+// does nothing for a call whose window is over.
+//
 // REQUIRES: no decision is given back twice.
 func (l *Limiter) Refund(now time.Time, c *Call, d *Decision) {
 	if d.taken.force != nil {
@@ -227,7 +245,8 @@ func (l *Limiter) refund(now moment, c *Call, r *receipt) {
 	}
 }
 
-// receipt says what a call took, so that just that can be given back, even after a reload.
+// receipt says what a call took, so that exactly this can be given back, even
+// after a reload.
 type receipt struct {
 	force             *force
 	calls, candidates uint64 // policies, as bits by index
@@ -247,7 +266,8 @@ func (r *receipt) add(i int, v *verdict) {
 	}
 }
 
-// Over returns the names of the policies over whose limits the call was that d admitted, since their mode is report.
+// Over returns the names of the policies in report mode whose limits the
+// admitted call was over.
 func (d *Decision) Over() (names []string) {
 	for rest := d.taken.over; rest != 0; rest &= rest - 1 {
 		names = append(names, d.taken.force.policies[bits.TrailingZeros64(rest)].Name)
@@ -389,7 +409,8 @@ func (w *caller) farKey(t *table.Table, salt uint64, q *quota) table.Key {
 	return t.Key(salt, w.far.Hi, w.far.Lo, w.sub^q.apart)
 }
 
-// caller finds whom c is counted for, and returns false if there is nothing to tell that by.
+// caller finds whom c is counted for. It returns false if nothing identifies
+// them.
 func (p *policy) caller(w *caller, t *table.Table, c *Call) bool {
 	switch {
 	case p.Per == trackway.PerKey && c.Key != "":
@@ -410,5 +431,6 @@ func (p *policy) caller(w *caller, t *table.Table, c *Call) bool {
 	return true
 }
 
-// byName keeps the counter of a key or a project apart from that of an address under the same policy.
+// byName separates the counter of a key or a project from that of an address
+// under the same policy.
 const byName = 0x6279206e616d65

@@ -6,7 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// collector reads the limiter when it is asked. Its only labels are the names of policies: no metric tells of a caller.
+// collector reads the limiter on each scrape. Its only labels are the names of
+// policies: no metric identifies a caller.
 type collector struct {
 	limiter *Limiter
 
@@ -14,7 +15,8 @@ type collector struct {
 	bytes, slots, used, untracked             *prometheus.Desc
 }
 
-// NewCollector returns the metrics of a limiter. Reading them costs a [Limiter.Usage].
+// NewCollector returns the metrics of a limiter. A scrape costs one
+// [Limiter.Usage].
 func NewCollector(l *Limiter) prometheus.Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("trackway_limit_"+name, help, labels, nil)

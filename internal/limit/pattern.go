@@ -26,7 +26,8 @@ type pattern struct {
 // projectToken matches a project's token in a path.
 var projectToken = regexp.MustCompile(`^/[a-z]+(/v2)?/projects/(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/`)
 
-// parsePattern reads "POST /data/": a path that ends in a slash is a prefix. Tokens of projects are known in lower case.
+// parsePattern reads "POST /data/". A path that ends in a slash is a prefix.
+// Tokens of projects are in lower case.
 func parsePattern(text string) pattern {
 	method, path, ok := strings.Cut(text, " ")
 	if !ok {
@@ -88,7 +89,7 @@ func comparePatterns(a, b pattern) int {
 	)
 }
 
-// covers tells whether p matches all the paths that a template stands for, or else some of them.
+// covers tells whether p matches all paths of a template, or only some of them.
 func (p *pattern) covers(method, template string) (all, some bool) {
 	if p.method != "" && p.method != method {
 		return false, false

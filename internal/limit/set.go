@@ -14,7 +14,8 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// Set is a configuration's policies, compiled. Immutable, safe for concurrent use.
+// Set is the compiled policies of a configuration. Immutable, safe for
+// concurrent use.
 type Set struct {
 	policies []*policy // the narrowest count first: what one caller does must not touch, even for a moment, what many share
 	paths    []pattern // of the policies that apply alone, as comparePatterns orders them
@@ -48,7 +49,8 @@ type quota struct {
 // range.
 type rules struct{ near, far table.Rule }
 
-// Policies returns the policies of the set, with the defaults filled in, in the order in which a call meets them.
+// Policies returns the policies of the set, with the defaults filled in, in the
+// order in which they count a call.
 func (s *Set) Policies() []trackway.Policy {
 	list := make([]trackway.Policy, len(s.policies))
 	for i, p := range s.policies {
@@ -58,8 +60,8 @@ func (s *Set) Policies() []trackway.Policy {
 	return list
 }
 
-// ByKey tells whether a policy counts by project or key, or has an override for one: only then need Project and Key of a
-// [Call] be known.
+// ByKey tells whether a policy counts by project or key, or has an override for
+// one. Only then do calls need Project and Key.
 func (s *Set) ByKey() bool { return s.byKey }
 
 // NewSet checks and compiles policies and overrides. Policies that are enforced
@@ -86,7 +88,8 @@ func NewSet(policies []trackway.Policy, overrides []trackway.Override, floors ..
 	return s, nil
 }
 
-// width orders what policies count by: from what belongs to one caller to what many share.
+// width orders what policies count by, from what belongs to one caller to what
+// many share.
 func width(per trackway.Per) int {
 	return slices.Index([]trackway.Per{trackway.PerIPPath, trackway.PerIP, trackway.PerKey, trackway.PerProj}, per)
 }
@@ -116,7 +119,8 @@ func compile(p trackway.Policy) *policy {
 	return c
 }
 
-// newQuota returns what this policy is with another limit: a burst keeps its share of it.
+// newQuota returns this policy with another limit. A burst keeps its share of
+// the limit.
 func (p *policy) newQuota(limit uint32) *quota {
 	q := &quota{fields: p.newConstants(limit)}
 	if limit == 0 {
@@ -132,7 +136,8 @@ func (p *policy) newQuota(limit uint32) *quota {
 
 func (p *policy) rules(limit uint32) rules { return rules{p.rule(limit), p.rule(p.ofRange(limit))} }
 
-// ofRange returns the limit of a wider IPv6 range, all of whose callers have this one.
+// ofRange returns the limit of a wider IPv6 range if all callers in it have
+// this limit.
 func (p *policy) ofRange(limit uint32) uint32 {
 	return uint32(min(uint64(limit)*uint64(max(1, p.IPv6Wide.Times)), table.MaxLimit))
 }
@@ -187,7 +192,7 @@ func (s *Set) match(method, path string) uint64 {
 	return applying
 }
 
-// override adds o. The addresses it names are narrowed to their range; mapped IPv4 is IPv4.
+// override adds o. Addresses are narrowed to their range; mapped IPv4 is IPv4.
 func (s *Set) override(o *trackway.Override) {
 	p := s.policies[slices.IndexFunc(s.policies, func(p *policy) bool { return p.Name == o.Policy })]
 	q := p.newQuota(o.Limit)
@@ -214,8 +219,9 @@ func apartOf(o *trackway.Override, address netip.Prefix) uint64 {
 	return h.Sum64()
 }
 
-// quota returns the limit that holds for c: that of the longest address range that has an override, else of the key, else
-// of the project, else the policy's own. The address goes first because a block must not be lifted by what the caller shows.
+// quota returns the limit that applies to c: that of the longest address range
+// that has an override, else of the key, else of the project, else the policy's
+// own. The address comes first, so that no key lifts a block.
 func (p *policy) quota(c *Call, now int64) *quota {
 	if p.limited {
 		if q := p.byAddress(c.Addr, now); q != nil {

@@ -6,8 +6,8 @@ import (
 	"trackway"
 )
 
-// tally counts what a policy does. It is spread by the caller's key, so that callers on different cores do not wait for
-// each other's cache lines.
+// tally counts what a policy does. It is spread by the caller's key, so that
+// callers on different cores do not wait for each other.
 type tally struct {
 	class  uint8 // of the policy's callers in the table; the next one is that of its other counters
 	shards [tallyShards]shard

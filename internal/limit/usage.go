@@ -61,7 +61,7 @@ type Distribution struct {
 	Over   int     `json:"over"`   // callers whose last call was over the limit, and one now would be; they are in no tenth
 }
 
-// seen is a look at the table that is not repeated within a second, whoever asks.
+// seen is the last look at the table. It is repeated at most once a second.
 type seen struct {
 	mu    sync.Mutex // guards what follows, and is held over a scan, so that those who ask meanwhile share it
 	last  *Report
@@ -140,8 +140,9 @@ func (u *Usage) add(use table.Use) {
 	}
 }
 
-// distribution counts numbers of calls in buckets: each small number has its own, and of larger ones those that have the first
-// eight binary digits in common share one. That keeps it small however high a limit is.
+// distribution counts numbers of calls in buckets. Each small number has its
+// own bucket; larger numbers with the same first eight binary digits share one.
+// So it stays small however high a limit is.
 type distribution struct {
 	buckets [fineValues + (countBits-fineBits)*fineValues/2]uint32
 	n       int
@@ -177,7 +178,8 @@ func highest(bucket int) uint32 {
 	return uint32((bucket%(fineValues/2)+fineValues/2+1)<<shift - 1)
 }
 
-// quantile returns a number that this many in a hundred do not exceed, and no smaller one would do; 0 if there are none.
+// quantile returns the smallest number that this many in a hundred do not
+// exceed, 0 if there are none.
 func (d *distribution) quantile(percent int) uint32 {
 	left := (d.n*percent + 99) / 100
 	for i := range d.buckets {

@@ -10,7 +10,8 @@ import (
 	"trackway"
 )
 
-// Access is what decides, besides the limits, whose calls count for whom. The zero value is not recorded.
+// Access is what decides, besides the limits, for whom a call counts. The zero
+// value is not recorded.
 type Access struct {
 	Trusted  []netip.Prefix // the proxies whose word counts
 	Header   string         // in which they give it

@@ -10,7 +10,7 @@ import (
 	"trackway"
 )
 
-// line returns a policy as it stands in a configuration. What has its default is left out.
+// line returns a policy as it is written in a configuration, without defaults.
 func line(p *trackway.Policy) string {
 	paths := make([]string, len(p.Paths))
 	for i, path := range p.Paths {
@@ -41,7 +41,8 @@ func line(p *trackway.Policy) string {
 // plain matches what is a text in YAML as it stands.
 var plain = regexp.MustCompile(`^([A-Z]+ )?/[A-Za-z0-9._/-]*$|^[a-z_][a-z0-9_-]*$`)
 
-// word returns a text as YAML has it. A name of ours has to be quoted where YAML has another meaning for it.
+// word returns a text as YAML has it. Names that YAML would read as something
+// else are quoted.
 func word(s string) string {
 	switch s {
 	case "true", "false", "null", "yes", "no", "on", "off":

@@ -1,6 +1,7 @@
-// Package replay says what limits would have done to calls that came. Its one idea is that it does not know how limits count: it
-// shows recorded calls, in the order in which they came, to the very limiter that refuses them in a server (internal/limit),
-// with the time that it was then. It reads a record through a [Source], and changes nothing.
+// Package replay says what limits would have done to calls that came. It does
+// not know how limits count: it shows recorded calls, in their order and with
+// their time, to the same limiter that refuses calls in a server
+// (internal/limit). It reads a record through a [Source], and changes nothing.
 package replay
 
 import (
@@ -12,10 +13,11 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// Source shows a record, second by second, as [traffic.Walk] does. It may be asked several times.
+// Source shows a record, second by second, as [traffic.Walk] does. It can be
+// read several times.
 type Source func(yield func(second int64, rows []traffic.Row) error) (traffic.Coverage, error)
 
-// Limits are what is to be tried: policies and overrides as a configuration has them.
+// Limits are the limits to try: policies and overrides as in a configuration.
 type Limits struct {
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
@@ -170,10 +172,12 @@ func play(from Source, runs ...*run) (traffic.Coverage, error) {
 	})
 }
 
-// timeline is the calls of a second by millisecond: for each call the place of its row.
+// timeline is the calls of a second by millisecond: for each call the index of
+// its row.
 type timeline [1000][]int32
 
-// arrange spreads the calls of each row evenly from the first to the last, whose times are known.
+// arrange spreads the calls of each row evenly from the first to the last,
+// whose times are known.
 func (t *timeline) arrange(rows []traffic.Row) {
 	for ms := range t {
 		t[ms] = t[ms][:0]

@@ -13,7 +13,8 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// search is the search for limits of several policies at once, so that a record is read seldom: with few policies some three times.
+// search looks for limits of several policies at once, so that the record is
+// read seldom: some three times with few policies.
 type search struct {
 	from     Source
 	limits   Limits
@@ -22,7 +23,8 @@ type search struct {
 	sought   []*sought
 }
 
-// sought is a limit that is looked for. It is looked for on a ladder of limits, upwards from what callers used.
+// sought is a limit that the search looks for, on a ladder of limits, upwards
+// from what callers used.
 type sought struct {
 	index    int             // in the search's policies
 	policy   trackway.Policy // with the window that is wished for
@@ -96,10 +98,12 @@ func (s *search) alone(p trackway.Policy) *Limits {
 	return &l
 }
 
-// together is how many runs are played at once. Each has a server's whole table and all its callers in memory.
+// together is how many runs play at once. Each has a server's whole table and
+// all its callers in memory.
 const together = 4
 
-// measure finds what each caller used, what the configured limits would have done, and where to begin.
+// measure finds what each caller used, what the configured limits would have
+// done, and where to begin.
 func (s *search) measure() (record *Record, err error) {
 	for some := range slices.Chunk(s.sought, together/2) {
 		if record, err = s.measureSome(some); err != nil {
@@ -147,7 +151,8 @@ func (q *sought) measure(w who, d *limit.Decision) {
 	}
 }
 
-// begin finds the rung from which to look: what those need who must not be touched.
+// begin finds the first rung to try: what the callers need that must not be
+// touched.
 func (q *sought) begin(share float64) {
 	peaks := make([]uint32, 0, len(q.peaks))
 	for _, peak := range q.peaks {
@@ -183,7 +188,8 @@ func (r *run) effect(p *trackway.Policy) Effect {
 	return Effect{Limit: p.Limit, Window: int64(p.Window / time.Second), Touched: o.CallersRefused, Refused: o.Refused}
 }
 
-// climb tries a few more limits of each policy that is not found. It returns whether there are any.
+// climb tries a few more limits of each policy that is not settled. It returns
+// whether there are any.
 func (s *search) climb() (more bool, err error) {
 	trials := make(map[*sought][]int)
 	for _, q := range s.sought {

@@ -46,7 +46,8 @@ type PolicyOutcome struct {
 	CallersWas     int `json:"callers_was_refused"`
 }
 
-// CallerOutcome is what would have become of one caller of a policy, and what became of it.
+// CallerOutcome is what would have happened to one caller of a policy, and what
+// did happen.
 type CallerOutcome struct {
 	Caller  string    `json:"caller"` // an address, of IPv6 a prefix; "project" or "project/key"
 	Policy  string    `json:"policy"`

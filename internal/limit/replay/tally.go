@@ -8,7 +8,8 @@ import (
 	"trackway/internal/clientip"
 )
 
-// tally is what a policy would have done to its callers, and what the one of its name did to them.
+// tally is what a policy would have done to its callers, and what the policy of
+// this name did.
 type tally struct {
 	policy  trackway.Policy
 	gone    bool // it is not among the limits that are tried
@@ -70,7 +71,7 @@ func (t *tally) callerOf(s *shown) *caller {
 	return c
 }
 
-// recorded notes a row that the policy of this name refused when it was recorded.
+// recorded notes a row that the policy of this name refused at the time.
 func (t *tally) recorded(s *shown, second int64) {
 	t.callerOf(s).was.add(uint64(s.row.Calls), within(second, s.row.First), within(second, s.row.Last))
 }

@@ -78,7 +78,8 @@ func (r *Record) lacks(policies []trackway.Policy) (warnings []string) {
 	return warnings
 }
 
-// variable names the policies that count only some calls of a route, by what stands in the path: a record has the pattern only.
+// variable returns the policies that count only some calls of a route,
+// depending on the path: a record has only the pattern.
 func (r *run) variable() (warnings []string) {
 	found := make(map[string]bool)
 	for _, k := range r.kinds {

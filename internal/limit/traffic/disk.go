@@ -49,7 +49,8 @@ type disk struct {
 	stuck      bool  // the last attempt to remove what is too old did
 }
 
-// write appends a frame of what was taken out of the shards. Whatever comes of it, that is no longer kept.
+// write appends a frame with what was taken out of the shards. Even if it
+// fails, that is no longer kept.
 func (d *disk) write(now time.Time) error {
 	f := frame{from: d.covered, to: max(now.Unix(), d.covered), unrecorded: d.unrecorded, limits: d.settings.Limits, rows: d.rows}
 	d.wrote, d.covered, d.unrecorded = now, f.to, 0
@@ -158,7 +159,8 @@ type segment struct {
 	size  int64
 }
 
-// segments returns the files of a record, the oldest first; none where there is no such directory.
+// segments returns the files of a record, the oldest first. It returns none if
+// there is no such directory.
 func segments(dir string) ([]segment, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -80,7 +80,8 @@ func kindsOf(rows []row) (kinds []Kind, number map[Kind]uint64) {
 	return kinds, number
 }
 
-// texts returns where the texts of a kind are, in the order in which they are written.
+// texts returns where the texts of a kind are, in the order in which they are
+// written.
 func (k *Kind) texts() [6]*string {
 	return [...]*string{&k.Method, &k.Route, &k.Path, &k.Project, &k.Key, &k.Refused}
 }
@@ -102,7 +103,8 @@ func (r *row) append(b []byte, kind uint64, from int64) []byte {
 
 var errFrame = errors.New("no frame of a record of calls")
 
-// decode reads what append wrote. What it reads may be anything: the memory that it takes is in proportion to its length.
+// decode reads what append wrote. The input may be anything: the memory that
+// decode takes is in proportion to its length.
 func decode(b []byte) (*frame, error) {
 	d := decoder{rest: b}
 	f := &frame{from: int64(d.upTo(math.MaxInt32 << 8))}
@@ -192,7 +194,8 @@ func (d *decoder) take(n uint64) []byte {
 	return b
 }
 
-// skip passes over n bytes, which binary says to be 0 or fewer where there is no number.
+// skip passes over n bytes. binary returns n of 0 or less if there is no
+// number.
 func (d *decoder) skip(n int) {
 	if n <= 0 {
 		d.bad, d.rest = true, nil

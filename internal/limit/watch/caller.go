@@ -105,7 +105,8 @@ func (c *caller) row(policy string) Caller {
 	return row
 }
 
-// recent is the last few texts that differ, the latest first. Empty ones are none.
+// recent is the last few different texts, the latest first. Empty strings are
+// free places.
 type recent [fewTexts]string
 
 // note puts a text at the front. Only one that is new is copied.

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// sampler draws one call in 2^n. It draws all of them until there are more than it has time for, so that little traffic is
-// counted exactly, and of a flood as many as keep the cost at a few thousandths of a core: some two thousand calls a second.
+// sampler draws one call in 2^n. It draws all calls as long as there are few,
+// so that it counts little traffic exactly. During a flood it draws some two
+// thousand a second, which costs a few thousandths of a core.
 type sampler struct {
-	// state is a slot of time and below it n. It is only read for a call that is not drawn, so that cores do not take the cache
-	// line from each other.
+	// state is a slot of time and, in the low bits, n. A call that is not drawn
+	// only reads it, so that cores do not take the cache line from each other.
 	state atomic.Uint64
 
 	mu    sync.Mutex // guards taken, and is held to change state
@@ -27,14 +28,16 @@ const (
 	few       = most / 4 // with fewer, it goes down
 )
 
-// Sample draws calls: it returns 0 if the call is not to be noted, else the number of calls that it stands for. Each policy,
-// with few exceptions, has a sample of its own, and refused calls have another one, so that a flood in one place does not hide
-// what happens in others. It costs a few nanoseconds on the average.
+// Sample draws calls. It returns 0 if the call is not to be noted, otherwise
+// the number of calls that it stands for. Nearly each policy has a sample of
+// its own, and one for refused calls, so that a flood in one place does not
+// hide the others. It costs a few nanoseconds on average.
 func (w *Watch) Sample(now time.Time, policy string, refused bool) (weight uint64) {
 	return w.samplers[place(policy, refused)].draw(uint64(max(now.Sub(w.base), 0)) >> slotBits)
 }
 
-// place spreads the policies over the samplers. Two that meet share one, which costs only precision.
+// place spreads the policies over the samplers. Two policies that share one are
+// less precise.
 func place(policy string, refused bool) int {
 	n := 2 * len(policy)
 	if len(policy) > 0 {
@@ -55,7 +58,8 @@ func (s *sampler) draw(slot uint64) uint64 {
 	return 1 << n
 }
 
-// shift returns n as it is in a slot: it goes down by one with each slot in which nothing was drawn.
+// shift returns n in a slot: it goes down by one for each slot in which nothing
+// was drawn.
 func shift(state, slot uint64) uint64 {
 	n, last := state&(1<<shiftBits-1), state>>shiftBits
 	if slot <= last+1 {

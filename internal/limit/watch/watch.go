@@ -1,7 +1,9 @@
-// Package watch remembers who calls most and who is refused most, and what they send, for the operator to decide about limits.
-// Its one idea is that both time and memory are bounded whatever the traffic: of many calls it looks at a sample, of many callers
-// it keeps those who matter (the Space-Saving sketch), and of what they send the last few. It counts for nobody's limit, and
-// nothing of it is kept on disk, logged or made a metric: an address is personal data.
+// Package watch remembers who calls most and who is refused most, and what they
+// send, so that the operator can choose limits. Both time and memory are
+// bounded whatever the traffic: it looks at a sample of the calls, keeps the
+// callers that matter (the Space-Saving sketch), and the last few things that
+// they sent. It affects nobody's limit. It keeps nothing on disk, logs nothing
+// and exports no metric, because an address is personal data.
 package watch
 
 import (
@@ -23,8 +25,9 @@ const (
 	callerBits = 64               // of an IPv6 address that make a caller
 )
 
-// Watch is the memory. It takes a few hundred bytes for each caller that it keeps, and less than 2 MB for a policy whatever
-// they send. Safe for concurrent use.
+// Watch is the memory. It takes a few hundred bytes for each caller that it
+// keeps, and less than 2 MB for a policy, whatever callers send. Safe for
+// concurrent use.
 type Watch struct {
 	base     time.Time
 	seed     maphash.Seed
@@ -35,7 +38,8 @@ type Watch struct {
 	policies map[string]*record
 }
 
-// record is what is kept of one policy: a newer generation and the one before it.
+// record is what is kept of one policy: a newer generation and the previous
+// one.
 type record [2]generation
 
 // generation is half an hour of one policy.
@@ -94,8 +98,9 @@ func (g *generation) note(key clientip.Key, c *Call) {
 	}
 }
 
-// Sent remembers what came with a call that was noted and accepted: its body, and the types of the events in it. Whether the
-// body is a repeat is told by comparing its hash with those of the last few bodies of that caller.
+// Sent remembers the content of a call that was noted and accepted: its body,
+// and the types of its events. A body is a repeat if its hash is that of one of
+// the caller's last few bodies.
 func (w *Watch) Sent(c *Call, body []byte, types []string) {
 	key, hash := clientip.KeyOf(c.Addr, callerBits), maphash.Bytes(w.seed, body)
 	w.mu.Lock()
@@ -133,8 +138,10 @@ type Caller struct {
 	Source  string `json:"address_from"` // how the address was found, of the last call: the peer, or by which header past which proxies
 	Calls   uint64 `json:"calls"`
 	Refused uint64 `json:"refused"`
-	// Error is how much too high the number may be by which the callers are ordered, because the caller took the place of
-	// another; and, where only a sample of calls was looked at, how far off it is in at most one case of twenty.
+	// Error is how much too high the number may be by which callers are
+	// ordered, because the caller took the place of another. If only a sample
+	// of calls was looked at, it adds by how much the number is off in at most
+	// one case of twenty.
 	Error uint64    `json:"error"`
 	First time.Time `json:"first"` // since it is kept
 	Last  time.Time `json:"last"`
@@ -149,9 +156,11 @@ type Caller struct {
 	Repeats float64 `json:"repeats"` // the share of them that were, byte for byte, one of its last few
 }
 
-// Top returns those who called most, or those who were refused most, under a policy (empty: under each), with the highest number
-// first, and since when they were counted: half an hour to an hour ago, or when the server started. Whoever had more than a
-// two-hundredth of a policy's calls, or refusals, in either half hour is known; rows bounds how many are returned.
+// Top returns the callers of a policy (empty: of each) that called most, or
+// that were refused most, with the highest number first. since is when counting
+// began: half an hour to an hour ago, or when the server started. Every caller
+// with more than a two-hundredth of a policy's calls, or refusals, in either
+// half hour is known. rows bounds how many are returned.
 func (w *Watch) Top(now time.Time, policy string, refused bool, rows int) (since time.Time, callers []Caller) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -26,8 +26,8 @@ type batch struct {
 // twice the processor time.
 var batches = sync.Pool{New: func() any { return &batch{rows: make([]record, 0, control.MaxLines)} }}
 
-// free gives the memory of a batch that was acknowledged to a later one. By then
-// the request has read all of the text, because the server answers 200 only
+// free gives the memory of a batch that was acknowledged to a later one. By
+// then the request has read all of the text, because the server answers 200 only
 // after the last byte.
 func (b *batch) free() {
 	clear(b.rows) // they hold on to what was read

@@ -13,8 +13,8 @@ import (
 	"trackway/internal/store/format"
 )
 
-// Bounds on what is looked up at a time. Whoever wants one event does not pay
-// for many, so each time twice as many are looked up as before.
+// Bounds on what is looked up at a time. A reader who wants one event does not
+// pay for many, so each time twice as many are looked up as before.
 const (
 	fewestAhead = 4
 	mostAhead   = 256

@@ -62,8 +62,8 @@ func begin(t *testing.T, db *pebble.DB, r query.TimelineRange) *Walk {
 	return w
 }
 
-// TestFewAreLookedUpForNothing: whoever wants one event, or a page, does not pay
-// for all.
+// TestFewAreLookedUpForNothing: a reader who wants one event, or a page, does
+// not pay for all.
 func TestFewAreLookedUpForNothing(t *testing.T) {
 	t.Parallel()
 	db := one(t, &pebble.Options{}, 509, nil, nil)
@@ -111,7 +111,7 @@ func TestLargeEvents(t *testing.T) {
 }
 
 // TestDamage: an event that cannot be read is an error when its turn comes, and
-// not before. What comes before it is passed on, in order.
+// not before. The events before it are passed on, in order.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	const n, damaged = 101, 60
@@ -164,8 +164,8 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
-// TestPanics: a bug that shows in a look-up is the request's that it is for, and
-// does not end the process.
+// TestPanics: a bug that shows in a look-up fails the request that it is for,
+// and does not end the process.
 func TestPanics(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool

@@ -78,8 +78,8 @@ func (w *Walk) bounds(c trackway.Customer) (low, high []byte) {
 	return low, high
 }
 
-// Events passes the events on until yield returns false. An event that is not in
-// the log is passed over. Events are looked up ahead of yield: in all at most
+// Events passes the events on until yield returns false. An event that is not
+// in the log is passed over. Events are looked up ahead of yield: in all at most
 // twice as many as it takes, and four.
 //
 // Cost: a step of a timeline and a look-up in the log for each event. If more
@@ -115,7 +115,8 @@ func (w *Walk) Events(yield func(*trackway.Event, query.Place) bool) error {
 // enough. It returns false if yield does not want any more.
 func (w *Walk) give(at trackway.Micros, yield func(*trackway.Event, query.Place) bool) (more bool, err error) {
 	for _, seq := range w.group.seqs {
-		if enough := w.ahead.want(query.Place{Time: at, Seq: seq}); !enough && w.Passed == nil { // Passed is asked in order
+		enough := w.ahead.want(query.Place{Time: at, Seq: seq})
+		if !enough && w.Passed == nil { // Passed is asked in order
 			continue
 		}
 		if more, err := w.passOn(yield); !more || err != nil {
@@ -145,8 +146,8 @@ func (w *Walk) passOn(yield func(*trackway.Event, query.Place) bool) (more bool,
 	return true, nil
 }
 
-// pass passes an event on that was looked up. It returns false if yield does not
-// want any more.
+// pass passes an event on that was looked up. It returns false if yield wants no
+// more.
 func (w *Walk) pass(one *wanted, yield func(*trackway.Event, query.Place) bool) (more bool, err error) {
 	switch {
 	case one.err != nil:

@@ -15,10 +15,10 @@ import (
 )
 
 // Bounds on a batch of an import. The store applies a batch under its lock, so
-// the size is also how long others wait: 1000 commands take some 5 ms. Groups of
-// other requests may have 1024 commands, too. Between two batches lie a round
-// trip and a sync of the disk: batches of 500 cost the server 8 % more processor
-// time, batches of 250 a fifth more time.
+// the size is also how long others wait: 1000 commands take some 5 ms. Groups
+// of other requests may have 1024 commands, too. Between two batches lie a
+// round trip and a sync of the disk: batches of 500 cost the server 8 % more
+// processor time, batches of 250 a fifth more time.
 const (
 	MaxLines = 1000
 	MaxBatch = 3 << 20 // bytes

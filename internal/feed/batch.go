@@ -27,8 +27,8 @@ type batch struct {
 var batches = sync.Pool{New: func() any { return &batch{rows: make([]record, 0, control.MaxLines)} }}
 
 // free gives the memory of a batch that was acknowledged to a later one. By
-// then the request has read all of the text, because the server answers 200 only
-// after the last byte.
+// then the request has read all of the text, because the server answers 200
+// only after the last byte.
 func (b *batch) free() {
 	clear(b.rows) // they hold on to what was read
 	*b = batch{rows: b.rows[:0], text: b.text[:0], outcomes: b.outcomes[:0]}

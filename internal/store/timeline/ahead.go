@@ -24,9 +24,9 @@ const (
 )
 
 // ahead looks events up in the log, several at a time, before they are passed
-// on. Nearly all the cost of a look-up is to read a block and to inflate it, and
-// the events of one customer lie in many blocks. So several goroutines share the
-// look-ups, each in the order of the log.
+// on. Nearly all the cost of a look-up is to read a block and to inflate it,
+// and the events of one customer lie in many blocks. So several goroutines
+// share the look-ups, each in the order of the log.
 type ahead struct {
 	from     pebble.Reader
 	wanted   []wanted // in the order in which they are passed on
@@ -61,7 +61,7 @@ func (a *ahead) want(at query.Place) (enough bool) {
 	return len(a.wanted) >= max(a.together, fewestAhead)
 }
 
-// look looks up what is wanted. What has no room in memory is left for [one].
+// look looks up what is wanted, and leaves to [ahead.one] what has no room.
 func (a *ahead) look() error {
 	a.together = min(2*max(a.together, fewestAhead), mostAhead)
 	a.byNumber = a.byNumber[:0]
@@ -130,8 +130,8 @@ func (r *reader) look(all []*wanted, bytes int) {
 	}
 }
 
-// find looks up an event. Its record is valid until the next call. Unlike a Get,
-// the iterator asks no filter, and stays where it is if the event is near.
+// find looks up an event. Its record is valid until the next call. Unlike a
+// Get, the iterator asks no filter, and stays where it is if the event is near.
 func (r *reader) find(w *wanted) {
 	r.key = format.AppendLogKey(r.key[:0], w.Seq)
 	if r.log.SeekGE(r.key) && bytes.Equal(r.log.Key(), r.key) {

@@ -79,8 +79,8 @@ func (w *Walk) bounds(c trackway.Customer) (low, high []byte) {
 }
 
 // Events passes the events on until yield returns false. An event that is not
-// in the log is passed over. Events are looked up ahead of yield: in all at most
-// twice as many as it takes, and four.
+// in the log is passed over. Events are looked up ahead of yield: in all at
+// most twice as many as it takes, and four.
 //
 // Cost: a step of a timeline and a look-up in the log for each event. If more
 // than maxGathered events have the same time, their entries are read once more
@@ -146,8 +146,8 @@ func (w *Walk) passOn(yield func(*trackway.Event, query.Place) bool) (more bool,
 	return true, nil
 }
 
-// pass passes an event on that was looked up. It returns false if yield wants no
-// more.
+// pass passes an event on that was looked up. It returns false if yield wants
+// no more.
 func (w *Walk) pass(one *wanted, yield func(*trackway.Event, query.Place) bool) (more bool, err error) {
 	switch {
 	case one.err != nil:

@@ -46,7 +46,7 @@ func TestImport(t *testing.T) {
 		if status != http.StatusOK || err != nil {
 			t.Fatalf("got %d, %v: %s", status, err, answer)
 		}
-		outcomes, err := ReadOutcomes(strings.NewReader(answer), 9)
+		outcomes, err := ReadOutcomes(nil, strings.NewReader(answer), 9)
 		if err != nil {
 			t.Fatalf("%v: %s", err, answer)
 		}
@@ -120,12 +120,12 @@ func TestBatchIsBounded(t *testing.T) {
 	}
 	long := strings.Repeat("x", MaxBatch)
 	for name, text := range map[string]string{
-		"lines": text + line("e", "500"), "blank lines": strings.Repeat("\n", MaxLines+1), "bytes": line("e", "0") + "\n" + long,
+		"lines": text + line("e", "1000"), "blank lines": strings.Repeat("\n", MaxLines+1), "bytes": line("e", "0") + "\n" + long,
 	} {
 		for _, body := range []io.Reader{strings.NewReader(text), iotest.HalfReader(strings.NewReader(text))} { // of known length, and not
 			f.taken = nil
 			status, answer, err := do(t, s, http.MethodPost, "/import", body)
-			if status != 400 || err != nil || !strings.Contains(answer, "at most 500 lines and 3145728 bytes") || len(f.taken) > 0 {
+			if status != 400 || err != nil || !strings.Contains(answer, "at most 1000 lines and 3145728 bytes") || len(f.taken) > 0 {
 				t.Errorf("%s: got %d %s, %v, with %q taken in", name, status, answer, err, f.taken)
 			}
 		}
@@ -215,7 +215,7 @@ func TestOutcomes(t *testing.T) {
 	for i := range want {
 		text = want[i].append(text)
 	}
-	got, err := ReadOutcomes(bytes.NewReader(text), len(want))
+	got, err := ReadOutcomes(nil, bytes.NewReader(text), len(want))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestOutcomes(t *testing.T) {
 		t.Errorf("got %q, want a line each", text)
 	}
 	for cut := range text {
-		if got, err := ReadOutcomes(bytes.NewReader(text[:cut]), len(want)); err == nil && cut < len(text)-1 {
+		if got, err := ReadOutcomes(nil, bytes.NewReader(text[:cut]), len(want)); err == nil && cut < len(text)-1 {
 			t.Errorf("got %+v of %q", got, text[:cut])
 		}
 	}

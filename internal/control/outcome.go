@@ -1,10 +1,12 @@
 package control
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"trackway"
 	"trackway/internal/format/tracking"
@@ -55,35 +57,39 @@ func (o *Outcome) append(b []byte) []byte {
 	return append(append(b, text...), '\n')
 }
 
-// usual has the outcomes that say no more than a status, by their lines: nearly
-// all lines of an answer are one of these.
+// usual has the outcomes that say no more than a status, by their lines without
+// the break: nearly all lines of an answer are one of these.
 var usual = func() map[string]Outcome {
 	all := map[string]Outcome{}
 	for _, status := range []string{Stored, Duplicate, Updated, Refused, Nothing} {
 		o := Outcome{Status: status}
-		all[string(o.append(nil))] = o
+		all[string(bytes.TrimSpace(o.append(nil)))] = o
 	}
 	return all
 }()
 
-// ReadOutcomes reads the answer to a batch of so many lines.
-func ReadOutcomes(answer io.Reader, lines int) ([]Outcome, error) {
-	text, err := io.ReadAll(answer)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]Outcome, 0, lines)
-	for line := range bytes.Lines(text) {
-		o, known := usual[string(line)]
+// ReadOutcomes appends to all what the answer to a batch of so many lines says.
+func ReadOutcomes(all []Outcome, answer io.Reader, lines int) ([]Outcome, error) {
+	text := bufio.NewScanner(answer)
+	text.Buffer(make([]byte, 0, 16<<10), MaxBatch) // a refusal may name a field that is nearly as long as its line
+	all = slices.Grow(all, lines)
+	for text.Scan() {
+		o, known := usual[string(text.Bytes())]
 		if !known {
-			if err := json.Unmarshal(line, &o); err != nil {
+			var err error
+			if o, err = decode(text.Bytes()); err != nil {
 				return nil, err
 			}
 		}
 		all = append(all, o)
 	}
-	if len(all) != lines {
+	if len(all) != lines && text.Err() == nil {
 		return nil, fmt.Errorf("%d lines of an answer to %d", len(all), lines)
 	}
-	return all, nil
+	return all, text.Err()
+}
+
+func decode(line []byte) (o Outcome, err error) {
+	err = json.Unmarshal(line, &o)
+	return o, err
 }

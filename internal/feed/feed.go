@@ -275,6 +275,7 @@ func (r *run) sendAll(ctx context.Context) (end error) {
 			if err := r.acknowledge(f.batches[0]); err != nil {
 				return err
 			}
+			f.batches[0].free()
 			f.batches = f.batches[1:]
 		case <-stopped:
 			reading, stopped = nil, nil

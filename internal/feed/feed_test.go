@@ -111,7 +111,7 @@ func numbered(rows int) (text string, types []string) {
 	return b.String(), types
 }
 
-func write(t *testing.T, name, text string) (path string) {
+func write(t testing.TB, name, text string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -3,10 +3,7 @@ package reading
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"math"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
 	"trackway/internal/query"
@@ -41,11 +38,7 @@ func (v *Snapshot) Timeline(
 			return err
 		}
 	}
-	log, err := v.from.NewIter(&pebble.IterOptions{LowerBound: []byte{format.TableLog}, UpperBound: []byte{format.TableLog + 1}})
-	if err != nil {
-		return err
-	}
-	return errors.Join(w.Events(log, yield), log.Close())
+	return w.Events(yield)
 }
 
 // Log implements [query.EventReader].

@@ -61,12 +61,7 @@ func walk(t *testing.T, db *pebble.DB, r query.TimelineRange, most, limit int) (
 			t.Fatal(err)
 		}
 	}
-	log, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{format.TableLog}, UpperBound: []byte{format.TableLog + 1}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = log.Close() }()
-	err = w.Events(log, func(e *trackway.Event, at query.Place) bool {
+	err := w.Events(func(e *trackway.Event, at query.Place) bool {
 		if e.Seq != at.Seq || e.Time != at.Time {
 			t.Errorf("event %d at %d is said to be at %+v", e.Seq, e.Time, at)
 		}

@@ -9,8 +9,47 @@ import (
 	"trackway/internal/entry"
 )
 
-// requests are entries that are used again: Apply needs one for each request.
-var requests = sync.Pool{New: func() any { return new(entry.Commands) }}
+// prepared is an entry for one request, and the memory of what is made
+// beforehand of its commands. It is used again.
+type prepared struct {
+	entry    entry.Commands
+	contents []entry.Content
+	bytes    []byte // that contents are parts of
+}
+
+var preparing = sync.Pool{New: func() any { return &prepared{entry: entry.Commands{Requests: make([]entry.Request, 1)}} }}
+
+// What is prepared of requests is a second copy of their properties, until they
+// are applied. Small requests get one while there is memory for it; the machine
+// does the same for the others when it comes to them.
+const (
+	maxPrepared = 128 << 10 // bytes of one request
+	allPrepared = 16 << 20  // bytes of all requests together
+)
+
+// contentsOf makes what can be made of the commands while others have the lock. It
+// returns how many bytes it counts for, which are to be given back.
+func (s *Store) contentsOf(p *prepared, cmds []trackway.Command) (contents []entry.Content, taken int64) {
+	size := 0
+	for i := range cmds {
+		size += cmds[i].Bytes
+	}
+	if size > maxPrepared {
+		return nil, 0
+	}
+	if taken = int64(size); s.prepared.Add(taken) > allPrepared {
+		return nil, taken
+	}
+	p.contents, p.bytes = p.contents[:0], p.bytes[:0]
+	for i := range cmds {
+		var one entry.Content
+		if cmds[i].Kind == trackway.AddEvent {
+			p.bytes, one = appendContent(p.bytes, &cmds[i])
+		}
+		p.contents = append(p.contents, one)
+	}
+	return p.contents, taken
+}
 
 // Apply carries the commands out in order, puts what became of each into
 // results (as long as cmds), and returns once all of it is on the disk. A
@@ -25,21 +64,27 @@ var requests = sync.Pool{New: func() any { return new(entry.Commands) }}
 // REQUIRES: the commands are valid, as internal/ingest checks.
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
 	all := len(cmds)
-	e, _ := requests.Get().(*entry.Commands)
+	p, _ := preparing.Get().(*prepared)
+	contents, taken := s.contentsOf(p, cmds)
+	defer s.prepared.Add(-taken)
 	for len(cmds) > 0 {
-		e.Requests = append(e.Requests[:0], entry.Request{Commands: cmds, Results: results})
-		if err := s.log.Append(e); err != nil {
+		r := &p.entry.Requests[0]
+		*r = entry.Request{Commands: cmds, Contents: contents, Results: results}
+		if err := s.log.Append(&p.entry); err != nil {
 			return fmt.Errorf("apply %d commands: %w", all, err)
 		}
 		s.counts.SaveSoon()
-		r := &e.Requests[0]
+		if contents != nil {
+			contents = contents[r.Done:]
+		}
 		cmds, results = cmds[r.Done:], results[r.Done:]
 		if err := s.settle(r.Crowded); err != nil {
 			return fmt.Errorf("make timelines fewer: %w", err)
 		}
 	}
-	clear(e.Requests)
-	requests.Put(e)
+	p.entry.Requests[0] = entry.Request{}
+	clear(p.contents)
+	preparing.Put(p)
 	return nil
 }
 
@@ -76,7 +121,11 @@ func (t *tx) request(r *entry.Request) error {
 			continue
 		}
 		t.touch(c.Project)
-		result, err := t.command(c)
+		var content *entry.Content
+		if r.Contents != nil {
+			content = &r.Contents[r.Done]
+		}
+		result, err := t.command(c, content)
 		if crowded, ok := errors.AsType[*crowdedError](err); ok {
 			r.Crowded = (*entry.Crowded)(crowded)
 			return nil

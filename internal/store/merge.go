@@ -56,7 +56,7 @@ func (t *tx) moveTimelines(survivor, absorbed *identity.Holder, room int) (moved
 	if err != nil {
 		return 0, err
 	}
-	t.m.cache.ForgetLatest(survivor.Customer) // events of any time come to it
+	t.m.cache.Join(survivor.Customer, absorbed.Customer)
 	for _, c := range remembered {
 		if c == absorbed.Customer {
 			whole, err := t.readEntries(c, room)

@@ -163,7 +163,6 @@ func (t *tx) settle(e *entry.Settle) error {
 	if err := t.moveEntries(e.To, e.From); err != nil {
 		return err
 	}
-	t.m.cache.ForgetLatest(e.To)
 	if whole {
 		h.Absorbed--
 		if err := t.b.Delete(format.AbsorbedKey(h.Customer, e.From), nil); err != nil {

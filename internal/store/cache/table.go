@@ -26,8 +26,8 @@ type hashed interface {
 }
 
 // table is a map of bounded size. What does not fit any more is forgotten: of
-// the eight entries of a bucket, one that was not used since the others were
-// looked at. It holds no pointers if K and V have none, and then costs the
+// the eight entries of a bucket, the next that was not used since this was last
+// asked. It holds no pointers if K and V have none, and then costs the
 // collector nothing. It begins small and grows to its bound with what is put
 // in.
 type table[K hashed, V any] struct {
@@ -39,7 +39,7 @@ type bucket[K hashed, V any] struct {
 	keys   [ways]K
 	values [ways]V
 	taken  uint8 // which places are
-	used   uint8 // which of them were found or put since the hand came by
+	used   uint8 // which of them were found or put again since the hand came by
 	hand   uint8 // the place that is looked at next for something to forget
 }
 
@@ -95,15 +95,13 @@ func (t *table[K, V]) put(key K) *V {
 	for {
 		b, s := t.bucketOf(hash)
 		if b != nil {
-			i := b.index(key)
-			if i < 0 {
-				if i = b.place(len(*s) < t.most); i >= 0 {
-					b.keys[i], b.values[i] = key, *new(V)
-				}
-			}
-			if i >= 0 {
-				b.taken |= 1 << i
+			if i := b.index(key); i >= 0 {
 				b.used |= 1 << i
+				return &b.values[i]
+			}
+			if i := b.place(len(*s) < t.most); i >= 0 {
+				b.keys[i], b.values[i] = key, *new(V)
+				b.taken |= 1 << i
 				return &b.values[i]
 			}
 		}

@@ -24,7 +24,7 @@ func TestMemoryOfKeys(t *testing.T) {
 	for range 6 {
 		seed := rand.Uint64()
 		remembers, looks := openTest(t), openTest(t)
-		remembers.cache = cache.New(cache.Usual)
+		remembers.cache = cache.New(4 << 10) // its filters take 128 keys each
 		for _, s := range []*Store{remembers, looks} {
 			s.mostMoved, s.mostKept = fewMoved, fewKept
 			mustRegister(t, s, "demo")
@@ -70,7 +70,7 @@ func drawStep(random *rand.Rand, now trackway.Micros) func(*testing.T, *Store) a
 			return errors.Is(err, pebble.ErrNotFound)
 		}
 	case n < 4:
-		before := trackway.Micros(random.IntN(20))
+		before := now/40 + trackway.Micros(random.IntN(16))
 		return func(t *testing.T, s *Store) any {
 			x, err := s.Expire(t.Context(), 1, 1<<40, func(uint32, string) trackway.Micros { return before })
 			return fmt.Sprint(x, err)
@@ -82,7 +82,7 @@ func drawStep(random *rand.Rand, now trackway.Micros) func(*testing.T, *Store) a
 	if random.IntN(3) == 0 {
 		properties["email"] = strconv.Itoa(random.IntN(2))
 	}
-	c := event("e", trackway.Micros(random.IntN(20)), properties, ids...)
+	c := event("e", now/40+trackway.Micros(random.IntN(16)), properties, ids...)
 	c.Received = now
 	c.TimeGiven = random.IntN(10) > 0
 	return func(t *testing.T, s *Store) any {

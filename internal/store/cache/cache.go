@@ -1,9 +1,9 @@
 // Package cache keeps in memory what the store would have to look up for nearly
 // every command: whom an identifier leads to, who a customer is, and which
-// entries its timelines end in. It is bounded in bytes.
+// entries its timelines certainly do not have. It is bounded in bytes.
 //
-// What many customers need is compact and without pointers: some 75 bytes for a
-// customer of one identifier, so that a million of them fit into 75 MB. What
+// What many customers need is compact and without pointers: 66 bytes for a
+// customer of one identifier, so that a million of them fit into 66 MB. What
 // only changes of a customer need, its whole record, is kept for those that
 // came last.
 package cache
@@ -16,23 +16,24 @@ import (
 // Usual is how many bytes the cache of a store takes that is not told.
 const Usual = 64 << 20
 
-// How the bytes are shared. Holders get about a fifth: two generations, each
-// with one for each bytesEach bytes, of some 400 bytes; four times that if each
-// identifier has the 256 bytes that it may have.
+// How the bytes are shared, in hundredths. Holders get a tenth: two generations,
+// each with one for each bytesEach bytes, of some 400 bytes; four times that if
+// each identifier has the 256 bytes that it may have.
 const (
-	bytesEach = 4 << 10
-	idsEach   = 4 // identifiers that the holders of a generation list, on average
-	idsPart   = 22
-	lastPart  = 58
-	parts     = 100
+	idsPart     = 30
+	recentPart  = 48
+	filterPart  = 6 // each of two
+	bytesEach   = 8 << 10
+	idsEach     = 4        // identifiers that the holders of a generation list, on average
+	mostFilters = 16 << 20 // bytes of a filter, for it is cleared under the lock
 )
 
 // Cache holds what the store holds, including what was staged by the
 // transaction under way; so it is emptied when one fails. It is used under the
 // store's lock.
 type Cache struct {
-	ids    ids
-	recent table[customerKey, recent]
+	ids     ids
+	recents recents
 
 	// Two generations stand for an order of use: what is found in the old one
 	// moves to the young one, and when the young one is full, it becomes the
@@ -51,8 +52,8 @@ type generation struct {
 func New(bytes int64) Cache {
 	const handful = 6
 	return Cache{
-		ids:     newIDs(bytes * idsPart / parts),
-		recent:  newTable[customerKey, recent](bytes * lastPart / parts),
+		ids:     newIDs(bytes * idsPart / 100),
+		recents: newRecents(bytes*recentPart/100, min(bytes*filterPart/100, mostFilters)),
 		holders: max(handful, int(bytes/bytesEach)),
 		young:   generation{holders: make(map[trackway.Customer]*identity.Holder)},
 		old:     generation{holders: make(map[trackway.Customer]*identity.Holder)},
@@ -99,7 +100,9 @@ func (c *Cache) Empty() {
 	c.turn()
 	c.turn()
 	c.ids.empty()
-	c.recent.empty()
+	c.recents.empty()
+	c.recents.filter.empty()
+	c.recents.before.empty()
 }
 
 // Each passes on all holders that are kept, so that a test can compare them

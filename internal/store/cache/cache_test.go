@@ -24,9 +24,9 @@ func TestRecentIsExact(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		c := New(0)
 		timelines := make(map[trackway.Customer]map[timelineKey]bool)
-		for range 300 {
+		for step := range 300 {
 			of, other := trackway.Customer(r.IntN(4)), trackway.Customer(r.IntN(4))
-			k := timelineKey{trackway.Micros(r.IntN(7)), r.Uint64N(3)}
+			k := timelineKey{trackway.Micros(step/12 + r.IntN(7)), r.Uint64N(3)}
 			switch n := r.IntN(20); {
 			case n == 0:
 				c.Empty()
@@ -70,38 +70,71 @@ func addEvent(c *Cache, of trackway.Customer, k timelineKey, timeline map[timeli
 	c.SawEntry(of, k.at, k.tail)
 }
 
-// TestRecentIsUseful: events that come a little out of order are known to be
-// new; those before all that are remembered are not.
+// TestRecentIsUseful: events that come in any order are known to be new, as long
+// as the filters have those that came since the customer was met.
 func TestRecentIsUseful(t *testing.T) {
 	t.Parallel()
 	c := New(Usual)
 	c.PutLast(1, 99)
-	for i, at := range []trackway.Micros{100, 105, 103, 104, 110, 107, 108} { // each is later than all but two of the others
-		if isNew, known, met := c.Recent(1, at, 7); !isNew || !known || !met {
-			t.Errorf("event %d, at %d: got %v, %v, %v", i, at, isNew, known, met)
+	surprised := 0
+	for i := range 20_000 {
+		at := trackway.Micros(100 + i*7919%20_000)
+		isNew, known, met := c.Recent(1, at, 7)
+		if !known || !met {
+			t.Fatalf("at %d: got %v, %v, %v", at, isNew, known, met)
+		}
+		if !isNew {
+			surprised++
 		}
 		c.SawEntry(1, at, 7)
-	}
-	for at, want := range map[trackway.Micros]bool{
-		104: false, // it was dropped: it may be there
-		105: false, // so was it
-		106: true,  // behind all that were dropped
-		107: false, // it is there
-		109: true,
-		111: true,
-	} {
-		if isNew, _, _ := c.Recent(1, at, 7); isNew != want {
-			t.Errorf("at %d: got %v, want %v", at, isNew, want)
+		if isNew, _, _ := c.Recent(1, at, 7); isNew {
+			t.Fatalf("the event at %d is not known", at)
 		}
 	}
-	if isNew, _, _ := c.Recent(1, 110, 8); !isNew {
-		t.Error("an event of the same time and other content is not known to be new")
+	if surprised > 100 {
+		t.Errorf("%d of 20 000 new events are not known to be new", surprised)
+	}
+	if isNew, _, _ := c.Recent(1, 99, 7); isNew {
+		t.Error("an event before all that are known is known to be new")
 	}
 	if isNew, known, met := c.Recent(2, 1, 7); isNew || known || met {
 		t.Error("something is known of somebody else")
 	}
 	if isNew, known, met := c.Recent(2, 1, 7); isNew || known || !met {
 		t.Error("it is not known that somebody else was met")
+	}
+}
+
+// TestFilter: a full filter knows its keys, and takes few others for them.
+func TestFilter(t *testing.T) {
+	t.Parallel()
+	for _, bytes := range []int64{0, 1 << 16} {
+		f, n := newFilter(bytes), 0
+		if f.has(1) {
+			t.Error("an empty filter has a key")
+		}
+		key := func(i int) uint64 { return hashOf(trackway.Customer(i%100), trackway.Micros(i), 7) }
+		for ; !f.full(); n++ {
+			f.add(key(n))
+		}
+		wrong := 0
+		for i := range n {
+			if !f.has(key(i)) {
+				t.Fatalf("key %d of %d is not there", i, n)
+			}
+			if f.has(key(n + i)) {
+				wrong++
+			}
+		}
+		if wrong > n/20 {
+			t.Errorf("%d of %d keys are there that were never added", wrong, n)
+		}
+		if got := len(f.blocks) * 64; int64(got) > max(bytes, 64) {
+			t.Errorf("it takes %d bytes, want %d at most", got, bytes)
+		}
+		if f.empty(); f.has(key(0)) || f.full() {
+			t.Error("it is not empty")
+		}
 	}
 }
 

@@ -6,121 +6,138 @@ import (
 	"trackway"
 )
 
-// fewKeys is how many keys of a customer's timelines are remembered.
-const fewKeys = 3
+// unknown is the bound of a customer of whose timelines nothing is known, and
+// never the time before the first.
+const (
+	unknown trackway.Micros = math.MaxInt64
+	never   trackway.Micros = -1
+)
 
-// unknown is the bound of a customer of whom no keys are known.
-const unknown trackway.Micros = math.MaxInt64
-
-// recent is what is remembered of the timelines of one customer: its own, and
-// those of others that it keeps.
+// recents tells which entries are certainly not on a customer's timelines: its
+// own, and those of others that it keeps. Only entries whose keys end in a hash
+// count.
 //
-// INVARIANT: if one of them has an entry at a time from bound on whose key ends
-// in a hash, then times and tails have it. They may have others besides: those
-// that were deleted since, and those before the bound.
+// Each key that is added is noted in a filter of all customers. A filter that
+// is full becomes the one before, and that is dropped. So what is known of a
+// customer is a bound: all entries from this time on are in one of the two
+// filters.
+type recents struct {
+	table[customerKey, recent]
+
+	filter, before filter
+	generation     uint32 // counts the filters
+}
+
+// recent is what is known of one customer.
+//
+// INVARIANT: entries whose keys came before the generation before are earlier
+// than bound; those that came in it are no later than before, and those that
+// came in this generation no later than now.
 type recent struct {
-	bound trackway.Micros
-	times [fewKeys]trackway.Micros
-	tails [fewKeys]uint32 // the last bits of each
-	n     uint8           // how many keys there are
+	bound, before, now trackway.Micros
+	generation         uint32
 }
 
 // customerKey is a customer as the key of a table.
 type customerKey trackway.Customer
 
 // hash spreads numbers that follow each other. Nobody gains by making them
-// collide: those who share a bucket forget each other's keys, that is all.
+// collide: those who share a bucket are forgotten sooner, that is all.
 func (c customerKey) hash() uint64 {
 	h := uint64(c) * 0x9e3779b97f4a7c15
 	return h ^ h>>32
 }
 
-// add takes in a key. If there is no room, the earliest is dropped and the
-// bound rises to behind its time.
-func (r *recent) add(at trackway.Micros, tail uint32) {
-	if at < r.bound {
-		return
-	}
-	i := int(r.n)
-	if i < fewKeys {
-		r.n++
-	} else {
-		i = 0
-		for j := range r.times {
-			if r.times[j] < r.times[i] {
-				i = j
-			}
-		}
-		if r.times[i] >= at { // the new one is the earliest
-			r.bound = at + 1
-			return
-		}
-		r.bound = max(r.bound, r.times[i]+1)
-	}
-	r.times[i], r.tails[i] = at, tail
+func newRecents(bytes, filterBytes int64) recents {
+	return recents{table: newTable[customerKey, recent](bytes), filter: newFilter(filterBytes), before: newFilter(filterBytes)}
 }
 
-// isNew reports whether none of the timelines has the key, as far as is known.
-func (r *recent) isNew(at trackway.Micros, tail uint32) bool {
+// of returns what is known of a customer in this generation, nil if nothing is.
+func (t *recents) of(customer trackway.Customer) *recent {
+	r := t.find(customerKey(customer))
+	if r == nil {
+		return nil
+	}
+	switch t.generation - r.generation {
+	case 0:
+		return r
+	case 1:
+		r.bound, r.before, r.now = max(r.bound, r.before+1), r.now, never
+	default:
+		r.bound, r.before, r.now = r.end(), never, never
+	}
+	r.generation = t.generation
+	return r
+}
+
+// end returns a time from which on there are no entries.
+func (r *recent) end() trackway.Micros { return max(r.bound, r.before+1, r.now+1) }
+
+// begin notes a customer that has no entries from a time on.
+func (t *recents) begin(customer trackway.Customer, bound trackway.Micros) {
+	*t.put(customerKey(customer)) = recent{bound: bound, before: never, now: never, generation: t.generation}
+}
+
+// isNew reports whether an entry is certainly not there.
+func (t *recents) isNew(r *recent, customer trackway.Customer, at trackway.Micros, tail uint64) bool {
 	if at < r.bound {
 		return false
 	}
-	for i := range r.n {
-		if r.times[i] == at && r.tails[i] == tail {
-			return false
-		}
-	}
-	return true
+	h := hashOf(customer, at, tail)
+	return !t.filter.has(h) && !t.before.has(h)
 }
 
-// Recent tells of a customer's timelines whether an entry is certainly not on
-// one of them, so that nobody has to look. If not, known tells whether anything
-// is known of them at all, and met whether somebody has asked before: then it
-// is worth while to look at the timelines' end and call [Cache.PutLast].
-// REQUIRES: the tail is a hash.
+// Recent reports whether an entry is certainly on none of a customer's
+// timelines, so that nobody has to look. If it may be there, known tells whether
+// anything is known of the timelines, and met whether somebody has asked before:
+// then it is worth while to look at the timelines' end and call
+// [Cache.PutLast]. REQUIRES: the tail is a hash.
 func (c *Cache) Recent(customer trackway.Customer, at trackway.Micros, tail uint64) (isNew, known, met bool) {
-	r := c.recent.find(customerKey(customer))
+	r := c.recents.of(customer)
 	if r == nil {
-		c.recent.put(customerKey(customer)).bound = unknown
+		c.recents.begin(customer, unknown)
 		return false, false, false
 	}
-	return r.isNew(at, uint32(tail)), r.bound != unknown, true
+	return c.recents.isNew(r, customer, at, tail), r.bound != unknown, true
 }
 
-// Misses reports whether Recent takes an entry for new. It changes nothing, so
-// that a test can ask.
+// Misses reports whether Recent takes an entry for new. It does not note that
+// somebody asked, so that a test can.
 func (c *Cache) Misses(customer trackway.Customer, at trackway.Micros, tail uint64) bool {
-	r := c.recent.find(customerKey(customer))
-	return r != nil && r.isNew(at, uint32(tail))
+	r := c.recents.of(customer)
+	return r != nil && c.recents.isNew(r, customer, at, tail)
 }
 
 // PutLast notes that no entry of a customer's timelines is after a time; -1 if
 // there is no entry.
 func (c *Cache) PutLast(customer trackway.Customer, last trackway.Micros) {
-	*c.recent.put(customerKey(customer)) = recent{bound: last + 1}
+	c.recents.begin(customer, last+1)
 }
 
 // SawEntry notes an entry that is added to one of a customer's timelines.
 // REQUIRES: the tail is a hash.
 func (c *Cache) SawEntry(customer trackway.Customer, at trackway.Micros, tail uint64) {
-	if r := c.recent.find(customerKey(customer)); r != nil {
-		r.add(at, uint32(tail))
+	t := &c.recents
+	if t.filter.full() {
+		t.filter, t.before = t.before, t.filter
+		t.filter.empty()
+		t.generation++
+	}
+	if r := t.of(customer); r != nil && at >= r.bound {
+		r.now = max(r.now, at)
+		t.filter.add(hashOf(customer, at, tail))
 	}
 }
 
 // Join notes that a customer gets all timelines of another, or their entries.
 func (c *Cache) Join(customer, absorbed trackway.Customer) {
-	from := c.recent.find(customerKey(absorbed))
-	to := c.recent.find(customerKey(customer))
+	to, from := c.recents.of(customer), c.recents.of(absorbed)
 	switch {
 	case to == nil:
 	case from == nil:
-		c.recent.remove(customerKey(customer))
+		c.recents.remove(customerKey(customer))
 	default:
-		to.bound = max(to.bound, from.bound)
-		for i := range from.n {
-			to.add(from.times[i], from.tails[i])
-		}
+		to.bound = max(to.bound, from.end()) // the filters have its keys under another name
 	}
-	c.recent.remove(customerKey(absorbed))
+	c.recents.remove(customerKey(absorbed))
 }

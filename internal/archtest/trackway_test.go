@@ -124,6 +124,7 @@ var trackway = Rules{
 		"github.com/prometheus/common":             {Tests},
 		"github.com/rogpeppe/go-internal":          {Tests},
 		"go.uber.org/goleak":                       {Tests},
+		"golang.org/x/crypto":                      {"internal/store"},
 		"golang.org/x/sync":                        {"internal/app", "internal/upkeep", Tests},
 		"golang.org/x/sys":                         {"internal/durable", "internal/store"},
 		"pgregory.net/rapid":                       {Tests},

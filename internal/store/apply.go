@@ -8,15 +8,14 @@ import (
 	"strings"
 
 	"trackway"
-	"trackway/internal/canonjson"
 	"trackway/internal/change"
 	"trackway/internal/entry"
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/counts"
 	"trackway/internal/store/format"
+	"trackway/internal/store/prepared"
 	"trackway/internal/store/reading"
-	"trackway/internal/store/timeline"
 )
 
 // command carries out one command. content is what was prepared of it, nil if
@@ -61,43 +60,6 @@ func (t *tx) known(c *trackway.Command) (customer trackway.Customer) {
 	return customer
 }
 
-// isPlain reports whether an event that names one of the holder's identifiers
-// changes nothing of them: see [cache.Cache.Customer].
-func isPlain(h *identity.Holder, id trackway.Identifier) bool {
-	if h.Absorbed > 0 || id.Hard {
-		return h.Absorbed == 0
-	}
-	for i := range h.IDs {
-		if own := &h.IDs[i]; !own.Hard && own.Name == id.Name {
-			return own.Value == id.Value // it is in front of the others of its name
-		}
-	}
-	return false
-}
-
-// notePlain tells the cache which of a command's identifiers are plain. None of
-// them has changed.
-func (t *tx) notePlain(c *trackway.Command, h *identity.Holder) {
-	if len(c.IDs) > fewIDs {
-		return
-	}
-	for i, id := range c.IDs {
-		if t.found[i] == h {
-			t.m.cache.SetPlain(t.idKey(c.Project, id), isPlain(h, id))
-		}
-	}
-}
-
-// noteIDs tells the cache which of a customer's identifiers are plain, after
-// they have changed.
-func (t *tx) noteIDs(project uint32, h *identity.Holder) {
-	for i := range h.IDs {
-		id := &h.IDs[i]
-		front := id.Hard || i == 0 || h.IDs[i-1].Hard || h.IDs[i-1].Name != id.Name
-		t.m.cache.SetPlain(t.idKey(project, id.Identifier), front && h.Absorbed == 0)
-	}
-}
-
 // resolve finds whom the command is about, creating and merging customers as identity decides.
 func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, error) {
 	t.moved += max(0, len(c.IDs)-trackway.MaxSoftIDs) // each is looked up
@@ -117,7 +79,9 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 		return nil, refused, nil
 	}
 	if d.Holder.Customer != 0 && !d.Changed {
-		t.notePlain(c, d.Holder)
+		if len(c.IDs) <= fewIDs && d.Holder.Absorbed == 0 {
+			t.noteIDs(c.Project, d.Holder)
+		}
 		return d.Holder, nil, nil
 	}
 	return d.Holder, nil, t.carryOut(c, &d)
@@ -165,7 +129,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		h.Customer = t.nextCustomer
 		t.nextCustomer++
 		t.m.cache.PutHolder(h)
-		t.m.cache.PutLast(h.Customer, noEvents)
+		t.m.cache.PutLast(h.Customer, -1) // it has no events
 		t.addUsage(c.Project, c.Received, query.Usage{Created: 1})
 	}
 	own(h, c)
@@ -211,9 +175,6 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	return nil
 }
 
-// noEvents is before the time of any event.
-const noEvents trackway.Micros = -1
-
 // own copies those identifiers of h that a command has put there: they are parts of its request's body, and the cache would
 // keep the whole of that in memory. They are the first of their name; those of earlier commands of the batch, which were
 // received at the same time, have been copied.
@@ -229,6 +190,11 @@ func own(h *identity.Holder, c *trackway.Command) {
 			id.Name, id.Value = text[:len(id.Name)], text[len(id.Name):]
 		}
 	}
+}
+
+// noteIDs tells the cache which of a customer's identifiers are plain.
+func (t *tx) noteIDs(project uint32, h *identity.Holder) {
+	t.m.cache.NoteIDs(h, func(id trackway.Identifier) []byte { return t.idKey(project, id) })
 }
 
 func (t *tx) idKey(project uint32, id trackway.Identifier) []byte {
@@ -323,7 +289,7 @@ func (t *tx) setProperty(h *identity.Holder, p trackway.Property, c *trackway.Co
 func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *entry.Content) (trackway.Result, error) {
 	var one entry.Content
 	if content == nil { // it came in an entry, or is too large to be prepared
-		t.object, one = appendContent(t.object[:0], c)
+		t.object, one = prepared.Append(t.object[:0], c)
 		content = &one
 	}
 	e := trackway.Event{
@@ -345,18 +311,6 @@ func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *
 		}
 	}
 	return trackway.Result{Customer: customer, Seq: e.Seq}, t.append(&e, tail)
-}
-
-// appendContent appends an event's properties in canonical form, and returns
-// what is stored of the command: a part of what was appended.
-func appendContent(b []byte, c *trackway.Command) ([]byte, entry.Content) {
-	start := len(b)
-	b = canonjson.AppendObject(b, c.Properties)
-	one := entry.Content{Properties: b[start:len(b):len(b)]}
-	if c.TimeGiven {
-		one.Hash = timeline.ContentHash(c.Type, one.Properties)
-	}
-	return b, one
 }
 
 // append stages an event: its record in the log, its entry in the timeline, which may end in a mark.

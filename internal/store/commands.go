@@ -3,53 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
-	"sync"
 
 	"trackway"
 	"trackway/internal/entry"
+	"trackway/internal/store/prepared"
 )
-
-// prepared is an entry for one request, and the memory of what is made
-// beforehand of its commands. It is used again.
-type prepared struct {
-	entry    entry.Commands
-	contents []entry.Content
-	bytes    []byte // that contents are parts of
-}
-
-var preparing = sync.Pool{New: func() any { return &prepared{entry: entry.Commands{Requests: make([]entry.Request, 1)}} }}
-
-// What is prepared of requests is a second copy of their properties, until they
-// are applied. Small requests get one while there is memory for it; the machine
-// does the same for the others when it comes to them.
-const (
-	maxPrepared = 128 << 10 // bytes of one request
-	allPrepared = 16 << 20  // bytes of all requests together
-)
-
-// contentsOf makes what can be made of the commands while others have the lock. It
-// returns how many bytes it counts for, which are to be given back.
-func (s *Store) contentsOf(p *prepared, cmds []trackway.Command) (contents []entry.Content, taken int64) {
-	size := 0
-	for i := range cmds {
-		size += cmds[i].Bytes
-	}
-	if size > maxPrepared {
-		return nil, 0
-	}
-	if taken = int64(size); s.prepared.Add(taken) > allPrepared {
-		return nil, taken
-	}
-	p.contents, p.bytes = p.contents[:0], p.bytes[:0]
-	for i := range cmds {
-		var one entry.Content
-		if cmds[i].Kind == trackway.AddEvent {
-			p.bytes, one = appendContent(p.bytes, &cmds[i])
-		}
-		p.contents = append(p.contents, one)
-	}
-	return p.contents, taken
-}
 
 // Apply carries the commands out in order, puts what became of each into
 // results (as long as cmds), and returns once all of it is on the disk. A
@@ -64,13 +22,13 @@ func (s *Store) contentsOf(p *prepared, cmds []trackway.Command) (contents []ent
 // REQUIRES: the commands are valid, as internal/ingest checks.
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
 	all := len(cmds)
-	p, _ := preparing.Get().(*prepared)
-	contents, taken := s.contentsOf(p, cmds)
-	defer s.prepared.Add(-taken)
+	p := prepared.Get()
+	contents, taken := s.prepared.Contents(p, cmds)
+	defer s.prepared.Free(taken)
 	for len(cmds) > 0 {
-		r := &p.entry.Requests[0]
+		r := &p.Entry.Requests[0]
 		*r = entry.Request{Commands: cmds, Contents: contents, Results: results}
-		if err := s.log.Append(&p.entry); err != nil {
+		if err := s.log.Append(&p.Entry); err != nil {
 			return fmt.Errorf("apply %d commands: %w", all, err)
 		}
 		s.counts.SaveSoon()
@@ -82,9 +40,7 @@ func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error 
 			return fmt.Errorf("make timelines fewer: %w", err)
 		}
 	}
-	p.entry.Requests[0] = entry.Request{}
-	clear(p.contents)
-	preparing.Put(p)
+	p.Put()
 	return nil
 }
 

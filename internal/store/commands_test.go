@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -127,51 +126,5 @@ func TestPanicIsNotShared(t *testing.T) {
 			}
 		}
 		mustApply(t, s, event("e", 4, nil, cookie1))
-	}
-}
-
-// TestPrepared: what is prepared of a request gives what the machine makes of
-// it by itself; large requests are not prepared, nor any if too much is at once.
-func TestPrepared(t *testing.T) {
-	t.Parallel()
-	s := openTest(t)
-	cmds := []trackway.Command{
-		event("e", 1, map[string]string{"a": "1", "b": `"x"`}, cookie1), update(2, map[string]string{"a": "1"}, cookie1),
-		event("f", 3, nil, cookie1), event("e", 4, map[string]string{"a": "1"}, cookie1),
-	}
-	cmds[3].TimeGiven = false
-	for i := range cmds {
-		cmds[i].Bytes = maxPrepared / len(cmds)
-	}
-	var p prepared
-	contents, taken := s.contentsOf(&p, cmds)
-	if len(contents) != len(cmds) || taken != maxPrepared || s.prepared.Load() != taken {
-		t.Fatalf("%d are prepared, %d bytes are taken of %d", len(contents), taken, s.prepared.Load())
-	}
-	for i := range cmds {
-		var want entry.Content
-		if cmds[i].Kind == trackway.AddEvent {
-			_, want = appendContent(nil, &cmds[i])
-		}
-		if got := contents[i]; got.Hash != want.Hash || !bytes.Equal(got.Properties, want.Properties) {
-			t.Errorf("command %d: got %+v, want %+v", i, got, want)
-		}
-	}
-	s.prepared.Store(allPrepared)
-	if contents, taken := s.contentsOf(&p, cmds); contents != nil || taken != maxPrepared {
-		t.Errorf("%d are prepared although too many are, %d bytes are taken", len(contents), taken)
-	}
-	s.prepared.Store(0)
-	first := mustApply(t, s, cmds...)
-	cmds[0].Bytes++
-	if contents, taken := s.contentsOf(&p, cmds); contents != nil || taken != 0 {
-		t.Errorf("%d of a large request are prepared, %d bytes are taken", len(contents), taken)
-	}
-	second := mustApply(t, s, cmds...)
-	if !second[0].Duplicate || !second[2].Duplicate || second[3].Seq == first[3].Seq {
-		t.Errorf("got %+v, want the same events", second)
-	}
-	if n := s.prepared.Load(); n != 0 {
-		t.Errorf("%d bytes are still taken", n)
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -33,6 +32,7 @@ import (
 	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
 	"trackway/internal/store/journal"
+	"trackway/internal/store/prepared"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/stuck"
@@ -89,7 +89,7 @@ type Store struct {
 	name   string // empty: not known
 	stuck  *stuck.State
 
-	prepared atomic.Int64 // bytes that are prepared of requests, see contentsOf
+	prepared prepared.Room
 
 	// upkeep is held by what works on the files as a whole: a backup, the end of a clean-up.
 	upkeep  sync.Mutex

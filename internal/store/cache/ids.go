@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 
 	"trackway"
+	"trackway/internal/identity"
 )
 
 // fingerprint stands for the key of an identifier: 128 bits that only this
@@ -48,8 +49,18 @@ func (c *Cache) PutID(key []byte, customer trackway.Customer) {
 	*c.ids.put(c.ids.of(key)) = idEntry(customer << 1)
 }
 
-// SetPlain notes of an identifier whether it is plain, if the cache has it.
-func (c *Cache) SetPlain(key []byte, plain bool) {
+// NoteIDs notes which of a customer's identifiers are plain, of those that are
+// kept. keyOf returns the key of one.
+func (c *Cache) NoteIDs(h *identity.Holder, keyOf func(trackway.Identifier) []byte) {
+	for i := range h.IDs {
+		id := &h.IDs[i]
+		front := id.Hard || i == 0 || h.IDs[i-1].Hard || h.IDs[i-1].Name != id.Name
+		c.setPlain(keyOf(id.Identifier), front && h.Absorbed == 0)
+	}
+}
+
+// setPlain notes of an identifier whether it is plain, if the cache has it.
+func (c *Cache) setPlain(key []byte, plain bool) {
 	if e := c.ids.find(c.ids.of(key)); e != nil {
 		if *e &^= 1; plain {
 			*e |= 1

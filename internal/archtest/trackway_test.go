@@ -76,6 +76,7 @@ var trackway = Rules{
 		"internal/store/follow":   5,
 		"internal/store/format":   2,
 		"internal/store/journal":  1,
+		"internal/store/prepared": 4,
 		"internal/store/reading":  4,
 		"internal/store/recent":   3,
 		"internal/store/scrub":    2,

@@ -23,10 +23,8 @@ import (
 // refused for too many properties has set the others.
 func (t *tx) command(c *trackway.Command, content *entry.Content) (trackway.Result, error) {
 	t.m.cache.MakeRoom()
-	if c.Kind == trackway.AddEvent {
-		if customer := t.known(c); customer != 0 {
-			return t.addEvent(customer, c, content)
-		}
+	if customer := t.known(c); customer != 0 {
+		return t.addEvent(customer, c, content)
 	}
 	h, refused, err := t.resolve(c)
 	if err != nil || refused != nil {
@@ -47,7 +45,7 @@ const fewIDs = 4
 // identifiers lead to one customer, and using them changes nothing of it. That
 // is what resolve would find by the customer's record. 0: resolve has to look.
 func (t *tx) known(c *trackway.Command) (customer trackway.Customer) {
-	if len(c.IDs) > fewIDs {
+	if c.Kind != trackway.AddEvent || len(c.IDs) > fewIDs {
 		return 0
 	}
 	for i, id := range c.IDs {
@@ -339,8 +337,7 @@ func (t *tx) freeTail(e *trackway.Event, hash uint64) (tail uint64, duplicate bo
 	if isNew {
 		return hash, false, nil
 	}
-	tail, duplicate, err = t.probe(e.Customer, e, hash)
-	if err != nil || duplicate {
+	if tail, duplicate, err = t.probe(e.Customer, e, hash); err != nil || duplicate {
 		return tail, duplicate, err
 	}
 	h, err := t.holder(e.Project, e.Customer)

@@ -213,7 +213,7 @@ func (s *server) openStore(reg *prometheus.Registry) (err error) {
 	}
 	s.store, err = store.Open(dir, store.Options{
 		Log: s.Log, Registry: reg, Name: rand.Text(), Fatal: datadir.Fatal(s.Log),
-		Cache: s.budget.Memory.Cache, MemTable: s.budget.Memory.MemTable,
+		Cache: s.budget.Memory.Cache, Known: s.budget.Memory.Known, MemTable: s.budget.Memory.MemTable,
 	})
 	return err
 }

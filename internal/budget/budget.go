@@ -39,6 +39,7 @@ type Memory struct {
 	Connections int   // connections, each with the part of its header that has arrived
 	Answers     int   // long answers while they are being made
 	Cache       int64 // blocks of the store's files
+	Known       int64 // the customers that came last, and their last events
 	MemTable    int   // one of the store's tables in memory, of which there are at most four
 	Callers     int   // how many callers the limits count at once, at 27 bytes each
 }
@@ -59,6 +60,7 @@ func split(limit int64) Memory {
 		Connections: int(share(3)),
 		Answers:     int(share(2)),
 		Cache:       share(2),
+		Known:       max((limit-Least)/14, mib), // 64 MiB with Default
 		MemTable:    int(min(share(2)/memTables, largestTable)),
 		Callers:     int(min(limit/1024, MostCallers)), // 1/38 of the limit
 	}

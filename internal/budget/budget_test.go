@@ -13,7 +13,7 @@ func TestSplit(t *testing.T) {
 	var before Memory
 	for _, limit := range []int64{Least, 256 * mib, 512e6, Default, 4 * Default, 64 * Default} {
 		m := split(limit)
-		sum := int64(base+m.Bodies+m.Connections+m.Answers+4*m.MemTable+27*m.Callers) + m.Cache
+		sum := int64(base+m.Bodies+m.Connections+m.Answers+4*m.MemTable+27*m.Callers) + m.Cache + m.Known
 		if sum > m.Max*98/100 {
 			t.Errorf("%d: the parts come to %d", limit, sum)
 		}
@@ -21,7 +21,7 @@ func TestSplit(t *testing.T) {
 			t.Errorf("%d: the runtime's limit is %d", limit, m.Runtime)
 		}
 		if m.Bodies < before.Bodies || m.Connections < before.Connections || m.Cache < before.Cache ||
-			m.MemTable < before.MemTable || m.Callers < before.Callers {
+			m.MemTable < before.MemTable || m.Callers < before.Callers || m.Known < before.Known {
 			t.Errorf("%d: got %+v, less than %+v", limit, m, before)
 		}
 		connections, headers := m.mostConnections(false)
@@ -40,7 +40,7 @@ func TestSplit(t *testing.T) {
 func TestSplitDefault(t *testing.T) {
 	t.Parallel()
 	m := split(Default)
-	if m.Bodies != 256*mib || m.Cache != 128*mib || m.MemTable != 32*mib || m.Callers != 1<<20 {
+	if m.Bodies != 256*mib || m.Cache != 128*mib || m.MemTable != 32*mib || m.Callers != 1<<20 || m.Known>>20 != 64 {
 		t.Errorf("got %+v", m)
 	}
 }

@@ -71,7 +71,7 @@ func (b *Budget) Collectors() []prometheus.Collector {
 	}, []string{"part"})
 	for part, n := range map[string]int64{
 		"all": m.Max, "runtime": m.Runtime, "bodies": int64(m.Bodies), "connections": int64(m.Connections),
-		"answers": int64(m.Answers), "cache": m.Cache, "mem_tables": memTables * int64(m.MemTable),
+		"answers": int64(m.Answers), "cache": m.Cache, "known": m.Known, "mem_tables": memTables * int64(m.MemTable),
 	} {
 		memory.WithLabelValues(part).Set(float64(n))
 	}

@@ -51,10 +51,22 @@ type Commands struct {
 type Request struct {
 	Commands []trackway.Command
 
+	// Contents is what is stored of each command, made beforehand so that a
+	// machine need not do it while others wait; nil: the machine makes it. It
+	// follows from the commands, and is not encoded. What it holds is the
+	// appender's, until the entry is applied.
+	Contents []Content
+
 	Results []trackway.Result // result: what became of each command; as long as Commands
 	Done    int               // result: how many were carried out; the rest goes into another entry
 	Crowded *Crowded          // result: what the next command waits for; nil: only for its turn
 	Err     error             // result: the server's: none of it was stored; a machine leaves it alone
+}
+
+// Content is what an event says, as it is stored. It is zero for other commands.
+type Content struct {
+	Properties []byte // a JSON object in canonical form
+	Hash       uint64 // the tail of its timeline key, if the event has a time that its sender chose
 }
 
 // Reached reports whether a machine came to the request. If it did not, other

@@ -8,20 +8,24 @@ import (
 	"strings"
 
 	"trackway"
-	"trackway/internal/canonjson"
 	"trackway/internal/change"
+	"trackway/internal/entry"
 	"trackway/internal/identity"
 	"trackway/internal/query"
-	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
 	"trackway/internal/store/format"
+	"trackway/internal/store/prepared"
 	"trackway/internal/store/reading"
-	"trackway/internal/store/timeline"
 )
 
-// command carries out one command. One that identity refuses stages nothing; one that is refused for too many properties has set
-// the others.
-func (t *tx) command(c *trackway.Command) (trackway.Result, error) {
+// command carries out one command. content is what was prepared of it, nil if
+// nothing was. A command that identity refuses stages nothing; one that is
+// refused for too many properties has set the others.
+func (t *tx) command(c *trackway.Command, content *entry.Content) (trackway.Result, error) {
+	t.m.cache.MakeRoom()
+	if customer := t.known(c); customer != 0 {
+		return t.addEvent(customer, c, content)
+	}
 	h, refused, err := t.resolve(c)
 	if err != nil || refused != nil {
 		return trackway.Result{Err: refused}, err
@@ -30,7 +34,28 @@ func (t *tx) command(c *trackway.Command) (trackway.Result, error) {
 		refused, err := t.update(h, c)
 		return trackway.Result{Customer: h.Customer, Err: refused}, err
 	}
-	return t.addEvent(h, c)
+	return t.addEvent(h.Customer, c, content)
+}
+
+// fewIDs is how many identifiers a command names at most for which the cache is
+// asked first, and told what came of them. The usual command names one or two.
+const fewIDs = 4
+
+// known returns whom an event is about, if the cache alone can tell: all of its
+// identifiers lead to one customer, and using them changes nothing of it. That
+// is what resolve would find by the customer's record. 0: resolve has to look.
+func (t *tx) known(c *trackway.Command) (customer trackway.Customer) {
+	if c.Kind != trackway.AddEvent || len(c.IDs) > fewIDs {
+		return 0
+	}
+	for i, id := range c.IDs {
+		of, plain, known := t.m.cache.Customer(t.idKey(c.Project, id))
+		if !known || !plain || i > 0 && of != customer {
+			return 0
+		}
+		customer = of
+	}
+	return customer
 }
 
 // resolve finds whom the command is about, creating and merging customers as identity decides.
@@ -51,14 +76,20 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 	if refused != nil {
 		return nil, refused, nil
 	}
+	if d.Holder.Customer != 0 && !d.Changed {
+		if len(c.IDs) <= fewIDs && d.Holder.Absorbed == 0 {
+			t.noteIDs(c.Project, d.Holder)
+		}
+		return d.Holder, nil, nil
+	}
 	return d.Holder, nil, t.carryOut(c, &d)
 }
 
-// holderOf returns the holder of an identifier, nil where there is none. The same customer is the same pointer, for they are
-// all in the cache.
+// holderOf returns the holder of an identifier, nil if there is none. The same
+// customer is the same pointer, for the cache keeps all of a command's.
 func (t *tx) holderOf(project uint32, id trackway.Identifier) (*identity.Holder, error) {
 	key := t.idKey(project, id)
-	customer, known := t.m.cache.Customer(key)
+	customer, _, known := t.m.cache.Customer(key)
 	if !known {
 		value, release, err := t.get(key)
 		if err != nil || value == nil {
@@ -88,17 +119,16 @@ func (t *tx) holder(project uint32, customer trackway.Customer) (*identity.Holde
 	return h, nil
 }
 
-// carryOut stages what identity decided.
+// carryOut stages what identity decided. REQUIRES: the holder is new or has
+// changed.
 func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	h := d.Holder
 	if h.Customer == 0 {
 		h.Customer = t.nextCustomer
 		t.nextCustomer++
 		t.m.cache.PutHolder(h)
-		t.m.cache.PutLatest(h.Customer, 0) // it has no events
+		t.m.cache.PutLast(h.Customer, -1) // it has no events
 		t.addUsage(c.Project, c.Received, query.Usage{Created: 1})
-	} else if !d.Changed {
-		return nil
 	}
 	own(h, c)
 	if len(d.Absorbed) > 0 {
@@ -138,6 +168,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		}
 		room -= moved
 	}
+	t.noteIDs(c.Project, h)
 	t.putHolder(c.Project, h)
 	return nil
 }
@@ -157,6 +188,11 @@ func own(h *identity.Holder, c *trackway.Command) {
 			id.Name, id.Value = text[:len(id.Name)], text[len(id.Name):]
 		}
 	}
+}
+
+// noteIDs tells the cache which of a customer's identifiers are plain.
+func (t *tx) noteIDs(project uint32, h *identity.Holder) {
+	t.m.cache.NoteIDs(h, func(id trackway.Identifier) []byte { return t.idKey(project, id) })
 }
 
 func (t *tx) idKey(project uint32, id trackway.Identifier) []byte {
@@ -246,28 +282,33 @@ func (t *tx) setProperty(h *identity.Holder, p trackway.Property, c *trackway.Co
 	return true, t.b.Set(t.key, t.value, nil)
 }
 
-// addEvent appends an event to the log and to its customer's timeline, unless it is a duplicate.
-func (t *tx) addEvent(h *identity.Holder, c *trackway.Command) (trackway.Result, error) {
-	t.object = canonjson.AppendObject(t.object[:0], c.Properties)
+// addEvent appends an event to the log and to its customer's timeline, unless
+// it is a duplicate.
+func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *entry.Content) (trackway.Result, error) {
+	var one entry.Content
+	if content == nil { // it came in an entry, or is too large to be prepared
+		t.object, one = prepared.Append(t.object[:0], c)
+		content = &one
+	}
 	e := trackway.Event{
-		Seq: t.nextSeq, Project: c.Project, Customer: h.Customer,
-		Type: c.Type, Time: c.Time, Received: c.Received, Properties: t.object,
+		Seq: t.nextSeq, Project: c.Project, Customer: customer,
+		Type: c.Type, Time: c.Time, Received: c.Received, Properties: content.Properties,
 	}
 	tail := e.Seq
 	if c.TimeGiven {
 		var duplicate bool
 		var err error
-		if tail, duplicate, err = t.freeTail(h, &e); err != nil || duplicate {
-			return trackway.Result{Customer: h.Customer, Duplicate: duplicate}, err
+		if tail, duplicate, err = t.freeTail(&e, content.Hash); err != nil || duplicate {
+			return trackway.Result{Customer: customer, Duplicate: duplicate}, err
 		}
+		t.m.cache.SawEntry(customer, e.Time, tail)
 	}
 	if c.Type == trackway.MergeType {
 		if err := t.noteNamed(&e); err != nil {
 			return trackway.Result{}, err
 		}
 	}
-	t.m.cache.SawEvent(h.Customer, e.Time)
-	return trackway.Result{Customer: h.Customer, Seq: e.Seq}, t.append(&e, tail)
+	return trackway.Result{Customer: customer, Seq: e.Seq}, t.append(&e, tail)
 }
 
 // append stages an event: its record in the log, its entry in the timeline, which may end in a mark.
@@ -284,15 +325,24 @@ func (t *tx) append(e *trackway.Event, tail uint64, mark ...byte) error {
 	return t.b.Set(t.key, t.value, nil)
 }
 
-// freeTail returns the end of the timeline key for an event whose time its sender chose, or tells that the event is stored.
-func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, duplicate bool, err error) {
-	hash := timeline.ContentHash(e)
-	if later, err := t.laterThanAll(h, e.Time); later || err != nil {
-		return hash, false, err
+// freeTail returns the end of the timeline key for an event whose time its
+// sender chose, or tells that the event is stored. The hash is its content's.
+func (t *tx) freeTail(e *trackway.Event, hash uint64) (tail uint64, duplicate bool, err error) {
+	isNew, known, met := t.m.cache.Recent(e.Customer, e.Time, hash)
+	if !isNew && !known && met {
+		if isNew, err = t.afterLast(e); err != nil {
+			return 0, false, err
+		}
 	}
-	tail, duplicate, err = t.probe(h.Customer, e, hash)
-	if err != nil || duplicate || h.Absorbed == 0 {
+	if isNew {
+		return hash, false, nil
+	}
+	if tail, duplicate, err = t.probe(e.Customer, e, hash); err != nil || duplicate {
 		return tail, duplicate, err
+	}
+	h, err := t.holder(e.Project, e.Customer)
+	if err != nil || h.Absorbed == 0 {
+		return tail, false, err
 	}
 	timelines, err := reading.Timelines(t.from, h)
 	if err != nil {
@@ -306,26 +356,24 @@ func (t *tx) freeTail(h *identity.Holder, e *trackway.Event) (tail uint64, dupli
 	return tail, false, nil
 }
 
-// laterThanAll tells whether an event at this time is certainly later than all of the holder's, as the events of a customer who
-// is there now are: then it is no duplicate, and none has to be looked for. It may say no where it does not know.
-func (t *tx) laterThanAll(h *identity.Holder, at trackway.Micros) (bool, error) {
-	latest, known := t.m.cache.Latest(h.Customer)
-	switch {
-	case !known:
-		t.m.cache.PutLatest(h.Customer, cache.Met)
-		return false, nil
-	case latest == cache.Met:
-		var err error
-		if latest, err = reading.LastEvent(t.from, h); err != nil {
-			return false, err
-		}
-		t.m.cache.PutLatest(h.Customer, latest)
+// afterLast reports whether an event is later than all of its customer's, and
+// notes which is the last of these.
+func (t *tx) afterLast(e *trackway.Event) (bool, error) {
+	h, err := t.holder(e.Project, e.Customer)
+	if err != nil {
+		return false, err
 	}
-	return at > latest, nil
+	last, err := reading.LastEvent(t.from, h)
+	if err != nil {
+		return false, err
+	}
+	t.m.cache.PutLast(e.Customer, last)
+	return e.Time > last, nil
 }
 
-// probe looks for the event in one customer's timeline, from its hash on: where another event has taken that place, the next
-// one is tried. So a collision of hashes costs a look-up, never an event.
+// probe looks for the event in one customer's timeline, from its hash on: if
+// another event has taken that place, the next one is tried. So a collision of
+// hashes costs a look-up, never an event.
 func (t *tx) probe(c trackway.Customer, e *trackway.Event, hash uint64) (free uint64, duplicate bool, err error) {
 	for tail := hash; ; tail = (tail + 1) | format.HashTail {
 		t.key = format.AppendTimelineKey(t.key[:0], c, e.Time, tail)

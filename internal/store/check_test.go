@@ -26,8 +26,8 @@ import (
 
 const demo = uint32(1) // the project of most tests
 
-// smallCache is so small that the cache of identities turns over all the time. A command of the tests names fewer
-// identifiers, as one of a real store names fewer than a real cache holds.
+// smallCache is how many bytes the cache of identities has: so few that it
+// forgets all the time.
 const smallCache = 6
 
 func mustOpen(tb testing.TB, fs vfs.FS) *Store {
@@ -260,7 +260,7 @@ func (c *contents) checkChanges() string {
 
 // fits tells whether an entry of the timeline may end so.
 func fits(tail uint64, e *trackway.Event) bool {
-	return tail == e.Seq || tail == timeline.ContentHash(e)
+	return tail == e.Seq || tail == timeline.ContentHash(e.Type, e.Properties)
 }
 
 // checkIDs: each identifier leads to the one customer that lists it.
@@ -413,11 +413,21 @@ func (c *contents) checkCounts(s *Store) string {
 
 // checkCache: what is remembered is what is stored.
 func (c *contents) checkCache(s *Store) (broken string) {
-	s.cache.Each(func(key string, customer trackway.Customer) {
-		if c.ids[key] != customer {
-			broken = fmt.Sprintf("the cache has %q lead to %d, the store to %d", key, customer, c.ids[key])
+	known := 0
+	for key, customer := range c.ids {
+		got, plain, ok := s.cache.Customer([]byte(key))
+		if !ok {
+			continue
 		}
-	}, func(h *identity.Holder) {
+		known++
+		if got != customer || plain && !c.isPlain(key, customer) {
+			return fmt.Sprintf("the cache has %q lead to %d (plain: %v), the store to %d", key, got, plain, customer)
+		}
+	}
+	if n := s.cache.IDs(); n != known {
+		return fmt.Sprintf("the cache has %d identifiers, %d of which the store has", n, known)
+	}
+	s.cache.Each(func(h *identity.Holder) {
 		stored := c.holders[h.Customer]
 		if stored == nil || !slices.Equal(h.IDs, stored.IDs) || h.Properties != stored.Properties ||
 			h.Absorbed != stored.Absorbed || h.MergedInto != stored.MergedInto || h.Created != stored.Created {
@@ -425,12 +435,29 @@ func (c *contents) checkCache(s *Store) (broken string) {
 		}
 	})
 	for _, entries := range c.timeline {
-		if latest, known := s.cache.Latest(entries[0].customer); known && latest != cache.Met && entries[0].at > latest {
-			return fmt.Sprintf("the cache has no event of customer %d be later than %d, one is at %d",
-				entries[0].customer, latest, entries[0].at)
+		for _, e := range entries {
+			now := c.survivor(e.customer)
+			if e.tail&format.HashTail != 0 && s.cache.Misses(now, e.at, e.tail) {
+				return fmt.Sprintf("the cache takes entry %v of customer %d for new", e, now)
+			}
 		}
 	}
 	return broken
+}
+
+// isPlain reports whether an identifier of a customer is one that changes
+// nothing: see [cache.Cache.Customer].
+func (c *contents) isPlain(key string, customer trackway.Customer) bool {
+	h, name := c.holders[customer], ""
+	for _, id := range h.IDs {
+		if key == string(format.AppendIDKey(nil, c.projectOf[customer], id.Identifier)) {
+			return h.Absorbed == 0 && (id.Hard || id.Name != name)
+		}
+		if !id.Hard {
+			name = id.Name
+		}
+	}
+	return false
 }
 
 // identifierOf takes "name=value"; registered and email are hard.

@@ -3,14 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
-	"sync"
 
 	"trackway"
 	"trackway/internal/entry"
+	"trackway/internal/store/prepared"
 )
-
-// requests are entries that are used again: Apply needs one for each request.
-var requests = sync.Pool{New: func() any { return new(entry.Commands) }}
 
 // Apply carries the commands out in order, puts what became of each into
 // results (as long as cmds), and returns once all of it is on the disk. A
@@ -25,21 +22,25 @@ var requests = sync.Pool{New: func() any { return new(entry.Commands) }}
 // REQUIRES: the commands are valid, as internal/ingest checks.
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
 	all := len(cmds)
-	e, _ := requests.Get().(*entry.Commands)
+	p := prepared.Get()
+	contents, taken := s.prepared.Contents(p, cmds)
+	defer s.prepared.Free(taken)
 	for len(cmds) > 0 {
-		e.Requests = append(e.Requests[:0], entry.Request{Commands: cmds, Results: results})
-		if err := s.log.Append(e); err != nil {
+		r := &p.Entry.Requests[0]
+		*r = entry.Request{Commands: cmds, Contents: contents, Results: results}
+		if err := s.log.Append(&p.Entry); err != nil {
 			return fmt.Errorf("apply %d commands: %w", all, err)
 		}
 		s.counts.SaveSoon()
-		r := &e.Requests[0]
+		if contents != nil {
+			contents = contents[r.Done:]
+		}
 		cmds, results = cmds[r.Done:], results[r.Done:]
 		if err := s.settle(r.Crowded); err != nil {
 			return fmt.Errorf("make timelines fewer: %w", err)
 		}
 	}
-	clear(e.Requests)
-	requests.Put(e)
+	p.Put()
 	return nil
 }
 
@@ -76,7 +77,11 @@ func (t *tx) request(r *entry.Request) error {
 			continue
 		}
 		t.touch(c.Project)
-		result, err := t.command(c)
+		var content *entry.Content
+		if r.Contents != nil {
+			content = &r.Contents[r.Done]
+		}
+		result, err := t.command(c, content)
 		if crowded, ok := errors.AsType[*crowdedError](err); ok {
 			r.Crowded = (*entry.Crowded)(crowded)
 			return nil

@@ -119,7 +119,7 @@ func (t *tx) expire(e *entry.Expire) error {
 		}
 		var key []byte
 		if err == nil {
-			key, err = reading.Entry(t.from, &event, timeline.ContentHash(&event))
+			key, err = reading.Entry(t.from, &event, timeline.ContentHash(event.Type, event.Properties))
 		}
 		if err != nil {
 			t.m.noteEvent(seq, err)

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -56,7 +55,7 @@ func (t *tx) moveTimelines(survivor, absorbed *identity.Holder, room int) (moved
 	if err != nil {
 		return 0, err
 	}
-	t.m.cache.ForgetLatest(survivor.Customer) // events of any time come to it
+	t.m.cache.Join(survivor.Customer, absorbed.Customer)
 	for _, c := range remembered {
 		if c == absorbed.Customer {
 			whole, err := t.readEntries(c, room)
@@ -124,12 +123,12 @@ func (t *tx) moveEntries(to, from trackway.Customer) error {
 }
 
 func (t *tx) moveBeside(there *pebble.Iterator, prefix []byte, from trackway.Customer) error {
-	places := follower{it: there}
+	places := reading.Follower{It: there}
 	for i := range t.entries {
 		e := &t.entries[i]
 		value := e.value[:e.size]
 		t.key = append(append(t.key[:0], prefix...), e.place[:]...)
-		if places.at(t.key) {
+		if places.At(t.key) {
 			seq, _ := binary.Uvarint(value)
 			binary.BigEndian.PutUint64(t.key[len(t.key)-8:], seq)
 		}
@@ -142,22 +141,6 @@ func (t *tx) moveBeside(there *pebble.Iterator, prefix []byte, from trackway.Cus
 		}
 	}
 	return nil
-}
-
-// follower finds keys in ascending order. It moves only when it has to: usually
-// none of the keys lies among those of the iterator, and one search tells.
-type follower struct {
-	it    *pebble.Iterator
-	began bool
-}
-
-// at tells whether the iterator is at a key. Errors are the iterator's.
-func (f *follower) at(key []byte) bool {
-	if !f.began || f.it.Valid() && bytes.Compare(f.it.Key(), key) < 0 {
-		f.began = true
-		f.it.SeekGE(key)
-	}
-	return f.it.Valid() && bytes.Equal(f.it.Key(), key)
 }
 
 // mergeProperties are those of a merge event: the identifiers of the command that caused it, and of both customers.
@@ -181,7 +164,7 @@ func (t *tx) moveProperties(survivor, absorbed *identity.Holder) error {
 	if err != nil {
 		return err
 	}
-	known := follower{it: own}
+	known := reading.Follower{It: own}
 	err = reading.Scan(t.from, format.AppendPropsPrefix(nil, absorbed.Customer), func(name, record []byte) error {
 		t.key = append(append(t.key[:0], prefix...), name...)
 		if err := t.moveProperty(survivor, &known, record); err != nil {
@@ -194,14 +177,14 @@ func (t *tx) moveProperties(survivor, absorbed *identity.Holder) error {
 }
 
 // moveProperty gives the survivor a property whose key there is t.key.
-func (t *tx) moveProperty(survivor *identity.Holder, known *follower, record []byte) error {
+func (t *tx) moveProperty(survivor *identity.Holder, known *reading.Follower, record []byte) error {
 	at, _, err := format.SplitDated(record)
 	if err != nil {
 		return fmt.Errorf("property of customer: %w", err)
 	}
-	if !known.at(t.key) {
+	if !known.At(t.key) {
 		survivor.Properties++
-	} else if since, _, err := format.SplitDated(known.it.Value()); err != nil || since >= at {
+	} else if since, _, err := format.SplitDated(known.It.Value()); err != nil || since >= at {
 		return err
 	}
 	return t.b.Set(t.key, record, nil)

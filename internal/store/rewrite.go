@@ -101,7 +101,7 @@ func (r *rewriter) event(event *trackway.Event) error {
 	if err != nil || kept == nil {
 		return err
 	}
-	at, err := reading.Entry(r.from, event, timeline.ContentHash(event))
+	at, err := reading.Entry(r.from, event, timeline.ContentHash(event.Type, event.Properties))
 	if err != nil {
 		return err
 	}

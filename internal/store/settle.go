@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"trackway"
 	"trackway/internal/entry"
 	"trackway/internal/identity"
@@ -98,45 +96,13 @@ func (s *Store) settle(c *entry.Crowded) error {
 }
 
 // shortest returns the shortest of the timelines that a customer keeps, and
-// another one; 0 if it does not keep two. Cost: a step of an index for each
-// entry of the shortest and for each timeline; nobody waits for it.
+// another one: see [reading.Shortest].
 func (s *Store) shortest(c *entry.Crowded) (from, to trackway.Customer, err error) {
 	left := s.readers.Enter()
 	defer left()
 	v := s.db.NewSnapshot()
-	defer func() { err = errors.Join(err, v.Close()) }()
-	h, err := reading.Survivor(v, c.Project, c.Customer)
-	if err != nil {
-		return 0, 0, err
-	}
-	kept, err := reading.Timelines(v, h)
-	if err != nil || len(kept) < 3 {
-		return 0, 0, err
-	}
-	kept = kept[1:]
-	lines := make([]*pebble.Iterator, 0, len(kept))
-	defer func() {
-		for _, it := range lines {
-			err = errors.Join(err, it.Error(), it.Close())
-		}
-	}()
-	for _, owner := range kept {
-		prefix := format.AppendTimelinePrefix(nil, owner)
-		it, err := v.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
-		if err != nil {
-			return 0, 0, err
-		}
-		it.First()
-		lines = append(lines, it)
-	}
-	for { // all go on step by step: the first at its end is the shortest
-		for i, it := range lines {
-			if !it.Valid() {
-				return kept[i], kept[(i+1)%len(kept)], nil
-			}
-			it.Next()
-		}
-	}
+	from, to, err = reading.Shortest(v, c.Project, c.Customer)
+	return from, to, errors.Join(err, v.Close())
 }
 
 // settle moves some entries from one timeline that a customer keeps to another.
@@ -163,7 +129,6 @@ func (t *tx) settle(e *entry.Settle) error {
 	if err := t.moveEntries(e.To, e.From); err != nil {
 		return err
 	}
-	t.m.cache.ForgetLatest(e.To)
 	if whole {
 		h.Absorbed--
 		if err := t.b.Delete(format.AbsorbedKey(h.Customer, e.From), nil); err != nil {

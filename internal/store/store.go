@@ -32,6 +32,7 @@ import (
 	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
 	"trackway/internal/store/journal"
+	"trackway/internal/store/prepared"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/stuck"
@@ -51,6 +52,7 @@ type Options struct {
 	Log      *slog.Logger          // nil: nothing is logged
 	Registry prometheus.Registerer // nil: no metrics
 	Cache    int64                 // bytes of decompressed blocks kept in memory; 0: 128 MiB
+	Known    int64                 // bytes for who the customers are that came last; 0: 64 MiB
 	MemTable int                   // bytes of each table in memory, of which there are four at most; 0: 32 MiB
 	Files    uint64                // how many files the process may have open; 0: as the operating system says
 
@@ -87,6 +89,8 @@ type Store struct {
 	name   string // empty: not known
 	stuck  *stuck.State
 
+	prepared prepared.Room
+
 	// upkeep is held by what works on the files as a whole: a backup, the end of a clean-up.
 	upkeep  sync.Mutex
 	readers scrub.Readers
@@ -101,7 +105,7 @@ type Store struct {
 func Open(dir string, o Options) (*Store, error) {
 	logger := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	s := &Store{dir: dir, stuck: stuck.New(logger.With("dir", dir))}
-	s.cache, s.usage, s.damaged = cache.New(cache.Size), make(map[totals.Day]query.Usage), damage.New(logger)
+	s.cache, s.usage, s.damaged = cache.New(cmp.Or(o.Known, cache.Usual)), make(map[totals.Day]query.Usage), damage.New(logger)
 	s.mostMoved, s.mostKept = maxMoved, maxKept
 	eo := engineOptions(o)
 	eo.Damaged, eo.Stuck = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.stuck.Set

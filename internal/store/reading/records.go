@@ -130,9 +130,11 @@ func IsMarked(from pebble.Reader, e *trackway.Event) (bool, error) {
 	return len(value) > n, err
 }
 
-// LastEvent returns the time of the last event on a customer's timelines, 0 if there is none.
+// LastEvent returns the time of the last event on a customer's timelines, -1 if
+// there is none.
 func LastEvent(from pebble.Reader, h *identity.Holder) (last trackway.Micros, err error) {
 	timelines, err := Timelines(from, h)
+	last = -1
 	for _, c := range timelines {
 		prefix := format.AppendTimelinePrefix(nil, c)
 		err = errors.Join(err, ScanRange(from, prefix, format.After(prefix), true, func(key, _ []byte) error {

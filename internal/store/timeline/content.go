@@ -1,19 +1,22 @@
 package timeline
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 
-	"trackway"
+	"golang.org/x/crypto/blake2b"
+
 	"trackway/internal/store/format"
 )
 
-// ContentHash is the tail of a timeline key: the first 63 bits of SHA-256 over type and properties. A faster hash would do
-// but for this: whoever can make collisions at will could make each of their events cost as many look-ups as there are
-// others, under the store's lock.
-func ContentHash(e *trackway.Event) uint64 {
+// ContentHash is the tail of a timeline key: the first 63 bits of BLAKE2b-256
+// over an event's type and its properties, a JSON object in canonical form. A
+// faster hash would do but for this: clients who can make collisions at will
+// could make each of their events cost as many look-ups as there are others,
+// under the store's lock. This one takes a fourth of the time of SHA-256 on
+// processors without instructions for that, and needs no key (RFC 7693).
+func ContentHash(typ string, properties []byte) uint64 {
 	var stack [1024]byte
-	b := format.AppendString(stack[:0], e.Type)
-	sum := sha256.Sum256(append(b, e.Properties...))
+	b := format.AppendString(stack[:0], typ)
+	sum := blake2b.Sum256(append(b, properties...))
 	return binary.BigEndian.Uint64(sum[:8]) | format.HashTail
 }

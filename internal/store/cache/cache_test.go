@@ -1,0 +1,205 @@
+package cache
+
+import (
+	"maps"
+	"math/rand/v2"
+	"testing"
+
+	"trackway"
+)
+
+// timelineKey is an entry of a timeline.
+type timelineKey struct {
+	at   trackway.Micros
+	tail uint64
+}
+
+// TestRecentIsExact: an entry that is taken for new is on none of the
+// customer's timelines, in whatever order they came, whoever was merged and
+// whatever was forgotten.
+func TestRecentIsExact(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		seed := rand.Uint64()
+		r := rand.New(rand.NewPCG(seed, 0))
+		c := New(0)
+		timelines := make(map[trackway.Customer]map[timelineKey]bool)
+		for step := range 300 {
+			of, other := trackway.Customer(r.IntN(4)), trackway.Customer(r.IntN(4))
+			k := timelineKey{trackway.Micros(step/12 + r.IntN(7)), r.Uint64N(3)}
+			switch n := r.IntN(20); {
+			case n == 0:
+				c.Empty()
+			case n == 1 && timelines[of] != nil && of != other:
+				if timelines[other] == nil {
+					timelines[other] = make(map[timelineKey]bool)
+				}
+				c.Join(other, of)
+				maps.Copy(timelines[other], timelines[of])
+				delete(timelines, of)
+			case n == 2:
+				delete(timelines[of], k)
+			default:
+				if timelines[of] == nil {
+					timelines[of] = make(map[timelineKey]bool)
+					c.PutLast(of, -1)
+				}
+				addEvent(&c, of, k, timelines[of])
+			}
+			for of, keys := range timelines {
+				for k := range keys {
+					if c.Misses(of, k.at, k.tail) {
+						t.Fatalf("seed %d: customer %d has %v, which is said to be new", seed, of, k)
+					}
+				}
+			}
+		}
+	}
+}
+
+// addEvent does what the store does for an event that may be on a timeline.
+func addEvent(c *Cache, of trackway.Customer, k timelineKey, timeline map[timelineKey]bool) {
+	if isNew, known, met := c.Recent(of, k.at, k.tail); !isNew && !known && met {
+		last := trackway.Micros(-1)
+		for k := range timeline {
+			last = max(last, k.at)
+		}
+		c.PutLast(of, last)
+	}
+	timeline[k] = true
+	c.SawEntry(of, k.at, k.tail)
+}
+
+// TestRecentIsUseful: events that come in any order are known to be new, as long
+// as the filters have those that came since the customer was met.
+func TestRecentIsUseful(t *testing.T) {
+	t.Parallel()
+	c := New(Usual)
+	c.PutLast(1, 99)
+	surprised := 0
+	for i := range 20_000 {
+		at := trackway.Micros(100 + i*7919%20_000)
+		isNew, known, met := c.Recent(1, at, 7)
+		if !known || !met {
+			t.Fatalf("at %d: got %v, %v, %v", at, isNew, known, met)
+		}
+		if !isNew {
+			surprised++
+		}
+		c.SawEntry(1, at, 7)
+		if isNew, _, _ := c.Recent(1, at, 7); isNew {
+			t.Fatalf("the event at %d is not known", at)
+		}
+	}
+	if surprised > 100 {
+		t.Errorf("%d of 20 000 new events are not known to be new", surprised)
+	}
+	if isNew, _, _ := c.Recent(1, 99, 7); isNew {
+		t.Error("an event before all that are known is known to be new")
+	}
+	if isNew, known, met := c.Recent(2, 1, 7); isNew || known || met {
+		t.Error("something is known of somebody else")
+	}
+	if isNew, known, met := c.Recent(2, 1, 7); isNew || known || !met {
+		t.Error("it is not known that somebody else was met")
+	}
+}
+
+// TestFilter: a full filter knows its keys, and takes few others for them.
+func TestFilter(t *testing.T) {
+	t.Parallel()
+	for _, bytes := range []int64{0, 1 << 16} {
+		f, n := newFilter(bytes), 0
+		if f.has(1) {
+			t.Error("an empty filter has a key")
+		}
+		key := func(i int) uint64 { return hashOf(trackway.Customer(i%100), trackway.Micros(i), 7) }
+		for ; !f.full(); n++ {
+			f.add(key(n))
+		}
+		wrong := 0
+		for i := range n {
+			if !f.has(key(i)) {
+				t.Fatalf("key %d of %d is not there", i, n)
+			}
+			if f.has(key(n + i)) {
+				wrong++
+			}
+		}
+		if wrong > n/20 {
+			t.Errorf("%d of %d keys are there that were never added", wrong, n)
+		}
+		if got := len(f.blocks) * 64; int64(got) > max(bytes, 64) {
+			t.Errorf("it takes %d bytes, want %d at most", got, bytes)
+		}
+		if f.empty(); f.has(key(0)) || f.full() {
+			t.Error("it is not empty")
+		}
+	}
+}
+
+// TestTable compares a table with a map: what it has is right, it has all while
+// it has room, and it never takes more than its bytes.
+func TestTable(t *testing.T) {
+	t.Parallel()
+	const entry = 24 // bytes, and some more
+	for _, bytes := range []int64{0, 1 << 10, 1 << 16, 1 << 22} {
+		table, all := newTable[fingerprint, idEntry](bytes), make(map[fingerprint]idEntry)
+		ids := newIDs(0)
+		key := func(i int) fingerprint { return ids.of([]byte{byte(i), byte(i >> 8), byte(i >> 16)}) }
+		n := int(bytes/entry) + 2*ways
+		for i := range 2 * n {
+			k := key(i % n)
+			all[k] = idEntry(i)
+			*table.put(k) = idEntry(i)
+			if i%7 == 0 {
+				gone := key(i / 2)
+				delete(all, gone)
+				table.remove(gone)
+			}
+			if v := table.find(k); i%14 != 0 && (v == nil || *v != idEntry(i)) {
+				t.Fatalf("%d bytes: the last key is not there", bytes)
+			}
+		}
+		kept := 0
+		for k, want := range all {
+			if got := table.find(k); got != nil && *got != want {
+				t.Fatalf("%d bytes: got %d, want %d", bytes, *got, want)
+			} else if got != nil {
+				kept++
+			}
+		}
+		if got := table.len(); got != kept {
+			t.Errorf("%d bytes: %d keys are there, %d of them should be", bytes, got, kept)
+		}
+		buckets := 0
+		for _, s := range table.segments {
+			buckets += len(s)
+		}
+		if most := max(1, bytes/(entry*ways)); int64(buckets) > most {
+			t.Errorf("%d bytes: %d buckets, want %d at most", bytes, buckets, most)
+		}
+		if full := buckets * ways * 8 / 10; bytes > 1<<12 && kept < full {
+			t.Errorf("%d bytes: %d keys are kept in %d buckets", bytes, kept, buckets)
+		}
+	}
+}
+
+// TestTableForgetsTheUnused: what is found again and again stays.
+func TestTableForgetsTheUnused(t *testing.T) {
+	t.Parallel()
+	table := newTable[customerKey, int](0)
+	*table.put(1) = 1
+	for i := customerKey(2); i < 1000; i++ {
+		*table.put(i) = int(i)
+		if v := table.find(1); v == nil || *v != 1 {
+			t.Fatalf("forgotten for customer %d", i)
+		}
+	}
+	if n := table.len(); n != ways {
+		t.Errorf("%d keys, want %d", n, ways)
+	}
+	if table.empty(); table.find(1) != nil || table.len() != 0 {
+		t.Error("it is not empty")
+	}
+}

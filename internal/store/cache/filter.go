@@ -1,0 +1,73 @@
+package cache
+
+import "trackway"
+
+// A key takes keyBits bits of a filter and sets probes of them, in one block,
+// which is a line of a processor's cache. Of a hundred keys that were never
+// added one is taken for one that was.
+const (
+	keyBits   = 12
+	probes    = 5
+	blockBits = 512
+)
+
+// filter is a set of keys that may take others for its own: a Bloom filter in
+// blocks (Putze, Sanders and Singler, "Cache-, Hash- and Space-Efficient Bloom
+// Filters", 2007).
+type filter struct {
+	blocks []block
+	keys   int
+	size   int // blocks; there are none before the first key
+}
+
+type block [blockBits / 64]uint64
+
+// newFilter returns an empty filter of so many bytes; it has one block at least.
+func newFilter(bytes int64) filter { return filter{size: max(1, int(bytes*8/blockBits))} }
+
+// hashOf spreads the key of a timeline's entry over 64 bits. The tail is a hash
+// already.
+func hashOf(customer trackway.Customer, at trackway.Micros, tail uint64) uint64 {
+	h := (tail ^ uint64(customer)*0x9e3779b97f4a7c15 ^ uint64(at)) * 0xd6e8feb86659fd93
+	return (h ^ h>>32) * 0xd6e8feb86659fd93
+}
+
+func (f *filter) block(h uint64) *block { return &f.blocks[part(h>>32, len(f.blocks))] }
+
+// placesOf returns where the bits of a key are in its block, nine bits for each.
+func placesOf(h uint64) uint64 { return h * 0x9e3779b97f4a7c15 >> (64 - 9*probes) }
+
+func (f *filter) add(h uint64) {
+	if f.blocks == nil {
+		f.blocks = make([]block, f.size)
+	}
+	f.keys++
+	b, at := f.block(h), placesOf(h)
+	for range probes {
+		b[at%blockBits/64] |= 1 << (at % 64)
+		at /= blockBits
+	}
+}
+
+// has reports whether a key may have been added.
+func (f *filter) has(h uint64) bool {
+	if f.blocks == nil {
+		return false
+	}
+	b, at := f.block(h), placesOf(h)
+	for range probes {
+		if b[at%blockBits/64]&(1<<(at%64)) == 0 {
+			return false
+		}
+		at /= blockBits
+	}
+	return true
+}
+
+// full reports whether there is no room for a further key.
+func (f *filter) full() bool { return f.keys >= f.size*blockBits/keyBits }
+
+func (f *filter) empty() {
+	clear(f.blocks)
+	f.keys = 0
+}

@@ -255,12 +255,9 @@ func (o *Overlay) NewIter(options *pebble.IterOptions) (*pebble.Iterator, error)
 			}
 		}
 	}
-	from := order(low)
 	for i := range o.items {
 		it := &o.items[i]
-		if key := o.key(it); key[0] == low[0] && it.order < from {
-			continue
-		} else if err := stage(key, o.value(it), it.value < 0); err != nil {
+		if err := stage(o.key(it), o.value(it), it.value < 0); err != nil {
 			return nil, err
 		}
 	}

@@ -80,6 +80,7 @@ var trackway = Rules{
 		"internal/store/journal":  1,
 		"internal/store/prepared": 4,
 		"internal/store/reading":  4,
+		"internal/store/overlay":  3,
 		"internal/store/recent":   3,
 		"internal/store/scrub":    2,
 		"internal/store/stuck":    4,

@@ -133,10 +133,6 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	own(h, c)
 	if len(d.Absorbed) > 0 {
 		t.moved += len(d.Assign) + len(d.Release)
-		if t.b.Empty() {
-			_ = t.b.Close() // empty
-			t.readOwnWrites()
-		}
 	}
 	for _, id := range d.Release {
 		key := t.idKey(c.Project, id)

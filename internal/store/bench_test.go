@@ -160,14 +160,16 @@ func BenchmarkFeed(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			s := benchOpen(b)
 			var st recent.Stager
-			s.stageInto(&st, s.db.NewBatch(), 1)
+			batch := s.db.NewBatch()
+			s.stageInto(&st, batch, 1)
 			bytes := 0
 			commit := func() {
-				bytes += st.Batch.Len()
-				if err := st.Batch.Commit(pebble.NoSync); err != nil {
+				bytes += batch.Len()
+				if err := batch.Commit(pebble.NoSync); err != nil {
 					b.Fatal(err)
 				}
-				st.Batch = s.db.NewBatch()
+				batch = s.db.NewBatch()
+				st.Batch = batch
 			}
 			b.ReportAllocs()
 			n := 0

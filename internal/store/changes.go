@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"trackway"
 	"trackway/internal/change"
 	"trackway/internal/entry"
@@ -59,7 +57,7 @@ func (t *tx) stageChanges() error {
 
 // stageInto has a stager stage changes in a batch, the first under the number
 // next. The lock is held.
-func (m *machine) stageInto(st *recent.Stager, b *pebble.Batch, next uint64) {
+func (m *machine) stageInto(st *recent.Stager, b recent.Writer, next uint64) {
 	st.From, st.Batch, st.Next, st.New = m.db, b, next, m.nextCustomer
 	if st.Lost == nil {
 		st.Lost = func(what string, err error) { m.damaged.Note(damage.Event, what, err) }

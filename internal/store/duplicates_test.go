@@ -107,7 +107,7 @@ func TestCacheIsAnswered(t *testing.T) {
 	mustApply(t, s, at(0))
 	for _, n := range []int{9, 3, 6, 12, 8, 11} { // of two connections
 		c := at(n)
-		tx := s.begin(false)
+		tx := s.begin()
 		tx.from = unreadable{}
 		if customer := tx.known(&c); customer != 1 {
 			t.Errorf("event %d: the cache knows customer %d, want 1", n, customer)

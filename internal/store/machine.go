@@ -22,6 +22,8 @@ import (
 	"trackway/internal/store/erased"
 	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
+	"trackway/internal/store/overlay"
+	"trackway/internal/store/reading"
 	"trackway/internal/store/recent"
 	"trackway/internal/store/totals"
 )
@@ -48,6 +50,7 @@ type machine struct {
 	nextErasure  uint64
 	cache        cache.Cache
 	usage        map[totals.Day]query.Usage
+	staged       *overlay.Overlay // by the transaction
 	scratch      scratch
 
 	// Bounds, which a test makes small: see maxMoved and maxKept.
@@ -57,14 +60,12 @@ type machine struct {
 
 // Apply implements [local.Machine].
 func (m *machine) Apply(index uint64, e entry.Entry) (err error) {
-	cmds, several := e.(*entry.Commands)
-	if several {
-		several = len(cmds.Requests) != 1 || len(cmds.Requests[0].Commands) > 1
+	if e.Kind() == entry.KindCommands {
 		m.counts.Room()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := m.begin(several || e.Kind() == entry.KindRegister)
+	t := m.begin()
 	defer t.close()
 	defer t.catch(&err)
 	if err := t.apply(e); err != nil {
@@ -134,8 +135,8 @@ type scratch struct {
 type tx struct {
 	*scratch
 	m            *machine
-	b            *pebble.Batch
-	from         pebble.Reader // the database, or the batch on top of it
+	b            *overlay.Overlay // what is staged
+	from         reading.Reader   // the database, with what is staged on top of it
 	nextSeq      uint64
 	nextCustomer trackway.Customer
 	scheduled    *erased.Record // the next erasure; nil: there is none
@@ -144,25 +145,11 @@ type tx struct {
 	moved        int // entries, properties and identifiers, by merges; and what else a command may bring in any number: see DESIGN.md
 }
 
-// begin starts a transaction. One of several commands has to read its own
-// writes. A single command decides before it writes, unless it merges
-// customers, and is spared the cost.
-func (m *machine) begin(several bool) *tx {
-	t := &tx{scratch: &m.scratch, m: m, nextSeq: m.nextSeq, nextCustomer: m.nextCustomer}
+// begin starts a transaction.
+func (m *machine) begin() *tx {
+	t := &tx{scratch: &m.scratch, m: m, b: m.staged, from: m.staged, nextSeq: m.nextSeq, nextCustomer: m.nextCustomer}
 	t.usage, t.touched, t.expired = t.usage[:0], t.touched[:0], t.expired[:0]
-	if several {
-		t.readOwnWrites()
-	} else {
-		t.b, t.from = m.db.NewBatch(), m.db
-	}
 	return t
-}
-
-// readOwnWrites makes the batch one that can be read from. REQUIRES: nothing is
-// staged.
-func (t *tx) readOwnWrites() {
-	t.b = t.m.db.NewIndexedBatch()
-	t.from = t.b
 }
 
 // close ends the transaction. Where it was not committed, be it for a panic,
@@ -175,7 +162,7 @@ func (t *tx) close() {
 	t.counted = t.counted[:0]
 	clear(t.found)
 	t.changed.Empty()
-	_ = t.b.Close() // gives memory back; what was committed stays committed
+	t.b.Reset()
 }
 
 // commit stages what goes with what the entry does, and commits all of it.

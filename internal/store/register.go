@@ -58,7 +58,7 @@ func (s *Store) Register(projects []trackway.Project) error {
 // registered reads a project's number, 0 if it has none, and tells whether that
 // and all of its identifiers are noted as they are to be. A name that is of the
 // other kind is a conflict.
-func registered(from pebble.Reader, r *entry.Registration) (all bool, err error) {
+func registered(from reading.Reader, r *entry.Registration) (all bool, err error) {
 	number, err := read(from, format.Key(nil).Project(r.Token))
 	if err != nil || number == nil {
 		return false, err
@@ -107,8 +107,7 @@ func (t *tx) register(e *entry.Register) error {
 		conflict = conflict || r.Conflict != ""
 	}
 	if conflict {
-		_ = t.b.Close() // with all that was staged
-		t.readOwnWrites()
+		t.b.Reset()
 	}
 	return nil
 }
@@ -137,7 +136,7 @@ func (t *tx) registerOne(r *entry.Registration) error {
 }
 
 // read returns a copy of the value at a key, nil if there is none.
-func read(from pebble.Reader, key []byte) ([]byte, error) {
+func read(from reading.Reader, key []byte) ([]byte, error) {
 	value, closer, err := from.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
@@ -149,7 +148,7 @@ func read(from pebble.Reader, key []byte) ([]byte, error) {
 }
 
 // projects returns how many projects have a number; they are numbered from 1.
-func projects(from pebble.Reader) (n uint32, err error) {
+func projects(from reading.Reader) (n uint32, err error) {
 	err = reading.Scan(from, []byte(format.PrefixProject), func(_, _ []byte) error { n++; return nil })
 	return n, err
 }

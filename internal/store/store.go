@@ -32,6 +32,7 @@ import (
 	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
 	"trackway/internal/store/journal"
+	"trackway/internal/store/overlay"
 	"trackway/internal/store/prepared"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/scrub"
@@ -114,6 +115,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, inUse(dir, err)
 	}
 	s.db, s.engine = db.DB, db
+	s.staged = overlay.New(s.db)
 	s.counts = counts.New(s.db, func(err error) { s.damaged.Note(damage.Count, err.Error(), err) })
 	s.Feed = follow.New(s.db, &s.synced, s.noteEvent)
 	marks := sync.Pool{New: func() any { return new([journal.MarkLen]byte) }}

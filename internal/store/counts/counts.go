@@ -126,11 +126,16 @@ func New(db *pebble.DB, report func(error)) *Counter {
 
 func newGeneration() generation { return generation{cells: make(map[uint32]map[cell]row)} }
 
+// Writer is what a batch is written into.
+type Writer interface {
+	Set(key, value []byte, o *pebble.WriteOptions) error
+}
+
 // Number gives numbers to the types of events and stages those that are new in
 // b, with the events: so a type's number depends on the events before it, and
 // not on when counts are saved. The events are added once b is committed; if it
 // never is, the numbers are given again.
-func (c *Counter) Number(b *pebble.Batch, events []Event) error {
+func (c *Counter) Number(b Writer, events []Event) error {
 	if len(events) == 0 {
 		return nil
 	}

@@ -73,6 +73,26 @@ type logFile struct {
 	name string
 	disk *disk
 	mark journal.Mark // what was written
+	room uint64       // up to this offset the disk has set room aside
+}
+
+// logStep is how much room is set aside at a time for a write-ahead log, in
+// bytes. Pebble would set aside 110 % of a full memtable, 37 MB, for each log;
+// but the first logs of a store are short, because its memtables begin small, and
+// up to six of them are kept to be used again.
+const logStep = 1 << 20
+
+// Preallocate implements [vfs.File]. It ignores what Pebble asks for: see
+// logStep.
+func (l *logFile) Preallocate(_, _ int64) error { return nil }
+
+// reserve sets room aside for a write of n bytes, so that the sync after it has
+// no blocks to find. An error is none of the log's: not every file system can.
+func (l *logFile) reserve(n int) {
+	for l.mark.Offset+uint64(n) > l.room {
+		_ = l.File.Preallocate(int64(l.room), logStep)
+		l.room += logStep
+	}
 }
 
 // log returns the file that was created or reused as it is to be used. An error
@@ -101,6 +121,7 @@ func logNumber(name string) (uint64, bool) {
 
 // Write implements [vfs.File].
 func (l *logFile) Write(b []byte) (int, error) {
+	l.reserve(len(b))
 	n, err := l.File.Write(b)
 	l.mark.Offset += uint64(n)
 	return n, l.disk.dead("write", l.name, err)

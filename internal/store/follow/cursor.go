@@ -11,9 +11,15 @@ import (
 	"trackway/internal/store/format"
 )
 
+// Writer is what a batch is written into.
+type Writer interface {
+	Set(key, value []byte, o *pebble.WriteOptions) error
+	Delete(key []byte, o *pebble.WriteOptions) error
+}
+
 // SetCursor stages where a cursor stands: at a number, but not behind the last
 // change. [change.NoCursor] removes it.
-func SetCursor(b *pebble.Batch, name string, number, last uint64) error {
+func SetCursor(b Writer, name string, number, last uint64) error {
 	key := format.Key(nil).Cursor(name)
 	if number == change.NoCursor {
 		return b.Delete(key, nil)

@@ -15,7 +15,7 @@ import (
 )
 
 // Holder reads a customer's record.
-func Holder(from pebble.Reader, project uint32, c trackway.Customer) (*identity.Holder, error) {
+func Holder(from Reader, project uint32, c trackway.Customer) (*identity.Holder, error) {
 	value, closer, err := from.Get(format.AppendCustomerKey(nil, project, c))
 	if err != nil {
 		return nil, fmt.Errorf("customer %d: %w", c, err)
@@ -25,7 +25,7 @@ func Holder(from pebble.Reader, project uint32, c trackway.Customer) (*identity.
 }
 
 // Survivor reads who a customer is now.
-func Survivor(from pebble.Reader, project uint32, c trackway.Customer) (*identity.Holder, error) {
+func Survivor(from Reader, project uint32, c trackway.Customer) (*identity.Holder, error) {
 	h, err := Holder(from, project, c)
 	for err == nil && h.MergedInto != 0 {
 		h, err = Holder(from, project, h.MergedInto)
@@ -44,7 +44,7 @@ func Identifiers(ids []identity.ID) []trackway.Identifier {
 
 // Timelines lists the customers on whose timelines the holder's events are: its own, and those of customers it absorbed
 // that were too long to move.
-func Timelines(from pebble.Reader, h *identity.Holder) ([]trackway.Customer, error) {
+func Timelines(from Reader, h *identity.Holder) ([]trackway.Customer, error) {
 	all := []trackway.Customer{h.Customer}
 	if h.Absorbed == 0 {
 		return all, nil
@@ -57,7 +57,7 @@ func Timelines(from pebble.Reader, h *identity.Holder) ([]trackway.Customer, err
 }
 
 // Event reads an event of the log.
-func Event(from pebble.Reader, seq uint64) (trackway.Event, error) {
+func Event(from Reader, seq uint64) (trackway.Event, error) {
 	record, closer, err := from.Get(format.AppendLogKey(nil, seq))
 	if err != nil {
 		return trackway.Event{}, err
@@ -69,7 +69,7 @@ func Event(from pebble.Reader, seq uint64) (trackway.Event, error) {
 // Entry finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed. It is where it usually is, at
 // its time and tail, or at its sequence number; only if it is on none of the timelines there, since a collision of hashes has put
 // it further on, are all entries of its time looked at: a stranger can make many of them.
-func Entry(from pebble.Reader, e *trackway.Event, tail uint64) ([]byte, error) {
+func Entry(from Reader, e *trackway.Event, tail uint64) ([]byte, error) {
 	h, err := Survivor(from, e.Project, e.Customer)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func Entry(from pebble.Reader, e *trackway.Event, tail uint64) ([]byte, error) {
 }
 
 // entryAmong looks for an event's entry among all of its time on a timeline, nil if it is not there.
-func entryAmong(from pebble.Reader, c trackway.Customer, e *trackway.Event) (key []byte, err error) {
+func entryAmong(from Reader, c trackway.Customer, e *trackway.Event) (key []byte, err error) {
 	prefix := format.AppendTimelineKey(nil, c, e.Time, 0)
 	prefix = prefix[:len(prefix)-8]
 	err = Scan(from, prefix, func(tail, value []byte) error {
@@ -109,7 +109,7 @@ func entryAmong(from pebble.Reader, c trackway.Customer, e *trackway.Event) (key
 }
 
 // LeadsTo returns the entry of a timeline at key, nil if it does not lead to the event.
-func LeadsTo(from pebble.Reader, key []byte, seq uint64) ([]byte, error) {
+func LeadsTo(from Reader, key []byte, seq uint64) ([]byte, error) {
 	value, closer, err := from.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
@@ -124,7 +124,7 @@ func LeadsTo(from pebble.Reader, key []byte, seq uint64) ([]byte, error) {
 }
 
 // IsMarked tells whether an event is the record of a merge, and no event that a client sent.
-func IsMarked(from pebble.Reader, e *trackway.Event) (bool, error) {
+func IsMarked(from Reader, e *trackway.Event) (bool, error) {
 	value, err := LeadsTo(from, format.AppendTimelineKey(nil, e.Customer, e.Time, e.Seq), e.Seq)
 	_, n := binary.Uvarint(value)
 	return len(value) > n, err
@@ -132,7 +132,7 @@ func IsMarked(from pebble.Reader, e *trackway.Event) (bool, error) {
 
 // LastEvent returns the time of the last event on a customer's timelines, -1 if
 // there is none.
-func LastEvent(from pebble.Reader, h *identity.Holder) (last trackway.Micros, err error) {
+func LastEvent(from Reader, h *identity.Holder) (last trackway.Micros, err error) {
 	timelines, err := Timelines(from, h)
 	last = -1
 	for _, c := range timelines {
@@ -146,7 +146,7 @@ func LastEvent(from pebble.Reader, h *identity.Holder) (last trackway.Micros, er
 }
 
 // FormerHolders lists the customers that had one of these identifiers and lost it, as who they are now.
-func FormerHolders(from pebble.Reader, project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
+func FormerHolders(from Reader, project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
 	known := make(map[trackway.Customer]bool) // there may be as many as somebody cares to make
 	for _, id := range ids {
 		err = Scan(from, format.Key(nil).FormerPrefix(project, id.Identifier), func(c, _ []byte) error {

@@ -2,17 +2,24 @@ package reading
 
 import (
 	"errors"
+	"io"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway/internal/store/format"
 )
 
+// Reader is what records are read from: a database, a snapshot, or a transaction.
+type Reader interface {
+	Get(key []byte) (value []byte, closer io.Closer, err error)
+	NewIter(o *pebble.IterOptions) (*pebble.Iterator, error)
+}
+
 // ErrStop ends a scan early; the scan does not return it.
 var ErrStop = errors.New("stop")
 
 // Scan calls do with what follows prefix in each key under it, and the value, in order. Both are valid only during the call.
-func Scan(from pebble.Reader, prefix []byte, do func(rest, value []byte) error) error {
+func Scan(from Reader, prefix []byte, do func(rest, value []byte) error) error {
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
 	if err != nil {
 		return err
@@ -28,7 +35,7 @@ func Scan(from pebble.Reader, prefix []byte, do func(rest, value []byte) error) 
 
 // ScanRange calls do for the keys from low up to, not including, high, in order or against it. Key and value are valid only
 // during the call; ErrStop ends the scan.
-func ScanRange(from pebble.Reader, low, high []byte, backwards bool, do func(key, value []byte) error) error {
+func ScanRange(from Reader, low, high []byte, backwards bool, do func(key, value []byte) error) error {
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
 		return err

@@ -64,11 +64,17 @@ func decodeBody(c *change.Change, r *format.Reader) error {
 	return r.Err()
 }
 
+// Writer is what a batch is written into.
+type Writer interface {
+	Set(key, value []byte, o *pebble.WriteOptions) error
+	Delete(key []byte, o *pebble.WriteOptions) error
+}
+
 // Stager stages changes in a batch, and gives them their numbers in the order in
 // which they come. It may be used for one batch after the other.
 type Stager struct {
-	From  pebble.Reader // what is committed
-	Batch *pebble.Batch
+	From  *pebble.DB // what is committed
+	Batch Writer
 	Next  uint64              // the number of the next change
 	New   trackway.Customer   // from this one on, customers have no change yet
 	Lost  func(string, error) // is told what cannot be read

@@ -1,0 +1,352 @@
+// Package overlay holds what one transaction writes, in memory, on top of a
+// database: look-ups and iterators see both, and a commit writes all of it in an
+// order that Pebble's memtable takes fast.
+//
+// Pebble's own indexed batch keeps its keys sorted at all times, and passes them
+// to the memtable in the order in which they were written. An [Overlay] sorts
+// once, at the commit. The memtable remembers where it inserted last, so keys
+// that come sorted, table by table, cost it much less: see docs/performance.md.
+//
+// It does not decide anything, and it is not safe for concurrent use.
+package overlay
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"hash/maphash"
+	"io"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"trackway/internal/store/format"
+)
+
+const (
+	// fewItems is how many items are searched one by one, without an index.
+	fewItems = 8
+
+	// Memory beyond these bounds is given back after a transaction.
+	usualBytes = 1 << 20 // of keys and values
+	usualItems = 1 << 14
+)
+
+// Overlay is what a transaction has staged so far. It is used for one
+// transaction after the other: [Overlay.Commit] or [Overlay.Reset] ends one. It
+// keeps copies of the keys and values it is given.
+//
+// Cost, once its memory has grown to what transactions need: no allocation, one
+// copy of a log record, two copies of anything else.
+type Overlay struct {
+	db *pebble.DB
+
+	// Log records go right into the batch to commit, because they come first
+	// there and in order. All others become items.
+	b     *pebble.Batch // nil until something is staged
+	first uint64        // the sequence number of the first log record in b
+	logs  []place       // their values in b, one for each number from first on
+	stray bool          // a log record is an item: it was changed or deleted, and so are all that follow
+
+	items  []item
+	data   []byte   // keys and values of the items; what was overwritten stays until the end
+	index  []uint32 // a hash table of places in items, plus 1; empty up to fewItems
+	filter [64]uint64
+	seed   maphash.Seed
+
+	ranges []*pebble.Batch // behind iterators
+}
+
+// place is a value in a batch.
+type place struct{ from, to uint32 }
+
+// item is a key, with its value or deleted.
+type item struct {
+	order uint64 // the first 8 bytes after the table, to compare fast
+	hash  uint32
+	key   place // in data; the value follows it
+	value int32 // length of the value, -1: the key is deleted
+	from  uint32
+}
+
+// New returns an overlay on a database.
+func New(db *pebble.DB) *Overlay { return &Overlay{db: db, seed: maphash.MakeSeed()} }
+
+// Set stages a key and its value. It returns nil, and ignores the options, as a
+// batch does.
+func (o *Overlay) Set(key, value []byte, _ *pebble.WriteOptions) error {
+	if !o.stray && len(key) == 9 && key[0] == format.TableLog {
+		seq := binary.BigEndian.Uint64(key[1:])
+		if len(o.logs) == 0 {
+			o.first = seq
+		}
+		if seq == o.first+uint64(len(o.logs)) {
+			return o.log(key, value)
+		}
+	}
+	o.put(key, value, int32(len(value)))
+	return nil
+}
+
+// Delete stages that a key goes. It returns nil, and ignores the options.
+func (o *Overlay) Delete(key []byte, _ *pebble.WriteOptions) error {
+	o.put(key, nil, -1)
+	return nil
+}
+
+func (o *Overlay) log(key, value []byte) error {
+	if o.b == nil {
+		o.b = o.db.NewBatch()
+	}
+	if err := o.b.Set(key, value, nil); err != nil {
+		return err
+	}
+	end := o.b.Len()
+	o.logs = append(o.logs, place{uint32(end - len(value)), uint32(end)})
+	return nil
+}
+
+func (o *Overlay) put(key, value []byte, size int32) {
+	hash := uint32(maphash.Bytes(o.seed, key))
+	if it := o.find(key, hash); it != nil {
+		it.from, it.value = uint32(len(o.data)), size
+		o.data = append(o.data, value...)
+		return
+	}
+	it := item{order: order(key), hash: hash, value: size}
+	it.key.from = uint32(len(o.data))
+	o.data = append(o.data, key...)
+	it.key.to = uint32(len(o.data))
+	it.from = it.key.to
+	o.data = append(o.data, value...)
+	o.items = append(o.items, it)
+	word, bit := slot(key[0], it.order)
+	o.filter[word] |= bit
+	o.stray = o.stray || key[0] == format.TableLog
+	o.indexLast()
+}
+
+// order returns the first 8 bytes of a key after its table, as a number that
+// sorts as they do.
+func order(key []byte) uint64 {
+	if len(key) >= 9 {
+		return binary.BigEndian.Uint64(key[1:])
+	}
+	var b [8]byte
+	copy(b[:], key[1:])
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// slot returns the bit of the filter for keys that begin alike.
+func slot(table byte, order uint64) (word int, bit uint64) {
+	h := (order ^ uint64(table)<<56) * 0x9e3779b97f4a7c15 >> 52
+	return int(h >> 6), 1 << (h & 63)
+}
+
+func (o *Overlay) indexLast() {
+	switch n := len(o.items); {
+	case n <= fewItems:
+	case 2*n > len(o.index):
+		o.index = append(o.index[:0], make([]uint32, 8*n)...)
+		for i := range o.items {
+			o.enter(i)
+		}
+	default:
+		o.enter(n - 1)
+	}
+}
+
+func (o *Overlay) enter(i int) {
+	at := int(o.items[i].hash % uint32(len(o.index)))
+	for o.index[at] != 0 {
+		if at++; at == len(o.index) {
+			at = 0
+		}
+	}
+	o.index[at] = uint32(i + 1)
+}
+
+// find returns the item of a key, nil if there is none.
+func (o *Overlay) find(key []byte, hash uint32) *item {
+	if len(o.items) <= fewItems {
+		for i := range o.items {
+			if it := &o.items[i]; it.hash == hash && bytes.Equal(o.key(it), key) {
+				return it
+			}
+		}
+		return nil
+	}
+	for at := int(hash % uint32(len(o.index))); o.index[at] != 0; {
+		if it := &o.items[o.index[at]-1]; it.hash == hash && bytes.Equal(o.key(it), key) {
+			return it
+		}
+		if at++; at == len(o.index) {
+			at = 0
+		}
+	}
+	return nil
+}
+
+func (o *Overlay) key(it *item) []byte { return o.data[it.key.from:it.key.to] }
+
+func (o *Overlay) value(it *item) []byte {
+	end := it.from + uint32(max(it.value, 0))
+	return o.data[it.from:end:end]
+}
+
+// Count returns how many keys are staged.
+func (o *Overlay) Count() int { return len(o.logs) + len(o.items) }
+
+// nothing closes what needs no closing.
+type nothing struct{}
+
+func (nothing) Close() error { return nil }
+
+// Get returns the value of a key: the staged one, or the database's. It must not
+// be changed, and is valid until the closer is closed, or the transaction ends.
+// Errors: [pebble.ErrNotFound]; those of the database.
+func (o *Overlay) Get(key []byte) (value []byte, closer io.Closer, err error) {
+	if it := o.find(key, uint32(maphash.Bytes(o.seed, key))); it != nil {
+		if it.value < 0 {
+			return nil, nil, pebble.ErrNotFound
+		}
+		return o.value(it), nothing{}, nil
+	}
+	if len(o.logs) > 0 && len(key) == 9 && key[0] == format.TableLog {
+		if i := binary.BigEndian.Uint64(key[1:]) - o.first; i < uint64(len(o.logs)) {
+			return o.logValue(int(i)), nothing{}, nil
+		}
+	}
+	return o.db.Get(key)
+}
+
+func (o *Overlay) logValue(i int) []byte {
+	return o.b.Repr()[o.logs[i].from:o.logs[i].to:o.logs[i].to]
+}
+
+// NewIter returns an iterator over what the database and the overlay hold at the
+// call. It is to be closed before the transaction ends. REQUIRES: the options
+// have both bounds. Cost: that of an iterator over the database; if a key is
+// staged that begins as the bounds do, also a step for each staged key, and an
+// insertion for each one within the bounds.
+func (o *Overlay) NewIter(options *pebble.IterOptions) (*pebble.Iterator, error) {
+	low, high := options.LowerBound, options.UpperBound
+	if !o.may(low, high) {
+		return o.db.NewIter(options)
+	}
+	var b *pebble.Batch // what is staged within the bounds
+	stage := func(key, value []byte, deleted bool) error {
+		if bytes.Compare(key, low) < 0 || bytes.Compare(key, high) >= 0 {
+			return nil
+		}
+		if b == nil {
+			b = o.db.NewIndexedBatch()
+			o.ranges = append(o.ranges, b)
+		}
+		if deleted {
+			return b.Delete(key, nil)
+		}
+		return b.Set(key, value, nil)
+	}
+	if low[0] <= format.TableLog && high[0] >= format.TableLog {
+		for i := range o.logs {
+			if err := stage(format.AppendLogKey(nil, o.first+uint64(i)), o.logValue(i), false); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i := range o.items {
+		it := &o.items[i]
+		if err := stage(o.key(it), o.value(it), it.value < 0); err != nil {
+			return nil, err
+		}
+	}
+	if b == nil {
+		return o.db.NewIter(options)
+	}
+	return b.NewIter(options)
+}
+
+// may reports whether something within these bounds may be staged.
+func (o *Overlay) may(low, high []byte) bool {
+	if low[0] == format.TableLog || high[0] != low[0] || len(low) < 9 {
+		return true
+	}
+	// All keys within the bounds begin as low does, or the filter cannot tell.
+	begins := order(low)
+	if end := order(high); end != begins && (end != begins+1 || len(high) > 9) {
+		return true
+	}
+	word, bit := slot(low[0], begins)
+	return o.filter[word]&bit != 0
+}
+
+// Commit commits what is staged as one batch, and ends the transaction, also if
+// it fails: log records first, in order; then the entries of timelines; then the
+// rest. Both are sorted by key, and no key comes twice but a log record that was
+// written twice.
+func (o *Overlay) Commit(options *pebble.WriteOptions) error {
+	defer o.Reset()
+	if err := o.finish(); err != nil {
+		return err
+	}
+	return o.b.Commit(options)
+}
+
+// finish puts the items into the batch.
+func (o *Overlay) finish() error {
+	if o.b == nil {
+		o.b = o.db.NewBatch()
+	}
+	slices.SortFunc(o.items, o.compare)
+	for i := range o.items {
+		it := &o.items[i]
+		var err error
+		if it.value < 0 {
+			err = o.b.Delete(o.key(it), nil)
+		} else {
+			err = o.b.Set(o.key(it), o.value(it), nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare orders the entries of timelines before all others.
+func (o *Overlay) compare(a, b item) int {
+	ka, kb := o.key(&a), o.key(&b)
+	if ka[0] != kb[0] {
+		if ka[0] == format.TableTimeline {
+			return -1
+		} else if kb[0] == format.TableTimeline {
+			return 1
+		}
+		return cmp.Compare(ka[0], kb[0])
+	}
+	if a.order != b.order {
+		return cmp.Compare(a.order, b.order)
+	}
+	return bytes.Compare(ka, kb)
+}
+
+// Reset forgets what is staged. What was committed stays committed.
+func (o *Overlay) Reset() {
+	for i, b := range o.ranges {
+		_ = b.Close() // gives memory back
+		o.ranges[i] = nil
+	}
+	if o.b != nil {
+		_ = o.b.Close()
+		o.b = nil
+	}
+	o.ranges, o.logs, o.items, o.data, o.index = o.ranges[:0], o.logs[:0], o.items[:0], o.data[:0], o.index[:0]
+	o.filter, o.stray = [64]uint64{}, false
+	if cap(o.data) > usualBytes {
+		o.data = nil
+	}
+	if cap(o.items) > usualItems || cap(o.logs) > usualItems {
+		o.items, o.logs, o.index = nil, nil, nil
+	}
+}

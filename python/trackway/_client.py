@@ -141,9 +141,9 @@ class Client:
 
     def _begin(self) -> None:
         """Makes all that changes, as it is at first."""
-        # Guards what follows. The queue's writes are done under it; requests and
-        # the owner's functions are not. It is reentrant, for the sake of signal
-        # handlers.
+        # Guards what follows. The queue is written under it; requests are made
+        # and the owner's functions are called without it. It is reentrant, so
+        # that a signal handler may call the client.
         self._changed = threading.Condition(threading.RLock())
         self._troubles: List[Exception] = []  # to be told
         self._queue = Queue(self._directory, self._sync, self._troubles.append)
@@ -507,7 +507,8 @@ class Client:
         """Sends the next batch, and returns False if the time is over before
         all of it is settled.
         """
-        # The turn comes before the batch, so that the batch is as full as it can be.
+        # The turn comes before the batch, so that the batch is as full as can
+        # be.
         if self._turn(self._transport, self._pause) is None:
             return False
         with self._changed:
@@ -676,8 +677,8 @@ class Client:
         if unlisted:
             self._fleet.keep()
 
-    # What the owner is told. It is told without the lock, so that its functions
-    # may take their time and call the client.
+    # Reports to the owner's functions. They are called without the lock, so
+    # that they may take their time and call the client.
 
     def _refuse(self, command: Command, code: str, reason: str) -> bool:
         """Counts and tells a command that will never be delivered."""

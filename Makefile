@@ -114,7 +114,8 @@ js/node_modules/.installed: js/package-lock.json
 python: python/.venv/.installed ## build python/dist, the SDK for Python, and test it against the real server
 	cp LICENSE python/LICENSE
 	cd python && rm -rf build dist && .venv/bin/mypy --no-error-summary && \
-		.venv/bin/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist . && rm -rf build *.egg-info && \
+		.venv/bin/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist . && \
+		rm -rf build *.egg-info && \
 		TRACKWAY_WHEEL=$$(ls dist/*.whl) .venv/bin/python -W error -W default::DeprecationWarning -m unittest discover -s tests -t .
 
 .PHONY: no-python

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import fractions
 import logging
 import os
 import shutil
@@ -84,6 +85,7 @@ class Commands(Case):
             "at": moment,
             "t": (1, 2),
             "s": {3},
+            "r": fractions.Fraction(1, 2),
             "half": "\ud800",
         }
         client.track("values", properties, ids={"registered": number})
@@ -97,6 +99,7 @@ class Commands(Case):
             "at": "2026-01-02T03:04:05+00:00",
             "t": [1, 2],
             "s": [3],
+            "r": 0.5,
             "half": "\ud800",
         }
         self.assertEqual(data["properties"], want)

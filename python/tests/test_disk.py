@@ -125,6 +125,25 @@ os.kill(os.getpid(), signal.SIGKILL)
         self.delivered(client, 5)
         self.assertEqual(self.up.numbers, list(range(5)))
 
+    def test_a_child_that_can_begin_no_journal_tries_once(self) -> None:
+        told: List[Exception] = []
+        client = self.client(self.up.url, directory=self.dir, on_trouble=told.append, flush_interval=PATIENCE)
+        client._forked()
+        with mock.patch.object(
+            _journal.Journal, "create", side_effect=OSError(errno.EMFILE, "too many files")
+        ):
+            self.track(client, range(3))
+        self.assertEqual((len(told), client.report.kept), (1, False))
+        self.delivered(client, 3)
+        self.track(client, [3])
+        self.assertTrue(client.report.kept)
+
+    def test_files_that_cannot_be_locked(self) -> None:
+        with mock.patch.object(_journal, "_lock", side_effect=OSError(errno.ENOLCK, "No locks available")):
+            with self.assertRaises(OSError):
+                self.client(self.up.url, directory=self.dir)
+        self.assertEqual(files(self.dir), [])
+
     def test_sync(self) -> None:
         synced: List[int] = []
         client = self.client(self.up.url, directory=self.dir, sync=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import numbers
 import uuid
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import Any, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 from ._types import Ids, Properties, Timestamp
 
@@ -35,7 +36,7 @@ def encode(
     the same bytes.
     """
     check_ids(ids)
-    data: dict[str, Any] = {"customer_ids": dict(ids)}
+    data: Dict[str, Any] = {"customer_ids": dict(ids)}
     if event_type is not None:
         check_type(event_type)
         data["event_type"] = event_type
@@ -49,24 +50,30 @@ def encode(
 
 def dump(value: Any) -> bytes:
     """Returns a value as JSON."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
     try:
-        return text.encode()
+        return _encode(value).encode()
     except UnicodeEncodeError:  # half a surrogate pair: JSON has an escape for it
-        return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain).encode()
+        return _encode_ascii(value).encode()
 
 
 def _plain(value: Any) -> Any:
     """Returns the JSON form of a value for which the json module has none."""
     if isinstance(value, (date, time)):  # a datetime is a date
         return value.isoformat()
-    if isinstance(value, Decimal):
+    if isinstance(value, numbers.Integral):  # NumPy's, for example
+        return int(value)
+    if isinstance(value, (numbers.Real, Decimal)):
         return float(value)
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, (set, frozenset)):
         return list(value)
     raise TypeError(f"a {type(value).__name__} has no form in JSON")
+
+
+_options: Dict[str, Any] = {"allow_nan": False, "separators": (",", ":"), "default": _plain}
+_encode = json.JSONEncoder(ensure_ascii=False, **_options).encode
+_encode_ascii = json.JSONEncoder(**_options).encode
 
 
 def check_ids(ids: Ids) -> None:
@@ -199,8 +206,3 @@ def seconds(micros: int) -> str:
     """Writes a time as the API does: seconds with up to six decimals."""
     whole, fraction = divmod(micros, 1_000_000)
     return f"{whole}.{fraction:06d}".rstrip("0") if fraction else str(whole)
-
-
-def decode(commands: Sequence[bytes]) -> List[Any]:
-    """Returns commands as they were before they were encoded."""
-    return [json.loads(command) for command in commands]

@@ -144,18 +144,23 @@ def _claim(path: str) -> Optional[Journal]:
         fd = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     except OSError:
         return None  # another process was faster
-    if _owned(fd, path):
-        return Journal(path, fd, False)
-    os.close(fd)
-    return None
+    owned = False
+    try:
+        owned = _owned(fd, path)
+    finally:
+        if not owned:
+            os.close(fd)
+    return Journal(path, fd, False) if owned else None
 
 
 def _owned(fd: int, path: str) -> bool:
-    """Locks a file, and reports whether it could, and the file is still there."""
+    """Locks a file, and reports whether that worked and the file is still
+    there. Raises OSError if files cannot be locked.
+    """
     try:
         _lock(fd)
         return os.path.samestat(os.fstat(fd), os.stat(path))
-    except OSError:
+    except (BlockingIOError, PermissionError, FileNotFoundError):
         return False
 
 

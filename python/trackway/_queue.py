@@ -35,7 +35,8 @@ class Queue:
         self._waiting: Deque[Tuple[int, bytes]] = deque()
         self._taken: List[Tuple[int, bytes]] = []
         self._journal: Optional[Journal] = None
-        self._broken: Optional[Journal] = None  # which holds some of what is here
+        self._failed = False  # the journal cannot be written
+        self._broken: Optional[Journal] = None  # the one that failed, which holds some of what is here
         self._closed = False
 
     def __len__(self) -> int:
@@ -70,7 +71,7 @@ class Queue:
 
     def push(self, command: bytes) -> None:
         """Adds a command at the end."""
-        if self._directory and not self._journal and not self._broken:  # a forked process begins its own
+        if self._directory and not self._journal and not self._failed:  # a forked process begins its own
             self._attempt(self._begin)
         number = self._add(command)
         journal = self._journal
@@ -117,7 +118,7 @@ class Queue:
         if self._closed:
             return
         self._closed = True
-        if self._broken is not None:
+        if self._failed and (self._waiting or self._taken):
             self._attempt(self._begin)  # there may be room by now
         if self._journal is not None and not self._waiting and not self._taken:
             self._attempt(self._journal.remove)
@@ -125,9 +126,11 @@ class Queue:
 
     def _note(self) -> None:
         """Notes in the journal how far the commands are settled."""
-        if self._broken is not None and not self._waiting:
-            self._broken.remove()
-            self._broken = None
+        if self._failed and not self._waiting and not self._closed:  # the next command begins a journal
+            self._failed = False
+            if self._broken is not None:
+                self._broken.remove()
+                self._broken = None
         if self._journal is None or self._closed:
             return
         if self._journal.size > 2 * self.size + _SLACK:
@@ -141,7 +144,7 @@ class Queue:
         for old in (self._journal, self._broken):
             if old is not None:
                 old.remove()
-        self._journal, self._broken = fresh, None
+        self._journal, self._broken, self._failed = fresh, None, False
 
     def _attempt(self, write: Callable[[], None]) -> None:
         """Does something with the journal. If that fails, the queue continues
@@ -150,6 +153,7 @@ class Queue:
         try:
             write()
         except OSError as error:
+            self._failed = True
             if self._journal is not None:
                 self._broken, self._journal = self._journal, None
             self._trouble(error)

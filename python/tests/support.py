@@ -69,6 +69,7 @@ class Reply:
         headers: Optional[Dict[str, str]] = None,
         cut: bool = False,
         hold: Optional[threading.Event] = None,
+        ends: bool = False,
     ) -> None:
         self.status = status
         self.body = (
@@ -81,6 +82,7 @@ class Reply:
         self.headers = headers or {}
         self.cut = cut  # half of it
         self.hold = hold  # it is not sent before
+        self.ends = ends  # the connection ends with it, and it does not say so
 
 
 def ok(request: Request, *rejected: int) -> Reply:
@@ -177,6 +179,7 @@ def send(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
     handler.send_header("Content-Length", str(len(reply.body)))
     handler.end_headers()
     handler.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
+    handler.close_connection = handler.close_connection or reply.ends
     if reply.cut:
         reset(handler)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import decimal
 import fractions
 import logging
 import os
+import select
 import shutil
 import ssl
 import subprocess
@@ -17,7 +19,7 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any, Callable, Dict, List
 from unittest import mock
 
-from trackway import AnswerError, Client, Rejection
+from trackway import AnswerError, Client, Rejection, _servers
 
 from .support import JANE, KEY, PATIENCE, PROJECT, Case, Reply, Request, ok
 
@@ -291,6 +293,16 @@ class Refusals(Case):
         )
         self.assertEqual(fake.numbers, [0, 3, 4])
 
+    def test_no_room_behind_what_is_on_its_way(self) -> None:
+        told = self.told()
+        client, fake, hold = self.full("drop_oldest", told)
+        self.assertFalse(client.track("step", {"n": 3, "text": "x" * 400}, ids=JANE))
+        hold.set()
+        self.delivered(client, 1)
+        self.assertEqual(
+            [(r.code, r.command["data"]["properties"]["n"]) for r in told], [("full", n) for n in (1, 2, 3)]
+        )
+
     def test_block(self) -> None:
         client, fake, hold = self.full("block", self.told())
         blocked = threading.Thread(target=self.track, args=(client, [3]))
@@ -468,20 +480,21 @@ class Outages(Case):
 
         self.addCleanup(ended.set)
         with mock.patch.object(support, "send", slowly):
-            client = self.client(fake.url, timeout=0.2, on_trouble=told.append)
+            client = self.client(fake.url, timeout=1, on_trouble=told.append)
             self.track(client, [1])
             self.delivered(client, 1)
-        self.assertIn("no answer within 0.2 s", [str(e) for e in told])
+        self.assertIn("no answer within 1 s", [str(e) for e in told])
 
     def test_close_does_not_wait_for_an_answer(self) -> None:
         hold = threading.Event()
         self.addCleanup(hold.set)
         fake = self.fake(lambda request: Reply(200, hold=hold))
-        client = self.client(fake.url)
+        client = self.client(fake.url, on_trouble=lambda trouble: self.fail(str(trouble)))
         self.track(client, [1])
         fake.await_requests(1)
-        report = client.close(0)
-        self.assertEqual((report.delivered, report.pending), (0, 1))
+        with self.assertNoLogs("trackway") if hasattr(self, "assertNoLogs") else contextlib.nullcontext():
+            report = client.close(0)
+        self.assertEqual((report.delivered, report.pending, report.failed), (0, 1, 0))
         self.assertFalse([t for t in threading.enumerate() if t.name == "trackway"])
         self.assertEqual(client.close(0), report)
 
@@ -497,6 +510,18 @@ class Outages(Case):
         for n in range(3):
             self.track(client, [n])
             self.delivered(client, n + 1)
+        self.assertEqual((client.report.failed, fake.connections), (0, 2))
+
+    def test_a_connection_that_ended_meanwhile_is_no_failure(self) -> None:
+        fake = self.fake([Reply(200, {"results": [{"success": True}]}, ends=True)])
+        client = self.client(fake.url)
+        self.track(client, [1])
+        self.delivered(client, 1)
+        connection = client._transport._connection
+        assert connection is not None
+        self.assertTrue(select.select([connection.sock], [], [], PATIENCE)[0])
+        self.track(client, [2])
+        self.delivered(client, 2)
         self.assertEqual((client.report.failed, fake.connections), (0, 2))
 
     def test_warnings_hold_no_secrets(self) -> None:
@@ -580,6 +605,16 @@ class Servers(Case):
             self.delivered(client, n)
         self.assertEqual(len(bad.requests), 1)
 
+    def test_what_is_known_of_others_ends_with_the_server(self) -> None:
+        one, two = "http://one", "http://two"
+        fleet = _servers.Fleet([one, two], False, "", "", 30)
+        for url in (one, two, one):
+            fleet.moved(url)
+            server, _ = fleet.next(0)
+            assert server is not None
+            self.assertEqual((server.url, server.pace.cost), (url, 1))
+            server.pace.cost = 40
+
     def test_the_list(self) -> None:
         listing: Dict[str, Any] = {"servers": []}
 
@@ -600,12 +635,14 @@ class Servers(Case):
         target = self.fake()
         first = self.fake(lambda request: Reply(307, headers={"Location": target.url + request.path}))
         client = self.client(first.url)
-        self.assertEqual(client.time(), 1.5)
         self.track(client, [1])
         self.delivered(client, 1)
         self.track(client, [2])
         self.delivered(client, 2)
         self.assertEqual((len(first.requests), client.server), (1, target.url))
+        client = self.client(first.url)
+        self.assertEqual(client.time(), 1.5)
+        self.assertEqual((len(first.requests), client.server), (2, target.url))
 
     def test_a_redirect_to_itself(self) -> None:
         fake = self.fake(

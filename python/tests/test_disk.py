@@ -144,6 +144,14 @@ os.kill(os.getpid(), signal.SIGKILL)
                 self.client(self.up.url, directory=self.dir)
         self.assertEqual(files(self.dir), [])
 
+    def test_a_file_that_is_gone_is_not_owned(self) -> None:
+        path = Path(self.folder()) / "file"
+        with path.open("wb") as file:
+            path.unlink()
+            self.assertFalse(_journal._owned(file.fileno(), str(path)))  # another process has removed it
+            path.write_text("")
+            self.assertFalse(_journal._owned(file.fileno(), str(path)))
+
     def test_sync(self) -> None:
         synced: List[int] = []
         client = self.client(self.up.url, directory=self.dir, sync=True)

@@ -121,6 +121,30 @@ class Forks(Case):
         self.delivered(heir, 1)
         self.assertEqual(up.numbers, [1, 0])
 
+    def test_the_child_does_not_hold_the_journal_of_its_parent(self) -> None:
+        folder = self.folder()
+        up = self.fake()
+        client = self.client(
+            self.fake(lambda request: Reply(503)).url, directory=folder, flush_interval=PATIENCE
+        )
+        self.track(client, [0])
+        child_reads, writes = os.pipe()
+        reads, child_writes = os.pipe()
+
+        def child() -> None:
+            os.write(child_writes, b"!")
+            os.read(child_reads, 1)
+
+        pid = in_child(child)
+        os.read(reads, 1)  # it runs, and lives until it is told to end
+        self.assertEqual(client.close(0).pending, 1)
+        heir = self.client(up.url, directory=folder)
+        self.delivered(heir, 1)
+        os.write(writes, b"!")
+        self.await_child(pid)
+        for fd in (child_reads, writes, reads, child_writes):
+            os.close(fd)
+
     def test_the_children_of_multiprocessing(self) -> None:
         fake = self.fake()
         client = self.client(fake.url, flush_interval=PATIENCE)

@@ -20,6 +20,9 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 # missing. The tests of the SDK for browsers and Node need that Node, too.
 NPM := $(shell node -e 'const [a, b] = process.versions.node.split("."); process.exit(a * 100 + +b < 2019 ? 1 : 0)' 2>/dev/null && command -v npm)
 
+# The SDK for Python is tested with any Python from 3.9 on.
+PYTHON := $(shell python3 -c "import sys; sys.exit(sys.version_info < (3, 9))" 2>/dev/null && command -v python3)
+
 .PHONY: help
 help: ## print this help
 	@echo 'Usage: make TARGET [VARIABLE=VALUE]'
@@ -69,7 +72,7 @@ TRACKWAY_REQUIRE ?= curl $(if $(shell command -v node),node) $(if $(shell comman
 	$(if $(shell command -v nginx),nginx) $(if $(shell command -v caddy),caddy)
 
 .PHONY: test
-test: test-deps test-js $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
+test: test-deps test-js $(if $(PYTHON),python,no-python) $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
 	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 20m $(PKG)
 
 # A test that lacks something skips and says so (`-v` shows it). Slow tests do
@@ -109,6 +112,25 @@ no-sdk:
 js/node_modules/.installed: js/package-lock.json
 	@./tools/install-packages npm:npm
 	cd js && npm ci --silent --no-audit --no-fund
+	cp $< $@
+
+# The tests install the wheel into an environment of their own. They need no more than Python and Go.
+.PHONY: python
+python: python/.venv/.installed ## build python/dist, the SDK for Python, and test it against the real server
+	cp LICENSE python/LICENSE
+	cd python && rm -rf build dist && .venv/bin/mypy --no-error-summary && \
+		.venv/bin/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist . && \
+		rm -rf build *.egg-info && \
+		TRACKWAY_WHEEL=$$(ls dist/*.whl) .venv/bin/python -W error -W default::DeprecationWarning -m unittest discover -s tests -t .
+
+.PHONY: no-python
+no-python:
+	@echo 'There is no Python 3.9 or newer: the SDK for Python is not tested.'
+
+python/.venv/.installed: python/requirements-dev.txt
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || ./tools/install-packages python3-venv:python3-venv
+	python3 -m venv --clear python/.venv
+	python/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	cp $< $@
 
 .PHONY: lint

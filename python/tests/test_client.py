@@ -1,0 +1,758 @@
+"""The client against a server that misbehaves."""
+
+from __future__ import annotations
+
+import contextlib
+import decimal
+import fractions
+import logging
+import os
+import select
+import shutil
+import ssl
+import subprocess
+import threading
+import time
+import unittest
+import uuid
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, Callable, Dict, List
+from unittest import mock
+
+from trackway import AnswerError, Client, Rejection, _servers
+
+from .support import JANE, KEY, PATIENCE, PROJECT, Case, Reply, Request, ok
+
+
+class Commands(Case):
+    """What is sent."""
+
+    def test_an_event(self) -> None:
+        fake = self.fake()
+        client = self.client(fake.url + "/")
+        before = time.time_ns() // 1000
+        self.assertTrue(client.track("purchase", {"total": 7.99, "names": ["Jané"]}, ids=JANE))
+        self.delivered(client, 1)
+        request, command = fake.requests[0], fake.commands[0]
+        self.assertEqual(request.path, f"/track/v2/projects/{PROJECT}/batch")
+        self.assertEqual(request.headers["Authorization"], "Token " + KEY)
+        self.assertEqual(request.headers["Content-Type"], "application/json")
+        self.assertIn("Content-Length", request.headers)
+        self.assertEqual(command["name"], "customers/events")
+        data = command["data"]
+        self.assertTrue(before <= round(data.pop("timestamp") * 1e6) <= time.time_ns() // 1000)
+        self.assertEqual(
+            data,
+            {
+                "customer_ids": JANE,
+                "event_type": "purchase",
+                "properties": {"total": 7.99, "names": ["Jané"]},
+            },
+        )
+        self.assertEqual(client.server, fake.url)
+
+    def test_updates(self) -> None:
+        fake = self.fake()
+        client = self.client(fake.url)
+        client.update({"plan": "pro"}, ids=JANE, timestamp=1.5)
+        client.identify(
+            "jane",
+            ids={"cookie": ["a", "b"]},
+            timestamp=datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=1))),
+        )
+        client.identify({"cookie": 7}, {"a": None}, timestamp=3.000001)
+        self.delivered(client, 3)
+        self.assertEqual({command["name"] for command in fake.commands}, {"customers"})
+        self.assertEqual(
+            [command["data"] for command in fake.commands],
+            [
+                {"customer_ids": JANE, "properties": {"plan": "pro"}, "update_timestamp": 1.5},
+                {
+                    "customer_ids": {"cookie": ["a", "b"], "registered": "jane"},
+                    "update_timestamp": 1767308400,
+                },
+                {"customer_ids": {"cookie": 7}, "properties": {"a": None}, "update_timestamp": 3.000001},
+            ],
+        )
+
+    def test_values_of_python(self) -> None:
+        fake = self.fake()
+        client = self.client(fake.url)
+        number = uuid.UUID(int=1)
+        day, moment = date(2026, 1, 2), datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+        properties = {
+            "d": decimal.Decimal("7.99"),
+            "u": number,
+            "day": day,
+            "at": moment,
+            "t": (1, 2),
+            "s": {3},
+            "r": fractions.Fraction(1, 2),
+            "half": "\ud800",
+        }
+        client.track("values", properties, ids={"registered": number})
+        self.delivered(client, 1)
+        data = fake.commands[0]["data"]
+        self.assertEqual(data["customer_ids"], {"registered": str(number)})
+        want = {
+            "d": 7.99,
+            "u": str(number),
+            "day": "2026-01-02",
+            "at": "2026-01-02T03:04:05+00:00",
+            "t": [1, 2],
+            "s": [3],
+            "r": 0.5,
+            "half": "\ud800",
+        }
+        self.assertEqual(data["properties"], want)
+
+    def test_equal_calls_are_two_events(self) -> None:
+        fake = self.fake()
+        client = self.client(fake.url)
+        with mock.patch("time.time_ns", return_value=1_700_000_000_000_000_000):
+            self.track(client, [1] * 60)
+        self.delivered(client, 60)
+        self.assertEqual(len({command["data"]["timestamp"] for command in fake.commands}), 60)
+
+    def test_the_maps_are_not_kept(self) -> None:
+        fake = self.fake()
+        client = self.client(fake.url, flush_interval=PATIENCE)
+        properties, ids = {"n": 1}, dict(JANE)
+        client.track("step", properties, ids=ids)
+        properties["n"] = 2
+        ids.clear()
+        self.delivered(client, 1)
+        self.assertEqual(fake.numbers, [1])
+
+    def test_batches(self) -> None:
+        fake = self.fake()
+        client = self.client(fake.url, flush_interval=PATIENCE)
+        self.track(client, range(50))
+        fake.await_requests(1)  # without a flush: it is full
+        self.track(client, range(50, 170))
+        self.delivered(client, 170)
+        self.assertEqual(fake.numbers, list(range(170)))
+        self.assertLessEqual(max(len(request.commands) for request in fake.requests), 50)
+        self.assertTrue(fake.requests[0].packed)
+        self.assertEqual(fake.connections, 1)
+
+    def test_a_batch_of_one_is_not_compressed(self) -> None:
+        fake = self.fake()
+        client = self.client(fake.url)
+        self.track(client, [1])
+        fake.await_requests(1)
+        self.delivered(client, 1)
+        self.assertFalse(fake.requests[0].packed)
+
+    def test_a_private_key(self) -> None:
+        fake = self.fake()
+        client = self.client(fake.url, key_id="id", secret="secret")
+        self.track(client, [1])
+        self.delivered(client, 1)
+        self.assertEqual(fake.requests[0].headers["Authorization"], "Basic aWQ6c2VjcmV0")
+
+
+class Refusals(Case):
+    """What is never delivered, and how that is told."""
+
+    def told(self) -> List[Rejection]:
+        return []
+
+    def test_invalid(self) -> None:
+        fake, told = self.fake(), self.told()
+        client = self.client(fake.url, on_reject=told.append)
+        circle: Dict[str, Any] = {}
+        nobody: Any = None
+        circle["circle"] = circle
+        calls: List[Callable[[], bool]] = [
+            lambda: client.track("", ids=JANE),
+            lambda: client.track("x" * 257, ids=JANE),
+            lambda: client.track("a", ids={}),
+            lambda: client.track("a", ids={"registered": " "}),
+            lambda: client.track("a", ids={"registered": "\ud800"}),
+            lambda: client.track("a", ids=nobody),
+            lambda: client.track("a", {"n": float("nan")}, ids=JANE),
+            lambda: client.track("a", {"n": decimal.Decimal("NaN")}, ids=JANE),
+            lambda: client.track("a", {"n": object()}, ids=JANE),
+            lambda: client.track("a", circle, ids=JANE),
+            lambda: client.track("a", {"text": "x" * 800_000}, ids=JANE),
+            lambda: client.track("a", ids=JANE, timestamp=float("nan")),
+            lambda: client.track("a", ids=JANE, timestamp=-1),
+            lambda: client.track("a", ids=JANE, timestamp=10**400),
+            lambda: client.track("a", ids=JANE, timestamp=datetime(2201, 1, 2)),
+            lambda: client.track("a", ids=JANE, timestamp=True),
+            lambda: client.update({"a": object()}, ids=JANE),
+        ]
+        for call in calls:
+            self.assertIs(call(), False)
+        self.assertEqual([r.code for r in told], ["invalid"] * len(calls))
+        self.assertTrue(all(r.reason for r in told))
+        self.assertEqual(client.close().rejected, len(calls))
+        self.assertEqual(fake.requests, [])
+
+    def test_partial_failure(self) -> None:
+        told = self.told()
+        fake = self.fake(lambda request: ok(request, 1, 3))
+        client = self.client(fake.url, flush_interval=PATIENCE, on_reject=told.append)
+        self.track(client, range(5))
+        report = client.flush(PATIENCE)
+        self.assertEqual((report.delivered, report.rejected, report.pending), (3, 2, 0))
+        self.assertEqual(
+            [(r.command["data"]["properties"]["n"], r.code, r.reason) for r in told],
+            [(1, "refused", "No."), (3, "refused", "No.")],
+        )
+        self.assertEqual(len(fake.requests), 1)
+
+    def test_one_unreadable_command(self) -> None:
+        told = self.told()
+
+        def answer(request: Request) -> Reply:
+            if any(command["data"]["properties"]["n"] == 20 for command in request.commands):
+                return Reply(400, {"success": False, "message": "Invalid JSON"})
+            return ok(request)
+
+        fake = self.fake(answer)
+        client = self.client(fake.url, flush_interval=PATIENCE, on_reject=told.append)
+        self.track(client, range(50))
+        report = client.flush(PATIENCE)
+        self.assertEqual((report.delivered, report.rejected), (49, 1))
+        self.assertEqual(
+            [(r.command["data"]["properties"]["n"], r.reason) for r in told], [(20, "Invalid JSON")]
+        )
+
+    def test_unreadable_results(self) -> None:
+        fake = self.fake(
+            [Reply(body={"results": [{"success": True}, {}, {"success": True}], "success": True})]
+        )
+        client = self.client(fake.url, flush_interval=PATIENCE)
+        self.track(client, range(3))
+        self.delivered(client, 3)
+        self.assertEqual(fake.numbers, [0, 1, 2, 1])
+
+    def test_functions_that_raise_and_call_back(self) -> None:
+        closed = threading.Event()
+        client: Client
+
+        def told(rejection: Rejection) -> None:
+            n = rejection.command["data"]["properties"]["n"]
+            if n == 0:
+                raise RuntimeError("secret")
+            if n == 1:
+                self.assertTrue(client.track("step", {"n": 2}, ids=JANE))
+                client.flush(PATIENCE)
+            if n == 2:
+                client.close(PATIENCE)
+                closed.set()
+
+        fake = self.fake(lambda request: ok(request, *range(50)))
+        client = self.client(fake.url, flush_interval=PATIENCE, on_reject=told)
+        self.track(client, [0, 1])
+        with self.assertLogs("trackway", logging.ERROR) as logs:
+            client.flush(PATIENCE)
+            self.wait_for(closed)
+        self.assertNotIn("secret", "".join(logs.output))
+        self.assertEqual(client.close().rejected, 3)
+
+    def full(self, when_full: str, told: List[Rejection]) -> Any:
+        """Returns a client whose queue has room for three commands, its server
+        and what lets that answer. One is on its way.
+        """
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+        replies = [hold]
+
+        def answer(request: Request) -> Reply:
+            reply = ok(request)
+            reply.hold = replies.pop() if replies else None
+            return reply
+
+        fake = self.fake(answer)
+        client = self.client(fake.url, queue_bytes=500, when_full=when_full, on_reject=told.append)
+        self.track(client, [0])
+        fake.await_requests(1)
+        self.track(client, [1, 2])
+        return client, fake, hold
+
+    def test_drop_newest(self) -> None:
+        told = self.told()
+        client, fake, hold = self.full("drop_newest", told)
+        self.assertFalse(client.track("step", {"n": 3}, ids=JANE))
+        hold.set()
+        self.delivered(client, 3)
+        self.assertEqual([(r.code, r.command["data"]["properties"]["n"]) for r in told], [("full", 3)])
+        self.assertEqual(fake.numbers, [0, 1, 2])
+
+    def test_drop_oldest(self) -> None:
+        told = self.told()
+        client, fake, hold = self.full("drop_oldest", told)
+        self.track(client, [3, 4])
+        hold.set()
+        self.delivered(client, 3)
+        self.assertEqual(
+            [(r.code, r.command["data"]["properties"]["n"]) for r in told], [("full", 1), ("full", 2)]
+        )
+        self.assertEqual(fake.numbers, [0, 3, 4])
+
+    def test_no_room_behind_what_is_on_its_way(self) -> None:
+        told = self.told()
+        client, fake, hold = self.full("drop_oldest", told)
+        self.assertFalse(client.track("step", {"n": 3, "text": "x" * 400}, ids=JANE))
+        hold.set()
+        self.delivered(client, 1)
+        self.assertEqual(
+            [(r.code, r.command["data"]["properties"]["n"]) for r in told], [("full", n) for n in (1, 2, 3)]
+        )
+
+    def test_block(self) -> None:
+        client, fake, hold = self.full("block", self.told())
+        blocked = threading.Thread(target=self.track, args=(client, [3]))
+        blocked.start()
+        hold.set()
+        blocked.join(PATIENCE)
+        self.delivered(client, 4)
+        self.assertEqual(fake.numbers, [0, 1, 2, 3])
+
+    def test_close_ends_a_block(self) -> None:
+        told = self.told()
+        client, _, hold = self.full("block", told)
+        refused = threading.Event()
+
+        def track() -> None:
+            if not client.track("step", {"n": 3}, ids=JANE):
+                refused.set()
+
+        blocked = threading.Thread(target=track)
+        blocked.start()
+        client.close(0)
+        self.wait_for(refused)
+        blocked.join()
+        self.assertEqual([r.code for r in told], ["closed"])
+
+    def test_after_close(self) -> None:
+        told = self.told()
+        client = self.client(self.fake().url, on_reject=told.append)
+        client.close()
+        self.assertFalse(client.track("step", ids=JANE))
+        self.assertEqual([r.code for r in told], ["closed"])
+
+    def test_options(self) -> None:
+        wrong: List[Dict[str, Any]] = [
+            {},
+            {"url": "http://h"},
+            {"url": "http://h", "key": ""},
+            {"url": "http://h", "key": "k", "key_id": "i", "secret": "s"},
+            {"url": "http://h", "key_id": "i"},
+            {"url": "http://h", "key": "k\n"},
+            {"url": "ftp://h", "key": "k"},
+            {"url": "http://h?x", "key": "k"},
+            {"url": "http://h", "key": "k", "project": "a/b"},
+            {"url": "http://h", "key": "k", "region": "eu"},
+            {"url": "http://h", "key": "k", "batch_size": 51},
+            {"url": "http://h", "key": "k", "when_full": "wait"},
+            {"url": "http://h", "key": "k", "timeout": 0},
+            {"url": "http://h", "key": "k", "flush_interval": -1},
+            {"servers": [], "key": "k"},
+        ]
+        for options in wrong:
+            with self.subTest(options), self.assertRaises(ValueError):
+                Client(**{"project": PROJECT, **options})
+        with self.assertRaises(ValueError) as raised:
+            Client("http://user:hidden@h", project=PROJECT, key=KEY)
+        self.assertNotIn("hidden", str(raised.exception))
+
+
+class Outages(Case):
+    """What is sent again."""
+
+    def test_all_kinds_of_trouble_cost_nothing(self) -> None:
+        results = {"results": [{"success": True}] * 40, "success": True}
+        troubles = [
+            Reply(429),
+            Reply(503, {"errors": {"code": 503, "description": "No room."}}),
+            Reply(0),
+            Reply(500, b"\xff\xfe"),
+            Reply(200, "<html>Please sign in</html>"),
+            Reply(200, results, cut=True),
+            Reply(200, {"results": [], "success": True}),
+            Reply(204),
+            Reply(401, {"success": False, "error": "Access key not found"}),
+            Reply(403, "<html>"),
+            Reply(404, "default backend - 404"),
+            Reply(400, {"success": False, "error": "Invalid project id"}),
+            Reply(307, headers={"Location": "ftp://elsewhere"}),
+            Reply(200, b"x" * ((4 << 20) + 1)),
+            Reply(200, b"[" * 100_000),
+        ]
+        told: List[Exception] = []
+        fake = self.fake(list(troubles))
+        client = self.client(fake.url, flush_interval=PATIENCE, on_trouble=told.append)
+        self.track(client, range(40))
+        self.delivered(client, 40)
+        self.assertEqual(len(fake.requests), len(troubles) + 1)
+        self.assertEqual({request.body for request in fake.requests}, {fake.requests[0].body})
+        report = client.report
+        self.assertEqual(
+            (report.requests, report.limited, report.failed, report.denied),
+            (len(troubles) + 1, 1, len(troubles) - 1, 4),
+        )
+        self.assertEqual(report.last_error, "")
+        self.assertEqual(
+            [getattr(e, "status", 0) for e in told],
+            [429, 503, 0, 500, 200, 0, 200, 204, 401, 403, 404, 400, 307, 0, 200],
+        )
+        self.assertEqual(str(told[8]), "the server answers 401: Access key not found")
+        self.assertIsInstance(told[2], ConnectionError)
+
+    def test_nothing_listens(self) -> None:
+        fake = self.fake()
+        fake.close()
+        self.doCleanups()
+        refused = threading.Event()
+        client = self.client(fake.url, on_trouble=lambda _: refused.set())
+        self.track(client, [1])
+        self.wait_for(refused)
+        report = client.close(0)
+        self.assertEqual((report.delivered, report.pending, report.kept), (0, 1, False))
+        self.assertIn("refused", report.last_error)
+
+    def test_retry_after_is_kept_to(self) -> None:
+        fake = self.fake([Reply(429, headers={"Retry-After": "7"})])
+        client = self.client(fake.url)
+        waits: List[float] = []
+        client._pause = lambda seconds: self.pass_time(client, seconds, waits)  # type: ignore[method-assign]
+        self.track(client, [1])
+        self.delivered(client, 1)
+        self.assertTrue(6 < max(waits) <= 7.7, waits)
+
+    def test_pacing_is_kept_to(self) -> None:
+        fields = {"RateLimit-Policy": '"track";q=100;w=60', "RateLimit": '"track";r=2;t=40'}
+        reply = Reply(body={"results": [{"success": True}], "success": True}, headers=fields)
+        fake = self.fake([reply])
+        client = self.client(fake.url)
+        waits: List[float] = []
+        client._pause = lambda seconds: self.pass_time(client, seconds, waits)  # type: ignore[method-assign]
+        self.track(client, [1])
+        self.delivered(client, 1)
+        self.track(client, [2])
+        self.delivered(client, 2)
+        self.assertTrue(19 < max(waits) <= 22, waits)
+
+    def pass_time(self, client: Client, seconds: float, waits: List[float]) -> bool:
+        """Notes a wait, and makes the servers believe that it has passed."""
+        waits.append(seconds)
+        for server in client._fleet._servers:
+            server.until -= seconds
+            server.pace.until -= seconds
+        return True
+
+    def test_a_slow_answer_is_given_up(self) -> None:
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+        fake = self.fake([Reply(200, hold=hold)])
+        client = self.client(fake.url, timeout=0.05)
+        self.track(client, [1])
+        fake.await_requests(2)
+        self.delivered(client, 1)
+        self.assertGreaterEqual(client.report.failed, 1)
+
+    def test_an_answer_that_drips_is_given_up(self) -> None:
+        told: List[Exception] = []
+        ended = threading.Event()
+
+        def drip(request: Request) -> Reply:
+            if len(fake.requests) > 1:
+                return ok(request)
+            return Reply(200, b" " * (1 << 20), hold=None)
+
+        fake = self.fake(drip)
+        from . import support
+
+        whole = support.send
+
+        def slowly(handler: Any, reply: Reply) -> None:
+            if len(reply.body) < 1 << 20:
+                return whole(handler, reply)
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(reply.body)))
+            handler.end_headers()
+            while not ended.wait(0.01):  # each byte comes in time, all of them do not
+                handler.wfile.write(b" ")
+
+        self.addCleanup(ended.set)
+        with mock.patch.object(support, "send", slowly):
+            client = self.client(fake.url, timeout=1, on_trouble=told.append)
+            self.track(client, [1])
+            self.delivered(client, 1)
+        self.assertIn("no answer within 1 s", [str(e) for e in told])
+
+    def test_close_does_not_wait_for_an_answer(self) -> None:
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+        fake = self.fake(lambda request: Reply(200, hold=hold))
+        client = self.client(fake.url, on_trouble=lambda trouble: self.fail(str(trouble)))
+        self.track(client, [1])
+        fake.await_requests(1)
+        with self.assertNoLogs("trackway") if hasattr(self, "assertNoLogs") else contextlib.nullcontext():
+            report = client.close(0)
+        self.assertEqual((report.delivered, report.pending, report.failed), (0, 1, 0))
+        self.assertFalse([t for t in threading.enumerate() if t.name == "trackway"])
+        self.assertEqual(client.close(0), report)
+
+    def test_a_connection_that_was_closed_is_no_failure(self) -> None:
+        fake = self.fake(
+            lambda request: (
+                Reply(200, ok(request).body, {"Connection": "close"})
+                if len(fake.requests) == 1
+                else ok(request)
+            )
+        )
+        client = self.client(fake.url)
+        for n in range(3):
+            self.track(client, [n])
+            self.delivered(client, n + 1)
+        self.assertEqual((client.report.failed, fake.connections), (0, 2))
+
+    def test_a_connection_that_ended_meanwhile_is_no_failure(self) -> None:
+        fake = self.fake([Reply(200, {"results": [{"success": True}]}, ends=True)])
+        client = self.client(fake.url)
+        self.track(client, [1])
+        self.delivered(client, 1)
+        connection = client._transport._connection
+        assert connection is not None
+        self.assertTrue(select.select([connection.sock], [], [], PATIENCE)[0])
+        self.track(client, [2])
+        self.delivered(client, 2)
+        self.assertEqual((client.report.failed, fake.connections), (0, 2))
+
+    def test_warnings_hold_no_secrets(self) -> None:
+        body = {"success": False, "error": f"Access key not found: {KEY}, jane@example.com"}
+        fake = self.fake(
+            [
+                Reply(401, body),
+                Reply(401, body),
+                Reply(400, {"success": False, "message": "jane@example.com"}),
+            ]
+        )
+        client = self.client(fake.url, on_trouble=None, on_reject=None, flush_interval=PATIENCE)
+        with self.assertLogs("trackway", logging.WARNING) as logs:
+            self.track(client, [1])
+            self.assertEqual(client.flush(PATIENCE).rejected, 1)
+        said = [record.getMessage() for record in logs.records]
+        self.assertEqual(
+            said, ["commands are kept: the server answers 401", "a command will not be delivered: refused"]
+        )
+        self.assertNotIn(KEY, repr(client))
+
+    def test_threads(self) -> None:
+        fake = self.fake(lambda request: ok(request) if len(fake.requests) % 3 else Reply(503))
+        client = self.client(fake.url)
+        threads = [
+            threading.Thread(target=self.track, args=(client, range(i * 100, i * 100 + 100)))
+            for i in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.delivered(client, 800)
+        self.assertEqual(sorted(set(fake.numbers)), list(range(800)))
+
+    def test_a_mistake_of_ours_does_not_end_the_sender(self) -> None:
+        fake, told = self.fake(), []
+        client = self.client(fake.url, on_trouble=lambda e: told.append(str(e)))
+        whole, calls = client._deliver, []
+
+        def deliver(batch: List[bytes]) -> bool:
+            calls.append(1)
+            if len(calls) == 1:
+                raise KeyError("bug")
+            return whole(batch)
+
+        client._deliver = deliver  # type: ignore[method-assign]
+        self.track(client, range(3))
+        self.delivered(client, 3)
+        self.assertEqual((fake.numbers, told), ([0, 1, 2], ["'bug'"]))
+
+    def test_no_thread_can_be_started(self) -> None:
+        fake = self.fake()
+        client = self.client(fake.url, on_trouble=lambda _: None)
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if thread.name == "trackway":
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        with mock.patch("threading.Thread.start", refuse):
+            self.track(client, range(3))
+            self.assertEqual(client.flush(0).pending, 3)
+            self.assertEqual(client.close(PATIENCE).delivered, 3)
+
+
+class Servers(Case):
+    """Which server is asked."""
+
+    def test_failover(self) -> None:
+        good = self.fake()
+        bad = self.fake(lambda request: Reply(503))
+        client = self.client(servers=[bad.url, bad.url + "/", good.url])
+        with mock.patch("random.choice", lambda found: found[0]), mock.patch("random.random", lambda: 0.5):
+            self.track(client, [1])
+            self.delivered(client, 1)
+        self.assertEqual(client.server, good.url)
+        for n in range(2, 5):  # it stays there
+            self.track(client, [n])
+            self.delivered(client, n)
+        self.assertEqual(len(bad.requests), 1)
+
+    def test_what_is_known_of_others_ends_with_the_server(self) -> None:
+        one, two = "http://one", "http://two"
+        fleet = _servers.Fleet([one, two], False, "", "", 30)
+        for url in (one, two, one):
+            fleet.moved(url)
+            server, _ = fleet.next(0)
+            assert server is not None
+            self.assertEqual((server.url, server.pace.cost), (url, 1))
+            server.pace.cost = 40
+
+    def test_the_list(self) -> None:
+        listing: Dict[str, Any] = {"servers": []}
+
+        def answer(request: Request) -> Reply:
+            return Reply(body=listing) if request.path == "/api/servers" else ok(request)
+
+        asked, named = self.fake(answer), self.fake()
+        listing["servers"] = [{"name": "ts1", "url": ""}, {"name": "ts2", "region": "eu", "url": named.url}]
+        for options in ({"server": "ts2"}, {"region": "eu"}):
+            client = self.client(servers=asked.url, **options)
+            self.track(client, [1])
+            self.delivered(client, 1)
+            self.assertEqual(client.server, named.url)
+        self.assertEqual([request.path for request in asked.requests], ["/api/servers"] * 2)
+        self.assertNotIn("Authorization", asked.requests[0].headers)
+
+    def test_a_redirect(self) -> None:
+        target = self.fake()
+        first = self.fake(lambda request: Reply(307, headers={"Location": target.url + request.path}))
+        client = self.client(first.url)
+        self.track(client, [1])
+        self.delivered(client, 1)
+        self.track(client, [2])
+        self.delivered(client, 2)
+        self.assertEqual((len(first.requests), client.server), (1, target.url))
+        client = self.client(first.url)
+        self.assertEqual(client.time(), 1.5)
+        self.assertEqual((len(first.requests), client.server), (2, target.url))
+
+    def test_a_redirect_to_itself(self) -> None:
+        fake = self.fake(
+            lambda request: (
+                Reply(302, headers={"Location": request.path}) if len(fake.requests) < 9 else ok(request)
+            )
+        )
+        client = self.client(fake.url)
+        self.track(client, [1])
+        self.delivered(client, 1)
+        self.assertEqual(client.report.failed, 1)
+
+    def test_time(self) -> None:
+        fake = self.fake(
+            [
+                Reply(body={"time": 12.25}),
+                Reply(401, {"error": "Access key not found"}),
+                Reply(0),
+                Reply(200, "x"),
+            ]
+        )
+        client = self.client(fake.url)
+        self.assertEqual(client.time(), 12.25)
+        self.assertEqual(fake.requests[0].path, f"/track/v2/projects/{PROJECT}/system/time")
+        with self.assertRaises(AnswerError) as raised:
+            client.time()
+        self.assertEqual((raised.exception.status, raised.exception.reason), (401, "Access key not found"))
+        with self.assertRaises(ConnectionError):
+            client.time()
+        with self.assertRaises(AnswerError):
+            client.time()
+
+    def test_time_waits_for_its_turn(self) -> None:
+        fake = self.fake([Reply(429, headers={"Retry-After": "3600"})])
+        client = self.client(fake.url)
+        with self.assertRaises(AnswerError):
+            client.time()
+        with self.assertRaises(TimeoutError):
+            client.time(1)
+        self.assertEqual(len(fake.requests), 1)
+
+
+class Transports(Case):
+    """TLS, and the proxy of the environment."""
+
+    def test_tls(self) -> None:
+        if shutil.which("openssl") is None:
+            self.skipTest("a certificate needs openssl")
+        folder = self.folder()
+        cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+        name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+        make = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            *name,
+            "-keyout",
+            key,
+            "-out",
+            cert,
+        ]
+        subprocess.run(make, check=True, stderr=subprocess.DEVNULL)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+        hang: List[bool] = []
+
+        def answer(request: Request) -> Reply:
+            reply = ok(request)
+            reply.hold = hold if hang else None
+            return reply
+
+        fake = self.fake(answer, context)
+        url = fake.url.replace("http://127.0.0.1", "https://localhost")
+        stranger = self.client(url)  # who does not know the authority
+        self.track(stranger, [0])
+        with self.assertRaises(ConnectionError) as raised:
+            stranger.time()
+        self.assertIn("certificate verify failed", str(raised.exception))
+        self.assertEqual(stranger.close(0).delivered, 0)
+        client = self.client(url, ssl_context=ssl.create_default_context(cafile=cert))
+        for n in range(1, 4):
+            self.track(client, [n])
+            self.delivered(client, n)
+        self.assertEqual((fake.numbers, client.report.failed), ([1, 2, 3], 0))
+        hang.append(True)
+        self.track(client, [4])
+        fake.await_requests(4)
+        self.assertEqual(client.close(0).pending, 1)
+        self.assertFalse([t for t in threading.enumerate() if t.name == "trackway"])
+
+    def test_http(self) -> None:
+        fake = self.fake()
+        host = fake.url[len("http://") :]
+        with mock.patch.dict(
+            "os.environ", {"http_proxy": f"http://user:pass@{host}", "no_proxy": "", "REQUEST_METHOD": ""}
+        ):
+            client = self.client("http://track.example.com")
+            self.track(client, [1])
+            self.delivered(client, 1)
+        self.assertEqual(fake.requests[0].path, f"http://track.example.com/track/v2/projects/{PROJECT}/batch")
+        self.assertEqual(fake.requests[0].headers["Proxy-Authorization"], "Basic dXNlcjpwYXNz")
+        self.assertEqual(fake.requests[0].headers["Host"], "track.example.com")
+
+
+if __name__ == "__main__":
+    unittest.main()

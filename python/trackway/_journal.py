@@ -1,0 +1,201 @@
+"""Holds a queue in a file that outlives its process.
+
+A directory has one journal for each process that uses it, so any number of
+processes may share the directory. Each process locks its own journal. A process
+that starts takes over the journals that nobody has locked: their processes have
+ended.
+
+A journal has lines of two kinds, each with the CRC-32 of what follows the first
+space, in eight hexadecimal digits:
+
+    <sum> <number> <command>    a command
+    <sum> -<number>             the commands up to this number are settled
+
+Only the owner may read the files, because commands hold personal data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+import time
+import zlib
+from typing import Iterable, Iterator, List, Optional, Tuple
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(fd: int) -> None:
+        os.lseek(fd, 1 << 40, os.SEEK_SET)  # no byte of the file, because nobody could read that any more
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_SUFFIX = ".queue"
+
+
+class Journal:
+    """One journal, which this process has locked. All methods raise OSError.
+    Not safe for concurrent use.
+    """
+
+    def __init__(self, path: str, fd: int, sync: bool) -> None:
+        self.path = path
+        self.size = 0
+        """Bytes of the file, about."""
+        self._fd = fd
+        self._sync = sync
+
+    @classmethod
+    def create(cls, directory: str, sync: bool, commands: Iterable[Tuple[int, bytes]]) -> Journal:
+        """Makes a journal that holds commands, and has it on the disk."""
+        while True:
+            # The name begins with the time, so that names are in order.
+            path = os.path.join(
+                directory, f"{time.time_ns():020d}-{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
+            )
+            fd = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600
+            )
+            try:
+                if not _owned(fd, path):  # another process took it for one that was left, which it removes
+                    os.close(fd)
+                    continue
+                journal = cls(path, fd, sync)
+                journal._write(b"".join(_line(b"%d %s" % entry) for entry in commands))
+                os.fsync(fd)
+                _sync_directory(directory)
+                return journal
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(fd, 0)
+                os.close(fd)
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+                raise
+
+    def add(self, number: int, command: bytes) -> None:
+        """Adds a command."""
+        self._write(_line(b"%d %s" % (number, command)))
+        if self._sync:
+            os.fsync(self._fd)
+
+    def settle(self, number: int) -> None:
+        """Notes that the commands up to a number are settled. If a crash undoes
+        that, they are sent again, which the server notices.
+        """
+        self._write(_line(b"-%d" % number))
+
+    def remove(self) -> None:
+        """Removes the file."""
+        os.ftruncate(self._fd, 0)  # before it can be taken over
+        self.close()
+        os.unlink(self.path)
+
+    def close(self) -> None:
+        """Closes the file, so that another process may take it over."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _write(self, lines: bytes) -> None:
+        self.size += len(lines)
+        while lines:  # all at once, but for a full disk
+            lines = lines[os.write(self._fd, lines) :]
+
+
+@contextlib.contextmanager
+def adopt(directory: str) -> Iterator[Tuple[List[bytes], int]]:
+    """Gives the commands that ended processes left in a directory, and how many
+    lines are damaged; then removes their journals.
+
+    It makes the directory if there is none.
+    """
+    os.makedirs(directory, 0o700, exist_ok=True)
+    found: List[Journal] = []
+    commands: List[bytes] = []
+    damaged = 0
+    try:
+        for name in sorted(os.listdir(directory)):
+            journal = _claim(os.path.join(directory, name)) if name.endswith(_SUFFIX) else None
+            if journal is not None:
+                found.append(journal)
+                left, bad = _read(journal.path)
+                commands += left
+                damaged += bad
+        yield commands, damaged
+        for journal in found:
+            journal.remove()
+    finally:
+        for journal in found:
+            journal.close()
+
+
+def _claim(path: str) -> Optional[Journal]:
+    """Returns a journal that no process has locked."""
+    try:
+        fd = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return None  # another process was faster
+    owned = False
+    try:
+        owned = _owned(fd, path)
+    finally:
+        if not owned:
+            os.close(fd)
+    return Journal(path, fd, False) if owned else None
+
+
+def _owned(fd: int, path: str) -> bool:
+    """Locks a file, and reports whether that worked and the file is still
+    there. Raises OSError if files cannot be locked.
+    """
+    try:
+        _lock(fd)
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except (BlockingIOError, PermissionError, FileNotFoundError):
+        return False
+
+
+def _read(path: str) -> Tuple[List[bytes], int]:
+    """Returns the commands of a journal that are not settled, and how many
+    lines are damaged.
+    """
+    with open(path, "rb") as file:
+        *lines, _ = file.read().split(
+            b"\n"
+        )  # behind the last line is nothing, or what a crash left unfinished
+    commands: List[Tuple[int, bytes]] = []
+    settled = damaged = 0
+    for line in lines:
+        number, _, command = line[9:].partition(b" ")
+        if line + b"\n" != _line(line[9:]):
+            damaged += 1
+        elif number.startswith(b"-"):
+            settled = int(number[1:])
+        else:
+            commands.append((int(number), command))
+    return [command for number, command in commands if number > settled], damaged
+
+
+def _line(text: bytes) -> bytes:
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _sync_directory(directory: str) -> None:
+    """Makes the names of new files durable. Systems that cannot do that do not
+    need it.
+    """
+    if sys.platform != "win32":
+        fd = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

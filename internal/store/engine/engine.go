@@ -1,5 +1,6 @@
-// Package engine says how Pebble is set up for a store. Its one idea: each of the store's tables has files of its own, so that the log,
-// which only grows at its end, is never rewritten for the sake of the others.
+// Package engine says how Pebble is set up for a store. Each of the store's
+// tables has files of its own, so below level 0 nothing rewrites the log, which
+// only grows at its end.
 package engine
 
 import (
@@ -23,7 +24,7 @@ const (
 	defaultCache = 128 << 20
 	defaultTable = 32 << 20 // in memory
 	blockSize    = 32 << 10
-	tableSize    = 32 << 20 // of the upper levels: tables of the log are moved down as they are
+	tableSize    = 32 << 20 // of the upper levels: below level 0 tables of the log are moved as they are
 )
 
 // Options is what a store is opened with.
@@ -196,9 +197,16 @@ func begin(dir string, o Options) error {
 	return db.Close()
 }
 
-// spanPolicy keeps each of our tables in files of its own, so that files of the log, which only grows at its end, are moved
-// down the levels and not rewritten. Such a file stays compressed as it was first written; so the log is compressed well from
-// the start, and the indexes, which gain nothing by it, fast.
+// spanPolicy keeps each of our tables in files of its own. Below level 0 Pebble
+// moves files of the log and rewrites none, because the log only grows at its
+// end. A compaction of level 0 does rewrite them: it also takes in tables beside
+// those that it is about if that costs it no further table below, and the log's
+// new tables lie beside those of small tables that always change. So each event
+// is compressed twice.
+//
+// A file that is moved stays compressed as it was written, at any level. So the
+// log is compressed well from the start, and the indexes, which gain nothing by
+// it, fast.
 func spanPolicy(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
 	if len(start) == 0 {
 		return pebble.SpanPolicy{}, []byte{format.TableAbsorbed}, nil

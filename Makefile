@@ -33,7 +33,8 @@ help: ## print this help
 run: build ## build everything and start the server in this folder; ARGS="--listen …" are its flags
 	./bin/trackway serve $(ARGS)
 
-# The go tool asks git for the commit, and fails where git refuses, as it does in a clone that another user owns.
+# The go tool asks git for the commit. It fails if git refuses, as it does in a
+# clone that another user owns.
 VCS = $(shell git rev-parse --verify --quiet HEAD >/dev/null 2>&1 && echo true || echo false)
 
 .PHONY: build

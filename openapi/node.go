@@ -9,7 +9,8 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// node is a value of the document. What is not there is a node, too, with nothing in it; references are followed.
+// node is a value of the document. A missing value is an empty node.
+// References are followed.
 type node struct {
 	root yaml.MapSlice
 	v    any
@@ -82,8 +83,8 @@ func (n node) text(name string) string {
 	return ""
 }
 
-// typeName says in words what type a schema asks for: "string or number". That null is allowed is not said: it is the same as
-// leaving the member out.
+// typeName says in words what type a schema asks for: "string or number". That
+// null is allowed is not said: it is the same as leaving the member out.
 func (n node) typeName() string {
 	t := n.get("type")
 	if either := n.get("anyOf").items(); t.v == nil && len(either) > 0 {
@@ -103,7 +104,8 @@ func (n node) typeName() string {
 	return strings.Join(names, " or ")
 }
 
-// json returns the value as JSON, on one line, its members in the order of the document; "" if there is none.
+// json returns the value as JSON, on one line, its members in the order of the
+// document; "" if the value is missing.
 func (n node) json() string {
 	if n.v == nil {
 		return ""

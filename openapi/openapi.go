@@ -1,5 +1,6 @@
-// Package openapi holds the contract of the public listener, openapi.yaml, and reads it for those who show it. Its one idea is
-// that the contract comes first: the guide is made from it, and tests hold the server to it (openapitest). It checks no
+// Package openapi holds the contract of the public listener, openapi.yaml, and
+// reads it for programs that show it. The contract comes first: the guide is
+// made from it, and tests hold the server to it (openapitest). It checks no
 // request, and it does not know the limits in force.
 package openapi
 
@@ -15,11 +16,13 @@ import (
 //go:embed openapi.yaml
 var source []byte
 
-// Source returns the contract as it was written, an OpenAPI 3.1 document in YAML. It must not be changed.
+// Source returns the contract as it was written, an OpenAPI 3.1 document in
+// YAML. It must not be changed.
 func Source() []byte { return source }
 
-// Document is what a reader is shown of the contract, in the order in which it is written. What only the server's own pages call
-// is left out.
+// Document is what a reader is shown of the contract, in the order in which it
+// is written. It leaves out routes that only the server's
+// own pages call.
 type Document struct {
 	Title       string
 	Summary     string
@@ -41,7 +44,7 @@ type Route struct {
 	Path        string // with its parameters in braces
 	Summary     string
 	Description string
-	Keys        []string // the kinds of key that let a call in, by their names in the document; empty where none is needed
+	Keys        []string // kinds of key that let a call in, by name; empty: no key is needed
 	Permission  string   // that the key must have; empty where any will do
 	Parameters  []Field  // of path, query and header
 	Body        []Field  // the members of the object that is sent; empty where nothing is
@@ -63,10 +66,11 @@ type Field struct {
 type Answer struct {
 	Status      string
 	Description string
-	Example     string // JSON; empty where there is no body, or one that is no JSON
+	Example     string // JSON; empty if there is no body, or one that is not JSON
 }
 
-// Parse reads the contract. It costs some milliseconds. An error is a mistake in openapi.yaml.
+// Parse reads the contract. It costs some milliseconds. An error is a mistake
+// in openapi.yaml.
 func Parse() (*Document, error) {
 	var root yaml.MapSlice
 	if err := yaml.UnmarshalWithOptions(source, &root, yaml.UseOrderedMap()); err != nil {

@@ -53,7 +53,8 @@ func checkRoute(t *testing.T, r *Route) {
 	}
 }
 
-// One route in full, so that references, types, and the order of the members are looked at.
+// One route in full, so that references, types, and the order of the members
+// are looked at.
 func TestParseRoute(t *testing.T) {
 	t.Parallel()
 	d, err := Parse()

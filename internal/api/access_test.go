@@ -154,8 +154,8 @@ func (noUsage) Version(uint32) uint64 { return 1 }
 
 func (noUsage) Usage(uint32, func(query.Day, query.Usage) bool) error { return nil }
 
-// What a key may not set or add is refused alone, and as one command of a
-// batch.
+// TestRestrictedTracking: a command that sets or adds what its key may not is
+// refused, alone and in a batch.
 func TestRestrictedTracking(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(map[string]map[trackway.Permission][]string{
@@ -294,7 +294,7 @@ func TestExportIsBrokenOff(t *testing.T) {
 	r.Header.Set("Authorization", asKey("all")[1])
 	w := httptest.NewRecorder()
 	defer func() {
-		if got := recover(); got != http.ErrAbortHandler { //nolint:errorlint // what was panicked with, not what it wraps
+		if got := recover(); got != http.ErrAbortHandler { //nolint:errorlint // the value itself, not what it wraps
 			t.Errorf("got %v, want the answer to be broken off", got)
 		}
 		if body := w.Body.String(); w.Code != 200 || !strings.HasSuffix(body, "\"[\"\"c\"\"]\"\r\n") {
@@ -327,7 +327,8 @@ func TestConsents(t *testing.T) {
 	}
 }
 
-// Whoever has a key may ask for the categories, pages of any site as well.
+// TestConsentCategories: any key may ask for the categories, from pages of any
+// site as well.
 func TestConsentCategories(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)

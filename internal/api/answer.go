@@ -66,8 +66,8 @@ func (c *call) answerEmpty() error {
 // which a map of fields becomes twice as expensive.
 const short = 1 << 10
 
-// head sends status and fields. A length below 0 is unknown. What has no media
-// type yet is JSON.
+// head sends status and fields. A length below 0 is unknown. The media type is
+// JSON unless one is set already.
 func (c *call) head(status, length int) {
 	h := c.w.Header()
 	if h["Content-Type"] == nil {
@@ -81,8 +81,8 @@ func (c *call) head(status, length int) {
 }
 
 // fail answers a call that was refused or failed, in the words of the route's
-// format. What is not a *trackway.Error is ours: it is logged in full and
-// answered without detail.
+// format. An error that is no *trackway.Error is the server's own: it is
+// logged in full and answered without detail.
 func (c *call) fail(err error) {
 	var known *trackway.Error
 	isKnown := errors.As(err, &known)

@@ -101,9 +101,9 @@ func saidLater(e, other *trackway.Event) bool {
 	) > 0
 }
 
-// beforeAnyConsent returns what holds as long as the customer has said nothing,
-// and the same categories by how their ids stand in events. A category that the
-// caller may not read is none.
+// beforeAnyConsent returns what holds until the customer says something, and
+// the same categories by how their ids stand in events. It leaves out those
+// that the caller may not read.
 func (c *reading) beforeAnyConsent(asked []tracking.Attribute) (said map[string]bool, open map[string]string) {
 	said, open = map[string]bool{}, map[string]string{}
 	for _, a := range asked {
@@ -137,8 +137,8 @@ func readConsent(e *trackway.Event, at time.Time) (category string, accepted boo
 	return category, accepted && holds
 }
 
-// isAfter tells whether an end is one that lies after a time: null and
-// "unlimited" are none. An end that is not understood has come.
+// isAfter reports whether a consent's end lies after a time, or is no end
+// (null, "unlimited"). An end that is not understood has come.
 func isAfter(end []byte, at time.Time) bool {
 	if bytes.Equal(end, []byte("null")) || bytes.Equal(end, []byte(`"unlimited"`)) {
 		return true

@@ -87,7 +87,8 @@ func TestServers(t *testing.T) {
 	check(t, f.get("/api/servers"), 200, `{"servers":[{"name":"ts1.eu","region":"eu","url":"http://ts1.eu","state":"up"},`+
 		`{"name":"ts2.us","region":"us","url":"http://ts2.us","state":"down"}]}`)
 	check(t, f.get("/api/srvlist"), 200, `{"region":"eu","regions":[["eu","eu"],["us","us"]],"servers":["ts1.eu"]}`)
-	check(t, f.get("/api/srvlist?region=us"), 200, `{"region":"us","regions":[["eu","eu"],["us","us"]],"servers":["ts2.us"]}`) // all are down
+	// All are down.
+	check(t, f.get("/api/srvlist?region=us"), 200, `{"region":"us","regions":[["eu","eu"],["us","us"]],"servers":["ts2.us"]}`)
 	check(t, f.get("/api/srvlist?region=moon"), 200, `{"region":"moon","regions":[["eu","eu"],["us","us"]],"servers":[]}`)
 	check(t, f.get("/api/srvlist?region="+strings.Repeat("x", 64)), 200, `"servers":[]`)
 	check(t, f.get("/api/srvlist?region="+strings.Repeat("x", 65)), 400, `{"success":false,"errors":["Field 'region': expected the code of a region`)

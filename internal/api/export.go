@@ -38,9 +38,9 @@ func (c *reading) export() error {
 	})
 }
 
-// maxColumns is how many columns a table has at most, asked for by name or not:
-// whoever tracks, which may be everybody, chooses the names of properties, and
-// every row has a cell for each.
+// maxColumns is how many columns a table has at most, asked for by name or not.
+// Clients that track choose the names of properties, and anybody may track.
+// Every row has a cell for each name.
 const maxColumns = 1000
 
 var errColumns = &trackway.Error{

@@ -25,8 +25,8 @@ func byKey(fields ...string) []string {
 const twoEvents = `{"commands":[{"name":"customers/events","data":{"customer_ids":{"cookie":"c"},"event_type":"buy"}},
 	{"name":"customers/events","data":{"event_type":7}},{"name":"system/time"}]}`
 
-// busy makes calls of three callers: one who is refused, one who repeats
-// himself, one who is not limited.
+// busy makes calls of three callers: one is refused, one repeats its calls, and
+// one is not limited.
 func (f *fixture) busy(t *testing.T) {
 	t.Helper()
 	for range 4 {

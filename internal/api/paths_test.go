@@ -90,7 +90,7 @@ func TestPreflightsAreFree(t *testing.T) {
 		}
 	}
 	check(t, f.send(http.MethodOptions, "/api/status", io.NopCloser(strings.NewReader(""))), 405, "")
-	check(t, f.send(http.MethodOptions, "/api/status", http.NoBody), 429, "") // that is none
+	check(t, f.send(http.MethodOptions, "/api/status", http.NoBody), 429, "") // no preflight
 }
 
 // A preflight allows the fields that it asks for, whatever library adds them,

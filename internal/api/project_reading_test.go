@@ -289,7 +289,7 @@ func TestReadingAfterAReload(t *testing.T) {
 	}
 	access := r.access.Load().Access
 	access.Keys = auth.New([]trackway.Project{{
-		Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie", "plan"}, // a property before
+		Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie", "plan"},
 		Keys: []trackway.Key{{Name: "back", Kind: trackway.PrivateKey, ID: "id", Secret: sha256.Sum256([]byte(privateSecret))}},
 	}})
 	r.Reload(access)
@@ -387,8 +387,8 @@ func BenchmarkReading(b *testing.B) {
 	}
 }
 
-// What a key may not read is neither shown nor found, and another key's entity
-// tag names nothing for it.
+// TestRestrictedQuestions: a key neither sees nor finds what it may not read,
+// and the entity tag of another key names nothing for it.
 func TestRestrictedQuestions(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -461,13 +461,14 @@ func TestOnlyWhatTookNoWorkIsGivenBack(t *testing.T) {
 			continue
 		}
 		want := map[bool]string{true: "6", false: "5"}[slices.Contains(known, path)]
-		if status, left, _ := get("W/" + tag); status != 304 && status != 200 || left != want { // the list of servers moves on with each call
+		// The list of servers changes with each call.
+		if status, left, _ := get("W/" + tag); status != 304 && status != 200 || left != want {
 			t.Errorf("%s: its tag: got %d, %s left, want 304 and %s", path, status, left, want)
 		}
 	}
 	r := newReading(t, trackway.Policy{Name: "api", Paths: []string{"/api/"}, Limit: 9, Window: time.Hour})
 	r.fill()
-	check(t, r.get("customers/99", "If-None-Match", "*"), 404, "does not exist") // there is nothing that the caller could have
+	check(t, r.get("customers/99", "If-None-Match", "*"), 404, "does not exist") // the caller can have nothing of it
 	w := r.get("usage?month=2026-10")
 	if w = r.get("usage?month=2026-10", "If-None-Match", w.Header().Get("Etag")); w.Code != 304 || w.Header()["X-RateLimit-Remaining"][0] != "6" {
 		t.Errorf("numbers that were added up: got %d %v, want 304, counted", w.Code, w.Header())

@@ -74,7 +74,7 @@ func (c *reading) projectUsage() error {
 }
 
 // days returns the days asked for, both included: those of a month, or from
-// since to until; zero where there is no bound.
+// since to until. A missing bound is zero.
 func (c *reading) days() (since, until time.Time, err error) {
 	values, err := ask.Parse(c.r.URL.RawQuery, "since", "until", "month")
 	if err != nil {

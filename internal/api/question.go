@@ -16,14 +16,15 @@ import (
 
 const queryTime = 5 * time.Second // that a question may take
 
-// What is private may be kept by the caller, and by no cache on the way.
+// The caller may keep a private answer, and no cache on the way may.
 var (
 	privateCache = []string{"private, no-cache"}                    // ask each time
 	lastingCache = []string{"private, max-age=31536000, immutable"} // it will never be another
-	closeAfter   = time.Hour                                        // when the numbers of a time that has passed are final: longer than any request takes
-	errTooSlow   = errors.New("the question took too long")         // the cause of a deadline
-	errNoReader  = &trackway.Error{Code: trackway.Overloaded, Msg: "Too many questions are being answered at the moment: try again."}
-	errNoAnswer  = &trackway.Error{
+	// The numbers of a past time are final after more than a request takes.
+	closeAfter  = time.Hour
+	errTooSlow  = errors.New("the question took too long") // the cause of a deadline
+	errNoReader = &trackway.Error{Code: trackway.Overloaded, Msg: "Too many questions are being answered at the moment: try again."}
+	errNoAnswer = &trackway.Error{
 		Code: trackway.Overloaded, Msg: "The answer was not found in time: ask about a shorter time, or for fewer types.",
 	}
 )
@@ -34,7 +35,7 @@ var (
 func (c *reading) versionTag() string {
 	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.store.Version(c.grant.Project.Number))
 	p := c.grant.Project
-	b = fmt.Appendf(b, "%v %q %q ", c.grant.Key.Permissions, p.Hard, p.Soft) // what is found depends on these; fmt sorts a map's keys
+	b = fmt.Appendf(b, "%v %q %q ", c.grant.Key.Permissions, p.Hard, p.Soft) // results depend on these; fmt sorts keys
 	return httpcache.ETag(append(b, c.r.URL.RequestURI()...))
 }
 

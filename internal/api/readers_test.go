@@ -71,8 +71,9 @@ func normal(text string) string {
 	return strings.ReplaceAll(text, one, other)
 }
 
-// What a key may not read it cannot find out by naming customers either:
-// whether there is one or not, the answer is the same.
+// TestHiddenIdentifiersNameNobody: a key cannot find out by naming customers
+// what it may not read. The answer is the same whether the customer exists or
+// not.
 func TestHiddenIdentifiersNameNobody(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -137,8 +138,8 @@ func (s *openSnapshot) Close() error {
 	return s.Snapshot.Close()
 }
 
-// Whoever reads an answer slowly holds neither a place nor a snapshot, unless
-// the answer is long.
+// TestSlowReadersHoldNothing: a client that reads an answer slowly holds
+// neither a place nor a snapshot, unless the answer is long.
 func TestSlowReadersHoldNothing(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -277,8 +278,8 @@ func TestExportHoldsNoFormulas(t *testing.T) {
 	}
 }
 
-// What a customer consents to is a question like others: it has a place and a
-// deadline.
+// TestConsentsHaveADeadline: a question for consents is like others: it has a
+// place and a deadline.
 func TestConsentsHaveADeadline(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)

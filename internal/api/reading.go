@@ -157,9 +157,8 @@ func (c *reading) attributes() error {
 	return c.answer(http.StatusOK, append(b, `],"success":true}`...))
 }
 
-// appendAttribute appends the answer for one attribute. What this server does
-// not compute is "Not Found", which clients take for an attribute that has no
-// value.
+// appendAttribute appends the answer for one attribute. One that this server
+// does not compute is "Not Found", which clients take for one without a value.
 func (c *reading) appendAttribute(b []byte, p *trackway.Profile, said map[string]bool, a tracking.Attribute) []byte {
 	consented, known := said[a.Name]
 	switch {

@@ -14,9 +14,9 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// What is recorded of a call is what a limit can depend on: who proved to be
-// whom, by name, the route's pattern, who refused, what was given back. What is
-// free or a preflight is not.
+// TestRecording: the record of a call holds what a limit can depend on: the
+// proven names of the caller, the route's pattern, the policy that refused, and
+// what was refunded. Free calls and preflights are not recorded.
 func TestRecording(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackPolicy)

@@ -50,7 +50,7 @@ func (s *Server) routes() []route {
 		{method: "POST", path: trackPath + tracking.Customers, needs: trackway.SetCustomers, format: tracking.Single(tracking.Customers), maxBody: maxSingleBody, do: s.takes},
 		{method: "POST", path: trackPath + tracking.Events, needs: trackway.SetEvents, format: tracking.Single(tracking.Events), maxBody: maxSingleBody, do: s.takes},
 		{method: "POST", path: trackPath + tracking.Clicks, needs: trackway.SetEvents, format: tracking.Single(tracking.Clicks), maxBody: maxSingleBody, do: s.takes},
-		{method: "POST", path: trackPath + "batch", format: tracking.Batch, maxBody: maxBatchBody, do: s.takes}, // each command needs its own
+		{method: "POST", path: trackPath + "batch", format: tracking.Batch, maxBody: maxBatchBody, do: s.takes},
 
 		{method: "POST", path: dataPath + "customers/export-one", needs: trackway.GetCustomers, format: tracking.Data, maxBody: maxSmallBody, do: s.reads((*reading).exportOne)},
 		{method: "POST", path: dataPath + "customers/events", needs: trackway.GetEvents, format: tracking.Data, maxBody: maxSmallBody, do: s.reads((*reading).events)},

@@ -98,7 +98,7 @@ type Server struct {
 	mux    *http.ServeMux
 	ids    *request.IDs
 
-	// What the routes need: see routes.
+	// The parts that the routes need: see routes.
 	ingest    Ingester
 	reader    *reader
 	eraser    Eraser
@@ -155,7 +155,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["X-Request-Id"] = s.ids.Of(r)
 	h["X-Served-By"] = s.access.Load().servedBy
-	asterisk := r.URL.Path == "*" // OPTIONS about the whole server (RFC 9110, section 7.1): no route, and counted like one
+	asterisk := r.URL.Path == "*" // OPTIONS * (RFC 9110, section 7.1) has no route, and counts like a call that has
 	if asterisk || r.URL.Path == "" {
 		r.URL.Path = "/" // also "GET http://host" and "CONNECT host:80", which the mux would redirect
 	}

@@ -13,9 +13,9 @@ import (
 
 // stream is an answer of unknown length. It is sent in pieces, so that memory
 // is bounded however much there is. An answer that fits in one piece is sent
-// with its length, when it is whole: whoever reads it slowly keeps nobody
-// waiting. A longer one holds a place and a snapshot, so there are few of one
-// address, and they have to be read at a rate.
+// with its length once it is whole, so a slow reader keeps nobody waiting. A
+// longer answer holds a place and a snapshot. So an address has few of them,
+// and they have to be read at a minimum rate.
 type stream struct {
 	c     *reading
 	b     []byte

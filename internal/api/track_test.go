@@ -114,7 +114,8 @@ func TestAnotherFormat(t *testing.T) {
 		t.Errorf("watchers were shown %q", got)
 	}
 	now := time.Now()
-	for kind, want := range map[rates.Kind]uint64{rates.Accepted: 2, rates.Refused: 2} { // john, and the body that was not understood
+	// The refused ones are john and the body that was not understood.
+	for kind, want := range map[rates.Kind]uint64{rates.Accepted: 2, rates.Refused: 2} {
 		if got := f.observer.rates.LastMinute(now, kind); got != want {
 			t.Errorf("%d commands of kind %d were counted, want %d", got, kind, want)
 		}

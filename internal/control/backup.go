@@ -22,10 +22,12 @@ type Backup struct {
 	Generations int       `json:"generations"` // in the directory
 }
 
-// Saver backs the store up into a directory of backups, and leaves there as many generations as keep says.
+// Saver backs the store up into a directory of backups, and leaves there as
+// many generations as keep says.
 type Saver func(ctx context.Context, dir string, keep int) (Backup, error)
 
-// backup makes a backup. What goes wrong with it (the disk is full, the directory cannot be written) is the operator's to know.
+// backup makes a backup. Its errors (the disk is full, the directory cannot be
+// written) concern the operator.
 func (c *call) backup() error {
 	dir := c.query.Get("dir")
 	if !filepath.IsAbs(dir) {

@@ -20,8 +20,10 @@ import (
 
 // Ingest takes commands in, as [trackway/internal/ingest.Ingest] does.
 type Ingest interface {
-	// Accept stores the good ones of cmds durably, in order, and says in results what became of each. Where a result comes with
-	// an error the command was refused already. An error is the server's own.
+	// Accept stores the valid commands of cmds durably, in order, and writes
+	// what became of each into results. If a result comes with an error, the
+	// command was refused already. An error that Accept returns is the server's
+	// own.
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 

@@ -37,7 +37,7 @@ func TestImport(t *testing.T) {
 	f := newFake()
 	body := strings.Join([]string{
 		line("a", "1"), line("bad", "2"), "", "no JSON", line("again", "3"), `{"name":"system/time"}`,
-		`{"name":"customers","data":{"customer_ids":{"registered":"jane"}}}`, " \t", line("b", "4"), // the last line has no break
+		`{"name":"customers","data":{"customer_ids":{"registered":"jane"}}}`, " \t", line("b", "4"), // no line break
 	}, "\n")
 	s := serve(t, f, 1)
 	for _, query := range []string{"", "?store=n", "?project=shop"} {
@@ -122,7 +122,8 @@ func TestBatchIsBounded(t *testing.T) {
 	for name, text := range map[string]string{
 		"lines": text + line("e", "1000"), "blank lines": strings.Repeat("\n", MaxLines+1), "bytes": line("e", "0") + "\n" + long,
 	} {
-		for _, body := range []io.Reader{strings.NewReader(text), iotest.HalfReader(strings.NewReader(text))} { // of known length, and not
+		// One body has a known length, and one has not.
+		for _, body := range []io.Reader{strings.NewReader(text), iotest.HalfReader(strings.NewReader(text))} {
 			f.taken = nil
 			status, answer, err := do(t, s, http.MethodPost, "/import", body)
 			if status != 400 || err != nil || !strings.Contains(answer, "at most 1000 lines and 3145728 bytes") || len(f.taken) > 0 {

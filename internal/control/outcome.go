@@ -12,7 +12,7 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// What becomes of a line of an import.
+// The outcomes of a line of an import.
 const (
 	Stored    = "stored"    // as an event
 	Duplicate = "duplicate" // an event that was stored before

@@ -17,15 +17,18 @@ import (
 // SocketName is the socket's name in the data directory.
 const SocketName = "control.sock"
 
-// maxPath is how long a socket's path may be everywhere: sun_path has 104 bytes on BSD and macOS, and 108 on Linux (unix(7)).
+// maxPath is how long a socket's path may be everywhere: sun_path has 104 bytes
+// on BSD and macOS, and 108 on Linux (unix(7)).
 const maxPath = 103
 
-// errLongPath is what [Listen] and [Dial] fail with where a long path cannot be avoided.
+// errLongPath is what [Listen] and [Dial] fail with where a long path cannot be
+// avoided.
 var errLongPath = errors.New("the path of the data directory is too long for a socket")
 
-// Listen listens on the socket in dir, which only its owner can use. A socket that was left there by a server that was killed is
-// replaced. The directory is to be locked by whoever listens, so that no live server loses its socket; one that answers
-// nevertheless is an error.
+// Listen listens on the socket in dir, which only its owner can use. It
+// replaces a socket that a killed server left there. The caller must hold the
+// lock of the directory, so that no live server loses its socket. A socket that
+// answers nevertheless is an error.
 func Listen(ctx context.Context, dir string) (net.Listener, error) {
 	ln, err := listen(ctx, dir)
 	if err != nil {
@@ -34,8 +37,8 @@ func Listen(ctx context.Context, dir string) (net.Listener, error) {
 	return ln, nil
 }
 
-// listen makes the socket in a directory of its own, so that nobody else can reach it before it has its mode, and moves it to
-// its place.
+// listen makes the socket in a directory of its own, so that nobody else can
+// reach it before it has its mode, and moves it to its place.
 func listen(ctx context.Context, dir string) (_ net.Listener, err error) {
 	if conn, err := dial(ctx, dir); err == nil {
 		_ = conn.Close()
@@ -102,8 +105,8 @@ func dial(ctx context.Context, dir string) (conn net.Conn, err error) {
 	return conn, err
 }
 
-// short calls do with a path of the socket in dir that a socket's address has room for: through /proc if the usual one is too
-// long.
+// short calls do with a path of the socket in dir that a socket's address has
+// room for: through /proc if the usual one is too long.
 func short(dir string, do func(path string) error) error {
 	if path := filepath.Join(dir, SocketName); len(path) <= maxPath {
 		return do(path)
@@ -123,7 +126,8 @@ func short(dir string, do func(path string) error) error {
 // Conns is how many connections a [Client] keeps open.
 const Conns = 4
 
-// Client returns a client for the server that uses the data directory dir, whatever host its requests name.
+// Client returns a client for the server that uses the data directory dir,
+// whatever host its requests name.
 func Client(dir string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

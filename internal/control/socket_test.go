@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// TestListen: the socket is its owner's only, is not taken from a live server, and goes with it.
+// TestListen: the socket is its owner's only, is not taken from a live server,
+// and goes with it.
 func TestListen(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -27,7 +27,8 @@ type Log interface {
 	// kept. An error ends it; a change that cannot be read does not.
 	Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error]
 
-	// Who returns who a customer is now, after merges, and his identifiers; 0 where there is no such customer.
+	// The customer that c has become by merges, with their identifiers, or 0 if
+	// there is no such customer.
 	Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
 }
 
@@ -44,8 +45,9 @@ type tail struct {
 	table   export.Table
 }
 
-// tail answers events as they become durable, in the form of an export, until the caller goes or the server stops. A caller who
-// is slow lags and loses nothing: he reads the log at his own pace.
+// tail answers events as they become durable, in the form of an export, until
+// the caller goes or the server stops. A slow caller lags and loses nothing,
+// because it reads the log at its own pace.
 func (c *call) tail() error {
 	p, err := c.project()
 	if err != nil {
@@ -96,8 +98,9 @@ func whom(p *trackway.Project, text string) (id trackway.Identifier, err error) 
 	return id, nil
 }
 
-// begin returns the sequence number behind which to begin: with ?since=, before the first event received from then on; else before
-// the last so many as ?last= says, as far as they are found.
+// begin returns the sequence number behind which to begin: with ?since=, before
+// the first event received from then on; else before the last so many as ?last=
+// says, as far as they are found.
 func (t *tail) begin() (uint64, error) {
 	since, err := t.micros("since")
 	if err != nil {

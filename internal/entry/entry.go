@@ -3,8 +3,8 @@
 // Every change is an entry, and an entry holds all that decides what it does. A
 // machine that applies it reads no clock, no configuration and nothing random,
 // so machines that apply the same entries in the same order come to the same
-// state. What became of an entry is written into it, in place; these fields are
-// named as results and are not encoded.
+// state. The results of an entry are written into it, in place. Their fields
+// are named as results and are not encoded.
 //
 // docs/format.md describes the encoding byte by byte.
 package entry
@@ -23,7 +23,7 @@ type Entry interface {
 // Kind says which entry it is, in the encoding too.
 type Kind byte
 
-// The kinds of entry. Zero is none.
+// The kinds of entry. Zero is not a kind.
 const (
 	KindCommands Kind = iota + 1
 	KindRegister
@@ -53,8 +53,8 @@ type Request struct {
 
 	// Contents is what is stored of each command, made beforehand so that a
 	// machine need not do it while others wait; nil: the machine makes it. It
-	// follows from the commands, and is not encoded. What it holds is the
-	// appender's, until the entry is applied.
+	// follows from the commands, and is not encoded. Its memory belongs to the
+	// appender, and must not change until the entry is applied.
 	Contents []Content
 
 	Results []trackway.Result // result: what became of each command; as long as Commands
@@ -63,7 +63,8 @@ type Request struct {
 	Err     error             // result: the server's: none of it was stored; a machine leaves it alone
 }
 
-// Content is what an event says, as it is stored. It is zero for other commands.
+// Content is what an event says, as it is stored. It is zero for other
+// commands.
 type Content struct {
 	Properties []byte // a JSON object in canonical form
 	Hash       uint64 // the tail of its timeline key, if the event has a time that its sender chose
@@ -134,7 +135,7 @@ type Erase struct {
 	Next      uint64                // the log was looked at up to, not including, this sequence number
 	Continued bool                  // an entry before this one has forgotten former holders
 
-	// Where the files may hold what was erased.
+	// The customers and places in files that may hold erased data.
 	Customers []trackway.Customer
 	Log       []Range
 

@@ -122,7 +122,7 @@ func sealed(body []byte) []byte {
 	return binary.BigEndian.AppendUint32(slices.Clip(body), crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
 }
 
-// TestTooManyEvents: an entry that would hold up others for long is none.
+// TestTooManyEvents: an entry that would hold up others for long is refused.
 func TestTooManyEvents(t *testing.T) {
 	t.Parallel()
 	most, more := make([]uint64, entry.MaxEvents), make([]uint64, entry.MaxEvents+1)

@@ -10,15 +10,16 @@ import (
 	"trackway/internal/query"
 )
 
-// groupBytes and groupRows bound what is in memory: a row group is written once it has so much. Readers skip whole groups by
-// their smallest and largest times.
+// groupBytes and groupRows bound what is in memory: a row group is written once
+// it has so much. Readers skip whole groups by their smallest and largest
+// times.
 const (
 	groupBytes = 64 << 20
 	groupRows  = 1 << 17
 )
 
-// columns is a Parquet file: identifiers as customer_ids.NAME (a text; of soft ones a list), times as microseconds in UTC, the
-// properties as JSON text.
+// columns is a Parquet file: identifiers as customer_ids.NAME (a text; of soft
+// ones a list), times as microseconds in UTC, the properties as JSON text.
 type columns struct {
 	w      *parquet.GenericWriter[any]
 	row    *parquet.RowBuilder
@@ -85,7 +86,8 @@ func (c *columns) Event(of *trackway.Profile, e *trackway.Event) error {
 	return c.end(object(e.Properties))
 }
 
-// Close writes the last group and the footer, without which the file cannot be read.
+// Close writes the last group and the footer, without which the file cannot be
+// read.
 func (c *columns) Close() error { return c.w.Close() }
 
 func (c *columns) begin(p *trackway.Profile) {

@@ -1,6 +1,7 @@
-// Package export writes a project's customers and events as a file that can be taken elsewhere. Its one idea: a snapshot goes
-// out row by row, so that what is written fits together and the memory it takes does not grow with it. It writes to whatever
-// it is given; making files is its user's.
+// Package export writes a project's customers and events as a file that can be
+// taken elsewhere. It writes a snapshot row by row, so that the rows fit
+// together and memory does not grow with their number. It writes to any
+// io.Writer and makes no files itself.
 package export
 
 import (
@@ -15,8 +16,9 @@ import (
 	"trackway/internal/query"
 )
 
-// Filter chooses what is written. Since and Until bound when events happened: from Since on, and before Until; zero is no
-// bound. They do not concern customers.
+// Filter chooses what is written. Since and Until bound when events happened:
+// from Since on, and before Until; zero is no bound. They do not concern
+// customers.
 type Filter struct {
 	Customers, Events bool
 	Types             []string // of events; empty: all
@@ -27,8 +29,9 @@ func (f *Filter) admits(e *trackway.Event) bool {
 	return e.Time >= f.Since && (f.Until == 0 || e.Time < f.Until) && (len(f.Types) == 0 || slices.Contains(f.Types, e.Type))
 }
 
-// Table is a file in the making. A customer and an event are valid only during the call. Close completes the file; it does
-// not close what the file is written to.
+// Table is a file in the making. A customer and an event are valid only during
+// the call. Close completes the file; it does not close what the file is
+// written to.
 type Table interface {
 	Customer(c *trackway.Profile) error
 	Event(of *trackway.Profile, e *trackway.Event) error // of is the customer that the event belongs to now
@@ -42,8 +45,8 @@ const (
 	Parquet = "parquet"
 )
 
-// New returns the table of a format, for what f chooses of a project. Customers and events have different columns: only
-// NDJSON takes both.
+// New returns the table of a format, for what f chooses of a project. Customers
+// and events have different columns: only NDJSON takes both.
 func New(format string, w io.Writer, p *trackway.Project, f Filter) (Table, error) {
 	if !f.Customers && !f.Events {
 		return nil, refuse("customers", "Expected customers, events or both.")
@@ -66,7 +69,8 @@ func refuse(field, msg string) error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: msg}
 }
 
-// LostError tells that an export is complete but for events that cannot be read, since the store is damaged.
+// LostError tells that an export is complete but for events that cannot be
+// read, since the store is damaged.
 type LostError struct {
 	Events int
 	First  uint64 // the sequence number of the first of them
@@ -76,8 +80,8 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("events that cannot be read: %d, the first is event %d; the store is damaged, all others are exported", e.Events, e.First)
 }
 
-// Run writes what f chooses of a project to t, the customers before the events, and completes it. It completes it also where the error is
-// a [LostError].
+// Run writes what f chooses of a project to t, the customers before the events,
+// and completes it. It completes it also where the error is a [LostError].
 func Run(ctx context.Context, s query.Snapshot, p *trackway.Project, f Filter, t Table) error {
 	if f.Customers {
 		if err := each(ctx, s, p, t.Customer); err != nil {
@@ -109,7 +113,8 @@ func each(ctx context.Context, s query.Snapshot, p *trackway.Project, do func(*t
 	return err
 }
 
-// events writes events in the order in which they were taken in: the order of the log, which is read an event a step.
+// events writes events in the order in which they were taken in: the order of
+// the log, which is read an event a step.
 func (f *Filter) events(ctx context.Context, s query.Snapshot, p *trackway.Project, t Table, lost *LostError) error {
 	o := owners{from: s, project: p.Number, known: map[trackway.Customer]*trackway.Profile{}}
 	var failed error
@@ -131,14 +136,15 @@ func (f *Filter) events(ctx context.Context, s query.Snapshot, p *trackway.Proje
 	return cmp.Or(failed, err, context.Cause(ctx))
 }
 
-// maxOwners is how many customers are remembered: those of neighboring events are often the same.
+// maxOwners is how many customers are remembered: those of neighboring events
+// are often the same.
 const maxOwners = 1 << 16
 
 // owners finds whom events belong to.
 type owners struct {
 	from         query.Snapshot
 	project      uint32
-	known, older map[trackway.Customer]*trackway.Profile // by the customers that events were recorded on; without properties
+	known, older map[trackway.Customer]*trackway.Profile // by the customers of the events; without properties
 }
 
 // of returns the customer that c is now.

@@ -142,7 +142,8 @@ func TestNDJSON(t *testing.T) {
 	}
 }
 
-// TestNDJSONOfManyProperties: each line is a command that an import takes, however much was updated at one time.
+// TestNDJSONOfManyProperties: each line is a command that an import takes,
+// however much was updated at one time.
 func TestNDJSONOfManyProperties(t *testing.T) {
 	t.Parallel()
 	value := `"` + strings.Repeat("x", trackway.MaxValueBytes-2) + `"`
@@ -195,7 +196,8 @@ func TestCSV(t *testing.T) {
 	}
 }
 
-// parquetEvent is an event as a reader with its own idea of the columns gets it.
+// parquetEvent is an event as a reader with its own idea of the columns gets
+// it.
 type parquetEvent struct {
 	Customer uint64 `parquet:"customer"`
 	IDs      struct {
@@ -208,7 +210,8 @@ type parquetEvent struct {
 	Properties string `parquet:"properties,json"`
 }
 
-// No spreadsheet takes an identifier or a type for a formula, and an import takes them as they were.
+// No spreadsheet takes an identifier or a type for a formula, and an import
+// takes them as they were.
 func TestCSVHoldsNoFormulas(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
@@ -227,7 +230,8 @@ func TestCSVHoldsNoFormulas(t *testing.T) {
 	}
 }
 
-// An identifier that an import would read as several, or not as it is, is the only one of an array.
+// An identifier that an import would read as several, or not as it is, is the
+// only one of an array.
 func TestCSVOfOddIdentifiers(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{`["jane"]`, "[1]", "[", "a\r\nb"} {
@@ -319,8 +323,9 @@ func TestParquetOfCustomers(t *testing.T) {
 	}
 }
 
-// wantFooter looks at what the format's description demands of any file: the magic number at both ends, and in front of the last
-// one the length of the footer.
+// wantFooter looks at what the format's description demands of any file: the
+// magic number at both ends, and in front of the last one the length of the
+// footer.
 func wantFooter(t *testing.T, file []byte) {
 	t.Helper()
 	const magic = "PAR1"
@@ -333,7 +338,8 @@ func wantFooter(t *testing.T, file []byte) {
 	}
 }
 
-// Row groups end where there is much in memory, and the file is one all the same.
+// Row groups end where there is much in memory, and the file is one all the
+// same.
 func TestParquetInGroups(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
@@ -422,7 +428,8 @@ func TestErrorsEndTheExport(t *testing.T) {
 	}
 }
 
-// Whose events are is looked up once, and the memory of it does not grow without bound.
+// TestOwnersAreRemembered: the owner of events is looked up once, and the
+// memory for owners is bounded.
 func TestOwnersAreRemembered(t *testing.T) {
 	t.Parallel()
 	fake := newFake()

@@ -11,15 +11,17 @@ import (
 	"trackway/internal/query"
 )
 
-// lines is NDJSON: a command of the tracking API a line, so that sending them all to an empty server makes the same customers,
-// properties and events.
+// lines is NDJSON: a command of the tracking API a line, so that sending them
+// all to an empty server makes the same customers, properties and events.
 type lines struct {
 	w io.Writer
 	b []byte
 }
 
-// Customer writes a command for each time at which properties were last updated, because a command has one time; the oldest
-// comes first. Properties of one time that are too long for one command, because several had set them, become several.
+// Customer writes a command for each time at which properties were last
+// updated, because a command has one time; the oldest comes first. Properties
+// of one time that are too long for one command, because several had set them,
+// become several.
 func (l *lines) Customer(c *trackway.Profile) error {
 	byTime := slices.Clone(c.Properties)
 	slices.SortStableFunc(byTime, func(a, b trackway.DatedProperty) int { return cmp.Compare(a.Updated, b.Updated) })
@@ -86,7 +88,8 @@ func object(properties []byte) []byte {
 	return properties
 }
 
-// latest returns when a customer's properties were last updated, 0 where there are none.
+// latest returns when a customer's properties were last updated, or 0 if they
+// never were.
 func latest(c *trackway.Profile) (at trackway.Micros) {
 	for i := range c.Properties {
 		at = max(at, c.Properties[i].Updated)

@@ -13,8 +13,9 @@ import (
 	"trackway/internal/query"
 )
 
-// sheet is CSV (RFC 4180) whose columns are called as `trackway import` knows them. The properties are one column of JSON: which
-// there are is not known before all rows are.
+// sheet is CSV (RFC 4180) whose columns are called as `trackway import` knows
+// them. The properties are one column of JSON: which there are is not known
+// before all rows are.
 type sheet struct {
 	w     *csv.Writer
 	names []string // of identifiers
@@ -65,8 +66,9 @@ func (s *sheet) begin(c *trackway.Profile) {
 	}
 }
 
-// end completes the row. Whoever may track chooses identifiers and types of event: no spreadsheet must take them for formulas.
-// Numbers and JSON do not begin like one.
+// end completes the row. Clients choose identifiers and types of event, and no
+// spreadsheet may take them for formulas. Numbers and JSON do not begin like a
+// formula.
 func (s *sheet) end(cells ...string) error {
 	row := append(s.row, cells...) //nolint:gocritic // appendAssign: the next row begins anew
 	for i := range row {
@@ -75,8 +77,9 @@ func (s *sheet) end(cells ...string) error {
 	return s.w.Write(row)
 }
 
-// id returns the value of the identifier called name; where there are several, or the one would be read as if or loses a line
-// break of two characters to readers of CSV, an array of them.
+// id returns the value of the identifier called name; where there are several,
+// or the one would be read as if or loses a line break of two characters to
+// readers of CSV, an array of them.
 func (s *sheet) id(ids []trackway.Identifier, name string) string {
 	first := slices.IndexFunc(ids, func(id trackway.Identifier) bool { return id.Name == name })
 	if first < 0 {

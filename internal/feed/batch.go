@@ -137,7 +137,7 @@ func (f *flight) send(ctx context.Context, b *batch) {
 // server reads and decodes several batches at a time.
 type body struct {
 	rest   []byte
-	before <-chan struct{} // nil: there is none
+	before <-chan struct{} // nil: no batch is under way before
 	ctx    context.Context //nolint:containedctx // of the one request that this is the body of
 }
 

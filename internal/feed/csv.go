@@ -18,10 +18,10 @@ type csvRow struct {
 	first, last int64    // its lines
 }
 
-// csvReader reads the rows of a CSV file (RFC 4180), as [lines] end. Empty lines
-// are passed over. It is not encoding/csv, which takes a CR alone for text, so
-// that a file of such lines is one row; which changes a CR LF within a cell; and
-// which does not return the text of a row that it refuses.
+// csvReader reads the rows of a CSV file (RFC 4180), as [lines] end. Empty
+// lines are passed over. It is not encoding/csv, which takes a CR alone for
+// text, so that a file of such lines is one row; which changes a CR LF within a
+// cell; and which does not return the text of a row that it refuses.
 type csvReader struct {
 	lines
 
@@ -38,9 +38,9 @@ type span struct {
 	doubled  bool // a quoted one has quotes in it
 }
 
-// next returns the next row, broken or not. Errors: [io.EOF], those of the input,
-// and those of a row after which nobody can tell where rows begin: a quote that
-// is not closed takes the rows behind it into its cell.
+// next returns the next row, broken or not. Errors: [io.EOF], those of the
+// input, and those of a row after which nobody can tell where rows begin: a
+// quote that is not closed takes the rows behind it into its cell.
 func (r *csvReader) next() (csvRow, error) {
 	r.text, r.cells = r.text[:0], r.cells[:0]
 	row := csvRow{first: r.number + 1}
@@ -109,8 +109,8 @@ func (r *csvReader) split(began int) (whole bool, wrong string) {
 	}
 }
 
-// closed looks for the quote that closes the last cell, and returns the place of
-// the next cell: -1 if there is no such quote yet, or nothing follows it.
+// closed looks for the quote that closes the last cell, and returns the place
+// of the next cell: -1 if there is no such quote yet, or nothing follows it.
 func (r *csvReader) closed(end int) (at int, whole bool, wrong string) {
 	c := &r.cells[len(r.cells)-1]
 	for {

@@ -76,7 +76,7 @@ func TestCSVReadsBack(t *testing.T) {
 	})
 }
 
-// Where no CR is, rows are those that encoding/csv finds.
+// TestCSVAsEncodingCSV: without a CR, rows are those that encoding/csv finds.
 func TestCSVAsEncodingCSV(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -109,8 +109,9 @@ func TestCSVAsEncodingCSV(t *testing.T) {
 	})
 }
 
-// What was refused stands in the file of rejects whole, so that it can be mended
-// and fed again; the lines behind rows of several lines are right.
+// TestRejectsAreWhole: the file of rejects holds refused rows whole, so that
+// people can correct and import them. Line numbers behind rows of several lines
+// are right.
 func TestRejectsAreWhole(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)

@@ -54,8 +54,8 @@ func zstandard(text string) string {
 	return string(w.EncodeAll([]byte(text), nil))
 }
 
-// Texts come in every dialect. Each is read whole, or refused with a reason that
-// says what to do; none is passed over in silence.
+// Texts come in every dialect. Each is read whole, or refused with a reason
+// that says what to do; none is passed over in silence.
 func TestDialects(t *testing.T) {
 	t.Parallel()
 	const (

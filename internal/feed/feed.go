@@ -1,8 +1,8 @@
 // Package feed sends files of commands, or of rows that become commands, to a
 // server's import. It notes how far the server has acknowledged a file, so that
-// an import that was interrupted goes on there. What was on its way then is
+// an interrupted import continues there. Batches that were under way then are
 // sent again, which does no harm to events that have a time. The package knows
-// what rows look like; what commands may hold, the server says.
+// the form of rows; the server decides what commands may hold.
 package feed
 
 import (
@@ -69,7 +69,7 @@ type Result struct {
 	Totals  Totals
 	Resumed int64    // the line behind which it went on; 0: it began at the beginning
 	Before  bool     // it had been imported in full before, and nothing was done
-	Rejects string   // file with the rows that were refused; empty: there are none
+	Rejects string   // file with the rows that were refused; empty: no such file
 	Unused  []string // columns that became nothing
 }
 
@@ -319,8 +319,8 @@ func (r *run) acknowledge(b *batch) error {
 	return r.save(false)
 }
 
-// save saves the state, after the rejects that it counts. The standard input has
-// no state.
+// save saves the state, after the rejects that it counts. The standard input
+// has no state.
 func (r *run) save(done bool) error {
 	r.saved = time.Now()
 	r.state.Done = done

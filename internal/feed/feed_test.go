@@ -29,8 +29,9 @@ import (
 
 var errDisk = errors.New("the disk is broken")
 
-// fakeServer is the import of a server whose store is a list. It refuses events of type "bad", and fails where it has taken in so
-// many batches as failAfter says, if that is not negative.
+// fakeServer is the import of a server whose store is a list. It refuses events
+// of type "bad", and fails where it has taken in so many batches as failAfter
+// says, if that is not negative.
 type fakeServer struct {
 	*httptest.Server
 
@@ -176,7 +177,8 @@ func TestNDJSON(t *testing.T) {
 		t.Errorf("got %v, %v: customers are for their owner's eyes", info.Mode(), err)
 	}
 
-	// What was imported in full is not imported again, until its state is forgotten.
+	// A file that was imported in full is not imported again until its state is
+	// forgotten.
 	r = mustFile(t, path, Options{Post: f.post})
 	if !r.Before || r.Totals != want.Totals || r.Rejects != want.Rejects {
 		t.Errorf("got %+v, want to be told what was done before", r)
@@ -237,8 +239,8 @@ var squeeze = map[string]func(t *testing.T, text string) string{
 	},
 }
 
-// An import that fails goes on where the server stopped acknowledging: nothing is left out, and nothing is sent again that was
-// acknowledged and noted.
+// An import that fails goes on where the server stopped acknowledging: nothing
+// is left out, and nothing is sent again that was acknowledged and noted.
 func TestResume(t *testing.T) {
 	t.Parallel()
 	for name, squeeze := range squeeze {
@@ -335,7 +337,8 @@ func TestRejectsCannotBeWritten(t *testing.T) {
 	}
 }
 
-// A state that is another file's, project's or mapping's stops the import, unless all is to be imported again.
+// A state that is another file's, project's or mapping's stops the import,
+// unless all is to be imported again.
 func TestStateOfAnother(t *testing.T) {
 	t.Parallel()
 	text, types := numbered(3000)
@@ -389,7 +392,8 @@ func TestStateOfAnother(t *testing.T) {
 	}
 }
 
-// When it is interrupted it waits for what was sent, and the next import goes on exactly behind that.
+// When it is interrupted it waits for what was sent, and the next import goes
+// on exactly behind that.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)

@@ -156,7 +156,8 @@ func (in *input) Close() error {
 	return nil
 }
 
-// idle reports whether nothing that was read is left, so that the next read may wait.
+// idle reports whether nothing that was read is left, so that the next read may
+// wait.
 func (in *input) idle() bool { return in.Buffered() == 0 }
 
 // counter counts what is read of a file, as it lies on the disk.
@@ -171,7 +172,8 @@ func (c *counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// formatOf tells the format of a file by its name: whatever is not CSV is NDJSON.
+// formatOf tells the format of a file by its name: whatever is not CSV is
+// NDJSON.
 func formatOf(path string) (format, delimiter string) {
 	name := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(path), ".gz"), ".zst")
 	switch filepath.Ext(name) {

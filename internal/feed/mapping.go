@@ -20,12 +20,14 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// Mapping says which column of a CSV file becomes what. The zero value takes the columns that are called like targets.
+// Mapping says which column of a CSV file becomes what. The zero value takes
+// the columns that are called like targets.
 type Mapping struct {
-	// Map leads from targets to names of columns. The targets are customer_ids.NAME, properties.NAME, properties (an object
-	// as JSON), event_type, timestamp and update_timestamp.
+	// Map leads from targets to names of columns. The targets are
+	// customer_ids.NAME, properties.NAME, properties (an object as JSON),
+	// event_type, timestamp and update_timestamp.
 	Map       map[string]string `yaml:"map"`
-	EventType string            `yaml:"event_type"` // of every row; empty: by column or, without one, the rows are customers
+	EventType string            `yaml:"event_type"` // of every row; empty: a column's, or the rows are customers
 	String    []string          `yaml:"string"`     // columns that are text whatever they look like
 	JSON      []string          `yaml:"json"`       // columns whose cells are JSON
 	Delimiter string            `yaml:"delimiter"`  // empty: a comma; in files called .tsv a tab
@@ -127,8 +129,8 @@ func (m *Mapping) columns(header []string, delimiter string) (*columns, error) {
 	return c, c.check(m)
 }
 
-// checkHeader refuses a first row that names no columns: it was cut at the wrong
-// characters, or is in another encoding.
+// checkHeader refuses a first row that names no columns: it was cut at the
+// wrong characters, or is in another encoding.
 func (m *Mapping) checkHeader(header []string, delimiter string) error {
 	for _, name := range header {
 		if !utf8.ValidString(name) {
@@ -267,7 +269,8 @@ func (c *columns) appendIDs(b []byte, cells []string) []byte {
 	return b
 }
 
-// appendTime appends the time. An empty cell is refused where events are concerned: it would make the event happen now.
+// appendTime appends the time. An empty cell is refused where events are
+// concerned: it would make the event happen now.
 func (c *columns) appendTime(b []byte, cells []string) ([]byte, *control.Refusal) {
 	place, mapped := c.places[c.at]
 	if !mapped {
@@ -325,16 +328,18 @@ func appendName(b []byte, name string, first *bool) []byte {
 	return append(canonjson.AppendString(b, name), ':')
 }
 
-// maxDigits is how many digits before the point every reader of JSON takes exactly. What has more is a number of something (a
-// card, a tracking code) and not a quantity. A number with more than maxAllDigits, those behind the point included, would be
-// refused.
+// maxDigits is how many digits before the point every reader of JSON takes
+// exactly. A longer number names something (a card, a tracking code) and is no
+// quantity. A number with more than maxAllDigits, those behind the point
+// included, would be refused.
 const (
 	maxDigits    = 15
 	maxAllDigits = 64
 )
 
-// isNumber tells whether a cell is certainly a number: in plain decimals, as JSON writes them, and no larger than is exact
-// everywhere. So 1e5, 007, +49 and the number of a card are texts.
+// isNumber tells whether a cell is certainly a number: in plain decimals, as
+// JSON writes them, and no larger than is exact everywhere. So 1e5, 007, +49
+// and the number of a card are texts.
 func isNumber(text string) bool {
 	whole, fraction, point := strings.Cut(strings.TrimPrefix(text, "-"), ".")
 	if !allDigits(whole) || point && !allDigits(fraction) || len(whole) > maxDigits || len(whole)+len(fraction) > maxAllDigits {

@@ -175,7 +175,8 @@ func TestIsNumber(t *testing.T) {
 	}
 }
 
-// What is wrong with a row as a whole is told with its line, and the rows behind it are read.
+// TestBrokenSheet: an error of a whole row names its line, and the rows behind
+// it are read.
 func TestBrokenSheet(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)

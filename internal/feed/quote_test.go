@@ -7,7 +7,8 @@ import (
 	"trackway/internal/control"
 )
 
-// A quote that is not closed takes the rows behind it into its cell. Nobody can tell then what is a row: the import stops.
+// A quote that is not closed takes the rows behind it into its cell. Nobody can
+// tell then what is a row: the import stops.
 func TestUnclosedQuote(t *testing.T) {
 	t.Parallel()
 	const header, good = "customer_ids.cookie,event_type,timestamp\n", "c,t,1\n"
@@ -33,7 +34,8 @@ func TestUnclosedQuote(t *testing.T) {
 	}
 }
 
-// A row of one line that is no CSV is refused by itself, whatever stands behind it.
+// A row of one line that is no CSV is refused by itself, whatever stands behind
+// it.
 func TestBrokenRow(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)

@@ -95,7 +95,7 @@ func layout(first []byte) error {
 	return nil
 }
 
-// jsonOf returns a line as JSON: as it is, or as a text where it is none.
+// jsonOf returns a line as JSON: as it is, or as a text if it is not JSON.
 func jsonOf(line []byte) []byte {
 	if json.Valid(line) && utf8.Valid(line) {
 		return line

@@ -82,7 +82,8 @@ func TestExportedEventsComeBack(t *testing.T) {
 	})
 }
 
-// So is a table of the data API, with columns that are called alike, raw or not.
+// So is a table of the data API, with columns that are called alike, raw or
+// not.
 func TestTablesComeBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -62,11 +62,12 @@ func (m *Mapping) sum() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// errChanged is wrapped by the errors that say why an import cannot go on where it stopped.
+// errChanged is wrapped by the errors that say why an import cannot go on where
+// it stopped.
 var errChanged = errors.New("use --again to import all of it from the beginning")
 
-// loadState returns how far the import of a file has come: not at all if there is
-// no state at path, or again is set.
+// loadState returns how far the import of a file has come: not at all if there
+// is no state at path, or again is set.
 func loadState(path string, begun state, again bool) (state, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) || again && err == nil {
@@ -137,7 +138,7 @@ type rejected struct {
 	Field string          `json:"field,omitempty"`
 	Error string          `json:"error"`
 	Row   json.RawMessage `json:"row"`
-	Raw   []byte          `json:"raw,omitempty"` // the bytes of a row that is not in UTF-8, which Row cannot hold; in base64
+	Raw   []byte          `json:"raw,omitempty"` // a row that is not UTF-8, which Row cannot hold; in base64
 }
 
 func (r *rejects) add(one rejected) error {

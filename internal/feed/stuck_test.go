@@ -14,7 +14,8 @@ import (
 	"trackway/internal/control"
 )
 
-// refusedHere is a CSV file of rows that are refused before they are sent, so that what is sent for them is short.
+// refusedHere is a CSV file of rows that are refused before they are sent, so
+// that what is sent for them is short.
 func refusedHere(rows int) string {
 	return "customer_ids.cookie,event_type,timestamp\n" + strings.Repeat("u1,b,\n", rows)
 }

@@ -102,7 +102,8 @@ func TestPageSaysWhatIs(t *testing.T) {
 	}
 }
 
-// Without limits, others and a contact there is nothing to be said about them, and nothing is made up.
+// Without limits, others and a contact there is nothing to be said about them,
+// and nothing is made up.
 func TestPageSaysNothingThatIsNot(t *testing.T) {
 	t.Parallel()
 	set, err := limit.NewSet(nil, nil)
@@ -124,7 +125,8 @@ func TestPageSaysNothingThatIsNot(t *testing.T) {
 	}
 }
 
-// Every route of the contract is in the guide, with its limits, an example and its errors.
+// Every route of the contract is in the guide, with its limits, an example and
+// its errors.
 func TestPageIsComplete(t *testing.T) {
 	t.Parallel()
 	contract, err := openapi.Parse()
@@ -152,7 +154,8 @@ func TestPageIsComplete(t *testing.T) {
 	}
 }
 
-// What the guide shows as a refusal is what the limiter sends, but for the numbers of the moment.
+// TestRefusalIsTheLimiters: the guide shows a refusal as the limiter sends it,
+// but for the numbers of the moment.
 func TestRefusalIsTheLimiters(t *testing.T) {
 	t.Parallel()
 	set, err := limit.NewSet(policies[1:2], nil)
@@ -230,7 +233,8 @@ func TestETags(t *testing.T) {
 	}
 }
 
-// Nothing in a page is run or loaded, and the policy lets its own style sheet through.
+// Nothing in a page is run or loaded, and the policy lets its own style sheet
+// through.
 func TestContentSecurityPolicy(t *testing.T) {
 	t.Parallel()
 	g := write(t, facts(t))
@@ -249,7 +253,8 @@ func TestContentSecurityPolicy(t *testing.T) {
 	}
 }
 
-// The pages are well formed, their landmarks and headings in order, and their links lead somewhere.
+// The pages are well formed, their landmarks and headings in order, and their
+// links lead somewhere.
 func TestStructure(t *testing.T) {
 	t.Parallel()
 	g := write(t, facts(t))
@@ -302,7 +307,8 @@ func TestStructure(t *testing.T) {
 	}
 }
 
-// Text is readable on its ground, in light and in dark: at least 4.5 to 1 (WCAG 2.2, criterion 1.4.3).
+// Text is readable on its ground, in light and in dark: at least 4.5 to 1 (WCAG
+// 2.2, criterion 1.4.3).
 func TestContrast(t *testing.T) {
 	t.Parallel()
 	style, err := files.ReadFile("style.css")

@@ -10,7 +10,7 @@ import (
 )
 
 // since is the commit after which subjects are checked.
-const since = "3ab076e40e6dc0cbb6a99beb093062c1b4581c66"
+const since = "3ace93d601d529d5bb85c8692bc3ae9584121b4f"
 
 const subjectWidth = 72
 

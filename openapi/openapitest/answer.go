@@ -12,7 +12,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// limitFields go together: an answer has all of them, or no policy counted the call.
+// limitFields go together: an answer has all of them, or no policy counted the
+// call.
 var limitFields = []string{"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit"}
 
 func (c *Contract) checkAnswer(call *Call, want *openapi3.Response) error {
@@ -37,8 +38,8 @@ func (c *Contract) checkAnswer(call *Call, want *openapi3.Response) error {
 	return c.checkBody(call, fields.Get("Content-Type"), want)
 }
 
-// canonical returns fields under the names that [http.Header.Get] looks for: a recorder, unlike a connection, keeps the letter
-// case that they were given.
+// canonical returns fields under the names that [http.Header.Get] looks for: a
+// recorder, unlike a connection, keeps the letter case that they were given.
 func canonical(h http.Header) http.Header {
 	c := make(http.Header, len(h))
 	for name, values := range h {

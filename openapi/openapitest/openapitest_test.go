@@ -59,7 +59,7 @@ func TestCheck(t *testing.T) {
 	both := func(a, b func(*Call)) func(*Call) { return func(c *Call) { a(c); b(c) } }
 	for name, c := range map[string]struct {
 		do   func(*Call)
-		want string // in the error; empty: there is none
+		want string // in the error; empty: no error
 	}{
 		"good":    {func(*Call) {}, ""},
 		"slashes": {func(c *Call) { c.Path = "//track" + strings.TrimPrefix(c.Path, "/track") }, ""},

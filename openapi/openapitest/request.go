@@ -18,7 +18,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// checkRequest returns what is wrong with a request that the server did not refuse.
+// checkRequest returns what is wrong with a request that the server did not
+// refuse.
 func (c *Contract) checkRequest(call *Call, item *openapi3.PathItem, op *openapi3.Operation) error {
 	if err := c.checkKeys(call, op); err != nil {
 		return err
@@ -51,7 +52,8 @@ func (c *Contract) checkRequest(call *Call, item *openapi3.PathItem, op *openapi
 	return c.validate(media.Schema.Value, v)
 }
 
-// given returns the value of a parameter: all of its values where an array is expected, the first elsewhere.
+// given returns the value of a parameter: all of its values where an array is
+// expected, the first elsewhere.
 func given(schema *openapi3.Schema, values []string) any {
 	if !schema.Type.Is(openapi3.TypeArray) {
 		return scalar(schema, values[0])
@@ -63,8 +65,9 @@ func given(schema *openapi3.Schema, values []string) any {
 	return all
 }
 
-// mediaOf returns the media type of a body. What is not promised and is taken for JSON all the same (nothing, "+json", and what
-// curl -d says) is JSON here, too.
+// mediaOf returns the media type of a body. The server takes some types for
+// JSON that the contract does not promise (none, "+json", and the one of curl
+// -d). They are JSON here, too.
 func mediaOf(contentType string) string {
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil || strings.HasSuffix(media, "+json") || media == "application/x-www-form-urlencoded" {
@@ -73,7 +76,8 @@ func mediaOf(contentType string) string {
 	return media
 }
 
-// checkKeys wants credentials of one of the kinds that the operation asks for. Whether they are good is the server's to say.
+// checkKeys wants credentials of one of the kinds that the operation asks for.
+// Whether they are good is the server's to say.
 func (c *Contract) checkKeys(call *Call, op *openapi3.Operation) error {
 	if len(*op.Security) == 0 {
 		return nil

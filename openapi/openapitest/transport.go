@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// Transport is an [http.RoundTripper] that fails where a call departs from the contract.
+// Transport is an [http.RoundTripper] that fails where a call departs from the
+// contract.
 type Transport struct {
 	Contract *Contract
 	Next     *http.Transport
@@ -45,10 +46,12 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// CloseIdleConnections closes those of Next, for [http.Client.CloseIdleConnections].
+// CloseIdleConnections closes those of Next, for
+// [http.Client.CloseIdleConnections].
 func (t *Transport) CloseIdleConnections() { t.Next.CloseIdleConnections() }
 
-// recorder keeps what is read of a body. A lock is needed because a client goes on sending while it is answered.
+// recorder keeps what is read of a body. A lock is needed because a client goes
+// on sending while it is answered.
 type recorder struct {
 	mu   sync.Mutex // guards read
 	read []byte
@@ -75,7 +78,8 @@ func (rec *recorder) bytes() []byte {
 	return rec.read
 }
 
-// Serve has h serve a request, and fails the test where that departs from the contract.
+// Serve has h serve a request, and fails the test where that departs from the
+// contract.
 func (c *Contract) Serve(t testing.TB, h http.Handler, w *httptest.ResponseRecorder, r *http.Request) {
 	t.Helper()
 	call := &Call{Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, Header: r.Header.Clone()}

@@ -1,8 +1,8 @@
 // Package body reads the bodies of requests: of the media types and encodings
-// that clients use, inflated, up to a size. What a body takes, decoding
-// included, comes out of a memory that all of them share, before it is taken
-// and as bytes come, whatever the request announces. A body that comes too
-// slowly is given up.
+// that clients use, inflated, up to a size. All bodies share one budget of
+// memory. A body takes its memory from it as bytes arrive and before they are
+// stored, decoding included, whatever the request announces. A body that
+// arrives too slowly is refused.
 package body
 
 import (
@@ -199,7 +199,7 @@ func (b *Body) wait(ctx context.Context) error {
 const wastePause = time.Second
 
 // Decoded says that the body has been decoded: a large one leaves its place to
-// the next. What was decoded may still be used.
+// the next. The decoded content may still be used.
 func (b *Body) Decoded() {
 	switch {
 	case b.large && b.waste:
@@ -223,7 +223,7 @@ func (b *Body) Whole() bool { return b.state == whole }
 // Broken tells whether reading it has failed: nothing more can be read.
 func (b *Body) Broken() bool { return b.state == broken }
 
-// CutOff implements [room.Cutter]: it wakes up whoever waits for more.
+// CutOff implements [room.Cutter]: it wakes up a waiting reader.
 func (b *Body) CutOff() { b.readUntil(b.began) }
 
 // readUntil gives reading a deadline. It is not held to if there is no
@@ -232,7 +232,7 @@ func (b *Body) readUntil(end time.Time) {
 	_ = http.NewResponseController(b.w).SetReadDeadline(end)
 }
 
-// refused returns what the caller is told of an error, and counts it.
+// refused returns the answer to an error, and counts it.
 func (b *Body) refused(err error) error {
 	switch {
 	case errors.Is(err, room.ErrFull):
@@ -259,7 +259,8 @@ func (b *Body) refuse(why string, err error) error {
 	return err
 }
 
-// checkMedia accepts what clients send JSON as; text/plain is what sendBeacon sends, the form type what curl -d does.
+// checkMedia accepts what clients send JSON as; text/plain is what sendBeacon
+// sends, the form type what curl -d does.
 func checkMedia(contentType string) error {
 	switch contentType {
 	case "", "application/json":

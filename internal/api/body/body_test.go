@@ -301,8 +301,8 @@ func TestRoomIsTakenAsBytesCome(t *testing.T) {
 	}
 }
 
-// packed returns n bytes as a client may send them. They shrink about as much as
-// events do.
+// packed returns n bytes as a client may send them. They shrink about as much
+// as events do.
 func packed(t *testing.T, coding string, n int) []byte {
 	t.Helper()
 	text, random := make([]byte, n), rand.New(rand.NewPCG(1, 2))
@@ -369,7 +369,9 @@ func TestLargeWait(t *testing.T) {
 			if got := s.in.Large.Counts(); got.Taken != 1 || got.Waiting != 19 {
 				t.Errorf("%s: of one address %d are worked on and %d wait", coding, got.Taken, got.Waiting)
 			}
-			bound := 2*large + DecodingTakes(make([]byte, large)) + 19*5*sent // who waits holds what was sent, in a buffer that grew fourfold
+			// A body that waits holds what was sent, in a buffer that grew
+			// fourfold.
+			bound := 2*large + DecodingTakes(make([]byte, large)) + 19*5*sent
 			if coding == "" {
 				bound = 20*large + DecodingTakes(make([]byte, large)) // it has come whole
 			}
@@ -401,8 +403,8 @@ func TestLargeWait(t *testing.T) {
 	}
 }
 
-// What was sent is worked on in its place, too: it takes time to find that a
-// million empty texts are nothing.
+// TestMuchOfNothingWaits: decoding takes place in the body's place, too: it
+// takes time to find that a million empty texts are nothing.
 func TestMuchOfNothingWaits(t *testing.T) {
 	t.Parallel()
 	for _, coding := range []string{"gzip", "zstd"} {
@@ -483,8 +485,8 @@ func TestBombsPause(t *testing.T) {
 	})
 }
 
-// What is inflated ends at the first byte over the bound, with the memory of
-// that.
+// TestInflatedBound: inflating ends at the first byte over the bound, and takes
+// no more memory than that.
 func TestInflatedBound(t *testing.T) {
 	t.Parallel()
 	for _, coding := range []string{"gzip", "deflate", "zstd"} {
@@ -506,8 +508,8 @@ func TestInflatedBound(t *testing.T) {
 	}
 }
 
-// What an address has of the memory is enough for the largest body that is
-// taken, and a server with little memory takes smaller ones.
+// TestMost: an address's share of the memory is enough for the largest body
+// that is accepted, and a server with little memory accepts smaller ones.
 func TestMost(t *testing.T) {
 	t.Parallel()
 	for memory, least := range map[int]int{256 << 20: trackway.MaxCommands*trackway.MaxEventBytes + 64<<10, 16 << 20: trackway.MaxEventBytes + 16<<10} {

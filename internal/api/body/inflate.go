@@ -17,7 +17,7 @@ import (
 
 // inflater inflates what was sent into a buffer, in steps: each takes its
 // memory first, and the first byte over the bound is the last one. Beyond
-// Light bytes it needs a place: the error is errNoPlace if there is none at
+// Light bytes it needs a place: the error is errNoPlace if no place is free at
 // once.
 type inflater func(b *Body, sent []byte, into *buffer) error
 
@@ -52,9 +52,9 @@ func (u *buffer) firstStep(sent []byte) int {
 	return min(max(firstRead, 4*len(sent)), Light+1, u.most+1)
 }
 
-// maxRatio is how many times what was sent a body may have, inflated, once it is
-// large. JSON of tracking shrinks to a twentieth at best, and gzip can make a
-// thousandth of what is all the same: work that costs its sender nothing.
+// maxRatio is how many times what was sent a body may have, inflated, once it
+// is large. JSON of tracking shrinks to a twentieth at best, and gzip can make
+// a thousandth of what is all the same: work that costs its sender nothing.
 const maxRatio = 100
 
 // more makes room for the next step, which may need a place.
@@ -151,8 +151,9 @@ var (
 	inflateRaw  = inflateWith(&deflates)
 )
 
-// inflateDeflate takes both what "deflate" means (zlib, RFC 1950) and what many clients send under that name (RFC 1951 as it
-// is): the first two bytes of zlib are a multiple of 31 and name method 8.
+// inflateDeflate takes both what "deflate" means (zlib, RFC 1950) and what many
+// clients send under that name (RFC 1951 as it is): the first two bytes of zlib
+// are a multiple of 31 and name method 8.
 func inflateDeflate(b *Body, sent []byte, into *buffer) error {
 	switch {
 	case len(sent) < 2:

@@ -49,7 +49,7 @@ func (in *Intake) Most() int {
 	return min(share/whileRead, max(share/(1+usualParts), (share-decodedMost)/2))
 }
 
-// What decoding takes, at most, beside the body.
+// The most that decoding takes beside the body.
 const (
 	usualParts  = 6        // times the body, usually: see [cost.Of]
 	decodedMost = 32 << 20 // for all commands of a batch, beside values that are written in canonical form

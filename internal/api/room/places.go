@@ -41,8 +41,8 @@ func NewPlaces(size, each int) *Places {
 	return &Places{shares: newShares(size, max(each, 1)), last: make(map[clientip.Key]turn)}
 }
 
-// Enter waits for a place until ctx ends, and tells whether there is one. Who
-// has a place is to [Places.Leave] it.
+// Enter waits for a place until ctx ends, and reports whether it got one. The
+// caller must then [Places.Leave] it.
 func (p *Places) Enter(ctx context.Context, addr netip.Addr) bool {
 	w := p.enter(addr)
 	if w == nil {

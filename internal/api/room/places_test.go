@@ -141,7 +141,8 @@ func TestPlacesOfASite(t *testing.T) {
 	}
 }
 
-// Whoever gives up leaves the line, and loses no place for others.
+// TestPlacesGivenUp: a caller that gives up leaves the line, and no place is
+// lost to others.
 func TestPlacesGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -21,8 +21,8 @@ const (
 	smallPart   = 256 // who have at most this part in all
 )
 
-// Who may lose what they have, when room is short: a reader that has had some
-// time, and has been slower than this in the last few seconds.
+// If room is short, a reader loses its share if it has had some time, and has
+// been slower than this in the last few seconds.
 const (
 	leastAge   = time.Second
 	fastEnough = 64 << 10 // bytes a second

@@ -87,8 +87,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// A full room is full of those who send slowly, from however many addresses:
-// the slowest of them lose it to whoever comes.
+// TestSlowestIsDropped: slow senders fill the room, from many addresses or few.
+// The slowest of them lose their share to newcomers.
 func TestSlowestIsDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -140,8 +140,8 @@ func countCut(readers []*reader) (n int) {
 
 func wait(d time.Duration) { <-time.After(d) }
 
-// Whoever sends as fast as a usual connection carries, or has sent all, loses
-// nothing. One that stops does.
+// TestFastAreKept: a client that sends as fast as a usual connection carries,
+// or has sent everything, loses nothing. A client that stops does.
 func TestFastAreKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 
 var csvType = []string{"text/csv; charset=utf-8; header=present"} // RFC 4180, section 3
 
-// appendHeader returns what appends the names of the columns as the first record, each guarded.
+// appendHeader returns what appends the names of the columns as the first
+// record, each guarded.
 func appendHeader(guard func(string) string) func(b []byte, columns []tracking.Attribute) []byte {
 	return func(b []byte, columns []tracking.Attribute) []byte {
 		names := namesOf(columns)
@@ -20,9 +21,10 @@ func appendHeader(guard func(string) string) func(b []byte, columns []tracking.A
 	}
 }
 
-// appendRecord returns what appends a customer's values: texts guarded, numbers as they were written, nothing for null and for what
-// is absent. What no field of a table can hold (the values of a soft identifier, lists, objects) is JSON, which begins as no formula
-// does.
+// appendRecord returns a function that appends a customer's values: texts are
+// guarded, numbers stay as they were written, and null and absent values are
+// empty. Values that no field of a table can hold (those of a soft identifier,
+// lists, objects) are JSON, which never begins like a formula.
 func appendRecord(guard func(string) string) func(b []byte, cells [][]byte) []byte {
 	return func(b []byte, cells [][]byte) []byte {
 		fields := make([]string, len(cells))
@@ -50,8 +52,10 @@ func textOf(value []byte) string {
 	return string(value)
 }
 
-// appendFields appends one record, with the line end that RFC 4180, section 2, asks for. encoding/csv was not taken because it turns
-// a line feed within a field into such a line end, too, and so changes what a customer's property is.
+// appendFields appends one record, with the line end that RFC 4180, section 2,
+// asks for. encoding/csv was not taken because it turns a line feed within a
+// field into such a line end, too, and so changes what a customer's property
+// is.
 func appendFields(b []byte, fields []string) []byte {
 	for i, field := range fields {
 		if i > 0 {

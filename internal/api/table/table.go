@@ -1,5 +1,7 @@
-// Package table writes customers as a table, in one of the formats of customers/export. Its one idea: columns and properties are both
-// in order of their names, so that a row is one walk over the two. What is in a table, and for whom, is its user's to say.
+// Package table writes customers as a table, in one of the formats of
+// customers/export. Columns and properties are both in the order of their
+// names, so a row is one walk over the two. The caller decides what is in a
+// table, and for whom.
 package table
 
 import (
@@ -114,7 +116,7 @@ func openNative(b []byte, columns []tracking.Attribute) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = canonjson.AppendString(append(b, '{'), column.Type) // the member that holds the name is called like the type
+		b = canonjson.AppendString(append(b, '{'), column.Type) // the name's member is called like the type
 		b = canonjson.AppendString(append(b, ':'), column.Name)
 		b = canonjson.AppendString(append(b, `,"type":`...), column.Type)
 		b = append(b, '}')
@@ -137,8 +139,9 @@ func appendRow(b []byte, cells [][]byte) []byte {
 	return append(append(append(b, '['), bytes.Join(cells, []byte{','})...), ']')
 }
 
-// row finds what a customer has in each column. Columns and properties are both in order of their names, so that it is one walk over
-// the two, not a search for each column.
+// row finds what a customer has in each column. Columns and properties are both
+// in order of their names, so that it is one walk over the two, not a search
+// for each column.
 type row struct {
 	columns []tracking.Attribute
 	byName  []int // places of the columns that are properties
@@ -156,7 +159,8 @@ func newRow(columns []tracking.Attribute) *row {
 	return r
 }
 
-// of returns the JSON values of a customer, null where there is none. They hold until the next call.
+// of returns the JSON values of a customer, and null for missing ones. They are
+// valid until the next call.
 func (r *row) of(p *trackway.Profile) [][]byte {
 	for i, column := range r.columns {
 		if r.cells[i] = null; column.Type == tracking.IDAttribute {

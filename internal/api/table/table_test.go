@@ -72,7 +72,7 @@ func TestNamesAreUnique(t *testing.T) {
 	})
 }
 
-// What a program reads in a raw table is what was stored.
+// TestRawTextsAreKept: a program reads in a raw table what was stored.
 func TestRawTextsAreKept(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -43,8 +43,8 @@ var (
 	errGivenUp = errors.New("the request that others were applied with has failed") // by a panic
 )
 
-// PanicError is a panic of the machine on its way to whoever appended the
-// entry, who may wait in another goroutine.
+// PanicError is a panic of the machine on its way to the caller that appended
+// the entry, which may wait in another goroutine.
 type PanicError struct {
 	Value any
 	Stack []byte
@@ -62,8 +62,8 @@ type Log struct {
 	// machine's own lock, and guards closed.
 	order sync.Mutex
 
-	// turn lets one group at a time wait for order. So any other entry waits for
-	// two groups at most, however many there are: an erasure has to come in
+	// turn lets one group at a time wait for order. So any other entry waits
+	// for two groups at most, however many there are: an erasure has to come in
 	// before the log has gone on too far.
 	turn sync.Mutex
 
@@ -74,10 +74,10 @@ type Log struct {
 func Open(m Machine) *Log { return &Log{machine: m} }
 
 // Append has an entry applied and, unless its kind may be forgotten by a crash,
-// waits until what it did is on the disk. What became of it is in the entry.
+// waits until its effects are on the disk. The entry then holds its results.
 //
-// An error is the server's own. Of commands, what failed alone is told by their
-// request: the others are carried out and durable. After any other error the
+// An error is the server's own. A command that failed alone has its error in
+// the request; the others are applied and durable. After any other error the
 // entry may or may not be stored. If the machine panics, Append panics with a
 // [*PanicError].
 func (l *Log) Append(e entry.Entry) error {
@@ -131,11 +131,11 @@ type group struct {
 // gathering puts requests into groups.
 type gathering struct {
 	mu  sync.Mutex
-	now *group // takes requests in; nil: there is none yet
+	now *group // takes requests in; nil: none is open
 }
 
-// join adds requests to the group that is open. It returns the place of the
-// first of them in it; whoever has place 0 has to apply the group.
+// join adds requests to the open group. It returns the place of the first of
+// them in it. The caller with place 0 has to apply the group.
 func (g *gathering) join(requests []entry.Request) (joined *group, place int) {
 	commands := 0
 	for i := range requests {

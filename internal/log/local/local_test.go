@@ -38,9 +38,9 @@ func TestGroupsAreBounded(t *testing.T) {
 	}
 }
 
-// TestRequestsShareABarrier: those that come while others are applied are one
-// entry and wait for the disk once. What ends the goroutine of the first of them
-// then must not look like success to the others.
+// TestRequestsShareABarrier: those that arrive while others are applied are
+// one entry and wait for the disk once. If the goroutine of the first of them
+// ends, this must not look like success to the others.
 func TestRequestsShareABarrier(t *testing.T) {
 	t.Parallel()
 	for name, panics := range map[string]bool{"one barrier": false, "panic at the barrier": true} {

@@ -72,6 +72,7 @@ func drawStep(random *rand.Rand, now trackway.Micros) func(*testing.T, *Store) a
 	case n < 4:
 		before := now/40 + trackway.Micros(random.IntN(16))
 		return func(t *testing.T, s *Store) any {
+			t.Helper()
 			x, err := s.Expire(t.Context(), 1, 1<<40, func(uint32, string) trackway.Micros { return before })
 			return fmt.Sprint(x, err)
 		}

@@ -16,8 +16,8 @@ type timelineKey struct {
 }
 
 // TestRecentIsExact: an entry that is taken for new is on none of the
-// customer's timelines, in whatever order they came, whoever was merged and
-// whatever was forgotten.
+// customer's timelines, in whatever order they came, and whatever was merged or
+// forgotten.
 func TestRecentIsExact(t *testing.T) {
 	t.Parallel()
 	for range 200 {
@@ -219,7 +219,7 @@ func TestFingerprints(t *testing.T) { //nolint:paralleltest // it counts allocat
 				t.Fatalf("round %d: key %d has the fingerprint of key %d", round, i, before)
 			}
 			of[f] = i
-			clear(key) // it belongs to whoever asks
+			clear(key) // it belongs to the caller
 			if b.of(keys[i]) == f {
 				t.Errorf("key %d has the same fingerprint in another process", i)
 			}

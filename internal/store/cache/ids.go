@@ -17,9 +17,10 @@ const secretBytes = 32
 // fingerprint stands for the key of an identifier: the first 128 bits of the
 // BLAKE2b-256 of a secret of this process and the key. BLAKE2 has no more
 // structure than a random function (Luykx, Mennink and Neves, "Security
-// Analysis of BLAKE2's Modes of Operation", 2016). So without the secret nobody
-// can compute a fingerprint, and choosing keys helps nobody: of n keys, two have
-// the same one with odds of n*n in 2^129. For a million that is 1 in 10^26.
+// Analysis of BLAKE2's Modes of Operation", 2016). So nobody can compute a
+// fingerprint without the secret, and choosing keys helps nobody: of n keys,
+// two have the same one with odds of n*n in 2^129, which is 1 in 10^26 for a
+// million.
 type fingerprint [2]uint64
 
 func (f fingerprint) hash() uint64 { return f[0] }

@@ -3,6 +3,8 @@ package budget
 import (
 	"bytes"
 	"log/slog"
+	"math"
+	"runtime/debug"
 	"testing"
 	"testing/fstest"
 )
@@ -97,6 +99,30 @@ func TestConnections(t *testing.T) {
 		most, headers := b.Connections(asked, true, slog.New(slog.NewTextHandler(&log, nil)))
 		if most != want || headers == 0 || (log.Len() > 0) != (asked > carried) {
 			t.Errorf("%d asked for: got %d, want %d; headers %d; logged: %s", asked, most, want, headers, log.String())
+		}
+	}
+}
+
+// TestTake checks that the runtime's settings follow from the budget, unless
+// the operator has chosen how much garbage may gather.
+func TestTake(t *testing.T) { //nolint:paralleltest // the settings are the process's
+	enough := func(uint64) (int, error) { return 100, nil }
+	limit, percent := debug.SetMemoryLimit(math.MaxInt64), debug.SetGCPercent(100)
+	defer func() {
+		debug.SetMemoryLimit(limit)
+		debug.SetGCPercent(percent)
+	}()
+	for before, want := range map[int]int{100: garbage, 200: 200} {
+		debug.SetGCPercent(before)
+		b, err := Take(512*mib, enough)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := debug.SetMemoryLimit(math.MaxInt64); got != b.Memory.Runtime || b.Memory.Max != 512*mib {
+			t.Errorf("the runtime's limit is %d, of %+v", got, b.Memory)
+		}
+		if got := debug.SetGCPercent(100); got != want {
+			t.Errorf("garbage may be %d %%, want %d", got, want)
 		}
 	}
 }

@@ -16,8 +16,15 @@ type Budget struct {
 	Files  Files
 }
 
+// garbage is how much garbage may gather before Go's collector runs, in
+// hundredths of what is in use. Most of what is in use is tables without
+// pointers. The collector does not search them, so it is cheap to run it often,
+// while as much garbage as tables costs as much memory as they do.
+const garbage = 50
+
 // Take finds out how much the process may use. It sets the memory limit of Go's
-// runtime, unless GOMEMLIMIT is set. memory is the number of bytes that the
+// runtime, unless GOMEMLIMIT is set, and how much garbage may gather, unless
+// GOGC is set to another value than 100. memory is the number of bytes that the
 // operator allows, or 0 if the operator sets none. store returns how many of
 // the process's files the store needs, or an error if they are too few.
 func Take(memory int64, store func(files uint64) (int, error)) (Budget, error) {
@@ -33,6 +40,10 @@ func Take(memory int64, store func(files uint64) (int, error)) (Budget, error) {
 	b := Budget{split(find(memory, goLimit, os.DirFS("/"))), splitFiles(files, storeFiles)}
 	if goLimit == 0 {
 		debug.SetMemoryLimit(b.Memory.Runtime)
+	}
+	const usual = 100 // Go's own
+	if asked := debug.SetGCPercent(garbage); asked != usual {
+		debug.SetGCPercent(asked)
 	}
 	return b, nil
 }

@@ -143,7 +143,6 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	}
 	for _, id := range d.Assign {
 		key := t.idKey(c.Project, id)
-		t.m.cache.ForgetID(key)
 		t.m.cache.PutID(key, h.Customer)
 		t.value = binary.BigEndian.AppendUint64(t.value[:0], uint64(h.Customer))
 		if err := t.b.Set(key, t.value, nil); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/store/cache"
 )
 
@@ -72,6 +73,7 @@ func drawStep(random *rand.Rand, now trackway.Micros) func(*testing.T, *Store) a
 	case n < 4:
 		before := now/40 + trackway.Micros(random.IntN(16))
 		return func(t *testing.T, s *Store) any {
+			t.Helper()
 			x, err := s.Expire(t.Context(), 1, 1<<40, func(uint32, string) trackway.Micros { return before })
 			return fmt.Sprint(x, err)
 		}
@@ -124,3 +126,31 @@ func TestCacheIsAnswered(t *testing.T) {
 type unreadable struct{ pebble.Reader }
 
 func (unreadable) Get([]byte) ([]byte, io.Closer, error) { panic("look-up") }
+
+// TestForgetsWhatFailed: a transaction that is not committed leaves nothing in
+// the cache, neither who is a customer now nor which events there are.
+func TestForgetsWhatFailed(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	mustRegister(t, s, "demo")
+	known, stranger := identifierOf("cookie", "known"), identifierOf("cookie", "stranger")
+	mustApply(t, s, event("e", 1, nil, known))
+	cmds := []trackway.Command{event("e", 2, nil, known), event("e", 2, nil, stranger), event("e", 3, nil, stranger, known)}
+	for i := range cmds {
+		cmds[i].TimeGiven = true
+	}
+	s.mu.Lock()
+	failed := s.begin()
+	err := failed.commands(&entry.Commands{Requests: []entry.Request{{Commands: cmds, Results: make([]trackway.Result, len(cmds))}}})
+	failed.close()
+	s.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []trackway.Customer{1, 2, 1} {
+		if r := mustApply(t, s, cmds[i])[0]; r.Duplicate || r.Seq == 0 || r.Customer != want {
+			t.Errorf("command %d: got %+v", i, r)
+		}
+	}
+	mustBeConsistent(t, s)
+}

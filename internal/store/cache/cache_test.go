@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"maps"
 	"math/rand/v2"
 	"testing"
@@ -15,8 +16,8 @@ type timelineKey struct {
 }
 
 // TestRecentIsExact: an entry that is taken for new is on none of the
-// customer's timelines, in whatever order they came, whoever was merged and
-// whatever was forgotten.
+// customer's timelines, in whatever order they came, and whatever was merged or
+// forgotten.
 func TestRecentIsExact(t *testing.T) {
 	t.Parallel()
 	for range 200 {
@@ -201,5 +202,39 @@ func TestTableForgetsTheUnused(t *testing.T) {
 	}
 	if table.empty(); table.find(1) != nil || table.len() != 0 {
 		t.Error("it is not empty")
+	}
+}
+
+// TestFingerprints: each key has one of its own, whatever was asked for before
+// it, and nobody outside the process can tell it.
+func TestFingerprints(t *testing.T) { //nolint:paralleltest // it counts allocations
+	a, b := newIDs(0), newIDs(0)
+	keys := [][]byte{nil, {0}, {0, 0}, {1}, bytes.Repeat([]byte{7}, 500), append(bytes.Repeat([]byte{7}, 500), 8)}
+	of := make(map[fingerprint]int)
+	for round := range 3 {
+		for i, key := range keys {
+			key = bytes.Clone(key)
+			f := a.of(key)
+			if before, ok := of[f]; ok != (round > 0) || before != i && ok {
+				t.Fatalf("round %d: key %d has the fingerprint of key %d", round, i, before)
+			}
+			of[f] = i
+			clear(key) // it belongs to the caller
+			if b.of(keys[i]) == f {
+				t.Errorf("key %d has the same fingerprint in another process", i)
+			}
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { a.of(keys[1]); a.of(keys[4]) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkFingerprint(b *testing.B) {
+	t, key := newIDs(0), []byte("i0000cookie\x00a8f3e1c2-4782-47ae-ba14-df6e29eefb36")
+	b.ReportAllocs()
+	for i := range b.N {
+		key[4] = byte(i)
+		t.of(key)
 	}
 }

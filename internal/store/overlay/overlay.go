@@ -147,7 +147,8 @@ func (o *Overlay) indexLast() {
 	switch n := len(o.items); {
 	case n <= fewItems:
 	case 2*n > len(o.index):
-		o.index = append(o.index[:0], make([]uint32, 8*n)...)
+		o.index = slices.Grow(o.index[:0], 8*n)[:8*n]
+		clear(o.index)
 		for i := range o.items {
 			o.enter(i)
 		}

@@ -135,7 +135,8 @@ func (r *reader) look(all []*wanted, bytes int) {
 func (r *reader) find(w *wanted) {
 	r.key = format.AppendLogKey(r.key[:0], w.Seq)
 	if r.log.SeekGE(r.key) && bytes.Equal(r.log.Key(), r.key) {
-		w.found, w.record = true, r.log.Value()
+		w.found = true
+		w.record, w.err = r.log.ValueAndErr()
 	} else {
 		w.err = r.log.Error()
 	}

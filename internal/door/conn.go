@@ -1,6 +1,7 @@
 package door
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -54,6 +55,8 @@ type conn struct {
 	multi     bool          // it speaks HTTP/2, whose frames come at any time
 	deadline  time.Time     // for reading, as the user has set it
 	shortened bool          // the deadline that holds is the header's and not the user's
+
+	end context.CancelFunc // of the context of its requests; nil: nobody has asked for it
 }
 
 // Read reads. While a header is awaited the time for that bounds it.
@@ -183,12 +186,28 @@ func (c *conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// context returns a context that ends when the connection is closed on this
+// side. A request that waits must not outlive the place of its connection, and
+// not all requests notice that nothing can be read any more.
+func (c *conn) context(parent context.Context) context.Context {
+	ctx, end := context.WithCancel(parent)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.end = end; c.state == gone {
+		end()
+	}
+	return ctx
+}
+
 // Close closes the connection, and gives its place up.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.mu.Lock()
 	c.state = gone
 	c.restLocked()
+	if c.end != nil {
+		c.end()
+	}
 	c.mu.Unlock()
 	c.door.mu.Lock()
 	defer c.door.mu.Unlock()

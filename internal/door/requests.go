@@ -16,7 +16,7 @@ func (d *Door) Serve(srv *http.Server, h http.Handler) {
 	srv.ConnState = d.connState
 	srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
 		if c := within(nc); c != nil {
-			ctx = context.WithValue(ctx, connKey{}, c)
+			ctx = c.context(context.WithValue(ctx, connKey{}, c))
 		}
 		return ctx
 	}

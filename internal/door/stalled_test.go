@@ -87,6 +87,33 @@ func TestHeldMakesPlace(t *testing.T) {
 	}
 }
 
+// The contexts of a connection's requests end when the door closes it, also if
+// nobody reads from it: what is held for them must not outlive their place.
+func TestClosedEndsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var srv http.Server
+		d := New(Config{Bounds: Bounds{Max: 1}, HeaderTime: time.Second})
+		d.Serve(&srv, http.NotFoundHandler())
+		_, far := net.Pipe()
+		c := d.admit(far)
+		ctx := srv.ConnContext(t.Context(), c)
+		c.begin(false)
+		c.running.Add(1)
+		release := Hold(ctx)
+		if ctx.Err() != nil {
+			t.Error("the context ended while the connection was open")
+		}
+		if _, far = net.Pipe(); d.admit(far) == nil {
+			t.Error("a held request made no place")
+		}
+		if ctx.Err() == nil {
+			t.Error("the context of a request goes on without its connection")
+		}
+		release()
+	})
+}
+
 // An answer by HTTP/2 that its client makes no room for is not being written,
 // as far as the connection can tell. It makes place all the same; one that is
 // being made does not.

@@ -24,7 +24,7 @@ const (
 )
 
 // closeTime is how long an answer may take to be sent once its connection is to
-// be closed.
+// be closed. How long the handler takes for it is not bounded here.
 const closeTime = 2 * time.Second
 
 // conn is a connection that the server serves.
@@ -181,10 +181,13 @@ func (c *conn) Close() error {
 	c.closed = !wait
 	c.mu.Unlock()
 	if wait {
-		return c.Conn.SetWriteDeadline(time.Now().Add(closeTime))
+		return c.hurry() // the answer may be under way
 	}
 	return c.Conn.Close()
 }
+
+// hurry lets the last answer take no longer than closeTime from now on.
+func (c *conn) hurry() error { return c.Conn.SetWriteDeadline(time.Now().Add(closeTime)) }
 
 // NetConn returns the connection within.
 func (c *conn) NetConn() net.Conn { return c.Conn }

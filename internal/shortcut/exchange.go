@@ -154,9 +154,12 @@ func (x *exchange) send() {
 	if x.answer["Content-Type"] == nil && len(x.content) > 0 {
 		w = append(append(append(w, "Content-Type: "...), http.DetectContentType(x.content)...), "\r\n"...)
 	}
-	if !x.last && x.conn.isClosing() {
+	if x.conn.isClosing() {
+		if !x.last {
+			w = append(w, "Connection: close\r\n"...)
+		}
 		x.last = true
-		w = append(w, "Connection: close\r\n"...)
+		_ = x.conn.hurry() // the write fails, too
 	}
 	x.wire = append(append(w, "\r\n"...), x.content...)
 	_, x.err = x.conn.Conn.Write(x.wire)

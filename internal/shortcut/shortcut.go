@@ -30,7 +30,8 @@ type Config struct {
 
 	// Prefix is what the paths of plain requests begin with. The handler must
 	// answer them with a few KB: an answer is kept until the handler returns.
-	// The context of such a request does not end when its client goes away.
+	// The context of such a request does not end when its client goes away, but
+	// only with that of the connection.
 	Prefix string
 
 	// Busy counts the requests whose answers have not been sent. A connection

@@ -386,6 +386,7 @@ func TestStop(t *testing.T) {
 			t.Error("nothing was waited for")
 		default:
 		}
+		time.Sleep(2 * closeTime) //nolint:forbidigo // the bubble's time; the handler may take longer than its answer
 		close(goOn)
 		<-waited
 		if came, ended := c.send(); !strings.Contains(came, "Connection: close\r\n") || !strings.Contains(came, "/track/slow") || !ended {

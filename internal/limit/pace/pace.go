@@ -27,6 +27,7 @@ const (
 	// that calls that come meanwhile do not wait for many refusals.
 	waveEvery = 40 * time.Millisecond
 	together  = 16
+	times     = 20 // that a wave leaves in at most: with more, late timers would add up
 
 	addressBits = 64      // of an IPv6 address that make a caller
 	lines       = 1 << 12 // for addresses; those that share one by chance are held together
@@ -139,12 +140,15 @@ func (p *Pace) take(n int64) *wave {
 
 // leave lets the answers of a wave go, spread over the time until the next.
 func (w *wave) leave() {
-	next := time.NewTicker(waveEvery / time.Duration(len(w.parts)))
+	n := min(len(w.parts), times)
+	next := time.NewTicker(waveEvery / time.Duration(n))
 	defer next.Stop()
-	for i, part := range w.parts {
+	for i := range n {
 		if i > 0 {
 			<-next.C
 		}
-		close(part)
+		for _, part := range w.parts[i*len(w.parts)/n : (i+1)*len(w.parts)/n] {
+			close(part)
+		}
 	}
 }

@@ -185,3 +185,38 @@ func TestHold(t *testing.T) {
 		}
 	})
 }
+
+// TestCrowd has very many refusals leave in the same wave. It must not take
+// more steps for that than timers can keep up with, or the last ones would be
+// held for longer than docs/limits.md says.
+func TestCrowd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := New(time.Now(), 1)
+		for range 10 * perAddress {
+			p.delay(flooder, 0)
+		}
+		const n = 4000
+		left := make(map[time.Duration]int)
+		var mu sync.Mutex
+		began := time.Now()
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() {
+				p.Hold(nil, flooder, began)
+				mu.Lock()
+				defer mu.Unlock()
+				left[time.Since(began)]++
+			})
+		}
+		wg.Wait()
+		if len(left) > 20 {
+			t.Errorf("%d refusals left at %d times", n, len(left))
+		}
+		for at, size := range left {
+			if at > longestHold+2*waveEvery || size > n/10 {
+				t.Errorf("%d refusals left after %v", size, at)
+			}
+		}
+	})
+}

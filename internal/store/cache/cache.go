@@ -1,11 +1,12 @@
-// Package cache keeps in memory what the store would have to look up for nearly
-// every command: whom an identifier leads to, who a customer is, and which
-// entries its timelines certainly do not have. It is bounded in bytes.
+// Package cache keeps in memory what the store would otherwise look up for
+// nearly every command: the customer behind an identifier, a customer's record,
+// and which entries its timelines certainly do not have. Its size is bounded in
+// bytes.
 //
-// What many customers need is compact and without pointers: 66 bytes for a
-// customer of one identifier, so that a million of them fit into 66 MB. What
-// only changes of a customer need, its whole record, is kept for those that
-// came last.
+// The data that many customers need is compact and has no pointers: 66 bytes
+// for a customer with one identifier, so a million of them fit into 66 MB. The
+// whole record of a customer, which only changes need, is kept for the
+// customers used last.
 package cache
 
 import (
@@ -13,42 +14,43 @@ import (
 	"trackway/internal/identity"
 )
 
-// Usual is how many bytes the cache of a store takes that is not told.
+// Usual is the size of a store's cache in bytes if the options do not set one.
 const Usual = 64 << 20
 
-// How the bytes are shared, in hundredths. Holders get a tenth: two generations,
-// each with one for each bytesEach bytes, of some 400 bytes; four times that if
-// each identifier has the 256 bytes that it may have.
+// The parts of the cache, in hundredths of its bytes. Holders get a tenth, in
+// two generations. Each generation has one holder, of some 400 bytes, per
+// bytesEach bytes of the cache. A holder takes four times that if all its
+// identifiers have the maximum length of 256 bytes.
 const (
 	idsPart     = 30
 	recentPart  = 48
 	filterPart  = 6 // each of two
 	bytesEach   = 8 << 10
-	idsEach     = 4        // identifiers that the holders of a generation list, on average
-	mostFilters = 16 << 20 // bytes of a filter, for it is cleared under the lock
+	idsEach     = 4        // average number of identifiers of a holder in a full generation
+	mostFilters = 16 << 20 // largest filter in bytes: clearing it holds the lock
 )
 
-// Cache holds what the store holds, including what was staged by the
-// transaction under way; so it is emptied when one fails. It is used under the
-// store's lock.
+// Cache mirrors what the store holds, including what the current transaction
+// has staged. So it must be emptied if a transaction fails. It is used under
+// the store's lock.
 type Cache struct {
 	ids     ids
 	recents recents
 
-	// Two generations stand for an order of use: what is found in the old one
-	// moves to the young one, and when the young one is full, it becomes the
+	// Two generations approximate the order of use. A holder found in the old
+	// one moves to the young one. When the young one is full, it becomes the
 	// old one.
-	holders    int // of a generation
+	holders    int // most holders in a generation
 	young, old generation
 }
 
 type generation struct {
 	holders map[trackway.Customer]*identity.Holder
-	listed  int // identifiers that they listed when they came
+	listed  int // identifiers of the holders at the time they were added
 }
 
-// New returns an empty cache of so many bytes, or of a handful of entries if
-// that is fewer.
+// New returns an empty cache of at most the given size in bytes. It has room
+// for at least a handful of entries.
 func New(bytes int64) Cache {
 	const handful = 6
 	return Cache{
@@ -60,7 +62,7 @@ func New(bytes int64) Cache {
 	}
 }
 
-// Holder returns a customer's holder, nil if the cache does not know it.
+// Holder returns a customer's holder, or nil if the cache does not have it.
 func (c *Cache) Holder(customer trackway.Customer) *identity.Holder {
 	if h := c.young.holders[customer]; h != nil {
 		return h
@@ -72,16 +74,16 @@ func (c *Cache) Holder(customer trackway.Customer) *identity.Holder {
 	return h
 }
 
-// PutHolder keeps a customer's holder, which the cache shares with its callers,
-// at least until [Cache.MakeRoom] is called.
+// PutHolder keeps a customer's holder at least until the next call of
+// [Cache.MakeRoom]. The cache and its callers share the holder.
 func (c *Cache) PutHolder(h *identity.Holder) {
 	c.young.holders[h.Customer] = h
 	c.young.listed += len(h.IDs)
 }
 
-// MakeRoom drops holders if there are too many. It is called before each
-// command, and not while one is carried out: a command may name a customer
-// twice, and has to find the same holder.
+// MakeRoom drops holders if there are too many. Call it before each command but
+// not during one: a command may name a customer twice and must find the same
+// holder.
 func (c *Cache) MakeRoom() {
 	if len(c.young.holders) >= c.holders || c.young.listed >= idsEach*c.holders {
 		c.turn()
@@ -105,8 +107,8 @@ func (c *Cache) Empty() {
 	c.recents.before.empty()
 }
 
-// Each passes on all holders that are kept, so that a test can compare them
-// with what is stored.
+// Each calls holder for all holders in the cache, so that a test can compare
+// them with the stored records.
 func (c *Cache) Each(holder func(*identity.Holder)) {
 	for _, g := range []generation{c.young, c.old} {
 		for _, h := range g.holders {

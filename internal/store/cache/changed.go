@@ -6,28 +6,29 @@ import (
 	"trackway/internal/identity"
 )
 
-// fewHolders is how many changed holders are searched one by one. The usual
-// command changes one.
+// fewHolders is how many changed holders are searched one by one. A command
+// usually changes one.
 const fewHolders = 8
 
-// usualHolders is how many a transaction changes at most before the memory for
-// them is given back.
+// usualHolders is how many holders a transaction may change before Empty
+// releases the memory for them.
 const usualHolders = 4096
 
-// Changed are the customers that a transaction has changed and not staged yet.
-// A record lists all of its customer's identifiers, up to 17 kB for each soft
-// name, and every command of a batch may change it: it is staged once, when the
-// transaction ends. Until then the holder here is the truth, also if the cache
-// has dropped it and the database has an older record.
+// Changed holds the customers that a transaction has changed but not staged
+// yet. A record lists all identifiers of its customer, up to 17 kB for each
+// soft name, and every command of a batch may change it. So it is staged once,
+// when the transaction ends. Until then the holder here is the current one,
+// even if the cache has dropped it and the database has an older record.
 //
 // The zero value is empty. It is used under the store's lock.
 type Changed struct {
 	list []ChangedHolder
-	at   map[trackway.Customer]int // places in the list, from fewHolders on
+	at   map[trackway.Customer]int // places in the list; used if it has more than fewHolders
 }
 
-// Unseen is the kind of a change that no reader can see: no follower is told.
-// It is below the others, and Stored is never said of a customer.
+// Unseen is the kind of a change that no reader can see, so followers do not
+// get it. It sorts below the other kinds. The value is free for this use
+// because Stored never applies to a customer.
 const Unseen = change.Stored
 
 // ChangedHolder is a holder and its project.
@@ -36,10 +37,10 @@ type ChangedHolder struct {
 	*identity.Holder
 
 	Kind   change.Kind // what has changed
-	Record bool        // its record has; if not, only values of properties or events have
+	Record bool        // the record has changed; false: only property values or events have
 }
 
-// Of returns the holder of a customer, nil if it has not changed.
+// Of returns the holder of a customer, or nil if it has not changed.
 func (c *Changed) Of(customer trackway.Customer) *identity.Holder {
 	if i := c.find(customer); i >= 0 {
 		return c.list[i].Holder
@@ -47,7 +48,7 @@ func (c *Changed) Of(customer trackway.Customer) *identity.Holder {
 	return nil
 }
 
-// find returns a customer's place in the list, -1 if it has none.
+// find returns a customer's place in the list, or -1 if it has none.
 func (c *Changed) find(customer trackway.Customer) int {
 	if len(c.list) > fewHolders {
 		if i, ok := c.at[customer]; ok {
@@ -63,8 +64,8 @@ func (c *Changed) find(customer trackway.Customer) int {
 	return -1
 }
 
-// Add takes in a holder, what has changed, and whether its record has. It keeps
-// the holder that is there already, if there is one.
+// Add adds a holder, the kind of its change, and whether its record has
+// changed. If the customer has a holder already, Add keeps that one.
 func (c *Changed) Add(project uint32, h *identity.Holder, kind change.Kind, record bool) {
 	if i := c.find(h.Customer); i >= 0 {
 		one := &c.list[i]
@@ -85,12 +86,12 @@ func (c *Changed) Add(project uint32, h *identity.Holder, kind change.Kind, reco
 	}
 }
 
-// All returns the holders in the order in which they first changed, so that the
-// same commands give the same batch. It is valid until the next call of Add or
-// Empty.
+// All returns the holders in the order of their first change, so that the same
+// commands always give the same batch. The result is valid until the next call
+// of Add or Empty.
 func (c *Changed) All() []ChangedHolder { return c.list }
 
-// Empty forgets all holders. It keeps the memory for the next transaction,
+// Empty removes all holders. It keeps the memory for the next transaction,
 // unless this one was unusually large.
 func (c *Changed) Empty() {
 	if len(c.list) > usualHolders {

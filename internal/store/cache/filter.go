@@ -2,31 +2,31 @@ package cache
 
 import "trackway"
 
-// A key takes keyBits bits of a filter and sets probes of them, in one block,
-// which is a line of a processor's cache. Of a hundred keys that were never
-// added one is taken for one that was.
+// A key takes keyBits bits of a filter and sets probes of them in one block,
+// which is a cache line of the processor. One in a hundred keys that were never
+// added looks as if it was.
 const (
 	keyBits   = 12
 	probes    = 5
 	blockBits = 512
 )
 
-// filter is a set of keys that may take others for its own: a Bloom filter in
-// blocks (Putze, Sanders and Singler, "Cache-, Hash- and Space-Efficient Bloom
-// Filters", 2007).
+// filter is a set of keys that may report keys it does not hold: a blocked
+// Bloom filter (Putze, Sanders and Singler, "Cache-, Hash- and Space-Efficient
+// Bloom Filters", 2007).
 type filter struct {
 	blocks []block
 	keys   int
-	size   int // blocks; there are none before the first key
+	size   int // in blocks; they are allocated with the first key
 }
 
 type block [blockBits / 64]uint64
 
-// newFilter returns an empty filter of so many bytes; it has one block at least.
+// newFilter returns an empty filter of the given size, but at least one block.
 func newFilter(bytes int64) filter { return filter{size: max(1, int(bytes*8/blockBits))} }
 
-// hashOf spreads the key of a timeline's entry over 64 bits. The tail is a hash
-// already.
+// hashOf spreads the key of a timeline entry over 64 bits. The tail is already
+// a hash.
 func hashOf(customer trackway.Customer, at trackway.Micros, tail uint64) uint64 {
 	h := (tail ^ uint64(customer)*0x9e3779b97f4a7c15 ^ uint64(at)) * 0xd6e8feb86659fd93
 	return (h ^ h>>32) * 0xd6e8feb86659fd93
@@ -34,7 +34,7 @@ func hashOf(customer trackway.Customer, at trackway.Micros, tail uint64) uint64 
 
 func (f *filter) block(h uint64) *block { return &f.blocks[part(h>>32, len(f.blocks))] }
 
-// placesOf returns where the bits of a key are in its block, nine bits for each.
+// placesOf returns the positions of a key's bits in its block, nine bits each.
 func placesOf(h uint64) uint64 { return h * 0x9e3779b97f4a7c15 >> (64 - 9*probes) }
 
 func (f *filter) add(h uint64) {
@@ -64,7 +64,7 @@ func (f *filter) has(h uint64) bool {
 	return true
 }
 
-// full reports whether there is no room for a further key.
+// full reports whether the filter has no room for another key.
 func (f *filter) full() bool { return f.keys >= f.size*blockBits/keyBits }
 
 func (f *filter) empty() {

@@ -11,29 +11,29 @@ import (
 	"trackway/internal/identity"
 )
 
-// secretBytes is the length of what a process draws to make fingerprints.
+// secretBytes is the length of the random secret behind the fingerprints.
 const secretBytes = 32
 
-// fingerprint stands for the key of an identifier: the first 128 bits of the
-// BLAKE2b-256 of a secret of this process and the key. BLAKE2 has no more
-// structure than a random function (Luykx, Mennink and Neves, "Security
+// fingerprint stands for the key of an identifier. It is the first 128 bits of
+// the BLAKE2b-256 of a secret of this process followed by the key. BLAKE2 has
+// no more structure than a random function (Luykx, Mennink and Neves, "Security
 // Analysis of BLAKE2's Modes of Operation", 2016). So nobody can compute a
-// fingerprint without the secret, and choosing keys helps nobody: of n keys,
-// two have the same one with odds of n*n in 2^129, which is 1 in 10^26 for a
-// million.
+// fingerprint without the secret, and choosing keys does not help an attacker.
+// The probability that two of n keys share a fingerprint is n*n in 2^129, which
+// is 1 in 10^26 for a million keys.
 type fingerprint [2]uint64
 
 func (f fingerprint) hash() uint64 { return f[0] }
 
-// idEntry is a customer, doubled, and one more if the identifier is plain.
+// idEntry is twice the customer's number, plus one if the identifier is plain.
 type idEntry uint64
 
-// ids are the identifiers that were used last.
+// ids holds the identifiers used last.
 type ids struct {
 	table[fingerprint, idEntry]
 
-	hashed []byte      // the secret, and the key that was asked for last
-	last   fingerprint // of it
+	hashed []byte      // the secret, followed by the last key
+	last   fingerprint // fingerprint of the last key
 }
 
 func newIDs(bytes int64) ids {
@@ -43,8 +43,8 @@ func newIDs(bytes int64) ids {
 	return t
 }
 
-// of returns the fingerprint of a key. A command asks for the same one several
-// times in a row, and pays once.
+// of returns the fingerprint of a key. A command asks for the same key several
+// times in a row, so only the first call computes it.
 func (t *ids) of(key []byte) fingerprint {
 	if !bytes.Equal(t.hashed[secretBytes:], key) {
 		t.hashed = append(t.hashed[:secretBytes], key...)
@@ -58,10 +58,10 @@ func (t *ids) hash() fingerprint {
 	return fingerprint{binary.LittleEndian.Uint64(sum[:]), binary.LittleEndian.Uint64(sum[8:])}
 }
 
-// Customer returns whom the identifier with this key leads to, false if the
-// cache does not know. Plain means that an event that names it, and others only
-// that are plain and lead to the same customer, changes nothing of anybody's
-// identifiers, and that the customer keeps no timelines of others.
+// Customer returns the customer behind the identifier with this key. known is
+// false if the cache does not have it. plain means that an event changes no
+// identifiers if it names only this one and other plain ones of the same
+// customer, and that the customer keeps no timelines of others.
 func (c *Cache) Customer(key []byte) (customer trackway.Customer, plain, known bool) {
 	e := c.ids.find(c.ids.of(key))
 	if e == nil {
@@ -70,13 +70,13 @@ func (c *Cache) Customer(key []byte) (customer trackway.Customer, plain, known b
 	return trackway.Customer(*e >> 1), *e&1 != 0, true
 }
 
-// PutID keeps whom the identifier with this key leads to.
+// PutID keeps the customer behind the identifier with this key.
 func (c *Cache) PutID(key []byte, customer trackway.Customer) {
 	*c.ids.put(c.ids.of(key)) = idEntry(customer << 1)
 }
 
-// NoteIDs notes which of a customer's identifiers are plain, of those that are
-// kept. keyOf returns the key of one.
+// NoteIDs updates which of a customer's cached identifiers are plain. keyOf
+// returns the key of an identifier.
 func (c *Cache) NoteIDs(h *identity.Holder, keyOf func(trackway.Identifier) []byte) {
 	for i := range h.IDs {
 		id := &h.IDs[i]
@@ -85,7 +85,7 @@ func (c *Cache) NoteIDs(h *identity.Holder, keyOf func(trackway.Identifier) []by
 	}
 }
 
-// setPlain notes of an identifier whether it is plain, if the cache has it.
+// setPlain sets whether an identifier is plain, if the cache has it.
 func (c *Cache) setPlain(key []byte, plain bool) {
 	if e := c.ids.find(c.ids.of(key)); e != nil {
 		if *e &^= 1; plain {
@@ -94,8 +94,8 @@ func (c *Cache) setPlain(key []byte, plain bool) {
 	}
 }
 
-// ForgetID drops an identifier that leads nowhere any more.
+// ForgetID drops an identifier that no longer leads to a customer.
 func (c *Cache) ForgetID(key []byte) { c.ids.remove(c.ids.of(key)) }
 
-// IDs returns how many identifiers are kept. It looks at all of them.
+// IDs returns the number of cached identifiers. It scans all of them.
 func (c *Cache) IDs() int { return c.ids.len() }

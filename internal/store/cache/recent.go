@@ -6,21 +6,21 @@ import (
 	"trackway"
 )
 
-// unknown is the bound of a customer of whose timelines nothing is known, and
-// never the time before the first.
+// unknown is the bound of a customer whose timelines are not known. never is a
+// time before all others.
 const (
 	unknown trackway.Micros = math.MaxInt64
 	never   trackway.Micros = -1
 )
 
 // recents tells which entries are certainly not on a customer's timelines: its
-// own, and those of others that it keeps. Only entries whose keys end in a hash
-// count.
+// own and those of others that it keeps. It covers only entries whose keys end
+// in a hash.
 //
-// Each key that is added is noted in a filter of all customers. A filter that
-// is full becomes the one before, and that is dropped. So what is known of a
-// customer is a bound: all entries from this time on are in one of the two
-// filters.
+// Each added key goes into a filter that all customers share. A full filter
+// becomes the earlier one, and the earlier one before it is dropped. So the
+// knowledge about a customer is a bound: all its entries from this time on are
+// in one of the two filters.
 type recents struct {
 	table[customerKey, recent]
 
@@ -28,11 +28,11 @@ type recents struct {
 	generation     uint32 // counts the filters
 }
 
-// recent is what is known of one customer.
+// recent is what is known about one customer.
 //
-// INVARIANT: entries whose keys came before the generation before are earlier
-// than bound; those that came in it are no later than before, and those that
-// came in this generation no later than now.
+// INVARIANT: entries added before the earlier filter began are before bound.
+// Entries in the earlier filter are at before or earlier, and entries in the
+// current filter are at now or earlier.
 type recent struct {
 	bound, before, now trackway.Micros
 	generation         uint32
@@ -41,8 +41,8 @@ type recent struct {
 // customerKey is a customer as the key of a table.
 type customerKey trackway.Customer
 
-// hash spreads numbers that follow each other. Nobody gains by making them
-// collide: those who share a bucket are forgotten sooner, that is all.
+// hash spreads consecutive numbers. Making them collide gains an attacker
+// nothing: customers that share a bucket are only forgotten sooner.
 func (c customerKey) hash() uint64 {
 	h := uint64(c) * 0x9e3779b97f4a7c15
 	return h ^ h>>32
@@ -52,7 +52,8 @@ func newRecents(bytes, filterBytes int64) recents {
 	return recents{table: newTable[customerKey, recent](bytes), filter: newFilter(filterBytes), before: newFilter(filterBytes)}
 }
 
-// of returns what is known of a customer in this generation, nil if nothing is.
+// of returns what is known about a customer, brought up to the current
+// generation. It returns nil if nothing is known.
 func (t *recents) of(customer trackway.Customer) *recent {
 	r := t.find(customerKey(customer))
 	if r == nil {
@@ -70,15 +71,15 @@ func (t *recents) of(customer trackway.Customer) *recent {
 	return r
 }
 
-// end returns a time from which on there are no entries.
+// end returns a time from which on the customer has no entries.
 func (r *recent) end() trackway.Micros { return max(r.bound, r.before+1, r.now+1) }
 
-// begin notes a customer that has no entries from a time on.
+// begin notes that a customer has no entries from a time on.
 func (t *recents) begin(customer trackway.Customer, bound trackway.Micros) {
 	*t.put(customerKey(customer)) = recent{bound: bound, before: never, now: never, generation: t.generation}
 }
 
-// isNew reports whether an entry is certainly not there.
+// isNew reports whether an entry is certainly absent.
 func (t *recents) isNew(r *recent, customer trackway.Customer, at trackway.Micros, tail uint64) bool {
 	if at < r.bound {
 		return false
@@ -88,10 +89,10 @@ func (t *recents) isNew(r *recent, customer trackway.Customer, at trackway.Micro
 }
 
 // Recent reports whether an entry is certainly on none of a customer's
-// timelines, so that nobody has to look. If it may be there, known tells whether
-// anything is known of the timelines, and met whether somebody has asked before:
-// then it is worth while to look at the timelines' end and call
-// [Cache.PutLast]. REQUIRES: the tail is a hash.
+// timelines, so that no look-up is needed. If the entry may exist, known tells
+// whether anything is known about the timelines, and met whether Recent was
+// called for the customer before. If it was, reading the end of the timelines
+// and calling [Cache.PutLast] is worth the cost. REQUIRES: the tail is a hash.
 func (c *Cache) Recent(customer trackway.Customer, at trackway.Micros, tail uint64) (isNew, known, met bool) {
 	r := c.recents.of(customer)
 	if r == nil {
@@ -101,21 +102,21 @@ func (c *Cache) Recent(customer trackway.Customer, at trackway.Micros, tail uint
 	return c.recents.isNew(r, customer, at, tail), r.bound != unknown, true
 }
 
-// Misses reports whether Recent takes an entry for new. It does not note that
-// somebody asked, so that a test can.
+// Misses reports whether Recent would report an entry as new. Unlike Recent it
+// does not change the cache, so tests can use it.
 func (c *Cache) Misses(customer trackway.Customer, at trackway.Micros, tail uint64) bool {
 	r := c.recents.of(customer)
 	return r != nil && c.recents.isNew(r, customer, at, tail)
 }
 
-// PutLast notes that no entry of a customer's timelines is after a time; -1 if
-// there is no entry.
+// PutLast notes that a customer's timelines have no entry after last. It is -1
+// if they have no entry at all.
 func (c *Cache) PutLast(customer trackway.Customer, last trackway.Micros) {
 	c.recents.begin(customer, last+1)
 }
 
-// SawEntry notes an entry that is added to one of a customer's timelines.
-// REQUIRES: the tail is a hash.
+// SawEntry notes an entry added to one of a customer's timelines. REQUIRES: the
+// tail is a hash.
 func (c *Cache) SawEntry(customer trackway.Customer, at trackway.Micros, tail uint64) {
 	t := &c.recents
 	if t.filter.full() {
@@ -129,7 +130,8 @@ func (c *Cache) SawEntry(customer trackway.Customer, at trackway.Micros, tail ui
 	}
 }
 
-// Join notes that a customer gets all timelines of another, or their entries.
+// Join notes that a customer gets all timelines of another one, or their
+// entries.
 func (c *Cache) Join(customer, absorbed trackway.Customer) {
 	to, from := c.recents.of(customer), c.recents.of(absorbed)
 	switch {
@@ -137,7 +139,8 @@ func (c *Cache) Join(customer, absorbed trackway.Customer) {
 	case from == nil:
 		c.recents.remove(customerKey(customer))
 	default:
-		to.bound = max(to.bound, from.end()) // the filters have its keys under another name
+		// the filters have its keys under the other customer's number
+		to.bound = max(to.bound, from.end())
 	}
 	c.recents.remove(customerKey(absorbed))
 }

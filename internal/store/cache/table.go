@@ -6,56 +6,55 @@ import (
 )
 
 const (
-	// ways is how many entries a bucket has. What finds its bucket full takes
-	// the place of one that has not been used for long.
+	// ways is the number of entries in a bucket. A new entry in a full bucket
+	// replaces one that has not been used for long.
 	ways = 8
 
-	// mostSegments is how many segments a table has, if it is large. A segment
-	// grows by itself, so that nobody waits for all of a large table to grow.
+	// mostSegments is the number of segments of a large table. Each segment
+	// grows by itself, so no caller waits until a whole large table has grown.
 	mostSegments = 256
 
-	// usualBuckets is how many buckets a segment has at least before a table
-	// has more of them.
+	// usualBuckets is the size that segments may reach before a table gets more
+	// segments.
 	usualBuckets = 64
 )
 
-// hashed is a key of a table. All bits of its hash count.
+// hashed is a key of a table. Every bit of its hash matters.
 type hashed interface {
 	comparable
 	hash() uint64
 }
 
-// table is a map of bounded size. What does not fit any more is forgotten: of
-// the eight entries of a bucket, the next that was not used since this was last
-// asked. It holds no pointers if K and V have none, and then costs the
-// collector nothing. It begins small and grows to its bound with what is put
-// in.
+// table is a map of bounded size. If a bucket is full, it forgets the next of
+// its eight entries that was not used since the bucket last looked at it. A
+// table holds no pointers if K and V hold none, and then costs the garbage
+// collector nothing. It starts small and grows to its bound.
 type table[K hashed, V any] struct {
 	segments [][]bucket[K, V]
-	most     int // buckets of a segment
+	most     int // most buckets in a segment
 }
 
 type bucket[K hashed, V any] struct {
 	keys   [ways]K
 	values [ways]V
-	taken  uint8 // which places are
-	used   uint8 // which of them were found or put again since the hand came by
-	hand   uint8 // the place that is looked at next for something to forget
+	taken  uint8 // bit set of the places that are taken
+	used   uint8 // bit set of the places found or put again since the hand passed them
+	hand   uint8 // the next place to consider for removal
 }
 
-// newTable returns a table that takes up to so many bytes; it has one bucket at
-// least.
+// newTable returns a table of at most the given size in bytes, but at least one
+// bucket.
 func newTable[K hashed, V any](bytes int64) table[K, V] {
 	buckets := max(1, int(bytes/int64(unsafe.Sizeof(bucket[K, V]{}))))
 	n := min(max(1, buckets/usualBuckets), mostSegments)
 	return table[K, V]{segments: make([][]bucket[K, V], n), most: buckets / n}
 }
 
-// part returns a number below n that h decides. REQUIRES: h is below 1<<32.
+// part maps h to a number below n. REQUIRES: h is below 1<<32.
 func part(h uint64, n int) int { return int(h * uint64(n) >> 32) }
 
-// bucketOf returns the bucket in which a hash belongs, nil if its segment is
-// empty, and the segment.
+// bucketOf returns the bucket for a hash and its segment. The bucket is nil if
+// the segment is empty.
 func (t *table[K, V]) bucketOf(hash uint64) (*bucket[K, V], *[]bucket[K, V]) {
 	s := &t.segments[part(hash>>32, len(t.segments))]
 	if len(*s) == 0 {
@@ -64,8 +63,8 @@ func (t *table[K, V]) bucketOf(hash uint64) (*bucket[K, V], *[]bucket[K, V]) {
 	return &(*s)[part(hash&(1<<32-1), len(*s))], s
 }
 
-// find returns the value of a key, nil if the table has none. It is valid until
-// the next call of put or empty.
+// find returns the value of a key, or nil if the table does not have the key.
+// The pointer is valid until the next call of put or empty.
 func (t *table[K, V]) find(key K) *V {
 	b, _ := t.bucketOf(key.hash())
 	if b == nil {
@@ -88,8 +87,8 @@ func (b *bucket[K, V]) index(key K) int {
 	return -1
 }
 
-// put returns the value of a key, which is zero if the key is new, and valid
-// until the next call of put or empty.
+// put returns the value of a key. It is zero if the key is new. The pointer is
+// valid until the next call of put or empty.
 func (t *table[K, V]) put(key K) *V {
 	hash := key.hash()
 	for {
@@ -109,8 +108,9 @@ func (t *table[K, V]) put(key K) *V {
 	}
 }
 
-// place returns a place for a key that is new: a free one or, unless the
-// segment can grow, one whose entry is to be forgotten.
+// place returns a place for a new key: a free one, or one whose entry must make
+// way. It returns a negative number if there is no free place and the segment
+// can grow.
 func (b *bucket[K, V]) place(grows bool) int {
 	if free := bits.TrailingZeros8(^b.taken); free < ways {
 		return free
@@ -144,7 +144,7 @@ func (t *table[K, V]) grow(s *[]bucket[K, V]) {
 	}
 }
 
-// remove forgets a key.
+// remove removes a key.
 func (t *table[K, V]) remove(key K) {
 	if b, _ := t.bucketOf(key.hash()); b != nil {
 		if i := b.index(key); i >= 0 {
@@ -153,10 +153,10 @@ func (t *table[K, V]) remove(key K) {
 	}
 }
 
-// empty forgets all, and gives the memory back.
+// empty removes all keys and releases the memory.
 func (t *table[K, V]) empty() { clear(t.segments) }
 
-// len returns how many keys there are. It looks at all of them.
+// len returns the number of keys. It scans all buckets.
 func (t *table[K, V]) len() (n int) {
 	for _, s := range t.segments {
 		for i := range s {

@@ -5,7 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Versions counts the changes of each project. It is read without the store's lock, which merges may hold for milliseconds.
+// Versions counts the changes of each project. Readers do not need the store's
+// lock, which merges may hold for milliseconds.
 type Versions struct{ m sync.Map } // of *atomic.Uint64 by project
 
 // Of returns the number of changes of a project.
@@ -17,6 +18,7 @@ func (v *Versions) Of(project uint32) *atomic.Uint64 {
 	return n.(*atomic.Uint64)
 }
 
-// Changed counts a change. It is called once the change can be seen: were it earlier, a reader could take the old data under the
-// new number, and keep it.
+// Changed counts a change. Call it once readers can see the change: if it were
+// called earlier, a reader could read the old data under the new number and
+// keep it.
 func (v *Versions) Changed(project uint32) { v.Of(project).Add(1) }

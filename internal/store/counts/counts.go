@@ -1,12 +1,12 @@
-// Package counts counts events by type and hour. Its one idea: they are counted
-// in memory as they are committed, so that an event costs no further write;
-// what was counted is written now and then, together with the sequence number
-// up to which it was, and what follows that in the log is counted again when
-// the store is opened. So the counts are exact, whatever happened in between.
+// Package counts counts events by type and hour. It counts them in memory as
+// they are committed, so an event costs no additional write. From time to time
+// it writes the counts together with the sequence number of the last counted
+// event. When the store is opened, it counts the later events in the log again.
+// So the counts are exact even after a crash.
 //
-// Counting never fails what it counts: nobody waits for a write but those who
-// would otherwise fill memory, and a row that cannot be read is reported, and
-// left as it is, while the others go on.
+// Counting never fails the events that it counts. A commit waits for a write of
+// counts only if memory would fill up otherwise. A row that cannot be read is
+// reported and left as it is, and all other rows are still counted.
 package counts
 
 import (
@@ -22,24 +22,26 @@ import (
 	"trackway/internal/store/format"
 )
 
-// When the counts are written: memory holds some of them twice, and an opening
-// reads as many events. While a write is under way up to maxBehind times as
-// many may come.
+// Thresholds for writing the counts: the number of cells, some of which memory
+// holds in both generations, and the number of events that an opening has to
+// read again. During a write, up to maxBehind times as many cells may
+// accumulate.
 const (
 	mostCells   = 4096
 	maxRecounts = 100_000
 	maxBehind   = 8
 )
 
-// cell is what of a project's events is counted together. Type 0 is all types
-// that are not counted by name.
+// cell identifies one count within a project. Type 0 stands for all types that
+// are not counted by name.
 type cell struct {
 	by   query.By
 	typ  uint32
 	hour query.Hour
 }
 
-// row is how many events there are, and between which sequence numbers.
+// row is the number of events in a cell and their first and last sequence
+// numbers.
 type row struct{ events, first, last uint64 }
 
 func (a row) plus(b row) row {
@@ -52,25 +54,25 @@ func (a row) plus(b row) row {
 	return row{a.events + b.events, min(a.first, b.first), max(a.last, b.last)}
 }
 
-// Event is of an event what is counted.
+// Event is the part of an event that counting needs.
 type Event struct {
 	Project        uint32
 	Type           string
 	Time, Received trackway.Micros
 	Seq            uint64
 
-	number uint32 // of the type, once it has one; 0: it is counted with those that have none
+	number uint32 // of the type; 0: the type has none and is counted under type 0
 }
 
-// Of returns what of e is counted.
+// Of returns the part of e that counting needs.
 func Of(e *trackway.Event) Event {
 	return Event{Project: e.Project, Type: e.Type, Time: e.Time, Received: e.Received, Seq: e.Seq}
 }
 
-// types are those of a project that are counted by name.
+// types holds the types of a project that are counted by name.
 type types struct {
 	numbers map[string]uint32 // from 1
-	names   []string          // by number, less one; it only grows at its end
+	names   []string          // indexed by number - 1; append only
 }
 
 // namedType is a type that gets a number.
@@ -80,11 +82,11 @@ type namedType struct {
 	name    string
 }
 
-// generation is the counts of a stretch of the log that ends at a sequence
-// number.
+// generation holds the counts of a stretch of the log that ends at the sequence
+// number through.
 type generation struct {
 	cells   map[uint32]map[cell]row // by project
-	size    int                     // of cells
+	size    int                     // number of cells
 	events  int
 	through uint64
 }
@@ -94,47 +96,49 @@ type Counter struct {
 	db     *pebble.DB
 	report func(error)
 
-	// Most is how many cells are counted before they are written. It is set
-	// before the first use, if at all.
+	// Most is the number of cells to count before they are written. It may only
+	// be set before the first use.
 	Most int
 
 	due        atomic.Bool // it is time to write
 	full       atomic.Bool // memory has no room for more
-	saving     atomic.Bool // by background
+	saving     atomic.Bool // a write in the background is under way
 	background sync.WaitGroup
-	damaged    sync.Once // a row was reported
+	damaged    sync.Once // reports the first damaged row
 	failed     atomic.Bool
-	saved      atomic.Uint64 // up to which event counts are in the database
+	saved      atomic.Uint64 // the counts of events up to this one are in the database
 
-	writing sync.Mutex   // held by the one that writes; taken before moving
-	moving  sync.RWMutex // held while counts move from memory to the database, and while both are looked at; taken before mu
+	writing sync.Mutex // held by the writer; taken before moving
+	// held while counts move from memory to the database, and by readers of
+	// both; taken before mu
+	moving sync.RWMutex
 
-	mu     sync.Mutex // guards what follows, for as long as it takes to count; taken under the store's lock
+	mu     sync.Mutex // guards what follows, only while counting; taken under the store's lock
 	types  map[uint32]*types
-	closed bool        // no type gets a number any more: a row of types is lost, and its number may be any
-	named  []namedType // by the events that are to be added next
+	closed bool        // types get no more numbers: a row of types is lost, and its number is unknown
+	named  []namedType // new types of the events that are added next
 	young  generation
 	old    generation // being written; its cells do not change
 }
 
-// New returns what counts in db. It is to be loaded. report is told of what
-// cannot be read or written: of the first row that is damaged, and of a write
-// that fails after one that did not.
+// New returns a counter that keeps its counts in db. Call [Counter.Load] before
+// using it. report receives what cannot be read or written: the first damaged
+// row, and each write that fails after one that succeeded.
 func New(db *pebble.DB, report func(error)) *Counter {
 	return &Counter{db: db, report: report, Most: mostCells, types: make(map[uint32]*types), young: newGeneration()}
 }
 
 func newGeneration() generation { return generation{cells: make(map[uint32]map[cell]row)} }
 
-// Writer is what a batch is written into.
+// Writer receives the records of a batch.
 type Writer interface {
 	Set(key, value []byte, o *pebble.WriteOptions) error
 }
 
-// Number gives numbers to the types of events and stages those that are new in
-// b, with the events: so a type's number depends on the events before it, and
-// not on when counts are saved. The events are added once b is committed; if it
-// never is, the numbers are given again.
+// Number assigns numbers to the types of events. It stages the new ones in b,
+// together with the events, so a type's number depends on the events before it
+// and not on when counts are saved. The events must be added after b is
+// committed. If b is never committed, the numbers are assigned again.
 func (c *Counter) Number(b Writer, events []Event) error {
 	if len(events) == 0 {
 		return nil
@@ -159,7 +163,7 @@ func (c *Counter) Number(b Writer, events []Event) error {
 		if n > query.MaxTypes {
 			continue
 		}
-		name := strings.Clone(e.Type) // it is a part of a request's body
+		name := strings.Clone(e.Type) // copied, since it is a part of a request's body
 		e.number, c.named = n, append(c.named, namedType{e.Project, n, name})
 		if err := b.Set(format.Key(nil).Type(e.Project, name), binary.BigEndian.AppendUint32(nil, n), nil); err != nil {
 			return err
@@ -168,7 +172,7 @@ func (c *Counter) Number(b Writer, events []Event) error {
 	return nil
 }
 
-// number returns the number of a type, 0 if it has none.
+// number returns the number of a type, or 0 if it has none.
 func (c *Counter) number(project uint32, name string) uint32 {
 	if t := c.types[project]; t != nil {
 		if n, ok := t.numbers[name]; ok {
@@ -183,9 +187,9 @@ func (c *Counter) number(project uint32, name string) uint32 {
 	return 0
 }
 
-// Add counts events, in order of their numbers. It keeps nothing of them.
-// REQUIRES: they are committed, with the batch of the last call of
-// [Counter.Number], which was with these events.
+// Add counts events in the order of their sequence numbers. It keeps no
+// reference to them. REQUIRES: they are committed together with the batch of
+// the last call of [Counter.Number], which received these events.
 func (c *Counter) Add(events []Event) {
 	if len(events) == 0 {
 		return
@@ -215,8 +219,8 @@ func (c *Counter) addLocked(e *Event) {
 	g.events++
 }
 
-// Again counts an event of the log that is not counted in the database. Its
-// type has a number since the event was stored, or never gets one.
+// Again counts an event of the log that is not in the saved counts. Its type
+// got a number when the event was stored, or never gets one.
 func (c *Counter) Again(e Event) {
 	c.mu.Lock()
 	e.number = c.number(e.Project, e.Type)
@@ -244,8 +248,8 @@ func (c *Counter) typesOf(project uint32) *types {
 	return t
 }
 
-// ByName tells whether a project's events of a type are counted by it: they
-// are, or there is still room and there are none.
+// ByName reports whether a project's events of a type are counted by name. This
+// is also true of a type without events if there is room for another one.
 func (c *Counter) ByName(project uint32, typ string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -256,19 +260,19 @@ func (c *Counter) ByName(project uint32, typ string) bool {
 	return t != nil && t.numbers[typ] != 0
 }
 
-// Due tells whether it is time to write.
+// Due reports whether it is time to write.
 func (c *Counter) Due() bool { return c.due.Load() }
 
-// Room makes room in memory where there is none, by waiting for a write:
-// whoever is about to commit events calls it first. What fails is reported.
+// Room blocks until there is memory for more counts. Call it before committing
+// events. It reports errors and does not return them.
 func (c *Counter) Room() {
 	if c.full.Load() {
 		_ = c.Save() // reported
 	}
 }
 
-// SaveSoon has what was counted written if it is time, with nobody waiting.
-// What fails is reported.
+// SaveSoon starts a write in the background if it is time. It reports errors
+// and does not return them.
 func (c *Counter) SaveSoon() {
 	if !c.due.Load() || !c.saving.CompareAndSwap(false, true) {
 		return
@@ -279,7 +283,7 @@ func (c *Counter) SaveSoon() {
 	})
 }
 
-// Close writes what was counted. Nothing may be counted any more.
+// Close writes the remaining counts. Nothing may be counted afterwards.
 func (c *Counter) Close() error {
 	c.background.Wait()
 	return c.Save()

@@ -13,7 +13,8 @@ import (
 	"trackway/internal/store/format"
 )
 
-// Read calls yield for the counts of a project that r spans, as [query.CountReader] says.
+// Read calls yield for the counts of a project within r, as [query.CountReader]
+// specifies.
 func (c *Counter) Read(project uint32, r query.CountRange, yield func(query.Count) bool) error {
 	v, err := c.view(project, r)
 	if err != nil {
@@ -22,20 +23,21 @@ func (c *Counter) Read(project uint32, r query.CountRange, yield func(query.Coun
 	return errors.Join(v.read(yield), v.it.Close())
 }
 
-// view is what was written and what was not, at one moment.
+// view combines the saved and unsaved counts at one moment.
 type view struct {
 	query.CountRange
 
 	it          *pebble.Iterator
 	project     uint32
-	names       []string // of types, by number less one
-	number      uint32   // of the type that is asked for, if one is; 0 if it has none
+	names       []string // indexed by number - 1
+	number      uint32   // of the requested type; 0 if it has none or no type is requested
 	young, old  map[cell]row
-	fresh       map[cell]row // of both what is asked for
+	fresh       map[cell]row // the unsaved counts within the range
 	key, prefix []byte
 }
 
-// view takes what a reader needs; whoever counts waits only while the counts of one project are copied.
+// view takes a consistent view for a reader. Counting waits only while it
+// copies the counts of one project.
 func (c *Counter) view(project uint32, r query.CountRange) (*view, error) {
 	v := &view{CountRange: r, project: project, prefix: format.Key(nil).CountPrefix(project, r.By)}
 	c.moving.RLock()
@@ -59,7 +61,8 @@ func (c *Counter) copyInto(v *view) {
 	v.young, v.old = maps.Clone(c.young.cells[v.project]), c.old.cells[v.project]
 }
 
-// read goes through what was written, adding what was not, and then through the rest of that.
+// read merges the saved rows with the unsaved counts, then passes on the
+// unsaved counts that have no saved row.
 func (v *view) read(yield func(query.Count) bool) error {
 	if v.Type != "" && v.number == 0 {
 		return nil
@@ -82,7 +85,7 @@ func (v *view) read(yield func(query.Count) bool) error {
 	return nil
 }
 
-// gather finds what was not written and is asked for.
+// gather collects the unsaved counts within the range.
 func (v *view) gather() {
 	v.fresh = make(map[cell]row)
 	for _, cells := range []map[cell]row{v.old, v.young} {
@@ -94,7 +97,7 @@ func (v *view) gather() {
 	}
 }
 
-// readType goes through the rows of a type, and tells whether to go on.
+// readType reads the rows of a type, and reports whether to go on.
 func (v *view) readType(typ uint32, yield func(query.Count) bool) (more bool, err error) {
 	k := cell{v.By, typ, v.Since}
 	v.key = format.Key(v.key[:0]).Count(v.project, k.by, k.typ, k.hour)

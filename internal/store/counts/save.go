@@ -15,9 +15,11 @@ import (
 // errDamaged is a row that cannot be read.
 var errDamaged = errors.New("the row cannot be read")
 
-// Save writes all that was counted before the call. With an error, which was reported, it stays in memory, to be written another
-// time: not more than that comes to be there, since whoever cannot write counts cannot commit events either. A row that cannot be
-// read is no error: it is reported and left as it is, without what was counted for it since.
+// Save writes everything counted before the call. If it fails, it reports the
+// error and keeps the counts in memory for the next attempt. They do not pile
+// up, since a store that cannot write counts cannot commit events either. A row
+// that cannot be read is not an error: Save reports it, leaves it as it is, and
+// drops the new counts for it.
 func (c *Counter) Save() (err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -26,15 +28,15 @@ func (c *Counter) Save() (err error) {
 			c.report(fmt.Errorf("save counts of events: %w", err))
 		}
 	}()
-	if err := c.write(); err != nil { // what could not be written before
+	if err := c.write(); err != nil { // what an earlier attempt could not write
 		return err
 	}
 	c.turn()
 	return c.write()
 }
 
-// SaveThrough saves what was counted, unless the counts of all events up to seq
-// are saved already.
+// SaveThrough saves the counts, unless those of all events up to seq are
+// already saved.
 func (c *Counter) SaveThrough(seq uint64) error {
 	if seq <= c.saved.Load() {
 		return nil
@@ -51,8 +53,9 @@ func (c *Counter) turn() {
 	c.full.Store(false)
 }
 
-// write writes the old generation and then forgets it. Nobody waits while it reads; while it
-// commits, of a few thousand small records at most, those who read counts do.
+// write writes the old generation and then drops it. Nobody waits while it
+// reads. Readers of counts wait during the commit, which has a few thousand
+// small records at most.
 func (c *Counter) write() error {
 	c.mu.Lock()
 	g := c.old
@@ -61,7 +64,7 @@ func (c *Counter) write() error {
 		return nil
 	}
 	b := c.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
+	defer func() { _ = b.Close() }() // releases memory
 	if err := c.stage(b, g); err != nil {
 		return err
 	}
@@ -108,9 +111,11 @@ func (c *Counter) row(key []byte) (row, error) {
 	return r, errors.Join(err, closer.Close())
 }
 
-// Load reads the types that are counted by name, and returns up to which event was counted: those that follow, up to the last of the
-// log, are to be added. What cannot be read is reported. Where it is how far was counted, nothing is counted again, since to
-// count too few is seen by the report, and to count twice would not be.
+// Load reads the types that are counted by name. It returns the sequence number
+// of the last counted event: the later events in the log must be added, up to
+// last. It reports what cannot be read. If the record of that number is
+// damaged, nothing is counted again: the report reveals counts that are too
+// low, but nothing would reveal events that are counted twice.
 func (c *Counter) Load(last uint64) (through uint64) {
 	defer func() { c.saved.Store(through) }()
 	if err := c.loadTypes(); err != nil {
@@ -132,7 +137,8 @@ func (c *Counter) Load(last uint64) (through uint64) {
 	return through
 }
 
-// number64 reads a number that is never 0, and returns 0 where it is damaged.
+// number64 reads a number that is never 0. It returns 0 if the number is
+// damaged.
 func number64(value []byte) uint64 {
 	if len(value) != 8 {
 		return 0
@@ -140,7 +146,8 @@ func number64(value []byte) uint64 {
 	return binary.BigEndian.Uint64(value)
 }
 
-// loadTypes reads all rows of types that can be read. The error is of one that cannot.
+// loadTypes reads all rows of types that are readable. The error is that of an
+// unreadable one.
 func (c *Counter) loadTypes() error {
 	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: []byte{format.TableTypes}, UpperBound: []byte{format.TableTypes + 1}})
 	if err != nil {

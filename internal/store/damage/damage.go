@@ -1,7 +1,9 @@
-// Package damage keeps account of what of a store could not be read. Its one idea: each place is logged once and counted once,
-// however often it is met, so that whoever runs the server learns of it at the first look and is not drowned by the thousandth.
+// Package damage keeps a list of the parts of a store that could not be read.
+// It logs and counts each place once, however often it is met, so the operator
+// learns of it at once and is not flooded with repeats.
 //
-// It mends nothing, and decides nothing: who meets damage says whether to pass over it or to fail.
+// It repairs nothing and decides nothing: the code that meets damage decides
+// whether to skip it or to fail.
 package damage
 
 import (
@@ -12,25 +14,25 @@ import (
 // Kind is what is damaged.
 type Kind string
 
-// The kinds. They are values of a metric's label.
+// The kinds of damage. They are values of a metric's label.
 const (
-	File    Kind = "file"    // a part of a file, told by its checksum
+	File    Kind = "file"    // a part of a file with a wrong checksum
 	Event   Kind = "event"   // an event of the log
-	Count   Kind = "count"   // a count of events, or the name of a type that is counted
+	Count   Kind = "count"   // a count of events, or the name of a counted type
 	Usage   Kind = "usage"   // a total of a day
 	Erasure Kind = "erasure" // the record of an erasure
 )
 
-// Kinds are all of them, in the order in which they are shown.
+// Kinds lists all kinds in the order in which they are shown.
 var Kinds = []Kind{File, Event, Count, Usage, Erasure}
 
-// Bounds of what is kept of a kind, and of what is said of it in the log.
+// Limits for each kind: the places that are kept, and those that are logged.
 const (
 	mostPlaces = 10_000
 	mostSaid   = 10
 )
 
-// Ledger is the account since a start. It is safe for concurrent use.
+// Ledger holds the damage found since the start. It is safe for concurrent use.
 type Ledger struct {
 	log *slog.Logger
 
@@ -38,12 +40,13 @@ type Ledger struct {
 	places map[Kind]map[string]struct{}
 }
 
-// New returns an empty ledger that speaks through log.
+// New returns an empty ledger that writes to log.
 func New(log *slog.Logger) *Ledger {
 	return &Ledger{log: log, places: make(map[Kind]map[string]struct{})}
 }
 
-// Note notes that what is at a place cannot be read, and why. The place and the error name no customer, only numbers and files.
+// Note records that a place cannot be read, and why. The place and the error
+// must not name customers, only numbers and files.
 func (l *Ledger) Note(kind Kind, place string, err error) {
 	l.mu.Lock()
 	known := l.places[kind]
@@ -61,13 +64,14 @@ func (l *Ledger) Note(kind Kind, place string, err error) {
 		return
 	}
 	l.log.Error("the store is damaged: a part of it cannot be read, and is passed over or refused; see docs/damage.md",
-		"what", string(kind), "where", place, "err", err.Error()) // Pebble's errors print their stacks otherwise
+		// err.Error(), because Pebble's errors would print their stacks.
+		"what", string(kind), "where", place, "err", err.Error())
 	if n == mostSaid {
 		l.log.Error("the store is damaged: further places of this kind are only counted", "what", string(kind))
 	}
 }
 
-// All returns how many places are known, of all kinds.
+// All returns the number of known places of all kinds.
 func (l *Ledger) All() (n int) {
 	for _, kind := range Kinds {
 		n += l.Count(kind)
@@ -75,7 +79,7 @@ func (l *Ledger) All() (n int) {
 	return n
 }
 
-// Count returns how many places of a kind are known, 10 000 at most.
+// Count returns the number of known places of a kind, at most 10 000.
 func (l *Ledger) Count(kind Kind) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

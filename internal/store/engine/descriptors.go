@@ -2,22 +2,25 @@ package engine
 
 import "fmt"
 
-// What a store needs of the files that a process may have open.
+// The number of files that a store needs to have open.
 const (
-	// ownFiles is what it needs besides the tables that are kept open for
-	// readers: the directory and its lock, markers, the write-ahead log and the
-	// one that follows it, the manifest and the one that follows it, the mark of
-	// what is synced; what a flush and two compactions read and write; what a
-	// backup and an export copy.
+	// ownFiles is the number of files a store needs besides the tables that it
+	// keeps open for readers: the directory and its lock, markers, the
+	// write-ahead log and its successor, the manifest and its successor, the
+	// mark of what is synced, the files that a flush and two compactions read
+	// and write, and those that a backup and an export copy.
 	ownFiles    = 64
-	pebbleFiles = 10   // of these, Pebble takes off its own limit
-	mostTables  = 4000 // kept open: more gain nothing
-	leastFiles  = 200  // a limit below this is refused: Pebble keeps 64 tables open, and somebody has to be served
+	pebbleFiles = 10   // the part of ownFiles that Pebble subtracts from its own limit
+	mostTables  = 4000 // most tables to keep open: more bring no gain
+	// a lower limit is refused: Pebble keeps 64 tables open, and connections
+	// need some files
+	leastFiles = 200
 )
 
-// Descriptors returns how many files a store has open at most if a process may
-// have limit of them (RLIMIT_NOFILE). The others are the process's own: most of
-// all, for connections. A limit below 200 is an error that says so.
+// Descriptors returns the most files that a store opens if the process may open
+// up to limit files (RLIMIT_NOFILE). The rest is for the process, mainly for
+// connections. If the limit is below 200, Descriptors returns an error that
+// says so.
 func Descriptors(limit uint64) (files int, err error) {
 	if limit < leastFiles {
 		return 0, fmt.Errorf("this process may have %d files open, and needs at least %d, better 65536: "+
@@ -26,6 +29,7 @@ func Descriptors(limit uint64) (files int, err error) {
 	return ownFiles + tablesOpen(limit), nil
 }
 
-// tablesOpen returns how many tables are kept open under a limit of at least
-// leastFiles: half of what is left, so that connections get the other half.
+// tablesOpen returns how many tables to keep open under a limit of at least
+// leastFiles. It takes half of what remains after ownFiles, so that connections
+// get the other half.
 func tablesOpen(limit uint64) int { return int(min(mostTables, (limit-ownFiles)/2)) }

@@ -14,31 +14,32 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// retryPause is how long Pebble's own work waits after an error: it tries again
-// at once, for ever.
+// retryPause is how long Pebble's own work waits after an error. Without it
+// Pebble would retry at once, for ever.
 const retryPause = time.Second
 
-// disk is the file system as Pebble gets it. It stands between the two because
-// Pebble has no good answer to most errors of files:
+// disk is the file system that Pebble uses. It handles the errors of files to
+// which Pebble responds badly:
 //
-//   - It repeats a failed flush or compaction without a pause: thousands of times
-//     a second. Here such work waits before the error comes back.
-//   - It panics where it cannot rotate its write-ahead log, with locks held that
-//     are not: what the process says then is about a mutex. Here the process
-//     ends before, and says why; where files are short only, it waits.
-//   - It writes a table again whose sync has failed, though a disk that lost one
-//     write may have lost others.
-//   - It cannot always tell whether a log was damaged: see [journal].
+//   - Pebble repeats a failed flush or compaction without a pause, thousands of
+//     times a second. Here such work waits before the error returns.
+//   - Pebble panics if it cannot rotate its write-ahead log, while its locks
+//     are in a state that makes the process report a mutex instead of the
+//     cause. Here the process ends first and reports the cause. If only files
+//     are short, it waits.
+//   - Pebble rewrites a table after a failed sync, although a disk that lost
+//     one write may have lost others. Here the process ends.
+//   - Pebble cannot always tell whether a log was damaged: see [journal].
 type disk struct {
 	vfs.FS
 
-	dir     string // of the store: what is elsewhere is not Pebble's own
+	dir     string // the store's directory: files elsewhere are not Pebble's own
 	fatal   func(error)
-	stuck   func(error) // is told why nothing can be written, and nil when it can be again
+	stuck   func(error) // receives why nothing can be written, and nil when writing works again
 	pause   time.Duration
 	synced  *synced
 	opening atomic.Pointer[opening] // nil: the store is open
-	reason  atomic.Pointer[error]   // what stuck was told
+	reason  atomic.Pointer[error]   // last error passed to stuck
 
 	failures *failures
 }
@@ -46,7 +47,7 @@ type disk struct {
 // Unwrap implements [vfs.FS].
 func (d *disk) Unwrap() vfs.FS { return d.FS }
 
-// own reports whether a file lies in the store's directory itself.
+// own reports whether a file lies directly in the store's directory.
 func (d *disk) own(name string) bool { return d.dir != "" && d.PathDir(name) == d.PathJoin(d.dir) }
 
 // Create implements [vfs.FS].
@@ -60,7 +61,7 @@ func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 		return &table{File: f, name: name, disk: d}, nil
 	}
 	if !d.own(name) {
-		return d.FS.Create(name, category) // a backup, on a disk that may be another one
+		return d.FS.Create(name, category) // a backup, perhaps on another disk
 	}
 	f, err := d.patiently(func() (vfs.File, error) { return d.FS.Create(name, category) })
 	return d.log(f, name, category, err)
@@ -69,7 +70,8 @@ func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 // ReuseForWrite implements [vfs.FS].
 func (d *disk) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := d.patiently(func() (vfs.File, error) {
-		if _, err := d.Stat(old); err != nil { // it was renamed already, and could not be opened then
+		// an earlier attempt renamed it but could not open it
+		if _, err := d.Stat(old); err != nil {
 			return d.OpenReadWrite(name, category)
 		}
 		return d.FS.ReuseForWrite(old, name, category)
@@ -104,9 +106,9 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 	return &directory{File: f, name: name, disk: d}, nil
 }
 
-// patiently opens a file that Pebble cannot go on without. While the process, or
-// the system, has no descriptor or no memory for it, it waits: what is tracked
-// meanwhile waits, too, and nothing is lost.
+// patiently opens a file that Pebble needs in order to go on. While the process
+// or the system lacks descriptors or memory for it, patiently waits. New events
+// wait too, and none are lost.
 func (d *disk) patiently(open func() (vfs.File, error)) (vfs.File, error) {
 	for {
 		f, err := open()
@@ -121,21 +123,21 @@ func (d *disk) patiently(open func() (vfs.File, error)) (vfs.File, error) {
 	}
 }
 
-// short reports whether an error says that the system is short of something for
-// the moment, and nothing of the disk.
+// short reports whether an error means a temporary shortage in the system and
+// no fault of the disk.
 func short(err error) bool {
 	return NoFiles(err) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EINTR)
 }
 
-// NoFiles reports whether an error says that no file can be opened, because too
-// many are open in the process or the system.
+// NoFiles reports whether an error says that the process or the system has too
+// many files open.
 func NoFiles(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
 
-// NoSpace reports whether an error says that the disk is full, or a quota is.
+// NoSpace reports whether an error says that the disk or a quota is full.
 func NoSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
-// dead ends the process after an error that Pebble cannot go on after. While the
-// store is being opened, the opening fails instead.
+// dead ends the process after an error from which Pebble cannot recover. While
+// the store is being opened, the opening fails instead.
 func (d *disk) dead(doing, name string, err error) error {
 	if err == nil || d.opening.Load() != nil {
 		return err
@@ -148,11 +150,11 @@ func (d *disk) dead(doing, name string, err error) error {
 	return err
 }
 
-// written looks at what became of writing a table, and waits after an error.
+// written handles the result of writing a table. It waits after an error.
 func (d *disk) written(err error) error {
 	if err != nil {
 		d.isStuck(err)
-		<-time.After(d.pause) // nobody but a flush or a compaction waits here
+		<-time.After(d.pause) // only flushes and compactions wait here
 	}
 	return err
 }
@@ -163,7 +165,8 @@ func (d *disk) isStuck(err error) {
 	}
 }
 
-// goesOn notes that something was written, if that was what was awaited.
+// goesOn notes that writing works again, if the reason it stopped is one that
+// awaited accepts.
 func (d *disk) goesOn(awaited func(error) bool) {
 	for {
 		reason := d.reason.Load()
@@ -177,15 +180,15 @@ func (d *disk) goesOn(awaited func(error) bool) {
 	}
 }
 
-// flushed notes that what was in memory could be written.
+// flushed notes that a memtable was written.
 func (d *disk) flushed(info pebble.FlushInfo) {
 	if info.Err == nil {
 		d.wrote()
 	}
 }
 
-// compacted notes that a compaction could write. If only one could not, no flush
-// may come for long.
+// compacted notes that a compaction could write. If only a compaction had
+// failed, there may be no flush for a long time.
 func (d *disk) compacted(info pebble.CompactionInfo) {
 	if info.Err == nil && info.Reason != "move" && info.Reason != "delete-only" { // these write no table
 		d.wrote()
@@ -197,10 +200,10 @@ func (d *disk) wrote() {
 	d.failures.over()
 }
 
-// rest has Pebble's own work wait after an error of reading: it begins a flush,
-// a compaction, or a look at a table for statistics, again at once, for ever.
-// Readers for a request are not held up. Only the stack tells which it is; it
-// is looked at after an error, and never else.
+// rest delays Pebble's own work after a read error, because Pebble would retry
+// a flush, a compaction or the collection of a table's statistics at once, for
+// ever. It does not delay reads for requests. Only the stack shows which it is,
+// so rest inspects the stack, but only after an error.
 func (d *disk) rest() {
 	var callers [128]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers[:])])
@@ -216,17 +219,17 @@ func (d *disk) rest() {
 	}
 }
 
-// failures counts errors of Pebble's own work, and logs the first of them, and
-// then how many there were, now and then.
+// failures counts errors of Pebble's own work. It logs the first one at once,
+// and the number of errors from time to time.
 type failures struct {
 	log *slog.Logger
 	now func() time.Time
 
 	n    atomic.Int64
-	said atomic.Int64 // when, in nanoseconds
+	said atomic.Int64 // time of the last log line, in nanoseconds
 }
 
-// failuresEvery is how often failures are logged while there are any.
+// failuresEvery is how often continuing failures are logged.
 const failuresEvery = time.Minute
 
 func (f *failures) met(err error) {
@@ -234,10 +237,11 @@ func (f *failures) met(err error) {
 	if n > 1 && now-said < int64(failuresEvery) || !f.said.CompareAndSwap(said, now) {
 		return
 	}
-	f.log.Error("the store's background work fails: it is tried again each second", "failed", n, "err", err.Error()) // Pebble's errors print their stacks otherwise
+	// err.Error(), because Pebble's errors would print their stacks.
+	f.log.Error("the store's background work fails: it is tried again each second", "failed", n, "err", err.Error())
 }
 
-// over notes that the work was done.
+// over notes that the work succeeded.
 func (f *failures) over() {
 	if n := f.n.Swap(0); n > 0 {
 		f.log.Info("the store's background work goes on", "failed", n)

@@ -1,6 +1,6 @@
-// Package engine says how Pebble is set up for a store. Each of the store's
-// tables has files of its own, so below level 0 nothing rewrites the log, which
-// only grows at its end.
+// Package engine configures Pebble for a store. Each table of the store has its
+// own files. So below level 0 nothing rewrites the log, which only grows at its
+// end.
 package engine
 
 import (
@@ -19,40 +19,47 @@ import (
 	"trackway/internal/store/journal"
 )
 
-// Sizes and thresholds, as docs/adr/0001-log-primary-layout.md measured them.
+// Sizes and thresholds. docs/adr/0001-log-primary-layout.md has the
+// measurements.
 const (
 	defaultCache = 128 << 20
-	defaultTable = 32 << 20 // in memory
+	defaultTable = 32 << 20 // of a memtable
 	blockSize    = 32 << 10
-	tableSize    = 32 << 20 // of the upper levels: below level 0 tables of the log are moved as they are
+	// of the upper levels: below level 0 the log's tables are moved unchanged
+	tableSize = 32 << 20
 )
 
-// Options is what a store is opened with.
+// Options configures a store's database.
 type Options struct {
-	FS       vfs.FS                       // nil: the operating system's
-	Log      *slog.Logger                 // nil: nothing is logged
-	Cache    int64                        // bytes of decompressed blocks kept in memory; 0: 128 MiB
-	MemTable int                          // bytes of each table in memory; 0: 32 MiB
-	Fatal    func(error)                  // is told what Pebble cannot go on after
-	Damaged  func(path string, err error) // is told of a part of a file that cannot be read, as is whoever wanted to read it; nil: nobody
-	Stuck    func(error)                  // is told why tables cannot be written, and nil when they can be again; nil: nobody is
-	Plain    bool                         // tables are not compressed, so that a test finds what is in them
-	Files    uint64                       // how many files the process may have open; 0: as the operating system says
+	FS       vfs.FS       // nil: the operating system's
+	Log      *slog.Logger // nil: nothing is logged
+	Cache    int64        // size of the cache of decompressed blocks in bytes; 0: 128 MiB
+	MemTable int          // size of a memtable in bytes; 0: 32 MiB
+	Fatal    func(error)  // receives errors from which Pebble cannot recover
+	// receives a part of a file that cannot be read, which the reader learns as
+	// well; nil: not reported
+	Damaged func(path string, err error)
+	// receives why tables cannot be written, and nil when they can be again;
+	// nil: not reported
+	Stuck func(error)
+	Plain bool   // do not compress tables, so that a test can search them
+	Files uint64 // most files that the process may open; 0: the operating system's limit
 
-	// Salvage has [Open] leave out what follows damage in the write-ahead log.
+	// Salvage makes [Open] leave out everything after damage in the write-ahead
+	// log.
 	Salvage bool
-	// ReadOnly has [Open] change nothing but the lock's file.
+	// ReadOnly makes [Open] change nothing but the lock file.
 	ReadOnly bool
 }
 
-// Pebble returns the options of a database that is no store in use, such as a
-// backup.
+// Pebble returns the options for a database that is not a running store, such
+// as a backup.
 func Pebble(o Options) *pebble.Options {
 	po, _ := prepare("", o)
 	return po
 }
 
-// Database is a database with what stands between it and its files.
+// Database is a Pebble database with the layer between it and its files.
 type Database struct {
 	*pebble.DB
 
@@ -63,15 +70,15 @@ type Database struct {
 // Synced returns how far the write-ahead log was synced.
 func (d *Database) Synced() journal.Mark { return d.disk.synced.latest() }
 
-// Lost returns what an opening with Salvage has left out, nil if nothing.
+// Lost returns what an opening with Salvage left out, or nil.
 func (d *Database) Lost() *Lost { return d.lost }
 
 // Close closes the database.
 func (d *Database) Close() error { return errors.Join(d.DB.Close(), d.disk.synced.close()) }
 
-// Open opens the database in dir, and makes it if there is none. use is called
-// with the options before they are used. Errors: [ErrDamagedLog]; a limit of
-// open files that is too low; those of Pebble.
+// Open opens the database in dir, and creates it if it does not exist. It calls
+// use with the options before it applies them. Errors: [ErrDamagedLog]; a limit
+// of open files that is too low; those of Pebble.
 func Open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 	limit := o.Files
 	if limit == 0 {
@@ -109,7 +116,7 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 	}
 	db, err := pebble.Open(dir, po)
 	if watch.refused != nil {
-		return nil, watch.refused // without what Pebble was doing
+		return nil, watch.refused // omits what Pebble was doing
 	} else if err != nil {
 		return nil, err
 	}
@@ -133,9 +140,11 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 	}
 	d := &disk{dir: dir, fatal: o.Fatal, stuck: o.Stuck, pause: retryPause, failures: &failures{log: o.Log, now: time.Now}}
 	po := &pebble.Options{
-		FS:                          o.FS,
-		CacheSize:                   o.Cache + 2*int64(o.MemTable), // Pebble takes memtables off the cache
-		FormatMajorVersion:          pebble.FormatValueSeparation,  // raising it is a step that cannot be undone: not with each upgrade
+		FS: o.FS,
+		// Pebble subtracts memtables from the cache
+		CacheSize: o.Cache + 2*int64(o.MemTable),
+		// raising it cannot be undone: not with each upgrade
+		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                uint64(o.MemTable),
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
@@ -143,13 +152,14 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 		LBaseMaxBytes:               256 << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		ReadOnly:                    o.ReadOnly,
-		MaxManifestFileSize:         1, // a new one as soon as it is worth it: see package scrub
+		MaxManifestFileSize:         1, // starts a new one as soon as possible: see package scrub
 		Logger:                      logger{o.Log, o.Fatal},
 		EventListener: &pebble.EventListener{
 			FlushEnd:        d.flushed,
 			CompactionEnd:   d.compacted,
 			BackgroundError: d.failures.met,
-			// Without this Pebble ends the process: one block that nobody but a reader of old events needs would stop all tracking.
+			// Without this, Pebble ends the process: one bad block that only
+			// readers of old events need would stop all tracking.
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				o.Damaged(info.Path, info.Details)
 				d.rest()
@@ -172,16 +182,16 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 	if o.Files >= leastFiles {
 		po.MaxOpenFiles = pebbleFiles + tablesOpen(o.Files)
 	}
-	po.EnsureDefaults() // so that FS is there to be used
+	po.EnsureDefaults() // sets FS
 	d.FS, po.FS = po.FS, d
 	d.synced = &synced{fs: d.FS, name: d.PathJoin(dir, syncedName), report: o.Damaged}
 	return po, d
 }
 
-// begin makes an empty database in dir if there is none, and closes it. Pebble
-// writes the first write-ahead log of a database in an older form, in which
-// damage in the midst looks as if the log ended there. The next opening begins
-// another one.
+// begin creates an empty database in dir if there is no database, and closes
+// it. Pebble writes the first write-ahead log of a database in an older form,
+// in which damage in the middle looks like the end of the log. The next opening
+// starts a log in the newer form.
 func begin(dir string, o Options) error {
 	fs := o.FS
 	if fs == nil {
@@ -190,23 +200,24 @@ func begin(dir string, o Options) error {
 	if found, err := pebble.Peek(dir, fs); err == nil && found.Exists {
 		return nil
 	}
-	db, err := open(dir, o, func(*pebble.Options) {}) // it says what keeps it from being looked at
+	// its error says why dir could not be inspected
+	db, err := open(dir, o, func(*pebble.Options) {})
 	if err != nil {
 		return err
 	}
 	return db.Close()
 }
 
-// spanPolicy keeps each of our tables in files of its own. Below level 0 Pebble
-// moves files of the log and rewrites none, because the log only grows at its
-// end. A compaction of level 0 does rewrite them: it also takes in tables beside
-// those that it is about if that costs it no further table below, and the log's
-// new tables lie beside those of small tables that always change. So each event
-// is compressed twice.
+// spanPolicy keeps each of our tables in its own files. Below level 0 Pebble
+// moves files of the log and does not rewrite them, because the log only grows
+// at its end. A compaction of level 0 does rewrite them: it includes
+// neighboring tables if that adds no table from the level below, and new tables
+// of the log lie next to small tables that always change. So each event is
+// compressed twice.
 //
-// A file that is moved stays compressed as it was written, at any level. So the
-// log is compressed well from the start, and the indexes, which gain nothing by
-// it, fast.
+// A moved file keeps its compression at every level. So the log is compressed
+// well from the start, and the indexes, which would gain nothing, are
+// compressed fast.
 func spanPolicy(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
 	if len(start) == 0 {
 		return pebble.SpanPolicy{}, []byte{format.TableAbsorbed}, nil
@@ -214,7 +225,8 @@ func spanPolicy(start []byte) (policy pebble.SpanPolicy, end []byte, err error) 
 	return pebble.SpanPolicy{PreferFastCompression: start[0] != format.TableLog}, []byte{start[0] + 1}, nil
 }
 
-// logger passes Pebble's messages on: what it does in the background only to those who debug.
+// logger passes on Pebble's messages. Messages about background work have level
+// debug.
 type logger struct {
 	log   *slog.Logger
 	fatal func(error)
@@ -229,7 +241,9 @@ func (l logger) Errorf(text string, args ...any) {
 }
 func (l logger) Fatalf(text string, args ...any) { l.fatal(fmt.Errorf(text, args...)) }
 
-// Name returns the name of the store in db, by which its backups are told from those of others. One that has none gets fresh, durably.
+// Name returns the name of the store in db, which tells its backups from those
+// of other stores. If the store has no name, Name durably stores fresh as its
+// name.
 func Name(db *pebble.DB, fresh string) (string, error) {
 	value, closer, err := db.Get([]byte(format.KeyStore))
 	if errors.Is(err, pebble.ErrNotFound) {

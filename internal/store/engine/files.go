@@ -20,7 +20,7 @@ import (
 	"trackway/internal/store/journal"
 )
 
-// table is a file that a flush or a compaction writes.
+// table is a file written by a flush or a compaction.
 type table struct {
 	vfs.File
 
@@ -46,7 +46,7 @@ func (t *table) SyncTo(length int64) (full bool, err error) {
 	return full, t.disk.dead("sync", t.name, err)
 }
 
-// persistently syncs again if a signal came between.
+// persistently retries a sync that a signal interrupted.
 func persistently(do func() error) error {
 	for {
 		if err := do(); !errors.Is(err, syscall.EINTR) {
@@ -55,7 +55,7 @@ func persistently(do func() error) error {
 	}
 }
 
-// directory is the store's.
+// directory is the store's directory.
 type directory struct {
 	vfs.File
 
@@ -66,28 +66,28 @@ type directory struct {
 // Sync implements [vfs.File].
 func (f *directory) Sync() error { return f.disk.dead("sync", f.name, persistently(f.File.Sync)) }
 
-// logFile is a write-ahead log that is written.
+// logFile is a write-ahead log open for writing.
 type logFile struct {
 	vfs.File
 
 	name string
 	disk *disk
-	mark journal.Mark // what was written
-	room uint64       // up to this offset the disk has set room aside
+	mark journal.Mark // how far it is written
+	room uint64       // space is reserved up to this offset
 }
 
-// logStep is how much room is set aside at a time for a write-ahead log, in
-// bytes. Pebble would set aside 110 % of a full memtable, 37 MB, for each log;
-// but the first logs of a store are short, because its memtables begin small, and
-// up to six of them are kept to be used again.
+// logStep is the number of bytes to reserve at a time for a write-ahead log.
+// Pebble would reserve 110 % of a full memtable, 37 MB, for each log. But the
+// first logs of a store are short, because its memtables start small, and
+// Pebble keeps up to six of them for reuse.
 const logStep = 1 << 20
 
-// Preallocate implements [vfs.File]. It ignores what Pebble asks for: see
-// logStep.
+// Preallocate implements [vfs.File]. It ignores Pebble's request: see logStep.
 func (l *logFile) Preallocate(_, _ int64) error { return nil }
 
-// reserve sets room aside for a write of n bytes, so that the sync after it has
-// no blocks to find. An error is none of the log's: not every file system can.
+// reserve reserves space for a write of n bytes, so that the following sync
+// need not find blocks. It ignores errors, because some file systems cannot
+// reserve space.
 func (l *logFile) reserve(n int) {
 	for l.mark.Offset+uint64(n) > l.room {
 		_ = l.File.Preallocate(int64(l.room), logStep)
@@ -95,8 +95,8 @@ func (l *logFile) reserve(n int) {
 	}
 }
 
-// log returns the file that was created or reused as it is to be used. An error
-// for a write-ahead log ends the process: Pebble would panic.
+// log wraps a created or reused file for its purpose. An error for a
+// write-ahead log ends the process, because Pebble would panic.
 func (d *disk) log(f vfs.File, name string, category vfs.DiskWriteCategory, err error) (vfs.File, error) {
 	if category != "pebble-wal" {
 		return f, err
@@ -141,7 +141,7 @@ func (l *logFile) SyncTo(length int64) (full bool, err error) {
 	return full, l.disk.dead("sync", l.name, err)
 }
 
-// done notes a sync before those who wait for it are told.
+// done records a sync before the callers that wait for it return.
 func (l *logFile) done(err error) error {
 	if err != nil {
 		return l.disk.dead("sync", l.name, err)
@@ -159,10 +159,10 @@ func (l *logFile) Stat() (vfs.FileInfo, error) {
 // Close implements [vfs.File].
 func (l *logFile) Close() error { return l.disk.dead("close", l.name, l.File.Close()) }
 
-// tableFile is a table that is read.
+// tableFile is a table open for reading.
 //
-// It compares the checksum of each block before Pebble does: that one looks for
-// the bit that was flipped, which takes up to ten seconds for each reading of a
+// It compares the checksum of each block before Pebble does. Pebble would
+// search for the flipped bit, which takes up to ten seconds for each read of a
 // damaged block.
 type tableFile struct {
 	vfs.File
@@ -170,19 +170,19 @@ type tableFile struct {
 	disk *disk
 	size int64
 
-	failed atomic.Bool // something was
+	failed atomic.Bool // places is not empty
 	mu     sync.Mutex
-	places map[int64]failure // that could not be read
+	places map[int64]failure // places that could not be read
 }
 
-// failure is a place that could not be read.
+// failure is the error of a place that could not be read.
 type failure struct {
 	err   error
-	until time.Time // after that it is read again
+	until time.Time // when it may be read again
 }
 
-// failureKept is how long a place that the disk cannot read is not read again:
-// each attempt may take it seconds.
+// failureKept is how long the store does not retry a place that the disk cannot
+// read. Each attempt may keep the disk busy for seconds.
 const failureKept = time.Minute
 
 func readTable(f vfs.File, d *disk) (vfs.File, error) {
@@ -207,7 +207,7 @@ func (t *tableFile) ReadAt(b []byte, offset int64) (n int, err error) {
 		t.note(offset, err)
 		t.disk.rest()
 	case !t.intact(b, offset):
-		// Its being reported has Pebble's own work rest.
+		// Pebble reports this error, which makes its own work rest.
 		return 0, fmt.Errorf("block of %d bytes at byte %d: its checksum is wrong: %w", len(b), offset, pebble.ErrCorruption)
 	}
 	return n, err
@@ -237,10 +237,10 @@ func (t *tableFile) note(offset int64, err error) {
 	t.failed.Store(true)
 }
 
-// intact compares the checksum at the end of a block. What is read up to the
-// file's end is the footer, which has another one.
+// intact compares the checksum at the end of a block. A read that reaches the
+// end of the file is the footer, which has a different checksum.
 func (t *tableFile) intact(b []byte, offset int64) bool {
-	const trailer = 5 // the way of compression, and the checksum
+	const trailer = 5 // compression type and checksum
 	n := len(b) - 4
 	if n < trailer-4 || offset+int64(len(b)) >= t.size {
 		return true

@@ -2,6 +2,6 @@
 
 package engine
 
-// openFiles returns how many files this process may have open: as many as it
-// likes.
+// openFiles returns how many files this process may open. There is no limit
+// here.
 func openFiles() (uint64, error) { return 1 << 20, nil }

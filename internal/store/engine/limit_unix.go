@@ -4,7 +4,7 @@ package engine
 
 import "syscall"
 
-// openFiles returns how many files this process may have open.
+// openFiles returns how many files this process may open.
 func openFiles() (uint64, error) {
 	var l syscall.Rlimit
 	err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l)

@@ -14,31 +14,34 @@ import (
 	"trackway/internal/store/journal"
 )
 
-// ErrDamagedLog is returned by [Open] if something is missing in a write-ahead
-// log that was synced to it.
+// ErrDamagedLog is the error of [Open] if a write-ahead log lacks something
+// that was synced to it.
 var ErrDamagedLog = errors.New("the write-ahead log is damaged, and with it what was acknowledged last")
 
-// Lost is what cannot be had any more of a write-ahead log that is damaged.
+// Lost describes the part of a damaged write-ahead log that cannot be
+// recovered.
 type Lost struct {
-	Log     string // name of the file where it begins
-	Why     string
-	Kept    int64  // bytes of that file before the damage
-	Records int    // behind it, in this log and later ones: they can be read, but would leave a gap
-	Last    uint64 // the highest sequence number of an event in these, 0 if there is none
+	Log  string // name of the file in which the loss begins
+	Why  string
+	Kept int64 // bytes of that file before the damage
+	// readable records behind the damage, in this and later logs; replaying
+	// them would leave a gap
+	Records int
+	Last    uint64 // highest sequence number of an event in Records; 0: no events
 }
 
-// opening watches the logs that an opening replays.
+// opening checks the logs that Pebble replays while it opens the database.
 type opening struct {
 	salvage bool
-	torn    func(name string, at int64) // is told of a log's end that is torn
+	torn    func(name string, at int64) // receives a log with a torn end
 
-	newest  uint64 // the highest number of a log that is there
+	newest  uint64 // highest number of an existing log
 	refused error
-	lost    *Lost // from now on nothing is replayed
+	lost    *Lost // if set, nothing more is replayed
 }
 
-// look finds the newest log. One that is known to have been synced, and is not
-// there with no newer one, is damage.
+// look finds the newest log. If a log is known to have been synced, and neither
+// it nor a newer one exists, that is damage.
 func (o *opening) look(d *disk) error {
 	names, err := d.List(d.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -59,8 +62,7 @@ func (o *opening) look(d *disk) error {
 	return o.damaged(&Lost{Log: name, Why: "it is not there"})
 }
 
-// damaged takes note of damage. Unless what is left is to be salvaged it is an
-// error.
+// damaged records damage. It returns an error unless the opening salvages.
 func (o *opening) damaged(lost *Lost) error {
 	if o.salvage {
 		o.lost = lost
@@ -70,8 +72,8 @@ func (o *opening) damaged(lost *Lost) error {
 	return o.refused
 }
 
-// log opens a log to be replayed. It returns what is in it, up to what may be
-// replayed.
+// log opens a log for replay. The file that it returns ends where the replay
+// must end.
 func (o *opening) log(d *disk, name string) (vfs.File, error) {
 	f, err := d.FS.Open(name)
 	if err != nil {
@@ -101,7 +103,7 @@ func (o *opening) log(d *disk, name string) (vfs.File, error) {
 	return &replayed{File: f, data: bytes.NewReader(data)}, nil
 }
 
-// count adds to what is lost what could still be read of a log.
+// count adds the readable records of a log to the loss.
 func (o *opening) count(data []byte, log uint64, from int64) {
 	o.lost.Records += journal.Records(data, log, from, func(key, value []byte) {
 		if len(key) == len(format.AppendLogKey(nil, 0)) && key[0] == format.TableLog && len(value) > 0 {
@@ -110,7 +112,7 @@ func (o *opening) count(data []byte, log uint64, from int64) {
 	})
 }
 
-// replayed is a log as it is replayed.
+// replayed is a log open for replay.
 type replayed struct {
 	vfs.File
 

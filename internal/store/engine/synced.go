@@ -12,14 +12,14 @@ import (
 	"trackway/internal/store/journal"
 )
 
-// syncedName is the file in the store's directory that says how far its
+// syncedName is the file in the store's directory that records how far the
 // write-ahead log was synced.
 const syncedName = "SYNCED"
 
 // synced keeps how far the write-ahead log was synced, in memory and in a file.
-// The file is written after each sync of the log, before anybody who waited for
-// that is told, and is not synced itself: after a killed process it is exact,
-// and after a power cut it says too little at worst.
+// It writes the file after each sync of the log, before the callers that wait
+// for the sync return. The file itself is not synced: it is exact after the
+// process is killed, and at worst too low after a power cut.
 type synced struct {
 	fs     vfs.FS
 	name   string
@@ -32,8 +32,8 @@ type synced struct {
 	buf    [journal.MarkLen]byte
 }
 
-// load reads the file. One that is missing or empty says nothing; one that is
-// damaged is reported, and says nothing either.
+// load reads the file. A missing or empty file says nothing. A damaged one is
+// reported, and also says nothing.
 func (s *synced) load() error {
 	f, err := s.fs.Open(s.name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -56,9 +56,9 @@ func (s *synced) load() error {
 	return nil
 }
 
-// set notes that a log is on the disk up to somewhere. If the file cannot be
-// written, that is reported once, and the log goes on: only damage to it may be
-// missed later.
+// set records that a log is synced up to an offset. If the file cannot be
+// written, set reports that once, and the log continues. The only risk is that
+// later damage to the log goes unnoticed.
 func (s *synced) set(m journal.Mark) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

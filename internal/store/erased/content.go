@@ -8,8 +8,10 @@ import (
 	"trackway/internal/query"
 )
 
-// WithoutPersonal returns what is left of the event's properties, nil if nothing has to go. Of a merge the identifiers go, also
-// where it came from a client: it may be the record of a merge of another server, which was exported and imported.
+// WithoutPersonal returns the remaining properties of an event, or nil if
+// nothing must be removed. A merge loses its identifiers even if a client sent
+// it, because it may be the record of a merge on another server, exported there
+// and imported here.
 func WithoutPersonal(event *trackway.Event, personal []string) []byte {
 	properties := canonjson.SplitObject(event.Properties)
 	kept := slices.DeleteFunc(slices.Clone(properties), func(p trackway.Property) bool {
@@ -21,7 +23,7 @@ func WithoutPersonal(event *trackway.Event, personal []string) []byte {
 	return canonjson.AppendObject(nil, kept)
 }
 
-// holdsIDs tells whether a property of a merge is an object of identifiers.
+// holdsIDs reports whether a property of a merge is an object of identifiers.
 func holdsIDs(p trackway.Property) bool {
 	switch p.Name {
 	case query.AbsorbedIDs, query.CauseIDs, query.SurvivorIDs:
@@ -30,7 +32,8 @@ func holdsIDs(p trackway.Property) bool {
 	return false
 }
 
-// WithoutIDs returns a merge's properties without these identifiers, nil if it has none of them.
+// WithoutIDs returns a merge's properties without these identifiers, or nil if
+// it has none of them.
 func WithoutIDs(merge *trackway.Event, ids []trackway.Identifier) []byte {
 	erased := func(id trackway.Identifier) bool {
 		return slices.ContainsFunc(ids, func(e trackway.Identifier) bool { return e.Name == id.Name && e.Value == id.Value })
@@ -47,7 +50,7 @@ func WithoutIDs(merge *trackway.Event, ids []trackway.Identifier) []byte {
 	return canonjson.AppendObject(nil, properties)
 }
 
-// MergeIDs lists the identifiers that a merge was recorded with.
+// MergeIDs lists the identifiers in the record of a merge.
 func MergeIDs(properties []byte) (ids []trackway.Identifier) {
 	for _, p := range canonjson.SplitObject(properties) {
 		if holdsIDs(p) {

@@ -13,13 +13,13 @@ import (
 	"trackway/internal/store/format"
 )
 
-// maxForgotten is how many former holders are forgotten at once.
+// maxForgotten is the most former holders to forget at once.
 const maxForgotten = 1000
 
-// Forget forgets what the table of former holders says of customers that were
-// erased: identifiers that they had lost before. forget is called with some of
-// it at a time. survivor tells who a customer of a project is now. Cost: a read
-// of the table, and of the record of each customer in it.
+// Forget removes the rows of erased customers from the table of former holders:
+// identifiers that they had lost earlier. It passes the rows to forget in
+// batches. survivor returns who a customer of a project is now. Cost: a read of
+// the table, and of the record of each customer in it.
 func Forget(
 	db *pebble.DB, gone map[trackway.Customer]bool,
 	survivor func(uint32, trackway.Customer) (*identity.Holder, error), forget func(*entry.Forget) error,
@@ -50,7 +50,7 @@ func Forget(
 	return err
 }
 
-// formerHolder reads a key of the table.
+// formerHolder decodes a key of the table.
 func formerHolder(key []byte) (f entry.FormerHolder, err error) {
 	const head, tail = 1 + 4, 8
 	if len(key) < head+tail {

@@ -1,5 +1,7 @@
-// Package erased says what an erasure takes out of events, and keeps the records of erasures. Its one idea: such a record is the
-// schedule of what the files have yet to lose, and for a while tells what was done; it names customers and events by number only.
+// Package erased decides what an erasure removes from events, and keeps the
+// records of erasures. Until an erasure is done, its record lists what the
+// files must still lose; for a while afterwards it shows what was done. It
+// names customers and events only by number.
 package erased
 
 import (
@@ -11,30 +13,34 @@ import (
 	"trackway/internal/store/format"
 )
 
-// Record is an erasure.
+// Record describes an erasure.
 type Record struct {
 	Project uint32
 	Asked   trackway.Micros
 	Done    trackway.Micros // 0: not yet
-	Places  Places          // none where it is done
+	Places  Places          // empty once the erasure is done
 }
 
-// Places says where in the two large tables the files may hold what was erased; the others are looked at as a whole.
+// Places lists where in the two large tables the files may hold erased data.
+// All other tables are searched completely.
 type Places struct {
-	Customers []trackway.Customer // on whose timelines the events are or were; the first is who was erased
+	// customers with the events on their timelines, now or earlier; the erased
+	// one is first
+	Customers []trackway.Customer
 	Log       []entry.Range
-	Anywhere  bool // it is not known: its record could not be read
+	Anywhere  bool // the places are unknown, because the record could not be read
 
-	known map[trackway.Customer]bool // who is in Customers; nil until somebody is added
+	known map[trackway.Customer]bool // set of Customers; nil until Add is called
 }
 
-// Ranges of the log that are near to each other are made one, since a file holds more events than that; and there are never many.
+// Nearby ranges of the log are joined, since a file holds more events than the
+// gap between them. This also limits their number.
 const (
 	nearSeqs  = 1024
 	maxRanges = 256
 )
 
-// Add notes an event and the customer that it was recorded on.
+// Add adds an event and the customer on which it was recorded.
 func (p *Places) Add(seq uint64, c trackway.Customer) {
 	if p.known == nil {
 		p.known = make(map[trackway.Customer]bool)
@@ -52,13 +58,13 @@ func (p *Places) Add(seq uint64, c trackway.Customer) {
 	}
 }
 
-// Of returns the places, with the customer who was erased as the first.
+// Of returns the places with the erased customer first.
 func (p *Places) Of(erased trackway.Customer) Places {
 	others := slices.DeleteFunc(slices.Clone(p.Customers), func(c trackway.Customer) bool { return c == erased })
 	return Places{Customers: append([]trackway.Customer{erased}, others...), Log: p.Log}
 }
 
-// join makes the ranges few and puts them in order.
+// join sorts the ranges and joins them until there are few.
 func (p *Places) join() {
 	for near := uint64(nearSeqs); ; near *= 2 {
 		p.Log = joinRanges(p.Log, near)
@@ -68,7 +74,7 @@ func (p *Places) join() {
 	}
 }
 
-// Join makes one of ranges that are near to each other, and puts them in order.
+// Join sorts ranges and joins those that are near to each other.
 func Join(ranges []entry.Range) []entry.Range { return joinRanges(ranges, nearSeqs) }
 
 func joinRanges(ranges []entry.Range, near uint64) []entry.Range {
@@ -89,7 +95,7 @@ func joinRanges(ranges []entry.Range, near uint64) []entry.Range {
 	return joined
 }
 
-// Append writes a record.
+// Append appends the encoding of a record.
 func Append(b []byte, e Record) []byte {
 	e.Places.join()
 	b = binary.AppendUvarint(b, uint64(e.Project))
@@ -107,7 +113,7 @@ func Append(b []byte, e Record) []byte {
 	return b
 }
 
-// Decode reads a record.
+// Decode decodes a record.
 func Decode(record []byte) (Record, error) {
 	r := format.Reader{Rest: string(record)}
 	e := Record{Project: uint32(r.Uvarint()), Asked: r.Micros(), Done: r.Micros()}

@@ -6,14 +6,15 @@ import (
 	"trackway"
 )
 
-// Schedule is the erasures that are not done. The zero value is empty. It is safe for concurrent use, and has a lock of its own: who
-// asks how many there are must not wait for those who write, above all when these wait for the disk.
+// Schedule holds the pending erasures. The zero value is empty. It is safe for
+// concurrent use and has its own lock: callers that ask for the number of
+// erasures must not wait for writers, above all if those wait for the disk.
 type Schedule struct {
 	mu    sync.Mutex
 	asked map[uint64]trackway.Micros // by number
 }
 
-// Add adds an erasure, and when it was asked for.
+// Add adds an erasure and the time of its request.
 func (s *Schedule) Add(id uint64, asked trackway.Micros) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -23,14 +24,16 @@ func (s *Schedule) Add(id uint64, asked trackway.Micros) {
 	s.asked[id] = asked
 }
 
-// Done takes an erasure away.
+// Done removes an erasure.
 func (s *Schedule) Done(id uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.asked, id)
 }
 
-// Pending returns how many there are, and when the oldest of them was asked for; 0 where there is none, or of none it is known.
+// Pending returns the number of pending erasures and the time of the oldest
+// request. The time is 0 if there are no pending erasures or if no time is
+// known.
 func (s *Schedule) Pending() (n int, oldest trackway.Micros) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,14 +11,14 @@ import (
 	"trackway/internal/store/format"
 )
 
-// Writer is what a batch is written into.
+// Writer receives the records of a batch.
 type Writer interface {
 	Set(key, value []byte, o *pebble.WriteOptions) error
 	Delete(key []byte, o *pebble.WriteOptions) error
 }
 
-// SetCursor stages where a cursor stands: at a number, but not behind the last
-// change. [change.NoCursor] removes it.
+// SetCursor stages the position of a cursor: a number, but no higher than the
+// last change. [change.NoCursor] removes the cursor.
 func SetCursor(b Writer, name string, number, last uint64) error {
 	key := format.Key(nil).Cursor(name)
 	if number == change.NoCursor {
@@ -27,7 +27,7 @@ func SetCursor(b Writer, name string, number, last uint64) error {
 	return b.Set(key, binary.BigEndian.AppendUint64(nil, min(number, last)), nil)
 }
 
-// Cursors returns where all cursors stand, by name. Cost: a scan over them.
+// Cursors returns the positions of all cursors by name. Cost: a scan over them.
 func Cursors(from pebble.Reader) (map[string]uint64, error) {
 	prefix := format.Key(nil).Cursor("")
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
@@ -46,8 +46,9 @@ func Cursors(from pebble.Reader) (map[string]uint64, error) {
 	return cursors, errors.Join(err, it.Error(), it.Close())
 }
 
-// Lowest returns where the lowest cursor stands, [change.NoCursor] if there are
-// none: no event behind it may be removed for being too old.
+// Lowest returns the position of the lowest cursor, or [change.NoCursor] if
+// there is no cursor. Events behind it must not be removed because of their
+// age.
 func Lowest(from pebble.Reader) (lowest uint64, err error) {
 	cursors, err := Cursors(from)
 	lowest = change.NoCursor

@@ -1,5 +1,6 @@
-// Package follow reads the changes of a store for those who follow it: not
-// before they are on the disk, and from where each of them has come to.
+// Package follow reads the changes of a store for its followers. It shows a
+// change only once it is on the disk. Each follower continues from its own
+// position.
 package follow
 
 import (
@@ -18,43 +19,46 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// How a follower reads: so many changes at a time, and with a pause after all
-// that there were, so that it reads many at a time while many are written.
+// Limits on the changes that a follower reads at a time, and the pause after it
+// has read all of them. The pause lets changes accumulate, so that each read
+// returns many while many are written.
 const (
 	most      = 512
 	mostBytes = 4 << 20 // of the properties of events
 	pause     = 10 * time.Millisecond
 )
 
-// Feed is the changes of a store. Safe for concurrent use; it takes no lock
-// that writers need.
+// Feed reads the changes of a store. It is safe for concurrent use and takes no
+// lock that writers need.
 type Feed struct {
 	from pebble.Reader
 	mark *Watermark
 	lost func(number uint64, err error)
 }
 
-// New returns the feed of a store, up to a mark. lost is told of each change
-// that cannot be read.
+// New returns the feed of a store up to a mark. lost receives each change that
+// cannot be read.
 func New(from pebble.Reader, mark *Watermark, lost func(number uint64, err error)) Feed {
 	return Feed{from: from, mark: mark, lost: lost}
 }
 
-// Synced returns the number up to which all changes are on the disk, 0 if there
-// are none.
+// Synced returns the number up to which all changes are on the disk, or 0 if
+// there are no changes.
 func (f *Feed) Synced() uint64 { return f.mark.number.Load() }
 
-// Follow iterates over the changes after a number that are on the disk, in
-// order and some at a time, and waits for more until ctx ends. Changes may be
-// kept. A change that cannot be read is one of kind [change.Lost]; an error
-// ends it. It holds nothing of the store while its caller is at work.
+// Follow iterates over the changes after a number that are on the disk. It
+// yields them in order and in batches, and waits for more until ctx ends.
+// Callers may keep the changes. A change that cannot be read has the kind
+// [change.Lost]. An error ends the iteration. Follow holds no resources of the
+// store while its caller works.
 //
-// Of the changes of a customer only the latest is there. An event is as it is
-// when it is read. A follower that looks at customers in the store sees them as
-// they are then, perhaps by a change that is not on the disk yet. It is right
-// also after a power cut if it goes on from a cursor in the store that it set
-// after that look: what the power cut took back was written before the cursor,
-// so the cursor is taken back, too.
+// Only the latest change of a customer exists. An event has its content at the
+// time of reading. A follower that looks up customers in the store sees their
+// state at that moment, which may include changes that are not on the disk yet.
+// This is safe even after a power cut if the follower continues from a cursor
+// in the store that it set after the look-up: the changes that the follower saw
+// and the power cut undid were written before the cursor, so the power cut undid
+// the cursor too.
 //
 // Cost: a step of an index and a copy for each change.
 func (f *Feed) Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error] {
@@ -70,13 +74,13 @@ func (f *Feed) Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Chan
 				}
 			}
 			after = through
-			_ = sleep.For(ctx, pause) // if ctx has ended, so does the wait
+			_ = sleep.For(ctx, pause) // if ctx has ended, the wait ends at once
 		}
 	}
 }
 
-// Changes is [Feed.Follow] for the changes after a number up to another one. It
-// does not wait for any that are not on the disk yet.
+// Changes works like [Feed.Follow] for the changes after a number up to another
+// one. It does not wait for changes that are not on the disk yet.
 func (f *Feed) Changes(after, through uint64) iter.Seq2[[]change.Change, error] {
 	return func(yield func([]change.Change, error) bool) {
 		var missed reading.Misses
@@ -94,8 +98,8 @@ func (f *Feed) Changes(after, through uint64) iter.Seq2[[]change.Change, error] 
 	}
 }
 
-// some reads some of the changes after a number up to another one, and returns
-// up to which all are read.
+// some reads some of the changes after a number up to another one. It returns
+// the number up to which it has read all of them.
 func (f *Feed) some(after, through uint64, missed *reading.Misses) (some []change.Change, last uint64, err error) {
 	last = through
 	size := 0
@@ -119,17 +123,18 @@ func (f *Feed) some(after, through uint64, missed *reading.Misses) (some []chang
 	return some, last, err
 }
 
-// Back calls do for the events up to a number that are on the disk, the newest
-// first, until do returns false. The event is valid only during the call. An
-// event that cannot be read is passed over, but a damaged block ends it. Cost:
-// a step of the log for each event; other changes cost nothing.
+// Back calls do for the events on the disk up to a number, newest first, until
+// do returns false. The event is valid only during the call. Back skips events
+// that cannot be read, but stops at a damaged block. Cost: a step of the log
+// for each event; other changes cost nothing.
 func (f *Feed) Back(through uint64, do func(*trackway.Event) bool) error {
 	return reading.Back(f.from, min(through, f.Synced())+1, f.lost, do)
 }
 
-// Who returns who a customer is now: the one that it was merged into, if it
-// was, and that one's identifiers. It may tell what is not on the disk yet. A
-// customer that is not known is 0. Cost: a look-up for each merge in a row.
+// Who returns the current customer and its identifiers: c itself, or the
+// customer into which c was merged. The answer may include changes that are not
+// on the disk yet. Who returns 0 for an unknown customer. Cost: a look-up for
+// each merge in the chain.
 func (f *Feed) Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
 	h, err := reading.Survivor(f.from, project, c)
 	if errors.Is(err, pebble.ErrNotFound) {

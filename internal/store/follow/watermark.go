@@ -5,17 +5,17 @@ import (
 	"sync/atomic"
 )
 
-// Watermark is the number up to which all changes are on the disk. Those who
-// follow the changes go no further, so that they are shown nothing that a power
-// cut could take back. The zero value is 0.
+// Watermark is the number up to which all changes are on the disk. Followers
+// read no further, so they never see anything that a power cut could undo. The
+// zero value is 0.
 type Watermark struct {
 	number atomic.Uint64
-	waiter atomic.Pointer[chan struct{}] // closed when the number rises; nil: nobody waits
+	waiter atomic.Pointer[chan struct{}] // closed when the number rises; nil: no one waits
 }
 
-// Raise sets the mark to a number, unless it is higher already: of two requests
-// that waited for the disk the later one may be back first. It costs two atomic
-// operations if nobody waits.
+// Raise sets the mark to a number unless it is already higher: of two requests
+// that wait for the disk, the later one may return first. It costs two atomic
+// operations if no one waits.
 func (w *Watermark) Raise(number uint64) {
 	for {
 		old := w.number.Load()
@@ -34,8 +34,8 @@ func (w *Watermark) Raise(number uint64) {
 	}
 }
 
-// above waits until the mark is above a number, and returns where it is then.
-// It returns false if ctx has ended.
+// above waits until the mark is above a number and returns the mark. It returns
+// false if ctx has ended.
 func (w *Watermark) above(ctx context.Context, number uint64) (now uint64, above bool) {
 	for {
 		changed := w.changed()
@@ -52,8 +52,8 @@ func (w *Watermark) above(ctx context.Context, number uint64) (now uint64, above
 	}
 }
 
-// changed returns a channel that is closed when the mark is raised next.
-// REQUIRES: the mark is looked at after the call.
+// changed returns a channel that is closed the next time the mark rises.
+// REQUIRES: the caller reads the mark after the call.
 func (w *Watermark) changed() <-chan struct{} {
 	for {
 		if ch := w.waiter.Load(); ch != nil {

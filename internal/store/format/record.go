@@ -10,23 +10,26 @@ import (
 	"trackway/internal/query"
 )
 
-// ErrCorrupt is a record that cannot be read: the store was damaged, or written by something else.
+// ErrCorrupt is the error for a record that cannot be read: the store is
+// damaged, or another program wrote it.
 var ErrCorrupt = errors.New("corrupt record")
 
-// Records are sequences of uvarints and strings with a uvarint length in front (docs/format.md).
+// Records are sequences of uvarints and of strings with a uvarint length in
+// front (docs/format.md).
 
-// AppendString writes a string with its length in front.
+// AppendString appends a string with its length in front.
 func AppendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// Reader takes a record apart. After the first field that does not fit it is Bad, and all that follows is zero.
+// Reader decodes a record. After the first invalid field it is Bad, and all
+// further fields are zero.
 type Reader struct {
 	Rest string
 	Bad  bool
 }
 
-// Uvarint takes a number.
+// Uvarint decodes a number.
 func (r *Reader) Uvarint() uint64 {
 	var v uint64
 	for i := 0; i < len(r.Rest) && i < binary.MaxVarintLen64; i++ {
@@ -41,7 +44,7 @@ func (r *Reader) Uvarint() uint64 {
 	return 0
 }
 
-// String takes a string with its length in front.
+// String decodes a string with its length in front.
 func (r *Reader) String() string {
 	n := r.Uvarint()
 	if n > uint64(len(r.Rest)) {
@@ -53,10 +56,10 @@ func (r *Reader) String() string {
 	return s
 }
 
-// Micros takes a time.
+// Micros decodes a time.
 func (r *Reader) Micros() trackway.Micros { return trackway.Micros(r.Uvarint()) }
 
-// Err is [ErrCorrupt] after a field that did not fit.
+// Err returns [ErrCorrupt] if a field was invalid.
 func (r *Reader) Err() error {
 	if r.Bad {
 		return ErrCorrupt
@@ -64,12 +67,13 @@ func (r *Reader) Err() error {
 	return nil
 }
 
-// AppendMicros writes a time.
+// AppendMicros appends a time.
 func AppendMicros(b []byte, m trackway.Micros) []byte {
 	return binary.AppendUvarint(b, uint64(m))
 }
 
-// AppendEvent writes a record of the log: the payload, once and only here.
+// AppendEvent appends a record of the log. Only the log holds the payload of an
+// event.
 func AppendEvent(b []byte, e *trackway.Event) []byte {
 	b = binary.AppendUvarint(b, uint64(e.Project))
 	b = binary.AppendUvarint(b, uint64(e.Customer))
@@ -79,7 +83,7 @@ func AppendEvent(b []byte, e *trackway.Event) []byte {
 	return append(b, e.Properties...)
 }
 
-// DecodeEvent reads a record of the log. The event owns what it holds.
+// DecodeEvent decodes a record of the log. The event owns its memory.
 func DecodeEvent(seq uint64, record []byte) (trackway.Event, error) {
 	r := Reader{Rest: string(record)}
 	e := trackway.Event{Seq: seq}
@@ -92,7 +96,8 @@ func DecodeEvent(seq uint64, record []byte) (trackway.Event, error) {
 	return e, r.Err()
 }
 
-// TypeNames keeps the types met, so that each is a string once and not for each event.
+// TypeNames keeps the event types seen so far, so that each takes one string
+// and not one for each event.
 type TypeNames map[string]string
 
 func (t TypeNames) of(name []byte) string {
@@ -106,7 +111,8 @@ func (t TypeNames) of(name []byte) string {
 	return s
 }
 
-// ViewEvent reads a record of the log without copying it: the properties are a part of the record.
+// ViewEvent decodes a record of the log without copying it: the properties are
+// a part of the record.
 func ViewEvent(seq uint64, record []byte, types TypeNames) (trackway.Event, error) {
 	var number [5]uint64 // project, customer, time, received, length of the type
 	rest := record
@@ -127,10 +133,11 @@ func ViewEvent(seq uint64, record []byte, types TypeNames) (trackway.Event, erro
 	}, nil
 }
 
-// FlagHard is set in the flags of a hard identifier, in a holder's record and in the store's note of it.
+// FlagHard is set in the flags of a hard identifier, both in a holder's record
+// and in the store's note about the identifier.
 const FlagHard = 1
 
-// AppendHolder writes a customer's record.
+// AppendHolder appends a customer's record.
 func AppendHolder(b []byte, h *identity.Holder) []byte {
 	b = AppendMicros(b, h.Created)
 	b = binary.AppendUvarint(b, uint64(h.MergedInto))
@@ -150,7 +157,7 @@ func AppendHolder(b []byte, h *identity.Holder) []byte {
 	return b
 }
 
-// DecodeHolder reads a customer's record. The holder owns what it holds.
+// DecodeHolder decodes a customer's record. The holder owns its memory.
 func DecodeHolder(c trackway.Customer, record []byte) (*identity.Holder, error) {
 	r := Reader{Rest: string(record)}
 	h := &identity.Holder{Customer: c, Created: r.Micros(), MergedInto: trackway.Customer(r.Uvarint())}
@@ -171,12 +178,12 @@ func DecodeHolder(c trackway.Customer, record []byte) (*identity.Holder, error) 
 	return h, r.Err()
 }
 
-// AppendDated writes a property's record.
+// AppendDated appends a property's record.
 func AppendDated(b []byte, at trackway.Micros, value []byte) []byte {
 	return append(AppendMicros(b, at), value...)
 }
 
-// SplitDated reads a property's record. The value aliases the record.
+// SplitDated decodes a property's record. The value aliases the record.
 func SplitDated(record []byte) (at trackway.Micros, value []byte, err error) {
 	v, n := binary.Uvarint(record)
 	if n <= 0 {

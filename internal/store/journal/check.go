@@ -7,22 +7,23 @@ import (
 	"github.com/cockroachdb/pebble/v2/batchrepr"
 )
 
-// Result is what [Check] found in a log.
+// Result is the finding of [Check].
 type Result struct {
-	Intact int64 // bytes from the beginning that are chunks without a gap
-	Whole  int64 // of these, bytes up to the end of the last complete record
+	Intact int64 // bytes from the beginning of the log that are chunks without a gap
+	Whole  int64 // bytes of these up to the end of the last complete record
 	Damage error // why something that was synced is missing; nil if nothing is
-	Torn   bool  // behind a gap there are chunks that may never have been synced
+	Torn   bool  // chunks that may never have been synced follow a gap
 }
 
-// Check looks whether a log holds all that was synced to it. data is the log's
-// file, known is the newest mark from elsewhere, last says that no newer log is
-// there: only that one may end without a trailer. It takes as long as reading.
+// Check verifies that a log holds everything that was synced to it. data is the
+// log's file, known is the newest mark from elsewhere, and last says that no
+// newer log exists. Only the last log may end without a trailer. Check takes as
+// long as reading the data.
 //
 // Something that was synced is missing if
-//   - known, or a mark or Pebble's own offset in an intact chunk behind the gap,
-//     says that the log was synced further than it is intact, or
-//   - a newer log is there, and this one has no trailer.
+//   - known, or a mark or Pebble's own offset in an intact chunk behind the
+//     gap, says that the log was synced beyond its intact part, or
+//   - a newer log exists and this one has no trailer.
 func Check(data []byte, log uint64, known Mark, last bool) Result {
 	r, end := walk(data, log)
 	if known.Log == log && known.Offset > uint64(r.Intact) {
@@ -47,8 +48,8 @@ func Check(data []byte, log uint64, known Mark, last bool) Result {
 	return r
 }
 
-// walk follows the chunks of a log from its beginning and says what is at the
-// end of the intact ones.
+// walk follows the chunks of a log from its beginning. It returns what follows
+// the last intact one.
 func walk(data []byte, log uint64) (r Result, end verdict) {
 	inside := false // a record
 	for offset := 0; ; {
@@ -78,8 +79,8 @@ func walk(data []byte, log uint64) (r Result, end verdict) {
 	}
 }
 
-// behind calls do for each intact chunk of a log from an offset on, wherever it
-// is: what is in front of it may say a wrong length.
+// behind calls do for each intact chunk of a log from an offset on. It tries
+// every offset, since the data in front of a chunk may give a wrong length.
 func behind(data []byte, log uint64, offset int, do func(chunk)) {
 	for offset+numberHeader <= len(data) {
 		if header, _ := form(data[offset+6]); header > legacyHeader {
@@ -93,10 +94,11 @@ func behind(data []byte, log uint64, offset int, do func(chunk)) {
 	}
 }
 
-// markIn returns the offset of the mark that a chunk holds as a record, 0 if it
-// holds none, or another log's.
+// markIn returns the offset of the mark that a chunk holds as a record. It
+// returns 0 if the chunk holds no mark or that of another log.
 func markIn(c chunk, log uint64) uint64 {
-	const kind, length = batchrepr.HeaderLen, batchrepr.HeaderLen + 1 // 1: of Pebble's "log data"
+	// 1: the tag of Pebble's "log data"
+	const kind, length = batchrepr.HeaderLen, batchrepr.HeaderLen + 1
 	if c.position != positionFull || len(c.payload) != length+1+MarkLen || c.payload[kind] != 3 || c.payload[length] != MarkLen {
 		return 0
 	}
@@ -106,9 +108,9 @@ func markIn(c chunk, log uint64) uint64 {
 	return 0
 }
 
-// Records calls do for the key and value of each change in the complete records
-// of a log from an offset on that can still be read, and returns how many
-// records there are. Both are valid only during the call.
+// Records calls do for each change in the complete records of a log that are
+// still readable from an offset on. It returns the number of these records. The
+// key and the value are valid only during the call.
 func Records(data []byte, log uint64, from int64, do func(key, value []byte)) (n int) {
 	var record []byte
 	inside := false
@@ -143,8 +145,8 @@ func Records(data []byte, log uint64, from int64, do func(key, value []byte)) (n
 	return n
 }
 
-// follows reports whether a chunk at to comes right after one that ended at
-// from: what does not fit into a block is padded.
+// follows reports whether a chunk at to directly follows one that ended at
+// from. The end of a block is padded if no header fits into it.
 func follows(from, to int) bool {
 	return from == to || to%blockSize == 0 && to-from < syncedHeader && to > from
 }

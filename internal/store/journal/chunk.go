@@ -5,10 +5,11 @@ import (
 	"hash/crc32"
 )
 
-// The layout of a log, as package record of Pebble documents it: blocks of
-// 32 KiB that hold chunks. A chunk is a checksum (4 bytes), a length (2), a
-// type (1), the number of the log (4), in the newer form the offset up to which
-// the log was synced (8), and a payload. A record is one chunk or several.
+// The layout of a log, as Pebble's package record documents it: blocks of 32
+// KiB that hold chunks. A chunk is a checksum (4 bytes), a length (2), a type
+// (1), the number of the log (4), and a payload. In the newer form, the offset
+// up to which the log was synced (8) precedes the payload. A record is one
+// chunk or several.
 const (
 	blockSize     = 32 << 10
 	legacyHeader  = 7
@@ -20,27 +21,27 @@ const (
 	positionLast  = 4
 )
 
-// verdict is what is at a place of a log.
+// verdict says what a log has at an offset.
 type verdict int
 
 const (
 	invalid verdict = iota
 	chunkHere
-	padding // nothing up to the end of the block
+	padding // nothing but padding up to the end of the block
 	zeros   // nothing was written here
 	trailer // the regular end of the log
-	ended   // so does the file
+	ended   // the end of the file
 )
 
 // chunk is one intact chunk.
 type chunk struct {
-	from, to int // in the log, the header included
-	position int // of the chunk in its record
+	from, to int // offsets in the log, including the header
+	position int // the chunk's position in its record
 	synced   uint64
 	payload  []byte
 }
 
-// at looks at what is at an offset of a log.
+// at returns what a log has at an offset.
 func at(data []byte, offset int, log uint64) (verdict, chunk) {
 	if offset >= len(data) {
 		return ended, chunk{}
@@ -82,8 +83,8 @@ func at(data []byte, offset int, log uint64) (verdict, chunk) {
 	return chunkHere, c
 }
 
-// form returns the length of the header and the position of a type of chunk, 0
-// if there is no such type.
+// form returns the header length and the position that a chunk type stands for.
+// It returns 0 if the type does not exist.
 func form(typ byte) (header, position int) {
 	if typ < 1 || typ > 12 {
 		return 0, 0
@@ -91,7 +92,7 @@ func form(typ byte) (header, position int) {
 	return [...]int{legacyHeader, numberHeader, syncedHeader}[(typ-1)/4], int(typ-1)%4 + 1
 }
 
-// checksum is that of Pebble's logs and tables.
+// checksum is the checksum of Pebble's logs and tables.
 func checksum(b []byte) uint32 {
 	c := crc32.Checksum(b, castagnoli)
 	return (c>>15 | c<<17) + 0xa282ead8

@@ -1,12 +1,12 @@
-// Package journal tells whether a write-ahead log of Pebble still holds all
-// that was synced to it.
+// Package journal checks whether a write-ahead log of Pebble still holds
+// everything that was synced to it.
 //
-// A log that ends in bytes that are no record has either a torn end, which
-// nobody was promised, or damage. Pebble cannot always tell them apart: it
-// looks for what follows in later blocks of 32 KiB only, and takes some flipped
-// bits for the regular end of a log. This package decides by a [Mark]: how far a
-// log was synced. The store keeps the newest mark in a file of its own, and
-// writes marks into the log itself.
+// A log that ends in bytes that are no record either has a torn end, which was
+// never acknowledged, or is damaged. Pebble cannot always tell the difference:
+// it looks for more data only in later blocks of 32 KiB, and takes some flipped
+// bits for the regular end of a log. This package decides with the help of a
+// [Mark], which says how far a log was synced. The store keeps the newest mark
+// in a file of its own and also writes marks into the log.
 package journal
 
 import (
@@ -14,8 +14,8 @@ import (
 	"hash/crc32"
 )
 
-// Mark says that a log is on the disk up to an offset in bytes. It is true for
-// ever once it was true. The zero Mark says nothing.
+// Mark says that a log is on the disk up to an offset in bytes. It stays true
+// for ever. The zero Mark says nothing.
 type Mark struct {
 	Log    uint64 // number of the log
 	Offset uint64 // bytes from the log's beginning
@@ -37,8 +37,8 @@ func (m Mark) Append(b []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[from:], castagnoli))
 }
 
-// DecodeMark returns the mark that b holds. It returns false if b is anything
-// else than a whole mark.
+// DecodeMark decodes the mark in b. It returns false if b is not exactly one
+// whole mark.
 func DecodeMark(b []byte) (Mark, bool) {
 	if len(b) != MarkLen || string(b[:len(magic)]) != magic ||
 		crc32.Checksum(b[:MarkLen-4], castagnoli) != binary.LittleEndian.Uint32(b[MarkLen-4:]) {
@@ -47,7 +47,7 @@ func DecodeMark(b []byte) (Mark, bool) {
 	return Mark{Log: binary.LittleEndian.Uint64(b[4:]), Offset: binary.LittleEndian.Uint64(b[12:])}, true
 }
 
-// After reports whether m says more than other does.
+// After reports whether m covers more than other.
 func (m Mark) After(other Mark) bool {
 	return m.Log > other.Log || m.Log == other.Log && m.Offset > other.Offset
 }

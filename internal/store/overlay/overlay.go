@@ -1,13 +1,13 @@
-// Package overlay holds what one transaction writes, in memory, on top of a
-// database: look-ups and iterators see both, and a commit writes all of it in an
-// order that Pebble's memtable takes fast.
+// Package overlay holds the writes of one transaction in memory on top of a
+// database. Look-ups and iterators see both. A commit writes everything in an
+// order that is fast for Pebble's memtable.
 //
-// Pebble's own indexed batch keeps its keys sorted at all times, and passes them
-// to the memtable in the order in which they were written. An [Overlay] sorts
-// once, at the commit. The memtable remembers where it inserted last, so keys
-// that come sorted, table by table, cost it much less: see docs/performance.md.
+// Pebble's own indexed batch keeps its keys sorted at all times, but passes
+// them to the memtable in the order of writing. An [Overlay] sorts once, at the
+// commit. The memtable remembers where it inserted last, so keys that arrive
+// sorted, table by table, cost it much less: see docs/performance.md.
 //
-// It does not decide anything, and it is not safe for concurrent use.
+// It makes no decisions, and is not safe for concurrent use.
 package overlay
 
 import (
@@ -27,53 +27,55 @@ const (
 	// fewItems is how many items are searched one by one, without an index.
 	fewItems = 8
 
-	// Memory beyond these bounds is given back after a transaction.
+	// A transaction with more than this returns its memory at the end.
 	usualBytes = 1 << 20 // of keys and values
 	usualItems = 1 << 14
 )
 
-// Overlay is what a transaction has staged so far. It is used for one
-// transaction after the other: [Overlay.Commit] or [Overlay.Reset] ends one. It
-// keeps copies of the keys and values it is given.
+// Overlay holds what a transaction has staged so far. It serves one transaction
+// after another: [Overlay.Commit] or [Overlay.Reset] ends each. It copies the
+// keys and values that it receives.
 //
 // Cost, once its memory has grown to what transactions need: no allocation, one
-// copy of a log record, two copies of anything else.
+// copy of a log record, and two copies of anything else.
 type Overlay struct {
 	db *pebble.DB
 
-	// Log records go right into the batch to commit, because they come first
-	// there and in order. All others become items.
+	// Log records go directly into the batch to commit, because they come first
+	// and in order there. Everything else becomes items.
 	b     *pebble.Batch // nil until something is staged
 	first uint64        // the sequence number of the first log record in b
-	logs  []place       // their values in b, one for each number from first on
-	stray bool          // a log record is an item: it was changed or deleted, and so are all that follow
+	logs  []place       // the values of the log records in b, one for each number from first on
+	// a log record is an item, since it was changed or deleted; all later ones
+	// are items too
+	stray bool
 
 	items  []item
-	data   []byte   // keys and values of the items; what was overwritten stays until the end
-	index  []uint32 // a hash table of places in items, plus 1; empty up to fewItems
+	data   []byte   // keys and values of the items; overwritten values stay until the end
+	index  []uint32 // a hash table of indexes into items, plus 1; empty up to fewItems
 	filter [64]uint64
 	seed   maphash.Seed
 
-	ranges []*pebble.Batch // behind iterators
+	ranges []*pebble.Batch // batches behind iterators
 }
 
-// place is a value in a batch.
+// place is the position of a value in a batch.
 type place struct{ from, to uint32 }
 
 // item is a key, with its value or deleted.
 type item struct {
-	order uint64 // the first 8 bytes after the table, to compare fast
+	order uint64 // the first 8 bytes after the table, for fast comparison
 	hash  uint32
 	key   place // in data; the value follows it
-	value int32 // length of the value, -1: the key is deleted
+	value int32 // length of the value; -1: the key is deleted
 	from  uint32
 }
 
 // New returns an overlay on a database.
 func New(db *pebble.DB) *Overlay { return &Overlay{db: db, seed: maphash.MakeSeed()} }
 
-// Set stages a key and its value. It returns nil, and ignores the options, as a
-// batch does.
+// Set stages a key and its value. Like the Set of a batch it has options and an
+// error, but it ignores the options and returns nil.
 func (o *Overlay) Set(key, value []byte, _ *pebble.WriteOptions) error {
 	if !o.stray && len(key) == 9 && key[0] == format.TableLog {
 		seq := binary.BigEndian.Uint64(key[1:])
@@ -88,7 +90,7 @@ func (o *Overlay) Set(key, value []byte, _ *pebble.WriteOptions) error {
 	return nil
 }
 
-// Delete stages that a key goes. It returns nil, and ignores the options.
+// Delete stages the deletion of a key. It ignores the options and returns nil.
 func (o *Overlay) Delete(key []byte, _ *pebble.WriteOptions) error {
 	o.put(key, nil, -1)
 	return nil
@@ -126,8 +128,8 @@ func (o *Overlay) put(key, value []byte, size int32) {
 	o.indexLast()
 }
 
-// order returns the first 8 bytes of a key after its table, as a number that
-// sorts as they do.
+// order returns the first 8 bytes of a key after its table as a number with the
+// same sort order.
 func order(key []byte) uint64 {
 	if len(key) >= 9 {
 		return binary.BigEndian.Uint64(key[1:])
@@ -137,7 +139,7 @@ func order(key []byte) uint64 {
 	return binary.BigEndian.Uint64(b[:])
 }
 
-// slot returns the bit of the filter for keys that begin alike.
+// slot returns the filter's bit for all keys with the same table and order.
 func slot(table byte, order uint64) (word int, bit uint64) {
 	h := (order ^ uint64(table)<<56) * 0x9e3779b97f4a7c15 >> 52
 	return int(h >> 6), 1 << (h & 63)
@@ -167,7 +169,7 @@ func (o *Overlay) enter(i int) {
 	o.index[at] = uint32(i + 1)
 }
 
-// find returns the item of a key, nil if there is none.
+// find returns the item of a key, or nil if there is no such item.
 func (o *Overlay) find(key []byte, hash uint32) *item {
 	if len(o.items) <= fewItems {
 		for i := range o.items {
@@ -195,17 +197,17 @@ func (o *Overlay) value(it *item) []byte {
 	return o.data[it.from:end:end]
 }
 
-// Count returns how many keys are staged.
+// Count returns the number of staged keys.
 func (o *Overlay) Count() int { return len(o.logs) + len(o.items) }
 
-// nothing closes what needs no closing.
+// nothing is a closer that has nothing to close.
 type nothing struct{}
 
 func (nothing) Close() error { return nil }
 
-// Get returns the value of a key: the staged one, or the database's. It must not
-// be changed, and is valid until the closer is closed, or the transaction ends.
-// Errors: [pebble.ErrNotFound]; those of the database.
+// Get returns the value of a key, either staged or from the database. The
+// caller must not change it. It is valid until the closer is closed or the
+// transaction ends. Errors: [pebble.ErrNotFound]; those of the database.
 func (o *Overlay) Get(key []byte) (value []byte, closer io.Closer, err error) {
 	if it := o.find(key, uint32(maphash.Bytes(o.seed, key))); it != nil {
 		if it.value < 0 {
@@ -225,17 +227,17 @@ func (o *Overlay) logValue(i int) []byte {
 	return o.b.Repr()[o.logs[i].from:o.logs[i].to:o.logs[i].to]
 }
 
-// NewIter returns an iterator over what the database and the overlay hold at the
-// call. It is to be closed before the transaction ends. REQUIRES: the options
-// have both bounds. Cost: that of an iterator over the database; if a key is
-// staged that begins as the bounds do, also a step for each staged key, and an
-// insertion for each one within the bounds.
+// NewIter returns an iterator over what the database and the overlay hold at
+// the time of the call. It must be closed before the transaction ends.
+// REQUIRES: the options have both bounds. Cost: that of an iterator over the
+// database. If a staged key begins as the bounds do, add a step for each staged
+// key and an insertion for each one within the bounds.
 func (o *Overlay) NewIter(options *pebble.IterOptions) (*pebble.Iterator, error) {
 	low, high := options.LowerBound, options.UpperBound
 	if !o.may(low, high) {
 		return o.db.NewIter(options)
 	}
-	var b *pebble.Batch // what is staged within the bounds
+	var b *pebble.Batch // the staged keys within the bounds
 	stage := func(key, value []byte, deleted bool) error {
 		if bytes.Compare(key, low) < 0 || bytes.Compare(key, high) >= 0 {
 			return nil
@@ -268,12 +270,13 @@ func (o *Overlay) NewIter(options *pebble.IterOptions) (*pebble.Iterator, error)
 	return b.NewIter(options)
 }
 
-// may reports whether something within these bounds may be staged.
+// may reports whether a key within these bounds may be staged.
 func (o *Overlay) may(low, high []byte) bool {
 	if low[0] == format.TableLog || high[0] != low[0] || len(low) < 9 {
 		return true
 	}
-	// All keys within the bounds begin as low does, or the filter cannot tell.
+	// Either all keys within the bounds begin as low does, or the filter cannot
+	// tell.
 	begins := order(low)
 	if end := order(high); end != begins && (end != begins+1 || len(high) > 9) {
 		return true
@@ -282,10 +285,10 @@ func (o *Overlay) may(low, high []byte) bool {
 	return o.filter[word]&bit != 0
 }
 
-// Commit commits what is staged as one batch, and ends the transaction, also if
-// it fails: log records first, in order; then the entries of timelines; then the
-// rest. Both are sorted by key, and no key comes twice but a log record that was
-// written twice.
+// Commit commits what is staged as one batch and ends the transaction, even on
+// failure. It writes log records first, in order, then the entries of
+// timelines, then the rest. The last two are sorted by key. No key occurs twice
+// except a log record that was written twice.
 func (o *Overlay) Commit(options *pebble.WriteOptions) error {
 	defer o.Reset()
 	if err := o.finish(); err != nil {
@@ -294,7 +297,7 @@ func (o *Overlay) Commit(options *pebble.WriteOptions) error {
 	return o.b.Commit(options)
 }
 
-// finish puts the items into the batch.
+// finish moves the items into the batch.
 func (o *Overlay) finish() error {
 	if o.b == nil {
 		o.b = o.db.NewBatch()
@@ -315,7 +318,7 @@ func (o *Overlay) finish() error {
 	return nil
 }
 
-// compare orders the entries of timelines before all others.
+// compare sorts the entries of timelines before all other items.
 func (o *Overlay) compare(a, b item) int {
 	ka, kb := o.key(&a), o.key(&b)
 	if ka[0] != kb[0] {
@@ -332,10 +335,10 @@ func (o *Overlay) compare(a, b item) int {
 	return bytes.Compare(ka, kb)
 }
 
-// Reset forgets what is staged. What was committed stays committed.
+// Reset drops what is staged. It does not affect committed transactions.
 func (o *Overlay) Reset() {
 	for i, b := range o.ranges {
-		_ = b.Close() // gives memory back
+		_ = b.Close() // releases memory
 		o.ranges[i] = nil
 	}
 	if o.b != nil {

@@ -1,5 +1,6 @@
-// Package prepared makes what can be made of commands before they are applied,
-// in the goroutine of each request and so in parallel: what is stored of events.
+// Package prepared computes what the store will keep of events before their
+// commands are applied. It does so in the goroutine of each request, and
+// therefore in parallel.
 package prepared
 
 import (
@@ -12,42 +13,43 @@ import (
 	"trackway/internal/store/timeline"
 )
 
-// Request is an entry for one request, and the memory of what is made of its
-// commands.
+// Request is an entry for one request, with the memory for what is prepared
+// from its commands.
 type Request struct {
-	Entry entry.Commands // of one request
+	Entry entry.Commands // holds one request
 
 	contents []entry.Content
-	bytes    []byte // that contents are parts of
+	bytes    []byte // backing memory of contents
 }
 
 var requests = sync.Pool{New: func() any { return &Request{Entry: entry.Commands{Requests: make([]entry.Request, 1)}} }}
 
-// Get returns a request that nobody uses. Give it back by [Request.Put].
+// Get returns an unused request. Return it with [Request.Put].
 func Get() *Request {
 	r, _ := requests.Get().(*Request)
 	return r
 }
 
-// Put gives the request back, with all that was made in it.
+// Put returns the request, with everything prepared in it.
 func (r *Request) Put() {
 	r.Entry.Requests[0] = entry.Request{}
 	requests.Put(r)
 }
 
-// What is made of a request is a second copy of its properties, until it is
-// applied. Small requests get one while there is memory for it; a machine makes
-// it itself of others.
+// Preparing a request makes a second copy of its properties, which lasts until
+// the request is applied. Small requests get a copy while memory allows it. For
+// all others the machine makes the copy.
 const (
 	most    = 128 << 10 // bytes of one request
 	mostAll = 16 << 20  // bytes of all requests together
 )
 
-// Room bounds the memory of all requests together.
+// Room limits the memory of all requests together.
 type Room struct{ taken atomic.Int64 }
 
-// Contents makes what is stored of commands, nil if it does not. The contents
-// are the request's. Give back by [Room.Free] what was taken.
+// Contents prepares what the store keeps of commands. It returns nil if they
+// are too large or memory is short. The request owns the contents. Return what
+// was taken with [Room.Free].
 func (room *Room) Contents(r *Request, cmds []trackway.Command) (contents []entry.Content, taken int64) {
 	size := 0
 	for i := range cmds {
@@ -70,11 +72,11 @@ func (room *Room) Contents(r *Request, cmds []trackway.Command) (contents []entr
 	return r.contents, taken
 }
 
-// Free gives back what [Room.Contents] took.
+// Free returns what [Room.Contents] took.
 func (room *Room) Free(taken int64) { room.taken.Add(-taken) }
 
-// Append appends an event's properties in canonical form, and returns what is
-// stored of the event, which is a part of what was appended.
+// Append appends an event's properties in canonical form. It returns what the
+// store keeps of the event, which is a part of what it appended.
 func Append(b []byte, c *trackway.Command) ([]byte, entry.Content) {
 	start := len(b)
 	b = canonjson.AppendObject(b, c.Properties)

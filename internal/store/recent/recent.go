@@ -1,11 +1,11 @@
-// Package recent keeps the records of changes that are not events. Each has a
-// number from the numbering of the events, so that both together are one feed;
-// only the latest change of each customer has a record, so that there are never
-// more of them than customers and projects.
+// Package recent keeps the records of changes that are not events. These share
+// the numbering of the events, so both together form one feed. Only the latest
+// change of each customer has a record, so there are never more records than
+// customers and projects.
 //
-// They have a table of their own. The log of events only grows at its end, so
-// that Pebble moves its files down the levels and does not rewrite them; records
-// that come and go among the events would end that.
+// The records have their own table. The log of events only grows at its end, so
+// Pebble moves its files down the levels without rewriting them. Records that
+// come and go among the events would break that.
 package recent
 
 import (
@@ -20,7 +20,7 @@ import (
 	"trackway/internal/store/format"
 )
 
-// appendBody writes what both tables say of a change.
+// appendBody appends the part of a change that both tables store.
 func appendBody(b []byte, c *change.Change) []byte {
 	b = append(b, byte(c.Kind))
 	if c.Kind == change.Expired {
@@ -30,21 +30,22 @@ func appendBody(b []byte, c *change.Change) []byte {
 	return b
 }
 
-// Append writes a change's record.
+// Append appends a change's record.
 func Append(b []byte, c *change.Change) []byte {
 	b = binary.AppendUvarint(b, uint64(c.Project))
 	b = binary.AppendUvarint(b, uint64(c.Customer))
 	return appendBody(b, c)
 }
 
-// Decode reads the record of the change with this number.
+// Decode decodes the record of the change with this number.
 func Decode(number uint64, record []byte) (change.Change, error) {
 	r := format.Reader{Rest: string(record)}
 	c := change.Change{Number: number, Project: uint32(r.Uvarint()), Customer: trackway.Customer(r.Uvarint())}
 	return c, decodeBody(&c, &r)
 }
 
-// DecodeLatest reads what is known of a latest change: all but whose it is.
+// DecodeLatest decodes the record of a latest change. The result lacks the
+// project and the customer.
 func DecodeLatest(record []byte) (change.Change, error) {
 	r := format.Reader{Rest: string(record)}
 	c := change.Change{Number: r.Uvarint()}
@@ -64,35 +65,37 @@ func decodeBody(c *change.Change, r *format.Reader) error {
 	return r.Err()
 }
 
-// Writer is what a batch is written into.
+// Writer receives the records of a batch.
 type Writer interface {
 	Set(key, value []byte, o *pebble.WriteOptions) error
 	Delete(key []byte, o *pebble.WriteOptions) error
 }
 
-// Stager stages changes in a batch, and gives them their numbers in the order in
-// which they come. It may be used for one batch after the other.
+// Stager stages changes in a batch and numbers them in order. It may be used
+// for one batch after another.
 type Stager struct {
-	From  *pebble.DB // what is committed
+	From  *pebble.DB // the committed state
 	Batch Writer
 	Next  uint64              // the number of the next change
-	New   trackway.Customer   // from this one on, customers have no change yet
-	Lost  func(string, error) // is told what cannot be read
+	New   trackway.Customer   // customers from this one on have no change yet
+	Lost  func(string, error) // receives what cannot be read
 
 	key, other format.Key
 	value      []byte
 }
 
-// Add stages a change; its number is given here. The record of the change before
-// it, of the same customer, goes, and what that said is said by this one: its
-// kind is no lower, and its expired events include the earlier ones.
+// Add stages a change and sets its number. It replaces the record of the
+// customer's previous change. The new record covers both: its kind is no lower,
+// and its expired events include the earlier ones.
 //
-// If it cannot be read what the last change was, its record stays, and the new
-// one says that events were rewritten: those who follow are told more than they
-// need to know, and no customer is refused anything for it.
+// If the previous change cannot be read, its record stays, and the new one says
+// that events were rewritten. Followers then learn more than they need, but no
+// customer is refused anything because of it.
 //
 // REQUIRES: the batch has no other change of the same customer.
-// Cost: a look-up, unless the customer is new, and three records of 45 bytes, or two of 35.
+//
+// Cost: a look-up, unless the customer is new, and three records of 45 bytes,
+// or two of 35.
 func (s *Stager) Add(c change.Change) error {
 	s.key = s.key[:0].Latest(c.Project, c.Customer)
 	if c.Customer < s.New {
@@ -120,7 +123,7 @@ func (s *Stager) Add(c change.Change) error {
 	return s.Batch.Set(s.other, s.value, nil)
 }
 
-// latest reads what the record at s.key says, zero if there is none.
+// latest decodes the record at s.key. It returns zero if there is no record.
 func (s *Stager) latest() (c change.Change, err error) {
 	record, closer, err := s.From.Get(s.key)
 	if errors.Is(err, pebble.ErrNotFound) {

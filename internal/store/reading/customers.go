@@ -30,7 +30,8 @@ func (v *Snapshot) Survivor(project uint32, c trackway.Customer) (trackway.Custo
 	}
 }
 
-// survivorOf reads whom a customer was merged into from the beginning of its record, 0 if it was not.
+// survivorOf reads the beginning of a customer's record. It returns the
+// customer into which this one was merged, or 0 if it was not merged.
 func survivorOf(record []byte) (trackway.Customer, error) {
 	_, n := binary.Uvarint(record)
 	if n <= 0 {
@@ -83,8 +84,9 @@ func (v *Snapshot) Customers(project uint32, r query.CustomerRange, yield func(t
 	return errors.Join(err, props.Close())
 }
 
-// property returns the value at a key of the table of properties, nil if there is none, valid until the iterator moves. An
-// iterator finds what is near faster than a Get.
+// property returns the value at a key of the table of properties, or nil if the
+// key does not exist. The value is valid until the iterator moves. An iterator
+// finds nearby keys faster than a Get does.
 func property(it *pebble.Iterator, key []byte) ([]byte, error) {
 	if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
 		return nil, it.Error()

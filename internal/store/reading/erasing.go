@@ -14,8 +14,8 @@ import (
 )
 
 // EachOf calls do for the events of a customer, timeline by timeline. An event
-// is valid only during the call. One that cannot be read is an error: nothing
-// of a customer may be left out.
+// is valid only during the call. An event that cannot be read is an error,
+// because an erasure must miss nothing of a customer.
 func EachOf(from pebble.Reader, h *identity.Holder, types format.TypeNames, do func(*trackway.Event) error) error {
 	owners, err := Timelines(from, h)
 	if err != nil {
@@ -47,9 +47,9 @@ func EachOf(from pebble.Reader, h *identity.Holder, types format.TypeNames, do f
 	return errors.Join(err, log.Close())
 }
 
-// Since calls do for the events of a project from a sequence number up to, not
-// including, another. An event is valid only during the call. One that cannot
-// be read is an error.
+// Since calls do for the events of a project from sequence number low up to,
+// but not including, high. An event is valid only during the call. An event
+// that cannot be read is an error.
 func Since(
 	from pebble.Reader, project uint32, low, high uint64, types format.TypeNames, do func(*trackway.Event) error,
 ) error {

@@ -10,9 +10,9 @@ import (
 	"trackway/internal/store/format"
 )
 
-// Shortest returns the shortest of the timelines that a customer keeps, and
-// another one; 0 if it does not keep two. Cost: a step of an index for each
-// entry of the shortest and for each timeline.
+// Shortest returns the shortest of a customer's timelines, and another one. It
+// returns 0 if the customer does not keep two. Cost: for each timeline, as many
+// steps of an index as the shortest has entries.
 func Shortest(v pebble.Reader, project uint32, c trackway.Customer) (from, to trackway.Customer, err error) {
 	h, err := Survivor(v, project, c)
 	if err != nil {
@@ -38,7 +38,7 @@ func Shortest(v pebble.Reader, project uint32, c trackway.Customer) (from, to tr
 		it.First()
 		lines = append(lines, it)
 	}
-	for { // all go on step by step: the first at its end is the shortest
+	for { // all advance in step, so the first to end is the shortest
 		for i, it := range lines {
 			if !it.Valid() {
 				return kept[i], kept[(i+1)%len(kept)], nil
@@ -48,8 +48,9 @@ func Shortest(v pebble.Reader, project uint32, c trackway.Customer) (from, to tr
 	}
 }
 
-// Follower finds keys in ascending order. It moves only when it has to: usually
-// none of the keys lies among those of the iterator, and one search tells.
+// Follower finds keys in ascending order. It moves its iterator only if it
+// must: usually none of the keys lies among those of the iterator, and one
+// search shows that.
 type Follower struct {
 	It    *pebble.Iterator
 	began bool

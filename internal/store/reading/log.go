@@ -11,31 +11,32 @@ import (
 	"trackway/internal/store/recent"
 )
 
-// Through a block that is lost, of some hundreds of records, the next one that
-// can be read is looked for number by number. If it goes on, a whole file is
-// lost, of millions perhaps: then the search strides, and goes number by number
-// only where a stride leads out of the file.
+// A lost block holds some hundreds of records. To get past it, walk tries
+// number after number until it can read one. If there are more failures than
+// patience, a whole file is lost, perhaps with millions of records. Then walk
+// takes strides, and tries single numbers again only once a stride leads out of
+// the file.
 const (
-	patience = 4096 // numbers in a row
+	patience = 4096 // failures in a row
 	stride   = 1024
 )
 
-// walk steps through a table whose keys are numbers, in their order. It passes
-// over what cannot be read: there is a step with an error for each number that a
-// record there may have had.
+// walk steps through a table whose keys are numbers, in ascending order. It
+// gets past records that it cannot read: each number that such a record may
+// have had is a step with an error.
 //
-// In a file that is lost fewer than stride records that can be read, between two
-// that cannot, may be taken for lost, too.
+// In a lost file, fewer than stride readable records between two unreadable
+// ones may also count as lost.
 type walk struct {
 	number uint64
 	record []byte // valid until the next step
-	err    error  // why this number cannot be read
+	err    error  // why the record of this number cannot be read
 
 	it        *pebble.Iterator
 	table     byte
-	low, high uint64 // what is left
-	lost      uint64 // nothing before this number can be read
-	misses    int    // in a row
+	low, high uint64 // the remaining range
+	lost      uint64 // no number before this one can be read
+	misses    int    // failures in a row
 	begun     bool
 	key       []byte
 }
@@ -49,12 +50,12 @@ func newWalk(from pebble.Reader, table byte, low, high uint64) (*walk, error) {
 	return w, err
 }
 
-// next steps to the next number, and tells whether there is one.
+// next steps to the next number, and reports whether there is one.
 func (w *walk) next() bool {
 	if w.low >= w.high {
 		return false
 	}
-	if w.low >= w.lost { // or the step before is repeated for a number more
+	if w.low >= w.lost { // otherwise the failed step is repeated for the next number
 		if w.step() {
 			w.number, w.record, w.err, w.misses = binary.BigEndian.Uint64(w.it.Key()[1:]), w.it.Value(), nil, 0
 			w.low = w.number + 1
@@ -88,10 +89,10 @@ func (w *walk) seek(number uint64) bool {
 	return w.it.SeekGE(w.key)
 }
 
-// close ends the walk. Its steps have told the iterator's errors.
+// close ends the walk. Its steps have returned the iterator's errors.
 func (w *walk) close() { _ = w.it.Close() }
 
-// event reads the event of this step.
+// event decodes the event of this step.
 func (w *walk) event(types format.TypeNames) (trackway.Event, error) {
 	if w.err != nil {
 		return trackway.Event{}, w.err
@@ -99,9 +100,9 @@ func (w *walk) event(types format.TypeNames) (trackway.Event, error) {
 	return format.ViewEvent(w.number, w.record, types)
 }
 
-// Log calls do for the events from number low up to, not including, high, in
-// order, until do returns false. The event is valid only during the call. What
-// cannot be read is passed over, and lost is told of each number there.
+// Log calls do for the events from number low up to, but not including, high,
+// in order, until do returns false. The event is valid only during the call.
+// Log skips what it cannot read, and calls lost for each number there.
 func Log(from pebble.Reader, low, high uint64, lost func(number uint64, err error), do func(*trackway.Event) bool) error {
 	w, err := newWalk(from, format.TableLog, low, high)
 	if err != nil {
@@ -119,9 +120,9 @@ func Log(from pebble.Reader, low, high uint64, lost func(number uint64, err erro
 	return nil
 }
 
-// Back calls do for the events before number high, the newest first, until do
-// returns false. The event is valid only during the call. lost is told of those
-// that cannot be read. A damaged block ends it.
+// Back calls do for the events before number high, newest first, until do
+// returns false. The event is valid only during the call. Back calls lost for
+// events that it cannot read. It stops at a damaged block.
 func Back(from pebble.Reader, high uint64, lost func(number uint64, err error), do func(*trackway.Event) bool) error {
 	it, err := from.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{format.TableLog}, UpperBound: format.AppendLogKey(nil, high),
@@ -142,20 +143,20 @@ func Back(from pebble.Reader, high uint64, lost func(number uint64, err error), 
 	if err := it.Error(); err != nil {
 		lost(number-1, err)
 	}
-	_ = it.Close() // its error has been told
+	_ = it.Close() // its error has been reported
 	return nil
 }
 
-// Misses are how many numbers in a row could not be read when a reading of the
-// changes ended: of events, and of other changes. The next one begins with them,
-// so that it does not lose its patience all over again.
+// Misses counts the numbers in a row that could not be read at the end of a
+// reading of changes: events, and other changes. The next reading starts with
+// these counts, so that it need not run out of patience again.
 type Misses struct{ events, others int }
 
-// Changes calls do for the changes from number low up to, not including, high,
-// in order, until do returns false. The change is valid only during the call.
-// A number that cannot be read, and may have been one, is a change of kind
-// [change.Lost]. missed is what the reading of the changes before low left, and
-// is left for that of those behind.
+// Changes calls do for the changes from number low up to, but not including,
+// high, in order, until do returns false. The change is valid only during the
+// call. A number that cannot be read and may have been a change is one of kind
+// [change.Lost]. missed comes from the reading of the changes before low, and
+// goes on to the next reading.
 func Changes(from pebble.Reader, low, high uint64, missed *Misses, do func(*change.Change) bool) error {
 	events, err := newWalk(from, format.TableLog, low, high)
 	if err != nil {
@@ -172,7 +173,8 @@ func Changes(from pebble.Reader, low, high uint64, missed *Misses, do func(*chan
 	var e trackway.Event
 	types := make(format.TypeNames)
 	for more, moreOthers := events.next(), others.next(); more || moreOthers; {
-		both := more && moreOthers && events.number == others.number // at least one of them is lost
+		// at least one of the two is lost
+		both := more && moreOthers && events.number == others.number
 		isEvent := more && (!moreOthers || events.number < others.number || both && events.err == nil)
 		from := others
 		if isEvent {
@@ -191,7 +193,8 @@ func Changes(from pebble.Reader, low, high uint64, missed *Misses, do func(*chan
 	return nil
 }
 
-// change reads the change of this step. If it is an event, that is put into e.
+// change decodes the change of this step. If it is an event, change stores the
+// event in e.
 func (w *walk) change(e *trackway.Event, types format.TypeNames) (c change.Change) {
 	err := w.err
 	switch {

@@ -24,7 +24,7 @@ func Holder(from Reader, project uint32, c trackway.Customer) (*identity.Holder,
 	return h, errors.Join(err, closer.Close())
 }
 
-// Survivor reads who a customer is now.
+// Survivor reads the record of the customer that c is now, after all merges.
 func Survivor(from Reader, project uint32, c trackway.Customer) (*identity.Holder, error) {
 	h, err := Holder(from, project, c)
 	for err == nil && h.MergedInto != 0 {
@@ -33,7 +33,7 @@ func Survivor(from Reader, project uint32, c trackway.Customer) (*identity.Holde
 	return h, err
 }
 
-// Identifiers returns what customers know themselves by, without how they used it.
+// Identifiers returns the identifiers in ids without the data about their use.
 func Identifiers(ids []identity.ID) []trackway.Identifier {
 	out := make([]trackway.Identifier, len(ids))
 	for i, id := range ids {
@@ -42,8 +42,9 @@ func Identifiers(ids []identity.ID) []trackway.Identifier {
 	return out
 }
 
-// Timelines lists the customers on whose timelines the holder's events are: its own, and those of customers it absorbed
-// that were too long to move.
+// Timelines lists the customers on whose timelines the holder's events are: the
+// holder's own, and those of absorbed customers whose timelines were too long
+// to move.
 func Timelines(from Reader, h *identity.Holder) ([]trackway.Customer, error) {
 	all := []trackway.Customer{h.Customer}
 	if h.Absorbed == 0 {
@@ -66,9 +67,11 @@ func Event(from Reader, seq uint64) (trackway.Event, error) {
 	return event, errors.Join(err, closer.Close())
 }
 
-// Entry finds an event's entry: on the timeline of whom it belongs to now, or on one that stayed. It is where it usually is, at
-// its time and tail, or at its sequence number; only if it is on none of the timelines there, since a collision of hashes has put
-// it further on, are all entries of its time looked at: a stranger can make many of them.
+// Entry finds an event's entry, either on the timeline of its current customer
+// or on one that stayed. The entry is usually at the event's time and tail, or
+// at its sequence number. Entry scans all entries of that time only if no
+// timeline has it there, because a collision of hashes has moved it. A stranger
+// can create many such entries, so the scan must be rare.
 func Entry(from Reader, e *trackway.Event, tail uint64) ([]byte, error) {
 	h, err := Survivor(from, e.Project, e.Customer)
 	if err != nil {
@@ -94,7 +97,8 @@ func Entry(from Reader, e *trackway.Event, tail uint64) ([]byte, error) {
 	return nil, fmt.Errorf("it is on no timeline: %w", format.ErrCorrupt)
 }
 
-// entryAmong looks for an event's entry among all of its time on a timeline, nil if it is not there.
+// entryAmong searches a timeline for an event's entry among all entries of its
+// time. It returns nil if there is no such entry.
 func entryAmong(from Reader, c trackway.Customer, e *trackway.Event) (key []byte, err error) {
 	prefix := format.AppendTimelineKey(nil, c, e.Time, 0)
 	prefix = prefix[:len(prefix)-8]
@@ -108,7 +112,8 @@ func entryAmong(from Reader, c trackway.Customer, e *trackway.Event) (key []byte
 	return key, err
 }
 
-// LeadsTo returns the entry of a timeline at key, nil if it does not lead to the event.
+// LeadsTo returns the timeline entry at key, or nil if it does not lead to the
+// event.
 func LeadsTo(from Reader, key []byte, seq uint64) ([]byte, error) {
 	value, closer, err := from.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -123,15 +128,16 @@ func LeadsTo(from Reader, key []byte, seq uint64) ([]byte, error) {
 	return value, closer.Close()
 }
 
-// IsMarked tells whether an event is the record of a merge, and no event that a client sent.
+// IsMarked reports whether an event is the record of a merge, and not an event
+// that a client sent.
 func IsMarked(from Reader, e *trackway.Event) (bool, error) {
 	value, err := LeadsTo(from, format.AppendTimelineKey(nil, e.Customer, e.Time, e.Seq), e.Seq)
 	_, n := binary.Uvarint(value)
 	return len(value) > n, err
 }
 
-// LastEvent returns the time of the last event on a customer's timelines, -1 if
-// there is none.
+// LastEvent returns the time of the last event on a customer's timelines, or -1
+// if they have no events.
 func LastEvent(from Reader, h *identity.Holder) (last trackway.Micros, err error) {
 	timelines, err := Timelines(from, h)
 	last = -1
@@ -145,9 +151,10 @@ func LastEvent(from Reader, h *identity.Holder) (last trackway.Micros, err error
 	return last, err
 }
 
-// FormerHolders lists the customers that had one of these identifiers and lost it, as who they are now.
+// FormerHolders lists the customers that had one of these identifiers and lost
+// it. It returns the customers that these are now, after all merges.
 func FormerHolders(from Reader, project uint32, ids []identity.ID) (found []*identity.Holder, err error) {
-	known := make(map[trackway.Customer]bool) // there may be as many as somebody cares to make
+	known := make(map[trackway.Customer]bool) // a client may create any number of them
 	for _, id := range ids {
 		err = Scan(from, format.Key(nil).FormerPrefix(project, id.Identifier), func(c, _ []byte) error {
 			h, err := Survivor(from, project, trackway.Customer(binary.BigEndian.Uint64(c)))

@@ -9,7 +9,7 @@ import (
 	"trackway/internal/store/format"
 )
 
-// Reader is what records are read from: a database, a snapshot, or a transaction.
+// Reader is the source of records: a database, a snapshot or a transaction.
 type Reader interface {
 	Get(key []byte) (value []byte, closer io.Closer, err error)
 	NewIter(o *pebble.IterOptions) (*pebble.Iterator, error)
@@ -18,7 +18,8 @@ type Reader interface {
 // ErrStop ends a scan early; the scan does not return it.
 var ErrStop = errors.New("stop")
 
-// Scan calls do with what follows prefix in each key under it, and the value, in order. Both are valid only during the call.
+// Scan calls do for each key with the prefix, in order. rest is the key without
+// the prefix. Both arguments are valid only during the call.
 func Scan(from Reader, prefix []byte, do func(rest, value []byte) error) error {
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
 	if err != nil {
@@ -33,8 +34,9 @@ func Scan(from Reader, prefix []byte, do func(rest, value []byte) error) error {
 	return errors.Join(err, it.Error(), it.Close())
 }
 
-// ScanRange calls do for the keys from low up to, not including, high, in order or against it. Key and value are valid only
-// during the call; ErrStop ends the scan.
+// ScanRange calls do for the keys from low up to, but not including, high, in
+// ascending or descending order. The key and the value are valid only during
+// the call. [ErrStop] ends the scan.
 func ScanRange(from Reader, low, high []byte, backwards bool, do func(key, value []byte) error) error {
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {

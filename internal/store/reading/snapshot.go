@@ -1,6 +1,8 @@
-// Package reading shows a store at one moment, as [query.Snapshot] has it, and finds records by what is in others: who a customer is now,
-// where its events are. Its one idea is that all of it is made of look-ups and scans in whatever it is given, the database, a snapshot or
-// a batch; so writers, who decide by what they read, and readers share it. It changes nothing and holds no lock.
+// Package reading shows a store at one moment, as [query.Snapshot] requires. It
+// also finds records through others: who a customer is now, or where its events
+// are. All of it consists of look-ups and scans in a database, a snapshot or a
+// batch, so writers, which base decisions on what they read, share it with
+// readers. It changes nothing and holds no lock.
 package reading
 
 import (
@@ -20,10 +22,11 @@ import (
 type Snapshot struct {
 	from   *pebble.Snapshot
 	counts *counts.Counter
-	left   func() // tells that it has been closed
+	left   func() // reports the closing
 }
 
-// New returns the snapshot from, with the counts of now. left is called when it has been closed.
+// New returns a view of the snapshot from, with the current counts. It calls
+// left after it is closed.
 func New(from *pebble.Snapshot, c *counts.Counter, left func()) *Snapshot {
 	return &Snapshot{from: from, counts: c, left: left}
 }
@@ -77,7 +80,7 @@ func (v *Snapshot) Profiles(project uint32, yield func(*trackway.Profile) bool) 
 		if err != nil {
 			return err
 		}
-		var p *trackway.Profile // nil where it was absorbed
+		var p *trackway.Profile // nil if the customer was absorbed
 		if h.MergedInto == 0 {
 			p, err = v.profile(h)
 		}

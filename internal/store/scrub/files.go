@@ -12,16 +12,17 @@ import (
 	"trackway/internal/sleep"
 )
 
-// Files is the file system as Pebble gets it. It can have Pebble write its log to new files only: usually an old one is
-// written over, from its beginning, which keeps the old bytes behind the new ones.
+// Files is the file system that Pebble uses. It can make Pebble write its log
+// only to new files. Usually Pebble overwrites an old file from its beginning,
+// which leaves old bytes behind the new ones.
 type Files struct {
 	vfs.FS
 
 	fresh     atomic.Bool
-	manifests atomic.Int64 // manifests made since the start
+	manifests atomic.Int64 // number of manifests created since the start
 }
 
-// NewFiles puts itself between Pebble and what po has as its file system.
+// NewFiles inserts itself between Pebble and the file system in po.
 func NewFiles(po *pebble.Options) *Files {
 	f := &Files{FS: po.FS}
 	po.FS = f
@@ -47,7 +48,7 @@ func (f *Files) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) 
 // Unwrap implements [vfs.FS].
 func (f *Files) Unwrap() vfs.FS { return f.FS }
 
-// list returns the names in dir that belong to one kind of Pebble's files.
+// list returns the names in dir of one kind of Pebble's files.
 func (f *Files) list(dir string, kind func(name string) bool) (map[string]bool, error) {
 	names, err := f.List(dir)
 	if err != nil {
@@ -70,11 +71,11 @@ func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
 
 func isManifest(name string) bool { return strings.HasPrefix(name, "MANIFEST-") }
 
-// look is how often is looked whether files that Pebble has no use for any more are gone: it removes them in the background,
-// and those that a reader has open when that has ended.
+// look is how often to check whether unused files are gone. Pebble removes them
+// in the background, or when the last reader closes them.
 const look = 20 * time.Millisecond
 
-// waitGone waits until none of these files is there.
+// waitGone waits until none of these files exists.
 func (f *Files) waitGone(ctx context.Context, dir string, names map[string]bool) error {
 	return poll(ctx, func() (bool, error) {
 		there, err := f.list(dir, func(name string) bool { return names[name] })
@@ -82,7 +83,7 @@ func (f *Files) waitGone(ctx context.Context, dir string, names map[string]bool)
 	})
 }
 
-// poll waits until done says so.
+// poll calls done repeatedly until it returns true or an error.
 func poll(ctx context.Context, done func() (bool, error)) error {
 	for {
 		if ok, err := done(); ok || err != nil {

@@ -6,22 +6,22 @@ import (
 	"sync"
 )
 
-// Readers knows of the snapshots that are open. While one is, compaction keeps what it shows, also what was erased since. The
-// zero value is ready.
+// Readers tracks open snapshots. While a snapshot is open, compaction keeps
+// what it shows, including data erased since. The zero value is ready to use.
 type Readers struct {
 	mu     sync.Mutex
-	now    *crowd   // those who came since somebody last waited
-	before []*crowd // those who were waited for and may not have left
+	now    *crowd   // readers that came since the last call of wait
+	before []*crowd // crowds that were waited for and may not have left
 }
 
-// crowd is readers that are waited for together.
+// crowd is a group of readers that are waited for together.
 type crowd struct {
 	n      int
-	closed bool // nobody comes to it any more
+	closed bool // no more readers join
 	empty  chan struct{}
 }
 
-// Enter counts a reader until what it returns is called.
+// Enter counts a reader until the function that it returns is called.
 func (r *Readers) Enter() (leave func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -39,19 +39,21 @@ func (r *Readers) Enter() (leave func()) {
 	}
 }
 
-// wait waits until all who are here have left; others may come meanwhile. It is called by one at a time.
+// wait waits until all current readers have left. Others may come meanwhile.
+// Only one call may run at a time.
 func (r *Readers) wait(ctx context.Context) error {
 	for _, c := range r.close() {
 		select {
 		case <-c.empty:
 		case <-ctx.Done():
-			return context.Cause(ctx) // whoever waits next waits for c again
+			return context.Cause(ctx) // the next call waits for c again
 		}
 	}
 	return nil
 }
 
-// close lets nobody join those who are here, and returns all who have to be waited for.
+// close lets no more readers join the current crowd, and returns all crowds to
+// wait for.
 func (r *Readers) close() []*crowd {
 	r.mu.Lock()
 	defer r.mu.Unlock()

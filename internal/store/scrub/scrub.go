@@ -1,9 +1,12 @@
-// Package scrub takes what was deleted out of the files of a Pebble database, to the last byte, while it is in use. Its one
-// idea: Pebble drops a record that was replaced, and the mark of one that was deleted, when a compaction rewrites the tables
-// that hold them; so it has those rewritten, and has the files that no compaction touches, write-ahead logs and manifests,
-// replaced by new ones.
+// Package scrub removes deleted data from the files of a Pebble database, to
+// the last byte, while the database is in use. Pebble drops a replaced record,
+// or the tombstone of a deleted one, when a compaction rewrites the tables that
+// hold it. So scrub makes Pebble rewrite those tables. It also replaces the
+// files that no compaction touches, the write-ahead logs and manifests, with
+// new ones.
 //
-// It does not know what keys mean, and not what was deleted: its user says in which ranges.
+// It knows neither the meaning of keys nor what was deleted: its user names the
+// ranges.
 package scrub
 
 import (
@@ -19,7 +22,7 @@ import (
 	"trackway/internal/sleep"
 )
 
-// Span is a range of keys, without its end.
+// Span is a range of keys that excludes its end.
 type Span struct{ Start, End []byte }
 
 // Scrubber works on one database.
@@ -27,28 +30,33 @@ type Scrubber struct {
 	DB      *pebble.DB
 	Files   *Files
 	Dir     string
-	Staging string // a directory that only a checkpoint which was cut off leaves: it is removed
+	Staging string // a directory that only an interrupted checkpoint leaves behind; it is removed
 	Readers *Readers
-	Scratch byte // keys of one byte, from this one on, mean nothing and may be written
-	Removed Span // what was deleted within it before a call goes, too, whatever spans the call is about
+	Scratch byte // one-byte keys from this one on have no meaning and may be written
+	Removed Span // its earlier deletions are cleaned by every call of Clean
 
-	// Touch writes a record within the span again as it is. If there is none, it
-	// deletes the span's first key again, and says so.
+	// Touch rewrites a record within the span without changing it. If there is
+	// no record, Touch deletes the span's first key again and returns true.
 	Touch func(Span) (deleted bool, err error)
 
-	// Alone is held while files are replaced that no compaction touches: no checkpoint is made meanwhile.
+	// Alone is held while files that no compaction touches are replaced. It
+	// excludes checkpoints.
 	Alone sync.Locker
 }
 
-// Clean takes out of tables, write-ahead logs and manifests what was deleted or replaced within the spans before the call.
-// Others go on reading and writing. It waits for the [Readers] that were there before it, and compacts a table of the lowest
-// level at a time. One call at a time.
+// Clean removes from tables, write-ahead logs and manifests what was deleted or
+// replaced within the spans before the call. Reads and writes continue
+// meanwhile. Clean waits for the [Readers] that came before it, and compacts
+// the lowest level one table at a time. Only one call may run at a time.
 //
-// A version of a record that another one has replaced, and the mark of one that was deleted, are dropped when a compaction
-// brings them together with what they replace, unless a snapshot could show them. So all tables are compacted to the lowest
-// level once no old snapshot is left. Two kinds of table keep something all the same: those that compaction moved without
-// reading them, and those that it wrote while there was a snapshot. Both say so of themselves; a record in the midst of each
-// is written again, which has the next compaction rewrite them. That is done until they are gone.
+// A compaction drops a replaced version of a record, or the tombstone of a
+// deleted one, when it merges it with what it replaces, unless a snapshot could
+// show it. So Clean compacts all tables to the lowest level once no old
+// snapshot is left. Two kinds of table keep old data all the same: those that a
+// compaction moved without reading them, and those written while a snapshot was
+// open. Their properties show this. Clean rewrites a record in the middle of
+// each, which makes the next compaction rewrite the table. It repeats this
+// until no such table is left.
 func (s *Scrubber) Clean(ctx context.Context, spans []Span) error {
 	if err := s.Readers.wait(ctx); err != nil {
 		return err
@@ -80,20 +88,21 @@ func (s *Scrubber) Clean(ctx context.Context, spans []Span) error {
 	return s.waitForTables(ctx)
 }
 
-// rounds is how often tables are rewritten at most, with a rest after each that
-// grows by look.
+// rounds is how often tables are rewritten at most. After each round there is a
+// pause, and each pause is longer by look.
 const rounds = 50
 
-// rewrite has the unclean tables within the spans rewritten.
+// rewrite makes Pebble rewrite the unclean tables within the spans.
 //
-// A table may have no record left that could be written again. Then Touch
-// deletes the table's first key again, and may bring it back by that: Pebble may
-// drop the table of its own accord just before, so that the new mark of deletion
-// meets nothing below it, and is moved down as it is. Or it compacts both while
-// a snapshot is open that is older than the new mark, which so stays. So the
-// tables that hold such a key are looked for and rewritten again. The rest comes
-// before that look: Pebble drops most of them in it, and must not do so between
-// the look and Touch. Marks that others write meanwhile are not waited for.
+// If a table has no record left to rewrite, Touch deletes the table's first key
+// again. This may bring the key back: Pebble may drop the table of its own
+// accord just before, so that the new tombstone meets nothing below it and is
+// moved down unchanged. Or Pebble compacts both while a snapshot older than the
+// new tombstone is open, which keeps the tombstone. So rewrite searches for the
+// tables with such a key and rewrites them again. The pause comes before the
+// search: Pebble drops most of these tables during it, and must not do so
+// between the search and Touch. rewrite does not wait for tombstones that
+// others write meanwhile.
 func (s *Scrubber) rewrite(ctx context.Context, spans []Span) error {
 	for round := range rounds {
 		unclean, err := s.uncleanIn(spans)
@@ -110,7 +119,7 @@ func (s *Scrubber) rewrite(ctx context.Context, spans []Span) error {
 	return fmt.Errorf("marks of deletion are left in tables after %d compactions", rounds)
 }
 
-// again has tables rewritten, and returns the keys that Touch deleted for it.
+// again makes Pebble rewrite tables. It returns the keys that Touch deleted.
 func (s *Scrubber) again(ctx context.Context, tables []Span) (deleted []Span, err error) {
 	for _, r := range tables {
 		mark, err := s.Touch(r)
@@ -121,7 +130,7 @@ func (s *Scrubber) again(ctx context.Context, tables []Span) (deleted []Span, er
 			deleted = append(deleted, Span{r.Start, append(bytes.Clone(r.Start), 0)})
 		}
 	}
-	if err := s.Readers.wait(ctx); err != nil { // those that came since may hold back what Touch wrote
+	if err := s.Readers.wait(ctx); err != nil { // newer readers may hold back what Touch wrote
 		return nil, err
 	}
 	for _, r := range tables {
@@ -143,8 +152,9 @@ func (s *Scrubber) uncleanIn(spans []Span) (all []Span, err error) {
 	return all, nil
 }
 
-// removed lists the tables that tell of what was deleted within Removed, as far as they lie in it. There are none where all of it has
-// been compacted away.
+// removed lists the tables with traces of what was deleted within Removed,
+// limited to that span. The list is empty once all traces have been compacted
+// away.
 func (s *Scrubber) removed() ([]Span, error) {
 	if err := s.DB.Flush(); err != nil {
 		return nil, err
@@ -162,7 +172,8 @@ func (s *Scrubber) removed() ([]Span, error) {
 	return found, err
 }
 
-// Compact brings a range of keys down to the lowest level, a table of that at a time.
+// Compact compacts a range of keys to the lowest level, one table of that level
+// at a time.
 func (s *Scrubber) Compact(ctx context.Context, r Span) error {
 	levels, err := s.DB.SSTables(pebble.WithKeyRangeFilter(r.Start, r.End))
 	if err != nil {
@@ -180,7 +191,8 @@ func (s *Scrubber) Compact(ctx context.Context, r Span) error {
 	return s.DB.Compact(ctx, start, r.End, false)
 }
 
-// Unclean lists the tables that hold marks of deletion, or versions that a snapshot showed when they were written.
+// Unclean lists the tables with tombstones, or with versions that a snapshot
+// showed when the tables were written.
 func (s *Scrubber) Unclean(r Span) (found []Span, err error) {
 	levels, err := s.DB.SSTables(pebble.WithKeyRangeFilter(r.Start, r.End), pebble.WithProperties())
 	if err != nil {
@@ -197,14 +209,15 @@ func (s *Scrubber) Unclean(r Span) (found []Span, err error) {
 	return found, nil
 }
 
-// recycled is more write-ahead logs than Pebble keeps for writing them over.
+// recycled is more than the number of write-ahead logs that Pebble keeps for
+// reuse.
 const recycled = 8
 
-// renewLogs replaces all write-ahead logs by new ones.
+// renewLogs replaces all write-ahead logs with new ones.
 func (s *Scrubber) renewLogs(ctx context.Context) error {
 	s.Files.fresh.Store(true)
 	defer s.Files.fresh.Store(false)
-	if err := s.DB.Flush(); err != nil { // whoever was about to take an old one has it now
+	if err := s.DB.Flush(); err != nil { // a writer that was about to reuse an old log has it now
 		return err
 	}
 	old, err := s.Files.list(s.Dir, isLog)
@@ -219,13 +232,14 @@ func (s *Scrubber) renewLogs(ctx context.Context) error {
 	return s.Files.waitGone(ctx, s.Dir, old)
 }
 
-// renewManifest has Pebble begin a new manifest, and one more so that it gives up the one before: they name the first and last
-// key of each table that there was. It begins one when more tables have come and gone since the last than there are. So some
-// come and go.
+// renewManifest makes Pebble start a new manifest, and one more so that Pebble
+// drops the one before. Manifests name the first and last key of each table
+// that ever existed. Pebble starts a new one when more tables have come and
+// gone since the last than exist. So renewManifest makes some come and go.
 func (s *Scrubber) renewManifest(ctx context.Context) error {
-	// One, so that what is now is in none that is written; one more, so that Pebble
-	// gives up the one before; and one in case that old has one that is not counted
-	// yet, for it is just being made.
+	// One, so that no manifest that is still written has the old keys; one
+	// more, so that Pebble drops the one before; and one in case old includes a
+	// manifest that is not counted yet because it is just being created.
 	const tries, needed = 100, 3
 	old, err := s.Files.list(s.Dir, isManifest)
 	if err != nil {
@@ -243,8 +257,8 @@ func (s *Scrubber) renewManifest(ctx context.Context) error {
 	return errors.New("no new one was begun")
 }
 
-// shuffle makes some tables, of a key each, and removes them. The database must be one that keeps keys of
-// another first byte in other tables.
+// shuffle creates some tables of one key each, and removes them. The database
+// must keep keys with different first bytes in different tables.
 func (s *Scrubber) shuffle(ctx context.Context) error {
 	total := s.DB.Metrics().Total()
 	keys := min(0xff-int(s.Scratch), int(total.TablesCount)/2+2)
@@ -264,7 +278,7 @@ func (s *Scrubber) shuffle(ctx context.Context) error {
 	return s.DB.Compact(ctx, []byte{s.Scratch}, []byte{0xff}, false)
 }
 
-// waitForTables waits until no table is there any more that is not part of the store now.
+// waitForTables waits until only tables that are part of the store exist.
 func (s *Scrubber) waitForTables(ctx context.Context) error {
 	listed, err := s.Files.list(s.Dir, isTable)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package stuck remembers whether a store can write, and why it cannot. What is
-// tracked meanwhile waits.
+// Package stuck records whether a store can write, and if not, why. New events
+// wait until it can.
 package stuck
 
 import (
@@ -16,17 +16,18 @@ var (
 	errFiles = errors.New("too many files are open: what is tracked is kept in the write-ahead log and in memory, and waits when that is full, too")
 )
 
-// State is how the last write of a store went. Safe for concurrent use.
+// State is the result of a store's last write. It is safe for concurrent use.
 type State struct {
 	log *slog.Logger
 	why atomic.Pointer[error] // nil: it can write
 }
 
-// New returns the state of a store that can write. What changes is logged.
+// New returns the state of a store that can write. It logs changes of the
+// state.
 func New(log *slog.Logger) *State { return &State{log: log} }
 
-// Why returns nil while what is stored can be written, and else why it cannot.
-// It asks no disk.
+// Why returns nil while the store can write, and otherwise the reason it
+// cannot. It does not access the disk.
 func (s *State) Why() error {
 	err := s.why.Load()
 	switch {
@@ -40,13 +41,14 @@ func (s *State) Why() error {
 	return fmt.Errorf("tables cannot be written: %w", *err)
 }
 
-// Full reports whether there is no room on the disk.
+// Full reports whether the disk is full.
 func (s *State) Full() bool {
 	err := s.why.Load()
 	return err != nil && engine.NoSpace(*err)
 }
 
-// Set notes why nothing can be written, or, with nil, that it can be again.
+// Set records why the store cannot write. A nil err means that it can write
+// again.
 func (s *State) Set(err error) {
 	if err == nil {
 		s.why.Store(nil)

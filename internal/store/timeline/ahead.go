@@ -13,24 +13,24 @@ import (
 	"trackway/internal/store/format"
 )
 
-// Bounds on what is looked up at a time. A reader who wants one event does not
-// pay for many, so each time twice as many are looked up as before.
+// Limits on look-ahead. A reader that wants one event must not pay for many, so
+// each round looks up twice as many events as the one before.
 const (
 	fewestAhead = 4
 	mostAhead   = 256
-	aheadBytes  = 1 << 20 // of records; what goes beyond is looked up when its turn comes
+	aheadBytes  = 1 << 20 // of records; the rest is looked up when its turn comes
 	mostReaders = 4
 	perReader   = 8 // look-ups that make another goroutine worth it
 )
 
-// ahead looks events up in the log, several at a time, before they are passed
-// on. Nearly all the cost of a look-up is to read a block and to inflate it,
+// ahead looks up several events in the log at a time, before they are passed
+// on. Nearly all the cost of a look-up is reading and decompressing a block,
 // and the events of one customer lie in many blocks. So several goroutines
 // share the look-ups, each in the order of the log.
 type ahead struct {
 	from     pebble.Reader
-	wanted   []wanted // in the order in which they are passed on
-	together int      // how many are looked up next time
+	wanted   []wanted // in the order of passing them on
+	together int      // number of look-ups in the next round
 	byNumber []*wanted
 	readers  []*reader
 }
@@ -39,7 +39,7 @@ type ahead struct {
 type wanted struct {
 	query.Place
 
-	done   bool // what follows is set
+	done   bool // the fields below are set
 	found  bool
 	record []byte
 	err    error
@@ -52,16 +52,18 @@ type reader struct {
 	room []byte // for records
 }
 
-// rooms has memory for records.
+// rooms holds memory for records.
 var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
-// want adds an event, and reports whether there are enough to look them up.
+// want adds an event, and reports whether there are enough to start the
+// look-ups.
 func (a *ahead) want(at query.Place) (enough bool) {
 	a.wanted = append(a.wanted, wanted{Place: at})
 	return len(a.wanted) >= max(a.together, fewestAhead)
 }
 
-// look looks up what is wanted, and leaves to [ahead.one] what has no room.
+// look looks up the wanted events. It leaves those for which there is no room
+// to [ahead.one].
 func (a *ahead) look() error {
 	a.together = min(2*max(a.together, fewestAhead), mostAhead)
 	a.byNumber = a.byNumber[:0]
@@ -78,7 +80,8 @@ func (a *ahead) look() error {
 	share := func(i int) []*wanted { return a.byNumber[i*len(a.byNumber)/n : (i+1)*len(a.byNumber)/n] }
 	for i := 1; i < n; i++ {
 		others.Go(func() {
-			defer func() { _ = recover() }() // the event is looked up once more, by the goroutine that it is for
+			// one looks the event up again, in the goroutine of its reader
+			defer func() { _ = recover() }()
 			a.readers[i].look(share(i), aheadBytes/n)
 		})
 	}
@@ -99,14 +102,14 @@ func (a *ahead) open(n int) error {
 	return nil
 }
 
-// one looks up an event that was left.
+// one looks up an event that look left out.
 func (a *ahead) one(w *wanted) {
 	if !w.done {
 		a.readers[0].find(w)
 	}
 }
 
-// close ends the look-ups. Their errors were told with the events.
+// close ends the look-ups. Their errors were returned with the events.
 func (a *ahead) close() {
 	for _, r := range a.readers {
 		_ = r.log.Close()
@@ -116,7 +119,7 @@ func (a *ahead) close() {
 	}
 }
 
-// look looks up events, until their records take so many bytes.
+// look looks up events until their records take the given number of bytes.
 func (r *reader) look(all []*wanted, bytes int) {
 	r.room = r.room[:0]
 	for _, w := range all {
@@ -131,7 +134,8 @@ func (r *reader) look(all []*wanted, bytes int) {
 }
 
 // find looks up an event. Its record is valid until the next call. Unlike a
-// Get, the iterator asks no filter, and stays where it is if the event is near.
+// Get, the iterator does not consult a filter, and it stays in place if the
+// event is near.
 func (r *reader) find(w *wanted) {
 	r.key = format.AppendLogKey(r.key[:0], w.Seq)
 	if r.log.SeekGE(r.key) && bytes.Equal(r.log.Key(), r.key) {

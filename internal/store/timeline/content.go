@@ -10,10 +10,10 @@ import (
 
 // ContentHash is the tail of a timeline key: the first 63 bits of BLAKE2b-256
 // over an event's type and its properties, a JSON object in canonical form. A
-// faster hash would do but for this: clients who can make collisions at will
-// could make each of their events cost as many look-ups as there are others,
-// under the store's lock. This one takes a fourth of the time of SHA-256 on
-// processors without instructions for that, and needs no key (RFC 7693).
+// faster hash would allow an attack: clients that can create collisions at will
+// could make each of their events cost as many look-ups as there are other such
+// events, under the store's lock. BLAKE2b takes a fourth of the time of SHA-256
+// on processors without SHA instructions, and needs no key (RFC 7693).
 func ContentHash(typ string, properties []byte) uint64 {
 	var stack [1024]byte
 	b := format.AppendString(stack[:0], typ)

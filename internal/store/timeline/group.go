@@ -7,27 +7,27 @@ import (
 	"trackway/internal/query"
 )
 
-// maxGathered is how many sequence numbers a group holds when it is given out.
-// With room for as many more while it is gathered that is 1 MiB, and only for
-// customers who have so many events of one time: an import of dates without
-// times, or somebody who tries.
+// maxGathered is the most sequence numbers that a group holds when it is passed
+// on. While it gathers, it has room for twice as many, which is 1 MiB. Only
+// customers with that many events at one time need it: an import of dates
+// without times, or an attack.
 const maxGathered = 1 << 16
 
-// group is the sequence numbers of entries that have the same time: those that
-// come first, up to most. The memory is used again from one time to the next.
+// group holds the sequence numbers of entries with the same time: the first of
+// them in order, up to most. Its memory is reused for the next time.
 type group struct {
 	seqs        []uint64
 	newestFirst bool
 	most        int  // 0: maxGathered
-	full        bool // entries were left out for want of room
+	full        bool // entries were left out because the group has no more room
 
-	// bound is a sequence number that has been given out, with all before it;
-	// bounded tells whether there is one.
+	// bound is the last sequence number that was passed on. bounded reports
+	// whether there is one.
 	bound   uint64
 	bounded bool
 }
 
-// begin empties the group for another time.
+// begin empties the group for entries of another time.
 func (g *group) begin(w *Walk, at trackway.Micros) {
 	g.seqs, g.full, g.newestFirst = g.seqs[:0], false, w.NewestFirst
 	g.bound, g.bounded = w.After.Seq, w.After != (query.Place{}) && w.After.Time == at
@@ -36,8 +36,8 @@ func (g *group) begin(w *Walk, at trackway.Micros) {
 	}
 }
 
-// next makes room for what comes after the group. It returns false if nothing
-// does.
+// next makes room for the entries after the group. It returns false if there
+// are no more.
 func (g *group) next() bool {
 	if !g.full {
 		return false
@@ -47,16 +47,16 @@ func (g *group) next() bool {
 	return true
 }
 
-// before tells whether a comes before b.
+// before reports whether a comes before b.
 func (g *group) before(a, b uint64) bool { return a != b && (a < b) != g.newestFirst }
 
-// add takes a sequence number in, unless it was given out or others fill the
-// group that come before it.
+// add adds a sequence number, unless it was passed on already or comes after a
+// full group.
 func (g *group) add(seq uint64) {
 	switch {
 	case g.bounded && !g.before(g.bound, seq):
 		return
-	case g.full && !g.before(seq, g.seqs[g.most-1]): // that one is the last of those that were kept
+	case g.full && !g.before(seq, g.seqs[g.most-1]): // the last one in the group
 		return
 	}
 	g.seqs = append(g.seqs, seq)
@@ -65,7 +65,7 @@ func (g *group) add(seq uint64) {
 	}
 }
 
-// sort puts the group in order, and leaves out what there is no room for.
+// sort sorts the group and drops what it has no room for.
 func (g *group) sort() {
 	if len(g.seqs) < 2 {
 		return

@@ -1,7 +1,7 @@
-// Package timeline reads the events of one customer from the timelines of
-// several: its own, and those of absorbed customers that stayed where they
-// were. They are walked together, by time; events of equal time come in order
-// of arrival. Only what is asked for is looked up in the log.
+// Package timeline reads the events of one customer from several timelines: its
+// own, and those of absorbed customers that stayed where they were. It walks
+// them together, in order of time. Events of equal time come in the order of
+// arrival. It looks up only the requested events in the log.
 package timeline
 
 import (
@@ -21,23 +21,24 @@ import (
 // Walk goes through several timelines at once, in order of time and arrival.
 // The zero value walks no timeline: see [Walk.Add].
 //
-// It is a heap of timelines, the one with the next time first. A key says when
-// an event happened but not when it came, so the walk gathers the entries of
-// one time and sorts them by sequence number. Usually that is one entry.
+// It is a heap of timelines, with the earliest next time at the top, or the
+// latest if the walk is newest first. A key tells when an event happened but
+// not when it arrived. So the walk gathers the entries of one time and sorts
+// them by sequence number. Usually there is one entry.
 type Walk struct {
 	query.TimelineRange
 
 	from   pebble.Reader
 	owners []trackway.Customer
-	lines  []*pebble.Iterator // each at an event
+	lines  []*pebble.Iterator // each is at an event
 	group  group
 	ahead  ahead
 	types  format.TypeNames
-	event  trackway.Event // that is passed on
+	event  trackway.Event // the event that is passed on
 }
 
-// Add opens the timeline of one customer, within the range.
-// REQUIRES: from is the same in all calls.
+// Add adds the timeline of one customer, within the range. REQUIRES: from is
+// the same in all calls.
 func (w *Walk) Add(from pebble.Reader, c trackway.Customer) error {
 	w.from, w.owners = from, append(w.owners, c)
 	low, high := w.bounds(c)
@@ -60,8 +61,8 @@ func (w *Walk) Add(from pebble.Reader, c trackway.Customer) error {
 }
 
 // bounds returns the part of a timeline that can hold events of the range. It
-// includes all events that have the time at which the range begins: which of
-// them come after it only their sequence numbers tell.
+// includes all events at the time at which the range begins, since only their
+// sequence numbers tell which of them are in the range.
 func (w *Walk) bounds(c trackway.Customer) (low, high []byte) {
 	since, until := w.Since, w.Until
 	if w.After != (query.Place{}) {
@@ -78,13 +79,13 @@ func (w *Walk) bounds(c trackway.Customer) (low, high []byte) {
 	return low, high
 }
 
-// Events passes the events on until yield returns false. An event that is not
-// in the log is passed over. Events are looked up ahead of yield: in all at
-// most twice as many as it takes, and four.
+// Events passes on the events until yield returns false. It skips events that
+// are not in the log. It looks up events ahead of yield: in total at most twice
+// as many as yield takes, plus four.
 //
 // Cost: a step of a timeline and a look-up in the log for each event. If more
 // than maxGathered events have the same time, their entries are read once more
-// for each maxGathered of them, so that memory stays bounded.
+// for every maxGathered of them, to limit memory.
 func (w *Walk) Events(yield func(*trackway.Event, query.Place) bool) error {
 	heap.Init(w)
 	w.types, w.ahead.from = make(format.TypeNames), w.from
@@ -98,7 +99,7 @@ func (w *Walk) Events(yield func(*trackway.Event, query.Place) bool) error {
 			}
 			more, err = w.gatherAgain(at)
 		}
-		if err != nil { // what comes before it may be all that is asked for
+		if err != nil { // the events before the error may be all that the caller wants
 			if more, before := w.passOn(yield); !more || before != nil {
 				return before
 			}
@@ -111,12 +112,12 @@ func (w *Walk) Events(yield func(*trackway.Event, query.Place) bool) error {
 	return err
 }
 
-// give has the events of the group looked up, and passed on once there are
-// enough. It returns false if yield does not want any more.
+// give adds the events of the group to the look-ups, and passes events on once
+// there are enough. It returns false if yield wants no more.
 func (w *Walk) give(at trackway.Micros, yield func(*trackway.Event, query.Place) bool) (more bool, err error) {
 	for _, seq := range w.group.seqs {
 		enough := w.ahead.want(query.Place{Time: at, Seq: seq})
-		if !enough && w.Passed == nil { // Passed is asked in order
+		if !enough && w.Passed == nil { // Passed must be called in order
 			continue
 		}
 		if more, err := w.passOn(yield); !more || err != nil {
@@ -126,8 +127,8 @@ func (w *Walk) give(at trackway.Micros, yield func(*trackway.Event, query.Place)
 	return true, nil
 }
 
-// passOn looks up the events that are wanted, and passes them on. It returns
-// false if yield does not want any more.
+// passOn looks up the wanted events and passes them on. It returns false if
+// yield wants no more.
 func (w *Walk) passOn(yield func(*trackway.Event, query.Place) bool) (more bool, err error) {
 	all := w.ahead.wanted
 	if len(all) == 0 {
@@ -146,7 +147,7 @@ func (w *Walk) passOn(yield func(*trackway.Event, query.Place) bool) (more bool,
 	return true, nil
 }
 
-// pass passes an event on that was looked up. It returns false if yield wants
+// pass passes on an event that was looked up. It returns false if yield wants
 // no more.
 func (w *Walk) pass(one *wanted, yield func(*trackway.Event, query.Place) bool) (more bool, err error) {
 	switch {
@@ -161,11 +162,11 @@ func (w *Walk) pass(one *wanted, yield func(*trackway.Event, query.Place) bool) 
 	return yield(&w.event, one.Place), nil
 }
 
-// skip asks whether to go on after an event that is left out.
+// skip reports whether to go on after an event that is left out.
 func (w *Walk) skip() bool { return w.Passed == nil || w.Passed() }
 
-// gather takes the entries of one time into the group and moves the timelines
-// on behind them. It returns false if the caller does not want any more.
+// gather adds the entries of one time to the group and moves the timelines past
+// them. It returns false if the caller wants no more.
 func (w *Walk) gather(at trackway.Micros) (more bool, err error) {
 	for len(w.lines) > 0 && timeOf(w.lines[0].Key()) == at {
 		if more, err := w.take(w.lines[0].Value()); err != nil || !more {
@@ -179,8 +180,8 @@ func (w *Walk) gather(at trackway.Micros) (more bool, err error) {
 	return true, nil
 }
 
-// gatherAgain takes the next entries of one time into the group, which had no
-// room for them before.
+// gatherAgain fills the group with the next entries of one time, for which it
+// had no room before.
 func (w *Walk) gatherAgain(at trackway.Micros) (more bool, err error) {
 	for _, c := range w.owners {
 		low, high := format.AppendTimelineKey(nil, c, at, 0), format.AppendTimelineKey(nil, c, at+1, 0)
@@ -200,7 +201,7 @@ func (w *Walk) gatherAgain(at trackway.Micros) (more bool, err error) {
 	return true, nil
 }
 
-// take takes one entry into the group, if it is one that is asked for.
+// take adds an entry to the group if it is within the range.
 func (w *Walk) take(entry []byte) (more bool, err error) {
 	seq, n := binary.Uvarint(entry)
 	if n <= 0 {
@@ -217,7 +218,7 @@ func timeOf(key []byte) trackway.Micros {
 	return trackway.Micros(binary.BigEndian.Uint64(key[9:]))
 }
 
-// next moves the first line to its next event, or ends it if there is none.
+// next moves the first timeline to its next event, or closes it at its end.
 func (w *Walk) next() error {
 	it := w.lines[0]
 	step := it.Next
@@ -235,15 +236,15 @@ func (w *Walk) next() error {
 // Close ends the walk.
 func (w *Walk) Close() {
 	for _, it := range w.lines {
-		_ = it.Close() // the walk was given up; its error has been reported
+		_ = it.Close() // the walk was abandoned; its error has been reported
 	}
 	w.ahead.close()
 }
 
-// Len is one of the methods of [heap.Interface], as are those that follow.
+// Len implements [heap.Interface].
 func (w *Walk) Len() int { return len(w.lines) }
 
-// Less compares the times.
+// Less implements [heap.Interface]. It compares the times.
 func (w *Walk) Less(i, j int) bool {
 	const at, end = 1 + 8, 1 + 8 + 8
 	order := bytes.Compare(w.lines[i].Key()[at:end], w.lines[j].Key()[at:end])
@@ -253,13 +254,13 @@ func (w *Walk) Less(i, j int) bool {
 	return order < 0
 }
 
-// Swap is one of them.
+// Swap implements [heap.Interface].
 func (w *Walk) Swap(i, j int) { w.lines[i], w.lines[j] = w.lines[j], w.lines[i] }
 
-// Push is one of them.
+// Push implements [heap.Interface].
 func (w *Walk) Push(x any) { w.lines = append(w.lines, x.(*pebble.Iterator)) }
 
-// Pop is one of them.
+// Pop implements [heap.Interface].
 func (w *Walk) Pop() any {
 	last := w.lines[len(w.lines)-1]
 	w.lines = w.lines[:len(w.lines)-1]

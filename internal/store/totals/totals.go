@@ -1,5 +1,5 @@
-// Package totals is the layout of what a project sent in a day: the keys and records of usage, which docs/format.md describes byte by byte. It
-// knows nothing of how they are kept, or counted.
+// Package totals defines the keys and records of a project's daily usage, which
+// docs/format.md describes byte by byte. It neither stores nor counts anything.
 package totals
 
 import (
@@ -9,18 +9,18 @@ import (
 	"trackway/internal/store/format"
 )
 
-// Day names a total of what a project sent.
+// Day identifies a project's total of one day.
 type Day struct {
 	Project uint32
 	Day     query.Day
 }
 
-// AppendKey is the key of a total.
+// AppendKey appends the key of a total.
 func AppendKey(b []byte, u Day) []byte {
 	return format.Key(b).Usage(u.Project, u.Day)
 }
 
-// Append writes a total.
+// Append appends the record of a total.
 func Append(b []byte, u query.Usage) []byte {
 	b = binary.AppendUvarint(b, u.Stored)
 	b = binary.AppendUvarint(b, u.Duplicate)
@@ -30,7 +30,7 @@ func Append(b []byte, u query.Usage) []byte {
 	return binary.AppendUvarint(b, u.Expired)
 }
 
-// Decode reads a total.
+// Decode decodes the record of a total.
 func Decode(record []byte) (query.Usage, error) {
 	r := format.Reader{Rest: string(record)}
 	u := query.Usage{Stored: r.Uvarint(), Duplicate: r.Uvarint(), Refused: r.Uvarint()}

@@ -1,9 +1,11 @@
-// Package backup keeps copies of a store's directory, from one to the next sharing what has not changed. Its one idea: a
-// generation is a directory that is a store by itself; it is made under another name and gets its own, the time, last and in
-// one step, so that one that has it is whole. Tables never change once they are written, so that generations that share one
-// share the file, by a hard link.
+// Package backup keeps copies of a store's directory that share unchanged
+// files. A generation is a directory that is a complete store. It is created
+// under a different name and renamed to its time last, in one step, so a
+// generation with its final name is complete. Tables never change once written,
+// so generations share them through hard links.
 //
-// It knows files, not what is in them: whether a copy is a store its user tells.
+// It handles files and does not know their content: its user checks whether a
+// copy is a store.
 package backup
 
 import (
@@ -26,59 +28,70 @@ import (
 	"trackway/internal/seal"
 )
 
-// What is in a directory of backups.
+// Names in a directory of backups.
 const (
 	generationName = "20060102T150405.000000Z"
-	partialSuffix  = ".partial"    // of what is being made or removed
-	contentsName   = "backup.json" // what a generation holds, so that damage is found
+	partialSuffix  = ".partial"    // of a generation that is being created or removed
+	contentsName   = "backup.json" // lists what a generation holds, so that damage is found
 )
 
-// Backup tells of one backup of a store, or of what was restored from it.
+// Backup describes one backup of a store, or what was restored from it.
 type Backup struct {
-	Path        string    // of this generation
-	At          time.Time // when it was made
-	Seq         uint64    // of the last event in it: all before that are in it, too
-	Bytes       int64     // of all its files
-	Files       int       // all of them: those that follow, together
-	Kept        int       // shared with the generation before
-	Linked      int       // shared with the running store: they take no space of their own while that keeps them
-	Copied      int       // written anew
-	Generations int       // in the directory, after a backup
+	Path  string    // when it was made
+	At    time.Time // of the last event in it; it also holds all earlier events
+	Seq   uint64    // of the last event in it: all before that are in it, too
+	Bytes int64     // all files: the sum of the three fields below
+	Files int       // all of them: those that follow, together
+	Kept  int       // shared with the previous generation
+	// shared with the running store: they take no extra space while the store
+	// keeps them
+	Linked      int
+	Copied      int // written as new files
+	Generations int // number in the directory after a backup
 }
 
-// contentsList is what the file backup.json says.
+// contentsList is the content of the file backup.json.
 type contentsList struct {
 	Format int         `json:"format"`
-	Store  string      `json:"store"` // the name of the store that it is of; empty: not known
+	Store  string      `json:"store"` // name of the store; empty: not known
 	At     time.Time   `json:"at"`
 	Seq    uint64      `json:"seq"`
 	Files  []savedFile `json:"files"`
 }
 
-// savedFile is one file of a generation. Tables have checksums of their own in each block; the others are small.
+// savedFile describes one file of a generation. Tables have checksums in each
+// block. All other files are small.
 type savedFile struct {
-	Name     string `json:"name"`
-	Bytes    int64  `json:"bytes"`
-	Modified int64  `json:"modified"`         // of the store's file, in nanoseconds: with name and size it tells a table from all others
-	SHA256   string `json:"sha256,omitempty"` // not of tables
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"`
+	// of the store's file, in nanoseconds: with name and size it identifies a
+	// table
+	Modified int64  `json:"modified"`
+	SHA256   string `json:"sha256,omitempty"` // empty for tables
 }
 
-// Source is the store that is to be copied.
+// Source is the store to copy.
 type Source struct {
-	FS         vfs.FS
-	Format     int                                    // version of its format
-	Store      string                                 // a name that no other store has; empty: not known
-	Staging    string                                 // a directory that Checkpoint makes, on the store's file system
-	Checkpoint func(dir string) error                 // has a consistent copy in dir, of hard links to tables and copies of all else
-	Check      func(dir string) (seq uint64, e error) // whether the store in dir opens; its last event
+	FS      vfs.FS
+	Format  int    // version of the store's format
+	Store   string // a name unique to this store; empty: not known
+	Staging string // a directory for Checkpoint to create, on the store's file system
+	// creates a consistent copy in dir: hard links to tables, copies of all
+	// else
+	Checkpoint func(dir string) error
+	// checks that the store in dir opens, and returns its last event
+	Check func(dir string) (seq uint64, e error)
 }
 
-// Make copies the store into dir, which holds backups of this store only, as a new generation of the time at, and removes the
-// oldest until keep of them, at least one, are left. The copy is checked before it gets its name; whatever goes wrong, the
-// generations that were there stay. [ErrInUse]: another backup into dir is being made. [ErrForeign]: dir
-// holds backups of another store.
+// Make copies the store into dir, which may hold only backups of this store. It
+// adds a generation with the time at, and removes the oldest ones until keep of
+// them are left, but at least one. It checks the copy before it gives the
+// generation its final name. Existing generations survive any failure.
+// [ErrInUse]: another backup into dir is running. [ErrForeign]: dir holds
+// backups of another store.
 //
-// Cost: the tables that are new since the last generation are linked, or copied where dir is on another file system.
+// Cost: tables that are new since the last generation are linked, or copied if
+// dir is on another file system.
 func Make(ctx context.Context, src Source, dir string, at time.Time, keep int) (b Backup, err error) {
 	made, err := makeDir(src.FS, dir)
 	if err != nil {
@@ -93,7 +106,7 @@ func Make(ctx context.Context, src Source, dir string, at time.Time, keep int) (
 		if err = errors.Join(err, lock.Close()); err != nil && len(made) > 0 {
 			_ = src.FS.Remove(src.FS.PathJoin(dir, lockName))
 			for _, empty := range made {
-				_ = src.FS.Remove(empty) // it stays if something is in it
+				_ = src.FS.Remove(empty) // it stays if it is not empty
 			}
 		}
 	}()
@@ -114,7 +127,7 @@ func Make(ctx context.Context, src Source, dir string, at time.Time, keep int) (
 	return b, nil
 }
 
-// add makes a generation after those that are there.
+// add creates a generation after the existing ones.
 func add(ctx context.Context, src Source, dir string, generations []string, at time.Time) (b Backup, err error) {
 	if err := src.FS.RemoveAll(src.Staging); err != nil {
 		return b, err
@@ -135,7 +148,8 @@ func add(ctx context.Context, src Source, dir string, generations []string, at t
 	return b, nil
 }
 
-// nameAfter returns the name of a generation that is made now. Should the clock have gone back, the order stays.
+// nameAfter returns the name for a new generation. It preserves the order even
+// if the clock has been set back.
 func nameAfter(generations []string, at time.Time) string {
 	at = at.UTC()
 	if n := len(generations); n > 0 {
@@ -147,14 +161,16 @@ func nameAfter(generations []string, at time.Time) string {
 	return at.Format(generationName)
 }
 
-// generations is what in a directory is named as generations are, the oldest first.
+// generations lists the entries of a directory with names of generations,
+// oldest first.
 type generations struct {
 	names []string
-	whole []string // those of them that say what they hold; of what does not, nothing is removed
+	whole []string // those with a readable list of contents; only these may be removed
 }
 
-// tidy lists the generations in dir and removes what a crash has left half done: nothing but what is named so. Where another store's
-// are among them it removes nothing, and returns [ErrForeign].
+// tidy lists the generations in dir. It removes what a crash left unfinished,
+// and nothing else. If dir holds generations of another store, tidy removes
+// nothing and returns [ErrForeign].
 func tidy(f vfs.FS, dir, store string) (found generations, err error) {
 	names, err := f.List(dir)
 	if err != nil {
@@ -191,7 +207,8 @@ func tidy(f vfs.FS, dir, store string) (found generations, err error) {
 	return found, err
 }
 
-// removeWhole takes the name away first, so that no part of a generation is ever taken for one.
+// removeWhole renames the generation first, so that a partly removed one never
+// looks complete.
 func removeWhole(f vfs.FS, dir string) error {
 	if err := f.Rename(dir, dir+partialSuffix); err != nil {
 		return err
@@ -199,17 +216,18 @@ func removeWhole(f vfs.FS, dir string) error {
 	return errors.Join(syncDir(f, f.PathDir(dir)), f.RemoveAll(dir+partialSuffix))
 }
 
-// copier makes a generation out of a checkpoint.
+// copier turns a checkpoint into a generation.
 type copier struct {
 	Source
 
 	to       string
-	previous string               // the generation before, empty where there is none
-	has      map[string]savedFile // its files
+	previous string               // the previous generation; empty if there is no such generation
+	has      map[string]savedFile // files of the previous generation
 	made     Backup
 }
 
-// before has the copier share what it can with the generation in dir. One that cannot be read is left alone.
+// before makes the copier share files with the generation in dir if possible.
+// It ignores an unreadable generation.
 func (c *copier) before(dir string) error {
 	list, err := readContents(c.FS, dir)
 	if errors.Is(err, ErrDamaged) {
@@ -256,7 +274,7 @@ func (c *copier) generation(ctx context.Context) (Backup, error) {
 	return c.made, errors.Join(c.FS.Rename(partial, c.to), syncDir(c.FS, c.FS.PathDir(c.to)))
 }
 
-// file puts one file of the checkpoint into the generation.
+// file adds one file of the checkpoint to the generation.
 func (c *copier) file(name, partial string) (savedFile, error) {
 	source, target := c.FS.PathJoin(c.Staging, name), c.FS.PathJoin(partial, name)
 	info, err := c.FS.Stat(source)
@@ -281,16 +299,17 @@ func (c *copier) file(name, partial string) (savedFile, error) {
 	return f, err
 }
 
-// isTable tells files that never change once they are written from those that do.
+// isTable reports whether a file never changes once it is written.
 func isTable(name string) bool { return path.Ext(name) == ".sst" || path.Ext(name) == ".blob" }
 
-// ErrDamaged is a backup that is not what it was when it was made.
+// ErrDamaged is the error for a backup that has changed since it was made.
 var ErrDamaged = errors.New("the backup is damaged")
 
-// ErrInUse is a directory of backups into which another one is being made.
+// ErrInUse is the error for a directory into which another backup is running.
 var ErrInUse = errors.New("another backup is being made there")
 
-// ErrForeign is a directory that holds backups of another store: its old ones would go for this one's.
+// ErrForeign is the error for a directory with backups of another store. A
+// backup into it would replace the old ones of that store.
 var ErrForeign = errors.New("it holds backups of another store: use a directory for each")
 
 func readContents(f vfs.FS, dir string) (list contentsList, err error) {
@@ -324,11 +343,13 @@ func writeContents(f vfs.FS, dir string, list contentsList) error {
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
-// Restore makes a store in dir out of a backup: of a generation, or of the newest in a directory of backups. dir must not be
-// there, or be empty. The files are compared with what was written, and check looks at the copy, before it gets its name; the
-// backup is only read. On an error nothing is in dir. A backup of another format than format is refused.
+// Restore creates a store in dir from a backup: a generation, or the newest one
+// in a directory of backups. dir must not exist or must be empty. Restore
+// compares the files with what was written, and calls check on the copy, before
+// the copy gets its final name. It only reads the backup. If it fails, it
+// leaves nothing in dir. It refuses a backup of another format than format.
 //
-// Cost: the backup is read and written once, beside what check does.
+// Cost: the backup is read and written once, in addition to check.
 func Restore(
 	ctx context.Context, f vfs.FS, backup, dir string, format int, check func(dir string, seq uint64) error,
 ) (b Backup, err error) {
@@ -371,7 +392,8 @@ func Restore(
 	return b, errors.Join(syncDir(f, partial), f.Rename(partial, dir), syncDir(f, f.PathDir(dir)))
 }
 
-// newest returns the generation that backup is, or the newest in it.
+// newest returns backup itself if it is a generation, or the newest generation
+// in it.
 func newest(f vfs.FS, backup string) (string, error) {
 	names, err := f.List(backup)
 	if err != nil {
@@ -390,7 +412,7 @@ func newest(f vfs.FS, backup string) (string, error) {
 	return f.PathJoin(backup, slices.Max(names)), nil
 }
 
-// removeEmpty makes room for a directory, and refuses where there is something.
+// removeEmpty removes dir if it is empty, and fails if it is not.
 func removeEmpty(f vfs.FS, dir string) error {
 	names, err := f.List(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -424,7 +446,7 @@ func restoreFile(f vfs.FS, from, to string, file savedFile) error {
 	return err
 }
 
-// copyFile copies a file, durably, and returns its SHA-256.
+// copyFile durably copies a file and returns its SHA-256.
 func copyFile(f vfs.FS, from, to string) (sum string, err error) {
 	source, err := f.Open(from, vfs.SequentialReadsOption)
 	if err != nil {
@@ -440,11 +462,11 @@ func copyFile(f vfs.FS, from, to string) (sum string, err error) {
 	return hex.EncodeToString(hash.Sum(nil)), errors.Join(err, target.Sync(), target.Close())
 }
 
-// dirMode is that of directories that hold what customers did.
+// dirMode is the mode of directories with customer data.
 const dirMode = 0o700
 
-// makeDir makes a directory and its parents, durably, and returns those that it
-// has made, the innermost first.
+// makeDir durably creates a directory and its parents. It returns those that it
+// created, innermost first.
 func makeDir(f vfs.FS, dir string) (made []string, err error) {
 	for at := dir; ; at = f.PathDir(at) {
 		if _, err := f.Stat(at); err == nil || at == f.PathDir(at) {

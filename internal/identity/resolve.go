@@ -317,7 +317,8 @@ func (h *Holder) set() map[trackway.Identifier]bool {
 	return set
 }
 
-// allToFront calls toFront for all ids in one pass, the last first.
+// allToFront has the effect of calling toFront for each of ids, the last first,
+// in one pass.
 func (h *Holder) allToFront(ids []trackway.Identifier, now trackway.Micros) {
 	named := make(map[trackway.Identifier]bool, len(ids))
 	for _, id := range ids {

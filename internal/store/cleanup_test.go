@@ -217,7 +217,7 @@ func (y *erasureStory) tell(tb testing.TB, flush func()) {
 		flush()
 	}
 	bob := identifierOf("registered", "bob")
-	// The shared device is Bob's, and a merge of his says so.
+	// The shared device is Bob's, and one of Bob's merges says so.
 	y.apply(tb, update(y.now, nil, bob, shared))
 	y.apply(tb, update(y.now, nil, identifierOf("cookie", "bobs")), update(y.now, nil, bob, identifierOf("cookie", "bobs")))
 	flush()
@@ -509,7 +509,7 @@ func TestErasedIDInOtherMerges(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
 	jane, bob := identifierOf("registered", "jane"), identifierOf("registered", "bob")
-	// A merge of Bob's names cookie1.
+	// One of Bob's merges names cookie1.
 	mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1))
 	// The cookie moves to Jane.
 	mustApply(t, s, update(4, nil, jane, cookie1))

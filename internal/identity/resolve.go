@@ -109,7 +109,7 @@ func (h *Holder) inFront(ids []trackway.Identifier) bool {
 type group struct {
 	ids     []trackway.Identifier
 	found   []*Holder
-	members []*Holder // those who become one; empty: a new customer
+	members []*Holder // the customers to merge; empty: a new customer
 	// Holders that cannot be merged with the members and lose their soft
 	// identifiers to them.
 	loose []*Holder

@@ -14,8 +14,8 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// TestResolve runs the cases of testdata, which describe the results of commands
-// in words. A file is one world; its commands are
+// TestResolve runs the cases of testdata, which describe the results of
+// commands in words. A file is one world; its commands are
 //
 //	send        resolves each line as one command's identifiers, such as
 //	            "registered=r1 cookie=c1"; cookie=c{1..65} stands for 65 of them

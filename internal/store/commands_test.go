@@ -103,7 +103,7 @@ func TestDamageIsNotShared(t *testing.T) {
 // and are not stored twice.
 func TestPanicIsNotShared(t *testing.T) {
 	t.Parallel()
-	for _, bug := range []int{0, 2} { // 0 applies the group
+	for _, bug := range []int{0, 2} { // request 0 applies the group
 		s := mustOpen(t, vfs.NewMem())
 		t.Cleanup(func() { _ = s.Close() }) // the panic has left an iterator open
 		mustApply(t, s, update(1, nil, reg1))

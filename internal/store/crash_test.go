@@ -203,7 +203,7 @@ func (l *crashLoad) sendAgain(s *Store) error {
 	return nil
 }
 
-// round lets all writers send until the store has acknowledged so many
+// round lets all writers send until the store has acknowledged a number of
 // requests, and cuts the power while they continue. Requests acknowledged after
 // the cut count as unacknowledged.
 func (l *crashLoad) round(s *Store, seed uint64, until int, cut func() *vfs.MemFS) *vfs.MemFS {

@@ -42,7 +42,7 @@ type modelEvent struct {
 	trackway.Event
 	properties []trackway.Property
 	merge      bool // it records a merge, and was not erased
-	expired    bool // and gone
+	expired    bool // removed because of its age
 	unique     bool // its sender chose its time, and it was not erased: a second one is a duplicate
 }
 
@@ -544,8 +544,8 @@ func TestModel(t *testing.T) {
 		}()
 		steps := 0
 		t.Repeat(map[string]func(*rapid.T){
-			// Comparing everything takes most of the time, so do not do it after
-			// each step.
+			// Comparing everything takes most of the time, so do not do it
+			// after each step.
 			"": func(t *rapid.T) {
 				if steps++; steps%5 == 0 {
 					m.check(t)

@@ -13,8 +13,8 @@ import (
 	"trackway/internal/identity"
 )
 
-// visitors creates customers of so many events each, and returns an identifier
-// of each.
+// visitors creates customers with the given number of events each, and returns
+// an identifier of each.
 func visitors(tb testing.TB, s *Store, name string, customers, events int) (ids []trackway.Identifier) {
 	tb.Helper()
 	for c := range customers {
@@ -30,7 +30,7 @@ func visitors(tb testing.TB, s *Store, name string, customers, events int) (ids 
 }
 
 // manyMerges returns a request whose commands each merge the maximum number of
-// customers, with so many events each.
+// customers. Each of these has the given number of events.
 func manyMerges(tb testing.TB, s *Store, commands, events int) (request []trackway.Command) {
 	tb.Helper()
 	for n := range commands {
@@ -94,8 +94,8 @@ func TestLargeMergesHoldUpThemselves(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// crowdedStore gives a customer, named by cookie1, so many timelines that stay,
-// with so many events each, at times that they share.
+// crowdedStore gives a customer, named by cookie1, a number of timelines that
+// stay. Each has the given number of events, at times that they share.
 func crowdedStore(tb testing.TB, s *Store, kept, events int) {
 	tb.Helper()
 	mustApply(tb, s, event("first", 1, nil, cookie1))

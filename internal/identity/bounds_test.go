@@ -10,7 +10,8 @@ import (
 	"trackway"
 )
 
-// TestMergesAreBounded: one command may make so many customers one and no more; a refused one has changed nothing.
+// TestMergesAreBounded: one command may merge a limited number of customers. A
+// refused command changes nothing.
 func TestMergesAreBounded(t *testing.T) {
 	t.Parallel()
 	for n, refused := range map[int]bool{MaxAbsorbed + 1: false, MaxAbsorbed + 2: true} {
@@ -34,8 +35,8 @@ func TestMergesAreBounded(t *testing.T) {
 }
 
 // TestMergedPropertiesAreBounded: the customers that one command merges into
-// the oldest may have so many properties together and no more, whatever the
-// oldest has; a refused one has changed nothing.
+// the oldest may have a limited number of properties together, no matter how
+// many the oldest has. A refused command changes nothing.
 func TestMergedPropertiesAreBounded(t *testing.T) {
 	t.Parallel()
 	for n, refused := range map[int]bool{MaxMovedProperties: false, MaxMovedProperties + 1: true} {
@@ -59,8 +60,8 @@ func TestMergedPropertiesAreBounded(t *testing.T) {
 	}
 }
 
-// TestTakingIsBounded: one command may take identifiers from so many customers
-// and from no more; a refused one has changed nothing.
+// TestTakingIsBounded: one command may take identifiers from a limited number
+// of customers. A refused command changes nothing.
 func TestTakingIsBounded(t *testing.T) {
 	t.Parallel()
 	for n, refused := range map[int]bool{MaxRobbed: false, MaxRobbed + 1: true} {
@@ -84,7 +85,8 @@ func TestTakingIsBounded(t *testing.T) {
 	}
 }
 
-// TestManyToFront: many identifiers go in front at once as they do one by one.
+// TestManyToFront: moving many identifiers to the front at once gives the same
+// result as moving them one by one.
 func TestManyToFront(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
@@ -94,7 +96,7 @@ func TestManyToFront(t *testing.T) {
 			id := identifier([]string{"a", "cookie", "z", "email", "phone"}[r.IntN(5)], strconv.Itoa(r.IntN(most)))
 			key := id
 			if id.Hard {
-				key.Value = "" // one of a name
+				key.Value = "" // one for each name
 			}
 			if !seen[key] {
 				seen[key] = true

@@ -7,8 +7,8 @@ import (
 	"trackway/internal/identity"
 )
 
-// A visitor, known by a cookie only, signs in as Jane, who is a customer
-// already. The two become one: the older customer survives.
+// A visitor, known only by a cookie, signs in as Jane, an existing customer.
+// The two become one customer, and the older one survives.
 func ExampleResolve() {
 	cookie := trackway.Identifier{Name: "cookie", Value: "c-1"}
 	registered := trackway.Identifier{Name: "registered", Value: "jane@example.com", Hard: true}

@@ -1,9 +1,11 @@
-// Package identity decides whose identifiers these are: which customer a command is about, who is merged with whom, and who
-// loses an identifier to whom. Its one idea is that this is a pure decision: the holders of the identifiers go in, a
-// [Decision] comes out, and the same input gives the same output on every server and in every replay. It reads no clock and
-// no configuration, and it keeps nothing: the store looks holders up and carries decisions out.
+// Package identity decides which customer a command is about, which customers
+// are merged, and which customer loses an identifier to another. The decision
+// is a pure function: the holders of the identifiers go in, a [Decision] comes
+// out, and the same input gives the same output on every server and in every
+// replay. The package reads no clock and no configuration, and it keeps no
+// state: the store looks up holders and carries out decisions.
 //
-// The rules stand in DESIGN.md beside this file.
+// DESIGN.md in this directory states the rules.
 package identity
 
 import (
@@ -17,25 +19,27 @@ import (
 // ID is an identifier as its holder keeps it.
 type ID struct {
 	trackway.Identifier
-	Used trackway.Micros // receipt of the command that last put it in front of the others of its name
+	Used trackway.Micros // receipt of the command that last moved it to the front of its name
 }
 
-// Holder is a customer as identity sees it.
+// Holder is a customer as this package sees it.
 //
-// INVARIANT: IDs holds the hard ones first, sorted by name, one of each; then the soft ones, sorted by name and, within a
-// name, the most recently used first, at most [trackway.MaxSoftIDs] of each. Keeping them in the order of use makes "unused
-// longest" exact without a write for each use: a customer that keeps coming with the identifier already in front changes
-// nothing. Between customers that merge the order is by Used, and may be wrong about one that has stayed in front since.
+// INVARIANT: IDs lists the hard identifiers first, sorted by name, one for each
+// name. The soft ones follow, sorted by name and, within a name, the most
+// recently used first, at most [trackway.MaxSoftIDs] for each name. Keeping
+// them in order of use makes "unused longest" exact without a write for each
+// use: a customer that keeps using the identifier already in front changes
+// nothing. Merged customers order their identifiers by Used, which may be too
+// old for an identifier that has stayed in front since.
 type Holder struct {
 	Customer   trackway.Customer // 0: not created yet
 	Created    trackway.Micros
 	IDs        []ID
-	Properties int               // how many properties the customer has
-	Absorbed   int               // how many customers' timelines, besides its own, hold its events
-	MergedInto trackway.Customer // 0, or the survivor: then the holder holds nothing any more
+	Properties int
+	Absorbed   int               // number of timelines, besides its own, that hold its events
+	MergedInto trackway.Customer // 0, or the survivor: then the holder is empty
 }
 
-// hard returns the value of the hard identifier name, and whether the holder has one.
 func (h *Holder) hard(name string) (string, bool) {
 	for _, id := range h.IDs {
 		if !id.Hard {
@@ -48,14 +52,14 @@ func (h *Holder) hard(name string) (string, bool) {
 	return "", false
 }
 
-// holds tells whether the holder has exactly this identifier.
 func (h *Holder) holds(id trackway.Identifier) bool { return h.index(id) >= 0 }
 
 func (h *Holder) index(id trackway.Identifier) int {
 	return slices.IndexFunc(h.IDs, func(own ID) bool { return own.Identifier == id })
 }
 
-// run returns the bounds of the soft identifiers called name. Where there are none, both are the place to insert the first.
+// run returns the bounds of the soft identifiers called name. If there are no
+// such identifiers, both bounds are the place to insert the first.
 func (h *Holder) run(name string) (start, end int) {
 	start = len(h.IDs)
 	for i, id := range h.IDs {
@@ -71,7 +75,8 @@ func (h *Holder) run(name string) (start, end int) {
 	return start, end
 }
 
-// sortIDs restores the invariant after identifiers of several holders were thrown together.
+// sortIDs restores the invariant after the identifiers of several holders have
+// been joined.
 func sortIDs(ids []ID) {
 	slices.SortStableFunc(ids, func(a, b ID) int {
 		switch {

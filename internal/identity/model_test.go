@@ -12,16 +12,17 @@ import (
 	"trackway"
 )
 
-// model is the rules once more, as plainly as can be: people with their identifiers, and no index.
+// model implements the same rules in the simplest way: people with their
+// identifiers, and no index.
 type model struct {
-	people []*person // the oldest first
+	people []*person // oldest first
 	now    trackway.Micros
 }
 
 type person struct {
 	number trackway.Customer
 	hard   map[string]string // name → value
-	soft   map[string][]ID   // name → values, the most recently used first
+	soft   map[string][]ID   // name → values, most recently used first
 	merged trackway.Customer
 }
 
@@ -38,7 +39,8 @@ func (m *model) holderOf(id trackway.Identifier) *person {
 	return m.people[i]
 }
 
-// compatible tells whether the people and the command's hard identifiers have at most one value of each name.
+// compatible reports whether the people and the command's hard identifiers have
+// at most one value for each name.
 func compatible(people []*person, ids []trackway.Identifier) bool {
 	values := make(map[string]string)
 	fits := func(name, value string) bool {
@@ -61,7 +63,6 @@ func compatible(people []*person, ids []trackway.Identifier) bool {
 	return true
 }
 
-// send returns whom the command is about, 0 where it is refused.
 func (m *model) send(ids []trackway.Identifier) trackway.Customer {
 	m.now++
 	var group, others []*person
@@ -94,7 +95,8 @@ func (m *model) send(ids []trackway.Identifier) trackway.Customer {
 	return p.number
 }
 
-// unite makes the group one person, the oldest of it, or a new one, and tells whether anybody was merged.
+// unite merges the group into its oldest person, or into a new one if the group
+// is empty. It reports whether it merged anybody.
 func (m *model) unite(group []*person) (p *person, merged bool) {
 	if len(group) == 0 {
 		p = &person{
@@ -120,8 +122,9 @@ func (m *model) unite(group []*person) (p *person, merged bool) {
 	return p, len(group) > 1
 }
 
-// claim gives p the command's identifiers, those of others only where it is named, and puts them in front. They count as
-// used, all of them, where that or a merge has changed anything.
+// claim gives p the command's identifiers and moves them to the front. It takes
+// identifiers from other people only if the command is named. If this or a
+// merge has changed anything, all of the identifiers count as used.
 func (m *model) claim(p *person, ids []trackway.Identifier, named, changed bool) {
 	front := make(map[string][]ID)
 	for _, id := range ids {
@@ -158,7 +161,7 @@ func without(values []ID, id trackway.Identifier) []ID {
 	return slices.DeleteFunc(slices.Clone(values), func(own ID) bool { return own.Identifier == id })
 }
 
-// compare says how the world's customers differ from the model's people.
+// compare describes how the world's customers differ from the model's people.
 func (m *model) compare(w *world) string {
 	if len(m.people) != len(w.holders) {
 		return fmt.Sprintf("%d customers, want %d", len(w.holders), len(m.people))
@@ -184,8 +187,8 @@ func (m *model) compare(w *world) string {
 	return ""
 }
 
-// command draws the identifiers of a command: few values, so that customers meet, and at times so many soft ones that they
-// do not fit.
+// command draws the identifiers of a command. They have few values, so that
+// customers meet. Sometimes there are more soft ones than a customer may hold.
 func command() *rapid.Generator[[]trackway.Identifier] {
 	few := rapid.Custom(func(t *rapid.T) trackway.Identifier {
 		name := rapid.SampledFrom([]string{"cookie", "cookie", "cookie", "device", "email", "phone", "registered"}).Draw(t, "name")
@@ -203,7 +206,8 @@ func command() *rapid.Generator[[]trackway.Identifier] {
 	})
 }
 
-// valid drops what validation refuses: repetitions, and further values of a hard identifier.
+// valid drops what validation refuses: repetitions, and further values of a
+// hard identifier.
 func valid(ids []trackway.Identifier) []trackway.Identifier {
 	kept := ids[:0]
 	for _, id := range ids {
@@ -216,7 +220,8 @@ func valid(ids []trackway.Identifier) []trackway.Identifier {
 	return kept
 }
 
-// againstModel: after every command of any history, the world is consistent in itself and equal to the model.
+// againstModel checks that after every command of any history, the world is
+// consistent and equal to the model.
 func againstModel(t *rapid.T) {
 	w, m := newWorld(), &model{}
 	for i, ids := range rapid.SliceOfN(command(), 1, 40).Draw(t, "commands") {
@@ -241,7 +246,7 @@ func TestModel(t *testing.T) {
 
 func FuzzModel(f *testing.F) { f.Fuzz(rapid.MakeFuzz(againstModel)) }
 
-// TestDeterminism: the same commands lead to the same decisions, all of them.
+// TestDeterminism: the same commands always lead to the same decisions.
 func TestDeterminism(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -256,8 +261,9 @@ func TestDeterminism(t *testing.T) {
 	})
 }
 
-// TestOrderOfIDs: where a hard identifier names the customer, who holds what afterwards does not depend on the order of a
-// command's identifiers; where none does, it depends on which known one is the first, and on nothing else.
+// TestOrderOfIDs: if a hard identifier names the customer, the order of a
+// command's identifiers does not affect who holds what afterwards. Otherwise
+// only one thing matters: which known identifier comes first.
 func TestOrderOfIDs(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -287,8 +293,9 @@ func TestOrderOfIDs(t *testing.T) {
 	})
 }
 
-// TestMergingCommutes: without conflicts, and within what a customer may hold, those identifiers end up with one customer
-// that commands connect, in whichever order the commands come.
+// TestMergingCommutes: without conflicts, and within the limits of a customer,
+// commands connect the same identifiers into one customer, whatever the order
+// of the commands.
 func TestMergingCommutes(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -313,7 +320,8 @@ func TestMergingCommutes(t *testing.T) {
 	})
 }
 
-// ofOnePerson draws a command whose identifiers all belong to one of three persons, so that none can conflict.
+// ofOnePerson draws a command whose identifiers all belong to one of three
+// people, so that commands cannot conflict.
 func ofOnePerson(t *rapid.T) []trackway.Identifier {
 	who := rapid.SampledFrom([]string{"ann", "bob", "eve"}).Draw(t, "person")
 	return valid(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) trackway.Identifier {
@@ -325,7 +333,7 @@ func ofOnePerson(t *rapid.T) []trackway.Identifier {
 	}), 1, 3).Draw(t, "ids"))
 }
 
-// components returns the identifiers that are connected by commands.
+// components returns the groups of identifiers that commands connect.
 func components(commands [][]trackway.Identifier) [][]trackway.Identifier {
 	var groups [][]trackway.Identifier
 	for _, ids := range commands {
@@ -342,7 +350,7 @@ func components(commands [][]trackway.Identifier) [][]trackway.Identifier {
 	return partition(groups)
 }
 
-// partition puts groups of identifiers in order, each identifier once.
+// partition sorts groups of identifiers and removes repetitions.
 func partition(groups [][]trackway.Identifier) [][]trackway.Identifier {
 	byText := func(a, b trackway.Identifier) int {
 		return slices.Compare([]string{a.Name, a.Value}, []string{b.Name, b.Value})

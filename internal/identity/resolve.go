@@ -8,28 +8,33 @@ import (
 	"trackway"
 )
 
-// Decision is what a command's identifiers lead to. The holders in it are those that were passed in, changed in place;
-// carrying it out means writing them and the index from identifier to customer.
+// Decision is the result of resolving a command's identifiers. Its holders are
+// those that the caller passed in, changed in place. To carry it out, the store
+// writes them and the index from identifier to customer.
 type Decision struct {
-	Holder   *Holder               // whom the command is about; Customer is 0 where it has to be created
-	Changed  bool                  // Holder differs from what is stored
-	Absorbed []*Holder             // merged into Holder, the older first; each still lists the identifiers it had
-	Before   []ID                  // with Absorbed: the identifiers that Holder had
+	Holder  *Holder // the command's customer; Customer is 0 if it has to be created
+	Changed bool    // Holder differs from what is stored
+	// Merged into Holder, older first; each still lists its former identifiers.
+	Absorbed []*Holder
+	Before   []ID                  // with Absorbed: the identifiers that Holder had before
 	Robbed   []*Holder             // lost a contested identifier to Holder
 	Assign   []trackway.Identifier // these lead to Holder from now on
 	Release  []trackway.Identifier // these lead nowhere from now on: dropped as unused longest
 }
 
-// Resolve decides which customer a command that was received at now and names ids is about. found[i] is the holder of
-// ids[i], nil where nobody holds it; the same customer is the same pointer. Resolve owns found from here on.
+// Resolve decides which customer a command is about. The server received the
+// command at now, and the command names ids. found[i] is the holder of ids[i],
+// nil if it has no holder; the same customer is the same pointer. Resolve owns
+// found from here on.
 //
-// The error is a [trackway.Conflict]: the hard identifiers contradict each other or what a customer has already. Nothing
-// has been changed then.
+// The error is a [trackway.Conflict]: the hard identifiers contradict each
+// other or those that a customer already has. In that case nothing has changed.
 //
-// REQUIRES: ids are classified (Hard) and free of repetitions, with at most one hard identifier of a name.
+// REQUIRES: ids are classified (Hard) and free of repetitions, with at most one
+// hard identifier for each name.
 func Resolve(ids []trackway.Identifier, found []*Holder, now trackway.Micros) (Decision, *trackway.Error) {
 	if len(ids) == 1 && found[0] != nil && !ids[0].Hard && found[0].inFront(ids) {
-		return Decision{Holder: found[0]}, nil // the usual case: a device that is known
+		return Decision{Holder: found[0]}, nil // the usual case: a known device
 	}
 	g := group{ids: ids, found: found}
 	if err := g.byHard(); err != nil {
@@ -48,18 +53,19 @@ func Resolve(ids []trackway.Identifier, found []*Holder, now trackway.Micros) (D
 	return g.decide(now), nil
 }
 
-// MaxAbsorbed is how many customers one command may merge into another. It bounds the work of one command; people who sign in
-// bring one or two.
+// MaxAbsorbed limits how many customers one command may merge into another. It
+// bounds the work of one command; a sign-in usually merges one or two.
 const MaxAbsorbed = 16
 
-// MaxMovedProperties is how many properties the customers that one command
-// merges into another may have together. It bounds the work of one command, as
-// [MaxAbsorbed] does: merges can take a customer beyond what updates may.
+// MaxMovedProperties limits how many properties one command may move: those of
+// all customers that it merges into another, together. Like [MaxAbsorbed], it
+// bounds the work of one command: a merge can give a customer more properties
+// than updates may.
 const MaxMovedProperties = 4 * trackway.MaxProperties
 
-// MaxRobbed is how many customers one command may take identifiers from. The
-// record of each, which may have 17 kB and more, is written again. People have
-// one or two devices that somebody else used before.
+// MaxRobbed limits how many customers one command may take identifiers from.
+// The store rewrites the record of each, which may have 17 kB and more. People
+// have one or two devices that somebody else used before.
 const MaxRobbed = trackway.MaxSoftIDs
 
 func tooManyRobbedError(found int) *trackway.Error {
@@ -74,8 +80,9 @@ func tooManyError(found int) *trackway.Error {
 	return &trackway.Error{Code: trackway.Conflict, Field: "customer_ids", Reason: trackway.Merges, Got: found, Limit: MaxAbsorbed + 1}
 }
 
-// inFront tells whether ids are in front of the others of their name, in this order, so that using them changes nothing.
-// Hard identifiers only have to be there.
+// inFront reports whether ids are in front of the others of their name, in this
+// order, so that using them changes nothing. A hard identifier only has to be
+// present.
 func (h *Holder) inFront(ids []trackway.Identifier) bool {
 	for i, id := range ids {
 		if id.Hard {
@@ -102,12 +109,15 @@ func (h *Holder) inFront(ids []trackway.Identifier) bool {
 type group struct {
 	ids     []trackway.Identifier
 	found   []*Holder
-	members []*Holder // those who become one; empty: a new customer
-	loose   []*Holder // holders of soft identifiers who cannot be merged with them, and lose those to them
-	named   bool      // the command names a hard identifier
+	members []*Holder // the customers to merge; empty: a new customer
+	// Holders that cannot be merged with the members and lose their soft
+	// identifiers to them.
+	loose []*Holder
+	named bool // the command names a hard identifier
 }
 
-// byHard takes in the holders that hard identifiers lead to. They must not contradict each other or the command.
+// byHard adds the holders of the hard identifiers. They must not contradict
+// each other or the command.
 func (g *group) byHard() *trackway.Error {
 	for i, id := range g.ids {
 		if !id.Hard {
@@ -134,8 +144,9 @@ func conflictError(name string, several bool) *trackway.Error {
 	return &trackway.Error{Code: trackway.Conflict, Field: "customer_ids." + name, Reason: reason, What: name}
 }
 
-// bySoft takes in the holders that soft identifiers lead to, the older first, as far as none contradicts the group.
-// Where no hard identifier says who is meant, the first soft one that is known does.
+// bySoft adds the holders of the soft identifiers, older first, except those
+// that contradict the group. If no hard identifier names the customer, the
+// first known soft one does.
 func (g *group) bySoft() {
 	var others []*Holder
 	for i, h := range g.found {
@@ -161,11 +172,12 @@ func (g *group) bySoft() {
 	}
 }
 
-// leaveLoose forgets the identifiers of loose holders: nobody is named who could claim them, so they stay where they are,
-// and a command that repeats them changes nothing.
+// leaveLoose removes the identifiers of loose holders from the command: without
+// a hard identifier, nobody can claim them. They stay where they are, and a
+// command that repeats them changes nothing.
 func (g *group) leaveLoose() {
 	ids, found := g.ids, g.found
-	g.ids, g.found = nil, nil // the command's own slices are not to be changed
+	g.ids, g.found = nil, nil // the command's own slices must not change
 	for i, h := range found {
 		if !slices.Contains(g.loose, h) {
 			g.ids, g.found = append(g.ids, ids[i]), append(g.found, h)
@@ -174,8 +186,8 @@ func (g *group) leaveLoose() {
 	g.loose = nil
 }
 
-// movedProperties returns how many properties the members have together,
-// without the oldest, whose stay where they are.
+// movedProperties returns how many properties the members have together, except
+// the oldest, whose properties stay where they are.
 func (g *group) movedProperties() (n int) {
 	if len(g.members) < 2 {
 		return 0
@@ -188,7 +200,8 @@ func (g *group) movedProperties() (n int) {
 
 func byAge(a, b *Holder) int { return cmp.Compare(a.Customer, b.Customer) }
 
-// conflict returns the first hard identifier of h for which the command or a member has another value.
+// conflict returns the name of the first hard identifier of h for which the
+// command or a member has another value.
 func (g *group) conflict(h *Holder) (name string, ok bool) {
 	for _, own := range h.IDs {
 		if !own.Hard {
@@ -208,7 +221,8 @@ func (g *group) conflict(h *Holder) (name string, ok bool) {
 	return "", false
 }
 
-// decide makes the members one customer, the oldest of them, that holds all their identifiers and the command's.
+// decide merges the members into the oldest of them, which then holds all their
+// identifiers and the command's.
 func (g *group) decide(now trackway.Micros) Decision {
 	slices.SortFunc(g.members, byAge)
 	if len(g.members) == 0 {
@@ -236,7 +250,8 @@ func (g *group) decide(now trackway.Micros) Decision {
 	return d
 }
 
-// use gives the holder the command's identifiers and puts them in front, the first named first.
+// use gives the holder the command's identifiers and moves them to the front,
+// the first named first.
 func (g *group) use(d *Decision, now trackway.Micros) {
 	h := d.Holder
 	few := len(g.ids) <= fewIDs
@@ -271,7 +286,8 @@ func (h *Holder) remove(id trackway.Identifier) {
 	}
 }
 
-// toFront adds id, or moves it, to the front of the soft ones of its name; a hard one goes to its place by name.
+// toFront adds or moves id to the front of the soft identifiers of its name. It
+// inserts a hard one in its place by name.
 func (h *Holder) toFront(id ID) {
 	if id.Hard {
 		if !h.holds(id.Identifier) {
@@ -288,12 +304,11 @@ func (h *Holder) toFront(id ID) {
 	h.IDs = slices.Insert(h.IDs, start, id)
 }
 
-// fewIDs is how many identifiers of a command are looked for one by one among
-// those of a customer: the usual command names one or two, and one may name a
+// fewIDs limits how many identifiers of a command are searched for one by one
+// among those of a customer. A usual command has one or two, but it may have a
 // thousand.
 const fewIDs = 16
 
-// set returns the identifiers that the holder has.
 func (h *Holder) set() map[trackway.Identifier]bool {
 	set := make(map[trackway.Identifier]bool, len(h.IDs))
 	for i := range h.IDs {
@@ -302,7 +317,8 @@ func (h *Holder) set() map[trackway.Identifier]bool {
 	return set
 }
 
-// allToFront does at once what toFront does with each of ids, the last first.
+// allToFront has the effect of calling toFront for each of ids, the last first,
+// in one pass.
 func (h *Holder) allToFront(ids []trackway.Identifier, now trackway.Micros) {
 	named := make(map[trackway.Identifier]bool, len(ids))
 	for _, id := range ids {
@@ -328,7 +344,8 @@ func (h *Holder) allToFront(ids []trackway.Identifier, now trackway.Micros) {
 	h.IDs = all
 }
 
-// cap drops the soft identifiers beyond [trackway.MaxSoftIDs] of a name, the longest unused ones, and says so in d.
+// cap drops the longest unused soft identifiers beyond [trackway.MaxSoftIDs] of
+// a name, and adds them to d.Release.
 func (h *Holder) cap(d *Decision) {
 	for i := 0; i < len(h.IDs); {
 		id := h.IDs[i]
@@ -349,7 +366,7 @@ func (h *Holder) cap(d *Decision) {
 	d.leaveReleased()
 }
 
-// leaveReleased takes identifiers that are dropped out of those to be assigned.
+// leaveReleased removes the released identifiers from those to be assigned.
 func (d *Decision) leaveReleased() {
 	if len(d.Release) == 0 {
 		return

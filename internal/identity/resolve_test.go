@@ -14,13 +14,16 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// TestResolve runs the cases of testdata, which say what becomes of commands in words. A file is one world; its commands are
+// TestResolve runs the cases of testdata, which describe the results of
+// commands in words. A file is one world; its commands are
 //
-//	send        each line is a command's identifiers, such as "registered=r1 cookie=c1"; cookie=c{1..65} stands for 65 of them
-//	show        every customer, or those named, such as "show 1 2"
-//	who         each line is an identifier: whom it leads to
+//	send        resolves each line as one command's identifiers, such as
+//	            "registered=r1 cookie=c1"; cookie=c{1..65} stands for 65 of them
+//	show        prints every customer, or those named, such as "show 1 2"
+//	who         prints which customer the identifier on each line leads to
 //
-// `go test ./internal/identity -rewrite` writes what is the case into the files; read the difference before you keep it.
+// `go test ./internal/identity -rewrite` writes the actual results into the
+// files. Review the difference before you keep it.
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -82,7 +85,8 @@ func sendLine(t *testing.T, w *world, line string) string {
 	return strings.Join(said, "; ") + "\n"
 }
 
-// parseIDs reads "name=value name=v{1..9}". Repetitions go, as in validation.
+// parseIDs reads "name=value name=v{1..9}". Like validation, it drops
+// repetitions.
 func parseIDs(t *testing.T, line string) (ids []trackway.Identifier) {
 	t.Helper()
 	for field := range strings.FieldsSeq(line) {

@@ -10,14 +10,14 @@ import (
 	"trackway"
 )
 
-// hardNames are the hard identifiers of the tests' project; all other names are soft.
 var hardNames = []string{"email", "phone", "registered"}
 
 func identifier(name, value string) trackway.Identifier {
 	return trackway.Identifier{Name: name, Value: value, Hard: slices.Contains(hardNames, name)}
 }
 
-// world carries decisions out as a store does, from what they say alone, and so shows whether they say enough.
+// world carries out decisions as a store does, using nothing but their fields.
+// This shows whether the fields are sufficient.
 type world struct {
 	index   map[trackway.Identifier]trackway.Customer
 	holders map[trackway.Customer]*Holder
@@ -33,7 +33,8 @@ func newWorld() *world {
 	}
 }
 
-// send resolves one command and carries the decision out. broken says what of [Decision] does not hold, "" if all does.
+// send resolves one command and carries out the decision. broken describes a
+// broken promise of [Decision], "" if it keeps them all.
 func (w *world) send(ids []trackway.Identifier) (d Decision, refused *trackway.Error, broken string) {
 	w.now++
 	before := w.clone()
@@ -90,13 +91,15 @@ func (w *world) unchanged(before map[trackway.Customer]Holder) string {
 	return ""
 }
 
-// promises checks a decision that has not been carried out yet against the comments of [Decision].
+// promises checks a decision against the comments of [Decision] before send
+// carries it out.
 func (w *world) promises(before map[trackway.Customer]Holder, d *Decision, ids []trackway.Identifier) string {
 	for c, h := range w.holders {
 		if slices.Contains(d.Robbed, h) || (h == d.Holder && d.Changed) {
 			continue
 		}
-		if was := before[c]; !cmp.Equal(was, *h) { // of those absorbed, too: they still list what they had
+		// Including absorbed holders: they still list their former identifiers.
+		if was := before[c]; !cmp.Equal(was, *h) {
 			return fmt.Sprintf("customer %d was changed and the decision does not say so: %s", c, cmp.Diff(was, *h))
 		}
 	}
@@ -119,7 +122,6 @@ func (w *world) promises(before map[trackway.Customer]Holder, d *Decision, ids [
 	return w.lists(before, d, ids)
 }
 
-// lists checks Assign and Release.
 func (w *world) lists(before map[trackway.Customer]Holder, d *Decision, ids []trackway.Identifier) string {
 	for i, id := range d.Assign {
 		was := before[w.index[id]]
@@ -143,7 +145,8 @@ func (w *world) lists(before map[trackway.Customer]Holder, d *Decision, ids []tr
 	return ""
 }
 
-// inconsistency says in what the index and the customers contradict each other, or a customer the invariant of [Holder].
+// inconsistency describes a contradiction between the index and the customers,
+// or a customer that breaks the invariant of [Holder].
 func (w *world) inconsistency() string {
 	held := make(map[trackway.Identifier]trackway.Customer)
 	for _, c := range slices.Sorted(maps.Keys(w.holders)) {
@@ -167,7 +170,7 @@ func (w *world) inconsistency() string {
 	return ""
 }
 
-// disorder says in what ids break the invariant of [Holder].
+// disorder describes how ids break the invariant of [Holder].
 func disorder(ids []ID) string {
 	count := 1
 	for i := 1; i < len(ids); i++ {

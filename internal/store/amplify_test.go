@@ -14,7 +14,7 @@ import (
 	"trackway/internal/identity"
 )
 
-// sent returns about how many bytes of a request's body commands take.
+// sent returns the approximate size of the commands in a request's body.
 func sent(cmds []trackway.Command) (n int) {
 	const around = 64 // names of fields, and a time
 	for i := range cmds {
@@ -24,21 +24,21 @@ func sent(cmds []trackway.Command) (n int) {
 	return n
 }
 
-// amplified is a request that has the store write much for little.
+// amplified is a small request that makes the store write a lot.
 type amplified struct {
 	name   string
 	before []trackway.Command
 	cmds   []trackway.Command
-	most   int // bytes written for each byte sent; over 50: known, see DESIGN.md
+	most   int // bytes written for each byte sent; values over 50 are explained in DESIGN.md
 }
 
-// longCookie is one of the longest identifiers.
+// longCookie returns an identifier of the maximum length.
 func longCookie(of string, n int) trackway.Identifier {
 	value := fmt.Sprintf("%s-%d-", of, n)
 	return identifierOf("cookie", value+strings.Repeat("x", trackway.MaxIDBytes-len(value)))
 }
 
-// full gives a customer as many of the longest soft identifiers as one may have.
+// full gives a customer the maximum number of the longest soft identifiers.
 func full(registered string) trackway.Command {
 	ids := []trackway.Identifier{identifierOf("registered", registered)}
 	for i := range trackway.MaxSoftIDs {
@@ -47,7 +47,7 @@ func full(registered string) trackway.Command {
 	return update(1, nil, ids...)
 }
 
-// batch makes a request of as many commands as one may have.
+// batch returns a request with the maximum number of commands.
 func batch(command func(i int) trackway.Command) (cmds []trackway.Command) {
 	for i := range trackway.MaxCommands {
 		cmds = append(cmds, command(i))
@@ -55,7 +55,7 @@ func batch(command func(i int) trackway.Command) (cmds []trackway.Command) {
 	return cmds
 }
 
-// many makes identifiers of few bytes.
+// many returns short identifiers.
 func many(n int, name, prefix string) (ids []trackway.Identifier) {
 	for i := range n {
 		ids = append(ids, identifierOf(name, fmt.Sprint(prefix, i)))
@@ -63,7 +63,7 @@ func many(n int, name, prefix string) (ids []trackway.Identifier) {
 	return ids
 }
 
-// properties makes an object of so many properties of few bytes.
+// properties returns an object of n short properties.
 func properties(n int, prefix, value string) map[string]string {
 	m := make(map[string]string, n)
 	for i := range n {
@@ -72,9 +72,9 @@ func properties(n int, prefix, value string) map[string]string {
 	return m
 }
 
-// contested returns customers who hold a cookie each, which another one claims
-// by one command. With full they also have as many of the longest identifiers
-// as there may be.
+// contested returns customers with one cookie each, and a command of another
+// customer that claims all the cookies. If filled is set, each of them also has
+// the maximum number of the longest identifiers.
 func contested(n int, filled bool) (before []trackway.Command, claim trackway.Command) {
 	ids := []trackway.Identifier{identifierOf("registered", "claims")}
 	for i, id := range many(n, "cookie", "c") {
@@ -164,8 +164,8 @@ func others() []amplified {
 	}
 }
 
-// TestWritesAreFew: what a request has the store write is bounded by what was
-// sent. The figures stand in DESIGN.md.
+// TestWritesAreFew: the size of a request bounds how much it makes the store
+// write. DESIGN.md has the figures.
 func TestWritesAreFew(t *testing.T) {
 	t.Parallel()
 	all := append(append(soft(), merges()...), others()...)

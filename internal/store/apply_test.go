@@ -49,7 +49,6 @@ func mustProfile(tb testing.TB, s *Store, c trackway.Customer) *trackway.Profile
 	return p
 }
 
-// eventsOf returns a customer's events, each as "type time properties".
 func eventsOf(tb testing.TB, v query.Snapshot, c trackway.Customer, newestFirst bool) (texts []string) {
 	tb.Helper()
 	err := v.Events(demo, c, newestFirst, func(e *trackway.Event) bool {
@@ -69,21 +68,22 @@ func mustEvents(tb testing.TB, s *Store, c trackway.Customer) []string {
 	return eventsOf(tb, v, c, false)
 }
 
-// TestBatchReadsItsOwnWrites: a batch is the same as its commands one by one.
+// TestBatchReadsItsOwnWrites: a batch has the same effect as its commands one
+// by one.
 func TestBatchReadsItsOwnWrites(t *testing.T) {
 	t.Parallel()
 	cmds := []trackway.Command{
 		event("visit", 1, nil, cookie1),
 		event("visit", 1, nil, cookie1), // a duplicate
-		event("visit", 1, nil, cookie2), // the same, of another customer
+		event("visit", 1, nil, cookie2), // the same event of another customer
 		update(2, map[string]string{"p": "1", "q": "1"}, cookie1),
 		receivedAt(2, update(1, map[string]string{"p": "0", "r": "0"}, cookie2)),
 		event("login", 3, nil, reg1, cookie1),
 		event("login", 4, nil, reg1, cookie2), // merges
-		event("visit", 1, nil, cookie2),       // a duplicate, of an event that came by the merge
+		event("visit", 1, nil, cookie2),       // a duplicate of an event that the merge brought
 		receivedAt(5, update(1, map[string]string{"p": "old"}, reg1)),
 		event("login", 5, nil, reg2, cookie1), // takes the cookie
-		event("visit", 1, nil, cookie1),       // so this is of another customer
+		event("visit", 1, nil, cookie1),       // so this is another customer's event
 	}
 	batch, single := openTest(t), openTest(t)
 	want := make([]trackway.Result, len(cmds))
@@ -105,8 +105,8 @@ func TestBatchReadsItsOwnWrites(t *testing.T) {
 	}
 }
 
-// ranked numbers the events of results without gaps. What is one transaction
-// gives its customers' changes later numbers than its events.
+// ranked numbers the events of results without gaps. Within a transaction, the
+// changes of customers have higher numbers than its events.
 func ranked(results []trackway.Result) []trackway.Result {
 	n := uint64(0)
 	for i := range results {
@@ -127,7 +127,8 @@ func withoutMerges(events []string) (kept []string) {
 	return kept
 }
 
-// TestMergeEvent: it holds what both had before the command.
+// TestMergeEvent: the merge event holds what both customers had before the
+// command.
 func TestMergeEvent(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -139,7 +140,8 @@ func TestMergeEvent(t *testing.T) {
 	}
 }
 
-// TestLongTimeline: one that is too long to move stays; readers, duplicates, erasures and further merges find it.
+// TestLongTimeline: a timeline that is too long to move stays. Readers,
+// duplicates, erasures and further merges find it.
 func TestLongTimeline(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -151,7 +153,8 @@ func TestLongTimeline(t *testing.T) {
 		cmds[i] = event("e", trackway.Micros(10+i), map[string]string{"email": strconv.Itoa(i)}, cookie2)
 	}
 	mustApply(t, s, cmds...)
-	mustApply(t, s, event("e", 10, map[string]string{"email": "0"}, cookie1)) // the same event on both
+	// The same event is on both timelines.
+	mustApply(t, s, event("e", 10, map[string]string{"email": "0"}, cookie1))
 	for _, ids := range [][]trackway.Identifier{{cookie2, cookie1}, {cookie1, reg1}} {
 		mustApply(t, s, update(5000, nil, ids...))
 		mustBeConsistent(t, s)
@@ -178,8 +181,9 @@ func TestLongTimeline(t *testing.T) {
 	}
 }
 
-// TestOrderOfEqualEvents: two customers had the same event at the same time, and one of the timelines stayed. Read backwards,
-// events come in the opposite order nevertheless, so that pages fit together.
+// TestOrderOfEqualEvents: two customers had the same event at the same time,
+// and one of the timelines stayed. Reading backwards still exactly reverses the
+// order, so that pages fit together.
 func TestOrderOfEqualEvents(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -217,7 +221,9 @@ func (s *Store) mustRead(tb testing.TB) *contents {
 	return c
 }
 
-// TestProperties: an older update leaves alone what is newer, property by property; the later of two equally old ones wins.
+// TestProperties: an older update does not overwrite newer properties. Each
+// property is compared on its own, and the later of two equally old updates
+// wins.
 func TestProperties(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -242,8 +248,8 @@ func numbered(from, to int) map[string]string {
 	return m
 }
 
-// TestMaxProperties: new ones beyond the share are refused by name, known ones are still updated; a merge keeps all; an
-// erasure makes room.
+// TestMaxProperties: new properties beyond the limit are refused by name, known
+// ones are still updated. A merge keeps all of them, and an erasure makes room.
 func TestMaxProperties(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -277,8 +283,9 @@ func TestMaxProperties(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestEraseAfterMerge: whoever asks for an erasure has looked the customer up before, and a merge may have come between. The
-// data is gone all the same, of all who were merged.
+// TestEraseAfterMerge: a merge may happen between the look-up of a customer and
+// the request to erase it. The data of all merged customers is erased
+// nevertheless.
 func TestEraseAfterMerge(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -315,7 +322,8 @@ func TestEraseAfterMerge(t *testing.T) {
 	}
 }
 
-// TestCollision: another event has taken the place of an event's hash. Both are stored, and both are recognized.
+// TestCollision: another event occupies the place that an event's hash gives
+// it. Both are stored and recognized.
 func TestCollision(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -328,7 +336,7 @@ func TestCollision(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.cache.Empty() // it does not know of what was put behind its back
+	s.cache.Empty() // it does not know the entry that the test has written to the database
 	if r := mustApply(t, s, wanted, wanted); r[0].Seq != 3 || r[0].Duplicate || !r[1].Duplicate {
 		t.Errorf("got %+v", r)
 	}
@@ -340,7 +348,8 @@ func TestCollision(t *testing.T) {
 	}
 }
 
-// TestZeroBytes: identifiers may hold any bytes, and none is taken for another.
+// TestZeroBytes: identifiers may contain any bytes, and none is mistaken for
+// another.
 func TestZeroBytes(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -362,7 +371,8 @@ func TestZeroBytes(t *testing.T) {
 	}
 }
 
-// TestFailureLeavesNoTrace: a batch that fails half-way, be it on a damaged record or by a panic, has never been.
+// TestFailureLeavesNoTrace: a batch that fails half-way, because of a damaged
+// record or a panic, has no effect.
 func TestFailureLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	fail := map[string]func(*Store, []trackway.Command){
@@ -390,7 +400,8 @@ func TestFailureLeavesNoTrace(t *testing.T) {
 					t.Error("no panic")
 				}
 			}()
-			_ = s.Apply(cmds, make([]trackway.Result, len(cmds)-1)) // too short: a bug of the caller's
+			// The slice of results is too short, which is a bug of the caller.
+			_ = s.Apply(cmds, make([]trackway.Result, len(cmds)-1))
 		},
 	}
 	for name, fail := range fail {
@@ -416,7 +427,8 @@ func TestFailureLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// TestRequestsMemory: what a command was decoded from is the caller's again once Apply has returned.
+// TestRequestsMemory: once Apply has returned, the caller may reuse the memory
+// from which it decoded a command.
 func TestRequestsMemory(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -428,7 +440,7 @@ func TestRequestsMemory(t *testing.T) {
 		Properties: []trackway.Property{{Name: part(18, 20), Value: body[24:25]}},
 	})
 	clear(body)
-	mustApply(t, s, update(2, nil, cookie2, reg1)) // writes the customer's record anew
+	mustApply(t, s, update(2, nil, cookie2, reg1)) // rewrites the customer's record
 	mustBeConsistent(t, s)
 	body = []byte("registered r1 visit")
 	mustApply(t, s, trackway.Command{
@@ -441,14 +453,14 @@ func TestRequestsMemory(t *testing.T) {
 		}
 	}
 	clear(body)
-	mustBeConsistent(t, s) // also what was counted
+	mustBeConsistent(t, s) // including the counts
 	want := []trackway.Identifier{reg1, cookie2, cookie1}
 	if diff := gocmp.Diff(want, mustProfile(t, s, mustFind(t, s, cookie1)).IDs); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// TestSnapshot: it stays as it was, and what it gave out outlives it.
+// TestSnapshot: a snapshot does not change, and its results outlive it.
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -481,7 +493,8 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
-// TestNumbers: projects, customers and changes are numbered without gaps, over all projects and across a new start.
+// TestNumbers: projects, customers and changes are numbered without gaps, over
+// all projects and across a restart.
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

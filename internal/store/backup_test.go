@@ -36,7 +36,7 @@ func mustBackup(tb testing.TB, s *Store, keep int) Backup {
 	return b
 }
 
-// restored opens what the newest backup on fs restores to, in a directory of its own.
+// restored restores the newest backup on fs to a new directory, and opens it.
 func restored(tb testing.TB, fs *vfs.MemFS, from string) *Store {
 	tb.Helper()
 	dir := fmt.Sprintf("restored-%d", rand.Uint64())
@@ -52,7 +52,7 @@ func restored(tb testing.TB, fs *vfs.MemFS, from string) *Store {
 	return s
 }
 
-// dump is all keys and values.
+// dump returns all keys and values.
 func dump(tb testing.TB, s *Store) map[string]string {
 	tb.Helper()
 	it, err := s.db.NewIter(nil)
@@ -69,7 +69,7 @@ func dump(tb testing.TB, s *Store) map[string]string {
 	return all
 }
 
-// load applies n requests of the crash test's kinds.
+// load applies n requests of the kinds that the crash test uses.
 func load(tb testing.TB, s *Store, from, n int) {
 	tb.Helper()
 	for i := range n {
@@ -78,7 +78,8 @@ func load(tb testing.TB, s *Store, from, n int) {
 			tb.Fatal(err)
 		}
 	}
-	if err := errors.Join(s.counts.Save(), s.Sync()); err != nil { // so that nothing changes by itself
+	// Save and sync, so that nothing changes in the background.
+	if err := errors.Join(s.counts.Save(), s.Sync()); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -101,7 +102,8 @@ func TestBackup(t *testing.T) {
 	second := mustBackup(t, s, 3)
 	load(t, s, 301, 10)
 	third := mustBackup(t, s, 3)
-	if third.Kept <= third.Linked || third.Kept > second.Kept+second.Linked { // a compaction may come between
+	// A compaction may happen in between.
+	if third.Kept <= third.Linked || third.Kept > second.Kept+second.Linked {
 		t.Errorf("the third is %+v after %+v: want its tables, which are in the second, to be shared with that", third, second)
 	}
 	if !third.At.After(second.At) || !second.At.After(first.At) {
@@ -127,7 +129,8 @@ func TestBackup(t *testing.T) {
 	}
 }
 
-// TestBackupOnDisk does it on the operating system's files: a restored store is independent of the backup and of the store.
+// TestBackupOnDisk uses the operating system's files: a restored store is
+// independent of the backup and of the original.
 func TestBackupOnDisk(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -170,8 +173,8 @@ func TestBackupOnDisk(t *testing.T) {
 	}
 }
 
-// TestBackupUnderLoad promises: what is restored is the store as it was at one moment, and all is in it that was acknowledged
-// before the backup began.
+// TestBackupUnderLoad: a restored store is the original at one moment, and
+// contains everything acknowledged before the backup began.
 func TestBackupUnderLoad(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -225,13 +228,14 @@ func TestBackupUnderLoad(t *testing.T) {
 	writers.Wait()
 }
 
-// TestBackupPowerCut cuts the power at each step of a second backup: what was there before can be restored, and if the new
-// generation has its name, that can be, too. The next backup goes on from whatever was left.
+// TestBackupPowerCut cuts the power at each step of a second backup. The first
+// backup can still be restored. If the new generation has its name, it can be
+// restored, too. The next backup continues from the remains.
 func TestBackupPowerCut(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
 	cuts := 0
-	step := scale.Of(1, 5) // from one cut to the next
+	step := scale.Of(1, 5) // steps from one cut to the next
 	for at := 0; ; at += step {
 		mem := vfs.NewCrashableMem()
 		var clone *vfs.MemFS
@@ -320,7 +324,8 @@ func TestRestoreOverwritesNothing(t *testing.T) {
 	}
 }
 
-// TestDamagedBackup: each file that is missing, cut or changed is found, and nothing is restored.
+// TestDamagedBackup: a missing, truncated or changed file is found, and nothing
+// is restored.
 func TestDamagedBackup(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -329,7 +334,7 @@ func TestDamagedBackup(t *testing.T) {
 	if err := s.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	load(t, s, 101, 20) // in the write-ahead log
+	load(t, s, 101, 20) // these are in the write-ahead log
 	b := mustBackup(t, s, 1)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -370,7 +375,8 @@ func TestDamagedBackup(t *testing.T) {
 			}
 		}
 	}
-	// One bit in the middle of each table, in a block that only reading it all comes across.
+	// Flip one bit in the middle of each table, in a block that only a full
+	// read reaches.
 	for _, name := range names {
 		if path.Ext(name) != ".sst" {
 			continue

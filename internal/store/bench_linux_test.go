@@ -13,8 +13,8 @@ import (
 	"trackway/internal/entry"
 )
 
-// processorTime is what this thread has used: other work on the machine does not
-// count.
+// processorTime returns the processor time of this thread, which other work on
+// the machine does not affect.
 func processorTime(b *testing.B) time.Duration {
 	b.Helper()
 	var t unix.Timespec
@@ -24,10 +24,11 @@ func processorTime(b *testing.B) time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// BenchmarkLock is the processor time for which an event holds the store's lock,
-// in groups of requests as a busy server has them. A second divided by it is the
-// most events that one store takes in a second, whatever the number of
-// processors. With late=1 every other event is older than its customer's last.
+// BenchmarkLock measures the processor time for which an event holds the
+// store's lock, in groups of requests as on a busy server. A second divided by
+// it is the maximum number of events that one store accepts in a second,
+// whatever the number of processors. With late=1, every other event is older
+// than its customer's last.
 func BenchmarkLock(b *testing.B) {
 	for _, shape := range []struct{ requests, commands, late int }{{1, 1, 0}, {64, 1, 0}, {1, trackway.MaxCommands, 0}, {8, trackway.MaxCommands, 0}, {8, trackway.MaxCommands, 1}} {
 		b.Run(fmt.Sprintf("requests=%d/commands=%d/late=%d", shape.requests, shape.commands, shape.late), func(b *testing.B) {
@@ -69,8 +70,8 @@ func BenchmarkLock(b *testing.B) {
 	}
 }
 
-// BenchmarkPartitions commits batches to one store, and to two at once, each of
-// which has a lock of its own.
+// BenchmarkPartitions commits batches to one store, and to two stores at once,
+// each with its own lock.
 func BenchmarkPartitions(b *testing.B) {
 	for _, stores := range []int{1, 2} {
 		b.Run(fmt.Sprintf("stores=%d", stores), func(b *testing.B) {

@@ -15,7 +15,7 @@ import (
 	"trackway/internal/store/recent"
 )
 
-// benchEvent is an event of some 500 bytes, at a time that no other has.
+// benchEvent returns an event of about 500 bytes, with a unique time.
 func benchEvent(n int, id trackway.Identifier) trackway.Command {
 	c := event("page_visit", trackway.Micros(1_700_000_000_000_000+n), nil, id)
 	for i := range 12 {
@@ -40,7 +40,7 @@ func benchOpen(b *testing.B) *Store {
 	return s
 }
 
-// known makes a thousand customers, and returns an identifier of each.
+// known creates a thousand customers, and returns an identifier of each.
 func known(b *testing.B, s *Store) []trackway.Identifier {
 	b.Helper()
 	ids := make([]trackway.Identifier, 1000)
@@ -51,12 +51,12 @@ func known(b *testing.B, s *Store) []trackway.Identifier {
 	return ids
 }
 
-// commit does all of Apply but for the wait for the disk.
+// commit does everything that Apply does, except wait for the disk.
 func commit(s *Store, cmds []trackway.Command, results []trackway.Result) error {
 	return s.machine.Apply(s.Applied()+1, &entry.Commands{Requests: []entry.Request{{Commands: cmds, Results: results}}})
 }
 
-// mustCommit does all of Apply but for the wait for the disk.
+// mustCommit does everything that Apply does, except wait for the disk.
 func mustCommit(b *testing.B, s *Store, cmds ...trackway.Command) {
 	b.Helper()
 	results := make([]trackway.Result, len(cmds))
@@ -65,15 +65,15 @@ func mustCommit(b *testing.B, s *Store, cmds ...trackway.Command) {
 	}
 }
 
-// written returns what reports how much of the write-ahead log an operation has
-// taken since.
+// written returns a function that reports how many bytes of write-ahead log an
+// operation has taken since.
 func written(b *testing.B, s *Store) func() {
 	b.Helper()
 	before := s.db.Metrics().WAL.BytesIn
 	return func() { b.ReportMetric(float64(s.db.Metrics().WAL.BytesIn-before)/float64(b.N), "written-B/op") }
 }
 
-// BenchmarkCommit is what is done under the lock, without the disk.
+// BenchmarkCommit measures the work under the lock, without the disk.
 func BenchmarkCommit(b *testing.B) {
 	b.Run("event of a known customer", func(b *testing.B) {
 		s := benchOpen(b)
@@ -89,7 +89,8 @@ func BenchmarkCommit(b *testing.B) {
 		}
 		report()
 	})
-	b.Run("event of any hour and type", func(b *testing.B) { // the worst for the counts: each is of another hour
+	// The worst case for the counts: each event is of another hour.
+	b.Run("event of any hour and type", func(b *testing.B) {
 		s := benchOpen(b)
 		ids := known(b, s)
 		cmds, results := []trackway.Command{benchEvent(0, ids[0])}, make([]trackway.Result, 1)
@@ -151,11 +152,11 @@ func BenchmarkCommit(b *testing.B) {
 	})
 }
 
-// BenchmarkFeed is what the feed of changes adds to a transaction for each
-// customer that it changes, the insertion into memory with it. An event of a
-// known customer changes nobody.
+// BenchmarkFeed measures what the feed of changes costs a transaction for each
+// changed customer, including the insertion into memory. An event of a known
+// customer changes no customer.
 func BenchmarkFeed(b *testing.B) {
-	const some = 1000 // customers; as many changes are committed at a time
+	const some = 1000 // customers; one commit has as many changes
 	for name, isNew := range map[string]bool{"new customer": true, "known customer": false} {
 		b.Run(name, func(b *testing.B) {
 			s := benchOpen(b)
@@ -191,7 +192,8 @@ func BenchmarkFeed(b *testing.B) {
 	}
 }
 
-// BenchmarkApply is all of it: 64 clients, each waiting for the disk.
+// BenchmarkApply measures everything: 64 clients, each of which waits for the
+// disk.
 func BenchmarkApply(b *testing.B) {
 	for _, size := range []int{1, trackway.MaxCommands} {
 		b.Run(fmt.Sprintf("commands=%d", size), func(b *testing.B) {
@@ -221,7 +223,8 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// BenchmarkRead is what export-one does: one customer of many, with a hundred events, all in memory.
+// BenchmarkRead measures a read of export-one: one customer of many, with a
+// hundred events, all in memory.
 func BenchmarkRead(b *testing.B) {
 	s := benchOpen(b)
 	ids := known(b, s)
@@ -256,7 +259,7 @@ func readOne(b *testing.B, s *Store, id trackway.Identifier) (events int) {
 	return events
 }
 
-// BenchmarkMerge merges a customer of so many events into another.
+// BenchmarkMerge merges a customer with a given number of events into another.
 func BenchmarkMerge(b *testing.B) {
 	for _, events := range []int{1, 100, maxMoved} {
 		b.Run(fmt.Sprintf("events=%d", events), func(b *testing.B) {
@@ -279,8 +282,9 @@ func BenchmarkMerge(b *testing.B) {
 	}
 }
 
-// BenchmarkCleanUp erases one customer of many and has the files lose what was erased. A store of 100 000 customers and 300 000
-// events is made first.
+// BenchmarkCleanUp erases one customer of many, and removes what was erased
+// from the files. It first creates a store of 100 000 customers and 300 000
+// events.
 func BenchmarkCleanUp(b *testing.B) {
 	s := benchOpen(b)
 	const customers, each = 100_000, 3

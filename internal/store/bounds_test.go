@@ -9,8 +9,9 @@ import (
 	"trackway/internal/entry"
 )
 
-// TestLongMergesLetOthersIn: the commands of one request are one batch, but for merges that move many events: then others get the
-// lock in between, and all of the request is carried out all the same.
+// TestLongMergesLetOthersIn: the commands of a request are one batch, unless
+// they contain merges that move many events. In that case others get the lock
+// in between, and the whole request is still carried out.
 func TestLongMergesLetOthersIn(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -28,7 +29,8 @@ func TestLongMergesLetOthersIn(t *testing.T) {
 	}
 	results := make([]trackway.Result, len(merges))
 	e := entry.Commands{Requests: []entry.Request{{Commands: merges, Results: results}}}
-	if err := s.machine.Apply(s.Applied()+1, &e); err != nil || e.Requests[0].Done != 2 { // the second takes it over maxMoved
+	// The second command exceeds maxMoved.
+	if err := s.machine.Apply(s.Applied()+1, &e); err != nil || e.Requests[0].Done != 2 {
 		t.Fatalf("carried out %d commands, %v, want 2", e.Requests[0].Done, err)
 	}
 	mustBeConsistent(t, s)
@@ -36,12 +38,15 @@ func TestLongMergesLetOthersIn(t *testing.T) {
 		t.Errorf("got %v, want one customer", r)
 	}
 	mustBeConsistent(t, s)
-	if got, want := len(mustEvents(t, s, mustFind(t, s, reg1))), visits*each+1+visits; got != want { // with a merge each
+	// Each visitor also brings a merge event.
+	if got, want := len(mustEvents(t, s, mustFind(t, s, reg1))), visits*each+1+visits; got != want {
 		t.Errorf("%d events, want %d", got, want)
 	}
 }
 
-// TestNamingManyLetsOthersIn: a client's event of the type of merges may name some thousands of identifiers, each of which is noted.
+// TestNamingManyLetsOthersIn: a client can send an event of the type of merges
+// that names thousands of identifiers, and the store notes each of them. Others
+// get the lock in between.
 func TestNamingManyLetsOthersIn(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -52,7 +57,8 @@ func TestNamingManyLetsOthersIn(t *testing.T) {
 	named := map[string]string{"absorbed_ids": string(canonjson.AppendIDs(nil, ids))}
 	cmds := []trackway.Command{event(trackway.MergeType, 1, named, reg1), event(trackway.MergeType, 2, named, reg1), event(trackway.MergeType, 3, named, reg1)}
 	e := entry.Commands{Requests: []entry.Request{{Commands: cmds, Results: make([]trackway.Result, len(cmds))}}}
-	if err := s.machine.Apply(s.Applied()+1, &e); err != nil || e.Requests[0].Done != 2 { // the second takes it over maxMoved
+	// The second command exceeds maxMoved.
+	if err := s.machine.Apply(s.Applied()+1, &e); err != nil || e.Requests[0].Done != 2 {
 		t.Fatalf("carried out %d commands, %v, want 2", e.Requests[0].Done, err)
 	}
 	if r := mustApply(t, s, cmds...); !r[0].Duplicate || !r[1].Duplicate || r[2].Seq == 0 {

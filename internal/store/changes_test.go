@@ -22,7 +22,7 @@ import (
 	"trackway/internal/store/recent"
 )
 
-// text is what a test expects of a change.
+// text returns a change in the form in which tests state it.
 func text(c *change.Change) string {
 	switch c.Kind {
 	case change.Stored:
@@ -37,7 +37,6 @@ func text(c *change.Change) string {
 	}[c.Kind], c.Customer)
 }
 
-// changesOf lists the changes after a number.
 func changesOf(t *testing.T, s *Store, after uint64) (list []string) {
 	t.Helper()
 	for some, err := range s.Changes(after, change.NoCursor) {
@@ -51,7 +50,7 @@ func changesOf(t *testing.T, s *Store, after uint64) (list []string) {
 	return list
 }
 
-// newestOf lists the events up to a number, the newest first.
+// newestOf lists the events up to a number, newest first.
 func newestOf(t *testing.T, s *Store, through uint64) (list []string) {
 	t.Helper()
 	if err := s.Back(through, func(e *trackway.Event) bool {
@@ -63,10 +62,10 @@ func newestOf(t *testing.T, s *Store, through uint64) (list []string) {
 	return list
 }
 
-// TestFollowIsDurable promises that those who follow are shown nothing that is
-// not on the disk: the barrier is held, and meanwhile the event, which other
-// commands see already, is not shown, and nobody is woken. Nor is another one
-// that comes when the disk has the first, and waits for a barrier of its own.
+// TestFollowIsDurable: followers see nothing that is not on the disk. While the
+// barrier is held, other commands see the event, but followers do not, and
+// nobody is woken. The same is true of another event that comes when the first
+// is on the disk, and waits for its own barrier.
 func TestFollowIsDurable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -120,8 +119,8 @@ func TestFollowIsDurable(t *testing.T) {
 	})
 }
 
-// TestChanges: which changes there are, in order, of each customer only the
-// latest, and that a restart changes nothing about it.
+// TestChanges: a follower sees the expected changes in order, for each customer
+// only the latest. A restart does not change this.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -172,15 +171,17 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestErasedChanges: whose events an erasure writes again is told, also after
-// another change of that customer.
+// TestErasedChanges: an erasure reports the customers whose events it rewrites,
+// even after another change of such a customer.
 func TestErasedChanges(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
 	r, c := identifierOf("registered", "r"), identifierOf("cookie", "c")
 	mustApply(t, s, update(1, nil, c), update(1, nil, r))
-	mustApply(t, s, update(2, nil, r, c))                               // the merge of customer 1 names the cookie
-	mustApply(t, s, update(3, nil, identifierOf("registered", "s"), c)) // which moves on to customer 3
+	// The merge of customer 1 names the cookie.
+	mustApply(t, s, update(2, nil, r, c))
+	// The cookie moves on to customer 3.
+	mustApply(t, s, update(3, nil, identifierOf("registered", "s"), c))
 	mustErase(t, s, 3)
 	before := s.Synced()
 	if got, want := changesOf(t, s, 4), []string{"rewritten 1", "erased 3"}; !slices.Equal(got[len(got)-2:], want) {
@@ -192,8 +193,8 @@ func TestErasedChanges(t *testing.T) {
 	}
 }
 
-// TestCursors: cursors are stored, and no event expires that the lowest has not
-// passed.
+// TestCursors: cursors are stored, and no event expires before the lowest
+// cursor has passed it.
 func TestCursors(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -262,9 +263,10 @@ func TestWho(t *testing.T) {
 	}
 }
 
-// TestUpdatesDoNotRewriteTheLog: changes that come and go leave the tables of
-// the log alone, which only grows at its end. Pebble would rewrite its payloads
-// to get rid of marks of deletion, and so would a clean-up after an erasure.
+// TestUpdatesDoNotRewriteTheLog: transient changes do not touch the tables of
+// the log, which only grows at its end. Otherwise Pebble would rewrite the
+// payloads of the log to drop deletion marks, and so would a clean-up after an
+// erasure.
 func TestUpdatesDoNotRewriteTheLog(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -303,8 +305,8 @@ func TestUpdatesDoNotRewriteTheLog(t *testing.T) {
 	}
 }
 
-// TestLostChanges: what cannot be read in the midst of the changes is told as
-// lost, by its number, and the rest is there.
+// TestLostChanges: unreadable changes are reported as lost, by their numbers,
+// and the rest is complete.
 func TestLostChanges(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -331,8 +333,8 @@ func TestLostChanges(t *testing.T) {
 			t.Errorf("%q is read as %+v", record, c)
 		}
 	}
-	// A customer whose latest change cannot be read is not refused anything. Who
-	// follows is told as much as the change before can have said.
+	// A customer whose latest change is unreadable is not refused anything. A
+	// follower learns as much as the previous change can have contained.
 	if err := s.db.Set(format.Key(nil).Latest(demo, 2), []byte{0xff}, pebble.Sync); err != nil {
 		t.Fatal(err)
 	}

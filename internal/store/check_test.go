@@ -26,8 +26,8 @@ import (
 
 const demo = uint32(1) // the project of most tests
 
-// smallCache is how many bytes the cache of identities has: so few that it
-// forgets all the time.
+// smallCache is a size, in bytes, of the cache of identities that makes it
+// forget constantly.
 const smallCache = 6
 
 func mustOpen(tb testing.TB, fs vfs.FS) *Store {
@@ -41,7 +41,7 @@ func mustOpen(tb testing.TB, fs vfs.FS) *Store {
 	return s
 }
 
-// openTest opens a store in memory that lives as long as the test.
+// openTest opens a store in memory, and closes it at the end of the test.
 func openTest(tb testing.TB) *Store {
 	tb.Helper()
 	s := mustOpen(tb, vfs.NewMem())
@@ -53,7 +53,7 @@ func openTest(tb testing.TB) *Store {
 	return s
 }
 
-// contents is all that a store holds, table by table.
+// contents is everything that a store holds, table by table.
 type contents struct {
 	format    string
 	projects  map[string]uint32
@@ -65,7 +65,7 @@ type contents struct {
 	props     map[trackway.Customer]int
 	kept      map[[2]trackway.Customer]bool // survivor and absorbed customer whose timeline stayed
 	usage     query.Usage
-	nextSeq   uint64 // as it was noted when the last event was removed; 0: it was not
+	nextSeq   uint64 // as noted when the last event was removed; 0: not noted
 	counts    map[string]string
 	types     map[uint32]map[string]uint32 // by project
 	counted   uint64
@@ -79,7 +79,7 @@ type timelineEntry struct {
 	tail     uint64
 }
 
-// readAll reads every key by what docs/format.md says.
+// readAll reads every key as docs/format.md describes it.
 func readAll(from pebble.Reader) (*contents, error) {
 	c := &contents{
 		projects: make(map[string]uint32), holders: make(map[trackway.Customer]*identity.Holder),
@@ -174,7 +174,7 @@ func (c *contents) read(key, value []byte) (err error) {
 		}
 		c.types[project][string(key[5:])] = binary.BigEndian.Uint32(value)
 	default:
-		if key[0] >= format.ScratchKeys { // of a clean-up that was cut off
+		if key[0] >= format.ScratchKeys { // of an interrupted clean-up
 			return nil
 		}
 		return fmt.Errorf("there is no table %q", key[0])
@@ -182,7 +182,8 @@ func (c *contents) read(key, value []byte) (err error) {
 	return err
 }
 
-// mustBeConsistent fails the test where the tables of a store contradict each other, or the cache contradicts them.
+// mustBeConsistent fails the test if the tables of a store contradict each
+// other or the cache.
 func mustBeConsistent(tb interface {
 	Helper()
 	Fatal(args ...any)
@@ -202,7 +203,7 @@ func mustBeConsistent(tb interface {
 	}
 }
 
-// checkLog: each event has one entry in a timeline of its customer, and there is no other.
+// checkLog: each event has exactly one entry, on a timeline of its customer.
 func (c *contents) checkLog(s *Store) string {
 	for seq, entries := range c.timeline {
 		if e, ok := c.events[seq]; !ok || len(entries) != 1 {
@@ -230,8 +231,8 @@ func (c *contents) checkLog(s *Store) string {
 	return ""
 }
 
-// checkChanges: each customer has one change, which is known as its latest; and
-// the one of each project that tells of expired events counts all of them.
+// checkChanges: each customer has one change, which is known as its latest. The
+// change of each project that reports expired events counts all of them.
 func (c *contents) checkChanges() string {
 	about := make(map[trackway.Customer]int)
 	var expired uint64
@@ -258,7 +259,7 @@ func (c *contents) checkChanges() string {
 	return ""
 }
 
-// fits tells whether an entry of the timeline may end so.
+// fits reports whether the timeline key of e may end with tail.
 func fits(tail uint64, e *trackway.Event) bool {
 	return tail == e.Seq || tail == timeline.ContentHash(e.Type, e.Properties)
 }
@@ -305,7 +306,7 @@ func (c *contents) checkCustomers(s *Store) string {
 	return ""
 }
 
-// survivor returns whom a customer is part of.
+// survivor returns the customer that n is part of now.
 func (c *contents) survivor(n trackway.Customer) trackway.Customer {
 	for c.holders[n] != nil && c.holders[n].MergedInto != 0 {
 		n = c.holders[n].MergedInto
@@ -313,13 +314,15 @@ func (c *contents) survivor(n trackway.Customer) trackway.Customer {
 	return n
 }
 
-// onTimeline tells whether readers find the event on that customer's timeline: the one of whom it is now, or one that stayed.
+// onTimeline reports whether readers find the event on owner's timeline: that
+// of the event's present customer, or one that stayed.
 func (c *contents) onTimeline(e *trackway.Event, owner trackway.Customer) bool {
 	now := c.survivor(e.Customer)
 	return owner == now || c.kept[[2]trackway.Customer{now, owner}]
 }
 
-// checkMerges: there is a merge event for each absorbed customer, and timelines stayed only where they may.
+// checkMerges: there is a merge event for each absorbed customer, and timelines
+// stayed only if they may.
 func (c *contents) checkMerges(s *Store) string {
 	count := make(map[trackway.Customer]int)
 	for pair := range c.kept {
@@ -342,7 +345,7 @@ func (c *contents) checkMerges(s *Store) string {
 	return ""
 }
 
-// checkUsage: what was counted as stored was stored, merges aside.
+// checkUsage: every event that was counted as stored was stored, except merges.
 func (c *contents) checkUsage() string {
 	var absorbed uint64
 	for _, h := range c.holders {
@@ -359,7 +362,6 @@ func (c *contents) checkUsage() string {
 	return ""
 }
 
-// counted names a count.
 type counted struct {
 	project uint32
 	by      query.By
@@ -367,7 +369,6 @@ type counted struct {
 	hour    query.Hour
 }
 
-// plusOne counts an event.
 func plusOne(n query.Count, seq uint64) query.Count {
 	if n.Events == 0 {
 		return query.Count{Events: 1, First: seq, Last: seq}
@@ -375,7 +376,8 @@ func plusOne(n query.Count, seq uint64) query.Count {
 	return query.Count{Events: n.Events + 1, First: min(n.First, seq), Last: max(n.Last, seq)}
 }
 
-// checkCounts: what was written and what was not are, together, what the log holds, by type and hour.
+// checkCounts: the written and the unwritten counts together equal those of the
+// log, by type and hour.
 func (c *contents) checkCounts(s *Store) string {
 	got, want := make(map[counted]query.Count), make(map[counted]query.Count)
 	for seq, e := range c.events {
@@ -405,13 +407,13 @@ func (c *contents) checkCounts(s *Store) string {
 			return fmt.Sprintf("counted are %v, the log holds %v", got, want)
 		}
 	}
-	if c.usage.Expired == 0 && !maps.Equal(got, want) { // what is too old stays counted
+	if c.usage.Expired == 0 && !maps.Equal(got, want) { // expired events stay counted
 		return fmt.Sprintf("counted are %v, the log holds %v", got, want)
 	}
 	return ""
 }
 
-// checkCache: what is remembered is what is stored.
+// checkCache: the cache agrees with the tables.
 func (c *contents) checkCache(s *Store) (broken string) {
 	known := 0
 	for key, customer := range c.ids {
@@ -445,8 +447,8 @@ func (c *contents) checkCache(s *Store) (broken string) {
 	return broken
 }
 
-// isPlain reports whether an identifier of a customer is one that changes
-// nothing: see [cache.Cache.Customer].
+// isPlain reports whether using an identifier of a customer changes nothing:
+// see [cache.Cache.Customer].
 func (c *contents) isPlain(key string, customer trackway.Customer) bool {
 	h, name := c.holders[customer], ""
 	for _, id := range h.IDs {
@@ -460,12 +462,12 @@ func (c *contents) isPlain(key string, customer trackway.Customer) bool {
 	return false
 }
 
-// identifierOf takes "name=value"; registered and email are hard.
+// identifierOf returns an identifier; registered and email are hard.
 func identifierOf(name, value string) trackway.Identifier {
 	return trackway.Identifier{Name: name, Value: value, Hard: name == "registered" || name == "email"}
 }
 
-// event is a command that adds an event at a time its sender chose.
+// event returns a command that adds an event at a time that its sender chose.
 func event(typ string, at trackway.Micros, properties map[string]string, ids ...trackway.Identifier) trackway.Command {
 	return trackway.Command{
 		Kind: trackway.AddEvent, Project: demo, IDs: ids, Anonymous: len(ids) == 0, Type: typ,
@@ -480,8 +482,8 @@ func update(at trackway.Micros, properties map[string]string, ids ...trackway.Id
 	}
 }
 
-// receivedAt returns a command that was received later than it holds from. A
-// property from later than a receipt is taken for one of a wrong clock.
+// receivedAt sets when a command was received, which may be after its time. A
+// property whose time is after the receipt is attributed to a wrong clock.
 func receivedAt(at trackway.Micros, c trackway.Command) trackway.Command {
 	c.Received = at
 	return c
@@ -495,7 +497,6 @@ func propertiesOf(m map[string]string) []trackway.Property {
 	return properties
 }
 
-// mustRegister registers a project and returns its number.
 func mustRegister(tb testing.TB, s *Store, token string) uint32 {
 	tb.Helper()
 	p := []trackway.Project{{Token: token}}

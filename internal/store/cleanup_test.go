@@ -27,7 +27,7 @@ import (
 	"trackway/internal/store/timeline"
 )
 
-// openPlain opens a store whose tables can be searched.
+// openPlain opens a store with uncompressed tables, which can be searched.
 func openPlain(tb testing.TB, fs vfs.FS) *Store {
 	tb.Helper()
 	s, err := Open("data", Options{FS: fs, Cache: 1 << 20, Fatal: func(err error) { panic(err) }, plain: true})
@@ -55,8 +55,9 @@ func mustCleanUp(tb testing.TB, s *Store, want int) {
 	}
 }
 
-// traces lists the files of a store that hold one of the needles, byte by byte. A table is also read record by record: keys
-// share their beginnings in it.
+// traces lists the files of a store that contain one of the needles. It
+// searches their bytes and, since the keys in a table share prefixes, also the
+// records of each table.
 func traces(tb testing.TB, fs vfs.FS, needles ...[]byte) (found []string) {
 	tb.Helper()
 	return search(tb, fs, entries, needles)
@@ -77,7 +78,8 @@ func search(tb testing.TB, fs vfs.FS, entries func(tb testing.TB, fs vfs.FS, nam
 		if err == nil {
 			text, err = content(fs, name)
 		}
-		if errors.Is(err, os.ErrNotExist) { // what has just been replaced may be in one that was not there
+		// A file may have been replaced by one that was not listed.
+		if errors.Is(err, os.ErrNotExist) {
 			return search(tb, fs, entries, needles)
 		} else if err != nil {
 			tb.Fatal(err)
@@ -94,7 +96,6 @@ func search(tb testing.TB, fs vfs.FS, entries func(tb testing.TB, fs vfs.FS, nam
 	return found
 }
 
-// content reads a file of the store.
 func content(fs vfs.FS, name string) ([]byte, error) {
 	f, err := fs.Open(fs.PathJoin("data", name))
 	if err != nil {
@@ -119,7 +120,8 @@ func keep(tb testing.TB, name string, text []byte) vfs.FS {
 	return fs
 }
 
-// entries returns all versions of all records of a table, with the marks of those that were deleted.
+// entries returns all versions of all records of a table, including deletion
+// marks.
 func entries(tb testing.TB, fs vfs.FS, name string) (all []byte) {
 	tb.Helper()
 	f, err := fs.Open(name)
@@ -151,12 +153,12 @@ func entries(tb testing.TB, fs vfs.FS, name string) (all []byte) {
 	return all
 }
 
-// secret makes texts that are nowhere else.
+// secret returns a unique text.
 func secret(name string) string { return fmt.Sprintf("%s-%016x", name, rand.Uint64()) }
 
 func quoted(s string) string { return `"` + s + `"` }
 
-// erasureStory is a store in which somebody has left traces everywhere.
+// erasureStory is a store in which Jane has left traces everywhere.
 type erasureStory struct {
 	s       *Store
 	now     trackway.Micros
@@ -183,7 +185,8 @@ func (y *erasureStory) apply(tb testing.TB, cmds ...trackway.Command) {
 	mustApply(tb, y.s, cmds...)
 }
 
-// crowd are others, before, between and behind in each table.
+// crowd adds other customers before, between and behind Jane's records in each
+// table.
 func (y *erasureStory) crowd(tb testing.TB, name string, n int) {
 	tb.Helper()
 	for i := range n {
@@ -195,13 +198,14 @@ func (y *erasureStory) crowd(tb testing.TB, name string, n int) {
 	}
 }
 
-// tell has Jane come with several devices, be merged, lose and get identifiers, and change her mind about her address.
+// tell gives Jane several devices, merges her, takes and gives her identifiers,
+// and changes her address.
 func (y *erasureStory) tell(tb testing.TB, flush func()) {
 	tb.Helper()
 	y.crowd(tb, "before", 100)
 	y.jane = y.id("registered", "jane")
 	phone, laptop, shared := y.id("cookie", "phone"), y.id("cookie", "laptop"), y.id("cookie", "shared")
-	y.apply(tb, event("visit", y.now, nil, shared)) // stays with Bob
+	y.apply(tb, event("visit", y.now, nil, shared)) // this event stays with Bob
 	for i := range 3 {
 		for _, id := range []trackway.Identifier{phone, laptop} {
 			email := map[string]string{"email": quoted(y.secret("event-email"))}
@@ -213,7 +217,8 @@ func (y *erasureStory) tell(tb testing.TB, flush func()) {
 		flush()
 	}
 	bob := identifierOf("registered", "bob")
-	y.apply(tb, update(y.now, nil, bob, shared)) // the shared device is Bob's; a merge of his says so
+	// The shared device is Bob's, and one of Bob's merges says so.
+	y.apply(tb, update(y.now, nil, bob, shared))
 	y.apply(tb, update(y.now, nil, identifierOf("cookie", "bobs")), update(y.now, nil, bob, identifierOf("cookie", "bobs")))
 	flush()
 	y.apply(tb, update(y.now, nil, y.jane, phone))
@@ -231,7 +236,7 @@ func bigEndian(n uint64) []byte {
 	return b
 }
 
-// erase erases Jane, and shows that there was something to look for.
+// erase erases Jane, after a check that the search finds her traces.
 func (y *erasureStory) erase(tb testing.TB, fs vfs.FS) {
 	tb.Helper()
 	y.now++
@@ -248,15 +253,18 @@ func (y *erasureStory) erase(tb testing.TB, fs vfs.FS) {
 	}
 }
 
-// TestCleanUp promises: after the clean-up that an erasure schedules, no identifier and no personal value of the erased
-// customer is in any byte of any file, whatever had become of them before.
+// TestCleanUp: after the clean-up that an erasure schedules, no byte of any
+// file contains an identifier or a personal value of the erased customer,
+// whatever happened to them before.
 func TestCleanUp(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		flush  bool                                      // the story is spread over tables
-		settle bool                                      // all of it is at the lowest level before the erasure
+		flush bool // the story is spread over tables
+		// All of it is at the lowest level before the erasure.
+		settle bool
 		during func(*testing.T, *Store) (release func()) // happens before the erasure
-		after  func(*testing.T, *Store)                  // happens between the erasure and the clean-up
+		// Happens between the erasure and the clean-up.
+		after func(*testing.T, *Store)
 	}{
 		"in memory":     {},
 		"in tables":     {flush: true},
@@ -270,7 +278,8 @@ func TestCleanUp(t *testing.T) {
 			after: compactAll,
 		},
 		"marks moved to the bottom": {
-			after: func(t *testing.T, s *Store) { // by the time of the clean-up there is nothing above them
+			// By the time of the clean-up there is nothing above them.
+			after: func(t *testing.T, s *Store) {
 				t.Helper()
 				compactAll(t, s)
 				compactAll(t, s)
@@ -323,7 +332,7 @@ func compactAll(t *testing.T, s *Store) {
 	}
 }
 
-// TestCleanUpWhileBusy: others write, and read, all the time.
+// TestCleanUpWhileBusy: others read and write all the time.
 func TestCleanUpWhileBusy(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -358,7 +367,8 @@ func TestCleanUpWhileBusy(t *testing.T) {
 	mustBeConsistent(t, y.s)
 }
 
-// TestCleanUpWaitsForReaders: what an open snapshot shows cannot be gone. Whoever gives up waiting finds it still scheduled.
+// TestCleanUpWaitsForReaders: the clean-up waits until snapshots that show
+// erased data are closed. If it gives up waiting, it stays scheduled.
 func TestCleanUpWaitsForReaders(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -390,7 +400,8 @@ func TestCleanUpWaitsForReaders(t *testing.T) {
 	}
 }
 
-// TestCleanUpAfterCrash: the schedule outlives a power cut, wherever in a clean-up it comes.
+// TestCleanUpAfterCrash: the schedule survives a power cut at any point of a
+// clean-up.
 func TestCleanUpAfterCrash(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
@@ -401,7 +412,7 @@ func TestCleanUpAfterCrash(t *testing.T) {
 		y.erase(t, mem)
 		clones := make(chan *vfs.MemFS, 1)
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() { // at any moment of it
+		go func() { // at any moment of the clean-up
 			for range cut * 20 {
 				_, _ = mem.List("data")
 			}
@@ -432,7 +443,8 @@ func TestCleanUpAfterCrash(t *testing.T) {
 	}
 }
 
-// TestCleanUpOfMany: erasures are cleaned up after together, a large customer among them, and one whose timeline stayed.
+// TestCleanUpOfMany: one clean-up serves several erasures, including a large
+// customer and one whose timeline stayed.
 func TestCleanUpOfMany(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -449,7 +461,8 @@ func TestCleanUpOfMany(t *testing.T) {
 	for batch := range slices.Chunk(large, 50) {
 		mustApply(t, s, batch...)
 	}
-	mustApply(t, s, update(1, nil, account), update(5000, nil, account, device)) // the device is older and survives
+	// The device is older and survives.
+	mustApply(t, s, update(1, nil, account), update(5000, nil, account, device))
 	needles = append(needles, []byte(device.Value), []byte(account.Value))
 	for i := range 50 {
 		id := identifierOf("cookie", secret("other"))
@@ -472,7 +485,8 @@ func TestCleanUpOfMany(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestDoneErasuresAreForgotten: a thousand are remembered, and all that are not done.
+// TestDoneErasuresAreForgotten: the store remembers a thousand done erasures,
+// and all that are not done.
 func TestDoneErasuresAreForgotten(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -489,13 +503,16 @@ func TestDoneErasuresAreForgotten(t *testing.T) {
 	}
 }
 
-// TestErasedIDInOtherMerges: an identifier that has moved is erased from the merges of whoever had it before.
+// TestErasedIDInOtherMerges: an identifier that has moved is erased from the
+// merges of its former holders.
 func TestErasedIDInOtherMerges(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
 	jane, bob := identifierOf("registered", "jane"), identifierOf("registered", "bob")
-	mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1)) // a merge of Bob's names cookie1
-	mustApply(t, s, update(4, nil, jane, cookie1))                                              // and it moves to Jane
+	// One of Bob's merges names cookie1.
+	mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1))
+	// The cookie moves to Jane.
+	mustApply(t, s, update(4, nil, jane, cookie1))
 	bobs := mustFind(t, s, bob)
 	if got := mustEvents(t, s, bobs); len(got) != 1 || !strings.Contains(got[0], `"c1"`) {
 		t.Fatalf("got %q", got)
@@ -508,8 +525,10 @@ func TestErasedIDInOtherMerges(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestClientsMergeEvent: an event that a client calls merge loses what looks like the identifiers of one of ours, for it may have
-// been exported and imported; it keeps what else is not personal.
+// TestClientsMergeEvent: a client's event of type merge may be an exported
+// merge of ours, imported again. So an erasure removes everything that looks
+// like identifiers from it, and keeps the other properties that are not
+// personal.
 func TestClientsMergeEvent(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -529,7 +548,8 @@ func TestClientsMergeEvent(t *testing.T) {
 	}
 }
 
-// TestCleanUpWaitsForOpenTables: a table that somebody reads stays on the disk until they are through.
+// TestCleanUpWaitsForOpenTables: a table stays on the disk until its last
+// reader is done.
 func TestCleanUpWaitsForOpenTables(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -556,15 +576,16 @@ func TestCleanUpWaitsForOpenTables(t *testing.T) {
 	}
 }
 
-// TestLostIDsAreCleanedUp: identifiers that a customer had lost before the erasure, as there were too many, are in no file after the
-// clean-up, and those that others lost are still known to have been theirs.
+// TestLostIDsAreCleanedUp: a customer that had too many identifiers lost some
+// before the erasure. After the clean-up, no file contains them. The former
+// identifiers of other customers are still known.
 func TestLostIDsAreCleanedUp(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
 	y := &erasureStory{s: openPlain(t, fs), now: 1000}
 	defer func() { _ = y.s.Close() }()
 	y.jane = y.id("registered", "jane")
-	other := y.id("cookie", "other") // is absorbed, with what it has lost
+	other := y.id("cookie", "other") // Jane absorbs it, with its lost identifiers
 	for i := range trackway.MaxSoftIDs + 2 {
 		y.apply(t, update(y.now, nil, y.jane, y.id("cookie", fmt.Sprint("cookie", i))))
 		y.apply(t, update(y.now, nil, other, y.id("cookie", fmt.Sprint("others", i))))

@@ -15,7 +15,8 @@ import (
 	"trackway/internal/store/format"
 )
 
-// together applies each command as a request of its own, all of them in one group, and returns their errors.
+// together applies each command as its own request, all of them in one group,
+// and returns their errors.
 func together(t *testing.T, s *Store, cmds ...trackway.Command) (results []trackway.Result, errs []error) {
 	t.Helper()
 	var e entry.Commands
@@ -29,7 +30,7 @@ func together(t *testing.T, s *Store, cmds ...trackway.Command) (results []track
 				t.Log("a request has panicked")
 			}
 		}()
-		_ = s.log.Append(&e) // it is what failed below
+		_ = s.log.Append(&e) // the requests below carry their errors
 	}()
 	for i := range e.Requests {
 		errs[i] = e.Requests[i].Err
@@ -37,7 +38,8 @@ func together(t *testing.T, s *Store, cmds ...trackway.Command) (results []track
 	return results, errs
 }
 
-// TestRequestsShareABarrier: those that come while others are being applied are one batch and wait for the disk once.
+// TestRequestsShareABarrier: requests that arrive while others are being
+// applied form one batch, and wait for the disk once.
 func TestRequestsShareABarrier(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -45,7 +47,9 @@ func TestRequestsShareABarrier(t *testing.T) {
 	sync := s.sync
 	s.sync = func() error { barriers.Add(1); return sync() }
 	var cmds []trackway.Command
-	for i := range 20 { // two of each: the second is a duplicate of the first, which is not committed yet
+	// Two of each: the second is a duplicate of the first, which is not
+	// committed yet.
+	for i := range 20 {
 		cmds = append(cmds, event("e", trackway.Micros(1+i/2), nil, reg1))
 	}
 	results, errs := together(t, s, cmds...)
@@ -64,7 +68,8 @@ func TestRequestsShareABarrier(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestDamageIsNotShared: a request that meets a damaged record fails, and no other that came with it.
+// TestDamageIsNotShared: a request that meets a damaged record fails, but the
+// other requests of its group succeed.
 func TestDamageIsNotShared(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -93,15 +98,17 @@ func TestDamageIsNotShared(t *testing.T) {
 	}
 }
 
-// TestPanicIsNotShared: a request that meets a bug panics in its own goroutine, with the place where it did, and no other that came
-// with it fails, nor is stored twice.
+// TestPanicIsNotShared: a request that meets a bug panics in its own goroutine,
+// and the panic reports its place. The other requests of the group do not fail,
+// and are not stored twice.
 func TestPanicIsNotShared(t *testing.T) {
 	t.Parallel()
-	for _, bug := range []int{0, 2} { // 0 applies the group
+	for _, bug := range []int{0, 2} { // request 0 applies the group
 		s := mustOpen(t, vfs.NewMem())
 		t.Cleanup(func() { _ = s.Close() }) // the panic has left an iterator open
 		mustApply(t, s, update(1, nil, reg1))
-		if err := s.db.Set(format.AppendIDKey(nil, demo, reg1), []byte{1}, pebble.NoSync); err != nil { // it should have eight bytes
+		// The value should have eight bytes.
+		if err := s.db.Set(format.AppendIDKey(nil, demo, reg1), []byte{1}, pebble.NoSync); err != nil {
 			t.Fatal(err)
 		}
 		s.cache.Empty()

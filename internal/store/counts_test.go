@@ -15,8 +15,9 @@ import (
 	"trackway/internal/store/totals"
 )
 
-// TestDamagedCountStopsNothing: a count that cannot be read is reported once; events are stored once each, shown as soon as they are
-// on the disk, and all others are counted.
+// TestDamagedCountStopsNothing: an unreadable count is reported once. Events
+// are stored once each and shown as soon as they are on the disk, and all other
+// counts go on.
 func TestDamagedCountStopsNothing(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -26,7 +27,8 @@ func TestDamagedCountStopsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.counts.Most = 1
-	row := []byte("s\x00\x00\x00\x01\x01\x00\x00\x00\x01\x00\x00\x00\x00") // type 1, hour 0, by time
+	// The row of type 1 and hour 0, by time.
+	row := []byte("s\x00\x00\x00\x01\x01\x00\x00\x00\x01\x00\x00\x00\x00")
 	if err := s.db.Set(row, []byte{0xff}, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +61,8 @@ func TestDamagedCountStopsNothing(t *testing.T) {
 	}
 }
 
-// TestDamagedUsageStopsNothing: nor does a total that cannot be read, which is left as it is.
+// TestDamagedUsageStopsNothing: an unreadable total is left as it is, and stops
+// nothing either.
 func TestDamagedUsageStopsNothing(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -88,7 +91,8 @@ func TestDamagedUsageStopsNothing(t *testing.T) {
 	}
 }
 
-// TestTypesNotByName: a type that came when there were enough is told from one that did not come.
+// TestTypesNotByName: a type that is not counted by its name differs from one
+// that has no events.
 func TestTypesNotByName(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

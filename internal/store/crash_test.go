@@ -22,11 +22,13 @@ const (
 	maxRound     = 60 // acknowledged requests from one power cut to the next
 )
 
-// TestCrash promises: what was acknowledged is there after a power cut, once, and so are the store's indexes; and what was
-// not can be sent again and is there once.
+// TestCrash: after a power cut, everything acknowledged is there once, and the
+// store's indexes are intact. Everything else can be sent again and is then
+// there once.
 //
-// Writers work in parallel. At some moment the power is cut: of what was not synced, each block of a file and each entry of a
-// directory is there afterwards with a given probability. The store is opened on what is left, and the story goes on from
+// Writers work in parallel. At some moment the power is cut: each unsynced
+// block of a file and each unsynced entry of a directory survives with a given
+// probability. The store is opened on what is left, and the test goes on from
 // there, so that a store that was cut many times is as good as a new one.
 func TestCrash(t *testing.T) {
 	t.Parallel()
@@ -44,7 +46,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// TestCrashWithoutBarrier shows that TestCrash would notice: without the barrier what was acknowledged is lost.
+// TestCrashWithoutBarrier shows that TestCrash can fail: without the barrier,
+// acknowledged requests are lost.
 func TestCrashWithoutBarrier(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -54,7 +57,8 @@ func TestCrashWithoutBarrier(t *testing.T) {
 	}
 }
 
-// cutPower writes and cuts the power, again and again. It returns what was lost, if anything was.
+// cutPower writes and cuts the power repeatedly. It returns what was lost, if
+// anything.
 func cutPower(seed uint64, cuts, percent int, prepare func(*Store)) (lost string, err error) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	fs := vfs.NewCrashableMem()
@@ -65,7 +69,8 @@ func cutPower(seed uint64, cuts, percent int, prepare func(*Store)) (lost string
 			return "", fmt.Errorf("open after cut %d: %w", cut, err)
 		}
 		s.cache = cache.New(smallCache)
-		s.counts.Most = random.IntN(200) // at times every change is written at once, at times none
+		// Sometimes every change is written at once, sometimes none.
+		s.counts.Most = random.IntN(200)
 		s.mostMoved, s.mostKept = 1+random.IntN(3), 1+random.IntN(3)
 		prepare(s)
 		if lost := l.check(s); lost != "" {
@@ -85,17 +90,17 @@ func cutPower(seed uint64, cuts, percent int, prepare func(*Store)) (lost string
 	return "", nil
 }
 
-// crashLoad is what was sent over all rounds.
+// crashLoad tracks what was sent over all rounds.
 type crashLoad struct {
 	mu      sync.Mutex
 	sent    int             // requests; each has the next number
 	unknown map[int]request // sent and not acknowledged, or after the cut
 	acked   []request
-	more    *sync.Cond // another one was acknowledged
+	more    *sync.Cond // signals another acknowledged request
 	cut     bool
 }
 
-// request is one of the four that writers send. Everything in it is named by its number.
+// request is one request of a writer. Its number names everything in it.
 type request struct {
 	n      int
 	writer int
@@ -106,10 +111,12 @@ type requestKind int
 
 const (
 	sendEvents requestKind = iota // three events in a batch, of customers that all writers share
-	sendEvent                     // one event, at times a large one
-	sendUpdate                    // the writer's customer's property "last" is n
-	sendMerge                     // an anonymous visit of two events and then, in the same batch, a name for the visitor
-	sendErase                     // a visit with an address, which is erased
+	sendEvent                     // one event, sometimes a large one
+	sendUpdate                    // sets the property "last" of the writer's customer to n
+	// An anonymous visit of two events and then, in the same batch, a name for
+	// the visitor.
+	sendMerge
+	sendErase // a visit with an address, which is erased
 	requestKinds
 )
 
@@ -117,7 +124,8 @@ func (r request) eventType(i int) string { return fmt.Sprintf("e%d.%d", r.n, i) 
 
 func (r request) at() trackway.Micros { return trackway.Micros(1000 + r.n) }
 
-// named is a customer of the writer, for twenty merges: it holds 64 cookies.
+// named returns a customer of the writer, for twenty merges: it holds 64
+// cookies.
 func (r request) named() trackway.Identifier {
 	return identifierOf("registered", fmt.Sprintf("named%d-%d", r.writer, r.n/(20*crashWriters)))
 }
@@ -130,11 +138,12 @@ func (r request) visitor() trackway.Identifier {
 	return identifierOf("cookie", "visitor"+strconv.Itoa(r.n))
 }
 
-// commands are the same however often they are asked for.
+// commands returns the same commands each time.
 func (r request) commands() []trackway.Command {
 	random := rand.New(rand.NewPCG(uint64(r.n), 1))
-	// Four groups of identifiers, each of which ends up with one customer: none is ever taken from one customer by another,
-	// after which an event that is sent again would be about somebody else.
+	// There are four groups of identifiers, each of which ends up with one
+	// customer. No customer ever takes one from another, after which an event
+	// that is sent again would be about somebody else.
 	group := strconv.Itoa(random.IntN(4))
 	shared := func() trackway.Identifier { return identifierOf("cookie", group+"-"+strconv.Itoa(random.IntN(20))) }
 	switch r.kind {
@@ -160,7 +169,6 @@ func (r request) commands() []trackway.Command {
 	}
 }
 
-// send carries a request out.
 func (r request) send(s *Store) error {
 	cmds := r.commands()
 	results := make([]trackway.Result, len(cmds))
@@ -179,8 +187,8 @@ func (r request) send(s *Store) error {
 	return nil
 }
 
-// sendAgain sends what was not acknowledged before the cut once more, but for erasures: who was erased is somebody new when
-// they come again.
+// sendAgain sends again what was not acknowledged before the cut, except
+// erasures: sending these again would create a new customer.
 func (l *crashLoad) sendAgain(s *Store) error {
 	for n, r := range l.unknown {
 		if r.kind == sendErase {
@@ -195,8 +203,9 @@ func (l *crashLoad) sendAgain(s *Store) error {
 	return nil
 }
 
-// round lets all writers send until so many requests are acknowledged, and cuts the power while they go on. What is
-// acknowledged after the cut counts as not acknowledged.
+// round lets all writers send until the store has acknowledged a number of
+// requests, and cuts the power while they continue. Requests acknowledged after
+// the cut count as unacknowledged.
 func (l *crashLoad) round(s *Store, seed uint64, until int, cut func() *vfs.MemFS) *vfs.MemFS {
 	l.more, l.cut = sync.NewCond(&l.mu), false
 	if l.unknown == nil {
@@ -210,7 +219,9 @@ func (l *crashLoad) round(s *Store, seed uint64, until int, cut func() *vfs.MemF
 	for len(l.acked) < until {
 		l.more.Wait()
 	}
-	l.cut = true // from here on nothing counts as acknowledged; the writers are still at it when the power goes
+	// From here on nothing counts as acknowledged; the writers still run when
+	// the power goes.
+	l.cut = true
 	l.mu.Unlock()
 	after := cut()
 	writers.Wait()
@@ -241,7 +252,7 @@ func (l *crashLoad) write(s *Store, w int, random *rand.Rand) {
 	}
 }
 
-// check says what is missing from the store, there twice, or inconsistent.
+// check reports what is missing from the store, duplicated or inconsistent.
 func (l *crashLoad) check(s *Store) (lost string) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -268,14 +279,14 @@ func (l *crashLoad) check(s *Store) (lost string) {
 	return ""
 }
 
-// panicker is what mustBeConsistent fails where there is no test.
+// panicker lets mustBeConsistent fail outside a test.
 type panicker struct{}
 
 func (panicker) Helper() {}
 
 func (panicker) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
 
-// lost says what of an acknowledged request is not in the store.
+// lost reports which part of an acknowledged request is not in the store.
 func (r request) lost(c *contents, events map[string]trackway.Event, db *pebble.DB) string {
 	for i, cmd := range r.commands() {
 		if e, ok := events[r.eventType(i)]; cmd.Kind == trackway.AddEvent && !ok {
@@ -307,7 +318,8 @@ func (r request) lost(c *contents, events map[string]trackway.Event, db *pebble.
 	return ""
 }
 
-// lostUpdate: later updates may have followed, but no earlier value may have come back.
+// lostUpdate: later updates may have followed, but no earlier value may have
+// come back.
 func (r request) lostUpdate(c trackway.Customer, db *pebble.DB) string {
 	value, closer, err := db.Get(format.AppendPropKey(nil, c, "last"))
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// openDamaged opens a plain store of which something is damaged, and returns what it logs. The process must not end for it.
+// openDamaged opens a damaged plain store, and returns its log. The damage must
+// not end the process.
 func openDamaged(t *testing.T, fs vfs.FS) (*Store, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
@@ -37,7 +38,7 @@ func openDamaged(t *testing.T, fs vfs.FS) (*Store, *bytes.Buffer) {
 	return s, &log
 }
 
-// uncount has all events counted again at the next opening.
+// uncount makes the next opening count all events again.
 func uncount(t *testing.T, s *Store) {
 	t.Helper()
 	for _, table := range []byte{'s', 'y'} {
@@ -50,7 +51,7 @@ func uncount(t *testing.T, s *Store) {
 	}
 }
 
-// spoil changes a byte of each file of a kind that holds a text.
+// spoil changes a byte of each file of a kind that contains a text.
 func spoil(t *testing.T, fs vfs.FS, kind, text string) (files int) {
 	t.Helper()
 	names, err := fs.List("data")
@@ -93,8 +94,10 @@ func allCounted(t *testing.T, s *Store) (events uint64) {
 	return events
 }
 
-// TestDamagedEventStopsNothing: a record of the log that cannot be read keeps nobody from opening the store, nor from the events behind it:
-// they are counted, they expire, and more are stored. It is said where it is, and counted.
+// TestDamagedEventStopsNothing: an unreadable record of the log stops neither
+// the opening of the store nor access to the events behind it. These are
+// counted, they expire, and new ones are stored. The damage is counted, and its
+// place is reported.
 func TestDamagedEventStopsNothing(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -132,7 +135,8 @@ func TestDamagedEventStopsNothing(t *testing.T) {
 	}
 }
 
-// TestDamagedBlockStopsNothing: nor does a block of a file whose checksum is wrong. Who reads what was in it gets an error.
+// TestDamagedBlockStopsNothing: a block of a file with a wrong checksum does
+// not stop the store either. Reading its contents returns an error.
 func TestDamagedBlockStopsNothing(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -190,8 +194,8 @@ func TestDamagedBlockStopsNothing(t *testing.T) {
 	}
 }
 
-// TestDamagedCustomerKeepsOnlyItself: events whose place in a timeline is not known stay, and those of others expire all the same. It is
-// looked for another time.
+// TestDamagedCustomerKeepsOnlyItself: an event stays if its place on a timeline
+// is unknown, but other events expire. A later run looks for the place again.
 func TestDamagedCustomerKeepsOnlyItself(t *testing.T) {
 	t.Parallel()
 	for name, prefix := range map[string][]byte{
@@ -220,7 +224,8 @@ func TestDamagedCustomerKeepsOnlyItself(t *testing.T) {
 	}
 }
 
-// TestDamagedErasureIsDone: an erasure whose record cannot be read is done all the same, wherever its traces are.
+// TestDamagedErasureIsDone: an erasure with an unreadable record is completed,
+// wherever its traces are.
 func TestDamagedErasureIsDone(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -252,8 +257,9 @@ func TestDamagedErasureIsDone(t *testing.T) {
 	}
 }
 
-// TestOpeningRefuses: where it is not known which numbers have been given out the store is not opened: to give one out twice would
-// put new data over old. What is wrong is said, and nothing is changed.
+// TestOpeningRefuses: the store does not open if it cannot tell which numbers
+// it has given out: giving one out twice would overwrite old data. The error
+// says what is wrong, and nothing is changed.
 func TestOpeningRefuses(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string]string{
@@ -277,8 +283,9 @@ func TestOpeningRefuses(t *testing.T) {
 	}
 }
 
-// TestDamagedWriteAheadLog: where what was acknowledged last is damaged in its midst the store is not opened as if it ended there. Only what
-// a power cut tears off, at the end, was not acknowledged.
+// TestDamagedWriteAheadLog: if there is damage in the midst of the last
+// acknowledged data, the store does not open as if the log ended there. Only
+// what a power cut tears off at the end was not acknowledged.
 func TestDamagedWriteAheadLog(t *testing.T) {
 	t.Parallel()
 	mem := vfs.NewCrashableMem()

@@ -15,7 +15,8 @@ import (
 	"trackway"
 )
 
-// failing is a disk on which an operation on tables fails while an error is set.
+// failing is a disk on which an operation on tables fails while an error is
+// set.
 type failing struct{ err atomic.Pointer[error] }
 
 func (f *failing) on(kinds ...errorfs.OpKind) vfs.FS {
@@ -31,8 +32,9 @@ func (f *failing) on(kinds ...errorfs.OpKind) vfs.FS {
 
 func (f *failing) fail(err error) { f.err.Store(&err) }
 
-// TestFullDisk: while tables find no room the store says so, and goes on acknowledging what the write-ahead log takes.
-// Once there is room again it is as if nothing had been.
+// TestFullDisk: while the disk has no room for tables, the store reports it,
+// and still acknowledges what the write-ahead log accepts. Once there is room,
+// the store recovers fully.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	var f failing
@@ -66,7 +68,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestMetricsOfStalledStore: whoever looks at the metrics does not wait for those who write, who may wait for the disk.
+// TestMetricsOfStalledStore: reading the metrics does not wait for writers,
+// which may wait for the disk.
 func TestMetricsOfStalledStore(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
@@ -82,7 +85,8 @@ func TestMetricsOfStalledStore(t *testing.T) {
 	}
 }
 
-// TestFailedSyncOfTable: the process ends also where the sync fails of what was written by a flush: the disk loses writes.
+// TestFailedSyncOfTable: a failed sync during a flush also ends the process,
+// because the disk loses writes.
 func TestFailedSyncOfTable(t *testing.T) {
 	t.Parallel()
 	var f failing
@@ -92,7 +96,7 @@ func TestFailedSyncOfTable(t *testing.T) {
 		case told <- err:
 		default:
 		}
-		f.err.Store(nil) // a process would end; the test lets it go on, to be closed
+		f.err.Store(nil) // a process would end; the test continues, so that it can close the store
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -17,15 +17,15 @@ import (
 )
 
 // TestMemoryOfKeys: a store that remembers the last keys of its customers finds
-// the same duplicates as one that has to look each time: in whatever order
-// events come, and also if timelines were merged, moved, rewritten or expired.
+// the same duplicates as one that always looks them up, in whatever order
+// events come, and even if timelines were merged, moved, rewritten or expired.
 func TestMemoryOfKeys(t *testing.T) {
 	t.Parallel()
 	var found, fresh int
 	for range 6 {
 		seed := rand.Uint64()
 		remembers, looks := openTest(t), openTest(t)
-		remembers.cache = cache.New(4 << 10) // its filters take 128 keys each
+		remembers.cache = cache.New(4 << 10) // each filter holds 128 keys
 		for _, s := range []*Store{remembers, looks} {
 			s.mostMoved, s.mostKept = fewMoved, fewKept
 			mustRegister(t, s, "demo")
@@ -60,7 +60,7 @@ func TestMemoryOfKeys(t *testing.T) {
 	}
 }
 
-// drawStep draws something to do to a store. It returns what became of it.
+// drawStep draws a step to apply to a store. The step returns its outcome.
 func drawStep(random *rand.Rand, now trackway.Micros) func(*testing.T, *Store) any {
 	ids := []trackway.Identifier{identifierOf("cookie", strconv.Itoa(random.IntN(5)))}
 	switch n := random.IntN(100); {
@@ -98,9 +98,9 @@ func drawStep(random *rand.Rand, now trackway.Micros) func(*testing.T, *Store) a
 	}
 }
 
-// TestCacheIsAnswered: an event of a customer who came lately costs no look-up
-// at all, although others of the same second come in between: nothing of the
-// database is read.
+// TestCacheIsAnswered: an event of a recent customer needs no look-up, and
+// reads nothing from the database, even if other events of the same second come
+// in between.
 func TestCacheIsAnswered(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -122,13 +122,13 @@ func TestCacheIsAnswered(t *testing.T) {
 	}
 }
 
-// unreadable is a database of which nothing may be read.
+// unreadable is a database that must not be read.
 type unreadable struct{ pebble.Reader }
 
 func (unreadable) Get([]byte) ([]byte, io.Closer, error) { panic("look-up") }
 
 // TestForgetsWhatFailed: a transaction that is not committed leaves nothing in
-// the cache, neither who is a customer now nor which events there are.
+// the cache: neither customers nor events.
 func TestForgetsWhatFailed(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

@@ -18,8 +18,8 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// TestEraseLetsOthersIn: an erasure of many events is committed in many steps, each visible by itself, and not in one hold of the
-// lock.
+// TestEraseLetsOthersIn: an erasure of many events commits many steps, each
+// visible by itself. It releases the lock in between.
 func TestEraseLetsOthersIn(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -42,14 +42,15 @@ func TestEraseLetsOthersIn(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestEraseWhileBusy: events and merges that come while a customer is erased are erased with it, up to the moment at which nobody
-// can name the customer any more.
+// TestEraseWhileBusy: events and merges that arrive during an erasure are
+// erased, too, until the moment at which nobody can name the customer any more.
 func TestEraseWhileBusy(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
 	email := map[string]string{"email": `"x"`}
 	for i := range 20 {
-		mustApply(t, s, event("e", trackway.Micros(i), email, identifierOf("cookie", fmt.Sprint("old", i)))) // to be absorbed
+		// Later merges absorb these customers.
+		mustApply(t, s, event("e", trackway.Micros(i), email, identifierOf("cookie", fmt.Sprint("old", i))))
 	}
 	c := mustApply(t, s, event("e", 0, email, reg1))[0].Customer
 	var cmds []trackway.Command
@@ -92,7 +93,7 @@ func TestEraseWhileBusy(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// whoIs returns who a customer is now.
+// whoIs returns the present customer that c is part of.
 func (s *Store) whoIs(tb testing.TB, c trackway.Customer) trackway.Customer {
 	tb.Helper()
 	h, err := reading.Survivor(s.db, demo, c)
@@ -102,8 +103,10 @@ func (s *Store) whoIs(tb testing.TB, c trackway.Customer) trackway.Customer {
 	return h.Customer
 }
 
-// TestImportedMerges: merges of another server, which came here as events of clients, lose the identifiers of whoever is erased:
-// those of the customer itself all, and those of others the ones that are the erased customer's.
+// TestImportedMerges: merges of another server, imported as events of clients,
+// lose the identifiers of an erased customer. Merges of the customer itself
+// lose all identifiers, and those of other customers lose the erased
+// customer's.
 func TestImportedMerges(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -128,8 +131,10 @@ func TestImportedMerges(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestEraseUnderLoad: what a customer has is gone through once, however much others write meanwhile: what comes while the erasure waits
-// for the lock is no reason to begin anew, and what one group of requests brings is none to wait for the lock again.
+// TestEraseUnderLoad: an erasure goes through a customer's data once, however
+// much others write meanwhile. It does not start over because of data that
+// arrives while it waits for the lock, and it does not wait for the lock again
+// because of one group of requests.
 func TestEraseUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -163,9 +168,9 @@ func TestEraseUnderLoad(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestEraseTellsWhatWent: an erasure returns the identifiers that went with it,
-// those among them that came while it ran, also by a merge, and who the
-// customer was then. They are those of which nothing is left.
+// TestEraseTellsWhatWent: an erasure returns the identifiers that it removed,
+// including those that arrived while it ran, also by a merge, and who the
+// customer was then. Nothing is left of these identifiers.
 func TestEraseTellsWhatWent(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -194,9 +199,9 @@ func TestEraseTellsWhatWent(t *testing.T) {
 }
 
 // TestEraseForgetsFormerHoldersInSteps: an identifier can have had any number
-// of holders. They are forgotten a few at a time, before the end; where the
-// process ends in between, the clean-up is scheduled already, and the erasure
-// can be asked for again.
+// of holders. The erasure forgets them a few at a time, before its end. If the
+// process ends in between, the clean-up is already scheduled, and the erasure
+// can be requested again.
 func TestEraseForgetsFormerHoldersInSteps(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewCrashableMem()
@@ -237,9 +242,9 @@ func TestEraseForgetsFormerHoldersInSteps(t *testing.T) {
 	}
 }
 
-// TestCutOffErasureForgetsNoMore: an erasure that was cut off between these
-// steps, and is never asked for again, leaves a customer that goes on. Its
-// clean-up does not forget what that customer has lost since.
+// TestCutOffErasureForgetsNoMore: if an erasure is cut off between these steps
+// and never requested again, its customer lives on. The clean-up of that
+// erasure does not forget what the customer has lost since.
 func TestCutOffErasureForgetsNoMore(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -265,7 +270,6 @@ func TestCutOffErasureForgetsNoMore(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// mustReadTable returns the keys of a table.
 func (s *Store) mustReadTable(tb testing.TB, table byte) map[string]bool {
 	tb.Helper()
 	keys := make(map[string]bool)
@@ -275,8 +279,8 @@ func (s *Store) mustReadTable(tb testing.TB, table byte) map[string]bool {
 	return keys
 }
 
-// TestEraseEndsUnderLoad: an erasure ends however many groups of requests wait
-// for the lock all the time, and long before these do.
+// TestEraseEndsUnderLoad: an erasure ends even if many groups of requests
+// constantly wait for the lock, and long before the writers do.
 func TestEraseEndsUnderLoad(t *testing.T) {
 	t.Parallel()
 	const writers, enough = 32, 400 // groups, after which writers give up
@@ -287,7 +291,7 @@ func TestEraseEndsUnderLoad(t *testing.T) {
 	busy, erased := make(chan struct{}), make(chan struct{})
 	for w := range writers {
 		wg.Go(func() {
-			cmds := make([]trackway.Command, 1000) // a group by itself
+			cmds := make([]trackway.Command, 1000) // fills a group by itself
 			for i := range cmds {
 				cmds[i] = event("e", trackway.Micros(i), nil, identifierOf("cookie", strconv.Itoa(w)))
 			}

@@ -21,7 +21,7 @@ import (
 	"trackway/internal/store/totals"
 )
 
-// allBefore is a bound for all events.
+// allBefore removes all events before at, whatever their project and type.
 func allBefore(at trackway.Micros) func(uint32, string) trackway.Micros {
 	return func(uint32, string) trackway.Micros { return at }
 }
@@ -78,7 +78,8 @@ func TestExpire(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestExpiredNumbersAreNotUsedAgain: also where the last event of the log was removed, before a restart.
+// TestExpiredNumbersAreNotUsedAgain: this is true even if the last event of the
+// log was removed before a restart.
 func TestExpiredNumbersAreNotUsedAgain(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -107,7 +108,8 @@ func TestExpiredNumbersAreNotUsedAgain(t *testing.T) {
 	}
 }
 
-// TestExpireLongTimeline: events of a timeline that stayed, and of one that moved, and more of them than are removed at once.
+// TestExpireLongTimeline: expiry reaches events of a timeline that stayed, and
+// of one that moved, even if there are more than one step removes.
 func TestExpireLongTimeline(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -143,7 +145,7 @@ func TestExpireLongTimeline(t *testing.T) {
 	}
 }
 
-// logBytes is the size of the log's tables.
+// logBytes returns the size of the log's tables.
 func logBytes(t *testing.T, s *Store) (n uint64) {
 	t.Helper()
 	levels, err := s.db.SSTables(pebble.WithKeyRangeFilter([]byte{format.TableLog}, []byte{format.TableLog + 1}))
@@ -158,8 +160,8 @@ func logBytes(t *testing.T, s *Store) (n uint64) {
 	return n
 }
 
-// TestExpireCrash cuts the power while events are removed: the store is consistent, no number comes twice, and what was young
-// is all there.
+// TestExpireCrash cuts the power while events are removed. Afterwards the store
+// is consistent, no number is used twice, and all young events are there.
 func TestExpireCrash(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
@@ -218,7 +220,7 @@ func TestExpireCrash(t *testing.T) {
 	}
 }
 
-// TestExpireLetsOthersIn: how many events are removed before others are let in
+// TestExpireLetsOthersIn: the number of events removed in one hold of the lock
 // is bounded, and so are their bytes, since they are read under the lock.
 func TestExpireLetsOthersIn(t *testing.T) {
 	t.Parallel()

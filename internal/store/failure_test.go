@@ -23,9 +23,9 @@ const (
 	exitInUse  = 11
 )
 
-// TestMain is also another process: of TestInUse, which opens the directory that
-// is its argument and says how it went, and of TestFailingFiles, whose second
-// argument is a case.
+// TestMain can also run as another process. For TestInUse, it opens the
+// directory that is its argument, and reports the result. For TestFailingFiles,
+// the second argument is a case.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.NArg() == 0 {
@@ -48,7 +48,8 @@ func TestMain(m *testing.M) {
 	os.Exit(exitOpened)
 }
 
-// TestInUse promises that two processes never have one directory open, on the operating system's own files.
+// TestInUse: two processes never have one directory open, on the operating
+// system's own files.
 func TestInUse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -99,7 +100,8 @@ func TestInUseInMemory(t *testing.T) {
 	}
 }
 
-// TestUnknownFormat: a store of another version is refused, left as it is, and let go of.
+// TestUnknownFormat: a store of another version is refused, left as it is, and
+// closed.
 func TestUnknownFormat(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"0", "2", "4", "", "3 ", "30"} {
@@ -112,7 +114,7 @@ func TestUnknownFormat(t *testing.T) {
 		want := rewrite(t, fs, map[string]string{
 			"mformat": version, "ncounted": "", "s\x00\x00\x00\x01\x01\x00\x00\x00\x01\x00\x00\x00\x00": "",
 		})
-		for range 2 { // the second time shows that the first has not kept it open
+		for range 2 { // the second attempt shows that the first has closed it
 			_, err := Open("data", Options{FS: fs, Fatal: func(err error) { t.Error(err) }})
 			if err == nil || errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "trackway export") {
 				t.Errorf("version %q: got %v, want a refusal that says what to do", version, err)
@@ -124,8 +126,8 @@ func TestUnknownFormat(t *testing.T) {
 	}
 }
 
-// rewrite changes keys behind the back of a store that is closed, removing those without a value unless it is the format's, and
-// returns all keys and values that are there then.
+// rewrite changes keys of a closed store, removing those without a value unless
+// the key is the format's. It returns all keys and values afterwards.
 func rewrite(t *testing.T, fs vfs.FS, changes map[string]string) map[string]string {
 	t.Helper()
 	db, err := pebble.Open("data", pebbleOptions(Options{FS: fs, Fatal: func(err error) { t.Error(err) }}))
@@ -148,7 +150,8 @@ func rewrite(t *testing.T, fs vfs.FS, changes map[string]string) map[string]stri
 	return all
 }
 
-// TestOpenFails: what is no store is reported, not replaced.
+// TestOpenFails: Open returns an error for a path that is not a store, and does
+// not replace it.
 func TestOpenFails(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -160,8 +163,8 @@ func TestOpenFails(t *testing.T) {
 	}
 }
 
-// TestFailedSync promises: what the disk has failed to keep is not acknowledged,
-// and Fatal is told before anybody else.
+// TestFailedSync: data that the disk failed to keep is not acknowledged, and
+// Fatal is called before any request gets its error.
 func TestFailedSync(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool
@@ -201,5 +204,6 @@ func TestFailedSync(t *testing.T) {
 	if n := acknowledged.Load(); n != 1 {
 		t.Errorf("%d were acknowledged, want 1", n)
 	}
-	// The store is not closed: its log cannot be, and a process that runs into this ends.
+	// The store stays open: its log cannot be closed, and a real process would
+	// have ended.
 }

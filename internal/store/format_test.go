@@ -19,8 +19,9 @@ import (
 	"trackway/internal/store/totals"
 )
 
-// TestKeys holds every kind of key to its bytes, which docs/format.md describes. A store on somebody's disk is made of them:
-// where this test fails, the format has changed, and FormatVersion must.
+// TestKeys compares the bytes of every kind of key with docs/format.md. Stores
+// on people's disks consist of them: if this test fails, the format has
+// changed, and FormatVersion must change.
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	id := trackway.Identifier{Name: "cookie", Value: "a\x00b"}
@@ -54,7 +55,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// goldenStore makes a store that holds every kind of record.
+// goldenStore returns a store that contains every kind of record.
 func goldenStore(t *testing.T) *Store {
 	t.Helper()
 	s := openTest(t)
@@ -75,7 +76,7 @@ func goldenStore(t *testing.T) *Store {
 	return s
 }
 
-// TestRecords holds every key and record of a small store to its bytes.
+// TestRecords checks the bytes of every key and record of a small store.
 func TestRecords(t *testing.T) {
 	t.Parallel()
 	s := goldenStore(t)
@@ -83,11 +84,12 @@ func TestRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := identifierOf("registered", "r2")
-	mustApply(t, s, update(1000, nil, other, cookie1)) // takes the cookie from whom it belonged to
+	mustApply(t, s, update(1000, nil, other, cookie1)) // takes the cookie from its holder
 	if err := s.counts.Save(); err != nil {
 		t.Fatal(err)
 	}
-	// A timeline that stays takes more events than a reader would like to see; its entry is written by hand.
+	// A timeline stays only if it has more events than fit into this test, so
+	// the test writes the entry by hand.
 	if err := s.db.Set(format.AbsorbedKey(1, 2), nil, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +155,8 @@ y 000000017669736974 = 00000001
 	}
 }
 
-// TestFormatIsDescribed: every table of keys.go stands in docs/format.md, and the version is the program's.
+// TestFormatIsDescribed: docs/format.md lists every table of keys.go, and the
+// program's version.
 func TestFormatIsDescribed(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/format.md")
@@ -173,7 +176,8 @@ func TestFormatIsDescribed(t *testing.T) {
 	}
 }
 
-// TestRecordsRoundTrip: what is written is read again, and a record that is cut off is refused, not guessed at.
+// TestRecordsRoundTrip: records survive a round trip, and a truncated record is
+// refused, not guessed.
 func TestRecordsRoundTrip(t *testing.T) {
 	t.Parallel()
 	h := &identity.Holder{
@@ -201,7 +205,8 @@ func TestRecordsRoundTrip(t *testing.T) {
 	if diff := gocmp.Diff(e, decoded); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
-	for i := range len(record) - len(e.Properties) { // what is left are the properties, which reach to the end
+	// The properties are last, and reach to the end.
+	for i := range len(record) - len(e.Properties) {
 		if got, err := format.DecodeEvent(9, record[:i]); err == nil {
 			t.Errorf("an event cut off after %d bytes is read as %v", i, got)
 		}
@@ -215,7 +220,8 @@ func TestRecordsRoundTrip(t *testing.T) {
 	}
 }
 
-// FuzzRecords: no bytes make the decoders panic or take memory that is not theirs.
+// FuzzRecords: no bytes make the decoders panic or read memory outside the
+// record.
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
@@ -236,7 +242,8 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-// TestAfter: the range under a prefix holds all keys that begin with it, and no others.
+// TestAfter: the range under a prefix contains all keys that begin with it, and
+// no others.
 func TestAfter(t *testing.T) {
 	t.Parallel()
 	for prefix, want := range map[string]string{"a": "b", "a\xff": "b", "a\x00\xff\xff": "a\x01", "a\xfe": "a\xff"} {
@@ -246,7 +253,7 @@ func TestAfter(t *testing.T) {
 	}
 }
 
-// TestReopen: a store that was closed is the same when it is opened.
+// TestReopen: a store is the same after it has been closed and opened.
 func TestReopen(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()

@@ -11,8 +11,8 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// TestUpdateAfterTheClockWasAhead: properties that were written while the clock
-// was ahead do not hold out against those that come when it is right again.
+// TestUpdateAfterTheClockWasAhead: properties written while the clock was ahead
+// can be overwritten when the clock is right again.
 func TestUpdateAfterTheClockWasAhead(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -59,7 +59,7 @@ func TestExpireFromTheFuture(t *testing.T) {
 	}
 }
 
-// TestLongNamesOfMerges: what no customer can be called is not noted for an
+// TestLongNamesOfMerges: names too long for an identifier are not noted for an
 // erasure.
 func TestLongNamesOfMerges(t *testing.T) {
 	t.Parallel()

@@ -11,9 +11,10 @@ import (
 	"trackway/internal/scale"
 )
 
-// TestMergesAndErasuresRace has requests that create, merge and update the same few customers while these are erased. Whatever
-// the order was: the indexes agree, every event that was acknowledged is there once, and nobody who can still be named came
-// to be in two customers.
+// TestMergesAndErasuresRace sends requests that create, merge and update the
+// same few customers while these are erased. Whatever the order: the indexes
+// agree, every acknowledged event is there once, and no customer that can still
+// be named is split in two.
 func TestMergesAndErasuresRace(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -83,8 +84,9 @@ func idsOf(n int) (ids []trackway.Identifier) {
 	return ids
 }
 
-// TestManySoftIDs throws ten thousand cookies at one customer, alone and many at a time: it keeps the last it was seen with,
-// no other leads to it, and each of its events is there.
+// TestManySoftIDs sends ten thousand cookies to one customer, one by one and
+// many at a time. The customer keeps the last ones it was seen with, no other
+// leads to it, and all its events are there.
 func TestManySoftIDs(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

@@ -11,7 +11,8 @@ import (
 	"trackway/internal/query"
 )
 
-// longestWait asks for the store's lock again and again while do runs, as a writer would, and returns the longest time that took.
+// longestWait takes the store's lock repeatedly while do runs, as a writer
+// would, and returns the longest wait.
 func longestWait(s *Store, do func()) (longest time.Duration) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -36,7 +37,8 @@ func longestWait(s *Store, do func()) (longest time.Duration) {
 	return longest
 }
 
-// heldEvents are those of one customer in the benchmarks of how long the lock is held.
+// heldEvents is the number of events of the one customer in the benchmarks of
+// how long the lock is held.
 const heldEvents = 50_000
 
 func storeHeldEvents(b *testing.B, s *Store, id trackway.Identifier) {
@@ -51,7 +53,8 @@ func storeHeldEvents(b *testing.B, s *Store, id trackway.Identifier) {
 	}
 }
 
-// BenchmarkEraseHold tells how long a writer waits at most while a customer of 50 000 events is erased.
+// BenchmarkEraseHold measures a writer's longest wait while a customer of 50
+// 000 events is erased.
 func BenchmarkEraseHold(b *testing.B) {
 	s := benchOpen(b)
 	var longest time.Duration
@@ -70,7 +73,8 @@ func BenchmarkEraseHold(b *testing.B) {
 	b.ReportMetric(float64(longest.Microseconds())/1000, "ms-longest-wait")
 }
 
-// BenchmarkExpireHold tells how long a writer waits at most while 50 000 events are removed.
+// BenchmarkExpireHold measures a writer's longest wait while 50 000 events are
+// removed.
 func BenchmarkExpireHold(b *testing.B) {
 	s := benchOpen(b)
 	var longest time.Duration
@@ -89,8 +93,9 @@ func BenchmarkExpireHold(b *testing.B) {
 	b.ReportMetric(float64(longest.Microseconds())/1000, "ms-longest-wait")
 }
 
-// BenchmarkMergeHold tells what one request costs that merges 17 customers of
-// 1000 events by each of 10 commands, and how long a writer waits meanwhile.
+// BenchmarkMergeHold measures the cost of a request of 10 commands, each of
+// which merges 17 customers of 1000 events, and a writer's longest wait
+// meanwhile.
 func BenchmarkMergeHold(b *testing.B) {
 	const merges, customers, each = 10, 17, 1000
 	s := benchOpen(b)

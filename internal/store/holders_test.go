@@ -15,7 +15,7 @@ import (
 )
 
 // TestBatchIsItsCommands: a batch, which writes each record once at its end,
-// leaves what its commands leave one by one, byte for byte, although the cache
+// leaves byte for byte what its commands leave one by one, even if the cache
 // holds fewer customers than a batch changes.
 func TestBatchIsItsCommands(t *testing.T) {
 	t.Parallel()
@@ -79,9 +79,9 @@ func TestBatchIsItsCommands(t *testing.T) {
 	}
 }
 
-// renumbered is a dump without the changes that are not events, and with the
-// events numbered without gaps: how many other changes there are depends on
-// which commands are one transaction.
+// renumbered returns a dump without the changes that are not events, and with
+// the events numbered without gaps: how many other changes there are depends on
+// which commands share a transaction.
 func renumbered(all map[string]string) map[string]string {
 	rank := make(map[uint64]uint64)
 	for _, key := range slices.Sorted(maps.Keys(all)) {

@@ -9,7 +9,8 @@ import (
 	"trackway/internal/store/format"
 )
 
-// TestIdentifiersKeepTheirKind: records and index are made by what an identifier was when it came.
+// TestIdentifiersKeepTheirKind: the name of an identifier stays hard or soft,
+// because records and the index were made for this kind.
 func TestIdentifiersKeepTheirKind(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -40,12 +41,12 @@ func TestIdentifiersKeepTheirKind(t *testing.T) {
 			t.Errorf("hard %v, soft %v: got %v, want an error that names %s", c.hard, c.soft, err, c.name)
 		}
 	}
-	// Of what was refused nothing was noted, of the other project neither.
+	// A refused registration notes nothing, even for its other projects.
 	must(s.Register([]trackway.Project{{Token: "other", Hard: []string{"new with registered, cookie"}}}))
 }
 
-// TestConflictWithin: an entry whose registrations contradict each other notes
-// nothing, and one without commands does nothing.
+// TestConflictWithin: an entry with contradictory registrations notes nothing,
+// and one without commands does nothing.
 func TestConflictWithin(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

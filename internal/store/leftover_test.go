@@ -13,8 +13,9 @@ import (
 	"trackway/internal/query"
 )
 
-// TestCleanUpOfWhatHadExpired: a customer's events that had gone because they were too old, and whose space was not given back before
-// the customer was erased, are in no file after the clean-up either.
+// TestCleanUpOfWhatHadExpired: some events of a customer had expired before the
+// erasure, but still occupied space. After the clean-up, no file contains them
+// either.
 func TestCleanUpOfWhatHadExpired(t *testing.T) {
 	t.Parallel()
 	for name, settle := range map[string]func(*testing.T, *Store){
@@ -64,8 +65,9 @@ func TestCleanUpOfWhatHadExpired(t *testing.T) {
 	}
 }
 
-// TestCleanUpAfterACutOffErasure: what an erasure that was cut off has rewritten of others is in the files as it was before, until the
-// clean-up after the next one.
+// TestCleanUpAfterACutOffErasure: files still contain the old versions of what
+// an interrupted erasure has rewritten for other customers. The clean-up after
+// the next erasure removes them.
 func TestCleanUpAfterACutOffErasure(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -73,8 +75,10 @@ func TestCleanUpAfterACutOffErasure(t *testing.T) {
 	defer func() { _ = s.Close() }()
 	moving := secret("cookie")
 	jane, bob, cookie := identifierOf("registered", "jane"), identifierOf("registered", "bob"), identifierOf("cookie", moving)
-	mustApply(t, s, update(1, nil, cookie), update(2, nil, bob), update(3, nil, bob, cookie)) // a merge of Bob's names the cookie
-	mustApply(t, s, update(4, nil, jane, cookie))                                             // and it moves to Jane
+	// One of Bob's merges names the cookie.
+	mustApply(t, s, update(1, nil, cookie), update(2, nil, bob), update(3, nil, bob, cookie))
+	// The cookie moves to Jane.
+	mustApply(t, s, update(4, nil, jane, cookie))
 	compactAll(t, s)
 
 	e := s.newEraser(demo, nil, 1000) // the process ends before the identifiers go
@@ -89,14 +93,15 @@ func TestCleanUpAfterACutOffErasure(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestEraseLearnsIdentifiers: an identifier that comes to a customer while it is being erased is looked for, too, in the merges of who
-// had it before.
+// TestEraseLearnsIdentifiers: if a customer gains an identifier during its
+// erasure, this is also removed from the merges of former holders.
 func TestEraseLearnsIdentifiers(t *testing.T) {
 	t.Parallel()
 	jane, bob := identifierOf("registered", "jane"), identifierOf("registered", "bob")
-	for late := true; late; { // until it comes in time
+	for late := true; late; { // until it arrives in time
 		s := openTest(t)
-		mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1)) // a merge of Bob's names cookie1
+		// One of Bob's merges names cookie1.
+		mustApply(t, s, update(1, nil, cookie1), update(2, nil, bob), update(3, nil, bob, cookie1))
 		cmds := make([]trackway.Command, 20*entry.MaxEvents)
 		for i := range cmds {
 			cmds[i] = event("visit", trackway.Micros(10+i), map[string]string{"email": `"x"`}, jane)

@@ -17,8 +17,9 @@ import (
 	"trackway/internal/scale"
 )
 
-// TestLostFileIsPassedOver: where a whole file of the log is lost, every event that is in others is read, and it is not tried once for each
-// of those that are lost.
+// TestLostFileIsPassedOver: if a whole file of the log is lost, every event in
+// other files is read, and the lost file is not tried once for each of its
+// events.
 func TestLostFileIsPassedOver(t *testing.T) {
 	t.Parallel()
 	var reads atomic.Int64
@@ -42,7 +43,8 @@ func TestLostFileIsPassedOver(t *testing.T) {
 	fill(1, lost, "lost")
 	compactAll(t, s)
 	fill(lost+1, kept, "kept")
-	if err := s.Reclaim(t.Context(), uint64(lost+1), uint64(lost+kept)); err != nil { // into a file of its own, behind the other
+	// Reclaim moves them into a separate file, behind the other.
+	if err := s.Reclaim(t.Context(), uint64(lost+1), uint64(lost+kept)); err != nil {
 		t.Fatal(err)
 	}
 	uncount(t, s)
@@ -68,7 +70,7 @@ func TestLostFileIsPassedOver(t *testing.T) {
 		t.Errorf("files were read %d times for %d events that are lost", n, lost)
 	}
 	reads.Store(0)
-	changes := changesOf(t, s, 0) // the customer's, in another file, is among them
+	changes := changesOf(t, s, 0) // the customer's change, in another file, is among them
 	if n := reads.Load(); n == 0 || n > int64(lost/2) {
 		t.Errorf("files were read %d times for the changes, with %d events that are lost", n, lost)
 	}
@@ -77,7 +79,8 @@ func TestLostFileIsPassedOver(t *testing.T) {
 	}
 }
 
-// lose makes tables that hold a text unreadable as a whole: what says where the rest of it is, near its end, is changed.
+// lose makes tables that contain a text unreadable as a whole: it changes a
+// byte near the end, in the part that locates everything else.
 func lose(t *testing.T, fs vfs.FS, text string) (files int) {
 	t.Helper()
 	names, err := fs.List("data")
@@ -97,8 +100,8 @@ func lose(t *testing.T, fs vfs.FS, text string) (files int) {
 	return files
 }
 
-// TestLostEventsHideNoOtherChange: the numbers of events that are lost are told
-// as lost, and the changes between them, which are in another file, are told.
+// TestLostEventsHideNoOtherChange: lost events are reported as lost, and the
+// changes between them, which are in another file, are reported as usual.
 func TestLostEventsHideNoOtherChange(t *testing.T) {
 	t.Parallel()
 	var lost atomic.Pointer[string] // name of a file
@@ -110,7 +113,7 @@ func TestLostEventsHideNoOtherChange(t *testing.T) {
 		return nil
 	}))
 	s := openPlain(t, mem)
-	fill := quoted(strings.Repeat("x", 100_000)) // so that each is in a block of its own
+	fill := quoted(strings.Repeat("x", 100_000)) // so that each is in its own block
 	for i := range 5 {
 		mustApply(t, s, event("e", trackway.Micros(i+1), map[string]string{"p": fill}, identifierOf("cookie", strconv.Itoa(i))))
 	}
@@ -118,7 +121,7 @@ func TestLostEventsHideNoOtherChange(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, _ = openDamaged(t, fs) // which reads the last events
+	s, _ = openDamaged(t, fs) // this reads the last events
 	names, err := mem.List("data")
 	if err != nil {
 		t.Fatal(err)

@@ -13,8 +13,8 @@ import (
 	"trackway/internal/query"
 )
 
-// mirror is what somebody knows who only follows the changes, and looks at a
-// customer when a change is about it.
+// mirror is the knowledge of a follower that sees only the changes, and looks
+// up a customer if a change is about it.
 type mirror struct {
 	name      string
 	at        uint64
@@ -22,15 +22,14 @@ type mirror struct {
 	events    map[uint64]trackway.Event
 }
 
-// mirrored is a customer.
 type mirrored struct {
 	project uint32
-	into    trackway.Customer // whom it was merged into, 0: nobody
+	into    trackway.Customer // the customer it was merged into, or 0
 	profile trackway.Profile
 }
 
-// follow takes in some of the changes that it has not seen, and stores how far
-// it came.
+// follow reads some of the changes that it has not seen, and stores its
+// position.
 func (m *mirror) follow(s *Store, through uint64) error {
 	for some, err := range s.Changes(m.at, through) {
 		if err != nil {
@@ -84,7 +83,6 @@ func owned(e *trackway.Event) trackway.Event {
 	return one
 }
 
-// expired looks for the events that may be gone.
 func (m *mirror) expired(s *Store, c *change.Change) error {
 	for seq, e := range m.events {
 		if e.Project != c.Project || seq > c.Expired.Highest {
@@ -104,7 +102,7 @@ func (m *mirror) expired(s *Store, c *change.Change) error {
 	return nil
 }
 
-// differs compares a mirror that has seen all with the store.
+// differs compares the store with a mirror that has seen all changes.
 func (m *mirror) differs(s *Store) (string, error) {
 	v := s.Snapshot()
 	defer func() { _ = v.Close() }()
@@ -133,7 +131,7 @@ func (m *mirror) differs(s *Store) (string, error) {
 		return "", err
 	}
 	got := maps.Clone(m.customers)
-	for n, c := range got { // whom it was merged into may have been merged since
+	for n, c := range got { // the survivor may have been merged since
 		for c.into != 0 && got[c.into].into != 0 {
 			c.into = got[c.into].into
 		}
@@ -152,11 +150,11 @@ func newMirror(name string) *mirror {
 	return &mirror{name: name, customers: make(map[trackway.Customer]mirrored), events: make(map[uint64]trackway.Event)}
 }
 
-// TestMirror promises that whoever follows the changes ends with exactly what
-// the store has, wherever it had stopped: its customers and merges, their
-// properties and identifiers, and their events, as erasures and retention have
-// left them. Two follow at their own pace. The power is cut while they have seen
-// customers as commands have left them that are lost then.
+// TestMirror: a follower of the changes ends up with exactly what the store
+// has, wherever it had stopped: customers and merges, their properties and
+// identifiers, and their events, as erasures and retention have left them. Two
+// mirrors follow at their own pace. Power cuts lose commands after a mirror has
+// seen customers as these commands left them.
 func TestMirror(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -22,8 +22,10 @@ import (
 	"trackway/internal/store/follow"
 )
 
-// model is what a store should hold, kept the plainest way. Whose identifiers these are it leaves to internal/identity, whose
-// own model is in its tests; but of a decision it takes only who holds what, so that the store's indexes are on their own.
+// model is the expected content of a store, kept in the simplest way. It relies
+// on internal/identity, whose tests have their own model, to assign
+// identifiers. It uses only the holders of a decision, so that it tests the
+// store's indexes independently.
 type model struct {
 	customers []*modelCustomer // by number, from 1
 	events    []*modelEvent    // in the order of the log
@@ -40,8 +42,8 @@ type modelEvent struct {
 	trackway.Event
 	properties []trackway.Property
 	merge      bool // it records a merge, and was not erased
-	expired    bool // and gone
-	unique     bool // its time was chosen by its sender, and it was not erased: a second one is a duplicate
+	expired    bool // removed because of its age
+	unique     bool // its sender chose its time, and it was not erased: a second one is a duplicate
 }
 
 func (m *model) holderOf(project uint32, id trackway.Identifier) *identity.Holder {
@@ -55,7 +57,7 @@ func (m *model) holderOf(project uint32, id trackway.Identifier) *identity.Holde
 
 func (m *model) customer(n trackway.Customer) *modelCustomer { return m.customers[n-1] }
 
-// survivor returns whom n is part of now.
+// survivor returns the customer that n is part of now.
 func (m *model) survivor(n trackway.Customer) trackway.Customer {
 	for m.customer(n).holder.MergedInto != 0 {
 		n = m.customer(n).holder.MergedInto
@@ -163,8 +165,8 @@ func (m *model) store(e *modelEvent) uint64 {
 	return uint64(len(m.events))
 }
 
-// number gives the events that have no number yet those of the store's events
-// that come after the others.
+// number copies the store's sequence numbers to those of the last events that
+// have no number yet.
 func (m *model) number(s *Store) error {
 	at := len(m.events)
 	for at > 0 && m.events[at-1].Seq == 0 {
@@ -195,7 +197,8 @@ func (m *model) number(s *Store) error {
 	return nil
 }
 
-// add returns how many events there are then, 0 if it is a duplicate.
+// add returns the number of events afterwards, or 0 if the event is a
+// duplicate.
 func (m *model) add(c trackway.Customer, cmd *trackway.Command) uint64 {
 	e := &modelEvent{
 		Event:      trackway.Event{Project: cmd.Project, Customer: c, Type: cmd.Type, Time: cmd.Time, Received: cmd.Received},
@@ -234,7 +237,7 @@ func (m *model) erase(c trackway.Customer, personal []string) {
 	m.customer(c).holder.IDs = nil
 }
 
-// without returns a merge's properties without identifiers that were erased.
+// without removes erased identifiers from a merge's properties.
 func without(properties []trackway.Property, ids []identity.ID) []trackway.Property {
 	kept := slices.Clone(properties)
 	for i := range kept {
@@ -245,7 +248,7 @@ func without(properties []trackway.Property, ids []identity.ID) []trackway.Prope
 	return kept
 }
 
-// timeline returns the customer's events in the order in which they came.
+// timeline returns the customer's events in their order of arrival.
 func (m *model) timeline(c trackway.Customer) (events []trackway.Event) {
 	for _, e := range m.events {
 		if m.survivor(e.Customer) == c && !e.expired {
@@ -265,14 +268,13 @@ func (m *model) profile(c *modelCustomer) *trackway.Profile {
 	return p
 }
 
-// So few entries move by one command, and so few timelines are kept, that both
-// bounds are met all the time.
+// These bounds are so low that commands reach both all the time.
 const (
 	fewMoved = 2
 	fewKept  = 3
 )
 
-// simulation drives a store and its model by the same commands.
+// simulation sends the same commands to a store and to its model.
 type simulation struct {
 	fs    vfs.FS
 	store *Store
@@ -319,7 +321,8 @@ func drawCommand(t *rapid.T, now trackway.Micros) trackway.Command {
 	return c
 }
 
-// uniqueHard is the same for identifiers that cannot be in one command.
+// uniqueHard returns the same text for identifiers that cannot be in one
+// command.
 func uniqueHard(id trackway.Identifier) string {
 	if id.Hard {
 		return id.Name
@@ -371,7 +374,7 @@ func (m *simulation) erase(t *rapid.T) {
 	m.model.erase(c.holder.Customer, machinePersonal)
 }
 
-// expire removes the events of one type, or of all, that are older than some.
+// expire removes the events of one type, or of all types, before a random time.
 func (m *simulation) expire(t *rapid.T) {
 	at := trackway.Micros(rapid.SampledFrom([]int64{0, 1, 256, 1010, 1 << 40}).Draw(t, "before"))
 	typ := rapid.SampledFrom([]string{"", "e", "merge"}).Draw(t, "type")
@@ -405,7 +408,8 @@ func (m *simulation) expire(t *rapid.T) {
 	}
 }
 
-// cleanUp has the files lose what was erased, which changes nothing that can be read.
+// cleanUp removes what was erased from the files, which does not affect any
+// reads.
 func (m *simulation) cleanUp(t *rapid.T) {
 	if n, _ := m.store.pending.Pending(); n == 0 {
 		t.Skip("nothing was erased")
@@ -444,7 +448,7 @@ func newSimulation(t *rapid.T, fs vfs.FS) *simulation {
 	return m
 }
 
-// check compares all that can be read, in both directions of time.
+// check compares everything that can be read, in both directions of time.
 func (m *simulation) check(t *rapid.T) {
 	mustBeConsistent(t, m.store)
 	m.checkPages(t)
@@ -487,7 +491,7 @@ func (m *simulation) check(t *rapid.T) {
 	}
 }
 
-// diff is cmp.Diff, which is slow, only where there is a difference.
+// diff returns cmp.Diff, which is slow, only if there is a difference.
 func diff(want, got any) string {
 	if reflect.DeepEqual(want, got) {
 		return ""
@@ -540,7 +544,9 @@ func TestModel(t *testing.T) {
 		}()
 		steps := 0
 		t.Repeat(map[string]func(*rapid.T){
-			"": func(t *rapid.T) { // comparing all takes most of the time: not after each step
+			// Comparing everything takes most of the time, so do not do it
+			// after each step.
+			"": func(t *rapid.T) {
 				if steps++; steps%5 == 0 {
 					m.check(t)
 				}

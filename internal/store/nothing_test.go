@@ -10,9 +10,9 @@ import (
 	"trackway/internal/query"
 )
 
-// TestNothing: a command that was refused before is counted wherever it stands,
-// and one that asks for the time is passed over. Their results stay as they
-// are.
+// TestNothing: a command that was refused earlier is counted wherever it
+// stands, and one that asks for the time is skipped. Their results do not
+// change.
 func TestNothing(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, vfs.NewMem())
@@ -38,8 +38,8 @@ func TestNothing(t *testing.T) {
 	}
 }
 
-// TestNothingInParts: a request that needs several entries counts what was
-// refused before once, and each result is in its place.
+// TestNothingInParts: a request that needs several entries counts its refused
+// commands once, and returns each result in its place.
 func TestNothingInParts(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, vfs.NewMem())
@@ -75,8 +75,8 @@ func TestNothingInParts(t *testing.T) {
 	}
 }
 
-// refusedIn returns how many commands were counted as refused, of the project
-// of the tests and of none.
+// refusedIn returns how many commands were counted as refused, of the tests'
+// project and of no project.
 func refusedIn(t *testing.T, s *Store) (n uint64) {
 	t.Helper()
 	snapshot := s.Snapshot()

@@ -20,13 +20,16 @@ import (
 	"trackway/internal/store/format"
 )
 
-// machineNames are in an order that is not that of the alphabet: a search follows it.
+// machineNames are deliberately not in alphabetical order: a search uses their
+// order.
 var machineNames = []string{"registered", "cookie", "email", "device"}
 
-// maxFound is more than a model ever holds: pages that go in a circle have more.
+// maxFound is more than a model ever holds: pages that go in a circle exceed
+// it.
 const maxFound = 10_000
 
-// checkPages compares lists, read in pages of a random size, with what the model finds by looking at everything.
+// checkPages reads lists in pages of a random size, and compares them with the
+// result of a full scan of the model.
 func (m *simulation) checkPages(t *rapid.T) {
 	v := m.store.Snapshot()
 	defer func() { _ = v.Close() }()
@@ -64,7 +67,8 @@ func (m *simulation) checkSearches(t *rapid.T, v query.Snapshot, project uint32,
 	}
 }
 
-// mustCustomers reads all pages, and fails where one is too long, or the last one has nothing.
+// mustCustomers reads all pages. It fails if a page is too long, or the last
+// one is empty.
 func mustCustomers(t *rapid.T, v query.Snapshot, project uint32, f page.Search) (found []trackway.Customer) {
 	for {
 		p, err := page.Customers(t.Context(), v, project, f)
@@ -82,7 +86,7 @@ func mustCustomers(t *rapid.T, v query.Snapshot, project uint32, f page.Search) 
 }
 
 func (m *model) search(project uint32, f page.Search) (found []trackway.Customer) {
-	first := make(map[trackway.Customer]string) // what a customer is found by
+	first := make(map[trackway.Customer]string) // the identifier that finds a customer
 	for _, c := range m.customers {
 		if c.project != project || c.holder.MergedInto != 0 || !c.matches(f, first) {
 			continue
@@ -119,7 +123,8 @@ func (c *modelCustomer) matches(f page.Search, first map[trackway.Customer]strin
 	return first[c.holder.Customer] != ""
 }
 
-// mustEventPages reads all pages, as mustCustomers does, and returns the sequence numbers.
+// mustEventPages reads all pages, like mustCustomers, and returns the sequence
+// numbers.
 func mustEventPages(t *rapid.T, f page.EventSearch, read func(page.EventSearch) (page.EventList, error)) (found []uint64) {
 	for {
 		p, err := read(f)
@@ -233,7 +238,6 @@ func (m *simulation) checkSums(t *rapid.T, v query.Snapshot, project uint32) {
 	}
 }
 
-// ended is a context whose deadline has passed.
 func ended(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -241,8 +245,8 @@ func ended(t *testing.T) context.Context {
 	return ctx
 }
 
-// TestPagesUnderDeadline: with a deadline that has always passed each page comes a little further, and all of them together find
-// what there is.
+// TestPagesUnderDeadline: even if the deadline has always passed, each page
+// makes progress, and all of them together find everything.
 func TestPagesUnderDeadline(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -294,8 +298,8 @@ func TestPagesUnderDeadline(t *testing.T) {
 	}
 }
 
-// TestDeadlineAmongWhatIsLeftOut: a walk that finds nothing for long sees its deadline all the same, and a page that ended in it says
-// where to go on.
+// TestDeadlineAmongWhatIsLeftOut: a walk that finds nothing for a long time
+// still notices its deadline, and the page says where to continue.
 func TestDeadlineAmongWhatIsLeftOut(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -343,7 +347,8 @@ func TestDeadlineAmongWhatIsLeftOut(t *testing.T) {
 	}
 }
 
-// TestLargeRows: a page ends where it has enough bytes, and the next one goes on from there.
+// TestLargeRows: a page ends when it has enough bytes, and the next one
+// continues from there.
 func TestLargeRows(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -366,7 +371,7 @@ func TestLargeRows(t *testing.T) {
 	}
 }
 
-// TestErasedRecord: an event that is not in the log any more is passed over, in all lists.
+// TestErasedRecord: all lists skip an event that is no longer in the log.
 func TestErasedRecord(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -389,7 +394,8 @@ func TestErasedRecord(t *testing.T) {
 	}
 }
 
-// TestForeignCursors: a cursor of another question, or one that was made up, is refused by name.
+// TestForeignCursors: a cursor of another query, or an invented one, is refused
+// by name.
 func TestForeignCursors(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -413,7 +419,8 @@ func TestForeignCursors(t *testing.T) {
 	}
 }
 
-// TestManyTypes: types beyond those that are counted by name are counted together, also after the store was opened anew.
+// TestManyTypes: types beyond those counted by name are counted together, even
+// after the store was reopened.
 func TestManyTypes(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -430,7 +437,8 @@ func TestManyTypes(t *testing.T) {
 	if _, full, err := page.Sums(t.Context(), v, demo, query.CountRange{By: query.ByTime}, page.Hourly, 10); !full || err != nil {
 		t.Errorf("more sums than asked for: %v %v", full, err)
 	}
-	for _, typ := range []string{"type 3", "type 1003"} { // events of either are found by it
+	// A search by type finds the event of either.
+	for _, typ := range []string{"type 3", "type 1003"} {
 		found, err := page.Received(t.Context(), v, demo, page.EventSearch{Types: []string{typ}, Limit: 10})
 		if err != nil || len(found.Rows) != 1 || found.Rows[0].Type != typ {
 			t.Errorf("%s: got %d events (%v), want the one", typ, len(found.Rows), err)
@@ -438,7 +446,8 @@ func TestManyTypes(t *testing.T) {
 	}
 }
 
-// TestForgedMerge: an event that looks like the record of a merge is none.
+// TestForgedMerge: an event that looks like the record of a merge is not
+// treated as one.
 func TestForgedMerge(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -454,7 +463,8 @@ func TestForgedMerge(t *testing.T) {
 	}
 }
 
-// TestPagesOfSeveralTimelines: pages go through all timelines of a customer, also where the same event is on two of them.
+// TestPagesOfSeveralTimelines: pages cover all timelines of a customer, even if
+// the same event is on two of them.
 func TestPagesOfSeveralTimelines(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

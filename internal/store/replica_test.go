@@ -22,14 +22,13 @@ import (
 	"trackway/internal/store/format"
 )
 
-// TestReplicas promises that the state is a function of the entries: machines
-// that apply the same ones, as they are decoded, have the same keys and values
-// in all tables but the one of the node, and the same becomes of each entry.
-// One of them is restarted at any
-// moment, also by a power cut that takes back what was not synced, and goes on
-// after the entry that it has applied. With another one much happens in between
-// that is no entry: reads, clean-ups, counts that are saved, caches that are
-// emptied.
+// TestReplicas: the state is a function of the entries. Machines that apply the
+// same decoded entries have the same keys and values in all tables except that
+// of the node, and each entry has the same outcome. One replica is restarted at
+// random moments, sometimes by a power cut that loses what was not synced, and
+// continues after its last applied entry. With another replica, much that is
+// not an entry happens in between: reads, clean-ups, saved counts, emptied
+// caches.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	runs := 12
@@ -48,8 +47,8 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
-// TestReplicasNotice shows that TestReplicas would notice a machine that lets
-// something else than the entry decide.
+// TestReplicasNotice shows that TestReplicas notices a machine that decides by
+// anything but the entry.
 func TestReplicasNotice(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 1))
@@ -92,7 +91,7 @@ type replica struct {
 
 	fs      *vfs.MemFS
 	mutant  func(*Store, entry.Entry)
-	between func(*replica) error // what happens between two entries
+	between func(*replica) error // happens between two entries
 }
 
 // openReplica opens a store with small bounds and caches.
@@ -107,7 +106,7 @@ func openReplica(fs vfs.FS) (*Store, error) {
 	return s, nil
 }
 
-// apply applies all entries from the one after that which was applied last.
+// apply applies all entries after the last applied one.
 func (r *replica) apply(entries [][]byte, outcomes []string) error {
 	for int(r.Applied()) < len(entries) {
 		index := r.Applied() + 1
@@ -133,7 +132,7 @@ func (r *replica) apply(entries [][]byte, outcomes []string) error {
 	return nil
 }
 
-// recorded is a machine whose entries are kept as they are encoded.
+// recorded is a machine that keeps its encoded entries.
 type recorded struct {
 	*machine
 
@@ -150,7 +149,7 @@ func (r *recorded) Apply(index uint64, e entry.Entry) error {
 	return err
 }
 
-// outcome tells what became of an entry.
+// outcome describes the result of an entry.
 func outcome(e entry.Entry) string {
 	c, ok := e.(*entry.Commands)
 	if !ok {
@@ -173,8 +172,8 @@ func outcome(e entry.Entry) string {
 	return b.String()
 }
 
-// replicate does much to a store, has three replicas apply its entries, and
-// says in what one of them is different. It notes the kinds of the entries.
+// replicate runs random operations on a store, lets three replicas apply its
+// entries, and describes any difference. It records the kinds of the entries.
 func replicate(
 	t *testing.T, seed uint64, kinds map[entry.Kind]bool, mutant func(*Store, entry.Entry),
 ) (different string) {
@@ -231,7 +230,7 @@ func replicate(
 	return different
 }
 
-// state returns all that machines have to agree in.
+// state returns everything in which machines have to agree.
 func state(t *testing.T, s *Store) map[string]string {
 	t.Helper()
 	if err := s.counts.Save(); err != nil {
@@ -260,7 +259,7 @@ func difference(want, got map[string]string) string {
 	return ""
 }
 
-// alter does something to a store.
+// alter applies a random operation to a store.
 func alter(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error {
 	t.Helper()
 	switch random.IntN(12) {
@@ -302,9 +301,9 @@ func alter(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error
 	return nil
 }
 
-// TestReplicasOfBusyStore promises the same of the entries of a store that many
-// use at once: what an erasure or retention has found may have changed when its
-// entry is applied.
+// TestReplicasOfBusyStore makes the same promise for the entries of a store
+// with many concurrent users: what an erasure or retention has found may have
+// changed when its entry is applied.
 func TestReplicasOfBusyStore(t *testing.T) {
 	t.Parallel()
 	primary, err := openReplica(vfs.NewMem())
@@ -344,8 +343,8 @@ func TestReplicasOfBusyStore(t *testing.T) {
 	}
 }
 
-// use does what one of several users of a store does: the first two erase
-// and expire, the others send commands.
+// use runs one of several users of a store: the first two erase and expire, the
+// others send commands.
 func (s *Store) use(t *testing.T, random *rand.Rand, now trackway.Micros, user int) error {
 	t.Helper()
 	s.mu.Lock()
@@ -373,8 +372,8 @@ func (s *Store) use(t *testing.T, random *rand.Rand, now trackway.Micros, user i
 	return s.group(random, now)
 }
 
-// crowd makes visitors of some events each one customer, so that timelines stay
-// and are settled.
+// crowd merges visitors of a few events each into one customer, so that
+// timelines stay and are settled.
 func (s *Store) crowd(now trackway.Micros) error {
 	var cmds []trackway.Command
 	for v := range fewKept + 1 {
@@ -389,7 +388,7 @@ func (s *Store) crowd(now trackway.Micros) error {
 	return s.Apply(cmds, make([]trackway.Result, len(cmds)))
 }
 
-// group applies commands of several requests, as they are in a group.
+// group applies commands of several requests in one group.
 func (s *Store) group(random *rand.Rand, now trackway.Micros) error {
 	var e entry.Commands
 	for range 1 + random.IntN(3) {
@@ -402,7 +401,7 @@ func (s *Store) group(random *rand.Rand, now trackway.Micros) error {
 	if err := s.log.Append(&e); err != nil {
 		return err
 	}
-	for _, r := range e.Requests { // what was left undone of each
+	for _, r := range e.Requests { // finish what was left undone of each
 		if err := s.settle(r.Crowded); err != nil {
 			return err
 		}
@@ -465,7 +464,7 @@ func (r *replica) restart(random *rand.Rand) error {
 	return errors.Join(err, opened)
 }
 
-// disturb does what changes nothing.
+// disturb runs operations that change no state.
 func (r *replica) disturb(t *testing.T, random *rand.Rand) error {
 	t.Helper()
 	switch random.IntN(10) {

@@ -18,14 +18,14 @@ import (
 	"trackway"
 )
 
-// failingCase is an operation on files that fails in a process of its own, while
+// failingCase is an operation on files that fails in a separate process, while
 // events are stored and the write-ahead log is rotated.
 type failingCase struct {
 	op    errorfs.OpKind
 	file  string // a part of its name; "/" for the directory
 	err   error
 	times int64  // 0: always
-	want  string // what the process says at its end; empty: it goes on
+	want  string // the last words of the process; empty: it continues
 }
 
 const (
@@ -60,9 +60,9 @@ var failingCases = map[string]failingCase{
 	"note what is synced, no room": {errorfs.OpFileWriteAt, "SYNCED", syscall.ENOSPC, 0, ""},
 }
 
-// TestFailingFiles: an error of files ends the process with status 1 and says
-// why, or the store goes on after it. Nothing that was acknowledged is lost. Go
-// never ends the process for a mutex, or for a panic.
+// TestFailingFiles: an error of files ends the process with status 1 and a
+// reason, or the store continues after it. Nothing acknowledged is lost. The Go
+// runtime never ends the process, neither for a mutex nor for a panic.
 func TestFailingFiles(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
@@ -105,7 +105,7 @@ func TestFailingFiles(t *testing.T) {
 	}
 }
 
-// failIn is the process of one case.
+// failIn runs one case in this process.
 func failIn(dir, name string) {
 	c := failingCases[name]
 	var armed atomic.Bool
@@ -144,7 +144,7 @@ func failIn(dir, name string) {
 		if i < 2 {
 			continue
 		}
-		// The first rotation makes a log, the later ones use an old one again.
+		// The first rotation creates a log, the later ones reuse one.
 		if err := s.db.Flush(); err != nil && !errors.Is(err, c.err) {
 			panic(err)
 		}
@@ -157,7 +157,7 @@ func failIn(dir, name string) {
 	}
 }
 
-// failingEnds has files fail where errorfs does not.
+// failingEnds makes operations fail that errorfs does not intercept.
 type failingEnds struct {
 	vfs.FS
 

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestSalvage: a store whose write-ahead log is damaged says what is lost, stays
-// as it is until it is asked for, and then goes on with what was before.
+// TestSalvage: a store whose write-ahead log is damaged reports what is lost,
+// stays as it is until a salvage is requested, and then continues with what was
+// before the damage.
 func TestSalvage(t *testing.T) {
 	t.Parallel()
 	fs, name, data := killed(t, 3000, 1) // 15 events, the last six in the log
@@ -48,12 +49,12 @@ func TestSalvage(t *testing.T) {
 	}
 }
 
-// TestSalvageDropsLaterLogs: what is in logs behind the one that is damaged may
-// build on what is lost.
+// TestSalvageDropsLaterLogs: logs after the damaged one are dropped, because
+// they may build on what is lost.
 func TestSalvageDropsLaterLogs(t *testing.T) {
 	t.Parallel()
 	last, name, data := killed(t, 10, 0)
-	// As if the newest log had been the second of two.
+	// Make the newest log look like the second of two.
 	var number int
 	if _, err := fmt.Sscanf(name, "%06d.log", &number); err != nil {
 		t.Fatal(err)
@@ -69,7 +70,7 @@ func TestSalvageDropsLaterLogs(t *testing.T) {
 	}
 }
 
-// TestSalvageWholeStore: where nothing is damaged nothing is lost.
+// TestSalvageWholeStore: if nothing is damaged, nothing is lost.
 func TestSalvageWholeStore(t *testing.T) {
 	t.Parallel()
 	fs, _, _ := killed(t, 10, 0)

@@ -13,10 +13,10 @@ import (
 	"trackway/internal/store/scrub"
 )
 
-// TestCleanUpLeavesNoMarkOfItsOwn: a table may have no record left that could be
-// written again so that the table is rewritten. So the clean-up deletes a key of
-// it again. If Pebble drops the table just before that, nothing is below the new
-// mark, and it is moved to the lowest level as it is.
+// TestCleanUpLeavesNoMarkOfItsOwn: if a table has no record left that could be
+// written again to have the table rewritten, the clean-up deletes one of its
+// keys again. If Pebble drops the table just before that, nothing is below the
+// new mark, and Pebble moves it unchanged to the lowest level.
 func TestCleanUpLeavesNoMarkOfItsOwn(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()

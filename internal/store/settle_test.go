@@ -13,8 +13,8 @@ import (
 	"trackway/internal/identity"
 )
 
-// visitors makes customers of so many events each, and returns an identifier of
-// each.
+// visitors creates customers with the given number of events each, and returns
+// an identifier of each.
 func visitors(tb testing.TB, s *Store, name string, customers, events int) (ids []trackway.Identifier) {
 	tb.Helper()
 	for c := range customers {
@@ -29,8 +29,8 @@ func visitors(tb testing.TB, s *Store, name string, customers, events int) (ids 
 	return ids
 }
 
-// manyMerges is a request each of whose commands merges as many customers as
-// one may, each of them with so many events.
+// manyMerges returns a request whose commands each merge the maximum number of
+// customers. Each of these has the given number of events.
 func manyMerges(tb testing.TB, s *Store, commands, events int) (request []trackway.Command) {
 	tb.Helper()
 	for n := range commands {
@@ -39,9 +39,9 @@ func manyMerges(tb testing.TB, s *Store, commands, events int) (request []trackw
 	return request
 }
 
-// TestOneRequestMovesLittle: whatever customers a request merges, it moves a
-// bounded number of entries by each command and under each hold of the lock,
-// and all events are with the survivors, in order.
+// TestOneRequestMovesLittle: whatever customers a request merges, each command
+// and each hold of the lock moves a bounded number of entries. All events end
+// up with the survivors, in order.
 func TestOneRequestMovesLittle(t *testing.T) {
 	t.Parallel()
 	for _, events := range []int{1, 50, maxMoved, maxMoved + 1} {
@@ -62,15 +62,17 @@ func TestOneRequestMovesLittle(t *testing.T) {
 				t.Errorf("%d events each: %d entries moved under one hold, want fewer than %d", events, moved, 2*maxMoved)
 			}
 		}
-		if most := commands * (maxMoved + 2*len(request[0].IDs)); total > most { // with the identifiers
+		// The limit includes the identifiers.
+		if most := commands * (maxMoved + 2*len(request[0].IDs)); total > most {
 			t.Errorf("%d events each: the request has moved %d entries, want %d at most", events, total, most)
 		}
 		mustBeConsistent(t, s)
 	}
 }
 
-// TestLargeMergesHoldUpThemselves: requests that come together with one of many
-// large merges are answered with the first of these, and not after all.
+// TestLargeMergesHoldUpThemselves: if several requests arrive together and one
+// has many large merges, the others are answered after its first merge, not
+// after all of them.
 func TestLargeMergesHoldUpThemselves(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -92,8 +94,8 @@ func TestLargeMergesHoldUpThemselves(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// crowdedStore has a customer, named by cookie1, that keeps so many timelines
-// of so many events each, at times that they share.
+// crowdedStore gives a customer, named by cookie1, a number of timelines that
+// stay. Each has the given number of events, at times that they share.
 func crowdedStore(tb testing.TB, s *Store, kept, events int) {
 	tb.Helper()
 	mustApply(tb, s, event("first", 1, nil, cookie1))
@@ -106,8 +108,8 @@ func crowdedStore(tb testing.TB, s *Store, kept, events int) {
 }
 
 // TestTimelinesStayFew: a customer never keeps more timelines than maxKept,
-// however many long ones it absorbs, and what can be read does not change when
-// some of them become one.
+// however many long ones it absorbs. Joining some of them does not change what
+// readers see.
 func TestTimelinesStayFew(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -131,9 +133,9 @@ func TestTimelinesStayFew(t *testing.T) {
 	}
 }
 
-// TestSettlingInSteps: readers between the steps in which timelines become
-// fewer see all events once and in order, and so does one who opens the store
-// after a crash there; and an event that is sent again then is a duplicate.
+// TestSettlingInSteps: between the steps that join timelines, readers see all
+// events once and in order, even after a crash and a restart. An event that is
+// sent again in between is a duplicate.
 func TestSettlingInSteps(t *testing.T) {
 	t.Parallel()
 	const events = 10
@@ -191,9 +193,9 @@ func TestSettlingInSteps(t *testing.T) {
 	}
 }
 
-// TestSettlingMeetsOthers: whoever else changes the customer between two steps
-// does not lose or double an event: a merge that has the timelines move on to
-// an older customer, and an erasure.
+// TestSettlingMeetsOthers: concurrent changes of the customer between two steps
+// do not lose or double an event. They are a merge that moves the timelines on
+// to an older customer, and an erasure.
 func TestSettlingMeetsOthers(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -225,13 +227,12 @@ func TestSettlingMeetsOthers(t *testing.T) {
 	mustErase(t, s, older, "of")
 	step(true)
 	step(false)
-	step(false) // it is kept no longer
+	step(false) // now the timeline is no longer kept
 	if got := mustEvents(t, s, older); len(got) != 2+4*10+5 {
 		t.Errorf("got %d events", len(got))
 	}
 }
 
-// readEvents returns the events of a customer as they are read.
 func (s *Store) readEvents(tb testing.TB, c trackway.Customer) (all []trackway.Event) {
 	tb.Helper()
 	v := s.Snapshot()

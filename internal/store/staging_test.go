@@ -7,7 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// killedBackup leaves in the store's directory what a backup that was killed leaves.
+// killedBackup leaves in the store's directory what a killed backup leaves
+// there.
 func killedBackup(t *testing.T, s *Store) {
 	t.Helper()
 	if err := s.db.Checkpoint(s.staging(), pebble.WithFlushedWAL()); err != nil {
@@ -15,7 +16,8 @@ func killedBackup(t *testing.T, s *Store) {
 	}
 }
 
-// TestKilledBackup: what a killed backup has left goes when the store is opened, and with a clean-up: it holds what was erased.
+// TestKilledBackup: both opening the store and a clean-up remove the remains of
+// a killed backup, because they may contain erased data.
 func TestKilledBackup(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -38,7 +40,7 @@ func TestKilledBackup(t *testing.T) {
 	}
 }
 
-// TestName: a store keeps the name that it was first opened with.
+// TestName: a store keeps the name with which it was first opened.
 func TestName(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()

@@ -6,8 +6,9 @@ import (
 	"trackway"
 )
 
-// TestVersions: whatever changes what a project's readers are told has another version after it; other projects keep theirs, and so
-// does who only looks.
+// TestVersions: every change that a project's readers can see changes its
+// version. The versions of other projects stay the same, and reading changes no
+// version.
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

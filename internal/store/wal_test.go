@@ -17,9 +17,9 @@ import (
 )
 
 // killed returns the files of a store with some acknowledged events as a killed
-// process leaves them, and the name and content of its newest log. Events are of
-// a size, and some logs are used again. Event n has the sequence number n+1, but
-// for the first, since the customer has 2.
+// process leaves them, and the name and content of its newest log. All events
+// have the given size. With rotations, logs are reused. Event n has the
+// sequence number n+1, except the first: the customer has number 2.
 func killed(t *testing.T, size, rotations int) (fs *vfs.MemFS, name string, data []byte) {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
@@ -59,7 +59,6 @@ func newestLog(t *testing.T, fs vfs.FS) (name string, data []byte) {
 	return name, readFile(t, fs, fs.PathJoin("data", name))
 }
 
-// copyFS returns a copy of the store's directory.
 func copyFS(t *testing.T, from vfs.FS) vfs.FS {
 	t.Helper()
 	to := vfs.NewMem()
@@ -69,18 +68,18 @@ func copyFS(t *testing.T, from vfs.FS) vfs.FS {
 	return to
 }
 
-// TestFlippedBitInNewestLog: whatever bit of what was acknowledged last is
-// flipped, the store is not opened as if its log ended there. Bits that nobody
-// needs are flipped without harm.
+// TestFlippedBitInNewestLog: whichever bit of the last acknowledged data is
+// flipped, the store does not open as if its log ended there. Flipping bits
+// after the end does no harm.
 func TestFlippedBitInNewestLog(t *testing.T) {
 	t.Parallel()
 	for _, shape := range []struct{ size, rotations int }{
 		{10, 0},      // a few small records in one block
-		{10, 3},      // the same, over what an older log has left
+		{10, 3},      // the same, over the remains of an older log
 		{3000, 0},    // several blocks
 		{40_000, 0},  // records of several chunks
 		{90_000, 1},  // the same, over longer ones
-		{400_000, 0}, // most of it is written without being asked for
+		{400_000, 0}, // most of it is written before a sync asks for it
 	} {
 		t.Run(fmt.Sprintf("%d bytes, %d rotations", shape.size, shape.rotations), func(t *testing.T) {
 			t.Parallel()
@@ -95,11 +94,11 @@ func TestFlippedBitInNewestLog(t *testing.T) {
 				setByte(t, copied, copied.PathJoin("data", name), at, data[at]^1<<bit)
 				s, err := Open("data", Options{FS: copied, Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }})
 				if err == nil {
-					defer func() { // the next flip begins where this one did
+					defer func() { // the next flip begins with a clean copy
 						_ = s.Close()
 						copied = copyFS(t, fs)
 					}()
-				} else { // what is not opened is left as it was
+				} else { // a store that does not open is left as it was
 					setByte(t, copied, copied.PathJoin("data", name), at, data[at])
 				}
 				switch inside := at < end; {
@@ -120,7 +119,9 @@ func TestFlippedBitInNewestLog(t *testing.T) {
 					flip(ends[i-1]+random.IntN(ends[i]-ends[i-1]), random.IntN(8))
 				}
 			}
-			for bit := range 8 { // the lowest bit makes it the number of the next log, which ends one
+			// A flip of the lowest bit gives the number of the next log, which
+			// ends a log.
+			for bit := range 8 {
 				flip(ends[len(ends)-2]+7, bit)
 			}
 			for range 10 {
@@ -138,7 +139,6 @@ func TestFlippedBitInNewestLog(t *testing.T) {
 	}
 }
 
-// setByte changes one byte of a file, and nothing else.
 func setByte(t *testing.T, fs vfs.FS, name string, at int, value byte) {
 	t.Helper()
 	f, err := fs.OpenReadWrite(name, vfs.WriteCategoryUnspecified)
@@ -150,8 +150,8 @@ func setByte(t *testing.T, fs vfs.FS, name string, at int, value byte) {
 	}
 }
 
-// checksums returns the checksum of each file of a store's directory, without
-// the lock, which every attempt to open it makes.
+// checksums returns the checksum of each file in a store's directory, except
+// the lock, which every attempt to open the store creates.
 func checksums(t *testing.T, fs vfs.FS) map[string]uint32 {
 	t.Helper()
 	names, err := fs.List("data")
@@ -167,8 +167,8 @@ func checksums(t *testing.T, fs vfs.FS) map[string]uint32 {
 	return sums
 }
 
-// chunkEnds returns where the chunks of a log end, beginning with 0, as far as
-// it goes on without a gap.
+// chunkEnds returns the ends of a log's chunks up to the first gap, beginning
+// with 0.
 func chunkEnds(data []byte, name string) []int {
 	const block, header = 32 << 10, 19
 	var number uint32
@@ -188,8 +188,8 @@ func chunkEnds(data []byte, name string) []int {
 	return ends
 }
 
-// TestTornEnd: what a power cut or a kill leaves of a write that nobody waited
-// for is no damage, and nobody hears of it.
+// TestTornEnd: a write that nobody waited for and that a power cut or a kill
+// tore is not damage, and is not reported.
 func TestTornEnd(t *testing.T) {
 	t.Parallel()
 	fs, name, data := killed(t, 3000, 0)
@@ -222,9 +222,9 @@ func TestTornEnd(t *testing.T) {
 	}
 }
 
-// TestMarksInTheLog: without the file that says how far the log was synced, as a
-// power cut leaves it at worst, what the log says of itself is enough for all but
-// the last group.
+// TestMarksInTheLog: a power cut may lose the file that says how far the log
+// was synced. The marks in the log itself are then enough for all but the last
+// group.
 func TestMarksInTheLog(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{10, 3000, 40_000, 120_000} {
@@ -245,7 +245,7 @@ func TestMarksInTheLog(t *testing.T) {
 	}
 }
 
-// TestLostLog: a log that is not there any more is damage, too.
+// TestLostLog: a missing log is damage, too.
 func TestLostLog(t *testing.T) {
 	t.Parallel()
 	fs, name, _ := killed(t, 10, 2)
@@ -257,8 +257,8 @@ func TestLostLog(t *testing.T) {
 	}
 }
 
-// TestDamagedSyncedFile: the file that says how far the log was synced may be
-// damaged itself. That is said, and nothing is lost.
+// TestDamagedSyncedFile: if the file that says how far the log was synced is
+// damaged, that is reported, and nothing is lost.
 func TestDamagedSyncedFile(t *testing.T) {
 	t.Parallel()
 	fs, _, _ := killed(t, 10, 0)

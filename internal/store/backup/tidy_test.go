@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// makeTest backs up a store that is one file.
+// makeTest backs up a store that consists of one file.
 func makeTest(t *testing.T, fs vfs.FS, store string, keep int) (Backup, error) {
 	t.Helper()
 	return Make(t.Context(), Source{
@@ -39,7 +39,8 @@ func write(t *testing.T, fs vfs.FS, name, text string) {
 	}
 }
 
-// TestLeavesOthersAlone: of what is in the directory, only what a backup has made is ever removed.
+// TestLeavesOthersAlone: a backup removes only files in the directory that a
+// backup has made.
 func TestLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -63,7 +64,8 @@ func TestLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// TestAnotherStoresBackups: a second store that is pointed at the same directory is refused, and removes nothing.
+// TestAnotherStoresBackups: a second store that uses the same directory is
+// refused, and removes nothing.
 func TestAnotherStoresBackups(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -90,8 +92,8 @@ func TestAnotherStoresBackups(t *testing.T) {
 	}
 }
 
-// TestEveryBitOfContents: a list of contents that is not what was written is
-// believed in nothing: neither whose backup it is, nor of when.
+// TestEveryBitOfContents: if any bit of a list of contents has changed, a
+// backup trusts neither its owner nor its time.
 func TestEveryBitOfContents(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -107,7 +109,8 @@ func TestEveryBitOfContents(t *testing.T) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 8 * (len(text) - 1) { // the last line break says nothing
+	// All but the last line break, which carries no information.
+	for i := range 8 * (len(text) - 1) {
 		flipped := bytes.Clone(text)
 		flipped[i/8] ^= 1 << (i % 8)
 		write(t, fs, fs.PathJoin(b.Path, contentsName), string(flipped))
@@ -120,8 +123,8 @@ func TestEveryBitOfContents(t *testing.T) {
 	}
 }
 
-// TestFailedBackupLeavesNothing: a backup that fails leaves no directory that was
-// not there before.
+// TestFailedBackupLeavesNothing: a failed backup leaves no new directory
+// behind.
 func TestFailedBackupLeavesNothing(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()

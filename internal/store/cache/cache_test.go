@@ -9,15 +9,14 @@ import (
 	"trackway"
 )
 
-// timelineKey is an entry of a timeline.
 type timelineKey struct {
 	at   trackway.Micros
 	tail uint64
 }
 
-// TestRecentIsExact: an entry that is taken for new is on none of the
-// customer's timelines, in whatever order they came, and whatever was merged or
-// forgotten.
+// TestRecentIsExact: an entry that the cache takes for new is on none of the
+// customer's timelines, no matter in which order the entries came and what was
+// merged or forgotten.
 func TestRecentIsExact(t *testing.T) {
 	t.Parallel()
 	for range 200 {
@@ -58,7 +57,7 @@ func TestRecentIsExact(t *testing.T) {
 	}
 }
 
-// addEvent does what the store does for an event that may be on a timeline.
+// addEvent does what the store does with an event that may be on a timeline.
 func addEvent(c *Cache, of trackway.Customer, k timelineKey, timeline map[timelineKey]bool) {
 	if isNew, known, met := c.Recent(of, k.at, k.tail); !isNew && !known && met {
 		last := trackway.Micros(-1)
@@ -71,8 +70,8 @@ func addEvent(c *Cache, of trackway.Customer, k timelineKey, timeline map[timeli
 	c.SawEntry(of, k.at, k.tail)
 }
 
-// TestRecentIsUseful: events that come in any order are known to be new, as long
-// as the filters have those that came since the customer was met.
+// TestRecentIsUseful: the cache recognizes new events in any order, as long as
+// the filters hold the events since the customer was first seen.
 func TestRecentIsUseful(t *testing.T) {
 	t.Parallel()
 	c := New(Usual)
@@ -106,7 +105,7 @@ func TestRecentIsUseful(t *testing.T) {
 	}
 }
 
-// TestFilter: a full filter knows its keys, and takes few others for them.
+// TestFilter: a full filter recognizes its keys, and has few false positives.
 func TestFilter(t *testing.T) {
 	t.Parallel()
 	for _, bytes := range []int64{0, 1 << 16} {
@@ -139,11 +138,11 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestTable compares a table with a map: what it has is right, it has all while
-// it has room, and it never takes more than its bytes.
+// TestTable compares a table with a map: every value is right, the table keeps
+// all entries while they fit, and it never exceeds its bytes.
 func TestTable(t *testing.T) {
 	t.Parallel()
-	const entry = 24 // bytes, and some more
+	const entry = 24 // bytes, with some margin
 	for _, bytes := range []int64{0, 1 << 10, 1 << 16, 1 << 22} {
 		table, all := newTable[fingerprint, idEntry](bytes), make(map[fingerprint]idEntry)
 		ids := newIDs(0)
@@ -186,7 +185,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestTableForgetsTheUnused: what is found again and again stays.
+// TestTableForgetsTheUnused: entries in constant use stay.
 func TestTableForgetsTheUnused(t *testing.T) {
 	t.Parallel()
 	table := newTable[customerKey, int](0)
@@ -205,8 +204,8 @@ func TestTableForgetsTheUnused(t *testing.T) {
 	}
 }
 
-// TestFingerprints: each key has one of its own, whatever was asked for before
-// it, and nobody outside the process can tell it.
+// TestFingerprints: each key has its own fingerprint, no matter which keys came
+// before, and nobody outside the process can predict it.
 func TestFingerprints(t *testing.T) { //nolint:paralleltest // it counts allocations
 	a, b := newIDs(0), newIDs(0)
 	keys := [][]byte{nil, {0}, {0, 0}, {1}, bytes.Repeat([]byte{7}, 500), append(bytes.Repeat([]byte{7}, 500), 8)}

@@ -33,7 +33,7 @@ func open(t *testing.T, fs vfs.FS, report func(error)) *Counter {
 	return c
 }
 
-// count stores events, that is, what Number stages of them, and counts them.
+// count stores what Number stages for the events, and counts them.
 func (c *Counter) count(t *testing.T, events ...Event) {
 	t.Helper()
 	b := c.db.NewBatch()
@@ -58,7 +58,7 @@ func mustRead(t *testing.T, c *Counter, project uint32, r query.CountRange) map[
 	return got
 }
 
-// TestKeys holds keys and rows to their bytes: see docs/format.md.
+// TestKeys compares the bytes of keys and rows with docs/format.md.
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	for want, got := range map[string][]byte{
@@ -78,7 +78,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestRead: what is asked for is found wherever it is, in memory, in the database or in both.
+// TestRead: reads find counts in memory, in the database, or in both.
 func TestRead(t *testing.T) {
 	t.Parallel()
 	c := open(t, vfs.NewMem(), func(err error) { t.Error(err) })
@@ -119,7 +119,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestNobodyWaitsForSaving: whoever counts and whoever reads go on while a write is read for and committed, and see each event once.
+// TestNobodyWaitsForSaving: counting and reading continue during the reads and
+// the commit of a save, and see each event once.
 func TestNobodyWaitsForSaving(t *testing.T) {
 	t.Parallel()
 	c := open(t, vfs.NewMem(), func(err error) { t.Error(err) })
@@ -167,7 +168,8 @@ func TestNobodyWaitsForSaving(t *testing.T) {
 
 var errDisk = errors.New("disk")
 
-// TestUnreadableRows: rows that cannot be read are reported once, however many; the others are written, and nothing is kept.
+// TestUnreadableRows: unreadable rows are reported once, however many there
+// are. The others are written, and nothing stays in memory.
 func TestUnreadableRows(t *testing.T) {
 	t.Parallel()
 	reports := 0
@@ -180,7 +182,7 @@ func TestUnreadableRows(t *testing.T) {
 	}))
 	c := open(t, fs, func(error) { reports++ })
 	for i := range 3 {
-		if i == 1 { // what was written is in a table that cannot be read from now on
+		if i == 1 { // the written rows are in a table that is unreadable from now on
 			if err := c.db.Flush(); err != nil {
 				t.Fatal(err)
 			}
@@ -207,8 +209,10 @@ func TestUnreadableRows(t *testing.T) {
 	}
 }
 
-// TestDamagedAtLoading: what cannot be read is reported. A type whose number is lost is counted with those of no name from then on, and so is
-// every new one: its number could be that of others.
+// TestDamagedAtLoading: unreadable records are reported. If the number of a
+// type is lost, its events are counted with those of unnamed types from then
+// on. So are the events of every new type, since its number could belong to
+// another.
 func TestDamagedAtLoading(t *testing.T) {
 	t.Parallel()
 	var reports []error
@@ -238,8 +242,8 @@ func TestDamagedAtLoading(t *testing.T) {
 	want := map[query.Count]bool{
 		{Type: "a", Hour: 1, Events: 2, First: 1, Last: 8}: true,
 		{Type: "b", Hour: 1, Events: 1, First: 3, Last: 3}: true,
-		{Hour: 1, Events: 1, First: 2, Last: 2}:            true, // what was counted under the lost number
-		{Hour: 1, Events: 2, First: 9, Last: 10}:           true, // what came since
+		{Hour: 1, Events: 1, First: 2, Last: 2}:            true, // counted under the lost number
+		{Hour: 1, Events: 2, First: 9, Last: 10}:           true, // counted since
 	}
 	if diff := cmp.Diff(want, mustRead(t, again, 1, query.CountRange{By: query.ByTime})); diff != "" {
 		t.Errorf("(-want): %s", diff)

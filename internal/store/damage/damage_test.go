@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestNote: a place is counted and said once; many are all counted, and few of them said.
+// TestNote: a damaged place is counted and logged once. If there are many, all
+// are counted, but only a few are logged.
 func TestNote(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

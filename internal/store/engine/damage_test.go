@@ -16,8 +16,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// TestDamagedTableIsRested: Pebble's own work on a table that is damaged does not begin again without a pause. In the bubble's time, which
-// goes on only while everybody waits, it would be met without end.
+// TestDamagedTableIsRested: Pebble pauses before it retries its own work on a
+// damaged table. Time in the bubble advances only while all goroutines wait, so
+// work without a pause would never end.
 func TestDamagedTableIsRested(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -58,7 +59,7 @@ func TestDamagedTableIsRested(t *testing.T) {
 	})
 }
 
-// spoil changes a byte of each table that holds a text.
+// spoil changes a byte of each table that contains a text.
 func spoil(t *testing.T, fs vfs.FS, text string) {
 	t.Helper()
 	names, err := fs.List("db")
@@ -92,8 +93,9 @@ func spoil(t *testing.T, fs vfs.FS, text string) {
 	}
 }
 
-// TestDamagedBlockCostsLittle: Pebble does not get to see a block whose checksum
-// is wrong. It would try each bit of it, for seconds, at each reading.
+// TestDamagedBlockCostsLittle: Pebble never sees a block whose checksum is
+// wrong. It would try to flip each of its bits, which takes seconds for each
+// read.
 func TestDamagedBlockCostsLittle(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -126,8 +128,8 @@ func TestDamagedBlockCostsLittle(t *testing.T) {
 	}
 }
 
-// TestUnreadablePlaceIsReadSeldom: a place that the disk cannot read takes it
-// seconds each time. It is read again after a minute.
+// TestUnreadablePlaceIsReadSeldom: reading a bad place on the disk takes
+// seconds each time. It is not read again for a minute.
 func TestUnreadablePlaceIsReadSeldom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// TestWritersOfTablesWait: whoever writes a table waits before any error comes
-// back, and is told of it once. A backup does not wait.
+// TestWritersOfTablesWait: a writer of a table waits before any error is
+// returned, and the error is reported once. A backup does not wait.
 func TestWritersOfTablesWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -56,8 +56,9 @@ func TestWritersOfTablesWait(t *testing.T) {
 	})
 }
 
-// TestRoomForCompactions: a disk that was full for a compaction only has room again once one has gone well. No flush may come after that: a
-// server that is not ready is sent nothing.
+// TestRoomForCompactions: if the disk was full only for a compaction, it has
+// room again once a compaction has succeeded. There may be no flush after that,
+// because a server that is not ready receives no requests.
 func TestRoomForCompactions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -90,7 +91,6 @@ func TestRoomForCompactions(t *testing.T) {
 	})
 }
 
-// noRoom is a disk that is full for compactions.
 type noRoom struct {
 	vfs.FS
 
@@ -104,7 +104,7 @@ func (n noRoom) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 	return n.FS.Create(name, category)
 }
 
-// vfsError is an error as file systems return it, with another one in it.
+// vfsError wraps another error, as file systems do.
 type vfsError struct{ error }
 
 func (e *vfsError) Unwrap() error { return e.error }

@@ -17,10 +17,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// TestBackgroundWorkRests: whatever keeps Pebble's own work from being done, it
-// is not tried again without a pause, the log has few lines of it, with a count,
-// and the work is done once it can be. In the bubble's time, which goes on only
-// while everybody waits, work without a pause would never end.
+// TestBackgroundWorkRests: whatever prevents Pebble's own work, it pauses
+// before it retries. The log has a few lines with a count, and the work
+// completes once it can. Time in the bubble advances only while all goroutines
+// wait, so work without a pause would never end.
 func TestBackgroundWorkRests(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -73,7 +73,7 @@ func TestBackgroundWorkRests(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if err := db.Close(); err != nil { // nothing of them is in memory any more
+				if err := db.Close(); err != nil { // so that nothing of them is in memory
 					t.Fatal(err)
 				}
 				log.Reset()
@@ -84,7 +84,7 @@ func TestBackgroundWorkRests(t *testing.T) {
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					for range 2 { // which is enough for a compaction
+					for range 2 { // enough for a compaction
 						put()
 						if err := db.Flush(); err != nil {
 							t.Error(err)
@@ -116,7 +116,7 @@ func TestBackgroundWorkRests(t *testing.T) {
 	}
 }
 
-// TestDescriptors: a limit is divided, or refused with the number that is needed.
+// TestDescriptors: a limit is divided, or refused with the number required.
 func TestDescriptors(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[uint64]int{199: 0, 64: 0, 0: 0, 200: 132, 256: 160, 1024: 544, 20_000: 4064, 1 << 40: 4064} {
@@ -130,7 +130,7 @@ func TestDescriptors(t *testing.T) {
 				t.Errorf("limit %d: Pebble takes %d of %d", limit, po.MaxOpenFiles, files)
 			}
 		})
-		if limit != 0 && (err != nil) != (want == 0) { // 0: as the system says
+		if limit != 0 && (err != nil) != (want == 0) { // 0: depends on the system
 			t.Errorf("limit %d: %v", limit, err)
 		}
 		if err == nil {

@@ -6,14 +6,15 @@ import (
 	"trackway"
 )
 
-// TestPending: an erasure whose record is lost, and with it when it was asked for, does not hide when the others were.
+// TestPending: an erasure that lost its record, and so the time of its request,
+// does not hide the times of the others.
 func TestPending(t *testing.T) {
 	t.Parallel()
 	var s Schedule
 	for id, asked := range []trackway.Micros{0, 30, 20, 0, 40} {
 		s.Add(uint64(id+1), asked)
 	}
-	for range 100 { // the order in which they are looked at is random
+	for range 100 { // the iteration order is random
 		if n, oldest := s.Pending(); n != 5 || oldest != 20 {
 			t.Fatalf("%d are pending, the oldest was asked for at %d; want 5, at 20", n, oldest)
 		}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestMark: a mark is read as it was written, and nothing else is one.
+// TestMark: a mark survives a round trip, and no other text is taken for one.
 func TestMark(t *testing.T) {
 	t.Parallel()
 	want := Mark{Log: 17, Offset: 1 << 40}
@@ -35,8 +35,8 @@ func TestMark(t *testing.T) {
 	}
 }
 
-// written returns a log of records without content but their numbers, and where
-// each ends.
+// written returns a log of records that contain only their numbers, and the end
+// of each.
 func written(log uint32, records int, synced uint64) (data []byte, ends []int) {
 	for i := range records {
 		payload := binary.LittleEndian.AppendUint64(nil, uint64(i))
@@ -52,7 +52,8 @@ func written(log uint32, records int, synced uint64) (data []byte, ends []int) {
 	return data, ends
 }
 
-// TestCheck: what decides is how far the log was synced, and what is behind a gap.
+// TestCheck: the result depends on how far the log was synced, and on what
+// follows a gap.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	whole, ends := written(7, 5, 0)
@@ -96,7 +97,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// FuzzCheck: no bytes are too strange, and nothing is intact that is not there.
+// FuzzCheck: Check accepts any bytes, and reports nothing intact beyond the
+// data.
 func FuzzCheck(f *testing.F) {
 	whole, _ := written(7, 3, 10)
 	f.Add(whole, uint64(10))

@@ -23,7 +23,7 @@ func open(t testing.TB) *pebble.DB {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := db.Close(); err != nil { // it fails if an iterator or a batch is still in use
+		if err := db.Close(); err != nil { // Close fails if an iterator or a batch is still in use
 			t.Error(err)
 		}
 	})
@@ -36,7 +36,7 @@ func (quiet) Infof(string, ...any)  {}
 func (quiet) Errorf(string, ...any) {}
 func (quiet) Fatalf(string, ...any) {}
 
-// randomKey is one of a few keys of each table, so that the same comes again.
+// randomKey returns one of a few keys of each table, so that keys repeat.
 func randomKey(r *rand.Rand, next *uint64) []byte {
 	c := trackway.Customer(r.IntN(6))
 	switch r.IntN(8) {
@@ -57,7 +57,7 @@ func randomKey(r *rand.Rand, next *uint64) []byte {
 	return format.AppendIDKey(nil, 1, trackway.Identifier{Name: "n", Value: string(rune('a' + r.IntN(5)))})
 }
 
-// randomBounds are bounds as the store uses them, and any others.
+// randomBounds returns bounds as the store uses them, or arbitrary ones.
 func randomBounds(r *rand.Rand) (low, high []byte) {
 	c := trackway.Customer(r.IntN(6))
 	switch r.IntN(7) {
@@ -84,7 +84,7 @@ func randomBounds(r *rand.Rand) (low, high []byte) {
 	return low, format.After(low)
 }
 
-// got describes what a look-up finds.
+// got describes the result of a look-up.
 func got(value []byte, closer interface{ Close() error }, err error) string {
 	if err != nil {
 		return err.Error()
@@ -93,7 +93,7 @@ func got(value []byte, closer interface{ Close() error }, err error) string {
 	return string(value)
 }
 
-// walked describes where an iterator leads.
+// walked lists what an iterator visits.
 func walked(t *testing.T, it *pebble.Iterator, err error, forward bool, seek []byte) (all []string) {
 	t.Helper()
 	if err != nil {
@@ -121,8 +121,8 @@ func contents(t *testing.T, db *pebble.DB) []string {
 	return walked(t, it, err, true, []byte{0xff})
 }
 
-// TestDifferential: an overlay shows what an indexed batch of Pebble shows, and
-// commits the same.
+// TestDifferential: an overlay shows and commits the same as an indexed batch
+// of Pebble.
 func TestDifferential(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
@@ -136,7 +136,7 @@ func TestDifferential(t *testing.T) {
 				step(t, r, o, b, &next)
 			}
 			end := errors.Join(b.Commit(pebble.NoSync), b.Close())
-			if r.IntN(4) == 0 { // what was staged and reset is gone
+			if r.IntN(4) == 0 { // reset drops what was staged
 				more := []byte("more")
 				if err := errors.Join(end, o.Commit(pebble.NoSync), o.Set(more, more, nil), o.Set(format.AppendLogKey(nil, 7), more, nil)); err != nil {
 					t.Fatal(err)
@@ -182,8 +182,8 @@ func step(t *testing.T, r *rand.Rand, o *Overlay, b *pebble.Batch, next *uint64)
 	}
 }
 
-// TestIteratorStays: an iterator shows what was staged at its beginning, so that
-// whoever walks may write.
+// TestIteratorStays: an iterator shows what was staged when it was opened, so
+// that its user may write meanwhile.
 func TestIteratorStays(t *testing.T) {
 	t.Parallel()
 	o := New(open(t))
@@ -210,8 +210,8 @@ func TestIteratorStays(t *testing.T) {
 	o.Reset()
 }
 
-// TestOrder: the batch has the log first, then the timelines, then the rest,
-// each sorted and each key once.
+// TestOrder: the batch contains the log first, then the timelines, then the
+// rest. Each part is sorted, and has each key once.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	o := New(open(t))
@@ -256,7 +256,6 @@ func TestOrder(t *testing.T) {
 	o.Reset()
 }
 
-// TestNoAllocation: once its memory has grown, staging allocates nothing.
 func TestNoAllocation(t *testing.T) {
 	o := New(open(t))
 	var key []byte

@@ -8,8 +8,9 @@ import (
 	"trackway/internal/entry"
 )
 
-// TestContents: what is made of a request is what a machine makes of each
-// command. Nothing is made of large requests, or if there is no room.
+// TestContents: the prepared contents of a request equal what a machine makes
+// of each command. Large requests are not prepared, nor is any request if there
+// is no room.
 func TestContents(t *testing.T) {
 	t.Parallel()
 	one := []trackway.Property{{Name: "a", Value: []byte("1")}}

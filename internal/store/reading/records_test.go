@@ -13,7 +13,6 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// counting counts the scans of a database.
 type counting struct {
 	pebble.Reader
 
@@ -25,9 +24,9 @@ func (c *counting) NewIter(o *pebble.IterOptions) (*pebble.Iterator, error) {
 	return c.Reader.NewIter(o)
 }
 
-// TestEntry: an entry is found on any of its customer's timelines, also where a
-// collision has put it; and unless one has, without a look at the entries of
-// other events of its time, of which a stranger can make many.
+// TestEntry: an entry is found on any of its customer's timelines, even if a
+// collision has moved it. Without a collision, the search does not look at the
+// entries of other events of the same time: a stranger can make many of these.
 func TestEntry(t *testing.T) {
 	t.Parallel()
 	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: nobody{}})
@@ -68,7 +67,7 @@ func TestEntry(t *testing.T) {
 	}
 }
 
-// nobody is told what the database logs.
+// nobody discards what the database logs.
 type nobody struct{}
 
 func (nobody) Infof(string, ...any)  {}

@@ -18,11 +18,10 @@ import (
 	"trackway/internal/store/format"
 )
 
-// owner is the customer of these tests.
 const owner = trackway.Customer(7)
 
 // one returns a database in which a customer has n events, at the times 1 to n.
-// The arrival of two neighbors is far apart. A record may be replaced.
+// Neighbors arrived far apart. replace overrides individual records.
 func one(t *testing.T, o *pebble.Options, n int, properties []byte, replace map[int][]byte) *pebble.DB {
 	t.Helper()
 	o.Logger = nobody{}
@@ -51,7 +50,6 @@ func one(t *testing.T, o *pebble.Options, n int, properties []byte, replace map[
 	return db
 }
 
-// begin begins a walk.
 func begin(t *testing.T, db *pebble.DB, r query.TimelineRange) *Walk {
 	t.Helper()
 	w := &Walk{TimelineRange: r}
@@ -62,8 +60,8 @@ func begin(t *testing.T, db *pebble.DB, r query.TimelineRange) *Walk {
 	return w
 }
 
-// TestFewAreLookedUpForNothing: a reader who wants one event, or a page, does
-// not pay for all.
+// TestFewAreLookedUpForNothing: a reader that wants one event, or a page, does
+// not pay for all of them.
 func TestFewAreLookedUpForNothing(t *testing.T) {
 	t.Parallel()
 	db := one(t, &pebble.Options{}, 509, nil, nil)
@@ -83,7 +81,8 @@ func TestFewAreLookedUpForNothing(t *testing.T) {
 	}
 }
 
-// TestLargeEvents: however large events are, few of them are in memory.
+// TestLargeEvents: only a few events are in memory at a time, however large
+// they are.
 func TestLargeEvents(t *testing.T) {
 	t.Parallel()
 	const n, size = 101, 50 << 10
@@ -110,8 +109,8 @@ func TestLargeEvents(t *testing.T) {
 	}
 }
 
-// TestDamage: an event that cannot be read is an error when its turn comes, and
-// not before. The events before it are passed on, in order.
+// TestDamage: an unreadable event is an error when its turn comes, not before.
+// The walk first passes on the preceding events, in order.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	const n, damaged = 101, 60
@@ -130,7 +129,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestDiskFails: the error of a disk is the walk's.
+// TestDiskFails: the walk returns the error of the disk.
 func TestDiskFails(t *testing.T) {
 	t.Parallel()
 	var failing atomic.Bool
@@ -164,8 +163,8 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
-// TestPanics: a bug that shows in a look-up fails the request that it is for,
-// and does not end the process.
+// TestPanics: a bug in a look-up fails its request, and does not end the
+// process.
 func TestPanics(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool
@@ -185,7 +184,7 @@ func TestPanics(t *testing.T) {
 		}
 	}()
 	_ = w.Events(func(e *trackway.Event, _ query.Place) bool {
-		broken.Store(e.Time >= 100) // several goroutines look up the next
+		broken.Store(e.Time >= 100) // several goroutines look up the next ones
 		return true
 	})
 	t.Error("it went on")

@@ -15,12 +15,12 @@ import (
 	"trackway/internal/store/format"
 )
 
-// lineOwners are the customers whose timelines are walked together.
+// lineOwners are the customers whose timelines one walk merges.
 var lineOwners = []trackway.Customer{3, 5, 9}
 
-// fill writes events of few times on several timelines, in keys that end in
-// anything. Each seventh has the mark of a merge, and each fifth is not in the
-// log. It returns their places in order.
+// fill writes events of a few different times on several timelines, under keys
+// with arbitrary ends. Every seventh has the mark of a merge, and every fifth
+// is not in the log. fill returns their places in order.
 func fill(t *testing.T, db *pebble.DB, random *rand.Rand, n int) (all []query.Place) {
 	t.Helper()
 	for seq := uint64(1); seq <= uint64(n); seq++ {
@@ -50,8 +50,8 @@ func fill(t *testing.T, db *pebble.DB, random *rand.Rand, n int) (all []query.Pl
 	return all
 }
 
-// walk returns the places of up to limit events, 0 for all, and how many
-// sequence numbers the walk had in memory at most.
+// walk returns the places of up to limit events, 0 for all, and the highest
+// number of sequence numbers that the walk had in memory.
 func walk(t *testing.T, db *pebble.DB, r query.TimelineRange, most, limit int) (got []query.Place, held int) {
 	t.Helper()
 	w := Walk{TimelineRange: r, group: group{most: most}}
@@ -74,9 +74,9 @@ func walk(t *testing.T, db *pebble.DB, r query.TimelineRange, most, limit int) (
 	return got, cap(w.group.seqs)
 }
 
-// TestOrder: events come by time and, if that is equal, in order of arrival,
-// whatever their keys end in and on whichever timeline they are; newest first
-// is exactly the reverse; and a walk can begin behind any event.
+// TestOrder: events are sorted by time and, if that is equal, by arrival,
+// whatever their keys end in and whichever timeline they are on. Newest first
+// is exactly the reverse, and a walk can begin after any event.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(10) {
@@ -116,8 +116,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestMerges: a walk of merges only finds them in order, and asks about all
-// others.
+// TestMerges: a walk of merges alone returns them in order, and asks about all
+// other events.
 func TestMerges(t *testing.T) {
 	t.Parallel()
 	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: nobody{}})
@@ -137,8 +137,8 @@ func TestMerges(t *testing.T) {
 	}
 }
 
-// TestMemory: however many events have the same time, a walk keeps a bounded
-// number of them in memory.
+// TestMemory: a walk keeps a bounded number of events in memory, however many
+// have the same time.
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	db, err := pebble.Open("", &pebble.Options{FS: vfs.NewMem(), Logger: nobody{}})
@@ -156,7 +156,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// nobody is told what the database logs.
+// nobody discards what the database logs.
 type nobody struct{}
 
 func (nobody) Infof(string, ...any)  {}

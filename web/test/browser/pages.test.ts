@@ -146,7 +146,7 @@ async function lookAround(viewer: Viewer): Promise<void> {
   await viewer.go("#/customers");
   await page.getByRole("link", { name: "jane@example.com" }).click();
   await viewer.heading("jane@example.com").waitFor();
-  await page.getByText("They had belonged to two customers, so these became one.").waitFor();
+  await page.getByText("They belonged to two customers before, so these were merged.").waitFor();
   await page.locator(".events summary").filter({ hasText: "purchase" }).click();
   await page.getByLabel("Properties of purchase").waitFor();
   await viewer.accessible("customer");

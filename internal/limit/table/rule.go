@@ -157,7 +157,7 @@ func (r *Rule) slidingWait(used, prev, left uint64) uint32 {
 	if used >= r.limit {
 		left, prev, used = left+r.window, used, 0
 	}
-	// The weight that may remain before the end of the next window.
+	// The time that may still remain until the end of the window.
 	weighs := min(r.window, (r.limit-used-1)*r.window/max(prev, 1))
 	return uint32(max(left, weighs+1) - weighs)
 }

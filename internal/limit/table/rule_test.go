@@ -75,8 +75,8 @@ func TestSlidingIsTheModel(t *testing.T) {
 	})
 }
 
-// drawRule returns a rule, its limit and its window in ms. For a sliding window
-// the limit is the one that holds in any window.
+// drawRule returns a rule, its limit and its window in ms. The sliding rule
+// does not guarantee its limit in every window.
 func drawRule(t *rapid.T) (Rule, uint32, int64) {
 	limit, window := rapid.Uint32Range(1, 40).Draw(t, "limit"), rapid.Int64Range(1, 5000).Draw(t, "window")
 	switch rapid.SampledFrom([]kind{fixed, sliding, gcra}).Draw(t, "kind") {

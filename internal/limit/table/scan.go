@@ -32,7 +32,7 @@ type Use struct {
 // Use reads a counter of this rule. The counter may have another limit, that of
 // an override. Calls is then still right, except for gcra. Tenth may be off by
 // a factor of two, since a counter knows only its own limit, and Use cannot
-// tell that a sliding window of a lower limit is over it.
+// tell that a sliding window with a lower limit is over that limit.
 func (r *Rule) Use(now int64, c *Counter) Use {
 	marked := c.state&levelMask == levelMask
 	switch r.kind {
@@ -42,7 +42,7 @@ func (r *Rule) Use(now int64, c *Counter) Use {
 			ahead = 0
 		}
 		calls := (ahead + r.interval - 1) / r.interval
-		// The reach belongs to any limit.
+		// The reach is the same for any limit.
 		return Use{narrow(calls), tenth(ahead, r.reach), marked && ahead+r.interval > r.reach}
 	case sliding:
 		return r.useSliding(now, *c, marked)

@@ -119,7 +119,7 @@ func (s *search) measureSome(some []*sought) (*Record, error) {
 	for _, q := range some {
 		free := withLimit(q.policy, table.MaxLimit)
 		if free.IPv6Wide.Times = 0; free.Algorithm == trackway.GCRA {
-			free.Algorithm, free.Burst = trackway.Fixed, 0 // the cheapest algorithm
+			free.Algorithm, free.Burst = trackway.Fixed, 0 // a lower bound for every algorithm
 		}
 		r, err := newRun(s.alone(free))
 		if err != nil {

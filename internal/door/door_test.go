@@ -268,7 +268,7 @@ func TestPerAddress(t *testing.T) {
 		busy("::ffff:192.0.2.1").closed(true)
 		busy("192.0.2.2").closed(false)
 		for range 10 {
-			busy("10.0.0.1").closed(false) // a proxy has no bound of its own
+			busy("10.0.0.1").closed(false) // a proxy has no bound per address
 		}
 		busy("2001:db8::1").closed(false)
 		busy("2001:db8::2").closed(false)

@@ -13,8 +13,8 @@ type Format struct {
 	Name string
 
 	// Decode decodes a body that was received at the given time. The batch
-	// consists of parts of the body. An error refuses the whole body. It is nil
-	// if the route takes no commands.
+	// consists of parts of the body. An error refuses the whole body. Decode is
+	// nil if the route takes no commands.
 	Decode func(body []byte, received trackway.Micros) (*Batch, *trackway.Error)
 
 	// Results returns the answer to a batch that was carried out, now. An error

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// idle measures what share of the processors had nothing to do.
+// idle measures the share of the processors that had nothing to do.
 type idle struct{ idle, all int }
 
 func startIdle() idle {
@@ -21,7 +21,7 @@ func startIdle() idle {
 		n, err := strconv.Atoi(field)
 		must(err)
 		i.all += n
-		if at == 3 || at == 4 { // idle, and waiting for a disk
+		if at == 3 || at == 4 { // idle, or waiting for a disk
 			i.idle += n
 		}
 	}
@@ -33,8 +33,8 @@ func (i idle) share() float64 {
 	return float64(now.idle-i.idle) / float64(max(1, now.all-i.all))
 }
 
-// processorTime returns the processor time that a process has used, of all its
-// threads that live. The kernel counts it in nanoseconds.
+// processorTime returns the processor time that the living threads of a process
+// have used. The kernel counts it in nanoseconds.
 func processorTime(pid int) (used time.Duration) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	must(err)

@@ -20,19 +20,19 @@ import (
 	"trackway/bench/running"
 )
 
-// flooder is what a flooding process is told.
+// flooder holds the orders for a flooding process.
 type flooder struct {
 	Server, Kind string
 	Address      string
-	Spread       bool // come from ever other addresses instead, and be accepted
-	Many         bool // each connection has an address of its own, which may make ten calls
+	Spread       bool // use ever other addresses, so that calls are accepted
+	Many         bool // each connection has its own address, which may make ten calls
 	Set          int  // of these addresses
 	Conns        int
 	Rate         float64       // calls a second of all connections; 0: as fast as answers come
-	Most         time.Duration // after which it ends by itself
+	Most         time.Duration // after which the process ends by itself
 }
 
-// flooded is what became of its calls once it was at work.
+// flooded is the outcome of the counted calls.
 type flooded struct {
 	Accepted, Refused int64
 	Seconds           float64
@@ -47,7 +47,8 @@ type flooding struct {
 	out *json.Decoder
 }
 
-// start starts a flooder, and returns once all its calls are refused (or accepted, if it is told to be).
+// start starts a flooder. It returns once all calls of the flooder are refused
+// (or accepted, if the flooder is to be accepted).
 func (b *bench) start(f flooder) *flooding {
 	role, err := json.Marshal(f)
 	must(err)
@@ -71,7 +72,8 @@ func (p *flooding) stop() (f flooded) {
 	return f
 }
 
-// beFlooder is that process. It counts from the moment at which it has said that it is ready.
+// beFlooder is the flooder's process. It counts from the moment at which it has
+// reported that it is ready.
 func beFlooder(role string) {
 	var f flooder
 	must(json.Unmarshal([]byte(role), &f))
@@ -108,7 +110,9 @@ func beFlooder(role string) {
 					if ready.Add(1) == int32(f.needed()) {
 						close(spent)
 					}
-					if f.Many && f.Rate > 0 { // refusals before it counts would make the server hold those after
+					// Refusals before counting would make the server hold later
+					// ones.
+					if f.Many && f.Rate > 0 {
 						<-counts
 						continue
 					}
@@ -126,7 +130,7 @@ func beFlooder(role string) {
 		})
 	}
 	<-spent
-	time.Sleep(200 * time.Millisecond) // calls that were under way when the limit was reached
+	time.Sleep(200 * time.Millisecond) // waits for calls that were under way at the limit
 	out := json.NewEncoder(os.Stdout)
 	counting.Store(true)
 	close(counts)
@@ -141,7 +145,8 @@ func beFlooder(role string) {
 	must(out.Encode(flooded{accepted.Load(), refused.Load(), took.Seconds()}))
 }
 
-// needed returns how many connections must have been refused before all are.
+// needed returns how many connections must have been refused until all calls
+// are.
 func (f *flooder) needed() int {
 	if f.Many {
 		return f.Conns
@@ -149,7 +154,7 @@ func (f *flooder) needed() int {
 	return 1
 }
 
-// from returns the address from which a connection calls next.
+// from returns the address that a connection uses for its next call.
 func (f *flooder) from(conn int, r *rand.Rand) string {
 	switch {
 	case f.Many:
@@ -161,7 +166,8 @@ func (f *flooder) from(conn int, r *rand.Rand) string {
 	return fmt.Sprintf("20.%d.%d.%d", n>>16, n>>8&255, n&255)
 }
 
-// request is one call: an event of about 500 bytes, as a shop's page sends it, or the question what time it is.
+// request returns one call: an event of about 500 bytes, as a shop's page sends
+// it, or a question for the time.
 func request(kind, from string, r *rand.Rand) []byte {
 	head := "/track/v2/projects/" + running.Project + "/"
 	fields := " HTTP/1.1\r\nHost: bench\r\nAuthorization: Token " + running.Token + "\r\nX-Forwarded-For: " + from + "\r\n"
@@ -177,12 +183,12 @@ func request(kind, from string, r *rand.Rand) []byte {
 		strconv.Itoa(len(body)) + "\r\n\r\n" + body)
 }
 
-// conn is a client's connection. It does as little as it can.
+// conn is a client's connection. It does as little work as possible.
 type conn struct {
 	net.Conn
 	in     *bufio.Reader
 	calls  int
-	closes bool // the last answer said that the server closes the connection
+	closes bool // the last answer announced the end of the connection
 }
 
 func dial(server string) *conn {
@@ -191,7 +197,8 @@ func dial(server string) *conn {
 	return &conn{Conn: c, in: bufio.NewReader(c)}
 }
 
-// call sends a request and returns the status of the answer, which must tell its length.
+// call sends a request and returns the status of the answer, which must declare
+// its length.
 func (c *conn) call(req []byte) (status int) {
 	_, err := c.Write(req)
 	must(err)
@@ -220,8 +227,9 @@ func (c *conn) call(req []byte) (status int) {
 	return status
 }
 
-// behave is callers who each call at their own times, and returns how long the answers took, sorted. A caller whose
-// answer is late sends at once what it would have sent meanwhile, and its lateness counts.
+// behave simulates callers who each call at their own times, and returns the
+// sorted latencies of the answers. If an answer is late, its caller sends the
+// overdue calls at once, and their lateness counts.
 func behave(server, kind string, callers int, rate float64, length time.Duration) []time.Duration {
 	period := time.Duration(1e9 / rate)
 	times := make([][]time.Duration, callers)
@@ -238,7 +246,7 @@ func behave(server, kind string, callers int, rate float64, length time.Duration
 				req := request(kind, from, r)
 				late := time.Until(due) < 0
 				time.Sleep(time.Until(due))
-				sent := time.Now() // not due: what this process is woken late is not the server's doing
+				sent := time.Now() // not due: the server is not to blame if this process wakes late
 				if late {
 					sent = due
 				}

@@ -1,18 +1,19 @@
 // Command flood measures, on the real binary, what a flood of refused calls
-// costs: the share of the machine that it takes, the cost of a refusal beside
-// that of a handler of net/http with golang.org/x/time/rate, and what well-behaved
-// callers feel. It prints a Markdown table for each.
+// costs: the share of the machine that it takes, the cost of a refusal compared
+// with a handler of net/http with golang.org/x/time/rate, and the latency of
+// well-behaved callers. It prints a Markdown table for each.
 //
 //	go run ./flood                          # builds the server beside this module
 //	go run ./flood -binary ../bin/trackway -rounds 3 -time 3s
 //	go run ./flood -only cost               # one table: share, cost or others
-//	go run ./flood -profile refused.pprof   # where the server's time goes during a flood
+//	go run ./flood -profile refused.pprof   # where the server spends its time
 //
-// X-Forwarded-For tells callers apart; the server trusts this host. A flooder is
-// a process of its own: over its limit, closed-loop, on several connections. The
-// others are open-loop: each sends at its own times, whatever became of the call
-// before. All share the processors with the server. What a server costs is
-// processor time, which other work on the machine changes little.
+// X-Forwarded-For tells callers apart; the server trusts this host. A flooder
+// is a process of its own: over its limit, closed-loop, on several connections.
+// The other callers are open-loop: each sends at its own times, regardless of
+// the previous call. All share the processors with the server. The server's
+// cost is given as processor time, which other work on the machine changes
+// little.
 package main
 
 import (
@@ -91,7 +92,7 @@ type bench struct {
 	each          float64 // calls a second
 	calls         string
 	length        time.Duration
-	flooders      int // addresses that have flooded: each flood comes from a fresh one
+	flooders      int // addresses used so far: each flood uses a fresh one
 }
 
 // blocked is a range of addresses that may make ten calls a minute.
@@ -99,7 +100,7 @@ const blocked = `overrides:
   - {policy: track, address: 198.18.0.0/15, limit: 10}
 `
 
-// lower has the server limit that range.
+// lower makes the server limit that range.
 func lower(s *running.Server, config string) {
 	f, err := os.OpenFile(config, os.O_APPEND|os.O_WRONLY, 0)
 	must(err)
@@ -114,14 +115,14 @@ func lower(s *running.Server, config string) {
 	}
 }
 
-// cost prints what a refused call takes of the server's processor time, and
-// what it takes of the peer's at the same rate. At a low rate a call costs more,
-// because processors go to sleep between calls. A flood beyond the server's rates
-// is held back, so refusals that are answered at once only come at a low rate.
+// cost prints the server's processor time per refused call, and the peer's at
+// the same rate. A call costs more at a low rate, because processors go to
+// sleep between calls. The server holds back a flood beyond its rates, so it
+// answers refusals at once only at a low rate.
 func (b *bench) cost() {
 	fmt.Println("| refused calls, µs of processor time each | refused/s | Trackway | net/http and x/time/rate, same rate | ratio | Trackway, accepted, same rate | refused ÷ accepted |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- |")
-	const slow = 200 // calls a second: fewer than are held back
+	const slow = 200 // calls a second: below the rate that is held back
 	for _, row := range []struct {
 		title, kind string
 		many        bool
@@ -154,7 +155,7 @@ func (b *bench) cost() {
 
 var titles = map[string]string{"event": "`POST customers/events`, 513 bytes, durable", "time": "`GET system/time`"}
 
-// loaded is what a load made of a server.
+// loaded is the effect of a load on a server.
 type loaded struct {
 	cpu, rate float64 // µs a call, calls a second
 	share     float64 // of the machine's processors
@@ -174,8 +175,8 @@ func (b *bench) load(f flooder, server string, pid int) loaded {
 	if f.Spread && res.Refused > 0 {
 		log.Fatalf("%d calls were refused that should have been accepted", res.Refused)
 	}
-	// The flooder counted from its first counted call to its last; the server's
-	// time was taken within.
+	// The flooder's count runs from its first counted call to its last. The
+	// server's time was taken within that span.
 	calls := res.rate() * took.Seconds()
 	return loaded{cpu: used.Seconds() * 1e6 / calls, rate: res.rate(), share: used.Seconds() / took.Seconds() / float64(runtime.NumCPU())}
 }
@@ -188,7 +189,7 @@ func (b *bench) flooder(kind string, rate float64) flooder {
 	}
 }
 
-// share prints what floods take of the machine.
+// share prints the share of the machine that floods take.
 func (b *bench) share() {
 	fmt.Println("| flood, as fast as answers come | refused/s | share of the machine's processor time |")
 	fmt.Println("| --- | --- | --- |")
@@ -221,7 +222,7 @@ func (b *bench) profile(file string) {
 	p.stop()
 }
 
-// felt prints the latency of well-behaved callers without a flood and with one.
+// felt prints the latency of well-behaved callers with and without a flood.
 func (b *bench) felt() {
 	fmt.Printf("%d callers, each %.0f times a second %s; floods on %d connections, as fast as answers come:\n\n", b.others, b.each, titles[b.calls], b.conns)
 	fmt.Println("| flood | refused/s | machine idle | p50 | p99 | p99 ÷ p99 without |")

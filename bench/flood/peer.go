@@ -19,7 +19,7 @@ import (
 	"trackway/bench/running"
 )
 
-// peer is a server to compare with: a handler of net/http that limits each
+// peer is the server to compare with: a handler of net/http that limits each
 // address by a limiter of golang.org/x/time/rate, in a process of its own.
 type peer struct {
 	addr string
@@ -46,9 +46,9 @@ func (p *peer) stop() {
 	must(p.cmd.Wait())
 }
 
-// bePeer is that process. It prints its address, and serves until its standard
-// input ends. An address may make as many calls as with the server, but
-// hardly wins any back: those who flood are refused whatever their rate.
+// bePeer is the peer's process. It prints its address, and serves until its
+// standard input ends. An address may make as many calls as with the server,
+// but hardly regains any: a flooder is refused at any rate.
 func bePeer() {
 	var limiters sync.Map
 	refused := []byte(`{"status":429,"error":"rate limit","message":"Too many requests."}`)

@@ -15,19 +15,21 @@ import (
 	"trackway/internal/limit"
 )
 
-// The attack: an address that is refused sends nothing for a while, lets calls come from millions of other addresses, and
-// tries again. A limiter with a bound that forgets whoever was not seen for longest lets it in again.
+// The attack: a refused address sends nothing for a while, makes calls from
+// millions of other addresses, and tries again. A bounded limiter that forgets
+// the least recently seen caller admits it again.
 const (
 	quota      = 6000
 	tableBytes = 64 << 20
-	sprays     = 4 // after each the attacker tries again
+	sprays     = 4 // the attacker tries again after each
 )
 
 // guard is a limiter under attack.
 type guard interface{ allow(a netip.Addr) bool }
 
-// track is the published policy of the tracking API, /64 and /48 both counted. Its time is virtual, so that 20 million calls
-// come within one window however slow the machine is.
+// track is the published policy of the tracking API, counted by /64 and /48.
+// Its time is virtual, so that 20 million calls fall into one window on a
+// machine of any speed.
 type track struct {
 	l   *limit.Limiter
 	now time.Time
@@ -42,7 +44,7 @@ func newTrack(t *testing.T) *track {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const perCaller = 27 // bytes, as limit.New says
+	const perCaller = 27 // bytes, as documented at limit.New
 	return &track{limit.New(set, tableBytes/perCaller), time.Now()}
 }
 
@@ -52,12 +54,13 @@ func (g *track) allow(a netip.Addr) bool {
 	return d.Allowed
 }
 
-// lru is throttled with its bounded store, which forgets the least recently used.
+// lru is throttled with its bounded store, which forgets the least recently
+// used.
 type lru struct{ *throttled.GCRARateLimiterCtx }
 
 func newLRU(t *testing.T) lru {
 	t.Helper()
-	const perCaller = 128 // bytes, about; it takes more
+	const perCaller = 128 // bytes, roughly; it takes more
 	s, err := memstore.NewCtx(tableBytes / perCaller)
 	if err != nil {
 		t.Fatal(err)
@@ -74,13 +77,15 @@ func (g lru) allow(a netip.Addr) bool {
 	return err == nil && !limited
 }
 
-// spray makes n calls from as many addresses, each in a /48 of its own, from the first-th on.
+// spray makes n calls from as many addresses, starting at index first, each in
+// a /48 of its own.
 func spray(g guard, first, n int) (perCall time.Duration) {
 	began := time.Now()
 	for i := range uint32(n) {
 		var b [16]byte
 		b[0] = 0x2a
-		binary.BigEndian.PutUint32(b[2:], (uint32(first)+i)*2654435761) // a permutation: they come in no order
+		// The permutation makes them unordered.
+		binary.BigEndian.PutUint32(b[2:], (uint32(first)+i)*2654435761)
 		b[15] = 1
 		g.allow(netip.AddrFrom16(b))
 	}
@@ -97,10 +102,11 @@ func tries(g guard, a netip.Addr, n int) (admitted int) {
 	return admitted
 }
 
-// attackers are refused, from IPv4 and from IPv6.
+// attackers are the refused addresses, one IPv4 and one IPv6.
 var attackers = []netip.Addr{netip.MustParseAddr("203.0.113.7"), netip.MustParseAddr("2001:db8:bad:1::7")}
 
-// attack makes addresses calls between the attackers' tries, and returns how many of those were admitted beyond the quota.
+// attack makes calls from other addresses between the attackers' tries, and
+// returns how many tries were admitted beyond the quota.
 func attack(t *testing.T, g guard, addresses int) (beyond int) {
 	t.Helper()
 	for _, a := range attackers {
@@ -118,7 +124,8 @@ func attack(t *testing.T, g guard, addresses int) (beyond int) {
 	return beyond
 }
 
-// known makes calls from callers that the limiter may know, and returns what a call costs.
+// known makes calls from callers that the limiter may know, and returns the
+// cost of a call.
 func known(g guard, callers, calls int) time.Duration {
 	began := time.Now()
 	for i := range uint32(calls) {
@@ -134,14 +141,15 @@ func heapBytes() int {
 	return int(m.HeapAlloc)
 }
 
-// TestMemoryAttack: 20 million addresses make the table neither larger nor dearer, and free nobody.
+// TestMemoryAttack checks that 20 million addresses make the table neither
+// larger nor slower, and that they free no refused address.
 func TestMemoryAttack(t *testing.T) {
 	addresses := 20_000_000
 	if testing.Short() {
 		addresses = 8_000_000
 	}
 	g := newTrack(t)
-	half := netip.MustParseAddr("198.51.100.1") // not refused, but no stranger either
+	half := netip.MustParseAddr("198.51.100.1") // not refused, but well known
 	if n := tries(g, half, quota/2); n != quota/2 {
 		t.Fatalf("%d of %d calls were admitted", n, quota/2)
 	}
@@ -164,7 +172,8 @@ func TestMemoryAttack(t *testing.T) {
 	t.Logf("1000 known callers, a call: %v before, %v after", cheap, known(g, 1000, 2_000_000))
 }
 
-// TestAttackHasTeeth: the same attack frees the attackers of a limiter that has a bound and forgets the least recently used.
+// TestAttackHasTeeth checks that the same attack frees the attackers of a
+// bounded limiter that forgets the least recently used.
 func TestAttackHasTeeth(t *testing.T) {
 	if n := attack(t, newLRU(t), 4_000_000); n != sprays*len(attackers)*quota {
 		t.Errorf("refused callers were admitted %d times, want %d", n, sprays*len(attackers)*quota)

@@ -10,7 +10,7 @@ import (
 type column struct {
 	name, title string
 	callers     int
-	limit       int                                  // calls in an hour; 0: more than anybody makes
+	limit       int                                  // calls in an hour; 0: more than any caller makes
 	draw        func(r *rand.Rand) (next func() int) // nil: one caller
 }
 
@@ -41,11 +41,12 @@ func columnNamed(name string) column {
 	return column{}
 }
 
-// calls is the sequence of callers, made beforehand and read in order, so that drawing costs nothing while it is measured.
+// calls is the sequence of callers. It is generated beforehand and read in
+// order, so that drawing costs nothing during the measurement.
 type calls struct {
 	ids    []uint32
 	mask   int
-	text   string // all callers' addresses as text, one after the other: nothing for the collector to follow
+	text   string // all addresses in one text, so that the collector follows no pointers
 	ends   []uint32
 	offset [8]int
 }
@@ -65,7 +66,7 @@ func newCalls(col column) *calls {
 	return c
 }
 
-// spell writes the callers' addresses out, for limiters whose keys are strings.
+// spell writes out the callers' addresses, for limiters with string keys.
 func (c *calls) spell() {
 	var text []byte
 	c.ends = make([]uint32, 1, len(c.ids)+1)
@@ -78,12 +79,12 @@ func (c *calls) spell() {
 
 func (c *calls) key(i int) string { return c.text[c.ends[i]:c.ends[i+1]] }
 
-// next returns where a worker goes on.
+// next returns the position at which a worker continues.
 func (c *calls) next(worker int) int { return c.offset[worker] }
 
 func (c *calls) keep(worker, at int) { c.offset[worker] = at }
 
-// addr is the address of a caller: from 20.0.0.0 upwards.
+// addr is the address of a caller, counting up from 20.0.0.0.
 func addr(id uint32) netip.Addr {
 	id += 20 << 24
 	return netip.AddrFrom4([4]byte{byte(id >> 24), byte(id >> 16), byte(id >> 8), byte(id)})

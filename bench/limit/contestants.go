@@ -22,18 +22,21 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// contestant is a limiter that is compared.
+// contestant is a limiter to compare.
 type contestant struct {
 	name string
-	slow bool // needs too much memory for ten million callers beside the others
+	slow bool // needs too much memory to run with ten million callers beside the others
 	open func(column) *limiter
 }
 
-// limiter is one of them, ready to count. Either all calls come by number or all by key.
+// limiter is a contestant that is ready to count. All calls come by number, or
+// all by key.
 type limiter struct {
-	byID   func() func(id uint32)  // returns what one worker calls
-	byKey  func() func(key string) // the same, for callers by name
-	worker func() func(i int)      // set by prepare: what one worker calls for each place of the sequence
+	byID  func() func(id uint32)  // returns the function that one worker calls
+	byKey func() func(key string) // the same, for callers by name
+	// worker is set by prepare. It returns the function that a worker calls for
+	// each position of the sequence.
+	worker func() func(i int)
 }
 
 // meet makes each caller's first call.
@@ -51,7 +54,8 @@ func (l *limiter) meet(callers int) {
 	}
 }
 
-// prepare ties the limiter to a sequence of calls, and uses up the limit where calls are to be refused.
+// prepare ties the limiter to a sequence of calls, and uses up the limit if
+// calls are to be refused.
 func (l *limiter) prepare(col column, c *calls) {
 	if l.byID != nil {
 		l.worker = func() func(int) {
@@ -96,11 +100,12 @@ var contestants = []contestant{
 	{name: "didip/tollbooth", slow: true, open: didip},
 }
 
-// step is by how much the passed time advances with each call: so much that one caller never reaches the largest limit that
-// a counter can hold.
+// step is how far the virtual time advances with each call. It is so large that
+// no single caller reaches the largest limit that a counter can hold.
 const step = 300
 
-// trackwayTake is the table alone. Its time is virtual, or the clock's plus a virtual part that keeps windows ending.
+// trackwayTake measures the table alone. Its time is virtual, or the clock's
+// plus a virtual part so that windows keep ending.
 func trackwayTake(clock bool) func(column) *limiter {
 	return func(col column) *limiter {
 		t, rule := table.New(col.callers), table.Fixed(table.MaxLimit, 1000)
@@ -123,7 +128,8 @@ func trackwayTake(clock bool) func(column) *limiter {
 	}
 }
 
-// trackwayAllow is what the server does for a call whose address is known: find the policy, count, describe, write fields.
+// trackwayAllow measures the server's work for a call whose address is known:
+// find the policy, count, describe, write fields.
 func trackwayAllow(col column) *limiter {
 	p := trackway.Policy{Name: "track", Paths: []string{"/track/"}, Limit: table.MaxLimit, Window: time.Second, AllowBelowFloor: true}
 	if col.limit > 0 {
@@ -145,7 +151,8 @@ func trackwayAllow(col column) *limiter {
 	}}
 }
 
-// shards is what one would write in ten minutes: a fixed window in a map behind a mutex, in 256 parts.
+// shards is the limiter that one would write in ten minutes: a fixed window in
+// a map behind a mutex, in 256 parts.
 func shards(col column) *limiter {
 	type counter struct{ start, used uint32 }
 	type shard struct {
@@ -201,7 +208,8 @@ func throttledMap(col column) *limiter {
 	must(err)
 	ctx := context.Background()
 	return byKey(func(key string) {
-		// Two workers on one key: it gives up after ten attempts, and a server would answer 500.
+		// If two workers use one key, it gives up after ten attempts, and a
+		// server would answer 500.
 		_, _, _ = l.RateLimitCtx(ctx, key, 1)
 	})
 }

@@ -1,12 +1,14 @@
-// Command limit measures what counting one call costs: Trackway's limiter against the Go limiters that are best known, side
-// by side in one run. It prints a Markdown table.
+// Command limit measures the cost of counting one call. It compares Trackway's
+// limiter with the best-known Go limiters, side by side in one run, and prints
+// a Markdown table.
 //
 //	go run ./limit                      # every column; 10 M callers need about 8 GB
 //	go run ./limit -columns hot,refused -rounds 3 -slice 50ms
 //
-// Each limiter lives in a process of its own, so that no collector marks another's heap. They are measured in turn, a slice
-// of time each, round after round, first on one core (processor time) and then on two (wall time). The medians of the rounds
-// are printed. Compare only figures of one run.
+// Each limiter runs in a process of its own, so that no collector marks
+// another's heap. The limiters take turns, a slice of time each, for several
+// rounds: first on one core (processor time), then on two (wall time). The
+// table shows the medians of the rounds. Compare only figures of one run.
 package main
 
 import (
@@ -42,7 +44,7 @@ func main() {
 	report.print()
 }
 
-// report is what was measured, by limiter and column.
+// report holds the measurements, by limiter and column.
 type report struct {
 	rounds   int
 	slice    time.Duration
@@ -50,18 +52,19 @@ type report struct {
 	cells    map[string]map[string]*cell
 }
 
-// cell is one limiter in one column.
+// cell holds those of one limiter in one column.
 type cell struct {
 	ready            ready
-	serial, parallel []float64 // ns a call, one for each round
-	allocs           float64   // a call
+	serial, parallel []float64 // ns per call, one for each round
+	allocs           float64   // per call
 }
 
 func newReport(rounds int, slice time.Duration) *report {
 	return &report{rounds: rounds, slice: slice, cells: make(map[string]map[string]*cell)}
 }
 
-// measure runs one column: a process for each limiter, then slices in turn. Each round starts with another limiter.
+// measure runs one column: a process for each limiter, then slices in turn.
+// Each round starts with another limiter.
 func (r *report) measure(col column, only string) {
 	var procs []*process
 	var cells []*cell
@@ -98,7 +101,8 @@ func (r *report) cell(contestant, col string, is ready) *cell {
 	return c
 }
 
-// print writes the Markdown table: ns a call on one core / on two, then what keeping the callers costs.
+// print writes the Markdown table: ns per call on one core / on two, then the
+// cost of keeping the callers.
 func (r *report) print() {
 	fmt.Printf("%s, %s/%s, GOMAXPROCS %d, %s, medians of %d rounds of %v\n\n",
 		time.Now().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version(), r.rounds, r.slice)
@@ -138,7 +142,7 @@ func (r *report) printRow(name string, cells map[string]*cell) {
 	fmt.Printf("%s %.1f | %s | %s |\n", row, allocs, bytes, collector)
 }
 
-// short rounds to three digits or so.
+// short rounds to about three digits.
 func short(d time.Duration) string {
 	switch {
 	case d > time.Second:
@@ -154,7 +158,8 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// childCommand returns the command that runs this program as the process of a limiter.
+// childCommand returns the command that runs this program as the process of a
+// limiter.
 func childCommand(contestant, col string) *exec.Cmd {
 	return exec.Command(os.Args[0], "-child", contestant, "-columns", col)
 }

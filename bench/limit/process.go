@@ -13,9 +13,10 @@ import (
 	"time"
 )
 
-// ready is what a limiter's process tells once it knows all callers of a column.
+// ready is the report of a limiter's process once it knows all callers of a
+// column.
 type ready struct {
-	BytesPerCaller float64       // of the heap, the callers' keys included where the limiter keeps them
+	BytesPerCaller float64       // of the heap, including callers' keys that the limiter keeps
 	Collector      time.Duration // processor time of one garbage collection, median of three
 }
 
@@ -26,11 +27,11 @@ type order struct {
 }
 
 type answer struct {
-	Nanos  float64 // processor time over calls; of several workers wall time over all their calls
-	Allocs float64 // a call
+	Nanos  float64 // processor time per call; for several workers, wall time per call
+	Allocs float64 // per call
 }
 
-// process is a limiter's process, seen from the one that measures.
+// process is a limiter's process, seen from the measuring one.
 type process struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
@@ -63,7 +64,8 @@ func (p *process) stop() {
 	must(p.cmd.Wait())
 }
 
-// serve is the process of a limiter: it meets all callers, tells what they cost, and measures when it is asked to.
+// serve is the process of a limiter: it meets all callers, reports their cost,
+// and measures on request.
 func serve(c contestant, col column) {
 	before := heap()
 	l := c.open(col)
@@ -73,7 +75,7 @@ func serve(c contestant, col column) {
 	is := ready{BytesPerCaller: float64(heap()-before) / float64(col.callers), Collector: collection()}
 	calls := newCalls(col)
 	l.prepare(col, calls)
-	debug.FreeOSMemory() // memory is shared with the other limiters' processes
+	debug.FreeOSMemory() // the other limiters' processes need the memory
 	out, in := json.NewEncoder(os.Stdout), json.NewDecoder(os.Stdin)
 	must(out.Encode(is))
 	for {
@@ -87,7 +89,7 @@ func serve(c contestant, col column) {
 	}
 }
 
-// heap returns the bytes that live.
+// heap returns the live bytes.
 func heap() int {
 	runtime.GC()
 	var m runtime.MemStats
@@ -95,7 +97,7 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// collection returns the processor time that one cycle of the collector takes.
+// collection returns the processor time of one cycle of the collector.
 func collection() time.Duration {
 	var all []time.Duration
 	for range 3 {
@@ -107,15 +109,16 @@ func collection() time.Duration {
 	return all[1]
 }
 
-// processorTime is what the system says that this process has used. The runtime's own metric of the collector counts the
-// time in which its workers were not let run, too.
+// processorTime returns the time that this process has used according to the
+// system. The runtime's own metric of the collector includes the time in which
+// its workers had to wait.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	must(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// measure makes calls for the length of time, on as many cores as there are workers.
+// measure makes calls for the length of time, with one core per worker.
 func measure(l *limiter, calls *calls, o order) answer {
 	runtime.GOMAXPROCS(max(o.Workers, 1))
 	var before, after runtime.MemStats
@@ -129,7 +132,7 @@ func measure(l *limiter, calls *calls, o order) answer {
 	wg.Wait()
 	took := time.Since(began)
 	if o.Workers == 1 {
-		took = processorTime() - used // so that others on the machine do not count
+		took = processorTime() - used // excludes other processes on the machine
 	}
 	runtime.ReadMemStats(&after)
 	n := 0
@@ -139,7 +142,8 @@ func measure(l *limiter, calls *calls, o order) answer {
 	return answer{Nanos: float64(took.Nanoseconds()) / float64(n), Allocs: float64(after.Mallocs-before.Mallocs) / float64(n)}
 }
 
-// work makes calls until end, and returns how many. Workers start at different places of the sequence.
+// work makes calls until end, and returns their number. Workers start at
+// different positions of the sequence.
 func work(l *limiter, calls *calls, worker int, end time.Time) int {
 	take := l.worker()
 	const lap = 1 << 12

@@ -1,5 +1,6 @@
-// Command read measures how long lists, searches and statistics of a project take: it fills a store with customers and with
-// events of two months, opens it anew, and asks each question many times.
+// Command read measures how long lists, searches and statistics of a project
+// take. It fills a store with customers and with events of two months, reopens
+// it, and asks each question many times.
 //
 //	go run ./read -events 2000000 -customers 100000
 package main
@@ -56,7 +57,8 @@ func main() {
 	must(s.Close())
 }
 
-// fill puts in customers with three properties each, then events of customers drawn at random, in order of time.
+// fill stores customers with three properties each, then events of randomly
+// drawn customers, in order of time.
 func fill(s *store.Store, events, customers int) {
 	var done atomic.Int64
 	total := int64(events + customers)
@@ -107,7 +109,7 @@ func cookie(n int) trackway.Identifier {
 	return trackway.Identifier{Name: "cookie", Value: fmt.Sprintf("%08x-4782-47ae-ba14-df6e29eefb36", uint32(n)*2654435761)}
 }
 
-// ask asks the questions, and prints how long they took.
+// ask asks the questions and prints how long they took.
 func ask(s *store.Store, customers int) {
 	r := rand.New(rand.NewPCG(1, 2))
 	ctx := context.Background()

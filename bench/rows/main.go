@@ -1,5 +1,5 @@
-// Command rows writes made-up events as the NDJSON that `trackway import` reads:
-// a month of a shop.
+// Command rows writes made-up events as the NDJSON that `trackway import`
+// reads: a month of a shop.
 //
 //	go run ./rows -events 20000000 -customers 1000000 | trackway import -
 package main

@@ -9,11 +9,11 @@ import (
 )
 
 // AppendObject appends the properties, sorted by name and unique, as a JSON
-// object in canonical form: no white space, members sorted by the bytes of
-// their names at every depth and unique, strings escaped as by [AppendString],
-// numbers as they were sent. Two objects in canonical form are the same bytes
-// if and only if they hold the same, except that numbers are compared by their
-// spelling: 1 and 1.0 differ.
+// object in canonical form: no white space, unique members sorted by the bytes
+// of their names at every depth, strings escaped as by [AppendString], numbers
+// as they were sent. Two objects in canonical form are the same bytes if and
+// only if their contents are equal. Numbers are compared by their spelling: 1
+// and 1.0 differ.
 func AppendObject(dst []byte, properties []trackway.Property) []byte {
 	dst = append(dst, '{')
 	for i := range properties {
@@ -27,10 +27,10 @@ func AppendObject(dst []byte, properties []trackway.Property) []byte {
 	return append(dst, '}')
 }
 
-// SplitObject is the inverse of [AppendObject]: the members of an object in
-// canonical form, in order. Names and values are parts of obj, which must not
-// be changed afterwards; no bytes at all are an empty object. Anything but an
-// object is a bug of ours.
+// SplitObject is the inverse of [AppendObject]: it returns the members of an
+// object in canonical form, in order. Names and values are parts of obj, which
+// must not be changed afterwards. Empty input is an empty object. It panics if
+// obj is not an object, which is a bug of ours.
 func SplitObject(obj []byte) []trackway.Property {
 	if len(obj) == 0 {
 		return nil
@@ -46,26 +46,27 @@ func SplitObject(obj []byte) []trackway.Property {
 	return properties
 }
 
-// writer writes valid JSON in canonical form, which is never longer. It is
-// a second pass, for the values that need it. The zero value is ready, and
-// one writer serves for many values: it keeps what it has allocated.
+// writer writes valid JSON in canonical form, which is never longer. It is a
+// second pass, for the values that need it. The zero value is ready to use. One
+// writer can write many values and keeps its allocated memory.
 //
-// An object is written in the order in which it comes and put in order when
-// it is complete, so that each level of nesting costs a copy of what is below
-// it and no memory. REQUIRES: the value is within the bounds, which bound the
-// recursion and the members that are sorted together.
+// It writes an object in the order of its input and sorts it when it is
+// complete, so each level of nesting costs a copy of its content and no memory.
+//
+// REQUIRES: the value is within the bounds, which limit the recursion and the
+// number of members that are sorted together.
 type writer struct {
 	Scanner
 	dst   []byte
-	parts []part // members of all objects that are being written, the innermost last
+	parts []part // members of all unfinished objects, the innermost last
 	moved []byte // members in order, on their way back to dst
 }
 
-// part is a member that was written: places in dst.
+// part is a written member: places in dst.
 type part struct{ start, value, end uint32 }
 
-// write appends the canonical form of a value. It allocates for dst only if
-// that has less room than the value is long.
+// write appends the canonical form of a value. It allocates for dst only if dst
+// has less room than the length of the value.
 func (w *writer) write(dst, raw []byte) []byte {
 	w.Scanner = Scan(raw)
 	w.dst = dst
@@ -97,8 +98,8 @@ func (w *writer) value() {
 	}
 }
 
-// object writes an object. Each member ends in a comma until the last one is
-// replaced by the bracket.
+// object writes an object. Each member ends in a comma until the bracket
+// replaces the last one.
 func (w *writer) object() {
 	first, start, sorted := len(w.parts), len(w.dst)+1, true
 	w.dst = append(w.dst, '{')
@@ -127,8 +128,8 @@ func (w *writer) object() {
 	}
 }
 
-// push adds a part. Beyond a few, it makes room at once for all that can come
-// in this value.
+// push adds a part. Beyond a few parts, it makes room at once for all that this
+// value can have.
 func (w *writer) push(p part) {
 	if len(w.parts) == cap(w.parts) {
 		const few = 64
@@ -141,11 +142,11 @@ func (w *writer) push(p part) {
 	w.parts = append(w.parts, p)
 }
 
-// nameOf returns the name of a part: what stands between its quotes.
+// nameOf returns the name of a part, without its quotes.
 func (w *writer) nameOf(p part) []byte { return w.dst[p.start+1 : p.value-2] }
 
-// sort puts the parts at the end of dst in order of their names, the last of
-// those with the same name only.
+// sort sorts the parts at the end of dst by name. Of several with the same
+// name, it keeps only the last.
 func (w *writer) sort(parts []part) {
 	start := parts[0].start
 	slices.SortFunc(parts, func(a, b part) int {
@@ -166,8 +167,8 @@ func (w *writer) sort(parts []part) {
 	w.dst = append(w.dst[:start], w.moved...)
 }
 
-// compareNames compares names in canonical form by the bytes of what they
-// stand for, which is the order of their characters.
+// compareNames compares names in canonical form by their unescaped bytes, which
+// sorts them by character.
 func compareNames(a, b []byte) int {
 	i := 0
 	for i < len(a) && i < len(b) && a[i] == b[i] && a[i] != '\\' {
@@ -191,8 +192,8 @@ func compareNames(a, b []byte) int {
 	return len(a) - len(b)
 }
 
-// firstChar returns the first character of the inside of a string, and how
-// many bytes it has there.
+// firstChar returns the first character of a string's content and its length in
+// bytes.
 func firstChar(s []byte) (char rune, n int) {
 	if s[0] == '\\' {
 		return escapedRune(s)

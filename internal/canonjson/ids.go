@@ -7,14 +7,14 @@ import (
 )
 
 // AppendIDs appends identifiers as readers get them: a string for a hard one,
-// for soft ones of the same name an array in the order given.
+// an array for soft ones of the same name, in the order given.
 //
 //	{"registered":"x","cookie":["c1","c2"]}
 func AppendIDs(dst []byte, ids []trackway.Identifier) []byte {
 	dst = append(dst, '{')
 	for i, id := range ids {
 		if indexOfName(ids[:i], id.Name) >= 0 {
-			continue // stands in the array already
+			continue // already in the array
 		}
 		if i > 0 {
 			dst = append(dst, ',')
@@ -50,7 +50,7 @@ func appendValues(dst []byte, ids []trackway.Identifier, name string) []byte {
 }
 
 // AppendID appends the value of the identifier called name as readers get it,
-// null if there is no such identifier.
+// or null if there is no such identifier.
 func AppendID(dst []byte, ids []trackway.Identifier, name string) []byte {
 	i := indexOfName(ids, name)
 	switch {
@@ -63,8 +63,8 @@ func AppendID(dst []byte, ids []trackway.Identifier, name string) []byte {
 }
 
 // IDsIn is the inverse of [AppendIDs]: it yields a hard identifier for a
-// string, and soft ones for an array of strings. Members of another kind are
-// left out. Names and values are parts of obj if they have no escapes.
+// string, and soft ones for an array of strings. It skips members of another
+// kind. Names and values are parts of obj if they have no escapes.
 func IDsIn(obj []byte) iter.Seq[trackway.Identifier] {
 	return func(yield func(trackway.Identifier) bool) {
 		s := Scan(obj)

@@ -6,29 +6,29 @@ import (
 	"strings"
 )
 
-// decimal is a JSON number taken apart, exactly and whatever its size: the
-// digits of its mantissa, perhaps with a point among them, and how many of
-// these digits stand before the point once the exponent is applied (fewer than
-// none, or more than there are, with large exponents).
+// decimal is a JSON number of any size, split exactly into its parts: the
+// digits of its mantissa, which may include a point, and how many of these
+// digits precede the point once the exponent is applied. With large exponents,
+// that number may be negative, or greater than the number of digits.
 type decimal struct {
 	negative bool
 	mantissa string
 	point    int
 }
 
-// farthest bounds exponents, so that sums of them and lengths of texts cannot
-// overflow. A number with a larger one is as far beyond all bounds, or as close
-// to zero, as one with this.
+// farthest bounds exponents, so that their sums and the lengths of texts cannot
+// overflow. A larger exponent is equivalent: the number is beyond all bounds or
+// as good as zero.
 const farthest = 100_000_000
 
-// faultOf returns which bound a valid JSON number is beyond; mantissa is what
-// stands before its exponent. Readers hold numbers as doubles, as decimals with
-// an exponent, or written out: none of them may fail on what was stored.
+// faultOf returns the bound that a valid JSON number exceeds. mantissa is the
+// part before its exponent. Readers hold numbers as doubles, as decimals with
+// an exponent, or written out, and none of them may fail on a stored number.
 func faultOf(mantissa, number []byte) Fault {
 	digits := len(mantissa)
 	for _, c := range mantissa {
 		if !isDigit(c) {
-			digits-- // the sign, the point
+			digits-- // the sign or the point
 		}
 	}
 	switch {
@@ -46,7 +46,7 @@ func faultOf(mantissa, number []byte) Fault {
 	return None
 }
 
-// decimalOf takes a valid JSON number apart.
+// decimalOf splits a valid JSON number into its parts.
 func decimalOf(number string) decimal {
 	mantissa, negative := strings.CutPrefix(number, "-")
 	exponent := 0
@@ -75,8 +75,8 @@ func exponentOf(s string) int {
 }
 
 // Millionths returns a valid JSON number times a million, rounded to the
-// nearest integer, halves away from zero; false if that is more than about
-// 9e17, which as microseconds is far beyond any time that is accepted.
+// nearest integer, halves away from zero. It returns false if the result
+// exceeds about 9e17, which as microseconds is far beyond any accepted time.
 func Millionths(number []byte) (int64, bool) {
 	d := decimalOf(text(number, true))
 	const unit = -6 // the power of ten of the last digit that counts
@@ -89,7 +89,7 @@ func Millionths(number []byte) (int64, bool) {
 		digit := int64(d.mantissa[i] - '0')
 		power--
 		if power < unit {
-			n += digit / 5 // the first digit that is cut off decides
+			n += digit / 5 // the first dropped digit decides
 			break
 		}
 		if n = n*10 + digit; n > math.MaxInt64/100 {
@@ -108,9 +108,9 @@ func Millionths(number []byte) (int64, bool) {
 }
 
 // PlainDecimal spells a valid JSON number without exponent and without needless
-// zeros: 1000 for 1e3, 1.5 for 1.50, 0 for -0. An integer is returned as it was
-// sent, without a copy. It reports false if there would be more than limit
-// digits.
+// zeros: 1000 for 1e3, 1.5 for 1.50, 0 for -0. It returns an integer as it was
+// sent, without a copy. It reports false if the result would have more than
+// limit digits.
 func PlainDecimal(raw []byte, limit int) (string, bool) {
 	number := text(raw, true)
 	if !strings.ContainsAny(number, ".eE") && number != "-0" {

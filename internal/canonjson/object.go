@@ -6,26 +6,26 @@ import (
 	"trackway"
 )
 
-// Decoder is a scanner that collects objects: their members sorted by name, the
-// last of those with the same name only, with values in canonical form. The
-// members of all objects of a text lie in a few shared slices: an object
-// takes its part of one once that is complete, and what does not fit begins a
-// new one, so that nothing is moved or kept twice. Names and values are parts
-// of the text where they have that form already.
+// Decoder is a scanner that collects objects: their members sorted by name,
+// with values in canonical form. Of several members with the same name, it
+// keeps only the last. The members of all objects of a text share a few slices.
+// A complete object takes a part of one slice, or begins a new slice if it does
+// not fit, so nothing is moved or kept twice. Names and values in canonical
+// form are parts of the text.
 type Decoder struct {
 	Scanner
 
 	kept      []trackway.Property // of all objects
-	rewritten []byte              // the values that were not in canonical form
-	spare     *spare              // nil until it is needed
+	rewritten []byte              // values that were not in canonical form
+	spare     *spare              // nil until needed
 }
 
-// spare is what few objects need: memory that is used again for each of them.
+// spare is memory that few objects need, reused for each of them.
 type spare struct {
 	writer
 
-	many  []Member // an object's, beyond a few
-	order []Entry  // the same
+	many  []Member // members of an object, beyond a few
+	order []Entry  // entries of an object, beyond a few
 }
 
 // spares returns d's spare memory.
@@ -38,7 +38,7 @@ func (d *Decoder) spares() *spare {
 
 const (
 	bytesPerProperty = 40      // of a text: a guess that saves growing
-	maxGuess         = 1 << 10 // properties, and bytes of rewritten values, that are made room for unseen
+	maxGuess         = 1 << 10 // properties, and bytes of rewritten values, to make room for in advance
 )
 
 // Decode returns a decoder at the beginning of a text with many properties.
@@ -46,7 +46,7 @@ func Decode(text []byte) Decoder {
 	return Decoder{Scanner: Scan(text), kept: make([]trackway.Property, 0, min(len(text)/bytesPerProperty, maxGuess))}
 }
 
-// Member is a member of an object that was collected.
+// Member is a collected member of an object.
 type Member struct {
 	Name       string
 	start, end uint32 // of its value, in the text
@@ -56,15 +56,15 @@ type Member struct {
 // Raw returns the value of a member as it was sent.
 func (d *Decoder) Raw(m *Member) []byte { return d.b[m.start:m.end:m.end] }
 
-// Usual is how many members an object may have to be read without room
-// on the heap, and to be sorted by insertion.
+// Usual is how many members an object may have to be read without heap memory
+// and to be sorted by insertion.
 const Usual = 16
 
-// shortestMember is how many bytes a member takes in a body, at least.
+// shortestMember is the minimum size of a member in a body, in bytes.
 const shortestMember = len(`"":0,`)
 
-// Properties reads an object or null. All of it is scanned and bounded before
-// anything is rewritten or kept.
+// Properties reads an object or null. It scans and bounds the whole object
+// before it rewrites or keeps anything.
 func (d *Decoder) Properties() ([]trackway.Property, Problem) {
 	var room [Usual]Member
 	d.peek()
@@ -93,7 +93,7 @@ func (d *Decoder) Properties() ([]trackway.Property, Problem) {
 	return slices.Clip(kept), Problem{}
 }
 
-// makeRoom makes room for so many properties of one command.
+// makeRoom makes room for n properties of one command.
 func (d *Decoder) makeRoom(n int) {
 	if cap(d.kept)-len(d.kept) < n {
 		guess := min((len(d.b)-d.i)/bytesPerProperty, maxGuess)
@@ -101,9 +101,9 @@ func (d *Decoder) makeRoom(n int) {
 	}
 }
 
-// Collect reads an object or null and returns its members as they come: in the
-// room given if that is enough. Values are held to the bounds if bounded is
-// set.
+// Collect reads an object or null and returns its members in the order of the
+// text. It uses the given room if that is enough. If bounded is set, values
+// must keep the bounds.
 func (d *Decoder) Collect(room []Member, bounded bool) (members []Member, p Problem) {
 	if d.Peek() != Object {
 		if v := d.Value(); !v.Absent() {
@@ -116,7 +116,7 @@ func (d *Decoder) Collect(room []Member, bounded bool) (members []Member, p Prob
 	for name := range d.Members {
 		v := d.Value()
 		if p.Fault != None {
-			continue // what follows must be JSON all the same
+			continue // the rest must still be JSON
 		}
 		if d.fault != None && bounded {
 			p = Problem{Fault: d.fault, Name: name}
@@ -136,8 +136,8 @@ func (d *Decoder) Collect(room []Member, bounded bool) (members []Member, p Prob
 	return members, p
 }
 
-// moreRoom returns the members in more room. Beyond a few, that is enough for
-// all that can come.
+// moreRoom moves the members to a larger slice. Beyond a few members, it has
+// room for all that can come.
 func (d *Decoder) moreRoom(members []Member) []Member {
 	more := d.spares()
 	if cap(more.many) <= len(members) {
@@ -161,17 +161,16 @@ func (d *Decoder) rewrite(raw []byte) []byte {
 	return slices.Clip(d.rewritten[start:])
 }
 
-// Entry stands for a member while members are sorted. Entries are
-// small,  without pointers: moving the members themselves, and telling
-// the garbage collector each time, took a third of the time of decoding an
-// event.
+// Entry stands for a member during sorting. Entries are small and contain no
+// pointers: moving the members themselves, and telling the garbage collector
+// each time, took a third of the time of decoding an event.
 type Entry struct {
 	prefix uint64 // of its name
 	Index  int    // among the members
 }
 
-// before reports whether e comes before o, another entry: by name, then by
-// index. Most names differ in their first bytes.
+// before reports whether e comes before o: by name, then by index. Most names
+// differ in their first bytes.
 func (e Entry) before(o Entry, members []Member) bool {
 	return e.prefix < o.prefix || e.prefix == o.prefix && e.beforeInFull(o, members)
 }
@@ -181,9 +180,9 @@ func (e Entry) beforeInFull(o Entry, members []Member) bool {
 	return a < b || a == b && e.Index < o.Index
 }
 
-// InOrder returns an entry for each member, sorted, the last of those with the
-// same name only: in the room given if that is enough. A client that sorts
-// already pays for a look.
+// InOrder returns an entry for each member, sorted. Of several members with the
+// same name, it keeps only the last. It uses the given room if that is enough.
+// If the members are already sorted, it only checks their order.
 func (d *Decoder) InOrder(order []Entry, members []Member) []Entry {
 	if len(members) > cap(order) {
 		more := d.spares()
@@ -221,7 +220,8 @@ func sortEntries(order []Entry, members []Member) {
 		})
 		return
 	}
-	for i := 1; i < len(order); i++ { // slices.SortFunc does the same, but compares through a pointer
+	// slices.SortFunc does the same, but compares through a pointer.
+	for i := 1; i < len(order); i++ {
 		e, at := order[i], i
 		for ; at > 0 && e.before(order[at-1], members); at-- {
 			order[at] = order[at-1]
@@ -231,7 +231,7 @@ func sortEntries(order []Entry, members []Member) {
 }
 
 // prefix returns the first eight bytes of a name as a number that sorts like
-// them, filled up with zeros.
+// them, padded with zeros.
 func prefix(name string) (p uint64) {
 	if len(name) >= 8 {
 		return uint64(name[7]) | uint64(name[6])<<8 | uint64(name[5])<<16 | uint64(name[4])<<24 |

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Kind is what a JSON value is. It is the first byte of the value's text, with
-// '0' for all numbers, and 0 for no value.
+// Kind is the kind of a JSON value. It is the first byte of the value's text,
+// '0' for all numbers, and 0 if there is no value.
 type Kind byte
 
 // The kinds.
@@ -42,34 +42,37 @@ func (k Kind) String() string {
 	}
 }
 
-// Value is one JSON value of a text that was scanned. The zero value is absent.
+// Value is one JSON value of a scanned text. The zero value is absent.
 type Value struct {
-	Raw       []byte // its text, without space around it; a part of what was scanned
+	Raw       []byte // its text, without space around it; a part of the scanned text
 	Kind      Kind
 	Canonical bool // Raw is in canonical form: see [AppendObject]
 
 	plain bool // a string without escapes
 }
 
-// Absent reports whether there is no value, or null, which stands for none.
+// Absent reports whether there is no value. Null counts as no value.
 func (v Value) Absent() bool { return v.Kind == 0 || v.Kind == Null }
 
 // Text returns the content of a string. It is a part of the scanned text if the
-// string has no escapes. REQUIRES: the kind is String.
+// string has no escapes.
+//
+// REQUIRES: the kind is String.
 func (v Value) Text() string { return text(v.Raw[1:len(v.Raw)-1], v.plain) }
 
-// HasHalfPair reports whether a string has an escape of half a surrogate pair
-// in it. [Value.Text] reads such a half as U+FFFD. REQUIRES: the kind is
-// String.
+// HasHalfPair reports whether a string contains an escape of half a surrogate
+// pair. [Value.Text] reads such a half as U+FFFD.
+//
+// REQUIRES: the kind is String.
 func (v Value) HasHalfPair() bool { return !v.plain && hasHalfPair(v.Raw) }
 
-// Scanner reads a JSON text from front to back. It accepts RFC 8259 and nothing
-// else: valid UTF-8, no control characters in strings, numbers as in section 6,
-// nothing after the value. One pass validates and finds the values.
+// Scanner reads a JSON text from front to back. It accepts only RFC 8259: valid
+// UTF-8, no control characters in strings, numbers as in section 6, nothing
+// after the value. One pass validates the text and finds the values.
 //
 // The first syntax error moves the scanner to the end of the text, so that
-// every loop ends by itself. The caller looks at [Scanner.Bad] when a loop is
-// over, and before it uses a value's text.
+// every loop ends by itself. The caller checks [Scanner.Bad] after a loop, and
+// before it uses a value's text.
 type Scanner struct {
 	b     []byte
 	i     int
@@ -79,11 +82,11 @@ type Scanner struct {
 	bad   bool // there was a syntax error
 
 	// fault is the bound that a value exceeds, the last one if there are
-	// several. It does not stop the scanner, which reads on as strictly: only
-	// those who keep the value care. They clear it first.
+	// several. It does not stop the scanner, which reads on with the same
+	// rules: only callers that keep the value check it. They clear it first.
 	fault Fault
 
-	// dirt counts what canonical text does not have: space, needless escapes,
+	// dirt counts deviations from canonical text: space, needless escapes,
 	// members out of order. A value is canonical if the count is the same
 	// before and after it.
 	dirt int
@@ -95,8 +98,8 @@ func Scan(text []byte) Scanner { return Scanner{b: text} }
 // Bad reports whether there was a syntax error.
 func (s *Scanner) Bad() bool { return s.bad }
 
-// Peek returns the kind of the value that comes next, 0 at the end of the text.
-// Numbers are told by their first byte, a minus sign or a digit.
+// Peek returns the kind of the next value, or 0 at the end of the text. It
+// recognizes a number by its first byte, a minus sign or a digit.
 func (s *Scanner) Peek() Kind { return Kind(s.peek()) }
 
 // At returns how many bytes have been read.
@@ -114,11 +117,10 @@ func (s *Scanner) Kept() (Value, Fault) {
 	return v, s.fault
 }
 
-// syntax notes a syntax error.
 func (s *Scanner) syntax() { s.bad, s.i = true, len(s.b) }
 
-// peek skips space and returns the next byte, or 0 at the end of the text,
-// where 0 fits nowhere.
+// peek skips space and returns the next byte, or 0 at the end of the text. A 0
+// is never valid there.
 func (s *Scanner) peek() byte {
 	if s.i < len(s.b) && s.b[s.i] > ' ' {
 		return s.b[s.i]
@@ -138,7 +140,7 @@ func (s *Scanner) peekBehindSpace() byte {
 	return 0
 }
 
-// End is a syntax error unless nothing but space is left.
+// End notes a syntax error unless only space is left.
 func (s *Scanner) End() {
 	if s.peek(); s.i < len(s.b) {
 		s.syntax()
@@ -178,8 +180,8 @@ func (s *Scanner) Value() Value {
 	return v
 }
 
-// Members reads an object and calls yield behind each member's name; yield
-// reads the value. Anything else here is a syntax error.
+// Members reads an object and calls yield after each member's name; yield reads
+// the value. Any other value is a syntax error.
 func (s *Scanner) Members(yield func(name string) bool) {
 	s.open('{')
 	for s.next('}') {
@@ -201,9 +203,9 @@ func (s *Scanner) Elements(yield func(i int) bool) {
 	}
 }
 
-// skipObject reads an object and looks only at the order and the number of its
-// members. A name with escapes counts as out of order, which costs a rewriting
-// that changes nothing.
+// skipObject reads an object and checks only the order and the number of its
+// members. A name with escapes counts as out of order, which costs one needless
+// rewrite.
 func (s *Scanner) skipObject() {
 	var last []byte
 	s.open('{')
@@ -231,8 +233,8 @@ func (s *Scanner) open(bracket byte) {
 	s.first = true
 }
 
-// next moves to the next member or element and reports whether there is one; if
-// not, it leaves the object or array.
+// next moves to the next member or element and reports whether there is one. If
+// there is no other, it leaves the object or array.
 func (s *Scanner) next(bracket byte) bool {
 	c := s.peek()
 	first := s.first
@@ -253,8 +255,8 @@ func (s *Scanner) next(bracket byte) bool {
 	}
 }
 
-// name reads a member's name with the colon behind it, and returns the text
-// between the quotes and whether it is free of escapes.
+// name reads a member's name and the colon after it. It returns the text
+// between the quotes and whether the text is free of escapes.
 func (s *Scanner) name() (raw []byte, plain bool) {
 	if s.peek() != '"' {
 		s.syntax()
@@ -271,12 +273,12 @@ func (s *Scanner) name() (raw []byte, plain bool) {
 	return raw, plain
 }
 
-// quoted reads a string from its opening quote to behind its closing one, and
-// reports whether it is free of escapes.
+// quoted reads a string, including both quotes, and reports whether it is free
+// of escapes.
 func (s *Scanner) quoted() (plain bool) {
 	plain = true
 	for i := plainEnd(s.b, s.i+1); i < len(s.b); i = plainEnd(s.b, i) {
-		n := 0 // bytes of this character; 0 if it may not stand here
+		n := 0 // bytes of this character; 0 if it is not allowed here
 		switch c := s.b[i]; {
 		case c == '"':
 			s.i = i + 1
@@ -298,9 +300,9 @@ func (s *Scanner) quoted() (plain bool) {
 	return true
 }
 
-// plainEnd returns the place of the first byte of b[i:] that is special inside
-// of a string: a quotation mark, a backslash, a control character, or not
-// ASCII; len(b) if there is no such byte. It looks at eight bytes at a time.
+// plainEnd returns the place of the first byte of b[i:] that is special within
+// a string: a quotation mark, a backslash, a control character, or not ASCII.
+// It returns len(b) if there is no such byte. It checks eight bytes at a time.
 func plainEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
 		if found := specialBytes(binary.LittleEndian.Uint64(b[i:])); found != 0 {
@@ -313,18 +315,17 @@ func plainEnd(b []byte, i int) int {
 	return i
 }
 
-// specialBytes sets the top bit of the lowest byte of w that is special, and
-// perhaps of higher ones. Each line is the usual test for a byte below a bound,
-// as in "Bit Twiddling Hacks"; its borrow runs upwards only, so the lowest hit
-// is true.
+// specialBytes sets the top bit of the lowest special byte of w, and perhaps of
+// higher ones. Each line is the usual test for a byte below a bound, as in "Bit
+// Twiddling Hacks". Its borrow runs only upwards, so the lowest hit is correct.
 func specialBytes(w uint64) uint64 {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	quote, backslash := w^ones*'"', w^ones*'\\'
 	return ((w-ones*' ')&^w | (quote-ones)&^quote | (backslash-ones)&^backslash | w) & tops
 }
 
-// escape returns the length of the escape at the beginning of b, 0 if it
-// is no valid one.
+// escape returns the length of the escape at the beginning of b, or 0 if it is
+// not valid.
 func (s *Scanner) escape(b []byte) int {
 	if len(b) < 2 {
 		return 0
@@ -374,7 +375,7 @@ func (s *Scanner) number() {
 	}
 }
 
-// digits reads one digit or more.
+// digits reads one or more digits.
 func (s *Scanner) digits() {
 	start := s.i
 	for s.i < len(s.b) && isDigit(s.b[s.i]) {

@@ -36,7 +36,8 @@ func TestScannerStrictness(t *testing.T) {
 	t.Parallel()
 	valid := []string{
 		`{}`, `[]`, ` [ ] `, "\t\r\n{\n}", `0`, `-0`, `-0.0e-0`, `1E+9`, `10.25`, `true`, `false`, `null`, `""`, `"é😀"`, `"\u00e9\ud83d\ude00\uFFFF"`,
-		`"\ud800"`, `"\ud800\u0041"`, `"\ud800x"`, `"\ud83d\ud83d"`, `"\ude00"`, `"\ude00\ud83d"`, // halves of pairs
+		// Unpaired surrogates.
+		`"\ud800"`, `"\ud800\u0041"`, `"\ud800x"`, `"\ud83d\ud83d"`, `"\ude00"`, `"\ude00\ud83d"`,
 		"\"\x7f\u2028\"", `"\"\\\/\b\f\n\r\t"`, `[1,"a",{"b":[]},null]`, `{"":{"":""}}`, `{"a":1,"a":2}`, `"0123456789abcdef\n0123456789abcdeé"`,
 	}
 	for _, text := range valid {
@@ -58,8 +59,8 @@ func TestScannerStrictness(t *testing.T) {
 	}
 }
 
-// A string is looked at in words of eight bytes: each special byte has to be
-// seen at each place of a word, whatever the bytes around it are.
+// The scanner reads a string in words of eight bytes. It has to see each
+// special byte at each place of a word, whatever the bytes around it are.
 func TestScannerSeesSpecialBytesEverywhere(t *testing.T) {
 	t.Parallel()
 	for c := range 256 {
@@ -111,7 +112,7 @@ func TestCanonical(t *testing.T) {
 		if v.Canonical && string(v.Raw) != test.want {
 			t.Errorf("%s is taken for canonical", test.text)
 		}
-		// Escapes of this form are rewritten unseen, to the same.
+		// Escapes of this form are rewritten to themselves.
 		if v, _ := scanned([]byte(test.want)); !v.Canonical && !strings.Contains(test.want, `\u`) {
 			t.Errorf("%s is not taken for canonical", test.want)
 		}
@@ -136,7 +137,8 @@ func TestSortedMembers(t *testing.T) {
 	}
 }
 
-// TestOrderOfEscapedNames: names are ordered by what they say.
+// TestOrderOfEscapedNames checks that names are ordered by their unescaped
+// form.
 func TestOrderOfEscapedNames(t *testing.T) {
 	t.Parallel()
 	names := []string{"", "\x00", "\x00b", "\n", "!", "\"", "\"a", "#", "\\", "\\\"", "]", "a", "a\"", "a\"b", "a#", "é", "é\"", "é#", "è", "è\\", "\uffff", "😀"}
@@ -179,8 +181,8 @@ func TestSplitObject(t *testing.T) {
 	}
 }
 
-// FuzzScanner holds the scanner to jsontext: both accept the same texts, and
-// the canonical form is what a tree made of jsontext's tokens is written as.
+// FuzzScanner compares the scanner with jsontext: both accept the same texts,
+// and the canonical form equals the output of a tree of jsontext's tokens.
 func FuzzScanner(f *testing.F) {
 	for _, text := range []string{
 		`{"b":[1, 2.50, -0e+1],"a":{"y":"\u00e9\/","x":null,"y":true}}`, `"\ud83d\ude00 \u0022\u001f"`, "[\"\xff\"]", `{"\ud83d":"\ude00\ud83d"}`, `01`, `{"a":1,}`, ` [] x`,
@@ -192,7 +194,7 @@ func FuzzScanner(f *testing.F) {
 	} {
 		f.Add([]byte(text))
 	}
-	requests, _ := os.ReadFile("../../../shared/fixtures/clients.jsonl") // absent: it has no seeds
+	requests, _ := os.ReadFile("../../../shared/fixtures/clients.jsonl") // absent: no seeds
 	for line := range bytes.Lines(requests) {
 		var r struct{ Body string }
 		if err := json.Unmarshal(line, &r); err != nil {
@@ -243,13 +245,13 @@ type tree struct {
 	elements []tree
 }
 
-// reference reads a text by jsontext's tokens, and tells whether it is beyond a
+// reference reads a text by jsontext's tokens, and reports whether it exceeds a
 // bound.
 func reference(text []byte) (v tree, beyond bool, err error) {
 	if !utf8.Valid(text) {
 		return tree{}, false, errors.New("not in UTF-8")
 	}
-	// Invalid UTF-8 is what jsontext calls halves of pairs.
+	// jsontext treats unpaired surrogates as invalid UTF-8.
 	d := jsontext.NewDecoder(bytes.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if v, err = referenceValue(d, MaxDepth, &beyond); err != nil {
 		return tree{}, false, err
@@ -260,8 +262,8 @@ func reference(text []byte) (v tree, beyond bool, err error) {
 	return v, beyond, nil
 }
 
-// referenceValue reads a value that may have so many levels, and notes if it is
-// beyond a bound.
+// referenceValue reads a value that may have the given number of levels, and
+// notes if it exceeds a bound.
 func referenceValue(d *jsontext.Decoder, levels int, beyond *bool) (tree, error) {
 	token, err := d.ReadToken()
 	if err != nil {
@@ -278,7 +280,7 @@ func referenceValue(d *jsontext.Decoder, levels int, beyond *bool) (tree, error)
 	switch token.Kind() {
 	case '{':
 		v.members = map[string]tree{}
-		sent := 0 // those of the same name included
+		sent := 0 // including those of the same name
 		for d.PeekKind() != '}' {
 			name, err := d.ReadToken()
 			if err != nil {
@@ -306,7 +308,7 @@ func referenceValue(d *jsontext.Decoder, levels int, beyond *bool) (tree, error)
 	return v, err
 }
 
-// beyondBounds tells whether a number is, by package strconv.
+// beyondBounds reports whether a number exceeds a bound, using package strconv.
 func beyondBounds(number string) bool {
 	mantissa, exponent, _ := strings.Cut(strings.ToLower(number), "e")
 	digits := len(strings.NewReplacer("-", "", ".", "").Replace(mantissa))

@@ -1,11 +1,11 @@
 package canonjson
 
-// skipDeep reads an object or array whatever its depth, as strictly as value
-// does but without recursion, and notes that it is too deep. So depth costs a
-// bit of memory for each level, and no stack.
+// skipDeep reads an object or array of any depth and notes that it is too deep.
+// It is as strict as Value, but does not recurse. So depth costs one bit of
+// memory per level, and no stack.
 func (s *Scanner) skipDeep() {
 	s.fault = TooDeep
-	s.dirt++ // nothing is known of it
+	s.dirt++ // whether it is canonical is unknown
 	var open brackets
 	for !s.bad {
 		switch Kind(s.peek()) {
@@ -33,8 +33,8 @@ func (s *Scanner) skipDeep() {
 	}
 }
 
-// behind moves from the end of a value to the next one, and reports whether
-// all brackets are closed, so that no value follows.
+// behind moves from the end of a value to the next one. It reports whether all
+// brackets are closed, so that no value follows.
 func (s *Scanner) behind(open *brackets) (end bool) {
 	for open.n > 0 && !s.bad {
 		inObject := open.last()

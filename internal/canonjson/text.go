@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// text returns what stands between the quotes of a valid string. A plain
-// string, one without escapes, is not copied.
+// text returns the content of a valid string, without its quotes. It does not
+// copy a plain string, which has no escapes.
 func text(raw []byte, plain bool) string {
 	if plain {
 		return unsafe.String(unsafe.SliceData(raw), len(raw)) //nolint:gosec // G103: a body is never changed once it is decoded
@@ -16,8 +16,7 @@ func text(raw []byte, plain bool) string {
 	return text(appendUnescaped(make([]byte, 0, len(raw)), raw), true)
 }
 
-// appendUnescaped appends the characters that the inside of a valid string
-// stands for.
+// appendUnescaped appends the unescaped content of a valid string.
 func appendUnescaped(dst, raw []byte) []byte {
 	for {
 		i := bytes.IndexByte(raw, '\\')
@@ -30,7 +29,7 @@ func appendUnescaped(dst, raw []byte) []byte {
 	}
 }
 
-// appendCanonicalString appends the inside of a valid string as [AppendString]
+// appendCanonicalString appends the content of a valid string as [AppendString]
 // would write it, with quotes.
 func appendCanonicalString(dst, raw []byte) []byte {
 	dst = append(dst, '"')
@@ -46,9 +45,9 @@ func appendCanonicalString(dst, raw []byte) []byte {
 }
 
 // AppendString appends s as a JSON string with as few escapes as possible:
-// quotation mark, backslash and control characters, those in their short form
-// where they have one, else \u00xx in lower case (RFC 8785, section 3.2.2.2).
-// Bytes that are not UTF-8 become U+FFFD, so that the result is always valid.
+// quotation mark, backslash and control characters. It uses the short form if
+// there is one, else \u00xx in lower case (RFC 8785, section 3.2.2.2). Bytes
+// that are not UTF-8 become U+FFFD, so the result is always valid.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
@@ -92,12 +91,12 @@ func appendRune(dst []byte, r rune) []byte {
 }
 
 // escapedRune returns the character that the escape at the beginning of b
-// stands for and the escape's length, which is 0 if it is not valid. A pair of
-// surrogates is one escape. There are two bytes at least.
+// represents, and the length of the escape, or 0 if it is not valid. A pair of
+// surrogates is one escape. b has at least two bytes.
 //
-// Half a pair is U+FFFD, as in what browsers make of it in UTF-8: a text that a
-// page has cut in the middle of an emoji is JSON (RFC 8259, section 8.2), and
-// refusing it would refuse all that came with it.
+// Half a pair becomes U+FFFD, as browsers write it in UTF-8. A text that a page
+// has cut in the middle of an emoji is JSON (RFC 8259, section 8.2), and
+// refusing it would refuse everything that came with it.
 func escapedRune(b []byte) (r rune, n int) {
 	switch b[1] {
 	case '"', '\\', '/':
@@ -127,8 +126,7 @@ func escapedRune(b []byte) (r rune, n int) {
 	return utf8.RuneError, 6
 }
 
-// codeUnit returns the UTF-16 code unit that \uXXXX at the beginning of b
-// stands for.
+// codeUnit returns the UTF-16 code unit of the \uXXXX at the beginning of b.
 func codeUnit(b []byte) (unit rune, ok bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
@@ -149,8 +147,8 @@ func codeUnit(b []byte) (unit rune, ok bool) {
 	return unit, true
 }
 
-// hasHalfPair reports whether a valid string has an escape of half a surrogate
-// pair in it.
+// hasHalfPair reports whether a valid string contains an escape of half a
+// surrogate pair.
 func hasHalfPair(raw []byte) bool {
 	for {
 		i := bytes.IndexByte(raw, '\\')

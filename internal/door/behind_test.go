@@ -11,8 +11,9 @@ import (
 	"trackway/internal/clientip"
 )
 
-// TestBehindProxyOfTheSameSite: a connection whose proxy took long to name an
-// address of the proxy's own /48 is not closed to make place for itself.
+// TestBehindProxyOfTheSameSite checks that a connection is not closed to make
+// room for itself if its proxy takes long to name an address of the proxy's own
+// /48.
 func TestBehindProxyOfTheSameSite(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

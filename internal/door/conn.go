@@ -11,55 +11,63 @@ import (
 	"time"
 )
 
-// state is what a connection does.
+// state is the phase of a connection.
 type state uint8
 
 const (
-	awaited state = iota // a header is awaited, or has begun to come
-	active               // a request is under way
-	idle                 // nothing has come since the last answer
+	awaited state = iota // waiting for a header, or reading one
+	active               // serving a request
+	idle                 // silent since the last answer
 	gone                 // closed, or about to be
 )
 
-// The least rate of a header that has begun: it has half of its time, and a
-// second more for each KiB that has come, up to all of it. A body below this
-// rate can make place for another connection.
+// perSecond is the least rate of a header that has begun. The header has half
+// of its time, plus a second for each KiB received, up to all of its time. A
+// connection whose body is slower can be closed to make room for another.
 const perSecond = 1 << 10
 
-// conn is a connection that was let in.
+// conn is an admitted connection.
 type conn struct {
 	net.Conn
 
 	door *Door
 
 	// Guarded by door.mu.
-	holder, site *holder // whose it is, and of which IPv6 /48
-	trusted      bool    // it is a proxy's, which connects for everybody
-	further      int     // places of requests beside the first, on HTTP/2
+	holder, site *holder // its owner, and the IPv6 /48 of the owner
+	trusted      bool    // belongs to a proxy, which connects for everybody
+	further      int     // places of requests beyond the first, on HTTP/2
 
-	running atomic.Int32 // handlers that run
-	waiting atomic.Int32 // those of them that wait for more of a body; of HTTP/2 also until an answer is taken
-	held    atomic.Int32 // those of them whose answer is held back on purpose
-	wrote   atomic.Int64 // of HTTP/2: when a handler last began or ended to write, in ns since door.began
-	writing atomic.Int64 // since when a write waits, in ns since door.began; 0: none does
+	running atomic.Int32 // running handlers
+	// waiting counts the handlers that wait for more of a body. On HTTP/2 it
+	// also counts those that wait until the client takes an answer.
+	waiting atomic.Int32
+	held    atomic.Int32 // handlers whose answer is held back on purpose
+	// wrote is for HTTP/2: when a handler last began or ended a write, in ns
+	// since door.began.
+	wrote   atomic.Int64
+	writing atomic.Int64 // since when a write waits, in ns since door.began; 0: no write waits
 
-	known, frames bool // it is known whether it speaks HTTP/2, and it does; of what net/http tells
+	// known means that net/http has told whether the connection speaks HTTP/2.
+	// frames means that it does.
+	known, frames bool
 
-	mu        sync.Mutex // guards what follows; only deadlines are set under it. It is taken after door.mu.
+	// mu guards the fields below. Only deadlines are set under it. It is taken
+	// after door.mu.
+	mu        sync.Mutex
 	state     state
-	since     time.Duration // when state began; of a header: its first byte, or the connection
-	heard     time.Duration // when bytes came last
-	header    int           // bytes of it that have come
-	body      int           // bytes that have come since a request began last
-	taken     int64         // of the door's room for long headers
-	multi     bool          // it speaks HTTP/2, whose frames come at any time
+	since     time.Duration // when state began; for a header: its first byte, or the connection
+	heard     time.Duration // when the last bytes came
+	header    int           // bytes received of the header
+	body      int           // bytes received since the last request began
+	taken     int64         // from the door's budget for long headers
+	multi     bool          // speaks HTTP/2, whose frames come at any time
 	deadline  time.Time     // for reading, as the user has set it
-	shortened bool          // the deadline that holds is the header's and not the user's
+	shortened bool          // the deadline in force is the header's, not the user's
 
 	end context.CancelFunc // of the context of its requests; nil: nobody has asked for it
 }
 
-// Read reads. While a header is awaited the time for that bounds it.
+// Read reads. While it waits for a header, the header's deadline applies.
 func (c *conn) Read(b []byte) (int, error) {
 	if err := c.hurry(); err != nil {
 		return 0, err
@@ -74,7 +82,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// hurry gives a read the deadline of the header, if that is sooner.
+// hurry sets the deadline of the header for a read if it is earlier.
 func (c *conn) hurry() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,15 +101,15 @@ func (c *conn) hurry() error {
 	return c.Conn.SetReadDeadline(until)
 }
 
-// late tells whether it was a header's deadline that passed.
+// late reports whether the deadline that passed was a header's.
 func (c *conn) late() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state == awaited && c.shortened
 }
 
-// came notes that bytes came. Those that come after the connection was chosen
-// to make place are lost, as they would be a moment later.
+// came notes the arrival of bytes. Bytes are lost if they arrive after the
+// connection was chosen for eviction, as they would be a moment later.
 func (c *conn) came(n int, err error) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,11 +134,11 @@ func (c *conn) came(n int, err error) (int, error) {
 	return n, err
 }
 
-// ErrLongHeader is what the reading of a connection ends with whose header is
-// long and not whole, while there is no room for more of those.
+// ErrLongHeader is the read error of a connection whose long header is
+// incomplete while there is no room for more long headers.
 var ErrLongHeader = errors.New("no room for a long header")
 
-// roomLocked takes room for what the header has beyond what each may have.
+// roomLocked takes room for the part of the header beyond the free size.
 func (c *conn) roomLocked() bool {
 	more := int64(c.header-FreeHeader) - c.taken
 	if more <= 0 || c.door.Bounds.Headers == 0 {
@@ -144,7 +152,7 @@ func (c *conn) roomLocked() bool {
 	return true
 }
 
-// begin notes that a request has begun: its header is whole.
+// begin notes that a request has begun, since its header is complete.
 func (c *conn) begin(multi bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,7 +168,7 @@ func (c *conn) begin(multi bool) {
 	}
 }
 
-// rest notes that nothing is under way any more.
+// rest notes that the connection has no request under way any more.
 func (c *conn) rest() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,7 +177,7 @@ func (c *conn) rest() {
 	}
 }
 
-// restLocked forgets a header, and gives its room back.
+// restLocked forgets a header and gives its room back.
 func (c *conn) restLocked() {
 	c.header = 0
 	if c.taken > 0 {
@@ -178,7 +186,7 @@ func (c *conn) restLocked() {
 	}
 }
 
-// Write writes.
+// Write writes and notes how long the write waits.
 func (c *conn) Write(b []byte) (int, error) {
 	c.writing.Store(max(int64(c.door.now()), 1))
 	n, err := c.Conn.Write(b)
@@ -187,8 +195,8 @@ func (c *conn) Write(b []byte) (int, error) {
 }
 
 // context returns a context that ends when the connection is closed on this
-// side. A request that waits must not outlive the place of its connection, and
-// not all requests notice that nothing can be read any more.
+// side. A waiting request must not outlive the place of its connection, and not
+// all requests notice that nothing can be read any more.
 func (c *conn) context(parent context.Context) context.Context {
 	ctx, end := context.WithCancel(parent)
 	c.mu.Lock()
@@ -199,7 +207,7 @@ func (c *conn) context(parent context.Context) context.Context {
 	return ctx
 }
 
-// Close closes the connection, and gives its place up.
+// Close closes the connection and gives up its place.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.mu.Lock()
@@ -215,8 +223,8 @@ func (c *conn) Close() error {
 	return err
 }
 
-// CloseWrite says that nothing more will be sent, where the connection can say
-// so: net/http does it to let the last answer arrive.
+// CloseWrite says that nothing more will be sent, if the connection can say so.
+// net/http calls it to let the last answer arrive.
 func (c *conn) CloseWrite() error {
 	if tcp, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return tcp.CloseWrite()
@@ -224,7 +232,6 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// SetDeadline sets both deadlines.
 func (c *conn) SetDeadline(t time.Time) error {
 	if err := c.SetReadDeadline(t); err != nil {
 		return err
@@ -232,8 +239,8 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// SetReadDeadline sets the deadline for reading. That of a header is applied
-// again by the next read.
+// SetReadDeadline sets the deadline for reading. The next read applies that of
+// a header again.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,6 +248,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// Behind is called by what reads the header of a proxy, with the address that
-// it names. An error means that this address may have no more connections.
+// Behind sets the address that a proxy's header names. The reader of that
+// header calls it. An error means that this address may have no more
+// connections.
 func (c *conn) Behind(addr netip.Addr) error { return c.door.behind(c, addr) }

@@ -1,13 +1,13 @@
-// Package door bounds the connections to a listener: how many there are in
-// all and of one address, how long each may take to say what it wants, and
-// what a header may take that has not come whole. It does so before anything
-// is done for a connection, TLS included. It knows HTTP only as far as
-// [net/http.Server] tells of it: it reads nothing of what is sent.
+// Package door bounds the connections to a listener: their total, their number
+// per address, the time until a header is complete, and the memory of
+// incomplete headers. It does so before the server does any work for a
+// connection, including TLS. It learns about HTTP only from [net/http.Server]
+// and parses nothing.
 //
-// A full door makes place before it turns anybody away: it closes the
-// connections that have been idle for the longest, of the address that holds
-// the most. It closes one for that on which a request is under way only if
-// that hardly moves: if its body does not come, or its answer is not read.
+// A full door makes room before it refuses a connection: it closes those that
+// have been idle the longest, of the address that holds the most. It closes a
+// connection with a request under way only if the request hardly moves: if its
+// body does not come, or its answer is not read.
 package door
 
 import (
@@ -22,58 +22,59 @@ import (
 	"trackway/internal/clientip"
 )
 
-// Bounds is how much a door lets in. A [Door] can be given others while it is
-// open: connections that are over them then stay until they end.
+// Bounds is how much a door admits. A [Door] can receive others while it is
+// open: connections beyond the new bounds stay until they end.
 type Bounds struct {
 	Max        int // connections in all
-	PerAddress int // of one IPv4 address or IPv6 /64; 0: as many as Max
-	Headers    int // bytes that headers may take together beyond [FreeHeader] each; 0: no bound
+	PerAddress int // per IPv4 address or IPv6 /64; 0: as many as Max
+	Headers    int // bytes of all headers together beyond [FreeHeader] each; 0: no bound
 }
 
 const (
-	// FreeHeader is how many bytes may come on each connection before its
-	// header is whole, however many there are.
+	// FreeHeader is how many bytes each connection may receive before its
+	// header is complete, however many connections there are.
 	FreeHeader = 8 << 10
 
-	narrow, wide = 64, 48 // bits of an IPv6 address that make one caller, and one site
+	narrow, wide = 64, 48 // bits of an IPv6 address that identify a caller and a site
 
 	// WideTimes is how many times PerAddress an IPv6 /48 may have.
 	WideTimes = 4
 )
 
-// Config is what a door is made of.
+// Config holds the settings of a door.
 type Config struct {
 	Bounds Bounds
 
-	// HeaderTime is how long a connection may take from its beginning, or from
-	// the first byte of a later request, until a header has come whole. What a
-	// proxy says first (PROXY) and the TLS handshake are included.
+	// HeaderTime is the time for a complete header, counted from the start of
+	// the connection or from the first byte of a later request. It includes the
+	// PROXY header and the TLS handshake.
 	HeaderTime time.Duration
 
-	// Trusted tells whether an address is a proxy's, which connects for
-	// everybody: PerAddress does not concern it. nil: none is.
+	// Trusted reports whether an address belongs to a proxy, which connects for
+	// everybody and is exempt from PerAddress. If it is nil, no address is
+	// trusted.
 	Trusted func(netip.Addr) bool
 
-	// Log is told, at most once a minute, that a connection could not be
-	// accepted, such as for want of descriptors. nil: nobody is.
+	// Log receives, at most once a minute, a message that a connection could
+	// not be accepted, such as for want of descriptors. nil turns this off.
 	Log *slog.Logger
 }
 
-// Door bounds the connections of one listener. Safe for concurrent use.
+// Door bounds the connections of one listener. It is safe for concurrent use.
 type Door struct {
 	Config
 
 	began   time.Time
-	headers atomic.Int64 // bytes that long headers take
-	logNext atomic.Int64 // when the next connection that cannot be accepted may be logged, by [Door.now]
+	headers atomic.Int64 // bytes of long headers
+	logNext atomic.Int64 // by [Door.now]: when the next failed connection may be logged
 	counts  counts
 
-	mu      sync.Mutex // guards what follows; nothing blocks under it
+	mu      sync.Mutex // guards the fields below; nothing blocks under it
 	bounds  Bounds
-	places  int                      // that are taken: of connections, and of further requests on one
-	barren  time.Duration            // until when it is not worth looking for one that makes place
-	conns   map[*conn]struct{}       // that are open
-	holders map[clientip.Key]*holder // of a place
+	places  int                      // taken places: of connections, and of further requests on one
+	barren  time.Duration            // until then, a search for connections to close is not worthwhile
+	conns   map[*conn]struct{}       // open ones
+	holders map[clientip.Key]*holder // those with a place
 }
 
 // holder is an address or a range of addresses that has connections.
@@ -81,10 +82,9 @@ type holder struct {
 	key    clientip.Key
 	places int
 	conns  map[*conn]struct{}
-	barren time.Duration // until when it is not worth looking for one that makes place
+	barren time.Duration // until then, a search for connections to close is not worthwhile
 }
 
-// New returns a door.
 func New(c Config) *Door {
 	if c.Trusted == nil {
 		c.Trusted = func(netip.Addr) bool { return false }
@@ -99,14 +99,14 @@ func New(c Config) *Door {
 	return d
 }
 
-// Reload puts other bounds in force for connections that come from now on.
+// Reload puts other bounds in force for new connections.
 func (d *Door) Reload(b Bounds) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.bounds = b
 }
 
-// Listener returns ln with d's bounds on what it accepts.
+// Listener returns ln with d's bounds on the connections that it accepts.
 func (d *Door) Listener(ln net.Listener) net.Listener { return &listener{ln, d} }
 
 type listener struct {
@@ -115,9 +115,9 @@ type listener struct {
 	door *Door
 }
 
-// Accept returns the next connection that is let in. An error is passed on
-// after place was made: [net/http.Server] waits before it tries again after
-// one that is temporary, such as EMFILE, up to a second.
+// Accept returns the next admitted connection. If the listener fails, Accept
+// makes room and passes the error on: after a temporary one, such as EMFILE,
+// [net/http.Server] waits up to a second before it tries again.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
@@ -132,7 +132,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// failed makes place after a connection could not be accepted.
+// failed makes room after a connection could not be accepted.
 func (d *Door) failed(err error) {
 	if errors.Is(err, net.ErrClosed) {
 		return
@@ -151,7 +151,7 @@ func (d *Door) failed(err error) {
 // now returns the time since the door was made, which never goes back.
 func (d *Door) now() time.Duration { return time.Since(d.began) }
 
-// admit lets a connection in, or returns nil.
+// admit admits a connection, or returns nil.
 func (d *Door) admit(nc net.Conn) *conn {
 	addr := addrOf(nc.RemoteAddr())
 	c := &conn{Conn: nc, door: d, trusted: !addr.IsValid() || d.Trusted(addr), since: d.now()}
@@ -170,9 +170,9 @@ func (d *Door) admit(nc net.Conn) *conn {
 	return c
 }
 
-// takeLocked takes a place for a connection, of an address and in all, and
-// makes place if there is none. The evicted have given theirs up, and are to
-// be closed outside mu.
+// takeLocked takes a place for a connection, both of its address and of the
+// total, and makes room if necessary. The evicted connections have given up
+// their places; close them outside mu.
 func (d *Door) takeLocked(c *conn, addr netip.Addr) (evicted []*conn, why refusal) {
 	evicted, why = d.holdLocked(c, addr)
 	if why != admitted {
@@ -190,7 +190,7 @@ func (d *Door) takeLocked(c *conn, addr netip.Addr) (evicted []*conn, why refusa
 	return evicted, admitted
 }
 
-// holdLocked has an address, and its site, hold a connection.
+// holdLocked assigns a connection to an address and its site.
 func (d *Door) holdLocked(c *conn, addr netip.Addr) (evicted []*conn, why refusal) {
 	c.holder, c.site = d.holderLocked(clientip.KeyOf(addr, narrow)), nil
 	if addr.Is6() && !addr.Is4In6() {
@@ -208,7 +208,7 @@ func (d *Door) holdLocked(c *conn, addr netip.Addr) (evicted []*conn, why refusa
 	}
 	for _, h := range []*holder{c.holder, c.site} {
 		if h != nil {
-			d.holders[h.key] = h // an eviction may have left it without connections
+			d.holders[h.key] = h // an eviction may have removed its last connection
 			h.conns[c] = struct{}{}
 		}
 	}
@@ -216,8 +216,8 @@ func (d *Door) holdLocked(c *conn, addr netip.Addr) (evicted []*conn, why refusa
 	return evicted, admitted
 }
 
-// holdsAtMostLocked closes connections of an address or a site that has too
-// many, as far as that can be done, and a few more, as placesLocked does.
+// holdsAtMostLocked closes surplus connections of an address or a site, as far
+// as possible, and a few more, as placesLocked does.
 func (d *Door) holdsAtMostLocked(h *holder, most int) []*conn {
 	need, now := h.places-most, d.now()
 	if need <= 0 || now < h.barren {
@@ -247,7 +247,7 @@ func (d *Door) holderLocked(key clientip.Key) *holder {
 	return h
 }
 
-// dropLocked takes a connection from its address.
+// dropLocked removes a connection from its address.
 func (d *Door) dropLocked(c *conn) {
 	for _, h := range []*holder{c.holder, c.site} {
 		if h == nil {
@@ -273,8 +273,8 @@ func (d *Door) leaveLocked(c *conn) {
 	d.dropLocked(c)
 }
 
-// behind notes whom a proxy connects for, once that is known: the connection
-// is that address's from now on.
+// behind assigns a proxy's connection to the address that the proxy connects
+// for.
 func (d *Door) behind(c *conn, addr netip.Addr) error {
 	if !addr.IsValid() {
 		return nil // the proxy's own
@@ -285,7 +285,7 @@ func (d *Door) behind(c *conn, addr netip.Addr) error {
 		return net.ErrClosed
 	}
 	// It leaves first: the address, or its site, may be the proxy's own, and a
-	// connection must not be closed to make place for itself.
+	// connection must not be closed to make room for itself.
 	d.leaveLocked(c)
 	c.trusted = d.Trusted(addr)
 	evicted, why := d.holdLocked(c, addr)
@@ -302,8 +302,8 @@ func (d *Door) behind(c *conn, addr netip.Addr) error {
 	return nil
 }
 
-// ErrFull is what the reading of a connection ends with whose address, named
-// by a proxy, has as many as it may have.
+// ErrFull is the read error of a connection whose address, named by a proxy,
+// has its maximum of connections.
 var ErrFull = errors.New("the address has as many connections as it may have")
 
 func addrOf(a net.Addr) netip.Addr {
@@ -313,6 +313,6 @@ func addrOf(a net.Addr) netip.Addr {
 	case nil:
 		return netip.Addr{}
 	}
-	at, _ := netip.ParseAddrPort(a.String()) // a socket of this machine has none
+	at, _ := netip.ParseAddrPort(a.String()) // a Unix socket has no address
 	return at.Addr().Unmap().WithZone("")
 }

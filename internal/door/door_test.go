@@ -21,7 +21,8 @@ import (
 	"trackway/internal/clientip"
 )
 
-// house is a server behind a door, in a bubble: its connections are pipes.
+// house is a server behind a door, in a synctest bubble. Its connections are
+// pipes.
 type house struct {
 	*testing.T
 
@@ -77,7 +78,7 @@ func (x *house) Close() error { x.once.Do(func() { close(x.gone) }); return nil 
 
 func (x *house) Addr() net.Addr { return &net.TCPAddr{} }
 
-// from is a pipe that says whose it is.
+// from is a pipe with a remote address.
 type from struct {
 	net.Conn
 
@@ -93,10 +94,10 @@ type client struct {
 	x     *house
 	in    *bufio.Reader
 	ended chan struct{}
-	got   chan int // the statuses that came
+	got   chan int // the received statuses
 }
 
-// connect connects from an address, and reads what comes.
+// connect connects from an address and reads the answers.
 func (x *house) connect(addr string) *client {
 	x.Helper()
 	near, far := net.Pipe()
@@ -128,7 +129,7 @@ func (c *client) send(text string) {
 	synctest.Wait()
 }
 
-// ask makes a request, which has to be answered.
+// ask makes a request that must be answered.
 func (c *client) ask() *client {
 	c.x.Helper()
 	c.send(simple)
@@ -136,7 +137,7 @@ func (c *client) ask() *client {
 	return c
 }
 
-// answered returns the status of an answer, which has to be there.
+// answered returns the status of an answer that must have arrived.
 func (c *client) answered() int {
 	c.x.Helper()
 	select {
@@ -165,10 +166,11 @@ func (c *client) closed(want bool) {
 
 func fine(http.ResponseWriter, *http.Request) {}
 
-// pass lets time go by in the bubble.
+// pass lets time pass in the bubble.
 func pass(d time.Duration) { <-time.After(d); synctest.Wait() }
 
-// TestFullDoorMakesPlace: the longest idle connection of the address that has the most goes, and one that is at work never does.
+// TestFullDoorMakesPlace checks that the door closes the longest idle
+// connection of the address that has the most, and never an active one.
 func TestFullDoorMakesPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -190,7 +192,7 @@ func TestFullDoorMakesPlace(t *testing.T) {
 		for _, c := range []*client{other, working, young} {
 			c.closed(false)
 		}
-		x.connect("192.0.2.4").ask() // all have one or two: the address of two goes on
+		x.connect("192.0.2.4").ask() // all others have one or two: one address with two follows
 		young.closed(true)
 		x.connect("192.0.2.5").ask()
 		other.closed(true)
@@ -200,7 +202,7 @@ func TestFullDoorMakesPlace(t *testing.T) {
 	})
 }
 
-// TestFullDoorTurnsAway: where all are at work nobody is cut off.
+// TestFullDoorTurnsAway checks that no connection is closed if all are active.
 func TestFullDoorTurnsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -218,19 +220,20 @@ func TestFullDoorTurnsAway(t *testing.T) {
 		synctest.Wait()
 		a.answered()
 		b.answered()
-		x.connect("192.0.2.2").closed(true) // nobody looks again at once
+		x.connect("192.0.2.2").closed(true) // no new search so soon
 		pass(rest)
 		x.connect("192.0.2.2").ask()
 	})
 }
 
-// TestSlowMakesPlace: connections on which no header comes make place, but not at once.
+// TestSlowMakesPlace checks that connections without a header are closed to
+// make room, but not at once.
 func TestSlowMakesPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		x := build(t, Bounds{Max: 2}, fine)
 		a := x.connect("192.0.2.1")
-		pass(time.Millisecond) // or a map's order decides which is older
+		pass(time.Millisecond) // else a map's order decides which is older
 		b := x.connect("192.0.2.1")
 		b.send("GET / HT")
 		x.connect("192.0.2.2").closed(true)
@@ -265,7 +268,7 @@ func TestPerAddress(t *testing.T) {
 		busy("::ffff:192.0.2.1").closed(true)
 		busy("192.0.2.2").closed(false)
 		for range 10 {
-			busy("10.0.0.1").closed(false) // a proxy has all
+			busy("10.0.0.1").closed(false) // a proxy has no bound per address
 		}
 		busy("2001:db8::1").closed(false)
 		busy("2001:db8::2").closed(false)
@@ -283,7 +286,8 @@ func TestPerAddress(t *testing.T) {
 	})
 }
 
-// TestSiteMakesPlace: a /48 has its idle connections closed for its new ones.
+// TestSiteMakesPlace checks that new connections of a /48 replace its idle
+// ones.
 func TestSiteMakesPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -299,7 +303,8 @@ func TestSiteMakesPlace(t *testing.T) {
 	})
 }
 
-// TestBehindProxy: a connection counts for the address that the PROXY header names.
+// TestBehindProxy checks that a connection counts for the address that the
+// PROXY header names.
 func TestBehindProxy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -328,12 +333,13 @@ func TestBehindProxy(t *testing.T) {
 		pass(9 * time.Second)
 		silent.closed(false)
 		silent.send("PROXY TCP4 192.0.2.5 192.0.2.1 4711 80\r\n")
-		pass(time.Second) // the header of the proxy and that of the request have one time
+		pass(time.Second) // the proxy's header and the request's header share one time
 		silent.closed(true)
 	})
 }
 
-// TestHeaderTime: a connection has a time for its header, and one that has begun a least rate.
+// TestHeaderTime checks that a header has a time limit and, once it has begun,
+// a least rate.
 func TestHeaderTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -343,7 +349,7 @@ func TestHeaderTime(t *testing.T) {
 		trickle.send("GET /")
 		quick.send("GET / HTTP/1.1\r\nHost: x\r\n")
 		pass(4 * time.Second)
-		again.send("GE") // net/http itself lets these wait for as long as an idle connection
+		again.send("GE") // net/http alone would wait for as long as for an idle connection
 		trickle.send("x")
 		quick.send("Long: " + strings.Repeat("x", 4<<10) + "\r\n")
 		pass(1500 * time.Millisecond)
@@ -367,7 +373,8 @@ func TestHeaderTime(t *testing.T) {
 	})
 }
 
-// TestSlowRequest: the time for a header does not concern a body, or an answer.
+// TestSlowRequest checks that the time for a header applies neither to a body
+// nor to an answer.
 func TestSlowRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -385,7 +392,8 @@ func TestSlowRequest(t *testing.T) {
 	})
 }
 
-// TestLongHeaders: long headers that do not come whole have little room together; short ones always have theirs.
+// TestLongHeaders checks that incomplete long headers share a small room, while
+// short ones always have theirs.
 func TestLongHeaders(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -414,7 +422,8 @@ func TestLongHeaders(t *testing.T) {
 	})
 }
 
-// TestAcceptFails: a server without descriptors makes place, and does not spin.
+// TestAcceptFails checks that a server without descriptors makes room and does
+// not spin.
 func TestAcceptFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -443,7 +452,8 @@ func TestAcceptFails(t *testing.T) {
 	})
 }
 
-// TestDrain: what does not come and what nobody reads ends soon; what goes on is answered.
+// TestDrain checks that stalled requests and unread answers end soon, while
+// active requests are answered.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -468,10 +478,10 @@ func TestDrain(t *testing.T) {
 		body.send(fmt.Sprintf(post, "/", "a"))
 		moving.send(fmt.Sprintf(post, "/", "a"))
 		compute.send(fmt.Sprintf(post, "/compute", "abcd"))
-		near, far := net.Pipe() // of one who reads nothing
+		near, far := net.Pipe() // of a client that reads nothing
 		x.conns <- from{far, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2)}}
 		go func() { _, _ = io.WriteString(near, strings.Replace(simple, "/", "/long", 1)) }()
-		pass(4 * time.Second) // so long the network may have kept them waiting already
+		pass(4 * time.Second) // the network may have delayed them for that long already
 
 		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 		defer cancel()
@@ -497,7 +507,8 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// TestAnsweredBodyThatDoesNotCome: a request that was answered, and whose body net/http still waits for, is not waited for in a stop.
+// TestAnsweredBodyThatDoesNotCome checks that a stop does not wait for a
+// request that was answered but whose body net/http still waits for.
 func TestAnsweredBodyThatDoesNotCome(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -514,7 +525,8 @@ func TestAnsweredBodyThatDoesNotCome(t *testing.T) {
 	})
 }
 
-// TestTransferEncoding: RFC 9112 section 6.1, of requests whose end two readers may see in two places.
+// TestTransferEncoding checks RFC 9112 section 6.1, for requests whose end
+// depends on the reader.
 func TestTransferEncoding(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -550,7 +562,8 @@ func TestTransferEncoding(t *testing.T) {
 	})
 }
 
-// TestFoldedField: a field that goes on in another line (RFC 9112 section 5.2) is read as one, and is not taken for two.
+// TestFoldedField checks that a field that continues on another line (RFC 9112
+// section 5.2) is read as one field.
 func TestFoldedField(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -565,7 +578,7 @@ func TestFoldedField(t *testing.T) {
 	})
 }
 
-// TestReload: other bounds concern those that come from then on.
+// TestReload checks that other bounds apply to new connections.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

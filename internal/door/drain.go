@@ -7,15 +7,15 @@ import (
 
 // How long a connection may show no sign of life while a server stops.
 const (
-	silent   = time.Second     // nothing comes of what is awaited
-	unread   = 2 * time.Second // nothing is taken of what is sent
+	silent   = time.Second     // nothing arrives that the server waits for
+	unread   = 2 * time.Second // the client reads nothing of the answer
 	lookOver = 50 * time.Millisecond
 )
 
-// Drain closes the connections on which nothing happens, until ctx ends. It is
-// for a server that stops, beside [http.Server.Shutdown], which waits for all
-// that have begun: for a header or a body that does not come on, and for an
-// answer that nobody reads, as long as for a request that is being answered.
+// Drain closes connections without activity until ctx ends. Run it beside
+// [http.Server.Shutdown] when a server stops. Shutdown waits for everything
+// that has begun: it waits for a stalled header or body, or an answer that
+// nobody reads, as long as for a request that is being answered.
 func (d *Door) Drain(ctx context.Context) {
 	tick := time.NewTicker(lookOver)
 	defer tick.Stop()
@@ -43,8 +43,8 @@ func (d *Door) closeSilent(began time.Duration) {
 	d.closeAll(silent)
 }
 
-// endIfSilent tells whether nothing has happened on a connection since the
-// draining began. That is then its end.
+// endIfSilent ends a connection on which nothing has happened since draining
+// began, and reports whether it did.
 func (c *conn) endIfSilent(began, now time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,7 +62,7 @@ func (c *conn) silentLocked(began, now time.Duration) bool {
 	quiet := now-max(c.heard, c.since, began) > silent
 	switch c.state {
 	case idle:
-		return quiet || !c.multi // of HTTP/2 the client is told first
+		return quiet || !c.multi // with HTTP/2, the client is told first
 	case active:
 		return quiet && c.running.Load() == c.waiting.Load() && now-time.Duration(c.wrote.Load()) > silent
 	default:

@@ -7,40 +7,39 @@ import (
 	"time"
 )
 
-// Bounds on making place.
+// Bounds on making room.
 const (
-	// slow is how long a connection may be without a whole header before it
-	// counts as one that can make place for another, or with a body that comes
-	// below the least rate.
+	// slow is how long a connection may have an incomplete header, or a body
+	// below the least rate, before it can be closed to make room.
 	slow = time.Second
 
-	// batch is which part of all connections is closed at once to make place,
-	// so that a flood of new ones has them looked through once for many.
+	// batch sets the fraction of all connections that is closed at once to make
+	// room, so that a flood of new ones needs one search for many.
 	batch = 128
 
-	// ofAddress is the same for the connections of an address that has as many
-	// as it may have.
+	// ofAddress is the same for the connections of an address that has its
+	// maximum.
 	ofAddress = 16
 
-	// rest is how long nobody looks again for a connection that makes place,
-	// after none was found: a flood must not have all looked at for each.
+	// rest is the pause after an unsuccessful search for a connection to close:
+	// a flood must not cause a full search per connection.
 	rest = 20 * time.Millisecond
 )
 
-// candidate is a connection that could make place.
+// candidate is a connection that could be closed to make room.
 type candidate struct {
 	*conn
 
 	rank  int           // 0 goes first
-	holds int           // how many places its address has
+	holds int           // places of its address
 	since time.Duration // when it became idle, or began
 }
 
-// placesLocked makes n places, or as many as can be made, and a batch if there
-// are enough connections. First go connections that are idle or held, those of
-// the address with the most first and the longest idle of those; then, in the same order,
-// ones that take long to send a header; then those whose request is stalled;
-// at last, likewise, a proxy's, which many share.
+// placesLocked frees n places, or as many as possible, and a batch if there are
+// enough connections. Idle or held connections go first: those of the address
+// with the most, and of these the longest idle. Then, in the same order, go
+// those that are slow to send a header, then those whose request is stalled.
+// The connections of proxies, which many share, go last, in the same order.
 func (d *Door) placesLocked(n int) []*conn {
 	now := d.now()
 	if now < d.barren {
@@ -55,8 +54,8 @@ func (d *Door) placesLocked(n int) []*conn {
 	return evicted
 }
 
-// evictLocked takes n of a set of connections out of the door, or as many as
-// can be. Of equal rank those go first that order says, then the oldest.
+// evictLocked removes n connections of a set from the door, or as many as
+// possible. At equal rank, order decides, then age.
 func (d *Door) evictLocked(from map[*conn]struct{}, n int, order func(a, b candidate) int) []*conn {
 	var found []candidate
 	now := d.now()
@@ -86,16 +85,18 @@ func (d *Door) evictLocked(from map[*conn]struct{}, n int, order func(a, b candi
 	return evicted
 }
 
-// closeAll closes connections that have left. It is to be called outside mu:
-// with TLS in between, a close may not block here, but nothing says so.
+// closeAll closes evicted connections. Call it outside mu: with TLS in between,
+// a close may not block here, but nothing guarantees it.
 func (d *Door) closeAll(conns []*conn) {
 	for _, c := range conns {
-		_ = c.Close() // nobody is to hear of it
+		_ = c.Close() // nobody can use the error
 	}
 }
 
-// disposable returns in which turn a connection makes place, -1 if it does
-// not, and since when it does nothing. REQUIRES: mu is held.
+// disposable returns the rank at which a connection can be closed to make room,
+// or -1 if it cannot, and since when it has been inactive.
+//
+// REQUIRES: mu is held.
 func (c *conn) disposable(now time.Duration) (rank int, since time.Duration) {
 	const idleOne, slowOne, stalledOne, ofProxy = 0, 1, 2, 3
 	c.mu.Lock()
@@ -116,16 +117,16 @@ func (c *conn) disposable(now time.Duration) (rank int, since time.Duration) {
 	return rank, c.since
 }
 
-// isHeld tells whether requests are under way and all their answers are held.
+// isHeld reports whether requests are under way and all their answers are held.
 func (c *conn) isHeld() bool {
 	held := c.held.Load()
 	return held > 0 && held == c.running.Load()
 }
 
-// stalledLocked tells whether a request is under way that hardly moves: its
-// body comes below the least rate of a header, and is waited for, or nothing
-// of its answer is read. Otherwise a few addresses could keep everybody out by
-// announcing bodies.
+// stalledLocked reports whether a request is under way that hardly moves: a
+// handler waits for a body that is slower than the least rate of a header, or
+// the client reads nothing of the answer. Without this check, a few addresses
+// could keep everybody out by announcing bodies.
 func (c *conn) stalledLocked(now time.Duration) bool {
 	if since := time.Duration(c.writing.Load()); since != 0 {
 		return now-since > unread
@@ -137,8 +138,7 @@ func (c *conn) stalledLocked(now time.Duration) bool {
 	return took > slow && time.Duration(c.body)*time.Second < perSecond*took
 }
 
-// evict ends a connection, unless a request has begun on it meanwhile, or has
-// gone on.
+// evict ends a connection, unless a request has begun or moved on meanwhile.
 func (c *conn) evict() closing {
 	c.mu.Lock()
 	defer c.mu.Unlock()

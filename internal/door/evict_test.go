@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// TestStalledBodyMakesPlace: requests whose bodies do not come, or come slower than the least rate, make place; the one of the
-// address that has the most goes first, and one that comes on stays.
+// TestStalledBodyMakesPlace checks that the door closes requests whose bodies
+// stall or are slower than the least rate. The one of the address that has the
+// most goes first, and one whose body arrives stays.
 func TestStalledBodyMakesPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -22,7 +23,7 @@ func TestStalledBodyMakesPlace(t *testing.T) {
 			return c
 		}
 		stalled, trickles, proxied, fast := post("192.0.2.1"), post("192.0.2.1"), post("10.0.0.1"), post("192.0.2.2")
-		x.connect("192.0.2.3").closed(true) // all may come yet
+		x.connect("192.0.2.3").closed(true) // the bodies of all may still come
 		for range 4 {
 			pass(slow / 2)
 			trickles.send("a")

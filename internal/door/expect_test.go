@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 )
 
-// TestExpectIsAnswered: a client that waits to be asked for its body gets the
-// answer of a handler that does not want it, without sending it.
+// TestExpectIsAnswered checks that a client that sent Expect gets the answer of
+// a handler that does not want the body, without sending the body.
 func TestExpectIsAnswered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

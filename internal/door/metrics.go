@@ -6,14 +6,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// refusal is why a connection was not let in.
+// refusal is why a connection was not admitted.
 type refusal int
 
 const (
-	refusedFull    refusal = iota // as many as may be are open, and none could make place
-	refusedAddress                // its address has as many as it may
-	refusedFailed                 // the operating system had no descriptor or memory for it
-	refusedStream                 // a request of HTTP/2 found no place beside others
+	refusedFull    refusal = iota // the door is full, and no connection could be closed
+	refusedAddress                // its address has its maximum
+	refusedFailed                 // the operating system lacked descriptors or memory
+	refusedStream                 // a further HTTP/2 request found no place
 	refusals
 
 	admitted refusal = -1
@@ -21,16 +21,16 @@ const (
 
 var refusalNames = [refusals]string{"full", "address", "failed", "stream"}
 
-// closing is why a connection was closed by the door.
+// closing is why the door closed a connection.
 type closing int
 
 const (
-	closedIdle    closing = iota // idle, to make place
-	closedSlow                   // slow to send a header, to make place
-	closedStalled                // its request hardly moved, to make place
-	closedHeader                 // its header did not come in time
-	closedRoom                   // its header was long, and there was no room
-	closedStop                   // nothing happened on it while the server stopped
+	closedIdle    closing = iota // idle, to make room
+	closedSlow                   // slow to send a header, to make room
+	closedStalled                // its request hardly moved, to make room
+	closedHeader                 // its header was too late
+	closedRoom                   // no room for its long header
+	closedStop                   // inactive while the server stopped
 	closings
 
 	closedNot closing = -1
@@ -44,7 +44,6 @@ type counts struct {
 	closed   [closings]atomic.Uint64
 }
 
-// collector shows what a door does.
 type collector struct {
 	d *Door
 

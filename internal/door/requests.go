@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Serve has a server tell d what its connections do, and sets the
-// bounds of HTTP/2. h is what d lets requests in to; see [Door.Handler].
+// Serve connects a server to d, so that d learns what its connections do, and
+// sets the bounds of HTTP/2. d admits requests to h; see [Door.Handler].
 func (d *Door) Serve(srv *http.Server, h http.Handler) {
 	srv.Handler = d.Handler(h)
 	srv.ConnState = d.connState
@@ -28,19 +28,18 @@ func (d *Door) Serve(srv *http.Server, h http.Handler) {
 	}
 }
 
-// Bounds on what one connection of HTTP/2 may take. Go's own would let each
-// hold 250 requests, a frame of 1 MiB and a MiB of bodies that nobody has read.
+// Bounds on one HTTP/2 connection. Go's defaults allow each to hold 250
+// requests, a frame of 1 MiB and a MiB of unread bodies.
 const (
 	maxStreams   = 64
-	minFrame     = 16 << 10 // the least that RFC 9113 section 4.2 allows
+	minFrame     = 16 << 10 // the minimum of RFC 9113 section 4.2
 	connBuffer   = 256 << 10
 	streamBuffer = 128 << 10
 )
 
 type connKey struct{}
 
-// within returns the door's connection that is inside others, nil if there is
-// none.
+// within returns the door's connection inside other connections, or nil.
 func within(nc net.Conn) *conn {
 	for {
 		if c, ok := nc.(*conn); ok {
@@ -54,8 +53,8 @@ func within(nc net.Conn) *conn {
 	}
 }
 
-// connState is [http.Server.ConnState]. The header of a request is whole when
-// its connection becomes active.
+// connState is [http.Server.ConnState]. The header of a request is complete
+// when its connection becomes active.
 func (d *Door) connState(nc net.Conn, s http.ConnState) {
 	if s != http.StateActive && s != http.StateIdle {
 		return
@@ -68,22 +67,23 @@ func (d *Door) connState(nc net.Conn, s http.ConnState) {
 		c.rest()
 		return
 	}
-	if !c.known { // net/http says one thing at a time of a connection
+	if !c.known { // net/http reports the states of a connection one at a time
 		secure, ok := nc.(*tls.Conn)
 		c.known, c.frames = true, ok && secure.ConnectionState().NegotiatedProtocol == "h2"
 	}
 	c.begin(c.frames)
 }
 
-// Handler returns h as it sees the requests that are let in. Of HTTP/1 that is
-// all; of HTTP/2 each request beside another of its connection takes a place
-// of its own, of the door and of the address, and is answered 503 if there is
-// none.
+// Handler returns a handler that passes the admitted requests to h. It admits
+// all HTTP/1 requests. An HTTP/2 request beside another on its connection takes
+// a place of its own, of the door and of the address. If there is no place, it
+// is answered with 503.
 //
-// The connection of a request that came with Transfer-Encoding is closed after
-// the answer. One that says Content-Length as well must be (RFC 9112 section
-// 6.1), and net/http, which goes by Transfer-Encoding, does not tell whether it
-// did: an intermediary that went by the length sees the next request elsewhere.
+// Handler closes the connection after a request with Transfer-Encoding. RFC
+// 9112 section 6.1 requires this if the request has Content-Length as well: an
+// intermediary that relies on the length sees the next request elsewhere.
+// net/http relies on Transfer-Encoding and does not reveal whether both were
+// sent.
 func (d *Door) Handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, _ := r.Context().Value(connKey{}).(*conn)
@@ -117,8 +117,8 @@ func (d *Door) Handler(h http.Handler) http.Handler {
 
 // Hold notes that the answer to the request of ctx is held back on purpose, as
 // refusals are during a flood, until release is called. A connection whose
-// answers are all held makes place for others as an idle one does: callers that
-// are refused must not keep everybody else out.
+// answers are all held can be closed like an idle one: refused callers must not
+// keep everybody else out.
 func Hold(ctx context.Context) (release func()) {
 	c, _ := ctx.Value(connKey{}).(*conn)
 	if c == nil {
@@ -128,9 +128,9 @@ func Hold(ctx context.Context) (release func()) {
 	return func() { c.held.Add(-1) }
 }
 
-// answer is that of a request of HTTP/2: it notes that a handler waits until
-// the client makes room for more of it. Of HTTP/1 the connection's own writing
-// tells that.
+// answer is the response of an HTTP/2 request. It notes that a handler waits
+// until the client makes room for more. With HTTP/1, the connection's own
+// writes show this.
 type answer struct {
 	http.ResponseWriter
 
@@ -140,21 +140,20 @@ type answer struct {
 // Unwrap is for [http.ResponseController].
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// Write writes.
 func (a *answer) Write(b []byte) (int, error) {
 	a.c.toWrite(1)
 	defer a.c.toWrite(-1)
 	return a.ResponseWriter.Write(b)
 }
 
-// FlushError flushes.
 func (a *answer) FlushError() error {
 	a.c.toWrite(1)
 	defer a.c.toWrite(-1)
 	return http.NewResponseController(a.ResponseWriter).Flush()
 }
 
-// toWrite notes that n handlers more are about to write, -1 that one has.
+// toWrite notes that n more handlers are about to write, or with -1 that one
+// has written.
 func (c *conn) toWrite(n int32) {
 	c.wrote.Store(int64(c.door.now()))
 	c.waiting.Add(n)
@@ -167,12 +166,13 @@ func turnAway(w http.ResponseWriter) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Retry-After", "1")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	// An array of texts: tracking-api.md says who would drop data at another.
+	// The errors are an array of strings: tracking-api.md names clients that
+	// would drop data if they got another type.
 	_, _ = io.WriteString(w, `{"success":false,"errors":["The server has no room for this request at the moment. Try again."]}`)
 }
 
 // enter takes a place for a request beside others of its connection. The first
-// has its connection's. further tells whether one was taken.
+// request uses the connection's place. further reports whether it took one.
 func (d *Door) enter(c *conn) (further, ok bool) {
 	if c.running.Load() <= 1 {
 		return false, true
@@ -193,8 +193,8 @@ func (d *Door) enter(c *conn) (further, ok bool) {
 	return true, true
 }
 
-// leave gives the place of such a request up, unless its connection has ended
-// and given up all.
+// leave gives up the place of such a request, unless its connection has ended
+// and given up all places.
 func (d *Door) leave(c *conn, further bool) {
 	if !further {
 		return
@@ -208,7 +208,7 @@ func (d *Door) leave(c *conn, further bool) {
 	}
 }
 
-// intake is a body that notes that a handler waits for more of it.
+// intake is a request body that notes when a handler waits for more.
 type intake struct {
 	io.ReadCloser
 
@@ -217,7 +217,6 @@ type intake struct {
 
 var intakes = sync.Pool{New: func() any { return new(intake) }}
 
-// Read reads.
 func (in *intake) Read(b []byte) (int, error) {
 	in.c.waiting.Add(1)
 	n, err := in.ReadCloser.Read(b)
@@ -225,9 +224,9 @@ func (in *intake) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// done is called when the handler has returned: it reads no more. net/http gets
-// its own body back: by its type it knows what a client waits to be asked for
-// (Expect), and what was not read.
+// done notes that the handler has returned and reads no more. It gives net/http
+// its own body back: its type says whether the client waits for Expect, and
+// what was not read.
 func (in *intake) done(r *http.Request) {
 	r.Body = in.ReadCloser
 	*in = intake{}

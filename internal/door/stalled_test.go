@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Requests of which nothing moves make place, those of the address with the
-// most first: a body that does not come, an answer that nobody reads.
+// Stalled requests are closed to make room, those of the address with the most
+// first: a body that does not come, an answer that nobody reads.
 func TestStalledMakesPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -62,8 +62,8 @@ func TestStalledMakesPlace(t *testing.T) {
 	})
 }
 
-// A connection makes place while the answer to its request is held back, and
-// does not once the answer is being made.
+// A connection can be closed while the answer to its request is held back, but
+// not once the handler is producing the answer.
 func TestHeldMakesPlace(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]bool{"/held": true, "/released": false} {
@@ -87,8 +87,9 @@ func TestHeldMakesPlace(t *testing.T) {
 	}
 }
 
-// The contexts of a connection's requests end when the door closes it, also if
-// nobody reads from it: what is held for them must not outlive their place.
+// The contexts of a connection's requests end when the door closes it, even if
+// nobody reads from it: the resources held for them must not outlive their
+// place.
 func TestClosedEndsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -114,9 +115,9 @@ func TestClosedEndsContext(t *testing.T) {
 	})
 }
 
-// An answer by HTTP/2 that its client makes no room for is not being written,
-// as far as the connection can tell. It makes place all the same; one that is
-// being made does not.
+// If the client makes no room for an HTTP/2 answer, the connection cannot tell
+// that a write is waiting. The door can close it all the same, but not one
+// whose answer is being produced.
 func TestUnreadStreamMakesPlace(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]uint64{"unread": 1, "made": 0} {

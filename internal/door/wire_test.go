@@ -27,7 +27,8 @@ func start(t *testing.T, b Bounds, h http.HandlerFunc) (*Door, *httptest.Server)
 	return d, srv
 }
 
-// TestStreamsTakePlaces: requests beside others on a connection of HTTP/2 count like connections.
+// TestStreamsTakePlaces checks that further requests on an HTTP/2 connection
+// count like connections.
 func TestStreamsTakePlaces(t *testing.T) {
 	t.Parallel()
 	began, release := make(chan struct{}), make(chan struct{})
@@ -76,7 +77,7 @@ func TestStreamsTakePlaces(t *testing.T) {
 	}
 }
 
-// secured has a house speak TLS, and HTTP/2 to those who ask for it.
+// secured makes a house speak TLS, and HTTP/2 to clients that ask for it.
 func secured() func(net.Listener) net.Listener {
 	cert := httptest.NewUnstartedServer(nil)
 	cert.StartTLS() // for its certificate
@@ -86,7 +87,7 @@ func secured() func(net.Listener) net.Listener {
 	return func(ln net.Listener) net.Listener { return tls.NewListener(ln, conf) }
 }
 
-// browser returns a client of HTTP/2, which has one connection.
+// browser returns an HTTP/2 client that has one connection.
 func (x *house) browser() *http.Transport {
 	near, far := net.Pipe()
 	x.conns <- from{far, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}}
@@ -103,7 +104,8 @@ func (x *house) browser() *http.Transport {
 	}
 }
 
-// TestHTTP2OutlivesHeaderTime: a connection of HTTP/2 is not one whose header does not come.
+// TestHTTP2OutlivesHeaderTime checks that an HTTP/2 connection is not taken for
+// one with a late header.
 func TestHTTP2OutlivesHeaderTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -128,7 +130,8 @@ func TestHTTP2OutlivesHeaderTime(t *testing.T) {
 	})
 }
 
-// TestHandshakeTime: the TLS handshake and the header have one time together.
+// TestHandshakeTime checks that the TLS handshake and the header share one
+// time.
 func TestHandshakeTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -146,7 +149,7 @@ func TestHandshakeTime(t *testing.T) {
 	})
 }
 
-// TestHandlerDoesNotAllocate: the way of every request.
+// TestHandlerDoesNotAllocate covers the path of every request.
 func TestHandlerDoesNotAllocate(t *testing.T) {
 	d := New(Config{Bounds: Bounds{Max: 10}})
 	var n atomic.Int64

@@ -1,53 +1,55 @@
-// Package format is how clients say what is to be done, and are told what
-// became of it. Each format is a package below this one; a route names its
-// format. A format knows bodies and answers: it knows neither HTTP nor the
-// configuration, and decides nothing about commands.
+// Package format defines how clients send commands and receive their results.
+// Each format is a package below this one; a route names its format. A format
+// knows bodies and answers. It knows neither HTTP nor the configuration, and
+// decides nothing about commands.
 package format
 
 import "trackway"
 
-// Format is how the callers of a route speak. Immutable, and safe for
-// concurrent use.
+// Format describes the bodies and answers of a route. It is immutable and safe
+// for concurrent use.
 type Format struct {
-	// Name is what a call asks for, for people.
+	// Name describes the purpose of a call to people.
 	Name string
 
-	// Decode decodes a body that was received at a time. The batch is made of
-	// parts of it. An error refuses the body as a whole. Nil: the route takes
-	// no commands.
+	// Decode decodes a body that was received at the given time. The batch
+	// consists of parts of the body. An error refuses the whole body. Decode is
+	// nil if the route takes no commands.
 	Decode func(body []byte, received trackway.Micros) (*Batch, *trackway.Error)
 
 	// Results returns the answer to a batch that was carried out, now. An error
-	// refuses the call, as a format does that has one command in a body.
+	// refuses the call, in formats with one command per body.
 	Results func(b *Batch, now trackway.Micros) ([]byte, *trackway.Error)
 
-	// Refusal returns the answer to a call that was refused. status is the
-	// usual one for the error's code.
+	// Refusal returns the answer to a refused call. status is the usual one for
+	// the error's code.
 	Refusal func(status int, err *trackway.Error) (int, []byte)
 
-	// Text says an error in a sentence, for people.
+	// Text describes an error in a sentence, for people.
 	Text func(err *trackway.Error) string
 
-	// AnySite tells whether pages of any site may call (CORS).
+	// AnySite reports whether pages of any site may call the route (CORS).
 	AnySite bool
 }
 
-// Batch is what one body asks for. Its slices are as long as each other, and
-// what becomes of a command is put in its place.
+// Batch holds the commands of one body. Its slices have equal lengths, and the
+// result of a command has the command's index.
 type Batch struct {
 	Received trackway.Micros
-	Commands []trackway.Command // of the kind Nothing: the time is asked for, or Results says why it was refused
+	// A command of the kind Nothing asks for the time, or was refused. In that
+	// case Results says why.
+	Commands []trackway.Command
 	Results  []trackway.Result
 	Labels   []Label
 }
 
-// Label is what a client calls a command.
+// Label is the client's name for a command.
 type Label struct {
-	Name string // what is to be done; empty if that was not understood
-	ID   []byte // as it was sent; nil: none
+	Name string // the command's name; empty if it was not understood
+	ID   []byte // as it was sent; nil: absent
 }
 
-// Grow makes room for n commands in all.
+// Grow makes room for n commands in total.
 func (b *Batch) Grow(n int) {
 	b.Commands = append(make([]trackway.Command, 0, n), b.Commands...)
 	b.Results = append(make([]trackway.Result, 0, n), b.Results...)
@@ -61,7 +63,7 @@ func (b *Batch) Add(c trackway.Command, err *trackway.Error, l Label) {
 	b.Labels = append(b.Labels, l)
 }
 
-// Clear forgets all commands, and keeps the memory.
+// Clear removes all commands and keeps the memory.
 func (b *Batch) Clear() {
 	b.Commands, b.Results, b.Labels = b.Commands[:0], b.Results[:0], b.Labels[:0]
 }

@@ -17,15 +17,15 @@ const received = trackway.Micros(1_700_000_000_000_000)
 
 var errDisk = errors.New("disk")
 
-// fakeStore keeps events by their type and time. It can fail with and without
-// having stored, as a real one can.
+// fakeStore keeps events by their type and time. Like a real store, it can fail
+// with and without having stored.
 type fakeStore struct {
-	events    map[string]int // type and time → how many are stored
+	events    map[string]int // type and time → number of stored events
 	failFirst int            // this many calls fail
-	store     bool           // and have stored nevertheless
+	store     bool           // failing calls store nevertheless
 	applied   [][]trackway.Command
-	refused   map[trackway.Micros]int // when → how many
-	damaged   bool                    // it cannot count those
+	refused   map[trackway.Micros]int // time → number of commands
+	damaged   bool                    // Refused fails
 }
 
 func (f *fakeStore) Apply(cmds []trackway.Command, results []trackway.Result) error {
@@ -79,8 +79,8 @@ func newFake() *fakeStore {
 	return &fakeStore{events: make(map[string]int), refused: make(map[trackway.Micros]int)}
 }
 
-// TestUncounted: a failure to count what was refused is no error, for which a
-// client would send all of it again.
+// TestUncounted checks that a failure to count refused commands is not an
+// error, which would make a client resend all commands.
 func TestUncounted(t *testing.T) {
 	t.Parallel()
 	s := newFake()
@@ -114,15 +114,15 @@ func newIngest(t *testing.T, s Store) (*Ingest, *prometheus.Registry) {
 	return New(s, reg), reg
 }
 
-// visit is a good event; one of no type is bad.
+// visit returns a good event, or a bad one if typ is empty.
 func visit(typ string, at trackway.Micros) trackway.Command {
 	return trackway.Command{Kind: trackway.AddEvent, IDs: named("registered", "r"), Type: typ, Time: at, TimeGiven: true}
 }
 
-// early is the error of a command that was refused before it came here.
+// early is the error of a command that was refused before ingest.
 var early = &trackway.Error{Code: trackway.Forbidden, Field: "name", Msg: "Not authorized."}
 
-// outcome is what became of a command, in a word.
+// outcome returns the outcome of a command in a word.
 func outcome(r trackway.Result) string {
 	switch {
 	case r.Err != nil:
@@ -133,8 +133,8 @@ func outcome(r trackway.Result) string {
 	return fmt.Sprint("event ", r.Seq)
 }
 
-// TestAccept: each result is at the index of its command, whichever of them are
-// good, and the store sees only good ones.
+// TestAccept checks that each result is at the index of its command, whichever
+// of them are good, and that the store sees only good ones.
 func TestAccept(t *testing.T) {
 	t.Parallel()
 	const bad, refused, before, nothing = "", "refused", "before", "nothing"
@@ -196,8 +196,8 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-// TestAcceptFails: an error says that nothing may be assumed. Sent again, as
-// the client is told to, every event is there once.
+// TestAcceptFails checks that the outcome is open after an error. If the client
+// resends the events, as it is told to, every event is stored once.
 func TestAcceptFails(t *testing.T) {
 	t.Parallel()
 	for _, stored := range []bool{false, true} {
@@ -270,8 +270,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestLeftOutOfCommands: each command tells what was left out of it, refused or
-// not; it is counted.
+// TestLeftOutOfCommands checks that each command, refused or not, reports the
+// identifiers that were left out of it, and that they are counted.
 func TestLeftOutOfCommands(t *testing.T) {
 	t.Parallel()
 	undefined := trackway.Identifier{Name: "registered", Value: "undefined", Hard: true}
@@ -327,7 +327,7 @@ func TestLeftOutOfCommands(t *testing.T) {
 	}
 }
 
-// TestAnonymous: a click of nobody is an anonymous one.
+// TestAnonymous checks that a click without identifiers is anonymous.
 func TestAnonymous(t *testing.T) {
 	t.Parallel()
 	f := newFake()

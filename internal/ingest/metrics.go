@@ -6,14 +6,14 @@ import (
 	"trackway"
 )
 
-// metrics counts commands by what became of them.
+// metrics counts commands by outcome.
 type metrics struct {
 	stored, duplicate, refused, failed, uncounted prometheus.Counter
 
 	leftOut *prometheus.CounterVec
 }
 
-// New returns an Ingest on store, whose metrics are registered with reg.
+// New returns an Ingest on store and registers its metrics with reg.
 func New(store Store, reg prometheus.Registerer) *Ingest {
 	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "trackway_commands_total",
@@ -40,8 +40,8 @@ func New(store Store, reg prometheus.Registerer) *Ingest {
 	}}
 }
 
-// count counts commands by what became of them, and the identifiers that were
-// left out of them.
+// count counts commands by outcome, and the identifiers that were left out of
+// them.
 func (m *metrics) count(p *trackway.Project, cmds []trackway.Command, results []trackway.Result) {
 	var stored, duplicate, refused float64
 	for i := range results {

@@ -12,11 +12,11 @@ import (
 )
 
 // Validate checks a command against the rules of the domain and the project's
-// identifiers. It changes the command into what the store is to see:
-// identifiers are trimmed and classified as hard or soft, repeated ones are
-// gone, those that name nobody are left out (also if the command is refused),
-// and an update from the future counts as of its receipt. It is pure but for
-// that. The error is meant for the client.
+// identifiers. It turns the command into the form that the store expects. It
+// trims identifiers, classifies them as hard or soft, and removes repetitions.
+// It leaves out those that name nobody, even if it refuses the command. An
+// update from the future takes the time of its receipt. Validate has no other
+// side effects. The error is meant for the client.
 func Validate(p *trackway.Project, c *trackway.Command) *trackway.Error {
 	if err := validateIDs(p, c); err != nil {
 		return err
@@ -30,7 +30,7 @@ func Validate(p *trackway.Project, c *trackway.Command) *trackway.Error {
 		return expected("timestamp", "a time in the years 1970 to 2200")
 	}
 	if c.Kind == trackway.UpdateCustomer {
-		c.Time = min(c.Time, c.Received) // or a wrong clock would keep its properties from later updates for years
+		c.Time = min(c.Time, c.Received) // else a wrong clock would block later updates for years
 	}
 	return validateProperties(c)
 }
@@ -51,12 +51,13 @@ func validateEvent(p *trackway.Project, c *trackway.Command) *trackway.Error {
 	return nil
 }
 
-// validateMerge bounds the identifiers that a client's event of type merge
-// names. It may be the record of a merge of another server, so the store notes
-// each of them for the day on which it has to be erased: thousands would be
+// validateMerge bounds the identifiers in a client's event of type merge. The
+// event may be the record of a merge on another server, so the store notes each
+// identifier for the day on which it has to be erased: thousands would be
 // thousands of writes. Noting only some would leave the others in the event for
-// ever, so the event is refused. The record of a merge names the identifiers of
-// the command and of both customers, which is as many as are allowed.
+// ever, so validateMerge refuses the event. The record of a merge names the
+// identifiers of the command and of both customers, which is the allowed
+// number.
 func validateMerge(p *trackway.Project, c *trackway.Command) *trackway.Error {
 	const lists = 3 // cause, survivor and absorbed
 	most := lists * (len(p.Hard) + trackway.MaxSoftIDs*len(p.Soft))
@@ -75,9 +76,9 @@ func validateMerge(p *trackway.Project, c *trackway.Command) *trackway.Error {
 	return nil
 }
 
-// validateProperties bounds names, and a customer's values one by one: all of
-// them are read together with the customer. An event's are bounded by the
-// event.
+// validateProperties bounds names and, for a customer, each value: all values
+// are read together with the customer. The bound of the event covers an event's
+// values.
 func validateProperties(c *trackway.Command) *trackway.Error {
 	for i := range c.Properties {
 		p := &c.Properties[i]
@@ -91,7 +92,7 @@ func validateProperties(c *trackway.Command) *trackway.Error {
 	return nil
 }
 
-// expected returns the error for a field that is not as expected.
+// expected returns the error for a field with an unexpected value.
 func expected(field, what string) *trackway.Error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.Expected, What: what}
 }
@@ -101,8 +102,8 @@ func over(field string, r trackway.Code, limit, got int) *trackway.Error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: r, Limit: limit, Got: got}
 }
 
-// namesIdentifiers tells whether a property of a merge is an object of
-// identifiers: the store notes these (internal/store/erased).
+// namesIdentifiers reports whether a property of a merge is an object of
+// identifiers, which the store notes (internal/store/erased).
 func namesIdentifiers(p *trackway.Property) bool {
 	switch p.Name {
 	case query.AbsorbedIDs, query.CauseIDs, query.SurvivorIDs:
@@ -111,7 +112,7 @@ func namesIdentifiers(p *trackway.Property) bool {
 	return false
 }
 
-// validateIDs classifies the identifiers, and asks for at least one, unless the
+// validateIDs classifies the identifiers and requires at least one, unless the
 // command may be anonymous.
 func validateIDs(p *trackway.Project, c *trackway.Command) (err *trackway.Error) {
 	c.IDs, c.LeftOut, err = Classify(p, c.IDs)
@@ -122,9 +123,9 @@ func validateIDs(p *trackway.Project, c *trackway.Command) (err *trackway.Error)
 }
 
 // Classify trims the identifiers and marks each as hard or soft, in place. It
-// returns those that count: without repetitions, and without those that name
-// nobody, which it lists apart. It refuses names that the project does not
-// have, several values of a hard one, and values that are too long.
+// returns those that count. It drops repetitions, and lists identifiers that
+// name nobody separately. It refuses names that the project does not have,
+// several values of a hard identifier, and values that are too long.
 func Classify(p *trackway.Project, ids []trackway.Identifier) (kept []trackway.Identifier, left []trackway.Identifier, refused *trackway.Error) {
 	kept = ids[:0:len(ids)]
 	for i := range ids {
@@ -141,7 +142,7 @@ func Classify(p *trackway.Project, ids []trackway.Identifier) (kept []trackway.I
 			kept = append(kept, *id)
 			continue
 		}
-		if len(kept) == i { // the first that goes: what the caller has stays as it is
+		if len(kept) == i { // the first to drop: leave the caller's slice unchanged
 			kept = append(make([]trackway.Identifier, 0, len(ids)-1), kept...)
 		}
 	}

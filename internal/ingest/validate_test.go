@@ -13,8 +13,8 @@ import (
 
 var shop = &trackway.Project{Number: 7, Name: "shop", Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "undefined", "none", "nil", "nan", "(null)", "[object object]", "0"}}
 
-// named returns identifiers as a decoder does, of which it is not known yet
-// whether they are hard.
+// named returns identifiers as a decoder does, not yet classified as hard or
+// soft.
 func named(namesAndValues ...string) (ids []trackway.Identifier) {
 	for pair := range slices.Chunk(namesAndValues, 2) {
 		ids = append(ids, trackway.Identifier{Name: pair[0], Value: pair[1]})
@@ -22,7 +22,7 @@ func named(namesAndValues ...string) (ids []trackway.Identifier) {
 	return ids
 }
 
-// told is an error as a client of the tracking API sees it: its reason in
+// told returns an error as a client of the tracking API sees it: its reason in
 // words.
 func told(err *trackway.Error) *trackway.Error {
 	if err == nil {
@@ -31,8 +31,8 @@ func told(err *trackway.Error) *trackway.Error {
 	return &trackway.Error{Code: err.Code, Field: err.Field, Msg: tracking.Text(err)}
 }
 
-// TestClassify: the error's field and message, both empty where the identifiers
-// are accepted.
+// TestClassify checks the error's field and message. Both are empty if the
+// identifiers are accepted.
 func TestClassify(t *testing.T) {
 	t.Parallel()
 	many := func(n int) (ids []trackway.Identifier) {
@@ -109,8 +109,8 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestLeftOut: what names nobody is listed with the reason, and the caller's
-// ids stay in their places.
+// TestLeftOut checks that identifiers that name nobody are listed with the
+// reason, and that the caller's ids stay in their places.
 func TestLeftOut(t *testing.T) {
 	t.Parallel()
 	listed := func(name, value string) trackway.Identifier {
@@ -178,8 +178,8 @@ func orListed(why string) string {
 	return why
 }
 
-// TestMergeNames: a client's merge names as many identifiers as a merge of the
-// project can, and those of other events are not counted.
+// TestMergeNames checks that a client's merge may name as many identifiers as a
+// merge of the project can, and that those of other events are not counted.
 func TestMergeNames(t *testing.T) {
 	t.Parallel()
 	const most = 3 * (2 + 64)
@@ -213,8 +213,8 @@ func TestMergeNames(t *testing.T) {
 	}
 }
 
-// TestFromTheFuture: an update counts as of its receipt at the latest, an event
-// has the time that it was sent with.
+// TestFromTheFuture checks that an update takes the time of its receipt at the
+// latest, while an event keeps the time that it was sent with.
 func TestFromTheFuture(t *testing.T) {
 	t.Parallel()
 	for _, at := range []trackway.Micros{received - 1, received, received + 1, trackway.MaxTime} {

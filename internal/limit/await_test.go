@@ -11,7 +11,8 @@ import (
 	"trackway"
 )
 
-// Where several policies refuse a call, the answer is that of the one that does so for longest.
+// If several policies refuse a call, the answer is that of the policy that
+// refuses for longest.
 func TestLongestWait(t *testing.T) {
 	t.Parallel()
 	one, all := api(), trackway.Policy{Name: "all", Paths: []string{"/"}, Also: true, Limit: 2, Window: time.Hour, AllowBelowFloor: true}
@@ -42,7 +43,7 @@ func TestLongestWait(t *testing.T) {
 	}
 }
 
-// The same of an IPv6 caller and of his wider range.
+// The same holds for an IPv6 caller and their wider range.
 func TestLongestWaitOfARange(t *testing.T) {
 	t.Parallel()
 	p := api()
@@ -51,7 +52,7 @@ func TestLongestWaitOfARange(t *testing.T) {
 	mine, other := call("/api/x", "2001:db8:1:1::1"), call("/api/x", "2001:db8:1:2::1")
 	mine.Route, other.Route = "x", "x"
 	s.l.Allow(s.at(0), mine)
-	s.l.Allow(s.at(40*time.Second), other) // the window of the range begins again
+	s.l.Allow(s.at(40*time.Second), other) // starts the range's next window
 	s.l.Allow(s.at(50*time.Second), mine)
 	if d := s.l.Allow(s.at(51*time.Second), mine); d.Allowed || d.Wait != 19*time.Second {
 		t.Errorf("got %+v, want the wait of the range", d)
@@ -67,8 +68,8 @@ func TestLongestWaitOfARange(t *testing.T) {
 	}
 }
 
-// Whatever policies there are: whoever waits as long as a refusal says, and nobody else calls, is admitted; and not a
-// millisecond before.
+// Under any policies, a caller who waits as long as a refusal says is admitted
+// if nobody else calls, and not a millisecond earlier.
 func TestRetryAfterIsExact(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

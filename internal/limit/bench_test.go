@@ -11,8 +11,9 @@ import (
 	"trackway/internal/clientip"
 )
 
-// BenchmarkFront is all that a request meets before authorization: its address through two proxies, 10 000 override
-// prefixes, two policies that apply, the five fields. Callers differ from call to call.
+// BenchmarkFront is the work for a request before authorization: its address
+// through two proxies, 10 000 override prefixes, two policies that apply, the
+// five fields. Callers differ from call to call.
 func BenchmarkFront(b *testing.B) {
 	resolver, err := clientip.New(clientip.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.168.0.0/16")}})
 	if err != nil {

@@ -14,31 +14,31 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// What a configuration may hold.
+// The limits of a configuration.
 const (
-	maxPolicies = 64 // so that those which apply to a call fit into a word
+	maxPolicies = 64 // so that the policies of a call fit into a word
 	maxName     = 32 // bytes
 	maxWindow   = table.MaxWindowMillis * time.Millisecond
 )
 
 // Floor is a published promise: a caller may always make this many calls below
-// a path, at once and in each window.
+// a path, both at once and in each window.
 type Floor struct {
 	Path   string // with one part, such as "/track/"
 	Calls  uint32
 	Window time.Duration
 }
 
-// Problem is one thing that is wrong with policies or overrides.
+// Problem is one mistake in policies or overrides.
 type Problem struct {
 	Field string // its place: "limits[1].window", "overrides[0].policy"
-	Name  string // the policy's
+	Name  string // of the policy
 	Msg   string // what was expected
 }
 
 func (p Problem) Error() string { return fmt.Sprintf("%s (policy %q): %s", p.Field, p.Name, p.Msg) }
 
-// Problems is all that is wrong, in the order of the configuration.
+// Problems lists all mistakes, in the order of the configuration.
 type Problems []Problem
 
 func (p Problems) Error() string {
@@ -49,14 +49,16 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// checker collects what is wrong. at and name are the place and the policy that
-// it looks at.
+// checker collects problems. at and name are the place and the policy that it
+// is checking.
 type checker struct {
 	problems Problems
 	at, name string
 	byName   map[string]*trackway.Policy
 	floors   []Floor
-	own      map[string]bool // the floors' paths that a policy names, so that one for all paths does not apply there
+	// own holds the paths of floors that a policy names. A floor for all paths
+	// does not apply there.
+	own map[string]bool
 }
 
 func (c *checker) wrong(field, format string, args ...any) {
@@ -94,7 +96,7 @@ func check(policies []trackway.Policy, overrides []trackway.Override, floors []F
 		o := &overrides[i]
 		c.at, c.name = fmt.Sprintf("overrides[%d]", i), o.Policy
 		c.override(o)
-		address, _ := clientip.Unmapped(o.Address) // what is wrong with it has been said
+		address, _ := clientip.Unmapped(o.Address) // a bad address has already been reported
 		same := trackway.Override{Policy: o.Policy, Address: address, Project: o.Project, Key: o.Key}
 		if whose[same] {
 			c.wrong("policy", "there is another override of it for the same callers")
@@ -185,15 +187,15 @@ func (c *checker) paths(p *trackway.Policy, seen map[string]string) {
 	}
 }
 
-// blurred tells whether a "*" does not stand for one whole part, or stands at
-// the end, where people expect it to stand for all that follows.
+// blurred reports whether a "*" is only a part of a path part, or stands at the
+// end, where people expect it to match everything that follows.
 func (p *pattern) blurred() bool {
 	half := func(part string) bool { return strings.Contains(part, anyPart) && part != anyPart }
 	return slices.ContainsFunc(p.parts, half) || p.exact && strings.HasSuffix(p.path, "/"+anyPart)
 }
 
-// isRouted tells whether calls can have a path that begins like this. Paths
-// that are not clean are refused earlier, and escapes are undone.
+// isRouted reports whether the path of a call can begin like this. Unclean
+// paths are refused earlier, and escapes are decoded.
 func isRouted(p string) bool {
 	clean := path.Clean(p)
 	if clean != "/" && strings.HasSuffix(p, "/") {
@@ -202,9 +204,9 @@ func isRouted(p string) bool {
 	return p == clean && !strings.Contains(p, "%")
 }
 
-// floor refuses a policy under which a caller who keeps to the published rate
-// can be refused. A caller who makes all calls at once, and then none for the
-// window, keeps to it.
+// floor refuses a policy that can refuse a caller who keeps to the published
+// rate. A caller keeps to it if they make all calls at once and no more until
+// the window ends.
 func (c *checker) floor(p *trackway.Policy, pat *pattern, f Floor, field string) {
 	around := !pat.exact && (len(pat.parts) == 0 || len(pat.parts) == 1 && pat.parts[0] == anyPart)
 	applies := around && (p.Also || !c.own[f.Path]) || !around && pat.below(f.Path)
@@ -218,8 +220,8 @@ func (c *checker) floor(p *trackway.Policy, pat *pattern, f Floor, field string)
 	}
 }
 
-// below tells whether a pattern can match paths that begin with one part, such
-// as "/track/".
+// below reports whether a pattern can match paths that begin with one part,
+// such as "/track/".
 func (p *pattern) below(first string) bool {
 	if len(p.parts) == 0 || p.exact && len(p.parts) == 1 {
 		return false
@@ -227,8 +229,9 @@ func (p *pattern) below(first string) bool {
 	return p.parts[0] == anyPart || "/"+p.parts[0]+"/" == first
 }
 
-// atOnce returns how many calls at once p admits at least from a caller who
-// keeps to the rate. Sliding may also count as many calls of the window before.
+// atOnce returns how many simultaneous calls p always admits from a caller who
+// keeps to the rate. Sliding may also count as many calls of the previous
+// window.
 func atOnce(p *trackway.Policy) uint32 {
 	switch p.Algorithm {
 	case trackway.GCRA:
@@ -239,8 +242,8 @@ func atOnce(p *trackway.Policy) uint32 {
 	return p.Limit
 }
 
-// order refuses a policy that is looser than the one that it names. The named
-// one names none itself, so that there is neither a chain nor a circle.
+// order refuses a policy that is looser than the policy that it names. The
+// named policy names no other, so chains and cycles cannot occur.
 func (c *checker) order(p *trackway.Policy) {
 	if p.NoLooserThan == "" {
 		return

@@ -13,7 +13,7 @@ import (
 
 var promised = Floor{Path: "/track/", Calls: 6000, Window: time.Minute}
 
-// published are the default policies.
+// published returns the default policies.
 func published() []trackway.Policy {
 	wide := trackway.IPv6Wide{Prefix: 48, Times: 16}
 	return []trackway.Policy{
@@ -30,7 +30,8 @@ func TestPublishedPolicies(t *testing.T) {
 	s.admits(30, 0, call("/api/servers", "192.0.2.1"))
 	s.admits(30, 0, call("/api/status", "192.0.2.1"))
 	s.admits(30, 0, call("/data/v2/projects/x/customers", "192.0.2.1"))
-	s.admits(0, 0, call("/data/v2/projects/x/consent/categories", "192.0.2.1")) // counted as tracking
+	// These calls count as tracking.
+	s.admits(0, 0, call("/data/v2/projects/x/consent/categories", "192.0.2.1"))
 	s.admits(6000, 0, call("/data/v2/projects/x/consent/categories", "192.0.2.2"))
 	s.admits(15, 0, call("/grid/overview", "192.0.2.1"))
 	s.admits(0, 0, call("/grid/live", "192.0.2.1"))
@@ -44,7 +45,7 @@ func TestPublishedPolicies(t *testing.T) {
 	}
 }
 
-// Every mistake is refused by a problem that names its place and its policy.
+// A problem that names the place and the policy refuses every mistake.
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	with := func(i int, change func(p *trackway.Policy)) []trackway.Policy {
@@ -92,7 +93,7 @@ func TestMistakes(t *testing.T) {
 		{"limits[2].no_looser_than", "grid", "another policy", with(2, func(p *trackway.Policy) { p.NoLooserThan = "grid" }), nil},
 		{"limits[2].no_looser_than", "grid", "without no_looser_than", with(1, func(p *trackway.Policy) { p.NoLooserThan = "track" }), nil},
 		{"limits[2].paths[0]", "grid", `of policy "api" too`, func() []trackway.Policy {
-			list := published() // one project's token, in two letter cases
+			list := published() // one project's token, in upper and lower case
 			list[1].Paths = []string{"/api/projects/12345678-1234-1234-1234-123456789ABC/"}
 			list[2].Paths = []string{"/api/projects/12345678-1234-1234-1234-123456789abc/"}
 			return list
@@ -136,7 +137,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// What looks like a mistake and is none.
+// Policies that look wrong but are right are accepted.
 func TestNoMistakes(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(list []trackway.Policy) []trackway.Policy{

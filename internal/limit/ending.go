@@ -6,8 +6,8 @@ import (
 	"trackway"
 )
 
-// InForce returns those of the overrides that have not ended, and when the next
-// of them ends, zero if none does.
+// InForce returns the overrides that have not ended, and the time at which the
+// next of them ends. The time is zero if none of them ends.
 func InForce(overrides []trackway.Override, now time.Time) (list []trackway.Override, end time.Time) {
 	for _, o := range overrides {
 		if !o.Until.IsZero() && !now.Before(o.Until) {

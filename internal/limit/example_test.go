@@ -30,7 +30,7 @@ func ExampleLimiter_Allow() {
 		fmt.Println(d.Allowed, d.Remaining, d.Wait)
 	}
 	other := call
-	other.Addr = netip.MustParseAddr("203.0.113.8") // has a count of its own
+	other.Addr = netip.MustParseAddr("203.0.113.8") // has its own count
 	d := l.Allow(now, &other)
 	fmt.Println(d.Allowed, d.Remaining, d.Wait)
 	// Output:
@@ -40,7 +40,7 @@ func ExampleLimiter_Allow() {
 	// true 1 30s
 }
 
-// A decision writes the fields that clients pace themselves by.
+// A decision writes the fields that let clients pace themselves.
 func ExampleFields_Set() {
 	now := time.Date(2026, 11, 28, 20, 15, 0, 0, time.UTC)
 	l := newLimiter(now)

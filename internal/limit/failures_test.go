@@ -12,14 +12,14 @@ import (
 	"trackway/internal/clientip"
 )
 
-// visit is what a call shows of where it comes from.
+// visit holds the parts of a call that show its origin.
 type visit struct {
 	remote string
 	lines  []string // of X-Forwarded-For
 }
 
-// failure is a mistake that other limiters are known for: visits, how many callers they are, and how a limiter with that
-// mistake would name the caller.
+// failure is a known mistake of other limiters: visits, the number of their
+// callers, and the name that a limiter with the mistake would give a caller.
 type failure struct {
 	name    string
 	visits  []visit
@@ -83,7 +83,7 @@ var failures = []failure{
 	{
 		name:    "what cannot be read is an empty key, which all share",
 		visits:  many("127.0.0.#:4000", "unknown"),
-		callers: 10, // the proxies: their word ends where it makes no sense
+		callers: 10, // the proxies: their entries count up to the first malformed one
 		mistake: func(v visit) string {
 			a, _ := netip.ParseAddr(v.lines[0])
 			return a.String()
@@ -97,7 +97,8 @@ var failures = []failure{
 	},
 }
 
-// Each mistake that other limiters are known for is not made here, and a limiter that makes it would be found out.
+// The limiter makes none of the known mistakes of other limiters, and the test
+// detects a limiter that makes one.
 func TestKnownFailures(t *testing.T) {
 	t.Parallel()
 	resolver, err := clientip.New(clientip.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})

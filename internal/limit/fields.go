@@ -6,9 +6,9 @@ import (
 	"unsafe"
 )
 
-// The fields of the answer, in the letter case in which they go out. Set
-// assigns them to the map directly: Header.Set would write X-Ratelimit-Limit.
-// HTTP/2 writes all names in lower case anyway.
+// The response fields, in the letter case in which they are sent. Set assigns
+// them to the map directly, because Header.Set would write X-Ratelimit-Limit.
+// HTTP/2 sends all names in lower case anyway.
 const (
 	fieldLimit     = "X-RateLimit-Limit"
 	fieldRemaining = "X-RateLimit-Remaining"
@@ -17,14 +17,14 @@ const (
 	fieldState     = "RateLimit"        // the same, section 4
 )
 
-// constants holds the parts of the fields that all answers of one limit share.
-// Never written after construction.
+// constants holds the parts of the fields that all responses of one limit
+// share. It is never written after construction.
 type constants struct {
 	quota  uint32
 	limit  []string // value of X-RateLimit-Limit
 	policy []string // value of RateLimit-Policy
-	state  string   // beginning of RateLimit, up to the number that remains
-	phrase string   // beginning of the refusal's message, up to the number of seconds
+	state  string   // beginning of RateLimit, up to the remaining number
+	phrase string   // beginning of the refusal's message, up to the seconds
 }
 
 func (p *policy) newConstants(limit uint32) *constants {
@@ -39,10 +39,10 @@ func (p *policy) newConstants(limit uint32) *constants {
 	}
 }
 
-// Fields holds the values of one answer's fields. The header points into it: do
-// not copy it, and do not use it again before the answer has been written. As
-// part of what a server keeps for each request anyway, it saves every
-// allocation. The zero value is ready to use.
+// Fields holds the values of one response's fields. The header points into it:
+// do not copy it, and do not use it again before the response has been written.
+// A server that embeds it in its own request state needs no allocation. The
+// zero value is ready to use.
 type Fields struct {
 	values [4]string
 	text   [maxName + 80]byte
@@ -53,9 +53,9 @@ var (
 	jsonType = []string{"application/json"}
 )
 
-// Set writes the five fields of d into h, and for a refused call also
-// Retry-After, Cache-Control and Content-Type. It does nothing for a call that
-// no policy counted.
+// Set writes the five fields of d into h. For a refused call it also writes
+// Retry-After, Cache-Control and Content-Type. It does nothing if no policy
+// counted the call.
 func (f *Fields) Set(h http.Header, d *Decision) {
 	if !d.Limited {
 		return
@@ -89,8 +89,8 @@ func (d *Decision) appendState(b []byte) []byte {
 	return strconv.AppendInt(b, d.RetryAfter(), 10)
 }
 
-// AppendBody appends the body of the answer to a refused call, byte for byte as
-// published.
+// AppendBody appends the body of the response to a refused call, byte for byte
+// as published.
 func (d *Decision) AppendBody(b []byte) []byte {
 	b = append(b, `{"status":429,"error":"rate limit","message":"`...)
 	b = d.AppendMessage(b)

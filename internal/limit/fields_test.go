@@ -13,7 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// refusedAt returns the decision about the 31st call, 18 s into the window, at a known moment.
+// refusedAt returns the decision about the 31st call, 18 s into the window, at
+// a known moment.
 func refusedAt(t *testing.T, wall time.Time) Decision {
 	t.Helper()
 	l := New(mustSet(t, api()), 100)
@@ -53,7 +54,8 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-// An answer that is not a refusal has the five fields only, and an answer that is not limited has none.
+// An admitted answer has only the five fields, and an unlimited answer has no
+// fields.
 func TestAdmittedFields(t *testing.T) {
 	t.Parallel()
 	l := New(mustSet(t, api()), 100)
@@ -92,7 +94,7 @@ func TestFieldsOnTheWire(t *testing.T) {
 	}
 }
 
-// exchange sends request to addr and returns all that comes back.
+// exchange sends request to addr and returns the whole response.
 func exchange(t *testing.T, addr, request string) string {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
@@ -124,7 +126,8 @@ func TestFieldsDoNotAllocate(t *testing.T) {
 	}
 }
 
-// The longest values have room: none is ever cut, and none moves to other memory.
+// The longest values have room: none is ever cut, and none moves to other
+// memory.
 func TestFieldsHaveRoom(t *testing.T) {
 	p := api()
 	p.Name, p.Limit, p.Window = strings.Repeat("n", maxName), 4_194_303, 24*time.Hour

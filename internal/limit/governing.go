@@ -6,11 +6,12 @@ import (
 	"trackway"
 )
 
-// Governing returns the policies that count the calls of a route, for
-// descriptions of it: first those that count all of them, then those that count
-// only the calls of some paths, because their own path names a value of one of
-// the route's parameters. A template is a path with its parameters in braces,
-// such as "/api/projects/{token}/stats". Policies that are off count nothing.
+// Governing returns the policies that count the calls of a route, for use in
+// descriptions of the route. always holds those that count all calls. sometimes
+// holds those that count only the calls of some paths, because their own path
+// fixes the value of a route parameter. A template is a path with its
+// parameters in braces, such as "/api/projects/{token}/stats". Policies that
+// are off count nothing.
 func (s *Set) Governing(method, template string) (always, sometimes []trackway.Policy) {
 	add := func(list []trackway.Policy, p *pattern) []trackway.Policy {
 		policy := s.policies[p.policy].Policy
@@ -42,8 +43,8 @@ func (s *Set) Governing(method, template string) (always, sometimes []trackway.P
 	return always, sometimes
 }
 
-// Refunded returns d as it is once its call was given back by [Limiter.Refund]: with one call more left, if the policy that it
-// describes had counted the call.
+// Refunded returns d as it is after [Limiter.Refund] gave the call back. It has
+// one call more left if the policy that it describes had counted the call.
 func (d *Decision) Refunded() Decision {
 	after := *d
 	after.taken = receipt{}

@@ -61,7 +61,7 @@ func TestGoverning(t *testing.T) {
 	}
 }
 
-// What an answer says after a refund is what the next call finds.
+// An answer after a refund agrees with the answer to the next call.
 func TestRefunded(t *testing.T) {
 	t.Parallel()
 	policy := trackway.Policy{Name: "api", Paths: []string{"/api/"}, Limit: 2, Window: time.Minute, Per: trackway.PerIP}

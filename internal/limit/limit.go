@@ -1,9 +1,10 @@
 // Package limit decides whether a caller may make a call now, and says so in
-// the answer. A policy is data: an immutable [Set] of policies is compiled from
-// the configuration and can be replaced at any moment. The counts live in one
-// table (internal/limit/table) that outlives every set. The package does not
-// know who the caller is (internal/clientip finds the address, internal/auth
-// the key). It keeps nothing on disk, and each server counts for itself.
+// the response. A policy is data: an immutable [Set] of policies is compiled
+// from the configuration and can be replaced at any moment. The counts live in
+// one table (internal/limit/table) that outlives every set. The package does
+// not know who the caller is (internal/clientip finds the address,
+// internal/auth the key). It keeps nothing on disk, and each server counts for
+// itself.
 //
 // DESIGN.md, beside this file, gives the reasons.
 package limit
@@ -20,37 +21,46 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// Call is what a limit can depend on. Strings are only read, and only during
-// the call.
+// Call holds everything that a limit can depend on. Strings are only read, and
+// only during the call.
 //
-// Project and Key say what the credentials were found to be, never what they
-// claim to be. If [Set.ByKey] is false, they can stay empty. A policy per key
-// or per project counts a call without them by address. So callers who make up
-// keys have one count, and cannot use up the count of a key whose secret they
-// do not know.
+// Project and Key hold verified credentials, never claimed ones. They can stay
+// empty if [Set.ByKey] is false. A policy per key or per project counts a call
+// without them by address. So all invented keys of a caller share one count,
+// and cannot use up the count of a key whose secret the caller does not know.
 //
 // Preflights (OPTIONS with Access-Control-Request-Method) are not limited: do
-// not ask for them.
+// not call the limiter for them.
 type Call struct {
-	Method  string
-	Path    string     // which policies apply: URL.Path, as it will be routed, a project's token in lower case
-	Route   string     // the route's pattern, such as "/api/projects/{token}/stats": what "per ip+path" counts by; "" if there is none
-	Addr    netip.Addr // from clientip; without one, policies per address let the call pass
-	Project string     // the project's token, if the credentials are good
-	Key     string     // the key's name, if the credentials are good
+	Method string
+	// Path selects the policies: URL.Path as it will be routed, with a
+	// project's token in lower case.
+	Path string
+	// Route is the route's pattern, such as "/api/projects/{token}/stats". "per
+	// ip+path" counts by it. It is empty if no route matches.
+	Route string
+	// Addr comes from clientip. Without it, policies per address let the call
+	// pass.
+	Addr    netip.Addr
+	Project string // the project's token, if the credentials are good
+	Key     string // the key's name, if the credentials are good
 }
 
-// Decision is the answer to one call. It describes the policy that applies and
-// has the least left.
+// Decision is the answer to one call. Of the policies that apply, it describes
+// the one with the fewest calls left.
 type Decision struct {
 	Allowed   bool
-	Limited   bool          // a policy counted the call; if not, what follows is zero and no fields are sent
+	Limited   bool          // a policy counted the call; if false, the rest is zero and no fields are sent
 	Policy    string        // name
 	Limit     uint32        // calls in a window
 	Window    time.Duration // whole seconds
 	Remaining uint32        // calls left now
-	Wait      time.Duration // with nothing left, until the next call is admitted; else until the window ends, or all of a burst is back
-	Reset     int64         // the moment at the end of Wait by the wall clock: Unix seconds, rounded up
+	// Wait is the time until the next call is admitted if nothing remains.
+	// Otherwise it is the time until the window ends or the whole burst is
+	// back.
+	Wait time.Duration
+	// Reset is the end of Wait by the wall clock, in Unix seconds, rounded up.
+	Reset int64
 
 	fields *constants
 	taken  receipt
@@ -61,19 +71,19 @@ func (d *Decision) RetryAfter() int64 { return max(1, ceilSeconds(d.Wait)) }
 
 func ceilSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
-// Limiter counts calls under the set in force. Safe for concurrent use.
+// Limiter counts calls under the set in force. It is safe for concurrent use.
 type Limiter struct {
 	table *table.Table
 	base  time.Time // the zero of the table's time
 	force atomic.Pointer[force]
 
-	mu    sync.Mutex        // guards slots, and is held over a Reload
-	slots map[string]*tally // by policy name: what outlives a set
+	mu    sync.Mutex        // guards slots; held during a Reload
+	slots map[string]*tally // by policy name: the state that outlives a set
 
 	seen seen // the last look at the table
 }
 
-// force is a set together with what the limiter has for each of its policies.
+// force is a set together with the limiter's state for each of its policies.
 type force struct {
 	set      *Set
 	policies []active // by the set's index
@@ -86,8 +96,8 @@ type active struct {
 	counted, tried counters // under the limit and under the candidate
 }
 
-// counters says which counters of the table a limit has: one for each caller,
-// and one for each wider IPv6 range. The salts begin their keys.
+// counters identifies the counters of a limit in the table: one for each
+// caller, and one for each wider IPv6 range. Their keys begin with the salts.
 type counters struct {
 	near, far           uint64
 	nearClass, farClass uint8
@@ -100,8 +110,8 @@ type counters struct {
 // forgets those who have used the least.
 func New(set *Set, callers int) *Limiter { return NewAt(time.Now(), set, callers) }
 
-// NewAt is [New] for calls of another time than now. No call may come before
-// base, or two years after it.
+// NewAt is [New] for calls at times other than now. No call may come before
+// base, or more than two years after it.
 func NewAt(base time.Time, set *Set, callers int) *Limiter {
 	l := &Limiter{table: table.New(callers), base: base, slots: make(map[string]*tally)}
 	l.Reload(set)
@@ -111,9 +121,10 @@ func NewAt(base time.Time, set *Set, callers int) *Limiter {
 // Set returns the set in force.
 func (l *Limiter) Set() *Set { return l.force.Load().set }
 
-// Reload puts another set in force. Counts stay with the policy's name. A
-// changed limit applies to the windows that run, a changed window to the next
-// ones. A policy with another algorithm, per or prefix starts at zero.
+// Reload puts another set in force. A policy keeps its counts as long as it
+// keeps its name. A changed limit applies to the running windows, a changed
+// window to the next ones. A policy with another algorithm, per or prefix
+// starts at zero.
 func (l *Limiter) Reload(set *Set) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,7 +145,7 @@ func (l *Limiter) Reload(set *Set) {
 	l.force.Store(f)
 }
 
-// activate prepares the table for p. Everything that changes the meaning of
+// activate prepares the table for p. Every setting that changes the meaning of
 // existing counts is part of their keys.
 func (l *Limiter) activate(p *policy, t *tally) active {
 	l.table.Prepare(t.class, &p.own.limit.near)
@@ -149,7 +160,7 @@ func (l *Limiter) activate(p *policy, t *tally) active {
 
 // freeClass returns the first of two free classes of the table: one for a
 // policy's callers and one for its other counters. It prefers classes that no
-// policy has had until now.
+// policy has used yet.
 func freeClass(old, now map[string]*tally) uint8 {
 	var taken, recent uint64
 	for _, t := range now {
@@ -165,9 +176,9 @@ func freeClass(old, now map[string]*tally) uint8 {
 }
 
 // Allow counts c, unless a policy refuses it: a refused call costs nothing
-// under any policy. Only the monotonic part of now counts, so that a step of
-// the clock neither refills nor freezes a counter. The wall clock only serves
-// for Reset, and to tell whether an override has ended. Allow does not
+// under any policy. Only the monotonic part of now counts, so a step of the
+// clock neither refills nor freezes a counter. The wall clock serves only to
+// compute Reset and to tell whether an override has ended. Allow does not
 // allocate.
 func (l *Limiter) Allow(now time.Time, c *Call) (d Decision) {
 	f := l.force.Load()
@@ -196,7 +207,7 @@ func (l *Limiter) Allow(now time.Time, c *Call) (d Decision) {
 	return d
 }
 
-// await replaces v, a refusal, by that of p if p refuses c for longer. So a
+// await replaces the refusal v by that of p if p refuses c for longer. So a
 // caller who waits as long as the answer says is admitted.
 func (l *Limiter) await(v *verdict, p *active, m moment, c *Call) {
 	q := p.quota(c, m.unix)
@@ -216,8 +227,8 @@ func (l *Limiter) await(v *verdict, p *active, m moment, c *Call) {
 	}
 }
 
-// awaitRange replaces v, what p says of a caller, by what p says of their wider
-// range, if that is refused for longer.
+// awaitRange replaces v, the verdict of p on a caller, by the verdict on their
+// wider range if the range is refused for longer.
 func (l *Limiter) awaitRange(v *verdict, p *active, q *quota, m moment, who *caller) {
 	if !who.wide {
 		return
@@ -227,9 +238,9 @@ func (l *Limiter) awaitRange(v *verdict, p *active, q *quota, m moment, who *cal
 	}
 }
 
-// Refund gives back the call that d admitted: one that is answered with 304,
-// which is published to cost nothing. c is the call as Allow saw it. Refund
-// does nothing for a call whose window is over.
+// Refund gives back the call that d admitted. Calls that are answered with 304
+// are published to cost nothing. c is the call as Allow saw it. Refund does
+// nothing for a call whose window is over.
 //
 // REQUIRES: no decision is given back twice.
 func (l *Limiter) Refund(now time.Time, c *Call, d *Decision) {
@@ -245,12 +256,12 @@ func (l *Limiter) refund(now moment, c *Call, r *receipt) {
 	}
 }
 
-// receipt says what a call took, so that exactly this can be given back, even
-// after a reload.
+// receipt records what a call took, so that exactly this can be given back,
+// even after a reload.
 type receipt struct {
 	force             *force
 	calls, candidates uint64 // policies, as bits by index
-	over              uint64 // those that let the call pass though it was over their limit
+	over              uint64 // policies that let the call pass although it was over their limit
 	moment            moment
 }
 
@@ -267,7 +278,7 @@ func (r *receipt) add(i int, v *verdict) {
 }
 
 // Over returns the names of the policies in report mode whose limits the
-// admitted call was over.
+// admitted call exceeded.
 func (d *Decision) Over() (names []string) {
 	for rest := d.taken.over; rest != 0; rest &= rest - 1 {
 		names = append(names, d.taken.force.policies[bits.TrailingZeros64(rest)].Name)
@@ -285,7 +296,7 @@ func (l *Limiter) moment(now time.Time) moment {
 	return moment{at: int64(now.Sub(l.base)), unix: now.Unix()}
 }
 
-// verdict is what one policy says.
+// verdict is the decision of one policy.
 type verdict struct {
 	allowed bool
 	policy  *policy // nil: it did not count the call
@@ -295,7 +306,6 @@ type verdict struct {
 	took, tookCandidate bool
 }
 
-// describe writes what v says into d.
 func (d *Decision) describe(v *verdict, now time.Time) {
 	d.Allowed = v.allowed
 	if v.policy == nil {
@@ -308,7 +318,7 @@ func (d *Decision) describe(v *verdict, now time.Time) {
 	d.fields = v.fields
 }
 
-// decide counts c under p. v is its zero value before.
+// decide counts c under p. v must be zero.
 func (l *Limiter) decide(v *verdict, p *active, m moment, c *Call) {
 	q := p.quota(c, m.unix)
 	if q.unlimited {
@@ -341,9 +351,9 @@ func (l *Limiter) decide(v *verdict, p *active, m moment, c *Call) {
 	v.allowed = v.took || p.Mode == trackway.Report
 }
 
-// take counts a call for the caller and, if it is an IPv6 one, for its wider
-// range: for both or for neither. far tells that the answer is the range's. key
-// is the caller's.
+// take counts a call for the caller and, if the address is IPv6, for its wider
+// range: for both or for neither. far reports that the answer is the range's.
+// key is the caller's.
 func (l *Limiter) take(c *counters, r *rules, q *quota, m moment, who *caller) (res table.Result, far bool, key table.Key) {
 	key = who.key(l.table, c.near)
 	res = l.table.Take(m.at, key, c.nearClass, &r.near)
@@ -360,7 +370,7 @@ func (l *Limiter) take(c *counters, r *rules, q *quota, m moment, who *caller) (
 	return res, false, key
 }
 
-// block refuses a caller whose limit is 0, for a window's length at a time.
+// block refuses a caller whose limit is 0, for one window at a time.
 func (p *active) block(v *verdict, q *quota) {
 	p.count(0, false, p.Mode)
 	v.allowed, v.policy, v.fields = p.Mode == trackway.Report, p.policy, q.fields
@@ -369,7 +379,7 @@ func (p *active) block(v *verdict, q *quota) {
 
 func (p *active) blockedFor() uint32 { return uint32(p.Window.Milliseconds()) }
 
-// restore gives back what decide took of p.
+// restore gives back what decide took under p.
 func (l *Limiter) restore(p *active, now moment, c *Call, then moment, call, candidate bool) {
 	q := p.quota(c, then.unix)
 	var who caller
@@ -392,7 +402,7 @@ func (l *Limiter) giveBack(c *counters, r *rules, q *quota, now, then moment, wh
 	}
 }
 
-// caller is whom a call is counted for under one policy.
+// caller identifies the counter of a call under one policy.
 type caller struct {
 	near clientip.Key
 	far  clientip.Key // the wider IPv6 range
@@ -404,13 +414,13 @@ func (w *caller) key(t *table.Table, salt uint64) table.Key {
 	return t.Key(salt, w.near.Hi, w.near.Lo, w.sub)
 }
 
-// farKey is of the wider range, as far as the same limit holds in it.
+// farKey is the key of the wider range, within which the same limit holds.
 func (w *caller) farKey(t *table.Table, salt uint64, q *quota) table.Key {
 	return t.Key(salt, w.far.Hi, w.far.Lo, w.sub^q.apart)
 }
 
-// caller finds whom c is counted for. It returns false if nothing identifies
-// them.
+// caller finds the counter for c. It returns false if nothing identifies the
+// caller.
 func (p *policy) caller(w *caller, t *table.Table, c *Call) bool {
 	switch {
 	case p.Per == trackway.PerKey && c.Key != "":

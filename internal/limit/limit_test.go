@@ -9,7 +9,7 @@ import (
 	"trackway"
 )
 
-// api is a policy to start from: 30 calls in 30 s by address on /api/.
+// api is a basic policy: 30 calls in 30 s by address on /api/.
 func api() trackway.Policy {
 	return trackway.Policy{Name: "api", Paths: []string{"/api/"}, Limit: 30, Window: 30 * time.Second}
 }
@@ -18,7 +18,7 @@ func call(path, addr string) *Call {
 	return &Call{Method: "GET", Path: path, Route: path, Addr: netip.MustParseAddr(addr)}
 }
 
-// tester makes calls on a limiter and compares.
+// tester makes calls on a limiter and compares the results.
 type tester struct {
 	*testing.T
 	l *Limiter
@@ -38,7 +38,7 @@ func mustSetWith(t testing.TB, overrides []trackway.Override, policies ...trackw
 	return s
 }
 
-// counts returns what a policy of the set has done.
+// counts returns the counts of a policy of the set.
 func (t *tester) counts(policy int) Counts { return t.l.Usage(t.at(0)).Policies[policy].Counts }
 
 func (t *tester) at(d time.Duration) time.Time { return t.l.base.Add(d) }
@@ -81,7 +81,7 @@ func TestLongestPathWins(t *testing.T) {
 	s.admits(2, 0, with("POST", "/api/other"))
 	s.admits(4, 0, with("HEAD", "/api/in/x"))
 	s.admits(0, 0, with("GET", "/api/in/x")) // the same count as HEAD's
-	s.admits(0, 0, with("PUT", "/api/in/x")) // api's, used up above
+	s.admits(0, 0, with("PUT", "/api/in/x")) // used up above under policy api
 	s.free(with("GET", "/api/free/x"))
 	s.free(with("GET", "/"))
 	s.free(with("GET", "/api"))
@@ -96,11 +96,11 @@ func TestPerRoute(t *testing.T) {
 	c := call("/api/projects/a/stats", "192.0.2.1")
 	c.Route = "/api/projects/{token}/stats"
 	s.admits(2, 0, c)
-	c.Path = "/api/projects/b/stats" // an id makes no count of its own
+	c.Path = "/api/projects/b/stats" // an id has no count of its own
 	s.admits(0, 0, c)
 	c.Route = "/api/projects/{token}/usage"
 	s.admits(2, 0, c)
-	c.Route = "" // what has no route has one count
+	c.Route = "" // calls without a route share one count
 	s.admits(2, 0, c)
 	c.Path = "/api/nowhere"
 	s.admits(0, 0, c)
@@ -121,9 +121,10 @@ func TestKeysAndProjects(t *testing.T) {
 			known := call("/api/x", "192.0.2.1")
 			known.Project, known.Key = "token", "web"
 			s.admits(3, 0, known)
-			known.Addr = netip.MustParseAddr("192.0.2.2") // from anywhere
+			known.Addr = netip.MustParseAddr("192.0.2.2") // from any address
 			s.admits(0, 0, known)
-			s.admits(3, 0, call("/api/x", "192.0.2.1")) // no key, or one that is not known: by address, and no empty key for all
+			// Calls without a known key count by address, not together.
+			s.admits(3, 0, call("/api/x", "192.0.2.1"))
 			s.admits(3, 0, call("/api/x", "192.0.2.3"))
 			other := call("/api/x", "192.0.2.1")
 			other.Project, other.Key = "other", "web"
@@ -135,7 +136,8 @@ func TestKeysAndProjects(t *testing.T) {
 	}
 }
 
-// All policies that apply must allow the call, a refused one costs nothing under any, and the fields are those of the least.
+// All policies that apply must allow the call, a refused call costs nothing
+// under any of them, and the fields describe the policy with the least left.
 func TestAlso(t *testing.T) {
 	t.Parallel()
 	all := trackway.Policy{Name: "all", Paths: []string{"/"}, Also: true, Limit: 5, Window: time.Minute, Per: trackway.PerProj, AllowBelowFloor: true}
@@ -151,15 +153,16 @@ func TestAlso(t *testing.T) {
 	if d := s.l.Allow(s.at(0), c("192.0.2.2")); d.Policy != "all" || d.Remaining != 1 {
 		t.Errorf("got %s with %d left, want all with 1", d.Policy, d.Remaining)
 	}
-	s.admits(1, 0, c("192.0.2.2")) // refused by all, so not counted by api
+	s.admits(1, 0, c("192.0.2.2")) // refused by policy all, so not counted by api
 	all.Limit = 50
 	s.l.Reload(mustSet(t, all, one))
 	s.admits(1, 0, c("192.0.2.2"))
-	s.l.Reload(mustSet(t, all)) // api's refusals were not counted by all: 6 calls were
+	s.l.Reload(mustSet(t, all)) // policy all did not count api's refusals: it counted 6 calls
 	s.admits(44, 0, c("192.0.2.9"))
 }
 
-// A refused call changes nothing: it does not even begin a window under the policies that would have admitted it.
+// A refused call changes nothing. It does not even begin a window under the
+// policies that would have admitted it.
 func TestRefusedBeginsNoWindow(t *testing.T) {
 	t.Parallel()
 	all := trackway.Policy{Name: "all", Paths: []string{"/"}, Also: true, Limit: 1, Window: 5 * time.Second, AllowBelowFloor: true}
@@ -169,7 +172,8 @@ func TestRefusedBeginsNoWindow(t *testing.T) {
 	s.admits(1, 0, call("/api/x", "192.0.2.1"))
 	s.admits(0, time.Second, call("/api/y", "192.0.2.1"))
 	s.admits(1, 6*time.Second, call("/api/y", "192.0.2.1"))
-	s.admits(0, 21*time.Second, call("/api/y", "192.0.2.1")) // 15 s after the last one, of one in 20 s
+	// The last call was 15 s ago, and the limit is one in 20 s.
+	s.admits(0, 21*time.Second, call("/api/y", "192.0.2.1"))
 	s.admits(1, 26*time.Second, call("/api/y", "192.0.2.1"))
 }
 
@@ -188,7 +192,8 @@ func TestReportRefusesNothing(t *testing.T) {
 	if d.Remaining != 0 {
 		t.Errorf("%d remain, want 0", d.Remaining)
 	}
-	s.l.Refund(s.at(0), call("/api/x", "192.0.2.1"), &d) // of a call that was over the limit: it took nothing
+	// The call was over the limit: it took nothing.
+	s.l.Refund(s.at(0), call("/api/x", "192.0.2.1"), &d)
 	s.l.Reload(mustSet(t, func() trackway.Policy { p.Mode = trackway.Enforce; return p }()))
 	s.admits(0, 0, call("/api/x", "192.0.2.1"))
 	if got, want := s.counts(0), (Counts{Calls: 6, Refused: 1, WouldRefuse: 3, Callers: 1}); got != want {
@@ -211,7 +216,7 @@ func TestCandidate(t *testing.T) {
 	}
 }
 
-// A candidate is counted by the wider range, too, and given back there.
+// The wider range counts a candidate, too, and refunds it.
 func TestCandidateOfARange(t *testing.T) {
 	t.Parallel()
 	p := api()
@@ -262,7 +267,7 @@ func TestOverrides(t *testing.T) {
 	s.admits(1, 0, call("/api/x", "203.0.113.129"))
 	s.admits(0, 0, call("/api/x", "203.0.113.200"))
 	s.admits(9, 0, call("/api/x", "203.0.113.7"))
-	s.admits(6, 0, call("/api/x", "203.0.113.8")) // ended: the wider range holds
+	s.admits(6, 0, call("/api/x", "203.0.113.8")) // ended: the wider range's override holds
 	s.admits(2, 0, call("/api/x", "198.51.100.1"))
 	s.free(call("/api/x", "2001:db8::1"))
 
@@ -273,7 +278,7 @@ func TestOverrides(t *testing.T) {
 	}
 	s.admits(8, 0, by("192.0.2.2", "token", "backend"))
 	s.admits(7, 0, by("192.0.2.3", "token", "web"))
-	s.admits(0, 0, by("203.0.113.200", "token", "backend")) // a block is not lifted by a key
+	s.admits(0, 0, by("203.0.113.200", "token", "backend")) // a key does not lift a block
 }
 
 func TestBlocked(t *testing.T) {
@@ -295,7 +300,8 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
-// One /64 is one caller, and one /48 at most as many as the policy says.
+// One /64 is one caller, and one /48 has at most as many callers as the policy
+// says.
 func TestIPv6(t *testing.T) {
 	t.Parallel()
 	p := api()
@@ -314,14 +320,15 @@ func TestIPv6(t *testing.T) {
 	s.admits(2, 0, call("/api/x", "2001:db8:2:1::1")) // another /48
 	p.IPv6Wide = trackway.IPv6Wide{}
 	s.l.Reload(mustSet(t, p))
-	s.admits(2, 0, last) // what the /48 refused cost the /64 nothing
+	s.admits(2, 0, last) // the refusals of the /48 cost the /64 nothing
 	p.IPv6Prefix = 128
 	s.l.Reload(mustSet(t, p))
 	s.admits(2, 0, call("/api/x", "2001:db8:1:1::1"))
 	s.admits(2, 0, call("/api/x", "2001:db8:1:1::2"))
 }
 
-// Whoever has a higher limit of his own uses up nothing of his neighbours' range.
+// A caller with a higher limit of their own takes nothing from the range of
+// their neighbours.
 func TestOverrideInARange(t *testing.T) {
 	t.Parallel()
 	p := api()
@@ -331,7 +338,7 @@ func TestOverrideInARange(t *testing.T) {
 	s.admits(50, 0, call("/api/x", "2001:db8:1:1::1"))
 	s.admits(2, 0, call("/api/x", "2001:db8:1:2::1"))
 	s.admits(2, 0, call("/api/x", "2001:db8:1:3::1"))
-	s.admits(0, 0, call("/api/x", "2001:db8:1:4::1")) // the range has its bound
+	s.admits(0, 0, call("/api/x", "2001:db8:1:4::1")) // the limit of the range is used up
 	override.Limit = 60
 	s.l.Reload(mustSetWith(t, []trackway.Override{override}, p))
 	s.admits(10, 0, call("/api/x", "2001:db8:1:1::1"))
@@ -346,10 +353,11 @@ func TestMappedAddressesAreIPv4(t *testing.T) {
 	s := newTester(t, mustSet(t, p))
 	s.admits(2, 0, call("/api/x", "::ffff:192.0.2.1"))
 	s.admits(0, 0, call("/api/x", "192.0.2.1"))
-	s.admits(2, 0, call("/api/x", "::ffff:192.0.2.2")) // not one caller in all
+	s.admits(2, 0, call("/api/x", "::ffff:192.0.2.2")) // mapped addresses are not one caller
 }
 
-// A call without an address is nobody's: it must not use up a count that others share.
+// A call without an address belongs to nobody: it must not use up a count that
+// others share.
 func TestNoAddress(t *testing.T) {
 	t.Parallel()
 	s := newTester(t, mustSet(t, api()))
@@ -369,7 +377,8 @@ func TestNotModifiedCostsNothing(t *testing.T) {
 			first := s.l.Allow(s.at(0), c)
 			for range 100 {
 				d := s.l.Allow(s.at(time.Millisecond), c)
-				s.l.Reload(mustSet(t, also, p)) // the receipt is that of the set that admitted it
+				// The receipt belongs to the set that admitted the call.
+				s.l.Reload(mustSet(t, also, p))
 				s.l.Refund(s.at(2*time.Millisecond), c, &d)
 			}
 			if d := s.l.Allow(s.at(time.Millisecond), c); d.Remaining != first.Remaining-1 {
@@ -393,19 +402,20 @@ func TestReloadKeepsCounts(t *testing.T) {
 	}
 	other := trackway.Policy{Name: "first", Paths: []string{"/first/"}, Limit: 1, Window: time.Minute}
 	p.Limit = 12
-	s.l.Reload(mustSet(t, other, p)) // another place in the file is no other policy
+	s.l.Reload(mustSet(t, other, p)) // moving a policy in the file does not change it
 	s.admits(2, 0, call("/api/x", "192.0.2.1"))
 	p.Algorithm = trackway.GCRA
 	s.l.Reload(mustSet(t, p))
-	s.admits(1, 0, call("/api/x", "192.0.2.1")) // another way to count counts anew
-	for i := range 1000 {                       // names come and go: places are found again
+	s.admits(1, 0, call("/api/x", "192.0.2.1")) // another way to count starts at zero
+	for i := range 1000 {                       // names come and go: their classes are reused
 		p.Name = string(rune('a'+i%26)) + string(rune('a'+i/26%26))
 		s.l.Reload(mustSet(t, p))
 	}
 	s.admits(1, 0, call("/api/x", "192.0.2.1"))
 }
 
-// A step of the clock neither refills nor freezes a counter; the moment of the reset moves with it.
+// A step of the clock neither refills nor freezes a counter. The reset time
+// moves with the clock.
 func TestClockSteps(t *testing.T) {
 	t.Parallel()
 	for _, step := range []time.Duration{-24 * time.Hour, -time.Second, time.Second, 24 * time.Hour} {
@@ -432,8 +442,10 @@ func TestClockSteps(t *testing.T) {
 	}
 }
 
-// stepWall returns t as it is read after the wall clock was set forward by step: only the operating system can make such a
-// time, so this writes into it (package time: 33 bits of seconds and 30 bits of nanoseconds in wall, if its top bit is set).
+// stepWall returns t as it is read after the wall clock was set forward by
+// step. Only the operating system can make such a time, so stepWall writes into
+// t (package time: 33 bits of seconds and 30 bits of nanoseconds in wall, if
+// its top bit is set).
 func stepWall(t time.Time, step time.Duration) time.Time {
 	wall := (*uint64)(unsafe.Pointer(&t))
 	*wall += uint64(step/time.Second) << 30

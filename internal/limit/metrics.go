@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// collector reads the limiter on each scrape. Its only labels are the names of
-// policies: no metric identifies a caller.
+// collector reads the limiter on each scrape. Its only labels are policy names,
+// so no metric identifies a caller.
 type collector struct {
 	limiter *Limiter
 

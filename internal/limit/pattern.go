@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// anyPart stands in a pattern for one part of a path, whatever it is.
+// anyPart matches any one part of a path.
 const anyPart = "*"
 
 // pattern is one of a policy's paths: an optional method, and parts between
-// slashes. "/data/v2/projects/*/consent/categories" is that path of any
-// project; "/api/", which ends in a slash, is all paths below it.
+// slashes. "/data/v2/projects/*/consent/categories" matches that path of every
+// project. "/api/" ends in a slash and matches all paths below it.
 type pattern struct {
-	method string // "" is any
+	method string // "" matches any
 	path   string
 	exact  bool
 	parts  []string // between the slashes; none: "/"
@@ -42,8 +42,8 @@ func parsePattern(text string) pattern {
 	return p
 }
 
-// matches takes HEAD for a GET, as net/http's patterns do: it would else be a
-// way around. It does not allocate.
+// matches treats HEAD as GET, as net/http's patterns do. Otherwise HEAD would
+// bypass the limit. matches does not allocate.
 func (p *pattern) matches(method, path string) bool {
 	switch {
 	case p.method != "" && p.method != method && !(p.method == "GET" && method == "HEAD"), !strings.HasPrefix(path, p.fixed):
@@ -67,10 +67,10 @@ func (p *pattern) matches(method, path string) bool {
 	return false
 }
 
-// comparePatterns orders patterns so that of those that match a call the first
-// one decides: the longest, which has the most parts; of as many, the one that
-// names a part where the other has "*", from the left; of the same path, the
-// one with a method.
+// comparePatterns orders patterns so that the first match decides. The pattern
+// with the most parts comes first. Among equally long ones, the pattern comes
+// first that names a part where the other has "*", from the left. Among equal
+// paths, the one with a method comes first.
 func comparePatterns(a, b pattern) int {
 	openness := func(x, y string) int {
 		switch {
@@ -84,18 +84,21 @@ func comparePatterns(a, b pattern) int {
 	return cmp.Or(
 		cmp.Compare(len(b.parts), len(a.parts)),
 		slices.CompareFunc(a.parts, b.parts, openness),
-		cmp.Compare(len(b.path), len(a.path)), // one that ends in a slash says more than one that does not: no path matches both
+		// A final slash makes a pattern longer. No path matches both.
+		cmp.Compare(len(b.path), len(a.path)),
 		cmp.Compare(len(b.method), len(a.method)),
 	)
 }
 
-// covers tells whether p matches all paths of a template, or only some of them.
+// covers reports whether p matches all paths of a template, or only some of
+// them.
 func (p *pattern) covers(method, template string) (all, some bool) {
 	if p.method != "" && p.method != method {
 		return false, false
 	}
 	there := strings.Split(template[1:], "/")
-	if p.exact && len(there) != len(p.parts) || !p.exact && len(there) <= len(p.parts) { // behind the slash there is something
+	// Something must follow the slash.
+	if p.exact && len(there) != len(p.parts) || !p.exact && len(there) <= len(p.parts) {
 		return false, false
 	}
 	all = true

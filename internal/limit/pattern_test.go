@@ -8,9 +8,9 @@ import (
 	"trackway"
 )
 
-// TestLongestPattern: of the patterns that match a path the longest decides, and
-// of equally long ones the one that names a part where the other has "*". The
-// order in the configuration never matters.
+// TestLongestPattern checks that the longest matching pattern decides. Among
+// equally long ones, the one that names a part where the other has "*" decides.
+// The order in the configuration never matters.
 func TestLongestPattern(t *testing.T) {
 	t.Parallel()
 	paths := []string{
@@ -22,11 +22,13 @@ func TestLongestPattern(t *testing.T) {
 		{"GET /data/v2/projects/x/consent/categories", "GET /data/v2/projects/*/consent/categories"},
 		{"HEAD /data/v2/projects/x/consent/categories", "GET /data/v2/projects/*/consent/categories"},
 		{"POST /data/v2/projects/x/consent/categories", "/data/v2/projects/*/consent/categories"},
-		{"POST /data/v2/projects/one/consent/categories", "/data/v2/projects/one/*/categories"}, // the first part that differs decides
+		// The first different part decides.
+		{"POST /data/v2/projects/one/consent/categories", "/data/v2/projects/one/*/categories"},
 		{"POST /data/v2/projects/one/consent/categories/", "/data/v2/projects/one/"},
 		{"POST /data/v2/projects/one/consent/categories/x", "/data/v2/projects/one/"},
 		{"POST /data/v2/projects/one/consent", "/data/v2/projects/one/"},
-		{"POST /data/v2/projects/{token}/consent/categories", "/data/v2/projects/*/consent/categories"}, // as the record of calls has it
+		// The record of calls has such paths.
+		{"POST /data/v2/projects/{token}/consent/categories", "/data/v2/projects/*/consent/categories"},
 		{"POST /data/v2/projects//consent/categories", "/data/"},
 		{"POST /data/v2/projects/x", "/data/"},
 		{"POST /data/v2/projects/x/", "/data/v2/projects/*/"},

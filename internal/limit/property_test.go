@@ -15,14 +15,16 @@ import (
 	"trackway"
 )
 
-// model is the fixed window of one caller, as plainly as it can be said.
+// model is the simplest fixed window of one caller.
 type model struct {
 	end  time.Duration
 	used uint32
 }
 
-// Whatever callers do, and whatever is configured meanwhile, each answer is what the plain model says: never more than the
-// limit in a window, never less for one who keeps to it, nobody's calls count for another, and refused calls for nobody.
+// For any calls and any reloads, each answer agrees with the plain model. A
+// window never has more calls than the limit, a caller who keeps to the limit
+// is never refused, no call counts for another caller, and refused calls count
+// for nobody.
 func TestLimiterIsTheModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -70,7 +72,8 @@ func step(t *rapid.T, l *Limiter, m *model, i int, at time.Duration, p *trackway
 		t.Fatalf("at %v caller %d: got %v, %d of %d left for %v; want %v, %d of %d for %v",
 			at, i, d.Allowed, d.Remaining, d.Limit, d.Wait, allowed, left, p.Limit, m.end-at)
 	}
-	if refund && allowed && m.end-at <= p.Window { // a window that a reload has shortened meanwhile gives nothing back
+	// A window that a reload has shortened refunds nothing.
+	if refund && allowed && m.end-at <= p.Window {
 		if m.used--; m.used == 0 {
 			m.end = at // the next call is the first one
 		}
@@ -78,7 +81,8 @@ func step(t *rapid.T, l *Limiter, m *model, i int, at time.Duration, p *trackway
 	}
 }
 
-// The limit holds while it is being changed by another goroutine: what is admitted lies between the two.
+// The limit holds while another goroutine changes it: the number of admitted
+// calls lies between the two limits.
 func TestReloadWhileCounting(t *testing.T) {
 	t.Parallel()
 	low, high := api(), api()
@@ -116,8 +120,8 @@ func TestReloadWhileCounting(t *testing.T) {
 	}
 }
 
-// Calls that one policy refuses cost nothing under another, whatever the interleaving: a flood from one address leaves what
-// all share to the others.
+// For any interleaving, calls that one policy refuses cost nothing under
+// another: a flood from one address leaves the shared limit to the others.
 func TestFloodIsNotFeltByOthers(t *testing.T) {
 	t.Parallel()
 	one := api()
@@ -151,7 +155,7 @@ func TestFloodIsNotFeltByOthers(t *testing.T) {
 	}
 }
 
-// limiter is what the attack below is made against.
+// limiter is the target of the attack below.
 type limiter interface{ allow(addr netip.Addr) bool }
 
 type ours struct {
@@ -164,8 +168,9 @@ func (o ours) allow(a netip.Addr) bool {
 	return d.Allowed
 }
 
-// lru is the usual limiter with a bound: a map of counters that forgets the least recently used one. The attack works
-// against it, which shows that the test can fail.
+// lru is the usual bounded limiter: a map of counters that forgets the least
+// recently used one. The attack works against it, which shows that the test can
+// fail.
 type lru struct {
 	bound, limit int
 	order        list.List
@@ -194,7 +199,8 @@ func (l *lru) allow(a netip.Addr) bool {
 	return entry.used <= l.limit
 }
 
-// attack lets a caller be refused, sprays calls from many addresses, and returns how many calls that caller gets in all.
+// attack gets a caller refused, sprays calls from many addresses, and returns
+// how many calls that caller gets in total.
 func attack(l limiter, spray int) (admitted int) {
 	attacker := netip.MustParseAddr("192.0.2.1")
 	for round := range 10 {
@@ -212,7 +218,7 @@ func attack(l limiter, spray int) (admitted int) {
 	return admitted
 }
 
-// Filling the table is no eraser.
+// A caller cannot erase their count by filling the table.
 func TestSprayFreesNobody(t *testing.T) {
 	t.Parallel()
 	const callers = 2000

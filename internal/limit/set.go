@@ -14,10 +14,12 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// Set is the compiled policies of a configuration. Immutable, safe for
+// Set is the compiled policies of a configuration. It is immutable and safe for
 // concurrent use.
 type Set struct {
-	policies []*policy // the narrowest count first: what one caller does must not touch, even for a moment, what many share
+	// policies holds the narrowest count first: the calls of one caller must
+	// not affect, even for a moment, a count that many share.
+	policies []*policy
 	paths    []pattern // of the policies that apply alone, as comparePatterns orders them
 	also     []pattern // of those that apply on top
 	byKey    bool
@@ -28,28 +30,30 @@ type policy struct {
 	trackway.Policy
 	own     *quota
 	address bart.Table[*quota]
-	limited bool // address holds something
+	limited bool // address is not empty
 	project map[string]*quota
 	key     map[string]*quota
 }
 
-// quota is a limit as it is for some callers: a policy's own, or an override's.
+// quota is the limit of some callers: a policy's own, or an override's.
 type quota struct {
 	limit, candidate   rules
 	hasCandidate       bool
 	blocked, unlimited bool
 	until              int64 // Unix seconds; 0: for ever
-	// apart keeps the count of a wider IPv6 range under this override from that of the others in it: they would be refused for what
-	// one is allowed. The same in all sets; 0 if it is the policy's own.
+	// apart separates the count of a wider IPv6 range under this override from
+	// that of the other callers in the range. Otherwise they would be refused
+	// for the calls that one of them is allowed. It is the same in all sets,
+	// and 0 for the policy's own quota.
 	apart              uint64
 	fields, wideFields *constants
 }
 
-// rules is how the calls of one caller are counted, and those of a wider IPv6
+// rules says how to count the calls of one caller and those of a wider IPv6
 // range.
 type rules struct{ near, far table.Rule }
 
-// Policies returns the policies of the set, with the defaults filled in, in the
+// Policies returns the policies of the set, with defaults filled in, in the
 // order in which they count a call.
 func (s *Set) Policies() []trackway.Policy {
 	list := make([]trackway.Policy, len(s.policies))
@@ -60,12 +64,12 @@ func (s *Set) Policies() []trackway.Policy {
 	return list
 }
 
-// ByKey tells whether a policy counts by project or key, or has an override for
-// one. Only then do calls need Project and Key.
+// ByKey reports whether a policy counts by project or key, or has an override
+// for one. Only then do calls need Project and Key.
 func (s *Set) ByKey() bool { return s.byKey }
 
-// NewSet checks and compiles policies and overrides. Policies that are enforced
-// must keep the floors, unless they say otherwise. The error is a [Problems].
+// NewSet checks and compiles policies and overrides. Enforced policies must
+// keep the floors, unless they say otherwise. The error is a [Problems].
 func NewSet(policies []trackway.Policy, overrides []trackway.Override, floors ...Floor) (*Set, error) {
 	if problems := check(policies, overrides, floors); len(problems) > 0 {
 		return nil, problems
@@ -88,8 +92,8 @@ func NewSet(policies []trackway.Policy, overrides []trackway.Override, floors ..
 	return s, nil
 }
 
-// width orders what policies count by, from what belongs to one caller to what
-// many share.
+// width orders the things that policies count by, from those that belong to one
+// caller to those that many share.
 func width(per trackway.Per) int {
 	return slices.Index([]trackway.Per{trackway.PerIPPath, trackway.PerIP, trackway.PerKey, trackway.PerProj}, per)
 }
@@ -136,7 +140,7 @@ func (p *policy) newQuota(limit uint32) *quota {
 
 func (p *policy) rules(limit uint32) rules { return rules{p.rule(limit), p.rule(p.ofRange(limit))} }
 
-// ofRange returns the limit of a wider IPv6 range if all callers in it have
+// ofRange returns the limit of a wider IPv6 range in which all callers have
 // this limit.
 func (p *policy) ofRange(limit uint32) uint32 {
 	return uint32(min(uint64(limit)*uint64(max(1, p.IPv6Wide.Times)), table.MaxLimit))
@@ -150,7 +154,7 @@ func (p *policy) rule(limit uint32) table.Rule {
 	case trackway.GCRA:
 		burst := uint32(uint64(p.Burst) * uint64(limit) / uint64(p.Limit))
 		if p.Limit == 1 {
-			burst = limit / 10 // of one call there is no share to keep
+			burst = limit / 10 // a limit of one call has no share to keep
 		}
 		return table.GCRA(limit, max(1, burst), window)
 	default:
@@ -192,11 +196,12 @@ func (s *Set) match(method, path string) uint64 {
 	return applying
 }
 
-// override adds o. Addresses are narrowed to their range; mapped IPv4 is IPv4.
+// override adds o. It narrows addresses to their range and treats mapped IPv4
+// as IPv4.
 func (s *Set) override(o *trackway.Override) {
 	p := s.policies[slices.IndexFunc(s.policies, func(p *policy) bool { return p.Name == o.Policy })]
 	q := p.newQuota(o.Limit)
-	address, _ := clientip.Unmapped(o.Address) // check has seen to it
+	address, _ := clientip.Unmapped(o.Address) // check has verified it
 	q.apart = apartOf(o, address)
 	if q.unlimited = o.Unlimited; !o.Until.IsZero() {
 		q.until = o.Until.Unix()
@@ -212,16 +217,16 @@ func (s *Set) override(o *trackway.Override) {
 	}
 }
 
-// apartOf returns a number that stands for whom o is for.
+// apartOf returns a number that identifies the callers that o is for.
 func apartOf(o *trackway.Override, address netip.Prefix) uint64 {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, o.Project+"\n"+o.Key+"\n"+address.String()) // never fails
 	return h.Sum64()
 }
 
-// quota returns the limit that applies to c: that of the longest address range
-// that has an override, else of the key, else of the project, else the policy's
-// own. The address comes first, so that no key lifts a block.
+// quota returns the limit that applies to c. It comes from the longest address
+// range that has an override, then the key, then the project, then the policy
+// itself. The address comes first, so that no key lifts a block.
 func (p *policy) quota(c *Call, now int64) *quota {
 	if p.limited {
 		if q := p.byAddress(c.Addr, now); q != nil {
@@ -247,7 +252,8 @@ func (p *policy) byAddress(a netip.Addr, now int64) *quota {
 	if !ok || q.holds(now) {
 		return q
 	}
-	for _, wider := range p.address.Supernets(netip.PrefixFrom(a, a.BitLen())) { // from the longest to the shortest
+	// Supernets yields the longest first.
+	for _, wider := range p.address.Supernets(netip.PrefixFrom(a, a.BitLen())) {
 		if wider.holds(now) {
 			return wider
 		}
@@ -255,7 +261,7 @@ func (p *policy) byAddress(a netip.Addr, now int64) *quota {
 	return nil
 }
 
-// holds tells whether there is a quota and it has not ended.
+// holds reports whether there is a quota and it has not ended.
 func (q *quota) holds(now int64) bool {
 	return q != nil && (q.until == 0 || now < q.until)
 }

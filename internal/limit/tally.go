@@ -6,10 +6,10 @@ import (
 	"trackway"
 )
 
-// tally counts what a policy does. It is spread by the caller's key, so that
-// callers on different cores do not wait for each other.
+// tally counts the decisions of a policy. It is spread by the caller's key, so
+// that callers on different cores do not wait for each other.
 type tally struct {
-	class  uint8 // of the policy's callers in the table; the next one is that of its other counters
+	class  uint8 // of the policy's callers in the table; the next class holds its other counters
 	shards [tallyShards]shard
 }
 
@@ -39,7 +39,8 @@ func (t *tally) noteCandidate(key uint64, allowed bool) {
 	}
 }
 
-// counts returns what the policy has done, all but who its callers are.
+// counts returns the decisions of the policy, without the number of its
+// callers.
 func (t *tally) counts() Counts {
 	var c Counts
 	for i := range t.shards {

@@ -10,25 +10,28 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// Report is what the limiter has done and whom it counts, at one moment. Its
-// JSON is the answer of /api/limits/usage.
+// Report describes the decisions of the limiter and the callers that it counts,
+// at one moment. Its JSON is the answer of /api/limits/usage.
 type Report struct {
-	At       time.Time `json:"at"` // when the table was read; the calls of policies are those of the moment of asking
+	// At is when the table was read. The calls of policies are current.
+	At       time.Time `json:"at"`
 	Table    Table     `json:"table"`
-	Policies []Usage   `json:"policies"` // those in force, in the order in which a call meets them
+	Policies []Usage   `json:"policies"` // in force, in the order in which a call meets them
 }
 
 // Table describes the table of counters.
 type Table struct {
-	Bytes     int    `json:"bytes"`     // its size, which never changes
-	Slots     int    `json:"slots"`     // the counters that it holds
-	Used      int    `json:"used"`      // of them that run: callers of all policies, wider ranges and candidates
-	Untracked uint64 `json:"untracked"` // calls admitted without being counted, since all who could have made room were being refused
+	Bytes int `json:"bytes"` // constant
+	Slots int `json:"slots"` // the capacity in counters
+	Used  int `json:"used"`  // running counters: callers of all policies, wider ranges and candidates
+	// Untracked counts calls that were admitted without being counted, because
+	// every counter that could have made room belonged to a refused caller.
+	Untracked uint64 `json:"untracked"`
 }
 
-// Usage is one policy, and how near its callers come to its limit. A caller is
-// an address (of IPv6 a prefix), an address and a route, a key or a project, as
-// the policy counts.
+// Usage describes one policy, and how near its callers are to its limit. The
+// policy decides whether a caller is an address (or IPv6 prefix), an address
+// and a route, a key or a project.
 type Usage struct {
 	Name   string        `json:"name"`
 	Limit  uint32        `json:"limit"`
@@ -38,32 +41,39 @@ type Usage struct {
 	Distribution
 }
 
-// Counts is what one policy has done since it first came into force, and how
-// many it counts now.
+// Counts holds the decisions of one policy since it first came into force, and
+// the number of its current callers.
 type Counts struct {
-	Calls            uint64 `json:"calls"` // that it decided about
-	Refused          uint64 `json:"refused"`
-	WouldRefuse      uint64 `json:"would_refuse"`      // in report mode: that were let pass though over the limit
-	CandidateRefused uint64 `json:"candidate_refused"` // that its candidate would have refused
-	Callers          int    `json:"callers"`           // whose window runs; of IPv6 callers each prefix is one
+	Calls   uint64 `json:"calls"` // decisions
+	Refused uint64 `json:"refused"`
+	// WouldRefuse counts the calls that report mode admitted over the limit.
+	WouldRefuse      uint64 `json:"would_refuse"`
+	CandidateRefused uint64 `json:"candidate_refused"` // that the candidate would have refused
+	Callers          int    `json:"callers"`           // with a running window; an IPv6 prefix is one caller
 }
 
-// Distribution is how many calls the callers of now have made. Of 95 in 100
-// callers they are P95 or fewer, rounded up by less than one in 128. Under gcra
-// they are those of the burst that have not come back.
+// Distribution describes how many calls the current callers have made. 95 of
+// 100 callers have made P95 calls or fewer, rounded up by less than one in 128.
+// Under gcra, it counts the part of the burst that is not back.
 type Distribution struct {
 	P50 uint32 `json:"p50"`
 	P95 uint32 `json:"p95"`
 	P99 uint32 `json:"p99"`
 	Max uint32 `json:"max"`
 
-	Tenths [10]int `json:"tenths"` // callers by the share of their limit that they have used: under a tenth of it, …, nine tenths or more
-	Over   int     `json:"over"`   // callers whose last call was over the limit, and one now would be; they are in no tenth
+	// Tenths counts callers by the used share of their limit: less than a
+	// tenth, …, nine tenths or more.
+	Tenths [10]int `json:"tenths"`
+	// Over counts callers whose last call was over the limit, and who would be
+	// refused now. Tenths does not include them.
+	Over int `json:"over"`
 }
 
-// seen is the last look at the table. It is repeated at most once a second.
+// seen caches the last scan of the table, which runs at most once a second.
 type seen struct {
-	mu    sync.Mutex // guards what follows, and is held over a scan, so that those who ask meanwhile share it
+	// mu guards the fields below. It is held during a scan, so that others wait
+	// and share the result.
+	mu    sync.Mutex
 	last  *Report
 	force *force
 }
@@ -71,8 +81,8 @@ type seen struct {
 const lookEvery = time.Second
 
 // Usage reports on the policies in force. It reads the whole table, but at most
-// once a second: some ten milliseconds for each million of callers that the
-// limiter was made for.
+// once a second. This takes about ten milliseconds for each million of callers
+// that the limiter was made for.
 func (l *Limiter) Usage(now time.Time) Report {
 	l.seen.mu.Lock()
 	defer l.seen.mu.Unlock()
@@ -93,8 +103,8 @@ func (l *Limiter) Usage(now time.Time) Report {
 	return r
 }
 
-// Table returns the figures of the table, all but how many counters run, at no
-// cost.
+// Table returns the figures of the table without the number of running
+// counters, at no cost.
 func (l *Limiter) Table() Table {
 	return Table{Bytes: l.table.Bytes(), Slots: l.table.Slots(), Untracked: l.table.Untracked()}
 }
@@ -106,7 +116,7 @@ func (s *seen) reportedAt() time.Time {
 	return s.last.At
 }
 
-// look reads the table.
+// look scans the table.
 func (l *Limiter) look(now time.Time, f *force) *Report {
 	at := int64(now.Sub(l.base))
 	r := &Report{At: now, Policies: make([]Usage, len(f.policies))}
@@ -142,7 +152,7 @@ func (u *Usage) add(use table.Use) {
 
 // distribution counts numbers of calls in buckets. Each small number has its
 // own bucket; larger numbers with the same first eight binary digits share one.
-// So it stays small however high a limit is.
+// So it stays small even for a high limit.
 type distribution struct {
 	buckets [fineValues + (countBits-fineBits)*fineValues/2]uint32
 	n       int
@@ -150,7 +160,7 @@ type distribution struct {
 }
 
 const (
-	fineBits   = 8 // binary digits that are told apart
+	fineBits   = 8 // significant binary digits
 	fineValues = 1 << fineBits
 	countBits  = 22 // of the largest count: table.MaxLimit
 )
@@ -178,8 +188,8 @@ func highest(bucket int) uint32 {
 	return uint32((bucket%(fineValues/2)+fineValues/2+1)<<shift - 1)
 }
 
-// quantile returns the smallest number that this many in a hundred do not
-// exceed, 0 if there are none.
+// quantile returns the smallest number that this percentage of callers does not
+// exceed, or 0 if there are no callers.
 func (d *distribution) quantile(percent int) uint32 {
 	left := (d.n*percent + 99) / 100
 	for i := range d.buckets {

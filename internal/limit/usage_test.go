@@ -68,7 +68,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// The table is read once a second at most; calls are those of the moment.
+// The table is read at most once a second, but calls are current.
 func TestUsageLooksOnceASecond(t *testing.T) {
 	t.Parallel()
 	s := newTester(t, mustSet(t, api()))
@@ -91,7 +91,8 @@ func TestUsageLooksOnceASecond(t *testing.T) {
 	}
 }
 
-// Whoever is blocked is refused without a counter, so he is no caller whose window runs.
+// A blocked caller is refused without a counter, so they are not a caller with
+// a running window.
 func TestUsageOfABlock(t *testing.T) {
 	t.Parallel()
 	block := trackway.Override{Policy: "api", Address: netip.MustParsePrefix("10.0.0.1/32")}

@@ -1,6 +1,6 @@
-// Package listen serves HTTP at an address: from the first connection, with
-// bounds on what a slow or idle client can hold, to an orderly stop. It knows no
-// route.
+// Package listen serves HTTP at an address, from the first connection to an
+// orderly stop, with bounds on what a slow or idle client can hold. It knows no
+// routes.
 package listen
 
 import (
@@ -19,22 +19,22 @@ import (
 	"trackway/internal/shortcut"
 )
 
-// No client that sends and receives reaches one of these bounds.
+// An active client reaches none of these bounds.
 const (
-	headerTime  = 10 * time.Second // from the connection on, its TLS handshake included
+	headerTime  = 10 * time.Second // from the start of the connection, including its TLS handshake
 	requestTime = 60 * time.Second
-	answerTime  = 2 * time.Minute // from the request's header on; a streamed answer gets more while it moves
+	answerTime  = 2 * time.Minute // from the request's header; an active streamed answer gets more
 	idleTime    = 2 * time.Minute
 	maxHeader   = 32 << 10 // bytes
 )
 
-// drainTime is how long requests that are under way may take once a stop began.
-// With what follows it stays under the ten seconds that a stop may take.
+// drainTime is how long requests under way may take after a stop has begun.
+// Together with the steps that follow, it stays below the ten seconds that a
+// stop may take.
 const drainTime = 8 * time.Second
 
-// Listener is an address and the HTTP server behind it. Its methods are called
-// in the order in which they are declared, [Listener.Serve] and those that end
-// it apart.
+// Listener is an address and the HTTP server behind it. Call its methods in the
+// order of their declaration, except [Listener.Serve] and those that end it.
 type Listener struct {
 	net.Listener
 
@@ -42,12 +42,12 @@ type Listener struct {
 
 	srv   *http.Server
 	log   *slog.Logger
-	busy  sync.WaitGroup // handlers that run, and answers of plain requests
-	plain string         // prefix of the paths of those; empty: net/http has all
+	busy  sync.WaitGroup // running handlers, and answers to plain requests
+	plain string         // prefix of the paths of plain requests; empty: net/http serves all
 }
 
-// TCP listens on host:port. trusted tells whether an address is a proxy's, see
-// [door.Config]; nil: none is.
+// TCP listens on host:port. trusted reports whether an address belongs to a
+// proxy, see [door.Config]. If it is nil, no address is trusted.
 func TCP(ctx context.Context, addr string, b door.Bounds, trusted func(netip.Addr) bool, log *slog.Logger) (*Listener, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -55,13 +55,13 @@ func TCP(ctx context.Context, addr string, b door.Bounds, trusted func(netip.Add
 	}
 	l := newListener(ln, b, trusted, log)
 	l.srv.ReadTimeout, l.srv.WriteTimeout, l.srv.IdleTimeout, l.srv.MaxHeaderBytes = requestTime, answerTime, idleTime, maxHeader
-	// net/http would answer "OPTIONS *" itself, past the limits.
+	// net/http would answer "OPTIONS *" itself, bypassing the limits.
 	l.srv.DisableGeneralOptionsHandler = true
 	return l, nil
 }
 
-// Patient serves what ln accepts. A request takes as long as it takes, or until
-// ctx ends.
+// Patient serves the connections that ln accepts. A request takes as long as it
+// needs, or until ctx ends.
 func Patient(ctx context.Context, ln net.Listener, b door.Bounds, log *slog.Logger) *Listener {
 	l := newListener(ln, b, nil, log)
 	l.srv.BaseContext = func(net.Listener) context.Context { return ctx }
@@ -73,12 +73,12 @@ func newListener(ln net.Listener, b door.Bounds, trusted func(netip.Addr) bool, 
 	l.Listener = l.Door.Listener(ln)
 	l.srv = &http.Server{
 		ReadHeaderTimeout: headerTime,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // errors of clients
 	}
 	return l
 }
 
-// Handle has h serve the requests.
+// Handle sets the handler of the requests.
 func (l *Listener) Handle(h http.Handler) {
 	l.Door.Serve(l.srv, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l.busy.Add(1)
@@ -87,17 +87,17 @@ func (l *Listener) Handle(h http.Handler) {
 	}))
 }
 
-// Shortcut has plain requests below a prefix answered past net/http, unless the
+// Shortcut answers plain requests below a prefix without net/http, unless the
 // listener is secure. Their answers must be short: see [shortcut.Config].
 func (l *Listener) Shortcut(prefix string) { l.plain = prefix }
 
-// BehindProxies takes the addresses of callers from the PROXY header with which
-// connections from trusted proxies begin.
+// BehindProxies reads the addresses of callers from the PROXY header at the
+// start of connections from trusted proxies.
 func (l *Listener) BehindProxies(clients func() *clientip.Resolver) {
 	l.Listener = clientip.ProxyListener(l.Listener, headerTime, clients)
 }
 
-// Secure speaks TLS from now on.
+// Secure makes the listener speak TLS.
 func (l *Listener) Secure(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) {
 	l.plain = "" // net/http has to see that it is TLS
 	l.Listener = tls.NewListener(l.Listener, &tls.Config{
@@ -105,7 +105,7 @@ func (l *Listener) Secure(certificate func(*tls.ClientHelloInfo) (*tls.Certifica
 	})
 }
 
-// Serve serves until the listener is closed, which is no error.
+// Serve serves until the listener is closed, which is not an error.
 func (l *Listener) Serve() error {
 	ln := l.Listener
 	if l.plain != "" {
@@ -117,23 +117,23 @@ func (l *Listener) Serve() error {
 	return nil
 }
 
-// Close stops at once. It returns when no handler runs any more, so that what
-// handlers use can be closed.
+// Close stops at once. It returns after the last handler, so that the resources
+// of handlers can then be closed.
 func (l *Listener) Close() error {
 	defer l.busy.Wait()
 	err := l.srv.Close()
-	if closeErr := l.Listener.Close(); !errors.Is(closeErr, net.ErrClosed) { // it was not served
+	if closeErr := l.Listener.Close(); !errors.Is(closeErr, net.ErrClosed) { // Serve never ran
 		err = errors.Join(err, closeErr)
 	}
 	return err
 }
 
-// Drain accepts no more, and waits for requests under way, for up to eight
-// seconds. It cuts off at once those of which nothing more comes, whose answer
-// nobody reads, or that were answered. Like Close, it returns when no handler
-// runs any more.
+// Drain accepts no more connections and waits up to eight seconds for requests
+// under way. It closes at once the connections that send nothing more, whose
+// answer nobody reads, or that are idle. Like Close, it returns after the last
+// handler.
 func (l *Listener) Drain() error {
-	defer l.busy.Wait() // a request that was cut off has its context ended
+	defer l.busy.Wait() // the context of a request that was cut off has ended
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	var draining sync.WaitGroup

@@ -8,7 +8,8 @@ import (
 	"trackway/internal/door"
 )
 
-// TestCloseUnserved: a listener that was never served lets go of its address.
+// TestCloseUnserved checks that a listener that was never served releases its
+// address.
 func TestCloseUnserved(t *testing.T) {
 	t.Parallel()
 	l, err := TCP(t.Context(), "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
@@ -27,7 +28,7 @@ func TestCloseUnserved(t *testing.T) {
 	_ = again.Close()
 }
 
-// TestCloseAwaitsHandlers: when Close has returned, no handler runs.
+// TestCloseAwaitsHandlers checks that no handler runs after Close has returned.
 func TestCloseAwaitsHandlers(t *testing.T) {
 	t.Parallel()
 	l, err := TCP(t.Context(), "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))

@@ -12,8 +12,8 @@ import (
 	"trackway/internal/door"
 )
 
-// TestShortcut: plain requests go past net/http, others do not, and a stop
-// waits until they are answered.
+// TestShortcut checks that plain requests bypass net/http, that others do not,
+// and that a stop waits until they are answered.
 func TestShortcut(t *testing.T) {
 	t.Parallel()
 	l, err := TCP(t.Context(), "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
@@ -52,7 +52,7 @@ func TestShortcut(t *testing.T) {
 		_, _ = io.Copy(io.Discard, res.Body)
 		_ = res.Body.Close()
 	}
-	for range 1000 { // net/http may be slower with an answer's end than the client with the next request
+	for range 1000 { // the client's next request may come before net/http has finished the last
 		if send("/plain/a"); past.Load() > 0 {
 			break
 		}

@@ -24,17 +24,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// tracker is a tracking server in memory, and the way to it. It can break its
+// tracker is a tracking server in memory, with its transport. It can break its
 // promises.
 type tracker struct {
-	wrong    string // how it does; empty: it does not
+	wrong    string // the promise that it breaks; empty: it breaks none
 	takes    func(n int) time.Duration
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	requests int
 	reads    int
 	events   map[string][]uint64 // by registered customer
 	visits   map[string][]uint64 // by cookie, not merged
-	came     map[string]bool     // addresses
+	came     map[string]bool     // addresses that requests came from
 }
 
 type sentEvent struct {
@@ -180,12 +180,12 @@ func plan(s *tracker) Plan {
 	}
 }
 
-// TestVerify promises that a run finds out a server that breaks its promise,
-// with the right number, and none that keeps it.
+// TestVerify checks that a run detects a server that breaks its promise, with
+// the right number, and accepts one that keeps it.
 func TestVerify(t *testing.T) {
 	t.Parallel()
-	// Of 1000 requests one half carries one event, a quarter 3 and a quarter 2.
-	// Every fifth request adds up to 350 of 1750 events.
+	// Half of 1000 requests carry one event, a quarter 3 and a quarter 2. Every
+	// fifth request adds up to 350 of 1750 events.
 	for wrong, want := range map[string]Verification{
 		"":           {Acknowledged: 1750, Stored: 1750},
 		"limited":    {Acknowledged: 1400, Stored: 1400},
@@ -200,7 +200,7 @@ func TestVerify(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := tracker{wrong: wrong}
 				p := plan(&s)
-				p.Connections = 1 // so that every fifth request is what it says
+				p.Connections = 1 // keeps the order of the requests
 				run := New(p)
 				run.Load(t.Context())
 				got, err := run.Verify(t.Context())
@@ -218,7 +218,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestOpenLoop promises that a request's latency counts from when it was due. A
+// TestOpenLoop checks that a request's latency counts from when it was due. A
 // stall of two seconds delays all requests that were due in it; a closed loop
 // would not have sent them.
 func TestOpenLoop(t *testing.T) {
@@ -346,7 +346,7 @@ func TestGone(t *testing.T) {
 	})
 }
 
-// The reasons of broken connections are one, whatever their ports.
+// Broken connections have one reason, for all ports.
 func TestReason(t *testing.T) {
 	t.Parallel()
 	at := func(port int) net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port} }

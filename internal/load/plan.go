@@ -1,9 +1,9 @@
-// Package load puts a server under load and checks what it promised. A figure
-// counts only if every acknowledged event is stored, once. A latency says how
-// long a caller would have waited: the open loop counts it from the moment at
-// which a request was due, not from the moment at which a connection was free
-// for it (no coordinated omission). The package knows the tracking API and the
-// data API, and nothing of the server's inside.
+// Package load puts a server under load and checks its promises. A figure
+// counts only if every acknowledged event is stored exactly once. A latency is
+// the time that a caller would have waited: the open loop counts it from the
+// moment at which a request was due, not from the moment at which a connection
+// became free (no coordinated omission). The package knows the tracking API and
+// the data API, but no internals of the server.
 package load
 
 import (
@@ -15,24 +15,24 @@ import (
 	"time"
 )
 
-// Kind is what one request carries.
+// Kind is the content of one request.
 type Kind string
 
 // The kinds of request.
 const (
 	Single Kind = "single" // one event
 	Batch  Kind = "batch"  // Plan.BatchSize events
-	// Merge is an event of an unknown visitor, and one that tells who the
-	// visitor was, so that two customers become one.
+	// Merge is an event of an unknown visitor, followed by one that identifies
+	// the visitor, so that two customers become one.
 	Merge Kind = "merge"
 )
 
 const mergeEvents = 2
 
-// Mix is how often each kind comes, as weights.
+// Mix is the weight of each kind.
 type Mix map[Kind]int
 
-// ParseMix reads "single=8,batch=1,merge=1"; a name alone has the weight 1.
+// ParseMix reads "single=8,batch=1,merge=1". A name alone has the weight 1.
 func ParseMix(text string) (Mix, error) {
 	m := Mix{}
 	for part := range strings.SplitSeq(text, ",") {
@@ -59,7 +59,7 @@ func ParseMix(text string) (Mix, error) {
 
 func (m Mix) total() int { return m[Single] + m[Batch] + m[Merge] }
 
-// kind returns the kind of the nth request. It depends on n only, so that two
+// kind returns the kind of the nth request. It depends only on n, so that two
 // runs are alike.
 func (m Mix) kind(n uint64) Kind {
 	at := int(n % uint64(m.total()))
@@ -72,29 +72,30 @@ func (m Mix) kind(n uint64) Kind {
 	return Merge
 }
 
-// Plan is one run. All fields are required, except Rate, Addresses, Header and
-// Bytes.
+// Plan describes one run. All fields are required, except Rate, Addresses,
+// Header and Bytes.
 type Plan struct {
 	Client  *http.Client // with room for Connections
-	URL     string       // of the server, without a slash at its end
+	URL     string       // of the server, without a final slash
 	Project string       // token
 
 	// Track and Read are values of Authorization: to send events, and to read
 	// them back.
 	Track, Read string
 
-	// Rate is how many requests a second are sent, whatever the server does. If
-	// it is 0, each connection sends a request when it has the last answer.
+	// Rate is the number of requests to send per second, independent of the
+	// server's answers. If it is 0, each connection sends a request as soon as
+	// it has the last answer.
 	Rate        float64
 	Connections int // requests under way at once
 	Duration    time.Duration
 	Mix         Mix
 	BatchSize   int
 	Customers   int    // of the events
-	Bytes       int    // of additional text in each event
+	Bytes       int    // additional text in each event
 	Addresses   int    // that requests claim to come from; 0: their own
-	Header      string // for those addresses; the server must believe it
-	Name        string // of the run, different for each run
+	Header      string // that carries those addresses; the server must trust it
+	Name        string // of the run; must be unique
 }
 
 // events returns how many events a request of a kind carries.

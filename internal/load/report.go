@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Report is what a run came to.
+// Report holds the figures of a run.
 type Report struct {
 	Loop        string            `json:"loop"`         // open or closed
 	WantedRate  float64           `json:"wanted_rate"`  // requests a second; 0 in the closed loop
@@ -18,17 +18,17 @@ type Report struct {
 	Acked       uint64            `json:"acknowledged"` // requests
 	Limited     uint64            `json:"limited"`      // requests refused by a rate limit
 	Failed      uint64            `json:"failed"`       // requests refused otherwise
-	Unanswered  uint64            `json:"unanswered"`   // requests without an answer, or with one of 5xx
-	Unsent      uint64            `json:"unsent"`       // due in the open loop, without a free connection
+	Unanswered  uint64            `json:"unanswered"`   // requests without an answer, or with a 5xx
+	Unsent      uint64            `json:"unsent"`       // due in the open loop, but no connection was free
 	Events      uint64            `json:"events"`       // acknowledged
-	Rate        float64           `json:"rate"`         // requests acknowledged a second
-	EventRate   float64           `json:"event_rate"`   // events acknowledged a second
+	Rate        float64           `json:"rate"`         // acknowledged requests a second
+	EventRate   float64           `json:"event_rate"`   // acknowledged events a second
 	Latency     Latency           `json:"latency_ms"`   // of acknowledged requests
-	Reasons     map[string]uint64 `json:"reasons"`      // of what failed or got no answer
-	Verified    *Verification     `json:"verified"`     // nil: it was not
+	Reasons     map[string]uint64 `json:"reasons"`      // of failed and unanswered requests
+	Verified    *Verification     `json:"verified"`     // nil: not verified
 }
 
-// Latency is quantiles, in milliseconds.
+// Latency holds quantiles, in milliseconds.
 type Latency struct {
 	P50  float64 `json:"p50"`
 	P90  float64 `json:"p90"`
@@ -37,7 +37,7 @@ type Latency struct {
 	Max  float64 `json:"max"`
 }
 
-// Report returns the figures. It may be called once Load has returned.
+// Report returns the figures. Call it after Load has returned.
 func (r *Run) Report() *Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -60,7 +60,7 @@ func milliseconds(micros int64) float64 {
 	return float64(time.Duration(micros)*time.Microsecond) / float64(time.Millisecond)
 }
 
-// String words the report for a person.
+// String formats the report for a person.
 func (r *Report) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

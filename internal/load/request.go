@@ -13,7 +13,7 @@ import (
 	"trackway/internal/clientip"
 )
 
-// post is a request to be sent: what it holds, and for whom.
+// post is a request to send: its content and its customer.
 type post struct {
 	path     string
 	body     []byte
@@ -22,7 +22,7 @@ type post struct {
 	events   int
 }
 
-// post makes the nth request, whose events have the serial numbers from first.
+// post makes the nth request. The serial numbers of its events start at first.
 func (p *Plan) post(n, first uint64) post {
 	kind := p.Mix.kind(n)
 	r := post{customer: int(n % uint64(p.Customers)), first: first, events: p.events(kind), path: "batch"}
@@ -61,7 +61,7 @@ func (p *Plan) appendEvent(b []byte, ids string, serial uint64) []byte {
 	b = append(b, `,"event_type":"`+EventType+`","timestamp":`...)
 	b = strconv.AppendUint(b, began+serial/1e6, 10)
 	b = append(b, '.')
-	micros := strconv.FormatUint(1e6+serial%1e6, 10) // with a 1 in front, so that zeros stay
+	micros := strconv.FormatUint(1e6+serial%1e6, 10) // the leading 1 keeps zeros
 	b = append(b, micros[1:]...)
 	b = append(b, `,"properties":{"n":`...)
 	b = strconv.AppendUint(b, serial, 10)
@@ -70,19 +70,19 @@ func (p *Plan) appendEvent(b []byte, ids string, serial uint64) []byte {
 	return append(b, `"}}`...)
 }
 
-// fate is what became of a request.
+// fate is the outcome of a request.
 type fate int
 
 const (
 	acknowledged fate = iota
 	limited           // 429: nothing was stored
 	failed            // refused: nothing was stored
-	unknown           // no answer, or one of 5xx: it may be stored or not
+	unknown           // no answer, or a 5xx: it may be stored or not
 	unreached         // no connection: nothing was stored
 )
 
-// send sends the nth request and returns what became of it, with the reason if
-// it is not acknowledged.
+// send sends the nth request and returns its outcome, with the reason if it is
+// not acknowledged.
 func (p *Plan) send(ctx context.Context, n uint64, r *post) (fate, string) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL+"/track/v2/projects/"+p.Project+"/"+r.path, bytes.NewReader(r.body))
 	if err != nil {
@@ -99,7 +99,7 @@ func (p *Plan) send(ctx context.Context, n uint64, r *post) (fate, string) {
 		return unknown, reason(err)
 	}
 	body, err := io.ReadAll(res.Body)
-	_ = res.Body.Close() // it was read
+	_ = res.Body.Close() // the body has been read
 	switch {
 	case err != nil:
 		return unknown, reason(err)

@@ -14,23 +14,23 @@ import (
 )
 
 const (
-	lastAnswer    = 15 * time.Second // for requests under way when the time is over
-	maxLatency    = 10 * time.Minute // longer ones count as this
+	lastAnswer    = 15 * time.Second // for requests under way at the end
+	maxLatency    = 10 * time.Minute // longer latencies count as this
 	significance  = 3                // digits of a latency
 	reasonsListed = 10
 	breather      = 100 * time.Millisecond // after a refused connection, in the closed loop
 )
 
-// Run is a run under way or done. It is for one use.
+// Run is a run, under way or done. It can be used once.
 type Run struct {
 	*Plan
 
 	requests atomic.Uint64
 	events   atomic.Uint64
 	length   time.Duration
-	unsent   uint64 // requests that were due, without a free connection
+	unsent   uint64 // requests that were due when no connection was free
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	latency *hdrhistogram.Histogram
 	counts  [unreached + 1]uint64
 	acked   uint64 // events
@@ -38,7 +38,7 @@ type Run struct {
 	ledger  []account
 }
 
-// account is what a customer's events have come to: serial numbers.
+// account holds the serial numbers of a customer's events, by outcome.
 type account struct{ acknowledged, unknown []uint64 }
 
 // New returns a run that has not begun.
@@ -53,7 +53,7 @@ func newHistogram() *hdrhistogram.Histogram {
 }
 
 // Load sends requests until the time is over or ctx ends. It returns when all
-// are answered.
+// requests are answered.
 func (r *Run) Load(ctx context.Context) {
 	began := time.Now()
 	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -84,7 +84,7 @@ func (r *Run) Load(ctx context.Context) {
 	case <-ctx.Done():
 	case <-answered:
 	}
-	sent := time.Since(began) // for so long; what is under way is waited for
+	sent := time.Since(began) // excludes the wait for requests under way
 	<-answered
 	if r.length = time.Since(began); r.Rate > 0 {
 		due := uint64(r.Rate * min(sent, r.Duration).Seconds())
@@ -101,7 +101,7 @@ func (r *Run) work(ctx, sending context.Context, began time.Time) {
 		n := r.requests.Add(1) - 1
 		due := r.due(n, began)
 		if due.Sub(began) >= r.Duration || !await(ctx, timer, due) {
-			r.requests.Add(^uint64(0)) // it is not sent
+			r.requests.Add(^uint64(0)) // the request is not sent
 			break
 		}
 		if r.Rate == 0 {
@@ -111,7 +111,8 @@ func (r *Run) work(ctx, sending context.Context, began time.Time) {
 		p := r.post(n, r.events.Add(count)-count)
 		f, why := r.send(sending, n, &p)
 		if f == acknowledged {
-			_ = mine.RecordValue(min(time.Since(due), maxLatency).Microseconds()) // within its bounds
+			// The value is always within bounds.
+			_ = mine.RecordValue(min(time.Since(due), maxLatency).Microseconds())
 		}
 		r.note(&p, f, why)
 		if f == unreached && r.Rate == 0 {
@@ -123,7 +124,8 @@ func (r *Run) work(ctx, sending context.Context, began time.Time) {
 	r.latency.Merge(mine)
 }
 
-// due returns when the nth request is to be sent; in the closed loop, at once.
+// due returns when to send the nth request. In the closed loop, that is at
+// once.
 func (r *Run) due(n uint64, began time.Time) time.Time {
 	if r.Rate == 0 {
 		return began
@@ -131,7 +133,7 @@ func (r *Run) due(n uint64, began time.Time) time.Time {
 	return began.Add(time.Duration(float64(n) / r.Rate * float64(time.Second)))
 }
 
-// await waits for a time, and reports false if ctx ends before it.
+// await waits until a time, and returns false if ctx ends first.
 func await(ctx context.Context, timer *time.Timer, until time.Time) bool {
 	if wait := time.Until(until); wait > 0 {
 		timer.Reset(wait)

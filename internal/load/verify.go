@@ -15,21 +15,21 @@ import (
 	"trackway/internal/sleep"
 )
 
-// Verification is the comparison of what was acknowledged with what is stored.
+// Verification compares the acknowledged events with the stored ones.
 type Verification struct {
 	Acknowledged uint64 `json:"acknowledged"` // events
 	Stored       uint64 `json:"stored"`       // events found, acknowledged or not
 	Missing      uint64 `json:"missing"`      // acknowledged, not stored
 	Repeated     uint64 `json:"repeated"`     // stored more than once
-	Foreign      uint64 `json:"foreign"`      // stored, never sent, or refused
-	Unanswered   uint64 `json:"unanswered"`   // stored, of the events without an answer
+	Foreign      uint64 `json:"foreign"`      // stored, but never sent, or refused
+	Unanswered   uint64 `json:"unanswered"`   // stored events of unanswered requests
 }
 
 // Sound reports whether the server has kept its promise.
 func (v *Verification) Sound() bool { return v.Missing == 0 && v.Repeated == 0 && v.Foreign == 0 }
 
 // Verify reads back all events of the run. It obeys the limits of the data API,
-// so that it takes long if there are many customers.
+// so it takes long if there are many customers.
 func (r *Run) Verify(ctx context.Context) (*Verification, error) {
 	var v Verification
 	for k := range r.ledger {
@@ -66,7 +66,7 @@ func (v *Verification) compare(a *account, stored map[uint64]int) {
 	}
 }
 
-// settle counts an event that was sent, and crosses it off.
+// settle counts a sent event and crosses it off.
 func (v *Verification) settle(stored map[uint64]int, n uint64) {
 	v.Stored += uint64(stored[n])
 	if stored[n] > 1 {
@@ -76,8 +76,8 @@ func (v *Verification) settle(stored map[uint64]int, n uint64) {
 }
 
 // Reach asks the server for its time, and for a customer that does not exist.
-// It returns an error if the server does not answer or does not know the
-// project, or if the keys may not send and read.
+// It returns an error if the server does not answer, does not know the project,
+// or does not let the keys send and read.
 func (p *Plan) Reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, lastAnswer, errors.New("no answer in time"))
 	defer cancel()
@@ -103,7 +103,7 @@ func (p *Plan) reach(req *http.Request, good func(status int) bool) error {
 		return fmt.Errorf("no answer from %s: %s", p.URL, reason(err))
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, pageRows))
-	_ = res.Body.Close() // it was read
+	_ = res.Body.Close() // the body has been read
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (p *Plan) reach(req *http.Request, good func(status int) bool) error {
 	return nil
 }
 
-// printable replaces what a terminal would obey.
+// printable replaces characters that a terminal would interpret.
 func printable(r rune) rune {
 	if unicode.IsPrint(r) {
 		return r
@@ -165,7 +165,7 @@ func (p *Plan) reading(ctx context.Context, customer, skip int) (*http.Request, 
 }
 
 // read returns a page of a customer's events. It waits as long as the server
-// asks it to.
+// requests.
 func (r *Run) read(ctx context.Context, customer, skip int) ([]byte, error) {
 	for {
 		req, err := r.reading(ctx, customer, skip)
@@ -178,13 +178,13 @@ func (r *Run) read(ctx context.Context, customer, skip int) ([]byte, error) {
 			return nil, errors.New(reason(err))
 		}
 		body, err := io.ReadAll(res.Body)
-		_ = res.Body.Close() // it was read
+		_ = res.Body.Close() // the body has been read
 		switch {
 		case err != nil:
 			return nil, err
 		case res.StatusCode == http.StatusOK:
 			return body, nil
-		case res.StatusCode == http.StatusNotFound: // nothing of it was stored
+		case res.StatusCode == http.StatusNotFound: // none of its events were stored
 			return []byte(`{"success":true,"data":[]}`), nil
 		case res.StatusCode != http.StatusTooManyRequests:
 			return nil, fmt.Errorf("the data API answers %s", res.Status)

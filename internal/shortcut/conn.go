@@ -10,21 +10,23 @@ import (
 	"time"
 )
 
-// place is where on a connection the server is. Only a connection that has had
-// nothing but requests that are understood to the last byte is known to hold
-// none in the server's buffer: otherwise a request could be answered out of
+// place is the server's position on a connection. The server's buffer is known
+// to be empty only if the connection has carried nothing but requests that were
+// understood to the last byte. Otherwise a request could be answered out of
 // turn.
 type place uint8
 
 const (
-	next    place = iota // the server waits for a request and has nothing unread; the next one is its own
-	plain                // the same, and the next one may be taken
-	within               // a request is being read or answered
-	unknown              // it may hold anything; that does not change any more
+	// next: the server waits for a request and has nothing unread. The next
+	// request is the server's own.
+	next    place = iota
+	plain         // the same, but the shortcut may take the next request
+	within        // a request is being read or answered
+	unknown       // its buffer may hold anything, from now on
 )
 
-// closeTime is how long an answer may take to be sent once its connection is to
-// be closed. How long the handler takes for it is not bounded here.
+// closeTime is how long the sending of an answer may take once its connection
+// is to be closed. It does not bound the time of the handler.
 const closeTime = 2 * time.Second
 
 // conn is a connection that the server serves.
@@ -33,23 +35,23 @@ type conn struct {
 
 	shortcut *shortcut
 	ctx      context.Context //nolint:containedctx // of the connection, and so of its requests
-	base     *http.Request   // what all its plain requests have in common; nil: none has come
+	base     *http.Request   // the common part of all its plain requests; nil: no such request yet
 
-	// The reader's fields: the server has one at a time.
+	// The fields below belong to the reader: the server has one at a time.
 	place       place
 	post        bool      // the server's last request is a POST
-	left        int64     // bytes of it that have not come; below 0: so many came of the next one
+	left        int64     // bytes of it that have not come; below 0: that many of the next one came
 	last        byte      // that came
-	ahead       bool      // and is the first of the request that comes now
-	read, write time.Time // deadlines that were set here
+	ahead       bool      // last is the first byte of the current request
+	read, write time.Time // deadlines that this package set
 
 	mu      sync.Mutex
-	running bool // a plain request runs
-	closing bool // and the connection is closed after it
+	running bool // a plain request is running
+	closing bool // the connection closes after it
 	closed  bool
 }
 
-// Read reads what the server is to see. It answers plain requests before that.
+// Read reads for the server. It answers plain requests before that.
 func (c *conn) Read(b []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(b)
@@ -66,8 +68,8 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 }
 
-// follow follows where the server is, with what comes. If that is a plain
-// request that may be taken, it returns an exchange with its head.
+// follow tracks the server's position using the bytes that arrive. If they are
+// a plain request that may be taken, it returns an exchange with its head.
 func (c *conn) follow(b []byte) *exchange {
 	if c.place == within {
 		c.left -= int64(len(b))
@@ -92,13 +94,13 @@ func (c *conn) follow(b []byte) *exchange {
 	return nil
 }
 
-// awaitNext notes that the server waits for the next request. Only behind a
-// POST does net/http skip an empty line, which some clients send. So the server
-// must have seen one last, and not only this package.
+// awaitNext notes that the server waits for the next request. net/http skips an
+// empty line, which some clients send, only after a POST. So the last request
+// that the server itself saw must be a POST.
 //
-// While a request is answered, net/http reads a byte more, to see whether the
-// client goes away. It gets the next request's first one from a client that is
-// fast.
+// While it answers a request, net/http reads one byte more, to see whether the
+// client goes away. With a fast client, this is the first byte of the next
+// request.
 func (c *conn) awaitNext() {
 	c.ahead = c.left == -1
 	switch {
@@ -112,13 +114,14 @@ func (c *conn) awaitNext() {
 	c.read, c.write = time.Time{}, time.Time{} // the server has set its own
 }
 
-// serve has a plain request answered. It returns false if the connection has
-// ended.
+// serve answers a plain request. It returns false if the connection has ended.
 func (c *conn) serve(x *exchange, b []byte) (open bool) {
 	if !c.begin() {
 		return false
 	}
-	defer func() { open = c.end() && open }() // after a panic, too, which is the server's as that of any other request
+	// This also runs after a panic, which the server handles as in any other
+	// request.
+	defer func() { open = c.end() && open }()
 	c.shortcut.told(c, http.StateActive)
 	now := time.Now()
 	if answerTime := c.shortcut.Server.WriteTimeout; c.write.Sub(now) < answerTime {
@@ -140,8 +143,8 @@ func (c *conn) serve(x *exchange, b []byte) (open bool) {
 	return true
 }
 
-// spare is which part a deadline is later than it need be, so that few requests
-// have to set one.
+// spare is the fraction by which a deadline may be later than necessary, so
+// that few requests have to set one.
 const spare = 8
 
 // begin notes that a request runs, unless the connection is closed.
@@ -156,7 +159,7 @@ func (c *conn) begin() bool {
 	return true
 }
 
-// end notes that the request has been answered, and tells whether the
+// end notes that the request has been answered, and reports whether the
 // connection stays open.
 func (c *conn) end() bool {
 	c.mu.Lock()
@@ -166,14 +169,15 @@ func (c *conn) end() bool {
 	return !c.closing
 }
 
-// isClosing tells whether the answer is the last one.
+// isClosing reports whether the answer is the last one.
 func (c *conn) isClosing() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing
 }
 
-// Close closes the connection, or has the request that runs close it.
+// Close closes the connection. If a request runs, the connection closes after
+// it.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	wait := c.running && !c.closing
@@ -186,14 +190,14 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// hurry lets the last answer take no longer than closeTime from now on.
+// hurry limits the last answer to closeTime from now on.
 func (c *conn) hurry() error { return c.Conn.SetWriteDeadline(time.Now().Add(closeTime)) }
 
-// NetConn returns the connection within.
+// NetConn returns the inner connection.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite says that nothing more will be sent, where the connection can say
-// so: net/http does it to let the last answer arrive.
+// CloseWrite says that nothing more will be sent, if the connection can say so.
+// net/http calls it to let the last answer arrive.
 func (c *conn) CloseWrite() error {
 	if tcp, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return tcp.CloseWrite()

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// exchange is a plain request and its answer. The handler may keep strings of
-// the request, but neither the request nor anything else once it has returned.
+// exchange is a plain request and its answer. After the handler has returned,
+// it may keep strings of the request, but nothing else.
 type exchange struct {
 	head   head
 	req    http.Request
@@ -24,11 +24,11 @@ type exchange struct {
 	conn    *conn
 	now     time.Time
 	answer  http.Header
-	status  int // 0: the handler has not said
+	status  int // 0: not set yet
 	content []byte
-	wire    []byte // head and content, as they are sent
+	wire    []byte // head and content, as sent
 	sent    bool
-	last    bool // the connection is closed after the answer
+	last    bool // the connection closes after the answer
 	err     error
 }
 
@@ -36,10 +36,10 @@ var exchanges = sync.Pool{New: func() any {
 	return &exchange{header: make(http.Header), answer: make(http.Header)}
 }}
 
-// keep is how large a buffer may be to be used again, in bytes.
+// keep is the largest buffer to reuse, in bytes.
 const keep = 16 << 10
 
-// run has the handler answer the request that b holds, and sends the answer. It
+// run calls the handler for the request that b holds, and sends the answer. It
 // returns false if the connection cannot be used any more.
 func (x *exchange) run(c *conn, b []byte, now time.Time) (ok bool) {
 	x.conn, x.now = c, now
@@ -70,7 +70,7 @@ func (x *exchange) prepare(b []byte) {
 	x.req.Header, x.req.Body, x.req.ContentLength = x.header, &x.body, h.length
 }
 
-// reset forgets all that belongs to one request.
+// reset forgets the state of one request.
 func (x *exchange) reset() {
 	clear(x.header)
 	clear(x.answer)
@@ -85,17 +85,18 @@ func (x *exchange) reset() {
 	}
 }
 
-// Header is of [http.ResponseWriter].
+// Header implements [http.ResponseWriter].
 func (x *exchange) Header() http.Header { return x.answer }
 
-// WriteHeader is of [http.ResponseWriter].
+// WriteHeader implements [http.ResponseWriter].
 func (x *exchange) WriteHeader(status int) {
-	if x.status == 0 && status >= http.StatusOK { // nobody is told in between: there is nothing to wait for
+	// Informational statuses are not sent: the client has nothing to wait for.
+	if x.status == 0 && status >= http.StatusOK {
 		x.status = status
 	}
 }
 
-// Write is of [http.ResponseWriter].
+// Write implements [http.ResponseWriter].
 func (x *exchange) Write(b []byte) (int, error) {
 	x.WriteHeader(http.StatusOK)
 	if x.sent {
@@ -105,7 +106,7 @@ func (x *exchange) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// FlushError sends the answer if it is whole, for [http.ResponseController].
+// FlushError sends the answer if it is complete, for [http.ResponseController].
 func (x *exchange) FlushError() error {
 	if declared, ok := x.declared(); ok && declared == len(x.content) && !x.sent {
 		x.send()
@@ -119,7 +120,7 @@ func (x *exchange) EnableFullDuplex() error { return nil }
 // SetReadDeadline does nothing, for the same reason.
 func (x *exchange) SetReadDeadline(time.Time) error { return nil }
 
-// declared returns the length that the handler said the answer has.
+// declared returns the length of the answer that the handler declared.
 func (x *exchange) declared() (int, bool) {
 	length := x.answer["Content-Length"]
 	if len(length) == 0 {
@@ -170,7 +171,7 @@ func (x *exchange) appendFields(w []byte) []byte {
 	var room [maxFields]field
 	fields := room[:0]
 	for name, values := range x.answer {
-		at := len(fields) // sorted by insertion: there are ten or so
+		at := len(fields) // insertion sort: there are about ten
 		fields = append(fields, field{})
 		for ; at > 0 && name < fields[at-1].name; at-- {
 			fields[at] = fields[at-1]
@@ -192,7 +193,7 @@ type field struct {
 	values []string
 }
 
-// oneLine returns a value with spaces for what would end its field.
+// oneLine replaces characters that would end the field by spaces.
 func oneLine(value string) string {
 	for i := range len(value) {
 		if value[i] == '\r' || value[i] == '\n' {
@@ -210,7 +211,7 @@ type body struct {
 
 var errClosed = errors.New("the body was closed")
 
-// Read reads. The end comes with the last bytes, as with net/http.
+// Read returns io.EOF together with the last bytes, as net/http does.
 func (b *body) Read(p []byte) (int, error) {
 	if b.closed {
 		return 0, errClosed
@@ -222,7 +223,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close lets nothing more be read.
+// Close makes later reads return nothing.
 func (b *body) Close() error {
 	b.closed = true
 	return nil

@@ -6,7 +6,7 @@ import (
 	"net/textproto"
 )
 
-// maxFields is how many fields the head of a plain request may have.
+// maxFields is the maximum number of fields in the head of a plain request.
 const maxFields = 32
 
 // span is a part of a head.
@@ -15,26 +15,26 @@ type span struct{ start, end uint16 }
 func (s span) of(text string) string { return text[s.start:s.end] }
 func (s span) in(b []byte) []byte    { return b[s.start:s.end] }
 
-// head is what the head of a request says, as places in its bytes.
+// head is a parsed request head. It refers to places in the bytes of the head.
 type head struct {
 	size    int   // bytes
 	length  int64 // of the body; 0: no body
-	lengths bool  // there is a field that says it
+	lengths bool  // a field declares it
 
 	method, target, host span
 	fields               [maxFields]struct{ name, value span }
 	n                    int // fields
 }
 
-// left returns how many bytes of the request come after b. It is below 0 if b
-// has more than the request.
+// left returns how many bytes of the request come after b. It is negative if b
+// holds more than the request.
 func (h *head) left(b []byte) int64 { return int64(h.size) + h.length - int64(len(b)) }
 
-// parse reads the head of a request. It tells whether all of it is in b and
-// is understood: so that where the request ends is beyond doubt, and net/http
-// would read it in the same way. That is HTTP/1.1 with a path and one Host,
-// every line ended by CRLF, and a body of one Content-Length, or none. All
-// bytes are visible ASCII, or space or a tab within a value.
+// parse reads the head of a request. It reports whether b holds all of it and
+// understands it: the end of the request is beyond doubt, and net/http would
+// read it in the same way. This requires HTTP/1.1 with a path and one Host,
+// CRLF at the end of every line, and a body of one Content-Length, or no body.
+// All bytes are visible ASCII, or space or a tab within a value.
 func (h *head) parse(b []byte) bool {
 	h.size, h.length, h.lengths, h.n, h.method, h.host = 0, 0, false, 0, span{}, span{}
 	if len(b) > 1<<16-1 {
@@ -59,8 +59,8 @@ func (h *head) parse(b []byte) bool {
 	}
 }
 
-// note notes what a field says about the request. It tells whether that is
-// understood.
+// note notes the meaning of a field for the request. It reports whether it
+// understands the field.
 func (h *head) note(b, name []byte, value span) bool {
 	is := func(known string) bool { return bytes.EqualFold(name, []byte(known)) }
 	switch len(name) {
@@ -80,14 +80,15 @@ func (h *head) note(b, name []byte, value span) bool {
 			h.length = n
 			return ok && !again
 		}
-	case len("Expect"), len("Trailer"), len("Transfer-Encoding"): // Pragma and Upgrade are as long as the first two
+	// Pragma and Upgrade are as long as the first two
+	case len("Expect"), len("Trailer"), len("Transfer-Encoding"):
 		return !is("Expect") && !is("Pragma") && !is("Trailer") && !is("Upgrade") && !is("Transfer-Encoding")
 	}
 	return true
 }
 
-// request reads the first line, and returns where the next one begins; 0 if it
-// is not understood.
+// request reads the first line and returns where the next one begins, or 0 if
+// it does not understand the line.
 func (h *head) request(b []byte) (next int) {
 	i := 0
 	for i < len(b) && 'A' <= b[i] && b[i] <= 'Z' {
@@ -108,8 +109,8 @@ func (h *head) request(b []byte) (next int) {
 	return i + len(rest)
 }
 
-// fieldAt reads the field at a place, and returns where the next line begins; 0
-// if it is not understood. The value is without space around it.
+// fieldAt reads the field at a place and returns where the next line begins, or
+// 0 if it does not understand the field. It trims the value.
 func fieldAt(b []byte, at int) (name, value span, next int) {
 	i := at
 	for i < len(b) && isToken[b[i]] {
@@ -147,12 +148,13 @@ func number(b []byte) (n int64, ok bool) {
 	return n, true
 }
 
-// isPost tells whether a request is a POST. REQUIRES: its first line is
-// understood, or nothing is.
+// isPost reports whether a request is a POST.
+//
+// REQUIRES: parse has understood its first line, or nothing.
 func (h *head) isPost(b []byte) bool { return string(h.method.in(b)) == http.MethodPost }
 
-// isPlain tells whether a request that is understood is one that is answered
-// here: a POST with a body, of a path that stands for itself.
+// isPlain reports whether the shortcut answers an understood request: a POST
+// with a body to a path without escapes or dots.
 func (h *head) isPlain(b []byte, prefix string) bool {
 	target := h.target.in(b)
 	if !h.isPost(b) || h.length == 0 || !bytes.HasPrefix(target, []byte(prefix)) {
@@ -166,14 +168,14 @@ func (h *head) isPlain(b []byte, prefix string) bool {
 	return true
 }
 
-// put puts the fields into a header, by the text of the head. The values lie in
-// the room that is given, one for each field.
+// put copies the fields into a header, using the text of the head. It stores
+// the values in room, one for each field.
 func (h *head) put(header http.Header, text string, room *[maxFields]string) {
 	for i := range h.n {
 		f := &h.fields[i]
 		name := textproto.CanonicalMIMEHeaderKey(f.name.of(text))
 		if name == "Host" {
-			continue // net/http has it in the request only
+			continue // net/http keeps it in the request only
 		}
 		room[i] = f.value.of(text)
 		if before := header[name]; before != nil {
@@ -184,7 +186,7 @@ func (h *head) put(header http.Header, text string, room *[maxFields]string) {
 	}
 }
 
-// Bytes by what they may stand in: names of fields (RFC 9110, section 5.6.2),
+// Bytes by allowed position: names of fields (RFC 9110, section 5.6.2),
 // segments of a plain path, and hosts.
 var (
 	isToken    = bytesOf("!#$%&'*+-.^_`|~")

@@ -13,7 +13,7 @@ import (
 
 const prefix = "/track/"
 
-// post returns a plain request with more fields, and a body.
+// post returns a plain request with additional fields and a body.
 func post(fields, body string) string {
 	return "POST /track/v2/x/customers/events HTTP/1.1\r\nHost: a.example:8080\r\n" + fields + "Content-Length: " + length(body) + "\r\n\r\n" + body
 }
@@ -22,7 +22,7 @@ func length(body string) string {
 	return strings.TrimLeft(string([]byte{byte('0' + len(body)/10), byte('0' + len(body)%10)}), "0")
 }
 
-// TestHead: what is understood, and which of it is plain.
+// TestHead checks which heads are understood, and which of them are plain.
 func TestHead(t *testing.T) {
 	t.Parallel()
 	const refused, understood, plain = "not understood", "understood", "plain"
@@ -103,8 +103,8 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// compare fails unless net/http reads the same request from b as a head that
-// was understood, or none.
+// compare fails unless net/http reads the same request from b as an understood
+// head, or h has understood nothing.
 func compare(t *testing.T, h *head, b []byte) {
 	t.Helper()
 	plain := h.isPlain(b, prefix)
@@ -145,7 +145,7 @@ func compare(t *testing.T, h *head, b []byte) {
 	}
 }
 
-// FuzzHead: net/http reads what is understood in the same way.
+// FuzzHead checks that net/http reads understood heads in the same way.
 func FuzzHead(f *testing.F) {
 	for _, seed := range []string{
 		post("", "{}"), post("X-A: b\r\nx-a:  c \r\nConnection: keep-alive\r\n", "{}"),

@@ -1,17 +1,17 @@
-// Package shortcut answers plain requests of HTTP/1.1 where they are read, and
-// leaves all others to net/http. net/http takes more processor time for a small
-// request than all that is done for it (docs/adr/0014).
+// Package shortcut answers plain HTTP/1.1 requests where they are read, and
+// leaves all others to net/http. For a small request, net/http takes more
+// processor time than all other work for it (docs/adr/0014).
 //
-// It sits between a listener and a server. While the server waits on a
-// connection for the next request, the connection looks at the bytes that come.
-// If they are exactly one plain request, it calls the handler itself, writes
-// the answer, and goes on waiting. Otherwise the server gets the bytes as they
-// are.
-// So the server still owns the connection: it accepts, times out and closes.
+// The package sits between a listener and a server. While the server waits on a
+// connection for the next request, the connection inspects the bytes that
+// arrive. If they are exactly one plain request, it calls the handler itself,
+// writes the answer, and continues to wait. Otherwise it passes the bytes on
+// unchanged. The server still owns the connection: it accepts it, times it out
+// and closes it.
 //
-// A request is plain if it is a POST below a prefix, has come whole with one
-// read, and says nothing about its connection or its transfer: see
-// [head.parse]. Whatever is unusual is the server's, errors included.
+// A request is plain if it is a POST below a prefix, arrives in one read, and
+// says nothing about its connection or its transfer: see [head.parse]. The
+// server handles anything unusual, including errors.
 package shortcut
 
 import (
@@ -22,25 +22,26 @@ import (
 	"time"
 )
 
-// Config is what a shortcut is made of. All fields are required.
+// Config holds the settings of a shortcut. All fields are required.
 type Config struct {
-	// Server is the server that other requests are left to. Its timeouts for
-	// idle connections and for writing hold here, too; both must be set.
+	// Server handles the other requests. Its timeouts for idle connections and
+	// for writing also apply here; both must be set.
 	Server *http.Server
 
-	// Prefix is what the paths of plain requests begin with. The handler must
-	// answer them with a few KB: an answer is kept until the handler returns.
-	// The context of such a request does not end when its client goes away, but
-	// only with that of the connection.
+	// Prefix is the start of the paths of plain requests. The handler must
+	// answer them with a few KB: the answer is kept until the handler returns.
+	// The context of such a request ends with its connection, not when its
+	// client goes away.
 	Prefix string
 
-	// Busy counts the requests whose answers have not been sent. A connection
-	// on which one runs is closed only once its answer is sent, however it is
-	// closed: the server believes that it is idle. A stop has to wait for them.
+	// Busy counts the requests whose answers have not been sent. If such a
+	// request runs on a connection, any close takes effect after its answer:
+	// the server believes that the connection is idle. A stop has to wait for
+	// Busy.
 	Busy *sync.WaitGroup
 }
 
-// shortcut is what all connections share.
+// shortcut is the state that all connections share.
 type shortcut struct {
 	Config
 
@@ -49,9 +50,8 @@ type shortcut struct {
 	date    date
 }
 
-// Listener returns ln with a shortcut past the server that will serve it. It
-// takes the place of the server's ConnState and ConnContext, and calls those
-// that were set.
+// Listener returns ln with a shortcut around the server that will serve it. It
+// replaces the server's ConnState and ConnContext, and calls the previous ones.
 func Listener(ln net.Listener, c Config) net.Listener {
 	s := &shortcut{Config: c, handler: c.Server.Handler, told: c.Server.ConnState}
 	if s.told == nil {
@@ -71,7 +71,7 @@ func Listener(ln net.Listener, c Config) net.Listener {
 	return &listener{ln, s}
 }
 
-// state is [http.Server.ConnState].
+// state implements [http.Server.ConnState].
 func (s *shortcut) state(nc net.Conn, state http.ConnState) {
 	if c, ok := nc.(*conn); ok && state == http.StateIdle {
 		c.awaitNext()
@@ -85,7 +85,6 @@ type listener struct {
 	shortcut *shortcut
 }
 
-// Accept accepts a connection.
 func (l *listener) Accept() (net.Conn, error) {
 	nc, err := l.Listener.Accept()
 	if err != nil {
@@ -94,8 +93,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	return &conn{Conn: nc, shortcut: l.shortcut}, nil
 }
 
-// date is the value of the field Date, which changes once a second. Safe for
-// concurrent use.
+// date is the value of the field Date, which changes once a second. It is safe
+// for concurrent use.
 type date struct {
 	mu     sync.Mutex
 	second int64

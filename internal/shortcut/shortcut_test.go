@@ -28,20 +28,20 @@ const (
 	answerTime = 50 * time.Second
 )
 
-// server serves connections in memory, each read of which has what was written
-// at once.
+// server serves connections in memory. Each read returns the bytes of one
+// write.
 type server struct {
 	http.Server
 
 	conns chan net.Conn
 	busy  sync.WaitGroup
-	plain atomic.Int32 // requests that were answered by the shortcut
+	plain atomic.Int32 // requests that the shortcut answered
 
 	mu     sync.Mutex
 	states map[net.Conn][]http.ConnState
 }
 
-// serve serves h, with a shortcut if there is to be one, until the test ends.
+// serve serves h until the test ends, with a shortcut if requested.
 func serve(t *testing.T, shortcut bool, h http.HandlerFunc) *server {
 	t.Helper()
 	s := &server{conns: make(chan net.Conn), states: map[net.Conn][]http.ConnState{}}
@@ -81,7 +81,7 @@ func serve(t *testing.T, shortcut bool, h http.HandlerFunc) *server {
 	return s
 }
 
-// Accept, Close and Addr are of [net.Listener].
+// Accept, Close and Addr implement [net.Listener].
 func (s *server) Accept() (net.Conn, error) {
 	c, ok := <-s.conns
 	if !ok {
@@ -97,7 +97,7 @@ func (s *server) Close() error {
 
 func (s *server) Addr() net.Addr { return &net.UnixAddr{} }
 
-// client is a connection to a server, with what has come on it.
+// client is a connection to a server, with the bytes received on it.
 type client struct {
 	net.Conn
 
@@ -121,15 +121,15 @@ func (s *server) dial(t *testing.T) *client {
 	return c
 }
 
-// Write is what comes.
+// Write collects the received bytes.
 func (c *client) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.came.Write(b)
 }
 
-// send sends pieces, each after all that the one before has led to. It returns
-// what has come, and whether the connection has ended.
+// send sends pieces, each after all effects of the previous one. It returns the
+// received bytes, and whether the connection has ended.
 func (c *client) send(pieces ...string) (came string, ended bool) {
 	synctest.Wait()
 	for _, piece := range pieces {
@@ -142,7 +142,8 @@ func (c *client) send(pieces ...string) (came string, ended bool) {
 	return c.came.String(), c.ended
 }
 
-// echo answers with what it was asked, as the last segment of the path says.
+// echo answers with the request, in the way that the last segment of the path
+// says.
 func echo(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	var body []byte
@@ -190,8 +191,8 @@ func to(path, body string) string {
 	return fmt.Sprintf("POST /track/%s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nX-A: b\r\n\r\n%s", path, len(body), body)
 }
 
-// TestSame: whatever comes, and in whatever pieces, is answered as without a
-// shortcut.
+// TestSame checks that any input, in any pieces, gets the same answer as
+// without a shortcut.
 func TestSame(t *testing.T) {
 	t.Parallel()
 	requests := []string{
@@ -216,13 +217,13 @@ func TestSame(t *testing.T) {
 			case 0: // in two parts
 				cut := 1 + r.IntN(len(piece))
 				pieces = append(pieces, piece[:cut], piece[cut:])
-			case 1: // with what came before
+			case 1: // with the previous bytes
 				if n > 0 {
 					pieces[n-1] += piece
 					break
 				}
 				fallthrough
-			case 2: // with a part of what came before, and the rest of it
+			case 2: // with a part of the previous bytes, and the rest
 				if n > 0 {
 					cut := r.IntN(len(piece))
 					pieces[n-1] += piece[:cut]
@@ -257,12 +258,13 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// TestNeverOutOfTurn: bytes that the server has, and has not made a request of
-// yet, keep their place in front of what looks like a plain request.
+// TestNeverOutOfTurn checks that bytes that the server has read, but not yet
+// parsed as a request, stay ahead of a plain request.
 func TestNeverOutOfTurn(t *testing.T) {
 	t.Parallel()
 	plain := to("a", "{}")
-	// The length is that of all of it: %d has as many bytes as the number.
+	// The length is that of the whole request: %d has as many bytes as the
+	// number.
 	const both = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
 	tests := map[string]struct {
 		pieces []string
@@ -300,7 +302,8 @@ func TestNeverOutOfTurn(t *testing.T) {
 	}
 }
 
-// TestStates: those who follow a connection's states see plain requests, too.
+// TestStates checks that observers of a connection's states see plain requests,
+// too.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -320,15 +323,15 @@ func TestStates(t *testing.T) {
 	})
 }
 
-// TestDeadlines: a connection is closed when nothing has come for as long as
-// the server allows, counted from the last request, and never sooner. An answer
-// that is not read is given up.
+// TestDeadlines checks that a connection is closed after the server's idle
+// time, counted from the last request, and never sooner. The server gives up on
+// an answer that is not read.
 func TestDeadlines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := serve(t, true, echo).dial(t)
 		c.send(to("a", "{}"))
-		for range 20 { // longer than any deadline in all
+		for range 20 { // longer in total than any deadline
 			time.Sleep(idleTime - time.Second) //nolint:forbidigo // the bubble's time
 			if came, ended := c.send(to("b", "{}")); !strings.Contains(came, "200 OK") || ended {
 				t.Fatalf("got %q, ended: %v", came, ended)
@@ -356,8 +359,8 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// TestStop: a request that runs when the server stops is answered, and a stop
-// can wait for it. The answer says that it is the last.
+// TestStop checks that a request that runs when the server stops is answered,
+// and that a stop can wait for it. The answer announces that it is the last.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestOf: the costs of bodies are far apart, and bounded. That they are no less
-// than what is allocated is tested in package tracking.
+// TestOf checks that the costs of bodies are far apart, and bounded. The tests
+// of package tracking check that they are no less than the real allocations.
 func TestOf(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]int{

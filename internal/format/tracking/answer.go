@@ -19,9 +19,12 @@ func AppendTime(dst []byte, now trackway.Micros) []byte {
 
 // appendBatch appends the answer to a batch: a result for each command, in
 // order, with its command_id if there is one. Commands that ask for the time
-// are told end.
+// get end.
 //
-//	{"results":[{"success":true,"command_id":"a"}],"start_time":1533663283.5,"end_time":1533663283.75,"success":true}
+//	{
+//		"results":[{"success":true,"command_id":"a"}],
+//		"start_time":1533663283.5,"end_time":1533663283.75,"success":true
+//	}
 func appendBatch(dst []byte, b *format.Batch, end trackway.Micros) []byte {
 	dst = append(dst, `{"results":[`...)
 	for i := range b.Results {
@@ -54,11 +57,14 @@ func appendErrors(dst []byte, err *trackway.Error) []byte {
 	return append(dst, ']')
 }
 
-// appendRefusal appends the answer to a call that was refused, in the shape
-// that its kind has.
+// appendRefusal appends the answer to a refused call, in the shape for its
+// kind. If a command or a question is at fault:
 //
-//	{"success":false,"errors":["At least one id should be specified."]}    a command or a question is at fault
-//	{"success":false,"message":"Invalid JSON"}                             the body as a whole was not understood
+//	{"success":false,"errors":["At least one id should be specified."]}
+//
+// If the whole body was not understood:
+//
+//	{"success":false,"message":"Invalid JSON"}
 func appendRefusal(dst []byte, err *trackway.Error) []byte {
 	if err.Field == "" && err.Code != trackway.Forbidden {
 		return append(canonjson.AppendString(append(dst, `{"success":false,"message":`...), Text(err)), '}')
@@ -66,9 +72,9 @@ func appendRefusal(dst []byte, err *trackway.Error) []byte {
 	return append(appendErrors(append(dst, `{"success":false`...), err), '}')
 }
 
-// AppendFieldError appends the answer to a request for reading that failed: the
-// message under the name of the field at fault, without what follows its first
-// dot, or under _global if the error names no field.
+// AppendFieldError appends the answer to a failed request for reading. The
+// message has the name of the faulty field, up to its first dot, or _global if
+// the error names no field.
 //
 //	{"success":false,"errors":{"customer_ids":["Must specify at least one customer ID"]}}
 func AppendFieldError(dst []byte, err *trackway.Error) []byte {

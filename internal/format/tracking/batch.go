@@ -10,9 +10,9 @@ import (
 )
 
 // DecodeBatch decodes the body of a batch into its 1 to trackway.MaxCommands
-// commands, in order, each as by [DecodeCommand]. An error says that none of
-// them may be carried out, and names no field; what is wrong with one command
-// is in its result. A command that asks for the time is of the kind Nothing.
+// commands, in order, each as by [DecodeCommand]. An error means that none of
+// them may be carried out, and names no field. The error of a single command is
+// in its result. A command that asks for the time is of the kind Nothing.
 func DecodeBatch(body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
 	d := newDecoder(body, received)
 	commands := commands{Batch: &format.Batch{Received: received}}
@@ -34,12 +34,12 @@ func DecodeBatch(body []byte, received trackway.Micros) (*format.Batch, *trackwa
 type commands struct {
 	*format.Batch // of at most trackway.MaxCommands
 
-	sent    int            // how many there are in the body
+	sent    int            // number of commands in the body
 	kind    canonjson.Kind // of the value
-	foreign bool           // an element is no object
+	foreign bool           // an element is not an object
 }
 
-// err returns why none of the commands may be carried out, if that is so.
+// err returns why none of the commands may be carried out, or nil.
 func (c *commands) err() *trackway.Error {
 	switch {
 	case c.foreign:
@@ -56,8 +56,8 @@ func (c *commands) err() *trackway.Error {
 
 const bytesPerItem = 128 // of a body, at least: a guess that saves growing
 
-// commands reads the value of "commands" into c, and forgets one that came
-// before: the last wins, in the same memory.
+// commands reads the value of "commands" into c. It drops an earlier value and
+// reuses its memory: the last one wins.
 func (d *decoder) commands(c *commands) {
 	c.Clear()
 	*c = commands{Batch: c.Batch}
@@ -83,8 +83,8 @@ func (d *decoder) commands(c *commands) {
 	}
 }
 
-// item reads one element of "commands". If it comes with an error,
-// the command is as [DecodeCommand] says.
+// item reads one element of "commands". If it returns an error, the command is
+// as [DecodeCommand] describes.
 func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Label) {
 	var name canonjson.Value
 	var idErr *trackway.Error
@@ -117,11 +117,16 @@ func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Labe
 	return c, err, l
 }
 
-// DecodeLine decodes one command that stands alone, as an element of a batch
-// stands in its array: a line of a file that is imported. One that asks for the
-// time is of the kind Nothing.
+// DecodeLine decodes a single command in the form of a batch element: a line of
+// an imported file. A command that asks for the time is of the kind Nothing.
 //
-//	{"name":"customers/events","data":{"customer_ids":{"registered":"x"},"event_type":"visit","timestamp":1533495544.34}}
+//	{
+//		"name":"customers/events",
+//		"data":{
+//			"customer_ids":{"registered":"x"},
+//			"event_type":"visit","timestamp":1533495544.34
+//		}
+//	}
 func DecodeLine(line []byte, received trackway.Micros) (trackway.Command, *trackway.Error) {
 	d := newDecoder(line, received)
 	c, err, _ := d.item()
@@ -131,8 +136,8 @@ func DecodeLine(line []byte, received trackway.Micros) (trackway.Command, *track
 	return c, err
 }
 
-// commandID reads the value of "command_id", which is answered as it was sent:
-// so it is bounded like any value that comes back, and in length.
+// commandID reads the value of "command_id". The answer repeats it unchanged,
+// so it is bounded like any returned value, and in length.
 func (d *decoder) commandID() ([]byte, *trackway.Error) {
 	const field = "command_id"
 	v, fault := d.Kept()
@@ -145,7 +150,7 @@ func (d *decoder) commandID() ([]byte, *trackway.Error) {
 	return v.Raw, nil
 }
 
-// data reads the value of "data" into f. Null is a command that says nothing.
+// data reads the value of "data" into f. Null is an empty command.
 func (d *decoder) data(f *fields) {
 	if d.Peek() == canonjson.Object {
 		d.fields(f)

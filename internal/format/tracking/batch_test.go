@@ -63,8 +63,8 @@ func TestDecodeBatch(t *testing.T) {
 	}
 }
 
-// Commands of one batch share memory; none may see another's part of it, not
-// even when its slices are appended to.
+// Commands of one batch share memory. None may see another's part of it, even
+// if its slices are appended to.
 func TestDecodeBatchKeepsCommandsApart(t *testing.T) {
 	t.Parallel()
 	var commands []string

@@ -11,7 +11,7 @@ import (
 )
 
 // benchEvent is a usual event of a shop's page: 513 bytes, twelve properties,
-// written compactly and in no order of names.
+// written compactly and with unsorted names.
 const benchEvent = `{"customer_ids":{"registered":"jane.doe@example.com","cookie":"d799e53c-4782-47ae-ba14-df6e29eefb36"},` +
 	`"event_type":"view_item","timestamp":1762000001.523114,"properties":{"item_id":"sku-0019284","title":"Trail running shoe",` +
 	`"price":129.95,"currency":"EUR","category":["shoes","trail"],"in_stock":true,` +
@@ -20,12 +20,12 @@ const benchEvent = `{"customer_ids":{"registered":"jane.doe@example.com","cookie
 
 var benchBatch = `{"commands":[` + strings.TrimSuffix(strings.Repeat(`{"name":"customers/events","data":`+strings.TrimSpace(benchEvent)+`},`, 50), ",") + `]}`
 
-// pyEvent is the same event as Python's json writes it: with space behind
-// punctuation, which dirties nested values.
+// pyEvent is the same event as Python's json writes it: with spaces after
+// punctuation, which makes nested values non-canonical.
 var pyEvent = strings.NewReplacer(`":`, `": `, `,"`, `, "`).Replace(strings.TrimSpace(benchEvent))
 
-// rival is an event as a decoder by reflection takes it: ids and properties
-// stay raw and unsorted, which is less work.
+// rival is an event for a decoder by reflection: ids and properties stay raw
+// and unsorted, which is less work.
 type rival struct {
 	IDs        map[string]string         `json:"customer_ids"`
 	Type       string                    `json:"event_type"`
@@ -94,8 +94,8 @@ func BenchmarkDecode(b *testing.B) {
 	run("batch50/encoding-json", batch, func() error { return json.Unmarshal(batch, new(rivalBatchV1)) })
 }
 
-// readTokens only validates and tokenizes: the least that any decoder on top of
-// jsontext costs.
+// readTokens only validates and tokenizes, which is the minimum for any decoder
+// on top of jsontext.
 func readTokens(body []byte, opts jsontext.Options) error {
 	d := jsontext.NewDecoder(bytes.NewReader(body), opts)
 	depth := 0

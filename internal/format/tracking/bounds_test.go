@@ -12,8 +12,8 @@ import (
 	"trackway/internal/canonjson"
 )
 
-// TestCollectedIsBounded: a small body that unfolds into a great many parts is
-// refused, and not by what it would take in memory.
+// TestCollectedIsBounded checks that the number of parts decides whether a
+// small body is refused, not the memory that it would take.
 func TestCollectedIsBounded(t *testing.T) {
 	t.Parallel()
 	ids := func(n int) string {
@@ -45,8 +45,8 @@ func TestCollectedIsBounded(t *testing.T) {
 	}
 }
 
-// boundedValues are values of a property at a bound and beyond it, with what
-// is expected of them there; nothing: they are accepted.
+// boundedValues returns values of a property at a bound and beyond it, with the
+// expected error. If the error is empty, the value is accepted.
 func boundedValues() map[string]string {
 	nested := func(levels int, open, inner, end string) string {
 		return strings.Repeat(open, levels) + inner + strings.Repeat(end, levels)
@@ -89,8 +89,8 @@ func boundedValues() map[string]string {
 	}
 }
 
-// TestBoundsOnValues: a bound is counted on the value, and so it is the same
-// in every way in. A batch's other commands are not touched.
+// TestBoundsOnValues checks that bounds apply to each value and so are the same
+// for every entry point. A batch's other commands are not affected.
 func TestBoundsOnValues(t *testing.T) {
 	t.Parallel()
 	for value, expected := range boundedValues() {
@@ -134,7 +134,8 @@ func TestBoundsOnValues(t *testing.T) {
 	}
 }
 
-// TestTooLongIsNotRewritten: what is too long is refused as it was sent.
+// TestTooLongIsNotRewritten checks that a value that is too long is refused as
+// it was sent.
 func TestTooLongIsNotRewritten(t *testing.T) {
 	t.Parallel()
 	event := func(properties int) string {
@@ -156,8 +157,8 @@ func TestTooLongIsNotRewritten(t *testing.T) {
 	}
 }
 
-// TestCommandID: it is answered as it was sent, so no reader of the answer may
-// fail on it.
+// TestCommandID checks that no reader of an answer can fail on a command_id,
+// which is returned unchanged.
 func TestCommandID(t *testing.T) {
 	t.Parallel()
 	sent := func(id string) item {
@@ -184,8 +185,8 @@ func TestCommandID(t *testing.T) {
 	}
 }
 
-// TestIDsOfDigits: a number that names somebody has at most as many digits as
-// any other, however it is spelled.
+// TestIDsOfDigits checks that a numeric id has at most as many digits as any
+// other number, however it is spelled.
 func TestIDsOfDigits(t *testing.T) {
 	t.Parallel()
 	for id, good := range map[string]bool{
@@ -201,9 +202,9 @@ func TestIDsOfDigits(t *testing.T) {
 	}
 }
 
-// TestDepth: what is nested beyond all bounds is read as strictly as anything
-// else, wherever it is, and takes no stack.
-func TestDepth(t *testing.T) { // not in parallel: the bound on stacks is the process's
+// TestDepth checks that excessively nested values are read as strictly as
+// others, in any place, and take no stack.
+func TestDepth(t *testing.T) { // not parallel: the bound on stacks is the process's
 	const stack = 16 << 20 // beyond it the process ends
 	defer debug.SetMaxStack(debug.SetMaxStack(stack))
 	for open, end := range map[string]string{`[`: `]`, `{"":`: `}`, `[0,{"a":[],"b":{},"c":`: ` } , "x" ] `} {

@@ -10,16 +10,16 @@ import (
 
 // DecodeCommand decodes the body of a single call; name is [Customers],
 // [Events] or [Clicks]. The command's strings and values are parts of body,
-// which must not be changed any more. Received is the time of receipt, which is
-// the command's time where the client gave none.
+// which must not be changed any more. Received is the time of receipt, which
+// becomes the command's time if the client gave no time.
 //
-// IDs and Type are empty where the client sent none, and of identifiers only
-// names and values are filled in: what a command must have is ingest's to say.
-// An id that is a number is its value in plain decimals, so that 1000, 1000.0
-// and 1e3 are one id. A Time that the client gave as an age was counted from
-// the receipt and would differ when the call is repeated, so it does not count
-// as given. With an error only IDs and Type are filled in, as far as they were
-// understood.
+// IDs and Type are empty if the client did not send them. Identifiers have only
+// names and values. Package ingest decides what a command must have. A numeric
+// id becomes its value in plain decimals, so that 1000, 1000.0 and 1e3 are one
+// id. A Time that the client gave as an age does not count as given: it was
+// counted from the receipt and would differ when the call is repeated. If
+// DecodeCommand returns an error, only IDs and Type are filled in, as far as
+// they were understood.
 func DecodeCommand(name string, body []byte, received trackway.Micros) (trackway.Command, *trackway.Error) {
 	d := newDecoder(body, received)
 	var f fields
@@ -30,21 +30,21 @@ func DecodeCommand(name string, body []byte, received trackway.Micros) (trackway
 	return f.command(name, received)
 }
 
-// decoder decodes the commands of one body. Their parts lie in a few
-// shared slices: see [canonjson.Decoder].
+// decoder decodes the commands of one body. Their parts are in a few shared
+// slices: see [canonjson.Decoder].
 type decoder struct {
 	canonjson.Decoder
 
 	received trackway.Micros
 	ids      []trackway.Identifier
-	firstID  int // of the command that is read
+	firstID  int // of the current command
 }
 
 func newDecoder(body []byte, received trackway.Micros) decoder {
 	return decoder{Decoder: canonjson.Decode(body), received: received, ids: make([]trackway.Identifier, 0, 2)}
 }
 
-// bad returns the error for a body that is not what it should be.
+// bad returns the error for a malformed body.
 func (d *decoder) bad() *trackway.Error {
 	if d.Bad() {
 		return errJSON
@@ -52,8 +52,8 @@ func (d *decoder) bad() *trackway.Error {
 	return nil
 }
 
-// fields is what a command's object holds. Which of it counts depends on the
-// command's name, which in a batch may stand behind it; so values are judged
+// fields holds the content of a command's object. The command's name, which may
+// follow it in a batch, decides which fields count, so the values are judged
 // later. Errors are kept per field because the last of several equal names
 // wins.
 type fields struct {
@@ -71,8 +71,8 @@ type fields struct {
 	err           *trackway.Error // it is not an object
 }
 
-// fields reads a command's object into f, which is meaningless after a syntax
-// error.
+// fields reads a command's object into f. After a syntax error, f is
+// meaningless.
 func (d *decoder) fields(f *fields) {
 	for name := range d.Members {
 		switch name {
@@ -103,7 +103,7 @@ func (d *decoder) fields(f *fields) {
 	}
 }
 
-// command makes the command called name of the fields.
+// command makes the command called name from the fields.
 func (f *fields) command(name string, received trackway.Micros) (trackway.Command, *trackway.Error) {
 	if err := cmp.Or(checkName(name), f.err, f.idsErr, f.propertiesErr); err != nil {
 		return f.refused(), err
@@ -132,19 +132,19 @@ func (f *fields) command(name string, received trackway.Micros) (trackway.Comman
 	return c, nil
 }
 
-// refused returns what is known of a command that cannot be carried out:
-// whom it was about, and the event's type.
+// refused returns the known parts of a command that cannot be carried out: its
+// customer, and the event's type.
 func (f *fields) refused() trackway.Command {
 	c := trackway.Command{IDs: f.ids}
 	if f.err == nil {
-		c.Type, _ = f.typeOfEvent() // what is wrong with it is told by the error
+		c.Type, _ = f.typeOfEvent() // the command's error reports any problem with it
 	}
 	return c
 }
 
 const known = Customers + ", " + Events + ", " + Clicks + " and, in a batch, " + systemTime
 
-// checkName refuses the name of a command that there is not.
+// checkName refuses the name of an unknown command.
 func checkName(name string) *trackway.Error {
 	switch name {
 	case Customers, Events, Clicks:
@@ -166,7 +166,7 @@ func (f *fields) typeOfEvent() (string, *trackway.Error) {
 	return name, err
 }
 
-// withURL returns the properties with the click's own url among them, which
+// withURL returns the properties together with the click's own url, which
 // replaces a property of that name.
 func (f *fields) withURL() ([]trackway.Property, *trackway.Error) {
 	if f.url.Absent() {
@@ -209,7 +209,7 @@ func (f *fields) time(name string, received trackway.Micros) (trackway.Micros, b
 	}
 }
 
-// stringField returns the string that a field holds, "" if it is absent.
+// stringField returns the string of a field, or "" if it is absent.
 func stringField(field string, v canonjson.Value) (string, *trackway.Error) {
 	if v.Absent() {
 		return "", nil

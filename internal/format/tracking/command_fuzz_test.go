@@ -15,8 +15,8 @@ import (
 	"trackway/internal/iso8601"
 )
 
-// FuzzDecode gives the same body to every decoder: none panics, what they
-// accept is JSON, and commands are as promised.
+// FuzzDecode gives the same body to every decoder. None panics, accepted bodies
+// are JSON, and commands keep their promises.
 func FuzzDecode(f *testing.F) {
 	for _, body := range fixtureBodies(f) {
 		f.Add(body)
@@ -50,17 +50,17 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// anyJSON is how jsontext reads what RFC 8259 allows: names that come twice,
-// and halves of surrogate pairs.
+// anyJSON makes jsontext read everything that RFC 8259 allows: duplicate names
+// and unpaired surrogates.
 var anyJSON = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
-// checkError says whether the body as a whole is refused exactly when it is not
-// an object in JSON.
+// checkError checks that the whole body is refused exactly if it is not an
+// object in JSON.
 func checkError(t *testing.T, body []byte, err *trackway.Error) {
 	t.Helper()
 	whole := err != nil && err.Field == ""
 	if bytes.Count(body, []byte("["))+bytes.Count(body, []byte("{")) > 9_999 {
-		return // jsontext takes no more levels
+		return // jsontext accepts no more levels
 	}
 	v := jsontext.Value(body)
 	if isObject := utf8.Valid(body) && v.IsValid(anyJSON...) && v.Kind() == '{'; isObject == whole {
@@ -73,12 +73,12 @@ func checkError(t *testing.T, body []byte, err *trackway.Error) {
 	}
 }
 
-// canonical returns a value in canonical form: it is written again because of
-// the space in front of it.
+// canonical returns a value in canonical form. The leading space forces a
+// rewrite.
 func canonical(value []byte) []byte {
 	d := canonjson.Decode(slices.Concat([]byte(`{"a":[ `), value, []byte(`]}`)))
 	properties, p := d.Properties()
-	if p.Fault == canonjson.TooDeep { // by the array around it
+	if p.Fault == canonjson.TooDeep { // because of the array around it
 		return value
 	}
 	return bytes.TrimSuffix(bytes.TrimPrefix(properties[0].Value, []byte("[")), []byte("]"))
@@ -173,8 +173,8 @@ func checkQueries(t *testing.T, body []byte) {
 	}
 }
 
-// FuzzTimestamp holds numbers (as times and as ids) to exact arithmetic, and
-// written times to package iso8601, which has a target of its own.
+// FuzzTimestamp compares numbers (as times and as ids) with exact arithmetic,
+// and written times with package iso8601, which has a fuzz target of its own.
 func FuzzTimestamp(f *testing.F) {
 	for _, text := range []string{
 		`"2018-8-5 12:20:25"`, `"20240101T100000Z"`, `"2024-01-01 12:00:00 +0200"`, `"2024-01-01"`, `"1969-12-31T24:00Z"`,
@@ -196,7 +196,8 @@ func FuzzTimestamp(f *testing.F) {
 	})
 }
 
-// checkDateTime: a written time is accepted if it is one, of an accepted year.
+// checkDateTime checks that exactly the written times of accepted years are
+// accepted.
 func checkDateTime(t *testing.T, v canonjson.Value) {
 	t.Helper()
 	want, ok := iso8601.Parse(v.Text())

@@ -13,7 +13,7 @@ import (
 
 const received = trackway.Micros(1_700_000_000_250_000)
 
-// decoded is a Command as tests write it down.
+// decoded is a Command as tests write it.
 type decoded struct {
 	ids        string // name=value, in order
 	properties string // as a canonical object
@@ -23,7 +23,7 @@ type decoded struct {
 	anonymous  bool
 }
 
-// told is an error as a client sees it: its reason in words.
+// told returns an error as a client sees it: its reason in words.
 func told(err *trackway.Error) *trackway.Error {
 	if err == nil {
 		return nil

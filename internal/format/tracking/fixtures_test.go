@@ -17,8 +17,8 @@ import (
 
 const shared = "../../../../shared/"
 
-// sharedFile returns a file of the folder beside the project, nil where that is
-// absent.
+// sharedFile returns a file of the folder beside the project, or nil if it does
+// not exist.
 func sharedFile(tb testing.TB, name string) []byte {
 	tb.Helper()
 	b, err := os.ReadFile(shared + name)
@@ -64,8 +64,8 @@ func fixtureBodies(tb testing.TB) (bodies [][]byte) {
 	return bodies
 }
 
-// decodeRoute decodes a body as the server does for the path, and returns how
-// many commands or ids it got.
+// decodeRoute decodes a body as the server does for the path. It returns the
+// number of its commands or ids.
 func decodeRoute(t *testing.T, path, body string) (n int, errs []*trackway.Error) {
 	t.Helper()
 	_, route, _ := strings.Cut(path, "{token}/")
@@ -117,8 +117,8 @@ func TestFixtures(t *testing.T) {
 	}
 }
 
-// vector is one case of a conformance file. J is what its tests look at in the
-// JSON of an answer.
+// vector is one case of a conformance file. J is the part of the JSON answer
+// that its tests check.
 type vector[J any] struct {
 	Case  string
 	Steps []struct {
@@ -143,13 +143,13 @@ func vectors[J any](t *testing.T, name string) (cases []vector[J]) {
 	return cases
 }
 
-// The vectors' requests that this package has to refuse are refused, with the
-// message asked for; all others are decoded. Commands that ingest refuses
-// (missing or unknown ids, no type) are decoded here.
+// The package refuses those vectors' requests that it has to refuse, with the
+// expected message, and decodes all others. It decodes commands that ingest
+// refuses (missing or unknown ids, no type).
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	cases := vectors[struct{ Message string }](t, "conformance/tracking.json")
-	refused := map[string]string{ // by body: the message of the command that is refused here, though not the whole body
+	refused := map[string]string{ // by body: the message of a refused command in an accepted body
 		`{"customer_ids": {"registered": "x"}, "properties": []}`: "Field 'properties': expected an object, got an array.",
 	}
 	seen := 0
@@ -175,9 +175,9 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestFindings: the requests that were decided on later are decoded, and as
-// many commands are refused as have to be. Commands that ingest
-// refuses are decoded here.
+// TestFindings checks that the requests of later decisions are decoded, and
+// that the expected number of commands is refused. Commands that ingest refuses
+// are decoded here.
 func TestFindings(t *testing.T) {
 	t.Parallel()
 	cases := vectors[struct{ Results []struct{ Success bool } }](t, "conformance/findings.json")

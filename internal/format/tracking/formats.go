@@ -8,16 +8,16 @@ import (
 
 // The formats of routes.
 var (
-	// Batch is that of up to 50 commands, which are answered one by one.
+	// Batch is the format of up to 50 commands, which are answered one by one.
 	Batch = &format.Format{Name: "batch", Decode: DecodeBatch, Results: batchResults, Refusal: refusal(appendRefusal), Text: Text, AnySite: true}
 
-	// Open is that of other routes that pages of any site may call, and Own
-	// that of the rest: of this server's own API.
+	// Open is the format of other routes that pages of any site may call. Own
+	// is the format of the remaining routes: this server's own API.
 	Open = &format.Format{Refusal: refusal(appendRefusal), Text: Text, AnySite: true}
 	Own  = &format.Format{Refusal: refusal(appendRefusal), Text: Text}
 
-	// Data is that of the data API, whose errors are an object of arrays. Pages
-	// of any site may call the routes of OpenData.
+	// Data is the format of the data API, whose errors are an object of arrays.
+	// Pages of any site may call the routes of OpenData.
 	Data     = &format.Format{Refusal: refusal(AppendFieldError), Text: Text}
 	OpenData = &format.Format{Refusal: refusal(AppendFieldError), Text: Text, AnySite: true}
 )
@@ -46,11 +46,14 @@ func batchResults(b *format.Batch, now trackway.Micros) ([]byte, *trackway.Error
 	return appendBatch(make([]byte, 0, 128+perResult*len(b.Results)), b, now), nil
 }
 
-// refusal returns how refusals are written, those that have a shape of their
-// own by their kind included.
+// refusal returns a function that writes refusals, including the kinds with
+// their own shape. If access was denied:
 //
-//	{"success":false,"error":"Access key not found"}    the call was not let in
-//	{"errors":{"code":413,"description":"…"}}           its body was not taken, or the server failed
+//	{"success":false,"error":"Access key not found"}
+//
+// If the body was not accepted, or the server failed:
+//
+//	{"errors":{"code":413,"description":"…"}}
 func refusal(of func(dst []byte, err *trackway.Error) []byte) func(int, *trackway.Error) (int, []byte) {
 	return func(status int, err *trackway.Error) (int, []byte) {
 		switch err.Code {

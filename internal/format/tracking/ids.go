@@ -7,16 +7,16 @@ import (
 	"trackway/internal/canonjson"
 )
 
-// idsField is the field that says whom a command or a request is about.
+// idsField is the field that identifies the customer of a command or a request.
 const idsField = "customer_ids"
 
 // propertiesField is the field whose members are a command's properties.
 const propertiesField = "properties"
 
 // identifiers reads the value of "customer_ids": an object of strings, numbers,
-// and arrays of these. They come sorted by name, those of an array in its
-// order, and trimmed. Null and an empty array are an id with an empty value, so
-// that its name is checked like any other.
+// and arrays of these. It returns them trimmed and sorted by name; those of an
+// array keep their order. Null and an empty array become an id with an empty
+// value, so that its name is checked like any other.
 func (d *decoder) identifiers() ([]trackway.Identifier, *trackway.Error) {
 	var room [canonjson.Usual]canonjson.Member
 	members, p := d.Collect(room[:0], false)
@@ -38,7 +38,7 @@ func (d *decoder) identifiers() ([]trackway.Identifier, *trackway.Error) {
 }
 
 // makeRoomForIDs makes room for all ids that the members hold, so that adding
-// them moves none. It guesses that the commands behind this one are alike.
+// them moves none. It assumes that the following commands are similar.
 func (d *decoder) makeRoomForIDs(members []canonjson.Member) {
 	const bytesPerCommand, usualIDs = 512, 4
 	n := 0
@@ -60,7 +60,7 @@ func (d *decoder) makeRoomForIDs(members []canonjson.Member) {
 	}
 }
 
-// identifier adds the ids that one member of "customer_ids" holds.
+// identifier adds the ids of one member of "customer_ids".
 func (d *decoder) identifier(name string, raw []byte) *trackway.Error {
 	s := canonjson.Scan(raw)
 	if s.Peek() != canonjson.Array {

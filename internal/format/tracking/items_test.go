@@ -5,7 +5,7 @@ import (
 	"trackway/internal/format"
 )
 
-// item is one command of a batch, with all that is known of it.
+// item holds everything about one command of a batch.
 type item struct {
 	Name      string
 	Command   trackway.Command

@@ -13,11 +13,11 @@ import (
 	"trackway/internal/scale"
 )
 
-// TestMemory promises that what decoding allocates in all, garbage included,
-// stays within what package cost says, whatever a body holds. Each body is the
-// worst of its kind; each grows to some sizes, so that a factor that grows with
-// the body is found.
-func TestMemory(t *testing.T) { // not in parallel: what is measured is the process's
+// TestMemory checks that the total allocations of decoding, garbage included,
+// stay within the bound of package cost for any body. Each body is the worst of
+// its kind, in several sizes, so that the test finds a factor that grows with
+// the body.
+func TestMemory(t *testing.T) { // not parallel: it measures the process
 	const base = 1 << 10 // of each body
 	worst := 0.0
 	for name, body := range worstBodies() {
@@ -31,7 +31,7 @@ func TestMemory(t *testing.T) { // not in parallel: what is measured is the proc
 					t.Errorf("%s of %d bytes, %s: allocates %d bytes, at most %d", name, len(b), way, allocated, most)
 				}
 				if allocated < 3*len(b)/2 {
-					delete(ways, way) // it makes little of such a body
+					delete(ways, way) // it costs little for such a body
 				}
 			}
 		}
@@ -42,9 +42,9 @@ func TestMemory(t *testing.T) { // not in parallel: what is measured is the proc
 	}
 }
 
-// TestMemoryOfTheWorst sends what once took 1.3 GB: it is refused by its
-// length, before a member of it is kept.
-func TestMemoryOfTheWorst(t *testing.T) { // not in parallel, as above
+// TestMemoryOfTheWorst sends a body that once took 1.3 GB. It is refused by its
+// length, before any member is kept.
+func TestMemoryOfTheWorst(t *testing.T) { // not parallel, as above
 	members := scale.Of(8_000_000, 500_000)
 	body := []byte(`{"commands":[` + inBatch + inEvent + `{"a":` + `{"b":0` + strings.Repeat(`,"":0`, members) + `}}}}]}`)
 	var b *format.Batch
@@ -57,7 +57,8 @@ func TestMemoryOfTheWorst(t *testing.T) { // not in parallel, as above
 	}
 }
 
-// waysIn are all decoders. Each sees each body, as the server's routes do.
+// waysIn returns all decoders. Each receives each body, as in the server's
+// routes.
 func waysIn() map[string]func([]byte) {
 	return map[string]func([]byte){
 		"single":  func(b []byte) { _, _ = DecodeCommand(Events, b, received) },
@@ -78,8 +79,8 @@ func allocatedBy(do func()) int {
 	return int(after.TotalAlloc - before.TotalAlloc)
 }
 
-// fill repeats parts in brackets until they have so many bytes. A %d in a part
-// becomes its number.
+// fill repeats parts in brackets up to a size in bytes. A %d in a part becomes
+// its number.
 func fill(size int, open, part, end string) string {
 	var b strings.Builder
 	b.WriteString(open)
@@ -101,7 +102,7 @@ const (
 	inBatch = `{"name":"customers/events","data":`
 )
 
-// worstBodies makes bodies of about a size, by what they are full of.
+// worstBodies returns functions that make bodies of about a size, by content.
 func worstBodies() map[string]func(size int) string {
 	unsorted := func(size int, part string) string { return fill(size, `{"b":0,`, part, `}`) }
 	values := map[string]func(size int) string{
@@ -166,7 +167,7 @@ func worstBodies() map[string]func(size int) string {
 	return bodies
 }
 
-// ofIDs is a batch of commands that have as many ids as one may have.
+// ofIDs returns a batch of commands with the maximum number of ids.
 func ofIDs(size int, id string) string {
 	n := min(maxIDs, size/len(id))
 	one := inBatch + `{"customer_ids":{"":[` + id + strings.Repeat(`,`+id, n-1) + `]}}}`

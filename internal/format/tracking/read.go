@@ -12,18 +12,18 @@ import (
 // maxCustomers is how many customers one request for erasure may name.
 const maxCustomers = 1000
 
-// EventsQuery asks for events of one customer.
+// EventsQuery is a request for events of one customer.
 type EventsQuery struct {
 	IDs        []trackway.Identifier // at least one
 	Types      []string              // at least one
 	Descending bool                  // the newest event first
-	Limit      int                   // events at most; 0: the client gave no limit
-	Skip       int                   // events passed over first
+	Limit      int                   // maximum number of events; 0: the client gave no limit
+	Skip       int                   // events to skip
 }
 
-// Attribute names something about a customer that is asked for: Type is
-// "property", "id" or "consent", and Name says which. Any other type is unknown
-// to this server and comes without a name.
+// Attribute names a requested attribute of a customer. Type is "property", "id"
+// or "consent", and Name says which one. This server does not know any other
+// type, and gives it no name.
 type Attribute struct {
 	Type string
 	Name string
@@ -36,9 +36,9 @@ const (
 	ConsentAttribute  = "consent" // the name is its category's id
 )
 
-// DecodeCustomer decodes a body that names a customer by one id or more
-// (customers/export-one, customers/anonymize). Strings are parts of body, and
-// what comes with an error is of no use, here as in the other functions.
+// DecodeCustomer decodes a body that names a customer by one or more ids
+// (customers/export-one, customers/anonymize). Strings are parts of body. As in
+// the other functions, results that come with an error are meaningless.
 func DecodeCustomer(body []byte) ([]trackway.Identifier, *trackway.Error) {
 	q := readQuery(body)
 	return q.customer(), q.err
@@ -62,7 +62,7 @@ func DecodeCustomers(body []byte) ([][]trackway.Identifier, *trackway.Error) {
 }
 
 // DecodeEvents decodes the body of customers/events under /data/. The order is
-// ascending unless "desc" is asked for.
+// ascending unless the body asks for "desc".
 func DecodeEvents(body []byte) (EventsQuery, *trackway.Error) {
 	q := readQuery(body)
 	events := EventsQuery{
@@ -75,8 +75,8 @@ func DecodeEvents(body []byte) (EventsQuery, *trackway.Error) {
 	return events, q.err
 }
 
-// DecodeAttributes decodes the body of customers/attributes: whom and what to
-// tell about them, in order.
+// DecodeAttributes decodes the body of customers/attributes: the customer and
+// the requested attributes, in order.
 func DecodeAttributes(body []byte) ([]trackway.Identifier, []Attribute, *trackway.Error) {
 	q := readQuery(body)
 	ids, attributes := q.customer(), q.attributes()
@@ -84,11 +84,12 @@ func DecodeAttributes(body []byte) ([]trackway.Identifier, []Attribute, *trackwa
 	return ids, attributes, q.err
 }
 
-// DecodeExport decodes the body of customers/export: the format ("csv",
-// "table_json" or "native_json"), whether texts are wanted as they are although
-// a spreadsheet takes some for formulas, which they are unless the body says
-// otherwise, and the columns. No attributes at all are all of them. Attributes
-// of unknown type, an attribute twice, and filters other than "all" are errors.
+// DecodeExport decodes the body of customers/export. format is "csv",
+// "table_json" or "native_json". raw reports whether to leave texts unchanged
+// even if a spreadsheet takes them for formulas; the default is to leave them
+// unchanged. An empty attributes requests all columns. It is an error if the
+// body contains attributes of unknown type, an attribute twice, or filters
+// other than "all".
 func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute, err *trackway.Error) {
 	q := readQuery(body)
 	format = q.choice("format", "csv", "table_json", "native_json")
@@ -116,8 +117,8 @@ func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute,
 	return format, raw, attributes, q.err
 }
 
-// query is a request for reading: those members of its body that mean
-// something. Its methods take fields; the first error of all is kept in err.
+// query is a request for reading: the known members of its body. Its methods
+// take fields; err keeps the first error of all.
 type query struct {
 	fields []field
 	err    *trackway.Error
@@ -129,8 +130,8 @@ type field struct {
 	value canonjson.Value
 }
 
-// isField tells whether any request for reading has this field. Others are not
-// kept: a body may have any number of them.
+// isField reports whether any request for reading has this field. Others are
+// not kept, since a body may have any number of them.
 func isField(name string) bool {
 	switch name {
 	case idsField, "customers", "event_types", "order", "limit", "skip", "attributes", "format", "filter", "raw",
@@ -154,7 +155,7 @@ func readQuery(body []byte) query {
 	return q
 }
 
-// set adds a field. The last of the same name wins.
+// set adds a field. The last field of a name wins.
 func (q *query) set(name string, v canonjson.Value) {
 	for i := range q.fields {
 		if q.fields[i].name == name {
@@ -165,7 +166,7 @@ func (q *query) set(name string, v canonjson.Value) {
 	q.fields = append(q.fields, field{name, v})
 }
 
-// get returns a field; an absent value if the body has no such field.
+// get returns a field, or an absent value if the body has no such field.
 func (q *query) get(name string) canonjson.Value {
 	for i := range q.fields {
 		if q.fields[i].name == name {
@@ -207,7 +208,7 @@ func (q *query) array(field string, of canonjson.Kind, limit int) []canonjson.Va
 		q.fail(unexpected(field, "an array", v.Kind))
 		return nil
 	}
-	const shortest = len(`{},`) // of what any array here has
+	const shortest = len(`{},`) // the shortest element of any array here
 	elements := make([]canonjson.Value, 0, min(limit, len(v.Raw)/shortest))
 	s := canonjson.Scan(v.Raw)
 	for i := range s.Elements {
@@ -221,7 +222,7 @@ func (q *query) array(field string, of canonjson.Kind, limit int) []canonjson.Va
 			elements = append(elements, element)
 			continue
 		}
-		break // nothing behind it is looked at: errors cost memory, too
+		break // ignores the rest: errors cost memory, too
 	}
 	if q.err != nil {
 		return nil
@@ -229,7 +230,7 @@ func (q *query) array(field string, of canonjson.Kind, limit int) []canonjson.Va
 	return elements
 }
 
-// mustHold refuses an array that is not there, or is there and has no elements.
+// mustHold refuses an array that is absent or empty.
 func (q *query) mustHold(field string, elements int) {
 	switch {
 	case q.get(field).Absent():
@@ -279,7 +280,7 @@ func (q *query) attribute(raw []byte) Attribute {
 	return a
 }
 
-// text takes a string that must be there.
+// text takes a required string.
 func (q *query) text(field string) string {
 	v := q.get(field)
 	if v.Kind != canonjson.String {
@@ -289,7 +290,8 @@ func (q *query) text(field string) string {
 	return v.Text()
 }
 
-// choice takes an optional string that is one of several, "" if it is absent.
+// choice takes an optional string that must be one of the options. It returns
+// "" if the field is absent.
 func (q *query) choice(field string, options ...string) string {
 	v := q.get(field)
 	if v.Absent() {
@@ -304,7 +306,8 @@ func (q *query) choice(field string, options ...string) string {
 	return ""
 }
 
-// flag takes an optional true or false, otherwise if it is absent.
+// flag takes an optional true or false. It returns otherwise if the field is
+// absent.
 func (q *query) flag(field string, otherwise bool) bool {
 	v := q.get(field)
 	switch {
@@ -316,7 +319,8 @@ func (q *query) flag(field string, otherwise bool) bool {
 	return string(v.Raw) == "true"
 }
 
-// count takes an optional whole number of at least least, 0 if it is absent.
+// count takes an optional whole number that is at least least. It returns 0 if
+// the field is absent.
 func (q *query) count(field string, least int) int {
 	v := q.get(field)
 	if v.Absent() {

@@ -10,7 +10,7 @@ import (
 )
 
 // texts are the sentences for the domain's reasons. They are a part of the
-// contract: clients show them, and some look for them.
+// contract: clients show them, and some clients search for them.
 var texts = map[trackway.Code]string{
 	trackway.Expected:      "Field '{field}': expected {what}.",
 	trackway.Required:      "Field '{field}' is required.",
@@ -43,17 +43,17 @@ func Text(err *trackway.Error) string {
 var (
 	errJSON = &trackway.Error{Code: trackway.Invalid, Msg: "Invalid JSON"}
 
-	// errNobody is the data API's.
+	// errNobody belongs to the data API.
 	errNobody = &trackway.Error{Code: trackway.Invalid, Field: idsField, Msg: "Must specify at least one customer ID"}
 )
 
-// expected returns the error for a field that holds something else.
+// expected returns the error for a field with an unexpected value.
 func expected(field, what string) *trackway.Error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.Expected, What: what}
 }
 
-// unexpected returns the error for a field that holds another kind of value
-// than was expected ("an object").
+// unexpected returns the error for a field with a value of another kind than
+// expected ("an object").
 func unexpected(field, what string, got canonjson.Kind) *trackway.Error {
 	return expected(field, what+", got "+got.String())
 }
@@ -68,7 +68,7 @@ func tooMany(field string, limit int, parts string) *trackway.Error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.TooMany, Limit: limit, What: parts}
 }
 
-// sentence returns an error of this format alone, in its own words.
+// sentence returns an error of this format only, in its own words.
 func sentence(field, msg string) *trackway.Error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: msg}
 }
@@ -86,8 +86,7 @@ func beyond(field string, f canonjson.Fault) *trackway.Error {
 	return expected(field, "numbers below 1.8e308, with exponents of at least -"+strconv.Itoa(canonjson.MaxExponent))
 }
 
-// problem returns the error for a field that is not an object as it should be,
-// nil if it is.
+// problem returns the error for a field that is not a valid object, or nil.
 func problem(field string, p canonjson.Problem) *trackway.Error {
 	switch p.Fault {
 	case canonjson.None:
@@ -102,9 +101,8 @@ func problem(field string, p canonjson.Problem) *trackway.Error {
 	return beyond(field+"."+shown(p.Name), p.Fault)
 }
 
-// maxShown is how many bytes of a name that a client made up an error repeats.
+// maxShown is how many bytes of a client's name an error repeats.
 const maxShown = 64
 
-// shown returns s, or its beginning if it is too long to be repeated in an
-// error.
+// shown returns s, shortened if it is too long to be repeated in an error.
 func shown(s string) string { return excerpt.Of(s, maxShown) }

@@ -10,8 +10,8 @@ import (
 	"trackway"
 )
 
-// TestTexts: every reason of the domain has its words here, which name nothing
-// that an error does not have.
+// TestTexts checks that every reason of the domain has a text, and that no text
+// refers to something that the error does not have.
 func TestTexts(t *testing.T) {
 	t.Parallel()
 	file, err := parser.ParseFile(token.NewFileSet(), "../../../error.go", nil, parser.ParseComments)

@@ -6,13 +6,13 @@ import (
 	"trackway/internal/iso8601"
 )
 
-// aTime says what a time looks like.
+// aTime describes a valid time.
 const aTime = "a number of seconds since 1970 or a date and time such as 2018-08-05T12:20:25.5Z"
 
-// timeField returns the time that a field holds: a number of seconds since
-// 1970, rounded to the nearest microsecond, or a string as for [iso8601.Parse].
-// Milliseconds are not guessed: as seconds they lie outside of the accepted
-// years. A string of digits is refused, because it could as well be a date.
+// timeField returns the time of a field: a number of seconds since 1970,
+// rounded to the nearest microsecond, or a string as for [iso8601.Parse]. It
+// does not guess milliseconds: as seconds they lie outside of the accepted
+// years. It refuses a string of digits, because that could also be a date.
 func timeField(field string, v canonjson.Value) (trackway.Micros, *trackway.Error) {
 	switch v.Kind {
 	case canonjson.Number:
@@ -29,8 +29,8 @@ func timeField(field string, v canonjson.Value) (trackway.Micros, *trackway.Erro
 	}
 }
 
-// ageField returns the time that lies as many seconds before received as a
-// field holds. It may be below zero: the clock of a device may have been set
+// ageField returns the time that lies as many seconds before received as the
+// field says. The age may be negative: the clock of a device may have been set
 // back in between.
 func ageField(field string, v canonjson.Value, received trackway.Micros) (trackway.Micros, *trackway.Error) {
 	if v.Kind != canonjson.Number {
@@ -40,8 +40,8 @@ func ageField(field string, v canonjson.Value, received trackway.Micros) (trackw
 	return within(field, int64(received)-age, ok)
 }
 
-// within returns the time that is so many microseconds behind the epoch, unless
-// it lies outside of the accepted years or ok is false.
+// within returns the time that is micros after the epoch. It returns an error
+// if ok is false or the time lies outside of the accepted years.
 func within(field string, micros int64, ok bool) (trackway.Micros, *trackway.Error) {
 	t := trackway.Micros(micros)
 	if !ok || t < trackway.MinTime || t > trackway.MaxTime {

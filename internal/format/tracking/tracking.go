@@ -1,12 +1,12 @@
 // Package tracking is the tracking API's JSON: it decodes request bodies into
-// commands of the domain, and writes what became of them. It has the data API's
-// bodies, too, which name customers in the same way.
+// commands of the domain, and writes their results. It also decodes the data
+// API's bodies, which name customers in the same way.
 //
-// The package knows what a field looks like, not what it may hold: it does not
-// know a project's identifiers, does not ask for those fields that a command
+// The package knows the form of fields, not their permitted content. It does
+// not know a project's identifiers, does not require the fields that a command
 // must have (internal/ingest does both), and neither reads nor writes HTTP
 // (internal/api). It reads no clock. All functions are pure and safe for
-// concurrent use. A body is read by package canonjson: commands are parts of
+// concurrent use. Package canonjson reads the body, and commands are parts of
 // it, so it must not be changed once it was decoded.
 //
 // # Errors
@@ -16,16 +16,16 @@
 // the body as a whole was not understood: it is not JSON, or not an object. Any
 // other error is about the field that it names.
 //
-// Bounds are those of canonjson, on each value, so that single commands,
-// batches and lines of a file accept the same ones, and a command that exceeds
-// a bound fails alone.
+// Bounds are those of canonjson, on each value. So single commands, batches and
+// lines of a file accept the same values, and a command that exceeds a bound
+// fails alone.
 //
 // # Decisions
 //
 // Null stands for an absent field everywhere, except as a property's value,
-// where it is a value. The last of two members of the same name wins, errors
-// included. Unknown fields are ignored. Half a surrogate pair in an id is
-// refused: it would make one customer of two, for good.
+// where it is a value. The last of two members of the same name wins, even if
+// it is an error. Unknown fields are ignored. Half a surrogate pair in an id is
+// refused: it would permanently merge two customers.
 package tracking
 
 // The names of the commands that change something, in a batch and in paths.
@@ -44,5 +44,5 @@ const clickType = "campaign_click"
 // Bounds on what a command holds besides values.
 const (
 	maxIDs            = 1024    // ids of one command, of all names together
-	maxCommandIDBytes = 1 << 10 // bytes of command_id, which is answered as it was sent
+	maxCommandIDBytes = 1 << 10 // bytes of command_id, which the answer repeats unchanged
 )

@@ -10,25 +10,26 @@ import (
 	"trackway"
 )
 
-// Access is what decides, besides the limits, for whom a call counts. The zero
-// value is not recorded.
+// Access is the configuration that, besides the limits, decides which caller a
+// call counts for. The zero value is not recorded.
 type Access struct {
-	Trusted  []netip.Prefix // the proxies whose word counts
-	Header   string         // in which they give it
+	Trusted  []netip.Prefix // the trusted proxies
+	Header   string         // that carries the address
 	Projects []trackway.Project
 }
 
-// Proxies is whose word about addresses counts, as it is kept.
+// Proxies is the recorded form of the trusted proxies.
 type Proxies struct {
-	Trusted []string `json:"trusted_proxies"` // sorted: their order means nothing
+	Trusted []string `json:"trusted_proxies"` // sorted: their order has no meaning
 	Header  string   `json:"client_ip_header"`
 }
 
-// Key is a key as it is kept, all but its name: nothing that lets anybody in.
+// Key is the recorded form of a key, without its name. It holds nothing that
+// grants access.
 type Key struct {
 	Kind        trackway.KeyKind `json:"kind"`
 	Fingerprint string           `json:"fingerprint"`
-	Permissions []string         `json:"permissions,omitempty"` // sorted; none: all of its kind
+	Permissions []string         `json:"permissions,omitempty"` // sorted; empty: all of its kind
 	Until       *time.Time       `json:"previous_until,omitempty"`
 }
 
@@ -68,8 +69,8 @@ func keyOf(k *trackway.Key) Key {
 	return out
 }
 
-// fingerprint tells a key from the one that it was before. It is so short that no guess at a secret can be checked with it: one in
-// 65536 has the same.
+// fingerprint tells a key from its predecessor. It is too short to check a
+// guess at a secret: one secret in 65536 has the same fingerprint.
 func fingerprint(k *trackway.Key) string {
 	const enough = 2 // bytes
 	sum := sha256.Sum256(append(k.Secret[:], k.ID...))

@@ -13,7 +13,8 @@ import (
 	"trackway"
 )
 
-// Proxies and keys are recorded too, and nothing by which a key could be used.
+// Proxies and keys are recorded too, but nothing that would let anybody use a
+// key.
 func TestRecordAccess(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "limits.jsonl")

@@ -1,13 +1,13 @@
-// Package history remembers how the rate limits came to be what they are, and
-// who is let in under which address. It compares what is put in force with what
-// was in force before, even if the server was stopped in between, and records
-// the differences in a file. It decides nothing about limits, and it does not
-// undo a change.
+// Package history records how the rate limits, the trusted proxies and the keys
+// changed over time. It compares the configuration that comes into force with
+// the previous one, even if the server was stopped in between, and writes the
+// differences to a file. It decides nothing about limits, and it
+// does not undo a change.
 //
-// The file holds a change as JSON on each line, with a checksum. Each change
-// replaces the file as a whole: limits change rarely, and the file is kept
-// small. A line that is damaged is put aside, into a file of its own, and what
-// is in force is recorded again.
+// The file holds one change per line, as JSON with a checksum. Each change
+// replaces the whole file: limits change rarely, and the file is kept small. A
+// damaged line is moved to a file of its own, and the configuration in force is
+// recorded again.
 package history
 
 import (
@@ -27,27 +27,31 @@ import (
 )
 
 // File is the name of the file, in the data directory and in a directory of
-// backups. Lines that were damaged are in a file with DamagedSuffix behind it,
-// until somebody removes that.
+// backups. Damaged lines are kept in a file of this name plus DamagedSuffix,
+// until somebody removes it.
 const (
 	File          = "limits.jsonl"
 	DamagedSuffix = ".damaged"
 )
 
-// Change is one thing that became different.
+// Change is one difference.
 type Change struct {
-	At     time.Time       `json:"at"` // whole seconds, UTC
-	What   Kind            `json:"what"`
-	Policy string          `json:"policy"`        // its name; empty where it is about none
-	For    string          `json:"for,omitempty"` // whom an override is for: "address 203.0.113.0/24", "project <token>" or "key <name>"; or which key
-	Old    json.RawMessage `json:"old"`           // a [Policy], [Override], [Proxies] or [Key], null if there was none
-	New    json.RawMessage `json:"new"`           // as Old; null if there is none any more
+	At     time.Time `json:"at"` // whole seconds, UTC
+	What   Kind      `json:"what"`
+	Policy string    `json:"policy"` // its name; empty if the change is about no policy
+	// For says whom an override is for: "address 203.0.113.0/24", "project
+	// <token>" or "key <name>". For a changed key it names the key.
+	For string `json:"for,omitempty"`
+	// Old is a [Policy], [Override], [Proxies] or [Key], or null if it did not
+	// exist.
+	Old json.RawMessage `json:"old"`
+	New json.RawMessage `json:"new"` // as Old; null if it no longer exists
 }
 
 // Kind says what was changed.
 type Kind string
 
-// What can be changed.
+// The kinds of change.
 const (
 	OfPolicy   Kind = "policy"
 	OfOverride Kind = "override"
@@ -55,7 +59,7 @@ const (
 	OfKey      Kind = "key"
 )
 
-// item names what a change is about.
+// item names the subject of a change.
 type item struct {
 	what        Kind
 	policy, who string
@@ -63,25 +67,25 @@ type item struct {
 
 func (c *Change) item() item { return item{c.What, c.Policy, c.For} }
 
-// kept is how many changes are remembered. The last change of what is in force
-// is never forgotten: it says since when that has been so.
+// kept is how many changes are remembered. The last change of each setting in
+// force is never dropped: it says since when the setting has applied.
 const kept = 1000
 
-// Log is the file and what it holds. Safe for concurrent use.
+// Log is the file and its content. It is safe for concurrent use.
 type Log struct {
 	path string
 	keep int
 
-	mu      sync.Mutex // guards what follows, and is held over a write: limits change rarely
+	mu      sync.Mutex // guards the fields below; held during writes, as limits change rarely
 	changes []Change   // the oldest first
 	last    map[item]Change
-	damaged []int // lines, counted from 1, that were put aside when it was opened
+	damaged []int // lines, counted from 1, that Open put aside
 }
 
 const ownerOnly = 0o600 // the files hold addresses of callers
 
-// Open reads the file at path, if there is one. Lines that are not what was
-// written are put aside: see [Log.Damaged].
+// Open reads the file at path, if there is one. It puts damaged lines aside:
+// see [Log.Damaged].
 func Open(path string) (*Log, error) {
 	l := &Log{path: path, keep: kept}
 	text, err := os.ReadFile(path)
@@ -94,7 +98,7 @@ func Open(path string) (*Log, error) {
 	return l, nil
 }
 
-// read takes in the good lines of the file, and puts the bad ones aside.
+// read takes in the good lines of the file and puts the bad ones aside.
 func (l *Log) read(text []byte) error {
 	var good []Change
 	var bad []byte
@@ -124,7 +128,6 @@ func (l *Log) read(text []byte) error {
 	return l.save(good) // a crash before this leaves the bad lines in both files
 }
 
-// setLocked remembers changes.
 func (l *Log) setLocked(changes []Change) {
 	l.changes, l.last = changes, make(map[item]Change)
 	for _, c := range changes {
@@ -132,8 +135,8 @@ func (l *Log) setLocked(changes []Change) {
 	}
 }
 
-// save replaces the file. If it fails, the file is either as it was or as it
-// was to become.
+// save replaces the file. If it fails, the file holds either the old content or
+// the new one.
 func (l *Log) save(changes []Change) error {
 	var text bytes.Buffer
 	for _, c := range changes {
@@ -146,14 +149,14 @@ func (l *Log) save(changes []Change) error {
 	return durable.Replace(l.path, text.Bytes(), ownerOnly)
 }
 
-// Damaged returns the lines of the file, counted from 1, that were put aside
-// when it was opened, since they were not what was written.
+// Damaged returns the lines of the file, counted from 1, that Open put aside as
+// damaged.
 func (l *Log) Damaged() []int { return l.damaged }
 
-// Record notes what differs between what was recorded last and what is put in
-// force now. When it returns nil, that is on the disk. After an error it knows
-// nothing of the change, and the next call records it. If nothing differs it
-// touches no file.
+// Record notes the differences between the last recorded configuration and the
+// one that comes into force now. When it returns nil, they are on the disk.
+// After an error it has recorded nothing, and the next call records the change.
+// If nothing differs, it touches no file.
 func (l *Log) Record(now time.Time, policies []trackway.Policy, overrides []trackway.Override, access Access) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -169,7 +172,7 @@ func (l *Log) Record(now time.Time, policies []trackway.Policy, overrides []trac
 	return nil
 }
 
-// compareLocked returns the changes that make what was recorded into next.
+// compareLocked returns the changes that turn the recorded state into next.
 func (l *Log) compareLocked(now time.Time, next []setting) []Change {
 	var changes []Change
 	there := make(map[item]bool, len(next))
@@ -189,14 +192,14 @@ func (l *Log) compareLocked(now time.Time, next []setting) []Change {
 	return changes
 }
 
-// same compares settings; JSON's null and nothing are the same.
+// same compares settings. It treats JSON's null and an empty value as equal.
 func same(a, b json.RawMessage) bool {
 	none := func(v json.RawMessage) bool { return len(v) == 0 || string(v) == "null" }
 	return bytes.Equal(a, b) || none(a) && none(b)
 }
 
-// trimmed returns the last changes. Of the older ones it keeps the last change of
-// what is in force: reading the rest gives the same state.
+// trimmed returns the last changes. Of the older ones it keeps the last change
+// of each setting in force, so reading the result gives the same state.
 func trimmed(changes []Change, keep int) []Change {
 	recent := max(len(changes)-keep, 0)
 	seen := make(map[item]bool)
@@ -211,7 +214,7 @@ func trimmed(changes []Change, keep int) []Change {
 	return out
 }
 
-// Changes returns what is remembered, the newest first.
+// Changes returns the remembered changes, the newest first.
 func (l *Log) Changes() []Change {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -220,7 +223,8 @@ func (l *Log) Changes() []Change {
 	return changes
 }
 
-// Since returns since when a policy has been as it was recorded last, the zero time if it never was.
+// Since returns the time since which a policy has had its recorded settings. It
+// is zero if the policy was never recorded.
 func (l *Log) Since(policy string) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -64,7 +64,7 @@ func TestRecord(t *testing.T) {
 	record(t, l, tuesday, nil, policy("api", 30), policy("grid", 15)) // nothing is different
 	reordered := policy("api", 30)
 	reordered.Paths = []string{"/a/", "/b/"}
-	record(t, l, tuesday, nil, policy("grid", 15), reordered) // nor this
+	record(t, l, tuesday, nil, policy("grid", 15), reordered) // nor here
 
 	overrides := []trackway.Override{
 		{Policy: "api", Address: netip.MustParsePrefix("203.0.113.0/24"), Limit: 60000, Until: tuesday},
@@ -106,7 +106,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// nullsWritten writes out the nulls that a change has only after it was read.
+// nullsWritten adds the nulls that a change has only after it was read.
 func nullsWritten(lines []string) []string {
 	for i, line := range lines {
 		line = strings.Replace(line, ":  -> ", ": null -> ", 1)
@@ -118,8 +118,8 @@ func nullsWritten(lines []string) []string {
 	return lines
 }
 
-// Wherever the file ends, the changes in whole lines are there, the rest is put
-// aside, and the next change is recorded as if nothing had happened.
+// Wherever the file is cut, the changes in whole lines remain, the rest is put
+// aside, and the next change is recorded as usual.
 func TestCutFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "limits.jsonl")
@@ -135,7 +135,8 @@ func TestCutFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	damaged := []string{string(before) + "\x00\x00\x00"}
-	for cut := len(before) + 1; cut < len(whole)-1; cut += 17 { // the break at the end says nothing
+	// A missing final line break loses nothing.
+	for cut := len(before) + 1; cut < len(whole)-1; cut += 17 {
 		damaged = append(damaged, string(whole[:cut]))
 	}
 	for _, text := range damaged {
@@ -153,8 +154,8 @@ func TestCutFile(t *testing.T) {
 	}
 }
 
-// Whatever bit flips, the log opens, says which line is lost unless it is as if
-// torn, keeps it aside, and records what is in force again.
+// After a flip of any bit, the log opens, reports the lost line unless it looks
+// torn, keeps it aside, and records the configuration in force again.
 func TestEveryBit(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "limits.jsonl")
@@ -168,7 +169,7 @@ func TestEveryBit(t *testing.T) {
 	}
 	for i := range 8 * len(text) {
 		if text[i/8] != '\n' && i%61 != 0 {
-			continue // what a checksum finds is tested with package seal
+			continue // the tests of package seal cover checksums
 		}
 		path := filepath.Join(t.TempDir(), "limits.jsonl")
 		flipped := bytes.Clone(text)
@@ -222,7 +223,7 @@ func TestDamagedLines(t *testing.T) {
 	}
 }
 
-// A change that cannot be written was not recorded. The next attempt records it.
+// A change that cannot be written is not recorded. The next attempt records it.
 func TestFailedWrite(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -250,7 +251,8 @@ func TestFailedWrite(t *testing.T) {
 	}
 }
 
-// However often limits change, the file stays small, and what is in force is still known together with its age.
+// However often limits change, the file stays small, and the log still knows
+// the configuration in force and its age.
 func TestTrim(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "limits.jsonl")

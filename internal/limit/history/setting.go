@@ -16,15 +16,16 @@ type Policy struct {
 	Window int64 `json:"window"` // seconds, in place of the policy's own
 }
 
-// Override is an override as it is kept, all but whom it is for.
+// Override is the recorded form of an override, without the caller that it is
+// for.
 type Override struct {
-	Limit     *uint32    `json:"limit,omitempty"` // nil where unlimited
+	Limit     *uint32    `json:"limit,omitempty"` // nil if unlimited
 	Unlimited bool       `json:"unlimited,omitempty"`
 	Until     *time.Time `json:"until,omitempty"`
 }
 
-// PolicyOf returns p as it is recorded and published. Its paths are sorted:
-// their order means nothing.
+// PolicyOf returns p as it is recorded and published. It sorts the paths, since
+// their order has no meaning.
 func PolicyOf(p *trackway.Policy) Policy {
 	out := Policy{*p, int64(p.Window / time.Second)}
 	out.Paths = slices.Sorted(slices.Values(p.Paths))

@@ -1,6 +1,6 @@
-// Package pace holds refusals back during a flood of them. A caller that asks
-// again as soon as it is answered is slowed down by a late answer, which costs
-// nobody else anything. The package decides about no call.
+// Package pace delays refusals during a flood of them. A delayed answer slows
+// down a caller that asks again as soon as it is answered, and costs nobody
+// else anything. The package decides about no call.
 package pace
 
 import (
@@ -13,52 +13,53 @@ import (
 	"trackway/internal/clientip"
 )
 
-// How fast calls over a limit are answered. A refusal costs about 100 µs of a
-// processor if the server has little else to do, so that these rates take a
-// few hundredths of the machine.
+// The rates at which calls over a limit are answered. A refusal costs about 100
+// µs of a processor on an otherwise idle server, so these rates take a few
+// hundredths of the machine.
 const (
-	perProcessor = 250         // refusals a second, of all callers together
-	perAddress   = 100         // refusals a second; 100 calls a second is what the tracking API promises
-	atOnce       = time.Second // as many as in this time are answered at once: only a flood is held
-	longestHold  = time.Second
+	perProcessor = 250 // refusals a second, of all callers together
+	perAddress   = 100 // refusals a second; the tracking API promises 100 calls a second
+	// As many refusals as are due in this time are answered at once: only a
+	// flood is held.
+	atOnce      = time.Second
+	longestHold = time.Second
 
-	// Answers that are held leave in waves: the processors then wake up for
-	// several of them and not for each. A part of a wave leaves at a time, so
-	// that calls that come meanwhile do not wait for many refusals.
+	// Held answers leave in waves, so the processors wake up once for several
+	// of them. Only a part of a wave leaves at a time, so calls that arrive
+	// meanwhile do not wait for many refusals.
 	waveEvery = 40 * time.Millisecond
 	together  = 16
-	times     = 20 // that a wave leaves in at most: with more, late timers would add up
+	times     = 20 // parts of a wave at most: with more, late timers would add up
 
-	addressBits = 64      // of an IPv6 address that make a caller
-	lines       = 1 << 12 // for addresses; those that share one by chance are held together
+	addressBits = 64      // of an IPv6 address that identify a caller
+	lines       = 1 << 12 // for addresses; those that share a line by chance are held together
 )
 
-// Pace holds refusals back during a flood of them: callers who send as fast as
-// answers come then take a bounded share of the processors. A held refusal
-// takes what its request takes anyway, and a caller whose refusals come now
-// and then is not held. Safe for concurrent use.
+// Pace delays refusals during a flood of them, so that callers who send as fast
+// as answers come take a bounded share of the processors. A held refusal uses
+// the memory that its request uses anyway. Occasional refusals are not delayed.
+// Pace is safe for concurrent use.
 type Pace struct {
 	start   time.Time
 	seed    maphash.Seed
 	all     line
 	address [lines]line
-	every   time.Duration // from one refusal to the next, of all callers
+	every   time.Duration // between two refusals, for all callers together
 
 	mu    sync.Mutex      // guards waves; nothing blocks under it
-	waves map[int64]*wave // by when they leave, in waveEvery from start
+	waves map[int64]*wave // by departure time, counted in waveEvery from start
 }
 
-// wave is refusals that are held until the same time.
+// wave holds the refusals that leave at the same time.
 type wave struct {
-	parts []chan struct{} // that are closed one after the other
+	parts []chan struct{} // closed one after the other
 	size  int
 }
 
-// line is how far ahead refusals are due: when the next one is, in nanoseconds
-// from start.
+// line stores when the next refusal is due, in nanoseconds from start.
 type line struct{ next atomic.Int64 }
 
-// New returns a pace for this many processors, without a flood.
+// New returns a pace for this many processors. It starts without a flood.
 func New(start time.Time, processors int) *Pace {
 	return &Pace{
 		start: start, seed: maphash.MakeSeed(), every: time.Second / time.Duration(perProcessor*processors),
@@ -66,14 +67,14 @@ func New(start time.Time, processors int) *Pace {
 	}
 }
 
-// join counts a refusal at the time at, and returns for how long to hold it.
+// join counts a refusal at the time at and returns how long to hold it.
 func (l *line) join(at, every time.Duration) time.Duration {
 	for {
 		before := l.next.Load()
 		due := max(time.Duration(before), at)
 		hold := min(due-at-atOnce, longestHold)
 		after := due + every
-		if hold == longestHold { // the line is as long as it gets
+		if hold == longestHold { // the line has its full length
 			after = due
 		}
 		if int64(after) == before || l.next.CompareAndSwap(before, int64(after)) {
@@ -82,12 +83,12 @@ func (l *line) join(at, every time.Duration) time.Duration {
 	}
 }
 
-// delay counts a refusal of a caller at the time at, and returns for how long to
+// delay counts a refusal of a caller at the time at and returns how long to
 // hold it.
 func (p *Pace) delay(who netip.Addr, at time.Duration) time.Duration {
 	own := p.lineOf(who).join(at, time.Second/perAddress)
 	if own == longestHold {
-		return own // it is held as long as can be, and must not hold others as well
+		return own // already held for the maximum; it must not delay others as well
 	}
 	return max(own, p.all.join(at, p.every))
 }
@@ -96,8 +97,8 @@ func (p *Pace) lineOf(who netip.Addr) *line {
 	return &p.address[maphash.Comparable(p.seed, clientip.KeyOf(who, addressBits))%lines]
 }
 
-// Hold waits for as long as the refusal of a call has to that came from an
-// address at a time, or until gone is closed.
+// Hold delays a refusal of a call that came from an address at the given time.
+// It returns early if gone is closed.
 func (p *Pace) Hold(gone <-chan struct{}, who netip.Addr, received time.Time) {
 	at := received.Sub(p.start)
 	d := p.delay(who, at)
@@ -110,8 +111,8 @@ func (p *Pace) Hold(gone <-chan struct{}, who netip.Addr, received time.Time) {
 	}
 }
 
-// wave puts a refusal into the next wave after a time, and returns what is
-// closed when it leaves.
+// wave adds a refusal to the next wave after a time, and returns the channel
+// that is closed when the refusal leaves.
 func (p *Pace) wave(after time.Duration) <-chan struct{} {
 	n := int64(after/waveEvery) + 1
 	p.mu.Lock()
@@ -129,7 +130,7 @@ func (p *Pace) wave(after time.Duration) <-chan struct{} {
 	return w.parts[len(w.parts)-1]
 }
 
-// take takes out a wave that leaves: nothing is put into it any more.
+// take removes a departing wave, so that no refusal can join it any more.
 func (p *Pace) take(n int64) *wave {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +139,8 @@ func (p *Pace) take(n int64) *wave {
 	return w
 }
 
-// leave lets the answers of a wave go, spread over the time until the next.
+// leave releases the answers of a wave, spread over the time until the next
+// one.
 func (w *wave) leave() {
 	n := min(len(w.parts), times)
 	next := time.NewTicker(waveEvery / time.Duration(n))

@@ -16,8 +16,8 @@ var (
 	other   = netip.MustParseAddr("198.51.100.1")
 )
 
-// TestLine shows who is held back: no caller that is refused alone or among
-// few, and a flood only as far as its rate asks for.
+// TestLine checks who is held back: no caller that is refused alone or among
+// few, and a flood only as far as its rate requires.
 func TestLine(t *testing.T) {
 	t.Parallel()
 	var l line
@@ -31,7 +31,7 @@ func TestLine(t *testing.T) {
 			t.Fatalf("a refusal is held for %v, want %v", d, want)
 		}
 	}
-	for range 1000 { // however many come, the line gets no longer
+	for range 1000 { // no number of refusals makes the line longer
 		if d := l.join(0, every); d != longestHold {
 			t.Fatalf("a refusal is held for %v, want %v", d, longestHold)
 		}
@@ -44,7 +44,7 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// TestDelay shows that a flood from one address holds nobody else back, and
+// TestDelay checks that a flood from one address holds nobody else back, and
 // that the addresses of an IPv6 /64 are one caller.
 func TestDelay(t *testing.T) {
 	t.Parallel()
@@ -70,8 +70,8 @@ func TestDelay(t *testing.T) {
 	}
 }
 
-// unlike returns an address that does not share a line with who: which ones do
-// is a matter of chance.
+// unlike returns an address that does not share a line with who. Chance decides
+// which addresses do.
 func unlike(p *Pace, who netip.Addr) netip.Addr {
 	a := other
 	for p.lineOf(a) == p.lineOf(who) {
@@ -80,8 +80,8 @@ func unlike(p *Pace, who netip.Addr) netip.Addr {
 	return a
 }
 
-// TestRates has callers flood that ask again as soon as they are answered, and
-// compares the answers with the rates that docs/limits.md names.
+// TestRates floods with callers that ask again as soon as they are answered,
+// and compares the answers with the rates in docs/limits.md.
 func TestRates(t *testing.T) {
 	t.Parallel()
 	const seconds = 20
@@ -123,8 +123,9 @@ func TestRates(t *testing.T) {
 				}
 				wg.Wait()
 				<-time.After(longestHold + 2*waveEvery) // the last wave has left
-				// Answers that are held for the longest time come up to two waves late.
-				// At the beginning there are more, and at the end all that are held.
+				// Answers that are held for the longest time come up to two
+				// waves late. There are more at the beginning, and all held
+				// ones come at the end.
 				least := c.want * seconds * int(longestHold-2*waveEvery) / int(longestHold)
 				most := c.want*seconds + c.want*int(atOnce/time.Second) + 2*c.callers
 				if answers < least || answers > most {
@@ -135,9 +136,8 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// TestHold shows that a refusal is held no longer than it must be, that those
-// that leave at the same time leave together, and that nothing is kept of
-// them.
+// TestHold checks that a refusal is held no longer than necessary, that
+// refusals of the same wave leave together, and that no state remains of them.
 func TestHold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -186,8 +186,8 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// TestCrowd has very many refusals leave in the same wave. It must not take
-// more steps for that than timers can keep up with, or the last ones would be
+// TestCrowd makes very many refusals leave in the same wave. The wave must not
+// take more steps than timers can keep up with, or the last refusals would be
 // held for longer than docs/limits.md says.
 func TestCrowd(t *testing.T) {
 	t.Parallel()

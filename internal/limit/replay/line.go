@@ -10,7 +10,7 @@ import (
 	"trackway"
 )
 
-// line returns a policy as it is written in a configuration, without defaults.
+// line returns a policy as a configuration states it, without defaults.
 func line(p *trackway.Policy) string {
 	paths := make([]string, len(p.Paths))
 	for i, path := range p.Paths {
@@ -38,11 +38,11 @@ func line(p *trackway.Policy) string {
 	return "- {" + strings.Join(parts, ", ") + "}"
 }
 
-// plain matches what is a text in YAML as it stands.
+// plain matches text that YAML needs no quotes for.
 var plain = regexp.MustCompile(`^([A-Z]+ )?/[A-Za-z0-9._/-]*$|^[a-z_][a-z0-9_-]*$`)
 
-// word returns a text as YAML has it. Names that YAML would read as something
-// else are quoted.
+// word returns a text as YAML. It quotes names that YAML would read as
+// something else.
 func word(s string) string {
 	switch s {
 	case "true", "false", "null", "yes", "no", "on", "off":

@@ -1,7 +1,7 @@
-// Package replay says what limits would have done to calls that came. It does
-// not know how limits count: it shows recorded calls, in their order and with
-// their time, to the same limiter that refuses calls in a server
-// (internal/limit). It reads a record through a [Source], and changes nothing.
+// Package replay shows how limits would have treated recorded calls. It does
+// not know how limits count: it passes the calls, in their order and with their
+// times, to the limiter that a server uses (internal/limit). It reads a record
+// through a [Source] and changes nothing.
 package replay
 
 import (
@@ -13,7 +13,7 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// Source shows a record, second by second, as [traffic.Walk] does. It can be
+// Source yields a record, second by second, as [traffic.Walk] does. It can be
 // read several times.
 type Source func(yield func(second int64, rows []traffic.Row) error) (traffic.Coverage, error)
 
@@ -21,29 +21,33 @@ type Source func(yield func(second int64, rows []traffic.Row) error) (traffic.Co
 type Limits struct {
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
-	Floors    []limit.Floor     // what is promised: no suggestion is below it
-	Tokens    map[string]string // of the projects, by name: a record has names, overrides and paths have tokens
-	Callers   int               // for how many the server's limiter is made
+	Floors    []limit.Floor // the promises: no suggestion is below them
+	// Tokens holds the tokens of the projects by name: a record has names,
+	// while overrides and paths have tokens.
+	Tokens  map[string]string
+	Callers int // the size of the server's limiter
 }
 
-// run is one set of limits to which calls are shown.
+// run is one set of limits to which calls are passed.
 type run struct {
 	limits  *Limits
 	set     *limit.Set
-	limiter *limit.Limiter // nil: nothing has come
-	tallies []*tally       // of the policies, in the order of the set; then those of policies that were, and are no more
+	limiter *limit.Limiter // nil before the first call
+	// tallies holds those of the policies in the order of the set, then those
+	// of policies that no longer exist.
+	tallies []*tally
 	byName  map[string]*tally
 	kinds   map[*traffic.Kind]*kind
-	playing []shown // the rows of the second
+	playing []shown // the rows of the current second
 
-	decided func(s *shown, d *limit.Decision) // told of every call, if it is not nil
+	decided func(s *shown, d *limit.Decision) // called for every call, unless nil
 }
 
-// kind is what calls of one kind mean under these limits.
+// kind is the meaning of one kind of call under these limits.
 type kind struct {
-	call    limit.Call // but for the address
+	call    limit.Call // without the address
 	tallies []*tally   // of the policies that count it
-	refused *tally     // of the policy that refused it when it was recorded; nil: none did
+	refused *tally     // of the policy that refused the recorded call; nil if it was admitted
 }
 
 // shown is a row while its second is played.
@@ -51,13 +55,13 @@ type shown struct {
 	row  *traffic.Row
 	kind *kind
 	call limit.Call
-	n    uint64 // calls of it that have been shown
+	n    uint64 // calls of it so far
 
-	by *tally // of the policy over whose limit the last one was that was over any
+	by *tally // by belongs to the policy that the last call over a limit exceeded.
 	of *caller
 }
 
-// over notes that a call of the row is over the limit of a policy.
+// over notes that a call of the row exceeds the limit of a policy.
 func (s *shown) over(t *tally, at time.Time) {
 	if s.by != t {
 		s.by, s.of = t, t.callerOf(s)
@@ -87,7 +91,8 @@ func (r *run) tallyOf(p trackway.Policy) *tally {
 	return t
 }
 
-// kindOf returns what a kind means. A policy that refused it then and is no more has a tally of its own, by address.
+// kindOf returns the meaning of a kind. If the policy that refused it no longer
+// exists, the policy gets a tally of its own, by address.
 func (r *run) kindOf(of *traffic.Kind) *kind {
 	if known := r.kinds[of]; known != nil {
 		return known
@@ -96,7 +101,7 @@ func (r *run) kindOf(of *traffic.Kind) *kind {
 	if token := r.limits.Tokens[of.Project]; token != "" {
 		k.call.Project, k.call.Path = token, pathIn(token, of.Path)
 	} else {
-		k.call.Project = of.Project // it is no more, or has another name: still it is told from others
+		k.call.Project = of.Project // it was removed or renamed, but stays distinct from others
 	}
 	for _, name := range r.set.Counting(k.call.Method, k.call.Path) {
 		k.tallies = append(k.tallies, r.byName[name])
@@ -131,8 +136,8 @@ func (r *run) begin(second int64, rows []traffic.Row) {
 	}
 }
 
-// show shows the next call of a row to the limiter. Of those that were given back each is so at once; they are spread evenly over
-// the row's calls.
+// show passes the next call of a row to the limiter. It gives refunded calls
+// back at once, and spreads them evenly over the row's calls.
 func (r *run) show(at time.Time, i int32) {
 	s := &r.playing[i]
 	d := r.limiter.Allow(at, &s.call)
@@ -152,7 +157,7 @@ func (r *run) show(at time.Time, i int32) {
 	}
 }
 
-// play shows a record to several runs at once.
+// play passes a record to several runs at once.
 func play(from Source, runs ...*run) (traffic.Coverage, error) {
 	var order timeline
 	return from(func(second int64, rows []traffic.Row) error {
@@ -172,8 +177,8 @@ func play(from Source, runs ...*run) (traffic.Coverage, error) {
 	})
 }
 
-// timeline is the calls of a second by millisecond: for each call the index of
-// its row.
+// timeline holds the calls of a second by millisecond: for each call the index
+// of its row.
 type timeline [1000][]int32
 
 // arrange spreads the calls of each row evenly from the first to the last,

@@ -25,7 +25,8 @@ const token = "12345678-1234-1234-1234-123456789abc"
 var (
 	base   = time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
 	tokens = map[string]string{"shop": token}
-	// kinds and addresses are in the order in which rows of one moment are played.
+	// kinds and addresses are in the order in which rows of one moment are
+	// played.
 	kinds = []traffic.Kind{
 		{Method: "GET", Route: "/", Path: "/api/none"},
 		{Method: "GET", Route: "/api/projects/{token}/stats", Path: "/api/projects/" + token + "/stats", Project: "shop", Key: "back"},
@@ -38,7 +39,7 @@ var (
 	}
 )
 
-// drawLimits returns limits that calls of kinds meet.
+// drawLimits returns limits that apply to calls of kinds.
 func drawLimits(t *rapid.T) Limits {
 	policy := func(name string, paths ...string) trackway.Policy {
 		p := trackway.Policy{
@@ -72,7 +73,8 @@ func drawLimits(t *rapid.T) Limits {
 // touch is a policy and one of its callers.
 type touch struct{ policy, caller, route string }
 
-// server enforces limits as internal/api does, and counts who is over them, by calls.
+// server enforces limits as internal/api does, and counts the calls over them
+// by caller.
 type server struct {
 	limiter *limit.Limiter
 	per     map[string]trackway.Policy
@@ -91,7 +93,8 @@ func newServer(t *rapid.T, l Limits) *server {
 	return s
 }
 
-// call makes a call. One that is admitted is given back at once if the caller has the answer.
+// call makes a call. It refunds an admitted call at once if the caller already
+// has the answer.
 func (s *server) call(at time.Time, c *limit.Call, has bool) limit.Decision {
 	d := s.limiter.Allow(at, c)
 	for _, name := range d.Over() {
@@ -120,15 +123,16 @@ func (s *server) over(c *limit.Call, name string) {
 	s.refused[who]++
 }
 
-// turn is a caller that makes some calls of one kind within a second.
+// turn is a caller who makes some calls of one kind within a second.
 type turn struct {
 	addr, kind int
 	millis     []int
 	has        bool // its calls are answered with 304
 }
 
-// drawSecond returns turns in the order of time. Either all calls come at once, at the second's beginning, or each has a
-// millisecond of its own and nobody makes more than two of a kind.
+// drawSecond returns turns in the order of time. Either all calls come at once,
+// at the second's beginning, or each has a millisecond of its own and nobody
+// makes more than two of a kind.
 func drawSecond(t *rapid.T, atOnce bool) []turn {
 	turns := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) turn {
 		return turn{
@@ -155,8 +159,9 @@ var thousand = func() (all []int) {
 	return all
 }()
 
-// What is simulated is what a server does, whatever comes: the very calls are refused, of the very callers, by the very policy;
-// also under other limits than those under which they were recorded. That goes over the disk.
+// For any calls, a simulation agrees with a server: the same policy refuses the
+// same calls of the same callers. This also holds under limits other than those
+// of the recording. The test writes the record to the disk.
 func TestSimulationIsEnforcement(t *testing.T) {
 	t.Parallel()
 	for name, atOnce := range map[string]bool{"whole seconds": true, "milliseconds": false} {
@@ -241,7 +246,7 @@ func mustFlush(t *rapid.T, r *traffic.Recorder) {
 	}
 }
 
-// rows is a source at hand.
+// rows is a source in memory.
 type rows map[int64][]traffic.Row
 
 func (r rows) source(yield func(int64, []traffic.Row) error) (traffic.Coverage, error) {
@@ -263,7 +268,8 @@ func (r rows) source(yield func(int64, []traffic.Row) error) (traffic.Coverage, 
 	return covered, nil
 }
 
-// drawRows returns calls of some callers to the api, some of whom call much more than others.
+// drawRows returns calls of some callers to the API. Some callers call much
+// more than others.
 func drawRows(t *rapid.T) rows {
 	all := rows{}
 	kind := &traffic.Kind{Method: "GET", Route: "/api/status", Path: "/api/status"}
@@ -283,7 +289,8 @@ func drawRows(t *rapid.T) rows {
 	return all
 }
 
-// A suggestion keeps its promise, and the next smaller limit would not; both are tried by simulation.
+// A suggestion keeps its promise, and the next smaller limit would not. The
+// test simulates both.
 func TestSuggestionKeepsItsPromise(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -327,7 +334,8 @@ func TestSuggestionKeepsItsPromise(t *testing.T) {
 	})
 }
 
-// withDefaults returns p as it is in a set, with a limit: its burst keeps its share.
+// withDefaults returns p as it is in a set, with a limit. Its burst keeps its
+// share.
 func withDefaults(p trackway.Policy, limit uint32) trackway.Policy {
 	if p.Algorithm == trackway.GCRA && p.Burst == 0 {
 		p.Burst = max(1, p.Limit/10)
@@ -335,7 +343,7 @@ func withDefaults(p trackway.Policy, limit uint32) trackway.Policy {
 	return withLimit(p, limit)
 }
 
-// A suggested line means, read as a configuration, the policy that it was made of.
+// A suggested line, read as a configuration, yields its policy.
 func TestLine(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -371,7 +379,8 @@ func TestLadder(t *testing.T) {
 	}
 }
 
-// BenchmarkSimulate is a minute of a thousand callers, of whom each calls ten times a second: what it takes for a call.
+// BenchmarkSimulate measures the cost per call of a minute with a thousand
+// callers, each of whom calls ten times a second.
 func BenchmarkSimulate(b *testing.B) {
 	all := rows{}
 	for second := range int64(60) {

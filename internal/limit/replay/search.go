@@ -13,32 +13,32 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// search looks for limits of several policies at once, so that the record is
-// read seldom: some three times with few policies.
+// search looks for the limits of several policies at once, so that it reads the
+// record seldom: about three times if there are few policies.
 type search struct {
 	from     Source
 	limits   Limits
-	policies []trackway.Policy // of the set, with the window that is wished for
+	policies []trackway.Policy // of the set, with the requested window
 	share    float64
 	sought   []*sought
 }
 
-// sought is a limit that the search looks for, on a ladder of limits, upwards
-// from what callers used.
+// sought is a limit that the search looks for. It climbs a ladder of limits,
+// starting from the calls that callers used.
 type sought struct {
 	index    int             // in the search's policies
-	policy   trackway.Policy // with the window that is wished for
+	policy   trackway.Policy // with the requested window
 	before   trackway.Policy // as it is configured
 	now      Effect
-	peaks    map[who]uint32 // what each caller used at most
+	peaks    map[who]uint32 // the most that each caller used
 	calls    uint64
 	mayTouch int // callers that may be refused
 	needed   uint32
 	tried    map[uint32]Effect // by limit
-	start    int               // the rung to begin at
-	rung     int               // found; -1: not yet
-	raised   bool              // nobody called, and yet it has to be another
-	none     bool              // no limit can be configured: it stays as it is
+	start    int               // the rung to start at
+	rung     int               // the rung found; -1: none yet
+	raised   bool              // nobody called, but the limit has to change
+	none     bool              // no limit can be configured: it stays unchanged
 	note     string
 }
 
@@ -46,7 +46,7 @@ func newSought(index int, p, before trackway.Policy) *sought {
 	return &sought{index: index, policy: p, before: before, peaks: make(map[who]uint32), tried: make(map[uint32]Effect), rung: -1}
 }
 
-// ladder is the limits that a person would write.
+// ladder holds the limits that a person would write.
 var ladder = rungs()
 
 func rungs() (all []uint32) {
@@ -74,9 +74,9 @@ func withLimit(p trackway.Policy, limit uint32) trackway.Policy {
 	return p
 }
 
-// alone returns limits of which only p is in force, and from which the callers
-// with an override of p are exempt. The other policies stay, but off: of several
-// policies the one with the longest path holds, also if it is off.
+// alone returns limits under which only p is in force, and callers with an
+// override of p are exempt. The other policies remain, but are off: the policy
+// with the longest path applies even if it is off.
 func (s *search) alone(p trackway.Policy) *Limits {
 	l := Limits{Tokens: s.limits.Tokens, Callers: s.limits.Callers}
 	p.Mode, p.NoLooserThan, p.Candidate = trackway.Enforce, "", 0
@@ -85,7 +85,8 @@ func (s *search) alone(p trackway.Policy) *Limits {
 			other = p
 		} else {
 			other.Mode, other.NoLooserThan = trackway.Off, ""
-			other.Algorithm, other.Burst = trackway.Fixed, 0 // for the window that is wished for there may be no such burst
+			// The burst may not fit the requested window.
+			other.Algorithm, other.Burst = trackway.Fixed, 0
 		}
 		l.Policies = append(l.Policies, other)
 	}
@@ -102,8 +103,8 @@ func (s *search) alone(p trackway.Policy) *Limits {
 // all its callers in memory.
 const together = 4
 
-// measure finds what each caller used, what the configured limits would have
-// done, and where to begin.
+// measure finds how much each caller used, the effect of the configured limits,
+// and where to begin.
 func (s *search) measure() (record *Record, err error) {
 	for some := range slices.Chunk(s.sought, together/2) {
 		if record, err = s.measureSome(some); err != nil {
@@ -118,7 +119,7 @@ func (s *search) measureSome(some []*sought) (*Record, error) {
 	for _, q := range some {
 		free := withLimit(q.policy, table.MaxLimit)
 		if free.IPv6Wide.Times = 0; free.Algorithm == trackway.GCRA {
-			free.Algorithm, free.Burst = trackway.Fixed, 0 // the least that it takes
+			free.Algorithm, free.Burst = trackway.Fixed, 0 // a lower bound for every algorithm
 		}
 		r, err := newRun(s.alone(free))
 		if err != nil {
@@ -143,7 +144,7 @@ func (s *search) measureSome(some []*sought) (*Record, error) {
 	return record, nil
 }
 
-// measure notes how much of a limit without end a call is.
+// measure notes how much of an unbounded limit a call uses.
 func (q *sought) measure(w who, d *limit.Decision) {
 	if d.Limited {
 		q.peaks[w] = max(q.peaks[w], d.Limit-d.Remaining)
@@ -151,15 +152,15 @@ func (q *sought) measure(w who, d *limit.Decision) {
 	}
 }
 
-// begin finds the first rung to try: what the callers need that must not be
-// touched.
+// begin finds the first rung to try: the need of those callers that must not be
+// affected.
 func (q *sought) begin(share float64) {
 	peaks := make([]uint32, 0, len(q.peaks))
 	for _, peak := range q.peaks {
 		peaks = append(peaks, peak)
 	}
 	slices.SortFunc(peaks, func(a, b uint32) int { return cmp.Compare(b, a) })
-	const rounding = 1e-9 // 99.9 in a hundred of 1000 are 999
+	const rounding = 1e-9 // 99.9 percent of 1000 are 999
 	q.mayTouch = int(math.Floor(float64(len(peaks))*(100-share)/100 + rounding))
 	q.needed = 1
 	if q.mayTouch < len(peaks) {
@@ -171,10 +172,10 @@ func (q *sought) begin(share float64) {
 	}
 }
 
-// idle tells whether there is nothing to change.
+// idle reports whether the policy needs no change.
 func (q *sought) idle() bool { return len(q.peaks) == 0 && !q.raised }
 
-// result returns the policy as it was found to be right.
+// result returns the policy with the limit that was found.
 func (q *sought) result() trackway.Policy {
 	if q.idle() || q.none {
 		return q.before
@@ -182,14 +183,14 @@ func (q *sought) result() trackway.Policy {
 	return q.with(q.found())
 }
 
-// effect returns what the limits of a run would have done under one policy.
+// effect returns the effect of a run's limits under one policy.
 func (r *run) effect(p *trackway.Policy) Effect {
 	o := r.byName[p.Name].outcome()
 	return Effect{Limit: p.Limit, Window: int64(p.Window / time.Second), Touched: o.CallersRefused, Refused: o.Refused}
 }
 
-// climb tries a few more limits of each policy that is not settled. It returns
-// whether there are any.
+// climb tries a few more limits of each unsettled policy. It returns whether
+// any are left to try.
 func (s *search) climb() (more bool, err error) {
 	trials := make(map[*sought][]int)
 	for _, q := range s.sought {
@@ -200,8 +201,9 @@ func (s *search) climb() (more bool, err error) {
 	return len(trials) > 0, s.try(trials)
 }
 
-// next returns the rungs to try next; none if the lowest that will do is found. Below the one to begin at none will: whoever used
-// more than a limit within a window is refused under it by every algorithm.
+// next returns the rungs to try next, or nothing if the lowest suitable one is
+// known. No rung below the starting one is suitable: every algorithm refuses a
+// caller who uses more than the limit within a window.
 func (q *sought) next() []int {
 	if q.rung >= 0 {
 		return nil
@@ -211,7 +213,7 @@ func (q *sought) next() []int {
 		e, ok := q.tried[ladder[i]]
 		switch {
 		case !ok && i == q.start:
-			return between(i, i+1) // which is usually it
+			return between(i, i+1) // usually the suitable one
 		case !ok:
 			return between(i, i+several)
 		case e.Touched <= q.mayTouch:
@@ -230,7 +232,7 @@ func between(from, to int) (rungs []int) {
 	return rungs
 }
 
-// trial is a limit that is tried.
+// trial is one limit to try.
 type trial struct {
 	of     *sought
 	policy trackway.Policy
@@ -245,7 +247,8 @@ func (s *search) try(wanted map[*sought][]int) error {
 			p := q.with(ladder[i])
 			r, err := newRun(s.alone(p))
 			if _, invalid := errors.AsType[limit.Problems](err); invalid {
-				q.tried[p.Limit] = Effect{Limit: p.Limit, Touched: math.MaxInt} // of so few calls there is no such burst
+				// No burst exists for so few calls.
+				q.tried[p.Limit] = Effect{Limit: p.Limit, Touched: math.MaxInt}
 				continue
 			} else if err != nil {
 				return err
@@ -264,14 +267,14 @@ func (s *search) try(wanted map[*sought][]int) error {
 		for i := range some {
 			some[i].of.tried[some[i].policy.Limit] = some[i].run.effect(&some[i].policy)
 		}
-		clear(some) // of their memory
+		clear(some) // frees their memory
 	}
 	return nil
 }
 
-// settle raises what was found until a configuration may hold it: no limit is
-// below a floor, and none is looser than the policy that it must not be looser
-// than. A higher limit refuses nobody more, so the share is kept.
+// settle raises the limits that were found until a configuration may hold them:
+// no limit is below a floor, and no limit is looser than the policy that bounds
+// it. A higher limit refuses nobody more, so the requested share still holds.
 func (s *search) settle() error {
 	for _, q := range s.sought {
 		if q.policy.NoLooserThan != "" {
@@ -279,7 +282,7 @@ func (s *search) settle() error {
 		}
 	}
 	for _, q := range s.sought {
-		if q.policy.NoLooserThan == "" { // others may be measured by it: it comes after them
+		if q.policy.NoLooserThan == "" { // it may bound other policies, which come later
 			s.raise(q)
 			s.keepStricter(q)
 		}
@@ -293,8 +296,8 @@ func (s *search) settle() error {
 	return s.try(trials)
 }
 
-// keepStricter leaves the policies that must not be looser than q as they are,
-// if q cannot be raised to them.
+// keepStricter leaves the policies that must not be looser than q unchanged if
+// q cannot be raised to them.
 func (s *search) keepStricter(q *sought) {
 	for _, strict := range s.sought {
 		if strict.policy.NoLooserThan == q.policy.Name && q.none && !strict.idle() {
@@ -303,9 +306,9 @@ func (s *search) keepStricter(q *sought) {
 	}
 }
 
-// raise raises a limit until it can be configured together with those that were
-// found so far. A policy that nobody called stays as it is, if that can be
-// configured. So does one for whose window there is no such limit.
+// raise raises a limit until a configuration can hold it together with those
+// found so far. A policy that nobody called stays unchanged if it can be
+// configured. So does one whose window allows no such limit.
 func (s *search) raise(q *sought) {
 	for {
 		_, err := limit.NewSet(s.settled(q), s.limits.Overrides, s.limits.Floors...)
@@ -329,8 +332,8 @@ func (s *search) raise(q *sought) {
 	}
 }
 
-// settled returns the policies with what was found. Only q is held to the
-// floors, and only others are held to be no looser than q.
+// settled returns the policies with the limits found. It checks only q against
+// the floors, and only other policies against q.
 func (s *search) settled(q *sought) []trackway.Policy {
 	policies := slices.Clone(s.policies)
 	for _, other := range s.sought {
@@ -338,7 +341,7 @@ func (s *search) settled(q *sought) []trackway.Policy {
 	}
 	for i := range policies {
 		p := &policies[i]
-		p.Mode, p.AllowBelowFloor = trackway.Enforce, i != q.index // what holds when it is in force
+		p.Mode, p.AllowBelowFloor = trackway.Enforce, i != q.index
 		if p.NoLooserThan != q.policy.Name {
 			p.NoLooserThan = ""
 		}

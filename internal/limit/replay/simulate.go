@@ -11,52 +11,60 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// Record is what was replayed.
+// Record describes the replayed record.
 type Record struct {
 	traffic.Coverage
 
 	Calls     uint64 `json:"calls"`
 	Refused   uint64 `json:"refused"`   // by the limits that were in force
-	Addresses int    `json:"addresses"` // of IPv6 ones each /64 is one
+	Addresses int    `json:"addresses"` // counting each IPv6 /64 once
 }
 
-// Outcome is what limits would have done.
+// Outcome is the effect that limits would have had.
 type Outcome struct {
 	Record   Record          `json:"record"`
 	Policies []PolicyOutcome `json:"policies"` // in the order in which a call meets them
-	Callers  []CallerOutcome `json:"callers"`  // who would have been refused or was, those first who would have been most often
-	Warnings []string        `json:"warnings"` // why it could have been otherwise
+	// Callers holds those who would have been refused or were refused, sorted
+	// by the refusals that they would have had, most first.
+	Callers  []CallerOutcome `json:"callers"`
+	Warnings []string        `json:"warnings"` // reasons why the true outcome may differ
 }
 
-// PolicyOutcome is what one policy would have done.
+// PolicyOutcome is the effect that one policy would have had.
 type PolicyOutcome struct {
 	Name   string        `json:"name"`
 	Limit  uint32        `json:"limit"`
 	Window int64         `json:"window"` // seconds
 	Per    trackway.Per  `json:"per"`
 	Mode   trackway.Mode `json:"mode"`
-	Gone   bool          `json:"gone"` // it refused calls in the record, and is not among the limits that were tried
+	// Gone means that the policy refused calls in the record, but is not among
+	// the limits that were tried.
+	Gone bool `json:"gone"`
 
-	Calls   uint64 `json:"calls"`       // of the paths that it counts
-	Refused uint64 `json:"refused"`     // calls that it would have refused; in mode report, if it were enforced
-	Was     uint64 `json:"was_refused"` // calls that the policy of this name refused when they were recorded
+	Calls uint64 `json:"calls"` // to the paths that it counts
+	// Refused counts calls that it would have refused. In report mode, it
+	// counts those that it would refuse if enforced.
+	Refused uint64 `json:"refused"`
+	Was     uint64 `json:"was_refused"` // calls that the policy of this name refused in the record
 
 	Callers        int `json:"callers"`
 	CallersRefused int `json:"callers_refused"`
 	CallersWas     int `json:"callers_was_refused"`
 }
 
-// CallerOutcome is what would have happened to one caller of a policy, and what
-// did happen.
+// CallerOutcome compares what would have happened to one caller of a policy
+// with what did happen.
 type CallerOutcome struct {
-	Caller  string    `json:"caller"` // an address, of IPv6 a prefix; "project" or "project/key"
-	Policy  string    `json:"policy"`
-	Route   string    `json:"route,omitempty"` // under ip+path
-	Calls   uint64    `json:"calls"`
-	Refused uint64    `json:"refused"`
-	Was     uint64    `json:"was_refused"`
-	First   time.Time `json:"first"` // of the calls that would have been refused; where there are none, of those that were
-	Last    time.Time `json:"last"`
+	Caller  string `json:"caller"` // an address, an IPv6 prefix, "project" or "project/key"
+	Policy  string `json:"policy"`
+	Route   string `json:"route,omitempty"` // under ip+path
+	Calls   uint64 `json:"calls"`
+	Refused uint64 `json:"refused"`
+	Was     uint64 `json:"was_refused"`
+	// First is the time of the first call that would have been refused. If no
+	// call would have been refused, it is that of the first refused one.
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
 }
 
 // Simulate replays a record against limits.
@@ -82,7 +90,7 @@ func Simulate(from Source, l Limits) (*Outcome, error) {
 	return o, nil
 }
 
-// playAndSum plays a record to runs, and sums it up.
+// playAndSum passes a record to runs and sums it up.
 func playAndSum(from Source, runs ...*run) (*Record, error) {
 	record, addresses := new(Record), make(map[netip.Addr]struct{})
 	counted := func(yield func(int64, []traffic.Row) error) (traffic.Coverage, error) {
@@ -122,7 +130,7 @@ func (t *tally) outcome() PolicyOutcome {
 	return p
 }
 
-// touched returns those who would have been refused, or were.
+// touched returns the callers who would have been refused or were refused.
 func (t *tally) touched() (list []CallerOutcome) {
 	for w, c := range t.callers {
 		when := c.refused

@@ -10,34 +10,38 @@ import (
 	"trackway/internal/limit"
 )
 
-// Wish is what limits are wanted.
+// Wish describes the limits to look for.
 type Wish struct {
-	Share  float64       // of a hundred callers, how many must never be refused; more than 0, at most 100
-	Policy string        // the one; empty: all
-	Window time.Duration // another window than the policy's; 0: its own
+	Share  float64       // percentage of callers who must never be refused; more than 0, at most 100
+	Policy string        // empty: all policies
+	Window time.Duration // instead of the policy's window; 0: keep it
 }
 
-// Advice is a limit for each policy that was asked about.
+// Advice suggests a limit for each requested policy.
 type Advice struct {
 	Record      Record       `json:"record"`
 	Share       float64      `json:"share"`
 	Suggestions []Suggestion `json:"suggestions"`
-	Warnings    []string     `json:"warnings"` // why another record could have led to others
+	Warnings    []string     `json:"warnings"` // reasons why another record could lead to other limits
 }
 
 // Suggestion is a limit for one policy.
 type Suggestion struct {
-	Name    string  `json:"name"`
-	Callers int     `json:"callers"`        // whom the policy's own limit is for; those with an override are not among them
-	Calls   uint64  `json:"calls"`          // theirs
-	Now     Effect  `json:"now"`            // of the limit that is configured
-	Then    *Effect `json:"then"`           // of the one that is suggested; nil where there is none
-	Needed  uint32  `json:"needed"`         // what the busiest caller used of a limit, of those who must not be refused
-	Note    string  `json:"note,omitempty"` // why it is not the limit that the callers need
-	YAML    string  `json:"yaml,omitempty"` // the line for the configuration
+	Name string `json:"name"`
+	// Callers counts those under the policy's own limit, without those who have
+	// an override.
+	Callers int     `json:"callers"`
+	Calls   uint64  `json:"calls"` // of these callers
+	Now     Effect  `json:"now"`   // of the configured limit
+	Then    *Effect `json:"then"`  // of the suggested limit; nil if there is no suggestion
+	// Needed is how much of a limit the busiest of the protected callers used.
+	Needed uint32 `json:"needed"`
+	// Note is the reason if the limit is not the one that the callers need.
+	Note string `json:"note,omitempty"`
+	YAML string `json:"yaml,omitempty"` // the line for the configuration
 }
 
-// Effect is what a limit would have done to those whom it is for.
+// Effect is the effect that a limit would have had on its callers.
 type Effect struct {
 	Limit   uint32 `json:"limit"`
 	Window  int64  `json:"window"` // seconds
@@ -45,9 +49,11 @@ type Effect struct {
 	Refused uint64 `json:"refused"`
 }
 
-// Suggest finds for each policy the smallest limit, of those that a person would write, that would not have touched the share of
-// its callers that is wished for. Each is tried on the record, with the other policies off, and without the callers who have an
-// override. A limit that the configuration would refuse is not suggested.
+// Suggest finds for each policy the smallest limit that would not have affected
+// the requested share of its callers. It considers limits that a person would
+// write. It tries each on the record, with the other policies off, and without
+// the callers who have an override. It suggests no limit that the configuration
+// would refuse.
 func Suggest(from Source, l Limits, wish Wish) (*Advice, error) {
 	set, err := limit.NewSet(l.Policies, l.Overrides, l.Floors...)
 	if err != nil {
@@ -57,7 +63,7 @@ func Suggest(from Source, l Limits, wish Wish) (*Advice, error) {
 	for i, p := range s.policies {
 		asked := wish.Policy == "" || wish.Policy == p.Name
 		if !asked && !slices.ContainsFunc(s.policies, func(q trackway.Policy) bool { return q.Name == wish.Policy && q.NoLooserThan == p.Name }) {
-			continue // the two hang together
+			continue // the two depend on each other
 		}
 		now := p
 		if wish.Window > 0 && asked {
@@ -104,7 +110,7 @@ func (s *search) advise() (*Advice, error) {
 	return a, nil
 }
 
-// suggestion sums up what was found.
+// suggestion sums up the result.
 func (q *sought) suggestion(share float64) Suggestion {
 	out := Suggestion{Name: q.policy.Name, Callers: len(q.peaks), Calls: q.calls, Now: q.now, Needed: q.needed, Note: q.note}
 	if q.idle() {

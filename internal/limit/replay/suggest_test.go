@@ -16,7 +16,8 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// calls returns a source of so many calls each by path, all of them of one address and at once.
+// calls returns a source with the given number of calls per path, all from one
+// address and at once.
 func calls(byPath map[string]uint32) Source {
 	return from("192.0.2.1", byPath)
 }
@@ -34,7 +35,7 @@ func from(address string, byPath map[string]uint32) Source {
 
 var floors = []limit.Floor{{Path: "/track/", Calls: 6000, Window: time.Minute}}
 
-// published are the limits by default.
+// published returns the default limits.
 func published() []trackway.Policy {
 	usual := func(name, path string, limit uint32, window time.Duration, per trackway.Per) trackway.Policy {
 		return trackway.Policy{
@@ -55,7 +56,8 @@ const (
 	grid  = "GET /grid/start"
 )
 
-// What is suggested may be configured: the tracking API's floor and the order of grid and api are kept.
+// Suggestions can be configured: they keep the floor of the tracking API and
+// the order of grid and api.
 func TestSuggestionsCanBeConfigured(t *testing.T) {
 	t.Parallel()
 	as := func(algorithm trackway.Algorithm, mode trackway.Mode) []trackway.Policy {
@@ -65,7 +67,7 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 		}
 		return all
 	}
-	free, named := published(), published() // a policy's name means nothing
+	free, named := published(), published() // a policy's name has no meaning
 	free[2].NoLooserThan = ""
 	named[0].NoLooserThan, named[1].Name, named[2].Name, named[2].NoLooserThan = "grid", "grid", "api", ""
 	named[0].Limit, named[0].AllowBelowFloor, named[0].Mode = 50, true, trackway.Report
@@ -182,7 +184,7 @@ func TestSuggestionsCanBeConfigured(t *testing.T) {
 	}
 }
 
-// drawPublished returns the limits by default, in other sizes.
+// drawPublished returns the default policies with other limits.
 func drawPublished(t *rapid.T) []trackway.Policy {
 	all := published()
 	for i := range all {
@@ -198,7 +200,7 @@ func drawPublished(t *rapid.T) []trackway.Policy {
 	return all
 }
 
-// Whatever is configured, and whatever is asked for: what is suggested may be configured.
+// For any configuration and any wish, the suggestions can be configured.
 func TestWhateverIsSuggestedCanBeConfigured(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -233,7 +235,7 @@ func TestWhateverIsSuggestedCanBeConfigured(t *testing.T) {
 	})
 }
 
-// Callers with an override need no limit: they have one.
+// Callers with an override need no suggested limit.
 func TestOverridesAreLeftOut(t *testing.T) {
 	t.Parallel()
 	both := func(yield func(int64, []traffic.Row) error) (traffic.Coverage, error) {
@@ -252,7 +254,8 @@ func TestOverridesAreLeftOut(t *testing.T) {
 	}
 }
 
-// However many policies there are, few of them are tried at once: each takes the memory of a whole server's limiter.
+// However many policies there are, few of them are tried at once: each takes
+// the memory of a whole server's limiter.
 func TestFewAtOnce(t *testing.T) {
 	t.Parallel()
 	var policies []trackway.Policy
@@ -281,7 +284,7 @@ func TestFewAtOnce(t *testing.T) {
 	}
 }
 
-// A limit that does not exist, and limits that are wrong, are refused.
+// Suggest refuses wrong limits and limits that do not exist.
 func TestSuggestRefuses(t *testing.T) {
 	t.Parallel()
 	if _, err := Suggest(calls(nil), Limits{Policies: published()}, Wish{Share: 100, Policy: "x"}); err == nil || !strings.Contains(err.Error(), "api, grid, track") {

@@ -8,28 +8,28 @@ import (
 	"trackway/internal/clientip"
 )
 
-// tally is what a policy would have done to its callers, and what the policy of
-// this name did.
+// tally holds the effect that a policy would have had on its callers, and the
+// effect that the policy of this name did have.
 type tally struct {
 	policy  trackway.Policy
-	gone    bool // it is not among the limits that are tried
+	gone    bool // not among the limits that are tried
 	callers map[who]*caller
 }
 
-// who is a caller as a policy counts them.
+// who is a caller in the sense of a policy.
 type who struct {
 	addr  clientip.Key
 	name  string // of a project, or of a project and its key
 	route string
 }
 
-// caller is what became of one.
+// caller counts the outcomes for one caller.
 type caller struct {
 	calls        uint64
 	refused, was times
 }
 
-// times is how often something happened.
+// times counts an outcome and says when it occurred.
 type times struct {
 	n           uint64
 	first, last time.Time
@@ -45,7 +45,7 @@ func (t *times) add(n uint64, first, last time.Time) {
 
 func newTally(p trackway.Policy) *tally { return &tally{policy: p, callers: make(map[who]*caller)} }
 
-// whoOf returns whose call it is under the policy.
+// whoOf returns the caller of a row under the policy.
 func (t *tally) whoOf(s *shown) who {
 	of := s.row.Kind
 	switch {
@@ -71,12 +71,11 @@ func (t *tally) callerOf(s *shown) *caller {
 	return c
 }
 
-// recorded notes a row that the policy of this name refused at the time.
+// recorded notes a row that the policy of this name refused in the record.
 func (t *tally) recorded(s *shown, second int64) {
 	t.callerOf(s).was.add(uint64(s.row.Calls), within(second, s.row.First), within(second, s.row.Last))
 }
 
-// within returns a moment of a second.
 func within(second int64, ms uint16) time.Time {
 	return time.Unix(second, int64(ms)*int64(time.Millisecond))
 }

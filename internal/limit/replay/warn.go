@@ -12,7 +12,7 @@ import (
 	"trackway/internal/limit/traffic"
 )
 
-// warnings says what a record does not tell.
+// warnings lists what a record does not tell.
 func (r *Record) warnings() []string {
 	warnings := []string{}
 	add := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
@@ -45,7 +45,7 @@ func several(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// warnings says where a record is not enough for these limits.
+// warnings lists the reasons why a record is not enough for these limits.
 func (r *run) warnings(record *Record) []string {
 	warnings := record.lacks(r.set.Policies())
 	for _, o := range r.limits.Overrides {
@@ -57,7 +57,7 @@ func (r *run) warnings(record *Record) []string {
 	return append(warnings, r.variable()...)
 }
 
-// lacks says where a record is not enough for policies.
+// lacks lists the reasons why a record is not enough for policies.
 func (r *Record) lacks(policies []trackway.Policy) (warnings []string) {
 	covered := r.To.Sub(r.From) - r.Missing()
 	var long []string
@@ -79,7 +79,7 @@ func (r *Record) lacks(policies []trackway.Policy) (warnings []string) {
 }
 
 // variable returns the policies that count only some calls of a route,
-// depending on the path: a record has only the pattern.
+// depending on the path. A record has only the pattern.
 func (r *run) variable() (warnings []string) {
 	found := make(map[string]bool)
 	for _, k := range r.kinds {

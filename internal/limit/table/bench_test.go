@@ -8,8 +8,10 @@ import (
 	"testing"
 )
 
-// BenchmarkTake is one call, the time passed in: a caller far from its limit and one that is refused; and callers drawn from
-// many, evenly or by Zipf's law (exponent 1.1). Keys are hashed within the loop, as they are for each call.
+// BenchmarkTake measures one call at a given time: of a caller far from the
+// limit, of a refused caller, and of callers drawn from many, evenly or by
+// Zipf's law (exponent 1.1). The loop hashes the key of each call, as the
+// server does.
 func BenchmarkTake(b *testing.B) {
 	ids := func(n int, draw func() uint64) []uint32 {
 		list := make([]uint32, n)
@@ -41,7 +43,9 @@ func BenchmarkTake(b *testing.B) {
 				b.Skip("267 MB")
 			}
 			t, list := New(c.callers), c.ids()
-			if len(list) > 1 { // every caller is known, so that no lap measures the first touch of memory
+			// All callers call once, so that no lap measures the first touch of
+			// memory.
+			if len(list) > 1 {
 				for id := range uint64(c.callers) {
 					t.Take(1, t.Key(1, 0, id, 0), 1, &c.rule)
 				}
@@ -66,8 +70,9 @@ func BenchmarkTake(b *testing.B) {
 	}
 }
 
-// shardedMap is what a limiter usually is, at its best: 256 maps, each behind a mutex, values without pointers, the time passed
-// in. It is the baseline, in the same run: absolute figures drift.
+// shardedMap is the usual limiter at its best: 256 maps, each behind a mutex,
+// values without pointers, the time passed in. It is the baseline in the same
+// run, because absolute figures drift.
 type shardedMap [256]struct {
 	sync.Mutex
 	m map[uint64]window
@@ -118,7 +123,8 @@ func benchMap(b *testing.B, callers int, list []uint32, r *Rule) {
 	}
 }
 
-// BenchmarkInsert is the first call of callers that never come again: a spray of addresses.
+// BenchmarkInsert measures the first call of callers that never return: a spray
+// of addresses.
 func BenchmarkInsert(b *testing.B) {
 	for _, callers := range []int{1e4, 1e6} {
 		b.Run(strconv.Itoa(callers), func(b *testing.B) {

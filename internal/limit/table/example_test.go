@@ -7,8 +7,8 @@ import (
 	"trackway/internal/limit/table"
 )
 
-// Five calls at once, of which GCRA with a burst of 2 admits two. A second
-// later one more is let through, since three more are spread over 3 seconds.
+// Of five calls at once, GCRA with a burst of 2 admits two. A second later it
+// admits one more, since it spreads three more over 3 seconds.
 func ExampleGCRA() {
 	t := table.New(1000)
 	rule := table.GCRA(5, 2, 3000)

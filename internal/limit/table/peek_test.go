@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Peek says what Take would of a call that it refuses, and changes nothing.
+// Peek agrees with Take about calls that Take refuses, and changes nothing.
 func TestPeek(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]Rule{"fixed": Fixed(5, 60e3), "sliding": Sliding(5, 60e3), "gcra": GCRA(8, 5, 60e3)} {

@@ -2,13 +2,13 @@ package table
 
 import "math/bits"
 
-// Rule is how calls are counted: an algorithm with its numbers. Immutable.
+// Rule says how to count calls: an algorithm with its numbers. It is immutable.
 type Rule struct {
 	kind     kind
 	limit    uint64
 	window   uint64 // ms
-	interval uint64 // gcra: 2⁻²² ms from one call to the next
-	reach    uint64 // gcra: how far the theoretical arrival time may lie ahead after a call
+	interval uint64 // gcra: 2⁻²² ms between two calls
+	reach    uint64 // gcra: how far ahead the theoretical arrival time may lie after a call
 }
 
 type kind uint8
@@ -19,17 +19,21 @@ const (
 	gcra
 )
 
-// Fixed returns the rule that a caller makes at most limit calls in a window that starts with its first call; refused calls
-// do not move it.
+// Fixed returns the rule that allows a caller at most limit calls in a window
+// that starts with their first call. Refused calls do not move the window.
 func Fixed(limit uint32, windowMillis int64) Rule { return newRule(fixed, limit, windowMillis) }
 
-// Sliding returns the two-window counter: the calls of the running window, and of the one before it the part that lies less
-// than a window back, as if they had come evenly.
+// Sliding returns the two-window counter. It counts the calls of the running
+// window, plus those of the previous window that lie less than a window back,
+// as if they had come evenly.
 func Sliding(limit uint32, windowMillis int64) Rule { return newRule(sliding, limit, windowMillis) }
 
-// GCRA returns the generic cell rate algorithm (ITU-T I.371): burst calls at once, and limit−burst calls evenly in each
-// window after that, so that no window holds more than limit. A limit of 1 is one call each window.
-// REQUIRES: burst < limit, or both are 1; burst·window/(limit−burst) ≤ [MaxWindowMillis].
+// GCRA returns the generic cell rate algorithm (ITU-T I.371). It allows burst
+// calls at once and then limit−burst calls per window, evenly, so that no
+// window holds more than limit. A limit of 1 allows one call per window.
+//
+// REQUIRES: burst < limit, or both are 1; burst·window/(limit−burst) ≤
+// [MaxWindowMillis].
 func GCRA(limit, burst uint32, windowMillis int64) Rule {
 	r := newRule(gcra, limit, windowMillis)
 	even := uint64(max(limit-burst, 1))
@@ -48,7 +52,7 @@ func newRule(k kind, limit uint32, windowMillis int64) Rule {
 	return Rule{kind: k, limit: uint64(limit), window: uint64(windowMillis)}
 }
 
-// grace is how long a window matters after its end, in ms.
+// grace returns how long a window matters after its end, in ms.
 func (r *Rule) grace() uint64 {
 	if r.kind == sliding {
 		return r.window
@@ -59,13 +63,14 @@ func (r *Rule) grace() uint64 {
 // Result is the answer to one call.
 type Result struct {
 	Allowed   bool
-	Remaining uint32 // calls that would be admitted right after this one
-	// Wait is in milliseconds: with nothing remaining, until the next call is admitted; else until the window ends (fixed,
-	// sliding) or all of the burst is back (gcra). At least 1.
+	Remaining uint32 // calls that would be admitted immediately after this one
+	// Wait is in milliseconds, at least 1. If nothing remains, it is the time
+	// until the next call is admitted. Otherwise it is the time until the
+	// window ends (fixed, sliding) or the whole burst is back (gcra).
 	Wait uint32
 }
 
-// step is one call on a counter. A refused call only marks the state.
+// step counts one call. A refused call only marks the state.
 func (r *Rule) step(c *Counter, now int64) Result {
 	if r.kind == gcra {
 		return r.stepGCRA(c, now)
@@ -89,14 +94,14 @@ func (r *Rule) step(c *Counter, now int64) Result {
 	return admitted(r.limit-used, left)
 }
 
-// left is the time until the window ends, in ms; more than maxAhead if it is
-// over.
+// left returns the time until the window ends, in ms. It is more than maxAhead
+// if the window is over.
 func (c *Counter) left(now int64) uint64 { return (c.state>>lowBits - millis(now)) & timeMask }
 
-// before is the number of calls in the window before (sliding).
+// before returns the number of calls in the previous window (sliding).
 func (c *Counter) before() uint64 { return c.key & low }
 
-// first is the first call of a caller.
+// first counts the first call of a caller.
 func (r *Rule) first(c *Counter, now int64) Result {
 	if r.kind == gcra {
 		c.state = fine(now)
@@ -111,8 +116,8 @@ func (r *Rule) first(c *Counter, now int64) Result {
 	return res
 }
 
-// stepSliding is a call in a running window. All terms are calls times
-// milliseconds, so that nothing is rounded.
+// stepSliding counts a call in a running window. All terms are calls times
+// milliseconds, so nothing is rounded.
 func (r *Rule) stepSliding(c *Counter, left uint64) Result {
 	used, all := c.state&low, r.limit*r.window
 	before := c.before() * min(left, r.window)
@@ -130,9 +135,9 @@ func (r *Rule) stepSliding(c *Counter, left uint64) Result {
 	return res
 }
 
-// stepOver is a call after the end of a sliding window. The window moves only
-// if the call is admitted in the window that it then falls into: a refused call
-// must not choose where windows begin.
+// stepOver counts a call after the end of a sliding window. The window moves
+// only if the call is admitted in its new window: a refused call must not
+// choose where windows begin.
 func (r *Rule) stepOver(c *Counter, now int64) Result {
 	moved := *c
 	r.slide(&moved, now)
@@ -145,14 +150,15 @@ func (r *Rule) stepOver(c *Counter, now int64) Result {
 	return res
 }
 
-// slidingWait is the time until the next call is admitted if none comes before:
-// when enough of the window before has slid out, or, if this window is full by
-// itself, enough of this one.
+// slidingWait returns the time until the next call is admitted if no other call
+// comes first. By then enough of the previous window has slid out or, if the
+// current window is full by itself, enough of the current one.
 func (r *Rule) slidingWait(used, prev, left uint64) uint32 {
 	if used >= r.limit {
 		left, prev, used = left+r.window, used, 0
 	}
-	weighs := min(r.window, (r.limit-used-1)*r.window/max(prev, 1)) // what may still lie before the next window's end
+	// The time that may still remain until the end of the window.
+	weighs := min(r.window, (r.limit-used-1)*r.window/max(prev, 1))
 	return uint32(max(left, weighs+1) - weighs)
 }
 
@@ -169,7 +175,7 @@ func (r *Rule) slide(c *Counter, now int64) {
 	c.state = valid(level(used, r.limit) | (end+r.window)&timeMask<<lowBits)
 }
 
-// stepGCRA is a call on the theoretical arrival time in c.
+// stepGCRA counts a call on the theoretical arrival time in c.
 func (r *Rule) stepGCRA(c *Counter, now int64) Result {
 	at := fine(now)
 	ahead := (c.state - at) & tatMask
@@ -189,8 +195,10 @@ func (r *Rule) stepGCRA(c *Counter, now int64) Result {
 	return res
 }
 
-// refund is the state after the call that was admitted at the time at is given back, or word if there is nothing to give
-// back: its window is over, or what it took has already drained. A fixed window of which all calls were given back is over.
+// refund returns the state after giving back the call that was admitted at the
+// time at. It returns word if there is nothing to give back because the window
+// is over or the call has already drained. A fixed window whose calls were all
+// given back is over.
 func (r *Rule) refund(word uint64, at, now int64) uint64 {
 	if r.kind == gcra {
 		if (fine(now)-fine(at))&tatMask >= r.interval {
@@ -203,7 +211,8 @@ func (r *Rule) refund(word uint64, at, now int64) uint64 {
 	case left-1 >= r.window || word&low == 0:
 		return word
 	case r.kind == fixed && word&low == 1:
-		// No call is left that the window could have begun with: it is over, and was long ago for those, too, whose now is earlier.
+		// No call remains that the window could have begun with, so it is over.
+		// Its end lies far back, for callers with an earlier now, too.
 		return valid((word-1)&^(timeMask<<lowBits) | (millis(now)-maxAhead)&timeMask<<lowBits)
 	}
 	return valid(word - 1)
@@ -213,19 +222,21 @@ func admitted(remaining, wait uint64) Result {
 	return Result{Allowed: true, Remaining: uint32(remaining), Wait: uint32(wait)}
 }
 
-// level is how much of its limit a caller has used, in steps of two (14: half or more), shifted to its place; 15 is one who
-// was refused. Steps of two and not of a fifteenth, so that the one call of a sprayed address is told from twenty.
+// level returns how much of its limit a caller has used, in powers of two (14:
+// half or more), shifted to its place. 15 marks a refused caller. Powers of
+// two, and not fifteenths, tell the single call of a sprayed address from
+// twenty calls.
 func level(used, limit uint64) uint64 {
 	return uint64(max(0, 14+bits.Len64(used)-bits.Len64(limit))) << levelAt
 }
 
-// valid keeps a state from being taken for a free one, which it could be for
-// one millisecond in two years.
+// valid keeps a state from looking like a free one, which it could do for one
+// millisecond in two years.
 func valid(word uint64) uint64 { return max(word, free+1) }
 
 func millis(now int64) uint64 { return uint64(max(now, 0)) / 1e6 }
 
-// fine is now in units of 2⁻²² ms.
+// fine returns now in units of 2⁻²² ms.
 func fine(now int64) uint64 {
 	n := uint64(max(now, 0))
 	return (n/1e6<<lowBits | n%1e6<<lowBits/1e6) & tatMask

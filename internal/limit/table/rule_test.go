@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// script is calls of one caller at random times, in milliseconds, in order.
+// script returns random times of one caller's calls, in milliseconds, in order.
 func script(t *rapid.T) []int64 {
 	gaps := rapid.SliceOfN(rapid.OneOf(rapid.Just[int64](0), rapid.Int64Range(0, 50), rapid.Int64Range(0, 3000)), 1, 200).Draw(t, "gaps")
 	at := int64(0)
@@ -18,7 +18,7 @@ func script(t *rapid.T) []int64 {
 	return gaps
 }
 
-// The fixed window against the plainest thing that does the same.
+// The fixed window agrees with the simplest model.
 func TestFixedIsTheModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -42,7 +42,7 @@ func TestFixedIsTheModel(t *testing.T) {
 	})
 }
 
-// The sliding window against its definition in whole numbers.
+// The sliding window agrees with its definition in whole numbers.
 func TestSlidingIsTheModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -50,7 +50,7 @@ func TestSlidingIsTheModel(t *testing.T) {
 		table, rule := New(10), Sliding(uint32(limit), window)
 		table.Prepare(1, &rule)
 		key := table.Key(1, 2, 3, 4)
-		start, used, before := int64(0), int64(0), int64(0) // as the last admitted call left them
+		start, used, before := int64(0), int64(0), int64(0) // after the last admitted call
 		for i, at := range script(t) {
 			s, u, b := start, used, before
 			switch {
@@ -75,7 +75,8 @@ func TestSlidingIsTheModel(t *testing.T) {
 	})
 }
 
-// drawRule returns a rule, its limit and its window in ms. A sliding window promises less than its limit in any window.
+// drawRule returns a rule, its limit and its window in ms. The sliding rule
+// does not guarantee its limit in every window.
 func drawRule(t *rapid.T) (Rule, uint32, int64) {
 	limit, window := rapid.Uint32Range(1, 40).Draw(t, "limit"), rapid.Int64Range(1, 5000).Draw(t, "window")
 	switch rapid.SampledFrom([]kind{fixed, sliding, gcra}).Draw(t, "kind") {
@@ -89,8 +90,8 @@ func drawRule(t *rapid.T) (Rule, uint32, int64) {
 	}
 }
 
-// What an answer says comes true: exactly Remaining more calls are admitted now; with none remaining, the next one is
-// admitted after Wait and not a millisecond sooner.
+// Answers come true: exactly Remaining more calls are admitted now. If nothing
+// remains, the next one is admitted after Wait and not a millisecond sooner.
 func TestAnswersComeTrue(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -120,7 +121,7 @@ func TestAnswersComeTrue(t *testing.T) {
 	})
 }
 
-// Refused calls change nothing: a caller who makes them gets the same answers as one who does not.
+// A caller who makes refused calls gets the same answers as one who does not.
 func TestRefusedCallsChangeNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -140,7 +141,8 @@ func TestRefusedCallsChangeNothing(t *testing.T) {
 	})
 }
 
-// No window of gcra ever holds more than the limit, wherever it begins; no window of the fixed one, from its first call on.
+// No window of gcra ever exceeds the limit, wherever it begins. No fixed window
+// does, counted from its first call.
 func TestNeverMoreThanTheLimit(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -166,8 +168,8 @@ func TestNeverMoreThanTheLimit(t *testing.T) {
 	})
 }
 
-// Never less for a well-behaved caller: one who makes at most limit calls in any window is never refused under the fixed
-// rule, and one who keeps gcra's interval never under gcra.
+// A well-behaved caller is never refused: under the fixed rule one who makes at
+// most limit calls in any window, under gcra one who keeps the interval.
 func TestNeverLess(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -184,7 +186,7 @@ func TestNeverLess(t *testing.T) {
 				at = int64(i) * (int64(rule.interval)*ms>>lowBits + 1)
 			case fixed:
 				if n := len(made); n >= int(limit) && at-made[n-int(limit)] < window*ms {
-					continue // one more than well-behaved
+					continue // one call too many for a well-behaved caller
 				}
 			}
 			made = append(made, at)
@@ -195,7 +197,8 @@ func TestNeverLess(t *testing.T) {
 	})
 }
 
-// A changed limit applies to the running window, what remains moves by the difference; a changed window to the next one.
+// A changed limit applies to the running window: the remaining calls change by
+// the difference. A changed window applies to the next one.
 func TestChangedRule(t *testing.T) {
 	t.Parallel()
 	table := New(10)
@@ -210,13 +213,14 @@ func TestChangedRule(t *testing.T) {
 	take(1, Fixed(30, 30e3), Result{true, 28, 29_999})
 	take(2, Fixed(2, 30e3), Result{false, 0, 29_998})
 	take(3, Fixed(50, 30e3), Result{true, 47, 29_997})
-	take(4, Fixed(50, 10e3), Result{true, 46, 29_996}) // shorter: this window goes on
+	take(4, Fixed(50, 10e3), Result{true, 46, 29_996}) // shorter: this window continues
 	take(30e3, Fixed(50, 10e3), Result{true, 49, 10e3})
 	take(31e3, Fixed(50, 90e3), Result{true, 48, 9e3}) // longer: this one ends
 	take(40e3, Fixed(50, 90e3), Result{true, 49, 90e3})
 }
 
-// A plain token bucket with a burst of all its limit admits nearly twice that in its first window. Ours does not.
+// A plain token bucket with a burst of its whole limit admits nearly twice the
+// limit in its first window. Ours does not.
 func TestGCRASmooth(t *testing.T) {
 	t.Parallel()
 	table, rule := New(10), GCRA(30, 3, 30e3)
@@ -231,7 +235,8 @@ func TestGCRASmooth(t *testing.T) {
 	}
 }
 
-// Limits beyond a call in a microsecond are still kept to within a thousandth.
+// The error stays below a thousandth even for limits beyond a call per
+// microsecond.
 func TestGCRAFine(t *testing.T) {
 	t.Parallel()
 	table, rule := New(10), GCRA(4_000_000, 400_000, 1e3)

@@ -16,7 +16,7 @@ func scan(t *Table, now int64, class uint8) (counters []*Counter) {
 	return counters
 }
 
-// What a scan says of a caller is what the caller was told by its last call.
+// A scan agrees with the answer to the caller's last call.
 func TestUseIsWhatTheCallerWasTold(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]Rule{
@@ -43,7 +43,8 @@ func TestUseIsWhatTheCallerWasTold(t *testing.T) {
 					if got.Calls != want.Calls || got.Over != want.Over {
 						t.Fatalf("call %d at %d ms, answered %+v: got %+v, want %+v", i, at, res, got, want)
 					}
-					share := 10 * float64(got.Calls) / float64(atOnce) // a tenth is of the exact share, of which calls are rounded up
+					// A tenth uses the exact share, but calls are rounded up.
+					share := 10 * float64(got.Calls) / float64(atOnce)
 					if most := min(9, int(share)); got.Tenth > most || float64(got.Tenth) < share-10/float64(atOnce)-1 && got.Tenth < 9 {
 						t.Fatalf("call %d: %d of %d calls are tenth %d", i, got.Calls, atOnce, got.Tenth)
 					}
@@ -59,7 +60,8 @@ func TestUseIsWhatTheCallerWasTold(t *testing.T) {
 	}
 }
 
-// A caller with a limit of its own is placed by it to within a factor of two, though the scan knows the policy's only.
+// A scan places a caller with another limit within a factor of two, though it
+// knows only the policy's limit.
 func TestUseOfAnotherLimit(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -84,7 +86,8 @@ func TestScanSeesWhatRuns(t *testing.T) {
 	t.Parallel()
 	table, rule := New(1000), Fixed(5, 1000)
 	for id := range uint64(600) {
-		table.Take(int64(id)*ms, table.Key(1, 0, id, 0), uint8(id%2), &rule) // a window ends every millisecond from 1000 on
+		// A window ends every millisecond from 1000 on.
+		table.Take(int64(id)*ms, table.Key(1, 0, id, 0), uint8(id%2), &rule)
 	}
 	for _, c := range []struct{ at, want int64 }{{0, 300}, {999, 300}, {1299, 150}, {1599, 0}} {
 		if got := scan(table, c.at*ms, 1); int64(len(got)) != c.want {

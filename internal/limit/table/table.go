@@ -1,9 +1,9 @@
 // Package table counts the calls of very many callers in a fixed amount of
 // memory. A counter is two machine words, and four counters share a cache line.
-// A mutex guards each stripe of the table, so that counting stays exact. A full
-// table forgets the callers who have used the least. The package does not know
-// what an address, a path or a policy is (internal/limit does), and it has no
-// clock: the time is an argument.
+// A mutex guards each stripe of the table, so counting is exact. A full table
+// forgets the callers who have used the least. The package does not know what
+// an address, a path or a policy is (internal/limit does). It has no clock: the
+// time is an argument.
 package table
 
 import (
@@ -14,11 +14,17 @@ import (
 )
 
 // Counter is one caller's count: a key word and a state word. Its [Rule] can
-// tell what it means.
+// interpret it.
 //
-//	key    34 bits of the key's hash | 8 bits class | 22 bits calls in the window before (sliding only)
-//	state  4 bits level | 36 bits end of the window, milliseconds | 22 bits calls
-//	       for gcra the last two are one number: the theoretical arrival time in units of 2⁻²² ms
+//	key    34 bits of the key's hash
+//	        8 bits class
+//	       22 bits calls in the previous window (sliding only)
+//	state   4 bits level
+//	       36 bits end of the window, milliseconds
+//	       22 bits calls
+//
+// For gcra, the last two parts of the state are one number: the theoretical
+// arrival time in units of 2⁻²² ms.
 type Counter struct{ key, state uint64 }
 
 const (
@@ -33,33 +39,35 @@ const (
 	levelAt   = timeBits + lowBits
 	levelMask = 0xf << levelAt
 
-	free uint64 = 0 // the state of a counter that nobody has
+	free uint64 = 0 // the state of an unused counter
 )
 
 // The limits of what a counter can hold.
 const (
-	MaxLimit        = low         // calls in a window
-	MaxWindowMillis = 24 * 3600e3 // length of a window; for gcra, how long a spent burst may take to come back
+	MaxLimit = low // calls in a window
+	// MaxWindowMillis is the maximum length of a window. For gcra, it is the
+	// maximum time for a spent burst to come back.
+	MaxWindowMillis = 24 * 3600e3
 )
 
 const (
 	ways       = 4   // counters in a set
 	minSets    = 16  // of a stripe, so that the two sets of a key differ
 	maxStripes = 256 // mutexes
-	usualSets  = 256 // of a stripe: in a small table there are fewer stripes, so that they fill evenly
-	perSlot    = 60  // per cent of the slots that are filled by the callers that a table is made for
+	usualSets  = 256 // of a stripe; a small table has fewer stripes, so that they fill evenly
+	perSlot    = 60  // per cent of the slots that the intended number of callers fills
 	cacheLine  = 64  // bytes
-	// maxAhead is how far ahead the end of a window can lie. The end wraps around
-	// after two years. Only a counter that nobody has touched for that long, less
-	// a day, can be mistaken for a running one.
+	// maxAhead is how far ahead the end of a window can lie. The end wraps
+	// around after two years. Only a counter that nobody has touched for that
+	// long, less a day, can be mistaken for a running one.
 	maxAhead = MaxWindowMillis + 3600e3
 )
 
 // set is one cache line.
 type set [ways]Counter
 
-// stripe is a part of the table. Nothing is called under its mutex but the
-// visits of a [Table.Scan], and nobody holds two.
+// stripe is a part of the table. Only the visits of a [Table.Scan] run under
+// its mutex, and nobody holds two of them.
 type stripe struct {
 	sync.Mutex
 
@@ -67,21 +75,20 @@ type stripe struct {
 	_    [cacheLine - 8 - 24]byte
 }
 
-// Table is a set of counters. Safe for concurrent use.
+// Table is a set of counters. It is safe for concurrent use.
 type Table struct {
 	stripes   []stripe
 	perStripe uint64 // sets
 	seed      maphash.Seed
 	untracked atomic.Uint64
-	// grace is, for each class, how long after its window's end a counter still
-	// matters, in ms. A sliding window matters for one window more.
+	// grace is, for each class, how long a counter matters after its window
+	// ends, in ms. A sliding window matters for one window more.
 	grace [classes]atomic.Uint32
 }
 
 // New returns a table for about this many callers at once. It has room for a
-// third more before it forgets live ones in any number. It takes 27 bytes a
-// caller, once and for all; the operating system provides the memory as it is
-// first used.
+// third more before it forgets many live ones. It takes 27 bytes a caller and
+// never grows. The operating system provides the memory on first use.
 func New(callers int) *Table {
 	slots := max(callers, 1) * 100 / perSlot
 	sets := max((slots+ways-1)/ways, minSets)
@@ -105,15 +112,14 @@ func (t *Table) Slots() int { return len(t.stripes) * int(t.perStripe) * ways }
 // every counter that could have made room belonged to a refused caller.
 func (t *Table) Untracked() uint64 { return t.untracked.Load() }
 
-// Key names a counter: a hash under the table's secret, so that nobody outside
-// can choose who shares a set.
+// Key names a counter. It is a hash under the table's secret, so outsiders
+// cannot choose who shares a set.
 type Key uint64
 
 // Key returns the key of these numbers. salt and sub must be [Table.Word]s or
-// constants that no caller chooses. hi and lo may be anybody's choice. One or
-// two hashes of a word cost less than one of four words and hide as much:
-// whatever the caller chooses meets the hash of a secret before it meets the
-// next word.
+// constants that no caller chooses. Callers may choose hi and lo. One or two
+// hashes of a word cost less than one of four words and hide as much: the
+// caller's choice meets the hash of a secret before it meets the next word.
 func (t *Table) Key(salt, hi, lo, sub uint64) Key {
 	if hi != 0 { // not IPv4
 		salt = maphash.Comparable(t.seed, hi^salt)
@@ -124,9 +130,10 @@ func (t *Table) Key(salt, hi, lo, sub uint64) Key {
 // Word returns a number that stands for s in [Table.Key].
 func (t *Table) Word(s string) uint64 { return maphash.String(t.seed, s) }
 
-// place returns the stripe of k, the two sets of it that may hold the counter,
-// and its key word without the window before. The sets come from the upper half
-// of the hash and from a product of all of it, the name from the lower half.
+// place returns the stripe of k, the two sets in it that may hold the counter,
+// and its key word without the previous window. The sets come from the upper
+// half of the hash and from a product of all of it, the name from the lower
+// half.
 func (t *Table) place(k Key, class uint8) (s *stripe, home, other *set, name uint64) {
 	i, rest := bits.Mul64(uint64(k), uint64(len(t.stripes)))
 	first, _ := bits.Mul64(rest, t.perStripe)
@@ -138,8 +145,8 @@ func (t *Table) place(k Key, class uint8) (s *stripe, home, other *set, name uin
 	return s, &s.sets[first], &s.sets[second], (uint64(k)<<8 | uint64(class)) << classAt
 }
 
-// slot returns the counter of s that has this name, or nil. It is written out so
-// that it is inlined.
+// slot returns the counter of s that has this name, or nil. The loop is
+// unrolled so that the compiler inlines it.
 func (s *set) slot(name uint64) *Counter {
 	switch name {
 	case s[0].key &^ low:
@@ -162,7 +169,7 @@ func find(home, other *set, name uint64) *Counter {
 	return other.slot(name)
 }
 
-// runs tells whether a counter still matters.
+// runs reports whether a counter still matters.
 func (t *Table) runs(c *Counter, ms uint64) bool {
 	grace := uint64(t.grace[c.class()].Load())
 	return c.state != free && (c.state>>lowBits+grace-ms-1)&timeMask < maxAhead+grace
@@ -170,8 +177,8 @@ func (t *Table) runs(c *Counter, ms uint64) bool {
 
 func (c *Counter) class() uint8 { return uint8(c.key >> classAt) }
 
-// Prepare tells the table how long the counters of a class matter. Call it
-// before the first Take of a rule, and again when the rule changes.
+// Prepare sets how long the counters of a class matter. Call it before the
+// first Take of a rule, and again when the rule changes.
 func (t *Table) Prepare(class uint8, r *Rule) {
 	t.grace[class].Store(uint32(r.grace()))
 }

@@ -26,14 +26,16 @@ func TestExactUnderAnyInterleaving(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := race(New(100), 8, 200_000, &rule); got != 800_000 { // long enough to run side by side
+			// The calls run long enough to overlap.
+			if got := race(New(100), 8, 200_000, &rule); got != 800_000 {
 				t.Errorf("8 goroutines of 200000 calls were admitted %d times, want 800000", got)
 			}
 		})
 	}
 }
 
-// race lets goroutines make calls of one caller and returns how many were admitted.
+// race makes calls of one caller in several goroutines and returns how many
+// were admitted.
 func race(table *Table, goroutines, calls int, rule *Rule) int64 {
 	var admitted atomic.Int64
 	var wg sync.WaitGroup
@@ -51,7 +53,8 @@ func race(table *Table, goroutines, calls int, rule *Rule) int64 {
 	return admitted.Load()
 }
 
-// The calls of a caller who has used more than others stay exact while the table overflows with others around it.
+// The calls of a caller who has used more than others are counted exactly while
+// others overflow the table.
 func TestExactInTheMidstOfASpray(t *testing.T) {
 	t.Parallel()
 	table, rule := New(1), Fixed(500, 60e3)
@@ -81,13 +84,13 @@ func TestExactInTheMidstOfASpray(t *testing.T) {
 	}
 }
 
-// Two goroutines that meet a new caller at once make one counter of it.
+// Two goroutines that meet a new caller at once create one counter.
 func TestNewCallersAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	const callers, goroutines = 100_000, 2
 	table, rule := New(4*callers), Fixed(1, 60e3)
 	var admitted [callers]atomic.Int32
-	var arrived atomic.Int64 // they go for each caller together
+	var arrived atomic.Int64 // synchronizes the goroutines for each caller
 	var wg sync.WaitGroup
 	for range goroutines {
 		wg.Go(func() {
@@ -144,7 +147,7 @@ func TestBytesPerCaller(t *testing.T) {
 	}
 }
 
-// A table that holds the callers it was made for forgets hardly any of them.
+// A table forgets hardly any of the callers that it was made for.
 func TestRoomForAll(t *testing.T) {
 	t.Parallel()
 	const callers = 200_000
@@ -165,15 +168,15 @@ func TestRoomForAll(t *testing.T) {
 	}
 }
 
-// A spray of addresses, each calling once, cannot make the table forget who is being refused; nor, while there are others
-// who used less, who used much.
+// A spray of addresses, each calling once, cannot make the table forget a
+// refused caller. Nor does it forget one who used much while others used less.
 func TestSprayForgetsNobodyRefused(t *testing.T) {
 	t.Parallel()
 	for name, rule := range rules {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			table := New(1)
-			key := table.Key(1, 2, 3, 4) // race's
+			key := table.Key(1, 2, 3, 4) // the key in race
 			race(table, 1, 600, &rule)
 			if table.Take(1, key, 1, &rule).Allowed {
 				t.Fatal("the caller is not refused")
@@ -188,7 +191,8 @@ func TestSprayForgetsNobodyRefused(t *testing.T) {
 	}
 }
 
-// Where all who could make room are being refused, a new caller is let pass and not counted: it is not its fault.
+// If all callers that could make room are being refused, a new caller is
+// admitted without being counted: it is not their fault.
 func TestNobodyElseIsRefused(t *testing.T) {
 	t.Parallel()
 	table, rule := New(1), Fixed(1, 60e3)
@@ -246,7 +250,7 @@ func TestRefund(t *testing.T) {
 			}
 			table.Refund(2*ms, 2*ms, table.Key(9, 9, 9, 9), 1, &rule) // nobody's: nothing happens
 
-			later := int64(200e3 * ms) // every window is over, and another call was made in a new one
+			later := int64(200e3 * ms) // every window is over, and another call began a new one
 			first := table.Take(later, key, 1, &rule).Remaining
 			table.Refund(later, 2*ms, key, 1, &rule)
 			if got := table.Take(later, key, 1, &rule).Remaining; got != first-1 {
@@ -279,7 +283,7 @@ func TestTimeWrapsAround(t *testing.T) {
 	}
 }
 
-// A counter that was last used long ago is not taken for a running one.
+// A counter last used long ago is not mistaken for a running one.
 func TestLongAgo(t *testing.T) {
 	t.Parallel()
 	for name, rule := range rules {

@@ -3,11 +3,11 @@ package table
 // Take counts a call at the time now (nanoseconds since any fixed moment,
 // monotonic) against the counter of k under rule r. A refused call changes
 // nothing but a mark that keeps its counter from being forgotten. Counting is
-// exact: of any number of goroutines, exactly as many calls are admitted as the
-// rule allows. Take does not allocate. It holds a mutex for some nanoseconds,
-// which in a large table it shares with a 256th of all keys.
+// exact: concurrent callers are admitted exactly as often as the rule allows.
+// Take does not allocate. It holds a mutex for some nanoseconds, which in a
+// large table it shares with a 256th of all keys.
 //
-// class groups counters for [Table.Scan]; use a key with one class only.
+// class groups counters for [Table.Scan]. Use a key with one class only.
 func (t *Table) Take(now int64, k Key, class uint8, r *Rule) Result {
 	s, home, other, name := t.place(k, class)
 	s.Lock()
@@ -25,7 +25,7 @@ func (t *Table) Take(now int64, k Key, class uint8, r *Rule) Result {
 }
 
 // Peek returns what Take would answer to a call that it refuses, and changes
-// nothing. If Take would admit the call, Peek returns Allowed alone.
+// nothing. If Take would admit the call, only Allowed is set.
 func (t *Table) Peek(now int64, k Key, class uint8, r *Rule) Result {
 	s, home, other, name := t.place(k, class)
 	s.Lock()
@@ -41,7 +41,7 @@ func (t *Table) Peek(now int64, k Key, class uint8, r *Rule) Result {
 
 // Refund gives back a call that was admitted at the time at, if it still
 // counts. It never gives back more than was taken: it does nothing after the
-// window has ended, or once what a gcra call took may have drained.
+// window has ended, or once the time that a gcra call took may have drained.
 func (t *Table) Refund(now, at int64, k Key, class uint8, r *Rule) {
 	s, home, other, name := t.place(k, class)
 	s.Lock()
@@ -67,14 +67,14 @@ func (t *Table) victim(home, other *set, ms uint64) *Counter {
 	return a.counter
 }
 
-// offer is a slot that could be given to another caller.
+// offer is a slot that another caller could take.
 type offer struct {
-	counter *Counter // nil: none can
+	counter *Counter // nil: no slot can
 	cost    uint64   // 0: free or expired
-	room    int      // slots of the same set that cost nothing
+	room    int      // free slots in the same set
 }
 
-// cheapest returns the slot of s that is the least loss.
+// cheapest returns the slot of s that loses the least.
 func (t *Table) cheapest(s *set, ms uint64) offer {
 	best := offer{cost: ^uint64(0)}
 	for i := range s {

@@ -9,7 +9,8 @@ import (
 	"trackway/internal/limit"
 )
 
-// BenchmarkNote is what recording costs a call. Callers differ, or are one that floods; a second is over now and then.
+// BenchmarkNote measures the cost of recording a call, with different callers
+// or one flooding caller. A second ends now and then.
 func BenchmarkNote(b *testing.B) {
 	for name, callers := range map[string]int{"callers=1": 1, "callers=1000": 1000} {
 		r := New(b.TempDir(), roots, slog.New(slog.DiscardHandler))
@@ -43,7 +44,8 @@ func note(r *Recorder, callers int, more func(i int) bool, at time.Time) {
 	}
 }
 
-// BenchmarkWalk reads ten minutes of a thousand callers who call each second: what it takes for a row.
+// BenchmarkWalk reads ten minutes of a thousand callers who call each second,
+// and measures the cost of a row.
 func BenchmarkWalk(b *testing.B) {
 	r := New(b.TempDir(), roots, slog.New(slog.DiscardHandler))
 	r.Reload(Settings{Record: true, Keep: 24 * time.Hour, MaxBytes: 1 << 30})

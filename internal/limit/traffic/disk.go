@@ -13,44 +13,45 @@ import (
 	"time"
 )
 
-// A file begins with magic. Each frame follows its length and its checksum (CRC-32C), four bytes each, big-endian. A file's
-// name is the time at which it was begun; none is added to after a restart, so that only its end can be torn.
+// A file begins with magic. Each frame follows its length and its checksum
+// (CRC-32C), four bytes each, big-endian. A file's name is the time of its
+// creation. No file is extended after a restart, so only its end can be torn.
 const (
 	magic      = "trackway calls 1\n"
 	suffix     = ".calls"
 	nameLayout = "20060102T150405.000000000Z"
 	headBytes  = 8
 
-	parts    = 16       // of the bytes and of the time that are kept, which one file has at most
+	parts    = 16       // one file holds at most this fraction of the kept bytes and time
 	maxBytes = 32 << 20 // of a file, so that it can be read at once
 )
 
-// fileBytes returns how large a file gets.
+// fileBytes returns the maximum size of a file.
 func (s *Settings) fileBytes() int64 { return min(s.MaxBytes/parts, maxBytes) }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// disk is what of a record lies on the disk, and what is on its way there.
+// disk holds the written part of a record and the part that is being written.
 type disk struct {
 	dir      string
 	settings Settings
 
-	file  *os.File // nil: none is begun
+	file  *os.File // nil: no file is open
 	began time.Time
 	size  int64
 
 	rows       []row // since the last frame
 	unrecorded uint64
-	covered    int64     // Unix seconds: up to here frames tell what came
+	covered    int64     // Unix seconds: frames cover the time up to here
 	wrote      time.Time // the last frame
 	pruned     time.Time
-	total      int64 // bytes of all files, when they were pruned
-	failing    bool  // the last attempt to write failed
-	stuck      bool  // the last attempt to remove what is too old did
+	total      int64 // bytes of all files at the last pruning
+	failing    bool  // the last write failed
+	stuck      bool  // the last removal of old files failed
 }
 
-// write appends a frame with what was taken out of the shards. Even if it
-// fails, that is no longer kept.
+// write appends a frame with the rows taken from the shards. Even if it fails,
+// it drops the rows.
 func (d *disk) write(now time.Time) error {
 	f := frame{from: d.covered, to: max(now.Unix(), d.covered), unrecorded: d.unrecorded, limits: d.settings.Limits, rows: d.rows}
 	d.wrote, d.covered, d.unrecorded = now, f.to, 0
@@ -58,7 +59,7 @@ func (d *disk) write(now time.Time) error {
 		d.rows[i].kind.Project = d.settings.Projects[d.rows[i].kind.Project]
 	}
 	b := f.append(make([]byte, headBytes))
-	clear(d.rows) // of texts
+	clear(d.rows) // frees the texts
 	d.rows = d.rows[:0]
 	body := b[headBytes:]
 	binary.BigEndian.PutUint32(b, uint32(len(body)))
@@ -76,7 +77,7 @@ func (d *disk) write(now time.Time) error {
 	return nil
 }
 
-// openFor sees to it that there is an open file with space for some bytes.
+// openFor ensures that a file with space for some bytes is open.
 func (d *disk) openFor(now time.Time, bytes int64) error {
 	if d.file != nil && d.goesOn(now, bytes) {
 		return nil
@@ -92,7 +93,7 @@ func (d *disk) openFor(now time.Time, bytes int64) error {
 	return d.begin(now)
 }
 
-// goesOn tells whether the file that was begun has space: it is neither too
+// goesOn reports whether the open file can be continued: it is neither too
 // large nor too old, and the operator has not removed it.
 func (d *disk) goesOn(now time.Time, bytes int64) bool {
 	age := now.Sub(d.began)
@@ -111,13 +112,15 @@ func (d *disk) begin(now time.Time) error {
 		return err
 	}
 	if _, err := file.WriteString(magic); err != nil {
-		return errors.Join(err, file.Close(), os.Remove(path)) // or a full disk would be left with one for each attempt
+		// Otherwise each attempt would leave a file on a full disk.
+		return errors.Join(err, file.Close(), os.Remove(path))
 	}
 	d.file, d.began, d.size = file, now, int64(len(magic))
 	return nil
 }
 
-// closeSegment ends the file that is being written. That it was written is all that is asked of it, so that no error counts.
+// closeSegment ends the file that is being written. The data is already
+// written, so it ignores errors.
 func (d *disk) closeSegment() {
 	if d.file != nil {
 		_ = d.file.Close()
@@ -125,8 +128,8 @@ func (d *disk) closeSegment() {
 	}
 }
 
-// prune removes the files that were begun too long ago, and then the oldest ones
-// until there is space for some bytes.
+// prune removes the files that are too old, and then the oldest ones until
+// there is space for some bytes.
 func (d *disk) prune(now time.Time, bytes int64) error {
 	all, err := segments(d.dir)
 	if err != nil {
@@ -159,8 +162,8 @@ type segment struct {
 	size  int64
 }
 
-// segments returns the files of a record, the oldest first. It returns none if
-// there is no such directory.
+// segments returns the files of a record, the oldest first. It returns nothing
+// if the directory does not exist.
 func segments(dir string) ([]segment, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -175,7 +178,7 @@ func segments(dir string) ([]segment, error) {
 		}
 		info, err := e.Info()
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // it was too old
+			continue // it was too old and has been removed
 		} else if err != nil {
 			return nil, err
 		}

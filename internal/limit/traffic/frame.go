@@ -9,26 +9,32 @@ import (
 	"time"
 )
 
-// A frame is what was recorded in some seconds. It says which they are also where nothing came in them, so that what is missing
-// can be told. All numbers are varints (encoding/binary), unsigned unless it is said.
+// A frame holds the calls of some seconds. It names the seconds even if they
+// had no calls, so that a reader can tell gaps. All numbers are varints
+// (encoding/binary), unsigned unless noted.
 //
-//	from (Unix seconds), seconds up to its end, calls that were not recorded, the 8 bytes that name the limits in force
-//	kinds: how many; of each the six texts of a Kind, with their lengths
-//	rows of IPv4 addresses: how many, sorted by address, kind and second; of each:
-//	    how much higher the address is than that of the row before
+//	from (Unix seconds)
+//	number of seconds
+//	number of calls that were not recorded
+//	8 bytes that name the limits in force
+//	kinds: their number; for each the six texts of a Kind, with their lengths
+//	rows of IPv4 addresses: their number, sorted by address, kind and second;
+//	for each:
+//	    difference to the address of the previous row
 //	    kind
 //	    second since from, signed
-//	    calls twice, and 1 more if some were given back: then follows how many
-//	    the first one's millisecond, and, of several, how much later the last one came
+//	    calls twice, plus 1 if some were given back: then their number follows
+//	    millisecond of the first call
+//	    if there are several calls, the milliseconds until the last one
 //	rows of IPv6 addresses: the same
 type frame struct {
-	from, to   int64 // Unix seconds, to is not in it
+	from, to   int64 // Unix seconds; to is exclusive
 	unrecorded uint64
 	limits     uint64
 	rows       []row
 }
 
-// append appends the frame's bytes. It sorts the rows.
+// append appends the encoded frame. It sorts the rows.
 func (f *frame) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(f.from))
 	b = binary.AppendUvarint(b, uint64(f.to-f.from))
@@ -68,7 +74,7 @@ func family(r *row) int {
 	return 0
 }
 
-// kindsOf returns the kinds of rows, and the place of each.
+// kindsOf returns the kinds of rows and the index of each.
 func kindsOf(rows []row) (kinds []Kind, number map[Kind]uint64) {
 	number = make(map[Kind]uint64)
 	for i := range rows {
@@ -80,13 +86,13 @@ func kindsOf(rows []row) (kinds []Kind, number map[Kind]uint64) {
 	return kinds, number
 }
 
-// texts returns where the texts of a kind are, in the order in which they are
+// texts returns pointers to the texts of a kind, in the order in which they are
 // written.
 func (k *Kind) texts() [6]*string {
 	return [...]*string{&k.Method, &k.Route, &k.Path, &k.Project, &k.Key, &k.Refused}
 }
 
-// append appends all of a row but its address.
+// append appends a row without its address.
 func (r *row) append(b []byte, kind uint64, from int64) []byte {
 	b = binary.AppendUvarint(b, kind)
 	b = binary.AppendVarint(b, r.second-from)
@@ -103,8 +109,8 @@ func (r *row) append(b []byte, kind uint64, from int64) []byte {
 
 var errFrame = errors.New("no frame of a record of calls")
 
-// decode reads what append wrote. The input may be anything: the memory that
-// decode takes is in proportion to its length.
+// decode reads the output of append. It accepts any input: its memory is
+// proportional to the length of the input.
 func decode(b []byte) (*frame, error) {
 	d := decoder{rest: b}
 	f := &frame{from: int64(d.upTo(math.MaxInt32 << 8))}
@@ -135,7 +141,7 @@ func decode(b []byte) (*frame, error) {
 	return f, nil
 }
 
-// decoder reads numbers. Once something is wrong all that follows is 0.
+// decoder reads numbers. After an error it returns only 0.
 type decoder struct {
 	rest []byte
 	bad  bool
@@ -166,7 +172,7 @@ func (d *decoder) row(kinds []Kind, from int64) (r row) {
 	return r
 }
 
-// upTo reads a number that is no larger than most.
+// upTo reads a number that is at most most.
 func (d *decoder) upTo(most uint64) uint64 {
 	v, n := binary.Uvarint(d.rest)
 	d.skip(n)
@@ -194,8 +200,7 @@ func (d *decoder) take(n uint64) []byte {
 	return b
 }
 
-// skip passes over n bytes. binary returns n of 0 or less if there is no
-// number.
+// skip skips n bytes. binary returns an n of 0 or less if there is no number.
 func (d *decoder) skip(n int) {
 	if n <= 0 {
 		d.bad, d.rest = true, nil

@@ -39,7 +39,7 @@ func TestFrame(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawFrame(t)
-		got, err := decode(want.append(nil)) // which sorts the rows
+		got, err := decode(want.append(nil)) // append sorts the rows
 		if len(want.rows) == 0 {
 			want.rows = nil
 		}
@@ -49,7 +49,8 @@ func TestFrame(t *testing.T) {
 	})
 }
 
-// FuzzDecode: whatever is read, nothing breaks, and what can be read can be written and read again.
+// FuzzDecode checks that no input breaks the decoder, and that decoded frames
+// survive writing and reading again.
 func FuzzDecode(f *testing.F) {
 	one := frame{from: 1, to: 2, rows: []row{{key{second: 1, addr: 0xffff_c000_0201, kind: Kind{Method: "GET"}}, counts{calls: 2, back: 1, last: 3}}}}
 	f.Add(one.append(nil))

@@ -14,8 +14,9 @@ import (
 	"trackway/internal/limit"
 )
 
-// A frame for which the disk has no room is lost, and nothing of it is left: what was written before it is whole, what is written
-// after it follows in the same file. A limit of the process on the size of files stands for the disk.
+// A frame that does not fit on the disk is lost without a trace: the earlier
+// frames are complete, and the next one follows in the same file. The process's
+// limit on the size of files stands for the disk.
 func TestFullDisk(t *testing.T) {
 	const limited = "TRACKWAY_TEST_FILES_ARE_LIMITED"
 	if os.Getenv(limited) == "" { //nolint:forbidigo // set below
@@ -26,7 +27,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		return
 	}
-	signal.Ignore(syscall.SIGXFSZ) // so that a write fails
+	signal.Ignore(syscall.SIGXFSZ) // lets the write fail instead
 	r := recorder(t, always, monday)
 	write := func(second, callers int) error {
 		at := monday.Add(time.Duration(second) * time.Second)

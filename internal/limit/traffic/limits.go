@@ -7,8 +7,8 @@ import (
 	"trackway"
 )
 
-// LimitsName returns a number for [Settings.Limits], which is another one for
-// other limits.
+// LimitsName returns a number for [Settings.Limits] that differs between
+// different limits.
 func LimitsName(policies []trackway.Policy, overrides []trackway.Override) uint64 {
 	text, err := json.Marshal([]any{policies, overrides})
 	if err != nil {

@@ -6,14 +6,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// totals are for those who watch over the recorder.
+// totals counts for operators who monitor the recorder.
 type totals struct {
 	unrecorded, failures atomic.Uint64
 	bytes                atomic.Int64
 }
 
-// Register registers the metrics of the recorder. None names a caller, and
-// reading them costs nothing.
+// Register registers the metrics of the recorder. They identify no caller, and
+// reading them is cheap.
 func (r *Recorder) Register(reg prometheus.Registerer) {
 	counter := func(name, help string, n *atomic.Uint64) {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(n.Load()) }))

@@ -17,32 +17,37 @@ import (
 	"trackway/internal/clientip"
 )
 
-// Row is what one caller called of one kind in one second.
+// Row describes the calls of one kind that one caller made in one second.
 type Row struct {
-	Addr        netip.Addr // of an IPv6 address the first 64 bits
-	Kind        *Kind      // the same one for the same kind; shared, not to be written
+	Addr        netip.Addr // for IPv6, the first 64 bits
+	Kind        *Kind      // shared between rows of the same kind; read-only
 	Calls       uint32
-	Back        uint32 // of them, that were given back
-	First, Last uint16 // milliseconds of the second at which the first and the last of them came
+	Back        uint32 // calls that were given back
+	First, Last uint16 // milliseconds of the second at which the first and last call came
 }
 
-// Coverage says of what a record tells.
+// Coverage describes the time that a record covers.
 type Coverage struct {
-	From       time.Time   `json:"from"` // what was asked for, as far as there is a record of it; both are zero where there is none
+	// From and To are the requested time, as far as it is recorded. Both are
+	// zero if nothing is recorded.
+	From       time.Time   `json:"from"`
 	To         time.Time   `json:"to"`
-	Unrecorded uint64      `json:"unrecorded"` // calls in that time for which there was no room
-	Gaps       []Gap       `json:"gaps"`       // in it
-	Changes    []time.Time `json:"changes"`    // when other limits came into force
-	Damaged    int         `json:"damaged"`    // files of which a part cannot be read: where a process was killed the end of its last one
+	Unrecorded uint64      `json:"unrecorded"` // calls in that time that did not fit
+	Gaps       []Gap       `json:"gaps"`       // within that time
+	Changes    []time.Time `json:"changes"`    // times at which other limits came into force
+	// Damaged counts the files of which a part cannot be read. A killed process
+	// leaves its last file with a torn end.
+	Damaged int `json:"damaged"`
 }
 
-// Gap is a time of which nothing is known: the server was stopped, or did not record, or could not write.
+// Gap is a time without a record: the server was stopped, did not record, or
+// could not write.
 type Gap struct {
 	From time.Time `json:"from"`
 	To   time.Time `json:"to"`
 }
 
-// Missing returns how long nothing was recorded.
+// Missing returns the total length of the gaps.
 func (c *Coverage) Missing() (d time.Duration) {
 	for _, g := range c.Gaps {
 		d += g.To.Sub(g.From)
@@ -50,16 +55,19 @@ func (c *Coverage) Missing() (d time.Duration) {
 	return d
 }
 
-// How late a row can be written after its second, since a call can be given back as late as it is answered; and how long a hole
-// has to be to be told of.
+// lateness is how long after its second a row can be written, because a call
+// can be given back until it is answered. leastGap is the shortest gap to
+// report.
 const (
 	lateness = 8 // seconds
 	leastGap = 2 // seconds
 )
 
-// Walk calls yield with the rows of each second of a record, in the order of time, from since to until; they are yield's until it
-// returns. Nothing has to be whole or closed: what is being written is read as far as it goes. Where a clock was put back, rows come
-// with the latest second that was.
+// Walk calls yield with the rows of each second of a record, in the order of
+// time, from since to until. yield may use the rows until it returns. The
+// record may be incomplete or still being written: Walk reads it as far as it
+// goes. If the clock was put back, rows belong to the latest second before
+// that.
 func Walk(dir string, since, until time.Time, yield func(second int64, rows []Row) error) (Coverage, error) {
 	all, err := segments(dir)
 	if err != nil {
@@ -70,7 +78,7 @@ func Walk(dir string, since, until time.Time, yield func(second int64, rows []Ro
 	for i := range all {
 		before := w.since - lateness
 		if i+1 < len(all) && all[i+1].began.Unix() < before && all[i].wrote.Unix() < before {
-			continue // the next one begins where this one ends, unless the clock was put back
+			continue // the next file begins where this one ends, unless the clock was put back
 		}
 		if err := w.segment(all[i].path); err != nil {
 			return Coverage{}, err
@@ -79,20 +87,20 @@ func Walk(dir string, since, until time.Time, yield func(second int64, rows []Ro
 	return w.covered, w.emit(math.MaxInt64)
 }
 
-// walker puts rows into the order of time.
+// walker sorts rows by time.
 type walker struct {
 	since, until int64
 	yield        func(second int64, rows []Row) error
 
 	kinds   map[Kind]*Kind
-	recent  *Kind            // the latest of them: most rows are of the same as the one before
+	recent  *Kind            // the latest one: most rows have the kind of the row before
 	waiting map[int64]*batch // by second
 	spare   []*batch
-	emitted int64 // the last second that was
+	emitted int64 // the last second yielded
 	covered Coverage
 	end     int64 // of the last frame
 	limits  uint64
-	any     bool // there was a frame
+	any     bool // a frame was read
 }
 
 // batch is the rows of a second.
@@ -101,7 +109,7 @@ type batch struct {
 	index map[place]int32
 }
 
-// place is what makes a row within its second.
+// place identifies a row within its second.
 type place struct {
 	addr uint64
 	v6   bool
@@ -111,7 +119,7 @@ type place struct {
 func (w *walker) segment(path string) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it was too old
+		return nil // the file was too old and has been removed
 	} else if err != nil {
 		return err
 	}
@@ -130,7 +138,8 @@ func (w *walker) segment(path string) error {
 	return nil
 }
 
-// next reads the first frame of a file's rest; ok is false where it is not whole.
+// next reads the first frame of a file's rest. ok is false if the frame is
+// incomplete.
 func next(b []byte) (f *frame, rest []byte, ok bool) {
 	if len(b) < headBytes {
 		return nil, nil, false
@@ -154,7 +163,7 @@ func (w *walker) frame(f *frame) error {
 	return w.emit(f.to - lateness)
 }
 
-// cover notes of which time a frame tells.
+// cover notes the time that a frame covers.
 func (w *walker) cover(f *frame) {
 	from, to := max(f.from, w.since), min(f.to, w.until)
 	if from >= w.until || to < w.since || from > to {
@@ -176,7 +185,7 @@ func (w *walker) cover(f *frame) {
 
 func moment(second int64) time.Time { return time.Unix(second, 0).UTC() }
 
-// keep adds a row to those that wait, or to the one that it is a part of.
+// keep adds a row to the waiting ones, merging the parts of a row.
 func (w *walker) keep(r *row) {
 	second := max(r.second, w.emitted)
 	b := w.waiting[second]
@@ -197,7 +206,7 @@ func (w *walker) keep(r *row) {
 	known.First, known.Last = min(known.First, r.first), max(known.Last, r.last)
 }
 
-// newBatch returns an empty batch, which may have been used before.
+// newBatch returns an empty batch, reusing old ones.
 func (w *walker) newBatch() *batch {
 	last := len(w.spare) - 1
 	if last < 0 {
@@ -210,7 +219,7 @@ func (w *walker) newBatch() *batch {
 	return b
 }
 
-// kind returns the one that stands for all that are the same.
+// kind returns the shared instance of a kind.
 func (w *walker) kind(k *Kind) *Kind {
 	if w.recent != nil && *w.recent == *k {
 		return w.recent
@@ -232,7 +241,7 @@ func (k *key) address() netip.Addr {
 	return clientip.Key{Lo: k.addr, Bits: 128}.Addr()
 }
 
-// emit yields what waits of the seconds before one.
+// emit yields the waiting rows of all seconds before one.
 func (w *walker) emit(before int64) error {
 	var seconds []int64
 	for second := range w.waiting {
@@ -253,7 +262,8 @@ func (w *walker) emit(before int64) error {
 	return nil
 }
 
-// inOrder sorts rows into an order that is always the same. What was given back of calls that are not recorded is left out.
+// inOrder sorts rows into a fixed order. It drops refunds of calls that are not
+// recorded.
 func inOrder(rows []Row) []Row {
 	rows = slices.DeleteFunc(rows, func(r Row) bool { return r.Calls == 0 })
 	for i := range rows {

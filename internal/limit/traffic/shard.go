@@ -4,42 +4,43 @@ import "sync"
 
 const (
 	shards = 16
-	// maxRows bounds what is kept between two looks at the shards, a second apart: about 10 MB, filled or not, only while it is
-	// needed. With more callers in a second some are not recorded.
+	// maxRows bounds the rows between two visits to the shards, a second apart.
+	// They take about 10 MB, filled or not, and only while they are needed. If
+	// there are more callers in a second, some are not recorded.
 	maxRows = 1 << 14
 )
 
-// key is what makes a row.
+// key identifies a row.
 type key struct {
 	second int64
-	addr   uint64 // an IPv4 address as clientip has it, or the first half of an IPv6 one
+	addr   uint64 // an IPv4 address as clientip encodes it, or the first half of an IPv6 one
 	v6     bool
-	kind   Kind // with the project's token, until it is written
+	kind   Kind // contains the project's token until it is written
 }
 
 func (k *key) shard() int {
-	const phi = 0x9e3779b97f4a7c15 // 2⁶⁴/φ, odd: it spreads what is near
+	const phi = 0x9e3779b97f4a7c15 // 2⁶⁴/φ, odd: it spreads near values
 	return int((k.addr * phi) >> 60)
 }
 
-// counts is what a row counts.
+// counts holds the numbers of a row.
 type counts struct {
 	calls, back uint32
 	first, last uint16 // milliseconds of the second
 }
 
-// shard has a share of the callers, so that those who note calls rarely wait for each other.
+// shard holds a share of the callers, so that concurrent calls rarely wait for
+// each other.
 type shard struct {
-	mu         sync.Mutex    // guards what follows; nothing waits under it
-	index      map[key]int32 // place in counts
+	mu         sync.Mutex    // guards the fields below; nothing waits under it
+	index      map[key]int32 // index into counts
 	counts     []counts
-	unrecorded uint64 // calls for which there was no room
+	unrecorded uint64 // calls that did not fit
 
-	// what was filled before, empty now, to be filled next; drain's own
-	spareIndex  map[key]int32
+	spareIndex  map[key]int32 // The emptied buffers are for the next swap. Only drain uses them.
 	spareCounts []counts
 
-	_ [64]byte // so that two shards do not share a cache line
+	_ [64]byte // keeps two shards off the same cache line
 }
 
 func (s *shard) add(k *key, ms uint16, calls, back uint32) {
@@ -64,7 +65,8 @@ func (s *shard) add(k *key, ms uint16, calls, back uint32) {
 	c.first, c.last = min(c.first, ms), max(c.last, ms)
 }
 
-// drain appends the rows to some, and returns how many calls have none. One drain at a time.
+// drain appends the rows to rows and returns how many calls were not recorded.
+// Only one drain may run at a time.
 func (s *shard) drain(rows []row) (all []row, unrecorded uint64) {
 	s.mu.Lock()
 	index, filled := s.index, s.counts
@@ -79,7 +81,7 @@ func (s *shard) drain(rows []row) (all []row, unrecorded uint64) {
 	return rows, unrecorded
 }
 
-// clear forgets what was noted.
+// clear forgets all calls.
 func (s *shard) clear() { s.drain(nil) }
 
 // row is a row on its way to the disk.

@@ -1,11 +1,15 @@
-// Package traffic keeps a record of calls, so that other limits than those in force can be tried on what really came. Its one
-// idea is that all calls of one caller for one route within one second are one row: a flood of 70 000 calls a second costs as
-// much as one call. What does not fit its bounds, of memory and of disk, is counted as not recorded, and a disk that fails
-// loses some of the record and nothing else.
+// Package traffic records calls, so that operators can try other limits on real
+// traffic. One row holds all calls of one caller to one route within one
+// second, so a flood of 70 000 calls a second costs as much as one call. The
+// recorder has bounds for memory and disk, and counts the calls that exceed
+// them as not recorded. A failing disk loses a part of the record and affects
+// nothing else.
 //
-// It holds what a limit can depend on, and nothing more: an address (of an IPv6 one the first 64 bits), the method and the
-// route's pattern, the names of a project and a key, never a path with what it names, a token, a body or a customer. Addresses
-// are personal data all the same, so that nothing is recorded unless the operator says so, and rows go when they are too old.
+// The record holds only what a limit can depend on: an address (for IPv6 the
+// first 64 bits), the method, the route's pattern, and the names of a project
+// and a key. It never holds a path with its values, a token, a body or a
+// customer. Addresses are still personal data, so recording is off by default,
+// and old rows are removed.
 package traffic
 
 import (
@@ -21,57 +25,62 @@ import (
 	"trackway/internal/limit"
 )
 
-// Kind is what calls have in common besides their caller and their time.
+// Kind is what calls have in common besides their caller and time.
 type Kind struct {
-	Method  string // one that is known, else [OtherMethod]
-	Route   string // the route's pattern
-	Path    string // the pattern again; of a route that many paths share, as it ends in a slash or is no path, the path's first part
+	Method string // a known one, else [OtherMethod]
+	Route  string // the route's pattern
+	// Path is usually the pattern again. If many paths share the route, because
+	// it ends in a slash or is not a path, it is the first part of the path.
+	Path    string
 	Project string // the project's name, if the credentials were good
 	Key     string // the key's name, if the credentials were good
-	Refused string // the name of the policy that refused the call; empty: it was admitted
+	Refused string // the name of the policy that refused the call; empty if admitted
 }
 
-// OtherMethod stands for every method that is not one of HTTP's own: a caller can make up any.
+// OtherMethod stands for every method that HTTP does not define, since a caller
+// can invent any.
 const OtherMethod = "OTHER"
 
 // Settings are what the operator chooses.
 type Settings struct {
 	Record   bool
-	Keep     time.Duration // how old a row can get
+	Keep     time.Duration // the maximum age of a row
 	MaxBytes int64         // of all files together
-	Limits   uint64        // names the limits in force, so that a reader sees when they changed
+	Limits   uint64        // names the limits in force, so that a reader sees changes
 
-	Projects map[string]string // their names by their tokens, which are not written
+	Projects map[string]string // names by token; tokens are not written
 }
 
-// Recorder makes the record. Safe for concurrent use.
+// Recorder makes the record. It is safe for concurrent use.
 type Recorder struct {
 	log   *slog.Logger
 	roots []string
-	now   func() time.Time // for what comes without a time
+	now   func() time.Time // for calls without a time
 
 	on     atomic.Bool
 	shards [shards]shard
 	totals totals
 
-	mu sync.Mutex // guards what follows, and is held over writing; never taken by whoever notes a call
+	mu sync.Mutex // guards the fields below; held during writes; never taken to note a call
 	disk
 }
 
-// New returns a recorder whose files lie in dir, which is made when there is
-// something to write. roots are the first parts of the paths that are served,
-// such as "/api/": of other paths nothing is kept, since callers may make up
-// any. Nothing is recorded until [Recorder.Reload] says so.
+// New returns a recorder that keeps its files in dir, which it creates at the
+// first write. roots are the first parts of the served paths, such as "/api/".
+// It keeps nothing of other paths, since callers may invent any. It records
+// nothing until [Recorder.Reload] turns recording on.
 func New(dir string, roots []string, log *slog.Logger) *Recorder {
 	return &Recorder{log: log, roots: roots, now: time.Now, disk: disk{dir: dir}}
 }
 
-// On tells whether calls are recorded: [Recorder.Note] is only worth its while if so.
+// On reports whether calls are recorded. If not, [Recorder.Note] does nothing.
 func (r *Recorder) On() bool { return r.on.Load() }
 
-// Note records a call as it came, with what the limits in force decided. It costs less than 100 ns, does not allocate, and waits
-// for nobody but others who note a call of a caller that shares a lock with this one. A call without an address is not recorded.
-// c's project and key have to be known, whether the limits in force count by them or not.
+// Note records a call as it came, with the decision of the limits in force. It
+// costs less than 100 ns, does not allocate, and waits only for others who note
+// a call of a caller in the same shard. It ignores a call without an address.
+// c's project and key must be set even if the limits in force do not count by
+// them.
 func (r *Recorder) Note(at time.Time, c *limit.Call, d *limit.Decision) {
 	refused := ""
 	if !d.Allowed {
@@ -80,7 +89,8 @@ func (r *Recorder) Note(at time.Time, c *limit.Call, d *limit.Decision) {
 	r.add(at, c, refused, 1, 0)
 }
 
-// GiveBack records that a call, which was noted and admitted, costs nothing: it was answered with 304.
+// GiveBack records that a noted and admitted call costs nothing because it was
+// answered with 304.
 func (r *Recorder) GiveBack(at time.Time, c *limit.Call) { r.add(at, c, "", 0, 1) }
 
 func (r *Recorder) add(at time.Time, c *limit.Call, refused string, calls, back uint32) {
@@ -98,14 +108,14 @@ func (r *Recorder) add(at time.Time, c *limit.Call, refused string, calls, back 
 	r.shards[k.shard()].add(&k, ms, calls, back)
 }
 
-// AddrBits are kept of an IPv6 address: what makes one caller by default. With more, whoever has a /64 could fill a record.
+// AddrBits is how many bits of an IPv6 address are kept: those that identify a
+// caller by default. With more, the owner of a /64 could fill a record.
 const AddrBits = 64
 
-// methods are those that are kept. Other ones may be anything.
+// methods are kept by name. Callers may invent others.
 var methods = []string{"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
-// known returns a method as it is kept, as a text that does not hold on to a
-// request.
+// known returns a method as it is kept. The text does not keep a request alive.
 func known(method string) string {
 	if i := slices.Index(methods, method); i >= 0 {
 		return methods[i]
@@ -113,8 +123,8 @@ func known(method string) string {
 	return OtherMethod
 }
 
-// pathOf returns the path that is kept: the route's pattern, or, of a route for
-// many paths, the path's first part.
+// pathOf returns the path to keep: the route's pattern or, if many paths share
+// the route, the first part of the path.
 func (r *Recorder) pathOf(route, path string) string {
 	if strings.HasPrefix(route, "/") && !strings.HasSuffix(route, "/") {
 		return route
@@ -127,19 +137,19 @@ func (r *Recorder) pathOf(route, path string) string {
 	return "/"
 }
 
-// Reload has the recorder go on with other settings. Where it ends recording, what was noted is written first; what is there
-// already still goes when it is too old.
+// Reload applies other settings. If they end recording, it writes the noted
+// calls first; existing rows are still removed when they are too old.
 func (r *Recorder) Reload(s Settings) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
 	if r.on.Load() {
-		_ = r.writeLocked(now) // under the settings of before; it has been logged
+		_ = r.writeLocked(now) // uses the previous settings; the error has been logged
 	}
 	if s.Record && !r.on.Load() {
 		r.covered = now.Unix()
 		for i := range r.shards {
-			r.shards[i].clear() // of before it was switched off
+			r.shards[i].clear() // noted before recording was switched off
 		}
 	}
 	if !s.Record {
@@ -149,7 +159,8 @@ func (r *Recorder) Reload(s Settings) {
 	r.on.Store(s.Record)
 }
 
-// Run writes what is recorded, once in a while, and removes what is too old, until ctx ends. It returns nil.
+// Run writes the record from time to time and removes old rows, until ctx ends.
+// It returns nil.
 func (r *Recorder) Run(ctx context.Context) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -163,8 +174,9 @@ func (r *Recorder) Run(ctx context.Context) error {
 	}
 }
 
-// Rows wait for a while, so that those of one caller come to lie together and take less room. A frame without rows says that
-// nothing came, which is another thing than a record with a hole.
+// Rows wait for a while, so that those of one caller are stored together and
+// take less space. A frame without rows says that no calls came, unlike a gap
+// in the record.
 const (
 	writeEvery = 10 * time.Second
 	aliveEvery = time.Minute
@@ -178,7 +190,7 @@ func (r *Recorder) tick(now time.Time) {
 		r.drainLocked()
 		age := now.Sub(r.wrote)
 		if age >= aliveEvery || age >= writeEvery && len(r.rows) > 0 || len(r.rows) >= maxRows {
-			_ = r.writeLocked(now) // it has been logged
+			_ = r.writeLocked(now) // the error has been logged
 		}
 	}
 	if now.Sub(r.pruned) >= pruneEvery {
@@ -192,7 +204,7 @@ func (r *Recorder) tick(now time.Time) {
 	}
 }
 
-// Flush writes all that has been noted. The error says why some of it is lost.
+// Flush writes all noted calls. If it fails, some of them are lost.
 func (r *Recorder) Flush() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -202,7 +214,7 @@ func (r *Recorder) Flush() error {
 	return r.writeLocked(r.now())
 }
 
-// Close writes all that has been noted, and records no more.
+// Close writes all noted calls and stops recording.
 func (r *Recorder) Close() error {
 	err := r.Flush()
 	r.mu.Lock()
@@ -212,8 +224,8 @@ func (r *Recorder) Close() error {
 	return err
 }
 
-// writeLocked writes a frame of what has been noted up to now. Where that fails it is lost, which is said once until it goes
-// well again.
+// writeLocked writes a frame of the calls noted so far. If that fails, they are
+// lost; it logs only the first of several failures.
 func (r *Recorder) writeLocked(now time.Time) error {
 	r.drainLocked()
 	r.totals.unrecorded.Add(r.unrecorded)
@@ -225,7 +237,7 @@ func (r *Recorder) writeLocked(now time.Time) error {
 	return err
 }
 
-// complain logs the first error of a row of them, and the end of the row.
+// complain logs the first error of a series, and the end of the series.
 func (r *Recorder) complain(err error) {
 	switch {
 	case err != nil && !r.failing:
@@ -236,7 +248,7 @@ func (r *Recorder) complain(err error) {
 	r.failing = err != nil
 }
 
-// drainLocked takes what was noted out of the shards.
+// drainLocked takes the noted calls out of the shards.
 func (r *Recorder) drainLocked() {
 	for i := range r.shards {
 		rows, unrecorded := r.shards[i].drain(r.rows)

@@ -28,7 +28,7 @@ var (
 // roots are the first parts of the paths of the server.
 var roots = []string{"/track/", "/data/", "/api/", "/about/", "/assets/", "/grid/"}
 
-// recorder returns one that began to record at a time.
+// recorder returns a recorder that began to record at a time.
 func recorder(t *testing.T, s Settings, at time.Time) *Recorder {
 	t.Helper()
 	r := New(filepath.Join(t.TempDir(), "traffic"), roots, slog.New(slog.DiscardHandler))
@@ -37,7 +37,7 @@ func recorder(t *testing.T, s Settings, at time.Time) *Recorder {
 	return r
 }
 
-// restart has a recorder begin at a time, as after a restart.
+// restart makes a recorder begin at a time, as after a restart.
 func restart(t *testing.T, r *Recorder, s Settings, at time.Time) {
 	t.Helper()
 	if err := r.Close(); err != nil {
@@ -62,12 +62,12 @@ func callOf(addr string) *limit.Call {
 	}
 }
 
-// come notes a call that is admitted.
+// come notes an admitted call.
 func (r *Recorder) come(at time.Time, addr string) {
 	r.Note(at, callOf(addr), &limit.Decision{Allowed: true})
 }
 
-// seen is a row, and its second.
+// seen is a row and its second.
 type seen struct {
 	Second int64
 	Row    Row
@@ -95,13 +95,14 @@ func walkIn(t *testing.T, dir string, since, until time.Time) (all []seen, c Cov
 
 var comparing = cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateApproxTime(0), cmpopts.EquateEmpty()}
 
-// What is noted comes back: calls of a second as one row, those that were given back marked, of IPv6 the first half, of unknown
-// paths the first part, and no token, no id and no made-up method.
+// Noted calls come back: calls of a second as one row, with a count of refunded
+// calls, the first half of an IPv6 address, the first part of an unknown path,
+// and no token, id or invented method.
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
 	r.come(monday.Add(700*time.Millisecond), "203.0.113.7")
-	r.come(monday.Add(250*time.Millisecond), "203.0.113.7") // it came before, and was slower to get here
+	r.come(monday.Add(250*time.Millisecond), "203.0.113.7") // it came before, but was noted later
 	r.come(monday.Add(400*time.Millisecond), "203.0.113.7")
 	r.GiveBack(monday.Add(400*time.Millisecond), callOf("203.0.113.7"))
 	r.Note(monday.Add(800*time.Millisecond), callOf("203.0.113.7"), &limit.Decision{Policy: "track"})
@@ -171,7 +172,8 @@ func (r *Recorder) files(t *testing.T) map[string]string {
 	return files
 }
 
-// A row that comes to lie in two frames is one, and a call may be given back some seconds after it came.
+// A row that is split over two frames is read as one, and a call may be given
+// back some seconds after it came.
 func TestRowsAcrossFrames(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
@@ -200,7 +202,8 @@ func TestRowsAcrossFrames(t *testing.T) {
 	}
 }
 
-// A torn or damaged end is passed over: what was written before it is read, and what came after a restart.
+// A torn or damaged end is skipped: earlier frames are read, and those after a
+// restart, too.
 func TestDamagedEnd(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
@@ -243,7 +246,7 @@ func TestDamagedEnd(t *testing.T) {
 	check([]byte("no record"), Coverage{From: monday.Add(time.Hour), To: end, Damaged: 1}, "192.0.2.3")
 }
 
-// What there is no room for is counted, and told.
+// Calls that do not fit are counted and reported.
 func TestRowsAreBounded(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
@@ -253,7 +256,7 @@ func TestRowsAreBounded(t *testing.T) {
 		c.Addr = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		r.Note(monday, c, &limit.Decision{Allowed: true})
 	}
-	r.come(monday, "10.0.0.0") // it has a row
+	r.come(monday, "10.0.0.0") // has a row already
 	r.mustWrite(t, monday.Add(time.Second))
 	all, covered := walk(t, r.dir)
 	if len(all) > maxRows || len(all)+int(covered.Unrecorded) != 2*maxRows+extra {
@@ -264,7 +267,7 @@ func TestRowsAreBounded(t *testing.T) {
 	}
 }
 
-// The record takes no more bytes than it may, and the oldest go first.
+// The record keeps its bound in bytes, and the oldest rows go first.
 func TestBytesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := always
@@ -296,7 +299,7 @@ func TestBytesAreBounded(t *testing.T) {
 	}
 }
 
-// Nothing gets older than it may, whether calls are still recorded or not.
+// No row exceeds the maximum age, whether calls are still recorded or not.
 func TestAgeIsBounded(t *testing.T) {
 	t.Parallel()
 	s := always
@@ -338,14 +341,15 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// A reader learns when the limits changed, and when nothing was recorded; silence is no gap.
+// A reader learns when the limits changed, and when nothing was recorded.
+// Silence is not a gap.
 func TestCoverage(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
 	at := func(s int) time.Time { return monday.Add(time.Duration(s) * time.Second) }
 	r.come(at(0), "192.0.2.1")
 	for s := range 200 {
-		r.tick(at(s)) // mostly of nothing
+		r.tick(at(s)) // mostly without calls
 	}
 	r.mustWrite(t, at(200))
 	next := always
@@ -386,7 +390,8 @@ func TestClockPutBack(t *testing.T) {
 	}
 }
 
-// A file goes on behind the beginning of the next one where the clock was put back when it was begun, as at the start of a machine.
+// A file may extend past the beginning of the next one if the clock was put
+// back when the next one was begun, as at the start of a machine.
 func TestClockPutBackAtFirst(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
@@ -403,7 +408,7 @@ func TestClockPutBackAtFirst(t *testing.T) {
 	}
 }
 
-// What is lost, and how much there is, is told to those who watch over the server.
+// Metrics report what is lost and the size of the record.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
@@ -412,7 +417,7 @@ func TestMetrics(t *testing.T) {
 		c.Addr = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		r.Note(monday, c, &limit.Decision{Allowed: true})
 	}
-	r.tick(monday.Add(time.Minute)) // writes, and looks how much there is
+	r.tick(monday.Add(time.Minute)) // writes, and updates the size
 	r.come(monday, "10.0.0.0")
 	r.closeSegment()
 	if err := os.RemoveAll(r.dir); err != nil {
@@ -443,7 +448,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// Off, nothing is recorded and nothing is on the disk; what is noted while it is off does not come later.
+// While recording is off, nothing is recorded and nothing is on the disk. Calls
+// noted during that time do not appear later.
 func TestOff(t *testing.T) {
 	t.Parallel()
 	r := New(filepath.Join(t.TempDir(), "traffic"), roots, slog.New(slog.DiscardHandler))
@@ -470,14 +476,15 @@ func TestOff(t *testing.T) {
 	}
 }
 
-// A disk that fails loses what was to be written; it is said once, and forgotten when it goes well again.
+// A failing disk loses the rows that were to be written. The failure is logged
+// once, and the recorder recovers when the disk does.
 func TestFailingDisk(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	dir := filepath.Join(t.TempDir(), "traffic")
 	r := New(dir, roots, slog.New(slog.NewTextHandler(&log, nil)))
 	r.Reload(always)
-	if err := os.WriteFile(dir, nil, 0o600); err != nil { // no directory can be made there
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // prevents the creation of the directory
 		t.Fatal(err)
 	}
 	for i := range 3 {
@@ -501,7 +508,8 @@ func TestFailingDisk(t *testing.T) {
 	}
 }
 
-// What cannot be removed is said once, however often it is tried, and and what comes is recorded.
+// A failure to remove is logged once, however often it is tried, and recording
+// continues.
 func TestOldCannotBeRemoved(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -527,7 +535,7 @@ func TestOldCannotBeRemoved(t *testing.T) {
 	}
 }
 
-// An operator who removes the record is rid of it, and what comes later is recorded.
+// An operator can remove the record, and later calls are recorded again.
 func TestRemoved(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
@@ -544,7 +552,7 @@ func TestRemoved(t *testing.T) {
 	}
 }
 
-// Noting does not allocate, once the callers of a second are known.
+// Note does not allocate, once the callers of a second are known.
 func TestNoteDoesNotAllocate(t *testing.T) {
 	r := recorder(t, always, monday)
 	c, d := callOf("192.0.2.1"), &limit.Decision{Allowed: true}
@@ -554,7 +562,7 @@ func TestNoteDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// No call is lost or counted twice while others are written.
+// No call is lost or counted twice during a concurrent write.
 func TestNotingWhileWriting(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)
@@ -567,7 +575,7 @@ func TestNotingWhileWriting(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				_ = r.Flush() // the last one's error is looked at
+				_ = r.Flush() // the last Flush is checked
 			}
 		}
 	})

@@ -10,30 +10,30 @@ import (
 	"trackway/internal/excerpt"
 )
 
-// caller is what is kept of one caller in a sketch.
+// caller is the state that a sketch keeps of one caller.
 type caller struct {
 	key clientip.Key
 
-	count, over uint64  // of what the sketch counts; over of it may be others'
-	variance    float64 // of count, where it is of a sample
+	count, over uint64  // over is the part of count that may belong to other callers
+	variance    float64 // of count, if calls are sampled
 
-	// The rest is of the time since it is kept.
+	// The fields below cover the time since the caller was added.
 	calls, refused           uint64
 	first, last              time.Time
 	source                   string // of the last call
 	projects, routes, agents recent
 	types                    recent
 	bodies, repeats          uint64
-	hashes                   [fewBodies]uint64 // of the last bodies that differ, the latest first
+	hashes                   [fewBodies]uint64 // of the last different bodies, the latest first
 }
 
 const (
 	fewTexts  = 4
 	fewBodies = 8
-	longest   = 120 // bytes of a text that are kept
+	longest   = 120 // bytes kept of a text
 )
 
-// note remembers what is told of a call by its head.
+// note remembers the facts in the head of a call.
 func (c *caller) note(from *Call) {
 	if c.first.IsZero() {
 		c.first = from.At
@@ -68,7 +68,7 @@ func (c *caller) sent(hash uint64, types []string) {
 	c.hashes[0] = hash
 }
 
-// merge returns what two sketches, of different times, know of one caller.
+// merge combines the state of two sketches, of different times, for one caller.
 func merge(now, before *caller) *caller {
 	c := *now
 	c.count += before.count
@@ -99,24 +99,24 @@ func (c *caller) row(policy string) Caller {
 		Bodies: c.bodies,
 	}
 	if c.bodies > 0 {
-		const digits = 1000 // more would only pretend to be exact
+		const digits = 1000 // more would suggest false precision
 		row.Repeats = float64(c.repeats*digits/c.bodies) / digits
 	}
 	return row
 }
 
-// recent is the last few different texts, the latest first. Empty strings are
-// free places.
+// recent holds the last few different texts, the latest first. Empty strings
+// are free places.
 type recent [fewTexts]string
 
-// note puts a text at the front. Only one that is new is copied.
+// note moves a text to the front. It copies only new texts.
 func (r *recent) note(text string) {
 	if text == "" {
 		return
 	}
 	text = excerpt.Cut(text, longest)
 	if !utf8.ValidString(text) {
-		text = strings.ToValidUTF8(text, "?") // no longer than it was
+		text = strings.ToValidUTF8(text, "?") // no longer than before
 	}
 	at := slices.Index(r[:], text)
 	if at == 0 {
@@ -131,7 +131,7 @@ func (r *recent) note(text string) {
 	r[0] = text
 }
 
-// append adds older texts, as far as there is room.
+// append adds older texts as far as there is room.
 func (r *recent) append(older *recent) {
 	for _, text := range older {
 		if i := slices.Index(r[:], ""); i >= 0 && !slices.Contains(r[:], text) {

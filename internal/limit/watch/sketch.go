@@ -9,14 +9,14 @@ import (
 
 // sketch keeps the callers with the highest counts: Space-Saving (Metwally,
 // Agrawal and El Abbadi, "Efficient Computation of Frequent and Top-k Elements
-// in Data Streams", ICDT 2005), with weights. A caller who is not in it takes
-// the place of the one with the lowest count, and that count with it, as the
-// error that its own may have. So no count is too low, none is too high by more
-// than its error, and every caller who has more than the total divided by the
-// number of places is in it. The zero value is empty.
+// in Data Streams", ICDT 2005), with weights. A new caller takes the place of
+// the one with the lowest count, and inherits that count as its possible error.
+// So no count is too low, and no count is too high by more than its error.
+// Every caller with more than the total divided by the number of places is in
+// the sketch. The zero value is empty.
 //
-// The lowest count is looked for among all: there are few places, and only a
-// newcomer to a full sketch needs it.
+// A linear search finds the lowest count: there are few places, and only a new
+// caller in a full sketch needs it.
 type sketch struct {
 	index   map[clientip.Key]*caller
 	callers []*caller
@@ -24,7 +24,7 @@ type sketch struct {
 
 func (s *sketch) empty() bool { return len(s.callers) == 0 }
 
-// get returns a caller, nil if it is not kept.
+// get returns a caller, or nil if it is not kept.
 func (s *sketch) get(key clientip.Key) *caller { return s.index[key] }
 
 // add counts calls of a caller and returns it.
@@ -46,16 +46,18 @@ func (s *sketch) add(key clientip.Key, weight uint64) *caller {
 		s.index[key] = c
 	}
 	c.count += weight
-	c.variance += float64(weight) * float64(weight-1) // of an estimate by one call in weight
+	// The variance of an estimate that samples one call in weight.
+	c.variance += float64(weight) * float64(weight-1)
 	return c
 }
 
-// lowest returns the caller with the lowest count, of one or more.
+// lowest returns the caller with the lowest count. The sketch must not be
+// empty.
 func (s *sketch) lowest() *caller {
 	return slices.MinFunc(s.callers, func(a, b *caller) int { return cmp.Compare(a.count, b.count) })
 }
 
-// floor is what a caller who is not kept may have at most.
+// floor returns the highest count that a caller outside the sketch may have.
 func (s *sketch) floor() uint64 {
 	if len(s.callers) < kept {
 		return 0
@@ -63,8 +65,8 @@ func (s *sketch) floor() uint64 {
 	return s.lowest().count
 }
 
-// look returns what is known of a caller. If it is not kept, that is the most
-// that it may have: the floor.
+// look returns the state of a caller. If it is not kept, its count is the
+// floor: the highest count that it may have.
 func (s *sketch) look(key clientip.Key, floor uint64) *caller {
 	if c := s.index[key]; c != nil {
 		return c

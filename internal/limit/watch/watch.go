@@ -1,9 +1,9 @@
-// Package watch remembers who calls most and who is refused most, and what they
-// send, so that the operator can choose limits. Both time and memory are
-// bounded whatever the traffic: it looks at a sample of the calls, keeps the
-// callers that matter (the Space-Saving sketch), and the last few things that
-// they sent. It affects nobody's limit. It keeps nothing on disk, logs nothing
-// and exports no metric, because an address is personal data.
+// Package watch remembers who calls most, who is refused most, and what they
+// send, so that the operator can choose limits. Its time and memory are bounded
+// for any traffic: it looks at a sample of the calls, keeps the most active
+// callers (the Space-Saving sketch), and the last few things that they sent. It
+// affects nobody's limit. It keeps nothing on disk, logs nothing and exports no
+// metric, because an address is personal data.
 package watch
 
 import (
@@ -20,26 +20,25 @@ import (
 )
 
 const (
-	kept       = 200              // callers of a policy that are kept, of those who call and of those who are refused
-	half       = 30 * time.Minute // what is told is of the last one to two of these
-	callerBits = 64               // of an IPv6 address that make a caller
+	kept       = 200              // callers kept per policy, of those who call and of those who are refused
+	half       = 30 * time.Minute // reports cover the last one to two of these
+	callerBits = 64               // of an IPv6 address that identify a caller
 )
 
 // Watch is the memory. It takes a few hundred bytes for each caller that it
-// keeps, and less than 2 MB for a policy, whatever callers send. Safe for
+// keeps, and less than 2 MB for a policy, for any input. It is safe for
 // concurrent use.
 type Watch struct {
 	base     time.Time
 	seed     maphash.Seed
 	samplers [samplers]sampler
 
-	mu       sync.Mutex // guards what follows; nothing waits under it
-	began    time.Time  // of the newer generation
+	mu       sync.Mutex // guards the fields below; nothing waits under it
+	began    time.Time  // the start of the newer generation
 	policies map[string]*record
 }
 
-// record is what is kept of one policy: a newer generation and the previous
-// one.
+// record holds the newer and the previous generation of one policy.
 type record [2]generation
 
 // generation is half an hour of one policy.
@@ -52,21 +51,21 @@ func New(now time.Time) *Watch {
 	return &Watch{base: now, seed: maphash.MakeSeed(), began: now, policies: make(map[string]*record)}
 }
 
-// Call is one call that was looked at. Strings are copied where they are kept.
+// Call is one sampled call. Strings that are kept are copied.
 type Call struct {
 	At       time.Time
-	Weight   uint64 // as [Watch.Sample] said
+	Weight   uint64 // from [Watch.Sample]
 	Addr     netip.Addr
-	Policies []string // that counted it; of a refused call the one that refused it
+	Policies []string // those that counted it, or the one that refused it
 	Refused  bool
 	Source   string // how Addr was found
-	Project  string // its name; empty if it is none that is known. Never a token
+	Project  string // its name, never a token; empty if the project is not known
 	Route    string // method and pattern
 	Agent    string // User-Agent
 }
 
-// Note remembers a call that the sample holds, unless it has no address. It
-// costs a microsecond or two.
+// Note remembers a sampled call, unless it has no address. It costs a
+// microsecond or two.
 func (w *Watch) Note(c *Call) {
 	if !c.Addr.IsValid() {
 		return
@@ -98,9 +97,9 @@ func (g *generation) note(key clientip.Key, c *Call) {
 	}
 }
 
-// Sent remembers the content of a call that was noted and accepted: its body,
-// and the types of its events. A body is a repeat if its hash is that of one of
-// the caller's last few bodies.
+// Sent remembers the content of a noted and accepted call: its body, and the
+// types of its events. A body is a repeat if its hash matches one of the
+// caller's last few bodies.
 func (w *Watch) Sent(c *Call, body []byte, types []string) {
 	key, hash := clientip.KeyOf(c.Addr, callerBits), maphash.Bytes(w.seed, body)
 	w.mu.Lock()
@@ -116,7 +115,7 @@ func (w *Watch) Sent(c *Call, body []byte, types []string) {
 	}
 }
 
-// turnLocked begins the next generation when it is time.
+// turnLocked begins the next generation when it is due.
 func (w *Watch) turnLocked(now time.Time) {
 	age := now.Sub(w.began)
 	if age < half {
@@ -126,7 +125,7 @@ func (w *Watch) turnLocked(now time.Time) {
 	for name, r := range w.policies {
 		*r = record{{}, r[0]}
 		if age >= 2*half || r[1].empty() {
-			delete(w.policies, name) // also of a policy that is no more
+			delete(w.policies, name) // removes policies that no longer exist, too
 		}
 	}
 }
@@ -134,33 +133,35 @@ func (w *Watch) turnLocked(now time.Time) {
 // Caller is one caller under one policy.
 type Caller struct {
 	Policy  string `json:"policy"`
-	Address string `json:"address"`      // an IPv4 address, or the /64 of IPv6 ones
-	Source  string `json:"address_from"` // how the address was found, of the last call: the peer, or by which header past which proxies
+	Address string `json:"address"` // an IPv4 address or an IPv6 /64
+	// Source says how the address of the last call was found: from the peer, or
+	// from a header and past which proxies.
+	Source  string `json:"address_from"`
 	Calls   uint64 `json:"calls"`
 	Refused uint64 `json:"refused"`
-	// Error is how much too high the number may be by which callers are
-	// ordered, because the caller took the place of another. If only a sample
-	// of calls was looked at, it adds by how much the number is off in at most
-	// one case of twenty.
+	// Error is how much too high the count that orders the callers may be,
+	// because the caller took the place of another. If calls are sampled, it
+	// includes the sampling error, which exceeds it in at most one case of
+	// twenty.
 	Error uint64    `json:"error"`
-	First time.Time `json:"first"` // since it is kept
+	First time.Time `json:"first"` // when it was added
 	Last  time.Time `json:"last"`
 
-	// What it sent, the latest first, a few of each.
+	// The rest is what it sent, the latest first, a few of each.
 	Projects []string `json:"projects"` // names
 	Routes   []string `json:"routes"`
 	Agents   []string `json:"user_agents"`
 	Types    []string `json:"event_types"` // of accepted events
 
-	Bodies  uint64  `json:"bodies"`  // accepted ones that were looked at
-	Repeats float64 `json:"repeats"` // the share of them that were, byte for byte, one of its last few
+	Bodies  uint64  `json:"bodies"`  // accepted and sampled
+	Repeats float64 `json:"repeats"` // the share of them that repeat one of its last few
 }
 
 // Top returns the callers of a policy (empty: of each) that called most, or
-// that were refused most, with the highest number first. since is when counting
-// began: half an hour to an hour ago, or when the server started. Every caller
-// with more than a two-hundredth of a policy's calls, or refusals, in either
-// half hour is known. rows bounds how many are returned.
+// were refused most, with the highest number first. since is when counting
+// began: half an hour to an hour ago, or when the server started. Top knows
+// every caller with more than a two-hundredth of a policy's calls, or refusals,
+// in either half hour. rows bounds the number of results.
 func (w *Watch) Top(now time.Time, policy string, refused bool, rows int) (since time.Time, callers []Caller) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -187,7 +188,7 @@ func (w *Watch) Top(now time.Time, policy string, refused bool, rows int) (since
 	return since, callers[:min(rows, len(callers))]
 }
 
-// top returns all the callers that are kept of a policy.
+// top returns all callers that are kept for a policy.
 func (r *record) top(policy string, refused bool) []Caller {
 	now, before := &r[0].calls, &r[1].calls
 	if refused {
@@ -212,7 +213,7 @@ func (r *record) top(policy string, refused bool) []Caller {
 	return callers
 }
 
-// countOf returns what some sketches counted of a caller while they kept it.
+// countOf returns the count of a caller in some sketches.
 func countOf(key clientip.Key, sketches ...*sketch) (n uint64) {
 	for _, s := range sketches {
 		if c := s.get(key); c != nil {

@@ -23,7 +23,7 @@ func addr(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 }
 
-// pass lets time pass in a bubble of synctest.
+// pass lets time pass in a synctest bubble.
 func pass(d time.Duration) { <-time.After(d) }
 
 // note notes a call of an address under one policy.
@@ -36,8 +36,9 @@ func note(w *Watch, from string, refused bool) *Call {
 	return c
 }
 
-// Whatever calls come in whatever order: no count is too low, none is too high by more than its error, who is not kept has no
-// more than the floor, and that is at most the total divided by the room.
+// For any calls in any order: no count is too low, and no count is too high by
+// more than its error. A caller outside the sketch has no more than the floor,
+// which is at most the total divided by the room.
 func TestSketchErrsAsItSays(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -85,14 +86,14 @@ func TestTop(t *testing.T) {
 		c := note(w, "2001:db8::1", false)
 		w.Sent(c, []byte("a"), []string{"view", "buy"})
 		c.Agent, c.Project, c.Route = "curl/8 \xff", "shop", "GET /x"
-		c.Addr = netip.MustParseAddr("2001:db8::2") // of the same /64
+		c.Addr = netip.MustParseAddr("2001:db8::2") // in the same /64
 		w.Note(c)
 		w.Sent(c, []byte("a"), []string{"view"})
 		note(w, "::ffff:192.0.2.1", true)
 		other := *c
 		other.Policies, other.Weight = []string{"api", "all"}, 4
 		w.Note(&other)
-		w.Note(&Call{At: time.Now(), Weight: 1, Policies: []string{"track"}}) // nobody's
+		w.Note(&Call{At: time.Now(), Weight: 1, Policies: []string{"track"}}) // belongs to nobody
 
 		v4 := Caller{
 			Policy: "track", Address: "192.0.2.1", Calls: 6, Refused: 1, First: began, Last: began.Add(time.Minute),
@@ -113,11 +114,11 @@ func TestTop(t *testing.T) {
 		check("track", false, 9, v4, v6)
 		check("track", false, 1, v4)
 		ofRefused := v4
-		ofRefused.First = v4.Last // seen here since it was refused
+		ofRefused.First = v4.Last // in this list since it was refused
 		check("", true, 9, ofRefused)
 		check("grid", false, 9, []Caller{}...)
 		c.Addr, c.Weight = netip.MustParseAddr("192.0.2.1"), 1
-		w.Note(c) // an accepted call of one who was refused before
+		w.Note(c) // an accepted call of a caller who was refused before
 		ofRefused.Calls++
 		ofRefused.Projects, ofRefused.Agents, ofRefused.Routes = []string{"shop", "demo"}, []string{"curl/8 ?", "curl"}, []string{"GET /x", "POST /track"}
 		check("track", true, 9, ofRefused)
@@ -127,13 +128,14 @@ func TestTop(t *testing.T) {
 		for _, c := range all {
 			policies = append(policies, c.Policy)
 		}
-		if diff := cmp.Diff([]string{"track", "all", "api", "track"}, policies); diff != "" || all[1].Error != 7 { // 2·√(4·3)
+		// The error is 2·√(4·3).
+		if diff := cmp.Diff([]string{"track", "all", "api", "track"}, policies); diff != "" || all[1].Error != 7 {
 			t.Errorf("policies of all callers (-want +got):\n%s\n%+v", diff, all[1])
 		}
 	})
 }
 
-// What is told is of the last half hour to hour, and then forgotten.
+// Reports cover the last half hour to hour, and older calls are forgotten.
 func TestForgetting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -173,7 +175,7 @@ func TestForgetting(t *testing.T) {
 	})
 }
 
-// What is known of a caller from both halves of the hour is told together.
+// A report combines both halves of the hour for each caller.
 func TestTwoHalves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -197,7 +199,8 @@ func TestTwoHalves(t *testing.T) {
 	})
 }
 
-// A spray of addresses takes no more room than is given, and does not push out who calls much.
+// A spray of addresses takes no more room than given, and does not displace
+// active callers.
 func TestSpray(t *testing.T) {
 	t.Parallel()
 	w, start := New(time.Now()), time.Now()
@@ -235,7 +238,7 @@ func TestRepeats(t *testing.T) {
 	for bodies, want := range map[string]uint64{"": 0, "a": 0, "aaaa": 3, "abab": 2, "abcdefghijklmnop": 0, "abcdefghabcdefgh": 8, "abcdefghiabcdefghi": 0} {
 		var c caller
 		for _, b := range bodies {
-			c.sent(uint64(b)-'a', nil) // a's is 0, which is no empty place
+			c.sent(uint64(b)-'a', nil) // a's hash is 0, which does not mean an empty place
 		}
 		if c.repeats != want || c.bodies != uint64(len(bodies)) {
 			t.Errorf("%s: got %d repeats of %d, want %d", bodies, c.repeats, c.bodies, want)
@@ -243,8 +246,8 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
-// A flood is looked at in a bounded number of its calls, is still counted right on the average, and does not blur what comes
-// after it.
+// A flood is sampled with a bounded number of calls, is still counted correctly
+// on average, and does not blur later counts.
 func TestSample(t *testing.T) {
 	t.Parallel()
 	w := New(time.Now())
@@ -283,7 +286,8 @@ func TestSample(t *testing.T) {
 			t.Fatalf("after the flood a call stands for %d, want 1", got)
 		}
 	}
-	if got := w.Sample(w.base.Add(-time.Hour), "", false); got != 1 { // a clock that is behind, a policy without a name
+	// The clock is behind, and the policy has no name.
+	if got := w.Sample(w.base.Add(-time.Hour), "", false); got != 1 {
 		t.Errorf("got %d, want 1", got)
 	}
 }
@@ -320,8 +324,9 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// BenchmarkSample is what each call of a flood costs, with the noting of those that are drawn. The clock that the flood needs is
-// measured beside it, and to be taken off: a server has read it anyway.
+// BenchmarkSample measures the cost of each call of a flood, including the
+// noting of drawn calls. Subtract the clock, which is measured beside it: a
+// server has read the clock anyway.
 func BenchmarkSample(b *testing.B) {
 	w := New(time.Now())
 	b.Run("clock", func(b *testing.B) { flood(b, func(time.Time) uint64 { return 0 }, w) })
@@ -345,7 +350,7 @@ func flood(b *testing.B, sample func(time.Time) uint64, w *Watch) {
 	})
 }
 
-// BenchmarkNote is a call that was drawn, of more callers than are kept.
+// BenchmarkNote measures a drawn call, with more callers than are kept.
 func BenchmarkNote(b *testing.B) {
 	w := New(time.Now())
 	c := &Call{At: time.Now(), Weight: 1, Policies: []string{"track"}, Refused: true, Project: "demo", Route: "POST /track", Agent: "bench"}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -125,4 +126,34 @@ func TestEraseLearnsIdentifiers(t *testing.T) {
 		}
 		mustBeConsistent(t, s)
 	}
+}
+
+// TestLostIDsAreCleanedUp: a customer that had too many identifiers lost some
+// before the erasure. After the clean-up, no file contains them. The former
+// identifiers of other customers are still known.
+func TestLostIDsAreCleanedUp(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	y := &erasureStory{s: openPlain(t, fs), now: 1000}
+	defer func() { _ = y.s.Close() }()
+	y.jane = y.id("registered", "jane")
+	other := y.id("cookie", "other") // Jane absorbs it, with its lost identifiers
+	for i := range trackway.MaxSoftIDs + 2 {
+		y.apply(t, update(y.now, nil, y.jane, y.id("cookie", fmt.Sprint("cookie", i))))
+		y.apply(t, update(y.now, nil, other, y.id("cookie", fmt.Sprint("others", i))))
+	}
+	y.apply(t, update(y.now, nil, y.jane, other))
+	bob := identifierOf("registered", "bob")
+	for i := range trackway.MaxSoftIDs + 1 {
+		y.apply(t, update(y.now, nil, bob, identifierOf("cookie", fmt.Sprint("bobs", i))))
+	}
+	y.erase(t, fs)
+	mustCleanUp(t, y.s, 1)
+	if found := traces(t, fs, y.needles...); len(found) > 0 {
+		t.Errorf("after the clean-up: %v", found)
+	}
+	if found := traces(t, fs, []byte("bobs0")); len(found) == 0 {
+		t.Error("what Bob had lost is forgotten, too")
+	}
+	mustBeConsistent(t, y.s)
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -559,47 +558,5 @@ func TestNoteDoesNotAllocate(t *testing.T) {
 	r.Note(monday, c, d)
 	if n := testing.AllocsPerRun(1000, func() { r.Note(monday, c, d) }); n != 0 {
 		t.Errorf("%v allocations a call", n)
-	}
-}
-
-// No call is lost or counted twice during a concurrent write.
-func TestNotingWhileWriting(t *testing.T) {
-	t.Parallel()
-	r := recorder(t, always, monday)
-	const each = 5000
-	var noting, writing sync.WaitGroup
-	stop := make(chan struct{})
-	writing.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				_ = r.Flush() // the last Flush is checked
-			}
-		}
-	})
-	for g := range 4 {
-		noting.Go(func() {
-			for i := range each {
-				c := callOf("192.0.2.1")
-				c.Addr = netip.AddrFrom4([4]byte{192, 0, byte(g), byte(i % 50)})
-				r.Note(monday, c, &limit.Decision{Allowed: true})
-			}
-		})
-	}
-	noting.Wait()
-	close(stop)
-	writing.Wait()
-	if err := r.Close(); err != nil {
-		t.Fatal(err)
-	}
-	all, covered := walk(t, r.dir)
-	calls := uint32(0)
-	for _, s := range all {
-		calls += s.Row.Calls
-	}
-	if calls != 4*each || len(all) != 4*50 || covered.Unrecorded > 0 {
-		t.Errorf("got %d calls in %d rows, want %d in %d", calls, len(all), 4*each, 4*50)
 	}
 }

@@ -18,8 +18,9 @@ func unwritable(t *testing.T, name string) *os.File {
 	return f
 }
 
-// A queue that fills the disk by itself frees its space as soon as its commands
-// are settled, although nothing can be written meanwhile, not even the cursor.
+// If nothing but the queue has filled the disk, the queue frees its space as
+// soon as its commands are settled. It does so although nothing can be written
+// until then, not even the cursor.
 func TestFullDiskIsGivenBack(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -208,8 +208,8 @@ func throttledMap(col column) *limiter {
 	must(err)
 	ctx := context.Background()
 	return byKey(func(key string) {
-		// If two workers use one key, it gives up after ten attempts, and a
-		// server would answer 500.
+		// If two workers use one key, the limiter may give up after ten
+		// attempts and return an error. A server would then answer 500.
 		_, _, _ = l.RateLimitCtx(ctx, key, 1)
 	})
 }

@@ -13,9 +13,9 @@ import (
 	"trackway/internal/query"
 )
 
-// consentType is the type of the events that say what a customer consents to:
-// action is accept or something else, category says what about, and valid_until
-// (Unix seconds, or unlimited) for how long.
+// consentType is the type of the events that say what a customer consents to.
+// The property action is accept or something else, category is the purpose, and
+// valid_until (Unix seconds, or unlimited) says how long the consent lasts.
 const consentType = "consent"
 
 // category is a consent category as clients know it: mobile SDKs ask for all of

@@ -32,8 +32,8 @@ func about(g *guide.Guide) *guide.Document    { return &g.Page }
 func home(g *guide.Guide) *guide.Document     { return &g.Home }
 func limits(g *guide.Guide) *guide.Document   { return &g.Limits }
 
-// giveBack makes the call cost nothing, and has the answer's fields say so. One
-// that no policy counted cost nothing before.
+// giveBack makes the call cost nothing, and the header fields of the answer
+// show that. If no policy counted the call, it cost nothing anyway.
 func (c *call) giveBack() {
 	c.traffic.GiveBack(c.received, &c.ask)
 	c.limits.Refund(time.Now(), &c.ask, &c.decision)

@@ -52,9 +52,10 @@ func (s *server) publishLocked(cfg *config.Config, set *limit.Set) (*guide.Guide
 	return made, err
 }
 
-// publishAtLocked renews the guide at a given time, when an override ends; with
-// the zero time, it does not. The limiter itself knows when an override ends,
-// but the published text does not.
+// publishAtLocked arranges that the guide is renewed at the time when the next
+// override ends. With the zero time it only cancels what was arranged before.
+// The limiter itself knows when an override ends, but the published text stays
+// as it is until it is renewed.
 func (s *server) publishAtLocked(end time.Time) {
 	if s.ending != nil {
 		s.ending.Stop()

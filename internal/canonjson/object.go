@@ -63,8 +63,8 @@ const Usual = 16
 // shortestMember is the minimum size of a member in a body, in bytes.
 const shortestMember = len(`"":0,`)
 
-// Properties reads an object or null. It scans and bounds the whole object
-// before it rewrites or keeps anything.
+// Properties reads an object or null. It scans the whole object and checks its
+// bounds before it rewrites or keeps anything.
 func (d *Decoder) Properties() ([]trackway.Property, Problem) {
 	var room [Usual]Member
 	d.peek()

@@ -1,5 +1,5 @@
-// Package certificate provides the server's TLS certificate in the present
-// state of its files, so that a renewed one is served without a restart. It
+// Package certificate provides the server's TLS certificate as its files hold
+// it at the moment, so that the server uses a renewed one without a restart. It
 // does not request certificates.
 package certificate
 

@@ -43,8 +43,8 @@ func (c *call) export() (err error) {
 	return errors.Join(err, out.Flush()) // where some events are lost, the others are not
 }
 
-// micros returns a time that the call gives in microseconds, 0 if it gives
-// none.
+// micros returns in microseconds the time that the call gives in a field, or 0
+// if the call does not give one.
 func (c *call) micros(field string) (trackway.Micros, error) {
 	text := c.query.Get(field)
 	if text == "" {

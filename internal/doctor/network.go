@@ -123,8 +123,9 @@ func pretended() (a, b string) {
 }
 
 // believed finds out with three calls whether the server counts by the address
-// that a request claims. If it does, a call from a second address leaves as
-// many calls as the first call from the first address did.
+// that a request claims. The calls claim the addresses a, a and b. If the
+// server believes them, the call from b has a count of its own, and its answer
+// announces as many remaining calls as the first answer to a.
 func (x *examination) believed(ctx context.Context, client *http.Client, base string) (yes bool, from netip.Addr, err error) {
 	a, b := pretended()
 	var left []int

@@ -10,7 +10,8 @@ import (
 )
 
 // contract is the transport of all calls. A call that violates openapi.yaml
-// fails. It also fails the whole run, since some tests expect calls to fail.
+// fails. Some tests expect calls to fail and would hide that, so a violation
+// fails the whole run as well.
 var contract = newContract()
 
 type contractTransport struct {

@@ -450,8 +450,8 @@ func TestServerGoesAway(t *testing.T) {
 	}
 }
 
-// A batch that fails takes those behind it with it, even if the server would
-// take them.
+// If a batch fails, the batches behind it are not stored either, even if the
+// server would accept them.
 func TestNothingBehindAFailure(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)

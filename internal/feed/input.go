@@ -144,8 +144,8 @@ func (in *input) skip(counted io.Reader, offset int64) error {
 	return err
 }
 
-// Close closes the file. A compressed text that was damaged has said so when it
-// was read.
+// Close closes the file. It ignores errors of the decompressor, because damage
+// in a compressed text was reported when the text was read.
 func (in *input) Close() error {
 	if in.zip != nil {
 		_ = in.zip.Close()

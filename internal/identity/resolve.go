@@ -172,9 +172,9 @@ func (g *group) bySoft() {
 	}
 }
 
-// leaveLoose removes the identifiers of loose holders from the command: without
-// a hard identifier, nobody can claim them. They stay where they are, and a
-// command that repeats them changes nothing.
+// leaveLoose removes the identifiers of loose holders (see group) from the
+// command: a command without a hard identifier cannot take soft ones from them.
+// They stay where they are, and a command that repeats them changes nothing.
 func (g *group) leaveLoose() {
 	ids, found := g.ids, g.found
 	g.ids, g.found = nil, nil // the command's own slices must not change

@@ -43,8 +43,9 @@ func (s *Set) Governing(method, template string) (always, sometimes []trackway.P
 	return always, sometimes
 }
 
-// Refunded returns d as it is after [Limiter.Refund] gave the call back. It has
-// one call more left if the policy that it describes had counted the call.
+// Refunded returns the decision that holds once [Limiter.Refund] has refunded
+// the call. If the policy that d describes had counted the call, the result has
+// one more call left.
 func (d *Decision) Refunded() Decision {
 	after := *d
 	after.taken = receipt{}

@@ -150,7 +150,8 @@ func number(b []byte) (n int64, ok bool) {
 
 // isPost reports whether a request is a POST.
 //
-// REQUIRES: parse has understood its first line, or nothing.
+// REQUIRES: parse has read the request. If it did not understand the first
+// line, the result is false.
 func (h *head) isPost(b []byte) bool { return string(h.method.in(b)) == http.MethodPost }
 
 // isPlain reports whether the shortcut answers an understood request: a POST

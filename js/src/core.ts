@@ -32,8 +32,8 @@ export interface Platform {
 }
 
 /**
- * The most commands in a batch; the most bytes in its body; how many
- * milliseconds commands are collected.
+ * In this order: the most commands in a batch, the most bytes in its body, and
+ * how many milliseconds commands wait for more to join their batch.
  */
 export const maxCommands = 50
 const maxBytes = 512 * 1024

@@ -25,7 +25,8 @@ export interface Sender {
    */
   readyURL(): string | false | undefined
   /**
-   * Sends a batch until it is decided. Resolves to undefined if it is stopped.
+   * Sends a batch again and again until the answer is one that needs no retry.
+   * Resolves to undefined if stop ends it.
    */
   send(bodies: readonly string[], stop: AbortSignal): Promise<Exclude<Verdict, { action: 'retry' }> | undefined>
   /** Asks the server for its time. */

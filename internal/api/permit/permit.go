@@ -88,8 +88,8 @@ func Shown(key *trackway.Key, e *trackway.Event) *trackway.Event {
 	return &cut
 }
 
-// readableIDs returns those identifiers of an object of them that a key may
-// read; none of what is no object.
+// readableIDs returns an object of identifiers without those that the key may
+// not read. If ids is not an object, it returns an empty object.
 func readableIDs(key *trackway.Key, ids []byte) []byte {
 	if len(ids) == 0 || ids[0] != '{' {
 		return []byte("{}")

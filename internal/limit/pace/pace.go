@@ -83,8 +83,8 @@ func (l *line) join(at, every time.Duration) time.Duration {
 	}
 }
 
-// delay counts a refusal of a caller at the time at and returns how long to
-// hold it.
+// delay counts a refusal and returns how long to hold it. who is the refused
+// caller, and at is when its call arrived.
 func (p *Pace) delay(who netip.Addr, at time.Duration) time.Duration {
 	own := p.lineOf(who).join(at, time.Second/perAddress)
 	if own == longestHold {

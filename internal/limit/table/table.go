@@ -131,8 +131,9 @@ func (t *Table) Key(salt, hi, lo, sub uint64) Key {
 func (t *Table) Word(s string) uint64 { return maphash.String(t.seed, s) }
 
 // place returns the stripe of k, the two sets in it that may hold the counter,
-// and its key word without the previous window. The sets come from the upper
-// half of the hash and from a product of all of it, the name from the lower
+// and its name: the key word of the counter without the previous window. The
+// stripe and the first set come from the upper half of the hash, the second set
+// comes from a product of the whole hash, and the name comes from the lower
 // half.
 func (t *Table) place(k Key, class uint8) (s *stripe, home, other *set, name uint64) {
 	i, rest := bits.Mul64(uint64(k), uint64(len(t.stripes)))

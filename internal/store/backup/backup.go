@@ -161,8 +161,8 @@ func nameAfter(generations []string, at time.Time) string {
 	return at.Format(generationName)
 }
 
-// generations lists the entries of a directory with names of generations,
-// oldest first.
+// generations lists the entries of a directory that are named as generations
+// are, oldest first.
 type generations struct {
 	names []string
 	whole []string // those with a readable list of contents; only these may be removed

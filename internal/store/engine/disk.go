@@ -106,9 +106,9 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 	return &directory{File: f, name: name, disk: d}, nil
 }
 
-// patiently opens a file that Pebble needs in order to go on. While the process
-// or the system lacks descriptors or memory for it, patiently waits. New events
-// wait too, and none are lost.
+// patiently opens a file that Pebble needs in order to go on. It waits as long
+// as the process or the system lacks descriptors or memory for the file. New
+// events wait, too, and none are lost.
 func (d *disk) patiently(open func() (vfs.File, error)) (vfs.File, error) {
 	for {
 		f, err := open()

@@ -14,8 +14,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// TestWritersOfTablesWait: a writer of a table waits before any error is
-// returned, and the error is reported once. A backup does not wait.
+// TestWritersOfTablesWait: if a table cannot be written, its writer waits
+// before it returns the error, so that the store does not retry without a
+// pause. The error is reported once. The write-ahead log and a backup return at
+// once.
 func TestWritersOfTablesWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -53,7 +53,8 @@ func (w *Watermark) above(ctx context.Context, number uint64) (now uint64, above
 }
 
 // changed returns a channel that is closed the next time the mark rises.
-// REQUIRES: the caller reads the mark after the call.
+// REQUIRES: the caller reads the mark after the call, not before it. Otherwise
+// it misses a rise between the two, and waits for the next one.
 func (w *Watermark) changed() <-chan struct{} {
 	for {
 		if ch := w.waiter.Load(); ch != nil {

@@ -13,8 +13,9 @@ interface Props {
 }
 
 /**
- * written returns a text as people can see and type it: an identifier may
- * contain tabs, double spaces and marks of direction.
+ * written returns a text as people can see and type it. An identifier may also
+ * contain tabs, double spaces, and invisible characters that set the direction
+ * of writing.
  */
 function written(text: string): string {
   return text.normalize().replace(/\p{Cf}/gu, "").replace(/[\s\p{Cc}]+/gu, " ").trim();

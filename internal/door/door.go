@@ -85,6 +85,7 @@ type holder struct {
 	barren time.Duration // until then, a search for connections to close is not worthwhile
 }
 
+// New returns a door that bounds connections as c says.
 func New(c Config) *Door {
 	if c.Trusted == nil {
 		c.Trusted = func(netip.Addr) bool { return false }

@@ -328,7 +328,7 @@ func TestIPv6(t *testing.T) {
 }
 
 // A caller with a higher limit of their own takes nothing from the range of
-// their neighbours.
+// their neighbors.
 func TestOverrideInARange(t *testing.T) {
 	t.Parallel()
 	p := api()

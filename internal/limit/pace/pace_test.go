@@ -147,29 +147,20 @@ func TestHold(t *testing.T) {
 			p.delay(flooder, 0)
 		}
 		want := p.delay(flooder, 0)
-		times := make(map[time.Duration]int)
-		var mu sync.Mutex
 		began := time.Now()
-		var wg sync.WaitGroup
-		for range n {
-			wg.Go(func() {
-				p.Hold(nil, flooder, began)
-				mu.Lock()
-				defer mu.Unlock()
-				took := time.Since(began)
-				times[took]++
-				if took < want || took > longestHold+2*waveEvery {
-					t.Errorf("a refusal was held for %v, want %v to %v", took, want, longestHold+2*waveEvery)
-				}
-			})
-		}
+		wait := holdMany(p, n)
 		gone := make(chan struct{})
 		close(gone)
 		p.Hold(gone, flooder, began)
 		if took := time.Since(began); took != 0 {
 			t.Errorf("a refusal whose caller is gone was held for %v", took)
 		}
-		wg.Wait()
+		times := wait()
+		for took := range times {
+			if took < want || took > longestHold+2*waveEvery {
+				t.Errorf("a refusal was held for %v, want %v to %v", took, want, longestHold+2*waveEvery)
+			}
+		}
 		if len(times) > n/2 {
 			t.Errorf("%d refusals left at %d times", n, len(times))
 		}
@@ -186,6 +177,27 @@ func TestHold(t *testing.T) {
 	})
 }
 
+// holdMany holds n refusals at once. wait returns how many were held for how
+// long.
+func holdMany(p *Pace, n int) (wait func() map[time.Duration]int) {
+	held := make(map[time.Duration]int)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range n {
+		wg.Go(func() {
+			p.Hold(nil, flooder, began)
+			mu.Lock()
+			defer mu.Unlock()
+			held[time.Since(began)]++
+		})
+	}
+	return func() map[time.Duration]int {
+		wg.Wait()
+		return held
+	}
+}
+
 // TestCrowd makes very many refusals leave in the same wave. The wave must not
 // take more steps than timers can keep up with, or the last refusals would be
 // held for longer than docs/limits.md says.
@@ -197,19 +209,7 @@ func TestCrowd(t *testing.T) {
 			p.delay(flooder, 0)
 		}
 		const n = 4000
-		left := make(map[time.Duration]int)
-		var mu sync.Mutex
-		began := time.Now()
-		var wg sync.WaitGroup
-		for range n {
-			wg.Go(func() {
-				p.Hold(nil, flooder, began)
-				mu.Lock()
-				defer mu.Unlock()
-				left[time.Since(began)]++
-			})
-		}
-		wg.Wait()
+		left := holdMany(p, n)()
 		if len(left) > 20 {
 			t.Errorf("%d refusals left at %d times", n, len(left))
 		}

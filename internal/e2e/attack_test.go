@@ -72,7 +72,7 @@ func TestAttack(t *testing.T) { //nolint:paralleltest // it takes the machine
 		web.CloseIdleConnections()
 	}
 	if status := s.stop(t); status != 0 {
-		t.Errorf("got exit status %d, want 0", status)
+		t.Errorf("got exit status %d, want 0:\n%s", status, s.log)
 	}
 }
 

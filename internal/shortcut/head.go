@@ -20,6 +20,7 @@ type head struct {
 	size    int   // bytes
 	length  int64 // of the body; 0: no body
 	lengths bool  // a field declares it
+	encoded bool  // a field says how the body is encoded
 
 	method, target, host span
 	fields               [maxFields]struct{ name, value span }
@@ -36,7 +37,7 @@ func (h *head) left(b []byte) int64 { return int64(h.size) + h.length - int64(le
 // CRLF at the end of every line, and a body of one Content-Length, or no body.
 // All bytes are visible ASCII, or space or a tab within a value.
 func (h *head) parse(b []byte) bool {
-	h.size, h.length, h.lengths, h.n, h.method, h.host = 0, 0, false, 0, span{}, span{}
+	*h = head{}
 	if len(b) > 1<<16-1 {
 		return false
 	}
@@ -80,6 +81,8 @@ func (h *head) note(b, name []byte, value span) bool {
 			h.length = n
 			return ok && !again
 		}
+	case len("Content-Encoding"):
+		h.encoded = h.encoded || is("Content-Encoding")
 	// Pragma and Upgrade are as long as the first two
 	case len("Expect"), len("Trailer"), len("Transfer-Encoding"):
 		return !is("Expect") && !is("Pragma") && !is("Trailer") && !is("Upgrade") && !is("Transfer-Encoding")
@@ -155,10 +158,12 @@ func number(b []byte) (n int64, ok bool) {
 func (h *head) isPost(b []byte) bool { return string(h.method.in(b)) == http.MethodPost }
 
 // isPlain reports whether the shortcut answers an understood request: a POST
-// with a body to a path without escapes or dots.
+// with a body to a path without escapes or dots. A body that is encoded may
+// inflate to a large one and then wait for seconds for its turn. Such a request
+// needs a context that ends with its client and with the server.
 func (h *head) isPlain(b []byte, prefix string) bool {
 	target := h.target.in(b)
-	if !h.isPost(b) || h.length == 0 || !bytes.HasPrefix(target, []byte(prefix)) {
+	if !h.isPost(b) || h.length == 0 || h.encoded || !bytes.HasPrefix(target, []byte(prefix)) {
 		return false
 	}
 	for i, c := range target {

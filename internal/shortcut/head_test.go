@@ -32,6 +32,7 @@ func TestHead(t *testing.T) {
 		"plain":                  {post("", "{}"), plain},
 		"fields":                 {post("authorization: Token x\r\nX-A:  \tb c\t \r\nX-Empty:\r\nConnection: Keep-Alive\r\n", "{}"), plain},
 		"a part of the body":     {strings.TrimSuffix(post("", "{}"), "}"), plain},
+		"encoded":                {post("content-ENCODING: gzip\r\n", "{}"), understood},
 		"get":                    {get(""), understood},
 		"query":                  {target("/track/a?b=c"), understood},
 		"escaped":                {target("/track/a%20b"), understood},

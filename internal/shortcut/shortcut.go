@@ -10,7 +10,8 @@
 // and closes it.
 //
 // A request is plain if it is a POST below a prefix, arrives in one read, and
-// says nothing about its connection or its transfer: see [head.parse]. The
+// says nothing about its connection, its transfer or an encoding of its body:
+// see [head.parse] and [head.isPlain]. The
 // server handles anything unusual, including errors.
 package shortcut
 

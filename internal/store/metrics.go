@@ -6,7 +6,7 @@ import (
 	"trackway/internal/store/damage"
 )
 
-// collector reads Pebble's own figures when it is asked for them.
+// collector reads Pebble's own metrics on each collection.
 type collector struct {
 	s                                            *Store
 	disk, wal, memtables, cache, files, l0, debt *prometheus.Desc
@@ -68,8 +68,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(c.written, float64(total.TableBytesFlushed+total.TableBytesCompacted))
 }
 
-// Damaged returns how many places of the store are known that could not be read since it was opened.
+// Damaged returns how many unreadable places of the store were found since it
+// was opened.
 func (s *Store) Damaged() int { return s.damaged.All() }
 
-// DiskBytes returns how much space the store takes on the disk.
+// DiskBytes returns the disk space of the store.
 func (s *Store) DiskBytes() uint64 { return s.db.Metrics().DiskSpaceUsage() }

@@ -14,12 +14,11 @@ import (
 	"trackway/internal/store/totals"
 )
 
-// Usage is counted with what it counts: the totals of a project's day are
-// written in the batch that changes them, so that a crash keeps both or
-// neither.
+// Usage is counted together with what it counts: the totals of a project's day
+// are in the batch that changes them, so a crash keeps both or neither.
 
-// maxUsageDays is how many totals are kept in memory. There is one for each
-// project that sends, and a further one at midnight.
+// maxUsageDays is the most totals to keep in memory. Each active project needs
+// one, and one more at midnight.
 const maxUsageDays = 1024
 
 // usageLocked returns the total of a day.
@@ -44,9 +43,9 @@ func (m *machine) setUsageLocked(u totals.Day, total query.Usage) {
 	m.usage[u] = total
 }
 
-// Refused counts commands of a project that were refused before they came to
-// the store. The count is on the disk with the next change that is: a crash may
-// forget the last of them.
+// Refused counts commands of a project that were refused before they reached
+// the store. The count becomes durable with the next durable change, so a crash
+// may lose the latest refusals.
 func (s *Store) Refused(project uint32, at trackway.Micros, n int) error {
 	return s.log.Append(&entry.Refused{Project: project, At: at, Commands: uint64(n)})
 }
@@ -60,7 +59,7 @@ type usageDelta struct {
 // refusedOne is a command that was refused.
 var refusedOne = query.Usage{Refused: 1}
 
-// count notes what became of a command.
+// count records the outcome of a command.
 func (t *tx) count(c *trackway.Command, r *trackway.Result) {
 	var one query.Usage
 	switch {
@@ -88,9 +87,9 @@ func (t *tx) addUsage(project uint32, at trackway.Micros, one query.Usage) {
 	t.usage = append(t.usage, usageDelta{of: u, add: one})
 }
 
-// stageUsage stages the totals that the transaction changes, and leaves the
-// totals themselves in t.usage. A total that cannot be read stays as it is: no
-// event is refused for it.
+// stageUsage stages the totals that the transaction changes, and stores these
+// totals in t.usage. A total that cannot be read stays as it is, so that no
+// event is refused because of it.
 func (t *tx) stageUsage() error {
 	all := t.usage
 	t.usage = t.usage[:0]
@@ -111,14 +110,14 @@ func (t *tx) stageUsage() error {
 	return nil
 }
 
-// noteDamage notes a total that cannot be read.
+// noteDamage records a total that cannot be read.
 func (m *machine) noteDamage(u totals.Day, err error) {
 	m.damaged.Note(damage.Usage, fmt.Sprintf("project %d on day %d", u.Project, u.Day), err)
 }
 
-// recount counts the events in the log that were counted in memory only when
-// the process before this one ended. It is better that the counts lack one that
-// cannot be read than that there is no server: it is noted.
+// recount counts the events in the log that an earlier process had counted only
+// in memory. It records an event that cannot be read and leaves it out, since
+// incomplete counts are better than no server.
 func (s *Store) recount() error {
 	counted := s.counts.Load(s.nextSeq - 1)
 	var err error

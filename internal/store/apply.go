@@ -131,7 +131,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		t.nextCustomer++
 		t.m.cache.PutHolder(h)
 		t.m.cache.PutLast(h.Customer, -1) // it has no events
-		t.addUsage(c.Project, c.Received, query.Usage{Created: 1})
+		t.m.usage.Add(c.Project, c.Received, query.Usage{Created: 1})
 	}
 	own(h, c)
 	if len(d.Absorbed) > 0 {

@@ -71,7 +71,7 @@ func (t *tx) request(r *entry.Request) error {
 		if c.Kind == trackway.Nothing {
 			if c.Project != 0 {
 				t.touch(c.Project)
-				t.addUsage(c.Project, c.Received, refusedOne)
+				t.m.usage.Add(c.Project, c.Received, refusedOne)
 			}
 			r.Done++
 			continue

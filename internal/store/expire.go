@@ -144,7 +144,7 @@ func (t *tx) expire(e *entry.Expire) error {
 }
 
 func (t *tx) remove(event *trackway.Event, entry []byte) error {
-	t.addUsage(event.Project, event.Received, query.Usage{Expired: 1})
+	t.m.usage.Add(event.Project, event.Received, query.Usage{Expired: 1})
 	t.touch(event.Project)
 	t.noteExpired(event)
 	return errors.Join(t.b.Delete(format.AppendLogKey(nil, event.Seq), nil), t.b.Delete(entry, nil))

@@ -50,7 +50,7 @@ type machine struct {
 	nextCustomer trackway.Customer
 	nextErasure  uint64
 	cache        cache.Cache
-	usage        map[totals.Day]query.Usage
+	usage        totals.Tally
 	staged       *overlay.Overlay // by the current transaction
 	scratch      scratch
 
@@ -84,7 +84,7 @@ func (t *tx) apply(e entry.Entry) error {
 	case *entry.Register:
 		return t.register(e)
 	case *entry.Refused:
-		t.addUsage(e.Project, e.At, query.Usage{Refused: e.Commands})
+		t.m.usage.Add(e.Project, e.At, query.Usage{Refused: e.Commands})
 		t.touch(e.Project)
 		return nil
 	case *entry.Rewrite:
@@ -124,7 +124,6 @@ func (m *machine) Sync() error {
 type scratch struct {
 	key, value, object []byte
 	found              []*identity.Holder
-	usage              []usageDelta
 	// empty between transactions, since it refers to requests' bodies
 	counted []counts.Event
 	touched []uint32 // projects
@@ -154,7 +153,8 @@ type tx struct {
 // begin starts a transaction.
 func (m *machine) begin() *tx {
 	t := &tx{scratch: &m.scratch, m: m, b: m.staged, from: m.staged, nextSeq: m.nextSeq, nextCustomer: m.nextCustomer}
-	t.usage, t.touched, t.expired = t.usage[:0], t.touched[:0], t.expired[:0]
+	t.m.usage.Begin()
+	t.touched, t.expired = t.touched[:0], t.expired[:0]
 	return t
 }
 
@@ -173,7 +173,7 @@ func (t *tx) close() {
 
 // commit stages what belongs to the entry's effects, and commits everything.
 func (t *tx) commit(index uint64) error {
-	if err := errors.Join(t.stageHolders(), t.stageChanges(), t.stageUsage(), t.m.counts.Number(t.b, t.counted), t.stageErasure()); err != nil {
+	if err := errors.Join(t.stageHolders(), t.stageChanges(), t.m.usage.Stage(t.b), t.m.counts.Number(t.b, t.counted), t.stageErasure()); err != nil {
 		return err
 	}
 	t.key = append(t.key[:0], format.KeyApplied...)
@@ -191,9 +191,7 @@ func (t *tx) commit(index uint64) error {
 	if t.m.held != nil {
 		t.m.held(t.moved)
 	}
-	for i := range t.usage {
-		t.m.setUsageLocked(t.usage[i].of, t.usage[i].add)
-	}
+	t.m.usage.Committed()
 	t.m.counts.Add(t.counted)
 	if t.scheduled != nil {
 		t.m.pending.Add(t.m.nextErasure, t.scheduled.Asked)

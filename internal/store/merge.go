@@ -47,7 +47,7 @@ func (t *tx) absorb(
 	if err := t.append(&event, event.Seq, format.MergeMark); err != nil {
 		return 0, err
 	}
-	t.addUsage(c.Project, c.Received, query.Usage{Absorbed: 1})
+	t.m.usage.Add(c.Project, c.Received, query.Usage{Absorbed: 1})
 	*absorbed = identity.Holder{Customer: absorbed.Customer, Created: absorbed.Created, MergedInto: survivor.Customer}
 	t.putHolder(c.Project, absorbed)
 	return moved, nil

@@ -114,7 +114,7 @@ type Store struct {
 func Open(dir string, o Options) (*Store, error) {
 	logger := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	s := &Store{dir: dir, stuck: stuck.New(logger.With("dir", dir))}
-	s.cache, s.usage, s.damaged = cache.New(cmp.Or(o.Known, cache.Usual)), make(map[totals.Day]query.Usage), damage.New(logger)
+	s.cache, s.damaged = cache.New(cmp.Or(o.Known, cache.Usual)), damage.New(logger)
 	s.mostMoved, s.mostKept = maxMoved, maxKept
 	eo := engineOptions(o)
 	eo.Damaged, eo.Stuck = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.stuck.Set
@@ -124,6 +124,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.db, s.engine = db.DB, db
 	s.staged = overlay.New(s.db)
+	s.usage = totals.NewTally(s.db, func(what string, err error) { s.damaged.Note(damage.Usage, what, err) })
 	s.counts = counts.New(s.db, func(err error) { s.damaged.Note(damage.Count, err.Error(), err) })
 	s.Feed = follow.New(s.db, &s.synced, s.noteEvent)
 	marks := sync.Pool{New: func() any { return new([journal.MarkLen]byte) }}
@@ -146,7 +147,7 @@ func Open(dir string, o Options) (*Store, error) {
 	s.synced.Raise(s.nextSeq - 1) // opening has synced what it found in the write-ahead log
 	s.log = local.Open(&s.machine)
 	if o.Registry != nil {
-		o.Registry.MustRegister(newCollector(s))
+		o.Registry.MustRegister(newCollector(s), db.Collector())
 	}
 	return s, nil
 }

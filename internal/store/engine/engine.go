@@ -108,6 +108,8 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 		}
 	}}
 	d.opening.Store(watch)
+	compactions := newScheduler()
+	po.Experimental.CompactionScheduler = compactions
 	if err := d.synced.load(); err != nil {
 		return nil, err
 	}
@@ -121,6 +123,7 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 		return nil, err
 	}
 	d.opening.Store(nil)
+	compactions.begin()
 	return &Database{DB: db, disk: d, lost: watch.lost}, nil
 }
 

@@ -113,7 +113,7 @@ func TestDamagedEventStopsNothing(t *testing.T) {
 	if err := s.db.Set(format.AppendLogKey(nil, 3), []byte{0xff}, pebble.Sync); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.db.Close(); err != nil { // not the store: it would write its counts
+	if err := s.engine.Close(); err != nil { // not the store: it would write its counts
 		t.Fatal(err)
 	}
 	s, log := openDamaged(t, fs)
@@ -154,7 +154,7 @@ func TestDamagedBlockStopsNothing(t *testing.T) {
 	if err := s.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.db.Close(); err != nil {
+	if err := s.engine.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if n := spoil(t, fs, ".sst", "secret-10-"); n != 1 {

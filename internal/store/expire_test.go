@@ -145,6 +145,44 @@ func TestExpireLongTimeline(t *testing.T) {
 	}
 }
 
+// TestExpiredRoomComesBack: the log loses the records and the marks of deletion
+// of expired events, although the table with the marks lies over others in which
+// nothing else changes.
+func TestExpiredRoomComesBack(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	const tables, each = 12, 20
+	for i := range tables {
+		for j := range each {
+			n := i*each + j
+			large := map[string]string{"p": fmt.Sprintf("%q", strings.Repeat(strconv.Itoa(n*7919), 200))}
+			mustApply(t, s, event("e", trackway.Micros(n), large, identifierOf("cookie", strconv.Itoa(n%5))))
+		}
+		if err := s.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := logBytes(t, s)
+	if x := mustExpire(t, s, allBefore(tables*each/2)); x.Removed != tables*each/2 {
+		t.Fatal(x)
+	}
+	mustApply(t, s, event("e", tables*each, nil, cookie1))
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reclaim(t.Context(), 1, s.nextSeq); err != nil {
+		t.Fatal(err)
+	}
+	if after := logBytes(t, s); after > before*2/3 {
+		t.Errorf("the log takes %d bytes, and took %d before half of it went", after, before)
+	}
+	unclean, err := s.scrubber().Unclean(s.scrubber().Removed)
+	if err != nil || len(unclean) > 0 {
+		t.Errorf("marks of deletion are left in %d tables, %v", len(unclean), err)
+	}
+	mustBeConsistent(t, s)
+}
+
 // logBytes returns the size of the log's tables.
 func logBytes(t *testing.T, s *Store) (n uint64) {
 	t.Helper()

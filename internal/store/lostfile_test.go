@@ -48,7 +48,7 @@ func TestLostFileIsPassedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	uncount(t, s)
-	if err := s.db.Close(); err != nil {
+	if err := s.engine.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if n := lose(t, mem, `"lost"`); n != 1 {

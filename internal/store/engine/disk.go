@@ -42,6 +42,7 @@ type disk struct {
 	reason  atomic.Pointer[error]   // last error passed to stuck
 
 	failures *failures
+	mover    *mover
 }
 
 // Unwrap implements [vfs.FS].
@@ -184,6 +185,7 @@ func (d *disk) goesOn(awaited func(error) bool) {
 func (d *disk) flushed(info pebble.FlushInfo) {
 	if info.Err == nil {
 		d.wrote()
+		d.mover.flushed()
 	}
 }
 

@@ -30,7 +30,7 @@ func TestWritersOfTablesWait(t *testing.T) {
 		}))
 		d := &disk{
 			FS: fs, dir: "db", stuck: func(err error) { told = append(told, err) }, pause: retryPause,
-			failures: &failures{log: slog.New(slog.DiscardHandler), now: time.Now},
+			failures: &failures{log: slog.New(slog.DiscardHandler), now: time.Now}, mover: newMover(),
 		}
 		create := func(category vfs.DiskWriteCategory) time.Duration {
 			start := time.Now()

@@ -1,6 +1,5 @@
 // Package engine configures Pebble for a store. Each table of the store has its
-// own files. So below level 0 nothing rewrites the log, which only grows at its
-// end.
+// own files. So nothing rewrites the log, which only grows at its end.
 package engine
 
 import (
@@ -25,7 +24,7 @@ const (
 	defaultCache = 128 << 20
 	defaultTable = 32 << 20 // of a memtable
 	blockSize    = 32 << 10
-	// of the upper levels: below level 0 the log's tables are moved unchanged
+	// of the upper levels: the log's tables are moved down unchanged
 	tableSize = 32 << 20
 )
 
@@ -74,7 +73,10 @@ func (d *Database) Synced() journal.Mark { return d.disk.synced.latest() }
 func (d *Database) Lost() *Lost { return d.lost }
 
 // Close closes the database.
-func (d *Database) Close() error { return errors.Join(d.DB.Close(), d.disk.synced.close()) }
+func (d *Database) Close() error {
+	d.disk.mover.stop()
+	return errors.Join(d.DB.Close(), d.disk.synced.close())
+}
 
 // Open opens the database in dir, and creates it if it does not exist. It calls
 // use with the options before it applies them. Errors: [ErrDamagedLog]; a limit
@@ -124,6 +126,9 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 	}
 	d.opening.Store(nil)
 	compactions.begin()
+	if !o.ReadOnly {
+		d.mover.start(db)
+	}
 	return &Database{DB: db, disk: d, lost: watch.lost}, nil
 }
 
@@ -141,7 +146,7 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 	if o.Stuck == nil {
 		o.Stuck = func(error) {}
 	}
-	d := &disk{dir: dir, fatal: o.Fatal, stuck: o.Stuck, pause: retryPause, failures: &failures{log: o.Log, now: time.Now}}
+	d := &disk{dir: dir, fatal: o.Fatal, stuck: o.Stuck, pause: retryPause, failures: &failures{log: o.Log, now: time.Now}, mover: newMover()}
 	po := &pebble.Options{
 		FS: o.FS,
 		// Pebble subtracts memtables from the cache
@@ -150,7 +155,7 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                uint64(o.MemTable),
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       8,
 		L0StopWritesThreshold:       40,
 		LBaseMaxBytes:               256 << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
@@ -211,12 +216,9 @@ func begin(dir string, o Options) error {
 	return db.Close()
 }
 
-// spanPolicy keeps each of our tables in its own files. Below level 0 Pebble
-// moves files of the log and does not rewrite them, because the log only grows
-// at its end. A compaction of level 0 does rewrite them: it includes
-// neighboring tables if that adds no table from the level below, and new tables
-// of the log lie next to small tables that always change. So each event is
-// compressed twice.
+// spanPolicy keeps each of our tables in its own files. So files of the log are
+// moved from level to level and not rewritten, because the log only grows at
+// its end. In level 0 this is the work of [mover].
 //
 // A moved file keeps its compression at every level. So the log is compressed
 // well from the start, and the indexes, which would gain nothing, are

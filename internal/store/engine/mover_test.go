@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway/internal/store/format"
+)
+
+// compactions reports each compaction that takes tables of the log out of level
+// 0.
+func compactions(into chan<- pebble.CompactionInfo) func(*pebble.Options) {
+	return func(po *pebble.Options) {
+		po.AddEventListener(pebble.EventListener{CompactionEnd: func(info pebble.CompactionInfo) {
+			for _, in := range info.Input {
+				ofLog := func(t pebble.TableInfo) bool { return t.Smallest.UserKey[0] == format.TableLog }
+				if in.Level == 0 && slices.ContainsFunc(in.Tables, ofLog) {
+					into <- info
+				}
+			}
+		}})
+	}
+}
+
+func logKey(n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{format.TableLog}, n) }
+
+// flushEvents writes a table with events, and entries of indexes around the
+// log.
+func flushEvents(t *testing.T, db *Database, events ...uint64) {
+	t.Helper()
+	for _, n := range events {
+		for _, key := range [][]byte{logKey(n), fmt.Append(nil, "i", n%10), fmt.Append(nil, "m", n%10)} {
+			if err := db.Set(key, fmt.Append(nil, "value ", n), pebble.NoSync); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// logTables counts the log's tables in level 0 and below it.
+func logTables(t *testing.T, db *Database) (top, below int) {
+	t.Helper()
+	levels, err := db.SSTables(pebble.WithKeyRangeFilter([]byte{format.TableLog}, []byte{format.TableLog + 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for level, tables := range levels {
+		if level == 0 {
+			top = len(tables)
+		} else {
+			below += len(tables)
+		}
+	}
+	return top, below
+}
+
+// TestLogIsMoved: each table of the log leaves level 0 as the file that the
+// flush wrote. Nothing writes events a second time.
+func TestLogIsMoved(t *testing.T) {
+	t.Parallel()
+	done := make(chan pebble.CompactionInfo, 100)
+	db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, compactions(done))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	const flushes = 40 // the indexes are compacted meanwhile
+	for n := uint64(1); n <= flushes; n++ {
+		flushEvents(t, db, 2*n, 2*n+1)
+		if info := <-done; info.Reason != "move" || info.Err != nil {
+			t.Fatalf("a table of the log is not moved: %v", info)
+		}
+	}
+	if top, below := logTables(t, db); top != 0 || below != flushes {
+		t.Errorf("of %d tables, %d are in level 0 and %d below it", flushes, top, below)
+	}
+}
+
+// TestLeftTablesAreMoved: an opening moves the tables that an earlier process
+// left in level 0.
+func TestLeftTablesAreMoved(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	o := Options{FS: fs, Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}
+	db, err := Open("db", o, func(*pebble.Options) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.disk.mover.stop()
+	const flushes = 3
+	for n := uint64(1); n <= flushes; n++ {
+		flushEvents(t, db, n)
+	}
+	if top, _ := logTables(t, db); top != flushes {
+		t.Fatalf("%d tables are in level 0, want %d", top, flushes)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	moved := make(chan pebble.CompactionInfo, flushes)
+	if db, err = Open("db", o, compactions(moved)); err != nil {
+		t.Fatal(err)
+	}
+	for range flushes {
+		if info := <-moved; info.Reason != "move" || info.Err != nil {
+			t.Errorf("a table of the log is not moved: %v", info)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOverlappingTablesStay: a table that deletes or replaces older events is
+// not moved, because that would rewrite all that it lies over. Those behind it
+// are.
+func TestOverlappingTablesStay(t *testing.T) {
+	t.Parallel()
+	db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	db.disk.mover.stop()
+	flushEvents(t, db, 10, 11)
+	flushEvents(t, db, 20, 21)
+	flushEvents(t, db, 11, 30) // over the first and the second
+	flushEvents(t, db, 40)
+	for range 2 {
+		if err := move(t.Context(), db.DB); err != nil {
+			t.Fatal(err)
+		}
+		if top, below := logTables(t, db); top != 3 || below != 1 {
+			t.Errorf("%d tables are in level 0 and %d below it, want 3 and 1", top, below)
+		}
+	}
+}
+
+// TestCloseStopsTheMover: a database can be closed at any moment after a flush.
+func TestCloseStopsTheMover(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	for n := uint64(1); n <= 10; n++ {
+		db, err := Open("db", Options{FS: fs, Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		flushEvents(t, db, n)
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

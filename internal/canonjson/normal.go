@@ -8,8 +8,8 @@ import (
 )
 
 // AppendCanonical appends a valid JSON value in canonical form: see
-// [AppendObject]. Unlike a [Decoder], it has no bounds and takes values as other
-// programs write them. The depth of the value takes stack.
+// [AppendObject]. Unlike a [Decoder], it has no bounds, and takes values as
+// other programs write them. The depth of the value takes stack.
 func AppendCanonical(dst, raw []byte) []byte {
 	s := Scan(raw)
 	return form{}.append(dst, &s)

@@ -69,7 +69,7 @@ func TestUnfit(t *testing.T) {
 }
 
 // TestServerRefuses has rows that only the server can refuse: they are too long
-// for an index that the operator has added. Where they are in the batch does not
+// for an index that the operator has added. Their place in the batch does not
 // matter, and neither does whether a part of the batch was written.
 func TestServerRefuses(t *testing.T) {
 	t.Parallel()
@@ -316,7 +316,7 @@ func TestLostAnswer(t *testing.T) {
 	if err != nil || p.Number != 10 {
 		t.Fatalf("got position %v, %v", p, err)
 	}
-	// What the batch left out is told with the next one.
+	// The next batch tells what this one left out.
 	if rejects := write(t, s, numbered(10, 12)); len(rejects) != 1 || rejects[0].Number != 4 {
 		t.Errorf("got rejects %v", rejects)
 	}
@@ -415,12 +415,11 @@ func TestKilled(t *testing.T) {
 					after = p.Number
 					break
 				}
-				var final *destination.FinalError
-				if errors.As(err, &final) {
+				if _, ok := errors.AsType[*destination.FinalError](err); ok {
 					failed <- err
 					return
 				}
-				time.Sleep(10 * time.Millisecond) // the server recovers
+				<-time.After(10 * time.Millisecond) // the server recovers
 			}
 		}
 	}()

@@ -129,9 +129,9 @@ func (w *writing) put(ctx context.Context, rows []destination.Event, write write
 type writer func(ctx context.Context, rows []destination.Event) error
 
 // halve writes events. If the server says that a value is unfit, it writes each
-// half by itself, and so on, until it knows the rows to reject. This is for what
-// cannot be told in advance: a row that is too big for a page, or for an index
-// that an operator has added.
+// half by itself, and so on, until it knows the rows to reject. This is for
+// what cannot be told in advance: a row that is too big for a page, or for an
+// index that an operator has added.
 func (w *writing) halve(ctx context.Context, rows []destination.Event, write writer) error {
 	if len(rows) == 0 {
 		return nil

@@ -22,6 +22,7 @@ type filler struct {
 	rows    int // most of a batch
 	bytes   int // most of a batch, unless one row has more
 	every   time.Duration
+	joins   bool                           // events have a Holder
 	lost    func(number uint64, err error) // receives what cannot be read, and is left out
 	out     func(*Batch) error
 
@@ -103,6 +104,8 @@ type making struct {
 	from      uint64                    // the changes up to this number are in earlier batches
 	customers map[trackway.Customer]int // indexes of Customers
 	rewritten []rewritten               // whose events are to be passed again
+
+	holders map[trackway.Customer]*Customer // of events, by the customer they were recorded for
 }
 
 type rewritten struct {
@@ -113,6 +116,7 @@ type rewritten struct {
 func (f *filler) begin() *making {
 	return &making{
 		Batch: &Batch{Store: f.storeID, After: f.after, Through: f.read}, from: f.read, customers: make(map[trackway.Customer]int),
+		holders: make(map[trackway.Customer]*Customer),
 	}
 }
 
@@ -139,21 +143,30 @@ func (f *filler) takeSome(m *making, some []change.Change) (full bool, err error
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	snapshot := func() query.Snapshot {
+		if s == nil {
+			s = f.store.Snapshot()
+		}
+		return s
+	}
 	for i := range some {
 		c := &some[i]
 		switch c.Kind {
 		case change.Stored:
-			if row, ok := f.view.Event(c.Event); ok {
-				full = !f.add(m, len(row.Properties), func() { m.Events = append(m.Events, row) })
+			row, ok := f.view.Event(c.Event)
+			if !ok {
+				break
 			}
+			size := len(row.Properties)
+			if f.joins {
+				size += f.join(m, snapshot(), c.Event, &row)
+			}
+			full = !f.add(m, size, func() { m.Events = append(m.Events, row) })
 		case change.Changed, change.Rewritten, change.Erased:
 			if f.view.projects[c.Project] == "" {
 				break
 			}
-			if s == nil {
-				s = f.store.Snapshot()
-			}
-			full = f.customer(m, s, c)
+			full = f.customer(m, snapshot(), c)
 		case change.Lost:
 			f.lost(c.Number, c.Err)
 		case change.Expired: // what has expired stays in destinations
@@ -200,6 +213,26 @@ func (f *filler) customer(m *making, s query.Snapshot, c *change.Change) (full b
 	return false
 }
 
+// join looks up the customer who has an event. It returns what that adds to the
+// size of the batch.
+func (f *filler) join(m *making, s query.Snapshot, e *trackway.Event, row *Event) (size int) {
+	if row.Holder = m.holders[e.Customer]; row.Holder != nil {
+		return 0
+	}
+	now, err := s.Survivor(e.Project, e.Customer)
+	if err == nil {
+		var found Customer
+		found, size, err = f.row(s, &change.Change{Project: e.Project, Customer: now})
+		row.Holder = &found
+	}
+	if err != nil {
+		f.lost(e.Seq, err)
+		row.Holder = &Customer{Customer: e.Customer, Project: row.Project, Properties: empty}
+	}
+	m.holders[e.Customer] = row.Holder
+	return size
+}
+
 // row looks a customer up.
 func (f *filler) row(s query.Snapshot, c *change.Change) (row Customer, size int, err error) {
 	row = Customer{
@@ -244,7 +277,7 @@ func (f *filler) complete(ctx context.Context, m *making) error {
 	}
 	slices.SortFunc(m.Customers, func(a, b Customer) int { return cmp.Compare(a.Changed, b.Changed) })
 	m.sortRewritten()
-	if len(m.Customers)+len(m.Rewritten) == 0 {
+	if len(m.Customers)+len(m.Rewritten)+len(m.holders) == 0 {
 		return nil
 	}
 	return f.store.Sync()
@@ -329,11 +362,15 @@ func (f *filler) rewriteSome(m *making, r rewritten, place *query.Place) (end bo
 		case e.Seq > m.After:
 			if i, ok := slices.BinarySearchFunc(m.Events, row, bySeq); ok {
 				row = own(row)
+				row.Holder = m.Events[i].Holder
 				m.Bytes += len(row.Properties) - len(m.Events[i].Properties)
 				m.Events[i] = row
 			}
 		default:
 			row = own(row)
+			if f.joins {
+				size += f.join(m, s, e, &row)
+			}
 			m.Rewritten = append(m.Rewritten, row)
 			m.Bytes += len(row.Properties) + rowBytes
 			size += len(row.Properties) + rowBytes

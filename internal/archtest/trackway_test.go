@@ -74,7 +74,7 @@ var trackway = Rules{
 		"internal/store/counts":   3,
 		"internal/store/damage":   1,
 		"internal/store/engine":   3,
-		"internal/store/erased":   3,
+		"internal/store/erased":   5,
 		"internal/store/follow":   5,
 		"internal/store/format":   2,
 		"internal/store/journal":  1,

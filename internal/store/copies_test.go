@@ -208,3 +208,26 @@ func (m *simulation) setCursor(t *rapid.T, name string, number uint64) {
 		t.Fatal(err)
 	}
 }
+
+// TestKnown: the feed tells which events have expired, and whose events were
+// rewritten last.
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	mustApply(t, s, event("a", 1, nil, reg1), event("b", 2, map[string]string{"email": `"x"`}, reg1))
+	c := mustFind(t, s, reg1)
+	if x, err := s.Expired(demo); x != (change.Expiry{}) || err != nil {
+		t.Errorf("got %+v, %v before any has expired", x, err)
+	}
+	if n, err := s.Rewritten(demo, c); n != 0 || err != nil {
+		t.Errorf("got %d, %v before any was rewritten", n, err)
+	}
+	mustExpire(t, s, allBefore(2))
+	if x, err := s.Expired(demo); x != (change.Expiry{Events: 1, Highest: 1}) || err != nil {
+		t.Errorf("got %+v, %v", x, err)
+	}
+	mustErase(t, s, c, "email")
+	if n, err := s.Rewritten(demo, c); n != s.Synced() || err != nil {
+		t.Errorf("got %d, %v, want %d", n, err, s.Synced())
+	}
+}

@@ -3,7 +3,6 @@ package erased
 import (
 	"cmp"
 	"encoding/binary"
-	"errors"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -13,7 +12,6 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
-	"trackway/internal/store/recent"
 )
 
 // MaxDone is the number of done erasures to remember.
@@ -129,37 +127,11 @@ func (t Table) waitsFor(id uint64, e *Record, copies []change.Copy) (names []str
 func (t Table) through(id uint64, e *Record) uint64 {
 	last := e.Change
 	for _, c := range e.Places.Customers {
-		for c != 0 {
-			number, survivor, err := t.rewritten(e.Project, c)
-			if err != nil {
-				t.Lost(id, err)
-				break
-			}
-			last, c = max(last, number), survivor
+		number, err := reading.Rewritten(t.DB, e.Project, c)
+		if err != nil {
+			t.Lost(id, err)
 		}
+		last = max(last, number)
 	}
 	return last
-}
-
-// rewritten returns the number of a customer's latest change, if that tells of
-// rewritten events, and the customer that has absorbed this one, or 0.
-func (t Table) rewritten(project uint32, c trackway.Customer) (number uint64, survivor trackway.Customer, err error) {
-	record, closer, err := t.DB.Get(format.Key(nil).Latest(project, c))
-	if err == nil {
-		var latest change.Change
-		latest, err = recent.DecodeLatest(record)
-		if err = errors.Join(err, closer.Close()); latest.Kind >= change.Rewritten {
-			number = latest.Number
-		}
-	}
-	if err != nil && !errors.Is(err, pebble.ErrNotFound) {
-		return 0, 0, err
-	}
-	h, err := reading.Holder(t.DB, project, c)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return number, 0, nil
-	} else if err != nil {
-		return 0, 0, err
-	}
-	return number, h.MergedInto, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/store/reading"
 )
 
 // Holds says which events must not expire yet, because a follower has not
@@ -90,4 +91,16 @@ func (c *Copies) Missed(name string, events int) {
 	if of := c.of.Load(); of != nil {
 		(*of).Missed(name, events)
 	}
+}
+
+// Expired returns what is known of a project's events that have expired.
+func (f *Feed) Expired(project uint32) (change.Expiry, error) {
+	latest, err := reading.Latest(f.from, project, 0)
+	return latest.Expired, err
+}
+
+// Rewritten returns the number of the change by which followers learn that
+// events of a customer were rewritten, or 0 if none were.
+func (f *Feed) Rewritten(project uint32, c trackway.Customer) (uint64, error) {
+	return reading.Rewritten(f.from, project, c)
 }

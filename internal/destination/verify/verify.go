@@ -15,6 +15,7 @@ import (
 	"fmt"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/destination"
 )
 
@@ -99,22 +100,31 @@ type record struct {
 	customer     trackway.Customer
 	at, received trackway.Micros
 	typ          string
-	properties   [sha256.Size]byte
+	properties   hash
 	size         int    // of the properties
 	project      string // shared by all records
 	found        int    // how often the destination has it
 }
 
-func recordOf(e *destination.Event) record {
+// hash is of properties in the form in which equal numbers are equal: a database
+// may print 1e3 as 1000.
+type hash [sha256.Size]byte
+
+func (p *compared) hash(properties []byte) hash {
+	p.room = canonjson.AppendNormal(p.room[:0], properties)
+	return sha256.Sum256(p.room)
+}
+
+func (p *compared) recordOf(e *destination.Event) record {
 	return record{
 		seq: e.Seq, customer: e.Customer, at: e.At, received: e.Received, typ: e.Type, project: e.Project,
-		properties: sha256.Sum256(e.Properties), size: len(e.Properties),
+		properties: p.hash(e.Properties), size: len(e.Properties),
 	}
 }
 
 // differs returns the names of the fields in which an event of the destination
 // differs.
-func (r *record) differs(e *destination.Event) (fields []string) {
+func (r *record) differs(e *destination.Event, properties hash) (fields []string) {
 	add := func(differs bool, name string) {
 		if differs {
 			fields = append(fields, name)
@@ -125,7 +135,7 @@ func (r *record) differs(e *destination.Event) (fields []string) {
 	add(e.Type != r.typ, "type")
 	add(e.At != r.at, "at")
 	add(e.Received != r.received, "received_at")
-	add(sha256.Sum256(e.Properties) != r.properties, "properties")
+	add(properties != r.properties, "properties")
 	return fields
 }
 
@@ -136,6 +146,7 @@ type compared struct {
 	wrong      []uint64        // numbers of the findings, at most two for each number
 	unreadable map[uint64]bool // the log has lost them
 	report     *Report
+	room       []byte // for one object
 }
 
 func (p *compared) note(f Finding) {
@@ -152,7 +163,7 @@ func (c *Check) compare(ctx context.Context, r *Report, to destination.Reader, l
 	p := &compared{low: low, high: high, unreadable: make(map[uint64]bool), report: r}
 	types := make(map[string]string) // so that records share the memory of a type
 	err := c.Log.Events(ctx, low, high, func(e *destination.Event) error {
-		known := recordOf(e)
+		known := p.recordOf(e)
 		if typ, ok := types[e.Type]; ok {
 			known.typ = typ
 		} else {
@@ -212,7 +223,7 @@ func (c *Check) known(p *compared, r *record, e *destination.Event) error {
 		p.note(Finding{Seq: r.seq, Kind: Doubled, Type: r.typ, At: r.at})
 		return nil
 	}
-	fields := r.differs(e)
+	fields := r.differs(e, p.hash(e.Properties))
 	if len(fields) == 0 {
 		return nil
 	}

@@ -104,7 +104,6 @@ func New(d config.Destination) (*Sink, error) {
 			return nil, fmt.Errorf("type %q contains U+0000, which PostgreSQL cannot hold", t)
 		}
 	}
-	set.Holds = func(_ column.Column, v column.Value) bool { return strings.IndexByte(v.Text, 0) < 0 }
 	schema := d.Prefix
 	switch {
 	case schema == "":

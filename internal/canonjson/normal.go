@@ -7,6 +7,14 @@ import (
 	"strings"
 )
 
+// AppendCanonical appends a valid JSON value in canonical form: see
+// [AppendObject]. Unlike a [Decoder], it has no bounds and takes values as other
+// programs write them. The depth of the value takes stack.
+func AppendCanonical(dst, raw []byte) []byte {
+	s := Scan(raw)
+	return form{}.append(dst, &s)
+}
+
 // AppendNormal appends a valid JSON value in its normal form: the canonical
 // form, but with one spelling for each number, so that 1, 1.0 and 1e0 are the
 // same bytes. Two values have the same normal form if and only if their
@@ -15,42 +23,47 @@ import (
 // jsonb, not for storing.
 //
 // A number becomes its significant digits as an integer, with an exponent
-// unless that is 0: 15e-1 for 1.50. So the normal form has no bounds and is
-// hardly longer than the value. The depth of the value takes stack.
+// unless that is 0: 15e-1 for 1.50. So the normal form is hardly longer than
+// the value. The depth of the value takes stack.
 func AppendNormal(dst, raw []byte) []byte {
 	s := Scan(raw)
-	return appendNormal(dst, &s)
+	return form{byValue: true}.append(dst, &s)
 }
 
-func appendNormal(dst []byte, s *Scanner) []byte {
+// form is a form in which a value can be written.
+type form struct {
+	byValue bool // numbers of equal values are the same bytes
+}
+
+func (f form) append(dst []byte, s *Scanner) []byte {
 	switch s.Peek() {
 	case Object:
-		return appendNormalObject(dst, s)
+		return f.appendObject(dst, s)
 	case Array:
 		dst = append(dst, '[')
 		for i := range s.Elements {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = appendNormal(dst, s)
+			dst = f.append(dst, s)
 		}
 		return append(dst, ']')
 	default:
 		v := s.Value()
-		switch v.Kind {
-		case String:
+		switch {
+		case v.Kind == String:
 			return AppendString(dst, v.Text())
-		case Number:
-			return appendNormalNumber(dst, v.Raw)
+		case v.Kind == Number && f.byValue:
+			return appendByValue(dst, v.Raw)
 		default:
 			return append(dst, v.Raw...)
 		}
 	}
 }
 
-// appendNormalObject writes the members one after another and sorts them when
+// appendObject writes the members one after another and sorts them when
 // the object is complete, if they were not in order.
-func appendNormalObject(dst []byte, s *Scanner) []byte {
+func (f form) appendObject(dst []byte, s *Scanner) []byte {
 	type member struct {
 		name       string
 		start, end int // in dst, with a comma at the end
@@ -61,7 +74,7 @@ func appendNormalObject(dst []byte, s *Scanner) []byte {
 	for name := range s.Members {
 		m := member{name: name, start: len(dst)}
 		dst = append(AppendString(dst, name), ':')
-		dst = append(appendNormal(dst, s), ',')
+		dst = append(f.append(dst, s), ',')
 		m.end = len(dst)
 		sorted = sorted && (len(members) == 0 || members[len(members)-1].name < name)
 		members = append(members, m)
@@ -87,7 +100,7 @@ func appendNormalObject(dst []byte, s *Scanner) []byte {
 	return dst
 }
 
-func appendNormalNumber(dst, number []byte) []byte {
+func appendByValue(dst, number []byte) []byte {
 	d := decimalOf(text(number, true))
 	digits := strings.Replace(d.mantissa, ".", "", 1)
 	significant := strings.TrimLeft(digits, "0")

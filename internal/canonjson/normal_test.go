@@ -45,7 +45,11 @@ func FuzzNormal(f *testing.F) {
 			return
 		}
 		normal := AppendNormal(nil, []byte(in))
-		if canonical := appendCanonical(nil, []byte(in)); string(AppendNormal(nil, canonical)) != string(normal) {
+		canonical := appendCanonical(nil, []byte(in))
+		if got := AppendCanonical(nil, []byte(in)); string(got) != string(canonical) {
+			t.Errorf("%q: got %s in canonical form, want %s", in, got, canonical)
+		}
+		if string(AppendNormal(nil, canonical)) != string(normal) {
 			t.Errorf("%q: the normal form is %s, and that of its canonical form %s another", in, normal, canonical)
 		}
 		if again := AppendNormal(nil, normal); string(again) != string(normal) {

@@ -11,6 +11,7 @@ package destination
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"trackway"
@@ -33,7 +34,9 @@ type Sink interface {
 	// Write takes a batch, all or nothing, and records its Through as the
 	// position. If a batch, or a part of it, has been written before, the
 	// result is as if it had been written once. It returns the rows that can
-	// never fit and were therefore left out.
+	// never fit and were therefore left out. The batch is valid, and unchanged,
+	// until Write has taken it. After a restart, the changes after the position
+	// may come in other batches and newer states.
 	Write(ctx context.Context, b *Batch) ([]Reject, error)
 
 	// Check writes a row (or object, or message) of its own, reads it back if
@@ -49,17 +52,25 @@ type Sink interface {
 	Close() error
 }
 
-// Position says up to which change a destination has everything.
+// Position says up to which change a destination has everything. The zero value
+// says that the destination is empty: the engine then begins at the configured
+// start, whatever it has sent before.
 type Position struct {
-	Store  string // the store's id; empty: the destination has nothing yet, or keeps no position
-	Number uint64 // of the last change
+	Store  string // the store's id
+	Number uint64 // of the last change, or [Unkept]
 }
 
+// Unkept is the number of the position of a destination that cannot keep one,
+// such as a webhook. The engine's own cursor counts then.
+const Unkept uint64 = math.MaxUint64
+
 // Batch is the changes with the numbers above After and up to Through, after
-// filters, as rows. Rows of one batch do not contradict each other: a customer
-// is in it once, in its present state.
+// filters, as rows. It has at least one row. Rows of one batch do not
+// contradict each other: a customer is in it once, in its present state. After
+// is the Through of the batch before it that moved the position.
 //
-// A batch with After = Through only has Rewritten events and moves nothing.
+// A batch with After = Through only has Rewritten events or Erasures, and moves
+// nothing.
 type Batch struct {
 	Store          string // the store's id
 	After, Through uint64
@@ -94,10 +105,17 @@ type Event struct {
 // Customer is a row of the tables customers or customer_map, and all rows of
 // customer_ids of the customer: identifiers of the customer that an earlier
 // change had and this one has not are removed.
+//
+// A survivor was not absorbed itself when the row was made. If it is absorbed
+// later, it gets a row of its own, and the rows of those that it had absorbed
+// are not passed again. So a survivor may have a survivor. A sink that can
+// update redirects the rows of customer_map that lead to the absorbed customer;
+// the views of the others follow the chain. Survivors have lower numbers, so a
+// chain ends.
 type Customer struct {
 	Customer   trackway.Customer
 	Project    string            // the project's name
-	Survivor   trackway.Customer // not 0: the customer was absorbed by this one (which is not absorbed itself), and has no identifiers and properties any more
+	Survivor   trackway.Customer // not 0: the customer was absorbed by this one, and has no identifiers and properties any more
 	IDs        []trackway.Identifier
 	Properties []byte // an object in canonical JSON
 	Created    trackway.Micros
@@ -111,7 +129,7 @@ type Erasure struct {
 	Project  string // the project's name
 	Customer trackway.Customer
 	Asked    trackway.Micros
-	Done     trackway.Micros // 0: not done in the store yet
+	Done     trackway.Micros // 0: not done in the store yet; a later row of the same erasure says when
 }
 
 // Reject is a row that can never fit into a destination.
@@ -160,6 +178,20 @@ type Reader interface {
 // batch.
 type Joiner interface {
 	JoinsHolders()
+}
+
+// Misfit says how many values of a property did not fit into its column and
+// were replaced with NULL.
+type Misfit struct {
+	Type     string // of the event
+	Property string
+	Values   uint64
+}
+
+// MisfitCounter is a sink with typed columns. Misfits is safe for concurrent
+// use; it counts since the sink was made.
+type MisfitCounter interface {
+	Misfits() []Misfit
 }
 
 // Describer is a sink with tables that an operator may want to create

@@ -222,7 +222,7 @@ func clean(ctx context.Context, err error) error {
 // 10.2.3), at most an hour, or 0 if it does not say.
 func (a *Answer) RetryAfter(now time.Time) time.Duration {
 	text := strings.TrimSpace(a.Header.Get("Retry-After"))
-	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(min(n, uint64(maxWait/time.Second))) * time.Second
 	}
 	until, err := http.ParseTime(text)

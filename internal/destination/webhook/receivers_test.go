@@ -117,6 +117,6 @@ func freePort(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // a test's
+	defer l.Close()                     //nolint:errcheck // a test's
 	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is TCP
 }

@@ -443,7 +443,7 @@ func TestSign(t *testing.T) {
 	const want = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 	for text, want := range map[string]string{
 		secret: want,
-		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw== ": want,
+		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw== ":         want,
 		secret + "\nwhsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw": want + " " + want,
 	} {
 		keys, err := readSecrets(text)

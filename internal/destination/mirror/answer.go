@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"trackway"
-	"trackway/internal/canonjson"
 	"trackway/internal/destination"
 	"trackway/internal/destination/outbound"
 	"trackway/internal/excerpt"
@@ -65,6 +63,14 @@ func aboutCommands(body []byte) bool {
 	return !project && (found.Message != nil || found.Errors != nil)
 }
 
+// unknown reports whether a 404 says that there is no such customer.
+func unknown(body []byte) bool {
+	var found struct {
+		Errors map[string]json.RawMessage
+	}
+	return json.Unmarshal(body, &found) == nil && found.Errors["_global"] != nil
+}
+
 func readResults(body []byte, commands []command) ([]string, error) {
 	var found struct {
 		Results []struct {
@@ -80,7 +86,7 @@ func readResults(body []byte, commands []command) ([]string, error) {
 		switch r.Success {
 		case true:
 		case false:
-			reasons[i] = commands[i].values.hide(joined(r.Errors))
+			reasons[i] = hide(joined(r.Errors), commands[i].secrets())
 		default:
 			return nil, errAnswer
 		}
@@ -103,28 +109,9 @@ func joined(v any) string {
 	return strings.Join(texts, " ")
 }
 
-// secrets are the values of a command that a reason must not contain, because
-// an erasure would not find them there.
-type secrets struct {
-	ids        []trackway.Identifier
-	properties []byte
-}
-
-// hide returns the words of another server without the values in them.
-func (s secrets) hide(text string) string {
+// hide returns the words of another server without some values.
+func hide(text string, values []string) string {
 	const short = 3 // bytes; shorter values are parts of many words, and tell nothing
-	values := make([]string, 0, len(s.ids))
-	for _, id := range s.ids {
-		values = append(values, id.Value)
-	}
-	for _, p := range canonjson.SplitObject(s.properties) {
-		value := string(p.Value)
-		if p.Value[0] == '"' {
-			v := canonjson.Scan(p.Value)
-			value = v.Value().Text()
-		}
-		values = append(values, value)
-	}
 	for _, value := range values {
 		if len(value) >= short {
 			text = strings.ReplaceAll(text, value, "…")

@@ -3,6 +3,7 @@ package mirror
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	"trackway"
 	"trackway/internal/canonjson"
@@ -15,9 +16,8 @@ const maxPart = 256 << 10
 
 // command is one command of the tracking API.
 type command struct {
-	row    *row
-	text   []byte // its JSON
-	values secrets
+	row  *row
+	text []byte // its JSON
 }
 
 // row is a row of a batch that has to be passed on. It points into the batch.
@@ -35,24 +35,43 @@ func (r *row) project() string {
 
 // reject returns the reject of a row.
 func (r *row) reject(reason string) destination.Reject {
-	if r.event != nil {
+	switch {
+	case r.event != nil:
 		return destination.Reject{Number: r.event.Seq, Table: "events", Reason: reason}
+	case r.customer.Survivor != 0:
+		return destination.Reject{Number: r.customer.Changed, Table: "customer_map", Reason: reason}
 	}
 	return destination.Reject{Number: r.customer.Changed, Table: "customers", Reason: reason}
 }
 
-// rowsOf returns what a batch has to pass on: first the customers, so that
-// every event finds its customer, then the events; one project after the other,
-// because a request is about one. The records of merges are left out: the other
-// side merges the same customers and keeps its own records.
+// rank orders the rows of a project, and rows of one rank keep their order.
+// Merges come first: an identifier may have moved on to another customer since,
+// and must not take the absorbed one with it. An erasure comes last: nobody can
+// name the customer any more after it.
+func (r *row) rank() int {
+	switch {
+	case r.event != nil:
+		return 2
+	case r.customer.Survivor != 0:
+		return 0
+	case r.customer.Erased:
+		return 3
+	}
+	return 1
+}
+
+// rowsOf returns what a batch has to pass on, one project after the other,
+// because a request is about one.
 //
-// Absorbed customers need no command: the survivor's identifiers merge them.
-// Customers without identifiers cannot be named. For erasures, see
-// docs/destinations-mirror.md.
-func rowsOf(b *destination.Batch) []row {
+// It leaves out the records of merges: the other side merges the same customers
+// and keeps its own records. Without an identifier for our numbers (tagged), it
+// also leaves out absorbed customers, because the survivor's identifiers merge
+// them, and erased ones, because nobody can name them.
+func rowsOf(b *destination.Batch, tagged bool) []row {
 	rows := make([]row, 0, b.Rows())
 	for i := range b.Customers {
-		if c := &b.Customers[i]; c.Survivor == 0 && len(c.IDs) > 0 {
+		c := &b.Customers[i]
+		if named := len(c.IDs) > 0; named || tagged && (c.Survivor != 0 || c.Erased) {
 			rows = append(rows, row{customer: c})
 		}
 	}
@@ -61,46 +80,64 @@ func rowsOf(b *destination.Batch) []row {
 			rows = append(rows, row{event: e})
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(a.project(), b.project()) })
+	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.project(), b.project()), a.rank()-b.rank()) })
 	return rows
 }
 
-// writer makes the commands of a batch. The first command about a customer has
-// all their identifiers, which makes the other side know them. The rest only
-// has one. That is equivalent, because commands arrive in order, and a
-// customer's identifiers are the same everywhere in a batch.
+// writer makes commands.
 type writer struct {
-	known map[trackway.Customer]bool
+	tag   string // a soft identifier of the other side that takes our customers' numbers; may be empty
+	store string // the store's id
 }
 
-// commands returns the commands of a row, or the reason why there are none.
+// number returns the identifier that stands for a customer.
+func (w *writer) number(c trackway.Customer) trackway.Identifier {
+	return trackway.Identifier{Name: w.tag, Value: w.store + "-" + strconv.FormatUint(uint64(c), 10)}
+}
+
+// commands returns the commands of a row, or the reason why there are none. It
+// is not for erased customers.
 func (w *writer) commands(r *row) ([]command, string) {
-	if e := r.event; e != nil {
-		if e.Holder == nil || len(e.Holder.IDs) == 0 {
-			return nil, "the customer has no identifier: they are anonymous, or were erased"
-		}
-		b := w.begin("customers/events", e.Holder, len(e.Properties))
-		b = canonjson.AppendString(append(b, `,"event_type":`...), e.Type)
-		b = e.At.AppendSeconds(append(b, `,"timestamp":`...))
-		b = append(append(b, `,"properties":`...), e.Properties...)
-		return []command{{r, append(b, "}}"...), secrets{e.Holder.IDs, e.Properties}}}, ""
+	switch {
+	case r.event != nil:
+		return w.event(r)
+	case r.customer.Survivor != 0:
+		ids := []trackway.Identifier{w.number(r.customer.Survivor), w.number(r.customer.Customer)}
+		return []command{{r, append(begin("customers", ids, 0), "}}"...)}}, ""
+	}
+	ids := r.customer.IDs
+	if w.tag != "" {
+		ids = append(slices.Clip(ids), w.number(r.customer.Customer))
 	}
 	var all []command
 	for _, part := range parts(r.customer.Properties) {
-		b := append(w.begin("customers", r.customer, len(part)), `,"properties":`...)
-		b = append(append(b, part...), "}}"...)
-		all = append(all, command{r, b, secrets{r.customer.IDs, part}})
+		b := append(begin("customers", ids, len(part)), `,"properties":`...)
+		all = append(all, command{r, append(append(b, part...), "}}"...)})
 	}
 	return all, ""
 }
 
-// begin begins a command about a customer, up to the identifiers.
-func (w *writer) begin(name string, c *destination.Customer, size int) []byte {
-	ids := c.IDs
-	if w.known[c.Customer] {
-		ids = ids[:1]
+// event returns the command of an event. It names the customer by one
+// identifier: the customers' own commands say which belong together, in the
+// order in which they changed.
+func (w *writer) event(r *row) ([]command, string) {
+	e := r.event
+	if e.Holder == nil || len(e.Holder.IDs) == 0 {
+		return nil, "the customer has no identifier: they are anonymous, or were erased"
 	}
-	w.known[c.Customer] = true
+	id := e.Holder.IDs[0] // a hard one, if there is one
+	if w.tag != "" {
+		id = w.number(e.Holder.Customer)
+	}
+	b := begin("customers/events", []trackway.Identifier{id}, len(e.Properties))
+	b = canonjson.AppendString(append(b, `,"event_type":`...), e.Type)
+	b = e.At.AppendSeconds(append(b, `,"timestamp":`...))
+	b = append(append(b, `,"properties":`...), e.Properties...)
+	return []command{{r, append(b, "}}"...)}}, ""
+}
+
+// begin begins a command, up to the identifiers.
+func begin(name string, ids []trackway.Identifier, size int) []byte {
 	b := append(make([]byte, 0, size+512), `{"name":"`...)
 	b = append(append(b, name...), `","data":{"customer_ids":`...)
 	return canonjson.AppendIDs(b, ids)
@@ -123,4 +160,27 @@ func parts(properties []byte) [][]byte {
 		some = append(some, p)
 	}
 	return append(all, canonjson.AppendObject(nil, some))
+}
+
+// secrets returns the values of a command that a reason must not contain,
+// because an erasure would not find them there.
+func (c *command) secrets() (values []string) {
+	ids, properties := []trackway.Identifier(nil), []byte(nil)
+	if c.row.event != nil {
+		ids, properties = c.row.event.Holder.IDs, c.row.event.Properties
+	} else {
+		ids, properties = c.row.customer.IDs, c.row.customer.Properties
+	}
+	for _, id := range ids {
+		values = append(values, id.Value)
+	}
+	for _, p := range canonjson.SplitObject(properties) {
+		value := string(p.Value)
+		if value[0] == '"' {
+			s := canonjson.Scan(p.Value)
+			value = s.Value().Text()
+		}
+		values = append(values, value)
+	}
+	return values
 }

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/config"
 	"trackway/internal/destination"
 	"trackway/internal/destination/outbound"
@@ -44,6 +45,7 @@ type Sink struct {
 	names     []string
 	token     string // of the project there, if it is not the same as here
 	basic     string // the header Authorization, if a user was given
+	tag       string // a soft identifier there for our customers' numbers; may be empty
 	http      *outbound.Client
 	notBefore time.Time // when the limit of the other side permits the next request
 
@@ -51,15 +53,21 @@ type Sink struct {
 	// another attempt sends the rest only.
 	batch   *destination.Batch
 	rows    []row
-	writer  writer
 	rejects []destination.Reject
 }
 
-// New returns a sink. It sends nothing. projects returns the projects of the
+// Keeper is a sink that does not pass on erasures, because the other side does
+// not know our customers' numbers, or it has no key for that.
+type Keeper struct{ *Sink }
+
+// KeepsErased says that the other side keeps what an erasure takes away.
+func (Keeper) KeepsErased() {}
+
+// New returns a [Sink] or a [Keeper]. It sends nothing. projects returns the projects of the
 // configuration in force. Without a user, the sink sends with the project's own
 // public key, which its SDKs use with either server.
-func New(d config.Destination, projects func() []trackway.Project) (*Sink, error) { //nolint:gocritic // hugeParam: every kind has this form
-	s := &Sink{projects: projects, names: d.Projects}
+func New(d config.Destination, projects func() []trackway.Project) (destination.Sink, error) { //nolint:gocritic // hugeParam: every kind has this form
+	s := &Sink{projects: projects, names: d.Projects, tag: d.Identifier}
 	base := d.URL
 	if u, err := url.Parse(d.URL); err == nil {
 		if before, token, ok := strings.Cut(u.Path, apiPath); ok {
@@ -84,8 +92,14 @@ func New(d config.Destination, projects func() []trackway.Project) (*Sink, error
 	if d.User != "" {
 		s.basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(d.User+":"+d.Password))
 	}
+	if !s.erases() {
+		return Keeper{s}, nil
+	}
 	return s, nil
 }
+
+// erases reports whether the sink can pass on erasures.
+func (s *Sink) erases() bool { return s.tag != "" && s.basic != "" }
 
 // JoinsHolders says that commands name the customer of an event.
 func (*Sink) JoinsHolders() {}
@@ -99,60 +113,68 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 // is that of the first request that was not answered with results.
 func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.Reject, error) {
 	if s.batch != b {
-		s.batch, s.rows, s.rejects = b, rowsOf(b), nil
-		s.writer = writer{known: map[trackway.Customer]bool{}}
+		s.batch, s.rows, s.rejects = b, rowsOf(b, s.tag != ""), nil
 	}
 	for len(s.rows) > 0 {
-		commands, rejects, rows := s.next()
-		if len(commands) > 0 {
-			refused, err := s.send(ctx, s.rows[0].project(), commands)
-			if err != nil {
-				s.writer.forget(commands)
-				return nil, err
-			}
-			rejects = append(rejects, refused...)
+		rejects, done, err := s.step(ctx)
+		if err != nil {
+			return nil, err
 		}
 		s.rejects = append(s.rejects, rejects...)
-		s.rows = s.rows[rows:]
+		s.rows = s.rows[done:]
 	}
 	rejects := s.rejects
 	s.forget()
 	return rejects, nil
 }
 
-func (s *Sink) forget() { s.batch, s.rows, s.rejects, s.writer = nil, nil, nil, writer{} }
+func (s *Sink) forget() { s.batch, s.rows, s.rejects = nil, nil, nil }
 
-// next returns the commands of the next request, the rows that have none, and
-// how many rows are done with both.
-func (s *Sink) next() (commands []command, rejects []destination.Reject, rows int) {
-	bytes := 0
+// step sends the next request. It returns how many rows are done.
+func (s *Sink) step(ctx context.Context) (rejects []destination.Reject, done int, err error) {
 	project := s.rows[0].project()
-	for rows < len(s.rows) && len(commands) < trackway.MaxCommands && bytes < maxBody/2 && s.rows[rows].project() == project {
-		some, reason := s.writer.commands(&s.rows[rows])
+	if c := s.rows[0].customer; c != nil && c.Erased {
+		return nil, 1, s.erase(ctx, project, c.Customer)
+	}
+	var commands []command
+	w := writer{tag: s.tag, store: s.batch.Store}
+	for bytes := 0; done < len(s.rows) && len(commands) < trackway.MaxCommands && bytes < maxBody/2; done++ {
+		r := &s.rows[done]
+		if r.project() != project || r.customer != nil && r.customer.Erased {
+			break
+		}
+		some, reason := w.commands(r)
 		if reason != "" {
-			rejects = append(rejects, s.rows[rows].reject(reason))
+			rejects = append(rejects, r.reject(reason))
 		}
 		for i := range some {
 			bytes += len(some[i].text)
 		}
 		commands = append(commands, some...)
-		rows++
 	}
-	return commands, rejects, rows
+	if len(commands) == 0 {
+		return rejects, done, nil
+	}
+	refused, err := s.send(ctx, project, commands)
+	return append(rejects, refused...), done, err
 }
 
-// forget forgets the customers of commands that may not have arrived.
-func (w *writer) forget(commands []command) {
-	for i := range commands {
-		delete(w.known, commands[i].row.holder().Customer)
+// erase erases a customer on the other side. If there is no such customer there
+// (any more), that is fine.
+func (s *Sink) erase(ctx context.Context, project string, c trackway.Customer) error {
+	if !s.erases() {
+		return nil
 	}
-}
-
-func (r *row) holder() *destination.Customer {
-	if r.event != nil {
-		return r.event.Holder
+	w := writer{tag: s.tag, store: s.batch.Store}
+	ids := canonjson.AppendIDs([]byte(`{"customer_ids":`), []trackway.Identifier{w.number(c)})
+	answer, err := s.post(ctx, "/data/v2/projects/", project, "/customers/anonymize", append(ids, '}'))
+	if err != nil || answer.Status == http.StatusOK || answer.Status == http.StatusNotFound && unknown(answer.Body) {
+		return err
 	}
-	return r.customer
+	if _, err = results(answer, nil, time.Now()); err == nil {
+		err = errAnswer
+	}
+	return fmt.Errorf("erase a customer: %w", err)
 }
 
 // send sends commands. If their number or size is too much for one request, or
@@ -161,7 +183,7 @@ func (s *Sink) send(ctx context.Context, project string, commands []command) ([]
 	if len(commands) > trackway.MaxCommands || len(commands) > 1 && size(commands) > maxBody {
 		return s.halves(ctx, project, commands)
 	}
-	answer, err := s.post(ctx, project, body(commands))
+	answer, err := s.post(ctx, apiPath, project, "/batch", body(commands))
 	if err != nil {
 		return nil, err
 	}
@@ -213,9 +235,9 @@ func body(commands []command) []byte {
 	return append(b, "]}"...)
 }
 
-// post sends a batch of the tracking API as soon as the limit of the other side
+// post posts to a route of a project as soon as the limit of the other side
 // permits it.
-func (s *Sink) post(ctx context.Context, project string, body []byte) (*outbound.Answer, error) {
+func (s *Sink) post(ctx context.Context, before, project, after string, body []byte) (*outbound.Answer, error) {
 	token, authorization, err := s.access(project)
 	if err != nil {
 		return nil, err
@@ -228,7 +250,7 @@ func (s *Sink) post(ctx context.Context, project string, body []byte) (*outbound
 		header.Set("Content-Encoding", "gzip")
 		body = compressed(body)
 	}
-	answer, err := s.http.Do(ctx, http.MethodPost, apiPath+url.PathEscape(token)+"/batch", header, body)
+	answer, err := s.http.Do(ctx, http.MethodPost, before+url.PathEscape(token)+after, header, body)
 	if err != nil {
 		return nil, err
 	}

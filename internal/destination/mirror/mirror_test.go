@@ -81,7 +81,10 @@ func open(t *testing.T, d config.Destination) *Sink { //nolint:gocritic // hugeP
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	return s
+	if k, ok := s.(Keeper); ok {
+		return k.Sink
+	}
+	return s.(*Sink) //nolint:forcetypeassert // there is no other
 }
 
 func holder(c trackway.Customer) *destination.Customer {
@@ -133,10 +136,10 @@ func TestCommands(t *testing.T) {
 		{
 			`{"name":"customers","data":{"customer_ids":` + ids1 + `,"properties":{"plan":"pro"}}}`,
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"r1@example.com"},"event_type":"visit","timestamp":1.5,"properties":{"n":0}}}`,
-			`{"name":"customers/events","data":{"customer_ids":{"registered":"r2@example.com","cookie":["c2","d2"]},"event_type":"visit","timestamp":1.500001,"properties":{"n":1}}}`,
+			`{"name":"customers/events","data":{"customer_ids":{"registered":"r2@example.com"},"event_type":"visit","timestamp":1.500001,"properties":{"n":1}}}`,
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"r1@example.com"},"event_type":"visit","timestamp":1.500002,"properties":{"n":2}}}`,
 		},
-		{`{"name":"customers/events","data":{"customer_ids":{"registered":"r9@example.com","cookie":["c9","d9"]},"event_type":"a\"b","timestamp":2,"properties":{}}}`},
+		{`{"name":"customers/events","data":{"customer_ids":{"registered":"r9@example.com"},"event_type":"a\"b","timestamp":2,"properties":{}}}`},
 	}, v.batches); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
@@ -144,6 +147,49 @@ func TestCommands(t *testing.T) {
 		"/track/v2/projects/" + token + "/batch Token public", "/track/v2/projects/other-token/batch Token other-key",
 	}, v.requests); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
+// With an identifier for our numbers, events name the customer by it, merges
+// come first, and erasures last.
+func TestTagged(t *testing.T) {
+	t.Parallel()
+	v := start(t, func(w http.ResponseWriter, commands []string) bool {
+		if len(commands) > 0 {
+			return false
+		}
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"success":false,"errors":{"_global":["Customer does not exist"]}}`)
+		return true
+	})
+	b := batch(1, 1)
+	b.Customers = []destination.Customer{*holder(1), {Customer: 8, Project: "demo", Erased: true}, {Customer: 7, Project: "demo", Survivor: 1}}
+	s := open(t, config.Destination{URL: v.URL, Identifier: "tw", User: "u", Password: "p"})
+	if rejects, err := s.Write(t.Context(), b); err != nil || len(rejects) > 0 {
+		t.Error(rejects, err)
+	}
+	if diff := cmp.Diff([][]string{{
+		`{"name":"customers","data":{"customer_ids":{"tw":["s-1","s-7"]}}}`,
+		`{"name":"customers","data":{"customer_ids":{"registered":"r1@example.com","cookie":["c1","d1"],"tw":["s-1"]},"properties":{"plan":"pro"}}}`,
+		`{"name":"customers/events","data":{"customer_ids":{"tw":["s-1"]},"event_type":"visit","timestamp":1.5,"properties":{"n":0}}}`,
+	}}, v.batches); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+	if want := "/data/v2/projects/" + token + "/customers/anonymize Basic dTpw"; len(v.requests) != 2 || v.requests[1] != want {
+		t.Errorf("got requests %q", v.requests)
+	}
+	for _, c := range []struct {
+		d     config.Destination
+		keeps bool
+	}{
+		{config.Destination{URL: v.URL, Identifier: "tw", User: "u"}, false},
+		{config.Destination{URL: v.URL, Identifier: "tw"}, true},
+		{config.Destination{URL: v.URL, User: "u"}, true},
+	} {
+		s, err := New(c.d, projects)
+		if _, keeps := s.(destination.Keeper); err != nil || keeps != c.keeps {
+			t.Errorf("%+v: keeps %v, %v", c.d, keeps, err)
+		}
 	}
 }
 
@@ -294,8 +340,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// An attempt continues where the one before it stopped, and a request whose
-// answer was lost is sent again with all identifiers.
+// An attempt continues where the one before it stopped.
 func TestContinues(t *testing.T) {
 	t.Parallel()
 	calls := 0
@@ -317,8 +362,8 @@ func TestContinues(t *testing.T) {
 	for _, commands := range v.batches {
 		sizes = append(sizes, len(commands))
 	}
-	if diff := cmp.Diff([]int{50, 50, 20}, sizes); diff != "" || !strings.Contains(v.batches[1][0], "cookie") || strings.Contains(v.batches[2][0], "cookie") {
-		t.Errorf("got %v\n%s\n%s", sizes, v.batches[1][0], v.batches[2][0])
+	if diff := cmp.Diff([]int{50, 50, 20}, sizes); diff != "" || !strings.Contains(v.batches[1][0], `{"n":50}`) {
+		t.Errorf("got %v, %s", sizes, v.batches[1][0])
 	}
 }
 

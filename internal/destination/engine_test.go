@@ -11,9 +11,9 @@ import (
 	"trackway/internal/destination/destinationtest"
 )
 
-func TestModel(t *testing.T) {
+func TestMemory(t *testing.T) {
 	t.Parallel()
-	destinationtest.Random(t, func(t *testing.T) *destinationtest.Partner {
+	destinationtest.Run(t, func(t *testing.T) *destinationtest.Partner {
 		t.Helper()
 		var m destinationtest.Memory
 		return &destinationtest.Partner{

@@ -92,7 +92,9 @@ func (s *memorySink) Write(ctx context.Context, b *destination.Batch) ([]destina
 	s.m.mu.Lock()
 	s.m.tables.add(b)
 	s.m.batches = append(s.m.batches, Written{b.After, b.Through, b.Rows(), b.Bytes})
-	s.m.position = destination.Position{Store: b.Store, Number: b.Through}
+	if b.Through > s.m.position.Number { // otherwise another process has taken over
+		s.m.position = destination.Position{Store: b.Store, Number: b.Through}
+	}
 	s.m.mu.Unlock()
 	return nil, s.fail(ctx, AfterWriting, b)
 }

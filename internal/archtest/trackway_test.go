@@ -57,7 +57,6 @@ var trackway = Rules{
 		"internal/rates":           1,
 		"internal/entry":           1,
 
-		"internal/destination":        2,
 		"internal/destination/column": 2,
 
 		"internal/export":       2,

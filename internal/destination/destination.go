@@ -95,6 +95,11 @@ type Event struct {
 	At         trackway.Micros
 	Received   trackway.Micros
 	Properties []byte // an object in canonical JSON
+
+	// Holder is the customer who has the event now, as they are now: the
+	// customer it was recorded for, or the survivor. It is nil unless the sink
+	// is a [Joiner]. Several events share one.
+	Holder *Customer
 }
 
 // Customer is a row of the tables customers or customer_map, and all rows of
@@ -166,6 +171,13 @@ type Reader interface {
 	// up to, but not including, high: missing ones are added, doubled and foreign ones
 	// removed, others replaced. events is in order.
 	Mend(ctx context.Context, low, high uint64, events []Event) error
+}
+
+// Joiner is a sink that cannot look up the customer of an event, so that events
+// come with their [Event.Holder]. It costs one look-up for each customer of a
+// batch.
+type Joiner interface {
+	JoinsHolders()
 }
 
 // Misfit says how many values of a property did not fit into its column and

@@ -134,9 +134,9 @@ type Erasure struct {
 
 // Reject is a row that can never fit into a destination.
 type Reject struct {
-	Number uint64 // of the event or change
-	Table  string // events, customers, customer_ids, customer_map or erasures
-	Reason string // without values
+	Number uint64 `json:"number"` // of the event or change
+	Table  string `json:"table"`  // events, customers, customer_ids, customer_map or erasures
+	Reason string `json:"reason"` // without values
 }
 
 // FinalError is an error that no repetition cures: the destination stops until
@@ -192,6 +192,12 @@ type Misfit struct {
 // use; it counts since the sink was made.
 type MisfitCounter interface {
 	Misfits() []Misfit
+}
+
+// Keeper is a sink of a destination that cannot delete what an erasure has taken
+// away. Erasures do not wait for it, and the list of erasures names it.
+type Keeper interface {
+	KeepsErased()
 }
 
 // Describer is a sink with tables that an operator may want to create

@@ -61,10 +61,10 @@ func (f *filler) next(ctx context.Context) (*Batch, error) {
 	m := f.begin()
 	for due := (time.Time{}); ; {
 		if !f.more {
+			if f.read == m.from && !f.store.Await(ctx, f.read) {
+				return nil, context.Cause(ctx)
+			}
 			if due.IsZero() {
-				if !f.store.Await(ctx, f.read) {
-					return nil, context.Cause(ctx)
-				}
 				due = time.Now().Add(f.every)
 			}
 			if err := f.gather(ctx, due, f.rows-m.Rows()); err != nil {
@@ -163,10 +163,9 @@ func (f *filler) takeSome(m *making, some []change.Change) (full bool, err error
 			}
 			full = !f.add(m, size, func() { m.Events = append(m.Events, row) })
 		case change.Changed, change.Rewritten, change.Erased:
-			if f.view.projects[c.Project] == "" {
-				break
+			if f.view.projects[c.Project] != "" {
+				full = f.customer(m, snapshot(), c)
 			}
-			full = f.customer(m, snapshot(), c)
 		case change.Lost:
 			f.lost(c.Number, c.Err)
 		case change.Expired: // what has expired stays in destinations
@@ -192,7 +191,8 @@ func (f *filler) add(m *making, size int, do func()) bool {
 
 // customer adds a customer in its present state.
 func (f *filler) customer(m *making, s query.Snapshot, c *change.Change) (full bool) {
-	row, size, err := f.row(s, c)
+	row, _, err := f.view.Customer(s, c)
+	size := sizeOf(&row)
 	if err != nil { // a record is damaged: the others must still arrive
 		f.lost(c.Number, err)
 		return false
@@ -220,39 +220,15 @@ func (f *filler) join(m *making, s query.Snapshot, e *trackway.Event, row *Event
 		return 0
 	}
 	now, err := s.Survivor(e.Project, e.Customer)
+	found := Customer{Customer: e.Customer, Project: row.Project, Properties: empty}
 	if err == nil {
-		var found Customer
-		found, size, err = f.row(s, &change.Change{Project: e.Project, Customer: now})
-		row.Holder = &found
+		found, _, err = f.view.Customer(s, &change.Change{Kind: change.Changed, Project: e.Project, Customer: now})
 	}
 	if err != nil {
 		f.lost(e.Seq, err)
-		row.Holder = &Customer{Customer: e.Customer, Project: row.Project, Properties: empty}
 	}
-	m.holders[e.Customer] = row.Holder
-	return size
-}
-
-// row looks a customer up.
-func (f *filler) row(s query.Snapshot, c *change.Change) (row Customer, size int, err error) {
-	row = Customer{
-		Customer: c.Customer, Project: f.view.projects[c.Project], Properties: empty, Changed: c.Number, Erased: c.Kind == change.Erased,
-	}
-	now, err := s.Survivor(c.Project, c.Customer)
-	if err != nil {
-		return row, 0, err
-	}
-	p, err := s.Profile(c.Project, c.Customer)
-	if err != nil {
-		return row, 0, err
-	}
-	row.Created = p.Created
-	if now != c.Customer {
-		row.Survivor = now
-	} else {
-		row.IDs, row.Properties = p.IDs, f.view.profile(p.Properties)
-	}
-	return row, sizeOf(&row), nil
+	row.Holder, m.holders[e.Customer] = &found, &found
+	return sizeOf(&found)
 }
 
 func sizeOf(c *Customer) (size int) {

@@ -8,7 +8,9 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/change"
 	"trackway/internal/config"
+	"trackway/internal/query"
 )
 
 // View is the part of a store that a destination gets, and its form there: the
@@ -62,6 +64,33 @@ func (v *View) Event(e *trackway.Event) (row Event, ok bool) {
 		Seq: e.Seq, Project: project, Customer: e.Customer, Type: e.Type, At: e.Time, Received: e.Received,
 		Properties: v.properties(e.Properties),
 	}, true
+}
+
+// Customer returns the row of the customer of a change, as a snapshot shows
+// them, and whether the view has it. Cost: two look-ups, and a scan of the
+// properties.
+func (v *View) Customer(s query.CustomerReader, c *change.Change) (row Customer, ok bool, err error) {
+	row = Customer{
+		Customer: c.Customer, Project: v.projects[c.Project], Properties: empty, Changed: c.Number, Erased: c.Kind == change.Erased,
+	}
+	if row.Project == "" || c.Kind != change.Changed && c.Kind != change.Rewritten && c.Kind != change.Erased {
+		return row, false, nil
+	}
+	now, err := s.Survivor(c.Project, c.Customer)
+	if err != nil {
+		return row, true, err
+	}
+	p, err := s.Profile(c.Project, c.Customer)
+	if err != nil {
+		return row, true, err
+	}
+	row.Created = p.Created
+	if now != c.Customer {
+		row.Survivor = now
+	} else {
+		row.IDs, row.Properties = p.IDs, v.profile(p.Properties)
+	}
+	return row, true, nil
 }
 
 func (v *View) admits(typ string) bool {

@@ -57,7 +57,10 @@ var trackway = Rules{
 		"internal/rates":           1,
 		"internal/entry":           1,
 
-		"internal/destination/column": 2,
+		"internal/destination/column":     2,
+		"internal/destination":            2,
+		"internal/destination/clickhouse": 2,
+		"internal/destination/column":     2,
 
 		"internal/export":       2,
 		"internal/guide":        2,
@@ -127,7 +130,7 @@ var trackway = Rules{
 		"github.com/santhosh-tekuri/jsonschema/v6": {Tests},
 		"github.com/goccy/go-yaml":                 {"internal/config", "internal/feed", "openapi"},
 		"github.com/google/go-cmp":                 {Tests},
-		"github.com/klauspost/compress":            {"internal/api/body", "internal/feed", Tests},
+		"github.com/klauspost/compress":            {"internal/api/body", "internal/destination/clickhouse", "internal/feed", Tests},
 		"github.com/parquet-go/parquet-go":         {"internal/export"},
 		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/budget", "internal/certificate", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":       {Tests},

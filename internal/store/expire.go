@@ -32,8 +32,8 @@ const expireRest = 2 * time.Millisecond
 // [query.Forever] keeps all events. Customers stay, and so do the counts,
 // except for the number of stored events. Expire records what it cannot read,
 // and leaves it in place. It does not wait for the disk: after a crash there is
-// only more to remove. If ctx ends, it stops between two batches. Events behind
-// the lowest cursor stay until the cursor has passed them.
+// only more to remove. If ctx ends, it stops between two batches. Events that a
+// follower does not have yet stay: see [change.Copy].
 //
 // Cost: a read of these records of the log, during which nobody waits. Writers
 // wait while up to 128 events are removed at once, with a total size of up to 1
@@ -41,31 +41,36 @@ const expireRest = 2 * time.Millisecond
 func (s *Store) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
-	lowest, err := follow.Lowest(s.db)
+	holds, err := follow.NewHolds(s.db, s.copies.List())
 	if err != nil {
 		return query.Expired{}, err
 	}
-	held := lowest < to-1
+	held := holds.Lowest < to-1
 	if held {
-		to = lowest + 1
+		to = holds.Lowest + 1
 	}
-	x, old, err := s.tooOld(from, to, before)
+	x, old, err := s.tooOld(from, to, before, holds)
 	x.End = x.End || held
 	if err == nil && len(old) > 0 {
 		err = s.counts.Save() // so that no entry does it while others wait
 	}
+	through := uint64(0)
 	for err == nil && len(old) > 0 {
 		if err = context.Cause(ctx); err != nil {
 			break
 		}
 		e := entry.Expire{Events: old[0]}
-		if err = s.log.Append(&e); e.Removed < len(e.Events) {
+		if err = s.log.Append(&e); err == nil {
+			through = e.Events[len(e.Events)-1]
+		}
+		if e.Removed < len(e.Events) {
 			x.Soonest = 0 // look at the remaining events again
 		}
 		if old, x.Removed = old[1:], x.Removed+e.Removed; err == nil && len(old) > 0 {
 			err = sleep.For(ctx, expireRest)
 		}
 	}
+	holds.Missed(through, s.copies.Missed)
 	if x.Removed > 0 { // followers learn of it; nobody else waits for the disk
 		err = errors.Join(err, s.Sync())
 	}
@@ -78,7 +83,9 @@ func (s *Store) Expire(
 // tooOld reads the log and lists the events to remove, in parts of one entry
 // each. It keeps only their numbers, since applying an entry reads the events
 // again.
-func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Micros) (x query.Expired, old [][]uint64, err error) {
+func (s *Store) tooOld(
+	from, to uint64, before func(uint32, string) trackway.Micros, holds *follow.Holds,
+) (x query.Expired, old [][]uint64, err error) {
 	s.mu.Lock()
 	// set before reading the log: a later call handles what is added meanwhile
 	x.Soonest, x.End = query.Never, to > s.nextSeq
@@ -90,6 +97,8 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 		at := min(e.Time, e.Received)
 		switch bound := before(e.Project, e.Type); {
 		case bound == query.Forever:
+		case at < bound && !holds.Release(e):
+			x.Soonest = 0
 		case at < bound:
 			n := len(old) - 1
 			if n < 0 || len(old[n]) == entry.MaxEvents || size >= maxEntryBytes {

@@ -1,0 +1,41 @@
+package config
+
+import "time"
+
+// Destination is a checked section of destinations. Settings that its kind does
+// not have are empty.
+type Destination struct {
+	Name      string
+	Kind      string   // one of the names of kinds in this package
+	URL       string   // postgres, clickhouse, kafka (broker list), s3 (endpoint), webhook, mirror; may contain credentials
+	Path      string   // file: the folder, absolute
+	Projects  []string // names; empty: all
+	Events    []string // types, with * at the end for a prefix; empty: all
+	Drop      []string // names of properties
+	Rename    map[string]string
+	Columns   []Column
+	Start     string        // beginning, now, a number, or a time in ISO 8601
+	Rows      int           // most in a batch
+	Bytes     int           // most in a batch
+	Every     time.Duration // longest time until a batch that is not full is written
+	Paused    bool
+	Retention string        // hold or let_go
+	Hold      time.Duration // with hold: after this much lag, events expire nevertheless; 0: never
+
+	Bucket         string   // s3
+	Prefix         string   // s3: before names of objects; kafka: before names of topics; postgres and clickhouse: the schema or database
+	Format         string   // s3, file: ndjson or parquet
+	Region         string   // s3
+	User, Password string   // clickhouse, kafka, s3 (access key and secret), if not in URL
+	Secret         string   // webhook: whsec_… or any text
+	Identifier     string   // mirror: a soft identifier of the other side that takes our customers' numbers
+	Allow          []string // webhook, mirror: hosts or CIDRs that may be private
+}
+
+// Column is a typed column of table events that a property is copied into.
+type Column struct {
+	Type     string // of the event; empty: all types
+	Property string
+	Name     string // by default the property's
+	As       string // text, bigint, double, boolean, timestamp, date, decimal(p,s)
+}

@@ -115,7 +115,8 @@ js/node_modules/.installed: js/package-lock.json
 	cd js && npm ci --silent --no-audit --no-fund
 	cp $< $@
 
-# The tests install the wheel into an environment of their own. They need no more than Python and Go.
+# The tests install the wheel into an environment of their own. They only need
+# Python and Go.
 .PHONY: python
 python: python/.venv/.installed ## build python/dist, the SDK for Python, and test it against the real server
 	cp LICENSE python/LICENSE

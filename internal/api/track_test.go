@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/allocs"
 	"trackway/internal/auth"
 	"trackway/internal/format"
 	"trackway/internal/format/tracking"
@@ -125,12 +126,12 @@ func TestAnotherFormat(t *testing.T) {
 // TestTrackAllocations bounds what the way of a usual call allocates: the
 // command with its result, its identifiers and its properties; for a batch, the
 // batch and its three slices, what all commands share, and the answer.
-// testing.AllocsPerRun forbids parallel tests.
+// allocs.PerRun forbids parallel tests.
 func TestTrackAllocations(t *testing.T) {
 	key := &trackway.Key{Kind: trackway.PublicKey}
 	grant := &auth.Grant{Project: &trackway.Project{}, Key: key}
 	for _, c := range usualBodies() {
-		n := testing.AllocsPerRun(100, func() {
+		n := allocs.PerRun(100, func() {
 			if _, _, err := track(discard{}, c.format, grant, 1, c.body, func() {}); err != nil {
 				t.Fatal(err)
 			}

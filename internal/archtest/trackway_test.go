@@ -30,6 +30,7 @@ var trackway = Rules{
 		"internal/httpcache":   0,
 		"internal/iso8601":     0,
 		"internal/piecewise":   0,
+		"internal/allocs":      0,
 		"internal/prereq":      0,
 		"internal/scale":       0,
 		"internal/seal":        0,

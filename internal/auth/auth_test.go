@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/allocs"
 )
 
 const (
@@ -130,7 +131,7 @@ func TestAuthorize(t *testing.T) {
 // in the header, does not allocate.
 func TestAuthorizeAllocates(t *testing.T) {
 	keys := New(projects)
-	if n := testing.AllocsPerRun(100, func() {
+	if n := allocs.PerRun(100, func() {
 		if _, err := keys.Authorize(now, demoToken, "Token public-key", ""); err != nil {
 			t.Error(err)
 		}

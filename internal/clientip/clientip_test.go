@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"trackway/internal/allocs"
 	"trackway/internal/prereq"
 )
 
@@ -259,7 +260,7 @@ func TestAddrDoesNotAllocate(t *testing.T) {
 		r := mustNew(t, header, ten)
 		h := http.Header{http.CanonicalHeaderKey(header): {line}}
 		for _, remote := range []string{"10.1.2.3:80", "[2001:db8::1]:80", "[fe80::1%eth0]:80"} {
-			if n := testing.AllocsPerRun(200, func() { r.Addr(remote, h) }); n != 0 {
+			if n := allocs.PerRun(200, func() { r.Addr(remote, h) }); n != 0 {
 				t.Errorf("%s from %s: %v allocations, want 0", header, remote, n)
 			}
 		}

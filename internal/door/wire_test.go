@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"trackway/internal/allocs"
 )
 
 // start runs a server with TLS and HTTP/2 behind a door, on real sockets.
@@ -167,7 +168,7 @@ func TestHandlerDoesNotAllocate(t *testing.T) {
 	body := io.NopCloser(strings.NewReader(""))
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", nil)
 	w := httptest.NewRecorder()
-	if got := testing.AllocsPerRun(1000, func() {
+	if got := allocs.PerRun(1000, func() {
 		r.Body, r.ContentLength = body, 1
 		srv.ConnState(c, http.StateActive)
 		h.ServeHTTP(w, r)

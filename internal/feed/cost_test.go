@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"trackway/internal/allocs"
 	"trackway/internal/control"
 )
 
@@ -26,7 +27,7 @@ func TestRowsAreCheap(t *testing.T) { //nolint:paralleltest // it counts allocat
 	const batches = 20
 	text, _ := numbered(batches * control.MaxLines)
 	path := write(t, "rows.ndjson", text)
-	allocations := testing.AllocsPerRun(1, func() {
+	allocations := allocs.PerRun(1, func() {
 		mustFile(t, path, Options{Post: discard, Again: true})
 	})
 	if most := float64(batches*control.MaxLines) / 10; allocations > most {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/allocs"
 )
 
 func TestParse(t *testing.T) {
@@ -89,7 +90,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestParseAllocatesNothing(t *testing.T) { // not parallel: the count is the process's
-	if n := testing.AllocsPerRun(10, func() { _, _ = Parse("2018-08-05 14:20:25.5 +02:00") }); n != 0 {
+	if n := allocs.PerRun(10, func() { _, _ = Parse("2018-08-05 14:20:25.5 +02:00") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

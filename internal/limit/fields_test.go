@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"trackway/internal/allocs"
 )
 
 // refusedAt returns the decision about the 31st call, 18 s into the window, at
@@ -115,7 +116,7 @@ func exchange(t *testing.T, addr, request string) string {
 func TestFieldsDoNotAllocate(t *testing.T) {
 	d := refusedAt(t, time.Now())
 	h, f, b := http.Header{}, new(Fields), make([]byte, 0, 256)
-	if n := testing.AllocsPerRun(500, func() {
+	if n := allocs.PerRun(500, func() {
 		f.Set(h, &d)
 		b = d.AppendBody(b[:0])
 	}); n != 0 {
@@ -135,7 +136,7 @@ func TestFieldsHaveRoom(t *testing.T) {
 	d := l.Allow(time.Unix(1<<40, 0), call("/api/x", "192.0.2.1"))
 	d.Allowed = false
 	h, f := http.Header{}, new(Fields)
-	if n := testing.AllocsPerRun(100, func() { f.Set(h, &d) }); n != 0 {
+	if n := allocs.PerRun(100, func() { f.Set(h, &d) }); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
 	}
 	if got, want := h["RateLimit"][0], `"`+p.Name+`";r=4194302;t=86400`; got != want {

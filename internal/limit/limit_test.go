@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"trackway"
+	"trackway/internal/allocs"
 )
 
 // api is a basic policy: 30 calls in 30 s by address on /api/.
@@ -461,7 +462,7 @@ func TestAllowDoesNotAllocate(t *testing.T) {
 	for _, addr := range []string{"192.0.2.1", "2001:db8::1"} {
 		c := call("/api/x", addr)
 		c.Project, c.Key = "token", "web"
-		if n := testing.AllocsPerRun(500, func() {
+		if n := allocs.PerRun(500, func() {
 			d := s.l.Allow(now, c)
 			s.l.Refund(now, c, &d)
 			now = now.Add(time.Millisecond)

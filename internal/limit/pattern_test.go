@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/allocs"
 )
 
 // TestLongestPattern checks that the longest matching pattern decides. Among
@@ -66,7 +67,7 @@ func TestLongestPattern(t *testing.T) {
 
 func TestMatchingDoesNotAllocate(t *testing.T) {
 	p := parsePattern("/data/v2/projects/*/consent/categories")
-	if n := testing.AllocsPerRun(100, func() { p.matches("GET", "/data/v2/projects/x/consent/categories") }); n != 0 {
+	if n := allocs.PerRun(100, func() { p.matches("GET", "/data/v2/projects/x/consent/categories") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -18,9 +18,9 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// command carries out one command. content is what was prepared of it, nil if
-// nothing was. A command that identity refuses stages nothing; one that is
-// refused for too many properties has set the others.
+// command carries out one command. content is what was prepared of it, or nil.
+// If identity refuses a command, nothing is staged. A command refused for too
+// many properties has still set the others.
 func (t *tx) command(c *trackway.Command, content *entry.Content) (trackway.Result, error) {
 	t.m.cache.MakeRoom()
 	if customer := t.known(c); customer != 0 {
@@ -37,13 +37,14 @@ func (t *tx) command(c *trackway.Command, content *entry.Content) (trackway.Resu
 	return t.addEvent(h.Customer, c, content)
 }
 
-// fewIDs is how many identifiers a command names at most for which the cache is
-// asked first, and told what came of them. The usual command names one or two.
+// fewIDs is the most identifiers in a command for which the cache is tried
+// first and updated afterwards. A command usually names one or two.
 const fewIDs = 4
 
-// known returns whom an event is about, if the cache alone can tell: all of its
-// identifiers lead to one customer, and using them changes nothing of it. That
-// is what resolve would find by the customer's record. 0: resolve has to look.
+// known returns the customer of an event if the cache alone can tell: all
+// identifiers of the event lead to that customer, and using them changes
+// nothing about it. resolve would find the same in the customer's record. If
+// known returns 0, call resolve.
 func (t *tx) known(c *trackway.Command) (customer trackway.Customer) {
 	if c.Kind != trackway.AddEvent || len(c.IDs) > fewIDs {
 		return 0
@@ -58,7 +59,8 @@ func (t *tx) known(c *trackway.Command) (customer trackway.Customer) {
 	return customer
 }
 
-// resolve finds whom the command is about, creating and merging customers as identity decides.
+// resolve finds the customer of a command. It creates and merges customers as
+// identity decides.
 func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, error) {
 	t.moved += max(0, len(c.IDs)-trackway.MaxSoftIDs) // each is looked up
 	t.found = t.found[:0]
@@ -85,8 +87,9 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 	return d.Holder, nil, t.carryOut(c, &d)
 }
 
-// holderOf returns the holder of an identifier, nil if there is none. The same
-// customer is the same pointer, for the cache keeps all of a command's.
+// holderOf returns the holder of an identifier, or nil. Within a command it
+// returns the same pointer for the same customer, since the cache keeps all of
+// the command's holders.
 func (t *tx) holderOf(project uint32, id trackway.Identifier) (*identity.Holder, error) {
 	key := t.idKey(project, id)
 	customer, _, known := t.m.cache.Customer(key)
@@ -128,7 +131,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		t.nextCustomer++
 		t.m.cache.PutHolder(h)
 		t.m.cache.PutLast(h.Customer, -1) // it has no events
-		t.addUsage(c.Project, c.Received, query.Usage{Created: 1})
+		t.m.usage.Add(c.Project, c.Received, query.Usage{Created: 1})
 	}
 	own(h, c)
 	if len(d.Absorbed) > 0 {
@@ -168,9 +171,10 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	return nil
 }
 
-// own copies those identifiers of h that a command has put there: they are parts of its request's body, and the cache would
-// keep the whole of that in memory. They are the first of their name; those of earlier commands of the batch, which were
-// received at the same time, have been copied.
+// own copies the identifiers that a command has added to h. They are parts of
+// the request's body, and the cache would keep that whole body in memory. The
+// added ones are the first of their name. Identifiers from earlier commands of
+// the batch, which have the same time of receipt, are already copies.
 func own(h *identity.Holder, c *trackway.Command) {
 	rank := 0
 	for i := range h.IDs {
@@ -195,12 +199,12 @@ func (t *tx) idKey(project uint32, id trackway.Identifier) []byte {
 	return t.key
 }
 
-// putHolder notes that a customer's record has to be written.
+// putHolder marks a customer's record as changed.
 func (t *tx) putHolder(project uint32, h *identity.Holder) {
 	t.changed.Add(project, h, change.Changed, true)
 }
 
-// stageHolders stages the records that have changed.
+// stageHolders stages the changed records.
 func (t *tx) stageHolders() error {
 	for _, c := range t.changed.All() {
 		if !c.Record {
@@ -215,14 +219,16 @@ func (t *tx) stageHolders() error {
 	return nil
 }
 
-// update sets the properties of a command that are not older than what is known. New ones beyond the customer's share are
-// refused, and named; the others are set all the same.
+// update sets those properties of a command that are not older than the stored
+// ones. It refuses new properties beyond the customer's limit, and names them.
+// It sets the others all the same.
 func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, error) {
 	const maxNamed = 3 // in an error
 	var over []string
 	var refused int
 	before, staged := h.Properties, t.b.Count()
-	t.moved += max(0, len(c.Properties)-trackway.MaxProperties) // each is looked up, also where it is refused
+	// each is looked up, even if it is refused
+	t.moved += max(0, len(c.Properties)-trackway.MaxProperties)
 	for _, p := range c.Properties {
 		known, err := t.setProperty(h, p, c, h.Properties < trackway.MaxProperties)
 		if err != nil {
@@ -247,12 +253,13 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 	}, nil
 }
 
-// setProperty sets one property of a command unless a newer value is known. It returns false where the property would be a new
-// one and mayAdd is false.
+// setProperty sets one property of a command unless the store has a newer
+// value. It returns false if the property would be new but mayAdd is false.
 //
-// A value whose time is after the command's receipt is as old as that receipt:
-// no update is from the future, so the clock was ahead when it was written and
-// was set back since. Otherwise it would stay until the clock has caught up.
+// If the stored time is after the command's receipt, the value counts as no
+// newer than that receipt. No update comes from the future, so the clock must
+// have been ahead at the time and was set back since. Otherwise the value would
+// stay until the clock has caught up.
 func (t *tx) setProperty(h *identity.Holder, p trackway.Property, c *trackway.Command, mayAdd bool) (bool, error) {
 	t.key = format.AppendPropKey(t.key[:0], h.Customer, p.Name)
 	stored, release, err := t.get(t.key)
@@ -278,7 +285,7 @@ func (t *tx) setProperty(h *identity.Holder, p trackway.Property, c *trackway.Co
 }
 
 // addEvent appends an event to the log and to its customer's timeline, unless
-// it is a duplicate.
+// the event is a duplicate.
 func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *entry.Content) (trackway.Result, error) {
 	var one entry.Content
 	if content == nil { // it came in an entry, or is too large to be prepared
@@ -306,7 +313,8 @@ func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *
 	return trackway.Result{Customer: customer, Seq: e.Seq}, t.append(&e, tail)
 }
 
-// append stages an event: its record in the log, its entry in the timeline, which may end in a mark.
+// append stages an event: its record in the log, and its timeline entry, which
+// may end in a mark.
 func (t *tx) append(e *trackway.Event, tail uint64, mark ...byte) error {
 	t.key = format.AppendLogKey(t.key[:0], e.Seq)
 	t.value = format.AppendEvent(t.value[:0], e)
@@ -320,8 +328,9 @@ func (t *tx) append(e *trackway.Event, tail uint64, mark ...byte) error {
 	return t.b.Set(t.key, t.value, nil)
 }
 
-// freeTail returns the end of the timeline key for an event whose time its
-// sender chose, or tells that the event is stored. The hash is its content's.
+// freeTail returns the tail of the timeline key for an event with a time set by
+// its sender, or reports that the event is already stored. hash is the hash of
+// its content.
 func (t *tx) freeTail(e *trackway.Event, hash uint64) (tail uint64, duplicate bool, err error) {
 	isNew, known, met := t.m.cache.Recent(e.Customer, e.Time, hash)
 	if !isNew && !known && met {
@@ -351,8 +360,8 @@ func (t *tx) freeTail(e *trackway.Event, hash uint64) (tail uint64, duplicate bo
 	return tail, false, nil
 }
 
-// afterLast reports whether an event is later than all of its customer's, and
-// notes which is the last of these.
+// afterLast reports whether an event is later than all other events of its
+// customer. It stores the time of the last one in the cache.
 func (t *tx) afterLast(e *trackway.Event) (bool, error) {
 	h, err := t.holder(e.Project, e.Customer)
 	if err != nil {
@@ -366,9 +375,9 @@ func (t *tx) afterLast(e *trackway.Event) (bool, error) {
 	return e.Time > last, nil
 }
 
-// probe looks for the event in one customer's timeline, from its hash on: if
-// another event has taken that place, the next one is tried. So a collision of
-// hashes costs a look-up, never an event.
+// probe searches one customer's timeline for the event, starting at its hash.
+// If another event has that place, probe tries the next one. So a collision of
+// hashes costs a look-up, but never loses an event.
 func (t *tx) probe(c trackway.Customer, e *trackway.Event, hash uint64) (free uint64, duplicate bool, err error) {
 	for tail := hash; ; tail = (tail + 1) | format.HashTail {
 		t.key = format.AppendTimelineKey(t.key[:0], c, e.Time, tail)

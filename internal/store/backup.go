@@ -14,17 +14,20 @@ import (
 	"trackway/internal/store/damage"
 )
 
-// Backup tells of one backup of a store, or of what was restored from it.
+// Backup describes one backup of a store, or what was restored from it.
 type Backup = backup.Backup
 
-// stagingName is where in the store's directory a backup begins.
+// stagingName is the directory within the store's directory in which a backup
+// starts.
 const stagingName = "checkpoint"
 
 func (s *Store) staging() string { return s.fs.PathJoin(s.dir, stagingName) }
 
-// Backup writes a copy of the running store into dir, which holds backups of this store only, as a new generation of the time
-// at, and removes the oldest until keep of them are left. The copy holds all that was acknowledged before the call. Nobody
-// waits for it. It is opened and checked before it counts; whatever goes wrong, the generations that were there stay.
+// Backup copies the running store into dir, which may hold only backups of this
+// store. It adds a generation with the time at, and removes the oldest ones
+// until keep of them are left. The copy holds everything acknowledged before
+// the call. Backup blocks no reader or writer. It opens and checks the copy
+// before the copy counts. Existing generations survive any failure.
 func (s *Store) Backup(ctx context.Context, dir string, at time.Time, keep int) (Backup, error) {
 	s.upkeep.Lock()
 	defer s.upkeep.Unlock()
@@ -39,9 +42,11 @@ func (s *Store) Backup(ctx context.Context, dir string, at time.Time, keep int) 
 	return b, nil
 }
 
-// Restore makes a store in dir out of a backup: of a generation, or of the newest in a directory of backups. dir must not be
-// there, or be empty. All of the new store is read, and so its checksums compared, before it gets its name; the backup is only
-// read. On an error, such as of a backup that is damaged, nothing is in dir.
+// Restore creates a store in dir from a backup: a generation, or the newest one
+// in a directory of backups. dir must not exist or must be empty. Restore reads
+// the whole new store, which verifies its checksums, before the store gets its
+// final name. It only reads the backup. If it fails, for example because the
+// backup is damaged, it leaves nothing in dir.
 func Restore(ctx context.Context, from, dir string) (Backup, error) {
 	b, err := restore(ctx, vfs.Default, from, dir)
 	if err != nil {
@@ -54,7 +59,8 @@ func restore(ctx context.Context, f vfs.FS, from, dir string) (Backup, error) {
 	return backup.Restore(ctx, f, from, dir, FormatVersion, func(dir string, seq uint64) error { return checkWhole(ctx, f, dir, seq) })
 }
 
-// openToRead opens the store in dir without changing it, but for a lock that it leaves.
+// openToRead opens the store in dir. It changes nothing, but leaves a lock
+// file.
 func openToRead(f vfs.FS, dir string) (*Store, error) {
 	o := pebbleOptions(Options{FS: f, Cache: 1 << 20, Fatal: func(error) {}})
 	o.ReadOnly = true
@@ -75,7 +81,8 @@ func openToRead(f vfs.FS, dir string) (*Store, error) {
 	return s, nil
 }
 
-// checkOpens opens the store in dir and returns the sequence number of its last event.
+// checkOpens opens the store in dir and returns the sequence number of its last
+// event.
 func checkOpens(f vfs.FS, dir string) (seq uint64, err error) {
 	s, err := openToRead(f, dir)
 	if err != nil {
@@ -84,7 +91,8 @@ func checkOpens(f vfs.FS, dir string) (seq uint64, err error) {
 	return s.nextSeq - 1, errors.Join(s.db.Close(), f.Remove(f.PathJoin(dir, "LOCK")))
 }
 
-// checkWhole reads all of the store in dir, and so has the checksum of each block compared.
+// checkWhole reads the whole store in dir, which verifies the checksum of each
+// block.
 func checkWhole(ctx context.Context, f vfs.FS, dir string, seq uint64) (err error) {
 	s, err := openToRead(f, dir)
 	if err != nil {

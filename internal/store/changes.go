@@ -14,24 +14,24 @@ import (
 	"trackway/internal/store/recent"
 )
 
-// eachEvent calls do for the events of the log from a sequence number up to, not
-// including, another, in order, until do returns false. The event is valid only
-// during the call.
+// eachEvent calls do for the events of the log from a sequence number up to,
+// but not including, another one, in order, until do returns false. The event
+// is valid only during the call.
 //
-// What cannot be read is noted and passed over: one event that is lost must not
-// keep those behind it from being counted at an opening, or from expiring.
+// It records and skips what cannot be read: one lost event must not keep later
+// ones from being counted at an opening, or from expiring.
 func (m *machine) eachEvent(from, to uint64, do func(*trackway.Event) bool) error {
 	return reading.Log(m.db, from, to, m.noteEvent, do)
 }
 
-// noteEvent notes an event or another change that cannot be read, or an event
-// that is not found in a timeline.
+// noteEvent records an event or other change that cannot be read, or an event
+// that is missing in a timeline.
 func (m *machine) noteEvent(seq uint64, err error) {
 	m.damaged.Note(damage.Event, fmt.Sprintf("event %d", seq), err)
 }
 
-// stageChanges stages a change for each customer that has one, and for each
-// project of which events have expired, and gives them the next numbers.
+// stageChanges stages a change for each changed customer, and for each project
+// with expired events. It gives them the next numbers.
 func (t *tx) stageChanges() error {
 	changed := t.changed.All()
 	if len(changed)+len(t.expired) == 0 {
@@ -55,8 +55,8 @@ func (t *tx) stageChanges() error {
 	return nil
 }
 
-// stageInto has a stager stage changes in a batch, the first under the number
-// next. The lock is held.
+// stageInto prepares a stager to stage changes in a batch, starting with the
+// number next. REQUIRES: the lock is held.
 func (m *machine) stageInto(st *recent.Stager, b recent.Writer, next uint64) {
 	st.From, st.Batch, st.Next, st.New = m.db, b, next, m.nextCustomer
 	if st.Lost == nil {
@@ -64,7 +64,7 @@ func (m *machine) stageInto(st *recent.Stager, b recent.Writer, next uint64) {
 	}
 }
 
-// noteExpired notes that an event is removed because it is too old.
+// noteExpired records that an event is removed because of its age.
 func (t *tx) noteExpired(e *trackway.Event) {
 	i := slices.IndexFunc(t.expired, func(c change.Change) bool { return c.Project == e.Project })
 	if i < 0 {
@@ -75,14 +75,14 @@ func (t *tx) noteExpired(e *trackway.Event) {
 	sum.Events, sum.Highest = sum.Events+1, max(sum.Highest, e.Seq)
 }
 
-// SetCursor stores under a name how far somebody who follows the changes has
-// come; [change.NoCursor] forgets the name. No event behind the lowest cursor
-// expires. It does not wait for the disk: after a crash the cursor may be where
-// it was before, and its owner is told again what came since. A number that no
-// change has yet is taken for the last one, so that none is missed.
+// SetCursor stores a follower's position under a name; [change.NoCursor]
+// removes the name. No event behind the lowest cursor expires. SetCursor does
+// not wait for the disk: after a crash the cursor may be at an earlier
+// position, and its owner gets the later changes again. A number above that of
+// the last change is stored as the last one, so that no change is missed.
 func (s *Store) SetCursor(name string, number uint64) error {
 	return s.log.Append(&entry.Cursor{Name: name, Number: number})
 }
 
-// Cursors returns where all cursors stand, by name.
+// Cursors returns the positions of all cursors by name.
 func (s *Store) Cursors() (map[string]uint64, error) { return follow.Cursors(s.db) }

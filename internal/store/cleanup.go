@@ -17,13 +17,17 @@ import (
 	"trackway/internal/store/scrub"
 )
 
-// CleanUp has the files lose what was erased: it does all erasures that are scheduled together, and returns how many it did.
-// After that nothing of them is in any file of the store. now is asked when that is so; it is the time that [Store.Erasures]
-// gives. With an error, or when ctx ends, they stay scheduled, also over a restart.
+// CleanUp removes erased data from the files. It completes all scheduled
+// erasures together and returns their number. Afterwards no file of the store
+// holds any of the data. CleanUp then calls now, and [Store.Erasures] shows
+// that time. If CleanUp fails or ctx ends, the erasures stay scheduled, even
+// after a restart.
 //
-// It runs beside readers and writers. It waits for readers that were there before it, and rewrites tables one compaction at
-// a time: those of the log and of the timelines that held something that was erased or, of the log, too old, and of the others those
-// that have changed. One call at a time.
+// Reads and writes continue meanwhile. CleanUp waits for the readers that came
+// before it, and rewrites tables one compaction at a time. Of the log and the
+// timelines, it rewrites the tables that held erased events or, in the log,
+// expired ones. Of all others, it rewrites those that have changed. Only one
+// call may run at a time.
 func (s *Store) CleanUp(ctx context.Context, now func() trackway.Micros) (n int, err error) {
 	pending, err := s.scheduled()
 	if err != nil || len(pending) == 0 {
@@ -38,7 +42,9 @@ func (s *Store) CleanUp(ctx context.Context, now func() trackway.Micros) (n int,
 	return len(pending), s.setDone(pending, now())
 }
 
-// forget deletes what erased customers had lost before. Nobody needs it: their merges have no identifiers any more.
+// forget deletes the rows of identifiers that erased customers had lost
+// earlier. They are useless, since the merges of these customers have no
+// identifiers any more.
 func (s *Store) forget(pending map[uint64]erased.Record) error {
 	gone := make(map[trackway.Customer]bool, len(pending))
 	for _, e := range pending {
@@ -52,9 +58,9 @@ func (s *Store) forget(pending map[uint64]erased.Record) error {
 	)
 }
 
-// scheduled reads the erasures that are not done.
+// scheduled reads the pending erasures.
 func (s *Store) scheduled() (map[uint64]erased.Record, error) {
-	s.mu.Lock() // what is half done is not looked at
+	s.mu.Lock() // excludes half-done changes
 	defer s.mu.Unlock()
 	if n, _ := s.pending.Pending(); n == 0 {
 		return nil, nil
@@ -67,14 +73,14 @@ func (s *Store) scheduled() (map[uint64]erased.Record, error) {
 	})
 }
 
-// setDone notes that the files have lost what these erasures erased. It does not
-// change the state: other servers may not be so far.
+// setDone records that the files have lost the data of these erasures. It does
+// not change the state, since other servers may not be done yet.
 func (s *Store) setDone(done map[uint64]erased.Record, at trackway.Micros) error {
 	s.mu.Lock()
 	next := s.nextErasure
 	s.mu.Unlock()
 	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
+	defer func() { _ = b.Close() }() // releases memory
 	for id, e := range done {
 		if err := b.Set(format.Key(nil).Erasure(id), erased.Append(nil, erased.Record{Project: e.Project, Asked: e.Asked, Done: at}), nil); err != nil {
 			return err
@@ -94,16 +100,17 @@ func (s *Store) setDone(done map[uint64]erased.Record, at trackway.Micros) error
 	return nil
 }
 
-// scrubber works on the store's files.
+// scrubber returns a scrubber for the store's files.
 func (s *Store) scrubber() *scrub.Scrubber {
 	return &scrub.Scrubber{
 		DB: s.db, Files: s.fs, Dir: s.dir, Staging: s.staging(), Readers: &s.readers,
 		Scratch: format.ScratchKeys, Touch: s.touch, Alone: &s.upkeep,
-		Removed: scrub.Span{Start: []byte{format.TableLog}, End: []byte{format.TableLog + 1}}, // events that were too old
+		// holds expired events
+		Removed: scrub.Span{Start: []byte{format.TableLog}, End: []byte{format.TableLog + 1}},
 	}
 }
 
-// spansOf lists what may hold something of these erasures.
+// spansOf lists the ranges that may hold data of these erasures.
 func spansOf(pending map[uint64]erased.Record) []scrub.Span {
 	for _, e := range pending {
 		if e.Places.Anywhere {
@@ -132,8 +139,8 @@ func spansOf(pending map[uint64]erased.Record) []scrub.Span {
 	return spans
 }
 
-// touch writes a record in the midst of r again as it is. If none is left, it
-// deletes again what is not there, and says so.
+// touch rewrites a record in the middle of r without changing it. If r has no
+// record, touch deletes a missing key again and returns true.
 func (s *Store) touch(r scrub.Span) (deleted bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,15 +9,15 @@ import (
 	"trackway/internal/store/prepared"
 )
 
-// Apply carries the commands out in order, puts what became of each into
-// results (as long as cmds), and returns once all of it is on the disk. A
-// command may be refused (its result's Err) without harm to the others. Each
-// command sees the effects of those before it, of all callers; no reader sees
-// half a command. A command of the kind [trackway.Nothing] is only counted, if
-// it has a project, and its result is left as it is.
+// Apply carries out the commands in order and stores their outcomes in results,
+// which must be as long as cmds. It returns once everything is on the disk. A
+// command may be refused (see Err in its result) without affecting the others.
+// Each command sees the effects of all earlier ones, of all callers. No reader
+// sees half a command. A command of the kind [trackway.Nothing] is only
+// counted, if it has a project, and its result stays as it is.
 //
-// An error is ours (a damaged store, above all): then results mean nothing, and
-// the commands may or may not be stored.
+// An error means a fault of ours, above all a damaged store. Then results mean
+// nothing, and the commands may or may not be stored.
 //
 // REQUIRES: the commands are valid, as internal/ingest checks.
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
@@ -44,8 +44,8 @@ func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error 
 	return nil
 }
 
-// commands carries out the commands of requests, unless those before them have
-// kept others waiting for long enough.
+// commands carries out the commands of requests. It stops when they have kept
+// others waiting for long enough.
 func (t *tx) commands(e *entry.Commands) error {
 	for i := range e.Requests {
 		e.Requests[i].Done, e.Requests[i].Crowded = 0, nil
@@ -61,17 +61,17 @@ func (t *tx) commands(e *entry.Commands) error {
 	return nil
 }
 
-// request carries out the commands of a request up to the first that takes
-// what is moved under the lock to its bound, or that has to wait. The rest goes
-// into another entry, after the other requests: so a request of many large
-// merges holds up itself.
+// request carries out the commands of a request. It stops at a command that has
+// to wait, or once the work under the lock reaches its limit. The rest goes
+// into another entry, after the other requests, so a request with many large
+// merges delays only itself.
 func (t *tx) request(r *entry.Request) error {
 	for r.Done < len(r.Commands) && t.moved < t.m.mostMoved {
 		c := &r.Commands[r.Done]
 		if c.Kind == trackway.Nothing {
 			if c.Project != 0 {
 				t.touch(c.Project)
-				t.addUsage(c.Project, c.Received, refusedOne)
+				t.m.usage.Add(c.Project, c.Received, refusedOne)
 			}
 			r.Done++
 			continue

@@ -74,7 +74,7 @@ func TestDamagedUsageStopsNothing(t *testing.T) {
 	if err := s.db.Set(key, []byte{0xff}, pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
-	clear(s.usage)
+	s.usage.Empty()
 	other.Time++
 	mustApply(t, s, event("e", 2, nil, cookie1), other)
 	mustApply(t, s, event("e", 3, nil, cookie1))
@@ -86,7 +86,7 @@ func TestDamagedUsageStopsNothing(t *testing.T) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if total, err := s.usageLocked(totals.Day{Project: demo, Day: 1}); total.Stored != 2 || err != nil {
+	if total, err := s.usage.Total(totals.Day{Project: demo, Day: 1}); total.Stored != 2 || err != nil {
 		t.Errorf("the next day has %+v, %v", total, err)
 	}
 }

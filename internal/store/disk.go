@@ -2,10 +2,10 @@ package store
 
 import "trackway/internal/store/engine"
 
-// ErrDamagedLog is returned by [Open] if something is missing in the write-ahead
-// log that was acknowledged. See [Salvage].
+// ErrDamagedLog is the error of [Open] if the write-ahead log lacks something
+// that was acknowledged. See [Salvage].
 var ErrDamagedLog = engine.ErrDamagedLog
 
-// Ready returns nil while what is stored can be written, and else why it cannot.
-// It asks no disk: it tells how the last write went.
+// Ready returns nil while the store can write, and otherwise the reason it
+// cannot. It does not access the disk: it reports the result of the last write.
 func (s *Store) Ready() error { return s.stuck.Why() }

@@ -15,34 +15,35 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// maxEntryBytes is how many bytes of events are rewritten or removed, at most
-// and but for the last of them, before others are let in. There are no more
-// than entry.MaxEvents of these events.
+// maxEntryBytes is the most bytes of events to rewrite or remove before others
+// get the lock; the last event may exceed it. entry.MaxEvents limits the number
+// of these events.
 const maxEntryBytes = 1 << 20
 
-// Erased is what one erasure took away. It is for those who keep something of
-// it elsewhere, in memory, and is not to be kept or logged.
+// Erased describes what one erasure removed. It serves callers that keep some
+// of this data in memory elsewhere. Do not keep or log it.
 type Erased struct {
 	query.Erasure
 
-	Customer trackway.Customer     // who was erased: the survivor, if the one that was named had been absorbed
-	IDs      []trackway.Identifier // all that led to the customer up to that moment
+	// the erased customer: the survivor if the named one had been absorbed
+	Customer trackway.Customer
+	IDs      []trackway.Identifier // all identifiers that led to the customer until then
 }
 
-// Erase removes a customer's identifiers and those properties, of the customer
-// and of its events, that personal names. The events stay, on a customer that
-// nobody can name any more. A customer that has been absorbed is erased with
-// its survivor. It returns once that is durable; no read shows the data after
-// that. The files lose the bytes by [Store.CleanUp], which the call schedules:
-// at is the time that stands in the schedule.
+// Erase removes a customer's identifiers, and those properties of the customer
+// and of its events that personal names. The events stay, on a customer that
+// nobody can name any more. An absorbed customer is erased together with its
+// survivor. Erase returns once that is durable; from then on no read shows the
+// data. Erase also schedules [Store.CleanUp], which removes the bytes from the
+// files. The schedule shows at as the time of the request.
 //
-// After an error or a crash part of it may be done; the identifiers go last, so
-// that the caller can ask again. Cost: a read of all of the customer's events,
-// with nobody waiting but other erasures; writers wait while some events are
-// written again.
+// After an error or a crash, part of the erasure may be done. The identifiers
+// go last, so that the caller can try again. Cost: a read of all of the
+// customer's events, during which only other erasures wait; writers wait while
+// some events are rewritten.
 //
-// What it returns is exactly what went: also identifiers that came while it
-// ran.
+// The result holds exactly what was removed, including identifiers that arrived
+// during the call.
 func (s *Store) Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (Erased, error) {
 	s.rewriting.Lock()
 	defer s.rewriting.Unlock()
@@ -62,22 +63,23 @@ func (s *Store) newEraser(project uint32, personal []string, at trackway.Micros)
 	return e
 }
 
-// eraser erases one customer. It looks for what has to go outside the machine's
-// lock and appends entries that write it again, a few events each: first what a
-// snapshot shows, then what came to the log since. The end, one more entry,
-// does what came meanwhile, if that is little, and takes the identifiers away.
+// eraser erases one customer. Outside the machine's lock, it searches for what
+// must be removed and appends entries that each rewrite a few events: first the
+// events in a snapshot, then those added to the log since. A last entry handles
+// the newest events, if there are few, and removes the identifiers.
 type eraser struct {
 	s      *Store
-	end    entry.Erase   // the end; what the last pass knows is in it
-	places erased.Places // where the files hold what was erased
-	chunk  entry.Rewrite // what is written again next
-	bytes  int           // of these events
+	end    entry.Erase   // the last entry; it holds what the latest pass knows
+	places erased.Places // where the files hold erased data
+	chunk  entry.Rewrite // the next events to rewrite
+	bytes  int           // of the events in chunk
 	merged bool          // the customer has absorbed another one since the pass began
 	types  format.TypeNames
 }
 
-// step comes nearer to the end. A merge brings events that are not at the log's
-// end, so after one all is looked at again. If too much came, only that is.
+// step makes progress towards the end. A merge brings events that are not at
+// the end of the log, so after a merge step starts over. If too many new events
+// arrived, step handles only these.
 func (e *eraser) step(c trackway.Customer) error {
 	if e.end.Outcome == entry.Stale {
 		if err := e.pass(c); err != nil {
@@ -100,7 +102,7 @@ func (e *eraser) step(c trackway.Customer) error {
 	return nil
 }
 
-// pass does all that there is when it begins.
+// pass handles everything that exists when it begins.
 func (e *eraser) pass(c trackway.Customer) error {
 	e.s.mu.Lock()
 	left, from := e.s.readers.Enter(), e.s.db.NewSnapshot()
@@ -110,9 +112,10 @@ func (e *eraser) pass(c trackway.Customer) error {
 	return errors.Join(e.all(from, c), from.Close())
 }
 
-// catchUp does what has come to the log until nothing is left or, if others go
-// on writing, a few times: then little is left. It does not look again before it
-// returns, since that means to wait for a group of requests.
+// catchUp handles new events of the log until all are done, or, if others go
+// on writing, for a few rounds, after which there are few. It does not check
+// again before it returns, since that would mean waiting for a group of
+// requests.
 func (e *eraser) catchUp() error {
 	const rounds = 5
 	for round := 0; !e.merged && round < rounds; round++ {
@@ -130,10 +133,12 @@ func (e *eraser) catchUp() error {
 	return nil
 }
 
-// all does what a snapshot shows: the events of the customer, and the merges of
-// others who had one of its identifiers once.
+// all handles everything in a snapshot: the events of the customer, and the
+// merges of other customers that once had one of its identifiers.
 func (e *eraser) all(from pebble.Reader, c trackway.Customer) error {
-	h, err := reading.Survivor(from, e.end.Project, c) // merged since the caller asked who it is: the survivor has it all
+	// if the customer was merged since the caller looked it up, the survivor
+	// has everything
+	h, err := reading.Survivor(from, e.end.Project, c)
 	if err != nil {
 		return err
 	}
@@ -156,13 +161,13 @@ func (e *eraser) all(from pebble.Reader, c trackway.Customer) error {
 	return e.write()
 }
 
-// timelines takes in the events of a customer for which has tells that
-// something has to go.
+// timelines takes the events of a customer for which has reports that something
+// must be removed.
 func (e *eraser) timelines(from pebble.Reader, h *identity.Holder, has func(*trackway.Event) bool) error {
 	return reading.EachOf(from, h, e.types, func(event *trackway.Event) error { return e.take(event, has(event)) })
 }
 
-// newer takes in the events from Next up to, not including, end.
+// newer takes the events from Next up to, but not including, end.
 func (e *eraser) newer(end uint64) error {
 	return reading.Since(e.s.db, e.end.Project, e.end.Next, end, e.types, func(event *trackway.Event) error {
 		if event.Customer != e.end.Customer {
@@ -179,21 +184,22 @@ func (e *eraser) newer(end uint64) error {
 	})
 }
 
-// own tells whether something of one of the customer's events has to go.
+// own reports whether something must be removed from an event of the customer.
 func (e *eraser) own(event *trackway.Event) bool {
-	e.places.Add(event.Seq, event.Customer) // also where an erasure that was cut off has rewritten it
+	// even if an interrupted erasure has already rewritten it
+	e.places.Add(event.Seq, event.Customer)
 	return erased.WithoutPersonal(event, e.end.Personal) != nil
 }
 
-// others tells whether something of somebody else's event has to go: a merge
-// may name the customer.
+// others reports whether something must be removed from an event of another
+// customer: a merge may name the erased one.
 func (e *eraser) others(event *trackway.Event) bool {
 	return event.Type == trackway.MergeType && erased.WithoutIDs(event, e.end.IDs) != nil
 }
 
-// former is others for those who had an identifier once: an erasure that was
-// cut off may have rewritten a merge of theirs, so that it has nothing more to
-// lose, while the files still hold it as it was.
+// former is like others, for customers that once had an identifier. An
+// interrupted erasure may have rewritten a merge of theirs. Such a merge has
+// nothing more to lose, but the files may still hold its old form.
 func (e *eraser) former(event *trackway.Event) bool {
 	if event.Type == trackway.MergeType {
 		e.places.Add(event.Seq, event.Customer)
@@ -201,7 +207,7 @@ func (e *eraser) former(event *trackway.Event) bool {
 	return e.others(event)
 }
 
-// take notes an event that has to be written again.
+// take adds an event to those to rewrite.
 func (e *eraser) take(event *trackway.Event, has bool) error {
 	if !has {
 		return nil
@@ -213,7 +219,7 @@ func (e *eraser) take(event *trackway.Event, has bool) error {
 	return e.write()
 }
 
-// write has the events written again.
+// write appends the entry that rewrites the events.
 func (e *eraser) write() error {
 	if len(e.chunk.Events) == 0 {
 		return nil

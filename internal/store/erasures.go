@@ -12,12 +12,12 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// maxErasures is how many erasures that are done are remembered.
+// maxErasures is how many completed erasures are remembered.
 const maxErasures = 1000
 
-// erasures calls do for each erasure that is remembered, the oldest first. One
-// whose record cannot be read is noted, and taken for one that is not done and
-// may be of anything: so the next clean-up, which does it, looks everywhere.
+// erasures calls do for each remembered erasure, oldest first. It records an
+// erasure that cannot be read, and treats it as pending and with unknown
+// places. So the next clean-up completes it by searching everywhere.
 func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
 	return reading.Scan(s.db, []byte(format.PrefixErasure), func(key, record []byte) error {
 		id := binary.BigEndian.Uint64(key)
@@ -31,7 +31,8 @@ func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
 	})
 }
 
-// findErasures finds what a process before this one has left to be cleaned up.
+// findErasures loads the erasures that an earlier process left to be cleaned
+// up.
 func (s *Store) findErasures() error {
 	last, err := s.number(format.KeyErasures)
 	if err != nil {
@@ -49,8 +50,8 @@ func (s *Store) findErasures() error {
 	return nil
 }
 
-// Erasures lists a project's erasures, the newest first: all that are not done,
-// and those of the last 1000 that are.
+// Erasures lists a project's erasures, newest first: all pending ones, and the
+// completed ones among the store's last 1000.
 func (s *Store) Erasures(project uint32) ([]query.Erasure, error) {
 	var list []query.Erasure
 	err := s.erasures(func(id uint64, e erased.Record) {

@@ -22,18 +22,22 @@ import (
 	"trackway/internal/store/timeline"
 )
 
-// expireRest is for how long others have the store for themselves after
-// some events were removed.
+// expireRest is how long others have the store to themselves after each batch
+// of removed events.
 const expireRest = 2 * time.Millisecond
 
-// Expire removes those of the events from sequence number from up to, not including, to whose time, or receipt if that is
-// earlier, is before what before returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how
-// many events there are. What cannot be read is noted, and stays. It does not wait for the disk: after a crash there is more to remove,
-// that is all. When ctx ends, it stops between two batches. Events behind the
-// lowest cursor stay until it has passed them.
+// Expire removes expired events from sequence number from up to, but not
+// including, to. An event has expired if its time, or its receipt if that is
+// earlier, is before the time that before returns for its project and type;
+// [query.Forever] keeps all events. Customers stay, and so do the counts,
+// except for the number of stored events. Expire records what it cannot read,
+// and leaves it in place. It does not wait for the disk: after a crash there is
+// only more to remove. If ctx ends, it stops between two batches. Events behind
+// the lowest cursor stay until the cursor has passed them.
 //
-// Cost: a read of these records of the log, with nobody waiting. Writers wait
-// while up to 128 events are removed at once, of 1 MiB in all or one more.
+// Cost: a read of these records of the log, during which nobody waits. Writers
+// wait while up to 128 events are removed at once, with a total size of up to 1
+// MiB plus one event.
 func (s *Store) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
@@ -48,7 +52,7 @@ func (s *Store) Expire(
 	x, old, err := s.tooOld(from, to, before)
 	x.End = x.End || held
 	if err == nil && len(old) > 0 {
-		err = s.counts.Save() // so that no entry has to, while others wait
+		err = s.counts.Save() // so that no entry does it while others wait
 	}
 	for err == nil && len(old) > 0 {
 		if err = context.Cause(ctx); err != nil {
@@ -56,13 +60,13 @@ func (s *Store) Expire(
 		}
 		e := entry.Expire{Events: old[0]}
 		if err = s.log.Append(&e); e.Removed < len(e.Events) {
-			x.Soonest = 0 // what stays is looked at again
+			x.Soonest = 0 // look at the remaining events again
 		}
 		if old, x.Removed = old[1:], x.Removed+e.Removed; err == nil && len(old) > 0 {
 			err = sleep.For(ctx, expireRest)
 		}
 	}
-	if x.Removed > 0 { // those who follow are told; nobody else waits for the disk
+	if x.Removed > 0 { // followers learn of it; nobody else waits for the disk
 		err = errors.Join(err, s.Sync())
 	}
 	if err != nil {
@@ -71,15 +75,19 @@ func (s *Store) Expire(
 	return x, nil
 }
 
-// tooOld reads the log and lists what is to be removed, in parts for one entry
-// each: applying it reads the events again.
+// tooOld reads the log and lists the events to remove, in parts of one entry
+// each. It keeps only their numbers, since applying an entry reads the events
+// again.
 func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Micros) (x query.Expired, old [][]uint64, err error) {
 	s.mu.Lock()
-	x.Soonest, x.End = query.Never, to > s.nextSeq // before the log is read, so that what is added meanwhile is looked at another time
+	// set before reading the log: a later call handles what is added meanwhile
+	x.Soonest, x.End = query.Never, to > s.nextSeq
 	s.mu.Unlock()
-	size := 0 // of the events of the last part
+	size := 0 // bytes of the events in the last part
 	err = s.eachEvent(from, to, func(e *trackway.Event) bool {
-		at := min(e.Time, e.Received) // an event from the future would stay for as long as its client likes
+		// otherwise an event from the future would stay for as long as its
+		// client likes
+		at := min(e.Time, e.Received)
 		switch bound := before(e.Project, e.Type); {
 		case bound == query.Forever:
 		case at < bound:
@@ -97,12 +105,14 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 	return x, old, err
 }
 
-// expire removes events, each with its entry in the timeline. One that cannot be
-// read, or whose entry cannot, is noted, and stays.
+// expire removes events together with their timeline entries. It records an
+// event that cannot be read, or whose entry cannot be read, and leaves it in
+// place.
 func (t *tx) expire(e *entry.Expire) error {
 	e.Removed = 0
 	if n := len(e.Events); n > 0 {
-		// An opening counts what was not saved, and would not find them.
+		// An opening counts what was not saved, and would not find these
+		// events.
 		if err := t.m.counts.SaveThrough(slices.Max(e.Events)); err != nil {
 			return err
 		}
@@ -115,7 +125,7 @@ func (t *tx) expire(e *entry.Expire) error {
 		last = seq
 		event, err := reading.Event(t.from, seq)
 		if errors.Is(err, pebble.ErrNotFound) {
-			continue // it is removed already
+			continue // already removed
 		}
 		var key []byte
 		if err == nil {
@@ -134,13 +144,14 @@ func (t *tx) expire(e *entry.Expire) error {
 }
 
 func (t *tx) remove(event *trackway.Event, entry []byte) error {
-	t.addUsage(event.Project, event.Received, query.Usage{Expired: 1})
+	t.m.usage.Add(event.Project, event.Received, query.Usage{Expired: 1})
 	t.touch(event.Project)
 	t.noteExpired(event)
 	return errors.Join(t.b.Delete(format.AppendLogKey(nil, event.Seq), nil), t.b.Delete(entry, nil))
 }
 
-// Newest returns when the last event of the log was received, 0 where there is none.
+// Newest returns when the last event of the log was received, or 0 if there are
+// no events.
 func (s *Store) Newest() (at trackway.Micros, err error) {
 	err = reading.ScanRange(s.db, []byte{format.TableLog}, []byte{format.TableLog + 1}, true, func(key, record []byte) error {
 		e, err := format.DecodeEvent(binary.BigEndian.Uint64(key[1:]), record)
@@ -150,8 +161,9 @@ func (s *Store) Newest() (at trackway.Micros, err error) {
 	return at, err
 }
 
-// Reclaim gives back the space of events that were removed from the log between two sequence numbers. Their entries in
-// timelines, which are small, give theirs back when compaction comes to them.
+// Reclaim frees the space of events that were removed from the log between two
+// sequence numbers. Their timeline entries are small, and free their space at
+// the next regular compaction.
 func (s *Store) Reclaim(ctx context.Context, from, to uint64) error {
 	return s.scrubber().Compact(ctx, scrub.Span{Start: format.AppendLogKey(nil, from), End: format.AppendLogKey(nil, to+1)})
 }

@@ -61,8 +61,8 @@ func TestExpire(t *testing.T) {
 	if p := mustProfile(t, s, 2); len(p.IDs) != 1 || len(p.Properties) != 1 {
 		t.Errorf("got %+v, want the customer as it was", p)
 	}
-	if u := s.usage[totals.Day{Project: demo, Day: 0}]; u.Stored != 4 {
-		t.Errorf("got usage %+v, want all that was stored to be counted", u)
+	if u, err := s.usage.Total(totals.Day{Project: demo, Day: 0}); u.Stored != 4 || err != nil {
+		t.Errorf("got usage %+v, %v, want all that was stored to be counted", u, err)
 	}
 	if x := mustExpire(t, s, allBefore(0)); x.Removed != 0 || x.Soonest != 100 {
 		t.Errorf("got %+v", x)

@@ -9,11 +9,15 @@ import (
 	"trackway/internal/store/format"
 )
 
-// A merge is recorded with the identifiers of both customers, and those of the command that caused it. When a soft identifier
-// moves on to somebody else, such an event of the customer who loses it still names it; and a command may name one that stays
-// somebody else's. So that is noted, for the day on which the identifier has to be erased.
+// A merge event records the identifiers of both customers and those of the
+// command that caused it. After a soft identifier has moved to another
+// customer, a merge event of the previous one still names it. A command may
+// also name an identifier that stays with another customer. The store notes
+// both, in case the identifier must be erased later.
 
-// noteFormer stages who loses an identifier by a decision, to somebody or to nobody, and whose merge names one of somebody else.
+// noteFormer stages the customers that lose an identifier by a decision, with
+// or without a new holder, and those whose merge names an identifier of another
+// customer.
 func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 	for _, id := range d.Release {
 		if err := t.former(c.Project, id, d.Holder.Customer); err != nil {
@@ -28,7 +32,9 @@ func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 		if h == nil || h == d.Holder || slices.Contains(d.Absorbed, h) {
 			continue
 		}
-		named := d.Holder.Customer // by the merge, as a part of its cause, and left with whom it belongs to
+		// the merge names the identifier as a part of its cause, and its holder
+		// keeps it
+		named := d.Holder.Customer
 		if slices.Contains(d.Robbed, h) {
 			named = h.Customer
 		}
@@ -39,12 +45,14 @@ func (t *tx) noteFormer(c *trackway.Command, d *identity.Decision) error {
 	return nil
 }
 
-// noteNamed stages that a client's event of the type of merges names identifiers: it may be a merge of another server, which was
-// exported and imported. How many there are is bounded before (internal/ingest). A value that is too long for an identifier is
-// not noted: nobody can ever have it, or be erased by it, and it would be a part of a key.
+// noteNamed stages the identifiers in an event that a client sent with the type
+// of merges: it may be a merge of another server, exported there and imported
+// here. internal/ingest has already limited their number. noteNamed skips a
+// value that is too long for an identifier: no customer can ever have it or be
+// erased by it, and it would become a part of a key.
 func (t *tx) noteNamed(e *trackway.Event) error {
 	ids := erased.MergeIDs(e.Properties)
-	t.moved += len(ids) // there may be thousands: others are let in before the next command
+	t.moved += len(ids) // there may be thousands, so others get the lock before the next command
 	for _, id := range ids {
 		if len(id.Name) > trackway.MaxNameBytes || len(id.Value) > trackway.MaxIDBytes {
 			continue

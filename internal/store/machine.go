@@ -28,34 +28,36 @@ import (
 	"trackway/internal/store/totals"
 )
 
-// machine is the state and what changes it: entries, one after the other. What
-// an entry does depends on the entry and on the state, and on nothing else.
+// machine is the state together with the code that changes it by one entry
+// after another. The effect of an entry depends on nothing but the entry and
+// the state.
 type machine struct {
 	db        *pebble.DB
 	counts    *counts.Counter
 	damaged   *damage.Ledger
 	pending   erased.Schedule // erasures whose bytes may still be in files
 	versions  cache.Versions
-	applied   atomic.Uint64 // index of the last entry
-	committed atomic.Uint64 // the number of the last change that is
+	applied   atomic.Uint64 // index of the last applied entry
+	committed atomic.Uint64 // number of the last committed change
 	synced    follow.Watermark
-	sync      func() error // a test takes it away, to show that it is what keeps things
+	sync      func() error // tests replace it to show that it makes changes durable
 
 	// mu makes resolving an identity, which reads and then writes, one step. It
-	// guards what follows. Reads of the database and a commit that does not
-	// wait for the disk are done under it, and no fsync.
+	// guards the fields below. Reads of the database, and commits that do not
+	// wait for the disk, may happen under it; an fsync may not.
 	mu           sync.Mutex
 	nextSeq      uint64
 	nextCustomer trackway.Customer
 	nextErasure  uint64
 	cache        cache.Cache
-	usage        map[totals.Day]query.Usage
-	staged       *overlay.Overlay // by the transaction
+	usage        totals.Tally
+	staged       *overlay.Overlay // by the current transaction
 	scratch      scratch
 
-	// Bounds, which a test makes small: see maxMoved and maxKept.
+	// Limits, which tests lower: see maxMoved and maxKept.
 	mostMoved, mostKept int
-	held                func(moved int) // a test is told how much moved under one hold; nil: nobody is
+	// for tests: receives how much moved under one hold; may be nil
+	held func(moved int)
 }
 
 // Apply implements [local.Machine].
@@ -74,7 +76,7 @@ func (m *machine) Apply(index uint64, e entry.Entry) (err error) {
 	return t.commit(index)
 }
 
-// apply stages what an entry does.
+// apply stages the effects of an entry.
 func (t *tx) apply(e entry.Entry) error {
 	switch e := e.(type) {
 	case *entry.Commands:
@@ -82,7 +84,7 @@ func (t *tx) apply(e entry.Entry) error {
 	case *entry.Register:
 		return t.register(e)
 	case *entry.Refused:
-		t.addUsage(e.Project, e.At, query.Usage{Refused: e.Commands})
+		t.m.usage.Add(e.Project, e.At, query.Usage{Refused: e.Commands})
 		t.touch(e.Project)
 		return nil
 	case *entry.Rewrite:
@@ -104,10 +106,11 @@ func (t *tx) apply(e entry.Entry) error {
 // Applied implements [local.Machine].
 func (m *machine) Applied() uint64 { return m.applied.Load() }
 
-// Sync implements [local.Machine]. What counts is the place of its record in
-// the write-ahead log, and that Pebble shares one fsync among all who wait. The
-// record says how far the log was synced before, so that damage is told from a
-// torn end: see package journal. A failed fsync does not return: see [Options].
+// Sync implements [local.Machine]. Only two things about its record matter: its
+// place in the write-ahead log, and that Pebble shares one fsync among all
+// waiting callers. The record says how far the log was synced before, which
+// tells damage from a torn end: see package journal. A failed fsync does not
+// return: see [Options].
 func (m *machine) Sync() error {
 	seq := m.committed.Load()
 	if err := m.sync(); err != nil {
@@ -117,43 +120,46 @@ func (m *machine) Sync() error {
 	return nil
 }
 
-// scratch is memory that one transaction after the other uses.
+// scratch is memory that transactions reuse.
 type scratch struct {
 	key, value, object []byte
 	found              []*identity.Holder
-	usage              []usageDelta
-	counted            []counts.Event // none between transactions: they are parts of requests' bodies
-	touched            []uint32       // projects
-	entries            []movedEntry
-	changed            cache.Changed // none between transactions
-	expired            []change.Change
-	feed               recent.Stager
+	// empty between transactions, since it refers to requests' bodies
+	counted []counts.Event
+	touched []uint32 // projects
+	entries []movedEntry
+	changed cache.Changed // empty between transactions
+	expired []change.Change
+	feed    recent.Stager
 }
 
-// tx is a batch in the making: what one entry does. It exists only while the
-// machine's lock is held.
+// tx is a batch under construction with the effects of one entry. It exists
+// only while the machine's lock is held.
 type tx struct {
 	*scratch
 	m            *machine
 	b            *overlay.Overlay // what is staged
-	from         reading.Reader   // the database, with what is staged on top of it
+	from         reading.Reader   // the database with the staged changes on top
 	nextSeq      uint64
 	nextCustomer trackway.Customer
-	scheduled    *erased.Record // the next erasure; nil: there is none
+	scheduled    *erased.Record // the next erasure, or nil
 	committing   bool
 	committed    bool
-	moved        int // entries, properties and identifiers, by merges; and what else a command may bring in any number: see DESIGN.md
+	// entries, properties and identifiers moved by merges, and other unbounded
+	// work of commands: see DESIGN.md
+	moved int
 }
 
 // begin starts a transaction.
 func (m *machine) begin() *tx {
 	t := &tx{scratch: &m.scratch, m: m, b: m.staged, from: m.staged, nextSeq: m.nextSeq, nextCustomer: m.nextCustomer}
-	t.usage, t.touched, t.expired = t.usage[:0], t.touched[:0], t.expired[:0]
+	t.m.usage.Begin()
+	t.touched, t.expired = t.touched[:0], t.expired[:0]
 	return t
 }
 
-// close ends the transaction. Where it was not committed, be it for a panic,
-// the cache must forget: it holds what was staged.
+// close ends the transaction. If it was not committed, perhaps because of a
+// panic, the cache must be emptied, since it holds what was staged.
 func (t *tx) close() {
 	if !t.committed {
 		t.m.cache.Empty()
@@ -165,9 +171,9 @@ func (t *tx) close() {
 	t.b.Reset()
 }
 
-// commit stages what goes with what the entry does, and commits all of it.
+// commit stages what belongs to the entry's effects, and commits everything.
 func (t *tx) commit(index uint64) error {
-	if err := errors.Join(t.stageHolders(), t.stageChanges(), t.stageUsage(), t.m.counts.Number(t.b, t.counted), t.stageErasure()); err != nil {
+	if err := errors.Join(t.stageHolders(), t.stageChanges(), t.m.usage.Stage(t.b), t.m.counts.Number(t.b, t.counted), t.stageErasure()); err != nil {
 		return err
 	}
 	t.key = append(t.key[:0], format.KeyApplied...)
@@ -185,9 +191,7 @@ func (t *tx) commit(index uint64) error {
 	if t.m.held != nil {
 		t.m.held(t.moved)
 	}
-	for i := range t.usage {
-		t.m.setUsageLocked(t.usage[i].of, t.usage[i].add)
-	}
+	t.m.usage.Committed()
 	t.m.counts.Add(t.counted)
 	if t.scheduled != nil {
 		t.m.pending.Add(t.m.nextErasure, t.scheduled.Asked)
@@ -199,8 +203,8 @@ func (t *tx) commit(index uint64) error {
 	return nil
 }
 
-// catch makes a panic an error, unless the batch may be committed already:
-// others must not be applied again then.
+// catch turns a panic into an error, unless the batch may already be committed:
+// then other entries must not be applied again.
 func (t *tx) catch(err *error) {
 	if t.committing {
 		return
@@ -210,14 +214,14 @@ func (t *tx) catch(err *error) {
 	}
 }
 
-// touch notes that a project's data changes.
+// touch records that a project's data changes.
 func (t *tx) touch(project uint32) {
 	if n := len(t.touched); n == 0 || t.touched[n-1] != project {
 		t.touched = append(t.touched, project)
 	}
 }
 
-// get reads a key into memory that is valid until release is called.
+// get reads a key. The value is valid until release is called.
 func (t *tx) get(key []byte) (value []byte, release func() error, err error) {
 	value, closer, err := t.from.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {

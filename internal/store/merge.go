@@ -15,18 +15,22 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// maxMoved is how many entries of timelines one command moves, at most, and
-// after how many others are let in. A timeline that does not fit stays where it
-// is, and the survivor remembers it.
+// maxMoved is the most timeline entries that one command moves, and the number
+// after which others get the lock. A timeline that does not fit stays in place,
+// and the survivor remembers it.
 const maxMoved = 256
 
-// recordMoves is as how many entries the record of a customer counts who loses
-// an identifier: it may have some 17 kB. So one hold writes 64 to 127 of them.
+// recordMoves is the number of entries that the record of a customer counts for
+// if it loses an identifier. The record may have some 17 kB. So one hold of the
+// lock writes 64 to 127 of them.
 const recordMoves = maxMoved / identity.MaxRobbed
 
-// absorb stages the merge of one customer into another: the properties move, the newer of each winning; an event tells of it.
-// What events hold stays where it is, in the log; their places in the timeline move. A timeline too long to move stays, and the
-// survivor remembers it. The identifiers have moved before. REQUIRES: room is how many entries the command may still move.
+// absorb stages the merge of one customer into another. It moves the
+// properties, of which the newer wins, and adds an event that describes the
+// merge. The content of events stays in the log; only their places in the
+// timeline move. A timeline too long to move stays in place, and the survivor
+// remembers it. REQUIRES: the identifiers have already moved; room is the
+// number of entries that the command may still move.
 func (t *tx) absorb(
 	c *trackway.Command, survivor *identity.Holder, before []identity.ID, absorbed *identity.Holder, room int,
 ) (moved int, err error) {
@@ -43,13 +47,14 @@ func (t *tx) absorb(
 	if err := t.append(&event, event.Seq, format.MergeMark); err != nil {
 		return 0, err
 	}
-	t.addUsage(c.Project, c.Received, query.Usage{Absorbed: 1})
+	t.m.usage.Add(c.Project, c.Received, query.Usage{Absorbed: 1})
 	*absorbed = identity.Holder{Customer: absorbed.Customer, Created: absorbed.Created, MergedInto: survivor.Customer}
 	t.putHolder(c.Project, absorbed)
 	return moved, nil
 }
 
-// moveTimelines gives the survivor the timelines of the absorbed customer: its own, and those it remembers.
+// moveTimelines gives the survivor the timelines of the absorbed customer: its
+// own, and those that it remembers.
 func (t *tx) moveTimelines(survivor, absorbed *identity.Holder, room int) (moved int, err error) {
 	remembered, err := reading.Timelines(t.from, absorbed)
 	if err != nil {
@@ -80,15 +85,15 @@ func (t *tx) moveTimelines(survivor, absorbed *identity.Holder, room int) (moved
 	return moved, nil
 }
 
-// movedEntry is an entry of a timeline on its way to another one.
+// movedEntry is a timeline entry that is moving to another timeline.
 type movedEntry struct {
 	place [16]byte // time and tail
-	size  int      // of the value
+	size  int      // length of the value
 	value [binary.MaxVarintLen64 + 1]byte
 }
 
-// readEntries reads the first entries of a timeline into t.entries, most of
-// them, and tells whether there are no more.
+// readEntries reads the first entries of a timeline into t.entries, up to most,
+// and reports whether these are all.
 func (t *tx) readEntries(of trackway.Customer, most int) (whole bool, err error) {
 	t.entries, whole = t.entries[:0], true
 	err = reading.Scan(t.from, format.AppendTimelinePrefix(nil, of), func(place, value []byte) error {
@@ -108,9 +113,9 @@ func (t *tx) readEntries(of trackway.Customer, most int) (whole bool, err error)
 	return whole, err
 }
 
-// moveEntries moves what readEntries has read from one timeline to another. If
-// an event of the same time and content has the place there, both are kept:
-// the entry of the one that moves ends in its sequence number.
+// moveEntries moves the entries in t.entries from one timeline to another. If
+// the target has an event of the same time and content, both stay: the moved
+// entry then ends in its sequence number.
 func (t *tx) moveEntries(to, from trackway.Customer) error {
 	t.moved += len(t.entries)
 	prefix := format.AppendTimelinePrefix(nil, to)
@@ -143,7 +148,8 @@ func (t *tx) moveBeside(there *pebble.Iterator, prefix []byte, from trackway.Cus
 	return nil
 }
 
-// mergeProperties are those of a merge event: the identifiers of the command that caused it, and of both customers.
+// mergeProperties returns the properties of a merge event: the identifiers of
+// the command that caused it, and those of both customers.
 func mergeProperties(cause []trackway.Identifier, into, from []identity.ID) []byte {
 	return canonjson.AppendObject(nil, []trackway.Property{
 		{Name: query.AbsorbedIDs, Value: canonjson.AppendIDs(nil, reading.Identifiers(from))},
@@ -152,8 +158,10 @@ func mergeProperties(cause []trackway.Identifier, into, from []identity.ID) []by
 	})
 }
 
-// moveProperties gives the survivor the properties of the absorbed customer. Where both have one, the newer wins; of two
-// equally old ones the survivor's stays. A merge may take a customer over its share of properties: it loses none.
+// moveProperties gives the survivor the properties of the absorbed customer. If
+// both have a property, the newer value wins; if they are equally old, the
+// survivor's stays. A merge may exceed a customer's limit of properties, and
+// loses none of them.
 func (t *tx) moveProperties(survivor, absorbed *identity.Holder) error {
 	if absorbed.Properties == 0 {
 		return nil
@@ -176,7 +184,8 @@ func (t *tx) moveProperties(survivor, absorbed *identity.Holder) error {
 	return errors.Join(err, own.Error(), own.Close())
 }
 
-// moveProperty gives the survivor a property whose key there is t.key.
+// moveProperty gives the survivor a property. REQUIRES: t.key is the property's
+// key there.
 func (t *tx) moveProperty(survivor *identity.Holder, known *reading.Follower, record []byte) error {
 	at, _, err := format.SplitDated(record)
 	if err != nil {

@@ -16,11 +16,12 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// Register gives each project its number in this store, a new one if it has
-// none, and notes which identifiers are hard and which soft: all of it or, with
-// an error, nothing. It writes the numbers into projects. A name keeps its kind
-// for ever, for the customers' records and the index are made by it: the error
-// names one that is configured to be of the other. Durable on return.
+// Register gives each new project a number in this store, and stores which
+// identifiers are hard and which are soft. If it fails, it stores nothing. It
+// writes the numbers of all projects into projects. A name keeps its kind for
+// ever, because the customers' records and the index depend on it. If a name is
+// configured with the other kind, the error names it. The result is durable on
+// return.
 func (s *Store) Register(projects []trackway.Project) error {
 	e := entry.Register{}
 	for i := range projects {
@@ -36,7 +37,8 @@ func (s *Store) Register(projects []trackway.Project) error {
 	if len(e.Projects) == 0 {
 		return nil
 	}
-	slices.SortFunc(e.Projects, func(a, b entry.Registration) int { return cmp.Compare(a.Token, b.Token) }) // whatever their order in the configuration
+	// makes the order in the configuration irrelevant
+	slices.SortFunc(e.Projects, func(a, b entry.Registration) int { return cmp.Compare(a.Token, b.Token) })
 	if err := s.log.Append(&e); err != nil {
 		return fmt.Errorf("register projects: %w", err)
 	}
@@ -55,9 +57,9 @@ func (s *Store) Register(projects []trackway.Project) error {
 	return nil
 }
 
-// registered reads a project's number, 0 if it has none, and tells whether that
-// and all of its identifiers are noted as they are to be. A name that is of the
-// other kind is a conflict.
+// registered reads a project's number, or 0 if it has no number. It reports
+// whether the number and the kinds of all its identifiers are stored. A name
+// with the other kind is a conflict.
 func registered(from reading.Reader, r *entry.Registration) (all bool, err error) {
 	number, err := read(from, format.Key(nil).Project(r.Token))
 	if err != nil || number == nil {
@@ -79,7 +81,7 @@ func registered(from reading.Reader, r *entry.Registration) (all bool, err error
 	return all, nil
 }
 
-// kinds lists what is noted of a project's identifiers.
+// kinds iterates over the kinds of a project's identifiers, as they are stored.
 func kinds(r *entry.Registration) func(yield func(name string, kind []byte) bool) {
 	return func(yield func(name string, kind []byte) bool) {
 		for _, name := range r.Hard {
@@ -113,7 +115,8 @@ func (t *tx) register(e *entry.Register) error {
 }
 
 func (t *tx) registerOne(r *entry.Registration) error {
-	if _, err := registered(t.from, r); err != nil { // those before it may have been the same
+	// an earlier one in the entry may have been the same
+	if _, err := registered(t.from, r); err != nil {
 		return err
 	}
 	if r.Number == 0 {
@@ -135,7 +138,7 @@ func (t *tx) registerOne(r *entry.Registration) error {
 	return nil
 }
 
-// read returns a copy of the value at a key, nil if there is none.
+// read returns a copy of the value at a key, or nil if the key does not exist.
 func read(from reading.Reader, key []byte) ([]byte, error) {
 	value, closer, err := from.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -147,7 +150,7 @@ func read(from reading.Reader, key []byte) ([]byte, error) {
 	return value, closer.Close()
 }
 
-// projects returns how many projects have a number; they are numbered from 1.
+// projects returns how many projects have a number. They are numbered from 1.
 func projects(from reading.Reader) (n uint32, err error) {
 	err = reading.Scan(from, []byte(format.PrefixProject), func(_, _ []byte) error { n++; return nil })
 	return n, err

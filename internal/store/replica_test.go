@@ -474,7 +474,7 @@ func (r *replica) disturb(t *testing.T, random *rand.Rand) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.cache.Empty()
-		clear(r.usage)
+		r.usage.Empty()
 	case 2:
 		return r.db.Flush()
 	case 3:

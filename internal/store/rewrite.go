@@ -21,29 +21,29 @@ import (
 )
 
 const (
-	// maxLast is how many events of the log, of all customers, the end of an
-	// erasure looks at under the lock. It is what others add in two holds of the
-	// lock, for so many groups of requests may come in before an entry: see
-	// local.Log.
+	// maxLast is the most events of the log, of all customers, that the end of
+	// an erasure reads under the lock. It is the number that others can add in
+	// two holds of the lock, since two groups of requests may precede an entry:
+	// see local.Log.
 	maxLast = 2048
 
-	// maxFormer is how many former holders of the identifiers one entry of an
-	// erasure forgets. There can be any number of them: an identifier can move
-	// on from one customer to the next as often as somebody likes.
+	// maxFormer is the most former holders of the identifiers that one entry of
+	// an erasure removes. Their number is unbounded: an identifier can move
+	// from one customer to the next any number of times.
 	maxFormer = 1000
 )
 
-// rewriter takes what is erased out of events.
+// rewriter removes erased data from events.
 type rewriter struct {
 	*tx
 
-	h        *identity.Holder // who is erased
+	h        *identity.Holder // the erased customer
 	ids      []trackway.Identifier
 	personal []string
 	types    format.TypeNames
-	note     func(seq uint64, c trackway.Customer) // is told where the files may hold what was erased
+	note     func(seq uint64, c trackway.Customer) // receives where the files may hold erased data
 
-	// Who the customer of the last event is now.
+	// Customer of the last event, as recorded and as of now.
 	of, is trackway.Customer
 }
 
@@ -51,7 +51,7 @@ func (t *tx) newRewriter(h *identity.Holder, personal []string, note func(uint64
 	return &rewriter{tx: t, h: h, ids: reading.Identifiers(h.IDs), personal: personal, types: make(format.TypeNames), note: note}
 }
 
-// rewrite does some events of an erasure.
+// rewrite rewrites some events of an erasure.
 func (t *tx) rewrite(e *entry.Rewrite) error {
 	e.Places = e.Places[:0]
 	h, err := t.survivor(e.Project, e.Customer)
@@ -75,7 +75,8 @@ func (t *tx) rewrite(e *entry.Rewrite) error {
 	return nil
 }
 
-// left returns what is left of an event's properties, nil if nothing has to go.
+// left returns the remaining properties of an event, or nil if nothing must be
+// removed.
 func (r *rewriter) left(event *trackway.Event) ([]byte, error) {
 	if r.of != event.Customer {
 		now, err := reading.Survivor(r.from, event.Project, event.Customer)
@@ -93,9 +94,9 @@ func (r *rewriter) left(event *trackway.Event) ([]byte, error) {
 	return erased.WithoutIDs(event, r.ids), nil
 }
 
-// event writes an event again. Its entry in the timeline must not end in a hash
-// of what was erased, so it ends in its sequence number from then on. A merge
-// that has no identifiers any more is none that a reader would be told of.
+// event rewrites an event. Its timeline entry must not keep a hash of erased
+// data, so it ends in the event's sequence number from then on. Readers no
+// longer see a merge that has lost all its identifiers.
 func (r *rewriter) event(event *trackway.Event) error {
 	kept, err := r.left(event)
 	if err != nil || kept == nil {
@@ -117,7 +118,8 @@ func (r *rewriter) event(event *trackway.Event) error {
 	}
 	r.changed.Add(event.Project, now, change.Rewritten, false)
 	r.note(event.Seq, event.Customer)
-	r.note(event.Seq, trackway.Customer(binary.BigEndian.Uint64(at[1:]))) // on whose timeline it is
+	// the customer whose timeline holds it
+	r.note(event.Seq, trackway.Customer(binary.BigEndian.Uint64(at[1:])))
 	event.Properties = kept
 	if len(canonjson.SplitObject(kept)) == 0 {
 		value = binary.AppendUvarint(nil, event.Seq)
@@ -131,7 +133,7 @@ func (r *rewriter) event(event *trackway.Event) error {
 	)
 }
 
-// erase ends an erasure, if little is left of it.
+// erase ends an erasure, if little of it remains.
 func (t *tx) erase(e *entry.Erase) error {
 	e.ID, e.Erased, e.Gone = 0, 0, nil
 	h, err := t.survivor(e.Project, e.Customer)
@@ -167,8 +169,8 @@ func (t *tx) erase(e *entry.Erase) error {
 	return nil
 }
 
-// mergedSince tells whether the customer has absorbed another one since the log
-// was looked at: that one's events are not at its end.
+// mergedSince reports whether the customer has absorbed another one since the
+// log was read. The events of that one are not at the end of the log.
 func (t *tx) mergedSince(e *entry.Erase) (merged bool, err error) {
 	if t.nextSeq-e.Next > maxLast {
 		return false, nil
@@ -185,7 +187,7 @@ func (t *tx) mergedSince(e *entry.Erase) (merged bool, err error) {
 	return merged, err
 }
 
-// newer does the events that came to the log since it was looked at.
+// newer rewrites the events added to the log since it was read.
 func (r *rewriter) newer(e *entry.Erase) error {
 	return reading.Since(r.m.db, e.Project, e.Next, r.nextSeq, r.types, func(event *trackway.Event) error {
 		own := *event
@@ -193,19 +195,19 @@ func (r *rewriter) newer(e *entry.Erase) error {
 	})
 }
 
-// knows tells whether all of these identifiers were looked for.
+// knows reports whether the search included all of these identifiers.
 func knows(looked []trackway.Identifier, ids []identity.ID) bool {
 	return !slices.ContainsFunc(ids, func(id identity.ID) bool { return !slices.Contains(looked, id.Identifier) })
 }
 
-// fewerFormer forgets some former holders of the identifiers, whose merges have
-// been rewritten before.
+// fewerFormer removes some former holders of the identifiers. Their merges have
+// already been rewritten.
 //
-// If the process ends after that, and the erasure is asked for again, nobody
-// knows any more whose merges the files still hold as they were. So the first
-// time the places are written down as an erasure of its own that has its
-// clean-up to come: whoever lists erasures sees one more. It names nobody as
-// erased, since the customer goes on if the erasure is never asked for again.
+// If the process ends afterwards and the erasure is requested again, nothing
+// tells any more whose merges the files still hold in their old form. So the
+// first call stores the places as a separate erasure with a pending clean-up,
+// and the list of erasures has one more entry. That entry names no erased
+// customer, since the customer stays if the erasure is never requested again.
 func (t *tx) fewerFormer(e *entry.Erase, keys [][]byte, places *erased.Places) error {
 	e.Outcome = entry.Former
 	if !e.Continued {
@@ -223,7 +225,7 @@ func (t *tx) deleteAll(keys [][]byte) error {
 	return nil
 }
 
-// formerKeys lists the keys of former holders of the identifiers, most of them.
+// formerKeys lists the keys of former holders of the identifiers, up to most.
 func (t *tx) formerKeys(project uint32, ids []identity.ID, most int) (keys [][]byte, err error) {
 	for _, id := range ids {
 		prefix := format.Key(nil).FormerPrefix(project, id.Identifier)
@@ -241,8 +243,8 @@ func (t *tx) formerKeys(project uint32, ids []identity.ID, most int) (keys [][]b
 	return keys, nil
 }
 
-// eraseHolder erases the customer's identifiers and properties, and that others
-// had the identifiers.
+// eraseHolder erases the customer's identifiers and properties, and the rows of
+// the identifiers' former holders.
 func (t *tx) eraseHolder(e *entry.Erase, h *identity.Holder, former [][]byte) error {
 	for _, name := range e.Personal {
 		key := format.AppendPropKey(nil, h.Customer, name)
@@ -268,7 +270,8 @@ func (t *tx) eraseHolder(e *entry.Erase, h *identity.Holder, former [][]byte) er
 	return t.deleteAll(former)
 }
 
-// schedule has the files lose what was erased, of a customer or of nobody (0).
+// schedule schedules the clean-up of data of an erased customer, or of no
+// customer (0).
 func (t *tx) schedule(e *entry.Erase, c trackway.Customer, places *erased.Places) {
 	t.scheduled = &erased.Record{Project: e.Project, Asked: e.Asked, Places: places.Of(c)}
 }
@@ -285,7 +288,7 @@ func (t *tx) stageErasure() error {
 	)
 }
 
-// forget forgets who had identifiers.
+// forget removes rows of former holders.
 func (t *tx) forget(e *entry.Forget) error {
 	for _, f := range e.Holders {
 		if err := t.b.Delete(format.Key(nil).Former(f.Project, f.Identifier, f.Customer), nil); err != nil {

@@ -13,29 +13,31 @@ import (
 	"trackway/internal/store/format"
 )
 
-// numbersSkipped is how many sequence numbers are not given out after events
-// were lost: more than a write-ahead log has room for. Who has read up to one of
-// a lost event must not miss a new one.
+// numbersSkipped is how many sequence numbers to skip after events were lost:
+// more than a write-ahead log has room for. A follower that has read up to a
+// lost event must not miss a new one.
 const numbersSkipped = 1 << 24
 
-// Lost tells what is lost with a damaged write-ahead log.
+// Lost describes what is lost with a damaged write-ahead log.
 type Lost struct {
-	Log  string // the file where it begins
+	Log  string // the file in which the loss begins
 	Why  string
-	Kept int64 // bytes of that file that are kept: what was committed before the damage
+	Kept int64 // bytes of that file that are kept: everything committed before the damage
 
-	Event   uint64 // the last event that is kept, 0 if there is none
-	Records int    // changes behind the damage that can be read; they are lost, too, since they may build on others
-	Last    uint64 // the last event among these, 0 if there is none
+	Event uint64 // the last event that is kept, or 0
+	// readable changes behind the damage; they are lost too, since they may
+	// build on others
+	Records int
+	Last    uint64 // the last event in Records, or 0
 }
 
-// Salvage tells what is lost of the store in dir, if its write-ahead log is
-// damaged, and nil if nothing is. With drop it has the store go on with
-// what was committed before the damage: [Open] works after that. Without drop
-// nothing is changed. Errors: [ErrInUse], and those of [Open].
+// Salvage returns what the store in dir has lost if its write-ahead log is
+// damaged, or nil if it has lost nothing. If drop is true, the store continues
+// with what was committed before the damage, and [Open] works again. Otherwise
+// Salvage changes nothing. Errors: [ErrInUse], and those of [Open].
 //
-// What was acknowledged and is lost is whatever came after Lost.Event: events,
-// changes of customers, merges, erasures.
+// The loss includes everything acknowledged after Lost.Event: events, changes
+// of customers, merges, erasures.
 func Salvage(dir string, o Options, drop bool) (*Lost, error) {
 	o.salvage = true
 	if !drop {
@@ -71,7 +73,7 @@ func examine(dir string, o Options) (lost *Lost, err error) {
 	return s.lost(), nil
 }
 
-// lost returns what the opening has left out.
+// lost returns what the opening left out.
 func (s *Store) lost() *Lost {
 	l := s.engine.Lost()
 	if l == nil {
@@ -80,7 +82,8 @@ func (s *Store) lost() *Lost {
 	return &Lost{Log: l.Log, Why: l.Why, Kept: l.Kept, Records: l.Records, Last: l.Last, Event: max(s.nextSeq, 1) - 1}
 }
 
-// skipNumbers has sequence numbers go on behind all that may have been given out.
+// skipNumbers moves the next sequence number past all that may have been
+// assigned.
 func (s *Store) skipNumbers(last uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,27 +13,27 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// maxKept is how many timelines of others a customer keeps, at most: whoever
-// reads its events or looks for a duplicate walks all of them. It is no less
-// than what the customers of one merge have if each of them keeps one.
+// maxKept is the most timelines of other customers that a customer keeps. Each
+// read of its events and each search for a duplicate walks all of them. The
+// limit allows for a merge in which every customer keeps one.
 const maxKept = 2*identity.MaxAbsorbed + 1
 
-// settleRest is for how long others have the store for themselves between two
-// steps that make timelines fewer.
+// settleRest is how long others have the store to themselves between two steps
+// of merging timelines.
 const settleRest = time.Millisecond
 
-// crowdedError says that a command has to wait: the customers that it names
-// keep so many timelines that, as one customer, they would keep too many. It
-// names the one of them that keeps the most.
+// crowdedError says that a command must wait: the customers that it names keep
+// so many timelines that they would exceed maxKept as one customer. It names
+// the one that keeps the most.
 type crowdedError entry.Crowded
 
 func (e *crowdedError) Error() string {
 	return fmt.Sprintf("customer %d keeps %d timelines too many", e.Customer, e.Excess)
 }
 
-// crowded tells whether those whom the command names, in t.found, keep too many
-// timelines, nil if not. It counts as if all were to become one, and none of
-// their own timelines were short enough to move.
+// crowded returns an error if the customers in t.found keep too many timelines,
+// and otherwise nil. It assumes that all become one customer, and that none of
+// their own timelines is short enough to move.
 func (t *tx) crowded(project uint32) *crowdedError {
 	kept := -1 // the survivor's own does not count
 	for _, h := range t.found {
@@ -46,7 +46,8 @@ func (t *tx) crowded(project uint32) *crowdedError {
 	}
 	var most *identity.Holder
 	kept = -1
-	seen := make(map[*identity.Holder]bool, len(t.found)) // a command may name a customer by many identifiers
+	// a command may name a customer by many identifiers
+	seen := make(map[*identity.Holder]bool, len(t.found))
 	for _, h := range t.found {
 		if h == nil || seen[h] {
 			continue
@@ -57,22 +58,23 @@ func (t *tx) crowded(project uint32) *crowdedError {
 			most = h
 		}
 	}
-	if kept <= t.m.mostKept || most.Absorbed < 2 { // there are more customers than one command merges
+	// the rest are more customers than one command merges
+	if kept <= t.m.mostKept || most.Absorbed < 2 {
 		return nil
 	}
 	return &crowdedError{Project: project, Customer: most.Customer, Excess: kept - t.m.mostKept}
 }
 
-// settle makes the timelines that a customer keeps fewer, for a command that
-// waits for it: the entries of the shortest move to another one, a few under
-// each hold of the lock. Nothing that can be read changes by that, neither
-// between the steps nor where a crash ends them: an entry is on one of the
+// settle reduces the number of timelines that a customer keeps, for a command
+// that waits for it. It moves the entries of the shortest one to another one, a
+// few during each hold of the lock. This never changes what readers see,
+// neither between the steps nor after a crash: each entry is on one of the
 // customer's timelines at any moment, and the order of events does not depend
 // on which.
 //
-// The shortest moves to one that is no shorter, so that whatever a stranger
-// does, an entry moves no more often than its timeline can double: of a
-// customer's million events, each 20 times at most.
+// The shortest timeline moves to one that is no shorter. So even under attack
+// an entry moves no more often than its timeline can double: for a customer
+// with a million events, at most 20 times.
 func (s *Store) settle(c *entry.Crowded) error {
 	if c == nil {
 		return nil
@@ -95,8 +97,8 @@ func (s *Store) settle(c *entry.Crowded) error {
 	return nil
 }
 
-// shortest returns the shortest of the timelines that a customer keeps, and
-// another one: see [reading.Shortest].
+// shortest returns the shortest of a customer's timelines, and another one: see
+// [reading.Shortest].
 func (s *Store) shortest(c *entry.Crowded) (from, to trackway.Customer, err error) {
 	left := s.readers.Enter()
 	defer left()
@@ -105,8 +107,8 @@ func (s *Store) shortest(c *entry.Crowded) (from, to trackway.Customer, err erro
 	return from, to, errors.Join(err, v.Close())
 }
 
-// settle moves some entries from one timeline that a customer keeps to another.
-// A timeline that has none left is kept no longer.
+// settle moves some entries from one timeline that a customer keeps to another
+// one. A timeline without entries is no longer kept.
 func (t *tx) settle(e *entry.Settle) error {
 	e.More = false
 	h, err := t.survivor(e.Project, e.Customer)
@@ -116,7 +118,7 @@ func (t *tx) settle(e *entry.Settle) error {
 	for _, owner := range []trackway.Customer{e.From, e.To} {
 		kept, release, err := t.get(format.AbsorbedKey(h.Customer, owner))
 		if err != nil || kept == nil {
-			return err // another request was faster
+			return err // another request has already done it
 		}
 		if err := release(); err != nil {
 			return err
@@ -140,7 +142,7 @@ func (t *tx) settle(e *entry.Settle) error {
 	return nil
 }
 
-// survivor returns who a customer is now.
+// survivor returns the customer that c is now, after all merges.
 func (t *tx) survivor(project uint32, c trackway.Customer) (*identity.Holder, error) {
 	h, err := t.holder(project, c)
 	for err == nil && h.MergedInto != 0 {

@@ -1,11 +1,15 @@
-// Package store keeps customers and events in one directory, so that what it has acknowledged survives a power cut.
+// Package store keeps customers and events in one directory, so that everything
+// it has acknowledged survives a power cut.
 //
-// Its one idea: a change is committed to the write-ahead log without waiting, under a lock, in order; and then, outside the
-// lock, waits at a barrier whose fsync it shares with all others that wait. The log of events is the primary copy; all the
-// rest are small indexes into it. DESIGN.md argues, docs/format.md gives every byte.
+// Under a lock, it commits each change to the write-ahead log, in order and
+// without waiting for the disk. Then, outside the lock, the caller waits at a
+// barrier, whose fsync it shares with all other waiting callers. The log of
+// events is the primary copy; everything else is a small index into it.
+// DESIGN.md gives the reasons, docs/format.md every byte.
 //
-// The store is a function of the commands it was given, in order: it reads no clock, draws no random numbers and knows no
-// configuration. It validates nothing: that is internal/ingest's.
+// The store is a function of the commands that it receives, in order: it reads
+// no clock, draws no random numbers and knows no configuration. It does not
+// validate commands; internal/ingest does.
 package store
 
 import (
@@ -41,10 +45,10 @@ import (
 )
 
 // FormatVersion is the version of the layout of keys and records. A store of
-// any other version is refused, not guessed at.
+// any other version is refused.
 const FormatVersion = 3
 
-// ErrInUse is returned by [Open] when another process has the directory open.
+// ErrInUse is the error of [Open] if another process has the directory open.
 var ErrInUse = errors.New("the data directory is in use by another process")
 
 // Options configures a store. The zero value of each field but Fatal is usable.
@@ -52,20 +56,21 @@ type Options struct {
 	FS       vfs.FS                // nil: the operating system's
 	Log      *slog.Logger          // nil: nothing is logged
 	Registry prometheus.Registerer // nil: no metrics
-	Cache    int64                 // bytes of decompressed blocks kept in memory; 0: 128 MiB
-	Known    int64                 // bytes for who the customers are that came last; 0: 64 MiB
-	MemTable int                   // bytes of each table in memory, of which there are four at most; 0: 32 MiB
-	Files    uint64                // how many files the process may have open; 0: as the operating system says
+	Cache    int64                 // size of the cache of decompressed blocks in bytes; 0: 128 MiB
+	Known    int64                 // size of the cache of recent customers in bytes; 0: 64 MiB
+	MemTable int                   // size of each memtable in bytes, of which there are at most four; 0: 32 MiB
+	Files    uint64                // most files that the process may open; 0: the operating system's limit
 
-	Name string // for a store that has none yet: random, so that no other store has it; empty: it gets none
+	Name string // random and unique, for a store without a name; empty: the store stays without one
 
-	// Fatal is called when the disk has failed to keep what was written (a failed fsync, above all). After that nothing that
-	// is written can be trusted to last, so it must end the process and not return.
+	// Fatal is called if the disk has failed to keep what was written, above
+	// all after a failed fsync. From then on no write can be trusted to last,
+	// so Fatal must end the process and not return.
 	Fatal func(error)
 
-	salvage  bool // what follows damage in the write-ahead log is left out
+	salvage  bool // leave out what follows damage in the write-ahead log
 	readOnly bool
-	plain    bool // tables are not compressed, so that a test finds what is in them
+	plain    bool // do not compress tables, so that a test can search them
 }
 
 func pebbleOptions(o Options) *pebble.Options {
@@ -78,13 +83,14 @@ func engineOptions(o Options) engine.Options {
 	}
 }
 
-// Store is a directory of customers and events. Its methods are safe for concurrent use.
+// Store is a directory of customers and events. Its methods are safe for
+// concurrent use.
 type Store struct {
-	machine // the state; what changes it goes through log
+	machine // the state; changes to it go through log
 	follow.Feed
 
 	log    *local.Log
-	engine *engine.Database // db, and what stands between it and its files
+	engine *engine.Database // db with the layer between it and its files
 	fs     *scrub.Files
 	dir    string
 	name   string // empty: not known
@@ -92,21 +98,23 @@ type Store struct {
 
 	prepared prepared.Room
 
-	// upkeep is held by what works on the files as a whole: a backup, the end of a clean-up.
+	// upkeep is held by work on the files as a whole: a backup, or the end of a
+	// clean-up.
 	upkeep  sync.Mutex
 	readers scrub.Readers
 
-	// rewriting parts erasures from each other.
+	// rewriting serializes erasures.
 	rewriting sync.Mutex
 }
 
-// Open opens the store in dir, creating it if there is none. It recovers whatever was acknowledged before a crash.
-// Errors: [ErrInUse]; [ErrDamagedLog]; a store of an unknown format; a limit of
-// open files that is too low (see [Descriptors]); any error of the disk.
+// Open opens the store in dir, and creates it if it does not exist. It recovers
+// everything that was acknowledged before a crash. Errors: [ErrInUse];
+// [ErrDamagedLog]; a store of an unknown format; a limit of open files that is
+// too low (see [Descriptors]); any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
 	logger := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	s := &Store{dir: dir, stuck: stuck.New(logger.With("dir", dir))}
-	s.cache, s.usage, s.damaged = cache.New(cmp.Or(o.Known, cache.Usual)), make(map[totals.Day]query.Usage), damage.New(logger)
+	s.cache, s.damaged = cache.New(cmp.Or(o.Known, cache.Usual)), damage.New(logger)
 	s.mostMoved, s.mostKept = maxMoved, maxKept
 	eo := engineOptions(o)
 	eo.Damaged, eo.Stuck = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.stuck.Set
@@ -116,6 +124,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.db, s.engine = db.DB, db
 	s.staged = overlay.New(s.db)
+	s.usage = totals.NewTally(s.db, func(what string, err error) { s.damaged.Note(damage.Usage, what, err) })
 	s.counts = counts.New(s.db, func(err error) { s.damaged.Note(damage.Count, err.Error(), err) })
 	s.Feed = follow.New(s.db, &s.synced, s.noteEvent)
 	marks := sync.Pool{New: func() any { return new([journal.MarkLen]byte) }}
@@ -124,7 +133,7 @@ func Open(dir string, o Options) (*Store, error) {
 		defer marks.Put(mark)
 		return db.LogData(db.Synced().Append(mark[:0]), pebble.Sync)
 	}
-	err = s.fs.RemoveAll(s.staging()) // a backup that was cut off has left it, with all that was erased since
+	err = s.fs.RemoveAll(s.staging()) // an interrupted backup left it, with everything erased since
 	if err == nil {
 		err = s.prepare()
 	}
@@ -135,15 +144,16 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), db.Close())
 	}
 	s.committed.Store(s.nextSeq - 1)
-	s.synced.Raise(s.nextSeq - 1) // opening has put on the disk what it found in the write-ahead log
+	s.synced.Raise(s.nextSeq - 1) // opening has synced what it found in the write-ahead log
 	s.log = local.Open(&s.machine)
 	if o.Registry != nil {
-		o.Registry.MustRegister(newCollector(s))
+		o.Registry.MustRegister(newCollector(s), db.Collector())
 	}
 	return s, nil
 }
 
-// inUse says that an opening failed, and whether for another process.
+// inUse wraps the error of a failed opening. It is [ErrInUse] if another
+// process has the store open.
 func inUse(dir string, err error) error {
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) {
 		err = ErrInUse
@@ -151,11 +161,11 @@ func inUse(dir string, err error) error {
 	return fmt.Errorf("open store in %s: %w", dir, err)
 }
 
-// prepare reads what has to be known before the store can be used.
+// prepare loads what the store needs before it can be used.
 func (s *Store) prepare() error {
 	known, err := s.checkFormat()
 	if err != nil {
-		return err // above all, nothing is written into a store of an unknown format
+		return err // above all, write nothing into a store of an unknown format
 	}
 	if !known {
 		if err := s.db.Set([]byte(format.KeyFormat), strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync); err != nil {
@@ -170,11 +180,13 @@ func (s *Store) prepare() error {
 	return nil
 }
 
-// Name tells this store from all others, a restored backup aside; empty where [Options] gave it none.
+// Name returns the store's name, which only its restored backups share. It is
+// empty if the store has no name and [Options] gave it none.
 func (s *Store) Name() string { return s.name }
 
-// Close waits for background work and closes the store. It must not be used after that. What was acknowledged needs no Close
-// to be kept; it spares the next Open some work.
+// Close waits for background work and closes the store, which must not be used
+// afterwards. Acknowledged data is safe without a Close; Close only saves the
+// next Open some work.
 func (s *Store) Close() error {
 	s.log.Close()
 	s.mu.Lock()
@@ -182,8 +194,8 @@ func (s *Store) Close() error {
 	return errors.Join(s.counts.Close(), s.engine.Close())
 }
 
-// checkFormat reports whether the store has a format version, which a new one
-// has not, and refuses all but this program's. It writes nothing.
+// checkFormat reports whether the store has a format version. A new store has
+// no version. It refuses every version but this program's. It writes nothing.
 func (s *Store) checkFormat() (known bool, err error) {
 	value, closer, err := s.db.Get([]byte(format.KeyFormat))
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -202,9 +214,9 @@ func (s *Store) checkFormat() (known bool, err error) {
 	return true, nil
 }
 
-// findNext finds the sequence number and the customer number to go on with. No
-// number is given out twice: what removes the last event or another change adds
-// a change behind it, and a customer's record is never deleted.
+// findNext finds the next sequence number and customer number. No number is
+// assigned twice: removing the last event or another change adds a later
+// change, and a customer's record is never deleted.
 func (s *Store) findNext() error {
 	seq, err := s.last([]byte{format.TableLog})
 	if err != nil {
@@ -231,7 +243,8 @@ func (s *Store) findNext() error {
 	}
 }
 
-// last returns the number that ends the last key under prefix, 0 where there is none.
+// last returns the number at the end of the last key under prefix, or 0 if
+// there is no key.
 func (s *Store) last(prefix []byte) (uint64, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
 	if err != nil {
@@ -248,14 +261,14 @@ func (s *Store) last(prefix []byte) (uint64, error) {
 	return n, errors.Join(it.Error(), it.Close())
 }
 
-// findApplied finds the entry to go on after.
+// findApplied loads the index of the last applied entry.
 func (s *Store) findApplied() error {
 	index, err := s.number(format.KeyApplied)
 	s.applied.Store(index)
 	return err
 }
 
-// number reads the number at a key, 0 if there is none.
+// number reads the number at a key, or 0 if the key does not exist.
 func (m *machine) number(key string) (uint64, error) {
 	value, closer, err := m.db.Get([]byte(key))
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -272,7 +285,8 @@ func (m *machine) number(key string) (uint64, error) {
 
 // Snapshot implements [query.Store].
 func (s *Store) Snapshot() query.Snapshot {
-	left := s.readers.Enter() // before the snapshot is there: who waits for readers waits for it
+	// taken before the snapshot exists, so that waiting for readers includes it
+	left := s.readers.Enter()
 	return reading.New(s.db.NewSnapshot(), s.counts, left)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/allocs"
 	"trackway/internal/canonjson"
 )
 
@@ -79,15 +80,15 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// testing.AllocsPerRun forbids parallel tests.
+// allocs.PerRun forbids parallel tests.
 func TestAllocations(t *testing.T) {
 	event := []byte(benchEvent)
-	if n := testing.AllocsPerRun(100, func() { _, _ = DecodeCommand(Events, event, received) }); n > 2 {
+	if n := allocs.PerRun(100, func() { _, _ = DecodeCommand(Events, event, received) }); n > 2 {
 		t.Errorf("an event costs %v allocations, want one for its ids and one for its properties", n)
 	}
 	b := batchOf(item{CommandID: []byte("1")}, item{Time: true})
 	dst := append(make([]byte, 0, 256), 'x')
-	if n := testing.AllocsPerRun(100, func() { dst = appendBatch(dst[:1], b, received) }); n > 0 {
+	if n := allocs.PerRun(100, func() { dst = appendBatch(dst[:1], b, received) }); n > 0 {
 		t.Errorf("an answer costs %v allocations", n)
 	}
 	if got, want := string(dst), "x"+string(appendBatch(nil, b, received)); got != want {

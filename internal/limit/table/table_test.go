@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"trackway/internal/allocs"
 	"unsafe"
 )
 
@@ -117,7 +118,7 @@ func TestTakeDoesNotAllocate(t *testing.T) {
 	table := New(100)
 	for name, rule := range rules {
 		id := uint64(0)
-		if n := testing.AllocsPerRun(2000, func() {
+		if n := allocs.PerRun(2000, func() {
 			id++
 			table.Take(int64(id)*ms, table.Key(1, 1, 7, 0), 1, &rule)
 			table.Take(int64(id)*ms, table.Key(1, 0, id, 0), 1, &rule)

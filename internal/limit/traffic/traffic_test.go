@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"trackway/internal/allocs"
 	"trackway/internal/limit"
 )
 
@@ -556,7 +557,7 @@ func TestNoteDoesNotAllocate(t *testing.T) {
 	r := recorder(t, always, monday)
 	c, d := callOf("192.0.2.1"), &limit.Decision{Allowed: true}
 	r.Note(monday, c, d)
-	if n := testing.AllocsPerRun(1000, func() { r.Note(monday, c, d) }); n != 0 {
+	if n := allocs.PerRun(1000, func() { r.Note(monday, c, d) }); n != 0 {
 		t.Errorf("%v allocations a call", n)
 	}
 }

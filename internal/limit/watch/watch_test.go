@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"trackway/internal/allocs"
 	"trackway/internal/clientip"
 )
 
@@ -294,7 +295,7 @@ func TestSample(t *testing.T) {
 
 func TestSampleAllocatesNothing(t *testing.T) {
 	w := New(time.Now())
-	if n := testing.AllocsPerRun(1000, func() { w.Sample(w.base, "track", false) }); n != 0 {
+	if n := allocs.PerRun(1000, func() { w.Sample(w.base, "track", false) }); n != 0 {
 		t.Errorf("got %v allocations, want none", n)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/allocs"
 )
 
 type timelineKey struct {
@@ -224,7 +225,7 @@ func TestFingerprints(t *testing.T) { //nolint:paralleltest // it counts allocat
 			}
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { a.of(keys[1]); a.of(keys[4]) }); n != 0 {
+	if n := allocs.PerRun(100, func() { a.of(keys[1]); a.of(keys[4]) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -110,6 +110,8 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 		}
 	}}
 	d.opening.Store(watch)
+	compactions := newScheduler()
+	po.Experimental.CompactionScheduler = compactions
 	if err := d.synced.load(); err != nil {
 		return nil, err
 	}
@@ -123,6 +125,7 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 		return nil, err
 	}
 	d.opening.Store(nil)
+	compactions.begin()
 	if !o.ReadOnly {
 		d.mover.start(db)
 	}

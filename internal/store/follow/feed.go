@@ -57,8 +57,8 @@ func (f *Feed) Synced() uint64 { return f.mark.number.Load() }
 // state at that moment, which may include changes that are not on the disk yet.
 // This is safe even after a power cut if the follower continues from a cursor
 // in the store that it set after the look-up: the changes that the follower saw
-// and the power cut undid were written before the cursor, so the power cut undid
-// the cursor too.
+// and the power cut undid were written before the cursor, so the power cut
+// undid the cursor too.
 //
 // Cost: a step of an index and a copy for each change.
 func (f *Feed) Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error] {

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/allocs"
 	"trackway/internal/store/format"
 )
 
@@ -261,7 +262,7 @@ func TestNoAllocation(t *testing.T) {
 	var key []byte
 	value := make([]byte, 20)
 	n := 0
-	if got := testing.AllocsPerRun(20, func() {
+	if got := allocs.PerRun(20, func() {
 		for range 200 {
 			n++
 			key = format.AppendTimelineKey(key[:0], trackway.Customer(n*7919%31), trackway.Micros(n), uint64(n))

@@ -1,5 +1,5 @@
 // Package totals defines the keys and records of a project's daily usage, which
-// docs/format.md describes byte by byte. It neither stores nor counts anything.
+// docs/format.md describes byte by byte, and adds to them.
 package totals
 
 import (

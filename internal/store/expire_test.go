@@ -146,8 +146,8 @@ func TestExpireLongTimeline(t *testing.T) {
 }
 
 // TestExpiredRoomComesBack: the log loses the records and the marks of deletion
-// of expired events, although the table with the marks lies over others in which
-// nothing else changes.
+// of expired events, although the table with the marks lies over others in
+// which nothing else changes.
 func TestExpiredRoomComesBack(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

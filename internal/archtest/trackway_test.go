@@ -57,6 +57,9 @@ var trackway = Rules{
 		"internal/rates":           1,
 		"internal/entry":           1,
 
+		"internal/destination":        2,
+		"internal/destination/column": 2,
+
 		"internal/doctor":       2,
 		"internal/export":       2,
 		"internal/guide":        2,

@@ -3,6 +3,7 @@ package main
 import (
 	"trackway/internal/app"
 	"trackway/internal/config"
+	"trackway/internal/terminal"
 )
 
 type checkCommand struct {
@@ -14,17 +15,17 @@ type checkCommand struct {
 func (c *checkCommand) Run(out output) error {
 	cfg, warnings, err := loadConfig(c.Config, c.settings)
 	for _, w := range warnings {
-		say(out.stderr, "warning: %v\n", w)
+		terminal.Say(out.stderr, "warning: %v\n", w)
 	}
 	if err != nil {
 		return err
 	}
-	say(out.stdout, "%s is fine. Projects: %d, limits: %d, overrides: %d.\n",
+	terminal.Say(out.stdout, "%s is fine. Projects: %d, limits: %d, overrides: %d.\n",
 		c.Config, len(cfg.Projects), len(cfg.Policies), len(cfg.Overrides))
 	return nil
 }
 
 // loadConfig reads the configuration and checks it in full.
 func loadConfig(path string, s settings) (*config.Config, []config.Problem, error) {
-	return config.Load(path, config.Flags(s), app.CheckLimits)
+	return config.Load(path, config.Flags(s), app.CheckLimits, app.CheckDestinations)
 }

@@ -10,6 +10,7 @@ import (
 	"trackway/internal/api"
 	"trackway/internal/config"
 	"trackway/internal/doctor"
+	"trackway/internal/terminal"
 )
 
 type doctorCommand struct {
@@ -45,7 +46,8 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	}}
 	defer web.CloseIdleConnections()
 	findings := doctor.Examine(context.Background(), doctor.Env{
-		Config: cfg, Warnings: warnings, Floors: api.Floors(), Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
+		Destinations: toExamine(cfg),
+		Config:       cfg, Warnings: warnings, Floors: api.Floors(), Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
 	})
 	if err := c.print(out, findings); err != nil {
 		return err
@@ -80,9 +82,9 @@ func (c *doctorCommand) print(out output, findings []doctor.Finding) error {
 		return printJSON(out.stdout, text)
 	}
 	for _, f := range findings {
-		say(out.stdout, "%-4s  %-13s  %s\n", strings.ToUpper(string(f.Level)), f.Check, printable(f.Found))
+		terminal.Say(out.stdout, "%-4s  %-13s  %s\n", strings.ToUpper(string(f.Level)), f.Check, terminal.Printable(f.Found))
 		if f.Advice != "" {
-			say(out.stdout, "%21s→ %s\n", "", f.Advice)
+			terminal.Say(out.stdout, "%21s→ %s\n", "", f.Advice)
 		}
 	}
 	return nil

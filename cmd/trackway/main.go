@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"trackway/internal/config"
+	"trackway/internal/terminal"
 )
 
 // The exit statuses.
@@ -24,20 +25,22 @@ const (
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server. Without a configuration file, create one and print how to try the server."`
-	Init    initCommand    `cmd:"" help:"Create a configuration file with a project and random keys."`
-	Check   checkCommand   `cmd:"" help:"Check the configuration and print its mistakes."`
-	Key     keyCommand     `cmd:"" help:"Manage the keys that let clients in."`
-	Tail    tailCommand    `cmd:"" help:"Show events live, as they become durable."`
-	Import  importCommand  `cmd:"" help:"Import customers and events from NDJSON or CSV files."`
-	Export  exportCommand  `cmd:"" help:"Export customers and events to a file."`
-	Backup  backupCommand  `cmd:"" help:"Back up all stored data. The server may be running."`
-	Restore restoreCommand `cmd:"" help:"Restore a backup into a new data directory."`
-	Salvage salvageCommand `cmd:"" help:"Show what a damaged write-ahead log has lost, and continue without it."`
-	Limits  limitsCommand  `cmd:"" help:"Show how the rate limits are used, and what other limits would do."`
-	Bench   benchCommand   `cmd:"" help:"Put the server under load, and check that it stores what it has acknowledged."`
-	Doctor  doctorCommand  `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether the configured addresses can be reached."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve        serveCommand        `cmd:"" help:"Run the server. Without a configuration file, create one and print how to try the server."`
+	Init         initCommand         `cmd:"" help:"Create a configuration file with a project and random keys."`
+	Check        checkCommand        `cmd:"" help:"Check the configuration and print its mistakes."`
+	Key          keyCommand          `cmd:"" help:"Manage the keys that let clients in."`
+	Tail         tailCommand         `cmd:"" help:"Show events live, as they become durable."`
+	Import       importCommand       `cmd:"" help:"Import customers and events from NDJSON or CSV files."`
+	Export       exportCommand       `cmd:"" help:"Export customers and events to a file."`
+	Backup       backupCommand       `cmd:"" help:"Back up all stored data. The server may be running."`
+	Restore      restoreCommand      `cmd:"" help:"Restore a backup into a new data directory."`
+	Salvage      salvageCommand      `cmd:"" help:"Show what a damaged write-ahead log has lost, and continue without it."`
+	Limits       limitsCommand       `cmd:"" help:"Show how the rate limits are used, and what other limits would do."`
+	Destinations destinationsCommand `cmd:"" help:"Show and operate the destinations, to which all data is copied."`
+	Mirror       mirrorCommand       `cmd:"" help:"Compare the mirrors with this server."`
+	Bench        benchCommand        `cmd:"" help:"Put the server under load, and check that it stores what it has acknowledged."`
+	Doctor       doctorCommand       `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether the configured addresses can be reached."`
+	Version      versionCommand      `cmd:"" help:"Print the version."`
 }
 
 // configFile is the flag of every command that needs a configuration.
@@ -74,10 +77,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case status >= 0:
 		return status
 	case err != nil:
-		say(stderr, "trackway: %v\nTry: trackway --help\n", err)
+		terminal.Say(stderr, "trackway: %v\nTry: trackway --help\n", err)
 		return misuse
 	}
-	if err := ctx.Run(output{onScreen(stdout), onScreen(stderr)}, input{stdin}); err != nil {
+	if err := ctx.Run(output{terminal.Screen(stdout), terminal.Screen(stderr)}, input{stdin}); err != nil {
 		complain(stderr, err)
 		return failed
 	}
@@ -88,8 +91,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // line of its own that begins with its place, in the format of compilers.
 func complain(stderr io.Writer, err error) {
 	if invalid, ok := errors.AsType[config.InvalidError](err); ok {
-		say(stderr, "%v\n", invalid)
+		terminal.Say(stderr, "%v\n", invalid)
 		return
 	}
-	say(stderr, "trackway: %v\n", err)
+	terminal.Say(stderr, "trackway: %v\n", err)
 }

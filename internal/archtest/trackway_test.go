@@ -33,6 +33,7 @@ var trackway = Rules{
 		"internal/allocs":      0,
 		"internal/prereq":      0,
 		"internal/scale":       0,
+		"internal/terminal":    0,
 		"internal/seal":        0,
 		"internal/shortcut":    0,
 		"internal/sleep":       0,

@@ -118,34 +118,37 @@ func (c *destinationsCheckCommand) Run(out output) error {
 		}
 		results, bad := []control.Checked{}, 0
 		for _, name := range c.Names {
-			var result control.Checked
-			began := time.Now()
-			if err := get(ctx, client, http.MethodPost, "/destinations/check", url.Values{"name": {name}}, &result); err != nil {
+			result, err := c.check(ctx, out, client, name)
+			if err != nil {
 				return err
 			}
-			results = append(results, result)
-			if result.Error != "" {
+			if results = append(results, result); result.Error != "" {
 				bad++
 			}
-			if c.JSON {
-				continue
-			}
-			if result.Error != "" {
-				terminal.Say(out.stdout, "%s  FAILED  %s\n", name, result.Error)
-			} else {
-				terminal.Say(out.stdout, "%s  fine, in %v\n", name, time.Since(began).Round(time.Millisecond))
-			}
 		}
+		var err error
 		if c.JSON {
-			if err := printIndented(out.stdout, results); err != nil {
-				return err
-			}
+			err = printIndented(out.stdout, results)
 		}
-		if bad > 0 {
-			return fmt.Errorf("%d of %d destinations failed", bad, len(results))
+		if err == nil && bad > 0 {
+			err = fmt.Errorf("%d of %d destinations failed", bad, len(results))
 		}
-		return nil
+		return err
 	})
+}
+
+// check checks a destination, and tells people of it.
+func (c *destinationsCheckCommand) check(ctx context.Context, out output, client *http.Client, name string) (result control.Checked, err error) {
+	began := time.Now()
+	err = get(ctx, client, http.MethodPost, "/destinations/check", url.Values{"name": {name}}, &result)
+	switch {
+	case err != nil || c.JSON:
+	case result.Error != "":
+		terminal.Say(out.stdout, "%s  FAILED  %s\n", name, result.Error)
+	default:
+		terminal.Say(out.stdout, "%s  fine, in %v\n", name, time.Since(began).Round(time.Millisecond))
+	}
+	return result, err
 }
 
 type destinationsDDLCommand struct {
@@ -323,7 +326,7 @@ func printMirrors(w io.Writer, all []control.Mirrored) error {
 	for i := range all {
 		m := &all[i]
 		for _, of := range m.Types {
-			t.Row(m.Name, m.Project, cmp.Or(of.Type, "(others)"), of.Ours, of.Theirs, int64(of.Theirs-of.Ours)) //nolint:gosec // G115: a difference
+			t.Row(m.Name, m.Project, cmp.Or(of.Type, "(others)"), of.Ours, of.Theirs, int64(of.Theirs-of.Ours))
 		}
 	}
 	if err := t.Flush(); err != nil {

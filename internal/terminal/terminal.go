@@ -53,7 +53,7 @@ func escaped(text, keep string) string {
 // layoutChars are the characters that lay out a text of several lines.
 const layoutChars = "\n\t"
 
-// say prints for people. It ignores errors: if printing fails, nobody is
+// Say prints for people. It ignores errors: if printing fails, nobody is
 // reading.
 func Say(w io.Writer, format string, args ...any) {
 	_, _ = io.WriteString(w, escaped(fmt.Sprintf(format, args...), layoutChars))

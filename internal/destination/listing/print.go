@@ -52,7 +52,7 @@ func notesOf(d *Row) (notes []string) {
 		notes = append(notes, "events expire before it has them; it has missed "+terminal.Plural(d.Missed, "event"))
 	}
 	if d.Lost > 0 {
-		notes = append(notes, fmt.Sprintf("%s could not be read from the store: see docs/damage.md", terminal.Plural(d.Lost, "change")))
+		notes = append(notes, terminal.Plural(d.Lost, "change")+" could not be read from the store: see docs/damage.md")
 	}
 	return notes
 }

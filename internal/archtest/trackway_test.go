@@ -57,6 +57,10 @@ var trackway = Rules{
 		"internal/rates":           1,
 		"internal/entry":           1,
 
+		"internal/destination/column":     2,
+		"internal/destination":            2,
+		"internal/destination/clickhouse": 2,
+
 		"internal/export":       2,
 		"internal/guide":        2,
 		"internal/ingest":       2,
@@ -65,8 +69,6 @@ var trackway = Rules{
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
 
-		"internal/destination":                       2,
-		"internal/destination/column":                2,
 		"internal/destination/postgres":              3,
 		"internal/destination/postgres/postgrestest": 3,
 		"internal/destination/suggest":               3,
@@ -130,7 +132,7 @@ var trackway = Rules{
 		"github.com/goccy/go-yaml":                 {"internal/config", "internal/feed", "openapi"},
 		"github.com/google/go-cmp":                 {Tests},
 		"github.com/jackc/pgx/v5":                  {"internal/destination/postgres"},
-		"github.com/klauspost/compress":            {"internal/api/body", "internal/feed", Tests},
+		"github.com/klauspost/compress":            {"internal/api/body", "internal/destination/clickhouse", "internal/feed", Tests},
 		"github.com/parquet-go/parquet-go":         {"internal/export"},
 		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/budget", "internal/certificate", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":       {Tests},

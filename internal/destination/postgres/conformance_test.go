@@ -15,6 +15,7 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	destinationtest.Run(t, func(t *testing.T) *destinationtest.Partner {
+		t.Helper()
 		d := database(t)
 		shared, err := server()
 		if err != nil {
@@ -31,7 +32,7 @@ func TestConformance(t *testing.T) {
 				}
 				return s
 			},
-			Tables: func(t *testing.T) *destinationtest.Tables { return tables(t, d) },
+			Tables: func(t *testing.T) *destinationtest.Tables { t.Helper(); return tables(t, d) },
 			Break: func(t *testing.T, f destinationtest.Fault) func() {
 				t.Helper()
 				switch f {

@@ -532,3 +532,31 @@ func TestReadInPages(t *testing.T) {
 		t.Errorf("got %v, and events before %d", err, next)
 	}
 }
+
+// TestPooler writes through PgBouncer, which gives each transaction another
+// session, and sessions that others have used.
+func TestPooler(t *testing.T) {
+	t.Parallel()
+	d := database(t)
+	port := d.Pooler(t)
+	first := unprepared(t, d.At(port), columns("* n bigint"))
+	second := unprepared(t, d.At(port), columns("* n bigint", "* more text"))
+	after := uint64(0)
+	for _, s := range []*postgres.Sink{first, second} {
+		if _, err := s.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			b := numbered(after, after+10)
+			b.Customers = []destination.Customer{{Customer: 1, Project: "demo", Changed: after + 1, IDs: []trackway.Identifier{{Name: "cookie", Value: "c"}}}}
+			write(t, s, b)
+			write(t, s, b)
+			after += 10
+		}
+		n := 0
+		if err := s.Events(t.Context(), 0, 1000, func(*destination.Event) bool { n++; return true }); err != nil || uint64(n) != after {
+			t.Errorf("got %d events and %v, want %d", n, err, after)
+		}
+	}
+	expectEvents(t, d, 60, 60)
+}

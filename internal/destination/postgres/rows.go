@@ -50,8 +50,8 @@ func withoutZero(text string) string {
 	return strings.ReplaceAll(text, "\x00", replacement)
 }
 
-// withoutZeros replaces U+0000 in the strings and names of canonical JSON, which
-// has one escape for it. If there is none, it returns the same bytes.
+// withoutZeros replaces U+0000 in the strings and names of canonical JSON,
+// which has one escape for it. Without U+0000, it returns the same bytes.
 func withoutZeros(object []byte) []byte {
 	const zero = `\u0000`
 	i := bytes.Index(object, []byte(zero))

@@ -12,6 +12,7 @@ import (
 	"trackway"
 	"trackway/internal/config"
 	"trackway/internal/destination"
+	"trackway/internal/sleep"
 	"trackway/internal/store"
 )
 
@@ -105,7 +106,7 @@ func follow(b *testing.B, s *store.Store, projects []trackway.Project) (stop fun
 	}()
 	return func() {
 		for m.List()[0].Position < s.Synced() {
-			time.Sleep(time.Millisecond)
+			_ = sleep.For(b.Context(), time.Millisecond) // of a benchmark
 		}
 		cancel()
 		<-ended

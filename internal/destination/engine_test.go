@@ -37,11 +37,11 @@ func TestBatches(t *testing.T) {
 		m := b.sinks["a"]
 		wantBatches := func(want string) {
 			b.Helper()
-			got := ""
+			var batches []string
 			for _, w := range m.Batches() {
-				got += fmt.Sprintf("%d-%d ", w.After, w.Through)
+				batches = append(batches, fmt.Sprintf("%d-%d", w.After, w.Through))
 			}
-			if got = strings.TrimSpace(got); got != want {
+			if got := strings.Join(batches, " "); got != want {
 				b.Errorf("got batches %s, want %s", got, want)
 			}
 		}

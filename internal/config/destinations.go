@@ -264,18 +264,22 @@ func (d *doc) checkContent(s *destination) {
 	for i := range s.Columns {
 		d.checkColumn(&s.Columns[i])
 	}
-	if b := &s.Batch; d.good(&b.Rows) && (b.Rows < 1 || b.Rows > mostRows) {
-		d.report(&b.Rows, "must lie between 1 and %d", mostRows)
-	}
-	if b := &s.Batch; d.good(&b.Bytes) && (b.Bytes < leastBytes || b.Bytes > mostBytes) {
-		d.report(&b.Bytes, "must lie between 1KiB and 16MiB: two batches of each destination are in memory at a time")
-	}
-	if b := &s.Batch; d.good(&b.Every) && (b.Every < leastEvery || b.Every > mostEvery) {
-		d.report(&b.Every, "must lie between 10ms and 1h")
-	}
+	d.checkBatch(&s.Batch)
 	oneOf(d, &s.Retention, Hold, LetGo)
 	if s.Retention == LetGo && d.given(&s.Hold) {
 		d.report(&s.Hold, "bounds how long events are held, and retention: let_go holds none")
+	}
+}
+
+func (d *doc) checkBatch(b *batch) {
+	if d.good(&b.Rows) && (b.Rows < 1 || b.Rows > mostRows) {
+		d.report(&b.Rows, "must lie between 1 and %d", mostRows)
+	}
+	if d.good(&b.Bytes) && (b.Bytes < leastBytes || b.Bytes > mostBytes) {
+		d.report(&b.Bytes, "must lie between 1KiB and 16MiB: two batches of each destination are in memory at a time")
+	}
+	if d.good(&b.Every) && (b.Every < leastEvery || b.Every > mostEvery) {
+		d.report(&b.Every, "must lie between 10ms and 1h")
 	}
 }
 

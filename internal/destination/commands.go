@@ -81,7 +81,8 @@ func (m *Manager) Check(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	defer r.stats.checking()()
+	done := r.stats.checking()
+	defer done()
 	return r.cleaned(r.use(ctx, r.sink.Check))
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,11 +37,11 @@ func TestBatches(t *testing.T) {
 		m := b.sinks["a"]
 		wantBatches := func(want string) {
 			b.Helper()
-			got := ""
+			var batches []string
 			for _, w := range m.Batches() {
-				got += fmt.Sprintf("%d-%d ", w.After, w.Through)
+				batches = append(batches, fmt.Sprintf("%d-%d", w.After, w.Through))
 			}
-			if got = strings.TrimSpace(got); got != want {
+			if got := strings.Join(batches, " "); got != want {
 				b.Errorf("got batches %s, want %s", got, want)
 			}
 		}
@@ -68,16 +70,15 @@ func TestBatches(t *testing.T) {
 func TestDeadForAnHour(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
-		attempts := 0
-		b.sinks["dead"].Fail = func(context.Context, string, *destination.Batch) error {
-			attempts++
+		var attempts atomic.Int64
+		b.sinks["dead"].Fail(func(context.Context, string, *destination.Batch) error {
+			attempts.Add(1)
 			return errDown
-		}
+		})
 		b.add(10, `{}`)
 		b.pass(time.Minute)
 		b.has("live", 10)
-		b.sinks["live"].Fail = nil
-		b.read = 0
+		b.sinks["live"].Fail(nil)
 		for range 60 {
 			b.add(100, `{}`)
 			b.pass(time.Minute)
@@ -88,11 +89,11 @@ func TestDeadForAnHour(t *testing.T) {
 		if s.State != destination.Retrying || s.LagEvents != 6010 || s.Lag < time.Hour || s.Position != 0 || s.Retries["other"] == 0 {
 			b.Errorf("got %+v", s)
 		}
-		if attempts < 60 || attempts > 80 {
-			b.Errorf("%d attempts in an hour", attempts)
+		if n := attempts.Load(); n < 60 || n > 80 {
+			b.Errorf("%d attempts in an hour", n)
 		}
 		b.wantClean(s.Error)
-		b.sinks["dead"].Fail = nil
+		b.sinks["dead"].Fail(nil)
 		b.pass(2 * time.Minute)
 		b.has("dead", 6010)
 		if s := b.status("dead"); s.State != destination.Running || s.LagEvents != 0 {
@@ -115,12 +116,12 @@ func (b *bubble) wantClean(text string) {
 func TestReadsNoFurther(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
-		b.sinks["a"].Fail = func(_ context.Context, point string, _ *destination.Batch) error {
+		b.sinks["a"].Fail(func(_ context.Context, point string, _ *destination.Batch) error {
 			if point == destinationtest.BeforeWriting {
 				return errDown
 			}
 			return nil
-		}
+		})
 		b.add(10_000, `{}`)
 		b.pass(time.Hour)
 		b.mu.Lock()
@@ -137,8 +138,11 @@ func TestReadsNoFurther(t *testing.T) {
 func TestBackOff(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
+		var mu sync.Mutex
 		var at []time.Time
-		b.sinks["a"].Fail = func(_ context.Context, point string, _ *destination.Batch) error {
+		b.sinks["a"].Fail(func(_ context.Context, point string, _ *destination.Batch) error {
+			mu.Lock()
+			defer mu.Unlock()
 			if point != destinationtest.Preparing {
 				return nil
 			}
@@ -150,12 +154,14 @@ func TestBackOff(t *testing.T) {
 				return &destination.BusyError{Err: errDown, After: 10 * time.Minute}
 			}
 			return nil
-		}
+		})
 		b.add(1, `{}`)
 		if err := b.manager.Resume("a"); err != nil { // begins again, with this Fail
 			b.Fatal(err)
 		}
 		b.pass(time.Hour)
+		mu.Lock()
+		defer mu.Unlock()
 		var pauses []string
 		for i := 1; i < len(at); i++ {
 			pauses = append(pauses, at[i].Sub(at[i-1]).String())
@@ -175,21 +181,28 @@ func TestBackOff(t *testing.T) {
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
+		var mu sync.Mutex
 		calls := map[string]int{}
 		healthy := false
-		b.sinks["a"].Fail = func(_ context.Context, point string, _ *destination.Batch) error {
+		b.sinks["a"].Fail(func(_ context.Context, point string, _ *destination.Batch) error {
+			mu.Lock()
+			defer mu.Unlock()
 			if calls[point]++; point == destinationtest.Preparing || healthy || point == destinationtest.CheckingIt && calls[point] == 1 {
 				return nil
 			}
 			return errDown
+		})
+		if err := b.manager.Resume("a"); err != nil { // begins again, with these failures
+			b.Fatal(err)
 		}
-		b.manager.Resume("a") //nolint:errcheck // it is not paused
 		b.add(1, `{}`)
 		b.pass(time.Hour)
+		mu.Lock()
 		if calls[destinationtest.BeforeWriting] != 5 || calls[destinationtest.CheckingIt] < 50 {
 			b.Errorf("got calls %v", calls)
 		}
 		healthy = true
+		mu.Unlock()
 		b.pass(2 * time.Minute)
 		b.has("a", 1)
 	}, "a")
@@ -226,7 +239,7 @@ func TestPositions(t *testing.T) {
 			}
 		}
 		b.sinks["a"].Place(destination.Position{})
-		b.sinks["a"].Fail = failOnce(errDown) // so that it is prepared again
+		b.sinks["a"].Fail(failOnce(errDown)) // so that it is prepared again
 		b.add(1, `{}`)
 		b.pass(time.Minute)
 		batches := b.sinks["a"].Batches()
@@ -314,7 +327,7 @@ func TestStop(t *testing.T) {
 	t.Parallel()
 	for takes, most := range map[time.Duration]time.Duration{3 * time.Second: 3 * time.Second, time.Hour: 5 * time.Second} {
 		run(t, func(b *bubble) {
-			b.sinks["a"].Fail = func(ctx context.Context, point string, _ *destination.Batch) error {
+			b.sinks["a"].Fail(func(ctx context.Context, point string, _ *destination.Batch) error {
 				if point == destinationtest.BeforeWriting {
 					select {
 					case <-time.After(takes):
@@ -323,7 +336,7 @@ func TestStop(t *testing.T) {
 					}
 				}
 				return nil
-			}
+			})
 			b.add(100, `{}`)
 			b.pass(300 * time.Millisecond) // it is being written
 			begun := time.Now()
@@ -346,12 +359,12 @@ func TestPanic(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
 		once := failOnce(errDown)
-		b.sinks["a"].Fail = func(ctx context.Context, point string, batch *destination.Batch) error {
+		b.sinks["a"].Fail(func(ctx context.Context, point string, batch *destination.Batch) error {
 			if once(ctx, point, batch) != nil {
 				panic("a bug at user:s3cr3t@host, pa55word whsec_s3cret")
 			}
 			return nil
-		}
+		})
 		b.add(3, `{}`)
 		b.pass(5500 * time.Millisecond)
 		b.wantClean(b.status("a").Error)
@@ -365,21 +378,21 @@ func TestPanic(t *testing.T) {
 func TestChecks(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
-		checks := 0
-		b.sinks["a"].Fail = func(_ context.Context, point string, _ *destination.Batch) error {
+		var checks atomic.Int64
+		b.sinks["a"].Fail(func(_ context.Context, point string, _ *destination.Batch) error {
 			if point == destinationtest.CheckingIt {
-				checks++
+				checks.Add(1)
 			}
 			return nil
-		}
+		})
 		synctest.Wait()
 		b.pass(150 * time.Minute)
-		if checks < 2 || checks > 3 {
-			b.Errorf("%d checks in two and a half hours of idleness", checks)
+		before := checks.Load()
+		if before < 2 || before > 3 {
+			b.Errorf("%d checks in two and a half hours of idleness", before)
 		}
-		before := checks
-		if err := b.manager.Check(b.Context(), "a"); err != nil || checks != before+1 {
-			b.Errorf("check: %v, %d checks", err, checks-before)
+		if err := b.manager.Check(b.Context(), "a"); err != nil || checks.Load() != before+1 {
+			b.Errorf("check: %v, %d checks", err, checks.Load()-before)
 		}
 	}, "a")
 }

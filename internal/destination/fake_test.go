@@ -16,6 +16,7 @@ import (
 	"trackway/internal/destination"
 	"trackway/internal/destination/destinationtest"
 	"trackway/internal/query"
+	"trackway/internal/sleep"
 )
 
 // fakeStore is a log of events in memory. It notes up to which number it was
@@ -199,7 +200,7 @@ func (b *bubble) reload() {
 
 // pass lets time pass, and everything that is due happen.
 func (b *bubble) pass(d time.Duration) {
-	time.Sleep(d)
+	_ = sleep.For(b.Context(), d) // the bubble's time
 	synctest.Wait()
 }
 

@@ -64,18 +64,16 @@ func (f *filler) run(ctx context.Context) error {
 func (f *filler) next(ctx context.Context) (*Batch, error) {
 	m := f.begin()
 	for due := (time.Time{}); ; {
-		if !f.more {
-			if f.read == m.from {
-				if b, err := f.await(ctx); b != nil || err != nil {
-					return b, err
-				}
+		if !f.more && f.read == m.from {
+			if b, err := f.await(ctx); b != nil || err != nil {
+				return b, err
 			}
-			if due.IsZero() {
-				due = time.Now().Add(f.every)
-			}
-			if err := f.gather(ctx, due, f.rows-m.Rows()); err != nil {
-				return nil, err
-			}
+		}
+		if !f.more && due.IsZero() {
+			due = time.Now().Add(f.every)
+		}
+		if err := f.gather(ctx, due, f.rows-m.Rows()); err != nil {
+			return nil, err
 		}
 		full, err := f.take(m, f.store.Synced())
 		if err != nil {
@@ -140,7 +138,7 @@ func (f *filler) erasuresAsked(m *making) error {
 // customer that changes often is looked up once.
 func (f *filler) gather(ctx context.Context, due time.Time, wanted int) error {
 	poll := min(max(f.every/20, time.Millisecond), mostPoll)
-	for f.store.Synced()-f.read < uint64(wanted) {
+	for !f.more && f.store.Synced()-f.read < uint64(wanted) {
 		left := time.Until(due)
 		if left <= 0 {
 			break

@@ -59,7 +59,7 @@ func (r *runner) run(ctx context.Context) error {
 			failures = 0
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was stopped
 		}
 		if final, ok := errors.AsType[*FinalError](err); ok {
 			return final
@@ -67,7 +67,7 @@ func (r *runner) run(ctx context.Context) error {
 		r.stats.failed(err, r.clean(err))
 		r.log.Warn("destination: it begins again", "err", r.clean(err))
 		if r.rest(ctx, failures, err) != nil {
-			return nil
+			return nil //nolint:nilerr // it was stopped
 		}
 	}
 }
@@ -326,7 +326,8 @@ func (r *runner) check(ctx context.Context) error {
 }
 
 func (r *runner) checkPrepared(ctx context.Context) error {
-	defer r.stats.checking()()
+	done := r.stats.checking()
+	defer done()
 	return r.call(ctx, checkTime, r.sink.Check)
 }
 

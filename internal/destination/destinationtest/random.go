@@ -86,14 +86,7 @@ func random(t *testing.T, p *Partner, seed uint64) {
 	w := NewWorld(t, seed)
 	d := p.Config
 	d.Start, d.Rows, d.Bytes, d.Every = "beginning", 1+w.Random.IntN(200), 1+w.Random.IntN(1<<16), time.Millisecond
-	switch w.Random.IntN(4) {
-	case 0:
-		d.Events = []string{"page_*", "it's"}
-	case 1:
-		d.Projects = []string{"shop"}
-	case 2:
-		d.Drop, d.Rename = []string{"seq"}, map[string]string{"total": "customer", "name": "zz"}
-	}
+	choose(w, &d)
 	var rolls atomic.Uint64
 	roll := func(n int) bool { return mix(seed, rolls.Add(1))%uint64(n) == 0 }
 	dir := t.TempDir()
@@ -126,6 +119,18 @@ func random(t *testing.T, p *Partner, seed uint64) {
 	p.Lacks.strip(got)
 	p.Lacks.strip(want)
 	compare(t, got, want)
+}
+
+// choose chooses filters.
+func choose(w *World, d *config.Destination) {
+	switch w.Random.IntN(4) {
+	case 0:
+		d.Events = []string{"page_*", "it's"}
+	case 1:
+		d.Projects = []string{"shop"}
+	case 2:
+		d.Drop, d.Rename = []string{"seq"}, map[string]string{"total": "customer", "name": "zz"}
+	}
 }
 
 // mix returns a number that looks random.

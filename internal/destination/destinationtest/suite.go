@@ -119,7 +119,7 @@ func (s *subject) same() {
 
 // event returns an event with a sequence number.
 func event(seq uint64, typ, properties string) destination.Event {
-	at := trackway.Micros(1_700_000_000_000_000 + seq*1_000_001) //nolint:gosec // small
+	at := trackway.Micros(1_700_000_000_000_000 + seq*1_000_001)
 	return destination.Event{
 		Seq: seq, Project: "demo", Customer: trackway.Customer(seq%5 + 1), Type: typ, At: at, Received: at + 7, Properties: []byte(properties),
 		Holder: customer(trackway.Customer(seq%5+1), seq, `{}`),
@@ -129,7 +129,7 @@ func event(seq uint64, typ, properties string) destination.Event {
 // customer returns a customer with identifiers.
 func customer(c trackway.Customer, changed uint64, properties string, ids ...string) *destination.Customer {
 	row := &destination.Customer{
-		Customer: c, Project: "demo", Properties: []byte(properties), Created: trackway.Micros(1_600_000_000_000_000 + c), Changed: changed, //nolint:gosec // small
+		Customer: c, Project: "demo", Properties: []byte(properties), Created: trackway.Micros(1_600_000_000_000_000 + c), Changed: changed,
 	}
 	for _, id := range ids {
 		name, value, _ := strings.Cut(id, "=")
@@ -318,18 +318,18 @@ func testAwkward(s *subject) {
 	s.prepare()
 	b := &destination.Batch{Store: storeID, Through: 200}
 	for i, v := range values {
-		b.Events = append(b.Events, event(uint64(i+1), "it's a \"type\" \\ with\ttab", `{"a b":`+v+`,"seq":`+v+`}`)) //nolint:gosec // small
+		b.Events = append(b.Events, event(uint64(i+1), "it's a \"type\" \\ with\ttab", `{"a b":`+v+`,"seq":`+v+`}`))
 	}
 	for i, properties := range []string{
 		`{}`, `{"":1}`, `{"` + strings.Repeat("n", trackway.MaxNameBytes) + `":"` + strings.Repeat("v", 100_000) + `"}`, `{"deep":` + strings.Repeat(`[`, 50) + strings.Repeat(`]`, 50) + `}`,
 	} {
-		b.Events = append(b.Events, event(uint64(100+i), strings.Repeat("t", trackway.MaxTypeBytes), properties)) //nolint:gosec // small
+		b.Events = append(b.Events, event(uint64(100+i), strings.Repeat("t", trackway.MaxTypeBytes), properties))
 	}
 	first, last := event(110, "first", `{}`), event(111, "last", `{}`)
 	first.At, last.At, last.Received = trackway.MinTime, trackway.MaxTime, trackway.MaxTime
 	b.Events = append(b.Events, first, last)
 	for i, v := range values {
-		c := customer(trackway.Customer(i+1), uint64(120+i), `{"a b":`+v+`}`, "cookie=it's\\ "+strings.Repeat("日", 80)) //nolint:gosec // small
+		c := customer(trackway.Customer(i+1), uint64(120+i), `{"a b":`+v+`}`, "cookie=it's\\ "+strings.Repeat("日", 80))
 		b.Customers = append(b.Customers, *c)
 	}
 	s.write(b)

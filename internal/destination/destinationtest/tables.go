@@ -7,6 +7,7 @@ package destinationtest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -119,10 +120,7 @@ func (t *Tables) customer(c destination.Customer) {
 func (t *Tables) clone() *Tables {
 	own := &Tables{
 		Events: slices.Clone(t.Events), Customers: slices.Clone(t.Customers), IDs: slices.Clone(t.IDs),
-		Erasures: slices.Clone(t.Erasures), Map: make(map[trackway.Customer]trackway.Customer, len(t.Map)),
-	}
-	for absorbed, survivor := range t.Map {
-		own.Map[absorbed] = survivor
+		Erasures: slices.Clone(t.Erasures), Map: maps.Clone(t.Map),
 	}
 	return own
 }

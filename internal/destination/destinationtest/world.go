@@ -160,9 +160,18 @@ func (w *World) Want(d *config.Destination) *Tables {
 			}
 		}
 	}
+	b.Erasures = w.erasures(b.Customers)
+	var t Tables
+	t.add(&b)
+	return &t
+}
+
+// erasures returns the erasures of some customers.
+func (w *World) erasures(of []destination.Customer) (found []destination.Erasure) {
+	w.t.Helper()
 	erased := make(map[trackway.Customer]bool)
-	for i := range b.Customers {
-		erased[b.Customers[i].Customer] = b.Customers[i].Erased
+	for i := range of {
+		erased[of[i].Customer] = of[i].Erased
 	}
 	for i := range w.Projects {
 		p := &w.Projects[i]
@@ -172,13 +181,11 @@ func (w *World) Want(d *config.Destination) *Tables {
 		}
 		for _, e := range list {
 			if erased[e.Customer] {
-				b.Erasures = append(b.Erasures, destination.Erasure{ID: e.ID, Project: p.Name, Customer: e.Customer, Asked: e.Asked, Done: e.Done})
+				found = append(found, destination.Erasure{ID: e.ID, Project: p.Name, Customer: e.Customer, Asked: e.Asked, Done: e.Done})
 			}
 		}
 	}
-	var t Tables
-	t.add(&b)
-	return &t
+	return found
 }
 
 // Manager returns a manager of one destination, which is not started. The sink

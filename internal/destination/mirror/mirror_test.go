@@ -134,7 +134,8 @@ func TestCommands(t *testing.T) {
 	const ids1 = `{"registered":"r1@example.com","cookie":["c1","d1"]}`
 	if diff := cmp.Diff([][]string{
 		{
-			`{"name":"customers","data":{"customer_ids":` + ids1 + `,"properties":{"plan":"pro"}}}`,
+			`{"name":"customers","data":{"customer_ids":{"registered":"r1@example.com"},"properties":{"plan":"pro"}}}`,
+			`{"name":"customers","data":{"customer_ids":` + ids1 + `}}`,
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"r1@example.com"},"event_type":"visit","timestamp":1.5,"properties":{"n":0}}}`,
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"r2@example.com"},"event_type":"visit","timestamp":1.500001,"properties":{"n":1}}}`,
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"r1@example.com"},"event_type":"visit","timestamp":1.500002,"properties":{"n":2}}}`,
@@ -151,7 +152,7 @@ func TestCommands(t *testing.T) {
 }
 
 // With an identifier for our numbers, events name the customer by it, merges
-// come first, and erasures last.
+// come first, and then erasures.
 func TestTagged(t *testing.T) {
 	t.Parallel()
 	v := start(t, func(w http.ResponseWriter, commands []string) bool {
@@ -168,14 +169,14 @@ func TestTagged(t *testing.T) {
 	if rejects, err := s.Write(t.Context(), b); err != nil || len(rejects) > 0 {
 		t.Error(rejects, err)
 	}
-	if diff := cmp.Diff([][]string{{
-		`{"name":"customers","data":{"customer_ids":{"tw":["s-1","s-7"]}}}`,
-		`{"name":"customers","data":{"customer_ids":{"registered":"r1@example.com","cookie":["c1","d1"],"tw":["s-1"]},"properties":{"plan":"pro"}}}`,
+	if diff := cmp.Diff([][]string{{`{"name":"customers","data":{"customer_ids":{"tw":["s-1","s-7"]}}}`}, {
+		`{"name":"customers","data":{"customer_ids":{"registered":"r1@example.com","tw":["s-1"]},"properties":{"plan":"pro"}}}`,
+		`{"name":"customers","data":{"customer_ids":{"registered":"r1@example.com","cookie":["c1","d1"],"tw":["s-1"]}}}`,
 		`{"name":"customers/events","data":{"customer_ids":{"tw":["s-1"]},"event_type":"visit","timestamp":1.5,"properties":{"n":0}}}`,
 	}}, v.batches); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
-	if want := "/data/v2/projects/" + token + "/customers/anonymize Basic dTpw"; len(v.requests) != 2 || v.requests[1] != want {
+	if want := "/data/v2/projects/" + token + "/customers/anonymize Basic dTpw"; len(v.requests) != 3 || v.requests[1] != want {
 		t.Errorf("got requests %q", v.requests)
 	}
 	for _, c := range []struct {

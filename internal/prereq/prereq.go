@@ -26,6 +26,7 @@ const (
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
 
+	Postgres         = "postgres"         // the server's programs (initdb, postgres, psql), for the destination
 	StandardWebhooks = "standardwebhooks" // the library for Python, for the destination
 )
 

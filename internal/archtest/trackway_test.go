@@ -69,8 +69,11 @@ var trackway = Rules{
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
 
-		"internal/destination/listing": 3,
-		"internal/destination/verify":  3,
+		"internal/destination/mirror":   2,
+		"internal/destination/outbound": 2,
+		"internal/destination/webhook":  2,
+		"internal/destination/listing":  3,
+		"internal/destination/verify":   3,
 
 		"internal/log/local":   2,
 		"internal/log/logtest": 3,

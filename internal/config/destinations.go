@@ -61,6 +61,7 @@ type destination struct {
 	SecretEnv    hidden   `yaml:"secret_env"`
 	SecretFile   hidden   `yaml:"secret_file"`
 	Allow        []string `yaml:"allow"`
+	Identifier   string   `yaml:"identifier"`
 }
 
 type column struct {
@@ -181,6 +182,7 @@ func (s *destination) settings() []setting {
 		{"user", []any{&s.User}, []string{ClickHouse, Kafka, S3, Mirror}, false},
 		{"password", []any{&s.Password, &s.PasswordEnv, &s.PasswordFile}, []string{ClickHouse, Kafka, S3, Mirror}, false},
 		{"allow", []any{&s.Allow}, []string{Webhook, Mirror}, false},
+		{"identifier", []any{&s.Identifier}, []string{Mirror}, false},
 	}
 }
 
@@ -293,6 +295,7 @@ func (d *doc) destination(s *destination) Destination {
 		Bucket: s.Bucket, Prefix: s.Prefix, Format: s.Format, Region: s.Region, User: s.User,
 		Password: d.credential(&s.Password, &s.PasswordEnv, &s.PasswordFile),
 		Secret:   d.credential(&s.Secret, &s.SecretEnv, &s.SecretFile), Allow: s.Allow,
+		Identifier: s.Identifier,
 	}
 	for _, r := range s.Rename {
 		if out.Rename == nil {

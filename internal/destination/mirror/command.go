@@ -193,12 +193,13 @@ func parts(properties []byte) [][]byte {
 // secrets returns the values of a command that a reason must not contain,
 // because an erasure would not find them there.
 func (c *command) secrets() (values []string) {
-	ids, properties := []trackway.Identifier(nil), []byte(nil)
-	if c.row.event != nil {
-		ids, properties = c.row.event.Holder.IDs, c.row.event.Properties
+	who, properties := c.row.customer, []byte(nil)
+	if e := c.row.event; e != nil {
+		who, properties = e.Holder, e.Properties
 	} else {
-		ids, properties = c.row.customer.IDs, c.row.customer.Properties
+		properties = who.Properties
 	}
+	ids := who.IDs
 	for _, id := range ids {
 		values = append(values, id.Value)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -70,7 +71,7 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	v.batches = append(v.batches, commands)
 	results := strings.Repeat(`,{"success":true}`, len(commands))
-	fmt.Fprintf(w, `{"results":[%s],"success":true}`, strings.TrimPrefix(results, ","))
+	_, _ = fmt.Fprintf(w, `{"results":[%s],"success":true}`, strings.TrimPrefix(results, ","))
 }
 
 func open(t *testing.T, d config.Destination) *Sink { //nolint:gocritic // hugeParam: as New
@@ -92,7 +93,8 @@ func holder(c trackway.Customer) *destination.Customer {
 		Customer: c, Project: "demo", Properties: []byte(`{"plan":"pro"}`),
 		IDs: []trackway.Identifier{
 			{Name: "registered", Value: fmt.Sprintf("r%d@example.com", c), Hard: true},
-			{Name: "cookie", Value: fmt.Sprintf("c%d", c)}, {Name: "cookie", Value: fmt.Sprintf("d%d", c)},
+			{Name: "cookie", Value: fmt.Sprintf("c%d", c)},
+			{Name: "cookie", Value: fmt.Sprintf("d%d", c)},
 		},
 	}
 }
@@ -234,8 +236,12 @@ func TestAccess(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	for _, d := range []config.Destination{
-		{URL: ""}, {URL: "http://user:hidden@x"}, {URL: "http://x" + apiPath + "hidden"}, {URL: "http://x" + apiPath + "hidden", Projects: []string{"a", "b"}},
-		{URL: "http://x" + apiPath, Projects: []string{"a"}}, {URL: "http://x" + apiPath + "hidden/batch", Projects: []string{"a"}},
+		{URL: ""},
+		{URL: "http://user:hidden@x"},
+		{URL: "http://x" + apiPath + "hidden"},
+		{URL: "http://x" + apiPath + "hidden", Projects: []string{"a", "b"}},
+		{URL: "http://x" + apiPath, Projects: []string{"a"}},
+		{URL: "http://x" + apiPath + "hidden/batch", Projects: []string{"a"}},
 	} {
 		if _, err := New(d, projects); err == nil || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("%s: got %v", d.URL, err)
@@ -253,7 +259,7 @@ func TestPartialFailure(t *testing.T) {
 		}
 		results[1] = `{"success":false,"errors":["r2@example.com has no \"visit\"","at c2 " , 7]}`
 		results[2] = `{"success":false}`
-		fmt.Fprintf(w, `{"results":[%s]}`, strings.Join(results, ","))
+		_, _ = fmt.Fprintf(w, `{"results":[%s]}`, strings.Join(results, ","))
 		return true
 	})
 	rejects, err := open(t, config.Destination{URL: v.URL}).Write(t.Context(), batch(4, 3))
@@ -394,9 +400,7 @@ func TestManyProperties(t *testing.T) {
 			if err := json.Unmarshal([]byte(text), &command); err != nil || command.Data.IDs["registered"] != "r1@example.com" {
 				t.Errorf("%v: %.100s", err, text)
 			}
-			for name, value := range command.Data.Properties {
-				got[name] = value
-			}
+			maps.Copy(got, command.Data.Properties)
 			bytes += len(text)
 		}
 		if bytes > maxBody {

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -101,7 +102,7 @@ func (h *warehouse) tables() *destinationtest.Tables {
 	for _, e := range h.events {
 		t.Events = append(t.Events, e)
 	}
-	slices.SortFunc(t.Events, func(a, b destination.Event) int { return int(a.Seq) - int(b.Seq) }) //nolint:gosec // small
+	slices.SortFunc(t.Events, func(a, b destination.Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, c := range h.customers {
 		for _, id := range c.IDs {
 			t.IDs = append(t.IDs, destinationtest.ID{Customer: c.Customer, Name: id.Name, Value: id.Value})

@@ -24,6 +24,9 @@ const (
 	Mirror     = "mirror"
 )
 
+// Kinds returns the kinds of destinations.
+func Kinds() []string { return []string{Postgres, ClickHouse, Kafka, S3, File, Webhook, Mirror} }
+
 // The values of [Destination.Retention].
 const (
 	Hold  = "hold"
@@ -217,7 +220,7 @@ func (d *doc) checkKind(s *destination) {
 		d.missing(s, "needs a kind, such as postgres or file")
 		return
 	}
-	if oneOf(d, &s.Kind, Postgres, ClickHouse, Kafka, S3, File, Webhook, Mirror); !d.good(&s.Kind) {
+	if oneOf(d, &s.Kind, Kinds()...); !d.good(&s.Kind) {
 		return
 	}
 	for _, x := range s.settings() {

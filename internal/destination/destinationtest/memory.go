@@ -3,6 +3,7 @@ package destinationtest
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"trackway/internal/destination"
 )
@@ -18,14 +19,19 @@ const (
 // Memory is a destination in memory. Its zero value is empty. Sinks that
 // [Memory.Sink] returns share it, as processes share a database.
 type Memory struct {
-	// Fail, unless nil, is called at each point. Its error fails the call.
-	Fail func(ctx context.Context, point string, b *destination.Batch) error
+	fails atomic.Pointer[Failing]
 
 	mu       sync.Mutex
 	tables   Tables
 	position destination.Position
 	batches  []Written
 }
+
+// Failing is called at each point. Its error fails the call.
+type Failing func(ctx context.Context, point string, b *destination.Batch) error
+
+// Fail makes sinks fail from now on, or never again if f is nil.
+func (m *Memory) Fail(f Failing) { m.fails.Store(&f) }
 
 // Written says what a batch was like.
 type Written struct {
@@ -70,10 +76,10 @@ func (s *memorySink) fail(ctx context.Context, point string, b *destination.Batc
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.m.Fail == nil {
-		return nil
+	if f := s.m.fails.Load(); f != nil && *f != nil {
+		return (*f)(ctx, point, b)
 	}
-	return s.m.Fail(ctx, point, b)
+	return nil
 }
 
 // Prepare implements [destination.Sink].

@@ -17,6 +17,7 @@ test("destinations are shown with their lag and their errors; without any, the p
     const { page } = viewer;
     await page.getByRole("heading", { name: "No destinations" }).waitFor();
     await page.getByLabel("Command").getByText("kind: file").waitFor();
+    await viewer.accessible("destinations, empty");
 
     server.reload({
       destinations: `
@@ -40,6 +41,7 @@ test("destinations are shown with their lag and their errors; without any, the p
     await card("hook").getByText(/is no public address/).first().waitFor();
     await shows("later", "Paused");
     await card("later").getByText("trackway destinations resume later").waitFor();
+    await viewer.accessible("destinations");
     if ((await page.content()).includes("secret-path")) throw new Error("the page shows a URL");
     await viewer.close();
   } finally {

@@ -27,7 +27,7 @@ PYTHON := $(shell python3 -c "import sys; sys.exit(sys.version_info < (3, 9))" 2
 help: ## print this help
 	@echo 'Usage: make TARGET [VARIABLE=VALUE]'
 	@echo
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
 .PHONY: run
 run: build ## build everything and start the server in this folder; ARGS="--listen …" are its flags
@@ -85,6 +85,15 @@ test-quick: ## run the Go tests at a small size in less than two minutes; needs 
 .PHONY: e2e
 e2e: test-deps ## run the end-to-end tests of the real binary only, each run anew
 	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -count=1 -v ./internal/e2e
+
+# The systems that destinations write into, by the names of internal/prereq.
+PARTNERS := postgres
+
+.PHONY: test-destinations
+test-destinations: ## install what destinations write into, and test them with it
+	@./tools/install-packages cc:gcc,libc6-dev
+	@./tools/install-partners
+	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 30m ./internal/destination/...
 
 # The race detector needs a C compiler. The test of the commands that a first
 # start prints needs curl. The clients that must obey the limits, and the fuzzer

@@ -40,8 +40,10 @@ func (f *fakeDestinations) List() []destination.Status {
 }
 
 func (f *fakeDestinations) Check(_ context.Context, name string) error { return f.do("check", name) }
-func (f *fakeDestinations) Pause(name string) error                    { return f.do("pause", name) }
-func (f *fakeDestinations) Resume(name string) error                   { return f.do("resume", name) }
+
+func (f *fakeDestinations) Pause(name string) error { return f.do("pause", name) }
+
+func (f *fakeDestinations) Resume(name string) error { return f.do("resume", name) }
 
 func (f *fakeDestinations) Rewind(_ context.Context, name, to string) (uint64, error) {
 	return 5, f.do("rewind "+to, name)

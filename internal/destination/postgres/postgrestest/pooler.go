@@ -1,0 +1,68 @@
+package postgrestest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"trackway/internal/prereq"
+)
+
+// Pooler starts PgBouncer before the server, in its mode transaction, for the
+// owner of a database, and returns its port. It ends with the test. It skips
+// the test if PgBouncer is not installed.
+func (d *Database) Pooler(tb testing.TB) (port int) {
+	tb.Helper()
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		prereq.Missing(tb, prereq.Postgres, err.Error())
+	}
+	if port, err = freePort(); err != nil {
+		tb.Fatal(err)
+	}
+	s := d.server
+	quoted := func(text string) string { return `"` + strings.ReplaceAll(text, `"`, `""`) + `"` }
+	config := fmt.Sprintf(`[databases]
+* = host=127.0.0.1 port=%d
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %d
+unix_socket_dir =
+auth_type = plain
+auth_file = %s
+pool_mode = transaction
+default_pool_size = 2
+`, s.Port, port, filepath.Join(s.dir, "users"))
+	for name, text := range map[string]string{"users": quoted(d.Role) + " " + quoted(d.Password) + "\n", "pooler.ini": config} {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644); err != nil { //nolint:gosec // another user reads it
+			tb.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(context.Background(), program, "-q", filepath.Join(s.dir, "pooler.ini")) //nolint:gosec // a program of the test
+	cmd.Dir, cmd.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: s.as}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for range 200 {
+		conn, err := (&net.Dialer{}).DialContext(tb.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			_ = conn.Close()
+			return port
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	tb.Fatal("PgBouncer does not start")
+	return 0
+}

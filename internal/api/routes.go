@@ -92,6 +92,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/grid/export", open: true, format: tracking.Own, place: forLong},
 		{method: "POST", path: "/grid/anonymize", open: true, format: tracking.Own, maxBody: maxSmallBody, place: forErasures},
 		{method: "GET", path: "/grid/limits", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/destinations", open: true, format: tracking.Own},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/destination"
 	"trackway/internal/fleet"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
@@ -43,6 +44,8 @@ type Config struct {
 	Health  func() Health
 	Version string // of the program
 	Logger  *slog.Logger
+
+	Destinations func() []destination.Status
 }
 
 // Facts are what a reload can replace. They are immutable.
@@ -82,6 +85,8 @@ func New(c Config) *Server {
 		"GET /grid/export":     {false, (*request).export},
 		"POST /grid/anonymize": {false, (*request).anonymize},
 		"GET /grid/limits":     {false, (*request).limits},
+
+		"GET /grid/destinations": {false, (*request).destinations},
 	}
 	s.Reload(c.Facts)
 	return s

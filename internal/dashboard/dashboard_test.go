@@ -22,6 +22,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api"
+	"trackway/internal/destination"
 	"trackway/internal/fleet"
 	"trackway/internal/format/tracking"
 	"trackway/internal/limit"
@@ -53,6 +54,8 @@ type fixture struct {
 	store  *store.Store
 	eraser *fakeEraser
 	cookie string
+
+	destinations []destination.Status
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -96,6 +99,7 @@ func newFixture(t *testing.T) *fixture {
 		Store: st, Log: st, Live: hub, Eraser: f.eraser, Rates: rates.New(now), Limits: limit.New(set, 1024), Watch: watch.New(now),
 		History: log, Fleet: fleet.New(fleet.Server{Name: "ts1", URL: "http://ts1"}, []fleet.Server{{Name: "ts2", URL: "http://ts2"}}),
 		Health: func() Health { return Health{Reason: "the disk is full", Damaged: 2, DiskFree: 5} }, Version: "v1", Logger: slog.New(slog.DiscardHandler),
+		Destinations: func() []destination.Status { return f.destinations },
 	})
 	return f
 }
@@ -262,7 +266,7 @@ func TestVersions(t *testing.T) {
 	if w.Code != http.StatusNotModified || w.Header().Get("given-back") != "" {
 		t.Errorf("what had to be made to be compared: got %d %v, want 304, not given back", w.Code, w.Header())
 	}
-	for _, path := range []string{"/grid/overview", "/grid/limits"} {
+	for _, path := range []string{"/grid/overview", "/grid/limits", "/grid/destinations"} {
 		if w := f.send(t, http.MethodGet, path, ""); w.Header().Get("Etag") == "" || w.Header().Get("Cache-Control") != "private, no-cache" {
 			t.Errorf("%s: got %v", path, w.Header())
 		}
@@ -320,6 +324,26 @@ func TestOverview(t *testing.T) {
 	f.Rates.Refusal(time.Now().Add(-20*time.Second), "grid")
 	wantOK(t, f.send(t, http.MethodGet, "/grid/limits", ""),
 		`"name":"grid","paths":["/grid/"],"limit":15`, `"candidate":9,"since":`, `"callers":[]`, `"series":{"grid":[null,`, `"what":"policy"`)
+}
+
+func TestDestinations(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	empty := f.send(t, http.MethodGet, "/grid/destinations", "")
+	wantOK(t, empty, `"destinations":[]`)
+	etag := empty.Header().Get("Etag")
+	if w := f.send(t, http.MethodGet, "/grid/destinations", "", "If-None-Match", etag); w.Code != http.StatusNotModified {
+		t.Errorf("nothing has changed: got %d", w.Code)
+	}
+	f.destinations = []destination.Status{{
+		Name: "warehouse", Kind: "postgres", State: destination.Retrying, Position: 7, LagEvents: 5, Lag: 90 * time.Second, Rate: 1.5, History: []uint64{0, 3},
+		Error: "the connection was refused", Rejected: map[string]uint64{"too large": 2}, Misfits: []destination.Misfit{{Type: "buy", Property: "total", Values: 4}},
+	}}
+	w := f.send(t, http.MethodGet, "/grid/destinations", "", "If-None-Match", etag)
+	wantOK(t, w, `"name":"warehouse","kind":"postgres","state":"retrying","position":7,"lag_events":5,"lag_seconds":90`, `"history":[0,3]`,
+		`"error":"the connection was refused"`, `"rejected":{"too large":2}`, `"misfits":[{"type":"buy","property":"total","values":4}]`)
+	f.cookie = ""
+	wantError(t, f.send(t, http.MethodGet, "/grid/destinations", ""), "Sign in first.")
 }
 
 // lines reads a stream until it ends.

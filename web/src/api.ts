@@ -244,6 +244,44 @@ export interface Caller {
   repeats: number;
 }
 
+/** GET /grid/destinations. Times are in RFC 3339. */
+export interface Destinations {
+  now: number;
+  destinations: Destination[];
+}
+
+export interface Destination {
+  name: string;
+  kind: string;
+  state: "running" | "behind" | "retrying" | "paused" | "stopped" | "checking";
+  /** It has all changes up to this number. */
+  position: number;
+  lag_events: number;
+  /** Since the oldest event that it lacks was received. */
+  lag_seconds: number;
+  batches: number;
+  rows: number;
+  /** Rows a second, in the last minute. */
+  rate: number;
+  history: number[];
+  last_success: string | null;
+  last_failure: string | null;
+  /** Of the last failure, while it fails. */
+  error?: string;
+  last_error?: string;
+  /** Rows that can never fit, by reason. */
+  rejected?: { [reason: string]: number };
+  retries?: { [reason: string]: number };
+  /** Values that do not fit into their column. */
+  misfits?: { type: string; property: string; values: number }[];
+  lost: number;
+  missed: number;
+  /** Erasures reach it. */
+  deletes: boolean;
+  /** Events expire before it has them. */
+  lets_go: boolean;
+}
+
 /** As in GET /api/limits/changes. */
 export interface Change {
   at: string;

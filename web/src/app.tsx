@@ -7,6 +7,7 @@ import { helpOpen } from "./keys.ts";
 import { tryNow } from "./net/link.ts";
 import { CustomerPage } from "./pages/customer.tsx";
 import { Customers } from "./pages/customers.tsx";
+import { Destinations } from "./pages/destinations.tsx";
 import { Help } from "./pages/help.tsx";
 import { Limits } from "./pages/limits.tsx";
 import { Live } from "./pages/live.tsx";
@@ -15,7 +16,7 @@ import { SignIn } from "./pages/signin.tsx";
 import { href, type Page, route, scrolled } from "./route.ts";
 import { load, loadedAt, signOut } from "./session.ts";
 import { announcement, link, session, start, trouble, updated, visible, waitingUntil } from "./state.ts";
-import { Book, Gauge, Leave, Logo, People, Pulse, Question, Shield, Warning } from "./ui/icons.tsx";
+import { Book, Gauge, Leave, Logo, People, Pulse, Question, Send, Shield, Warning } from "./ui/icons.tsx";
 import { Loading, Trouble, Waiting } from "./ui/parts.tsx";
 import { ThemeSwitch } from "./ui/theme.tsx";
 
@@ -24,6 +25,7 @@ const places: [Page, string, typeof Gauge][] = [
   ["live", "Live", Pulse],
   ["customers", "Customers", People],
   ["limits", "Limits", Shield],
+  ["destinations", "Destinations", Send],
 ];
 
 const views: { [page in Page]: () => preact.JSX.Element } = {
@@ -32,6 +34,7 @@ const views: { [page in Page]: () => preact.JSX.Element } = {
   customers: Customers,
   customer: CustomerPage,
   limits: Limits,
+  destinations: Destinations,
 };
 
 export function App() {

@@ -28,13 +28,15 @@ export interface Limit {
   grid?: number;
   /** Whether there is a second project. */
   shop?: boolean;
+  /** The section destinations. */
+  destinations?: string;
 }
 
 /**
  * config writes a configuration. Limits are wide if the test is about something
  * else.
  */
-function config({ track = 4_000_000, grid = 100_000, shop = false }: Limit): string {
+function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]" }: Limit): string {
   return `
 server: {name: ts1.test, region: test}
 projects:
@@ -49,6 +51,7 @@ ${shop ? second : ""}limits:
   - {name: api, paths: [/api/, /data/], limit: 200000, window: 30s, per: ip+path}
   - {name: grid, paths: [/grid/], limit: ${grid}, window: 30s, per: ip}
   - {name: signin, paths: [POST /grid/session], limit: 1000, window: 60s, per: ip}
+destinations: ${destinations}
 dashboard: {password_sha256: "${createHash("sha256").update(password).digest("hex")}"}
 `;
 }

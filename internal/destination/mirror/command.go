@@ -24,6 +24,7 @@ type command struct {
 type row struct {
 	event    *destination.Event    // or nil
 	customer *destination.Customer // or nil
+	soft     bool                  // only the customer's soft identifiers, to be sent after the hard ones of all customers
 }
 
 func (r *row) project() string {
@@ -45,19 +46,24 @@ func (r *row) reject(reason string) destination.Reject {
 }
 
 // rank orders the rows of a project, and rows of one rank keep their order.
+//
 // Merges come first: an identifier may have moved on to another customer since,
-// and must not take the absorbed one with it. An erasure comes last: nobody can
-// name the customer any more after it.
+// and must not take the absorbed one with it. Then come erasures, because
+// another customer may have the identifiers since. Hard identifiers come before
+// soft ones: between two customers with hard identifiers, a soft one moves, and
+// between others, it would merge them.
 func (r *row) rank() int {
 	switch {
 	case r.event != nil:
-		return 2
+		return 4
+	case r.soft:
+		return 3
 	case r.customer.Survivor != 0:
 		return 0
 	case r.customer.Erased:
-		return 3
+		return 1
 	}
-	return 1
+	return 2
 }
 
 // rowsOf returns what a batch has to pass on, one project after the other,
@@ -73,6 +79,9 @@ func rowsOf(b *destination.Batch, tagged bool) []row {
 		c := &b.Customers[i]
 		if named := len(c.IDs) > 0; named || tagged && (c.Survivor != 0 || c.Erased) {
 			rows = append(rows, row{customer: c})
+			if n := hard(c.IDs); n > 0 && n < len(c.IDs) {
+				rows = append(rows, row{customer: c, soft: true})
+			}
 		}
 	}
 	for i := range b.Events {
@@ -82,6 +91,14 @@ func rowsOf(b *destination.Batch, tagged bool) []row {
 	}
 	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.project(), b.project()), a.rank()-b.rank()) })
 	return rows
+}
+
+// hard returns how many hard identifiers there are. They come first.
+func hard(ids []trackway.Identifier) int {
+	if n := slices.IndexFunc(ids, func(id trackway.Identifier) bool { return !id.Hard }); n >= 0 {
+		return n
+	}
+	return len(ids)
 }
 
 // writer makes commands.
@@ -106,8 +123,14 @@ func (w *writer) commands(r *row) ([]command, string) {
 		return []command{{r, append(begin("customers", ids, 0), "}}"...)}}, ""
 	}
 	ids := r.customer.IDs
+	if n := hard(ids); n > 0 && !r.soft {
+		ids = ids[:n]
+	}
 	if w.tag != "" {
 		ids = append(slices.Clip(ids), w.number(r.customer.Customer))
+	}
+	if r.soft {
+		return []command{{r, append(begin("customers", ids, 0), "}}"...)}}, ""
 	}
 	var all []command
 	for _, part := range parts(r.customer.Properties) {
@@ -125,11 +148,16 @@ func (w *writer) event(r *row) ([]command, string) {
 	if e.Holder == nil || len(e.Holder.IDs) == 0 {
 		return nil, "the customer has no identifier: they are anonymous, or were erased"
 	}
-	id := e.Holder.IDs[0] // a hard one, if there is one
+	ids := e.Holder.IDs[:1] // a hard one, if there is one
 	if w.tag != "" {
-		id = w.number(e.Holder.Customer)
+		ids = []trackway.Identifier{w.number(e.Holder.Customer)}
+		if e.Customer != e.Holder.Customer {
+			// The event may have been sent before the merge, for the absorbed
+			// customer. To recognize it, the other side must merge the two first.
+			ids = append(ids, w.number(e.Customer))
+		}
 	}
-	b := begin("customers/events", []trackway.Identifier{id}, len(e.Properties))
+	b := begin("customers/events", ids, len(e.Properties))
 	b = canonjson.AppendString(append(b, `,"event_type":`...), e.Type)
 	b = e.At.AppendSeconds(append(b, `,"timestamp":`...))
 	b = append(append(b, `,"properties":`...), e.Properties...)
@@ -165,12 +193,13 @@ func parts(properties []byte) [][]byte {
 // secrets returns the values of a command that a reason must not contain,
 // because an erasure would not find them there.
 func (c *command) secrets() (values []string) {
-	ids, properties := []trackway.Identifier(nil), []byte(nil)
-	if c.row.event != nil {
-		ids, properties = c.row.event.Holder.IDs, c.row.event.Properties
+	who, properties := c.row.customer, []byte(nil)
+	if e := c.row.event; e != nil {
+		who, properties = e.Holder, e.Properties
 	} else {
-		ids, properties = c.row.customer.IDs, c.row.customer.Properties
+		properties = who.Properties
 	}
+	ids := who.IDs
 	for _, id := range ids {
 		values = append(values, id.Value)
 	}

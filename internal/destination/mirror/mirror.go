@@ -261,7 +261,7 @@ func (s *Sink) post(ctx context.Context, before, project, after string, body []b
 
 func compressed(body []byte) []byte {
 	var b bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) //nolint:errcheck // the level exists
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // the level exists
 	_, _ = w.Write(body)
 	_ = w.Close()
 	return b.Bytes()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -70,7 +71,7 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	v.batches = append(v.batches, commands)
 	results := strings.Repeat(`,{"success":true}`, len(commands))
-	fmt.Fprintf(w, `{"results":[%s],"success":true}`, strings.TrimPrefix(results, ","))
+	_, _ = fmt.Fprintf(w, `{"results":[%s],"success":true}`, strings.TrimPrefix(results, ","))
 }
 
 func open(t *testing.T, d config.Destination) *Sink { //nolint:gocritic // hugeParam: as New
@@ -135,7 +136,8 @@ func TestCommands(t *testing.T) {
 	const ids1 = `{"registered":"r1@example.com","cookie":["c1","d1"]}`
 	if diff := cmp.Diff([][]string{
 		{
-			`{"name":"customers","data":{"customer_ids":` + ids1 + `,"properties":{"plan":"pro"}}}`,
+			`{"name":"customers","data":{"customer_ids":{"registered":"r1@example.com"},"properties":{"plan":"pro"}}}`,
+			`{"name":"customers","data":{"customer_ids":` + ids1 + `}}`,
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"r1@example.com"},"event_type":"visit","timestamp":1.5,"properties":{"n":0}}}`,
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"r2@example.com"},"event_type":"visit","timestamp":1.500001,"properties":{"n":1}}}`,
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"r1@example.com"},"event_type":"visit","timestamp":1.500002,"properties":{"n":2}}}`,
@@ -152,7 +154,7 @@ func TestCommands(t *testing.T) {
 }
 
 // With an identifier for our numbers, events name the customer by it, merges
-// come first, and erasures last.
+// come first, and then erasures.
 func TestTagged(t *testing.T) {
 	t.Parallel()
 	v := start(t, func(w http.ResponseWriter, commands []string) bool {
@@ -169,14 +171,14 @@ func TestTagged(t *testing.T) {
 	if rejects, err := s.Write(t.Context(), b); err != nil || len(rejects) > 0 {
 		t.Error(rejects, err)
 	}
-	if diff := cmp.Diff([][]string{{
-		`{"name":"customers","data":{"customer_ids":{"tw":["s-1","s-7"]}}}`,
-		`{"name":"customers","data":{"customer_ids":{"registered":"r1@example.com","cookie":["c1","d1"],"tw":["s-1"]},"properties":{"plan":"pro"}}}`,
+	if diff := cmp.Diff([][]string{{`{"name":"customers","data":{"customer_ids":{"tw":["s-1","s-7"]}}}`}, {
+		`{"name":"customers","data":{"customer_ids":{"registered":"r1@example.com","tw":["s-1"]},"properties":{"plan":"pro"}}}`,
+		`{"name":"customers","data":{"customer_ids":{"registered":"r1@example.com","cookie":["c1","d1"],"tw":["s-1"]}}}`,
 		`{"name":"customers/events","data":{"customer_ids":{"tw":["s-1"]},"event_type":"visit","timestamp":1.5,"properties":{"n":0}}}`,
 	}}, v.batches); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
-	if want := "/data/v2/projects/" + token + "/customers/anonymize Basic dTpw"; len(v.requests) != 2 || v.requests[1] != want {
+	if want := "/data/v2/projects/" + token + "/customers/anonymize Basic dTpw"; len(v.requests) != 3 || v.requests[1] != want {
 		t.Errorf("got requests %q", v.requests)
 	}
 	for _, c := range []struct {
@@ -257,7 +259,7 @@ func TestPartialFailure(t *testing.T) {
 		}
 		results[1] = `{"success":false,"errors":["r2@example.com has no \"visit\"","at c2 " , 7]}`
 		results[2] = `{"success":false}`
-		fmt.Fprintf(w, `{"results":[%s]}`, strings.Join(results, ","))
+		_, _ = fmt.Fprintf(w, `{"results":[%s]}`, strings.Join(results, ","))
 		return true
 	})
 	rejects, err := open(t, config.Destination{URL: v.URL}).Write(t.Context(), batch(4, 3))
@@ -398,9 +400,7 @@ func TestManyProperties(t *testing.T) {
 			if err := json.Unmarshal([]byte(text), &command); err != nil || command.Data.IDs["registered"] != "r1@example.com" {
 				t.Errorf("%v: %.100s", err, text)
 			}
-			for name, value := range command.Data.Properties {
-				got[name] = value
-			}
+			maps.Copy(got, command.Data.Properties)
 			bytes += len(text)
 		}
 		if bytes > maxBody {

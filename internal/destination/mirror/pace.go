@@ -70,7 +70,7 @@ func items(lines []string) map[string]map[string]float64 {
 	for _, m := range item.FindAllStringSubmatch(strings.Join(lines, ", "), -1) {
 		parameters := map[string]float64{}
 		for _, p := range parameter.FindAllStringSubmatch(m[2], -1) {
-			parameters[p[1]], _ = strconv.ParseFloat(p[2], 64) //nolint:errcheck // it is a number
+			parameters[p[1]], _ = strconv.ParseFloat(p[2], 64) // it is a number
 		}
 		found[m[1]] = parameters
 	}

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -152,15 +153,13 @@ func (c *Client) Do(ctx context.Context, method, path string, header http.Header
 	if err != nil {
 		return nil, errors.New("the request cannot be made")
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("User-Agent", "trackway")
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, clean(ctx, err)
 	}
-	defer res.Body.Close() //nolint:errcheck // nothing was written to it
+	defer res.Body.Close() // nothing was written to it
 	return &Answer{res.StatusCode, res.Header, c.read(res.Body, cancel)}, nil
 }
 
@@ -170,7 +169,7 @@ func (c *Client) read(body io.Reader, cancel func()) []byte {
 	const patience = 2 * time.Second
 	timer := time.AfterFunc(patience, cancel)
 	defer timer.Stop()
-	b, _ := io.ReadAll(io.LimitReader(body, c.most)) //nolint:errcheck // what has come is enough
+	b, _ := io.ReadAll(io.LimitReader(body, c.most)) // what has come is enough
 	return b
 }
 

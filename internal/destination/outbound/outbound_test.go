@@ -131,7 +131,7 @@ func TestNameThatTurnsPrivate(t *testing.T) {
 // answerDNS answers one query over a stream with an A record (RFC 1035,
 // sections 4.1 and 4.2.2), and any query for another type with no record.
 func answerDNS(conn net.Conn, address func() netip.Addr) {
-	defer conn.Close() //nolint:errcheck // a test's
+	defer conn.Close()
 	for {
 		var size [2]byte
 		if _, err := io.ReadFull(conn, size[:]); err != nil {
@@ -153,7 +153,7 @@ func answerDNS(conn net.Conn, address func() netip.Addr) {
 			a := address().As4()
 			reply = append(append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4), a[:]...)
 		}
-		binary.BigEndian.PutUint16(reply, uint16(len(reply)-2)) //nolint:gosec // short
+		binary.BigEndian.PutUint16(reply, uint16(len(reply)-2))
 		if _, err := conn.Write(reply); err != nil {
 			return
 		}

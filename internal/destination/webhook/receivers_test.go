@@ -20,17 +20,17 @@ func TestReceiversOfTheDocs(t *testing.T) {
 	t.Parallel()
 	t.Run("python", func(t *testing.T) {
 		t.Parallel()
-		testReceiver(t, exec.CommandContext(t.Context(), python(t), save(t, "receiver.py", example(t, "python"))), "-101 event.stored") //nolint:gosec // a test's own
+		testReceiver(t, exec.CommandContext(t.Context(), python(t), save(t, "receiver.py", example(t, "python"))), "-101 event.stored")
 	})
 	t.Run("go", func(t *testing.T) {
 		t.Parallel()
 		source := save(t, "main.go", example(t, "go"))
 		program := filepath.Join(t.TempDir(), "receiver")
-		build := exec.CommandContext(t.Context(), "go", "build", "-o", program, source) //nolint:gosec // a test's own
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", program, source)
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("build: %v\n%s", err, out)
 		}
-		testReceiver(t, exec.CommandContext(t.Context(), program), `-101 {"type":"event.stored"`) //nolint:gosec // a test's own
+		testReceiver(t, exec.CommandContext(t.Context(), program), `-101 {"type":"event.stored"`)
 	})
 }
 
@@ -105,7 +105,7 @@ func python(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := exec.CommandContext(t.Context(), path, "-c", "import standardwebhooks").Run(); err != nil { //nolint:gosec // a test's own
+	if err := exec.CommandContext(t.Context(), path, "-c", "import standardwebhooks").Run(); err != nil {
 		prereq.Missing(t, prereq.StandardWebhooks, path+": "+err.Error())
 	}
 	return path
@@ -117,6 +117,6 @@ func freePort(t *testing.T) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()                     //nolint:errcheck // a test's
+	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is TCP
 }

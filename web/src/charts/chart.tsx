@@ -8,7 +8,7 @@ import "uplot/dist/uPlot.min.css";
 import { exact, short, span } from "../format.ts";
 import { theme } from "../state.ts";
 import { clock, Num, Time } from "../ui/parts.tsx";
-import { sums, total, unknown } from "./series.ts";
+import { most, sums, total, unknown } from "./series.ts";
 
 export interface Line {
   name: string;
@@ -28,6 +28,8 @@ export interface ChartProps {
   step: number;
   lines: readonly Line[];
   height: number;
+  /** The values are not counts but levels, so that sums mean nothing. */
+  gauge?: boolean;
   /** Charts of one group show the same time under the pointer. */
   group?: string;
 }
@@ -150,7 +152,7 @@ function series(line: Line, color: string): uPlot.Series {
  * Legend names the lines, with the counts under the pointer or those of the
  * whole time.
  */
-function Legend({ lines, start, step, at }: ChartProps & { at: number | null }) {
+function Legend({ lines, start, step, at, gauge }: ChartProps & { at: number | null }) {
   const moment = at === null ? null : start + at * step;
   return (
     <div class="legend" aria-hidden="true">
@@ -159,8 +161,8 @@ function Legend({ lines, start, step, at }: ChartProps & { at: number | null }) 
           <svg class="swatch" viewBox="0 0 18 6">
             <line x1="1" x2="17" y1="3" y2="3" stroke={`var(--${line.color})`} stroke-width="2.5" stroke-dasharray={line.dash?.join(" ")} />
           </svg>
-          {line.name} <Figure n={at === null ? (total(line.values) ?? 0) : (line.values[at] ?? null)} />
-          {at !== null && line.values[at] != null && <span>{short(line.values[at] / step)} a second</span>}
+          {line.name} <Figure n={at === null ? (of(line.values, gauge) ?? 0) : (line.values[at] ?? null)} />
+          {!gauge && at !== null && line.values[at] != null && <span>{short(line.values[at] / step)} a second</span>}
         </span>
       ))}
       <span class="moment">{moment === null ? "" : `${span(step)} from ${clock.time(moment)}`}</span>
@@ -173,10 +175,15 @@ function Figure({ n }: { n: number | null }) {
   return n === null ? <span>not known</span> : <Num n={n} />;
 }
 
-function summary({ label, lines }: ChartProps): string {
+/** of sums up values: counts by their sum, levels by the latest. */
+function of(values: readonly (number | null)[], gauge = false): number | null {
+  return gauge ? (values.findLast((value) => value !== null) ?? null) : total(values);
+}
+
+function summary({ label, lines, gauge }: ChartProps): string {
   const parts = lines.map((line) => {
     const most = line.values.reduce<number>((most, value) => Math.max(most, value ?? 0), 0);
-    return `${line.name} ${exact(total(line.values) ?? 0)} in all, at most ${exact(most)} in a step`;
+    return `${line.name} ${exact(of(line.values, gauge) ?? 0)} ${gauge ? "now" : "in all"}, at most ${exact(most)} in a step`;
   });
   return `${label}. ${parts.join("; ")}. A table with the figures follows.`;
 }
@@ -185,7 +192,7 @@ function summary({ label, lines }: ChartProps): string {
  * Figures shows the figures of the lines as a table. Twelve rows are enough to
  * show a trend.
  */
-function Figures({ label, start, step, lines }: ChartProps) {
+function Figures({ label, start, step, lines, gauge }: ChartProps) {
   const open = useSignal(false);
   const size = Math.max(1, Math.ceil((lines[0]?.values.length ?? 0) / 12));
   return (
@@ -208,7 +215,7 @@ function Figures({ label, start, step, lines }: ChartProps) {
               </tr>
             </thead>
             <tbody>
-              {sums(start, step, lines.map((line) => line.values), size).map((row) => (
+              {sums(start, step, lines.map((line) => line.values), size, gauge ? most : total).map((row) => (
                 <tr key={row.start}>
                   <th scope="row">
                     <Time at={row.start} as="minute" />

@@ -45,14 +45,14 @@ export interface Sum {
 }
 
 /**
- * sums adds up every `size` steps of several lines. It returns null for steps
- * of which a line knows nothing.
+ * sums adds up every `size` steps of several lines, or combines them in another
+ * way. It returns null for steps of which a line knows nothing.
  */
-export function sums(start: number, step: number, lines: readonly (readonly (number | null)[])[], size: number): Sum[] {
+export function sums(start: number, step: number, lines: readonly (readonly (number | null)[])[], size: number, combine = total): Sum[] {
   const length = lines[0]?.length ?? 0;
   const rows: Sum[] = [];
   for (let from = 0; from < length; from += size) {
-    rows.push({ start: start + from * step, values: lines.map((line) => total(line.slice(from, from + size))) });
+    rows.push({ start: start + from * step, values: lines.map((line) => combine(line.slice(from, from + size))) });
   }
   return rows;
 }
@@ -60,6 +60,11 @@ export function sums(start: number, step: number, lines: readonly (readonly (num
 /** total adds up the known values. It returns null if no value is known. */
 export function total(values: readonly (number | null)[]): number | null {
   return values.reduce<number | null>((sum, value) => (value === null ? sum : (sum ?? 0) + value), null);
+}
+
+/** most returns the highest known value, or null if no value is known. */
+export function most(values: readonly (number | null)[]): number | null {
+  return values.reduce<number | null>((most, value) => (value === null ? most : Math.max(most ?? 0, value)), null);
 }
 
 /**

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { LeftOut, Series, Stats } from "../../src/api.ts";
-import { extend, finished, sums, unknown } from "../../src/charts/series.ts";
+import type { Destination, Destinations, LeftOut, Series, Stats } from "../../src/api.ts";
+import { Lags } from "../../src/charts/lag.ts";
+import { extend, finished, most, sums, unknown } from "../../src/charts/series.ts";
 import { exact } from "../../src/format.ts";
 import { howOften, recent, whatWasLeftOut } from "../../src/live/leftout.ts";
 import { Feed } from "../../src/live/feed.ts";
@@ -15,6 +16,24 @@ test("only the rows in sight are drawn, and some beside them", () => {
   assert.deepEqual(windowOf(39_600, 400, 40, 5, 3), { first: 5, end: 5 }); // the list got shorter while somebody looked
   assert.deepEqual(windowOf(-50, 400, 40, 1000, 3), { first: 0, end: 13 }); // pulled past its end, on a phone
   assert.deepEqual(windowOf(0, 400, 40, 0, 3), { first: 0, end: 0 });
+});
+
+test("lags are kept by time, with gaps where nobody looked", () => {
+  const at = (now: number, lags: { [name: string]: number }): Destinations => ({
+    now,
+    destinations: Object.entries(lags).map(([name, lag_events]) => ({ name, lag_events }) as Destination),
+  });
+  const lags = new Lags(10, 4);
+  assert.deepEqual(lags.of("a", 95), { start: 90, values: [null] });
+  lags.note(at(101, { a: 1, b: 9 }));
+  lags.note(at(109, { a: 2 })); // b is gone
+  lags.note(at(125.5, { a: 4 }));
+  assert.deepEqual(lags.of("a", 126), { start: 100, values: [2, null, 4] });
+  assert.deepEqual(lags.of("b", 126), { start: 100, values: [null, null, null] });
+  lags.note(at(155, { a: 7 }));
+  assert.deepEqual(lags.of("a", 155), { start: 120, values: [4, null, null, 7] });
+  assert.deepEqual(sums(120, 10, [[4, null, null, 7]], 2, most), [{ start: 120, values: [4] }, { start: 140, values: [7] }]);
+  assert.equal(most([null]), null);
 });
 
 test("a row is brought into sight by the least movement", () => {

@@ -1,0 +1,50 @@
+import { after, before, test } from "node:test";
+import type { Browser } from "playwright-core";
+import { event, Server } from "../server.ts";
+import { openBrowser, Viewer } from "../viewer.ts";
+
+let browser: Browser;
+
+before(async () => {
+  browser = await openBrowser();
+});
+after(() => browser.close());
+
+test("destinations are shown with their lag and their errors; without any, the page says how to begin", async () => {
+  const server = await Server.start();
+  try {
+    const viewer = await (await Viewer.open(browser, server)).signedIn("#/destinations");
+    const { page } = viewer;
+    await page.getByRole("heading", { name: "No destinations" }).waitFor();
+    await page.getByLabel("Command").getByText("kind: file").waitFor();
+    await viewer.accessible("destinations, empty");
+
+    server.reload({
+      destinations: `
+  - {name: out, kind: file, path: ./out, batch: {every: 10ms}}
+  - {name: hook, kind: webhook, url: "http://127.0.0.1:9/secret-path", secret: whsec_c2VjcmV0, batch: {every: 10ms}}
+  - {name: later, kind: file, path: ./later, paused: true}`,
+    });
+    await server.track(event("page_visit", "jane@example.com"));
+    const card = (name: string) => page.getByRole("region", { name, exact: true });
+    const shows = async (name: string, text: string | RegExp) => {
+      while (!(await card(name).getByText(text).first().isVisible())) {
+        await page.reload(); // so that the page reads its data now
+        await viewer.heading("Destinations").waitFor();
+      }
+    };
+    await shows("out", "Up to date");
+    await shows("out", "nothing");
+    await card("out").getByText("Every row fitted.").waitFor();
+    await card("out").getByRole("img", { name: /Changes that out does not have yet/ }).waitFor();
+    await shows("hook", "Failing, and trying again");
+    await card("hook").getByText(/is no public address/).first().waitFor();
+    await shows("later", "Paused");
+    await card("later").getByText("trackway destinations resume later").waitFor();
+    await viewer.accessible("destinations");
+    if ((await page.content()).includes("secret-path")) throw new Error("the page shows a URL");
+    await viewer.close();
+  } finally {
+    await server.stop();
+  }
+});

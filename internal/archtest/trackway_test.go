@@ -60,7 +60,6 @@ var trackway = Rules{
 		"internal/destination":        2,
 		"internal/destination/column": 2,
 
-		"internal/doctor":       2,
 		"internal/export":       2,
 		"internal/guide":        2,
 		"internal/ingest":       2,
@@ -68,6 +67,10 @@ var trackway = Rules{
 		"internal/limit/replay": 2,
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
+
+		"internal/destination":         2,
+		"internal/destination/listing": 3,
+		"internal/destination/verify":  3,
 
 		"internal/log/local":   2,
 		"internal/log/logtest": 3,
@@ -77,7 +80,7 @@ var trackway = Rules{
 		"internal/store/counts":   3,
 		"internal/store/damage":   1,
 		"internal/store/engine":   3,
-		"internal/store/erased":   3,
+		"internal/store/erased":   5,
 		"internal/store/follow":   5,
 		"internal/store/format":   2,
 		"internal/store/journal":  1,
@@ -104,8 +107,9 @@ var trackway = Rules{
 		"internal/datadir":     4,
 		"internal/ops":         4,
 
-		"internal/app":  5,
-		"internal/feed": 5,
+		"internal/app":    5,
+		"internal/doctor": 5,
+		"internal/feed":   5,
 
 		"cmd/trackway": 6,
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway/internal/config"
+	"trackway/internal/destination"
 	"trackway/internal/destination/column"
 )
 
@@ -205,7 +206,7 @@ func TestValues(t *testing.T) {
 			t.Errorf("%s of %s: got %s, want %s", c.properties, c.eventType, got, c.want)
 		}
 	}
-	want := []column.Misfit{{Type: "purchase", Property: "flag", Values: 1}, {Type: "purchase", Property: "total", Values: 1}, {Type: "view", Property: "at_page", Values: 1}}
+	want := []destination.Misfit{{Type: "purchase", Property: "flag", Values: 1}, {Type: "purchase", Property: "total", Values: 1}, {Type: "view", Property: "at_page", Values: 1}}
 	if diff := cmp.Diff(want, misfits.All()); diff != "" {
 		t.Errorf("misfits (-want +got):\n%s", diff)
 	}

@@ -4,14 +4,9 @@ import (
 	"cmp"
 	"slices"
 	"sync"
-)
 
-// Misfit says how many values of a property did not fit into its column.
-type Misfit struct {
-	Type     string // of the events; empty in the sum of all that have no place of their own
-	Property string
-	Values   uint64
-}
+	"trackway/internal/destination"
+)
 
 // most is how many pairs of type and property [Misfits] tells apart. Types come
 // from clients, so there may be any number of them.
@@ -61,15 +56,16 @@ func (m *Misfits) Take(from *Misfits) {
 	}
 }
 
-// All returns the counts, by type and property.
-func (m *Misfits) All() []Misfit {
+// All returns the counts, by type and property, for
+// [destination.MisfitCounter].
+func (m *Misfits) All() []destination.Misfit {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := make([]Misfit, 0, len(m.counts))
+	all := make([]destination.Misfit, 0, len(m.counts))
 	for p, n := range m.counts {
-		all = append(all, Misfit{Type: p.eventType, Property: p.property, Values: n})
+		all = append(all, destination.Misfit{Type: p.eventType, Property: p.property, Values: n})
 	}
-	slices.SortFunc(all, func(a, b Misfit) int {
+	slices.SortFunc(all, func(a, b destination.Misfit) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Property, b.Property))
 	})
 	return all

@@ -57,8 +57,14 @@ var trackway = Rules{
 		"internal/rates":           1,
 		"internal/entry":           1,
 
-		"internal/destination":        2,
-		"internal/destination/column": 2,
+		"internal/destination/column":     2,
+		"internal/destination":            2,
+		"internal/destination/clickhouse": 2,
+		"internal/destination/object":     3,
+		"internal/destination/file":       4,
+		"internal/destination/s3":         4,
+
+		"internal/destination/object/objecttest": 5,
 
 		"internal/export":       2,
 		"internal/guide":        2,
@@ -68,7 +74,6 @@ var trackway = Rules{
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
 
-		"internal/destination":         2,
 		"internal/destination/listing": 3,
 		"internal/destination/verify":  3,
 
@@ -128,8 +133,9 @@ var trackway = Rules{
 		"github.com/santhosh-tekuri/jsonschema/v6": {Tests},
 		"github.com/goccy/go-yaml":                 {"internal/config", "internal/feed", "openapi"},
 		"github.com/google/go-cmp":                 {Tests},
-		"github.com/klauspost/compress":            {"internal/api/body", "internal/feed", Tests},
-		"github.com/parquet-go/parquet-go":         {"internal/export"},
+		"github.com/klauspost/compress":            {"internal/api/body", "internal/destination/clickhouse", "internal/destination/object", "internal/feed", Tests},
+		"github.com/minio/minio-go/v7":             {"internal/destination/s3"},
+		"github.com/parquet-go/parquet-go":         {"internal/destination/object", "internal/export"},
 		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/budget", "internal/certificate", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":       {Tests},
 		"github.com/prometheus/common":             {Tests},

@@ -21,7 +21,8 @@ func TestConformance(t *testing.T) {
 			t.Parallel()
 			destinationtest.Run(t, func(t *testing.T) *destinationtest.Partner {
 				t.Helper()
-				d := settings(address, t.Name())
+				p := newProxy(t, address)
+				d := settings(p.address(), t.Name())
 				d.Format = format
 				open := func() *Sink {
 					s, err := New(d)
@@ -37,6 +38,10 @@ func TestConformance(t *testing.T) {
 						t.Helper()
 						folder, views := download(t, open())
 						return objecttest.Tables(t, views, folder)
+					},
+					Break: func(_ *testing.T, fault destinationtest.Fault) func() {
+						p.set(fault)
+						return func() { p.set("") }
 					},
 				}
 			})

@@ -1,7 +1,7 @@
 // Package file is the destination that writes into a folder: NDJSON that can be
 // followed with tail, or Parquet. internal/destination/object says what is in
-// it. Everything is on the disk before a call returns, and one process at a time
-// writes into the folder.
+// it. Everything is on the disk before a call returns, and one process at a
+// time writes into the folder.
 package file
 
 import (
@@ -42,8 +42,8 @@ func newSink(d config.Destination, step func(op string) error) (*Sink, error) {
 	return &Sink{Sink: s, folder: f}, nil
 }
 
-// Prepare creates the folder if it is missing, takes it over, and removes what a
-// crash has left.
+// Prepare creates the folder if it is missing, takes it over, and removes what
+// a crash has left.
 func (s *Sink) Prepare(ctx context.Context) (p destination.Position, err error) {
 	if err := s.folder.makeRoot(); err != nil {
 		return destination.Position{}, err
@@ -92,7 +92,7 @@ var errLocked = errors.New("another process is writing into the folder")
 // locked runs do while no other process uses the folder. The lock ends with the
 // process.
 func (s *Sink) locked(do func() error) error {
-	lock, err := os.OpenFile(s.folder.path(lockName), os.O_RDWR|os.O_CREATE, perm)
+	lock, err := os.OpenFile(s.folder.path(lockName), os.O_RDWR|os.O_CREATE, perm) //nolint:gosec // the operator names the folder
 	if err != nil {
 		return err
 	}

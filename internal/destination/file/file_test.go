@@ -151,13 +151,15 @@ func child(folder, format string) {
 		if _, err := s.Write(context.Background(), batch(after, next)); err != nil {
 			panic(err)
 		}
-		fmt.Fprintln(os.Stdout, next)
+		if _, err := fmt.Fprintln(os.Stdout, next); err != nil {
+			return
+		}
 		after = next
 	}
 }
 
-// TestKill kills the process at random moments. What it said is there, and
-// nothing twice.
+// TestKill kills the process at random moments. Acknowledged
+// events are there, and nothing is twice.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"ndjson", "parquet"} {
@@ -224,7 +226,7 @@ func TestOneWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	var inside error
-	second, err := newSink(d, func(op string) error { return nil })
+	second, err := newSink(d, func(string) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}

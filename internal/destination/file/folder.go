@@ -16,8 +16,8 @@ import (
 )
 
 // folder is a directory as an [object.Bucket] and [object.Appender]. New
-// contents are written into files of the folder unfinished/, and get their names
-// when they are on the disk.
+// contents are written into files of the folder unfinished/, and get their
+// names when they are on the disk.
 type folder struct {
 	root string
 
@@ -48,7 +48,7 @@ func (f *folder) makeRoot() error {
 
 // removeUnfinished removes what a crash has left in the folder for new files.
 func (f *folder) removeUnfinished() error {
-	entries, err := os.ReadDir(f.path(unfinished))
+	entries, err := os.ReadDir(f.path(unfinished)) //nolint:gosec // the operator names the folder
 	for _, e := range entries {
 		err = errors.Join(err, os.Remove(filepath.Join(f.path(unfinished), e.Name())))
 	}

@@ -93,12 +93,12 @@ func TestErasure(t *testing.T) {
 					t.Fatal("there is nothing to erase")
 				}
 				n := 0
-				b.fail = func(string, string) (error, bool, bool) {
+				b.fail = func(string, string) (after, late bool, err error) {
 					n++
 					if n < at {
-						return nil, false, false
+						return false, false, nil
 					}
-					return errInjected, n == at && at%2 == 0, false
+					return n == at && at%2 == 0, false, errInjected
 				}
 				_, err := s.Write(t.Context(), last)
 				b.fail = nil
@@ -154,12 +154,12 @@ func TestRewind(t *testing.T) {
 					t.Fatal(err)
 				}
 				n := 0
-				b.fail = func(string, string) (error, bool, bool) {
+				b.fail = func(string, string) (after, late bool, err error) {
 					n++
 					if n < at {
-						return nil, false, false
+						return false, false, nil
 					}
-					return errInjected, n == at, false
+					return n == at, false, errInjected
 				}
 				_ = e.run(t.Context(), h.last-3)
 				b.fail = nil

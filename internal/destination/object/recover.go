@@ -118,8 +118,8 @@ func (s *Sink) blank(ctx context.Context, t *table, p pending) error {
 }
 
 // Rewind sets the position. Rows after it stay until the engine sends them
-// again, and are replaced then. If the position is another store's, they go: its
-// numbers mean other changes.
+// again, and are replaced then. If the position is another store's, they go:
+// its numbers mean other changes.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	if s.state == nil {
 		return errUnprepared

@@ -9,8 +9,8 @@ import (
 )
 
 // replay writes the rows of a batch that may be here already, because of a
-// rewind: each replaces those of the same number. It does not move the position,
-// so a crash loses nothing: the batch comes again.
+// rewind: each replaces those of the same number. It does not move the
+// position, so a crash loses nothing: the batch comes again.
 func (s *Sink) replay(ctx context.Context, b *destination.Batch, base uint64) error {
 	if base >= s.state.High {
 		return nil

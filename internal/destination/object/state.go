@@ -55,7 +55,7 @@ func (st *state) limit() uint64 { return max(st.Number, st.High) }
 
 func newMark() string { return rand.Text() }
 
-// load reads the state. It is nil if there is none.
+// load reads the state. It is nil if the object does not exist.
 func (s *Sink) load(ctx context.Context) (st *state, tag string, err error) {
 	data, tag, err := s.bucket.Get(ctx, stateName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -90,7 +90,7 @@ func (s *Sink) save(ctx context.Context, change func(st *state)) error {
 	if err != nil {
 		return err
 	}
-	tag := ""
+	var tag string
 	if s.tag == "" {
 		tag, err = s.bucket.Create(ctx, stateName, data)
 	} else {

@@ -58,9 +58,9 @@ func duckType(t column.Type, json bool) string {
 	return strings.ToUpper(t.String())
 }
 
-// latestViews show the latest state of what is written as changes. A survivor may
-// have been absorbed in turn, and has a lower number than whom it absorbed, so
-// the last survivor of a chain is the lowest.
+// latestViews show the latest state of what is written as changes. A survivor
+// may have been absorbed in turn, and has a lower number than whom it
+// absorbed, so the last survivor of a chain is the lowest.
 const latestViews = `
 CREATE OR REPLACE VIEW customer_map AS
 WITH RECURSIVE step AS (

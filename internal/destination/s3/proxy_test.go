@@ -85,7 +85,7 @@ func (p *proxy) serve(conn net.Conn) {
 	defer server.Close()
 	p.keep(server)
 	if fault == destinationtest.Slow {
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 	}
 	go func() {
 		_, _ = io.Copy(server, conn)

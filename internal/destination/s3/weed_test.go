@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -58,7 +59,7 @@ func freePorts(n int) (ports []int, err error) {
 	for port := 20000 + os.Getpid()%9000; len(ports) < n; port++ {
 		free := true
 		for _, p := range []int{port, port + 10000} {
-			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p)) //nolint:noctx // a test
+			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p))
 			if err != nil {
 				free = false
 				break
@@ -69,14 +70,14 @@ func freePorts(n int) (ports []int, err error) {
 			ports = append(ports, port)
 		}
 		if port > 32000 {
-			return nil, fmt.Errorf("no free ports")
+			return nil, errors.New("no free ports")
 		}
 	}
 	return ports, nil
 }
 
 func startWeed(program string) error {
-	dir, err := os.MkdirTemp("", "trackway-weed-") //nolint:usetesting // it outlives the test that starts it
+	dir, err := os.MkdirTemp("", "trackway-weed-")
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func startWeed(program string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:usetesting // the same
+	ctx, cancel := context.WithCancel(context.Background())
 	run := exec.CommandContext(ctx, program, "mini", "-dir="+filepath.Join(dir, "data"), "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
 		"-master.port="+strconv.Itoa(p[0]), "-volume.port="+strconv.Itoa(p[1]), "-filer.port="+strconv.Itoa(p[2]), "-s3.port="+strconv.Itoa(p[3]),
 		"-admin.port="+strconv.Itoa(p[4]), "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-bucket=lake")

@@ -48,7 +48,7 @@ print(json.dumps(db.execute(sys.stdin.read()).fetchall(), default=str))
 // are [json.Number], and what JSON does not have is text.
 func Query(tb testing.TB, statements string) [][]any {
 	tb.Helper()
-	run := exec.CommandContext(tb.Context(), Program(tb, "python3", prereq.DuckDB), "-c", script)
+	run := exec.CommandContext(tb.Context(), Program(tb, "python3", prereq.DuckDB), "-c", script) //nolint:gosec // its path is ours
 	run.Stdin = strings.NewReader(statements)
 	var stderr bytes.Buffer
 	run.Stderr = &stderr
@@ -90,8 +90,9 @@ UNION ALL BY NAME SELECT 'map' AS kind, customer AS n, survivor AS m FROM custom
 UNION ALL BY NAME SELECT 'erasure' AS kind, erasure AS n, project AS a, customer AS m, epoch_us(asked_at) AS t, epoch_us(done_at) AS u FROM erasures
 `
 
-// Tables reads everything below a folder through the views. Properties in NDJSON
-// are read with encoding/json, because DuckDB writes numbers in its own way.
+// Tables reads everything below a folder through the views. Properties in
+// NDJSON are read with encoding/json, because DuckDB writes numbers in its own
+// way.
 func Tables(tb testing.TB, views, folder string) *destinationtest.Tables {
 	tb.Helper()
 	raw := properties(tb, folder)
@@ -149,32 +150,12 @@ func properties(tb testing.TB, folder string) map[string][]byte {
 			if err != nil || d.IsDir() || !strings.Contains(path, ".ndjson") {
 				return err
 			}
-			data, err := os.ReadFile(path)
+			data, err := readPlain(path)
 			if err != nil {
 				return err
 			}
-			if strings.HasSuffix(path, ".zst") {
-				z, err := zstd.NewReader(bytes.NewReader(data))
-				if err != nil {
-					return err
-				}
-				if data, err = io.ReadAll(z); err != nil {
-					return err
-				}
-			}
-			for line := range bytes.Lines(data) {
-				var r struct {
-					Seq, Customer, Changed uint64
-					Properties             json.RawMessage
-				}
-				if err := json.Unmarshal(line, &r); err != nil {
-					return fmt.Errorf("%s: %w", path, err)
-				}
-				key := fmt.Sprint("events ", r.Seq)
-				if table == "customers" {
-					key = fmt.Sprint("customers ", r.Customer, " ", r.Changed)
-				}
-				all[key] = bytes.Clone(r.Properties)
+			if err := collect(all, table, data); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
 			}
 			return nil
 		})
@@ -183,4 +164,37 @@ func properties(tb testing.TB, folder string) map[string][]byte {
 		}
 	}
 	return all
+}
+
+// readPlain reads a file, and decompresses it if its name says so.
+func readPlain(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil || !strings.HasSuffix(path, ".zst") {
+		return data, err
+	}
+	z, err := zstd.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	return io.ReadAll(z)
+}
+
+// collect adds the properties of lines.
+func collect(all map[string][]byte, table string, data []byte) error {
+	for line := range bytes.Lines(data) {
+		var r struct {
+			Seq, Customer, Changed uint64
+			Properties             json.RawMessage
+		}
+		if err := json.Unmarshal(line, &r); err != nil {
+			return err
+		}
+		key := fmt.Sprint("events ", r.Seq)
+		if table == "customers" {
+			key = fmt.Sprint("customers ", r.Customer, " ", r.Changed)
+		}
+		all[key] = bytes.Clone(r.Properties)
+	}
+	return nil
 }

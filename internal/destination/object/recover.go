@@ -124,7 +124,13 @@ func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	if s.state == nil {
 		return errUnprepared
 	}
-	return s.guard(s.rewind(ctx, to))
+	err := s.rewind(ctx, to)
+	if errors.Is(err, ErrChanged) { // by a late request of a write that was stopped
+		if _, err = s.Prepare(ctx); err == nil {
+			err = s.rewind(ctx, to)
+		}
+	}
+	return s.guard(err)
 }
 
 func (s *Sink) rewind(ctx context.Context, to destination.Position) error {

@@ -81,6 +81,7 @@ var trackway = Rules{
 		"internal/destination/postgres":              3,
 		"internal/destination/postgres/postgrestest": 4,
 		"internal/destination/s3":                    4,
+		"internal/destination/object/objecttest":     5,
 		"internal/destination/suggest":               3,
 		"internal/destination/verify":                3,
 		"internal/destination/webhook":               3,

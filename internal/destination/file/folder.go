@@ -16,8 +16,8 @@ import (
 )
 
 // folder is a directory as an [object.Bucket] and [object.Appender]. New
-// contents are written into files of the folder unfinished/, and get their names
-// when they are on the disk.
+// contents are written into files of the folder unfinished/, and get their
+// names when they are on the disk.
 type folder struct {
 	root string
 
@@ -48,7 +48,7 @@ func (f *folder) makeRoot() error {
 
 // removeUnfinished removes what a crash has left in the folder for new files.
 func (f *folder) removeUnfinished() error {
-	entries, err := os.ReadDir(f.path(unfinished))
+	entries, err := os.ReadDir(f.path(unfinished)) //nolint:gosec // the operator names the folder
 	for _, e := range entries {
 		err = errors.Join(err, os.Remove(filepath.Join(f.path(unfinished), e.Name())))
 	}
@@ -61,14 +61,17 @@ func tagOf(data []byte) string {
 }
 
 // Get implements [object.Bucket].
-func (f *folder) Get(_ context.Context, name string) (data []byte, tag string, err error) {
+func (f *folder) Get(ctx context.Context, name string) (data []byte, tag string, err error) {
+	if ctx.Err() != nil {
+		return nil, "", context.Cause(ctx)
+	}
 	data, err = os.ReadFile(f.path(name))
 	return data, tagOf(data), err
 }
 
 // Create implements [object.Bucket].
-func (f *folder) Create(_ context.Context, name string, data []byte) (tag string, err error) {
-	return tagOf(data), f.write(name, data, os.Link) // a link does not replace
+func (f *folder) Create(ctx context.Context, name string, data []byte) (tag string, err error) {
+	return tagOf(data), f.write(ctx, name, data, os.Link) // a link does not replace
 }
 
 // Replace implements [object.Bucket].
@@ -80,11 +83,14 @@ func (f *folder) Replace(ctx context.Context, name, tag string, data []byte) (ne
 	if err != nil || have != tag {
 		return "", object.ErrChanged
 	}
-	return tagOf(data), f.write(name, data, os.Rename)
+	return tagOf(data), f.write(ctx, name, data, os.Rename)
 }
 
 // write makes a file of data and gives it its name with place.
-func (f *folder) write(name string, data []byte, place func(from, to string) error) (err error) {
+func (f *folder) write(ctx context.Context, name string, data []byte, place func(from, to string) error) (err error) {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	path := f.path(name)
 	if err := f.makeParent(path); err != nil {
 		return err

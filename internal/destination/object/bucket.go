@@ -16,14 +16,15 @@ type Bucket interface {
 	// Get returns an object's content, or [fs.ErrNotExist].
 	Get(ctx context.Context, name string) (data []byte, tag string, err error)
 
-	// Create makes a new object. If the name is taken, the error is [fs.ErrExist].
+	// Create makes a new object. If the name is taken, the error is
+	// [fs.ErrExist].
 	Create(ctx context.Context, name string, data []byte) (tag string, err error)
 
 	// Replace replaces the content that has the tag. If the object has another
 	// content, or does not exist, the error is [ErrChanged].
 	Replace(ctx context.Context, name, tag string, data []byte) (newTag string, err error)
 
-	// Delete removes an object. It is no error if there is none.
+	// Delete removes an object. It is no error if it does not exist.
 	Delete(ctx context.Context, name string) error
 
 	// List calls yield with the names that begin with a prefix, in order, until
@@ -34,13 +35,14 @@ type Bucket interface {
 // Appender is a bucket whose objects can grow in place, such as a folder. A
 // crash may leave a part of what was appended.
 type Appender interface {
-	// Append adds data to an object of the given size. If it has another size or
-	// does not exist, the error is [ErrChanged].
+	// Append adds data to an object of the given size. If it has another size
+	// or does not exist, the error is [ErrChanged].
 	Append(ctx context.Context, name string, size int64, data []byte) error
 
 	// Truncate shortens an object.
 	Truncate(ctx context.Context, name string, size int64) error
 }
 
-// ErrChanged is the error of a conditional write if the object is not as it was.
+// ErrChanged is the error of a conditional write if the object is not as it
+// was.
 var ErrChanged = errors.New("the object has changed in the meantime")

@@ -31,8 +31,8 @@ type change struct {
 	mend  bool // the object may be missing, or not be as it was written
 }
 
-// rows calls yield with each row of an object, until yield returns an error. The
-// row is valid only during the call.
+// rows calls yield with each row of an object, until yield returns an error.
+// The row is valid only during the call.
 type rows func(yield func(r row) error) error
 
 func (old rows) addTo(m *maker) error { return old(m.keep) }
@@ -125,7 +125,7 @@ func (s *Sink) apply(ctx context.Context, c *change, misfits *column.Misfits) (e
 	return c.entry(out, int64(len(out.data)), sum(out.data), join), err
 }
 
-// old returns what an object contains now, and an empty tag if there is none.
+// old returns what an object contains now, and an empty tag if it does not exist.
 func (s *Sink) old(ctx context.Context, c *change) (data []byte, tag string, err error) {
 	if c.was == nil {
 		return nil, "", nil
@@ -144,8 +144,8 @@ func (s *Sink) old(ctx context.Context, c *change) (data []byte, tag string, err
 	return data, tag, nil
 }
 
-// rowsOf reads the rows of an object. If skip is set, or the object is empty,
-// there are none.
+// rowsOf reads the rows of an object. It reads nothing if skip is set or the
+// object is empty.
 func (s *Sink) rowsOf(t *table, data []byte, skip bool) rows {
 	return func(yield func(r row) error) (err error) {
 		if skip || len(data) == 0 {

@@ -8,14 +8,23 @@ import (
 	"trackway/internal/destination"
 )
 
-// rewrite replaces events in the objects that hold them. An event that was never
-// sent, because the destination began later or its configuration has changed, is
-// left out. Each object is one commit that does not move the position, so a
-// crash loses nothing: the batch comes again.
+// rewrite replaces events in the objects that hold them. An event that was
+// never sent, because the destination began later or its configuration has
+// changed, is left out. Each object is one commit that does not move the
+// position, so a crash loses nothing: the batch comes again.
 func (s *Sink) rewrite(ctx context.Context, list []destination.Event) error {
-	t := s.tables[events]
-	byPart := map[string]map[uint64]*destination.Event{}
-	var parts []string
+	parts, byPart := byDay(list)
+	for _, part := range parts {
+		if err := s.rewritePart(ctx, part, byPart[part]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// byDay divides events by their parts, in the order of the parts' first events.
+func byDay(list []destination.Event) (parts []string, byPart map[string]map[uint64]*destination.Event) {
+	byPart = map[string]map[uint64]*destination.Event{}
 	for i := range list {
 		part := dayOf(list[i].Received)
 		if byPart[part] == nil {
@@ -24,29 +33,32 @@ func (s *Sink) rewrite(ctx context.Context, list []destination.Event) error {
 		}
 		byPart[part][list[i].Seq] = &list[i]
 	}
-	for _, part := range parts {
-		m, err := s.manifestOf(ctx, t, part)
-		if err != nil {
+	return parts, byPart
+}
+
+func (s *Sink) rewritePart(ctx context.Context, part string, bySeq map[uint64]*destination.Event) error {
+	t := s.tables[events]
+	m, err := s.manifestOf(ctx, t, part)
+	if err != nil {
+		return err
+	}
+	names := map[string]bool{}
+	for seq := range bySeq {
+		if e := m.holding(seq); e != nil {
+			names[e.Name] = true
+		}
+	}
+	for _, e := range slices.Clone(m.Objects) {
+		if !names[e.Name] {
+			continue
+		}
+		if err := s.edit(ctx, t, part, &e, func(r row) row {
+			if changed, ok := bySeq[t.keyOf(r)]; ok {
+				return eventRow(r, changed)
+			}
+			return r
+		}); err != nil {
 			return err
-		}
-		names := map[string]bool{}
-		for seq := range byPart[part] {
-			if e := m.holding(seq); e != nil {
-				names[e.Name] = true
-			}
-		}
-		for _, e := range slices.Clone(m.Objects) {
-			if !names[e.Name] {
-				continue
-			}
-			if err := s.edit(ctx, t, part, &e, func(r row) row {
-				if changed, ok := byPart[part][t.keyOf(r)]; ok {
-					return eventRow(r, changed)
-				}
-				return r
-			}); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

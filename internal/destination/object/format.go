@@ -19,7 +19,8 @@ type format interface {
 	// The row is valid only during the call.
 	decode(t *table, data []byte, yield func(r row) bool) error
 
-	// joins reports whether two objects are one object if one follows the other.
+	// joins reports whether two objects are one object if one follows the
+	// other.
 	joins() bool
 
 	// ending is how names end, with the dot.
@@ -29,7 +30,8 @@ type format interface {
 // encoder takes the rows of an object. It keeps the compressed object in
 // memory, and 8 MiB of rows at most.
 type encoder interface {
-	// add takes a row. Values that do not fit into columns are counted in misfits.
+	// add takes a row. Values that do not fit into columns are counted in
+	// misfits.
 	add(r row, misfits *column.Misfits) error
 
 	close() ([]byte, error)

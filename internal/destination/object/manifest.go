@@ -39,7 +39,7 @@ type entry struct {
 func manifestName(table, part string) string { return "manifests/" + table + "/" + part + ".json" }
 
 // manifestOf returns a manifest, from memory or from the bucket. It is empty if
-// there is none yet. What the caller changes takes effect with saveManifest.
+// the part has no manifest yet. Changes take effect with saveManifest.
 func (s *Sink) manifestOf(ctx context.Context, t *table, part string) (*manifest, error) {
 	name := manifestName(t.name, part)
 	if m, ok := s.manifests[name]; ok {
@@ -74,7 +74,7 @@ func (s *Sink) saveManifest(ctx context.Context, m *manifest) error {
 	if err != nil {
 		return err
 	}
-	tag := ""
+	var tag string
 	if m.tag == "" {
 		tag, err = s.bucket.Create(ctx, name, data)
 	} else {

@@ -19,7 +19,7 @@ type memory struct {
 
 	// fail says what happens to the next operation. after reports whether it
 	// takes effect nevertheless, and late whether it does so later.
-	fail func(op, name string) (err error, after, late bool)
+	fail func(op, name string) (after, late bool, err error)
 
 	// watch is called after each change.
 	watch func(op, name string)
@@ -41,7 +41,7 @@ func (b *memory) do(op, name string, change func() error) error {
 		return err
 	}
 	if b.fail != nil {
-		if err, after, late := b.fail(op, name); err != nil {
+		if after, late, err := b.fail(op, name); err != nil {
 			switch {
 			case after:
 				_ = run()
@@ -68,7 +68,7 @@ func (b *memory) arrive(r *rand.Rand, all bool) {
 
 func (b *memory) Get(_ context.Context, name string) ([]byte, string, error) {
 	if b.fail != nil {
-		if err, _, _ := b.fail("get", name); err != nil {
+		if _, _, err := b.fail("get", name); err != nil {
 			return nil, "", err
 		}
 	}
@@ -110,7 +110,7 @@ func (b *memory) Delete(_ context.Context, name string) error {
 func (b *memory) List(_ context.Context, prefix string, yield func(name string) bool) error {
 	names := slices.Sorted(maps.Keys(b.objects))
 	if b.fail != nil {
-		if err, _, _ := b.fail("list", prefix); err != nil {
+		if _, _, err := b.fail("list", prefix); err != nil {
 			return err
 		}
 	}

@@ -310,27 +310,27 @@ func TestCrashes(t *testing.T) {
 }
 
 // crash reports whether there were that many operations.
-func (k kind) crash(t *testing.T, at int, after bool) bool {
+func (k kind) crash(t *testing.T, at int, tookEffect bool) bool {
 	t.Helper()
 	b := newMemory()
 	h := newHistory(rand.New(rand.NewPCG(3, 4)), 14)
 	s := k.sink(t, b)
 	var position uint64
-	b.watch = func(op, name string) {
+	b.watch = func(_, name string) {
 		if name == stateName {
 			position = k.position(t, b)
 		}
 		k.wantOnce(t, s, b, h, position)
 	}
 	n := 0
-	b.fail = func(op, _ string) (error, bool, bool) {
+	b.fail = func(_, _ string) (after, late bool, err error) {
 		if n++; n == at {
-			return errInjected, after, false
+			return tookEffect, false, errInjected
 		}
 		if n > at { // the process is dead
-			return errInjected, false, false
+			return false, false, errInjected
 		}
-		return nil, false, false
+		return false, false, nil
 	}
 	err := (&engine{h, rand.New(rand.NewPCG(5, 6)), s}).run(t.Context(), h.last)
 	b.fail = nil
@@ -402,19 +402,19 @@ func (k kind) late(t *testing.T, seed uint64) {
 		}
 		k.wantOnce(t, s, b, h, position)
 	}
-	b.fail = func(op, _ string) (error, bool, bool) {
+	b.fail = func(op, _ string) (after, late bool, err error) {
 		if r.IntN(4) == 0 {
 			b.arrive(r, false)
 		}
 		switch r.IntN(40) {
 		case 0:
-			return errInjected, false, false
+			return false, false, errInjected
 		case 1:
-			return errInjected, true, false
+			return true, false, errInjected
 		case 2, 3:
-			return errInjected, false, op != "get" && op != "list"
+			return false, op != "get" && op != "list", errInjected
 		}
-		return nil, false, false
+		return false, false, nil
 	}
 	old := s // a zombie
 	for range 60 {

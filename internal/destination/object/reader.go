@@ -12,9 +12,9 @@ import (
 	"trackway/internal/destination"
 )
 
-// Events reads the events of all objects below events/, whether a manifest names
-// them or not, as a reader does that takes all names. So it finds rows that
-// somebody has added. An object that cannot be read has no rows.
+// Events reads the events of all objects below events/, whether a manifest
+// names them or not, as a reader does that takes all names. So it finds rows
+// that somebody has added. An object that cannot be read has no rows.
 func (s *Sink) Events(ctx context.Context, low, high uint64, yield func(*destination.Event) bool) error {
 	if s.state == nil {
 		return errUnprepared
@@ -128,7 +128,7 @@ func (s *Sink) Mend(ctx context.Context, low, high uint64, list []destination.Ev
 
 func (s *Sink) mend(ctx context.Context, low, high uint64, list []destination.Event) error {
 	list = slices.Clone(list)
-	list = slices.DeleteFunc(list, func(e destination.Event) bool { return e.Seq > s.state.Number }) // they will come
+	list = slices.DeleteFunc(list, func(e destination.Event) bool { return e.Seq > s.state.limit() }) // they will come
 	sources, err := s.sources(ctx, low, high)
 	if err != nil {
 		return err
@@ -144,14 +144,8 @@ func (s *Sink) mend(ctx context.Context, low, high uint64, list []destination.Ev
 	}
 	for _, src := range sources {
 		if src.entry == nil {
-			found, err := s.eventsOf(ctx, src.name, low, high)
-			if err != nil {
+			if err := s.removeForeign(ctx, src.name, low, high); err != nil {
 				return err
-			}
-			if len(found) > 0 {
-				if err := s.bucket.Delete(ctx, src.name); err != nil {
-					return fmt.Errorf("remove %s: %w", src.name, err)
-				}
 			}
 			continue
 		}
@@ -164,6 +158,19 @@ func (s *Sink) mend(ctx context.Context, low, high uint64, list []destination.Ev
 		if err := s.mendPart(ctx, part, low, high, byPart[part]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// removeForeign removes an object that no manifest names if it has events of
+// the range.
+func (s *Sink) removeForeign(ctx context.Context, name string, low, high uint64) error {
+	found, err := s.eventsOf(ctx, name, low, high)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	if err := s.bucket.Delete(ctx, name); err != nil {
+		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	return nil
 }

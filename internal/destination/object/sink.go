@@ -57,16 +57,16 @@ const reserve = 1_000_000
 // Options say what kind of bucket there is.
 type Options struct {
 	// Late says that a write may take effect after it has failed, and that
-	// another process may write at the same time. Without it, somebody must make
-	// sure that there is one process only, and that it has ended when the next
-	// one begins.
+	// another process may write at the same time. Without it, somebody must
+	// make sure that there is one process only, and that it has ended when the
+	// next one begins.
 	Late bool
 
 	// Compress says that NDJSON is compressed with zstd.
 	Compress bool
 
-	// Place is how DuckDB finds the bucket: "/data/out" or "s3://lake/trackway",
-	// without a slash at the end.
+	// Place is how DuckDB finds the bucket: "/data/out" or
+	// "s3://lake/trackway", without a slash at the end.
 	Place string
 
 	// Setup are SQL statements that DuckDB needs before, with comments.
@@ -86,7 +86,7 @@ type Sink struct {
 	writer     string
 	misfits    column.Misfits
 
-	// What is in the bucket, as this sink has read or written it. state is nil
+	// The content of the bucket, as this sink has read or written it. state is nil
 	// before Prepare and after an error.
 	state     *state
 	tag       string
@@ -334,11 +334,7 @@ func (s *Sink) removeAll(ctx context.Context, folder string) error {
 
 // Misfits counts the values that did not fit into a declared column.
 func (s *Sink) Misfits() []destination.Misfit {
-	var all []destination.Misfit
-	for _, m := range s.misfits.All() {
-		all = append(all, destination.Misfit(m))
-	}
-	return all
+	return s.misfits.All()
 }
 
 // Close has nothing to release.

@@ -24,6 +24,10 @@ type state struct {
 	Store       string `json:"store"`  // empty: no batch has been written yet
 	Number      uint64 `json:"number"` // of the last change that is here
 
+	// High is what Number was before a rewind, if it is higher: rows up to it
+	// are here, and are replaced as they come again.
+	High uint64 `json:"high,omitempty"`
+
 	// Writer is the sink that may write. A sink that finds another one here has
 	// been replaced.
 	Writer string `json:"writer"`
@@ -46,9 +50,12 @@ type pending struct {
 	Was   *entry `json:"was,omitempty"` // nil: the object is new
 }
 
+// limit is the highest number of a row that may be here.
+func (st *state) limit() uint64 { return max(st.Number, st.High) }
+
 func newMark() string { return rand.Text() }
 
-// load reads the state. It is nil if there is none.
+// load reads the state. It is nil if the object does not exist.
 func (s *Sink) load(ctx context.Context) (st *state, tag string, err error) {
 	data, tag, err := s.bucket.Get(ctx, stateName)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -83,7 +90,7 @@ func (s *Sink) save(ctx context.Context, change func(st *state)) error {
 	if err != nil {
 		return err
 	}
-	tag := ""
+	var tag string
 	if s.tag == "" {
 		tag, err = s.bucket.Create(ctx, stateName, data)
 	} else {

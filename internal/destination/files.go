@@ -59,6 +59,8 @@ type files struct {
 // state is what a destination keeps over a restart.
 type state struct {
 	Paused   bool     `json:"paused"`
+	First    uint64   `json:"first,omitempty"`    // it began after this change
+	Missed   uint64   `json:"missed,omitempty"`   // events that expired before they were sent
 	Position *uint64  `json:"position,omitempty"` // of a destination that was removed from the configuration
 	Erasures []uint64 `json:"erasures,omitempty"` // passed to the destination as not done yet
 }

@@ -189,6 +189,7 @@ func (m *Manager) newRunner(c config.Destination, view *View) (*managed, error) 
 	}
 	r.files, err = openFiles(filepath.Join(m.Dir, c.Name), func(reason string) { r.stats.rejectLocked(reason, 1) })
 	if err == nil {
+		r.stats.missed = r.files.get().Missed
 		err = m.setFirstCursor(r)
 	}
 	if err != nil {
@@ -210,6 +211,8 @@ func (m *Manager) setFirstCursor(r *runner) error {
 			number = min(*before, m.Store.Synced())
 		} else if number, err = startAt(m.Store, r.config.Start); err != nil {
 			return fmt.Errorf("start: %w", err)
+		} else if err := r.files.set(func(s *state) { s.First = number }); err != nil {
+			return err
 		}
 		if err := m.Store.SetCursor(cursorName(r.config.Name), number); err != nil {
 			return err

@@ -152,6 +152,11 @@ func (r *runner) open(ctx context.Context) (from uint64, err error) {
 		if err := r.checkPrepared(ctx); err != nil {
 			return err
 		}
+		if from < r.files.get().First {
+			if err := r.files.set(func(s *state) { s.First = from }); err != nil {
+				return err
+			}
+		}
 		return r.store.SetCursor(cursorName(r.config.Name), from)
 	})
 	r.stats.moved(from)

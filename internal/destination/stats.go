@@ -39,7 +39,8 @@ type stats struct {
 	rejected  map[string]uint64 // by reason
 	retries   map[string]uint64 // by reason
 	lost      uint64
-	missed    uint64
+	missed    uint64    // before this start, too
+	announced time.Time // when the log last said so
 	success   time.Time // last
 	failure   time.Time // last
 	err       string    // of the last failure
@@ -104,10 +105,16 @@ func (s *stats) lose() {
 	s.lost++
 }
 
-func (s *stats) miss(events int) {
+// miss counts events that expired before they were sent. It returns the sum,
+// and whether it is time to announce it.
+func (s *stats) miss(events int, now time.Time) (sum uint64, announce bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.missed += uint64(events)
+	if announce = now.Sub(s.announced) >= missedEvery; announce {
+		s.announced = now
+	}
+	return s.missed, announce
 }
 
 // failed notes an error, with its text. It reports whether the destination

@@ -6,6 +6,7 @@ import "time"
 type Status struct {
 	Name, Kind string
 	State      State
+	First      uint64 // it began after this change
 	Position   uint64 // it has all changes up to this number
 	LagEvents  uint64 // changes after the position, including those that do not concern it
 	Lag        time.Duration
@@ -28,7 +29,7 @@ type Status struct {
 // status returns a runner's status. Cost: a step of the log, if the destination
 // is behind.
 func (r *runner) status() Status {
-	s := Status{Name: r.config.Name, Kind: r.config.Kind, Deletes: r.deletes()}
+	s := Status{Name: r.config.Name, Kind: r.config.Kind, Deletes: r.deletes(), First: r.files.get().First}
 	r.stats.show(&s)
 	if c, ok := r.sink.(MisfitCounter); ok {
 		s.Misfits = c.Misfits()

@@ -26,9 +26,9 @@ const (
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
 
-	Postgres = "postgres" // the server's programs (initdb, postgres, psql), for the destination
-
-	Kafka = "kafka" // the broker that tools/install-kafka installs, for the destination
+	Postgres         = "postgres"         // the server's programs (initdb, postgres, psql), for the destination
+	Kafka            = "kafka"            // the broker that tools/install-kafka installs, for the destination
+	StandardWebhooks = "standardwebhooks" // the library for Python, for the destination
 )
 
 // Missing ends a test that lacks a prerequisite: the test skips or, if the

@@ -33,6 +33,7 @@ func TestSuiteReal(t *testing.T) {
 	destinationtest.Run(t, func(t *testing.T) *destinationtest.Partner {
 		t.Helper()
 		p := partner(b.ProxiedURL(), b.URL(), fmt.Sprintf("t%d.", n.Add(1)))
+		p.Slow = true
 		p.Break = func(t *testing.T, f destinationtest.Fault) func() {
 			t.Helper()
 			b.Proxy.Set(map[destinationtest.Fault]kafkatest.Fault{

@@ -1,0 +1,108 @@
+package clickhouse
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"trackway/internal/destination"
+)
+
+// positionTable has a row for each destination that writes into the database.
+const positionTable = "trackway_position"
+
+// position is a row of the table of positions. Rows with a higher changed
+// replace others. It says that everything up to Number has been written: each
+// writer starts from a row and adds one after its data, so that is true of every
+// row, also if two processes write.
+type position struct {
+	Store   string `json:"store"`
+	Number  uint64 `json:"number"`
+	Owner   string `json:"owner"`   // the sink that writes; empty: nobody yet
+	Rewinds uint64 `json:"rewinds"` // how often it went back
+	Changed uint64 `json:"changed"`
+}
+
+// readPosition returns the present row, or an empty one.
+func (s *Sink) readPosition(ctx context.Context) (position, error) {
+	var p position
+	err := s.client.rows(ctx, "read the position", "SELECT store, number, owner, rewinds, changed FROM "+s.in(positionTable)+
+		" WHERE destination = "+literal(s.name)+" ORDER BY changed DESC, number DESC LIMIT 1 FORMAT JSONEachRow", plainNumbers(),
+		func(line []byte) error {
+			if json.Unmarshal(line, &p) != nil {
+				return errAnswer
+			}
+			return nil
+		})
+	return p, err
+}
+
+// writePosition adds a row that replaces the present one.
+func (s *Sink) writePosition(ctx context.Context, p position) error {
+	row := struct {
+		Destination string `json:"destination"`
+		position
+	}{s.name, p}
+	line, err := json.Marshal(row)
+	if err != nil {
+		return err
+	}
+	b := s.newBody(positionTable, p.Store, p.Rewinds)
+	b.line = append(append(b.line[:0], line...), '\n')
+	b.endRow()
+	return s.insert(ctx, b)
+}
+
+// claim returns the present position, with this sink as its owner. It returns a
+// final error if another process has taken over since this one began to write,
+// or if the position is another store's.
+func (s *Sink) claim(ctx context.Context, b *destination.Batch) (position, error) {
+	p, err := s.readPosition(ctx)
+	switch {
+	case err != nil:
+		return p, err
+	case p.Store != "" && p.Store != b.Store:
+		return p, &destination.FinalError{Err: fmt.Errorf("the position of destination %s in the database is that of another store: rewind the destination, or use another database", s.name)}
+	case p.Owner == s.owner:
+		return p, nil
+	case s.claimed:
+		s.claimed = false // once the operator has resumed this one, it takes over
+		return p, &destination.FinalError{Err: fmt.Errorf("another process writes destination %s, or has rewound it: stop one of them, and resume the destination", s.name)}
+	}
+	if p.Store == "" { // nothing before the first batch is wanted
+		p.Number = b.After
+	}
+	p.Store, p.Owner, p.Changed = b.Store, s.owner, p.Changed+1
+	if err := s.writePosition(ctx, p); err != nil {
+		return p, err
+	}
+	s.claimed = true
+	return p, nil
+}
+
+// Rewind records another position. The events after it stay, and are not
+// written a second time.
+func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
+	have, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	if have[positionTable] == nil || have["events"] == nil {
+		if err := s.create(ctx, have); err != nil {
+			return err
+		}
+	}
+	p, err := s.readPosition(ctx)
+	if err != nil {
+		return err
+	}
+	owner := ""
+	if s.claimed {
+		owner = s.owner
+	}
+	p = position{Store: to.Store, Number: to.Number, Owner: owner, Rewinds: p.Rewinds + 1, Changed: p.Changed + 1}
+	if err := s.writePosition(ctx, p); err != nil {
+		return err
+	}
+	return s.findHighest(ctx, p)
+}

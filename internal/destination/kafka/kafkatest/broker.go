@@ -46,6 +46,8 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
 log.cleaner.backoff.ms=500
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 `
 
 // Start starts a broker. It ends with the test. The test is skipped if the

@@ -69,6 +69,9 @@ var trackway = Rules{
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
 
+		"internal/destination/kafka":           3,
+		"internal/destination/kafka/kafkatest": 3,
+
 		"internal/destination/listing": 3,
 		"internal/destination/verify":  3,
 
@@ -134,6 +137,7 @@ var trackway = Rules{
 		"github.com/prometheus/client_model":       {Tests},
 		"github.com/prometheus/common":             {Tests},
 		"github.com/rogpeppe/go-internal":          {Tests},
+		"github.com/twmb/franz-go":                 {"internal/destination/kafka", Tests},
 		"go.uber.org/goleak":                       {Tests},
 		"golang.org/x/crypto":                      {"internal/store"},
 		"golang.org/x/sync":                        {"internal/app", "internal/upkeep", Tests},

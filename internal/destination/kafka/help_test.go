@@ -35,7 +35,7 @@ func newCluster(t *testing.T, opts ...kfake.Opt) *cluster {
 	fake, err := kfake.NewCluster(append([]kfake.Opt{
 		kfake.NumBrokers(1), kfake.DefaultNumPartitions(3),
 		kfake.ListenFn(func(network, address string) (net.Listener, error) {
-			l, err := net.Listen(network, address) //nolint:noctx // kfake gives none
+			l, err := net.Listen(network, address)
 			return losing{l, c}, err
 		}),
 	}, opts...)...)

@@ -91,7 +91,7 @@ func TestGuide(t *testing.T) {
 	if err := os.WriteFile(source, code, 0o600); err != nil || !found {
 		t.Fatal(err)
 	}
-	if text, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, source).CombinedOutput(); err != nil { //nolint:gosec // our own program
+	if text, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, source).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	const total = 3000
@@ -107,7 +107,7 @@ func TestGuide(t *testing.T) {
 		return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 	}
 	for _, enough := range []int{1, 1000, total} {
-		consumer := exec.CommandContext(t.Context(), program, strings.TrimPrefix(b.URL(), "kafka://"), out) //nolint:gosec // our own program
+		consumer := exec.CommandContext(t.Context(), program, strings.TrimPrefix(b.URL(), "kafka://"), out)
 		if err := consumer.Start(); err != nil {
 			t.Fatal(err)
 		}

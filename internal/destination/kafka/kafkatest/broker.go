@@ -100,7 +100,7 @@ func (b *Broker) Run(tb testing.TB) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	b.process = b.java(context.WithoutCancel(tb.Context()), "kafka.Kafka", b.config())
 	b.process.Stdout, b.process.Stderr = out, out
 	if err := b.process.Start(); err != nil {
@@ -152,7 +152,7 @@ func freePorts(tb testing.TB, n int) []string {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		defer l.Close() //nolint:gocritic // all of them at the end, so that they differ
+		defer func() { _ = l.Close() }() // all of them at the end, so that they differ
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		ports = append(ports, port)
 	}

@@ -96,7 +96,7 @@ func (p *Proxy) leave(conn net.Conn) {
 }
 
 func (p *Proxy) serve(ctx context.Context, client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	if !p.enter(client) {
 		return
 	}

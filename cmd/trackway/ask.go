@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"trackway/internal/config"
+	"trackway/internal/terminal"
 )
 
 // askTime limits how long the running server may take to answer.
@@ -112,7 +113,7 @@ func reasonIn(body []byte) string {
 		_ = json.Unmarshal(known.Errors, &list) // the format is one of the two
 		_ = json.Unmarshal(known.Errors, &status)
 	}
-	return printable(cmp.Or(known.Message, known.Error, status.Description, strings.Join(list, " "), "for no reason that is known"))
+	return terminal.Printable(cmp.Or(known.Message, known.Error, status.Description, strings.Join(list, " "), "for no reason that is known"))
 }
 
 // reach returns a client for the server of this configuration, and the server's

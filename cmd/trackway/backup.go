@@ -10,6 +10,7 @@ import (
 
 	"trackway/internal/control"
 	"trackway/internal/datadir"
+	"trackway/internal/terminal"
 )
 
 type backupCommand struct {
@@ -38,9 +39,9 @@ func (c *backupCommand) Run(out output) error {
 		if err := json.NewDecoder(answer).Decode(&b); err != nil {
 			return fmt.Errorf("the server's answer was cut off: %w", err)
 		}
-		say(out.stdout, "Backed up to %s: everything up to change %d, %s in %d files (%d written, the others shared). Backups there: %d.\n",
+		terminal.Say(out.stdout, "Backed up to %s: everything up to change %d, %s in %d files (%d written, the others shared). Backups there: %d.\n",
 			b.Path, b.Seq, size(b.Bytes), b.Files, b.Copied, b.Generations)
-		say(out.stdout, "The configuration is not in it, for it holds secrets: keep %s elsewhere.\n", c.Config)
+		terminal.Say(out.stdout, "The configuration is not in it, for it holds secrets: keep %s elsewhere.\n", c.Config)
 		return nil
 	})
 }
@@ -68,7 +69,7 @@ func (c *restoreCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	say(out.stdout, "Restored %s of %s to %s: everything up to change %d, %s. All of it was read and found whole.\n",
+	terminal.Say(out.stdout, "Restored %s of %s to %s: everything up to change %d, %s. All of it was read and found whole.\n",
 		b.Path, b.At.Local().Format("2006-01-02 15:04:05"), dir, b.Seq, size(b.Bytes))
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"trackway/internal/app"
 	"trackway/internal/config"
+	"trackway/internal/terminal"
 )
 
 type checkCommand struct {
@@ -14,12 +15,12 @@ type checkCommand struct {
 func (c *checkCommand) Run(out output) error {
 	cfg, warnings, err := loadConfig(c.Config, c.settings)
 	for _, w := range warnings {
-		say(out.stderr, "warning: %v\n", w)
+		terminal.Say(out.stderr, "warning: %v\n", w)
 	}
 	if err != nil {
 		return err
 	}
-	say(out.stdout, "%s is fine. Projects: %d, limits: %d, overrides: %d.\n",
+	terminal.Say(out.stdout, "%s is fine. Projects: %d, limits: %d, overrides: %d.\n",
 		c.Config, len(cfg.Projects), len(cfg.Policies), len(cfg.Overrides))
 	return nil
 }

@@ -65,13 +65,19 @@ func (d *dataFlags) with(ctx context.Context, out output, create bool, do func(*
 // is no server, the error is [control.ErrNobody], and the configuration is
 // returned all the same.
 func (d *dataFlags) running(ctx context.Context) (*config.Config, *http.Client, error) {
-	cfg, _, err := loadConfig(d.Config, settings{DataDir: d.DataDir})
+	// What only the server has, such as environment variables, is not needed
+	// to find it.
+	cfg, err := config.LoadElsewhere(d.Config, config.Flags{DataDir: d.DataDir}, app.CheckLimits)
 	if err != nil {
 		return nil, nil, err
 	}
 	conn, err := control.Dial(ctx, cfg.DataDir)
 	if err != nil {
-		return cfg, nil, err
+		whole, _, broken := loadConfig(d.Config, settings{DataDir: d.DataDir})
+		if broken != nil {
+			return nil, nil, broken
+		}
+		return whole, nil, err
 	}
 	return cfg, control.Client(cfg.DataDir), conn.Close() // it was only to see whether a server is there
 }

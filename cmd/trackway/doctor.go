@@ -10,6 +10,7 @@ import (
 	"trackway/internal/api"
 	"trackway/internal/config"
 	"trackway/internal/doctor"
+	"trackway/internal/terminal"
 )
 
 type doctorCommand struct {
@@ -80,9 +81,9 @@ func (c *doctorCommand) print(out output, findings []doctor.Finding) error {
 		return printJSON(out.stdout, text)
 	}
 	for _, f := range findings {
-		say(out.stdout, "%-4s  %-13s  %s\n", strings.ToUpper(string(f.Level)), f.Check, printable(f.Found))
+		terminal.Say(out.stdout, "%-4s  %-13s  %s\n", strings.ToUpper(string(f.Level)), f.Check, terminal.Printable(f.Found))
 		if f.Advice != "" {
-			say(out.stdout, "%21s→ %s\n", "", f.Advice)
+			terminal.Say(out.stdout, "%21s→ %s\n", "", f.Advice)
 		}
 	}
 	return nil

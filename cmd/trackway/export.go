@@ -14,6 +14,7 @@ import (
 	"trackway"
 	"trackway/internal/durable"
 	"trackway/internal/iso8601"
+	"trackway/internal/terminal"
 )
 
 type exportCommand struct {
@@ -112,7 +113,7 @@ func (c *exportCommand) save(out output, from io.Reader) error {
 		return err
 	})
 	if err == nil && !c.Quiet {
-		say(out.stderr, "%s: %s in %v.\n", c.Output, size(w.n), time.Since(began).Round(time.Millisecond))
+		terminal.Say(out.stderr, "%s: %s in %v.\n", c.Output, size(w.n), time.Since(began).Round(time.Millisecond))
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 
 	"trackway/internal/control"
 	"trackway/internal/feed"
+	"trackway/internal/terminal"
 )
 
 type importCommand struct {
@@ -52,7 +53,7 @@ func (c *importCommand) Run(out output, in input) error {
 	}
 	for _, path := range c.Files { // before a store is created for nothing
 		if err := feed.Check(path, feed.Options{Format: c.Format, Mapping: mapping}); err != nil {
-			return fmt.Errorf("%s: %w", shown(path), err)
+			return fmt.Errorf("%s: %w", terminal.Shown(path), err)
 		}
 	}
 	return c.with(ctx, out, true, func(client *http.Client) error {
@@ -150,11 +151,11 @@ func (c *importCommand) files(ctx context.Context, out output, o feed.Options) e
 
 func (c *importCommand) file(ctx context.Context, out output, path string, o feed.Options) (feed.Result, error) {
 	began := time.Now()
-	p := newProgress(out.stderr, c.Quiet, shown(filepath.Base(path)), began)
+	p := newProgress(out.stderr, c.Quiet, terminal.Shown(filepath.Base(path)), began)
 	o.Report = func(s feed.Status) { p.at(time.Now(), s.Totals.Rows(), s.Read, s.Size) }
 	r, err := feed.File(ctx, path, o)
 	p.done()
-	name := shown(path)
+	name := terminal.Shown(path)
 	switch {
 	case errors.Is(err, context.Canceled) && path != feed.Stdin:
 		return r, fmt.Errorf("%s: interrupted behind line %d; the same command goes on there", name, r.Totals.Lines)
@@ -172,26 +173,26 @@ func (c *importCommand) file(ctx context.Context, out output, path string, o fee
 // tell reports the result of a file.
 func tell(out output, path string, r *feed.Result, took time.Duration) {
 	t := r.Totals
-	if path = shown(path); path == feed.Stdin {
+	if path = terminal.Shown(path); path == feed.Stdin {
 		path = "Standard input"
 	}
 	if r.Before {
-		say(out.stdout, "%s was imported before the interruption: %d rows.\n", path, t.Rows())
+		terminal.Say(out.stdout, "%s was imported before the interruption: %d rows.\n", path, t.Rows())
 		return
 	}
 	went := ""
 	if r.Resumed > 0 {
 		went = fmt.Sprintf(", from line %d on", r.Resumed+1)
 	}
-	say(out.stdout, "%s: %d rows in %v%s. Events stored: %d, duplicates: %d, customer updates: %d, refused: %d.\n",
+	terminal.Say(out.stdout, "%s: %d rows in %v%s. Events stored: %d, duplicates: %d, customer updates: %d, refused: %d.\n",
 		path, t.Rows(), took.Round(time.Millisecond), went, t.Stored, t.Duplicates, t.Updates, t.Refused)
 	if t.LeftOut > 0 {
-		say(out.stdout, "Identifiers that name nobody, and were left out: %d.\n", t.LeftOut)
+		terminal.Say(out.stdout, "Identifiers that name nobody, and were left out: %d.\n", t.LeftOut)
 	}
 	if r.Rejects != "" {
-		say(out.stdout, "Refused rows, with reasons: %s\n", shown(r.Rejects))
+		terminal.Say(out.stdout, "Refused rows, with reasons: %s\n", terminal.Shown(r.Rejects))
 	}
 	if len(r.Unused) > 0 {
-		say(out.stdout, "Columns that were not imported: %s\n", feed.Quoted(r.Unused))
+		terminal.Say(out.stdout, "Columns that were not imported: %s\n", feed.Quoted(r.Unused))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"trackway/internal/config"
+	"trackway/internal/terminal"
 )
 
 type initCommand struct{ configFile }
@@ -17,7 +18,7 @@ func (c *initCommand) Run(out output) error {
 		return err
 	}
 	printPassword(out.stdout, made.Password)
-	say(out.stdout, "Next: trackway serve --config %s\n", c.Config)
+	terminal.Say(out.stdout, "Next: trackway serve --config %s\n", c.Config)
 	return nil
 }
 
@@ -29,6 +30,6 @@ func makeConfig(path string, out output) (config.Credentials, error) {
 	} else if err != nil {
 		return made, err
 	}
-	say(out.stdout, "Made %s, readable by its owner only: a project, demo, with random keys.\n", path)
+	terminal.Say(out.stdout, "Made %s, readable by its owner only: a project, demo, with random keys.\n", path)
 	return made, nil
 }

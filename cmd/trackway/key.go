@@ -10,6 +10,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config"
+	"trackway/internal/terminal"
 )
 
 type keyCommand struct {
@@ -39,13 +40,13 @@ func (c *keyListCommand) Run(out output) error {
 }
 
 func listKeys(w io.Writer, keys []config.PlacedKey, now time.Time) error {
-	t := newColumns(w)
-	t.row("PROJECT", "KEY", "KIND", "ID OR TOKEN", "PERMISSIONS", "PREVIOUS", "WRITTEN IN")
+	t := terminal.NewColumns(w)
+	t.Row("PROJECT", "KEY", "KIND", "ID OR TOKEN", "PERMISSIONS", "PREVIOUS", "WRITTEN IN")
 	for i := range keys {
 		k := &keys[i]
-		t.row(k.Project, k.Name, k.Kind, k.ID, permissionsOf(&k.Key), previousOf(&k.Key, now), fmt.Sprintf("%s:%d", k.File, k.Line))
+		t.Row(k.Project, k.Name, k.Kind, k.ID, permissionsOf(&k.Key), previousOf(&k.Key, now), fmt.Sprintf("%s:%d", k.File, k.Line))
 	}
-	return t.flush()
+	return t.Flush()
 }
 
 // permissionsOf lists the permissions of a key as the configuration writes
@@ -99,7 +100,7 @@ func (c *keyChange) change(do func(*config.Keys) error) (*config.Config, error) 
 // change.
 func sayUnused(out output, place string) {
 	if place != "" {
-		say(out.stdout, "%s has no effect any more: you may remove that line.\n", place)
+		terminal.Say(out.stdout, "%s has no effect any more: you may remove that line.\n", place)
 	}
 }
 
@@ -122,11 +123,11 @@ func (c *keyAddCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	say(out.stdout, "Key %s is in %s.\n", c.Name, cfg.ManagedPath())
+	terminal.Say(out.stdout, "Key %s is in %s.\n", c.Name, cfg.ManagedPath())
 	if secret == "" {
-		say(out.stdout, "token: %s\n", id)
+		terminal.Say(out.stdout, "token: %s\n", id)
 	} else {
-		say(out.stdout, "id: %s\nsecret: %s\n"+shownOnce, id, secret)
+		terminal.Say(out.stdout, "id: %s\nsecret: %s\n"+shownOnce, id, secret)
 	}
 	return c.apply(cfg, out)
 }
@@ -152,17 +153,17 @@ func (c *keyRotateCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	say(out.stdout, "Key %s is changed in %s.\n", c.Name, cfg.ManagedPath())
+	terminal.Say(out.stdout, "Key %s is changed in %s.\n", c.Name, cfg.ManagedPath())
 	what := "token"
 	if kind == trackway.PrivateKey {
 		what = "secret"
 	}
-	say(out.stdout, "%s: %s\n", what, made)
+	terminal.Say(out.stdout, "%s: %s\n", what, made)
 	if kind == trackway.PrivateKey {
-		say(out.stdout, shownOnce)
+		terminal.Say(out.stdout, shownOnce)
 	}
 	if c.Overlap > 0 {
-		say(out.stdout, "The previous %s keeps working until %s.\n", what, until.Format(time.RFC3339))
+		terminal.Say(out.stdout, "The previous %s keeps working until %s.\n", what, until.Format(time.RFC3339))
 	}
 	sayUnused(out, unused)
 	return c.apply(cfg, out)
@@ -181,9 +182,9 @@ func (c *keyRevokeCommand) Run(out output) error {
 		return err
 	}
 	if unused == "" {
-		say(out.stdout, "Key %s was removed from %s.\n", c.Name, cfg.ManagedPath())
+		terminal.Say(out.stdout, "Key %s was removed from %s.\n", c.Name, cfg.ManagedPath())
 	} else {
-		say(out.stdout, "Key %s is revoked in %s.\n", c.Name, cfg.ManagedPath())
+		terminal.Say(out.stdout, "Key %s is revoked in %s.\n", c.Name, cfg.ManagedPath())
 	}
 	sayUnused(out, unused)
 	return c.apply(cfg, out)

@@ -7,11 +7,11 @@ import (
 	"io"
 	"net/url"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"trackway/internal/limit"
 	"trackway/internal/limit/watch"
+	"trackway/internal/terminal"
 )
 
 type limitsCommand struct {
@@ -45,26 +45,26 @@ func (c *limitsShowCommand) Run(out output) error {
 }
 
 func printUsage(w io.Writer, r *limit.Report) error {
-	t := newColumns(w)
-	t.row("POLICY", "LIMIT", "MODE", "CALLS", "REFUSED", "WOULD", "CANDIDATE", "CALLERS", "P50", "P95", "P99", "MAX")
+	t := terminal.NewColumns(w)
+	t.Row("POLICY", "LIMIT", "MODE", "CALLS", "REFUSED", "WOULD", "CANDIDATE", "CALLERS", "P50", "P95", "P99", "MAX")
 	for _, p := range r.Policies {
-		t.row(p.Name, fmt.Sprintf("%d in %ds", p.Limit, p.Window), p.Mode, p.Calls, p.Refused, p.WouldRefuse,
+		t.Row(p.Name, fmt.Sprintf("%d in %ds", p.Limit, p.Window), p.Mode, p.Calls, p.Refused, p.WouldRefuse,
 			p.CandidateRefused, p.Callers, p.P50, p.P95, p.P99, p.Max)
 	}
-	t.row()
+	t.Row()
 	head := []any{"CALLERS THAT USED"}
 	for tenth := range 10 {
 		head = append(head, strconv.Itoa(10*tenth)+"%")
 	}
-	t.row(append(head, "OVER")...)
+	t.Row(append(head, "OVER")...)
 	for _, p := range r.Policies {
 		cells := []any{p.Name}
 		for _, n := range p.Tenths {
 			cells = append(cells, n)
 		}
-		t.row(append(cells, p.Over)...)
+		t.Row(append(cells, p.Over)...)
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%d of %d counters are in use, in %.1f MB; %d calls were admitted without being counted.\n",
@@ -109,18 +109,18 @@ func printCallers(w io.Writer, since time.Time, callers []watch.Caller) error {
 		_, err := fmt.Fprintf(w, "Nobody since %s.\n", since.Local().Format(time.DateTime))
 		return err
 	}
-	t := newColumns(w)
-	t.row("CALLS", "REFUSED", "±", "POLICY", "ADDRESS", "LAST", "REPEATS", "PROJECT", "ROUTE", "EVENT", "USER AGENT", "ADDRESS FROM")
+	t := terminal.NewColumns(w)
+	t.Row("CALLS", "REFUSED", "±", "POLICY", "ADDRESS", "LAST", "REPEATS", "PROJECT", "ROUTE", "EVENT", "USER AGENT", "ADDRESS FROM")
 	for i := range callers {
 		c := &callers[i]
 		repeats := "-"
 		if c.Bodies > 0 {
 			repeats = fmt.Sprintf("%.0f%%", 100*c.Repeats)
 		}
-		t.row(c.Calls, c.Refused, c.Error, c.Policy, c.Address, c.Last.Local().Format(time.TimeOnly), repeats,
+		t.Row(c.Calls, c.Refused, c.Error, c.Policy, c.Address, c.Last.Local().Format(time.TimeOnly), repeats,
 			few(c.Projects), few(c.Routes), few(c.Types), few(c.Agents), c.Source)
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\nSince %s. Of several projects, routes, events and user agents the latest is shown; --json shows more.\n",
@@ -134,7 +134,7 @@ func few(texts []string) string {
 		return "-"
 	}
 	const longest = 60
-	text := []rune(printable(texts[0]))
+	text := []rune(terminal.Printable(texts[0]))
 	if len(text) > longest {
 		text = append(text[:longest-1], '…')
 	}
@@ -149,24 +149,3 @@ func printJSON(w io.Writer, body []byte) error {
 	_, err := fmt.Fprintf(w, "%s\n", body)
 	return err
 }
-
-// columns prints aligned columns for people.
-type columns struct{ w *tabwriter.Writer }
-
-func newColumns(w io.Writer) columns {
-	const gap = 2
-	return columns{tabwriter.NewWriter(w, 0, 0, gap, ' ', 0)}
-}
-
-// row adds a row. flush returns its error.
-func (c columns) row(cells ...any) {
-	for i, cell := range cells {
-		if i > 0 {
-			_, _ = c.w.Write([]byte{'\t'})
-		}
-		_, _ = io.WriteString(c.w, printable(fmt.Sprint(cell)))
-	}
-	_, _ = c.w.Write([]byte{'\n'})
-}
-
-func (c columns) flush() error { return c.w.Flush() }

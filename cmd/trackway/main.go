@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"trackway/internal/config"
+	"trackway/internal/terminal"
 )
 
 // The exit statuses.
@@ -74,10 +75,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case status >= 0:
 		return status
 	case err != nil:
-		say(stderr, "trackway: %v\nTry: trackway --help\n", err)
+		terminal.Say(stderr, "trackway: %v\nTry: trackway --help\n", err)
 		return misuse
 	}
-	if err := ctx.Run(output{onScreen(stdout), onScreen(stderr)}, input{stdin}); err != nil {
+	if err := ctx.Run(output{terminal.Screen(stdout), terminal.Screen(stderr)}, input{stdin}); err != nil {
 		complain(stderr, err)
 		return failed
 	}
@@ -88,8 +89,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // line of its own that begins with its place, in the format of compilers.
 func complain(stderr io.Writer, err error) {
 	if invalid, ok := errors.AsType[config.InvalidError](err); ok {
-		say(stderr, "%v\n", invalid)
+		terminal.Say(stderr, "%v\n", invalid)
 		return
 	}
-	say(stderr, "trackway: %v\n", err)
+	terminal.Say(stderr, "trackway: %v\n", err)
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"trackway/internal/terminal"
 )
 
 // How often progress is reported: on a terminal, in one line that changes;
@@ -29,7 +31,7 @@ type progress struct {
 }
 
 func newProgress(w io.Writer, quiet bool, name string, now time.Time) *progress {
-	return &progress{w: w, live: isTerminal(w), quiet: quiet, name: name, began: now, told: now, first: -1}
+	return &progress{w: w, live: terminal.Is(w), quiet: quiet, name: name, began: now, told: now, first: -1}
 }
 
 // at reports how many rows have been done, and how many bytes of total. total
@@ -65,12 +67,12 @@ func (p *progress) due(now time.Time) bool {
 
 func (p *progress) show(line string) {
 	if !p.live {
-		say(p.w, "%s\n", line)
+		terminal.Say(p.w, "%s\n", line)
 		return
 	}
-	line = printable(line)
+	line = terminal.Printable(line)
 	n := len([]rune(line))
-	sayLive(p.w, line, max(0, p.shown-n))
+	terminal.SayLive(p.w, line, max(0, p.shown-n))
 	p.shown = n
 }
 
@@ -105,8 +107,8 @@ func (p *progress) line(now time.Time, rows, bytes, total int64) string {
 // done clears the line on the terminal.
 func (p *progress) done() {
 	if p.shown > 0 {
-		sayLive(p.w, "", p.shown)
-		sayLive(p.w, "", 0)
+		terminal.SayLive(p.w, "", p.shown)
+		terminal.SayLive(p.w, "", 0)
 		p.shown = 0
 	}
 }

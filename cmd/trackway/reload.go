@@ -12,6 +12,7 @@ import (
 
 	"trackway/internal/config"
 	"trackway/internal/control"
+	"trackway/internal/terminal"
 )
 
 // serverReload has the flags of every command that changes the configuration of
@@ -39,13 +40,13 @@ func (r *serverReload) apply(cfg *config.Config, out output) error {
 		if err != nil {
 			return fmt.Errorf("the file is changed, but not in force: %w", err)
 		}
-		say(out.stdout, "The running server has read it.\n")
+		terminal.Say(out.stdout, "The running server has read it.\n")
 		return nil
 	}
 	if runs := callOps(http.MethodGet, base+"/-/healthy", lookTime) == nil && inUse(cfg.DataDir) == nil; runs {
-		say(out.stdout, "The running server does not use the change yet. Make it reload the configuration (next time by --reload):\n  curl -X POST %s/-/reload\n", base)
+		terminal.Say(out.stdout, "The running server does not use the change yet. Make it reload the configuration (next time by --reload):\n  curl -X POST %s/-/reload\n", base)
 	} else {
-		say(out.stdout, "No server was found at %s that uses %s. A server elsewhere reads the file again at SIGHUP, or when it starts.\n", base, cfg.DataDir)
+		terminal.Say(out.stdout, "No server was found at %s that uses %s. A server elsewhere reads the file again at SIGHUP, or when it starts.\n", base, cfg.DataDir)
 	}
 	return nil
 }

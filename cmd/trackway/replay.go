@@ -22,6 +22,7 @@ import (
 	"trackway/internal/control"
 	"trackway/internal/limit/replay"
 	"trackway/internal/limit/traffic"
+	"trackway/internal/terminal"
 )
 
 // recordFlags are the flags of the commands that read the recorded calls.
@@ -49,7 +50,7 @@ func (r *recordFlags) open(out output, file string) (replay.Source, replay.Limit
 		return nil, replay.Limits{}, fmt.Errorf("--until: %w", err)
 	}
 	if err := flush(cfg.DataDir); err != nil {
-		say(out.stderr, "The last seconds are missing: %v\n", err)
+		terminal.Say(out.stderr, "The last seconds are missing: %v\n", err)
 	}
 	if r.Until == "" {
 		until = time.Now().Add(time.Second) // everything that was flushed, and not more each time it is read
@@ -151,28 +152,28 @@ func printIndented(w io.Writer, v any) error {
 }
 
 func printOutcome(w io.Writer, o *replay.Outcome, top int) error {
-	say(w, "%s\n", describe(&o.Record))
+	terminal.Say(w, "%s\n", describe(&o.Record))
 	if o.Record.Calls == 0 {
 		return nil
 	}
-	say(w, "\n")
-	t := newColumns(w)
-	t.row("POLICY", "LIMIT", "PER", "CALLS", "REFUSED", "SHARE", "WAS", "CALLERS", "TOUCHED", "WERE")
+	terminal.Say(w, "\n")
+	t := terminal.NewColumns(w)
+	t.Row("POLICY", "LIMIT", "PER", "CALLS", "REFUSED", "SHARE", "WAS", "CALLERS", "TOUCHED", "WERE")
 	for _, p := range o.Policies {
 		limit, refused := fmt.Sprintf("%d in %ds", p.Limit, p.Window), strconv.FormatUint(p.Refused, 10)
 		switch {
 		case p.Gone:
-			t.row(p.Name, "is no more", "-", "-", "-", "-", p.Was, "-", "-", p.CallersWas)
+			t.Row(p.Name, "is no more", "-", "-", "-", "-", p.Was, "-", "-", p.CallersWas)
 			continue
 		case p.Mode == trackway.Report:
 			refused += " (report)"
 		}
-		t.row(p.Name, limit, p.Per, p.Calls, refused, share(p.Refused, p.Calls), p.Was, p.Callers, p.CallersRefused, p.CallersWas)
+		t.Row(p.Name, limit, p.Per, p.Calls, refused, share(p.Refused, p.Calls), p.Was, p.Callers, p.CallersRefused, p.CallersWas)
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
-	say(w, "\nREFUSED calls of TOUCHED callers would have been refused, in mode report if it were enforced. WAS and WERE: by the limits in force,\nwhen it happened.\n")
+	terminal.Say(w, "\nREFUSED calls of TOUCHED callers would have been refused, in mode report if it were enforced. WAS and WERE: by the limits in force,\nwhen it happened.\n")
 	if err := printTouched(w, o.Callers, top); err != nil {
 		return err
 	}
@@ -219,28 +220,28 @@ func share(part, of uint64) string {
 
 func printTouched(w io.Writer, callers []replay.CallerOutcome, top int) error {
 	if len(callers) == 0 {
-		say(w, "\nNobody would have been refused, and nobody was.\n")
+		terminal.Say(w, "\nNobody would have been refused, and nobody was.\n")
 		return nil
 	}
-	say(w, "\n")
-	t := newColumns(w)
-	t.row("CALLER", "POLICY", "REFUSED", "OF CALLS", "SHARE", "WAS", "FIRST", "LAST", "ROUTE")
+	terminal.Say(w, "\n")
+	t := terminal.NewColumns(w)
+	t.Row("CALLER", "POLICY", "REFUSED", "OF CALLS", "SHARE", "WAS", "FIRST", "LAST", "ROUTE")
 	for _, c := range callers[:min(top, len(callers))] {
-		t.row(c.Caller, c.Policy, c.Refused, c.Calls, share(c.Refused, c.Calls), c.Was,
+		t.Row(c.Caller, c.Policy, c.Refused, c.Calls, share(c.Refused, c.Calls), c.Was,
 			c.First.Local().Format(time.DateTime), c.Last.Local().Format(time.DateTime), cmp.Or(c.Route, "-"))
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
 	if more := len(callers) - top; more > 0 {
-		say(w, "… and %d more; --top shows them.\n", more)
+		terminal.Say(w, "… and %d more; --top shows them.\n", more)
 	}
 	return nil
 }
 
 func printWarnings(w io.Writer, warnings []string) {
 	if len(warnings) > 0 {
-		say(w, "\nMind that:\n  - %s.\n", strings.Join(warnings, ".\n  - "))
+		terminal.Say(w, "\nMind that:\n  - %s.\n", strings.Join(warnings, ".\n  - "))
 	}
 }
 
@@ -276,23 +277,23 @@ func (c *limitsSuggestCommand) Run(out output) error {
 }
 
 func printAdvice(w io.Writer, a *replay.Advice) error {
-	say(w, "%s\n", describe(&a.Record))
+	terminal.Say(w, "%s\n", describe(&a.Record))
 	if a.Record.Calls == 0 {
 		return nil
 	}
-	say(w, "Of each policy's callers, %g in a hundred must not be refused.\n\n", a.Share)
-	t := newColumns(w)
-	t.row("POLICY", "CALLERS", "CALLS", "NEED", "NOW", "TOUCHES", "REFUSES", "SUGGESTED", "TOUCHES", "REFUSES")
+	terminal.Say(w, "Of each policy's callers, %g in a hundred must not be refused.\n\n", a.Share)
+	t := terminal.NewColumns(w)
+	t.Row("POLICY", "CALLERS", "CALLS", "NEED", "NOW", "TOUCHES", "REFUSES", "SUGGESTED", "TOUCHES", "REFUSES")
 	limit := func(e *replay.Effect) string { return fmt.Sprintf("%d in %ds", e.Limit, e.Window) }
 	for i := range a.Suggestions {
 		s := &a.Suggestions[i]
 		if s.Then == nil {
-			t.row(s.Name, s.Callers, s.Calls, "-", limit(&s.Now), "-", "-", "-", "-", "-")
+			t.Row(s.Name, s.Callers, s.Calls, "-", limit(&s.Now), "-", "-", "-", "-", "-")
 			continue
 		}
-		t.row(s.Name, s.Callers, s.Calls, s.Needed, limit(&s.Now), s.Now.Touched, s.Now.Refused, limit(s.Then), s.Then.Touched, s.Then.Refused)
+		t.Row(s.Name, s.Callers, s.Calls, s.Needed, limit(&s.Now), s.Now.Touched, s.Now.Refused, limit(s.Then), s.Then.Touched, s.Then.Refused)
 	}
-	if err := t.flush(); err != nil {
+	if err := t.Flush(); err != nil {
 		return err
 	}
 	printLines(w, a)
@@ -313,9 +314,9 @@ func printLines(w io.Writer, a *replay.Advice) {
 		}
 	}
 	if lines.Len() > 0 {
-		say(w, "\nFor the configuration:\n\nlimits:\n%s", lines.String())
+		terminal.Say(w, "\nFor the configuration:\n\nlimits:\n%s", lines.String())
 	}
 	if notes.Len() > 0 {
-		say(w, "\nNotes:\n%s", notes.String())
+		terminal.Say(w, "\nNotes:\n%s", notes.String())
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"trackway/internal/control"
 	"trackway/internal/datadir"
+	"trackway/internal/terminal"
 )
 
 type salvageCommand struct {
@@ -41,20 +42,20 @@ func (c *salvageCommand) Run(out output) error {
 		return err
 	}
 	if lost == nil {
-		say(out.stdout, "The write-ahead log is in order: nothing is lost.\n")
+		terminal.Say(out.stdout, "The write-ahead log is in order: nothing is lost.\n")
 		return nil
 	}
-	say(out.stdout, "%s is damaged: %s.\n", lost.Log, lost.Why)
-	say(out.stdout, "Kept: everything up to change %d.\n", lost.Event)
-	say(out.stdout, "Lost: everything acknowledged after that: events, changes of customers, merges, erasures.\n")
+	terminal.Say(out.stdout, "%s is damaged: %s.\n", lost.Log, lost.Why)
+	terminal.Say(out.stdout, "Kept: everything up to change %d.\n", lost.Event)
+	terminal.Say(out.stdout, "Lost: everything acknowledged after that: events, changes of customers, merges, erasures.\n")
 	if lost.Records > 0 {
-		say(out.stdout, "Behind the damage are %d changes that can be read, up to change %d. They are lost, too: they may build on others that are.\n",
+		terminal.Say(out.stdout, "Behind the damage are %d changes that can be read, up to change %d. They are lost, too: they may build on others that are.\n",
 			lost.Records, lost.Last)
 	}
 	if !c.Drop {
-		say(out.stdout, "Copy the data directory, and run: trackway salvage --drop\nOr restore a backup: see docs/damage.md.\n")
+		terminal.Say(out.stdout, "Copy the data directory, and run: trackway salvage --drop\nOr restore a backup: see docs/damage.md.\n")
 		return errDamaged
 	}
-	say(out.stdout, "It is dropped, and the server can start. Repeat the erasures since then, and import what clients still have.\n")
+	terminal.Say(out.stdout, "It is dropped, and the server can start. Repeat the erasures since then, and import what clients still have.\n")
 	return nil
 }

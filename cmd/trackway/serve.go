@@ -18,6 +18,7 @@ import (
 
 	"trackway/internal/app"
 	"trackway/internal/config"
+	"trackway/internal/terminal"
 )
 
 // stopTime limits how long a clean stop may take. It is a little less than the
@@ -92,7 +93,7 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 }
 
 func printPassword(w io.Writer, password string) {
-	say(w, "The password for the server's pages is %s; it is printed this once, and only its hash is kept.\n", password)
+	terminal.Say(w, "The password for the server's pages is %s; it is printed this once, and only its hash is kept.\n", password)
 }
 
 func warn(log *slog.Logger, warnings []config.Problem) {
@@ -140,7 +141,7 @@ func await(ctx context.Context, run func() error) error {
 // read it back.
 func printTrial(w io.Writer, public net.Addr, keys config.Credentials) {
 	base := "http://" + config.Reachable(public)
-	say(w, `
+	terminal.Say(w, `
 Send a first event:
 
   curl -sS %[1]s/track/v2/projects/%[2]s/customers/events \

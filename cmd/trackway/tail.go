@@ -14,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/control"
+	"trackway/internal/terminal"
 )
 
 type tailCommand struct {
@@ -73,7 +74,7 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 
 // show copies lines. For people, it makes them readable.
 func (c *tailCommand) show(w io.Writer, from io.Reader) error {
-	if c.JSON || !isTerminal(w) {
+	if c.JSON || !terminal.Is(w) {
 		_, err := io.Copy(w, from)
 		return err
 	}
@@ -109,5 +110,5 @@ func (e *shownEvent) String() string {
 	}
 	slices.Sort(ids)
 	at := time.UnixMicro(int64(e.Data.Timestamp * 1e6)).Format("2006-01-02 15:04:05.000")
-	return printable(fmt.Sprintf("%s  %s  %s  %s", at, e.Data.Type, strings.Join(ids, " "), e.Data.Properties))
+	return terminal.Printable(fmt.Sprintf("%s  %s  %s  %s", at, e.Data.Type, strings.Join(ids, " "), e.Data.Properties))
 }

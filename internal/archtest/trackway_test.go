@@ -32,6 +32,7 @@ var trackway = Rules{
 		"internal/piecewise":   0,
 		"internal/prereq":      0,
 		"internal/scale":       0,
+		"internal/terminal":    0,
 		"internal/seal":        0,
 		"internal/shortcut":    0,
 		"internal/sleep":       0,
@@ -57,10 +58,6 @@ var trackway = Rules{
 		"internal/rates":           1,
 		"internal/entry":           1,
 
-		"internal/destination/column":     2,
-		"internal/destination":            2,
-		"internal/destination/clickhouse": 2,
-
 		"internal/export":       2,
 		"internal/guide":        2,
 		"internal/ingest":       2,
@@ -69,11 +66,16 @@ var trackway = Rules{
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
 
-		"internal/destination/kafka":           3,
-		"internal/destination/kafka/kafkatest": 3,
-
-		"internal/destination/listing": 3,
-		"internal/destination/verify":  3,
+		"internal/destination":                       2,
+		"internal/destination/column":                2,
+		"internal/destination/clickhouse":            2,
+		"internal/destination/postgres":              3,
+		"internal/destination/postgres/postgrestest": 3,
+		"internal/destination/suggest":               3,
+		"internal/destination/kafka":                 3,
+		"internal/destination/kafka/kafkatest":       3,
+		"internal/destination/listing":               3,
+		"internal/destination/verify":                3,
 
 		"internal/log/local":   2,
 		"internal/log/logtest": 3,
@@ -131,6 +133,7 @@ var trackway = Rules{
 		"github.com/santhosh-tekuri/jsonschema/v6": {Tests},
 		"github.com/goccy/go-yaml":                 {"internal/config", "internal/feed", "openapi"},
 		"github.com/google/go-cmp":                 {Tests},
+		"github.com/jackc/pgx/v5":                  {"internal/destination/postgres"},
 		"github.com/klauspost/compress":            {"internal/api/body", "internal/destination/clickhouse", "internal/feed", Tests},
 		"github.com/parquet-go/parquet-go":         {"internal/export"},
 		"github.com/prometheus/client_golang":      {"internal/api", "internal/app", "internal/budget", "internal/certificate", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/upkeep", Tests},

@@ -8,8 +8,8 @@ import (
 )
 
 // AppendCanonical appends a valid JSON value in canonical form: see
-// [AppendObject]. Unlike a [Decoder], it has no bounds and takes values as other
-// programs write them. The depth of the value takes stack.
+// [AppendObject]. Unlike a [Decoder], it has no bounds, and takes values as
+// other programs write them. The depth of the value takes stack.
 func AppendCanonical(dst, raw []byte) []byte {
 	s := Scan(raw)
 	return form{}.append(dst, &s)
@@ -20,7 +20,7 @@ func AppendCanonical(dst, raw []byte) []byte {
 // same bytes. Two values have the same normal form if and only if their
 // contents are equal and their numbers have equal values. This is for
 // comparing with systems that keep numbers by value, such as PostgreSQL's
-// jsonb, not for storing.
+// jsonb, not for storing. Since jsonb has no U+0000, that counts as U+FFFD.
 //
 // A number becomes its significant digits as an integer, with an exponent
 // unless that is 0: 15e-1 for 1.50. So the normal form is hardly longer than
@@ -52,13 +52,21 @@ func (f form) append(dst []byte, s *Scanner) []byte {
 		v := s.Value()
 		switch {
 		case v.Kind == String:
-			return AppendString(dst, v.Text())
+			return AppendString(dst, f.text(v.Text()))
 		case v.Kind == Number && f.byValue:
 			return appendByValue(dst, v.Raw)
 		default:
 			return append(dst, v.Raw...)
 		}
 	}
+}
+
+// text returns a text as the form has it.
+func (f form) text(text string) string {
+	if f.byValue && strings.IndexByte(text, 0) >= 0 {
+		return strings.ReplaceAll(text, "\x00", "\uFFFD")
+	}
+	return text
 }
 
 // appendObject writes the members one after another and sorts them when
@@ -72,6 +80,7 @@ func (f form) appendObject(dst []byte, s *Scanner) []byte {
 	sorted := true
 	dst = append(dst, '{')
 	for name := range s.Members {
+		name = f.text(name)
 		m := member{name: name, start: len(dst)}
 		dst = append(AppendString(dst, name), ':')
 		dst = append(f.append(dst, s), ',')

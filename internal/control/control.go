@@ -5,6 +5,7 @@
 package control
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,6 +42,8 @@ type Config struct {
 
 	Destinations Destinations
 	Verify       Verifier
+	Suggest      Suggester
+	Mirrors      func(ctx context.Context) ([]Mirrored, error)
 }
 
 // Handler returns the routes of the control socket. Without ?project= (a name
@@ -57,6 +60,8 @@ type Config struct {
 //	POST /destinations/pause   ?name=, and POST /destinations/resume
 //	POST /destinations/rewind  {"number":N} after ?name= was moved to ?to=
 //	GET /destinations/rejects  {"rejects":[…]} of ?name=
+//	GET /destinations/mirrors  {"mirrors":[…]}, each a [Mirrored]
+//	GET /destinations/suggest  a [Suggestion] for ?name=, from the last ?events=, of properties that a ?share= of them have
 //	POST /destinations/verify  [Line] by line; ?name=, ?mend=true, ?from=NUMBER
 //	GET /tail     events as they become durable, in NDJSON; ?type=, ?customer=NAME=VALUE, ?since= or ?last=, a number
 //

@@ -168,7 +168,7 @@ func serveWith(t *testing.T, f *fakeStore, projects int, d *fakeDestinations) *h
 	s := httptest.NewServer(Handler(Config{
 		Ingest: f, Store: f, Name: "n", Log: f, Save: f.save, Flush: f.flush, Logger: slog.New(slog.DiscardHandler),
 		Projects:     func() ([]trackway.Project, error) { return all[:projects], nil },
-		Destinations: d, Verify: d.verify,
+		Destinations: d, Verify: d.verify, Suggest: d.suggest, Mirrors: d.mirrors,
 	}))
 	t.Cleanup(s.Close)
 	return s

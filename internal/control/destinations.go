@@ -10,6 +10,7 @@ import (
 	"trackway/internal/ask"
 	"trackway/internal/destination"
 	"trackway/internal/destination/listing"
+	"trackway/internal/destination/suggest"
 	"trackway/internal/destination/verify"
 )
 
@@ -60,6 +61,46 @@ type Checked struct {
 	Error string `json:"error,omitempty"` // empty: it is fine
 }
 
+// Suggester proposes columns for a destination, or for any if the name is
+// empty, from the newest events. It looks at some events at most, and proposes
+// properties that at least a share of the events of a type have.
+type Suggester func(ctx context.Context, name string, events int, share float64) (*suggest.Proposal, error)
+
+// Suggestion is a proposal of columns.
+type Suggestion struct {
+	Events  uint64            `json:"events"` // that were looked at
+	Columns []SuggestedColumn `json:"columns"`
+	YAML    string            `json:"yaml"` // the columns as the configuration spells them
+}
+
+// SuggestedColumn is a column of a suggestion.
+type SuggestedColumn struct {
+	Type     string  `json:"type,omitempty"` // of events; absent: all
+	Property string  `json:"property"`
+	Name     string  `json:"name"`
+	As       string  `json:"as"`
+	Events   uint64  `json:"events"`  // that have the property
+	Share    float64 `json:"share"`   // of the events of the type
+	Misfits  uint64  `json:"misfits"` // values that would not fit
+}
+
+// Mirrored compares the events of a project here with those that a mirror has.
+type Mirrored struct {
+	Name      string         `json:"name"` // of the destination
+	Project   string         `json:"project"`
+	LagEvents uint64         `json:"lag_events"` // changes that the mirror lacks
+	Types     []MirroredType `json:"types"`
+	Error     string         `json:"error,omitempty"` // why the mirror's events were not counted
+}
+
+// MirroredType is the events of a type. The empty type stands for all types
+// that are not counted by name.
+type MirroredType struct {
+	Type   string `json:"type"`
+	Ours   uint64 `json:"ours"`
+	Theirs uint64 `json:"theirs"`
+}
+
 // destinationRoutes are the routes about destinations.
 func destinationRoutes() map[string]func(*call) error {
 	return map[string]func(*call) error{
@@ -69,6 +110,8 @@ func destinationRoutes() map[string]func(*call) error {
 		"POST /destinations/resume": (*call).resume,
 		"POST /destinations/rewind": (*call).rewind,
 		"GET /destinations/rejects": (*call).rejects,
+		"GET /destinations/mirrors": (*call).mirrors,
+		"GET /destinations/suggest": (*call).suggest,
 		"POST /destinations/verify": (*call).verify,
 	}
 }
@@ -116,6 +159,40 @@ func (c *call) rejects() error {
 	return c.json(struct {
 		Rejects []destination.Reject `json:"rejects"`
 	}{append([]destination.Reject{}, list...)})
+}
+
+// suggest answers a [Suggestion].
+func (c *call) suggest() error {
+	events, err := strconv.Atoi(c.query.Get("events"))
+	if err != nil || events < 1 {
+		return ask.Invalid("events", "a whole number of at least 1")
+	}
+	share, err := strconv.ParseFloat(c.query.Get("share"), 64)
+	if err != nil || !(share >= 0 && share <= 1) {
+		return ask.Invalid("share", "a number from 0 to 1")
+	}
+	p, err := c.Suggest(c.r.Context(), c.query.Get("name"), events, share)
+	if err != nil {
+		return asked(err)
+	}
+	const indent = "    " // of the keys of an item of destinations
+	answer := Suggestion{Events: p.Events, Columns: make([]SuggestedColumn, len(p.Columns)), YAML: p.YAML(indent)}
+	for i := range p.Columns {
+		s := &p.Columns[i]
+		answer.Columns[i] = SuggestedColumn{s.Type, s.Property, s.Name, s.As.String(), s.Events, s.Share, s.Misfits}
+	}
+	return c.json(&answer)
+}
+
+// mirrors answers what each mirror has of each project.
+func (c *call) mirrors() error {
+	all, err := c.Mirrors(c.r.Context())
+	if err != nil {
+		return err
+	}
+	return c.json(struct {
+		Mirrors []Mirrored `json:"mirrors"`
+	}{append([]Mirrored{}, all...)})
 }
 
 // asked makes an error of a destination one that the operator is told in full.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"trackway/internal/destination"
+	"trackway/internal/destination/suggest"
 	"trackway/internal/destination/verify"
 )
 
@@ -40,8 +41,10 @@ func (f *fakeDestinations) List() []destination.Status {
 }
 
 func (f *fakeDestinations) Check(_ context.Context, name string) error { return f.do("check", name) }
-func (f *fakeDestinations) Pause(name string) error                    { return f.do("pause", name) }
-func (f *fakeDestinations) Resume(name string) error                   { return f.do("resume", name) }
+
+func (f *fakeDestinations) Pause(name string) error { return f.do("pause", name) }
+
+func (f *fakeDestinations) Resume(name string) error { return f.do("resume", name) }
 
 func (f *fakeDestinations) Rewind(_ context.Context, name, to string) (uint64, error) {
 	return 5, f.do("rewind "+to, name)
@@ -65,6 +68,19 @@ func (f *fakeDestinations) verify(_ context.Context, v Verification) (*verify.Re
 	v.Progress(5, 7)
 	v.Progress(7, 7)
 	return &verify.Report{Through: 7}, nil
+}
+
+func (f *fakeDestinations) suggest(_ context.Context, name string, events int, share float64) (*suggest.Proposal, error) {
+	if err := f.do(fmt.Sprint("suggest ", events, share), name); err != nil {
+		return nil, err
+	}
+	var s suggest.Sample
+	s.Add("buy", []byte(`{"total":1.5}`))
+	return s.Propose(share), nil
+}
+
+func (f *fakeDestinations) mirrors(context.Context) ([]Mirrored, error) {
+	return []Mirrored{{Name: "old", Project: "shop", LagEvents: 2, Types: []MirroredType{{"buy", 7, 5}}}}, nil
 }
 
 func serveDestinations(t *testing.T) (*httptest.Server, *fakeDestinations) {
@@ -94,6 +110,14 @@ func TestDestinations(t *testing.T) {
 		{http.MethodGet, "/destinations/rejects?name=lake", 200, `{"rejects":[{"number":3,"table":"events","reason":"too long"}]}`},
 		{http.MethodGet, "/destinations/rejects?name=x", 400, unknown},
 		{http.MethodGet, "/destinations/pause?name=lake", 405, "Method Not Allowed"},
+		{http.MethodGet, "/destinations/suggest?name=x&events=10&share=0.5", 400, unknown},
+		{http.MethodGet, "/destinations/suggest?name=lake&events=0&share=0.5", 400, `{"error":"Field 'events'`},
+		{http.MethodGet, "/destinations/suggest?name=lake&events=10&share=NaN", 400, `{"error":"Field 'share'`},
+		{
+			http.MethodGet, "/destinations/suggest?name=lake&events=10&share=0.5", 200,
+			`{"events":1,"columns":[{"type":"buy","property":"total","name":"total","as":"decimal(12,2)","events":1,"share":1,"misfits":0}],"yaml":"    # From`,
+		},
+		{http.MethodGet, "/destinations/mirrors", 200, `{"mirrors":[{"name":"old","project":"shop","lag_events":2,"types":[{"type":"buy","ours":7,"theirs":5}]}]}`},
 		{http.MethodPost, "/destinations/verify?name=x", 400, unknown},
 		{http.MethodPost, "/destinations/verify?name=lake&from=-1", 400, `{"error":"`},
 	}

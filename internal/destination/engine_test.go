@@ -23,7 +23,9 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-var _ = context.Background
-var _ = errors.New
-var _ = time.Second
-var _ destination.Sink
+var (
+	_ = context.Background
+	_ = errors.New
+	_ = time.Second
+	_ destination.Sink
+)

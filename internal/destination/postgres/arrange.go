@@ -14,9 +14,9 @@ import (
 // it has made, which it knows by the comment.
 //
 // If the position says that rows were written and their table is gone, the
-// table is not created unless anew is set: otherwise, the rows would be missing
-// and nobody would know.
-func (s *Sink) arrange(ctx context.Context, anew bool) (created bool, err error) {
+// table is not created unless replace is set: otherwise, the rows would be
+// missing and nobody would know.
+func (s *Sink) arrange(ctx context.Context, replace bool) (created bool, err error) {
 	if err := s.checkServer(ctx); err != nil {
 		return false, err
 	}
@@ -35,8 +35,11 @@ func (s *Sink) arrange(ctx context.Context, anew bool) (created bool, err error)
 	if err != nil {
 		return false, err
 	}
+	if err := s.checkPrivileges(ctx, wanted, there); err != nil {
+		return false, err
+	}
 	begun := false
-	if there[positions] != nil && !anew {
+	if there[positions] != nil && !replace {
 		at, err := s.begun(ctx)
 		if err != nil {
 			return false, err
@@ -123,20 +126,34 @@ func (s *Sink) arrangeTable(ctx context.Context, t *table, f *found) (created bo
 			return false, err
 		}
 	}
-	return false, s.checkPrivileges(ctx, t)
+	return false, nil
 }
 
-// checkPrivileges finds out early what a write would fail for.
-func (s *Sink) checkPrivileges(ctx context.Context, t *table) error {
-	var lacking []string
-	rows, err := s.conn.Query(ctx, `SELECT p FROM unnest(ARRAY['SELECT','INSERT','UPDATE','DELETE']) AS p WHERE NOT has_table_privilege($1, p)`, s.in(t.name))
+// checkPrivileges finds out early, and in words that help, what a write would
+// fail for.
+func (s *Sink) checkPrivileges(ctx context.Context, wanted []table, there map[string]*found) error {
+	var names []string
+	for _, t := range wanted {
+		if f := there[t.name]; f != nil && f.isTable() {
+			names = append(names, s.in(t.name))
+		}
+	}
+	rows, err := s.conn.Query(ctx, `SELECT t, string_agg(p, ', ' ORDER BY o) FROM unnest($1::text[]) AS t,
+	unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS p (p, o)
+WHERE NOT has_table_privilege(t, p) GROUP BY t`, names)
 	if err != nil {
 		return err
 	}
-	if lacking, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || len(lacking) == 0 {
-		return err
+	var name, lacking string
+	var grants []string
+	_, err = pgx.ForEachRow(rows, []any{&name, &lacking}, func() error {
+		grants = append(grants, fmt.Sprintf("GRANT %s ON %s TO %s", lacking, name, quote(s.config.User)))
+		return nil
+	})
+	if err == nil && len(grants) > 0 {
+		err = plain("the role lacks rights: run %s", strings.Join(grants, "; "))
 	}
-	return plain("the role may not %s in %s: run GRANT %s ON %s TO %s", strings.Join(lacking, ", "), s.in(t.name), strings.Join(lacking, ", "), s.in(t.name), quote(s.config.User))
+	return err
 }
 
 // arrangeView creates a view, or replaces ours if the declared columns have

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"trackway/internal/destination"
 )
 
 // customers writes the rows of customers, their identifiers and their merges.
@@ -15,7 +16,7 @@ import (
 // taken out of them first.
 func (w *writing) customers(ctx context.Context) error {
 	rows, identifiers := w.fitCustomers()
-	_, err := w.conn.Exec(ctx, `CREATE TEMPORARY TABLE trackway_customers (customer bigint NOT NULL, project text NOT NULL, properties jsonb,
+	_, err := w.conn.Exec(ctx, `CREATE TEMPORARY TABLE trackway_customers (customer bigint NOT NULL, project text NOT NULL, properties jsonb NOT NULL,
 	created_at timestamptz NOT NULL, changed bigint NOT NULL, erased boolean NOT NULL, survivor bigint NOT NULL) ON COMMIT DROP;
 CREATE TEMPORARY TABLE trackway_ids (customer bigint NOT NULL, name text NOT NULL, value text NOT NULL) ON COMMIT DROP`)
 	if err != nil {
@@ -41,27 +42,14 @@ CREATE TEMPORARY TABLE trackway_ids (customer bigint NOT NULL, name text NOT NUL
 }
 
 // fitCustomers returns the rows that fit and rejects the others.
-func (w *writing) fitCustomers() (rows []customerRow, identifiers []idRow) {
-	for i := range w.batch.Customers {
-		c := &w.batch.Customers[i]
+func (w *writing) fitCustomers() (rows []destination.Customer, identifiers []idRow) {
+	for _, c := range w.batch.Customers {
 		if c.Customer > math.MaxInt64 || c.Changed > math.MaxInt64 {
 			w.reject(c.Changed, customers, "a number exceeds bigint")
 			continue
 		}
-		row := customerRow{Customer: c, properties: c.Properties}
-		switch {
-		case hasNUL(c.Properties):
-			row.properties = nil
-			w.reject(c.Changed, customers, "properties contain U+0000, which jsonb cannot hold")
-		case len(c.Properties) == 0:
-			row.properties = []byte("{}")
-		}
-		rows = append(rows, row)
+		rows = append(rows, c)
 		for _, id := range c.IDs {
-			if strings.IndexByte(id.Name, 0) >= 0 || strings.IndexByte(id.Value, 0) >= 0 {
-				w.reject(c.Changed, ids, "an identifier contains U+0000, which text cannot hold")
-				continue
-			}
 			identifiers = append(identifiers, idRow{int64(c.Customer), id.Name, id.Value})
 		}
 	}
@@ -79,7 +67,7 @@ func (w *writing) customerStatements() []string {
 		fmt.Sprintf(`DELETE FROM pg_temp.trackway_customers AS n USING %s AS c WHERE c.customer = n.customer AND c.changed > n.changed`, c),
 
 		fmt.Sprintf(`INSERT INTO %s AS c (customer, project, properties, created_at, changed, erased)
-SELECT customer, project, properties, created_at, changed, erased FROM pg_temp.trackway_customers WHERE properties IS NOT NULL ORDER BY customer
+SELECT customer, project, properties, created_at, changed, erased FROM pg_temp.trackway_customers ORDER BY customer
 ON CONFLICT (customer) DO UPDATE SET project = excluded.project, properties = excluded.properties, created_at = excluded.created_at,
 	changed = excluded.changed, erased = excluded.erased WHERE c.changed <= excluded.changed`, c),
 
@@ -95,7 +83,7 @@ WHERE i.customer = n.customer AND NOT i.removed AND i.changed <= n.changed
 	AND NOT EXISTS (SELECT FROM pg_temp.trackway_ids AS t WHERE t.customer = i.customer AND t.name = i.name AND t.value = i.value)`, i),
 
 		fmt.Sprintf(`INSERT INTO %s AS i (customer, name, value, changed, removed)
-SELECT t.customer, t.name, t.value, n.changed, false FROM pg_temp.trackway_ids AS t JOIN pg_temp.trackway_customers AS n USING (customer)
+SELECT DISTINCT t.customer, t.name, t.value, n.changed, false FROM pg_temp.trackway_ids AS t JOIN pg_temp.trackway_customers AS n USING (customer)
 ON CONFLICT (customer, name, value) DO UPDATE SET changed = excluded.changed, removed = false WHERE i.changed <= excluded.changed`, i),
 	}
 }

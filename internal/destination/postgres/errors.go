@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -79,20 +80,40 @@ func reason(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return serverReason(e)
 	}
+	if several := interface{ Unwrap() []error }(nil); errors.As(err, &several) { // one for each address
+		var all []string
+		for _, e := range several.Unwrap() {
+			if r := reason(e); !slices.Contains(all, r) {
+				all = append(all, r)
+			}
+		}
+		return strings.Join(all, "; ")
+	}
 	if e, ok := errors.AsType[*net.OpError](err); ok {
 		return e.Error() // the addresses, and what the system says
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return e.Error()
 	}
+	return driverReason(err)
+}
+
+// driverReason recognizes errors of pgx by their text, which it does not return
+// as a whole.
+func driverReason(err error) string {
 	text := err.Error()
-	switch {
+	has := func(part string) bool { return strings.Contains(text, part) }
+	switch tls := max(strings.LastIndex(text, "tls: "), strings.LastIndex(text, "x509: ")); {
 	case pgconn.Timeout(err):
 		return "the server does not answer in time"
-	case strings.Contains(text, "unexpected EOF"), strings.Contains(text, "conn closed"), strings.HasSuffix(text, "EOF"):
+	case has("unexpected EOF"), has("conn closed"), strings.HasSuffix(text, "EOF"):
 		return "the connection broke"
-	case strings.Contains(text, "tls: "), strings.Contains(text, "x509: "), strings.Contains(text, "TLS"):
-		return "TLS failed: " + text[max(strings.LastIndex(text, "tls: "), strings.LastIndex(text, "x509: "), 0):]
+	case has("refused TLS"):
+		return "the server has no TLS, but sslmode asks for it"
+	case tls >= 0:
+		return "TLS failed: " + text[tls:]
+	case has("standby"), has("read only"), has("read-only"):
+		return "the server is not of the kind that target_session_attrs asks for"
 	}
 	return fmt.Sprintf("the driver failed (%T)", innermost(err))
 }

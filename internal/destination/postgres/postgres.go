@@ -104,7 +104,6 @@ func New(d config.Destination) (*Sink, error) {
 			return nil, fmt.Errorf("type %q contains U+0000, which PostgreSQL cannot hold", t)
 		}
 	}
-	set.Holds = func(_ column.Column, v column.Value) bool { return strings.IndexByte(v.Text, 0) < 0 }
 	schema := d.Prefix
 	switch {
 	case schema == "":
@@ -145,17 +144,17 @@ func (s *Sink) Misfits() []destination.Misfit { return s.misfits.All() }
 
 // Close implements [destination.Sink].
 func (s *Sink) Close() error {
-	s.disconnect()
+	s.disconnect(context.Background())
 	return nil
 }
 
-// disconnect gives the connection up. If there is a transaction, it ends
-// without effect.
-func (s *Sink) disconnect() {
+// disconnect gives the connection up, even if ctx has ended. If there is a
+// transaction, it ends without effect.
+func (s *Sink) disconnect(ctx context.Context) {
 	if s.conn == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	_ = s.conn.Close(ctx) // there is nothing that it could lose
 	select {
@@ -169,12 +168,12 @@ func (s *Sink) disconnect() {
 // for a while is tried first: servers and firewalls close them.
 func (s *Sink) connect(ctx context.Context) error {
 	if s.conn != nil && time.Since(s.used) > idleTime && s.conn.Ping(ctx) != nil {
-		s.disconnect()
+		s.disconnect(ctx)
 	}
 	if s.conn != nil && !s.conn.IsClosed() {
 		return nil
 	}
-	s.disconnect()
+	s.disconnect(ctx)
 	conn, err := pgx.ConnectConfig(ctx, s.config)
 	if err != nil {
 		return clean(ctx, "connect to PostgreSQL", err)
@@ -196,7 +195,7 @@ func (s *Sink) transaction(ctx context.Context, doing string, do func(ctx contex
 	defer func() {
 		if err != nil {
 			err = clean(ctx, doing, err)
-			s.disconnect()
+			s.disconnect(ctx)
 		}
 	}()
 	if err := s.begin(ctx); err != nil {
@@ -220,8 +219,8 @@ func (s *Sink) transaction(ctx context.Context, doing string, do func(ctx contex
 }
 
 // begin begins a transaction and waits for the lock on the schema. Settings are
-// for the transaction only, which suits poolers. What is committed must be on
-// the server's disk, whatever its default is: the store may then forget it.
+// for the transaction only, which suits poolers. A commit must be on the
+// server's disk, whatever its default is: the store may then forget the events.
 func (s *Sink) begin(ctx context.Context) error {
 	h := fnv.New64a()
 	h.Write([]byte("trackway destination " + s.schema))
@@ -260,7 +259,7 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 }
 
 // record is the row of the table trackway_position. The zero value says that
-// there is none.
+// there is no row yet.
 type record struct {
 	store  string
 	number uint64

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
-	os.Exit(code) //nolint:forbidigo // it is the main function of the tests
+	os.Exit(code)
 }
 
 // database returns an empty database.

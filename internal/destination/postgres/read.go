@@ -30,7 +30,7 @@ func (s *Sink) Events(ctx context.Context, low, high uint64, yield func(*destina
 			return more
 		})
 		if err != nil {
-			s.disconnect()
+			s.disconnect(ctx)
 			return clean(ctx, "read events", err)
 		}
 		more = more && n == page

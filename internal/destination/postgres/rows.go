@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"bytes"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -27,12 +29,50 @@ func (e *eventSource) Err() error { return nil }
 func (e *eventSource) Values() ([]any, error) {
 	r := &e.rows[0]
 	e.rows = e.rows[1:]
-	e.row = append(e.row[:0], int64(r.Seq), r.Project, int64(r.Customer), r.Type, r.At.Time(), r.Received.Time(), r.Properties)
-	e.values = e.set.Values(e.values, r.Type, r.Properties, e.misfits)
+	properties := withoutZeros(r.Properties)
+	e.row = append(e.row[:0], int64(r.Seq), r.Project, int64(r.Customer), withoutZero(r.Type), r.At.Time(), r.Received.Time(), properties)
+	e.values = e.set.Values(e.values, r.Type, properties, e.misfits)
 	for _, v := range e.values {
 		e.row = append(e.row, parameter(v))
 	}
 	return e.row, nil
+}
+
+// replacement stands for U+0000, which PostgreSQL can hold neither in text nor
+// in jsonb. The loss of a character that no reader could have seen is better
+// than the loss of an event.
+const replacement = "\uFFFD"
+
+func withoutZero(text string) string {
+	if strings.IndexByte(text, 0) < 0 {
+		return text
+	}
+	return strings.ReplaceAll(text, "\x00", replacement)
+}
+
+// withoutZeros replaces U+0000 in the strings and names of canonical JSON, which
+// has one escape for it. If there is none, it returns the same bytes.
+func withoutZeros(object []byte) []byte {
+	const zero = `\u0000`
+	i := bytes.Index(object, []byte(zero))
+	if i < 0 {
+		return object
+	}
+	written := make([]byte, 0, len(object))
+	for ; i >= 0; i = bytes.Index(object, []byte(zero)) {
+		backslashes := 0 // before this one
+		for backslashes < i && object[i-backslashes-1] == '\\' {
+			backslashes++
+		}
+		written = append(written, object[:i]...)
+		if backslashes%2 == 0 {
+			written = append(written, replacement...)
+		} else {
+			written = append(written, zero...) // they escape this backslash
+		}
+		object = object[i+len(zero):]
+	}
+	return append(written, object...)
 }
 
 // parameter returns a value as pgx takes it.
@@ -64,15 +104,8 @@ func parameter(v column.Value) any {
 
 // customerSource passes the rows of the staged customers to COPY.
 type customerSource struct {
-	rows []customerRow
+	rows []destination.Customer // those that are left
 	row  []any
-}
-
-// customerRow is a customer whose unfit parts are left out.
-type customerRow struct {
-	*destination.Customer
-
-	properties []byte // nil: they do not fit
 }
 
 func (c *customerSource) Next() bool { return len(c.rows) > 0 }
@@ -82,11 +115,11 @@ func (c *customerSource) Err() error { return nil }
 func (c *customerSource) Values() ([]any, error) {
 	r := &c.rows[0]
 	c.rows = c.rows[1:]
-	var properties any
-	if r.properties != nil {
-		properties = r.properties
+	properties := withoutZeros(r.Properties)
+	if len(properties) == 0 {
+		properties = []byte("{}")
 	}
-	c.row = append(c.row[:0], int64(r.Customer.Customer), r.Project, properties, r.Created.Time(), int64(r.Changed), r.Erased, int64(r.Survivor))
+	c.row = append(c.row[:0], int64(r.Customer), r.Project, properties, r.Created.Time(), int64(r.Changed), r.Erased, int64(r.Survivor))
 	return c.row, nil
 }
 
@@ -108,6 +141,6 @@ func (i *idSource) Err() error { return nil }
 func (i *idSource) Values() ([]any, error) {
 	r := &i.rows[0]
 	i.rows = i.rows[1:]
-	i.row = append(i.row[:0], r.customer, r.name, r.value)
+	i.row = append(i.row[:0], r.customer, withoutZero(r.name), withoutZero(r.value))
 	return i.row, nil
 }

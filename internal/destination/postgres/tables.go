@@ -269,13 +269,15 @@ type foundField struct {
 	filled   bool // it has a default, or is generated
 }
 
+func (f *found) isTable() bool { return f.kind == "r" || f.kind == "p" }
+
 func (f *found) ours() bool { return strings.HasPrefix(f.comment, mark) }
 
 // missing compares a table with what it should be. It returns the optional
 // fields that the table lacks, or an error that no repetition cures.
 func (s *Sink) missing(t *table, f *found) ([]field, error) {
 	const advice = "`trackway destinations ddl %s` prints what the tables should be"
-	if f.kind != "r" && f.kind != "p" {
+	if !f.isTable() {
 		return nil, final("%s exists, but is not a table: rename it, or give this destination another schema (prefix)", s.in(t.name))
 	}
 	var lacking []field

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -129,9 +128,9 @@ func (w *writing) put(ctx context.Context, rows []destination.Event, write write
 type writer func(ctx context.Context, rows []destination.Event) error
 
 // halve writes events. If the server says that a value is unfit, it writes each
-// half by itself, and so on, until it knows the rows to reject. This is for what
-// cannot be told in advance: a row that is too big for a page, or for an index
-// that an operator has added.
+// half by itself, and so on, until it knows the rows to reject. This is for
+// what cannot be told in advance: a row that is too big for a page, or for an
+// index that an operator has added.
 func (w *writing) halve(ctx context.Context, rows []destination.Event, write writer) error {
 	if len(rows) == 0 {
 		return nil
@@ -168,35 +167,10 @@ func (w *writing) reject(number uint64, table, reason string) {
 
 // unfitEvent says why an event can never fit, or returns an empty text.
 func unfitEvent(e *destination.Event) string {
-	switch {
-	case hasNUL(e.Properties):
-		return "properties contain U+0000, which jsonb cannot hold"
-	case strings.IndexByte(e.Type, 0) >= 0:
-		return "the type contains U+0000, which text cannot hold"
-	case e.Seq > math.MaxInt64 || e.Customer > math.MaxInt64:
+	if e.Seq > math.MaxInt64 || e.Customer > math.MaxInt64 {
 		return "a number exceeds bigint"
 	}
 	return ""
-}
-
-// hasNUL reports whether a string or name in canonical JSON contains U+0000.
-// Canonical JSON has no other escape of it than \u0000.
-func hasNUL(properties []byte) bool {
-	for i := 0; ; {
-		n := bytes.Index(properties[i:], []byte(`\u0000`))
-		if n < 0 {
-			return false
-		}
-		i += n
-		backslashes := 0
-		for i-backslashes > 0 && properties[i-backslashes-1] == '\\' {
-			backslashes++
-		}
-		if backslashes%2 == 0 { // otherwise, they escape this backslash
-			return true
-		}
-		i++
-	}
 }
 
 // eventFields are the columns of the table events, with the declared ones.

@@ -10,6 +10,7 @@ import (
 	"trackway"
 	"trackway/internal/change"
 	"trackway/internal/store/reading"
+	"trackway/internal/store/recent"
 )
 
 // Holds says which events must not expire yet, because a follower has not
@@ -95,7 +96,7 @@ func (c *Copies) Missed(name string, events int) {
 
 // Expired returns what is known of a project's events that have expired.
 func (f *Feed) Expired(project uint32) (change.Expiry, error) {
-	latest, err := reading.Latest(f.from, project, 0)
+	latest, err := recent.Latest(f.from, project, 0)
 	return latest.Expired, err
 }
 

@@ -137,10 +137,10 @@ func (s *Server) becomeSomebody() error {
 // command returns a command of the server's programs. It does not end with a
 // test's context, since the server is stopped in an orderly way.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(context.Background(), filepath.Join(s.bin, name), args...)
+	cmd := exec.CommandContext(context.Background(), filepath.Join(s.bin, name), args...) //nolint:gosec // a program of the server
 	cmd.Dir = s.dir
 	cmd.Env = []string{"LC_ALL=C", "PGPASSWORD=" + Password, "PGCONNECT_TIMEOUT=10"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as, Pdeathsig: 0}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
 	return cmd
 }
 
@@ -340,7 +340,7 @@ func (d *Database) Await(tb testing.TB, query, want string) {
 		if time.Now().After(deadline) {
 			tb.Fatalf("%s: still %v, want %s", query, rows, want)
 		}
-		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // another process is awaited
+		<-time.After(20 * time.Millisecond) // another process is awaited
 	}
 }
 

@@ -1,4 +1,9 @@
-package main
+// Package terminal prints for people. Text from outside (names of columns and
+// files, identifiers, answers of a server) may contain what a terminal obeys:
+// escape sequences that write to the clipboard or hide a line, marks that
+// reverse the direction of a text. [Say], [Columns] and [Screen] are the only
+// ways to a terminal, and each of them escapes such text.
+package terminal
 
 import (
 	"fmt"
@@ -10,20 +15,14 @@ import (
 	"unicode/utf8"
 )
 
-// Text from outside (names of columns and files, identifiers, answers of a
-// server) may contain what a terminal obeys: escape sequences that write to the
-// clipboard or hide a line, marks that reverse the direction of a text. say,
-// columns and screen are the only ways to a terminal, and each of them escapes
-// such text.
-
-// printable returns a text on one line. Invisible characters appear as Go
+// Printable returns a text on one line. Invisible characters appear as Go
 // escapes them: ESC as \x1b.
-func printable(text string) string { return escaped(text, "") }
+func Printable(text string) string { return escaped(text, "") }
 
-// shown returns the name of a file as it is, or quoted if it contains invisible
+// Shown returns the name of a file as it is, or quoted if it contains invisible
 // characters.
-func shown(name string) string {
-	if printable(name) == name {
+func Shown(name string) string {
+	if Printable(name) == name {
 		return name
 	}
 	return strconv.Quote(name)
@@ -56,7 +55,7 @@ const layoutChars = "\n\t"
 
 // say prints for people. It ignores errors: if printing fails, nobody is
 // reading.
-func say(w io.Writer, format string, args ...any) {
+func Say(w io.Writer, format string, args ...any) {
 	_, _ = io.WriteString(w, escaped(fmt.Sprintf(format, args...), layoutChars))
 }
 
@@ -67,9 +66,9 @@ type screen struct {
 	part []byte // the beginning of a character that the next write completes
 }
 
-// onScreen returns w, wrapped in a screen if it is a terminal.
-func onScreen(w io.Writer) io.Writer {
-	if f, ok := w.(*os.File); ok && isTerminal(w) {
+// Screen returns w, wrapped in a screen if it is a terminal.
+func Screen(w io.Writer) io.Writer {
+	if f, ok := w.(*os.File); ok && Is(w) {
 		return &screen{file: f}
 	}
 	return w
@@ -93,8 +92,8 @@ func (s *screen) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// isTerminal reports whether w is a terminal.
-func isTerminal(w io.Writer) bool {
+// Is reports whether w is a terminal.
+func Is(w io.Writer) bool {
 	if _, ok := w.(*screen); ok {
 		return true
 	}
@@ -106,10 +105,10 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// sayLive rewrites the line on a terminal. Only this function moves the cursor.
-func sayLive(w io.Writer, line string, spaces int) {
+// SayLive rewrites the line on a terminal. Only this function moves the cursor.
+func SayLive(w io.Writer, line string, spaces int) {
 	if s, ok := w.(*screen); ok {
 		w = s.file
 	}
-	_, _ = fmt.Fprintf(w, "\r%s%s", printable(line), strings.Repeat(" ", spaces))
+	_, _ = fmt.Fprintf(w, "\r%s%s", Printable(line), strings.Repeat(" ", spaces))
 }

@@ -1,0 +1,58 @@
+package listing
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"trackway/internal/terminal"
+)
+
+// Print prints the list for people.
+func Print(w io.Writer, all []Row) error {
+	if len(all) == 0 {
+		terminal.Say(w, "The configuration has no destinations.\n")
+		return nil
+	}
+	t := terminal.NewColumns(w)
+	t.Row("NAME", "KIND", "STATE", "POSITION", "LAG", "BEHIND", "ROWS/S", "LAST WRITE", "REJECTED", "MISSED")
+	for i := range all {
+		d := &all[i]
+		rejected, last := uint64(0), "-"
+		for _, n := range d.Rejected {
+			rejected += n
+		}
+		if d.Success != nil {
+			last = d.Success.Local().Format(time.DateTime)
+		}
+		behind := (time.Duration(d.LagSeconds) * time.Second).String()
+		t.Row(d.Name, d.Kind, d.State, d.Position, d.LagEvents, behind, fmt.Sprintf("%.1f", d.Rate), last, rejected, d.Missed)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for i := range all {
+		for _, note := range notesOf(&all[i]) {
+			terminal.Say(w, "%s: %s\n", all[i].Name, note)
+		}
+	}
+	return nil
+}
+
+// notesOf returns what an operator should know of a destination besides its
+// row.
+func notesOf(d *Row) (notes []string) {
+	if d.Error != "" {
+		notes = append(notes, d.Error)
+	}
+	for _, m := range d.Misfits {
+		notes = append(notes, fmt.Sprintf("%d values of %s in events of type %s do not fit into their column and are NULL there", m.Values, m.Property, m.Type))
+	}
+	if d.LetsGo {
+		notes = append(notes, "events expire before it has them; it has missed "+terminal.Plural(d.Missed, "event"))
+	}
+	if d.Lost > 0 {
+		notes = append(notes, fmt.Sprintf("%s could not be read from the store: see docs/damage.md", terminal.Plural(d.Lost, "change")))
+	}
+	return notes
+}

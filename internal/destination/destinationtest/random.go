@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"trackway/internal/canonjson"
 	"trackway/internal/config"
 	"trackway/internal/destination"
 	"trackway/internal/scale"
@@ -41,6 +42,7 @@ type Lacks struct {
 	Position  bool // it keeps no position, so that rows may come twice after a crash: see [destination.Unkept]
 	Rewriting bool // what an erasure removes from events stays there
 	Erasures  bool // it has no table of erasures
+	Spelling  bool // it keeps JSON by value: see [canonjson.AppendNormal]
 }
 
 // flaky is a sink that fails at random.
@@ -151,6 +153,14 @@ func (l *Lacks) strip(t *Tables) {
 	}
 	if l.Erasures {
 		t.Erasures = nil
+	}
+	if l.Spelling {
+		for i := range t.Events {
+			t.Events[i].Properties = canonjson.AppendNormal(nil, t.Events[i].Properties)
+		}
+		for i := range t.Customers {
+			t.Customers[i].Properties = canonjson.AppendNormal(nil, t.Customers[i].Properties)
+		}
 	}
 }
 

@@ -92,7 +92,8 @@ func holder(c trackway.Customer) *destination.Customer {
 		Customer: c, Project: "demo", Properties: []byte(`{"plan":"pro"}`),
 		IDs: []trackway.Identifier{
 			{Name: "registered", Value: fmt.Sprintf("r%d@example.com", c), Hard: true},
-			{Name: "cookie", Value: fmt.Sprintf("c%d", c)}, {Name: "cookie", Value: fmt.Sprintf("d%d", c)},
+			{Name: "cookie", Value: fmt.Sprintf("c%d", c)},
+			{Name: "cookie", Value: fmt.Sprintf("d%d", c)},
 		},
 	}
 }
@@ -233,8 +234,12 @@ func TestAccess(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	for _, d := range []config.Destination{
-		{URL: ""}, {URL: "http://user:hidden@x"}, {URL: "http://x" + apiPath + "hidden"}, {URL: "http://x" + apiPath + "hidden", Projects: []string{"a", "b"}},
-		{URL: "http://x" + apiPath, Projects: []string{"a"}}, {URL: "http://x" + apiPath + "hidden/batch", Projects: []string{"a"}},
+		{URL: ""},
+		{URL: "http://user:hidden@x"},
+		{URL: "http://x" + apiPath + "hidden"},
+		{URL: "http://x" + apiPath + "hidden", Projects: []string{"a", "b"}},
+		{URL: "http://x" + apiPath, Projects: []string{"a"}},
+		{URL: "http://x" + apiPath + "hidden/batch", Projects: []string{"a"}},
 	} {
 		if _, err := New(d, projects); err == nil || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("%s: got %v", d.URL, err)

@@ -49,13 +49,21 @@ func newTables(columns *column.Set) [tables]*table {
 	id, text := column.BigInt, column.Text
 	return [tables]*table{
 		events: {name: "events", columns: columns, key: 0, fields: []field{
-			{name: "seq", kind: id, rising: true}, {name: "project", kind: text, few: true}, {name: "customer", kind: id},
-			{name: "type", kind: text, few: true}, {name: "at", kind: column.Timestamp}, {name: "received_at", kind: column.Timestamp},
+			{name: "seq", kind: id, rising: true},
+			{name: "project", kind: text, few: true},
+			{name: "customer", kind: id},
+			{name: "type", kind: text, few: true},
+			{name: "at", kind: column.Timestamp},
+			{name: "received_at", kind: column.Timestamp},
 			{name: "properties", kind: text, json: true},
 		}},
 		customers: {name: "customers", columns: none, key: 4, fields: []field{
-			{name: "customer", kind: id}, {name: "project", kind: text, few: true}, {name: "properties", kind: text, json: true},
-			{name: "created_at", kind: column.Timestamp}, {name: "changed", kind: id, rising: true}, {name: "erased", kind: column.Boolean},
+			{name: "customer", kind: id},
+			{name: "project", kind: text, few: true},
+			{name: "properties", kind: text, json: true},
+			{name: "created_at", kind: column.Timestamp},
+			{name: "changed", kind: id, rising: true},
+			{name: "erased", kind: column.Boolean},
 		}},
 		customerIDs: {name: "customer_ids", columns: none, key: 3, fields: []field{
 			{name: "customer", kind: id}, {name: "name", kind: text, few: true}, {name: "value", kind: text}, {name: "changed", kind: id, rising: true},
@@ -64,8 +72,11 @@ func newTables(columns *column.Set) [tables]*table {
 			{name: "customer", kind: id}, {name: "survivor", kind: id}, {name: "changed", kind: id, rising: true},
 		}},
 		erasures: {name: "erasures", columns: none, key: 0, fields: []field{
-			{name: "erasure", kind: id}, {name: "project", kind: text, few: true}, {name: "customer", kind: id},
-			{name: "asked_at", kind: column.Timestamp}, {name: "done_at", kind: column.Timestamp, nothing: true},
+			{name: "erasure", kind: id},
+			{name: "project", kind: text, few: true},
+			{name: "customer", kind: id},
+			{name: "asked_at", kind: column.Timestamp},
+			{name: "done_at", kind: column.Timestamp, nothing: true},
 		}},
 	}
 }

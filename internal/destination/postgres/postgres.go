@@ -10,7 +10,7 @@
 // and mending need no mark.
 //
 // Events go into a temporary table by COPY, since COPY cannot skip duplicates,
-// and from there into the table events. If nothing of the batch's range is
+// and from there into the table events, where they replace older forms. If nothing of the batch's range is
 // there yet, which is the usual case, COPY goes into the table itself. The lock
 // makes that safe.
 package postgres

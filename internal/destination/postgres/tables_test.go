@@ -126,10 +126,19 @@ func TestNewColumns(t *testing.T) {
 	s = open(t, d, columns("* n bigint", "visit total text", "* x double"))
 	write(t, s, numbered(4, 5))
 	expect(t, d, "SELECT seq, n, total, x FROM v_visit WHERE seq = 5", "5|5||")
+	// After a rewind, old events have the new columns, too.
+	if err := s.Rewind(t.Context(), destination.Position{Store: storeID}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, numbered(0, 2))
+	if err := s.Rewind(t.Context(), destination.Position{Store: storeID, Number: 5}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, d, "SELECT seq, n FROM events ORDER BY seq", "1|1", "2|2", "3|3", "4|4", "5|5")
 	// Fewer: ours cannot be replaced, and stays. The column stays, too.
 	s = open(t, d, columns("visit total text"))
 	write(t, s, numbered(5, 6))
-	expect(t, d, "SELECT seq, n FROM mine ORDER BY seq", "1|", "2|", "3|3", "5|5", "6|")
+	expect(t, d, "SELECT seq, n FROM mine ORDER BY seq", "1|1", "2|2", "3|3", "5|5", "6|")
 	d.SQL(t, "DROP VIEW mine")
 	open(t, d, columns("visit total text"))
 	expect(t, d, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'v_visit'::regclass AND attname = 'n'", "0")

@@ -236,13 +236,18 @@ func (w *writing) stageEvents(ctx context.Context, rows []destination.Event) err
 	return w.copyEvents(ctx, pgx.Identifier{temporary, stagedEvents}, rows)
 }
 
-// add adds the events that are not there yet.
+// add adds the events that are not there yet, and replaces those that are
+// there in another form: after a rewind, an event may come as an erasure has
+// left it, or with columns that were declared since.
 func (w *writing) add(ctx context.Context, rows []destination.Event) error {
 	if err := w.stageEvents(ctx, rows); err != nil {
 		return err
 	}
-	list := quoted(w.eventFields(), "")
-	_, err := w.conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM pg_temp.%s ORDER BY seq ON CONFLICT (seq) DO NOTHING", w.in(events), list, list, stagedEvents))
+	fields := w.eventFields()
+	list, excluded := quoted(fields, ""), quoted(fields, "excluded.")
+	_, err := w.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s AS e (%s) SELECT %s FROM pg_temp.%s ORDER BY seq
+ON CONFLICT (seq) DO UPDATE SET (%s) = ROW (%s) WHERE (%s) IS DISTINCT FROM (%s)`,
+		w.in(events), list, list, stagedEvents, list, excluded, quoted(fields, "e."), excluded))
 	return err
 }
 

@@ -8,15 +8,20 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
-// Proxy is a TCP proxy before a server that can lose an answer.
+// Proxy is a TCP proxy before a server that can break connections in several
+// ways.
 type Proxy struct {
 	Port int
 
 	to   string
 	lose atomic.Bool // the answer to the next COMMIT
 	lost atomic.Bool
+
+	refuse atomic.Bool // connections
+	slow   atomic.Bool // in the direction of the client
 
 	mu    sync.Mutex // guards conns
 	conns []net.Conn
@@ -58,6 +63,15 @@ func (p *Proxy) LoseCommit() {
 // Lost reports whether an answer was lost since LoseCommit.
 func (p *Proxy) Lost() bool { return p.lost.Load() }
 
+// Refuse makes the proxy break all connections, and new ones at once.
+func (p *Proxy) Refuse(refuse bool) {
+	p.refuse.Store(refuse)
+	p.Cut()
+}
+
+// Slow makes the proxy pass answers on late.
+func (p *Proxy) Slow(slow bool) { p.slow.Store(slow) }
+
 // Cut breaks all connections.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
@@ -70,6 +84,9 @@ func (p *Proxy) Cut() {
 
 func (p *Proxy) serve(client net.Conn) {
 	defer func() { _ = client.Close() }()
+	if p.refuse.Load() {
+		return
+	}
 	server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.to)
 	if err != nil {
 		return
@@ -88,6 +105,9 @@ func (p *Proxy) serve(client net.Conn) {
 		})
 	})
 	pump(client, server, func([]byte) bool {
+		if p.slow.Load() {
+			<-time.After(30 * time.Millisecond)
+		}
 		if losing.Load() {
 			p.lost.Store(true)
 			return false

@@ -16,12 +16,13 @@ import (
 	"trackway/internal/destination/object"
 )
 
-// Sink writes into a folder.
+// Sink writes into a folder. Each call locks the folder, so that the state of
+// two processes does not get mixed. Between calls another process may take the
+// folder over; this one is refused then.
 type Sink struct {
 	*object.Sink
 
 	folder *folder
-	lock   *os.File // nil: this process has not locked the folder
 }
 
 // New checks the settings and opens nothing.
@@ -41,54 +42,65 @@ func newSink(d config.Destination, step func(op string) error) (*Sink, error) {
 	return &Sink{Sink: s, folder: f}, nil
 }
 
-// Prepare creates the folder if it is missing, and locks it for this process.
-func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
-	if err := s.open(); err != nil {
+// Prepare creates the folder if it is missing, takes it over, and removes what a
+// crash has left.
+func (s *Sink) Prepare(ctx context.Context) (p destination.Position, err error) {
+	if err := s.folder.makeRoot(); err != nil {
 		return destination.Position{}, err
 	}
-	return s.Sink.Prepare(ctx)
-}
-
-var errLocked = errors.New("another process writes into the folder")
-
-// open locks the folder, and removes files that a crash left unfinished.
-func (s *Sink) open() error {
-	if s.lock != nil {
-		if _, err := os.Stat(s.folder.path(lockName)); err == nil {
-			return nil
-		}
-		// Somebody removed the folder. A lock on a file without a name keeps
-		// nobody out.
-		if err := s.Close(); err != nil {
+	err = s.locked(func() error {
+		if err := s.folder.removeUnfinished(); err != nil {
 			return err
 		}
-	}
-	if err := s.folder.makeRoot(); err != nil {
+		p, err = s.Sink.Prepare(ctx)
 		return err
-	}
+	})
+	return p, err
+}
+
+// Write implements [destination.Sink].
+func (s *Sink) Write(ctx context.Context, b *destination.Batch) (rejects []destination.Reject, err error) {
+	err = s.locked(func() error {
+		rejects, err = s.Sink.Write(ctx, b)
+		return err
+	})
+	return rejects, err
+}
+
+// Check implements [destination.Sink].
+func (s *Sink) Check(ctx context.Context) error {
+	return s.locked(func() error { return s.Sink.Check(ctx) })
+}
+
+// Rewind implements [destination.Sink].
+func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
+	return s.locked(func() error { return s.Sink.Rewind(ctx, to) })
+}
+
+// Events implements [destination.Reader].
+func (s *Sink) Events(ctx context.Context, low, high uint64, yield func(*destination.Event) bool) error {
+	return s.locked(func() error { return s.Sink.Events(ctx, low, high, yield) })
+}
+
+// Mend implements [destination.Reader].
+func (s *Sink) Mend(ctx context.Context, low, high uint64, events []destination.Event) error {
+	return s.locked(func() error { return s.Sink.Mend(ctx, low, high, events) })
+}
+
+var errLocked = errors.New("another process is writing into the folder")
+
+// locked runs do while no other process uses the folder. The lock ends with the
+// process.
+func (s *Sink) locked(do func() error) error {
 	lock, err := os.OpenFile(s.folder.path(lockName), os.O_RDWR|os.O_CREATE, perm)
 	if err != nil {
 		return err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = errLocked
-		}
-		return errors.Join(err, lock.Close())
+	if err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		err = errLocked
 	}
-	if err := s.folder.removeUnfinished(); err != nil {
-		return errors.Join(err, lock.Close())
+	if err == nil {
+		err = do()
 	}
-	s.lock = lock
-	return nil
-}
-
-// Close unlocks the folder.
-func (s *Sink) Close() error {
-	if s.lock == nil {
-		return nil
-	}
-	err := s.lock.Close()
-	s.lock = nil
-	return err
+	return errors.Join(err, lock.Close())
 }

@@ -61,14 +61,17 @@ func tagOf(data []byte) string {
 }
 
 // Get implements [object.Bucket].
-func (f *folder) Get(_ context.Context, name string) (data []byte, tag string, err error) {
+func (f *folder) Get(ctx context.Context, name string) (data []byte, tag string, err error) {
+	if ctx.Err() != nil {
+		return nil, "", context.Cause(ctx)
+	}
 	data, err = os.ReadFile(f.path(name))
 	return data, tagOf(data), err
 }
 
 // Create implements [object.Bucket].
-func (f *folder) Create(_ context.Context, name string, data []byte) (tag string, err error) {
-	return tagOf(data), f.write(name, data, os.Link) // a link does not replace
+func (f *folder) Create(ctx context.Context, name string, data []byte) (tag string, err error) {
+	return tagOf(data), f.write(ctx, name, data, os.Link) // a link does not replace
 }
 
 // Replace implements [object.Bucket].
@@ -80,11 +83,14 @@ func (f *folder) Replace(ctx context.Context, name, tag string, data []byte) (ne
 	if err != nil || have != tag {
 		return "", object.ErrChanged
 	}
-	return tagOf(data), f.write(name, data, os.Rename)
+	return tagOf(data), f.write(ctx, name, data, os.Rename)
 }
 
 // write makes a file of data and gives it its name with place.
-func (f *folder) write(name string, data []byte, place func(from, to string) error) (err error) {
+func (f *folder) write(ctx context.Context, name string, data []byte, place func(from, to string) error) (err error) {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	path := f.path(name)
 	if err := f.makeParent(path); err != nil {
 		return err

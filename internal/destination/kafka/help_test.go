@@ -161,9 +161,21 @@ func consume(t *testing.T, url, prefix string) map[string][]row {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, full...)
-	if err != nil {
-		t.Fatal(err)
+	// A commit is answered before the markers of the transaction are everywhere.
+	var ends kadm.ListedOffsets
+	for settled := false; !settled; {
+		all, err := kadm.NewClient(client).ListEndOffsets(ctx, full...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ends, err = kadm.NewClient(client).ListCommittedOffsets(ctx, full...); err != nil {
+			t.Fatal(err)
+		}
+		settled = true
+		all.Each(func(end kadm.ListedOffset) {
+			committed, _ := ends.Lookup(end.Topic, end.Partition)
+			settled = settled && committed.Offset == end.Offset
+		})
 	}
 	starts, err := kadm.NewClient(client).ListStartOffsets(ctx, full...)
 	if err != nil {

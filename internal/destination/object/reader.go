@@ -128,7 +128,7 @@ func (s *Sink) Mend(ctx context.Context, low, high uint64, list []destination.Ev
 
 func (s *Sink) mend(ctx context.Context, low, high uint64, list []destination.Event) error {
 	list = slices.Clone(list)
-	list = slices.DeleteFunc(list, func(e destination.Event) bool { return e.Seq > s.state.Number }) // they will come
+	list = slices.DeleteFunc(list, func(e destination.Event) bool { return e.Seq > s.state.limit() }) // they will come
 	sources, err := s.sources(ctx, low, high)
 	if err != nil {
 		return err

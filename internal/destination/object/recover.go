@@ -51,7 +51,7 @@ func (s *Sink) takeBack(ctx context.Context, t *table, p pending) error {
 	default:
 		// Either the old content or the new. Rows above the position go, and
 		// rows that a rewrite has removed stay away.
-		c := change{t: t, part: p.Part, name: p.Name, was: &e, room: e.Room, exact: true, mend: true, build: s.upTo(t, s.state.Number)}
+		c := change{t: t, part: p.Part, name: p.Name, was: &e, room: e.Room, exact: true, mend: true, build: s.upTo(t, s.state.limit())}
 		out, err := s.remake(&c, data)
 		if err != nil {
 			return err
@@ -113,11 +113,13 @@ func (s *Sink) blank(ctx context.Context, t *table, p pending) error {
 	if err != nil {
 		return err
 	}
-	m.set(entry{Name: p.Name, First: s.state.Number + 1, Last: s.state.Number + 1, Bytes: int64(len(out.data)), SHA256: sum(out.data)})
+	m.set(entry{Name: p.Name, First: s.state.limit() + 1, Last: s.state.limit() + 1, Bytes: int64(len(out.data)), SHA256: sum(out.data)})
 	return s.saveManifest(ctx, m)
 }
 
-// Rewind removes all rows after a position. The engine sends them again.
+// Rewind sets the position. Rows after it stay until the engine sends them
+// again, and are replaced then. If the position is another store's, they go: its
+// numbers mean other changes.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	if s.state == nil {
 		return errUnprepared
@@ -126,8 +128,15 @@ func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 }
 
 func (s *Sink) rewind(ctx context.Context, to destination.Position) error {
-	back := to.Number < s.state.Number || to.Store != s.state.Store
-	if err := s.save(ctx, func(st *state) { st.Store, st.Number, st.Cutting = to.Store, to.Number, back }); err != nil || !back {
+	foreign := s.state.Store != "" && to.Store != s.state.Store
+	err := s.save(ctx, func(st *state) {
+		st.High = st.limit()
+		st.Store, st.Number = to.Store, to.Number
+		if foreign {
+			st.High, st.Cutting = 0, true
+		}
+	})
+	if err != nil || !foreign {
 		return err
 	}
 	return s.cut(ctx)

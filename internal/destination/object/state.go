@@ -24,6 +24,10 @@ type state struct {
 	Store       string `json:"store"`  // empty: no batch has been written yet
 	Number      uint64 `json:"number"` // of the last change that is here
 
+	// High is what Number was before a rewind, if it is higher: rows up to it
+	// are here, and are replaced as they come again.
+	High uint64 `json:"high,omitempty"`
+
 	// Writer is the sink that may write. A sink that finds another one here has
 	// been replaced.
 	Writer string `json:"writer"`
@@ -45,6 +49,9 @@ type pending struct {
 	Name  string `json:"name"`
 	Was   *entry `json:"was,omitempty"` // nil: the object is new
 }
+
+// limit is the highest number of a row that may be here.
+func (st *state) limit() uint64 { return max(st.Number, st.High) }
 
 func newMark() string { return rand.Text() }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"trackway/internal/destination"
@@ -36,7 +37,10 @@ func (s *Sink) write(ctx context.Context, b *destination.Batch) error {
 	if err := s.purge(ctx, b.Customers); err != nil {
 		return err
 	}
-	changes, err := s.plan(ctx, b, base)
+	if err := s.replay(ctx, b, base); err != nil {
+		return err
+	}
+	changes, err := s.plan(ctx, b, max(base, s.state.High))
 	if err != nil {
 		return err
 	}
@@ -60,7 +64,7 @@ type group struct {
 // plan says which objects a batch changes.
 func (s *Sink) plan(ctx context.Context, b *destination.Batch, base uint64) ([]change, error) {
 	var changes []change
-	for _, g := range s.groups(b, base) {
+	for _, g := range s.groups(b, base, math.MaxUint64) {
 		m, err := s.manifestOf(ctx, g.t, g.part)
 		if err != nil {
 			return nil, err
@@ -69,7 +73,7 @@ func (s *Sink) plan(ctx context.Context, b *destination.Batch, base uint64) ([]c
 			changes = append(changes, s.upsert(m, g))
 			continue
 		}
-		c := s.place(m, g, base, b.Through)
+		c := s.place(m, g, base, max(base, b.Through))
 		c.build = func(old rows, m *maker) error {
 			if err := old.addTo(m); err != nil {
 				return err
@@ -81,8 +85,9 @@ func (s *Sink) plan(ctx context.Context, b *destination.Batch, base uint64) ([]c
 	return changes, nil
 }
 
-// groups divides the rows of a batch above base by parts, and keeps their order.
-func (s *Sink) groups(b *destination.Batch, base uint64) []*group {
+// groups divides the rows of a batch by parts, and keeps their order. It takes
+// those with numbers above base up to limit, and erasures.
+func (s *Sink) groups(b *destination.Batch, base, limit uint64) []*group {
 	var all []*group
 	latest := map[*table]*group{}
 	in := func(t *table, part string, key uint64, weight int) *group {
@@ -104,7 +109,7 @@ func (s *Sink) groups(b *destination.Batch, base uint64) []*group {
 	var partDay int64
 	for i := range b.Events {
 		e := &b.Events[i]
-		if e.Seq <= base {
+		if e.Seq <= base || e.Seq > limit {
 			continue
 		}
 		if n := int64(e.Received) / day; n != partDay || part == "" {
@@ -119,7 +124,7 @@ func (s *Sink) groups(b *destination.Batch, base uint64) []*group {
 		g.rows = append(g.rows, r)
 	}
 	for i := range b.Customers {
-		if c := &b.Customers[i]; c.Changed > base {
+		if c := &b.Customers[i]; base < c.Changed && c.Changed <= limit {
 			customerRows(c, add)
 		}
 	}

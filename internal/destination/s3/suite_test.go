@@ -1,0 +1,71 @@
+package s3
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"trackway/internal/destination"
+	"trackway/internal/destination/destinationtest"
+	"trackway/internal/destination/object/objecttest"
+	"trackway/internal/prereq"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	objecttest.Program(t, "python3", prereq.DuckDB)
+	address := server(t)
+	for _, format := range []string{"ndjson", "parquet"} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			destinationtest.Run(t, func(t *testing.T) *destinationtest.Partner {
+				t.Helper()
+				d := settings(address, t.Name())
+				d.Format = format
+				open := func() *Sink {
+					s, err := New(d)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return s
+				}
+				return &destinationtest.Partner{
+					Config: d,
+					Open:   func() destination.Sink { return open() },
+					Tables: func(t *testing.T) *destinationtest.Tables {
+						t.Helper()
+						folder, views := download(t, open())
+						return objecttest.Tables(t, views, folder)
+					},
+				}
+			})
+		})
+	}
+}
+
+// download copies a destination into a folder, because DuckDB's extension for S3
+// is not a part of it, and returns the views on it.
+func download(t *testing.T, s *Sink) (folder, views string) {
+	t.Helper()
+	folder = t.TempDir()
+	err := s.bucket.List(t.Context(), "", func(name string) bool {
+		data, _, err := s.bucket.Get(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(folder, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := "s3://lake/" + strings.TrimSuffix(s.bucket.prefix, "/")
+	return folder, strings.ReplaceAll(s.DDL(), place, folder)
+}

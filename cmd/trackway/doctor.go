@@ -46,7 +46,8 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	}}
 	defer web.CloseIdleConnections()
 	findings := doctor.Examine(context.Background(), doctor.Env{
-		Config: cfg, Warnings: warnings, Floors: api.Floors(), Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
+		Destinations: toExamine(cfg),
+		Config:       cfg, Warnings: warnings, Floors: api.Floors(), Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
 	})
 	if err := c.print(out, findings); err != nil {
 		return err

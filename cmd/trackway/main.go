@@ -25,20 +25,22 @@ const (
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server. Without a configuration file, create one and print how to try the server."`
-	Init    initCommand    `cmd:"" help:"Create a configuration file with a project and random keys."`
-	Check   checkCommand   `cmd:"" help:"Check the configuration and print its mistakes."`
-	Key     keyCommand     `cmd:"" help:"Manage the keys that let clients in."`
-	Tail    tailCommand    `cmd:"" help:"Show events live, as they become durable."`
-	Import  importCommand  `cmd:"" help:"Import customers and events from NDJSON or CSV files."`
-	Export  exportCommand  `cmd:"" help:"Export customers and events to a file."`
-	Backup  backupCommand  `cmd:"" help:"Back up all stored data. The server may be running."`
-	Restore restoreCommand `cmd:"" help:"Restore a backup into a new data directory."`
-	Salvage salvageCommand `cmd:"" help:"Show what a damaged write-ahead log has lost, and continue without it."`
-	Limits  limitsCommand  `cmd:"" help:"Show how the rate limits are used, and what other limits would do."`
-	Bench   benchCommand   `cmd:"" help:"Put the server under load, and check that it stores what it has acknowledged."`
-	Doctor  doctorCommand  `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether the configured addresses can be reached."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve        serveCommand        `cmd:"" help:"Run the server. Without a configuration file, create one and print how to try the server."`
+	Init         initCommand         `cmd:"" help:"Create a configuration file with a project and random keys."`
+	Check        checkCommand        `cmd:"" help:"Check the configuration and print its mistakes."`
+	Key          keyCommand          `cmd:"" help:"Manage the keys that let clients in."`
+	Tail         tailCommand         `cmd:"" help:"Show events live, as they become durable."`
+	Import       importCommand       `cmd:"" help:"Import customers and events from NDJSON or CSV files."`
+	Export       exportCommand       `cmd:"" help:"Export customers and events to a file."`
+	Backup       backupCommand       `cmd:"" help:"Back up all stored data. The server may be running."`
+	Restore      restoreCommand      `cmd:"" help:"Restore a backup into a new data directory."`
+	Salvage      salvageCommand      `cmd:"" help:"Show what a damaged write-ahead log has lost, and continue without it."`
+	Limits       limitsCommand       `cmd:"" help:"Show how the rate limits are used, and what other limits would do."`
+	Destinations destinationsCommand `cmd:"" help:"Show and operate the destinations, to which all data is copied."`
+	Mirror       mirrorCommand       `cmd:"" help:"Compare the mirrors with this server."`
+	Bench        benchCommand        `cmd:"" help:"Put the server under load, and check that it stores what it has acknowledged."`
+	Doctor       doctorCommand       `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether the configured addresses can be reached."`
+	Version      versionCommand      `cmd:"" help:"Print the version."`
 }
 
 // configFile is the flag of every command that needs a configuration.

@@ -52,6 +52,12 @@ func NewView(d *config.Destination, projects []trackway.Project) *View {
 // same reports whether both views select the same projects.
 func (v *View) same(other *View) bool { return maps.Equal(v.projects, other.projects) }
 
+// Has reports whether the view has a project.
+func (v *View) Has(project uint32) bool {
+	_, ok := v.projects[project]
+	return ok
+}
+
 // Event returns the row of an event, and whether the view has it. The row
 // shares memory with the event. Cost: a look-up or two; if properties are
 // dropped or renamed, also a copy of them.

@@ -44,7 +44,7 @@ func (r *Report) Print(w io.Writer, name string) error {
 		terminal.Say(w, "\nTo write these again: trackway destinations verify %s --mend\n", name)
 		return nil
 	}
-	terminal.Say(w, "\nMended: %s of the log were written again; %s left.\n", terminal.Plural(uint64(r.Mended), "part"), terminal.Plural(r.Left, "finding"))
+	terminal.Say(w, "\nMended: %s of the log, written again. Left: %s.\n", terminal.Plural(uint64(r.Mended), "part"), terminal.Plural(r.Left, "finding"))
 	return nil
 }
 

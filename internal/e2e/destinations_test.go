@@ -73,18 +73,20 @@ func killDestination(t *testing.T, open func(*testing.T, string) *partner, seed 
 	for range *destinationRounds {
 		s = startIn(t, dir, config)
 		s.log.private("person-", "visitor-", "@example.com")
+		after := time.Duration(r.random.IntN(500)) * time.Millisecond
 		if p.kill == nil || r.random.IntN(2) == 0 {
 			r.send(t, s) // which kills the server
 			continue
 		}
-		partnerDies := make(chan struct{})
-		go func() { // somewhere in what the clients send
-			defer close(partnerDies)
-			p.kill()
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			r.send(t, s)
 		}()
-		r.send(t, s)
-		<-partnerDies
+		_ = sleep.For(t.Context(), after) // any moment will do
+		p.kill()
 		p.run()
+		<-sent
 	}
 	s = startIn(t, dir, config)
 	s.log.private("person-", "visitor-", "@example.com")

@@ -27,10 +27,10 @@ var destinationRounds = flag.Int("destination-rounds", 3, "how many `rounds` Tes
 // partner is a system that a destination writes into.
 type partner struct {
 	name     string
-	config   string         // the destination's section
-	verified bool           // `destinations verify` can read it
-	kill     func()         // with signal 9; nil: it is no process
-	run      func()         // after kill
+	config   string          // the destination's section
+	verified bool            // `destinations verify` can read it
+	kill     func()          // with signal 9; nil: it is no process
+	run      func()          // after kill
 	count    func() []copied // reads it with its own tools
 }
 

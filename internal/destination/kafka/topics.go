@@ -110,7 +110,7 @@ func (s *Sink) createTopics(ctx context.Context, admin *kadm.Client) error {
 		}
 		set := make(map[string]*string)
 		for key, value := range settings(name) {
-			set[key] = kadm.StringPtr(value)
+			set[key] = &value
 		}
 		_, err = admin.CreateTopic(ctx, s.newPartitions(name), s.options.replication, set, s.prefix+name)
 		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
@@ -167,17 +167,9 @@ func (s *Sink) readTopics(ctx context.Context, client *kgo.Client) (map[string]*
 // readConfigs completes topics with what is configured. If we may not read the
 // configuration, the defaults count.
 func (s *Sink) readConfigs(ctx context.Context, admin *kadm.Client, names []string, topics map[string]*topic) error {
-	configs, err := admin.DescribeTopicConfigs(ctx, names...)
-	if err != nil {
-		if _, partly := errors.AsType[*kadm.ShardErrors](err); !partly {
-			return nil //nolint:nilerr // it is for the sake of exactness only
-		}
-	}
+	configs, _ := admin.DescribeTopicConfigs(ctx, names...) // without an answer, there are none
 	for _, config := range configs {
 		name := strings.TrimPrefix(config.Name, s.prefix)
-		if config.Err != nil || topics[name] == nil {
-			continue
-		}
 		for _, c := range config.Configs {
 			switch c.Key {
 			case "max.message.bytes":
@@ -185,15 +177,21 @@ func (s *Sink) readConfigs(ctx context.Context, admin *kadm.Client, names []stri
 					topics[name].maxBytes = min(n, maxRecord)
 				}
 			case "cleanup.policy":
-				compact, deletes := strings.Contains(c.MaybeValue(), "compact"), strings.Contains(c.MaybeValue(), "delete")
-				switch {
-				case name == events && compact:
-					return &destination.FinalError{Err: fmt.Errorf("the topic %s has cleanup.policy=%s: compaction would remove all but the last event of each customer", config.Name, c.MaybeValue())}
-				case name != events && deletes:
-					return &destination.FinalError{Err: fmt.Errorf("the topic %s has cleanup.policy=%s instead of compact: rows would vanish after a time", config.Name, c.MaybeValue())}
+				if err := checkPolicy(name, config.Name, c.MaybeValue()); err != nil {
+					return &destination.FinalError{Err: err}
 				}
 			}
 		}
+	}
+	return nil
+}
+
+func checkPolicy(name, full, policy string) error {
+	if name == events && strings.Contains(policy, "compact") {
+		return fmt.Errorf("the topic %s has cleanup.policy=%s: compaction would remove all but the last event of each customer", full, policy)
+	}
+	if name != events && strings.Contains(policy, "delete") {
+		return fmt.Errorf("the topic %s has cleanup.policy=%s instead of compact: rows would vanish after a time", full, policy)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (c *erasing) erase(ids []trackway.Identifier) (done []byte, err error) {
 			return err
 		}
 		erasure, err := c.eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal, trackway.MicrosOf(c.received))
-		done = appendErased(nil, erasure)
+		done = tracking.AppendErased(nil, erasure.ID)
 		return err
 	})
 	return done, err

@@ -10,25 +10,24 @@ import (
 
 // erasureRow is an erasure as callers see it.
 type erasureRow struct {
-	ID    string     `json:"id"`
-	State string     `json:"state"` // scheduled, or done: not a byte is left in the store's files
-	Asked time.Time  `json:"asked"`
-	Done  *time.Time `json:"done"` // null while it is scheduled
+	ID          string     `json:"id"`
+	State       string     `json:"state"` // scheduled, or done: not a byte is left in the store's files or in destinations that can delete
+	Asked       time.Time  `json:"asked"`
+	Done        *time.Time `json:"done"`                    // null while it is scheduled
+	WaitingFor  []string   `json:"waiting_for,omitempty"`   // names of destinations that have not deleted it yet
+	Undeletable []string   `json:"cannot_delete,omitempty"` // names of destinations that cannot delete, and may have a copy
 }
 
 func newErasureRow(e query.Erasure) erasureRow {
-	row := erasureRow{ID: strconv.FormatUint(e.ID, 10), State: "scheduled", Asked: e.Asked.Time().Truncate(time.Second)}
+	row := erasureRow{
+		ID: strconv.FormatUint(e.ID, 10), State: "scheduled", Asked: e.Asked.Time().Truncate(time.Second),
+		WaitingFor: e.WaitingFor, Undeletable: e.Undeletable,
+	}
 	if e.Done != 0 {
 		done := e.Done.Time().Truncate(time.Second)
 		row.State, row.Done = "done", &done
 	}
 	return row
-}
-
-// appendErased appends the answer to an erasure that was just asked for.
-func appendErased(b []byte, e query.Erasure) []byte {
-	b = append(b, `{"success":true,"erasure":{"id":"`...)
-	return append(strconv.AppendUint(b, e.ID, 10), `","state":"scheduled"}}`...)
 }
 
 // erasures answers how far the erasures of a project are, the newest first.

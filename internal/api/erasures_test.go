@@ -18,7 +18,7 @@ func (erasedStore) Erase(uint32, trackway.Customer, []string, trackway.Micros) (
 }
 
 func (erasedStore) Erasures(uint32) ([]query.Erasure, error) {
-	return []query.Erasure{{ID: 12, Asked: 1_790_000_000_500_000}, {ID: 7, Asked: 1_780_000_000_000_000, Done: 1_780_000_011_999_999}}, nil
+	return []query.Erasure{{ID: 13, Asked: 1_790_000_000_500_000, WaitingFor: []string{"lake", "warehouse"}, Undeletable: []string{"bus"}}, {ID: 12, Asked: 1_790_000_000_500_000}, {ID: 7, Asked: 1_780_000_000_000_000, Done: 1_780_000_011_999_999}}, nil
 }
 
 func TestErasures(t *testing.T) {
@@ -30,20 +30,14 @@ func TestErasures(t *testing.T) {
 	}
 	private := []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("id:"+privateSecret))}
 	const (
-		twelve = `{"id":"12","state":"scheduled","asked":"2026-09-21T14:13:20Z","done":null}`
-		seven  = `{"id":"7","state":"done","asked":"2026-05-28T20:26:40Z","done":"2026-05-28T20:26:51Z"}`
+		thirteen = `{"id":"13","state":"scheduled","asked":"2026-09-21T14:13:20Z","done":null,"waiting_for":["lake","warehouse"],"cannot_delete":["bus"]}`
+		twelve   = `{"id":"12","state":"scheduled","asked":"2026-09-21T14:13:20Z","done":null}`
+		seven    = `{"id":"7","state":"done","asked":"2026-05-28T20:26:40Z","done":"2026-05-28T20:26:51Z"}`
 	)
 	all := get(private...)
-	check(t, all, 200, `{"erasures":[`+twelve+","+seven+`]}`)
+	check(t, all, 200, `{"erasures":[`+thirteen+","+twelve+","+seven+`]}`)
 	if w := get(append(private, "If-None-Match", all.Header().Get("ETag"))...); w.Code != 304 {
 		t.Errorf("got %d, want 304", w.Code)
 	}
 	check(t, get(), 403, "permission gdpr")
-}
-
-func TestAppendErased(t *testing.T) {
-	t.Parallel()
-	if got := string(appendErased(nil, query.Erasure{ID: 7})); got != `{"success":true,"erasure":{"id":"7","state":"scheduled"}}` {
-		t.Error(got)
-	}
 }

@@ -57,11 +57,11 @@ var trackway = Rules{
 		"internal/rates":           1,
 		"internal/entry":           1,
 
+		"internal/destination/column":     2,
 		"internal/destination":            2,
 		"internal/destination/clickhouse": 2,
 		"internal/destination/column":     2,
 
-		"internal/doctor":       2,
 		"internal/export":       2,
 		"internal/guide":        2,
 		"internal/ingest":       2,
@@ -69,6 +69,10 @@ var trackway = Rules{
 		"internal/limit/replay": 2,
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
+
+		"internal/destination":         2,
+		"internal/destination/listing": 3,
+		"internal/destination/verify":  3,
 
 		"internal/log/local":   2,
 		"internal/log/logtest": 3,
@@ -78,7 +82,7 @@ var trackway = Rules{
 		"internal/store/counts":   3,
 		"internal/store/damage":   1,
 		"internal/store/engine":   3,
-		"internal/store/erased":   3,
+		"internal/store/erased":   5,
 		"internal/store/follow":   5,
 		"internal/store/format":   2,
 		"internal/store/journal":  1,
@@ -105,8 +109,9 @@ var trackway = Rules{
 		"internal/datadir":     4,
 		"internal/ops":         4,
 
-		"internal/app":  5,
-		"internal/feed": 5,
+		"internal/app":    5,
+		"internal/doctor": 5,
+		"internal/feed":   5,
 
 		"cmd/trackway": 6,
 

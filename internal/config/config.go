@@ -55,6 +55,8 @@ type Config struct {
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
 	Traffic   Traffic
+
+	Destinations []Destination
 }
 
 // TLS names the PEM files with the public listener's certificate and its key.
@@ -143,7 +145,7 @@ type Check func(*Config) []Problem
 // unwise are returned as warnings, with or without an error. The error is
 // [fs.ErrNotExist] if there is no file at path.
 func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Problem, err error) {
-	d, err := load(path, flags, os.LookupEnv, readManaged, checks)
+	d, err := load(path, flags, here, readManaged, checks)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -170,9 +172,30 @@ func LoadElsewhere(path string, flags Flags, checks ...Check) (*Config, error) {
 	return d.result()
 }
 
-// elsewhere stands in for environment variables that only the server has.
-func elsewhere(name string) (string, bool) {
-	return cmp.Or(os.Getenv(name), "the server's environment has it"), true
+// surroundings are what a configuration may name: environment variables, and
+// files with credentials.
+type surroundings struct {
+	lookup     func(name string) (string, bool)
+	secretFile func(path string) (string, error)
+}
+
+// here is what the server has.
+var here = surroundings{os.LookupEnv, readText}
+
+// elsewhere stands in for what only the server has.
+var elsewhere = surroundings{
+	func(name string) (string, bool) {
+		return cmp.Or(os.Getenv(name), "the server's environment has it"), true
+	},
+	func(path string) (string, error) {
+		text, _ := readText(path)
+		return cmp.Or(text, "the server reads it"), nil
+	},
+}
+
+func readText(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	return string(text), err
 }
 
 // Parse is [Load] for a text in memory. Problems refer to it as name, relative
@@ -183,7 +206,7 @@ func Parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 }
 
 func parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks []Check) *doc {
-	d := newDoc(name, lookup)
+	d := newDoc(name, surroundings{lookup, func(string) (string, error) { return "not read", nil }})
 	if d.readFile(src, flags) {
 		d.translate(checks)
 	}
@@ -192,12 +215,12 @@ func parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 
 // load reads the operator's file at path, and calls managed for the managed
 // file.
-func load(path string, flags Flags, lookup func(string) (string, bool), managed managedReader, checks []Check) (*doc, error) {
+func load(path string, flags Flags, from surroundings, managed managedReader, checks []Check) (*doc, error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	d := newDoc(path, lookup)
+	d := newDoc(path, from)
 	if d.readFile(src, flags) {
 		d.readManaged(managed)
 		d.translate(checks)
@@ -226,6 +249,7 @@ func (d *doc) translate(checks []Check) {
 	d.file.Config.Policies = d.policies()
 	d.file.Config.Overrides = d.overrides()
 	d.file.Config.Traffic = d.traffic()
+	d.file.Config.Destinations = d.destinations()
 	for _, check := range checks {
 		d.reportAll(check(&d.file.Config))
 	}

@@ -96,6 +96,8 @@ func (d *doc) value(v reflect.Value, n ast.Node, field string) {
 		}
 	case v.Type() == reflect.TypeFor[byAge]():
 		d.ages(v.Addr().Interface().(*byAge), n, field)
+	case v.Type() == reflect.TypeFor[renames]():
+		d.renames(v.Addr().Interface().(*renames), n, field)
 	case v.Kind() == reflect.Slice:
 		d.sequence(v, n, field)
 	default:

@@ -13,8 +13,9 @@ import (
 // the first error, and it prints the source around the error, where the secrets
 // are.
 type doc struct {
-	name     string                      // the operator's file
-	lookup   func(string) (string, bool) // replaces the environment
+	surroundings
+
+	name     string // the operator's file
 	file     file
 	managed  managed
 	holders  []holder      // the projects of file in its order, then those that only managed has
@@ -32,8 +33,8 @@ type place struct {
 	bad          bool   // a problem was reported, and further ones would only repeat it
 }
 
-func newDoc(name string, lookup func(string) (string, bool)) *doc {
-	return &doc{name: name, lookup: lookup, places: make(map[any]place)}
+func newDoc(name string, from surroundings) *doc {
+	return &doc{name: name, surroundings: from, places: make(map[any]place)}
 }
 
 // given reports whether a file (even with a wrong value) or a flag sets the

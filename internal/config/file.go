@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"trackway"
@@ -16,6 +17,8 @@ type file struct {
 	Limits    []policy            `yaml:"limits"`
 	Overrides []trackway.Override `yaml:"overrides"`
 	Traffic   traffic             `yaml:"traffic"`
+
+	Destinations []destination `yaml:"destinations"`
 }
 
 type dashboard struct {
@@ -125,5 +128,7 @@ func (p *policy) setDefaults() {
 func (f *file) holdsSecret() bool {
 	return f.Dashboard.PasswordSHA256 != "" || slices.ContainsFunc(f.Projects, func(p project) bool {
 		return slices.ContainsFunc(p.Keys, func(k key) bool { return k.Secret != "" })
+	}) || slices.ContainsFunc(f.Destinations, func(s destination) bool {
+		return s.Password != "" || s.Secret != "" || strings.Contains(string(s.URL), "@")
 	})
 }

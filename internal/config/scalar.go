@@ -50,6 +50,10 @@ func setScalar(v reflect.Value, n ast.Node) (want string) {
 		return ""
 	case *uint32:
 		return setUint32(dst, n)
+	case *size:
+		return setSize(dst, n)
+	case *beginAt:
+		return setBeginAt(dst, n)
 	}
 	if v.Kind() != reflect.String {
 		panic("bug: no configuration value can be of type " + v.Type().String())

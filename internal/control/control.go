@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,6 +38,9 @@ type Config struct {
 	Flush    func() error // writes what was recorded of calls to the disk
 	Log      Log
 	Logger   *slog.Logger
+
+	Destinations Destinations
+	Verify       Verifier
 }
 
 // Handler returns the routes of the control socket. Without ?project= (a name
@@ -48,13 +52,20 @@ type Config struct {
 //	GET /export   the file that ?format= names, of ?customers=true and ?events=true; of events ?type=, ?since= and ?until=
 //	GET /store    a [Store]
 //	POST /traffic/flush  writes what was recorded of calls, so that it can be read up to now
+//	GET /destinations          {"destinations":[…]}, as package listing has them
+//	POST /destinations/check   a [Checked] of ?name=
+//	POST /destinations/pause   ?name=, and POST /destinations/resume
+//	POST /destinations/rewind  {"number":N} after ?name= was moved to ?to=
+//	GET /destinations/rejects  {"rejects":[…]} of ?name=
+//	POST /destinations/verify  [Line] by line; ?name=, ?mend=true, ?from=NUMBER
 //	GET /tail     events as they become durable, in NDJSON; ?type=, ?customer=NAME=VALUE, ?since= or ?last=, a number
 //
 // A request that is refused is answered 400 with {"error":"…"}, one that failed
 // 500. An answer that is cut off is one that failed.
 func Handler(c Config) http.Handler {
 	mux, received := http.NewServeMux(), new(receipts)
-	for pattern, do := range map[string]func(*call) error{
+	routes := destinationRoutes()
+	maps.Copy(routes, map[string]func(*call) error{
 		"POST /import": (*call).importing,
 		"POST /backup": (*call).backup,
 		"GET /export":  (*call).export,
@@ -62,7 +73,8 @@ func Handler(c Config) http.Handler {
 		"GET /tail":    (*call).tail,
 
 		"POST /traffic/flush": (*call).flush,
-	} {
+	})
+	for pattern, do := range routes {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			(&call{Config: &c, w: w, r: r, query: r.URL.Query(), receipts: received}).answer(do)
 		})

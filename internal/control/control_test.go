@@ -156,13 +156,19 @@ func (f *fakeStore) flush() error {
 // serve serves a fake store, in two projects or one.
 func serve(t *testing.T, f *fakeStore, projects int) *httptest.Server {
 	t.Helper()
+	return serveWith(t, f, projects, new(fakeDestinations))
+}
+
+func serveWith(t *testing.T, f *fakeStore, projects int, d *fakeDestinations) *httptest.Server {
+	t.Helper()
 	all := []trackway.Project{
 		{Number: 1, Name: "shop", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"}},
 		{Number: 2, Name: "app", Token: "22345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}},
 	}
 	s := httptest.NewServer(Handler(Config{
 		Ingest: f, Store: f, Name: "n", Log: f, Save: f.save, Flush: f.flush, Logger: slog.New(slog.DiscardHandler),
-		Projects: func() ([]trackway.Project, error) { return all[:projects], nil },
+		Projects:     func() ([]trackway.Project, error) { return all[:projects], nil },
+		Destinations: d, Verify: d.verify,
 	}))
 	t.Cleanup(s.Close)
 	return s

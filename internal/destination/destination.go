@@ -95,6 +95,11 @@ type Event struct {
 	At         trackway.Micros
 	Received   trackway.Micros
 	Properties []byte // an object in canonical JSON
+
+	// Holder is the customer who has the event now, as they are now: the
+	// customer it was recorded for, or the survivor. It is nil unless the sink
+	// is a [Joiner]. Several events share one.
+	Holder *Customer
 }
 
 // Customer is a row of the tables customers or customer_map, and all rows of
@@ -129,9 +134,9 @@ type Erasure struct {
 
 // Reject is a row that can never fit into a destination.
 type Reject struct {
-	Number uint64 // of the event or change
-	Table  string // events, customers, customer_ids, customer_map or erasures
-	Reason string // without values
+	Number uint64 `json:"number"` // of the event or change
+	Table  string `json:"table"`  // events, customers, customer_ids, customer_map or erasures
+	Reason string `json:"reason"` // without values
 }
 
 // FinalError is an error that no repetition cures: the destination stops until
@@ -168,6 +173,13 @@ type Reader interface {
 	Mend(ctx context.Context, low, high uint64, events []Event) error
 }
 
+// Joiner is a sink that cannot look up the customer of an event, so that events
+// come with their [Event.Holder]. It costs one look-up for each customer of a
+// batch.
+type Joiner interface {
+	JoinsHolders()
+}
+
 // Misfit says how many values of a property did not fit into its column and
 // were replaced with NULL.
 type Misfit struct {
@@ -180,6 +192,12 @@ type Misfit struct {
 // use; it counts since the sink was made.
 type MisfitCounter interface {
 	Misfits() []Misfit
+}
+
+// Keeper is a sink of a destination that cannot delete what an erasure has taken
+// away. Erasures do not wait for it, and the list of erasures names it.
+type Keeper interface {
+	KeepsErased()
 }
 
 // Describer is a sink with tables that an operator may want to create

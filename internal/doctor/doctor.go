@@ -32,7 +32,8 @@ type Finding struct {
 	Advice string `json:"advice,omitempty"` // what to do; empty if all is fine
 }
 
-// Env is what to examine. All fields except Warnings are required.
+// Env is what to examine. All fields except Warnings and Destinations are
+// required.
 type Env struct {
 	Config   *config.Config
 	Warnings []config.Problem // of the configuration
@@ -42,6 +43,8 @@ type Env struct {
 	OpsURL   string
 	Web      *http.Client // reaches servers as other clients do
 	Host     Host
+
+	Destinations *Destinations // nil: the configuration has none
 }
 
 // patience limits the wait for one answer.
@@ -64,6 +67,7 @@ func Examine(ctx context.Context, e Env) []Finding {
 	x.ops(ctx)
 	x.ownURL(ctx)
 	x.servers(ctx)
+	x.destinations(ctx)
 	x.clock()
 	return x.findings
 }

@@ -25,6 +25,9 @@ const (
 	Shared = "shared" // the data in ../shared
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
+
+	Postgres         = "postgres"         // the server's programs (initdb, postgres, psql), for the destination
+	StandardWebhooks = "standardwebhooks" // the library for Python, for the destination
 )
 
 // Missing ends a test that lacks a prerequisite: the test skips or, if the

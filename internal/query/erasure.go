@@ -4,9 +4,13 @@ import "trackway"
 
 // Erasure is the erasure of one customer. From the moment it is requested, no
 // answer contains the erased data. The bytes leave the store's files at the
-// next clean-up.
+// next clean-up, and the destinations as they come to the erasure.
 type Erasure struct {
-	ID    uint64          // numbered from 1 across all projects
-	Asked trackway.Micros // when it was requested
-	Done  trackway.Micros // when the last byte was gone; 0: not yet
+	ID       uint64            // numbered from 1 across all projects
+	Customer trackway.Customer // 0: nobody was erased yet, because the erasure was interrupted, or the number is lost
+	Asked    trackway.Micros   // when it was requested
+	Done     trackway.Micros   // when the last byte was gone; 0: not yet
+
+	WaitingFor  []string // names of the destinations that have not deleted it yet
+	Undeletable []string // names of the destinations that cannot delete
 }

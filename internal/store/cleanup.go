@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,8 +18,9 @@ import (
 	"trackway/internal/store/scrub"
 )
 
-// CleanUp has the files lose what was erased: it does all erasures that are scheduled together, and returns how many it did.
-// After that nothing of them is in any file of the store. now is asked when that is so; it is the time that [Store.Erasures]
+// CleanUp has the files lose what was erased: it does all erasures that are scheduled together, and returns how many are done.
+// After that nothing of them is in any file of the store. An erasure for which the files are clean is done once the destinations
+// have heard of it, too. now is asked when that is so; it is the time that [Store.Erasures]
 // gives. With an error, or when ctx ends, they stay scheduled, also over a restart.
 //
 // It runs beside readers and writers. It waits for readers that were there before it, and rewrites tables one compaction at
@@ -29,21 +31,25 @@ func (s *Store) CleanUp(ctx context.Context, now func() trackway.Micros) (n int,
 	if err != nil || len(pending) == 0 {
 		return 0, err
 	}
-	if err := s.forget(pending); err != nil {
-		return 0, fmt.Errorf("former holders: %w", err)
+	unclean := maps.Clone(pending)
+	maps.DeleteFunc(unclean, func(_ uint64, e erased.Record) bool { return e.Clean != 0 })
+	if len(unclean) > 0 {
+		if err := s.forget(unclean); err != nil {
+			return 0, fmt.Errorf("former holders: %w", err)
+		}
+		if err := s.scrubber().Clean(ctx, spansOf(unclean)); err != nil {
+			return 0, fmt.Errorf("clean up after %d erasures: %w", len(unclean), err)
+		}
 	}
-	if err := s.scrubber().Clean(ctx, spansOf(pending)); err != nil {
-		return 0, fmt.Errorf("clean up after %d erasures: %w", len(pending), err)
-	}
-	return len(pending), s.setDone(pending, now())
+	return s.setDone(pending, now())
 }
 
 // forget deletes what erased customers had lost before. Nobody needs it: their merges have no identifiers any more.
 func (s *Store) forget(pending map[uint64]erased.Record) error {
 	gone := make(map[trackway.Customer]bool, len(pending))
 	for _, e := range pending {
-		if len(e.Places.Customers) > 0 {
-			gone[e.Places.Customers[0]] = true
+		if c := e.Customer(); c != 0 {
+			gone[c] = true
 		}
 	}
 	return erased.Forget(
@@ -59,39 +65,23 @@ func (s *Store) scheduled() (map[uint64]erased.Record, error) {
 	if n, _ := s.pending.Pending(); n == 0 {
 		return nil, nil
 	}
-	pending := make(map[uint64]erased.Record)
-	return pending, s.erasures(func(id uint64, e erased.Record) {
-		if e.Done == 0 {
-			pending[id] = e
-		}
-	})
+	return s.erasures().Pending()
 }
 
 // setDone notes that the files have lost what these erasures erased. It does not
 // change the state: other servers may not be so far.
-func (s *Store) setDone(done map[uint64]erased.Record, at trackway.Micros) error {
+func (s *Store) setDone(clean map[uint64]erased.Record, at trackway.Micros) (int, error) {
 	s.mu.Lock()
 	next := s.nextErasure
 	s.mu.Unlock()
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }() // gives memory back
-	for id, e := range done {
-		if err := b.Set(format.Key(nil).Erasure(id), erased.Append(nil, erased.Record{Project: e.Project, Asked: e.Asked, Done: at}), nil); err != nil {
-			return err
-		}
+	done, err := s.erasures().Cleaned(clean, s.copies.List(), next, at)
+	if err != nil {
+		return 0, err
 	}
-	err := s.erasures(func(id uint64, e erased.Record) {
-		if e.Done != 0 && id+maxErasures < next {
-			_ = b.Delete(format.Key(nil).Erasure(id), nil) // a batch in memory does not fail
-		}
-	})
-	if err := errors.Join(err, b.Commit(pebble.Sync)); err != nil {
-		return err
-	}
-	for id := range done {
+	for _, id := range done {
 		s.pending.Done(id)
 	}
-	return nil
+	return len(done), nil
 }
 
 // scrubber works on the store's files.

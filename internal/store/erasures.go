@@ -1,34 +1,19 @@
 package store
 
 import (
-	"encoding/binary"
 	"fmt"
-	"slices"
 
+	"trackway/internal/change"
 	"trackway/internal/query"
 	"trackway/internal/store/damage"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
-	"trackway/internal/store/reading"
 )
 
-// maxErasures is how many erasures that are done are remembered.
-const maxErasures = 1000
-
-// erasures calls do for each erasure that is remembered, the oldest first. One
-// whose record cannot be read is noted, and taken for one that is not done and
-// may be of anything: so the next clean-up, which does it, looks everywhere.
-func (s *Store) erasures(do func(id uint64, e erased.Record)) error {
-	return reading.Scan(s.db, []byte(format.PrefixErasure), func(key, record []byte) error {
-		id := binary.BigEndian.Uint64(key)
-		e, err := erased.Decode(record)
-		if err != nil {
-			s.damaged.Note(damage.Erasure, fmt.Sprintf("erasure %d", id), err)
-			e = erased.Record{Places: erased.Places{Anywhere: true}}
-		}
-		do(id, e)
-		return nil
-	})
+func (s *Store) erasures() erased.Table {
+	return erased.Table{DB: s.db, Lost: func(id uint64, err error) {
+		s.damaged.Note(damage.Erasure, fmt.Sprintf("erasure %d", id), err)
+	}}
 }
 
 // findErasures finds what a process before this one has left to be cleaned up.
@@ -38,13 +23,12 @@ func (s *Store) findErasures() error {
 		return err
 	}
 	s.nextErasure = last + 1
-	err = s.erasures(func(id uint64, e erased.Record) {
-		if e.Done == 0 {
-			s.pending.Add(id, e.Asked)
-		}
-	})
+	pending, err := s.erasures().Pending()
 	if err != nil {
 		return fmt.Errorf("find the erasures that are to be done: %w", err)
+	}
+	for id, e := range pending {
+		s.pending.Add(id, e.Asked)
 	}
 	return nil
 }
@@ -52,12 +36,9 @@ func (s *Store) findErasures() error {
 // Erasures lists a project's erasures, the newest first: all that are not done,
 // and those of the last 1000 that are.
 func (s *Store) Erasures(project uint32) ([]query.Erasure, error) {
-	var list []query.Erasure
-	err := s.erasures(func(id uint64, e erased.Record) {
-		if e.Project == project {
-			list = append(list, query.Erasure{ID: id, Asked: e.Asked, Done: e.Done})
-		}
-	})
-	slices.Reverse(list)
-	return list, err
+	return s.erasures().List(project, s.copies.List())
 }
+
+// SetCopies tells the store of its destinations. Erasures and the expiry of
+// events wait for them: see [change.Copy].
+func (s *Store) SetCopies(c change.Copies) { s.copies.Set(c) }

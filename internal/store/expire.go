@@ -29,39 +29,43 @@ const expireRest = 2 * time.Millisecond
 // Expire removes those of the events from sequence number from up to, not including, to whose time, or receipt if that is
 // earlier, is before what before returns for their project and type; [query.Forever] keeps them all. Customers stay, and so does what was counted, but for how
 // many events there are. What cannot be read is noted, and stays. It does not wait for the disk: after a crash there is more to remove,
-// that is all. When ctx ends, it stops between two batches. Events behind the
-// lowest cursor stay until it has passed them.
+// that is all. When ctx ends, it stops between two batches. Events that a follower does not have stay: see [change.Copy].
 //
 // Cost: a read of these records of the log, with nobody waiting. Writers wait
 // while up to 128 events are removed at once, of 1 MiB in all or one more.
 func (s *Store) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
-	lowest, err := follow.Lowest(s.db)
+	holds, err := follow.NewHolds(s.db, s.copies.List())
 	if err != nil {
 		return query.Expired{}, err
 	}
-	held := lowest < to-1
+	held := holds.Lowest < to-1
 	if held {
-		to = lowest + 1
+		to = holds.Lowest + 1
 	}
-	x, old, err := s.tooOld(from, to, before)
+	x, old, err := s.tooOld(from, to, before, holds)
 	x.End = x.End || held
 	if err == nil && len(old) > 0 {
 		err = s.counts.Save() // so that no entry has to, while others wait
 	}
+	through := uint64(0)
 	for err == nil && len(old) > 0 {
 		if err = context.Cause(ctx); err != nil {
 			break
 		}
 		e := entry.Expire{Events: old[0]}
-		if err = s.log.Append(&e); e.Removed < len(e.Events) {
+		if err = s.log.Append(&e); err == nil {
+			through = e.Events[len(e.Events)-1]
+		}
+		if e.Removed < len(e.Events) {
 			x.Soonest = 0 // what stays is looked at again
 		}
 		if old, x.Removed = old[1:], x.Removed+e.Removed; err == nil && len(old) > 0 {
 			err = sleep.For(ctx, expireRest)
 		}
 	}
+	holds.Missed(through, s.copies.Missed)
 	if x.Removed > 0 { // those who follow are told; nobody else waits for the disk
 		err = errors.Join(err, s.Sync())
 	}
@@ -73,7 +77,9 @@ func (s *Store) Expire(
 
 // tooOld reads the log and lists what is to be removed, in parts for one entry
 // each: applying it reads the events again.
-func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Micros) (x query.Expired, old [][]uint64, err error) {
+func (s *Store) tooOld(
+	from, to uint64, before func(uint32, string) trackway.Micros, holds *follow.Holds,
+) (x query.Expired, old [][]uint64, err error) {
 	s.mu.Lock()
 	x.Soonest, x.End = query.Never, to > s.nextSeq // before the log is read, so that what is added meanwhile is looked at another time
 	s.mu.Unlock()
@@ -82,6 +88,8 @@ func (s *Store) tooOld(from, to uint64, before func(uint32, string) trackway.Mic
 		at := min(e.Time, e.Received) // an event from the future would stay for as long as its client likes
 		switch bound := before(e.Project, e.Type); {
 		case bound == query.Forever:
+		case at < bound && !holds.Release(e):
+			x.Soonest = 0
 		case at < bound:
 			n := len(old) - 1
 			if n < 0 || len(old[n]) == entry.MaxEvents || size >= maxEntryBytes {

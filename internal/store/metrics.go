@@ -30,7 +30,7 @@ func newCollector(s *Store) *collector {
 		compactions: desc("compactions_total", "Compactions done."),
 		read:        desc("compaction_read_bytes_total", "Bytes that compactions read."),
 		written:     desc("compaction_written_bytes_total", "Bytes that compactions and flushes wrote."),
-		erasures:    desc("erasures_pending", "Erasures whose bytes may still be in the store's files."),
+		erasures:    desc("erasures_pending", "Erasures that are not done: bytes may still be in the store's files or in a destination."),
 		oldest:      desc("erasure_oldest_timestamp_seconds", "When the oldest of these was asked for; 0 if there is none."),
 		full:        desc("disk_full", "1 while the disk has no room for what is stored, else 0."),
 		damaged: prometheus.NewDesc("trackway_store_damaged",

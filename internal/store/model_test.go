@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"trackway"
@@ -19,7 +20,6 @@ import (
 	"trackway/internal/identity"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
-	"trackway/internal/store/follow"
 )
 
 // model is the expected content of a store, kept in the simplest way. It relies
@@ -280,6 +280,8 @@ type simulation struct {
 	store *Store
 	model model
 	now   trackway.Micros
+
+	copies fakeCopies
 }
 
 var machineIDs = func() (ids []trackway.Identifier) {
@@ -387,18 +389,21 @@ func (m *simulation) expire(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lowest, err := follow.Lowest(m.store.db)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := query.Expired{Soonest: query.Never, End: true}
+	want, missed := query.Expired{Soonest: query.Never, End: true}, make(map[string]int)
 	for _, e := range m.model.events {
-		switch {
-		case e.expired || typ != "" && e.Type != typ || e.Seq > lowest:
-		case min(e.Time, e.Received) < at:
+		switch old := min(e.Time, e.Received) < at; {
+		case e.expired || typ != "" && e.Type != typ || e.Seq > m.unbounded():
+		case old && m.held(e):
+			want.Soonest = 0
+		case old:
 			e.expired = true
 			m.model.usage[e.Project].Expired++
 			want.Removed++
+			for _, c := range m.copies.list {
+				if e.Seq > c.Through {
+					missed[c.Name]++
+				}
+			}
 		default:
 			want.Soonest = min(want.Soonest, e.Time-at, e.Received-at)
 		}
@@ -406,6 +411,10 @@ func (m *simulation) expire(t *rapid.T) {
 	if got != want {
 		t.Fatalf("got %+v, want %+v", got, want)
 	}
+	if diff := gocmp.Diff(missed, m.copies.missed, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("destinations miss (-want): %s", diff)
+	}
+	m.copies.missed = nil
 }
 
 // cleanUp removes what was erased from the files, which does not affect any
@@ -434,6 +443,7 @@ func (m *simulation) open(t *rapid.T) {
 	s.cache = cache.New(smallCache)
 	s.counts.Most = smallCache
 	s.mostMoved, s.mostKept = fewMoved, fewKept
+	s.SetCopies(&m.copies)
 	m.store = s
 }
 
@@ -556,6 +566,7 @@ func TestModel(t *testing.T) {
 			"batch":  func(t *rapid.T) { m.apply(t, rapid.IntRange(2, 8).Draw(t, "commands")) },
 			"erase":  m.erase,
 			"expire": m.expire,
+			"follow": m.follow,
 			"clean":  m.cleanUp,
 			"reopen": m.reopen,
 		})

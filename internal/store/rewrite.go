@@ -279,6 +279,7 @@ func (t *tx) stageErasure() error {
 		return nil
 	}
 	id := t.m.nextErasure
+	t.scheduled.Change = t.nextSeq - 1 // all changes have their numbers
 	return errors.Join(
 		t.b.Set(format.Key(nil).Erasure(id), erased.Append(nil, *t.scheduled), nil),
 		t.b.Set([]byte(format.KeyErasures), binary.BigEndian.AppendUint64(nil, id), nil),

@@ -89,6 +89,7 @@ type Store struct {
 	dir    string
 	name   string // empty: not known
 	stuck  *stuck.State
+	copies follow.Copies
 
 	prepared prepared.Room
 

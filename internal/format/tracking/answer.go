@@ -87,6 +87,13 @@ func AppendFieldError(dst []byte, err *trackway.Error) []byte {
 	return append(dst, "]}}"...)
 }
 
+// AppendErased appends the answer to an erasure that was just requested, which
+// has this number.
+func AppendErased(dst []byte, id uint64) []byte {
+	dst = strconv.AppendUint(append(dst, `{"success":true,"erasure":{"id":"`...), id, 10)
+	return append(dst, `","state":"scheduled"}}`...)
+}
+
 // AppendStatus appends the answer to a request that never reached a route, or
 // found no room: 404, 405, 413, 415, 503.
 //

@@ -94,3 +94,10 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+func TestAppendErased(t *testing.T) {
+	t.Parallel()
+	if got := string(AppendErased(nil, 7)); got != `{"success":true,"erasure":{"id":"7","state":"scheduled"}}` {
+		t.Error(got)
+	}
+}

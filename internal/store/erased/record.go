@@ -1,7 +1,8 @@
 // Package erased decides what an erasure removes from events, and keeps the
 // records of erasures. Until an erasure is done, its record lists what the
-// files must still lose; for a while afterwards it shows what was done. It
-// names customers and events only by number.
+// files must still lose and whom destinations must still hear of; for a while
+// afterwards it shows what was done. It names customers and events only by
+// number.
 package erased
 
 import (
@@ -17,8 +18,18 @@ import (
 type Record struct {
 	Project uint32
 	Asked   trackway.Micros
-	Done    trackway.Micros // 0: not yet
-	Places  Places          // empty once the erasure is done
+	Clean   trackway.Micros // when the files had lost what was erased; 0: not yet
+	Done    trackway.Micros // when the destinations had, too; 0: not yet
+	Change  uint64          // the last number of the transaction that erased
+	Places  Places          // once the files are clean, only customers; once the erasure is done, only the erased one
+}
+
+// Customer returns who was erased, or 0 if nobody was or it is not known.
+func (e *Record) Customer() trackway.Customer {
+	if len(e.Places.Customers) == 0 {
+		return 0
+	}
+	return e.Places.Customers[0]
 }
 
 // Places lists where in the two large tables the files may hold erased data.
@@ -100,7 +111,9 @@ func Append(b []byte, e Record) []byte {
 	e.Places.join()
 	b = binary.AppendUvarint(b, uint64(e.Project))
 	b = format.AppendMicros(b, e.Asked)
+	b = format.AppendMicros(b, e.Clean)
 	b = format.AppendMicros(b, e.Done)
+	b = binary.AppendUvarint(b, e.Change)
 	b = binary.AppendUvarint(b, uint64(len(e.Places.Customers)))
 	for _, c := range e.Places.Customers {
 		b = binary.AppendUvarint(b, uint64(c))
@@ -116,7 +129,7 @@ func Append(b []byte, e Record) []byte {
 // Decode decodes a record.
 func Decode(record []byte) (Record, error) {
 	r := format.Reader{Rest: string(record)}
-	e := Record{Project: uint32(r.Uvarint()), Asked: r.Micros(), Done: r.Micros()}
+	e := Record{Project: uint32(r.Uvarint()), Asked: r.Micros(), Clean: r.Micros(), Done: r.Micros(), Change: r.Uvarint()}
 	for n := r.Uvarint(); n > 0 && !r.Bad; n-- {
 		e.Places.Customers = append(e.Places.Customers, trackway.Customer(r.Uvarint()))
 	}

@@ -45,15 +45,3 @@ func Cursors(from pebble.Reader) (map[string]uint64, error) {
 	}
 	return cursors, errors.Join(err, it.Error(), it.Close())
 }
-
-// Lowest returns the position of the lowest cursor, or [change.NoCursor] if
-// there is no cursor. Events behind it must not be removed because of their
-// age.
-func Lowest(from pebble.Reader) (lowest uint64, err error) {
-	cursors, err := Cursors(from)
-	lowest = change.NoCursor
-	for _, number := range cursors {
-		lowest = min(lowest, number)
-	}
-	return lowest, err
-}

@@ -46,6 +46,13 @@ func New(from pebble.Reader, mark *Watermark, lost func(number uint64, err error
 // there are no changes.
 func (f *Feed) Synced() uint64 { return f.mark.number.Load() }
 
+// Await waits until a change above a number is on the disk. It returns false if
+// ctx ends first.
+func (f *Feed) Await(ctx context.Context, number uint64) bool {
+	_, ok := f.mark.above(ctx, number)
+	return ok
+}
+
 // Follow iterates over the changes after a number that are on the disk. It
 // yields them in order and in batches, and waits for more until ctx ends.
 // Callers may keep the changes. A change that cannot be read has the kind

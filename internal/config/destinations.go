@@ -1,0 +1,347 @@
+package config
+
+import (
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"trackway"
+	"trackway/internal/iso8601"
+)
+
+// The kinds of destinations.
+const (
+	Postgres   = "postgres"
+	ClickHouse = "clickhouse"
+	Kafka      = "kafka"
+	S3         = "s3"
+	File       = "file"
+	Webhook    = "webhook"
+	Mirror     = "mirror"
+)
+
+// The values of [Destination.Retention].
+const (
+	Hold  = "hold"
+	LetGo = "let_go"
+)
+
+// destination is a section of destinations.
+type destination struct {
+	Name      string   `yaml:"name"`
+	Kind      string   `yaml:"kind"`
+	URL       hidden   `yaml:"url"`
+	URLEnv    hidden   `yaml:"url_env"` // hidden, as all names below: someone may write a secret here by mistake
+	URLFile   hidden   `yaml:"url_file"`
+	Path      string   `yaml:"path"`
+	Projects  []string `yaml:"projects"`
+	Events    []string `yaml:"events"`
+	Drop      []string `yaml:"drop"`
+	Rename    renames  `yaml:"rename"`
+	Columns   []column `yaml:"columns"`
+	Start     beginAt  `yaml:"start"`
+	Batch     batch    `yaml:"batch"`
+	Paused    bool     `yaml:"paused"`
+	Retention string   `yaml:"retention"`
+	Hold      age      `yaml:"hold"`
+
+	Bucket       string   `yaml:"bucket"`
+	Prefix       string   `yaml:"prefix"`
+	Format       string   `yaml:"format"`
+	Region       string   `yaml:"region"`
+	User         string   `yaml:"user"`
+	Password     hidden   `yaml:"password"`
+	PasswordEnv  hidden   `yaml:"password_env"`
+	PasswordFile hidden   `yaml:"password_file"`
+	Secret       hidden   `yaml:"secret"`
+	SecretEnv    hidden   `yaml:"secret_env"`
+	SecretFile   hidden   `yaml:"secret_file"`
+	Allow        []string `yaml:"allow"`
+}
+
+type column struct {
+	Type     string `yaml:"type"`
+	Property string `yaml:"property"`
+	Name     string `yaml:"name"`
+	As       string `yaml:"as"`
+}
+
+type batch struct {
+	Rows  uint32        `yaml:"rows"`
+	Bytes size          `yaml:"bytes"`
+	Every time.Duration `yaml:"every"`
+}
+
+func (s *destination) setDefaults() {
+	*s = destination{Start: "beginning", Retention: Hold, Batch: batch{Rows: 10_000, Bytes: 16 << 20, Every: 5 * time.Second}}
+}
+
+// Bounds of a batch. Two batches of a destination are in memory at a time.
+const (
+	mostRows       = 100_000
+	leastBytes     = 1 << 10
+	mostBytes      = 16 << 20
+	leastEvery     = 10 * time.Millisecond
+	mostEvery      = time.Hour
+	mostSecretFile = 64 << 10 // bytes
+)
+
+// size is a number of bytes. It may be written with a unit.
+type size uint32
+
+var units = []struct {
+	name  string
+	bytes uint64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"kB", 1000}, {"KB", 1000}, {"MB", 1e6}, {"B", 1}}
+
+func setSize(dst *size, n ast.Node) (want string) {
+	text, unit := n.GetToken().Value, uint64(1)
+	for _, u := range units {
+		if number, ok := strings.CutSuffix(text, u.name); ok {
+			text, unit = strings.TrimSpace(number), u.bytes
+			break
+		}
+	}
+	number, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || !decimal.MatchString(text) || number*unit > 1<<32-1 {
+		return "must be a number of bytes, such as 16MiB or 500kB"
+	}
+	*dst = size(number * unit)
+	return ""
+}
+
+// beginAt says where a destination begins.
+type beginAt string
+
+func setBeginAt(dst *beginAt, n ast.Node) (want string) {
+	text := n.GetToken().Value
+	_, number := strconv.ParseUint(text, 10, 64)
+	_, time := iso8601.Parse(text)
+	if text != "beginning" && text != "now" && (number != nil || !decimal.MatchString(text)) && !time {
+		return "must be beginning, now, the number of a change, or a time such as 2027-01-01T12:00:00Z"
+	}
+	*dst = beginAt(text)
+	return ""
+}
+
+// renames maps names of properties to others. Its keys may be any text, unlike
+// those of settings.
+type renames []renamed
+
+type renamed struct{ From, To string }
+
+func (d *doc) renames(at *renames, n ast.Node, field string) {
+	m, ok := n.(*ast.MappingNode)
+	if !ok {
+		d.report(at, "must hold names of properties, such as {old: new}")
+		return
+	}
+	*at = make(renames, len(m.Values)) // never grows, because places are addresses
+	from, to := make(map[string]any), make(map[string]any)
+	for i, pair := range m.Values {
+		r, key := &(*at)[i], pair.Key.GetToken()
+		r.From = key.Value
+		p := place{file: d.name, line: key.Position.Line, column: key.Position.Column, field: join(field, quoted(r.From))}
+		d.places[&r.From] = p
+		d.places[&r.To] = d.placeOf(pair.Value, p.field)
+		var isText bool
+		if r.To, isText = textOf(pair.Value); !isText {
+			d.report(&r.To, "must be text")
+			continue
+		}
+		d.checkProperty(&r.From)
+		d.checkProperty(&r.To)
+		unique(d, from, &r.From)
+		unique(d, to, &r.To)
+	}
+}
+
+func (d *doc) checkProperty(name *string) {
+	if len(*name) > trackway.MaxNameBytes {
+		d.report(name, "must be the name of a property, in at most %d bytes", trackway.MaxNameBytes)
+	}
+}
+
+// settings says which kinds have a setting. All kinds have the others.
+func (s *destination) settings() []setting {
+	databases := []string{Postgres, ClickHouse}
+	return []setting{
+		{"url", []any{&s.URL, &s.URLEnv, &s.URLFile}, []string{Postgres, ClickHouse, Kafka, S3, Webhook, Mirror}, true},
+		{"path", []any{&s.Path}, []string{File}, true},
+		{"bucket", []any{&s.Bucket}, []string{S3}, true},
+		{"secret", []any{&s.Secret, &s.SecretEnv, &s.SecretFile}, []string{Webhook}, true},
+		{"columns", []any{&s.Columns}, append(databases, S3, File), false},
+		{"prefix", []any{&s.Prefix}, append(databases, S3, Kafka), false},
+		{"format", []any{&s.Format}, []string{S3, File}, false},
+		{"region", []any{&s.Region}, []string{S3}, false},
+		{"user", []any{&s.User}, []string{ClickHouse, Kafka, S3, Mirror}, false},
+		{"password", []any{&s.Password, &s.PasswordEnv, &s.PasswordFile}, []string{ClickHouse, Kafka, S3, Mirror}, false},
+		{"allow", []any{&s.Allow}, []string{Webhook, Mirror}, false},
+	}
+}
+
+// setting is a setting that not all kinds have, in all of its forms.
+type setting struct {
+	name     string
+	forms    []any // addresses
+	kinds    []string
+	required bool
+}
+
+// destinations checks and translates the section.
+func (d *doc) destinations() []Destination {
+	seen := make(map[string]any)
+	var all []Destination
+	for i := range d.file.Destinations {
+		s := &d.file.Destinations[i]
+		d.checkName(&s.Name, s, "destination")
+		if strings.HasPrefix(s.Name, ".") || s.Name == "id" {
+			d.report(&s.Name, "cannot be used: the name is that of a folder in the data directory")
+		}
+		unique(d, seen, &s.Name)
+		d.checkKind(s)
+		d.checkContent(s)
+		all = append(all, d.destination(s))
+	}
+	return all
+}
+
+func (d *doc) checkKind(s *destination) {
+	if s.Kind == "" && !d.given(&s.Kind) {
+		d.missing(s, "needs a kind, such as postgres or file")
+		return
+	}
+	if oneOf(d, &s.Kind, Postgres, ClickHouse, Kafka, S3, File, Webhook, Mirror); !d.good(&s.Kind) {
+		return
+	}
+	for _, x := range s.settings() {
+		given := slices.DeleteFunc(slices.Clone(x.forms), func(at any) bool { return !d.given(at) })
+		switch {
+		case !slices.Contains(x.kinds, s.Kind):
+			for _, at := range given {
+				d.report(at, "is not a setting of kind %s", s.Kind)
+			}
+		case len(given) > 1:
+			d.missing(s, "needs one of %s, %s_env and %s_file, not several", x.name, x.name, x.name)
+		case x.required && len(given) == 0 && len(x.forms) > 1:
+			d.missing(s, "needs a %s, %s_env or %s_file", x.name, x.name, x.name)
+		case x.required && len(given) == 0:
+			d.missing(s, "needs a %s", x.name)
+		}
+	}
+}
+
+// checkContent checks what is sent, and when.
+func (d *doc) checkContent(s *destination) {
+	for i := range s.Projects {
+		name := &s.Projects[i]
+		if !slices.ContainsFunc(d.file.Projects, func(p project) bool { return p.Name == *name }) {
+			d.report(name, "is not the name of a project here")
+		}
+	}
+	for i := range s.Events {
+		if text := s.Events[i]; strings.Contains(strings.TrimSuffix(text, "*"), "*") || text == "" || len(text) > trackway.MaxTypeBytes {
+			d.report(&s.Events[i], "must be a type of events; * may only be at the end, as in page_*")
+		}
+	}
+	for i := range s.Drop {
+		d.checkProperty(&s.Drop[i])
+	}
+	for i := range s.Rename {
+		if slices.Contains(s.Drop, s.Rename[i].From) {
+			d.report(&s.Rename[i].From, "is dropped: it cannot be renamed, too")
+		}
+	}
+	for i := range s.Columns {
+		d.checkColumn(&s.Columns[i])
+	}
+	if b := &s.Batch; d.good(&b.Rows) && (b.Rows < 1 || b.Rows > mostRows) {
+		d.report(&b.Rows, "must lie between 1 and %d", mostRows)
+	}
+	if b := &s.Batch; d.good(&b.Bytes) && (b.Bytes < leastBytes || b.Bytes > mostBytes) {
+		d.report(&b.Bytes, "must lie between 1KiB and 16MiB: two batches of each destination are in memory at a time")
+	}
+	if b := &s.Batch; d.good(&b.Every) && (b.Every < leastEvery || b.Every > mostEvery) {
+		d.report(&b.Every, "must lie between 10ms and 1h")
+	}
+	oneOf(d, &s.Retention, Hold, LetGo)
+	if s.Retention == LetGo && d.given(&s.Hold) {
+		d.report(&s.Hold, "bounds how long events are held, and retention: let_go holds none")
+	}
+}
+
+func (d *doc) checkColumn(c *column) {
+	if c.Property == "" {
+		d.missing(c, "needs the name of a property")
+	}
+	if c.As == "" {
+		d.missing(c, "needs as, a type such as text, bigint or decimal(12,2)")
+	}
+}
+
+// destination translates a section. Its own checks have been made.
+func (d *doc) destination(s *destination) Destination {
+	out := Destination{
+		Name: s.Name, Kind: s.Kind, URL: d.credential(&s.URL, &s.URLEnv, &s.URLFile), Path: d.fromHere(s.Path),
+		Projects: s.Projects, Events: s.Events, Drop: s.Drop, Start: string(s.Start),
+		Rows: int(s.Batch.Rows), Bytes: int(s.Batch.Bytes), Every: s.Batch.Every, Paused: s.Paused,
+		Retention: s.Retention, Hold: time.Duration(s.Hold),
+		Bucket: s.Bucket, Prefix: s.Prefix, Format: s.Format, Region: s.Region, User: s.User,
+		Password: d.credential(&s.Password, &s.PasswordEnv, &s.PasswordFile),
+		Secret:   d.credential(&s.Secret, &s.SecretEnv, &s.SecretFile), Allow: s.Allow,
+	}
+	for _, r := range s.Rename {
+		if out.Rename == nil {
+			out.Rename = make(map[string]string)
+		}
+		out.Rename[r.From] = r.To
+	}
+	for _, c := range s.Columns {
+		if c.Name == "" {
+			c.Name = c.Property
+		}
+		out.Columns = append(out.Columns, Column(c))
+	}
+	return out
+}
+
+// fromHere returns a path that does not depend on the working directory.
+func (d *doc) fromHere(path string) string {
+	if path == "" {
+		return ""
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(d.name), path)
+	}
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
+	return path
+}
+
+// credential returns a text that is written in the file, in an environment
+// variable, or in a file of its own, which may end in a line break.
+func (d *doc) credential(text, env, file *hidden) string {
+	switch {
+	case d.given(env):
+		value, _ := d.lookup(string(*env))
+		if value == "" {
+			d.report(env, "names an environment variable that is not set, or empty")
+		}
+		return value
+	case d.given(file):
+		value, err := d.secretFile(d.fromHere(string(*file)))
+		value = strings.TrimRight(value, "\r\n")
+		if err != nil || value == "" || len(value) > mostSecretFile {
+			d.report(file, "names a file that cannot be read, is empty, or is longer than 64 KiB")
+		}
+		return value
+	case d.given(text) && *text == "":
+		d.report(text, "must not be empty")
+	}
+	return string(*text)
+}

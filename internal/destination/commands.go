@@ -1,0 +1,141 @@
+package destination
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+var errStopping = errors.New("the server is stopping")
+
+// Pause stops a destination until [Manager.Resume], also over restarts. Its lag
+// grows meanwhile.
+func (m *Manager) Pause(name string) error {
+	m.ops.Lock()
+	defer m.ops.Unlock()
+	r, err := m.find(name)
+	if err != nil {
+		return err
+	}
+	if err := r.files.set(func(s *state) { s.Paused = true }); err != nil {
+		return err
+	}
+	m.stopLocked(r)
+	r.stats.pause(true)
+	return nil
+}
+
+// Resume lets a destination run that was paused, or that waits for an operator.
+func (m *Manager) Resume(name string) error {
+	m.ops.Lock()
+	defer m.ops.Unlock()
+	r, err := m.find(name)
+	if err != nil {
+		return err
+	}
+	if r.config.Paused {
+		return fmt.Errorf("destination %q is paused in the configuration: remove paused there, and reload", name)
+	}
+	if r.files.get().Paused {
+		if err := r.files.set(func(s *state) { s.Paused = false }); err != nil {
+			return err
+		}
+	}
+	m.stopLocked(r) // it may have stopped by itself
+	m.startLocked(r)
+	return nil
+}
+
+// Rewind makes a destination continue after another change: beginning, now, the
+// number of a change, or a time. What it has of the changes after that is
+// written again, which doubles nothing where the destination can tell. It also
+// makes a destination accept this store that had the changes of another one.
+// It returns the number.
+func (m *Manager) Rewind(ctx context.Context, name, to string) (uint64, error) {
+	m.ops.Lock()
+	defer m.ops.Unlock()
+	r, err := m.find(name)
+	if err != nil {
+		return 0, err
+	}
+	number, err := startAt(m.Store, to)
+	if err != nil {
+		return 0, err
+	}
+	m.stopLocked(r)
+	defer m.startLocked(r)
+	err = r.use(ctx, func(ctx context.Context) error { return r.sink.Rewind(ctx, Position{Store: m.id, Number: number}) })
+	if err == nil {
+		err = m.Store.SetCursor(cursorName(name), number)
+	}
+	if err != nil {
+		return 0, r.cleaned(err)
+	}
+	r.stats.moved(number)
+	return number, r.files.set(func(s *state) { s.First = min(s.First, number) })
+}
+
+// Check makes a destination write something, read it back, and remove it.
+func (m *Manager) Check(ctx context.Context, name string) error {
+	r, err := m.find(name)
+	if err != nil {
+		return err
+	}
+	defer r.stats.checking()()
+	return r.cleaned(r.use(ctx, r.sink.Check))
+}
+
+// Use calls do with the sink of a destination and its view, while nothing else
+// uses the sink. Writes wait meanwhile. With prepared, the destination is
+// connected before.
+func (m *Manager) Use(ctx context.Context, name string, prepared bool, do func(context.Context, Sink, *View) error) error {
+	r, err := m.find(name)
+	if err != nil {
+		return err
+	}
+	if !prepared {
+		return r.cleaned(do(ctx, r.sink, r.view))
+	}
+	return r.cleaned(r.use(ctx, func(ctx context.Context) error { return do(ctx, r.sink, r.view) }))
+}
+
+// use calls the sink for an operator. If the last call failed, or there was
+// none, it prepares the sink before, and the runner does so again after it.
+func (r *runner) use(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-r.ending:
+			cancel(errStopping)
+		case <-ended:
+			cancel(nil)
+		}
+	}()
+	return r.call(ctx, operatorTime, func(ctx context.Context) error {
+		if !r.prepared.Load() {
+			if _, err := r.sink.Prepare(ctx); err != nil {
+				return err
+			}
+		}
+		return do(ctx)
+	})
+}
+
+// cleaned returns an error that shows no credentials.
+func (r *runner) cleaned(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(r.clean(err)) // the error itself may contain what its text lacks
+}
+
+// Rejects returns the last rows that a destination has rejected, oldest first.
+func (m *Manager) Rejects(name string) ([]Reject, error) {
+	r, err := m.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return r.files.all()
+}

@@ -1,0 +1,164 @@
+package destinationtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"trackway/internal/config"
+	"trackway/internal/destination"
+	"trackway/internal/scale"
+	"trackway/internal/sleep"
+)
+
+// Fault is a way in which a connection may be broken.
+type Fault string
+
+// The faults.
+const (
+	Refused    Fault = "refused"    // no connection can be made
+	Unanswered Fault = "unanswered" // requests arrive, and their answers do not
+	Slow       Fault = "slow"       // everything takes a second longer
+)
+
+// Partner is a destination under test, empty at first.
+type Partner struct {
+	Config config.Destination                 // batch limits and filters are the tests' own
+	Open   func() destination.Sink            // returns another sink of the same destination, as another process would
+	Tables func(t *testing.T) *Tables         // reads the destination with its own tools
+	Break  func(t *testing.T, f Fault) func() // breaks the connection; the returned function mends it; nil: cannot be done
+	Lacks  Lacks
+}
+
+// Lacks says what a kind of destination cannot do.
+type Lacks struct {
+	Customers bool // it has no table of customers, so that only events are compared
+	Position  bool // it keeps no position, so that rows may come twice after a crash: see [destination.Unkept]
+	Rewriting bool // what an erasure removes from events stays there
+	Erasures  bool // it has no table of erasures
+}
+
+// flaky is a sink that fails at random.
+type flaky struct {
+	destination.Sink
+
+	roll func(n int) bool // true once in n times
+}
+
+var errFlaky = errors.New("it fails, as the test wants it")
+
+func (f *flaky) Prepare(ctx context.Context) (destination.Position, error) {
+	if f.roll(5) {
+		return destination.Position{}, errFlaky
+	}
+	return f.Sink.Prepare(ctx)
+}
+
+func (f *flaky) Write(ctx context.Context, b *destination.Batch) ([]destination.Reject, error) {
+	if f.roll(8) {
+		return nil, errFlaky
+	}
+	rejects, err := f.Sink.Write(ctx, b)
+	if err == nil && f.roll(8) {
+		return nil, errFlaky // the batch has arrived
+	}
+	return rejects, err
+}
+
+// Random runs random worlds against a destination: commands, merges, erasures,
+// failures before and after writes, restarts and rewinds. In the end, the
+// destination must have what the store has.
+func Random(t *testing.T, open func(t *testing.T) *Partner) {
+	t.Helper()
+	for seed := range uint64(scale.Of(12, 4)) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { random(t, open(t), seed) })
+	}
+}
+
+func random(t *testing.T, p *Partner, seed uint64) {
+	t.Helper()
+	w := NewWorld(t, seed)
+	d := p.Config
+	d.Start, d.Rows, d.Bytes, d.Every = "beginning", 1+w.Random.IntN(200), 1+w.Random.IntN(1<<16), time.Millisecond
+	switch w.Random.IntN(4) {
+	case 0:
+		d.Events = []string{"page_*", "it's"}
+	case 1:
+		d.Projects = []string{"shop"}
+	case 2:
+		d.Drop, d.Rename = []string{"seq"}, map[string]string{"total": "customer", "name": "zz"}
+	}
+	var rolls atomic.Uint64
+	roll := func(n int) bool { return mix(seed, rolls.Add(1))%uint64(n) == 0 }
+	dir := t.TempDir()
+	for round := range 6 {
+		m := w.Manager(dir, d, func() destination.Sink { return &flaky{p.Open(), roll} })
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- m.Run(ctx) }()
+		for range 1 + w.Random.IntN(5) {
+			w.Act(w.Random.IntN(200))
+			if w.Random.IntN(2) == 0 {
+				w.Erase()
+			}
+			if w.Random.IntN(6) == 0 && !p.Lacks.Position {
+				to := strconv.FormatUint(w.Random.Uint64N(m.List()[0].Position+1), 10)
+				if _, err := m.Rewind(ctx, d.Name, to); err != nil && err.Error() != errFlaky.Error() {
+					t.Error(err)
+				}
+			}
+		}
+		if round%2 == 1 || round == 5 {
+			CatchUp(t, w, m)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	got, want := p.Tables(t), w.Want(&d)
+	p.Lacks.strip(got)
+	p.Lacks.strip(want)
+	compare(t, got, want)
+}
+
+// mix returns a number that looks random.
+func mix(seed, n uint64) uint64 {
+	x := (seed+1)*0x9e3779b97f4a7c15 + n*0xbf58476d1ce4e5b9
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+func (l *Lacks) strip(t *Tables) {
+	if l.Customers {
+		t.Customers, t.IDs, t.Map = nil, nil, nil
+	}
+	if l.Erasures {
+		t.Erasures = nil
+	}
+}
+
+// CatchUp waits until all destinations of a manager have what the store has.
+func CatchUp(t *testing.T, w *World, m *destination.Manager) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		behind := ""
+		for _, s := range m.List() {
+			if s.Position < w.Store.Synced() {
+				behind = fmt.Sprintf("%s is %s at %d of %d: %s", s.Name, s.State, s.Position, w.Store.Synced(), s.Error)
+			}
+		}
+		if behind == "" {
+			return
+		}
+		if time.Now().After(deadline) || sleep.For(t.Context(), time.Millisecond) != nil {
+			t.Fatal(behind)
+		}
+	}
+}

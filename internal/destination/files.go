@@ -1,0 +1,183 @@
+package destination
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"trackway/internal/durable"
+	"trackway/internal/seal"
+)
+
+const (
+	ownerOnly   = 0o600
+	mostRejects = 10_000 // that are kept
+)
+
+// storeID returns the id of the store whose data directory contains dir. It is
+// made once, and no backup has it: a store that was restored from a backup has
+// other changes under the same numbers, so destinations must tell it apart.
+func storeID(dir string) (string, error) {
+	path := filepath.Join(dir, "id")
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	err := durable.Create(path, fmt.Appendln(nil, hex.EncodeToString(id)), ownerOnly)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	found := strings.TrimSpace(string(text))
+	if b, err := hex.DecodeString(found); err != nil || len(b) != len(id) {
+		return "", fmt.Errorf("%s: not 16 bytes in hexadecimal digits: restore the file, or remove it, and then rewind each destination", path)
+	}
+	return found, nil
+}
+
+// files are the files of a destination: its state, and the rows that it has
+// rejected. They are safe for concurrent use.
+type files struct {
+	dir string
+
+	mu      sync.Mutex // held while files are written
+	state   state
+	rejects int // lines in the file
+}
+
+// state is what a destination keeps over a restart.
+type state struct {
+	Paused   bool     `json:"paused"`
+	First    uint64   `json:"first,omitempty"`    // it began after this change
+	Missed   uint64   `json:"missed,omitempty"`   // events that expired before they were sent
+	Position *uint64  `json:"position,omitempty"` // of a destination that was removed from the configuration
+	Erasures []uint64 `json:"erasures,omitempty"` // passed to the destination as not done yet
+}
+
+// openFiles opens the files in a folder of their own, and makes the folder if
+// it does not exist. It passes the reasons of the rejects.
+func openFiles(dir string, reject func(reason string)) (*files, error) {
+	const ownerOnly = 0o700
+	if err := os.MkdirAll(dir, ownerOnly); err != nil {
+		return nil, err
+	}
+	f := &files{dir: dir}
+	text, err := os.ReadFile(f.statePath())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case !seal.Whole(text):
+		return nil, fmt.Errorf("%s is damaged: remove it, and pause the destination again if it was paused", f.statePath())
+	default:
+		if err := json.Unmarshal(text, &f.state); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.statePath(), err)
+		}
+	}
+	return f, f.read(func(r *Reject, _ []byte) { f.rejects++; reject(r.Reason) })
+}
+
+func (f *files) statePath() string   { return filepath.Join(f.dir, "state.json") }
+func (f *files) rejectsPath() string { return filepath.Join(f.dir, "rejects.ndjson") }
+
+// get returns the state.
+func (f *files) get() state {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state
+}
+
+// set changes the state. It returns when the change is on the disk.
+func (f *files) set(change func(*state)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := f.state
+	change(&next)
+	text, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	if err := durable.Replace(f.statePath(), append(seal.Add(text), '\n'), ownerOnly); err != nil {
+		return err
+	}
+	f.state = next
+	return nil
+}
+
+// reject adds rejects to the file. If it has become long, the oldest go.
+func (f *files) reject(rejects []Reject) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var lines []byte
+	for i := range rejects {
+		text, err := json.Marshal(&rejects[i])
+		if err != nil {
+			return err
+		}
+		lines = append(append(lines, seal.Add(text)...), '\n')
+	}
+	file, err := os.OpenFile(f.rejectsPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, ownerOnly)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(lines)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	if f.rejects += len(rejects); f.rejects <= 2*mostRejects {
+		return nil
+	}
+	kept := f.rejects - mostRejects // of this index and later
+	f.rejects = 0
+	return durable.ReplaceWith(f.rejectsPath(), ownerOnly, func(w io.Writer) error {
+		i := 0
+		var failed error
+		err := f.read(func(_ *Reject, line []byte) {
+			if i++; i > kept {
+				f.rejects++
+				_, err := fmt.Fprintf(w, "%s\n", line)
+				failed = errors.Join(failed, err)
+			}
+		})
+		return errors.Join(err, failed)
+	})
+}
+
+// all returns the rejects that are kept, oldest first.
+func (f *files) all() (rejects []Reject, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err = f.read(func(r *Reject, _ []byte) { rejects = append(rejects, *r) })
+	return rejects[max(len(rejects)-mostRejects, 0):], err
+}
+
+// read calls do for each line of the rejects that is whole. A crash may have
+// left a part of a line.
+func (f *files) read(do func(r *Reject, line []byte)) error {
+	file, err := os.Open(f.rejectsPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // what was read is read
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		var r Reject
+		if line := lines.Bytes(); seal.Whole(line) && json.Unmarshal(bytes.Clone(line), &r) == nil {
+			do(&r, line)
+		}
+	}
+	return lines.Err()
+}

@@ -1,0 +1,358 @@
+package destination
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"trackway"
+	"trackway/internal/change"
+	"trackway/internal/query"
+	"trackway/internal/sleep"
+)
+
+// filler makes batches of the changes of a store, in order. It runs ahead of
+// the writing by one batch.
+type filler struct {
+	store   Store
+	storeID string
+	view    *View
+	rows    int // most of a batch
+	bytes   int // most of a batch, unless one row has more
+	every   time.Duration
+	joins   bool                           // events have a Holder
+	lost    func(number uint64, err error) // receives what cannot be read, and is left out
+	out     func(*Batch) error
+
+	after uint64 // Through of the last batch with rows: what the destination will have then
+	read  uint64 // the changes up to this number are in batches, or were left out
+	more  bool   // the last batch was full: there may be more to read now
+}
+
+const (
+	mostPoll   = 250 * time.Millisecond // between two looks at how much has come; writers wake nobody for each change
+	mostPassed = 1 << 20                // changes that one batch passes, so that progress is noted if few concern the destination
+	pieceBytes = 4 << 20                // of a batch of rewritten events only: it is made while two others are in memory
+	rowBytes   = 64                     // of a row, besides properties and identifiers
+)
+
+// run passes batches to out until ctx ends or out returns an error. A batch
+// without rows only says that changes do not concern the destination.
+func (f *filler) run(ctx context.Context) error {
+	for {
+		b, err := f.next(ctx)
+		if err != nil {
+			return err
+		}
+		if err := f.out(b); err != nil {
+			return err
+		}
+		if b.Rows() > 0 {
+			f.after = b.Through
+		}
+	}
+}
+
+// next returns the next batch. It waits until the batch is full, or the time
+// for it is over since there was something to read.
+func (f *filler) next(ctx context.Context) (*Batch, error) {
+	m := f.begin()
+	for due := (time.Time{}); ; {
+		if !f.more {
+			if f.read == m.from && !f.store.Await(ctx, f.read) {
+				return nil, context.Cause(ctx)
+			}
+			if due.IsZero() {
+				due = time.Now().Add(f.every)
+			}
+			if err := f.gather(ctx, due, f.rows-m.Rows()); err != nil {
+				return nil, err
+			}
+		}
+		full, err := f.take(m, f.store.Synced())
+		if err != nil {
+			return nil, err
+		}
+		if f.more = full; full || !due.IsZero() && !time.Now().Before(due) {
+			return m.Batch, f.complete(ctx, m)
+		}
+	}
+}
+
+// gather waits until a time, or until so many changes have come that they may
+// fill the batch. So the log is read in large pieces, which costs least, and a
+// customer that changes often is looked up once.
+func (f *filler) gather(ctx context.Context, due time.Time, wanted int) error {
+	poll := min(max(f.every/20, time.Millisecond), mostPoll)
+	for f.store.Synced()-f.read < uint64(wanted) {
+		left := time.Until(due)
+		if left <= 0 {
+			break
+		}
+		if err := sleep.For(ctx, min(left, poll)); err != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// making is a batch in the making.
+type making struct {
+	*Batch
+	from      uint64                    // the changes up to this number are in earlier batches
+	customers map[trackway.Customer]int // indexes of Customers
+	rewritten []rewritten               // whose events are to be passed again
+
+	holders map[trackway.Customer]*Customer // of events, by the customer they were recorded for
+}
+
+type rewritten struct {
+	project  uint32
+	customer trackway.Customer
+}
+
+func (f *filler) begin() *making {
+	return &making{
+		Batch: &Batch{Store: f.storeID, After: f.after, Through: f.read}, from: f.read, customers: make(map[trackway.Customer]int),
+		holders: make(map[trackway.Customer]*Customer),
+	}
+}
+
+// take adds the changes up to a number to a batch. It reports whether the batch
+// is full. Changes after that stay for the next one.
+func (f *filler) take(m *making, through uint64) (full bool, err error) {
+	for some, err := range f.store.Changes(f.read, min(through, m.from+mostPassed)) {
+		if err != nil {
+			return false, err
+		}
+		if full, err := f.takeSome(m, some); full || err != nil {
+			return full, err
+		}
+	}
+	f.read = max(f.read, min(through, m.from+mostPassed))
+	m.Through = f.read
+	return f.read < through, nil
+}
+
+func (f *filler) takeSome(m *making, some []change.Change) (full bool, err error) {
+	var s query.Snapshot // newer than all of some
+	defer func() {
+		if s != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	snapshot := func() query.Snapshot {
+		if s == nil {
+			s = f.store.Snapshot()
+		}
+		return s
+	}
+	for i := range some {
+		c := &some[i]
+		switch c.Kind {
+		case change.Stored:
+			row, ok := f.view.Event(c.Event)
+			if !ok {
+				break
+			}
+			size := len(row.Properties)
+			if f.joins {
+				size += f.join(m, snapshot(), c.Event, &row)
+			}
+			full = !f.add(m, size, func() { m.Events = append(m.Events, row) })
+		case change.Changed, change.Rewritten, change.Erased:
+			if f.view.projects[c.Project] != "" {
+				full = f.customer(m, snapshot(), c)
+			}
+		case change.Lost:
+			f.lost(c.Number, c.Err)
+		case change.Expired: // what has expired stays in destinations
+		}
+		if full {
+			return true, nil
+		}
+		f.read, m.Through = c.Number, c.Number
+	}
+	return m.Rows() >= f.rows || m.Bytes >= f.bytes, nil
+}
+
+// add adds a row unless the batch has no room for it.
+func (f *filler) add(m *making, size int, do func()) bool {
+	size += rowBytes
+	if n := m.Rows(); n >= f.rows || n > 0 && m.Bytes+size > f.bytes {
+		return false
+	}
+	do()
+	m.Bytes += size
+	return true
+}
+
+// customer adds a customer in its present state.
+func (f *filler) customer(m *making, s query.Snapshot, c *change.Change) (full bool) {
+	row, _, err := f.view.Customer(s, c)
+	size := sizeOf(&row)
+	if err != nil { // a record is damaged: the others must still arrive
+		f.lost(c.Number, err)
+		return false
+	}
+	at, again := m.customers[c.Customer]
+	if again { // changed since it was looked up
+		m.Bytes += size - sizeOf(&m.Customers[at])
+		m.Customers[at] = row
+	} else if !f.add(m, size, func() {
+		m.customers[c.Customer] = len(m.Customers)
+		m.Customers = append(m.Customers, row)
+	}) {
+		return true
+	}
+	if r := (rewritten{c.Project, c.Customer}); c.Kind != change.Changed && (!again || !slices.Contains(m.rewritten, r)) {
+		m.rewritten = append(m.rewritten, r)
+	}
+	return false
+}
+
+// join looks up the customer who has an event. It returns what that adds to the
+// size of the batch.
+func (f *filler) join(m *making, s query.Snapshot, e *trackway.Event, row *Event) (size int) {
+	if row.Holder = m.holders[e.Customer]; row.Holder != nil {
+		return 0
+	}
+	now, err := s.Survivor(e.Project, e.Customer)
+	found := Customer{Customer: e.Customer, Project: row.Project, Properties: empty}
+	if err == nil {
+		found, _, err = f.view.Customer(s, &change.Change{Kind: change.Changed, Project: e.Project, Customer: now})
+	}
+	if err != nil {
+		f.lost(e.Seq, err)
+	}
+	row.Holder, m.holders[e.Customer] = &found, &found
+	return sizeOf(&found)
+}
+
+func sizeOf(c *Customer) (size int) {
+	for _, id := range c.IDs {
+		size += len(id.Name) + len(id.Value) + rowBytes
+	}
+	return size + len(c.Properties)
+}
+
+// complete finishes a batch. What it shows is on the disk then: a customer is
+// looked up in its present state, which a power cut could undo otherwise.
+func (f *filler) complete(ctx context.Context, m *making) error {
+	for _, r := range m.rewritten {
+		if err := f.rewrite(ctx, m, r); err != nil {
+			return err
+		}
+	}
+	if m.Bytes > f.bytes {
+		if err := f.passPiece(m); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(m.Customers, func(a, b Customer) int { return cmp.Compare(a.Changed, b.Changed) })
+	m.sortRewritten()
+	if len(m.Customers)+len(m.Rewritten)+len(m.holders) == 0 {
+		return nil
+	}
+	return f.store.Sync()
+}
+
+// sortRewritten sorts the rewritten events. If two customers became one, both
+// may have passed the same event: the last one is the newest.
+func (m *making) sortRewritten() {
+	slices.SortStableFunc(m.Rewritten, bySeq)
+	kept := m.Rewritten[:0]
+	for i := range m.Rewritten {
+		if i+1 == len(m.Rewritten) || m.Rewritten[i+1].Seq != m.Rewritten[i].Seq {
+			kept = append(kept, m.Rewritten[i])
+		}
+	}
+	m.Rewritten = kept
+}
+
+func bySeq(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) }
+
+// rewrite passes the events of a customer again, as an erasure has left them.
+// Many of them become batches of their own, which come before the one with the
+// customer's change: a crash in between repeats them.
+func (f *filler) rewrite(ctx context.Context, m *making, r rewritten) error {
+	for place, end := (query.Place{}), false; !end; {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if m.Bytes >= f.bytes || len(m.Rewritten) >= f.rows || sizeOfEvents(m.Rewritten) >= pieceBytes {
+			if err := f.passPiece(m); err != nil {
+				return err
+			}
+		}
+		var err error
+		if end, err = f.rewriteSome(m, r, &place); err != nil {
+			f.lost(m.Customers[m.customers[r.customer]].Changed, err)
+			return nil
+		}
+	}
+	return nil
+}
+
+func sizeOfEvents(events []Event) (size int) {
+	for i := range events {
+		size += len(events[i].Properties) + rowBytes
+	}
+	return size
+}
+
+// passPiece passes the rewritten events of a batch on their own.
+func (f *filler) passPiece(m *making) error {
+	m.sortRewritten()
+	piece := &Batch{Store: m.Store, After: m.After, Through: m.After, Rewritten: m.Rewritten, Bytes: sizeOfEvents(m.Rewritten)}
+	if piece.Rows() == 0 {
+		return nil
+	}
+	m.Bytes -= piece.Bytes
+	m.Rewritten = nil
+	if err := f.store.Sync(); err != nil {
+		return err
+	}
+	return f.out(piece)
+}
+
+// rewriteSome reads events after a place, as many as a piece may have. It
+// reports whether there are no more. It holds no snapshot longer than that:
+// while a destination is away, a piece may wait for days.
+func (f *filler) rewriteSome(m *making, r rewritten, place *query.Place) (end bool, err error) {
+	s := f.store.Snapshot()
+	defer func() { err = errors.Join(err, s.Close()) }()
+	now, err := s.Survivor(r.project, r.customer)
+	if err != nil {
+		return false, err
+	}
+	end = true
+	size := 0
+	err = s.Timeline(r.project, now, query.TimelineRange{After: *place}, func(e *trackway.Event, at query.Place) bool {
+		*place = at
+		row, ok := f.view.Event(e)
+		switch {
+		case !ok || e.Seq > f.read: // those after f.read are read later, as they are then
+		case e.Seq > m.After:
+			if i, ok := slices.BinarySearchFunc(m.Events, row, bySeq); ok {
+				row = own(row)
+				row.Holder = m.Events[i].Holder
+				m.Bytes += len(row.Properties) - len(m.Events[i].Properties)
+				m.Events[i] = row
+			}
+		default:
+			row = own(row)
+			if f.joins {
+				size += f.join(m, s, e, &row)
+			}
+			m.Rewritten = append(m.Rewritten, row)
+			m.Bytes += len(row.Properties) + rowBytes
+			size += len(row.Properties) + rowBytes
+		}
+		end = size < pieceBytes && len(m.Rewritten) < f.rows
+		return end
+	})
+	return end, err
+}

@@ -1,0 +1,179 @@
+package kafka
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"trackway/internal/destination"
+	"trackway/internal/sleep"
+)
+
+// state is the value of a destination's record in the topic positions. It is
+// part of each transaction.
+type state struct {
+	Store  string `json:"store"`  // the position
+	Number uint64 `json:"number"` // of it
+
+	// Instance is the sink that wrote the record. A sink that finds another one
+	// here has been replaced.
+	Instance string `json:"instance"`
+
+	// Written says the events with which numbers are in the topic events. They
+	// are not written again after the position was moved back.
+	Written []span `json:"written"`
+
+	Topics map[string]topicState `json:"topics"` // those with rows, as they were in the beginning
+}
+
+// topicState describes a topic when rows first went there.
+type topicState struct {
+	ID string `json:"id"` // another one means that the topic was deleted and created again
+
+	// Partitions is how many there were. Rows stay within them if partitions are
+	// added: otherwise an old row of a customer would remain in the partition
+	// where it was.
+	Partitions int32 `json:"partitions"`
+}
+
+// checkKey is what the keys of Check's records begin with. No destination is
+// called so.
+const checkKey = "check/"
+
+// span is the numbers above the first and up to the second.
+type span [2]uint64
+
+// has reports whether the event with number n has been written.
+func (st *state) has(n uint64) bool {
+	i, _ := slices.BinarySearchFunc(st.Written, n, func(s span, n uint64) int {
+		if s[1] < n {
+			return -1
+		}
+		return 1
+	})
+	return i < len(st.Written) && st.Written[i][0] < n
+}
+
+// with returns the spans of st and another one, joined where they touch.
+func (st *state) with(add span) []span {
+	var joined []span
+	all := append(slices.Clone(st.Written), add)
+	slices.SortFunc(all, func(a, b span) int {
+		if a[0] < b[0] {
+			return -1
+		}
+		return 1
+	})
+	for _, s := range all {
+		if n := len(joined); n > 0 && s[0] <= joined[n-1][1] {
+			joined[n-1][1] = max(joined[n-1][1], s[1])
+		} else {
+			joined = append(joined, s)
+		}
+	}
+	return joined
+}
+
+func (st *state) position() destination.Position {
+	return destination.Position{Store: st.Store, Number: st.Number}
+}
+
+// record returns st as a record of the destination with the given name.
+func (st *state) record(topic, name string) *kgo.Record {
+	value, err := json.Marshal(st)
+	if err != nil {
+		panic("bug: a position is not JSON: " + err.Error())
+	}
+	return &kgo.Record{Topic: topic, Key: []byte(name), Value: value}
+}
+
+// found is what the topic positions says.
+type found struct {
+	state
+	ours bool // there is a record of this destination
+	any  bool // there is a record of some destination
+}
+
+// readState reads the destination's last committed record. With settle, it first
+// waits until every transaction that is open now has ended, because a committed
+// record after the first record of an open transaction (also one of another
+// destination) cannot be read before.
+func (s *Sink) readState(ctx context.Context, client *kgo.Client, t *topic, settle bool) (found, error) {
+	var f found
+	end := t.end[0]
+	for at := t.start[0]; at < end; {
+		records, next, stable, err := s.fetch(ctx, client, positions, t, 0, at)
+		if err != nil {
+			return f, err
+		}
+		for _, r := range records {
+			f.any = f.any || !strings.HasPrefix(string(r.Key), checkKey)
+			if string(r.Key) != s.name {
+				continue
+			}
+			f.state, f.ours = state{}, r.Value != nil
+			if r.Value == nil {
+				continue
+			}
+			if err := json.Unmarshal(r.Value, &f.state); err != nil {
+				return f, &destination.FinalError{Err: fmt.Errorf("the topic %s has a record that is not ours: %w", s.prefix+positions, err)}
+			}
+		}
+		if next > at {
+			at = next
+			continue
+		}
+		if stable >= end || !settle {
+			break // what is between at and the end was compacted, or may not be read yet
+		}
+		if err := sleep.For(ctx, pollEvery); err != nil {
+			return f, fmt.Errorf("an open transaction in the topic %s has not ended: %w", s.prefix+positions, err)
+		}
+	}
+	return f, nil
+}
+
+// fetch reads committed records of a partition from an offset on. It returns
+// them, the offset after them, and the one up to which all transactions have
+// ended. Without records, next may still be higher than at.
+func (s *Sink) fetch(ctx context.Context, client *kgo.Client, table string, t *topic, partition int32, at int64) (records []*kgo.Record, next, stable int64, err error) {
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis = int32(fetchWait / time.Millisecond)
+	req.MinBytes, req.MaxBytes = 1, fetchBytes
+	req.IsolationLevel = 1 // read committed
+	req.SessionEpoch = -1
+	rt := kmsg.NewFetchRequestTopic()
+	rt.Topic, rt.TopicID = s.prefix+table, t.id
+	rp := kmsg.NewFetchRequestTopicPartition()
+	rp.Partition, rp.FetchOffset, rp.PartitionMaxBytes = partition, at, fetchBytes
+	rp.CurrentLeaderEpoch, rp.LastFetchedEpoch = -1, -1
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	answer, err := client.Broker(int(t.leaders[partition])).RetriableRequest(ctx, req)
+	if err != nil {
+		return nil, at, 0, fmt.Errorf("read the topic %s: %w", s.prefix+table, err)
+	}
+	resp := answer.(*kmsg.FetchResponse) //nolint:errcheck // kgo answers a request with its own kind of response
+	err = kerr.ErrorForCode(resp.ErrorCode)
+	if err == nil && (len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1) {
+		err = errors.New("the answer has no partition")
+	}
+	if err != nil {
+		return nil, at, 0, fmt.Errorf("read the topic %s: %w", s.prefix+table, err)
+	}
+	part, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: at, IsolationLevel: kgo.ReadCommitted(), Topic: s.prefix + table, Partition: partition,
+	}, &resp.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
+	if part.Err != nil {
+		return nil, at, 0, fmt.Errorf("read partition %d of the topic %s: %w", partition, s.prefix+table, part.Err)
+	}
+	return part.Records, next, part.LastStableOffset, nil
+}

@@ -1,0 +1,293 @@
+package destination
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"trackway"
+	"trackway/internal/change"
+	"trackway/internal/config"
+)
+
+// ErrUnknown is the error of a command about a destination that is not in the
+// configuration.
+var ErrUnknown = errors.New("there is no such destination in the configuration")
+
+// Options is what a [Manager] needs.
+type Options struct {
+	Dir   string // for the files of destinations, in the data directory; it is made if necessary
+	Store Store
+	Open  func(config.Destination) (Sink, error) // makes the sink of a destination, without connecting
+	Log   *slog.Logger
+
+	// Jitter returns how long to wait before another attempt, at most so long.
+	// Nil: a random part of it.
+	Jitter func(most time.Duration) time.Duration
+}
+
+// Manager runs all destinations, and carries out what operators ask for. It is
+// safe for concurrent use.
+type Manager struct {
+	Options
+
+	id string // of the store
+
+	// ops is held by what starts and stops runners, also while a partner is
+	// called.
+	ops     sync.Mutex
+	running func(*runner) (stop func()) // starts a runner; nil unless Run is running
+	ending  chan struct{}               // closed when Run ends
+
+	mu      sync.Mutex // guards what follows; nobody waits for anything while it is held
+	runners []*managed // by name
+}
+
+// managed is a runner, and how to stop it.
+type managed struct {
+	*runner
+
+	stop func() // waits until it has stopped; nil: it was not started
+}
+
+// New returns a manager without destinations. See [Manager.Reload].
+func New(o Options) (*Manager, error) {
+	const ownerOnly = 0o700
+	if err := os.MkdirAll(o.Dir, ownerOnly); err != nil {
+		return nil, err
+	}
+	id, err := storeID(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("destinations: %w", err)
+	}
+	if o.Jitter == nil {
+		o.Jitter = func(most time.Duration) time.Duration { return rand.N(most) + 1 } //nolint:gosec // it only spreads attempts
+	}
+	return &Manager{Options: o, id: id, ending: make(chan struct{})}, nil
+}
+
+// Run sends changes until ctx ends, and then returns nil. A write under way may
+// take a few seconds more. Run must be called once at most.
+func (m *Manager) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	m.ops.Lock()
+	m.running = func(r *runner) func() {
+		ctx, cancel := context.WithCancel(ctx)
+		ended := make(chan struct{})
+		all.Go(func() {
+			defer close(ended)
+			if err := r.run(ctx); err != nil {
+				r.stats.stop(r.clean(err))
+				r.log.Error("destination: stopped until an operator acts", "err", r.clean(err))
+			}
+		})
+		return func() { cancel(); <-ended }
+	}
+	for _, r := range m.list() {
+		m.startLocked(r)
+	}
+	m.ops.Unlock()
+	<-ctx.Done()
+	close(m.ending)
+	m.ops.Lock()
+	defer m.ops.Unlock()
+	m.running = nil
+	all.Wait()
+	for _, r := range m.list() {
+		m.closeLocked(r)
+	}
+	return nil
+}
+
+// startLocked starts a runner, unless it is paused. The lock is that of
+// operations, as in the names below.
+func (m *Manager) startLocked(r *managed) {
+	paused := r.config.Paused || r.files.get().Paused
+	r.stats.pause(paused)
+	if m.running == nil || paused || r.stop != nil {
+		return
+	}
+	r.stats.begin()
+	r.stop = m.running(r.runner)
+}
+
+func (m *Manager) stopLocked(r *managed) {
+	if r.stop != nil {
+		r.stop()
+		r.stop = nil
+	}
+}
+
+func (m *Manager) closeLocked(r *managed) {
+	m.stopLocked(r)
+	if err := r.sink.Close(); err != nil {
+		r.log.Warn("destination: closed with an error", "err", r.clean(err))
+	}
+}
+
+func (m *Manager) list() []*managed {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.runners)
+}
+
+func (m *Manager) find(name string) (*managed, error) {
+	for _, r := range m.list() {
+		if r.config.Name == name {
+			return r, nil
+		}
+	}
+	return nil, fmt.Errorf("%q: %w", name, ErrUnknown)
+}
+
+// Reload puts other destinations in force. The projects have their numbers. It
+// first prepares everything that can fail: with an error, nothing has changed.
+// The returned function does the rest. Destinations that stay as they are go on
+// undisturbed.
+func (m *Manager) Reload(next []config.Destination, projects []trackway.Project) (apply func(), err error) {
+	old := m.list()
+	var all, added []*managed
+	for i := range next {
+		view := NewView(&next[i], projects)
+		same := slices.IndexFunc(old, func(r *managed) bool { return reflect.DeepEqual(r.config, next[i]) && r.view.same(view) })
+		if same >= 0 {
+			all = append(all, old[same])
+			continue
+		}
+		r, err := m.newRunner(next[i], view)
+		if err != nil {
+			for _, r := range added {
+				_ = r.sink.Close() // it was never used
+			}
+			return nil, fmt.Errorf("destination %q: %w", next[i].Name, err)
+		}
+		added, all = append(added, r), append(all, r)
+	}
+	slices.SortFunc(all, func(a, b *managed) int { return strings.Compare(a.config.Name, b.config.Name) })
+	return func() { m.apply(all) }, nil
+}
+
+func (m *Manager) newRunner(c config.Destination, view *View) (*managed, error) {
+	sink, err := m.Open(c)
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{
+		config: c, view: view, sink: sink, store: m.Store, id: m.id, log: m.Log.With("destination", c.Name, "kind", c.Kind),
+		jitter: m.Jitter,
+		using:  make(chan struct{}, 1),
+		ending: m.ending,
+	}
+	r.files, err = openFiles(filepath.Join(m.Dir, c.Name), func(reason string) { r.stats.rejectLocked(reason, 1) })
+	if err == nil {
+		r.stats.missed = r.files.get().Missed
+		err = m.setFirstCursor(r)
+	}
+	if err != nil {
+		return nil, errors.Join(err, sink.Close())
+	}
+	return &managed{runner: r}, nil
+}
+
+// setFirstCursor sets the cursor of a new destination, so that the events that
+// it will get do not expire before.
+func (m *Manager) setFirstCursor(r *runner) error {
+	all, err := m.Store.Cursors()
+	if err != nil {
+		return err
+	}
+	number, known := all[cursorName(r.config.Name)]
+	if !known {
+		if before := r.files.get().Position; before != nil { // it was removed from the configuration, and is back
+			number = min(*before, m.Store.Synced())
+		} else if number, err = startAt(m.Store, r.config.Start); err != nil {
+			return fmt.Errorf("start: %w", err)
+		} else if err := r.files.set(func(s *state) { s.First = number }); err != nil {
+			return err
+		}
+		if err := m.Store.SetCursor(cursorName(r.config.Name), number); err != nil {
+			return err
+		}
+	}
+	r.stats.moved(number)
+	return nil
+}
+
+// apply replaces the runners.
+func (m *Manager) apply(next []*managed) {
+	m.ops.Lock()
+	defer m.ops.Unlock()
+	gone := slices.DeleteFunc(m.list(), func(r *managed) bool { return slices.Contains(next, r) })
+	for _, r := range gone {
+		m.closeLocked(r)
+		i := slices.IndexFunc(next, func(n *managed) bool { return n.config.Name == r.config.Name })
+		if i < 0 {
+			m.forget(r)
+			continue
+		}
+		next[i].files = r.files // it may have changed since
+		next[i].stats.moved(r.stats.at())
+	}
+	m.mu.Lock()
+	m.runners = next
+	m.mu.Unlock()
+	for _, r := range next {
+		m.startLocked(r)
+	}
+	m.forgetOthers(next)
+}
+
+// forget removes the cursor of a destination that is no longer configured:
+// nothing waits for it. If it comes back, it goes on from there.
+func (m *Manager) forget(r *managed) {
+	position := r.stats.at()
+	err := r.files.set(func(s *state) { s.Position = &position })
+	if err == nil {
+		err = m.Store.SetCursor(cursorName(r.config.Name), change.NoCursor)
+	}
+	if err != nil {
+		r.log.Error("destination: its cursor stays, so events may be kept for it", "err", err)
+	}
+}
+
+// forgetOthers removes the cursors of destinations that were removed from the
+// configuration while the server did not run.
+func (m *Manager) forgetOthers(next []*managed) {
+	all, err := m.Store.Cursors()
+	if err != nil {
+		m.Log.Error("destinations: cursors cannot be read", "err", err)
+		return
+	}
+	for cursor, number := range all {
+		name, ours := strings.CutPrefix(cursor, cursorName(""))
+		if !ours || slices.ContainsFunc(next, func(r *managed) bool { return r.config.Name == name }) {
+			continue
+		}
+		f, err := openFiles(filepath.Join(m.Dir, filepath.Base(name)), func(string) {})
+		if err == nil {
+			err = f.set(func(s *state) { s.Position = &number })
+		}
+		if err = errors.Join(err, m.Store.SetCursor(cursor, change.NoCursor)); err != nil {
+			m.Log.Error("destinations: the cursor of a removed one cannot be forgotten", "destination", name, "err", err)
+		}
+	}
+}
+
+// List returns the status of all destinations, in the order of their names.
+func (m *Manager) List() []Status {
+	all := m.list()
+	list := make([]Status, len(all))
+	for i, r := range all {
+		list[i] = r.status()
+	}
+	return list
+}

@@ -1,0 +1,146 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// customers writes the rows of customers, their identifiers and their merges.
+// All goes through temporary tables: a customer whose row is newer already is
+// taken out of them first.
+func (w *writing) customers(ctx context.Context) error {
+	rows, identifiers := w.fitCustomers()
+	_, err := w.conn.Exec(ctx, `CREATE TEMPORARY TABLE trackway_customers (customer bigint NOT NULL, project text NOT NULL, properties jsonb,
+	created_at timestamptz NOT NULL, changed bigint NOT NULL, erased boolean NOT NULL, survivor bigint NOT NULL) ON COMMIT DROP;
+CREATE TEMPORARY TABLE trackway_ids (customer bigint NOT NULL, name text NOT NULL, value text NOT NULL) ON COMMIT DROP`)
+	if err != nil {
+		return err
+	}
+	_, err = w.conn.CopyFrom(ctx, pgx.Identifier{temporary, stagedCustomers},
+		[]string{"customer", "project", "properties", "created_at", "changed", "erased", "survivor"}, &customerSource{rows: rows})
+	if err != nil {
+		return err
+	}
+	if len(identifiers) > 0 {
+		_, err = w.conn.CopyFrom(ctx, pgx.Identifier{temporary, stagedIDs}, []string{"customer", "name", "value"}, &idSource{rows: identifiers})
+		if err != nil {
+			return err
+		}
+	}
+	for _, statement := range w.customerStatements() {
+		if _, err := w.conn.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return w.followChains(ctx)
+}
+
+// fitCustomers returns the rows that fit and rejects the others.
+func (w *writing) fitCustomers() (rows []customerRow, identifiers []idRow) {
+	for i := range w.batch.Customers {
+		c := &w.batch.Customers[i]
+		if c.Customer > math.MaxInt64 || c.Changed > math.MaxInt64 {
+			w.reject(c.Changed, customers, "a number exceeds bigint")
+			continue
+		}
+		row := customerRow{Customer: c, properties: c.Properties}
+		switch {
+		case hasNUL(c.Properties):
+			row.properties = nil
+			w.reject(c.Changed, customers, "properties contain U+0000, which jsonb cannot hold")
+		case len(c.Properties) == 0:
+			row.properties = []byte("{}")
+		}
+		rows = append(rows, row)
+		for _, id := range c.IDs {
+			if strings.IndexByte(id.Name, 0) >= 0 || strings.IndexByte(id.Value, 0) >= 0 {
+				w.reject(c.Changed, ids, "an identifier contains U+0000, which text cannot hold")
+				continue
+			}
+			identifiers = append(identifiers, idRow{int64(c.Customer), id.Name, id.Value})
+		}
+	}
+	return rows, identifiers
+}
+
+// customerStatements brings the tables to the staged state.
+//
+// A removed identifier keeps its row, marked as removed, unless an erasure took
+// it. An erasure also takes the identifiers of all whom the customer had
+// absorbed: they named the same person.
+func (w *writing) customerStatements() []string {
+	c, i, m := w.in(customers), w.in(ids), w.in(merges)
+	return []string{
+		fmt.Sprintf(`DELETE FROM pg_temp.trackway_customers AS n USING %s AS c WHERE c.customer = n.customer AND c.changed > n.changed`, c),
+
+		fmt.Sprintf(`INSERT INTO %s AS c (customer, project, properties, created_at, changed, erased)
+SELECT customer, project, properties, created_at, changed, erased FROM pg_temp.trackway_customers WHERE properties IS NOT NULL ORDER BY customer
+ON CONFLICT (customer) DO UPDATE SET project = excluded.project, properties = excluded.properties, created_at = excluded.created_at,
+	changed = excluded.changed, erased = excluded.erased WHERE c.changed <= excluded.changed`, c),
+
+		fmt.Sprintf(`INSERT INTO %s AS m (customer, survivor, changed)
+SELECT customer, survivor, changed FROM pg_temp.trackway_customers WHERE survivor <> 0 ORDER BY customer
+ON CONFLICT (customer) DO UPDATE SET survivor = excluded.survivor, changed = excluded.changed WHERE m.changed <= excluded.changed`, m),
+
+		fmt.Sprintf(`DELETE FROM %s WHERE customer IN (SELECT customer FROM pg_temp.trackway_customers WHERE erased
+	UNION SELECT m.customer FROM %s AS m JOIN pg_temp.trackway_customers AS n ON m.survivor = n.customer WHERE n.erased)`, i, m),
+
+		fmt.Sprintf(`UPDATE %s AS i SET removed = true, changed = n.changed FROM pg_temp.trackway_customers AS n
+WHERE i.customer = n.customer AND NOT i.removed AND i.changed <= n.changed
+	AND NOT EXISTS (SELECT FROM pg_temp.trackway_ids AS t WHERE t.customer = i.customer AND t.name = i.name AND t.value = i.value)`, i),
+
+		fmt.Sprintf(`INSERT INTO %s AS i (customer, name, value, changed, removed)
+SELECT t.customer, t.name, t.value, n.changed, false FROM pg_temp.trackway_ids AS t JOIN pg_temp.trackway_customers AS n USING (customer)
+ON CONFLICT (customer, name, value) DO UPDATE SET changed = excluded.changed, removed = false WHERE i.changed <= excluded.changed`, i),
+	}
+}
+
+// followChains makes each absorbed customer lead to the last survivor. If a
+// survivor was absorbed in turn, the rows that lead to it are redirected. A
+// merge goes from a higher number to a lower one, so this ends.
+func (w *writing) followChains(ctx context.Context) error {
+	redirect := fmt.Sprintf(`UPDATE %[1]s AS m SET survivor = further.survivor FROM %[1]s AS further
+WHERE m.survivor = further.customer AND further.survivor < further.customer
+	AND (further.customer IN (SELECT customer FROM pg_temp.trackway_customers WHERE survivor <> 0)
+		OR m.customer IN (SELECT customer FROM pg_temp.trackway_customers WHERE survivor <> 0))`, w.in(merges))
+	for {
+		tag, err := w.conn.Exec(ctx, redirect)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+	}
+}
+
+// erasures writes the batch's erasures.
+func (w *writing) erasures(ctx context.Context) error {
+	rows := w.batch.Erasures
+	if len(rows) == 0 {
+		return nil
+	}
+	var (
+		numbers, who []int64
+		projects     []string
+		asked        []time.Time
+		done         []*time.Time
+	)
+	for i := range rows {
+		e := &rows[i]
+		numbers, who = append(numbers, int64(e.ID)), append(who, int64(e.Customer))
+		projects, asked = append(projects, e.Project), append(asked, e.Asked.Time())
+		var at *time.Time
+		if e.Done != 0 {
+			t := e.Done.Time()
+			at = &t
+		}
+		done = append(done, at)
+	}
+	_, err := w.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s AS e (erasure, project, customer, asked_at, done_at)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[])
+ON CONFLICT (erasure) DO UPDATE SET done_at = coalesce(excluded.done_at, e.done_at)`, w.in(erasures)), numbers, projects, who, asked, done)
+	return err
+}

@@ -1,0 +1,141 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"trackway/internal/destination"
+)
+
+// SQLSTATEs and classes of them that decide something here. See the appendix
+// "PostgreSQL Error Codes" of its documentation.
+const (
+	classConnection    = "08"
+	classData          = "22"
+	classAuthorization = "28"
+	classSyntax        = "42" // syntax error or access rule violation
+	classResources     = "53"
+	classLimit         = "54" // program limit exceeded: a row that is too big, for example
+	classState         = "55" // object not in prerequisite state: a lock timeout, for example
+	classIntervention  = "57" // operator intervention: shutdown, statement timeout
+	classSystem        = "58"
+	classNoDatabase    = "3D"
+	classUnsupported   = "0A"
+	classTransaction   = "25" // invalid transaction state: a read-only standby, for example
+	noPrivilege        = "42501"
+	dependents         = "2BP01"
+	notReplaceable     = "42P16" // CREATE OR REPLACE VIEW would drop or rename a column
+)
+
+// quotable are the classes whose messages name objects and roles, but never
+// contain values of rows. Other messages do: invalid input syntax for type
+// integer: "…". A detail, hint or context may contain values in every class.
+var quotable = []string{
+	classConnection, classAuthorization, classSyntax, classResources, classLimit, classState, classIntervention,
+	classSystem, classNoDatabase, classUnsupported, classTransaction, "2B",
+}
+
+// state returns the SQLSTATE of an error of the server, or an empty text.
+func state(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// unfit reports whether an error is about a value that the server cannot hold,
+// so that the same row without the others would fail too.
+func unfit(err error) bool {
+	code := state(err)
+	return strings.HasPrefix(code, classData) || strings.HasPrefix(code, classLimit)
+}
+
+// clean returns an error that says what went wrong without a credential or a
+// value: pgx puts the connection string into errors, and values of rows.
+// The result does not wrap err, unless err is of ours, or ctx has ended.
+func clean(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if final, ok := errors.AsType[*destination.FinalError](err); ok {
+		return final
+	}
+	if ours, ok := errors.AsType[*plainError](err); ok {
+		return ours
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
+	}
+	return &plainError{doing + ": " + reason(err)}
+}
+
+// reason says in words of ours what an error means.
+func reason(err error) string {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return serverReason(e)
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return e.Error() // the addresses, and what the system says
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return e.Error()
+	}
+	text := err.Error()
+	switch {
+	case pgconn.Timeout(err):
+		return "the server does not answer in time"
+	case strings.Contains(text, "unexpected EOF"), strings.Contains(text, "conn closed"), strings.HasSuffix(text, "EOF"):
+		return "the connection broke"
+	case strings.Contains(text, "tls: "), strings.Contains(text, "x509: "), strings.Contains(text, "TLS"):
+		return "TLS failed: " + text[max(strings.LastIndex(text, "tls: "), strings.LastIndex(text, "x509: "), 0):]
+	}
+	return fmt.Sprintf("the driver failed (%T)", innermost(err))
+}
+
+// serverReason says what the server says, as far as it has no values of rows.
+func serverReason(e *pgconn.PgError) string {
+	said := ""
+	for _, class := range quotable {
+		if strings.HasPrefix(e.Code, class) {
+			said = e.Message + " "
+		}
+	}
+	var where []string
+	for _, w := range []struct{ what, name string }{
+		{"table", e.TableName}, {"column", e.ColumnName}, {"constraint", e.ConstraintName}, {"type", e.DataTypeName},
+	} {
+		if w.name != "" {
+			where = append(where, w.what+" "+w.name)
+		}
+	}
+	if len(where) > 0 {
+		return fmt.Sprintf("%s(SQLSTATE %s, %s)", said, e.Code, strings.Join(where, ", "))
+	}
+	return fmt.Sprintf("%s(SQLSTATE %s)", said, e.Code)
+}
+
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+// plainError is a temporary error in words of ours.
+type plainError struct{ text string }
+
+func (e *plainError) Error() string { return e.text }
+
+func plain(format string, args ...any) error { return &plainError{fmt.Sprintf(format, args...)} }
+
+func final(format string, args ...any) error {
+	return &destination.FinalError{Err: fmt.Errorf(format, args...)}
+}

@@ -1,0 +1,364 @@
+// Package postgres writes changes into tables of a PostgreSQL database, version
+// 13 or newer, exactly once. The rows of a batch and the position that they
+// lead to are in one transaction. If an answer is lost, the position says
+// whether the batch was written. docs/destinations-postgres.md is for users.
+//
+// A transaction begins with an advisory lock on the schema, so there is one
+// writer at a time. A sink that writes for the first time puts its mark into
+// the row of the position. From then on, a sink that has written before and
+// finds another mark has been replaced, and stops for good. Reading, checking
+// and mending need no mark.
+//
+// Events go into a temporary table by COPY, since COPY cannot skip duplicates,
+// and from there into the table events. If nothing of the batch's range is
+// there yet, which is the usual case, COPY goes into the table itself. The lock
+// makes that safe.
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"trackway/internal/config"
+	"trackway/internal/destination"
+	"trackway/internal/destination/column"
+)
+
+// Times. The server's own timeouts are shorter than the time that a call may
+// take as a whole, so that the server says what took so long.
+const (
+	connectTimeout   = 15 * time.Second // unless the URL says something else
+	statementTimeout = "240s"
+	lockTimeout      = "30s"
+	callTimeout      = 5 * time.Minute
+	closeTimeout     = 5 * time.Second
+	idleTime         = 30 * time.Second // after which a connection is tried before it is used
+)
+
+// driversTimeout is what pgx uses if the URL has no connect_timeout.
+const driversTimeout = 2 * time.Minute
+
+// oldest is the server_version_num of the oldest supported version.
+const oldest = 130000
+
+// mostColumns is how many columns can be declared. A row of PostgreSQL must fit
+// into 8 KiB, without the values that are stored elsewhere.
+const mostColumns = 250
+
+// errUndo makes [Sink.transaction] undo what was done, without an error.
+var errUndo = errors.New("undo")
+
+var errSlow = fmt.Errorf("no answer within %v", callTimeout)
+
+// Sink implements [destination.Sink], [destination.Reader] and
+// [destination.Describer].
+type Sink struct {
+	name    string // of the destination
+	schema  string
+	config  *pgx.ConnConfig
+	columns *column.Set
+	misfits column.Misfits
+	writer  string // the mark of this sink, which no other has
+	writes  bool   // this sink has put its mark into the position
+
+	conn *pgx.Conn // nil: not connected
+	used time.Time // when the connection was last used with success
+
+	unsure *outcome // of a batch whose COMMIT was not answered
+	owed   outcome  // of a batch that turned out to be written after all
+}
+
+// outcome is what a batch left out.
+type outcome struct {
+	through uint64
+	rejects []destination.Reject
+	misfits column.Misfits
+}
+
+// New checks the settings of a destination and returns its sink. It opens
+// nothing. Besides the URL, the environment variables and files of psql count
+// (PGSSLROOTCERT, .pgpass and so on).
+func New(d config.Destination) (*Sink, error) {
+	set, err := column.NewSet(d.Columns)
+	if err != nil {
+		return nil, err
+	}
+	if len(set.Columns) > mostColumns {
+		return nil, fmt.Errorf("%d columns are declared, but a table of PostgreSQL has room for %d: all properties are in the column properties anyway", len(set.Columns), mostColumns)
+	}
+	for _, c := range set.Columns {
+		if len(c.Name) > longest || strings.Contains(c.Name, "\x00") {
+			return nil, fmt.Errorf("column %q: a name has at most %d bytes in PostgreSQL: give it a shorter name", c.Name, longest)
+		}
+	}
+	for _, t := range set.Types() {
+		if strings.Contains(t, "\x00") {
+			return nil, fmt.Errorf("type %q contains U+0000, which PostgreSQL cannot hold", t)
+		}
+	}
+	set.Holds = func(_ column.Column, v column.Value) bool { return strings.IndexByte(v.Text, 0) < 0 }
+	schema := d.Prefix
+	switch {
+	case schema == "":
+		schema = "public"
+	case len(schema) > longest || strings.Contains(schema, "\x00"):
+		return nil, fmt.Errorf("prefix: the name of a schema has at most %d bytes", longest)
+	case strings.HasPrefix(schema, "pg_"):
+		return nil, errors.New("prefix: names of schemas that start with pg_ belong to PostgreSQL")
+	}
+	if d.URL == "" {
+		return nil, errors.New("url is missing: postgres://USER:PASSWORD@HOST:PORT/DATABASE")
+	}
+	conn, err := pgx.ParseConfig(d.URL)
+	if err != nil { // it may contain the password
+		return nil, errors.New("url is not one of PostgreSQL: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded, or host=… user=… password=… dbname=…")
+	}
+	// Without prepared statements and their cache, a pooler such as PgBouncer
+	// can be in between, and a table may change while we are connected.
+	conn.DefaultQueryExecMode = pgx.QueryExecModeDescribeExec
+	conn.StatementCacheCapacity, conn.DescriptionCacheCapacity = 0, 0
+	if conn.ConnectTimeout == driversTimeout {
+		conn.ConnectTimeout = connectTimeout
+	}
+	if conn.RuntimeParams["application_name"] == "" {
+		conn.RuntimeParams["application_name"] = "trackway"
+	}
+	return &Sink{name: d.Name, schema: schema, config: conn, columns: set, writer: newMark()}, nil
+}
+
+func newMark() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
+}
+
+// Misfits implements [destination.MisfitCounter].
+func (s *Sink) Misfits() []destination.Misfit { return s.misfits.All() }
+
+// Close implements [destination.Sink].
+func (s *Sink) Close() error {
+	s.disconnect()
+	return nil
+}
+
+// disconnect gives the connection up. If there is a transaction, it ends
+// without effect.
+func (s *Sink) disconnect() {
+	if s.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = s.conn.Close(ctx) // there is nothing that it could lose
+	select {
+	case <-s.conn.PgConn().CleanupDone():
+	case <-ctx.Done():
+	}
+	s.conn = nil
+}
+
+// connect connects if there is no connection. A connection that was not used
+// for a while is tried first: servers and firewalls close them.
+func (s *Sink) connect(ctx context.Context) error {
+	if s.conn != nil && time.Since(s.used) > idleTime && s.conn.Ping(ctx) != nil {
+		s.disconnect()
+	}
+	if s.conn != nil && !s.conn.IsClosed() {
+		return nil
+	}
+	s.disconnect()
+	conn, err := pgx.ConnectConfig(ctx, s.config)
+	if err != nil {
+		return clean(ctx, "connect to PostgreSQL", err)
+	}
+	s.conn = conn
+	return nil
+}
+
+// transaction runs do in a transaction and commits it. After an error, the
+// connection is closed, which undoes everything; after errUndo, the transaction
+// is undone and there is no error. doing says what it is for. If unsure is
+// true, the transaction may have been committed in spite of the error.
+func (s *Sink) transaction(ctx context.Context, doing string, do func(ctx context.Context) error) (unsure bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errSlow)
+	defer cancel()
+	if err := s.connect(ctx); err != nil {
+		return false, err
+	}
+	defer func() {
+		if err != nil {
+			err = clean(ctx, doing, err)
+			s.disconnect()
+		}
+	}()
+	if err := s.begin(ctx); err != nil {
+		return false, err
+	}
+	end := "COMMIT"
+	if err := do(ctx); errors.Is(err, errUndo) {
+		end = "ROLLBACK"
+	} else if err != nil {
+		return false, err
+	}
+	tag, err := s.conn.Exec(ctx, end)
+	if err != nil {
+		return true, err
+	}
+	if tag.String() != end {
+		return false, plain("%s: the server rolled the transaction back", doing)
+	}
+	s.used = time.Now()
+	return false, nil
+}
+
+// begin begins a transaction and waits for the lock on the schema. Settings are
+// for the transaction only, which suits poolers. What is committed must be on
+// the server's disk, whatever its default is: the store may then forget it.
+func (s *Sink) begin(ctx context.Context) error {
+	h := fnv.New64a()
+	h.Write([]byte("trackway destination " + s.schema))
+	_, err := s.conn.Exec(ctx, fmt.Sprintf(`BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+SET LOCAL statement_timeout = '%s';
+SET LOCAL lock_timeout = '%s';
+SET LOCAL client_min_messages = error;
+SET LOCAL TimeZone = 'UTC';
+SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';
+SELECT pg_advisory_xact_lock(%d)`, statementTimeout, lockTimeout, int64(h.Sum64())))
+	return err
+}
+
+// Prepare implements [destination.Sink].
+func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
+	var at record
+	_, err := s.transaction(ctx, "prepare the tables", func(ctx context.Context) error {
+		if _, err := s.arrange(ctx, false); err != nil {
+			return err
+		}
+		var err error
+		if at, err = s.recorded(ctx); err != nil {
+			return err
+		}
+		return s.replaced(at)
+	})
+	if err != nil {
+		return destination.Position{}, err
+	}
+	if s.unsure != nil && at.number >= s.unsure.through {
+		s.owed.rejects = append(s.owed.rejects, s.unsure.rejects...)
+		s.misfits.Take(&s.unsure.misfits)
+	}
+	s.unsure = nil
+	return destination.Position{Store: at.store, Number: at.number}, nil
+}
+
+// record is the row of the table trackway_position. The zero value says that
+// there is none.
+type record struct {
+	store  string
+	number uint64
+	writer string
+}
+
+// recorded reads the position. It returns a final error if the schema belongs
+// to another destination, whose numbers of events could be the same.
+func (s *Sink) recorded(ctx context.Context) (record, error) {
+	rows, err := s.conn.Query(ctx, "SELECT destination, store, number, coalesce(writer, '') FROM "+s.in(positions))
+	if err != nil {
+		return record{}, err
+	}
+	var at record
+	var other string
+	var name string
+	var r record
+	_, err = pgx.ForEachRow(rows, []any{&name, &r.store, &r.number, &r.writer}, func() error {
+		if name == s.name {
+			at = r
+		} else {
+			other = name
+		}
+		return nil
+	})
+	if err == nil && other != "" {
+		err = final("the schema %s has the tables of the destination %q: give this one another schema (prefix). If you have renamed the destination, run UPDATE %s SET destination = %s",
+			quote(s.schema), other, s.in(positions), literal(s.name))
+	}
+	return at, err
+}
+
+// replaced returns a final error if this sink has written before, and another
+// one since.
+func (s *Sink) replaced(at record) error {
+	if s.writes && at.writer != s.writer {
+		return final("another Trackway has begun to write to this destination: stop one of them, and then resume")
+	}
+	return nil
+}
+
+// Rewind implements [destination.Sink]. It also creates tables that are
+// missing, since the rows of a table that was dropped are written again.
+func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
+	_, err := s.transaction(ctx, "rewind", func(ctx context.Context) error {
+		if _, err := s.arrange(ctx, true); err != nil {
+			return err
+		}
+		if _, err := s.recorded(ctx); err != nil {
+			return err
+		}
+		_, err := s.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s AS p (destination, store, number) VALUES ($1, $2, $3)
+ON CONFLICT (destination) DO UPDATE SET store = excluded.store, number = excluded.number`, s.in(positions)), s.name, to.Store, to.Number)
+		return err
+	})
+	return err
+}
+
+// checkSeq is the sequence number of the row that Check writes. The log has no
+// such number.
+const checkSeq = -1
+
+// Check implements [destination.Sink]. If tables are missing, it creates them
+// for the check only.
+func (s *Sink) Check(ctx context.Context) error {
+	_, err := s.transaction(ctx, "check", func(ctx context.Context) error {
+		created, err := s.arrange(ctx, true)
+		if err != nil {
+			return err
+		}
+		if _, err := s.recorded(ctx); err != nil {
+			return err
+		}
+		if err := s.writeAndRead(ctx); err != nil {
+			return err
+		}
+		if created {
+			return errUndo
+		}
+		return nil
+	})
+	return err
+}
+
+func (s *Sink) writeAndRead(ctx context.Context) error {
+	_, err := s.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s (seq, project, customer, type, at, received_at, properties)
+VALUES ($1, '', 0, 'check', 'epoch', 'epoch', '{"check": true}') ON CONFLICT (seq) DO NOTHING`, s.in(events)), checkSeq)
+	if err != nil {
+		return err
+	}
+	var typ string
+	err = s.conn.QueryRow(ctx, fmt.Sprintf("SELECT type FROM %s WHERE seq = $1", s.in(events)), checkSeq).Scan(&typ)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && typ != "check" {
+		return plain("check: the row that was written to %s is not there: does a trigger or a policy hide it?", s.in(events))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE seq = $1", s.in(events)), checkSeq)
+	return err
+}

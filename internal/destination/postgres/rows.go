@@ -1,0 +1,113 @@
+package postgres
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"trackway/internal/destination"
+	"trackway/internal/destination/column"
+)
+
+// eventSource passes events to COPY, in the order of [Sink.eventFields]. It
+// implements [pgx.CopyFromSource].
+type eventSource struct {
+	rows    []destination.Event // those that are left
+	set     *column.Set
+	misfits *column.Misfits
+
+	values []column.Value // of the declared columns, used again for each row
+	row    []any          // the same
+}
+
+func (e *eventSource) Next() bool { return len(e.rows) > 0 }
+
+func (e *eventSource) Err() error { return nil }
+
+func (e *eventSource) Values() ([]any, error) {
+	r := &e.rows[0]
+	e.rows = e.rows[1:]
+	e.row = append(e.row[:0], int64(r.Seq), r.Project, int64(r.Customer), r.Type, r.At.Time(), r.Received.Time(), r.Properties)
+	e.values = e.set.Values(e.values, r.Type, r.Properties, e.misfits)
+	for _, v := range e.values {
+		e.row = append(e.row, parameter(v))
+	}
+	return e.row, nil
+}
+
+// parameter returns a value as pgx takes it.
+func parameter(v column.Value) any {
+	switch v.Kind {
+	case column.Text:
+		return v.Text
+	case column.BigInt:
+		return v.Int
+	case column.Double:
+		return v.Double
+	case column.Boolean:
+		return v.Int != 0
+	case column.Timestamp:
+		return time.UnixMicro(v.Int).UTC()
+	case column.Date:
+		const day = 24 * 60 * 60
+		return time.Unix(v.Int*day, 0).UTC()
+	case column.Decimal:
+		n := pgtype.Numeric{}
+		if err := n.Scan(v.Text); err != nil {
+			panic("bug: a decimal of something else than digits")
+		}
+		return n
+	default:
+		return nil
+	}
+}
+
+// customerSource passes the rows of the staged customers to COPY.
+type customerSource struct {
+	rows []customerRow
+	row  []any
+}
+
+// customerRow is a customer whose unfit parts are left out.
+type customerRow struct {
+	*destination.Customer
+
+	properties []byte // nil: they do not fit
+}
+
+func (c *customerSource) Next() bool { return len(c.rows) > 0 }
+
+func (c *customerSource) Err() error { return nil }
+
+func (c *customerSource) Values() ([]any, error) {
+	r := &c.rows[0]
+	c.rows = c.rows[1:]
+	var properties any
+	if r.properties != nil {
+		properties = r.properties
+	}
+	c.row = append(c.row[:0], int64(r.Customer.Customer), r.Project, properties, r.Created.Time(), int64(r.Changed), r.Erased, int64(r.Survivor))
+	return c.row, nil
+}
+
+// idSource passes identifiers to COPY.
+type idSource struct {
+	rows []idRow
+	row  []any
+}
+
+type idRow struct {
+	customer    int64
+	name, value string
+}
+
+func (i *idSource) Next() bool { return len(i.rows) > 0 }
+
+func (i *idSource) Err() error { return nil }
+
+func (i *idSource) Values() ([]any, error) {
+	r := &i.rows[0]
+	i.rows = i.rows[1:]
+	i.row = append(i.row[:0], r.customer, r.name, r.value)
+	return i.row, nil
+}

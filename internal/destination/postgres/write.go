@@ -1,0 +1,286 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"trackway/internal/destination"
+	"trackway/internal/destination/column"
+)
+
+// mostUnfit is how many rows of a batch the server may refuse as unfit before
+// the batch fails instead: then it is not the rows that are wrong.
+const mostUnfit = 100
+
+// writing is a batch on its way.
+type writing struct {
+	*Sink
+	batch  *destination.Batch
+	out    outcome
+	unfit  int  // rows that the server refused
+	staged bool // the temporary table for events exists
+	filled bool // it may have rows
+	marked bool // the position has this sink's mark
+}
+
+// Write implements [destination.Sink].
+func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.Reject, error) {
+	w := &writing{Sink: s, batch: b, out: outcome{through: b.Through}}
+	unsure, err := s.transaction(ctx, "write a batch", w.all)
+	if err != nil {
+		if unsure {
+			s.unsure = &w.out
+		}
+		return nil, err
+	}
+	s.writes = s.writes || w.marked
+	s.misfits.Take(&w.out.misfits)
+	rejects := append(s.owed.rejects, w.out.rejects...)
+	s.owed.rejects = nil
+	return rejects, nil
+}
+
+func (w *writing) all(ctx context.Context) error {
+	b := w.batch
+	if err := w.claim(ctx); err != nil {
+		return err
+	}
+	if err := w.events(ctx); err != nil {
+		return err
+	}
+	if len(b.Rewritten) > 0 {
+		if err := w.putStaged(ctx, b.Rewritten, w.replace); err != nil {
+			return err
+		}
+	}
+	if len(b.Customers) > 0 {
+		if err := w.customers(ctx); err != nil {
+			return err
+		}
+	}
+	return w.erasures(ctx)
+}
+
+// claim checks that the batch may be written, and records its position: the
+// transaction either does both or nothing.
+func (w *writing) claim(ctx context.Context) error {
+	b := w.batch
+	at, err := w.recorded(ctx)
+	switch {
+	case err != nil:
+		return err
+	case at.store != "" && at.store != b.Store:
+		return final("the tables have the events of another store (%s): give this destination another schema (prefix), or run `trackway destinations rewind %s` if its store has replaced the other", at.store, w.name)
+	case at.store != "" && at.number < b.After:
+		return plain("the position is %d, before the batch, which begins after %d", at.number, b.After)
+	}
+	if err := w.replaced(at); err != nil {
+		return err
+	}
+	if at.store == "" && b.After == b.Through {
+		return nil // it moves nothing
+	}
+	_, err = w.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s AS p (destination, store, number, writer) VALUES ($1, $2, $3, $4)
+ON CONFLICT (destination) DO UPDATE SET number = greatest(p.number, excluded.number), writer = excluded.writer`, w.in(positions)),
+		w.name, b.Store, b.Through, w.writer)
+	w.marked = err == nil
+	return err
+}
+
+// events adds the new events.
+func (w *writing) events(ctx context.Context) error {
+	b := w.batch
+	if len(b.Events) == 0 {
+		return nil
+	}
+	var there bool
+	err := w.conn.QueryRow(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM %s WHERE seq BETWEEN $1 AND $2)", w.in(events)),
+		b.Events[0].Seq, b.Events[len(b.Events)-1].Seq).Scan(&there)
+	if err != nil {
+		return err
+	}
+	if there {
+		return w.putStaged(ctx, b.Events, w.add)
+	}
+	return w.put(ctx, b.Events, func(ctx context.Context, rows []destination.Event) error {
+		return w.copyEvents(ctx, pgx.Identifier{w.schema, events}, rows)
+	})
+}
+
+// put rejects the events that can never fit, and writes the others.
+func (w *writing) put(ctx context.Context, rows []destination.Event, write writer) error {
+	fit := make([]destination.Event, 0, len(rows))
+	for i := range rows {
+		if why := unfitEvent(&rows[i]); why != "" {
+			w.reject(rows[i].Seq, events, why)
+			continue
+		}
+		fit = append(fit, rows[i])
+	}
+	return w.halve(ctx, fit, write)
+}
+
+// writer writes events, all or none of them.
+type writer func(ctx context.Context, rows []destination.Event) error
+
+// halve writes events. If the server says that a value is unfit, it writes each
+// half by itself, and so on, until it knows the rows to reject. This is for what
+// cannot be told in advance: a row that is too big for a page, or for an index
+// that an operator has added.
+func (w *writing) halve(ctx context.Context, rows []destination.Event, write writer) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	if _, err := w.conn.Exec(ctx, "SAVEPOINT trackway"); err != nil {
+		return err
+	}
+	err := write(ctx, rows)
+	if err == nil {
+		_, err = w.conn.Exec(ctx, "RELEASE SAVEPOINT trackway")
+		return err
+	}
+	if !unfit(err) {
+		return err
+	}
+	if len(rows) == 1 {
+		if w.unfit++; w.unfit > mostUnfit {
+			return plain("the server refuses more than %d rows of a batch: %s", mostUnfit, reason(err))
+		}
+		w.reject(rows[0].Seq, events, "PostgreSQL refuses the row: "+reason(err))
+	}
+	if _, err := w.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT trackway; RELEASE SAVEPOINT trackway"); err != nil || len(rows) == 1 {
+		return err
+	}
+	if err := w.halve(ctx, rows[:len(rows)/2], write); err != nil {
+		return err
+	}
+	return w.halve(ctx, rows[len(rows)/2:], write)
+}
+
+func (w *writing) reject(number uint64, table, reason string) {
+	w.out.rejects = append(w.out.rejects, destination.Reject{Number: number, Table: table, Reason: reason})
+}
+
+// unfitEvent says why an event can never fit, or returns an empty text.
+func unfitEvent(e *destination.Event) string {
+	switch {
+	case hasNUL(e.Properties):
+		return "properties contain U+0000, which jsonb cannot hold"
+	case strings.IndexByte(e.Type, 0) >= 0:
+		return "the type contains U+0000, which text cannot hold"
+	case e.Seq > math.MaxInt64 || e.Customer > math.MaxInt64:
+		return "a number exceeds bigint"
+	}
+	return ""
+}
+
+// hasNUL reports whether a string or name in canonical JSON contains U+0000.
+// Canonical JSON has no other escape of it than \u0000.
+func hasNUL(properties []byte) bool {
+	for i := 0; ; {
+		n := bytes.Index(properties[i:], []byte(`\u0000`))
+		if n < 0 {
+			return false
+		}
+		i += n
+		backslashes := 0
+		for i-backslashes > 0 && properties[i-backslashes-1] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 0 { // otherwise, they escape this backslash
+			return true
+		}
+		i++
+	}
+}
+
+// eventFields are the columns of the table events, with the declared ones.
+func (s *Sink) eventFields() []string {
+	names := append([]string(nil), column.Own...)
+	for _, c := range s.columns.Columns {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// copyEvents copies events into a table.
+func (w *writing) copyEvents(ctx context.Context, into pgx.Identifier, rows []destination.Event) error {
+	var misfits column.Misfits
+	source := &eventSource{rows: rows, set: w.columns, misfits: &misfits}
+	if _, err := w.conn.CopyFrom(ctx, into, w.eventFields(), source); err != nil {
+		return err
+	}
+	w.out.misfits.Take(&misfits)
+	return nil
+}
+
+// The temporary tables. They are dropped at the end of the transaction, since a
+// pooler may hand the session to somebody else.
+const (
+	temporary       = "pg_temp"
+	stagedEvents    = "trackway_events"
+	stagedCustomers = "trackway_customers"
+	stagedIDs       = "trackway_ids"
+)
+
+// putStaged is put for a writer that needs the temporary table for events. It
+// has the columns of the table events, and no constraints.
+func (w *writing) putStaged(ctx context.Context, rows []destination.Event, write writer) error {
+	if !w.staged {
+		_, err := w.conn.Exec(ctx, fmt.Sprintf("CREATE TEMPORARY TABLE %s ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA",
+			stagedEvents, quoted(w.eventFields(), ""), w.in(events)))
+		if err != nil {
+			return err
+		}
+		w.staged = true
+	}
+	return w.put(ctx, rows, write)
+}
+
+// quoted returns a list of names, each behind the prefix.
+func quoted(names []string, prefix string) string {
+	list := make([]string, len(names))
+	for i, n := range names {
+		list[i] = prefix + quote(n)
+	}
+	return strings.Join(list, ", ")
+}
+
+// stageEvents fills the temporary table with these events only.
+func (w *writing) stageEvents(ctx context.Context, rows []destination.Event) error {
+	if w.filled {
+		if _, err := w.conn.Exec(ctx, "TRUNCATE pg_temp."+stagedEvents); err != nil {
+			return err
+		}
+	}
+	w.filled = true
+	return w.copyEvents(ctx, pgx.Identifier{temporary, stagedEvents}, rows)
+}
+
+// add adds the events that are not there yet.
+func (w *writing) add(ctx context.Context, rows []destination.Event) error {
+	if err := w.stageEvents(ctx, rows); err != nil {
+		return err
+	}
+	list := quoted(w.eventFields(), "")
+	_, err := w.conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM pg_temp.%s ORDER BY seq ON CONFLICT (seq) DO NOTHING", w.in(events), list, list, stagedEvents))
+	return err
+}
+
+// replace replaces events that are there. It adds none: an event that is not
+// there came before the start of this destination, was rejected, or was
+// deleted by the operator.
+func (w *writing) replace(ctx context.Context, rows []destination.Event) error {
+	if err := w.stageEvents(ctx, rows); err != nil {
+		return err
+	}
+	fields := w.eventFields()
+	_, err := w.conn.Exec(ctx, fmt.Sprintf("UPDATE %s AS e SET (%s) = ROW (%s) FROM pg_temp.%s AS n WHERE e.seq = n.seq",
+		w.in(events), quoted(fields, ""), quoted(fields, "n."), stagedEvents))
+	return err
+}

@@ -1,0 +1,344 @@
+package destination
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"trackway/internal/config"
+)
+
+// How long calls of a sink may take, and the pace of checks.
+const (
+	prepareTime  = time.Minute
+	checkTime    = time.Minute
+	writeTime    = 5 * time.Minute
+	operatorTime = time.Hour       // a range of a verification, at most
+	grace        = 5 * time.Second // for a write under way when the server stops
+	idleCheck    = time.Hour       // after the last write or check
+	breaker      = 5               // failures in a row, after which a check must succeed before a batch is tried again
+)
+
+// errMoved ends a session, because the destination's position is not where the
+// engine left it: somebody has restored the destination, for example. The next
+// session continues from there.
+var errMoved = errors.New("the destination has another position than before")
+
+// runner sends the changes of a store to one destination, while run is running.
+type runner struct {
+	config config.Destination
+	view   *View
+	sink   Sink
+	store  Store
+	id     string // of the store
+	log    *slog.Logger
+	stats  stats
+	files  *files
+	jitter func(most time.Duration) time.Duration
+
+	ending   <-chan struct{} // closed when the server stops
+	using    chan struct{}   // holds an element while somebody calls the sink
+	prepared atomic.Bool     // all calls since the session's last Prepare succeeded
+
+	// Of the session.
+	at     Position // that the sink should have
+	unkept bool     // the sink keeps no position
+}
+
+// run sends changes until ctx ends, or until an operator has to act. In that
+// case it returns a [*FinalError].
+func (r *runner) run(ctx context.Context) error {
+	for failures := 0; ; failures++ {
+		begun := time.Now()
+		err := r.session(ctx)
+		if time.Since(begun) > mostPause {
+			failures = 0
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if final, ok := errors.AsType[*FinalError](err); ok {
+			return final
+		}
+		r.stats.failed(err, r.clean(err))
+		r.log.Warn("destination: it begins again", "err", r.clean(err))
+		if r.rest(ctx, failures, err) != nil {
+			return nil
+		}
+	}
+}
+
+// session prepares the destination, finds where to continue, and writes batches
+// until something unexpected happens. It returns why.
+func (r *runner) session(ctx context.Context) (err error) {
+	defer r.catch(&err)
+	from, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	batches, ended := make(chan *Batch), make(chan error, 1)
+	go func() {
+		defer close(ended)
+		ended <- r.fill(ctx, from, batches)
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	idle := time.NewTimer(idleCheck)
+	defer idle.Stop()
+	for {
+		select {
+		case b := <-batches:
+			err = r.deliver(ctx, b)
+		case <-idle.C:
+			err = r.persist(ctx, r.check)
+		case err = <-ended:
+		}
+		if err != nil {
+			return err
+		}
+		idle.Reset(idleCheck)
+	}
+}
+
+// fill makes batches. What it returns is never nil.
+func (r *runner) fill(ctx context.Context, from uint64, to chan<- *Batch) (err error) {
+	defer r.catch(&err)
+	_, joins := r.sink.(Joiner)
+	f := filler{
+		store: r.store, storeID: r.id, view: r.view, rows: r.config.Rows, bytes: r.config.Bytes, every: r.config.Every, joins: joins,
+		after: from, read: from, more: true,
+		lost: func(number uint64, err error) {
+			r.stats.lose()
+			r.log.Error("destination: a change cannot be read and is left out", "number", number, "err", err)
+		},
+		out: func(b *Batch) error {
+			select {
+			case to <- b:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		},
+	}
+	return f.run(ctx)
+}
+
+// catch makes a panic an error. A bug of a destination, or of a library for it,
+// must not end the server.
+func (r *runner) catch(err *error) {
+	if value := recover(); value != nil {
+		*err = fmt.Errorf("panic: %v", value)
+		r.log.Error("destination: panic", "err", r.clean(*err), "stack", string(debug.Stack()))
+	}
+}
+
+// open prepares the destination, checks it, and returns where to begin.
+func (r *runner) open(ctx context.Context) (from uint64, err error) {
+	err = r.persist(ctx, func(ctx context.Context) error {
+		p, err := r.prepare(ctx)
+		if err != nil {
+			return err
+		}
+		if from, err = r.begin(p); err != nil {
+			return err
+		}
+		if err := r.checkPrepared(ctx); err != nil {
+			return err
+		}
+		if from < r.files.get().First {
+			if err := r.files.set(func(s *state) { s.First = from }); err != nil {
+				return err
+			}
+		}
+		return r.store.SetCursor(cursorName(r.config.Name), from)
+	})
+	r.stats.moved(from)
+	return from, err
+}
+
+// begin returns the number of the change after which to begin.
+func (r *runner) begin(p Position) (uint64, error) {
+	r.at, r.unkept = p, p.Number == Unkept
+	switch synced := r.store.Synced(); {
+	case r.unkept:
+		return r.cursor()
+	case p == Position{}:
+		return r.beginEmpty()
+	case p.Store != r.id:
+		return 0, &FinalError{fmt.Errorf(
+			"its position is that of another store, up to change %d. If this server was restored from a backup, or its data directory was replaced, "+
+				"decide from where to send changes again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, r.config.Name)}
+	case p.Number > synced:
+		return 0, &FinalError{fmt.Errorf(
+			"it has changes up to %d, but this store only has %d: it is an older copy of the store. "+
+				"Decide from where to send changes again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, synced, r.config.Name)}
+	default:
+		return p.Number, nil
+	}
+}
+
+// cursor returns the store's cursor. It was set when the destination was added.
+func (r *runner) cursor() (uint64, error) {
+	all, err := r.store.Cursors()
+	if err != nil {
+		return 0, err
+	}
+	number, ok := all[cursorName(r.config.Name)]
+	if !ok {
+		return startAt(r.store, r.config.Start)
+	}
+	return number, nil
+}
+
+// beginEmpty returns where to begin if the destination is empty: at the start,
+// even if it had something before.
+func (r *runner) beginEmpty() (uint64, error) {
+	cursor, err := r.cursor()
+	if err != nil {
+		return 0, err
+	}
+	start := cursor
+	if r.config.Start != "now" {
+		if start, err = startAt(r.store, r.config.Start); err != nil {
+			return 0, err
+		}
+	}
+	if start < cursor {
+		r.log.Warn("destination: it is empty, so everything from the start is sent again", "start", start, "sent_before", cursor)
+	}
+	return min(start, cursor), nil
+}
+
+// deliver writes a batch, however long it takes, and notes the position.
+func (r *runner) deliver(ctx context.Context, b *Batch) error {
+	if b.Rows() > 0 {
+		failures := 0
+		err := r.persist(ctx, func(ctx context.Context) error {
+			err := r.write(ctx, b, failures >= breaker)
+			failures++
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if b.Through == b.After {
+		return nil
+	}
+	if err := r.store.SetCursor(cursorName(r.config.Name), b.Through); err != nil {
+		return err
+	}
+	r.stats.moved(b.Through)
+	return nil
+}
+
+// write writes a batch once. After an error, it first prepares the destination,
+// which may say that the batch had arrived. After many, it also checks the
+// destination, because a row is cheaper to send than a batch.
+func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
+	if !r.prepared.Load() {
+		p, err := r.prepare(ctx)
+		if err != nil {
+			return err
+		}
+		if arrived, err := r.compare(p, b); arrived || err != nil {
+			return err
+		}
+		if check {
+			if err := r.checkPrepared(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	var rejects []Reject
+	// A stop lets the write under way end, if that does not take long.
+	lingering, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(grace, func() { cancel(context.Cause(ctx)) })
+	})
+	defer stop()
+	err := r.call(lingering, writeTime, func(ctx context.Context) (err error) {
+		rejects, err = r.sink.Write(ctx, b)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if b.Through > b.After && !r.unkept {
+		r.at = Position{r.id, b.Through}
+	}
+	r.stats.wrote(b, rejects)
+	if len(rejects) > 0 {
+		if err := r.files.reject(rejects); err != nil {
+			r.log.Error("destination: rejects cannot be noted", "err", err)
+		}
+	}
+	return nil
+}
+
+// compare compares the position that the destination has after an error with
+// what is expected. It reports whether a batch has arrived.
+func (r *runner) compare(p Position, b *Batch) (arrived bool, err error) {
+	switch {
+	case r.unkept, p == r.at:
+		return false, nil
+	case b.Through > b.After && p == Position{r.id, b.Through}:
+		r.at = p
+		r.stats.wrote(b, nil)
+		return true, nil
+	}
+	return false, errMoved
+}
+
+func (r *runner) prepare(ctx context.Context) (p Position, err error) {
+	err = r.call(ctx, prepareTime, func(ctx context.Context) (err error) {
+		p, err = r.sink.Prepare(ctx)
+		r.prepared.Store(err == nil)
+		return err
+	})
+	return p, err
+}
+
+// check checks the destination, and prepares it before if that is necessary.
+func (r *runner) check(ctx context.Context) error {
+	if !r.prepared.Load() {
+		p, err := r.prepare(ctx)
+		if err != nil {
+			return err
+		}
+		if !r.unkept && p != r.at {
+			return errMoved
+		}
+	}
+	return r.checkPrepared(ctx)
+}
+
+func (r *runner) checkPrepared(ctx context.Context) error {
+	defer r.stats.checking()()
+	return r.call(ctx, checkTime, r.sink.Check)
+}
+
+// call calls the sink, while nobody else does.
+func (r *runner) call(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+	select {
+	case r.using <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-r.using }()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := do(ctx)
+	if err != nil {
+		r.prepared.Store(false)
+	}
+	return err
+}

@@ -1,0 +1,49 @@
+package webhook
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"strings"
+)
+
+const secretPrefix = "whsec_"
+
+// readSecrets reads one or more secrets, separated by white space. A secret
+// that begins with whsec_ goes on in base64; any other is the key itself.
+func readSecrets(text string) ([][]byte, error) {
+	var keys [][]byte
+	for secret := range strings.FieldsSeq(text) {
+		encoded, ok := strings.CutPrefix(secret, secretPrefix)
+		if !ok {
+			keys = append(keys, []byte(secret))
+			continue
+		}
+		key, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
+		if err != nil || len(key) == 0 {
+			return nil, errors.New("what follows whsec_ in a secret must be base64")
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("a webhook needs a secret: secret, secret_env or secret_file")
+	}
+	return keys, nil
+}
+
+// sign returns the header webhook-signature of a message: one signature for
+// each key, so that a receiver can change its secret at any time.
+func sign(keys [][]byte, id, timestamp string, body []byte) string {
+	var all []byte
+	for i, key := range keys {
+		if i > 0 {
+			all = append(all, ' ')
+		}
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(id + "." + timestamp + "."))
+		mac.Write(body)
+		all = base64.StdEncoding.AppendEncode(append(all, "v1,"...), mac.Sum(nil))
+	}
+	return string(all)
+}

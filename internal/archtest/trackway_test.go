@@ -60,7 +60,6 @@ var trackway = Rules{
 		"internal/destination/column":     2,
 		"internal/destination":            2,
 		"internal/destination/clickhouse": 2,
-		"internal/destination/column":     2,
 
 		"internal/export":       2,
 		"internal/guide":        2,
@@ -70,7 +69,6 @@ var trackway = Rules{
 		"internal/query/page":   2,
 		"internal/upkeep":       2,
 
-		"internal/destination":         2,
 		"internal/destination/listing": 3,
 		"internal/destination/verify":  3,
 

@@ -1,0 +1,173 @@
+package object
+
+import (
+	"context"
+	"slices"
+
+	"trackway"
+	"trackway/internal/destination"
+)
+
+// rewrite replaces events in the objects that hold them. An event that was never
+// sent, because the destination began later or its configuration has changed, is
+// left out. Each object is one commit that does not move the position, so a
+// crash loses nothing: the batch comes again.
+func (s *Sink) rewrite(ctx context.Context, list []destination.Event) error {
+	t := s.tables[events]
+	byPart := map[string]map[uint64]*destination.Event{}
+	var parts []string
+	for i := range list {
+		part := dayOf(list[i].Received)
+		if byPart[part] == nil {
+			byPart[part] = map[uint64]*destination.Event{}
+			parts = append(parts, part)
+		}
+		byPart[part][list[i].Seq] = &list[i]
+	}
+	for _, part := range parts {
+		m, err := s.manifestOf(ctx, t, part)
+		if err != nil {
+			return err
+		}
+		names := map[string]bool{}
+		for seq := range byPart[part] {
+			if e := m.holding(seq); e != nil {
+				names[e.Name] = true
+			}
+		}
+		for _, e := range slices.Clone(m.Objects) {
+			if !names[e.Name] {
+				continue
+			}
+			if err := s.edit(ctx, t, part, &e, func(r row) row {
+				if changed, ok := byPart[part][t.keyOf(r)]; ok {
+					return eventRow(r, changed)
+				}
+				return r
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// edit writes an object again. with returns what becomes of a row: nil removes
+// it.
+func (s *Sink) edit(ctx context.Context, t *table, part string, e *entry, with func(r row) row) error {
+	c := change{t: t, part: part, name: e.Name, was: e, room: e.Room, build: func(old rows, m *maker) error {
+		return old(func(r row) error {
+			if r = with(r); r == nil {
+				return nil
+			}
+			return m.keep(r)
+		})
+	}}
+	return s.commit(ctx, []change{c}, func(*state) {})
+}
+
+// purge removes the earlier rows of customers that a batch says are erased, and
+// of those whom they had absorbed, from customers and customer_ids. It reads
+// both tables, because nothing says where a customer's rows are: an index would
+// cost every batch something, and erasures are rare.
+func (s *Sink) purge(ctx context.Context, batch []destination.Customer) error {
+	erased := map[trackway.Customer]uint64{} // rows before this change go
+	for i := range batch {
+		if batch[i].Erased {
+			erased[batch[i].Customer] = batch[i].Changed
+		}
+	}
+	if len(erased) == 0 {
+		return nil
+	}
+	if err := s.absorbed(ctx, batch, erased); err != nil {
+		return err
+	}
+	for _, t := range []*table{s.tables[customers], s.tables[customerIDs]} {
+		personal := func(r row) bool {
+			before, ok := erased[trackway.Customer(r[0].Int)]
+			return ok && t.keyOf(r) < before
+		}
+		err := s.eachObject(ctx, t, func(part string, e *entry) error {
+			found, err := s.contains(ctx, t, e, personal)
+			if err != nil || !found {
+				return err
+			}
+			return s.edit(ctx, t, part, e, func(r row) row {
+				if personal(r) {
+					return nil
+				}
+				return r
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// absorbed adds the customers that erased ones have absorbed, directly or not.
+func (s *Sink) absorbed(ctx context.Context, batch []destination.Customer, erased map[trackway.Customer]uint64) error {
+	add := func(customer, survivor trackway.Customer) {
+		if before, ok := erased[survivor]; ok {
+			erased[customer] = max(before, erased[customer])
+		}
+	}
+	t := s.tables[customerMap]
+	for known := 0; known < len(erased); { // until a pass finds no more
+		known = len(erased)
+		for i := range batch {
+			if batch[i].Survivor != 0 {
+				add(batch[i].Customer, batch[i].Survivor)
+			}
+		}
+		err := s.eachObject(ctx, t, func(_ string, e *entry) error {
+			_, err := s.contains(ctx, t, e, func(r row) bool {
+				add(trackway.Customer(r[0].Int), trackway.Customer(r[1].Int))
+				return false
+			})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachObject calls with for the objects of a table that have rows.
+func (s *Sink) eachObject(ctx context.Context, t *table, with func(part string, e *entry) error) error {
+	parts, err := s.parts(ctx, t)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
+		m, err := s.manifestOf(ctx, t, part)
+		if err != nil {
+			return err
+		}
+		for _, e := range slices.Clone(m.Objects) {
+			if e.Rows == 0 {
+				continue
+			}
+			if err := with(part, &e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// contains reports whether an object has a row with a property.
+func (s *Sink) contains(ctx context.Context, t *table, e *entry, property func(r row) bool) (found bool, err error) {
+	data, _, err := s.old(ctx, &change{t: t, name: e.Name, was: e})
+	if err != nil {
+		return false, err
+	}
+	err = s.decode(t, data, func(r row) bool {
+		found = property(r)
+		return !found
+	})
+	return found, err
+}

@@ -1,0 +1,189 @@
+package object
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"trackway/internal/destination"
+	"trackway/internal/destination/column"
+)
+
+// recover takes back what a write has announced and not finished.
+func (s *Sink) recover(ctx context.Context) error {
+	for _, p := range s.state.Pending {
+		t := s.table(p.Table)
+		if t == nil {
+			return final("%s names a table %q, which this Trackway does not know", stateName, p.Table)
+		}
+		if err := s.takeBack(ctx, t, p); err != nil {
+			return fmt.Errorf("take back %s: %w", p.Name, err)
+		}
+	}
+	if len(s.state.Pending) == 0 {
+		return nil
+	}
+	return s.save(ctx, func(st *state) { st.Pending = nil })
+}
+
+func (s *Sink) takeBack(ctx context.Context, t *table, p pending) error {
+	if p.Was == nil || p.Was.Rows == 0 {
+		return s.blank(ctx, t, p)
+	}
+	data, tag, err := s.bucket.Get(ctx, p.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // somebody removed it: a check of the destination finds that
+	}
+	if err != nil {
+		return err
+	}
+	e := *p.Was
+	same := int64(len(data)) >= e.Bytes && sum(data[:e.Bytes]) == e.SHA256
+	a, appends := s.bucket.(Appender)
+	switch {
+	case !s.o.Late && same && int64(len(data)) == e.Bytes:
+		// It is as it was.
+	case same && appends && s.format.joins():
+		if err := a.Truncate(ctx, p.Name, e.Bytes); err != nil {
+			return err
+		}
+	default:
+		// Either the old content or the new. Rows above the position go, and
+		// rows that a rewrite has removed stay away.
+		c := change{t: t, part: p.Part, name: p.Name, was: &e, room: e.Room, exact: true, mend: true, build: s.upTo(t, s.state.Number)}
+		out, err := s.remake(&c, data)
+		if err != nil {
+			return err
+		}
+		if _, err := s.bucket.Replace(ctx, p.Name, tag, out.data); err != nil {
+			return err
+		}
+		e = c.entry(out, int64(len(out.data)), sum(out.data), false)
+	}
+	return s.note(ctx, t, p.Part, e)
+}
+
+// upTo keeps the rows up to a number. Erasures are not numbered by changes.
+func (s *Sink) upTo(t *table, number uint64) func(old rows, m *maker) error {
+	return func(old rows, m *maker) error {
+		return old(func(r row) error {
+			if t != s.tables[erasures] && t.keyOf(r) > number {
+				return nil
+			}
+			return m.keep(r)
+		})
+	}
+}
+
+// remake makes an object from its content.
+func (s *Sink) remake(c *change, data []byte) (*made, error) {
+	m := s.maker(c.t, &column.Misfits{})
+	if err := c.build(s.rowsOf(c.t, data, false), m); err != nil {
+		return nil, err
+	}
+	return m.finish()
+}
+
+// blank removes the rows of an object that is new. If a late write may create
+// it, an empty object takes its name.
+func (s *Sink) blank(ctx context.Context, t *table, p pending) error {
+	m, err := s.manifestOf(ctx, t, p.Part)
+	if err != nil {
+		return err
+	}
+	if !s.o.Late {
+		if err := s.bucket.Delete(ctx, p.Name); err != nil {
+			return err
+		}
+		m.remove(p.Name)
+		return s.saveManifest(ctx, m)
+	}
+	out, err := s.maker(t, nil).finish()
+	if err != nil {
+		return err
+	}
+	_, tag, err := s.bucket.Get(ctx, p.Name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		_, err = s.bucket.Create(ctx, p.Name, out.data)
+	case err == nil:
+		_, err = s.bucket.Replace(ctx, p.Name, tag, out.data)
+	}
+	if err != nil {
+		return err
+	}
+	m.set(entry{Name: p.Name, First: s.state.Number + 1, Last: s.state.Number + 1, Bytes: int64(len(out.data)), SHA256: sum(out.data)})
+	return s.saveManifest(ctx, m)
+}
+
+// Rewind removes all rows after a position. The engine sends them again.
+func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
+	if s.state == nil {
+		return errUnprepared
+	}
+	return s.guard(s.rewind(ctx, to))
+}
+
+func (s *Sink) rewind(ctx context.Context, to destination.Position) error {
+	back := to.Number < s.state.Number || to.Store != s.state.Store
+	if err := s.save(ctx, func(st *state) { st.Store, st.Number, st.Cutting = to.Store, to.Number, back }); err != nil || !back {
+		return err
+	}
+	return s.cut(ctx)
+}
+
+// cut removes all rows after the position.
+func (s *Sink) cut(ctx context.Context) error {
+	for _, t := range s.tables {
+		if t == s.tables[erasures] {
+			continue
+		}
+		parts, err := s.parts(ctx, t)
+		if err != nil {
+			return err
+		}
+		for _, part := range parts {
+			if err := s.cutPart(ctx, t, part); err != nil {
+				return err
+			}
+		}
+	}
+	return s.save(ctx, func(st *state) { st.Cutting = false })
+}
+
+func (s *Sink) cutPart(ctx context.Context, t *table, part string) error {
+	m, err := s.manifestOf(ctx, t, part)
+	if err != nil {
+		return err
+	}
+	var gone []string
+	var shorter []change
+	for _, e := range m.Objects {
+		switch {
+		case e.Rows == 0:
+			// It keeps a late write away.
+		case e.First > s.state.Number:
+			gone = append(gone, e.Name)
+		case e.Last > s.state.Number:
+			shorter = append(shorter, change{t: t, part: part, name: e.Name, was: &e, room: s.state.Number, exact: true, mend: true, build: s.upTo(t, s.state.Number)})
+		}
+	}
+	for _, name := range gone {
+		if err := s.bucket.Delete(ctx, name); err != nil {
+			return fmt.Errorf("remove %s: %w", name, err)
+		}
+		m.remove(name)
+	}
+	if len(gone) > 0 {
+		if err := s.saveManifest(ctx, m); err != nil {
+			return err
+		}
+	}
+	for _, c := range shorter {
+		if err := s.commit(ctx, []change{c}, func(*state) {}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

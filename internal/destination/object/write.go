@@ -1,0 +1,205 @@
+package object
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"trackway/internal/destination"
+)
+
+var errUnprepared = errors.New("the destination is not prepared")
+
+// Write takes a batch. Rows up to the position are here already and are left
+// out. No row can never fit, so there are no rejects.
+func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.Reject, error) {
+	if s.state == nil {
+		return nil, errUnprepared
+	}
+	return nil, s.guard(s.write(ctx, b))
+}
+
+func (s *Sink) write(ctx context.Context, b *destination.Batch) error {
+	base := s.state.Number
+	switch {
+	case s.state.Store == "":
+		base = b.After // the first batch begins where the configuration says
+	case s.state.Store != b.Store:
+		return final("this place belongs to the store %s, and these changes are of the store %s", s.state.Store, b.Store)
+	case b.After > base:
+		return fmt.Errorf("the changes from %d to %d are missing", base+1, b.After)
+	}
+	if err := s.rewrite(ctx, b.Rewritten); err != nil {
+		return err
+	}
+	if err := s.purge(ctx, b.Customers); err != nil {
+		return err
+	}
+	changes, err := s.plan(ctx, b, base)
+	if err != nil {
+		return err
+	}
+	number := max(base, b.Through)
+	if len(changes) == 0 && s.state.Store == b.Store && s.state.Number == number {
+		return nil
+	}
+	return s.commit(ctx, changes, func(st *state) { st.Store, st.Number = b.Store, number })
+}
+
+// group is the new rows of a part.
+type group struct {
+	t           *table
+	part        string
+	events      []*destination.Event // of the table events
+	rows        []row                // of others
+	first, last uint64
+	weight      int
+}
+
+// plan says which objects a batch changes.
+func (s *Sink) plan(ctx context.Context, b *destination.Batch, base uint64) ([]change, error) {
+	var changes []change
+	for _, g := range s.groups(b, base) {
+		m, err := s.manifestOf(ctx, g.t, g.part)
+		if err != nil {
+			return nil, err
+		}
+		if g.t == s.tables[erasures] {
+			changes = append(changes, s.upsert(m, g))
+			continue
+		}
+		c := s.place(m, g, base, b.Through)
+		c.build = func(old rows, m *maker) error {
+			if err := old.addTo(m); err != nil {
+				return err
+			}
+			return g.addTo(m)
+		}
+		changes = append(changes, c)
+	}
+	return changes, nil
+}
+
+// groups divides the rows of a batch above base by parts, and keeps their order.
+func (s *Sink) groups(b *destination.Batch, base uint64) []*group {
+	var all []*group
+	latest := map[*table]*group{}
+	in := func(t *table, part string, key uint64, weight int) *group {
+		g := latest[t]
+		if g == nil || g.part != part {
+			i := slices.IndexFunc(all, func(g *group) bool { return g.t == t && g.part == part })
+			if i < 0 {
+				all = append(all, &group{t: t, part: part, first: key})
+				i = len(all) - 1
+			}
+			g = all[i]
+			latest[t] = g
+		}
+		g.last = max(g.last, key)
+		g.weight += weight
+		return g
+	}
+	var part string // of the event before
+	var partDay int64
+	for i := range b.Events {
+		e := &b.Events[i]
+		if e.Seq <= base {
+			continue
+		}
+		if n := int64(e.Received) / day; n != partDay || part == "" {
+			part, partDay = dayOf(e.Received), n
+		}
+		g := in(s.tables[events], part, e.Seq, 56+len(e.Project)+len(e.Type)+len(e.Properties))
+		g.events = append(g.events, e)
+	}
+	add := func(table int, r row) {
+		t := s.tables[table]
+		g := in(t, t.partOf(r), t.keyOf(r), t.weight(r))
+		g.rows = append(g.rows, r)
+	}
+	for i := range b.Customers {
+		if c := &b.Customers[i]; c.Changed > base {
+			customerRows(c, add)
+		}
+	}
+	for i := range b.Erasures {
+		add(erasures, erasureRow(&b.Erasures[i]))
+	}
+	return all
+}
+
+func (g *group) addTo(m *maker) error {
+	var r row
+	for _, e := range g.events {
+		r = eventRow(r, e)
+		if err := m.add(r); err != nil {
+			return err
+		}
+	}
+	for _, r := range g.rows {
+		if err := m.add(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place says which object takes a group's rows: the last one, if it has room
+// and writing it again costs little, or a new one.
+func (s *Sink) place(m *manifest, g *group, base, through uint64) change {
+	c := change{t: g.t, part: g.part, room: base + reserve}
+	limit, small := full, g.weight < full/4
+	if s.appends() {
+		limit, small = full, true
+	}
+	if last := m.last(); small && last != nil && g.last <= last.Room && last.Weight+g.weight <= limit {
+		c.name, c.was, c.room, c.grow = last.Name, last, last.Room, true
+		return c
+	}
+	if !small {
+		c.room = through
+	}
+	c.name = fmt.Sprintf("%s/%s/seq=%020d-%020d%s", g.t.name, g.part, base+1, c.room, s.format.ending())
+	c.was = m.find(c.name) // an empty object, from a write that failed
+	return c
+}
+
+// appends reports whether objects grow in place.
+func (s *Sink) appends() bool {
+	_, ok := s.bucket.(Appender)
+	return ok && s.format.joins()
+}
+
+// last returns the object with the highest keys, or nil.
+func (m *manifest) last() *entry {
+	for i := len(m.Objects) - 1; i >= 0; i-- {
+		if m.Objects[i].Rows > 0 {
+			return &m.Objects[i]
+		}
+	}
+	return nil
+}
+
+// upsert is how erasures are written: a part has one object, and an erasure one
+// row, which its latest state replaces. There are few erasures.
+func (s *Sink) upsert(m *manifest, g *group) change {
+	first := g.first / partNumbers * partNumbers
+	name := fmt.Sprintf("%s/%s/seq=%020d-%020d%s", g.t.name, g.part, first, first+partNumbers-1, s.format.ending())
+	return change{
+		t: g.t, part: g.part, name: name, was: m.find(name), room: first + partNumbers - 1,
+		build: func(old rows, m *maker) error {
+			byKey := map[uint64]row{}
+			if err := old(func(r row) error {
+				byKey[g.t.keyOf(r)] = slices.Clone(r)
+				return nil
+			}); err != nil {
+				return err
+			}
+			for _, r := range g.rows {
+				byKey[g.t.keyOf(r)] = r
+			}
+			return addSorted(m, byKey)
+		},
+	}
+}

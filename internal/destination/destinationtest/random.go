@@ -143,19 +143,25 @@ func (l *Lacks) strip(t *Tables) {
 	}
 }
 
-// CatchUp waits until all destinations of a manager have what the store has.
+// CatchUp waits until all destinations of a manager have what the store has. It
+// fails if nothing moves for a while.
 func CatchUp(t *testing.T, w *World, m *destination.Manager) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	const patience = 20 * time.Second
+	deadline, moved := time.Now().Add(patience), uint64(0)
 	for {
-		behind := ""
+		behind, sum := "", uint64(0)
 		for _, s := range m.List() {
+			sum += s.Position
 			if s.Position < w.Store.Synced() {
 				behind = fmt.Sprintf("%s is %s at %d of %d: %s", s.Name, s.State, s.Position, w.Store.Synced(), s.Error)
 			}
 		}
 		if behind == "" {
 			return
+		}
+		if sum > moved {
+			deadline, moved = time.Now().Add(patience), sum
 		}
 		if time.Now().After(deadline) || sleep.For(t.Context(), time.Millisecond) != nil {
 			t.Fatal(behind)

@@ -48,6 +48,10 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	}
 	defer closing(s.store.Close)
 	reg.MustRegister(s.budget.Collectors()...)
+	if s.destinations, err = s.newDestinations(); err != nil {
+		return err
+	}
+	reg.MustRegister(s.destinations.Collector())
 	if s.history, err = openHistory(cfg, log); err != nil {
 		return err
 	}
@@ -113,6 +117,12 @@ func (s *server) build(reg *prometheus.Registry) error {
 	callers, meter := watch.New(now), rates.New(now)
 	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for those who watch", "err", err) })
 	s.dashboard = s.newDashboard(p.projects, callers, meter)
+	sendOn, err := s.destinations.Reload(s.Config.Destinations, p.projects)
+	if err != nil {
+		return err
+	}
+	s.sent.Store(&p.projects)
+	sendOn()
 	s.api = api.New(api.Config{
 		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live},
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.dashboard, Built: built,
@@ -145,6 +155,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	g.Go(socket.Serve)
 	g.Go(func() error { return s.fleet.Run(ctx) })
 	g.Go(func() error { return s.live.Run(ctx) }) // its end ends the streams, so draining does not wait for them
+	g.Go(func() error { return s.destinations.Run(ctx) })
 	g.Go(func() error { return s.upkeep.Run(ctx) })
 	g.Go(func() error { return s.traffic.Run(ctx) })
 	if s.certificate != nil {

@@ -34,9 +34,19 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 		return err
 	}
 	defer func() { err = errors.Join(err, s.store.Close()) }()
-	if _, err := s.prepare(cfg); err != nil {
+	p, err := s.prepare(cfg)
+	if err != nil {
 		return err
 	}
+	if s.destinations, err = s.newDestinations(); err != nil {
+		return err
+	}
+	s.sent.Store(&p.projects)
+	known, err := s.destinations.Reload(cfg.Destinations, p.projects)
+	if err != nil {
+		return err
+	}
+	known() // to be paused, rewound and so on; none is started
 	s.ingest = ingest.New(s.store, reg)
 	s.traffic = newTraffic(cfg, log)
 	socket, err := s.listenControl(ctx)
@@ -64,7 +74,7 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	l := listen.Patient(ctx, ln, s.operatorBounds(), s.Log)
 	l.Handle(control.Handler(control.Config{
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
-		Flush: s.traffic.Flush, Logger: s.Log,
+		Flush: s.traffic.Flush, Logger: s.Log, Destinations: s.destinations,
 	}))
 	return l, nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // reload reads the configuration again and puts it in force: keys, projects,
-// proxies, limits, overrides, servers, redirects, the contact, limits on
+// proxies, limits, overrides, destinations, servers, redirects, the contact, limits on
 // connections, the certificate files, and the log level. It changes everything
 // or nothing. Counts and requests under way are not affected. If it fails, the
 // error says why nothing was changed.
@@ -46,6 +46,10 @@ func (s *server) reloadLocked() error {
 	if err != nil {
 		return err
 	}
+	sendOn, err := s.destinations.Reload(next.Destinations, p.projects)
+	if err != nil {
+		return err
+	}
 	if s.certificate != nil {
 		if err := s.certificate.Refresh(); err != nil {
 			return err
@@ -61,6 +65,8 @@ func (s *server) reloadLocked() error {
 	s.dashboard.Reload(dashboard.Facts{Password: next.Password, Projects: p.projects})
 	s.fleet.Reload(fleetOf(next, s.public.Addr()))
 	s.upkeep.Reload(p.projects)
+	s.sent.Store(&p.projects)
+	sendOn()
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next
 	return nil

@@ -9,11 +9,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/budget"
 	"trackway/internal/certificate"
 	"trackway/internal/config"
 	"trackway/internal/dashboard"
+	"trackway/internal/destination"
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
@@ -54,7 +56,11 @@ type server struct {
 	api       *api.Server
 	live      *live.Hub
 	dashboard *dashboard.Server
-	public    *listen.Listener
+
+	destinations *destination.Manager
+	sent         atomic.Pointer[[]trackway.Project] // that destinations know; read without a lock, because a reload waits for them
+
+	public *listen.Listener
 
 	certificate *certificate.Source // nil without TLS
 

@@ -24,6 +24,9 @@ const (
 	Mirror     = "mirror"
 )
 
+// Kinds returns the kinds of destinations.
+func Kinds() []string { return []string{Postgres, ClickHouse, Kafka, S3, File, Webhook, Mirror} }
+
 // The values of [Destination.Retention].
 const (
 	Hold  = "hold"
@@ -61,6 +64,7 @@ type destination struct {
 	SecretEnv    hidden   `yaml:"secret_env"`
 	SecretFile   hidden   `yaml:"secret_file"`
 	Allow        []string `yaml:"allow"`
+	Identifier   string   `yaml:"identifier"`
 }
 
 type column struct {
@@ -181,6 +185,7 @@ func (s *destination) settings() []setting {
 		{"user", []any{&s.User}, []string{ClickHouse, Kafka, S3, Mirror}, false},
 		{"password", []any{&s.Password, &s.PasswordEnv, &s.PasswordFile}, []string{ClickHouse, Kafka, S3, Mirror}, false},
 		{"allow", []any{&s.Allow}, []string{Webhook, Mirror}, false},
+		{"identifier", []any{&s.Identifier}, []string{Mirror}, false},
 	}
 }
 
@@ -215,7 +220,7 @@ func (d *doc) checkKind(s *destination) {
 		d.missing(s, "needs a kind, such as postgres or file")
 		return
 	}
-	if oneOf(d, &s.Kind, Postgres, ClickHouse, Kafka, S3, File, Webhook, Mirror); !d.good(&s.Kind) {
+	if oneOf(d, &s.Kind, Kinds()...); !d.good(&s.Kind) {
 		return
 	}
 	for _, x := range s.settings() {
@@ -293,6 +298,7 @@ func (d *doc) destination(s *destination) Destination {
 		Bucket: s.Bucket, Prefix: s.Prefix, Format: s.Format, Region: s.Region, User: s.User,
 		Password: d.credential(&s.Password, &s.PasswordEnv, &s.PasswordFile),
 		Secret:   d.credential(&s.Secret, &s.SecretEnv, &s.SecretFile), Allow: s.Allow,
+		Identifier: s.Identifier,
 	}
 	for _, r := range s.Rename {
 		if out.Rename == nil {

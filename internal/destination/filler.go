@@ -24,11 +24,14 @@ type filler struct {
 	every   time.Duration
 	joins   bool                           // events have a Holder
 	lost    func(number uint64, err error) // receives what cannot be read, and is left out
+	done    func() ([]Erasure, error)      // erasures that the destination has as not done, although they are
 	out     func(*Batch) error
 
 	after uint64 // Through of the last batch with rows: what the destination will have then
 	read  uint64 // the changes up to this number are in batches, or were left out
 	more  bool   // the last batch was full: there may be more to read now
+
+	looked time.Time // when done was called
 }
 
 const (
@@ -36,6 +39,7 @@ const (
 	mostPassed = 1 << 20                // changes that one batch passes, so that progress is noted if few concern the destination
 	pieceBytes = 4 << 20                // of a batch of rewritten events only: it is made while two others are in memory
 	rowBytes   = 64                     // of a row, besides properties and identifiers
+	donePause  = time.Minute            // between two calls of done
 )
 
 // run passes batches to out until ctx ends or out returns an error. A batch
@@ -61,8 +65,10 @@ func (f *filler) next(ctx context.Context) (*Batch, error) {
 	m := f.begin()
 	for due := (time.Time{}); ; {
 		if !f.more {
-			if f.read == m.from && !f.store.Await(ctx, f.read) {
-				return nil, context.Cause(ctx)
+			if f.read == m.from {
+				if b, err := f.await(ctx); b != nil || err != nil {
+					return b, err
+				}
 			}
 			if due.IsZero() {
 				due = time.Now().Add(f.every)
@@ -79,6 +85,54 @@ func (f *filler) next(ctx context.Context) (*Batch, error) {
 			return m.Batch, f.complete(ctx, m)
 		}
 	}
+}
+
+// await waits until there is something to read. It returns a batch that moves
+// nothing if erasures are done.
+func (f *filler) await(ctx context.Context) (*Batch, error) {
+	for {
+		short, cancel := context.WithTimeout(ctx, donePause)
+		more := f.store.Await(short, f.read)
+		cancel()
+		if more {
+			return nil, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		b := &Batch{Store: f.storeID, After: f.after, Through: f.after}
+		if err := f.erasuresDone(b); err != nil || b.Rows() > 0 {
+			return b, err
+		}
+	}
+}
+
+// erasuresDone adds the erasures that are done. Nothing in the log says so.
+func (f *filler) erasuresDone(b *Batch) (err error) {
+	if time.Since(f.looked) < donePause {
+		return nil
+	}
+	f.looked = time.Now()
+	b.Erasures, err = f.done()
+	return err
+}
+
+// erasuresAsked adds the erasures of the customers in a batch.
+func (f *filler) erasuresAsked(m *making) error {
+	for project := range m.erased {
+		all, err := f.store.Erasures(project)
+		if err != nil {
+			return err
+		}
+		for _, e := range all {
+			if at, ok := m.customers[e.Customer]; ok && m.Customers[at].Erased {
+				m.Erasures = append(m.Erasures, f.view.erasure(project, &e))
+			}
+		}
+	}
+	slices.SortFunc(m.Erasures, func(a, b Erasure) int { return cmp.Compare(a.ID, b.ID) })
+	m.Erasures = slices.CompactFunc(m.Erasures, func(a, b Erasure) bool { return a.ID == b.ID })
+	return nil
 }
 
 // gather waits until a time, or until so many changes have come that they may
@@ -106,6 +160,7 @@ type making struct {
 	rewritten []rewritten               // whose events are to be passed again
 
 	holders map[trackway.Customer]*Customer // of events, by the customer they were recorded for
+	erased  map[uint32]bool                 // projects with an erased customer
 }
 
 type rewritten struct {
@@ -116,7 +171,7 @@ type rewritten struct {
 func (f *filler) begin() *making {
 	return &making{
 		Batch: &Batch{Store: f.storeID, After: f.after, Through: f.read}, from: f.read, customers: make(map[trackway.Customer]int),
-		holders: make(map[trackway.Customer]*Customer),
+		holders: make(map[trackway.Customer]*Customer), erased: make(map[uint32]bool),
 	}
 }
 
@@ -207,6 +262,9 @@ func (f *filler) customer(m *making, s query.Snapshot, c *change.Change) (full b
 	}) {
 		return true
 	}
+	if row.Erased {
+		m.erased[c.Project] = true
+	}
 	if r := (rewritten{c.Project, c.Customer}); c.Kind != change.Changed && (!again || !slices.Contains(m.rewritten, r)) {
 		m.rewritten = append(m.rewritten, r)
 	}
@@ -250,6 +308,9 @@ func (f *filler) complete(ctx context.Context, m *making) error {
 		if err := f.passPiece(m); err != nil {
 			return err
 		}
+	}
+	if err := errors.Join(f.erasuresDone(m.Batch), f.erasuresAsked(m)); err != nil {
+		return err
 	}
 	slices.SortFunc(m.Customers, func(a, b Customer) int { return cmp.Compare(a.Changed, b.Changed) })
 	m.sortRewritten()

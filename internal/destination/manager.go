@@ -75,6 +75,9 @@ func New(o Options) (*Manager, error) {
 	return &Manager{Options: o, id: id, ending: make(chan struct{})}, nil
 }
 
+// StoreID returns the id by which destinations tell this store from others.
+func (m *Manager) StoreID() string { return m.id }
+
 // Run sends changes until ctx ends, and then returns nil. A write under way may
 // take a few seconds more. Run must be called once at most.
 func (m *Manager) Run(ctx context.Context) error {

@@ -118,6 +118,7 @@ func (r *runner) fill(ctx context.Context, from uint64, to chan<- *Batch) (err e
 			r.stats.lose()
 			r.log.Error("destination: a change cannot be read and is left out", "number", number, "err", err)
 		},
+		done: r.erasuresDone,
 		out: func(b *Batch) error {
 			select {
 			case to <- b:
@@ -276,6 +277,9 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 		r.at = Position{r.id, b.Through}
 	}
 	r.stats.wrote(b, rejects)
+	if err := r.noteErasures(b.Erasures); err != nil {
+		r.log.Error("destination: it is not noted which erasures are to be done", "err", err)
+	}
 	if len(rejects) > 0 {
 		if err := r.files.reject(rejects); err != nil {
 			r.log.Error("destination: rejects cannot be noted", "err", err)

@@ -10,8 +10,8 @@ import (
 
 // Store is what destinations are sent from. It is safe for concurrent use.
 type Store interface {
-	Log
-	Cursors
+	changes
+	cursors
 
 	// Snapshot returns the store in its present state, which may not be on the
 	// disk yet. An open snapshot delays the store's clean-up.
@@ -21,8 +21,8 @@ type Store interface {
 	Erasures(project uint32) ([]query.Erasure, error)
 }
 
-// Log is the numbered changes of a store.
-type Log interface {
+// changes are the numbered changes of a store.
+type changes interface {
 	// Synced returns the number up to which all changes are on the disk.
 	Synced() uint64
 
@@ -39,9 +39,9 @@ type Log interface {
 	Sync() error
 }
 
-// Cursors are positions that the store keeps. No event expires before the
+// cursors are positions that the store keeps. No event expires before the
 // lowest cursor has passed it.
-type Cursors interface {
+type cursors interface {
 	// SetCursor sets a cursor, or removes it if number is [change.NoCursor].
 	SetCursor(name string, number uint64) error
 

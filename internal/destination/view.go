@@ -93,6 +93,10 @@ func (v *View) Customer(s query.CustomerReader, c *change.Change) (row Customer,
 	return row, true, nil
 }
 
+func (v *View) erasure(project uint32, e *query.Erasure) Erasure {
+	return Erasure{ID: e.ID, Project: v.projects[project], Customer: e.Customer, Asked: e.Asked, Done: e.Done}
+}
+
 func (v *View) admits(typ string) bool {
 	if v.types == nil && v.prefixes == nil || v.types[typ] {
 		return true

@@ -160,6 +160,22 @@ func (w *World) Want(d *config.Destination) *Tables {
 			}
 		}
 	}
+	erased := make(map[trackway.Customer]bool)
+	for i := range b.Customers {
+		erased[b.Customers[i].Customer] = b.Customers[i].Erased
+	}
+	for i := range w.Projects {
+		p := &w.Projects[i]
+		list, err := w.Store.Erasures(p.Number)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, e := range list {
+			if erased[e.Customer] {
+				b.Erasures = append(b.Erasures, destination.Erasure{ID: e.ID, Project: p.Name, Customer: e.Customer, Asked: e.Asked, Done: e.Done})
+			}
+		}
+	}
 	var t Tables
 	t.add(&b)
 	return &t

@@ -1,0 +1,75 @@
+// Package kinds knows all kinds of destinations. Those who import it link all
+// their libraries.
+package kinds
+
+import (
+	"fmt"
+	"slices"
+
+	"trackway"
+	"trackway/internal/config"
+	"trackway/internal/destination"
+	"trackway/internal/destination/clickhouse"
+	"trackway/internal/destination/file"
+	"trackway/internal/destination/kafka"
+	"trackway/internal/destination/mirror"
+	"trackway/internal/destination/postgres"
+	"trackway/internal/destination/s3"
+	"trackway/internal/destination/webhook"
+)
+
+// Deps is what kinds need besides their configuration.
+type Deps struct {
+	Store    string                    // the store's id
+	Projects func() []trackway.Project // those of the configuration in force
+}
+
+// New checks the settings of a destination that belong to its kind, and returns
+// its sink. It opens nothing.
+func New(d config.Destination, deps Deps) (destination.Sink, error) { //nolint:gocritic // hugeParam: every kind has this form
+	switch d.Kind {
+	case config.Postgres:
+		return made(postgres.New(d))
+	case config.ClickHouse:
+		return made(clickhouse.New(d))
+	case config.Kafka:
+		return made(kafka.New(&d, deps.Store))
+	case config.S3:
+		return made(s3.New(d))
+	case config.File:
+		return made(file.New(d))
+	case config.Webhook:
+		return made(webhook.New(d))
+	case config.Mirror:
+		return mirror.New(d, deps.Projects)
+	}
+	return nil, fmt.Errorf("no destinations of kind %q are known", d.Kind)
+}
+
+// made returns a sink, or nil with an error: a nil pointer in an interface is
+// not nil.
+func made[S destination.Sink](sink S, err error) (destination.Sink, error) {
+	if err != nil {
+		return nil, err
+	}
+	return sink, nil
+}
+
+// Check returns the problems with the destinations of a configuration that
+// their kinds know of.
+func Check(cfg *config.Config) []config.Problem {
+	var found []config.Problem
+	for i := range cfg.Destinations {
+		d := &cfg.Destinations[i]
+		if !slices.Contains(config.Kinds(), d.Kind) || d.Name == "" {
+			continue // reported already
+		}
+		sink, err := New(*d, Deps{Store: "check", Projects: func() []trackway.Project { return cfg.Projects }})
+		if err != nil {
+			found = append(found, config.Problem{Field: fmt.Sprintf("destinations[%d]", i), Msg: err.Error()})
+			continue
+		}
+		_ = sink.Close() // it was not used
+	}
+	return found
+}

@@ -44,8 +44,8 @@ func newClient(u *url.URL, user, password string) *client {
 			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 			TLSHandshakeTimeout: 10 * time.Second,
 			MaxIdleConnsPerHost: 1,
-			// Below the 10 seconds of ClickHouse's default keep_alive_timeout, so
-			// that no request meets a connection that the server is closing.
+			// Below the 10 seconds of ClickHouse's default keep_alive_timeout,
+			// so that no request meets a connection that the server is closing.
 			IdleConnTimeout: 5 * time.Second,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -132,8 +132,8 @@ func (c *client) rows(ctx context.Context, what, statement string, set settings,
 }
 
 // sendOne sends a request. If it has a query id, the server refuses it while
-// another query with this id is running, for instance one whose answer was lost.
-// An id may also linger for a moment after the answer: wait for that.
+// another query with this id is running, for instance one whose answer was
+// lost. An id may also linger for a moment after the answer: wait for that.
 func (c *client) sendOne(ctx context.Context, what string, set settings, body []byte, compressed bool, yield func([]byte) error) error {
 	for began := time.Now(); ; {
 		err := c.send(ctx, what, set, body, compressed, yield)

@@ -63,7 +63,8 @@ func TestCustomers(t *testing.T) {
 	lines(t, e, "SELECT customer, properties FROM "+database+".current_customers ORDER BY ALL", `1	{"city":"Wien"}`, "2	{}")
 	lines(t, e, "SELECT count() FROM "+database+".customers WHERE customer = 1 AND changed = 9", "1")
 
-	// A change that is older than what is there, as after a rewind, has no effect.
+	// A change that is older than what is there, as after a rewind, has no
+	// effect.
 	b = &destination.Batch{Store: store, After: 9, Through: 10, Customers: customers()[:1]}
 	writeBatch(t, s, b)
 	lines(t, e, inForce, "1	cookie	new", "1	registered	jane@example.com", "2	registered	joe@example.com")

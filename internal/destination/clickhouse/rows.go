@@ -52,7 +52,7 @@ func (b *body) endRow() {
 // blockRows is more than a batch has: an insert is one block.
 const blockRows = "10000000"
 
-// insert sends the rows, unless there are none. It returns after ClickHouse has
+// insert sends the rows, if it has any. It returns after ClickHouse has
 // stored them.
 func (s *Sink) insert(ctx context.Context, b *body) error {
 	if b.rows == 0 {
@@ -100,8 +100,8 @@ func (w *write) events(ctx context.Context) error {
 }
 
 // byMonth inserts those of the events for which choose returns true, month by
-// month, with their versions. A month is a partition, which an insert writes
-// as a whole. Besides, ClickHouse refuses inserts into more than 100 partitions.
+// month, with their versions. A month is a partition, which an insert writes as
+// a whole. Besides, ClickHouse refuses inserts into more than 100 partitions.
 func (w *write) byMonth(ctx context.Context, events []destination.Event, choose func(*destination.Event) (changed uint64, ok bool)) error {
 	var months []int
 	for i := range events {

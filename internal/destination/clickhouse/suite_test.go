@@ -31,7 +31,7 @@ func TestSuite(t *testing.T) {
 				return s
 			},
 			Tables: func(t *testing.T) *destinationtest.Tables { t.Helper(); return tablesOf(t, e, database) },
-			Break:  p.breaking,
+			Break:  p.breaking, LeastRows: 100,
 		}
 	})
 }

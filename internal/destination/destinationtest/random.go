@@ -32,6 +32,11 @@ type Partner struct {
 	Tables func(t *testing.T) *Tables         // reads the destination with its own tools
 	Break  func(t *testing.T, f Fault) func() // breaks the connection; the returned function mends it; nil: cannot be done
 	Lacks  Lacks
+
+	// Random's batches have room for at least so many rows. Each insert into
+	// ClickHouse makes files, which are merged later: it takes thousands of batches
+	// of one row, but slowly. Zero is one.
+	LeastRows int
 }
 
 // Lacks says what a kind of destination cannot do.
@@ -84,6 +89,8 @@ func random(t *testing.T, p *Partner, seed uint64) {
 	w := NewWorld(t, seed)
 	d := p.Config
 	d.Start, d.Rows, d.Bytes, d.Every = "beginning", 1+w.Random.IntN(200), 1+w.Random.IntN(1<<16), time.Millisecond
+	const rowBytes = 1000 // or less
+	d.Rows, d.Bytes = max(d.Rows, p.LeastRows), max(d.Bytes, p.LeastRows*rowBytes)
 	switch w.Random.IntN(4) {
 	case 0:
 		d.Events = []string{"page_*", "it's"}
@@ -147,7 +154,7 @@ func (l *Lacks) strip(t *Tables) {
 // fails if nothing moves for a while.
 func CatchUp(t *testing.T, w *World, m *destination.Manager) {
 	t.Helper()
-	const patience = 20 * time.Second
+	const patience = time.Minute
 	deadline, moved := time.Now().Add(patience), uint64(0)
 	for {
 		behind, sum := "", uint64(0)

@@ -1,7 +1,6 @@
 package clickhouse_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -253,7 +252,7 @@ func TestKills(t *testing.T) {
 	e := startEngine(t)
 	p := newProxy(t, e)
 	s := newSink(t, settingsOf(p.url, "killed"))
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // to repeat it
+	r := rand.New(rand.NewPCG(1, 2))
 	position := uint64(0)
 	for range 8 {
 		n, deadly := 0, 1+r.IntN(6)
@@ -287,5 +286,5 @@ func TestKills(t *testing.T) {
 		position += size
 	}
 	expect(t, e, s, "killed", position)
-	fmt.Fprintln(t.Output(), "events:", position)
+	t.Logf("%d events", position)
 }

@@ -58,7 +58,7 @@ func startEngine(tb testing.TB) *engine {
 
 func (e *engine) start() {
 	e.tb.Helper()
-	cmd := exec.Command(python(e.tb), "testdata/server.py", e.folder, e.port, user, password) //nolint:noctx // it ends with kill
+	cmd := exec.Command(python(e.tb), "testdata/server.py", e.folder, e.port, user, password)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -129,7 +129,7 @@ func TestMain(m *testing.M) {
 		shared.engine.kill()
 		_ = os.RemoveAll(shared.folder)
 	}
-	os.Exit(code) //nolint:forbidigo // a test's main
+	os.Exit(code)
 }
 
 var databases atomic.Int32
@@ -216,7 +216,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, e *engine) {
 		panic(http.ErrAbortHandler)
 	}
 	req.Header = r.Header
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := http.DefaultTransport.RoundTrip(req) //nolint:forbidigo // a test
 	if err != nil || lose != nil && lose(query) {
 		if err == nil {
 			_, _ = io.Copy(io.Discard, resp.Body)
@@ -234,5 +234,5 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, e *engine) {
 func refuse(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("X-Clickhouse-Exception-Code", strconv.Itoa(code))
 	w.WriteHeader(http.StatusInternalServerError)
-	fmt.Fprintf(w, "Code: %d. DB::Exception: %s (version 26.9.2.1)", code, text)
+	_, _ = fmt.Fprintf(w, "Code: %d. DB::Exception: %s (version 26.9.2.1)", code, text)
 }

@@ -69,7 +69,7 @@ func answer(code int, text string) func(http.ResponseWriter, *http.Request, stri
 // late answers with status 200 and a text.
 func late(text string) func(http.ResponseWriter, *http.Request, string) bool {
 	return func(w http.ResponseWriter, _ *http.Request, _ string) bool {
-		fmt.Fprint(w, text)
+		_, _ = fmt.Fprint(w, text)
 		return true
 	}
 }

@@ -56,7 +56,7 @@ func BenchmarkBacklog(b *testing.B) {
 		}
 		req.Header.Set("X-Clickhouse-User", user)
 		req.Header.Set("X-Clickhouse-Key", password)
-		resp, err := http.DefaultTransport.RoundTrip(req)
+		resp, err := http.DefaultTransport.RoundTrip(req) //nolint:forbidigo // a test
 		if err != nil || resp.StatusCode != http.StatusOK {
 			b.Fatal(resp, err)
 		}

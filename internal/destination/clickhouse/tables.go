@@ -47,9 +47,14 @@ func tables(declared *column.Set) []table {
 	events := table{
 		name: "events",
 		columns: []definition{
-			{name: "seq", kind: number}, {name: "project", kind: fewTexts}, {name: "customer", kind: number},
-			{name: "type", kind: fewTexts}, {name: "at", kind: timeType}, {name: "received_at", kind: timeType},
-			{name: "properties", kind: text, codec: "ZSTD(1)"}, {name: "changed", kind: number},
+			{name: "seq", kind: number},
+			{name: "project", kind: fewTexts},
+			{name: "customer", kind: number},
+			{name: "type", kind: fewTexts},
+			{name: "at", kind: timeType},
+			{name: "received_at", kind: timeType},
+			{name: "properties", kind: text, codec: "ZSTD(1)"},
+			{name: "changed", kind: number},
 		},
 		partition: "toYYYYMM(at)",
 		// Rows with the same sorting key replace each other, so it must end in
@@ -64,8 +69,12 @@ func tables(declared *column.Set) []table {
 	return []table{
 		events,
 		{name: "customers", order: []string{"customer"}, columns: []definition{
-			{name: "customer", kind: number}, {name: "project", kind: fewTexts}, {name: "properties", kind: text, codec: "ZSTD(1)"},
-			{name: "created_at", kind: timeType}, {name: "changed", kind: number}, {name: "erased", kind: "Bool"},
+			{name: "customer", kind: number},
+			{name: "project", kind: fewTexts},
+			{name: "properties", kind: text, codec: "ZSTD(1)"},
+			{name: "created_at", kind: timeType},
+			{name: "changed", kind: number},
+			{name: "erased", kind: "Bool"},
 		}},
 		{name: "customer_ids", order: []string{"customer", "name", "value"}, columns: []definition{
 			{name: "customer", kind: number}, {name: "name", kind: fewTexts}, {name: "value", kind: text}, {name: "changed", kind: number},
@@ -74,12 +83,20 @@ func tables(declared *column.Set) []table {
 			{name: "customer", kind: number}, {name: "survivor", kind: number}, {name: "changed", kind: number},
 		}},
 		{name: "erasures", order: []string{"erasure"}, columns: []definition{
-			{name: "erasure", kind: number}, {name: "project", kind: fewTexts}, {name: "customer", kind: number},
-			{name: "asked_at", kind: timeType}, {name: "done_at", kind: "Nullable(" + timeType + ")"}, {name: "changed", kind: number},
+			{name: "erasure", kind: number},
+			{name: "project", kind: fewTexts},
+			{name: "customer", kind: number},
+			{name: "asked_at", kind: timeType},
+			{name: "done_at", kind: "Nullable(" + timeType + ")"},
+			{name: "changed", kind: number},
 		}},
 		{name: positionTable, order: []string{"destination"}, columns: []definition{
-			{name: "destination", kind: text}, {name: "store", kind: text}, {name: "number", kind: number},
-			{name: "owner", kind: text}, {name: "rewinds", kind: number}, {name: "changed", kind: number},
+			{name: "destination", kind: text},
+			{name: "store", kind: text},
+			{name: "number", kind: number},
+			{name: "owner", kind: text},
+			{name: "rewinds", kind: number},
+			{name: "changed", kind: number},
 		}},
 	}
 }

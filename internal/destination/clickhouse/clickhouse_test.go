@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -383,18 +384,18 @@ func TestWaitsForEarlierRequest(t *testing.T) {
 	p := newProxy(t, e)
 	s := newSink(t, settingsOf(p.url, database))
 	prepare(t, s)
-	refusals := 0
+	var refusals atomic.Int32
 	p.set(func(w http.ResponseWriter, r *http.Request, _ string) bool {
-		if r.URL.Query().Get("query_id") == "" || refusals == 3 {
+		if r.URL.Query().Get("query_id") == "" || refusals.Load() == 3 {
 			return false
 		}
-		refusals++
+		refusals.Add(1)
 		refuse(w, 216, "Query with id = trackway is already running. (QUERY_WITH_SAME_QUERY_ID_IS_ALREADY_RUNNING)")
 		return true
 	}, nil)
 	prepare(t, s)
-	if refusals != 3 {
-		t.Errorf("got %d refusals, want 3", refusals)
+	if n := refusals.Load(); n != 3 {
+		t.Errorf("got %d refusals, want 3", n)
 	}
 	writeBatch(t, s, batch(0, 5))
 	expect(t, e, s, database, 5)

@@ -71,7 +71,9 @@ func (e *engine) start() {
 	if err != nil {
 		e.tb.Fatalf("the engine did not start: %v", err)
 	}
-	e.cmd, e.port = cmd, strings.TrimSpace(line)
+	if e.cmd = cmd; e.port == "0" {
+		e.port = strings.TrimSpace(line)
+	}
 }
 
 // kill ends the engine as a power cut of its process would.
@@ -175,7 +177,7 @@ func newSink(tb testing.TB, d config.Destination) *clickhouse.Sink {
 type proxy struct {
 	url string
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards what follows, and is held during the calls
 	before func(w http.ResponseWriter, r *http.Request, query string) (answered bool)
 	lose   func(query string) bool // the answer is not passed on
 }
@@ -205,10 +207,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, e *engine) {
 	if query == "" {
 		query = string(body)
 	}
-	p.mu.Lock()
-	before, lose := p.before, p.lose
-	p.mu.Unlock()
-	if before != nil && before(w, r, query) {
+	if p.answered(w, r, query) {
 		return
 	}
 	req, err := http.NewRequestWithContext(r.Context(), r.Method, e.url()+r.URL.RequestURI(), bytes.NewReader(body))
@@ -217,7 +216,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, e *engine) {
 	}
 	req.Header = r.Header
 	resp, err := http.DefaultTransport.RoundTrip(req) //nolint:forbidigo // a test
-	if err != nil || lose != nil && lose(query) {
+	if err != nil || p.loses(query) {
 		if err == nil {
 			_, _ = io.Copy(io.Discard, resp.Body)
 			_ = resp.Body.Close()
@@ -228,6 +227,18 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, e *engine) {
 	maps.Copy(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
 	_, _ = io.Copy(w, resp.Body)
+}
+
+func (p *proxy) answered(w http.ResponseWriter, r *http.Request, query string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.before != nil && p.before(w, r, query)
+}
+
+func (p *proxy) loses(query string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lose != nil && p.lose(query)
 }
 
 // refuse answers as ClickHouse does with an exception.

@@ -44,8 +44,8 @@ func newClient(u *url.URL, user, password string) *client {
 			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 			TLSHandshakeTimeout: 10 * time.Second,
 			MaxIdleConnsPerHost: 1,
-			// Below the 10 seconds of ClickHouse's default keep_alive_timeout, so
-			// that no request meets a connection that the server is closing.
+			// Below the 10 seconds of ClickHouse's default keep_alive_timeout,
+			// so that no request meets a connection that the server is closing.
 			IdleConnTimeout: 5 * time.Second,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -132,8 +132,8 @@ func (c *client) rows(ctx context.Context, what, statement string, set settings,
 }
 
 // sendOne sends a request. If it has a query id, the server refuses it while
-// another query with this id is running, for instance one whose answer was lost.
-// An id may also linger for a moment after the answer: wait for that.
+// another query with this id is running, for instance one whose answer was
+// lost. An id may also linger for a moment after the answer: wait for that.
 func (c *client) sendOne(ctx context.Context, what string, set settings, body []byte, compressed bool, yield func([]byte) error) error {
 	for began := time.Now(); ; {
 		err := c.send(ctx, what, set, body, compressed, yield)
@@ -192,65 +192,63 @@ func cleaned(ctx context.Context, err error) error {
 // readAnswer reads an answer to its end, so that the connection can be used
 // again.
 func readAnswer(ctx context.Context, resp *http.Response, yield func([]byte) error) error {
-	code, _ := strconv.Atoi(resp.Header.Get("X-ClickHouse-Exception-Code"))
-	if code != 0 || resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // the status is known without it
-		if e := exceptionIn(text); e != nil {
-			return e
-		}
-		if code != 0 {
-			return &exception{code: code}
-		}
-		return fmt.Errorf("status %d", resp.StatusCode)
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("X-ClickHouse-Exception-Code") != "" {
+		return readRefusal(resp)
 	}
 	r := bufio.NewReaderSize(resp.Body, 64<<10)
-	var long []byte
-	for {
+	for line := []byte(nil); ; line = line[:0] {
 		part, err := r.ReadSlice('\n')
-		if errors.Is(err, bufio.ErrBufferFull) {
-			long = append(long, part...)
-			continue
+		line = append(line, part...)
+		for errors.Is(err, bufio.ErrBufferFull) {
+			part, err = r.ReadSlice('\n')
+			line = append(line, part...)
 		}
-		if err != nil && !errors.Is(err, io.EOF) {
+		end := errors.Is(err, io.EOF)
+		if err != nil && !end {
 			return fmt.Errorf("read the answer: %w", cleaned(ctx, err))
 		}
-		line := part
-		if len(long) > 0 {
-			long = append(long, part...)
-			line = long
+		if err := readLine(bytes.TrimSuffix(line, []byte("\n")), yield); err != nil || end {
+			return err
 		}
-		if e := exceptionIn(line); e != nil {
-			return e
-		}
-		if trimmed := bytes.TrimSuffix(line, []byte("\n")); len(trimmed) > 0 {
-			if bytes.HasPrefix(trimmed, []byte(exceptionMark)) {
-				return errors.New("an exception in the middle of the answer")
-			}
-			if err := yield(trimmed); err != nil {
-				return err
-			}
-		}
-		if err != nil { // io.EOF
-			return nil
-		}
-		long = long[:0]
 	}
+}
+
+// readLine passes a line, unless it is empty or has an exception.
+func readLine(line []byte, yield func([]byte) error) error {
+	switch e, ok := exceptionIn(line); {
+	case ok:
+		return e
+	case bytes.HasPrefix(line, []byte(exceptionMark)):
+		return errors.New("an exception in the middle of the answer")
+	case len(line) == 0:
+		return nil
+	}
+	return yield(line)
+}
+
+// readRefusal returns the error of an answer that is one.
+func readRefusal(resp *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // the header says enough
+	if e, ok := exceptionIn(text); ok {
+		return e
+	}
+	if code, err := strconv.Atoi(resp.Header.Get("X-ClickHouse-Exception-Code")); err == nil {
+		return &exception{code: code}
+	}
+	return fmt.Errorf("status %d", resp.StatusCode)
 }
 
 // exceptionMark begins the exception that newer servers write into an answer
 // that has begun.
 const exceptionMark = "__exception__"
 
-// exceptionIn returns the exception that a text of the server begins with, or
-// nil: "Code: 241. DB::Exception: …".
-func exceptionIn(text []byte) *exception {
+// exceptionIn returns the exception that a text of the server begins with, if
+// there is one: "Code: 241. DB::Exception: …".
+func exceptionIn(text []byte) (e *exception, ok bool) {
 	rest, _ := bytes.CutPrefix(text, []byte("Code: "))
 	digits, _, ok := bytes.Cut(rest, []byte(". DB::"))
 	code, err := strconv.Atoi(string(digits))
-	if !ok || err != nil {
-		return nil
-	}
-	return &exception{code: code}
+	return &exception{code: code}, ok && err == nil
 }
 
 // wrap gives an error its operation, and says how long to wait if the server is

@@ -1,7 +1,6 @@
 package clickhouse_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -63,7 +62,8 @@ func TestCustomers(t *testing.T) {
 	lines(t, e, "SELECT customer, properties FROM "+database+".current_customers ORDER BY ALL", `1	{"city":"Wien"}`, "2	{}")
 	lines(t, e, "SELECT count() FROM "+database+".customers WHERE customer = 1 AND changed = 9", "1")
 
-	// A change that is older than what is there, as after a rewind, has no effect.
+	// A change that is older than what is there, as after a rewind, has no
+	// effect.
 	b = &destination.Batch{Store: store, After: 9, Through: 10, Customers: customers()[:1]}
 	writeBatch(t, s, b)
 	lines(t, e, inForce, "1	cookie	new", "1	registered	jane@example.com", "2	registered	joe@example.com")
@@ -252,7 +252,7 @@ func TestKills(t *testing.T) {
 	e := startEngine(t)
 	p := newProxy(t, e)
 	s := newSink(t, settingsOf(p.url, "killed"))
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // to repeat it
+	r := rand.New(rand.NewPCG(1, 2))
 	position := uint64(0)
 	for range 8 {
 		n, deadly := 0, 1+r.IntN(6)
@@ -286,5 +286,5 @@ func TestKills(t *testing.T) {
 		position += size
 	}
 	expect(t, e, s, "killed", position)
-	fmt.Fprintln(t.Output(), "events:", position)
+	t.Logf("%d events", position)
 }

@@ -58,7 +58,7 @@ func startEngine(tb testing.TB) *engine {
 
 func (e *engine) start() {
 	e.tb.Helper()
-	cmd := exec.Command(python(e.tb), "testdata/server.py", e.folder, e.port, user, password) //nolint:noctx // it ends with kill
+	cmd := exec.Command(python(e.tb), "testdata/server.py", e.folder, e.port, user, password)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -71,7 +71,9 @@ func (e *engine) start() {
 	if err != nil {
 		e.tb.Fatalf("the engine did not start: %v", err)
 	}
-	e.cmd, e.port = cmd, strings.TrimSpace(line)
+	if e.cmd = cmd; e.port == "0" {
+		e.port = strings.TrimSpace(line)
+	}
 }
 
 // kill ends the engine as a power cut of its process would.
@@ -129,7 +131,7 @@ func TestMain(m *testing.M) {
 		shared.engine.kill()
 		_ = os.RemoveAll(shared.folder)
 	}
-	os.Exit(code) //nolint:forbidigo // a test's main
+	os.Exit(code)
 }
 
 var databases atomic.Int32
@@ -175,7 +177,7 @@ func newSink(tb testing.TB, d config.Destination) *clickhouse.Sink {
 type proxy struct {
 	url string
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards what follows, and is held during the calls
 	before func(w http.ResponseWriter, r *http.Request, query string) (answered bool)
 	lose   func(query string) bool // the answer is not passed on
 }
@@ -205,10 +207,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, e *engine) {
 	if query == "" {
 		query = string(body)
 	}
-	p.mu.Lock()
-	before, lose := p.before, p.lose
-	p.mu.Unlock()
-	if before != nil && before(w, r, query) {
+	if p.answered(w, r, query) {
 		return
 	}
 	req, err := http.NewRequestWithContext(r.Context(), r.Method, e.url()+r.URL.RequestURI(), bytes.NewReader(body))
@@ -216,8 +215,8 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, e *engine) {
 		panic(http.ErrAbortHandler)
 	}
 	req.Header = r.Header
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil || lose != nil && lose(query) {
+	resp, err := http.DefaultTransport.RoundTrip(req) //nolint:forbidigo // a test
+	if err != nil || p.loses(query) {
 		if err == nil {
 			_, _ = io.Copy(io.Discard, resp.Body)
 			_ = resp.Body.Close()
@@ -230,9 +229,21 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, e *engine) {
 	_, _ = io.Copy(w, resp.Body)
 }
 
+func (p *proxy) answered(w http.ResponseWriter, r *http.Request, query string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.before != nil && p.before(w, r, query)
+}
+
+func (p *proxy) loses(query string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lose != nil && p.lose(query)
+}
+
 // refuse answers as ClickHouse does with an exception.
 func refuse(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("X-Clickhouse-Exception-Code", strconv.Itoa(code))
 	w.WriteHeader(http.StatusInternalServerError)
-	fmt.Fprintf(w, "Code: %d. DB::Exception: %s (version 26.9.2.1)", code, text)
+	_, _ = fmt.Fprintf(w, "Code: %d. DB::Exception: %s (version 26.9.2.1)", code, text)
 }

@@ -1,7 +1,9 @@
 package clickhouse
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -42,20 +44,49 @@ func (w *write) rewriteSome(ctx context.Context, events []destination.Event) err
 	for i := range events {
 		keys[i] = events[i].Seq
 	}
-	versions := make(map[uint64]uint64)
-	err := w.pairs(ctx, "SELECT seq, max(changed) FROM "+w.in("events")+" WHERE seq IN ("+list(keys)+") GROUP BY seq",
-		func(seq, changed uint64) { versions[seq] = max(w.batch.Through, changed+1) })
+	there, err := w.latest(ctx, keys)
 	if err != nil {
 		return err
 	}
-	err = w.byMonth(ctx, events, func(e *destination.Event) (uint64, bool) {
-		changed, ok := versions[e.Seq]
-		return changed, ok
+	versions := make(map[uint64]uint64, len(there))
+	err = w.byMonth(ctx, events, func(e *destination.Event) (changed uint64, ok bool) {
+		old, ok := there[e.Seq]
+		versions[e.Seq] = old.changed
+		if !ok || bytes.Equal(old.properties, e.Properties) { // written by an earlier try
+			return 0, false
+		}
+		changed = max(w.batch.Through, old.changed+1)
+		versions[e.Seq] = changed
+		return changed, true
 	})
 	if err != nil {
 		return err
 	}
 	return w.purge(ctx, "events", "seq", keys, versions)
+}
+
+// version is the latest row of an event.
+type version struct {
+	changed    uint64
+	properties []byte
+}
+
+// latest returns the latest rows of events.
+func (w *write) latest(ctx context.Context, keys []uint64) (map[uint64]version, error) {
+	there := make(map[uint64]version)
+	err := w.client.rows(ctx, "read events", "SELECT seq, max(changed), argMax(properties, changed) FROM "+w.in("events")+" WHERE seq IN ("+list(keys)+
+		") GROUP BY seq FORMAT JSONCompactEachRow", long(plainNumbers()),
+		func(line []byte) error {
+			var seq, changed uint64
+			var properties string
+			row := []any{&seq, &changed, &properties}
+			if err := json.Unmarshal(line, &row); err != nil || len(row) != 3 {
+				return errAnswer
+			}
+			there[seq] = version{changed, []byte(properties)}
+			return nil
+		})
+	return there, err
 }
 
 // forget removes what the tables of customers still have about the erased ones,

@@ -1,7 +1,6 @@
 package clickhouse_test
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -73,6 +72,6 @@ func TestGuide(t *testing.T) {
 		}
 	}
 	if t.Failed() {
-		fmt.Fprintln(t.Output(), e.query("SELECT * FROM %s.events_by_person", database))
+		t.Log(e.query("SELECT * FROM %s.events_by_person", database))
 	}
 }

@@ -13,8 +13,8 @@ const positionTable = "trackway_position"
 
 // position is a row of the table of positions. Rows with a higher changed
 // replace others. It says that everything up to Number has been written: each
-// writer starts from a row and adds one after its data, so that is true of every
-// row, also if two processes write.
+// writer starts from a row and adds one after its data, so that is true of
+// every row, also if two processes write.
 type position struct {
 	Store   string `json:"store"`
 	Number  uint64 `json:"number"`

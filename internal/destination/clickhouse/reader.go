@@ -79,8 +79,8 @@ func (s *Sink) Mend(ctx context.Context, low, high uint64, events []destination.
 			return err
 		}
 	}
-	// A token that was never there: otherwise ClickHouse would take the rows for a
-	// repetition of those that were just removed.
+	// A token that was never there: otherwise ClickHouse would take the rows
+	// for a repetition of those that were just removed.
 	w := &write{Sink: s, position: position{Store: rand.Text()}}
 	err = w.byMonth(ctx, events, func(e *destination.Event) (uint64, bool) {
 		i, _ := slices.BinarySearchFunc(events, e.Seq, compareSeq)

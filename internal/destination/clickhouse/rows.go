@@ -52,7 +52,7 @@ func (b *body) endRow() {
 // blockRows is more than a batch has: an insert is one block.
 const blockRows = "10000000"
 
-// insert sends the rows, unless there are none. It returns after ClickHouse has
+// insert sends the rows, if it has any. It returns after ClickHouse has
 // stored them.
 func (s *Sink) insert(ctx context.Context, b *body) error {
 	if b.rows == 0 {
@@ -100,8 +100,8 @@ func (w *write) events(ctx context.Context) error {
 }
 
 // byMonth inserts those of the events for which choose returns true, month by
-// month, with their versions. A month is a partition, which an insert writes
-// as a whole. Besides, ClickHouse refuses inserts into more than 100 partitions.
+// month, with their versions. A month is a partition, which an insert writes as
+// a whole. Besides, ClickHouse refuses inserts into more than 100 partitions.
 func (w *write) byMonth(ctx context.Context, events []destination.Event, choose func(*destination.Event) (changed uint64, ok bool)) error {
 	var months []int
 	for i := range events {
@@ -134,28 +134,31 @@ func month(at trackway.Micros) int {
 	return t.Year()*100 + int(t.Month())
 }
 
-// there returns which of the events are in the table.
+// there returns which of the events are in the table. It asks only if there may
+// be any: after a crash, a rewind or a repetition.
 func (w *write) there(ctx context.Context, events []destination.Event) (map[uint64]struct{}, error) {
 	n := len(events)
-	if n == 0 || events[0].Seq > w.highest {
-		if n > 0 {
-			w.highest = events[n-1].Seq // also if the answer gets lost
-		}
+	if n == 0 {
+		return nil, nil
+	}
+	highest := w.highest
+	w.highest = max(highest, events[n-1].Seq) // also if the answer gets lost
+	if events[0].Seq > highest {
 		return nil, nil
 	}
 	there := make(map[uint64]struct{})
-	err := w.client.rows(ctx, "read which events are there", "SELECT DISTINCT seq FROM "+w.in("events")+" WHERE seq BETWEEN "+
-		strconv.FormatUint(events[0].Seq, 10)+" AND "+strconv.FormatUint(events[n-1].Seq, 10), nil,
-		func(line []byte) error {
-			seq, err := strconv.ParseUint(string(line), 10, 64)
-			if err != nil {
-				return errAnswer
-			}
-			there[seq] = struct{}{}
-			return nil
-		})
-	w.highest = max(w.highest, events[n-1].Seq)
-	return there, err
+	keys := make([]uint64, n)
+	for i := range events {
+		keys[i] = events[i].Seq
+	}
+	for some := range slices.Chunk(keys, mostKeys) {
+		err := w.pairs(ctx, "SELECT DISTINCT seq, 0 FROM "+w.in("events")+" WHERE seq IN ("+list(some)+")",
+			func(seq, _ uint64) { there[seq] = struct{}{} })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return there, nil
 }
 
 // appendEvent adds an event. changed is its version.

@@ -129,8 +129,8 @@ func (t *table) create(database string) string {
 		b.WriteString("PARTITION BY " + t.partition + "\n")
 	}
 	// Without a window, a table that is not replicated takes the same block
-	// twice. By default ClickHouse leaves new rows to the kernel, and a power cut
-	// there could lose what it has acknowledged.
+	// twice. By default ClickHouse leaves new rows to the kernel, and a power
+	// cut there could lose what it has acknowledged.
 	fmt.Fprintf(&b, "ORDER BY (%s)\nSETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1\nCOMMENT %s",
 		strings.Join(t.order, ", "), literal(mark))
 	return b.String()
@@ -165,8 +165,8 @@ func views(database string, declared *column.Set) []view {
 		byPerson,
 		{"current_customers", "SELECT customer, project, properties, created_at, changed, erased\nFROM " + db + ".customers FINAL\n" +
 			"WHERE customer NOT IN (SELECT customer FROM " + db + ".customer_map)"},
-		// The identifiers are written before the customer, so for a moment they may
-		// be newer.
+		// The identifiers are written before the customer, so for a moment they
+		// may be newer.
 		{"current_ids", "SELECT i.customer AS customer, i.name AS name, i.value AS value, i.changed AS changed\n" +
 			"FROM " + db + ".customer_ids AS i FINAL\n" +
 			"INNER JOIN (SELECT customer, changed FROM " + db + ".customers FINAL) AS c ON i.customer = c.customer\n" +
@@ -183,7 +183,7 @@ func views(database string, declared *column.Set) []view {
 	return all
 }
 
-// create returns the statement that makes the view, or makes it anew.
+// create returns the statement that makes or replaces the view.
 func (v *view) create(database string) string {
 	return "CREATE OR REPLACE VIEW " + name(database) + "." + name(v.name) + " AS\n" + v.query + "\nCOMMENT " + literal(v.comment())
 }

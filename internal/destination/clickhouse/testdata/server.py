@@ -33,6 +33,10 @@ class Refused(Exception):
 
 def run(query, data, settings):
     """Runs a query with settings that hold for it alone; returns the answer."""
+    if data is not None and settings:
+        clause = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
+        query = query.replace(" FORMAT ", f" SETTINGS {clause} FORMAT ", 1)
+        settings = {}
     with one:
         try:
             for name, value in settings.items():

@@ -92,20 +92,10 @@ func random(t *testing.T, p *Partner, seed uint64) {
 	w := NewWorld(t, seed)
 	d := p.Config
 	d.Start, d.Rows, d.Bytes, d.Every = "beginning", 1+w.Random.IntN(200), 1+w.Random.IntN(1<<16), time.Millisecond
-<<<<<<< HEAD
-	if p.Slow {
-		d.Rows, d.Bytes = d.Rows+200, d.Bytes+1<<16
-=======
 	const rowBytes = 1000 // or less
 	d.Rows, d.Bytes = max(d.Rows, p.LeastRows), max(d.Bytes, p.LeastRows*rowBytes)
-	switch w.Random.IntN(4) {
-	case 0:
-		d.Events = []string{"page_*", "it's"}
-	case 1:
-		d.Projects = []string{"shop"}
-	case 2:
-		d.Drop, d.Rename = []string{"seq"}, map[string]string{"total": "customer", "name": "zz"}
->>>>>>> k14-ch
+	if p.Slow {
+		d.Rows, d.Bytes = d.Rows+200, d.Bytes+1<<16
 	}
 	choose(w, &d)
 	var rolls atomic.Uint64
@@ -190,12 +180,8 @@ func (l *Lacks) strip(t *Tables) {
 // fails if nothing moves for a while.
 func CatchUp(t *testing.T, w *World, m *destination.Manager) {
 	t.Helper()
-<<<<<<< HEAD
-	deadline, reached := time.Now().Add(20*time.Second), uint64(0)
-=======
 	const patience = time.Minute
 	deadline, moved := time.Now().Add(patience), uint64(0)
->>>>>>> k14-ch
 	for {
 		behind, sum := "", uint64(0)
 		for _, s := range m.List() {
@@ -207,13 +193,8 @@ func CatchUp(t *testing.T, w *World, m *destination.Manager) {
 		if behind == "" {
 			return
 		}
-<<<<<<< HEAD
-		if sum > reached { // slow is not stuck
-			deadline, reached = time.Now().Add(20*time.Second), sum
-=======
-		if sum > moved {
+		if sum > moved { // slow is not stuck
 			deadline, moved = time.Now().Add(patience), sum
->>>>>>> k14-ch
 		}
 		if time.Now().After(deadline) || sleep.For(t.Context(), time.Millisecond) != nil {
 			t.Fatal(behind)

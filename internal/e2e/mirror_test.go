@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ projects:
 func TestMirror(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(scale.Of(4, 1)) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			testMirror(t, seed)
 		})
@@ -63,7 +64,7 @@ func testMirror(t *testing.T, seed uint64) {
 	other := startIn(t, there, otherSide)
 	d := config.Destination{Name: "old", Kind: "mirror", Start: "beginning", Bytes: 1 << 16, Every: 1, Allow: []string{"127.0.0.1"}, User: privateID, Password: secretKey, Identifier: "number"}
 	for round := range 4 {
-		chaos := other.newChaos(t, rand.New(rand.NewPCG(seed, uint64(round)))) //nolint:gosec // of a test
+		chaos := other.newChaos(t, rand.New(rand.NewPCG(seed, uint64(round))))
 		// Each project has a key of its own, so each has a destination.
 		both := make([]config.Destination, len(w.Projects))
 		for i, p := range w.Projects {
@@ -107,7 +108,7 @@ func testMirror(t *testing.T, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // it was only read
+	defer s.Close() // it was only read
 	theirs := slices.Clone(w.Projects)
 	for i := range theirs {
 		theirs[i].Number, theirs[i].Soft = 0, []string{"cookie", "number"}
@@ -191,7 +192,7 @@ func manage(t *testing.T, w *destinationtest.World, dir string, all []config.Des
 func mirrored(t *testing.T, s *store.Store, project uint32) []string {
 	t.Helper()
 	v := s.Snapshot()
-	defer v.Close() //nolint:errcheck // it was only read
+	defer v.Close() // it was only read
 	var all []string
 	var customers []*trackway.Profile
 	if err := v.Profiles(project, func(p *trackway.Profile) bool {

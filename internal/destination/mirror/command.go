@@ -193,14 +193,15 @@ func parts(properties []byte) [][]byte {
 // secrets returns the values of a command that a reason must not contain,
 // because an erasure would not find them there.
 func (c *command) secrets() (values []string) {
-	who, properties := c.row.customer, []byte(nil)
-	if e := c.row.event; e != nil {
-		who, properties = e.Holder, e.Properties
-	} else {
-		properties = who.Properties
+	who := c.row.customer
+	if c.row.event != nil {
+		who = c.row.event.Holder
 	}
-	ids := who.IDs
-	for _, id := range ids {
+	properties := who.Properties
+	if c.row.event != nil {
+		properties = c.row.event.Properties
+	}
+	for _, id := range who.IDs {
 		values = append(values, id.Value)
 	}
 	for _, p := range canonjson.SplitObject(properties) {

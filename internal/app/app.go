@@ -43,7 +43,7 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	cfg, log, reg := setup.Config, setup.Log, newRegistry()
 	s := &server{Setup: setup}
 	closing := func(f func() error) { err = errors.Join(err, f()) }
-	if err := s.openStore(reg); err != nil {
+	if err := s.openStore(reg); err != nil { //nolint:contextcheck // the store works until it is closed
 		return err
 	}
 	defer closing(s.store.Close)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
 	"trackway/internal/allocs"
 )
 

@@ -6,8 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"trackway/internal/allocs"
 	"unsafe"
+
+	"trackway/internal/allocs"
 )
 
 const ms = 1_000_000 // nanoseconds

@@ -89,7 +89,7 @@ func TestScheduler(t *testing.T) {
 				t.Errorf("%s, %d compactions have begun, want %d", when, got, begun)
 			}
 		}
-		tick := func() { time.Sleep(grantPause + time.Millisecond) }
+		tick := func() { <-time.After(grantPause + time.Millisecond) }
 		if ok, _ := s.TrySchedule(); ok {
 			t.Error("a compaction may begin before the database is open")
 		}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"trackway/internal/config"
+	"trackway/internal/config/initial"
 	"trackway/internal/terminal"
 )
 
@@ -23,8 +23,8 @@ func (c *initCommand) Run(out output) error {
 }
 
 // makeConfig creates a configuration file at path and reports it.
-func makeConfig(path string, out output) (config.Credentials, error) {
-	made, err := config.Init(path)
+func makeConfig(path string, out output) (initial.Credentials, error) {
+	made, err := initial.Write(path)
 	if errors.Is(err, fs.ErrExist) {
 		return made, fmt.Errorf("%w; it is left as it is", err)
 	} else if err != nil {

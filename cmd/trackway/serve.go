@@ -18,6 +18,7 @@ import (
 
 	"trackway/internal/app"
 	"trackway/internal/config"
+	"trackway/internal/config/initial"
 	"trackway/internal/terminal"
 )
 
@@ -104,7 +105,7 @@ func warn(log *slog.Logger, warnings []config.Problem) {
 
 // load reads the configuration. If there is no file, it creates one and returns
 // the new keys too: they are available only now.
-func (c *serveCommand) load(out output) (cfg *config.Config, warnings []config.Problem, made *config.Credentials, err error) {
+func (c *serveCommand) load(out output) (cfg *config.Config, warnings []config.Problem, made *initial.Credentials, err error) {
 	cfg, warnings, err = loadConfig(c.Config, c.settings)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return cfg, warnings, nil, err
@@ -139,7 +140,7 @@ func await(ctx context.Context, run func() error) error {
 
 // printTrial prints commands that work as they are: they send an event, and
 // read it back.
-func printTrial(w io.Writer, public net.Addr, keys config.Credentials) {
+func printTrial(w io.Writer, public net.Addr, keys initial.Credentials) {
 	base := "http://" + config.Reachable(public)
 	terminal.Say(w, `
 Send a first event:

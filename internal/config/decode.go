@@ -13,7 +13,13 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"trackway/internal/config/scalar"
 )
+
+// hidden is a text that no problem ever shows: a secret, or the token of a
+// public key.
+type hidden string
 
 // read decodes src into dst, a pointer to a struct. It returns false if src
 // contains no settings at all, right or wrong.
@@ -90,8 +96,8 @@ func (d *doc) value(v reflect.Value, n ast.Node, field string) {
 		d.report(at, "has no value: leave it out, or give it one")
 	case slices.Contains([]ast.NodeType{ast.AnchorType, ast.AliasType, ast.TagType}, n.Type()):
 		d.report(at, "must be written out: anchors, aliases and tags are not read")
-	case isScalar(v.Type()):
-		if want := setScalar(v, n); want != "" {
+	case scalar.Is(v.Type()):
+		if want := scalar.Set(at, n); want != "" {
 			d.report(at, "%s", want)
 		}
 	case v.Type() == reflect.TypeFor[byAge]():
@@ -161,7 +167,7 @@ func (d *doc) placeOf(n ast.Node, field string) place {
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
 		n = m.Values[0].Key
 	} else if n != nil {
-		p.text = shownScalar(n)
+		p.text = scalar.Shown(n)
 	}
 	if n != nil {
 		at := n.GetToken().Position

@@ -7,7 +7,7 @@ import "time"
 type Destination struct {
 	Name      string
 	Kind      string   // one of the names of kinds in this package
-	URL       string   // postgres, clickhouse, kafka (broker list), s3 (endpoint), webhook, mirror; may contain credentials
+	URL       string   // all but file; kafka: list of brokers; s3: endpoint; may contain credentials
 	Path      string   // file: the folder, absolute
 	Projects  []string // names; empty: all
 	Events    []string // types, with * at the end for a prefix; empty: all
@@ -23,7 +23,7 @@ type Destination struct {
 	Hold      time.Duration // with hold: after this much lag, events expire nevertheless; 0: never
 
 	Bucket         string   // s3
-	Prefix         string   // s3: before names of objects; kafka: before names of topics; postgres and clickhouse: the schema or database
+	Prefix         string   // s3, kafka: before names of objects or topics; postgres, clickhouse: the schema or database
 	Format         string   // s3, file: ndjson or parquet
 	Region         string   // s3
 	User, Password string   // clickhouse, kafka, s3 (access key and secret), if not in URL

@@ -3,14 +3,13 @@ package config
 import (
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
 	"trackway"
-	"trackway/internal/iso8601"
+	"trackway/internal/config/scalar"
 )
 
 // The kinds of destinations.
@@ -24,8 +23,7 @@ const (
 	Mirror     = "mirror"
 )
 
-// Kinds returns the kinds of destinations.
-func Kinds() []string { return []string{Postgres, ClickHouse, Kafka, S3, File, Webhook, Mirror} }
+var kinds = []string{Postgres, ClickHouse, Kafka, S3, File, Webhook, Mirror}
 
 // The values of [Destination.Retention].
 const (
@@ -35,22 +33,22 @@ const (
 
 // destination is a section of destinations.
 type destination struct {
-	Name      string   `yaml:"name"`
-	Kind      string   `yaml:"kind"`
-	URL       hidden   `yaml:"url"`
-	URLEnv    hidden   `yaml:"url_env"` // hidden, as all names below: someone may write a secret here by mistake
-	URLFile   hidden   `yaml:"url_file"`
-	Path      string   `yaml:"path"`
-	Projects  []string `yaml:"projects"`
-	Events    []string `yaml:"events"`
-	Drop      []string `yaml:"drop"`
-	Rename    renames  `yaml:"rename"`
-	Columns   []column `yaml:"columns"`
-	Start     beginAt  `yaml:"start"`
-	Batch     batch    `yaml:"batch"`
-	Paused    bool     `yaml:"paused"`
-	Retention string   `yaml:"retention"`
-	Hold      age      `yaml:"hold"`
+	Name      string       `yaml:"name"`
+	Kind      string       `yaml:"kind"`
+	URL       hidden       `yaml:"url"`
+	URLEnv    hidden       `yaml:"url_env"` // hidden, as all names below: someone may write a secret here by mistake
+	URLFile   hidden       `yaml:"url_file"`
+	Path      string       `yaml:"path"`
+	Projects  []string     `yaml:"projects"`
+	Events    []string     `yaml:"events"`
+	Drop      []string     `yaml:"drop"`
+	Rename    renames      `yaml:"rename"`
+	Columns   []column     `yaml:"columns"`
+	Start     scalar.Start `yaml:"start"`
+	Batch     batch        `yaml:"batch"`
+	Paused    bool         `yaml:"paused"`
+	Retention string       `yaml:"retention"`
+	Hold      scalar.Age   `yaml:"hold"`
 
 	Bucket       string   `yaml:"bucket"`
 	Prefix       string   `yaml:"prefix"`
@@ -76,7 +74,7 @@ type column struct {
 
 type batch struct {
 	Rows  uint32        `yaml:"rows"`
-	Bytes size          `yaml:"bytes"`
+	Bytes scalar.Size   `yaml:"bytes"`
 	Every time.Duration `yaml:"every"`
 }
 
@@ -93,44 +91,6 @@ const (
 	mostEvery      = time.Hour
 	mostSecretFile = 64 << 10 // bytes
 )
-
-// size is a number of bytes. It may be written with a unit.
-type size uint32
-
-var units = []struct {
-	name  string
-	bytes uint64
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"kB", 1000}, {"KB", 1000}, {"MB", 1e6}, {"B", 1}}
-
-func setSize(dst *size, n ast.Node) (want string) {
-	text, unit := n.GetToken().Value, uint64(1)
-	for _, u := range units {
-		if number, ok := strings.CutSuffix(text, u.name); ok {
-			text, unit = strings.TrimSpace(number), u.bytes
-			break
-		}
-	}
-	number, err := strconv.ParseUint(text, 10, 32)
-	if err != nil || !decimal.MatchString(text) || number*unit > 1<<32-1 {
-		return "must be a number of bytes, such as 16MiB or 500kB"
-	}
-	*dst = size(number * unit)
-	return ""
-}
-
-// beginAt says where a destination begins.
-type beginAt string
-
-func setBeginAt(dst *beginAt, n ast.Node) (want string) {
-	text := n.GetToken().Value
-	_, number := strconv.ParseUint(text, 10, 64)
-	_, time := iso8601.Parse(text)
-	if text != "beginning" && text != "now" && (number != nil || !decimal.MatchString(text)) && !time {
-		return "must be beginning, now, the number of a change, or a time such as 2027-01-01T12:00:00Z"
-	}
-	*dst = beginAt(text)
-	return ""
-}
 
 // renames maps names of properties to others. Its keys may be any text, unlike
 // those of settings.
@@ -149,11 +109,11 @@ func (d *doc) renames(at *renames, n ast.Node, field string) {
 	for i, pair := range m.Values {
 		r, key := &(*at)[i], pair.Key.GetToken()
 		r.From = key.Value
-		p := place{file: d.name, line: key.Position.Line, column: key.Position.Column, field: join(field, quoted(r.From))}
+		p := place{file: d.name, line: key.Position.Line, column: key.Position.Column, field: join(field, scalar.Quoted(r.From))}
 		d.places[&r.From] = p
 		d.places[&r.To] = d.placeOf(pair.Value, p.field)
 		var isText bool
-		if r.To, isText = textOf(pair.Value); !isText {
+		if r.To, isText = scalar.Text(pair.Value); !isText {
 			d.report(&r.To, "must be text")
 			continue
 		}
@@ -220,7 +180,7 @@ func (d *doc) checkKind(s *destination) {
 		d.missing(s, "needs a kind, such as postgres or file")
 		return
 	}
-	if oneOf(d, &s.Kind, Kinds()...); !d.good(&s.Kind) {
+	if oneOf(d, &s.Kind, kinds...); !d.good(&s.Kind) {
 		return
 	}
 	for _, x := range s.settings() {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"trackway/internal/config/scalar"
 )
 
 // doc is a configuration while it is being read: the values, their places, and
@@ -126,5 +128,5 @@ func (d *doc) set(dst *string, value, flag string) {
 		return
 	}
 	*dst = value
-	d.places[dst] = place{field: flag, text: quoted(value)}
+	d.places[dst] = place{field: flag, text: scalar.Quoted(value)}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/config/scalar"
 )
 
 // file is the YAML file: the settings that are used as they are written, and
@@ -37,8 +38,8 @@ type project struct {
 }
 
 type retention struct {
-	Default age   `yaml:"default"`
-	Events  byAge `yaml:"events"`
+	Default scalar.Age `yaml:"default"`
+	Events  byAge      `yaml:"events"`
 }
 
 type identifiers struct {
@@ -87,7 +88,6 @@ type policy struct {
 // setDefaults sets the defaults of the file's own sections. A list in the file
 // replaces its default list as a whole. The default limits are the published
 // rates.
-
 func (f *file) setDefaults() {
 	f.Config = defaults()
 	for _, p := range []trackway.Policy{

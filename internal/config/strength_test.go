@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"trackway/internal/config/initial"
 )
 
 // A weak secret leads to a warning with its place and without its text. The
@@ -64,7 +66,7 @@ func TestWeakSecrets(t *testing.T) {
 func TestInitIsStrong(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "t.yaml")
-	if _, err := Init(path); err != nil {
+	if _, err := initial.Write(path); err != nil {
 		t.Fatal(err)
 	}
 	if _, warnings, err := Load(path, Flags{}); err != nil || len(warnings) > 0 {

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"trackway/internal/config/scalar"
+)
 
 // Traffic says whether calls are recorded, so that `trackway limits suggest`
 // and `simulate` can try limits on them. The record contains addresses, which
@@ -12,32 +16,19 @@ type Traffic struct {
 }
 
 type traffic struct {
-	Record bool      `yaml:"record"`
-	Keep   recordAge `yaml:"keep"`
-	MaxMB  uint32    `yaml:"max_mb"`
+	Record bool              `yaml:"record"`
+	Keep   scalar.BoundedAge `yaml:"keep"`
+	MaxMB  uint32            `yaml:"max_mb"`
 }
 
-func (t *traffic) setDefaults() { *t = traffic{Keep: recordAge(7 * day), MaxMB: 512} }
+func (t *traffic) setDefaults() { *t = traffic{Keep: scalar.BoundedAge(keepCalls), MaxMB: 512} }
 
-// The range of a record's age. Less than an hour would be of little use, and
-// more than a year is not a limit.
 const (
-	maxRecordAge = 365 * day
-	minRecordMB  = 10
-	maxRecordMB  = 1_000_000
-	megabyte     = 1e6
+	keepCalls   = 7 * 24 * time.Hour // by default
+	minRecordMB = 10
+	maxRecordMB = 1_000_000
+	megabyte    = 1e6
 )
-
-// recordAge is how long a record of calls is kept: an [age], but not forever.
-type recordAge time.Duration
-
-func parseRecordAge(s string) (a recordAge, want string) {
-	kept, want := parseAge(s)
-	if want != "" || kept == 0 || time.Duration(kept) > maxRecordAge {
-		return 0, "must be a time from 1h to 365d, such as 7d: it bounds how long addresses are kept"
-	}
-	return recordAge(kept), ""
-}
 
 // traffic checks and translates the section.
 func (d *doc) traffic() Traffic {

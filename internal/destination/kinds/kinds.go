@@ -1,10 +1,10 @@
-// Package kinds knows all kinds of destinations. Those who import it link all
-// their libraries.
+// Package kinds knows all kinds of destinations. A program that imports it
+// links all their libraries.
 package kinds
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 
 	"trackway"
 	"trackway/internal/config"
@@ -43,8 +43,10 @@ func New(d config.Destination, deps Deps) (destination.Sink, error) { //nolint:g
 	case config.Mirror:
 		return mirror.New(d, deps.Projects)
 	}
-	return nil, fmt.Errorf("no destinations of kind %q are known", d.Kind)
+	return nil, fmt.Errorf("%w: %q", errUnknown, d.Kind)
 }
+
+var errUnknown = errors.New("there is no such kind of destinations")
 
 // made returns a sink, or nil with an error: a nil pointer in an interface is
 // not nil.
@@ -61,10 +63,13 @@ func Check(cfg *config.Config) []config.Problem {
 	var found []config.Problem
 	for i := range cfg.Destinations {
 		d := &cfg.Destinations[i]
-		if !slices.Contains(config.Kinds(), d.Kind) || d.Name == "" {
+		if d.Name == "" {
 			continue // reported already
 		}
 		sink, err := New(*d, Deps{Store: "check", Projects: func() []trackway.Project { return cfg.Projects }})
+		if errors.Is(err, errUnknown) {
+			continue // reported already
+		}
 		if err != nil {
 			found = append(found, config.Problem{Field: fmt.Sprintf("destinations[%d]", i), Msg: err.Error()})
 			continue

@@ -1,9 +1,11 @@
-package config
+// Package initial writes a first configuration, with random keys. Package config
+// reads configurations, and never writes one of the operator's.
+package initial
 
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	_ "embed" // for initial
+	_ "embed" // for template
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -12,10 +14,10 @@ import (
 )
 
 //go:embed initial.yaml
-var initial string
+var template string
 
-// Credentials are what a client needs to use the first project. Only [Init]
-// returns them: a [Config] contains no secrets.
+// Credentials are what a client needs to use the first project. Only [Write]
+// returns them: a read configuration contains no secrets.
 type Credentials struct {
 	ProjectToken string
 	PublicToken  string
@@ -24,16 +26,16 @@ type Credentials struct {
 	Password     string // for the server's pages
 }
 
-// Init writes a first configuration to path, with new random keys. Only its
-// owner can read it. If a file exists already, Init leaves it alone and returns
+// Write writes a first configuration to path, with new random keys. Only its
+// owner can read it. If a file exists already, Write leaves it alone and returns
 // [fs.ErrExist].
-func Init(path string) (Credentials, error) {
+func Write(path string) (Credentials, error) {
 	c := Credentials{ProjectToken: newUUID(), PublicToken: rand.Text(), KeyID: rand.Text(), Secret: rand.Text(), Password: rand.Text()}
 	password := sha256.Sum256([]byte(c.Password))
 	text := strings.NewReplacer(
 		"{{project_token}}", c.ProjectToken, "{{public_token}}", c.PublicToken, "{{key_id}}", c.KeyID, "{{secret}}", c.Secret,
 		"{{password_sha256}}", hex.EncodeToString(password[:]),
-	).Replace(initial)
+	).Replace(template)
 	const ownerOnly = 0o600
 	if err := durable.Create(path, []byte(text), ownerOnly); err != nil {
 		return Credentials{}, fmt.Errorf("make configuration: %w", err)

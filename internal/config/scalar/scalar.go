@@ -1,4 +1,7 @@
-package config
+// Package scalar reads single values of the operator's configuration: what YAML
+// writes as one word, number or text. It says what it expected of any other, in
+// words that belong behind the name of a setting.
+package scalar
 
 import (
 	"fmt"
@@ -6,21 +9,16 @@ import (
 	"reflect"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
-
-	"trackway/internal/iso8601"
 )
 
-// hidden is a text that no problem ever shows: a secret, or the token of a
-// public key.
-type hidden string
-
-// isScalar reports whether values of type t are written as a single word or
+// Is reports whether values of type t are written as a single word or
 // text.
-func isScalar(t reflect.Type) bool {
+func Is(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[netip.Prefix](), reflect.TypeFor[time.Time]():
 		return true
@@ -28,13 +26,15 @@ func isScalar(t reflect.Type) bool {
 	return t.Kind() != reflect.Struct && t.Kind() != reflect.Slice
 }
 
-// setScalar sets v to the value of n, or returns what was expected.
-func setScalar(v reflect.Value, n ast.Node) (want string) {
-	switch dst := v.Addr().Interface().(type) {
-	case *age:
+// Set sets the value at dst, whose type is one that [Is] reports, to that of n.
+// If n is none of its values, Set leaves dst alone and returns what was
+// expected.
+func Set(dst any, n ast.Node) (want string) {
+	switch dst := dst.(type) {
+	case *Age:
 		return setText(dst, n, parseAge)
-	case *recordAge:
-		return setText(dst, n, parseRecordAge)
+	case *BoundedAge:
+		return setText(dst, n, parseBoundedAge)
 	case *time.Duration:
 		return setText(dst, n, parseDuration)
 	case *netip.Prefix:
@@ -50,15 +50,20 @@ func setScalar(v reflect.Value, n ast.Node) (want string) {
 		return ""
 	case *uint32:
 		return setUint32(dst, n)
-	case *size:
+	case *Size:
 		return setSize(dst, n)
-	case *beginAt:
-		return setBeginAt(dst, n)
+	case *Start:
+		return setStart(dst, n)
 	}
+	return setString(reflect.ValueOf(dst).Elem(), n)
+}
+
+// setString sets v, of any type whose values are strings, to the text of n.
+func setString(v reflect.Value, n ast.Node) (want string) {
 	if v.Kind() != reflect.String {
 		panic("bug: no configuration value can be of type " + v.Type().String())
 	}
-	s, ok := textOf(n)
+	s, ok := Text(n)
 	if _, scalar := n.(ast.ScalarNode); !ok && scalar {
 		return "must be text: put it in quotes"
 	} else if n.Type() == ast.MappingType || n.Type() == ast.MappingValueType {
@@ -73,7 +78,7 @@ func setScalar(v reflect.Value, n ast.Node) (want string) {
 // setText parses n's text and stores the result in dst. Otherwise it returns
 // what parse expected.
 func setText[T any](dst *T, n ast.Node, parse func(string) (T, string)) (want string) {
-	s, _ := textOf(n) // parse refuses the empty text of other kinds of node
+	s, _ := Text(n) // parse refuses the empty text of other kinds of node
 	v, want := parse(s)
 	if want == "" {
 		*dst = v
@@ -81,7 +86,9 @@ func setText[T any](dst *T, n ast.Node, parse func(string) (T, string)) (want st
 	return want
 }
 
-func textOf(n ast.Node) (s string, ok bool) {
+// Text returns the text of n. It returns false if n is anything else, such as a
+// number.
+func Text(n ast.Node) (s string, ok bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
 		return n.Value, true
@@ -89,14 +96,6 @@ func textOf(n ast.Node) (s string, ok bool) {
 		return n.Value.Value, true
 	}
 	return "", false
-}
-
-func parseDuration(s string) (d time.Duration, want string) {
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		return 0, "must be a duration with its unit, such as 60s or 1m30s"
-	}
-	return d, ""
 }
 
 // parsePrefix parses a range of addresses. A single address is the range of
@@ -119,16 +118,6 @@ func parsePrefix(s string) (p netip.Prefix, want string) {
 	return p, ""
 }
 
-// parseDate parses a day, which means its first moment in UTC, or a time, as
-// package iso8601 does.
-func parseDate(s string) (t time.Time, want string) {
-	at, ok := iso8601.Parse(s)
-	if !ok {
-		return t, "must be a day or a time, such as 2027-01-01 or 2027-01-01T12:00:00Z"
-	}
-	return at.Time(), ""
-}
-
 // decimal matches whole numbers that have only one reading: some readers of
 // YAML take 010 for eight.
 var decimal = regexp.MustCompile(`^[+-]?(0|[1-9][0-9]*)$`)
@@ -149,24 +138,48 @@ func setUint32(dst *uint32, n ast.Node) (want string) {
 	return ""
 }
 
-// shownScalar returns n in a form that may be shown. It returns an empty text
+// Shown returns n in a form that may be shown. It returns an empty text
 // if n is not a scalar.
-func shownScalar(n ast.Node) string {
+func Shown(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.StringNode, *ast.LiteralNode:
-		s, _ := textOf(n)
-		return quoted(s)
+		s, _ := Text(n)
+		return Quoted(s)
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		return n.GetToken().Value
 	}
 	return ""
 }
 
-// quoted returns s in quotes, safe for terminals and logs. It cuts long texts.
-func quoted(s string) string {
+// Quoted returns s in quotes, safe for terminals and logs. It cuts long texts.
+func Quoted(s string) string {
 	const most = 60
 	if r := []rune(s); len(r) > most {
 		return fmt.Sprintf("%q…", string(r[:most]))
 	}
 	return strconv.Quote(s)
+}
+
+// Size is a number of bytes. It may be written with a unit.
+type Size uint32
+
+var units = []struct {
+	name  string
+	bytes uint64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"kB", 1000}, {"KB", 1000}, {"MB", 1e6}, {"B", 1}}
+
+func setSize(dst *Size, n ast.Node) (want string) {
+	text, unit := n.GetToken().Value, uint64(1)
+	for _, u := range units {
+		if number, ok := strings.CutSuffix(text, u.name); ok {
+			text, unit = strings.TrimSpace(number), u.bytes
+			break
+		}
+	}
+	number, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || !decimal.MatchString(text) || number*unit > 1<<32-1 {
+		return "must be a number of bytes, such as 16MiB or 500kB"
+	}
+	*dst = Size(number * unit)
+	return ""
 }

@@ -20,12 +20,13 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"trackway"
+	"trackway/internal/config/initial"
 )
 
 func TestInit(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "trackway.yaml")
-	made, err := Init(path)
+	made, err := initial.Write(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +50,11 @@ func TestInit(t *testing.T) {
 		t.Errorf("mode: got %v, %v, want 0600", info.Mode(), err)
 	}
 
-	if _, err := Init(path); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("second Init: got %v, want fs.ErrExist", err)
+	if _, err := initial.Write(path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("second Write: got %v, want fs.ErrExist", err)
 	}
 	if again, _, err := Load(path, Flags{}); err != nil || again.Projects[0].Token != made.ProjectToken {
-		t.Errorf("the second Init changed the file (%v)", err)
+		t.Errorf("the second Write changed the file (%v)", err)
 	}
 }
 
@@ -62,7 +63,7 @@ func TestInit(t *testing.T) {
 func TestInitIsDefault(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "trackway.yaml")
-	if _, err := Init(path); err != nil {
+	if _, err := initial.Write(path); err != nil {
 		t.Fatal(err)
 	}
 	got, _, err := Load(path, Flags{})
@@ -77,15 +78,6 @@ func TestInitIsDefault(t *testing.T) {
 	got.Password = want.Password
 	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes), cmpopts.EquateEmpty()); diff != "" {
 		t.Error("(-default +generated):\n" + diff)
-	}
-}
-
-func TestNewUUID(t *testing.T) {
-	t.Parallel()
-	v4 := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
-	a, b := newUUID(), newUUID()
-	if !v4.MatchString(a) || a == b {
-		t.Errorf("got %s and %s, want two UUIDs of version 4", a, b)
 	}
 }
 
@@ -114,7 +106,15 @@ var logTime = regexp.MustCompile(`time=\S+ |"time":"[^"]*",`)
 func withoutTimes(log string) string { return logTime.ReplaceAllString(log, "") }
 
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(initial))
+	path := filepath.Join(f.TempDir(), "trackway.yaml")
+	if _, err := initial.Write(path); err != nil {
+		f.Fatal(err)
+	}
+	first, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(first)
 	f.Add([]byte(minimal))
 	text, err := os.ReadFile(filepath.Join("testdata", "problems.txt"))
 	if err != nil {
@@ -154,7 +154,7 @@ func FuzzParse(f *testing.F) {
 func TestPassword(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "trackway.yaml")
-	made, err := Init(path)
+	made, err := initial.Write(path)
 	if err != nil {
 		t.Fatal(err)
 	}

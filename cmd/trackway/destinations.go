@@ -364,8 +364,8 @@ func toExamine(cfg *config.Config) *doctor.Destinations {
 	}
 }
 
-// openSink returns the sink of a destination, which is not connected. Where
-// the address is only known to the server, any address will do: it is not used.
+// openSink returns the sink of a destination, which is not connected. If only
+// the server knows the address, any address will do: it is not used.
 func openSink(d *config.Destination) (destination.Sink, error) {
 	if !strings.Contains(d.URL, ":") {
 		d.URL = map[string]string{config.Postgres: "postgres://server/", config.ClickHouse: "http://server"}[d.Kind]

@@ -28,15 +28,18 @@ func TestDestinations(t *testing.T) {
 destinations:
   - {name: out, kind: file, path: ./out}
   - {name: warehouse, kind: postgres, url_env: TRACKWAY_TEST_NO_SUCH_VARIABLE}
+  - {name: hooks, kind: webhook, url: "https://example.com/", secret: k7Qz-19fLmA0xRw3}
 `)
 	_, stderr := runs(t, failed, "destinations", "list", "--config", config, "--data", data)
 	contains(t, "without a server, credentials are needed", stderr, "names an environment variable that is not set")
-	_, stderr = runs(t, failed, "destinations", "ddl", "out", "--config", config)
-	contains(t, "ddl of files", stderr, `destination "out" is of kind file, which has no tables`)
-	stdout, _ := runs(t, fine, "destinations", "ddl", "warehouse", "--config", config)
+	_, stderr = runs(t, failed, "destinations", "ddl", "hooks", "--config", config)
+	contains(t, "ddl of a receiver", stderr, `destination "hooks" is of kind webhook, which has no tables`)
+	stdout, _ := runs(t, fine, "destinations", "ddl", "out", "--config", config)
+	contains(t, "ddl of files", stdout, "CREATE OR REPLACE VIEW events_by_person")
+	stdout, _ = runs(t, fine, "destinations", "ddl", "warehouse", "--config", config)
 	contains(t, "ddl without the server's environment", stdout, "CREATE TABLE IF NOT EXISTS")
 	_, stderr = runs(t, failed, "destinations", "ddl", "x", "--config", config)
-	contains(t, "ddl of no destination", stderr, `there is no destination "x", only out, warehouse`)
+	contains(t, "ddl of no destination", stderr, `there is no destination "x", only out, warehouse, hooks`)
 
 	write(t, config, string(text)+"\ndestinations: [{name: out, kind: file, path: ./out}]\n")
 	at := []string{"--config", config, "--data", data}

@@ -11,11 +11,11 @@ import (
 // erasureRow is an erasure as callers see it.
 type erasureRow struct {
 	ID          string     `json:"id"`
-	State       string     `json:"state"` // scheduled, or done: not a byte is left in the store's files or in destinations that can delete
+	State       string     `json:"state"` // scheduled, or done: gone from files and from destinations that can delete
 	Asked       time.Time  `json:"asked"`
 	Done        *time.Time `json:"done"`                    // null while it is scheduled
-	WaitingFor  []string   `json:"waiting_for,omitempty"`   // names of destinations that have not deleted it yet
-	Undeletable []string   `json:"cannot_delete,omitempty"` // names of destinations that cannot delete, and may have a copy
+	WaitingFor  []string   `json:"waiting_for,omitempty"`   // destinations that have not deleted it yet
+	Undeletable []string   `json:"cannot_delete,omitempty"` // destinations that cannot delete, and may have a copy
 }
 
 func newErasureRow(e query.Erasure) erasureRow {

@@ -58,7 +58,9 @@ type server struct {
 	dashboard *dashboard.Server
 
 	destinations *destination.Manager
-	sent         atomic.Pointer[[]trackway.Project] // that destinations know; read without a lock, because a reload waits for them
+	// The projects that destinations know. They are read without a lock,
+	// because a reload waits for destinations.
+	sent atomic.Pointer[[]trackway.Project]
 
 	public *listen.Listener
 

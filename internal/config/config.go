@@ -7,8 +7,8 @@
 // not know. It does not watch files, and it keeps no secrets, only their
 // SHA-256 (destinations are the exception: the program presents their secrets).
 // It never changes the operator's file. Keys that the program creates are in
-// [ManagedFile] ([ChangeKeys]). Package initial writes a first file, and package
-// scalar reads single values.
+// [ManagedFile] ([ChangeKeys]). Package initial writes a first file, and
+// package scalar reads single values.
 //
 // A setting that is used as it is written is one field of Config, with its key
 // in the yaml tag and its default in defaults. If not every value is right,

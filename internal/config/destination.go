@@ -23,7 +23,7 @@ type Destination struct {
 	Hold      time.Duration // with hold: after this much lag, events expire nevertheless; 0: never
 
 	Bucket         string   // s3
-	Prefix         string   // s3, kafka: before names of objects or topics; postgres, clickhouse: the schema or database
+	Prefix         string   // s3, kafka: before names of objects or topics; databases: the schema or database
 	Format         string   // s3, file: ndjson or parquet
 	Region         string   // s3
 	User, Password string   // clickhouse, kafka, s3 (access key and secret), if not in URL

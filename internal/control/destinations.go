@@ -46,8 +46,8 @@ type Verification struct {
 // Verifier compares a destination with the log.
 type Verifier func(ctx context.Context, v Verification) (*verify.Report, error)
 
-// Line is a line of the answer to a verification: a progress, or the report,
-// which comes last, or why there is none.
+// Line is a line of the answer to a verification: a progress, or as the last
+// line the report or an error.
 type Line struct {
 	Through uint64         `json:"through,omitempty"` // all numbers up to this one are compared
 	Last    uint64         `json:"last,omitempty"`    // the number where it ends
@@ -203,8 +203,8 @@ func asked(err error) error {
 	return refuse("destination", err.Error())
 }
 
-// verify answers lines, each of them at once. The last has the report, or why
-// there is none.
+// verify answers lines, each of them at once. The last has the report or an
+// error.
 func (c *call) verify() error {
 	v := Verification{Name: c.query.Get("name"), Mend: c.query.Get("mend") == "true"}
 	if text := c.query.Get("from"); text != "" {

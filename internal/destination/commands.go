@@ -47,10 +47,10 @@ func (m *Manager) Resume(name string) error {
 }
 
 // Rewind makes a destination continue after another change: beginning, now, the
-// number of a change, or a time. What it has of the changes after that is
-// written again, which doubles nothing where the destination can tell. It also
-// makes a destination accept this store that had the changes of another one.
-// It returns the number.
+// number of a change, or a time. The changes after that are written again,
+// which doubles nothing if the destination can tell. Rewind also makes a
+// destination accept this store that had the changes of another one. It returns
+// the number.
 func (m *Manager) Rewind(ctx context.Context, name, to string) (uint64, error) {
 	m.ops.Lock()
 	defer m.ops.Unlock()
@@ -100,8 +100,8 @@ func (m *Manager) Use(ctx context.Context, name string, prepared bool, do func(c
 	return r.cleaned(r.use(ctx, func(ctx context.Context) error { return do(ctx, r.sink, r.view) }))
 }
 
-// use calls the sink for an operator. If the last call failed, or there was
-// none, it prepares the sink before, and the runner does so again after it.
+// use calls the sink for an operator. If the last call failed, or no call was
+// made yet, it prepares the sink before, and the runner does so again after it.
 func (r *runner) use(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})

@@ -71,7 +71,8 @@ func TestErasuresWait(t *testing.T) {
 }
 
 // TestMissed: a destination that lags holds old events back, unless its
-// configuration says otherwise. What it misses is counted, over restarts.
+// configuration says otherwise. The events that it misses are counted, over
+// restarts.
 func TestMissed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -79,7 +80,7 @@ func TestMissed(t *testing.T) {
 		missed bool
 	}{
 		"hold":             {config.Destination{Retention: "hold"}, false},
-		"hold for an hour": {config.Destination{Retention: "hold", Hold: time.Hour}, true}, // the events are some years old
+		"hold for an hour": {config.Destination{Retention: "hold", Hold: time.Hour}, true}, // they are years old
 		"hold for longer":  {config.Destination{Retention: "hold", Hold: 100 * 365 * 24 * time.Hour}, false},
 		"let go":           {config.Destination{Retention: "let_go"}, true},
 	} {

@@ -24,8 +24,8 @@ import (
 //
 // No error contains a credential or a property.
 type Sink interface {
-	// Prepare connects, and creates what is missing: tables, folders, topics. It
-	// never alters what it did not create. It returns the position that the
+	// Prepare connects, and creates what is missing: tables, folders, topics.
+	// It never alters what it did not create. It returns the position that the
 	// destination itself has recorded, so that a crash between a write and the
 	// engine's own cursor loses and doubles nothing. The engine calls it before
 	// the first batch and after each error.
@@ -76,7 +76,7 @@ type Batch struct {
 	After, Through uint64
 	Events         []Event    // new ones, by sequence number
 	Customers      []Customer // created, changed, merged or erased, by Changed
-	Rewritten      []Event    // events at or before After from which an erasure took something: they replace what is there
+	Rewritten      []Event    // events at or before After that an erasure changed: they replace what is there
 	Erasures       []Erasure  // by id
 	Bytes          int        // of properties and identifiers, about
 }
@@ -115,7 +115,7 @@ type Event struct {
 type Customer struct {
 	Customer   trackway.Customer
 	Project    string            // the project's name
-	Survivor   trackway.Customer // not 0: the customer was absorbed by this one, and has no identifiers and properties any more
+	Survivor   trackway.Customer // not 0: this one absorbed the customer, who has no identifiers or properties now
 	IDs        []trackway.Identifier
 	Properties []byte // an object in canonical JSON
 	Created    trackway.Micros
@@ -148,7 +148,8 @@ func (e *FinalError) Error() string { return e.Err.Error() }
 
 func (e *FinalError) Unwrap() error { return e.Err }
 
-// BusyError is an error of a destination that asks to be left alone for a while.
+// BusyError is an error of a destination that asks to be left alone for a
+// while.
 type BusyError struct {
 	Err   error
 	After time.Duration
@@ -167,9 +168,9 @@ type Reader interface {
 	// JSON; Project may be empty. The event is valid only during the call.
 	Events(ctx context.Context, low, high uint64, yield func(*Event) bool) error
 
-	// Mend makes the destination have exactly these events in the range from low
-	// up to, but not including, high: missing ones are added, doubled and foreign ones
-	// removed, others replaced. events is in order.
+	// Mend makes the destination have exactly these events in the range from
+	// low up to, but not including, high: missing ones are added, doubled and
+	// foreign ones removed, others replaced. events is in order.
 	Mend(ctx context.Context, low, high uint64, events []Event) error
 }
 
@@ -194,8 +195,8 @@ type MisfitCounter interface {
 	Misfits() []Misfit
 }
 
-// Keeper is a sink of a destination that cannot delete what an erasure has taken
-// away. Erasures do not wait for it, and the list of erasures names it.
+// Keeper is a sink of a destination that cannot delete what an erasure has
+// taken away. Erasures do not wait for it, and the list of erasures names it.
 type Keeper interface {
 	KeepsErased()
 }

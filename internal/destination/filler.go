@@ -35,9 +35,9 @@ type filler struct {
 }
 
 const (
-	mostPoll   = 250 * time.Millisecond // between two looks at how much has come; writers wake nobody for each change
-	mostPassed = 1 << 20                // changes that one batch passes, so that progress is noted if few concern the destination
-	pieceBytes = 4 << 20                // of a batch of rewritten events only: it is made while two others are in memory
+	mostPoll   = 250 * time.Millisecond // between two looks at how much has come: writers wake nobody for each change
+	mostPassed = 1 << 20                // changes that one batch passes, so that progress is noted if few concern us
+	pieceBytes = 4 << 20                // of a batch of rewritten events: it is made while two others are in memory
 	rowBytes   = 64                     // of a row, besides properties and identifiers
 	donePause  = time.Minute            // between two calls of done
 )
@@ -294,8 +294,9 @@ func sizeOf(c *Customer) (size int) {
 	return size + len(c.Properties)
 }
 
-// complete finishes a batch. What it shows is on the disk then: a customer is
-// looked up in its present state, which a power cut could undo otherwise.
+// complete finishes a batch, and waits until all that the batch shows is on the
+// disk. The present state of a customer may not be, and a power cut would undo
+// it.
 func (f *filler) complete(ctx context.Context, m *making) error {
 	for _, r := range m.rewritten {
 		if err := f.rewrite(ctx, m, r); err != nil {

@@ -107,7 +107,7 @@ func (r *runner) session(ctx context.Context) (err error) {
 	}
 }
 
-// fill makes batches. What it returns is never nil.
+// fill makes batches. Its error is never nil.
 func (r *runner) fill(ctx context.Context, from uint64, to chan<- *Batch) (err error) {
 	defer r.catch(&err)
 	_, joins := r.sink.(Joiner)

@@ -44,7 +44,7 @@ func startAt(s Store, start string) (uint64, error) {
 }
 
 // receivedAfter returns when the first event after a number was received, or 0
-// if there is none.
+// if no event follows.
 func receivedAfter(s Store, number uint64) (at trackway.Micros, err error) {
 	v := s.Snapshot()
 	defer func() { _ = v.Close() }() // what was read is read

@@ -50,7 +50,7 @@ func (r *runner) status() Status {
 const behindAfter = 30 * time.Second
 
 // lag returns how long the first event after a position has been waiting. If
-// there is none, only customers have changed, and nobody knows when.
+// no event follows, only customers have changed, and nobody knows when.
 func (r *runner) lag(position uint64) (lag time.Duration) {
 	at, err := receivedAfter(r.store, position)
 	if err != nil || at == 0 {

@@ -26,8 +26,8 @@ type changes interface {
 	// Synced returns the number up to which all changes are on the disk.
 	Synced() uint64
 
-	// Await waits until a change above a number is on the disk. It returns false
-	// if ctx ends first.
+	// Await waits until a change above a number is on the disk. It returns
+	// false if ctx ends first.
 	Await(ctx context.Context, number uint64) bool
 
 	// Changes iterates over the changes after a number up to another one that

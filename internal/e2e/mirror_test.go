@@ -44,9 +44,10 @@ projects:
 ` + wideLimits
 
 // TestMirror mirrors a random store into another server, over a bad connection.
-// Customers merge and are erased while batches are on their way, and identifiers
-// move between those that the other side knows. Both sides are restarted. In the
-// end, the customers with identifiers are equal, with all that they did.
+// Customers merge and are erased while batches are on their way, and
+// identifiers move between those that the other side knows. Both sides are
+// restarted. In the end, the customers with identifiers are equal, with all
+// that they did.
 func TestMirror(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(scale.Of(4, 1)) {

@@ -1,5 +1,5 @@
-// Package initial writes a first configuration, with random keys. Package config
-// reads configurations, and never writes one of the operator's.
+// Package initial writes a first configuration, with random keys. Package
+// config reads configurations, and never writes one of the operator's.
 package initial
 
 import (
@@ -27,8 +27,8 @@ type Credentials struct {
 }
 
 // Write writes a first configuration to path, with new random keys. Only its
-// owner can read it. If a file exists already, Write leaves it alone and returns
-// [fs.ErrExist].
+// owner can read it. If a file exists already, Write leaves it alone and
+// returns [fs.ErrExist].
 func Write(path string) (Credentials, error) {
 	c := Credentials{ProjectToken: newUUID(), PublicToken: rand.Text(), KeyID: rand.Text(), Secret: rand.Text(), Password: rand.Text()}
 	password := sha256.Sum256([]byte(c.Password))

@@ -27,8 +27,8 @@ func Is(t reflect.Type) bool {
 }
 
 // Set sets the value at dst, whose type is one that [Is] reports, to that of n.
-// If n is none of its values, Set leaves dst alone and returns what was
-// expected.
+// If n stands for no value of that type, Set leaves dst alone and returns what
+// was expected.
 func Set(dst any, n ast.Node) (want string) {
 	switch dst := dst.(type) {
 	case *Age:

@@ -71,8 +71,8 @@ func parseDate(s string) (t time.Time, want string) {
 	return at.Time(), ""
 }
 
-// Start says where a destination begins: beginning, now, the number of a change,
-// or a time.
+// Start says where a destination begins: beginning, now, the number of a
+// change, or a time.
 type Start string
 
 func setStart(dst *Start, n ast.Node) (want string) {

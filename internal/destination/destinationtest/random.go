@@ -31,13 +31,13 @@ type Partner struct {
 	Config config.Destination                 // batch limits and filters are the tests' own
 	Open   func() destination.Sink            // returns another sink of the same destination, as another process would
 	Tables func(t *testing.T) *Tables         // reads the destination with its own tools
-	Break  func(t *testing.T, f Fault) func() // breaks the connection; the returned function mends it; nil: cannot be done
+	Break  func(t *testing.T, f Fault) func() // breaks the connection and returns what mends it; nil: cannot be done
 	Slow   bool                               // each batch takes long: those of random tests are larger
 	Lacks  Lacks
 
 	// Random's batches have room for at least so many rows. Each insert into
-	// ClickHouse makes files, which are merged later: it takes thousands of batches
-	// of one row, but slowly. Zero is one.
+	// ClickHouse makes files, which are merged later: it takes thousands of
+	// batches of one row, but slowly. Zero is one.
 	LeastRows int
 }
 

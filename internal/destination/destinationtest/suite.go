@@ -206,7 +206,7 @@ func testOtherBorders(s *subject) {
 		s.at(destination.Position{Store: storeID, Number: to})
 		if to == 0 {
 			again := batch(0, 7)
-			again.Events = append(again.Events[:2:2], again.Events[3:]...) // customer 1 has changed since: their change 3 is gone
+			again.Events = append(again.Events[:2:2], again.Events[3:]...) // change 3 of customer 1 is gone
 			s.write(again)
 			s.write(batch(7, 13, customer(1, 12, `{"a":2}`, "registered=x", "cookie=c")))
 		} else {

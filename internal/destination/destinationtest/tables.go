@@ -24,7 +24,7 @@ type Tables struct {
 	Events    []destination.Event                     // one that is there twice is listed twice
 	Customers []destination.Customer                  // without identifiers; absorbed ones may be missing
 	IDs       []ID                                    // those in force
-	Map       map[trackway.Customer]trackway.Customer // an absorbed customer to its survivor, which may be absorbed itself
+	Map       map[trackway.Customer]trackway.Customer // absorbed customers to survivors, which may be absorbed, too
 	Erasures  []destination.Erasure
 }
 

@@ -161,7 +161,8 @@ func consume(t *testing.T, url, prefix string) map[string][]row {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	// A commit is answered before the markers of the transaction are everywhere.
+	// A commit is answered before the markers of the transaction are
+	// everywhere.
 	var ends kadm.ListedOffsets
 	for settled := false; !settled; {
 		all, err := kadm.NewClient(client).ListEndOffsets(ctx, full...)

@@ -1,7 +1,7 @@
-// Package kafka is the destination kind kafka. One transaction holds the records
-// of a batch and the position, so whoever reads only committed records reads
-// each of them exactly once. DESIGN.md says why that holds when brokers,
-// answers or we fail.
+// Package kafka is the destination kind kafka. One transaction holds the
+// records of a batch and the position, so a consumer that reads only committed
+// records reads each of them exactly once. DESIGN.md says why that holds when
+// brokers, answers or we fail.
 //
 // Topics can only be appended to. So events that an erasure has rewritten stay
 // in the topic events as they were, until the topic's retention removes them.
@@ -87,8 +87,8 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 	return s.state.position(), nil
 }
 
-// open does what Prepare does. With renewed, it accepts topics that were deleted
-// and created again.
+// open does what Prepare does. With renewed, it accepts topics that were
+// deleted and created again.
 func (s *Sink) open(ctx context.Context, renewed bool) error {
 	s.close()
 	opts, err := s.options.dial()
@@ -285,8 +285,8 @@ func transact(ctx context.Context, client *kgo.Client, records iter.Seq[*kgo.Rec
 	if err != nil {
 		return fmt.Errorf("write records: %w", errors.Join(err, context.Cause(ctx)))
 	}
-	// The client gets itself another epoch if it has lost track of what it sent.
-	// What came before would not be part of the transaction.
+	// The client gets itself another epoch if it has lost track of what it
+	// sent. Earlier records would not be part of the transaction.
 	if id2, epoch2, err := client.ProducerID(ctx); err != nil || id2 != id || epoch2 != epoch {
 		return fmt.Errorf("commit a transaction: it was interrupted: %w", errors.Join(err, kerr.OperationNotAttempted))
 	}

@@ -38,9 +38,9 @@ type state struct {
 type topicState struct {
 	ID string `json:"id"` // another one means that the topic was deleted and created again
 
-	// Partitions is how many there were. Rows stay within them if partitions are
-	// added: otherwise an old row of a customer would remain in the partition
-	// where it was.
+	// Partitions is how many there were. Rows stay within them if partitions
+	// are added: otherwise an old row of a customer would remain in the
+	// partition where it was.
 	Partitions int32 `json:"partitions"`
 }
 
@@ -115,10 +115,10 @@ func (f *found) note(r *kgo.Record, name string) error {
 	return json.Unmarshal(r.Value, &f.state)
 }
 
-// readState reads the destination's last committed record. With settle, it first
-// waits until every transaction that is open now has ended, because a committed
-// record after the first record of an open transaction (also one of another
-// destination) cannot be read before.
+// readState reads the destination's last committed record. With settle, it
+// first waits until every transaction that is open now has ended, because a
+// committed record after the first record of an open transaction (also one of
+// another destination) cannot be read before.
 func (s *Sink) readState(ctx context.Context, client *kgo.Client, t *topic, settle bool) (found, error) {
 	var f found
 	end := t.end[0]

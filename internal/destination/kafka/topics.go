@@ -52,9 +52,8 @@ func settings(name string) map[string]string {
 	case positions:
 		return map[string]string{"cleanup.policy": "compact", "segment.bytes": strconv.Itoa(16 << 20)}
 	}
-	// What was erased leaves the files of the broker when the topic is
-	// compacted: at the latest after a day, instead of whenever enough has
-	// changed.
+	// Erased data leaves the files of the broker when the topic is compacted:
+	// at the latest after a day, instead of whenever enough has changed.
 	return map[string]string{"cleanup.policy": "compact", "max.compaction.lag.ms": strconv.FormatInt((24 * time.Hour).Milliseconds(), 10)}
 }
 
@@ -167,7 +166,7 @@ func (s *Sink) readTopics(ctx context.Context, client *kgo.Client) (map[string]*
 // readConfigs completes topics with what is configured. If we may not read the
 // configuration, the defaults count.
 func (s *Sink) readConfigs(ctx context.Context, admin *kadm.Client, names []string, topics map[string]*topic) error {
-	configs, _ := admin.DescribeTopicConfigs(ctx, names...) // without an answer, there are none
+	configs, _ := admin.DescribeTopicConfigs(ctx, names...) // without an answer, it is empty
 	for _, config := range configs {
 		name := strings.TrimPrefix(config.Name, s.prefix)
 		for _, c := range config.Configs {

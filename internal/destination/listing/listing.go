@@ -8,8 +8,8 @@ import (
 	"trackway/internal/destination"
 )
 
-// Row is a destination. Durations are in seconds, and times in UTC. What it
-// counts begins with the start of the server, unless it says otherwise.
+// Row is a destination. Durations are in seconds, and times in UTC. Counts
+// begin with the start of the server, unless they say otherwise.
 type Row struct {
 	Name       string            `json:"name"`
 	Kind       string            `json:"kind"`

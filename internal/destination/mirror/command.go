@@ -24,7 +24,7 @@ type command struct {
 type row struct {
 	event    *destination.Event    // or nil
 	customer *destination.Customer // or nil
-	soft     bool                  // only the customer's soft identifiers, to be sent after the hard ones of all customers
+	soft     bool                  // only the customer's soft identifiers: they follow the hard ones of all customers
 }
 
 func (r *row) project() string {
@@ -112,8 +112,8 @@ func (w *writer) number(c trackway.Customer) trackway.Identifier {
 	return trackway.Identifier{Name: w.tag, Value: w.store + "-" + strconv.FormatUint(uint64(c), 10)}
 }
 
-// commands returns the commands of a row, or the reason why there are none. It
-// is not for erased customers.
+// commands returns the commands of a row, or the reason why it has no commands.
+// It is not for erased customers.
 func (w *writer) commands(r *row) ([]command, string) {
 	switch {
 	case r.event != nil:
@@ -153,7 +153,8 @@ func (w *writer) event(r *row) ([]command, string) {
 		ids = []trackway.Identifier{w.number(e.Holder.Customer)}
 		if e.Customer != e.Holder.Customer {
 			// The event may have been sent before the merge, for the absorbed
-			// customer. To recognize it, the other side must merge the two first.
+			// customer. To recognize it, the other side must merge the two
+			// first.
 			ids = append(ids, w.number(e.Customer))
 		}
 	}

@@ -12,7 +12,9 @@ import (
 
 // Counts is how much of a project the other side has.
 type Counts struct {
-	Events map[string]uint64 // by type, without the records of merges; "" stands for all types beyond those that are counted by name
+	// Events is by type, without the records of merges. An empty type stands
+	// for all those that are not counted by name.
+	Events map[string]uint64
 }
 
 // Count asks the other side how many events of a project it has. This needs the

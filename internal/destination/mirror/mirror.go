@@ -63,9 +63,9 @@ type Keeper struct{ *Sink }
 // KeepsErased says that the other side keeps what an erasure takes away.
 func (Keeper) KeepsErased() {}
 
-// New returns a [Sink] or a [Keeper]. It sends nothing. projects returns the projects of the
-// configuration in force. Without a user, the sink sends with the project's own
-// public key, which its SDKs use with either server.
+// New returns a [Sink] or a [Keeper]. It sends nothing. projects returns the
+// projects of the configuration in force. Without a user, the sink sends with
+// the project's own public key, which its SDKs use with either server.
 func New(d config.Destination, projects func() []trackway.Project) (destination.Sink, error) { //nolint:gocritic // hugeParam: every kind has this form
 	s := &Sink{projects: projects, names: d.Projects, tag: d.Identifier}
 	base := d.URL

@@ -125,7 +125,8 @@ func (s *Sink) apply(ctx context.Context, c *change, misfits *column.Misfits) (e
 	return c.entry(out, int64(len(out.data)), sum(out.data), join), err
 }
 
-// old returns what an object contains now, and an empty tag if it does not exist.
+// old returns what an object contains now, and an empty tag if it does not
+// exist.
 func (s *Sink) old(ctx context.Context, c *change) (data []byte, tag string, err error) {
 	if c.was == nil {
 		return nil, "", nil

@@ -86,8 +86,8 @@ type Sink struct {
 	writer     string
 	misfits    column.Misfits
 
-	// The content of the bucket, as this sink has read or written it. state is nil
-	// before Prepare and after an error.
+	// The content of the bucket, as this sink has read or written it. state is
+	// nil before Prepare and after an error.
 	state     *state
 	tag       string
 	manifests map[string]*manifest

@@ -19,7 +19,7 @@ const (
 	Foreign   Kind = "foreign"   // the log has no such event, and never had one that expired
 )
 
-// Bounds of a report. What is beyond them is counted.
+// Bounds of a report. Findings beyond them are counted only.
 const (
 	mostFindings = 1000
 	mostSums     = 20_000

@@ -43,7 +43,7 @@ type Log interface {
 type Check struct {
 	Log            Log
 	After, Through uint64          // the numbers above After and up to Through are compared
-	Expired        uint64          // the highest sequence number that has expired: the destination may still have such events
+	Expired        uint64          // the highest number that has expired: the destination may still have such events
 	Rejected       map[uint64]bool // events that the destination has rejected
 	Mend           bool
 
@@ -106,8 +106,8 @@ type record struct {
 	found        int    // how often the destination has it
 }
 
-// hash is of properties in the form in which equal numbers are equal: a database
-// may print 1e3 as 1000.
+// hash is of properties in the form in which equal numbers are equal: a
+// database may print 1e3 as 1000.
 type hash [sha256.Size]byte
 
 func (p *compared) hash(properties []byte) hash {

@@ -232,8 +232,8 @@ type idle struct{ *table }
 
 func (idle) Mend(context.Context, uint64, uint64, []destination.Event) error { return nil }
 
-// TestManyRanges damages a destination of several ranges at random, and compares
-// with a simple count.
+// TestManyRanges damages a destination of several ranges at random, and
+// compares with a simple count.
 func TestManyRanges(t *testing.T) {
 	t.Parallel()
 	const n = 210_000

@@ -111,8 +111,8 @@ type delivery struct {
 	failed error      // the worst so far
 }
 
-// take returns the messages of the next customer. It returns nil if there are
-// none or the attempt has failed.
+// take returns the messages of the next customer. It returns nil if no message
+// is left or the attempt has failed.
 func (d *delivery) take(ctx context.Context) []message {
 	d.mu.Lock()
 	defer d.mu.Unlock()

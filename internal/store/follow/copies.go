@@ -72,7 +72,7 @@ func (h *Holds) Missed(through uint64, do func(name string, events int)) {
 	}
 }
 
-// Copies are the destinations of a store, once it is told of them. The zero
+// Copies are the destinations of a store, once it has learned of them. The zero
 // value has none. It is safe for concurrent use.
 type Copies struct{ of atomic.Pointer[change.Copies] }
 

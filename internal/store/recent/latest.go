@@ -18,7 +18,7 @@ type Reader interface {
 }
 
 // Latest returns the latest change of a customer or, with customer 0, of a
-// project's expired events. The number is 0 if there is none. The change lacks
+// project's expired events. Without one, the number is 0. The change lacks
 // the project and the customer.
 func Latest(from Reader, project uint32, c trackway.Customer) (change.Change, error) {
 	record, closer, err := from.Get(format.Key(nil).Latest(project, c))

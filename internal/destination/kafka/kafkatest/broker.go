@@ -26,8 +26,8 @@ type Broker struct {
 	ended    chan struct{}
 }
 
-// setup is the configuration. Its arguments are the folder, and the ports of the
-// controller, the direct listener, the other one, and the proxy before it.
+// setup is the configuration. Its arguments are the folder, and the ports of
+// the controller, the direct listener, the other one, and the proxy before it.
 const setup = `process.roles=broker,controller
 node.id=1
 log.dirs=%[1]s/data
@@ -141,7 +141,8 @@ func (b *Broker) Kill() {
 // URL is the broker's for a destination, and goes there directly.
 func (b *Broker) URL() string { return "kafka://" + b.direct }
 
-// ProxiedURL is the broker's for a destination, and goes through [Broker.Proxy].
+// ProxiedURL is the broker's for a destination, and goes through
+// [Broker.Proxy].
 func (b *Broker) ProxiedURL() string { return "kafka://" + b.Proxy.address }
 
 func freePorts(tb testing.TB, n int) []string {

@@ -59,8 +59,8 @@ func newProxy(tb testing.TB, to string) *Proxy {
 	return p
 }
 
-// Set breaks the connections, or mends them. Of a connection that is broken, the
-// rest of its answers is lost for ever.
+// Set breaks the connections, or mends them. Of a connection that is broken,
+// the rest of its answers is lost for ever.
 func (p *Proxy) Set(f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

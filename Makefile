@@ -86,14 +86,17 @@ test-quick: ## run the Go tests at a small size in less than two minutes; needs 
 e2e: test-deps ## run the end-to-end tests of the real binary only, each run anew
 	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -count=1 -v ./internal/e2e
 
-# The systems that destinations write into, by the names of internal/prereq.
-PARTNERS := postgres
+# What destinations write into, and what reads it, by the names of
+# internal/prereq.
+PARTNERS := postgres clickhouse kafka s3 duckdb standardwebhooks
 
+# Some tests start databases and kill them, which takes minutes.
 .PHONY: test-destinations
 test-destinations: ## install what destinations write into, and test them with it
 	@./tools/install-packages cc:gcc,libc6-dev
 	@./tools/install-partners
-	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 30m ./internal/destination/...
+	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 60m ./internal/destination/...
+	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 60m -run '^(TestDestinations|TestMirror)$$' ./internal/e2e
 
 # The race detector needs a C compiler. The test of the commands that a first
 # start prints needs curl. The clients that must obey the limits, and the fuzzer

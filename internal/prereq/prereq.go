@@ -27,6 +27,7 @@ const (
 	Caddy  = "caddy"  // the same
 
 	Postgres         = "postgres"         // the server's programs (initdb, postgres, psql), for the destination
+	ClickHouse       = "clickhouse"       // ClickHouse's engine, for Python, for the destination
 	Kafka            = "kafka"            // the broker that tools/install-kafka installs, for the destination
 	StandardWebhooks = "standardwebhooks" // the library for Python, for the destination
 	DuckDB           = "duckdb"           // the database, for Python: it reads what the destinations file and s3 write

@@ -42,7 +42,7 @@ func python(tb testing.TB) string {
 		_, err = os.Stat(path)
 	}
 	if err != nil {
-		prereq.Missing(tb, "clickhouse", "`tools/install-partners clickhouse` installs ClickHouse's engine into "+path)
+		prereq.Missing(tb, prereq.ClickHouse, "`tools/install-partners clickhouse` installs ClickHouse's engine into "+path)
 	}
 	return path
 }

@@ -107,17 +107,12 @@ func (c *destinationsCheckCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
 	return c.with(ctx, out, false, func(client *http.Client) error {
-		if len(c.Names) == 0 {
-			all, err := list(ctx, client)
-			if err != nil {
-				return err
-			}
-			for i := range all.Destinations {
-				c.Names = append(c.Names, all.Destinations[i].Name)
-			}
+		names, err := c.names(ctx, client)
+		if err != nil {
+			return err
 		}
 		results, bad := []control.Checked{}, 0
-		for _, name := range c.Names {
+		for _, name := range names {
 			result, err := c.check(ctx, out, client, name)
 			if err != nil {
 				return err
@@ -126,7 +121,6 @@ func (c *destinationsCheckCommand) Run(out output) error {
 				bad++
 			}
 		}
-		var err error
 		if c.JSON {
 			err = printIndented(out.stdout, results)
 		}
@@ -135,6 +129,22 @@ func (c *destinationsCheckCommand) Run(out output) error {
 		}
 		return err
 	})
+}
+
+// names returns the destinations to check.
+func (c *destinationsCheckCommand) names(ctx context.Context, client *http.Client) ([]string, error) {
+	if len(c.Names) > 0 {
+		return c.Names, nil
+	}
+	all, err := list(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for i := range all.Destinations {
+		names = append(names, all.Destinations[i].Name)
+	}
+	return names, nil
 }
 
 // check checks a destination, and tells people of it.

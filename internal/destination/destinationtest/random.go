@@ -107,16 +107,7 @@ func random(t *testing.T, p *Partner, seed uint64) {
 		ended := make(chan error, 1)
 		go func() { ended <- m.Run(ctx) }()
 		for range 1 + w.Random.IntN(5) {
-			w.Act(w.Random.IntN(200))
-			if w.Random.IntN(2) == 0 {
-				w.Erase()
-			}
-			if w.Random.IntN(6) == 0 && !p.Lacks.Position {
-				to := strconv.FormatUint(w.Random.Uint64N(m.List()[0].Position+1), 10)
-				if _, err := m.Rewind(ctx, d.Name, to); err != nil && err.Error() != errFlaky.Error() {
-					t.Error(err)
-				}
-			}
+			happen(ctx, t, w, m, !p.Lacks.Position)
 		}
 		if round%2 == 1 || round == 5 {
 			CatchUp(t, w, m)
@@ -137,6 +128,22 @@ func random(t *testing.T, p *Partner, seed uint64) {
 		}
 	}
 	compare(t, got, want)
+}
+
+// happen changes the store, and may rewind the destination.
+func happen(ctx context.Context, t *testing.T, w *World, m *destination.Manager, rewinds bool) {
+	t.Helper()
+	w.Act(w.Random.IntN(200))
+	if w.Random.IntN(2) == 0 {
+		w.Erase()
+	}
+	if w.Random.IntN(6) == 0 && rewinds {
+		s := m.List()[0]
+		to := strconv.FormatUint(w.Random.Uint64N(s.Position+1), 10)
+		if _, err := m.Rewind(ctx, s.Name, to); err != nil && err.Error() != errFlaky.Error() {
+			t.Error(err)
+		}
+	}
 }
 
 // choose chooses filters.

@@ -86,8 +86,8 @@ test-quick: ## run the Go tests at a small size in less than two minutes; needs 
 e2e: test-deps ## run the end-to-end tests of the real binary only, each run anew
 	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -count=1 -v ./internal/e2e
 
-# What destinations write into, and what reads it, by the names of
-# internal/prereq.
+# The systems that destinations write into, and readers of their files, by the
+# names of internal/prereq.
 PARTNERS := postgres clickhouse kafka s3 duckdb standardwebhooks
 
 # Some tests start databases and kill them, which takes minutes.

@@ -88,7 +88,7 @@ func (r *runner) session(ctx context.Context) (err error) {
 	}()
 	defer func() {
 		cancel()
-		<-ended
+		<-ended //nolint:errcheck // the session ends for a reason of its own
 	}()
 	idle := time.NewTimer(idleCheck)
 	defer idle.Stop()

@@ -3,6 +3,7 @@ package object
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -369,6 +370,51 @@ func (k kind) wantOnce(t *testing.T, s *Sink, b *memory, h *history, position ui
 		if _, ok := got.events[seq]; seq <= position && !ok {
 			t.Fatalf("the position is %d, and event %d is missing", position, seq)
 		}
+	}
+}
+
+// TestLateRequest takes a place over while the last request of a stopped write
+// still arrives, which changes the state between reading and writing it.
+func TestLateRequest(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds[:2] {
+		b := newMemory()
+		r := rand.New(rand.NewPCG(1, 2))
+		h := newHistory(r, 40)
+		s := k.sink(t, b)
+		if err := (&engine{h, r, s}).run(t.Context(), h.last-10); err != nil {
+			t.Fatal(err)
+		}
+		states := 0
+		b.fail = func(op, name string) (after, late bool, err error) {
+			if op != "replace" || name != stateName {
+				return false, false, nil
+			}
+			if states++; states == 1 { // the intent
+				return false, false, nil
+			}
+			return false, true, errInjected
+		}
+		if _, err := s.Write(t.Context(), h.batch(h.last-10, h.last)); !errors.Is(err, errInjected) {
+			t.Fatalf("%s: got %v", k.name, err)
+		}
+		b.fail = func(op, name string) (after, late bool, err error) {
+			if op == "replace" && name == stateName {
+				b.fail = nil
+				b.arrive(r, true)
+			}
+			return false, false, nil
+		}
+		if _, err := s.Prepare(t.Context()); err != nil {
+			t.Errorf("%s: %v", k.name, err)
+		}
+		if b.fail != nil {
+			t.Errorf("%s: no request came late", k.name)
+		}
+		if err := (&engine{h, r, s}).run(t.Context(), h.last); err != nil {
+			t.Fatal(err)
+		}
+		h.wantAll(t, s, b, h.last)
 	}
 }
 

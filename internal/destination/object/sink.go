@@ -146,7 +146,11 @@ func (s *Sink) guard(err error) error {
 // Prepare takes the place over, and takes back what a crash left unfinished.
 func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 	s.forget()
-	if err := s.guard(s.prepare(ctx)); err != nil {
+	err := s.guard(s.prepare(ctx))
+	if errors.Is(err, ErrChanged) { // by a late request of a write that was stopped
+		err = s.guard(s.prepare(ctx))
+	}
+	if err != nil {
 		return destination.Position{}, err
 	}
 	return s.position(), nil

@@ -101,6 +101,9 @@ func (s *Sink) locked(do func() error) error {
 	}
 	if err == nil {
 		err = do()
+		// Closing is not enough: a process that is being started has a copy of
+		// the descriptor until it runs its program.
+		err = errors.Join(err, syscall.Flock(int(lock.Fd()), syscall.LOCK_UN))
 	}
 	return errors.Join(err, lock.Close())
 }

@@ -123,6 +123,39 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// TestLockEnds keeps a copy of the lock's descriptor, as a process has that is
+// being started. The lock must end nevertheless.
+func TestLockEnds(t *testing.T) {
+	t.Parallel()
+	s, err := New(settings(filepath.Join(t.TempDir(), "out"), "ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err = s.locked(func() error {
+		var lock, other syscall.Stat_t
+		if err := syscall.Stat(s.folder.path(lockName), &lock); err != nil {
+			return err
+		}
+		for fd := range 1000 {
+			if syscall.Fstat(fd, &other) == nil && other.Ino == lock.Ino && other.Dev == lock.Dev {
+				duplicate, err := syscall.Dup(fd)
+				t.Cleanup(func() { _ = syscall.Close(duplicate) })
+				return err
+			}
+		}
+		return errors.New("the descriptor was not found")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.locked(func() error { return nil }); err != nil {
+		t.Error(err)
+	}
+}
+
 const (
 	childFolder = "TRACKWAY_TEST_FILE_FOLDER"
 	childFormat = "TRACKWAY_TEST_FILE_FORMAT"

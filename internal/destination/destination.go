@@ -33,8 +33,11 @@ type Sink interface {
 
 	// Write takes a batch, all or nothing, and records its Through as the
 	// position. If a batch, or a part of it, has been written before, the
-	// result is as if it had been written once. It returns the rows that can
-	// never fit and were therefore left out. The batch is valid, and unchanged,
+	// result is as if it had been written once, except that events that are there
+	// in another form are replaced: after a rewind, they may come as an erasure
+	// has left them. Write returns the rows that can never fit and were therefore
+	// left out, also if the batch has been written before: its answer may have
+	// been lost. The batch is valid, and unchanged,
 	// until Write has taken it. After a restart, the changes after the position
 	// may come in other batches and newer states.
 	Write(ctx context.Context, b *Batch) ([]Reject, error)
@@ -76,7 +79,7 @@ type Batch struct {
 	After, Through uint64
 	Events         []Event    // new ones, by sequence number
 	Customers      []Customer // created, changed, merged or erased, by Changed
-	Rewritten      []Event    // events at or before After from which an erasure took something: they replace what is there
+	Rewritten      []Event    // events at or before After from which an erasure took something: they replace what is there; none from before the destination's start
 	Erasures       []Erasure  // by id
 	Bytes          int        // of properties and identifiers, about
 }

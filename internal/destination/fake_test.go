@@ -159,6 +159,7 @@ func run(t *testing.T, test func(b *bubble), names ...string) {
 			b.configs = append(b.configs, configOf(name))
 		}
 		b.start(t.TempDir())
+		synctest.Wait() // the first sessions have begun
 		test(b)
 		b.stop()
 	})

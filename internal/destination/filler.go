@@ -209,35 +209,36 @@ func (f *filler) takeSome(m *making, some []change.Change) (full bool, err error
 		c := &some[i]
 		switch c.Kind {
 		case change.Stored:
-			row, ok := f.view.Event(c.Event)
-			if !ok {
-				break
-			}
-			size := len(row.Properties)
-			if f.joins {
-				more, err := f.join(m, snapshot(), c.Event, &row)
-				if err != nil {
-					return false, err
-				}
-				size += more
-			}
-			full = !f.add(m, size, func() { m.Events = append(m.Events, row) })
+			full, err = f.event(m, snapshot, c.Event)
 		case change.Changed, change.Rewritten, change.Erased:
-			if f.view.projects[c.Project] != "" {
-				if full, err = f.customer(m, snapshot(), c); err != nil {
-					return false, err
-				}
-			}
+			full, err = f.customer(m, snapshot, c)
 		case change.Lost:
 			f.lost(c.Number, c.Err)
 		case change.Expired: // what has expired stays in destinations
 		}
-		if full {
-			return true, nil
+		if full || err != nil {
+			return full, err
 		}
 		f.read, m.Through = c.Number, c.Number
 	}
 	return m.Rows() >= f.rows || m.Bytes >= f.bytes, nil
+}
+
+// event adds an event.
+func (f *filler) event(m *making, snapshot func() query.Snapshot, e *trackway.Event) (full bool, err error) {
+	row, ok := f.view.Event(e)
+	if !ok {
+		return false, nil
+	}
+	size := len(row.Properties)
+	if f.joins {
+		more, err := f.join(m, snapshot(), e, &row)
+		if err != nil {
+			return false, err
+		}
+		size += more
+	}
+	return !f.add(m, size, func() { m.Events = append(m.Events, row) }), nil
 }
 
 // add adds a row unless the batch has no room for it.
@@ -254,8 +255,11 @@ func (f *filler) add(m *making, size int, do func()) bool {
 // customer adds a customer in its present state. It leaves out a customer whose
 // record is damaged, so that the others still arrive, unless an erasure must
 // reach the destination.
-func (f *filler) customer(m *making, s query.Snapshot, c *change.Change) (full bool, err error) {
-	row, _, err := f.view.Customer(s, c)
+func (f *filler) customer(m *making, snapshot func() query.Snapshot, c *change.Change) (full bool, err error) {
+	if !f.view.Has(c.Project) {
+		return false, nil
+	}
+	row, _, err := f.view.Customer(snapshot(), c)
 	size := sizeOf(&row)
 	switch {
 	case err == nil:

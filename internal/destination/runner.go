@@ -92,7 +92,7 @@ func (r *runner) session(ctx context.Context) (err error) {
 	}()
 	defer func() {
 		cancel()
-		<-ended
+		_ = <-ended // it ends because the session does
 	}()
 	idle := time.NewTimer(idleCheck)
 	defer idle.Stop()
@@ -349,7 +349,13 @@ func (r *runner) call(ctx context.Context, limit time.Duration, do func(context.
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	return r.callHeld(ctx, limit, do)
+	select {
+	case <-r.gone: // close waits for this
+		<-r.using
+		return errGone
+	default:
+		return r.callHeld(ctx, limit, do)
+	}
 }
 
 // callHeld calls the sink, and then lets others do so.

@@ -51,11 +51,11 @@ func (m *Manager) Resume(name string) error {
 }
 
 // Rewind makes a destination continue after another change: beginning, now, the
-// number of a change, or a time. What it has of the changes after that is
-// written again, which doubles nothing where the destination can tell. It also
-// makes a destination accept this store that had the changes of another one.
-// It returns the number. It does not wait for what another operator does with
-// the destination, but fails: pauses and reloads would have to wait, too.
+// number of a change, or a time. The changes after that are written again,
+// which doubles nothing if the destination can tell. It also makes a
+// destination accept this store that had the changes of another one. It returns
+// the number. It does not wait for what another operator does with the
+// destination, but fails: pauses and reloads would have to wait, too.
 func (m *Manager) Rewind(ctx context.Context, name, to string) (uint64, error) {
 	m.ops.Lock()
 	defer m.ops.Unlock()
@@ -140,8 +140,8 @@ func (r *runner) operation(ctx context.Context) (_ context.Context, done func())
 }
 
 // preparing returns a call of the sink for an operator. If the last call
-// failed, or there was none, it prepares the sink before, and the runner does so
-// again after it.
+// failed, or this is the first one, it prepares the sink before, and the runner
+// does so again after it.
 func (r *runner) preparing(do func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if !r.prepared.Load() {

@@ -24,8 +24,8 @@ import (
 //
 // No error contains a credential or a property.
 type Sink interface {
-	// Prepare connects, and creates what is missing: tables, folders, topics. It
-	// never alters what it did not create. It returns the position that the
+	// Prepare connects, and creates what is missing: tables, folders, topics.
+	// It never alters what it did not create. It returns the position that the
 	// destination itself has recorded, so that a crash between a write and the
 	// engine's own cursor loses and doubles nothing. The engine calls it before
 	// the first batch and after each error.
@@ -33,13 +33,13 @@ type Sink interface {
 
 	// Write takes a batch, all or nothing, and records its Through as the
 	// position. If a batch, or a part of it, has been written before, the
-	// result is as if it had been written once, except that events that are there
-	// in another form are replaced: after a rewind, they may come as an erasure
-	// has left them. Write returns the rows that can never fit and were therefore
-	// left out, also if the batch has been written before: its answer may have
-	// been lost. The batch is valid, and unchanged,
-	// until Write has taken it. After a restart, the changes after the position
-	// may come in other batches and newer states.
+	// result is as if it had been written once. But events that are there in
+	// another form are replaced: after a rewind, they may come as an erasure
+	// has left them. Write returns the rows that can never fit and were
+	// therefore left out, also if the batch has been written before: its answer
+	// may have been lost. The batch is valid, and unchanged, until Write has
+	// taken it. After a restart, the changes after the position may come in
+	// other batches and newer states.
 	Write(ctx context.Context, b *Batch) ([]Reject, error)
 
 	// Check writes a row (or object, or message) of its own, reads it back if
@@ -73,13 +73,13 @@ const Unkept uint64 = math.MaxUint64
 // is the Through of the batch before it that moved the position.
 //
 // A batch with After = Through only has Rewritten events or Erasures, and moves
-// nothing.
+// nothing. Rewritten has no events from before the destination's start.
 type Batch struct {
 	Store          string // the store's id
 	After, Through uint64
 	Events         []Event    // new ones, by sequence number
 	Customers      []Customer // created, changed, merged or erased, by Changed
-	Rewritten      []Event    // events at or before After from which an erasure took something: they replace what is there; none from before the destination's start
+	Rewritten      []Event    // up to After, in the form that an erasure has left; they replace what is there
 	Erasures       []Erasure  // by id
 	Bytes          int        // of properties and identifiers, about
 }
@@ -118,7 +118,7 @@ type Event struct {
 type Customer struct {
 	Customer   trackway.Customer
 	Project    string            // the project's name
-	Survivor   trackway.Customer // not 0: the customer was absorbed by this one, and has no identifiers and properties any more
+	Survivor   trackway.Customer // not 0: it absorbed the customer, which has no identifiers and properties any more
 	IDs        []trackway.Identifier
 	Properties []byte // an object in canonical JSON
 	Created    trackway.Micros
@@ -151,7 +151,8 @@ func (e *FinalError) Error() string { return e.Err.Error() }
 
 func (e *FinalError) Unwrap() error { return e.Err }
 
-// BusyError is an error of a destination that asks to be left alone for a while.
+// BusyError is an error of a destination that asks to be left alone for a
+// while.
 type BusyError struct {
 	Err   error
 	After time.Duration
@@ -170,9 +171,9 @@ type Reader interface {
 	// JSON; Project may be empty. The event is valid only during the call.
 	Events(ctx context.Context, low, high uint64, yield func(*Event) bool) error
 
-	// Mend makes the destination have exactly these events in the range from low
-	// up to, but not including, high: missing ones are added, doubled and foreign ones
-	// removed, others replaced. events is in order.
+	// Mend makes the destination have exactly these events in the range from
+	// low up to, but not including, high: missing ones are added, doubled and
+	// foreign ones removed, others replaced. events is in order.
 	Mend(ctx context.Context, low, high uint64, events []Event) error
 }
 
@@ -197,8 +198,8 @@ type MisfitCounter interface {
 	Misfits() []Misfit
 }
 
-// Keeper is a sink of a destination that cannot delete what an erasure has taken
-// away. Erasures do not wait for it, and the list of erasures names it.
+// Keeper is a sink of a destination that cannot delete what an erasure has
+// taken away. Erasures do not wait for it, and the list of erasures names it.
 type Keeper interface {
 	KeepsErased()
 }

@@ -373,8 +373,8 @@ func TestPanic(t *testing.T) {
 	}, "a")
 }
 
-// TestChecks: a destination is checked at the start, and after each hour without
-// a write.
+// TestChecks: a destination is checked at the start, and after each hour
+// without a write.
 func TestChecks(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {

@@ -38,8 +38,8 @@ type filler struct {
 }
 
 const (
-	mostPoll   = 250 * time.Millisecond // between two looks at how much has come; writers wake nobody for each change
-	mostPassed = 1 << 20                // changes that one batch passes, so that progress is noted if few concern the destination
+	mostPoll   = 250 * time.Millisecond // between two looks at how much has come: writers do not wake it
+	mostPassed = 1 << 20                // changes that one batch passes: progress is noted if few concern it
 	pieceBytes = 4 << 20                // of a batch of rewritten events only: it is made while two others are in memory
 	rowBytes   = 64                     // of a row, besides properties and identifiers
 	donePause  = time.Minute            // between two calls of done
@@ -291,8 +291,8 @@ func (f *filler) customer(m *making, snapshot func() query.Snapshot, c *change.C
 }
 
 // damaged returns the error of an erasure that cannot be carried out in the
-// destination, because it is not known what is to be replaced there. An operator
-// has to know of it.
+// destination, because it is not known what is to be replaced there. An
+// operator has to know of it.
 func (f *filler) damaged(number uint64, c trackway.Customer, err error) error {
 	return &FinalError{fmt.Errorf(
 		"change %d is an erasure, and what it has left of customer %d cannot be read, so the destination may still have what was erased: %w. "+
@@ -327,8 +327,9 @@ func sizeOf(c *Customer) (size int) {
 	return size + len(c.Properties)
 }
 
-// complete finishes a batch. What it shows is on the disk then: a customer is
-// looked up in its present state, which a power cut could undo otherwise.
+// complete finishes a batch. All that the batch shows is on the disk then: a
+// customer is looked up in its present state, which a power cut could undo
+// otherwise.
 func (f *filler) complete(ctx context.Context, m *making) error {
 	for _, r := range m.rewritten {
 		if err := f.rewrite(ctx, m, r); err != nil {

@@ -161,7 +161,8 @@ func (m *Manager) find(name string) (*managed, error) {
 // first prepares everything that can fail: with an error, nothing has changed.
 // The caller then calls apply, which does the rest, or drop, which undoes what
 // was prepared. Only the first of these calls counts. Destinations that stay as
-// they are go on undisturbed. Those that go end what an operator does with them.
+// they are go on undisturbed. Those that go end what an operator does with
+// them.
 func (m *Manager) Reload(next []config.Destination, projects []trackway.Project) (apply, drop func(), err error) {
 	old := m.list()
 	var all, added []*managed

@@ -280,8 +280,8 @@ func rejects(t *testing.T, m *destination.Manager) (counted uint64) {
 	return counted
 }
 
-// TestLostAnswer: if a batch has arrived and its answer has not, its rejects are
-// counted and listed nevertheless, and its erasures get their end later.
+// TestLostAnswer: if a batch has arrived and its answer has not, its rejects
+// are counted and listed nevertheless, and its erasures get their end later.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)

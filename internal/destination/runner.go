@@ -92,7 +92,7 @@ func (r *runner) session(ctx context.Context) (err error) {
 	}()
 	defer func() {
 		cancel()
-		_ = <-ended // it ends because the session does
+		<-ended //nolint:errcheck // it ends because the session does
 	}()
 	idle := time.NewTimer(idleCheck)
 	defer idle.Stop()
@@ -114,7 +114,7 @@ func (r *runner) session(ctx context.Context) (err error) {
 	}
 }
 
-// fill makes batches. What it returns is never nil.
+// fill makes batches. The error is never nil.
 func (r *runner) fill(ctx context.Context, from uint64, to chan<- *Batch) (err error) {
 	defer r.catch(&err)
 	_, joins := r.sink.(Joiner)

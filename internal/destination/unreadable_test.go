@@ -116,9 +116,9 @@ func TestErasureReadsAgain(t *testing.T) {
 	}
 }
 
-// TestDamage: a customer that is damaged is left out, and counted. A damaged one
-// that an erasure concerns stops the destination, because it may have what was
-// erased. The error says how an operator goes on.
+// TestDamage: a customer that is damaged is left out, and counted. A damaged
+// one that an erasure concerns stops the destination, because it may have what
+// was erased. The error says how an operator goes on.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)

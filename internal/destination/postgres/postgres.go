@@ -174,8 +174,9 @@ func (s *Sink) connect(ctx context.Context) error {
 
 // transaction runs do in a transaction and commits it. After an error, the
 // connection is closed, which undoes everything; after errUndo, the transaction
-// is undone and there is no error. doing says what it is for. If only the answer
-// to COMMIT got lost, the transaction was carried out in spite of the error.
+// is undone and there is no error. doing says what it is for. If only the
+// answer to COMMIT got lost, the transaction was carried out in spite of the
+// error.
 func (s *Sink) transaction(ctx context.Context, doing string, do func(ctx context.Context) error) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errSlow)
 	defer cancel()

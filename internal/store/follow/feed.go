@@ -133,8 +133,8 @@ func (f *Feed) some(after, through uint64, missed *reading.Misses) (some []chang
 }
 
 // Unreadable reports whether an error of a reader says that a record or a file
-// is damaged or lost. Other errors, such as those of a disk that fails at times,
-// may be gone when a reader tries again.
+// is damaged or lost. Other errors, such as those of a disk that fails at
+// times, may be gone when a reader tries again.
 func (*Feed) Unreadable(err error) bool {
 	return errors.Is(err, format.ErrCorrupt) || errors.Is(err, pebble.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || pebble.IsCorruptionError(err)
 }

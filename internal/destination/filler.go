@@ -40,7 +40,7 @@ type filler struct {
 const (
 	mostPoll   = 250 * time.Millisecond // between two looks at how much has come: writers do not wake it
 	mostPassed = 1 << 20                // changes that one batch passes: progress is noted if few concern it
-	pieceBytes = 4 << 20                // of a batch of rewritten events only: it is made while two others are in memory
+	pieceBytes = 4 << 20                // of a batch of rewritten events only: made while two others are in memory
 	rowBytes   = 64                     // of a row, besides properties and identifiers
 	donePause  = time.Minute            // between two calls of done
 )

@@ -48,9 +48,9 @@ func (f *folder) makeRoot() error {
 
 // removeUnfinished removes what a crash has left in the folder for new files.
 func (f *folder) removeUnfinished() error {
-	entries, err := os.ReadDir(f.path(unfinished)) //nolint:gosec // the operator names the folder
+	entries, err := os.ReadDir(f.path(unfinished))
 	for _, e := range entries {
-		err = errors.Join(err, os.Remove(filepath.Join(f.path(unfinished), e.Name())))
+		err = errors.Join(err, os.Remove(filepath.Join(f.path(unfinished), e.Name()))) //nolint:gosec // the operator names the folder
 	}
 	return err
 }

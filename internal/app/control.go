@@ -42,7 +42,7 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 		return err
 	}
 	s.sent.Store(&p.projects)
-	known, err := s.destinations.Reload(cfg.Destinations, p.projects)
+	known, _, err := s.destinations.Reload(cfg.Destinations, p.projects)
 	if err != nil {
 		return err
 	}

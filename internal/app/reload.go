@@ -46,10 +46,11 @@ func (s *server) reloadLocked() error {
 	if err != nil {
 		return err
 	}
-	sendOn, err := s.destinations.Reload(next.Destinations, p.projects)
+	sendOn, drop, err := s.destinations.Reload(next.Destinations, p.projects)
 	if err != nil {
 		return err
 	}
+	defer drop() // unless sendOn was called
 	if s.certificate != nil {
 		if err := s.certificate.Refresh(); err != nil {
 			return err

@@ -93,7 +93,7 @@ func follow(b *testing.B, s *store.Store, projects []trackway.Project) (stop fun
 	if err := s.SetCursor("destination/a", s.Synced()); err != nil {
 		b.Fatal(err)
 	}
-	apply, err := m.Reload([]config.Destination{{Name: "a", Start: "now", Rows: 10_000, Bytes: 16 << 20, Every: time.Second}}, projects)
+	apply, _, err := m.Reload([]config.Destination{{Name: "a", Start: "now", Rows: 10_000, Bytes: 16 << 20, Every: time.Second}}, projects)
 	if err != nil {
 		b.Fatal(err)
 	}

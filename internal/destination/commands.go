@@ -6,7 +6,11 @@ import (
 	"fmt"
 )
 
-var errStopping = errors.New("the server is stopping")
+var (
+	errStopping = errors.New("the server is stopping")
+	errGone     = errors.New("a reload has changed or removed this destination meanwhile")
+	errInUse    = errors.New("a check, a verification or another command is using the destination: try again when that is over")
+)
 
 // Pause stops a destination until [Manager.Resume], also over restarts. Its lag
 // grows meanwhile.
@@ -48,9 +52,10 @@ func (m *Manager) Resume(name string) error {
 
 // Rewind makes a destination continue after another change: beginning, now, the
 // number of a change, or a time. The changes after that are written again,
-// which doubles nothing if the destination can tell. Rewind also makes a
+// which doubles nothing if the destination can tell. It also makes a
 // destination accept this store that had the changes of another one. It returns
-// the number.
+// the number. It does not wait for what another operator does with the
+// destination, but fails: pauses and reloads would have to wait, too.
 func (m *Manager) Rewind(ctx context.Context, name, to string) (uint64, error) {
 	m.ops.Lock()
 	defer m.ops.Unlock()
@@ -64,7 +69,16 @@ func (m *Manager) Rewind(ctx context.Context, name, to string) (uint64, error) {
 	}
 	m.stopLocked(r)
 	defer m.startLocked(r)
-	err = r.use(ctx, func(ctx context.Context) error { return r.sink.Rewind(ctx, Position{Store: m.id, Number: number}) })
+	select {
+	case r.using <- struct{}{}:
+	default:
+		return 0, errInUse
+	}
+	ctx, done := r.operation(ctx)
+	defer done()
+	err = r.callHeld(ctx, rewindTime, r.preparing(func(ctx context.Context) error {
+		return r.sink.Rewind(ctx, Position{Store: m.id, Number: number})
+	}))
 	if err == nil {
 		err = m.Store.SetCursor(cursorName(name), number)
 	}
@@ -100,28 +114,43 @@ func (m *Manager) Use(ctx context.Context, name string, prepared bool, do func(c
 	return r.cleaned(r.use(ctx, func(ctx context.Context) error { return do(ctx, r.sink, r.view) }))
 }
 
-// use calls the sink for an operator. If the last call failed, or no call was
-// made yet, it prepares the sink before, and the runner does so again after it.
+// use calls the sink for an operator, when nobody else does.
 func (r *runner) use(ctx context.Context, do func(context.Context) error) error {
+	ctx, done := r.operation(ctx)
+	defer done()
+	return r.call(ctx, operatorTime, r.preparing(do))
+}
+
+// operation returns a context for what an operator does: it ends with the
+// server, and before the sink is closed. done must be called.
+func (r *runner) operation(ctx context.Context) (_ context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
-	defer close(ended)
 	go func() {
 		select {
 		case <-r.ending:
 			cancel(errStopping)
+		case <-r.gone:
+			cancel(errGone)
 		case <-ended:
 			cancel(nil)
 		}
 	}()
-	return r.call(ctx, operatorTime, func(ctx context.Context) error {
+	return ctx, func() { close(ended) }
+}
+
+// preparing returns a call of the sink for an operator. If the last call
+// failed, or this is the first one, it prepares the sink before, and the runner
+// does so again after it.
+func (r *runner) preparing(do func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
 		if !r.prepared.Load() {
 			if _, err := r.sink.Prepare(ctx); err != nil {
 				return err
 			}
 		}
 		return do(ctx)
-	})
+	}
 }
 
 // cleaned returns an error that shows no credentials.

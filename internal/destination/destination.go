@@ -33,10 +33,13 @@ type Sink interface {
 
 	// Write takes a batch, all or nothing, and records its Through as the
 	// position. If a batch, or a part of it, has been written before, the
-	// result is as if it had been written once. It returns the rows that can
-	// never fit and were therefore left out. The batch is valid, and unchanged,
-	// until Write has taken it. After a restart, the changes after the position
-	// may come in other batches and newer states.
+	// result is as if it had been written once. But events that are there in
+	// another form are replaced: after a rewind, they may come as an erasure
+	// has left them. Write returns the rows that can never fit and were
+	// therefore left out, also if the batch has been written before: its answer
+	// may have been lost. The batch is valid, and unchanged, until Write has
+	// taken it. After a restart, the changes after the position may come in
+	// other batches and newer states.
 	Write(ctx context.Context, b *Batch) ([]Reject, error)
 
 	// Check writes a row (or object, or message) of its own, reads it back if
@@ -70,13 +73,13 @@ const Unkept uint64 = math.MaxUint64
 // is the Through of the batch before it that moved the position.
 //
 // A batch with After = Through only has Rewritten events or Erasures, and moves
-// nothing.
+// nothing. Rewritten has no events from before the destination's start.
 type Batch struct {
 	Store          string // the store's id
 	After, Through uint64
 	Events         []Event    // new ones, by sequence number
 	Customers      []Customer // created, changed, merged or erased, by Changed
-	Rewritten      []Event    // events at or before After that an erasure changed: they replace what is there
+	Rewritten      []Event    // up to After, in the form that an erasure has left; they replace what is there
 	Erasures       []Erasure  // by id
 	Bytes          int        // of properties and identifiers, about
 }
@@ -115,7 +118,7 @@ type Event struct {
 type Customer struct {
 	Customer   trackway.Customer
 	Project    string            // the project's name
-	Survivor   trackway.Customer // not 0: this one absorbed the customer, who has no identifiers or properties now
+	Survivor   trackway.Customer // not 0: it absorbed the customer, which has no identifiers and properties any more
 	IDs        []trackway.Identifier
 	Properties []byte // an object in canonical JSON
 	Created    trackway.Micros

@@ -396,3 +396,30 @@ func TestChecks(t *testing.T) {
 		}
 	}, "a")
 }
+
+// TestChecksWhileOthersCome: changes that do not concern a destination do not
+// put off its checks.
+func TestChecksWhileOthersCome(t *testing.T) {
+	t.Parallel()
+	run(t, func(b *bubble) {
+		b.configs[0].Events = []string{"none"}
+		b.reload()
+		var checks atomic.Int64
+		b.sinks["a"].Fail(func(_ context.Context, point string, _ *destination.Batch) error {
+			if point == destinationtest.CheckingIt {
+				checks.Add(1)
+			}
+			return nil
+		})
+		for range 15 {
+			b.add(1, `{}`)
+			b.pass(10 * time.Minute)
+		}
+		if s := b.status("a"); s.Position != 15 || s.Batches != 0 {
+			b.Errorf("got %+v, want the changes to pass without a batch", s)
+		}
+		if n := checks.Load(); n < 2 {
+			b.Errorf("%d checks in two and a half hours without a write", n)
+		}
+	}, "a")
+}

@@ -1,6 +1,9 @@
 package destination
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // erasuresDone returns the erasures that the destination has as not done,
 // although they are. Erasures that the store has forgotten are forgotten here,
@@ -27,6 +30,7 @@ func (r *runner) erasuresDone() (done []Erasure, err error) {
 			}
 		}
 	}
+	slices.SortFunc(done, func(a, b Erasure) int { return cmp.Compare(a.ID, b.ID) })
 	if len(known) < len(pending) {
 		slices.Sort(known)
 		err = r.files.set(func(s *state) { s.Erasures = known })

@@ -89,6 +89,8 @@ func (s *fakeStore) Changes(after, through uint64) iter.Seq2[[]change.Change, er
 
 func (*fakeStore) Sync() error { return nil }
 
+func (*fakeStore) Unreadable(error) bool { return false }
+
 func (s *fakeStore) SetCursor(name string, number uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,6 +159,7 @@ func run(t *testing.T, test func(b *bubble), names ...string) {
 			b.configs = append(b.configs, configOf(name))
 		}
 		b.start(t.TempDir())
+		synctest.Wait() // the first sessions have begun
 		test(b)
 		b.stop()
 	})
@@ -191,7 +194,7 @@ func (b *bubble) start(dir string) {
 
 func (b *bubble) reload() {
 	b.Helper()
-	apply, err := b.manager.Reload(b.configs, []trackway.Project{{Number: 1, Name: "demo"}})
+	apply, _, err := b.manager.Reload(b.configs, []trackway.Project{{Number: 1, Name: "demo"}})
 	if err != nil {
 		b.Fatal(err)
 	}

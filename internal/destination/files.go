@@ -115,7 +115,8 @@ func (f *files) set(change func(*state)) error {
 	return nil
 }
 
-// reject adds rejects to the file. If it has become long, the oldest go.
+// reject adds rejects to the file. If it has become long, the oldest go. If a
+// crash or a full disk has left a part of a line, the new ones begin behind it.
 func (f *files) reject(rejects []Reject) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -127,9 +128,12 @@ func (f *files) reject(rejects []Reject) error {
 		}
 		lines = append(append(lines, seal.Add(text)...), '\n')
 	}
-	file, err := os.OpenFile(f.rejectsPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, ownerOnly)
+	file, err := os.OpenFile(f.rejectsPath(), os.O_APPEND|os.O_CREATE|os.O_RDWR, ownerOnly)
 	if err != nil {
 		return err
+	}
+	if torn(file) {
+		lines = append([]byte{'\n'}, lines...)
 	}
 	_, err = file.Write(lines)
 	if err := errors.Join(err, file.Close()); err != nil {
@@ -152,6 +156,17 @@ func (f *files) reject(rejects []Reject) error {
 		})
 		return errors.Join(err, failed)
 	})
+}
+
+// torn reports whether a file ends within a line.
+func torn(file *os.File) bool {
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 {
+		return false
+	}
+	last := make([]byte, 1)
+	_, err = file.ReadAt(last, info.Size()-1)
+	return err == nil && last[0] != '\n'
 }
 
 // all returns the rejects that are kept, oldest first.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 type filler struct {
 	store   Store
 	storeID string
+	name    string // of the destination
+	first   uint64 // it began after this change, and never had the events up to it
 	view    *View
 	rows    int // most of a batch
 	bytes   int // most of a batch, unless one row has more
@@ -35,9 +38,9 @@ type filler struct {
 }
 
 const (
-	mostPoll   = 250 * time.Millisecond // between two looks at how much has come: writers wake nobody for each change
-	mostPassed = 1 << 20                // changes that one batch passes, so that progress is noted if few concern us
-	pieceBytes = 4 << 20                // of a batch of rewritten events: it is made while two others are in memory
+	mostPoll   = 250 * time.Millisecond // between two looks at how much has come: writers do not wake it
+	mostPassed = 1 << 20                // changes that one batch passes: progress is noted if few concern it
+	pieceBytes = 4 << 20                // of a batch of rewritten events only: made while two others are in memory
 	rowBytes   = 64                     // of a row, besides properties and identifiers
 	donePause  = time.Minute            // between two calls of done
 )
@@ -206,29 +209,36 @@ func (f *filler) takeSome(m *making, some []change.Change) (full bool, err error
 		c := &some[i]
 		switch c.Kind {
 		case change.Stored:
-			row, ok := f.view.Event(c.Event)
-			if !ok {
-				break
-			}
-			size := len(row.Properties)
-			if f.joins {
-				size += f.join(m, snapshot(), c.Event, &row)
-			}
-			full = !f.add(m, size, func() { m.Events = append(m.Events, row) })
+			full, err = f.event(m, snapshot, c.Event)
 		case change.Changed, change.Rewritten, change.Erased:
-			if f.view.projects[c.Project] != "" {
-				full = f.customer(m, snapshot(), c)
-			}
+			full, err = f.customer(m, snapshot, c)
 		case change.Lost:
 			f.lost(c.Number, c.Err)
 		case change.Expired: // what has expired stays in destinations
 		}
-		if full {
-			return true, nil
+		if full || err != nil {
+			return full, err
 		}
 		f.read, m.Through = c.Number, c.Number
 	}
 	return m.Rows() >= f.rows || m.Bytes >= f.bytes, nil
+}
+
+// event adds an event.
+func (f *filler) event(m *making, snapshot func() query.Snapshot, e *trackway.Event) (full bool, err error) {
+	row, ok := f.view.Event(e)
+	if !ok {
+		return false, nil
+	}
+	size := len(row.Properties)
+	if f.joins {
+		more, err := f.join(m, snapshot(), e, &row)
+		if err != nil {
+			return false, err
+		}
+		size += more
+	}
+	return !f.add(m, size, func() { m.Events = append(m.Events, row) }), nil
 }
 
 // add adds a row unless the batch has no room for it.
@@ -242,13 +252,24 @@ func (f *filler) add(m *making, size int, do func()) bool {
 	return true
 }
 
-// customer adds a customer in its present state.
-func (f *filler) customer(m *making, s query.Snapshot, c *change.Change) (full bool) {
-	row, _, err := f.view.Customer(s, c)
+// customer adds a customer in its present state. It leaves out a customer whose
+// record is damaged, so that the others still arrive, unless an erasure must
+// reach the destination.
+func (f *filler) customer(m *making, snapshot func() query.Snapshot, c *change.Change) (full bool, err error) {
+	if !f.view.Has(c.Project) {
+		return false, nil
+	}
+	row, _, err := f.view.Customer(snapshot(), c)
 	size := sizeOf(&row)
-	if err != nil { // a record is damaged: the others must still arrive
+	switch {
+	case err == nil:
+	case !f.store.Unreadable(err):
+		return false, err
+	case c.Kind != change.Changed:
+		return false, f.damaged(c.Number, c.Customer, err)
+	default:
 		f.lost(c.Number, err)
-		return false
+		return false, nil
 	}
 	at, again := m.customers[c.Customer]
 	if again { // changed since it was looked up
@@ -258,7 +279,7 @@ func (f *filler) customer(m *making, s query.Snapshot, c *change.Change) (full b
 		m.customers[c.Customer] = len(m.Customers)
 		m.Customers = append(m.Customers, row)
 	}) {
-		return true
+		return true, nil
 	}
 	if row.Erased {
 		m.erased[c.Project] = true
@@ -266,14 +287,23 @@ func (f *filler) customer(m *making, s query.Snapshot, c *change.Change) (full b
 	if r := (rewritten{c.Project, c.Customer}); c.Kind != change.Changed && (!again || !slices.Contains(m.rewritten, r)) {
 		m.rewritten = append(m.rewritten, r)
 	}
-	return false
+	return false, nil
+}
+
+// damaged returns the error of an erasure that cannot be carried out in the
+// destination, because it is not known what is to be replaced there. An
+// operator has to know of it.
+func (f *filler) damaged(number uint64, c trackway.Customer, err error) error {
+	return &FinalError{fmt.Errorf(
+		"change %d is an erasure, and what it has left of customer %d cannot be read, so the destination may still have what was erased: %w. "+
+			"The store is damaged: see docs/damage.md. To go on without it, after you have removed that by hand: trackway destinations rewind %s --to %d", number, c, err, f.name, number)}
 }
 
 // join looks up the customer who has an event. It returns what that adds to the
 // size of the batch.
-func (f *filler) join(m *making, s query.Snapshot, e *trackway.Event, row *Event) (size int) {
+func (f *filler) join(m *making, s query.Snapshot, e *trackway.Event, row *Event) (size int, err error) {
 	if row.Holder = m.holders[e.Customer]; row.Holder != nil {
-		return 0
+		return 0, nil
 	}
 	now, err := s.Survivor(e.Project, e.Customer)
 	found := Customer{Customer: e.Customer, Project: row.Project, Properties: empty}
@@ -281,10 +311,13 @@ func (f *filler) join(m *making, s query.Snapshot, e *trackway.Event, row *Event
 		found, _, err = f.view.Customer(s, &change.Change{Kind: change.Changed, Project: e.Project, Customer: now})
 	}
 	if err != nil {
+		if !f.store.Unreadable(err) {
+			return 0, err
+		}
 		f.lost(e.Seq, err)
 	}
 	row.Holder, m.holders[e.Customer] = &found, &found
-	return sizeOf(&found)
+	return sizeOf(&found), nil
 }
 
 func sizeOf(c *Customer) (size int) {
@@ -294,9 +327,9 @@ func sizeOf(c *Customer) (size int) {
 	return size + len(c.Properties)
 }
 
-// complete finishes a batch, and waits until all that the batch shows is on the
-// disk. The present state of a customer may not be, and a power cut would undo
-// it.
+// complete finishes a batch. All that the batch shows is on the disk then: a
+// customer is looked up in its present state, which a power cut could undo
+// otherwise.
 func (f *filler) complete(ctx context.Context, m *making) error {
 	for _, r := range m.rewritten {
 		if err := f.rewrite(ctx, m, r); err != nil {
@@ -349,8 +382,10 @@ func (f *filler) rewrite(ctx context.Context, m *making, r rewritten) error {
 		}
 		var err error
 		if end, err = f.rewriteSome(m, r, &place); err != nil {
-			f.lost(m.Customers[m.customers[r.customer]].Changed, err)
-			return nil
+			if f.store.Unreadable(err) {
+				err = f.damaged(m.Customers[m.customers[r.customer]].Changed, r.customer, err)
+			}
+			return err
 		}
 	}
 	return nil
@@ -390,11 +425,12 @@ func (f *filler) rewriteSome(m *making, r rewritten, place *query.Place) (end bo
 	}
 	end = true
 	size := 0
+	var failed error // of a look-up meanwhile
 	err = s.Timeline(r.project, now, query.TimelineRange{After: *place}, func(e *trackway.Event, at query.Place) bool {
 		*place = at
 		row, ok := f.view.Event(e)
 		switch {
-		case !ok || e.Seq > f.read: // those after f.read are read later, as they are then
+		case !ok || e.Seq <= f.first || e.Seq > f.read: // those after f.read are read later, as they are then
 		case e.Seq > m.After:
 			if i, ok := slices.BinarySearchFunc(m.Events, row, bySeq); ok {
 				row = own(row)
@@ -405,7 +441,12 @@ func (f *filler) rewriteSome(m *making, r rewritten, place *query.Place) (end bo
 		default:
 			row = own(row)
 			if f.joins {
-				size += f.join(m, s, e, &row)
+				more, err := f.join(m, s, e, &row)
+				if err != nil {
+					failed = err
+					return false
+				}
+				size += more
 			}
 			m.Rewritten = append(m.Rewritten, row)
 			m.Bytes += len(row.Properties) + rowBytes
@@ -414,5 +455,5 @@ func (f *filler) rewriteSome(m *making, r rewritten, place *query.Place) (end bo
 		end = size < pieceBytes && len(m.Rewritten) < f.rows
 		return end
 	})
-	return end, err
+	return end, errors.Join(err, failed)
 }

@@ -56,7 +56,8 @@ type Manager struct {
 type managed struct {
 	*runner
 
-	stop func() // waits until it has stopped; nil: it was not started
+	stop  func() // waits until it has stopped; nil: it was not started
+	added bool   // it got its cursor by the reload that made it
 }
 
 // New returns a manager without destinations. See [Manager.Reload].
@@ -105,9 +106,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer m.ops.Unlock()
 	m.running = nil
 	all.Wait()
-	for _, r := range m.list() {
-		m.closeLocked(r)
-	}
+	m.closeLocked(m.list())
 	return nil
 }
 
@@ -130,11 +129,17 @@ func (m *Manager) stopLocked(r *managed) {
 	}
 }
 
-func (m *Manager) closeLocked(r *managed) {
-	m.stopLocked(r)
-	if err := r.sink.Close(); err != nil {
-		r.log.Warn("destination: closed with an error", "err", r.clean(err))
+// closeLocked stops runners and closes their sinks, all at the same time: a
+// write under way may take some seconds.
+func (m *Manager) closeLocked(all []*managed) {
+	var closing sync.WaitGroup
+	for _, r := range all {
+		closing.Go(func() {
+			m.stopLocked(r)
+			r.close()
+		})
 	}
+	closing.Wait()
 }
 
 func (m *Manager) list() []*managed {
@@ -154,9 +159,11 @@ func (m *Manager) find(name string) (*managed, error) {
 
 // Reload puts other destinations in force. The projects have their numbers. It
 // first prepares everything that can fail: with an error, nothing has changed.
-// The returned function does the rest. Destinations that stay as they are go on
-// undisturbed.
-func (m *Manager) Reload(next []config.Destination, projects []trackway.Project) (apply func(), err error) {
+// The caller then calls apply, which does the rest, or drop, which undoes what
+// was prepared. Only the first of these calls counts. Destinations that stay as
+// they are go on undisturbed. Those that go end what an operator does with
+// them.
+func (m *Manager) Reload(next []config.Destination, projects []trackway.Project) (apply, drop func(), err error) {
 	old := m.list()
 	var all, added []*managed
 	for i := range next {
@@ -168,15 +175,28 @@ func (m *Manager) Reload(next []config.Destination, projects []trackway.Project)
 		}
 		r, err := m.newRunner(next[i], view)
 		if err != nil {
-			for _, r := range added {
-				_ = r.sink.Close() // it was never used
-			}
-			return nil, fmt.Errorf("destination %q: %w", next[i].Name, err)
+			m.undo(added)
+			return nil, nil, fmt.Errorf("destination %q: %w", next[i].Name, err)
 		}
 		added, all = append(added, r), append(all, r)
 	}
 	slices.SortFunc(all, func(a, b *managed) int { return strings.Compare(a.config.Name, b.config.Name) })
-	return func() { m.apply(all) }, nil
+	var once sync.Once
+	return func() { once.Do(func() { m.apply(all) }) }, func() { once.Do(func() { m.undo(added) }) }, nil
+}
+
+// undo closes runners that were never in force, and removes their cursors:
+// events would be kept for them.
+func (m *Manager) undo(added []*managed) {
+	for _, r := range added {
+		r.close()
+		if !r.added {
+			continue
+		}
+		if err := m.Store.SetCursor(cursorName(r.config.Name), change.NoCursor); err != nil {
+			r.log.Error("destination: its cursor stays until the next reload, so events may be kept for it", "err", err)
+		}
+	}
 }
 
 func (m *Manager) newRunner(c config.Destination, view *View) (*managed, error) {
@@ -189,40 +209,42 @@ func (m *Manager) newRunner(c config.Destination, view *View) (*managed, error) 
 		jitter: m.Jitter,
 		using:  make(chan struct{}, 1),
 		ending: m.ending,
+		gone:   make(chan struct{}),
 	}
+	var added bool
 	r.files, err = openFiles(filepath.Join(m.Dir, c.Name), func(reason string) { r.stats.rejectLocked(reason, 1) })
 	if err == nil {
 		r.stats.missed = r.files.get().Missed
-		err = m.setFirstCursor(r)
+		added, err = m.setFirstCursor(r)
 	}
 	if err != nil {
 		return nil, errors.Join(err, sink.Close())
 	}
-	return &managed{runner: r}, nil
+	return &managed{runner: r, added: added}, nil
 }
 
 // setFirstCursor sets the cursor of a new destination, so that the events that
-// it will get do not expire before.
-func (m *Manager) setFirstCursor(r *runner) error {
+// it will get do not expire before. It reports whether the destination is new.
+func (m *Manager) setFirstCursor(r *runner) (added bool, err error) {
 	all, err := m.Store.Cursors()
 	if err != nil {
-		return err
+		return false, err
 	}
 	number, known := all[cursorName(r.config.Name)]
 	if !known {
 		if before := r.files.get().Position; before != nil { // it was removed from the configuration, and is back
 			number = min(*before, m.Store.Synced())
 		} else if number, err = startAt(m.Store, r.config.Start); err != nil {
-			return fmt.Errorf("start: %w", err)
+			return false, fmt.Errorf("start: %w", err)
 		} else if err := r.files.set(func(s *state) { s.First = number }); err != nil {
-			return err
+			return false, err
 		}
 		if err := m.Store.SetCursor(cursorName(r.config.Name), number); err != nil {
-			return err
+			return false, err
 		}
 	}
 	r.stats.moved(number)
-	return nil
+	return !known, nil
 }
 
 // apply replaces the runners.
@@ -230,15 +252,15 @@ func (m *Manager) apply(next []*managed) {
 	m.ops.Lock()
 	defer m.ops.Unlock()
 	gone := slices.DeleteFunc(m.list(), func(r *managed) bool { return slices.Contains(next, r) })
+	m.closeLocked(gone)
 	for _, r := range gone {
-		m.closeLocked(r)
 		i := slices.IndexFunc(next, func(n *managed) bool { return n.config.Name == r.config.Name })
 		if i < 0 {
 			m.forget(r)
 			continue
 		}
 		next[i].files = r.files // it may have changed since
-		next[i].stats.moved(r.stats.at())
+		next[i].stats.inherit(&r.stats)
 	}
 	m.mu.Lock()
 	m.runners = next

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ const (
 	checkTime    = time.Minute
 	writeTime    = 5 * time.Minute
 	operatorTime = time.Hour       // a range of a verification, at most
+	rewindTime   = 5 * time.Minute // of the destination; pauses and reloads wait
 	grace        = 5 * time.Second // for a write under way when the server stops
 	idleCheck    = time.Hour       // after the last write or check
 	breaker      = 5               // failures in a row, after which a check must succeed before a batch is tried again
@@ -41,8 +43,10 @@ type runner struct {
 	jitter func(most time.Duration) time.Duration
 
 	ending   <-chan struct{} // closed when the server stops
-	using    chan struct{}   // holds an element while somebody calls the sink
-	prepared atomic.Bool     // all calls since the session's last Prepare succeeded
+	gone     chan struct{}   // closed before the sink is closed
+	closing  sync.Once
+	using    chan struct{} // holds an element while somebody calls the sink, and once the sink is closed
+	prepared atomic.Bool   // all calls since the session's last Prepare succeeded
 
 	// Of the session.
 	at     Position // that the sink should have
@@ -88,14 +92,15 @@ func (r *runner) session(ctx context.Context) (err error) {
 	}()
 	defer func() {
 		cancel()
-		<-ended //nolint:errcheck // the session ends for a reason of its own
+		<-ended //nolint:errcheck // it ends because the session does
 	}()
 	idle := time.NewTimer(idleCheck)
 	defer idle.Stop()
 	for {
+		written := true
 		select {
 		case b := <-batches:
-			err = r.deliver(ctx, b)
+			err, written = r.deliver(ctx, b), b.Rows() > 0
 		case <-idle.C:
 			err = r.persist(ctx, r.check)
 		case err = <-ended:
@@ -103,17 +108,19 @@ func (r *runner) session(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		idle.Reset(idleCheck)
+		if written {
+			idle.Reset(idleCheck)
+		}
 	}
 }
 
-// fill makes batches. Its error is never nil.
+// fill makes batches. The error is never nil.
 func (r *runner) fill(ctx context.Context, from uint64, to chan<- *Batch) (err error) {
 	defer r.catch(&err)
 	_, joins := r.sink.(Joiner)
 	f := filler{
 		store: r.store, storeID: r.id, view: r.view, rows: r.config.Rows, bytes: r.config.Bytes, every: r.config.Every, joins: joins,
-		after: from, read: from, more: true,
+		name: r.config.Name, first: r.files.get().First, after: from, read: from, more: true,
 		lost: func(number uint64, err error) {
 			r.stats.lose()
 			r.log.Error("destination: a change cannot be read and is left out", "number", number, "err", err)
@@ -153,14 +160,16 @@ func (r *runner) open(ctx context.Context) (from uint64, err error) {
 		if err := r.checkPrepared(ctx); err != nil {
 			return err
 		}
-		if from < r.files.get().First {
+		if first := r.files.get().First; from < first || from > first && p == (Position{}) {
 			if err := r.files.set(func(s *state) { s.First = from }); err != nil {
 				return err
 			}
 		}
 		return r.store.SetCursor(cursorName(r.config.Name), from)
 	})
-	r.stats.moved(from)
+	if err == nil {
+		r.stats.moved(from)
+	}
 	return from, err
 }
 
@@ -240,16 +249,17 @@ func (r *runner) deliver(ctx context.Context, b *Batch) error {
 	return nil
 }
 
-// write writes a batch once. After an error, it first prepares the destination,
-// which may say that the batch had arrived. After many, it also checks the
-// destination, because a row is cheaper to send than a batch.
+// write writes a batch once. After an error, it first prepares the destination.
+// If the batch has arrived, only the answer was lost. It is written again for
+// that, since nobody else knows the rejects. After many errors, write also
+// checks the destination, because a row is cheaper to send than a batch.
 func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 	if !r.prepared.Load() {
 		p, err := r.prepare(ctx)
 		if err != nil {
 			return err
 		}
-		if arrived, err := r.compare(p, b); arrived || err != nil {
+		if err := r.compare(p, b); err != nil {
 			return err
 		}
 		if check {
@@ -289,17 +299,18 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 }
 
 // compare compares the position that the destination has after an error with
-// what is expected. It reports whether a batch has arrived.
-func (r *runner) compare(p Position, b *Batch) (arrived bool, err error) {
+// what may be there: before the batch, or after it.
+func (r *runner) compare(p Position, b *Batch) error {
 	switch {
 	case r.unkept, p == r.at:
-		return false, nil
+		return nil
 	case b.Through > b.After && p == Position{r.id, b.Through}:
-		r.at = p
-		r.stats.wrote(b, nil)
-		return true, nil
+	case r.at == Position{} && p == Position{r.id, b.After}: // it was empty, and the write had begun
+	default:
+		return errMoved
 	}
-	return false, errMoved
+	r.at = p
+	return nil
 }
 
 func (r *runner) prepare(ctx context.Context) (p Position, err error) {
@@ -338,6 +349,17 @@ func (r *runner) call(ctx context.Context, limit time.Duration, do func(context.
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	select {
+	case <-r.gone: // close waits for this
+		<-r.using
+		return errGone
+	default:
+		return r.callHeld(ctx, limit, do)
+	}
+}
+
+// callHeld calls the sink, and then lets others do so.
+func (r *runner) callHeld(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
 	defer func() { <-r.using }()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -346,4 +368,16 @@ func (r *runner) call(ctx context.Context, limit time.Duration, do func(context.
 		r.prepared.Store(false)
 	}
 	return err
+}
+
+// close closes the sink for good. An operator who uses it is interrupted, and
+// nobody calls it after that. The runner must have stopped.
+func (r *runner) close() {
+	r.closing.Do(func() {
+		close(r.gone)
+		r.using <- struct{}{}
+		if err := r.sink.Close(); err != nil {
+			r.log.Warn("destination: closed with an error", "err", r.clean(err))
+		}
+	})
 }

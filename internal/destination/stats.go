@@ -59,6 +59,19 @@ func (s *stats) moved(position uint64) {
 	s.position = position
 }
 
+// inherit takes over the position and all counts. The other one must have
+// stopped.
+func (s *stats) inherit(other *stats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	s.position, s.batches, s.rows, s.lost, s.missed, s.announced = other.position, other.batches, other.rows, other.lost, other.missed, other.announced
+	s.success, s.failure, s.err = other.success, other.failure, other.err
+	s.history, s.historyAt = other.history, other.historyAt
+	s.rejected, s.retries = maps.Clone(other.rejected), maps.Clone(other.retries)
+}
+
 // at returns the position.
 func (s *stats) at() uint64 {
 	s.mu.Lock()

@@ -17,6 +17,10 @@ type Store interface {
 	// disk yet. An open snapshot delays the store's clean-up.
 	Snapshot() query.Snapshot
 
+	// Unreadable reports whether an error says that a part of the store is
+	// damaged for good, so that it is no use to read it again.
+	Unreadable(err error) bool
+
 	// Erasures lists a project's erasures, newest first.
 	Erasures(project uint32) ([]query.Erasure, error)
 }

@@ -179,7 +179,7 @@ func manage(t *testing.T, w *destinationtest.World, dir string, all []config.Des
 	if err != nil {
 		t.Fatal(err)
 	}
-	apply, err := m.Reload(all, w.Projects)
+	apply, _, err := m.Reload(all, w.Projects)
 	if err != nil {
 		t.Fatal(err)
 	}

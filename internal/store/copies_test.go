@@ -165,13 +165,23 @@ func TestBoundOfHold(t *testing.T) {
 	}
 }
 
-// unbounded returns the lowest of the cursors that hold all events behind them.
-func (m *simulation) unbounded() uint64 {
+// unbounded returns the lowest of the cursors that hold all events behind them:
+// those of destinations without a bound, and those of other followers, such as
+// a mirror.
+func (m *simulation) unbounded(t *rapid.T) uint64 {
+	others, err := m.store.Cursors()
+	if err != nil {
+		t.Fatal(err)
+	}
 	lowest := change.NoCursor
 	for _, c := range m.copies.list {
 		if c.Cursor != "" && c.Bound == math.MinInt64 {
 			lowest = min(lowest, c.Through)
 		}
+		delete(others, c.Cursor)
+	}
+	for _, number := range others {
+		lowest = min(lowest, number)
 	}
 	return lowest
 }

@@ -389,10 +389,10 @@ func (m *simulation) expire(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, missed := query.Expired{Soonest: query.Never, End: true}, make(map[string]int)
+	want, missed, unbounded := query.Expired{Soonest: query.Never, End: true}, make(map[string]int), m.unbounded(t)
 	for _, e := range m.model.events {
 		switch old := min(e.Time, e.Received) < at; {
-		case e.expired || typ != "" && e.Type != typ || e.Seq > m.unbounded():
+		case e.expired || typ != "" && e.Type != typ || e.Seq > unbounded:
 		case old && m.held(e):
 			want.Soonest = 0
 		case old:

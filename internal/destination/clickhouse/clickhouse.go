@@ -9,7 +9,7 @@
 //     of its rows: if the answer was lost, the same insert again changes nothing.
 //   - After a crash between the data and the position, the same events may come
 //     in other batches. The sink then asks which of them are there, and leaves
-//     them out.
+//     them out, unless an erasure has taken something from them since.
 //   - Rows with the same sorting key replace each other when ClickHouse merges
 //     them, and at once in each query with FINAL. The sorting key ends in the
 //     event's number. This holds whatever else goes wrong.
@@ -23,6 +23,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -187,7 +188,7 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 	if err := w.events(ctx); err != nil {
 		return nil, err
 	}
-	if err := w.rewritten(ctx); err != nil {
+	if err := w.rewrite(ctx, b.Rewritten, math.MaxUint64); err != nil {
 		return nil, err
 	}
 	if err := w.customers(ctx); err != nil {

@@ -20,18 +20,22 @@ const (
 	mostMutations = 10 // for one removal
 )
 
-// rewritten replaces the events that an erasure changed, if they are there: it
+// rewrite replaces events that an erasure changed, if they are there: it
 // inserts a higher version, and then removes the lower ones. Every query with
 // FINAL sees one of the two.
 //
 // A mutation removes them, not OPTIMIZE … FINAL: it rewrites only those parts
 // that have such rows, and does not need room for a whole partition. A
 // lightweight DELETE would only hide the rows.
-func (w *write) rewritten(ctx context.Context) error {
-	events := w.batch.Rewritten
+//
+// It leaves alone what has the version below, or a higher one. A process that
+// was replaced may still write a batch with an event as it was before an
+// erasure. The number of that batch is lower than the erasure's, which is the
+// version of the event then.
+func (w *write) rewrite(ctx context.Context, events []destination.Event, below uint64) error {
 	for len(events) > 0 {
 		n := min(len(events), mostKeys)
-		if err := w.rewriteSome(ctx, events[:n]); err != nil {
+		if err := w.rewriteSome(ctx, events[:n], below); err != nil {
 			return err
 		}
 		events = events[n:]
@@ -39,7 +43,7 @@ func (w *write) rewritten(ctx context.Context) error {
 	return nil
 }
 
-func (w *write) rewriteSome(ctx context.Context, events []destination.Event) error {
+func (w *write) rewriteSome(ctx context.Context, events []destination.Event, below uint64) error {
 	keys := make([]uint64, len(events))
 	for i := range events {
 		keys[i] = events[i].Seq
@@ -52,7 +56,7 @@ func (w *write) rewriteSome(ctx context.Context, events []destination.Event) err
 	err = w.byMonth(ctx, events, func(e *destination.Event) (changed uint64, ok bool) {
 		old, ok := there[e.Seq]
 		versions[e.Seq] = old.changed
-		if !ok || bytes.Equal(old.properties, e.Properties) { // written by an earlier try
+		if !ok || old.changed >= below || bytes.Equal(old.properties, e.Properties) { // or written by an earlier try
 			return 0, false
 		}
 		changed = max(w.batch.Through, old.changed+1)

@@ -80,8 +80,8 @@ func (s *Sink) claim(ctx context.Context, b *destination.Batch) (position, error
 	return p, nil
 }
 
-// Rewind records another position. The events after it stay, and are not
-// written a second time.
+// Rewind records another position. The events after it stay, and are replaced
+// only if they come in another form.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	have, err := s.look(ctx)
 	if err != nil {

@@ -86,17 +86,29 @@ type write struct {
 	values   []column.Value
 }
 
-// events inserts the new events, month by month.
+// events inserts the new events, month by month. It replaces those that are
+// there in another form: after a rewind, an event may come as an erasure has
+// left it.
 func (w *write) events(ctx context.Context) error {
 	events := w.batch.Events
 	there, err := w.there(ctx, events)
 	if err != nil {
 		return err
 	}
-	return w.byMonth(ctx, events, func(e *destination.Event) (changed uint64, ok bool) {
+	err = w.byMonth(ctx, events, func(e *destination.Event) (changed uint64, ok bool) {
 		_, written := there[e.Seq]
 		return 0, !written
 	})
+	if err != nil || len(there) == 0 {
+		return err
+	}
+	old := make([]destination.Event, 0, len(there))
+	for i := range events {
+		if _, written := there[events[i].Seq]; written {
+			old = append(old, events[i])
+		}
+	}
+	return w.rewrite(ctx, old, w.batch.Through)
 }
 
 // byMonth inserts those of the events for which choose returns true, month by

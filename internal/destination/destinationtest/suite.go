@@ -21,6 +21,7 @@ func Run(t *testing.T, open func(t *testing.T) *Partner) {
 		"nothing":             testNothing,
 		"the same batch":      testSameBatch,
 		"other borders":       testOtherBorders,
+		"newer states":        testNewerStates,
 		"customers":           testCustomers,
 		"rewritten events":    testRewritten,
 		"erasures":            testErasures,
@@ -224,6 +225,30 @@ func testOtherBorders(s *subject) {
 			}
 		}
 	}
+	s.same()
+}
+
+// testNewerStates: after a rewind, an event that is there already may come as an
+// erasure has left it since, also beside new ones. It replaces the old form.
+func testNewerStates(s *subject) {
+	if s.Lacks.Position || s.Lacks.Rewriting {
+		s.Skip("it cannot delete, or keeps no position")
+	}
+	s.prepare()
+	s.write(batch(0, 10))
+	if err := s.sink.Rewind(s.Context(), destination.Position{Store: storeID, Number: 2}); err != nil {
+		s.Fatalf("rewind: %v", err)
+	}
+	s.at(destination.Position{Store: storeID, Number: 2})
+	b := batch(2, 14)
+	for i := range b.Events {
+		if seq := b.Events[i].Seq; seq%2 == 1 {
+			b.Events[i] = event(seq, "page_visit", `{"erased":true}`)
+		}
+	}
+	s.write(b)
+	s.write(b)
+	s.at(destination.Position{Store: storeID, Number: 14})
 	s.same()
 }
 

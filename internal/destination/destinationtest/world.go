@@ -199,7 +199,7 @@ func (w *World) Manager(dir string, d config.Destination, open func() destinatio
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	apply, err := m.Reload([]config.Destination{d}, w.Projects)
+	apply, _, err := m.Reload([]config.Destination{d}, w.Projects)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -100,10 +100,9 @@ func (s *Sink) locked(do func() error) error {
 		err = errLocked
 	}
 	if err == nil {
-		err = do()
-		// Closing is not enough: a process that is being started has a copy of
-		// the descriptor until it runs its program.
-		err = errors.Join(err, syscall.Flock(int(lock.Fd()), syscall.LOCK_UN))
+		// A program that this process is just starting has the file open for a
+		// moment, too, so closing it would not end the lock at once.
+		err = errors.Join(do(), syscall.Flock(int(lock.Fd()), syscall.LOCK_UN))
 	}
 	return errors.Join(err, lock.Close())
 }

@@ -200,7 +200,7 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 	case s.state.Store != "" && s.state.Store != b.Store:
 		return nil, &destination.FinalError{Err: fmt.Errorf("the topic %s has the position of another store", s.prefix+positions)}
 	case b.After < b.Through && b.Through <= s.state.Number:
-		return nil, nil // it was written
+		return s.rejects(b), nil // it was written
 	case b.After == b.Through && len(b.Erasures) == 0:
 		return nil, nil // nothing but events that cannot be rewritten
 	}
@@ -216,6 +216,21 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 		return nil, s.fail(ctx, err)
 	}
 	return r.rejects, nil
+}
+
+// rejects returns the rows of b that do not fit, although b was written.
+func (s *Sink) rejects(b *destination.Batch) []destination.Reject {
+	r := &rows{prefix: s.prefix, topics: s.topics, store: []byte(b.Store)}
+	for i := range b.Events {
+		r.event(&b.Events[i])
+	}
+	for i := range b.Customers {
+		r.customer(&b.Customers[i])
+	}
+	for i := range b.Erasures {
+		r.erasure(&b.Erasures[i])
+	}
+	return r.rejects
 }
 
 // records yields the records of b that are to be written.

@@ -71,16 +71,6 @@ type Sink struct {
 
 	conn *pgx.Conn // nil: not connected
 	used time.Time // when the connection was last used with success
-
-	unsure *outcome // of a batch whose COMMIT was not answered
-	owed   outcome  // of a batch that turned out to be written after all
-}
-
-// outcome is what a batch left out.
-type outcome struct {
-	through uint64
-	rejects []destination.Reject
-	misfits column.Misfits
 }
 
 // New checks the settings of a destination and returns its sink. It opens
@@ -184,13 +174,14 @@ func (s *Sink) connect(ctx context.Context) error {
 
 // transaction runs do in a transaction and commits it. After an error, the
 // connection is closed, which undoes everything; after errUndo, the transaction
-// is undone and there is no error. doing says what it is for. If unsure is
-// true, the transaction may have been committed in spite of the error.
-func (s *Sink) transaction(ctx context.Context, doing string, do func(ctx context.Context) error) (unsure bool, err error) {
+// is undone and there is no error. doing says what it is for. If only the
+// answer to COMMIT got lost, the transaction was carried out in spite of the
+// error.
+func (s *Sink) transaction(ctx context.Context, doing string, do func(ctx context.Context) error) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errSlow)
 	defer cancel()
 	if err := s.connect(ctx); err != nil {
-		return false, err
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -199,23 +190,23 @@ func (s *Sink) transaction(ctx context.Context, doing string, do func(ctx contex
 		}
 	}()
 	if err := s.begin(ctx); err != nil {
-		return false, err
+		return err
 	}
 	end := "COMMIT"
 	if err := do(ctx); errors.Is(err, errUndo) {
 		end = "ROLLBACK"
 	} else if err != nil {
-		return false, err
+		return err
 	}
 	tag, err := s.conn.Exec(ctx, end)
 	if err != nil {
-		return true, err
+		return err
 	}
 	if tag.String() != end {
-		return false, plain("%s: the server rolled the transaction back", doing)
+		return plain("%s: the server rolled the transaction back", doing)
 	}
 	s.used = time.Now()
-	return false, nil
+	return nil
 }
 
 // begin begins a transaction and waits for the lock on the schema. Settings are
@@ -237,7 +228,7 @@ SELECT pg_advisory_xact_lock(%d)`, statementTimeout, lockTimeout, int64(h.Sum64(
 // Prepare implements [destination.Sink].
 func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 	var at record
-	_, err := s.transaction(ctx, "prepare the tables", func(ctx context.Context) error {
+	err := s.transaction(ctx, "prepare the tables", func(ctx context.Context) error {
 		if _, err := s.arrange(ctx, false); err != nil {
 			return err
 		}
@@ -250,11 +241,6 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 	if err != nil {
 		return destination.Position{}, err
 	}
-	if s.unsure != nil && at.number >= s.unsure.through {
-		s.owed.rejects = append(s.owed.rejects, s.unsure.rejects...)
-		s.misfits.Take(&s.unsure.misfits)
-	}
-	s.unsure = nil
 	return destination.Position{Store: at.store, Number: at.number}, nil
 }
 
@@ -304,7 +290,7 @@ func (s *Sink) replaced(at record) error {
 // Rewind implements [destination.Sink]. It also creates tables that are
 // missing, since the rows of a table that was dropped are written again.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
-	_, err := s.transaction(ctx, "rewind", func(ctx context.Context) error {
+	return s.transaction(ctx, "rewind", func(ctx context.Context) error {
 		if _, err := s.arrange(ctx, true); err != nil {
 			return err
 		}
@@ -315,7 +301,6 @@ func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 ON CONFLICT (destination) DO UPDATE SET store = excluded.store, number = excluded.number`, s.in(positions)), s.name, to.Store, to.Number)
 		return err
 	})
-	return err
 }
 
 // checkSeq is the sequence number of the row that Check writes. The log has no
@@ -325,7 +310,7 @@ const checkSeq = -1
 // Check implements [destination.Sink]. If tables are missing, it creates them
 // for the check only.
 func (s *Sink) Check(ctx context.Context) error {
-	_, err := s.transaction(ctx, "check", func(ctx context.Context) error {
+	return s.transaction(ctx, "check", func(ctx context.Context) error {
 		created, err := s.arrange(ctx, true)
 		if err != nil {
 			return err
@@ -341,7 +326,6 @@ func (s *Sink) Check(ctx context.Context) error {
 		}
 		return nil
 	})
-	return err
 }
 
 func (s *Sink) writeAndRead(ctx context.Context) error {

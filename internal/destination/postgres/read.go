@@ -73,7 +73,7 @@ WHERE seq >= $1 AND seq < $2 ORDER BY seq LIMIT %d`, s.in(events), page), low, h
 // as they were when they were rejected.
 func (s *Sink) Mend(ctx context.Context, low, high uint64, want []destination.Event) error {
 	high = min(high, math.MaxInt64)
-	_, err := s.transaction(ctx, "mend a range of events", func(ctx context.Context) error {
+	return s.transaction(ctx, "mend a range of events", func(ctx context.Context) error {
 		if _, err := s.recorded(ctx); err != nil {
 			return err
 		}
@@ -83,5 +83,4 @@ func (s *Sink) Mend(ctx context.Context, low, high uint64, want []destination.Ev
 		w := &writing{Sink: s, batch: &destination.Batch{Events: want}}
 		return w.events(ctx)
 	})
-	return err
 }

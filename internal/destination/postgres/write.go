@@ -19,29 +19,24 @@ const mostUnfit = 100
 // writing is a batch on its way.
 type writing struct {
 	*Sink
-	batch  *destination.Batch
-	out    outcome
-	unfit  int  // rows that the server refused
-	staged bool // the temporary table for events exists
-	filled bool // it may have rows
-	marked bool // the position has this sink's mark
+	batch   *destination.Batch
+	rejects []destination.Reject
+	misfits column.Misfits
+	unfit   int  // rows that the server refused
+	staged  bool // the temporary table for events exists
+	filled  bool // it may have rows
+	marked  bool // the position has this sink's mark
 }
 
 // Write implements [destination.Sink].
 func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.Reject, error) {
-	w := &writing{Sink: s, batch: b, out: outcome{through: b.Through}}
-	unsure, err := s.transaction(ctx, "write a batch", w.all)
-	if err != nil {
-		if unsure {
-			s.unsure = &w.out
-		}
+	w := &writing{Sink: s, batch: b}
+	if err := s.transaction(ctx, "write a batch", w.all); err != nil {
 		return nil, err
 	}
 	s.writes = s.writes || w.marked
-	s.misfits.Take(&w.out.misfits)
-	rejects := append(s.owed.rejects, w.out.rejects...)
-	s.owed.rejects = nil
-	return rejects, nil
+	s.misfits.Take(&w.misfits)
+	return w.rejects, nil
 }
 
 func (w *writing) all(ctx context.Context) error {
@@ -162,7 +157,7 @@ func (w *writing) halve(ctx context.Context, rows []destination.Event, write wri
 }
 
 func (w *writing) reject(number uint64, table, reason string) {
-	w.out.rejects = append(w.out.rejects, destination.Reject{Number: number, Table: table, Reason: reason})
+	w.rejects = append(w.rejects, destination.Reject{Number: number, Table: table, Reason: reason})
 }
 
 // unfitEvent says why an event can never fit, or returns an empty text.
@@ -189,7 +184,7 @@ func (w *writing) copyEvents(ctx context.Context, into pgx.Identifier, rows []de
 	if _, err := w.conn.CopyFrom(ctx, into, w.eventFields(), source); err != nil {
 		return err
 	}
-	w.out.misfits.Take(&misfits)
+	w.misfits.Take(&misfits)
 	return nil
 }
 

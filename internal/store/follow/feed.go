@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"trackway"
 	"trackway/internal/change"
 	"trackway/internal/sleep"
+	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 )
 
@@ -128,6 +130,13 @@ func (f *Feed) some(after, through uint64, missed *reading.Misses) (some []chang
 		return false
 	})
 	return some, last, err
+}
+
+// Unreadable reports whether an error of a reader says that a record or a file
+// is damaged or lost. Other errors, such as those of a disk that fails at
+// times, may be gone when a reader tries again.
+func (*Feed) Unreadable(err error) bool {
+	return errors.Is(err, format.ErrCorrupt) || errors.Is(err, pebble.ErrNotFound) || errors.Is(err, fs.ErrNotExist) || pebble.IsCorruptionError(err)
 }
 
 // Back calls do for the events on the disk up to a number, newest first, until

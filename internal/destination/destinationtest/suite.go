@@ -228,8 +228,8 @@ func testOtherBorders(s *subject) {
 	s.same()
 }
 
-// testNewerStates: after a rewind, an event that is there already may come as an
-// erasure has left it since, also beside new ones. It replaces the old form.
+// testNewerStates: after a rewind, an event that is there already may come as
+// an erasure has left it since, also beside new ones. It replaces the old form.
 func testNewerStates(s *subject) {
 	if s.Lacks.Position || s.Lacks.Rewriting {
 		s.Skip("it cannot delete, or keeps no position")

@@ -281,8 +281,8 @@ func TestAnothersTransaction(t *testing.T) {
 	}
 }
 
-// TestTooLarge rejects rows and writes the others. It says so again if the batch
-// is repeated, since nobody may have heard of it.
+// TestTooLarge rejects rows and writes the others. It says so again if the
+// batch is repeated, since nobody may have heard of it.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)

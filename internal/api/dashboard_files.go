@@ -15,7 +15,7 @@ type loading struct {
 	built *web.Dashboard
 }
 
-// home answers the pages if they were built, else a page that says how to.
+// home answers with the pages, or says how to build them if they are missing.
 func (c *loading) home() error {
 	if c.built.Index == nil {
 		return document(home)(c.call)

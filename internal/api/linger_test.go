@@ -134,7 +134,8 @@ func TestRefusalsArrive(t *testing.T) {
 	}
 }
 
-// Of what is refused only a bounded part is read, and only of a few at once.
+// The server reads only a bounded part of a refused body, and of only a few
+// such bodies at once.
 func TestRefusedIsReadInPart(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -89,8 +89,8 @@ func TestReadingNobody(t *testing.T) {
 	}
 }
 
-// TestConsentFromTheFuture: what a customer says about a consent counts as of
-// its receipt at the latest, so that it can be taken back.
+// TestConsentFromTheFuture: the time of a consent counts as no later than its
+// receipt, so that the customer can take it back.
 func TestConsentFromTheFuture(t *testing.T) {
 	t.Parallel()
 	// Written: when it is said to have happened, when it was received, what it

@@ -173,8 +173,8 @@ func (c *reading) appendAttribute(b []byte, p *trackway.Profile, said map[string
 	return append(appendValue(b, p, a), '}')
 }
 
-// mayRead tells whether a key may read an attribute, as far as it is one.
-// Consents are what events say.
+// mayRead tells whether a key may read an attribute. An unknown type needs no
+// permission. Consents are read from events.
 func mayRead(key *trackway.Key, a tracking.Attribute) bool {
 	switch a.Type {
 	case tracking.ConsentAttribute:

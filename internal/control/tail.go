@@ -98,9 +98,10 @@ func whom(p *trackway.Project, text string) (id trackway.Identifier, err error) 
 	return id, nil
 }
 
-// begin returns the sequence number behind which to begin: with ?since=, before
-// the first event received from then on; else before the last so many as ?last=
-// says, as far as they are found.
+// begin returns the sequence number after which to begin. With ?since=, the
+// tail begins with the first event that was received at that time or later.
+// Otherwise it begins with the last events, as many as ?last= says or as a
+// bounded search finds.
 func (t *tail) begin() (uint64, error) {
 	since, err := t.micros("since")
 	if err != nil {

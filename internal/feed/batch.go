@@ -14,7 +14,7 @@ import (
 type batch struct {
 	rows []record
 	text []byte // their commands, a line each
-	end  error  // what was wrong with the file behind them
+	end  error  // what was wrong with the file after them
 
 	stored   chan struct{} // closed once the server has stored them
 	answered chan struct{} // closed once outcomes and err are set

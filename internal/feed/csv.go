@@ -12,7 +12,7 @@ import (
 
 // csvRow is a row of a CSV file.
 type csvRow struct {
-	text        string   // as it stands in the file, without the line break behind it
+	text        string   // as it stands in the file, without the line break after it
 	cells       []string // parts of text, as far as possible; of a broken row nil
 	wrong       string   // why the row is no CSV; empty: it is
 	first, last int64    // its lines
@@ -40,7 +40,7 @@ type span struct {
 
 // next returns the next row, broken or not. Errors: [io.EOF], those of the
 // input, and those of a row after which nobody can tell where rows begin: a
-// quote that is not closed takes the rows behind it into its cell.
+// quote that is not closed takes the rows after it into its cell.
 func (r *csvReader) next() (csvRow, error) {
 	r.text, r.cells = r.text[:0], r.cells[:0]
 	row := csvRow{first: r.number + 1}

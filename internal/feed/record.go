@@ -18,7 +18,7 @@ import (
 type record struct {
 	line    int64            // in the file, from 1
 	last    int64            // the last line of the row
-	end     int64            // place behind it in the file's inflated text
+	end     int64            // place after it in the file's inflated text
 	command []byte           // what is sent, without a line break
 	row     func() []byte    // the row as JSON, for the file of those that were refused; nil: the command
 	text    string           // of CSV, the row as it stands in the file

@@ -32,7 +32,7 @@ const expireRest = 2 * time.Millisecond
 // [query.Forever] keeps all events. Customers stay, and so do the counts,
 // except for the number of stored events. Expire records what it cannot read,
 // and leaves it in place. It does not wait for the disk: after a crash there is
-// only more to remove. If ctx ends, it stops between two batches. Events behind
+// only more to remove. If ctx ends, it stops between two batches. Events beyond
 // the lowest cursor stay until the cursor has passed them.
 //
 // Cost: a read of these records of the log, during which nobody waits. Writers

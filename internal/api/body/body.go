@@ -102,9 +102,9 @@ func (b *Body) Open(in *Intake, w http.ResponseWriter, r *http.Request, who neti
 	return nil
 }
 
-// Read reads and inflates the body, and takes what decoding it will take. A
-// large one may wait for its place, until ctx ends. The text is of use until
-// [Body.Release]. The error is a [*trackway.Error].
+// Read reads and inflates the body, and also takes the memory that decoding it
+// needs. A large one may wait for its place, until ctx ends. The text is of use
+// until [Body.Release]. The error is a [*trackway.Error].
 func (b *Body) Read(ctx context.Context) (text []byte, err error) {
 	text, err = b.read(ctx)
 	if err != nil {

@@ -72,7 +72,7 @@ func next(size int) int {
 }
 
 // receive reads what is sent, as it comes and as long as it comes fast enough.
-// Of what is announced it takes 4 KiB, or four times what has come.
+// Whatever is announced, it takes 4 KiB, or four times what has come.
 func (b *Body) receive(u *buffer) error {
 	p := pace{left: grace, end: b.began.Add(mostTime)}
 	length := int(b.r.ContentLength) // most is smaller
@@ -111,7 +111,7 @@ func (b *Body) receive(u *buffer) error {
 	return nil
 }
 
-// broken returns the error of reading: that of one who was cut off is why.
+// broken returns the error of reading, or ErrDropped if the body was dropped.
 func (b *Body) broken(err error) error {
 	b.state = broken
 	if b.held.Dropped() {

@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 )
 
-// IDs gives each request an id: the caller's own if it is sane, else the next
-// of this process. They are unique, not secret. Safe for concurrent use.
+// IDs gives each request an id: the caller's own if it is sane, otherwise the
+// next one of this process. They are unique, not secret. Safe for concurrent
+// use.
 type IDs struct {
 	prefix string
 	last   atomic.Uint64

@@ -48,7 +48,7 @@ func (t *Table) AppendRow(b []byte, p *trackway.Profile) []byte {
 	return t.write(b, t.row.of(p))
 }
 
-// AppendEnd appends what stands behind the rows.
+// AppendEnd appends what comes after the rows.
 func (t *Table) AppendEnd(b []byte) []byte { return append(b, t.end...) }
 
 // layout is one way to write a table.
@@ -77,9 +77,9 @@ var (
 	asIs       = func(text string) string { return text }
 )
 
-// namesOf returns what columns are called in a table that shows no types: their
-// names, where that of a property is the name of an identifier, too, behind
-// "properties.", so that no two columns have the same name.
+// namesOf returns what columns are called in a table that shows no types: by
+// their names. If a property has the name of an identifier, "properties." comes
+// before it, so that no two columns have the same name.
 func namesOf(columns []tracking.Attribute) []string {
 	names, taken := make([]string, len(columns)), make(map[string]bool, len(columns))
 	for i, column := range columns {

@@ -3,10 +3,10 @@
 // the disk. It keeps no entries: the machine's write-ahead log keeps their
 // effects.
 //
-// Requests that come while others are applied form a group. The first of them
-// has all of them applied as one entry, with one wait for the disk, since each
-// entry and each wait has a price that does not depend on what is in it. A busy
-// server pays it once for many requests, and an idle one waits for nobody.
+// Requests that come while others are applied form a group. The goroutine of
+// the first one applies all of them as one entry, and waits for the disk once.
+// Each entry and each wait has a price that does not depend on the contents. A
+// busy server pays it once for many requests, and an idle one waits for nobody.
 package local
 
 import (
@@ -73,8 +73,9 @@ type Log struct {
 // Open returns the log of a machine. It goes on where the machine is.
 func Open(m Machine) *Log { return &Log{machine: m} }
 
-// Append has an entry applied and, unless its kind may be forgotten by a crash,
-// waits until its effects are on the disk. The entry then holds its results.
+// Append applies an entry. Unless a crash may undo entries of its kind, Append
+// then waits until its effects are on the disk. The entry then holds its
+// results.
 //
 // An error is the server's own. A command that failed alone has its error in
 // the request; the others are applied and durable. After any other error the
@@ -186,7 +187,7 @@ func (l *Log) commands(c *entry.Commands) error {
 	return err
 }
 
-// lead has a group applied and waits until it is on the disk.
+// lead applies a group and waits until it is on the disk.
 func (l *Log) lead(g *group) {
 	g.err = errGivenUp // until the disk has it, whatever ends this goroutine
 	defer close(g.done)
@@ -198,8 +199,8 @@ func (l *Log) lead(g *group) {
 	g.err = err
 }
 
-// apply has a group applied. If requests have kept others waiting for long
-// enough, the rest of the group goes into another entry.
+// apply has the machine apply a group. If requests have kept others waiting for
+// long enough, the rest of the group goes into another entry.
 //
 // A request that fails, on a damaged record or by a panic, takes no other with
 // it: those that were in an entry with it are applied again, each by itself.
@@ -223,8 +224,8 @@ func (l *Log) apply(g *group) error {
 	return nil
 }
 
-// applySome has the requests of a group from one on applied, or only that one.
-// It returns the first request that was not reached.
+// applySome has the machine apply the requests of a group from one on, or only
+// that one. It returns the first request that was not reached.
 func (l *Log) applySome(g *group, at int, alone bool) (next int, err error) {
 	l.turn.Lock()
 	l.order.Lock()

@@ -47,7 +47,7 @@ func Cursors(from pebble.Reader) (map[string]uint64, error) {
 }
 
 // Lowest returns the position of the lowest cursor, or [change.NoCursor] if
-// there is no cursor. Events behind it must not be removed because of their
+// there is no cursor. Events beyond it must not be removed because of their
 // age.
 func Lowest(from pebble.Reader) (lowest uint64, err error) {
 	cursors, err := Cursors(from)

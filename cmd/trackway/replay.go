@@ -172,7 +172,7 @@ func printOutcome(w io.Writer, o *replay.Outcome, top int) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
-	say(w, "\nREFUSED calls of TOUCHED callers would have been refused, in mode report if it were enforced. WAS and WERE: by the limits in force,\nwhen it happened.\n")
+	say(w, "\nREFUSED calls of TOUCHED callers would have been refused, in mode report if it were enforced. WAS and WERE say what the limits\nin force did at the time.\n")
 	if err := printTouched(w, o.Callers, top); err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func describe(r *replay.Record) string {
 	if from.Format(time.DateOnly) == to.Format(time.DateOnly) {
 		layout = time.TimeOnly
 	}
-	of := fmt.Sprintf("The record tells of %s to %s (%v): ", from.Format(time.DateTime), to.Format(layout), to.Sub(from)-r.Missing())
+	of := fmt.Sprintf("The record covers %s to %s (%v): ", from.Format(time.DateTime), to.Format(layout), to.Sub(from)-r.Missing())
 	if r.Calls == 0 {
 		return of + "no call came."
 	}

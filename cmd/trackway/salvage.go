@@ -48,7 +48,7 @@ func (c *salvageCommand) Run(out output) error {
 	say(out.stdout, "Kept: everything up to change %d.\n", lost.Event)
 	say(out.stdout, "Lost: everything acknowledged after that: events, changes of customers, merges, erasures.\n")
 	if lost.Records > 0 {
-		say(out.stdout, "Behind the damage are %d changes that can be read, up to change %d. They are lost, too: they may build on others that are.\n",
+		say(out.stdout, "After the damage there are %d changes that can be read, up to change %d. They are lost, too, because they may build on others that are lost.\n",
 			lost.Records, lost.Last)
 	}
 	if !c.Drop {

@@ -31,7 +31,7 @@ func appendErased(b []byte, e query.Erasure) []byte {
 	return append(strconv.AppendUint(b, e.ID, 10), `","state":"scheduled"}}`...)
 }
 
-// erasures answers how far the erasures of a project are, the newest first.
+// erasures answers with the state of each erasure of a project, newest first.
 func (c *erasing) erasures() error {
 	var list []query.Erasure
 	err := c.in(c.places.questions, func(context.Context) (err error) {

@@ -22,9 +22,10 @@ type Log interface {
 	// Synced returns the number up to which all changes are on the disk.
 	Synced() uint64
 
-	// Follow iterates over the changes after a number that are on the disk, in
-	// order and some at a time, and waits for more until ctx ends. They may be
-	// kept. An error ends it; a change that cannot be read does not.
+	// Follow iterates over the changes on the disk that come after a number. It
+	// yields them in order and in batches, and waits for more until ctx ends.
+	// Callers may keep the changes. An error ends the iteration, but a change
+	// that cannot be read does not.
 	Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error]
 
 	// The customer that c has become by merges, with their identifiers, or 0 if

@@ -109,8 +109,8 @@ func TestCSVAsEncodingCSV(t *testing.T) {
 	})
 }
 
-// TestRejectsAreWhole: the file of rejects holds refused rows whole, so that
-// people can correct and import them. Line numbers are right even after rows of
+// TestRejectsAreWhole: the file of rejects holds complete rows, so that people
+// can correct and import them. Line numbers are right even after rows that span
 // several lines.
 func TestRejectsAreWhole(t *testing.T) {
 	t.Parallel()

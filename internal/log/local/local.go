@@ -3,10 +3,10 @@
 // the disk. It keeps no entries: the machine's write-ahead log keeps their
 // effects.
 //
-// Requests that come while others are applied form a group. The goroutine of
-// the first one applies all of them as one entry, and waits for the disk once.
-// Each entry and each wait has a price that does not depend on the contents. A
-// busy server pays it once for many requests, and an idle one waits for nobody.
+// Requests that come while others are applied form a group. The first of them
+// applies them all as one entry, with one wait for the disk, because the price
+// of an entry and of a wait does not depend on the number of requests. A busy
+// server pays it once for many requests, and an idle one waits for nobody.
 package local
 
 import (
@@ -73,9 +73,8 @@ type Log struct {
 // Open returns the log of a machine. It goes on where the machine is.
 func Open(m Machine) *Log { return &Log{machine: m} }
 
-// Append applies an entry. Unless a crash may undo entries of its kind, Append
-// then waits until its effects are on the disk. The entry then holds its
-// results.
+// Append applies an entry, and waits until its effects are on the disk unless a
+// crash may forget its kind. The entry then holds its results.
 //
 // An error is the server's own. A command that failed alone has its error in
 // the request; the others are applied and durable. After any other error the
@@ -199,12 +198,12 @@ func (l *Log) lead(g *group) {
 	g.err = err
 }
 
-// apply has the machine apply a group. If requests have kept others waiting for
-// long enough, the rest of the group goes into another entry.
+// apply applies a group. If requests have kept others waiting for long enough,
+// the rest of the group goes into another entry.
 //
-// A request that fails, on a damaged record or by a panic, takes no other with
-// it: those that were in an entry with it are applied again, each by itself.
-// Only if the machine cannot commit at all do all fail.
+// If a request fails because of a damaged record or a panic, the others do not
+// fail with it: the requests of that entry are applied again, each by itself.
+// All of them fail only if the machine cannot commit at all.
 func (l *Log) apply(g *group) error {
 	at, alone := 0, false
 	for more := true; more; more = at < len(g.entry.Requests) { // which may grow until applySome has closed the group
@@ -224,8 +223,9 @@ func (l *Log) apply(g *group) error {
 	return nil
 }
 
-// applySome has the machine apply the requests of a group from one on, or only
-// that one. It returns the first request that was not reached.
+// applySome applies the requests of a group that begin at an index, or only the
+// one at that index. It returns the index of the first request that was not
+// reached.
 func (l *Log) applySome(g *group, at int, alone bool) (next int, err error) {
 	l.turn.Lock()
 	l.order.Lock()

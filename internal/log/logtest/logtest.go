@@ -184,7 +184,8 @@ func rest(t *testing.T, open func(*Machine) Log) {
 	wantApplied(t, m, "1 a", "1 b", "1 c", "2 e")
 }
 
-// failedAlone: a request that fails takes no other with it, and leaves nothing.
+// failedAlone: if a request fails, the others do not fail with it, and it
+// leaves nothing behind.
 func failedAlone(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	m := new(Machine)
@@ -231,8 +232,8 @@ func cannotCommit(t *testing.T, open func(*Machine) Log, why error) {
 	}
 }
 
-// failedButStored: if the disk fails, nobody is told that it is stored, but it
-// has an index.
+// failedButStored: if the disk fails, no caller learns that the entry is
+// stored, but it has an index.
 func failedButStored(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	m := &Machine{SyncFails: true}

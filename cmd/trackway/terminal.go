@@ -12,9 +12,9 @@ import (
 
 // Text from outside (names of columns and files, identifiers, answers of a
 // server) may contain what a terminal obeys: escape sequences that write to the
-// clipboard or hide a line, marks that reverse the direction of a text. say,
-// columns and screen are the only ways to a terminal, and each of them escapes
-// such text.
+// clipboard or hide a line, marks that reverse the direction of a text. Only
+// the function [say] and the types [columns] and [screen] write to a terminal,
+// and each of them escapes such text.
 
 // printable returns a text on one line. Invisible characters appear as Go
 // escapes them: ESC as \x1b.

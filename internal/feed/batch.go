@@ -108,7 +108,7 @@ func (f *flight) answered() <-chan struct{} {
 	return f.batches[0].answered
 }
 
-// send begins to send a batch. If ctx ends before the batch before is stored,
+// send begins to send a batch. If ctx ends before the previous batch is stored,
 // this one is never sent in full.
 func (f *flight) send(ctx context.Context, b *batch) {
 	if len(b.rows) == 0 {

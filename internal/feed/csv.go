@@ -18,10 +18,11 @@ type csvRow struct {
 	first, last int64    // its lines
 }
 
-// csvReader reads the rows of a CSV file (RFC 4180), as [lines] end. Empty
-// lines are passed over. It is not encoding/csv, which takes a CR alone for
-// text, so that a file of such lines is one row; which changes a CR LF within a
-// cell; and which does not return the text of a row that it refuses.
+// csvReader reads the rows of a CSV file (RFC 4180). Lines end as [lines] says,
+// and empty lines are skipped. It does not use encoding/csv, for three reasons:
+// that package takes a CR alone for text, so a file with such line ends would
+// be one row; it changes a CR LF within a cell; and it does not return the text
+// of a row that it refuses.
 type csvReader struct {
 	lines
 

@@ -58,8 +58,9 @@ type Log struct {
 
 	gathering gathering // takes in requests while others are applied
 
-	// order makes giving an index and applying one step. It is taken before the
-	// machine's own lock, and guards closed.
+	// order is held while an entry gets its index and is applied, so that these
+	// are one step. It is taken before the machine's own lock, and guards
+	// closed.
 	order sync.Mutex
 
 	// turn lets one group at a time wait for order. So any other entry waits

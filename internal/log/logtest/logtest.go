@@ -170,8 +170,9 @@ func concurrent(t *testing.T, open func(*Machine) Log) {
 	}
 }
 
-// rest: what a machine does not come to in one entry goes into the next; what
-// it leaves undone of a request is its appender's to go on with.
+// rest: commands for which the machine has no room in one entry go into the
+// next entry. If the machine carries out only a part of a request, its appender
+// continues with the remaining commands.
 func rest(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	m := &Machine{Most: 3}

@@ -26,7 +26,7 @@ import (
 
 // recordFlags are the flags of the commands that read the recorded calls.
 type recordFlags struct {
-	DataDir string `env:"TRACKWAY_DATA" help:"Data directory of the server, unless the configuration has it." name:"data" placeholder:"DIR"`
+	DataDir string `env:"TRACKWAY_DATA" help:"Data directory of the server; overrides the configuration." name:"data" placeholder:"DIR"`
 	Since   string `help:"Calls from this time on: 2026-01-01 (UTC), 2026-01-01T12:00:00Z, or 2h for two hours ago." placeholder:"TIME"`
 	Until   string `help:"Calls before this time." placeholder:"TIME"`
 	JSON    bool   `help:"Print everything as JSON." name:"json"`

@@ -161,7 +161,7 @@ func (c *importCommand) file(ctx context.Context, out output, path string, o fee
 	case errors.Is(err, context.Canceled):
 		return r, fmt.Errorf("interrupted after line %d", r.Totals.Lines)
 	case err != nil && path != feed.Stdin && r.Totals.Lines > 0:
-		return r, fmt.Errorf("%s: %w; the same command goes on behind line %d", name, err, r.Totals.Lines)
+		return r, fmt.Errorf("%s: %w; the same command continues after line %d", name, err, r.Totals.Lines)
 	case err != nil:
 		return r, fmt.Errorf("%s: %w", name, err)
 	}

@@ -74,7 +74,7 @@ TRACKWAY_REQUIRE ?= curl $(if $(shell command -v node),node) $(if $(shell comman
 
 .PHONY: test
 test: test-deps test-js $(if $(PYTHON),python,no-python) $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
-	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 20m $(PKG)
+	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 40m $(PKG)
 
 # A test that lacks something skips and says so (`-v` shows it). Slow tests do
 # less: see internal/scale.

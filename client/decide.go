@@ -145,9 +145,9 @@ func (a *answer) date(now time.Time) time.Time {
 
 // aboutCommands reports whether a 4xx concerns the content of the batch. Every
 // other 4xx means that the client was not let in: the key was changed, the
-// project is missing, or a proxy has no server behind it. A 400 with "error" is
-// about the project, so it means the same. A 400 without a reason in the
-// server's format means the same, too.
+// project is missing, or a proxy has no server behind it. This includes a 400
+// with "error", which is about the project, and a 400 without a reason in the
+// server's format.
 func (a *answer) aboutCommands() bool {
 	if a.status == http.StatusRequestEntityTooLarge {
 		return true

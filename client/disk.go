@@ -19,8 +19,8 @@ import (
 //	0000000000000001 a segment: records, appended; see record.go
 //	done             how far the commands are settled; see cursorFile
 //
-// Each opening starts a new segment, so that nothing is ever written behind
-// what a crash left at the end of the last one. A segment is deleted when all
+// Each opening starts a new segment, so that nothing is ever written after what
+// a crash left at the end of the last one. A segment is deleted when all
 // commands in it are settled. If the latest state of done is lost, commands are
 // sent again, and the server recognizes them. INVARIANT: segments are in order;
 // the last one is written to; the first holds the first command that is not

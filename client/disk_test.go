@@ -143,7 +143,7 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// A damaged file loses the commands behind the damage in that segment, and
+// A damaged file loses the commands after the damage in that segment, and
 // nothing else.
 func TestDamaged(t *testing.T) {
 	t.Parallel()

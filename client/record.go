@@ -103,7 +103,7 @@ type position struct {
 
 // cursorFile keeps a position in two slots that are written in turn. If a crash
 // spoils one slot, its checksum fails, and the other slot still holds the
-// position before.
+// previous position.
 //
 //	8 bytes  number of the writing
 //	8 bytes  segment

@@ -320,8 +320,8 @@ func (c *Client) discover(ctx context.Context) {
 }
 
 // readServers asks one address for the list of servers. It returns nil if there
-// is no answer, or if the answer is not a list, such as the page of a portal:
-// that must not replace a list that we have.
+// is no answer, or if something else answers, such as the page of a portal.
+// Such an answer must not replace a list that we have.
 func (c *Client) readServers(ctx context.Context, address string) (servers []*server, answered bool) {
 	ctx, cancel := context.WithTimeout(ctx, min(patience, c.o.Timeout))
 	defer cancel()

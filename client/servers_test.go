@@ -25,8 +25,8 @@ func TestTimeAfterClose(t *testing.T) {
 	})
 }
 
-// An answer that is not a list of servers, such as the page of a portal, does
-// not replace the list.
+// If something other than a list of servers answers, such as the page of a
+// portal, the client keeps its list.
 func TestDiscoverKeepsTheList(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -7,8 +7,8 @@ import "context"
 const maxTroubles = 16
 
 // maxUntold limits the rejections that wait for a slow OnReject, in bytes of
-// commands and reasons. About ten thousand of usual size fit. A larger one fits
-// if it is alone.
+// commands and reasons. About ten thousand rejections of usual size fit. A
+// rejection that exceeds the limit by itself is accepted if no other waits.
 const maxUntold = 4 << 20
 
 // tellLocked calls a function of the user's. The calls come one at a time and

@@ -165,7 +165,8 @@ const (
 )
 
 // NewRequest returns a request of the tracking API for a project with a public
-// key. If size is 1, it sends a single event, else a batch of as many.
+// key. If size is 1, it sends a single event, otherwise a batch of that many
+// events.
 func NewRequest(project, token string, size int) *Request {
 	path, before, between, after := "customers/events", "", "", ""
 	if size > 1 {

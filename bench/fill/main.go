@@ -150,8 +150,8 @@ func idle(s *running.Server) {
 	}
 }
 
-// size returns how much of the disk a directory takes: the blocks of its files,
-// for a file may be allocated ahead of what is in it.
+// size returns how much of the disk a directory takes. It counts the blocks of
+// the files, because a file may have more blocks than its content needs yet.
 func size(dir string) (bytes int64) {
 	must(filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil {

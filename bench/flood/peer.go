@@ -47,8 +47,9 @@ func (p *peer) stop() {
 }
 
 // bePeer is the peer's process. It prints its address, and serves until its
-// standard input ends. An address may make as many calls as with the server,
-// but hardly regains any: a flooder is refused at any rate.
+// standard input ends. At first an address may make as many calls as the server
+// would admit. Then it regains one call an hour, so a flooder is refused
+// however slow it is.
 func bePeer() {
 	var limiters sync.Map
 	refused := []byte(`{"status":429,"error":"rate limit","message":"Too many requests."}`)

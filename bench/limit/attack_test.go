@@ -15,9 +15,10 @@ import (
 	"trackway/internal/limit"
 )
 
-// The attack: a refused address sends nothing for a while, makes calls from
-// millions of other addresses, and tries again. A bounded limiter that forgets
-// the least recently seen caller admits it again.
+// In the attack, a refused attacker makes calls from millions of other
+// addresses for a while, and then tries the refused address again. A bounded
+// limiter that forgets the least recently seen caller admits that address
+// again.
 const (
 	quota      = 6000
 	tableBytes = 64 << 20

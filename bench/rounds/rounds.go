@@ -45,8 +45,8 @@ func NewFlags() *Flags {
 type figures struct{ rate, cpu, p50, p99, memory, client []float64 }
 
 // Compare measures the subjects and prints a table in Markdown for single
-// events and one for batches of 50. It compares all with the first subject.
-// Processor time is that of the load: that of a server's start is not in it.
+// events and one for batches of 50. It compares all subjects with the first
+// one. Processor time does not include the start of a server.
 func (f *Flags) Compare(subjects []Subject) {
 	runtime.LockOSThread() // the servers end with the thread that started them
 	fmt.Printf("%s, %s/%s, %d processors, %s; medians of %d rounds of %v, %d customers, an fsync longer by %v\n",

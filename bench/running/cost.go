@@ -10,8 +10,8 @@ import (
 )
 
 // ProcessorTime returns the processor time that the server's processes have
-// used, with all that they started. The kernel counts it in hundredths of a
-// second.
+// used, including all processes that they started. The kernel counts it in
+// hundredths of a second.
 func (s *Server) ProcessorTime() time.Duration {
 	ticks := 0
 	for _, p := range s.processes() {
@@ -55,7 +55,7 @@ func (s *Server) processes() map[int]process {
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
 		must(err)
-		_, after, _ := strings.Cut(string(text), ") ") // behind the name, which may hold anything
+		_, after, _ := strings.Cut(string(text), ") ") // after the name, which may hold anything
 		fields := strings.Fields(after)
 		number := func(field int) int {
 			n, err := strconv.Atoi(fields[field])

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// StartRole starts this program again with arguments that make it call [Serve],
-// beside the processes that it needs, such as a database. They are stopped with
-// it.
+// StartRole starts this program again, as a process that calls [Serve]. args
+// make it do so. needs are running processes that it depends on, such as a
+// database. The returned Server stops them as well.
 func StartRole(needs []*exec.Cmd, args ...string) *Server {
 	self, err := os.Executable()
 	must(err)

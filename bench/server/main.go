@@ -8,8 +8,9 @@
 //	go run ./server -fsync 2ms -conns 512     # a slow disk (needs strace)
 //	go run ./server -serve bare               # the handler alone, for wrk and others
 //
-// The last column is what the client costs, in the same unit as the server: as
-// long as it is small beside it, the client is not what is measured.
+// The last column is the processor time of the client, in the same unit as the
+// server's. As long as it is small compared with the server's, the figures
+// measure the server and not the client.
 package main
 
 import (

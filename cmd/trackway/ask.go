@@ -30,8 +30,8 @@ const askTime = 10 * time.Second
 type serverFlags struct {
 	configFile
 
-	Listen     string `env:"TRACKWAY_LISTEN" help:"Address of the server, unless the configuration has it." placeholder:"HOST:PORT"`
-	DataDir    string `env:"TRACKWAY_DATA" help:"Data directory of the server, unless the configuration has it." name:"data" placeholder:"DIR"`
+	Listen     string `env:"TRACKWAY_LISTEN" help:"Address of the server; overrides the configuration." placeholder:"HOST:PORT"`
+	DataDir    string `env:"TRACKWAY_DATA" help:"Data directory of the server; overrides the configuration." name:"data" placeholder:"DIR"`
 	SecretFile string `help:"File with the secret of a private key. Without it: TRACKWAY_SECRET, or else a secret from the configuration." placeholder:"FILE"`
 }
 

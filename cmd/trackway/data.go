@@ -24,7 +24,7 @@ type input struct{ stdin io.Reader }
 type dataFlags struct {
 	configFile
 
-	DataDir string `env:"TRACKWAY_DATA" help:"Data directory, unless the configuration has it." name:"data" placeholder:"DIR"`
+	DataDir string `env:"TRACKWAY_DATA" help:"Data directory; overrides the configuration." name:"data" placeholder:"DIR"`
 }
 
 // projectFlag is the flag of the commands that concern one project.

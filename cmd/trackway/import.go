@@ -158,11 +158,11 @@ func (c *importCommand) file(ctx context.Context, out output, path string, o fee
 	name := terminal.Shown(path)
 	switch {
 	case errors.Is(err, context.Canceled) && path != feed.Stdin:
-		return r, fmt.Errorf("%s: interrupted behind line %d; the same command goes on there", name, r.Totals.Lines)
+		return r, fmt.Errorf("%s: interrupted after line %d; the same command continues there", name, r.Totals.Lines)
 	case errors.Is(err, context.Canceled):
-		return r, fmt.Errorf("interrupted behind line %d", r.Totals.Lines)
+		return r, fmt.Errorf("interrupted after line %d", r.Totals.Lines)
 	case err != nil && path != feed.Stdin && r.Totals.Lines > 0:
-		return r, fmt.Errorf("%s: %w; the same command goes on behind line %d", name, err, r.Totals.Lines)
+		return r, fmt.Errorf("%s: %w; the same command continues after line %d", name, err, r.Totals.Lines)
 	case err != nil:
 		return r, fmt.Errorf("%s: %w", name, err)
 	}

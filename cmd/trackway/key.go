@@ -25,7 +25,7 @@ type keyCommand struct {
 type keyFiles struct {
 	configFile
 
-	DataDir string `env:"TRACKWAY_DATA" help:"Data directory, unless the configuration has it." name:"data" placeholder:"DIR"`
+	DataDir string `env:"TRACKWAY_DATA" help:"Data directory; overrides the configuration." name:"data" placeholder:"DIR"`
 }
 
 type keyListCommand struct{ keyFiles }

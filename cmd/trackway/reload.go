@@ -19,7 +19,7 @@ import (
 // a server that may be running.
 type serverReload struct {
 	Reload    bool   `help:"Make the running server reload the configuration."`
-	OpsListen string `env:"TRACKWAY_OPS_LISTEN" help:"Address of the operator's listener, unless the configuration has it." placeholder:"HOST:PORT"`
+	OpsListen string `env:"TRACKWAY_OPS_LISTEN" help:"Address of the operator's listener; overrides the configuration." placeholder:"HOST:PORT"`
 }
 
 // lookTime limits how long a server may take to show that it is running.

@@ -27,7 +27,7 @@ import (
 
 // recordFlags are the flags of the commands that read the recorded calls.
 type recordFlags struct {
-	DataDir string `env:"TRACKWAY_DATA" help:"Data directory of the server, unless the configuration has it." name:"data" placeholder:"DIR"`
+	DataDir string `env:"TRACKWAY_DATA" help:"Data directory of the server; overrides the configuration." name:"data" placeholder:"DIR"`
 	Since   string `help:"Calls from this time on: 2026-01-01 (UTC), 2026-01-01T12:00:00Z, or 2h for two hours ago." placeholder:"TIME"`
 	Until   string `help:"Calls before this time." placeholder:"TIME"`
 	JSON    bool   `help:"Print everything as JSON." name:"json"`
@@ -173,7 +173,7 @@ func printOutcome(w io.Writer, o *replay.Outcome, top int) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	terminal.Say(w, "\nREFUSED calls of TOUCHED callers would have been refused, in mode report if it were enforced. WAS and WERE: by the limits in force,\nwhen it happened.\n")
+	terminal.Say(w, "\nREFUSED calls of TOUCHED callers would have been refused, in mode report if it were enforced. WAS and WERE say what the limits\nin force did at the time.\n")
 	if err := printTouched(w, o.Callers, top); err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func describe(r *replay.Record) string {
 	if from.Format(time.DateOnly) == to.Format(time.DateOnly) {
 		layout = time.TimeOnly
 	}
-	of := fmt.Sprintf("The record tells of %s to %s (%v): ", from.Format(time.DateTime), to.Format(layout), to.Sub(from)-r.Missing())
+	of := fmt.Sprintf("The record covers %s to %s (%v): ", from.Format(time.DateTime), to.Format(layout), to.Sub(from)-r.Missing())
 	if r.Calls == 0 {
 		return of + "no call came."
 	}

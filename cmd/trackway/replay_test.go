@@ -71,8 +71,8 @@ quiet   5 in 60s     ip       7      2 (report)  29%    0    1        1        0
 track   6000 in 60s  ip       0      0           -      0    0        0        0
 old     is no more   -        -      -           -      1    -        -        1
 
-REFUSED calls of TOUCHED callers would have been refused, in mode report if it were enforced. WAS and WERE: by the limits in force,
-when it happened.
+REFUSED calls of TOUCHED callers would have been refused, in mode report if it were enforced. WAS and WERE say what the limits
+in force did at the time.
 
 CALLER       POLICY  REFUSED  OF CALLS  SHARE  WAS  FIRST                LAST                 ROUTE
 203.0.113.7  api     10       40        25%    0    2026-01-05 08:30:00  2026-01-05 08:30:00  /api/status

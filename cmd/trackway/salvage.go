@@ -49,7 +49,7 @@ func (c *salvageCommand) Run(out output) error {
 	terminal.Say(out.stdout, "Kept: everything up to change %d.\n", lost.Event)
 	terminal.Say(out.stdout, "Lost: everything acknowledged after that: events, changes of customers, merges, erasures.\n")
 	if lost.Records > 0 {
-		terminal.Say(out.stdout, "Behind the damage are %d changes that can be read, up to change %d. They are lost, too: they may build on others that are.\n",
+		terminal.Say(out.stdout, "After the damage there are %d changes that can be read, up to change %d. They are lost, too, because they may build on others that are lost.\n",
 			lost.Records, lost.Last)
 	}
 	if !c.Drop {

@@ -85,8 +85,8 @@ func jane() *oneCustomer {
 	}
 }
 
-// withKeys gives the fixture a project with private keys by the name of what
-// they may do; each has its name for id and secret.
+// withKeys gives the fixture a project with private keys. The name of a key,
+// which is also its id and secret, says what it may do.
 func (f *fixture) withKeys(permissions map[string]map[trackway.Permission][]string) *fixture {
 	project := trackway.Project{Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"}}
 	for _, id := range []string{"news", "sms", "old", "long", "ever", "odd", "silent"} {
@@ -118,8 +118,8 @@ var every = map[string]map[trackway.Permission][]string{
 	"all": nil,
 }
 
-// A route lets in who has its permission, or everything, and nobody else; what
-// it is then told is another matter.
+// A route lets in a key with its permission, or with all permissions, and no
+// other key. This test does not check what the key then receives.
 func TestEachRouteNeedsItsPermission(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
@@ -258,7 +258,8 @@ func TestRestrictedReading(t *testing.T) {
 	}
 }
 
-// A failure is JSON, also where a table would have been none.
+// A failure is answered in JSON, even if the success would have been another
+// format.
 func TestExportFails(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
@@ -284,8 +285,8 @@ func (s breaking) Profiles(_ uint32, yield func(*trackway.Profile) bool) error {
 	return errDisk
 }
 
-// A failure in the midst of an answer breaks it off, so that nobody takes what
-// came for the whole, or the failure for a row.
+// A failure in the middle of an answer breaks it off, so that nobody takes a
+// part for the whole, or the failure for a row.
 func TestExportIsBrokenOff(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)
@@ -304,8 +305,8 @@ func TestExportIsBrokenOff(t *testing.T) {
 	f.Server.ServeHTTP(w, r)
 }
 
-// The newest event about a category holds, as long as it is valid; without one,
-// whether there is a legitimate interest.
+// The newest event about a category decides, as long as it is valid. If there
+// is no such event, the category's legitimate interest decides.
 func TestConsents(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)

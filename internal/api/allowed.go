@@ -10,8 +10,8 @@ import (
 )
 
 // allowed tells whether the limits admit the call, and sets their fields. If
-// they do not, it answers; the answer may have to wait. The body of a refused
-// call is not read, and its credentials only serve to count or record it.
+// not, allowed answers it, perhaps after a delay. It does not read a refused
+// call's body, and uses its credentials only to count or record it.
 func (c *call) allowed(ctx context.Context) bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {

@@ -10,8 +10,8 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// statuses is the one table from codes to HTTP statuses. A conflict is 400, as
-// every failure of a single command is.
+// statuses is the one table from codes to HTTP statuses. A conflict is a 400,
+// like every failure of a single command.
 var statuses = map[trackway.Code]int{
 	trackway.Invalid:      http.StatusBadRequest,
 	trackway.Unidentified: http.StatusUnauthorized,
@@ -32,7 +32,8 @@ var (
 	challenge       = []string{`Token realm="trackway"`} // not Basic: a browser would ask its user for a password
 )
 
-// answer sends a JSON answer. It returns nil, for handlers to end with.
+// answer sends a JSON answer. It returns nil, so that a handler can end with
+// it.
 func (c *call) answer(status int, body []byte) error {
 	if c.making != nil {
 		c.making.Keep(len(body)) // until it is sent
@@ -50,8 +51,7 @@ func (c *call) answer(status int, body []byte) error {
 	return nil
 }
 
-// answerEmpty answers that there is nothing to be said. It returns nil, as
-// answer does.
+// answerEmpty sends an answer without content. It returns nil, as answer does.
 func (c *call) answerEmpty() error {
 	if c.r.ContentLength != 0 && c.r.ProtoMajor == 1 {
 		c.w.Header()["Connection"] = closeConnection // the body is not wanted
@@ -61,13 +61,13 @@ func (c *call) answerEmpty() error {
 	return nil
 }
 
-// short bodies are told their length by net/http, as [http.ResponseWriter] says
-// of those under "a few KB". A field fewer keeps most answers at eight, beyond
-// which a map of fields becomes twice as expensive.
+// net/http sets the length of short bodies: [http.ResponseWriter] promises it
+// for those under "a few KB". Without this field most answers have eight
+// fields. With more, a map of fields costs twice as much.
 const short = 1 << 10
 
-// head sends status and fields. A length below 0 is unknown. The media type is
-// JSON unless one is set already.
+// head sends status and fields. A length below 0 is unknown. If no media type
+// is set yet, head sets that of JSON.
 func (c *call) head(status, length int) {
 	h := c.w.Header()
 	if h["Content-Type"] == nil {
@@ -81,8 +81,8 @@ func (c *call) head(status, length int) {
 }
 
 // fail answers a call that was refused or failed, in the words of the route's
-// format. An error that is no *trackway.Error is the server's own: it is
-// logged in full and answered without detail.
+// format. Any error but a *trackway.Error is the server's own: fail logs it in
+// full, and answers without detail.
 func (c *call) fail(err error) {
 	var known *trackway.Error
 	isKnown := errors.As(err, &known)

@@ -11,9 +11,9 @@ import (
 	"trackway/internal/api/room"
 )
 
-// TestAnswersHoldTheirMemory: what an answer takes is held until it is sent,
-// however slowly that is read, and no longer. If the memory is held by others,
-// a question is told to come back.
+// TestAnswersHoldTheirMemory: the memory of an answer is held until the answer
+// is sent, however slowly it is read, and no longer. If others hold the memory,
+// a question gets a 503.
 func TestAnswersHoldTheirMemory(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -57,8 +57,8 @@ func TestAnswersHoldTheirMemory(t *testing.T) {
 	}
 }
 
-// TestQuestionsFollowTheMemory: all questions that are answered at once find
-// their memory, whatever the figure.
+// TestQuestionsFollowTheMemory: there is memory for all questions that may be
+// answered at the same time, however much memory the process may use.
 func TestQuestionsFollowTheMemory(t *testing.T) {
 	t.Parallel()
 	for size, want := range map[int]int{1: 2, 8 << 20: 2, 64 << 20: 6, maxAnswerMemory: 12, 1 << 30: maxQuestions} {

@@ -134,8 +134,8 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 	return f
 }
 
-// ServeHTTP serves a request, and fails the test where that departs from the
-// contract.
+// ServeHTTP serves a request, and fails the test if the request or the answer
+// departs from the contract.
 func (f *fixture) ServeHTTP(w *httptest.ResponseRecorder, r *http.Request) {
 	f.t.Helper()
 	f.contract.Serve(f.t, f.Server, w, r)
@@ -251,7 +251,7 @@ func (u unread) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// A body that says it is too large is refused unread.
+// A body that announces too large a size is refused unread.
 func TestTooLargeIsNotRead(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -277,9 +277,9 @@ func TestMediaTypes(t *testing.T) {
 	}
 }
 
-// When bodies fill the memory that they may take, a further request is told to
-// come back, and nothing of it is stored. An address that has its share takes
-// nothing from others.
+// When bodies fill the memory that they may take, a further request gets a 503,
+// and nothing of it is stored. An address that has used its share takes nothing
+// from others.
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -381,8 +381,8 @@ func (r *readCounter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// An untrusted peer that sends a forwarded address is told about in the log,
-// once, with the line to add.
+// If an untrusted peer sends a forwarded address, the log says so once, with
+// the line to add to the configuration.
 func TestForwardedFromUntrustedPeer(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -423,7 +423,8 @@ func TestPublicKeyMayNotRead(t *testing.T) {
 	check(t, f.post(dataBase+"customers/export-one", strings.NewReader(`{"customer_ids":{"cookie":"c"}}`)), 403, `{"success":false,"errors":`)
 }
 
-// BenchmarkRequest is a whole request but for the network and the disk.
+// BenchmarkRequest measures a whole request, except for the network and the
+// disk.
 func BenchmarkRequest(b *testing.B) {
 	f := newFixture(b, trackway.Policy{
 		Name: "track", Paths: []string{"/track/"}, Limit: 4_000_000, Window: time.Second, Per: trackway.PerIP,
@@ -455,5 +456,5 @@ func (w discardWriter) Header() http.Header         { return http.Header(w) }
 func (w discardWriter) Write(b []byte) (int, error) { return len(b), nil }
 func (w discardWriter) WriteHeader(int)             {}
 
-// SetReadDeadline is what a connection has.
+// SetReadDeadline implements what a connection has.
 func (w discardWriter) SetReadDeadline(time.Time) error { return nil }

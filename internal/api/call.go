@@ -100,7 +100,7 @@ func (c *call) steps(ctx context.Context) {
 	}
 }
 
-// enter looks at the key and reads the body. An error is a refusal.
+// enter checks the key and reads the body. An error is a refusal.
 func (c *call) enter(ctx context.Context) error {
 	if !c.route.open {
 		if err := c.authorize(); err != nil {
@@ -131,9 +131,9 @@ func (c *call) authorize() (err *trackway.Error) {
 }
 
 // maxBodiesInMemory, or [Config.Bodies], bounds what all requests' bodies take
-// together. Beyond it the slowest are dropped, and then requests are told to
-// come back (503), so that memory is bounded by this and not by the traffic. An
-// address has half of it, where a batch at its largest, 41 MB, has room.
+// together. Beyond it, the slowest requests are dropped, and further requests
+// get a 503, so that this figure and not the traffic bounds the memory. An
+// address may have half of it, which is enough for the largest batch of 41 MB.
 const maxBodiesInMemory = 256 << 20
 
 // read reads the body.

@@ -22,8 +22,7 @@ type limitFacts struct {
 	watch   *watch.Watch
 }
 
-// changes answers one page of what was changed about the limits, the newest
-// first.
+// changes answers one page of the changes of the limits, newest first.
 func (c *limiting) changes() error {
 	values := c.r.URL.Query()
 	page, err := ask.Number(values, "page", 1, maxPage)

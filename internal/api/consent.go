@@ -14,8 +14,9 @@ import (
 )
 
 // consentType is the type of the events that say what a customer consents to.
-// The property action is accept or something else, category is the purpose, and
-// valid_until (Unix seconds, or unlimited) says how long the consent lasts.
+// Of their properties, action is accept or something else, category is the
+// purpose, and valid_until (Unix seconds, or unlimited) is the end of the
+// consent.
 const consentType = "consent"
 
 // category is a consent category as clients know it: mobile SDKs ask for all of
@@ -55,15 +56,14 @@ func (c *reading) consentCategories() error {
 	}{results, true})
 }
 
-// consents returns whether the customer consents to each of the categories that
-// are asked for and that the project has: what its newest event about it says.
-// Without one, whether the category is of legitimate interest. Cost: a walk
-// back through the customer's events, until all are found.
+// consents returns whether the customer consents to each of the requested
+// categories that the project has. The newest event about a category decides.
+// If there is no such event, the category's legitimate interest decides. Cost:
+// a walk back through the customer's events, until all categories are found.
 //
-// An event from the future is as old as its receipt: otherwise one wrong clock,
-// or anybody with a public key, would decide for years. The walk is in the
-// order of the events' own times, which no receipt can make later, so it ends
-// as ever.
+// An event from the future counts as of its receipt. Otherwise one wrong clock,
+// or anybody with a public key, would decide for years. The walk follows the
+// events' own times, and what counts is never later, so it still ends early.
 func (c *reading) consents(
 	ctx context.Context, s query.Snapshot, customer trackway.Customer, asked []tracking.Attribute,
 ) (map[string]bool, error) {
@@ -91,8 +91,8 @@ func (c *reading) consents(
 	return said, err
 }
 
-// saidLater tells whether an event about a consent is later than another one,
-// where none is later than its receipt.
+// saidLater reports whether an event about a consent is later than another one.
+// An event from the future counts as of its receipt.
 func saidLater(e, other *trackway.Event) bool {
 	return cmp.Or(
 		cmp.Compare(min(e.Time, e.Received), min(other.Time, other.Received)),
@@ -102,7 +102,7 @@ func saidLater(e, other *trackway.Event) bool {
 }
 
 // beforeAnyConsent returns what holds until the customer says something, and
-// the same categories by how their ids stand in events. It leaves out those
+// the same categories by their ids as events have them. It leaves out those
 // that the caller may not read.
 func (c *reading) beforeAnyConsent(asked []tracking.Attribute) (said map[string]bool, open map[string]string) {
 	said, open = map[string]bool{}, map[string]string{}
@@ -137,8 +137,8 @@ func readConsent(e *trackway.Event, at time.Time) (category string, accepted boo
 	return category, accepted && holds
 }
 
-// isAfter reports whether a consent's end lies after a time, or is no end
-// (null, "unlimited"). An end that is not understood has come.
+// isAfter reports whether a consent ends after a time, or never (null,
+// "unlimited"). If the end cannot be read, the consent has ended.
 func isAfter(end []byte, at time.Time) bool {
 	if bytes.Equal(end, []byte("null")) || bytes.Equal(end, []byte(`"unlimited"`)) {
 		return true

@@ -55,8 +55,7 @@ func newGuide(t testing.TB, set *limit.Set) *guide.Guide {
 	return g
 }
 
-// The contract names what the server serves, and the server serves what the
-// contract names.
+// The contract lists exactly the routes that the server has.
 func TestRoutesAreTheContract(t *testing.T) {
 	t.Parallel()
 	served := Routes()
@@ -77,8 +76,8 @@ func TestRoutesAreTheContract(t *testing.T) {
 	}
 }
 
-// The contract says of each route which permission it takes, and which keys can
-// have it. The dashboard's routes have a session instead.
+// For each route the contract says which permission it needs, and which keys
+// can have that permission. The dashboard's routes need a session instead.
 func TestPermissionsAreTheContract(t *testing.T) {
 	t.Parallel()
 	contract := loadContract(t).Access()

@@ -19,9 +19,9 @@ type Dashboard interface {
 	Handler(route string) DashboardHandler
 }
 
-// DashboardHandler answers a request, or returns why not: a *[trackway.Error]
-// is one that the caller may see. It calls giveBack before it answers a call
-// that is to cost nothing.
+// DashboardHandler answers a request, or returns an error. The caller may see
+// only a *[trackway.Error]. DashboardHandler calls giveBack before it answers a
+// call that is to cost nothing.
 type DashboardHandler = func(w http.ResponseWriter, r *http.Request, giveBack func()) error
 
 var errNoBody = &trackway.Error{Code: trackway.Invalid, Msg: "This route takes no body."}
@@ -33,9 +33,9 @@ type visiting struct {
 	answer DashboardHandler
 }
 
-// visit hands the call over to the dashboard, which has steps of its own to let
-// it in. Limits, metrics and the fields of every answer are those of the other
-// routes.
+// visit passes the call to the dashboard, which decides by itself whether to
+// let it in. Limits, metrics and common header fields are the same as on the
+// other routes.
 func (c *visiting) visit() error {
 	switch {
 	case c.route.maxBody > 0:

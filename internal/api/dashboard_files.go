@@ -5,7 +5,7 @@ import (
 	"trackway/web"
 )
 
-// forEver is for files whose name changes with what is in them (RFC 8246).
+// forEver is for files whose name changes with their content (RFC 8246).
 var forEver = []string{"public, max-age=31536000, immutable"}
 
 // loading is a call for a file of the dashboard.
@@ -15,7 +15,8 @@ type loading struct {
 	built *web.Dashboard
 }
 
-// home answers the pages if they were built, else a page that says how to.
+// home answers with the pages, or, if they were not built, with a page that
+// says how to build them.
 func (c *loading) home() error {
 	if c.built.Index == nil {
 		return document(home)(c.call)
@@ -46,9 +47,8 @@ func (c *call) file(f *web.File, cache []string) error {
 	return c.kept(etag, cache, body)
 }
 
-// kept answers with a body that was there before the call, or with 304, which
-// costs nothing, if the caller has it already. cache is what caches may do with
-// it.
+// kept answers with a body that existed before the call, or with a free 304 if
+// the caller has the body. cache is the answer's Cache-Control.
 func (c *call) kept(etag string, cache []string, body []byte) error {
 	if c.has(etag, cache) {
 		return nil

@@ -39,8 +39,8 @@ var dashboardPolicies = []trackway.Policy{
 	{Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 2, Window: time.Minute},
 }
 
-// TestDashboardSteps: the pages' calls are limited as they should be, a 304
-// costs nothing, and errors have the API's shapes.
+// TestDashboardSteps: limits apply to the pages' calls, a 304 costs nothing,
+// and errors have the API's forms.
 func TestDashboardSteps(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, dashboardPolicies...)
@@ -92,8 +92,8 @@ func TestDashboardSteps(t *testing.T) {
 	check(t, f.send("POST", "/grid/session", strings.NewReader(`{"password":"p"}`)), 429, "Limit to max 2 per 60 seconds")
 }
 
-// TestRefusedIsShown: whatever becomes of a command that does not get in, those
-// who watch are told.
+// TestRefusedIsShown: watchers see every command that is not accepted, whatever
+// the reason.
 func TestRefusedIsShown(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -165,8 +165,9 @@ func TestRefusedIsShown(t *testing.T) {
 	}
 }
 
-// TestPages: the pages come if they were built, compressed for those who can
-// take that, and else a page that says how to.
+// TestPages: if the pages were built, the server answers with them, compressed
+// for clients that accept it. Otherwise it answers with a page that says how to
+// build them.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -12,9 +12,9 @@ import (
 	"trackway/internal/scale"
 )
 
-// TestDecodingTakes: what decoding takes at most is what is taken for it out of
-// the memory of bodies, whatever is sent. It is not parallel, because all that
-// is allocated meanwhile counts.
+// TestDecodingTakes: decoding allocates at most what was reserved for it in the
+// memory of bodies, whatever is sent. The test is not parallel, because it
+// counts all allocations of the process.
 func TestDecodingTakes(t *testing.T) {
 	fill := func(unit string, n int) string { return strings.Repeat(unit, n/len(unit)) }
 	event := func(properties string) string {

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// TestHeldBackBodyIsNoRequest: a caller who is refused and holds the body back
-// beyond the time that a request may take must not have it read as a request of
-// its own: behind a proxy that would be a request in somebody else's name.
+// TestHeldBackBodyIsNoRequest: if a refused caller holds its body back for
+// longer than a request may take, the server must not read the body as a new
+// request. Behind a proxy, that would be a request in another client's name.
 func TestHeldBackBodyIsNoRequest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -17,7 +17,7 @@ import (
 
 var apiPolicy = trackway.Policy{Name: "api", Paths: []string{"/api/"}, Limit: 2, Window: time.Minute, Per: trackway.PerIPPath}
 
-// get asks for a path as an address that limits count.
+// get requests a path from an address that limits count.
 func (f *fixture) get(path string, fields ...string) *httptest.ResponseRecorder {
 	return f.send(http.MethodGet, path, nil, append([]string{"X-Forwarded-For", "198.51.100.1"}, fields...)...)
 }

@@ -18,7 +18,7 @@ type erasing struct {
 	eraser Eraser
 }
 
-// anonymize erases who a customer is. The events stay.
+// anonymize erases a customer's identity. The events stay.
 func (c *erasing) anonymize() error {
 	ids, refused := tracking.DecodeCustomer(c.body)
 	if refused != nil {
@@ -31,9 +31,9 @@ func (c *erasing) anonymize() error {
 	return c.answer(http.StatusOK, done)
 }
 
-// anonymizeBulk erases who several customers are, and answers for each as if it
-// had come alone. Those that are done stay so whatever becomes of the others:
-// after a failure of the server's own the whole can be sent again.
+// anonymizeBulk erases the identities of several customers, and answers for
+// each as if it had been sent alone. If the server fails, those already erased
+// stay so, and the client can send the whole request again.
 func (c *erasing) anonymizeBulk() error {
 	customers, refused := tracking.DecodeCustomers(c.body)
 	c.sent.Decoded()
@@ -60,9 +60,9 @@ func (c *erasing) anonymizeBulk() error {
 	return c.answer(http.StatusOK, append(b, `],"success":true}`...))
 }
 
-// erase erases who a customer is and returns the answer to that. Few are erased
-// at once, and those of a list one after another, so that a long list keeps
-// nobody waiting who has a short one.
+// erase erases a customer's identity and returns the answer. Few customers are
+// erased at the same time, and those of a list one after another, so that a
+// long list does not hold up a short one.
 func (c *erasing) erase(ids []trackway.Identifier) (done []byte, err error) {
 	err = c.in(c.places.erasures, func(context.Context) error {
 		var customer trackway.Customer

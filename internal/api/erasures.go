@@ -30,7 +30,7 @@ func newErasureRow(e query.Erasure) erasureRow {
 	return row
 }
 
-// erasures answers how far the erasures of a project are, the newest first.
+// erasures answers with the state of each erasure of a project, newest first.
 func (c *erasing) erasures() error {
 	var list []query.Erasure
 	err := c.in(c.places.questions, func(context.Context) (err error) {

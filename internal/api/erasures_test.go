@@ -10,7 +10,7 @@ import (
 	"trackway/internal/query"
 )
 
-// erasedStore has had erasures and nothing else.
+// erasedStore is a store with erasures and nothing else.
 type erasedStore struct{}
 
 func (erasedStore) Erase(uint32, trackway.Customer, []string, trackway.Micros) (query.Erasure, error) {

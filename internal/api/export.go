@@ -12,8 +12,8 @@ import (
 	"trackway/internal/query"
 )
 
-// export answers all customers of the project as a table: a row each, a column
-// for each attribute asked for, as far as the key may read it.
+// export answers with a table of the project's customers. It has a row for each
+// customer, and a column for each requested attribute that the key may read.
 func (c *reading) export() error {
 	format, raw, asked, refused := tracking.DecodeExport(c.body)
 	if refused != nil {
@@ -38,7 +38,7 @@ func (c *reading) export() error {
 	})
 }
 
-// maxColumns is how many columns a table has at most, asked for by name or not.
+// maxColumns is how many columns a table may have, requested by name or not.
 // Clients that track choose the names of properties, and anybody may track.
 // Every row has a cell for each name.
 const maxColumns = 1000

@@ -9,8 +9,8 @@ import (
 	"trackway/internal/limit/watch"
 )
 
-// limitUsage answers what each policy has done, and how near its callers come
-// to the limit.
+// limitUsage answers with what each policy has done, and how close its callers
+// come to the limit.
 func (c *limiting) limitUsage() error {
 	r := c.limits.Usage(c.received)
 	r.At = r.At.UTC().Truncate(time.Second)
@@ -19,7 +19,7 @@ func (c *limiting) limitUsage() error {
 
 const usualCallers = 20
 
-// limitCallers answers who calls most, or is refused most.
+// limitCallers answers with the callers that call most, or are refused most.
 func (c *limiting) limitCallers() error {
 	rows, err := ask.Number(c.r.URL.Query(), "rows", usualCallers, ask.MaxRows)
 	if err != nil {

@@ -121,8 +121,8 @@ func TestLimitCallers(t *testing.T) {
 	check(t, f.get("/api/limits/callers"), 403, "the permission admin")
 }
 
-// The project is told by its name, and an unknown token, which may be anything,
-// is not told at all.
+// The answer gives a project by its name, and leaves out an unknown token,
+// which may be any text.
 func TestCallersShowNoToken(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackPolicy)
@@ -138,8 +138,8 @@ func TestCallersShowNoToken(t *testing.T) {
 	}
 }
 
-// A call that one policy refused is no call of the others, which did not count
-// it.
+// A call that one policy refused is not a call under the other policies, which
+// did not count it.
 func TestCallersOfEachPolicy(t *testing.T) {
 	t.Parallel()
 	all := trackway.Policy{Name: "all", Paths: []string{"/track/"}, Also: true, Limit: 3, Window: time.Hour, AllowBelowFloor: true}

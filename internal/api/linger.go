@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// How long the server goes on reading a body that it has refused, so that the
-// answer arrives: a client may send all of its body before it reads, and loses
-// the answer if the connection is closed meanwhile (RFC 9112, section 9.6). The
-// connection of a small body can be used again.
+// How long the server keeps reading a body that it has refused. A client may
+// send all of its body before it reads the answer, and loses the answer if the
+// connection is closed meanwhile (RFC 9112, section 9.6). After a small body,
+// the connection can be used again.
 const (
 	restTime    = 10 * time.Second // for the rest of a small body
 	lingerBytes = 1 << 20
@@ -18,11 +18,11 @@ const (
 	closeTime   = 500 * time.Millisecond // for a client that sends more, to see the answer
 )
 
-// answerFirst sends the answer to a call whose body is not wanted, or not all
-// of it, without waiting for it. net/http would first read what is left of it,
-// up to 256 KiB, so that the connection can be used again. Here a small body is
-// read after the answer. The connection of a large one, or of a client that
-// waits to be asked for it (Expect), is closed, but not before the client had a
+// answerFirst sends the answer to a call without waiting for the rest of a body
+// that is not wanted. net/http would first read the rest, up to 256 KiB, so
+// that the connection can be used again. Here a small body is read after the
+// answer. If the body is large, or the client waits for permission to send it
+// (Expect), the connection is closed, but only after the client has had a
 // chance to read the answer.
 func (c *call) answerFirst(status int, body []byte) {
 	control := http.NewResponseController(c.w)
@@ -50,14 +50,14 @@ func (c *call) drain(control *http.ResponseController) {
 		_, err = io.Copy(io.Discard, c.r.Body) // at most maxSmallBody
 	}
 	if err != nil {
-		// The rest would be read as the next request: net/http closes the
-		// connection after such an error, but not with full duplex.
+		// net/http would read the rest as the next request. After such an error
+		// it closes the connection, but not with full duplex.
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// linger reads some of what a client still sends, and throws it away. After it
-// net/http closes the connection. Beyond few at once, that happens immediately.
+// linger reads some of what a client still sends, and discards it. Afterwards
+// net/http closes the connection. If too many linger already, it reads nothing.
 func (c *call) linger(control *http.ResponseController) {
 	if control.SetReadDeadline(time.Now().Add(lingerTime)) != nil || !c.lingering.TryEnter(c.ask.Addr) {
 		return

@@ -16,8 +16,8 @@ import (
 	"trackway"
 )
 
-// narrow accepts connections with small buffers: what has not been read soon
-// stops the sender, as on a real network.
+// narrow accepts connections with small buffers, so that unread data soon stops
+// the sender, as on a real network.
 type narrow struct{ net.Listener }
 
 const narrowBuffer = 32 << 10
@@ -30,8 +30,8 @@ func (l narrow) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// sendAll sends a request as a client does that reads nothing before it has
-// sent all, and returns how it is answered.
+// sendAll sends all of a request before it reads anything, and returns the
+// answer.
 func sendAll(t *testing.T, addr net.Addr, head string, chunked bool, n int) (status int, closed bool) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr.String())
@@ -88,8 +88,8 @@ func sendAll(t *testing.T, addr net.Addr, head string, chunked bool, n int) (sta
 	return res.StatusCode, res.Close
 }
 
-// An answer that refuses a body arrives, also at a client that sends all of it
-// before it reads.
+// An answer that refuses a body also reaches a client that sends all of the
+// body before it reads.
 func TestRefusalsArrive(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackway.Policy{Name: "track", Paths: []string{"/track/v2/projects/limited/"}, Limit: 1, Window: time.Hour, Per: trackway.PerIP, AllowBelowFloor: true})
@@ -134,7 +134,8 @@ func TestRefusalsArrive(t *testing.T) {
 	}
 }
 
-// Of what is refused only a bounded part is read, and only of a few at once.
+// The server reads only a bounded part of a refused body, and only of a few
+// bodies at the same time.
 func TestRefusedIsReadInPart(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -14,8 +14,8 @@ import (
 	"trackway/internal/live"
 )
 
-// leavingOut is an ingest that leaves out what names nobody, and stores
-// nothing.
+// leavingOut is an ingester that leaves out identifiers that name nobody, and
+// stores nothing.
 type leavingOut struct{}
 
 func (leavingOut) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
@@ -27,8 +27,8 @@ func (leavingOut) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackway
 	return nil
 }
 
-// TestLeftOutIsShown: those who watch see what was left out, of commands that
-// are sent alone and of those in batches, good or refused.
+// TestLeftOutIsShown: watchers see which identifiers were left out, of single
+// commands and of commands in batches, accepted or refused.
 func TestLeftOutIsShown(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -89,8 +89,8 @@ func TestReadingNobody(t *testing.T) {
 	}
 }
 
-// TestConsentFromTheFuture: what a customer says about a consent counts as of
-// its receipt at the latest, so that it can be taken back.
+// TestConsentFromTheFuture: a consent from the future counts as of its receipt,
+// so that the customer can withdraw it.
 func TestConsentFromTheFuture(t *testing.T) {
 	t.Parallel()
 	// Written: when it is said to have happened, when it was received, what it

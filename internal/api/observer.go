@@ -17,8 +17,8 @@ import (
 	"trackway/internal/rates"
 )
 
-// observer is told what becomes of calls and their commands, and passes it on
-// to all who count it or show it. Safe for concurrent use.
+// observer learns what becomes of calls and their commands, and passes it on to
+// everything that counts or shows it. It is safe for concurrent use.
 type observer struct {
 	limits *limit.Limiter
 	live   *live.Hub    // shows what was refused and left out
@@ -47,8 +47,8 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	return m
 }
 
-// decided is told what the limits decided about a call. It has a sample of the
-// calls remembered: who calls, and how.
+// decided receives what the limits decided about a call. It records a sample of
+// the calls, with caller and route.
 func (o *observer) decided(c *call) {
 	d := &c.decision
 	project := ""
@@ -77,9 +77,9 @@ func (o *observer) decided(c *call) {
 	o.watch.Note(c.watched)
 }
 
-// refused receives a call that failed before its commands were looked at: by
-// its key or by its body. It shows those that carry commands, unless the server
-// had no room: that refuses nothing, since the client sends the call again.
+// refused receives a call that failed because of its key or its body, before
+// its commands were examined. It shows calls that carry commands, unless the
+// server had no room for them, because the client then sends the call again.
 func (o *observer) refused(c *call, err error) {
 	known, ok := errors.AsType[*trackway.Error](err)
 	if ok && c.route.format.Decode != nil && known.Code != trackway.Overloaded {
@@ -87,8 +87,8 @@ func (o *observer) refused(c *call, err error) {
 	}
 }
 
-// took is told what became of the commands of a call. answered tells whether
-// the call was answered with it, or refused.
+// took receives what became of the commands of a call. answered reports whether
+// the call was answered with that, or refused.
 func (o *observer) took(c *call, b *format.Batch, answered bool) {
 	var accepted, refused int
 	var types []string
@@ -118,8 +118,8 @@ func (o *observer) took(c *call, b *format.Batch, answered bool) {
 	}
 }
 
-// reject shows a refused command to those who watch. cmd is nil if it was not
-// understood.
+// reject shows a refused command to watchers. cmd is nil if the command could
+// not be decoded.
 func (o *observer) reject(c *call, name string, cmd *trackway.Command, err *trackway.Error) {
 	if !o.live.Room(c.received) {
 		return
@@ -141,8 +141,8 @@ func rejection(c *call, name string) live.Rejection {
 	}
 }
 
-// measured is told that a call is answered, or a stream has begun. It measures
-// the call, once.
+// measured is called when a call is answered or a stream has begun. It measures
+// each call once.
 func (o *observer) measured(c *call) {
 	if c.observed {
 		return
@@ -151,7 +151,7 @@ func (o *observer) measured(c *call) {
 	o.seconds.WithLabelValues(c.route.method, c.route.path, strconv.Itoa(c.status)).Observe(time.Since(c.received).Seconds())
 }
 
-// ended is told that a call has ended. It counts it by how it was answered.
+// ended is called when a call has ended. It counts the call by its answer.
 func (o *observer) ended(c *call) {
 	o.measured(c)
 	now := time.Now()

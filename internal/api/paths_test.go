@@ -14,8 +14,8 @@ import (
 	"trackway"
 )
 
-// Whatever way a path is written: what is answered under a limited path is
-// counted there, and carries the fields.
+// However a path is written, a call that is answered under a limited path is
+// counted there, and its answer has the fields.
 func TestNoPathEscapesItsPolicy(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/api/", "/data/", "/grid/"}, Limit: 1000, Window: time.Minute})
@@ -78,8 +78,8 @@ func TestDoubledSlashesKeepEscapes(t *testing.T) {
 	}
 }
 
-// A preflight costs nothing, also one to a route that pages of other sites may
-// not call.
+// A preflight costs nothing, even to a route that pages of other sites may not
+// call.
 func TestPreflightsAreFree(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackway.Policy{Name: "all", Paths: []string{"/"}, Limit: 1, Window: time.Minute, Also: true, AllowBelowFloor: true})
@@ -93,8 +93,8 @@ func TestPreflightsAreFree(t *testing.T) {
 	check(t, f.send(http.MethodOptions, "/api/status", http.NoBody), 429, "") // no preflight
 }
 
-// A preflight allows the fields that it asks for, whatever library adds them,
-// on every route that pages of other sites may call.
+// On every route that pages of other sites may call, the answer to a preflight
+// allows all fields that it asks for.
 func TestPreflightMirrorsFields(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -165,7 +165,7 @@ func TestOtherOptionsAreCounted(t *testing.T) {
 }
 
 // Every route answers 405 to methods that it does not have, and says which it
-// has; HEAD goes wherever GET does. All of it is counted.
+// has. HEAD works wherever GET does. All these calls are counted.
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	allowed, free := map[string][]string{}, map[string]bool{}
@@ -204,8 +204,8 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-// A cache has to know that an answer depends on who asked, also the one that it
-// keeps for somebody who sent no Origin.
+// A cache has to know that an answer depends on the caller, even if the caller
+// sent no Origin.
 func TestVaryByOrigin(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

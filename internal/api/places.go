@@ -5,12 +5,12 @@ import (
 	"trackway/internal/api/room"
 )
 
-// pageBytes is what an answer that is made whole may take: the pages of package
-// page end there.
+// pageBytes is the memory of an answer that is made before it is sent. Package
+// page ends its pages there.
 const pageBytes = 8 << 20
 
-// places is how much is done at once, of each kind. An address has a share of
-// each, and waits in a line of its own if it has that.
+// places bounds how much is done at the same time, by kind. An address has a
+// share of each, and beyond it waits in a line of its own.
 type places struct {
 	questions *room.Places // that are answered whole, each with up to pageBytes
 	answers   *room.Places // of unknown length that are being made
@@ -33,12 +33,12 @@ const (
 
 const leastQuestions = 2
 
-// maxAnswerMemory, or [Config.Answers], bounds what all answers that are made
-// whole take together, until they are sent.
+// maxAnswerMemory, or [Config.Answers], bounds the memory of all answers that
+// are made completely before they are sent.
 const maxAnswerMemory = 128 << 20
 
-// newAnswerMemory returns the memory for answers: some bytes, or as many as a
-// few questions need. One more, since room keeps a part for small callers.
+// newAnswerMemory returns the memory for answers: at least what a few questions
+// need, and one more, because package room keeps a part for small callers.
 func newAnswerMemory(size int) *room.Room { return room.New(max(size, (leastQuestions+1)*pageBytes)) }
 
 func newPlaces(answers *room.Room) places {
@@ -53,7 +53,7 @@ func forLong(p *places) *room.Places      { return p.long }
 func forWatchers(p *places) *room.Places  { return p.watchers }
 func forErasures(p *places) *room.Places  { return p.erasures }
 
-// named returns all places by the names that metrics have for them.
+// named returns all places by their names in metrics.
 func (p *places) named(bodies *body.Intake) map[string]*room.Places {
 	return map[string]*room.Places{
 		"questions": p.questions, "answers": p.answers, "long_answers": p.long, "erasures": p.erasures,

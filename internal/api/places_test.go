@@ -12,7 +12,7 @@ import (
 	"trackway/internal/query"
 )
 
-// scans is a store whose counts take until they are let end.
+// scans is a store whose counts last until the test lets them end.
 type scans struct {
 	together
 
@@ -28,8 +28,9 @@ func (s scans) Counts(uint32, query.CountRange, func(query.Count) bool) error {
 	return nil
 }
 
-// However much an address, or an IPv6 network, asks for at once, others are
-// answered: of each kind of work it has a share, and the rest of it waits.
+// However much an address or an IPv6 network requests at the same time, others
+// are answered. It has a share of each kind of work, and the rest of its
+// requests wait.
 func TestReadersHaveAShare(t *testing.T) {
 	t.Parallel()
 	for name, from := range map[string]func(i int) string{
@@ -75,8 +76,8 @@ func TestReadersHaveAShare(t *testing.T) {
 	}
 }
 
-// The pages' questions have a share of the same places, and so has what they
-// erase and watch.
+// The pages' questions have a share of the same places, and so do their
+// erasures and watchers.
 func TestDashboardHasAShare(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -143,8 +144,8 @@ func (w *timedReader) SetReadDeadline(end time.Time) error {
 	return nil
 }
 
-// dashboardPlaces names what the pages' routes need a place of. Signing in and
-// the limits read nothing of the store.
+// dashboardPlaces names the kind of place that each of the pages' routes needs.
+// Signing in and the limits read nothing from the store.
 var dashboardPlaces = map[string]string{
 	"/grid/start": "questions", "/grid/overview": "questions", "/grid/customers": "questions", "/grid/customer": "questions",
 	"/grid/events": "questions", "/grid/export": "long_answers", "/grid/live": "watchers", "/grid/anonymize": "erasures",

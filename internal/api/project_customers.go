@@ -65,8 +65,8 @@ func (c *reading) customers() error {
 	return c.answerTagged(tag, privateCache, b)
 }
 
-// search returns the search that a text means, among what the key may read:
-// what is found tells what is there.
+// search returns the search that a text describes. It covers only what the key
+// may read, because a match shows that something exists.
 func (c *reading) search(text string) (page.Search, error) {
 	hidden := func(name string) bool { return !permit.Get(c.grant.Key, name) }
 	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
@@ -94,17 +94,17 @@ func (c *reading) customerPage(l ask.List, found *page.CustomerList, records int
 	return ask.AppendEnd(b, string(found.Next), found.Complete), nil
 }
 
-// appendCustomer appends the beginning of a customer: the number, which is a
-// string for it may be too large for a number of JavaScript; when it was
-// created; the identifiers.
+// appendCustomer appends the beginning of a customer: the number, the time of
+// creation, and the identifiers. The number is a string, because it may be too
+// large for a number in JavaScript.
 func appendCustomer(b []byte, p *trackway.Profile) []byte {
 	b = strconv.AppendUint(append(b, `{"customer":"`...), uint64(p.Customer), 10)
 	b = p.Created.AppendSeconds(append(b, `","created":`...))
 	return canonjson.AppendIDs(append(b, `,"ids":`...), p.IDs)
 }
 
-// named returns the customer that the path names: by its number, also one that
-// was absorbed, or by name=value of an identifier.
+// named returns the customer that the path names, by name=value of an
+// identifier or by a number, which may be that of an absorbed customer.
 func (c *reading) named(s query.Snapshot) (trackway.Customer, error) {
 	text := c.r.PathValue("id")
 	names := slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft)
@@ -126,7 +126,7 @@ func (c *reading) named(s query.Snapshot) (trackway.Customer, error) {
 	return customer, err
 }
 
-// customer answers who one customer is, and how it came to be one.
+// customer answers with a customer and the merges that formed it.
 func (c *reading) customer() error {
 	if _, err := ask.Parse(c.r.URL.RawQuery); err != nil {
 		return err

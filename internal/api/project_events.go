@@ -102,7 +102,7 @@ func (c *reading) eventList(read func(context.Context, query.Snapshot, page.Even
 	return c.answerTagged(tag, privateCache, b)
 }
 
-// appendEventRow appends an event with all that is known about it.
+// appendEventRow appends an event with all that the store knows about it.
 func appendEventRow(b []byte, e *trackway.Event) []byte {
 	b = strconv.AppendUint(append(b, `{"seq":"`...), e.Seq, 10)
 	b = strconv.AppendUint(append(b, `","customer":"`...), uint64(e.Customer), 10)

@@ -209,7 +209,7 @@ func TestReadingRefuses(t *testing.T) {
 	}
 }
 
-// TestCursors: what comes page by page is all there is.
+// TestCursors: all pages together hold all rows.
 func TestCursors(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -239,8 +239,9 @@ func TestCursors(t *testing.T) {
 	}
 }
 
-// TestReadingUnchanged: who has what there is gets a 304, which costs no call
-// and no look into the store; after a change, all of it.
+// TestReadingUnchanged: a caller that has the current answer gets a 304, which
+// costs no call and no access to the store. After a change, the caller gets the
+// whole answer.
 func TestReadingUnchanged(t *testing.T) {
 	t.Parallel()
 	r := newReading(t, trackway.Policy{Name: "api", Paths: []string{"/api/"}, Limit: 9, Window: time.Hour, Per: trackway.PerIPPath, Algorithm: trackway.Fixed, Mode: trackway.Enforce})
@@ -276,8 +277,7 @@ func TestReadingUnchanged(t *testing.T) {
 	}
 }
 
-// TestReadingAfterAReload: a tag is of what the configuration in force makes of
-// a question.
+// TestReadingAfterAReload: a tag depends on the configuration in force.
 func TestReadingAfterAReload(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -298,8 +298,8 @@ func TestReadingAfterAReload(t *testing.T) {
 	}
 }
 
-// TestReadingWhatHasPassed: numbers of a time that has passed may be kept for
-// ever, and their tag holds over restarts.
+// TestReadingWhatHasPassed: numbers of a past period may be kept for ever, and
+// their tag stays the same after a restart.
 func TestReadingWhatHasPassed(t *testing.T) {
 	t.Parallel()
 	old := func(r *stored) {
@@ -336,8 +336,8 @@ func TestReadingWhatHasPassed(t *testing.T) {
 	}
 }
 
-// TestReadingOutOfTime: an answer that is not whole says so, is not kept, and
-// goes on.
+// TestReadingOutOfTime: an incomplete answer says so, must not be kept, and can
+// be continued.
 func TestReadingOutOfTime(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -429,8 +429,8 @@ func TestRestrictedQuestions(t *testing.T) {
 }
 
 // TestOnlyWhatTookNoWorkIsGivenBack: "If-None-Match: *" names nothing that the
-// caller has, so it costs a call on every route. A tag that is right costs
-// nothing where it is known without making the answer, and a call elsewhere.
+// caller has, so it costs a call on every route. A current tag costs nothing if
+// it is known without making the answer, and costs a call otherwise.
 func TestOnlyWhatTookNoWorkIsGivenBack(t *testing.T) {
 	t.Parallel()
 	const base = "/api/projects/" + projectToken + "/"

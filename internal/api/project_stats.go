@@ -25,7 +25,7 @@ var (
 	times     = map[string]query.By{"time": query.ByTime, "received": query.ByReceived}
 )
 
-// statsQuestion is what statistics are asked for.
+// statsQuestion holds the parameters of a question about statistics.
 type statsQuestion struct {
 	query.CountRange
 

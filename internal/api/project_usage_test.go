@@ -12,7 +12,7 @@ import (
 	"trackway/internal/query"
 )
 
-// usedStore has usage and nothing else.
+// usedStore is a store with usage and nothing else.
 type usedStore struct{}
 
 func (usedStore) Snapshot() query.Snapshot { return usedSnapshot{} }

@@ -44,7 +44,7 @@ func Routes() (list []string) {
 	return list
 }
 
-// root returns a path up to the slash behind its first part, or all of a path
+// root returns a path up to the slash after its first part, or all of a path
 // without such a slash.
 func root(path string) string {
 	if i := strings.Index(path[1:], "/"); i >= 0 {

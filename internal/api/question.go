@@ -16,11 +16,11 @@ import (
 
 const queryTime = 5 * time.Second // that a question may take
 
-// The caller may keep a private answer, and no cache on the way may.
+// Only the caller may keep a private answer, and no cache on the way.
 var (
 	privateCache = []string{"private, no-cache"}                    // ask each time
 	lastingCache = []string{"private, max-age=31536000, immutable"} // it will never be another
-	// The numbers of a past time are final after more than a request takes.
+	// After this, no request can still change the numbers of a period.
 	closeAfter  = time.Hour
 	errTooSlow  = errors.New("the question took too long") // the cause of a deadline
 	errNoReader = &trackway.Error{Code: trackway.Overloaded, Msg: "Too many questions are being answered at the moment: try again."}
@@ -29,9 +29,9 @@ var (
 	}
 )
 
-// versionTag is the entity tag of what the project's data, as they are now,
-// give for this URL and key. It costs no look at the data. Another process may
-// count the same versions for other data, so it is a part of it.
+// versionTag is the entity tag of the answer that the project's present data
+// give for this URL and key. It needs no access to the data. The tag names the
+// process, because another process may count the same versions for other data.
 func (c *reading) versionTag() string {
 	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.store.Version(c.grant.Project.Number))
 	p := c.grant.Project
@@ -40,8 +40,8 @@ func (c *reading) versionTag() string {
 }
 
 // has answers 304 and returns true if the caller has what the tag names. The
-// call is given back, so the tag must be one that is known without computing
-// the answer. "*" names no tag: it is left to [call.answerTagged].
+// call is refunded, so the tag must be one that is known without computing the
+// answer. "*" names no tag, so [call.answerTagged] handles it.
 func (c *call) has(etag string, cache []string) bool {
 	if !httpcache.Matches(c.r.Header["If-None-Match"], etag) {
 		return false
@@ -60,10 +60,10 @@ func (c *call) notModified(etag string, cache []string) {
 	c.w.WriteHeader(c.status)
 }
 
-// answerTagged answers with what a tag names; without one the answer is not to
-// be kept, for the next may come further. If the caller turns out to have the
-// answer, or asks with "*" whether there is any, it is 304. That was computed,
-// so it costs a call.
+// answerTagged sends an answer with its tag. An answer without a tag must not
+// be kept, because the next one may be more complete. If the caller has the
+// answer already, or sent "*", which any answer matches, answerTagged answers
+// 304. The answer was computed, so this costs a call.
 func (c *call) answerTagged(etag string, cache []string, body []byte) error {
 	if asked := c.r.Header["If-None-Match"]; etag != "" && (httpcache.Matches(asked, etag) || httpcache.Any(asked)) {
 		c.notModified(etag, cache)
@@ -77,23 +77,23 @@ func (c *call) answerTagged(etag string, cache []string, body []byte) error {
 	return c.answer(http.StatusOK, body)
 }
 
-// answerFinal answers with numbers of a time that has passed: they are named by
-// what they are, so that the name holds over restarts. The last change was when
-// that time ended, at the latest.
+// answerFinal answers with the numbers of a past period. Their tag is made from
+// their content, so that it stays the same after a restart. The last change was
+// at its end, or earlier.
 func (c *call) answerFinal(until time.Time, body []byte) error {
 	etag := httpcache.ETag(body)
 	c.w.Header()["Last-Modified"] = []string{until.UTC().Format(http.TimeFormat)}
 	return c.answerTagged(etag, lastingCache, body)
 }
 
-// final tells whether the numbers of a time that ended at until cannot change
-// any more.
+// final reports whether the numbers of the time up to until can no longer
+// change.
 func (c *call) final(until time.Time) bool { return !until.Add(closeAfter).After(c.received) }
 
-// question runs do on a snapshot, with a deadline, and with few others at once.
-// do makes the answer and does not send it: a client that reads slowly must
-// hold neither the place nor the snapshot. It holds the memory of its answer
-// until that is sent, so that answers which nobody reads are bounded, too.
+// question runs do on a snapshot, with a deadline, and with few others at the
+// same time. do makes the answer and does not send it, so that a slow reader
+// holds neither the place nor the snapshot. The memory of the answer stays
+// reserved until it is sent, so that unread answers are bounded, too.
 func (c *reading) question(do func(context.Context, query.Snapshot) error) error {
 	err := c.in(c.places.questions, func(ctx context.Context) error {
 		if err := c.reserve(); err != nil {
@@ -118,8 +118,7 @@ func (c *reading) reserve() error {
 	return nil
 }
 
-// in does something in one of some places, with a deadline for waiting and for
-// doing it.
+// in runs do in one of some places. One deadline holds for waiting and do.
 func (c *reading) in(p *room.Places, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(c.r.Context(), c.patience, errTooSlow)
 	defer cancel()

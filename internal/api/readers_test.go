@@ -16,8 +16,8 @@ import (
 	"trackway/internal/query"
 )
 
-// The record of a merge tells identifiers: only to whom they may be told, on
-// each route that answers events.
+// The record of a merge contains identifiers. Each route that returns events
+// shows only those that the key may read.
 func TestMergesTellNoHiddenIdentifiers(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -71,7 +71,7 @@ func normal(text string) string {
 	return strings.ReplaceAll(text, one, other)
 }
 
-// TestHiddenIdentifiersNameNobody: a key cannot find out by naming customers
+// TestHiddenIdentifiersNameNobody: by naming customers, a key cannot find out
 // what it may not read. The answer is the same whether the customer exists or
 // not.
 func TestHiddenIdentifiersNameNobody(t *testing.T) {
@@ -96,8 +96,8 @@ func TestHiddenIdentifiersNameNobody(t *testing.T) {
 	check(t, w, http.StatusOK, `"value":"gold"`)
 }
 
-// slowReader takes nothing until it is let. It notes what the server holds
-// meanwhile.
+// slowReader reads nothing until the test lets it. It records what the server
+// holds meanwhile.
 type slowReader struct {
 	*httptest.ResponseRecorder
 
@@ -175,8 +175,8 @@ func TestSlowReadersHoldNothing(t *testing.T) {
 	}
 }
 
-// Long answers hold a place while they are read: of one address there are few,
-// and they have to be read at a rate.
+// Long answers hold a place while they are read. One address may have few of
+// them, and has to read them at a minimum rate.
 func TestLongAnswersAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
@@ -238,8 +238,8 @@ func empty(p *room.Places, n int) {
 	}
 }
 
-// The names of properties are anybody's to choose. A table with all of them has
-// a bound, and says what to do.
+// Anybody can choose the names of properties, so a table with all of them has a
+// bound. The error says what to do.
 func TestExportOfManyColumns(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(map[string]map[trackway.Permission][]string{"all": nil, "some": {trackway.GetCustomers: {"cookie", "p7"}}})
@@ -257,8 +257,8 @@ func TestExportOfManyColumns(t *testing.T) {
 	check(t, export("some", ""), http.StatusOK, `"header":["cookie","p7"]`)
 }
 
-// A table for programs has texts as they are; one for a spreadsheet, which is
-// asked for, is safe to open there.
+// A table for programs has texts as they are. A table for a spreadsheet, on
+// request, is safe to open there.
 func TestExportHoldsNoFormulas(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(map[string]map[trackway.Permission][]string{"all": nil})

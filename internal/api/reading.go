@@ -22,7 +22,7 @@ type reading struct {
 	*reader
 }
 
-// reader is what calls need that read.
+// reader is what reading calls need.
 type reader struct {
 	store    query.Store
 	places   places
@@ -31,14 +31,14 @@ type reader struct {
 	patience time.Duration // that a question may take
 }
 
-// errNoCustomer is what clients of the data API know.
+// errNoCustomer is the error that clients of the data API expect.
 var errNoCustomer = &trackway.Error{Code: trackway.NotFound, Msg: "Customer does not exist"}
 
-// errNobody is the refusal of a request that names a customer by nothing that
-// could be anybody's.
+// errNobody is the refusal of a request without an identifier that can name a
+// customer.
 var errNobody = &trackway.Error{Code: trackway.Invalid, Field: "customer_ids", Msg: "Must specify at least one customer ID"}
 
-// whom returns those of a request's identifiers that count, at least one.
+// whom returns the identifiers that can name a customer, at least one.
 func (c *reading) whom(ids []trackway.Identifier) ([]trackway.Identifier, *trackway.Error) {
 	kept, _, refused := ingest.Classify(c.grant.Project, ids)
 	if refused == nil && len(kept) == 0 {
@@ -60,8 +60,8 @@ func (c *reading) find(s query.Snapshot, ids []trackway.Identifier) (trackway.Cu
 	return customer, err
 }
 
-// findToRead is find for what will be told to the caller, who may not name the
-// customer by what it may not read.
+// findToRead is find for data that the caller will receive. The caller may not
+// name the customer by identifiers that it may not read.
 func (c *reading) findToRead(s query.Snapshot, ids []trackway.Identifier) (trackway.Customer, error) {
 	named := ids
 	if kept, refused := c.whom(ids); refused == nil {
@@ -89,7 +89,7 @@ func (c *reading) profile(s query.Snapshot, ids []trackway.Identifier) (*trackwa
 	return s.Profile(c.grant.Project.Number, customer)
 }
 
-// exportOne answers all that is known about one customer.
+// exportOne answers with all that is known about one customer.
 func (c *reading) exportOne() error {
 	ids, refused := tracking.DecodeCustomer(c.body)
 	if refused != nil {
@@ -109,7 +109,7 @@ func (c *reading) exportOne() error {
 	})
 }
 
-// events answers a customer's events of the types asked for.
+// events answers with a customer's events of the requested types.
 func (c *reading) events() error {
 	q, refused := tracking.DecodeEvents(c.body)
 	if refused != nil {
@@ -125,8 +125,8 @@ func (c *reading) events() error {
 	})
 }
 
-// attributes answers single properties and identifiers of a customer, in the
-// order asked for.
+// attributes answers with single properties and identifiers of a customer, in
+// the requested order.
 func (c *reading) attributes() error {
 	ids, attributes, refused := tracking.DecodeAttributes(c.body)
 	if refused != nil {
@@ -158,7 +158,7 @@ func (c *reading) attributes() error {
 }
 
 // appendAttribute appends the answer for one attribute. One that this server
-// does not compute is "Not Found", which clients take for one without a value.
+// does not compute is "Not Found". Clients treat it as without a value.
 func (c *reading) appendAttribute(b []byte, p *trackway.Profile, said map[string]bool, a tracking.Attribute) []byte {
 	consented, known := said[a.Name]
 	switch {
@@ -173,8 +173,8 @@ func (c *reading) appendAttribute(b []byte, p *trackway.Profile, said map[string
 	return append(appendValue(b, p, a), '}')
 }
 
-// mayRead tells whether a key may read an attribute, as far as it is one.
-// Consents are what events say.
+// mayRead reports whether a key may read an attribute. Consents need the
+// permission for events, because events record them.
 func mayRead(key *trackway.Key, a tracking.Attribute) bool {
 	switch a.Type {
 	case tracking.ConsentAttribute:
@@ -185,7 +185,7 @@ func mayRead(key *trackway.Key, a tracking.Attribute) bool {
 	return true
 }
 
-// appendValue appends the value of a property or an identifier, null where the
+// appendValue appends the value of a property or an identifier, or null if the
 // customer has none.
 func appendValue(b []byte, p *trackway.Profile, a tracking.Attribute) []byte {
 	if a.Type == tracking.IDAttribute {

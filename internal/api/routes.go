@@ -11,8 +11,8 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// Sizes of bodies, inflated. An event may have 800 KB; what goes around it is
-// small.
+// Sizes of bodies, inflated. An event may have 800 KB, and the rest of a body
+// is small.
 const (
 	maxSmallBody  = 64 << 10
 	maxSingleBody = trackway.MaxEventBytes + 16<<10
@@ -129,9 +129,9 @@ func (s *Server) visits(route string) func(*call) error {
 	return func(c *call) error { return (&visiting{&reading{c, s.reader}, answer}).visit() }
 }
 
-// register puts the table into the mux, together with what answers where the
-// table says nothing: 405 on a path that has other methods, 404 elsewhere.
-// Those are limited like any route, by the same policies.
+// register puts the table into the mux. It also registers the answers for
+// everything that is not in the table: 405 on a path that has other methods,
+// and 404 elsewhere. The same policies limit these as the routes.
 func (s *Server) register() {
 	methods, foreign := map[string][]string{}, map[string]bool{}
 	for _, rt := range s.routes() {

@@ -13,8 +13,8 @@ import (
 	"trackway/internal/ask"
 )
 
-// sendsOn tells whether a request came to a name that is no server's, and is to
-// be sent on to one.
+// sendsOn reports whether a request came to a host that only redirects, and has
+// to be redirected to a server.
 func (s *Server) sendsOn(r *http.Request) bool {
 	hosts := s.access.Load().RedirectHosts
 	if len(hosts) == 0 || cors.IsPreflight(r) { // which must not be answered by a redirect (WHATWG Fetch, section 4.8)
@@ -27,8 +27,8 @@ func (s *Server) sendsOn(r *http.Request) bool {
 	return slices.Contains(hosts, strings.ToLower(strings.TrimSuffix(host, ".")))
 }
 
-// sendOn sends the caller to a server that is up: the one that the parameter
-// server names, or one of a region.
+// sendOn redirects the caller to a server that is up: the one that the
+// parameter server names, or one of a region.
 func (c *serving) sendOn() error {
 	query := c.r.URL.Query()
 	to, known, up := c.fleet.Pick(query.Get("server"), query.Get("region"))

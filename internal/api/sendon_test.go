@@ -11,8 +11,8 @@ import (
 	"trackway/internal/fleet"
 )
 
-// A call to a name that is no server's is sent on to one that is up, and costs
-// what it would have cost there.
+// A call to a host that only redirects is redirected to a server that is up,
+// and costs what it would have cost there.
 func TestSentOn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackway.Policy{Name: "api", Paths: []string{"/api/"}, Limit: 4, Window: time.Minute})

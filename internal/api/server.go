@@ -5,7 +5,7 @@
 //
 // routes.go is the table of what is served, and by which format. A handler is a
 // method of a type that has the call and only what the handler needs. The
-// package decides nothing about customers; it does not know how they are kept.
+// package decides nothing about customers, nor knows how they are stored.
 package api
 
 import (
@@ -40,15 +40,15 @@ import (
 	"trackway/web"
 )
 
-// Ingester takes in the commands that came at a time; a nil error and a result
-// without one mean that the command is durable. A result that comes with an
-// error is of a command that was refused already.
+// Ingester takes in commands with the time of their receipt. If the error is
+// nil, each command whose result has none is durable. A result that arrives
+// with an error is of a command that was refused before.
 type Ingester interface {
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
-// Eraser erases personal data. On return no answer shows it any more, durably;
-// the erasure says when the last byte of it is gone from the files.
+// Eraser erases personal data. On return, no answer shows it any more, even
+// after a crash. The erasure says when the last byte has left the files.
 type Eraser interface {
 	Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error)
 
@@ -56,7 +56,7 @@ type Eraser interface {
 	Erasures(project uint32) ([]query.Erasure, error)
 }
 
-// Config is what a server is made of. All fields are required.
+// Config has the parts of a server. All fields are required.
 type Config struct {
 	Access   Access
 	Limits   *limit.Limiter
@@ -80,7 +80,7 @@ type Config struct {
 	Built     web.Dashboard // its files
 }
 
-// Access is what a reload may replace. It is not written any more.
+// Access is what a reload may replace. Do not change one in use.
 type Access struct {
 	Name    string // this server's, sent as X-Served-By
 	Keys    *auth.Keys
@@ -133,8 +133,8 @@ func New(c Config) *Server {
 	return s
 }
 
-// Reload lets later requests in by other keys, and finds their address by other
-// rules. Requests under way are not affected.
+// Reload changes the keys that later requests may use, and the rules that find
+// their address. It does not affect requests in progress.
 func (s *Server) Reload(a Access) { s.access.Store(&access{Access: a, servedBy: []string{a.Name}}) }
 
 // Access returns what is in force.
@@ -143,7 +143,7 @@ func (s *Server) Access() Access { return s.access.Load().Access }
 // Clients returns the resolver of addresses in force.
 func (s *Server) Clients() *clientip.Resolver { return s.access.Load().Clients }
 
-// access is an Access with its name as the value of a header field.
+// access is an Access, with the server's name as the value of a header field.
 type access struct {
 	Access
 

@@ -32,8 +32,9 @@ type placed struct{ net.Conn }
 
 func (placed) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(198, 51, 100, 1), Port: 1} }
 
-// A client whose body comes too slowly is told so. net/http ends the context
-// of a request whose body it failed to read, as it does when a client has gone.
+// A client whose body arrives too slowly gets an answer that says so. net/http
+// ends the context of a request if it cannot read the body, as it does when the
+// client has gone.
 func TestSlowBodyIsTold(t *testing.T) {
 	t.Parallel()
 	for _, length := range []string{"Content-Length: 1000", "Transfer-Encoding: chunked"} {

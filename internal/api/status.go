@@ -27,7 +27,7 @@ type servers struct {
 	started time.Time
 }
 
-// serverStatus answers how this server is.
+// serverStatus answers with the state of this server.
 func (c *serving) serverStatus() error {
 	all, err := c.total()
 	if err != nil {
@@ -53,8 +53,7 @@ func (c *serving) serverStatus() error {
 	})
 }
 
-// total returns what all projects of the configuration sent since the
-// beginning.
+// total returns what all configured projects have sent since the beginning.
 func (c *serving) total() (all query.Usage, err error) {
 	err = c.withSnapshot(func(s query.Snapshot) error {
 		for _, project := range c.access.Keys.ProjectNumbers() {
@@ -80,8 +79,8 @@ func (c *serving) serverList() error {
 // repeats it.
 const maxRegion = 64
 
-// serverNames answers the names of a region's servers, for clients that know no
-// states: those that are up, or all if none is.
+// serverNames answers with the names of a region's servers that are up, or of
+// all if none is up. It is for clients that do not understand states.
 func (c *serving) serverNames() error {
 	region := c.fleet.Self().Region
 	if query := c.r.URL.Query(); query.Has("region") {
@@ -114,8 +113,8 @@ func (c *serving) serverNames() error {
 }
 
 // encoded answers with JSON that is made for each call. A 304 saves the caller
-// the transfer; it costs a call, because the answer had to be made to be
-// compared.
+// the transfer, but costs a call, because the server has to make the answer
+// before it can compare it.
 func (c *call) encoded(v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {

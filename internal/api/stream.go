@@ -13,7 +13,7 @@ import (
 
 // stream is an answer of unknown length. It is sent in pieces, so that memory
 // is bounded however much there is. An answer that fits in one piece is sent
-// with its length once it is whole, so a slow reader keeps nobody waiting. A
+// with its length once it is complete, so a slow reader holds up nobody. A
 // longer answer holds a place and a snapshot. So an address has few of them,
 // and they have to be read at a minimum rate.
 type stream struct {
@@ -37,7 +37,7 @@ func (c *reading) streamed(media []string, do func(query.Snapshot, *stream) erro
 	return out.end()
 }
 
-// fill runs do, with few others at once.
+// fill runs do, with few others at the same time.
 func (st *stream) fill(do func(query.Snapshot, *stream) error) error {
 	c := st.c
 	defer func() {
@@ -50,8 +50,8 @@ func (st *stream) fill(do func(query.Snapshot, *stream) error) error {
 	})
 }
 
-// flush sends what has been gathered once it is worth it, and tells whether to
-// go on.
+// flush sends what has been gathered if it is enough for a piece, and reports
+// whether to continue.
 func (st *stream) flush() bool {
 	if len(st.b) < piecewise.Size {
 		return true
@@ -74,8 +74,8 @@ func (st *stream) send() {
 	st.b = st.b[:0]
 }
 
-// sayMedia sets the media type, once nothing can fail any more: a failure is
-// JSON.
+// sayMedia sets the media type once nothing can fail any more, because a
+// failure is answered in JSON.
 func (st *stream) sayMedia() { st.c.w.Header()["Content-Type"] = st.media }
 
 // end sends the rest.

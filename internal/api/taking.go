@@ -24,7 +24,7 @@ type taking struct {
 	ingest Ingester
 }
 
-// take carries out what the body asks for, and answers what became of it.
+// take carries out the body's commands, and answers with what became of them.
 func (c *taking) take() error {
 	b, answer, err := track(c.ingest, c.route.format, &c.grant, trackway.MicrosOf(c.received), c.body, c.sent.Decoded)
 	if b != nil {
@@ -36,13 +36,13 @@ func (c *taking) take() error {
 	return c.answer(http.StatusOK, answer)
 }
 
-// track carries out the commands of a body that came at a time with a key, and
-// returns the answer. An error is that of the call as a whole. b says what
-// became of each command; it is nil if that is not known. decoded is called
-// when the body is decoded.
+// track carries out the commands of a body that arrived at a time with a key,
+// and returns the answer. An error concerns the whole call. b says what became
+// of each command, or is nil if that is not known. track calls decoded once the
+// body is decoded.
 //
-// Everything that is done for a usual call is done here: the only thing that it
-// depends on besides its arguments is the clock, for the end of a batch.
+// All the work of a usual call is done here. Besides its arguments, it depends
+// only on the clock, for a batch's end.
 func track(
 	in Ingester, f *format.Format, grant *auth.Grant, at trackway.Micros, body []byte, decoded func(),
 ) (b *format.Batch, answer []byte, err error) {

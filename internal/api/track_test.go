@@ -64,9 +64,9 @@ var lines = &format.Format{
 	Text: func(err *trackway.Error) string { return string(err.Reason) },
 }
 
-// TestAnotherFormat: a second format is a package and a row of the table. It
-// goes the way of every call, to the same store and the same observers, in
-// words of its own.
+// TestAnotherFormat: a second format needs only a package and a row of the
+// table. Its calls take the same steps as all others, to the same store and
+// observers, and their answers are in its own words.
 func TestAnotherFormat(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -123,10 +123,10 @@ func TestAnotherFormat(t *testing.T) {
 	}
 }
 
-// TestTrackAllocations bounds what the way of a usual call allocates: the
-// command with its result, its identifiers and its properties; for a batch, the
-// batch and its three slices, what all commands share, and the answer.
-// allocs.PerRun forbids parallel tests.
+// TestTrackAllocations bounds the allocations of a usual call: the command with
+// its result, its identifiers and its properties. A batch adds the batch and
+// its three slices, what all commands share, and the answer. allocs.PerRun
+// forbids parallel tests.
 func TestTrackAllocations(t *testing.T) {
 	key := &trackway.Key{Kind: trackway.PublicKey}
 	grant := &auth.Grant{Project: &trackway.Project{}, Key: key}

@@ -9,7 +9,7 @@ import (
 	"trackway"
 )
 
-// BenchmarkRefused is a request of a flood that is refused, but for the
+// BenchmarkRefused measures a refused request of a flood, except for the
 // network.
 func BenchmarkRefused(b *testing.B) {
 	f := newFixture(b, trackway.Policy{Name: "track", Paths: []string{"/track/"}, Limit: 1, Window: 24 * time.Hour, AllowBelowFloor: true})

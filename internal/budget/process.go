@@ -24,7 +24,7 @@ const garbage = 50
 
 // Take finds out how much the process may use. It sets the memory limit of Go's
 // runtime, unless GOMEMLIMIT is set, and how much garbage may gather, unless
-// GOGC is set to another value than 100. memory is the number of bytes that the
+// GOGC is set to a value other than 100. memory is the number of bytes that the
 // operator allows, or 0 if the operator sets none. store returns how many of
 // the process's files the store needs, or an error if they are too few.
 func Take(memory int64, store func(files uint64) (int, error)) (Budget, error) {

@@ -78,7 +78,7 @@ type Scanner struct {
 	i     int
 	depth int
 	base  int  // the depth from which MaxDepth counts
-	first bool // just behind the opening bracket of an object or array
+	first bool // just after the opening bracket of an object or array
 	bad   bool // there was a syntax error
 
 	// fault is the bound that a value exceeds, the last one if there are

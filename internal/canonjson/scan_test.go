@@ -119,7 +119,7 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// Many members are sorted by another algorithm than few.
+// Many members are sorted by a different algorithm from few.
 func TestSortedMembers(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{2, Usual, Usual + 1, 500} {

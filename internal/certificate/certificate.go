@@ -119,7 +119,7 @@ func (s *Source) Collector() prometheus.Collector {
 }
 
 // Refresh starts to serve what is in the files. If that is wrong, it returns
-// the reason, and the server keeps the certificate before. If nothing has
+// the reason, and the server keeps the previous certificate. If nothing has
 // changed, it costs two reads.
 func (s *Source) Refresh() error {
 	s.mu.Lock()

@@ -41,8 +41,9 @@ func (d *doc) checkBounds() {
 	}
 }
 
-// checkCertificate reads the certificate, so that this check finds a wrong one,
-// and not a client. It warns of what will soon be wrong with it.
+// checkCertificate reads the certificate, so that the operator learns of a
+// wrong one before a client does. It also warns of problems that will come
+// soon.
 func (d *doc) checkCertificate(now time.Time) {
 	t := &d.file.TLS
 	if t.Cert == "" || t.Key == "" {

@@ -12,9 +12,9 @@
 //
 // A setting that is used as it is written is one field of Config, with its key
 // in the yaml tag and its default in defaults. If not every value is right,
-// doc.check has a line for it. Sections that are written in another form than
-// they are used in (projects, limits, overrides) have a type of their own in
-// file.go, and a file of their own that translates them.
+// doc.check has a line for it. Sections that are written in one form and used
+// in another (projects, limits, overrides) have a type of their own in file.go,
+// and a file of their own that translates them.
 package config
 
 import (

@@ -30,7 +30,7 @@ func (c *Config) ManagedPath() string { return filepath.Join(c.DataDir, ManagedF
 const managedVersion = 1
 
 const managedHead = `# This file belongs to Trackway, which replaces it as a whole: change keys by
-# "trackway key", not here. Of secrets it holds digests only.
+# "trackway key", not here. It has only digests of secrets.
 `
 
 // managed is the managed file.

@@ -1,7 +1,7 @@
 // Package control is the HTTP interface for the commands of the machine's own
 // operator: moving customers and events in and out, watching them, backing them
-// up. It listens on a socket in the data directory, so that exactly those who
-// may read the data may use it. There are no keys and no limits here.
+// up. It listens on a socket in the data directory that only the server's own
+// user, and root, may use. There are no keys and no limits here.
 package control
 
 import (

@@ -23,9 +23,9 @@ import (
 
 var errDisk = errors.New("the disk is broken")
 
-// fakeStore takes commands in and shows a log. It refuses what is of type
-// "bad", knows what is of type "again", and fails once it has accepted so many
-// batches as failAfter says, if that is not negative.
+// fakeStore accepts commands and shows a log. It refuses commands of type
+// "bad", and takes those of type "again" for duplicates. If failAfter is not
+// negative, it fails once it has accepted that many batches.
 type fakeStore struct {
 	mu        sync.Mutex // guards what follows
 	taken     []string   // types of events, names of customers
@@ -174,8 +174,8 @@ func serveWith(t *testing.T, f *fakeStore, projects int, d *fakeDestinations) *h
 	return s
 }
 
-// do sends a request and returns its answer with the body read; err is what
-// reading it ended in.
+// do sends a request and returns its answer, with the body read. err is the
+// error with which reading the body ended.
 func do(t *testing.T, s *httptest.Server, method, target string, body io.Reader) (status int, answer string, err error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+target, body)

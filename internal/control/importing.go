@@ -152,8 +152,9 @@ func (r *receipts) next(now trackway.Micros, n int) trackway.Micros {
 	return now
 }
 
-// receive has the commands be received a microsecond after each other. They may
-// have been decoded before those of the batch before, but must not seem older.
+// receive sets the commands' times of receipt, a microsecond apart. The
+// commands may have been decoded before those of the previous batch, but must
+// not seem older.
 func (b *batch) receive(at trackway.Micros) {
 	for i := range b.commands {
 		c := &b.commands[i]

@@ -22,7 +22,8 @@ func line(eventType, id string) string {
 	return fmt.Sprintf(`{"name":"customers/events","data":{"customer_ids":{"cookie":%q},"event_type":%q}}`, id, eventType)
 }
 
-// numbered is a batch of so many lines, and what the fake store makes of it.
+// numbered returns a batch of the given number of lines, and the texts that the
+// fake store keeps of it.
 func numbered(lines int) (text string, taken []string) {
 	var b strings.Builder
 	for n := range lines {

@@ -112,8 +112,8 @@ func wantAnswer(t *testing.T, dir string) {
 	}
 }
 
-// A body arrives as it is, however long, and what is ready of it is not kept
-// until the rest is.
+// A body of any length arrives unchanged, and each part of it arrives before
+// the next one is ready.
 func TestClientSendsBodies(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -22,9 +22,10 @@ type Log interface {
 	// Synced returns the number up to which all changes are on the disk.
 	Synced() uint64
 
-	// Follow iterates over the changes after a number that are on the disk, in
-	// order and some at a time, and waits for more until ctx ends. They may be
-	// kept. An error ends it; a change that cannot be read does not.
+	// Follow iterates over the changes on the disk that come after a number. It
+	// yields them in order and in batches, and waits for more until ctx ends.
+	// Callers may keep the changes. An error ends the iteration, but a change
+	// that cannot be read does not.
 	Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error]
 
 	// The customer that c has become by merges, with their identifiers, or 0 if
@@ -98,9 +99,10 @@ func whom(p *trackway.Project, text string) (id trackway.Identifier, err error) 
 	return id, nil
 }
 
-// begin returns the sequence number behind which to begin: with ?since=, before
-// the first event received from then on; else before the last so many as ?last=
-// says, as far as they are found.
+// begin returns the sequence number after which to begin. With ?since=, the
+// tail begins with the first event that was received at that time or later.
+// Otherwise it begins with the last events, as many as ?last= says or as a
+// bounded search finds.
 func (t *tail) begin() (uint64, error) {
 	since, err := t.micros("since")
 	if err != nil {

@@ -35,11 +35,13 @@ type candidate struct {
 	since time.Duration // when it became idle, or began
 }
 
-// placesLocked frees n places, or as many as possible, and a batch if there are
-// enough connections. Idle or held connections go first: those of the address
-// with the most, and of these the longest idle. Then, in the same order, go
-// those that are slow to send a header, then those whose request is stalled.
-// The connections of proxies, which many share, go last, in the same order.
+// placesLocked frees n places, or as many as possible. If there are many
+// connections, it frees at least one in 128, so that it is not called for each
+// new one. Idle or held connections go first, then those that are slow to send
+// a header, then those whose request is stalled. The connections of proxies,
+// which many clients share, go last, in the same order. Within each of these
+// kinds, those of the address with the most connections go first, and of these
+// the longest idle or the oldest.
 func (d *Door) placesLocked(n int) []*conn {
 	now := d.now()
 	if now < d.barren {

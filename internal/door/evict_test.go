@@ -10,8 +10,8 @@ import (
 )
 
 // TestStalledBodyMakesPlace checks that the door closes requests whose bodies
-// stall or are slower than the least rate. The one of the address that has the
-// most goes first, and one whose body arrives stays.
+// stall or are slower than the least rate. The address with the most requests
+// loses its oldest one first. A request whose body arrives fast enough stays.
 func TestStalledBodyMakesPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -133,7 +133,7 @@ func TestImportIsResumed(t *testing.T) {
 		if err == nil {
 			t.Fatalf("%s: the import was over before it was interrupted", what)
 		}
-		if goesOn && !strings.Contains(errs.String(), "goes on") {
+		if goesOn && !strings.Contains(errs.String(), "the same command continues") {
 			t.Errorf("%s: got %q, want to be told how to go on", what, &errs)
 		}
 		t.Logf("%s: %d bytes were acknowledged", what, offsetOf(t, file))

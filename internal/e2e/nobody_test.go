@@ -167,8 +167,9 @@ func TestHalfPairs(t *testing.T) {
 	}
 }
 
-// TestFutureUpdate: an update from the future counts as of its receipt, through
-// every interface, so that the next one takes effect.
+// TestFutureUpdate: if the time of an update is in the future, its time of
+// receipt counts instead, through every interface. So the next update takes
+// effect.
 func TestFutureUpdate(t *testing.T) {
 	t.Parallel()
 	s := start(t, baseConfig+wideLimits)

@@ -30,8 +30,9 @@ func Append(b []byte, e Entry) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
 }
 
-// Decode reads an entry. The entry keeps b. An entry has one encoding only:
-// what Decode reads, [Append] writes the same. Errors: [ErrCorrupt].
+// Decode reads an entry. The entry refers to b, so the caller must not change
+// b. An entry has exactly one encoding: [Append] turns a decoded entry back
+// into the same bytes. Errors: [ErrCorrupt].
 //
 // Cost: memory in proportion to len(b), whatever lengths b claims.
 func Decode(b []byte) (Entry, error) {

@@ -51,10 +51,11 @@ type Commands struct {
 type Request struct {
 	Commands []trackway.Command
 
-	// Contents is what is stored of each command, made beforehand so that a
-	// machine need not do it while others wait; nil: the machine makes it. It
-	// follows from the commands, and is not encoded. Its memory belongs to the
-	// appender, and must not change until the entry is applied.
+	// Contents holds what the machine stores for each command, prepared so that
+	// the machine need not make it while others wait. If it is nil, the machine
+	// makes it. Contents follows from the commands, and is not encoded. Its
+	// memory belongs to the appender, and must not change until the entry is
+	// applied.
 	Contents []Content
 
 	Results []trackway.Result // result: what became of each command; as long as Commands

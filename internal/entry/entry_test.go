@@ -93,7 +93,7 @@ func TestGolden(t *testing.T) {
 }
 
 // TestDamage: an encoding with a flipped bit, or cut off, or with something
-// behind it, is no entry.
+// after it, is no entry.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	for name, e := range examples() {

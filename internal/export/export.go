@@ -1,6 +1,6 @@
 // Package export writes a project's customers and events as a file that can be
-// taken elsewhere. It writes a snapshot row by row, so that the rows fit
-// together and memory does not grow with their number. It writes to any
+// taken elsewhere. It writes a snapshot row by row, so that all rows show the
+// same moment and memory does not grow with their number. It writes to any
 // io.Writer and makes no files itself.
 package export
 

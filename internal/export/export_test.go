@@ -230,8 +230,8 @@ func TestCSVHoldsNoFormulas(t *testing.T) {
 	}
 }
 
-// An identifier that an import would read as several, or not as it is, is the
-// only one of an array.
+// If an import would read an identifier as several, or would change it, the
+// export writes it as an array of one element.
 func TestCSVOfOddIdentifiers(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{`["jane"]`, "[1]", "[", "a\r\nb"} {

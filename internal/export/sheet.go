@@ -77,9 +77,9 @@ func (s *sheet) end(cells ...string) error {
 	return s.w.Write(row)
 }
 
-// id returns the value of the identifier called name; where there are several,
-// or the one would be read as if or loses a line break of two characters to
-// readers of CSV, an array of them.
+// id returns the value of the identifier called name. It returns an array if
+// there are several values, or if an import would read the value as an array,
+// or if a reader of CSV would change a line break of two characters in it.
 func (s *sheet) id(ids []trackway.Identifier, name string) string {
 	first := slices.IndexFunc(ids, func(id trackway.Identifier) bool { return id.Name == name })
 	if first < 0 {

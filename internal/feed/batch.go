@@ -14,7 +14,7 @@ import (
 type batch struct {
 	rows []record
 	text []byte // their commands, a line each
-	end  error  // what was wrong with the file behind them
+	end  error  // what was wrong with the file after them
 
 	stored   chan struct{} // closed once the server has stored them
 	answered chan struct{} // closed once outcomes and err are set
@@ -108,7 +108,7 @@ func (f *flight) answered() <-chan struct{} {
 	return f.batches[0].answered
 }
 
-// send begins to send a batch. If ctx ends before the batch before is stored,
+// send begins to send a batch. If ctx ends before the previous batch is stored,
 // this one is never sent in full.
 func (f *flight) send(ctx context.Context, b *batch) {
 	if len(b.rows) == 0 {

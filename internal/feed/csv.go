@@ -12,16 +12,17 @@ import (
 
 // csvRow is a row of a CSV file.
 type csvRow struct {
-	text        string   // as it stands in the file, without the line break behind it
+	text        string   // as it stands in the file, without the line break after it
 	cells       []string // parts of text, as far as possible; of a broken row nil
 	wrong       string   // why the row is no CSV; empty: it is
 	first, last int64    // its lines
 }
 
-// csvReader reads the rows of a CSV file (RFC 4180), as [lines] end. Empty
-// lines are passed over. It is not encoding/csv, which takes a CR alone for
-// text, so that a file of such lines is one row; which changes a CR LF within a
-// cell; and which does not return the text of a row that it refuses.
+// csvReader reads the rows of a CSV file (RFC 4180). Lines end as [lines] says,
+// and empty lines are skipped. It does not use encoding/csv, for three reasons:
+// that package takes a CR alone for text, so a file with such line ends would
+// be one row; it changes a CR LF within a cell; and it does not return the text
+// of a row that it refuses.
 type csvReader struct {
 	lines
 
@@ -40,7 +41,7 @@ type span struct {
 
 // next returns the next row, broken or not. Errors: [io.EOF], those of the
 // input, and those of a row after which nobody can tell where rows begin: a
-// quote that is not closed takes the rows behind it into its cell.
+// quote that is not closed takes the rows after it into its cell.
 func (r *csvReader) next() (csvRow, error) {
 	r.text, r.cells = r.text[:0], r.cells[:0]
 	row := csvRow{first: r.number + 1}

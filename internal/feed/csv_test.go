@@ -109,9 +109,9 @@ func TestCSVAsEncodingCSV(t *testing.T) {
 	})
 }
 
-// TestRejectsAreWhole: the file of rejects holds refused rows whole, so that
-// people can correct and import them. Line numbers behind rows of several lines
-// are right.
+// TestRejectsAreWhole: the file of rejects holds complete rows, so that people
+// can correct and import them. Line numbers are right even after rows that span
+// several lines.
 func TestRejectsAreWhole(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)
@@ -152,8 +152,8 @@ func TestRejectedBytes(t *testing.T) {
 	}
 }
 
-// Whatever is in a file, it is read without a crash, and reading it from behind
-// any of its rows gives the rows behind it, with their lines.
+// Whatever is in a file, it is read without a crash, and reading it from the
+// end of any row gives the rows after that one, with their lines.
 func FuzzCSV(f *testing.F) {
 	for _, seed := range []string{"a,b\r\n\"c\nd\",e\r", "\"a\"\"\",\r\r\n\n,\"", "a\"b\n\"c\"d\n\"e\n\nf"} {
 		f.Add([]byte(seed), byte(','))

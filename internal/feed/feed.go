@@ -67,7 +67,7 @@ type Status struct {
 // Result is what became of a file.
 type Result struct {
 	Totals  Totals
-	Resumed int64    // the line behind which it went on; 0: it began at the beginning
+	Resumed int64    // the line after which it went on; 0: it began at the beginning
 	Before  bool     // it had been imported in full before, and nothing was done
 	Rejects string   // file with the rows that were refused; empty: no such file
 	Unused  []string // columns that became nothing
@@ -117,7 +117,8 @@ func Forget(paths []string, o Options) error {
 	return all
 }
 
-// The names of what an import leaves, behind the file's own.
+// The suffixes of the files that an import leaves, after the name of the
+// imported file.
 const (
 	stateSuffix   = ".import.json"
 	rejectsSuffix = ".rejects.ndjson"

@@ -392,8 +392,8 @@ func TestStateOfAnother(t *testing.T) {
 	}
 }
 
-// When it is interrupted it waits for what was sent, and the next import goes
-// on exactly behind that.
+// An interrupted import waits for what was sent, and the next import continues
+// exactly after that.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)
@@ -450,7 +450,7 @@ func TestServerGoesAway(t *testing.T) {
 	}
 }
 
-// If a batch fails, the batches behind it are not stored either, even if the
+// If a batch fails, the batches after it are not stored either, even if the
 // server would accept them.
 func TestNothingBehindAFailure(t *testing.T) {
 	t.Parallel()

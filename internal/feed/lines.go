@@ -10,7 +10,7 @@ import (
 )
 
 // lines reads a text line by line. LF, CR LF and a CR alone each end a line,
-// whatever ended the lines before: files come from everywhere, and some went
+// whatever ended the previous lines: files come from everywhere, and some went
 // through several hands.
 type lines struct {
 	in     *bufio.Reader

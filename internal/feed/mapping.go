@@ -319,7 +319,7 @@ func (c *columns) appendProperties(b []byte, cells []string) ([]byte, *control.R
 	return b, nil
 }
 
-// appendName appends a member's name, behind a comma unless it is the first.
+// appendName appends a member's name, after a comma unless it is the first.
 func appendName(b []byte, name string, first *bool) []byte {
 	if !*first {
 		b = append(b, ',')
@@ -330,8 +330,8 @@ func appendName(b []byte, name string, first *bool) []byte {
 
 // maxDigits is how many digits before the point every reader of JSON takes
 // exactly. A longer number names something (a card, a tracking code) and is no
-// quantity. A number with more than maxAllDigits, those behind the point
-// included, would be refused.
+// quantity. A number would be refused if it had more than maxAllDigits digits
+// before and after the point together.
 const (
 	maxDigits    = 15
 	maxAllDigits = 64

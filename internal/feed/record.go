@@ -18,7 +18,7 @@ import (
 type record struct {
 	line    int64            // in the file, from 1
 	last    int64            // the last line of the row
-	end     int64            // place behind it in the file's inflated text
+	end     int64            // place after it in the file's inflated text
 	command []byte           // what is sent, without a line break
 	row     func() []byte    // the row as JSON, for the file of those that were refused; nil: the command
 	text    string           // of CSV, the row as it stands in the file
@@ -83,8 +83,9 @@ func (r *ndjson) next() (record, error) {
 	}
 }
 
-// layout refuses a file whose first line shows that its commands are not one a
-// line: each of its lines would be refused, for a reason that says nothing.
+// layout refuses a file if its first line shows that the file does not have one
+// command per line. Otherwise each line would be refused, with a reason that
+// does not help.
 func layout(first []byte) error {
 	switch {
 	case first[0] == '[':
@@ -157,8 +158,8 @@ func (s *sheet) next() (record, error) {
 	return rec, nil
 }
 
-// named returns a row as an object of its columns, or, where two of them have
-// the same name, as an array.
+// named returns a row as an object of its columns. If two columns have the same
+// name, it returns an array.
 func (s *sheet) named(cells []string) []byte {
 	if s.columns.repeated {
 		return listed(cells)

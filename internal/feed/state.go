@@ -81,13 +81,13 @@ func loadState(path string, begun state, again bool) (state, error) {
 	}
 	switch {
 	case s.File != begun.File:
-		return begun, fmt.Errorf("the file has changed since its import was interrupted (%s tells); %w", path, errChanged)
+		return begun, fmt.Errorf("the file has changed since its import was interrupted (says %s); %w", path, errChanged)
 	case s.Store != begun.Store:
-		return begun, fmt.Errorf("the import that was interrupted was into another store (%s tells); %w", path, errChanged)
+		return begun, fmt.Errorf("the import that was interrupted was into another store (says %s); %w", path, errChanged)
 	case s.Project != begun.Project:
-		return begun, fmt.Errorf("the import that was interrupted was into project %q (%s tells); %w", s.Project, path, errChanged)
+		return begun, fmt.Errorf("the import that was interrupted was into project %q (says %s); %w", s.Project, path, errChanged)
 	case s.Mapping != begun.Mapping:
-		return begun, fmt.Errorf("the mapping is another one than before the interruption (%s tells); %w", path, errChanged)
+		return begun, fmt.Errorf("the mapping differs from the one before the interruption (says %s); %w", path, errChanged)
 	}
 	return s, nil
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// An import goes on where its state says only if that is what was written:
-// elsewhere it would skip rows, or store them twice.
+// An import continues at the place in its state only if the state is exactly
+// what was written. At any other place it would skip rows, or store them twice.
 func TestEveryBitOfState(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "rows.import.json")

@@ -41,7 +41,7 @@ func TestLongCommand(t *testing.T) {
 	}
 }
 
-// stuckServer takes batches and answers none until it is told to.
+// stuckServer accepts batches and answers none until the test lets it.
 type stuckServer struct {
 	mu      sync.Mutex // guards what follows
 	began   int        // batches

@@ -123,8 +123,8 @@ func (l *Limiter) Set() *Set { return l.force.Load().set }
 
 // Reload puts another set in force. A policy keeps its counts as long as it
 // keeps its name. A changed limit applies to the running windows, a changed
-// window to the next ones. A policy with another algorithm, per or prefix
-// starts at zero.
+// window to the next ones. A policy starts at zero if its Algorithm, Per or
+// IPv6Prefix has changed.
 func (l *Limiter) Reload(set *Set) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -72,9 +72,10 @@ func properties(n int, prefix, value string) map[string]string {
 	return m
 }
 
-// contested returns customers with one cookie each, and a command of another
-// customer that claims all the cookies. If filled is set, each of them also has
-// the maximum number of the longest identifiers.
+// contested returns commands that create n customers with one cookie each, and
+// a command of another customer that claims all these cookies. If filled is
+// set, each of the n customers also has the maximum number of the longest
+// identifiers.
 func contested(n int, filled bool) (before []trackway.Command, claim trackway.Command) {
 	ids := []trackway.Identifier{identifierOf("registered", "claims")}
 	for i, id := range many(n, "cookie", "c") {

@@ -183,7 +183,7 @@ func TestLongTimeline(t *testing.T) {
 
 // TestOrderOfEqualEvents: two customers had the same event at the same time,
 // and one of the timelines stayed. Reading backwards still exactly reverses the
-// order, so that pages fit together.
+// order, so that no page repeats or skips an event.
 func TestOrderOfEqualEvents(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

@@ -76,7 +76,7 @@ func (t *tx) noteExpired(e *trackway.Event) {
 }
 
 // SetCursor stores a follower's position under a name; [change.NoCursor]
-// removes the name. No event behind the lowest cursor expires. SetCursor does
+// removes the name. No event beyond the lowest cursor expires. SetCursor does
 // not wait for the disk: after a crash the cursor may be at an earlier
 // position, and its owner gets the later changes again. A number above that of
 // the last change is stored as the last one, so that no change is missed.

@@ -314,15 +314,16 @@ func (c *contents) survivor(n trackway.Customer) trackway.Customer {
 	return n
 }
 
-// onTimeline reports whether readers find the event on owner's timeline: that
-// of the event's present customer, or one that stayed.
+// onTimeline reports whether readers find the event on owner's timeline.
+// Readers look at the timeline of the event's present customer, and at absorbed
+// timelines that stayed in place.
 func (c *contents) onTimeline(e *trackway.Event, owner trackway.Customer) bool {
 	now := c.survivor(e.Customer)
 	return owner == now || c.kept[[2]trackway.Customer{now, owner}]
 }
 
-// checkMerges: there is a merge event for each absorbed customer, and timelines
-// stayed only if they may.
+// checkMerges checks that there is a merge event for each absorbed customer,
+// and that only timelines which may stay in place did so.
 func (c *contents) checkMerges(s *Store) string {
 	count := make(map[trackway.Customer]int)
 	for pair := range c.kept {

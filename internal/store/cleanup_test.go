@@ -187,7 +187,7 @@ func (y *erasureStory) apply(tb testing.TB, cmds ...trackway.Command) {
 	mustApply(tb, y.s, cmds...)
 }
 
-// crowd adds other customers before, between and behind Jane's records in each
+// crowd adds other customers before, between and after Jane's records in each
 // table.
 func (y *erasureStory) crowd(tb testing.TB, name string, n int) {
 	tb.Helper()

@@ -95,7 +95,7 @@ func allCounted(t *testing.T, s *Store) (events uint64) {
 }
 
 // TestDamagedEventStopsNothing: an unreadable record of the log stops neither
-// the opening of the store nor access to the events behind it. These are
+// the opening of the store nor access to the events after it. These are
 // counted, they expire, and new ones are stored. The damage is counted, and its
 // place is reported.
 func TestDamagedEventStopsNothing(t *testing.T) {

@@ -112,9 +112,9 @@ func (e *eraser) pass(c trackway.Customer) error {
 	return errors.Join(e.all(from, c), from.Close())
 }
 
-// catchUp handles new events of the log until all are done, or, if others go
-// on writing, for a few rounds, after which there are few. It does not check
-// again before it returns, since that would mean waiting for a group of
+// catchUp handles new events of the log until all are done. If others keep
+// writing, it stops after a few rounds, when few events are left. It does not
+// check again before it returns, since that would mean waiting for a group of
 // requests.
 func (e *eraser) catchUp() error {
 	const rounds = 5

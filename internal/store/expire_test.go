@@ -78,8 +78,8 @@ func TestExpire(t *testing.T) {
 	mustBeConsistent(t, s)
 }
 
-// TestExpiredNumbersAreNotUsedAgain: this is true even if the last event of the
-// log was removed before a restart.
+// TestExpiredNumbersAreNotUsedAgain: the numbers of expired events are not used
+// again, even if the last event of the log was removed before a restart.
 func TestExpiredNumbersAreNotUsedAgain(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -108,8 +108,9 @@ func TestExpiredNumbersAreNotUsedAgain(t *testing.T) {
 	}
 }
 
-// TestExpireLongTimeline: expiry reaches events of a timeline that stayed, and
-// of one that moved, even if there are more than one step removes.
+// TestExpireLongTimeline: expiry reaches the events of an absorbed timeline,
+// whether it was moved or stayed in place, even if there are more events than
+// one step removes.
 func TestExpireLongTimeline(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

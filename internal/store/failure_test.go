@@ -23,9 +23,10 @@ const (
 	exitInUse  = 11
 )
 
-// TestMain can also run as another process. For TestInUse, it opens the
-// directory that is its argument, and reports the result. For TestFailingFiles,
-// the second argument is a case.
+// TestMain runs the tests, or the part of a test that needs another process.
+// With one argument, a directory, it opens the directory for TestInUse and
+// reports the result in its exit code. With two arguments, a directory and a
+// case, it runs that case of TestFailingFiles.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.NArg() == 0 {

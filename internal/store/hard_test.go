@@ -85,8 +85,8 @@ func idsOf(n int) (ids []trackway.Identifier) {
 }
 
 // TestManySoftIDs sends ten thousand cookies to one customer, one by one and
-// many at a time. The customer keeps the last ones it was seen with, no other
-// leads to it, and all its events are there.
+// many at a time. The customer keeps the cookies that were seen last, no other
+// cookie leads to the customer, and all its events are there.
 func TestManySoftIDs(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

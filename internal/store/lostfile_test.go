@@ -43,7 +43,7 @@ func TestLostFileIsPassedOver(t *testing.T) {
 	fill(1, lost, "lost")
 	compactAll(t, s)
 	fill(lost+1, kept, "kept")
-	// Reclaim moves them into a separate file, behind the other.
+	// Reclaim moves them into a separate file, after the other one.
 	if err := s.Reclaim(t.Context(), uint64(lost+1), uint64(lost+kept)); err != nil {
 		t.Fatal(err)
 	}

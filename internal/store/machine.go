@@ -42,9 +42,9 @@ type machine struct {
 	synced    follow.Watermark
 	sync      func() error // tests replace it to show that it makes changes durable
 
-	// mu makes resolving an identity, which reads and then writes, one step. It
-	// guards the fields below. Reads of the database, and commits that do not
-	// wait for the disk, may happen under it; an fsync may not.
+	// mu is held while an identity is resolved, because that reads and then
+	// writes. It guards the fields below. Reads of the database, and commits
+	// that do not wait for the disk, may happen under it; an fsync may not.
 	mu           sync.Mutex
 	nextSeq      uint64
 	nextCustomer trackway.Customer

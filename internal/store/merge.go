@@ -20,9 +20,9 @@ import (
 // and the survivor remembers it.
 const maxMoved = 256
 
-// recordMoves is the number of entries that the record of a customer counts for
-// if it loses an identifier. The record may have some 17 kB. So one hold of the
-// lock writes 64 to 127 of them.
+// recordMoves is the weight of a customer that loses an identifier, in entries,
+// because its record is written again. A record may have some 17 kB. So one
+// hold of the lock writes 64 to 127 records.
 const recordMoves = maxMoved / identity.MaxRobbed
 
 // absorb stages the merge of one customer into another. It moves the

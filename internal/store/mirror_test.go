@@ -150,11 +150,11 @@ func newMirror(name string) *mirror {
 	return &mirror{name: name, customers: make(map[trackway.Customer]mirrored), events: make(map[uint64]trackway.Event)}
 }
 
-// TestMirror: a follower of the changes ends up with exactly what the store
-// has, wherever it had stopped: customers and merges, their properties and
-// identifiers, and their events, as erasures and retention have left them. Two
-// mirrors follow at their own pace. Power cuts lose commands after a mirror has
-// seen customers as these commands left them.
+// TestMirror: from whatever position it continues, a follower of the changes
+// ends up with exactly what the store has after erasures and retention: the
+// customers and merges, their properties and identifiers, and their events. Two
+// mirrors follow at their own pace. A power cut may lose commands whose effects
+// a mirror has already seen.
 func TestMirror(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -22,10 +22,10 @@ import (
 	"trackway/internal/store/cache"
 )
 
-// model is the expected content of a store, kept in the simplest way. It relies
-// on internal/identity, whose tests have their own model, to assign
-// identifiers. It uses only the holders of a decision, so that it tests the
-// store's indexes independently.
+// model is the expected content of a store, kept in the simplest way. To assign
+// identifiers it relies on internal/identity, whose tests have their own model.
+// It uses only the customers of an identity decision, and none of the index
+// entries, so that it tests the store's indexes independently.
 type model struct {
 	customers []*modelCustomer // by number, from 1
 	events    []*modelEvent    // in the order of the log

@@ -25,7 +25,7 @@ type Lost struct {
 	Kept int64 // bytes of that file that are kept: everything committed before the damage
 
 	Event uint64 // the last event that is kept, or 0
-	// readable changes behind the damage; they are lost too, since they may
+	// readable changes after the damage; they are lost too, since they may
 	// build on others
 	Records int
 	Last    uint64 // the last event in Records, or 0

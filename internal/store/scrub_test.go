@@ -13,10 +13,11 @@ import (
 	"trackway/internal/store/scrub"
 )
 
-// TestCleanUpLeavesNoMarkOfItsOwn: if a table has no record left that could be
-// written again to have the table rewritten, the clean-up deletes one of its
-// keys again. If Pebble drops the table just before that, nothing is below the
-// new mark, and Pebble moves it unchanged to the lowest level.
+// TestCleanUpLeavesNoMarkOfItsOwn: to have a table rewritten, the clean-up
+// writes one of the table's records again. If the table has no such record
+// left, the clean-up deletes one of its keys again instead. If Pebble drops the
+// table just before that, nothing is below the new mark, and Pebble moves it
+// unchanged to the lowest level.
 func TestCleanUpLeavesNoMarkOfItsOwn(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()

@@ -193,8 +193,8 @@ func TestSettlingInSteps(t *testing.T) {
 	}
 }
 
-// TestSettlingMeetsOthers: concurrent changes of the customer between two steps
-// do not lose or double an event. They are a merge that moves the timelines on
+// TestSettlingMeetsOthers: changes of the customer between two steps neither
+// lose nor double an event. The changes are a merge, which moves the timelines
 // to an older customer, and an erasure.
 func TestSettlingMeetsOthers(t *testing.T) {
 	t.Parallel()

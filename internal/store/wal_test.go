@@ -195,7 +195,7 @@ func TestTornEnd(t *testing.T) {
 	fs, name, data := killed(t, 3000, 0)
 	ends := chunkEnds(data, name)
 	end := ends[len(ends)-1]
-	last := data[ends[len(ends)-3]:end] // a record and the mark behind it
+	last := data[ends[len(ends)-3]:end] // a record and the mark after it
 	for what, spoil := range map[string]func(data []byte) []byte{
 		"cut off":              func(d []byte) []byte { return append(d[:end], last[:len(last)/2]...) },
 		"cut off in a header":  func(d []byte) []byte { return append(d[:end], last[:5]...) },

@@ -27,7 +27,7 @@ type line struct {
 // The greatest widths of lines, in columns.
 const (
 	commentWidth = 80
-	codeWidth    = 120 // of code with a comment behind it, which gofmt aligns
+	codeWidth    = 120 // of code with a comment after it, which gofmt aligns
 	proseWidth   = 100
 )
 

@@ -6,7 +6,7 @@ import { basename, dirname } from 'node:path'
  * Takes the lock and returns its file. Throws if another living process has the
  * lock. The file of a lock names its process. It appears together with that
  * name: an empty file would look like that of a process that has ended. The
- * name of the file ends in a number, one more than that of the lock before. A
+ * name of the file ends in a number, one more than that of the previous lock. A
  * client that finds the lock of a dead process takes the next number and never
  * removes a file to take its place. So it cannot remove the lock of another
  * process that came at the same time, and only one of them can take the next

@@ -4,9 +4,10 @@
 import { clockOf, most, type Fields, type Range } from './answer.ts'
 
 /**
- * The share of a quota above which nothing waits; how much later than necessary
- * we come; and by how many seconds the ends of a window may differ, since they
- * are given in whole seconds.
+ * free: if more than this share of a quota is left, nothing waits. late: a
+ * client waits for up to this share longer than necessary. same: two reports
+ * are about the same window if its ends differ by at most this many seconds,
+ * because servers give whole seconds.
  */
 const free = 0.5
 const late = 0.1

@@ -82,8 +82,8 @@ test('a file that cannot be used is let go of', async (t) => {
 const used = ['linkSync', 'readdirSync', 'readFileSync', 'rmSync', 'writeFileSync'] as const
 
 /**
- * Does something before the nth of their calls. restore returns whether there
- * was an nth call.
+ * Calls what before the nth call of any of the used functions. restore returns
+ * whether there was an nth call.
  */
 function before(t: TestContext, nth: number, what: () => void): { restore(): boolean } {
   let calls = 0

@@ -171,7 +171,7 @@ def _read(path: str) -> Tuple[List[bytes], int]:
     with open(path, "rb") as file:
         *lines, _ = file.read().split(
             b"\n"
-        )  # behind the last line is nothing, or what a crash left unfinished
+        )  # after the last line is nothing, or what a crash left unfinished
     commands: List[Tuple[int, bytes]] = []
     settled = damaged = 0
     for line in lines:

@@ -20,8 +20,8 @@ const people = ["jane", "noor", "piotr", "amelie", "kofi", "yuki", "olga", "mate
 const visits = ["/", "/shop", "/shop/boots-42", "/about", "/checkout"];
 
 /**
- * pick goes through values without a visible pattern, but the same way each
- * time.
+ * pick returns one of the values for n. The choice has no visible pattern, but
+ * is the same in each run.
  */
 function pick<T>(values: readonly T[], n: number): T {
   return values[Math.floor(Math.abs(Math.sin(n * 12.9898) * 43_758.5453) % values.length)]!;
@@ -83,8 +83,9 @@ async function signIn(page: Page, server: Server, look: string): Promise<void> {
 }
 
 /**
- * picture shows the window, or the whole page in a window that is high enough
- * for it: what is fixed at the bottom stays there.
+ * picture takes a screenshot of the window or of the whole page. For the whole
+ * page it makes the window high enough, so that parts that are fixed at the
+ * bottom stay there.
  */
 async function picture(page: Page, name: string, whole: boolean): Promise<void> {
   const size = page.viewportSize();

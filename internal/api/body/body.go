@@ -1,8 +1,8 @@
-// Package body reads the bodies of requests: of the media types and encodings
-// that clients use, inflated, up to a size. All bodies share one budget of
-// memory. A body takes its memory from it as bytes arrive and before they are
-// stored, decoding included, whatever the request announces. A body that
-// arrives too slowly is refused.
+// Package body reads the bodies of requests. It accepts the media types and
+// encodings that clients use, inflates bodies, and bounds their size. All
+// bodies share one budget of memory. A body takes memory, including what
+// decoding needs, as bytes arrive and before they are stored. The length that a
+// request announces does not matter. A body that arrives too slowly is refused.
 package body
 
 import (
@@ -84,9 +84,10 @@ const (
 	whole
 )
 
-// Open begins with the body of a request, of at most some bytes when it is
-// inflated, from an address. It reads nothing. The error is a
-// [*trackway.Error]: the body's fields say that it cannot be taken.
+// Open prepares to read the body of a request from an address, of at most some
+// bytes when it is inflated. It reads nothing yet. The error is a
+// [*trackway.Error]: the request's header fields show that the body cannot be
+// accepted.
 func (b *Body) Open(in *Intake, w http.ResponseWriter, r *http.Request, who netip.Addr, most int) (err error) {
 	b.in, b.w, b.r, b.who, b.most, b.began = in, w, r, who, min(most, in.Most()), time.Now()
 	if err := checkMedia(r.Header.Get("Content-Type")); err != nil {
@@ -102,8 +103,8 @@ func (b *Body) Open(in *Intake, w http.ResponseWriter, r *http.Request, who neti
 	return nil
 }
 
-// Read reads and inflates the body, and takes what decoding it will take. A
-// large one may wait for its place, until ctx ends. The text is of use until
+// Read reads and inflates the body, and reserves the memory for decoding it. A
+// large body may wait for its place until ctx ends. The text is valid until
 // [Body.Release]. The error is a [*trackway.Error].
 func (b *Body) Read(ctx context.Context) (text []byte, err error) {
 	text, err = b.read(ctx)
@@ -113,8 +114,8 @@ func (b *Body) Read(ctx context.Context) (text []byte, err error) {
 	return text, nil
 }
 
-// read reads, inflates, waits if the text is large, and takes what decoding
-// takes, in this order.
+// read reads, inflates, waits if the text is large, and reserves the memory for
+// decoding, in this order.
 func (b *Body) read(ctx context.Context) ([]byte, error) {
 	sent := buffer{held: &b.held, most: b.most}
 	if err := b.receive(&sent); err != nil {
@@ -147,9 +148,10 @@ func (b *Body) read(ctx context.Context) ([]byte, error) {
 	return text.b, b.held.Take(takes)
 }
 
-// inflated inflates what was sent. If it is large and has to wait, it holds
-// nothing but what was sent until it has a place, and then begins again: a few
-// bytes on the wire must not hold memory for as long as others take.
+// inflated inflates what was sent. If the result is large and has to wait,
+// inflated holds only what was sent until it has a place, and then begins
+// again. Otherwise a few bytes on the wire could hold much memory while others
+// are served.
 func (b *Body) inflated(ctx context.Context, sent []byte, text *buffer) error {
 	if len(sent) > Light { // of what little it may come to: a million empty texts take time, too
 		if err := b.wait(ctx); err != nil {
@@ -194,12 +196,13 @@ func (b *Body) wait(ctx context.Context) error {
 	return nil
 }
 
-// wastePause is how long an address has no place for another large body after
-// one that was worked on and refused: bombs are to keep no processor busy.
+// wastePause is how long an address gets no place for another large body after
+// one that was inflated or decoded and then refused. Without it, bombs would
+// keep processors busy.
 const wastePause = time.Second
 
-// Decoded says that the body has been decoded: a large one leaves its place to
-// the next. The decoded content may still be used.
+// Decoded reports that the body has been decoded. A large body then leaves its
+// place to the next one. The decoded content may still be used.
 func (b *Body) Decoded() {
 	switch {
 	case b.large && b.waste:
@@ -220,14 +223,15 @@ func (b *Body) Release() {
 // Whole tells whether the body has been read to its end.
 func (b *Body) Whole() bool { return b.state == whole }
 
-// Broken tells whether reading it has failed: nothing more can be read.
+// Broken reports whether reading the body has failed, so that nothing more can
+// be read.
 func (b *Body) Broken() bool { return b.state == broken }
 
 // CutOff implements [room.Cutter]: it wakes up a waiting reader.
 func (b *Body) CutOff() { b.readUntil(b.began) }
 
-// readUntil gives reading a deadline. It is not held to if there is no
-// connection to set it on, as in tests.
+// readUntil sets the deadline for reading. The deadline has no effect without a
+// connection, as in tests.
 func (b *Body) readUntil(end time.Time) {
 	_ = http.NewResponseController(b.w).SetReadDeadline(end)
 }
@@ -259,8 +263,8 @@ func (b *Body) refuse(why string, err error) error {
 	return err
 }
 
-// checkMedia accepts what clients send JSON as; text/plain is what sendBeacon
-// sends, the form type what curl -d does.
+// checkMedia accepts the media types under which clients send JSON. sendBeacon
+// sends text/plain, and curl -d sends the type of forms.
 func checkMedia(contentType string) error {
 	switch contentType {
 	case "", "application/json":

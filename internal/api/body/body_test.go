@@ -254,9 +254,9 @@ func wait(d time.Duration) {
 	synctest.Wait()
 }
 
-// Memory is taken for what has come, not for what is announced: addresses that
-// announce a lot and send nothing take nothing from anybody. If they send some,
-// the slowest of them lose it to others.
+// A body takes memory for what has arrived, not for what is announced.
+// Addresses that announce a lot and send nothing take no memory. If they send a
+// little, the slowest of them lose their memory to others.
 func TestRoomIsTakenAsBytesCome(t *testing.T) {
 	t.Parallel()
 	const readers = 400
@@ -403,8 +403,8 @@ func TestLargeWait(t *testing.T) {
 	}
 }
 
-// TestMuchOfNothingWaits: decoding takes place in the body's place, too: it
-// takes time to find that a million empty texts are nothing.
+// TestMuchOfNothingWaits: a body keeps its place while it is decoded, too,
+// because it takes time to find that a million empty texts are nothing.
 func TestMuchOfNothingWaits(t *testing.T) {
 	t.Parallel()
 	for _, coding := range []string{"gzip", "zstd"} {
@@ -433,8 +433,8 @@ func TestMuchOfNothingWaits(t *testing.T) {
 	}
 }
 
-// A small body that inflates to a large one is given up long before it has all
-// of its bytes. Up to Light bytes it is not.
+// A small body that inflates to a large one is refused long before all of it is
+// inflated. A body of up to Light bytes is not.
 func TestBombs(t *testing.T) {
 	t.Parallel()
 	for _, coding := range []string{"gzip", "deflate", "zstd"} {

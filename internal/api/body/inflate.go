@@ -15,16 +15,16 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// inflater inflates what was sent into a buffer, in steps: each takes its
-// memory first, and the first byte over the bound is the last one. Beyond
-// Light bytes it needs a place: the error is errNoPlace if no place is free at
-// once.
+// inflater inflates what was sent into a buffer, in steps. Each step takes its
+// memory first, and the inflater stops after the first byte over the bound.
+// Beyond Light bytes it needs a place. If no place is free at once, the error
+// is errNoPlace.
 type inflater func(b *Body, sent []byte, into *buffer) error
 
 var errNoPlace = errors.New("body: no place")
 
-// inflaterOf returns what decodes a Content-Encoding (RFC 9110, section 8.4),
-// nil if there is nothing to decode.
+// inflaterOf returns the function that decodes a Content-Encoding (RFC 9110,
+// section 8.4), or nil if there is nothing to decode.
 func inflaterOf(coding string) (inflater, error) {
 	switch strings.ToLower(coding) {
 	case "", "identity":
@@ -46,15 +46,16 @@ func (in *Intake) enterLarge(ctx context.Context, who netip.Addr) bool {
 	return in.Large.Enter(ctx, who)
 }
 
-// firstStep is how much room is made before anything is inflated: texts
-// shrink to a quarter, usually.
+// firstStep is how much room is made before anything is inflated. Texts usually
+// shrink to a quarter.
 func (u *buffer) firstStep(sent []byte) int {
 	return min(max(firstRead, 4*len(sent)), Light+1, u.most+1)
 }
 
-// maxRatio is how many times what was sent a body may have, inflated, once it
-// is large. JSON of tracking shrinks to a twentieth at best, and gzip can make
-// a thousandth of what is all the same: work that costs its sender nothing.
+// maxRatio bounds the size of a large inflated body, as a multiple of what was
+// sent. Tracking JSON shrinks to a twentieth at best, but gzip can shrink a
+// text of equal bytes to a thousandth. Such a body would cost the server work
+// and its sender nothing.
 const maxRatio = 100
 
 // more makes room for the next step, which may need a place.
@@ -72,8 +73,8 @@ func (b *Body) more(u *buffer, sent []byte) error {
 	return u.grow(next(cap(u.b)))
 }
 
-// decoderBytes is what a decoder of gzip or deflate takes: a window of 32 KiB
-// and its tables.
+// decoderBytes is the memory of a decoder of gzip or deflate: a window of 32
+// KiB, and tables.
 const decoderBytes = 64 << 10
 
 // readAll reads all of in, which takes decoderBytes.
@@ -107,7 +108,7 @@ type decoder struct {
 	src bytes.Reader
 }
 
-// Decoders that are not in use. They are the garbage collector's to free.
+// Decoders that are not in use. The garbage collector may free them.
 var (
 	gzips    = sync.Pool{New: func() any { return &decoder{Reader: new(gzip.Reader)} }}
 	zlibs    = sync.Pool{New: func() any { return new(decoder) }}
@@ -151,9 +152,9 @@ var (
 	inflateRaw  = inflateWith(&deflates)
 )
 
-// inflateDeflate takes both what "deflate" means (zlib, RFC 1950) and what many
-// clients send under that name (RFC 1951 as it is): the first two bytes of zlib
-// are a multiple of 31 and name method 8.
+// inflateDeflate accepts both what "deflate" means (zlib, RFC 1950) and what
+// many clients send under that name (plain RFC 1951). It recognizes zlib by the
+// first two bytes, which are a multiple of 31 and name method 8.
 func inflateDeflate(b *Body, sent []byte, into *buffer) error {
 	switch {
 	case len(sent) < 2:
@@ -177,9 +178,9 @@ func newZstd(atOnce int) *zstd.Decoder {
 	return d
 }
 
-// inflateZstd inflates without a window of its own: what is inflated is the
-// window, up to 8 MiB of it. If the buffer is too small it begins again with
-// one twice as large, which costs as much again in all.
+// inflateZstd inflates without a window of its own: the inflated text serves as
+// the window, up to 8 MiB. If the buffer is too small, it begins again with one
+// twice as large. In all, that at most doubles the cost.
 func inflateZstd(b *Body, sent []byte, into *buffer) error {
 	if err := into.grow(into.firstStep(sent)); err != nil {
 		return err
@@ -219,10 +220,10 @@ func (b *Body) tryZstd(sent []byte, into *buffer) (more bool, err error) {
 	return false, nil
 }
 
-// isOverCap tells whether an error of a zstd decoder is, or may be, that the
-// text is longer than there is room for. If that is in the middle of a block
-// there is no name for the error: a block that is damaged in this way is found
-// when there is enough room for it.
+// isOverCap reports whether an error of a zstd decoder means, or may mean, that
+// the text does not fit into the buffer. If it ends in the middle of a block,
+// the decoder has no name for that error. A damaged block may give the same
+// error. It is then recognized when there is enough room.
 func isOverCap(err error) bool {
 	const inBlock = "output bigger than max block size"
 	return errors.Is(err, zstd.ErrDecoderSizeExceeded) || err != nil && strings.HasPrefix(err.Error(), inBlock)

@@ -12,17 +12,17 @@ import (
 	"trackway/internal/format/cost"
 )
 
-// Light is how large a body may be, inflated, and be inflated and decoded at
-// once: it takes some hundred microseconds. Of larger ones only a few are
-// worked on at once, and one of an address, so that processors are left for
-// everybody else.
+// Light is the size, inflated, up to which a body is inflated and decoded
+// without waiting, which takes some hundred microseconds. Of larger bodies only
+// a few are inflated and decoded at the same time, and only one of each
+// address, so that processors are left for all other callers.
 const Light = 64 << 10
 
 // patience is how long a large body waits for those before it.
 const patience = 10 * time.Second
 
-// Intake is what all bodies share: the memory, and the places of large ones.
-// Safe for concurrent use.
+// Intake holds what all bodies share: the memory, and the places for large
+// bodies. It is safe for concurrent use.
 type Intake struct {
 	Memory *room.Room
 	Large  *room.Places
@@ -40,9 +40,9 @@ func NewIntake(memory int, reg prometheus.Registerer) *Intake {
 	return in
 }
 
-// Most returns how many bytes a body may have, inflated, for an address's
-// share of the memory to be enough for reading, inflating and decoding it, if
-// it has not unusually many members.
+// Most returns the size, inflated, up to which an address's share of the memory
+// is enough to read, inflate and decode a body that does not have unusually
+// many members.
 func (in *Intake) Most() int {
 	const whileRead = 3 // what was sent, and what is inflated while it moves
 	share := in.Memory.Share()
@@ -55,9 +55,9 @@ const (
 	decodedMost = 32 << 20 // for all commands of a batch, beside values that are written in canonical form
 )
 
-// DecodingTakes returns how many bytes decoding a body takes at most: what
-// package cost says, and the body's length for large values, that grow in
-// larger steps. It is not more than a batch at its largest can have.
+// DecodingTakes returns how many bytes decoding a body takes at most: the
+// figure of package cost, and the body's length for large values, which grow in
+// larger steps. The result never exceeds that of the largest batch.
 func DecodingTakes(text []byte) int { return len(text) + min(cost.Of(text), decodedMost) }
 
 // metrics of bodies.

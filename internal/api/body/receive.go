@@ -8,19 +8,19 @@ import (
 	"trackway/internal/api/room"
 )
 
-// How slowly a body may come. A client that sends at this rate has as long as
-// a request may take; one that sends nothing has grace, each time, as far as
-// it has not used it up. A phone on a bad network keeps to it: its bodies have
-// a few KB, and TCP repeats what was lost several times within grace.
+// How slowly a body may arrive. A client that sends at least at this rate has
+// as long as a request may take. A client may also pause, for grace in all, and
+// regains grace as it sends. A phone on a bad network manages this: its bodies
+// have a few KB, and TCP repeats lost packets several times within grace.
 const (
 	leastRate = 1 << 10 // bytes a second, in the mean
 	grace     = 15 * time.Second
 	mostTime  = time.Minute // for a whole body
 )
 
-// Sizes of buffers. A body of up to firstRead bytes that says its length is
-// read into a buffer of that length. Any other grows as it comes: fourfold
-// while it is small, then twofold.
+// Sizes of buffers. A body of up to firstRead bytes that announces its length
+// is read into a buffer of that length. Any other buffer grows as bytes arrive:
+// fourfold while it is small, then twofold.
 const (
 	firstRead = 4 << 10
 	fourfold  = 16 << 10
@@ -31,15 +31,15 @@ var (
 	errInflated  = errors.New("body: far larger than what was sent")
 )
 
-// buffer is memory that grows, out of what is held.
+// buffer is a growing buffer, whose memory comes from a [room.Holding].
 type buffer struct {
 	held *room.Holding
 	most int
 	b    []byte
 }
 
-// grow gives the buffer this capacity, and no more than one byte beyond most,
-// which tells that there is more than is accepted.
+// grow gives the buffer this capacity, but at most one byte more than most.
+// That byte shows that the body is too long.
 func (u *buffer) grow(size int) error {
 	size = min(size, u.most+1)
 	if err := u.held.Take(size); err != nil {
@@ -71,8 +71,9 @@ func next(size int) int {
 	return 2 * size
 }
 
-// receive reads what is sent, as it comes and as long as it comes fast enough.
-// Of what is announced it takes 4 KiB, or four times what has come.
+// receive reads what is sent, as long as it arrives fast enough. It takes
+// memory for at most 4 KiB or four times what has arrived, whatever is
+// announced.
 func (b *Body) receive(u *buffer) error {
 	p := pace{left: grace, end: b.began.Add(mostTime)}
 	length := int(b.r.ContentLength) // most is smaller
@@ -111,7 +112,8 @@ func (b *Body) receive(u *buffer) error {
 	return nil
 }
 
-// broken returns the error of reading: that of one who was cut off is why.
+// broken returns the error of reading. If the reader was cut off, the error
+// says why.
 func (b *Body) broken(err error) error {
 	b.state = broken
 	if b.held.Dropped() {

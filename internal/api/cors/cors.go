@@ -18,8 +18,8 @@ var (
 )
 
 // LetPagesRead sets the fields of an answer that a page of another site may
-// read. Callers that are no pages are spared most of them, but a cache that
-// keeps an answer to a GET must know that it depends on the caller.
+// read. A caller that is not a page gets only a few of them. A cache that keeps
+// an answer to a GET must know that the answer depends on the caller.
 func LetPagesRead(h http.Header, r *http.Request) {
 	page := r.Header.Get("Origin") != ""
 	if page {
@@ -31,9 +31,9 @@ func LetPagesRead(h http.Header, r *http.Request) {
 	}
 }
 
-// IsPreflight reports whether a browser asks if a page may call (WHATWG Fetch,
-// section 3.2.2). A browser sends no body with it: a request that has one is a
-// call like any other.
+// IsPreflight reports whether a request is a browser's question whether a page
+// may call (WHATWG Fetch, section 3.2.2). Browsers send no body with it, so a
+// request with a body is a call like any other.
 func IsPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header["Access-Control-Request-Method"] != nil && r.ContentLength == 0
 }
@@ -52,11 +52,11 @@ func Allow(h http.Header, r *http.Request, methods []string) {
 // Tracing libraries add some two hundred.
 const maxAsked = 4 << 10
 
-// mayBeSent returns the header fields that a page may send: those that it asks
-// for, whatever they are. The server ignores what it does not know, and
-// libraries for tracing add fields of their own to each call: a field that is
-// missing here would have the browser refuse the call. "*" would not do, since
-// it does not stand for Authorization (WHATWG Fetch, section 3.2.5).
+// mayBeSent returns the header fields that a page may send: all those that it
+// asks for. The server ignores fields that it does not know. Tracing libraries
+// add fields of their own to each call, and if one were missing here, the
+// browser would refuse the call. "*" is not enough, because it does not include
+// Authorization (WHATWG Fetch, section 3.2.5).
 func mayBeSent(asked []string) []string {
 	names := strings.Join(asked, ", ")
 	if names == "" || len(names) > maxAsked || !isFieldNames(names) {

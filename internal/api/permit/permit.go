@@ -12,14 +12,15 @@ import (
 	"trackway/internal/query"
 )
 
-// Missing is the refusal of a call, or of a command, for want of a permission.
+// Missing is the refusal of a call or a command because a permission is
+// missing.
 func Missing(p trackway.Permission) *trackway.Error {
 	return &trackway.Error{Code: trackway.Forbidden, Msg: "Not authorized: this key does not have the permission " + string(p) + "."}
 }
 
-// Command returns why a key may not have a command carried out, nil if it may.
-// Its identifiers are not restricted: a key that may set anything may say who
-// is who.
+// Command returns why a key may not send a command, or nil if it may. The
+// identifiers of a command are not restricted: a key that may set anything may
+// say who is who.
 func Command(key *trackway.Key, cmd *trackway.Command) *trackway.Error {
 	needs := trackway.SetCustomers
 	if cmd.Kind == trackway.AddEvent {
@@ -48,16 +49,16 @@ func mayNotAdd(key *trackway.Key, eventType string) *trackway.Error {
 	return NotFor("event_type", "add events of the type", eventType)
 }
 
-// NotFor is the refusal of a name that a key is not allowed. The name is the
-// client's own, and cut where it is long.
+// NotFor is the refusal of a name that a key may not use. The name comes from
+// the client, and is cut if it is long.
 func NotFor(field, what, name string) *trackway.Error {
 	return &trackway.Error{Code: trackway.Forbidden, Field: field, Msg: "Not authorized: this key may not " + what + " '" + excerpt.Of(name, 64) + "'."}
 }
 
-// Get tells whether a key may read a property or an identifier.
+// Get reports whether a key may read a property or an identifier.
 func Get(key *trackway.Key, name string) bool { return key.MayName(trackway.GetCustomers, name) }
 
-// Visible returns what of a customer a key may read.
+// Visible returns the part of a customer that a key may read.
 func Visible(key *trackway.Key, p *trackway.Profile) *trackway.Profile {
 	if !key.Restricted(trackway.GetCustomers) {
 		return p
@@ -68,10 +69,11 @@ func Visible(key *trackway.Key, p *trackway.Profile) *trackway.Profile {
 	return &seen
 }
 
-// Shown returns what of an event a key may read. The record of a merge tells
-// identifiers: of these, those that the key may read. An event that a client
-// sent under the same type cannot be told apart, and is treated alike; its
-// other properties are not restricted.
+// Shown returns the part of an event that a key may read. The record of a merge
+// contains identifiers, of which Shown keeps those that the key may read. An
+// event that a client sent under the same type cannot be distinguished from
+// such a record, and is treated in the same way. Its other properties are not
+// restricted.
 func Shown(key *trackway.Key, e *trackway.Event) *trackway.Event {
 	if e.Type != trackway.MergeType || key.May(trackway.GetCustomers) && !key.Restricted(trackway.GetCustomers) {
 		return e
@@ -98,10 +100,10 @@ func readableIDs(key *trackway.Key, ids []byte) []byte {
 	return canonjson.AppendObject(nil, slices.DeleteFunc(canonjson.SplitObject(ids), hidden))
 }
 
-// Naming refuses identifiers that a restricted key may not read where it names
-// a customer by them: the answer would tell whether there is such a customer. A
-// key that may read no customers at all names them by whatever identifiers it
-// knows: it could name none otherwise.
+// Naming refuses a request that names a customer by identifiers that a
+// restricted key may not read, because the answer would show whether there is
+// such a customer. A key that may read no customers at all may use any
+// identifiers, because otherwise it could name no customer.
 func Naming(key *trackway.Key, ids []trackway.Identifier) error {
 	if !key.Restricted(trackway.GetCustomers) {
 		return nil
@@ -114,9 +116,9 @@ func Naming(key *trackway.Key, ids []trackway.Identifier) error {
 	return nil
 }
 
-// Types returns which types of event to look for where some are asked for
-// (none: all), as far as a key may read them; none of them stands for all
-// again. It may read no event at all where ok is false.
+// Types returns the types of event to search for: those of the requested types
+// that a key may read. Without types, all are requested. An empty result means
+// all types. If ok is false, the key may read no event of these types.
 func Types(key *trackway.Key, asked []string) (types []string, ok bool) {
 	switch {
 	case !key.May(trackway.GetEvents):

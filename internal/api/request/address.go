@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Collapse collapses slashes in an address. One that is escaped is part of a
-// name, and stays.
+// Collapse collapses slashes in an address. An escaped slash is part of a name,
+// and stays.
 func Collapse(u *url.URL) {
 	escaped := collapseSlashes(u.EscapedPath())
 	if path, err := url.PathUnescape(escaped); err == nil {
@@ -14,9 +14,9 @@ func Collapse(u *url.URL) {
 	}
 }
 
-// IsClean tells whether a path has no segments "." and "..". The mux would
-// redirect one that has: past the limits, and to where nobody who looked at the
-// path before us would let it.
+// IsClean reports whether a path has no segments "." and "..". The mux would
+// redirect a path that has them, past the limits, and to a path that a proxy
+// before us might not allow.
 func IsClean(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "." || segment == ".." {
@@ -26,9 +26,9 @@ func IsClean(path string) bool {
 	return true
 }
 
-// collapseSlashes makes each run of slashes one: clients join "https://host/"
-// and "/track". No redirect is sent, for many of them do not follow one with a
-// POST.
+// collapseSlashes makes each run of slashes one, because clients join
+// "https://host/" and "/track". The server does not redirect them, because many
+// clients do not follow a redirect with a POST.
 func collapseSlashes(path string) string {
 	b := make([]byte, 0, len(path))
 	for i := range len(path) {

@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 )
 
-// IDs gives each request an id: the caller's own if it is sane, else the next
-// of this process. They are unique, not secret. Safe for concurrent use.
+// IDs gives each request an id: the caller's own if it is sane, or else the
+// next one of this process. The ids of a process are unique, but not secret.
+// IDs is safe for concurrent use.
 type IDs struct {
 	prefix string
 	last   atomic.Uint64
@@ -32,7 +33,8 @@ func (ids *IDs) Of(r *http.Request) []string {
 	return []string{ids.prefix + strconv.FormatUint(ids.last.Add(1), 36)}
 }
 
-// sane tells whether an id can be repeated in a field and in a log as it is.
+// sane reports whether an id can be repeated in a header field and in a log as
+// it is.
 func sane(id string) bool {
 	const most = 64
 	if id == "" || len(id) > most {

@@ -11,11 +11,12 @@ import (
 	"trackway/internal/clientip"
 )
 
-// Places is how many may be served at once, with a share of them for each
-// address. Those of an address that has its share wait in that address's own
-// line; if all places are taken, the next one is for the address that has the
-// fewest, and of these for the one whose last turn is the longest ago. So
-// addresses take turns however many of one wait. Safe for concurrent use.
+// Places bounds how many requests are served at the same time, with a share for
+// each address. Once an address has used its share, its further requests wait
+// in a line of their own. If all places are taken, the next free place goes to
+// the waiting address with the fewest places. Among several such addresses, the
+// one whose last turn is the longest ago gets it. So addresses take turns,
+// however many requests of one address wait. Places is safe for concurrent use.
 type Places struct {
 	mu      sync.Mutex // guards what follows
 	shares  shares
@@ -26,17 +27,18 @@ type Places struct {
 	last  map[clientip.Key]turn // of addresses and sites that wait, and of some others
 }
 
-// turn is the number of a place that became free and was given to one who
-// waited. 0 comes before all.
+// turn numbers the places that became free and were given to waiters. 0 comes
+// before all others.
 type turn uint64
 
-// waiter is one who waits for a place.
+// waiter is a request that waits for a place.
 type waiter struct {
 	who   caller
 	ready chan struct{} // closed when it has one
 }
 
-// NewPlaces returns a number of places, of which an address has at most each.
+// NewPlaces returns a number of places. An address may have at most each of
+// them.
 func NewPlaces(size, each int) *Places {
 	return &Places{shares: newShares(size, max(each, 1)), last: make(map[clientip.Key]turn)}
 }
@@ -64,7 +66,7 @@ func (p *Places) Enter(ctx context.Context, addr netip.Addr) bool {
 	return false
 }
 
-// enter takes a place, or returns one who waits for it.
+// enter takes a place, or returns a waiter for one.
 func (p *Places) enter(addr netip.Addr) *waiter {
 	who := callerOf(addr)
 	p.mu.Lock()
@@ -88,8 +90,8 @@ func (p *Places) TryEnter(addr netip.Addr) bool {
 	return in
 }
 
-// EnterAtOnce is TryEnter for one who waits if there is no place: that is not
-// counted as a refusal.
+// EnterAtOnce is TryEnter for a caller that will wait if there is no place, so
+// that it does not count as a refusal.
 func (p *Places) EnterAtOnce(addr netip.Addr) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,9 +113,9 @@ func (p *Places) Leave(addr netip.Addr) {
 	p.leaveLocked(callerOf(addr))
 }
 
-// LeaveLate gives a place up, but the address has it on its share for a while
-// longer. So an address that wastes its places gets few of them. It costs a
-// timer.
+// LeaveLate gives a place up, but counts it towards the share of the address
+// for a while longer. So an address that wastes its places gets few of them.
+// Cost: a timer.
 func (p *Places) LeaveLate(addr netip.Addr, pause time.Duration) {
 	who := callerOf(addr)
 	p.mu.Lock()
@@ -128,14 +130,14 @@ func (p *Places) LeaveLate(addr netip.Addr, pause time.Duration) {
 	})
 }
 
-// leaveLocked gives a place up, to the next who waits.
+// leaveLocked gives a place up, to the next waiter if there is one.
 func (p *Places) leaveLocked(who caller) {
 	p.shares.add(who, -1)
 	p.giveLocked()
 }
 
-// giveLocked gives a place to the one of those who wait and may have it whose
-// turn it is; the first of them who came.
+// giveLocked gives a place to the address whose turn it is, among the waiting
+// ones that may have it. The first waiter of that address gets it.
 func (p *Places) giveLocked() {
 	next := -1
 	for i, w := range p.waiting {
@@ -162,8 +164,8 @@ func (p *Places) before(a, b caller) bool {
 	) < 0
 }
 
-// noteTurn notes that it was a caller's turn. The turns of those who do not
-// wait are forgotten before they are many.
+// noteTurn records that a caller had its turn. Turns of callers that do not
+// wait are forgotten before there are many.
 func (p *Places) noteTurn(c caller) {
 	p.turns++
 	p.last[c.address], p.last[c.wide()] = p.turns, p.turns

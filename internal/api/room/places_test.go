@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// line notes in which order those who wait get their places.
+// line records the order in which waiters get their places.
 type line struct {
 	t     *testing.T
 	p     *Places
@@ -39,8 +39,8 @@ func (l *line) leave(addr, want string) {
 	}
 }
 
-// Those of an address that has its share wait in a line of their own, and a
-// place that becomes free is for the address that has the fewest.
+// Once an address has used its share, its requests wait in a line of their own.
+// A free place goes to the address that has the fewest.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -171,8 +171,8 @@ func TestPlacesGivenUp(t *testing.T) {
 	})
 }
 
-// An address that leaves a place late has it on its share for a while, and
-// nobody else waits for that.
+// If an address leaves a place late, the place counts towards its share for a
+// while, and nobody else has to wait for that.
 func TestLeaveLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,7 +1,8 @@
-// Package room bounds what callers take together: memory ([Room]) and places
-// of those who are served at once ([Places]). An address has a share of each,
-// an IPv6 /64 counts as one address, and a /48 has a larger share, but never
-// all. So a caller that takes a lot has room refused to itself first.
+// Package room bounds what callers take together: memory ([Room]), and places
+// for requests that are served at the same time ([Places]). An address has a
+// share of each. An IPv6 /64 counts as one address, and a /48 has a larger
+// share, but never all. So a caller that takes a lot is the first one to be
+// refused.
 package room
 
 import (
@@ -21,8 +22,8 @@ const (
 	smallPart   = 256 // who have at most this part in all
 )
 
-// If room is short, a reader loses its share if it has had some time, and has
-// been slower than this in the last few seconds.
+// If room is short, a reader that has had some time loses its memory if it was
+// slower than this in the last few seconds.
 const (
 	leastAge   = time.Second
 	fastEnough = 64 << 10 // bytes a second
@@ -30,11 +31,12 @@ const (
 )
 
 var (
-	// ErrFull means that there is no room, for this address or in all.
+	// ErrFull means that there is no room left, either for this address or at
+	// all.
 	ErrFull = errors.New("room: full")
 
-	// ErrDropped means that what was held has been given to somebody else,
-	// because it was filled more slowly than that of others.
+	// ErrDropped means that a holding's memory was given to another reader,
+	// because this one was slower.
 	ErrDropped = errors.New("room: dropped")
 )
 
@@ -44,9 +46,9 @@ type Cutter interface{ CutOff() }
 
 // Room is memory, in bytes, and who holds it. Safe for concurrent use.
 //
-// When it is full, or an address has its share, the readers that are slowest
-// lose what they hold to one that is faster. So memory cannot be held by
-// sending slowly, whatever was announced.
+// When the room is full, or an address has used its share, the slowest readers
+// lose what they hold to a faster one. So memory cannot be held by sending
+// slowly, whatever was announced.
 type Room struct {
 	mu      sync.Mutex // guards what follows, and the fields of all holdings
 	shares  shares
@@ -77,8 +79,9 @@ func (r *Room) Dropped() uint64 {
 	return r.dropped
 }
 
-// Holding is what one request holds of a room. It is one goroutine's, but for
-// its being dropped. The zero value holds nothing and needs [Holding.Open].
+// Holding is what one request holds of a room. Only one goroutine may use it,
+// but the room may drop it at any time. The zero value holds nothing and needs
+// [Holding.Open].
 type Holding struct {
 	room       *Room
 	who        caller
@@ -90,7 +93,8 @@ type Holding struct {
 	gone atomic.Bool  // dropped
 	came atomic.Int64 // bytes that it was filled with
 
-	// How many had come at the two last looks, at least a window apart.
+	// How many bytes had arrived at the last two looks, at least a window
+	// apart.
 	before, last mark
 }
 
@@ -99,7 +103,8 @@ type mark struct {
 	came int64
 }
 
-// Open makes a holding of an address's request, which is filled from now on.
+// Open begins the holding of an address's request, whose bytes arrive from now
+// on.
 func (h *Holding) Open(r *Room, who netip.Addr, now time.Time, c Cutter) {
 	h.room, h.who, h.cutter = r, callerOf(who), c
 	h.before.at, h.last.at = now, now
@@ -162,8 +167,8 @@ func (h *Holding) Came(n int, now time.Time) {
 	h.before, h.last = h.last, mark{now, came}
 }
 
-// Settle says that the holding is full: it cannot be dropped any more. It
-// takes n bytes more for what is done with it. The errors are those of Take.
+// Settle says that everything has arrived, so that the holding can no longer be
+// dropped. It takes n bytes more for processing. The errors are those of Take.
 func (h *Holding) Settle(n int) error {
 	h.room.mu.Lock()
 	defer h.room.mu.Unlock()
@@ -213,8 +218,8 @@ func (r *Room) unlinkLocked(h *Holding) {
 	h.prev, h.next = nil, nil
 }
 
-// fits tells whether there are n bytes for a caller. The last part of the room
-// is for those who hold little.
+// fits reports whether there are n bytes for a caller. The last part of the
+// room is for callers that hold little.
 func (r *Room) fits(c caller, n int) bool {
 	address, site, all := r.over(c, n)
 	return address+site+all == 0
@@ -235,9 +240,9 @@ type slow struct {
 	rate int64
 }
 
-// makeRoomLocked drops the slowest readers of those who have too much, so that
-// there are n bytes for another reader. If that cannot be, or only by dropping
-// somebody faster, nothing is dropped.
+// makeRoomLocked drops the slowest readers of the callers that have too much,
+// so that there are n bytes for another reader. If that is not possible without
+// dropping a faster reader, it drops nothing.
 func (r *Room) makeRoomLocked(by *Holding, n int) bool {
 	address, site, all := r.over(by.who, n)
 	var victims []*Holding
@@ -278,8 +283,8 @@ func (r *Room) slowerLocked(than *Holding) []slow {
 	return readers
 }
 
-// rateLocked returns how fast a reader has been in the last seconds, at most
-// fastEnough: so much counts as fast, and so does what cannot be told yet.
+// rateLocked returns how fast a reader was in the last seconds, at most
+// fastEnough. A reader whose rate is not known yet counts as that fast.
 func (h *Holding) rateLocked(now time.Time) int64 {
 	age := now.Sub(h.before.at)
 	if h.settled || age < leastAge {
@@ -288,7 +293,7 @@ func (h *Holding) rateLocked(now time.Time) int64 {
 	return min(int64(float64(h.came.Load()-h.before.came)/age.Seconds()), fastEnough)
 }
 
-// dropLocked gives back what a reader holds, before it knows.
+// dropLocked gives back what a reader holds, before the reader learns of it.
 func (r *Room) dropLocked(h *Holding) {
 	r.unlinkLocked(h)
 	r.shares.add(h.who, -h.n)

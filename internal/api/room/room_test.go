@@ -42,8 +42,8 @@ type held struct {
 // settled has an address hold n that nobody can take away.
 func settled(m *Room, addr string, n int) error { return open(m, addr).Settle(n) }
 
-// An address has half, an IPv6 /64 is one address, a /48 has three quarters,
-// and the last eighth is for those who hold little.
+// An address may have half, an IPv6 /64 is one address, a /48 may have three
+// quarters, and the last eighth is for callers that hold little.
 func TestShares(t *testing.T) {
 	t.Parallel()
 	const size = 4096
@@ -87,8 +87,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// TestSlowestIsDropped: slow senders fill the room, from many addresses or few.
-// The slowest of them lose their share to newcomers.
+// TestSlowestIsDropped: when slow senders fill the room, from many addresses or
+// few, the slowest lose their memory to newcomers.
 func TestSlowestIsDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestFastAreKept(t *testing.T) {
 	})
 }
 
-// However requests come and go, what is used is what they hold.
+// However requests come and go, the room counts exactly what they hold.
 func TestRoomAddsUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

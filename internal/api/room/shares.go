@@ -6,14 +6,15 @@ import (
 	"trackway/internal/clientip"
 )
 
-// The first bits of an IPv6 address that make one address, and one site: what
-// a provider gives to a household or a machine, and to a company.
+// How many leading bits of an IPv6 address identify one address, and one site.
+// Providers give the first to a household or a machine, and the second to a
+// company.
 const (
 	addressBits = 64
 	siteBits    = 48
 )
 
-// caller is whose share something is counted on.
+// caller is the owner of a share.
 type caller struct {
 	address clientip.Key
 	site    clientip.Key // zero for IPv4
@@ -35,9 +36,10 @@ func (c caller) wide() clientip.Key {
 	return c.address
 }
 
-// shares is how much there is of something, and how much of it each caller
-// has. An address may have a share. A site may have half of what that leaves
-// over besides, so that no range of addresses that is cheap to get has all.
+// shares is how much there is of a resource, and how much of it each caller
+// has. An address may have a share. A site may have that share and half of what
+// it leaves, so that no range of addresses that is cheap to get can take
+// everything.
 type shares struct {
 	size int // in all
 	each int // of an address
@@ -52,8 +54,8 @@ func newShares(size, each int) shares {
 // site returns how much a site may have.
 func (s *shares) site() int { return (s.each + s.size) / 2 }
 
-// over tells by how much n more would be too much for an address, for its site
-// and in all. None of them is negative.
+// over returns by how much n more would exceed the bounds of an address, of its
+// site and of the whole. The results are never negative.
 func (s *shares) over(c caller, n int) (address, site, all int) {
 	address = max(s.by[c.address]+n-s.each, 0)
 	if c.site.Bits > 0 {

@@ -9,8 +9,8 @@ import (
 
 var csvType = []string{"text/csv; charset=utf-8; header=present"} // RFC 4180, section 3
 
-// appendHeader returns what appends the names of the columns as the first
-// record, each guarded.
+// appendHeader returns a function that appends the names of the columns, each
+// guarded, as the first record.
 func appendHeader(guard func(string) string) func(b []byte, columns []tracking.Attribute) []byte {
 	return func(b []byte, columns []tracking.Attribute) []byte {
 		names := namesOf(columns)
@@ -53,9 +53,9 @@ func textOf(value []byte) string {
 }
 
 // appendFields appends one record, with the line end that RFC 4180, section 2,
-// asks for. encoding/csv was not taken because it turns a line feed within a
-// field into such a line end, too, and so changes what a customer's property
-// is.
+// asks for. We do not use encoding/csv, because it also turns a line feed
+// within a field into such a line end, and so changes the value of a customer's
+// property.
 func appendFields(b []byte, fields []string) []byte {
 	for i, field := range fields {
 		if i > 0 {

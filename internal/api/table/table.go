@@ -15,7 +15,7 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// Table is a table in the making. Not safe for concurrent use.
+// Table is a table that is being written. It is not safe for concurrent use.
 type Table struct {
 	layout
 
@@ -23,9 +23,9 @@ type Table struct {
 	rows int
 }
 
-// New returns a table of a format that [tracking.DecodeExport] knows, of
-// different columns. Unless raw is set, texts that a spreadsheet would take for
-// formulas are guarded in CSV.
+// New returns a table in a format that [tracking.DecodeExport] knows. No two
+// columns may be equal. Unless raw is set, texts that a spreadsheet would take
+// for formulas are guarded in CSV.
 func New(format string, raw bool, columns []tracking.Attribute) *Table {
 	as := layouts[format]
 	if format == "csv" && !raw {
@@ -48,7 +48,7 @@ func (t *Table) AppendRow(b []byte, p *trackway.Profile) []byte {
 	return t.write(b, t.row.of(p))
 }
 
-// AppendEnd appends what stands behind the rows.
+// AppendEnd appends what comes after the rows.
 func (t *Table) AppendEnd(b []byte) []byte { return append(b, t.end...) }
 
 // layout is one way to write a table.
@@ -77,9 +77,9 @@ var (
 	asIs       = func(text string) string { return text }
 )
 
-// namesOf returns what columns are called in a table that shows no types: their
-// names, where that of a property is the name of an identifier, too, behind
-// "properties.", so that no two columns have the same name.
+// namesOf returns the names of the columns in a table that shows no types. A
+// property with the name of an identifier gets the prefix "properties.", so
+// that no two columns have the same name.
 func namesOf(columns []tracking.Attribute) []string {
 	names, taken := make([]string, len(columns)), make(map[string]bool, len(columns))
 	for i, column := range columns {
@@ -139,9 +139,9 @@ func appendRow(b []byte, cells [][]byte) []byte {
 	return append(append(append(b, '['), bytes.Join(cells, []byte{','})...), ']')
 }
 
-// row finds what a customer has in each column. Columns and properties are both
-// in order of their names, so that it is one walk over the two, not a search
-// for each column.
+// row finds a customer's value for each column. Columns and properties are both
+// in the order of their names, so one walk over both is enough, without a
+// search for each column.
 type row struct {
 	columns []tracking.Attribute
 	byName  []int // places of the columns that are properties

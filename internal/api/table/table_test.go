@@ -32,8 +32,8 @@ func tableOf(format string, raw bool, columns []tracking.Attribute, p *trackway.
 	return string(t.AppendEnd(t.AppendRow(t.AppendHead(nil), p)))
 }
 
-// A property that is called like an identifier gets a name of its own wherever
-// the type does not tell the two apart.
+// A property with the name of an identifier gets another name in every format
+// that does not show the type.
 func TestNoNameTwice(t *testing.T) {
 	t.Parallel()
 	columns := []tracking.Attribute{property("cookie"), id("registered"), id("cookie"), property("plan"), property("registered"), property("properties.cookie")}
@@ -72,7 +72,7 @@ func TestNamesAreUnique(t *testing.T) {
 	})
 }
 
-// TestRawTextsAreKept: a program reads in a raw table what was stored.
+// TestRawTextsAreKept: a raw table holds exactly the texts that were stored.
 func TestRawTextsAreKept(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -175,9 +175,9 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestFindings checks that the requests of later decisions are decoded, and
-// that the expected number of commands is refused. Commands that ingest refuses
-// are decoded here.
+// TestFindings decodes the requests of conformance/findings.json, which records
+// what was decided after the findings of 28 November 2026. It checks that the
+// decoder refuses the expected number of commands of each batch.
 func TestFindings(t *testing.T) {
 	t.Parallel()
 	cases := vectors[struct{ Results []struct{ Success bool } }](t, "conformance/findings.json")

@@ -52,8 +52,8 @@ func expected(field, what string) *trackway.Error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.Expected, What: what}
 }
 
-// unexpected returns the error for a field with a value of another kind than
-// expected ("an object").
+// unexpected returns the error for a field with a value of a kind other than
+// the expected one ("an object").
 func unexpected(field, what string, got canonjson.Kind) *trackway.Error {
 	return expected(field, what+", got "+got.String())
 }

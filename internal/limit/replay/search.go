@@ -62,7 +62,8 @@ func rungs() (all []uint32) {
 
 func (q *sought) found() uint32 { return ladder[q.rung] }
 
-// with returns the policy with another limit. A burst keeps its share of it.
+// with returns the policy with another limit. Its burst changes in the same
+// proportion.
 func (q *sought) with(limit uint32) trackway.Policy { return withLimit(q.policy, limit) }
 
 func withLimit(p trackway.Policy, limit uint32) trackway.Policy {

@@ -95,9 +95,10 @@ func walkIn(t *testing.T, dir string, since, until time.Time) (all []seen, c Cov
 
 var comparing = cmp.Options{cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateApproxTime(0), cmpopts.EquateEmpty()}
 
-// Noted calls come back: calls of a second as one row, with a count of refunded
-// calls, the first half of an IPv6 address, the first part of an unknown path,
-// and no token, id or invented method.
+// TestRecord: noted calls can be read back. The calls of one second are one
+// row, which counts the refunded ones. A row holds only the first half of an
+// IPv6 address and the first part of an unknown path. It holds no token, id or
+// invented method.
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	r := recorder(t, always, monday)

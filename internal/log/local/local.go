@@ -4,8 +4,8 @@
 // effects.
 //
 // Requests that come while others are applied form a group. The first of them
-// has all of them applied as one entry, with one wait for the disk, since each
-// entry and each wait has a price that does not depend on what is in it. A busy
+// applies them all as one entry, with one wait for the disk, because the price
+// of an entry and of a wait does not depend on the number of requests. A busy
 // server pays it once for many requests, and an idle one waits for nobody.
 package local
 
@@ -58,8 +58,9 @@ type Log struct {
 
 	gathering gathering // takes in requests while others are applied
 
-	// order makes giving an index and applying one step. It is taken before the
-	// machine's own lock, and guards closed.
+	// order is held while an entry gets its index and is applied, so that these
+	// are one step. It is taken before the machine's own lock, and guards
+	// closed.
 	order sync.Mutex
 
 	// turn lets one group at a time wait for order. So any other entry waits
@@ -73,8 +74,8 @@ type Log struct {
 // Open returns the log of a machine. It goes on where the machine is.
 func Open(m Machine) *Log { return &Log{machine: m} }
 
-// Append has an entry applied and, unless its kind may be forgotten by a crash,
-// waits until its effects are on the disk. The entry then holds its results.
+// Append applies an entry, and waits until its effects are on the disk unless a
+// crash may forget its kind. The entry then holds its results.
 //
 // An error is the server's own. A command that failed alone has its error in
 // the request; the others are applied and durable. After any other error the
@@ -186,7 +187,7 @@ func (l *Log) commands(c *entry.Commands) error {
 	return err
 }
 
-// lead has a group applied and waits until it is on the disk.
+// lead applies a group and waits until it is on the disk.
 func (l *Log) lead(g *group) {
 	g.err = errGivenUp // until the disk has it, whatever ends this goroutine
 	defer close(g.done)
@@ -198,12 +199,12 @@ func (l *Log) lead(g *group) {
 	g.err = err
 }
 
-// apply has a group applied. If requests have kept others waiting for long
-// enough, the rest of the group goes into another entry.
+// apply applies a group. If requests have kept others waiting for long enough,
+// the rest of the group goes into another entry.
 //
-// A request that fails, on a damaged record or by a panic, takes no other with
-// it: those that were in an entry with it are applied again, each by itself.
-// Only if the machine cannot commit at all do all fail.
+// If a request fails because of a damaged record or a panic, the others do not
+// fail with it: the requests of that entry are applied again, each by itself.
+// All of them fail only if the machine cannot commit at all.
 func (l *Log) apply(g *group) error {
 	at, alone := 0, false
 	for more := true; more; more = at < len(g.entry.Requests) { // which may grow until applySome has closed the group
@@ -223,8 +224,9 @@ func (l *Log) apply(g *group) error {
 	return nil
 }
 
-// applySome has the requests of a group from one on applied, or only that one.
-// It returns the first request that was not reached.
+// applySome applies the requests of a group that begin at an index, or only the
+// one at that index. It returns the index of the first request that was not
+// reached.
 func (l *Log) applySome(g *group, at int, alone bool) (next int, err error) {
 	l.turn.Lock()
 	l.order.Lock()

@@ -38,9 +38,10 @@ func TestGroupsAreBounded(t *testing.T) {
 	}
 }
 
-// TestRequestsShareABarrier: those that arrive while others are applied are
-// one entry and wait for the disk once. If the goroutine of the first of them
-// ends, this must not look like success to the others.
+// TestRequestsShareABarrier: requests that arrive while others are being
+// applied become one entry and wait for the disk once. If the goroutine of the
+// first of these requests ends, its end must not look like success to the
+// others.
 func TestRequestsShareABarrier(t *testing.T) {
 	t.Parallel()
 	for name, panics := range map[string]bool{"one barrier": false, "panic at the barrier": true} {

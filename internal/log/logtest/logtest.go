@@ -170,8 +170,9 @@ func concurrent(t *testing.T, open func(*Machine) Log) {
 	}
 }
 
-// rest: what a machine does not come to in one entry goes into the next; what
-// it leaves undone of a request is its appender's to go on with.
+// rest: commands for which the machine has no room in one entry go into the
+// next entry. If the machine carries out only a part of a request, its appender
+// continues with the remaining commands.
 func rest(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	m := &Machine{Most: 3}
@@ -184,7 +185,8 @@ func rest(t *testing.T, open func(*Machine) Log) {
 	wantApplied(t, m, "1 a", "1 b", "1 c", "2 e")
 }
 
-// failedAlone: a request that fails takes no other with it, and leaves nothing.
+// failedAlone: if a request fails, the others do not fail with it, and it
+// leaves nothing behind.
 func failedAlone(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	m := new(Machine)
@@ -231,8 +233,8 @@ func cannotCommit(t *testing.T, open func(*Machine) Log, why error) {
 	}
 }
 
-// failedButStored: if the disk fails, nobody is told that it is stored, but it
-// has an index.
+// failedButStored: if the disk fails, no caller learns that the entry is
+// stored, but it has an index.
 func failedButStored(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	m := &Machine{SyncFails: true}

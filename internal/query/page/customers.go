@@ -19,8 +19,8 @@ type Search struct {
 	Names []string
 
 	// Prefix finds customers by the beginning of an identifier's value. They
-	// are sorted by the identifier's name and its bytes; NewestFirst does not
-	// apply.
+	// are sorted by the identifier's name, in the order of Names, and then by
+	// the bytes of its value; NewestFirst does not apply.
 	Prefix string
 
 	// Property and Value find customers whose property has this value: a

@@ -347,7 +347,7 @@ func writeContents(f vfs.FS, dir string, list contentsList) error {
 // in a directory of backups. dir must not exist or must be empty. Restore
 // compares the files with what was written, and calls check on the copy, before
 // the copy gets its final name. It only reads the backup. If it fails, it
-// leaves nothing in dir. It refuses a backup of another format than format.
+// leaves nothing in dir. It refuses a backup whose format is not format.
 //
 // Cost: the backup is read and written once, in addition to check.
 func Restore(

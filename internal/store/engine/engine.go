@@ -106,7 +106,7 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 	use(po)
 	watch := &opening{salvage: o.Salvage, torn: func(name string, at int64) {
 		if o.Log != nil {
-			o.Log.Info("the write-ahead log has a torn end, as after a power cut: what is behind it was not acknowledged", "log", name, "byte", at)
+			o.Log.Info("the write-ahead log has a torn end, as after a power cut: what follows it was not acknowledged", "log", name, "byte", at)
 		}
 	}}
 	d.opening.Store(watch)

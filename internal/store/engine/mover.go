@@ -97,8 +97,9 @@ func move(ctx context.Context, db *pebble.DB) error {
 	return nil
 }
 
-// GetDiskUsage implements [vfs.FS]. It says that nothing is free, because
-// Pebble asks how far a compaction may grow. A compaction must not grow: it
-// would include the new tables of the log, which lie between tables that are
-// compacted all the time, and compress each event a second time.
+// GetDiskUsage implements [vfs.FS]. It says that no space is free, because
+// Pebble lets a compaction grow only as far as the free space allows. A
+// compaction must not grow: it would include the new tables of the log, which
+// lie between tables that are compacted all the time, and compress each event a
+// second time.
 func (d *disk) GetDiskUsage(string) (vfs.DiskUsage, error) { return vfs.DiskUsage{}, nil }

@@ -120,8 +120,8 @@ func TestLeftTablesAreMoved(t *testing.T) {
 }
 
 // TestOverlappingTablesStay: a table that deletes or replaces older events is
-// not moved, because that would rewrite all that it lies over. Those behind it
-// are.
+// not moved, because that would rewrite all that it lies over. The tables after
+// it are moved.
 func TestOverlappingTablesStay(t *testing.T) {
 	t.Parallel()
 	db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})

@@ -24,8 +24,8 @@ type Lost struct {
 	Log  string // name of the file in which the loss begins
 	Why  string
 	Kept int64 // bytes of that file before the damage
-	// readable records behind the damage, in this and later logs; replaying
-	// them would leave a gap
+	// readable records after the damage, in this and later logs; replaying them
+	// would leave a gap
 	Records int
 	Last    uint64 // highest sequence number of an event in Records; 0: no events
 }

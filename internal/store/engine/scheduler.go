@@ -90,7 +90,7 @@ func (s *scheduler) release() {
 	s.running--
 }
 
-// grant starts the compactions that wait, as far as they are permitted.
+// grant starts those of the waiting compactions that are permitted.
 func (s *scheduler) grant() {
 	s.granting.Lock()
 	defer s.granting.Unlock()

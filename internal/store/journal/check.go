@@ -21,7 +21,7 @@ type Result struct {
 // long as reading the data.
 //
 // Something that was synced is missing if
-//   - known, or a mark or Pebble's own offset in an intact chunk behind the
+//   - known, or a mark or Pebble's own offset in an intact chunk after the
 //     gap, says that the log was synced beyond its intact part, or
 //   - a newer log exists and this one has no trailer.
 func Check(data []byte, log uint64, known Mark, last bool) Result {

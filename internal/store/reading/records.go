@@ -67,11 +67,12 @@ func Event(from Reader, seq uint64) (trackway.Event, error) {
 	return event, errors.Join(err, closer.Close())
 }
 
-// Entry finds an event's entry, either on the timeline of its current customer
-// or on one that stayed. The entry is usually at the event's time and tail, or
-// at its sequence number. Entry scans all entries of that time only if no
-// timeline has it there, because a collision of hashes has moved it. A stranger
-// can create many such entries, so the scan must be rare.
+// Entry finds an event's entry, on the timeline of its current customer or of
+// an absorbed customer whose timeline was too long to move. The entry is
+// usually at the event's time and tail, or at its sequence number. Only if no
+// timeline has it at either place, because a collision of hashes has moved it,
+// does Entry scan all entries of that time. A stranger can create many such
+// entries, so the scan must be rare.
 func Entry(from Reader, e *trackway.Event, tail uint64) ([]byte, error) {
 	h, err := Survivor(from, e.Project, e.Customer)
 	if err != nil {

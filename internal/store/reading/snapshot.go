@@ -1,8 +1,8 @@
 // Package reading shows a store at one moment, as [query.Snapshot] requires. It
 // also finds records through others: who a customer is now, or where its events
-// are. All of it consists of look-ups and scans in a database, a snapshot or a
-// batch, so writers, which base decisions on what they read, share it with
-// readers. It changes nothing and holds no lock.
+// are. It consists of look-ups and scans in a database, a snapshot or a batch.
+// So readers and writers share this code: writers read before they decide. The
+// package changes nothing and holds no lock.
 package reading
 
 import (

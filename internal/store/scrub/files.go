@@ -14,7 +14,7 @@ import (
 
 // Files is the file system that Pebble uses. It can make Pebble write its log
 // only to new files. Usually Pebble overwrites an old file from its beginning,
-// which leaves old bytes behind the new ones.
+// which leaves old bytes after the new ones.
 type Files struct {
 	vfs.FS
 

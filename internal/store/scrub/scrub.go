@@ -233,7 +233,7 @@ func (s *Scrubber) renewLogs(ctx context.Context) error {
 }
 
 // renewManifest makes Pebble start a new manifest, and one more so that Pebble
-// drops the one before. Manifests name the first and last key of each table
+// drops the previous one. Manifests name the first and last key of each table
 // that ever existed. Pebble starts a new one when more tables have come and
 // gone since the last than exist. So renewManifest makes some come and go.
 func (s *Scrubber) renewManifest(ctx context.Context) error {

@@ -37,7 +37,7 @@ type Log interface {
 	// do returns false. The event is valid only during the call.
 	Back(through uint64, do func(*trackway.Event) bool) error
 
-	// The method Who returns the present customer behind c, after merges, with
+	// Current returns the present customer behind c, after merges, with
 	// its identifiers. It returns 0 if there is no such customer.
 	Current(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
 }

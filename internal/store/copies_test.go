@@ -165,6 +165,42 @@ func TestBoundOfHold(t *testing.T) {
 	}
 }
 
+// TestErasedEventStays: an event that an erasure has rewritten does not expire
+// before the destinations that have its old form have come to the erasure. They
+// would read nothing then, and keep what was erased.
+func TestErasedEventStays(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	jane, bob := identifierOf("registered", "jane"), identifierOf("registered", "bob")
+	mustApply(t, s, event("e", 1, map[string]string{"email": `"x"`}, jane), event("e", 2, nil, bob)) // events 1 and 3
+	has := s.Synced()
+	mustErase(t, s, mustFind(t, s, jane), "email")
+	copies := &fakeCopies{list: []change.Copy{
+		{Name: "bus", Cursor: "b", Through: has, Bound: math.MinInt64}, // cannot delete: nothing waits for it
+		{Name: "new", Cursor: "n", Through: 0, Bound: math.MaxInt64, Deletes: true}, // does not have the old form
+		{Name: "warehouse", Cursor: "w", Through: has, Bound: math.MinInt64, Deletes: true},
+	}}
+	s.SetCopies(copies)
+	for _, c := range copies.list {
+		if err := s.SetCursor(c.Cursor, c.Through); err != nil {
+			t.Fatal(err)
+		}
+	}
+	warehouse := &copies.list[2]
+	if x := mustExpire(t, s, allBefore(query.Never)); x.Removed != 1 || x.Soonest != 0 {
+		t.Errorf("got %+v, want Bob's event to go, and Jane's to stay and be looked at again", x)
+	}
+	warehouse.Bound = math.MaxInt64 // it holds no events that it lacks, but it has this one
+	if x := mustExpire(t, s, allBefore(query.Never)); x.Removed != 0 || x.Soonest != 0 {
+		t.Errorf("got %+v, want Jane's event to stay", x)
+	}
+	warehouse.Through = s.Synced()
+	if x := mustExpire(t, s, allBefore(query.Never)); x.Removed != 1 {
+		t.Errorf("got %+v, want Jane's event to go", x)
+	}
+	mustBeConsistent(t, s)
+}
+
 // unbounded returns the lowest of the cursors that hold all events behind them:
 // those of destinations without a bound, and those of other followers, such as
 // a mirror.

@@ -86,6 +86,48 @@ func TestErasuresWait(t *testing.T) {
 	}
 }
 
+// part is a project's events of one type.
+type part struct {
+	project uint32
+	typ     string
+}
+
+func (p part) Has(project uint32) bool { return project == p.project }
+
+func (p part) Wants(project uint32, typ string) bool { return p.Has(project) && typ == p.typ }
+
+// TestCopiesOfParts: an erasure has nothing to do with destinations that get
+// nothing of its project. A destination does not miss the events that it does
+// not get.
+func TestCopiesOfParts(t *testing.T) {
+	t.Parallel()
+	s := openTest(t)
+	jane := identifierOf("registered", "jane")
+	mustApply(t, s, event("a", 1, nil, jane), event("b", 2, nil, jane), event("b", 3, nil, jane))
+	c := mustFind(t, s, jane)
+	mustErase(t, s, c)
+	copies := &fakeCopies{list: []change.Copy{
+		{Name: "bus", Part: part{demo, "a"}},
+		{Name: "bus of others", Part: part{demo + 1, "a"}},
+		{Name: "hook of others", Deletes: true, Part: part{demo + 1, "a"}},
+		{Name: "warehouse", Deletes: true, Through: s.Synced(), Part: part{demo, "a"}},
+	}}
+	s.SetCopies(copies)
+	want := []query.Erasure{{ID: 1, Customer: c, Asked: 1000, Undeletable: []string{"bus"}}}
+	got, err := s.Erasures(demo)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v; (-want): %s", err, diff)
+	}
+	mustCleanUp(t, s, 1)
+	for i := range copies.list {
+		copies.list[i].Through = 0
+	}
+	mustExpire(t, s, allBefore(query.Never))
+	if diff := cmp.Diff(map[string]int{"bus": 1, "warehouse": 1}, copies.missed); diff != "" {
+		t.Errorf("missed (-want): %s", diff)
+	}
+}
+
 // TestErasureWaitsForOthers: an erasure may rewrite events of other customers.
 // If such a customer changes again before a destination has come to the change
 // that says so, only the newer change tells the destination.

@@ -17,6 +17,9 @@ import (
 // MaxDone is the number of done erasures to remember.
 const MaxDone = 1000
 
+// unknown is the project of an erasure whose record could not be read.
+const unknown = 0
+
 // Table is the records of erasures in a store.
 type Table struct {
 	DB   *pebble.DB
@@ -59,7 +62,7 @@ func (t Table) List(project uint32, copies []change.Copy) ([]query.Erasure, erro
 		}
 		of := query.Erasure{ID: id, Customer: e.Customer(), Asked: e.Asked, Done: e.Done}
 		for _, c := range copies {
-			if !c.Deletes {
+			if !c.Deletes && c.Has(project) {
 				of.Undeletable = append(of.Undeletable, c.Name)
 			}
 		}
@@ -108,7 +111,7 @@ func (t Table) Cleaned(pending map[uint64]Record, copies []change.Copy, next uin
 func (t Table) waitsFor(id uint64, e *Record, copies []change.Copy) (names []string) {
 	through := uint64(0) // not known yet
 	for _, c := range copies {
-		if !c.Deletes {
+		if !c.Deletes || e.Project != unknown && !c.Has(e.Project) {
 			continue
 		}
 		if through == 0 {

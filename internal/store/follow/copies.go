@@ -57,7 +57,7 @@ func NewHolds(from pebble.Reader, copies []change.Copy) (*Holds, error) {
 // the event and can delete, a few look-ups for each customer.
 func (h *Holds) Release(e *trackway.Event) bool {
 	for i := range h.bounded {
-		if c := &h.bounded[i]; e.Seq > c.Through && e.Received >= c.Bound {
+		if c := &h.bounded[i]; e.Seq > c.Through && e.Received >= c.Bound && c.Wants(e) {
 			return false
 		}
 	}
@@ -65,7 +65,7 @@ func (h *Holds) Release(e *trackway.Event) bool {
 		return false
 	}
 	for i := range h.copies {
-		if e.Seq > h.copies[i].Through {
+		if c := &h.copies[i]; e.Seq > c.Through && c.Wants(e) {
 			h.missed[i] = append(h.missed[i], e.Seq)
 		}
 	}
@@ -78,7 +78,7 @@ func (h *Holds) Release(e *trackway.Event) bool {
 // gone by then, the destination would keep what was erased.
 func (h *Holds) unheard(e *trackway.Event) bool {
 	for i := range h.copies {
-		if c := &h.copies[i]; c.Deletes && e.Seq <= c.Through && c.Through < h.rewrittenAt(e) {
+		if c := &h.copies[i]; c.Deletes && c.Has(e.Project) && e.Seq <= c.Through && c.Through < h.rewrittenAt(e) {
 			return true
 		}
 	}

@@ -317,6 +317,37 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
+// TestCrashAfterWrite: if the process ends after a batch has arrived, and before
+// it hears of that, the erasures of the batch get their end nevertheless.
+func TestCrashAfterWrite(t *testing.T) {
+	t.Parallel()
+	w := destinationtest.NewWorld(t, 1)
+	var mem destinationtest.Memory
+	ctx, crash := context.WithCancel(t.Context())
+	mem.Fail(func(_ context.Context, point string, b *destination.Batch) error {
+		if point != destinationtest.AfterWriting || len(b.Erasures) == 0 {
+			return nil
+		}
+		crash()
+		return errDown
+	})
+	dir, d := t.TempDir(), memoryConfig("a")
+	purchase(t, w)
+	erase(t, w, purchase(t, w))
+	if err := w.Manager(dir, d, mem.Sink).Run(ctx); err != nil {
+		t.Error(err)
+	}
+	mem.Fail(nil)
+	m := w.Manager(dir, d, mem.Sink)
+	stop := running(t, m)
+	destinationtest.CatchUp(t, w, m)
+	stop()
+	state, err := os.ReadFile(filepath.Join(dir, "a", "state.json"))
+	if err != nil || !strings.Contains(string(state), `"erasures":[`) || len(mem.Tables().Erasures) != 1 {
+		t.Errorf("nobody will tell the destination that the erasure is done: %s, %v", state, err)
+	}
+}
+
 // TestTornRejects: a part of a line, as a crash or a full disk leaves it, does
 // not take the next reject with it.
 func TestTornRejects(t *testing.T) {

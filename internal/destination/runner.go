@@ -268,6 +268,9 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 			}
 		}
 	}
+	if err := r.noteErasures(b.Erasures); err != nil {
+		return err
+	}
 	var rejects []Reject
 	// A stop lets the write under way end, if that does not take long.
 	lingering, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -287,8 +290,8 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 		r.at = Position{r.id, b.Through}
 	}
 	r.stats.wrote(b, rejects)
-	if err := r.noteErasures(b.Erasures); err != nil {
-		r.log.Error("destination: it is not noted which erasures are to be done", "err", err)
+	if err := r.forgetErasures(b.Erasures); err != nil {
+		r.log.Error("destination: it is not noted which erasures were passed, so they are passed again", "err", err)
 	}
 	if len(rejects) > 0 {
 		if err := r.files.reject(rejects); err != nil {

@@ -348,26 +348,31 @@ func TestCrashAfterWrite(t *testing.T) {
 	}
 }
 
-// TestTornRejects: a part of a line, as a crash or a full disk leaves it, does
-// not take the next reject with it.
+// TestTornRejects: neither a part of a line, as a crash or a full disk leaves
+// it, nor zeros, as a power cut leaves them, take the next reject with them.
 func TestTornRejects(t *testing.T) {
 	t.Parallel()
-	w := destinationtest.NewWorld(t, 1)
-	var mem destinationtest.Memory
-	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "a"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "a", "rejects.ndjson"), []byte(`{"number":1,"tab`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m := w.Manager(dir, memoryConfig("a"), func() destination.Sink { return rejecting(&mem) })
-	w.Act(20)
-	stop := running(t, m)
-	destinationtest.CatchUp(t, w, m)
-	stop()
-	if got := rejects(t, m); got == 0 {
-		t.Error("there are no rejects")
+	for what, left := range map[string]string{"part": `{"number":1,"tab`, "zeros": strings.Repeat("\x00", 100_000)} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			w := destinationtest.NewWorld(t, 1)
+			var mem destinationtest.Memory
+			dir := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(dir, "a"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "a", "rejects.ndjson"), []byte(left), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			m := w.Manager(dir, memoryConfig("a"), func() destination.Sink { return rejecting(&mem) })
+			w.Act(20)
+			stop := running(t, m)
+			destinationtest.CatchUp(t, w, m)
+			stop()
+			if got := rejects(t, m); got == 0 {
+				t.Error("there are no rejects")
+			}
+		})
 	}
 }
 

@@ -35,7 +35,7 @@ func (s *Store) findErasures() error {
 }
 
 // Erasures lists a project's erasures, newest first: all pending ones, and the
-// completed ones among the store's last 1000.
+// completed ones among the store's last 1000 or of the last hour.
 func (s *Store) Erasures(project uint32) ([]query.Erasure, error) {
 	return s.erasures().List(project, s.copies.List())
 }

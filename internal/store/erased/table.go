@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -14,8 +15,13 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// MaxDone is the number of done erasures to remember.
-const MaxDone = 1000
+// MaxDone is the number of done erasures to remember. A day may have more of
+// them than that, so they are also remembered for a time, in which destinations
+// hear that they are done.
+const (
+	MaxDone = 1000
+	minTime = trackway.Micros(time.Hour / time.Microsecond)
+)
 
 // unknown is the project of an erasure whose record could not be read.
 const unknown = 0
@@ -96,7 +102,7 @@ func (t Table) Cleaned(pending map[uint64]Record, copies []change.Copy, next uin
 		}
 	}
 	err = t.Each(func(id uint64, e Record) {
-		if e.Done != 0 && id+MaxDone < next {
+		if e.Done != 0 && id+MaxDone < next && e.Done < at-minTime {
 			_ = b.Delete(format.Key(nil).Erasure(id), nil) // a batch in memory does not fail
 		}
 	})

@@ -78,9 +78,9 @@ func (s *Store) scheduled() (map[uint64]erased.Record, error) {
 // not change the state, since other servers may not be done yet.
 func (s *Store) setDone(clean map[uint64]erased.Record, at trackway.Micros) (int, error) {
 	s.mu.Lock()
-	next := s.nextErasure
+	next, last := s.nextErasure, s.nextSeq-1
 	s.mu.Unlock()
-	done, err := s.erasures().Cleaned(clean, s.copies.List(), next, at)
+	done, err := s.erasures().Cleaned(clean, s.copies.List(), next, last, at)
 	if err != nil {
 		return 0, err
 	}

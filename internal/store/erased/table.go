@@ -83,11 +83,15 @@ func (t Table) List(project uint32, copies []change.Copy) ([]query.Erasure, erro
 
 // Cleaned notes that the files no longer hold what these erasures erased. Those
 // for which no copy is waited for are done. It returns the ids of these, and
-// forgets the oldest done erasures. at is the time.
-func (t Table) Cleaned(pending map[uint64]Record, copies []change.Copy, next uint64, at trackway.Micros) (done []uint64, err error) {
+// forgets the oldest done erasures. next is the number of the next erasure, last
+// that of the last change, and at the time.
+func (t Table) Cleaned(pending map[uint64]Record, copies []change.Copy, next, last uint64, at trackway.Micros) (done []uint64, err error) {
 	b := t.DB.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
 	for id, e := range pending {
+		if e.Places.Anywhere { // its record is lost, and with it its change
+			e.Change = last
+		}
 		after := e
 		after.Clean, after.Places = cmp.Or(e.Clean, at), Places{Customers: e.Places.Customers}
 		if len(t.waitsFor(id, &e, copies)) == 0 {

@@ -64,14 +64,18 @@ func (s *Store) forget(pending map[uint64]erased.Record) error {
 	)
 }
 
-// scheduled reads the pending erasures.
-func (s *Store) scheduled() (map[uint64]erased.Record, error) {
+// scheduled reads the pending erasures. While a destination is down they may be
+// many, so nobody waits for the reading.
+func (s *Store) scheduled() (_ map[uint64]erased.Record, err error) {
 	s.mu.Lock() // excludes half-done changes
-	defer s.mu.Unlock()
-	if n, _ := s.pending.Pending(); n == 0 {
+	n, _ := s.pending.Pending()
+	from := s.db.NewSnapshot()
+	s.mu.Unlock()
+	defer func() { err = errors.Join(err, from.Close()) }()
+	if n == 0 {
 		return nil, nil
 	}
-	return s.erasures().Pending()
+	return s.erasures().Pending(from)
 }
 
 // setDone records that the files have lost the data of these erasures. It does

@@ -24,7 +24,7 @@ func (s *Store) findErasures() error {
 		return err
 	}
 	s.nextErasure = last + 1
-	pending, err := s.erasures().Pending()
+	pending, err := s.erasures().Pending(s.db)
 	if err != nil {
 		return fmt.Errorf("find the erasures that are to be done: %w", err)
 	}

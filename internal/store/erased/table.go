@@ -35,8 +35,10 @@ type Table struct {
 // Each calls do for each remembered erasure, oldest first. A record that cannot
 // be read counts as an erasure that is not done and may be of anything. The
 // next clean-up, which does it, therefore looks everywhere.
-func (t Table) Each(do func(id uint64, e Record)) error {
-	return reading.Scan(t.DB, []byte(format.PrefixErasure), func(key, record []byte) error {
+func (t Table) Each(do func(id uint64, e Record)) error { return t.each(t.DB, do) }
+
+func (t Table) each(from reading.Reader, do func(id uint64, e Record)) error {
+	return reading.Scan(from, []byte(format.PrefixErasure), func(key, record []byte) error {
 		id := binary.BigEndian.Uint64(key)
 		e, err := Decode(record)
 		if err != nil {
@@ -48,10 +50,11 @@ func (t Table) Each(do func(id uint64, e Record)) error {
 	})
 }
 
-// Pending returns the erasures that are not done.
-func (t Table) Pending() (map[uint64]Record, error) {
+// Pending returns the erasures that are not done, as a snapshot or the database
+// shows them.
+func (t Table) Pending(from reading.Reader) (map[uint64]Record, error) {
 	pending := make(map[uint64]Record)
-	return pending, t.Each(func(id uint64, e Record) {
+	return pending, t.each(from, func(id uint64, e Record) {
 		if e.Done == 0 {
 			pending[id] = e
 		}

@@ -455,6 +455,37 @@ func TestReloadStopsTogether(t *testing.T) {
 	}, "a", "b", "c")
 }
 
+// TestHanging: a call that does not end, whatever its context says, holds up
+// neither the other destinations, nor commands, nor a reload.
+func TestHanging(t *testing.T) {
+	t.Parallel()
+	run(t, func(b *bubble) {
+		back := make(chan struct{})
+		b.sinks["away"].Fail(func(_ context.Context, point string, _ *destination.Batch) error {
+			if point == destinationtest.BeforeWriting {
+				<-back
+			}
+			return nil
+		})
+		b.add(10, `{}`)
+		b.pass(time.Minute)
+		for what, do := range map[string]func(string) error{"pause": b.manager.Pause, "resume": b.manager.Resume} {
+			if err := do("away"); err == nil || !strings.Contains(err.Error(), "does not end") {
+				b.Errorf("%s: got %v", what, err)
+			}
+		}
+		b.configs = []config.Destination{b.configs[1]}
+		b.configs[0].Rows = 7
+		b.reload()
+		b.add(10, `{}`)
+		b.pass(time.Minute)
+		b.has("live", 20)
+		close(back)
+		b.pass(time.Minute)
+		b.has("away", 10)
+	}, "away", "live")
+}
+
 // purchase adds an event with an email address.
 func purchase(t *testing.T, w *destinationtest.World) trackway.Customer {
 	t.Helper()

@@ -22,6 +22,7 @@ const (
 	rewindTime   = 5 * time.Minute // of the destination; pauses and reloads wait
 	grace        = 5 * time.Second // for a write under way when the server stops
 	idleCheck    = time.Hour       // after the last write or check
+	patience     = 3 * grace       // for a runner that is to stop
 	breaker      = 5               // failures in a row, after which a check must succeed before a batch is tried again
 )
 

@@ -6,8 +6,8 @@
 // A transaction begins with an advisory lock on the schema, so there is one
 // writer at a time. A sink that writes for the first time puts its mark into
 // the row of the position. From then on, a sink that has written before and
-// finds another mark has been replaced, and stops for good. Reading, checking
-// and mending need no mark.
+// finds another mark has been replaced, and stops until it is resumed. Reading,
+// checking and mending need no mark.
 //
 // Events go into a temporary table by COPY, since COPY cannot skip duplicates,
 // and from there into the table events, where they replace older forms. If
@@ -233,10 +233,8 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 			return err
 		}
 		var err error
-		if at, err = s.recorded(ctx); err != nil {
-			return err
-		}
-		return s.replaced(at)
+		at, err = s.recorded(ctx)
+		return err
 	})
 	if err != nil {
 		return destination.Position{}, err
@@ -279,9 +277,10 @@ func (s *Sink) recorded(ctx context.Context) (record, error) {
 }
 
 // replaced returns a final error if this sink has written before, and another
-// one since.
+// one since. Once the operator has resumed this one, it takes over.
 func (s *Sink) replaced(at record) error {
 	if s.writes && at.writer != s.writer {
+		s.writes = false
 		return final("another Trackway has begun to write to this destination: stop one of them, and then resume")
 	}
 	return nil

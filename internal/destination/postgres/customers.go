@@ -12,20 +12,40 @@ import (
 )
 
 // customers writes the rows of customers, their identifiers and their merges.
-// All goes through temporary tables: a customer whose row is newer already is
-// taken out of them first.
 func (w *writing) customers(ctx context.Context) error {
-	rows, identifiers := w.fitCustomers()
 	_, err := w.conn.Exec(ctx, `CREATE TEMPORARY TABLE trackway_customers (customer bigint NOT NULL, project text NOT NULL, properties jsonb NOT NULL,
 	created_at timestamptz NOT NULL, changed bigint NOT NULL, erased boolean NOT NULL, survivor bigint NOT NULL) ON COMMIT DROP;
 CREATE TEMPORARY TABLE trackway_ids (customer bigint NOT NULL, name text NOT NULL, value text NOT NULL) ON COMMIT DROP`)
 	if err != nil {
 		return err
 	}
-	_, err = w.conn.CopyFrom(ctx, pgx.Identifier{temporary, stagedCustomers},
+	fit := make([]destination.Customer, 0, len(w.batch.Customers))
+	for _, c := range w.batch.Customers {
+		if c.Customer > math.MaxInt64 || c.Changed > math.MaxInt64 {
+			w.reject(c.Changed, customers, "a number exceeds bigint")
+			continue
+		}
+		fit = append(fit, c)
+	}
+	return halve(ctx, w, fit, w.putCustomers, func(c *destination.Customer, why string) { w.reject(c.Changed, customers, why) })
+}
+
+// putCustomers writes some of the customers. All goes through temporary tables:
+// a customer whose row is newer already is taken out of them first.
+func (w *writing) putCustomers(ctx context.Context, rows []destination.Customer) error {
+	if _, err := w.conn.Exec(ctx, "TRUNCATE pg_temp.trackway_customers, pg_temp.trackway_ids"); err != nil {
+		return err
+	}
+	_, err := w.conn.CopyFrom(ctx, pgx.Identifier{temporary, stagedCustomers},
 		[]string{"customer", "project", "properties", "created_at", "changed", "erased", "survivor"}, &customerSource{rows: rows})
 	if err != nil {
 		return err
+	}
+	var identifiers []idRow
+	for i := range rows {
+		for _, id := range rows[i].IDs {
+			identifiers = append(identifiers, idRow{int64(rows[i].Customer), id.Name, id.Value})
+		}
 	}
 	if len(identifiers) > 0 {
 		_, err = w.conn.CopyFrom(ctx, pgx.Identifier{temporary, stagedIDs}, []string{"customer", "name", "value"}, &idSource{rows: identifiers})
@@ -39,21 +59,6 @@ CREATE TEMPORARY TABLE trackway_ids (customer bigint NOT NULL, name text NOT NUL
 		}
 	}
 	return w.followChains(ctx)
-}
-
-// fitCustomers returns the rows that fit and rejects the others.
-func (w *writing) fitCustomers() (rows []destination.Customer, identifiers []idRow) {
-	for _, c := range w.batch.Customers {
-		if c.Customer > math.MaxInt64 || c.Changed > math.MaxInt64 {
-			w.reject(c.Changed, customers, "a number exceeds bigint")
-			continue
-		}
-		rows = append(rows, c)
-		for _, id := range c.IDs {
-			identifiers = append(identifiers, idRow{int64(c.Customer), id.Name, id.Value})
-		}
-	}
-	return rows, identifiers
 }
 
 // customerStatements brings the tables to the staged state.

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -107,7 +108,9 @@ func New(d config.Destination) (*Sink, error) {
 		return nil, errors.New("url is missing: postgres://USER:PASSWORD@HOST:PORT/DATABASE")
 	}
 	conn, err := pgx.ParseConfig(d.URL)
-	if err != nil { // it may contain the password
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fmt.Errorf("url: it names a file that cannot be read: %w", file)
+	} else if err != nil { // it may contain the password
 		return nil, errors.New("url is not one of PostgreSQL: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded, or host=… user=… password=… dbname=…")
 	}
 	// Without prepared statements and their cache, a pooler such as PgBouncer

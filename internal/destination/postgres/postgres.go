@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +54,10 @@ const oldest = 130000
 // mostColumns is how many columns can be declared. A row of PostgreSQL must fit
 // into 8 KiB, without the values that are stored elsewhere.
 const mostColumns = 250
+
+// taken are the names of columns that the views have, or each table of
+// PostgreSQL.
+var taken = []string{"person", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 
 // errUndo makes [Sink.transaction] undo what was done, without an error.
 var errUndo = errors.New("undo")
@@ -88,6 +93,9 @@ func New(d config.Destination) (*Sink, error) {
 	for _, c := range set.Columns {
 		if len(c.Name) > longest || strings.Contains(c.Name, "\x00") {
 			return nil, fmt.Errorf("column %q: a name has at most %d bytes in PostgreSQL: give it a shorter name", c.Name, longest)
+		}
+		if slices.Contains(taken, c.Name) {
+			return nil, fmt.Errorf("column %q has the name of a column of PostgreSQL, or of the view events_by_person: give it another name", c.Name)
 		}
 	}
 	for _, t := range set.Types() {

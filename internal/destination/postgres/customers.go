@@ -109,7 +109,8 @@ WHERE m.survivor = further.customer AND further.survivor < further.customer
 	}
 }
 
-// erasures writes the batch's erasures.
+// erasures writes the batch's erasures. One that is there in another form is of
+// a store that this one has replaced.
 func (w *writing) erasures(ctx context.Context) error {
 	rows := w.batch.Erasures
 	if len(rows) == 0 {
@@ -134,6 +135,7 @@ func (w *writing) erasures(ctx context.Context) error {
 	}
 	_, err := w.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s AS e (erasure, project, customer, asked_at, done_at)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[])
-ON CONFLICT (erasure) DO UPDATE SET done_at = coalesce(excluded.done_at, e.done_at)`, w.in(erasures)), numbers, projects, who, asked, done)
+ON CONFLICT (erasure) DO UPDATE SET project = excluded.project, customer = excluded.customer, asked_at = excluded.asked_at,
+	done_at = CASE WHEN e.asked_at = excluded.asked_at THEN coalesce(excluded.done_at, e.done_at) ELSE excluded.done_at END`, w.in(erasures)), numbers, projects, who, asked, done)
 	return err
 }

@@ -299,15 +299,28 @@ func (s *Sink) replaced(at record) error {
 
 // Rewind implements [destination.Sink]. It also creates tables that are
 // missing, since the rows of a table that was dropped are written again.
+//
+// If another store is to go on, for example one that was restored from a
+// backup, it has other changes after that position. What the present ones have
+// written about customers has higher numbers than the new changes, and would
+// stay in force: of customers that are other people now. So it is removed.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	return s.transaction(ctx, "rewind", func(ctx context.Context) error {
 		if _, err := s.arrange(ctx, true); err != nil {
 			return err
 		}
-		if _, err := s.recorded(ctx); err != nil {
+		at, err := s.recorded(ctx)
+		if err != nil {
 			return err
 		}
-		_, err := s.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s AS p (destination, store, number) VALUES ($1, $2, $3)
+		if at.store != "" && at.store != to.Store {
+			for _, table := range []string{customers, ids, merges} {
+				if _, err := s.conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE changed > $1", s.in(table)), to.Number); err != nil {
+					return err
+				}
+			}
+		}
+		_, err = s.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s AS p (destination, store, number) VALUES ($1, $2, $3)
 ON CONFLICT (destination) DO UPDATE SET store = excluded.store, number = excluded.number`, s.in(positions)), s.name, to.Store, to.Number)
 		return err
 	})

@@ -2,9 +2,11 @@ package postgres_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
+	"trackway"
 	"trackway/internal/destination"
 )
 
@@ -72,4 +74,35 @@ func TestOlderPosition(t *testing.T) {
 	if err != nil || p.Number != 10 {
 		t.Errorf("got position %v and %v", p, err)
 	}
+}
+
+// TestRestoredStore goes on after a store was restored from a backup. Its
+// customers have the numbers of others that were lost.
+func TestRestoredStore(t *testing.T) {
+	t.Parallel()
+	d := database(t)
+	s := open(t, d)
+	customer := func(number trackway.Customer, changed uint64, name string) destination.Customer {
+		return destination.Customer{
+			Customer: number, Project: "demo", Changed: changed, Properties: fmt.Appendf(nil, `{"name":%q}`, name),
+			IDs: []trackway.Identifier{{Name: "registered", Value: name}},
+		}
+	}
+	absorbed := destination.Customer{Customer: 3, Survivor: 1, Project: "demo", Changed: 90, Properties: []byte("{}")}
+	erasure := destination.Erasure{ID: 1, Project: "demo", Customer: 2, Asked: 1_700_000_000_000_000, Done: 1_700_000_001_000_000}
+	write(t, s, &destination.Batch{Store: storeID, Through: 100, Customers: []destination.Customer{
+		customer(1, 30, "ann"), customer(2, 80, "lost"), absorbed,
+	}, Erasures: []destination.Erasure{erasure}})
+	restored := destination.Position{Store: "another", Number: 40}
+	if err := s.Rewind(t.Context(), restored); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, &destination.Batch{Store: restored.Store, After: 40, Through: 60, Customers: []destination.Customer{
+		customer(2, 50, "bob"), customer(3, 51, "cy"),
+	}, Erasures: []destination.Erasure{{ID: 1, Project: "demo", Customer: 1, Asked: erasure.Asked + 1}}})
+	expect(t, d, "SELECT customer, properties->>'name', changed FROM customers ORDER BY customer", "1|ann|30", "2|bob|50", "3|cy|51")
+	expect(t, d, "SELECT customer, value FROM customer_ids WHERE NOT removed ORDER BY customer", "1|ann", "2|bob", "3|cy")
+	expect(t, d, "SELECT customer, value FROM customer_ids WHERE removed")
+	expect(t, d, "SELECT * FROM customer_map")
+	expect(t, d, "SELECT customer, done_at FROM erasures", "1|")
 }

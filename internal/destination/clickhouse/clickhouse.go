@@ -223,6 +223,9 @@ func (s *Sink) Check(ctx context.Context) error {
 		return err
 	}
 	if have[positionTable] != nil {
+		if _, err := s.readPosition(ctx); err != nil {
+			return err
+		}
 		return s.checkRow(ctx, positionTable)
 	}
 	t := s.tables[len(s.tables)-1] // the table of positions

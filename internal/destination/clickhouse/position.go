@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"trackway/internal/destination"
 )
@@ -95,6 +96,11 @@ func (s *Sink) claim(ctx context.Context, b *destination.Batch) (position, error
 
 // Rewind records another position. The events after it stay, and are replaced
 // only if they come in another form.
+//
+// If another store is to go on, for example one that was restored from a
+// backup, it has other changes after that position. What the present ones have
+// written about customers has higher numbers than the new changes, and would
+// stay in force: of customers that are other people now. So it is removed.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	have, err := s.look(ctx)
 	if err != nil {
@@ -108,6 +114,13 @@ func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	p, err := s.readPosition(ctx)
 	if err != nil {
 		return err
+	}
+	if p.Store != "" && p.Store != to.Store {
+		for _, table := range []string{"customers", "customer_ids", "customer_map"} {
+			if err := s.remove(ctx, table, "changed > "+strconv.FormatUint(to.Number, 10)); err != nil {
+				return err
+			}
+		}
 	}
 	owner := ""
 	if s.claimed {

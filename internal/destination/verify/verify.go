@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 
 	"trackway"
 	"trackway/internal/canonjson"
@@ -111,7 +112,13 @@ type record struct {
 type hash [sha256.Size]byte
 
 func (p *compared) hash(properties []byte) hash {
-	p.room = canonjson.AppendNormal(p.room[:0], properties)
+	s := canonjson.Scan(properties)
+	s.Value()
+	if s.End(); s.Bad() { // somebody has altered them: they are like no others
+		p.room = append(append(p.room[:0], "not JSON: "...), properties...)
+	} else {
+		p.room = canonjson.AppendNormal(p.room[:0], properties)
+	}
 	return sha256.Sum256(p.room)
 }
 
@@ -132,7 +139,7 @@ func (r *record) differs(e *destination.Event, properties hash) (fields []string
 	}
 	add(e.Project != "" && e.Project != r.project, "project")
 	add(e.Customer != r.customer, "customer")
-	add(e.Type != r.typ, "type")
+	add(e.Type != r.typ && e.Type != strings.ReplaceAll(r.typ, "\x00", "\uFFFD"), "type") // databases lack U+0000
 	add(e.At != r.at, "at")
 	add(e.Received != r.received, "received_at")
 	add(properties != r.properties, "properties")

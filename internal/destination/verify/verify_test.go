@@ -178,6 +178,30 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// TestNoFalseAlarm has values that a database cannot hold as they are.
+func TestNoFalseAlarm(t *testing.T) {
+	t.Parallel()
+	s, has := both(9)
+	s.events[3].Type, has.events[3].Type = "a\x00b", "a\uFFFDb"
+	s.events[4].Properties, has.events[4].Properties = []byte(`{"a\u0000":1e300}`), []byte(`{"a\ufffd": 1`+strings.Repeat("0", 300)+`}`)
+	if r := run(t, &verify.Check{Through: 9}, s, has); r.Problems() != 0 {
+		t.Errorf("got %v", found(r))
+	}
+}
+
+// TestBrokenProperties has properties that somebody has altered by hand, in
+// a destination that keeps them as text.
+func TestBrokenProperties(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []string{`{"n":7}x`, `{"n":7`, `{"n":7}{"n":7}`, `{"n":7,}`, ``, `{"n":7}]`, `{"n" 7}`} {
+		s, has := both(9)
+		has.events[has.index(7)].Properties = []byte(broken)
+		if got := found(run(t, &verify.Check{Through: 9}, s, has)); len(got) != 1 || got[0] != "7 different buy properties" {
+			t.Errorf("%q: got %v", broken, got)
+		}
+	}
+}
+
 // TestNotWrong: some differences are as they should be. Mending keeps events
 // that the log no longer has, and does not add rejected ones.
 func TestNotWrong(t *testing.T) {

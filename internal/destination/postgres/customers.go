@@ -53,22 +53,36 @@ func (w *writing) putCustomers(ctx context.Context, rows []destination.Customer)
 			return err
 		}
 	}
-	for _, statement := range w.customerStatements() {
+	people, names := w.customerStatements()
+	if err := w.run(ctx, people); err != nil {
+		return err
+	}
+	// Before the identifiers: an erasure takes those of everybody who leads to
+	// the customer.
+	if err := w.followChains(ctx); err != nil {
+		return err
+	}
+	return w.run(ctx, names)
+}
+
+func (w *writing) run(ctx context.Context, statements []string) error {
+	for _, statement := range statements {
 		if _, err := w.conn.Exec(ctx, statement); err != nil {
 			return err
 		}
 	}
-	return w.followChains(ctx)
+	return nil
 }
 
-// customerStatements brings the tables to the staged state.
+// customerStatements brings the tables to the staged state: first people and
+// whom they were merged with, then their names.
 //
 // A removed identifier keeps its row, marked as removed, unless an erasure took
 // it. An erasure also takes the identifiers of all whom the customer had
 // absorbed: they named the same person.
-func (w *writing) customerStatements() []string {
+func (w *writing) customerStatements() (people, names []string) {
 	c, i, m := w.in(customers), w.in(ids), w.in(merges)
-	return []string{
+	people = []string{
 		fmt.Sprintf(`DELETE FROM pg_temp.trackway_customers AS n USING %s AS c WHERE c.customer = n.customer AND c.changed > n.changed`, c),
 
 		fmt.Sprintf(`INSERT INTO %s AS c (customer, project, properties, created_at, changed, erased)
@@ -79,7 +93,8 @@ ON CONFLICT (customer) DO UPDATE SET project = excluded.project, properties = ex
 		fmt.Sprintf(`INSERT INTO %s AS m (customer, survivor, changed)
 SELECT customer, survivor, changed FROM pg_temp.trackway_customers WHERE survivor <> 0 ORDER BY customer
 ON CONFLICT (customer) DO UPDATE SET survivor = excluded.survivor, changed = excluded.changed WHERE m.changed <= excluded.changed`, m),
-
+	}
+	names = []string{
 		fmt.Sprintf(`DELETE FROM %s WHERE customer IN (SELECT customer FROM pg_temp.trackway_customers WHERE erased
 	UNION SELECT m.customer FROM %s AS m JOIN pg_temp.trackway_customers AS n ON m.survivor = n.customer WHERE n.erased)`, i, m),
 
@@ -91,6 +106,7 @@ WHERE i.customer = n.customer AND NOT i.removed AND i.changed <= n.changed
 SELECT DISTINCT t.customer, t.name, t.value, n.changed, false FROM pg_temp.trackway_ids AS t JOIN pg_temp.trackway_customers AS n USING (customer)
 ON CONFLICT (customer, name, value) DO UPDATE SET changed = excluded.changed, removed = false WHERE i.changed <= excluded.changed`, i),
 	}
+	return people, names
 }
 
 // followChains makes each absorbed customer lead to the last survivor. If a

@@ -47,3 +47,21 @@ func incompressible() string {
 	}
 	return long.String()
 }
+
+// TestManyTooLong has more rows that are too long for an index than a batch may
+// have of others that are refused: anyone can send them.
+func TestManyTooLong(t *testing.T) {
+	t.Parallel()
+	d := database(t)
+	s := open(t, d)
+	d.SQL(t, "CREATE INDEX ON events ((properties->>'page'))")
+	b := numbered(0, 300)
+	long := incompressible()
+	for i := range 150 {
+		b.Events[2*i].Properties = fmt.Appendf(nil, `{"n":%d,"page":%q}`, 2*i+1, long)
+	}
+	if rejects := write(t, s, b); len(rejects) != 150 {
+		t.Errorf("got %d rejects", len(rejects))
+	}
+	expect(t, d, "SELECT count(*), count(*) FILTER (WHERE seq % 2 = 0) FROM events", "150|150")
+}

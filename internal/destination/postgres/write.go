@@ -13,7 +13,9 @@ import (
 )
 
 // mostUnfit is how many rows of a batch the server may refuse as unfit before
-// the batch fails instead: then it is not the rows that are wrong.
+// the batch fails instead: then it is not the rows that are wrong, but a
+// trigger, for example. Rows that are too large do not count: clients can send
+// any number of them, and their size is no fault of the server's.
 const mostUnfit = 100
 
 // writing is a batch on its way.
@@ -142,7 +144,10 @@ func halve[R any](ctx context.Context, w *writing, rows []R, write func(context.
 		return err
 	}
 	if len(rows) == 1 {
-		if w.unfit++; w.unfit > mostUnfit {
+		if state(err) != tooLarge {
+			w.unfit++
+		}
+		if w.unfit > mostUnfit {
 			return plain("the server refuses more than %d rows of a batch: %s", mostUnfit, reason(err))
 		}
 		reject(&rows[0], "PostgreSQL refuses the row: "+reason(err))

@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"trackway"
@@ -38,6 +39,9 @@ type Log interface {
 	// Pending reports whether an erasure has changed a customer's events since
 	// the destination was at its position.
 	Pending(project string, c trackway.Customer) (bool, error)
+
+	// Last returns the number of the last change.
+	Last() uint64
 }
 
 // Check is what is compared. Log, Use and Progress are required.
@@ -67,8 +71,29 @@ func (c *Check) Run(ctx context.Context) (*Report, error) {
 		}
 		c.Progress(high - 1)
 	}
+	if err := c.Use(ctx, func(ctx context.Context, to destination.Reader) error { return c.beyond(ctx, r, to) }); err != nil {
+		return nil, fmt.Errorf("look for events that the log does not have yet: %w", err)
+	}
 	r.sort()
 	return r, nil
+}
+
+// beyond finds events with numbers that the log has not reached. They are from
+// before the store was restored from a backup. What lies between, up to the
+// last change, is about to be sent, perhaps for the second time.
+func (c *Check) beyond(ctx context.Context, r *Report, to destination.Reader) error {
+	low, n := c.Log.Last()+1, uint64(0)
+	err := to.Events(ctx, low, math.MaxUint64, func(e *destination.Event) bool {
+		n++
+		r.Found++
+		r.note(Finding{Seq: e.Seq, Kind: Foreign, Type: e.Type, At: e.At})
+		return true
+	})
+	if err != nil || n == 0 || !c.Mend {
+		return err
+	}
+	r.Mended++
+	return to.Mend(ctx, low, math.MaxUint64, nil)
 }
 
 // part compares a range, and mends it.

@@ -54,6 +54,9 @@ func notesOf(d *Row) (notes []string) {
 	misfits := slices.Clone(d.Misfits)
 	slices.SortStableFunc(misfits, func(a, b Misfit) int { return cmp.Compare(b.Values, a.Values) })
 	for _, m := range misfits[:min(len(misfits), mostMisfits)] {
+		if m.Type == "" {
+			m.Type, m.Property = "others", "others" // beyond those that are told apart
+		}
 		notes = append(notes, fmt.Sprintf("%s of %s in events of type %s without a place in the column: NULL there", terminal.Plural(m.Values, "value"), m.Property, m.Type))
 	}
 	if more := len(misfits) - mostMisfits; more > 0 {

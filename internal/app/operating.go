@@ -205,6 +205,9 @@ func (v *viewed) noteExpired() error {
 	return nil
 }
 
+// Last implements [verify.Log].
+func (v *viewed) Last() uint64 { return v.store.Synced() }
+
 // Pending implements [verify.Log].
 func (v *viewed) Pending(project string, c trackway.Customer) (bool, error) {
 	number, err := v.store.Rewritten(v.numbers[project], c)

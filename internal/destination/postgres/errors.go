@@ -30,6 +30,7 @@ const (
 	classUnsupported   = "0A"
 	classTransaction   = "25" // invalid transaction state: a read-only standby, for example
 	noPrivilege        = "42501"
+	tooLarge           = "54000" // a row that is too big for a page or an index, for example
 	dependents         = "2BP01"
 	notReplaceable     = "42P16" // CREATE OR REPLACE VIEW would drop or rename a column
 )

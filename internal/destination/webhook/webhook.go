@@ -29,6 +29,7 @@ const (
 	parallel  = 16               // requests at a time
 	patience  = 15 * time.Second // for a request: what Standard Webhooks recommends
 	maxAnswer = 4 << 10          // bytes read of an answer
+	bodyTime  = 2 * time.Second  // for the body of an answer: the status has come, and only that decides
 )
 
 // Sink sends batches to a receiver. Make one with [New].
@@ -53,6 +54,7 @@ func New(d config.Destination) (*Sink, error) { //nolint:gocritic // hugeParam: 
 	if err != nil {
 		return nil, err
 	}
+	client.BodyTime = bodyTime
 	return &Sink{keys: keys, http: client}, nil
 }
 

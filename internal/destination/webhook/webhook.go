@@ -134,6 +134,9 @@ func (d *delivery) send(ctx context.Context, group []message) {
 		}
 		body := m.body()
 		reason, err := d.sink.post(ctx, m.id(d.store, body), body)
+		if reason != "" {
+			err = d.sink.vouch(ctx, m, reason)
+		}
 		if !d.settle(m, reason, err) {
 			return
 		}
@@ -205,6 +208,20 @@ func (s *Sink) post(ctx context.Context, id string, body []byte) (reason string,
 		return "", err
 	}
 	return judge(answer, now)
+}
+
+// vouch returns an error unless a message that the receiver refuses may be left
+// out. A receiver that refuses every message, because its secret has changed
+// for example, does not refuse this one. And an erasure that is left out would
+// count as done.
+func (s *Sink) vouch(ctx context.Context, m *message, reason string) error {
+	if m.customer != nil && m.customer.Erased {
+		return fmt.Errorf("%s, which says that a customer was erased", reason)
+	}
+	if err := s.Check(ctx); err != nil {
+		return fmt.Errorf("%s, and also one without content: %w", reason, err)
+	}
+	return nil
 }
 
 // judge returns what an answer means: nothing, if the message was accepted, a

@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"trackway"
+	"trackway/internal/config"
 	"trackway/internal/destination"
 )
 
@@ -328,5 +329,54 @@ func TestMend(t *testing.T) {
 				h.wantAll(t, s, b, h.last)
 			}
 		})
+	}
+}
+
+// TestWideRows fills an object with small events of many columns. Other events
+// than those of a column's type have it as null, which takes room, too.
+func TestWideRows(t *testing.T) {
+	t.Parallel()
+	d := config.Destination{Name: "out"}
+	for i := range 200 {
+		d.Columns = append(d.Columns, config.Column{Type: "purchase", Property: fmt.Sprintf("a_property_of_purchases_%d", i), As: "text"})
+	}
+	b := newMemory()
+	s, err := New(d, b, Options{Late: true, Compress: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const rows, batches = 1000, 10
+	for n := range uint64(batches) {
+		batch := &destination.Batch{Store: storeID, After: n * rows, Through: (n + 1) * rows}
+		for seq := batch.After + 1; seq <= batch.Through; seq++ {
+			batch.Events = append(batch.Events, destination.Event{Seq: seq, Project: "demo", Customer: 1, Type: "visit", At: start, Received: start, Properties: []byte(`{}`)})
+		}
+		if _, err := s.Write(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	z, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	for name, data := range b.objects {
+		if !strings.HasSuffix(name, s.format.ending()) {
+			continue
+		}
+		if plain, err := z.DecodeAll(data, nil); err != nil || len(plain) > 3*full {
+			t.Errorf("%s has %d bytes of rows, %v", name, len(plain), err)
+		}
+	}
+	// An erasure reads the object again.
+	_, err = s.Write(t.Context(), &destination.Batch{
+		Store: storeID, After: rows * batches, Through: rows * batches,
+		Rewritten: []destination.Event{{Seq: 7, Project: "demo", Customer: 1, Type: "visit", At: start, Received: start, Properties: []byte(`{"erased":true}`)}},
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -114,6 +114,9 @@ func New(d config.Destination, bucket Bucket, o Options) (*Sink, error) {
 		return nil, err
 	}
 	s.tables = newTables(columns)
+	for _, c := range columns.Columns {
+		s.tables[events].wide += s.format.width(c.Name)
+	}
 	s.forget()
 	return s, nil
 }

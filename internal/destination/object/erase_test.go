@@ -380,3 +380,15 @@ func TestWideRows(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestColumnOfTheFolder refuses a column that readers could not see: the name
+// of the folder gives them a column of this name.
+func TestColumnOfTheFolder(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"dt", "DT"} {
+		_, err := New(config.Destination{Name: "out", Columns: []config.Column{{Property: "day", Name: name, As: "text"}}}, newMemory(), Options{})
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

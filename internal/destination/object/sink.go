@@ -41,6 +41,7 @@ import (
 	"fmt"
 	"hash"
 	"slices"
+	"strings"
 
 	"trackway/internal/config"
 	"trackway/internal/destination"
@@ -115,6 +116,9 @@ func New(d config.Destination, bucket Bucket, o Options) (*Sink, error) {
 	}
 	s.tables = newTables(columns)
 	for _, c := range columns.Columns {
+		if strings.EqualFold(c.Name, folderColumn) {
+			return nil, fmt.Errorf("column %q has the name of a column that readers make of the folders: give it another name", c.Name)
+		}
 		s.tables[events].wide += s.format.width(c.Name)
 	}
 	s.forget()

@@ -97,7 +97,13 @@ func (t *table) partOf(r row) string {
 
 const partNumbers = 1_000_000
 
-func dayOf(received trackway.Micros) string { return "dt=" + received.Time().Format(time.DateOnly) }
+// folderColumn is the column that readers see in the names of folders of
+// events.
+const folderColumn = "dt"
+
+func dayOf(received trackway.Micros) string {
+	return folderColumn + "=" + received.Time().Format(time.DateOnly)
+}
 
 // weight is about how many bytes a row takes in memory and in an object before
 // compression.

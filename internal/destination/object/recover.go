@@ -178,7 +178,7 @@ func (s *Sink) cutPart(ctx context.Context, t *table, part string) error {
 		switch {
 		case e.Rows == 0:
 			// It keeps a late write away.
-		case e.First > s.state.Number:
+		case e.First > s.state.Number && !s.o.Late: // a late removal would find the next object of this name
 			gone = append(gone, e.Name)
 		case e.Last > s.state.Number:
 			shorter = append(shorter, change{t: t, part: part, name: e.Name, was: &e, room: s.state.Number, exact: true, mend: true, build: s.upTo(t, s.state.Number)})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -303,6 +304,26 @@ func TestTooLarge(t *testing.T) {
 	if got, want := seqs(t, c.url(), "", false), []uint64{1, 3, 4}; !slices.Equal(got, want) {
 		t.Errorf("events %v, want %v", got, want)
 	}
+}
+
+// TestLargerThanTheBuffer rejects a row that the topic takes and we cannot
+// send, since it would stop the others for ever.
+func TestLargerThanTheBuffer(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	set := map[string]string{"cleanup.policy": "compact", "max.message.bytes": strconv.Itoa(4 * maxBuffered)}
+	if err := c.CreateTopic(customers, 1, set); err != nil {
+		t.Fatal(err)
+	}
+	s := newSink(t, c.url(), "out", "")
+	prepare(t, s, 0)
+	b := batch(0, 2)
+	b.Customers = []destination.Customer{{Customer: 1, Changed: 2, Properties: fmt.Appendf(nil, `{"a":%q}`, strings.Repeat("x", maxBuffered))}}
+	rejects, err := s.Write(t.Context(), b)
+	if err != nil || len(rejects) != 1 || rejects[0].Number != 2 || rejects[0].Table != customers || strings.Contains(rejects[0].Reason, "max.message.bytes") {
+		t.Errorf("rejects %v: %v", rejects, err)
+	}
+	wantEvents(t, c.url(), "", 2)
 }
 
 // TestAlteredTopics alters topics by hand.

@@ -2,6 +2,7 @@ package object
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"trackway"
@@ -48,8 +49,12 @@ func (s *Sink) rewritePart(ctx context.Context, part string, bySeq map[uint64]*d
 			names[e.Name] = true
 		}
 	}
+	there, err := s.there(ctx, t.name+"/"+part+"/")
+	if err != nil {
+		return err
+	}
 	for _, e := range slices.Clone(m.Objects) {
-		if !names[e.Name] {
+		if !names[e.Name] || !there[e.Name] { // an operator may remove past days
 			continue
 		}
 		if err := s.edit(ctx, t, part, &e, func(r row) row {
@@ -62,6 +67,19 @@ func (s *Sink) rewritePart(ctx context.Context, part string, bySeq map[uint64]*d
 		}
 	}
 	return nil
+}
+
+// there lists the objects of a folder.
+func (s *Sink) there(ctx context.Context, folder string) (map[string]bool, error) {
+	names := map[string]bool{}
+	err := s.bucket.List(ctx, folder, func(name string) bool {
+		names[name] = true
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", folder, err)
+	}
+	return names, nil
 }
 
 // edit writes an object again. with returns what becomes of a row: nil removes

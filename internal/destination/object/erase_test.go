@@ -262,6 +262,53 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// TestErasureInARemovedDay erases what was in a day that an operator has
+// removed, as the docs permit: there is nothing to do, and no reason to stop.
+func TestErasureInARemovedDay(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds {
+		b := newMemory()
+		r := rand.New(rand.NewPCG(1, 1))
+		h := newHistory(r, 20)
+		s := k.sink(t, b)
+		if err := (&engine{h, r, s}).run(t.Context(), h.last); err != nil {
+			t.Fatal(err)
+		}
+		batch := &destination.Batch{Store: storeID, After: h.last, Through: h.last}
+		for seq := range h.last {
+			e, ok := h.events[seq]
+			if !ok {
+				continue
+			}
+			e.Properties = []byte(`{}`)
+			batch.Rewritten = append(batch.Rewritten, e)
+			if h.events[seq] = e; dayOf(e.Received) == "dt=2026-11-28" {
+				delete(h.events, seq)
+			}
+		}
+		for name := range b.objects {
+			if strings.HasPrefix(name, "events/dt=2026-11-28/") {
+				delete(b.objects, name)
+			}
+		}
+		if _, err := s.Write(t.Context(), batch); err != nil {
+			t.Fatalf("%s: %v", k.name, err)
+		}
+		got, err := b.cache.read(s, b.objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq := range got.events {
+			if seq < h.last && string(got.events[seq].Properties) != "{}" {
+				t.Errorf("%s: event %d is not rewritten", k.name, seq)
+			}
+		}
+		if want := len(h.events); len(got.events) != want {
+			t.Errorf("%s: got %d events, want %d", k.name, len(got.events), want)
+		}
+	}
+}
+
 func swap(b *memory, name, from, to string) {
 	b.objects[name] = bytes.Replace(b.objects[name], []byte(from), []byte(to), 1)
 }

@@ -9,6 +9,22 @@ import (
 	"trackway/internal/destination"
 )
 
+// progress is what the attempts to write a batch have erased so far. An erasure
+// may take longer than the engine lets an attempt take, so the next one goes on
+// from here.
+type progress struct {
+	batch  *destination.Batch
+	erased map[trackway.Customer]uint64 // rows before these changes go; nil: not known yet
+	done   map[string]bool              // parts of events, and objects
+}
+
+// resume begins or goes on with the progress of a batch.
+func (s *Sink) resume(b *destination.Batch) {
+	if s.progress.batch != b {
+		s.progress = progress{batch: b, done: map[string]bool{}}
+	}
+}
+
 // rewrite replaces events in the objects that hold them. An event that was
 // never sent, because the destination began later or its configuration has
 // changed, is left out. Each object is one commit that does not move the
@@ -16,9 +32,13 @@ import (
 func (s *Sink) rewrite(ctx context.Context, list []destination.Event) error {
 	parts, byPart := byDay(list)
 	for _, part := range parts {
+		if s.progress.done[part] {
+			continue
+		}
 		if err := s.rewritePart(ctx, part, byPart[part]); err != nil {
 			return err
 		}
+		s.progress.done[part] = true
 	}
 	return nil
 }
@@ -54,7 +74,7 @@ func (s *Sink) rewritePart(ctx context.Context, part string, bySeq map[uint64]*d
 		return err
 	}
 	for _, e := range slices.Clone(m.Objects) {
-		if !names[e.Name] || !there[e.Name] { // an operator may remove past days
+		if !names[e.Name] || !there[e.Name] || s.progress.done[e.Name] { // an operator may remove past days
 			continue
 		}
 		if err := s.edit(ctx, t, part, &e, func(r row) row {
@@ -65,6 +85,7 @@ func (s *Sink) rewritePart(ctx context.Context, part string, bySeq map[uint64]*d
 		}); err != nil {
 			return err
 		}
+		s.progress.done[e.Name] = true
 	}
 	return nil
 }
@@ -101,17 +122,23 @@ func (s *Sink) edit(ctx context.Context, t *table, part string, e *entry, with f
 // both tables, because nothing says where a customer's rows are: an index would
 // cost every batch something, and erasures are rare.
 func (s *Sink) purge(ctx context.Context, batch []destination.Customer) error {
-	erased := map[trackway.Customer]uint64{} // rows before this change go
-	for i := range batch {
-		if batch[i].Erased {
-			erased[batch[i].Customer] = batch[i].Changed
+	if s.progress.erased == nil {
+		erased := map[trackway.Customer]uint64{}
+		for i := range batch {
+			if batch[i].Erased {
+				erased[batch[i].Customer] = batch[i].Changed
+			}
 		}
+		if len(erased) > 0 {
+			if err := s.absorbed(ctx, batch, erased); err != nil {
+				return err
+			}
+		}
+		s.progress.erased = erased
 	}
+	erased := s.progress.erased
 	if len(erased) == 0 {
 		return nil
-	}
-	if err := s.absorbed(ctx, batch, erased); err != nil {
-		return err
 	}
 	for _, t := range []*table{s.tables[customers], s.tables[customerIDs]} {
 		personal := func(r row) bool {
@@ -119,16 +146,20 @@ func (s *Sink) purge(ctx context.Context, batch []destination.Customer) error {
 			return ok && t.keyOf(r) < before
 		}
 		err := s.eachObject(ctx, t, func(part string, e *entry) error {
-			found, err := s.contains(ctx, t, e, personal)
-			if err != nil || !found {
-				return err
+			if s.progress.done[e.Name] {
+				return nil
 			}
-			return s.edit(ctx, t, part, e, func(r row) row {
-				if personal(r) {
-					return nil
-				}
-				return r
-			})
+			found, err := s.contains(ctx, t, e, personal)
+			if err == nil && found {
+				err = s.edit(ctx, t, part, e, func(r row) row {
+					if personal(r) {
+						return nil
+					}
+					return r
+				})
+			}
+			s.progress.done[e.Name] = err == nil
+			return err
 		})
 		if err != nil {
 			return err

@@ -262,6 +262,63 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// TestLongErasure erases a customer of many days, for which an attempt has
+// too little time: each one continues where the one before it stopped.
+func TestLongErasure(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			b := newMemory()
+			s := k.sink(t, b)
+			if _, err := s.Prepare(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			const days = 12
+			last := &destination.Batch{Store: storeID, After: days * partNumbers, Through: days*partNumbers + 1}
+			for n := range uint64(days) {
+				e := event(n*partNumbers+1, 1, `{"mail":"SECRET"}`)
+				e.Received = start + trackway.Micros(n)*day
+				c := destination.Customer{
+					Customer: 1, Project: "demo", Changed: n*partNumbers + 2, Properties: []byte(`{"name":"SECRET"}`),
+					IDs: []trackway.Identifier{{Name: "registered", Value: "SECRET@example.com"}},
+				}
+				if _, err := s.Write(t.Context(), &destination.Batch{
+					Store: storeID, After: n * partNumbers, Through: (n + 1) * partNumbers, Events: []destination.Event{e}, Customers: []destination.Customer{c},
+				}); err != nil {
+					t.Fatal(err)
+				}
+				e.Properties = []byte(`{}`)
+				last.Rewritten = append(last.Rewritten, e)
+			}
+			last.Customers = []destination.Customer{{Customer: 1, Project: "demo", Changed: last.Through, Properties: []byte(`{}`), Erased: true}}
+			for attempt := 0; ; attempt++ {
+				if _, err := s.Prepare(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				n := 0
+				b.fail = func(string, string) (after, late bool, err error) {
+					if n++; n > 80 {
+						return false, false, errInjected
+					}
+					return false, false, nil
+				}
+				_, err := s.Write(t.Context(), last)
+				b.fail = nil
+				if err == nil {
+					break
+				}
+				if attempt == 20 {
+					t.Fatalf("after %d attempts: %v", attempt, err)
+				}
+			}
+			if strings.Contains(plainBytes(t, s, b), "SECRET") {
+				t.Error("something erased is left")
+			}
+		})
+	}
+}
+
 // TestErasureInARemovedDay erases what was in a day that an operator has
 // removed, as the docs permit: there is nothing to do, and no reason to stop.
 func TestErasureInARemovedDay(t *testing.T) {

@@ -96,7 +96,8 @@ type Sink struct {
 	seen      []source             // what a verification that began at seenLow has listed
 	seenLow   uint64
 
-	taken bool // this sink has taken the place over
+	progress progress
+	taken    bool // this sink has taken the place over
 }
 
 // New checks the settings and opens nothing.

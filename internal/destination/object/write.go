@@ -18,7 +18,12 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 	if s.state == nil {
 		return nil, errUnprepared
 	}
-	return nil, s.guard(s.write(ctx, b))
+	s.resume(b)
+	err := s.guard(s.write(ctx, b))
+	if err == nil {
+		s.progress = progress{}
+	}
+	return nil, err
 }
 
 func (s *Sink) write(ctx context.Context, b *destination.Batch) error {

@@ -313,3 +313,43 @@ func TestTail(t *testing.T) {
 		t.Errorf("got %s, want %s", first, want)
 	}
 }
+
+// TestLinkedDay erases in a day whose folder an operator has put elsewhere.
+func TestLinkedDay(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join(t.TempDir(), "out")
+	s, err := New(settings(root, "ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e := destination.Event{Seq: 1, Project: "demo", Customer: 1, Type: "visit", At: 1, Received: 1, Properties: []byte(`{"mail":"SECRET"}`)}
+	if _, err := s.Write(t.Context(), &destination.Batch{Store: storeID, Through: 1, Events: []destination.Event{e}}); err != nil {
+		t.Fatal(err)
+	}
+	day, elsewhere := filepath.Join(root, "events", "dt=1970-01-01"), filepath.Join(root, "elsewhere")
+	if err := errors.Join(os.Rename(day, elsewhere), os.Symlink(elsewhere, day)); err != nil {
+		t.Fatal(err)
+	}
+	e.Properties = []byte(`{}`)
+	if _, err := s.Write(t.Context(), &destination.Batch{Store: storeID, After: 1, Through: 1, Rewritten: []destination.Event{e}}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(elsewhere, "*1000000.ndjson"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	if text, err := os.ReadFile(files[0]); err != nil || len(text) == 0 || strings.Contains(string(text), "SECRET") {
+		t.Errorf("got %s, %v", text, err)
+	}
+	// What a failed write leaves goes, and the rest of the day stays.
+	if _, err := s.folder.Create(t.Context(), "events/dt=1970-01-01/new.ndjson", []byte("{}\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.folder.Delete(t.Context(), "events/dt=1970-01-01/new.ndjson"); err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, s, 1)
+}

@@ -1,8 +1,13 @@
 package kafka
 
 import (
+	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -443,6 +448,33 @@ func TestStore(t *testing.T) {
 }
 
 // TestPassword logs in, and fails to, without showing the password.
+// TestTLS trusts the authority that the URL names, and no other one.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewTLSServer(nil) // for its certificate, which is of 127.0.0.1
+	defer web.Close()
+	c := newCluster(t, kfake.TLS(&tls.Config{Certificates: web.TLS.Certificates, MinVersion: tls.VersionTLS12}))
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})
+	if err := os.WriteFile(ca, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secure := strings.Replace(c.url(), "kafka://", "kafka+tls://", 1)
+	if err := newSink(t, secure+"?ca="+ca, "out", "").Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for url, want := range map[string]string{
+		secure:  "certificate",
+		c.url(): "",
+		strings.ReplaceAll(secure, "127.0.0.1", "localhost") + "?ca=" + ca: "certificate",
+	} {
+		_, err := newSink(t, url, "out", "").Prepare(t.Context())
+		if err == nil || isFinal(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: the error is %v, want %q", url, err, want)
+		}
+	}
+}
+
 func TestPassword(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "jo", "right"), kfake.Superuser("SCRAM-SHA-256", "jo", "right"), kfake.Superuser("SCRAM-SHA-512", "jo", "right"))

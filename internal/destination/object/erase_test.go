@@ -2,6 +2,7 @@ package object
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -202,6 +203,46 @@ func TestAnotherStore(t *testing.T) {
 			}
 		}
 		h.wantAll(t, s, b, 12)
+	}
+}
+
+// careless ignores conditions of some operations.
+type careless struct {
+	*memory
+
+	create, replace bool
+}
+
+func (c careless) Create(ctx context.Context, name string, data []byte) (string, error) {
+	if c.create {
+		delete(c.objects, name)
+	}
+	return c.memory.Create(ctx, name, data)
+}
+
+func (c careless) Replace(ctx context.Context, name, tag string, data []byte) (string, error) {
+	if c.replace {
+		tag = c.tag(c.objects[name])
+	}
+	return c.memory.Replace(ctx, name, tag, data)
+}
+
+// TestCareless refuses a bucket that ignores conditions, and leaves nothing in
+// it. A folder has no other writers.
+func TestCareless(t *testing.T) {
+	t.Parallel()
+	for _, c := range []careless{{create: true}, {replace: true}} {
+		for _, late := range []bool{true, false} {
+			c.memory = newMemory()
+			s, err := New(config.Destination{Name: "out"}, c, Options{Late: late})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.Prepare(t.Context())
+			if isFinal(err) != late || late && len(c.objects) > 0 {
+				t.Errorf("%+v, %t: got %v and %d objects", c, late, err, len(c.objects))
+			}
+		}
 	}
 }
 

@@ -175,6 +175,33 @@ func TestRewind(t *testing.T) {
 	}
 }
 
+// TestRewindOfARemovedDay brings a day back that an operator has removed.
+func TestRewindOfARemovedDay(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds {
+		b := newMemory()
+		r := rand.New(rand.NewPCG(1, 1))
+		h := newHistory(r, 30)
+		s := k.sink(t, b)
+		e := &engine{h, r, s}
+		if err := e.run(t.Context(), h.last); err != nil {
+			t.Fatal(err)
+		}
+		for name := range b.objects {
+			if strings.HasPrefix(name, "events/dt=2026-11-28/") {
+				delete(b.objects, name)
+			}
+		}
+		if err := s.Rewind(t.Context(), destination.Position{Store: storeID}); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.run(t.Context(), h.last); err != nil {
+			t.Fatalf("%s: %v", k.name, err)
+		}
+		h.wantAll(t, s, b, h.last)
+	}
+}
+
 // TestAnotherStore removes the rows of another store, and only on request.
 func TestAnotherStore(t *testing.T) {
 	t.Parallel()

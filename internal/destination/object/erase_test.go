@@ -273,6 +273,48 @@ func TestCareless(t *testing.T) {
 	}
 }
 
+// TestLeavesAnotherStoreAlone looks at the place of a store that is at work, as
+// a server does that was restored from a backup somewhere else. It takes the
+// place over only if an operator says so.
+func TestLeavesAnotherStoreAlone(t *testing.T) {
+	t.Parallel()
+	for _, k := range kinds {
+		b := newMemory()
+		r := rand.New(rand.NewPCG(1, 1))
+		h := newHistory(r, 30)
+		k.o.Store = storeID
+		s := k.sink(t, b)
+		if err := (&engine{h, r, s}).run(t.Context(), 20); err != nil {
+			t.Fatal(err)
+		}
+		k.o.Store = "other"
+		other := k.sink(t, b)
+		p, err := other.Prepare(t.Context())
+		if want := (destination.Position{Store: storeID, Number: 20}); err != nil || p != want {
+			t.Errorf("%s: got %v, %v", k.name, p, err)
+		}
+		if err := other.Mend(t.Context(), 1, 100, nil); !isFinal(err) {
+			t.Errorf("%s: mend: got %v", k.name, err)
+		}
+		if _, err := s.Write(t.Context(), h.batch(20, 30)); err != nil {
+			t.Fatalf("%s: the owner is disturbed: %v", k.name, err)
+		}
+		h.wantAll(t, s, b, 30)
+		if _, err := other.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Rewind(t.Context(), destination.Position{Store: "other", Number: 12}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Prepare(t.Context()); !isFinal(err) {
+			t.Errorf("%s: the owner is not told: %v", k.name, err)
+		}
+		if p, err := other.Prepare(t.Context()); err != nil || p.Number != 12 || p.Store != "other" {
+			t.Errorf("%s: got %v, %v", k.name, p, err)
+		}
+	}
+}
+
 func isFinal(err error) bool {
 	var f *destination.FinalError
 	return errors.As(err, &f)

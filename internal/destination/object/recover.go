@@ -145,6 +145,11 @@ func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 }
 
 func (s *Sink) rewind(ctx context.Context, to destination.Position) error {
+	if s.visits() {
+		if err := s.claim(ctx); err != nil {
+			return err
+		}
+	}
 	foreign := s.state.Store != "" && to.Store != s.state.Store
 	err := s.save(ctx, func(st *state) {
 		st.High = st.limit()

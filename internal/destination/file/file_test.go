@@ -344,7 +344,7 @@ func TestLinkedDay(t *testing.T) {
 	if text, err := os.ReadFile(files[0]); err != nil || len(text) == 0 || strings.Contains(string(text), "SECRET") {
 		t.Errorf("got %s, %v", text, err)
 	}
-	// What a failed write leaves goes, and the rest of the day stays.
+	// The rest of a failed write goes, and the rest of the day stays.
 	if _, err := s.folder.Create(t.Context(), "events/dt=1970-01-01/new.ndjson", []byte("{}\n")); err != nil {
 		t.Fatal(err)
 	}

@@ -418,7 +418,7 @@ func TestLateRequest(t *testing.T) {
 	}
 }
 
-// TestLateRemoval cuts the rows of another store, and a removal whose answer was
+// TestLateRemoval cuts the rows of another store. A removal whose answer was
 // lost arrives when the object is there again.
 func TestLateRemoval(t *testing.T) {
 	t.Parallel()

@@ -123,41 +123,21 @@ func (s *Sink) edit(ctx context.Context, t *table, part string, e *entry, with f
 // cost every batch something, and erasures are rare.
 func (s *Sink) purge(ctx context.Context, batch []destination.Customer) error {
 	if s.progress.erased == nil {
-		erased := map[trackway.Customer]uint64{}
-		for i := range batch {
-			if batch[i].Erased {
-				erased[batch[i].Customer] = batch[i].Changed
-			}
-		}
-		if len(erased) > 0 {
-			if err := s.absorbed(ctx, batch, erased); err != nil {
-				return err
-			}
+		erased, err := s.erasedBy(ctx, batch)
+		if err != nil {
+			return err
 		}
 		s.progress.erased = erased
 	}
-	erased := s.progress.erased
-	if len(erased) == 0 {
+	if len(s.progress.erased) == 0 {
 		return nil
 	}
 	for _, t := range []*table{s.tables[customers], s.tables[customerIDs]} {
-		personal := func(r row) bool {
-			before, ok := erased[trackway.Customer(r[0].Int)]
-			return ok && t.keyOf(r) < before
-		}
 		err := s.eachObject(ctx, t, func(part string, e *entry) error {
 			if s.progress.done[e.Name] {
 				return nil
 			}
-			found, err := s.contains(ctx, t, e, personal)
-			if err == nil && found {
-				err = s.edit(ctx, t, part, e, func(r row) row {
-					if personal(r) {
-						return nil
-					}
-					return r
-				})
-			}
+			err := s.purgeObject(ctx, t, part, e)
 			s.progress.done[e.Name] = err == nil
 			return err
 		})
@@ -166,6 +146,39 @@ func (s *Sink) purge(ctx context.Context, batch []destination.Customer) error {
 		}
 	}
 	return nil
+}
+
+// purgeObject removes the rows of erased customers from an object.
+func (s *Sink) purgeObject(ctx context.Context, t *table, part string, e *entry) error {
+	personal := func(r row) bool {
+		before, ok := s.progress.erased[trackway.Customer(r[0].Int)]
+		return ok && t.keyOf(r) < before
+	}
+	found, err := s.contains(ctx, t, e, personal)
+	if err != nil || !found {
+		return err
+	}
+	return s.edit(ctx, t, part, e, func(r row) row {
+		if personal(r) {
+			return nil
+		}
+		return r
+	})
+}
+
+// erasedBy returns the customers that a batch says are erased, and those whom
+// they had absorbed, with the change before which their rows go.
+func (s *Sink) erasedBy(ctx context.Context, batch []destination.Customer) (map[trackway.Customer]uint64, error) {
+	erased := map[trackway.Customer]uint64{}
+	for i := range batch {
+		if batch[i].Erased {
+			erased[batch[i].Customer] = batch[i].Changed
+		}
+	}
+	if len(erased) == 0 {
+		return erased, nil
+	}
+	return erased, s.absorbed(ctx, batch, erased)
 }
 
 // absorbed adds the customers that erased ones have absorbed, directly or not.

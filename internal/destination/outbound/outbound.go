@@ -40,6 +40,11 @@ type Client struct {
 	// Resolver looks names up. Nil means the system's.
 	Resolver *net.Resolver
 
+	// BodyTime bounds how long a body may take after the header of an answer.
+	// After that it is cut. Zero means until the time for the request is over.
+	// Set it before the first use.
+	BodyTime time.Duration
+
 	to      *url.URL
 	hosts   []string       // lower case: their addresses are not checked
 	nets    []netip.Prefix // these addresses may be private
@@ -164,12 +169,12 @@ func (c *Client) Do(ctx context.Context, method, path string, header http.Header
 	return &Answer{res.StatusCode, res.Header, c.read(res.Body, cancel)}, nil
 }
 
-// read reads a body up to the bound. A body that takes long is cut: the status
-// has come, and only that decides.
+// read reads a body up to the bounds.
 func (c *Client) read(body io.Reader, cancel func()) []byte {
-	const patience = 2 * time.Second
-	timer := time.AfterFunc(patience, cancel)
-	defer timer.Stop()
+	if c.BodyTime > 0 {
+		timer := time.AfterFunc(c.BodyTime, cancel)
+		defer timer.Stop()
+	}
 	b, _ := io.ReadAll(io.LimitReader(body, c.most)) // what has come is enough
 	return b
 }

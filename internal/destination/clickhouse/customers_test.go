@@ -314,3 +314,29 @@ func TestOddColumnNames(t *testing.T) {
 		lines(t, e, "SELECT seq, "+quoted(name)+" FROM "+database+"."+quoted("v_"+odd[len(odd)-1-i]), fmt.Sprintf("%d\tv", i+1))
 	}
 }
+
+// TestLongTypes declares columns for types whose names are too long for the
+// name of a file, in which ClickHouse escapes most characters.
+func TestLongTypes(t *testing.T) {
+	t.Parallel()
+	e, database := open(t)
+	d := settingsOf(e.url(), database)
+	long := []string{"Просмотр страницы товара в каталоге магазина", strings.Repeat("日", 85), strings.Repeat("t", 255) + "a", strings.Repeat("t", 255) + "b"}
+	for _, name := range long {
+		d.Columns = append(d.Columns, config.Column{Type: name, Property: "n", Name: "n", As: "bigint"})
+	}
+	s := newSink(t, d)
+	prepare(t, s)
+	b := batch(0, 4)
+	for i, name := range long {
+		b.Events[i].Type = name
+	}
+	writeBatch(t, s, b)
+	views := strings.Split(e.query("SELECT name FROM system.tables WHERE database = '%s' AND name LIKE 'v\\_%%'", database), "\n")
+	if len(views) != len(long) {
+		t.Fatalf("got views %q", views)
+	}
+	for _, view := range views {
+		lines(t, e, "SELECT count() FROM "+database+".`"+view+"`", "1")
+	}
+}

@@ -301,9 +301,9 @@ func (s *Sink) replaced(at record) error {
 // missing, since the rows of a table that was dropped are written again.
 //
 // If another store is to go on, for example one that was restored from a
-// backup, it has other changes after that position. What the present ones have
-// written about customers has higher numbers than the new changes, and would
-// stay in force: of customers that are other people now. So it is removed.
+// backup, it has other changes after that position. The rows of customers from
+// the present ones have higher numbers than the new changes, and would stay in
+// force: of customers that are other people now. So they are removed.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	return s.transaction(ctx, "rewind", func(ctx context.Context) error {
 		if _, err := s.arrange(ctx, true); err != nil {

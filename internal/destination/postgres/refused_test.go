@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestCustomersRefused(t *testing.T) {
 		}
 		b.Customers = append(b.Customers, destination.Customer{
 			Customer: trackway.Customer(i + 1), Project: "demo", Changed: 4 + i, Properties: fmt.Appendf(nil, `{"email":%q}`, email),
-			IDs: []trackway.Identifier{{Name: "cookie", Value: fmt.Sprint(i)}},
+			IDs: []trackway.Identifier{{Name: "cookie", Value: strconv.FormatUint(i, 10)}},
 		})
 	}
 	for range 2 {

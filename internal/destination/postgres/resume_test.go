@@ -46,8 +46,7 @@ func TestCursorRowDeleted(t *testing.T) {
 	write(t, s, numbered(0, 10))
 	d.SQL(t, "DELETE FROM trackway_position")
 	_, err := s.Write(t.Context(), numbered(10, 20))
-	var final *destination.FinalError
-	if !errors.As(err, &final) {
+	if _, final := errors.AsType[*destination.FinalError](err); !final {
 		t.Fatalf("got %v", err)
 	}
 	p, err := s.Prepare(t.Context())

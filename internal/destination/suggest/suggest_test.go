@@ -101,7 +101,7 @@ func TestNothingToPropose(t *testing.T) {
 }
 
 // TestProposalWorks has names that clients may send and that YAML or a database
-// cannot have. What is printed must be accepted as it is.
+// cannot have. The printed text must be accepted as it is.
 func TestProposalWorks(t *testing.T) {
 	t.Parallel()
 	odd := []string{

@@ -79,8 +79,8 @@ func (c *Check) Run(ctx context.Context) (*Report, error) {
 }
 
 // beyond finds events with numbers that the log has not reached. They are from
-// before the store was restored from a backup. What lies between, up to the
-// last change, is about to be sent, perhaps for the second time.
+// before the store was restored from a backup. Those between the position and
+// the last change are about to be sent, perhaps for the second time.
 func (c *Check) beyond(ctx context.Context, r *Report, to destination.Reader) error {
 	low, n := c.Log.Last()+1, uint64(0)
 	err := to.Events(ctx, low, math.MaxUint64, func(e *destination.Event) bool {

@@ -187,7 +187,8 @@ func TestVerify(t *testing.T) {
 }
 
 // TestBeyondTheLog has events of a store that was restored from a backup: the
-// log has not come to their numbers yet. What is about to be sent is no error.
+// log has not come to their numbers yet. Events that are still to be sent are
+// no error.
 func TestBeyondTheLog(t *testing.T) {
 	t.Parallel()
 	s, has := both(9)

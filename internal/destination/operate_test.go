@@ -317,8 +317,9 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// TestCrashAfterWrite: if the process ends after a batch has arrived, and before
-// it hears of that, the erasures of the batch get their end nevertheless.
+// TestCrashAfterWrite: if the process ends after a batch has arrived, and
+// before it hears of that, the erasures of the batch get their end
+// nevertheless.
 func TestCrashAfterWrite(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)

@@ -2,8 +2,8 @@ package destination
 
 import "testing"
 
-// TestMoreRejectsThanRows: a customer is one row of a batch, and may be rejected
-// once for each of its tables.
+// TestMoreRejectsThanRows: a customer is one row of a batch, and may be
+// rejected once for each of its tables.
 func TestMoreRejectsThanRows(t *testing.T) {
 	t.Parallel()
 	var s stats

@@ -218,7 +218,7 @@ func TestErasedEventStays(t *testing.T) {
 	has := s.Synced()
 	mustErase(t, s, mustFind(t, s, jane), "email")
 	copies := &fakeCopies{list: []change.Copy{
-		{Name: "bus", Cursor: "b", Through: has, Bound: math.MinInt64},              // cannot delete: nothing waits for it
+		{Name: "bus", Cursor: "b", Through: has, Bound: math.MinInt64},              // cannot delete
 		{Name: "new", Cursor: "n", Through: 0, Bound: math.MaxInt64, Deletes: true}, // does not have the old form
 		{Name: "warehouse", Cursor: "w", Through: has, Bound: math.MinInt64, Deletes: true},
 	}}

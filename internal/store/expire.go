@@ -33,9 +33,9 @@ const expireRest = 2 * time.Millisecond
 // except for the number of stored events. Expire records what it cannot read,
 // and leaves it in place. It does not wait for the disk: after a crash there is
 // only more to remove. If ctx ends, it stops between two batches. Events that a
-// follower does not have yet stay: see [change.Copy]. Events that an erasure has
-// rewritten stay until the destinations that have the old form have heard of
-// it.
+// follower does not have yet stay: see [change.Copy]. Events that an erasure
+// has rewritten stay until the destinations that have the old form have heard
+// of it.
 //
 // Cost: a read of these records of the log, during which only erasures wait.
 // Writers wait while up to 128 events are removed at once, with a total size of

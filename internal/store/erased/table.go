@@ -86,8 +86,8 @@ func (t Table) List(project uint32, copies []change.Copy) ([]query.Erasure, erro
 
 // Cleaned notes that the files no longer hold what these erasures erased. Those
 // for which no copy is waited for are done. It returns the ids of these, and
-// forgets the oldest done erasures. next is the number of the next erasure, last
-// that of the last change, and at the time.
+// forgets the oldest done erasures. next is the number of the next erasure,
+// last that of the last change, and at the time.
 func (t Table) Cleaned(pending map[uint64]Record, copies []change.Copy, next, last uint64, at trackway.Micros) (done []uint64, err error) {
 	b := t.DB.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,6 +71,18 @@ type destinationList struct {
 	Destinations []listing.Row `json:"destinations"`
 }
 
+// lacks returns the names of the destinations in a configuration that are not
+// in the list.
+func (l *destinationList) lacks(cfg *config.Config) (names []string) {
+	for i := range cfg.Destinations {
+		name := cfg.Destinations[i].Name
+		if !slices.ContainsFunc(l.Destinations, func(r listing.Row) bool { return r.Name == name }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // list asks for all destinations.
 func list(ctx context.Context, client *http.Client) (all destinationList, err error) {
 	return all, get(ctx, client, http.MethodGet, "/destinations", nil, &all)
@@ -81,13 +94,17 @@ type destinationsListCommand struct{ destinationFlags }
 func (c *destinationsListCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
-	if _, _, err := c.running(ctx); errors.Is(err, control.ErrNobody) {
+	cfg, _, err := c.running(ctx)
+	if errors.Is(err, control.ErrNobody) {
 		terminal.Say(out.stderr, "No server is running: these are the positions that the last one left.\n")
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
 		all, err := list(ctx, client)
 		if err != nil {
 			return err
+		}
+		if news := all.lacks(cfg); len(news) > 0 {
+			terminal.Say(out.stderr, "The server has not read this file since these destinations were added: %s. Reload it (kill -HUP).\n", strings.Join(news, ", "))
 		}
 		if c.JSON {
 			return printIndented(out.stdout, all)

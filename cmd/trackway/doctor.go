@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"trackway/internal/api"
+	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/doctor"
 	"trackway/internal/terminal"
@@ -28,10 +29,16 @@ func (c *doctorCommand) Run(out output) error { return c.examine(out, doctor.Thi
 
 func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	cfg, warnings, err := loadConfig(c.Config, c.settings)
-	if err != nil {
-		if invalid, ok := errors.AsType[config.InvalidError](err); ok {
+	var lacking []doctor.Finding
+	if invalid, ok := errors.AsType[config.InvalidError](err); ok {
+		if lacking, ok = lackingFindings(invalid); ok {
+			cfg, err = config.LoadElsewhere(c.Config, config.Flags(c.settings), app.CheckLimits)
+		}
+		if err != nil {
 			return errors.Join(c.print(out, invalidFindings(invalid)), errUnwell)
 		}
+	}
+	if err != nil {
 		return err
 	}
 	local, base, err := reach(cfg)
@@ -45,10 +52,10 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 		return http.ErrUseLastResponse
 	}}
 	defer web.CloseIdleConnections()
-	findings := doctor.Examine(context.Background(), doctor.Env{
+	findings := append(lacking, doctor.Examine(context.Background(), doctor.Env{
 		Destinations: toExamine(cfg),
 		Config:       cfg, Warnings: warnings, Floors: api.Floors(), Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
-	})
+	})...)
 	if err := c.print(out, findings); err != nil {
 		return err
 	}
@@ -56,6 +63,22 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 		return errUnwell
 	}
 	return nil
+}
+
+// lackingFindings returns the findings for a configuration that only lacks
+// environment variables: the server may have been started with them. It returns
+// false if something else is wrong.
+func lackingFindings(invalid config.InvalidError) (findings []doctor.Finding, ok bool) {
+	for _, p := range invalid {
+		if !strings.HasSuffix(p.Field, "_env") {
+			return nil, false
+		}
+		findings = append(findings, doctor.Finding{
+			Check: "config", Level: doctor.Warn, Found: p.String(),
+			Advice: "if the server was started with this variable, all is well; to check its value, set it for doctor, too",
+		})
+	}
+	return findings, true
 }
 
 // invalidFindings returns the findings for a configuration that cannot be used.

@@ -46,7 +46,7 @@ func notesOf(d *Row) (notes []string) {
 		notes = append(notes, d.Error)
 	}
 	for _, m := range d.Misfits {
-		notes = append(notes, fmt.Sprintf("%s of %s in events of type %s without a place in the column: NULL there", terminal.Plural(m.Values, "value"), m.Property, m.Type))
+		notes = append(notes, fmt.Sprintf("the column of %s is empty in %s of type %s, because the value does not fit", m.Property, terminal.Plural(m.Values, "event"), m.Type))
 	}
 	if d.LetsGo {
 		notes = append(notes, "events expire before it has them; it has missed "+terminal.Plural(d.Missed, "event"))

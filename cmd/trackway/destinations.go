@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,18 +70,6 @@ type destinationList struct {
 	Destinations []listing.Row `json:"destinations"`
 }
 
-// lacks returns the names of the destinations in a configuration that are not
-// in the list.
-func (l *destinationList) lacks(cfg *config.Config) (names []string) {
-	for i := range cfg.Destinations {
-		name := cfg.Destinations[i].Name
-		if !slices.ContainsFunc(l.Destinations, func(r listing.Row) bool { return r.Name == name }) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 // list asks for all destinations.
 func list(ctx context.Context, client *http.Client) (all destinationList, err error) {
 	return all, get(ctx, client, http.MethodGet, "/destinations", nil, &all)
@@ -103,7 +90,7 @@ func (c *destinationsListCommand) Run(out output) error {
 		if err != nil {
 			return err
 		}
-		if news := all.lacks(cfg); len(news) > 0 {
+		if news := listing.Lacking(all.Destinations, cfg.Destinations); len(news) > 0 {
 			terminal.Say(out.stderr, "The server has not read this file since these destinations were added: %s. Reload it (kill -HUP).\n", strings.Join(news, ", "))
 		}
 		if c.JSON {

@@ -4,12 +4,9 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
-	"trackway/internal/config"
-	"trackway/internal/destination/listing"
 	"trackway/internal/destination/verify"
 )
 
@@ -92,15 +89,4 @@ destinations:
 	}
 	stdout, _ = runs(t, fine, append([]string{"mirror", "status"}, at...)...)
 	contains(t, "mirror status", stdout, "no destinations of kind mirror")
-}
-
-// TestListBeforeReload: the list names the destinations that a running server
-// has not read yet.
-func TestListBeforeReload(t *testing.T) {
-	t.Parallel()
-	all := destinationList{[]listing.Row{{Name: "out"}}}
-	cfg := &config.Config{Destinations: []config.Destination{{Name: "out"}, {Name: "warehouse"}}}
-	if got := all.lacks(cfg); !slices.Equal(got, []string{"warehouse"}) {
-		t.Errorf("got %q", got)
-	}
 }

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 
 	"trackway/internal/api"
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/doctor"
-	"trackway/internal/terminal"
 )
 
 type doctorCommand struct {
@@ -31,11 +29,11 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	cfg, warnings, err := loadConfig(c.Config, c.settings)
 	var lacking []doctor.Finding
 	if invalid, ok := errors.AsType[config.InvalidError](err); ok {
-		if lacking, ok = lackingFindings(invalid); ok {
+		if lacking, ok = doctor.Lacking(invalid); ok {
 			cfg, err = config.LoadElsewhere(c.Config, config.Flags(c.settings), app.CheckLimits)
 		}
 		if err != nil {
-			return errors.Join(c.print(out, invalidFindings(invalid)), errUnwell)
+			return errors.Join(c.print(out, doctor.Invalid(invalid)), errUnwell)
 		}
 	}
 	if err != nil {
@@ -65,34 +63,6 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	return nil
 }
 
-// lackingFindings returns the findings for a configuration that only lacks
-// environment variables: the server may have been started with them. It returns
-// false if something else is wrong.
-func lackingFindings(invalid config.InvalidError) (findings []doctor.Finding, ok bool) {
-	for _, p := range invalid {
-		if !strings.HasSuffix(p.Field, "_env") {
-			return nil, false
-		}
-		findings = append(findings, doctor.Finding{
-			Check: "config", Level: doctor.Warn, Found: p.String(),
-			Advice: "if the server was started with this variable, all is well; to check its value, set it for doctor, too",
-		})
-	}
-	return findings, true
-}
-
-// invalidFindings returns the findings for a configuration that cannot be used.
-// Nothing else can be checked then.
-func invalidFindings(invalid config.InvalidError) (findings []doctor.Finding) {
-	for _, p := range invalid {
-		findings = append(findings, doctor.Finding{
-			Check: "config", Level: doctor.Fail, Found: p.String(),
-			Advice: "correct it, then: trackway check",
-		})
-	}
-	return findings
-}
-
 func (c *doctorCommand) print(out output, findings []doctor.Finding) error {
 	if c.JSON {
 		text, err := json.MarshalIndent(struct {
@@ -104,11 +74,6 @@ func (c *doctorCommand) print(out output, findings []doctor.Finding) error {
 		}
 		return printJSON(out.stdout, text)
 	}
-	for _, f := range findings {
-		terminal.Say(out.stdout, "%-4s  %-13s  %s\n", strings.ToUpper(string(f.Level)), f.Check, terminal.Printable(f.Found))
-		if f.Advice != "" {
-			terminal.Say(out.stdout, "%21s→ %s\n", "", f.Advice)
-		}
-	}
+	doctor.Print(out.stdout, findings)
 	return nil
 }

@@ -3,8 +3,10 @@ package listing
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
+	"trackway/internal/config"
 	"trackway/internal/terminal"
 )
 
@@ -55,4 +57,16 @@ func notesOf(d *Row) (notes []string) {
 		notes = append(notes, terminal.Plural(d.Lost, "change")+" could not be read from the store: see docs/damage.md")
 	}
 	return notes
+}
+
+// Lacking returns the names of the destinations in a configuration that are not
+// in the list.
+func Lacking(all []Row, configured []config.Destination) (names []string) {
+	for i := range configured {
+		name := configured[i].Name
+		if !slices.ContainsFunc(all, func(r Row) bool { return r.Name == name }) {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -83,7 +83,7 @@ func (c *destinationsListCommand) Run(out output) error {
 	defer stop()
 	cfg, _, err := c.running(ctx)
 	if errors.Is(err, control.ErrNobody) {
-		terminal.Say(out.stderr, "No server is running: these are the positions that the last one left.\n")
+		terminal.Say(out.stderr, "No server is running, so nothing is sent. These are the positions that the last one left.\n")
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
 		all, err := list(ctx, client)

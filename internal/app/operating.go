@@ -49,7 +49,7 @@ func (s *server) verify(ctx context.Context, v control.Verification) (*verify.Re
 		return s.destinations.Use(ctx, v.Name, true, func(ctx context.Context, sink destination.Sink, view *destination.View) error {
 			to, ok := sink.(destination.Reader)
 			if !ok {
-				return fmt.Errorf("a destination of kind %s cannot be read back", at.Kind)
+				return fmt.Errorf("a destination of kind %s cannot be read back, and so it cannot be verified", at.Kind)
 			}
 			c.Log = &viewed{s, view, v.Name, numbers, c}
 			return do(ctx, to)

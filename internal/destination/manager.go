@@ -21,7 +21,7 @@ import (
 
 // ErrUnknown is the error of a command about a destination that is not in the
 // configuration.
-var ErrUnknown = errors.New("there is no such destination in the configuration")
+var ErrUnknown = errors.New("there is no such destination in the configuration; after a change of the file, reload the server")
 
 // Options is what a [Manager] needs.
 type Options struct {

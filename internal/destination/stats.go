@@ -130,18 +130,18 @@ func (s *stats) miss(events int, now time.Time) (sum uint64, announce bool) {
 	return s.missed, announce
 }
 
-// failed notes an error, with its text. It reports whether the destination
-// worked before.
-func (s *stats) failed(err error, text string) (first bool) {
+// failed notes an error, with its text. It reports whether that is news: the
+// destination worked before, or failed for another reason.
+func (s *stats) failed(err error, text string) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.retries == nil {
 		s.retries = make(map[string]uint64)
 	}
 	s.retries[reasonOf(err)]++
-	s.failure, s.err = time.Now(), text
-	first, s.failing = !s.failing, true
-	return first
+	news = !s.failing || s.err != text
+	s.failure, s.err, s.failing = time.Now(), text, true
+	return news
 }
 
 // recovered notes that the destination works. It reports whether it failed

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"trackway/internal/config"
 	"trackway/internal/terminal"
 )
 
@@ -57,7 +58,7 @@ func notesOf(d *Row) (notes []string) {
 		if m.Type == "" {
 			m.Type, m.Property = "others", "others" // beyond those that are told apart
 		}
-		notes = append(notes, fmt.Sprintf("%s of %s in events of type %s without a place in the column: NULL there", terminal.Plural(m.Values, "value"), m.Property, m.Type))
+		notes = append(notes, fmt.Sprintf("the column of %s is empty in %s of type %s, because the value does not fit", m.Property, terminal.Plural(m.Values, "event"), m.Type))
 	}
 	if more := len(misfits) - mostMisfits; more > 0 {
 		notes = append(notes, fmt.Sprintf("the same for %d more properties of types: see --json", more))
@@ -69,4 +70,16 @@ func notesOf(d *Row) (notes []string) {
 		notes = append(notes, terminal.Plural(d.Lost, "change")+" could not be read from the store: see docs/damage.md")
 	}
 	return notes
+}
+
+// Lacking returns the names of the destinations in a configuration that are not
+// in the list.
+func Lacking(all []Row, configured []config.Destination) (names []string) {
+	for i := range configured {
+		name := configured[i].Name
+		if !slices.ContainsFunc(all, func(r Row) bool { return r.Name == name }) {
+			names = append(names, name)
+		}
+	}
+	return names
 }

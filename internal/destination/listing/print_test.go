@@ -22,7 +22,7 @@ func TestManyMisfits(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := b.String()
-	for _, want := range []string{"499 values of country in events of type type 499 ", "2002 values of others in events of type others ", "991 more", "it has missed"} {
+	for _, want := range []string{"country is empty in 499 events of type type 499,", "others is empty in 2002 events of type others,", "991 more", "it has missed"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)
 		}

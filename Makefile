@@ -90,13 +90,19 @@ e2e: test-deps ## run the end-to-end tests of the real binary only, each run ane
 # names of internal/prereq.
 PARTNERS := postgres clickhouse kafka s3 duckdb standardwebhooks
 
-# Some tests start databases and kill them, which takes minutes.
+# Some tests start databases and kill them, which takes half an hour. CI sets
+# DESTINATIONS to -short. ROUNDS is how often the last test kills something: 100
+# is the full size.
+DESTINATIONS ?= -race
+ROUNDS ?= 3
+
 .PHONY: test-destinations
 test-destinations: ## install what destinations write into, and test them with it
 	@./tools/install-packages cc:gcc,libc6-dev
 	@./tools/install-partners
-	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 60m ./internal/destination/...
-	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 60m -run '^(TestDestinations|TestMirror)$$' ./internal/e2e
+	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test $(DESTINATIONS) -parallel 6 -timeout 60m ./internal/destination/...
+	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 60m -run '^(TestDestinations|TestMirror)$$' ./internal/e2e \
+		-destination-rounds=$(ROUNDS)
 
 # The race detector needs a C compiler. The test of the commands that a first
 # start prints needs curl. The clients that must obey the limits, and the fuzzer

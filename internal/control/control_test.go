@@ -132,7 +132,7 @@ func (s *fakeSnapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) e
 	return nil
 }
 
-func (*fakeStore) Who(_ uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
+func (*fakeStore) Current(_ uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
 	return c, []trackway.Identifier{{Name: "registered", Value: fmt.Sprint("r", c), Hard: true}}, nil
 }
 

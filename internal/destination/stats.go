@@ -83,7 +83,7 @@ func (s *stats) wrote(b *Batch, rejects []Reject) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.batches++
-	s.rows += uint64(b.Rows() - len(rejects))
+	s.rows += uint64(max(b.Rows()-len(rejects), 0)) // a customer is one row here, and up to three elsewhere
 	s.success = time.Now()
 	s.bucketLocked(s.success)
 	s.history[s.historyAt%buckets] += uint64(b.Rows())

@@ -104,7 +104,7 @@ type Store struct {
 	upkeep  sync.Mutex
 	readers scrub.Readers
 
-	// rewriting serializes erasures.
+	// rewriting serializes erasures, and the removal of expired events.
 	rewriting sync.Mutex
 }
 

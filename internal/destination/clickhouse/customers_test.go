@@ -1,6 +1,7 @@
 package clickhouse_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -287,4 +288,29 @@ func TestKills(t *testing.T) {
 	}
 	expect(t, e, s, "killed", position)
 	t.Logf("%d events", position)
+}
+
+// TestOddColumnNames declares columns with names that need quoting.
+func TestOddColumnNames(t *testing.T) {
+	t.Parallel()
+	e, database := open(t)
+	d := settingsOf(e.url(), database)
+	odd := []string{"a`b", `a\b`, `a"b`, "del\x7f", "bell\a", "tag\U000e0001", "select", "e", "m", "a.b", "a.c", "日本", "x'; DROP TABLE events; --", "$1", "{p:String}"}
+	for i, name := range odd {
+		d.Columns = append(d.Columns, config.Column{Type: odd[len(odd)-1-i], Property: name, Name: name, As: "text"})
+	}
+	s := newSink(t, d)
+	prepare(t, s)
+	b := batch(0, uint64(len(odd)))
+	for i, name := range odd {
+		quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\a", `\u0007`).Replace(name)
+		b.Events[i].Type, b.Events[i].Properties = odd[len(odd)-1-i], []byte(`{"`+quoted+`":"v"}`)
+	}
+	writeBatch(t, s, b)
+	for i, name := range odd {
+		quoted := func(s string) string {
+			return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(s) + "`"
+		}
+		lines(t, e, "SELECT seq, "+quoted(name)+" FROM "+database+"."+quoted("v_"+odd[len(odd)-1-i]), fmt.Sprintf("%d\tv", i+1))
+	}
 }

@@ -252,6 +252,23 @@ func TestMisfitsAreBounded(t *testing.T) {
 	}
 }
 
+// TestMisfitsKeepNoEvent has the memory of an event written again.
+func TestMisfitsKeepNoEvent(t *testing.T) {
+	t.Parallel()
+	set, err := column.NewSet(columns("* total bigint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var misfits column.Misfits
+	properties := []byte(`{"total":"much"}`)
+	set.Values(nil, "purchase", properties, &misfits)
+	clear(properties)
+	want := []destination.Misfit{{Type: "purchase", Property: "total", Values: 1}}
+	if diff := cmp.Diff(want, misfits.All()); diff != "" {
+		t.Errorf("misfits (-want +got):\n%s", diff)
+	}
+}
+
 func FuzzConvert(f *testing.F) {
 	f.Add(`-12.5e1`)
 	f.Add(`"2018-08-05"`)

@@ -8,7 +8,7 @@ import (
 	"trackway/internal/destination/listing"
 )
 
-// TestManyMisfits has values without a place in a column of all types: their
+// TestManyMisfits has values of all types that do not fit into a column: their
 // types are made up by clients, and must not hide the rest of the list.
 func TestManyMisfits(t *testing.T) {
 	t.Parallel()

@@ -8,13 +8,16 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"trackway/internal/control"
 	"trackway/internal/feed"
+	"trackway/internal/format/foreign"
 	"trackway/internal/terminal"
 )
 
@@ -22,12 +25,13 @@ type importCommand struct {
 	dataFlags
 	projectFlag
 
-	Files []string `arg:"" help:"NDJSON or CSV files, plain or as .gz or .zst; - is the standard input." name:"file" placeholder:"FILE"`
+	Files []string `arg:"" help:"NDJSON or CSV files, plain or as .gz or .zst, or folders of them; - is the standard input." name:"file" placeholder:"FILE"`
 
+	From      string   `enum:",mixpanel,bloomreach" default:"" help:"Vendor that exported the files: mixpanel or bloomreach. Then the files are imported as they are." placeholder:"VENDOR"`
 	Format    string   `enum:",ndjson,csv" default:"" help:"ndjson or csv, if the file's name does not tell." placeholder:"FORMAT"`
 	Map       []string `help:"CSV: field that a column is imported into, such as customer_ids.registered=email." placeholder:"TARGET=COLUMN" sep:"none"`
 	Mapping   string   `help:"CSV: file with a mapping, in YAML or JSON." placeholder:"FILE"`
-	EventType string   `help:"CSV: event type of the rows." placeholder:"TYPE"`
+	EventType string   `help:"CSV, and files of Bloomreach: event type of the rows." placeholder:"TYPE"`
 	String    []string `help:"CSV: column to import as text, whatever it looks like." placeholder:"COLUMN" sep:"none"`
 	JSON      []string `help:"CSV: column whose cells are JSON." name:"json" placeholder:"COLUMN" sep:"none"`
 	Delimiter string   `help:"CSV: character between cells (a comma; in .tsv files a tab)." placeholder:"CHAR"`
@@ -48,11 +52,14 @@ func (c *importCommand) Run(out output, in input) error {
 	if err != nil {
 		return err
 	}
+	if c.Files, err = feed.Files(c.Files); err != nil {
+		return err
+	}
 	if len(c.Files) > 1 && slices.Contains(c.Files, feed.Stdin) {
 		return errors.New("the standard input is imported alone")
 	}
 	for _, path := range c.Files { // before a store is created for nothing
-		if err := feed.Check(path, feed.Options{Format: c.Format, Mapping: mapping}); err != nil {
+		if err := feed.Check(path, feed.Options{Format: c.Format, From: c.From, Mapping: mapping}); err != nil {
 			return fmt.Errorf("%s: %w", terminal.Shown(path), err)
 		}
 	}
@@ -61,15 +68,32 @@ func (c *importCommand) Run(out output, in input) error {
 		if err != nil {
 			return err
 		}
-		query := url.Values{"project": {c.Project}, "store": {into.Name}}
 		o := feed.Options{
-			Store: into.Name, Project: c.Project, Format: c.Format, Mapping: mapping, StateDir: c.StateDir, Again: c.Again, Stdin: in.stdin,
-			Post: func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
-				return call(ctx, client, http.MethodPost, "/import", query, body, length)
-			},
+			Store: into.Name, Project: c.Project, Format: c.Format, From: c.From, Mapping: mapping,
+			StateDir: c.StateDir, Again: c.Again, Stdin: in.stdin,
 		}
-		return c.files(ctx, out, o)
+		return c.files(ctx, out, o, func(path string) feed.Post {
+			query := c.query(path, into.Name, mapping.EventType)
+			return func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
+				return call(ctx, client, http.MethodPost, "/import", query, body, length)
+			}
+		})
 	})
+}
+
+// query says what the server has to know of a file. The customers of a vendor's
+// file are as they were when the file was written, unless it says more.
+func (c *importCommand) query(path, store, eventType string) url.Values {
+	query := url.Values{"project": {c.Project}, "store": {store}}
+	if c.From == "" {
+		return query
+	}
+	query.Set("from", c.From)
+	query.Set("event_type", eventType)
+	if info, err := os.Stat(path); err == nil && path != feed.Stdin {
+		query.Set("as_of", strconv.FormatInt(info.ModTime().UnixMicro(), 10))
+	}
+	return query
 }
 
 // storeOf asks which store this is.
@@ -103,6 +127,9 @@ func (c *importCommand) mapping() (m feed.Mapping, err error) {
 	}
 	m.Raw = m.Raw || c.Raw
 	m.String, m.JSON = append(m.String, c.String...), append(m.JSON, c.JSON...)
+	if err := c.fits(&m); err != nil {
+		return m, err
+	}
 	if n := len([]rune(m.Delimiter)); n > 1 {
 		return m, fmt.Errorf("the delimiter is one character, not %d", n)
 	}
@@ -110,6 +137,18 @@ func (c *importCommand) mapping() (m feed.Mapping, err error) {
 		return m, fmt.Errorf("the delimiter cannot be %q", m.Delimiter)
 	}
 	return m, nil
+}
+
+// fits refuses what has no meaning for a vendor's files.
+func (c *importCommand) fits(m *feed.Mapping) error {
+	switch {
+	case c.From == "":
+	case len(m.Map) > 0:
+		return errors.New("--map does not go with --from: the vendor's names are known")
+	case m.EventType != "" && !foreign.NeedsType(c.From):
+		return fmt.Errorf("--event-type does not go with --from %s: its events have types", c.From)
+	}
+	return nil
 }
 
 // mapInto adds the mappings of the flags. It is an error if they name a target
@@ -131,9 +170,10 @@ func (c *importCommand) mapInto(targets map[string]string) error {
 
 // files imports the files. The state of a finished file stays until all files
 // are finished, so that the same command can resume after an interruption.
-func (c *importCommand) files(ctx context.Context, out output, o feed.Options) error {
+func (c *importCommand) files(ctx context.Context, out output, o feed.Options, post func(path string) feed.Post) error {
 	var refused int64
 	for _, path := range c.Files {
+		o.Post = post(path)
 		r, err := c.file(ctx, out, path, o)
 		if err != nil {
 			return err

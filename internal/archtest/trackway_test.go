@@ -61,6 +61,8 @@ var trackway = Rules{
 		"internal/rates":           1,
 		"internal/entry":           1,
 
+		"internal/format/foreign": 2,
+
 		"internal/export":       2,
 		"internal/guide":        2,
 		"internal/ingest":       2,

@@ -49,9 +49,10 @@ func (c *call) pathAsKnown() string {
 }
 
 // identify finds whose key a call came with, for policies that count by key or
-// project. A call with bad credentials counts for its address.
+// project. A call with bad credentials counts for its address, and so does one
+// whose key is in its body.
 func (c *call) identify(ask *limit.Call) {
-	if c.route.open || c.authorize() != nil {
+	if c.route.open || c.authorize(nil) != nil || c.grant.Key == nil {
 		return
 	}
 	ask.Project, ask.Key = c.grant.Project.Token, c.grant.Key.Name

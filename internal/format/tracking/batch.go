@@ -7,6 +7,7 @@ import (
 	"trackway"
 	"trackway/internal/canonjson"
 	"trackway/internal/format"
+	"trackway/internal/format/value"
 )
 
 // DecodeBatch decodes the body of a batch into its 1 to trackway.MaxCommands
@@ -45,7 +46,7 @@ func (c *commands) err() *trackway.Error {
 	case c.foreign:
 		return errJSON
 	case c.kind != canonjson.Array && c.kind != canonjson.Null && c.kind != 0:
-		return sentence("", Text(unexpected("commands", "an array", c.kind)))
+		return sentence("", Text(value.Unexpected("commands", "an array", c.kind)))
 	case c.sent == 0:
 		return sentence("", "No commands")
 	case c.sent > trackway.MaxCommands:
@@ -110,7 +111,7 @@ func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Labe
 	case err != nil || idErr != nil:
 		err = cmp.Or(err, idErr)
 	case name.Absent():
-		err = required("name")
+		err = value.Required("name")
 	case l.Name != systemTime:
 		c, err = f.command(l.Name, d.received)
 	}
@@ -145,7 +146,7 @@ func (d *decoder) commandID() ([]byte, *trackway.Error) {
 	case len(v.Raw) > maxCommandIDBytes:
 		return nil, &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.LongJSON, Limit: maxCommandIDBytes, Got: len(v.Raw)}
 	case fault != canonjson.None:
-		return nil, beyond(field, fault)
+		return nil, value.Beyond(field, fault)
 	}
 	return v.Raw, nil
 }
@@ -155,6 +156,6 @@ func (d *decoder) data(f *fields) {
 	if d.Peek() == canonjson.Object {
 		d.fields(f)
 	} else if v := d.Value(); !v.Absent() {
-		f.err = unexpected("data", "an object", v.Kind)
+		f.err = value.Unexpected("data", "an object", v.Kind)
 	}
 }

@@ -92,7 +92,7 @@ func newServer(t *testing.T) *fakeServer {
 	f.Server = httptest.NewServer(control.Handler(control.Config{
 		Ingest: f, Logger: slog.New(slog.DiscardHandler),
 		Projects: func() ([]trackway.Project, error) {
-			return []trackway.Project{{Number: 1, Name: "shop", Hard: []string{"registered"}, Soft: []string{"cookie"}}}, nil
+			return []trackway.Project{{Number: 1, Name: "shop", Hard: []string{"registered"}, Soft: []string{"cookie"}, User: "registered", Device: "cookie"}}, nil
 		},
 	}))
 	t.Cleanup(f.Close)

@@ -6,6 +6,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/format/value"
 )
 
 // decodeBloomreach reads a line of what Bloomreach Engagement (formerly
@@ -84,14 +85,14 @@ func (r *row) bloomreachTable(fields, data canonjson.Value) {
 		columns = append(columns, name)
 	})
 	if err != nil {
-		r.refuse(expected("fields", "objects with id or property"))
+		r.refuse(value.Expected("fields", "objects with id or property"))
 		return
 	}
 	rows := canonjson.Scan(data.Raw)
 	for range rows.Elements {
 		line := rows.Value()
 		if line.Kind != canonjson.Array || r.err != nil {
-			r.refuse(expected("data", "arrays"))
+			r.refuse(value.Expected("data", "arrays"))
 			continue
 		}
 		one := make(object, 0, len(columns))
@@ -130,7 +131,7 @@ func (r *row) bloomreachRow(o object) {
 		return
 	}
 	if at.Absent() {
-		r.refuse(required("timestamp"))
+		r.refuse(value.Required("timestamp"))
 		return
 	}
 	ids, rest := r.bloomreachColumns(rest.without("timestamp"))

@@ -13,6 +13,7 @@ package foreign
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"trackway"
 	"trackway/internal/canonjson"
@@ -40,8 +41,10 @@ type Decode func(line []byte, from *Source) ([]trackway.Command, *trackway.Error
 
 // vendors are the functions for each vendor.
 var vendors = map[string]Decode{
-	"bloomreach": decodeBloomreach,
-	"mixpanel":   decodeMixpanel,
+	"bloomreach":  decodeBloomreach,
+	"mixpanel":    decodeMixpanel,
+	"rudderstack": decodeSegment,
+	"segment":     decodeSegment,
 }
 
 // Of returns the function for a vendor's files, or nil if it is not known.
@@ -89,6 +92,22 @@ func (r *row) event(ids *naming, eventType string, at trackway.Micros, propertie
 	c.Type, c.Properties = eventType, properties
 	c.Time, c.TimeGiven, c.Bytes = at, true, len(eventType)+bytesOf(properties)
 	r.commands = append(r.commands, c)
+}
+
+// withID returns the properties of an event and the id of its message, if there
+// is one, so that two equal events are two.
+func withID(properties []trackway.Property, id canonjson.Value) []trackway.Property {
+	if id.Absent() || string(id.Raw) == `""` {
+		return properties
+	}
+	d := canonjson.Decode(id.Raw)
+	p := trackway.Property{Name: trackway.MessageID, Value: d.Canonical(d.Value())}
+	at, found := slices.BinarySearchFunc(properties, p, func(a, b trackway.Property) int { return strings.Compare(a.Name, b.Name) })
+	if found {
+		properties[at] = p
+		return properties
+	}
+	return slices.Insert(properties, at, p)
 }
 
 // isNull reports whether a property is null. An exported customer has a null

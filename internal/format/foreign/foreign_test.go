@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // shop is the project that the files are imported into.
 func shop() *trackway.Project {
-	return &trackway.Project{Number: 1, Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: []string{"null"}}
+	return &trackway.Project{Number: 1, Hard: []string{"registered"}, Soft: []string{"cookie"}, User: "registered", Device: "cookie", Nobody: []string{"null"}}
 }
 
 const (
@@ -37,7 +37,7 @@ func shown(c *trackway.Command, p *trackway.Project) string {
 	if err := ingest.Validate(p, c); err != nil {
 		return fmt.Sprintf("refused: %s %s", err.Field, err.Reason)
 	}
-	if c.Bytes < len(canonjson.AppendObject(nil, c.Properties)) {
+	if c.Kind == trackway.AddEvent && c.Bytes < len(canonjson.AppendObject(nil, c.Properties)) {
 		return "has fewer bytes than its properties"
 	}
 	ids := make([]string, 0, len(c.IDs))

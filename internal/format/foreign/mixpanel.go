@@ -6,6 +6,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/format/value"
 )
 
 // anonymous is what a distinct id begins with in projects of Mixpanel's
@@ -52,7 +53,7 @@ func (r *row) mixpanel(o object) {
 	}
 	event := o.text("event")
 	if event == "" {
-		r.refuse(required("event"))
+		r.refuse(value.Required("event"))
 		return
 	}
 	properties, nested := o.inner("properties")
@@ -129,7 +130,7 @@ func (r *row) mixpanelPlain(event string, ids *naming, at trackway.Micros, o obj
 	distinct, device, user := o.get("distinct_id"), o.get("$device_id"), o.get("$user_id")
 	switch {
 	case !user.Absent():
-		ids.hard("$user_id", user)
+		ids.user("$user_id", user)
 		if string(distinct.Raw) != string(user.Raw) {
 			ids.mixpanelSoft("distinct_id", distinct)
 		}
@@ -147,29 +148,29 @@ func (r *row) mixpanelPlain(event string, ids *naming, at trackway.Micros, o obj
 		r.refuse(err)
 		return
 	}
-	r.event(ids, event, at, properties)
+	r.event(ids, event, at, withID(properties, o.get("$insert_id")))
 }
 
 // mixpanel adds a distinct id: hard, unless it is a device's.
 func (n *naming) mixpanel(field string, v canonjson.Value) {
 	if device, is := ofDevice(v); is {
-		n.soft(field, device)
+		n.device(field, device)
 	} else {
-		n.hard(field, v)
+		n.user(field, v)
 	}
 }
 
 // mixpanelSoft adds a distinct id that is not the user's.
 func (n *naming) mixpanelSoft(field string, v canonjson.Value) {
 	device, _ := ofDevice(v)
-	n.soft(field, device)
+	n.device(field, device)
 }
 
 // merged adds the two ids of a $merge: the first that is not a device's is
 // hard.
 func (n *naming) merged(list canonjson.Value) {
 	if list.Kind != canonjson.Array {
-		n.refuse(required("$distinct_ids"))
+		n.refuse(value.Required("$distinct_ids"))
 		return
 	}
 	user := false
@@ -177,9 +178,9 @@ func (n *naming) merged(list canonjson.Value) {
 	for range s.Elements {
 		v := s.Value()
 		if device, is := ofDevice(v); is || user {
-			n.soft("$distinct_ids", device)
+			n.device("$distinct_ids", device)
 		} else {
-			n.hard("$distinct_ids", v)
+			n.user("$distinct_ids", v)
 			user = true
 		}
 	}

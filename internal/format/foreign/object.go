@@ -8,6 +8,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/format/value"
 	"trackway/internal/iso8601"
 )
 
@@ -82,48 +83,27 @@ func (o object) without(names ...string) object {
 	return slices.DeleteFunc(slices.Clone(o), func(m member) bool { return slices.Contains(names, m.name) })
 }
 
-// properties returns the members in the form of properties.
-func (o object) properties() ([]trackway.Property, *trackway.Error) {
-	text := []byte{'{'}
+// appendText appends the object as JSON, with the members as they were sent.
+func (o object) appendText(b []byte) []byte {
+	b = append(b, '{')
 	for i, m := range o {
 		if i > 0 {
-			text = append(text, ',')
+			b = append(b, ',')
 		}
-		text = append(canonjson.AppendString(text, m.name), ':')
-		text = append(text, m.value.Raw...)
+		b = append(canonjson.AppendString(b, m.name), ':')
+		b = append(b, m.value.Raw...)
 	}
-	d := canonjson.Decode(append(text, '}'))
+	return append(b, '}')
+}
+
+// properties returns the members in the form of properties.
+func (o object) properties() ([]trackway.Property, *trackway.Error) {
+	d := canonjson.Decode(o.appendText(nil))
 	all, p := d.Properties()
 	if p.Fault == canonjson.None {
 		return all, nil
 	}
-	return nil, beyond(p)
-}
-
-// beyond returns the error for properties that exceed a bound of their form.
-func beyond(p canonjson.Problem) *trackway.Error {
-	const field = "properties"
-	what := map[canonjson.Fault]string{
-		canonjson.TooDeep: "at most " + strconv.Itoa(canonjson.MaxDepth) + " levels of arrays and objects",
-		canonjson.TooWide: "at most " + strconv.Itoa(canonjson.MaxMembers) + " members in an object",
-		canonjson.TooMany: "at most " + strconv.Itoa(canonjson.MaxMembers) + " members",
-		canonjson.TooLong: "numbers of at most " + strconv.Itoa(canonjson.MaxDigits) + " digits",
-	}[p.Fault]
-	switch {
-	case p.Fault == canonjson.TooLarge:
-		return &trackway.Error{Code: trackway.TooLarge, Field: field, Reason: trackway.LongJSON, Limit: trackway.MaxEventBytes, Got: p.Bytes}
-	case what == "":
-		what = "numbers that a double can hold"
-	}
-	return expected(field, what)
-}
-
-func expected(field, what string) *trackway.Error {
-	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.Expected, What: what}
-}
-
-func required(field string) *trackway.Error {
-	return &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.Required}
+	return nil, value.Problem("properties", p)
 }
 
 const aTime = "a time such as 2018-08-05T12:20:25.5Z, or Unix seconds or milliseconds"
@@ -146,13 +126,13 @@ func timeOf(field string, v canonjson.Value) (trackway.Micros, *trackway.Error) 
 		at, ok := iso8601.Parse(strings.TrimSpace(v.Text()))
 		return within(field, int64(at), ok)
 	}
-	return 0, expected(field, aTime)
+	return 0, value.Expected(field, aTime)
 }
 
 func within(field string, micros int64, ok bool) (trackway.Micros, *trackway.Error) {
 	at := trackway.Micros(micros)
 	if !ok || at < trackway.MinTime || at > trackway.MaxTime {
-		return 0, expected(field, aTime)
+		return 0, value.Expected(field, aTime)
 	}
 	return at, nil
 }
@@ -164,20 +144,11 @@ type naming struct {
 	err     *trackway.Error
 }
 
-// hard adds the value of a project's first hard identifier, and soft one of its
-// first soft identifier. The spelling of a vendor's own identifiers does not
-// count.
-func (n *naming) hard(field string, v canonjson.Value) { n.add(first(n.project.Hard), field, v) }
+// user adds the id of a user, and device that of a device or browser, under the
+// project's names for these.
+func (n *naming) user(field string, v canonjson.Value) { n.add(n.project.User, field, v) }
 
-func (n *naming) soft(field string, v canonjson.Value) { n.add(first(n.project.Soft), field, v) }
-
-// first returns the first name, or "" for a project that has none.
-func first(names []string) string {
-	if len(names) == 0 {
-		return ""
-	}
-	return names[0]
-}
+func (n *naming) device(field string, v canonjson.Value) { n.add(n.project.Device, field, v) }
 
 // add adds an identifier, or each of an array. It adds none for a null or an
 // empty text, which name nobody, and none that is there already.
@@ -185,31 +156,20 @@ func (n *naming) add(name, field string, v canonjson.Value) {
 	if name == "" || v.Absent() {
 		return
 	}
-	id := trackway.Identifier{Name: name}
-	switch v.Kind {
-	case canonjson.Array:
+	if v.Kind == canonjson.Array {
 		s := canonjson.Scan(v.Raw)
 		for range s.Elements {
 			n.add(name, field, s.Value())
 		}
 		return
-	case canonjson.String:
-		if v.HasHalfPair() {
-			n.refuse(expected(field, `text, got half a surrogate pair (\ud800 to \udfff)`))
-			return
-		}
-		id.Value = v.Text()
-	case canonjson.Number:
-		var ok bool
-		if id.Value, ok = canonjson.PlainDecimal(v.Raw, canonjson.MaxDigits); !ok {
-			n.refuse(expected(field, "a number of at most "+strconv.Itoa(canonjson.MaxDigits)+" digits"))
-			return
-		}
-	default:
-		n.refuse(expected(field, "a string or a number, got "+v.Kind.String()))
+	}
+	text, err := value.ID(field, v)
+	if err != nil {
+		n.refuse(err)
 		return
 	}
-	if id = id.Trimmed(); id.Value != "" && !slices.Contains(n.all, id) {
+	id := trackway.Identifier{Name: name, Value: text}.Trimmed()
+	if id.Value != "" && !slices.Contains(n.all, id) {
 		n.all = append(n.all, id)
 	}
 }

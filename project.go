@@ -19,6 +19,9 @@ type Project struct {
 	// hard and Device soft. Empty: the project has no such identifier.
 	User, Device string
 
+	StreamID string // by which clients in stream mode name the project, without a key; empty: none do
+	Legacy   bool   // calls of old clients without a key are taken
+
 	Personal []string // properties that an erasure removes
 	Consents []ConsentCategory
 	Keep     Retention

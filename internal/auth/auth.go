@@ -27,6 +27,7 @@ var (
 type Keys struct {
 	projects map[string]*project
 	public   map[string]*project // by the tokens of their public keys, former ones too
+	streams  map[string]*project // by the ids of their streams
 }
 
 type project struct {
@@ -48,7 +49,7 @@ type entry struct {
 
 // New returns the table of these projects.
 func New(projects []trackway.Project) *Keys {
-	k := &Keys{projects: make(map[string]*project, len(projects)), public: make(map[string]*project)}
+	k := &Keys{projects: make(map[string]*project, len(projects)), public: make(map[string]*project), streams: make(map[string]*project)}
 	for _, p := range projects {
 		known := &project{Project: p, keys: make(map[keyID]entry, len(p.Keys))}
 		for i := range p.Keys {
@@ -63,6 +64,9 @@ func New(projects []trackway.Project) *Keys {
 			}
 		}
 		k.projects[p.Token] = known
+		if p.StreamID != "" {
+			k.streams[p.StreamID] = known
+		}
 	}
 	return k
 }

@@ -30,6 +30,8 @@ type dashboard struct {
 type project struct {
 	Name        string            `yaml:"name"`
 	Token       string            `yaml:"token"`
+	StreamID    string            `yaml:"stream_id"`
+	Legacy      bool              `yaml:"legacy"`
 	Identifiers identifiers       `yaml:"identifiers"`
 	Personal    []string          `yaml:"personal"`
 	Consents    []consentCategory `yaml:"consent_categories"`

@@ -54,11 +54,18 @@ func (r keyring) project(p *project) trackway.Project {
 		r.report(&p.Token, "must be a UUID, such as 12345678-1234-1234-1234-123456789abc")
 	}
 	unique(r.doc, r.tokens, &p.Token)
+	if p.StreamID != "" {
+		unique(r.doc, r.tokens, &p.StreamID) // a token names a stream, too
+	}
+	if strings.ContainsAny(p.StreamID, " /?&#%") {
+		r.report(&p.StreamID, "must not have spaces or any of / ? & # %%, because it is a part of URLs")
+	}
 	r.checkIdentifiers(p)
 	r.checkPersonal(p.Personal)
 	return trackway.Project{
 		Name: p.Name, Token: p.Token, Hard: p.Identifiers.Hard, Soft: p.Identifiers.Soft, Nobody: p.Identifiers.Nobody, Personal: p.Personal,
 		User: r.roleOf(&p.Identifiers.User, p.Identifiers.Hard, usualUser, "hard"), Device: r.roleOf(&p.Identifiers.Device, p.Identifiers.Soft, usualDevice, "soft"),
+		StreamID: p.StreamID, Legacy: p.Legacy,
 		Consents: r.consents(p.Consents),
 		Keep:     r.retention(&p.Retention),
 	}

@@ -16,7 +16,12 @@ import (
 // in its result. A command that asks for the time is of the kind Nothing.
 func DecodeBatch(body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
 	d := newDecoder(body, received)
-	commands := commands{Batch: &format.Batch{Received: received}}
+	return d.whole()
+}
+
+// whole decodes the body of a batch.
+func (d *decoder) whole() (*format.Batch, *trackway.Error) {
+	commands := commands{Batch: &format.Batch{Received: d.received}}
 	for name := range d.Members {
 		if name == "commands" {
 			d.commands(&commands)
@@ -113,7 +118,7 @@ func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Labe
 	case name.Absent():
 		err = value.Required("name")
 	case l.Name != systemTime:
-		c, err = f.command(l.Name, d.received)
+		c, err = f.command(d.nameToday(l.Name), d.received)
 	}
 	return c, err, l
 }

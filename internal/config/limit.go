@@ -13,7 +13,10 @@ const trackingPath = "/track/"
 // limit on trackingPath holds for them too, unless another limit lists them.
 // Otherwise nothing would limit them under a configuration that is older than
 // they are.
-var dialectPaths = []string{"/v1/", "/api/s/", "/projects/"}
+var dialectPaths = []string{
+	"/v1/", "/api/s/", "/projects/", // Segment's, and OpenTelemetry's
+	"/batch", "/batch/", "/capture", "/capture/", "/e", "/e/", "/i/", "/flags", "/flags/", "/decide", "/decide/", "/array/", // PostHog's
+}
 
 // policies returns the limits. It only checks that they are complete.
 // internal/limit checks their values with a [Check].

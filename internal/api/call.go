@@ -166,7 +166,7 @@ const maxBodiesInMemory = 256 << 20
 
 // read reads the body.
 func (c *call) read(ctx context.Context) (err error) {
-	rules := body.Rules{Most: c.route.maxBody, Commands: max(c.format.Commands, trackway.MaxCommands), Sniffs: c.route.dialect != nil}
+	rules := body.Rules{Most: c.route.maxBody, Commands: max(c.format.Commands, trackway.MaxCommands), Takes: c.format.Takes, Sniffs: c.route.dialect != nil}
 	if err = c.sent.Open(c.bodies, c.w, c.r, c.ask.Addr, rules); err != nil {
 		return err
 	}

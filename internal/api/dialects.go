@@ -28,6 +28,7 @@ func (rt *route) paths() []string {
 
 // reply answers a call of a dialect that brings no commands.
 func (c *call) reply() error {
+	c.sayMedia()
 	return c.answer(c.route.dialect.Reply(&dialect.Question{Request: c.r, Body: c.body, Grant: c.grant}))
 }
 

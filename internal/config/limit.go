@@ -14,8 +14,9 @@ const trackingPath = "/track/"
 // Otherwise nothing would limit them under a configuration that is older than
 // they are.
 var dialectPaths = []string{
-	"/v1/", "/api/s/", "/projects/",
-	"/bulk", "/bulk/", "/crm/", "/webxp/", "/wxstatic/", "/campaigns/", "/data/v2/streams/*/consent/categories",
+	"/v1/", "/api/s/", "/projects/", // Segment's, and OpenTelemetry's
+	"/batch", "/batch/", "/capture", "/capture/", "/e", "/e/", "/i/", "/flags", "/flags/", "/decide", "/decide/", "/array/", // PostHog's
+	"/bulk", "/bulk/", "/crm/", "/webxp/", "/wxstatic/", "/campaigns/", "/data/v2/streams/*/consent/categories", // of the original, beside /track/
 }
 
 // policies returns the limits. It only checks that they are complete.

@@ -21,6 +21,10 @@ type Format struct {
 	// [trackway.MaxCommands].
 	Commands int
 
+	// Takes returns a bound on the bytes that Decode allocates for a body. Nil
+	// stands for that of package cost, for bodies in JSON.
+	Takes func(body []byte) int
+
 	// Results returns the status and the answer to a batch that was carried
 	// out, now. An error refuses the call, in formats with one command per
 	// body.

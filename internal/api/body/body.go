@@ -90,10 +90,21 @@ type Rules struct {
 	Most     int // bytes, inflated
 	Commands int // in a body
 
+	// Takes returns how many bytes decoding a body takes at most. Nil stands
+	// for [DecodingTakes].
+	Takes func(text []byte) int
+
 	// Sniffs says that the media type does not matter, and that the body's
 	// first bytes and not its header say whether it is gzip: clients of other
 	// products send gzip as a form.
 	Sniffs bool
+}
+
+func (r *Rules) takes(text []byte) int {
+	if r.Takes != nil {
+		return r.Takes(text)
+	}
+	return DecodingTakes(text, r.Commands)
 }
 
 // Open prepares to read the body of a request from an address. It reads nothing
@@ -137,7 +148,7 @@ func (b *Body) read(ctx context.Context) ([]byte, error) {
 		b.sniff(sent.b)
 	}
 	if b.inflate == nil && len(sent.b) <= Light {
-		return sent.b, b.settle(DecodingTakes(sent.b, b.rules.Commands))
+		return sent.b, b.settle(b.rules.takes(sent.b))
 	}
 	if err := b.settle(0); err != nil {
 		return nil, err
@@ -156,7 +167,7 @@ func (b *Body) read(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
-	takes := DecodingTakes(text.b, b.rules.Commands)
+	takes := b.rules.takes(text.b)
 	if len(text.b)+takes > b.in.Memory.Share() {
 		return nil, errParts // however often it is tried
 	}

@@ -61,7 +61,9 @@ type Question struct {
 }
 
 // Routes returns all rows. There may be no two for a path and a method.
-func Routes() []Route { return slices.Concat(segmentRoutes(), originalRoutes()) }
+func Routes() []Route {
+	return slices.Concat(segmentRoutes(), postHogRoutes(), otlpRoutes(), originalRoutes())
+}
 
 // Paths returns all paths of a route: with and without a slash at the end.
 func (rt *Route) Paths() (paths []string) {

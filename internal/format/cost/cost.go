@@ -14,11 +14,14 @@ import (
 // digit; a usual event takes 1.1.
 const Factor = 24
 
+// PerCommand is how many bytes decoding allocates for an element of a batch, and
+// for its error.
+const PerCommand = 512
+
 const (
-	base       = 1 << 10 // for any body
-	perByte    = 4       // for unescaping, rewriting and sorting
-	perComma   = 112     // for the content between two commas: a member, an id
-	perCommand = 512     // for an element of a batch, and its error
+	base     = 1 << 10 // for any body
+	perByte  = 4       // for unescaping, rewriting and sorting
+	perComma = 112     // for the content between two commas: a member, an id
 )
 
 // Of returns a bound on the bytes that decoding a body, of at most some
@@ -34,7 +37,7 @@ const (
 // allocates nothing.
 func Of(body []byte, commands int) int {
 	commas, objects := bytes.Count(body, []byte{','}), bytes.Count(body, []byte{'{'})
-	parts := perByte*len(body) + perComma*commas + perCommand*min(objects, trackway.MaxCommands)
+	parts := perByte*len(body) + perComma*commas + PerCommand*min(objects, trackway.MaxCommands)
 	more := min(max(objects-trackway.MaxCommands, 0), max(commands-trackway.MaxCommands, 0))
-	return base + min(parts, Factor*len(body)) + perCommand*more
+	return base + min(parts, Factor*len(body)) + PerCommand*more
 }

@@ -43,6 +43,7 @@ type Decode func(line []byte, from *Source) ([]trackway.Command, *trackway.Error
 var vendors = map[string]Decode{
 	"bloomreach":  decodeBloomreach,
 	"mixpanel":    decodeMixpanel,
+	"posthog":     decodePostHog,
 	"rudderstack": decodeSegment,
 	"segment":     decodeSegment,
 }

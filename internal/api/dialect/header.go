@@ -7,14 +7,14 @@ import (
 )
 
 // basicUser returns the user of Basic credentials (RFC 7617), whose colon may be
-// missing.
-func basicUser(r *http.Request) (user string, ok bool) {
+// missing, or "" if there are none.
+func basicUser(r *http.Request) string {
 	plain, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(credentials(r, "Basic"), "="))
-	if err != nil || len(plain) == 0 {
-		return "", false
+	if err != nil {
+		return ""
 	}
-	user, _, _ = strings.Cut(string(plain), ":")
-	return user, user != ""
+	user, _, _ := strings.Cut(string(plain), ":")
+	return user
 }
 
 // bearer returns the token of Bearer credentials (RFC 6750, section 2.1), or ""

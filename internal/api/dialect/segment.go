@@ -53,21 +53,26 @@ func strict(usual, strict *format.Format) func(*http.Request) *format.Format {
 
 // segmentKey finds the write key of a call. Segment's SDKs send it as the user
 // of Basic, or only in the body, Jitsu's in X-Write-Key.
+//
+// Jitsu's keys have a secret behind a colon, without which its SDKs do not
+// start. They are public all the same, and any secret will do. In the body,
+// Jitsu's SDKs hide the secret, or a key without one.
 func segmentKey(r *http.Request, body []byte) string {
-	if user, ok := basicUser(r); ok {
+	if user := basicUser(r); user != "" {
 		return user
 	}
 	if body == nil {
 		return "" // the body may have one
 	}
-	if key := segment.WriteKey(body); key != "" {
-		return key
+	for _, key := range []string{segment.WriteKey(body), r.Header.Get("X-Write-Key"), bearer(r)} {
+		if key, _, _ = strings.Cut(key, ":"); key != "" && key != hidden {
+			return key
+		}
 	}
-	if key := r.Header.Get("X-Write-Key"); key != "" {
-		return key
-	}
-	return bearer(r)
+	return ""
 }
+
+const hidden = "***"
 
 // segmentSettings answers the settings document, with the name under which the
 // caller has reached this server.

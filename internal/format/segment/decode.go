@@ -80,7 +80,8 @@ type batch struct {
 
 	times   []when // of the messages
 	kind    canonjson.Kind
-	sent    int // number of messages in the body
+	sent    int  // number of messages in the body
+	foreign bool // an element is not an object
 	context canonjson.Value
 	fault   canonjson.Fault // of the context
 	sentAt  canonjson.Value
@@ -94,6 +95,8 @@ func (b *batch) err() *trackway.Error {
 		return value.Required("batch")
 	case b.kind != canonjson.Array:
 		return value.Unexpected("batch", "an array", b.kind)
+	case b.foreign:
+		return value.Expected("batch", "an object as each element")
 	case b.sent > MaxMessages:
 		return value.TooMany("batch", MaxMessages, "messages")
 	case b.fault != canonjson.None:
@@ -108,19 +111,26 @@ const bytesPerMessage = 256 // of a body: a guess that saves growing
 // memory: the last one wins.
 func (d *decoder) messages(b *batch) {
 	b.Clear()
-	b.times, b.sent = b.times[:0], 0
-	if b.kind = d.Peek(); b.kind != canonjson.Array {
-		d.Value()
+	b.times, b.sent, b.foreign = b.times[:0], 0, false
+	if d.Peek() != canonjson.Array {
+		b.kind = d.Value().Kind
 		return
 	}
+	b.kind = canonjson.Array
+	start := d.At()
 	for i := range d.Elements {
 		b.sent = i + 1
-		if i >= MaxMessages {
+		b.foreign = b.foreign || d.Peek() != canonjson.Object
+		if b.foreign || i >= MaxMessages {
 			d.Value()
 			continue
 		}
 		if i == cap(b.Commands) {
-			n := min(MaxMessages, max(2*i, d.Left()/bytesPerMessage+1))
+			each := bytesPerMessage
+			if i > 0 {
+				each = (d.At() - start) / i
+			}
+			n := min(MaxMessages, i+max(i/2, d.Left()/each+1))
 			b.Grow(n)
 			b.times = append(make([]when, 0, n), b.times...)
 		}
@@ -128,13 +138,8 @@ func (d *decoder) messages(b *batch) {
 	}
 }
 
-// element reads one element of "batch".
+// element reads one element of "batch", an object.
 func (d *decoder) element(b *batch) {
-	if kind := d.Peek(); kind != canonjson.Object {
-		d.Value()
-		b.add(trackway.Command{}, when{}, value.Unexpected("batch", "an object as each element", kind), format.Label{})
-		return
-	}
 	var m message
 	d.message(&m)
 	if d.Bad() {
@@ -143,7 +148,7 @@ func (d *decoder) element(b *batch) {
 	l := format.Label{ID: m.messageID.Raw}
 	typ, err := text("type", m.typ)
 	if err == nil && typ == "" {
-		err = value.Required("type")
+		err = errNoType
 	}
 	if err != nil {
 		c, _, _ := d.command(&m, "")

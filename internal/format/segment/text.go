@@ -5,9 +5,13 @@ import (
 
 	"trackway"
 	"trackway/internal/format/tracking"
+	"trackway/internal/format/value"
 )
 
-var errJSON = &trackway.Error{Code: trackway.Invalid, Msg: "Invalid JSON: expected an object."}
+var (
+	errJSON   = &trackway.Error{Code: trackway.Invalid, Msg: "Invalid JSON: expected an object."}
+	errNoType = value.Required("type")
+)
 
 // The fields of messages, by the fields of the tracking API that the domain's
 // errors name.

@@ -7,17 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"trackway/internal/control"
 	"trackway/internal/feed"
-	"trackway/internal/format/foreign"
 	"trackway/internal/terminal"
 )
 
@@ -73,27 +69,12 @@ func (c *importCommand) Run(out output, in input) error {
 			StateDir: c.StateDir, Again: c.Again, Stdin: in.stdin,
 		}
 		return c.files(ctx, out, o, func(path string) feed.Post {
-			query := c.query(path, into.Name, mapping.EventType)
+			query := o.Query(path)
 			return func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
 				return call(ctx, client, http.MethodPost, "/import", query, body, length)
 			}
 		})
 	})
-}
-
-// query says what the server has to know of a file. The customers of a vendor's
-// file are as they were when the file was written, unless it says more.
-func (c *importCommand) query(path, store, eventType string) url.Values {
-	query := url.Values{"project": {c.Project}, "store": {store}}
-	if c.From == "" {
-		return query
-	}
-	query.Set("from", c.From)
-	query.Set("event_type", eventType)
-	if info, err := os.Stat(path); err == nil && path != feed.Stdin {
-		query.Set("as_of", strconv.FormatInt(info.ModTime().UnixMicro(), 10))
-	}
-	return query
 }
 
 // storeOf asks which store this is.
@@ -127,7 +108,7 @@ func (c *importCommand) mapping() (m feed.Mapping, err error) {
 	}
 	m.Raw = m.Raw || c.Raw
 	m.String, m.JSON = append(m.String, c.String...), append(m.JSON, c.JSON...)
-	if err := c.fits(&m); err != nil {
+	if err := m.Fits(c.From); err != nil {
 		return m, err
 	}
 	if n := len([]rune(m.Delimiter)); n > 1 {
@@ -137,18 +118,6 @@ func (c *importCommand) mapping() (m feed.Mapping, err error) {
 		return m, fmt.Errorf("the delimiter cannot be %q", m.Delimiter)
 	}
 	return m, nil
-}
-
-// fits refuses what has no meaning for a vendor's files.
-func (c *importCommand) fits(m *feed.Mapping) error {
-	switch {
-	case c.From == "":
-	case len(m.Map) > 0:
-		return errors.New("--map does not go with --from: the vendor's names are known")
-	case m.EventType != "" && !foreign.NeedsType(c.From):
-		return fmt.Errorf("--event-type does not go with --from %s: its events have types", c.From)
-	}
-	return nil
 }
 
 // mapInto adds the mappings of the flags. It is an error if they name a target

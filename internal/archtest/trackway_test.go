@@ -50,6 +50,7 @@ var trackway = Rules{
 		"internal/format/tracking": 2,
 		"internal/format/otlp":     3,
 		"internal/format/posthog":  3,
+		"internal/format/foreign":  3,
 		"internal/format/segment":  2,
 		"internal/format/value":    1,
 		"internal/load":            1,
@@ -64,8 +65,6 @@ var trackway = Rules{
 		"internal/query":           1,
 		"internal/rates":           1,
 		"internal/entry":           1,
-
-		"internal/format/foreign": 2,
 
 		"internal/export":       2,
 		"internal/guide":        2,

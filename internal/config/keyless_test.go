@@ -26,9 +26,9 @@ func TestKeylessCalls(t *testing.T) {
   - {name: b, token: 42345678-1234-1234-1234-123456789abc, stream_id: 22345678-1234-1234-1234-123456789abc}
   - {name: c, token: 52345678-1234-1234-1234-123456789abc, stream_id: a/b}
 `), Flags{}, env)
-	want := `t.yaml:4:73: projects[2].stream_id "s-1": is used before
-t.yaml:5:73: projects[3].stream_id "22345678-1234-1234-1234-123456789abc": is used before
-t.yaml:6:73: projects[4].stream_id "a/b": must not have spaces or any of / ? & # %, because it is a part of URLs`
+	want := `t.yaml:4:71: projects[2].stream_id "s-1": is projects[0].stream_id (line 2) already
+t.yaml:5:71: projects[3].stream_id "22345678-1234-1234-1234-123456789abc": is projects[1].token (line 3) already
+t.yaml:6:71: projects[4].stream_id "a/b": must not have spaces or any of / ? & # %, because it is a part of URLs`
 	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
 		t.Error("(-want +got):\n" + diff)
 	}

@@ -16,7 +16,7 @@ const trackingPath = "/track/"
 var dialectPaths = []string{
 	"/v1/", "/api/s/", "/projects/", // Segment's, and OpenTelemetry's
 	"/batch", "/batch/", "/capture", "/capture/", "/e", "/e/", "/i/", "/flags", "/flags/", "/decide", "/decide/", "/array/", // PostHog's
-	"/bulk", "/bulk/", "/crm/", "/webxp/", "/wxstatic/", "/campaigns/", "/data/v2/streams/*/consent/", // of the original, beside /track/
+	"/bulk", "/bulk/", "/crm/", "/webxp/", "/wxstatic/", "/campaigns/", "/data/v2/streams/*/consent/", // of the original
 }
 
 // policies returns the limits. It only checks that they are complete.

@@ -42,7 +42,7 @@ func originalCases(t *testing.T) []originalCase {
 
 // The SDKs of the original get the answers that they need, on the paths beside
 // the tracking API's own: in stream mode, from old clients, and to what apps
-// ask. What they track is stored.
+// ask. The server stores what they track.
 func TestOriginal(t *testing.T) {
 	t.Parallel()
 	s := start(t, originalConfig)

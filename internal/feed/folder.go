@@ -9,10 +9,11 @@ import (
 )
 
 // Files returns the given files, and for a folder all files below it, in the
-// order of their names. Object storage is usually copied as folders, whose names
-// are times. Of a folder it passes over hidden files, the files that an import
-// leaves, and those that say something about the others: manifest.json, and
-// names that begin with an underscore. It is an error if a folder has no files.
+// order of their names. Object storage is usually copied as folders, whose
+// names are times. Of a folder it passes over hidden files, the files that an
+// import leaves, and those that say something about the others: manifest.json,
+// and names that begin with an underscore. It is an error if a folder has no
+// files.
 func Files(paths []string) ([]string, error) {
 	var all []string
 	for _, path := range paths {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -42,8 +43,8 @@ type refusedError struct{ text string }
 func (e *refusedError) Error() string { return e.text }
 
 // The rows of a vendor's CSV file become objects, which the server maps. Cells
-// have the types that they have in any CSV file, and may be JSON. What is
-// refused is the row as it was.
+// have the types that they have in any CSV file, and may be JSON. The file of
+// rejects has the row as it was.
 func TestVendorCSV(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)
@@ -158,5 +159,39 @@ func TestFiles(t *testing.T) {
 	}
 	if _, err := Files([]string{t.TempDir()}); err == nil {
 		t.Error("an empty folder was taken")
+	}
+}
+
+// The server learns when a vendor's file was written, because its customers are
+// as of then. Options that mean nothing for the vendor are refused.
+func TestVendorOptions(t *testing.T) {
+	t.Parallel()
+	path := write(t, "people.ndjson", "")
+	at := time.UnixMicro(1_767_225_600_000_001)
+	if err := os.Chtimes(path, at, at); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Store: "s", Project: "p", From: "bloomreach", Mapping: Mapping{EventType: "buy"}}
+	want := url.Values{"store": {"s"}, "project": {"p"}, "from": {"bloomreach"}, "event_type": {"buy"}, "as_of": {"1767225600000001"}}
+	if diff := cmp.Diff(want, o.Query(path)); diff != "" {
+		t.Error("(-want +got):\n" + diff)
+	}
+	if got := o.Query(Stdin); got.Has("as_of") {
+		t.Errorf("the standard input: got %v", got)
+	}
+	for _, c := range []struct {
+		vendor string
+		m      Mapping
+		good   bool
+	}{
+		{"", Mapping{EventType: "a", Map: map[string]string{"a": "b"}}, true},
+		{"bloomreach", Mapping{EventType: "a"}, true},
+		{"bloomreach", Mapping{Map: map[string]string{"a": "b"}}, false},
+		{"mixpanel", Mapping{EventType: "a"}, false},
+		{"mixpanel", Mapping{Delimiter: ";", String: []string{"a"}}, true},
+	} {
+		if err := c.m.Fits(c.vendor); (err == nil) != c.good {
+			t.Errorf("%s %+v: got %v", c.vendor, c.m, err)
+		}
 	}
 }

@@ -121,22 +121,52 @@ func TestLines(t *testing.T) {
 		{"mixpanel", `{}`, "refused: event required"},
 		{"mixpanel", `{"event":"a","properties":{"distinct_id":"u"}}`, "refused: time expected" + aTime},
 		{"mixpanel", `{"event":"a","properties":{"distinct_id":"u","time":1e30}}`, "refused: time expected" + aTime},
-		{"mixpanel", `{"event":"a","properties":{"distinct_id":{},"time":1}}`, "refused: distinct_id expecteda string or a number, got an object"},
-		{"mixpanel", `{"event":"a","properties":{"distinct_id":"\ud800","time":1}}`, `refused: distinct_id expectedtext, got half a surrogate pair (\ud800 to \udfff)`},
+		{
+			"mixpanel", `{"event":"a","properties":{"distinct_id":{},"time":1}}`,
+			"refused: distinct_id expecteda string or a number, got an object",
+		},
+		{
+			"mixpanel", `{"event":"a","properties":{"distinct_id":"\ud800","time":1}}`,
+			`refused: distinct_id expectedtext, got half a surrogate pair (\ud800 to \udfff)`,
+		},
 		{"mixpanel", `{"event":"a","properties":{"time":1}}`, "refused: customer_ids nobody"},
-		{"mixpanel", `{"event":"a","time":1,"distinct_id":"u","x":"","y":2}`, `event a of registered=u at 1: {"y":2}`}, // a row of a CSV file
-		{"mixpanel", `{"$distinct_id":"u","$email":"j@x.org","z":1}`, `update of registered=u at 1790000000: {"email":"j@x.org","z":1}`},
-		{"mixpanel", `{"event":"$merge","properties":{"time":1,"$distinct_ids":["u1","u2"]}}`, `update of registered=u1 cookie~u2 at 1: {}`},
-		{"mixpanel", `{"event":"a","properties":{"time":1,"distinct_id":"canonical","$user_id":"u","$device_id":"d"}}`, `event a of registered=u cookie~canonical cookie~d at 1: {}`},
+		{ // a row of a CSV file
+			"mixpanel", `{"event":"a","time":1,"distinct_id":"u","x":"","y":2}`,
+			`event a of registered=u at 1: {"y":2}`,
+		},
+		{
+			"mixpanel", `{"$distinct_id":"u","$email":"j@x.org","z":1}`,
+			`update of registered=u at 1790000000: {"email":"j@x.org","z":1}`,
+		},
+		{
+			"mixpanel", `{"event":"$merge","properties":{"time":1,"$distinct_ids":["u1","u2"]}}`,
+			`update of registered=u1 cookie~u2 at 1: {}`,
+		},
+		{
+			"mixpanel", `{"event":"a","properties":{"time":1,"distinct_id":"canonical","$user_id":"u","$device_id":"d"}}`,
+			`event a of registered=u cookie~canonical cookie~d at 1: {}`,
+		},
 
-		{"bloomreach", `{"registered":"u","timestamp":1,"event_type":"visit","a":1}`, `event visit of registered=u at 1: {"a":1}`},
+		{
+			"bloomreach", `{"registered":"u","timestamp":1,"event_type":"visit","a":1}`,
+			`event visit of registered=u at 1: {"a":1}`,
+		},
 		{"bloomreach", `{"registered":"u","event_type":"visit"}`, "refused: timestamp required"},
-		{"bloomreach", `{"registered":"u","type":"gold"}`, `update of registered=u at 1790000000: {"type":"gold"}`}, // a property of a customer
+		{ // a property of a customer
+			"bloomreach", `{"registered":"u","type":"gold"}`,
+			`update of registered=u at 1790000000: {"type":"gold"}`,
+		},
 		{"bloomreach", `{"registered":"u","update_timestamp":5,"a":null,"b":""}`, `update of registered=u at 5: {}`},
 		{"bloomreach", `{"email":"u@x.org"}`, "refused: customer_ids nobody"},
 		{"bloomreach", `{"ids":{"phone":"1"},"properties":{}}`, "refused: customer_ids expected"},
-		{"bloomreach", `{"ids":{"registered":"u"},"properties":{},"events":[{"type":"a","timestamp":"soon"}]}`, "refused: timestamp expected" + aTime},
-		{"bloomreach", `{"success":true,"data":[{"type":"a","timestamp":1,"properties":{}}]}`, "refused: customer_ids nobody"}, // nothing says whose
+		{
+			"bloomreach", `{"ids":{"registered":"u"},"properties":{},"events":[{"type":"a","timestamp":"soon"}]}`,
+			"refused: timestamp expected" + aTime,
+		},
+		{ // nothing says whose
+			"bloomreach", `{"success":true,"data":[{"type":"a","timestamp":1,"properties":{}}]}`,
+			"refused: customer_ids nobody",
+		},
 	}
 	for _, tt := range tests {
 		if got := strings.Join(decoded(t, tt.vendor, []byte(tt.line), from()), "\n"); got != tt.want {

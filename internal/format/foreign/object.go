@@ -22,7 +22,7 @@ type member struct {
 
 var errObject = &trackway.Error{Code: trackway.Invalid, Msg: "The line is no JSON object."}
 
-// read reads an object. It reports false if the text is none.
+// read reads an object. It reports false for any other text.
 func read(text []byte) (object, bool) {
 	s := canonjson.Scan(text)
 	if s.Peek() != canonjson.Object {
@@ -47,7 +47,7 @@ func (o object) get(name string) canonjson.Value {
 	return canonjson.Value{}
 }
 
-// text returns the text of a member, or "" if it is none.
+// text returns the text of a member, or "" for any other value.
 func (o object) text(name string) string {
 	v := o.get(name)
 	if v.Kind != canonjson.String {

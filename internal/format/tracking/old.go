@@ -117,9 +117,9 @@ func projectOfCommands(list []byte) (token string) {
 	return token
 }
 
-// oldResults returns the answer to an [OldBatch]. A client sends a command again
-// if its status is retry, which never happens here: a batch that could not be
-// stored is refused as a whole.
+// oldResults returns the answer to an [OldBatch]. A client sends a command
+// again if its status is retry, which never happens here: a batch that could
+// not be stored is refused as a whole.
 func oldResults(b *format.Batch, now trackway.Micros) (int, []byte, *trackway.Error) {
 	text := []byte(`{"success":true,"results":[`)
 	for i := range b.Results {

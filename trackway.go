@@ -115,6 +115,10 @@ type Command struct {
 	TimeVaries bool
 	Claimed    Micros
 
+	// Unheld is an identifier that no customer but the one of IDs may have, or
+	// else the command is refused. Without a name it is none.
+	Unheld Identifier
+
 	Properties []Property // sorted by name; names are unique
 	Bytes      int        // length of the type and the properties as sent, at least that of what is stored
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"trackway"
@@ -75,6 +76,11 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 	if crowded := t.crowded(c.Project); crowded != nil {
 		return nil, nil, crowded
 	}
+	if c.Unheld.Name != "" {
+		if refused, err := t.isHeld(c.Project, c.Unheld); refused != nil || err != nil {
+			return nil, refused, err
+		}
+	}
 	d, refused := identity.Resolve(c.IDs, t.found, c.Received)
 	if refused != nil {
 		return nil, refused, nil
@@ -86,6 +92,16 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 		return d.Holder, nil, nil
 	}
 	return d.Holder, nil, t.carryOut(c, &d)
+}
+
+// isHeld refuses a command if an identifier belongs to a customer to which none
+// of the command's own identifiers lead.
+func (t *tx) isHeld(project uint32, id trackway.Identifier) (*trackway.Error, error) {
+	h, err := t.holderOf(project, id)
+	if err != nil || h == nil || slices.Contains(t.found, h) {
+		return nil, err
+	}
+	return &trackway.Error{Code: trackway.Conflict, Field: "customer_ids", Reason: trackway.OtherCustomer, What: id.Name}, nil
 }
 
 // holderOf returns the holder of an identifier, or nil. Within a command it

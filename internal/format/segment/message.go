@@ -121,6 +121,7 @@ func (d *decoder) command(m *message, typ string) (c trackway.Command, at when, 
 		c.Properties, c.Bytes, err = m.profile()
 	case Alias:
 		c.Kind = trackway.UpdateCustomer
+		c.Unheld = d.previousUser(&c, m)
 	default:
 		d.event(&c, m, typ)
 	}
@@ -183,6 +184,18 @@ func (d *decoder) identifiers(m *message, typ string) ([]trackway.Identifier, *t
 	}
 	err = cmp.Or(err, add(d.project.User, "userId", m.userID))
 	return slices.Clip(d.ids[first:]), err
+}
+
+// previousUser returns the identifier of the user that previousId would be. It
+// is not the one that the message names: two users must not become one.
+func (d *decoder) previousUser(c *trackway.Command, m *message) (id trackway.Identifier) {
+	previous, err := value.ID("previousId", m.previousID)
+	id = trackway.Identifier{Name: d.project.User, Value: previous, Hard: true}.Trimmed()
+	is := func(own trackway.Identifier) bool { return own.Name == id.Name && own.Value == id.Value }
+	if err != nil || id.Value == "" || slices.ContainsFunc(c.IDs, is) {
+		return trackway.Identifier{}
+	}
+	return id
 }
 
 // profile returns the traits of an identify as a customer's properties, without

@@ -30,6 +30,9 @@ func seen(c *trackway.Command, err *trackway.Error) string {
 		return strings.Join(append(words, "refused:", err.Field, Text(err)), " ")
 	}
 	words = append(words, string(canonjson.AppendObject(nil, c.Properties)))
+	if c.Unheld.Name != "" {
+		words = append(words, "unless "+c.Unheld.Name+"="+c.Unheld.Value)
+	}
 	if c.TimeGiven {
 		words = append(words, c.Time.Time().Format(time.RFC3339Nano))
 	}
@@ -89,7 +92,8 @@ func TestMessages(t *testing.T) {
 		{Page, `"anonymousId":"a","name":null`, `event "page_visit" cookie=a {}`},
 		{Screen, `"anonymousId":"a","name":"Home"`, `event "screen_view" cookie=a {"name":"Home"}`},
 		{Group, `"userId":"u","groupId":"g","traits":{"plan":"pro"},"properties":{"no":1}`, `event "group" registered=u {"group_id":"g","plan":"pro"}`},
-		{Alias, `"userId":"u","previousId":"a"`, `update cookie=a registered=u {}`},
+		{Alias, `"userId":"u","previousId":"a"`, `update cookie=a registered=u {} unless registered=a`},
+		{Alias, `"userId":"u","previousId":" u "`, `update cookie=u registered=u {}`},
 	} {
 		if got := strings.Join(allSeen(decode(t, Single(test.typ), "{"+test.fields+"}")), "; "); got != test.want {
 			t.Errorf("%s alone, %s:\n got %s\nwant %s", test.typ, test.fields, got, test.want)

@@ -15,8 +15,9 @@ const trackingPath = "/track/"
 // they are.
 var dialectPaths = []string{
 	"/v1/", "/api/s/", "/projects/", // Segment's, and OpenTelemetry's
-	"/batch", "/batch/", "/capture", "/capture/", "/e", "/e/", "/i/", "/flags", "/flags/", "/decide", "/decide/", "/array/", // PostHog's
-	"/bulk", "/bulk/", "/crm/", "/webxp/", "/wxstatic/", "/campaigns/", "/data/v2/streams/*/consent/", // of the original
+	"/batch", "/batch/", "/capture", "/capture/", "/e", "/e/", "/i/", // PostHog's
+	"/flags", "/flags/", "/decide", "/decide/", "/array/", // PostHog's
+	"/bulk", "/bulk/", "/crm/", "/webxp/", "/wxstatic/", "/campaigns/", "/data/v2/streams/*/consent/", // the original's
 }
 
 // policies returns the limits. It only checks that they are complete.

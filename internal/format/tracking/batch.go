@@ -15,12 +15,12 @@ import (
 // them may be carried out, and names no field. The error of a single command is
 // in its result. A command that asks for the time is of the kind Nothing.
 func DecodeBatch(body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
-	d := newDecoder(body, received)
-	return d.whole()
+	return whole(newDecoder(body, received))
 }
 
-// whole decodes the body of a batch.
-func (d *decoder) whole() (*format.Batch, *trackway.Error) {
+// whole decodes the body of a batch. The decoder is a value, so that it stays
+// on the stack.
+func whole(d decoder) (*format.Batch, *trackway.Error) {
 	commands := commands{Batch: &format.Batch{Received: d.received}}
 	for name := range d.Members {
 		if name == "commands" {

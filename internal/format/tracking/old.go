@@ -23,7 +23,7 @@ var OldBatch = &format.Format{
 	Decode: func(p *trackway.Project, body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
 		d := newDecoder(body, received)
 		d.old = p
-		return d.whole()
+		return whole(d)
 	},
 	Results: oldResults, Refusal: refusal(appendRefusal), Text: Text, AnySite: true,
 }

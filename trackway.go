@@ -98,16 +98,29 @@ const (
 // depends on nothing else, neither a clock nor the configuration. So the same
 // commands in the same order always give the same store.
 type Command struct {
-	Kind       Kind
-	Project    uint32       // the store's number of the project
-	IDs        []Identifier // who it is about; empty only if Anonymous
-	Anonymous  bool         // if there are no IDs, create a customer without identifiers
-	Type       string       // of the event; empty for an update
-	Time       Micros       // when the event happened, or as of when the properties hold
-	TimeGiven  bool         // the client sent Time, not an age: only such events are checked for duplicates
-	Received   Micros       // when this server received it
-	Properties []Property   // sorted by name; names are unique
-	Bytes      int          // length of the type and the properties as sent, at least that of what is stored
+	Kind      Kind
+	Project   uint32       // the store's number of the project
+	IDs       []Identifier // who it is about; empty only if Anonymous
+	Anonymous bool         // if there are no IDs, create a customer without identifiers
+	Type      string       // of the event; empty for an update
+	Time      Micros       // when the event happened, or as of when the properties hold
+	TimeGiven bool         // the client sent Time, not an age: only such events are checked for duplicates
+	Received  Micros       // when this server received it
+
+	// TimeVaries says that the client may send the event again with another
+	// Time, but with the same content, which has the property [MessageID]. The
+	// store then recognizes it, whatever its Time is. Claimed is the time that
+	// the client's clock gave the event, if TimeGiven: it is the same in each
+	// try.
+	TimeVaries bool
+	Claimed    Micros
+
+	// Unheld is an identifier that no customer but the one of IDs may have, or
+	// else the command is refused. Without a name it is none.
+	Unheld Identifier
+
+	Properties []Property // sorted by name; names are unique
+	Bytes      int        // length of the type and the properties as sent, at least that of what is stored
 
 	// LeftOut are the identifiers that [Project.LeavesOut] ignored. They change
 	// nothing; reports show them to people.
@@ -121,6 +134,12 @@ type Result struct {
 	Seq       uint64   // the event's position in the log; 0 for an update and for a duplicate
 	Duplicate bool     // the event was stored before, and nothing changed
 }
+
+// MessageID is the property of an event that holds the id of the message that
+// it came with, in formats whose messages have one. It is part of the event's
+// content: two equal events with different ids are two, and a message that is
+// sent again is one.
+const MessageID = "message_id"
 
 // MergeType is the type of the events that record that two customers were
 // merged.

@@ -75,7 +75,9 @@ func file(t *testing.T, all []block, name string) string {
 // anything. Only the ports differ.
 func TestHowto(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"back-up-and-restore.md", "find-a-missing-event.md", "move-from-bloomreach-or-segment.md"} {
+	for _, name := range []string{
+		"back-up-and-restore.md", "find-a-missing-event.md", "from-segment.md", "import-from-another-vendor.md", "move-from-bloomreach-or-segment.md",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			follow(t, blocks(t, name))

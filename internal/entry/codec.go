@@ -213,6 +213,8 @@ const (
 const (
 	flagAnonymous = 1 << iota
 	flagTimeGiven
+	flagTimeVaries
+	flagUnheld
 )
 
 func appendCommand(b []byte, c trackway.Command) []byte {
@@ -228,7 +230,19 @@ func appendCommand(b []byte, c trackway.Command) []byte {
 	if c.TimeGiven {
 		flags |= flagTimeGiven
 	}
+	if c.TimeVaries {
+		flags |= flagTimeVaries
+	}
+	if c.Unheld.Name != "" {
+		flags |= flagUnheld
+	}
 	b = appendMicros(append(b, flags), c.Time)
+	if c.TimeVaries {
+		b = appendMicros(b, c.Claimed)
+	}
+	if c.Unheld.Name != "" {
+		b = appendID(b, c.Unheld)
+	}
 	b = appendList(b, c.IDs, appendID)
 	b = appendString(b, c.Type)
 	return appendList(b, c.Properties, func(b []byte, p trackway.Property) []byte {
@@ -246,9 +260,17 @@ func (r *reader) command() (c trackway.Command) {
 		r.fail()
 		return c
 	}
-	flags := r.flags(flagAnonymous | flagTimeGiven)
+	flags := r.flags(flagAnonymous | flagTimeGiven | flagTimeVaries | flagUnheld)
 	c.Anonymous, c.TimeGiven = flags&flagAnonymous != 0, flags&flagTimeGiven != 0
 	c.Time = r.micros()
+	if c.TimeVaries = flags&flagTimeVaries != 0; c.TimeVaries {
+		c.Claimed = r.micros()
+	}
+	if flags&flagUnheld != 0 {
+		if c.Unheld = r.id(); c.Unheld.Name == "" {
+			r.fail() // it has another encoding
+		}
+	}
 	c.IDs = list(r, leastID, (*reader).id)
 	c.Type = r.string()
 	c.Properties = list(r, leastProperty, func(r *reader) trackway.Property {

@@ -23,6 +23,7 @@ const (
 	Python = "python" // the same
 	Fuzzer = "fuzzer" // schemathesis, a fuzzer of contracts, which needs a newer Python
 	Shared = "shared" // the data in ../shared
+	GoSDKs = "gosdks" // the modules that internal/e2e/testdata/goclients needs
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
 
@@ -31,6 +32,7 @@ const (
 	Kafka            = "kafka"            // the broker that tools/install-kafka installs, for the destination
 	StandardWebhooks = "standardwebhooks" // the library for Python, for the destination
 	DuckDB           = "duckdb"           // the database, for Python: it reads what the destinations file and s3 write
+	Segment          = "segment"          // the SDKs of Segment, RudderStack and Jitsu, for the routes that are for them
 	S3               = "s3"               // SeaweedFS, for the destination s3
 )
 

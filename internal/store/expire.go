@@ -18,6 +18,7 @@ import (
 	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
+	"trackway/internal/store/repeats"
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/timeline"
 )
@@ -147,6 +148,9 @@ func (t *tx) expire(e *entry.Expire) error {
 		if err != nil {
 			t.m.noteEvent(seq, err)
 			continue
+		}
+		if err := repeats.Forget(t.from, t.b, &event); err != nil {
+			return err
 		}
 		if err := t.remove(&event, key); err != nil {
 			return err

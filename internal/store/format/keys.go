@@ -21,6 +21,7 @@ const (
 	TableMeta      = 'm' // name → value
 	TableNode      = 'n' // belongs to this server and is not state: see docs/format.md
 	TableProps     = 'p' // customer, name → time, value
+	TableRepeats   = 'r' // project, hash of an event's content → sequence number
 	TableCounts    = 's' // project, which time, type, hour → events, sequence numbers
 	TableTimeline  = 't' // customer, time, tail → sequence number, mark of a merge
 	TableLatest    = 'v' // project, customer → number and kind of its latest change
@@ -135,6 +136,11 @@ func (k Key) FormerPrefix(project uint32, id trackway.Identifier) Key {
 	k = binary.BigEndian.AppendUint32(append(k, TableFormer), project)
 	k = append(append(k, id.Name...), 0)
 	return AppendString(k, id.Value)
+}
+
+// Repeat appends the key of an event that is recognized by its content alone.
+func (k Key) Repeat(project uint32, sum []byte) Key {
+	return append(binary.BigEndian.AppendUint32(append(k, TableRepeats), project), sum...)
 }
 
 // Usage appends the key of a project's usage on a day.

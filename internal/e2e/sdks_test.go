@@ -205,18 +205,18 @@ func (r *rough) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.answer(w, http.StatusServiceUnavailable, []byte(`{"success":false,"error":"The server has no room for this request at the moment. Try again."}`))
 		return
 	}
-	resp, answer, err := r.pass(req, body)
+	status, retryAfter, answer, err := r.pass(req, body)
 	if err != nil {
 		r.t.Errorf("no answer: %v", err)
 		panic(http.ErrAbortHandler)
 	}
-	good := resp.StatusCode == http.StatusOK
+	good := status == http.StatusOK
 	switch {
 	case r.calm:
 	case r.stage == lostAnswer && good:
 		r.stage = noRoom
 		panic(http.ErrAbortHandler) // the call was carried out
-	case r.stage == overLimit && resp.StatusCode == http.StatusTooManyRequests:
+	case r.stage == overLimit && status == http.StatusTooManyRequests:
 		r.stage = killed
 	case r.stage == killed && good:
 		r.stage = calmAgain
@@ -224,10 +224,10 @@ func (r *rough) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.server = startIn(r.t, r.dir, baseConfig+fewCalls)
 		panic(http.ErrAbortHandler)
 	}
-	if after := resp.Header.Get("Retry-After"); after != "" {
-		w.Header().Set("Retry-After", after)
+	if retryAfter != "" {
+		w.Header().Set("Retry-After", retryAfter)
 	}
-	r.answer(w, resp.StatusCode, answer)
+	r.answer(w, status, answer)
 }
 
 func (r *rough) answer(w http.ResponseWriter, status int, body []byte) {
@@ -238,17 +238,17 @@ func (r *rough) answer(w http.ResponseWriter, status int, body []byte) {
 }
 
 // pass passes a call on to the server, through the contract.
-func (r *rough) pass(req *http.Request, body []byte) (*http.Response, []byte, error) {
+func (r *rough) pass(req *http.Request, body []byte) (status int, retryAfter string, answer []byte, err error) {
 	out, err := http.NewRequestWithContext(r.t.Context(), req.Method, "http://"+r.server.public+req.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return 0, "", nil, err
 	}
 	out.Header = req.Header.Clone()
 	resp, err := contract.RoundTrip(out)
 	if err != nil {
-		return nil, nil, err
+		return 0, "", nil, err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	return resp, answer, err
+	answer, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, resp.Header.Get("Retry-After"), answer, err
 }

@@ -21,9 +21,9 @@ import (
 	"trackway/internal/prereq"
 )
 
-// otherSDK is an SDK of another product, in a program that sends an identify and some
-// events of type step, numbered from 0, and between them an event that the
-// server refuses. The program prints how many of them the SDK gave up.
+// otherSDK is an SDK of another product, in a program that sends an identify
+// and some events of type step, numbered from 0, and between them an event that
+// the server refuses. The program prints how many of them the SDK gave up.
 type otherSDK struct {
 	name    string
 	product string // the directory of the program, and the prerequisite
@@ -49,10 +49,10 @@ limits:
 
 const steps = 24
 
-// TestSDKs runs the SDKs of other products, unmodified, against the server. What
-// can go wrong goes wrong once for each: an answer is lost, the server has no
-// room, the caller is over its limit, and the server is killed and started
-// again. Each message is stored exactly once.
+// TestSDKs runs the SDKs of other products, unmodified, against the server.
+// Each has to cope with a lost answer, a server without room, a limit that it
+// exceeds, and a server that is killed and started again. Each message is
+// stored exactly once.
 func TestSDKs(t *testing.T) {
 	t.Parallel()
 	for _, c := range otherSDKs {
@@ -106,8 +106,8 @@ func (c *otherSDK) run(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// mustHoldSteps checks that the customer of the programs has each step once, and
-// what its identify said.
+// mustHoldSteps checks that the customer of the programs has each step once,
+// and what its identify said.
 func (s *server) mustHoldSteps(t *testing.T) {
 	t.Helper()
 	status, answer := ask(t, "http://"+s.public+"/data/v2/projects/"+projectToken+"/customers/export-one", `{"customer_ids":{"registered":"jane@example.com"}}`)

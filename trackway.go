@@ -98,26 +98,26 @@ const (
 // depends on nothing else, neither a clock nor the configuration. So the same
 // commands in the same order always give the same store.
 type Command struct {
-	Kind      Kind
-	Project   uint32       // the store's number of the project
-	IDs       []Identifier // who it is about; empty only if Anonymous
-	Anonymous bool         // if there are no IDs, create a customer without identifiers
-	Type      string       // of the event; empty for an update
-	Time      Micros       // when the event happened, or as of when the properties hold
-	TimeGiven bool         // the client sent Time, not an age: only such events are checked for duplicates
-	Received  Micros       // when this server received it
+	Kind       Kind
+	Project    uint32       // the store's number of the project
+	IDs        []Identifier // who it is about; empty only if Anonymous
+	Anonymous  bool         // if there are no IDs, create a customer without identifiers
+	Type       string       // of the event; empty for an update
+	Time       Micros       // when the event happened, or as of when the properties hold
+	TimeGiven  bool         // the client sent Time, not an age: only such events are checked for duplicates
+	TimeVaries bool         // the client may send the event again with another Time: see Claimed
+	Received   Micros       // when this server received it
 
-	// TimeVaries says that the client may send the event again with another
-	// Time, but with the same content, which has the property [MessageID]. The
-	// store then recognizes it, whatever its Time is. Claimed is the time that
-	// the client's clock gave the event, if TimeGiven: it is the same in each
-	// try.
-	TimeVaries bool
-	Claimed    Micros
+	// If TimeVaries, the content of the event stays the same in each try, and
+	// has the property [MessageID]. So the store recognizes the event, whatever
+	// its Time is. Claimed is the time that the client's clock gave it, if
+	// TimeGiven. It stays the same, too.
+	Claimed Micros
 
-	// Unheld is an identifier that no customer but the one of IDs may have, or
-	// else the command is refused. Without a name it is none.
-	Unheld Identifier
+	// Unheld is an identifier that only the customer of IDs may have. If
+	// another customer has it, the command is refused. Nil: there is no such
+	// identifier.
+	Unheld *Identifier
 
 	Properties []Property // sorted by name; names are unique
 	Bytes      int        // length of the type and the properties as sent, at least that of what is stored

@@ -38,9 +38,9 @@ func (c *taking) take() error {
 }
 
 // track carries out the commands of a body that arrived at a time with a key,
-// and returns the status and the answer. An error concerns the whole call. b says what became
-// of each command, or is nil if that is not known. track calls decoded once the
-// body is decoded.
+// and returns the status and the answer. An error concerns the whole call. b
+// says what became of each command, or is nil if that is not known. track calls
+// decoded once the body is decoded.
 //
 // All the work of a usual call is done here. Besides its arguments, it depends
 // only on the clock, for a batch's end.

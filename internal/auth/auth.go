@@ -94,8 +94,8 @@ func (k *Keys) Authorize(now time.Time, token, authorization, accessToken string
 }
 
 // ByToken checks the token of a public key, of any project, for calls whose
-// path names no project. An empty token is none. Its errors are those of
-// [Keys.Authorize].
+// path names no project. An empty token counts as absent. Its errors are those
+// of [Keys.Authorize].
 func (k *Keys) ByToken(now time.Time, token string) (Grant, *trackway.Error) {
 	if token == "" {
 		return Grant{}, errNoKey

@@ -21,9 +21,9 @@ import (
 	"trackway/internal/prereq"
 )
 
-// otherSDK is an SDK of another product, in a program that sends an identify and some
-// events of type step, numbered from 0, and between them an event that the
-// server refuses. The program prints how many of them the SDK gave up.
+// otherSDK is an SDK of another product, in a program that sends an identify
+// and some events of type step, numbered from 0, and between them an event that
+// the server refuses. The program prints how many of them the SDK gave up.
 type otherSDK struct {
 	name    string
 	product string // the directory of the program, and the prerequisite
@@ -49,10 +49,10 @@ limits:
 
 const steps = 24
 
-// TestSDKs runs the SDKs of other products, unmodified, against the server. What
-// can go wrong goes wrong once for each: an answer is lost, the server has no
-// room, the caller is over its limit, and the server is killed and started
-// again. Each message is stored exactly once.
+// TestSDKs runs the SDKs of other products, unmodified, against the server.
+// Each has to cope with a lost answer, a server without room, a limit that it
+// exceeds, and a server that is killed and started again. Each message is
+// stored exactly once.
 func TestSDKs(t *testing.T) {
 	t.Parallel()
 	for _, c := range otherSDKs {
@@ -106,8 +106,8 @@ func (c *otherSDK) run(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// mustHoldSteps checks that the customer of the programs has each step once, and
-// what its identify said.
+// mustHoldSteps checks that the customer of the programs has each step once,
+// and what its identify said.
 func (s *server) mustHoldSteps(t *testing.T) {
 	t.Helper()
 	status, answer := ask(t, "http://"+s.public+"/data/v2/projects/"+projectToken+"/customers/export-one", `{"customer_ids":{"registered":"jane@example.com"}}`)
@@ -205,18 +205,18 @@ func (r *rough) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.answer(w, http.StatusServiceUnavailable, []byte(`{"success":false,"error":"The server has no room for this request at the moment. Try again."}`))
 		return
 	}
-	resp, answer, err := r.pass(req, body)
+	status, retryAfter, answer, err := r.pass(req, body)
 	if err != nil {
 		r.t.Errorf("no answer: %v", err)
 		panic(http.ErrAbortHandler)
 	}
-	good := resp.StatusCode == http.StatusOK
+	good := status == http.StatusOK
 	switch {
 	case r.calm:
 	case r.stage == lostAnswer && good:
 		r.stage = noRoom
 		panic(http.ErrAbortHandler) // the call was carried out
-	case r.stage == overLimit && resp.StatusCode == http.StatusTooManyRequests:
+	case r.stage == overLimit && status == http.StatusTooManyRequests:
 		r.stage = killed
 	case r.stage == killed && good:
 		r.stage = calmAgain
@@ -224,10 +224,10 @@ func (r *rough) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.server = startIn(r.t, r.dir, baseConfig+fewCalls)
 		panic(http.ErrAbortHandler)
 	}
-	if after := resp.Header.Get("Retry-After"); after != "" {
-		w.Header().Set("Retry-After", after)
+	if retryAfter != "" {
+		w.Header().Set("Retry-After", retryAfter)
 	}
-	r.answer(w, resp.StatusCode, answer)
+	r.answer(w, status, answer)
 }
 
 func (r *rough) answer(w http.ResponseWriter, status int, body []byte) {
@@ -238,17 +238,17 @@ func (r *rough) answer(w http.ResponseWriter, status int, body []byte) {
 }
 
 // pass passes a call on to the server, through the contract.
-func (r *rough) pass(req *http.Request, body []byte) (*http.Response, []byte, error) {
+func (r *rough) pass(req *http.Request, body []byte) (status int, retryAfter string, answer []byte, err error) {
 	out, err := http.NewRequestWithContext(r.t.Context(), req.Method, "http://"+r.server.public+req.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return 0, "", nil, err
 	}
 	out.Header = req.Header.Clone()
 	resp, err := contract.RoundTrip(out)
 	if err != nil {
-		return nil, nil, err
+		return 0, "", nil, err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	return resp, answer, err
+	answer, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, resp.Header.Get("Retry-After"), answer, err
 }

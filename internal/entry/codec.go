@@ -233,15 +233,15 @@ func appendCommand(b []byte, c trackway.Command) []byte {
 	if c.TimeVaries {
 		flags |= flagTimeVaries
 	}
-	if c.Unheld.Name != "" {
+	if c.Unheld != nil {
 		flags |= flagUnheld
 	}
 	b = appendMicros(append(b, flags), c.Time)
 	if c.TimeVaries {
 		b = appendMicros(b, c.Claimed)
 	}
-	if c.Unheld.Name != "" {
-		b = appendID(b, c.Unheld)
+	if c.Unheld != nil {
+		b = appendID(b, *c.Unheld)
 	}
 	b = appendList(b, c.IDs, appendID)
 	b = appendString(b, c.Type)
@@ -267,9 +267,8 @@ func (r *reader) command() (c trackway.Command) {
 		c.Claimed = r.micros()
 	}
 	if flags&flagUnheld != 0 {
-		if c.Unheld = r.id(); c.Unheld.Name == "" {
-			r.fail() // it has another encoding
-		}
+		id := r.id()
+		c.Unheld = &id
 	}
 	c.IDs = list(r, leastID, (*reader).id)
 	c.Type = r.string()

@@ -44,7 +44,7 @@ func examples() map[string]entry.Entry {
 				TimeGiven: true, TimeVaries: true, Claimed: 1_700_000_000_000_000, Received: 1_700_000_600_000_001,
 				Properties: []trackway.Property{{Name: trackway.MessageID, Value: []byte(`"m1"`)}},
 			}),
-			request(trackway.Command{Kind: trackway.UpdateCustomer, Project: 7, IDs: []trackway.Identifier{cookie}, Unheld: jane, Time: 1, Received: 1}),
+			request(trackway.Command{Kind: trackway.UpdateCustomer, Project: 7, IDs: []trackway.Identifier{cookie}, Unheld: &jane, Time: 1, Received: 1}),
 		}},
 		"register": &entry.Register{Projects: []entry.Registration{
 			{Token: "ab-1", Hard: []string{"registered"}, Soft: []string{"cookie", "phone"}}, {Token: "ab-2"},
@@ -173,9 +173,8 @@ func TestRoundTrip(t *testing.T) {
 			c.Claimed = trackway.Micros(rapid.Int64().Draw(t, "claimed"))
 		}
 		if rapid.Bool().Draw(t, "unheld") {
-			if c.Unheld = id.Draw(t, "unheld id"); c.Unheld.Name == "" {
-				c.Unheld = trackway.Identifier{}
-			}
+			other := id.Draw(t, "unheld id")
+			c.Unheld = &other
 		}
 		c.IDs, c.Properties = some(t, "ids", id), some(t, "properties", property)
 		return c

@@ -172,7 +172,7 @@ func keysOf(r *openapi.Route) string {
 
 // curl returns a command that works once the guide's variables are set.
 func curl(r *openapi.Route) string {
-	path := strings.ReplaceAll(r.Path, "{token}", "$PROJECT")
+	path := strings.NewReplacer("{token}", "$PROJECT", "{writeKey}", "$TOKEN").Replace(r.Path)
 	query := url.Values{}
 	for _, p := range r.Parameters {
 		switch {

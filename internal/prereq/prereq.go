@@ -32,7 +32,7 @@ const (
 	Kafka            = "kafka"            // the broker that tools/install-kafka installs, for the destination
 	StandardWebhooks = "standardwebhooks" // the library for Python, for the destination
 	DuckDB           = "duckdb"           // the database, for Python: it reads what the destinations file and s3 write
-	Segment          = "segment"          // the SDKs of Segment, RudderStack and Jitsu, for the routes that are for them
+	Segment          = "segment"          // the SDKs of Segment, RudderStack and Jitsu
 	S3               = "s3"               // SeaweedFS, for the destination s3
 )
 

@@ -9,10 +9,10 @@
 // unchanged. The server still owns the connection: it accepts it, times it out
 // and closes it.
 //
-// A request is plain if it is a POST below one of some prefixes, arrives in one read, and
-// says nothing about its connection, its transfer or an encoding of its body:
-// see [head.parse] and [head.isPlain]. The
-// server handles anything unusual, including errors.
+// A request is plain if it is a POST below one of some prefixes, arrives in one
+// read, and says nothing about its connection, its transfer or an encoding of
+// its body: see [head.parse] and [head.isPlain]. The server handles anything
+// unusual, including errors.
 package shortcut
 
 import (

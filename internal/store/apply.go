@@ -76,8 +76,8 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 	if crowded := t.crowded(c.Project); crowded != nil {
 		return nil, nil, crowded
 	}
-	if c.Unheld.Name != "" {
-		if refused, err := t.isHeld(c.Project, c.Unheld); refused != nil || err != nil {
+	if c.Unheld != nil {
+		if refused, err := t.isHeld(c.Project, *c.Unheld); refused != nil || err != nil {
 			return nil, refused, err
 		}
 	}

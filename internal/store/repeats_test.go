@@ -15,7 +15,7 @@ func message(id string, at, claimed trackway.Micros, ids ...trackway.Identifier)
 }
 
 // TestRepeats: a message that is sent again is stored once, whatever times its
-// tries got, and whoever its customer has become.
+// tries got, and even if its customer was absorbed.
 func TestRepeats(t *testing.T) {
 	t.Parallel()
 	again := func(c trackway.Command) trackway.Command { // a later try, whose clock seems right

@@ -450,7 +450,7 @@ func randomCommand(random *rand.Rand, now trackway.Micros) trackway.Command {
 		c.TimeVaries, c.Claimed = true, trackway.Micros(random.Int64N(3))*3600e6
 	}
 	if c.Kind == trackway.UpdateCustomer && random.IntN(4) == 0 {
-		c.Unheld = machineIDs[random.IntN(len(machineIDs))]
+		c.Unheld = &machineIDs[random.IntN(len(machineIDs))]
 	}
 	c.Properties = propertiesOf(values)
 	return c

@@ -13,7 +13,8 @@ func TestUnheld(t *testing.T) {
 	hard := func(value string) trackway.Identifier { return identifierOf("registered", value) }
 	alias := func(previous, user string) trackway.Command {
 		c := update(100, nil, identifierOf("cookie", previous), hard(user))
-		c.Unheld = hard(previous)
+		other := hard(previous)
+		c.Unheld = &other
 		return c
 	}
 	s := openTest(t)

@@ -42,7 +42,7 @@ type Route struct {
 type Admit func(keys *auth.Keys, now time.Time, r *http.Request, body []byte) (auth.Grant, *trackway.Error)
 
 // ByToken returns an Admit for calls that are sent with a public key's token.
-// find returns the token, or "" if there is none. It is called as Admit is.
+// find returns the token, or "" if it finds nothing. It is called as Admit is.
 func ByToken(find func(r *http.Request, body []byte) string) Admit {
 	return func(keys *auth.Keys, now time.Time, r *http.Request, body []byte) (auth.Grant, *trackway.Error) {
 		token := find(r, body)

@@ -3,7 +3,7 @@ package segment
 import "trackway/internal/canonjson"
 
 // WriteKey returns the key in a body: the string writeKey of the outermost
-// object, or "" if there is none. The last one wins, as everywhere.
+// object, or "" if it is absent. The last one wins, as everywhere.
 //
 // Cost: a scan of the whole body.
 func WriteKey(body []byte) (key string) {

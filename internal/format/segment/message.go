@@ -188,14 +188,14 @@ func (d *decoder) identifiers(m *message, typ string) ([]trackway.Identifier, *t
 
 // previousUser returns the identifier of the user that previousId would be. It
 // is not the one that the message names: two users must not become one.
-func (d *decoder) previousUser(c *trackway.Command, m *message) (id trackway.Identifier) {
+func (d *decoder) previousUser(c *trackway.Command, m *message) *trackway.Identifier {
 	previous, err := value.ID("previousId", m.previousID)
-	id = trackway.Identifier{Name: d.project.User, Value: previous, Hard: true}.Trimmed()
+	id := trackway.Identifier{Name: d.project.User, Value: previous, Hard: true}.Trimmed()
 	is := func(own trackway.Identifier) bool { return own.Name == id.Name && own.Value == id.Value }
 	if err != nil || id.Value == "" || slices.ContainsFunc(c.IDs, is) {
-		return trackway.Identifier{}
+		return nil
 	}
-	return id
+	return &id
 }
 
 // profile returns the traits of an identify as a customer's properties, without

@@ -30,7 +30,7 @@ func seen(c *trackway.Command, err *trackway.Error) string {
 		return strings.Join(append(words, "refused:", err.Field, Text(err)), " ")
 	}
 	words = append(words, string(canonjson.AppendObject(nil, c.Properties)))
-	if c.Unheld.Name != "" {
+	if c.Unheld != nil {
 		words = append(words, "unless "+c.Unheld.Name+"="+c.Unheld.Value)
 	}
 	if c.TimeGiven {

@@ -1,5 +1,5 @@
-// Package value reads single fields of bodies, and has the errors of fields that
-// are not as expected. The formats share it.
+// Package value reads single fields of bodies, and has the errors of fields
+// that are not as expected. The formats share it.
 package value
 
 import (

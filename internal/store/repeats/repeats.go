@@ -57,7 +57,7 @@ func Forget(from reading.Reader, to *overlay.Overlay, e *trackway.Event) error {
 }
 
 // find returns the number of the event with this content that was noted, or 0
-// if there is none.
+// if no such event was.
 func find(from reading.Reader, e *trackway.Event) (seq uint64, err error) {
 	value, closer, err := from.Get(Key(e))
 	if errors.Is(err, pebble.ErrNotFound) {

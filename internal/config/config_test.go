@@ -111,7 +111,7 @@ log: {level: debug, format: json}
 		}},
 		Policies: []trackway.Policy{
 			{
-				Name: "track", Paths: []string{"/track/", "/v1/", "/api/s/", "/projects/"}, Limit: 6000, Window: time.Minute,
+				Name: "track", Paths: []string{"/track/", "/v1/", "/api/s/", "/projects/", "/batch", "/batch/", "/capture", "/capture/", "/e", "/e/", "/i/", "/flags", "/flags/", "/decide", "/decide/", "/array/"}, Limit: 6000, Window: time.Minute,
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 			{
@@ -154,7 +154,7 @@ func TestDefaults(t *testing.T) {
 		}},
 		Policies: []trackway.Policy{
 			{
-				Name: "track", Paths: []string{"/track/", "/data/v2/projects/*/consent/categories", "/v1/", "/api/s/", "/projects/"}, Limit: 6000, Window: time.Minute,
+				Name: "track", Paths: []string{"/track/", "/data/v2/projects/*/consent/categories", "/v1/", "/api/s/", "/projects/", "/batch", "/batch/", "/capture", "/capture/", "/e", "/e/", "/i/", "/flags", "/flags/", "/decide", "/decide/", "/array/"}, Limit: 6000, Window: time.Minute,
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 			{

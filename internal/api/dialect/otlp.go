@@ -17,7 +17,7 @@ const otlpBody = 20 << 20
 // otlpRoutes returns the route that takes log records of OpenTelemetry.
 func otlpRoutes() []Route {
 	return []Route{{
-		Method: http.MethodPost, Path: "/v1/logs", Admit: otlpKey, Needs: trackway.SetEvents,
+		Method: http.MethodPost, Path: "/v1/logs", Admit: otlpKey,
 		Format: otlp.Proto, Vary: otlpEncoding, MaxBody: otlpBody,
 	}}
 }

@@ -86,8 +86,11 @@ func codeOf(err *trackway.Error) uint64 {
 // after any status but 429, 502, 503 and 504, so a failure of this server is a
 // 503 and not a 500.
 func statusOf(status int, err *trackway.Error) int {
-	if err.Code == trackway.Internal {
+	switch err.Code {
+	case trackway.Internal:
 		return http.StatusServiceUnavailable
+	case trackway.Unsupported:
+		return http.StatusBadRequest
 	}
 	return status
 }

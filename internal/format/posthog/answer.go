@@ -52,6 +52,9 @@ func refusal(status int, err *trackway.Error) (int, []byte) {
 	case trackway.Overloaded, trackway.Internal:
 		kind = "server_error"
 	}
+	if status == http.StatusUnsupportedMediaType {
+		status = http.StatusBadRequest // no SDK distinguishes it
+	}
 	dst := canonjson.AppendString([]byte(`{"type":`), kind)
 	dst = canonjson.AppendString(append(dst, `,"code":`...), string(err.Code))
 	dst = canonjson.AppendString(append(dst, `,"detail":`...), Text(err))
@@ -75,8 +78,11 @@ func Config() []byte { return config }
 var config = []byte(`{"hasFeatureFlags":false,` + nothing + `}`)
 
 // ConfigScript answers the same as [Config], as a script for a page that has
-// this key.
+// this key. For a text that is no key it is an empty script.
 func ConfigScript(token string) []byte {
+	if !isToken(token) {
+		return []byte("/* This is no key. */\n")
+	}
 	const all = "_POSTHOG_REMOTE_CONFIG"
 	dst := append([]byte("(function(){window."+all+"=window."+all+"||{};window."+all+"["), canonjson.AppendString(nil, token)...)
 	dst = append(dst, "]={config:"...)
@@ -84,9 +90,9 @@ func ConfigScript(token string) []byte {
 	return append(dst, ",siteApps:[]}})();\n"...)
 }
 
-// IsToken reports whether a text may be a key. No other text becomes a part of
+// isToken reports whether a text may be a key. No other text becomes a part of
 // a script.
-func IsToken(token string) bool {
+func isToken(token string) bool {
 	if token == "" || len(token) > maxTokenBytes {
 		return false
 	}

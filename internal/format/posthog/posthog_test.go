@@ -291,7 +291,7 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("got %s", script)
 	}
 	for token, want := range map[string]bool{"phc_Ab1-.": true, "": false, `"]`: false, "é": false, strings.Repeat("a", 257): false} {
-		if IsToken(token) != want {
+		if isToken(token) != want {
 			t.Errorf("%q: want %t", token, want)
 		}
 	}

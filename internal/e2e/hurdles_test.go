@@ -200,7 +200,7 @@ func goClient(t *testing.T) string {
 	t.Helper()
 	name, err := buildGoClients()
 	if err != nil {
-		prereq.Missing(t, prereq.GoClients, err.Error())
+		prereq.Missing(t, prereq.GoSDKs, err.Error())
 	}
 	return name
 }

@@ -23,6 +23,7 @@ const (
 	Python = "python" // the same
 	Fuzzer = "fuzzer" // schemathesis, a fuzzer of contracts, which needs a newer Python
 	Shared = "shared" // the data in ../shared
+	GoSDKs = "gosdks" // the modules that internal/e2e/testdata/goclients needs
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
 

@@ -215,7 +215,9 @@ func (b *builder) propertiesOf(r *record) (properties []trackway.Property, lengt
 		}
 	}
 	text(trackway.MessageID, b.one.record)
-	add("body", r.body)
+	if string(r.body) != "null" { // exporters send an empty value if there is none
+		add("body", r.body)
+	}
 	text("severity_text", r.severityText)
 	if r.severity != 0 {
 		start := len(b.json)

@@ -32,7 +32,7 @@ func (d *decoder) add(m *message) {
 	var updates [maxPerMessage - 1]trackway.Command
 	var n int
 	if err == nil {
-		n, err = m.updates(&c, &updates)
+		n, err = d.updates(m, &c, &updates)
 	}
 	if err != nil {
 		d.batch.Add(trackway.Command{IDs: c.IDs, Type: name}, err, label)
@@ -190,7 +190,7 @@ func (d *decoder) list(ids ...trackway.Identifier) []trackway.Identifier {
 
 // updates puts the updates of the customer that a message asks for into list,
 // and returns their number. c has what they share with the message's event.
-func (m *message) updates(c *trackway.Command, list *[maxPerMessage - 1]trackway.Command) (n int, err *trackway.Error) {
+func (d *decoder) updates(m *message, c *trackway.Command, list *[maxPerMessage - 1]trackway.Command) (n int, err *trackway.Error) {
 	inner, err := membersOf(set, m.innerSet)
 	if err != nil {
 		return 0, err
@@ -215,8 +215,8 @@ func (m *message) updates(c *trackway.Command, list *[maxPerMessage - 1]trackway
 	add(gone, c.Time)
 	add(inner, c.Time)
 	add(withoutNulls(m.set), c.Time) // which counts more
-	add(withoutNulls(m.setOnce), once(c.Time))
-	add(innerOnce, once(c.Time))
+	add(withoutNulls(m.setOnce), d.once(c.Time))
+	add(innerOnce, d.once(c.Time))
 	return n, nil
 }
 
@@ -235,8 +235,15 @@ func ordered(properties []trackway.Property) []trackway.Property {
 
 // once returns the time of an update that sets only properties without a value,
 // as of a time. The store leaves a property alone if its value is newer. So
-// such an update is older than any other: from the first months of 1970. Among
-// such updates, the one that happened first is the newest, to the millisecond.
-func once(t trackway.Micros) trackway.Micros {
-	return (trackway.MaxTime - t) / 1000
+// such an update is older than any other: it counts as from the years 1970 to
+// 1998. Among such updates, the one that happened first is the newest. Clocks
+// may be no finer than a millisecond, so of those at the same time, the first
+// of a body counts.
+func (d *decoder) once(t trackway.Micros) trackway.Micros {
+	const (
+		from   = 1_420_070_400_000_000 // 2015-01-01, when there was no PostHog
+		newest = 900_000_000_000_000   // 1998-07-09
+	)
+	first := newest - max(t-from, 0)
+	return max(first-trackway.Micros(d.sent), trackway.MinTime)
 }

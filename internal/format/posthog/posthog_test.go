@@ -49,7 +49,7 @@ func shown(b *format.Batch) string {
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	const at = `"timestamp":"2018-08-05T12:20:25.5+02:00"`
-	const once = "5756189.974499" // s, the time of what is only set if it is new
+	const once = "786605974.499999" // s, the time of what is only set if it is new
 	for name, test := range map[string]struct{ message, want string }{
 		"an event": {
 			`{"event":"Order Completed","distinct_id":"u1","properties":{"total":7.99,"a":null,"token":"t","$lib":"web"},` + at + `}`,
@@ -181,9 +181,17 @@ func TestProjects(t *testing.T) {
 // whatever their order, and that any other update counts more.
 func TestSetOnce(t *testing.T) {
 	t.Parallel()
-	first, later := received, received+1000
-	if once(first) <= once(later) || once(trackway.MinTime) >= received || once(trackway.MaxTime) < trackway.MinTime {
-		t.Errorf("got %d for %d and %d for %d", once(first), first, once(later), later)
+	d := decoder{sent: 1}
+	first := d.once(received)
+	if later := d.once(received + 1); later >= first {
+		t.Errorf("got %d, and %d a microsecond later", first, later)
+	}
+	if early, late := d.once(trackway.MinTime), d.once(trackway.MaxTime); early >= 1_000_000_000_000_000 || late < trackway.MinTime || late > first || early < first {
+		t.Errorf("got %d for the first moment and %d for the last", early, late)
+	}
+	d.sent++
+	if second := d.once(received); second >= first {
+		t.Errorf("got %d, and %d for the next message of the same time", first, second)
 	}
 }
 

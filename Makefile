@@ -106,6 +106,16 @@ test-deps:
 	@./tools/install-packages cc:gcc,libc6-dev curl:curl
 	@./tools/install-clients
 
+# The products whose SDKs are tested, by the names of internal/prereq and of the
+# directories of internal/e2e/testdata.
+PRODUCTS := posthog
+
+# Each SDK has to wait for some seconds after what the tests do to it.
+.PHONY: test-clients
+test-clients: ## install the SDKs of other products, and test the server with them
+	@./tools/install-clients $(PRODUCTS)
+	TRACKWAY_REQUIRE='$(PRODUCTS)' $(GO) test -race -count=1 -timeout 30m -run 'TestSDKs' ./internal/e2e
+
 .PHONY: js
 js: js/node_modules/.installed ## build js/dist, the SDK for browsers and Node
 	cd js && npm run --silent build

@@ -23,9 +23,10 @@ const (
 	Python = "python" // the same
 	Fuzzer = "fuzzer" // schemathesis, a fuzzer of contracts, which needs a newer Python
 	Shared = "shared" // the data in ../shared
-	GoSDKs = "gosdks" // the modules that internal/e2e/testdata/goclients needs
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
+
+	PostHog = "posthog" // the SDKs of PostHog and OpenTelemetry that tools/install-clients installs
 
 	Postgres         = "postgres"         // the server's programs (initdb, postgres, psql), for the destination
 	ClickHouse       = "clickhouse"       // ClickHouse's engine, for Python, for the destination

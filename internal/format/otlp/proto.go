@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"math"
+	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -108,7 +109,7 @@ func (d *protoDecoder) scopeLogs(message []byte) *trackway.Error {
 			}
 			rest = after
 			if start := len(d.json); f.typ == protowire.BytesType && (f.id == 1 || f.id == 2) && len(f.bytes) > 0 {
-				d.json = canonjson.AppendString(d.json, string(f.bytes))
+				d.json = canonjson.AppendString(d.json, textIn(f.bytes))
 				d.add(&d.scope.attributes, map[protowire.Number]string{1: scopeName, 2: scopeVersion}[f.id], start)
 			}
 		}
@@ -150,7 +151,7 @@ func keyValue(message []byte) (key string, any []byte, ok bool) {
 		message = rest
 		switch {
 		case f.is(1, protowire.BytesType):
-			key = string(f.bytes)
+			key = textIn(f.bytes)
 		case f.is(2, protowire.BytesType):
 			any = f.bytes
 		}
@@ -265,7 +266,7 @@ func (d *protoDecoder) logRecord(message []byte) *trackway.Error {
 		case f.is(2, protowire.VarintType):
 			r.severity = f.number
 		case f.is(3, protowire.BytesType):
-			r.severityText = string(f.bytes)
+			r.severityText = textIn(f.bytes)
 		case f.is(5, protowire.BytesType):
 			start := len(d.json)
 			err = d.value(&d.one, "body", f.bytes)
@@ -277,13 +278,19 @@ func (d *protoDecoder) logRecord(message []byte) *trackway.Error {
 		case f.is(10, protowire.BytesType):
 			r.spanID = hexOf(f.bytes)
 		case f.is(12, protowire.BytesType):
-			r.name = string(f.bytes)
+			r.name = textIn(f.bytes)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return d.finish(&r)
+}
+
+// textIn returns the content of a string field as a part of the body. It may be
+// no UTF-8.
+func textIn(content []byte) string {
+	return unsafe.String(unsafe.SliceData(content), len(content)) //nolint:gosec // G103: a body is never changed once it is decoded
 }
 
 // hexOf returns the id of a trace or a span as people write it, or "" if it is

@@ -246,14 +246,22 @@ func (b *builder) propertiesOf(r *record) (properties []trackway.Property, lengt
 // ordered sorts properties by name, in place. Of several with the same name, it
 // keeps only the first.
 func ordered(properties []trackway.Property) []trackway.Property {
-	byName := func(a, b trackway.Property) int { return cmp.Compare(a.Name, b.Name) }
-	if !slices.IsSortedFunc(properties, byName) {
-		slices.SortStableFunc(properties, byName)
+	const few = 32
+	if len(properties) > few {
+		slices.SortStableFunc(properties, func(a, b trackway.Property) int { return cmp.Compare(a.Name, b.Name) })
+	} else {
+		for i := 1; i < len(properties); i++ { // slices.SortStableFunc does the same through a pointer
+			p, at := properties[i], i
+			for ; at > 0 && p.Name < properties[at-1].Name; at-- {
+				properties[at] = properties[at-1]
+			}
+			properties[at] = p
+		}
 	}
 	kept := properties[:0]
-	for i, p := range properties {
-		if i == 0 || kept[len(kept)-1].Name != p.Name {
-			kept = append(kept, p)
+	for i := range properties {
+		if i == 0 || kept[len(kept)-1].Name != properties[i].Name {
+			kept = append(kept, properties[i])
 		}
 	}
 	return kept

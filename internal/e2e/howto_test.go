@@ -101,8 +101,8 @@ runpy.run_path(sys.argv[4])`, projectToken, privateID, secretKey}, name)
 	}
 }
 
-// TestSDKsOfPostHogInTheGuide runs the program of the guide with the SDK that it
-// names.
+// TestSDKsOfPostHogInTheGuide runs the program of the guide with the SDK that
+// it names.
 func TestSDKsOfPostHogInTheGuide(t *testing.T) {
 	t.Parallel()
 	postHogClient(t, ".venv/.installed")

@@ -10,10 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestSDKsOfOpenTelemetry runs OpenTelemetry's exporter for Go, unmodified, against a
-// server that is overloaded, loses an answer, and is killed. Each record has to
-// be stored exactly once. One record of a batch is rejected, and the exporter
-// says so; the others are stored.
+// TestSDKsOfOpenTelemetry runs OpenTelemetry's exporter for Go, unmodified,
+// against a server that is overloaded, loses an answer, and is killed. Each
+// record has to be stored exactly once. One record of a batch is rejected, and
+// the exporter says so; the others are stored.
 func TestSDKsOfOpenTelemetry(t *testing.T) {
 	t.Parallel()
 	postHogClient(t, "go/client") // beside which it is

@@ -294,7 +294,7 @@ func textIn(content []byte) string {
 }
 
 // hexOf returns the id of a trace or a span as people write it, or "" if it is
-// none: all zeros.
+// all zeros.
 func hexOf(id []byte) string {
 	const longest = 16
 	for _, c := range id {

@@ -22,7 +22,7 @@ type builder struct {
 	total    int // bytes of the events so far
 	left     int // bytes of the body that are still to come, about
 
-	// What the records of the current resource and scope share.
+	// The records of the current resource and scope share these.
 
 	resource, scope shared
 
@@ -56,7 +56,7 @@ type attributes struct {
 type shared struct {
 	attributes
 
-	object []byte // the attributes in canonical form; nil: there are none
+	object []byte // the attributes in canonical form; nil: it has no attributes
 }
 
 func (a *attributes) clear() { *a = attributes{list: a.list[:0]} }
@@ -131,7 +131,7 @@ type record struct {
 	severityText string
 	traceID      string // in hex
 	spanID       string
-	body         []byte          // in canonical form; nil: there is none
+	body         []byte          // in canonical form; nil: it has no body
 	err          *trackway.Error // a field is not as expected
 }
 
@@ -215,7 +215,7 @@ func (b *builder) propertiesOf(r *record) (properties []trackway.Property, lengt
 		}
 	}
 	text(trackway.MessageID, b.one.record)
-	if string(r.body) != "null" { // exporters send an empty value if there is none
+	if string(r.body) != "null" { // exporters send an empty value for no body
 		add("body", r.body)
 	}
 	text("severity_text", r.severityText)

@@ -11,7 +11,7 @@ import (
 // allocates.
 func jsonTakes(body []byte) int { return len(body) + cost.Of(body, MaxRecords) }
 
-// What decoding a body of protocol buffers allocates at most.
+// Bounds on the bytes that decoding a body of protocol buffers allocates.
 const (
 	protoBase      = 4 << 10
 	protoPerByte   = 24

@@ -41,10 +41,12 @@ func TestSDKsOfPostHog(t *testing.T) {
 		plan    string // which $set_once leaves alone
 	}{
 		"Python": {"py", func(t *testing.T) []string {
+			t.Helper()
 			postHogClient(t, ".venv/.installed")
 			return []string{filepath.Join(".venv", "bin", "python"), "sdk.py"}
 		}, "first"},
 		"Node": {"node", func(t *testing.T) []string {
+			t.Helper()
 			postHogClient(t, "node_modules/.installed")
 			node, err := exec.LookPath("node")
 			if err != nil {
@@ -53,6 +55,7 @@ func TestSDKsOfPostHog(t *testing.T) {
 			return []string{node, "sdk.mjs"}
 		}, "first"},
 		"Go": {"go", func(t *testing.T) []string {
+			t.Helper()
 			postHogClient(t, "go/client")
 			return []string{filepath.Join("go", "client"), "posthog"}
 		}, "first"},

@@ -198,7 +198,7 @@ func TestSetOnce(t *testing.T) {
 func TestBad(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "null", "1", `"a"`, `{`, `[{]`, `[]x`, `data=%7`, `data=%7b%7`, `data=!!`, `data=YWJj`, "data=", `{"batch":{}}`, `[1]`, `[{},0]`} {
-		if b, err := Decode(shop, []byte(body), received); err != errJSON { //nolint:errorlint // the very one
+		if b, err := Decode(shop, []byte(body), received); err != errJSON {
 			t.Errorf("%s: got %+v, %v", body, b, err)
 		}
 	}

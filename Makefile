@@ -114,7 +114,7 @@ test-deps:
 
 # The products whose SDKs are tested, by the names of internal/prereq and of the
 # directories of internal/e2e/testdata.
-PRODUCTS := segment
+PRODUCTS := segment posthog
 
 # Each SDK has to wait for some seconds after what the tests do to it.
 .PHONY: test-clients

@@ -165,7 +165,7 @@ var trackway = Rules{
 		"github.com/prometheus/common":                  {Tests},
 		"github.com/rogpeppe/go-internal":               {Tests},
 		"go.uber.org/goleak":                            {Tests},
-		"google.golang.org/protobuf/encoding/protowire": {"internal/format/otlp"},
+		"google.golang.org/protobuf/encoding/protowire": {"internal/format/otlp", Tests},
 		"golang.org/x/crypto":                           {"internal/store"},
 		"golang.org/x/sync":                             {"internal/app", "internal/upkeep", Tests},
 		"golang.org/x/sys":                              {"internal/durable", "internal/store"},

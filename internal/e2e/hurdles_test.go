@@ -14,8 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"trackway/internal/prereq"
 )
 
 // hurdle is what happens to one call of a client that brings messages.
@@ -193,25 +191,3 @@ func (s *server) counts(t *testing.T) map[string]int {
 		}
 	}
 }
-
-// goClient builds the clients in testdata/goclients, which have modules of
-// their own, and returns the program.
-func goClient(t *testing.T) string {
-	t.Helper()
-	name, err := buildGoClients()
-	if err != nil {
-		prereq.Missing(t, prereq.GoSDKs, err.Error())
-	}
-	return name
-}
-
-var buildGoClients = sync.OnceValues(func() (string, error) {
-	name := filepath.Join(binDir, "goclients")
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", name, ".")
-	cmd.Dir = filepath.Join("testdata", "goclients")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", &exec.Error{Name: string(out), Err: err}
-	}
-	return name, nil
-})

@@ -3,21 +3,22 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestOTLPExporter runs OpenTelemetry's exporter for Go, unmodified, against a
-// server that is overloaded, loses an answer, and is killed. Each record has to
-// be stored exactly once. One record of a batch is rejected, and the exporter
-// says so; the others are stored.
-func TestOTLPExporter(t *testing.T) {
+// TestSDKsOfOpenTelemetry runs OpenTelemetry's exporter for Go, unmodified,
+// against a server that is overloaded, loses an answer, and is killed. Each
+// record has to be stored exactly once. One record of a batch is rejected, and
+// the exporter says so; the others are stored.
+func TestSDKsOfOpenTelemetry(t *testing.T) {
 	t.Parallel()
-	program := goClient(t)
+	postHogClient(t, "go/client") // beside which it is
 	h := newHurdles(t, hurdleConfig, none, unavailable, answerLost, restarted, none, answerLost)
-	out := h.run(t, ".", program, "otlp", h.url, publicKey)
+	out := h.run(t, postHogDir, filepath.Join("go", "client"), "otlp", h.url, publicKey)
 	h.over(t)
 	s := h.current()
 	s.log.private("otel-user", "otel-session")

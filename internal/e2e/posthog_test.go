@@ -1,12 +1,17 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,18 +22,18 @@ import (
 // the SDKs beside them.
 const postHogDir = "testdata/posthog"
 
-// installed ends the test if the clients in a directory are not installed.
-func installed(t *testing.T, dir, file, what string) {
+// postHogClient ends the test unless a file of PostHog's SDKs is installed.
+func postHogClient(t *testing.T, file string) {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
-		prereq.Missing(t, what, "the clients are not installed, run `make test-deps`: "+err.Error())
+	if _, err := os.Stat(filepath.Join(postHogDir, file)); err != nil {
+		prereq.Missing(t, prereq.PostHog, "the clients are not installed, run `make test-clients`: "+err.Error())
 	}
 }
 
-// TestPostHogSDKs runs PostHog's SDKs, unmodified, against a server that is
+// TestSDKsOfPostHog runs PostHog's SDKs, unmodified, against a server that is
 // overloaded, loses an answer, and is killed. Each message has to be stored
 // exactly once. One message of a batch is refused; the others are stored.
-func TestPostHogSDKs(t *testing.T) {
+func TestSDKsOfPostHog(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		prefix  string
@@ -36,18 +41,24 @@ func TestPostHogSDKs(t *testing.T) {
 		plan    string // which $set_once leaves alone
 	}{
 		"Python": {"py", func(t *testing.T) []string {
-			installed(t, postHogDir, ".venv/.installed", prereq.Python)
+			t.Helper()
+			postHogClient(t, ".venv/.installed")
 			return []string{filepath.Join(".venv", "bin", "python"), "sdk.py"}
 		}, "first"},
 		"Node": {"node", func(t *testing.T) []string {
-			installed(t, postHogDir, "node_modules/.installed", prereq.Node)
+			t.Helper()
+			postHogClient(t, "node_modules/.installed")
 			node, err := exec.LookPath("node")
 			if err != nil {
-				prereq.Missing(t, prereq.Node, err.Error())
+				prereq.Missing(t, prereq.PostHog, err.Error())
 			}
 			return []string{node, "sdk.mjs"}
 		}, "first"},
-		"Go": {"go", func(t *testing.T) []string { return []string{goClient(t), "posthog"} }, "first"},
+		"Go": {"go", func(t *testing.T) []string {
+			t.Helper()
+			postHogClient(t, "go/client")
+			return []string{filepath.Join("go", "client"), "posthog"}
+		}, "first"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,5 +92,71 @@ func TestPostHogSDKs(t *testing.T) {
 				t.Errorf("got the properties %v", got.Properties)
 			}
 		})
+	}
+}
+
+// TestSDKsOfPostHogInAPage runs posthog-js, unmodified, in Chromium. Each
+// message has to be stored exactly once, although an answer is lost and the
+// server is restarted. posthog-js drops messages after a 429, so there is no
+// tight limit here.
+func TestSDKsOfPostHogInAPage(t *testing.T) {
+	t.Parallel()
+	postHogClient(t, "node_modules/.installed")
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		prereq.Missing(t, prereq.PostHog, err.Error())
+	}
+	h := newHurdles(t, baseConfig+wideLimits, none, unavailable, answerLost)
+	files := http.NewServeMux()
+	files.Handle("/array.full.js", http.FileServer(http.Dir(filepath.Join(postHogDir, "node_modules/posthog-js/dist"))))
+	files.Handle("/page.html", http.FileServer(http.Dir(postHogDir)))
+	site := httptest.NewServer(files)
+	t.Cleanup(site.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	browser := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
+		"--user-data-dir="+t.TempDir(), site.URL+"/page.html?"+url.Values{"host": {h.url}, "key": {publicKey}}.Encode())
+	browser.WaitDelay = patience
+	if err := browser.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = browser.Wait() // it was killed
+	})
+	s := h.current()
+	s.log.private("page-user", "page@example.com")
+	want := map[string]int{"$pageview": 1, "flags": 1, "instant": 1, "$groupidentify": 1, "load 0": 1, "load 1": 1, "load 2": 1}
+	var got *customer
+	await(ctx, t, func() bool { // the messages are in several requests, which may come in any order
+		stored := 0
+		for _, n := range s.counts(t) {
+			stored += n
+		}
+		got = s.exportOne(t, map[string]any{"registered": "page-user"})
+		return stored >= len(want) && got != nil && got.Properties["email"] != nil
+	})
+	if diff := cmp.Diff(want, s.counts(t)); diff != "" {
+		t.Errorf("stored events (-want +got):\n%s", diff)
+	}
+	if got.Properties["email"] != "page@example.com" || got.Properties["plan"] != "first" || got.Properties["colour"] != "red" || got.IDs["cookie"] == nil {
+		t.Errorf("got the customer %+v", got)
+	}
+	for _, e := range got.Events {
+		if e.Type == "load 0" && e.Properties["name"] != "žluť 😀" {
+			t.Errorf("got the properties %v", e.Properties)
+		}
+	}
+}
+
+// await waits until a condition holds.
+func await(ctx context.Context, t *testing.T, holds func() bool) {
+	t.Helper()
+	for !holds() {
+		timer := time.NewTimer(100 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			t.Fatal("it was in vain")
+		}
 	}
 }

@@ -27,6 +27,8 @@ const (
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
 
+	PostHog = "posthog" // the SDKs of PostHog and OpenTelemetry that tools/install-clients installs
+
 	Postgres         = "postgres"         // the server's programs (initdb, postgres, psql), for the destination
 	ClickHouse       = "clickhouse"       // ClickHouse's engine, for Python, for the destination
 	Kafka            = "kafka"            // the broker that tools/install-kafka installs, for the destination

@@ -32,8 +32,8 @@ func otlpEncoding(r *http.Request) *format.Format {
 	return otlp.JSON
 }
 
-// otlpKey finds the key of a call, which is in its header: the token of a public
-// key, or the id and the secret of a private one.
+// otlpKey finds the key of a call, which is in its header: the token of a
+// public key, or the id and the secret of a private one.
 func otlpKey(keys *auth.Keys, now time.Time, r *http.Request, _ []byte) (auth.Grant, *trackway.Error) {
 	for _, scheme := range []string{"Token", "Bearer"} {
 		if token := credentials(r, scheme); token != "" {

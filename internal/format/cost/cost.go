@@ -14,8 +14,8 @@ import (
 // digit; a usual event takes 1.1.
 const Factor = 24
 
-// PerCommand is how many bytes decoding allocates for an element of a batch, and
-// for its error.
+// PerCommand is how many bytes decoding allocates for an element of a batch,
+// and for its error.
 const PerCommand = 512
 
 const (

@@ -13,8 +13,8 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// rejected returns how many records were rejected, and a sentence about them,
-// or "" if there are none.
+// rejected returns how many records were rejected, and a sentence about them.
+// If it is no record, the sentence is "".
 func rejected(b *format.Batch) (n int, message string) {
 	var first *trackway.Error
 	for i := range b.Results {

@@ -384,7 +384,7 @@ func (r *record) text(field string, v canonjson.Value) string {
 	return v.Text()
 }
 
-// id returns the id of a trace or a span, or "" if it is none: all zeros.
+// id returns the id of a trace or a span, or "" if it is all zeros.
 func (r *record) id(field string, v canonjson.Value) string {
 	id := strings.ToLower(r.text(field, v))
 	const longest = 32

@@ -18,8 +18,9 @@
 // # Properties
 //
 // The record's attributes are properties of the event. So are, unless there is
-// an attribute of the same name: body, severity_text, severity_number, trace_id,
-// span_id, and the objects resource and scope with the attributes of these.
+// an attribute of the same name: body, severity_text, severity_number,
+// trace_id, span_id, and the objects resource and scope with the attributes of
+// these.
 //
 // # Times
 //

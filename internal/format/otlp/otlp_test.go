@@ -41,11 +41,12 @@ func text(s string) string { return bytesField(1, s) }
 // request returns a body with these records, and the content of its resource
 // and its scope.
 func request(resource, scope string, records ...string) []byte {
-	logs := bytesField(1, scope)
+	var logs strings.Builder
+	logs.WriteString(bytesField(1, scope))
 	for _, r := range records {
-		logs += bytesField(2, r)
+		logs.WriteString(bytesField(2, r))
 	}
-	return []byte(bytesField(1, bytesField(1, resource)+bytesField(2, logs)))
+	return []byte(bytesField(1, bytesField(1, resource)+bytesField(2, logs.String())))
 }
 
 // sample is a request in both encodings.
@@ -234,7 +235,7 @@ func TestBad(t *testing.T) {
 		"cut off": string(sample.proto[:len(sample.proto)-1]), "text": "hello", "a length beyond the end": "\x0a\x7fabc",
 		"a damaged value": string(request("", "", attribute(6, "a", "\xff\xff"))), "a field number of zero": "\x00\x00",
 	} {
-		if b, err := decodeProto(shop, []byte(body), received); err != errProto { //nolint:errorlint // the very one
+		if b, err := decodeProto(shop, []byte(body), received); err != errProto {
 			t.Errorf("%s: got %+v, %v", name, b, err)
 		}
 	}
@@ -242,7 +243,7 @@ func TestBad(t *testing.T) {
 		"", "null", "[]", `{"resourceLogs":{}}`, `{"resourceLogs":[1]}`, `{"resourceLogs":[]}x`, `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{]}]}]}`,
 		`{"resourceLogs":[{"scopeLogs":[[]]}]}`, sample.json[:len(sample.json)-1],
 	} {
-		if b, err := decodeJSON(shop, []byte(body), received); err != errJSON { //nolint:errorlint // the very one
+		if b, err := decodeJSON(shop, []byte(body), received); err != errJSON {
 			t.Errorf("%s: got %+v, %v", body, b, err)
 		}
 	}
@@ -269,16 +270,16 @@ func TestBounds(t *testing.T) {
 	if b, err := decodeProto(shop, request("", "", records[1:]...), received); err != nil || len(b.Commands) != MaxRecords {
 		t.Errorf("got %v for %d records", err, MaxRecords)
 	}
-	if _, err := decodeProto(shop, request("", "", records...), received); err != errRecords { //nolint:errorlint // the very one
+	if _, err := decodeProto(shop, request("", "", records...), received); err != errRecords {
 		t.Errorf("got %v for %d records", err, len(records))
 	}
 	array := `{"resourceLogs":[{"scopeLogs":[{"logRecords":[` + strings.Repeat("{},", MaxRecords) + `{}]}]}]}`
-	if _, err := decodeJSON(shop, []byte(array), received); err != errRecords { //nolint:errorlint // the very one
+	if _, err := decodeJSON(shop, []byte(array), received); err != errRecords {
 		t.Errorf("got %v for %d records in JSON", err, len(records))
 	}
 	// A resource that each record would repeat.
 	large := attribute(1, "a", text(strings.Repeat("x", maxShared-8)))
-	if _, err := decodeProto(shop, request(large, "", records[:maxTotal/maxShared+10]...), received); err != errTotal { //nolint:errorlint // the very one
+	if _, err := decodeProto(shop, request(large, "", records[:maxTotal/maxShared+10]...), received); err != errTotal {
 		t.Errorf("got %v for a resource of %d bytes", err, len(large))
 	}
 	b, err := decodeProto(shop, request(large+attribute(1, "b", text("more")), "", one), received)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"math"
+	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -108,7 +109,7 @@ func (d *protoDecoder) scopeLogs(message []byte) *trackway.Error {
 			}
 			rest = after
 			if start := len(d.json); f.typ == protowire.BytesType && (f.id == 1 || f.id == 2) && len(f.bytes) > 0 {
-				d.json = canonjson.AppendString(d.json, string(f.bytes))
+				d.json = canonjson.AppendString(d.json, textIn(f.bytes))
 				d.add(&d.scope.attributes, map[protowire.Number]string{1: scopeName, 2: scopeVersion}[f.id], start)
 			}
 		}
@@ -128,12 +129,12 @@ func (d *protoDecoder) attributes(a *attributes, message []byte, id protowire.Nu
 
 // attribute reads a KeyValue.
 func (d *protoDecoder) attribute(a *attributes, message []byte) *trackway.Error {
-	key, any, ok := keyValue(message)
+	key, raw, ok := keyValue(message)
 	if !ok {
 		return errProto
 	}
 	start := len(d.json)
-	if err := d.value(a, key, any); err != nil {
+	if err := d.value(a, key, raw); err != nil {
 		return err
 	}
 	d.add(a, key, start)
@@ -141,7 +142,7 @@ func (d *protoDecoder) attribute(a *attributes, message []byte) *trackway.Error 
 }
 
 // keyValue returns the parts of a KeyValue.
-func keyValue(message []byte) (key string, any []byte, ok bool) {
+func keyValue(message []byte) (key string, raw []byte, ok bool) {
 	for len(message) > 0 {
 		f, rest, ok := next(message)
 		if !ok {
@@ -150,20 +151,20 @@ func keyValue(message []byte) (key string, any []byte, ok bool) {
 		message = rest
 		switch {
 		case f.is(1, protowire.BytesType):
-			key = string(f.bytes)
+			key = textIn(f.bytes)
 		case f.is(2, protowire.BytesType):
-			any = f.bytes
+			raw = f.bytes
 		}
 	}
-	return key, any, true
+	return key, raw, true
 }
 
 // value appends an AnyValue to the builder's JSON in canonical form. A value
 // that JSON cannot have is noted in a, and becomes null.
-func (d *protoDecoder) value(a *attributes, key string, any []byte) *trackway.Error {
+func (d *protoDecoder) value(a *attributes, key string, raw []byte) *trackway.Error {
 	w := writer{dst: d.json}
 	start := len(w.dst)
-	if err := w.proto(any, 0); err != nil {
+	if err := w.proto(raw, 0); err != nil {
 		return err
 	}
 	d.json = w.done(start)
@@ -174,14 +175,14 @@ func (d *protoDecoder) value(a *attributes, key string, any []byte) *trackway.Er
 }
 
 // proto writes an AnyValue.
-func (w *writer) proto(any []byte, depth int) *trackway.Error {
+func (w *writer) proto(raw []byte, depth int) *trackway.Error {
 	var last field // of several, the last one counts
-	for len(any) > 0 {
-		f, rest, ok := next(any)
+	for len(raw) > 0 {
+		f, rest, ok := next(raw)
 		if !ok {
 			return errProto
 		}
-		any = rest
+		raw = rest
 		switch {
 		case f.is(1, protowire.BytesType), f.is(2, protowire.VarintType), f.is(3, protowire.VarintType), f.is(4, protowire.Fixed64Type),
 			f.is(5, protowire.BytesType), f.is(6, protowire.BytesType), f.is(7, protowire.BytesType):
@@ -225,10 +226,10 @@ func (w *writer) protoList(message []byte, depth int, object bool) *trackway.Err
 		if !f.is(1, protowire.BytesType) {
 			continue
 		}
-		any := f.bytes
+		raw := f.bytes
 		if object {
 			var key string
-			if key, any, ok = keyValue(f.bytes); !ok {
+			if key, raw, ok = keyValue(f.bytes); !ok {
 				return errProto
 			}
 			w.member(n, key)
@@ -236,7 +237,7 @@ func (w *writer) protoList(message []byte, depth int, object bool) *trackway.Err
 			w.element(n)
 		}
 		n++
-		if err := w.proto(any, depth+1); err != nil {
+		if err := w.proto(raw, depth+1); err != nil {
 			return err
 		}
 	}
@@ -265,7 +266,7 @@ func (d *protoDecoder) logRecord(message []byte) *trackway.Error {
 		case f.is(2, protowire.VarintType):
 			r.severity = f.number
 		case f.is(3, protowire.BytesType):
-			r.severityText = string(f.bytes)
+			r.severityText = textIn(f.bytes)
 		case f.is(5, protowire.BytesType):
 			start := len(d.json)
 			err = d.value(&d.one, "body", f.bytes)
@@ -277,7 +278,7 @@ func (d *protoDecoder) logRecord(message []byte) *trackway.Error {
 		case f.is(10, protowire.BytesType):
 			r.spanID = hexOf(f.bytes)
 		case f.is(12, protowire.BytesType):
-			r.name = string(f.bytes)
+			r.name = textIn(f.bytes)
 		}
 		if err != nil {
 			return err
@@ -286,8 +287,14 @@ func (d *protoDecoder) logRecord(message []byte) *trackway.Error {
 	return d.finish(&r)
 }
 
+// textIn returns the content of a string field as a part of the body. It may be
+// no UTF-8.
+func textIn(content []byte) string {
+	return unsafe.String(unsafe.SliceData(content), len(content)) //nolint:gosec // G103: a body is never changed once it is decoded
+}
+
 // hexOf returns the id of a trace or a span as people write it, or "" if it is
-// none: all zeros.
+// all zeros.
 func hexOf(id []byte) string {
 	const longest = 16
 	for _, c := range id {

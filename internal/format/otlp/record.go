@@ -22,7 +22,7 @@ type builder struct {
 	total    int // bytes of the events so far
 	left     int // bytes of the body that are still to come, about
 
-	// What the records of the current resource and scope share.
+	// The records of the current resource and scope share these.
 
 	resource, scope shared
 
@@ -56,7 +56,7 @@ type attributes struct {
 type shared struct {
 	attributes
 
-	object []byte // the attributes in canonical form; nil: there are none
+	object []byte // the attributes in canonical form; nil: it has no attributes
 }
 
 func (a *attributes) clear() { *a = attributes{list: a.list[:0]} }
@@ -131,7 +131,7 @@ type record struct {
 	severityText string
 	traceID      string // in hex
 	spanID       string
-	body         []byte          // in canonical form; nil: there is none
+	body         []byte          // in canonical form; nil: it has no body
 	err          *trackway.Error // a field is not as expected
 }
 
@@ -215,7 +215,7 @@ func (b *builder) propertiesOf(r *record) (properties []trackway.Property, lengt
 		}
 	}
 	text(trackway.MessageID, b.one.record)
-	if string(r.body) != "null" { // exporters send an empty value if there is none
+	if string(r.body) != "null" { // exporters send an empty value for no body
 		add("body", r.body)
 	}
 	text("severity_text", r.severityText)
@@ -246,14 +246,22 @@ func (b *builder) propertiesOf(r *record) (properties []trackway.Property, lengt
 // ordered sorts properties by name, in place. Of several with the same name, it
 // keeps only the first.
 func ordered(properties []trackway.Property) []trackway.Property {
-	byName := func(a, b trackway.Property) int { return cmp.Compare(a.Name, b.Name) }
-	if !slices.IsSortedFunc(properties, byName) {
-		slices.SortStableFunc(properties, byName)
+	const few = 32
+	if len(properties) > few {
+		slices.SortStableFunc(properties, func(a, b trackway.Property) int { return cmp.Compare(a.Name, b.Name) })
+	} else {
+		for i := 1; i < len(properties); i++ { // slices.SortStableFunc does the same through a pointer
+			p, at := properties[i], i
+			for ; at > 0 && p.Name < properties[at-1].Name; at-- {
+				properties[at] = properties[at-1]
+			}
+			properties[at] = p
+		}
 	}
 	kept := properties[:0]
-	for i, p := range properties {
-		if i == 0 || kept[len(kept)-1].Name != p.Name {
-			kept = append(kept, p)
+	for i := range properties {
+		if i == 0 || kept[len(kept)-1].Name != properties[i].Name {
+			kept = append(kept, properties[i])
 		}
 	}
 	return kept

@@ -11,7 +11,7 @@ import (
 // allocates.
 func jsonTakes(body []byte) int { return len(body) + cost.Of(body, MaxRecords) }
 
-// What decoding a body of protocol buffers allocates at most.
+// Bounds on the bytes that decoding a body of protocol buffers allocates.
 const (
 	protoBase      = 4 << 10
 	protoPerByte   = 24
@@ -39,15 +39,15 @@ func protoTakes(body []byte) int {
 
 // valuesOf counts a KeyValue and the values in it.
 func valuesOf(keyValue []byte, depth int) (n int) {
-	each(keyValue, 2, func(any []byte) { n += valueOf(any, depth) })
+	each(keyValue, 2, func(raw []byte) { n += valueOf(raw, depth) })
 	return n + 1
 }
 
 // valueOf counts an AnyValue and the values in it.
-func valueOf(any []byte, depth int) (n int) {
+func valueOf(raw []byte, depth int) (n int) {
 	if depth <= canonjson.MaxDepth {
-		each(any, 5, func(list []byte) { each(list, 1, func(any []byte) { n += valueOf(any, depth+1) }) })
-		each(any, 6, func(list []byte) { each(list, 1, func(keyValue []byte) { n += valuesOf(keyValue, depth+1) }) })
+		each(raw, 5, func(list []byte) { each(list, 1, func(raw []byte) { n += valueOf(raw, depth+1) }) })
+		each(raw, 6, func(list []byte) { each(list, 1, func(keyValue []byte) { n += valuesOf(keyValue, depth+1) }) })
 	}
 	return n + 1
 }

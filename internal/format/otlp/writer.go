@@ -57,7 +57,7 @@ func (w *writer) text(s []byte) {
 			n += 2
 		}
 	}
-	w.dst = canonjson.AppendString(slices.Grow(w.dst, n), string(s))
+	w.dst = canonjson.AppendString(slices.Grow(w.dst, n), textIn(s))
 }
 
 // double writes a number as ECMAScript does: without an exponent if it is

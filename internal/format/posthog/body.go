@@ -13,8 +13,8 @@ import (
 // send it if they cannot compress: the media type of forms needs no preflight.
 var form = []byte("data=")
 
-// Takes returns a bound on the bytes that decoding a body allocates. What a
-// form has inside is not known yet, so it counts as the worst.
+// Takes returns a bound on the bytes that decoding a body allocates. The
+// content of a form is not known yet, so it counts as the worst.
 func Takes(body []byte) int {
 	const (
 		shortest   = 4   // bytes of a message in Base64, at least

@@ -127,7 +127,7 @@ func TestMessages(t *testing.T) {
 		"no name":              {`{"distinct_id":"u1"}`, `capture: '' refused: Field 'event' is required.`},
 		"an empty name":        {`{"event":"","distinct_id":"u1"}`, `capture: '' refused: Field 'event' is empty.`},
 		"a name that is none":  {`{"event":{},"distinct_id":"u1"}`, `capture: '' refused: Field 'event': expected a string, got an object.`},
-		"no id":                {`{"event":"e"}`, `capture: registered= 'e' 1700000000 {}`}, // internal/ingest refuses it
+		"no id":                {`{"event":"e"}`, `capture: registered= 'e' 1700000000 {}`}, // refused later
 		"an id that is none":   {`{"event":"e","distinct_id":["u"]}`, `capture: 'e' refused: Field 'distinct_id': expected a string or a number, got an array.`},
 		"half an id":           {`{"event":"e","distinct_id":"\ud800"}`, `capture: 'e' refused: Field 'distinct_id': expected text, got half a surrogate pair (\ud800 to \udfff).`},
 		"half an alias":        {`{"event":"$create_alias","distinct_id":"u","properties":{"alias":"\ud800"}}`, `$create_alias: '$create_alias' refused: Field 'alias': expected text, got half a surrogate pair.`},
@@ -198,7 +198,7 @@ func TestSetOnce(t *testing.T) {
 func TestBad(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "null", "1", `"a"`, `{`, `[{]`, `[]x`, `data=%7`, `data=%7b%7`, `data=!!`, `data=YWJj`, "data=", `{"batch":{}}`, `[1]`, `[{},0]`} {
-		if b, err := Decode(shop, []byte(body), received); err != errJSON { //nolint:errorlint // the very one
+		if b, err := Decode(shop, []byte(body), received); err != errJSON {
 			t.Errorf("%s: got %+v, %v", body, b, err)
 		}
 	}

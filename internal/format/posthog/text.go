@@ -11,7 +11,7 @@ import (
 // fields that they know.
 func Text(err *trackway.Error) string {
 	own := *err
-	field, rest, _ := strings.Cut(err.Field, ".")
+	field, _, _ := strings.Cut(err.Field, ".")
 	switch field {
 	case "customer_ids":
 		own.Field = "distinct_id"
@@ -21,6 +21,5 @@ func Text(err *trackway.Error) string {
 	case "event_type":
 		own.Field = "event"
 	}
-	_ = rest
 	return tracking.Text(&own)
 }

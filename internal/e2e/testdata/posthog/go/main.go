@@ -1,7 +1,7 @@
-// Command goclients sends messages with SDKs for Go that are no dependencies of
-// the server.
+// Command client sends messages with SDKs for Go that are no dependencies of the
+// server.
 //
-//	goclients posthog|otlp ADDRESS KEY
+//	client posthog|otlp ADDRESS KEY
 package main
 
 import (

@@ -1,4 +1,4 @@
-module goclients
+module client
 
 go 1.26.0
 

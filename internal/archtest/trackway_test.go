@@ -129,14 +129,14 @@ var trackway = Rules{
 		"internal/api/request": 0,
 		"internal/api/room":    1,
 		"internal/api/table":   3,
-		"internal/control":     4,
+		"internal/control":     5,
 		"internal/dashboard":   4,
 		"internal/datadir":     4,
 		"internal/ops":         4,
 
 		"internal/app":    6,
 		"internal/doctor": 5,
-		"internal/feed":   5,
+		"internal/feed":   6,
 
 		"cmd/trackway": 7,
 

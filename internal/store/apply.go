@@ -327,10 +327,8 @@ func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *
 		}
 		t.m.cache.SawEntry(customer, e.Time, tail)
 	}
-	if c.TimeVaries {
-		if err := t.noteRepeat(&e, c); err != nil {
-			return trackway.Result{}, err
-		}
+	if err := t.noteRepeat(&e, c); err != nil {
+		return trackway.Result{}, err
 	}
 	if c.Type == trackway.MergeType {
 		if err := t.noteNamed(&e); err != nil {
@@ -355,10 +353,11 @@ func (t *tx) cameBefore(e *trackway.Event, c *trackway.Command, hash uint64) (bo
 	return repeats.Noted(t.from, e)
 }
 
-// noteRepeat notes an event whose time is not the one that its client claims.
+// noteRepeat notes an event whose time varies, unless it is the one that the
+// client claims: then the timeline tells.
 func (t *tx) noteRepeat(e *trackway.Event, c *trackway.Command) error {
-	if c.TimeGiven && c.Claimed == c.Time {
-		return nil // the timeline tells
+	if !c.TimeVaries || c.TimeGiven && c.Claimed == c.Time {
+		return nil
 	}
 	return repeats.Note(t.b, e)
 }

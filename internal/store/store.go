@@ -295,3 +295,17 @@ func (s *Store) Snapshot() query.Snapshot {
 func (s *Store) Version(project uint32) uint64 {
 	return s.versions.Of(project).Load()
 }
+
+// Descriptors returns the most files that a store opens if the process may open
+// up to limit files (the soft RLIMIT_NOFILE). The rest of the limit is for
+// connections and other files of the process. If the limit is too low for a
+// store, the error says how many files it needs. [Open] returns the same error.
+func Descriptors(limit uint64) (files int, err error) { return engine.Descriptors(limit) }
+
+// ErrDamagedLog is the error of [Open] if the write-ahead log lacks something
+// that was acknowledged. See [Salvage].
+var ErrDamagedLog = engine.ErrDamagedLog
+
+// Ready returns nil while the store can write, and otherwise the reason it
+// cannot. It does not access the disk: it reports the result of the last write.
+func (s *Store) Ready() error { return s.stuck.Why() }

@@ -114,7 +114,7 @@ func TestSDKsOfPostHogInTheGuide(t *testing.T) {
 	program := file(t, blocks(t, "from-posthog.md"), "client.py")
 	python := exec.CommandContext(t.Context(), filepath.Join(".venv", "bin", "python"), "-c", strings.ReplaceAll(program, "http://127.0.0.1:8080", "http://"+s.public))
 	python.Dir = postHogDir
-	python.Env = append(os.Environ(), "PUBLIC="+publicKey) //nolint:forbidigo // it is handed on
+	python.Env = append(os.Environ(), "PUBLIC="+publicKey)
 	if out, err := python.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -138,7 +138,7 @@ func TestSDKsOfPostHogInAPage(t *testing.T) {
 	if diff := cmp.Diff(want, s.counts(t)); diff != "" {
 		t.Errorf("stored events (-want +got):\n%s", diff)
 	}
-	if got.Properties["email"] != "page@example.com" || got.Properties["plan"] != "first" || got.Properties["colour"] != "red" || got.IDs["cookie"] == nil {
+	if got.Properties["email"] != "page@example.com" || got.Properties["plan"] != "first" || got.Properties["color"] != "red" || got.IDs["cookie"] == nil {
 		t.Errorf("got the customer %+v", got)
 	}
 	for _, e := range got.Events {

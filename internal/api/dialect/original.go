@@ -84,7 +84,7 @@ func oldRoutes() []Route {
 }
 
 // byOldBody is the [Admit] of calls whose body names the project.
-func byOldBody(keys *auth.Keys, now time.Time, _ *http.Request, body []byte) (auth.Grant, *trackway.Error) {
+func byOldBody(keys *auth.Keys, _ time.Time, _ *http.Request, body []byte) (auth.Grant, *trackway.Error) {
 	if body == nil {
 		return auth.Grant{}, nil
 	}

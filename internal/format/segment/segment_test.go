@@ -179,7 +179,9 @@ func TestTimes(t *testing.T) {
 		want           string
 	}{
 		{Batch, at + "," + id, sent("07:01:58"), `2026-11-29T07:01:00Z`},
-		{Batch, at + "," + id, sent("06:57:00"), `2026-11-29T07:01:00Z`}, // not more than five minutes
+		{Batch, at + "," + id, sent("07:01:00"), `2026-11-29T07:01:00Z`},
+		{Batch, at + "," + id, sent("07:00:59"), `2026-11-29T07:01:00Z varies claimed 2026-11-29T07:01:00Z`}, // see TestLaterTry
+		{Batch, at + "," + id, sent("06:57:00"), `2026-11-29T07:01:00Z varies claimed 2026-11-29T07:01:00Z`}, // not more than five minutes
 		{Batch, at + "," + id, sent("06:56:59"), `2026-11-29T07:06:01Z varies claimed 2026-11-29T07:01:00Z`},
 		{Batch, at + "," + id, sent("08:02:00"), `2026-11-29T06:01:00Z varies claimed 2026-11-29T07:01:00Z`},
 		{Batch, at + "," + id + "," + sent("07:01:58"), sent("06:00:00"), `2026-11-29T07:01:00Z`}, // the message's own
@@ -204,6 +206,24 @@ func TestTimes(t *testing.T) {
 	body := `{"type":"identify","userId":"u","timestamp":"2026-11-29T06:00:00Z","sentAt":"2026-11-29T06:00:30Z"}`
 	if got := allSeen(decode(t, Single(Identify), body))[0]; got != `update registered=u {} 2026-11-29T07:01:30Z` {
 		t.Errorf("an update: got %s", got)
+	}
+}
+
+// TestLaterTry: the clock of a client is six minutes ahead, and it sends the same
+// bytes once more two minutes later. The first try is corrected. The second one
+// is not, but the store has to look for the first.
+func TestLaterTry(t *testing.T) {
+	t.Parallel()
+	const body = `{"batch":[{"type":"track","event":"e","messageId":"m","timestamp":"2026-11-29T07:08:00Z"}],"sentAt":"2026-11-29T07:08:00Z"}`
+	const minute = trackway.Micros(60 * 1e6)
+	for after, want := range map[trackway.Micros]trackway.Micros{0: received, 2 * minute: received + 6*minute} {
+		b, err := Batch.Decode(shop, []byte(body), received+after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := b.Commands[0]; c.Time != want || !c.TimeVaries || c.Claimed != received+6*minute {
+			t.Errorf("after %d: got %s", after, seen(&c, nil))
+		}
 	}
 }
 

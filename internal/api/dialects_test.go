@@ -207,6 +207,21 @@ func TestUnknownKeyInBody(t *testing.T) {
 	})
 }
 
+// TestLegacyIsOff: nobody's body is read for a route that no project permits.
+func TestLegacyIsOff(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, path := range []string{"/bulk", "/crm/customers", "/crm/events"} {
+		body := strings.NewReader(`{"project_id":"` + projectToken + `"}`)
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, io.NopCloser(body)))
+		check(t, w, 403, "legacy: true")
+		if body.Len() != int(body.Size()) {
+			t.Errorf("%s: the body was read", path)
+		}
+	}
+}
+
 // TestDialectFailures: what SDKs send again is answered as they expect.
 func TestDialectFailures(t *testing.T) {
 	t.Parallel()

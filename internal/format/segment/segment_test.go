@@ -105,6 +105,33 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// TestFewIdentifiers: a project may have no identifier for users, or none for
+// devices. A message then says less, but is not refused for it.
+func TestFewIdentifiers(t *testing.T) {
+	t.Parallel()
+	const both, alias = `{"event":"e","userId":"u","anonymousId":"a"}`, `{"userId":"u","previousId":"b"}`
+	users := &trackway.Project{Hard: []string{"registered"}, User: "registered"}
+	devices := &trackway.Project{Soft: []string{"cookie"}, Device: "cookie"}
+	for _, test := range []struct {
+		project         *trackway.Project
+		typ, body, want string
+	}{
+		{users, Track, both, `event "e" registered=u {}`},
+		{users, Track, `{"event":"e","anonymousId":"a"}`, `event "e" {}`}, // which names nobody
+		{users, Alias, alias, `update registered=u {}`},
+		{devices, Track, both, `event "e" cookie=a cookie=u {}`},
+		{devices, Alias, alias, `update cookie=b cookie=u {}`},
+	} {
+		b, err := Single(test.typ).Decode(test.project, []byte(test.body), received)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := allSeen(b)[0]; got != test.want {
+			t.Errorf("%s: got %s, want %s", test.body, got, test.want)
+		}
+	}
+}
+
 // TestElements checks what only the elements of a batch can be.
 func TestElements(t *testing.T) {
 	t.Parallel()

@@ -37,8 +37,8 @@ t.yaml:6:71: projects[4].stream_id "a/b": must not have spaces or any of / ? & #
 	}
 }
 
-// The server takes the paths of other products' clients with and without a slash
-// at their end, so a limit on one spelling holds for the other one too.
+// The server takes the paths of other products' clients with and without a
+// slash at their end, so a limit on one spelling holds for the other one too.
 func TestSpellingsAreLimited(t *testing.T) {
 	t.Parallel()
 	for listed, want := range map[string][]string{

@@ -229,8 +229,8 @@ func TestRecords(t *testing.T) {
 }
 
 // TestNoText checks that a name which is not UTF-8 is refused. It would make
-// everything that is written of the event invalid: the answers, the exports, and
-// what destinations get.
+// everything that is written of the event invalid: the answers, the exports,
+// and what destinations get.
 func TestNoText(t *testing.T) {
 	t.Parallel()
 	b, err := decodeProto(shop, request("", "", bytesField(12, "e\xff")+attribute(6, "user.id", text("u"))), received)

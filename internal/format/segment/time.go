@@ -12,8 +12,8 @@ import (
 // message needs to arrive.
 const maxSkew trackway.Micros = 5 * 60 * 1e6
 
-// fresh is how far sentAt may be from now, in microseconds, in a message that is
-// sent for the first time by a clock that is right.
+// fresh is how far sentAt may be from now, in microseconds, in a message that
+// is sent for the first time by a clock that is right.
 const fresh trackway.Micros = 60 * 1e6
 
 // when is when a message happened, as far as it is known before the whole body

@@ -121,7 +121,11 @@ func (c *call) enter(ctx context.Context) error {
 	if c.body == nil {
 		c.body = []byte{} // nil would mean that it was not read
 	}
-	return c.mayEnter(c.body)
+	err := c.mayEnter(c.body)
+	if err != nil {
+		c.sent.InVain()
+	}
+	return err
 }
 
 // mayEnter returns nil if the key of the call admits it, or if only the body

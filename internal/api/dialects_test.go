@@ -8,12 +8,16 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"trackway"
+	"trackway/internal/api/body"
+	"trackway/internal/api/room"
 	"trackway/internal/config"
 	"trackway/internal/limit"
 	"trackway/internal/live"
@@ -179,6 +183,42 @@ func TestRefusedMessages(t *testing.T) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("watchers saw\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestUnknownKeyInBody: an address that sends large bodies without a key gets a
+// place for one a second. Nobody else waits for it.
+func TestUnknownKeyInBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.bodies.Large = room.NewPlaces(1, 1)
+		large := `{"batch":[]` + strings.Repeat(" ", 2*body.Light) + `,"writeKey":"`
+		mine := netip.MustParseAddr("192.0.2.1") // of all calls in tests
+		check(t, f.call("/v1/batch", large+publicToken+`"}`), 200, `{"success":true}`)
+		if !f.bodies.Large.EnterAtOnce(mine) {
+			t.Error("with a key: the address has no place")
+		}
+		f.bodies.Large.Leave(mine)
+		check(t, f.call("/v1/batch", large+`unknown"}`), 401, "Access key not found")
+		if f.bodies.Large.EnterAtOnce(mine) {
+			t.Error("without a key: the address has a place")
+		}
+	})
+}
+
+// TestLegacyIsOff: nobody's body is read for a route that no project permits.
+func TestLegacyIsOff(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, path := range []string{"/bulk", "/crm/customers", "/crm/events"} {
+		body := strings.NewReader(`{"project_id":"` + projectToken + `"}`)
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, io.NopCloser(body)))
+		check(t, w, 403, "legacy: true")
+		if body.Len() != int(body.Size()) {
+			t.Errorf("%s: the body was read", path)
+		}
 	}
 }
 

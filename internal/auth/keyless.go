@@ -57,3 +57,14 @@ func (k *Keys) Legacy(token string) (Grant, *trackway.Error) {
 	}
 	return Grant{Project: &p.Project, Key: legacyKey}, nil
 }
+
+// LegacyOff returns the error of [Keys.Legacy] if no project permits such
+// calls, so that nobody has to look for the token in a body.
+func (k *Keys) LegacyOff() *trackway.Error {
+	for _, p := range k.projects {
+		if p.Legacy {
+			return nil
+		}
+	}
+	return errLegacy
+}

@@ -47,6 +47,12 @@ func TestKeyless(t *testing.T) {
 			t.Errorf("%q: got %s, want %s", token, got, want)
 		}
 	}
+	if err := keys.LegacyOff(); err != nil {
+		t.Errorf("a project permits it: got %v", err)
+	}
+	if err := New([]trackway.Project{{Name: "closed", Token: closed}}).LegacyOff(); err != errLegacy {
+		t.Errorf("no project permits it: got %v", err)
+	}
 	for _, k := range []*trackway.Key{streamKey, legacyKey} {
 		if !k.May(trackway.SetEvents) || k.May(trackway.GetEvents) || k.May(trackway.GDPR) {
 			t.Errorf("%s may do something else than track", k.Name)

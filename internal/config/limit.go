@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 
 	"trackway"
 )
@@ -36,6 +37,8 @@ func (d *doc) policies() []trackway.Policy {
 }
 
 // limitDialects adds the paths of dialects to the limits of the tracking API.
+// It also adds their other spelling to limits that list a path with or without
+// a slash at its end, because the server takes both.
 func limitDialects(policies []trackway.Policy) {
 	var listed []string // by the limits that apply alone
 	for i := range policies {
@@ -43,22 +46,50 @@ func limitDialects(policies []trackway.Policy) {
 			listed = append(listed, policies[i].Paths...)
 		}
 	}
-	for i := range policies {
-		p := &policies[i]
-		if !slices.Contains(p.Paths, trackingPath) {
-			continue
-		}
-		others := listed
+	add := func(p *trackway.Policy, path string) {
+		others := &listed
 		if p.Also {
-			others = p.Paths
+			others = &p.Paths
 		}
-		p.Paths = slices.Clone(p.Paths)
-		for _, path := range dialectPaths {
-			if !slices.Contains(others, path) {
-				p.Paths = append(p.Paths, path)
+		if slices.Contains(*others, path) {
+			return
+		}
+		p.Paths = append(slices.Clip(p.Paths), path)
+		if !p.Also {
+			listed = append(listed, path)
+		}
+	}
+	for i := range policies {
+		for _, path := range policies[i].Paths {
+			if other := otherSpelling(path); isDialect(path) && isDialect(other) {
+				add(&policies[i], other)
 			}
 		}
 	}
+	for i := range policies {
+		if !slices.Contains(policies[i].Paths, trackingPath) {
+			continue
+		}
+		for _, path := range dialectPaths {
+			add(&policies[i], path)
+		}
+	}
+}
+
+func otherSpelling(path string) string {
+	if other, hadSlash := strings.CutSuffix(path, "/"); hadSlash {
+		return other
+	}
+	return path + "/"
+}
+
+// isDialect reports whether a path of a limit, which may have a method, is one
+// of a dialect, or lies below one.
+func isDialect(path string) bool {
+	if _, after, ok := strings.Cut(path, " "); ok {
+		path = after
+	}
+	return slices.ContainsFunc(dialectPaths, func(d string) bool { return path == d || strings.HasSuffix(d, "/") && strings.HasPrefix(path, d) })
 }
 
 func (d *doc) requireAll(p *policy) {

@@ -234,9 +234,13 @@ func (b *Body) wait(ctx context.Context) error {
 }
 
 // wastePause is how long an address gets no place for another large body after
-// one that was inflated or decoded and then refused. Without it, bombs would
-// keep processors busy.
+// one that was inflated and then refused, or read in vain. Without it, bombs
+// would keep processors busy.
 const wastePause = time.Second
+
+// InVain reports that the body was read for nothing, such as one whose key is
+// unknown, which only the body could tell.
+func (b *Body) InVain() { b.waste = true }
 
 // Decoded reports that the body has been decoded. A large body then leaves its
 // place to the next one. The decoded content may still be used.

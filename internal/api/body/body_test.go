@@ -485,6 +485,29 @@ func TestBombsPause(t *testing.T) {
 	})
 }
 
+// So does an address whose body was read in vain.
+func TestInVain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, 64<<20)
+		s.in.Large = room.NewPlaces(1, 1)
+		s.after = (*Body).InVain
+		text := strings.Repeat(" ", 2*Light)
+		s.send(t, request{from: "192.0.2.1", path: "x", length: int64(len(text)), body: strings.NewReader(text)}, func(answer) {})
+		synctest.Wait()
+		mine, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+		if s.in.Large.EnterAtOnce(mine) || !s.in.Large.EnterAtOnce(other) {
+			t.Error("at once: the address has a place, or another has none")
+		}
+		s.in.Large.Leave(other)
+		wait(wastePause)
+		if !s.in.Large.EnterAtOnce(mine) {
+			t.Error("a second later: the address has no place")
+		}
+		s.in.Large.Leave(mine)
+	})
+}
+
 // TestInflatedBound: inflating ends at the first byte over the bound, and takes
 // no more memory than that.
 func TestInflatedBound(t *testing.T) {

@@ -86,7 +86,7 @@ func oldRoutes() []Route {
 // byOldBody is the [Admit] of calls whose body names the project.
 func byOldBody(keys *auth.Keys, _ time.Time, _ *http.Request, body []byte) (auth.Grant, *trackway.Error) {
 	if body == nil {
-		return auth.Grant{}, nil
+		return auth.Grant{}, keys.LegacyOff()
 	}
 	return keys.Legacy(strings.ToLower(tracking.OldProject(body)))
 }

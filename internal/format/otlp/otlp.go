@@ -34,6 +34,7 @@ package otlp
 import (
 	"trackway"
 	"trackway/internal/format"
+	"trackway/internal/format/value"
 )
 
 // MaxRecords is how many log records one body may have. A Collector sends 8192
@@ -79,5 +80,6 @@ var (
 	errJSON    = &trackway.Error{Code: trackway.Invalid, Msg: "The body is not an ExportLogsServiceRequest in JSON."}
 	errRecords = &trackway.Error{Code: trackway.TooLarge, Field: "log_records", Reason: trackway.TooMany, Limit: MaxRecords, What: "records in a request"}
 	errTotal   = &trackway.Error{Code: trackway.TooLarge, Field: "log_records", Reason: trackway.LongJSON, Limit: maxTotal, Got: maxTotal + 1}
+	errNoText  = value.Expected("event_name", "text in UTF-8")
 	errNoName  = &trackway.Error{Code: trackway.Invalid, Field: "event_name", Reason: trackway.Required}
 )

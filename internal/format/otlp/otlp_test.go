@@ -228,6 +228,21 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// TestNoText checks that a name which is not UTF-8 is refused. It would make
+// everything that is written of the event invalid: the answers, the exports,
+// and what destinations get.
+func TestNoText(t *testing.T) {
+	t.Parallel()
+	b, err := decodeProto(shop, request("", "", bytesField(12, "e\xff")+attribute(6, "user.id", text("u"))), received)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "registered=u 'e\uFFFD' refused: Field 'event_name': expected text in UTF-8."
+	if got := strings.TrimSpace(shown(b)); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // TestBad checks bodies that are refused as a whole.
 func TestBad(t *testing.T) {
 	t.Parallel()

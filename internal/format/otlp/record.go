@@ -144,8 +144,11 @@ func (b *builder) finish(r *record) *trackway.Error {
 	one := &b.one
 	c := trackway.Command{Kind: trackway.AddEvent, IDs: b.identifiers(), Type: cmp.Or(r.name, one.eventName), Received: b.received}
 	err := cmp.Or(r.err, one.err, b.resource.err, b.scope.err)
-	if c.Type == "" {
+	switch {
+	case c.Type == "":
 		err = errNoName
+	case !utf8.ValidString(c.Type): // protocol buffers do not check it
+		c.Type, err = strings.ToValidUTF8(c.Type, "\uFFFD"), errNoText
 	}
 	if err == nil {
 		c.Time, c.TimeGiven, err = b.time(r)

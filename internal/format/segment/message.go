@@ -164,7 +164,8 @@ func eventName(m *message) (string, *trackway.Error) {
 
 // identifiers returns the ids of who did it. The previous id of an alias
 // becomes one of the ids of devices, and may lead to a customer that was
-// anonymous.
+// anonymous. If the project has no identifier for devices, their ids do not
+// count. If it has none for users, a user's id is like that of a device.
 func (d *decoder) identifiers(m *message, typ string) ([]trackway.Identifier, *trackway.Error) {
 	const most = 3
 	if cap(d.ids)-len(d.ids) < most {
@@ -173,7 +174,7 @@ func (d *decoder) identifiers(m *message, typ string) ([]trackway.Identifier, *t
 	first := len(d.ids)
 	add := func(name, field string, v canonjson.Value) *trackway.Error {
 		id, err := value.ID(field, v)
-		if err == nil && !v.Absent() {
+		if err == nil && !v.Absent() && name != "" {
 			d.ids = append(d.ids, trackway.Identifier{Name: name, Value: id}.Trimmed())
 		}
 		return err
@@ -182,13 +183,16 @@ func (d *decoder) identifiers(m *message, typ string) ([]trackway.Identifier, *t
 	if typ == Alias {
 		err = cmp.Or(err, add(d.project.Device, "previousId", m.previousID))
 	}
-	err = cmp.Or(err, add(d.project.User, "userId", m.userID))
+	err = cmp.Or(err, add(cmp.Or(d.project.User, d.project.Device), "userId", m.userID))
 	return slices.Clip(d.ids[first:]), err
 }
 
 // previousUser returns the identifier of the user that previousId would be. It
 // is not the one that the message names: two users must not become one.
 func (d *decoder) previousUser(c *trackway.Command, m *message) *trackway.Identifier {
+	if d.project.User == "" || d.project.Device == "" {
+		return nil
+	}
 	previous, err := value.ID("previousId", m.previousID)
 	id := trackway.Identifier{Name: d.project.User, Value: previous, Hard: true}.Trimmed()
 	is := func(own trackway.Identifier) bool { return own.Name == id.Name && own.Value == id.Value }

@@ -105,6 +105,33 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// TestFewIdentifiers: a project may have no identifier for users, or none for
+// devices. A message then says less, but is not refused for it.
+func TestFewIdentifiers(t *testing.T) {
+	t.Parallel()
+	const both, alias = `{"event":"e","userId":"u","anonymousId":"a"}`, `{"userId":"u","previousId":"b"}`
+	users := &trackway.Project{Hard: []string{"registered"}, User: "registered"}
+	devices := &trackway.Project{Soft: []string{"cookie"}, Device: "cookie"}
+	for _, test := range []struct {
+		project         *trackway.Project
+		typ, body, want string
+	}{
+		{users, Track, both, `event "e" registered=u {}`},
+		{users, Track, `{"event":"e","anonymousId":"a"}`, `event "e" {}`}, // which names nobody
+		{users, Alias, alias, `update registered=u {}`},
+		{devices, Track, both, `event "e" cookie=a cookie=u {}`},
+		{devices, Alias, alias, `update cookie=b cookie=u {}`},
+	} {
+		b, err := Single(test.typ).Decode(test.project, []byte(test.body), received)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := allSeen(b)[0]; got != test.want {
+			t.Errorf("%s: got %s, want %s", test.body, got, test.want)
+		}
+	}
+}
+
 // TestElements checks what only the elements of a batch can be.
 func TestElements(t *testing.T) {
 	t.Parallel()
@@ -172,6 +199,7 @@ func TestSharedContext(t *testing.T) {
 func TestTimes(t *testing.T) {
 	t.Parallel()
 	const at, id = `"timestamp":"2026-11-29T07:01:00Z"`, `"messageId":"m"`
+	const unchanged = `2026-11-29T07:01:00Z varies claimed 2026-11-29T07:01:00Z`
 	sent := func(clock string) string { return `"sentAt":"2026-11-29T` + clock + `Z"` }
 	for _, test := range []struct {
 		format         *format.Format
@@ -179,7 +207,9 @@ func TestTimes(t *testing.T) {
 		want           string
 	}{
 		{Batch, at + "," + id, sent("07:01:58"), `2026-11-29T07:01:00Z`},
-		{Batch, at + "," + id, sent("06:57:00"), `2026-11-29T07:01:00Z`}, // not more than five minutes
+		{Batch, at + "," + id, sent("07:01:00"), `2026-11-29T07:01:00Z`},
+		{Batch, at + "," + id, sent("07:00:59"), unchanged}, // see TestLaterTry
+		{Batch, at + "," + id, sent("06:57:00"), unchanged}, // not more than five minutes
 		{Batch, at + "," + id, sent("06:56:59"), `2026-11-29T07:06:01Z varies claimed 2026-11-29T07:01:00Z`},
 		{Batch, at + "," + id, sent("08:02:00"), `2026-11-29T06:01:00Z varies claimed 2026-11-29T07:01:00Z`},
 		{Batch, at + "," + id + "," + sent("07:01:58"), sent("06:00:00"), `2026-11-29T07:01:00Z`}, // the message's own
@@ -204,6 +234,24 @@ func TestTimes(t *testing.T) {
 	body := `{"type":"identify","userId":"u","timestamp":"2026-11-29T06:00:00Z","sentAt":"2026-11-29T06:00:30Z"}`
 	if got := allSeen(decode(t, Single(Identify), body))[0]; got != `update registered=u {} 2026-11-29T07:01:30Z` {
 		t.Errorf("an update: got %s", got)
+	}
+}
+
+// TestLaterTry: the clock of a client is six minutes ahead, and it sends the
+// same bytes once more two minutes later. The first try is corrected. The
+// second one is not, but the store has to look for the first.
+func TestLaterTry(t *testing.T) {
+	t.Parallel()
+	const body = `{"batch":[{"type":"track","event":"e","messageId":"m","timestamp":"2026-11-29T07:08:00Z"}],"sentAt":"2026-11-29T07:08:00Z"}`
+	const minute = trackway.Micros(60 * 1e6)
+	for after, want := range map[trackway.Micros]trackway.Micros{0: received, 2 * minute: received + 6*minute} {
+		b, err := Batch.Decode(shop, []byte(body), received+after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := b.Commands[0]; c.Time != want || !c.TimeVaries || c.Claimed != received+6*minute {
+			t.Errorf("after %d: got %s", after, seen(&c, nil))
+		}
 	}
 }
 

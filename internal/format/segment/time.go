@@ -12,6 +12,10 @@ import (
 // message needs to arrive.
 const maxSkew trackway.Micros = 5 * 60 * 1e6
 
+// fresh is how far sentAt may be from now, in microseconds, in a message that
+// is sent for the first time by a clock that is right.
+const fresh trackway.Micros = 60 * 1e6
+
 // when is when a message happened, as far as it is known before the whole body
 // is read.
 type when struct {
@@ -72,8 +76,13 @@ func (w when) set(c *trackway.Command, received trackway.Micros, batchSentAt can
 			c.Time = corrected
 		}
 	}
-	// An earlier try may have been corrected.
-	if event && w.named && (c.Time != w.claimed || isFar(received-w.claimed)) {
+	// An earlier try may have been corrected, if it came live and this is an
+	// import, or if the clock is ahead: some clients repeat the same bytes, so
+	// that the delay makes up for the clock. Looking for it costs as much as
+	// storing half an event, so a message that seems to be sent just now does
+	// not pay for that.
+	repeated := w.corrects && w.sent && (skew > fresh || skew < -fresh)
+	if event && w.named && (repeated || isFar(received-w.claimed)) {
 		c.TimeVaries, c.Claimed = true, w.claimed
 	}
 }

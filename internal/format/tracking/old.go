@@ -1,6 +1,7 @@
 package tracking
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -80,18 +81,18 @@ func isProject(member string) bool { return member == "project_id" || member == 
 
 // OldProject returns the token of the project that a body of [OldBatch] or
 // [OldSingle] names first, or "".
+//
+// Cost: one pass over the body, whatever is in it.
 func OldProject(body []byte) (token string) {
 	s := canonjson.Scan(body)
 	if s.Peek() != canonjson.Object {
 		return ""
 	}
 	for name := range s.Members {
-		switch v := s.Value(); {
-		case token != "":
-		case name == "commands" && v.Kind == canonjson.Array:
-			token = projectOfCommands(v.Raw)
-		case isProject(name) && v.Kind == canonjson.String:
-			token = v.Text()
+		if name == "commands" && s.Peek() == canonjson.Array {
+			token = cmp.Or(token, projectOfCommands(&s))
+		} else {
+			token = cmp.Or(token, projectOfMember(&s, name))
 		}
 	}
 	if s.Bad() {
@@ -100,21 +101,33 @@ func OldProject(body []byte) (token string) {
 	return token
 }
 
-func projectOfCommands(list []byte) (token string) {
-	s := canonjson.Scan(list)
+// projectOfCommands reads an array of commands.
+func projectOfCommands(s *canonjson.Scanner) (token string) {
 	for range s.Elements {
-		command := s.Value()
-		if token != "" || command.Kind != canonjson.Object {
+		if s.Peek() != canonjson.Object {
+			s.Value()
 			continue
 		}
-		members := canonjson.Scan(command.Raw)
-		for name := range members.Members {
-			if v := members.Value(); name == "data" && v.Kind == canonjson.Object {
-				token = OldProject(v.Raw)
+		for name := range s.Members {
+			if name != "data" || s.Peek() != canonjson.Object {
+				s.Value()
+				continue
+			}
+			for name := range s.Members {
+				token = cmp.Or(token, projectOfMember(s, name))
 			}
 		}
 	}
 	return token
+}
+
+// projectOfMember reads the value of a member, and returns the token of the
+// project if it is one.
+func projectOfMember(s *canonjson.Scanner, name string) string {
+	if v := s.Value(); isProject(name) && v.Kind == canonjson.String && !s.Bad() {
+		return v.Text()
+	}
+	return ""
 }
 
 // oldResults returns the answer to an [OldBatch]. A client sends a command

@@ -80,6 +80,7 @@ func TestOldProject(t *testing.T) {
 		`{"project_id":7}`:         "",
 		`{"commands":{}}`:          "",
 		`{"project_id":"a"`:        "",
+		`{"project_id":"`:          "",
 		`["project_id"]`:           "",
 		``:                         "",
 		`{"commands":[1,null,{}]}`: "",
@@ -87,5 +88,16 @@ func TestOldProject(t *testing.T) {
 		if got := OldProject([]byte(body)); got != want {
 			t.Errorf("%s: got %q, want %q", body, got, want)
 		}
+	}
+}
+
+// Anybody may have a body searched for its project, so that takes one pass,
+// however deep the body is. Commands within a command name no project.
+func TestOldProjectIsCheap(t *testing.T) {
+	t.Parallel()
+	const depth = 200_000 // of which each would take stack and a pass
+	deep := strings.Repeat(`{"commands":[{"data":`, depth) + `{"project_id":"a"}` + strings.Repeat(`}]}`, depth)
+	if got := OldProject([]byte(deep)); got != "" {
+		t.Errorf("got %q", got)
 	}
 }

@@ -72,9 +72,14 @@ TRACKWAY_REQUIRE ?= curl $(if $(shell command -v node),node) $(if $(shell comman
 	$(if $(shell python3 -c "import sys; print(sys.version_info >= (3, 11) or str())" 2>/dev/null),fuzzer) \
 	$(if $(shell command -v nginx),nginx) $(if $(shell command -v caddy),caddy)
 
+# The tests of each kind of destination. Here they run at their small size;
+# `make test-destinations` has the full one.
+HEAVY := internal/destination/
+
 .PHONY: test
 test: test-deps test-js $(if $(PYTHON),python,no-python) $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
-	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 40m $(PKG)
+	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 40m $$($(GO) list $(PKG) | grep -v $(HEAVY))
+	@packages=$$($(GO) list $(PKG) | grep $(HEAVY)); [ -z "$$packages" ] || $(GO) test -race -short -timeout 40m $$packages
 
 # A test that lacks something skips and says so (`-v` shows it). Slow tests do
 # less: see internal/scale.

@@ -84,8 +84,11 @@ func Random(t *testing.T, open func(t *testing.T) *Partner) {
 	t.Helper()
 	for seed := range uint64(scale.Of(12, 4)) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
-			t.Parallel() // they wait for disks, mostly
-			random(t, open(t), seed)
+			p := open(t)
+			if !p.Slow {
+				t.Parallel() // they wait for disks, mostly
+			}
+			random(t, p, seed)
 		})
 	}
 }

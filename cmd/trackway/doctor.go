@@ -10,6 +10,7 @@ import (
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/doctor"
+	"trackway/internal/reach"
 )
 
 type doctorCommand struct {
@@ -39,7 +40,7 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	if err != nil {
 		return err
 	}
-	local, base, err := reach(cfg)
+	local, base, err := reach.Public(cfg)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"trackway/internal/control"
 	"trackway/internal/feed"
+	"trackway/internal/reach"
 	"trackway/internal/terminal"
 )
 
@@ -71,7 +72,7 @@ func (c *importCommand) Run(out output, in input) error {
 		return c.files(ctx, out, o, func(path string) feed.Post {
 			query := o.Query(path)
 			return func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
-				return call(ctx, client, http.MethodPost, "/import", query, body, length)
+				return reach.Control(ctx, client, http.MethodPost, "/import", query, body, length)
 			}
 		})
 	})
@@ -79,7 +80,7 @@ func (c *importCommand) Run(out output, in input) error {
 
 // storeOf asks which store this is.
 func storeOf(ctx context.Context, client *http.Client) (into control.Store, err error) {
-	answer, err := call(ctx, client, http.MethodGet, "/store", nil, nil, 0)
+	answer, err := reach.Control(ctx, client, http.MethodGet, "/store", nil, nil, 0)
 	if err != nil {
 		return into, err
 	}
@@ -160,10 +161,10 @@ func (c *importCommand) files(ctx context.Context, out output, o feed.Options, p
 
 func (c *importCommand) file(ctx context.Context, out output, path string, o feed.Options) (feed.Result, error) {
 	began := time.Now()
-	p := newProgress(out.stderr, c.Quiet, terminal.Shown(filepath.Base(path)), began)
-	o.Report = func(s feed.Status) { p.at(time.Now(), s.Totals.Rows(), s.Read, s.Size) }
+	p := terminal.NewProgress(out.stderr, c.Quiet, terminal.Shown(filepath.Base(path)), began)
+	o.Report = func(s feed.Status) { p.At(time.Now(), s.Totals.Rows(), s.Read, s.Size) }
 	r, err := feed.File(ctx, path, o)
-	p.done()
+	p.Done()
 	name := terminal.Shown(path)
 	switch {
 	case errors.Is(err, context.Canceled) && path != feed.Stdin:

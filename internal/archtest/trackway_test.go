@@ -137,6 +137,7 @@ var trackway = Rules{
 		"internal/app":    6,
 		"internal/doctor": 5,
 		"internal/feed":   6,
+		"internal/reach":  6,
 
 		"cmd/trackway": 7,
 

@@ -67,14 +67,13 @@ func (s *Store) forget(pending map[uint64]erased.Record) error {
 // scheduled reads the pending erasures. While a destination is down they may be
 // many, so nobody waits for the reading.
 func (s *Store) scheduled() (_ map[uint64]erased.Record, err error) {
+	if n, _ := s.pending.Pending(); n == 0 {
+		return nil, nil
+	}
 	s.mu.Lock() // excludes half-done changes
-	n, _ := s.pending.Pending()
 	from := s.db.NewSnapshot()
 	s.mu.Unlock()
 	defer func() { err = errors.Join(err, from.Close()) }()
-	if n == 0 {
-		return nil, nil
-	}
 	return s.erasures().Pending(from)
 }
 

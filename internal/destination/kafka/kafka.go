@@ -44,8 +44,7 @@ const (
 	fetchBytes     = 1 << 20
 
 	// maxBuffered bounds the values that wait for a broker, in bytes. The batch
-	// itself is in memory, too.
-	// A record with more cannot be sent.
+	// itself is in memory, too. A larger record cannot be sent.
 	maxBuffered = 8 << 20
 )
 
@@ -209,10 +208,10 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 		next.Store, next.Number = b.Store, b.Through
 		next.Written = s.state.with(span{b.After, b.Through})
 	}
-	r := &rows{prefix: s.prefix, topics: s.topics, store: []byte(b.Store)}
+	r := s.rows(b)
 	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout, errors.New("the brokers did not take the batch in time"))
 	defer cancel()
-	if err := s.commit(ctx, &next, s.records(b, r)); err != nil {
+	if err := s.commit(ctx, &next, r.records(b, &s.state)); err != nil {
 		return nil, s.fail(ctx, err)
 	}
 	return r.rejects, nil
@@ -220,37 +219,14 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 
 // rejects returns the rows of b that do not fit, although b was written.
 func (s *Sink) rejects(b *destination.Batch) []destination.Reject {
-	r := &rows{prefix: s.prefix, topics: s.topics, store: []byte(b.Store)}
-	for i := range b.Events {
-		r.event(&b.Events[i])
-	}
-	for i := range b.Customers {
-		r.customer(&b.Customers[i])
-	}
-	for i := range b.Erasures {
-		r.erasure(&b.Erasures[i])
+	r := s.rows(b)
+	for range r.records(b, &state{}) {
 	}
 	return r.rejects
 }
 
-// records yields the records of b that are to be written.
-func (s *Sink) records(b *destination.Batch, r *rows) iter.Seq[*kgo.Record] {
-	return func(yield func(*kgo.Record) bool) {
-		going := true
-		for i := 0; going && i < len(b.Events); i++ {
-			if !s.state.has(b.Events[i].Seq) {
-				going = yield(r.event(&b.Events[i]))
-			}
-		}
-		for i := 0; going && i < len(b.Customers); i++ {
-			if b.Customers[i].Changed > s.state.Number { // otherwise the topic has this state, or a newer one
-				going = !slices.ContainsFunc(r.customer(&b.Customers[i]), func(record *kgo.Record) bool { return !yield(record) })
-			}
-		}
-		for i := 0; going && i < len(b.Erasures); i++ {
-			going = yield(r.erasure(&b.Erasures[i]))
-		}
-	}
+func (s *Sink) rows(b *destination.Batch) *rows {
+	return &rows{prefix: s.prefix, topics: s.topics, store: []byte(b.Store)}
 }
 
 // commit writes records and next in one transaction. After an error, it is

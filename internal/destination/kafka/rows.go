@@ -2,6 +2,8 @@ package kafka
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -24,6 +26,27 @@ type rows struct {
 	topics  map[string]*topic
 	store   []byte // value of the header
 	rejects []destination.Reject
+}
+
+// records yields the records of b that the topics do not have yet, in the state
+// st. It yields nil for a row that is too large.
+func (r *rows) records(b *destination.Batch, st *state) iter.Seq[*kgo.Record] {
+	return func(yield func(*kgo.Record) bool) {
+		going := true
+		for i := 0; going && i < len(b.Events); i++ {
+			if !st.has(b.Events[i].Seq) {
+				going = yield(r.event(&b.Events[i]))
+			}
+		}
+		for i := 0; going && i < len(b.Customers); i++ {
+			if b.Customers[i].Changed > st.Number { // otherwise the topic has this state, or a newer one
+				going = !slices.ContainsFunc(r.customer(&b.Customers[i]), func(record *kgo.Record) bool { return !yield(record) })
+			}
+		}
+		for i := 0; going && i < len(b.Erasures); i++ {
+			going = yield(r.erasure(&b.Erasures[i]))
+		}
+	}
 }
 
 // record returns the record of a row, or nil if the row is too large for the

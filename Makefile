@@ -95,8 +95,8 @@ e2e: test-deps ## run the end-to-end tests of the real binary only, each run ane
 # names of internal/prereq.
 PARTNERS := postgres clickhouse kafka s3 duckdb standardwebhooks
 
-# Some tests start databases and kill them, which takes half an hour. CI sets
-# DESTINATIONS to -short. ROUNDS is how often the last test kills something: 100
+# Some tests start databases and kill them, which takes half an hour. CI adds
+# -short to DESTINATIONS. ROUNDS is how often the last test kills something: 100
 # is the full size.
 DESTINATIONS ?= -race
 ROUNDS ?= 3

@@ -17,7 +17,7 @@ import (
 const fuzzerDir = "testdata/schemathesis"
 
 // fuzzTime limits one run. It does not measure speed: on an idle machine, a run
-// takes half a minute.
+// takes a minute or two.
 const fuzzTime = 10 * time.Minute
 
 // The routes that erase have a run of their own: the others need a customer to

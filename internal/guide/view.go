@@ -159,13 +159,16 @@ func keysOf(r *openapi.Route) string {
 	switch {
 	case len(r.Keys) == 0:
 		return ""
-	case slices.Contains(r.Keys, "writeKey"):
-		keys = "a public key"
 	case slices.Contains(r.Keys, "publicKey"):
 		keys = "a public or a private key"
+	case slices.Contains(r.Keys, "writeKey"), slices.Contains(r.Keys, "bearerKey"):
+		keys = "a public key"
 	}
 	if r.Permission != "" {
 		keys += " with the permission " + r.Permission
+	}
+	if r.KeyOptional {
+		keys += ", unless the stream_id admits the call without one"
 	}
 	return keys
 }
@@ -192,6 +195,8 @@ func curl(r *openapi.Route) string {
 		lines = append(lines, `-H "Authorization: Token $TOKEN"`)
 	case slices.Contains(r.Keys, "writeKey"):
 		lines = append(lines, `-u "$TOKEN:"`)
+	case slices.Contains(r.Keys, "bearerKey"):
+		lines = append(lines, `-H "Authorization: Bearer $TOKEN"`)
 	case len(r.Keys) > 0:
 		lines = append(lines, `-u "$KEY"`)
 	}

@@ -125,9 +125,9 @@ func reach(cfg *config.Config) (client *http.Client, base string, err error) {
 	}
 	target, scheme := config.Reachable(addr), "http"
 	transport := &http.Transport{DialContext: dialer(cfg)} // no proxy: the server is on this host, or on one beside it
-	if cfg.TLS.Cert != "" {
+	if cfg.TLS.Secure() {
 		scheme = "https"
-		if transport.TLSClientConfig, err = trusting(cfg.TLS.Cert); err != nil {
+		if transport.TLSClientConfig, err = trusting(cfg.CertificateFile()); err != nil {
 			return nil, "", err
 		}
 	}

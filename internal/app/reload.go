@@ -59,6 +59,7 @@ func (s *server) reloadLocked() error {
 	if p.access.Guide, err = s.publishLocked(next, p.limits); err != nil {
 		return err
 	}
+	s.home.Store(next.HTTPS())
 	s.public.Door.Reload(s.publicBounds(next))
 	s.limits.Reload(p.limits)
 	s.traffic.Reload(recording(next))

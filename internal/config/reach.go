@@ -2,20 +2,44 @@ package config
 
 import (
 	"net"
+	"strconv"
 	"strings"
 )
 
+const httpsPort = 443
+
 // PublicURL returns the URL at which clients reach this server, without a
-// trailing slash. It is the one in the configuration, or else the address on
-// which the server listens.
+// trailing slash. It is the one in the configuration, or else the first host
+// that gets a certificate, or else the address on which the server listens.
 func (c *Config) PublicURL(listener net.Addr) string {
 	switch {
 	case c.Server.URL != "":
 		return strings.TrimRight(c.Server.URL, "/")
-	case c.TLS.Cert != "":
+	case len(c.TLS.ACME.Hosts) > 0:
+		return "https://" + withPort(c.TLS.ACME.Hosts[0], listener)
+	case c.TLS.Secure():
 		return "https://" + Reachable(listener)
 	}
 	return "http://" + Reachable(listener)
+}
+
+// HTTPS returns the URL of the configuration at which clients reach this server,
+// if it is https. Otherwise it returns an empty string. It has no trailing
+// slash.
+func (c *Config) HTTPS() *string {
+	url := ""
+	if strings.HasPrefix(c.Server.URL, "https://") {
+		url = strings.TrimRight(c.Server.URL, "/")
+	}
+	return &url
+}
+
+// withPort appends the port of a listener to a host, unless it is that of HTTPS.
+func withPort(host string, listener net.Addr) string {
+	if tcp, ok := listener.(*net.TCPAddr); ok && tcp.Port != httpsPort {
+		return net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+	}
+	return host
 }
 
 // Reachable returns an address at which the host itself can reach a listener.

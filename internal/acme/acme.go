@@ -1,7 +1,7 @@
 // Package acme gets the server's TLS certificates from an authority such as
 // Let's Encrypt, and renews them (RFC 8555). It proves that the server holds
 // each host by the challenges tls-alpn-01 (RFC 8737) and http-01 (RFC 8555,
-// section 8.3). golang.org/x/crypto/acme speaks the protocol.
+// section 8.3). github.com/mholt/acmez speaks the protocol.
 package acme
 
 import (
@@ -18,18 +18,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mholt/acmez/v3"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/crypto/acme"
+
+	"trackway/internal/certificate"
 )
 
-// LetsEncrypt is the directory that is asked by default.
-const LetsEncrypt = acme.LetsEncryptURL
-
 // ALPN is the protocol of connections that only check a challenge.
-const ALPN = acme.ALPNProto
+const ALPN = acmez.ACMETLS1Protocol
 
 // staging is Let's Encrypt's directory for rehearsals. Few failed challenges
-// there do not lock a host out for hours (letsencrypt.org/docs/staging-environment).
+// there do not lock a host out for hours
+// (letsencrypt.org/docs/staging-environment).
 const staging = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
 const (
@@ -46,7 +46,7 @@ type Config struct {
 	Hosts     []string
 	Email     string // where the authority reaches the operator; may be empty
 	Directory string // URL of the authority's directory
-	Dir       string // where the keys and certificates are, see [Folder]
+	Dir       string // where the keys and certificates are, see [certificate.Folder]
 
 	// HTTP says that [Manager.Challenge] answers requests on port 80 of the
 	// hosts, so that http-01 is possible.
@@ -62,10 +62,9 @@ type Manager struct {
 	hosts  []*host
 	orders *prometheus.CounterVec // by result
 
-	// authorize proves at a directory that the server holds a host, and issue
-	// gets a certificate. Tests replace them.
-	authorize func(ctx context.Context, directory, host string) error
-	issue     func(ctx context.Context, host string) (*tls.Certificate, error)
+	// issue gets a certificate for a host from a directory, in PEM with its
+	// key. Tests replace it.
+	issue func(ctx context.Context, directory, host string) ([]byte, error)
 
 	mu     sync.RWMutex
 	tokens map[string]string // bodies of the answers to http-01, by path
@@ -94,7 +93,7 @@ func New(c Config) (*Manager, error) {
 	for _, result := range []string{done, failed} {
 		m.orders.WithLabelValues(result)
 	}
-	m.authorize, m.issue = m.authorizeAt, m.order
+	m.issue = m.order
 	for _, name := range c.Hosts {
 		h := &host{name: name}
 		cert, err := Load(c.Dir, name)
@@ -209,7 +208,10 @@ func (m *Manager) renew(ctx context.Context, h *host) {
 			return // the server stops
 		}
 		h.failures++
-		pause := max(pause(h.failures), wanted(err))
+		pause := pause(h.failures)
+		if refused(err) {
+			pause = max(pause, time.Hour)
+		}
 		h.due = wall().Add(pause)
 		m.orders.WithLabelValues(failed).Inc()
 		m.Log.Warn("no certificate from the authority", "host", h.name, "err", err, "next", h.due, "failures", h.failures)
@@ -222,26 +224,26 @@ func (m *Manager) renew(ctx context.Context, h *host) {
 }
 
 // attempt orders a certificate. After a failure at Let's Encrypt, it rehearses
-// the challenge at the staging directory first, because a host that fails five
-// times an hour is refused (letsencrypt.org/docs/rate-limits).
+// at the staging directory first, because a host that fails five times an hour
+// is refused (letsencrypt.org/docs/rate-limits).
 func (m *Manager) attempt(ctx context.Context, h *host) (*tls.Certificate, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, orderTime, errors.New("the authority did not answer in time"))
 	defer cancel()
-	if h.failures > 0 && m.Directory == LetsEncrypt {
-		if err := m.authorize(ctx, staging, h.name); err != nil {
+	if h.failures > 0 && m.Directory == certificate.LetsEncrypt {
+		if _, err := m.issue(ctx, staging, h.name); err != nil {
 			return nil, fmt.Errorf("rehearsal: %w", err)
 		}
 	}
-	return m.issue(ctx, h.name)
+	return m.obtain(ctx, h.name)
 }
 
 // wall returns the time of the wall clock, which goes on while the machine
 // sleeps.
 func wall() time.Time { return time.Now().Round(0) }
 
-// renewal returns when a certificate is to be renewed: after about two thirds of
-// its life, and a little earlier at random, so that many servers do not ask at
-// the same time.
+// renewal returns when a certificate is to be renewed: after about two thirds
+// of its life, and a little earlier at random, so that many servers do not ask
+// at the same time.
 func renewal(cert *tls.Certificate) time.Time {
 	life := cert.Leaf.NotAfter.Sub(cert.Leaf.NotBefore)
 	return cert.Leaf.NotAfter.Add(-life/3 - rand.N(life/30+1)) //nolint:gosec // no secret
@@ -255,14 +257,4 @@ func Late(leaf *x509.Certificate, now time.Time) bool {
 // pause returns how long to wait after a number of failures.
 func pause(failures int) time.Duration {
 	return min(leastPause<<min(failures-1, 16), mostPause)
-}
-
-// wanted returns how long the authority asks to wait, or zero.
-func wanted(err error) time.Duration {
-	if refused, ok := errors.AsType[*acme.Error](err); ok {
-		if wait, ok := acme.RateLimit(refused); ok {
-			return wait
-		}
-	}
-	return 0
 }

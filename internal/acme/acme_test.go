@@ -7,7 +7,9 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"math/big"
@@ -20,8 +22,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/mholt/acmez/v3/acme"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"golang.org/x/crypto/acme"
+
+	"trackway/internal/certificate"
 )
 
 const site = "tracking.example.com"
@@ -38,7 +42,7 @@ func issued(t *testing.T, name string, from, until time.Time) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := encode([][]byte{der}, key)
+	text, err := appendKey(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +51,7 @@ func issued(t *testing.T, name string, from, until time.Time) []byte {
 
 func newManager(t *testing.T, dir string, hosts ...string) *Manager {
 	t.Helper()
-	m, err := New(Config{Hosts: hosts, Directory: LetsEncrypt, Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	m, err := New(Config{Hosts: hosts, Directory: certificate.LetsEncrypt, Dir: dir, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,39 +61,42 @@ func newManager(t *testing.T, dir string, hosts ...string) *Manager {
 // life is how long the fake authority's certificates are valid.
 const life = 90 * 24 * time.Hour
 
-// TestRun: a host without a certificate gets one at once, and another one when a
-// third of its life is left. After a failure the pauses grow, and Let's Encrypt
-// is only asked again after a successful rehearsal.
+// pass lets time pass in a bubble.
+func pass(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // a bubble's time passes at once
+	synctest.Wait()
+}
+
+// TestRun: a host without a certificate gets one at once, and another one when
+// a third of its life is left. After a failure the pauses grow, and Let's
+// Encrypt is only asked again after a successful rehearsal.
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, t.TempDir(), site)
 		began := time.Now()
 		var at []time.Duration // of attempts
 		var calls []string
-		down := 6 // further attempts that fail
-		m.authorize = func(_ context.Context, directory, name string) error {
-			calls = append(calls, "rehearsal")
-			at = append(at, time.Since(began))
-			if directory == LetsEncrypt || name != site {
-				t.Errorf("rehearsal of %s at %s", name, directory)
+		down := 5 // attempts that fail
+		m.issue = func(_ context.Context, directory, name string) ([]byte, error) {
+			if name != site {
+				t.Errorf("an order for %s", name)
 			}
-			if down--; down > 0 {
-				return errors.New("down")
+			switch directory {
+			case certificate.LetsEncrypt:
+				calls = append(calls, "order")
+			case staging:
+				calls = append(calls, "rehearsal")
+				at = append(at, time.Since(began))
 			}
-			return nil
-		}
-		m.issue = func(_ context.Context, name string) (*tls.Certificate, error) {
-			calls = append(calls, "order")
-			if len(at) == 0 {
+			if down > 0 {
 				down--
 				return nil, errors.New("down")
 			}
-			return parse(issued(t, name, time.Now(), time.Now().Add(life)), name)
+			return issued(t, name, time.Now(), time.Now().Add(life)), nil
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		go func() { _ = m.Run(ctx) }()
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		want := []string{"order", "rehearsal", "rehearsal", "rehearsal", "rehearsal", "rehearsal", "order"}
 		if !slices.Equal(calls, want) {
 			t.Errorf("got %q, want %q", calls, want)
@@ -108,13 +115,11 @@ func TestRun(t *testing.T) {
 		}
 
 		calls = nil
-		time.Sleep(life/3*2 - life/30 - 2*time.Hour)
-		synctest.Wait()
+		pass(life/3*2 - life/30 - 2*time.Hour)
 		if len(calls) != 0 {
 			t.Errorf("the certificate was renewed too early: %q", calls)
 		}
-		time.Sleep(life/30 + 2*time.Hour)
-		synctest.Wait()
+		pass(life/30 + 2*time.Hour)
 		if want := []string{"order"}; !slices.Equal(calls, want) { // no rehearsal: nothing failed before
 			t.Errorf("got %q, want %q", calls, want)
 		}
@@ -139,12 +144,10 @@ func TestRunGoesOnServing(t *testing.T) {
 		}
 		m := newManager(t, dir, site)
 		orders := 0
-		m.authorize = func(context.Context, string, string) error { orders++; return errors.New("down") }
-		m.issue = func(context.Context, string) (*tls.Certificate, error) { orders++; return nil, errors.New("down") }
+		m.issue = func(context.Context, string, string) ([]byte, error) { orders++; return nil, errors.New("down") }
 		ctx, stop := context.WithCancel(t.Context())
 		go func() { _ = m.Run(ctx) }()
-		time.Sleep(life + time.Hour)
-		synctest.Wait()
+		pass(life + time.Hour)
 		if _, err := m.Get(&tls.ClientHelloInfo{ServerName: site}); err != nil {
 			t.Error(err)
 		}
@@ -156,18 +159,16 @@ func TestRunGoesOnServing(t *testing.T) {
 	})
 }
 
-// TestRateLimit: an authority that says how long to wait is not asked before.
+// TestRateLimit: an authority that refuses more orders has an hour's rest.
 func TestRateLimit(t *testing.T) {
-	refused := &acme.Error{
-		StatusCode: http.StatusTooManyRequests, ProblemType: "urn:ietf:params:acme:error:rateLimited",
-		Header: http.Header{"Retry-After": {"7200"}},
-	}
 	m := newManager(t, t.TempDir(), site)
-	m.issue = func(context.Context, string) (*tls.Certificate, error) { return nil, refused }
+	m.issue = func(context.Context, string, string) ([]byte, error) {
+		return nil, fmt.Errorf("creating new order: %w", acme.Problem{Type: acme.ProblemTypeRateLimited})
+	}
 	before := time.Now()
 	m.renew(t.Context(), m.hosts[0])
-	if wait := m.hosts[0].due.Sub(before); wait < 2*time.Hour-time.Second {
-		t.Errorf("the next order comes after %v, want 2 hours", wait)
+	if wait := m.hosts[0].due.Sub(before); wait < time.Hour-time.Second {
+		t.Errorf("the next order comes after %v, want an hour", wait)
 	}
 }
 
@@ -229,18 +230,18 @@ func TestChallenge(t *testing.T) {
 // TestFiles: keys are readable for their owner only, a certificate for another
 // host or a damaged one counts as missing, and authorities do not share files.
 func TestFiles(t *testing.T) {
-	dir := Folder(t.TempDir(), LetsEncrypt)
-	if other := Folder("x", staging); other == Folder("x", LetsEncrypt) || strings.ContainsAny(other[2:], ":?&") {
+	dir := certificate.Folder(t.TempDir(), certificate.LetsEncrypt)
+	if other := certificate.Folder("x", staging); other == certificate.Folder("x", certificate.LetsEncrypt) || strings.ContainsAny(other[2:], ":?&") {
 		t.Errorf("the staging directory has the folder %q", other)
 	}
-	m := newManager(t, dir, site)
+	newManager(t, dir, site) // makes the folder
 	if _, err := accountKey(dir); err != nil {
 		t.Fatal(err)
 	}
 	if err := store(dir, site, issued(t, site, time.Now(), time.Now().Add(life))); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]fs.FileMode{dir: 0o700, File(dir, site): 0o600, dir + "/" + account: 0o600} {
+	for path, want := range map[string]fs.FileMode{dir: 0o700, certificate.File(dir, site): 0o600, dir + "/" + account: 0o600} {
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
@@ -267,8 +268,7 @@ func TestFiles(t *testing.T) {
 		if _, err := Load(dir, site); err == nil || missing(err) {
 			t.Errorf("%s: got %v", name, err)
 		}
-		m = newManager(t, dir, site)
-		if _, err := m.Get(&tls.ClientHelloInfo{ServerName: site}); err == nil {
+		if _, err := newManager(t, dir, site).Get(&tls.ClientHelloInfo{ServerName: site}); err == nil {
 			t.Errorf("%s: it is served", name)
 		}
 	}

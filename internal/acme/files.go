@@ -12,11 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 
+	"trackway/internal/certificate"
 	"trackway/internal/durable"
 )
 
@@ -26,34 +25,10 @@ const (
 	private    = 0o600
 )
 
-// Certificates is the name of the folder in a data directory.
-const Certificates = "certificates"
-
-// Folder returns where a data directory keeps the keys and certificates of an
-// authority. Each authority has a folder of its own, because a certificate of a
-// rehearsal must not be served once another directory is configured.
-func Folder(dataDir, directory string) string {
-	name := directory
-	if u, err := url.Parse(directory); err == nil {
-		name = u.Host + u.Path
-	}
-	name = strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '-' {
-			return c
-		}
-		return '-'
-	}, strings.ToLower(name))
-	return filepath.Join(dataDir, Certificates, strings.Trim(name, ".-"))
-}
-
-// File returns the path of a host's certificate in a folder. The file holds the
-// chain, and then the key, in PEM.
-func File(folder, host string) string { return filepath.Join(folder, host+".pem") }
-
-// Load reads a host's certificate. If there is none, the error is
+// Load reads a host's certificate. If it is missing, the error is
 // [fs.ErrNotExist].
 func Load(folder, host string) (*tls.Certificate, error) {
-	text, err := os.ReadFile(File(folder, host))
+	text, err := os.ReadFile(certificate.File(folder, host))
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +45,7 @@ func makeFolder(folder string) error {
 }
 
 func store(folder, host string, text []byte) error {
-	return durable.Replace(File(folder, host), text, private)
+	return durable.Replace(certificate.File(folder, host), text, private)
 }
 
 // parse reads a chain and its key, and checks that they are for the host.
@@ -87,14 +62,10 @@ func parse(text []byte, host string) (*tls.Certificate, error) {
 	return &cert, cert.Leaf.VerifyHostname(host)
 }
 
-func encode(chain [][]byte, key *ecdsa.PrivateKey) ([]byte, error) {
-	var text bytes.Buffer
-	for _, der := range chain {
-		if err := pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: der}); err != nil {
-			return nil, err
-		}
-	}
-	err := encodeKey(&text, key)
+// appendKey returns a chain in PEM with its key behind it.
+func appendKey(chain []byte, key *ecdsa.PrivateKey) ([]byte, error) {
+	text := bytes.NewBuffer(chain)
+	err := encodeKey(text, key)
 	return text.Bytes(), err
 }
 

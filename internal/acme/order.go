@@ -6,44 +6,98 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
-	"golang.org/x/crypto/acme"
+	"github.com/mholt/acmez/v3"
+	"github.com/mholt/acmez/v3/acme"
 )
 
 // answerTime bounds each request to the authority.
 const answerTime = 30 * time.Second
 
-// Types of challenges, in the order in which they are tried.
-const tlsALPN, http01 = "tls-alpn-01", "http-01"
-
-// order gets a certificate for a host and writes it into its file.
-func (m *Manager) order(ctx context.Context, host string) (*tls.Certificate, error) {
-	client, err := m.client(ctx, m.Directory)
-	if err != nil {
+// order gets a certificate for a host from a directory, in PEM with its key.
+func (m *Manager) order(ctx context.Context, directory, host string) (text []byte, err error) {
+	client := acmez.Client{
+		Client:           &acme.Client{Directory: directory, UserAgent: "trackway", HTTPClient: &http.Client{Timeout: answerTime}},
+		ChallengeSolvers: map[string]acmez.Solver{acme.ChallengeTypeTLSALPN01: byTLS{m}},
+	}
+	if m.HTTP {
+		client.ChallengeSolvers[acme.ChallengeTypeHTTP01] = byHTTP{m}
+	}
+	account := acme.Account{TermsOfServiceAgreed: true}
+	if account.PrivateKey, err = accountKey(m.Dir); err != nil {
 		return nil, err
 	}
-	order, err := m.prove(ctx, client, host)
-	if err != nil {
-		return nil, err
+	if m.Email != "" {
+		account.Contact = []string{"mailto:" + m.Email}
+	}
+	if account, err = client.NewAccount(ctx, account); err != nil { // the authority returns one that it knows
+		return nil, fmt.Errorf("register an account at %s: %w", directory, err)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{host}}, key)
-	if err != nil {
+	chains, err := client.ObtainCertificateForSANs(ctx, account, key, []string{host})
+	switch {
+	case err != nil:
 		return nil, err
+	case len(chains) == 0:
+		return nil, errors.New("the authority sent no certificate")
 	}
-	chain, _, err := client.CreateOrderCert(ctx, order.FinalizeURL, request, true)
-	if err != nil {
-		return nil, fmt.Errorf("get the certificate: %w", err)
+	return appendKey(chains[0].ChainPEM, key)
+}
+
+// byTLS answers tls-alpn-01.
+type byTLS struct{ m *Manager }
+
+func (b byTLS) Present(_ context.Context, c acme.Challenge) error {
+	h := b.m.host(c.Identifier.Value)
+	if h == nil {
+		return fmt.Errorf("the authority checks %s", c.Identifier.Value)
 	}
-	text, err := encode(chain, key)
+	cert, err := acmez.TLSALPN01ChallengeCert(c)
+	h.challenge.Store(cert)
+	return err
+}
+
+func (b byTLS) CleanUp(_ context.Context, c acme.Challenge) error {
+	if h := b.m.host(c.Identifier.Value); h != nil {
+		h.challenge.Store(nil)
+	}
+	return nil
+}
+
+// byHTTP answers http-01.
+type byHTTP struct{ m *Manager }
+
+func (b byHTTP) Present(_ context.Context, c acme.Challenge) error {
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	b.m.tokens[c.HTTP01ResourcePath()] = c.KeyAuthorization
+	return nil
+}
+
+func (b byHTTP) CleanUp(_ context.Context, c acme.Challenge) error {
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	delete(b.m.tokens, c.HTTP01ResourcePath())
+	return nil
+}
+
+// refused reports whether the authority refuses to issue more certificates for
+// now.
+func refused(err error) bool {
+	problem, ok := errors.AsType[acme.Problem](err)
+	return ok && problem.Type == acme.ProblemTypeRateLimited
+}
+
+// obtain orders a certificate and writes it into the host's file.
+func (m *Manager) obtain(ctx context.Context, host string) (*tls.Certificate, error) {
+	text, err := m.issue(ctx, m.Directory, host)
 	if err != nil {
 		return nil, err
 	}
@@ -55,117 +109,4 @@ func (m *Manager) order(ctx context.Context, host string) (*tls.Certificate, err
 		m.Log.Error("a new certificate could not be written: the server orders another one when it starts again", "host", host, "err", err)
 	}
 	return cert, nil
-}
-
-// authorizeAt proves that the server holds a host, and orders no certificate.
-func (m *Manager) authorizeAt(ctx context.Context, directory, host string) error {
-	client, err := m.client(ctx, directory)
-	if err != nil {
-		return err
-	}
-	_, err = m.prove(ctx, client, host)
-	return err
-}
-
-// client returns a client with an account at a directory.
-func (m *Manager) client(ctx context.Context, directory string) (*acme.Client, error) {
-	key, err := accountKey(m.Dir)
-	if err != nil {
-		return nil, err
-	}
-	client := &acme.Client{
-		Key: key, DirectoryURL: directory, UserAgent: "trackway", HTTPClient: &http.Client{Timeout: answerTime},
-	}
-	account := new(acme.Account)
-	if m.Email != "" {
-		account.Contact = []string{"mailto:" + m.Email}
-	}
-	if _, err := client.Register(ctx, account, acme.AcceptTOS); err != nil && !errors.Is(err, acme.ErrAccountAlreadyExists) {
-		return nil, fmt.Errorf("register an account at %s: %w", directory, err)
-	}
-	return client, nil
-}
-
-// prove returns an order whose challenge is passed. A failed challenge ends an
-// order, so each type of challenge needs an order of its own.
-func (m *Manager) prove(ctx context.Context, client *acme.Client, host string) (*acme.Order, error) {
-	types := []string{tlsALPN}
-	if m.HTTP {
-		types = append(types, http01)
-	}
-	var wrong error
-	for _, typ := range types {
-		order, err := m.proveBy(ctx, client, host, typ)
-		if err == nil {
-			return order, nil
-		}
-		wrong = errors.Join(wrong, fmt.Errorf("%s: %w", typ, err))
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, wrong
-}
-
-func (m *Manager) proveBy(ctx context.Context, client *acme.Client, host, typ string) (*acme.Order, error) {
-	order, err := client.AuthorizeOrder(ctx, acme.DomainIDs(host))
-	if err != nil {
-		return nil, err
-	}
-	for _, url := range order.AuthzURLs {
-		if err := m.pass(ctx, client, url, host, typ); err != nil {
-			return nil, err
-		}
-	}
-	return client.WaitOrder(ctx, order.URI)
-}
-
-// pass passes one authorization by a challenge.
-func (m *Manager) pass(ctx context.Context, client *acme.Client, url, host, typ string) error {
-	authorization, err := client.GetAuthorization(ctx, url)
-	if err != nil || authorization.Status == acme.StatusValid {
-		return err
-	}
-	for _, c := range authorization.Challenges {
-		if c.Type != typ {
-			continue
-		}
-		withdraw, err := m.present(client, c, host)
-		if err != nil {
-			return err
-		}
-		defer withdraw()
-		if _, err := client.Accept(ctx, c); err != nil {
-			return err
-		}
-		_, err = client.WaitAuthorization(ctx, url)
-		return err
-	}
-	return errors.New("the authority does not offer this challenge")
-}
-
-// present lets the server answer a challenge until withdraw is called.
-func (m *Manager) present(client *acme.Client, c *acme.Challenge, host string) (withdraw func(), err error) {
-	if c.Type == http01 {
-		answer, err := client.HTTP01ChallengeResponse(c.Token)
-		if err != nil {
-			return nil, err
-		}
-		path := client.HTTP01ChallengePath(c.Token)
-		m.mu.Lock()
-		m.tokens[path] = answer
-		m.mu.Unlock()
-		return func() {
-			m.mu.Lock()
-			delete(m.tokens, path)
-			m.mu.Unlock()
-		}, nil
-	}
-	cert, err := client.TLSALPN01ChallengeCert(c.Token, host)
-	if err != nil {
-		return nil, err
-	}
-	h := m.host(host)
-	h.challenge.Store(&cert)
-	return func() { h.challenge.Store(nil) }, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"trackway/internal/acme"
 	"trackway/internal/certificate"
+	"trackway/internal/config/reach"
 	"trackway/internal/httpsonly"
 	"trackway/internal/listen"
 )
@@ -30,8 +31,8 @@ func (s *server) secure(ctx context.Context, reg *prometheus.Registry) error {
 	if !t.Secure() {
 		return nil
 	}
-	s.home.Store(s.Config.HTTPS())
-	plain := httpsonly.Config{URL: func() string { return *s.home.Load() }, Port: uint16(s.public.Addr().(*net.TCPAddr).Port)} //nolint:gosec,forcetypeassert // listen.TCP opened it
+	s.home.Store(reach.HTTPS(s.Config))
+	plain := httpsonly.Config{URL: func() string { return *s.home.Load() }, Port: uint16(s.public.Addr().(*net.TCPAddr).Port)} //nolint:forcetypeassert // listen.TCP opened it
 	if t.Cert != "" {
 		files, err := certificate.New(t.Cert, t.Key, s.Log)
 		if err != nil {

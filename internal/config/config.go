@@ -30,7 +30,7 @@ import (
 	"time"
 
 	"trackway"
-	"trackway/internal/acme"
+	"trackway/internal/certificate"
 	"trackway/internal/clientip"
 )
 
@@ -116,7 +116,7 @@ func defaults() Config {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		ClientIPHeader: clientip.XForwardedFor,
 		Connections:    Connections{PerAddress: 256},
-		TLS:            TLS{ACME: ACME{Directory: acme.LetsEncrypt}},
+		TLS:            TLS{ACME: ACME{Directory: certificate.LetsEncrypt}},
 		Log:            Log{Level: "info", Format: "text"},
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"trackway/internal/acme"
 	"trackway/internal/certificate"
 )
 
@@ -36,11 +35,13 @@ func (c *Config) CertificateFile() string {
 	if c.TLS.Cert != "" {
 		return c.TLS.Cert
 	}
-	return acme.File(c.CertificateFolder(), c.TLS.ACME.Hosts[0])
+	return certificate.File(c.CertificateFolder(), c.TLS.ACME.Hosts[0])
 }
 
 // CertificateFolder returns where the certificates of the authority are.
-func (c *Config) CertificateFolder() string { return acme.Folder(c.DataDir, c.TLS.ACME.Directory) }
+func (c *Config) CertificateFolder() string {
+	return certificate.Folder(c.DataDir, c.TLS.ACME.Directory)
+}
 
 // checkTLS checks where the certificate comes from.
 func (d *doc) checkTLS() {
@@ -80,7 +81,7 @@ func (d *doc) checkACME(a *ACME) {
 	}
 	d.checkEmail(&a.Email)
 	if u, err := url.Parse(a.Directory); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-		d.reportURL(&a.Directory, "must be an https URL, such as "+acme.LetsEncrypt)
+		d.reportURL(&a.Directory, "must be an https URL, such as "+certificate.LetsEncrypt)
 	}
 }
 

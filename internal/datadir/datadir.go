@@ -12,7 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"trackway/internal/acme"
+	"trackway/internal/certificate"
 	"trackway/internal/config"
 	"trackway/internal/durable"
 	"trackway/internal/limit/history"
@@ -28,8 +28,8 @@ const (
 // Restore makes a data directory from a backup: from a given one, or from the
 // newest in a directory of backups. The data directory must be missing or
 // empty, except for the managed keys and the certificates, which stay as they
-// are. Restore opens and reads the whole result. If it returns an error, nothing
-// has changed.
+// are. Restore opens and reads the whole result. If it returns an error,
+// nothing has changed.
 func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err error) {
 	var made []string
 	defer func() {
@@ -72,7 +72,7 @@ func makeVacant(dir string) (made []string, err error) {
 		return nil, err
 	}
 	for _, entry := range there {
-		if name := entry.Name(); name != "lost+found" && name != Store+".partial" && name != config.ManagedFile && name != acme.Certificates {
+		if name := entry.Name(); name != "lost+found" && name != Store+".partial" && name != config.ManagedFile && name != certificate.Dir {
 			return nil, fmt.Errorf("%s is not empty: nothing is overwritten", dir)
 		}
 	}

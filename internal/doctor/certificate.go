@@ -30,7 +30,7 @@ func (x *examination) certificate() {
 			x.fail(check, "start the server, and read in its log why the authority does not issue one: it must reach "+host+" from the internet at port 443, or at port 80 with tls.redirect",
 				"%s has no certificate from %s yet", host, t.ACME.Directory)
 		case err != nil:
-			x.fail(check, "remove "+acme.File(x.Config.CertificateFolder(), host)+": the server orders another one when it starts", "%v", err)
+			x.fail(check, "remove "+certificate.File(x.Config.CertificateFolder(), host)+": the server orders another one when it starts", "%v", err)
 		default:
 			x.issued(host, cert.Leaf)
 		}

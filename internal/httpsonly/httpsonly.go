@@ -39,7 +39,7 @@ func Handler(c Config) http.Handler {
 			refuse(w, http.StatusBadRequest, "The Host header must name a host.")
 		case (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Authorization") == "":
 			w.Header().Set("Cache-Control", "no-store")
-			http.Redirect(w, r, base+r.URL.RequestURI(), http.StatusPermanentRedirect)
+			http.Redirect(w, r, base+r.URL.RequestURI(), http.StatusPermanentRedirect) //nolint:gosec // base is the host that the client asked for
 		default:
 			refuse(w, http.StatusForbidden, "This server speaks HTTPS only: use "+base+". A key that was sent here may have been read on its way.")
 		}

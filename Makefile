@@ -68,7 +68,7 @@ screenshots: build ## write pictures of the dashboard's pages into web/screensho
 # The prerequisites that are installed here. A test that misses one of them
 # fails; a plain `go test` would skip it. CI adds `shared`, the data beside the
 # repository. See internal/prereq.
-TRACKWAY_REQUIRE ?= curl $(if $(shell command -v node),node) $(if $(shell command -v python3),python) \
+TRACKWAY_REQUIRE ?= curl pebble $(if $(shell command -v node),node) $(if $(shell command -v python3),python) \
 	$(if $(shell python3 -c "import sys; print(sys.version_info >= (3, 11) or str())" 2>/dev/null),fuzzer) \
 	$(if $(shell command -v nginx),nginx) $(if $(shell command -v caddy),caddy)
 

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"trackway/internal/config"
+	"trackway/internal/config/reach"
 	"trackway/internal/terminal"
 )
 
@@ -46,7 +47,7 @@ func (a *serverFlags) ask(ctx context.Context, path string, query url.Values) ([
 	if err != nil {
 		return nil, err
 	}
-	client, base, err := reach(cfg)
+	client, base, err := connect(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -116,18 +117,18 @@ func reasonIn(body []byte) string {
 	return terminal.Printable(cmp.Or(known.Message, known.Error, status.Description, strings.Join(list, " "), "for no reason that is known"))
 }
 
-// reach returns a client for the server of this configuration, and the server's
-// address.
-func reach(cfg *config.Config) (client *http.Client, base string, err error) {
+// connect returns a client for the server of this configuration, and the
+// server's address.
+func connect(cfg *config.Config) (client *http.Client, base string, err error) {
 	addr, err := net.ResolveTCPAddr("tcp", cfg.Listen)
 	if err != nil {
 		return nil, "", err
 	}
-	target, scheme := config.Reachable(addr), "http"
+	target, scheme := reach.Local(addr), "http"
 	transport := &http.Transport{DialContext: dialer(cfg)} // no proxy: the server is on this host, or on one beside it
-	if cfg.TLS.Cert != "" {
+	if cfg.TLS.Secure() {
 		scheme = "https"
-		if transport.TLSClientConfig, err = trusting(cfg.TLS.Cert); err != nil {
+		if transport.TLSClientConfig, err = trusting(cfg.CertificateFile()); err != nil {
 			return nil, "", err
 		}
 	}

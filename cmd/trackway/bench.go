@@ -112,7 +112,7 @@ func (c *benchCommand) plan() (p load.Plan, err error) {
 	if err != nil {
 		return p, err
 	}
-	client, base, err := reach(cfg)
+	client, base, err := connect(cfg)
 	if err != nil {
 		return p, err
 	}

@@ -39,7 +39,7 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	if err != nil {
 		return err
 	}
-	local, base, err := reach(cfg)
+	local, base, err := connect(cfg)
 	if err != nil {
 		return err
 	}

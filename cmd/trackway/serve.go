@@ -19,6 +19,7 @@ import (
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/config/initial"
+	"trackway/internal/config/reach"
 	"trackway/internal/terminal"
 )
 
@@ -141,7 +142,7 @@ func await(ctx context.Context, run func() error) error {
 // printTrial prints commands that work as they are: they send an event, and
 // read it back.
 func printTrial(w io.Writer, public net.Addr, keys initial.Credentials) {
-	base := "http://" + config.Reachable(public)
+	base := "http://" + reach.Local(public)
 	terminal.Say(w, `
 Send a first event:
 

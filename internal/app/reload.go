@@ -9,6 +9,7 @@ import (
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/config"
+	"trackway/internal/config/reach"
 	"trackway/internal/dashboard"
 	"trackway/internal/limit"
 )
@@ -59,6 +60,7 @@ func (s *server) reloadLocked() error {
 	if p.access.Guide, err = s.publishLocked(next, p.limits); err != nil {
 		return err
 	}
+	s.home.Store(reach.HTTPS(next))
 	s.public.Door.Reload(s.publicBounds(next))
 	s.limits.Reload(p.limits)
 	s.traffic.Reload(recording(next))

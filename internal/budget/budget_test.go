@@ -51,7 +51,7 @@ func TestSplitFiles(t *testing.T) {
 	t.Parallel()
 	for limit, store := range map[int]int{200: 132, 256: 160, 512: 288, 1024: 544, 4096: 2080, 20_000: 4064, 65_536: 4064, 1 << 20: 4064} {
 		f := splitFiles(limit, store)
-		if sum := f.Store + 2*f.Operator + f.Connections; sum >= limit || f.Connections < limit/8 {
+		if sum := f.Store + 3*f.Operator + f.Connections; sum >= limit || f.Connections < limit/8 {
 			t.Errorf("%d: %+v come to %d", limit, f, sum)
 		}
 	}

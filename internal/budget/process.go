@@ -89,7 +89,7 @@ func (b *Budget) Collectors() []prometheus.Collector {
 	files := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "trackway_files_bound", Help: "Files that the process may have open (all), and who they are kept for.",
 	}, []string{"part"})
-	for part, n := range map[string]int{"all": f.Limit, "store": f.Store, "operator": 2 * f.Operator, "connections": f.Connections} {
+	for part, n := range map[string]int{"all": f.Limit, "store": f.Store, "operator": 3 * f.Operator, "connections": f.Connections} {
 		files.WithLabelValues(part).Set(float64(n))
 	}
 	return []prometheus.Collector{memory, files}

@@ -111,11 +111,18 @@ func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.
 // Expires returns when the served certificate ends.
 func (s *Source) Expires() time.Time { return s.served.Load().Leaf.NotAfter }
 
-// Collector returns a metric: when the served certificate ends.
-func (s *Source) Collector() prometheus.Collector {
+// Collector returns a metric: when the served certificate ends, or the first of
+// several. A zero time means that one is missing, and makes the metric 0.
+func Collector(expires func() time.Time) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "trackway_tls_certificate_expires_timestamp_seconds", Help: "When the served certificate ends, in Unix time.",
-	}, func() float64 { return float64(s.Expires().Unix()) })
+		Name: "trackway_tls_certificate_expires_timestamp_seconds",
+		Help: "When the served certificate ends, in Unix time: the first of several, and 0 if one is missing.",
+	}, func() float64 {
+		if at := expires(); !at.IsZero() {
+			return float64(at.Unix())
+		}
+		return 0
+	})
 }
 
 // Refresh starts to serve what is in the files. If that is wrong, it returns

@@ -28,9 +28,7 @@ func (d *doc) check() {
 	if f.DataDir == "" {
 		d.report(&f.DataDir, "must name a directory")
 	}
-	if (f.TLS.Cert == "") != (f.TLS.Key == "") {
-		d.report(&f.TLS, "needs both cert and key, or neither")
-	}
+	d.checkTLS()
 	d.checkServer(&f.Server)
 	d.checkServers()
 	d.checkRedirectHosts()

@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/certificate"
 	"trackway/internal/clientip"
 )
 
@@ -59,13 +60,6 @@ type Config struct {
 	Traffic   Traffic
 
 	Destinations []Destination
-}
-
-// TLS names the PEM files with the public listener's certificate and its key.
-// Both are empty if the listener speaks plain HTTP.
-type TLS struct {
-	Cert string `yaml:"cert"`
-	Key  string `yaml:"key"`
 }
 
 // Server describes a tracking server.
@@ -122,6 +116,7 @@ func defaults() Config {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		ClientIPHeader: clientip.XForwardedFor,
 		Connections:    Connections{PerAddress: 256},
+		TLS:            TLS{ACME: ACME{Directory: certificate.LetsEncrypt}},
 		Log:            Log{Level: "info", Format: "text"},
 	}
 }

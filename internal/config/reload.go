@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 )
 
@@ -17,7 +18,7 @@ func CheckReload(old, next *Config) error {
 		{"listen", old.Listen != next.Listen},
 		{"ops_listen", old.OpsListen != next.OpsListen},
 		{"data_dir", old.DataDir != next.DataDir},
-		{"tls", old.TLS != next.TLS},
+		{"tls", !reflect.DeepEqual(old.TLS, next.TLS)},
 		{"proxy_protocol", old.ProxyProtocol != next.ProxyProtocol},
 		{"memory", old.Memory != next.Memory},
 		{"log.format", old.Log.Format != next.Log.Format},

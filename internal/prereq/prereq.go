@@ -26,6 +26,7 @@ const (
 	GoSDKs = "gosdks" // the modules that internal/e2e/testdata/goclients needs
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
+	Pebble = "pebble" // the authority for certificates that tools/go.mod pins
 
 	PostHog = "posthog" // the SDKs of PostHog and OpenTelemetry that tools/install-clients installs
 

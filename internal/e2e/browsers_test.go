@@ -291,3 +291,47 @@ func TestSDKsInPagesTogether(t *testing.T) {
 		t.Errorf("stored events (-want +got):\n%s", diff)
 	}
 }
+
+// TestSDKsInPagesOfTheGuide runs the programs of the guide for pages.
+func TestSDKsInPagesOfTheGuide(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"segment.js", "settings.js", "rudder.js", "jitsu.js"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, baseConfig+wideLimits)
+			s.log.private("jane@example.com")
+			text := file(t, blocks(t, "from-segment.md"), name)
+			page := newSite(t, strings.NewReplacer("https://track.example.com", "http://"+s.public, "track.example.com", s.public,
+				"protocol: 'https'", "protocol: 'http'", "your-public-key", publicKey).Replace(text))
+			page.open(t, "", 0, "")
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			var got *customer
+			await(ctx, t, func() bool {
+				got = s.exportOne(t, map[string]any{"registered": "jane@example.com"})
+				return got != nil && got.Properties["plan"] != nil && len(got.Events) > 0
+			})
+			if got.Properties["plan"] != "pro" || len(got.Events) != 1 || got.Events[0].Type != "Order Completed" || got.Events[0].Properties["total"] != 7.99 {
+				t.Errorf("got %+v, want a customer with an order", got)
+			}
+		})
+	}
+}
+
+// TestSDKsInPagesWithoutSettings: analytics-next loses what a page tracks if it
+// cannot load its settings. With settings from the page it does not ask for any.
+func TestSDKsInPagesWithoutSettings(t *testing.T) {
+	t.Parallel()
+	page := newSite(t, program(t, "settings.mjs"))
+	h := newHurdles(t, baseConfig+wideLimits)
+	page.open(t, h.url, 0, "")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	await(ctx, t, func() bool { return h.answers(http.StatusOK) == 1 && len(page.heard()) == 1 })
+	if said := page.heard(); said[0] != "no settings" {
+		t.Errorf("the page says %q", said)
+	}
+	if diff := cmp.Diff(map[string]int{"kept": 1}, h.current().counts(t)); diff != "" {
+		t.Errorf("stored events (-want +got):\n%s", diff)
+	}
+}

@@ -36,8 +36,9 @@ func program(t *testing.T, name string) string {
 
 // site serves a page with a program, and hears what the page says.
 type site struct {
-	url   string
-	leave chan struct{} // closed to have the page go on to another
+	url     string
+	leave   chan struct{} // closed to have the page go on to another
+	scripts bool          // the page may also load scripts from the server
 
 	mu     sync.Mutex // guards what follows
 	said   []string
@@ -45,7 +46,8 @@ type site struct {
 }
 
 // newSite packs a program with the SDKs that it imports, as a site does that
-// installs them from npm, and serves it.
+// installs them from npm, and serves it. The policy of the page lets it ask the
+// site and the server only. If it asks another host, the test fails.
 func newSite(t *testing.T, program string) *site {
 	t.Helper()
 	dir, err := filepath.Abs(browsersDir)
@@ -75,11 +77,20 @@ func newSite(t *testing.T, program string) *site {
 	}
 	s := &site{leave: make(chan struct{})}
 	files := http.NewServeMux()
-	files.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+	files.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.opened++
-		_, _ = io.WriteString(w, `<!doctype html><meta charset="utf-8"><title>A page</title><script type="module" src="/page.js"></script>`)
+		scripts, server := "'self'", r.URL.Query().Get("server")
+		if s.scripts {
+			scripts += " " + server
+		}
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; script-src "+scripts+"; connect-src 'self' "+server)
+		_, _ = io.WriteString(w, `<!doctype html><meta charset="utf-8"><title>A page</title><script src="/watch.js"></script><script type="module" src="/page.js"></script>`)
+	})
+	files.HandleFunc("GET /watch.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		_, _ = io.WriteString(w, "document.addEventListener('securitypolicyviolation', (e) => fetch('/said', { method: 'POST', body: '"+blocked+"' + e.blockedURI }))")
 	})
 	files.HandleFunc("GET /page.js", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
@@ -106,8 +117,18 @@ func newSite(t *testing.T, program string) *site {
 		front.Close()
 	})
 	s.url = front.URL
+	t.Cleanup(func() {
+		for _, text := range s.heard() {
+			if strings.HasPrefix(text, blocked) {
+				t.Errorf("the page was kept from asking another host than the server: %s", text)
+			}
+		}
+	})
 	return s
 }
+
+// blocked begins what a page says if its policy has blocked a request.
+const blocked = "blocked: "
 
 // heard returns what the page has said.
 func (s *site) heard() []string {
@@ -250,6 +271,7 @@ func TestSDKsInPagesTogether(t *testing.T) {
 	page := newSite(t, program(t, "together.mjs"))
 	s := start(t, gridConfig(pagesPassword, wideLimits))
 	s.log.private("jane@example.com")
+	page.scripts = true // of PostHog, which the server has
 	live := s.watch(t, s.signIn(t, pagesPassword), "rejected=1&project="+projectToken, "")
 	const count = 5
 	page.open(t, "http://"+s.public, count, "")
@@ -303,7 +325,7 @@ func TestSDKsInPagesOfTheGuide(t *testing.T) {
 			text := file(t, blocks(t, "from-segment.md"), name)
 			page := newSite(t, strings.NewReplacer("https://track.example.com", "http://"+s.public, "track.example.com", s.public,
 				"protocol: 'https'", "protocol: 'http'", "your-public-key", publicKey).Replace(text))
-			page.open(t, "", 0, "")
+			page.open(t, "http://"+s.public, 0, "")
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			var got *customer
@@ -334,4 +356,16 @@ func TestSDKsInPagesWithoutSettings(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"kept": 1}, h.current().counts(t)); diff != "" {
 		t.Errorf("stored events (-want +got):\n%s", diff)
 	}
+}
+
+// TestSDKsInPagesKeepToTheServer: the settings of the server have analytics-next
+// not send its statistics to Segment.
+func TestSDKsInPagesKeepToTheServer(t *testing.T) {
+	t.Parallel()
+	page := newSite(t, program(t, "statistics.mjs"))
+	s := start(t, baseConfig+wideLimits)
+	page.open(t, "http://"+s.public, 0, "")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	await(ctx, t, func() bool { return slices.Contains(page.heard(), "done") })
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -41,9 +42,9 @@ type hurdles struct {
 	mu      sync.Mutex // guards what follows
 	server  *server
 	course  []hurdle
-	closed  bool                    // every call with messages gets 503 instead
-	limited int                     // calls that the server refused with 429
-	ids     map[int]map[string]bool // of messages of Segment's kind, by the statuses that their clients got
+	closed  bool           // every call with messages gets 503 instead
+	limited int            // calls that the server refused with 429
+	bodies  map[int][]byte // of all calls, by the status of the answer that the client got
 }
 
 // hurdleConfig has a limit that an SDK exceeds which sends without a pause.
@@ -55,7 +56,7 @@ limits:
 func newHurdles(t *testing.T, config string, course ...hurdle) *hurdles {
 	t.Helper()
 	dir := t.TempDir()
-	h := &hurdles{dir: dir, stop: make(chan chan<- *server), course: course, ids: make(map[int]map[string]bool), server: startIn(t, dir, config)}
+	h := &hurdles{dir: dir, stop: make(chan chan<- *server), course: course, bodies: make(map[int][]byte), server: startIn(t, dir, config)}
 	front := httptest.NewServer(h)
 	t.Cleanup(func() {
 		front.CloseClientConnections()
@@ -135,31 +136,38 @@ func (s *server) useUpLimit(ctx context.Context) {
 	}
 }
 
-var messageIDs = regexp.MustCompile(`"messageId":"([^"]+)"`)
-
 // answered notes the answer that a client gets, or 0 for none.
 func (h *hurdles) answered(met hurdle, body []byte, status int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.bodies[status] = append(h.bodies[status], body...)
 	if status == http.StatusTooManyRequests {
 		h.limited++
-	}
-	if h.ids[status] == nil {
-		h.ids[status] = make(map[string]bool)
-	}
-	for _, id := range messageIDs.FindAllSubmatch(body, -1) {
-		h.ids[status][string(id[1])] = true
 	}
 	if met == limitUsed && status != http.StatusTooManyRequests { // there was room again, or no server
 		h.course = append([]hurdle{limitUsed}, h.course...)
 	}
 }
 
-// answers returns how many messages have been in calls with such an answer.
-func (h *hurdles) answers(status int) int {
+var messageIDs = regexp.MustCompile(`"messageId":"[^"]+"`)
+
+// messages returns how many messages of Segment's kind have been in calls with
+// such an answer.
+func (h *hurdles) messages(status int) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.ids[status])
+	ids := make(map[string]bool)
+	for _, id := range messageIDs.FindAll(h.bodies[status], -1) {
+		ids[string(id)] = true
+	}
+	return len(ids)
+}
+
+// heard reports whether a call with such an answer contained a text.
+func (h *hurdles) heard(status int, text string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return bytes.Contains(h.bodies[status], []byte(text))
 }
 
 // close has every call with messages answered 503 from now on, or not.

@@ -17,6 +17,6 @@ export const say = (text) => fetch('/said', { method: 'POST', body: text })
 /** Goes on to the next page when the test says so. */
 export async function leave() {
   await fetch('/leave')
-  query.set('mode', 'next page')
+  query.set('mode', mode.replace('leave', 'next'))
   location.search = query
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -140,7 +141,7 @@ func (s *site) heard() []string {
 // open opens the page.
 func (s *site) open(t *testing.T, server string, count int, mode string) {
 	t.Helper()
-	query := url.Values{"server": {server}, "key": {publicKey}, "project": {projectToken}, "count": {fmt.Sprint(count)}, "mode": {mode}}
+	query := url.Values{"server": {server}, "key": {publicKey}, "project": {projectToken}, "count": {strconv.Itoa(count)}, "mode": {mode}}
 	browse(t, prereq.Browsers, s.url+"/?"+query.Encode())
 }
 
@@ -232,10 +233,10 @@ func TestSDKsInPages(t *testing.T) {
 	}
 }
 
-// TestSDKsInPagesThatAreLeft: a page is left while the server has no room. What
-// it has not sent waits in the browser, and the next page sends it, once. In
-// batches, analytics-next keeps nothing: it tries once more, and what is refused
-// then is lost.
+// TestSDKsInPagesThatAreLeft: a page is left while the server has no room. The
+// messages that are not sent yet wait in the browser, and the next page sends
+// each once. In batches, analytics-next keeps no messages: it tries once more,
+// and loses them if the server refuses them.
 func TestSDKsInPagesThatAreLeft(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -259,7 +260,8 @@ func TestSDKsInPagesThatAreLeft(t *testing.T) {
 			await(ctx, t, func() bool { return h.messages(http.StatusServiceUnavailable) >= 1 })
 			close(page.leave)
 			await(ctx, t, func() bool { return page.pages() == 2 })
-			await(ctx, t, func() bool { return h.heard(http.StatusServiceUnavailable, `"next page"`) }) // after all of the first page
+			// By now all calls of the first page are over.
+			await(ctx, t, func() bool { return h.heard(http.StatusServiceUnavailable, `"next page"`) })
 			h.close(false)
 			want := map[string]int{"next page": 1}
 			all := 1
@@ -279,8 +281,8 @@ func TestSDKsInPagesThatAreLeft(t *testing.T) {
 // many there are depends on which message comes first.
 const merged = "merge"
 
-// TestSDKsInPagesTogether opens a page with five SDKs. Whoever watches the live
-// page sees each event of each SDK once.
+// TestSDKsInPagesTogether opens a page with five SDKs. The live page shows each
+// event of each SDK once.
 func TestSDKsInPagesTogether(t *testing.T) {
 	t.Parallel()
 	page := newSite(t, program(t, "together.mjs"))
@@ -355,8 +357,9 @@ func TestSDKsInPagesOfTheGuide(t *testing.T) {
 	}
 }
 
-// TestSDKsInPagesWithoutSettings: analytics-next loses what a page tracks if it
-// cannot load its settings. With settings from the page it does not ask for any.
+// TestSDKsInPagesWithoutSettings: if analytics-next cannot load its settings,
+// it loses all events of the page. With settings from the page, it asks for
+// none.
 func TestSDKsInPagesWithoutSettings(t *testing.T) {
 	t.Parallel()
 	page := newSite(t, program(t, "settings.mjs"))
@@ -373,8 +376,8 @@ func TestSDKsInPagesWithoutSettings(t *testing.T) {
 	}
 }
 
-// TestSDKsInPagesKeepToTheServer: the settings of the server have analytics-next
-// not send its statistics to Segment.
+// TestSDKsInPagesKeepToTheServer: the settings of the server keep
+// analytics-next from sending its statistics to Segment.
 func TestSDKsInPagesKeepToTheServer(t *testing.T) {
 	t.Parallel()
 	page := newSite(t, program(t, "statistics.mjs"))

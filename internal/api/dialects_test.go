@@ -259,7 +259,7 @@ func TestSettings(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		f.ServeHTTP(w, r)
-		check(t, w, 200, `{"integrations":{"Segment.io":{"apiKey":"`+publicToken+`",`+test.want+`}}}`)
+		check(t, w, 200, `{"integrations":{"Segment.io":{"apiKey":"`+publicToken+`",`+test.want+`}},"metrics":{"sampleRate":0}}`)
 	}
 	check(t, f.send(http.MethodGet, "/projects/"+publicToken+"/settings/", nil), 200, publicToken)
 	check(t, f.send(http.MethodGet, "/v1/projects/unknown/settings", nil), 401, "Access key not found")

@@ -66,9 +66,11 @@ func refusal(status int, err *trackway.Error) (int, []byte) {
 
 // AppendSettings appends the settings document, from which SDKs learn where to
 // send messages. host is the name under which the caller reaches this server.
+// The rate of 0 keeps analytics-next from sending statistics about itself to
+// Segment.
 func AppendSettings(dst []byte, key, host, protocol string) []byte {
 	dst = canonjson.AppendString(append(dst, `{"integrations":{"Segment.io":{"apiKey":`...), key)
 	dst = canonjson.AppendString(append(dst, `,"apiHost":`...), host+"/v1")
 	dst = canonjson.AppendString(append(dst, `,"protocol":`...), protocol)
-	return append(dst, "}}}"...)
+	return append(dst, `}},"metrics":{"sampleRate":0}}`...)
 }

@@ -175,7 +175,7 @@ func TestIsNumber(t *testing.T) {
 	}
 }
 
-// TestBrokenSheet: an error of a whole row names its line, and the rows after
+// TestBrokenSheet: an error in a whole row names its line, and the rows after
 // it are read.
 func TestBrokenSheet(t *testing.T) {
 	t.Parallel()

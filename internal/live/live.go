@@ -30,7 +30,8 @@ type Log interface {
 	// error ends the iteration; a change that cannot be read does not.
 	Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error]
 
-	// Changes is Follow for the changes up to a number, without waiting.
+	// Changes is like Follow, but returns only the changes up to a number, and
+	// does not wait.
 	Changes(after, through uint64) iter.Seq2[[]change.Change, error]
 
 	// Back calls do for the durable events up to a number, newest first, until

@@ -265,7 +265,7 @@ func (r *run) sendAll(ctx context.Context) (end error) {
 	defer func() {
 		halt()
 		f.sending.Wait()
-		for r.path != Stdin && <-batches != nil { // until the reader has ended; a reader of standard input may be waiting
+		for r.path != Stdin && <-batches != nil { // until the reader has ended, which may be waiting for standard input
 		}
 	}()
 	reading := batches // nil: there are no more batches, or no more may be sent

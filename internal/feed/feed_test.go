@@ -296,7 +296,7 @@ func TestResumeRejects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	early := strings.Repeat(`{"line":2,"error":"too early"}`+"\n", 100) // more than the following rejects will overwrite
+	early := strings.Repeat(`{"line":2,"error":"too early"}`+"\n", 100) // more than the next rejects will overwrite
 	if _, err := file.WriteString(early + `{"line":`); errors.Join(err, file.Close()) != nil {
 		t.Fatal(err)
 	}

@@ -27,11 +27,11 @@ type Mapping struct {
 	// customer_ids.NAME, properties.NAME, properties (an object as JSON),
 	// event_type, timestamp and update_timestamp.
 	Map       map[string]string `yaml:"map"`
-	EventType string            `yaml:"event_type"` // the type of every row; empty: a column has the type, or the rows are customers
+	EventType string            `yaml:"event_type"` // of every row; empty: a column has it, or all rows are customers
 	String    []string          `yaml:"string"`     // columns that are text whatever they look like
 	JSON      []string          `yaml:"json"`       // columns whose cells are JSON
 	Delimiter string            `yaml:"delimiter"`  // empty: a comma; in files called .tsv a tab
-	Raw       bool              `yaml:"raw"`        // cells are taken as they are: none has an apostrophe from [cell.Guard]
+	Raw       bool              `yaml:"raw"`        // cells are taken unchanged: none has [cell.Guard]'s apostrophe
 }
 
 // LoadMapping reads a mapping from a YAML or JSON file.

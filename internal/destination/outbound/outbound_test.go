@@ -223,7 +223,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// A caller who needs the body waits for it.
+// A caller that needs the body waits for it.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[time.Duration]string{0: "results", 2 * time.Second: ""} {

@@ -94,7 +94,7 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 }
 
 func printPassword(w io.Writer, password string) {
-	terminal.Say(w, "The password for the server's pages is %s; it is printed this once, and only its hash is kept.\n", password)
+	terminal.Say(w, "The password for the server's pages is %s; it is printed only now, and only its hash is kept.\n", password)
 }
 
 func warn(log *slog.Logger, warnings []config.Problem) {

@@ -53,7 +53,7 @@ func (d *doc) digest(at *hidden, what string) (sum [sha256.Size]byte) {
 	}
 	for _, guess := range guesses {
 		if sum == sha256.Sum256([]byte(guess)) {
-			d.warn(at, "is the SHA-256 of a "+what+" that is tried first: use a random one")
+			d.warn(at, "is the SHA-256 of a "+what+" that attackers try first: use a random one")
 		}
 	}
 	return sum

@@ -9,7 +9,7 @@ import (
 var (
 	errStopping = errors.New("the server is stopping")
 	errGone     = errors.New("a reload has changed or removed this destination meanwhile")
-	errHangs    = errors.New("a call to this destination does not end: if it is a folder on another machine, see whether that can be reached")
+	errHangs    = errors.New("a call to this destination hangs: if it is a folder on another machine, check whether that machine can be reached")
 	errInUse    = errors.New("a check, a verification or another command is using the destination: try again when that is over")
 )
 

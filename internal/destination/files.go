@@ -42,7 +42,7 @@ func storeID(dir string) (string, error) {
 	}
 	found := strings.TrimSpace(string(text))
 	if b, err := hex.DecodeString(found); err != nil || len(b) != len(id) {
-		return "", fmt.Errorf("%s: not 16 bytes in hexadecimal digits: restore the file, or remove it, and then rewind each destination", path)
+		return "", fmt.Errorf("%s: the content must be 16 bytes in hexadecimal digits: restore the file, or remove it and then rewind each destination", path)
 	}
 	return found, nil
 }

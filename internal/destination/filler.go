@@ -39,7 +39,7 @@ type filler struct {
 
 const (
 	mostPoll   = 250 * time.Millisecond // interval of looking for new changes: writers do not wake the filler
-	mostPassed = 1 << 20                // changes that a batch may skip, so that progress is noted even if few concern it
+	mostPassed = 1 << 20                // changes that a batch may skip: progress is noted even if few concern it
 	pieceBytes = 4 << 20                // of a batch of rewritten events only: two other batches are in memory then
 	rowBytes   = 64                     // of a row, in addition to properties and identifiers
 	donePause  = time.Minute            // between two calls of done
@@ -297,8 +297,8 @@ func (f *filler) customer(m *making, snapshot func() query.Snapshot, c *change.C
 // act.
 func (f *filler) damaged(number uint64, c trackway.Customer, err error) error {
 	return &FinalError{fmt.Errorf(
-		"change %d is an erasure, and what it has left of customer %d cannot be read, so the destination may still have what was erased: %w. "+
-			"The store is damaged: see docs/damage.md. To go on without it, after you have removed that by hand: trackway destinations rewind %s --to %d", number, c, err, f.name, number)}
+		"change %d is an erasure of customer %d, whose remaining data cannot be read, so the destination may still have the erased data: %w. "+
+			"The store is damaged: see docs/damage.md. If you have removed that data by hand, continue with: trackway destinations rewind %s --to %d", number, c, err, f.name, number)}
 }
 
 // join looks up the customer who has an event. It returns how much that adds to

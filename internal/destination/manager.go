@@ -164,7 +164,7 @@ func (m *Manager) closeLocked(all []*managed) {
 				r.close()
 			}()
 			if err != nil || !endsSoon(closed) {
-				r.log.Error("destination: it goes as soon as it no longer hangs", "err", errHangs)
+				r.log.Error("destination: it is closed once its call no longer hangs", "err", errHangs)
 			}
 		})
 	}

@@ -472,7 +472,7 @@ func TestHanging(t *testing.T) {
 		b.add(10, `{}`)
 		b.pass(time.Minute)
 		for what, do := range map[string]func(string) error{"pause": b.manager.Pause, "resume": b.manager.Resume} {
-			if err := do("away"); err == nil || !strings.Contains(err.Error(), "does not end") {
+			if err := do("away"); err == nil || !strings.Contains(err.Error(), "hangs") {
 				b.Errorf("%s: got %v", what, err)
 			}
 		}

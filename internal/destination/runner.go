@@ -70,7 +70,7 @@ func (r *runner) run(ctx context.Context) error {
 			return final
 		}
 		r.stats.failed(err, r.clean(err))
-		r.log.Warn("destination: it begins again", "err", r.clean(err))
+		r.log.Warn("destination: it starts again", "err", r.clean(err))
 		if r.rest(ctx, failures, err) != nil {
 			return nil //nolint:nilerr // it was stopped
 		}
@@ -184,12 +184,12 @@ func (r *runner) begin(p Position) (uint64, error) {
 		return r.beginEmpty()
 	case p.Store != r.id:
 		return 0, &FinalError{fmt.Errorf(
-			"its position is that of another store, up to change %d. If this server was restored from a backup, or its data directory was replaced, "+
-				"decide from where to send changes again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, r.config.Name)}
+			"its position belongs to another store, up to change %d. If this server was restored from a backup, or its data directory was replaced, "+
+				"decide from which change to send again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, r.config.Name)}
 	case p.Number > synced:
 		return 0, &FinalError{fmt.Errorf(
 			"it has changes up to %d, but this store only has %d: it is an older copy of the store. "+
-				"Decide from where to send changes again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, synced, r.config.Name)}
+				"Decide from which change to send again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, synced, r.config.Name)}
 	default:
 		return p.Number, nil
 	}
@@ -222,7 +222,7 @@ func (r *runner) beginEmpty() (uint64, error) {
 		}
 	}
 	if start < cursor {
-		r.log.Warn("destination: it is empty, so everything from the start is sent again", "start", start, "sent_before", cursor)
+		r.log.Warn("destination: it is empty, so everything is sent again from its start", "start", start, "sent_before", cursor)
 	}
 	return min(start, cursor), nil
 }
@@ -293,7 +293,7 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 	}
 	r.stats.wrote(b, rejects)
 	if err := r.forgetErasures(b.Erasures); err != nil {
-		r.log.Error("destination: it is not noted which erasures were passed, so they are passed again", "err", err)
+		r.log.Error("destination: the erasures that were sent could not be noted, so they are sent again", "err", err)
 	}
 	if len(rejects) > 0 {
 		if err := r.files.reject(rejects); err != nil {

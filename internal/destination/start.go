@@ -30,7 +30,7 @@ func startAt(s Store, start string) (uint64, error) {
 	}
 	at, ok := iso8601.Parse(start)
 	if !ok {
-		return 0, fmt.Errorf("%q is not beginning, now, a number of a change, or a time such as 2027-01-01T12:00:00Z", start)
+		return 0, fmt.Errorf("%q must be beginning, now, the number of a change, or a time such as 2027-01-01T12:00:00Z", start)
 	}
 	var failed error
 	n := sort.Search(int(synced), func(i int) bool {

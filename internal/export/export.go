@@ -53,7 +53,7 @@ func New(format string, w io.Writer, p *trackway.Project, f Filter) (Table, erro
 		return nil, refuse("customers", "Expected customers, events or both.")
 	}
 	if f.Customers && f.Events && format != NDJSON {
-		return nil, refuse("format", "A file of format '"+format+"' holds customers or events, not both: export them one after the other.")
+		return nil, refuse("format", "A file of format '"+format+"' holds either customers or events: export them one after the other.")
 	}
 	switch format {
 	case NDJSON:
@@ -78,7 +78,7 @@ type LostError struct {
 }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("events that cannot be read: %d, the first is event %d; the store is damaged, all others are exported", e.Events, e.First)
+	return fmt.Sprintf("%d events cannot be read, the first of them event %d, because the store is damaged; all others were exported", e.Events, e.First)
 }
 
 // Run writes the data that f chooses from a project to t, customers before

@@ -142,7 +142,7 @@ type body struct {
 }
 
 // errHeld ends a body whose last byte must never be sent.
-var errHeld = errors.New("the batch before is not stored")
+var errHeld = errors.New("the previous batch is not stored")
 
 // Read implements [io.Reader].
 func (b *body) Read(p []byte) (int, error) {

@@ -51,7 +51,7 @@ func (c *cells) object(row []string) ([]byte, *control.Refusal) {
 	b := append(c.made[:0], '{')
 	for i, text := range row {
 		if !utf8.ValidString(text) {
-			return nil, refuse(c.header[i], "The cell is not in UTF-8.")
+			return nil, refuse(c.header[i], "The cell is not UTF-8.")
 		}
 		if !c.raw {
 			text = cell.Unguard(text)
@@ -63,7 +63,7 @@ func (c *cells) object(row []string) ([]byte, *control.Refusal) {
 		isJSON := c.asJSON[i] || text[0] == '{' || text[0] == '['
 		switch valid := isJSON && json.Valid([]byte(text)); {
 		case c.asJSON[i] && !valid:
-			return nil, refuse(c.header[i], "Field '"+c.header[i]+"': the cell is no JSON.")
+			return nil, refuse(c.header[i], "Field '"+c.header[i]+"': the cell is not JSON.")
 		case !c.text[i] && (valid || text == "true" || text == "false" || isNumber(text)):
 			b = append(b, text...)
 		default:

@@ -100,7 +100,7 @@ func (r *csvReader) split(began int) (whole bool, wrong string) {
 			to = end - at
 		}
 		if bytes.IndexByte(r.text[at:at+to], '"') >= 0 {
-			return false, "a quote stands in a cell that does not begin with one"
+			return false, "a cell has a quote but does not begin with one"
 		}
 		r.cells = append(r.cells, span{from: at, to: at + to})
 		if whole {
@@ -132,7 +132,7 @@ func (r *csvReader) closed(end int) (at int, whole bool, wrong string) {
 			c.to = to
 			return -1, true, ""
 		case !bytes.HasPrefix(rest, r.delimiter):
-			return -1, false, "something stands between the quote that closes a cell and the end of the cell"
+			return -1, false, "a cell has text after its closing quote"
 		}
 		c.to = to
 		return to + 1 + len(r.delimiter), false, ""

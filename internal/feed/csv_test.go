@@ -124,10 +124,10 @@ func TestRejectsAreWhole(t *testing.T) {
 		"c,bad,,\r\n"
 	r := mustFile(t, write(t, "rows.csv", text), Options{Post: f.post})
 	want := []rejected{
-		{5, "", "The row is no CSV: a quote stands in a cell that does not begin with one.", json.RawMessage(`"c,it is \"bare\",\"x, y\","`), nil},
+		{5, "", "The row is not valid CSV: a cell has a quote but does not begin with one.", json.RawMessage(`"c,it is \"bare\",\"x, y\","`), nil},
 		{6, "event_type", "Bad.", json.RawMessage(`["c","bad","'=1","z"]`), nil},
 		{7, "", "The row has 2 cells, the first one has 4.", json.RawMessage(`["c","only\n\ntwo"]`), nil},
-		{10, "event_type", "The cell is not in UTF-8.", json.RawMessage(`["c","Caf` + "\uFFFD" + `","",""]`), []byte("c,Caf\xe9,,")},
+		{10, "event_type", "The cell is not UTF-8.", json.RawMessage(`["c","Caf` + "\uFFFD" + `","",""]`), []byte("c,Caf\xe9,,")},
 		{11, "event_type", "Bad.", json.RawMessage(`["c","bad","",""]`), nil},
 	}
 	if diff := cmp.Diff(want, rejectsOf(t, r.Rejects)); diff != "" {

@@ -81,7 +81,7 @@ func (in *input) begin(path string, from io.Reader, offset int64) error {
 		closer := z.IOReadCloser()
 		in.zip, in.Reader = closer, bufio.NewReaderSize(inflating{closer}, readBuffer)
 	case slices.Contains([]string{".gz", ".zst"}, filepath.Ext(path)):
-		return errors.New("the file is not compressed, as its name says, or damaged at its beginning")
+		return errors.New("the file is not compressed although its name says so, or its beginning is damaged")
 	}
 	if offset == 0 {
 		return in.check()

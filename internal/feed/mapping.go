@@ -200,11 +200,11 @@ func (c *columns) check(m *Mapping) error {
 			return err
 		}
 		if slices.Contains(m.String, name) && slices.Contains(m.JSON, name) {
-			return fmt.Errorf("mapping: column %q is said to be text and JSON", name)
+			return fmt.Errorf("mapping: column %q is listed as both text and JSON", name)
 		}
 	}
 	if _, typed := c.places[toType]; typed && m.EventType != "" {
-		return fmt.Errorf("mapping: a column becomes event_type, and --event-type says that all are %q: one of the two", m.EventType)
+		return fmt.Errorf("mapping: a column becomes event_type, and --event-type sets %q for all rows: use only one of the two", m.EventType)
 	}
 	unused := map[string]string{tracking.Events: toUpdate, tracking.Customers: toTime}[c.name]
 	if _, mapped := c.places[unused]; mapped {
@@ -219,7 +219,7 @@ func (c *columns) command(row []string) ([]byte, *control.Refusal) {
 	cells := c.plain[:0]
 	for i, text := range row {
 		if !utf8.ValidString(text) {
-			return nil, refuse(c.header[i], "The cell is not in UTF-8.")
+			return nil, refuse(c.header[i], "The cell is not UTF-8.")
 		}
 		if !c.raw {
 			text = cell.Unguard(text)
@@ -303,7 +303,7 @@ func (c *columns) appendProperties(b []byte, cells []string) ([]byte, *control.R
 	if place, ok := c.places[toProperties]; ok && cells[place] != "" {
 		object := strings.TrimSpace(cells[place])
 		if !strings.HasPrefix(object, "{") || !json.Valid([]byte(object)) {
-			return b, refuse(toProperties, "Field 'properties': the cell is no JSON object.")
+			return b, refuse(toProperties, "Field 'properties': the cell is not a JSON object.")
 		}
 		members := strings.TrimSpace(object[1 : len(object)-1])
 		b, first = append(b, members...), members == ""
@@ -316,7 +316,7 @@ func (c *columns) appendProperties(b []byte, cells []string) ([]byte, *control.R
 		b = appendName(b, p.name, &first)
 		switch {
 		case p.asJSON && !json.Valid([]byte(text)):
-			return b, refuse(toProperty+p.name, "Field 'properties."+p.name+"': the cell is no JSON.")
+			return b, refuse(toProperty+p.name, "Field 'properties."+p.name+"': the cell is not JSON.")
 		case p.asJSON, !p.text && (text == "true" || text == "false" || isNumber(text)):
 			b = append(b, text...)
 		default:

@@ -90,9 +90,9 @@ func (r *ndjson) next() (record, error) {
 func layout(first []byte, what string) error {
 	switch {
 	case first[0] == '[':
-		return fmt.Errorf("the file is a JSON array: expected %s a line, as `jq -c '.[]'` writes them", what)
+		return fmt.Errorf("the file is a JSON array: expected %s on each line, as `jq -c '.[]'` writes them", what)
 	case string(first) == "{":
-		return fmt.Errorf("the file has objects over several lines: expected %s a line, as `jq -c .` writes them", what)
+		return fmt.Errorf("the file has objects over several lines: expected %s on each line, as `jq -c .` writes them", what)
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func (s *sheet) open(m *Mapping, whole bool) error {
 	case err != nil:
 		return fmt.Errorf("read the header: %w", err)
 	case row.wrong != "":
-		return fmt.Errorf("read the header: line %d is no CSV: %s", row.first, row.wrong)
+		return fmt.Errorf("read the header: line %d is not valid CSV: %s", row.first, row.wrong)
 	}
 	s.header = row.cells
 	if whole {
@@ -163,7 +163,7 @@ func (s *sheet) next() (record, error) {
 	rec := record{line: row.first, last: row.last, end: s.base + s.at, text: row.text}
 	switch {
 	case row.wrong != "":
-		rec.refused = &control.Refusal{Error: "The row is no CSV: " + row.wrong + "."}
+		rec.refused = &control.Refusal{Error: "The row is not valid CSV: " + row.wrong + "."}
 		rec.row = func() []byte { return canonjson.AppendString(nil, row.text) }
 	case len(row.cells) != len(s.header):
 		rec.refused = &control.Refusal{Error: fmt.Sprintf("The row has %d cells, the first one has %d.", len(row.cells), len(s.header))}

@@ -78,7 +78,7 @@ func loadState(path string, begun state, again bool) (state, error) {
 	}
 	var s state
 	if !seal.Whole(text) || json.Unmarshal(text, &s) != nil {
-		return begun, fmt.Errorf("%s is damaged, so that it does not tell how far the import came; %w", path, errChanged)
+		return begun, fmt.Errorf("%s is damaged, so the progress of the import is unknown; %w", path, errChanged)
 	}
 	switch {
 	case s.File != begun.File:

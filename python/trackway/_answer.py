@@ -25,7 +25,7 @@ DELIVERED = "delivered"
 REJECTED = "rejected"
 AGAIN = "again"
 
-NOT_OURS = "the answer is not that of a tracking server, or not whole"
+NOT_OURS = "the answer is incomplete, or not from a tracking server"
 
 
 @dataclass
@@ -96,7 +96,7 @@ def decide(answer: Answer, attempt: int, commands: int, now: float, cap: float =
         return (
             Decision("move", url=to)
             if to and answer.moves < MAX_MOVES
-            else retry("a redirect that leads nowhere")
+            else retry("a redirect without a usable target")
         )
     if 400 <= status < 500:
         # Every other 4xx says that the client was not let in: a key that was

@@ -42,7 +42,7 @@ import (
 const defaultDatabase = "trackway"
 
 // errAnswer means that an answer does not have the expected form.
-var errAnswer = errors.New("the answer is not what ClickHouse sends: is the address right?")
+var errAnswer = errors.New("the answer is not from ClickHouse: is the address right?")
 
 // Sink is a destination in ClickHouse. Create it with [New].
 type Sink struct {
@@ -250,7 +250,7 @@ func (s *Sink) checkRow(ctx context.Context, table string) error {
 	where := "destination = " + literal(key)
 	n, err := s.count(ctx, table, where)
 	if err == nil && n != 1 {
-		err = fmt.Errorf("a row of %s was written, but %d are there", table, n)
+		err = fmt.Errorf("one row was written to %s, but it has %d", table, n)
 	}
 	return errors.Join(err, s.remove(ctx, table, where))
 }

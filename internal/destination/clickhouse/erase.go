@@ -171,7 +171,7 @@ func (s *Sink) remove(ctx context.Context, table, where string) error {
 				return err
 			}
 			if began++; began > mostMutations {
-				return fmt.Errorf("remove rows of %s: they come back", table)
+				return fmt.Errorf("remove rows of %s: they do not go away", table)
 			}
 			err = s.client.exec(ctx, "remove rows of "+table, "ALTER TABLE "+s.in(table)+" DELETE WHERE "+where, long(settings{"mutations_sync": "0"}))
 			if err != nil {

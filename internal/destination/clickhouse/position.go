@@ -75,7 +75,7 @@ func (s *Sink) claim(ctx context.Context, b *destination.Batch) (position, error
 	case err != nil:
 		return p, err
 	case p.Store != "" && p.Store != b.Store:
-		return p, &destination.FinalError{Err: fmt.Errorf("the position of destination %s in the database is that of another store: rewind the destination, or use another database", s.name)}
+		return p, &destination.FinalError{Err: fmt.Errorf("the position of destination %s in the database belongs to another store: rewind the destination, or use another database", s.name)}
 	case p.Store != "" && p.Number < b.After: // the database was restored, for example
 		return p, fmt.Errorf("the position is %d, before the batch, which begins after %d", p.Number, b.After)
 	case p.Owner == s.owner:

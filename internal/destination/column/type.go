@@ -54,7 +54,7 @@ type Type struct {
 }
 
 // errType lists the types.
-var errType = errors.New("a type is text, bigint, double, boolean, timestamp, date or decimal(p,s)")
+var errType = errors.New("a type must be text, bigint, double, boolean, timestamp, date or decimal(p,s)")
 
 // ParseType reads a type as the configuration spells it: text, bigint, double,
 // boolean, timestamp, date, or decimal(p,s); decimal(p) means decimal(p,0).
@@ -90,7 +90,7 @@ func parseDecimal(size string) (Type, error) {
 		return Type{}, errors.New(`a decimal in braces must be in quotes, as in {as: "decimal(12,2)"}`)
 	}
 	if err != nil || err2 != nil || precision < 1 || precision > MaxPrecision || scale < 0 || scale > precision {
-		return Type{}, fmt.Errorf("a decimal is decimal(p,s) with p digits in all, from 1 to %d, and s of them after the point, from 0 to p", MaxPrecision)
+		return Type{}, fmt.Errorf("a decimal must be decimal(p,s) with p digits in all, from 1 to %d, and s of them after the point, from 0 to p", MaxPrecision)
 	}
 	return Type{Kind: Decimal, Precision: precision, Scale: scale}, nil
 }
@@ -124,7 +124,7 @@ type Value struct {
 func (v Value) Unscaled() *big.Int {
 	n, ok := new(big.Int).SetString(strings.Replace(v.Text, ".", "", 1), 10)
 	if !ok {
-		panic("bug: a decimal of something else than digits")
+		panic("bug: a decimal with characters other than digits")
 	}
 	return n
 }

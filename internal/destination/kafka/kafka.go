@@ -150,7 +150,7 @@ func (s *Sink) adopt(f *found, renewed bool) error {
 	if !f.any {
 		for _, name := range tables {
 			if !s.topics[name].empty() {
-				return &destination.FinalError{Err: fmt.Errorf("the topic %s has records, but %s has no position: they are not ours, or %s was deleted; choose another prefix, or delete the topics %s*",
+				return &destination.FinalError{Err: fmt.Errorf("the topic %s has records, but %s has no position: either the records are not ours, or %s was deleted; use another prefix, or delete the topics %s*",
 					s.prefix+name, s.prefix+positions, s.prefix+positions, s.prefix)}
 			}
 		}
@@ -210,7 +210,7 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 		next.Written = s.state.with(span{b.After, b.Through})
 	}
 	r := &rows{prefix: s.prefix, topics: s.topics, store: []byte(b.Store)}
-	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout, errors.New("the brokers did not take the batch in time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout, errors.New("the brokers did not accept the batch in time"))
 	defer cancel()
 	if err := s.commit(ctx, &next, s.records(b, r)); err != nil {
 		return nil, s.fail(ctx, err)

@@ -160,7 +160,7 @@ func (s *Sink) readTopics(ctx context.Context, client *kgo.Client) (map[string]*
 		topics[strings.TrimPrefix(full, s.prefix)] = t
 	}
 	if n := len(topics[positions].leaders); n != 1 {
-		return nil, &destination.FinalError{Err: fmt.Errorf("the topic %s has %d partitions instead of one: the order of its records says what is written", s.prefix+positions, n)}
+		return nil, &destination.FinalError{Err: fmt.Errorf("the topic %s has %d partitions instead of one, but its records must be in one order", s.prefix+positions, n)}
 	}
 	return topics, s.readConfigs(ctx, admin, names, topics)
 }

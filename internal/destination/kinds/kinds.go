@@ -46,7 +46,7 @@ func New(d config.Destination, deps Deps) (destination.Sink, error) { //nolint:g
 	return nil, fmt.Errorf("%w: %q", errUnknown, d.Kind)
 }
 
-var errUnknown = errors.New("there is no such kind of destinations")
+var errUnknown = errors.New("there is no such kind of destination")
 
 // made returns a sink, or nil with an error. Without it, a nil pointer would
 // become an interface that is not nil.

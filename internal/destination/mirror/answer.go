@@ -19,7 +19,7 @@ import (
 const maxReason = 200 // bytes of a reason in another server's words
 
 var (
-	errAnswer = errors.New("the answer is not that of a tracking server, or not whole")
+	errAnswer = errors.New("the answer is incomplete, or not from a tracking server")
 
 	// errTooLarge and errRefused mean that a request was refused as a whole
 	// because of its content. Smaller requests then find the command at fault.

@@ -37,7 +37,7 @@ func (s *Sink) Count(ctx context.Context, project string) (Counts, error) {
 	}
 	switch {
 	case answer.Status == http.StatusNotFound:
-		return Counts{}, errors.New("the other side cannot count: it is no Trackway, or does not have this project")
+		return Counts{}, errors.New("the other side cannot count: it is not a Trackway, or does not have this project")
 	case answer.Status != http.StatusOK:
 		return Counts{}, fmt.Errorf("the other side answers %d to the question for its counts", answer.Status)
 	case json.Unmarshal(answer.Body, &found) != nil:

@@ -82,7 +82,7 @@ func New(d config.Destination, projects func() []trackway.Project) (destination.
 			base = u.String()
 		}
 		if u.User != nil {
-			return nil, errors.New("give user and password by themselves, not in the URL")
+			return nil, errors.New("give user and password as settings, not in the URL")
 		}
 	}
 	client, err := outbound.New(base, d.Allow, 1, patience, maxAnswer)
@@ -219,7 +219,7 @@ func (s *Sink) vouch(ctx context.Context, project string) error {
 		return err
 	}
 	_, err = results(answer, nil, time.Now())
-	return fmt.Errorf("also of a command that only asks for the time: %w", err)
+	return fmt.Errorf("it also refuses a command that only asks for the time: %w", err)
 }
 
 func (s *Sink) halves(ctx context.Context, project string, commands []command) ([]destination.Reject, error) {
@@ -299,7 +299,7 @@ func (s *Sink) access(project string) (token, authorization string, err error) {
 	if authorization == "" {
 		i := slices.IndexFunc(p.Keys, func(k trackway.Key) bool { return k.Kind == trackway.PublicKey && k.Permissions == nil })
 		if i < 0 {
-			return "", "", fmt.Errorf("the project %q has no public key that may do everything: give user and password", project)
+			return "", "", fmt.Errorf("the project %q has no unrestricted public key: set user and password", project)
 		}
 		authorization = "Token " + p.Keys[i].ID
 	}

@@ -228,7 +228,7 @@ func TestAccess(t *testing.T) {
 			t.Errorf("%+v (-want +got):\n%s", c.d, diff)
 		}
 	}
-	if err := open(t, config.Destination{URL: v.URL, Projects: []string{"closed"}}).Check(t.Context()); err == nil || !strings.Contains(err.Error(), "no public key") {
+	if err := open(t, config.Destination{URL: v.URL, Projects: []string{"closed"}}).Check(t.Context()); err == nil || !strings.Contains(err.Error(), "no unrestricted public key") {
 		t.Errorf("got %v", err)
 	}
 	b := batch(1, 1)
@@ -319,10 +319,10 @@ func TestErrors(t *testing.T) {
 		"not there":    {status: 404, want: "is the URL right"},
 		"moved":        {status: 302, want: "redirects are not followed"},
 		"broken":       {status: 500, want: "500"},
-		"not ours":     {status: 200, body: `<html>`, want: "not that of a tracking server"},
-		"incomplete":   {status: 200, body: `{"results":[{"success":true}]}`, want: "not that of a tracking server"},
-		"undecided":    {status: 200, body: `{"results":[{"success":true},{}]}`, want: "not that of a tracking server"},
-		"cut":          {status: 200, body: `{"results":[{"success":true},`, want: "not that of a tracking server"},
+		"not ours":     {status: 200, body: `<html>`, want: "not from a tracking server"},
+		"incomplete":   {status: 200, body: `{"results":[{"success":true}]}`, want: "not from a tracking server"},
+		"undecided":    {status: 200, body: `{"results":[{"success":true},{}]}`, want: "not from a tracking server"},
+		"cut":          {status: 200, body: `{"results":[{"success":true},`, want: "not from a tracking server"},
 	} {
 		failing := true
 		v := start(t, func(w http.ResponseWriter, _ []string) bool {

@@ -57,7 +57,7 @@ func (s *Sink) replayGroup(ctx context.Context, g *group) error {
 			continue
 		}
 		if objects[i].Weight > 4*full {
-			return final("%s is full: if more events are selected than before, begin in another place", objects[i].Name)
+			return final("%s is full: if more events are selected than before, use another place", objects[i].Name)
 		}
 		e := &objects[i]
 		c := change{

@@ -292,7 +292,7 @@ func (s *Sink) empty(ctx context.Context) error {
 			return fmt.Errorf("list %s: %w", folder, err)
 		}
 		if found != "" {
-			return final("%s is here, but no %s: this place is not this destination's. Begin in another place", found, stateName)
+			return final("there is %s, but no %s, so this place does not belong to the destination. Use another place", found, stateName)
 		}
 	}
 	return nil

@@ -66,7 +66,7 @@ func (s *Sink) load(ctx context.Context) (st *state, tag string, err error) {
 	}
 	st = &state{}
 	if !seal.Whole(data) || json.Unmarshal(data, st) != nil {
-		return nil, "", final("%s is damaged: its checksum does not match. Restore it, or begin in another place", stateName)
+		return nil, "", final("%s is damaged: its checksum does not match. Restore it, or use another place", stateName)
 	}
 	switch {
 	case st.Version != version:
@@ -74,7 +74,7 @@ func (s *Sink) load(ctx context.Context) (st *state, tag string, err error) {
 	case st.Destination != s.name:
 		return nil, "", final("this place belongs to the destination %q: give this destination another one (path, or bucket and prefix)", st.Destination)
 	case st.Format != s.formatName:
-		return nil, "", final("this place was begun with the format %s: set it again, or begin in another place", st.Format)
+		return nil, "", final("this place was created with the format %s: set that format again, or use another place", st.Format)
 	}
 	return st, tag, nil
 }

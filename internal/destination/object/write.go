@@ -32,7 +32,7 @@ func (s *Sink) write(ctx context.Context, b *destination.Batch) error {
 	case s.state.Store == "":
 		base = b.After // the first batch begins where the configuration says
 	case s.state.Store != b.Store:
-		return final("this place belongs to the store %s, and these changes are of the store %s", s.state.Store, b.Store)
+		return final("this place belongs to the store %s, and these changes belong to the store %s", s.state.Store, b.Store)
 	case b.After > base:
 		return fmt.Errorf("the changes from %d to %d are missing", base+1, b.After)
 	}

@@ -71,7 +71,7 @@ func New(to string, allow []string, conns int, timeout time.Duration, most int64
 	}
 	if p := u.Port(); p != "" {
 		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
-			return nil, errors.New("the URL has a port that is no number from 1 to 65535")
+			return nil, errors.New("the port in the URL must be a number from 1 to 65535")
 		}
 	}
 	c := &Client{to: u, timeout: timeout, most: most}
@@ -110,7 +110,7 @@ func (c *Client) allow(text string) error {
 		return nil
 	}
 	if text == "" || strings.ContainsAny(text, "/:@* ") {
-		return fmt.Errorf("allow: %q is no host, address or CIDR such as 10.0.0.0/8", text)
+		return fmt.Errorf("allow: %q is not a host, an address or a CIDR such as 10.0.0.0/8", text)
 	}
 	c.hosts = append(c.hosts, strings.ToLower(text))
 	return nil
@@ -143,7 +143,7 @@ func (c *Client) control(_, address string, _ syscall.RawConn) error {
 type addressError struct{ addr netip.Addr }
 
 func (e *addressError) Error() string {
-	return fmt.Sprintf("%v is no public address; to permit it, list it or its host under allow", e.addr)
+	return fmt.Sprintf("%v is not a public address; to permit it, list it or its host under allow", e.addr)
 }
 
 // Do sends a request to the URL or, if path is not empty, to a path below it.
@@ -209,9 +209,9 @@ func clean(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &dns):
-		return &wordedError{"the name of the host cannot be resolved: " + dns.Err, &net.DNSError{Err: dns.Err}}
+		return &wordedError{"the host name cannot be resolved: " + dns.Err, &net.DNSError{Err: dns.Err}}
 	case errors.As(err, &certificate):
-		return errors.New("the certificate of the host is not valid for it, or not trusted")
+		return errors.New("the host's certificate is not valid for it, or not trusted")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &wordedError{"the connection was refused", syscall.ECONNREFUSED}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -221,7 +221,7 @@ func clean(ctx context.Context, err error) error {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return &wordedError{"the host did not answer in time", os.ErrDeadlineExceeded}
 	}
-	return errors.New("the request failed: no answer in HTTP came")
+	return errors.New("the request failed: there was no HTTP answer")
 }
 
 // wordedError is an error in our own words.

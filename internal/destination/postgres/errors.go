@@ -117,7 +117,7 @@ func driverReason(err error) string {
 	case tls >= 0:
 		return "TLS failed: " + text[tls:]
 	case has("standby"), has("read only"), has("read-only"):
-		return "the server is not of the kind that target_session_attrs asks for"
+		return "the server does not meet target_session_attrs"
 	}
 	return fmt.Sprintf("the driver failed (%T)", innermost(err))
 }

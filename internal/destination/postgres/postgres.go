@@ -120,7 +120,7 @@ func New(d config.Destination) (*Sink, error) {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, fmt.Errorf("url: it names a file that cannot be read: %w", file)
 	} else if err != nil { // it may contain the password
-		return nil, errors.New("url is not one of PostgreSQL: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded, or host=… user=… password=… dbname=…")
+		return nil, errors.New("url is not a PostgreSQL URL: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded, or host=… user=… password=… dbname=…")
 	}
 	// Without prepared statements and their cache, a pooler such as PgBouncer
 	// can be in between, and a table may change while we are connected.
@@ -296,7 +296,7 @@ func (s *Sink) recorded(ctx context.Context) (record, error) {
 func (s *Sink) replaced(at record) error {
 	if s.writes && at.writer != s.writer {
 		s.writes = false
-		return final("another Trackway has begun to write to this destination: stop one of them, and then resume")
+		return final("another Trackway has begun to write to this destination: stop one of the two, and then resume")
 	}
 	return nil
 }
@@ -364,7 +364,7 @@ VALUES ($1, '', 0, 'check', 'epoch', 'epoch', '{"check": true}') ON CONFLICT (se
 	var typ string
 	err = s.conn.QueryRow(ctx, fmt.Sprintf("SELECT type FROM %s WHERE seq = $1", s.in(events)), checkSeq).Scan(&typ)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && typ != "check" {
-		return plain("check: the row that was written to %s is not there: does a trigger or a policy hide it?", s.in(events))
+		return plain("check: the row that was written to %s cannot be found: does a trigger or a policy hide it?", s.in(events))
 	}
 	if err != nil {
 		return err

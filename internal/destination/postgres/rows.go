@@ -93,7 +93,7 @@ func parameter(v column.Value) any {
 	case column.Decimal:
 		n := pgtype.Numeric{}
 		if err := n.Scan(v.Text); err != nil {
-			panic("bug: a decimal of something else than digits")
+			panic("bug: a decimal with characters other than digits")
 		}
 		return n
 	default:

@@ -216,10 +216,10 @@ func (s *Sink) post(ctx context.Context, id string, body []byte) (reason string,
 // be left out, because the erasure would then count as done.
 func (s *Sink) vouch(ctx context.Context, m *message, reason string) error {
 	if m.customer != nil && m.customer.Erased {
-		return fmt.Errorf("%s, which says that a customer was erased", reason)
+		return fmt.Errorf("%s; the message reports that a customer was erased", reason)
 	}
 	if err := s.Check(ctx); err != nil {
-		return fmt.Errorf("%s, and also one without content: %w", reason, err)
+		return fmt.Errorf("%s; it also refuses a message without content: %w", reason, err)
 	}
 	return nil
 }

@@ -101,8 +101,8 @@ func whom(p *trackway.Project, text string) (id trackway.Identifier, err error) 
 
 // begin returns the sequence number after which to begin. With ?since=, the
 // tail begins with the first event that was received at that time or later.
-// Otherwise it begins with the last events, as many as ?last= says or as a
-// bounded search finds.
+// Otherwise it begins with the last ?last= events, or fewer if a bounded search
+// finds fewer.
 func (t *tail) begin() (uint64, error) {
 	since, err := t.micros("since")
 	if err != nil {

@@ -158,8 +158,9 @@ func (c *reading) attributes() error {
 	return c.answer(http.StatusOK, append(b, `],"success":true}`...))
 }
 
-// appendAttribute appends the answer for one attribute. One that this server
-// does not compute is "Not Found". Clients treat it as without a value.
+// appendAttribute appends the answer for one attribute. An attribute that this
+// server does not compute is "Not Found", which clients treat as having no
+// value.
 func (c *reading) appendAttribute(b []byte, p *trackway.Profile, said map[string]bool, a tracking.Attribute) []byte {
 	consented, known := said[a.Name]
 	switch {

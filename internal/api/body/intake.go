@@ -12,10 +12,10 @@ import (
 	"trackway/internal/format/cost"
 )
 
-// Light is the size, inflated, up to which a body is inflated and decoded
-// without waiting, which takes some hundred microseconds. Of larger bodies only
-// a few are inflated and decoded at the same time, and only one of each
-// address, so that processors are left for all other callers.
+// Light is the largest inflated size at which a body is inflated and decoded
+// without waiting, which takes some hundred microseconds. Only a few larger
+// bodies are inflated and decoded at the same time, and only one for each
+// address, so that all other callers find free processors.
 const Light = 64 << 10
 
 // patience is how long a large body waits for those before it.

@@ -155,7 +155,7 @@ func (p *Places) giveLocked() {
 	close(w.ready)
 }
 
-// before tells whether a's turn is before that of b.
+// before reports whether a's turn comes before b's.
 func (p *Places) before(a, b caller) bool {
 	return cmp.Or(
 		cmp.Compare(p.shares.most(a), p.shares.most(b)),
@@ -180,7 +180,7 @@ func (p *Places) noteTurn(c caller) {
 	p.last = waiting
 }
 
-// Counts is how places are used.
+// Counts describes how places are used.
 type Counts struct {
 	Size    int
 	Taken   int

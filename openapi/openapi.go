@@ -56,7 +56,7 @@ type Route struct {
 	Keys        []string // kinds of key that let a call in, by name; empty: no key is needed
 	Permission  string   // that the key must have; empty if any key will do
 	Parameters  []Field  // of path, query and header
-	Body        []Field  // the members of the object that is sent; empty if there is none
+	Body        []Field  // the members of the object that is sent; empty without a body
 	Example     string   // a body that works, as JSON
 	Answers     []Answer
 }

@@ -29,7 +29,7 @@ var (
 	jsonType        = []string{"application/json"}
 	closeConnection = []string{"close"}
 	noStore         = []string{"no-store"}
-	challenge       = []string{`Token realm="trackway"`} // not Basic, for which a browser would ask its user for a password
+	challenge       = []string{`Token realm="trackway"`} // not Basic: browsers would ask for a password
 )
 
 // answer sends a JSON answer. It returns nil, so that a handler can end with

@@ -15,7 +15,7 @@ import (
 type Transport struct {
 	Contract *Contract
 	Next     *http.Transport
-	Report   func(error) // also called with each departure, because a test may be about something else and expect failures
+	Report   func(error) // also called with each departure, for tests that expect failures
 }
 
 // RoundTrip makes a call. It reads the answer to its end.

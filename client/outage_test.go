@@ -80,8 +80,8 @@ func TestNotLetIn(t *testing.T) {
 	}
 }
 
-// Time, Stats, Flush and Close all report a key that stays wrong; Flush and
-// Close report it with the commands left.
+// Time, Stats, Flush and Close all report a key that stays wrong. Flush and
+// Close also report the number of commands that are left.
 func TestWrongKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -61,8 +61,8 @@ func (c *reading) find(s query.Snapshot, ids []trackway.Identifier) (trackway.Cu
 	return customer, err
 }
 
-// findToRead is find for data that the caller will receive. The caller may not
-// name the customer by identifiers that it may not read.
+// findToRead does what find does, for data that the caller will receive. The
+// caller may not name the customer by identifiers that it may not read.
 func (c *reading) findToRead(s query.Snapshot, ids []trackway.Identifier) (trackway.Customer, error) {
 	named := ids
 	if kept, refused := c.whom(ids); refused == nil {

@@ -205,9 +205,9 @@ func statusOf(c *trackway.Command, err *trackway.Error) string {
 	return Stored
 }
 
-// accept stores the commands in parts, each of at most as many commands as a
-// batch has lines, because a line of a vendor's export may have become
-// thousands.
+// accept stores the commands in parts, because one line of a vendor's export
+// may have become thousands of commands. A part has at most as many commands as
+// a batch has lines.
 func (b *batch) accept(in Ingest, p *trackway.Project) error {
 	for i := 0; i < len(b.commands); i += MaxLines {
 		end := min(i+MaxLines, len(b.commands))

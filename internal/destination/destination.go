@@ -25,9 +25,9 @@ import (
 type Sink interface {
 	// Prepare connects, and creates what is missing: tables, folders, topics.
 	// It never alters what it did not create. It returns the position that the
-	// destination itself has recorded. So a crash between a write and the
-	// engine's own cursor neither loses nor doubles anything. The engine calls
-	// Prepare before the first batch and after each error.
+	// destination itself has recorded. So nothing is lost or doubled if a crash
+	// comes after a write, but before the engine has moved its own cursor. The
+	// engine calls Prepare before the first batch and after each error.
 	Prepare(ctx context.Context) (Position, error)
 
 	// Write writes a batch, all or nothing, and records its Through as the

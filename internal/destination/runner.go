@@ -208,8 +208,8 @@ func (r *runner) cursor() (uint64, error) {
 	return number, nil
 }
 
-// beginEmpty returns where to begin if the destination is empty: at its start,
-// even if it was sent something before.
+// beginEmpty returns where to begin if the destination is empty: at the start
+// that the configuration gives, even if something was sent before.
 func (r *runner) beginEmpty() (uint64, error) {
 	cursor, err := r.cursor()
 	if err != nil {

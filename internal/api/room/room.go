@@ -104,8 +104,8 @@ type mark struct {
 	came int64
 }
 
-// Open begins the holding of an address's request, whose bytes arrive from now
-// on.
+// Open begins the holding of a request from an address. The bytes of the
+// request arrive from now on.
 func (h *Holding) Open(r *Room, who netip.Addr, now time.Time, c Cutter) {
 	h.room, h.who, h.cutter = r, callerOf(who), c
 	h.before.at, h.last.at = now, now

@@ -218,8 +218,8 @@ func TestZombie(t *testing.T) {
 
 	// An operator may start the old process again.
 	prepare(t, old, 15)
-	// The new process may not write, and may not take the destination back
-	// after any other error, either.
+	// After any other error, too, the new process may not write, and may not
+	// take the destination back.
 	young.close()
 	if _, err := young.Prepare(t.Context()); !isFinal(err) {
 		t.Errorf("the error is %v, want a final one", err)

@@ -47,9 +47,9 @@ func addSorted(m *maker, byKey map[uint64]row) error {
 	return nil
 }
 
-// commit writes objects and then, with the help of then, the position: see the
-// package's comment. The position does not count an object until all are
-// written.
+// commit writes the objects, and after them the state as the function then
+// changes it. The state holds the position: see the comment of the package. It
+// does not count an object until all are written.
 func (s *Sink) commit(ctx context.Context, changes []change, then func(st *state)) error {
 	s.seen = nil
 	if len(changes) > 0 {

@@ -192,8 +192,9 @@ func (m *manifest) last() *entry {
 	return nil
 }
 
-// upsert decides how erasures are written. A part has one object, and an
-// erasure one row, which its latest state replaces. There are few erasures.
+// upsert returns the change that writes erasures. All erasures of a part are in
+// one object, since there are few. The latest state of an erasure replaces its
+// row.
 func (s *Sink) upsert(m *manifest, g *group) change {
 	first := g.first / partNumbers * partNumbers
 	name := fmt.Sprintf("%s/%s/seq=%020d-%020d%s", g.t.name, g.part, first, first+partNumbers-1, s.format.ending())

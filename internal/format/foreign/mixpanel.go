@@ -9,8 +9,8 @@ import (
 	"trackway/internal/format/value"
 )
 
-// anonymous begins distinct ids in projects with Mixpanel's simplified ID merge
-// as long as the person is unknown. The device's id follows.
+// anonymous is the beginning of a distinct id of a person who is not yet known,
+// in projects with Mixpanel's simplified ID merge. The device's id follows it.
 const anonymous = "$device:"
 
 // decodeMixpanel reads a line of the raw event export (one {"event",

@@ -188,8 +188,9 @@ func (d *decoder) list(ids ...trackway.Identifier) []trackway.Identifier {
 	return slices.Clip(d.ids[start:])
 }
 
-// updates puts the updates of the customer that a message asks for into list,
-// and returns their number. c has what they share with the message's event.
+// updates writes into list the updates of the customer for which a message
+// asks, and returns their number. c has what they share with the message's
+// event.
 func (d *decoder) updates(m *message, c *trackway.Command, list *[maxPerMessage - 1]trackway.Command) (n int, err *trackway.Error) {
 	inner, err := membersOf(set, m.innerSet)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 // Log is what is tested.
 type Log interface {
 	// Append has the machine apply an entry and writes the results into the
-	// entry. On return the entry is durable, unless a crash may forget its
-	// kind.
+	// entry. On return the entry is durable, except for kinds that a crash may
+	// forget.
 	Append(e entry.Entry) error
 
 	// Close ends the log. It refuses later entries.

@@ -194,7 +194,7 @@ func (c *call) project() (*trackway.Project, error) {
 	}
 	msg := "There are several projects: name one of " + strings.Join(names, ", ") + "."
 	if asked != "" {
-		msg = fmt.Sprintf("There is no project %q. There are: %s.", asked, strings.Join(names, ", "))
+		msg = fmt.Sprintf("There is no project %q, only %s.", asked, strings.Join(names, ", "))
 	}
 	return nil, refuse("project", msg)
 }

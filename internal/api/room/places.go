@@ -37,8 +37,7 @@ type waiter struct {
 	ready chan struct{} // closed when it has one
 }
 
-// NewPlaces returns a number of places. An address may have at most each of
-// them.
+// NewPlaces returns size places, of which one address may have at most each.
 func NewPlaces(size, each int) *Places {
 	return &Places{shares: newShares(size, max(each, 1)), last: make(map[clientip.Key]turn)}
 }

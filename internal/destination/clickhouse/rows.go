@@ -318,8 +318,8 @@ func appendTime(dst []byte, key string, m trackway.Micros) []byte {
 	return append(m.Time().AppendFormat(dst, "2006-01-02 15:04:05.000000"), '"')
 }
 
-// appendValue appends a declared column. It omits a NULL value, which then
-// becomes NULL.
+// appendValue appends a declared column. It leaves out a column that is NULL,
+// because ClickHouse makes a missing column NULL.
 func appendValue(dst []byte, key string, v column.Value) []byte {
 	if v.Kind == column.Null {
 		return dst

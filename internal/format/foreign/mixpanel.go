@@ -20,10 +20,10 @@ const anonymous = "$device:"
 // either as a CSV file whose columns are properties.
 //
 // The user id is hard. In events it is $user_id, otherwise the distinct id,
-// unless that is a device's. $device_id is soft, and so is a distinct id that
-// is neither. The events that link ids ($identify, $create_alias, $merge) only
-// do that. The $insert_id is the message id. Names of profile properties lose
-// their $, so that $email is the personal property email.
+// unless that is a device's. $device_id is soft, and so is any other distinct
+// id. The events that link ids ($identify, $create_alias, $merge) only do that.
+// The $insert_id is the message id. Names of profile properties lose their $,
+// so that $email is the personal property email.
 func decodeMixpanel(line []byte, from *Source) ([]trackway.Command, *trackway.Error) {
 	o, ok := read(line)
 	if !ok {

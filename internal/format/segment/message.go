@@ -188,9 +188,9 @@ func (d *decoder) identifiers(m *message, typ string) ([]trackway.Identifier, *t
 	return slices.Clip(d.ids[first:]), err
 }
 
-// previousUser returns the identifier that previousId would be if it were a
-// user's. The message itself must not name it, because two users must not
-// become one.
+// previousUser returns the identifier for which previousId stands if it is the
+// id of a user, or nil if the message itself names that identifier. No other
+// customer may have it, because two users must not become one.
 func (d *decoder) previousUser(c *trackway.Command, m *message) *trackway.Identifier {
 	if d.project.User == "" || d.project.Device == "" {
 		return nil

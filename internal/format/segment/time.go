@@ -76,11 +76,11 @@ func (w when) set(c *trackway.Command, received trackway.Micros, batchSentAt can
 			c.Time = corrected
 		}
 	}
-	// An earlier try may have been corrected: if it was sent live and this is
-	// an import, or if the clock is ahead, because some clients repeat the same
-	// bytes, and the delay then makes up for the clock. Looking for an earlier
-	// try costs as much as storing half an event, so this is not done for a
-	// message that seems to have been sent just now.
+	// An earlier try may have been corrected in two cases. Either it was sent
+	// live, and this is an import. Or the clock is ahead, and the client
+	// repeats the same bytes: the delay then makes up for the clock. Looking
+	// for an earlier try costs as much as storing half an event, so this is not
+	// done for a message that seems to have been sent just now.
 	repeated := w.corrects && w.sent && (skew > fresh || skew < -fresh)
 	if event && w.named && (repeated || isFar(received-w.claimed)) {
 		c.TimeVaries, c.Claimed = true, w.claimed

@@ -24,9 +24,9 @@ type Log interface {
 	Close()
 }
 
-// Run tests the logs that open returns. It is called with a machine that may
-// have applied entries before; the log goes on after them. notCommitted is what
-// a machine returns that cannot commit anything.
+// Run tests the logs that open returns. It calls open with a machine that may
+// have applied entries before; the log goes on after them. notCommitted is the
+// error of a machine that cannot commit anything.
 func Run(t *testing.T, notCommitted error, open func(m *Machine) Log) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, func(*Machine) Log){

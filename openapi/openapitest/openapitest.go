@@ -89,8 +89,8 @@ func (c *Contract) Access() map[string]string {
 	return access
 }
 
-// Call is one request with its answer. Sent is what the server read of the
-// request's body, perhaps inflated by nobody yet.
+// Call is one request with its answer. Sent is the body of the request, as far
+// as the server has read it. It may still be compressed.
 type Call struct {
 	Method string
 	Path   string

@@ -95,8 +95,8 @@ func (t *table) index(seq uint64) int {
 
 func (t *table) lose(seq uint64) { t.events = slices.Delete(t.events, t.index(seq), t.index(seq)+1) }
 
-// event returns an event of the day 2026-11-30, or the day after from number
-// 500 on.
+// event returns an event of the day 2026-11-30. From number 500 on, it is of
+// the day after.
 func event(seq uint64) destination.Event {
 	const first = 1_796_000_000_000_000
 	at := trackway.Micros(first)

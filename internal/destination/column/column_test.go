@@ -163,7 +163,7 @@ func TestNewSetRefuses(t *testing.T) {
 	for want, declared := range map[string][]config.Column{
 		"one of Trackway's own columns":                     columns("* Seq text"),
 		"must be in quotes":                                 columns("* total decimal(12"),
-		"a decimal must be decimal(p,s)":                           columns("* total decimal(40,2)"),
+		"a decimal must be decimal(p,s)":                    columns("* total decimal(40,2)"),
 		`not "varchar"`:                                     columns("* total varchar"),
 		"differ in case only":                               columns("* total text", "* Total text"),
 		`column "total" is declared as text and as bigint`:  columns("* total text", "purchase sum bigint total"),

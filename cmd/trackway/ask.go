@@ -114,7 +114,7 @@ func reasonIn(body []byte) string {
 		_ = json.Unmarshal(known.Errors, &list) // the format is one of the two
 		_ = json.Unmarshal(known.Errors, &status)
 	}
-	return terminal.Printable(cmp.Or(known.Message, known.Error, status.Description, strings.Join(list, " "), "for no reason that is known"))
+	return terminal.Printable(cmp.Or(known.Message, known.Error, status.Description, strings.Join(list, " "), "without a known reason"))
 }
 
 // connect returns a client for the server of this configuration, and the

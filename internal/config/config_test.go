@@ -280,7 +280,7 @@ func TestLoad(t *testing.T) {
 			path + ": holds a secret and others may read it (mode 0640): chmod 600, or use secret_sha256 or secret_env",
 		}},
 		{"proxies everywhere", "trusted_proxies: [0.0.0.0/0, 10.0.0.0/8]\n" + digest, 0o644, []string{
-			path + `:1:19: trusted_proxies[0] "0.0.0.0/0": lets every caller choose the address that its calls are counted by`,
+			path + `:1:19: trusted_proxies[0] "0.0.0.0/0": lets every caller choose the address that its calls count for`,
 		}},
 	} {
 		if err := os.WriteFile(path, []byte(c.src), c.mode); err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // TestMemory checks that decoding a body allocates no more than was reserved
-// for it, whatever is in the body.
+// for it, whatever the body contains.
 func TestMemory(t *testing.T) { // not parallel: it measures the process
 	many := func(s string, n int) string { return strings.Repeat(s, n) }
 	records := func(one string, n int) []byte {

@@ -37,13 +37,13 @@ import (
 	"trackway/internal/format/value"
 )
 
-// MaxRecords is how many log records one body may have. A Collector sends 8192
-// at a time, unless it is told otherwise.
+// MaxRecords is the maximum number of log records in one body. A Collector
+// sends 8192 at a time, unless it is configured otherwise.
 const MaxRecords = 10_000
 
 const (
 	// maxShared bounds the attributes of a resource or a scope, in bytes of
-	// JSON: they become a part of each of its events.
+	// JSON, because they become a part of each event.
 	maxShared = trackway.MaxValueBytes
 
 	// maxTotal bounds the events of a body together, in bytes of JSON.
@@ -62,7 +62,7 @@ var (
 	}
 )
 
-// label is what people see as the kind of a command.
+// label is shown to people as the kind of a command.
 const label = "log record"
 
 // Names of attributes that are not properties.

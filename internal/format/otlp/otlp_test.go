@@ -228,9 +228,9 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// TestNoText checks that a name which is not UTF-8 is refused. It would make
-// everything that is written of the event invalid: the answers, the exports,
-// and what destinations get.
+// TestNoText checks that a name is refused if it is not UTF-8. It would make
+// everything invalid that is written about the event: the answers, the exports,
+// and the data of destinations.
 func TestNoText(t *testing.T) {
 	t.Parallel()
 	b, err := decodeProto(shop, request("", "", bytesField(12, "e\xff")+attribute(6, "user.id", text("u"))), received)
@@ -292,7 +292,7 @@ func TestBounds(t *testing.T) {
 	if _, err := decodeJSON(shop, []byte(array), received); err != errRecords {
 		t.Errorf("got %v for %d records in JSON", err, len(records))
 	}
-	// A resource that each record would repeat.
+	// Each record would repeat this resource.
 	large := attribute(1, "a", text(strings.Repeat("x", maxShared-8)))
 	if _, err := decodeProto(shop, request(large, "", records[:maxTotal/maxShared+10]...), received); err != errTotal {
 		t.Errorf("got %v for a resource of %d bytes", err, len(large))
@@ -337,8 +337,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// FuzzProto checks that any body is decoded without a panic, that what JSON it
-// makes is canonical, and that values stay within their bounds.
+// FuzzProto checks that any body is decoded without a panic, that the resulting
+// JSON is canonical, and that values stay within their bounds.
 func FuzzProto(f *testing.F) {
 	f.Add(sample.proto)
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -13,14 +13,14 @@ import (
 	"trackway/internal/format/value"
 )
 
-// builder makes commands of the log records of one body, in either encoding.
+// builder makes commands from the log records of one body, in either encoding.
 type builder struct {
 	project  *trackway.Project
 	received trackway.Micros
 	batch    *format.Batch
 	records  int
 	total    int // bytes of the events so far
-	left     int // bytes of the body that are still to come, about
+	left     int // approximate number of bytes of the body that are still to come
 
 	// The records of the current resource and scope share these.
 
@@ -42,8 +42,8 @@ func newBuilder(p *trackway.Project, body []byte, received trackway.Micros) *bui
 	}
 }
 
-// attributes are those of a record, a resource or a scope. Those that become
-// something else than properties are in fields of their own.
+// attributes holds those of a record, a resource or a scope. Attributes that do
+// not become properties have separate fields.
 type attributes struct {
 	list              []trackway.Property // values in canonical form
 	endUser, user     string
@@ -52,7 +52,7 @@ type attributes struct {
 	err               *trackway.Error // the first
 }
 
-// shared is what a resource or a scope gives to its records.
+// shared holds what a resource or a scope gives to its records.
 type shared struct {
 	attributes
 
@@ -67,8 +67,7 @@ func (a *attributes) fail(err *trackway.Error) {
 	}
 }
 
-// add adds an attribute whose value is the end of the builder's JSON, from
-// start.
+// add adds an attribute. Its value is the builder's JSON from start to its end.
 func (b *builder) add(a *attributes, key string, start int) {
 	text := b.json[start:len(b.json):len(b.json)]
 	var into *string
@@ -135,7 +134,7 @@ type record struct {
 	err          *trackway.Error // a field is not as expected
 }
 
-// finish adds the command of a record, or one that is refused.
+// finish adds the command of a record, or a refused command.
 func (b *builder) finish(r *record) *trackway.Error {
 	if n := len(b.batch.Commands); n == cap(b.batch.Commands) {
 		const bytesPerRecord = 256 // of a body: a guess that saves growing
@@ -167,8 +166,8 @@ func (b *builder) finish(r *record) *trackway.Error {
 	return nil
 }
 
-// identifiers returns who a record is about. A project may lack identifiers of
-// either kind.
+// identifiers returns whom a record is about. A project may lack either kind of
+// identifier.
 func (b *builder) identifiers() []trackway.Identifier {
 	const most = 3
 	if cap(b.ids)-len(b.ids) < most {

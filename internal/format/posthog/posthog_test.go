@@ -154,7 +154,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestProjects decodes messages for projects without identifiers of a kind.
+// TestProjects decodes messages for projects that lack a kind of identifier.
 func TestProjects(t *testing.T) {
 	t.Parallel()
 	const identified = `{"event":"$identify","distinct_id":"u1","properties":{"$anon_distinct_id":"d"}}`
@@ -177,8 +177,8 @@ func TestProjects(t *testing.T) {
 	}
 }
 
-// TestSetOnce checks that of several updates of this kind the first counts,
-// whatever their order, and that any other update counts more.
+// TestSetOnce checks that the first of several such updates counts, whatever
+// their order, and that any other update counts more.
 func TestSetOnce(t *testing.T) {
 	t.Parallel()
 	d := decoder{sent: 1}
@@ -305,8 +305,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks that any body is decoded without a panic, and that what it
-// becomes is canonical.
+// FuzzDecode checks that any body is decoded without a panic, and that the
+// result is canonical.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"api_key":"k","batch":[{"event":"e","distinct_id":"u","uuid":"x","properties":{"b":1,"a":[],"$set":{"x":1},"$unset":["a"]},"offset":1}]}`))
 	f.Add([]byte(`data=eyJldmVudCI6ImUifQ%3D%3D`))

@@ -11,15 +11,15 @@ import (
 
 var success = []byte(`{"success":true}`)
 
-// singleResult answers a message that was sent alone. If it was refused, so is
-// the call.
+// singleResult answers a message that was sent alone. If the message was
+// refused, so is the call.
 func singleResult(b *format.Batch, _ trackway.Micros) (int, []byte, *trackway.Error) {
 	return http.StatusOK, success, b.Results[0].Err
 }
 
-// batchResults answers a batch. Its good messages are stored, so it succeeded.
-// Clients read no more of the answer, and would send a refused message again
-// and again.
+// batchResults answers a batch. It reports success, because the good messages
+// are stored. Clients do not read more of the answer, and would send a refused
+// message again and again.
 func batchResults(*format.Batch, trackway.Micros) (int, []byte, *trackway.Error) {
 	return http.StatusOK, success, nil
 }

@@ -54,6 +54,7 @@ type Route struct {
 	Summary     string
 	Description string
 	Keys        []string // kinds of key that let a call in, by name; empty: no key is needed
+	KeyOptional bool     // some calls need no key
 	Permission  string   // that the key must have; empty where any will do
 	Parameters  []Field  // of path, query and header
 	Body        []Field  // the members of the object that is sent; empty where nothing is
@@ -124,6 +125,9 @@ func readRoute(path, method string, item, op node) Route {
 		Summary: op.text("summary"), Description: op.text("description"), Also: item.get(alsoMember).texts(),
 	}
 	for _, requirement := range op.get("security").items() {
+		if m, _ := requirement.v.(yaml.MapSlice); len(m) == 0 {
+			r.KeyOptional = true
+		}
 		for scheme, roles := range requirement.members {
 			r.Keys = append(r.Keys, scheme)
 			r.Permission = strings.Join(roles.texts(), " ")

@@ -100,8 +100,10 @@ func TestPermissionsAreTheContract(t *testing.T) {
 			access = "session"
 		case rt.open || strings.HasSuffix(rt.path, "/settings"): // the path has the key
 			access = ""
-		case strings.HasPrefix(rt.path, "/data/v2/streams/"): // so has this
-			access = ""
+		case strings.HasPrefix(rt.path, "/data/v2/streams/"): // the stream may do without a key
+			access = "publicKey accessToken privateKey"
+		case rt.path == "/v1/logs":
+			access = "publicKey bearer privateKey"
 		case rt.path == "/bulk" || strings.HasPrefix(rt.path, "/crm/"): // old clients have none
 			access = ""
 		case strings.HasPrefix(rt.path, "/track/u/"):

@@ -38,6 +38,7 @@ type group struct {
 
 	Anchor   string
 	Snippets []openapi.Snippet // with this server's address
+	Project  bool              // they name a project
 	Routes   []route
 }
 
@@ -106,7 +107,8 @@ func newView(contract *openapi.Document, f *Facts) *view {
 	for _, g := range contract.Groups {
 		shown := group{Group: g, Anchor: strings.ToLower(g.Name)}
 		for _, s := range g.Snippets {
-			s.Code = strings.NewReplacer("$SERVER", f.Server.URL, "$TOKEN", exampleKey).Replace(s.Code)
+			s.Code = strings.NewReplacer("$SERVER", f.Server.URL, "$PROJECT", exampleProject, "$TOKEN", exampleKey).Replace(s.Code)
+			shown.Project = shown.Project || strings.Contains(s.Code, exampleProject)
 			shown.Snippets = append(shown.Snippets, s)
 		}
 		for i := range g.Routes {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestGuideExamples(t *testing.T) {
 	}
 	s := start(t, guideConfig+wideLimits)
 	_, page := get(t, s.public, "/about/api")
-	examples := regexp.MustCompile(`(?s)<pre class="curl"><code>(.*?)</code></pre>`).FindAllSubmatch(page, -1)
+	examples := regexp.MustCompile(`(?s)<pre class="curl"><code>(.*?)</code></pre>\n(?:<pre><code>(.*?)</code></pre>)?`).FindAllSubmatch(page, -1)
 	if len(examples) < 10 {
 		t.Fatalf("got %d examples in\n%s", len(examples), page)
 	}
@@ -65,10 +66,28 @@ func TestGuideExamples(t *testing.T) {
 		if !good {
 			t.Errorf("%s\ngot %s, want success", line, out)
 		}
+		if got, want := members(out), members([]byte(html.UnescapeString(string(example[2])))); want != nil && !slices.Equal(got, want) {
+			t.Errorf("%s\nis answered with the members %q, and in the guide with %q", line, got, want)
+		}
 	}
 	if !strings.Contains(string(page), "SERVER=http://"+s.public) {
 		t.Errorf("the guide does not say that the server is reached at %s", s.public)
 	}
+}
+
+// members returns the names of an object's members, or nil if a text is no
+// object.
+func members(text []byte) []string {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(text, &object) != nil || object == nil {
+		return nil
+	}
+	names := make([]string, 0, len(object))
+	for name := range object {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 const (

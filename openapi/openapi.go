@@ -38,9 +38,9 @@ type Group struct {
 	Routes      []Route
 }
 
-// Snippet is an example for a program: the member x-snippets of a tag. $SERVER,
-// $PROJECT and $TOKEN in it stand for the address of a server, a project's token
-// and a public key.
+// Snippet is an example for a program: the member x-snippets of a tag.
+// $SERVER, $PROJECT and $TOKEN in it stand for the address of a server, a
+// project's token and a public key.
 type Snippet struct {
 	Title string
 	Code  string
@@ -55,7 +55,7 @@ type Route struct {
 	Summary     string
 	Description string
 	Keys        []string // kinds of key that let a call in, by name; empty: no key is needed
-	KeyOptional bool     // some calls need no key
+	KeyOptional bool     // something else may let a call in, such as its stream_id
 	Permission  string   // that the key must have; empty where any will do
 	Parameters  []Field  // of path, query and header
 	Body        []Field  // the members of the object that is sent; empty where nothing is
@@ -126,13 +126,13 @@ func readRoute(path, method string, item, op node) Route {
 		Summary: op.text("summary"), Description: op.text("description"), Also: item.get(alsoMember).texts(),
 	}
 	for _, requirement := range op.get("security").items() {
-		if m, _ := requirement.v.(yaml.MapSlice); len(m) == 0 {
-			r.KeyOptional = true
-		}
+		optional := true
 		for scheme, roles := range requirement.members {
+			optional = false
 			r.Keys = append(r.Keys, scheme)
 			r.Permission = strings.Join(roles.texts(), " ")
 		}
+		r.KeyOptional = r.KeyOptional || optional
 	}
 	for _, p := range slices.Concat(item.get("parameters").items(), op.get("parameters").items()) {
 		r.Parameters = append(r.Parameters, Field{

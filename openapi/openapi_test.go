@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -84,5 +85,29 @@ func TestParseRoute(t *testing.T) {
 	}
 	if first := r.Answers[0]; first.Status != "200" || first.Description != "It is on disk." || first.Example != `{"errors": [], "success": true}` {
 		t.Errorf("got %+v", first)
+	}
+}
+
+// A requirement of nothing in a route's security makes its key optional.
+func TestOptionalKey(t *testing.T) {
+	t.Parallel()
+	d, err := Parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, g := range d.Groups {
+		for _, r := range g.Routes {
+			if r.KeyOptional {
+				got[r.ID] = strings.Join(r.Keys, " ")
+			}
+		}
+	}
+	want := map[string]string{}
+	for _, id := range []string{"streamUpdate", "streamEvent", "streamClick", "streamBatch", "streamConsentCategories"} {
+		want[id] = "publicKey accessToken privateKey"
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

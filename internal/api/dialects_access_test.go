@@ -115,9 +115,11 @@ func admittances() map[string]admittance {
 		}},
 		"GET /data/v2/streams/{stream}/consent/categories": {place: inStream, private: true, streams: true, sends: bodies{"": ""}},
 
-		"POST /bulk":          {old: true, sends: event(`{"commands":[{"name":"crm/events","data":` + old + `"type":"buy"}}]}`)},
-		"POST /crm/events":    {old: true, sends: event(old + `"type":"buy"}`)},
-		"POST /crm/customers": {old: true, sends: bodies{old + `"properties":{"plan":"pro"}}`: trackway.SetCustomers}},
+		"POST /bulk":       {old: true, sends: event(`{"commands":[{"name":"crm/events","data":` + old + `"type":"buy"}}]}`)},
+		"POST /crm/events": {old: true, sends: event(old + `"type":"buy"}`)},
+		"POST /crm/customers": {old: true, sends: bodies{
+			strings.Replace(old, "customer_ids", "ids", 1) + `"properties":{"plan":"pro"}}`: trackway.SetCustomers,
+		}},
 
 		"POST /campaigns/send-self-check-notification":                 nobody(asked),
 		"POST /campaigns/streams/{token}/send-self-check-notification": nobody(asked),
@@ -172,7 +174,7 @@ type dialectTrial struct {
 	method, path string
 	from         netip.Addr
 	body         string
-	needs        trackway.Permission // of the command in the body; empty: there is none
+	needs        trackway.Permission // of the command in the body; empty if there is no command
 }
 
 // answer is what a call gets.

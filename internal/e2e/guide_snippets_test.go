@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
-
 	"trackway/internal/prereq"
 )
 
@@ -215,22 +213,15 @@ func main() {
 // sendAsCollector sends a record as a Collector with these settings would.
 func sendAsCollector(t *testing.T, s *server, code string) {
 	t.Helper()
-	var settings struct {
-		Exporters map[string]struct {
-			LogsEndpoint string `yaml:"logs_endpoint"`
-			Headers      map[string]string
-		}
+	settings := regexp.MustCompile(`logs_endpoint: http://([^/]+)(/\S+)\n\s+headers: {Authorization: "(.+)"}`).FindStringSubmatch(code)
+	if settings == nil || settings[1] != s.public {
+		t.Fatalf("got %q", settings)
 	}
-	if err := yaml.UnmarshalWithOptions([]byte(code), &settings, yaml.Strict()); err != nil {
-		t.Fatal(err)
-	}
-	exporter := settings.Exporters["otlphttp/trackway"]
-	path, ours := strings.CutPrefix(exporter.LogsEndpoint, "http://"+s.public)
-	if !ours {
-		t.Fatalf("the address is %s", exporter.LogsEndpoint)
-	}
-	res := s.do(t, request{path: path, auth: "none", header: exporter.Headers, body: []byte(`{"resourceLogs": [{"scopeLogs": [{"logRecords": [
-		{"eventName": "purchase", "attributes": [{"key": "user.id", "value": {"stringValue": "jane@example.com"}}]}]}]}]}`)})
+	const record = `{"eventName": "purchase", "attributes": [{"key": "user.id", "value": {"stringValue": "jane@example.com"}}]}`
+	res := s.do(t, request{
+		path: settings[2], auth: "none", header: map[string]string{"Authorization": settings[3]},
+		body: []byte(`{"resourceLogs": [{"scopeLogs": [{"logRecords": [` + record + `]}]}]}`),
+	})
 	if res.status != http.StatusOK || string(res.body) != "{}" {
 		t.Errorf("got %v", res)
 	}

@@ -87,7 +87,7 @@ func TestPageSaysWhatIs(t *testing.T) {
 		`curl -sS "$SERVER/array/$TOKEN/config.js"`,
 		`curl -sS "$SERVER/data/v2/streams/$PROJECT/consent/categories" \ -H "Authorization: Token $TOKEN"`,
 		`"project_id": "'"$PROJECT"'",`,
-		"Needs a public or a private key with the permission events:set, or no key if the stream is the stream_id of a project's configuration.",
+		"Needs a public or a private key with the permission events:set, unless the stream_id admits the call without one.",
 		"Replace your-public-key with the token of a public key. Nothing else has to change. A browser, with the package posthog-js",
 		"Replace your-public-key with the token of a public key, and 12345678-1234-1234-1234-123456789abc with your project's token. Nothing",
 		"GET /openapi.yaml No limit: this costs nothing.",

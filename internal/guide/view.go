@@ -164,22 +164,22 @@ func keysOf(r *openapi.Route) string {
 	switch {
 	case len(r.Keys) == 0:
 		return ""
-	case slices.Contains(r.Keys, "writeKey"):
-		keys = "a public key"
 	case slices.Contains(r.Keys, "publicKey"):
 		keys = "a public or a private key"
+	case slices.Contains(r.Keys, "writeKey"), slices.Contains(r.Keys, "bearerKey"):
+		keys = "a public key"
 	}
 	if r.Permission != "" {
 		keys += " with the permission " + r.Permission
 	}
-	if r.KeyOptional || slices.Contains(r.Keys, "streamID") {
-		keys += ", or no key if the stream is the stream_id of a project's configuration"
+	if r.KeyOptional {
+		keys += ", unless the stream_id admits the call without one"
 	}
 	return keys
 }
 
-// What stands in the contract's examples for the reader's own project and key.
-// The guide shows variables of a shell instead, or the key as it is.
+// The contract's examples have these in place of the reader's own project and
+// key. The guide shows variables of a shell instead, or the key as it is.
 const (
 	exampleProject = "12345678-1234-1234-1234-123456789abc"
 	exampleKey     = "your-public-key"
@@ -209,6 +209,8 @@ func curl(r *openapi.Route) string {
 	case strings.Contains(r.Example, exampleKey): // the body has the key
 	case slices.Contains(r.Keys, "writeKey"):
 		lines = append(lines, `-u "$TOKEN:"`)
+	case slices.Contains(r.Keys, "bearerKey"):
+		lines = append(lines, `-H "Authorization: Bearer $TOKEN"`)
 	case len(r.Keys) > 0:
 		lines = append(lines, `-u "$KEY"`)
 	}

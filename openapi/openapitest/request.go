@@ -87,13 +87,13 @@ func (c *Contract) checkKeys(call *Call, op *openapi3.Operation) error {
 	}
 	scheme, credentials, _ := strings.Cut(call.Header.Get("Authorization"), " ")
 	for _, requirement := range *op.Security {
-		if len(requirement) == 0 {
-			return nil // a key is optional
+		if len(requirement) == 0 { // a key is optional
+			return nil
 		}
 		for name := range requirement {
 			s := c.doc.Components.SecuritySchemes[name].Value
 			switch {
-			case name == "writeKey": // the body may have it
+			case name == "writeKey", name == "bearerKey": // the body may have it
 				return nil
 			case s.Type == "http" && strings.EqualFold(scheme, s.Scheme) && credentials != "",
 				s.In == "header" && strings.EqualFold(scheme, "Token") && credentials != "",

@@ -21,7 +21,7 @@ import (
 const guideProject = "0b9e6f41-7d1f-4c52-a83a-1795d4e83a17"
 
 // guideConfig is a project that takes all calls that the guide describes.
-var guideConfig = strings.ReplaceAll(originalConfig, projectToken, guideProject)
+var guideConfig = strings.ReplaceAll(keyless.Replace(baseConfig), projectToken, guideProject)
 
 // TestGuideExamples runs every example in the guide, in order, as a reader
 // would: with the named variables set, and with nothing else changed. Nothing

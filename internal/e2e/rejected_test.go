@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -44,7 +42,7 @@ var dialectCalls = []struct {
 		"good", shown{Command: "log record", Error: "Field 'event_name' is required."},
 	},
 	{
-		"stream mode", "/track/u/v1/batch?stream_id=3a1f-stream", "none",
+		"stream mode", "/track/u/v1/batch?stream_id=" + streamID, "none",
 		`{"commands":[{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"good"}},` +
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"bad","timestamp":"yesterday"}}]}`,
 		"good", shown{Command: "customers/events", Type: "bad", Error: "Field 'timestamp': expected a number of seconds since 1970 or a date and time such as 2018-08-05T12:20:25.5Z."},
@@ -62,8 +60,7 @@ var dialectCalls = []struct {
 // not among the refused ones.
 func TestRejectedOfDialects(t *testing.T) {
 	t.Parallel()
-	sum := sha256.Sum256([]byte(pagesPassword))
-	s := start(t, originalConfig+wideLimits+"dashboard: {password_sha256: "+hex.EncodeToString(sum[:])+"}\n")
+	s := start(t, keyless.Replace(gridConfig(pagesPassword, wideLimits)))
 	cookie := s.signIn(t, pagesPassword)
 	stream := s.watch(t, cookie, "rejected=1&project="+projectToken, "")
 	for _, c := range dialectCalls {

@@ -22,16 +22,19 @@ var dialectCalls = []struct {
 	{
 		"Segment", "/v1/batch", "public user",
 		`{"batch":[{"type":"track","userId":"jane","event":"good"},{"type":"track","userId":"jane","properties":{"total":7.99}}]}`,
-		"good", shown{Command: "track", Error: "Field 'event' is required."},
+		"good",
+		shown{Command: "track", Error: "Field 'event' is required."},
 	},
 	{
 		"Segment, a message alone", "/v1/page", "public user", `{"userId":"jane","timestamp":"yesterday"}`,
-		"", shown{Command: "page", Type: "page_visit", Error: "Field 'timestamp': expected a number of seconds since 1970 or a date and time such as 2018-08-05T12:20:25.5Z."},
+		"",
+		shown{Command: "page", Type: "page_visit", Error: "Field 'timestamp': expected a number of seconds since 1970 or a date and time such as 2018-08-05T12:20:25.5Z."},
 	},
 	{
 		"PostHog", "/batch/", "",
 		`{"api_key":"` + publicKey + `","batch":[{"event":"$merge_dangerously","distinct_id":"jane","properties":{"alias":"joe"}},{"event":"good","distinct_id":"jane"}]}`,
-		"good", shown{
+		"good",
+		shown{
 			Command: "$merge_dangerously", Type: "$merge_dangerously",
 			Error: "Field 'event': expected $create_alias to connect two ids: a merge of two users cannot be undone, and is refused.",
 		},
@@ -39,19 +42,22 @@ var dialectCalls = []struct {
 	{
 		"OpenTelemetry", "/v1/logs", "public",
 		`{"resourceLogs":[{"resource":{"attributes":[{"key":"user.id","value":{"stringValue":"jane"}}]},"scopeLogs":[{"logRecords":[{"body":{"stringValue":"a line"}},{"eventName":"good"}]}]}]}`,
-		"good", shown{Command: "log record", Error: "Field 'event_name' is required."},
+		"good",
+		shown{Command: "log record", Error: "Field 'event_name' is required."},
 	},
 	{
 		"stream mode", "/track/u/v1/batch?stream_id=" + streamID, "none",
 		`{"commands":[{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"good"}},` +
 			`{"name":"customers/events","data":{"customer_ids":{"registered":"jane"},"event_type":"bad","timestamp":"yesterday"}}]}`,
-		"good", shown{Command: "customers/events", Type: "bad", Error: "Field 'timestamp': expected a number of seconds since 1970 or a date and time such as 2018-08-05T12:20:25.5Z."},
+		"good",
+		shown{Command: "customers/events", Type: "bad", Error: "Field 'timestamp': expected a number of seconds since 1970 or a date and time such as 2018-08-05T12:20:25.5Z."},
 	},
 	{
 		"an old client", "/bulk", "none",
 		`{"commands":[{"name":"crm/events","data":{"customer_ids":{"registered":"jane"},"project_id":"` + projectToken + `","type":"good"}},` +
 			`{"name":"crm/events","data":{"customer_ids":{"registered":"jane"},"project_id":"` + projectToken + `"}}]}`,
-		"good", shown{Command: "crm/events", Error: "Field 'event_type' is required."},
+		"good",
+		shown{Command: "crm/events", Error: "Field 'event_type' is required."},
 	},
 }
 

@@ -38,8 +38,9 @@ type Group struct {
 	Routes      []Route
 }
 
-// Snippet is an example for a program: the member x-snippets of a tag. $SERVER
-// and $TOKEN in it stand for the address of a server and a public key.
+// Snippet is an example for a program: the member x-snippets of a tag.
+// $SERVER, $PROJECT and $TOKEN in it stand for the address of a server, a
+// project's token and a public key.
 type Snippet struct {
 	Title string
 	Code  string

@@ -183,8 +183,8 @@ func (c *Contract) find(path string) *openapi3.PathItem {
 		}
 	}
 	if bare := strings.TrimSuffix(path, "/"); bare != path && bare != "" {
-		if item := c.find(bare); item != nil && item.Extensions[also] != nil {
-			return item // of a dialect, whose paths may end in a slash
+		if item := c.find(bare); item != nil && ofDialect(item) {
+			return item
 		}
 	}
 	for _, item := range c.doc.Paths.Map() {
@@ -195,6 +195,18 @@ func (c *Contract) find(path string) *openapi3.PathItem {
 		}
 	}
 	return nil
+}
+
+// dialects are the tags of routes whose paths may end in a slash.
+var dialects = []string{"Segment", "PostHog", "OpenTelemetry", "Apps"}
+
+func ofDialect(item *openapi3.PathItem) bool {
+	for _, op := range item.Operations() {
+		if slices.ContainsFunc(op.Tags, func(tag string) bool { return slices.Contains(dialects, tag) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // also is the member of a path that lists other paths with the same meaning.

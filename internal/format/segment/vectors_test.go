@@ -30,8 +30,11 @@ type request struct {
 }
 
 func formatOf(name string) *format.Format {
-	if name == "batch" {
+	switch name {
+	case "batch", "b":
 		return Batch
+	case "import":
+		return Import
 	}
 	return Single(name)
 }
@@ -40,7 +43,7 @@ func formatOf(name string) *format.Format {
 func TestVectors(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../../openapi/vectors/segment/*.json")
-	if err != nil || len(files) < 6 {
+	if err != nil || len(files) < 8 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {

@@ -19,6 +19,11 @@ type Project struct {
 	// hard and Device soft. Empty: the project has no such identifier.
 	User, Device string
 
+	// The attributes of OpenTelemetry's records that hold these ids: the user's
+	// is in the first one that is present, and each for devices counts. Nil: the
+	// usual ones, see package otlp.
+	UserAttributes, DeviceAttributes []string
+
 	StreamID string // by which clients in stream mode name the project, without a key; empty: none do
 	Legacy   bool   // calls of old clients without a key are taken
 
@@ -27,6 +32,10 @@ type Project struct {
 	Keep     Retention
 	Keys     []Key
 }
+
+// MaxIDAttributes is how many attributes may hold ids of users, and how many
+// ids of devices.
+const MaxIDAttributes = 4
 
 // ConsentCategory is something that customers consent to or not, such as a
 // newsletter. Events record their consent.

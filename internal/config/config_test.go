@@ -52,6 +52,7 @@ projects:
   - name: demo
     token: 12345678-1234-1234-1234-123456789ABC
     identifiers: {hard: [registered, email], soft: [cookie], nobody: ["null", Anonymous]}
+    opentelemetry: {user: [app.login], device: []}
     personal: [email, First Name]
     retention: {default: 365d, events: {page_visit: 30d, "purchase: made": forever, ping: 1h30m}}
     keys:
@@ -98,6 +99,7 @@ log: {level: debug, format: json}
 		Projects: []trackway.Project{{
 			Name: "demo", Token: token,
 			Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "Anonymous"}, User: "registered", Device: "cookie", Personal: []string{"email", "First Name"},
+			UserAttributes: []string{"app.login"}, DeviceAttributes: []string{},
 			Keep: trackway.Retention{
 				Default: 365 * 24 * time.Hour,
 				Events:  map[string]time.Duration{"page_visit": 30 * 24 * time.Hour, "purchase: made": 0, "ping": 90 * time.Minute},

@@ -19,8 +19,8 @@ type Project struct {
 	// hard and Device soft. Empty: the project has no such identifier.
 	User, Device string
 
-	// The attributes of OpenTelemetry's records that hold these ids: the user's
-	// is in the first one that is present, and each for devices counts. Nil: the
+	// The attributes of OpenTelemetry's records that hold these ids. The user's
+	// is in the first one that is present. Each one for devices counts. Nil: the
 	// usual ones, see package otlp.
 	UserAttributes, DeviceAttributes []string
 

@@ -108,7 +108,7 @@ func (c *otherSDK) run(t *testing.T, args ...string) string {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // the SDK for Java may wait for minutes before it tries again
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // the SDK for Java may wait for minutes
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, append(c.command[1:len(c.command):len(c.command)], args...)...)
 	cmd.Dir = dir

@@ -146,7 +146,8 @@ func TestAttributes(t *testing.T) {
 	}{
 		"the usual": {nil, nil, `registered=u cookie=d 'e' 1700000000 {"app.account":7,"app.login":"jane","app.tab":"t","resource":{"app.browser":"b","app.login":"j"}}`},
 		"others": {
-			[]string{"app.login", "app.account"}, []string{"app.tab", "app.browser"},
+			[]string{"app.login", "app.account"},
+			[]string{"app.tab", "app.browser"},
 			`registered=jane cookie=t cookie=b 'e' 1700000000 {"device.id":"d","user.id":"u"}`,
 		},
 		"in the resource": {[]string{"app.name", "app.browser"}, nil, `registered=b cookie=d 'e' 1700000000 {"app.account":7,"app.login":"jane","app.tab":"t","resource":{"app.login":"j"},"user.id":"u"}`},

@@ -19,9 +19,9 @@ type Project struct {
 	// hard and Device soft. Empty: the project has no such identifier.
 	User, Device string
 
-	// The attributes of OpenTelemetry's records that hold these ids. The user's
-	// is in the first one that is present. Each one for devices counts. Nil: the
-	// usual ones, see package otlp.
+	// The attributes of OpenTelemetry's records that hold these ids. The
+	// user's is in the first one that is present. Each one for devices
+	// counts. Nil: the usual ones, see package otlp.
 	UserAttributes, DeviceAttributes []string
 
 	StreamID string // by which clients in stream mode name the project, without a key; empty: none do

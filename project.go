@@ -20,6 +20,11 @@ type Project struct {
 	// no such identifier.
 	User, Device string
 
+	// The attributes of OpenTelemetry's records that hold these ids. The
+	// user's is in the first one that is present. Each one for devices
+	// counts. Nil: the usual ones, see package otlp.
+	UserAttributes, DeviceAttributes []string
+
 	StreamID string // the id by which clients in stream mode name the project, without a key; empty: none may
 	Legacy   bool   // calls of old clients without a key are accepted
 
@@ -28,6 +33,10 @@ type Project struct {
 	Keep     Retention
 	Keys     []Key
 }
+
+// MaxIDAttributes is how many attributes may hold ids of users, and how many
+// ids of devices.
+const MaxIDAttributes = 4
 
 // ConsentCategory is something that customers consent to or not, such as a
 // newsletter. Events record their consent.

@@ -120,7 +120,7 @@ func Text(err *trackway.Error) string {
 	switch field {
 	case "customer_ids":
 		if err.Reason == trackway.Nobody {
-			return "The record needs one of the attributes enduser.id, user.id, session.id and device.id."
+			return "The record needs an attribute with an id of a user or a device: enduser.id, user.id, session.id or device.id, unless the project names others."
 		}
 		own.Field = "user.id, session.id or device.id"
 	case "event_type":

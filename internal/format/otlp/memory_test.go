@@ -49,6 +49,17 @@ func TestMemory(t *testing.T) { // not parallel: it measures the process
 	for name, body := range protos {
 		hold(t, name, body, decodeProto, protoTakes)
 	}
+	several := *shop
+	several.DeviceAttributes = []string{"a", "b", "c", "d"}
+	decodeForSeveral := func(_ *trackway.Project, body []byte, at trackway.Micros) (*format.Batch, *trackway.Error) {
+		return decodeProto(&several, body, at)
+	}
+	for name, record := range map[string]string{
+		"no ids":      named,
+		"several ids": named + attribute(6, "a", text("1")) + attribute(6, "b", text("2")) + attribute(6, "c", text("3")) + attribute(6, "d", text("4")),
+	} {
+		hold(t, name, records(record, MaxRecords), decodeForSeveral, protoTakes)
+	}
 	jsonRecords := func(one string, n int) []byte {
 		return []byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[` + one + many(","+one, n-1) + `]}]}]}`)
 	}

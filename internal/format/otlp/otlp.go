@@ -10,10 +10,10 @@
 // # Who a record is about
 //
 // The attributes enduser.id or user.id hold the user's id, which becomes the
-// project's user identifier. The attributes session.id and device.id become
-// values of its device identifier. All of them may stand in the record or in
-// its resource. They are not among the event's properties, because an erasure
-// finds ids only where identifiers are.
+// project's user identifier. The attributes device.id and session.id become
+// values of its device identifier. A project may name other attributes. All of
+// them may stand in the record or in its resource. They are not among the
+// event's properties, because an erasure finds ids only where identifiers are.
 //
 // # Properties
 //
@@ -67,12 +67,14 @@ const label = "log record"
 
 // Names of attributes that are not properties.
 const (
-	endUser   = "enduser.id"
-	user      = "user.id"
-	session   = "session.id"
-	device    = "device.id"
 	eventName = "event.name" // before there was a field for it
 	recordUID = "log.record.uid"
+)
+
+// The names of attributes that hold ids, unless the project has others.
+var (
+	usualUser   = []string{"enduser.id", "user.id"}
+	usualDevice = []string{"device.id", "session.id"}
 )
 
 var (

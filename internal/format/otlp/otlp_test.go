@@ -133,6 +133,38 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestAttributes decodes records for projects that name the attributes with
+// ids. The attributes that usually hold ids are then properties.
+func TestAttributes(t *testing.T) {
+	t.Parallel()
+	const all = `{"eventName":"e","attributes":[{"key":"user.id","value":{"stringValue":"u"}},{"key":"app.account","value":{"intValue":7}},` +
+		`{"key":"app.login","value":{"stringValue":"jane"}},{"key":"app.tab","value":{"stringValue":"t"}},{"key":"device.id","value":{"stringValue":"d"}}]}`
+	const resource = `{"attributes":[{"key":"app.login","value":{"stringValue":"j"}},{"key":"app.browser","value":{"stringValue":"b"}}]}`
+	for name, test := range map[string]struct {
+		user, device []string
+		want         string
+	}{
+		"the usual": {nil, nil, `registered=u cookie=d 'e' 1700000000 {"app.account":7,"app.login":"jane","app.tab":"t","resource":{"app.browser":"b","app.login":"j"}}`},
+		"others": {
+			[]string{"app.login", "app.account"},
+			[]string{"app.tab", "app.browser"},
+			`registered=jane cookie=t cookie=b 'e' 1700000000 {"device.id":"d","user.id":"u"}`,
+		},
+		"in the resource": {[]string{"app.name", "app.browser"}, nil, `registered=b cookie=d 'e' 1700000000 {"app.account":7,"app.login":"jane","app.tab":"t","resource":{"app.login":"j"},"user.id":"u"}`},
+		"none of devices": {nil, []string{}, `registered=u 'e' 1700000000 {"app.account":7,"app.login":"jane","app.tab":"t","device.id":"d","resource":{"app.browser":"b","app.login":"j"}}`},
+	} {
+		p := *shop
+		p.UserAttributes, p.DeviceAttributes = test.user, test.device
+		b, err := decodeJSON(&p, []byte(`{"resourceLogs":[{"resource":`+resource+`,"scopeLogs":[{"scope":{},"logRecords":[`+all+`]}]}]}`), received)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSuffix(shown(b), "\n"); got != test.want {
+			t.Errorf("%s: got %s, want %s", name, got, test.want)
+		}
+	}
+}
+
 // TestOrder checks that the parts of a request may come in any order.
 func TestOrder(t *testing.T) {
 	t.Parallel()

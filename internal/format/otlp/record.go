@@ -26,6 +26,11 @@ type builder struct {
 
 	resource, scope shared
 
+	// The names of the attributes that hold ids. The first of them are those of
+	// users.
+	names []string
+	users int
+
 	one attributes // of the current record; its memory is used again for each
 
 	// Memory that the commands share.
@@ -36,8 +41,16 @@ type builder struct {
 }
 
 func newBuilder(p *trackway.Project, body []byte, received trackway.Micros) *builder {
+	user, device := usualUser, usualDevice
+	if p.UserAttributes != nil {
+		user = p.UserAttributes
+	}
+	if p.DeviceAttributes != nil {
+		device = p.DeviceAttributes
+	}
 	return &builder{
 		project: p, received: received, batch: &format.Batch{Received: received},
+		names: slices.Concat(user, device), users: len(user),
 		json: make([]byte, 0, len(body)),
 	}
 }
@@ -45,9 +58,8 @@ func newBuilder(p *trackway.Project, body []byte, received trackway.Micros) *bui
 // attributes holds those of a record, a resource or a scope. Attributes that do
 // not become properties have separate fields.
 type attributes struct {
-	list              []trackway.Property // values in canonical form
-	endUser, user     string
-	session, device   string
+	list              []trackway.Property                  // values in canonical form
+	ids               [2 * trackway.MaxIDAttributes]string // in the order of the builder's names
 	eventName, record string
 	err               *trackway.Error // the first
 }
@@ -71,18 +83,12 @@ func (a *attributes) fail(err *trackway.Error) {
 func (b *builder) add(a *attributes, key string, start int) {
 	text := b.json[start:len(b.json):len(b.json)]
 	var into *string
-	switch key {
-	case endUser:
-		into = &a.endUser
-	case user:
-		into = &a.user
-	case session:
-		into = &a.session
-	case device:
-		into = &a.device
-	case eventName:
+	switch i := slices.Index(b.names, key); {
+	case i >= 0:
+		into = &a.ids[i]
+	case key == eventName:
 		into = &a.eventName
-	case recordUID:
+	case key == recordUID:
 		into = &a.record
 	default:
 		if len(a.list) == canonjson.MaxMembers {
@@ -169,7 +175,7 @@ func (b *builder) finish(r *record) *trackway.Error {
 // identifiers returns whom a record is about. A project may lack either kind of
 // identifier.
 func (b *builder) identifiers() []trackway.Identifier {
-	const most = 3
+	most := 1 + len(b.names) - b.users
 	if cap(b.ids)-len(b.ids) < most {
 		const bytesPerRecord = 256
 		b.ids = make([]trackway.Identifier, 0, most+most*min(MaxRecords, b.left/bytesPerRecord))
@@ -180,10 +186,11 @@ func (b *builder) identifiers() []trackway.Identifier {
 			b.ids = append(b.ids, trackway.Identifier{Name: name, Value: id})
 		}
 	}
-	one, all := &b.one, &b.resource
-	add(b.project.User, cmp.Or(one.endUser, one.user, all.endUser, all.user))
-	add(b.project.Device, cmp.Or(one.device, all.device))
-	add(b.project.Device, cmp.Or(one.session, all.session))
+	one, all := &b.one.ids, &b.resource.ids
+	add(b.project.User, cmp.Or(cmp.Or(one[:b.users]...), cmp.Or(all[:b.users]...)))
+	for i := b.users; i < len(b.names); i++ {
+		add(b.project.Device, cmp.Or(one[i], all[i]))
+	}
 	return slices.Clip(b.ids[start:])
 }
 

@@ -29,6 +29,9 @@ func (d *decoder) add(m *message) {
 	if c.IDs, err = d.identifiers(m, name); err == nil {
 		c.Time, c.TimeGiven, err = m.time(d.received)
 	}
+	if name == createAlias {
+		c.Unheld = d.otherUser(c.IDs)
+	}
 	var updates [maxPerMessage - 1]trackway.Command
 	var n int
 	if err == nil {
@@ -135,6 +138,16 @@ func (d *decoder) aliased(m *message, id string, anonymous bool) ([]trackway.Ide
 		return d.both(alias, id), nil
 	}
 	return d.both(id, alias), nil
+}
+
+// otherUser returns the identifier of the user that the second of two connected
+// ids would be. If there is such a customer, the message is refused: two users
+// must not become one. It returns nil if there is no second id.
+func (d *decoder) otherUser(ids []trackway.Identifier) *trackway.Identifier {
+	if len(ids) < 2 {
+		return nil
+	}
+	return &d.list(trackway.Identifier{Name: d.project.User, Value: ids[1].Value, Hard: true}.Trimmed())[0]
 }
 
 // distinct returns the id of a message. "" means that it has none.

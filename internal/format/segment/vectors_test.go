@@ -37,8 +37,11 @@ type request struct {
 var shortNames = map[string]string{"t": Track, "i": Identify, "p": Page, "g": Group, "a": Alias}
 
 func formatOf(name string) *format.Format {
-	if name == "batch" || name == "b" {
+	switch name {
+	case "batch", "b":
 		return Batch
+	case "import":
+		return Import
 	}
 	if long, ok := shortNames[name]; ok {
 		name = long
@@ -50,7 +53,7 @@ func formatOf(name string) *format.Format {
 func TestVectors(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../../openapi/vectors/segment/*.json")
-	if err != nil || len(files) < 9 {
+	if err != nil || len(files) < 11 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {

@@ -71,7 +71,7 @@ func (c *exportCommand) query() (url.Values, error) {
 		}
 	}
 	if c.Format == "parquet" && c.Output == "" {
-		return nil, errors.New("Parquet needs a file: name it with -o FILE")
+		return nil, errors.New("an export as Parquet needs a file: name it with -o FILE")
 	}
 	query := url.Values{
 		"project": {c.Project}, "format": {c.Format}, "type": c.Type,

@@ -20,7 +20,7 @@ type Budget struct {
 // hundredths of what is in use. Most of what is in use is tables without
 // pointers. The collector does not search them, so it is cheap to run it often,
 // while as much garbage as tables costs as much memory as they do.
-const garbage = 50
+const garbage = 25
 
 // Take finds out how much the process may use. It sets the memory limit of Go's
 // runtime, unless GOMEMLIMIT is set, and how much garbage may gather, unless

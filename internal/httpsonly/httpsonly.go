@@ -23,7 +23,8 @@ type Config struct {
 	Challenge func(http.ResponseWriter, *http.Request) bool
 }
 
-// Handler returns a handler that redirects GET and HEAD without a key by 308. It refuses other requests by 403 and says which URL to use. If they were
+// Handler returns a handler that redirects GET and HEAD without a key by 308.
+// It refuses other requests by 403 and says which URL to use. If they were
 // redirected, their sender would not notice that each call sends its key and
 // its data in the clear first. An answer closes the connection.
 func Handler(c Config) http.Handler {

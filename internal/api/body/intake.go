@@ -8,6 +8,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"trackway"
 	"trackway/internal/api/room"
 	"trackway/internal/format/cost"
 )
@@ -55,12 +56,17 @@ const (
 	decodedMost = 32 << 20 // for all commands of a batch, beside values that are written in canonical form
 )
 
-// DecodingTakes returns how many bytes decoding a body, of at most some
-// commands, takes at most: the
-// figure of package cost, and the body's length for large values, which grow in
-// larger steps. The result never exceeds that of the largest batch.
+// DecodingTakes returns how many bytes decoding a body takes at most, if that
+// has at most some commands: the figure of package cost, and the body's length
+// for large values, which grow in larger steps. For a batch of the tracking
+// API, the result never exceeds that of the largest one. Small commands take
+// more than a few large ones, so more commands have no such bound.
 func DecodingTakes(text []byte, commands int) int {
-	return len(text) + min(cost.Of(text, commands), decodedMost)
+	takes := cost.Of(text, commands)
+	if commands <= trackway.MaxCommands {
+		takes = min(takes, decodedMost)
+	}
+	return len(text) + takes
 }
 
 // metrics of bodies.

@@ -82,7 +82,7 @@ func segmentSettings(q *Question) (status int, answer []byte) {
 
 // protocol returns how the caller has reached this server. A proxy in front may
 // speak TLS for it, and then usually says so. If nobody says anything, it is
-// https, unless the call came from the same machine.
+// https, unless the caller has asked for a loopback address.
 func protocol(r *http.Request) string {
 	switch said := r.Header.Get("X-Forwarded-Proto"); {
 	case said == "http", said == "https":

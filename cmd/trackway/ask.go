@@ -120,27 +120,18 @@ func reasonIn(body []byte) string {
 // connect returns a client for the server of this configuration, and the
 // server's address.
 func connect(cfg *config.Config) (client *http.Client, base string, err error) {
-	var trust *tls.Config
-	if cfg.TLS.Secure() {
-		if trust, err = trusting(cfg.CertificateFile()); err != nil {
-			return nil, "", err
-		}
-	}
-	return connectBy(cfg, trust)
-}
-
-// connectBy is like connect, and trusts what it is told to. nil: the server
-// speaks plain HTTP.
-func connectBy(cfg *config.Config, trust *tls.Config) (client *http.Client, base string, err error) {
 	addr, err := net.ResolveTCPAddr("tcp", cfg.Listen)
 	if err != nil {
 		return nil, "", err
 	}
 	target, scheme := reach.Local(addr), "http"
-	if trust != nil {
+	transport := &http.Transport{DialContext: dialer(cfg)} // no proxy: the server is on this host, or on one beside it
+	if cfg.TLS.Secure() {
 		scheme = "https"
+		if transport.TLSClientConfig, err = trusting(cfg.CertificateFile()); err != nil {
+			return nil, "", err
+		}
 	}
-	transport := &http.Transport{DialContext: dialer(cfg), TLSClientConfig: trust} // no proxy: the server is on this host, or on one beside it
 	client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	return client, scheme + "://" + target, nil
 }

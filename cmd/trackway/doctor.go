@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"net/http"
 
 	"trackway/internal/api"
@@ -42,9 +40,6 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 		return err
 	}
 	local, base, err := connect(cfg)
-	if errors.Is(err, fs.ErrNotExist) && len(cfg.TLS.ACME.Hosts) > 0 { // the findings say what to do about that
-		local, base, err = connectBy(cfg, &tls.Config{MinVersion: tls.VersionTLS12})
-	}
 	if err != nil {
 		return err
 	}

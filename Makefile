@@ -118,12 +118,14 @@ test-deps:
 	@./tools/install-clients
 
 # The products whose SDKs are tested, by the names of internal/prereq and of the
-# directories of internal/e2e/testdata.
-PRODUCTS := segment posthog
+# directories of internal/e2e/testdata. browsers has the SDKs that run in pages,
+# and one page has our own too.
+PRODUCTS := segment posthog browsers
 
 # Each SDK has to wait for some seconds after what the tests do to it.
 .PHONY: test-clients
-test-clients: ## install the SDKs of other products, and test the server with them
+test-clients: $(if $(NPM),js) ## install the SDKs of other products, and test the server with them
+	@./tools/install-packages chromium:chromium
 	@./tools/install-clients $(PRODUCTS)
 	TRACKWAY_REQUIRE='$(PRODUCTS)' $(GO) test -race -count=1 -timeout 30m -run 'TestSDKs' ./internal/e2e
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestParse wants nothing to be missing that a reader is shown.
+// TestParse checks that nothing is missing that readers are shown.
 func TestParse(t *testing.T) {
 	t.Parallel()
 	d, err := Parse()
@@ -54,8 +54,8 @@ func checkRoute(t *testing.T, r *Route) {
 	}
 }
 
-// One route in full, so that references, types, and the order of the members
-// are looked at.
+// This checks one route completely, so that references, types, and the order of
+// the members are covered.
 func TestParseRoute(t *testing.T) {
 	t.Parallel()
 	d, err := Parse()

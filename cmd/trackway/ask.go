@@ -3,10 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"trackway/internal/certificate"
 	"trackway/internal/config"
 	"trackway/internal/config/reach"
 	"trackway/internal/terminal"
@@ -114,7 +112,7 @@ func reasonIn(body []byte) string {
 		_ = json.Unmarshal(known.Errors, &list) // the format is one of the two
 		_ = json.Unmarshal(known.Errors, &status)
 	}
-	return terminal.Printable(cmp.Or(known.Message, known.Error, status.Description, strings.Join(list, " "), "for no reason that is known"))
+	return terminal.Printable(cmp.Or(known.Message, known.Error, status.Description, strings.Join(list, " "), "without a known reason"))
 }
 
 // connect returns a client for the server of this configuration, and the
@@ -128,7 +126,7 @@ func connect(cfg *config.Config) (client *http.Client, base string, err error) {
 	transport := &http.Transport{DialContext: dialer(cfg)} // no proxy: the server is on this host, or on one beside it
 	if cfg.TLS.Secure() {
 		scheme = "https"
-		if transport.TLSClientConfig, err = trusting(cfg.CertificateFile()); err != nil {
+		if transport.TLSClientConfig, err = certificate.Trusting(cfg.CertificateFile()); err != nil {
 			return nil, "", err
 		}
 	}
@@ -156,36 +154,4 @@ func dialer(cfg *config.Config) func(ctx context.Context, network, addr string) 
 func trusts(cfg *config.Config, addr net.Addr) bool {
 	peer, err := netip.ParseAddrPort(addr.String())
 	return err == nil && slices.ContainsFunc(cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) })
-}
-
-// trusting returns a TLS configuration that trusts the certificate in a file.
-// The certificate does not have to name the address at which this host reaches
-// the server.
-func trusting(file string) (*tls.Config, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read the server's certificate: %w", err)
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("%s holds no certificate", file)
-	}
-	own, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("read the server's certificate: %w", err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(own)
-	return &tls.Config{RootCAs: roots, ServerName: nameIn(own), MinVersion: tls.VersionTLS12}, nil
-}
-
-// nameIn returns a name that a certificate is valid for.
-func nameIn(c *x509.Certificate) string {
-	switch {
-	case len(c.DNSNames) > 0:
-		return strings.Replace(c.DNSNames[0], "*", "any", 1)
-	case len(c.IPAddresses) > 0:
-		return c.IPAddresses[0].String()
-	}
-	return c.Subject.CommonName
 }

@@ -35,10 +35,10 @@ type serveCommand struct {
 // server is [app.Run], or a test's substitute.
 type server func(context.Context, app.Setup) error
 
-// spareProcessors is how many more threads than processors may run Go code at
-// once. One thread waits for an fsync nearly all the time, and the runtime
-// gives its place to another only after a while. On two processors, one spare
-// thread gives 8 % more events a second.
+// spareProcessors is the number of threads, beyond one for each processor, that
+// may run Go code at once. One thread waits for an fsync nearly all the time,
+// and the runtime gives its place to another thread only after a while. On two
+// processors, one spare thread gives 8 % more events a second.
 const spareProcessors = 1
 
 // Run serves until SIGTERM or SIGINT. A second signal does not wait for the
@@ -95,7 +95,7 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 }
 
 func printPassword(w io.Writer, password string) {
-	terminal.Say(w, "The password for the server's pages is %s; it is printed this once, and only its hash is kept.\n", password)
+	terminal.Say(w, "The password for the server's pages is %s; it is printed only now, and only its hash is kept.\n", password)
 }
 
 func warn(log *slog.Logger, warnings []config.Problem) {

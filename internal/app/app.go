@@ -69,7 +69,7 @@ func Run(ctx context.Context, setup Setup) (err error) {
 		return err
 	}
 	s.public.Handle(s.api)
-	s.public.Shortcut("/track/", "/v1/", "/api/s/") // whose answers are short
+	s.public.Shortcut("/track/", "/v1/", "/api/s/", "/batch", "/capture", "/e", "/i/") // whose answers are short
 	private, err := listen.TCP(ctx, cfg.OpsListen, s.operatorBounds(), nil, log)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	now := time.Now()
 	s.ingest = ingest.New(s.store, reg)
 	callers, meter := watch.New(now), rates.New(now)
-	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for those who watch", "err", err) })
+	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for watchers", "err", err) })
 	s.dashboard = s.newDashboard(p.projects, callers, meter)
 	sendOn, _, err := s.destinations.Reload(s.Config.Destinations, p.projects)
 	if err != nil {

@@ -22,7 +22,7 @@ func openHistory(cfg *config.Config, log *slog.Logger) (*history.Log, error) {
 	path := filepath.Join(cfg.DataDir, history.File)
 	l, err := history.Open(path)
 	if err == nil && len(l.Damaged()) > 0 {
-		log.Error("the history of the limits was damaged: those lines were put aside, all others are as they were",
+		log.Error("the history of the limits was damaged: the damaged lines were moved to another file, and all others are intact",
 			"file", path, "lines", l.Damaged(), "aside", path+history.DamagedSuffix)
 	}
 	return l, err

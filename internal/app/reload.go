@@ -40,7 +40,7 @@ func (s *server) reloadLocked() error {
 	if err != nil {
 		return err
 	}
-	if err := config.CheckReload(s.Config, next); err != nil {
+	if err := checkFixed(s.Config, next); err != nil {
 		return err
 	}
 	p, err := s.prepare(next)

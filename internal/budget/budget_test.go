@@ -42,7 +42,7 @@ func TestSplit(t *testing.T) {
 func TestSplitDefault(t *testing.T) {
 	t.Parallel()
 	m := split(Default)
-	if m.Bodies != 256*mib || m.Cache != 128*mib || m.MemTable != 32*mib || m.Callers != 1<<20 || m.Known>>20 != 64 {
+	if m.Bodies != 256*mib || m.Cache != 64*mib || m.MemTable != 16*mib || m.Callers != 1<<20 || m.Known>>20 != 64 {
 		t.Errorf("got %+v", m)
 	}
 }

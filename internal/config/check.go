@@ -71,7 +71,7 @@ func (d *doc) checkListenApart() {
 func (d *doc) warnOfProxies() {
 	for i := range d.file.TrustedProxies {
 		if at := &d.file.TrustedProxies[i]; at.IsValid() && at.Bits() == 0 {
-			d.warn(at, "lets every caller choose the address that its calls are counted by")
+			d.warn(at, "lets every caller choose the address that its calls count for")
 		}
 	}
 }

@@ -35,8 +35,7 @@ import (
 )
 
 // Config is a checked configuration. It never changes, so it may be shared; a
-// reload creates a new one. Some settings cannot change while the server runs
-// (see [CheckReload]).
+// reload creates a new one. Some settings cannot change while the server runs.
 type Config struct {
 	Listen         string         `yaml:"listen"`     // host:port of the public listener
 	OpsListen      string         `yaml:"ops_listen"` // host:port of the operator's listener

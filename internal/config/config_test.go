@@ -53,6 +53,7 @@ projects:
   - name: demo
     token: 12345678-1234-1234-1234-123456789ABC
     identifiers: {hard: [registered, email], soft: [cookie], nobody: ["null", Anonymous]}
+    opentelemetry: {user: [app.login], device: []}
     personal: [email, First Name]
     retention: {default: 365d, events: {page_visit: 30d, "purchase: made": forever, ping: 1h30m}}
     keys:
@@ -99,6 +100,7 @@ log: {level: debug, format: json}
 		Projects: []trackway.Project{{
 			Name: "demo", Token: token,
 			Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "Anonymous"}, User: "registered", Device: "cookie", Personal: []string{"email", "First Name"},
+			UserAttributes: []string{"app.login"}, DeviceAttributes: []string{},
 			Keep: trackway.Retention{
 				Default: 365 * 24 * time.Hour,
 				Events:  map[string]time.Duration{"page_visit": 30 * 24 * time.Hour, "purchase: made": 0, "ping": 90 * time.Minute},
@@ -280,7 +282,7 @@ func TestLoad(t *testing.T) {
 			path + ": holds a secret and others may read it (mode 0640): chmod 600, or use secret_sha256 or secret_env",
 		}},
 		{"proxies everywhere", "trusted_proxies: [0.0.0.0/0, 10.0.0.0/8]\n" + digest, 0o644, []string{
-			path + `:1:19: trusted_proxies[0] "0.0.0.0/0": lets every caller choose the address that its calls are counted by`,
+			path + `:1:19: trusted_proxies[0] "0.0.0.0/0": lets every caller choose the address that its calls count for`,
 		}},
 	} {
 		if err := os.WriteFile(path, []byte(c.src), c.mode); err != nil {
@@ -361,23 +363,6 @@ func TestLoadReadsSurroundings(t *testing.T) {
 	}
 	if _, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key); err != nil {
 		t.Errorf("the paths do not lead to the certificate: %v", err)
-	}
-}
-
-func TestCheckReload(t *testing.T) {
-	t.Parallel()
-	old := mustParse(t, minimal, Flags{})
-	if err := CheckReload(old, mustParse(t, minimal, Flags{})); err != nil {
-		t.Errorf("nothing changed: got %v", err)
-	}
-	free := "server: {name: other}\ntrusted_proxies: []\nclient_ip_header: X-Real-IP\nlimits: []\nlog: {level: warn}\nconnections: {max: 9, per_address: 9}\n" + strings.ReplaceAll(minimal, "demo", "shop")
-	if err := CheckReload(old, mustParse(t, free, Flags{})); err != nil {
-		t.Errorf("what may change: got %v", err)
-	}
-	fixed := "listen: a:1\nops_listen: a:2\ndata_dir: a\ntls: {cert: a, key: b}\nproxy_protocol: true\nmemory: {max_mb: 200}\nlog: {format: json}\n" + minimal
-	err := CheckReload(old, mustParse(t, fixed, Flags{}))
-	if want := "only a restart can change listen, ops_listen, data_dir, tls, proxy_protocol, memory, log.format"; fmt.Sprint(err) != want {
-		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

@@ -23,7 +23,7 @@ func (d *doc) digest(at *hidden, what string) (sum [sha256.Size]byte) {
 		d.report(at, "is the SHA-256 of an empty %s", what)
 	}
 	if secret.Guessed(sum) {
-		d.warn(at, "is the SHA-256 of a "+what+" that is tried first: use a random one")
+		d.warn(at, "is the SHA-256 of a "+what+" that attackers try first: use a random one")
 	}
 	return sum
 }

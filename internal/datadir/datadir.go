@@ -127,7 +127,7 @@ func Salvage(dataDir string, log *slog.Logger, drop bool) (*store.Lost, error) {
 // continue.
 func Fatal(log *slog.Logger) func(error) {
 	return func(err error) {
-		log.Error("the store cannot go on: stopping; nothing that was acknowledged is lost by that", "err", err.Error())
+		log.Error("the store cannot continue: stopping; no acknowledged data is lost", "err", err.Error())
 		os.Exit(1) //nolint:forbidigo // a clean stop would write more to a disk that has failed
 	}
 }

@@ -19,8 +19,9 @@ import (
 	"trackway/internal/prereq"
 )
 
-// site is the host that gets a certificate. Only the authority's DNS knows it.
-const site = "tracking.test"
+// acmeHost is the host that gets a certificate. Only the authority's DNS knows
+// it.
+const acmeHost = "tracking.test"
 
 // authority is a running ACME server (letsencrypt/pebble).
 type authority struct {
@@ -137,10 +138,10 @@ func port(t *testing.T, address string) int {
 }
 
 // serial returns the serial number of the certificate that the server presents
-// for the site, if a client accepts it.
+// for acmeHost, if a client accepts it.
 func (s *server) serial(t *testing.T, a *authority) string {
 	t.Helper()
-	d := tls.Dialer{Config: &tls.Config{RootCAs: a.trusted, ServerName: site}}
+	d := tls.Dialer{Config: &tls.Config{RootCAs: a.trusted, ServerName: acmeHost}}
 	conn, err := d.DialContext(t.Context(), "tcp", s.public)
 	if err != nil {
 		return ""
@@ -153,7 +154,7 @@ func (s *server) serial(t *testing.T, a *authority) string {
 func startFor(t *testing.T, dir, listen, redirect string, a *authority) *server {
 	t.Helper()
 	file := filepath.Join(dir, "trackway.yaml")
-	settings := "tls: {redirect: \"" + redirect + "\", acme: {hosts: [" + site + "], email: ops@example.com, directory: \"" + a.directory + "\"}}\n"
+	settings := "tls: {redirect: \"" + redirect + "\", acme: {hosts: [" + acmeHost + "], email: ops@example.com, directory: \"" + a.directory + "\"}}\n"
 	if err := os.WriteFile(file, []byte(settings+baseConfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +190,7 @@ func TestACME(t *testing.T) {
 		t.Errorf("the metric says that the certificate ends in %v", left)
 	}
 	if out, err := exec.Command(binary(t), "doctor", "--config", s.config, "--data", filepath.Join(dir, "data"),
-		"--listen", listen, "--ops-listen", s.ops).CombinedOutput(); !strings.Contains(string(out), "that of "+site+" ends on") {
+		"--listen", listen, "--ops-listen", s.ops).CombinedOutput(); !strings.Contains(string(out), "that of "+acmeHost+" ends on") {
 		t.Errorf("doctor does not name the certificate: %s (%v)", out, err)
 	}
 	checkRedirect(t, web, listen)

@@ -28,7 +28,8 @@ const (
 	Caddy  = "caddy"  // the same
 	Pebble = "pebble" // the authority for certificates that tools/go.mod pins
 
-	PostHog = "posthog" // the SDKs of PostHog and OpenTelemetry that tools/install-clients installs
+	PostHog  = "posthog"  // the SDKs of PostHog and OpenTelemetry that tools/install-clients installs
+	Browsers = "browsers" // the SDKs of other products for browsers, our own, built, and Chromium
 
 	Postgres         = "postgres"         // the server's programs (initdb, postgres, psql), for the destination
 	ClickHouse       = "clickhouse"       // ClickHouse's engine, for Python, for the destination

@@ -14,10 +14,9 @@ import (
 	"trackway/internal/query"
 )
 
-// Type is the type of the events that say what a customer consents to.
-// Of their properties, action is accept or something else, category is the
-// purpose, and valid_until (Unix seconds, or unlimited) is the end of the
-// consent.
+// Type is the type of the events that record consent. Their properties are:
+// action, which is accept or something else; category, the purpose; and
+// valid_until (Unix seconds, or unlimited), the end of the consent.
 const Type = "consent"
 
 // Category is a consent category as clients know it: mobile SDKs ask for all of
@@ -89,8 +88,9 @@ func Of(
 	return said, err
 }
 
-// beforeAny returns what holds until the customer says something, and the same
-// categories by their ids as events have them.
+// beforeAny returns what holds before the customer has recorded any consent. It
+// also returns the categories by their ids in the form in which events have
+// them.
 func beforeAny(p *trackway.Project, categories []string) (said map[string]bool, open map[string]string) {
 	said, open = map[string]bool{}, map[string]string{}
 	for _, id := range categories {

@@ -16,8 +16,8 @@ import (
 // stamp is the form of a time in a value: UTC, with microseconds.
 const stamp = "2006-01-02T15:04:05.000000Z"
 
-// overhead is what a record alone in a batch takes on top of its key, value and
-// headers, rounded up.
+// overhead is what a record that is alone in a batch takes in addition to its
+// key, value and headers, rounded up.
 const overhead = 512
 
 // rows makes the records of one batch.
@@ -50,8 +50,8 @@ func (r *rows) records(b *destination.Batch, st *state) iter.Seq[*kgo.Record] {
 }
 
 // record returns the record of a row, or nil if the row is too large for the
-// topic. A nil value is a tombstone. number is the row's sequence number, or
-// that of the change.
+// topic. A nil value makes a tombstone. number is the row's sequence number, or
+// the number of the change.
 func (r *rows) record(table string, key, number uint64, value []byte) *kgo.Record {
 	record := &kgo.Record{
 		Topic: r.prefix + table,
@@ -147,7 +147,7 @@ func appendTime(b []byte, name string, at trackway.Micros) []byte {
 	return append(at.Time().AppendFormat(append(append(b, name...), '"'), stamp), '"')
 }
 
-// appendObject appends properties, which are canonical JSON already.
+// appendObject appends properties, which already are canonical JSON.
 func appendObject(b, properties []byte) []byte {
 	b = append(b, `,"properties":`...)
 	if len(properties) == 0 {

@@ -16,8 +16,8 @@ var shop = &trackway.Project{Hard: []string{"registered"}, Soft: []string{"cooki
 // received is when all bodies of these tests arrive.
 const received = trackway.Micros(1_795_935_720_000_000) // 2026-11-29T07:02:00Z
 
-// seen returns a command in one line: what it does, whose it is, its properties
-// and its time, if it is not that of the receipt.
+// seen formats a command in one line: what it does, whose it is, its
+// properties, and its time if that is not the time of receipt.
 func seen(c *trackway.Command, err *trackway.Error) string {
 	words := []string{map[trackway.Kind]string{trackway.Nothing: "nothing", trackway.UpdateCustomer: "update", trackway.AddEvent: "event"}[c.Kind]}
 	if c.Type != "" {
@@ -61,8 +61,8 @@ func decode(t *testing.T, f *format.Format, body string) *format.Batch {
 	return b
 }
 
-// TestMessages gives a message its type by its path, and by its field in a
-// batch. Both are the same.
+// TestMessages gives a message its type by its path, and by a field in a batch.
+// Both have the same result.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ typ, fields, want string }{
@@ -132,7 +132,7 @@ func TestFewIdentifiers(t *testing.T) {
 	}
 }
 
-// TestElements checks what only the elements of a batch can be.
+// TestElements checks what only occurs in elements of a batch.
 func TestElements(t *testing.T) {
 	t.Parallel()
 	body := `{"batch":[{"userId":"u"},{"type":1,"event":"e"},{"type":"buy","userId":"u"},{"type":"track","event":"e"}],"other":[{}]}`

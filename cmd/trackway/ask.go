@@ -116,7 +116,7 @@ func reasonIn(body []byte) string {
 }
 
 // connect returns a client for the server of this configuration, and the
-// server's address.
+// server's address, even if the server's certificate cannot be read.
 func connect(cfg *config.Config) (client *http.Client, base string, err error) {
 	addr, err := net.ResolveTCPAddr("tcp", cfg.Listen)
 	if err != nil {
@@ -126,12 +126,10 @@ func connect(cfg *config.Config) (client *http.Client, base string, err error) {
 	transport := &http.Transport{DialContext: dialer(cfg)} // no proxy: the server is on this host, or on one beside it
 	if cfg.TLS.Secure() {
 		scheme = "https"
-		if transport.TLSClientConfig, err = certificate.Trusting(cfg.CertificateFile()); err != nil {
-			return nil, "", err
-		}
+		transport.TLSClientConfig, err = certificate.Trusting(cfg.CertificateFile())
 	}
 	client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return client, scheme + "://" + target, nil
+	return client, scheme + "://" + target, err
 }
 
 // dialer connects in the way that the server expects. If the server trusts this

@@ -218,9 +218,18 @@ func (m *Manager) renew(ctx context.Context, h *host) {
 		return
 	}
 	h.served.Store(cert)
-	h.due, h.failures = renewal(cert), 0
 	m.orders.WithLabelValues(done).Inc()
 	m.Log.Info("a new certificate is served", "host", h.name, "expires", cert.Leaf.NotAfter)
+	if h.due = renewal(cert); h.due.After(wall()) {
+		h.failures = 0
+		return
+	}
+	// Without a pause, the server would order one certificate after another,
+	// and the authority would lock the host out for a week.
+	h.failures++
+	h.due = wall().Add(pause(h.failures))
+	m.Log.Warn("the new certificate would have to be renewed already: is this machine's clock right?", "host", h.name,
+		"issued", cert.Leaf.NotBefore, "expires", cert.Leaf.NotAfter, "next", h.due)
 }
 
 // attempt orders a certificate. After a failure at Let's Encrypt, it rehearses

@@ -159,6 +159,35 @@ func TestRunGoesOnServing(t *testing.T) {
 	})
 }
 
+// TestRunWithWrongClock: if the clock is so far ahead that a new certificate
+// seems to have ended, orders have pauses, as after failures.
+func TestRunWithWrongClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, t.TempDir(), site)
+		const ahead = 100 * 24 * time.Hour
+		orders := 0
+		m.issue = func(_ context.Context, directory, name string) ([]byte, error) {
+			if directory == certificate.LetsEncrypt {
+				if orders++; orders > 100 {
+					return nil, errors.New("too many orders")
+				}
+			}
+			return issued(t, name, time.Now().Add(-ahead), time.Now().Add(life-ahead)), nil
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { _ = m.Run(ctx) }()
+		pass(time.Hour)
+		if orders != 6 { // at 0, 1, 3, 7, 15 and 31 minutes
+			t.Errorf("%d certificates were ordered in an hour, want 6", orders)
+		}
+		if cert, err := m.Get(&tls.ClientHelloInfo{ServerName: site}); err != nil || cert.Leaf.NotAfter.After(time.Now()) {
+			t.Errorf("the new certificate is not served (%v)", err)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
 // TestRateLimit: an authority that refuses more orders has an hour's rest.
 func TestRateLimit(t *testing.T) {
 	m := newManager(t, t.TempDir(), site)

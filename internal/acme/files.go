@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	account    = "account.key" // a host with this name is no DNS name of the internet
+	account    = "account.key" // no host's file: those end in .pem
 	privateDir = 0o700
 	private    = 0o600
 )
@@ -50,16 +50,11 @@ func store(folder, host string, text []byte) error {
 
 // parse reads a chain and its key, and checks that they are for the host.
 func parse(text []byte, host string) (*tls.Certificate, error) {
-	cert, err := tls.X509KeyPair(text, text)
+	cert, err := certificate.Parse(text, text)
 	if err != nil {
 		return nil, err
 	}
-	if cert.Leaf == nil { // GODEBUG=x509keypairleaf=0 leaves it out
-		if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
-			return nil, err
-		}
-	}
-	return &cert, cert.Leaf.VerifyHostname(host)
+	return cert, cert.Leaf.VerifyHostname(host)
 }
 
 // appendKey returns a chain in PEM with its key behind it.

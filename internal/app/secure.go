@@ -64,6 +64,9 @@ func (s *server) redirect(ctx context.Context, addr string, c httpsonly.Config) 
 	if s.plain, err = listen.TCP(ctx, addr, s.operatorBounds(), nil, s.Log); err != nil {
 		return err
 	}
+	if s.Config.ProxyProtocol { // a proxy of TCP sends its header on both ports
+		s.plain.BehindProxies(s.api.Clients)
+	}
 	s.plain.Handle(httpsonly.Handler(c))
 	s.Log.Info("plain HTTP is redirected", "addr", s.plain.Addr().String())
 	return nil

@@ -386,3 +386,20 @@ func TestLogger(t *testing.T) {
 		}
 	}
 }
+
+// A certificate of an authority that is not for the host of server.url is of no
+// use to clients.
+func TestHostsOfURL(t *testing.T) {
+	t.Parallel()
+	for hosts, warned := range map[string]bool{"ts.example.com": false, "TS.example.com": false, "a.example.com, ts.example.com": false, "a.example.com": true} {
+		path := filepath.Join(t.TempDir(), "t.yaml")
+		text := "server: {url: \"https://TS.example.com\"}\ntls: {acme: {hosts: [" + hosts + "]}}\n" + minimal
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, warnings, err := Load(path, Flags{})
+		if err != nil || (len(warnings) == 1) != warned || warned && !strings.Contains(fmt.Sprint(warnings), "tls.acme: the hosts lack that of server.url, ts.example.com") {
+			t.Errorf("%s: got %v, %v", hosts, warnings, err)
+		}
+	}
+}

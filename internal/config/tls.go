@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,10 +75,13 @@ func (d *doc) checkACME(a *ACME) {
 	for i := range a.Hosts {
 		host := &a.Hosts[i]
 		*host = strings.ToLower(*host)
-		if !isHost(*host) || !strings.Contains(*host, ".") || net.ParseIP(*host) != nil {
+		if !isHost(*host) || !strings.Contains(*host, ".") || strings.Contains("."+*host+".", "..") || net.ParseIP(*host) != nil {
 			d.report(host, "must be a host's name in the DNS, such as tracking.example.com, without a port or a wildcard")
 		}
 		unique(d, seen, host)
+	}
+	if host := strings.ToLower(d.file.publicHost()); host != "" && !slices.Contains(a.Hosts, host) {
+		d.warn(a, "the hosts lack that of server.url, "+host+": clients would refuse the certificate of another")
 	}
 	d.checkEmail(&a.Email)
 	if u, err := url.Parse(a.Directory); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {

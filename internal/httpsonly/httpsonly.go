@@ -23,8 +23,8 @@ type Config struct {
 	Challenge func(http.ResponseWriter, *http.Request) bool
 }
 
-// Handler returns a handler that redirects GET and HEAD without credentials by
-// 308. It refuses other requests by 403 and says which URL to use. If they were
+// Handler returns a handler that redirects GET and HEAD without a key by 308.
+// It refuses other requests by 403 and says which URL to use. If they were
 // redirected, their sender would not notice that each call sends its key and
 // its data in the clear first. An answer closes the connection.
 func Handler(c Config) http.Handler {
@@ -37,13 +37,21 @@ func Handler(c Config) http.Handler {
 		switch {
 		case !ok:
 			refuse(w, http.StatusBadRequest, "The Host header must name a host.")
-		case (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Authorization") == "":
+		case r.URL.Opaque != "": // base and this could be a URL of another host
+			refuse(w, http.StatusBadRequest, "The request must name a path.")
+		case (r.Method == http.MethodGet || r.Method == http.MethodHead) && !hasKey(r):
 			w.Header().Set("Cache-Control", "no-store")
 			http.Redirect(w, r, base+r.URL.RequestURI(), http.StatusPermanentRedirect) //nolint:gosec // base is the host that the client asked for
 		default:
 			refuse(w, http.StatusForbidden, "This server speaks HTTPS only: use "+base+". A key that was sent here may have been read on its way.")
 		}
 	})
+}
+
+// hasKey reports whether a request brings a key in one of the ways that the API
+// knows: see [auth.Keys.Authorize] and package dialect.
+func hasKey(r *http.Request) bool {
+	return r.Header.Get("Authorization") != "" || r.Header.Get("X-Write-Key") != "" || r.URL.Query().Has("access_token")
 }
 
 // base returns the URL of the HTTPS server for a request to host.

@@ -1,6 +1,8 @@
 package httpsonly
 
 import (
+	"bufio"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -21,7 +23,7 @@ func TestHandler(t *testing.T) {
 	for name, c := range map[string]struct {
 		handler            http.Handler
 		method, host, path string
-		url, key           string
+		url, header, key   string
 		status             int
 		location, body     string
 	}{
@@ -36,6 +38,8 @@ func TestHandler(t *testing.T) {
 		"an unknown token":    {handler: h, path: "/.well-known/acme-challenge/x", status: 308, location: "https://ts.example.com/.well-known/acme-challenge/x"},
 		"a call":              {handler: h, method: http.MethodPost, path: "/track/v2/projects/a/customers", status: 403, body: "https://ts.example.com"},
 		"a call with a key":   {handler: h, path: "/api/projects/a/customers", key: "Basic YTpi", status: 403, body: "HTTPS only"},
+		"a key in the query":  {handler: h, path: "/api/projects/a/customers?b=c&access_token=k", status: 403, body: "HTTPS only"},
+		"a write key":         {handler: h, path: "/v1/projects/a/settings", header: "X-Write-Key", key: "k", status: 403, body: "HTTPS only"},
 		"a host with a slash": {handler: h, host: "a/b", path: "/", status: 400, body: "Host"},
 		"a host with markup":  {handler: h, host: "<b>", path: "/", status: 400, body: "Host"},
 		"a host with a user":  {handler: h, host: "a@evil.example.org", path: "/", status: 400, body: "Host"},
@@ -50,7 +54,7 @@ func TestHandler(t *testing.T) {
 				r.Host = c.host
 			}
 			if c.key != "" {
-				r.Header.Set("Authorization", c.key)
+				r.Header.Set(cmp.Or(c.header, "Authorization"), c.key)
 			}
 			w := httptest.NewRecorder()
 			c.handler.ServeHTTP(w, r)
@@ -67,5 +71,19 @@ func TestHandler(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNoPath: a request line without a path cannot turn the redirect into one
+// to another host.
+func TestNoPath(t *testing.T) {
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET x:@evil.example.org/ HTTP/1.1\r\nHost: ts.example.com\r\n\r\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	Handler(Config{URL: func() string { return "" }, Port: 443}).ServeHTTP(w, r)
+	if w.Code != http.StatusBadRequest || w.Header().Get("Location") != "" {
+		t.Errorf("got %d to %q", w.Code, w.Header().Get("Location"))
 	}
 }

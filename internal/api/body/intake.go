@@ -8,6 +8,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"trackway"
 	"trackway/internal/api/room"
 	"trackway/internal/format/cost"
 )
@@ -57,10 +58,16 @@ const (
 
 // DecodingTakes returns the most bytes that decoding a body with up to the
 // given number of commands takes: the figure of package cost, and the body's
-// length for large values, which grow in larger steps. The result never exceeds
-// that of the largest batch.
+// length for large values, which grow in larger steps. For a batch of the
+// tracking API, the result never exceeds that of the largest one. Many small
+// commands take more than a few large ones, so more commands have no such
+// bound.
 func DecodingTakes(text []byte, commands int) int {
-	return len(text) + min(cost.Of(text, commands), decodedMost)
+	takes := cost.Of(text, commands)
+	if commands <= trackway.MaxCommands {
+		takes = min(takes, decodedMost)
+	}
+	return len(text) + takes
 }
 
 // metrics of bodies.

@@ -82,7 +82,7 @@ func segmentSettings(q *Question) (status int, answer []byte) {
 
 // protocol returns the protocol by which the caller has reached this server. A
 // proxy in front may terminate TLS, and then usually says so. If nothing says
-// so, it is https, unless the call came from the same machine.
+// so, it is https, unless the caller has asked for a loopback address.
 func protocol(r *http.Request) string {
 	switch said := r.Header.Get("X-Forwarded-Proto"); {
 	case said == "http", said == "https":

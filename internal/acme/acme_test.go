@@ -18,6 +18,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,10 +76,20 @@ func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, t.TempDir(), site)
 		began := time.Now()
-		var at []time.Duration // of attempts
+		var mu sync.Mutex      // guards the next three
+		var at []time.Duration // of rehearsals
 		var calls []string
 		down := 5 // attempts that fail
+		seen := func() []string {
+			mu.Lock()
+			defer mu.Unlock()
+			last := calls
+			calls = nil
+			return last
+		}
 		m.issue = func(_ context.Context, directory, name string) ([]byte, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			if name != site {
 				t.Errorf("an order for %s", name)
 			}
@@ -98,14 +110,16 @@ func TestRun(t *testing.T) {
 		go func() { _ = m.Run(ctx) }()
 		pass(time.Hour)
 		want := []string{"order", "rehearsal", "rehearsal", "rehearsal", "rehearsal", "rehearsal", "order"}
-		if !slices.Equal(calls, want) {
-			t.Errorf("got %q, want %q", calls, want)
+		if got := seen(); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
 		}
+		mu.Lock()
 		for i, m := range []int{1, 3, 7, 15, 31} {
 			if want := time.Duration(m) * time.Minute; at[i] != want {
 				t.Errorf("rehearsal %d came after %v, want %v", i, at[i], want)
 			}
 		}
+		mu.Unlock()
 		first, err := m.Get(&tls.ClientHelloInfo{ServerName: site})
 		if err != nil {
 			t.Fatal(err)
@@ -114,14 +128,13 @@ func TestRun(t *testing.T) {
 			t.Errorf("expires %v, want %v", got, first.Leaf.NotAfter)
 		}
 
-		calls = nil
 		pass(life/3*2 - life/30 - 2*time.Hour)
-		if len(calls) != 0 {
-			t.Errorf("the certificate was renewed too early: %q", calls)
+		if got := seen(); len(got) != 0 {
+			t.Errorf("the certificate was renewed too early: %q", got)
 		}
 		pass(life/30 + 2*time.Hour)
-		if want := []string{"order"}; !slices.Equal(calls, want) { // no rehearsal: nothing failed before
-			t.Errorf("got %q, want %q", calls, want)
+		if got, want := seen(), []string{"order"}; !slices.Equal(got, want) { // no rehearsal: nothing failed before
+			t.Errorf("got %q, want %q", got, want)
 		}
 		if cert, err := m.Get(&tls.ClientHelloInfo{ServerName: site}); err != nil || cert == first {
 			t.Errorf("the first certificate is still served (%v)", err)
@@ -143,16 +156,16 @@ func TestRunGoesOnServing(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := newManager(t, dir, site)
-		orders := 0
-		m.issue = func(context.Context, string, string) ([]byte, error) { orders++; return nil, errors.New("down") }
+		var orders atomic.Int64
+		m.issue = func(context.Context, string, string) ([]byte, error) { orders.Add(1); return nil, errors.New("down") }
 		ctx, stop := context.WithCancel(t.Context())
 		go func() { _ = m.Run(ctx) }()
 		pass(life + time.Hour)
 		if _, err := m.Get(&tls.ClientHelloInfo{ServerName: site}); err != nil {
 			t.Error(err)
 		}
-		if most := int(life/3/mostPause) + 12 + int(life/30/mostPause); orders < 100 || orders > most {
-			t.Errorf("the authority was asked %d times in a third of the certificate's life, want 100 to %d", orders, most)
+		if n, most := int(orders.Load()), int(life/3/mostPause)+12+int(life/30/mostPause); n < 100 || n > most {
+			t.Errorf("the authority was asked %d times in a third of the certificate's life, want 100 to %d", n, most)
 		}
 		stop()
 		synctest.Wait()
@@ -165,10 +178,10 @@ func TestRunWithWrongClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newManager(t, t.TempDir(), site)
 		const ahead = 100 * 24 * time.Hour
-		orders := 0
+		var orders atomic.Int64
 		m.issue = func(_ context.Context, directory, name string) ([]byte, error) {
 			if directory == certificate.LetsEncrypt {
-				if orders++; orders > 100 {
+				if orders.Add(1) > 100 {
 					return nil, errors.New("too many orders")
 				}
 			}
@@ -177,8 +190,8 @@ func TestRunWithWrongClock(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		go func() { _ = m.Run(ctx) }()
 		pass(time.Hour)
-		if orders != 6 { // at 0, 1, 3, 7, 15 and 31 minutes
-			t.Errorf("%d certificates were ordered in an hour, want 6", orders)
+		if n := orders.Load(); n != 6 { // at 0, 1, 3, 7, 15 and 31 minutes
+			t.Errorf("%d certificates were ordered in an hour, want 6", n)
 		}
 		if cert, err := m.Get(&tls.ClientHelloInfo{ServerName: site}); err != nil || cert.Leaf.NotAfter.After(time.Now()) {
 			t.Errorf("the new certificate is not served (%v)", err)

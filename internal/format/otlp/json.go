@@ -170,7 +170,10 @@ func textOf(s *canonjson.Scanner) string {
 
 const anyValue = "a value of OTLP, such as {\"stringValue\":\"…\"}"
 
-// json writes an AnyValue.
+// valueFields are the fields of an AnyValue.
+var valueFields = [...]string{"stringValue", "intValue", "doubleValue", "boolValue", "arrayValue", "kvlistValue", "bytesValue"}
+
+// json writes an AnyValue. It ignores unknown fields.
 func (w *writer) json(s *canonjson.Scanner, depth int) {
 	if s.Peek() != canonjson.Object {
 		if v := s.Value(); v.Absent() {
@@ -196,16 +199,17 @@ func (w *writer) json(s *canonjson.Scanner, depth int) {
 		if s.Bad() {
 			return
 		}
-		w.dst = w.dst[:start] // of several, the last one counts
-		w.scalar(name, v)
+		if slices.Contains(valueFields[:], name) {
+			w.dst = w.dst[:start] // of several, the last one counts
+			w.scalar(name, v)
+		}
 	}
 	if len(w.dst) == start {
 		w.null()
 	}
 }
 
-// scalar writes a value that is neither an array nor an object. It ignores
-// unknown fields.
+// scalar writes a value that is neither an array nor an object.
 func (w *writer) scalar(name string, v canonjson.Value) {
 	isText := v.Kind == canonjson.String
 	switch name {

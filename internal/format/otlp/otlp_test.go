@@ -111,6 +111,22 @@ func shown(b *format.Batch) string {
 	return s.String()
 }
 
+// TestUnknownFields checks that a field of a later version does not hide a
+// value.
+func TestUnknownFields(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{`{"stringValue":"x","future":1}`, `{"future":{"stringValue":"y"},"stringValue":"x"}`, `{"intValue":1,"stringValue":"x"}`} {
+		b, err := decodeJSON(shop, []byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"eventName":"e","attributes":[`+
+			`{"key":"user.id","value":{"stringValue":"u"}},{"key":"a","value":`+value+`}]}]}]}]}`), received)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(canonjson.AppendObject(nil, b.Commands[0].Properties)); got != `{"a":"x"}` {
+			t.Errorf("%s: got %s", value, got)
+		}
+	}
+}
+
 // TestDecode checks that both encodings of a request mean the same.
 func TestDecode(t *testing.T) {
 	t.Parallel()

@@ -186,7 +186,7 @@ func (d *decoder) shareContext(b *batch, length int) *trackway.Error {
 	if total := len(b.context.Raw) * len(b.Commands); total > sharedBytes+sharedPerByte*length {
 		return value.Expected("context", "a context of fewer bytes, which belongs to all "+strconv.Itoa(len(b.Commands))+" messages")
 	}
-	shared := d.Canonical(b.context)
+	shared := withoutTraits(d.Canonical(b.context))
 	for i := range b.Commands {
 		c := &b.Commands[i]
 		if c.Kind != trackway.AddEvent {

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -242,6 +243,9 @@ func (d *decoder) event(c *trackway.Command, m *message, typ string) {
 		add("category", m.category)
 	}
 	add(contextProperty, m.context)
+	if last := len(own) - 1; !m.context.Absent() {
+		own[last].Value = withoutTraits(own[last].Value)
+	}
 	if typ == Group {
 		properties, length = m.traits, m.traitsLength
 		add("group_id", m.groupID)
@@ -286,6 +290,22 @@ func (d *decoder) with(properties []trackway.Property, more ...trackway.Property
 
 func indexOf(properties []trackway.Property, name string) int {
 	return slices.IndexFunc(properties, func(p trackway.Property) bool { return p.Name == name })
+}
+
+// withoutTraits returns a context without what it says of the customer, such as
+// their email address. It is the customer's, and an erasure of personal
+// properties would not find it in the context of each event. The context is in
+// canonical form.
+func withoutTraits(context []byte) []byte {
+	if !bytes.Contains(context, []byte(`"traits":`)) {
+		return context
+	}
+	members := canonjson.SplitObject(context)
+	i := indexOf(members, "traits")
+	if i < 0 {
+		return context // it is deeper inside
+	}
+	return canonjson.AppendObject(make([]byte, 0, len(context)), slices.Delete(members, i, i+1))
 }
 
 // below returns an object with those members of another one that the first does

@@ -72,7 +72,8 @@ func (w when) set(c *trackway.Command, received trackway.Micros, batchSentAt can
 	event := c.Kind == trackway.AddEvent
 	skew := received - w.sentAt
 	if w.corrects && w.sent && isFar(skew) && (w.named || !event) {
-		if corrected := w.claimed + skew; corrected >= trackway.MinTime && corrected <= trackway.MaxTime {
+		// A time in the future would say that sentAt is wrong, not the clock.
+		if corrected := w.claimed + skew; corrected >= trackway.MinTime && corrected <= received+maxSkew {
 			c.Time = corrected
 		}
 	}

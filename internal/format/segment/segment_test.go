@@ -216,7 +216,8 @@ func TestTimes(t *testing.T) {
 		{Batch, at + "," + id + "," + sent("07:01:58"), sent("06:00:00"), `2026-11-29T07:01:00Z`}, // the message's own
 		{Batch, at + "," + id, `"sentAt":"yesterday"`, `2026-11-29T07:01:00Z`},
 		{Batch, at + "," + id, `"sentAt":"1970-01-01T00:00:00Z","x":0`, unchanged}, // not into the future
-		{Batch, at, sent("06:00:00"), `2026-11-29T07:01:00Z`},                      // a repetition could not be recognized
+		// Without an id, a repetition could not be recognized.
+		{Batch, at, sent("06:00:00"), `2026-11-29T07:01:00Z`},
 		{Import, at + "," + id, sent("06:00:00"), `2026-11-29T07:01:00Z`},
 		{Import, `"timestamp":"2015-01-01T00:00:00Z",` + id, sent("07:01:58"), `2015-01-01T00:00:00Z varies claimed 2015-01-01T00:00:00Z`},
 		{Batch, `"originalTimestamp":"2026-11-29T07:01:30Z",` + id, sent("07:01:58"), `2026-11-29T07:01:30Z`},

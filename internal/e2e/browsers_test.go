@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -159,16 +160,23 @@ func browse(t *testing.T, need, page string) {
 	if err != nil {
 		prereq.Missing(t, need, err.Error())
 	}
+	profile, err := os.MkdirTemp("", "chromium")
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	browser := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
-		"--user-data-dir="+t.TempDir(), page)
+		"--user-data-dir="+profile, page)
+	browser.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its processes end together
+	browser.Cancel = func() error { return syscall.Kill(-browser.Process.Pid, syscall.SIGKILL) }
 	browser.WaitDelay = patience
 	if err := browser.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		cancel()
-		_ = browser.Wait() // it was killed
+		_ = browser.Wait()        // it was killed
+		_ = os.RemoveAll(profile) // a process of it that still ends may write there
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"html"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,7 +90,8 @@ func runInPage(t *testing.T, s *server, code string) {
 	// robot, unless it is told not to look.
 	code = strings.Replace(code, "{ api_host:", "{ opt_out_useragent_filter: true, api_host:", 1)
 	page := newSite(t, code)
-	browse(t, prereq.Browsers, page.url)
+	page.scripts = true // of PostHog, which the server has
+	browse(t, prereq.Browsers, page.url+"/?server="+url.QueryEscape("http://"+s.public))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	await(ctx, t, func() bool { return s.purchases(t) > 0 })

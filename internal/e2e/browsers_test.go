@@ -160,7 +160,7 @@ func browse(t *testing.T, need, page string) {
 	if err != nil {
 		prereq.Missing(t, need, err.Error())
 	}
-	profile, err := os.MkdirTemp("", "chromium")
+	profile, err := os.MkdirTemp("", "chromium") //nolint:usetesting // t would fail if a process that still ends writes there
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func browse(t *testing.T, need, page string) {
 	t.Cleanup(func() {
 		cancel()
 		_ = browser.Wait()        // it was killed
-		_ = os.RemoveAll(profile) // a process of it that still ends may write there
+		_ = os.RemoveAll(profile) // what still ends may write there
 	})
 }
 

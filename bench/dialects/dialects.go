@@ -30,7 +30,7 @@ const (
 )
 
 func at(start time.Time, n int) time.Time {
-	return start.Add(-time.Hour + time.Duration(n)*time.Millisecond).Truncate(time.Millisecond)
+	return start.Add(-2*time.Minute + time.Duration(n)*time.Millisecond).Truncate(time.Millisecond)
 }
 func id(n int) string          { return fmt.Sprintf("0190a000-0000-7000-8000-%012d", n) }
 func user(n int) string        { return fmt.Sprintf("jane-%d@example.com", n*7919%10_000) }

@@ -194,7 +194,7 @@ func (l *Lacks) strip(t *Tables) {
 // It fails if there is no progress for a while.
 func CatchUp(t *testing.T, w *World, m *destination.Manager) {
 	t.Helper()
-	const patience = time.Minute
+	const patience = 3 * time.Minute // a transaction that a failure left open in Kafka ends after one
 	deadline, moved := time.Now().Add(patience), uint64(0)
 	for {
 		behind, sum := "", uint64(0)

@@ -70,8 +70,7 @@ type Manager struct {
 	tokens map[string]string // bodies of the answers to http-01, by path
 }
 
-// host is one host. Only the goroutine of [Manager.Run] uses the fields behind
-// the pointers.
+// host is one host. Only the goroutine of [Manager.Run] uses due and failures.
 type host struct {
 	name      string
 	served    atomic.Pointer[tls.Certificate]

@@ -60,7 +60,8 @@ func (s *server) reloadLocked() error {
 	if p.access.Guide, err = s.publishLocked(next, p.limits); err != nil {
 		return err
 	}
-	s.home.Store(reach.HTTPS(next))
+	home := reach.HTTPS(next)
+	s.home.Store(&home)
 	s.public.Door.Reload(s.publicBounds(next))
 	s.limits.Reload(p.limits)
 	s.traffic.Reload(recording(next))

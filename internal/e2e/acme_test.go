@@ -92,7 +92,7 @@ func (a *authority) fetch(t *testing.T, url string) []byte {
 	t.Helper()
 	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.trusted}}}
 	var text []byte
-	eventually(t, "the authority answers", func() bool {
+	awaitPatiently(t, func() bool {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -106,22 +106,6 @@ func (a *authority) fetch(t *testing.T, url string) []byte {
 		return err == nil && res.StatusCode == http.StatusOK
 	})
 	return text
-}
-
-// eventually waits until a condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("it never came true that %s", what)
-		}
-	}
 }
 
 func port(t *testing.T, address string) int {
@@ -177,8 +161,8 @@ func TestACME(t *testing.T) {
 	s := startFor(t, dir, listen, web, a)
 	s.log.mayHold("no certificate from the authority")
 	first := ""
-	eventually(t, "the server has a certificate", func() bool { first = s.serial(t, a); return first != "" })
-	eventually(t, "the server has another certificate", func() bool {
+	awaitPatiently(t, func() bool { first = s.serial(t, a); return first != "" })
+	awaitPatiently(t, func() bool {
 		serial := s.serial(t, a)
 		if serial == "" {
 			t.Fatal("a client refused the certificate")
@@ -217,7 +201,7 @@ func TestACMEByHTTP(t *testing.T) {
 	a := startAuthority(t, web, freeAddress(t), time.Hour)
 	s := startFor(t, t.TempDir(), listen, web, a)
 	s.log.mayHold("no certificate from the authority")
-	eventually(t, "the server has a certificate", func() bool { return s.serial(t, a) != "" })
+	awaitPatiently(t, func() bool { return s.serial(t, a) != "" })
 }
 
 // checkRedirect checks that plain HTTP sends readers on, and refuses calls.

@@ -373,9 +373,7 @@ func TestSDKsInPagesWithoutSettings(t *testing.T) {
 	page := newSite(t, program(t, "settings.mjs"))
 	h := newHurdles(t, baseConfig+wideLimits)
 	page.open(t, h.url, 0, "")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	await(ctx, t, func() bool { return h.messages(http.StatusOK) == 1 && len(page.heard()) == 1 })
+	awaitPatiently(t, func() bool { return h.messages(http.StatusOK) == 1 && len(page.heard()) == 1 })
 	if said := page.heard(); said[0] != "no settings" {
 		t.Errorf("the page says %q", said)
 	}
@@ -391,7 +389,5 @@ func TestSDKsInPagesKeepToTheServer(t *testing.T) {
 	page := newSite(t, program(t, "statistics.mjs"))
 	s := start(t, baseConfig+wideLimits)
 	page.open(t, "http://"+s.public, 0, "")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	await(ctx, t, func() bool { return slices.Contains(page.heard(), "done") })
+	awaitPatiently(t, func() bool { return slices.Contains(page.heard(), "done") })
 }

@@ -92,9 +92,7 @@ func runInPage(t *testing.T, s *server, code string) {
 	page := newSite(t, code)
 	page.scripts = true // of PostHog, which the server has
 	browse(t, prereq.Browsers, page.url+"/?server="+url.QueryEscape("http://"+s.public))
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	await(ctx, t, func() bool { return s.purchases(t) > 0 })
+	awaitPatiently(t, func() bool { return s.purchases(t) > 0 })
 }
 
 // node returns a runner of modules, which finds packages in the directory. file

@@ -136,6 +136,14 @@ func TestSDKsOfPostHogInAPage(t *testing.T) {
 	}
 }
 
+// awaitPatiently is await for as long as a test waits for anything.
+func awaitPatiently(t *testing.T, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	await(ctx, t, holds)
+}
+
 // await waits until a condition holds.
 func await(ctx context.Context, t *testing.T, holds func() bool) {
 	t.Helper()

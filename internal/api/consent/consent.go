@@ -41,8 +41,14 @@ type Sources struct {
 	Scenario   bool `json:"scenario"`
 }
 
-// Categories returns what customers of a project may consent to.
-func Categories(p *trackway.Project) []Category {
+// List is the answer to clients that ask what customers may consent to.
+type List struct {
+	Results []Category `json:"results"`
+	Success bool       `json:"success"`
+}
+
+// ListOf returns what customers of a project may consent to.
+func ListOf(p *trackway.Project) List {
 	results := []Category{}
 	for _, known := range p.Consents {
 		results = append(results, Category{
@@ -50,7 +56,7 @@ func Categories(p *trackway.Project) []Category {
 			Sources: Sources{PrivateAPI: true, PublicAPI: true}, Translations: map[string]string{},
 		})
 	}
-	return results
+	return List{results, true}
 }
 
 // Of returns whether a customer consents to each of these categories that the

@@ -58,10 +58,7 @@ func byStream(keys *auth.Keys, now time.Time, r *http.Request, _ []byte) (auth.G
 // consentCategories answers what customers of the stream's project may consent
 // to.
 func consentCategories(q *Question) (status int, answer []byte) {
-	answer, err := json.Marshal(struct {
-		Results []consent.Category `json:"results"`
-		Success bool               `json:"success"`
-	}{consent.Categories(q.Grant.Project), true})
+	answer, err := json.Marshal(consent.ListOf(q.Grant.Project))
 	if err != nil {
 		panic("bug: consent categories cannot be written as JSON: " + err.Error())
 	}

@@ -29,12 +29,11 @@ func URL(c *config.Config, listener net.Addr) string {
 // HTTPS returns the URL of the configuration at which clients reach this
 // server, if it is https. Otherwise it returns an empty string. It has no
 // trailing slash.
-func HTTPS(c *config.Config) *string {
-	url := ""
+func HTTPS(c *config.Config) string {
 	if strings.HasPrefix(c.Server.URL, "https://") {
-		url = strings.TrimRight(c.Server.URL, "/")
+		return strings.TrimRight(c.Server.URL, "/")
 	}
-	return &url
+	return ""
 }
 
 // withPort appends the port of a listener to a host, unless it is that of

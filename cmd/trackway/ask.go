@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"trackway/internal/config"
-	"trackway/internal/reach"
+	"trackway/internal/running"
 )
 
 // serverFlags are the flags of every command that asks the running server.
@@ -33,11 +33,11 @@ func (a *serverFlags) ask(ctx context.Context, path string, query url.Values) ([
 	if err != nil {
 		return nil, err
 	}
-	client, base, err := reach.Public(cfg)
+	client, base, err := running.Public(cfg)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, reach.Patience, fmt.Errorf("no answer within %v", reach.Patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, running.Patience, fmt.Errorf("no answer within %v", running.Patience))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path+"?"+query.Encode(), http.NoBody)
 	if err != nil {
@@ -47,15 +47,15 @@ func (a *serverFlags) ask(ctx context.Context, path string, query url.Values) ([
 	req.Header.Set("User-Agent", "trackway")
 	res, err := client.Do(req)
 	if err != nil {
-		return nil, reach.Unreachable(base, err)
+		return nil, running.Unreachable(base, err)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
-		return nil, reach.Unreachable(base, err)
+		return nil, running.Unreachable(base, err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server at %s refuses: %d %s", base, res.StatusCode, reach.Reason(body))
+		return nil, fmt.Errorf("the server at %s refuses: %d %s", base, res.StatusCode, running.Reason(body))
 	}
 	return body, nil
 }

@@ -12,7 +12,7 @@ import (
 	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/datadir"
-	"trackway/internal/reach"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -33,7 +33,7 @@ func (c *backupCommand) Run(out output) error {
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
 		query := url.Values{"dir": {dir}, "keep": {strconv.Itoa(c.Keep)}}
-		answer, err := reach.Control(ctx, client, http.MethodPost, "/backup", query, nil, 0)
+		answer, err := running.Control(ctx, client, http.MethodPost, "/backup", query, nil, 0)
 		if err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (c *backupCommand) Run(out output) error {
 		}
 		terminal.Say(out.stdout, "Backed up to %s: everything up to change %d, %s in %d files (%d written, the others shared). Backups there: %d.\n",
 			b.Path, b.Seq, terminal.Size(b.Bytes), b.Files, b.Copied, b.Generations)
-		terminal.Say(out.stdout, "The configuration is not in it, for it holds secrets: keep %s elsewhere.\n", c.Config)
+		terminal.Say(out.stdout, "The configuration is not in it, because it holds secrets: keep %s elsewhere.\n", c.Config)
 		return nil
 	})
 }
@@ -64,7 +64,7 @@ func (c *restoreCommand) Run(out output) error {
 	if dir == "" {
 		cfg, err := config.LoadElsewhere(c.Config, config.Flags{}, app.CheckLimits)
 		if err != nil {
-			return fmt.Errorf("%w; or give the directory by --data", err)
+			return fmt.Errorf("%w; or name the directory with --data", err)
 		}
 		dir = cfg.DataDir
 	}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/http"
 
 	"trackway/internal/api"
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/doctor"
-	"trackway/internal/reach"
+	"trackway/internal/running"
 )
 
 type doctorCommand struct {
@@ -40,16 +41,13 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	if err != nil {
 		return err
 	}
-	local, base, err := reach.Public(cfg)
-	if err != nil {
+	local, base, err := running.Public(cfg)
+	waits := errors.Is(err, fs.ErrNotExist) && len(cfg.TLS.ACME.Hosts) > 0 // for its certificate: a finding says so
+	if err != nil && !waits {
 		return err
 	}
 	defer local.CloseIdleConnections()
-	web := &http.Client{Transport: new(http.Transport), CheckRedirect: func(*http.Request,
-		[]*http.Request,
-	) error {
-		return http.ErrUseLastResponse
-	}}
+	web := &http.Client{Transport: new(http.Transport), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer web.CloseIdleConnections()
 	findings := append(lacking, doctor.Examine(context.Background(), doctor.Env{
 		Destinations: toExamine(cfg),

@@ -5,7 +5,7 @@ import (
 
 	"trackway/internal/app"
 	"trackway/internal/config"
-	"trackway/internal/reach"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -21,11 +21,11 @@ func (c *healthcheckCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	base, err := reach.Ops(cfg.OpsListen)
+	base, err := running.Ops(cfg.OpsListen)
 	if err != nil {
 		return err
 	}
-	if err := reach.CallOps(http.MethodGet, base+"/-/ready", reach.Patience); err != nil {
+	if err := running.CallOps(http.MethodGet, base+"/-/ready", running.Patience); err != nil {
 		return err
 	}
 	terminal.Say(out.stdout, "ready\n")

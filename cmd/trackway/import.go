@@ -14,7 +14,7 @@ import (
 
 	"trackway/internal/control"
 	"trackway/internal/feed"
-	"trackway/internal/reach"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -24,9 +24,9 @@ type importCommand struct {
 
 	Files []string `arg:"" help:"NDJSON or CSV files, plain or as .gz or .zst, or folders of them; - is the standard input." name:"file" placeholder:"FILE"`
 
-	From      string   `enum:",segment,rudderstack,posthog,mixpanel,bloomreach" default:"" help:"Vendor that exported the files: segment, rudderstack, posthog, mixpanel or bloomreach. Then the files are imported as they are." placeholder:"VENDOR"`
-	Format    string   `enum:",ndjson,csv" default:"" help:"ndjson or csv, if the file's name does not tell." placeholder:"FORMAT"`
-	Map       []string `help:"CSV: field that a column is imported into, such as customer_ids.registered=email." placeholder:"TARGET=COLUMN" sep:"none"`
+	From      string   `enum:",segment,rudderstack,posthog,mixpanel,bloomreach" default:"" help:"Vendor that exported the files: segment, rudderstack, posthog, mixpanel or bloomrunning. Then the files are imported as they are." placeholder:"VENDOR"`
+	Format    string   `enum:",ndjson,csv" default:"" help:"ndjson or csv, if the file's name does not show it." placeholder:"FORMAT"`
+	Map       []string `help:"CSV: target of a column, such as customer_ids.registered=email." placeholder:"TARGET=COLUMN" sep:"none"`
 	Mapping   string   `help:"CSV: file with a mapping, in YAML or JSON." placeholder:"FILE"`
 	EventType string   `help:"CSV, and files of Bloomreach: event type of the rows." placeholder:"TYPE"`
 	String    []string `help:"CSV: column to import as text, whatever it looks like." placeholder:"COLUMN" sep:"none"`
@@ -72,7 +72,7 @@ func (c *importCommand) Run(out output, in input) error {
 		return c.files(ctx, out, o, func(path string) feed.Post {
 			query := o.Query(path)
 			return func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
-				return reach.Control(ctx, client, http.MethodPost, "/import", query, body, length)
+				return running.Control(ctx, client, http.MethodPost, "/import", query, body, length)
 			}
 		})
 	})
@@ -80,7 +80,7 @@ func (c *importCommand) Run(out output, in input) error {
 
 // storeOf asks which store this is.
 func storeOf(ctx context.Context, client *http.Client) (into control.Store, err error) {
-	answer, err := reach.Control(ctx, client, http.MethodGet, "/store", nil, nil, 0)
+	answer, err := running.Control(ctx, client, http.MethodGet, "/store", nil, nil, 0)
 	if err != nil {
 		return into, err
 	}

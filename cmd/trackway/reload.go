@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"trackway/internal/config"
-	"trackway/internal/reach"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -20,14 +20,14 @@ type serverReload struct {
 // apply makes the running server use the changed configuration, or says how to
 // do that.
 func (r *serverReload) apply(cfg *config.Config, out output) error {
-	base, err := reach.Ops(cmp.Or(r.OpsListen, cfg.OpsListen))
+	base, err := running.Ops(cmp.Or(r.OpsListen, cfg.OpsListen))
 	if err != nil {
 		return err
 	}
 	if r.Reload {
-		err := reach.CallOps(http.MethodPost, base+"/-/reload", reach.Patience)
+		err := running.CallOps(http.MethodPost, base+"/-/reload", running.Patience)
 		if err == nil {
-			err = reach.InUse(cfg.DataDir)
+			err = running.InUse(cfg.DataDir)
 		}
 		if err != nil {
 			return fmt.Errorf("the file is changed, but not in force: %w", err)
@@ -35,7 +35,7 @@ func (r *serverReload) apply(cfg *config.Config, out output) error {
 		terminal.Say(out.stdout, "The running server has read it.\n")
 		return nil
 	}
-	if runs := reach.CallOps(http.MethodGet, base+"/-/healthy", reach.Glance) == nil && reach.InUse(cfg.DataDir) == nil; runs {
+	if runs := running.CallOps(http.MethodGet, base+"/-/healthy", running.Glance) == nil && running.InUse(cfg.DataDir) == nil; runs {
 		terminal.Say(out.stdout, "The running server does not use the change yet. Make it reload the configuration (next time by --reload):\n  curl -X POST %s/-/reload\n", base)
 	} else {
 		terminal.Say(out.stdout, "No server was found at %s that uses %s. A server elsewhere reads the file again at SIGHUP, or when it starts.\n", base, cfg.DataDir)

@@ -22,7 +22,7 @@ import (
 	"trackway/internal/control"
 	"trackway/internal/limit/replay"
 	"trackway/internal/limit/traffic"
-	"trackway/internal/reach"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -81,7 +81,7 @@ func parseBound(text string, now, usual time.Time) (time.Time, error) {
 // flush makes the server that uses a data directory write what it has recorded.
 // If no server is running, everything is written already.
 func flush(dataDir string) error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), reach.Patience, fmt.Errorf("no answer within %v", reach.Patience))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), running.Patience, fmt.Errorf("no answer within %v", running.Patience))
 	defer cancel()
 	conn, err := control.Dial(ctx, dataDir)
 	switch {
@@ -91,7 +91,7 @@ func flush(dataDir string) error {
 		return err
 	}
 	_ = conn.Close() // it was only to see whether a server is there
-	body, err := reach.Control(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil, 0)
+	body, err := running.Control(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil, 0)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,8 @@ func describe(r *replay.Record) string {
 	return of + fmt.Sprintf("%d calls of %d addresses; %d of them were refused.", r.Calls, r.Addresses, r.Refused)
 }
 
-// share formats a percentage. It tells none and all from what rounds to them.
+// share formats a percentage. It distinguishes none and all from shares that
+// only round to them.
 func share(part, of uint64) string {
 	switch {
 	case of == 0 || part == 0:
@@ -282,7 +283,7 @@ func printAdvice(w io.Writer, a *replay.Advice) error {
 	if a.Record.Calls == 0 {
 		return nil
 	}
-	terminal.Say(w, "Of each policy's callers, %g in a hundred must not be refused.\n\n", a.Share)
+	terminal.Say(w, "Of each policy's callers, %g percent must not be refused.\n\n", a.Share)
 	t := terminal.NewColumns(w)
 	t.Row("POLICY", "CALLERS", "CALLS", "NEED", "NOW", "TOUCHES", "REFUSES", "SUGGESTED", "TOUCHES", "REFUSES")
 	limit := func(e *replay.Effect) string { return fmt.Sprintf("%d in %ds", e.Limit, e.Window) }

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"trackway/internal/app"
-	"trackway/internal/config"
-	"trackway/internal/reach"
+	"trackway/internal/config/reach"
+	"trackway/internal/running"
 	"trackway/internal/systemd"
 )
 
@@ -24,7 +24,7 @@ func supervised(run server, unit *systemd.Unit) server {
 		inner := s.Ready
 		s.Ready = func(public, ops net.Addr) {
 			inner(public, ops)
-			base = "http://" + config.Reachable(ops)
+			base = "http://" + reach.Local(ops)
 			close(ready)
 		}
 		telling, stop := context.WithCancel(ctx)
@@ -32,7 +32,7 @@ func supervised(run server, unit *systemd.Unit) server {
 		go func() {
 			defer close(told)
 			unit.Run(telling, ready, func(patience time.Duration) error { //nolint:contextcheck // its patience ends it
-				return reach.CallOps(http.MethodGet, base+"/-/healthy", patience)
+				return running.CallOps(http.MethodGet, base+"/-/healthy", patience)
 			})
 		}()
 		err := run(ctx, s)

@@ -14,7 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/control"
-	"trackway/internal/reach"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -23,7 +23,7 @@ type tailCommand struct {
 	projectFlag
 
 	Type     []string `help:"Only events of this type." placeholder:"TYPE" sep:"none"`
-	Customer string   `help:"Only one customer's events, such as registered=jane@example.com." placeholder:"NAME=VALUE"`
+	Customer string   `help:"Only events of this customer, such as registered=jane@example.com." placeholder:"NAME=VALUE"`
 	Since    string   `help:"Begin with events received since this time: 10m for ten minutes ago, or 2026-01-01T12:00:00Z." placeholder:"TIME"`
 	Last     int      `default:"10" help:"Begin with the last N events (${default})." placeholder:"N"`
 	JSON     bool     `help:"Print NDJSON, as an export does, even on a terminal." name:"json"`
@@ -47,7 +47,7 @@ func (c *tailCommand) Run(out output) error {
 	} else if err != nil {
 		return err
 	}
-	answer, err := reach.Control(ctx, client, http.MethodGet, "/tail", query, nil, 0)
+	answer, err := running.Control(ctx, client, http.MethodGet, "/tail", query, nil, 0)
 	if err != nil {
 		return err
 	}

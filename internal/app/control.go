@@ -28,7 +28,7 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 	reg := newRegistry()
 	s := &server{Setup: Setup{Config: cfg, Log: log}}
 	if err := s.openStore(reg); errors.Is(err, store.ErrInUse) { //nolint:contextcheck // the store works until it is closed
-		return fmt.Errorf("%w; it does not answer at %s: it may be starting, stopping, or of an older version",
+		return fmt.Errorf("%w; it does not answer at %s: it may be starting or stopping, or it is an older version",
 			err, filepath.Join(cfg.DataDir, control.SocketName))
 	} else if err != nil {
 		return err

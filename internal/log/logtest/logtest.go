@@ -15,18 +15,18 @@ import (
 
 // Log is what is tested.
 type Log interface {
-	// Append has the machine apply an entry and writes what became of it into
-	// the entry. Unless its kind may be forgotten by a crash, it is durable on
-	// return.
+	// Append has the machine apply an entry and writes the results into the
+	// entry. On return the entry is durable, except for kinds that a crash may
+	// forget.
 	Append(e entry.Entry) error
 
-	// Close ends the log: what is appended after that is refused.
+	// Close ends the log. It refuses later entries.
 	Close()
 }
 
-// Run tests the logs that open returns. It is called with a machine that may
-// have applied entries before; the log goes on after them. notCommitted is what
-// a machine returns that cannot commit anything.
+// Run tests the logs that open returns. It calls open with a machine that may
+// have applied entries before; the log goes on after them. notCommitted is the
+// error of a machine that cannot commit anything.
 func Run(t *testing.T, notCommitted error, open func(m *Machine) Log) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, func(*Machine) Log){
@@ -99,7 +99,7 @@ func results(t *testing.T, open func(*Machine) Log) {
 	}
 }
 
-// durable: after a crash there is all that was acknowledged.
+// durable: after a crash, everything acknowledged is there.
 func durable(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	m := new(Machine)
@@ -112,8 +112,8 @@ func durable(t *testing.T, open func(*Machine) Log) {
 	}
 }
 
-// lazy: entries that may be forgotten do not wait for the disk, and are on it
-// with the next one that does.
+// lazy: entries that a crash may forget do not wait for the disk. They are on
+// the disk together with the next entry that waits.
 func lazy(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	m := new(Machine)
@@ -142,8 +142,8 @@ func goesOn(t *testing.T, open func(*Machine) Log) {
 	wantApplied(t, after, "1 a", "2 b")
 }
 
-// concurrent: each of many who append at once has its own results, and all is
-// applied once.
+// concurrent: if many append at once, each has its own results, and everything
+// is applied once.
 func concurrent(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	const writers, each = 8, 50

@@ -1,4 +1,4 @@
-package reach
+package running
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"trackway/internal/config"
+	"trackway/internal/config/reach"
 	"trackway/internal/control"
 )
 
@@ -42,7 +42,7 @@ func Ops(listen string) (base string, err error) {
 	if addr.IP == nil {
 		addr.IP = net.IPv4zero // ":8081" is every address
 	}
-	return "http://" + config.Reachable(addr), nil
+	return "http://" + reach.Local(addr), nil
 }
 
 // CallOps calls the operator's listener, which has to answer within patience.

@@ -91,7 +91,7 @@ func objects(t *testing.T, values string) (all []runtime.Object, text string) {
 	slices.Sort(names)
 	var b strings.Builder
 	for _, name := range names {
-		for _, one := range strings.Split(files[name], "\n---\n") {
+		for one := range strings.SplitSeq(files[name], "\n---\n") {
 			if strings.TrimSpace(one) == "" {
 				continue
 			}

@@ -34,7 +34,7 @@ func (r *release) image() error {
 	if err != nil {
 		return err
 	}
-	var index v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, p := range r.platforms("linux") {
 		img, err := r.platformImage(p, base)
 		if err != nil {
@@ -131,11 +131,14 @@ func (r *release) base() (v1.Layer, error) {
 		{name: "etc", mode: executable},
 		{name: "etc/group", mode: plain, body: []byte("root:x:0:\ntrackway:x:65532:\n")},
 		{name: "etc/passwd", mode: plain, body: []byte("root:x:0:0:root:/root:/sbin/nologin\ntrackway:x:65532:65532:Trackway:/data:/sbin/nologin\n")},
-		{name: "etc/ssl", mode: executable}, {name: "etc/ssl/certs", mode: executable},
+		{name: "etc/ssl", mode: executable},
+		{name: "etc/ssl/certs", mode: executable},
 		{name: "etc/ssl/certs/ca-certificates.crt", mode: plain, body: roots},
 		{name: "tmp", mode: sticky},
-		{name: "usr", mode: executable}, {name: "usr/bin", mode: executable},
-		{name: "usr/share", mode: executable}, {name: "usr/share/zoneinfo", mode: executable},
+		{name: "usr", mode: executable},
+		{name: "usr/bin", mode: executable},
+		{name: "usr/share", mode: executable},
+		{name: "usr/share/zoneinfo", mode: executable},
 	}
 	return r.layer(append(entries, zones...))
 }

@@ -176,6 +176,13 @@ lint: ## check style, layers, wording and likely bugs, and that go.mod is tidy
 	$(TOOL) golangci-lint run ./...
 	$(GO) mod tidy -diff
 
+# The programs that build and test releases are modules of their own, whose
+# libraries are large.
+.PHONY: lint-tools
+lint-tools: ## check the style of tools/release and tools/helm
+	cd tools/release && $(GO) tool -modfile=../go.mod golangci-lint run ./...
+	cd tools/helm && $(GO) tool -modfile=../go.mod golangci-lint run ./...
+
 .PHONY: ci
 ci: lint build test ## what CI runs: lint, build, test
 
@@ -214,7 +221,7 @@ release: web ## build a release into dist, the same bytes every time: VERSION=v1
 # Two clones in different folders give the same bytes. Then the packages, the
 # image and the chart are installed. ONLY shortens it.
 .PHONY: test-release
-test-release: test-monitoring test-chart ## build a release twice, compare the bytes, and install it: VERSION=v1.2.3
+test-release: lint-tools test-monitoring test-chart ## build a release twice, compare the bytes, and install it: VERSION=v1.2.3
 	@./tools/install-packages debootstrap:debootstrap systemd-nspawn:systemd-container rpm:rpm systemd-analyze:systemd
 	./packaging/test-reproducible '$(VERSION)' $(ONLY)
 	TRACKWAY_REQUIRE=release $(GO) test -count=1 -timeout 40m -v -run '^TestRelease' ./internal/e2e

@@ -210,3 +210,31 @@ fmt: ## format the source
 tidy: ## tidy go.mod and tools/go.mod
 	$(GO) mod tidy
 	cd tools && $(GO) mod tidy
+	cd tools/release && $(GO) mod tidy
+	cd tools/helm && $(GO) mod tidy
+
+# Releases: see docs/releasing.md. ONLY=linux_amd64 builds for one platform.
+.PHONY: release
+release: web ## build a release into dist, the same bytes every time: VERSION=v1.2.3
+	cd tools/release && $(GO) run . -root ../.. -version '$(VERSION)' $(if $(ONLY),-only $(ONLY))
+
+# Two clones in different folders give the same bytes. Then the packages, the
+# image and the chart are installed. ONLY shortens it.
+.PHONY: test-release
+test-release: test-monitoring test-chart ## build a release twice, compare the bytes, and install it: VERSION=v1.2.3
+	@./tools/install-packages debootstrap:debootstrap systemd-nspawn:systemd-container rpm:rpm systemd-analyze:systemd
+	./packaging/test-reproducible '$(VERSION)' $(ONLY)
+	TRACKWAY_REQUIRE=release $(GO) test -count=1 -timeout 40m -v -run '^TestRelease' ./internal/e2e
+	cd tools/release && $(GO) run . -root ../.. -out bin/older -version v0.0.1 -only linux_$(shell $(GO) env GOARCH)
+	./packaging/test-debian bin/older/*_$(shell $(GO) env GOARCH).deb dist/*_$(shell $(GO) env GOARCH).deb
+
+# The alerts and the dashboard, with Prometheus.
+.PHONY: test-monitoring
+test-monitoring: ## test the alerts and every query of the dashboard
+	@./tools/install-prometheus
+	TRACKWAY_REQUIRE=prometheus $(GO) test -count=1 -timeout 20m -run '^(TestMonitoring|TestAlerts|TestPanels)$$' ./internal/e2e
+
+# Helm's code is large, so building it takes some minutes once.
+.PHONY: test-chart
+test-chart: ## lint the Helm chart, render it, and check the result; UPDATE=1 writes the plain manifests
+	cd tools/helm && $(GO) test -count=1 . $(if $(UPDATE),-update)

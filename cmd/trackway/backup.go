@@ -12,6 +12,7 @@ import (
 	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/datadir"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -32,7 +33,7 @@ func (c *backupCommand) Run(out output) error {
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
 		query := url.Values{"dir": {dir}, "keep": {strconv.Itoa(c.Keep)}}
-		answer, err := call(ctx, client, http.MethodPost, "/backup", query, nil, 0)
+		answer, err := running.Control(ctx, client, http.MethodPost, "/backup", query, nil, 0)
 		if err != nil {
 			return err
 		}
@@ -42,7 +43,7 @@ func (c *backupCommand) Run(out output) error {
 			return fmt.Errorf("the server's answer was cut off: %w", err)
 		}
 		terminal.Say(out.stdout, "Backed up to %s: everything up to change %d, %s in %d files (%d written, the others shared). Backups there: %d.\n",
-			b.Path, b.Seq, size(b.Bytes), b.Files, b.Copied, b.Generations)
+			b.Path, b.Seq, terminal.Size(b.Bytes), b.Files, b.Copied, b.Generations)
 		terminal.Say(out.stdout, "The configuration is not in it, because it holds secrets: keep %s elsewhere.\n", c.Config)
 		return nil
 	})
@@ -72,6 +73,6 @@ func (c *restoreCommand) Run(out output) error {
 		return err
 	}
 	terminal.Say(out.stdout, "Restored %s of %s to %s: everything up to change %d, %s. All of it was read and found whole.\n",
-		b.Path, b.At.Local().Format("2006-01-02 15:04:05"), dir, b.Seq, size(b.Bytes))
+		b.Path, b.At.Local().Format("2006-01-02 15:04:05"), dir, b.Seq, terminal.Size(b.Bytes))
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"trackway"
 	"trackway/internal/config"
 	"trackway/internal/load"
+	"trackway/internal/running"
 )
 
 type benchCommand struct {
@@ -112,7 +113,7 @@ func (c *benchCommand) plan() (p load.Plan, err error) {
 	if err != nil {
 		return p, err
 	}
-	client, base, err := connect(cfg)
+	client, base, err := running.Public(cfg)
 	if err != nil {
 		return p, err
 	}

@@ -21,6 +21,7 @@ import (
 	"trackway/internal/destination/kinds"
 	"trackway/internal/destination/listing"
 	"trackway/internal/doctor"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -50,7 +51,7 @@ type nameArg struct {
 
 // get asks the control socket and decodes the answer.
 func get(ctx context.Context, client *http.Client, method, route string, query url.Values, into any) error {
-	answer, err := call(ctx, client, method, route, query, nil, 0)
+	answer, err := running.Control(ctx, client, method, route, query, nil, 0)
 	if err != nil {
 		return err
 	}

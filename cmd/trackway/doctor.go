@@ -11,6 +11,7 @@ import (
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/doctor"
+	"trackway/internal/running"
 )
 
 type doctorCommand struct {
@@ -40,7 +41,7 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	if err != nil {
 		return err
 	}
-	local, base, err := connect(cfg)
+	local, base, err := running.Public(cfg)
 	waits := errors.Is(err, fs.ErrNotExist) && len(cfg.TLS.ACME.Hosts) > 0 // for its certificate: a finding says so
 	if err != nil && !waits {
 		return err

@@ -14,6 +14,7 @@ import (
 	"trackway"
 	"trackway/internal/durable"
 	"trackway/internal/iso8601"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -40,7 +41,7 @@ func (c *exportCommand) Run(out output) error {
 		return err
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
-		answer, err := call(ctx, client, http.MethodGet, "/export", query, nil, 0)
+		answer, err := running.Control(ctx, client, http.MethodGet, "/export", query, nil, 0)
 		if err != nil {
 			return err
 		}
@@ -105,15 +106,15 @@ func parseTime(text string) (time.Time, error) {
 func (c *exportCommand) save(out output, from io.Reader) error {
 	const ownerOnly = 0o600 // the file holds customers' data
 	began := time.Now()
-	w := &written{p: newProgress(out.stderr, c.Quiet, filepath.Base(c.Output), began)}
+	w := &written{p: terminal.NewProgress(out.stderr, c.Quiet, filepath.Base(c.Output), began)}
 	err := durable.ReplaceWith(c.Output, ownerOnly, func(file io.Writer) error {
-		defer w.p.done()
+		defer w.p.Done()
 		w.w = file
 		_, err := io.Copy(w, from)
 		return err
 	})
 	if err == nil && !c.Quiet {
-		terminal.Say(out.stderr, "%s: %s in %v.\n", c.Output, size(w.n), time.Since(began).Round(time.Millisecond))
+		terminal.Say(out.stderr, "%s: %s in %v.\n", c.Output, terminal.Size(w.n), time.Since(began).Round(time.Millisecond))
 	}
 	return err
 }
@@ -121,13 +122,13 @@ func (c *exportCommand) save(out output, from io.Reader) error {
 // written counts what is written.
 type written struct {
 	w io.Writer
-	p *progress
+	p *terminal.Progress
 	n int64
 }
 
 func (w *written) Write(b []byte) (int, error) {
 	n, err := w.w.Write(b)
 	w.n += int64(n)
-	w.p.wrote(time.Now(), w.n)
+	w.p.Wrote(time.Now(), w.n)
 	return n, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"trackway/internal/control"
 	"trackway/internal/feed"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -23,7 +24,7 @@ type importCommand struct {
 
 	Files []string `arg:"" help:"NDJSON or CSV files, plain or as .gz or .zst, or folders of them; - is the standard input." name:"file" placeholder:"FILE"`
 
-	From      string   `enum:",segment,rudderstack,posthog,mixpanel,bloomreach" default:"" help:"Vendor that exported the files: segment, rudderstack, posthog, mixpanel or bloomreach. Then the files are imported as they are." placeholder:"VENDOR"`
+	From      string   `enum:",segment,rudderstack,posthog,mixpanel,bloomreach" default:"" help:"Vendor that exported the files: segment, rudderstack, posthog, mixpanel or bloomrunning. Then the files are imported as they are." placeholder:"VENDOR"`
 	Format    string   `enum:",ndjson,csv" default:"" help:"ndjson or csv, if the file's name does not show it." placeholder:"FORMAT"`
 	Map       []string `help:"CSV: target of a column, such as customer_ids.registered=email." placeholder:"TARGET=COLUMN" sep:"none"`
 	Mapping   string   `help:"CSV: file with a mapping, in YAML or JSON." placeholder:"FILE"`
@@ -71,7 +72,7 @@ func (c *importCommand) Run(out output, in input) error {
 		return c.files(ctx, out, o, func(path string) feed.Post {
 			query := o.Query(path)
 			return func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
-				return call(ctx, client, http.MethodPost, "/import", query, body, length)
+				return running.Control(ctx, client, http.MethodPost, "/import", query, body, length)
 			}
 		})
 	})
@@ -79,7 +80,7 @@ func (c *importCommand) Run(out output, in input) error {
 
 // storeOf asks which store this is.
 func storeOf(ctx context.Context, client *http.Client) (into control.Store, err error) {
-	answer, err := call(ctx, client, http.MethodGet, "/store", nil, nil, 0)
+	answer, err := running.Control(ctx, client, http.MethodGet, "/store", nil, nil, 0)
 	if err != nil {
 		return into, err
 	}
@@ -160,10 +161,10 @@ func (c *importCommand) files(ctx context.Context, out output, o feed.Options, p
 
 func (c *importCommand) file(ctx context.Context, out output, path string, o feed.Options) (feed.Result, error) {
 	began := time.Now()
-	p := newProgress(out.stderr, c.Quiet, terminal.Shown(filepath.Base(path)), began)
-	o.Report = func(s feed.Status) { p.at(time.Now(), s.Totals.Rows(), s.Read, s.Size) }
+	p := terminal.NewProgress(out.stderr, c.Quiet, terminal.Shown(filepath.Base(path)), began)
+	o.Report = func(s feed.Status) { p.At(time.Now(), s.Totals.Rows(), s.Read, s.Size) }
 	r, err := feed.File(ctx, path, o)
-	p.done()
+	p.Done()
 	name := terminal.Shown(path)
 	switch {
 	case errors.Is(err, context.Canceled) && path != feed.Stdin:

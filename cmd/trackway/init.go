@@ -9,11 +9,15 @@ import (
 	"trackway/internal/terminal"
 )
 
-type initCommand struct{ configFile }
+type initCommand struct {
+	configFile
+
+	DataDir string `help:"Data directory to write into the file (trackway-data beside the file)." name:"data" placeholder:"DIR"`
+}
 
 // Run creates the configuration file.
 func (c *initCommand) Run(out output) error {
-	made, err := makeConfig(c.Config, out)
+	made, err := makeConfig(c.Config, c.DataDir, out)
 	if err != nil {
 		return err
 	}
@@ -22,9 +26,10 @@ func (c *initCommand) Run(out output) error {
 	return nil
 }
 
-// makeConfig creates a configuration file at path and reports it.
-func makeConfig(path string, out output) (initial.Credentials, error) {
-	made, err := initial.Write(path)
+// makeConfig creates a configuration file at path for a data directory, and
+// reports it.
+func makeConfig(path, dataDir string, out output) (initial.Credentials, error) {
+	made, err := initial.WriteFor(path, dataDir)
 	if errors.Is(err, fs.ErrExist) {
 		return made, fmt.Errorf("%w; it stays unchanged", err)
 	} else if err != nil {

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -41,12 +42,43 @@ type commands struct {
 	Mirror       mirrorCommand       `cmd:"" help:"Compare the mirrors with this server."`
 	Bench        benchCommand        `cmd:"" help:"Put the server under load, and check that it stores what it has acknowledged."`
 	Doctor       doctorCommand       `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether the configured addresses can be reached."`
+	Healthcheck  healthcheckCommand  `cmd:"" help:"Check whether the server is ready, for containers."`
+	Completion   completionCommand   `cmd:"" help:"Print a script that makes a shell complete commands and flags."`
+	Man          manCommand          `cmd:"" help:"Print the man page of the program or of a command."`
 	Version      versionCommand      `cmd:"" help:"Print the version."`
 }
 
 // configFile is the flag of every command that needs a configuration.
 type configFile struct {
-	Config string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file (${default})." placeholder:"FILE"`
+	Config string `env:"TRACKWAY_CONFIG" help:"Configuration file (trackway.yaml, or the installed server's /etc/trackway/trackway.yaml)." placeholder:"FILE"`
+}
+
+// The configuration files that are used if the operator names none.
+const (
+	localConfig     = "trackway.yaml"
+	installedConfig = "/etc/trackway/trackway.yaml" // of the packages in packaging/
+)
+
+// AfterApply chooses the file if the operator has named none. Commands that
+// create a file create it here. All others use the installed server's file if
+// there is no file here.
+func (c *configFile) AfterApply(ctx *kong.Context) error { //nolint:unparam // kong wants an error
+	creates := slices.Contains([]string{"serve", "init"}, ctx.Command())
+	c.Config = cmp.Or(c.Config, usualConfig(creates, localConfig, installedConfig))
+	return nil
+}
+
+// usualConfig returns local, or installed if only that exists.
+func usualConfig(creates bool, local, installed string) string {
+	if creates || exists(local) || !exists(installed) {
+		return local
+	}
+	return installed
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // settings are the flags that override the configuration file. They convert to
@@ -66,13 +98,7 @@ type output struct{ stdout, stderr io.Writer }
 // run runs the command in args and returns the exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	status := -1 // set by --help, which ends the parsing early
-	parser := kong.Must(&commands{},
-		kong.Name("trackway"),
-		kong.Description("A self-hosted tracking server. Flags win over the environment, which wins over the configuration file."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(s int) { status = s }),
-	)
+	parser := newParser(kong.Writers(stdout, stderr), kong.Exit(func(s int) { status = s }))
 	ctx, err := parser.Parse(args)
 	switch {
 	case status >= 0:
@@ -86,6 +112,15 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return failed
 	}
 	return fine
+}
+
+// newParser returns a parser of the command line.
+func newParser(options ...kong.Option) *kong.Kong {
+	return kong.Must(&commands{}, append([]kong.Option{
+		kong.Name("trackway"),
+		kong.Description("A self-hosted tracking server. Flags win over the environment, which wins over the configuration file."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	}, options...)...)
 }
 
 // reached returns the command up to which arguments could be parsed.

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -8,6 +12,9 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"trackway/internal/app"
+	"trackway/internal/systemd"
 )
 
 // runs runs a command and checks its exit status.
@@ -191,5 +198,64 @@ func TestWeakSecretIsSaid(t *testing.T) {
 	_, stderr, err := serves(t, serveCommand{configFile{path}, settings{}}, readyServer)
 	if n := strings.Count(stderr, weak); n != 1 || err != nil {
 		t.Errorf("serve says it %d times, want once (%v)\n%s", n, err, stderr)
+	}
+}
+
+func TestUsualConfig(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	there, absent := filepath.Join(dir, "there.yaml"), filepath.Join(dir, "absent.yaml")
+	write(t, there, "")
+	for _, c := range []struct {
+		creates                bool
+		local, installed, want string
+	}{
+		{false, there, there + "2", there},
+		{false, absent, there, there},
+		{false, absent, absent + "2", absent},
+		{true, absent, there, absent},
+	} {
+		if got := usualConfig(c.creates, c.local, c.installed); got != c.want {
+			t.Errorf("%v: got %s", c, got)
+		}
+	}
+}
+
+func TestHealthcheck(t *testing.T) {
+	t.Parallel()
+	path := configure(t, "", "secret: s3cret")
+	answer := http.StatusOK
+	ops := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/-/ready" {
+			t.Errorf("got a call of %s", r.URL.Path)
+		}
+		w.WriteHeader(answer)
+	}))
+	defer ops.Close()
+	address := ops.Listener.Addr().String()
+	stdout, _ := runs(t, fine, "healthcheck", "--config", path, "--ops-listen", address)
+	contains(t, "a ready server", stdout, "ready")
+	answer = http.StatusServiceUnavailable
+	_, stderr := runs(t, failed, "healthcheck", "--config", path, "--ops-listen", address)
+	contains(t, "one that is not ready", stderr, "refuses")
+	ops.Close()
+	_, stderr = runs(t, failed, "healthcheck", "--config", path, "--ops-listen", address)
+	contains(t, "no server", stderr, "no answer from http://"+address)
+}
+
+// A server that systemd has started tells it when it is ready and when it
+// stops, and answers its watchdog.
+func TestSupervised(t *testing.T) {
+	t.Parallel()
+	var heard []string
+	unit := systemd.Unit{Send: func(state string) { heard = append(heard, strings.TrimRight(state, "0123456789")) }}
+	_, _, err := serves(t, serveCommand{configFile{filepath.Join(t.TempDir(), "t.yaml")}, settings{}}, supervised(
+		func(ctx context.Context, s app.Setup) error {
+			s.Ready(&net.TCPAddr{IP: net.IPv4zero, Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8081})
+			<-ctx.Done()
+			return nil
+		}, &unit))
+	if got := strings.Join(heard, " "); err != nil || !strings.HasPrefix(got, "EXTEND_TIMEOUT_USEC= ") || !strings.HasSuffix(got, "STOPPING=") {
+		t.Errorf("got %s, %v", got, err)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"trackway/internal/control"
 	"trackway/internal/limit/replay"
 	"trackway/internal/limit/traffic"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -80,7 +81,7 @@ func parseBound(text string, now, usual time.Time) (time.Time, error) {
 // flush makes the server that uses a data directory write what it has recorded.
 // If no server is running, everything is written already.
 func flush(dataDir string) error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), askTime, fmt.Errorf("no answer within %v", askTime))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), running.Patience, fmt.Errorf("no answer within %v", running.Patience))
 	defer cancel()
 	conn, err := control.Dial(ctx, dataDir)
 	switch {
@@ -90,7 +91,7 @@ func flush(dataDir string) error {
 		return err
 	}
 	_ = conn.Close() // it was only to see whether a server is there
-	body, err := call(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil, 0)
+	body, err := running.Control(ctx, control.Client(dataDir), http.MethodPost, "/traffic/flush", nil, nil, 0)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"trackway/internal/config"
 	"trackway/internal/config/initial"
 	"trackway/internal/config/reach"
+	"trackway/internal/systemd"
 	"trackway/internal/terminal"
 )
 
@@ -50,10 +51,11 @@ func (c *serveCommand) Run(out output) error {
 	if _, chosen := os.LookupEnv("GOMAXPROCS"); !chosen {
 		runtime.GOMAXPROCS(processors + spareProcessors)
 	}
-	return c.serve(ctx, out, func(ctx context.Context, s app.Setup) error {
+	unit := systemd.New(os.Getenv, os.Getpid())
+	return c.serve(ctx, out, supervised(func(ctx context.Context, s app.Setup) error {
 		s.Processors = processors
 		return app.Run(ctx, s)
-	})
+	}, unit))
 }
 
 func (c *serveCommand) serve(ctx context.Context, out output, run server) error {
@@ -111,7 +113,7 @@ func (c *serveCommand) load(out output) (cfg *config.Config, warnings []config.P
 	if !errors.Is(err, fs.ErrNotExist) {
 		return cfg, warnings, nil, err
 	}
-	credentials, err := makeConfig(c.Config, out)
+	credentials, err := makeConfig(c.Config, "", out)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/control"
+	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -46,7 +47,7 @@ func (c *tailCommand) Run(out output) error {
 	} else if err != nil {
 		return err
 	}
-	answer, err := call(ctx, client, http.MethodGet, "/tail", query, nil, 0)
+	answer, err := running.Control(ctx, client, http.MethodGet, "/tail", query, nil, 0)
 	if err != nil {
 		return err
 	}

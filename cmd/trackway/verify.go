@@ -12,6 +12,8 @@ import (
 
 	"trackway/internal/control"
 	"trackway/internal/destination/verify"
+	"trackway/internal/running"
+	"trackway/internal/terminal"
 )
 
 type destinationsVerifyCommand struct {
@@ -33,7 +35,7 @@ func (c *destinationsVerifyCommand) Run(out output) error {
 		query.Set("from", strconv.FormatUint(c.From, 10))
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
-		answer, err := call(ctx, client, http.MethodPost, "/destinations/verify", query, nil, 0)
+		answer, err := running.Control(ctx, client, http.MethodPost, "/destinations/verify", query, nil, 0)
 		if err != nil {
 			return err
 		}
@@ -58,8 +60,8 @@ func (c *destinationsVerifyCommand) Run(out output) error {
 
 // follow shows the progress, and returns the report.
 func (c *destinationsVerifyCommand) follow(out output, answer io.Reader) (*verify.Report, error) {
-	shown := newProgress(out.stderr, c.Quiet, c.Name, time.Now())
-	defer shown.done()
+	shown := terminal.NewProgress(out.stderr, c.Quiet, c.Name, time.Now())
+	defer shown.Done()
 	for d := json.NewDecoder(answer); ; {
 		var line control.Line
 		if err := d.Decode(&line); err != nil {
@@ -70,8 +72,8 @@ func (c *destinationsVerifyCommand) follow(out output, answer io.Reader) (*verif
 			return nil, fmt.Errorf("not finished: %s", line.Error)
 		case line.Report != nil:
 			return line.Report, nil
-		case shown.due(time.Now()):
-			shown.show(fmt.Sprintf("%s: compared up to change %d of %d", c.Name, line.Through, line.Last))
+		case shown.Due(time.Now()):
+			shown.Show(fmt.Sprintf("%s: compared up to change %d of %d", c.Name, line.Through, line.Last))
 		}
 	}
 }

@@ -11,13 +11,23 @@ import (
 // the go command records.
 var version string
 
-type versionCommand struct{}
+type versionCommand struct {
+	JSON bool `help:"Print the version as JSON." name:"json"`
+}
 
 // Run prints "trackway v1.2.3 (commit 0123abcd, go1.26.0, linux/amd64)". It
 // leaves out an unknown commit.
-func (versionCommand) Run(out output) error {
+func (c versionCommand) Run(out output) error {
 	info, _ := debug.ReadBuildInfo()
 	name, commit := versionOf(version, info)
+	if c.JSON {
+		return printIndented(out.stdout, struct {
+			Version  string `json:"version"`
+			Commit   string `json:"commit,omitempty"`
+			Go       string `json:"go"`
+			Platform string `json:"platform"`
+		}{name, commit, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH})
+	}
 	if commit != "" {
 		commit = "commit " + commit + ", "
 	}

@@ -30,6 +30,7 @@ var trackway = Rules{
 		"internal/httpsonly":   0,
 		"internal/httpcache":   0,
 		"internal/iso8601":     0,
+		"internal/manual":      0,
 		"internal/piecewise":   0,
 		"internal/allocs":      0,
 		"internal/prereq":      0,
@@ -37,6 +38,7 @@ var trackway = Rules{
 		"internal/seal":        0,
 		"internal/shortcut":    0,
 		"internal/sleep":       0,
+		"internal/systemd":     0,
 		"internal/terminal":    0,
 
 		"internal/acme":            1,
@@ -138,9 +140,10 @@ var trackway = Rules{
 		"internal/datadir":     4,
 		"internal/ops":         4,
 
-		"internal/app":    6,
-		"internal/doctor": 5,
-		"internal/feed":   6,
+		"internal/app":     6,
+		"internal/doctor":  5,
+		"internal/feed":    6,
+		"internal/running": 6,
 
 		"cmd/trackway": 7,
 

@@ -273,10 +273,12 @@ func (d *doc) apply(flags Flags) {
 }
 
 // warnOfMode warns if the file contains a secret and other users may read it.
+// The group may: it is the server's, if the file belongs to root.
 func (d *doc) warnOfMode(mode fs.FileMode) {
-	if mode.Perm()&0o077 != 0 && d.file.holdsSecret() {
+	const others, groupWrites = 0o007, 0o020
+	if mode.Perm()&(others|groupWrites) != 0 && d.file.holdsSecret() {
 		d.warnings = append(d.warnings, Problem{File: d.name, Msg: fmt.Sprintf(
-			"holds a secret and others may read it (mode %#o): chmod 600, or use secret_sha256 or secret_env", mode.Perm())})
+			"holds a secret and others may read it (mode %#o): chmod 640, or use secret_sha256 or secret_env", mode.Perm())})
 	}
 }
 

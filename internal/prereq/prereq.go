@@ -38,6 +38,9 @@ const (
 	DuckDB           = "duckdb"           // the database, for Python: it reads what the destinations file and s3 write
 	Segment          = "segment"          // the SDKs of Segment, RudderStack and Jitsu
 	S3               = "s3"               // SeaweedFS, for the destination s3
+
+	Prometheus = "prometheus" // Prometheus and promtool, which tools/install-prometheus installs
+	Release    = "release"    // a release in dist, and what installs it: debootstrap, systemd-nspawn, helm
 )
 
 // Missing ends a test that lacks a prerequisite: the test skips or, if the

@@ -8,6 +8,7 @@ import (
 	_ "embed" // for template
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"trackway/internal/durable"
@@ -29,12 +30,20 @@ type Credentials struct {
 // Write writes a first configuration to path, with new random keys. Only its
 // owner can read it. If a file exists already, Write leaves it alone and
 // returns [fs.ErrExist].
-func Write(path string) (Credentials, error) {
+func Write(path string) (Credentials, error) { return WriteFor(path, "") }
+
+// WriteFor is [Write] for a data directory. If dataDir is empty, the directory
+// is beside the file.
+func WriteFor(path, dataDir string) (Credentials, error) {
+	data := "./trackway-data"
+	if dataDir != "" {
+		data = strconv.Quote(dataDir)
+	}
 	c := Credentials{ProjectToken: newUUID(), PublicToken: rand.Text(), KeyID: rand.Text(), Secret: rand.Text(), Password: rand.Text()}
 	password := sha256.Sum256([]byte(c.Password))
 	text := strings.NewReplacer(
 		"{{project_token}}", c.ProjectToken, "{{public_token}}", c.PublicToken, "{{key_id}}", c.KeyID, "{{secret}}", c.Secret,
-		"{{password_sha256}}", hex.EncodeToString(password[:]),
+		"{{password_sha256}}", hex.EncodeToString(password[:]), "{{data_dir}}", data,
 	).Replace(template)
 	const ownerOnly = 0o600
 	if err := durable.Create(path, []byte(text), ownerOnly); err != nil {

@@ -1,12 +1,10 @@
-package main
+package terminal
 
 import (
 	"fmt"
 	"io"
 	"strings"
 	"time"
-
-	"trackway/internal/terminal"
 )
 
 // How often progress is reported: on a terminal, in one line that changes;
@@ -17,8 +15,9 @@ const (
 	barWidth  = 20
 )
 
-// progress reports how far the work on a file has come.
-type progress struct {
+// Progress reports how far the work on a file has come. Use [NewProgress]. It
+// is not safe for concurrent use.
+type Progress struct {
 	w     io.Writer
 	live  bool // w is a terminal
 	quiet bool
@@ -30,30 +29,32 @@ type progress struct {
 	shown       int // characters of the line that is on the terminal
 }
 
-func newProgress(w io.Writer, quiet bool, name string, now time.Time) *progress {
-	return &progress{w: w, live: terminal.Is(w), quiet: quiet, name: name, began: now, told: now, first: -1}
+// NewProgress returns the progress of the work that begins now, shown on w
+// under a name. A quiet one shows nothing.
+func NewProgress(w io.Writer, quiet bool, name string, now time.Time) *Progress {
+	return &Progress{w: w, live: Is(w), quiet: quiet, name: name, began: now, told: now, first: -1}
 }
 
-// at reports how many rows have been done, and how many bytes of total. total
+// At reports how many rows have been done, and how many bytes of total. total
 // is 0 if it is unknown.
-func (p *progress) at(now time.Time, rows, bytes, total int64) {
+func (p *Progress) At(now time.Time, rows, bytes, total int64) {
 	if p.first < 0 {
 		p.first, p.firstRows, p.began = bytes, rows, now
 	}
-	if p.due(now) {
-		p.show(p.line(now, rows, bytes, total))
+	if p.Due(now) {
+		p.Show(p.line(now, rows, bytes, total))
 	}
 }
 
-// wrote reports how many bytes have been written. The total is unknown.
-func (p *progress) wrote(now time.Time, bytes int64) {
-	if p.due(now) {
-		p.show(fmt.Sprintf("%s  %s  %s/s", p.name, size(bytes), size(int64(float64(bytes)/now.Sub(p.began).Seconds()))))
+// Wrote reports how many bytes have been written. The total is unknown.
+func (p *Progress) Wrote(now time.Time, bytes int64) {
+	if p.Due(now) {
+		p.Show(fmt.Sprintf("%s  %s  %s/s", p.name, Size(bytes), Size(int64(float64(bytes)/now.Sub(p.began).Seconds()))))
 	}
 }
 
-// due reports whether it is time for the next report.
-func (p *progress) due(now time.Time) bool {
+// Due reports whether it is time for the next report.
+func (p *Progress) Due(now time.Time) bool {
 	every := lineEvery
 	if p.live {
 		every = barEvery
@@ -65,20 +66,21 @@ func (p *progress) due(now time.Time) bool {
 	return true
 }
 
-func (p *progress) show(line string) {
+// Show shows a line in place of the last one. A caller asks Due before.
+func (p *Progress) Show(line string) {
 	if !p.live {
-		terminal.Say(p.w, "%s\n", line)
+		Say(p.w, "%s\n", line)
 		return
 	}
-	line = terminal.Printable(line)
+	line = Printable(line)
 	n := len([]rune(line))
-	terminal.SayLive(p.w, line, max(0, p.shown-n))
+	SayLive(p.w, line, max(0, p.shown-n))
 	p.shown = n
 }
 
 // line returns the report: events.ndjson [=====>    ]  42 %  1234567 rows
 // 98765/s  120 MB of 290 MB  1m10s left.
-func (p *progress) line(now time.Time, rows, bytes, total int64) string {
+func (p *Progress) line(now time.Time, rows, bytes, total int64) string {
 	var b strings.Builder
 	b.WriteString(p.name)
 	if total > 0 {
@@ -93,9 +95,9 @@ func (p *progress) line(now time.Time, rows, bytes, total int64) string {
 	if seconds > 0 {
 		fmt.Fprintf(&b, "  %.0f/s", float64(rows-p.firstRows)/seconds)
 	}
-	b.WriteString("  " + size(bytes))
+	b.WriteString("  " + Size(bytes))
 	if total > 0 {
-		b.WriteString(" of " + size(total))
+		b.WriteString(" of " + Size(total))
 		if rate := float64(bytes-p.first) / seconds; seconds > 0 && rate > 0 {
 			left := time.Duration(float64(total-bytes) / rate * float64(time.Second))
 			fmt.Fprintf(&b, "  %v left", left.Round(time.Second))
@@ -104,17 +106,17 @@ func (p *progress) line(now time.Time, rows, bytes, total int64) string {
 	return b.String()
 }
 
-// done clears the line on the terminal.
-func (p *progress) done() {
+// Done clears the line on the terminal.
+func (p *Progress) Done() {
 	if p.shown > 0 {
-		terminal.SayLive(p.w, "", p.shown)
-		terminal.SayLive(p.w, "", 0)
+		SayLive(p.w, "", p.shown)
+		SayLive(p.w, "", 0)
 		p.shown = 0
 	}
 }
 
-// size formats a number of bytes for people.
-func size(bytes int64) string {
+// Size formats a number of bytes for people.
+func Size(bytes int64) string {
 	const kilo = 1000
 	switch {
 	case bytes < kilo:

@@ -76,10 +76,17 @@ TRACKWAY_REQUIRE ?= curl pebble $(if $(shell command -v node),node) $(if $(shell
 # `make test-destinations` has the full one.
 HEAVY := internal/destination/
 
+# Packages with large tests of one goroutine, which take ten times as long with
+# the race detector: models of the store, for which Pebble checks its invariants
+# then, and counts of what decoding takes. They run with it at their small size,
+# and without it at their full one.
+TWICE := internal/\(store\|api\)$$
+
 .PHONY: test
 test: test-deps test-js $(if $(PYTHON),python,no-python) $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
-	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 40m $$($(GO) list $(PKG) | grep -v $(HEAVY))
-	@packages=$$($(GO) list $(PKG) | grep $(HEAVY)); [ -z "$$packages" ] || $(GO) test -race -short -timeout 40m $$packages
+	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 40m $$($(GO) list $(PKG) | grep -v -e $(HEAVY) -e '$(TWICE)')
+	@packages=$$($(GO) list $(PKG) | grep -e $(HEAVY) -e '$(TWICE)'); [ -z "$$packages" ] || $(GO) test -race -short -timeout 40m $$packages
+	@packages=$$($(GO) list $(PKG) | grep -e '$(TWICE)'); [ -z "$$packages" ] || $(GO) test -timeout 40m $$packages
 
 # A test that lacks something skips and says so (`-v` shows it). Slow tests do
 # less: see internal/scale.

@@ -18,6 +18,7 @@ import (
 	"trackway/internal/entry"
 	"trackway/internal/log/local"
 	"trackway/internal/query"
+	"trackway/internal/scale"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/format"
 )
@@ -31,12 +32,8 @@ import (
 // caches.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
-	runs := 12
-	if testing.Short() {
-		runs = 5
-	}
 	kinds := make(map[entry.Kind]bool)
-	for range runs {
+	for range scale.Of(12, 3) {
 		seed := rand.Uint64()
 		if different := replicate(t, seed, kinds, nil); different != "" {
 			t.Errorf("seed %d: %s", seed, different)

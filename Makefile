@@ -70,7 +70,8 @@ screenshots: build ## write pictures of the dashboard's pages into web/screensho
 # repository. See internal/prereq.
 TRACKWAY_REQUIRE ?= curl pebble $(if $(shell command -v node),node) $(if $(shell command -v python3),python) \
 	$(if $(shell python3 -c "import sys; print(sys.version_info >= (3, 11) or str())" 2>/dev/null),fuzzer) \
-	$(if $(shell command -v nginx),nginx) $(if $(shell command -v caddy),caddy)
+	$(if $(shell command -v nginx),nginx) $(if $(shell command -v caddy),caddy) \
+	$(if $(or $(wildcard tools/prometheus/promtool),$(shell command -v promtool)),prometheus)
 
 # The tests of each kind of destination. Here they run at their small size;
 # `make test-destinations` has the full one.

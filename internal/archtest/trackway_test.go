@@ -94,6 +94,8 @@ var trackway = Rules{
 		"internal/log/local":   2,
 		"internal/log/logtest": 3,
 
+		"internal/log/raft/logstore": 4,
+
 		"internal/store/backup":   2,
 		"internal/store/cache":    2,
 		"internal/store/counts":   3,
@@ -139,7 +141,7 @@ var trackway = Rules{
 	Modules: map[string][]string{
 		"github.com/HdrHistogram/hdrhistogram-go":  {"internal/load"},
 		"github.com/alecthomas/kong":               {"cmd/trackway"},
-		"github.com/cockroachdb/pebble/v2":         {"internal/store"},
+		"github.com/cockroachdb/pebble/v2":         {"internal/store", "internal/log/raft"},
 		"github.com/cockroachdb/datadriven":        {Tests},
 		"github.com/gaissmai/bart":                 {"internal/clientip", "internal/limit"},
 		"github.com/go-json-experiment/json":       {Tests},
@@ -147,6 +149,7 @@ var trackway = Rules{
 		"github.com/santhosh-tekuri/jsonschema/v6": {Tests},
 		"github.com/goccy/go-yaml":                 {"internal/config", "internal/feed", "openapi"},
 		"github.com/google/go-cmp":                 {Tests},
+		"github.com/hashicorp/raft":                {"internal/log/raft"},
 		"github.com/klauspost/compress":            {"internal/api/body", "internal/destination", "internal/feed", Tests},
 		"github.com/jackc/pgx/v5":                  {"internal/destination/postgres"},
 		"github.com/minio/minio-go/v7":             {"internal/destination/s3"},

@@ -95,6 +95,7 @@ var trackway = Rules{
 		"internal/log/logtest": 3,
 
 		"internal/log/raft/logstore": 4,
+		"internal/log/raft/peer":     1,
 
 		"internal/store/backup":   2,
 		"internal/store/cache":    2,
@@ -149,6 +150,7 @@ var trackway = Rules{
 		"github.com/santhosh-tekuri/jsonschema/v6": {Tests},
 		"github.com/goccy/go-yaml":                 {"internal/config", "internal/feed", "openapi"},
 		"github.com/google/go-cmp":                 {Tests},
+		"github.com/hashicorp/go-hclog":            {"internal/log/raft"},
 		"github.com/hashicorp/raft":                {"internal/log/raft"},
 		"github.com/klauspost/compress":            {"internal/api/body", "internal/destination", "internal/feed", Tests},
 		"github.com/jackc/pgx/v5":                  {"internal/destination/postgres"},

@@ -1,0 +1,273 @@
+// Package peer connects the servers of a cluster. Each server has one port for
+// the others. The first byte of a connection says what it is for, and the
+// second which partition it is about.
+//
+// Both ends of a connection show a certificate of the cluster's own authority,
+// with the name of the server in it. Without certificates, servers connect on
+// the loopback interface only.
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Kind says what a connection is for. It is the first byte of the connection.
+type Kind byte
+
+// The kinds.
+const (
+	Raft     Kind = 'r' // messages of Raft
+	Forward  Kind = 'f' // entries for the leader
+	Lease    Kind = 'l' // shares of limits
+	Snapshot Kind = 's' // the state of a server
+)
+
+// Bounds.
+const (
+	maxConns   = 512             // accepted connections
+	maxOpening = 64              // of them, those that have not said what they are for
+	opening    = 5 * time.Second // how long that may take
+)
+
+// Errors.
+var (
+	errPlain   = errors.New("without certificates (cluster.tls), servers of a cluster connect on the loopback interface only")
+	errUnknown = errors.New("the certificate is for none of the cluster's servers")
+	errClosed  = net.ErrClosed
+)
+
+// Options configures a network.
+type Options struct {
+	Advertise   string       // host:port at which the other servers reach this one
+	Credentials *Credentials // nil: plain text
+	// returns the hosts of all servers that may connect; not used without
+	// credentials
+	Hosts func() []string
+	Log   *slog.Logger // nil: nothing is logged
+
+	// Connect makes a connection to an address; nil: by TCP.
+	Connect func(ctx context.Context, address string) (net.Conn, error)
+}
+
+// Network is this server's connections to the others. Its methods are safe for
+// concurrent use.
+type Network struct {
+	o        Options
+	listener net.Listener
+
+	conns, unopened chan struct{} // hold a value for each such connection
+	serving         sync.WaitGroup
+
+	// mu guards the fields below. No connection is used under it.
+	mu       sync.Mutex
+	closed   bool
+	open     map[net.Conn]struct{} // accepted
+	handlers map[use]func(net.Conn)
+}
+
+// use is what a connection is for.
+type use struct {
+	kind      Kind
+	partition byte
+}
+
+// New returns a network that takes connections from a listener, which it owns.
+// It refuses plain text beyond the loopback interface.
+func New(l net.Listener, o Options) (*Network, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Connect == nil {
+		dialer := net.Dialer{KeepAliveConfig: keepAlive}
+		o.Connect = func(ctx context.Context, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp", address)
+		}
+	}
+	if o.Credentials == nil {
+		for _, address := range []string{l.Addr().String(), o.Advertise} {
+			if !loopback(address) {
+				return nil, errors.Join(fmt.Errorf("%s: %w", address, errPlain), l.Close())
+			}
+		}
+	}
+	return &Network{
+		o: o, listener: l, conns: make(chan struct{}, maxConns), unopened: make(chan struct{}, maxOpening),
+		open: make(map[net.Conn]struct{}), handlers: make(map[use]func(net.Conn)),
+	}, nil
+}
+
+// keepAlive finds a peer that is gone within half a minute.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4}
+
+// loopback reports whether an address can only be of this machine.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// Advertise returns the address at which the other servers reach this one.
+func (n *Network) Advertise() string { return n.o.Advertise }
+
+// Handle has connections of a kind for a partition served by h, which may be
+// nil. A connection is closed when h returns.
+func (n *Network) Handle(kind Kind, partition byte, h func(net.Conn)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.handlers[use{kind, partition}] = h
+}
+
+// Run takes connections until ctx ends. It then closes all that it took, and
+// waits until their handlers have returned.
+func (n *Network) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, n.close)
+	defer stop()
+	defer n.serving.Wait()
+	defer n.close()
+	for {
+		conn, err := n.listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, errClosed) {
+				return nil //nolint:nilerr // it was closed because it has to end
+			}
+			n.o.Log.Error("a connection of another server could not be accepted", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond): // perhaps there are too many files
+			}
+			continue
+		}
+		n.accept(conn)
+	}
+}
+
+// close ends all connections.
+func (n *Network) close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = true
+	_ = n.listener.Close()
+	for conn := range n.open {
+		_ = conn.Close()
+	}
+}
+
+// accept serves a connection, or closes it if there are too many.
+func (n *Network) accept(conn net.Conn) {
+	select {
+	case n.conns <- struct{}{}:
+	default:
+		n.o.Log.Warn("too many connections of other servers", "most", maxConns)
+		_ = conn.Close()
+		return
+	}
+	select {
+	case n.unopened <- struct{}{}:
+	default:
+		<-n.conns
+		n.o.Log.Warn("too many connections that have not said what they are for", "most", maxOpening)
+		_ = conn.Close()
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		_ = conn.Close()
+	}
+	n.open[conn] = struct{}{}
+	n.serving.Go(func() { n.serve(conn) })
+}
+
+func (n *Network) serve(conn net.Conn) {
+	defer func() {
+		_ = conn.Close()
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.open, conn)
+		<-n.conns
+	}()
+	opened, use, err := n.begin(conn)
+	<-n.unopened
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			n.o.Log.Warn("a connection of another server failed before it said what it is for", "from", conn.RemoteAddr().String(), "error", err)
+		}
+		return
+	}
+	n.mu.Lock()
+	h := n.handlers[use]
+	n.mu.Unlock()
+	if h != nil {
+		h(opened)
+	}
+	_ = opened.Close()
+}
+
+// begin makes a TLS connection, if it must be one, and reads what it is for.
+func (n *Network) begin(conn net.Conn) (net.Conn, use, error) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAliveConfig(keepAlive)
+	}
+	if err := conn.SetDeadline(time.Now().Add(opening)); err != nil {
+		return nil, use{}, err
+	}
+	if c := n.o.Credentials; c != nil {
+		conn = tls.Server(conn, c.server(n.o.Hosts))
+	}
+	var first [2]byte
+	if _, err := io.ReadFull(conn, first[:]); err != nil {
+		return nil, use{}, err
+	}
+	return conn, use{Kind(first[0]), first[1]}, conn.SetDeadline(time.Time{})
+}
+
+// Dial connects to the server at an address. The certificate of that server
+// must be for the host of the address. ctx bounds the whole opening.
+func (n *Network) Dial(ctx context.Context, address string, kind Kind, partition byte) (net.Conn, error) {
+	if n.o.Credentials == nil && !loopback(address) {
+		return nil, fmt.Errorf("connect to %s: %w", address, errPlain)
+	}
+	conn, err := n.o.Connect(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	deadline, ok := ctx.Deadline()
+	if limit := time.Now().Add(opening); !ok || limit.Before(deadline) {
+		deadline = limit
+	}
+	opened, err := n.hello(conn, deadline, address, use{kind, partition})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to %s: %w", address, err), conn.Close())
+	}
+	return opened, nil
+}
+
+// hello makes a TLS connection, if it must be one, and says what it is for.
+func (n *Network) hello(conn net.Conn, deadline time.Time, address string, u use) (net.Conn, error) {
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	if c := n.o.Credentials; c != nil {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		conn = tls.Client(conn, c.client(host))
+	}
+	if _, err := conn.Write([]byte{byte(u.kind), u.partition}); err != nil {
+		return nil, err
+	}
+	return conn, conn.SetDeadline(time.Time{})
+}

@@ -1,0 +1,164 @@
+package peer
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	hraft "github.com/hashicorp/raft"
+)
+
+// stall is how long the transfer of a snapshot may make no progress.
+const stall = 30 * time.Second
+
+// Transport carries the messages of one partition's Raft. Snapshots have
+// connections of their own kind, and a server takes one at a time.
+type Transport struct {
+	*hraft.NetworkTransport
+
+	snapshots *hraft.NetworkTransport // sends them
+}
+
+// Transport returns the transport of a partition. A message may take as long as
+// timeout. It ends with Close, or with the network.
+func (n *Network) Transport(partition byte, timeout time.Duration, log hclog.Logger) *Transport {
+	in := &stream{network: n, kind: Raft, partition: partition, accepted: make(chan net.Conn), closed: make(chan struct{})}
+	out := &stream{network: n, kind: Snapshot, partition: partition, closed: make(chan struct{})}
+	n.Handle(Raft, partition, in.take)
+	var one sync.Mutex
+	n.Handle(Snapshot, partition, func(conn net.Conn) {
+		if !one.TryLock() {
+			return // the sender tries again later
+		}
+		defer one.Unlock()
+		in.take(&receiving{conn})
+	})
+	const pooled = 3
+	of := func(s *stream) *hraft.NetworkTransport {
+		return hraft.NewNetworkTransportWithConfig(&hraft.NetworkTransportConfig{
+			Stream: s, MaxPool: pooled, Timeout: timeout, Logger: log, MsgpackUseNewTimeFormat: true,
+		})
+	}
+	return &Transport{NetworkTransport: of(in), snapshots: of(out)}
+}
+
+// InstallSnapshot implements [hraft.Transport].
+func (t *Transport) InstallSnapshot(
+	id hraft.ServerID, target hraft.ServerAddress, args *hraft.InstallSnapshotRequest, resp *hraft.InstallSnapshotResponse, data io.Reader,
+) error {
+	return t.snapshots.InstallSnapshot(id, target, args, resp, data)
+}
+
+// Close implements [hraft.WithClose].
+func (t *Transport) Close() error {
+	t.CloseStreams()
+	t.snapshots.CloseStreams()
+	_ = t.snapshots.Close() // neither returns an error
+	return t.NetworkTransport.Close()
+}
+
+// stream is a [hraft.StreamLayer]: the connections of one kind.
+type stream struct {
+	network   *Network
+	kind      Kind
+	partition byte
+	accepted  chan net.Conn // nil: none are accepted
+
+	end    sync.Once
+	closed chan struct{}
+}
+
+// take hands a connection to the library and waits until it is closed.
+func (s *stream) take(conn net.Conn) {
+	c := &closing{Conn: conn, closed: make(chan struct{})}
+	select {
+	case s.accepted <- c:
+	case <-s.closed:
+		return
+	}
+	select {
+	case <-c.closed:
+	case <-s.closed:
+	}
+}
+
+// Accept implements [net.Listener].
+func (s *stream) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.accepted:
+		return c, nil
+	case <-s.closed:
+		return nil, errClosed
+	}
+}
+
+// Close implements [net.Listener].
+func (s *stream) Close() error {
+	s.end.Do(func() { close(s.closed) })
+	return nil
+}
+
+// Addr implements [net.Listener].
+func (s *stream) Addr() net.Addr { return address(s.network.o.Advertise) }
+
+// Dial implements [hraft.StreamLayer].
+func (s *stream) Dial(to hraft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	conn, err := s.network.Dial(ctx, string(to), s.kind, s.partition)
+	if err == nil && s.kind == Snapshot {
+		conn = &sending{conn}
+	}
+	return conn, err
+}
+
+// address is an address with a name in it.
+type address string
+
+// Network implements [net.Addr].
+func (address) Network() string { return "tcp" }
+
+// String implements [net.Addr].
+func (a address) String() string { return string(a) }
+
+// closing tells when it is closed.
+type closing struct {
+	net.Conn
+
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Close implements [net.Conn].
+func (c *closing) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// sending is the sender's end of a connection for a snapshot. It fails if it
+// makes no progress, however large the snapshot is. The library would allow the
+// time that the whole may take, which is hours.
+type sending struct{ net.Conn }
+
+// Write implements [net.Conn].
+func (s *sending) Write(b []byte) (int, error) {
+	if err := s.SetWriteDeadline(time.Now().Add(stall)); err != nil {
+		return 0, err
+	}
+	return s.Conn.Write(b)
+}
+
+// receiving is the receiver's end. The receiver does nothing else meanwhile,
+// and does not vote, so it must not wait for a sender that has stopped.
+type receiving struct{ net.Conn }
+
+// Read implements [net.Conn].
+func (r *receiving) Read(b []byte) (int, error) {
+	if err := r.SetReadDeadline(time.Now().Add(stall)); err != nil {
+		return 0, err
+	}
+	return r.Conn.Read(b)
+}

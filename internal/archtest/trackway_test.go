@@ -111,6 +111,7 @@ var trackway = Rules{
 		"internal/store/overlay":  3,
 		"internal/store/recent":   3,
 		"internal/store/scrub":    2,
+		"internal/store/seen":     5,
 		"internal/store/stuck":    4,
 		"internal/store/timeline": 3,
 		"internal/store/totals":   3,

@@ -20,6 +20,7 @@ const (
 	TableLog       = 'l' // sequence number → event
 	TableMeta      = 'm' // name → value
 	TableNode      = 'n' // belongs to this server and is not state: see docs/format.md
+	TableOnce      = 'o' // origin → its highest counter; origin, counter → results of the entry
 	TableProps     = 'p' // customer, name → time, value
 	TableCounts    = 's' // project, which time, type, hour → events, sequence numbers
 	TableTimeline  = 't' // customer, time, tail → sequence number, mark of a merge
@@ -136,6 +137,10 @@ func (k Key) FormerPrefix(project uint32, id trackway.Identifier) Key {
 	k = append(append(k, id.Name...), 0)
 	return AppendString(k, id.Value)
 }
+
+// Once appends the key of an origin's highest counter. With a counter behind
+// it, it is the key of the results of an entry.
+func (k Key) Once(origin [16]byte) Key { return append(append(k, TableOnce), origin[:]...) }
 
 // Usage appends the key of a project's usage on a day.
 func (k Key) Usage(project uint32, day query.Day) Key {

@@ -94,7 +94,9 @@ var trackway = Rules{
 		"internal/log/local":   2,
 		"internal/log/logtest": 3,
 
+		"internal/log/raft":          5,
 		"internal/log/raft/logstore": 4,
+		"internal/log/raft/parcel":   1,
 		"internal/log/raft/peer":     1,
 
 		"internal/store/backup":   2,

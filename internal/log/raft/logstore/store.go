@@ -177,16 +177,14 @@ func (s *Store) Close() error { return s.db.Close() }
 
 // FirstIndex implements [hraft.LogStore].
 func (s *Store) FirstIndex() (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.first, nil
+	first, _ := s.ends()
+	return first, nil
 }
 
 // LastIndex implements [hraft.LogStore].
 func (s *Store) LastIndex() (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.last, nil
+	_, last := s.ends()
+	return last, nil
 }
 
 // GetLog implements [hraft.LogStore]. An entry that cannot be read ends the
@@ -282,9 +280,23 @@ func (s *Store) commit(b *pebble.Batch) error {
 // DeleteRange implements [hraft.LogStore]. The range must begin at the first
 // entry or before, or end at the last one or after, because the log has no
 // gaps.
+//
+// If entries stay that follow the last snapshot, the snapshot's last entry
+// stays as well. A leader that sends what follows the snapshot asks for that
+// entry first, and would otherwise send the snapshot again.
 func (s *Store) DeleteRange(from, to uint64) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if first, last := s.ends(); from <= first && to < last {
+		at, err := s.Snapshot()
+		if err != nil {
+			return err
+		}
+		if at.Index == 0 {
+			return fmt.Errorf("%w: remove up to %d, without a snapshot", ErrGap, to)
+		}
+		to = min(to, at.Index-1)
+	}
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }()
 	after, err := s.remove(b, from, to)
@@ -298,10 +310,16 @@ func (s *Store) DeleteRange(from, to uint64) error {
 	return nil
 }
 
-// ends are the ends of the log.
-type ends struct{ first, last, end uint64 }
+func (s *Store) ends() (first, last uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first, s.last
+}
 
-func (s *Store) set(e ends) {
+// extent is the ends of a log.
+type extent struct{ first, last, end uint64 }
+
+func (s *Store) set(e extent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.first, s.last, s.end = e.first, e.last, e.end
@@ -310,9 +328,9 @@ func (s *Store) set(e ends) {
 
 // remove stages the removal of a range, and returns the ends that the log then
 // has. REQUIRES: writing is held.
-func (s *Store) remove(b *pebble.Batch, from, to uint64) (ends, error) {
+func (s *Store) remove(b *pebble.Batch, from, to uint64) (extent, error) {
 	s.mu.Lock()
-	e := ends{s.first, s.last, s.end}
+	e := extent{s.first, s.last, s.end}
 	s.mu.Unlock()
 	from, to = max(from, e.first), min(to, e.last)
 	if e.first == 0 || from > to {
@@ -326,7 +344,7 @@ func (s *Store) remove(b *pebble.Batch, from, to uint64) (ends, error) {
 	}
 	switch {
 	case from == e.first && to == e.last:
-		e = ends{}
+		e = extent{}
 	case from == e.first:
 		e.first = to + 1
 	default:
@@ -343,7 +361,7 @@ func (s *Store) remove(b *pebble.Batch, from, to uint64) (ends, error) {
 // bytes. Entries after the snapshot stay, however large they are.
 func (s *Store) Trim(snapshot, most uint64) error {
 	s.mu.Lock()
-	e := ends{s.first, s.last, s.end}
+	e := extent{s.first, s.last, s.end}
 	s.mu.Unlock()
 	low, high := e.first, min(snapshot, e.last)+1 // of the index to keep from
 	for low < high {
@@ -367,7 +385,7 @@ func (s *Store) Trim(snapshot, most uint64) error {
 // Bytes returns how many bytes the entries after an index have together.
 func (s *Store) Bytes(after uint64) (uint64, error) {
 	s.mu.Lock()
-	e := ends{s.first, s.last, s.end}
+	e := extent{s.first, s.last, s.end}
 	s.mu.Unlock()
 	if e.first == 0 || after >= e.last {
 		return 0, nil

@@ -352,6 +352,15 @@ func TestInstall(t *testing.T) {
 				mustClose(t, s)
 				s = mustOpen(t, fs)
 			}
+			// The library then removes what the snapshot covers.
+			if err := s.DeleteRange(c.first, c.at.Index); err != nil {
+				t.Fatal(err)
+			}
+			if c.last > c.at.Index {
+				wantEnds(t, s, c.at.Index, c.last)
+			} else {
+				wantEnds(t, s, 0, 0)
+			}
 			mustStore(t, s, max(c.last, c.at.Index)+1, max(c.last, c.at.Index)+3, 4)
 			mustClose(t, s)
 		})
@@ -364,8 +373,15 @@ func TestMissingBeginning(t *testing.T) {
 	fs := vfs.NewMem()
 	s := mustOpen(t, fs)
 	mustStore(t, s, 1, 20, 1)
-	if err := s.DeleteRange(1, 10); err != nil { // without a snapshot
-		t.Fatal(err)
+	if err := s.DeleteRange(1, 10); !errors.Is(err, ErrGap) {
+		t.Errorf("without a snapshot: got %v", err)
+	}
+	for _, err := range []error{
+		s.SetSnapshot(Snapshot{Index: 11, Term: 1}), s.DeleteRange(1, 10), s.SetSnapshot(Snapshot{Index: 9, Term: 1}),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	mustClose(t, s)
 	if _, err := Open("raft", Options{FS: fs, Fatal: func(err error) { t.Error(err) }}); !errors.Is(err, ErrDamaged) {
@@ -453,7 +469,7 @@ func (m *model) step(s *Store, random *rand.Rand) error {
 			if to >= m.last() {
 				return nil
 			}
-			m.logs = m.logs[to-first+1:]
+			m.logs = m.logs[min(to, m.at.Index-1)-first+1:]
 			return s.DeleteRange(first, to)
 		}
 	case 4: // a snapshot of another server

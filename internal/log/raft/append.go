@@ -182,7 +182,11 @@ const (
 	refused                    // it is not in the log: this server is not the leader
 	unknown                    // it may or may not be in the log
 	late                       // it was there before, or never will be: newer ones have displaced it
+	foreign                    // it is not in the log: the leader cannot read it
 )
+
+// errForeign is the reason for an entry that is [foreign].
+var errForeign = fmt.Errorf("%w: the leader does not understand the entry; perhaps its program is older than this one", ErrUnavailable)
 
 // deliver gets an encoded entry to the leader, and returns its results. It
 // waits for a leader for as long as an election may take, and sends the entry
@@ -199,6 +203,8 @@ func (l *Log) deliver(b []byte) ([]byte, error) {
 			return results, nil
 		case late:
 			return nil, ErrUnknown
+		case foreign:
+			return nil, errForeign
 		case unknown:
 			if unanswered++; unanswered > 1 {
 				return nil, ErrUnknown

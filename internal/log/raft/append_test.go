@@ -81,6 +81,25 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestForeignEntry: the leader refuses an entry that it cannot read, because no
+// server could apply it.
+func TestForeignEntry(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	l := ledger{became: make(map[string]error)}
+	leader := c.awaitLeader()
+	follower := c.except(leader)[0]
+	l.fill(t, follower.log, 1) // it knows the leader
+	for _, b := range [][]byte{[]byte("no entry"), nil, entry.Append(nil, visit("never"))} {
+		if _, err := follower.log.deliver(b); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%q: got %v", b, err)
+		}
+	}
+	l.fill(t, follower.log, 1)
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
 // TestGroupsAreBounded: a group has at most so many commands and bytes, unless
 // it is a single request.
 func TestGroupsAreBounded(t *testing.T) {

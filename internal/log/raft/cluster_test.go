@@ -49,7 +49,7 @@ type storeMachine struct {
 func openStore(fs vfs.FS) (*storeMachine, error) {
 	m := &storeMachine{fs: fs}
 	m.changed = sync.NewCond(&m.mu)
-	if err := errors.Join(fs.MkdirAll(fs.PathDir(stateDir), 0o700), Settle(fs, stateDir)); err != nil {
+	if err := Settle(fs, stateDir); err != nil {
 		return nil, err
 	}
 	return m, m.open()
@@ -116,6 +116,7 @@ type cluster struct {
 	t       *testing.T
 	o       Options // of each server
 	servers []*server
+	started int // servers so far
 
 	mu    sync.Mutex
 	at    map[string]string      // where the server with an address listens
@@ -128,6 +129,7 @@ type cluster struct {
 type server struct {
 	c       *cluster
 	address string
+	id      string
 	fs      *vfs.MemFS
 	machine *storeMachine
 	cancel  context.CancelFunc
@@ -168,10 +170,21 @@ func newCluster(t *testing.T, n int, o Options) *cluster {
 
 // add starts another server.
 func (c *cluster) add() *server {
-	s := &server{c: c, address: fmt.Sprintf("127.0.0.1:%d", 1+len(c.servers)), fs: vfs.NewCrashableMem()}
+	c.started++
+	s := &server{c: c, address: fmt.Sprintf("127.0.0.1:%d", c.started)}
 	c.servers = append(c.servers, s)
+	s.disk()
 	s.start()
 	return s
+}
+
+// disk gives a server an empty disk, with the directory that an installation
+// has made there.
+func (s *server) disk() {
+	s.fs = vfs.NewCrashableMem()
+	if err := errors.Join(s.fs.MkdirAll(s.fs.PathDir(stateDir), 0o700), syncDir(s.fs, "")); err != nil {
+		s.c.t.Fatal(err)
+	}
 }
 
 // register registers the project of the tests.
@@ -302,7 +315,7 @@ func (s *server) start() {
 	go func() { s.ended <- network.Run(ctx) }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log = log
+	s.log, s.id = log, log.ID()
 }
 
 // running returns the server's log, or nil if it is down.

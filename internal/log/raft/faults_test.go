@@ -1,9 +1,13 @@
 package raft
 
 import (
+	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
+	"trackway/internal/log/raft/logstore"
+	"trackway/internal/log/raft/peer"
 	"trackway/internal/scale"
 )
 
@@ -41,9 +45,13 @@ func TestFaults(t *testing.T) {
 			l.await(5) // the others go on
 			victim.start()
 		case 1:
-			c.sever(victim, true, c.except(victim)...)
+			others := c.except(victim)
+			if random.IntN(2) == 0 {
+				others = others[:1] // each of two reaches the third
+			}
+			c.sever(victim, true, others...)
 			l.await(5)
-			c.sever(victim, false, c.except(victim)...)
+			c.sever(victim, false, others...)
 		case 3:
 			victim.stop()
 			l.await(5)
@@ -59,6 +67,98 @@ func TestFaults(t *testing.T) {
 	}
 	l.await(10)
 	l.end()
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
+// TestSlowFollower: a server whose machine stands still does not hold up the
+// others, and catches up.
+func TestSlowFollower(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	l := ledger{became: make(map[string]error)}
+	leader := c.awaitLeader()
+	l.fill(t, leader.log, 5)
+	slow := c.except(leader)[0]
+	slow.machine.mu.Lock() // it applies nothing
+	l.fill(t, leader.log, 300)
+	leader.snapshot(t)
+	slow.machine.mu.Unlock()
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
+// TestDamagedLog: a server whose log is damaged does not start. A new one takes
+// its place.
+func TestDamagedLog(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{trailing: 10})
+	l := ledger{became: make(map[string]error)}
+	leader := c.awaitLeader()
+	l.fill(t, leader.log, 50)
+	damaged := c.except(leader)[0]
+	damaged.kill(rand.New(rand.NewPCG(1, 1)))
+	dir := damaged.fs.PathJoin(logDir, "log")
+	names, err := damaged.fs.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := ""
+	for _, name := range names {
+		if strings.HasSuffix(name, ".log") && name > newest {
+			newest = name
+		}
+	}
+	flip(t, damaged.fs, damaged.fs.PathJoin(dir, newest))
+	network := listen(t, peer.Options{})
+	if _, err := Open(damaged.machine, Options{FS: damaged.fs, Dir: logDir, Network: network}); !errors.Is(err, logstore.ErrDamaged) {
+		t.Fatalf("got %v, want %v", err, logstore.ErrDamaged)
+	}
+	c.servers = c.except(damaged)
+	leader = c.awaitLeader()
+	l.fill(t, leader.log, 50)
+	leader.snapshot(t)
+	if err := leader.log.Remove(damaged.id); err != nil {
+		t.Fatal(err)
+	}
+	fresh := c.add()
+	if err := leader.log.Add(fresh.log.ID(), fresh.address, true); err != nil {
+		t.Fatal(err)
+	}
+	l.fill(t, fresh.log, 5)
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
+// TestEmptiedDisk: a server whose disk was emptied is not taken for the one
+// that had its address. It would have forgotten what that one has promised.
+func TestEmptiedDisk(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	l := ledger{became: make(map[string]error)}
+	leader := c.awaitLeader()
+	others := c.except(leader)
+	l.fill(t, leader.log, 10)
+	c.sever(others[0], true, c.except(others[0])...) // the entries that follow are on two servers
+	l.fill(t, leader.log, 10)
+	others[1].stop()
+	others[1].disk()
+	others[1].start()
+	leader.kill(rand.New(rand.NewPCG(1, 1)))
+	c.sever(others[0], false, c.except(others[0])...)
+	// Now one of three is there, and an empty one in the place of another.
+	others[0].log.o.patience = 3 * others[0].log.o.Heartbeat
+	if err := others[0].log.Append(t.Context(), visit("never")); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v, want %v", err, ErrUnavailable)
+	}
+	if n := others[1].machine.Applied(); n > 0 {
+		t.Errorf("the empty server has applied %d entries", n)
+	}
+	others[0].log.o.patience = c.o.patience
+	others[1].stop()
+	leader.start()
+	c.servers = c.except(others[1])
+	l.fill(t, others[0].log, 5)
 	c.settle()
 	l.check(t, c.wantEqual())
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"trackway/internal/entry"
 	"trackway/internal/log/raft/peer"
 )
 
@@ -37,10 +38,13 @@ type forwarder struct {
 func (f *forwarder) send(address string, b []byte, deadline time.Time) (outcome, []byte) {
 	conn := f.take(address)
 	if conn == nil {
+		target, err := peer.ParseTarget(address)
+		if err != nil {
+			return refused, nil
+		}
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		defer cancel()
-		var err error
-		if conn, err = f.network.Dial(ctx, address, peer.Forward, f.partition); err != nil {
+		if conn, err = f.network.Dial(ctx, target, peer.Forward, f.partition); err != nil {
 			return refused, nil // it was not sent
 		}
 	}
@@ -156,6 +160,18 @@ func (l *Log) isClosing() bool {
 	}
 }
 
+// readable reports whether an entry can be applied. One that cannot be would
+// stop all servers, now and whenever they start.
+func readable(b []byte) bool {
+	e, err := entry.Decode(b)
+	if err != nil {
+		return false
+	}
+	_, ok := e.(*entry.Once)
+	return ok
+}
+
+// serveForward takes one entry. An error ends the connection.
 func (l *Log) serveForward(conn net.Conn) error {
 	var size [4]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
@@ -177,7 +193,11 @@ func (l *Log) serveForward(conn net.Conn) error {
 		return err
 	}
 	became, results := refused, []byte(nil)
-	if l.broken() == nil {
+	switch {
+	case l.broken() != nil:
+	case !readable(b):
+		became = foreign
+	default:
 		became, results = l.apply(b)
 	}
 	if err := conn.SetWriteDeadline(time.Now().Add(entryTimeout)); err != nil {

@@ -122,7 +122,7 @@ type Log struct {
 	raft      *hraft.Raft
 	forwarder forwarder
 
-	origin  [16]byte
+	origin  peer.ID
 	counter atomic.Uint64
 
 	gathering gathering
@@ -185,7 +185,7 @@ func (l *Log) start() error {
 	}
 	logger := libraryLogger(l.o.Log)
 	timeout := max(5*l.o.Heartbeat/2, time.Second)
-	l.transport = l.o.Network.Transport(l.o.Partition, timeout, logger)
+	l.transport = l.o.Network.Transport(l.o.Partition, l.origin, timeout, logger)
 	config := hraft.DefaultConfig()
 	config.LocalID, config.Logger = hraft.ServerID(id), logger
 	config.HeartbeatTimeout, config.ElectionTimeout = l.o.Heartbeat, l.o.Heartbeat
@@ -202,7 +202,7 @@ func (l *Log) start() error {
 	}
 	l.leaders = watchLeaders(l.raft)
 	l.forwarder = forwarder{network: l.o.Network, partition: l.o.Partition}
-	l.o.Network.Handle(peer.Forward, l.o.Partition, l.serveForwards)
+	l.o.Network.Handle(peer.Forward, l.o.Partition, l.origin, l.serveForwards)
 	return nil
 }
 
@@ -277,11 +277,20 @@ func (l *Log) Bootstrap() error {
 // Add makes another server a member. It first gets the log without a vote, and
 // the vote once voter is true. Only the leader can do that.
 func (l *Log) Add(id, address string, voter bool) error {
+	target, err := peer.ParseTarget(address + "#" + id)
+	if err != nil {
+		return err
+	}
 	add := l.raft.AddNonvoter
 	if voter {
 		add = l.raft.AddVoter
 	}
-	return add(hraft.ServerID(id), hraft.ServerAddress(address), 0, l.patience()).Error()
+	return add(hraft.ServerID(id), hraft.ServerAddress(target.String()), 0, l.patience()).Error()
+}
+
+// Remove ends the membership of a server. Only the leader can do that.
+func (l *Log) Remove(id string) error {
+	return l.raft.RemoveServer(hraft.ServerID(id), 0, l.patience()).Error()
 }
 
 // patience is how long an entry waits for a leader: an election may have to be
@@ -304,7 +313,7 @@ func (l *Log) Close() error {
 			l.o.Log.Info("leadership was not handed over", "error", err)
 		}
 	}
-	l.o.Network.Handle(peer.Forward, l.o.Partition, nil)
+	l.o.Network.Handle(peer.Forward, l.o.Partition, l.origin, nil)
 	l.running.Wait()
 	err := l.raft.Shutdown().Error() // it closes the transport
 	l.leaders.stop()

@@ -81,7 +81,7 @@ type Store struct {
 	// Otherwise a crash between the two would combine the new term with the
 	// candidate of an old one, and the server would vote for that candidate
 	// without looking at its log (hashicorp/raft, issue 661). Only the
-	// library's main goroutine votes.
+	// library's main goroutine votes. Others set the current term meanwhile.
 	voteTerm []byte
 
 	// writing is held while the log changes, so that mu need not be held while
@@ -404,15 +404,12 @@ func (s *Store) Set(key, value []byte) error {
 	err := b.Set(metaKey(string(key)), value, nil)
 	if string(key) == keyVoteCandidate && s.voteTerm != nil {
 		err = errors.Join(err, b.Set(metaKey(keyVoteTerm), s.voteTerm, nil))
+		s.voteTerm = nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.commit(b); err != nil {
-		return err
-	}
-	s.voteTerm = nil
-	return nil
+	return s.commit(b)
 }
 
 // Get implements [hraft.StableStore].

@@ -1,6 +1,7 @@
 // Package peer connects the servers of a cluster. Each server has one port for
 // the others. The first byte of a connection says what it is for, and the
-// second which partition it is about.
+// second which partition it is about. Then comes the id of the server that is
+// meant, because another one may have its address by now.
 //
 // Both ends of a connection show a certificate of the cluster's own authority,
 // with the name of the server in it. Without certificates, servers connect on
@@ -10,12 +11,14 @@ package peer
 import (
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -71,7 +74,40 @@ type Network struct {
 	mu       sync.Mutex
 	closed   bool
 	open     map[net.Conn]struct{} // accepted
-	handlers map[use]func(net.Conn)
+	handlers map[use]handler
+}
+
+// handler serves connections that are for the server with an id.
+type handler struct {
+	id    ID
+	serve func(net.Conn)
+}
+
+// ID identifies a server. It belongs to what the server has promised to the
+// others, and goes with it. A server with an emptied disk is another one: it
+// would break what the old one has promised, above all its votes.
+type ID [16]byte
+
+// Target is a server that is meant: the address at which it was, and its id.
+type Target struct {
+	Address string // host:port
+	ID      ID
+}
+
+// String returns the address and the id as one text.
+func (t Target) String() string { return t.Address + "#" + hex.EncodeToString(t.ID[:]) }
+
+// ParseTarget reads what [Target.String] returns.
+func ParseTarget(text string) (t Target, err error) {
+	address, id, _ := strings.Cut(text, "#")
+	b, err := hex.DecodeString(id)
+	if err == nil && len(b) != len(t.ID) {
+		err = fmt.Errorf("an id of %d bytes", len(b))
+	}
+	if err != nil {
+		return t, fmt.Errorf("server %q: %w", text, err)
+	}
+	return Target{address, ID(b)}, nil
 }
 
 // use is what a connection is for.
@@ -101,7 +137,7 @@ func New(l net.Listener, o Options) (*Network, error) {
 	}
 	return &Network{
 		o: o, listener: l, conns: make(chan struct{}, maxConns), unopened: make(chan struct{}, maxOpening),
-		open: make(map[net.Conn]struct{}), handlers: make(map[use]func(net.Conn)),
+		open: make(map[net.Conn]struct{}), handlers: make(map[use]handler),
 	}, nil
 }
 
@@ -122,11 +158,12 @@ func loopback(address string) bool {
 func (n *Network) Advertise() string { return n.o.Advertise }
 
 // Handle has connections of a kind for a partition served by h, which may be
-// nil. A connection is closed when h returns.
-func (n *Network) Handle(kind Kind, partition byte, h func(net.Conn)) {
+// nil, if they are for the server with an id. A connection is closed when h
+// returns.
+func (n *Network) Handle(kind Kind, partition byte, id ID, h func(net.Conn)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.handlers[use{kind, partition}] = h
+	n.handlers[use{kind, partition}] = handler{id, h}
 }
 
 // Run takes connections until ctx ends. It then closes all that it took, and
@@ -198,7 +235,7 @@ func (n *Network) serve(conn net.Conn) {
 		delete(n.open, conn)
 		<-n.conns
 	}()
-	opened, use, err := n.begin(conn)
+	opened, use, id, err := n.begin(conn)
 	<-n.unopened
 	if err != nil {
 		if !errors.Is(err, io.EOF) {
@@ -209,33 +246,39 @@ func (n *Network) serve(conn net.Conn) {
 	n.mu.Lock()
 	h := n.handlers[use]
 	n.mu.Unlock()
-	if h != nil {
-		h(opened)
+	switch {
+	case h.serve == nil:
+	case h.id != id:
+		n.o.Log.Warn("a connection is for another server; perhaps this one's disk was emptied, then it has to join again", "from", conn.RemoteAddr().String())
+	default:
+		h.serve(opened)
 	}
 	_ = opened.Close()
 }
 
 // begin makes a TLS connection, if it must be one, and reads what it is for.
-func (n *Network) begin(conn net.Conn) (net.Conn, use, error) {
+func (n *Network) begin(conn net.Conn) (opened net.Conn, u use, id ID, err error) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetKeepAliveConfig(keepAlive)
 	}
 	if err := conn.SetDeadline(time.Now().Add(opening)); err != nil {
-		return nil, use{}, err
+		return nil, u, id, err
 	}
 	if c := n.o.Credentials; c != nil {
 		conn = tls.Server(conn, c.server(n.o.Hosts))
 	}
-	var first [2]byte
+	var first [2 + len(id)]byte
 	if _, err := io.ReadFull(conn, first[:]); err != nil {
-		return nil, use{}, err
+		return nil, u, id, err
 	}
-	return conn, use{Kind(first[0]), first[1]}, conn.SetDeadline(time.Time{})
+	return conn, use{Kind(first[0]), first[1]}, ID(first[2:]), conn.SetDeadline(time.Time{})
 }
 
-// Dial connects to the server at an address. The certificate of that server
-// must be for the host of the address. ctx bounds the whole opening.
-func (n *Network) Dial(ctx context.Context, address string, kind Kind, partition byte) (net.Conn, error) {
+// Dial connects to a server. The certificate of that server must be for the
+// host of its address. ctx bounds the whole opening. If the server at the
+// address has another id, it closes the connection.
+func (n *Network) Dial(ctx context.Context, to Target, kind Kind, partition byte) (net.Conn, error) {
+	address := to.Address
 	if n.o.Credentials == nil && !loopback(address) {
 		return nil, fmt.Errorf("connect to %s: %w", address, errPlain)
 	}
@@ -247,7 +290,7 @@ func (n *Network) Dial(ctx context.Context, address string, kind Kind, partition
 	if limit := time.Now().Add(opening); !ok || limit.Before(deadline) {
 		deadline = limit
 	}
-	opened, err := n.hello(conn, deadline, address, use{kind, partition})
+	opened, err := n.hello(conn, deadline, to, use{kind, partition})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to %s: %w", address, err), conn.Close())
 	}
@@ -255,18 +298,18 @@ func (n *Network) Dial(ctx context.Context, address string, kind Kind, partition
 }
 
 // hello makes a TLS connection, if it must be one, and says what it is for.
-func (n *Network) hello(conn net.Conn, deadline time.Time, address string, u use) (net.Conn, error) {
+func (n *Network) hello(conn net.Conn, deadline time.Time, to Target, u use) (net.Conn, error) {
 	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
 	if c := n.o.Credentials; c != nil {
-		host, _, err := net.SplitHostPort(address)
+		host, _, err := net.SplitHostPort(to.Address)
 		if err != nil {
 			return nil, err
 		}
 		conn = tls.Client(conn, c.client(host))
 	}
-	if _, err := conn.Write([]byte{byte(u.kind), u.partition}); err != nil {
+	if _, err := conn.Write(append([]byte{byte(u.kind), u.partition}, to.ID[:]...)); err != nil {
 		return nil, err
 	}
 	return conn, conn.SetDeadline(time.Time{})

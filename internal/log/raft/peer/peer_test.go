@@ -132,7 +132,7 @@ func (n *names) start(t *testing.T, address string, c *Credentials) *Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	network.Handle(Forward, 3, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
+	network.Handle(Forward, 3, ID{7}, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- network.Run(ctx) }()
@@ -148,7 +148,7 @@ func (n *names) start(t *testing.T, address string, c *Credentials) *Network {
 // ask sends a word over a new connection, and returns what comes back.
 func ask(t *testing.T, from *Network, to string, kind Kind, partition byte) (string, error) {
 	t.Helper()
-	conn, err := from.Dial(t.Context(), to, kind, partition)
+	conn, err := from.Dial(t.Context(), Target{to, ID{7}}, kind, partition)
 	if err != nil {
 		return "", err
 	}
@@ -179,6 +179,35 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// TestAnotherServer: a server that has the address of another one by now takes
+// none of its connections.
+func TestAnotherServer(t *testing.T) {
+	t.Parallel()
+	n := &names{at: make(map[string]string)}
+	a, b := n.start(t, "", nil), n.start(t, "", nil)
+	conn, err := a.Dial(t.Context(), Target{b.Advertise(), ID{8}}, Forward, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := echo(conn); err == nil {
+		t.Errorf("got %q", got)
+	}
+	_ = conn.Close()
+}
+
+func TestTarget(t *testing.T) {
+	t.Parallel()
+	want := Target{"a.test:7946", ID([]byte("0123456789abcdef"))}
+	if got, err := ParseTarget(want.String()); got != want || err != nil {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, text := range []string{"", "a.test:7946", "a.test:7946#", "a.test:7946#00", want.String() + "00", want.String() + "x"} {
+		if got, err := ParseTarget(text); err == nil {
+			t.Errorf("%q is read as %v", text, got)
+		}
+	}
+}
+
 // TestPlainText: without certificates, nothing leaves the machine.
 func TestPlainText(t *testing.T) {
 	t.Parallel()
@@ -192,7 +221,7 @@ func TestPlainText(t *testing.T) {
 		}
 	}
 	n := &names{at: make(map[string]string)}
-	if _, err := n.start(t, "", nil).Dial(t.Context(), "192.0.2.1:1", Forward, 3); !errors.Is(err, errPlain) {
+	if _, err := n.start(t, "", nil).Dial(t.Context(), Target{"192.0.2.1:1", ID{7}}, Forward, 3); !errors.Is(err, errPlain) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -222,7 +251,7 @@ func TestCertificates(t *testing.T) {
 			if ok := err == nil && got == "hello"; ok != (!c.refused && !c.refuses) {
 				t.Errorf("got %q, %v", got, err)
 			}
-			if dialed, err := a.Dial(t.Context(), "b.test:1", Forward, 3); c.refuses != (err != nil) {
+			if dialed, err := a.Dial(t.Context(), Target{"b.test:1", ID{7}}, Forward, 3); c.refuses != (err != nil) {
 				t.Errorf("connected: %v", err)
 			} else if err == nil {
 				_ = dialed.Close()
@@ -257,7 +286,7 @@ func TestOnlyTLS13(t *testing.T) {
 			t.Fatal(err)
 		}
 		opened := open(conn)
-		_, err = opened.Write([]byte{byte(Forward), 3})
+		_, err = opened.Write(append([]byte{byte(Forward), 3, 7}, make([]byte, 15)...))
 		if err == nil {
 			_, err = echo(opened)
 		}
@@ -309,7 +338,7 @@ func TestBounds(t *testing.T) {
 	t.Parallel()
 	n := &names{at: make(map[string]string)}
 	a, b := n.start(t, "", nil), n.start(t, "", nil)
-	before, err := a.Dial(t.Context(), b.Advertise(), Forward, 3)
+	before, err := a.Dial(t.Context(), Target{b.Advertise(), ID{7}}, Forward, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,9 +381,9 @@ func TestOneSnapshot(t *testing.T) {
 	n := &names{at: make(map[string]string)}
 	a, b := n.start(t, "", nil), n.start(t, "", nil)
 	quiet := hclog.NewNullLogger()
-	from, to := a.Transport(0, 10*time.Second, quiet), b.Transport(0, 10*time.Second, quiet)
+	from, to := a.Transport(0, ID{1}, 10*time.Second, quiet), b.Transport(0, ID{2}, 10*time.Second, quiet)
 	defer func() { _ = errors.Join(from.Close(), to.Close()) }()
-	target := hraft.ServerAddress(b.Advertise())
+	target := to.LocalAddr()
 	content := strings.Repeat("state", 100_000)
 	install := func() error {
 		return from.InstallSnapshot("b", target, &hraft.InstallSnapshotRequest{Size: int64(len(content))}, new(hraft.InstallSnapshotResponse), strings.NewReader(content))

@@ -22,14 +22,16 @@ type Transport struct {
 	snapshots *hraft.NetworkTransport // sends them
 }
 
-// Transport returns the transport of a partition. A message may take as long as
-// timeout. It ends with Close, or with the network.
-func (n *Network) Transport(partition byte, timeout time.Duration, log hclog.Logger) *Transport {
-	in := &stream{network: n, kind: Raft, partition: partition, accepted: make(chan net.Conn), closed: make(chan struct{})}
-	out := &stream{network: n, kind: Snapshot, partition: partition, closed: make(chan struct{})}
-	n.Handle(Raft, partition, in.take)
+// Transport returns the transport of a partition, for this server's id in it. A
+// message may take as long as timeout. The library's addresses are [Target]s.
+// The transport ends with Close, or with the network.
+func (n *Network) Transport(partition byte, id ID, timeout time.Duration, log hclog.Logger) *Transport {
+	at := Target{n.o.Advertise, id}
+	in := &stream{network: n, at: at, kind: Raft, partition: partition, accepted: make(chan net.Conn), closed: make(chan struct{})}
+	out := &stream{network: n, at: at, kind: Snapshot, partition: partition, closed: make(chan struct{})}
+	n.Handle(Raft, partition, id, in.take)
 	var one sync.Mutex
-	n.Handle(Snapshot, partition, func(conn net.Conn) {
+	n.Handle(Snapshot, partition, id, func(conn net.Conn) {
 		if !one.TryLock() {
 			return // the sender tries again later
 		}
@@ -63,6 +65,7 @@ func (t *Transport) Close() error {
 // stream is a [hraft.StreamLayer]: the connections of one kind.
 type stream struct {
 	network   *Network
+	at        Target // this server
 	kind      Kind
 	partition byte
 	accepted  chan net.Conn // nil: none are accepted
@@ -102,20 +105,24 @@ func (s *stream) Close() error {
 }
 
 // Addr implements [net.Listener].
-func (s *stream) Addr() net.Addr { return address(s.network.o.Advertise) }
+func (s *stream) Addr() net.Addr { return address(s.at.String()) }
 
 // Dial implements [hraft.StreamLayer].
 func (s *stream) Dial(to hraft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	target, err := ParseTarget(string(to))
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	conn, err := s.network.Dial(ctx, string(to), s.kind, s.partition)
+	conn, err := s.network.Dial(ctx, target, s.kind, s.partition)
 	if err == nil && s.kind == Snapshot {
 		conn = &sending{conn}
 	}
 	return conn, err
 }
 
-// address is an address with a name in it.
+// address is the text of a [Target].
 type address string
 
 // Network implements [net.Addr].

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -143,7 +144,7 @@ type server struct {
 // newCluster starts servers, the first of which has the others join it.
 func newCluster(t *testing.T, n int, o Options) *cluster {
 	t.Helper()
-	o.Heartbeat, o.patience = 500*time.Millisecond, time.Minute
+	o.Heartbeat, o.patience = cmp.Or(o.Heartbeat, 500*time.Millisecond), time.Minute
 	if os.Getenv("TRACKWAY_RAFT_LOG") != "" {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -156,9 +157,7 @@ func newCluster(t *testing.T, n int, o Options) *cluster {
 	}
 	c.register()
 	for _, s := range c.servers[1:] {
-		if err := c.servers[0].log.Add(s.log.ID(), s.address, true); err != nil {
-			t.Fatal(err)
-		}
+		c.lead(func(l *Log) error { return l.Add(s.id, s.address, true) })
 	}
 	t.Cleanup(func() {
 		for _, s := range c.servers {
@@ -375,6 +374,15 @@ func (c *cluster) awaitLeader() *server {
 		if err := c.t.Context().Err(); err != nil {
 			c.t.Fatal(err)
 		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// lead has the leader do something. A slow machine may cost it its leadership,
+// and then the next one does it.
+func (c *cluster) lead(do func(*Log) error) {
+	c.t.Helper()
+	for do(c.awaitLeader().log) != nil {
 		time.Sleep(time.Millisecond)
 	}
 }

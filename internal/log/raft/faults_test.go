@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"trackway/internal/log/raft/logstore"
 	"trackway/internal/log/raft/peer"
@@ -75,14 +76,14 @@ func TestFaults(t *testing.T) {
 // others, and catches up.
 func TestSlowFollower(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3, Options{})
+	c := newCluster(t, 3, Options{Heartbeat: 3 * time.Second}) // the slow one must not lead
 	l := ledger{became: make(map[string]error)}
 	leader := c.awaitLeader()
 	l.fill(t, leader.log, 5)
 	slow := c.except(leader)[0]
 	slow.machine.mu.Lock() // it applies nothing
 	l.fill(t, leader.log, 300)
-	leader.snapshot(t)
+	snapshot(t, c.except(slow)...)
 	slow.machine.mu.Unlock()
 	c.settle()
 	l.check(t, c.wantEqual())
@@ -117,14 +118,10 @@ func TestDamagedLog(t *testing.T) {
 	c.servers = c.except(damaged)
 	leader = c.awaitLeader()
 	l.fill(t, leader.log, 50)
-	leader.snapshot(t)
-	if err := leader.log.Remove(damaged.id); err != nil {
-		t.Fatal(err)
-	}
+	snapshot(t, c.servers...)
+	c.lead(func(l *Log) error { return l.Remove(damaged.id) })
 	fresh := c.add()
-	if err := leader.log.Add(fresh.log.ID(), fresh.address, true); err != nil {
-		t.Fatal(err)
-	}
+	c.lead(func(l *Log) error { return l.Add(fresh.id, fresh.address, true) })
 	l.fill(t, fresh.log, 5)
 	c.settle()
 	l.check(t, c.wantEqual())

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	hraft "github.com/hashicorp/raft"
 
 	"trackway/internal/entry"
 	"trackway/internal/log/raft/peer"
@@ -30,11 +31,14 @@ func (l *ledger) fill(t *testing.T, log *Log, n int) {
 	}
 }
 
-// snapshot has a server note a snapshot. It leaves few entries in its log.
-func (s *server) snapshot(t *testing.T) {
+// snapshot has servers note a snapshot. It leaves few entries in their logs, so
+// that any of them sends its state as the leader.
+func snapshot(t *testing.T, servers ...*server) {
 	t.Helper()
-	if err := s.log.raft.Snapshot().Error(); err != nil {
-		t.Fatal(err)
+	for _, s := range servers {
+		if err := s.log.raft.Snapshot().Error(); err != nil && !errors.Is(err, hraft.ErrNothingNewToSnapshot) {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -58,7 +62,7 @@ func TestCatchUp(t *testing.T) {
 	away := c.except(leader)[0]
 	c.sever(away, true, c.except(away)...)
 	l.fill(t, leader.log, 60)
-	leader.snapshot(t)
+	snapshot(t, c.except(away)...)
 	l.fill(t, leader.log, 5)
 	c.sever(away, false, c.except(away)...)
 	away.machine.awaitReplaced(1)
@@ -78,15 +82,13 @@ func TestJoin(t *testing.T) {
 	l := ledger{became: make(map[string]error)}
 	first := c.servers[0]
 	l.fill(t, first.log, 50)
-	first.snapshot(t)
+	snapshot(t, first)
 	second := c.add()
 	if second.log.ID() == first.log.ID() {
 		t.Error("two servers have one id")
 	}
 	for _, voter := range []bool{false, true} {
-		if err := first.log.Add(second.log.ID(), second.address, voter); err != nil {
-			t.Fatal(err)
-		}
+		c.lead(func(l *Log) error { return l.Add(second.id, second.address, voter) })
 		second.machine.awaitReplaced(1)
 		l.fill(t, second.log, 5)
 	}
@@ -104,7 +106,7 @@ func TestDamagedState(t *testing.T) {
 	if err := c.servers[0].machine.s.Replica().Sync(); err != nil {
 		t.Fatal(err)
 	}
-	c.servers[0].snapshot(t)
+	snapshot(t, c.servers...)
 	second := c.add()
 	var checked atomic.Int32
 	second.machine.damage = func(dir string) {
@@ -121,9 +123,7 @@ func TestDamagedState(t *testing.T) {
 			}
 		}
 	}
-	if err := c.servers[0].log.Add(second.log.ID(), second.address, false); err != nil {
-		t.Fatal(err)
-	}
+	c.lead(func(l *Log) error { return l.Add(second.id, second.address, false) })
 	second.machine.awaitReplaced(1)
 	if n := checked.Load(); n < 2 {
 		t.Errorf("it was checked %d times", n)
@@ -170,12 +170,8 @@ func TestSnapshotOverOtherEntries(t *testing.T) {
 	}
 	others := c.except(old)
 	l.fill(t, others[0].log, 20)
-	leader := c.awaitLeader()
-	for leader == old {
-		leader = c.awaitLeader()
-	}
-	leader.snapshot(t)
-	l.fill(t, leader.log, 3)
+	snapshot(t, others...)
+	l.fill(t, others[0].log, 3)
 	c.sever(old, false, others...)
 	old.machine.awaitReplaced(1)
 	l.fill(t, old.log, 5)
@@ -194,7 +190,7 @@ func TestStateOfAnotherLog(t *testing.T) {
 	l := ledger{became: make(map[string]error)}
 	s := c.servers[0]
 	l.fill(t, s.log, 5)
-	s.snapshot(t)
+	snapshot(t, s)
 	s.stop()
 	empty, err := openStore(vfs.NewMem())
 	if err != nil {

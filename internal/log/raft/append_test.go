@@ -3,6 +3,7 @@ package raft
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -58,6 +59,17 @@ func TestUnavailable(t *testing.T) {
 	l.fill(t, alone.log, 1)
 	c.settle()
 	l.check(t, c.wantEqual())
+}
+
+// TestErrorsAreAnswered: the caller of the API learns that the call may be
+// repeated.
+func TestErrorsAreAnswered(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{ErrUnavailable, ErrUnknown, errForeign} {
+		if known, ok := errors.AsType[*trackway.Error](fmt.Errorf("apply 3 commands: %w", err)); !ok || known.Code != trackway.Overloaded {
+			t.Errorf("%v is of kind %v", err, known)
+		}
+	}
 }
 
 // TestRefusals: an entry that cannot be sent is refused at once.

@@ -23,6 +23,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	hraft "github.com/hashicorp/raft"
 
+	"trackway"
 	"trackway/internal/entry"
 	"trackway/internal/log/raft/logstore"
 	"trackway/internal/log/raft/peer"
@@ -59,14 +60,19 @@ type Machine interface {
 	Replace(dir string) error
 }
 
-// Errors of [Log.Append].
+// Errors of [Log.Append]. The first two are for the caller of the API, who may
+// try again: the answer is 503.
 var (
 	// ErrUnavailable says that the entry was not stored: no server could take
-	// it. The caller may try again later.
-	ErrUnavailable = errors.New("the servers of the cluster cannot store anything at the moment")
+	// it.
+	ErrUnavailable error = &trackway.Error{
+		Code: trackway.Overloaded, Msg: "The servers of the cluster cannot store anything at the moment, and have not stored this. Try again.",
+	}
 
 	// ErrUnknown says that the entry may or may not be stored.
-	ErrUnknown = errors.New("it is not known whether the cluster has stored it")
+	ErrUnknown error = &trackway.Error{
+		Code: trackway.Overloaded, Msg: "The servers of the cluster do not know whether they have stored this. Send it again: an event that has a time of its own is stored once.",
+	}
 
 	// ErrClosed says that this server is stopping, and the entry was not
 	// stored.

@@ -84,20 +84,20 @@ const (
 	flagRefused
 )
 
-func (q *Request) appendResults(b []byte) []byte {
-	b = appendFlags(binary.AppendUvarint(b, uint64(q.Done)), q.Crowded != nil)
-	if c := q.Crowded; c != nil {
+func (r *Request) appendResults(b []byte) []byte {
+	b = appendFlags(binary.AppendUvarint(b, uint64(r.Done)), r.Crowded != nil)
+	if c := r.Crowded; c != nil {
 		b = appendCustomer(binary.AppendUvarint(b, uint64(c.Project)), c.Customer)
 		b = binary.AppendUvarint(b, uint64(c.Excess))
 	}
-	for i := range q.Done {
-		if q.Commands[i].Kind == trackway.Nothing {
+	for i := range r.Done {
+		if r.Commands[i].Kind == trackway.Nothing {
 			continue
 		}
-		r := &q.Results[i]
-		b = appendFlags(b, r.Duplicate, r.Err != nil)
-		b = binary.AppendUvarint(appendCustomer(b, r.Customer), r.Seq)
-		if e := r.Err; e != nil {
+		one := &r.Results[i]
+		b = appendFlags(b, one.Duplicate, one.Err != nil)
+		b = binary.AppendUvarint(appendCustomer(b, one.Customer), one.Seq)
+		if e := one.Err; e != nil {
 			for _, text := range []string{string(e.Code), e.Field, string(e.Reason), e.What, e.Msg} {
 				b = appendString(b, text)
 			}
@@ -107,29 +107,29 @@ func (q *Request) appendResults(b []byte) []byte {
 	return b
 }
 
-func (q *Request) decodeResults(r *reader) {
-	q.Done, q.Crowded = 0, nil
-	done := r.uvarint()
-	if done > uint64(len(q.Commands)) {
-		r.fail()
+func (r *Request) decodeResults(from *reader) {
+	r.Done, r.Crowded = 0, nil
+	done := from.uvarint()
+	if done > uint64(len(r.Commands)) {
+		from.fail()
 		return
 	}
-	q.Done = int(done)
-	if r.flags(flagCrowded) != 0 {
-		q.Crowded = &Crowded{Project: r.project(), Customer: r.customer(), Excess: int(r.uvarint())}
+	r.Done = int(done)
+	if from.flags(flagCrowded) != 0 {
+		r.Crowded = &Crowded{Project: from.project(), Customer: from.customer(), Excess: int(from.uvarint())}
 	}
-	for i := range q.Done {
-		if q.Commands[i].Kind == trackway.Nothing {
+	for i := range r.Done {
+		if r.Commands[i].Kind == trackway.Nothing {
 			continue
 		}
-		flags := r.flags(flagDuplicate | flagRefused)
-		result := trackway.Result{Duplicate: flags&flagDuplicate != 0, Customer: r.customer(), Seq: r.uvarint()}
+		flags := from.flags(flagDuplicate | flagRefused)
+		result := trackway.Result{Duplicate: flags&flagDuplicate != 0, Customer: from.customer(), Seq: from.uvarint()}
 		if flags&flagRefused != 0 {
 			result.Err = &trackway.Error{
-				Code: trackway.Code(r.string()), Field: r.string(), Reason: trackway.Code(r.string()), What: r.string(), Msg: r.string(),
-				Limit: int(r.uvarint()), Got: int(r.uvarint()),
+				Code: trackway.Code(from.string()), Field: from.string(), Reason: trackway.Code(from.string()), What: from.string(), Msg: from.string(),
+				Limit: int(from.uvarint()), Got: int(from.uvarint()),
 			}
 		}
-		q.Results[i] = result
+		r.Results[i] = result
 	}
 }

@@ -87,7 +87,7 @@ func FuzzDecodeResults(f *testing.F) {
 	for name, e := range withResults() {
 		f.Add(name, entry.AppendResults(nil, e[1]))
 	}
-	f.Fuzz(func(t *testing.T, name string, b []byte) {
+	f.Fuzz(func(_ *testing.T, name string, b []byte) {
 		if e, ok := withResults()[name]; ok {
 			_ = entry.DecodeResults(b, e[0])
 		}

@@ -41,11 +41,11 @@ func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 	}
 	defer end()
 	if c, ok := e.(*entry.Commands); ok {
-		return l.commands(c)
+		return l.commands(c) //nolint:contextcheck // what was sent is not abandoned
 	}
 	l.others <- struct{}{}
 	defer func() { <-l.others }()
-	return l.send(e)
+	return l.send(e) //nolint:contextcheck // what was sent is not abandoned
 }
 
 // group is the requests that are sent as one entry.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -67,7 +68,7 @@ func load(b *testing.B, outstanding, batch int, apply func([]trackway.Command, [
 				for i := range cmds {
 					cmds[i] = trackway.Command{
 						Kind: trackway.AddEvent, Project: 1, Type: "visit", Time: trackway.Micros(at), Received: trackway.Micros(at),
-						IDs:        []trackway.Identifier{{Name: "registered", Value: fmt.Sprint(at % 5000), Hard: true}},
+						IDs:        []trackway.Identifier{{Name: "registered", Value: strconv.FormatInt(at%5000, 10), Hard: true}},
 						Properties: []trackway.Property{{Name: "page", Value: value}},
 					}
 				}
@@ -79,6 +80,7 @@ func load(b *testing.B, outstanding, batch int, apply func([]trackway.Command, [
 		})
 	}
 	wg.Wait()
+	b.StopTimer()
 	b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "events/s")
 }
 
@@ -89,7 +91,7 @@ func three(b *testing.B) (logs []*Log, stop func()) {
 	var running sync.WaitGroup
 	var machines []*storeMachine
 	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -104,7 +106,7 @@ func three(b *testing.B) (logs []*Log, stop func()) {
 		if m.s, err = store.Open(filepath.Join(dir, "state"), store.Options{Fatal: func(err error) { panic(err) }}); err != nil {
 			b.Fatal(err)
 		}
-		log, err := Open(m, Options{Dir: filepath.Join(dir, "log"), Network: network, Heartbeat: 2 * time.Second, patience: time.Minute})
+		log, err := Open(m, Options{Dir: filepath.Join(dir, "log"), Network: network, Heartbeat: 2 * time.Second, patience: time.Minute, Log: debugLog()})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -136,18 +137,18 @@ type server struct {
 	cancel  context.CancelFunc
 	ended   chan error
 
-	// mu guards log, which is nil while the server is down.
+	// mu guards log, which is nil while the server is down, and up, which is
+	// closed while it is not.
 	mu  sync.Mutex
 	log *Log
+	up  chan struct{}
 }
 
 // newCluster starts servers, the first of which has the others join it.
 func newCluster(t *testing.T, n int, o Options) *cluster {
 	t.Helper()
 	o.Heartbeat, o.patience = cmp.Or(o.Heartbeat, 500*time.Millisecond), time.Minute
-	if os.Getenv("TRACKWAY_RAFT_LOG") != "" {
-		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	}
+	o.Log = debugLog()
 	c := &cluster{t: t, o: o, at: make(map[string]string), cut: make(map[[2]string]bool), conns: make(map[net.Conn][2]string)}
 	for range n {
 		c.add()
@@ -167,11 +168,23 @@ func newCluster(t *testing.T, n int, o Options) *cluster {
 	return c
 }
 
+// logging has the servers of tests log.
+var logging = flag.Bool("raft.log", false, "have servers log everything, to find a fault")
+
+// debugLog returns where the servers log, or nil.
+func debugLog() *slog.Logger {
+	if !*logging {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
 // add starts another server.
 func (c *cluster) add() *server {
 	c.started++
 	s := &server{c: c, address: fmt.Sprintf("127.0.0.1:%d", c.started)}
 	c.servers = append(c.servers, s)
+	s.up = make(chan struct{})
 	s.disk()
 	s.start()
 	return s
@@ -279,7 +292,7 @@ func (c *cluster) except(s *server) []*server {
 func (s *server) start() {
 	t := s.c.t
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,6 +328,7 @@ func (s *server) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.log, s.id = log, log.ID()
+	close(s.up)
 }
 
 // running returns the server's log, or nil if it is down.
@@ -324,15 +338,23 @@ func (s *server) running() *Log {
 	return s.log
 }
 
+// whenUp returns a channel that is closed once the server runs.
+func (s *server) whenUp() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.up
+}
+
 // stop stops a server in an orderly way.
 func (s *server) stop() {
 	s.mu.Lock()
 	log := s.log
-	s.log = nil
-	s.mu.Unlock()
 	if log == nil {
+		s.mu.Unlock()
 		return
 	}
+	s.log, s.up = nil, make(chan struct{})
+	s.mu.Unlock()
 	if err := log.Close(); err != nil {
 		s.c.t.Error(err)
 	}
@@ -371,10 +393,12 @@ func (c *cluster) awaitLeader() *server {
 		if s := c.leader(); s != nil {
 			return s
 		}
-		if err := c.t.Context().Err(); err != nil {
-			c.t.Fatal(err)
+		for _, s := range c.servers {
+			if log := s.running(); log != nil {
+				_ = log.await(log.leaders.next(), nil) // for a change, or a moment
+				break
+			}
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -382,8 +406,13 @@ func (c *cluster) awaitLeader() *server {
 // and then the next one does it.
 func (c *cluster) lead(do func(*Log) error) {
 	c.t.Helper()
-	for do(c.awaitLeader().log) != nil {
-		time.Sleep(time.Millisecond)
+	for {
+		log := c.awaitLeader().log
+		changed := log.leaders.next()
+		if do(log) == nil {
+			return
+		}
+		_ = log.await(changed, nil) // for a change, or a moment
 	}
 }
 
@@ -475,6 +504,7 @@ func (c *cluster) wantEqual() map[string]int {
 // ledger notes what became of each event.
 type ledger struct {
 	mu      sync.Mutex
+	changed sync.Cond // signals that something became of another one
 	became  map[string]error
 	writing sync.WaitGroup
 	stop    chan struct{}
@@ -483,6 +513,7 @@ type ledger struct {
 // write has writers at each server send events until the ledger is stopped.
 func (c *cluster) write(each int) *ledger {
 	l := &ledger{became: make(map[string]error), stop: make(chan struct{})}
+	l.changed.L = &l.mu
 	for i, s := range c.servers {
 		for w := range each {
 			l.writing.Go(func() {
@@ -490,18 +521,18 @@ func (c *cluster) write(each int) *ledger {
 					select {
 					case <-l.stop:
 						return
-					default:
+					case <-s.whenUp():
 					}
 					log := s.running()
 					if log == nil {
-						time.Sleep(time.Millisecond) // it is down
-						continue
+						continue // it is down again
 					}
 					name := fmt.Sprintf("%c%d-%d", 'a'+i, w, n)
 					err := log.Append(context.Background(), visit(name))
 					l.mu.Lock()
 					l.became[name] = err
 					l.mu.Unlock()
+					l.changed.Broadcast()
 				}
 			})
 		}
@@ -509,10 +540,9 @@ func (c *cluster) write(each int) *ledger {
 	return l
 }
 
-// acknowledged returns how many events are acknowledged.
+// acknowledged returns how many events are acknowledged. REQUIRES: mu is held,
+// or nobody writes.
 func (l *ledger) acknowledged() (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, err := range l.became {
 		if err == nil {
 			n++
@@ -523,8 +553,10 @@ func (l *ledger) acknowledged() (n int) {
 
 // await returns once so many more events are acknowledged.
 func (l *ledger) await(more int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for from := l.acknowledged(); l.acknowledged() < from+more; {
-		time.Sleep(time.Millisecond)
+		l.changed.Wait()
 	}
 }
 

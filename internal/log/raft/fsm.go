@@ -57,7 +57,7 @@ func (f *fsm) Snapshot() (hraft.FSMSnapshot, error) {
 
 // Restore implements [hraft.FSM]. It replaces the state by the one that was
 // received. The stream that it is given is empty.
-func (f *fsm) Restore(source io.ReadCloser) error {
+func (f *fsm) Restore(io.ReadCloser) error {
 	if err := f.broken(); err != nil {
 		return err
 	}

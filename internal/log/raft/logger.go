@@ -20,14 +20,11 @@ func libraryLogger(to *slog.Logger) hclog.Logger {
 // librarySink is a [hclog.SinkAdapter].
 type librarySink struct{ to *slog.Logger }
 
-// Accept implements [hclog.SinkAdapter]. Messages for operators come from this
-// package, so those of the library count less by one level.
+// Accept implements [hclog.SinkAdapter]. The library reports each connection
+// that ends as an error, so its errors are no more than information here.
 func (s librarySink) Accept(_ string, level hclog.Level, message string, args ...any) {
 	at := slog.LevelDebug
-	switch {
-	case level >= hclog.Error:
-		at = slog.LevelWarn
-	case level == hclog.Warn:
+	if level >= hclog.Error {
 		at = slog.LevelInfo
 	}
 	if !s.to.Enabled(context.Background(), at) {

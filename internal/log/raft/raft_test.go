@@ -62,7 +62,7 @@ func (b blocking) Close()                     { _ = b.Log.Close() }
 // listen returns the network of a server, and where it is.
 func listen(t *testing.T, o peer.Options) *peer.Network {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func TestDamage(t *testing.T) {
 		}
 		for i := range scale.Of(100, 20) {
 			changed := bytes.Clone(data)
-			what := ""
+			var what string
 			if i%5 == 0 {
 				at := random.IntN(len(data))
 				changed, what = data[:at], fmt.Sprintf("%s cut off at %d of %d", name, at, len(data))

@@ -177,7 +177,7 @@ func (n *Network) Run(ctx context.Context) error {
 		conn, err := n.listener.Accept()
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, errClosed) {
-				return nil //nolint:nilerr // it was closed because it has to end
+				return nil // it was closed because it has to end
 			}
 			n.o.Log.Error("a connection of another server could not be accepted", "error", err)
 			select {

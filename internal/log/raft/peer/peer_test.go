@@ -116,7 +116,7 @@ func (n *names) connect(ctx context.Context, address string) (net.Conn, error) {
 // connection for partition 3 sends.
 func (n *names) start(t *testing.T, address string, c *Credentials) *Network {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestTarget(t *testing.T) {
 func TestPlainText(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ listen, advertise string }{{":0", "127.0.0.1:1"}, {"127.0.0.1:0", "a.test:1"}, {"127.0.0.1:0", "192.0.2.1:1"}} {
-		l, err := net.Listen("tcp", c.listen) //nolint:noctx,gosec // it returns at once, and takes no connection
+		l, err := net.Listen("tcp", c.listen) //nolint:gosec // it takes no connection
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -419,5 +419,7 @@ func TestOneSnapshot(t *testing.T) {
 	rpc = <-to.Consumer()
 	_, _ = io.Copy(io.Discard, rpc.Reader)
 	rpc.Respond(&hraft.InstallSnapshotResponse{Success: true}, nil)
-	<-first
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
 }

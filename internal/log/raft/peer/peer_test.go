@@ -212,7 +212,7 @@ func TestTarget(t *testing.T) {
 func TestPlainText(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ listen, advertise string }{{":0", "127.0.0.1:1"}, {"127.0.0.1:0", "a.test:1"}, {"127.0.0.1:0", "192.0.2.1:1"}} {
-		l, err := net.Listen("tcp", c.listen) //nolint:gosec // it takes no connection
+		l, err := net.Listen("tcp", c.listen)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -47,10 +47,15 @@ func TestFaults(t *testing.T) {
 			victim.start()
 		case 1:
 			others := c.except(victim)
-			if random.IntN(2) == 0 {
+			switch random.IntN(3) {
+			case 0:
 				others = others[:1] // each of two reaches the third
+				c.sever(victim, true, others...)
+			case 1:
+				c.oneWay(victim, others...)
+			default:
+				c.sever(victim, true, others...)
 			}
-			c.sever(victim, true, others...)
 			l.await(5)
 			c.sever(victim, false, others...)
 		case 3:

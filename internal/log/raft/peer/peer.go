@@ -74,6 +74,7 @@ type Network struct {
 	mu       sync.Mutex
 	closed   bool
 	open     map[net.Conn]struct{} // accepted
+	warned   map[string]time.Time  // when a message was logged last
 	handlers map[use]handler
 }
 
@@ -137,7 +138,7 @@ func New(l net.Listener, o Options) (*Network, error) {
 	}
 	return &Network{
 		o: o, listener: l, conns: make(chan struct{}, maxConns), unopened: make(chan struct{}, maxOpening),
-		open: make(map[net.Conn]struct{}), handlers: make(map[use]handler),
+		open: make(map[net.Conn]struct{}), warned: make(map[string]time.Time), handlers: make(map[use]handler),
 	}, nil
 }
 
@@ -206,7 +207,7 @@ func (n *Network) accept(conn net.Conn) {
 	select {
 	case n.conns <- struct{}{}:
 	default:
-		n.o.Log.Warn("too many connections of other servers", "most", maxConns)
+		n.warn("too many connections of other servers", "most", maxConns)
 		_ = conn.Close()
 		return
 	}
@@ -214,7 +215,7 @@ func (n *Network) accept(conn net.Conn) {
 	case n.unopened <- struct{}{}:
 	default:
 		<-n.conns
-		n.o.Log.Warn("too many connections that have not said what they are for", "most", maxOpening)
+		n.warn("too many connections that have not said what they are for", "most", maxOpening)
 		_ = conn.Close()
 		return
 	}
@@ -239,7 +240,7 @@ func (n *Network) serve(conn net.Conn) {
 	<-n.unopened
 	if err != nil {
 		if !errors.Is(err, io.EOF) {
-			n.o.Log.Warn("a connection of another server failed before it said what it is for", "from", conn.RemoteAddr().String(), "error", err)
+			n.warn("a connection of another server failed before it said what it is for", "from", conn.RemoteAddr().String(), "error", err)
 		}
 		return
 	}
@@ -249,11 +250,26 @@ func (n *Network) serve(conn net.Conn) {
 	switch {
 	case h.serve == nil:
 	case h.id != id:
-		n.o.Log.Warn("a connection is for another server; perhaps this one's disk was emptied, then it has to join again", "from", conn.RemoteAddr().String())
+		n.warn("a connection is for another server; perhaps this one's disk was emptied, then it has to join again", "from", conn.RemoteAddr().String())
 	default:
 		h.serve(opened)
 	}
 	_ = opened.Close()
+}
+
+// warn logs a message, each at most once a minute: who connects must not be
+// able to fill the log.
+func (n *Network) warn(message string, attrs ...any) {
+	n.mu.Lock()
+	now := time.Now()
+	due := now.Sub(n.warned[message]) > time.Minute
+	if due {
+		n.warned[message] = now
+	}
+	n.mu.Unlock()
+	if due {
+		n.o.Log.Warn(message, attrs...)
+	}
 }
 
 // begin makes a TLS connection, if it must be one, and reads what it is for.

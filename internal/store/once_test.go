@@ -65,10 +65,22 @@ func TestOnce(t *testing.T) {
 		counter uint64
 		want    string
 	}{
-		{1, 7, again}, {1, 8, first}, {1, 7, again}, {2, 7, first}, {1, 5, first}, {1, 5, again},
-		{1, 7 + entry.Kept - 1, first}, {1, 7, again},
-		{1, 7 + entry.Kept, first}, {1, 7, late}, {1, 5, late}, {1, 8, again},
-		{1, 1 << 40, first}, {1, 8, late}, {1, 7 + entry.Kept, late}, {2, 7, again},
+		{1, 7, again},
+		{1, 8, first},
+		{1, 7, again},
+		{2, 7, first},
+		{1, 5, first},
+		{1, 5, again},
+		{1, 7 + entry.Kept - 1, first},
+		{1, 7, again},
+		{1, 7 + entry.Kept, first},
+		{1, 7, late},
+		{1, 5, late},
+		{1, 8, again},
+		{1, 1 << 40, first},
+		{1, 8, late},
+		{1, 7 + entry.Kept, late},
+		{2, 7, again},
 	} {
 		events := s.nextSeq
 		e, got := visit()

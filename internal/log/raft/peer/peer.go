@@ -268,7 +268,7 @@ func (n *Network) warn(message string, attrs ...any) {
 	}
 	n.mu.Unlock()
 	if due {
-		n.o.Log.Warn(message, attrs...)
+		n.o.Log.Warn(message, attrs...) //nolint:sloglint // each caller has a literal
 	}
 }
 

@@ -94,7 +94,7 @@ func (g *gathering) close(gr *group) {
 
 // size returns an upper bound of the bytes of an encoded request.
 func size(q *entry.Request) int {
-	const number, fixed = 10, 40
+	const number, fixed = 10, 64
 	n := number
 	for i := range q.Commands {
 		c := &q.Commands[i]

@@ -72,9 +72,14 @@ TRACKWAY_REQUIRE ?= curl $(if $(shell command -v node),node) $(if $(shell comman
 	$(if $(shell python3 -c "import sys; print(sys.version_info >= (3, 11) or str())" 2>/dev/null),fuzzer) \
 	$(if $(shell command -v nginx),nginx) $(if $(shell command -v caddy),caddy)
 
+# The tests of each kind of destination. Here they run at their small size;
+# `make test-destinations` has the full one.
+HEAVY := internal/destination/
+
 .PHONY: test
 test: test-deps test-js $(if $(PYTHON),python,no-python) $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
-	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 40m $(PKG)
+	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 40m $$($(GO) list $(PKG) | grep -v $(HEAVY))
+	@packages=$$($(GO) list $(PKG) | grep $(HEAVY)); [ -z "$$packages" ] || $(GO) test -race -short -timeout 40m $$packages
 
 # A test that lacks something skips and says so (`-v` shows it). Slow tests do
 # less: see internal/scale.
@@ -90,13 +95,19 @@ e2e: test-deps ## run the end-to-end tests of the real binary only, each run ane
 # names of internal/prereq.
 PARTNERS := postgres clickhouse kafka s3 duckdb standardwebhooks
 
-# Some tests start databases and kill them, which takes minutes.
+# Some tests start databases and kill them, which takes half an hour. CI sets
+# DESTINATIONS to -short. ROUNDS is how often the last test kills something: 100
+# is the full size.
+DESTINATIONS ?= -race
+ROUNDS ?= 3
+
 .PHONY: test-destinations
 test-destinations: ## install what destinations write into, and test them with it
 	@./tools/install-packages cc:gcc,libc6-dev
 	@./tools/install-partners
-	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 60m ./internal/destination/...
-	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 60m -run '^(TestDestinations|TestMirror)$$' ./internal/e2e
+	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test $(DESTINATIONS) -parallel 6 -timeout 60m ./internal/destination/...
+	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 60m -run '^(TestDestinations|TestMirror)$$' ./internal/e2e \
+		-destination-rounds=$(ROUNDS)
 
 # The race detector needs a C compiler. The test of the commands that a first
 # start prints needs curl. The clients that must obey the limits, and the fuzzer
@@ -105,6 +116,16 @@ test-destinations: ## install what destinations write into, and test them with i
 test-deps:
 	@./tools/install-packages cc:gcc,libc6-dev curl:curl
 	@./tools/install-clients
+
+# The products whose SDKs are tested, by the names of internal/prereq and of the
+# directories of internal/e2e/testdata.
+PRODUCTS := segment posthog
+
+# Each SDK has to wait for some seconds after what the tests do to it.
+.PHONY: test-clients
+test-clients: ## install the SDKs of other products, and test the server with them
+	@./tools/install-clients $(PRODUCTS)
+	TRACKWAY_REQUIRE='$(PRODUCTS)' $(GO) test -race -count=1 -timeout 30m -run 'TestSDKs' ./internal/e2e
 
 .PHONY: js
 js: js/node_modules/.installed ## build js/dist, the SDK for browsers and Node

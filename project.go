@@ -7,12 +7,21 @@ import (
 // Project is one tracked site, app or company. Customers, events and keys of
 // different projects are separate.
 type Project struct {
-	Number   uint32 // assigned by the store at start; 0 before
-	Name     string
-	Token    string // a UUID, lower case: the name in the API's paths
-	Hard     []string
-	Soft     []string
-	Nobody   []string // identifier values that name nobody: see [Project.LeavesOut]
+	Number uint32 // assigned by the store at start; 0 before
+	Name   string
+	Token  string // a UUID, lower case: the name in the API's paths
+	Hard   []string
+	Soft   []string
+	Nobody []string // identifier values that name nobody: see [Project.LeavesOut]
+
+	// The identifiers that hold the user's id and the device's id of clients
+	// that have such ids and no identifiers: those of other products. User is
+	// hard and Device soft. Empty: the project has no such identifier.
+	User, Device string
+
+	StreamID string // by which clients in stream mode name the project, without a key; empty: none do
+	Legacy   bool   // calls of old clients without a key are taken
+
 	Personal []string // properties that an erasure removes
 	Consents []ConsentCategory
 	Keep     Retention

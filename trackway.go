@@ -105,9 +105,22 @@ type Command struct {
 	Type       string       // of the event; empty for an update
 	Time       Micros       // when the event happened, or as of when the properties hold
 	TimeGiven  bool         // the client sent Time, not an age: only such events are checked for duplicates
+	TimeVaries bool         // the client may send the event again with another Time: see Claimed
 	Received   Micros       // when this server received it
-	Properties []Property   // sorted by name; names are unique
-	Bytes      int          // length of the type and the properties as sent, at least that of what is stored
+
+	// If TimeVaries, the content of the event stays the same in each try, and
+	// has the property [MessageID]. So the store recognizes the event, whatever
+	// its Time is. Claimed is the time that the client's clock gave it, if
+	// TimeGiven. It stays the same, too.
+	Claimed Micros
+
+	// Unheld is an identifier that only the customer of IDs may have. If
+	// another customer has it, the command is refused. Nil: there is no such
+	// identifier.
+	Unheld *Identifier
+
+	Properties []Property // sorted by name; names are unique
+	Bytes      int        // length of the type and the properties as sent, at least that of what is stored
 
 	// LeftOut are the identifiers that [Project.LeavesOut] ignored. They change
 	// nothing; reports show them to people.
@@ -121,6 +134,12 @@ type Result struct {
 	Seq       uint64   // the event's position in the log; 0 for an update and for a duplicate
 	Duplicate bool     // the event was stored before, and nothing changed
 }
+
+// MessageID is the property of an event that holds the id of the message that
+// it came with, in formats whose messages have one. It is part of the event's
+// content: two equal events with different ids are two, and a message that is
+// sent again is one.
+const MessageID = "message_id"
 
 // MergeType is the type of the events that record that two customers were
 // merged.

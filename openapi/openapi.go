@@ -34,14 +34,23 @@ type Document struct {
 type Group struct {
 	Name        string
 	Description string
+	Snippets    []Snippet
 	Routes      []Route
+}
+
+// Snippet is an example for a program: the member x-snippets of a tag. $SERVER
+// and $TOKEN in it stand for the address of a server and a public key.
+type Snippet struct {
+	Title string
+	Code  string
 }
 
 // Route is a path and a method that is called on it. Preflights are no routes.
 type Route struct {
 	ID          string // names the route within the document
 	Method      string
-	Path        string // with its parameters in braces
+	Path        string   // with its parameters in braces
+	Also        []string // other paths with the same meaning: the member x-also
 	Summary     string
 	Description string
 	Keys        []string // kinds of key that let a call in, by name; empty: no key is needed
@@ -85,11 +94,15 @@ func Parse() (*Document, error) {
 			internal[tag.text("name")] = true
 			continue
 		}
-		d.Groups = append(d.Groups, Group{Name: tag.text("name"), Description: tag.text("description")})
+		g := Group{Name: tag.text("name"), Description: tag.text("description")}
+		for _, s := range tag.get("x-snippets").items() {
+			g.Snippets = append(g.Snippets, Snippet{Title: s.text("title"), Code: s.text("code")})
+		}
+		d.Groups = append(d.Groups, g)
 	}
 	for path, item := range top.get("paths").members {
 		for method, op := range item.members {
-			if method == "parameters" || method == "options" || slices.ContainsFunc(op.get("tags").texts(), func(tag string) bool { return internal[tag] }) {
+			if method == "parameters" || method == "options" || method == alsoMember || slices.ContainsFunc(op.get("tags").texts(), func(tag string) bool { return internal[tag] }) {
 				continue
 			}
 			i := slices.IndexFunc(d.Groups, func(g Group) bool { return slices.Contains(op.get("tags").texts(), g.Name) })
@@ -102,10 +115,13 @@ func Parse() (*Document, error) {
 	return d, nil
 }
 
+// alsoMember lists the other paths of a route, beside its methods.
+const alsoMember = "x-also"
+
 func readRoute(path, method string, item, op node) Route {
 	r := Route{
 		ID: op.text("operationId"), Method: strings.ToUpper(method), Path: path,
-		Summary: op.text("summary"), Description: op.text("description"),
+		Summary: op.text("summary"), Description: op.text("description"), Also: item.get(alsoMember).texts(),
 	}
 	for _, requirement := range op.get("security").items() {
 		for scheme, roles := range requirement.members {

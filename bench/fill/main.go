@@ -55,7 +55,7 @@ func main() {
 		*binary = running.Build(dir)
 	}
 	store := filepath.Join(dir, "data")
-	s := running.Start(*binary, dir, plenty)
+	s := running.Start(*binary, dir, plenty, "")
 	shops := make([]*shop.Shop, writers)
 	for i := range shops {
 		shops[i] = shop.New(uint64(i), *customers)
@@ -75,7 +75,7 @@ func main() {
 	fmt.Printf("\nprocessor time, the last step ÷ the first: %.2f\n", costs[len(costs)-1]/costs[0])
 	s.Kill()
 	start := time.Now()
-	s = running.Start(*binary, dir, plenty)
+	s = running.Start(*binary, dir, plenty, "")
 	ready(s)
 	fmt.Printf("after kill -9, ready in %.2f s\n", time.Since(start).Seconds())
 	idle(s)

@@ -60,7 +60,7 @@ func main() {
 		*binary = running.Build(dir)
 	}
 	b := &bench{
-		server: running.Start(*binary, dir, 6000), rounds: *rounds, length: min(*length, 20*time.Second),
+		server: running.Start(*binary, dir, 6000, ""), rounds: *rounds, length: min(*length, 20*time.Second),
 		conns: *conns, others: *others, each: *each, calls: *calls,
 	}
 	defer b.server.Stop()

@@ -80,7 +80,7 @@ func main() {
 		*binary = running.Build(dir)
 	}
 	subjects := []rounds.Subject{
-		{Name: "Trackway", Start: func(dir string) *running.Server { return running.Start(*binary, dir, plenty) }},
+		{Name: "Trackway", Start: func(dir string) *running.Server { return running.Start(*binary, dir, plenty, "") }},
 		{Name: "bare handler, keeps nothing", Start: func(string) *running.Server { return running.StartRole(nil, "-serve", "bare") }},
 	}
 	for _, p := range peers {

@@ -51,11 +51,11 @@ type Server struct {
 
 // Start starts a binary of Trackway with its configuration and data in dir. An
 // address may make limit calls a minute on the tracking API; 6000 is the
-// default of a server. The server ends with the thread that started it at the
-// latest.
-func Start(binary, dir string, limit int) *Server {
+// default of a server. more is added to the configuration. The server ends with
+// the thread that started it at the latest.
+func Start(binary, dir string, limit int, more string) *Server {
 	file := filepath.Join(dir, "trackway.yaml")
-	must(os.WriteFile(file, fmt.Appendf(nil, config, limit), 0o600))
+	must(os.WriteFile(file, fmt.Appendf(nil, config+"%s", limit, more), 0o600))
 	cmd := Command(binary, "serve", "--config", file, "--data", filepath.Join(dir, "data"),
 		"--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-format", "json")
 	out, err := cmd.StderrPipe()

@@ -6,6 +6,7 @@
 //	go run ./server                           # single events, and batches of 50
 //	go run ./server -binary NEW -against OLD  # two binaries and the handler
 //	go run ./server -fsync 2ms -conns 512     # a slow disk (needs strace)
+//	go run ./server -with FILE                # what a piece of configuration costs
 //	go run ./server -serve bare               # the handler alone, for wrk and others
 //
 // The last column is the processor time of the client, in the same unit as the
@@ -17,6 +18,7 @@ import (
 	"flag"
 	"log"
 	"os"
+	"path/filepath"
 
 	"trackway/bench/rounds"
 	"trackway/bench/running"
@@ -30,6 +32,7 @@ func main() {
 	role := flag.String("serve", "", "be a server instead, and print its address: bare")
 	binary := flag.String("binary", "", "the server; without it, it is built")
 	against := flag.String("against", "", "an older server to compare with")
+	with := flag.String("with", "", "a `file` with more configuration: the server that has it is measured beside the one that does not")
 	flags := rounds.NewFlags()
 	flag.Parse()
 	switch *role {
@@ -45,12 +48,19 @@ func main() {
 	if *binary == "" {
 		*binary = running.Build(dir)
 	}
-	trackway := func(name, binary string) rounds.Subject {
-		return rounds.Subject{Name: name, Start: func(dir string) *running.Server { return running.Start(binary, dir, plenty) }}
+	trackway := func(name, binary, config string) rounds.Subject {
+		return rounds.Subject{Name: name, Start: func(dir string) *running.Server {
+			return running.Start(binary, dir, plenty, config)
+		}}
 	}
-	subjects := []rounds.Subject{trackway("Trackway", *binary)}
+	subjects := []rounds.Subject{trackway("Trackway", *binary, "")}
+	if *with != "" {
+		config, err := os.ReadFile(*with)
+		must(err)
+		subjects = append(subjects, trackway("with "+filepath.Base(*with), *binary, string(config)))
+	}
 	if *against != "" {
-		subjects = append(subjects, trackway("the older one", *against))
+		subjects = append(subjects, trackway("the older one", *against, ""))
 	}
 	flags.Compare(append(subjects, rounds.Subject{Name: "bare handler, keeps nothing", Start: func(string) *running.Server {
 		return running.StartRole(nil, "-serve", "bare")

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"trackway/internal/app"
+	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/datadir"
 	"trackway/internal/terminal"
@@ -59,7 +61,7 @@ func (c *restoreCommand) Run(out output) error {
 	defer stop()
 	dir := c.DataDir
 	if dir == "" {
-		cfg, _, err := loadConfig(c.Config, settings{})
+		cfg, err := config.LoadElsewhere(c.Config, config.Flags{}, app.CheckLimits)
 		if err != nil {
 			return fmt.Errorf("%w; or give the directory by --data", err)
 		}

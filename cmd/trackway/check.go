@@ -20,8 +20,8 @@ func (c *checkCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	terminal.Say(out.stdout, "%s is fine. Projects: %d, limits: %d, overrides: %d.\n",
-		c.Config, len(cfg.Projects), len(cfg.Policies), len(cfg.Overrides))
+	terminal.Say(out.stdout, "%s is fine. Projects: %d, limits: %d, overrides: %d, destinations: %d.\n",
+		c.Config, len(cfg.Projects), len(cfg.Policies), len(cfg.Overrides), len(cfg.Destinations))
 	return nil
 }
 

@@ -81,13 +81,17 @@ type destinationsListCommand struct{ destinationFlags }
 func (c *destinationsListCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
-	if _, _, err := c.running(ctx); errors.Is(err, control.ErrNobody) {
-		terminal.Say(out.stderr, "No server is running: these are the positions that the last one left.\n")
+	cfg, _, err := c.running(ctx)
+	if errors.Is(err, control.ErrNobody) {
+		terminal.Say(out.stderr, "No server is running, so nothing is sent. These are the positions that the last one left.\n")
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
 		all, err := list(ctx, client)
 		if err != nil {
 			return err
+		}
+		if news := listing.Lacking(all.Destinations, cfg.Destinations); len(news) > 0 {
+			terminal.Say(out.stderr, "The server has not read this file since these destinations were added: %s. Reload it (kill -HUP).\n", strings.Join(news, ", "))
 		}
 		if c.JSON {
 			return printIndented(out.stdout, all)

@@ -15,34 +15,37 @@ import (
 func TestDestinations(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	config, data := filepath.Join(dir, "t.yaml"), filepath.Join(dir, "data")
-	runs(t, fine, "init", "--config", config)
-	text, err := os.ReadFile(config)
+	path, data := filepath.Join(dir, "t.yaml"), filepath.Join(dir, "data")
+	runs(t, fine, "init", "--config", path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	events := filepath.Join(dir, "events.ndjson")
 	write(t, events, `{"name":"customers/events","data":{"customer_ids":{"registered":"u1"},"event_type":"buy","properties":{"total":1.5}}}`+"\n")
-	runs(t, fine, "import", "--config", config, "--data", data, "--quiet", events)
-	write(t, config, string(text)+`
+	runs(t, fine, "import", "--config", path, "--data", data, "--quiet", events)
+	write(t, path, string(text)+`
 destinations:
   - {name: out, kind: file, path: ./out}
   - {name: warehouse, kind: postgres, url_env: TRACKWAY_TEST_NO_SUCH_VARIABLE}
   - {name: hooks, kind: webhook, url: "https://example.com/", secret: k7Qz-19fLmA0xRw3}
 `)
-	_, stderr := runs(t, failed, "destinations", "list", "--config", config, "--data", data)
+	_, stderr := runs(t, failed, "destinations", "list", "--config", path, "--data", data)
 	contains(t, "without a server, credentials are needed", stderr, "names an environment variable that is not set")
-	_, stderr = runs(t, failed, "destinations", "ddl", "hooks", "--config", config)
+	if strings.Count(stderr, "destinations[1]") != 1 {
+		t.Errorf("got %s, want one message for one mistake", stderr)
+	}
+	_, stderr = runs(t, failed, "destinations", "ddl", "hooks", "--config", path)
 	contains(t, "ddl of a receiver", stderr, `destination "hooks" is of kind webhook, which has no tables`)
-	stdout, _ := runs(t, fine, "destinations", "ddl", "out", "--config", config)
+	stdout, _ := runs(t, fine, "destinations", "ddl", "out", "--config", path)
 	contains(t, "ddl of files", stdout, "CREATE OR REPLACE VIEW events_by_person")
-	stdout, _ = runs(t, fine, "destinations", "ddl", "warehouse", "--config", config)
+	stdout, _ = runs(t, fine, "destinations", "ddl", "warehouse", "--config", path)
 	contains(t, "ddl without the server's environment", stdout, "CREATE TABLE IF NOT EXISTS")
-	_, stderr = runs(t, failed, "destinations", "ddl", "x", "--config", config)
+	_, stderr = runs(t, failed, "destinations", "ddl", "x", "--config", path)
 	contains(t, "ddl of no destination", stderr, `there is no destination "x", only out, warehouse, hooks`)
 
-	write(t, config, string(text)+"\ndestinations: [{name: out, kind: file, path: ./out}]\n")
-	at := []string{"--config", config, "--data", data}
+	write(t, path, string(text)+"\ndestinations: [{name: out, kind: file, path: ./out}]\n")
+	at := []string{"--config", path, "--data", data}
 	does := func(status int, args ...string) (stdout, stderr string) {
 		t.Helper()
 		return runs(t, status, append(append([]string{"destinations"}, args...), at...)...)
@@ -77,6 +80,8 @@ destinations:
 	}
 	stdout, _ = does(fine, "verify", "out")
 	contains(t, "verify after mending", stdout, "missing 0, ")
+	stdout, stderr = runs(t, misuse, "destinations", "pause")
+	contains(t, "no name", stdout+stderr, "Try: trackway destinations pause --help")
 	_, stderr = does(failed, "pause", "x")
 	contains(t, "pause", stderr, `"x": there is no such destination in the configuration`)
 	if _, stderr = does(failed, "rewind", "out", "--to", "5"); !strings.Contains(stderr, "the store has no change 5 yet, only 2") {

@@ -5,12 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strings"
 
 	"trackway/internal/api"
+	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/doctor"
-	"trackway/internal/terminal"
 )
 
 type doctorCommand struct {
@@ -28,10 +27,16 @@ func (c *doctorCommand) Run(out output) error { return c.examine(out, doctor.Thi
 
 func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	cfg, warnings, err := loadConfig(c.Config, c.settings)
-	if err != nil {
-		if invalid, ok := errors.AsType[config.InvalidError](err); ok {
-			return errors.Join(c.print(out, invalidFindings(invalid)), errUnwell)
+	var lacking []doctor.Finding
+	if invalid, ok := errors.AsType[config.InvalidError](err); ok {
+		if lacking, ok = doctor.Lacking(invalid); ok {
+			cfg, err = config.LoadElsewhere(c.Config, config.Flags(c.settings), app.CheckLimits)
 		}
+		if err != nil {
+			return errors.Join(c.print(out, doctor.Invalid(invalid)), errUnwell)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	local, base, err := reach(cfg)
@@ -45,10 +50,10 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 		return http.ErrUseLastResponse
 	}}
 	defer web.CloseIdleConnections()
-	findings := doctor.Examine(context.Background(), doctor.Env{
+	findings := append(lacking, doctor.Examine(context.Background(), doctor.Env{
 		Destinations: toExamine(cfg),
 		Config:       cfg, Warnings: warnings, Floors: api.Floors(), Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
-	})
+	})...)
 	if err := c.print(out, findings); err != nil {
 		return err
 	}
@@ -56,18 +61,6 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 		return errUnwell
 	}
 	return nil
-}
-
-// invalidFindings returns the findings for a configuration that cannot be used.
-// Nothing else can be checked then.
-func invalidFindings(invalid config.InvalidError) (findings []doctor.Finding) {
-	for _, p := range invalid {
-		findings = append(findings, doctor.Finding{
-			Check: "config", Level: doctor.Fail, Found: p.String(),
-			Advice: "correct it, then: trackway check",
-		})
-	}
-	return findings
 }
 
 func (c *doctorCommand) print(out output, findings []doctor.Finding) error {
@@ -81,11 +74,6 @@ func (c *doctorCommand) print(out output, findings []doctor.Finding) error {
 		}
 		return printJSON(out.stdout, text)
 	}
-	for _, f := range findings {
-		terminal.Say(out.stdout, "%-4s  %-13s  %s\n", strings.ToUpper(string(f.Level)), f.Check, terminal.Printable(f.Found))
-		if f.Advice != "" {
-			terminal.Say(out.stdout, "%21s→ %s\n", "", f.Advice)
-		}
-	}
+	doctor.Print(out.stdout, findings)
 	return nil
 }

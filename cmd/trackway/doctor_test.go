@@ -73,3 +73,33 @@ func TestDoctorFails(t *testing.T) {
 	}
 	contains(t, "a data directory that is none", stdout, "FAIL  disk sync")
 }
+
+// TestDoctorWithoutEnvironment: only the server may have the variables that the
+// configuration names. Everything else is examined all the same.
+func TestDoctorWithoutEnvironment(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	runs(t, fine, "init", "--config", path)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := "\ndestinations: [{name: warehouse, kind: postgres, url_env: TRACKWAY_TEST_NO_SUCH_VARIABLE}]\n"
+	write(t, path, string(text)+section)
+	c := doctorCommand{configFile: configFile{path}, settings: settings{Listen: "127.0.0.1:1"}}
+	stdout, err := examines(t, c)
+	if err != nil {
+		t.Errorf("got %v, want a warning", err)
+	}
+	contains(t, "doctor", stdout, "destinations[0].url_env: names an environment variable that is not set, or empty\n                     → if the server was started with")
+	contains(t, "doctor", stdout, "OK    disk sync ")
+
+	for _, wrong := range []string{section + "shade: blue\n", "\ndestinations: [{name: out, kind: file, path: ./out, url_env: TRACKWAY_TEST_NO_SUCH_VARIABLE}]\n"} {
+		write(t, path, string(text)+wrong)
+		stdout, err = examines(t, c)
+		if err == nil {
+			t.Errorf("got %s, want a failure", stdout)
+		}
+		contains(t, "another mistake", stdout, "FAIL  config ")
+	}
+}

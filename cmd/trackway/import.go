@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,12 +21,13 @@ type importCommand struct {
 	dataFlags
 	projectFlag
 
-	Files []string `arg:"" help:"NDJSON or CSV files, plain or as .gz or .zst; - is the standard input." name:"file" placeholder:"FILE"`
+	Files []string `arg:"" help:"NDJSON or CSV files, plain or as .gz or .zst, or folders of them; - is the standard input." name:"file" placeholder:"FILE"`
 
+	From      string   `enum:",segment,rudderstack,posthog,mixpanel,bloomreach" default:"" help:"Vendor that exported the files: segment, rudderstack, posthog, mixpanel or bloomreach. Then the files are imported as they are." placeholder:"VENDOR"`
 	Format    string   `enum:",ndjson,csv" default:"" help:"ndjson or csv, if the file's name does not tell." placeholder:"FORMAT"`
 	Map       []string `help:"CSV: field that a column is imported into, such as customer_ids.registered=email." placeholder:"TARGET=COLUMN" sep:"none"`
 	Mapping   string   `help:"CSV: file with a mapping, in YAML or JSON." placeholder:"FILE"`
-	EventType string   `help:"CSV: event type of the rows." placeholder:"TYPE"`
+	EventType string   `help:"CSV, and files of Bloomreach: event type of the rows." placeholder:"TYPE"`
 	String    []string `help:"CSV: column to import as text, whatever it looks like." placeholder:"COLUMN" sep:"none"`
 	JSON      []string `help:"CSV: column whose cells are JSON." name:"json" placeholder:"COLUMN" sep:"none"`
 	Delimiter string   `help:"CSV: character between cells (a comma; in .tsv files a tab)." placeholder:"CHAR"`
@@ -48,11 +48,14 @@ func (c *importCommand) Run(out output, in input) error {
 	if err != nil {
 		return err
 	}
+	if c.Files, err = feed.Files(c.Files); err != nil {
+		return err
+	}
 	if len(c.Files) > 1 && slices.Contains(c.Files, feed.Stdin) {
 		return errors.New("the standard input is imported alone")
 	}
 	for _, path := range c.Files { // before a store is created for nothing
-		if err := feed.Check(path, feed.Options{Format: c.Format, Mapping: mapping}); err != nil {
+		if err := feed.Check(path, feed.Options{Format: c.Format, From: c.From, Mapping: mapping}); err != nil {
 			return fmt.Errorf("%s: %w", terminal.Shown(path), err)
 		}
 	}
@@ -61,14 +64,16 @@ func (c *importCommand) Run(out output, in input) error {
 		if err != nil {
 			return err
 		}
-		query := url.Values{"project": {c.Project}, "store": {into.Name}}
 		o := feed.Options{
-			Store: into.Name, Project: c.Project, Format: c.Format, Mapping: mapping, StateDir: c.StateDir, Again: c.Again, Stdin: in.stdin,
-			Post: func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
-				return call(ctx, client, http.MethodPost, "/import", query, body, length)
-			},
+			Store: into.Name, Project: c.Project, Format: c.Format, From: c.From, Mapping: mapping,
+			StateDir: c.StateDir, Again: c.Again, Stdin: in.stdin,
 		}
-		return c.files(ctx, out, o)
+		return c.files(ctx, out, o, func(path string) feed.Post {
+			query := o.Query(path)
+			return func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
+				return call(ctx, client, http.MethodPost, "/import", query, body, length)
+			}
+		})
 	})
 }
 
@@ -103,6 +108,9 @@ func (c *importCommand) mapping() (m feed.Mapping, err error) {
 	}
 	m.Raw = m.Raw || c.Raw
 	m.String, m.JSON = append(m.String, c.String...), append(m.JSON, c.JSON...)
+	if err := m.Fits(c.From); err != nil {
+		return m, err
+	}
 	if n := len([]rune(m.Delimiter)); n > 1 {
 		return m, fmt.Errorf("the delimiter is one character, not %d", n)
 	}
@@ -131,9 +139,10 @@ func (c *importCommand) mapInto(targets map[string]string) error {
 
 // files imports the files. The state of a finished file stays until all files
 // are finished, so that the same command can resume after an interruption.
-func (c *importCommand) files(ctx context.Context, out output, o feed.Options) error {
+func (c *importCommand) files(ctx context.Context, out output, o feed.Options, post func(path string) feed.Post) error {
 	var refused int64
 	for _, path := range c.Files {
+		o.Post = post(path)
 		r, err := c.file(ctx, out, path, o)
 		if err != nil {
 			return err

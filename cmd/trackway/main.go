@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/alecthomas/kong"
 
@@ -77,7 +78,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case status >= 0:
 		return status
 	case err != nil:
-		terminal.Say(stderr, "trackway: %v\nTry: trackway --help\n", err)
+		terminal.Say(stderr, "trackway: %v\nTry: %s --help\n", err, reached(err))
 		return misuse
 	}
 	if err := ctx.Run(output{terminal.Screen(stdout), terminal.Screen(stderr)}, input{stdin}); err != nil {
@@ -85,6 +86,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return failed
 	}
 	return fine
+}
+
+// reached returns the command up to which arguments could be parsed.
+func reached(err error) string {
+	if wrong, ok := errors.AsType[*kong.ParseError](err); ok {
+		for _, step := range slices.Backward(wrong.Context.Path) {
+			if at := step.Node(); at != nil {
+				return at.FullPath()
+			}
+		}
+	}
+	return "trackway"
 }
 
 // complain prints why a command failed. Each mistake in a configuration has a

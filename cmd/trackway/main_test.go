@@ -57,7 +57,7 @@ func TestInitAndCheck(t *testing.T) {
 	stdout, _ := runs(t, fine, "init", "--config", path)
 	contains(t, "init", stdout, "Made "+path)
 	stdout, stderr := runs(t, fine, "check", "--config", path)
-	contains(t, "check", stdout, path+" is fine. Projects: 1, limits: 4, overrides: 0.")
+	contains(t, "check", stdout, path+" is fine. Projects: 1, limits: 4, overrides: 0, destinations: 0.")
 	if stderr != "" {
 		t.Errorf("check: got %q on stderr, want nothing", stderr)
 	}

@@ -47,6 +47,22 @@ func backups(t *testing.T) (dir string) {
 	return dir
 }
 
+// TestRestoreWithoutEnvironment: a restore needs nothing of the configuration
+// but the data directory, and least of all the server's environment.
+func TestRestoreWithoutEnvironment(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "t.yaml")
+	runs(t, fine, "init", "--config", path)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, string(text)+"\ndestinations: [{name: warehouse, kind: postgres, url_env: TRACKWAY_TEST_NO_SUCH_VARIABLE}]\n")
+	stdout, _ := runs(t, fine, "restore", "--config", path, backups(t))
+	contains(t, "restore", stdout, filepath.Join(dir, "trackway-data")+": everything up to change ")
+}
+
 // A failed restore changes nothing. A restore into a directory that is not
 // empty fails.
 func TestRestoreChangesNothing(t *testing.T) {

@@ -133,7 +133,11 @@ func TestEachRouteNeedsItsPermission(t *testing.T) {
 			if rt.maxBody > 0 {
 				body = strings.NewReader("no JSON") // a key that is let in is told so
 			}
-			r := httptest.NewRequest(rt.method, strings.Replace(rt.path, "{token}", projectToken, 1), body)
+			path := strings.NewReplacer("{token}", projectToken, "{stream}", projectToken).Replace(rt.path)
+			if strings.HasPrefix(path, "/track/u/") {
+				path += "?stream_id=" + projectToken
+			}
+			r := httptest.NewRequest(rt.method, path, body)
 			r.Header.Set("Authorization", asKey(name)[1])
 			w := httptest.NewRecorder()
 			f.ServeHTTP(w, r)

@@ -38,8 +38,12 @@ func (c *call) allowed(ctx context.Context) bool {
 }
 
 // pathAsKnown returns the path with the project's token in lower case, so that
-// no other spelling of it escapes a policy for this path.
+// no other spelling of it escapes a policy for this path. A customer's
+// identifier in a path is replaced by its name, because paths are recorded.
 func (c *call) pathAsKnown() string {
+	if c.r.PathValue("cookie") != "" {
+		return c.route.path
+	}
 	token := c.r.PathValue("token")
 	known := strings.ToLower(token)
 	if known == token {
@@ -49,9 +53,10 @@ func (c *call) pathAsKnown() string {
 }
 
 // identify finds whose key a call came with, for policies that count by key or
-// project. A call with bad credentials counts for its address.
+// project. A call with bad credentials counts for its address, and so does one
+// whose key is in its body.
 func (c *call) identify(ask *limit.Call) {
-	if c.route.open || c.authorize() != nil {
+	if c.route.open || c.authorize(nil) != nil || c.grant.Key == nil {
 		return
 	}
 	ask.Project, ask.Key = c.grant.Project.Token, c.grant.Key.Name

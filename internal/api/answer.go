@@ -106,7 +106,15 @@ func (c *call) fail(err error) {
 	case trackway.Unidentified:
 		c.w.Header()["Www-Authenticate"] = challenge
 	}
-	_ = c.answer(c.route.format.Refusal(statuses[known.Code], known))
+	c.sayMedia()
+	_ = c.answer(c.format.Refusal(statuses[known.Code], known))
+}
+
+// sayMedia sets the media type of an answer in the route's format.
+func (c *call) sayMedia() {
+	if c.format.Media != nil {
+		c.w.Header()["Content-Type"] = c.format.Media
+	}
 }
 
 func (c *call) requestID() string { return c.w.Header()["X-Request-Id"][0] }

@@ -124,9 +124,10 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 		Watch: watch.New(time.Now()), Traffic: traffic.New("", nil, nil), Rates: rates.New(time.Now()), Live: live.New(nil, nil), Dashboard: f.dashboard,
 		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: f.registry,
 		Access: Access{Name: "ts1.eu", Clients: clients, Guide: newGuide(t, set), Keys: auth.New([]trackway.Project{{
-			Name: "demo", Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"},
+			Name: "demo", Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"}, User: "registered", Device: "cookie",
 			Keys: []trackway.Key{
 				{Name: "web", Kind: trackway.PublicKey, ID: publicToken},
+				{Name: "reader", Kind: trackway.PublicKey, ID: readerToken, Permissions: map[trackway.Permission][]string{trackway.SetEvents: {"buy"}}},
 				{Name: "back", Kind: trackway.PrivateKey, ID: "id", Secret: sha256.Sum256([]byte(privateSecret))},
 			},
 		}})},

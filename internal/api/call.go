@@ -15,6 +15,7 @@ import (
 	"trackway/internal/api/request"
 	"trackway/internal/api/room"
 	"trackway/internal/auth"
+	"trackway/internal/format"
 	"trackway/internal/limit"
 	"trackway/internal/limit/pace"
 	"trackway/internal/limit/traffic"
@@ -43,6 +44,7 @@ type call struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	route    *route
+	format   *format.Format // the route's, or the one that the call's header chose
 	received time.Time
 	grant    auth.Grant
 	sent     body.Body
@@ -58,7 +60,10 @@ type call struct {
 
 // serve takes a request of a route through the steps.
 func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
-	c := &call{front: s.front, access: s.access.Load(), w: w, r: r, route: rt, received: time.Now()}
+	c := &call{front: s.front, access: s.access.Load(), w: w, r: r, route: rt, format: rt.format, received: time.Now()}
+	if rt.dialect != nil && rt.dialect.Vary != nil {
+		c.format = rt.dialect.Vary(r)
+	}
 	defer c.end()
 	c.steps(r.Context())
 }
@@ -82,7 +87,7 @@ func (c *call) end() {
 
 // steps takes the call through the steps. Each refuses by answering.
 func (c *call) steps(ctx context.Context) {
-	if c.route.format.AnySite {
+	if c.format.AnySite {
 		cors.LetPagesRead(c.w.Header(), c.r)
 	}
 	if !c.route.free && !cors.IsPreflight(c.r) && !c.allowed(ctx) {
@@ -102,24 +107,51 @@ func (c *call) steps(ctx context.Context) {
 
 // enter checks the key and reads the body. An error is a refusal.
 func (c *call) enter(ctx context.Context) error {
-	if !c.route.open {
-		if err := c.authorize(); err != nil {
+	if err := c.mayEnter(nil); err != nil {
+		return err
+	}
+	if c.route.maxBody > 0 {
+		if err := c.read(ctx); err != nil {
 			return err
 		}
-		if p := c.route.needs; p != "" && !c.grant.Key.May(p) {
-			return permit.Missing(p)
-		}
 	}
-	if c.route.maxBody == 0 {
+	if c.route.open || c.grant.Key != nil {
 		return nil
 	}
-	return c.read(ctx)
+	if c.body == nil {
+		c.body = []byte{} // nil would mean that it was not read
+	}
+	err := c.mayEnter(c.body)
+	if err != nil {
+		c.sent.InVain()
+	}
+	return err
 }
 
-// authorize lets the call in, or returns why not.
-func (c *call) authorize() (err *trackway.Error) {
+// mayEnter returns nil if the key of the call admits it, or if only the body
+// can tell and was not read yet.
+func (c *call) mayEnter(body []byte) error {
+	if c.route.open {
+		return nil
+	}
+	if err := c.authorize(body); err != nil {
+		return err
+	}
+	if p := c.route.needs; p != "" && c.grant.Key != nil && !c.grant.Key.May(p) {
+		return permit.Missing(p)
+	}
+	return nil
+}
+
+// authorize finds the project and the key of the call. A dialect may need the
+// body for that: see [dialect.Admit].
+func (c *call) authorize(body []byte) (err *trackway.Error) {
 	if c.grant.Key != nil {
 		return nil // the limits asked already
+	}
+	if c.route.dialect != nil {
+		c.grant, err = c.route.dialect.Admit(c.access.Keys, c.received, c.r, body)
+		return err
 	}
 	if c.route.server {
 		c.grant, err = c.access.Keys.Operator(c.received, c.r.Header.Get("Authorization"))
@@ -138,7 +170,8 @@ const maxBodiesInMemory = 256 << 20
 
 // read reads the body.
 func (c *call) read(ctx context.Context) (err error) {
-	if err = c.sent.Open(c.bodies, c.w, c.r, c.ask.Addr, c.route.maxBody); err != nil {
+	rules := body.Rules{Most: c.route.maxBody, Commands: max(c.format.Commands, trackway.MaxCommands), Takes: c.format.Takes, Sniffs: c.route.dialect != nil}
+	if err = c.sent.Open(c.bodies, c.w, c.r, c.ask.Addr, rules); err != nil {
 		return err
 	}
 	c.body, err = c.sent.Read(ctx)

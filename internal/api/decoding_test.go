@@ -84,7 +84,7 @@ func TestDecodingTakes(t *testing.T) {
 		}
 		runtime.ReadMemStats(&after)
 		const own = 4 << 10 // of this test, and of the runtime
-		if got, want := int(after.TotalAlloc-before.TotalAlloc), body.DecodingTakes(sent)+own; got > want {
+		if got, want := int(after.TotalAlloc-before.TotalAlloc), body.DecodingTakes(sent, trackway.MaxCommands)+own; got > want {
 			t.Errorf("%s: decoding %d bytes took %d, want at most %d", name, len(sent), got, want)
 		}
 	}

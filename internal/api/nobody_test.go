@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/api/consent"
 	"trackway/internal/ingest"
 	"trackway/internal/live"
 )
@@ -119,7 +120,7 @@ func TestConsentFromTheFuture(t *testing.T) {
 		s.events = nil
 		for i, e := range test.events {
 			s.events = append(s.events, trackway.Event{
-				Seq: uint64(i + 1), Type: consentType, Time: e.at, Received: e.received, Properties: []byte(`{"action":"` + e.action + `","category":"news"}`),
+				Seq: uint64(i + 1), Type: consent.Type, Time: e.at, Received: e.received, Properties: []byte(`{"action":"` + e.action + `","category":"news"}`),
 			})
 		}
 		f.withKeys(map[string]map[trackway.Permission][]string{"all": nil})

@@ -53,7 +53,7 @@ func (o *observer) decided(c *call) {
 	d := &c.decision
 	project := ""
 	if !d.Allowed {
-		project = c.access.Keys.ProjectName(c.r.PathValue("token"))
+		project = c.access.Keys.ProjectName(c.projectToken())
 		o.rates.Refusal(c.received, d.Policy)
 		o.limited.WithLabelValues(d.Policy, project).Inc()
 	}
@@ -67,7 +67,7 @@ func (o *observer) decided(c *call) {
 	policies := []string{d.Policy}
 	if d.Allowed {
 		policies = o.limits.Set().Counting(c.ask.Method, c.ask.Path)
-		project = c.access.Keys.ProjectName(c.r.PathValue("token"))
+		project = c.access.Keys.ProjectName(c.projectToken())
 	}
 	c.watched = &watch.Call{
 		At: c.received, Weight: weight, Addr: c.ask.Addr, Policies: policies, Refused: !d.Allowed,
@@ -82,8 +82,8 @@ func (o *observer) decided(c *call) {
 // server had no room for them, because the client then sends the call again.
 func (o *observer) refused(c *call, err error) {
 	known, ok := errors.AsType[*trackway.Error](err)
-	if ok && c.route.format.Decode != nil && known.Code != trackway.Overloaded {
-		o.reject(c, c.route.format.Name, nil, known)
+	if ok && c.format.Decode != nil && known.Code != trackway.Overloaded {
+		o.reject(c, c.format.Name, nil, known)
 	}
 }
 
@@ -125,7 +125,7 @@ func (o *observer) reject(c *call, name string, cmd *trackway.Command, err *trac
 		return
 	}
 	r := rejection(c, name)
-	r.Field, r.Reason = err.Field, c.route.format.Text(err)
+	r.Field, r.Reason = err.Field, c.format.Text(err)
 	if cmd != nil {
 		r.Type, r.IDs = cmd.Type, cmd.IDs
 	}
@@ -137,7 +137,7 @@ func (o *observer) reject(c *call, name string, cmd *trackway.Command, err *trac
 func rejection(c *call, name string) live.Rejection {
 	return live.Rejection{
 		Received: trackway.MicrosOf(c.received), Command: name, Address: c.ask.Addr,
-		Project: c.access.Keys.ProjectNumber(c.r.PathValue("token")),
+		Project: c.access.Keys.ProjectNumber(c.projectToken()),
 	}
 }
 

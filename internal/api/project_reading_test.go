@@ -442,7 +442,7 @@ func TestOnlyWhatTookNoWorkIsGivenBack(t *testing.T) {
 		r := newReading(t, trackway.Policy{Name: "all", Paths: []string{"/"}, Also: true, Limit: 9, Window: time.Hour, AllowBelowFloor: true})
 		r.fill()
 		r.eraser = &erasures{}
-		path := strings.NewReplacer("{token}", projectToken, "{id}", "1").Replace(rt.path)
+		path := strings.NewReplacer("{token}", projectToken, "{id}", "1", "{writeKey}", publicToken, "{stream}", projectToken).Replace(rt.path)
 		get := func(match string) (status int, left string, tag string) {
 			w := r.send(http.MethodGet, path, nil, byKey("If-None-Match", match)...)
 			return w.Code, w.Header()["X-RateLimit-Remaining"][0], w.Header().Get("Etag")

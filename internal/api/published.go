@@ -18,8 +18,10 @@ func Floors() []limit.Floor {
 // others.
 func Roots() (roots []string) {
 	for _, rt := range new(Server).routes() {
-		if r := root(rt.path); strings.HasSuffix(r, "/") && !slices.Contains(roots, r) {
-			roots = append(roots, r)
+		for _, path := range rt.paths() {
+			if r := root(path); strings.HasSuffix(r, "/") && !slices.Contains(roots, r) {
+				roots = append(roots, r)
+			}
 		}
 	}
 	return roots

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api/consent"
 	"trackway/internal/api/permit"
 	"trackway/internal/api/room"
 	"trackway/internal/canonjson"
@@ -178,7 +179,7 @@ func (c *reading) appendAttribute(b []byte, p *trackway.Profile, said map[string
 func mayRead(key *trackway.Key, a tracking.Attribute) bool {
 	switch a.Type {
 	case tracking.ConsentAttribute:
-		return key.MayName(trackway.GetEvents, consentType)
+		return key.MayName(trackway.GetEvents, consent.Type)
 	case tracking.PropertyAttribute, tracking.IDAttribute:
 		return permit.Get(key, a.Name)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"trackway"
+	"trackway/internal/api/dialect"
 	"trackway/internal/api/room"
 	"trackway/internal/format"
 	"trackway/internal/format/tracking"
@@ -33,6 +34,7 @@ type route struct {
 	maxBody int                        // bytes; 0: there is no body
 	place   func(*places) *room.Places // which the dashboard needs; nil: none
 	do      func(*call) error          // nil: the dashboard answers
+	dialect *dialect.Route             // nil: it is a route of this server's own API
 }
 
 const (
@@ -44,7 +46,9 @@ const (
 
 // routes is all that the public listener serves. Nothing else lists the routes:
 // the guide, the checks of limits and the tests receive them (published.go).
-func (s *Server) routes() []route {
+func (s *Server) routes() []route { return append(s.ownRoutes(), s.dialects()...) }
+
+func (s *Server) ownRoutes() []route {
 	return []route{
 		{method: "GET", path: trackPath + "system/time", format: tracking.Open, do: (*call).systemTime},
 		{method: "POST", path: trackPath + tracking.Customers, needs: trackway.SetCustomers, format: tracking.Single(tracking.Customers), maxBody: maxSingleBody, do: s.takes},
@@ -138,11 +142,13 @@ func (s *Server) register() {
 		if rt.do == nil {
 			rt.do = s.visits(rt.method + " " + rt.path)
 		}
-		s.handle(rt.method+" "+rt.path, rt)
-		methods[rt.path] = append(methods[rt.path], rt.method)
-		foreign[rt.path] = foreign[rt.path] || rt.format.AnySite
-		if rt.method == http.MethodGet {
-			methods[rt.path] = append(methods[rt.path], http.MethodHead)
+		for _, path := range rt.paths() {
+			s.handle(rt.method+" "+path, rt)
+			methods[path] = append(methods[path], rt.method)
+			foreign[path] = foreign[path] || rt.format.AnySite
+			if rt.method == http.MethodGet {
+				methods[path] = append(methods[path], http.MethodHead)
+			}
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(methods)) {

@@ -26,27 +26,28 @@ type taking struct {
 
 // take carries out the body's commands, and answers with what became of them.
 func (c *taking) take() error {
-	b, answer, err := track(c.ingest, c.route.format, &c.grant, trackway.MicrosOf(c.received), c.body, c.sent.Decoded)
+	b, status, answer, err := track(c.ingest, c.format, &c.grant, trackway.MicrosOf(c.received), c.body, c.sent.Decoded)
 	if b != nil {
 		c.observer.took(c.call, b, err == nil)
 	}
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, answer)
+	c.sayMedia()
+	return c.answer(status, answer)
 }
 
 // track carries out the commands of a body that arrived at a time with a key,
-// and returns the answer. An error concerns the whole call. b says what became
-// of each command, or is nil if that is not known. track calls decoded once the
-// body is decoded.
+// and returns the status and the answer. An error concerns the whole call. b
+// says what became of each command, or is nil if that is not known. track calls
+// decoded once the body is decoded.
 //
 // All the work of a usual call is done here. Besides its arguments, it depends
 // only on the clock, for a batch's end.
 func track(
 	in Ingester, f *format.Format, grant *auth.Grant, at trackway.Micros, body []byte, decoded func(),
-) (b *format.Batch, answer []byte, err error) {
-	b, refused := f.Decode(body, at)
+) (b *format.Batch, status int, answer []byte, err error) {
+	b, refused := f.Decode(grant.Project, body, at)
 	decoded()
 	if refused != nil {
 		b = format.One(trackway.Command{}, refused, f.Name, at) // which is counted as one
@@ -57,13 +58,13 @@ func track(
 		}
 	}
 	if err := in.Accept(grant.Project, at, b.Commands, b.Results); err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
 	if refused == nil {
-		answer, refused = f.Results(b, trackway.MicrosOf(time.Now()))
+		status, answer, refused = f.Results(b, trackway.MicrosOf(time.Now()))
 	}
 	if refused != nil {
-		return b, nil, refused
+		return b, 0, nil, refused
 	}
-	return b, answer, nil
+	return b, status, answer, nil
 }

@@ -20,7 +20,7 @@ import (
 // of that type to a customer, "?" asks for nothing. Answers are words.
 var lines = &format.Format{
 	Name: "lines",
-	Decode: func(body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
+	Decode: func(_ *trackway.Project, body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
 		if len(body) == 0 {
 			return nil, &trackway.Error{Code: trackway.Invalid, Reason: trackway.Empty}
 		}
@@ -41,7 +41,7 @@ var lines = &format.Format{
 		}
 		return b, nil
 	},
-	Results: func(b *format.Batch, _ trackway.Micros) ([]byte, *trackway.Error) {
+	Results: func(b *format.Batch, _ trackway.Micros) (int, []byte, *trackway.Error) {
 		var words []string
 		for i, r := range b.Results {
 			switch {
@@ -53,7 +53,7 @@ var lines = &format.Format{
 				words = append(words, "ok "+string(b.Labels[i].ID))
 			}
 		}
-		return []byte(strings.Join(words, ", ")), nil
+		return http.StatusOK, []byte(strings.Join(words, ", ")), nil
 	},
 	Refusal: func(status int, err *trackway.Error) (int, []byte) {
 		if status == http.StatusRequestEntityTooLarge {
@@ -132,7 +132,7 @@ func TestTrackAllocations(t *testing.T) {
 	grant := &auth.Grant{Project: &trackway.Project{}, Key: key}
 	for _, c := range usualBodies() {
 		n := allocs.PerRun(100, func() {
-			if _, _, err := track(discard{}, c.format, grant, 1, c.body, func() {}); err != nil {
+			if _, _, _, err := track(discard{}, c.format, grant, 1, c.body, func() {}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -149,7 +149,7 @@ func BenchmarkTrack(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(c.body)))
 			for b.Loop() {
-				if _, _, err := track(discard{}, c.format, grant, 1, c.body, func() {}); err != nil {
+				if _, _, _, err := track(discard{}, c.format, grant, 1, c.body, func() {}); err != nil {
 					b.Fatal(err)
 				}
 			}

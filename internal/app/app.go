@@ -70,7 +70,7 @@ func Run(ctx context.Context, setup Setup) (err error) {
 		return err
 	}
 	s.public.Handle(s.api)
-	s.public.Shortcut("/track/") // whose answers are short
+	s.public.Shortcut("/track/", "/v1/", "/api/s/") // whose answers are short
 	private, err := listen.TCP(ctx, cfg.OpsListen, s.operatorBounds(), nil, log)
 	if err != nil {
 		return err

@@ -34,13 +34,7 @@ func (s *server) verify(ctx context.Context, v control.Verification) (*verify.Re
 	}
 	numbers := make(map[string]uint32)
 	for i := range projects {
-		p := &projects[i]
-		numbers[p.Name] = p.Number
-		x, err := s.store.Expired(p.Number)
-		if err != nil {
-			return nil, err
-		}
-		c.Expired = max(c.Expired, x.Highest)
+		numbers[projects[i].Name] = projects[i].Number
 	}
 	rejects, err := s.destinations.Rejects(v.Name)
 	if err != nil {
@@ -55,9 +49,9 @@ func (s *server) verify(ctx context.Context, v control.Verification) (*verify.Re
 		return s.destinations.Use(ctx, v.Name, true, func(ctx context.Context, sink destination.Sink, view *destination.View) error {
 			to, ok := sink.(destination.Reader)
 			if !ok {
-				return fmt.Errorf("a destination of kind %s cannot be read back", at.Kind)
+				return fmt.Errorf("a destination of kind %s cannot be read back, and so it cannot be verified", at.Kind)
 			}
-			c.Log = &viewed{s, view, v.Name, numbers}
+			c.Log = &viewed{s, view, v.Name, numbers, c}
 			return do(ctx, to)
 		})
 	}
@@ -175,9 +169,11 @@ type viewed struct {
 	view    *destination.View
 	name    string
 	numbers map[string]uint32 // of projects
+	check   *verify.Check
 }
 
-// Events implements [verify.Log].
+// Events implements [verify.Log]. It also notes in the check what has expired:
+// events may do so during a verification, and are not foreign then.
 func (v *viewed) Events(
 	ctx context.Context, low, high uint64, yield func(*destination.Event) error, lost func(uint64),
 ) (err error) {
@@ -193,8 +189,24 @@ func (v *viewed) Events(
 		}
 		return failed == nil
 	})
-	return errors.Join(err, failed)
+	return errors.Join(err, failed, v.noteExpired())
 }
+
+// noteExpired notes up to which number events have expired. It is called after
+// the log was read, so that it includes all that the log lacks.
+func (v *viewed) noteExpired() error {
+	for _, number := range v.numbers {
+		x, err := v.store.Expired(number)
+		if err != nil {
+			return err
+		}
+		v.check.Expired = max(v.check.Expired, x.Highest)
+	}
+	return nil
+}
+
+// Last implements [verify.Log].
+func (v *viewed) Last() uint64 { return v.store.Synced() }
 
 // Pending implements [verify.Log].
 func (v *viewed) Pending(project string, c trackway.Customer) (bool, error) {

@@ -30,7 +30,7 @@ func (s *server) reload() error {
 	for i := range s.Config.Projects {
 		keys += len(s.Config.Projects[i].Keys)
 	}
-	s.Log.Info("reloaded", "projects", len(s.Config.Projects), "keys", keys, "limits", len(s.Config.Policies), "overrides", len(s.Config.Overrides))
+	s.Log.Info("reloaded", "projects", len(s.Config.Projects), "keys", keys, "limits", len(s.Config.Policies), "overrides", len(s.Config.Overrides), "destinations", len(s.Config.Destinations))
 	return nil
 }
 

@@ -24,7 +24,11 @@ var (
 
 // Keys is the table of projects and their keys. It is immutable and safe for
 // concurrent use.
-type Keys struct{ projects map[string]*project }
+type Keys struct {
+	projects map[string]*project
+	public   map[string]*project // by the tokens of their public keys, former ones too
+	streams  map[string]*project // by the ids of their streams
+}
 
 type project struct {
 	trackway.Project
@@ -45,17 +49,24 @@ type entry struct {
 
 // New returns the table of these projects.
 func New(projects []trackway.Project) *Keys {
-	k := &Keys{projects: make(map[string]*project, len(projects))}
+	k := &Keys{projects: make(map[string]*project, len(projects)), public: make(map[string]*project), streams: make(map[string]*project)}
 	for _, p := range projects {
 		known := &project{Project: p, keys: make(map[keyID]entry, len(p.Keys))}
 		for i := range p.Keys {
 			key := &known.Keys[i]
 			known.keys[keyID{key.Kind, key.ID}] = entry{Key: key}
+			if key.Kind == trackway.PublicKey {
+				k.public[key.ID] = known
+			}
 			if key.PreviousID != "" {
+				k.public[key.PreviousID] = known
 				known.keys[keyID{key.Kind, key.PreviousID}] = entry{Key: key, until: key.PreviousUntil}
 			}
 		}
 		k.projects[p.Token] = known
+		if p.StreamID != "" {
+			k.streams[p.StreamID] = known
+		}
 	}
 	return k
 }
@@ -76,6 +87,24 @@ func (k *Keys) Authorize(now time.Time, token, authorization, accessToken string
 		return Grant{}, errProject
 	}
 	key, err := p.key(now, authorization, accessToken)
+	if err != nil {
+		return Grant{}, err
+	}
+	return Grant{Project: &p.Project, Key: key}, nil
+}
+
+// ByToken checks the token of a public key, of any project, for calls whose
+// path names no project. An empty token counts as absent. Its errors are those
+// of [Keys.Authorize].
+func (k *Keys) ByToken(now time.Time, token string) (Grant, *trackway.Error) {
+	if token == "" {
+		return Grant{}, errNoKey
+	}
+	p := k.public[token]
+	if p == nil {
+		return Grant{}, errNotFound
+	}
+	key, err := p.public(now, token)
 	if err != nil {
 		return Grant{}, err
 	}

@@ -151,6 +151,15 @@ func (d *Decoder) moreRoom(members []Member) []Member {
 	return append(more.many[:0], members...)
 }
 
+// Canonical returns a value in canonical form. It must be within the bounds:
+// see [Scanner.Kept]. A value that has that form already is returned as it is.
+func (d *Decoder) Canonical(v Value) []byte {
+	if v.Canonical {
+		return v.Raw
+	}
+	return d.rewrite(v.Raw)
+}
+
 // rewrite returns the text of a value in canonical form.
 func (d *Decoder) rewrite(raw []byte) []byte {
 	if cap(d.rewritten)-len(d.rewritten) < len(raw) {

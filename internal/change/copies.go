@@ -7,6 +7,7 @@ type Copy struct {
 	Name    string
 	Through uint64 // it has all changes up to this number
 	Deletes bool   // it can delete what an erasure has taken away
+	Part    Part   // what it gets of the log; nil: everything
 
 	// Cursor is the name under which the store keeps how far the copy is. No
 	// event expires before the cursor has passed it, unless the event was
@@ -14,6 +15,21 @@ type Copy struct {
 	Cursor string
 	Bound  trackway.Micros
 }
+
+// Part is a part of the log. It is safe for concurrent use.
+type Part interface {
+	// Has reports whether something of a project belongs to it.
+	Has(project uint32) bool
+
+	// Wants reports whether a project's events of a type belong to it.
+	Wants(project uint32, typ string) bool
+}
+
+// Has reports whether the copy gets something of a project.
+func (c *Copy) Has(project uint32) bool { return c.Part == nil || c.Part.Has(project) }
+
+// Wants reports whether the copy gets an event.
+func (c *Copy) Wants(e *trackway.Event) bool { return c.Part == nil || c.Part.Wants(e.Project, e.Type) }
 
 // Copies are all destinations of a store. It is safe for concurrent use.
 type Copies interface {

@@ -97,7 +97,7 @@ log: {level: debug, format: json}
 		Log:            Log{Level: "debug", Format: "json"},
 		Projects: []trackway.Project{{
 			Name: "demo", Token: token,
-			Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "Anonymous"}, Personal: []string{"email", "First Name"},
+			Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "Anonymous"}, User: "registered", Device: "cookie", Personal: []string{"email", "First Name"},
 			Keep: trackway.Retention{
 				Default: 365 * 24 * time.Hour,
 				Events:  map[string]time.Duration{"page_visit": 30 * 24 * time.Hour, "purchase: made": 0, "ping": 90 * time.Minute},
@@ -111,7 +111,7 @@ log: {level: debug, format: json}
 		}},
 		Policies: []trackway.Policy{
 			{
-				Name: "track", Paths: []string{"/track/"}, Limit: 6000, Window: time.Minute,
+				Name: "track", Paths: append([]string{"/track/"}, dialectPaths...), Limit: 6000, Window: time.Minute,
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 			{
@@ -150,11 +150,11 @@ func TestDefaults(t *testing.T) {
 		Connections:    Connections{PerAddress: 256},
 		Log:            Log{Level: "info", Format: "text"},
 		Projects: []trackway.Project{{
-			Name: "demo", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody(),
+			Name: "demo", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody(), User: "registered", Device: "cookie",
 		}},
 		Policies: []trackway.Policy{
 			{
-				Name: "track", Paths: []string{"/track/", "/data/v2/projects/*/consent/categories"}, Limit: 6000, Window: time.Minute,
+				Name: "track", Paths: append([]string{"/track/", "/data/v2/projects/*/consent/categories"}, dialectPaths...), Limit: 6000, Window: time.Minute,
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 			{

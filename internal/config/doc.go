@@ -83,10 +83,13 @@ func (p place) problem(msg string) Problem {
 
 // reportAll adds the places to problems that a [Check] found, and reports them.
 // A problem with a value that is not in the file gets the place of the thing
-// that should contain it. It is left out if that thing has another problem
-// already: it may only be a consequence of that.
+// that should contain it. A problem is left out if its thing, or a setting of
+// it, has another one already: it may only be a consequence of that.
 func (d *doc) reportAll(found []Problem) {
 	for _, f := range found {
+		if slices.ContainsFunc(d.problems, func(p Problem) bool { return p.Field == f.Field || isSettingOf(f.Field, p.Field) }) {
+			continue
+		}
 		if at := d.at(f.Field); at != nil {
 			d.report(at, "%s", f.Msg)
 			continue
@@ -102,6 +105,13 @@ func (d *doc) reportAll(found []Problem) {
 		p.file, p.field, p.text = d.name, f.Field, ""
 		d.problems = append(d.problems, p.problem(f.Msg))
 	}
+}
+
+// isSettingOf reports whether a field is a setting of a thing, such as
+// destinations[0].url of destinations[0], and not a part of a setting.
+func isSettingOf(thing, field string) bool {
+	name, ok := strings.CutPrefix(field, thing+".")
+	return ok && !strings.ContainsAny(name, ".[")
 }
 
 // at returns the address of the value of a field in the operator's file, or nil

@@ -30,6 +30,8 @@ type dashboard struct {
 type project struct {
 	Name        string            `yaml:"name"`
 	Token       string            `yaml:"token"`
+	StreamID    string            `yaml:"stream_id"`
+	Legacy      bool              `yaml:"legacy"`
 	Identifiers identifiers       `yaml:"identifiers"`
 	Personal    []string          `yaml:"personal"`
 	Consents    []consentCategory `yaml:"consent_categories"`
@@ -46,6 +48,8 @@ type identifiers struct {
 	Hard   []string `yaml:"hard"`
 	Soft   []string `yaml:"soft"`
 	Nobody []string `yaml:"nobody"`
+	User   string   `yaml:"user"`   // by default registered, or else the first of Hard
+	Device string   `yaml:"device"` // by default cookie, or else the first of Soft
 }
 
 type key struct {
@@ -104,7 +108,7 @@ func (f *file) setDefaults() {
 }
 
 func (p *project) setDefaults() {
-	p.Identifiers = identifiers{Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody()}
+	p.Identifiers = identifiers{Hard: []string{usualUser}, Soft: []string{usualDevice}, Nobody: usualNobody()}
 }
 
 // usualNobody returns the texts that common clients send as an identifier if

@@ -35,7 +35,7 @@ func TestInit(t *testing.T) {
 		t.Fatalf("the generated file is not right: %v %v", err, warnings)
 	}
 	want := []trackway.Project{{
-		Name: "demo", Token: made.ProjectToken, Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody(),
+		Name: "demo", Token: made.ProjectToken, Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody(), User: "registered", Device: "cookie",
 		Personal: []string{"email", "phone", "first_name", "last_name"},
 		Keys: []trackway.Key{
 			{Name: "web", Kind: trackway.PublicKey, ID: made.PublicToken},

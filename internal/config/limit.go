@@ -1,6 +1,25 @@
 package config
 
-import "trackway"
+import (
+	"slices"
+	"strings"
+
+	"trackway"
+)
+
+// trackingPath begins the paths of the tracking API.
+const trackingPath = "/track/"
+
+// dialectPaths are the paths on which other products' clients send commands. A
+// limit on trackingPath holds for them too, unless another limit lists them.
+// Otherwise nothing would limit them under a configuration that is older than
+// they are.
+var dialectPaths = []string{
+	"/v1/", "/api/s/", "/projects/", // Segment's, and OpenTelemetry's
+	"/batch", "/batch/", "/capture", "/capture/", "/e", "/e/", "/i/", // PostHog's
+	"/flags", "/flags/", "/decide", "/decide/", "/array/", // PostHog's
+	"/bulk", "/bulk/", "/crm/", "/webxp/", "/wxstatic/", "/campaigns/", "/data/v2/streams/*/consent/", // the original's
+}
 
 // policies returns the limits. It only checks that they are complete.
 // internal/limit checks their values with a [Check].
@@ -13,7 +32,64 @@ func (d *doc) policies() []trackway.Policy {
 		}
 		policies = append(policies, p.Policy)
 	}
+	limitDialects(policies)
 	return policies
+}
+
+// limitDialects adds the paths of dialects to the limits of the tracking API.
+// It also adds their other spelling to limits that list a path with or without
+// a slash at its end, because the server takes both.
+func limitDialects(policies []trackway.Policy) {
+	var listed []string // by the limits that apply alone
+	for i := range policies {
+		if !policies[i].Also {
+			listed = append(listed, policies[i].Paths...)
+		}
+	}
+	add := func(p *trackway.Policy, path string) {
+		others := &listed
+		if p.Also {
+			others = &p.Paths
+		}
+		if slices.Contains(*others, path) {
+			return
+		}
+		p.Paths = append(slices.Clip(p.Paths), path)
+		if !p.Also {
+			listed = append(listed, path)
+		}
+	}
+	for i := range policies {
+		for _, path := range policies[i].Paths {
+			if other := otherSpelling(path); isDialect(path) && isDialect(other) {
+				add(&policies[i], other)
+			}
+		}
+	}
+	for i := range policies {
+		if !slices.Contains(policies[i].Paths, trackingPath) {
+			continue
+		}
+		for _, path := range dialectPaths {
+			add(&policies[i], path)
+		}
+	}
+}
+
+func otherSpelling(path string) string {
+	if other, hadSlash := strings.CutSuffix(path, "/"); hadSlash {
+		return other
+	}
+	return path + "/"
+}
+
+// isDialect reports whether a path of a limit, which may have a method, is one
+// of a dialect, or lies below one.
+func isDialect(path string) bool {
+	if _, after, ok := strings.Cut(path, " "); ok {
+		path = after
+	}
+	return slices.ContainsFunc(dialectPaths, func(d string) bool { return path == d || strings.HasSuffix(d, "/") && strings.HasPrefix(path, d) })
 }
 
 func (d *doc) requireAll(p *policy) {

@@ -54,10 +54,18 @@ func (r keyring) project(p *project) trackway.Project {
 		r.report(&p.Token, "must be a UUID, such as 12345678-1234-1234-1234-123456789abc")
 	}
 	unique(r.doc, r.tokens, &p.Token)
+	if p.StreamID != "" {
+		unique(r.doc, r.tokens, &p.StreamID) // a token names a stream, too
+	}
+	if strings.ContainsAny(p.StreamID, " /?&#%") {
+		r.report(&p.StreamID, "must not have spaces or any of / ? & # %%, because it is a part of URLs")
+	}
 	r.checkIdentifiers(p)
 	r.checkPersonal(p.Personal)
 	return trackway.Project{
 		Name: p.Name, Token: p.Token, Hard: p.Identifiers.Hard, Soft: p.Identifiers.Soft, Nobody: p.Identifiers.Nobody, Personal: p.Personal,
+		User: r.roleOf(&p.Identifiers.User, p.Identifiers.Hard, usualUser, "hard"), Device: r.roleOf(&p.Identifiers.Device, p.Identifiers.Soft, usualDevice, "soft"),
+		StreamID: p.StreamID, Legacy: p.Legacy,
 		Consents: r.consents(p.Consents),
 		Keep:     r.retention(&p.Retention),
 	}
@@ -76,6 +84,30 @@ func (r keyring) checkIdentifiers(p *project) {
 		}
 	}
 	r.checkNobody(ids)
+}
+
+// The identifiers of a project that configures none.
+const (
+	usualUser   = "registered"
+	usualDevice = "cookie"
+)
+
+// roleOf returns which of some identifiers holds the user's or the device's id
+// of another product's clients: the configured one, or else the usual one, or
+// else the first.
+func (r keyring) roleOf(at *string, of []string, usual, kind string) string {
+	switch {
+	case *at != "" && !slices.Contains(of, *at):
+		r.report(at, "must be one of the project's %s identifiers", kind)
+		return ""
+	case *at != "":
+		return *at
+	case slices.Contains(of, usual):
+		return usual
+	case len(of) > 0:
+		return of[0]
+	}
+	return ""
 }
 
 // mostNobody limits the texts that stand for nobody: each incoming identifier

@@ -50,7 +50,10 @@ type Config struct {
 // or a token), the only project is meant.
 //
 //	POST /import  a batch: at most [MaxLines] commands, a line each; answers
-//	              an [Outcome] a line. ?store=NAME must be the store's, if given
+//	              an [Outcome] a line. ?store=NAME must be the store's, if given.
+//	              With ?from=VENDOR the lines are what the vendor exports, as
+//	              package foreign reads them, with ?event_type= and ?as_of=, in
+//	              microseconds
 //	POST /backup  a [Backup] into ?dir=, of which ?keep= stay
 //	GET /export   the file that ?format= names, of ?customers=true and ?events=true; of events ?type=, ?since= and ?until=
 //	GET /store    a [Store]

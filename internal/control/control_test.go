@@ -132,7 +132,7 @@ func (s *fakeSnapshot) Log(r query.LogRange, yield func(*trackway.Event) bool) e
 	return nil
 }
 
-func (*fakeStore) Who(_ uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
+func (*fakeStore) Current(_ uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
 	return c, []trackway.Identifier{{Name: "registered", Value: fmt.Sprint("r", c), Hard: true}}, nil
 }
 
@@ -162,7 +162,7 @@ func serve(t *testing.T, f *fakeStore, projects int) *httptest.Server {
 func serveWith(t *testing.T, f *fakeStore, projects int, d *fakeDestinations) *httptest.Server {
 	t.Helper()
 	all := []trackway.Project{
-		{Number: 1, Name: "shop", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"}},
+		{Number: 1, Name: "shop", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"}, User: "registered", Device: "cookie"},
 		{Number: 2, Name: "app", Token: "22345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}},
 	}
 	s := httptest.NewServer(Handler(Config{

@@ -223,8 +223,8 @@ func (c *call) verify() error {
 	switch {
 	case err == nil:
 		return lines.Encode(Line{Report: report})
-	case c.started:
-		return lines.Encode(Line{Error: err.Error()})
+	case !c.started && errors.Is(err, destination.ErrUnknown):
+		return asked(err)
 	}
-	return asked(err)
+	return lines.Encode(Line{Error: err.Error()})
 }

@@ -93,7 +93,7 @@ func serveDestinations(t *testing.T) (*httptest.Server, *fakeDestinations) {
 func TestDestinations(t *testing.T) {
 	t.Parallel()
 	s, f := serveDestinations(t)
-	const unknown = `{"error":"\"x\": there is no such destination in the configuration"}`
+	const unknown = `{"error":"\"x\": there is no such destination in the configuration; after a change of the file, reload the server"}`
 	tests := []struct {
 		method, target string
 		status         int
@@ -159,6 +159,10 @@ func TestVerify(t *testing.T) {
 	}
 	if want := "verify 3 true lake"; !slices.Contains(f.done, want) {
 		t.Errorf("did %q, want %q", f.done, want)
+	}
+	status, answer, err = do(t, s, http.MethodPost, "/destinations/verify?name=warehouse", nil)
+	if want := `{"error":"connection refused"}` + "\n"; status != 200 || answer != want || err != nil {
+		t.Errorf("got %d %s, %v, want %s, because nothing was refused", status, answer, err, want)
 	}
 	status, answer, err = do(t, s, http.MethodPost, "/destinations/verify?name=lake&from=9", nil)
 	if want := `{"through":5,"last":7}` + "\n" + `{"error":"connection refused"}` + "\n"; status != 200 || answer != want || err != nil {

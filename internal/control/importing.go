@@ -7,10 +7,13 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"trackway"
+	"trackway/internal/format/foreign"
 	"trackway/internal/format/tracking"
 )
 
@@ -44,12 +47,15 @@ func (c *call) importing() error {
 	}
 	b := batches.Get().(*batch) //nolint:forcetypeassert // of this pool
 	defer b.free()
+	if b.decode, b.from, err = c.decoder(p); err != nil {
+		return err
+	}
 	if err := b.read(http.MaxBytesReader(c.w, c.r.Body, MaxBatch), c.r.ContentLength); err != nil {
 		return err
 	}
 	at := c.receipts.next(trackway.MicrosOf(time.Now()), len(b.commands))
 	b.receive(at)
-	if err := c.Ingest.Accept(p, at, b.commands, b.results); err != nil {
+	if err := b.accept(c.Ingest, p); err != nil {
 		return &loggedError{err}
 	}
 	c.as("application/x-ndjson")
@@ -57,11 +63,42 @@ func (c *call) importing() error {
 	return nil
 }
 
+// decoder returns the function for the lines of a batch: commands of the
+// tracking API, or what a vendor has exported (?from=).
+func (c *call) decoder(p *trackway.Project) (foreign.Decode, *foreign.Source, error) {
+	vendor := c.query.Get("from")
+	if vendor == "" {
+		return nil, nil, nil
+	}
+	decode := foreign.Of(vendor)
+	if decode == nil {
+		return nil, nil, refuse("from", fmt.Sprintf("The vendor %q is not known, only %s.", vendor, strings.Join(foreign.Vendors(), ", ")))
+	}
+	from := &foreign.Source{Project: p, Received: trackway.MicrosOf(time.Now()), EventType: c.query.Get("event_type")}
+	from.AsOf = from.Received
+	if text := c.query.Get("as_of"); text != "" {
+		micros, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, nil, refuse("as_of", "The time is no number of microseconds.")
+		}
+		from.AsOf = min(trackway.Micros(micros), from.Received)
+	}
+	return decode, from, nil
+}
+
 // batch is the commands of one request.
 type batch struct {
-	lines    []string // status of each line, if its command is accepted
+	decode   foreign.Decode  // of lines that a vendor has exported; nil: each line is a command
+	from     *foreign.Source // of these lines
+	lines    []decoded
 	commands []trackway.Command
 	results  []trackway.Result
+}
+
+// decoded is what one line of a batch has become.
+type decoded struct {
+	status   string // if its commands are accepted
+	commands int    // how many it has become
 }
 
 // batches has memory for batches: without it an import allocated a third more.
@@ -71,7 +108,7 @@ var batches = sync.Pool{New: func() any { return new(batch) }}
 func (b *batch) free() {
 	clear(b.commands) // they hold on to what was read
 	clear(b.results)
-	b.lines, b.commands, b.results = b.lines[:0], b.commands[:0], b.results[:0]
+	*b = batch{lines: b.lines[:0], commands: b.commands[:0], results: b.results[:0]}
 	batches.Put(b)
 }
 
@@ -113,23 +150,67 @@ func (b *batch) read(body io.Reader, length int64) error {
 var errTooLarge = refuse("", fmt.Sprintf("A batch may have at most %d lines and %d bytes.", MaxLines, MaxBatch))
 
 // add decodes a line. It keeps parts of it.
-func (b *batch) add(line []byte) error {
+func (b *batch) add(text []byte) error {
 	if len(b.lines) == MaxLines {
 		return errTooLarge
 	}
-	var c trackway.Command // of the kind Nothing
-	var r trackway.Result
-	if len(bytes.TrimSpace(line)) > 0 {
-		c, r.Err = tracking.DecodeLine(line, trackway.MicrosOf(time.Now()))
-	}
-	status := Stored
 	switch {
-	case c.Kind == trackway.Nothing && r.Err == nil:
-		status = Nothing
-	case c.Kind == trackway.UpdateCustomer:
-		status = Updated
+	case len(bytes.TrimSpace(text)) == 0:
+		b.addCommand(trackway.Command{}, nil)
+		b.lines = append(b.lines, decoded{Nothing, 1})
+	case b.decode != nil:
+		b.addForeign(text)
+	default:
+		c, err := tracking.DecodeLine(text, trackway.MicrosOf(time.Now()))
+		b.lines = append(b.lines, decoded{statusOf(&c, err), 1})
+		b.addCommand(c, err)
 	}
-	b.lines, b.commands, b.results = append(b.lines, status), append(b.commands, c), append(b.results, r)
+	return nil
+}
+
+// addForeign decodes a line that a vendor has exported. It may become several
+// commands, or none.
+func (b *batch) addForeign(text []byte) {
+	commands, err := b.decode(text, b.from)
+	if err != nil {
+		b.lines = append(b.lines, decoded{Stored, 1})
+		b.addCommand(trackway.Command{}, err)
+		return
+	}
+	l := decoded{Nothing, len(commands)}
+	for i := range commands {
+		if l.status != Stored {
+			l.status = statusOf(&commands[i], nil)
+		}
+		b.addCommand(commands[i], nil)
+	}
+	b.lines = append(b.lines, l)
+}
+
+func (b *batch) addCommand(c trackway.Command, err *trackway.Error) {
+	b.commands, b.results = append(b.commands, c), append(b.results, trackway.Result{Err: err})
+}
+
+// statusOf returns the status of the line of a command, if it is accepted.
+func statusOf(c *trackway.Command, err *trackway.Error) string {
+	switch {
+	case c.Kind == trackway.Nothing && err == nil:
+		return Nothing
+	case c.Kind == trackway.UpdateCustomer:
+		return Updated
+	}
+	return Stored
+}
+
+// accept stores the commands, as many at a time as a batch has lines: a line
+// that a vendor has exported may have become thousands.
+func (b *batch) accept(in Ingest, p *trackway.Project) error {
+	for i := 0; i < len(b.commands); i += MaxLines {
+		end := min(i+MaxLines, len(b.commands))
+		if err := in.Accept(p, b.commands[i].Received, b.commands[i:end], b.results[i:end]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -169,9 +250,11 @@ func (b *batch) receive(at trackway.Micros) {
 // answer returns what became of each line.
 func (b *batch) answer() []byte {
 	var text []byte
-	for i, status := range b.lines {
-		o := Outcome{Status: status}
-		o.note(&b.commands[i], &b.results[i])
+	next := 0
+	for _, l := range b.lines {
+		o := Outcome{Status: l.status}
+		o.note(b.commands[next:next+l.commands], b.results[next:next+l.commands])
+		next += l.commands
 		text = o.append(text)
 	}
 	return text

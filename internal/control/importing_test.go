@@ -233,3 +233,46 @@ func TestOutcomes(t *testing.T) {
 		}
 	}
 }
+
+// Lines of a vendor's export become commands at the server, which knows the
+// project's identifiers. A vendor that is not known is refused.
+func TestImportOfVendor(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	s := serve(t, f, 1)
+	body := strings.Join([]string{
+		`{"ids":{"cookie":"1"},"properties":{},"events":[{"type":"a","timestamp":1},{"type":"again","timestamp":2}]}`,
+		`{"ids":{"cookie":"2"},"properties":{},"events":[{"type":"again","timestamp":1}]}`,
+		"",
+		`{"ids":{"cookie":"3"},"properties":{},"events":[{"type":"bad","timestamp":1}]}`,
+		`{"success":true,"fields":[],"data":[]}`,
+		`{"cookie":"4","timestamp":5}`,
+	}, "\n")
+	status, answer, err := do(t, s, http.MethodPost, "/import?from=bloomreach&event_type=b&as_of=1000000", strings.NewReader(body))
+	if status != http.StatusOK || err != nil {
+		t.Fatalf("got %d, %v: %s", status, err, answer)
+	}
+	outcomes, err := ReadOutcomes(nil, strings.NewReader(answer), 6)
+	if err != nil {
+		t.Fatalf("%v: %s", err, answer)
+	}
+	want := []Outcome{
+		{Status: Stored},
+		{Status: Duplicate},
+		{Status: Nothing},
+		{Status: Refused, Refusal: Refusal{"event_type", "Bad of shop."}},
+		{Status: Nothing},
+		{Status: Stored},
+	}
+	if diff := cmp.Diff(want, outcomes); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"1", "a1", "2", "3", "b4"}, f.taken); diff != "" {
+		t.Error(diff)
+	}
+	for query, want := range map[string]string{"from=acme": "bloomreach, mixpanel", "from=mixpanel&as_of=x": "microseconds"} {
+		if status, answer, _ := do(t, s, http.MethodPost, "/import?"+query, strings.NewReader(body)); status != 400 || !strings.Contains(answer, want) {
+			t.Errorf("%s: got %d %s", query, status, answer)
+		}
+	}
+}

@@ -34,13 +34,20 @@ type Refusal struct {
 	Error string `json:"error,omitempty"`
 }
 
-// note notes the result of a command that has the status if all went well.
-func (o *Outcome) note(c *trackway.Command, r *trackway.Result) {
-	o.LeftOut = int64(len(c.LeftOut))
-	switch {
-	case r.Err != nil:
-		o.Status, o.Refusal = Refused, Refusal{r.Err.Field, tracking.Text(r.Err)}
-	case r.Duplicate:
+// note notes the results of a line's commands, usually one, that have the
+// status if all went well. The line is refused if one of them is, and a
+// duplicate if all its events are.
+func (o *Outcome) note(commands []trackway.Command, results []trackway.Result) {
+	stored := false
+	for i := range commands {
+		c, r := &commands[i], &results[i]
+		o.LeftOut += int64(len(c.LeftOut))
+		stored = stored || c.Kind == trackway.AddEvent && !r.Duplicate
+		if r.Err != nil && o.Status != Refused {
+			o.Status, o.Refusal = Refused, Refusal{r.Err.Field, tracking.Text(r.Err)}
+		}
+	}
+	if o.Status == Stored && !stored {
 		o.Status = Duplicate
 	}
 }

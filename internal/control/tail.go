@@ -30,7 +30,7 @@ type Log interface {
 
 	// The customer that c has become by merges, with their identifiers, or 0 if
 	// there is no such customer.
-	Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
+	Current(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
 }
 
 // lookBack is how far back is looked for the last events.
@@ -140,7 +140,7 @@ func (t *tail) admits(e *trackway.Event) (bool, *trackway.Profile, error) {
 	if e.Project != t.project.Number || len(t.types) > 0 && !slices.Contains(t.types, e.Type) {
 		return false, nil, nil
 	}
-	c, ids, err := t.Log.Who(e.Project, e.Customer)
+	c, ids, err := t.Log.Current(e.Project, e.Customer)
 	if err != nil || t.of.Name != "" && !slices.Contains(ids, t.of) {
 		return false, nil, err
 	}

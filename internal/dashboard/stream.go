@@ -199,7 +199,7 @@ func (st *stream) event(e *trackway.Event) error {
 	if p == nil {
 		return nil // the configuration no longer has the project
 	}
-	who, ids, err := st.Log.Who(e.Project, e.Customer)
+	who, ids, err := st.Log.Current(e.Project, e.Customer)
 	if err != nil {
 		return err
 	}

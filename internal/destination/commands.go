@@ -9,6 +9,7 @@ import (
 var (
 	errStopping = errors.New("the server is stopping")
 	errGone     = errors.New("a reload has changed or removed this destination meanwhile")
+	errHangs    = errors.New("a call to this destination does not end: if it is a folder on another machine, see whether that can be reached")
 	errInUse    = errors.New("a check, a verification or another command is using the destination: try again when that is over")
 )
 
@@ -24,9 +25,8 @@ func (m *Manager) Pause(name string) error {
 	if err := r.files.set(func(s *state) { s.Paused = true }); err != nil {
 		return err
 	}
-	m.stopLocked(r)
 	r.stats.pause(true)
-	return nil
+	return m.stopLocked(r)
 }
 
 // Resume lets a destination run that was paused, or that waits for an operator.
@@ -45,7 +45,9 @@ func (m *Manager) Resume(name string) error {
 			return err
 		}
 	}
-	m.stopLocked(r) // it may have stopped by itself
+	if err := m.stopLocked(r); err != nil { // it may have stopped by itself
+		return err
+	}
 	m.startLocked(r)
 	return nil
 }
@@ -67,7 +69,9 @@ func (m *Manager) Rewind(ctx context.Context, name, to string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.stopLocked(r)
+	if err := m.stopLocked(r); err != nil {
+		return 0, err
+	}
 	defer m.startLocked(r)
 	select {
 	case r.using <- struct{}{}:

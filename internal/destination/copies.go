@@ -21,7 +21,9 @@ func (c copies) List() []change.Copy {
 	list := make([]change.Copy, len(all))
 	for i, r := range all {
 		name := r.config.Name
-		list[i] = change.Copy{Name: name, Through: r.stats.at(), Deletes: r.deletes(), Cursor: cursorName(name), Bound: r.bound(time.Now())}
+		list[i] = change.Copy{
+			Name: name, Through: r.stats.at(), Deletes: r.deletes(), Part: r.view, Cursor: cursorName(name), Bound: r.bound(time.Now()),
+		}
 	}
 	return list
 }

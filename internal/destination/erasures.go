@@ -13,7 +13,7 @@ func (r *runner) erasuresDone() (done []Erasure, err error) {
 	if len(pending) == 0 {
 		return nil, nil
 	}
-	var known []uint64
+	known := make(map[uint64]bool)
 	for project := range r.view.projects {
 		all, err := r.store.Erasures(project)
 		if err != nil {
@@ -21,39 +21,59 @@ func (r *runner) erasuresDone() (done []Erasure, err error) {
 		}
 		for i := range all {
 			e := &all[i]
-			if !slices.Contains(pending, e.ID) {
+			if _, found := slices.BinarySearch(pending, e.ID); !found {
 				continue
 			}
-			known = append(known, e.ID)
+			known[e.ID] = true
 			if e.Done != 0 {
 				done = append(done, r.view.erasure(project, e))
 			}
 		}
 	}
 	slices.SortFunc(done, func(a, b Erasure) int { return cmp.Compare(a.ID, b.ID) })
-	if len(known) < len(pending) {
-		slices.Sort(known)
-		err = r.files.set(func(s *state) { s.Erasures = known })
-	}
-	return done, err
+	forgotten := slices.DeleteFunc(slices.Clone(pending), func(id uint64) bool { return known[id] })
+	return done, r.setErasures(func(pending []uint64) []uint64 {
+		return slices.DeleteFunc(pending, func(id uint64) bool {
+			_, found := slices.BinarySearch(forgotten, id)
+			return found
+		})
+	})
 }
 
-// noteErasures notes which of the erasures that were passed are not done.
-func (r *runner) noteErasures(passed []Erasure) error {
-	if len(passed) == 0 {
-		return nil
-	}
-	return r.files.set(func(s *state) {
-		pending := slices.Clone(s.Erasures)
-		for _, e := range passed {
-			at, known := slices.BinarySearch(pending, e.ID)
-			switch {
-			case e.Done == 0 && !known:
+// noteErasures notes which of some erasures are not done. It must return before
+// they are passed: after a crash in between, the destination has them, and
+// nothing else would make it hear of their end.
+func (r *runner) noteErasures(passing []Erasure) error {
+	return r.setErasures(func(pending []uint64) []uint64 {
+		for _, e := range passing {
+			if at, known := slices.BinarySearch(pending, e.ID); e.Done == 0 && !known {
 				pending = slices.Insert(pending, at, e.ID)
-			case e.Done != 0 && known:
+			}
+		}
+		return pending
+	})
+}
+
+// forgetErasures notes which of the erasures that were passed need not be
+// passed again, because they are done.
+func (r *runner) forgetErasures(passed []Erasure) error {
+	return r.setErasures(func(pending []uint64) []uint64 {
+		for _, e := range passed {
+			if at, known := slices.BinarySearch(pending, e.ID); e.Done != 0 && known {
 				pending = slices.Delete(pending, at, at+1)
 			}
 		}
-		s.Erasures = pending
+		return pending
 	})
+}
+
+// setErasures changes the sorted list of pending erasures. The change only adds
+// or only removes, and may be called twice: another goroutine may change the
+// list meanwhile. Without an effect, nothing is written.
+func (r *runner) setErasures(change func(pending []uint64) []uint64) error {
+	before := r.files.get().Erasures
+	if len(change(slices.Clone(before))) == len(before) {
+		return nil
+	}
+	return r.files.set(func(s *state) { s.Erasures = change(slices.Clone(s.Erasures)) })
 }

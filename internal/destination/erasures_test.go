@@ -16,6 +16,37 @@ func (oneErasure) Erasures(project uint32) ([]query.Erasure, error) {
 	return []query.Erasure{{ID: uint64(project), Done: 1}}, nil
 }
 
+// meanwhile is a store that has forgotten all erasures, and that calls a
+// function while it is asked for them.
+type meanwhile struct {
+	Store
+
+	do func()
+}
+
+func (m meanwhile) Erasures(uint32) ([]query.Erasure, error) {
+	m.do()
+	return nil, nil
+}
+
+// TestErasurePassedMeanwhile: while the filler asks for the erasures that are
+// done, the writer may pass others. Both are noted.
+func TestErasurePassedMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := runner{view: NewView(&config.Destination{}, []trackway.Project{{Number: 1, Name: "p"}}), files: &files{dir: t.TempDir(), state: state{Erasures: []uint64{1, 2}}}}
+	r.store = meanwhile{do: func() {
+		if err := r.noteErasures([]Erasure{{ID: 3}}); err != nil {
+			t.Error(err)
+		}
+	}}
+	if _, err := r.erasuresDone(); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.files.get().Erasures; !slices.Equal(got, []uint64{3}) {
+		t.Errorf("the erasures %d are noted as pending, want 3 only", got)
+	}
+}
+
 // TestErasuresInOrder: the erasures of a batch are in the order of their
 // numbers, whatever their projects.
 func TestErasuresInOrder(t *testing.T) {

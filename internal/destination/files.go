@@ -178,7 +178,7 @@ func (f *files) all() (rejects []Reject, err error) {
 }
 
 // read calls do for each line of the rejects that is whole. A crash may have
-// left a part of a line.
+// left a part of a line, and a power cut any number of zeros.
 func (f *files) read(do func(r *Reject, line []byte)) error {
 	file, err := os.Open(f.rejectsPath())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -187,12 +187,19 @@ func (f *files) read(do func(r *Reject, line []byte)) error {
 		return err
 	}
 	defer func() { _ = file.Close() }() // what was read is read
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
+	const mostLine = 64 << 10
+	for lines := bufio.NewReaderSize(file, mostLine); ; {
+		line, err := lines.ReadSlice('\n') // with ErrBufferFull, a part of what is no line
+		line = bytes.TrimSuffix(line, []byte{'\n'})
 		var r Reject
-		if line := lines.Bytes(); seal.Whole(line) && json.Unmarshal(bytes.Clone(line), &r) == nil {
+		if seal.Whole(line) && json.Unmarshal(bytes.Clone(line), &r) == nil {
 			do(&r, line)
 		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+			return err
+		}
 	}
-	return lines.Err()
 }

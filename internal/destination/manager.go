@@ -21,7 +21,7 @@ import (
 
 // ErrUnknown is the error of a command about a destination that is not in the
 // configuration.
-var ErrUnknown = errors.New("there is no such destination in the configuration")
+var ErrUnknown = errors.New("there is no such destination in the configuration; after a change of the file, reload the server")
 
 // Options is what a [Manager] needs.
 type Options struct {
@@ -45,8 +45,8 @@ type Manager struct {
 	// ops is held by what starts and stops runners, also while a partner is
 	// called.
 	ops     sync.Mutex
-	running func(*runner) (stop func()) // starts a runner; nil unless Run is running
-	ending  chan struct{}               // closed when Run ends
+	running func(*runner) (stop func() bool) // starts a runner; nil unless Run is running
+	ending  chan struct{}                    // closed when Run ends
 
 	mu      sync.Mutex // guards what follows; nobody waits for anything while it is held
 	runners []*managed // by name
@@ -56,8 +56,8 @@ type Manager struct {
 type managed struct {
 	*runner
 
-	stop  func() // waits until it has stopped; nil: it was not started
-	added bool   // it got its cursor by the reload that made it
+	stop  func() bool // waits until it has stopped, but not for ever; nil: it was not started
+	added bool        // it got its cursor by the reload that made it
 }
 
 // New returns a manager without destinations. See [Manager.Reload].
@@ -84,7 +84,7 @@ func (m *Manager) StoreID() string { return m.id }
 func (m *Manager) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	m.ops.Lock()
-	m.running = func(r *runner) func() {
+	m.running = func(r *runner) func() bool {
 		ctx, cancel := context.WithCancel(ctx)
 		ended := make(chan struct{})
 		all.Go(func() {
@@ -94,7 +94,7 @@ func (m *Manager) Run(ctx context.Context) error {
 				r.log.Error("destination: stopped until an operator acts", "err", r.clean(err))
 			}
 		})
-		return func() { cancel(); <-ended }
+		return func() bool { cancel(); return endsSoon(ended) }
 	}
 	for _, r := range m.list() {
 		m.startLocked(r)
@@ -122,21 +122,49 @@ func (m *Manager) startLocked(r *managed) {
 	r.stop = m.running(r.runner)
 }
 
-func (m *Manager) stopLocked(r *managed) {
-	if r.stop != nil {
-		r.stop()
-		r.stop = nil
+// stopLocked stops a runner. A call of the sink may hang although its context
+// has ended, such as one into a folder on a network file system that is away.
+// This must not concern the other destinations, so stopLocked gives up then.
+func (m *Manager) stopLocked(r *managed) error {
+	if r.stop == nil {
+		return nil
+	}
+	if !r.stop() {
+		return errHangs
+	}
+	r.stop = nil
+	return nil
+}
+
+// endsSoon waits until a channel is closed, but not for long. It reports
+// whether it is closed.
+func endsSoon(ended <-chan struct{}) bool {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-timer.C:
+		return false
 	}
 }
 
 // closeLocked stops runners and closes their sinks, all at the same time: a
-// write under way may take some seconds.
+// write under way may take some seconds. A sink that hangs is closed when it no
+// longer does.
 func (m *Manager) closeLocked(all []*managed) {
 	var closing sync.WaitGroup
 	for _, r := range all {
 		closing.Go(func() {
-			m.stopLocked(r)
-			r.close()
+			err := m.stopLocked(r)
+			closed := make(chan struct{})
+			go func() {
+				defer close(closed)
+				r.close()
+			}()
+			if err != nil || !endsSoon(closed) {
+				r.log.Error("destination: it goes as soon as it no longer hangs", "err", errHangs)
+			}
 		})
 	}
 	closing.Wait()

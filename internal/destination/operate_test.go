@@ -317,26 +317,63 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// TestTornRejects: a part of a line, as a crash or a full disk leaves it, does
-// not take the next reject with it.
-func TestTornRejects(t *testing.T) {
+// TestCrashAfterWrite: if the process ends after a batch has arrived, and
+// before it hears of that, the erasures of the batch get their end
+// nevertheless.
+func TestCrashAfterWrite(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)
 	var mem destinationtest.Memory
-	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "a"), 0o700); err != nil {
-		t.Fatal(err)
+	ctx, crash := context.WithCancel(t.Context())
+	mem.Fail(func(_ context.Context, point string, b *destination.Batch) error {
+		if point != destinationtest.AfterWriting || len(b.Erasures) == 0 {
+			return nil
+		}
+		crash()
+		return errDown
+	})
+	dir, d := t.TempDir(), memoryConfig("a")
+	purchase(t, w)
+	erase(t, w, purchase(t, w))
+	if err := w.Manager(dir, d, mem.Sink).Run(ctx); err != nil {
+		t.Error(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "a", "rejects.ndjson"), []byte(`{"number":1,"tab`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m := w.Manager(dir, memoryConfig("a"), func() destination.Sink { return rejecting(&mem) })
-	w.Act(20)
+	mem.Fail(nil)
+	m := w.Manager(dir, d, mem.Sink)
 	stop := running(t, m)
 	destinationtest.CatchUp(t, w, m)
 	stop()
-	if got := rejects(t, m); got == 0 {
-		t.Error("there are no rejects")
+	state, err := os.ReadFile(filepath.Join(dir, "a", "state.json"))
+	if err != nil || !strings.Contains(string(state), `"erasures":[`) || len(mem.Tables().Erasures) != 1 {
+		t.Errorf("nobody will tell the destination that the erasure is done: %s, %v", state, err)
+	}
+}
+
+// TestTornRejects: neither a part of a line, as a crash or a full disk leaves
+// it, nor zeros, as a power cut leaves them, take the next reject with them.
+func TestTornRejects(t *testing.T) {
+	t.Parallel()
+	for what, left := range map[string]string{"part": `{"number":1,"tab`, "zeros": strings.Repeat("\x00", 100_000)} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			w := destinationtest.NewWorld(t, 1)
+			var mem destinationtest.Memory
+			dir := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(dir, "a"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "a", "rejects.ndjson"), []byte(left), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			m := w.Manager(dir, memoryConfig("a"), func() destination.Sink { return rejecting(&mem) })
+			w.Act(20)
+			stop := running(t, m)
+			destinationtest.CatchUp(t, w, m)
+			stop()
+			if got := rejects(t, m); got == 0 {
+				t.Error("there are no rejects")
+			}
+		})
 	}
 }
 
@@ -417,6 +454,37 @@ func TestReloadStopsTogether(t *testing.T) {
 			b.has(name, 100)
 		}
 	}, "a", "b", "c")
+}
+
+// TestHanging: a call that does not end, whatever its context says, holds up
+// neither the other destinations, nor commands, nor a reload.
+func TestHanging(t *testing.T) {
+	t.Parallel()
+	run(t, func(b *bubble) {
+		back := make(chan struct{})
+		b.sinks["away"].Fail(func(_ context.Context, point string, _ *destination.Batch) error {
+			if point == destinationtest.BeforeWriting {
+				<-back
+			}
+			return nil
+		})
+		b.add(10, `{}`)
+		b.pass(time.Minute)
+		for what, do := range map[string]func(string) error{"pause": b.manager.Pause, "resume": b.manager.Resume} {
+			if err := do("away"); err == nil || !strings.Contains(err.Error(), "does not end") {
+				b.Errorf("%s: got %v", what, err)
+			}
+		}
+		b.configs = []config.Destination{b.configs[1]}
+		b.configs[0].Rows = 7
+		b.reload()
+		b.add(10, `{}`)
+		b.pass(time.Minute)
+		b.has("live", 20)
+		close(back)
+		b.pass(time.Minute)
+		b.has("away", 10)
+	}, "away", "live")
 }
 
 // purchase adds an event with an email address.

@@ -88,9 +88,10 @@ func isA[E error](err error) bool {
 func (r *runner) clean(err error) string {
 	text := err.Error()
 	secrets := []string{r.config.URL, r.config.Secret, r.config.Password}
-	if u, err := url.Parse(r.config.URL); err == nil && u.User != nil {
-		password, _ := u.User.Password()
-		secrets = append(secrets, u.User.String(), password)
+	if u, err := url.Parse(r.config.URL); err == nil {
+		if password, ok := u.User.Password(); ok {
+			secrets = append(secrets, u.User.String(), password)
+		}
 	}
 	for _, secret := range secrets {
 		if secret != "" && secret != "/" {

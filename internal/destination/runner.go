@@ -22,6 +22,7 @@ const (
 	rewindTime   = 5 * time.Minute // of the destination; pauses and reloads wait
 	grace        = 5 * time.Second // for a write under way when the server stops
 	idleCheck    = time.Hour       // after the last write or check
+	patience     = 3 * grace       // for a runner that is to stop
 	breaker      = 5               // failures in a row, after which a check must succeed before a batch is tried again
 )
 
@@ -268,6 +269,9 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 			}
 		}
 	}
+	if err := r.noteErasures(b.Erasures); err != nil {
+		return err
+	}
 	var rejects []Reject
 	// A stop lets the write under way end, if that does not take long.
 	lingering, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -287,8 +291,8 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 		r.at = Position{r.id, b.Through}
 	}
 	r.stats.wrote(b, rejects)
-	if err := r.noteErasures(b.Erasures); err != nil {
-		r.log.Error("destination: it is not noted which erasures are to be done", "err", err)
+	if err := r.forgetErasures(b.Erasures); err != nil {
+		r.log.Error("destination: it is not noted which erasures were passed, so they are passed again", "err", err)
 	}
 	if len(rejects) > 0 {
 		if err := r.files.reject(rejects); err != nil {

@@ -83,7 +83,7 @@ func (s *stats) wrote(b *Batch, rejects []Reject) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.batches++
-	s.rows += uint64(b.Rows() - len(rejects))
+	s.rows += uint64(max(b.Rows()-len(rejects), 0)) // a customer is one row here, and up to three elsewhere
 	s.success = time.Now()
 	s.bucketLocked(s.success)
 	s.history[s.historyAt%buckets] += uint64(b.Rows())
@@ -130,18 +130,18 @@ func (s *stats) miss(events int, now time.Time) (sum uint64, announce bool) {
 	return s.missed, announce
 }
 
-// failed notes an error, with its text. It reports whether the destination
-// worked before.
-func (s *stats) failed(err error, text string) (first bool) {
+// failed notes an error, with its text. It reports whether that is news: the
+// destination worked before, or failed for another reason.
+func (s *stats) failed(err error, text string) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.retries == nil {
 		s.retries = make(map[string]uint64)
 	}
 	s.retries[reasonOf(err)]++
-	s.failure, s.err = time.Now(), text
-	first, s.failing = !s.failing, true
-	return first
+	news = !s.failing || s.err != text
+	s.failure, s.err, s.failing = time.Now(), text, true
+	return news
 }
 
 // recovered notes that the destination works. It reports whether it failed

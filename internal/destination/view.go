@@ -58,6 +58,9 @@ func (v *View) Has(project uint32) bool {
 	return ok
 }
 
+// Wants reports whether the view has a project's events of a type.
+func (v *View) Wants(project uint32, typ string) bool { return v.Has(project) && v.admits(typ) }
+
 // Event returns the row of an event, and whether the view has it. The row
 // shares memory with the event. Cost: a look-up or two; if properties are
 // dropped or renamed, also a copy of them.

@@ -46,7 +46,7 @@ func (x *examination) destination(ctx context.Context, check string, d *listing.
 		x.fail(check, "do what it says, then: trackway destinations resume "+d.Name, "%s has stopped: %s", d.Name, d.Error)
 		return
 	case destination.Paused:
-		x.warn(check, "when it may go on: trackway destinations resume "+d.Name, "%s is paused, %s behind", d.Name, behind)
+		x.warn(check, "when it may go on: trackway destinations resume "+d.Name+", or remove paused from the configuration and reload", "%s is paused, %s behind", d.Name, behind)
 		return
 	default:
 	}
@@ -57,7 +57,7 @@ func (x *examination) destination(ctx context.Context, check string, d *listing.
 	case err != nil:
 		x.fail(check, "see trackway destinations list, and the server's log", "%s was not checked: %v", d.Name, err)
 	case wrong != "":
-		x.fail(check, "make it reachable: nothing is lost, and it is tried again and again; then: trackway destinations check "+d.Name,
+		x.fail(check, "do what it says, then: trackway destinations check "+d.Name+"; nothing is lost, and the server tries again by itself",
 			"%s (%s) fails, %s behind: %s", d.Name, d.Kind, behind, wrong)
 	case d.LetsGo:
 		x.warn(check, "find out why it is so far behind, or give it a longer hold",

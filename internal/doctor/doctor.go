@@ -111,6 +111,6 @@ func (x *examination) configuration() {
 		x.warn("config", "change that line, then: trackway check", "%s", w)
 	}
 	if len(x.Warnings) == 0 {
-		x.ok("config", "%d projects, %d limits, %d overrides", len(x.Config.Projects), len(x.Config.Policies), len(x.Config.Overrides))
+		x.ok("config", "projects: %d, limits: %d, overrides: %d, destinations: %d", len(x.Config.Projects), len(x.Config.Policies), len(x.Config.Overrides), len(x.Config.Destinations))
 	}
 }

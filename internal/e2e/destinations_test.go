@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"trackway/internal/destination/kafka/kafkatest"
+	"trackway/internal/destination/object/objecttest"
 	"trackway/internal/destination/postgres/postgrestest"
+	"trackway/internal/prereq"
 	"trackway/internal/sleep"
 )
 
@@ -47,7 +50,7 @@ type copied struct {
 // itself says agrees with an export.
 //
 // The flag -destination-rounds sets the number of rounds, and -seed their
-// course. Partners that are not installed are left out; the folder always is
+// course. Partners that are not installed are left out; a folder is always
 // there.
 func TestDestinations(t *testing.T) {
 	if testing.Short() {
@@ -58,7 +61,9 @@ func TestDestinations(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("-seed %d", seed)
-	for name, open := range map[string]func(*testing.T, string) *partner{"file": toFile, "postgres": toPostgres, "kafka": toKafka} {
+	for name, open := range map[string]func(*testing.T, string) *partner{
+		"file": toFile, "parquet": toParquet, "postgres": toPostgres, "kafka": toKafka,
+	} {
 		t.Run(name, func(t *testing.T) { killDestination(t, open, seed) })
 	}
 }
@@ -172,6 +177,29 @@ func toFile(t *testing.T, dir string) *partner {
 			var all []copied
 			for _, name := range names {
 				all = append(all, eventsIn(t, name)...)
+			}
+			return all
+		},
+	}
+}
+
+// toParquet writes Parquet, as s3 does, and reads it with DuckDB.
+func toParquet(t *testing.T, dir string) *partner {
+	t.Helper()
+	objecttest.Program(t, "python3", prereq.DuckDB) // or skip
+	folder := filepath.Join(dir, "out")
+	return &partner{
+		name: "the folder of Parquet", config: "kind: file, format: parquet, path: " + folder, verified: true,
+		count: func() (all []copied) {
+			query := "SELECT seq, type, properties->>'name' FROM read_parquet('" + folder + "/events/*/*.parquet')"
+			for _, row := range objecttest.Query(t, query) {
+				seq, err := strconv.ParseUint(row[0].(json.Number).String(), 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				e := copied{Seq: seq, Type: row[1].(string)}
+				e.Properties.Name, _ = row[2].(string) // an erasure may have removed it
+				all = append(all, e)
 			}
 			return all
 		},

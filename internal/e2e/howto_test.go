@@ -75,7 +75,10 @@ func file(t *testing.T, all []block, name string) string {
 // anything. Only the ports differ.
 func TestHowto(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"back-up-and-restore.md", "find-a-missing-event.md", "move-from-bloomreach-or-segment.md"} {
+	for _, name := range []string{
+		"back-up-and-restore.md", "find-a-missing-event.md", "from-opentelemetry.md", "from-posthog.md", "from-segment.md",
+		"import-from-another-vendor.md", "move-from-bloomreach-or-segment.md",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			follow(t, blocks(t, name))
@@ -98,6 +101,25 @@ os.environ.update(TOKEN=sys.argv[1], ID=sys.argv[2], SECRET=sys.argv[3])
 runpy.run_path(sys.argv[4])`, projectToken, privateID, secretKey}, name)
 	if c := s.exportOne(t, map[string]any{"registered": "jane@example.com"}); c == nil || len(c.Events) != 1 || c.Events[0].Type != "purchase" {
 		t.Errorf("got %+v, want a customer with a purchase", c)
+	}
+}
+
+// TestSDKsOfPostHogInTheGuide runs the program of the guide with the SDK that
+// it names.
+func TestSDKsOfPostHogInTheGuide(t *testing.T) {
+	t.Parallel()
+	postHogClient(t, ".venv/.installed")
+	s := start(t, baseConfig)
+	s.log.private("joe@example.com")
+	program := file(t, blocks(t, "from-posthog.md"), "client.py")
+	python := exec.CommandContext(t.Context(), filepath.Join(".venv", "bin", "python"), "-c", strings.ReplaceAll(program, "http://127.0.0.1:8080", "http://"+s.public))
+	python.Dir = postHogDir
+	python.Env = append(os.Environ(), "PUBLIC="+publicKey)
+	if out, err := python.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if c := s.exportOne(t, map[string]any{"registered": "joe@example.com"}); c == nil || len(c.Events) != 1 || c.Events[0].Type != "Order Completed" {
+		t.Errorf("got %+v, want a customer with an order", c)
 	}
 }
 

@@ -215,6 +215,8 @@ const (
 const (
 	flagAnonymous = 1 << iota
 	flagTimeGiven
+	flagTimeVaries
+	flagUnheld
 )
 
 func appendCommand(b []byte, c trackway.Command) []byte {
@@ -230,7 +232,19 @@ func appendCommand(b []byte, c trackway.Command) []byte {
 	if c.TimeGiven {
 		flags |= flagTimeGiven
 	}
+	if c.TimeVaries {
+		flags |= flagTimeVaries
+	}
+	if c.Unheld != nil {
+		flags |= flagUnheld
+	}
 	b = appendMicros(append(b, flags), c.Time)
+	if c.TimeVaries {
+		b = appendMicros(b, c.Claimed)
+	}
+	if c.Unheld != nil {
+		b = appendID(b, *c.Unheld)
+	}
 	b = appendList(b, c.IDs, appendID)
 	b = appendString(b, c.Type)
 	return appendList(b, c.Properties, func(b []byte, p trackway.Property) []byte {
@@ -248,9 +262,16 @@ func (r *reader) command() (c trackway.Command) {
 		r.fail()
 		return c
 	}
-	flags := r.flags(flagAnonymous | flagTimeGiven)
+	flags := r.flags(flagAnonymous | flagTimeGiven | flagTimeVaries | flagUnheld)
 	c.Anonymous, c.TimeGiven = flags&flagAnonymous != 0, flags&flagTimeGiven != 0
 	c.Time = r.micros()
+	if c.TimeVaries = flags&flagTimeVaries != 0; c.TimeVaries {
+		c.Claimed = r.micros()
+	}
+	if flags&flagUnheld != 0 {
+		id := r.id()
+		c.Unheld = &id
+	}
 	c.IDs = list(r, leastID, (*reader).id)
 	c.Type = r.string()
 	c.Properties = list(r, leastProperty, func(r *reader) trackway.Property {

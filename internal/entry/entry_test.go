@@ -38,6 +38,14 @@ func examples() map[string]entry.Entry {
 			),
 			request(trackway.Command{Kind: trackway.UpdateCustomer, Project: 1<<32 - 1, Anonymous: true, Time: 1, Received: trackway.MaxTime}),
 		}},
+		"message": &entry.Commands{Requests: []entry.Request{
+			request(trackway.Command{
+				Kind: trackway.AddEvent, Project: 7, IDs: []trackway.Identifier{cookie}, Type: "visit", Time: 1_700_000_600_000_000,
+				TimeGiven: true, TimeVaries: true, Claimed: 1_700_000_000_000_000, Received: 1_700_000_600_000_001,
+				Properties: []trackway.Property{{Name: trackway.MessageID, Value: []byte(`"m1"`)}},
+			}),
+			request(trackway.Command{Kind: trackway.UpdateCustomer, Project: 7, IDs: []trackway.Identifier{cookie}, Unheld: &jane, Time: 1, Received: 1}),
+		}},
 		"register": &entry.Register{Projects: []entry.Registration{
 			{Token: "ab-1", Hard: []string{"registered"}, Soft: []string{"cookie", "phone"}}, {Token: "ab-2"},
 		}},
@@ -162,6 +170,13 @@ func TestRoundTrip(t *testing.T) {
 		}
 		c.Anonymous, c.TimeGiven = rapid.Bool().Draw(t, "anonymous"), rapid.Bool().Draw(t, "given")
 		c.Time, c.Type = trackway.Micros(rapid.Int64().Draw(t, "time")), rapid.String().Draw(t, "type")
+		if c.TimeVaries = rapid.Bool().Draw(t, "varies"); c.TimeVaries {
+			c.Claimed = trackway.Micros(rapid.Int64().Draw(t, "claimed"))
+		}
+		if rapid.Bool().Draw(t, "unheld") {
+			other := id.Draw(t, "unheld id")
+			c.Unheld = &other
+		}
 		c.IDs, c.Properties = some(t, "ids", id), some(t, "properties", property)
 		return c
 	})

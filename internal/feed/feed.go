@@ -37,6 +37,7 @@ type Options struct {
 	Store    string // name of the store that it goes into: a state of another one does not count
 	Project  string // as the user names it
 	Format   string // empty: by the file's name
+	From     string // vendor that exported the file, as Post was told; empty: each row is, or becomes, a command
 	Mapping  Mapping
 	StateDir string // where the state and the rejects go; empty: beside each file
 	Again    bool   // from the beginning, whatever was imported before
@@ -173,7 +174,7 @@ func begin(path string, o Options) (r *run, err error) {
 			return r, err
 		}
 	}
-	begun := state{Store: o.Store, Project: o.Project, Mapping: o.Mapping.sum()}
+	begun := state{Store: o.Store, Project: o.Project, Mapping: o.Mapping.sum(o.From)}
 	if path != Stdin {
 		if begun.File, err = identify(path); err != nil {
 			return r, err
@@ -205,9 +206,17 @@ func (r *run) openRecords() (err error) {
 		return err
 	}
 	r.records = &ndjson{
-		lines: lines{in: r.in.Reader, number: r.state.Totals.Lines}, base: r.in.base, first: r.state.Offset == 0,
+		lines: lines{in: r.in.Reader, number: r.state.Totals.Lines}, base: r.in.base, first: r.state.Offset == 0, what: r.what(),
 	}
 	return nil
+}
+
+// what names what a line holds.
+func (r *run) what() string {
+	if r.From != "" {
+		return "an object"
+	}
+	return "a command"
 }
 
 func (r *run) openSheet(delimiter string) (err error) {
@@ -215,10 +224,10 @@ func (r *run) openSheet(delimiter string) (err error) {
 		return err
 	}
 	s := newSheet(r.in.Reader, delimiter)
-	if err := s.open(&r.Mapping); err != nil {
+	if err := s.open(&r.Mapping, r.From != ""); err != nil {
 		return errors.Join(err, r.in.Close())
 	}
-	r.unused = s.columns.unused
+	r.unused = s.unused()
 	if r.state.Offset > 0 {
 		if err := r.in.Close(); err != nil {
 			return err

@@ -91,7 +91,9 @@ func newServer(t *testing.T) *fakeServer {
 	f := &fakeServer{failAfter: -1}
 	f.Server = httptest.NewServer(control.Handler(control.Config{
 		Ingest: f, Logger: slog.New(slog.DiscardHandler),
-		Projects: func() ([]trackway.Project, error) { return []trackway.Project{{Number: 1, Name: "shop"}}, nil },
+		Projects: func() ([]trackway.Project, error) {
+			return []trackway.Project{{Number: 1, Name: "shop", Hard: []string{"registered"}, Soft: []string{"cookie"}, User: "registered", Device: "cookie"}}, nil
+		},
 	}))
 	t.Cleanup(f.Close)
 	return f

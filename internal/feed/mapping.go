@@ -243,13 +243,19 @@ func (c *columns) command(row []string) ([]byte, *control.Refusal) {
 	if b, refused = c.appendProperties(append(b, `,"properties":{`...), cells); refused != nil {
 		return nil, refused
 	}
+	c.text = onOneLine(append(b, "}}}"...))
+	return c.text, nil
+}
+
+// onOneLine replaces the line breaks in JSON. They stand between the parts of
+// JSON that a cell holds, because in a text they are escaped.
+func onOneLine(b []byte) []byte {
 	for i, char := range b {
-		if char == '\n' || char == '\r' { // between the parts of JSON that a cell holds: in a text they are escaped
+		if char == '\n' || char == '\r' {
 			b[i] = ' '
 		}
 	}
-	c.text = append(b, "}}}"...)
-	return c.text, nil
+	return b
 }
 
 func (c *columns) appendIDs(b []byte, cells []string) []byte {

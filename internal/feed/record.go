@@ -54,8 +54,9 @@ type records interface {
 type ndjson struct {
 	lines
 
-	base  int64 // place in the file that the reader began at
-	first bool  // no row was read yet
+	base  int64  // place in the file that the reader began at
+	first bool   // no row was read yet
+	what  string // a line holds
 	text  []byte
 }
 
@@ -74,7 +75,7 @@ func (r *ndjson) next() (record, error) {
 			continue
 		}
 		if r.first {
-			if err := layout(rec.command); err != nil {
+			if err := layout(rec.command, r.what); err != nil {
 				return rec, err
 			}
 			r.first = false
@@ -83,15 +84,15 @@ func (r *ndjson) next() (record, error) {
 	}
 }
 
-// layout refuses a file if its first line shows that the file does not have one
-// command per line. Otherwise each line would be refused, with a reason that
+// layout refuses a file if its first line shows that the file does not have
+// one object per line. Otherwise each line would be refused, with a reason that
 // does not help.
-func layout(first []byte) error {
+func layout(first []byte, what string) error {
 	switch {
 	case first[0] == '[':
-		return errors.New("the file is a JSON array: expected a command a line, as `jq -c '.[]'` writes them")
+		return fmt.Errorf("the file is a JSON array: expected %s a line, as `jq -c '.[]'` writes them", what)
 	case string(first) == "{":
-		return errors.New("the file has objects over several lines: expected a command a line, as `jq -c .` writes them")
+		return fmt.Errorf("the file has objects over several lines: expected %s a line, as `jq -c .` writes them", what)
 	}
 	return nil
 }
@@ -114,7 +115,8 @@ type sheet struct {
 
 	base    int64 // place in the file that the reader began at
 	header  []string
-	columns *columns
+	columns *columns // nil: a row becomes an object of its cells
+	cells   *cells
 }
 
 // newSheet returns a sheet of what from reads. Its header is to be read first.
@@ -122,8 +124,9 @@ func newSheet(from io.Reader, delimiter string) *sheet {
 	return &sheet{csvReader: csvReader{lines: lines{in: bufio.NewReader(from)}, delimiter: []byte(delimiter)}}
 }
 
-// open reads the header and fits the mapping to it.
-func (s *sheet) open(m *Mapping) error {
+// open reads the header and fits the mapping to it. If whole is set, rows are
+// sent as objects of all cells, for the server to map.
+func (s *sheet) open(m *Mapping, whole bool) error {
 	row, err := s.csvReader.next()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -134,8 +137,20 @@ func (s *sheet) open(m *Mapping) error {
 		return fmt.Errorf("read the header: line %d is no CSV: %s", row.first, row.wrong)
 	}
 	s.header = row.cells
+	if whole {
+		s.cells, err = m.cells(s.header, string(s.delimiter))
+		return err
+	}
 	s.columns, err = m.columns(s.header, string(s.delimiter))
 	return err
+}
+
+// unused returns the columns that become nothing.
+func (s *sheet) unused() []string {
+	if s.columns == nil {
+		return nil
+	}
+	return s.columns.unused
 }
 
 func (s *sheet) next() (record, error) {
@@ -151,6 +166,9 @@ func (s *sheet) next() (record, error) {
 	case len(row.cells) != len(s.header):
 		rec.refused = &control.Refusal{Error: fmt.Sprintf("The row has %d cells, the first one has %d.", len(row.cells), len(s.header))}
 		rec.row = func() []byte { return listed(row.cells) }
+	case s.cells != nil:
+		rec.row = func() []byte { return s.named(row.cells) }
+		rec.command, rec.refused = s.cells.object(row.cells)
 	default:
 		rec.row = func() []byte { return s.named(row.cells) }
 		rec.command, rec.refused = s.columns.command(row.cells)
@@ -161,7 +179,7 @@ func (s *sheet) next() (record, error) {
 // named returns a row as an object of its columns. If two columns have the same
 // name, it returns an array.
 func (s *sheet) named(cells []string) []byte {
-	if s.columns.repeated {
+	if s.columns != nil && s.columns.repeated {
 		return listed(cells)
 	}
 	b := []byte{'{'}

@@ -31,7 +31,7 @@ func anyName() *rapid.Generator[string] {
 // imported returns the commands that a file becomes.
 func imported(t *rapid.T, text []byte, m Mapping) (commands []trackway.Command) {
 	s := newSheet(bytes.NewReader(text), ",")
-	if err := s.open(&m); err != nil {
+	if err := s.open(&m, false); err != nil {
 		t.Fatal(err)
 	}
 	for {

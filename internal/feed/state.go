@@ -53,12 +53,13 @@ func identify(path string) (identity, error) {
 	return identity{info.Size(), info.ModTime().UTC(), hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
-func (m *Mapping) sum() string {
+// sum returns the SHA-256 of the mapping of rows from a vendor.
+func (m *Mapping) sum(from string) string {
 	text, err := json.Marshal(m)
 	if err != nil {
 		panic("bug: a mapping cannot be written as JSON: " + err.Error())
 	}
-	sum := sha256.Sum256(text)
+	sum := sha256.Sum256(append(text, from...))
 	return hex.EncodeToString(sum[:])
 }
 

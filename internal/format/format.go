@@ -12,14 +12,23 @@ type Format struct {
 	// Name describes the purpose of a call to people.
 	Name string
 
-	// Decode decodes a body that was received at the given time. The batch
-	// consists of parts of the body. An error refuses the whole body. Decode is
-	// nil if the route takes no commands.
-	Decode func(body []byte, received trackway.Micros) (*Batch, *trackway.Error)
+	// Decode decodes a body for a project, received at the given time. The
+	// batch consists of parts of the body. An error refuses the whole body.
+	// Decode is nil if the route takes no commands.
+	Decode func(p *trackway.Project, body []byte, received trackway.Micros) (*Batch, *trackway.Error)
 
-	// Results returns the answer to a batch that was carried out, now. An error
-	// refuses the call, in formats with one command per body.
-	Results func(b *Batch, now trackway.Micros) ([]byte, *trackway.Error)
+	// Commands is the most commands that Decode returns. 0 stands for
+	// [trackway.MaxCommands].
+	Commands int
+
+	// Takes returns a bound on the bytes that Decode allocates for a body. Nil
+	// stands for that of package cost, for bodies in JSON.
+	Takes func(body []byte) int
+
+	// Results returns the status and the answer to a batch that was carried
+	// out, now. An error refuses the call, in formats with one command per
+	// body.
+	Results func(b *Batch, now trackway.Micros) (status int, answer []byte, refused *trackway.Error)
 
 	// Refusal returns the answer to a refused call. status is the usual one for
 	// the error's code.
@@ -27,6 +36,10 @@ type Format struct {
 
 	// Text describes an error in a sentence, for people.
 	Text func(err *trackway.Error) string
+
+	// Media is the media type of the answers to commands, as the value of a
+	// header field. Nil means JSON.
+	Media []string
 
 	// AnySite reports whether pages of any site may call the route (CORS).
 	AnySite bool

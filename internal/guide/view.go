@@ -34,8 +34,9 @@ type view struct {
 type group struct {
 	openapi.Group
 
-	Anchor string
-	Routes []route
+	Anchor   string
+	Snippets []openapi.Snippet // with this server's address
+	Routes   []route
 }
 
 // route is a route with an example call and its limits.
@@ -101,6 +102,10 @@ func newView(contract *openapi.Document, f *Facts) *view {
 	}
 	for _, g := range contract.Groups {
 		shown := group{Group: g, Anchor: strings.ToLower(g.Name)}
+		for _, s := range g.Snippets {
+			s.Code = strings.NewReplacer("$SERVER", f.Server.URL, "$TOKEN", "your-public-key").Replace(s.Code)
+			shown.Snippets = append(shown.Snippets, s)
+		}
 		for i := range g.Routes {
 			shown.Routes = append(shown.Routes, v.route(&g.Routes[i], f))
 		}
@@ -154,6 +159,8 @@ func keysOf(r *openapi.Route) string {
 	switch {
 	case len(r.Keys) == 0:
 		return ""
+	case slices.Contains(r.Keys, "writeKey"):
+		keys = "a public key"
 	case slices.Contains(r.Keys, "publicKey"):
 		keys = "a public or a private key"
 	}
@@ -165,7 +172,7 @@ func keysOf(r *openapi.Route) string {
 
 // curl returns a command that works once the guide's variables are set.
 func curl(r *openapi.Route) string {
-	path := strings.ReplaceAll(r.Path, "{token}", "$PROJECT")
+	path := strings.NewReplacer("{token}", "$PROJECT", "{writeKey}", "$TOKEN").Replace(r.Path)
 	query := url.Values{}
 	for _, p := range r.Parameters {
 		switch {
@@ -183,6 +190,8 @@ func curl(r *openapi.Route) string {
 	switch {
 	case slices.Contains(r.Keys, "publicKey"):
 		lines = append(lines, `-H "Authorization: Token $TOKEN"`)
+	case slices.Contains(r.Keys, "writeKey"):
+		lines = append(lines, `-u "$TOKEN:"`)
 	case len(r.Keys) > 0:
 		lines = append(lines, `-u "$KEY"`)
 	}

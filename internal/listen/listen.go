@@ -43,7 +43,7 @@ type Listener struct {
 	srv   *http.Server
 	log   *slog.Logger
 	busy  sync.WaitGroup // running handlers, and answers to plain requests
-	plain string         // prefix of the paths of plain requests; empty: net/http serves all
+	plain []string       // prefixes of the paths of plain requests; none: net/http serves all
 }
 
 // TCP listens on host:port. trusted reports whether an address belongs to a
@@ -87,9 +87,9 @@ func (l *Listener) Handle(h http.Handler) {
 	}))
 }
 
-// Shortcut answers plain requests below a prefix without net/http, unless the
-// listener is secure. Their answers must be short: see [shortcut.Config].
-func (l *Listener) Shortcut(prefix string) { l.plain = prefix }
+// Shortcut answers plain requests below these prefixes without net/http, unless
+// the listener is secure. Their answers must be short: see [shortcut.Config].
+func (l *Listener) Shortcut(prefixes ...string) { l.plain = prefixes }
 
 // BehindProxies reads the addresses of callers from the PROXY header at the
 // start of connections from trusted proxies.
@@ -99,7 +99,7 @@ func (l *Listener) BehindProxies(clients func() *clientip.Resolver) {
 
 // Secure makes the listener speak TLS.
 func (l *Listener) Secure(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) {
-	l.plain = "" // net/http has to see that it is TLS
+	l.plain = nil // net/http has to see that it is TLS
 	l.Listener = tls.NewListener(l.Listener, &tls.Config{
 		GetCertificate: certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 	})
@@ -108,8 +108,8 @@ func (l *Listener) Secure(certificate func(*tls.ClientHelloInfo) (*tls.Certifica
 // Serve serves until the listener is closed, which is not an error.
 func (l *Listener) Serve() error {
 	ln := l.Listener
-	if l.plain != "" {
-		ln = shortcut.Listener(ln, shortcut.Config{Server: l.srv, Prefix: l.plain, Busy: &l.busy})
+	if len(l.plain) > 0 {
+		ln = shortcut.Listener(ln, shortcut.Config{Server: l.srv, Prefixes: l.plain, Busy: &l.busy})
 	}
 	if err := l.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err

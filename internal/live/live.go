@@ -37,9 +37,9 @@ type Log interface {
 	// do returns false. The event is valid only during the call.
 	Back(through uint64, do func(*trackway.Event) bool) error
 
-	// The method Who returns the present customer behind c, after merges, with
+	// Current returns the present customer behind c, after merges, with
 	// its identifiers. It returns 0 if there is no such customer.
-	Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
+	Current(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
 }
 
 // ErrEnded tells a watcher that nothing more will come: the server is stopping,
@@ -201,7 +201,7 @@ func (r *resolver) survivor(project uint32, c trackway.Customer) (trackway.Custo
 	if s, ok := r.known[c]; ok {
 		return s, nil
 	}
-	s, _, err := r.log.Who(project, c)
+	s, _, err := r.log.Current(project, c)
 	if err != nil {
 		return 0, err
 	}

@@ -140,7 +140,7 @@ func (l *fakeLog) Back(through uint64, do func(*trackway.Event) bool) error {
 	return l.broken
 }
 
-func (l *fakeLog) Who(_ uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
+func (l *fakeLog) Current(_ uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.whoAsked++

@@ -80,7 +80,7 @@ func (h *Hub) enter(w *Watcher, after *Mark) (position uint64, err error) {
 	for {
 		erased := h.erased.Load()
 		if w.filter.Customer != 0 {
-			if _, w.ids, err = h.log.Who(w.filter.Project, w.filter.Customer); err != nil {
+			if _, w.ids, err = h.log.Current(w.filter.Project, w.filter.Customer); err != nil {
 				return 0, err
 			}
 		}

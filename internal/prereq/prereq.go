@@ -23,14 +23,18 @@ const (
 	Python = "python" // the same
 	Fuzzer = "fuzzer" // schemathesis, a fuzzer of contracts, which needs a newer Python
 	Shared = "shared" // the data in ../shared
+	GoSDKs = "gosdks" // the modules that internal/e2e/testdata/goclients needs
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
+
+	PostHog = "posthog" // the SDKs of PostHog and OpenTelemetry that tools/install-clients installs
 
 	Postgres         = "postgres"         // the server's programs (initdb, postgres, psql), for the destination
 	ClickHouse       = "clickhouse"       // ClickHouse's engine, for Python, for the destination
 	Kafka            = "kafka"            // the broker that tools/install-kafka installs, for the destination
 	StandardWebhooks = "standardwebhooks" // the library for Python, for the destination
 	DuckDB           = "duckdb"           // the database, for Python: it reads what the destinations file and s3 write
+	Segment          = "segment"          // the SDKs of Segment, RudderStack and Jitsu
 	S3               = "s3"               // SeaweedFS, for the destination s3
 )
 

@@ -11,6 +11,6 @@ type Erasure struct {
 	Asked    trackway.Micros   // when it was requested
 	Done     trackway.Micros   // when the last byte was gone; 0: not yet
 
-	WaitingFor  []string // names of the destinations that have not deleted it yet
-	Undeletable []string // names of the destinations that cannot delete
+	WaitingFor  []string // names of the project's destinations that have not deleted it yet
+	Undeletable []string // names of the project's destinations that cannot delete
 }

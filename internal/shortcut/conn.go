@@ -83,7 +83,7 @@ func (c *conn) follow(b []byte) *exchange {
 	}
 	understood := x.head.parse(b)
 	left := x.head.left(b)
-	if c.place == plain && understood && left == 0 && x.head.isPlain(b, c.shortcut.Prefix) {
+	if c.place == plain && understood && left == 0 && x.head.isPlain(b, c.shortcut.Prefixes) {
 		return x
 	}
 	c.left, c.post, c.last, c.ahead = left, x.head.isPost(b), b[len(b)-1], false

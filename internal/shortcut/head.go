@@ -161,9 +161,12 @@ func (h *head) isPost(b []byte) bool { return string(h.method.in(b)) == http.Met
 // with a body to a path without escapes or dots. A body that is encoded may
 // inflate to a large one and then wait for seconds for its turn. Such a request
 // needs a context that ends with its client and with the server.
-func (h *head) isPlain(b []byte, prefix string) bool {
+func (h *head) isPlain(b []byte, prefixes []string) bool {
 	target := h.target.in(b)
-	if !h.isPost(b) || h.length == 0 || h.encoded || !bytes.HasPrefix(target, []byte(prefix)) {
+	if !h.isPost(b) || h.length == 0 || h.encoded || !beginsWith(target, prefixes) {
+		return false
+	}
+	if bytes.HasPrefix(b[h.size:], []byte{0x1f, 0x8b}) { // gzip that no field mentions
 		return false
 	}
 	for i, c := range target {
@@ -172,6 +175,15 @@ func (h *head) isPlain(b []byte, prefix string) bool {
 		}
 	}
 	return true
+}
+
+func beginsWith(target []byte, prefixes []string) bool {
+	for _, prefix := range prefixes {
+		if bytes.HasPrefix(target, []byte(prefix)) {
+			return true
+		}
+	}
+	return false
 }
 
 // put copies the fields into a header, using the text of the head. It stores

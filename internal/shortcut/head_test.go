@@ -92,7 +92,7 @@ func TestHead(t *testing.T) {
 			var h head
 			if b := []byte(test.text); h.parse(b) {
 				got = understood
-				if h.isPlain(b, prefix) {
+				if h.isPlain(b, []string{prefix}) {
 					got = plain
 				}
 				compare(t, &h, b)
@@ -108,7 +108,7 @@ func TestHead(t *testing.T) {
 // head, or h has understood nothing.
 func compare(t *testing.T, h *head, b []byte) {
 	t.Helper()
-	plain := h.isPlain(b, prefix)
+	plain := h.isPlain(b, []string{prefix})
 	in := bytes.NewReader(b)
 	r := bufio.NewReader(in)
 	want, err := http.ReadRequest(r)

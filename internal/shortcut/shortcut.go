@@ -9,10 +9,10 @@
 // unchanged. The server still owns the connection: it accepts it, times it out
 // and closes it.
 //
-// A request is plain if it is a POST below a prefix, arrives in one read, and
-// says nothing about its connection, its transfer or an encoding of its body:
-// see [head.parse] and [head.isPlain]. The
-// server handles anything unusual, including errors.
+// A request is plain if it is a POST below one of some prefixes, arrives in one
+// read, and says nothing about its connection, its transfer or an encoding of
+// its body: see [head.parse] and [head.isPlain]. The server handles anything
+// unusual, including errors.
 package shortcut
 
 import (
@@ -29,11 +29,11 @@ type Config struct {
 	// for writing also apply here; both must be set.
 	Server *http.Server
 
-	// Prefix is the start of the paths of plain requests. The handler must
+	// Prefixes are the starts of the paths of plain requests. The handler must
 	// answer them with a few KB: the answer is kept until the handler returns.
 	// The context of such a request ends with its connection, not when its
 	// client goes away.
-	Prefix string
+	Prefixes []string
 
 	// Busy counts the requests whose answers have not been sent. If such a
 	// request runs on a connection, any close takes effect after its answer:

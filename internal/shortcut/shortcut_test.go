@@ -68,7 +68,7 @@ func serve(t *testing.T, shortcut bool, h http.HandlerFunc) *server {
 	})
 	var ln net.Listener = s
 	if shortcut {
-		ln = Listener(s, Config{Server: &s.Server, Prefix: prefix, Busy: &s.busy})
+		ln = Listener(s, Config{Server: &s.Server, Prefixes: []string{prefix}, Busy: &s.busy})
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }()

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"trackway"
@@ -16,6 +17,7 @@ import (
 	"trackway/internal/store/format"
 	"trackway/internal/store/prepared"
 	"trackway/internal/store/reading"
+	"trackway/internal/store/repeats"
 )
 
 // command carries out one command. content is what was prepared of it, or nil.
@@ -74,6 +76,11 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 	if crowded := t.crowded(c.Project); crowded != nil {
 		return nil, nil, crowded
 	}
+	if c.Unheld != nil {
+		if refused, err := t.isHeld(c.Project, *c.Unheld); refused != nil || err != nil {
+			return nil, refused, err
+		}
+	}
 	d, refused := identity.Resolve(c.IDs, t.found, c.Received)
 	if refused != nil {
 		return nil, refused, nil
@@ -85,6 +92,16 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 		return d.Holder, nil, nil
 	}
 	return d.Holder, nil, t.carryOut(c, &d)
+}
+
+// isHeld refuses a command if an identifier belongs to a customer to which none
+// of the command's own identifiers lead.
+func (t *tx) isHeld(project uint32, id trackway.Identifier) (*trackway.Error, error) {
+	h, err := t.holderOf(project, id)
+	if err != nil || h == nil || slices.Contains(t.found, h) {
+		return nil, err
+	}
+	return &trackway.Error{Code: trackway.Conflict, Field: "customer_ids", Reason: trackway.OtherCustomer, What: id.Name}, nil
 }
 
 // holderOf returns the holder of an identifier, or nil. Within a command it
@@ -296,6 +313,11 @@ func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *
 		Seq: t.nextSeq, Project: c.Project, Customer: customer,
 		Type: c.Type, Time: c.Time, Received: c.Received, Properties: content.Properties,
 	}
+	if c.TimeVaries {
+		if before, err := t.cameBefore(&e, c, content.Hash); err != nil || before {
+			return trackway.Result{Customer: customer, Duplicate: before}, err
+		}
+	}
 	tail := e.Seq
 	if c.TimeGiven {
 		var duplicate bool
@@ -305,12 +327,39 @@ func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *
 		}
 		t.m.cache.SawEntry(customer, e.Time, tail)
 	}
+	if err := t.noteRepeat(&e, c); err != nil {
+		return trackway.Result{}, err
+	}
 	if c.Type == trackway.MergeType {
 		if err := t.noteNamed(&e); err != nil {
 			return trackway.Result{}, err
 		}
 	}
 	return trackway.Result{Customer: customer, Seq: e.Seq}, t.append(&e, tail)
+}
+
+// cameBefore reports whether an event whose time varies is stored already, with
+// whatever time. An earlier try may have had the time that the client claims,
+// and then the customer's timeline tells. Or it had another one, and then the
+// event was noted. hash is that of the event's content, as for freeTail.
+func (t *tx) cameBefore(e *trackway.Event, c *trackway.Command, hash uint64) (bool, error) {
+	if c.TimeGiven && c.Claimed != c.Time {
+		claimed := *e
+		claimed.Time = c.Claimed
+		if _, duplicate, err := t.freeTail(&claimed, hash); err != nil || duplicate {
+			return duplicate, err
+		}
+	}
+	return repeats.Noted(t.from, e)
+}
+
+// noteRepeat notes an event whose time varies, unless it is the one that the
+// client claims: then the timeline tells.
+func (t *tx) noteRepeat(e *trackway.Event, c *trackway.Command) error {
+	if !c.TimeVaries || c.TimeGiven && c.Claimed == c.Time {
+		return nil
+	}
+	return repeats.Note(t.b, e)
 }
 
 // append stages an event: its record in the log, and its timeline entry, which

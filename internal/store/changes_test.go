@@ -254,11 +254,11 @@ func TestWho(t *testing.T) {
 	mustApply(t, s, event("a", 1, nil, registered), event("b", 2, nil, cookie))
 	before := mustFind(t, s, cookie)
 	mustApply(t, s, event("c", 3, nil, registered, cookie))
-	who, ids, err := s.Who(demo, before)
+	who, ids, err := s.Current(demo, before)
 	if err != nil || who != mustFind(t, s, registered) || who == before || len(ids) != 2 {
 		t.Errorf("got %d with %v, %v", who, ids, err)
 	}
-	if who, ids, err := s.Who(demo, 99); who != 0 || ids != nil || err != nil {
+	if who, ids, err := s.Current(demo, 99); who != 0 || ids != nil || err != nil {
 		t.Errorf("an unknown customer is %d with %v, %v", who, ids, err)
 	}
 }

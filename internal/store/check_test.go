@@ -20,6 +20,7 @@ import (
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/recent"
+	"trackway/internal/store/repeats"
 	"trackway/internal/store/timeline"
 	"trackway/internal/store/totals"
 )
@@ -71,6 +72,7 @@ type contents struct {
 	counted   uint64
 	changes   map[uint64]change.Change // that are no events
 	latest    map[string]change.Change // of customers, by key
+	repeats   map[string]uint64        // events that are recognized by their content, by key
 }
 
 type timelineEntry struct {
@@ -87,7 +89,8 @@ func readAll(from pebble.Reader) (*contents, error) {
 		events: make(map[uint64]trackway.Event), timeline: make(map[uint64][]timelineEntry),
 		props: make(map[trackway.Customer]int), kept: make(map[[2]trackway.Customer]bool),
 		changes: make(map[uint64]change.Change), latest: make(map[string]change.Change),
-		counts: make(map[string]string), types: make(map[uint32]map[string]uint32),
+		repeats: make(map[string]uint64),
+		counts:  make(map[string]string), types: make(map[uint32]map[string]uint32),
 	}
 	it, err := from.NewIter(nil)
 	if err != nil {
@@ -156,6 +159,12 @@ func (c *contents) read(key, value []byte) (err error) {
 	case 'p':
 		c.props[number(1)]++
 		_, _, err = format.SplitDated(value)
+	case 'r':
+		seq, n := binary.Uvarint(value)
+		if len(key) != 1+4+32 || n != len(value) {
+			return format.ErrCorrupt
+		}
+		c.repeats[string(key)] = seq
 	case 's':
 		if len(key) != 14 {
 			return format.ErrCorrupt
@@ -224,6 +233,11 @@ func (c *contents) checkLog(s *Store) string {
 		}
 		if c.holders[e.Customer] == nil || c.projectOf[e.Customer] != e.Project {
 			return fmt.Sprintf("event %v is of nobody in its project", e)
+		}
+	}
+	for key, seq := range c.repeats {
+		if e, ok := c.events[seq]; !ok || key != string(repeats.Key(&e)) {
+			return fmt.Sprintf("the content %q leads to event %d (stored: %v), which is %v", key, seq, ok, e)
 		}
 	}
 	for number := range c.changes {

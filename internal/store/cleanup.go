@@ -64,23 +64,27 @@ func (s *Store) forget(pending map[uint64]erased.Record) error {
 	)
 }
 
-// scheduled reads the pending erasures.
-func (s *Store) scheduled() (map[uint64]erased.Record, error) {
+// scheduled reads the pending erasures. While a destination is down they may be
+// many, so nobody waits for the reading.
+func (s *Store) scheduled() (_ map[uint64]erased.Record, err error) {
 	s.mu.Lock() // excludes half-done changes
-	defer s.mu.Unlock()
-	if n, _ := s.pending.Pending(); n == 0 {
+	n, _ := s.pending.Pending()
+	from := s.db.NewSnapshot()
+	s.mu.Unlock()
+	defer func() { err = errors.Join(err, from.Close()) }()
+	if n == 0 {
 		return nil, nil
 	}
-	return s.erasures().Pending()
+	return s.erasures().Pending(from)
 }
 
 // setDone records that the files have lost the data of these erasures. It does
 // not change the state, since other servers may not be done yet.
 func (s *Store) setDone(clean map[uint64]erased.Record, at trackway.Micros) (int, error) {
 	s.mu.Lock()
-	next := s.nextErasure
+	next, last := s.nextErasure, s.nextSeq-1
 	s.mu.Unlock()
-	done, err := s.erasures().Cleaned(clean, s.copies.List(), next, at)
+	done, err := s.erasures().Cleaned(clean, s.copies.List(), next, last, at)
 	if err != nil {
 		return 0, err
 	}

@@ -488,7 +488,8 @@ func TestCleanUpOfMany(t *testing.T) {
 }
 
 // TestDoneErasuresAreForgotten: the store remembers a thousand done erasures,
-// and all that are not done.
+// all of the last hour, so that destinations hear of their end, and all that
+// are not done.
 func TestDoneErasuresAreForgotten(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)
@@ -497,11 +498,19 @@ func TestDoneErasuresAreForgotten(t *testing.T) {
 		mustErase(t, s, mustApply(t, s, update(1, nil, id))[0].Customer)
 	}
 	mustCleanUp(t, s, erased.MaxDone+20)
-	mustErase(t, s, mustApply(t, s, update(1, nil, id))[0].Customer)
-	mustCleanUp(t, s, 1)
-	list, err := s.Erasures(demo)
-	if err != nil || len(list) != erased.MaxDone || list[0].ID != erased.MaxDone+21 {
-		t.Errorf("%d are remembered, %v", len(list), err)
+	const hour = 3600e6
+	for i, test := range []struct {
+		at   trackway.Micros
+		want int
+	}{{2000 + hour, erased.MaxDone + 21}, {2001 + hour, erased.MaxDone}} {
+		mustErase(t, s, mustApply(t, s, update(1, nil, id))[0].Customer)
+		if n, err := s.CleanUp(t.Context(), func() trackway.Micros { return test.at }); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		list, err := s.Erasures(demo)
+		if err != nil || len(list) != test.want || list[0].ID != uint64(erased.MaxDone+21+i) {
+			t.Errorf("at %d, %d are remembered, want %d: %v", test.at, len(list), test.want, err)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/query"
 	"trackway/internal/store/damage"
 	"trackway/internal/store/format"
@@ -225,7 +226,8 @@ func TestDamagedCustomerKeepsOnlyItself(t *testing.T) {
 }
 
 // TestDamagedErasureIsDone: an erasure with an unreadable record is completed,
-// wherever its traces are.
+// wherever its traces are, once the destinations have all changes that may tell
+// of it.
 func TestDamagedErasureIsDone(t *testing.T) {
 	t.Parallel()
 	fs := vfs.NewMem()
@@ -246,12 +248,16 @@ func TestDamagedErasureIsDone(t *testing.T) {
 	if n, _ := s.pending.Pending(); n != 1 || !strings.Contains(log.String(), "erasure 1") || s.damaged.Count(damage.Erasure) != 1 {
 		t.Errorf("%d erasures are pending; logged: %s", n, log)
 	}
-	mustCleanUp(t, s, 1)
+	copies := &fakeCopies{list: []change.Copy{{Name: "warehouse", Deletes: true, Through: s.Synced() - 1, Part: part{demo, "e"}}}}
+	s.SetCopies(copies)
+	mustCleanUp(t, s, 0)
 	if found := traces(t, fs, []byte(mail), []byte(name)); len(found) > 0 {
 		t.Errorf("found %q", found)
 	}
-	mustCleanUp(t, s, 0)
+	copies.list[0].Through++
 	mustApply(t, s, event("e", 2, nil, cookie2))
+	mustCleanUp(t, s, 1)
+	mustCleanUp(t, s, 0)
 	if next := mustErase(t, s, 2); next.ID != erasure.ID+1 {
 		t.Errorf("the next erasure has the number %d", next.ID)
 	}

@@ -87,6 +87,10 @@ func drawStep(random *rand.Rand, now trackway.Micros) func(*testing.T, *Store) a
 	c := event("e", now/40+trackway.Micros(random.IntN(16)), properties, ids...)
 	c.Received = now
 	c.TimeGiven = random.IntN(10) > 0
+	if random.IntN(4) == 0 {
+		c.Properties = propertiesOf(map[string]string{trackway.MessageID: strconv.Itoa(random.IntN(4))})
+		c.TimeVaries, c.Claimed = true, now/40+trackway.Micros(random.IntN(16))
+	}
 	return func(t *testing.T, s *Store) any {
 		t.Helper()
 		r := mustApply(t, s, c)[0]

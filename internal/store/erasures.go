@@ -24,7 +24,7 @@ func (s *Store) findErasures() error {
 		return err
 	}
 	s.nextErasure = last + 1
-	pending, err := s.erasures().Pending()
+	pending, err := s.erasures().Pending(s.db)
 	if err != nil {
 		return fmt.Errorf("find the erasures that are to be done: %w", err)
 	}
@@ -35,7 +35,7 @@ func (s *Store) findErasures() error {
 }
 
 // Erasures lists a project's erasures, newest first: all pending ones, and the
-// completed ones among the store's last 1000.
+// completed ones among the store's last 1000 or of the last hour.
 func (s *Store) Erasures(project uint32) ([]query.Erasure, error) {
 	return s.erasures().List(project, s.copies.List())
 }

@@ -18,6 +18,7 @@ import (
 	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
+	"trackway/internal/store/repeats"
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/timeline"
 )
@@ -33,14 +34,18 @@ const expireRest = 2 * time.Millisecond
 // except for the number of stored events. Expire records what it cannot read,
 // and leaves it in place. It does not wait for the disk: after a crash there is
 // only more to remove. If ctx ends, it stops between two batches. Events that a
-// follower does not have yet stay: see [change.Copy].
+// follower does not have yet stay: see [change.Copy]. Events that an erasure
+// has rewritten stay until the destinations that have the old form have heard
+// of it.
 //
-// Cost: a read of these records of the log, during which nobody waits. Writers
-// wait while up to 128 events are removed at once, with a total size of up to 1
-// MiB plus one event.
+// Cost: a read of these records of the log, during which only erasures wait.
+// Writers wait while up to 128 events are removed at once, with a total size of
+// up to 1 MiB plus one event.
 func (s *Store) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
+	s.rewriting.Lock() // an erasure must not rewrite an event between the decision to remove it and its removal
+	defer s.rewriting.Unlock()
 	holds, err := follow.NewHolds(s.db, s.copies.List())
 	if err != nil {
 		return query.Expired{}, err
@@ -143,6 +148,9 @@ func (t *tx) expire(e *entry.Expire) error {
 		if err != nil {
 			t.m.noteEvent(seq, err)
 			continue
+		}
+		if err := repeats.Forget(t.from, t.b, &event); err != nil {
+			return err
 		}
 		if err := t.remove(&event, key); err != nil {
 			return err

@@ -495,6 +495,13 @@ func randomCommand(random *rand.Rand, now trackway.Micros) trackway.Command {
 			values[name] = []string{"1", `{"cookie":["a"]}`}[random.IntN(2)]
 		}
 	}
+	if c.Kind == trackway.AddEvent && random.IntN(4) == 0 {
+		values[trackway.MessageID] = strconv.Itoa(random.IntN(3))
+		c.TimeVaries, c.Claimed = true, trackway.Micros(random.Int64N(3))*3600e6
+	}
+	if c.Kind == trackway.UpdateCustomer && random.IntN(4) == 0 {
+		c.Unheld = &machineIDs[random.IntN(len(machineIDs))]
+	}
 	c.Properties = propertiesOf(values)
 	return c
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
+	"trackway/internal/store/repeats"
 	"trackway/internal/store/timeline"
 )
 
@@ -103,7 +105,7 @@ func (r *rewriter) event(event *trackway.Event) error {
 		return err
 	}
 	at, err := reading.Entry(r.from, event, timeline.ContentHash(event.Type, event.Properties))
-	if err != nil {
+	if err := cmp.Or(err, repeats.Forget(r.from, r.b, event)); err != nil {
 		return err
 	}
 	value, err := reading.LeadsTo(r.from, at, event.Seq)

@@ -39,6 +39,7 @@ import (
 	"trackway/internal/store/overlay"
 	"trackway/internal/store/prepared"
 	"trackway/internal/store/reading"
+	"trackway/internal/store/registry"
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/stuck"
 	"trackway/internal/store/totals"
@@ -104,7 +105,7 @@ type Store struct {
 	upkeep  sync.Mutex
 	readers scrub.Readers
 
-	// rewriting serializes erasures.
+	// rewriting serializes erasures, and the removal of expired events.
 	rewriting sync.Mutex
 }
 
@@ -238,7 +239,7 @@ func (s *Store) findNext() error {
 			return fmt.Errorf("find the last customer of project %d: %w", project, err)
 		}
 		s.nextCustomer = max(s.nextCustomer, trackway.Customer(last)+1)
-		if known, err := projects(s.db); err != nil || project >= known {
+		if known, err := registry.Count(s.db); err != nil || project >= known {
 			return err
 		}
 	}
@@ -295,3 +296,17 @@ func (s *Store) Snapshot() query.Snapshot {
 func (s *Store) Version(project uint32) uint64 {
 	return s.versions.Of(project).Load()
 }
+
+// Descriptors returns the most files that a store opens if the process may open
+// up to limit files (the soft RLIMIT_NOFILE). The rest of the limit is for
+// connections and other files of the process. If the limit is too low for a
+// store, the error says how many files it needs. [Open] returns the same error.
+func Descriptors(limit uint64) (files int, err error) { return engine.Descriptors(limit) }
+
+// ErrDamagedLog is the error of [Open] if the write-ahead log lacks something
+// that was acknowledged. See [Salvage].
+var ErrDamagedLog = engine.ErrDamagedLog
+
+// Ready returns nil while the store can write, and otherwise the reason it
+// cannot. It does not access the disk: it reports the result of the last write.
+func (s *Store) Ready() error { return s.stuck.Why() }

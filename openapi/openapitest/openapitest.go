@@ -181,7 +181,43 @@ func (c *Contract) find(path string) *openapi3.PathItem {
 			return item
 		}
 	}
+	if bare := strings.TrimSuffix(path, "/"); bare != path && bare != "" {
+		if item := c.find(bare); item != nil && item.Extensions[also] != nil {
+			return item // of a dialect, whose paths may end in a slash
+		}
+	}
+	for _, item := range c.doc.Paths.Map() {
+		for _, other := range others(item) {
+			if same(strings.Split(other, "/"), given) {
+				return item
+			}
+		}
+	}
 	return nil
+}
+
+// also is the member of a path that lists other paths with the same meaning.
+const also = "x-also"
+
+func others(item *openapi3.PathItem) (paths []string) {
+	list, _ := item.Extensions[also].([]any)
+	for _, path := range list {
+		if text, ok := path.(string); ok {
+			paths = append(paths, text)
+		}
+	}
+	return paths
+}
+
+// Also returns the other paths of each path that has some.
+func (c *Contract) Also() map[string][]string {
+	all := map[string][]string{}
+	for path, item := range c.doc.Paths.Map() {
+		if paths := others(item); len(paths) > 0 {
+			all[path] = paths
+		}
+	}
+	return all
 }
 
 func same(template, given []string) bool {

@@ -6,6 +6,7 @@
 package body
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -63,7 +64,7 @@ type Body struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	who     netip.Addr
-	most    int
+	rules   Rules
 	inflate inflater // nil: it comes as it is
 	began   time.Time
 
@@ -84,17 +85,39 @@ const (
 	whole
 )
 
-// Open prepares to read the body of a request from an address, of at most some
-// bytes when it is inflated. It reads nothing yet. The error is a
-// [*trackway.Error]: the request's header fields show that the body cannot be
-// accepted.
-func (b *Body) Open(in *Intake, w http.ResponseWriter, r *http.Request, who netip.Addr, most int) (err error) {
-	b.in, b.w, b.r, b.who, b.most, b.began = in, w, r, who, min(most, in.Most()), time.Now()
-	if err := checkMedia(r.Header.Get("Content-Type")); err != nil {
+// Rules say which bodies a route takes.
+type Rules struct {
+	Most     int // bytes, inflated
+	Commands int // in a body
+
+	// Takes returns how many bytes decoding a body takes at most. Nil stands
+	// for [DecodingTakes].
+	Takes func(text []byte) int
+
+	// Sniffs says that the media type does not matter, and that the body's
+	// first bytes and not its header say whether it is gzip: clients of other
+	// products send gzip as a form.
+	Sniffs bool
+}
+
+func (r *Rules) takes(text []byte) int {
+	if r.Takes != nil {
+		return r.Takes(text)
+	}
+	return DecodingTakes(text, r.Commands)
+}
+
+// Open prepares to read the body of a request from an address. It reads nothing
+// yet. The error is a [*trackway.Error]: the request's header fields show that
+// the body cannot be accepted.
+func (b *Body) Open(in *Intake, w http.ResponseWriter, r *http.Request, who netip.Addr, rules Rules) (err error) {
+	b.in, b.w, b.r, b.who, b.rules, b.began = in, w, r, who, rules, time.Now()
+	b.rules.Most = min(rules.Most, in.Most())
+	if err := checkMedia(r.Header.Get("Content-Type")); err != nil && !rules.Sniffs {
 		return b.refuse(byMedia, err)
 	}
-	if r.ContentLength > int64(b.most) {
-		return b.refuse(tooLarge, errTooLarge(b.most))
+	if r.ContentLength > int64(b.rules.Most) {
+		return b.refuse(tooLarge, errTooLarge(b.rules.Most))
 	}
 	if b.inflate, err = inflaterOf(r.Header.Get("Content-Encoding")); err != nil {
 		return b.refuse(byCoding, err)
@@ -117,19 +140,22 @@ func (b *Body) Read(ctx context.Context) (text []byte, err error) {
 // read reads, inflates, waits if the text is large, and reserves the memory for
 // decoding, in this order.
 func (b *Body) read(ctx context.Context) ([]byte, error) {
-	sent := buffer{held: &b.held, most: b.most}
+	sent := buffer{held: &b.held, most: b.rules.Most}
 	if err := b.receive(&sent); err != nil {
 		return nil, err
 	}
+	if b.rules.Sniffs {
+		b.sniff(sent.b)
+	}
 	if b.inflate == nil && len(sent.b) <= Light {
-		return sent.b, b.settle(DecodingTakes(sent.b))
+		return sent.b, b.settle(b.rules.takes(sent.b))
 	}
 	if err := b.settle(0); err != nil {
 		return nil, err
 	}
 	text := sent
 	if b.inflate != nil {
-		text = buffer{held: &b.held, most: b.most}
+		text = buffer{held: &b.held, most: b.rules.Most}
 		err := b.inflated(ctx, sent.b, &text)
 		sent.free()
 		if err != nil {
@@ -141,11 +167,22 @@ func (b *Body) read(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
-	takes := DecodingTakes(text.b)
+	takes := b.rules.takes(text.b)
 	if len(text.b)+takes > b.in.Memory.Share() {
 		return nil, errParts // however often it is tried
 	}
 	return text.b, b.held.Take(takes)
+}
+
+// sniff looks whether what was sent is gzip (RFC 1952, section 2.3.1), whatever
+// the header says. No JSON and no protocol buffer begins like that.
+func (b *Body) sniff(sent []byte) {
+	switch gzipped := bytes.HasPrefix(sent, []byte{0x1f, 0x8b}); {
+	case gzipped:
+		b.inflate = inflateGzip
+	case isGzip(b.r.Header.Get("Content-Encoding")):
+		b.inflate = nil
+	}
 }
 
 // inflated inflates what was sent. If the result is large and has to wait,
@@ -197,9 +234,13 @@ func (b *Body) wait(ctx context.Context) error {
 }
 
 // wastePause is how long an address gets no place for another large body after
-// one that was inflated or decoded and then refused. Without it, bombs would
-// keep processors busy.
+// one that was inflated and then refused, or read in vain. Without it, bombs
+// would keep processors busy.
 const wastePause = time.Second
+
+// InVain reports that the body was read for nothing, such as one whose key is
+// unknown, which only the body could tell.
+func (b *Body) InVain() { b.waste = true }
 
 // Decoded reports that the body has been decoded. A large body then leaves its
 // place to the next one. The decoded content may still be used.
@@ -252,7 +293,7 @@ func (b *Body) refused(err error) error {
 	case errors.Is(err, errInflated):
 		return b.refuse(inflated, errTooManyTimes)
 	case errors.Is(err, errOverBound):
-		return b.refuse(tooLarge, errTooLarge(b.most))
+		return b.refuse(tooLarge, errTooLarge(b.rules.Most))
 	}
 	return b.refuse(damaged, &trackway.Error{Code: trackway.Invalid, Msg: "The body cannot be read: " + reason(err) + "."})
 }

@@ -64,7 +64,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var b Body
 	defer b.Release()
-	err = b.Open(s.in, w, r, who, most)
+	err = b.Open(s.in, w, r, who, Rules{Most: most, Commands: trackway.MaxCommands})
 	var text []byte
 	if err == nil {
 		text, err = b.Read(r.Context())
@@ -371,9 +371,9 @@ func TestLargeWait(t *testing.T) {
 			}
 			// A body that waits holds what was sent, in a buffer that grew
 			// fourfold.
-			bound := 2*large + DecodingTakes(make([]byte, large)) + 19*5*sent
+			bound := 2*large + DecodingTakes(make([]byte, large), trackway.MaxCommands) + 19*5*sent
 			if coding == "" {
-				bound = 20*large + DecodingTakes(make([]byte, large)) // it has come whole
+				bound = 20*large + DecodingTakes(make([]byte, large), trackway.MaxCommands) // it has come whole
 			}
 			if used := s.in.Memory.Used(); used > bound {
 				t.Errorf("%s: %d bytes are taken, want at most %d", coding, used, bound)
@@ -485,6 +485,29 @@ func TestBombsPause(t *testing.T) {
 	})
 }
 
+// So does an address whose body was read in vain.
+func TestInVain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, 64<<20)
+		s.in.Large = room.NewPlaces(1, 1)
+		s.after = (*Body).InVain
+		text := strings.Repeat(" ", 2*Light)
+		s.send(t, request{from: "192.0.2.1", path: "x", length: int64(len(text)), body: strings.NewReader(text)}, func(answer) {})
+		synctest.Wait()
+		mine, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+		if s.in.Large.EnterAtOnce(mine) || !s.in.Large.EnterAtOnce(other) {
+			t.Error("at once: the address has a place, or another has none")
+		}
+		s.in.Large.Leave(other)
+		wait(wastePause)
+		if !s.in.Large.EnterAtOnce(mine) {
+			t.Error("a second later: the address has no place")
+		}
+		s.in.Large.Leave(mine)
+	})
+}
+
 // TestInflatedBound: inflating ends at the first byte over the bound, and takes
 // no more memory than that.
 func TestInflatedBound(t *testing.T) {
@@ -515,7 +538,7 @@ func TestMost(t *testing.T) {
 	for memory, least := range map[int]int{256 << 20: trackway.MaxCommands*trackway.MaxEventBytes + 64<<10, 16 << 20: trackway.MaxEventBytes + 16<<10} {
 		in := NewIntake(memory, prometheus.NewRegistry())
 		n := in.Most()
-		if n < least || 3*n > in.Memory.Share() || n+DecodingTakes(make([]byte, n)) > in.Memory.Share() {
+		if n < least || 3*n > in.Memory.Share() || n+DecodingTakes(make([]byte, n), trackway.MaxCommands) > in.Memory.Share() {
 			t.Errorf("with %d bytes a body may have %d, want %d, and that an address's share is enough", memory, n, least)
 		}
 	}

@@ -26,17 +26,24 @@ var errNoPlace = errors.New("body: no place")
 // inflaterOf returns the function that decodes a Content-Encoding (RFC 9110,
 // section 8.4), or nil if there is nothing to decode.
 func inflaterOf(coding string) (inflater, error) {
+	if isGzip(coding) {
+		return inflateGzip, nil
+	}
 	switch strings.ToLower(coding) {
 	case "", "identity":
 		return nil, nil //nolint:nilnil // neither is there
-	case "gzip", "x-gzip":
-		return inflateGzip, nil
 	case "zstd":
 		return inflateZstd, nil
 	case "deflate":
 		return inflateDeflate, nil
 	}
 	return nil, errCoding
+}
+
+// isGzip reports whether a Content-Encoding is gzip.
+func isGzip(coding string) bool {
+	coding = strings.ToLower(coding)
+	return coding == "gzip" || coding == "x-gzip"
 }
 
 // enterLarge waits for a place among the large bodies.

@@ -55,10 +55,13 @@ const (
 	decodedMost = 32 << 20 // for all commands of a batch, beside values that are written in canonical form
 )
 
-// DecodingTakes returns how many bytes decoding a body takes at most: the
+// DecodingTakes returns how many bytes decoding a body, of at most some
+// commands, takes at most: the
 // figure of package cost, and the body's length for large values, which grow in
 // larger steps. The result never exceeds that of the largest batch.
-func DecodingTakes(text []byte) int { return len(text) + min(cost.Of(text), decodedMost) }
+func DecodingTakes(text []byte, commands int) int {
+	return len(text) + min(cost.Of(text, commands), decodedMost)
+}
 
 // metrics of bodies.
 type metrics struct {

@@ -78,7 +78,7 @@ func (b *Body) receive(u *buffer) error {
 	p := pace{left: grace, end: b.began.Add(mostTime)}
 	length := int(b.r.ContentLength) // most is smaller
 	if length < 0 {
-		length = b.most + 1
+		length = b.rules.Most + 1
 	}
 	for b.state = begun; b.state != whole && len(u.b) < length; {
 		if len(u.b) == cap(u.b) {
@@ -97,7 +97,7 @@ func (b *Body) receive(u *buffer) error {
 		p.came(n, after.Sub(now))
 		b.held.Came(n, after)
 		switch {
-		case len(u.b) > b.most:
+		case len(u.b) > b.rules.Most:
 			return errOverBound
 		case errors.Is(err, io.EOF) && (b.r.ContentLength < 0 || len(u.b) == length):
 			b.state = whole

@@ -40,7 +40,10 @@ func collapseSlashes(path string) string {
 }
 
 // AccessToken returns the access_token parameter of a query.
-func AccessToken(query string) string {
+func AccessToken(query string) string { return Parameter(query, "access_token") }
+
+// Parameter returns the first value of a parameter of a query.
+func Parameter(query, name string) string {
 	if query == "" {
 		return ""
 	}
@@ -48,5 +51,5 @@ func AccessToken(query string) string {
 	if err != nil && len(values) == 0 {
 		return ""
 	}
-	return values.Get("access_token")
+	return values.Get(name)
 }

@@ -32,6 +32,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"trackway/internal/canonjson"
 	"trackway/internal/config"
 	"trackway/internal/destination"
 	"trackway/internal/destination/column"
@@ -93,7 +94,7 @@ func New(d config.Destination) (*Sink, error) {
 			strings.EqualFold(c.Name, "person") { // of the view events_by_person
 			return nil, fmt.Errorf("column %q has the name of one of Trackway's own columns: give it another name", c.Name)
 		}
-		s.keys = append(s.keys, ","+strconv.Quote(c.Name)+":")
+		s.keys = append(s.keys, ","+string(canonjson.AppendString(nil, c.Name))+":")
 	}
 	s.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithEncoderLevel(zstd.SpeedFastest))
 	return s, err
@@ -223,6 +224,9 @@ func (s *Sink) Check(ctx context.Context) error {
 		return err
 	}
 	if have[positionTable] != nil {
+		if _, err := s.readPosition(ctx); err != nil {
+			return err
+		}
 		return s.checkRow(ctx, positionTable)
 	}
 	t := s.tables[len(s.tables)-1] // the table of positions

@@ -66,7 +66,7 @@ func writeBatch(tb testing.TB, s *clickhouse.Sink, b *destination.Batch) {
 func eventsIn(tb testing.TB, s *clickhouse.Sink) []destination.Event {
 	tb.Helper()
 	var events []destination.Event
-	err := s.Events(tb.Context(), 0, 1<<62, func(e *destination.Event) bool {
+	err := s.Events(tb.Context(), 0, 1<<64-1, func(e *destination.Event) bool {
 		events = append(events, *e)
 		return true
 	})

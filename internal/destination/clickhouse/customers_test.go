@@ -1,6 +1,7 @@
 package clickhouse_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -287,4 +288,55 @@ func TestKills(t *testing.T) {
 	}
 	expect(t, e, s, "killed", position)
 	t.Logf("%d events", position)
+}
+
+// TestOddColumnNames declares columns with names that need quoting.
+func TestOddColumnNames(t *testing.T) {
+	t.Parallel()
+	e, database := open(t)
+	d := settingsOf(e.url(), database)
+	odd := []string{"a`b", `a\b`, `a"b`, "del\x7f", "bell\a", "tag\U000e0001", "select", "e", "m", "a.b", "a.c", "日本", "x'; DROP TABLE events; --", "$1", "{p:String}"}
+	for i, name := range odd {
+		d.Columns = append(d.Columns, config.Column{Type: odd[len(odd)-1-i], Property: name, Name: name, As: "text"})
+	}
+	s := newSink(t, d)
+	prepare(t, s)
+	b := batch(0, uint64(len(odd)))
+	for i, name := range odd {
+		quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\a", `\u0007`).Replace(name)
+		b.Events[i].Type, b.Events[i].Properties = odd[len(odd)-1-i], []byte(`{"`+quoted+`":"v"}`)
+	}
+	writeBatch(t, s, b)
+	for i, name := range odd {
+		quoted := func(s string) string {
+			return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(s) + "`"
+		}
+		lines(t, e, "SELECT seq, "+quoted(name)+" FROM "+database+"."+quoted("v_"+odd[len(odd)-1-i]), fmt.Sprintf("%d\tv", i+1))
+	}
+}
+
+// TestLongTypes declares columns for types whose names are too long for the
+// name of a file, in which ClickHouse escapes most characters.
+func TestLongTypes(t *testing.T) {
+	t.Parallel()
+	e, database := open(t)
+	d := settingsOf(e.url(), database)
+	long := []string{"Просмотр страницы товара в каталоге магазина", strings.Repeat("日", 85), strings.Repeat("t", 255) + "a", strings.Repeat("t", 255) + "b"}
+	for _, name := range long {
+		d.Columns = append(d.Columns, config.Column{Type: name, Property: "n", Name: "n", As: "bigint"})
+	}
+	s := newSink(t, d)
+	prepare(t, s)
+	b := batch(0, 4)
+	for i, name := range long {
+		b.Events[i].Type = name
+	}
+	writeBatch(t, s, b)
+	views := strings.Split(e.query("SELECT name FROM system.tables WHERE database = '%s' AND name LIKE 'v\\_%%'", database), "\n")
+	if len(views) != len(long) {
+		t.Fatalf("got views %q", views)
+	}
+	for _, view := range views {
+		lines(t, e, "SELECT count() FROM "+database+".`"+view+"`", "1")
+	}
 }

@@ -1,9 +1,7 @@
 package clickhouse
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -56,7 +54,7 @@ func (w *write) rewriteSome(ctx context.Context, events []destination.Event, bel
 	err = w.byMonth(ctx, events, func(e *destination.Event) (changed uint64, ok bool) {
 		old, ok := there[e.Seq]
 		versions[e.Seq] = old.changed
-		if !ok || old.changed >= below || bytes.Equal(old.properties, e.Properties) { // or written by an earlier try
+		if !ok || same(&old.event, e) || old.changed >= below && old.isOf(e) { // perhaps written by an earlier try
 			return 0, false
 		}
 		changed = max(w.batch.Through, old.changed+1)
@@ -71,23 +69,27 @@ func (w *write) rewriteSome(ctx context.Context, events []destination.Event, bel
 
 // version is the latest row of an event.
 type version struct {
-	changed    uint64
-	properties []byte
+	event   destination.Event
+	changed uint64
+}
+
+// isOf reports whether the row is a form of an event, and not another event
+// with this number: a store that was restored from a backup has others.
+func (v *version) isOf(e *destination.Event) bool {
+	return v.event.Customer == e.Customer && v.event.Type == e.Type && v.event.At == e.At && v.event.Received == e.Received
 }
 
 // latest returns the latest rows of events.
 func (w *write) latest(ctx context.Context, keys []uint64) (map[uint64]version, error) {
 	there := make(map[uint64]version)
-	err := w.client.rows(ctx, "read events", "SELECT seq, max(changed), argMax(properties, changed) FROM "+w.in("events")+" WHERE seq IN ("+list(keys)+
-		") GROUP BY seq FORMAT JSONCompactEachRow", long(plainNumbers()),
+	err := w.client.rows(ctx, "read events", "SELECT "+eventFields+", changed FROM "+w.in("events")+" WHERE seq IN ("+list(keys)+
+		") ORDER BY changed DESC LIMIT 1 BY seq FORMAT JSONCompactEachRow", long(plainNumbers()),
 		func(line []byte) error {
-			var seq, changed uint64
-			var properties string
-			row := []any{&seq, &changed, &properties}
-			if err := json.Unmarshal(line, &row); err != nil || len(row) != 3 {
-				return errAnswer
+			var v version
+			if err := readEvent(line, &v.event, &v.changed); err != nil {
+				return err
 			}
-			there[seq] = version{changed, []byte(properties)}
+			there[v.event.Seq] = v
 			return nil
 		})
 	return there, err

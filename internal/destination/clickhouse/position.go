@@ -4,11 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"trackway/internal/destination"
 )
 
-// positionTable has a row for each destination that writes into the database.
+// positionTable has the row of the destination that writes into the database.
 const positionTable = "trackway_position"
 
 // position is a row of the table of positions. Rows with a higher changed
@@ -23,15 +24,30 @@ type position struct {
 	Changed uint64 `json:"changed"`
 }
 
-// readPosition returns the present row, or an empty one.
+type positionRow struct {
+	Destination string `json:"destination"`
+	position
+}
+
+// readPosition returns the present row, or an empty one. It returns a final
+// error if the database belongs to another destination: the numbers of events
+// and customers could be the same, and then one would replace the other's.
 func (s *Sink) readPosition(ctx context.Context) (position, error) {
 	var p position
-	err := s.client.rows(ctx, "read the position", "SELECT store, number, owner, rewinds, changed FROM "+s.in(positionTable)+
-		" WHERE destination = "+literal(s.name)+" ORDER BY changed DESC, number DESC LIMIT 1 FORMAT JSONEachRow", plainNumbers(),
+	err := s.client.rows(ctx, "read the position", "SELECT destination, store, number, owner, rewinds, changed FROM "+s.in(positionTable)+
+		" WHERE store != '' ORDER BY changed DESC, number DESC LIMIT 1 BY destination FORMAT JSONEachRow", plainNumbers(),
 		func(line []byte) error {
-			if json.Unmarshal(line, &p) != nil {
+			var row positionRow
+			if json.Unmarshal(line, &row) != nil {
 				return errAnswer
 			}
+			if row.Destination != s.name {
+				return &destination.FinalError{Err: fmt.Errorf(
+					"the database %s has the tables of the destination %q: give this one another database (prefix). If you have renamed the destination, "+
+						"run INSERT INTO %s SELECT %s, store, number, '', rewinds, changed FROM %[3]s WHERE destination = %[5]s; ALTER TABLE %[3]s DELETE WHERE destination = %[5]s",
+					s.database, row.Destination, s.in(positionTable), literal(s.name), literal(row.Destination))}
+			}
+			p = row.position
 			return nil
 		})
 	return p, err
@@ -39,11 +55,7 @@ func (s *Sink) readPosition(ctx context.Context) (position, error) {
 
 // writePosition adds a row that replaces the present one.
 func (s *Sink) writePosition(ctx context.Context, p position) error {
-	row := struct {
-		Destination string `json:"destination"`
-		position
-	}{s.name, p}
-	line, err := json.Marshal(row)
+	line, err := json.Marshal(positionRow{s.name, p})
 	if err != nil {
 		return err
 	}
@@ -63,6 +75,8 @@ func (s *Sink) claim(ctx context.Context, b *destination.Batch) (position, error
 		return p, err
 	case p.Store != "" && p.Store != b.Store:
 		return p, &destination.FinalError{Err: fmt.Errorf("the position of destination %s in the database is that of another store: rewind the destination, or use another database", s.name)}
+	case p.Store != "" && p.Number < b.After: // the database was restored, for example
+		return p, fmt.Errorf("the position is %d, before the batch, which begins after %d", p.Number, b.After)
 	case p.Owner == s.owner:
 		return p, nil
 	case s.claimed:
@@ -82,6 +96,11 @@ func (s *Sink) claim(ctx context.Context, b *destination.Batch) (position, error
 
 // Rewind records another position. The events after it stay, and are replaced
 // only if they come in another form.
+//
+// If another store is to go on, for example one that was restored from a
+// backup, it has other changes after that position. The rows of customers from
+// the present ones have higher numbers than the new changes, and would stay in
+// force: of customers that are other people now. So they are removed.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	have, err := s.look(ctx)
 	if err != nil {
@@ -95,6 +114,13 @@ func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	p, err := s.readPosition(ctx)
 	if err != nil {
 		return err
+	}
+	if p.Store != "" && p.Store != to.Store {
+		for _, table := range []string{"customers", "customer_ids", "customer_map"} {
+			if err := s.remove(ctx, table, "changed > "+strconv.FormatUint(to.Number, 10)); err != nil {
+				return err
+			}
+		}
 	}
 	owner := ""
 	if s.claimed {

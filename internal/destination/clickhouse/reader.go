@@ -32,15 +32,11 @@ func (s *Sink) read(ctx context.Context, final string, low, high uint64, yield f
 	set := plainNumbers()
 	set["use_skip_indexes_if_final"] = "1" // sound, because all rows of a key have the same number
 	var e destination.Event
-	err := s.client.rows(ctx, "read events", "SELECT seq, project, customer, type, toUnixTimestamp64Micro(at), toUnixTimestamp64Micro(received_at), properties FROM "+
-		s.in("events")+final+" WHERE seq >= "+strconv.FormatUint(low, 10)+" AND seq < "+strconv.FormatUint(high, 10)+" ORDER BY seq FORMAT JSONCompactEachRow", set,
+	err := s.client.rows(ctx, "read events", "SELECT "+eventFields+" FROM "+s.in("events")+final+" WHERE seq >= "+strconv.FormatUint(low, 10)+" AND seq < "+strconv.FormatUint(high, 10)+" ORDER BY seq FORMAT JSONCompactEachRow", set,
 		func(line []byte) error {
-			var properties string
-			row := []any{&e.Seq, &e.Project, &e.Customer, &e.Type, &e.At, &e.Received, &properties}
-			if err := json.Unmarshal(line, &row); err != nil || len(row) != 7 {
-				return errAnswer
+			if err := readEvent(line, &e); err != nil {
+				return err
 			}
-			e.Properties = []byte(properties)
 			if !yield(&e) {
 				return errEnough
 			}
@@ -50,6 +46,22 @@ func (s *Sink) read(ctx context.Context, final string, low, high uint64, yield f
 		return nil
 	}
 	return err
+}
+
+// eventFields are the columns that [readEvent] reads.
+const eventFields = "seq, project, customer, type, toUnixTimestamp64Micro(at), toUnixTimestamp64Micro(received_at), properties"
+
+// readEvent reads an event from a row of the format JSONCompactEachRow, and
+// what follows it there.
+func readEvent(line []byte, e *destination.Event, more ...any) error {
+	var properties string
+	row := append([]any{&e.Seq, &e.Project, &e.Customer, &e.Type, &e.At, &e.Received, &properties}, more...)
+	n := len(row)
+	if err := json.Unmarshal(line, &row); err != nil || len(row) != n {
+		return errAnswer
+	}
+	e.Properties = []byte(properties)
+	return nil
 }
 
 // Mend makes the table have exactly these events in the range. It looks at all

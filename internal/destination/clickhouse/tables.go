@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"trackway/internal/destination"
 	"trackway/internal/destination/column"
@@ -177,10 +179,42 @@ func views(database string, declared *column.Set) []view {
 		for _, c := range declared.Of(t) {
 			own.WriteString(", " + name(c.Name))
 		}
-		all = append(all, view{"v_" + t, "SELECT seq, project, person, customer, at, received_at" + own.String() + "\n" +
+		all = append(all, view{viewName(t), "SELECT seq, project, person, customer, at, received_at" + own.String() + "\n" +
 			"FROM " + db + ".events_by_person\nWHERE type = " + literal(t)})
 	}
 	return all
+}
+
+// longestName is how many bytes the name of a view may have in the names of
+// files. ClickHouse's own limit is 255, together with the database and an id.
+const longestName = 150
+
+// viewName returns the name of the view of a type. A long one ends in a hash
+// instead, so that two types never share a view.
+func viewName(eventType string) string {
+	const prefix = "v_"
+	end, size := len(eventType), len(prefix)
+	for i, r := range eventType {
+		if size += sizeInFile(r); size > longestName {
+			end = i
+			break
+		}
+	}
+	if end == len(eventType) {
+		return prefix + eventType
+	}
+	sum := sha256.Sum256([]byte(eventType))
+	return prefix + eventType[:end] + "_" + hex.EncodeToString(sum[:4])
+}
+
+// sizeInFile returns how many bytes a character has in the name of a file:
+// ClickHouse escapes each byte of most of them, as %D1.
+func sizeInFile(r rune) int {
+	if r == '_' || r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+		return 1
+	}
+	const escaped = 3
+	return escaped * utf8.RuneLen(r)
 }
 
 // create returns the statement that makes or replaces the view.

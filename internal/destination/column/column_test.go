@@ -162,6 +162,7 @@ func TestNewSetRefuses(t *testing.T) {
 	t.Parallel()
 	for want, declared := range map[string][]config.Column{
 		"one of Trackway's own columns":                     columns("* Seq text"),
+		"must be in quotes":                                 columns("* total decimal(12"),
 		"decimal is decimal(p,s)":                           columns("* total decimal(40,2)"),
 		`not "varchar"`:                                     columns("* total varchar"),
 		"differ in case only":                               columns("* total text", "* Total text"),
@@ -248,6 +249,23 @@ func TestMisfitsAreBounded(t *testing.T) {
 	}
 	if n := len(total.All()); n > 1001 || sum != 3000 || len(batch.All()) != 0 {
 		t.Errorf("got %d pairs with %d values, want at most 1001 with 3000", n, sum)
+	}
+}
+
+// TestMisfitsKeepNoEvent has the memory of an event written again.
+func TestMisfitsKeepNoEvent(t *testing.T) {
+	t.Parallel()
+	set, err := column.NewSet(columns("* total bigint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var misfits column.Misfits
+	properties := []byte(`{"total":"much"}`)
+	set.Values(nil, "purchase", properties, &misfits)
+	clear(properties)
+	want := []destination.Misfit{{Type: "purchase", Property: "total", Values: 1}}
+	if diff := cmp.Diff(want, misfits.All()); diff != "" {
+		t.Errorf("misfits (-want +got):\n%s", diff)
 	}
 }
 

@@ -3,6 +3,7 @@ package column
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 
 	"trackway/internal/destination"
@@ -36,8 +37,12 @@ func (m *Misfits) addLocked(p pair, n uint64) {
 	if m.counts == nil {
 		m.counts = map[pair]uint64{}
 	}
-	if _, known := m.counts[p]; !known && len(m.counts) >= most {
-		p = pair{}
+	if _, known := m.counts[p]; !known {
+		if len(m.counts) >= most {
+			p = pair{}
+		} else { // they are parts of an event, whose memory would stay in use or be written again
+			p = pair{strings.Clone(p.eventType), strings.Clone(p.property)}
+		}
 	}
 	m.counts[p] += n
 }

@@ -86,7 +86,10 @@ func parseDecimal(size string) (Type, error) {
 	if both {
 		scale, err2 = strconv.Atoi(strings.TrimSpace(second))
 	}
-	if !closed || err != nil || err2 != nil || precision < 1 || precision > MaxPrecision || scale < 0 || scale > precision {
+	if !closed {
+		return Type{}, errors.New(`a decimal in braces must be in quotes, as in {as: "decimal(12,2)"}`)
+	}
+	if err != nil || err2 != nil || precision < 1 || precision > MaxPrecision || scale < 0 || scale > precision {
 		return Type{}, fmt.Errorf("a decimal is decimal(p,s) with p digits in all, from 1 to %d, and s of them after the point, from 0 to p", MaxPrecision)
 	}
 	return Type{Kind: Decimal, Precision: precision, Scale: scale}, nil

@@ -83,7 +83,13 @@ func (f *flaky) Write(ctx context.Context, b *destination.Batch) ([]destination.
 func Random(t *testing.T, open func(t *testing.T) *Partner) {
 	t.Helper()
 	for seed := range uint64(scale.Of(12, 4)) {
-		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { random(t, open(t), seed) })
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			p := open(t)
+			if !p.Slow {
+				t.Parallel() // they wait for disks, mostly
+			}
+			random(t, p, seed)
+		})
 	}
 }
 

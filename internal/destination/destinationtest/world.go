@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"trackway"
 	"trackway/internal/config"
 	"trackway/internal/destination"
@@ -28,10 +30,10 @@ type World struct {
 }
 
 // NewWorld returns an empty world with the projects demo and shop. Its choices
-// depend on the seed.
+// depend on the seed. Its store is in memory.
 func NewWorld(t *testing.T, seed uint64) *World {
 	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{Fatal: func(err error) { panic(err) }})
+	s, err := store.Open("store", store.Options{FS: vfs.NewMem(), Fatal: func(err error) { panic(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}

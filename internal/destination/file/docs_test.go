@@ -61,7 +61,7 @@ func TestDocs(t *testing.T) {
 	for _, format := range []string{"ndjson", "parquet"} {
 		d := settings(filepath.Join(t.TempDir(), "o'ut"), format)
 		d.Columns = []config.Column{{Type: "purchase", Property: "total", Name: "total", As: "decimal(12,2)"}}
-		s, err := New(d)
+		s, err := New(d, storeID)
 		if err != nil {
 			t.Fatal(err)
 		}

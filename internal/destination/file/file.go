@@ -25,17 +25,17 @@ type Sink struct {
 	folder *folder
 }
 
-// New checks the settings and opens nothing.
-func New(d config.Destination) (*Sink, error) {
-	return newSink(d, func(string) error { return nil })
+// New checks the settings and opens nothing. store is the store's id.
+func New(d config.Destination, store string) (*Sink, error) {
+	return newSink(d, store, func(string) error { return nil })
 }
 
-func newSink(d config.Destination, step func(op string) error) (*Sink, error) {
+func newSink(d config.Destination, store string, step func(op string) error) (*Sink, error) {
 	if d.Path == "" {
 		return nil, errors.New("path: the folder is missing")
 	}
 	f := &folder{root: filepath.Clean(d.Path), step: step}
-	s, err := object.New(d, f, object.Options{Place: f.root})
+	s, err := object.New(d, f, object.Options{Store: store, Place: f.root})
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func TestSteps(t *testing.T) {
 					failed = false
 					d := settings(filepath.Join(t.TempDir(), "out"), format)
 					n := 0
-					s, err := newSink(d, func(string) error {
+					s, err := newSink(d, storeID, func(string) error {
 						if n++; n == at || forever && n > at {
 							failed = true
 							return errDisk
@@ -106,7 +106,7 @@ func TestSteps(t *testing.T) {
 					}
 					s.folder.step = func(string) error { return nil }
 					if forever {
-						if s, err = New(d); err != nil {
+						if s, err = New(d, storeID); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -127,7 +127,7 @@ func TestSteps(t *testing.T) {
 // being started. The lock must end nevertheless.
 func TestLockEnds(t *testing.T) {
 	t.Parallel()
-	s, err := New(settings(filepath.Join(t.TempDir(), "out"), "ndjson"))
+	s, err := New(settings(filepath.Join(t.TempDir(), "out"), "ndjson"), storeID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestMain(m *testing.M) {
 
 // child writes until it is killed, and says what it has written.
 func child(folder, format string) {
-	s, err := New(settings(folder, format))
+	s, err := New(settings(folder, format), storeID)
 	if err != nil {
 		panic(err)
 	}
@@ -226,7 +226,7 @@ func TestKill(t *testing.T) {
 				}
 				_ = run.Wait()
 			}
-			s, err := New(settings(folder, format))
+			s, err := New(settings(folder, format), storeID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -251,7 +251,7 @@ func TestKill(t *testing.T) {
 func TestOneWriter(t *testing.T) {
 	t.Parallel()
 	d := settings(filepath.Join(t.TempDir(), "out"), "ndjson")
-	first, err := New(d)
+	first, err := New(d, storeID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestOneWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	var inside error
-	second, err := newSink(d, func(string) error { return nil })
+	second, err := newSink(d, storeID, func(string) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestOneWriter(t *testing.T) {
 func TestTail(t *testing.T) {
 	t.Parallel()
 	d := settings(filepath.Join(t.TempDir(), "out"), "ndjson")
-	s, err := New(d)
+	s, err := New(d, storeID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,4 +312,44 @@ func TestTail(t *testing.T) {
 	if first, _, _ := strings.Cut(string(data), "\n"); first+"\n" != want {
 		t.Errorf("got %s, want %s", first, want)
 	}
+}
+
+// TestLinkedDay erases in a day whose folder an operator has put elsewhere.
+func TestLinkedDay(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join(t.TempDir(), "out")
+	s, err := New(settings(root, "ndjson"), storeID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e := destination.Event{Seq: 1, Project: "demo", Customer: 1, Type: "visit", At: 1, Received: 1, Properties: []byte(`{"mail":"SECRET"}`)}
+	if _, err := s.Write(t.Context(), &destination.Batch{Store: storeID, Through: 1, Events: []destination.Event{e}}); err != nil {
+		t.Fatal(err)
+	}
+	day, elsewhere := filepath.Join(root, "events", "dt=1970-01-01"), filepath.Join(root, "elsewhere")
+	if err := errors.Join(os.Rename(day, elsewhere), os.Symlink(elsewhere, day)); err != nil {
+		t.Fatal(err)
+	}
+	e.Properties = []byte(`{}`)
+	if _, err := s.Write(t.Context(), &destination.Batch{Store: storeID, After: 1, Through: 1, Rewritten: []destination.Event{e}}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(elsewhere, "*1000000.ndjson"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	if text, err := os.ReadFile(files[0]); err != nil || len(text) == 0 || strings.Contains(string(text), "SECRET") {
+		t.Errorf("got %s, %v", text, err)
+	}
+	// The rest of a failed write goes, and the rest of the day stays.
+	if _, err := s.folder.Create(t.Context(), "events/dt=1970-01-01/new.ndjson", []byte("{}\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.folder.Delete(t.Context(), "events/dt=1970-01-01/new.ndjson"); err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, s, 1)
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"trackway/internal/destination/object"
 )
@@ -231,7 +232,7 @@ func (f *folder) Delete(_ context.Context, name string) error {
 	if err := f.syncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for dir != f.root && os.Remove(dir) == nil { // it fails if something is in it
+	for dir != f.root && syscall.Rmdir(dir) == nil { // it fails if something is in it, or if it is a link
 		dir = filepath.Dir(dir)
 	}
 	return nil
@@ -239,7 +240,8 @@ func (f *folder) Delete(_ context.Context, name string) error {
 
 // List implements [object.Bucket].
 func (f *folder) List(ctx context.Context, prefix string, yield func(name string) bool) error {
-	err := filepath.WalkDir(f.path(prefix), func(path string, d fs.DirEntry, err error) error {
+	// The dot makes it follow a link, if the folder is one.
+	err := filepath.WalkDir(f.path(prefix)+"/.", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -21,7 +21,7 @@ func TestConformance(t *testing.T) {
 				t.Helper()
 				d := config.Destination{Name: "out", Kind: "file", Path: filepath.Join(t.TempDir(), "out"), Format: format}
 				open := func() *Sink {
-					s, err := New(d)
+					s, err := New(d, "")
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -45,8 +45,8 @@ const (
 
 	// maxBuffered bounds the values that wait for a broker, in bytes. The batch
 	// itself is in memory, too.
+	// A record with more cannot be sent.
 	maxBuffered = 8 << 20
-	maxRecord   = 32 << 20 // more than any batch has
 )
 
 // Sink writes into the topics of one destination. It implements
@@ -447,7 +447,7 @@ func (s *Sink) close() {
 func (s *Sink) maxBytes(full string) int32 {
 	for name, t := range s.topics {
 		if s.prefix+name == full {
-			return int32(max(t.maxBytes, 1<<10)) // at most maxRecord
+			return int32(max(t.maxBytes, 1<<10)) // at most maxBuffered
 		}
 	}
 	return defaultMaxBytes

@@ -1,10 +1,16 @@
 package kafka
 
 import (
+	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -305,6 +311,26 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// TestLargerThanTheBuffer rejects a row that the topic takes and we cannot
+// send, since it would stop the others for ever.
+func TestLargerThanTheBuffer(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	set := map[string]string{"cleanup.policy": "compact", "max.message.bytes": strconv.Itoa(4 * maxBuffered)}
+	if err := c.CreateTopic(customers, 1, set); err != nil {
+		t.Fatal(err)
+	}
+	s := newSink(t, c.url(), "out", "")
+	prepare(t, s, 0)
+	b := batch(0, 2)
+	b.Customers = []destination.Customer{{Customer: 1, Changed: 2, Properties: fmt.Appendf(nil, `{"a":%q}`, strings.Repeat("x", maxBuffered))}}
+	rejects, err := s.Write(t.Context(), b)
+	if err != nil || len(rejects) != 1 || rejects[0].Number != 2 || rejects[0].Table != customers || strings.Contains(rejects[0].Reason, "max.message.bytes") {
+		t.Errorf("rejects %v: %v", rejects, err)
+	}
+	wantEvents(t, c.url(), "", 2)
+}
+
 // TestAlteredTopics alters topics by hand.
 func TestAlteredTopics(t *testing.T) {
 	t.Parallel()
@@ -422,6 +448,33 @@ func TestStore(t *testing.T) {
 }
 
 // TestPassword logs in, and fails to, without showing the password.
+// TestTLS trusts the authority that the URL names, and no other one.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewTLSServer(nil) // for its certificate, which is of 127.0.0.1
+	defer web.Close()
+	c := newCluster(t, kfake.TLS(&tls.Config{Certificates: web.TLS.Certificates, MinVersion: tls.VersionTLS12}))
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})
+	if err := os.WriteFile(ca, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secure := strings.Replace(c.url(), "kafka://", "kafka+tls://", 1)
+	if err := newSink(t, secure+"?ca="+ca, "out", "").Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for url, want := range map[string]string{
+		secure:  "certificate",
+		c.url(): "",
+		strings.ReplaceAll(secure, "127.0.0.1", "localhost") + "?ca=" + ca: "certificate",
+	} {
+		_, err := newSink(t, url, "out", "").Prepare(t.Context())
+		if err == nil || isFinal(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: the error is %v, want %q", url, err, want)
+		}
+	}
+}
+
 func TestPassword(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "jo", "right"), kfake.Superuser("SCRAM-SHA-256", "jo", "right"), kfake.Superuser("SCRAM-SHA-512", "jo", "right"))

@@ -39,11 +39,12 @@ func (r *rows) record(table string, key, number uint64, value []byte) *kgo.Recor
 			{Key: "seq", Value: strconv.AppendUint(nil, number, 10)},
 		},
 	}
-	if size := len(value) + overhead; size > r.topics[table].maxBytes {
-		r.rejects = append(r.rejects, destination.Reject{
-			Number: number, Table: table,
-			Reason: fmt.Sprintf("the record has %d bytes, and the topic takes %d (max.message.bytes)", size, r.topics[table].maxBytes),
-		})
+	if size, most := len(value)+overhead, r.topics[table].maxBytes; size > most {
+		reason := fmt.Sprintf("the record has %d bytes, and the topic takes %d (max.message.bytes)", size, most)
+		if most == maxBuffered {
+			reason = fmt.Sprintf("the record has %d bytes, and no more than %d can be sent", size, most)
+		}
+		r.rejects = append(r.rejects, destination.Reject{Number: number, Table: table, Reason: reason})
 		return nil
 	}
 	return record

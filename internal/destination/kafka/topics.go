@@ -173,7 +173,7 @@ func (s *Sink) readConfigs(ctx context.Context, admin *kadm.Client, names []stri
 			switch c.Key {
 			case "max.message.bytes":
 				if n, err := strconv.Atoi(c.MaybeValue()); err == nil {
-					topics[name].maxBytes = min(n, maxRecord)
+					topics[name].maxBytes = min(n, maxBuffered)
 				}
 			case "cleanup.policy":
 				if err := checkPolicy(name, config.Name, c.MaybeValue()); err != nil {

@@ -35,9 +35,9 @@ func New(d config.Destination, deps Deps) (destination.Sink, error) { //nolint:g
 	case config.Kafka:
 		return made(kafka.New(&d, deps.Store))
 	case config.S3:
-		return made(s3.New(d))
+		return made(s3.New(d, deps.Store))
 	case config.File:
-		return made(file.New(d))
+		return made(file.New(d, deps.Store))
 	case config.Webhook:
 		return made(webhook.New(d))
 	case config.Mirror:

@@ -1,10 +1,13 @@
 package listing
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
+	"trackway/internal/config"
 	"trackway/internal/terminal"
 )
 
@@ -39,14 +42,26 @@ func Print(w io.Writer, all []Row) error {
 	return nil
 }
 
+// mostMisfits is how many properties a list for people names: clients can make
+// up types.
+const mostMisfits = 10
+
 // notesOf returns what an operator should know of a destination besides its
 // row.
 func notesOf(d *Row) (notes []string) {
 	if d.Error != "" {
 		notes = append(notes, d.Error)
 	}
-	for _, m := range d.Misfits {
-		notes = append(notes, fmt.Sprintf("%s of %s in events of type %s without a place in the column: NULL there", terminal.Plural(m.Values, "value"), m.Property, m.Type))
+	misfits := slices.Clone(d.Misfits)
+	slices.SortStableFunc(misfits, func(a, b Misfit) int { return cmp.Compare(b.Values, a.Values) })
+	for _, m := range misfits[:min(len(misfits), mostMisfits)] {
+		if m.Type == "" {
+			m.Type, m.Property = "others", "others" // beyond those that are told apart
+		}
+		notes = append(notes, fmt.Sprintf("the column of %s is empty in %s of type %s, because the value does not fit", m.Property, terminal.Plural(m.Values, "event"), m.Type))
+	}
+	if more := len(misfits) - mostMisfits; more > 0 {
+		notes = append(notes, fmt.Sprintf("the same for %d more properties of types: see --json", more))
 	}
 	if d.LetsGo {
 		notes = append(notes, "events expire before it has them; it has missed "+terminal.Plural(d.Missed, "event"))
@@ -55,4 +70,16 @@ func notesOf(d *Row) (notes []string) {
 		notes = append(notes, terminal.Plural(d.Lost, "change")+" could not be read from the store: see docs/damage.md")
 	}
 	return notes
+}
+
+// Lacking returns the names of the destinations in a configuration that are not
+// in the list.
+func Lacking(all []Row, configured []config.Destination) (names []string) {
+	for i := range configured {
+		name := configured[i].Name
+		if !slices.ContainsFunc(all, func(r Row) bool { return r.Name == name }) {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"trackway/internal/destination"
 	"trackway/internal/destination/outbound"
@@ -109,13 +111,33 @@ func joined(v any) string {
 	return strings.Join(texts, " ")
 }
 
-// hide returns the words of another server without some values.
+// hide returns the words of another server without those that occur in some
+// values, whatever their case: a server may quote a part of a value, or a value
+// inside one.
 func hide(text string, values []string) string {
-	const short = 3 // bytes; shorter values are parts of many words, and tell nothing
-	for _, value := range values {
-		if len(value) >= short {
-			text = strings.ReplaceAll(text, value, "…")
+	const short = 3 // bytes; shorter words are parts of many values, and tell nothing
+	all := strings.ToLower(strings.Join(values, "\n"))
+	all += strings.ReplaceAll(all, `\\`, `\`) // values inside values are JSON
+	var b strings.Builder
+	for len(text) > 0 {
+		n := strings.IndexFunc(text, separates)
+		if n < 0 {
+			n = len(text)
 		}
+		word := strings.ToLower(strings.Trim(text[:n], ".…!?"))
+		if len(word) >= short && strings.Contains(all, word) {
+			b.WriteString("…")
+		} else {
+			b.WriteString(text[:n])
+		}
+		_, size := utf8.DecodeRuneInString(text[n:])
+		b.WriteString(text[n : n+size])
+		text = text[n+size:]
 	}
-	return excerpt.Of(text, maxReason)
+	return excerpt.Of(b.String(), maxReason)
+}
+
+// separates reports whether a character is between two words.
+func separates(r rune) bool {
+	return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune(`"'“”‘’`+"`"+`()[]{}<>,:;=|`, r)
 }

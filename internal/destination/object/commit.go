@@ -28,7 +28,8 @@ type change struct {
 
 	grow  bool // build adds all old rows, and then new ones
 	exact bool // rows at the ends may go: First and Last are those of the rows that stay
-	mend  bool // the object may be missing, or not be as it was written
+	gone  bool // the object may be missing
+	mend  bool // the same, and it may not be as it was written
 }
 
 // rows calls yield with each row of an object, until yield returns an error.
@@ -133,7 +134,7 @@ func (s *Sink) old(ctx context.Context, c *change) (data []byte, tag string, err
 	}
 	data, tag, err = s.bucket.Get(ctx, c.name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && c.mend:
+	case errors.Is(err, fs.ErrNotExist) && (c.gone || c.mend):
 		return nil, "", nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, "", final("it was removed by somebody else: run `trackway destinations verify %s --mend`", s.name)

@@ -2,11 +2,28 @@ package object
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"trackway"
 	"trackway/internal/destination"
 )
+
+// progress is what the attempts to write a batch have erased so far. An erasure
+// may take longer than the engine lets an attempt take, so the next one goes on
+// from here.
+type progress struct {
+	batch  *destination.Batch
+	erased map[trackway.Customer]uint64 // rows before these changes go; nil: not known yet
+	done   map[string]bool              // parts of events, and objects
+}
+
+// resume begins or goes on with the progress of a batch.
+func (s *Sink) resume(b *destination.Batch) {
+	if s.progress.batch != b {
+		s.progress = progress{batch: b, done: map[string]bool{}}
+	}
+}
 
 // rewrite replaces events in the objects that hold them. An event that was
 // never sent, because the destination began later or its configuration has
@@ -15,9 +32,13 @@ import (
 func (s *Sink) rewrite(ctx context.Context, list []destination.Event) error {
 	parts, byPart := byDay(list)
 	for _, part := range parts {
+		if s.progress.done[part] {
+			continue
+		}
 		if err := s.rewritePart(ctx, part, byPart[part]); err != nil {
 			return err
 		}
+		s.progress.done[part] = true
 	}
 	return nil
 }
@@ -48,8 +69,12 @@ func (s *Sink) rewritePart(ctx context.Context, part string, bySeq map[uint64]*d
 			names[e.Name] = true
 		}
 	}
+	there, err := s.there(ctx, t.name+"/"+part+"/")
+	if err != nil {
+		return err
+	}
 	for _, e := range slices.Clone(m.Objects) {
-		if !names[e.Name] {
+		if !names[e.Name] || !there[e.Name] || s.progress.done[e.Name] { // an operator may remove past days
 			continue
 		}
 		if err := s.edit(ctx, t, part, &e, func(r row) row {
@@ -60,8 +85,22 @@ func (s *Sink) rewritePart(ctx context.Context, part string, bySeq map[uint64]*d
 		}); err != nil {
 			return err
 		}
+		s.progress.done[e.Name] = true
 	}
 	return nil
+}
+
+// there lists the objects of a folder.
+func (s *Sink) there(ctx context.Context, folder string) (map[string]bool, error) {
+	names := map[string]bool{}
+	err := s.bucket.List(ctx, folder, func(name string) bool {
+		names[name] = true
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", folder, err)
+	}
+	return names, nil
 }
 
 // edit writes an object again. with returns what becomes of a row: nil removes
@@ -83,40 +122,63 @@ func (s *Sink) edit(ctx context.Context, t *table, part string, e *entry, with f
 // both tables, because nothing says where a customer's rows are: an index would
 // cost every batch something, and erasures are rare.
 func (s *Sink) purge(ctx context.Context, batch []destination.Customer) error {
-	erased := map[trackway.Customer]uint64{} // rows before this change go
-	for i := range batch {
-		if batch[i].Erased {
-			erased[batch[i].Customer] = batch[i].Changed
+	if s.progress.erased == nil {
+		erased, err := s.erasedBy(ctx, batch)
+		if err != nil {
+			return err
 		}
+		s.progress.erased = erased
 	}
-	if len(erased) == 0 {
+	if len(s.progress.erased) == 0 {
 		return nil
 	}
-	if err := s.absorbed(ctx, batch, erased); err != nil {
-		return err
-	}
 	for _, t := range []*table{s.tables[customers], s.tables[customerIDs]} {
-		personal := func(r row) bool {
-			before, ok := erased[trackway.Customer(r[0].Int)]
-			return ok && t.keyOf(r) < before
-		}
 		err := s.eachObject(ctx, t, func(part string, e *entry) error {
-			found, err := s.contains(ctx, t, e, personal)
-			if err != nil || !found {
-				return err
+			if s.progress.done[e.Name] {
+				return nil
 			}
-			return s.edit(ctx, t, part, e, func(r row) row {
-				if personal(r) {
-					return nil
-				}
-				return r
-			})
+			err := s.purgeObject(ctx, t, part, e)
+			s.progress.done[e.Name] = err == nil
+			return err
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// purgeObject removes the rows of erased customers from an object.
+func (s *Sink) purgeObject(ctx context.Context, t *table, part string, e *entry) error {
+	personal := func(r row) bool {
+		before, ok := s.progress.erased[trackway.Customer(r[0].Int)]
+		return ok && t.keyOf(r) < before
+	}
+	found, err := s.contains(ctx, t, e, personal)
+	if err != nil || !found {
+		return err
+	}
+	return s.edit(ctx, t, part, e, func(r row) row {
+		if personal(r) {
+			return nil
+		}
+		return r
+	})
+}
+
+// erasedBy returns the customers that a batch says are erased, and those whom
+// they had absorbed, with the change before which their rows go.
+func (s *Sink) erasedBy(ctx context.Context, batch []destination.Customer) (map[trackway.Customer]uint64, error) {
+	erased := map[trackway.Customer]uint64{}
+	for i := range batch {
+		if batch[i].Erased {
+			erased[batch[i].Customer] = batch[i].Changed
+		}
+	}
+	if len(erased) == 0 {
+		return erased, nil
+	}
+	return erased, s.absorbed(ctx, batch, erased)
 }
 
 // absorbed adds the customers that erased ones have absorbed, directly or not.

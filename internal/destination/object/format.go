@@ -23,6 +23,9 @@ type format interface {
 	// other.
 	joins() bool
 
+	// width is how many bytes a column without a value takes in a row.
+	width(name string) int
+
 	// ending is how names end, with the dot.
 	ending() string
 }

@@ -418,6 +418,48 @@ func TestLateRequest(t *testing.T) {
 	}
 }
 
+// TestLateRemoval cuts the rows of another store. A removal whose answer was
+// lost arrives when the object is there again.
+func TestLateRemoval(t *testing.T) {
+	t.Parallel()
+	const other = "0ff50ff50ff50ff50ff50ff50ff50ff5"
+	for _, k := range kinds[:2] {
+		b := newMemory()
+		r := rand.New(rand.NewPCG(1, 2))
+		h := newHistory(r, 40)
+		s := k.sink(t, b)
+		if _, err := s.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		send := func(store string, after, through uint64) {
+			t.Helper()
+			batch := h.batch(after, through)
+			batch.Store = store
+			if _, err := s.Write(t.Context(), batch); err != nil {
+				t.Fatalf("%s: %v", k.name, err)
+			}
+		}
+		send(storeID, 0, 5)
+		send(storeID, 5, 30) // midnight comes in between
+		b.fail = func(op, name string) (after, late bool, err error) {
+			if strings.HasPrefix(name, "events/dt=2026-11-29/") && op != "get" {
+				return false, true, errInjected
+			}
+			return false, false, nil
+		}
+		if err := s.Rewind(t.Context(), destination.Position{Store: other, Number: 5}); !errors.Is(err, errInjected) {
+			t.Fatalf("%s: got %v", k.name, err)
+		}
+		b.fail = nil
+		if p, err := s.Prepare(t.Context()); err != nil || p.Number != 5 {
+			t.Fatalf("%s: got %v, %v", k.name, p, err)
+		}
+		send(other, 5, 30)
+		b.arrive(r, true)
+		h.wantAll(t, s, b, 30)
+	}
+}
+
 // TestLateWrites loses answers at random. Writes that failed happen never, at
 // once, or much later; processes are replaced, with the old one still at work.
 func TestLateWrites(t *testing.T) {

@@ -21,6 +21,8 @@ type ndjson struct{ compressed bool }
 
 func (n ndjson) joins() bool { return true }
 
+func (n ndjson) width(name string) int { return len(name) + len(`,"":null`) }
+
 func (n ndjson) ending() string {
 	if n.compressed {
 		return ".ndjson.zst"
@@ -124,7 +126,7 @@ var errLine = errors.New("a line is not a row")
 
 func (n ndjson) decode(t *table, data []byte, yield func(r row) bool) error {
 	if n.compressed {
-		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(8*full))
+		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(16*full))
 		if err != nil {
 			panic("bug: options of zstd: " + err.Error())
 		}

@@ -24,6 +24,8 @@ const (
 
 func (columnar) joins() bool { return false }
 
+func (columnar) width(string) int { return 0 } // about a bit
+
 func (columnar) ending() string { return ".parquet" }
 
 // leaf is a column of a Parquet file.

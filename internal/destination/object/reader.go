@@ -123,6 +123,9 @@ func (s *Sink) Mend(ctx context.Context, low, high uint64, list []destination.Ev
 	if s.state == nil {
 		return errUnprepared
 	}
+	if s.visits() {
+		return final("this place belongs to the store %s", s.state.Store)
+	}
 	return s.guard(s.mend(ctx, low, high, list))
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"trackway/internal/destination"
 	"trackway/internal/destination/column"
@@ -85,36 +86,46 @@ func (s *Sink) remake(c *change, data []byte) (*made, error) {
 	return m.finish()
 }
 
-// blank removes the rows of an object that is new. If a late write may create
-// it, an empty object takes its name.
+// blank removes the rows of an object that is new.
 func (s *Sink) blank(ctx context.Context, t *table, p pending) error {
 	m, err := s.manifestOf(ctx, t, p.Part)
 	if err != nil {
 		return err
 	}
+	if err := s.clear(ctx, t, m, p.Name); err != nil {
+		return err
+	}
+	return s.saveManifest(ctx, m)
+}
+
+// clear removes an object. If requests may be late, an empty object takes its
+// name: a write that is still on its way may not create it, and a removal has
+// no condition, so it could arrive when the object is there again. The manifest
+// is not saved.
+func (s *Sink) clear(ctx context.Context, t *table, m *manifest, name string) error {
 	if !s.o.Late {
-		if err := s.bucket.Delete(ctx, p.Name); err != nil {
+		if err := s.bucket.Delete(ctx, name); err != nil {
 			return err
 		}
-		m.remove(p.Name)
-		return s.saveManifest(ctx, m)
+		m.remove(name)
+		return nil
 	}
 	out, err := s.maker(t, nil).finish()
 	if err != nil {
 		return err
 	}
-	_, tag, err := s.bucket.Get(ctx, p.Name)
+	_, tag, err := s.bucket.Get(ctx, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		_, err = s.bucket.Create(ctx, p.Name, out.data)
+		_, err = s.bucket.Create(ctx, name, out.data)
 	case err == nil:
-		_, err = s.bucket.Replace(ctx, p.Name, tag, out.data)
+		_, err = s.bucket.Replace(ctx, name, tag, out.data)
 	}
 	if err != nil {
 		return err
 	}
-	m.set(entry{Name: p.Name, First: s.state.limit() + 1, Last: s.state.limit() + 1, Bytes: int64(len(out.data)), SHA256: sum(out.data)})
-	return s.saveManifest(ctx, m)
+	m.set(entry{Name: name, First: s.state.limit() + 1, Last: s.state.limit() + 1, Bytes: int64(len(out.data)), SHA256: sum(out.data)})
+	return nil
 }
 
 // Rewind sets the position. Rows after it stay until the engine sends them
@@ -134,6 +145,11 @@ func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 }
 
 func (s *Sink) rewind(ctx context.Context, to destination.Position) error {
+	if s.visits() {
+		if err := s.claim(ctx); err != nil {
+			return err
+		}
+	}
 	foreign := s.state.Store != "" && to.Store != s.state.Store
 	err := s.save(ctx, func(st *state) {
 		st.High = st.limit()
@@ -167,30 +183,36 @@ func (s *Sink) cut(ctx context.Context) error {
 	return s.save(ctx, func(st *state) { st.Cutting = false })
 }
 
+// manyCleared is after how many objects a cut notes its progress: it may take
+// longer than an attempt.
+const manyCleared = 50
+
 func (s *Sink) cutPart(ctx context.Context, t *table, part string) error {
 	m, err := s.manifestOf(ctx, t, part)
 	if err != nil {
 		return err
 	}
-	var gone []string
+	gone := 0
 	var shorter []change
-	for _, e := range m.Objects {
+	for _, e := range slices.Clone(m.Objects) {
 		switch {
 		case e.Rows == 0:
 			// It keeps a late write away.
 		case e.First > s.state.Number:
-			gone = append(gone, e.Name)
+			if err := s.clear(ctx, t, m, e.Name); err != nil {
+				return fmt.Errorf("remove %s: %w", e.Name, err)
+			}
+			if gone++; gone%manyCleared != 0 {
+				continue
+			}
+			if err := s.saveManifest(ctx, m); err != nil {
+				return err
+			}
 		case e.Last > s.state.Number:
 			shorter = append(shorter, change{t: t, part: part, name: e.Name, was: &e, room: s.state.Number, exact: true, mend: true, build: s.upTo(t, s.state.Number)})
 		}
 	}
-	for _, name := range gone {
-		if err := s.bucket.Delete(ctx, name); err != nil {
-			return fmt.Errorf("remove %s: %w", name, err)
-		}
-		m.remove(name)
-	}
-	if len(gone) > 0 {
+	if gone%manyCleared != 0 {
 		if err := s.saveManifest(ctx, m); err != nil {
 			return err
 		}

@@ -60,7 +60,10 @@ func (s *Sink) replayGroup(ctx context.Context, g *group) error {
 			return final("%s is full: if more events are selected than before, begin in another place", objects[i].Name)
 		}
 		e := &objects[i]
-		c := change{t: g.t, part: g.part, name: e.Name, was: e, room: e.Room, build: func(old rows, m *maker) error { return merge(old, mine, m) }}
+		c := change{
+			t: g.t, part: g.part, name: e.Name, was: e, room: e.Room, gone: true, // an operator may remove past days
+			build: func(old rows, m *maker) error { return merge(old, mine, m) },
+		}
 		if err := s.commit(ctx, []change{c}, func(*state) {}); err != nil {
 			return err
 		}

@@ -41,6 +41,7 @@ import (
 	"fmt"
 	"hash"
 	"slices"
+	"strings"
 
 	"trackway/internal/config"
 	"trackway/internal/destination"
@@ -56,6 +57,12 @@ const reserve = 1_000_000
 
 // Options say what kind of bucket there is.
 type Options struct {
+	// Store is the id of the store whose changes come. The place of another
+	// store is left alone until a Rewind: a server that was restored from a
+	// backup for a test must not stop the one at work. If it is empty, each
+	// place is taken over.
+	Store string
+
 	// Late says that a write may take effect after it has failed, and that
 	// another process may write at the same time. Without it, somebody must
 	// make sure that there is one process only, and that it has ended when the
@@ -95,7 +102,8 @@ type Sink struct {
 	seen      []source             // what a verification that began at seenLow has listed
 	seenLow   uint64
 
-	taken bool // this sink has taken the place over
+	progress progress
+	taken    bool // this sink has taken the place over
 }
 
 // New checks the settings and opens nothing.
@@ -114,6 +122,12 @@ func New(d config.Destination, bucket Bucket, o Options) (*Sink, error) {
 		return nil, err
 	}
 	s.tables = newTables(columns)
+	for _, c := range columns.Columns {
+		if strings.EqualFold(c.Name, folderColumn) {
+			return nil, fmt.Errorf("column %q has the name of a column that readers make of the folders: give it another name", c.Name)
+		}
+		s.tables[events].wide += s.format.width(c.Name)
+	}
 	s.forget()
 	return s, nil
 }
@@ -183,9 +197,19 @@ func (s *Sink) prepare(ctx context.Context) error {
 		return final("another process writes into this place: make sure that only one has this destination, and resume it")
 	}
 	s.state, s.tag = st, tag
-	if mine && len(st.Pending) == 0 && !st.Cutting {
+	if s.visits() || mine && len(st.Pending) == 0 && !st.Cutting {
 		return nil
 	}
+	return s.claim(ctx)
+}
+
+// visits reports whether the place is another store's.
+func (s *Sink) visits() bool {
+	return s.o.Store != "" && s.state.Store != "" && s.state.Store != s.o.Store
+}
+
+// claim takes the place over, and takes back what is unfinished.
+func (s *Sink) claim(ctx context.Context) error {
 	if err := s.save(ctx, func(st *state) { st.Writer = s.writer }); err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func (s *Sink) load(ctx context.Context) (st *state, tag string, err error) {
 	case st.Version != version:
 		return nil, "", final("%s is of version %d, and this Trackway writes version %d", stateName, st.Version, version)
 	case st.Destination != s.name:
-		return nil, "", final("this place belongs to the destination %q", st.Destination)
+		return nil, "", final("this place belongs to the destination %q: give this destination another one (path, or bucket and prefix)", st.Destination)
 	case st.Format != s.formatName:
 		return nil, "", final("this place was begun with the format %s: set it again, or begin in another place", st.Format)
 	}

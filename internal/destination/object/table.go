@@ -17,6 +17,7 @@ type table struct {
 	fields  []field
 	key     int // the field whose number decides the object: seq, changed or erasure
 	columns *column.Set
+	wide    int // bytes that the declared columns add to a row, besides their values
 }
 
 type field struct {
@@ -96,11 +97,18 @@ func (t *table) partOf(r row) string {
 
 const partNumbers = 1_000_000
 
-func dayOf(received trackway.Micros) string { return "dt=" + received.Time().Format(time.DateOnly) }
+// folderColumn is the column that readers see in the names of folders of
+// events.
+const folderColumn = "dt"
 
-// weight is about how many bytes a row takes in memory.
+func dayOf(received trackway.Micros) string {
+	return folderColumn + "=" + received.Time().Format(time.DateOnly)
+}
+
+// weight is about how many bytes a row takes in memory and in an object before
+// compression.
 func (t *table) weight(r row) int {
-	n := 8 * len(r)
+	n := 8*len(r) + t.wide
 	for i := range r {
 		n += len(r[i].Text)
 	}

@@ -18,7 +18,12 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 	if s.state == nil {
 		return nil, errUnprepared
 	}
-	return nil, s.guard(s.write(ctx, b))
+	s.resume(b)
+	err := s.guard(s.write(ctx, b))
+	if err == nil {
+		s.progress = progress{}
+	}
+	return nil, err
 }
 
 func (s *Sink) write(ctx context.Context, b *destination.Batch) error {
@@ -115,7 +120,8 @@ func (s *Sink) groups(b *destination.Batch, base, limit uint64) []*group {
 		if n := int64(e.Received) / day; n != partDay || part == "" {
 			part, partDay = dayOf(e.Received), n
 		}
-		g := in(s.tables[events], part, e.Seq, 56+len(e.Project)+len(e.Type)+len(e.Properties))
+		t := s.tables[events]
+		g := in(t, part, e.Seq, 8*len(t.fields)+t.wide+len(e.Project)+len(e.Type)+len(e.Properties))
 		g.events = append(g.events, e)
 	}
 	add := func(table int, r row) {

@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,11 @@ const (
 type Client struct {
 	// Resolver looks names up. Nil means the system's.
 	Resolver *net.Resolver
+
+	// BodyTime bounds how long a body may take after the header of an answer.
+	// After that it is cut. Zero means until the time for the request is over.
+	// Set it before the first use.
+	BodyTime time.Duration
 
 	to      *url.URL
 	hosts   []string       // lower case: their addresses are not checked
@@ -163,12 +169,12 @@ func (c *Client) Do(ctx context.Context, method, path string, header http.Header
 	return &Answer{res.StatusCode, res.Header, c.read(res.Body, cancel)}, nil
 }
 
-// read reads a body up to the bound. A body that takes long is cut: the status
-// has come, and only that decides.
+// read reads a body up to the bounds.
 func (c *Client) read(body io.Reader, cancel func()) []byte {
-	const patience = 2 * time.Second
-	timer := time.AfterFunc(patience, cancel)
-	defer timer.Stop()
+	if c.BodyTime > 0 {
+		timer := time.AfterFunc(c.BodyTime, cancel)
+		defer timer.Stop()
+	}
 	b, _ := io.ReadAll(io.LimitReader(body, c.most)) // what has come is enough
 	return b
 }
@@ -191,7 +197,8 @@ func (c *Client) Reach(ctx context.Context) error {
 // Close closes unused connections. The client can still be used.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// clean returns an error of net/http without what it may say about the URL.
+// clean returns an error of net/http without what it may say about the URL. The
+// result wraps an error of the same kind, by which attempts are counted.
 func clean(ctx context.Context, err error) error {
 	var refused *addressError
 	var dns *net.DNSError
@@ -202,20 +209,30 @@ func clean(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &dns):
-		return fmt.Errorf("the name of the host cannot be resolved: %s", dns.Err)
+		return &wordedError{"the name of the host cannot be resolved: " + dns.Err, &net.DNSError{Err: dns.Err}}
 	case errors.As(err, &certificate):
 		return errors.New("the certificate of the host is not valid for it, or not trusted")
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return errors.New("the connection was refused")
+		return &wordedError{"the connection was refused", syscall.ECONNREFUSED}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return errors.New("the connection ended before the answer")
+		return &wordedError{"the connection ended before the answer", syscall.ECONNRESET}
 	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return errors.New("the host did not answer in time")
+		return &wordedError{"the host did not answer in time", os.ErrDeadlineExceeded}
 	}
 	return errors.New("the request failed: no answer in HTTP came")
 }
+
+// wordedError is an error in words of ours.
+type wordedError struct {
+	text string
+	kind error // says nothing about the URL
+}
+
+func (e *wordedError) Error() string { return e.text }
+
+func (e *wordedError) Unwrap() error { return e.kind }
 
 // RetryAfter returns how long the answer asks to wait (RFC 9110, section
 // 10.2.3), at most an hour, or 0 if it does not say.

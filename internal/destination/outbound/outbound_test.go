@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -206,6 +207,7 @@ func TestAnswers(t *testing.T) {
 			}
 			if path != "/silent" {
 				client.timeout = time.Minute
+				client.BodyTime = 50 * time.Millisecond
 			}
 			answer, err := client.Do(t.Context(), http.MethodPost, "", nil, []byte("{}"))
 			if want.err != "" {
@@ -219,6 +221,41 @@ func TestAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A caller who needs the body waits for it.
+func TestSlowBody(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[time.Duration]string{0: "results", 2 * time.Second: ""} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			c := &Client{most: 100, BodyTime: limit}
+			if got := c.read(&slowBody{ctx: ctx, left: "results"}, cancel); string(got) != want {
+				t.Errorf("within %v: got %q, want %q", limit, got, want)
+			}
+		})
+	}
+}
+
+// slowBody needs five seconds.
+type slowBody struct {
+	ctx  context.Context //nolint:containedctx // of the request whose answer this is
+	left string
+}
+
+func (s *slowBody) Read(b []byte) (int, error) {
+	if s.left == "" {
+		return 0, io.EOF
+	}
+	select {
+	case <-time.After(5 * time.Second):
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
+	}
+	n := copy(b, s.left)
+	s.left = s.left[n:]
+	return n, nil
 }
 
 // Errors do not say where a request went.

@@ -223,8 +223,6 @@ func TestTwoWriters(t *testing.T) {
 	write(t, second, numbered(5, 15)) // it knows less, and takes over
 	_, err := first.Write(t.Context(), numbered(20, 30))
 	expectFinal(t, err, "another Trackway has begun to write")
-	_, err = first.Prepare(t.Context())
-	expectFinal(t, err, "another Trackway has begun to write")
 	write(t, second, numbered(20, 25))
 	expectEvents(t, d, 25, 25)
 	// Reading and checking replace nobody.

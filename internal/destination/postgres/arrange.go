@@ -138,16 +138,17 @@ func (s *Sink) checkPrivileges(ctx context.Context, wanted []table, there map[st
 			names = append(names, s.in(t.name))
 		}
 	}
-	rows, err := s.conn.Query(ctx, `SELECT t, string_agg(p, ', ' ORDER BY o) FROM unnest($1::text[]) AS t,
+	rows, err := s.conn.Query(ctx, `SELECT string_agg(p, ', ' ORDER BY o) || ' ON ' || t FROM unnest($1::text[]) AS t,
 	unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS p (p, o)
-WHERE NOT has_table_privilege(t, p) GROUP BY t`, names)
+WHERE NOT has_table_privilege(t, p) GROUP BY t
+UNION ALL SELECT 'TEMPORARY ON DATABASE ' || quote_ident(current_database()) WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')`, names)
 	if err != nil {
 		return err
 	}
-	var name, lacking string
+	var lacking string
 	var grants []string
-	_, err = pgx.ForEachRow(rows, []any{&name, &lacking}, func() error {
-		grants = append(grants, fmt.Sprintf("GRANT %s ON %s TO %s", lacking, name, quote(s.config.User)))
+	_, err = pgx.ForEachRow(rows, []any{&lacking}, func() error {
+		grants = append(grants, fmt.Sprintf("GRANT %s TO %s", lacking, quote(s.config.User)))
 		return nil
 	})
 	if err == nil && len(grants) > 0 {

@@ -12,20 +12,40 @@ import (
 )
 
 // customers writes the rows of customers, their identifiers and their merges.
-// All goes through temporary tables: a customer whose row is newer already is
-// taken out of them first.
 func (w *writing) customers(ctx context.Context) error {
-	rows, identifiers := w.fitCustomers()
 	_, err := w.conn.Exec(ctx, `CREATE TEMPORARY TABLE trackway_customers (customer bigint NOT NULL, project text NOT NULL, properties jsonb NOT NULL,
 	created_at timestamptz NOT NULL, changed bigint NOT NULL, erased boolean NOT NULL, survivor bigint NOT NULL) ON COMMIT DROP;
 CREATE TEMPORARY TABLE trackway_ids (customer bigint NOT NULL, name text NOT NULL, value text NOT NULL) ON COMMIT DROP`)
 	if err != nil {
 		return err
 	}
-	_, err = w.conn.CopyFrom(ctx, pgx.Identifier{temporary, stagedCustomers},
+	fit := make([]destination.Customer, 0, len(w.batch.Customers))
+	for _, c := range w.batch.Customers {
+		if c.Customer > math.MaxInt64 || c.Changed > math.MaxInt64 {
+			w.reject(c.Changed, customers, "a number exceeds bigint")
+			continue
+		}
+		fit = append(fit, c)
+	}
+	return halve(ctx, w, fit, w.putCustomers, func(c *destination.Customer, why string) { w.reject(c.Changed, customers, why) })
+}
+
+// putCustomers writes some of the customers. All goes through temporary tables:
+// a customer whose row is newer already is taken out of them first.
+func (w *writing) putCustomers(ctx context.Context, rows []destination.Customer) error {
+	if _, err := w.conn.Exec(ctx, "TRUNCATE pg_temp.trackway_customers, pg_temp.trackway_ids"); err != nil {
+		return err
+	}
+	_, err := w.conn.CopyFrom(ctx, pgx.Identifier{temporary, stagedCustomers},
 		[]string{"customer", "project", "properties", "created_at", "changed", "erased", "survivor"}, &customerSource{rows: rows})
 	if err != nil {
 		return err
+	}
+	var identifiers []idRow
+	for i := range rows {
+		for _, id := range rows[i].IDs {
+			identifiers = append(identifiers, idRow{int64(rows[i].Customer), id.Name, id.Value})
+		}
 	}
 	if len(identifiers) > 0 {
 		_, err = w.conn.CopyFrom(ctx, pgx.Identifier{temporary, stagedIDs}, []string{"customer", "name", "value"}, &idSource{rows: identifiers})
@@ -33,37 +53,36 @@ CREATE TEMPORARY TABLE trackway_ids (customer bigint NOT NULL, name text NOT NUL
 			return err
 		}
 	}
-	for _, statement := range w.customerStatements() {
+	people, names := w.customerStatements()
+	if err := w.run(ctx, people); err != nil {
+		return err
+	}
+	// Before the identifiers: an erasure takes those of everybody who leads to
+	// the customer.
+	if err := w.followChains(ctx); err != nil {
+		return err
+	}
+	return w.run(ctx, names)
+}
+
+func (w *writing) run(ctx context.Context, statements []string) error {
+	for _, statement := range statements {
 		if _, err := w.conn.Exec(ctx, statement); err != nil {
 			return err
 		}
 	}
-	return w.followChains(ctx)
+	return nil
 }
 
-// fitCustomers returns the rows that fit and rejects the others.
-func (w *writing) fitCustomers() (rows []destination.Customer, identifiers []idRow) {
-	for _, c := range w.batch.Customers {
-		if c.Customer > math.MaxInt64 || c.Changed > math.MaxInt64 {
-			w.reject(c.Changed, customers, "a number exceeds bigint")
-			continue
-		}
-		rows = append(rows, c)
-		for _, id := range c.IDs {
-			identifiers = append(identifiers, idRow{int64(c.Customer), id.Name, id.Value})
-		}
-	}
-	return rows, identifiers
-}
-
-// customerStatements brings the tables to the staged state.
+// customerStatements brings the tables to the staged state: first people and
+// whom they were merged with, then their names.
 //
 // A removed identifier keeps its row, marked as removed, unless an erasure took
 // it. An erasure also takes the identifiers of all whom the customer had
 // absorbed: they named the same person.
-func (w *writing) customerStatements() []string {
+func (w *writing) customerStatements() (people, names []string) {
 	c, i, m := w.in(customers), w.in(ids), w.in(merges)
-	return []string{
+	people = []string{
 		fmt.Sprintf(`DELETE FROM pg_temp.trackway_customers AS n USING %s AS c WHERE c.customer = n.customer AND c.changed > n.changed`, c),
 
 		fmt.Sprintf(`INSERT INTO %s AS c (customer, project, properties, created_at, changed, erased)
@@ -74,7 +93,8 @@ ON CONFLICT (customer) DO UPDATE SET project = excluded.project, properties = ex
 		fmt.Sprintf(`INSERT INTO %s AS m (customer, survivor, changed)
 SELECT customer, survivor, changed FROM pg_temp.trackway_customers WHERE survivor <> 0 ORDER BY customer
 ON CONFLICT (customer) DO UPDATE SET survivor = excluded.survivor, changed = excluded.changed WHERE m.changed <= excluded.changed`, m),
-
+	}
+	names = []string{
 		fmt.Sprintf(`DELETE FROM %s WHERE customer IN (SELECT customer FROM pg_temp.trackway_customers WHERE erased
 	UNION SELECT m.customer FROM %s AS m JOIN pg_temp.trackway_customers AS n ON m.survivor = n.customer WHERE n.erased)`, i, m),
 
@@ -86,6 +106,7 @@ WHERE i.customer = n.customer AND NOT i.removed AND i.changed <= n.changed
 SELECT DISTINCT t.customer, t.name, t.value, n.changed, false FROM pg_temp.trackway_ids AS t JOIN pg_temp.trackway_customers AS n USING (customer)
 ON CONFLICT (customer, name, value) DO UPDATE SET changed = excluded.changed, removed = false WHERE i.changed <= excluded.changed`, i),
 	}
+	return people, names
 }
 
 // followChains makes each absorbed customer lead to the last survivor. If a
@@ -104,7 +125,8 @@ WHERE m.survivor = further.customer AND further.survivor < further.customer
 	}
 }
 
-// erasures writes the batch's erasures.
+// erasures writes the batch's erasures. One that is there in another form is of
+// a store that this one has replaced.
 func (w *writing) erasures(ctx context.Context) error {
 	rows := w.batch.Erasures
 	if len(rows) == 0 {
@@ -129,6 +151,7 @@ func (w *writing) erasures(ctx context.Context) error {
 	}
 	_, err := w.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s AS e (erasure, project, customer, asked_at, done_at)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[])
-ON CONFLICT (erasure) DO UPDATE SET done_at = coalesce(excluded.done_at, e.done_at)`, w.in(erasures)), numbers, projects, who, asked, done)
+ON CONFLICT (erasure) DO UPDATE SET project = excluded.project, customer = excluded.customer, asked_at = excluded.asked_at,
+	done_at = CASE WHEN e.asked_at = excluded.asked_at THEN coalesce(excluded.done_at, e.done_at) ELSE excluded.done_at END`, w.in(erasures)), numbers, projects, who, asked, done)
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 
@@ -29,6 +30,7 @@ const (
 	classUnsupported   = "0A"
 	classTransaction   = "25" // invalid transaction state: a read-only standby, for example
 	noPrivilege        = "42501"
+	tooLarge           = "54000" // a row that is too big for a page or an index, for example
 	dependents         = "2BP01"
 	notReplaceable     = "42P16" // CREATE OR REPLACE VIEW would drop or rename a column
 )
@@ -58,7 +60,8 @@ func unfit(err error) bool {
 
 // clean returns an error that says what went wrong without a credential or a
 // value: pgx puts the connection string into errors, and values of rows.
-// The result does not wrap err, unless err is of ours, or ctx has ended.
+// The result does not wrap err, unless err is of ours, or ctx has ended. But it
+// wraps an error of the network, by which attempts are counted.
 func clean(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
@@ -72,7 +75,7 @@ func clean(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", doing, context.Cause(ctx))
 	}
-	return &plainError{doing + ": " + reason(err)}
+	return &plainError{doing + ": " + reason(err), network(err)}
 }
 
 // reason says in words of ours what an error means.
@@ -150,12 +153,33 @@ func innermost(err error) error {
 	}
 }
 
+// network returns what err says about the network, or nil.
+func network(err error) error {
+	if pgconn.Timeout(err) {
+		return os.ErrDeadlineExceeded
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return e
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return e
+	}
+	return nil
+}
+
 // plainError is a temporary error in words of ours.
-type plainError struct{ text string }
+type plainError struct {
+	text    string
+	network error // or nil
+}
 
 func (e *plainError) Error() string { return e.text }
 
-func plain(format string, args ...any) error { return &plainError{fmt.Sprintf(format, args...)} }
+func (e *plainError) Unwrap() error { return e.network }
+
+func plain(format string, args ...any) error {
+	return &plainError{text: fmt.Sprintf(format, args...)}
+}
 
 func final(format string, args ...any) error {
 	return &destination.FinalError{Err: fmt.Errorf(format, args...)}

@@ -6,8 +6,8 @@
 // A transaction begins with an advisory lock on the schema, so there is one
 // writer at a time. A sink that writes for the first time puts its mark into
 // the row of the position. From then on, a sink that has written before and
-// finds another mark has been replaced, and stops for good. Reading, checking
-// and mending need no mark.
+// finds another mark has been replaced, and stops until it is resumed. Reading,
+// checking and mending need no mark.
 //
 // Events go into a temporary table by COPY, since COPY cannot skip duplicates,
 // and from there into the table events, where they replace older forms. If
@@ -22,6 +22,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +54,10 @@ const oldest = 130000
 // mostColumns is how many columns can be declared. A row of PostgreSQL must fit
 // into 8 KiB, without the values that are stored elsewhere.
 const mostColumns = 250
+
+// taken are the names of columns that the views have, or each table of
+// PostgreSQL.
+var taken = []string{"person", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 
 // errUndo makes [Sink.transaction] undo what was done, without an error.
 var errUndo = errors.New("undo")
@@ -88,6 +94,9 @@ func New(d config.Destination) (*Sink, error) {
 		if len(c.Name) > longest || strings.Contains(c.Name, "\x00") {
 			return nil, fmt.Errorf("column %q: a name has at most %d bytes in PostgreSQL: give it a shorter name", c.Name, longest)
 		}
+		if slices.Contains(taken, c.Name) {
+			return nil, fmt.Errorf("column %q has the name of a column of PostgreSQL, or of the view events_by_person: give it another name", c.Name)
+		}
 	}
 	for _, t := range set.Types() {
 		if strings.Contains(t, "\x00") {
@@ -107,7 +116,9 @@ func New(d config.Destination) (*Sink, error) {
 		return nil, errors.New("url is missing: postgres://USER:PASSWORD@HOST:PORT/DATABASE")
 	}
 	conn, err := pgx.ParseConfig(d.URL)
-	if err != nil { // it may contain the password
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fmt.Errorf("url: it names a file that cannot be read: %w", file)
+	} else if err != nil { // it may contain the password
 		return nil, errors.New("url is not one of PostgreSQL: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded, or host=… user=… password=… dbname=…")
 	}
 	// Without prepared statements and their cache, a pooler such as PgBouncer
@@ -233,10 +244,8 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 			return err
 		}
 		var err error
-		if at, err = s.recorded(ctx); err != nil {
-			return err
-		}
-		return s.replaced(at)
+		at, err = s.recorded(ctx)
+		return err
 	})
 	if err != nil {
 		return destination.Position{}, err
@@ -279,9 +288,10 @@ func (s *Sink) recorded(ctx context.Context) (record, error) {
 }
 
 // replaced returns a final error if this sink has written before, and another
-// one since.
+// one since. Once the operator has resumed this one, it takes over.
 func (s *Sink) replaced(at record) error {
 	if s.writes && at.writer != s.writer {
+		s.writes = false
 		return final("another Trackway has begun to write to this destination: stop one of them, and then resume")
 	}
 	return nil
@@ -289,15 +299,28 @@ func (s *Sink) replaced(at record) error {
 
 // Rewind implements [destination.Sink]. It also creates tables that are
 // missing, since the rows of a table that was dropped are written again.
+//
+// If another store is to go on, for example one that was restored from a
+// backup, it has other changes after that position. The rows of customers from
+// the present ones have higher numbers than the new changes, and would stay in
+// force: of customers that are other people now. So they are removed.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	return s.transaction(ctx, "rewind", func(ctx context.Context) error {
 		if _, err := s.arrange(ctx, true); err != nil {
 			return err
 		}
-		if _, err := s.recorded(ctx); err != nil {
+		at, err := s.recorded(ctx)
+		if err != nil {
 			return err
 		}
-		_, err := s.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s AS p (destination, store, number) VALUES ($1, $2, $3)
+		if at.store != "" && at.store != to.Store {
+			for _, table := range []string{customers, ids, merges} {
+				if _, err := s.conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE changed > $1", s.in(table)), to.Number); err != nil {
+					return err
+				}
+			}
+		}
+		_, err = s.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s AS p (destination, store, number) VALUES ($1, $2, $3)
 ON CONFLICT (destination) DO UPDATE SET store = excluded.store, number = excluded.number`, s.in(positions)), s.name, to.Store, to.Number)
 		return err
 	})

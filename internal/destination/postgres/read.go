@@ -19,32 +19,31 @@ const page = 10_000
 // Events implements [destination.Reader]. Since jsonb keeps numbers by value,
 // a number of the properties may be spelled in another way than in the log:
 // 1000 for 1e3. [canonjson.AppendNormal] makes both comparable.
+//
+// Each page is read in a transaction. Without one, a pooler may send the
+// question and its description to different sessions.
 func (s *Sink) Events(ctx context.Context, low, high uint64, yield func(*destination.Event) bool) error {
 	high = min(high, math.MaxInt64)
 	for more := true; more && low < high; {
 		var n int
-		err := s.events(ctx, low, high, func(e *destination.Event) bool {
-			n++
-			low = e.Seq + 1
-			more = yield(e)
-			return more
+		err := s.transaction(ctx, "read events", func(ctx context.Context) error {
+			return s.readPage(ctx, low, high, func(e *destination.Event) bool {
+				n++
+				low = e.Seq + 1
+				more = yield(e)
+				return more
+			})
 		})
 		if err != nil {
-			s.disconnect(ctx)
-			return clean(ctx, "read events", err)
+			return err
 		}
 		more = more && n == page
 	}
 	return nil
 }
 
-// events passes the first page of the events in a range.
-func (s *Sink) events(ctx context.Context, low, high uint64, yield func(*destination.Event) bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errSlow)
-	defer cancel()
-	if err := s.connect(ctx); err != nil {
-		return err
-	}
+// readPage passes the first page of the events in a range.
+func (s *Sink) readPage(ctx context.Context, low, high uint64, yield func(*destination.Event) bool) error {
 	rows, err := s.conn.Query(ctx, fmt.Sprintf(`SELECT seq, project, customer, type, at, received_at, properties::text FROM %s
 WHERE seq >= $1 AND seq < $2 ORDER BY seq LIMIT %d`, s.in(events), page), low, high)
 	if err != nil {
@@ -65,7 +64,6 @@ WHERE seq >= $1 AND seq < $2 ORDER BY seq LIMIT %d`, s.in(events), page), low, h
 		}
 	}
 	rows.Close() // before Err, which says whether the connection broke
-	s.used = time.Now()
 	return rows.Err()
 }
 

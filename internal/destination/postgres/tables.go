@@ -242,6 +242,7 @@ func (s *Sink) DDL() string {
 	}
 	fmt.Fprintf(&b, "-- What the role of Trackway needs, if it does not own the tables:\n-- GRANT USAGE ON SCHEMA %s TO …;\n", quote(s.schema))
 	fmt.Fprintf(&b, "-- GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s TO …;\n", quote(s.schema))
+	b.WriteString("-- GRANT TEMPORARY ON DATABASE … TO …;\n")
 	return b.String()
 }
 

@@ -13,7 +13,9 @@ import (
 )
 
 // mostUnfit is how many rows of a batch the server may refuse as unfit before
-// the batch fails instead: then it is not the rows that are wrong.
+// the batch fails instead: then it is not the rows that are wrong, but a
+// trigger, for example. Rows that are too large do not count: clients can send
+// any number of them, and their size is no fault of the server's.
 const mostUnfit = 100
 
 // writing is a batch on its way.
@@ -116,17 +118,17 @@ func (w *writing) put(ctx context.Context, rows []destination.Event, write write
 		}
 		fit = append(fit, rows[i])
 	}
-	return w.halve(ctx, fit, write)
+	return halve(ctx, w, fit, write, func(e *destination.Event, why string) { w.reject(e.Seq, events, why) })
 }
 
 // writer writes events, all or none of them.
 type writer func(ctx context.Context, rows []destination.Event) error
 
-// halve writes events. If the server says that a value is unfit, it writes each
+// halve writes rows. If the server says that a value is unfit, it writes each
 // half by itself, and so on, until it knows the rows to reject. This is for
 // what cannot be told in advance: a row that is too big for a page, or for an
 // index that an operator has added.
-func (w *writing) halve(ctx context.Context, rows []destination.Event, write writer) error {
+func halve[R any](ctx context.Context, w *writing, rows []R, write func(context.Context, []R) error, reject func(*R, string)) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -142,18 +144,21 @@ func (w *writing) halve(ctx context.Context, rows []destination.Event, write wri
 		return err
 	}
 	if len(rows) == 1 {
-		if w.unfit++; w.unfit > mostUnfit {
+		if state(err) != tooLarge {
+			w.unfit++
+		}
+		if w.unfit > mostUnfit {
 			return plain("the server refuses more than %d rows of a batch: %s", mostUnfit, reason(err))
 		}
-		w.reject(rows[0].Seq, events, "PostgreSQL refuses the row: "+reason(err))
+		reject(&rows[0], "PostgreSQL refuses the row: "+reason(err))
 	}
 	if _, err := w.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT trackway; RELEASE SAVEPOINT trackway"); err != nil || len(rows) == 1 {
 		return err
 	}
-	if err := w.halve(ctx, rows[:len(rows)/2], write); err != nil {
+	if err := halve(ctx, w, rows[:len(rows)/2], write, reject); err != nil {
 		return err
 	}
-	return w.halve(ctx, rows[len(rows)/2:], write)
+	return halve(ctx, w, rows[len(rows)/2:], write, reject)
 }
 
 func (w *writing) reject(number uint64, table, reason string) {

@@ -25,14 +25,14 @@ type Sink struct {
 	bucket *bucket
 }
 
-// New checks the settings and opens nothing.
-func New(d config.Destination) (*Sink, error) {
+// New checks the settings and opens nothing. store is the store's id.
+func New(d config.Destination, store string) (*Sink, error) {
 	b, err := newBucket(d)
 	if err != nil {
 		return nil, err
 	}
 	place := "s3://" + strings.TrimSuffix(d.Bucket+"/"+b.prefix, "/")
-	s, err := object.New(d, b, object.Options{Late: true, Compress: true, Place: place, Setup: b.setup()})
+	s, err := object.New(d, b, object.Options{Store: store, Late: true, Compress: true, Place: place, Setup: b.setup()})
 	if err != nil {
 		return nil, err
 	}

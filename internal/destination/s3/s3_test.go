@@ -65,7 +65,7 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2secret"
 	good := config.Destination{URL: "https://key:" + secret + "@s3.example.com", Bucket: "lake"}
-	if _, err := New(good); err != nil {
+	if _, err := New(good, ""); err != nil {
 		t.Errorf("got %v", err)
 	}
 	for want, change := range map[string]func(d *config.Destination){
@@ -78,7 +78,7 @@ func TestSettings(t *testing.T) {
 	} {
 		d := good
 		change(&d)
-		if _, err := New(d); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), secret) {
+		if _, err := New(d, ""); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), secret) {
 			t.Errorf("got %v, want an error with %q and without the secret", err, want)
 		}
 	}
@@ -93,7 +93,7 @@ func TestWrongCredentials(t *testing.T) {
 	} {
 		d := settings(address, "credentials")
 		change(&d)
-		s, err := New(d)
+		s, err := New(d, "")
 		if err != nil {
 			t.Fatal(err)
 		}

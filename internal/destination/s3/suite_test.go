@@ -25,7 +25,7 @@ func TestConformance(t *testing.T) {
 				d := settings(p.address(), t.Name())
 				d.Format = format
 				open := func() *Sink {
-					s, err := New(d)
+					s, err := New(d, "")
 					if err != nil {
 						t.Fatal(err)
 					}

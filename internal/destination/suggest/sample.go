@@ -209,9 +209,9 @@ func (s *Sample) Propose(share float64) *Proposal {
 	slices.SortFunc(found, func(a, b Column) int {
 		return cmp.Or(cmp.Compare(b.Events, a.Events), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Property, b.Property))
 	})
-	var taken names
+	var given names
 	for _, c := range found {
-		if taken.give(&c) {
+		if given.give(&c) {
 			p.Columns = append(p.Columns, c)
 		} else {
 			p.Left++
@@ -290,12 +290,25 @@ func wider(a, b column.Type) (column.Type, bool) {
 // names are the names of columns that are in use, with their types.
 type names []Column
 
+// taken are the names of columns that some kinds of databases or their views
+// have, besides [column.Own].
+var taken = []string{"person", "changed", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
+
+// own reports whether a declared column cannot have a name.
+func own(name string) bool {
+	same := func(own string) bool { return strings.EqualFold(own, name) }
+	return slices.ContainsFunc(column.Own, same) || slices.ContainsFunc(taken, same)
+}
+
 // give gives a column its name: the property's or, if that is taken, the type's
 // and the property's. It reports false if both are taken or too long, or if
-// there are too many columns.
+// there are too many columns. Not all databases have U+0000.
 func (n *names) give(c *Column) bool {
+	if strings.Contains(c.Type+c.Property, "\x00") {
+		return false
+	}
 	for _, name := range []string{c.Property, strings.TrimPrefix(c.Type+"_"+c.Property, "_")} {
-		if len(name) > longestName || slices.ContainsFunc(column.Own, func(own string) bool { return strings.EqualFold(own, name) }) {
+		if len(name) > longestName || own(name) {
 			continue
 		}
 		i := slices.IndexFunc(*n, func(o Column) bool { return strings.EqualFold(o.Name, name) })

@@ -1,13 +1,17 @@
 package suggest_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"trackway/internal/config"
 	"trackway/internal/destination"
+	"trackway/internal/destination/clickhouse"
 	"trackway/internal/destination/column"
+	"trackway/internal/destination/postgres"
 	"trackway/internal/destination/suggest"
 )
 
@@ -93,5 +97,55 @@ func TestNothingToPropose(t *testing.T) {
 	var s suggest.Sample
 	if got := s.Propose(0.1).YAML(""); !strings.Contains(got, "columns: []") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestProposalWorks has names that clients may send and that YAML or a database
+// cannot have. The printed text must be accepted as it is.
+func TestProposalWorks(t *testing.T) {
+	t.Parallel()
+	odd := []string{
+		"person", "changed", "xmin", "ctid", "seq", "Seq", "tab\tbed", "line\nbreak", "nul\x00", "\uffff", "\ufffe", "\u2028", "\ufeff", "\u0085", "\U000e0001", "\U0010ffff",
+		"null", "~", "yes", "1e3", "0x1f", "2026-01-01", "a: b", "# no", "'", `"`, `\`, "{}", "[", "&a", "*a", "!t", "%", "@", "`", "-", "?", " ", ".inf", "=", "<<", "日本", "a,b",
+		"x'; DROP TABLE events; --", "*", "page_*",
+	}
+	var s suggest.Sample
+	for i, name := range odd {
+		quoted, err := json.Marshal(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			s.Add(odd[(i*7+3)%len(odd)], fmt.Appendf(nil, `{%s:"v"}`, quoted))
+		}
+	}
+	proposal := s.Propose(0.1)
+	yaml := proposal.YAML("    ")
+	for _, kind := range []string{"postgres", "clickhouse"} {
+		text := "projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]\ndestinations:\n  - name: w\n    kind: " + kind +
+			"\n    url: " + map[string]string{"postgres": "postgres://h/d", "clickhouse": "http://h"}[kind] + "\n" + yaml
+		cfg, err := config.Parse("trackway.yaml", []byte(text), config.Flags{}, func(string) (string, bool) { return "", false })
+		if err != nil {
+			t.Fatalf("%v\n%s", err, yaml)
+		}
+		if kind == "postgres" {
+			_, err = postgres.New(cfg.Destinations[0])
+		} else {
+			_, err = clickhouse.New(cfg.Destinations[0])
+		}
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		var want []config.Column
+		for _, c := range proposal.Columns {
+			want = append(want, config.Column{Type: c.Type, Property: c.Property, Name: c.Name, As: c.As.String()})
+		}
+		got := cfg.Destinations[0].Columns
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if most := len(odd) - 2; len(got) != most { // those with U+0000
+			t.Errorf("got %d columns, want %d", len(got), most)
+		}
 	}
 }

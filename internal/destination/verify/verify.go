@@ -13,6 +13,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 
 	"trackway"
 	"trackway/internal/canonjson"
@@ -37,6 +39,9 @@ type Log interface {
 	// Pending reports whether an erasure has changed a customer's events since
 	// the destination was at its position.
 	Pending(project string, c trackway.Customer) (bool, error)
+
+	// Last returns the number of the last change.
+	Last() uint64
 }
 
 // Check is what is compared. Log, Use and Progress are required.
@@ -66,8 +71,29 @@ func (c *Check) Run(ctx context.Context) (*Report, error) {
 		}
 		c.Progress(high - 1)
 	}
+	if err := c.Use(ctx, func(ctx context.Context, to destination.Reader) error { return c.beyond(ctx, r, to) }); err != nil {
+		return nil, fmt.Errorf("look for events that the log does not have yet: %w", err)
+	}
 	r.sort()
 	return r, nil
+}
+
+// beyond finds events with numbers that the log has not reached. They are from
+// before the store was restored from a backup. Those between the position and
+// the last change are about to be sent, perhaps for the second time.
+func (c *Check) beyond(ctx context.Context, r *Report, to destination.Reader) error {
+	low, n := c.Log.Last()+1, uint64(0)
+	err := to.Events(ctx, low, math.MaxUint64, func(e *destination.Event) bool {
+		n++
+		r.Found++
+		r.note(Finding{Seq: e.Seq, Kind: Foreign, Type: e.Type, At: e.At})
+		return true
+	})
+	if err != nil || n == 0 || !c.Mend {
+		return err
+	}
+	r.Mended++
+	return to.Mend(ctx, low, math.MaxUint64, nil)
 }
 
 // part compares a range, and mends it.
@@ -111,7 +137,13 @@ type record struct {
 type hash [sha256.Size]byte
 
 func (p *compared) hash(properties []byte) hash {
-	p.room = canonjson.AppendNormal(p.room[:0], properties)
+	s := canonjson.Scan(properties)
+	s.Value()
+	if s.End(); s.Bad() { // somebody has altered them: they are like no others
+		p.room = append(append(p.room[:0], "not JSON: "...), properties...)
+	} else {
+		p.room = canonjson.AppendNormal(p.room[:0], properties)
+	}
 	return sha256.Sum256(p.room)
 }
 
@@ -132,7 +164,7 @@ func (r *record) differs(e *destination.Event, properties hash) (fields []string
 	}
 	add(e.Project != "" && e.Project != r.project, "project")
 	add(e.Customer != r.customer, "customer")
-	add(e.Type != r.typ, "type")
+	add(e.Type != r.typ && e.Type != strings.ReplaceAll(r.typ, "\x00", "\uFFFD"), "type") // databases lack U+0000
 	add(e.At != r.at, "at")
 	add(e.Received != r.received, "received_at")
 	add(properties != r.properties, "properties")

@@ -21,6 +21,14 @@ type source struct {
 	events  []destination.Event
 	lost    []uint64
 	pending trackway.Customer // an erasure of this customer is on its way
+	last    uint64            // the number of the last change; 0: that of the last event
+}
+
+func (s *source) Last() uint64 {
+	if s.last == 0 {
+		return s.events[len(s.events)-1].Seq
+	}
+	return s.last
 }
 
 func (s *source) Events(_ context.Context, low, high uint64, yield func(*destination.Event) error, lost func(uint64)) error {
@@ -175,6 +183,48 @@ func TestVerify(t *testing.T) {
 	}
 	if r := run(t, &verify.Check{Through: 1000}, s, has); r.Problems() != 0 {
 		t.Errorf("got %v after mending", found(r))
+	}
+}
+
+// TestBeyondTheLog has events of a store that was restored from a backup: the
+// log has not come to their numbers yet. Events that are still to be sent are
+// no error.
+func TestBeyondTheLog(t *testing.T) {
+	t.Parallel()
+	s, has := both(9)
+	s.last = 12
+	has.events = append(has.events, event(11), event(12), event(13), event(900))
+	check := &verify.Check{Through: 9}
+	if diff := cmp.Diff([]string{"13 foreign buy", "900 foreign visit"}, found(run(t, check, s, has))); diff != "" {
+		t.Error(diff)
+	}
+	check.Mend = true
+	if r := run(t, check, s, has); !r.Fine() || r.Mended != 1 || len(has.events) != 11 {
+		t.Errorf("got %+v and %d events", r, len(has.events))
+	}
+}
+
+// TestNoFalseAlarm has values that a database cannot hold as they are.
+func TestNoFalseAlarm(t *testing.T) {
+	t.Parallel()
+	s, has := both(9)
+	s.events[3].Type, has.events[3].Type = "a\x00b", "a\uFFFDb"
+	s.events[4].Properties, has.events[4].Properties = []byte(`{"a\u0000":1e300}`), []byte(`{"a\ufffd": 1`+strings.Repeat("0", 300)+`}`)
+	if r := run(t, &verify.Check{Through: 9}, s, has); r.Problems() != 0 {
+		t.Errorf("got %v", found(r))
+	}
+}
+
+// TestBrokenProperties has properties that somebody has altered by hand, in
+// a destination that keeps them as text.
+func TestBrokenProperties(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []string{`{"n":7}x`, `{"n":7`, `{"n":7}{"n":7}`, `{"n":7,}`, ``, `{"n":7}]`, `{"n" 7}`} {
+		s, has := both(9)
+		has.events[has.index(7)].Properties = []byte(broken)
+		if got := found(run(t, &verify.Check{Through: 9}, s, has)); len(got) != 1 || got[0] != "7 different buy properties" {
+			t.Errorf("%q: got %v", broken, got)
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ const (
 	parallel  = 16               // requests at a time
 	patience  = 15 * time.Second // for a request: what Standard Webhooks recommends
 	maxAnswer = 4 << 10          // bytes read of an answer
+	bodyTime  = 2 * time.Second  // for the body of an answer: the status has come, and only that decides
 )
 
 // Sink sends batches to a receiver. Make one with [New].
@@ -53,6 +54,7 @@ func New(d config.Destination) (*Sink, error) { //nolint:gocritic // hugeParam: 
 	if err != nil {
 		return nil, err
 	}
+	client.BodyTime = bodyTime
 	return &Sink{keys: keys, http: client}, nil
 }
 
@@ -132,6 +134,9 @@ func (d *delivery) send(ctx context.Context, group []message) {
 		}
 		body := m.body()
 		reason, err := d.sink.post(ctx, m.id(d.store, body), body)
+		if reason != "" {
+			err = d.sink.vouch(ctx, m, reason)
+		}
 		if !d.settle(m, reason, err) {
 			return
 		}
@@ -203,6 +208,20 @@ func (s *Sink) post(ctx context.Context, id string, body []byte) (reason string,
 		return "", err
 	}
 	return judge(answer, now)
+}
+
+// vouch returns an error unless a message that the receiver refuses may be left
+// out. A receiver that refuses every message, because its secret has changed
+// for example, does not refuse this one. And an erasure that is left out would
+// count as done.
+func (s *Sink) vouch(ctx context.Context, m *message, reason string) error {
+	if m.customer != nil && m.customer.Erased {
+		return fmt.Errorf("%s, which says that a customer was erased", reason)
+	}
+	if err := s.Check(ctx); err != nil {
+		return fmt.Errorf("%s, and also one without content: %w", reason, err)
+	}
+	return nil
 }
 
 // judge returns what an answer means: nothing, if the message was accepted, a

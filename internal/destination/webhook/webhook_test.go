@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -320,6 +321,57 @@ func TestJudge(t *testing.T) {
 			c.reject != "" && (len(rejects) != 1 || rejects[0].Number != 102 || rejects[0].Table != "events" || !strings.Contains(rejects[0].Reason, c.reject)):
 			t.Errorf("%s: got %v", name, rejects)
 		}
+	}
+}
+
+// A receiver that refuses every message, because its secret has changed for
+// example, loses nothing: many answer 400 then.
+func TestReceiverThatRefusesAll(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity} {
+		var broken atomic.Bool
+		broken.Store(true)
+		rc := receive(t, func(_ received, w http.ResponseWriter, _ *http.Request) bool {
+			if broken.Load() {
+				w.WriteHeader(status)
+			}
+			return broken.Load()
+		})
+		s := open(t, rc.URL, secret)
+		b := batch(40, 20)
+		if rejects, err := s.Write(t.Context(), b); err == nil || len(rejects) > 0 || !strings.Contains(err.Error(), strconv.Itoa(status)) {
+			t.Errorf("%d: got %d rejects, %v", status, len(rejects), err)
+		}
+		broken.Store(false)
+		if rejects, err := s.Write(t.Context(), b); err != nil || len(rejects) > 0 || len(rc.got()) != 40 {
+			t.Errorf("%d: then got %d rejects and %d messages, %v", status, len(rejects), len(rc.got()), err)
+		}
+	}
+}
+
+// The message of an erasure is never left out: the erasure would count as
+// done.
+func TestErasureIsNotLeftOut(t *testing.T) {
+	t.Parallel()
+	var refuses atomic.Bool
+	refuses.Store(true)
+	rc := receive(t, func(m received, w http.ResponseWriter, _ *http.Request) bool {
+		if refuses.Load() && strings.Contains(m.body, customerErased) {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			return true
+		}
+		return false
+	})
+	s := open(t, rc.URL, secret)
+	b := batch(2, 2)
+	b.Customers = []destination.Customer{{Customer: 1, Project: "demo", Changed: 103, Properties: []byte(`{}`), Erased: true}}
+	b.Through = 103
+	if rejects, err := s.Write(t.Context(), b); err == nil || len(rejects) > 0 || !strings.Contains(err.Error(), "erased") {
+		t.Errorf("got %v, %v", rejects, err)
+	}
+	refuses.Store(false)
+	if rejects, err := s.Write(t.Context(), b); err != nil || len(rejects) > 0 {
+		t.Errorf("then got %v, %v", rejects, err)
 	}
 }
 

@@ -14,22 +14,30 @@ import (
 // digit; a usual event takes 1.1.
 const Factor = 24
 
+// PerCommand is how many bytes decoding allocates for an element of a batch,
+// and for its error.
+const PerCommand = 512
+
 const (
-	base       = 1 << 10 // for any body
-	perByte    = 4       // for unescaping, rewriting and sorting
-	perComma   = 112     // for the content between two commas: a member, an id
-	perCommand = 512     // for an element of a batch, and its error
+	base     = 1 << 10 // for any body
+	perByte  = 4       // for unescaping, rewriting and sorting
+	perComma = 112     // for the content between two commas: a member, an id
 )
 
-// Of returns a bound on the bytes that decoding a body allocates in total, and
+// Of returns a bound on the bytes that decoding a body, of at most some
+// commands, allocates in total, and
 // so on the bytes that it keeps: 4 for each byte, and more for each member and
 // element. A usual body needs about 10 bytes per byte. No body needs more than
 // 1 KiB plus [Factor] bytes per byte.
 //
+// A body may have more commands than usual, in formats that allow it: each
+// element beyond [trackway.MaxCommands] adds to that.
+//
 // Of makes two passes over the body, at several bytes per clock cycle, and
 // allocates nothing.
-func Of(body []byte) int {
+func Of(body []byte, commands int) int {
 	commas, objects := bytes.Count(body, []byte{','}), bytes.Count(body, []byte{'{'})
-	parts := perByte*len(body) + perComma*commas + perCommand*min(objects, trackway.MaxCommands)
-	return base + min(parts, Factor*len(body))
+	parts := perByte*len(body) + perComma*commas + PerCommand*min(objects, trackway.MaxCommands)
+	more := min(max(objects-trackway.MaxCommands, 0), max(commands-trackway.MaxCommands, 0))
+	return base + min(parts, Factor*len(body)) + PerCommand*more
 }

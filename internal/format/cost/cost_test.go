@@ -3,6 +3,8 @@ package cost
 import (
 	"strings"
 	"testing"
+
+	"trackway"
 )
 
 // TestOf checks that the costs of bodies are far apart, and bounded. The tests
@@ -14,9 +16,9 @@ func TestOf(t *testing.T) {
 		`{}`:                       base + 2*Factor,
 		strings.Repeat("x", 1000):  base + 4000,
 		strings.Repeat("0,", 1000): base + 2000*Factor,
-		`{"customer_ids":{"registered":"jane@example.com"},"event_type":"visit","timestamp":1700000000}`: base + 4*94 + 2*perComma + 2*perCommand,
+		`{"customer_ids":{"registered":"jane@example.com"},"event_type":"visit","timestamp":1700000000}`: base + 4*94 + 2*perComma + 2*PerCommand,
 	} {
-		if got := Of([]byte(body)); got != want {
+		if got := Of([]byte(body), trackway.MaxCommands); got != want {
 			t.Errorf("%.40q: got %d, want %d", body, got, want)
 		}
 	}

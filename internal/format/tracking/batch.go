@@ -7,6 +7,7 @@ import (
 	"trackway"
 	"trackway/internal/canonjson"
 	"trackway/internal/format"
+	"trackway/internal/format/value"
 )
 
 // DecodeBatch decodes the body of a batch into its 1 to trackway.MaxCommands
@@ -14,8 +15,13 @@ import (
 // them may be carried out, and names no field. The error of a single command is
 // in its result. A command that asks for the time is of the kind Nothing.
 func DecodeBatch(body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
-	d := newDecoder(body, received)
-	commands := commands{Batch: &format.Batch{Received: received}}
+	return whole(newDecoder(body, received))
+}
+
+// whole decodes the body of a batch. The decoder is a value, so that it stays
+// on the stack.
+func whole(d decoder) (*format.Batch, *trackway.Error) {
+	commands := commands{Batch: &format.Batch{Received: d.received}}
 	for name := range d.Members {
 		if name == "commands" {
 			d.commands(&commands)
@@ -45,7 +51,7 @@ func (c *commands) err() *trackway.Error {
 	case c.foreign:
 		return errJSON
 	case c.kind != canonjson.Array && c.kind != canonjson.Null && c.kind != 0:
-		return sentence("", Text(unexpected("commands", "an array", c.kind)))
+		return sentence("", Text(value.Unexpected("commands", "an array", c.kind)))
 	case c.sent == 0:
 		return sentence("", "No commands")
 	case c.sent > trackway.MaxCommands:
@@ -110,9 +116,9 @@ func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Labe
 	case err != nil || idErr != nil:
 		err = cmp.Or(err, idErr)
 	case name.Absent():
-		err = required("name")
+		err = value.Required("name")
 	case l.Name != systemTime:
-		c, err = f.command(l.Name, d.received)
+		c, err = f.command(d.nameToday(l.Name), d.received)
 	}
 	return c, err, l
 }
@@ -145,7 +151,7 @@ func (d *decoder) commandID() ([]byte, *trackway.Error) {
 	case len(v.Raw) > maxCommandIDBytes:
 		return nil, &trackway.Error{Code: trackway.Invalid, Field: field, Reason: trackway.LongJSON, Limit: maxCommandIDBytes, Got: len(v.Raw)}
 	case fault != canonjson.None:
-		return nil, beyond(field, fault)
+		return nil, value.Beyond(field, fault)
 	}
 	return v.Raw, nil
 }
@@ -155,6 +161,6 @@ func (d *decoder) data(f *fields) {
 	if d.Peek() == canonjson.Object {
 		d.fields(f)
 	} else if v := d.Value(); !v.Absent() {
-		f.err = unexpected("data", "an object", v.Kind)
+		f.err = value.Unexpected("data", "an object", v.Kind)
 	}
 }

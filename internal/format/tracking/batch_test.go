@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/format/value"
 )
 
 func TestDecodeBatch(t *testing.T) {
@@ -53,7 +54,7 @@ func TestDecodeBatch(t *testing.T) {
 		{kind: trackway.UpdateCustomer, decoded: decoded{properties: `{}`, at: received}},
 		{decoded: none, err: "name: Field 'name': expected a string, got a number."},
 		{decoded: none, err: "name: Field 'name' is required."},
-		{decoded: none, id: `{"a": [ ]}`, err: "timestamp: Field 'timestamp': expected " + aTime + "."},
+		{decoded: none, id: `{"a": [ ]}`, err: "timestamp: Field 'timestamp': expected " + value.ATime + "."},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(seen{}, decoded{})); diff != "" {
 		t.Errorf("-want +got\n%s", diff)

@@ -6,6 +6,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/format/value"
 )
 
 // DecodeCommand decodes the body of a single call; name is [Customers],
@@ -37,7 +38,8 @@ type decoder struct {
 
 	received trackway.Micros
 	ids      []trackway.Identifier
-	firstID  int // of the current command
+	firstID  int               // of the current command
+	old      *trackway.Project // that old clients' commands must name; nil: the commands are today's
 }
 
 func newDecoder(body []byte, received trackway.Micros) decoder {
@@ -83,7 +85,7 @@ func (d *decoder) fields(f *fields) {
 			start := d.At()
 			var p canonjson.Problem
 			f.properties, p = d.Properties()
-			f.propertiesErr = problem(propertiesField, p)
+			f.propertiesErr = value.Problem(propertiesField, p)
 			f.length = d.At() - start
 		case "event_type":
 			f.eventType = d.Value()
@@ -98,7 +100,7 @@ func (d *decoder) fields(f *fields) {
 		case "url":
 			f.url = d.Value()
 		default:
-			d.Value()
+			d.unknown(f, name)
 		}
 	}
 }
@@ -150,7 +152,7 @@ func checkName(name string) *trackway.Error {
 	case Customers, Events, Clicks:
 		return nil
 	default:
-		return sentence("name", "Unknown command '"+shown(name)+"': known are "+known+".")
+		return sentence("name", "Unknown command '"+value.Shown(name)+"': known are "+known+".")
 	}
 }
 
@@ -196,10 +198,10 @@ func (f *fields) withURL() ([]trackway.Property, *trackway.Error) {
 func (f *fields) time(name string, received trackway.Micros) (trackway.Micros, bool, *trackway.Error) {
 	switch {
 	case name == Customers && !f.update.Absent():
-		t, err := timeField("update_timestamp", f.update)
+		t, err := value.Time("update_timestamp", f.update)
 		return t, true, err
 	case !f.timestamp.Absent():
-		t, err := timeField("timestamp", f.timestamp)
+		t, err := value.Time("timestamp", f.timestamp)
 		return t, true, err
 	case !f.age.Absent():
 		t, err := ageField("age", f.age, received)
@@ -215,7 +217,7 @@ func stringField(field string, v canonjson.Value) (string, *trackway.Error) {
 		return "", nil
 	}
 	if v.Kind != canonjson.String {
-		return "", unexpected(field, "a string", v.Kind)
+		return "", value.Unexpected(field, "a string", v.Kind)
 	}
 	return v.Text(), nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/format/value"
 	"trackway/internal/iso8601"
 )
 
@@ -202,7 +203,7 @@ func checkDateTime(t *testing.T, v canonjson.Value) {
 	t.Helper()
 	want, ok := iso8601.Parse(v.Text())
 	ok = ok && want >= trackway.MinTime && want <= trackway.MaxTime
-	if got, err := timeField("timestamp", v); (err == nil) != ok || ok && got != want {
+	if got, err := value.Time("timestamp", v); (err == nil) != ok || ok && got != want {
 		t.Errorf("got %d, %v, want %d, %t", got, err, want, ok)
 	}
 }

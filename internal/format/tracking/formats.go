@@ -1,6 +1,8 @@
 package tracking
 
 import (
+	"net/http"
+
 	"trackway"
 	"trackway/internal/canonjson"
 	"trackway/internal/format"
@@ -9,7 +11,7 @@ import (
 // The formats of routes.
 var (
 	// Batch is the format of up to 50 commands, which are answered one by one.
-	Batch = &format.Format{Name: "batch", Decode: DecodeBatch, Results: batchResults, Refusal: refusal(appendRefusal), Text: Text, AnySite: true}
+	Batch = &format.Format{Name: "batch", Decode: decodeBatch, Results: batchResults, Refusal: refusal(appendRefusal), Text: Text, AnySite: true}
 
 	// Open is the format of other routes that pages of any site may call. Own
 	// is the format of the remaining routes: this server's own API.
@@ -27,7 +29,7 @@ var (
 func Single(name string) *format.Format {
 	return &format.Format{
 		Name: name,
-		Decode: func(body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
+		Decode: func(_ *trackway.Project, body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
 			c, err := DecodeCommand(name, body, received)
 			return format.One(c, err, name, received), nil
 		},
@@ -35,15 +37,19 @@ func Single(name string) *format.Format {
 	}
 }
 
-var success = []byte(`{"errors":[],"success":true}`)
-
-func singleResult(b *format.Batch, _ trackway.Micros) ([]byte, *trackway.Error) {
-	return success, b.Results[0].Err
+func decodeBatch(_ *trackway.Project, body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
+	return DecodeBatch(body, received)
 }
 
-func batchResults(b *format.Batch, now trackway.Micros) ([]byte, *trackway.Error) {
+var success = []byte(`{"errors":[],"success":true}`)
+
+func singleResult(b *format.Batch, _ trackway.Micros) (int, []byte, *trackway.Error) {
+	return http.StatusOK, success, b.Results[0].Err
+}
+
+func batchResults(b *format.Batch, now trackway.Micros) (int, []byte, *trackway.Error) {
 	const perResult = 24
-	return appendBatch(make([]byte, 0, 128+perResult*len(b.Results)), b, now), nil
+	return http.StatusOK, appendBatch(make([]byte, 0, 128+perResult*len(b.Results)), b, now), nil
 }
 
 // refusal returns a function that writes refusals, including the kinds with

@@ -5,6 +5,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/format/value"
 )
 
 // idsField is the field that identifies the customer of a command or a request.
@@ -21,7 +22,7 @@ func (d *decoder) identifiers() ([]trackway.Identifier, *trackway.Error) {
 	var room [canonjson.Usual]canonjson.Member
 	members, p := d.Collect(room[:0], false)
 	if p.Fault != canonjson.None || d.Bad() {
-		return nil, problem(idsField, p)
+		return nil, value.Problem(idsField, p)
 	}
 	var entries [canonjson.Usual]canonjson.Entry
 	order := d.InOrder(entries[:0], members)
@@ -80,27 +81,27 @@ func (d *decoder) identifier(name string, raw []byte) *trackway.Error {
 
 func (d *decoder) addID(name string, v canonjson.Value, what string) *trackway.Error {
 	if len(d.ids)-d.firstID == maxIDs {
-		return tooMany(idsField, maxIDs, "ids")
+		return value.TooMany(idsField, maxIDs, "ids")
 	}
 	id := trackway.Identifier{Name: name}
 	switch {
 	case v.Absent():
 	case v.Kind == canonjson.String:
 		if v.HasHalfPair() {
-			return expected(idField(name), `text, got half a surrogate pair (\ud800 to \udfff)`)
+			return value.Expected(idField(name), `text, got half a surrogate pair (\ud800 to \udfff)`)
 		}
 		id.Value = v.Text()
 		id = id.Trimmed()
 	case v.Kind == canonjson.Number:
 		var ok bool
 		if id.Value, ok = canonjson.PlainDecimal(v.Raw, canonjson.MaxDigits); !ok {
-			return beyond(idField(name), canonjson.TooLong)
+			return value.Beyond(idField(name), canonjson.TooLong)
 		}
 	default:
-		return unexpected(idField(name), what, v.Kind)
+		return value.Unexpected(idField(name), what, v.Kind)
 	}
 	d.ids = append(d.ids, id)
 	return nil
 }
 
-func idField(name string) string { return idsField + "." + shown(name) }
+func idField(name string) string { return idsField + "." + value.Shown(name) }

@@ -7,6 +7,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/format/value"
 )
 
 func TestDecodeLine(t *testing.T) {
@@ -31,8 +32,8 @@ func TestDecodeLine(t *testing.T) {
 		"no object":       {line: `[]`, want: item{Err: errJSON}},
 		"two values":      {line: `{"name":"system/time"} {}`, want: item{Err: errJSON}},
 		"empty":           {line: ``, want: item{Err: errJSON}},
-		"no name":         {line: `{}`, want: item{Err: required("name")}},
-		"a wrong field":   {line: `{"name":"customers","data":{"properties":[]}}`, want: item{Err: unexpected("properties", "an object", canonjson.Array)}},
+		"no name":         {line: `{}`, want: item{Err: value.Required("name")}},
+		"a wrong field":   {line: `{"name":"customers","data":{"properties":[]}}`, want: item{Err: value.Unexpected("properties", "an object", canonjson.Array)}},
 		"unknown command": {line: `{"name":"consents"}`, want: item{Err: checkName("consents")}},
 	}
 	for name, test := range tests {

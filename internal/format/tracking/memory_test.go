@@ -27,7 +27,7 @@ func TestMemory(t *testing.T) { // not parallel: it measures the process
 			for way, decode := range ways {
 				allocated := allocatedBy(func() { decode(b) })
 				worst = max(worst, float64(allocated-base)/float64(len(b)))
-				if most := cost.Of(b); allocated > most {
+				if most := cost.Of(b, trackway.MaxCommands); allocated > most {
 					t.Errorf("%s of %d bytes, %s: allocates %d bytes, at most %d", name, len(b), way, allocated, most)
 				}
 				if allocated < 3*len(b)/2 {

@@ -7,6 +7,7 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/format/value"
 )
 
 // maxCustomers is how many customers one request for erasure may name.
@@ -94,14 +95,14 @@ func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute,
 	q := readQuery(body)
 	format = q.choice("format", "csv", "table_json", "native_json")
 	if format == "" {
-		q.fail(required("format"))
+		q.fail(value.Required("format"))
 	}
 	q.choice("filter", "all")
 	raw = q.flag("raw", true)
 	attributes = q.attributes()
 	unknown := func(a Attribute) bool { return a.Type != PropertyAttribute && a.Type != IDAttribute }
 	if slices.ContainsFunc(attributes, unknown) {
-		q.fail(expected("attributes", "attributes of type property or id"))
+		q.fail(value.Expected("attributes", "attributes of type property or id"))
 	}
 	if q.err != nil {
 		return "", false, nil, q.err
@@ -109,7 +110,7 @@ func DecodeExport(body []byte) (format string, raw bool, attributes []Attribute,
 	seen := make(map[Attribute]bool, len(attributes))
 	for _, a := range attributes {
 		if seen[a] {
-			q.fail(expected("attributes", "each column once, got the "+a.Type+" '"+shown(a.Name)+"' twice"))
+			q.fail(value.Expected("attributes", "each column once, got the "+a.Type+" '"+value.Shown(a.Name)+"' twice"))
 			break
 		}
 		seen[a] = true
@@ -205,7 +206,7 @@ func (q *query) array(field string, of canonjson.Kind, limit int) []canonjson.Va
 		return nil
 	}
 	if v.Kind != canonjson.Array {
-		q.fail(unexpected(field, "an array", v.Kind))
+		q.fail(value.Unexpected(field, "an array", v.Kind))
 		return nil
 	}
 	const shortest = len(`{},`) // the shortest element of any array here
@@ -215,9 +216,9 @@ func (q *query) array(field string, of canonjson.Kind, limit int) []canonjson.Va
 		element := s.Value()
 		switch {
 		case i == limit:
-			q.fail(tooMany(field, limit, "elements"))
+			q.fail(value.TooMany(field, limit, "elements"))
 		case element.Kind != of:
-			q.fail(unexpected(field, of.String()+" as each element of the array", element.Kind))
+			q.fail(value.Unexpected(field, of.String()+" as each element of the array", element.Kind))
 		default:
 			elements = append(elements, element)
 			continue
@@ -234,7 +235,7 @@ func (q *query) array(field string, of canonjson.Kind, limit int) []canonjson.Va
 func (q *query) mustHold(field string, elements int) {
 	switch {
 	case q.get(field).Absent():
-		q.fail(required(field))
+		q.fail(value.Required(field))
 	case elements == 0:
 		// "is required" would not help its sender.
 		q.fail(sentence(field, "Field '"+field+"' is empty: expected at least one element."))
@@ -284,7 +285,7 @@ func (q *query) attribute(raw []byte) Attribute {
 func (q *query) text(field string) string {
 	v := q.get(field)
 	if v.Kind != canonjson.String {
-		q.fail(required(field))
+		q.fail(value.Required(field))
 		return ""
 	}
 	return v.Text()
@@ -302,7 +303,7 @@ func (q *query) choice(field string, options ...string) string {
 	}
 	last := len(options) - 1
 	words := strings.TrimPrefix(strings.Join(options[:last], ", ")+" or "+options[last], " or ")
-	q.fail(expected(field, words))
+	q.fail(value.Expected(field, words))
 	return ""
 }
 
@@ -314,7 +315,7 @@ func (q *query) flag(field string, otherwise bool) bool {
 	case v.Absent():
 		return otherwise
 	case string(v.Raw) != "true" && string(v.Raw) != "false":
-		q.fail(expected(field, "true or false"))
+		q.fail(value.Expected(field, "true or false"))
 	}
 	return string(v.Raw) == "true"
 }
@@ -328,7 +329,7 @@ func (q *query) count(field string, least int) int {
 	}
 	n, err := strconv.ParseUint(string(v.Raw), 10, 31)
 	if err != nil || int(n) < least {
-		q.fail(expected(field, "a whole number of at least "+strconv.Itoa(least)))
+		q.fail(value.Expected(field, "a whole number of at least "+strconv.Itoa(least)))
 	}
 	return int(n)
 }

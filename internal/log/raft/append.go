@@ -102,6 +102,9 @@ func size(q *entry.Request) int {
 		for _, id := range c.IDs {
 			n += number + len(id.Name) + len(id.Value)
 		}
+		if id := c.Unheld; id != nil {
+			n += number + len(id.Name) + len(id.Value)
+		}
 		for _, p := range c.Properties {
 			n += number + len(p.Name) + len(p.Value)
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -14,8 +15,16 @@ import (
 	"trackway/internal/store/reading"
 )
 
-// MaxDone is the number of done erasures to remember.
-const MaxDone = 1000
+// MaxDone is the number of done erasures to remember. A day may have more of
+// them than that, so they are also remembered for a time, in which destinations
+// hear that they are done.
+const (
+	MaxDone = 1000
+	minTime = trackway.Micros(time.Hour / time.Microsecond)
+)
+
+// unknown is the project of an erasure whose record could not be read.
+const unknown = 0
 
 // Table is the records of erasures in a store.
 type Table struct {
@@ -26,8 +35,10 @@ type Table struct {
 // Each calls do for each remembered erasure, oldest first. A record that cannot
 // be read counts as an erasure that is not done and may be of anything. The
 // next clean-up, which does it, therefore looks everywhere.
-func (t Table) Each(do func(id uint64, e Record)) error {
-	return reading.Scan(t.DB, []byte(format.PrefixErasure), func(key, record []byte) error {
+func (t Table) Each(do func(id uint64, e Record)) error { return t.each(t.DB, do) }
+
+func (t Table) each(from reading.Reader, do func(id uint64, e Record)) error {
+	return reading.Scan(from, []byte(format.PrefixErasure), func(key, record []byte) error {
 		id := binary.BigEndian.Uint64(key)
 		e, err := Decode(record)
 		if err != nil {
@@ -39,10 +50,11 @@ func (t Table) Each(do func(id uint64, e Record)) error {
 	})
 }
 
-// Pending returns the erasures that are not done.
-func (t Table) Pending() (map[uint64]Record, error) {
+// Pending returns the erasures that are not done, as a snapshot or the database
+// shows them.
+func (t Table) Pending(from reading.Reader) (map[uint64]Record, error) {
 	pending := make(map[uint64]Record)
-	return pending, t.Each(func(id uint64, e Record) {
+	return pending, t.each(from, func(id uint64, e Record) {
 		if e.Done == 0 {
 			pending[id] = e
 		}
@@ -59,7 +71,7 @@ func (t Table) List(project uint32, copies []change.Copy) ([]query.Erasure, erro
 		}
 		of := query.Erasure{ID: id, Customer: e.Customer(), Asked: e.Asked, Done: e.Done}
 		for _, c := range copies {
-			if !c.Deletes {
+			if !c.Deletes && c.Has(project) {
 				of.Undeletable = append(of.Undeletable, c.Name)
 			}
 		}
@@ -74,11 +86,15 @@ func (t Table) List(project uint32, copies []change.Copy) ([]query.Erasure, erro
 
 // Cleaned notes that the files no longer hold what these erasures erased. Those
 // for which no copy is waited for are done. It returns the ids of these, and
-// forgets the oldest done erasures. at is the time.
-func (t Table) Cleaned(pending map[uint64]Record, copies []change.Copy, next uint64, at trackway.Micros) (done []uint64, err error) {
+// forgets the oldest done erasures. next is the number of the next erasure,
+// last that of the last change, and at the time.
+func (t Table) Cleaned(pending map[uint64]Record, copies []change.Copy, next, last uint64, at trackway.Micros) (done []uint64, err error) {
 	b := t.DB.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back
 	for id, e := range pending {
+		if e.Places.Anywhere { // its record is lost, and with it its change
+			e.Change = last
+		}
 		after := e
 		after.Clean, after.Places = cmp.Or(e.Clean, at), Places{Customers: e.Places.Customers}
 		if len(t.waitsFor(id, &e, copies)) == 0 {
@@ -93,7 +109,7 @@ func (t Table) Cleaned(pending map[uint64]Record, copies []change.Copy, next uin
 		}
 	}
 	err = t.Each(func(id uint64, e Record) {
-		if e.Done != 0 && id+MaxDone < next {
+		if e.Done != 0 && id+MaxDone < next && e.Done < at-minTime {
 			_ = b.Delete(format.Key(nil).Erasure(id), nil) // a batch in memory does not fail
 		}
 	})
@@ -108,7 +124,7 @@ func (t Table) Cleaned(pending map[uint64]Record, copies []change.Copy, next uin
 func (t Table) waitsFor(id uint64, e *Record, copies []change.Copy) (names []string) {
 	through := uint64(0) // not known yet
 	for _, c := range copies {
-		if !c.Deletes {
+		if !c.Deletes || e.Project != unknown && !c.Has(e.Project) {
 			continue
 		}
 		if through == 0 {

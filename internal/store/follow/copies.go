@@ -22,12 +22,18 @@ type Holds struct {
 	bounded []change.Copy // Through is the cursor of the store
 	copies  []change.Copy
 	missed  [][]uint64 // by copy: sequence numbers, ascending
+
+	from      pebble.Reader
+	rewritten map[trackway.Customer]uint64 // numbers of changes; those that were looked up
 }
 
 // NewHolds returns the holds of all cursors of the store. The bounds are those
 // of the copies.
 func NewHolds(from pebble.Reader, copies []change.Copy) (*Holds, error) {
-	h := &Holds{Lowest: change.NoCursor, copies: copies, missed: make([][]uint64, len(copies))}
+	h := &Holds{
+		Lowest: change.NoCursor, copies: copies, missed: make([][]uint64, len(copies)),
+		from: from, rewritten: make(map[trackway.Customer]uint64),
+	}
 	cursors, err := Cursors(from)
 	if err != nil {
 		return nil, err
@@ -47,19 +53,51 @@ func NewHolds(from pebble.Reader, copies []change.Copy) (*Holds, error) {
 }
 
 // Release reports whether an event that is too old may expire. If it may, it is
-// noted for the destinations that do not have it.
+// noted for the destinations that do not have it. Cost: if a destination has
+// the event and can delete, a few look-ups for each customer.
 func (h *Holds) Release(e *trackway.Event) bool {
 	for i := range h.bounded {
-		if c := &h.bounded[i]; e.Seq > c.Through && e.Received >= c.Bound {
+		if c := &h.bounded[i]; e.Seq > c.Through && e.Received >= c.Bound && c.Wants(e) {
 			return false
 		}
 	}
+	if h.unheard(e) {
+		return false
+	}
 	for i := range h.copies {
-		if e.Seq > h.copies[i].Through {
+		if c := &h.copies[i]; e.Seq > c.Through && c.Wants(e) {
 			h.missed[i] = append(h.missed[i], e.Seq)
 		}
 	}
 	return true
+}
+
+// unheard reports whether an erasure may have rewritten an event, and a
+// destination that has the old form has not come to the change that says so.
+// That change makes it read the events of the customer again. If the event were
+// gone by then, the destination would keep what was erased.
+func (h *Holds) unheard(e *trackway.Event) bool {
+	for i := range h.copies {
+		if c := &h.copies[i]; c.Deletes && c.Has(e.Project) && e.Seq <= c.Through && c.Through < h.rewrittenAt(e) {
+			return true
+		}
+	}
+	return false
+}
+
+// rewrittenAt returns the number of the change by which followers learn that
+// events of an event's customer were rewritten. If it cannot be read, it may be
+// any number.
+func (h *Holds) rewrittenAt(e *trackway.Event) uint64 {
+	number, known := h.rewritten[e.Customer]
+	if !known {
+		var err error
+		if number, err = reading.Rewritten(h.from, e.Project, e.Customer); err != nil {
+			number = change.NoCursor
+		}
+		h.rewritten[e.Customer] = number
+	}
+	return number
 }
 
 // Missed passes the destinations that miss events, and how many, of those noted

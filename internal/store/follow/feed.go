@@ -147,11 +147,11 @@ func (f *Feed) Back(through uint64, do func(*trackway.Event) bool) error {
 	return reading.Back(f.from, min(through, f.Synced())+1, f.lost, do)
 }
 
-// Who returns the current customer and its identifiers: c itself, or the
+// Current returns the current customer and its identifiers: c itself, or the
 // customer into which c was merged. The answer may include changes that are not
-// on the disk yet. Who returns 0 for an unknown customer. Cost: a look-up for
-// each merge in the chain.
-func (f *Feed) Who(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
+// on the disk yet. An unknown customer is 0. Cost: a look-up for each merge in
+// the chain.
+func (f *Feed) Current(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error) {
 	h, err := reading.Survivor(f.from, project, c)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 0, nil, nil

@@ -22,6 +22,7 @@ const (
 	TableNode      = 'n' // belongs to this server and is not state: see docs/format.md
 	TableOnce      = 'o' // origin → its highest counter; origin, counter → results of the entry
 	TableProps     = 'p' // customer, name → time, value
+	TableRepeats   = 'r' // project, hash of an event's content → sequence number
 	TableCounts    = 's' // project, which time, type, hour → events, sequence numbers
 	TableTimeline  = 't' // customer, time, tail → sequence number, mark of a merge
 	TableLatest    = 'v' // project, customer → number and kind of its latest change
@@ -141,6 +142,11 @@ func (k Key) FormerPrefix(project uint32, id trackway.Identifier) Key {
 // Once appends the key of an origin's highest counter. With a counter behind
 // it, it is the key of the results of an entry.
 func (k Key) Once(origin [16]byte) Key { return append(append(k, TableOnce), origin[:]...) }
+
+// Repeat appends the key of an event that is recognized by its content alone.
+func (k Key) Repeat(project uint32, sum []byte) Key {
+	return append(binary.BigEndian.AppendUint32(append(k, TableRepeats), project), sum...)
+}
 
 // Usage appends the key of a project's usage on a day.
 func (k Key) Usage(project uint32, day query.Day) Key {

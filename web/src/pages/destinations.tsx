@@ -28,6 +28,7 @@ export function Destinations() {
         <LiveMark open={false} at={answer.value.at} />
       </div>
       {error !== null && <Trouble text={error} again={again} />}
+      {data.destinations.length > 1 && <p class="faint">{summary(data.destinations)}</p>}
       {data.destinations.length === 0 ? <None /> : data.destinations.map((one) => <Card key={one.name} destination={one} now={data.now} />)}
     </>
   );
@@ -55,18 +56,25 @@ function None() {
   );
 }
 
-/** The words for states, and whether something is wrong. */
-const states: { [state in Destination["state"]]: [string, "good" | "warn" | "bad" | ""] } = {
-  running: ["Up to date", "good"],
-  behind: ["Catching up", "warn"],
+/** The words for states, and whether something is wrong; the worst first. */
+const states: { [state in Destination["state"]]: [string, "good" | "warn" | "bad" | "alarm" | ""] } = {
+  stopped: ["Stopped: somebody has to act", "alarm"],
   retrying: ["Failing, and trying again", "bad"],
-  stopped: ["Stopped: somebody has to act", "bad"],
   paused: ["Paused", "warn"],
+  behind: ["Catching up", "warn"],
   checking: ["Being checked", ""],
+  running: ["Up to date", "good"],
 };
 
+/** summary says how many destinations are in each state, such as "1 stopped, 2 running". */
+function summary(all: Destination[]): string {
+  const parts = Object.keys(states).map((state) => [all.filter((one) => one.state === state).length, state] as const);
+  return parts.flatMap(([n, state]) => (n > 0 ? [`${n} ${state}`] : [])).join(", ");
+}
+
 function Card({ destination: one, now }: { destination: Destination; now: number }) {
-  const [text, tone] = states[one.state] ?? [one.state, ""];
+  const [word, tone] = states[one.state] ?? [one.state, ""];
+  const text = one.state === "running" && one.lag_events > 0 ? "Sending" : word;
   const failing = one.error !== undefined && one.error !== "";
   return (
     <Panel title={one.name} id={`destination-${one.name}`} class="destination" aside={<span class={`badge ${tone}`}>{text}</span>}>
@@ -75,7 +83,13 @@ function Card({ destination: one, now }: { destination: Destination; now: number
         {one.state === "paused" && (
           <>
             {" "}
-            · <code>trackway destinations resume {one.name}</code> lets it go on
+            · <code>trackway destinations resume {one.name}</code> lets it go on, unless the configuration says <code>paused: true</code>
+          </>
+        )}
+        {one.state === "stopped" && (
+          <>
+            {" "}
+            · do what the message says, then <code>trackway destinations resume {one.name}</code>
           </>
         )}
         {!one.deletes && " · erasures do not reach it"}
@@ -139,10 +153,10 @@ function Lag({ name, now }: { name: string; now: number }) {
 }
 
 /** Left lists what was left out: rows, and values of columns. */
-function Left({ destination: { name, rejected = {}, misfits = [] } }: { destination: Destination }) {
+function Left({ destination: { name, rows, rejected = {}, misfits = [] } }: { destination: Destination }) {
   const reasons = Object.entries(rejected).sort(([, a], [, b]) => b - a);
   if (reasons.length === 0 && misfits.length === 0) {
-    return (
+    return rows > 0 && (
       <p class="faint small">
         <Check class="good" /> Every row fitted.
       </p>
@@ -169,7 +183,7 @@ function Left({ destination: { name, rejected = {}, misfits = [] } }: { destinat
             <tr key={`${type} ${property}`}>
               <td>{count(values, "value")}</td>
               <td>
-                <code>{property}</code> of <code>{type}</code> does not fit its column, which is empty there
+                <code>{property}</code> of <code>{type}</code> does not fit into its column, which is empty there; <code>properties</code> has the value
               </td>
             </tr>
           ))}

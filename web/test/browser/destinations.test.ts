@@ -19,12 +19,11 @@ test("destinations are shown with their lag and their errors; without any, the p
     await page.getByLabel("Command").getByText("kind: file").waitFor();
     await viewer.accessible("destinations, empty");
 
-    server.reload({
-      destinations: `
+    const three = `
   - {name: out, kind: file, path: ./out, batch: {every: 10ms}}
   - {name: hook, kind: webhook, url: "http://127.0.0.1:9/secret-path", secret: whsec_c2VjcmV0, batch: {every: 10ms}}
-  - {name: later, kind: file, path: ./later, paused: true}`,
-    });
+  - {name: later, kind: file, path: ./later, paused: true}`;
+    server.reload({ destinations: three });
     await server.track(event("page_visit", "jane@example.com"));
     const card = (name: string) => page.getByRole("region", { name, exact: true });
     const shows = async (name: string, text: string | RegExp) => {
@@ -41,8 +40,26 @@ test("destinations are shown with their lag and their errors; without any, the p
     await card("hook").getByText(/is no public address/).first().waitFor();
     await shows("later", "Paused");
     await card("later").getByText("trackway destinations resume later").waitFor();
+    if (await card("later").getByText("Every row fitted.").isVisible()) throw new Error("no row was written, so none fitted");
+    server.reload({ destinations: `${three}\n  - {name: twin, kind: file, path: ./out}` }); // the folder is that of out
+    await shows("twin", "Stopped: somebody has to act");
+    await card("twin").getByText("trackway destinations resume twin").waitFor();
+    await page.getByText("1 stopped, 1 retrying, 1 paused, 1 running").waitFor();
     await viewer.accessible("destinations");
     if ((await page.content()).includes("secret-path")) throw new Error("the page shows a URL");
+    await viewer.close();
+  } finally {
+    await server.stop();
+  }
+});
+
+test("on a narrow phone, the names of all pages can be read", async () => {
+  const server = await Server.start();
+  try {
+    const viewer = await (await Viewer.open(browser, server, "phone")).signedIn("#/destinations");
+    const edges = await viewer.page.locator(".places a span").evaluateAll((names) => names.flatMap((name) => [name.getBoundingClientRect().left, name.getBoundingClientRect().right]));
+    const sorted = [0, ...edges, 320];
+    if (edges.length !== 10 || sorted.some((edge, i) => i > 0 && edge < sorted[i - 1]!)) throw new Error(`names overlap or leave the window: ${edges.map(Math.round)}`);
     await viewer.close();
   } finally {
     await server.stop();

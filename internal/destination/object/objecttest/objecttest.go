@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -26,10 +27,8 @@ import (
 // with the partners of these kinds. The test skips without it.
 func Program(tb testing.TB, name, what string) string {
 	tb.Helper()
-	path, err := filepath.Abs("../object/testdata/.venv/bin/" + name)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	_, here, _, _ := runtime.Caller(0)
+	path := filepath.Join(filepath.Dir(here), "..", "testdata", ".venv", "bin", name)
 	if _, err := os.Stat(path); err != nil {
 		prereq.Missing(tb, what, "`tools/install-partners objects` installs it: "+path)
 	}

@@ -1,0 +1,44 @@
+package doctor
+
+import (
+	"io"
+	"strings"
+
+	"trackway/internal/config"
+	"trackway/internal/terminal"
+)
+
+// Print prints findings for people, with the advice below each.
+func Print(w io.Writer, findings []Finding) {
+	for _, f := range findings {
+		terminal.Say(w, "%-4s  %-13s  %s\n", strings.ToUpper(string(f.Level)), f.Check, terminal.Printable(f.Found))
+		if f.Advice != "" {
+			terminal.Say(w, "%21s→ %s\n", "", f.Advice)
+		}
+	}
+}
+
+// Lacking returns the findings for a configuration that only lacks environment
+// variables: the server may have been started with them. It returns false if
+// something else is wrong.
+func Lacking(invalid config.InvalidError) (findings []Finding, ok bool) {
+	for _, p := range invalid {
+		if !strings.HasSuffix(p.Field, "_env") {
+			return nil, false
+		}
+		findings = append(findings, Finding{
+			Check: "config", Level: Warn, Found: p.String(),
+			Advice: "if the server was started with this variable, all is well; to check its value, set it for doctor, too",
+		})
+	}
+	return findings, true
+}
+
+// Invalid returns the findings for a configuration that cannot be used. Nothing
+// else can be checked then.
+func Invalid(invalid config.InvalidError) (findings []Finding) {
+	for _, p := range invalid {
+		findings = append(findings, Finding{Check: "config", Level: Fail, Found: p.String(), Advice: "correct it, then: trackway check"})
+	}
+	return findings
+}

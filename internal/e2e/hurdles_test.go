@@ -1,0 +1,193 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// hurdle is what happens to one call of a client that brings messages.
+type hurdle string
+
+// The hurdles. Behind them, the server's own limit refuses calls.
+const (
+	none        hurdle = "none"
+	unavailable hurdle = "503 instead of the call"
+	answerLost  hurdle = "503 instead of the answer"
+	restarted   hurdle = "the server is killed and started again"
+)
+
+// hurdles is a proxy between a client of another product and the server. Each
+// of its first calls with messages meets the next hurdle of the course, and all
+// later ones meet none.
+type hurdles struct {
+	url  string
+	dir  string // of the server
+	stop chan chan<- *server
+
+	mu      sync.Mutex // guards what follows
+	server  *server
+	course  []hurdle
+	limited int // calls that the server refused with 429
+}
+
+// hurdleConfig has a limit that an SDK exceeds which sends without a pause.
+const hurdleConfig = baseConfig + `
+limits:
+  - {name: track, paths: [/track/], limit: 5, window: 1s, per: ip, allow_below_floor: true}
+`
+
+func newHurdles(t *testing.T, config string, course ...hurdle) *hurdles {
+	t.Helper()
+	dir := t.TempDir()
+	h := &hurdles{dir: dir, stop: make(chan chan<- *server), course: course, server: startIn(t, dir, config)}
+	front := httptest.NewServer(h)
+	t.Cleanup(func() {
+		front.CloseClientConnections()
+		front.Close()
+	})
+	h.url = front.URL
+	return h
+}
+
+// next returns the server and the hurdle for a call.
+func (h *hurdles) next(r *http.Request) (*server, hurdle) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	path := strings.TrimSuffix(r.URL.Path, "/")
+	messages := r.Method == http.MethodPost && path != "/flags" && path != "/decide"
+	if !messages || len(h.course) == 0 {
+		return h.server, none
+	}
+	met := h.course[0]
+	h.course = h.course[1:]
+	return h.server, met
+}
+
+func (h *hurdles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s, met := h.next(r)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if met == restarted {
+		anew := make(chan *server)
+		h.stop <- anew
+		started := <-anew
+		h.mu.Lock()
+		h.server = started
+		h.mu.Unlock()
+	}
+	if met == none || met == answerLost {
+		header := map[string]string{}
+		for name := range r.Header {
+			header[name] = r.Header.Get(name)
+		}
+		res, err := s.try(r.Context(), request{method: r.Method, path: r.URL.RequestURI(), auth: "none", header: header, body: body})
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if met == none {
+			if res.status == http.StatusTooManyRequests {
+				h.mu.Lock()
+				h.limited++
+				h.mu.Unlock()
+			}
+			maps.Copy(w.Header(), res.header)
+			w.WriteHeader(res.status)
+			_, _ = w.Write(res.body)
+			return
+		}
+	}
+	if origin := r.Header.Get("Origin"); origin != "" {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+	}
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+// run runs a client to its end, restarts the server when a hurdle asks for it,
+// and returns the client's output.
+func (h *hurdles) run(t *testing.T, dir string, command ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Dir = dir
+	var out, errors strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errors
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Run() }()
+	for {
+		select {
+		case anew := <-h.stop:
+			h.current().kill(t)
+			anew <- startAgain(t, h.dir)
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("%v: %v\n%s%s", command, err, out.String(), errors.String())
+			}
+			return out.String()
+		}
+	}
+}
+
+// current returns the server that runs now.
+func (h *hurdles) current() *server {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.server
+}
+
+// startAgain starts a server whose directory has a configuration and data.
+func startAgain(t *testing.T, dir string) *server {
+	t.Helper()
+	config, err := os.ReadFile(filepath.Join(dir, "trackway.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return startIn(t, dir, string(config))
+}
+
+// over checks that the client has met all hurdles, and has been refused by the
+// limit.
+func (h *hurdles) over(t *testing.T) {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.course) > 0 || h.limited == 0 {
+		t.Errorf("the client has not met %v, and %d calls were over the limit", h.course, h.limited)
+	}
+}
+
+// counts returns how many events of each type are stored.
+func (s *server) counts(t *testing.T) map[string]int {
+	t.Helper()
+	got := map[string]int{}
+	for page := 1; ; page++ {
+		res := s.do(t, request{path: "/api/projects/{token}/events?rows=1000&page=" + strconv.Itoa(page)})
+		var answer struct {
+			Total int
+			Rows  []struct{ Type string }
+		}
+		if err := json.Unmarshal(res.body, &answer); err != nil || res.status != http.StatusOK {
+			t.Fatalf("got %v, %v", res, err)
+		}
+		for _, row := range answer.Rows {
+			got[row.Type]++
+		}
+		if page >= answer.Total {
+			return got
+		}
+	}
+}

@@ -33,6 +33,10 @@ help: ## print this help
 run: build ## build everything and start the server in this folder; ARGS="--listen …" are its flags
 	./bin/trackway serve $(ARGS)
 
+.PHONY: cluster
+cluster: build ## run three servers of one cluster on this machine; PORT=8080 is the first of nine ports
+	@./tools/cluster
+
 # The go tool asks git for the commit. It fails if git refuses, as it does in a
 # clone that another user owns.
 VCS = $(shell git rev-parse --verify --quiet HEAD >/dev/null 2>&1 && echo true || echo false)

@@ -38,6 +38,7 @@ type commands struct {
 	Salvage      salvageCommand      `cmd:"" help:"Show what a damaged write-ahead log has lost, and continue without it."`
 	Limits       limitsCommand       `cmd:"" help:"Show how the rate limits are used, and what other limits would do."`
 	Destinations destinationsCommand `cmd:"" help:"Show and operate the destinations, to which all data is copied."`
+	Cluster      clusterCommand      `cmd:"" help:"Make several servers keep the same data, and operate them."`
 	Mirror       mirrorCommand       `cmd:"" help:"Compare the mirrors with this server."`
 	Bench        benchCommand        `cmd:"" help:"Put the server under load, and check that it stores what it has acknowledged."`
 	Doctor       doctorCommand       `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether the configured addresses can be reached."`

@@ -62,6 +62,9 @@ type server struct {
 	// because a reload waits for destinations.
 	sent atomic.Pointer[[]trackway.Project]
 
+	member   *member // nil: the server stands alone
+	refusals refusals
+
 	public *listen.Listener
 
 	certificate *certificate.Source // nil without TLS

@@ -51,6 +51,7 @@ type Config struct {
 	Connections    Connections    `yaml:"connections"` // limits for the public listener
 	Memory         Memory         `yaml:"memory"`
 	Log            Log            `yaml:"log"`
+	Cluster        Cluster        `yaml:"cluster"`
 
 	Password  [sha256.Size]byte // SHA-256 of the password for the server's pages; zero: nobody can sign in
 	Projects  []trackway.Project
@@ -252,6 +253,7 @@ func (d *doc) translate(checks []Check) {
 	d.file.Config.Overrides = d.overrides()
 	d.file.Config.Traffic = d.traffic()
 	d.file.Config.Destinations = d.destinations()
+	d.checkAlone()
 	for _, check := range checks {
 		d.reportAll(check(&d.file.Config))
 	}
@@ -262,7 +264,8 @@ func (d *doc) translate(checks []Check) {
 // data directory.
 func (d *doc) startPathsAt(dir string) {
 	f := &d.file
-	for _, path := range []*string{&f.DataDir, &f.TLS.Cert, &f.TLS.Key} {
+	c := &f.Cluster.TLS
+	for _, path := range []*string{&f.DataDir, &f.TLS.Cert, &f.TLS.Key, &c.CA, &c.Cert, &c.Key} {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
 		}

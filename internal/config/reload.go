@@ -19,6 +19,7 @@ func CheckReload(old, next *Config) error {
 		{"data_dir", old.DataDir != next.DataDir},
 		{"tls", old.TLS != next.TLS},
 		{"proxy_protocol", old.ProxyProtocol != next.ProxyProtocol},
+		{"cluster", !old.Cluster.equal(&next.Cluster)},
 		{"memory", old.Memory != next.Memory},
 		{"log.format", old.Log.Format != next.Log.Format},
 	} {

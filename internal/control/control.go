@@ -29,7 +29,8 @@ type Ingest interface {
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
-// Config is what the handler works with. All fields are required, but the name.
+// Config is what the handler works with. All fields are required, but the
+// name and the cluster.
 type Config struct {
 	Ingest   Ingest
 	Store    query.Store
@@ -44,6 +45,8 @@ type Config struct {
 	Verify       Verifier
 	Suggest      Suggester
 	Mirrors      func(ctx context.Context) ([]Mirrored, error)
+
+	Cluster Cluster // nil: the server stands alone
 }
 
 // Handler returns the routes of the control socket. Without ?project= (a name
@@ -73,6 +76,7 @@ type Config struct {
 func Handler(c Config) http.Handler {
 	mux, received := http.NewServeMux(), new(receipts)
 	routes := destinationRoutes()
+	maps.Copy(routes, clusterRoutes())
 	maps.Copy(routes, map[string]func(*call) error{
 		"POST /import": (*call).importing,
 		"POST /backup": (*call).backup,

@@ -3,6 +3,7 @@ package raft
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -25,7 +26,9 @@ const (
 )
 
 // Append has the servers agree on an entry, and applies it. Then the entry is
-// on the disks of most of them and holds its results.
+// on the disks of most of them and holds its results. This server may apply
+// commands a little later than the leader: see [Log.Await]. All other entries
+// are applied here, too.
 //
 // If it is not known what became of the entry, Append sends it once more, and
 // it takes effect once. An error is [ErrUnavailable], [ErrUnknown],
@@ -45,7 +48,11 @@ func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 	}
 	l.others <- struct{}{}
 	defer func() { <-l.others }()
-	return l.send(e) //nolint:contextcheck // what was sent is not abandoned
+	index, err := l.send(e) //nolint:contextcheck // what was sent is not abandoned
+	if err == nil && !l.progress.await(index, l.failed, l.closing) {
+		return ErrUnknown
+	}
+	return err
 }
 
 // group is the requests that are sent as one entry.
@@ -141,7 +148,7 @@ func (l *Log) lead(g *group) {
 	defer func() { <-l.flights }()
 	l.gathering.close(g)
 	for rest := g.requests; len(rest) > 0; {
-		if err := l.send(&entry.Commands{Requests: rest}); err != nil {
+		if _, err := l.send(&entry.Commands{Requests: rest}); err != nil {
 			for i := range rest { // those before are stored
 				rest[i].Err = err
 			}
@@ -160,21 +167,35 @@ func (l *Log) lead(g *group) {
 	g.err = nil
 }
 
-// send has an entry applied, and puts its results into it.
-func (l *Log) send(e entry.Entry) error {
+// send has an entry applied, and puts its results into it. It returns the index
+// of the entry.
+func (l *Log) send(e entry.Entry) (index uint64, err error) {
 	b := entry.Append(nil, &entry.Once{Origin: l.origin, Counter: l.nextCounter(), Entry: e})
 	if len(b) > maxEntry {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(b), maxEntry)
+		return 0, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(b), maxEntry)
 	}
-	results, err := l.deliver(b)
+	answer, err := l.deliver(b)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if err := entry.DecodeResults(results, e); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	if len(answer) < indexBytes {
+		return 0, ErrUnknown
 	}
-	return nil
+	index = binary.BigEndian.Uint64(answer)
+	if err := entry.DecodeResults(answer[indexBytes:], e); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	for {
+		known := l.acknowledged.Load()
+		if known >= index || l.acknowledged.CompareAndSwap(known, index) {
+			return index, nil
+		}
+	}
 }
+
+// indexBytes is the size of an entry's index, with which the results of the
+// outcome done begin.
+const indexBytes = 8
 
 // outcome is what became of an attempt to have an entry applied.
 type outcome byte
@@ -282,5 +303,5 @@ func (l *Log) apply(b []byte) (outcome, []byte) {
 	case a.once.Late:
 		return late, nil
 	}
-	return done, entry.AppendResults(nil, a.once.Entry)
+	return done, entry.AppendResults(binary.BigEndian.AppendUint64(nil, future.Index()), a.once.Entry)
 }

@@ -46,6 +46,8 @@ type storeMachine struct {
 	damage func(dir string)
 	// counts replaced states
 	replaced int
+	// new states take effect when the server is started again
+	staged bool
 }
 
 func openStore(fs vfs.FS) (*storeMachine, error) {
@@ -98,6 +100,9 @@ func (m *storeMachine) Check(dir string) (uint64, error) {
 func (m *storeMachine) Replace(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.staged {
+		return errors.Join(Stage(m.fs, stateDir, dir), ErrRestart)
+	}
 	m.replaced++
 	defer m.changed.Broadcast()
 	return errors.Join(m.s.Close(), Swap(m.fs, stateDir, dir), m.open())
@@ -136,6 +141,7 @@ type server struct {
 	machine *storeMachine
 	cancel  context.CancelFunc
 	ended   chan error
+	again   chan struct{} // closed when the server has to be started again
 
 	// mu guards log, which is nil while the server is down, and up, which is
 	// closed while it is not.
@@ -319,13 +325,17 @@ func (s *server) start() {
 	if s.machine, err = openStore(s.fs); err != nil {
 		t.Fatal(err)
 	}
+	s.again = make(chan struct{})
 	o := s.c.o
 	o.FS, o.Dir, o.Network = s.fs, logDir, network
 	if o.Log != nil {
 		o.Log = o.Log.With("server", s.address)
 	}
 	o.Fatal = func(err error) {
-		if !errors.Is(err, errKilled) {
+		switch {
+		case errors.Is(err, ErrRestart):
+			close(s.again)
+		case !errors.Is(err, errKilled):
 			t.Error(s.address, err)
 		}
 	}

@@ -56,7 +56,8 @@ type Machine interface {
 
 	// Replace replaces the state by a checkpoint, which it moves away from dir.
 	// On return the new state is on the disk. After an error or a crash, the
-	// state is the old one or the new one.
+	// state is the old one or the new one. If the error is [ErrRestart], the
+	// new state is in its place when the machine is opened again.
 	Replace(dir string) error
 }
 
@@ -88,6 +89,7 @@ type Options struct {
 	FS        vfs.FS        // nil: the operating system's
 	Dir       string        // required; on the file system of the machine's files, and for this log only
 	Network   *peer.Network // required
+	Name      string        // of the cluster; servers of another one cannot join
 	Partition byte
 	Heartbeat time.Duration // without one for so long, a server wants to become the leader; 0: 2 s
 	Log       *slog.Logger  // nil: nothing is logged
@@ -96,6 +98,9 @@ type Options struct {
 	// Fatal is called if this server cannot go on: it could not write what it
 	// promised, or its state may no longer be that of the others. It should end
 	// the process. If it returns, the log refuses everything from then on.
+	//
+	// If the error is [ErrRestart], nothing is wrong. Fatal must return, and
+	// the log and its machine must be closed and opened again.
 	Fatal func(error)
 
 	// For tests: after so many entries a snapshot is noted, and so many stay in
@@ -130,6 +135,9 @@ type Log struct {
 
 	origin  peer.ID
 	counter atomic.Uint64
+
+	acknowledged atomic.Uint64 // index of the last entry that was acknowledged to an appender here
+	progress     progress      // of the machine
 
 	gathering gathering
 	flights   chan struct{} // holds a value for each group under way
@@ -186,6 +194,7 @@ func (l *Log) start() error {
 	if applied := l.machine.Applied(); applied < at.Index {
 		return fmt.Errorf("the state covers the entries up to %d only, and the log begins after %d: the state's files are not those of this log", applied, at.Index)
 	}
+	l.progress.reach(l.machine.Applied())
 	if l.snapshots, err = newSnapshots(l); err != nil {
 		return err
 	}
@@ -202,6 +211,7 @@ func (l *Log) start() error {
 	config.SnapshotThreshold, config.TrailingLogs = l.o.snapshotAfter, l.o.trailing
 	config.NoSnapshotRestoreOnStart = true // the machine keeps its own state
 	config.NoLegacyTelemetry = true
+	config.ShutdownOnRemove = false // a removed server still answers its operator
 	l.raft, err = hraft.NewRaft(config, &fsm{l}, l.store, l.store, l.snapshots, l.transport)
 	if err != nil {
 		return errors.Join(err, l.transport.Close())
@@ -209,6 +219,7 @@ func (l *Log) start() error {
 	l.leaders = watchLeaders(l.raft)
 	l.forwarder = forwarder{network: l.o.Network, partition: l.o.Partition}
 	l.o.Network.Handle(peer.Forward, l.o.Partition, l.origin, l.serveForwards)
+	l.o.Network.Handle(peer.Change, l.o.Partition, peer.ID{}, l.serveChanges)
 	return nil
 }
 
@@ -273,13 +284,6 @@ func (l *Log) broken() error {
 	return nil
 }
 
-// Bootstrap begins a new cluster, with this server as its only member.
-func (l *Log) Bootstrap() error {
-	return l.raft.BootstrapCluster(hraft.Configuration{Servers: []hraft.Server{
-		{ID: hraft.ServerID(l.ID()), Address: l.transport.LocalAddr()},
-	}}).Error()
-}
-
 // Add makes another server a member. It first gets the log without a vote, and
 // the vote once voter is true. Only the leader can do that.
 func (l *Log) Add(id, address string, voter bool) error {
@@ -320,6 +324,7 @@ func (l *Log) Close() error {
 		}
 	}
 	l.o.Network.Handle(peer.Forward, l.o.Partition, l.origin, nil)
+	l.o.Network.Handle(peer.Change, l.o.Partition, peer.ID{}, nil)
 	l.running.Wait()
 	err := l.raft.Shutdown().Error() // it closes the transport
 	l.leaders.stop()

@@ -250,9 +250,13 @@ func (s *snapshots) install() error {
 		if err := l.o.FS.RemoveAll(s.incoming); err != nil { // this server's own goes as far
 			return err
 		}
-	} else if err := l.machine.Replace(s.incoming); err != nil {
+	} else if err := l.machine.Replace(s.incoming); errors.Is(err, ErrRestart) {
+		l.fatal(ErrRestart) // first, so that no entry is applied to the old state
+		return errors.Join(l.store.Install(*at), ErrRestart)
+	} else if err != nil {
 		return fmt.Errorf("replace the state: %w", err)
 	}
+	l.progress.reach(l.machine.Applied())
 	return l.store.Install(*at)
 }
 
@@ -279,12 +283,45 @@ func Swap(fs vfs.FS, dir, by string) error {
 	return nil
 }
 
-// replacedSuffix ends the name of a directory that is being replaced.
-const replacedSuffix = ".replaced"
+// Stage durably puts a directory aside, for [Settle] to swap it for another one
+// on the same file system. It is for machines whose directory is in use until
+// the server starts again. fs may be nil, for the operating system's files.
+func Stage(fs vfs.FS, dir, by string) error {
+	fs = orDefault(fs)
+	next := dir + nextSuffix
+	return errors.Join(fs.RemoveAll(next), fs.Rename(by, next), syncDir(fs, fs.PathDir(dir)), syncDir(fs, fs.PathDir(by)))
+}
 
-// Settle undoes a [Swap] that a crash interrupted before the new directory was
-// in its place, and otherwise removes what it left.
+// The ends of the names of directories, beside the one that is in use.
+const (
+	replacedSuffix = ".replaced" // is being replaced
+	nextSuffix     = ".next"     // takes its place at the next opening
+)
+
+// Settle finishes or undoes what a crash has interrupted in a [Swap], and swaps
+// in what [Stage] has put aside. fs may be nil, for the operating system's
+// files.
 func Settle(fs vfs.FS, dir string) error {
+	fs = orDefault(fs)
+	if err := settle(fs, dir); err != nil {
+		return err
+	}
+	if _, err := fs.Stat(dir + nextSuffix); err != nil {
+		return nil //nolint:nilerr // nothing was put aside
+	}
+	return Swap(fs, dir, dir+nextSuffix)
+}
+
+func orDefault(fs vfs.FS) vfs.FS {
+	if fs == nil {
+		return vfs.Default
+	}
+	return fs
+}
+
+// settle undoes a swap that was interrupted before the new directory was in its
+// place, and otherwise removes what it left.
+func settle(fs vfs.FS, dir string) error {
 	replaced := dir + replacedSuffix
 	if _, err := fs.Stat(replaced); err != nil {
 		return nil //nolint:nilerr // there is nothing to settle

@@ -15,6 +15,11 @@ import (
 	"trackway/internal/store/reading"
 )
 
+// Writer is a batch.
+type Writer interface {
+	Set(key, value []byte, o *pebble.WriteOptions) error
+}
+
 // Find reads a project's number into r, or 0 if the project has no number. It
 // reports whether the number and the kinds of all identifiers are stored. A
 // name with the other kind is a conflict, which Find notes in r.
@@ -57,7 +62,7 @@ func kinds(r *entry.Registration) func(yield func(name string, kind []byte) bool
 
 // Add writes a project's number and the kinds of its identifiers into b. If the
 // project has no number, it gets the next one.
-func Add(from reading.Reader, b pebble.Writer, r *entry.Registration) error {
+func Add(from reading.Reader, b Writer, r *entry.Registration) error {
 	// an earlier one in the entry may have been the same
 	if _, err := Find(from, r); err != nil {
 		return err

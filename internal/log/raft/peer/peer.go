@@ -32,6 +32,7 @@ const (
 	Forward  Kind = 'f' // entries for the leader
 	Lease    Kind = 'l' // shares of limits
 	Snapshot Kind = 's' // the state of a server
+	Change   Kind = 'c' // changes of the members; they are for whichever server is at the address
 )
 
 // Bounds.
@@ -78,7 +79,8 @@ type Network struct {
 	handlers map[use]handler
 }
 
-// handler serves connections that are for the server with an id.
+// handler serves connections that are for the server with an id. Zero stands
+// for connections to an address whose server is not known yet.
 type handler struct {
 	id    ID
 	serve func(net.Conn)

@@ -66,7 +66,11 @@ func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again
 		m.raft.Store(opened)
 		return memberLog{opened, s.Log}, nil
 	}
-	if s.store, err = store.Open(state, o); err != nil {
+	s.store, err = store.Open(state, o)
+	// Not before the log is open: it would turn others away, and they would not
+	// know what became of their entries.
+	m.serve(ctx)
+	if err != nil {
 		m.close()
 		return err
 	}
@@ -75,7 +79,7 @@ func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again
 	return nil
 }
 
-// connect takes connections of other servers.
+// connect opens the port for the other servers.
 func (m *member) connect(ctx context.Context) (err error) {
 	t := m.cfg.TLS
 	if t.CA != "" {
@@ -88,15 +92,16 @@ func (m *member) connect(ctx context.Context) (err error) {
 		return err
 	}
 	m.network, err = peer.New(ln, peer.Options{Advertise: m.cfg.Advertise, Credentials: m.credentials, Hosts: m.hosts, Log: m.log})
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// serve takes connections of other servers, until close is called.
+func (m *member) serve(ctx context.Context) {
 	ctx, m.stop = context.WithCancel(context.WithoutCancel(ctx)) // until the log is closed
 	m.running.Go(func() { _ = m.network.Run(ctx) })              // its end is asked for
 	if m.credentials != nil {
 		m.running.Go(func() { _ = m.credentials.Run(ctx) })
 	}
-	return nil
 }
 
 // close ends the connections. REQUIRES: the store is closed.
@@ -195,7 +200,7 @@ func (m *member) catchUp(ctx context.Context) error {
 // Reasons for not being ready.
 var (
 	errNoMember = errors.New("this server is not a member of the cluster yet: see trackway cluster init and trackway cluster join")
-	errRemoved  = errors.New("this server was removed from the cluster")
+	errRemoved  = errors.New("this server is not a member, as far as its log says: it was removed, or is still getting the log")
 	errNoLeader = errors.New("no server leads the cluster")
 	errBehind   = errors.New("this server does not have what the others have yet")
 )

@@ -12,7 +12,7 @@ import (
 
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	const loopback = "cluster: {name: eu, listen: 127.0.0.1:1, peers: [127.0.0.1:1, \"[::1]:2\"]}\n"
+	const loopback = "cluster: {name: eu, listen: 127.0.0.1:1, peers: [\"127.0.0.1:1\", \"[::1]:2\"]}\n"
 	got := mustParse(t, loopback+minimal, Flags{}).Cluster
 	want := Cluster{Log: "raft", Name: "eu", Listen: "127.0.0.1:1", Advertise: "127.0.0.1:1", Peers: []string{"127.0.0.1:1", "[::1]:2"}, Heartbeat: 2 * time.Second}
 	if diff := cmp.Diff(want, got); diff != "" || !got.Member() {
@@ -45,14 +45,14 @@ func TestClusterProblems(t *testing.T) {
 		"{name: eu}":            "needs listen",
 		"{name: eu, listen: x}": "must be host:port",
 		"{listen: 127.0.0.1:1}": "needs a name",
-		"{name: eu, listen: \":1\", tls: {ca: a, cert: b, key: c}}":                       "needs advertise",
-		"{name: eu, listen: \"[::]:1\", tls: {ca: a, cert: b, key: c}}":                   "needs advertise",
-		"{name: eu, listen: 10.0.0.1:1}":                                                  "needs tls",
-		"{name: eu, listen: 127.0.0.1:1, advertise: ts1:1}":                               "needs tls",
-		"{name: eu, listen: 127.0.0.1:1, peers: [ts2:1]}":                                 "needs tls",
-		"{name: eu, listen: 127.0.0.1:1, tls: {ca: a}}":                                   "needs ca, cert and key",
-		"{name: eu, listen: 127.0.0.1:1, heartbeat: 499ms}":                               "must lie between 500ms and 10s",
-		"{name: eu, listen: 127.0.0.1:1, log: kafka}":                                     "raft",
+		"{name: eu, listen: \":1\", tls: {ca: a, cert: b, key: c}}":                         "needs advertise",
+		"{name: eu, listen: \"[::]:1\", tls: {ca: a, cert: b, key: c}}":                     "needs advertise",
+		"{name: eu, listen: 10.0.0.1:1}":                                                    "needs tls",
+		"{name: eu, listen: 127.0.0.1:1, advertise: ts1:1}":                                 "needs tls",
+		"{name: eu, listen: 127.0.0.1:1, peers: [\"ts2:1\"]}":                               "needs tls",
+		"{name: eu, listen: 127.0.0.1:1, tls: {ca: a}}":                                     "needs ca, cert and key",
+		"{name: eu, listen: 127.0.0.1:1, heartbeat: 499ms}":                                 "must lie between 500ms and 10s",
+		"{name: eu, listen: 127.0.0.1:1, log: kafka}":                                       "raft",
 		"{name: eu, listen: 127.0.0.1:1}\ndestinations: [{name: f, kind: file, path: out}]": "cannot be sent to",
 	} {
 		_, err := Parse("t.yaml", []byte("cluster: "+src+"\n"+minimal), Flags{}, env)

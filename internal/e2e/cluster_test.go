@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,17 +44,6 @@ func newCluster(t *testing.T, n int) *cluster {
 		s.awaitReady(t)
 	}
 	return c
-}
-
-// freeAddress returns an address that nobody uses at the moment.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 func (c *cluster) config(i int) string { return filepath.Join(c.dirs[i], "trackway.yaml") }

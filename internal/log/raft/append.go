@@ -30,8 +30,8 @@ const (
 // commands a little later than the leader: see [Log.Await]. All other entries
 // are applied here, too.
 //
-// If it is not known what became of the entry, Append sends it once more, and
-// it takes effect once. An error is [ErrUnavailable], [ErrUnknown],
+// If it is not known what became of the entry, Append sends it again, and it
+// takes effect once. An error is [ErrUnavailable], [ErrUnknown],
 // [ErrTooLarge], [ErrClosed], or says why this server cannot go on. ctx may
 // keep an entry from being sent; an entry that was sent is not abandoned.
 func (l *Log) Append(ctx context.Context, e entry.Entry) error {
@@ -213,12 +213,12 @@ const (
 var errForeign = fmt.Errorf("%w: the leader does not understand the entry; perhaps its program is older than this one", ErrUnavailable)
 
 // deliver gets an encoded entry to the leader, and returns its results. It
-// waits for a leader for as long as an election may take, and sends the entry
-// again once if it does not learn what became of it.
+// tries for as long as an election may take. If it does not learn what became
+// of the entry, it sends the same bytes again, which take effect once.
 func (l *Log) deliver(b []byte) ([]byte, error) {
 	end := time.NewTimer(l.patience())
 	defer end.Stop()
-	unanswered := 0
+	unanswered := false
 	for {
 		changed := l.leaders.next()
 		outcome, results := l.attempt(b)
@@ -230,12 +230,10 @@ func (l *Log) deliver(b []byte) ([]byte, error) {
 		case foreign:
 			return nil, errForeign
 		case unknown:
-			if unanswered++; unanswered > 1 {
-				return nil, ErrUnknown
-			}
+			unanswered = true
 		}
 		if err := l.await(changed, end.C); err != nil {
-			if unanswered > 0 && !errors.Is(err, l.broken()) {
+			if unanswered && !errors.Is(err, l.broken()) {
 				err = ErrUnknown
 			}
 			return nil, err

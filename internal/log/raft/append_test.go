@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -14,8 +15,8 @@ import (
 )
 
 // TestAnswerIsLost: an entry whose answer is lost is sent again, and takes
-// effect once. If the second answer is lost, too, the appender learns that it
-// is not known what became of it.
+// effect once. If all answers are lost, the appender learns that it is not
+// known what became of it.
 func TestAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, Options{})
@@ -23,9 +24,14 @@ func TestAnswerIsLost(t *testing.T) {
 	leader := c.awaitLeader()
 	follower := c.except(leader)[0]
 	l.fill(t, follower.log, 3)
-	for lost, want := range []error{nil, nil, ErrUnknown} {
+	patient := follower.log.o.patience
+	for i, want := range []error{nil, nil, nil, ErrUnknown} {
+		lost := i
+		if want != nil {
+			lost, follower.log.o.patience = math.MaxInt, 300*time.Millisecond
+		}
 		c.lose(lost)
-		name := "lost" + strings.Repeat("+", lost)
+		name := "lost" + strings.Repeat("+", i)
 		e := visit(name)
 		if err := follower.log.Append(t.Context(), e); !errors.Is(err, want) {
 			t.Errorf("%d answers are lost: got %v, want %v", lost, err, want)
@@ -34,6 +40,8 @@ func TestAnswerIsLost(t *testing.T) {
 		}
 		l.became[name] = nil // it is there once, whatever its appender knows
 	}
+	c.lose(0)
+	follower.log.o.patience = patient
 	c.settle()
 	l.check(t, c.wantEqual())
 }

@@ -345,6 +345,9 @@ func (l *Log) Recover() error {
 	if s.Member() == nil {
 		return errors.New("this server is not a member of a cluster")
 	}
+	if s.Applied == 0 {
+		return errors.New("this server holds nothing that could be recovered: begin another cluster")
+	}
 	if err := l.raft.Shutdown().Error(); err != nil {
 		return err
 	}
@@ -368,17 +371,12 @@ func (l *Log) Recover() error {
 	if err := l.machine.Sync(); err != nil {
 		return err
 	}
-	snapshot, err := l.store.Snapshot()
-	if err != nil {
-		return err
-	}
-	end, term := snapshot.Index, snapshot.Term
-	if last > end {
-		var e hraft.Log
-		if err := l.store.GetLog(last, &e); err != nil {
+	// What follows the last command says who the members were.
+	applied := l.machine.Applied()
+	if last > applied {
+		if err := l.store.DeleteRange(applied+1, last); err != nil {
 			return err
 		}
-		end, term = e.Index, e.Term
 	}
-	return l.begins(end, term)
+	return l.begins(applied, s.Term)
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,6 +36,7 @@ func newCluster(t *testing.T, n int) *cluster {
 	}
 	for i := range n {
 		c.start(i)
+		c.servers[i].awaitLog(t, "a line that says it waits", func(text string) bool { return strings.Contains(text, "waiting for the cluster") })
 	}
 	c.command(0, "init")
 	for i := 1; i < n; i++ {

@@ -13,6 +13,7 @@ import (
 
 	"trackway"
 	"trackway/internal/control"
+	"trackway/internal/control/members"
 	"trackway/internal/ingest"
 	"trackway/internal/listen"
 	"trackway/internal/ops"
@@ -53,7 +54,7 @@ func (s *server) awaitCluster(ctx context.Context, reg *prometheus.Registry) err
 
 // cluster returns what operators can do with the cluster, or nil if the server
 // stands alone.
-func (s *server) cluster() control.Cluster {
+func (s *server) cluster() members.Cluster {
 	if s.member == nil {
 		return nil
 	}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"trackway/internal/config"
-	"trackway/internal/control"
+	"trackway/internal/config/membership"
+	"trackway/internal/control/members"
 	"trackway/internal/datadir"
 	"trackway/internal/entry"
 	"trackway/internal/log/raft"
@@ -27,7 +27,7 @@ import (
 // member is this server's part in a cluster: the log, and the connections to
 // the other servers.
 type member struct {
-	cfg   config.Cluster
+	cfg   membership.Cluster
 	log   *slog.Logger
 	again func() // has the server start again, with the state that was put aside
 
@@ -242,26 +242,26 @@ func (m *member) run(ctx context.Context) error {
 	return nil
 }
 
-// Status implements [control.Cluster].
-func (m *member) Status() control.ClusterStatus {
+// Status implements [members.Cluster].
+func (m *member) Status() members.Status {
 	s := m.raft.Load().Status()
-	c := control.ClusterStatus{
+	c := members.Status{
 		Name: m.cfg.Name, ID: s.ID, Address: m.cfg.Advertise, Leader: s.Leader, Leading: s.Leading, Term: s.Term,
-		Last: s.Last, Commit: s.Commit, Applied: s.Applied, ContactMS: s.LastContact.Milliseconds(), Members: []control.ClusterMember{},
+		Last: s.Last, Commit: s.Commit, Applied: s.Applied, ContactMS: s.LastContact.Milliseconds(), Members: []members.Member{},
 	}
 	if err := m.ready(); err != nil {
 		c.Ready = err.Error()
 	}
 	for _, other := range s.Members {
-		c.Members = append(c.Members, control.ClusterMember(other))
+		c.Members = append(c.Members, members.Member(other))
 	}
 	return c
 }
 
-// Init implements [control.Cluster].
+// Init implements [members.Cluster].
 func (m *member) Init() error { return unlessAgain(m.raft.Load().Bootstrap()) }
 
-// Join implements [control.Cluster].
+// Join implements [members.Cluster].
 func (m *member) Join(ctx context.Context, address string) error {
 	addresses := m.cfg.Peers
 	if address != "" {
@@ -270,13 +270,13 @@ func (m *member) Join(ctx context.Context, address string) error {
 	return m.raft.Load().Join(ctx, addresses)
 }
 
-// Remove implements [control.Cluster].
+// Remove implements [members.Cluster].
 func (m *member) Remove(ctx context.Context, id string) error { return m.raft.Load().Expel(ctx, id) }
 
-// Transfer implements [control.Cluster].
+// Transfer implements [members.Cluster].
 func (m *member) Transfer(ctx context.Context) error { return m.raft.Load().HandOver(ctx) }
 
-// Recover implements [control.Cluster].
+// Recover implements [members.Cluster].
 func (m *member) Recover() error { return unlessAgain(m.raft.Load().Recover()) }
 
 // unlessAgain returns nil for what only needs another start, which is under

@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"trackway/internal/config/membership"
 )
 
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	const loopback = "cluster: {name: eu, listen: 127.0.0.1:1, peers: [\"127.0.0.1:1\", \"[::1]:2\"]}\n"
 	got := mustParse(t, loopback+minimal, Flags{}).Cluster
-	want := Cluster{Log: "raft", Name: "eu", Listen: "127.0.0.1:1", Advertise: "127.0.0.1:1", Peers: []string{"127.0.0.1:1", "[::1]:2"}, Heartbeat: 2 * time.Second}
+	want := membership.Cluster{Log: "raft", Name: "eu", Listen: "127.0.0.1:1", Advertise: "127.0.0.1:1", Peers: []string{"127.0.0.1:1", "[::1]:2"}, Heartbeat: 2 * time.Second}
 	if diff := cmp.Diff(want, got); diff != "" || !got.Member() {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -23,9 +25,9 @@ func TestCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = Cluster{
+	want = membership.Cluster{
 		Log: "raft", Name: "eu", Listen: ":1", Advertise: "ts1:1", Heartbeat: 500 * time.Millisecond,
-		TLS: ClusterTLS{CA: filepath.Join("conf", "ca.pem"), Cert: filepath.Join("conf", "c.pem"), Key: "/k.pem"},
+		TLS: membership.TLS{CA: filepath.Join("conf", "ca.pem"), Cert: filepath.Join("conf", "c.pem"), Key: "/k.pem"},
 	}
 	if diff := cmp.Diff(want, cfg.Cluster); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

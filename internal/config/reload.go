@@ -19,7 +19,7 @@ func CheckReload(old, next *Config) error {
 		{"data_dir", old.DataDir != next.DataDir},
 		{"tls", old.TLS != next.TLS},
 		{"proxy_protocol", old.ProxyProtocol != next.ProxyProtocol},
-		{"cluster", !old.Cluster.equal(&next.Cluster)},
+		{"cluster", !old.Cluster.Equal(&next.Cluster)},
 		{"memory", old.Memory != next.Memory},
 		{"log.format", old.Log.Format != next.Log.Format},
 	} {

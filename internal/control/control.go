@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/control/members"
 	"trackway/internal/format/tracking"
 	"trackway/internal/query"
 )
@@ -46,7 +47,7 @@ type Config struct {
 	Suggest      Suggester
 	Mirrors      func(ctx context.Context) ([]Mirrored, error)
 
-	Cluster Cluster // nil: the server stands alone
+	Cluster members.Cluster // nil: the server stands alone
 }
 
 // Handler returns the routes of the control socket. Without ?project= (a name

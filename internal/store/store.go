@@ -65,9 +65,8 @@ type Options struct {
 
 	Name string // random and unique, for a store without a name; empty: the store stays without one
 
-	// Open opens the log that orders the changes of the store, and appends to it
-	// what the store's methods change; nil: a log of this store alone. The store
-	// can be used already. Close closes the log.
+	// Open opens the log that orders the changes of the store; nil: a log of
+	// this store alone. The store can be used already. Close closes the log.
 	Open func(Replica) (Log, error)
 
 	// Fatal is called if the disk has failed to keep what was written, above
@@ -246,11 +245,11 @@ func (s *Store) checkFormat() (known bool, err error) {
 // assigned twice: removing the last event or another change adds a later
 // change, and a customer's record is never deleted.
 func (s *Store) findNext() error {
-	seq, err := reading.Last(s.db, []byte{format.TableLog})
+	seq, err := engine.Last(s.db, []byte{format.TableLog})
 	if err != nil {
 		return fmt.Errorf("find the log's last event: %w", err)
 	}
-	last, err := reading.Last(s.db, []byte{format.TableChanges})
+	last, err := engine.Last(s.db, []byte{format.TableChanges})
 	if err != nil {
 		return fmt.Errorf("find the last change: %w", err)
 	}
@@ -260,7 +259,7 @@ func (s *Store) findNext() error {
 	}
 	s.nextSeq = max(seq+1, last+1, noted)
 	for project := uint32(1); ; project++ {
-		last, err := reading.Last(s.db, format.CustomersPrefix(project))
+		last, err := engine.Last(s.db, format.CustomersPrefix(project))
 		if err != nil {
 			return fmt.Errorf("find the last customer of project %d: %w", project, err)
 		}

@@ -371,7 +371,7 @@ func (l *Log) Recover() error {
 	if err := l.machine.Sync(); err != nil {
 		return err
 	}
-	// What follows the last command says who the members were.
+	// The rest of the log says who the members were.
 	applied := l.machine.Applied()
 	if last > applied {
 		if err := l.store.DeleteRange(applied+1, last); err != nil {

@@ -1,9 +1,7 @@
 package reading
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -34,24 +32,6 @@ func Scan(from Reader, prefix []byte, do func(rest, value []byte) error) error {
 		err = nil
 	}
 	return errors.Join(err, it.Error(), it.Close())
-}
-
-// Last returns the number at the end of the last key under prefix, or 0 if there
-// is no key.
-func Last(from Reader, prefix []byte) (uint64, error) {
-	it, err := from.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
-	if err != nil {
-		return 0, err
-	}
-	var n uint64
-	if it.Last() {
-		key := it.Key()
-		if len(key) < len(prefix)+8 {
-			return 0, errors.Join(fmt.Errorf("key %x: %w", key, format.ErrCorrupt), it.Close())
-		}
-		n = binary.BigEndian.Uint64(key[len(key)-8:])
-	}
-	return n, errors.Join(it.Error(), it.Close())
 }
 
 // ScanRange calls do for the keys from low up to, but not including, high, in

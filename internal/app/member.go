@@ -164,6 +164,9 @@ type memberLog struct {
 // Append implements [store.Log].
 func (l memberLog) Append(e entry.Entry) error { return l.raft.Append(context.Background(), e) }
 
+// Clean removes erased data from the log's own files.
+func (l memberLog) Clean(ctx context.Context) error { return l.raft.Clean(ctx) }
+
 // Close implements [store.Log].
 func (l memberLog) Close() {
 	if err := l.raft.Close(); err != nil {

@@ -89,7 +89,9 @@ func engineOptions(o Options) engine.Options {
 	}
 }
 
-// Log orders the changes of stores and has the stores apply them.
+// Log orders the changes of stores and has the stores apply them. If it keeps
+// entries, it has a method Clean, which removes those from its files that were
+// applied before: they may hold erased data.
 type Log interface {
 	// Append returns when the entry is applied and its effects are durable,
 	// unless a crash may forget its kind. The entry then holds its results.

@@ -108,6 +108,25 @@ func (l *Log) Await(ctx context.Context) {
 	l.progress.await(l.acknowledged.Load(), ctx.Done(), l.closing)
 }
 
+// Clean removes from the files of this server's log everything that was applied
+// before the call, by appending something that it can keep. A server that lacks
+// these entries gets the whole state instead.
+func (l *Log) Clean(ctx context.Context) error {
+	end, ok := l.begin()
+	if !ok {
+		return ErrClosed
+	}
+	defer end()
+	through := l.progress.reached()
+	if err := l.CatchUp(ctx); err != nil {
+		return err
+	}
+	if err := l.raft.Snapshot().Error(); err != nil && !errors.Is(err, hraft.ErrNothingNewToSnapshot) {
+		return err
+	}
+	return l.store.Clean(ctx, through)
+}
+
 // Transfer hands leadership over to another voter. Only the leader can do that.
 func (l *Log) Transfer() error { return l.raft.LeadershipTransfer().Error() }
 

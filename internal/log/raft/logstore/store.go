@@ -21,6 +21,7 @@ import (
 	hraft "github.com/hashicorp/raft"
 
 	"trackway/internal/store/engine"
+	"trackway/internal/store/scrub"
 )
 
 // The tables, by the first byte of a key. The engine keeps each of them in
@@ -75,7 +76,13 @@ type Options struct {
 // safe for concurrent use.
 type Store struct {
 	db    *engine.Database
+	dir   string
 	fatal func(error)
+
+	files    *scrub.Files
+	readers  scrub.Readers // none: no reader outlives a call
+	alone    sync.Mutex    // nothing else replaces files
+	cleaning sync.Mutex    // held by Clean
 
 	// voteTerm is the first half of a vote, until the second half comes.
 	// Otherwise a crash between the two would combine the new term with the
@@ -98,7 +105,7 @@ type Store struct {
 // Open opens the store in dir, and creates it if it does not exist. Errors:
 // [ErrDamaged]; any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
-	s := &Store{fatal: o.Fatal, recent: recent{most: cmp.Or(o.Recent, usualRecent)}}
+	s := &Store{dir: dir, fatal: o.Fatal, recent: recent{most: cmp.Or(o.Recent, usualRecent)}}
 	eo := engine.Options{
 		FS: o.FS, Log: o.Log, Cache: blockCache, MemTable: memTable, Files: o.Files, Fatal: o.Fatal,
 		Plain: true, // entries leave the log soon: compressing them costs more than it saves
@@ -109,7 +116,10 @@ func Open(dir string, o Options) (*Store, error) {
 			o.Fatal(damaged(fmt.Errorf("%s: %w", path, err)))
 		}
 	}
-	db, err := engine.Open(dir, eo, func(po *pebble.Options) { po.MemTableStopWritesThreshold = memTables })
+	db, err := engine.Open(dir, eo, func(po *pebble.Options) {
+		po.MemTableStopWritesThreshold = memTables
+		s.files = scrub.NewFiles(po)
+	})
 	if err != nil {
 		if errors.Is(err, engine.ErrDamagedLog) || pebble.IsCorruptionError(err) {
 			err = damaged(err)
